@@ -26,22 +26,22 @@ fn main() -> Result<()> {
     for (n, validators, weights) in
         [(256, 64, 256), (4096, 64, 64), (4096, 128, 1024), (4096, 128, 4096)]
     {
-        for kind in [Kind::Yuma2, Kind::Yuma3, Kind::Liquid] {
+        for kind in [YumaVersion::Yuma2, YumaVersion::Yuma3, YumaVersion::Liquid] {
             let input = epoch(n, validators, weights, kind);
-            let time = best(|| Ok(run(&input)?))?;
+            let time = min_duration(|| Ok(run(&input)?))?;
             println!("{n:7} {validators:10} {weights:7} sparse  {kind:7?} {:9.2} ms", millis(time));
         }
     }
-    for kind in [Kind::Yuma2, Kind::Yuma3, Kind::Liquid] {
+    for kind in [YumaVersion::Yuma2, YumaVersion::Yuma3, YumaVersion::Liquid] {
         let input = epoch(256, 64, 256, kind);
-        let time = best(|| Ok(run_dense(&input)?))?;
+        let time = min_duration(|| Ok(run_dense(&input)?))?;
         println!("{:7} {:10} {:7} dense   {kind:7?} {:9.2} ms", 256, 64, 256, millis(time));
     }
     Ok(())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+enum YumaVersion {
     Yuma2,
     Yuma3,
     Liquid,
@@ -49,10 +49,10 @@ enum Kind {
 
 /// Returns an epoch in which the first `validators` of `n` neurons all set weights on the same
 /// `weights` others, and have bonds in them.
-fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
+fn epoch(n: u16, validators: u16, weights: u16, kind: YumaVersion) -> EpochInput {
     let mut random = StdRng::seed_from_u64(1);
     let mut random = || random.random::<u16>();
-    let per_neuron = |value: u64| vec![value; n.into()];
+    let repeat_per_neuron = |value: u64| vec![value; n.into()];
     let mut rows = || -> Vec<Row> {
         let step = n / weights;
         let mut row = || (0..weights).map(|to| (Uid(to * step), random().max(1))).collect();
@@ -74,14 +74,14 @@ fn epoch(n: u16, validators: u16, weights: u16, kind: Kind) -> EpochInput {
         owner_uid: None,
         max_validators: validators,
         validator_permit: (0..n).map(|uid| uid < validators).collect(),
-        last_update: per_neuron(99_900),
-        block_at_registration: per_neuron(1000),
+        last_update: repeat_per_neuron(99_900),
+        block_at_registration: repeat_per_neuron(1000),
         commit_blocks: None,
         kappa: 32_767,
         bonds_penalty: u16::MAX,
         bonds_moving_average: 900_000,
-        yuma3: kind != Kind::Yuma2,
-        liquid_alpha: kind == Kind::Liquid,
+        yuma3: kind != YumaVersion::Yuma2,
+        liquid_alpha: kind == YumaVersion::Liquid,
         alpha_low: 45_875,
         alpha_high: 58_982,
         alpha_sigmoid_steepness: 1000,
@@ -93,7 +93,7 @@ fn time_file(file: &Path) -> Result<()> {
     let document =
         std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let case = Case::from_json(&document)?;
-    let time = best(|| Ok(run(&case.input)?))?;
+    let time = min_duration(|| Ok(run(&case.input)?))?;
     println!(
         "{}",
         serde_json::json!({"id": case.id, "milliseconds": millis(time), "output": run(&case.input)?})
@@ -102,7 +102,7 @@ fn time_file(file: &Path) -> Result<()> {
 }
 
 /// Returns the shortest duration of several runs.
-fn best<T>(work: impl Fn() -> Result<T>) -> Result<Duration> {
+fn min_duration<T>(work: impl Fn() -> Result<T>) -> Result<Duration> {
     let mut shortest = Duration::MAX;
     for _ in 0..ROUNDS {
         let started = Instant::now();

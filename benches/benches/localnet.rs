@@ -60,28 +60,28 @@ async fn main() -> Result<()> {
     };
     println!("| Operation | Goal | Measured | Bottleneck |\n|---|---|---|---|");
     let start = Instant::now();
-    let fresh = config(Some(directory.path()))?;
-    let bound = format!("{} of it the first block's state", ms(since(start)));
-    let node = Node::start(fresh).await?;
+    let node_config = config(Some(directory.path()))?;
+    let bound = format!("{} of it the first block's state", ms(seconds_since(start)));
+    let node = Node::start(node_config).await?;
     node.mine(1).await?;
-    let started = since(start);
-    row("a node in this process to its first block", "20 ms", &ms(started), &bound);
+    let started = seconds_since(start);
+    print_row("a node in this process to its first block", "20 ms", &ms(started), &bound);
 
-    let block = mined(&node, blocks).await?;
+    let block = seconds_per_block(&node, blocks).await?;
     let (bytes, peak) = (size_of_files(directory.path())?, status_kib("VmHWM:")?);
     let memory = Node::start(config(None)?).await?;
-    let in_memory = mined(&memory, blocks.min(MAX_BLOCKS_IN_MEMORY)).await?;
+    let in_memory = seconds_per_block(&memory, blocks.min(MAX_BLOCKS_IN_MEMORY)).await?;
     memory.stop().await;
     let bound =
         format!("{} a block, {} where the chain is in memory", micros(block), micros(in_memory));
-    row(
+    print_row(
         &format!("{blocks} empty blocks a second"),
         "5 000",
         &format!("{:.0}", 1.0 / block),
         &bound,
     );
     let size = format!("{:.0} MB, {:.0} MB", bytes as f64 / 1e6, peak * 1.024e-3);
-    row(
+    print_row(
         "their size on disk, most memory",
         "200 MB, 200 MB",
         &size,
@@ -94,35 +94,35 @@ async fn main() -> Result<()> {
     let full = full_blocks(&node, &mut signers, remark, |event| {
         matches!(event, RuntimeEvent::System(frame_system::Event::ExtrinsicSuccess { .. }))
     });
-    full.await?.row("remarks of 256 bytes a second", "", check);
+    full.await?.print_row("remarks of 256 bytes a second", "", check);
     let full = full_blocks(&node, &mut signers, weights, is_weights_set);
     let label = format!("calls a second that set {MINERS_PER_VALIDATOR} weights");
-    full.await?.row(&label, "", check);
-    let rate = concurrent(&node, &mut signers).await?;
+    full.await?.print_row(&label, "", check);
+    let rate = concurrent_rate(&node, &mut signers).await?;
     let bound = format!("blocks are produced while {CLIENTS} clients submit");
-    row(&format!("{label}, of concurrent clients"), "4 000", &format!("{rate:.0}"), &bound);
+    print_row(&format!("{label}, of concurrent clients"), "4 000", &format!("{rate:.0}"), &bound);
     check_rows(&node)?;
     metagraph(&node).await?;
     node.stop().await;
 
     let start = Instant::now();
     let node = Node::start(config(Some(directory.path()))?).await?;
-    row("opening that chain again", "", &ms(since(start)), "");
+    print_row("opening that chain again", "", &ms(seconds_since(start)), "");
     node.stop().await;
     let peak = format!("{:.0} MB", status_kib("VmHWM:")? * 1.024e-3);
-    row("most memory of this process, with all of the above", "", &peak, "");
+    print_row("most memory of this process, with all of the above", "", &peak, "");
     Ok(())
 }
 
-fn row(label: &str, goal: &str, measured: &str, bound: &str) {
+fn print_row(label: &str, goal: &str, measured: &str, bound: &str) {
     println!("| {label} | {goal} | {measured} | {bound} |");
 }
 
 /// Measures the duration of an empty block in seconds, averaged over `blocks`.
-async fn mined(node: &NodeHandle, blocks: u32) -> Result<f64> {
+async fn seconds_per_block(node: &NodeHandle, blocks: u32) -> Result<f64> {
     let start = Instant::now();
     node.mine(blocks).await?;
-    Ok(since(start) / f64::from(blocks))
+    Ok(seconds_since(start) / f64::from(blocks))
 }
 
 /// Measures the duration of a signature verification in seconds.
@@ -137,7 +137,7 @@ fn signature_check() -> Result<f64> {
             "a valid signature does not verify"
         );
     }
-    Ok(since(start) / f64::from(checks))
+    Ok(seconds_since(start) / f64::from(checks))
 }
 
 fn pair(uri: &str) -> Result<sr25519::Pair> {
@@ -182,20 +182,20 @@ impl Signers {
             calls.push(RuntimeCall::SubtensorModule(stake));
         }
         let call_count = calls.len();
-        let mut done = 0;
-        for some in calls.chunks(CALLS_PER_BLOCK) {
-            for call in some {
-                node.submit(signed(node, &mut self.alice, call)).await?;
+        let mut succeeded = 0;
+        for batch in calls.chunks(CALLS_PER_BLOCK) {
+            for call in batch {
+                node.submit(signed_extrinsic(node, &mut self.alice, call)).await?;
             }
             node.mine(1).await?;
             // Plus the block's own inherent call.
-            done += count(node, |event| {
+            succeeded += count(node, |event| {
                 matches!(event, RuntimeEvent::System(frame_system::Event::ExtrinsicSuccess { .. }))
             })? - 1;
         }
         ensure!(
-            done == call_count,
-            "only {done} of {call_count} calls to fill the subnet succeeded"
+            succeeded == call_count,
+            "only {succeeded} of {call_count} calls to fill the subnet succeeded"
         );
         node.mine_to_epoch(NETUID.0).await?;
         Ok(())
@@ -209,7 +209,7 @@ struct PerCall {
 }
 
 impl PerCall {
-    fn row(&self, label: &str, goal: &str, check: f64) {
+    fn print_row(&self, label: &str, goal: &str, check: f64) {
         let measured = format!("{:.0}", 1.0 / (self.submitting + self.making));
         let bound = format!(
             "{} a call to submit it and {} to make its block, one after the other; in each, {} check its signature",
@@ -217,7 +217,7 @@ impl PerCall {
             micros(self.making),
             micros(check)
         );
-        row(label, goal, &measured, &bound);
+        print_row(label, goal, &measured, &bound);
     }
 }
 
@@ -226,7 +226,9 @@ fn signed_in_turn(node: &NodeHandle, signers: &mut Signers, call: &RuntimeCall) 
     let mut calls = Vec::new();
     for number in 0..CALLS_PER_BLOCK * FULL_BLOCKS {
         let turn = number % signers.validators.len();
-        calls.extend(signers.validators.get_mut(turn).map(|signer| signed(node, signer, call)));
+        calls.extend(
+            signers.validators.get_mut(turn).map(|signer| signed_extrinsic(node, signer, call)),
+        );
     }
     calls
 }
@@ -237,7 +239,7 @@ fn is_weights_set(event: &RuntimeEvent) -> bool {
 
 /// Measures the calls per second that set weights, from the first submission to the commit of the
 /// last block, while blocks are produced one after the other.
-async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
+async fn concurrent_rate(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
     let calls = signed_in_turn(node, signers, &weights());
     let (call_count, submitted) = (calls.len(), Cell::new(0));
     let start = Instant::now();
@@ -247,20 +249,20 @@ async fn concurrent(node: &NodeHandle, signers: &mut Signers) -> Result<f64> {
         anyhow::Ok(())
     });
     let producing = async {
-        let mut set = 0;
+        let mut set_count = 0;
         loop {
             let complete = submitted.get() == call_count;
             node.mine(1).await?;
             let new = count(node, is_weights_set)?;
-            set += new;
-            if complete && (set == call_count || new == 0) {
-                return anyhow::Ok(set);
+            set_count += new;
+            if complete && (set_count == call_count || new == 0) {
+                return anyhow::Ok(set_count);
             }
         }
     };
-    let ((), set) = futures::try_join!(submitting, producing)?;
-    let seconds = since(start);
-    ensure!(set == call_count, "only {set} of {call_count} calls set weights");
+    let ((), set_count) = futures::try_join!(submitting, producing)?;
+    let seconds = seconds_since(start);
+    ensure!(set_count == call_count, "only {set_count} of {call_count} calls set weights");
     Ok(call_count as f64 / seconds)
 }
 
@@ -275,18 +277,18 @@ async fn full_blocks(
     let calls = signed_in_turn(node, signers, &call());
     // The inherent call also succeeds in every block.
     node.mine(1).await?;
-    let without = count(node, expected)?;
+    let count_before = count(node, expected)?;
     let (mut submitting, mut making) = (0.0, 0.0);
     for calls in calls.chunks(CALLS_PER_BLOCK) {
         let start = Instant::now();
         for call in calls {
             node.submit(call.clone()).await?;
         }
-        submitting += since(start);
+        submitting += seconds_since(start);
         let start = Instant::now();
         node.mine(1).await?;
-        making += since(start);
-        let events = count(node, expected)? - without;
+        making += seconds_since(start);
+        let events = count(node, expected)? - count_before;
         ensure!(
             events == CALLS_PER_BLOCK,
             "{events} instead of {CALLS_PER_BLOCK} calls emitted their event in block {}",
@@ -325,20 +327,20 @@ fn check_rows(node: &NodeHandle) -> Result<()> {
 async fn metagraph(node: &NodeHandle) -> Result<()> {
     let client = Client::connect(&node.url().parse()?).await?;
     let (netuid, mech) = (taonet_primitives::NetUid(NETUID.0), taonet_primitives::MechId(0));
-    let (mut over_rpc, mut inside) = (Vec::new(), Vec::new());
+    let (mut rpc_times, mut local_times) = (Vec::new(), Vec::new());
     for _ in 0..METAGRAPH_READS {
         let head = node.mine(1).await?;
         let at = At::Hash(BlockHash::from_bytes(head.hash.0));
         let start = Instant::now();
         let graph = client.metagraph(netuid, mech, Detail::Lite, at).await?;
-        over_rpc.push(since(start));
+        rpc_times.push(seconds_since(start));
         ensure!(graph.neurons.len() == usize::from(NEURONS), "{} neurons", graph.neurons.len());
         let start = Instant::now();
         black_box(node.call("SubnetInfoRuntimeApi_get_metagraph", &NETUID)?);
-        inside.push(since(start));
+        local_times.push(seconds_since(start));
     }
-    let bound = format!("inside the node, get_metagraph takes {}", ms(median(inside)));
-    row("lite metagraph of 256 neurons over RPC", "15 ms", &ms(median(over_rpc)), &bound);
+    let bound = format!("inside the node, get_metagraph takes {}", ms(median(local_times)));
+    print_row("lite metagraph of 256 neurons over RPC", "15 ms", &ms(median(rpc_times)), &bound);
     Ok(())
 }
 
@@ -357,7 +359,7 @@ fn weights() -> RuntimeCall {
     })
 }
 
-fn signed(
+fn signed_extrinsic(
     node: &NodeHandle,
     (pair, nonce): &mut (sr25519::Pair, u32),
     call: &RuntimeCall,
@@ -375,7 +377,7 @@ fn signed(
     [&[0x84, 0][..], &pair.public().0, &[1], &signature.0, &extra, &call.encode()].concat().encode()
 }
 
-fn since(start: Instant) -> f64 {
+fn seconds_since(start: Instant) -> f64 {
     start.elapsed().as_secs_f64()
 }
 

@@ -28,7 +28,7 @@ const MAX_MEMORY_MB: u64 = 2_000;
 struct Utterances(u64);
 
 impl Utterances {
-    fn below(&mut self, bound: f64) -> u64 {
+    fn log_uniform(&mut self, bound: f64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let uniform = (self.0 >> 11) as f64 / (1_u64 << 53) as f64;
@@ -36,8 +36,11 @@ impl Utterances {
     }
 
     fn utterance(&mut self) -> String {
-        let words = 5 + self.below(16.0);
-        (0..words).map(|_| format!("w{}", self.below(100_000.0))).collect::<Vec<_>>().join(" ")
+        let words = 5 + self.log_uniform(16.0);
+        (0..words)
+            .map(|_| format!("w{}", self.log_uniform(100_000.0)))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 

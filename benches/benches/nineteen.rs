@@ -85,7 +85,7 @@ fn market(names: &[String]) -> ScoringInput<&str, Hotkey> {
 }
 
 /// Measures the time of all weights, in seconds.
-fn scoring() -> f64 {
+fn scoring_seconds() -> f64 {
     let names: Vec<String> = (0..TASKS).map(|task| format!("chat-model-{task}")).collect();
     let input = market(&names);
     let rules = ScoringProfile::Reference.rules();
@@ -107,28 +107,28 @@ fn scoring() -> f64 {
 }
 
 /// Measures the verified and decrypted requests per second.
-fn transport() -> f64 {
+fn verification_rate() -> f64 {
     let Ok(alice) = Keypair::from_uri("//Alice") else { return 0.0 };
     let (validator, key) = (alice.hotkey(), FernetKey::random());
     let message =
-        format!("{}:{validator}:{}", Nonce::at(1_795_239_890_280_961_129), "ab".repeat(32))
+        format!("{}:{validator}:{}", Nonce::generate(1_795_239_890_280_961_129), "ab".repeat(32))
             .into_bytes();
     let (signature, token) = (alice.sign(&message), key.seal(&[b'x'; 2_048], 1_795_239_890));
-    let opened = rate(|| key.open(token.as_bytes()).is_ok());
-    let verified = rate(|| verify(&validator, &message, &signature));
-    let both =
+    let open_rate = rate(|| key.open(token.as_bytes()).is_ok());
+    let verify_rate = rate(|| verify(&validator, &message, &signature));
+    let combined_rate =
         rate(|| verify(&validator, &message, &signature) && key.open(token.as_bytes()).is_ok());
-    println!("Fernet tokens of 2 KB opened a second on one core: {opened:.0}");
-    println!("signatures verified a second on one core: {verified:.0}");
+    println!("Fernet tokens of 2 KB opened a second on one core: {open_rate:.0}");
+    println!("signatures verified a second on one core: {verify_rate:.0}");
     println!(
-        "both: {both:.0}, {:.1} x the floor of {MIN_VERIFICATIONS_PER_SECOND}",
-        both / MIN_VERIFICATIONS_PER_SECOND
+        "both: {combined_rate:.0}, {:.1} x the floor of {MIN_VERIFICATIONS_PER_SECOND}",
+        combined_rate / MIN_VERIFICATIONS_PER_SECOND
     );
-    both
+    combined_rate
 }
 
 fn main() -> ExitCode {
-    let (time, rate) = (scoring(), transport());
+    let (time, rate) = (scoring_seconds(), verification_rate());
     if time < MAX_SECONDS && rate > MIN_VERIFICATIONS_PER_SECOND {
         return ExitCode::SUCCESS;
     }

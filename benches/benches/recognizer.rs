@@ -14,7 +14,7 @@ use taonet_speech::{CtcRecognizer, Recognizer, Wav, resample_for_recognition};
 const ROUNDS: usize = 9;
 
 fn main() -> Result<()> {
-    let (load, recognizer) = best(|| Ok(CtcRecognizer::embedded()?))?;
+    let (load, recognizer) = min_duration(|| Ok(CtcRecognizer::embedded()?))?;
     println!("load                    {:8.1} ms (less than 100 ms)", millis(load));
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/speech");
@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     }
     let samples: usize = recordings.iter().map(Vec::len).sum();
     let seconds = samples as f64 / 16_000.0;
-    let (time, ()) = best(|| {
+    let (time, ()) = min_duration(|| {
         recordings.iter().try_for_each(|samples| Ok(recognizer.recognize(samples).map(drop)?))
     })?;
     println!(
@@ -42,11 +42,11 @@ fn main() -> Result<()> {
     let first = recordings.first().context("no recordings")?;
     for seconds in [1, 2, 3] {
         let part = first.get(..seconds * 16_000).context("the recording is too short")?;
-        let (time, _) = best(|| Ok(recognizer.recognize(part)?))?;
+        let (time, _) = min_duration(|| Ok(recognizer.recognize(part)?))?;
         println!("{seconds} s of it              {:8.1} ms", millis(time));
     }
     let long: Vec<f32> = recordings.concat().into_iter().cycle().take(600 * 16_000).collect();
-    let (time, _) = best(|| Ok(recognizer.recognize(&long)?))?;
+    let (time, _) = min_duration(|| Ok(recognizer.recognize(&long)?))?;
     println!(
         "10 minutes at once      {:8.1} ms, {:.0} times real time",
         millis(time),
@@ -56,14 +56,14 @@ fn main() -> Result<()> {
 }
 
 /// Returns the shortest duration of several runs, and the last result.
-fn best<T>(mut work: impl FnMut() -> Result<T>) -> Result<(Duration, T)> {
-    let mut timed = || {
+fn min_duration<T>(mut work: impl FnMut() -> Result<T>) -> Result<(Duration, T)> {
+    let mut time_run = || {
         let started = Instant::now();
         work().map(|result| (started.elapsed(), result))
     };
-    let mut shortest = timed()?;
+    let mut shortest = time_run()?;
     for _ in 1..ROUNDS {
-        let (time, result) = timed()?;
+        let (time, result) = time_run()?;
         shortest = (shortest.0.min(time), result);
     }
     Ok(shortest)

@@ -81,7 +81,7 @@ fn main() -> Result<()> {
 
 async fn play(challenge: PrefetchedChallenge, scorer: Arc<BatchScorer>) -> Result<()> {
     let directory = tempfile::tempdir()?;
-    let settings = RunnerSettings::new(RunPaths::below(directory.path()));
+    let settings = RunnerSettings::new(RunPaths::in_directory(directory.path()));
     let runner = Runner::open(settings, "en", scorer).await?;
     let miners: Vec<_> = (0..MINERS)
         .map(|uid| {

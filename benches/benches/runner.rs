@@ -93,8 +93,12 @@ async fn play_beside_a_slow_miner() -> Result<Duration> {
 }
 
 async fn runner(directory: &Path) -> Result<Runner> {
-    Ok(Runner::open(RunnerSettings::new(RunPaths::below(directory)), "en", Arc::new(NoScorer))
-        .await?)
+    Ok(Runner::open(
+        RunnerSettings::new(RunPaths::in_directory(directory)),
+        "en",
+        Arc::new(NoScorer),
+    )
+    .await?)
 }
 
 /// Creates miners that respond immediately, except the first.

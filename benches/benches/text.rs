@@ -58,9 +58,9 @@ fn log(miner: usize, dialogue: usize) -> Vec<Event> {
         let truth = true_words(dialogue, utterance);
         for step in 0..WORDS {
             let revealed = truth.iter().take(step + 1).copied();
-            let guessed = (step + 1..WORDS)
+            let placeholder = (step + 1..WORDS)
                 .map(|index| word(if index % 2 == 0 { miner / 32 } else { miner } + index));
-            let prediction = Some(revealed.chain(guessed).collect::<Vec<_>>().join(" "));
+            let prediction = Some(revealed.chain(placeholder).collect::<Vec<_>>().join(" "));
             events.push(Event {
                 step: Some(json!(step)),
                 prediction,
@@ -78,8 +78,8 @@ fn log(miner: usize, dialogue: usize) -> Vec<Event> {
 fn main() -> anyhow::Result<()> {
     let events = log(1, 1);
     let dialogues = rate(|| {
-        let mut absent = MAX_ABSENT_STEPS;
-        utterances(&events, &mut absent)
+        let mut absent_steps = MAX_ABSENT_STEPS;
+        utterances(&events, &mut absent_steps)
             .map(|utterances| score_dialogue(utterances, None, 1.0, Rules::Reference))
     });
     let utterances_per_second = dialogues * UTTERANCES as f64;

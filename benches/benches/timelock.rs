@@ -31,19 +31,23 @@ fn main() -> Result<()> {
     let commit = encrypt(&weights, beacon, pulse.round(), &mut rng)?.to_bytes();
     anyhow::ensure!(Ciphertext::from_bytes(&commit)?.decrypt(&pulse)? == weights);
 
-    let encrypts = rate(|| encrypt(black_box(&weights), beacon, pulse.round(), &mut rng));
-    let decrypts =
+    let encrypt_rate = rate(|| encrypt(black_box(&weights), beacon, pulse.round(), &mut rng));
+    let decrypt_rate =
         rate(|| Ciphertext::from_bytes(black_box(&commit)).map(|commit| commit.decrypt(&pulse)));
-    let verifies = rate(|| black_box(&pulse).verify(beacon));
+    let verify_rate = rate(|| black_box(&pulse).verify(beacon));
     if std::env::args().any(|argument| argument == "--json") {
         println!(
             "{}",
-            json!({ "encrypt_per_s": encrypts, "decrypt_per_s": decrypts, "verify_per_s": verifies })
+            json!({
+                "encrypt_per_s": encrypt_rate,
+                "decrypt_per_s": decrypt_rate,
+                "verify_per_s": verify_rate
+            })
         );
     } else {
-        println!("encrypt weights of 256    {encrypts:7.0} a second");
-        println!("read and decrypt them     {decrypts:7.0} a second");
-        println!("verify a pulse            {verifies:7.0} a second");
+        println!("encrypt weights of 256    {encrypt_rate:7.0} a second");
+        println!("read and decrypt them     {decrypt_rate:7.0} a second");
+        println!("verify a pulse            {verify_rate:7.0} a second");
     }
     Ok(())
 }

@@ -40,7 +40,7 @@ fn main() -> Result<ExitCode> {
     println!("loaded in {:.0} ms", started.elapsed().as_secs_f64() * 1e3);
     let mut slowest = f64::INFINITY;
     for text in TEXTS {
-        let (elapsed, seconds) = best(&voice, text)?;
+        let (elapsed, seconds) = min_duration(&voice, text)?;
         let speed = seconds / elapsed;
         println!("{seconds:4.1} s of speech in {:5.0} ms: {speed:4.1} x real time", elapsed * 1e3);
         slowest = slowest.min(speed);
@@ -53,7 +53,7 @@ fn main() -> Result<ExitCode> {
 }
 
 /// Returns the shortest time of several runs, and the duration of the speech, both in seconds.
-fn best(voice: &PiperVoice, text: &str) -> Result<(f64, f64)> {
+fn min_duration(voice: &PiperVoice, text: &str) -> Result<(f64, f64)> {
     let settings = Voice { name: NAME.to_owned(), words_per_minute: 150, pitch: 50 };
     let (mut shortest, mut seconds) = (f64::INFINITY, 0.0);
     for _ in 0..ROUNDS {

@@ -12,7 +12,8 @@ use anyhow::Result;
 use serde_json::json;
 use taonet_benches::rate;
 use taonet_wallet::{
-    CryptoType, Keyfile, Keypair, Password, Sealed, Signed, Wallets, verify, verify_batch,
+    CryptoType, EncryptedKeyfile, Keyfile, Keypair, Password, SignedMessage, Wallets, verify,
+    verify_batch,
 };
 
 /// A message of about the length of a signed request's payload.
@@ -24,7 +25,7 @@ fn main() -> Result<()> {
     let pair = Keypair::from_uri("//Alice")?;
     let (signer, signature) = (pair.hotkey(), pair.sign(&MESSAGE));
     let items: Vec<_> = (0..BATCH)
-        .map(|_| Signed { signer, message: &MESSAGE, signature: pair.sign(&MESSAGE) })
+        .map(|_| SignedMessage { signer, message: &MESSAGE, signature: pair.sign(&MESSAGE) })
         .collect();
 
     let sign = rate(|| black_box(pair.sign(black_box(&MESSAGE))));
@@ -87,7 +88,7 @@ fn list_seconds() -> Result<f64> {
 fn open_seconds() -> Result<f64> {
     let password = Password::new("testing-Passw0rd!".to_owned());
     let file = Keyfile::from_seed(&[7; 32], CryptoType::Sr25519).seal(&password)?;
-    let sealed = Sealed::parse(&file)?;
+    let sealed = EncryptedKeyfile::parse(&file)?;
     shortest(3, || {
         anyhow::ensure!(sealed.as_ref().is_some_and(|sealed| sealed.open(&password).is_ok()));
         Ok(())

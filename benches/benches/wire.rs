@@ -150,7 +150,7 @@ fn client(scheme: impl Scheme) -> Result<SignedClient> {
 }
 
 impl Bench {
-    async fn one(&self, caller: &Caller) -> Result<()> {
+    async fn send_one(&self, caller: &Caller) -> Result<()> {
         let _turn = caller.turn.lock().await;
         let answer = caller.client.call(&self.peer, &self.call).await?;
         ensure!(answer.status == http::StatusCode::OK, "{}: {:?}", answer.status, answer.body);
@@ -161,14 +161,15 @@ impl Bench {
 
 /// Measures the throughput of a closed loop, in requests per second.
 async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
-    let (end, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let (end, completed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let start = Instant::now();
     let callers = bench.callers.iter().map(|caller| {
-        let (bench, caller, end, done) = (bench.clone(), caller.clone(), end.clone(), done.clone());
+        let (bench, caller, end, completed) =
+            (bench.clone(), caller.clone(), end.clone(), completed.clone());
         tokio::spawn(async move {
             while !end.load(Ordering::Relaxed) {
-                bench.one(&caller).await?;
-                done.fetch_add(1, Ordering::Relaxed);
+                bench.send_one(&caller).await?;
+                completed.fetch_add(1, Ordering::Relaxed);
             }
             Ok::<_, anyhow::Error>(())
         })
@@ -179,7 +180,7 @@ async fn closed_loop(bench: &Arc<Bench>, seconds: f64) -> Result<f64> {
     for caller in callers {
         caller.await??;
     }
-    Ok(f64::from(done.load(Ordering::Relaxed)) / start.elapsed().as_secs_f64())
+    Ok(f64::from(completed.load(Ordering::Relaxed)) / start.elapsed().as_secs_f64())
 }
 
 /// Sends at fixed times, whether or not responses have arrived; returns each latency from the
@@ -193,7 +194,7 @@ fn open_loop(runtime: &Handle, bench: &Arc<Bench>, per_second: f64) -> Result<Ve
         std::thread::sleep(due_at.saturating_duration_since(Instant::now()));
         let (bench, caller, sender) = (bench.clone(), caller.clone(), sender.clone());
         runtime.spawn(async move {
-            let result = bench.one(&caller).await;
+            let result = bench.send_one(&caller).await;
             let _ = sender.send(result.map(|()| due_at.elapsed()));
         });
     }

@@ -46,10 +46,10 @@ pub(crate) fn run(load: &Load) -> (Value, Vec<TcpStream>) {
     runtime.block_on(async {
         match load {
             Load::Closed { target, callers, seconds } => {
-                (closed(target, *callers, *seconds).await, Vec::new())
+                (closed_loop(target, *callers, *seconds).await, Vec::new())
             }
             Load::Open { target, per_second, seconds } => {
-                (open(target, *per_second, *seconds).await, Vec::new())
+                (open_loop(target, *per_second, *seconds).await, Vec::new())
             }
             Load::Idle { target, streams, seconds } => idle(target, *streams, *seconds).await,
         }
@@ -114,7 +114,7 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) 
 /// A connection with its read buffer.
 type Connection = (TcpStream, Vec<u8>);
 
-async fn closed(target: &Target, callers: usize, seconds: u64) -> Value {
+async fn closed_loop(target: &Target, callers: usize, seconds: u64) -> Value {
     let request_bytes = request(target, "What is a subnet?", 64);
     // Warm up: connections, and a proxy's own caches.
     let end = Instant::now() + Duration::from_secs(1 + seconds);
@@ -145,21 +145,21 @@ async fn closed(target: &Target, callers: usize, seconds: u64) -> Value {
         .collect();
     let (mut done, mut failed) = (0, 0);
     for caller in callers {
-        let (more, worse) = caller.await.unwrap();
-        (done, failed) = (done + more, failed + worse);
+        let (caller_done, caller_failed) = caller.await.unwrap();
+        (done, failed) = (done + caller_done, failed + caller_failed);
     }
     let elapsed = start.elapsed().as_secs_f64();
     json!({"per_second": f64::from(done) / elapsed, "failed": failed})
 }
 
-async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
+async fn open_loop(target: &Target, per_second: u32, seconds: u64) -> Value {
     let request_bytes = request(target, "What is a subnet?", 64);
     let (due, mut times) = mpsc::unbounded_channel();
     // Tokio's timers have a resolution of a millisecond, those of threads one of 50 µs.
     std::thread::spawn(move || {
-        let (start, gap) = (Instant::now(), Duration::from_secs(1) / per_second);
+        let (start, interval) = (Instant::now(), Duration::from_secs(1) / per_second);
         for number in 0..per_second * u32::try_from(1 + seconds).unwrap() {
-            let at = start + gap * number;
+            let at = start + interval * number;
             std::thread::sleep(at.saturating_duration_since(Instant::now()));
             if due.send((at, number >= per_second)).is_err() {
                 return;
@@ -172,9 +172,9 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
         let (idle, request_bytes, results, target) =
             (Arc::clone(&idle), Arc::clone(&request_bytes), results.clone(), target.clone());
         tokio::spawn(async move {
-            let reused = idle.lock().await.pop();
-            let (mut stream, mut buffer) = match reused {
-                Some(reused) => reused,
+            let idle_connection = idle.lock().await.pop();
+            let (mut stream, mut buffer) = match idle_connection {
+                Some(idle_connection) => idle_connection,
                 None => (connect(&target).await, Vec::with_capacity(64 * 1024)),
             };
             let first =
@@ -206,7 +206,7 @@ async fn open(target: &Target, per_second: u32, seconds: u64) -> Value {
 
 async fn idle(target: &Target, streams: usize, seconds: u64) -> (Value, Vec<TcpStream>) {
     let request_bytes = request(target, super::servers::SLOW_PROMPT, 32_000);
-    let mut open = Vec::with_capacity(streams);
+    let mut open_streams = Vec::with_capacity(streams);
     let mut buffer = vec![0; 4_096];
     for _ in 0..streams {
         let mut stream = connect(target).await;
@@ -217,17 +217,17 @@ async fn idle(target: &Target, streams: usize, seconds: u64) -> (Value, Vec<TcpS
             "{}",
             String::from_utf8_lossy(&buffer[..read.unwrap().unwrap()])
         );
-        open.push(stream);
+        open_streams.push(stream);
     }
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     // None has ended.
     let mut alive = 0;
-    for stream in &mut open {
+    for stream in &mut open_streams {
         alive += usize::from(
             timeout(RESPONSE_TIMEOUT, stream.read(&mut buffer))
                 .await
                 .is_ok_and(|read| read.is_ok_and(|read| read > 0)),
         );
     }
-    (json!({"streams": alive}), open)
+    (json!({"streams": alive}), open_streams)
 }

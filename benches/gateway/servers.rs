@@ -185,13 +185,14 @@ pub(crate) fn gateway(miner: u16) {
         let (samples, receiver) = tokio::sync::mpsc::channel(SAMPLE_QUEUE_CAPACITY);
         record(&store, &market, receiver);
         let slow = Some(TOKEN_DELAY * 4);
-        let deadlines = QueryDeadlines { first: slow, between: slow, ..QueryDeadlines::default() };
+        let deadlines =
+            QueryDeadlines { first_chunk: slow, between_chunks: slow, ..QueryDeadlines::default() };
         let clocks = (system_clock(), monotonic_clock());
         let querier = Querier::new(client, market, deadlines, UNREACHED_LIMIT, clocks, samples);
         let terms = KeyTerms::new("load", 100_000_000);
         let key = store.create_key(&terms, &[3; 40], 0).await.unwrap();
         store.grant(&key.id, CREDITS, "load", 0).await.unwrap();
-        let gateway = Gateway::new(store, querier, MarketFile::fixed(config), system_clock());
+        let gateway = Gateway::new(store, querier, MarketFile::from_config(config), system_clock());
         Target { url: listen(gateway.router(), 0).await, key: key.secret.to_string() }
     });
 }

@@ -62,7 +62,8 @@ async fn serve_miners(circuits: &Path, miners: usize) -> Result<(), Box<dyn Erro
     let first = Miner::load(&catalogue, MinerSettings::new(key(0)?.hotkey()))?;
     for number in 0..miners {
         let hotkey = key(number)?.hotkey();
-        let miner = first.sibling(MinerSettings { timeout: TIMEOUT, ..MinerSettings::new(hotkey) });
+        let miner =
+            first.with_settings(MinerSettings { timeout: TIMEOUT, ..MinerSettings::new(hotkey) });
         let routes = router(miner, signed_requests(hotkey, TIMEOUT).build());
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut output = std::io::stdout().lock();
@@ -118,9 +119,9 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
     )?);
     let idle = memory("VmRSS")?;
     let (start, stop) = (Instant::now(), Shutdown::new());
-    let (_list, listed) = watch::channel(miners);
+    let (_list, miners_receiver) = watch::channel(miners);
     let (running, end) = (Arc::clone(&examiner), stop.clone());
-    let run = tokio::spawn(async move { running.run(listed, &end).await });
+    let run = tokio::spawn(async move { running.run(miners_receiver, &end).await });
     let proven = || {
         score_store
             .read(|board| board.tallies().values().filter(|tally| tally.verified >= PROOFS).count())

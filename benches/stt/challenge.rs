@@ -99,7 +99,7 @@ fn main() {
         std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["--worker", request] => work(&serde_json::from_str(request).unwrap()),
+        ["--worker", request] => run_worker(&serde_json::from_str(request).unwrap()),
         [request] => challenge(&serde_json::from_str(request).unwrap()),
         _ => println!("usage: cargo bench -p taonet-cli --bench challenge -- REQUEST_JSON"),
     }
@@ -173,7 +173,7 @@ fn services(nats: &str, postgres: &str, bucket: &str) -> Services {
 }
 
 /// Runs a worker with one thread until its standard input is closed.
-fn work(request: &WorkerRequest) {
+fn run_worker(request: &WorkerRequest) {
     let recognizer = Counter::start(&request.model, request.tokens, NonZeroUsize::MIN);
     let services = services(&request.nats, &request.postgres, &request.bucket);
     let worker = Worker::new(&format!("bench-{}", std::process::id()), recognizer, services);
@@ -252,7 +252,7 @@ fn challenge(request: &Request) {
     // measurement.
     let silence =
         Wav::encode(&Pcm::mono(vec![0.0; 24_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
-    scorer.score(Ok(&reference), &[in_time(silence, false)]);
+    scorer.score(Ok(&reference), &[candidate_of(silence, false)]);
     let [recordings, _] =
         [&recognizer.recordings, &recognizer.windows].map(|count| count.swap(0, Ordering::Relaxed));
     assert_eq!(
@@ -304,7 +304,7 @@ fn fail() -> Result<Arc<dyn Recognizer>, Box<dyn Error + Send + Sync>> {
 
 fn candidate(reply: &Reply) -> Candidate {
     match &reply.wav {
-        Some(path) => in_time(std::fs::read(path).unwrap(), reply.is_late),
+        Some(path) => candidate_of(std::fs::read(path).unwrap(), reply.is_late),
         None => Candidate {
             wav: None,
             duration: Some(Seconds::ZERO),
@@ -318,7 +318,7 @@ fn candidate(reply: &Reply) -> Candidate {
 
 /// Returns a reply that arrives in real time, or too late for a score. The source has the same
 /// duration.
-fn in_time(wav: Vec<u8>, is_late: bool) -> Candidate {
+fn candidate_of(wav: Vec<u8>, is_late: bool) -> Candidate {
     let duration = WavHeader::read(&wav).unwrap().duration();
     let frames = (duration.get() * 12.5).ceil() as u64;
     let delay = if is_late { LATE_FRAMES } else { 0 };

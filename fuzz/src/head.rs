@@ -3,7 +3,7 @@
 
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Request};
-use taonet_wire::{Claim, Refused, Scheme};
+use taonet_wire::{Claim, RefusedRequest, Scheme};
 
 /// Parses the bytes as a request with a head and a body; `None` if they are malformed.
 fn request(bytes: &[u8]) -> Option<(Parts, &[u8])> {
@@ -29,8 +29,12 @@ pub fn check(scheme: &impl Scheme, bytes: &[u8], separator: u8, parts: usize) {
     let Some((head, body)) = request(bytes) else { return };
     let claim = scheme.claim(&head);
     let refused = |claim: Option<&Claim>, refusal| {
-        let request =
-            Refused { head: &head, claim, now_ns: u64::MAX, elapsed: std::time::Duration::MAX };
+        let request = RefusedRequest {
+            head: &head,
+            claim,
+            now_ns: u64::MAX,
+            elapsed: std::time::Duration::MAX,
+        };
         let status = scheme.refuse(&refusal, &request).status();
         assert!(status.is_client_error() || status.is_server_error(), "{status}");
     };

@@ -10,7 +10,7 @@
 
 use axum::body::Bytes;
 use taonet_http::sse::{EventStream, EventTooLong, ServerEvent};
-use taonet_nineteen_query::testing::{documents, encoded_again, parse_stream};
+use taonet_nineteen_query::testing::{documents, parse_stream, reencode};
 use taonet_nineteen_query::{Chunk, QueryError};
 use taonet_nineteen_transport::FernetKey;
 
@@ -49,8 +49,8 @@ fn chunks(bytes: &[u8], head: &[u8], tail: &[u8]) {
         let Some(sampled) = parse_stream(&[bytes], keeps_logprobs, true) else { continue };
         assert!(
             sampled
-                .kept
-                .is_none_or(|kept| serde_json::from_str::<Vec<serde_json::Value>>(&kept).is_ok())
+                .recorded
+                .is_none_or(|json| serde_json::from_str::<Vec<serde_json::Value>>(&json).is_ok())
         );
         let quick = quick.expect("a stream that can be sampled is well-formed");
         let summary = |chunk: &Chunk| {
@@ -63,8 +63,8 @@ fn chunks(bytes: &[u8], head: &[u8], tail: &[u8]) {
 fn messages(bytes: &[u8], head: &[u8], tail: &[u8]) {
     let [bytes, head, tail] = [bytes, head, tail].map(Bytes::copy_from_slice);
     for message in [&bytes, &head, &tail] {
-        let again = encoded_again(message);
-        assert_eq!(again.as_ref().and_then(encoded_again), again);
+        let again = reencode(message);
+        assert_eq!(again.as_ref().and_then(reencode), again);
         let _ = (
             serde_json::from_slice::<Chunk>(message),
             serde_json::from_slice::<QueryError>(message),

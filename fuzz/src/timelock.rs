@@ -1,7 +1,7 @@
 //! Timelock ciphertexts, bare and wrapped, and the weights that they contain: no bytes cause a
 //! panic, and all decoded values survive a round trip.
 
-use taonet_timelock::{Ciphertext, FormatError, WeightsPayload, Wrapped};
+use taonet_timelock::{Ciphertext, FormatError, WeightsPayload, WrappedCiphertext};
 
 /// Checks one input.
 pub fn check(bytes: &[u8]) {
@@ -23,8 +23,8 @@ pub fn check(bytes: &[u8]) {
         }
         Err(_) => assert_eq!(remaining, bytes),
     }
-    if let Ok(wrapped) = Wrapped::from_bytes(bytes) {
-        assert_eq!(Wrapped::from_bytes(&wrapped.to_bytes()), Ok(wrapped));
+    if let Ok(wrapped) = WrappedCiphertext::from_bytes(bytes) {
+        assert_eq!(WrappedCiphertext::from_bytes(&wrapped.to_bytes()), Ok(wrapped));
     }
     if let Ok(weights) = WeightsPayload::from_bytes(bytes) {
         assert_eq!(weights.to_bytes(), bytes);

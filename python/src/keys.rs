@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use taonet_primitives::Hotkey;
-use taonet_wallet::{Mnemonic, PublicKey, Signed, WordCount};
+use taonet_wallet::{Mnemonic, PublicKey, SignedMessage, WordCount};
 
 use crate::convert::{Message, crypto_type};
 use crate::errors::Failure;
@@ -139,7 +139,7 @@ pub(crate) fn verify_batch(
     }
     Ok(py.detach(|| {
         let well_formed = parsed.iter().filter_map(|(signer, message, signature)| {
-            Some(Signed { signer: *signer, message, signature: (*signature)? })
+            Some(SignedMessage { signer: *signer, message, signature: (*signature)? })
         });
         let mut results = taonet_wallet::verify_batch(&well_formed.collect::<Vec<_>>()).into_iter();
         let result = |(_, _, signature): &(_, _, Option<_>)| {

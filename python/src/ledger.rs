@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use taonet_chain::weights::{quantise, within_limits};
 use taonet_chain::{At, Chain, Outcome};
 use taonet_ledger::{
-    Intent, IntentKey, IntentState, Ledger, LedgerReader, NewWeights, Signed, Step, SubmitError,
-    Submitter,
+    Intent, IntentKey, IntentState, Ledger, LedgerReader, NewWeights, Step, StoredExtrinsic,
+    SubmitError, Submitter,
 };
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, with_causes};
 
@@ -252,7 +252,7 @@ pub(crate) struct Extrinsic {
 }
 
 impl Extrinsic {
-    fn new(step: Step, signed: &Signed) -> Self {
+    fn new(step: Step, signed: &StoredExtrinsic) -> Self {
         let inclusion = signed.outcome.as_ref().and_then(Outcome::inclusion);
         let error = match &signed.outcome {
             Some(Outcome::Invalid(because)) => Some(with_causes(because)),

@@ -1,4 +1,4 @@
-//! Which callers a server admits, and its limits.
+//! Admission of callers by a server, and its limits.
 
 use std::collections::HashMap;
 use std::sync::Arc;

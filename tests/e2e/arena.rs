@@ -62,7 +62,7 @@ async fn miners(gateway: &str, uids: &[u16]) -> Vec<Miner> {
 }
 
 /// Opens a session and sends one frame, which the miner echoes.
-async fn say(miner: &Miner) {
+async fn play_utterance(miner: &Miner) {
     let limit = Duration::from_secs(20);
     let request = InitRequest::new("c", "c:0", None, 1);
     let session_id = miner.connection.init(request, limit).await.unwrap().session_id;
@@ -97,7 +97,7 @@ fn arena_miners_are_played_directly_and_through_the_gateway() {
             let actual = miners(gateway.url(), &[1, 2, 3]).await;
             assert_eq!(actual.len(), 2);
             for miner in &actual {
-                say(miner).await;
+                play_utterance(miner).await;
             }
         });
         assert_eq!(gateway.terminate().code(), Some(0));
@@ -109,12 +109,12 @@ fn arena_gateway_usage_errors_are_reported() {
     let folder: TempDir = tempfile::tempdir().unwrap();
     let open = gateway(folder.path()).args(["--listen", "0.0.0.0:0"]).output().unwrap();
     assert!(refusal(&open, 2).contains("--allow"));
-    let mut strangers = gateway(folder.path());
-    strangers.args(["--listen", "0.0.0.0:0", "--allow", &key(1).hotkey().to_string()]);
-    assert!(refusal(&strangers.output().unwrap(), 2).contains("--registered"));
-    let running = Daemon::start(&mut gateway(folder.path()));
-    let second = gateway(folder.path()).args(["--listen", "127.0.0.1:0"]).output().unwrap();
-    assert!(refusal(&second, 1).contains("another arena gateway is using"));
+    let mut public_gateway = gateway(folder.path());
+    public_gateway.args(["--listen", "0.0.0.0:0", "--allow", &key(1).hotkey().to_string()]);
+    assert!(refusal(&public_gateway.output().unwrap(), 2).contains("--registered"));
+    let running_gateway = Daemon::start(&mut gateway(folder.path()));
+    let second_output = gateway(folder.path()).args(["--listen", "127.0.0.1:0"]).output().unwrap();
+    assert!(refusal(&second_output, 1).contains("another arena gateway is using"));
     let submit = |gateway: &str, url: &str| {
         let mut submit = local_bb();
         submit.args([
@@ -131,10 +131,10 @@ fn arena_gateway_usage_errors_are_reported() {
     };
     assert!(refusal(&submit("http://127.0.0.1:1", "127.0.0.1:9"), 3).contains("GET /healthz"));
     assert!(
-        refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1)
+        refusal(&submit(running_gateway.url(), "ftp://127.0.0.1:9"), 1)
             .contains("not an http or https URL")
     );
-    let response = submit(running.url(), "127.0.0.1:9");
+    let response = submit(running_gateway.url(), "127.0.0.1:9");
     assert!(
         String::from_utf8_lossy(&response.stdout).contains("is in the arena; wins: 0"),
         "{response:?}"

@@ -292,9 +292,9 @@ fn evidence_is_checked_on_another_machine() {
     let run = Run::new();
     let other_directory = tempfile::tempdir().unwrap();
     let file = other_directory.path().join("ferry.tar");
-    let made = document(&run.export(&file));
+    let exported = document(&run.export(&file));
     let alice = Keypair::from_uri("//Alice").unwrap().hotkey().to_string();
-    assert_eq!(made["validator_hotkey"].as_str(), Some(alice.as_str()));
+    assert_eq!(exported["validator_hotkey"].as_str(), Some(alice.as_str()));
     // Without the files of the run.
     drop(run);
     let report = document(&verify(&file, &["--signed-by", &alice]));
@@ -312,7 +312,7 @@ fn evidence_is_checked_on_another_machine() {
         original.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap()
     };
     let changed = other_directory.path().join("changed.tar");
-    let with = |offset: usize| {
+    let verify_changed = |offset: usize| {
         let mut bytes = original.clone();
         bytes[offset] ^= 1;
         fs::write(&changed, bytes).unwrap();
@@ -320,12 +320,12 @@ fn evidence_is_checked_on_another_machine() {
     };
     // In a transcript, which invalidates the signature.
     assert!(
-        refusal(&with(text("\"stt_text\":\"") + 14), 1)
+        refusal(&verify_changed(text("\"stt_text\":\"") + 14), 1)
             .contains("the manifest was changed after signing")
     );
     // In a reply.
     let reply = text(&format!("replies/miner_{INTERPRETER}__hk_")) + 512 + 30_000;
-    let report = findings(&with(reply));
+    let report = findings(&verify_changed(reply));
     let [mismatch] = &report["audit"]["mismatches"].as_array().unwrap()[..] else {
         panic!("{report:#}")
     };

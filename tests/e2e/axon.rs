@@ -27,7 +27,7 @@ pub(crate) fn neuron(scheme: &str, extra_args: &[&str]) -> Daemon {
 }
 
 /// Runs a call or ping by //Alice to //Bob.
-pub(crate) fn ask(verb: &str, address: &str, scheme: &str, extra_args: &[&str]) -> Output {
+pub(crate) fn run_client(verb: &str, address: &str, scheme: &str, extra_args: &[&str]) -> Output {
     let arguments = [verb, address, "--hotkey", BOB, "--key-uri", "//Alice", "--scheme", scheme];
     axon(&arguments).args(extra_args).output().unwrap()
 }
@@ -72,7 +72,7 @@ fn requests_and_responses_round_trip_in_every_scheme() {
         let daemon = neuron(scheme, &["--allow", ALICE]);
         let address = address(&daemon);
         let data = r#"{"prompt": "hello there τ", "deep": [1, 1e22, null]}"#;
-        let answer = document(&ask("call", &address, scheme, &["--data", data, "--json"]));
+        let answer = document(&run_client("call", &address, scheme, &["--data", data, "--json"]));
         assert_eq!(
             (&answer["code"], &answer["outcome"], &answer["status"]),
             (&json!(1), &json!("Success"), &json!(200))
@@ -94,13 +94,17 @@ fn requests_and_responses_round_trip_in_every_scheme() {
         } else {
             ["--path", "/stream"]
         };
-        let streamed =
-            ask("call", &address, scheme, &[&route[..], &["--data", data, "--stream"]].concat());
-        assert!(streamed.status.success(), "{}", stderr(&streamed));
-        let text = String::from_utf8(streamed.stdout).unwrap();
+        let stream_output = run_client(
+            "call",
+            &address,
+            scheme,
+            &[&route[..], &["--data", data, "--stream"]].concat(),
+        );
+        assert!(stream_output.status.success(), "{}", stderr(&stream_output));
+        let text = String::from_utf8(stream_output.stdout).unwrap();
         assert!(text.contains("hello there τ"), "{text}");
 
-        let ping = document(&ask("ping", &address, scheme, &["-n", "20", "--json"]));
+        let ping = document(&run_client("ping", &address, scheme, &["-n", "20", "--json"]));
         assert_eq!((&ping["sent"], &ping["answered"]), (&json!(20), &json!(20)));
         assert_eq!(ping["outcomes"], json!({ "Success": 20 }));
         let milliseconds = |name: &str| ping["milliseconds"][name].as_f64().unwrap();
@@ -124,16 +128,16 @@ fn request_data_is_read_from_files_and_standard_input() {
     let file = folder.path().join("data.json");
     std::fs::write(&file, r#"{"from": "file"}"#).unwrap();
     let at_file = format!("@{}", file.display());
-    let plain = ask("call", &address(&daemon), "btauth", &["--data", &at_file]);
+    let plain = run_client("call", &address(&daemon), "btauth", &["--data", &at_file]);
     assert_eq!(String::from_utf8(plain.stdout).unwrap(), "{\"from\": \"file\"}\n");
     let arguments =
         ["call", &address(&daemon), "--hotkey", BOB, "--key-uri", "//Alice", "--data", "-"];
     let output = axon(&arguments).stdin(std::fs::File::open(&file).unwrap()).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"from\": \"file\"}\n");
-    let output = ask("call", &address(&daemon), "btauth", &["--data", "@/nowhere/at-all"]);
+    let output = run_client("call", &address(&daemon), "btauth", &["--data", "@/nowhere/at-all"]);
     assert!(refusal(&output, 1).contains("cannot read /nowhere/at-all"));
     for (data, error) in [("{", "--data is not JSON"), ("[]", "--data is not a JSON object")] {
-        let output = ask("call", &address(&daemon), "dendrite", &["--data", data]);
+        let output = run_client("call", &address(&daemon), "dendrite", &["--data", data]);
         assert!(refusal(&output, 2).contains(error), "{}", stderr(&output));
     }
 }
@@ -147,7 +151,7 @@ fn request_data_is_sent_verbatim() {
         std::fs::write(&file, data).unwrap();
         let at_file = format!("@{}", file.display());
         for extra_args in [&[][..], &["--stream"]] {
-            let output = ask(
+            let output = run_client(
                 "call",
                 &address(&daemon),
                 "btauth",
@@ -177,20 +181,20 @@ fn each_call_failure_has_its_code() {
             (exit, &stranger["outcome"], &stranger["status"]),
             (4, &json!("SenderUnknown"), &json!(403))
         );
-        let (exit, wrong) = call("//Alice", ALICE);
+        let (exit, wrong_hotkey) = call("//Alice", ALICE);
         assert_eq!(
-            (exit, &wrong["outcome"], &wrong["status"]),
+            (exit, &wrong_hotkey["outcome"], &wrong_hotkey["status"]),
             (4, &json!("Unauthenticated"), &json!(401))
         );
     }
     let route = ["--path", "/nowhere", "--json"];
-    let (exit, unknown) = failure(&ask("call", &address(&btauth), "btauth", &route));
+    let (exit, unknown) = failure(&run_client("call", &address(&btauth), "btauth", &route));
     assert_eq!(
         (exit, &unknown["outcome"], &unknown["code"]),
         (1, &json!("NotImplemented"), &json!(5))
     );
     let route = ["--synapse", "Unknown", "--json"];
-    let (exit, unknown) = failure(&ask("call", &address(&dendrite), "dendrite", &route));
+    let (exit, unknown) = failure(&run_client("call", &address(&dendrite), "dendrite", &route));
     assert_eq!(
         (exit, &unknown["outcome"], &unknown["status"]),
         (1, &json!("NotImplemented"), &json!(404))
@@ -204,21 +208,23 @@ fn each_call_failure_has_its_code() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_address = silent.local_addr().unwrap().to_string();
     let (exit, late) =
-        failure(&ask("call", &silent_address, "btauth", &["--timeout", "0.2", "--json"]));
+        failure(&run_client("call", &silent_address, "btauth", &["--timeout", "0.2", "--json"]));
     assert_eq!((exit, &late["outcome"], &late["status"]), (3, &json!("Timeout"), &json!(408)));
     drop(silent);
     let closed_address = free_address();
-    let (exit, closed) = failure(&ask("call", &closed_address, "btauth", &["--json"]));
+    let (exit, closed_result) =
+        failure(&run_client("call", &closed_address, "btauth", &["--json"]));
     assert_eq!(
-        (exit, &closed["outcome"], &closed["status"]),
+        (exit, &closed_result["outcome"], &closed_result["status"]),
         (3, &json!("Unavailable"), &json!(503))
     );
-    let (exit, pings) = failure(&ask("ping", &closed_address, "dendrite", &["-n", "3", "--json"]));
+    let (exit, pings) =
+        failure(&run_client("ping", &closed_address, "dendrite", &["-n", "3", "--json"]));
     assert_eq!(
         (exit, &pings["outcomes"], &pings["answered"]),
         (3, &json!({ "Unavailable": 3 }), &json!(0))
     );
-    let table = ask("ping", &closed_address, "btauth", &["-n", "1"]);
+    let table = run_client("ping", &closed_address, "btauth", &["-n", "1"]);
     assert!(String::from_utf8_lossy(&table.stdout).contains("Unavailable 1"));
     assert!(stderr(&table).contains("1 of 1 call failed"), "{}", stderr(&table));
 }

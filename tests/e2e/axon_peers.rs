@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, DendriteScheme, Peer as Neuron, Signer, SynapseClass};
 
-use crate::axon::{BOB, address, ask, neuron};
+use crate::axon::{BOB, address, neuron, run_client};
 use crate::peers::Peer;
 use crate::support::{document, stderr};
 
@@ -69,7 +69,7 @@ fn a_python_dendrite_calls_our_axon() {
     let daemon = neuron("dendrite", &[]);
     let port = address(&daemon).rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
     let results =
-        peer.ask(peer.script("sdk10.py").arg("call"), &json!({ "port": port, "hotkey": BOB }));
+        peer.query(peer.script("sdk10.py").arg("call"), &json!({ "port": port, "hotkey": BOB }));
     assert_eq!(results["ping"], json!([200, "Success"]));
     assert_eq!(results["echo"], json!([200, "Success"]));
     assert_eq!((&results["answer"], &results["seen"]), (&json!("hello τ"), &json!(true)));
@@ -92,19 +92,22 @@ fn a_python_dendrite_calls_our_axon() {
 fn our_client_calls_a_python_axon() {
     let Some(peer) = Peer::find("sdk10") else { return };
     let server = Server::start(&peer, "sdk10.py");
-    let ping = document(&ask("ping", &server.address(), "dendrite", &["-n", "3", "--json"]));
+    let ping = document(&run_client("ping", &server.address(), "dendrite", &["-n", "3", "--json"]));
     assert_eq!(ping["outcomes"], json!({ "Success": 3 }), "{ping}");
     let data = r#"{"prompt": "hello τ \"quoted\""}"#;
-    let answer = document(&ask("call", &server.address(), "dendrite", &["--data", data, "--json"]));
+    let answer =
+        document(&run_client("call", &server.address(), "dendrite", &["--data", data, "--json"]));
     assert_eq!((&answer["status"], &answer["message"]), (&json!(200), &json!("Success")));
     assert_eq!(answer["body"]["answer"], "hello τ \"quoted\"");
     // The same class, described on the command line.
-    let described = ["--synapse", "StreamSynapse", "--stream", "--data", r#"{"prompt": "a b c"}"#];
-    let streamed = ask("call", &server.address(), "dendrite", &described);
-    assert!(streamed.status.success(), "{}", stderr(&streamed));
-    assert_eq!(String::from_utf8(streamed.stdout).unwrap().trim_end(), "a b c");
+    let described_class =
+        ["--synapse", "StreamSynapse", "--stream", "--data", r#"{"prompt": "a b c"}"#];
+    let stream_output = run_client("call", &server.address(), "dendrite", &described_class);
+    assert!(stream_output.status.success(), "{}", stderr(&stream_output));
+    assert_eq!(String::from_utf8(stream_output.stdout).unwrap().trim_end(), "a b c");
 
-    let unknown = ask("call", &server.address(), "dendrite", &["--synapse", "Unknown", "--json"]);
+    let unknown =
+        run_client("call", &server.address(), "dendrite", &["--synapse", "Unknown", "--json"]);
     let unknown: Value = serde_json::from_slice(&unknown.stdout).unwrap();
     assert_eq!((&unknown["outcome"], &unknown["status"]), (&json!("NotImplemented"), &json!(404)));
 
@@ -124,12 +127,12 @@ fn our_client_calls_a_python_axon() {
     assert_eq!(post(&url, signed("//Bob"), body), 200);
     assert_eq!(post(&url, signed("//Bob"), r#"{"prompt": "y"}"#), 500, "another body");
     assert_eq!(post(&url, signed("//Charlie"), body), 401, "another receiver");
-    let mut altered = signed("//Bob");
-    altered.insert("bt_header_dendrite_nonce", "1".parse().unwrap());
-    assert_eq!(post(&url, altered, body), 401, "another nonce");
-    let once = signed("//Bob");
-    assert_eq!(post(&url, once.clone(), body), 200);
-    assert_eq!(post(&url, once, body), 401, "a replay");
+    let mut altered_headers = signed("//Bob");
+    altered_headers.insert("bt_header_dendrite_nonce", "1".parse().unwrap());
+    assert_eq!(post(&url, altered_headers, body), 401, "another nonce");
+    let signed_headers = signed("//Bob");
+    assert_eq!(post(&url, signed_headers.clone(), body), 200);
+    assert_eq!(post(&url, signed_headers, body), 401, "a replay");
 }
 
 #[test]
@@ -137,8 +140,8 @@ fn requests_of_python_http_auth_are_accepted() {
     let Some(peer) = Peer::find("sdk11") else { return };
     let daemon = neuron("btauth", &[]);
     let port = address(&daemon).rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
-    let results =
-        peer.ask(peer.script("http_auth.py").arg("call"), &json!({ "port": port, "hotkey": BOB }));
+    let results = peer
+        .query(peer.script("http_auth.py").arg("call"), &json!({ "port": port, "hotkey": BOB }));
     assert_eq!(results["good"], json!([200, r#"{"a": 1}"#]));
     assert_eq!(results["get"][0], 200);
     assert_eq!(results["ed25519"][0], 200);
@@ -160,9 +163,9 @@ fn signed_requests_pass_python_http_auth() {
     let Some(peer) = Peer::find("sdk11") else { return };
     let server = Server::start(&peer, "http_auth.py");
     let extra_args = ["--path", "/any?thing=%20", "--data", r#"{"a":1}"#, "--json"];
-    let answer = document(&ask("call", &server.address(), "btauth", &extra_args));
+    let answer = document(&run_client("call", &server.address(), "btauth", &extra_args));
     assert_eq!(answer["body"]["body"], r#"{"a":1}"#);
-    let ping = document(&ask("ping", &server.address(), "btauth", &["-n", "3", "--json"]));
+    let ping = document(&run_client("ping", &server.address(), "btauth", &["-n", "3", "--json"]));
     assert_eq!(ping["outcomes"], json!({ "Success": 3 }), "{ping}");
 
     let signer =
@@ -181,13 +184,14 @@ fn signed_requests_pass_python_http_auth() {
             )
             .unwrap()
     };
-    let once = signed("//Bob");
-    assert_eq!(post(&url("/a"), once.clone(), body), 200);
-    assert_eq!(post(&url("/a"), once, body), 401, "a replay");
+    let signed_headers = signed("//Bob");
+    assert_eq!(post(&url("/a"), signed_headers.clone(), body), 200);
+    assert_eq!(post(&url("/a"), signed_headers, body), 401, "a replay");
     assert_eq!(post(&url("/a"), signed("//Bob"), "bodY"), 401, "another body");
     assert_eq!(post(&url("/b"), signed("//Bob"), body), 401, "another path");
     assert_eq!(post(&url("/a"), signed("//Charlie"), body), 401, "another receiver");
-    let mut altered = signed("//Bob");
-    altered.insert("x-bittensor-signature", format!("0x{}", "11".repeat(64)).parse().unwrap());
-    assert_eq!(post(&url("/a"), altered, body), 401, "another signature");
+    let mut altered_headers = signed("//Bob");
+    altered_headers
+        .insert("x-bittensor-signature", format!("0x{}", "11".repeat(64)).parse().unwrap());
+    assert_eq!(post(&url("/a"), altered_headers, body), 401, "another signature");
 }

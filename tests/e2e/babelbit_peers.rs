@@ -24,8 +24,8 @@ pub(crate) fn peer() -> Option<Peer> {
 
 /// Returns the Python runner's report on a service.
 #[track_caller]
-pub(crate) fn ask(peer: &Peer, question: &Value) -> Value {
-    peer.ask(peer.script(SCRIPT).arg("runner"), question)
+pub(crate) fn query_peer(peer: &Peer, question: &Value) -> Value {
+    peer.query(peer.script(SCRIPT).arg("runner"), question)
 }
 
 /// A Python service, killed on drop.

@@ -30,7 +30,7 @@ fn bench(arguments: &[&str]) -> Output {
 }
 
 /// JSON document and exit code of a benchmark, also of one without success.
-fn measured(output: &Output) -> (i32, Value) {
+fn exit_and_report(output: &Output) -> (i32, Value) {
     let document =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(output)));
     (output.status.code().unwrap(), document)
@@ -98,8 +98,9 @@ async fn summing_miner_is_measured_on_a_chain() {
     );
 
     // Only validators may call the miner.
-    let (exit, report) =
-        measured(&bench(&[&target[..], &["--key-uri", "//Charlie", "--calls", "3"]].concat()));
+    let (exit, report) = exit_and_report(&bench(
+        &[&target[..], &["--key-uri", "//Charlie", "--calls", "3"]].concat(),
+    ));
     assert_eq!(
         (exit, &report["succeeded"], &report["failures"][0]["status"]),
         (4, &json!(0), &json!(403)),
@@ -133,7 +134,7 @@ fn file_requests_are_sent_and_checked() {
             "requests": [{ "prompt": "one" }, { "prompt": "two" }],
         });
         std::fs::write(&file, document.to_string()).unwrap();
-        measured(&bench(&[&target[..], &["--kind", file.to_str().unwrap()]].concat()))
+        exit_and_report(&bench(&[&target[..], &["--kind", file.to_str().unwrap()]].concat()))
     };
     let (exit, report) = run("answer");
     assert_eq!(
@@ -153,7 +154,7 @@ fn file_requests_are_sent_and_checked() {
     if Path::new("/dev/full").exists() {
         let files = ["--kind", file.to_str().unwrap(), "--csv", "/dev/full"];
         let output = bench(&[&target[..], &files].concat());
-        let (exit, report) = measured(&output);
+        let (exit, report) = exit_and_report(&output);
         assert_eq!((exit, &report["succeeded"]), (1, &json!(4)), "{report}");
         assert!(stderr(&output).contains("cannot write /dev/full"), "{}", stderr(&output));
     }
@@ -182,7 +183,7 @@ fn unresponsive_miner_is_a_network_failure() {
         ];
         let output =
             bench(&[&[address.as_str()][..], &arguments, &["--timeout", seconds]].concat());
-        let (exit, report) = measured(&output);
+        let (exit, report) = exit_and_report(&output);
         assert_eq!((exit, &report["succeeded"]), (3, &json!(0)), "{report}");
         let outcomes = &report["outcomes"];
         assert_eq!(

@@ -91,9 +91,13 @@ fn without_duration(output: &Output) -> String {
 
 fn assert_unchanged(cases: &[Case]) {
     for case in cases {
-        let unmarked = case.run(b"");
-        assert!(unmarked.contains(case.output), "{}: {unmarked}", case.arguments);
-        assert_eq!(case.run(b"\xef\xbb\xbf"), unmarked, "{}", case.arguments);
+        let output_without_mark = case.run(b"");
+        assert!(
+            output_without_mark.contains(case.output),
+            "{}: {output_without_mark}",
+            case.arguments
+        );
+        assert_eq!(case.run(b"\xef\xbb\xbf"), output_without_mark, "{}", case.arguments);
     }
 }
 

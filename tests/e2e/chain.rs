@@ -18,7 +18,7 @@ mod owners;
 mod refusals;
 mod subnets;
 mod suites;
-mod watching;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -62,7 +62,12 @@ impl Chain {
         self.folder.path().join(name)
     }
 
-    fn prepared(&self, mut command: Command, arguments: &[&str], extra_args: &[&str]) -> Output {
+    fn run_with_files(
+        &self,
+        mut command: Command,
+        arguments: &[&str],
+        extra_args: &[&str],
+    ) -> Output {
         command.args(arguments).args(extra_args);
         command.env("BT_CHAIN_ENDPOINT", self.url()).env("BT_WALLET_PATH", self.path("wallets"));
         command.output().unwrap()
@@ -70,17 +75,17 @@ impl Chain {
 
     /// `tao …` on this chain.
     pub(crate) fn tao(&self, arguments: &[&str], extra_args: &[&str]) -> Output {
-        self.prepared(tao(), arguments, extra_args)
+        self.run_with_files(tao(), arguments, extra_args)
     }
 
     /// `bb …` on this chain.
     pub(crate) fn bb(&self, arguments: &[&str], extra_args: &[&str]) -> Output {
-        self.prepared(bb(), arguments, extra_args)
+        self.run_with_files(bb(), arguments, extra_args)
     }
 
     /// JSON document of a successful command.
     #[track_caller]
-    pub(crate) fn ask(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn run_json(&self, arguments: &[&str]) -> Value {
         document(&self.tao(arguments, &["--json"]))
     }
 
@@ -99,21 +104,22 @@ impl Chain {
         let [cold, hot] =
             ["coldkey.words", "hotkey.words"].map(|name| self.path(name).display().to_string());
         let files = ["--coldkey-mnemonic-file", &cold, "--hotkey-mnemonic-file", &hot];
-        let made = self.ask(&[&["wallet", "create", "--no-use-password"], &files[..]].concat());
-        self.alice_gives(5000);
+        let created =
+            self.run_json(&[&["wallet", "create", "--no-use-password"], &files[..]].concat());
+        self.add_faucet_funds(5000);
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        (text(&made["coldkey"]["address"]), text(&made["hotkey"]["address"]))
+        (text(&created["coldkey"]["address"]), text(&created["hotkey"]["address"]))
     }
 
-    fn alice_gives(&self, amount: u32) {
-        let result = self.ask(&["wallet", "faucet", "--amount", &amount.to_string()]);
+    fn add_faucet_funds(&self, amount: u32) {
+        let result = self.run_json(&["wallet", "faucet", "--amount", &amount.to_string()]);
         assert_eq!(result["success"], true, "{result}");
     }
 
     /// Free balance of an account, in rao.
     #[track_caller]
     pub(crate) fn free(&self, account: &str) -> u64 {
-        self.ask(&["balance", account])["accounts"][0]["free_rao"].as_u64().unwrap()
+        self.run_json(&["balance", account])["accounts"][0]["free_rao"].as_u64().unwrap()
     }
 
     /// Produces blocks up to and including a subnet's next epoch.

@@ -37,9 +37,10 @@ fn daemons_and_requests_are_measured_under_load() {
     assert!(report.ended.is_empty() && report.panics == 0, "{text}");
     assert!(report.processes.iter().all(|process| process.first_mib > 1.0), "{text}");
     // All others have no models, and with huge pages their memory would grow for hours.
-    let computing = ["chain", "chain follower", "miner interpreter", "runner A", "runner B"];
+    let compute_processes =
+        ["chain", "chain follower", "miner interpreter", "runner A", "runner B"];
     for process in report.processes.iter().filter(|process| process.has_huge_pages) {
-        assert!(computing.contains(&process.name.as_str()), "{text}");
+        assert!(compute_processes.contains(&process.name.as_str()), "{text}");
     }
     assert!(
         report.requests.iter().all(|requests| requests.requests > 0 && requests.failures == 0),

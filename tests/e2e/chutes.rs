@@ -91,7 +91,7 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
             "GET /chutes/warmup/c-1",
         ]
     );
-    let commitments = network.chain.ask(&["commitment", "get", BOB, "--netuid", BABELBIT]);
+    let commitments = network.chain.run_json(&["commitment", "get", BOB, "--netuid", BABELBIT]);
     let text: Value =
         serde_json::from_str(commitments["commitments"][0]["text"].as_str().unwrap()).unwrap();
     assert_eq!(text, result["commitment"]);
@@ -106,9 +106,9 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     small_talk(folder.path());
     let mut runner = network.runner(&engine, &folder.path().join("kept"));
     runner.args(["--once", "-vvv"]).env("BB_ENABLE_VALIDATION_SUBMISSIONS", "0");
-    let played = with_accounts(&mut runner, &server).output().unwrap();
-    assert_no_key(&stderr(&played));
-    let report = document(&played);
+    let runner_output = with_accounts(&mut runner, &server).output().unwrap();
+    assert_no_key(&stderr(&runner_output));
+    let report = document(&runner_output);
     assert_eq!(
         (&report["outcome"], &report["miners"][0]["hotkey"]),
         (&json!("finished"), &json!(BOB)),
@@ -123,8 +123,8 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     );
     // Without a key for Chutes, the miner cannot be called.
     let mut runner = network.runner(&engine, &folder.path().join("other"));
-    let keyless = runner.args(["--once"]).output().unwrap();
-    let error = refusal(&keyless, 1);
+    let without_keys = runner.args(["--once"]).output().unwrap();
+    let error = refusal(&without_keys, 1);
     assert!(
         error.contains("CHUTES_API_KEY is not set") && error.contains("no miner on subnet 59"),
         "{error}"
@@ -241,8 +241,8 @@ fn a_chute_is_named_called_and_deleted() {
         assert_no_key(&stderr(&output));
         output
     };
-    let guess = document(&run(&["chute-slug", "--json"]));
-    assert_eq!((&guess["slug"], &guess["deployed"]), (&json!(SLUG), &json!(false)));
+    let predicted = document(&run(&["chute-slug", "--json"]));
+    assert_eq!((&predicted["slug"], &predicted["deployed"]), (&json!(SLUG), &json!(false)));
     assert!(refusal(&run(&["delete-chute", "--yes"]), 1).contains("is deployed"));
     *cloud.is_deployed.lock().unwrap() = true;
     let output = run(&["chute-slug"]);
@@ -276,22 +276,22 @@ fn a_chute_is_named_called_and_deleted() {
         .unwrap();
     assert_no_key(&stderr(&logs));
     assert_eq!(String::from_utf8_lossy(&logs.stdout), "loading the model\nready\n");
-    let dry = document(&run(&["delete-chute", "--dry-run"]));
-    assert!(dry["requests"][0]["url"].as_str().unwrap().ends_with("/chutes/c-1"), "{dry}");
+    let dry_run = document(&run(&["delete-chute", "--dry-run"]));
+    assert!(dry_run["requests"][0]["url"].as_str().unwrap().ends_with("/chutes/c-1"), "{dry_run}");
     assert!(*cloud.is_deployed.lock().unwrap(), "nothing is deleted");
     assert!(refusal(&run(&["delete-chute"]), 2).contains("hint: pass --yes"));
     assert!(run(&["delete-chute", "--yes"]).status.success());
     assert!(!*cloud.is_deployed.lock().unwrap());
 
     // A chute that the reference's program has named is found by its revision.
-    let named = "al-babelbit-brave-otter";
-    *cloud.name.lock().unwrap() = named;
+    let chute_name = "al-babelbit-brave-otter";
+    *cloud.name.lock().unwrap() = chute_name;
     assert_eq!(document(&run(&["chute-slug", "--json"]))["deployed"], false);
     *cloud.is_deployed.lock().unwrap() = true;
     let actual = document(&run(&["chute-slug", "--json"]));
-    assert_eq!((&actual["name"], &actual["chute_id"]), (&json!(named), &json!("c-1")));
+    assert_eq!((&actual["name"], &actual["chute_id"]), (&json!(chute_name), &json!("c-1")));
     let deleted = document(&run(&["delete-chute", "--yes", "--json"]));
-    assert_eq!((&deleted["name"], *cloud.is_deployed.lock().unwrap()), (&json!(named), false));
+    assert_eq!((&deleted["name"], *cloud.is_deployed.lock().unwrap()), (&json!(chute_name), false));
 }
 
 #[test]

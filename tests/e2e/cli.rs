@@ -65,9 +65,9 @@ fn settings_are_shown_with_their_origin() {
 #[test]
 fn non_utf8_variable_fails_only_where_used() {
     use std::os::unix::ffi::OsStrExt as _;
-    let broken = std::ffi::OsStr::from_bytes(b"/\xff");
+    let non_utf8 = std::ffi::OsStr::from_bytes(b"/\xff");
     let show =
-        |name: &str| bb().args(["config", "show", "--json"]).env(name, broken).output().unwrap();
+        |name: &str| bb().args(["config", "show", "--json"]).env(name, non_utf8).output().unwrap();
     assert_eq!(document(&show("X"))["warnings"], json!([]));
     let error = refusal(&show("BB_MODELS_DIR"), 2);
     assert!(error.contains("BB_MODELS_DIR=/\u{fffd}: expected text in UTF-8"), "{error}");
@@ -244,7 +244,7 @@ fn states(output: &Output) -> Vec<(String, String)> {
     states.filter(|(name, _)| ["all-MiniLM-L6-v2", "tiny-ctc"].contains(&name.as_str())).collect()
 }
 
-fn expected(sentences: &str) -> Vec<(String, String)> {
+fn expected_states(sentences: &str) -> Vec<(String, String)> {
     [("all-MiniLM-L6-v2", sentences), ("tiny-ctc", "built in")]
         .map(|(name, state)| (name.into(), state.into()))
         .into()
@@ -254,10 +254,10 @@ fn expected(sentences: &str) -> Vec<(String, String)> {
 fn models_are_listed_and_verified() {
     require_models();
     let models = |verb: &str| tao().args(["models", verb, "--json"]).output().unwrap();
-    assert_eq!(states(&models("list")), expected("present"));
+    assert_eq!(states(&models("list")), expected_states("present"));
     let verified = models("verify");
     assert!(verified.status.success());
-    assert_eq!(states(&verified), expected("present"));
+    assert_eq!(states(&verified), expected_states("present"));
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn missing_and_damaged_models_are_reported() {
         command.env("BB_MODELS_DIR", home.path().join("models")).output().unwrap()
     };
     let output = verify();
-    assert_eq!((output.status.code(), states(&output)), (Some(1), expected("missing")));
+    assert_eq!((output.status.code(), states(&output)), (Some(1), expected_states("missing")));
 
     let model = home.path().join("models/all-MiniLM-L6-v2");
     std::fs::create_dir_all(&model).unwrap();
@@ -337,7 +337,7 @@ fn missing_and_damaged_models_are_reported() {
         std::fs::write(model.join(file), "not this").unwrap();
     }
     let output = verify();
-    assert_eq!((output.status.code(), states(&output)), (Some(1), expected("corrupt")));
+    assert_eq!((output.status.code(), states(&output)), (Some(1), expected_states("corrupt")));
     // A damaged model is never used.
     let speech = tao()
         .args(["speech", "embed", "a"])

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use taonet_babelbit_core::scoring::losses;
+use taonet_babelbit_core::scoring::describe_failed_gates;
 use taonet_dashboard::{duration, number, percent};
 use taonet_wallet::Keypair;
 
@@ -80,7 +80,7 @@ fn wait_for(url: &str, text: &str) {
 
 /// Runs a market of Nineteen with a small model, whose validator's database stays in a directory;
 /// returns its report.
-fn played_market(directory: &Path) -> Value {
+fn play_market(directory: &Path) -> Value {
     let mut demo = tao();
     demo.args([
         "nineteen",
@@ -98,7 +98,7 @@ fn played_market(directory: &Path) -> Value {
 }
 
 /// Uploads a recording for a miner; returns the URL of the result, and its page.
-fn interpreted(site: &str, uid: u16, recording: &Path) -> (String, String) {
+fn interpret(site: &str, uid: u16, recording: &Path) -> (String, String) {
     let recording = std::fs::read(recording).unwrap();
     let field = |name: &str| {
         format!("--b\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n").into_bytes()
@@ -138,7 +138,7 @@ fn columns(miner: &Value) -> [String; 6] {
         number(value("rate_ratio"), 2),
         duration(value("overshoot_sec")),
         duration(value("wall_after_source_sec")),
-        losses(&gates, miner["utterances"].as_array().unwrap().len()),
+        describe_failed_gates(&gates, miner["utterances"].as_array().unwrap().len()),
     ]
 }
 
@@ -272,7 +272,7 @@ fn visitors_speak_to_the_miners_of_a_file() {
         Daemon::start(daemon.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1"));
     let form = page(&format!("{}/try", daemon.url()));
     assert!(form.contains("polly") && !form.contains("name=\"keep\""), "{form}");
-    let (_, result) = interpreted(daemon.url(), 1, &repository("vectors/speech/utt00.wav"));
+    let (_, result) = interpret(daemon.url(), 1, &repository("vectors/speech/utt00.wav"));
     // The parrot repeats the recording, so both captions have its text.
     assert!(result.matches("the old ferry crossed the harbor twice").count() >= 2, "{result}");
 }
@@ -315,7 +315,7 @@ fn daemons_are_shown_with_their_metrics() {
 #[test]
 fn dashboard_of_saved_market_matches_its_report() {
     let folder = tempfile::tempdir().unwrap();
-    let report = played_market(folder.path());
+    let report = play_market(folder.path());
     let mut dashboard = tao();
     dashboard.args(["dashboard", "--nineteen"]).arg(folder.path());
     // Nobody listens at this address.

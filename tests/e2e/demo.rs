@@ -151,7 +151,7 @@ fn assert_contains(document: &Value, recorded: &Value, path: &str) {
 /// except for measured times.
 #[test]
 fn scores_weights_and_incentives_of_two_runs_are_as_recorded() {
-    let recorded: Value =
+    let recorded_demo: Value =
         serde_json::from_slice(&std::fs::read(repository("tests/e2e/data/demo.json")).unwrap())
             .unwrap();
     let [first, second] = [(); 2].map(|()| {
@@ -160,7 +160,7 @@ fn scores_weights_and_incentives_of_two_runs_are_as_recorded() {
         assert!(started.elapsed() < Duration::from_mins(5), "{:?}", started.elapsed());
         demo
     });
-    assert_contains(&first, &recorded, "demo");
+    assert_contains(&first, &recorded_demo, "demo");
     check_losses(&first);
     check_shares(&first);
     assert_eq!(without_wall_times(&first), without_wall_times(&second));
@@ -179,16 +179,16 @@ fn challenge_is_selected_by_number() {
 #[test]
 fn unplayable_challenge_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let broken = folder.path().join("broken.json");
+    let broken_file = folder.path().join("broken.json");
     let mut challenge: Value = serde_json::from_slice(&std::fs::read(ferry()).unwrap()).unwrap();
     challenge["utterances"][1]["target"]["wps"] = json!("fast");
-    std::fs::write(&broken, challenge.to_string()).unwrap();
+    std::fs::write(&broken_file, challenge.to_string()).unwrap();
     for (challenge, code, expected_text) in [
         ("99", 2, "--challenge 99: neither a shipped challenge nor a file"),
         ("0", 2, "hint: the shipped challenges are 1, 2, 3, 4, 5, 6, 7, 8, de-1, es-1, fr-1"),
         ("fr-9", 2, "--challenge fr-9: neither a shipped challenge nor a file"),
         ("absent.json", 1, "cannot read absent.json"),
-        (broken.to_str().unwrap(), 1, "broken.json: utterances[1].target.wps"),
+        (broken_file.to_str().unwrap(), 1, "broken.json: utterances[1].target.wps"),
     ] {
         let error = refusal(&command(&["--challenge", challenge]).output().unwrap(), code);
         assert!(error.contains(expected_text), "{challenge}: {error}");
@@ -212,18 +212,21 @@ fn a_file_is_played_and_its_files_are_kept() {
     let keep = folder.path().join("not/there/yet");
     let ferry = ferry();
     let arguments = ["--challenge", ferry.to_str().unwrap(), "--keep", keep.to_str().unwrap()];
-    let played = document(&demo(&arguments));
-    assert_eq!(played["challenges"][0]["title"], "The ferry");
-    assert_eq!(played["challenges"][0]["report"]["title"], "The ferry");
-    assert_eq!(played["challenges"][0]["report"]["challenge_uid"], "ferry");
-    assert_eq!(played["challenges"][0]["report"]["outcome"], "finished");
-    check_files(&keep, &played);
+    let first_demo = document(&demo(&arguments));
+    assert_eq!(first_demo["challenges"][0]["title"], "The ferry");
+    assert_eq!(first_demo["challenges"][0]["report"]["title"], "The ferry");
+    assert_eq!(first_demo["challenges"][0]["report"]["challenge_uid"], "ferry");
+    assert_eq!(first_demo["challenges"][0]["report"]["outcome"], "finished");
+    check_files(&keep, &first_demo);
 
     // The directory records the played challenges.
-    let again = document(&demo(&arguments));
-    assert_eq!(again["challenges"][0]["report"]["outcome"], "already_done");
-    assert_eq!(without_wall_times(&again["miners"]), without_wall_times(&played["miners"]));
-    check_files(&keep, &again);
+    let second_demo = document(&demo(&arguments));
+    assert_eq!(second_demo["challenges"][0]["report"]["outcome"], "already_done");
+    assert_eq!(
+        without_wall_times(&second_demo["miners"]),
+        without_wall_times(&first_demo["miners"])
+    );
+    check_files(&keep, &second_demo);
 }
 
 fn check_files(keep: &Path, demo: &Value) {

@@ -153,26 +153,26 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
 
     // What is mended is no longer reported.
     set_permissions(&hotkey, Permissions::from_mode(0o600)).unwrap();
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
     drop(other);
     std::fs::write(chain.path("none"), "0123456789abcdef0123456789abcdef\n").unwrap();
     set_permissions(chain.path("none"), Permissions::from_mode(0o600)).unwrap();
-    let mended = report(&command.env_remove("BB_OUTPUT_LOGS_DIR").output().unwrap());
+    let repaired = report(&command.env_remove("BB_OUTPUT_LOGS_DIR").output().unwrap());
     for check in ["keys", "registration", "network", "ledger"] {
-        let findings = findings(&mended, check);
+        let findings = findings(&repaired, check);
         assert!(
             findings.iter().all(|finding| finding["status"] != "fault"),
             "{check}: {findings:?}"
         );
     }
     assert!(
-        !findings(&mended, "disk")
+        !findings(&repaired, "disk")
             .iter()
             .any(|finding| finding["seen"].as_str().unwrap().contains("directory"))
     );
-    assert_finding(&mended, "ports", "ok", "free");
-    assert_finding(&mended, "ledger", "skipped", "no ledger yet");
-    assert_finding(&mended, "reachability", "skipped", "a validator needs none");
+    assert_finding(&repaired, "ports", "ok", "free");
+    assert_finding(&repaired, "ledger", "skipped", "no ledger yet");
+    assert_finding(&repaired, "reachability", "skipped", "a validator needs none");
 
     let ledger = chain.path("state/taonet/subtensor-gateway");
     std::fs::create_dir_all(&ledger).unwrap();
@@ -258,12 +258,16 @@ fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
     let prompting = report(&command.args(["--netuid", "1"]).output().unwrap());
     assert_finding(&prompting, "ports", "skipped", "pass --listen");
     assert_finding(&prompting, "models", "warning", "not installed: downloaded at the first start");
-    let none: &[&str] = &[];
+    let no_arguments: &[&str] = &[];
     for (roles, options, expected) in [
-        (&["miner", "proof-miner"][..], none, "of Babelbit and of proofs cannot be checked"),
+        (
+            &["miner", "proof-miner"][..],
+            no_arguments,
+            "of Babelbit and of proofs cannot be checked",
+        ),
         (
             &["nineteen-entry", "nineteen-miner", "proof-miner"],
-            none,
+            no_arguments,
             "of Nineteen and of proofs cannot be checked together",
         ),
         (
@@ -273,7 +277,7 @@ fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
         ),
         (&["miner"], &["--listen", free.as_str()], "addresses of Babelbit's daemons are settings"),
         (&["miner"], &["--model", "x"], "are options of daemons of other subnets"),
-        (&["prompting-miner"], none, "pass --netuid"),
+        (&["prompting-miner"], no_arguments, "pass --netuid"),
     ] {
         let output = doctor_of(roles, folder.path(), &unreachable).args(options).output().unwrap();
         assert!(refusal(&output, 2).contains(expected), "{roles:?}: {}", stderr(&output));

@@ -63,9 +63,10 @@ fn change(input: &mut Vec<u8>, other: &[u8], random: &mut StdRng) {
 
 #[test]
 fn fuzz_targets_do_not_panic_on_changed_seeds() {
-    let all: Vec<String> = targets::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(names(&repository("fuzz/seeds")), all, "seeds");
-    assert_eq!(names(&repository("fuzz/fuzz_targets")), all, "programs");
+    let target_names: Vec<String> =
+        targets::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names(&repository("fuzz/seeds")), target_names, "seeds");
+    assert_eq!(names(&repository("fuzz/fuzz_targets")), target_names, "programs");
     let mut random = StdRng::seed_from_u64(1);
     for (name, check) in targets::TARGETS {
         let holds = |input: &[u8]| {

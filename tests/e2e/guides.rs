@@ -5,10 +5,10 @@
 //! containers are not run; of those, and of all other guides, every line that calls our programs
 //! must parse.
 
+mod first_pages;
 mod machine;
 mod migration;
 mod nineteen;
-mod opening;
 #[cfg(target_os = "linux")]
 mod prompting;
 mod proof;
@@ -85,10 +85,10 @@ impl Walkthrough {
 
     /// Runs the first code block of a chapter with replacements. Commands for the host system are
     /// skipped.
-    fn run_chapter(&self, guide: &str, chapter: &str, in_place: &[(&str, &str)]) {
+    fn run_chapter(&self, guide: &str, chapter: &str, replacements: &[(&str, &str)]) {
         for line in first_block(guide, chapter).lines() {
             let line = line.split_once('#').map_or(line, |(line, _)| line).trim();
-            let line = in_place
+            let line = replacements
                 .iter()
                 .fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
             let mut words = line.split_whitespace();
@@ -142,8 +142,8 @@ impl Walkthrough {
 
     /// Prepares a command with the directory, the exported variables and the services' URLs.
     fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        let places = SERVICES.iter().filter(|(_, _, variable)| !variable.is_empty());
-        for (name, _, variable) in places {
+        let services = SERVICES.iter().filter(|(_, _, variable)| !variable.is_empty());
+        for (name, _, variable) in services {
             if let Some(service) = self.services.get(name) {
                 command.env(variable, service.url());
             }
@@ -186,7 +186,7 @@ impl Walkthrough {
     }
 
     /// JSON output of a command.
-    fn ask(&self, words: &[&str]) -> Value {
+    fn run_json(&self, words: &[&str]) -> Value {
         document(&self.prepare(tao().args(words).arg("--json")).output().unwrap())
     }
 
@@ -207,9 +207,9 @@ fn first_block(guide: &str, chapter: &str) -> String {
 
 /// Returns the only challenge that was played.
 fn challenge_in(walkthrough: &Walkthrough) -> String {
-    let mut played = std::fs::read_dir(walkthrough.path("logs/s2s")).unwrap();
-    let challenge = played.next().unwrap().unwrap().file_name().into_string().unwrap();
-    assert!(played.next().is_none());
+    let mut played_challenges = std::fs::read_dir(walkthrough.path("logs/s2s")).unwrap();
+    let challenge = played_challenges.next().unwrap().unwrap().file_name().into_string().unwrap();
+    assert!(played_challenges.next().is_none());
     challenge
 }
 
@@ -220,7 +220,7 @@ fn the_validator_guide_works() {
     let guide = "docs/validator.md";
     let walkthrough = Walkthrough::of(guide);
     assert_eq!(walkthrough.services.len(), 6);
-    let weights = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
+    let weights = walkthrough.run_json(&["weights", "show", "--netuid", "59", "--uid", "1"]);
     assert_eq!(weights["rows"][0]["weights"], json!([[2, 65_535]]), "{weights}");
     assert!(
         std::fs::read_to_string(walkthrough.path("audit.jsonl")).unwrap().contains("set_weights")
@@ -240,7 +240,7 @@ fn the_subnet_owner_guide_works() {
     let guide = "docs/subnet-owner.md";
     let walkthrough = Walkthrough::of(guide);
     assert_eq!(walkthrough.services.len(), 7);
-    let weights = walkthrough.ask(&["weights", "show", "--netuid", "60", "--uid", "0"]);
+    let weights = walkthrough.run_json(&["weights", "show", "--netuid", "60", "--uid", "0"]);
     assert_eq!(weights["rows"][0]["weights"], json!([[1, 65_535]]), "{weights}");
 
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json");
@@ -258,7 +258,7 @@ fn the_subnet_owner_guide_works() {
     let challenge = challenge_in(&walkthrough);
     walkthrough
         .run(&format!("bb evidence export {challenge} --output challenge.tar --keyfile hotkey"));
-    let listed = walkthrough.ask(&["wallet", "list"]);
+    let listed = walkthrough.run_json(&["wallet", "list"]);
     let owner = listed["wallets"][0]["hotkeys"][0]["address"]
         .as_str()
         .unwrap_or_else(|| panic!("{listed}"));
@@ -278,16 +278,14 @@ fn commands_of_first_pages_of_the_book_work() {
     let miner = Walkthrough::of("docs/mine.md");
     assert_eq!(miner.services.len(), 1);
     let owner = Walkthrough::of("docs/build.md");
-    assert_eq!(
-        owner.ask(&["subnets", "hyperparameters", "60"])["hyperparameters"]["subnet_is_active"],
-        true
-    );
+    let parameters = owner.run_json(&["subnets", "hyperparameters", "60"]);
+    assert_eq!(parameters["hyperparameters"]["subnet_is_active"], true);
     let holder = Walkthrough::of("docs/use.md");
-    let owned = holder.ask(&["wallet", "overview"]);
-    assert_eq!(owned["neurons"][0]["netuid"], 59, "{owned}");
-    assert!(owned["stake_rao"].as_u64() > Some(0), "{owned}");
+    let overview = holder.run_json(&["wallet", "overview"]);
+    assert_eq!(overview["neurons"][0]["netuid"], 59, "{overview}");
+    assert!(overview["stake_rao"].as_u64() > Some(0), "{overview}");
     // 5000 TAO less payment, registration, stake and fees.
-    assert!(owned["free_rao"].as_u64() < Some(4_890_000_000_000), "{owned}");
+    assert!(overview["free_rao"].as_u64() < Some(4_890_000_000_000), "{overview}");
 }
 
 /// Returns every line of a guide that calls our programs, with placeholders filled in.

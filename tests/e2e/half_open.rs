@@ -193,7 +193,7 @@ fn server_with_few_file_descriptors_recovers_from_half_open_connections() {
         .stdin(Stdio::null());
     let miner = Daemon::start(&mut limited);
     let served =
-        Served { address: address(&miner), page: ("/healthz", 200), waits: None, tls: None };
+        Served { address: address(&miner), page: ("/healthz", 200), body_route: None, tls: None };
     served.holds_within(Duration::from_secs(4), "bb miner with few files");
 }
 
@@ -215,9 +215,9 @@ fn unread_responses_time_out() {
             let requests = async move {
                 loop {
                     // Signed when sent, since the axon refuses older signatures.
-                    let once =
+                    let keep_alive_request =
                         String::from_utf8(request(0)).unwrap().replace("connection: close\r\n", "");
-                    if let Err(error) = client.write_all(once.as_bytes()).await {
+                    if let Err(error) = client.write_all(keep_alive_request.as_bytes()).await {
                         return error;
                     }
                 }

@@ -36,7 +36,7 @@ impl Network {
     }
 
     /// Starts miners with these profiles, optionally with a replay log.
-    fn of(profiles: &[&str], remembers: bool) -> Self {
+    fn of(profiles: &[&str], has_replay_log: bool) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
         let mut miners = Vec::new();
@@ -44,8 +44,8 @@ impl Network {
         for (uid, profile) in (1..).zip(profiles) {
             // A miner with a replay log is restarted at its address, which nobody else may get
             // meanwhile.
-            let listen = if remembers { free_address() } else { "127.0.0.1:0".to_owned() };
-            let miner = miner_at(remembers.then_some(folder.path()), profile, &listen);
+            let listen = if has_replay_log { free_address() } else { "127.0.0.1:0".to_owned() };
+            let miner = miner_at(has_replay_log.then_some(folder.path()), profile, &listen);
             let hotkey = Keypair::from_uri(&format!("//miner//{profile}")).unwrap().hotkey();
             entries.push(json!({ "uid": uid, "hotkey": hotkey, "name": profile, "address": address(miner.url()) }));
             miners.push(miner);

@@ -45,12 +45,12 @@ fn sdks_are_compatible_with_the_chain() {
     let chain = chain("250ms");
     let question =
         json!({ "url": chain.url(), "netuid": BABELBIT, "tempo": TEMPO, "block_seconds": 0.25 });
-    let reports = ToolReport::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10.py"), &question));
+    let reports = ToolReport::all(&sdk10.query(&mut sdk10.script("localnet_sdk10.py"), &question));
     let [ten, below] = reports.as_slice() else { panic!("two tools") };
     let hotkey = address("//BobHotkey");
     let question =
         json!({ "url": chain.url(), "netuid": BABELBIT, "coldkey": ALICE, "hotkey": hotkey });
-    let reports = ToolReport::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11.py"), &question));
+    let reports = ToolReport::all(&sdk11.query(&mut sdk11.script("localnet_sdk11.py"), &question));
     let [eleven] = reports.as_slice() else { panic!("one tool") };
     check_table("what the SDKs did", &[ten, below, eleven]);
     sdk10::check(ten, chain.url());

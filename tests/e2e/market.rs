@@ -90,8 +90,8 @@ impl Network {
             let port = miner.url().rsplit(':').next().unwrap();
             let serve =
                 ["serve-axon", "--netuid", BABELBIT, "--external-ip", EXTERNAL_IP, "--port", port];
-            let served = document(&chain.tao(&serve, &["--key-uri", key, "--yes", "--json"]));
-            assert_eq!(served["success"], true, "{served}");
+            let serve_result = document(&chain.tao(&serve, &["--key-uri", key, "--yes", "--json"]));
+            assert_eq!(serve_result["success"], true, "{serve_result}");
             miner
         });
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -212,13 +212,13 @@ impl Worker {
             .await
             .unwrap();
         assert_described(&text, "query");
-        let named = |line: &str| {
+        let is_job_count = |line: &str| {
             let has_outcome = |outcome: &&str| line.contains(&format!("outcome=\"{outcome}\""));
             line.starts_with("taonet_nineteen_worker_jobs_total{")
                 && outcomes.iter().any(has_outcome)
         };
         let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64;
-        text.lines().filter(|line| named(line)).map(value).sum()
+        text.lines().filter(|line| is_job_count(line)).map(value).sum()
     }
 
     async fn wait(&self) {
@@ -251,8 +251,8 @@ struct StreamResult {
     text: String,
 }
 
-/// Requests a stream, and reads it to its end. `begun` counts streams that have begun.
-async fn buy(entry: String, key: String, begun: Arc<AtomicUsize>) -> StreamResult {
+/// Requests a stream, and reads it to its end. `begun_count` counts streams that have begun.
+async fn buy(entry: String, key: String, begun_count: Arc<AtomicUsize>) -> StreamResult {
     let body = json!({
         "model": TASK, "stream": true, "max_tokens": 50, "messages": [{"role": "user", "content": "12345678"}],
     });
@@ -265,7 +265,7 @@ async fn buy(entry: String, key: String, begun: Arc<AtomicUsize>) -> StreamResul
         text.push_str(&String::from_utf8_lossy(&bytes));
         if !has_begun && chunks(&text) > 0 {
             has_begun = true;
-            begun.fetch_add(1, Ordering::SeqCst);
+            begun_count.fetch_add(1, Ordering::SeqCst);
         }
     }
     let is_complete = status == 200
@@ -372,28 +372,28 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
             all.push(buy(urls[all.len() % 2].clone(), key.clone(), Arc::default()).await);
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let start = |count: usize, begun: &Arc<AtomicUsize>| {
+        let start = |count: usize, begun_count: &Arc<AtomicUsize>| {
             (0..count)
                 .map(|index| {
-                    tokio::spawn(buy(urls[index % 2].clone(), key.clone(), Arc::clone(begun)))
+                    tokio::spawn(buy(urls[index % 2].clone(), key.clone(), Arc::clone(begun_count)))
                 })
                 .collect::<Vec<_>>()
         };
         let before = (workers[1].jobs(&["answered"]).await, workers[2].jobs(&["answered"]).await);
-        let begun = Arc::new(AtomicUsize::new(0));
-        let mut running = start(40, &begun);
-        while begun.load(Ordering::SeqCst) < 40 {
+        let begun_count = Arc::new(AtomicUsize::new(0));
+        let mut stream_tasks = start(40, &begun_count);
+        while begun_count.load(Ordering::SeqCst) < 40 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         // Some of these wait for their first chunk when the worker dies.
-        running.extend(start(20, &Arc::default()));
+        stream_tasks.extend(start(20, &Arc::default()));
         let seed: u64 = rand::random();
         println!("seed {seed}");
         tokio::time::sleep(Duration::from_millis(StdRng::seed_from_u64(seed).random_range(0..60)))
             .await;
         drop(workers.remove(0));
         let mut results = Vec::new();
-        for request in running {
+        for request in stream_tasks {
             results.push(
                 tokio::time::timeout(LONG_TIMEOUT, request)
                     .await
@@ -401,8 +401,8 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
                     .unwrap(),
             );
         }
-        let broken: Vec<_> = results.iter().filter(|result| !result.is_complete).collect();
-        for result in &broken {
+        let interrupted: Vec<_> = results.iter().filter(|result| !result.is_complete).collect();
+        for result in &interrupted {
             assert!(
                 result.status == 200
                     && result.chunks > 0
@@ -410,7 +410,11 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
                 "{result:?}"
             );
         }
-        assert!((1..60).contains(&broken.len()), "the killed worker had {} streams", broken.len());
+        assert!(
+            (1..60).contains(&interrupted.len()),
+            "the killed worker had {} streams",
+            interrupted.len()
+        );
         for worker in &workers {
             assert_eq!(worker.jobs(&["failed", "interrupted", "lost", "malformed"]).await, 0);
         }
@@ -418,11 +422,11 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
             + workers[1].jobs(&["answered"]).await
             - before.1;
         assert!(
-            answered > 0 && answered <= 60 - broken.len() as u64,
+            answered > 0 && answered <= 60 - interrupted.len() as u64,
             "{answered} of {}",
-            60 - broken.len()
+            60 - interrupted.len()
         );
-        println!("{} of 60 streams were the killed worker's", broken.len());
+        println!("{} of 60 streams were the killed worker's", interrupted.len());
 
         all.extend(results);
         assert_charged_once(&store, &id, &all).await;
@@ -546,9 +550,9 @@ fn a_validator_killed_at_any_time_loses_no_period() {
             }
         }
         let history = store.history_since(0).await.unwrap();
-        let once: HashSet<_> =
+        let unique_rows: HashSet<_> =
             history.iter().map(|row| (row.period, row.task.clone(), row.hotkey)).collect();
-        assert_eq!(once.len(), history.len(), "each result counts once");
+        assert_eq!(unique_rows.len(), history.len(), "each result counts once");
         let closed: HashSet<_> = history.iter().map(|row| row.period.0).collect();
         assert_eq!(closed.len(), closings);
     });
@@ -570,7 +574,7 @@ async fn requests(miner: &Daemon) -> f64 {
 
 #[test]
 fn processes_without_services_name_missing_setting() {
-    let refused = |arguments: &[&str], settings: &[(&str, &str)], code| {
+    let assert_refused = |arguments: &[&str], settings: &[(&str, &str)], code| {
         let mut command = tao();
         command.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").envs(settings.iter().copied());
         refusal(&command.arg("nineteen").args(arguments).output().unwrap(), code)
@@ -581,11 +585,14 @@ fn processes_without_services_name_missing_setting() {
         &["entry", "--listen", "127.0.0.1:0"][..],
         &["query", "--key-uri", "//Alice", "--metrics", &metrics],
     ] {
-        assert!(refused(command, &[], 2).contains("NATS_URL is not set"), "{command:?}");
-        assert!(refused(command, &[nats], 2).contains("DATABASE_URL is not set"), "{command:?}");
+        assert!(assert_refused(command, &[], 2).contains("NATS_URL is not set"), "{command:?}");
+        assert!(
+            assert_refused(command, &[nats], 2).contains("DATABASE_URL is not set"),
+            "{command:?}"
+        );
     }
     let Some(postgres) = Postgres::start() else { return };
-    let error = refused(
+    let error = assert_refused(
         &["entry", "--listen", "127.0.0.1:0"],
         &[nats, ("DATABASE_URL", &postgres.url())],
         1,

@@ -357,11 +357,11 @@ fn good_miner_earns_most_and_cheating_miner_is_detected() {
     assert_eq!(export["scoring_profile"], "reference");
     let periods = export["period_scores"].as_array().unwrap();
     for profile in ["seed", "reference", "later"] {
-        let of_profile: Vec<_> =
+        let profile_rows: Vec<_> =
             periods.iter().filter(|row| row["period_profile"] == profile).cloned().collect();
         let scores =
-            document(&nineteen("period-score", &["--profile", profile], &json!(of_profile)));
-        for (row, score) in of_profile.iter().zip(scores.as_array().unwrap()) {
+            document(&nineteen("period-score", &["--profile", profile], &json!(profile_rows)));
+        for (row, score) in profile_rows.iter().zip(scores.as_array().unwrap()) {
             assert_eq!(row["period_score"], *score, "{row}");
         }
     }
@@ -430,7 +430,7 @@ fn openai_client_buys_from_the_demonstration() {
         assert!(start.elapsed() < Duration::from_mins(3), "the market does not open");
         std::thread::sleep(Duration::from_millis(200));
     }
-    let results = peer.ask(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));
+    let results = peer.query(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));
     assert_eq!(results["models"], json!(["chat-demo", "chat-demo-comp"]));
     let complete = &results["whole"];
     assert_eq!(

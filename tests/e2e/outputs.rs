@@ -65,15 +65,15 @@ fn config_check_has_documented_keys() {
 #[test]
 fn the_tables_list_the_keys_of_wallet_commands() {
     let wallets = Wallets::new();
-    let (cold, hot, out) =
+    let (coldkey_file, hotkey_file, out) =
         (wallets.unused_path("cold"), wallets.unused_path("hot"), wallets.unused_path("out.json"));
     let (other_cold, other_hot) =
         (wallets.unused_path("other-cold"), wallets.unused_path("other-hot"));
     let (first, second) =
         (wallets.file("first", PASSWORD), wallets.file("second", "another-Passw0rd!"));
-    let created = wallets.ask(
+    let created = wallets.run_json(
         &["create", "--no-use-password"],
-        &[("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)],
+        &[("--coldkey-mnemonic-file", &coldkey_file), ("--hotkey-mnemonic-file", &hotkey_file)],
     );
     let new_coldkey = ["new-coldkey", "--wallet-name", "other", "--no-use-password"];
     let regen_coldkey = ["regen-coldkey", "--wallet-name", "again", "--no-use-password"];
@@ -81,36 +81,46 @@ fn the_tables_list_the_keys_of_wallet_commands() {
     let regen_coldkeypub = ["regen-coldkeypub", "--wallet-name", "watched", "--ss58", ADDRESS];
     let regen_hotkeypub =
         ["regen-hotkeypub", "--wallet-name", "watched", "--ss58", ADDRESS, "--hotkey", "h"];
-    let signed = wallets.ask(&["sign", "--message", "x"], &[]);
+    let signed = wallets.run_json(&["sign", "--message", "x"], &[]);
     let signature = signed["signed_message"].as_str().unwrap();
-    let verified = wallets.ask(&["verify", "--message", "x", "--signature", signature], &[]);
+    let verification =
+        wallets.run_json(&["verify", "--message", "x", "--signature", signature], &[]);
     check_keys(&[
         ("wallet create", created),
-        ("wallet new-coldkey", wallets.ask(&new_coldkey, &[("--mnemonic-file", &other_cold)])),
+        ("wallet new-coldkey", wallets.run_json(&new_coldkey, &[("--mnemonic-file", &other_cold)])),
         (
             "wallet new-hotkey",
-            wallets.ask(&["new-hotkey", "--hotkey", "h"], &[("--mnemonic-file", &other_hot)]),
+            wallets.run_json(&["new-hotkey", "--hotkey", "h"], &[("--mnemonic-file", &other_hot)]),
         ),
-        ("wallet regen-coldkey", wallets.ask(&regen_coldkey, &[("--mnemonic-file", &cold)])),
-        ("wallet regen-hotkey", wallets.ask(&regen_hotkey, &[("--mnemonic-file", &hot)])),
-        ("wallet regen-coldkeypub", wallets.ask(&regen_coldkeypub, &[])),
-        ("wallet regen-hotkeypub", wallets.ask(&regen_hotkeypub, &[])),
+        (
+            "wallet regen-coldkey",
+            wallets.run_json(&regen_coldkey, &[("--mnemonic-file", &coldkey_file)]),
+        ),
+        (
+            "wallet regen-hotkey",
+            wallets.run_json(&regen_hotkey, &[("--mnemonic-file", &hotkey_file)]),
+        ),
+        ("wallet regen-coldkeypub", wallets.run_json(&regen_coldkeypub, &[])),
+        ("wallet regen-hotkeypub", wallets.run_json(&regen_hotkeypub, &[])),
         ("wallet sign", signed.clone()),
-        ("wallet verify", verified),
+        ("wallet verify", verification),
         (
             "wallet export",
-            wallets.ask(&["export"], &[("--out", &out), ("--json-password-file", &first)]),
+            wallets.run_json(&["export"], &[("--out", &out), ("--json-password-file", &first)]),
         ),
-        ("wallet encrypt", wallets.ask(&["encrypt"], &[("--password-file", &first)])),
+        ("wallet encrypt", wallets.run_json(&["encrypt"], &[("--password-file", &first)])),
         (
             "wallet change-password",
-            wallets.ask(
+            wallets.run_json(
                 &["change-password"],
                 &[("--password-file", &first), ("--new-password-file", &second)],
             ),
         ),
-        ("wallet decrypt", wallets.ask(&["decrypt", "--yes"], &[("--password-file", &second)])),
-        ("wallet ss58 convert", wallets.ask(&["ss58", "convert", ADDRESS], &[])),
+        (
+            "wallet decrypt",
+            wallets.run_json(&["decrypt", "--yes"], &[("--password-file", &second)]),
+        ),
+        ("wallet ss58 convert", wallets.run_json(&["ss58", "convert", ADDRESS], &[])),
     ]);
 }
 
@@ -136,7 +146,8 @@ fn the_tables_list_the_keys_of_commands_without_a_chain() {
             &tao().arg("yuma").arg(&case_file).args(extra_args).arg("--json").output().unwrap(),
         )
     };
-    let ask = |arguments: &[&str]| document(&tao().args(arguments).arg("--json").output().unwrap());
+    let run_json =
+        |arguments: &[&str]| document(&tao().args(arguments).arg("--json").output().unwrap());
     // Without a node, a doctor's report has faults; its document is the same.
     let doctor = |folder: &std::path::Path| {
         let mut command = tao();
@@ -183,15 +194,18 @@ fn the_tables_list_the_keys_of_commands_without_a_chain() {
     let subnet = document(&subnet.output().unwrap());
     check_keys(&[
         ("bench-miner", bench()),
-        ("axon call", document(&axon::ask("call", &address, "btauth", &["--json"]))),
-        ("axon ping", document(&axon::ask("ping", &address, "btauth", &["-n", "1", "--json"]))),
+        ("axon call", document(&axon::run_client("call", &address, "btauth", &["--json"]))),
+        (
+            "axon ping",
+            document(&axon::run_client("ping", &address, "btauth", &["-n", "1", "--json"])),
+        ),
         ("proof api-key add", api_key(&["add", "ada"])),
         ("proof api-key list", api_key(&["list"])),
         ("proof api-key remove", api_key(&["remove", "ada"])),
         ("doctor", doctor(folder.path())),
-        ("models list", ask(&["models", "list"])),
+        ("models list", run_json(&["models", "list"])),
         ("subnets new", subnet),
-        ("nineteen tasks", ask(&["nineteen", "tasks"])),
+        ("nineteen tasks", run_json(&["nineteen", "tasks"])),
         ("yuma", yuma(&[])),
         ("yuma --classic", yuma(&["--classic"])),
     ]);

@@ -71,7 +71,7 @@ impl Peer {
     }
 
     /// Passes a document to a script on standard input and parses the last line of its output.
-    pub(crate) fn ask(&self, command: &mut Command, question: &Value) -> Value {
+    pub(crate) fn query(&self, command: &mut Command, question: &Value) -> Value {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -97,7 +97,7 @@ fn questions_that_cannot_be_verified_are_refused() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/questions.jsonl", server.local_addr().unwrap());
     let cid = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
-    let of_tree = format!("http://127.0.0.1:9/ipfs/{cid}?filename=q.jsonl");
+    let directory_url = format!("http://127.0.0.1:9/ipfs/{cid}?filename=q.jsonl");
     let answer = std::thread::spawn(move || {
         let (mut stream, _) = server.accept().unwrap();
         let mut request = [0; 1024];
@@ -116,7 +116,7 @@ fn questions_that_cannot_be_verified_are_refused() {
         ),
         (url.as_str(), &[], 2, "set --questions-sha256"),
         (url.as_str(), &["--questions-sha256", "ab"], 2, "expected 64 hex digits"),
-        (of_tree.as_str(), &[], 1, "codec dag-pb"),
+        (directory_url.as_str(), &[], 1, "codec dag-pb"),
         (
             url.as_str(),
             &["--questions-sha256", &hash],
@@ -284,8 +284,13 @@ fn tokens_of_a_model_are_streamed() {
     let complete = document(&prompt(&chain, address, &["--json"]));
     let complete = complete["completion"].as_str().unwrap();
     assert!(!complete.is_empty());
-    let streamed = prompt(&chain, address, &["--stream"]);
-    assert_eq!(String::from_utf8_lossy(&streamed.stdout).trim(), complete, "{}", stderr(&streamed));
+    let stream_output = prompt(&chain, address, &["--stream"]);
+    assert_eq!(
+        String::from_utf8_lossy(&stream_output.stdout).trim(),
+        complete,
+        "{}",
+        stderr(&stream_output)
+    );
 
     // Other tests keep the machine busy at times, so that some runs are slower.
     let times: Vec<Duration> = (0..20).map(|_| first_token(&chain, address)).collect();
@@ -319,8 +324,8 @@ fn completion_is_streamed_to_a_terminal() {
     }
     let mut command = prompt_command(&chain, address);
     std::fs::write(chain.path("miners.txt"), line.repeat(2)).unwrap();
-    let piped = command.output().unwrap();
-    assert!(stderr(&piped).contains("the best of 2,"), "{}", stderr(&piped));
+    let piped_output = command.output().unwrap();
+    assert!(stderr(&piped_output).contains("the best of 2,"), "{}", stderr(&piped_output));
 }
 
 /// Returns the time from the start of `tao prompt --stream` to the first byte of the completion.
@@ -361,15 +366,15 @@ fn question_is_sent_to_a_miner_of_the_chain() {
         stderr(&printed)
     );
 
-    let streamed = prompt(&chain, address, &["--stream"]);
-    assert_eq!(String::from_utf8_lossy(&streamed.stdout), "The capital of Texas is Austin.\n");
+    let stream_output = prompt(&chain, address, &["--stream"]);
+    assert_eq!(String::from_utf8_lossy(&stream_output.stdout), "The capital of Texas is Austin.\n");
     assert!(
-        stderr(&streamed).contains(BOB) && stderr(&streamed).contains("relevance"),
+        stderr(&stream_output).contains(BOB) && stderr(&stream_output).contains("relevance"),
         "{}",
-        stderr(&streamed)
+        stderr(&stream_output)
     );
-    let streamed = document(&prompt(&chain, address, &["--stream", "--json"]));
-    assert_eq!(streamed["completion"], "The capital of Texas is Austin.");
+    let stream_output = document(&prompt(&chain, address, &["--stream", "--json"]));
+    assert_eq!(stream_output["completion"], "The capital of Texas is Austin.");
     let error = refusal(&prompt(&chain, "127.0.0.1:9", &["--stream"]), 1);
     assert!(error.contains("no answer from 1 miner"), "{error}");
 

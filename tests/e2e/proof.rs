@@ -105,12 +105,12 @@ fn transcript_lists_the_contributors() {
     assert_ne!(after["circuit"], before["circuit"]);
     assert_eq!(after["transcript"]["contributions"][0]["contributor"], "Ada");
     document(&proof(&["inspect", text(&circuit)]));
-    let verified = document(&proof(&["setup", text(&circuit), "--verify", text(&first)]));
+    let verification = document(&proof(&["setup", text(&circuit), "--verify", text(&first)]));
     assert_eq!(
-        (&verified["earlier"], &verified["circuit"]),
+        (&verification["earlier"], &verification["circuit"]),
         (&before["circuit"], &after["circuit"])
     );
-    assert_eq!(verified["contributors"], json!(["Ada"]));
+    assert_eq!(verification["contributors"], json!(["Ada"]));
     let error = refusal(&proof(&["setup", text(&first), "--verify", text(&circuit)]), 1);
     assert!(error.contains("does not match the transcript"), "{error}");
 }

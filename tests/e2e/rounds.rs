@@ -43,8 +43,9 @@ impl Network {
             let port = miner.url().rsplit(':').next().unwrap();
             let serve =
                 ["serve-axon", "--netuid", BABELBIT, "--external-ip", ANNOUNCED, "--port", port];
-            let served = document(&chain.tao(&serve, &["--key-uri", &key, "--yes", "--json"]));
-            assert_eq!(served["success"], true, "{served}");
+            let serve_result =
+                document(&chain.tao(&serve, &["--key-uri", &key, "--yes", "--json"]));
+            assert_eq!(serve_result["success"], true, "{serve_result}");
             miner
         });
         let mut gateway = local_bb();
@@ -170,11 +171,11 @@ fn each_miner_is_played_once_by_the_round_loop() {
         runner.args(["--metrics", &metrics]).env("BABELBIT_RUNNER_TEMPO", "40");
         runner
     };
-    let mut running = Loop::start(command());
-    let main = running.report().unwrap();
+    let mut round_loop = Loop::start(command());
+    let main = round_loop.report().unwrap();
     assert_eq!((&main["contest"], &main["outcome"]), (&json!("main"), &json!("played")), "{main}");
     assert_eq!((&main["challenge_uid"], &main["miners"]), (&json!("ferry"), &json!(3)));
-    let solo = running.report().unwrap();
+    let solo = round_loop.report().unwrap();
     assert_eq!((&solo["contest"], &solo["outcome"]), (&json!("solo"), &json!("played")), "{solo}");
     assert_eq!(
         (&solo["challenge_uid"], &solo["main_challenge_uid"]),
@@ -182,7 +183,7 @@ fn each_miner_is_played_once_by_the_round_loop() {
     );
     assert_eq!(main["epoch"], solo["epoch"]);
     // In the next epoch, no miner is played again.
-    let next = running.report_of("main");
+    let next = round_loop.report_of("main");
     assert_eq!(next["outcome"], "already_done");
     assert!(next["epoch"].as_u64() > main["epoch"].as_u64());
     let page = |path: &str| page(&metrics, path).unwrap();
@@ -202,7 +203,7 @@ fn each_miner_is_played_once_by_the_round_loop() {
             "{line} is not in {text}"
         );
     }
-    let (status, elapsed) = running.terminate();
+    let (status, elapsed) = round_loop.terminate();
     assert_eq!(status.code(), Some(0));
     assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
 
@@ -213,9 +214,10 @@ fn each_miner_is_played_once_by_the_round_loop() {
         files.names().into_iter().filter(|name| name.ends_with("run.json")).collect();
     assert_eq!(logs.len(), 2 * PROFILES.len(), "{logs:?}");
     // After the loop has ended, a single round finds the same miners and uses the same ledger.
-    let once = document(&network.runner(engine.url(), &directory).arg("--once").output().unwrap());
+    let single_round =
+        document(&network.runner(engine.url(), &directory).arg("--once").output().unwrap());
     assert_eq!(
-        (&once["outcome"], &once["miners"].as_array().unwrap().len()),
+        (&single_round["outcome"], &single_round["miners"].as_array().unwrap().len()),
         (&json!("already_done"), &3)
     );
 }
@@ -233,7 +235,7 @@ fn stopped_loop_resumes_later() {
             runner
         })
     };
-    let running = start();
+    let round_loop = start();
     // A miner's directory appears with its first reply, long before the end of the round.
     let started = Instant::now();
     let has_reply = || {
@@ -244,17 +246,17 @@ fn stopped_loop_resumes_later() {
         assert!(started.elapsed() < Duration::from_mins(2), "no reply");
         std::thread::sleep(Duration::from_millis(1));
     }
-    let (status, elapsed) = running.terminate();
+    let (status, elapsed) = round_loop.terminate();
     assert_eq!(status.code(), Some(0));
     assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
     assert!(
         !directory.join("challenge_status/ferry__main.json").exists(),
         "the round was over already"
     );
-    let mut running = start();
-    assert_eq!(running.report_of("main")["outcome"], "played");
-    assert_eq!(running.report_of("solo")["outcome"], "played");
-    assert_eq!(running.terminate().0.code(), Some(0));
+    let mut round_loop = start();
+    assert_eq!(round_loop.report_of("main")["outcome"], "played");
+    assert_eq!(round_loop.report_of("solo")["outcome"], "played");
+    assert_eq!(round_loop.terminate().0.code(), Some(0));
     let files = RunFiles::read(&directory);
     assert_eq!(files.json("challenge_status/ferry__main.json")["miner_count"], PROFILES.len());
 }

@@ -71,7 +71,7 @@ struct Runner {
 
 impl Runner {
     async fn new(folder: &Path, address: &str) -> Self {
-        let paths = RunPaths::below(folder);
+        let paths = RunPaths::in_directory(folder);
         let ledger = Arc::new(Ledger::open(&paths.state).await.unwrap());
         let challenge = NewChallenge {
             challenge_uid: "c".into(),
@@ -124,7 +124,7 @@ fn fifty_kills_neither_lose_nor_duplicate_results() {
     let runner = runtime.block_on(Runner::new(folder.path(), &address));
     let shutdown = Shutdown::new();
     let (outbox, stop) = (Arc::clone(&runner.outbox), shutdown.clone());
-    let running = runtime.spawn(async move { outbox.run(&stop).await });
+    let outbox_task = runtime.spawn(async move { outbox.run(&stop).await });
     let start = Instant::now();
     for round in 0..KILLS {
         let api = Daemon::start_at(&mut scoring_api(&state), &address);
@@ -144,7 +144,7 @@ fn fifty_kills_neither_lose_nor_duplicate_results() {
         std::thread::sleep(Duration::from_millis(20));
     }
     shutdown.request();
-    runtime.block_on(running).unwrap();
+    runtime.block_on(outbox_task).unwrap();
     let miners = KILLS * 4;
     assert_eq!((submitted().delivered, submitted().refused), (u64::from(miners) * 4, 0));
 

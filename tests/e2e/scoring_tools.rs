@@ -218,11 +218,11 @@ fn files_that_are_not_json_are_refused_by_name() {
 /// main · arena · percent · burn uid · uids · weights
 #[test]
 fn weights_match_reference_table() {
-    let none = json!([]);
+    let no_predictions = json!([]);
     let burn = json!(248);
     let three = json!([[1, 0.9], [3, 0.2], [4, 0.5]]);
     for (main, arena, percent, burn_uid, uids, weights) in [
-        (json!([[10, 3], [2, 1]]), &none, 0, &burn, json!([10, 2]), vec![0.75, 0.25]),
+        (json!([[10, 3], [2, 1]]), &no_predictions, 0, &burn, json!([10, 2]), vec![0.75, 0.25]),
         (
             three.clone(),
             &json!([[2, 0.8]]),
@@ -240,15 +240,22 @@ fn weights_match_reference_table() {
             vec![0.3375, 0.075, 0.1875, 0.4],
         ),
         (three, &json!([[1, 0.8]]), 80, &burn, json!([1, 3, 4]), vec![0.9125, 0.025, 0.0625]),
-        (json!([[1, 0.9], [3, 0.1]]), &none, 90, &burn, json!([1, 3, 248]), vec![0.09, 0.01, 0.9]),
+        (
+            json!([[1, 0.9], [3, 0.1]]),
+            &no_predictions,
+            90,
+            &burn,
+            json!([1, 3, 248]),
+            vec![0.09, 0.01, 0.9],
+        ),
         (json!([]), &json!([[5, 0.0]]), 90, &burn, json!([248, 5]), vec![0.1, 0.9]),
-        (json!([]), &none, 90, &burn, json!([248]), vec![1.0]),
-        (json!([]), &none, 0, &burn, json!([248]), vec![1.0]),
+        (json!([]), &no_predictions, 90, &burn, json!([248]), vec![1.0]),
+        (json!([]), &no_predictions, 0, &burn, json!([248]), vec![1.0]),
         (json!([[7, 1], [9, 3]]), &json!([[42, 0.3]]), 100, &burn, json!([42]), vec![1.0]),
-        (json!([[1, 1]]), &none, 90, &Value::Null, json!([1]), vec![1.0]),
+        (json!([[1, 1]]), &no_predictions, 90, &Value::Null, json!([1]), vec![1.0]),
         // The arena has all of the share, nobody is in it, and there is nobody to burn for.
-        (json!([[7, 1], [9, 3]]), &none, 100, &Value::Null, json!([]), vec![]),
-        (json!([[7, 1], [9, 3]]), &none, 120, &Value::Null, json!([]), vec![]),
+        (json!([[7, 1], [9, 3]]), &no_predictions, 100, &Value::Null, json!([]), vec![]),
+        (json!([[7, 1], [9, 3]]), &no_predictions, 120, &Value::Null, json!([]), vec![]),
     ] {
         let input =
             json!({ "main": main, "arena": arena, "arena_percent": percent, "burn_uid": burn_uid });

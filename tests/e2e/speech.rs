@@ -86,7 +86,7 @@ fn check_words(transcript: &Value, seconds: f64) {
 }
 
 /// Writes a modified recording, and returns its directory and path.
-fn recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
+fn modified_recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording.wav");
     let samples = (0..4_800).map(|index| 0.2 * (index as f32 / 15.0).sin()).collect();
@@ -115,7 +115,7 @@ fn malformed_recordings_are_refused_with_the_field() {
         (|bytes| bytes.truncate(36), "data"),
     ];
     for (change, expected_text) in changes {
-        let (_folder, path) = recording(change);
+        let (_folder, path) = modified_recording(change);
         let error = refusal(
             &tao().args(["speech", "transcribe", "--json"]).arg(&path).output().unwrap(),
             1,
@@ -130,7 +130,7 @@ fn malformed_recordings_are_refused_with_the_field() {
 
 #[test]
 fn one_malformed_file_fails_the_command_without_output() {
-    let (_folder, path) = recording(|bytes| bytes[0] = b'X');
+    let (_folder, path) = modified_recording(|bytes| bytes[0] = b'X');
     let good = repository("vectors/speech/utt00.wav");
     refusal(
         &tao().args(["speech", "transcribe", "--json"]).arg(good).arg(path).output().unwrap(),
@@ -141,7 +141,7 @@ fn one_malformed_file_fails_the_command_without_output() {
 /// arguments · rate · output frames for an input of 0.2 s
 #[test]
 fn resampling_keeps_the_length() {
-    let (folder, path) = recording(|_| {});
+    let (folder, path) = modified_recording(|_| {});
     let output = folder.path().join("resampled.wav");
     for (arguments, rate, frames) in [
         (&[][..], 24_000, 4_800),
@@ -165,7 +165,7 @@ fn resampling_keeps_the_length() {
 #[test]
 fn recordings_shorter_than_their_header_are_read_to_their_end() {
     for (missing, frames) in [(0, 4_800), (100, 4_750), (101, 4_749)] {
-        let (folder, path) = recording(|bytes| bytes.truncate(bytes.len() - missing));
+        let (folder, path) = modified_recording(|bytes| bytes.truncate(bytes.len() - missing));
         let output = folder.path().join("resampled.wav");
         let answer = document(
             &tao().args(["speech", "resample", "--json"]).args([&path, &output]).output().unwrap(),
@@ -216,7 +216,7 @@ fn resampled_audio_above_the_memory_limit_is_refused() {
 
 #[test]
 fn a_failed_resampling_leaves_no_file() {
-    let (folder, path) = recording(|bytes| bytes.truncate(20));
+    let (folder, path) = modified_recording(|bytes| bytes.truncate(20));
     let output = folder.path().join("resampled.wav");
     let resample = |arguments: &[&str]| {
         tao().args(["speech", "resample"]).arg(&path).arg(&output).args(arguments).output().unwrap()

@@ -95,12 +95,12 @@ fn existing_directories_and_bad_names_are_refused() {
     in_other_directory.args(["subnets", "new", "demo", "--taonet", "."]).current_dir(folder.path());
     let error = refusal(&in_other_directory.output().unwrap(), 2);
     assert!(error.contains("is no checkout of taonet"), "{error}");
-    let inside = tao()
+    let in_checkout = tao()
         .args(["subnets", "new", "demo", "--taonet"])
         .arg(repository(""))
         .current_dir(repository("docs"))
         .output();
-    assert!(refusal(&inside.unwrap(), 2).contains("is in taonet's checkout"));
+    assert!(refusal(&in_checkout.unwrap(), 2).contains("is in taonet's checkout"));
     assert!(!repository("docs/demo").exists());
     // Nothing was written.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
@@ -121,7 +121,7 @@ async fn commands_of_the_guide_work_in_order() {
 
     let folder = tempfile::tempdir().unwrap();
     let (mut directory, mut commands) = (folder.path().to_owned(), Vec::new());
-    let in_place = [
+    let replacements = [
         ("../taonet", repository("").display().to_string()),
         ("127.0.0.1:8091", address),
         ("HOTKEY", keypair.hotkey().to_string()),
@@ -131,8 +131,9 @@ async fn commands_of_the_guide_work_in_order() {
         include_str!("../../docs/write-a-subnet.md").split("## Write your own\n").nth(1).unwrap();
     for line in chapter.split("```").nth(1).unwrap().lines() {
         let line = line.split('#').next().unwrap();
-        let line =
-            in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
+        let line = replacements
+            .iter()
+            .fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             [] | ["cargo", "test"] => {}
             ["cd", package] => {

@@ -42,9 +42,9 @@ pub(crate) fn bb_path() -> &'static Path {
         let links = Path::new(env!("CARGO_TARGET_TMPDIR")).join("links");
         std::fs::create_dir_all(&links).unwrap();
         // Renamed into place, since other test processes use the link.
-        let staged = links.join(format!("bb.{}", std::process::id()));
-        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tao"), &staged).unwrap();
-        std::fs::rename(&staged, links.join("bb")).unwrap();
+        let temporary_link = links.join(format!("bb.{}", std::process::id()));
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tao"), &temporary_link).unwrap();
+        std::fs::rename(&temporary_link, links.join("bb")).unwrap();
         links.join("bb")
     })
 }

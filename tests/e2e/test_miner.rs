@@ -99,14 +99,14 @@ fn each_broken_rule_is_reported_with_finding_and_hint() {
         let report = findings(&output);
         assert_eq!(with_verdict(&report, "failed"), [rule.as_str()], "{report:#}");
         assert_eq!(report["passed"], false);
-        let broken = report["rules"]
+        let broken_rule = report["rules"]
             .as_array()
             .unwrap()
             .iter()
             .find(|finding| finding["rule"] == *rule)
             .unwrap();
         for field in ["expected", "seen", "mend"] {
-            assert_ne!(broken[field].as_str().unwrap(), "", "{rule}: {field}");
+            assert_ne!(broken_rule[field].as_str().unwrap(), "", "{rule}: {field}");
         }
         assert!(
             stderr(&output).contains(&format!("the miner breaks 1 rule: {rule}")),
@@ -247,9 +247,10 @@ fn ferry(miner: &Daemon) -> (Vec<String>, f64) {
     let ferry = first_utterances("tests/e2e/data/ferry.json", count, folder.path());
     let output = test(miner.url(), &hotkey("//Bob"), &["--challenge", ferry.to_str().unwrap()]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let broken: Vec<_> = with_verdict(&report, "failed").into_iter().map(str::to_owned).collect();
-    assert_eq!(output.status.success(), broken.is_empty(), "{report:#}");
-    (broken, report["contest"]["score"].as_f64().unwrap_or_default())
+    let broken_rules: Vec<_> =
+        with_verdict(&report, "failed").into_iter().map(str::to_owned).collect();
+    assert_eq!(output.status.success(), broken_rules.is_empty(), "{report:#}");
+    (broken_rules, report["contest"]["score"].as_f64().unwrap_or_default())
 }
 
 /// The inference servers have the engines of a miner: recogniser, rules and espeak-ng. Columns:
@@ -260,8 +261,9 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
     type Row = (&'static [&'static str], f64, &'static [&'static str]);
 
     require_models();
-    let (broken, alone) = ferry(&Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"])));
-    assert_eq!(broken, [""; 0]);
+    let (broken_rules, without_servers) =
+        ferry(&Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"])));
+    assert_eq!(broken_rules, [""; 0]);
     let table: [Row; 6] = [
         (&[], 0.0, &["--server-timeout", "2"]),
         (&["stt"], 0.0, &["--server-timeout", "2", "--stt-timeout", "0.5"]),
@@ -286,8 +288,8 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
         miner.args(["--tts-url", server.url(), "--tts-voice", "en-gb"]);
         let miner = Daemon::start(&mut miner);
         // On a busy machine a frame can be late: one of three runs counts.
-        let has_equal_score = |(broken, score): &(Vec<String>, f64)| {
-            broken.is_empty() && (score - alone).abs() <= 0.02
+        let has_equal_score = |(broken_rules, score): &(Vec<String>, f64)| {
+            broken_rules.is_empty() && (score - without_servers).abs() <= 0.02
         };
         let mut runs = Vec::new();
         while runs.len() < 3 && !runs.last().is_some_and(has_equal_score) {
@@ -296,7 +298,7 @@ fn a_miner_with_inference_servers_scores_like_one_without() {
         let log = miner.log();
         assert!(
             runs.last().is_some_and(has_equal_score),
-            "stalled {stalled:?}, {delay} s: {runs:?} instead of {alone}: {log}"
+            "stalled {stalled:?}, {delay} s: {runs:?} instead of {without_servers}: {log}"
         );
     }
 }

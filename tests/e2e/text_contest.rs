@@ -35,7 +35,7 @@ pub(crate) fn text_engine(challenge: &Path) -> Daemon {
 }
 
 /// A model trained on [`small_talk`].
-fn trained(folder: &Path) -> PathBuf {
+fn train_model(folder: &Path) -> PathBuf {
     let model = folder.join("ngram.model");
     let trained = bb()
         .args(["text", "train", "--json", "--output"])
@@ -49,7 +49,7 @@ fn trained(folder: &Path) -> PathBuf {
 
 /// `bb miner --contest text` with the key `//Bob`, trained on [`small_talk`].
 pub(crate) fn text_miner(folder: &Path) -> Daemon {
-    let model = trained(folder);
+    let model = train_model(folder);
     Daemon::start(
         local_bb().args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(model),
     )

@@ -106,8 +106,9 @@ impl Network {
         let port = miner.url().rsplit(':').next().unwrap();
         let serve =
             ["serve-axon", "--netuid", BABELBIT, "--external-ip", ANNOUNCED, "--port", port];
-        let served = document(&self.chain.tao(&serve, &["--key-uri", "//Bob", "--yes", "--json"]));
-        assert_eq!(served["success"], true, "{served}");
+        let serve_result =
+            document(&self.chain.tao(&serve, &["--key-uri", "//Bob", "--yes", "--json"]));
+        assert_eq!(serve_result["success"], true, "{serve_result}");
     }
 
     /// `bb runner --contest text` with a directory for files.
@@ -217,8 +218,8 @@ fn a_second_runner_of_the_contest_is_refused() {
     first.args(["--metrics", "127.0.0.1:0"]).env("BB_RUNNER_ON_STARTUP", "1");
     let mut first = Loop::start(first);
     assert_eq!(first.report_of("main")["outcome"], "no_miners");
-    let second = network.runner(&engine, &state_directory).arg("--once").output().unwrap();
-    let error = crate::support::refusal(&second, 1);
+    let second_output = network.runner(&engine, &state_directory).arg("--once").output().unwrap();
+    let error = crate::support::refusal(&second_output, 1);
     assert!(error.contains("another runner is using") && error.contains("text"), "{error}");
     assert!(first.terminate().0.success());
 }
@@ -243,8 +244,8 @@ fn arena_rounds_are_played_through_the_gateway_and_directly() {
             document(&submit.env("BB_ARENA_GATEWAY_URL", arena.url()).output().unwrap());
         assert_eq!(submitted["listed"], true, "{submitted}");
 
-        let kept = folder.path().join(format!("kept-{name}"));
-        let mut runner = network.runner(&engine, &kept);
+        let kept_directory = folder.path().join(format!("kept-{name}"));
+        let mut runner = network.runner(&engine, &kept_directory);
         runner.args(["--metrics", "127.0.0.1:0"]).env("BB_ARENA_GATEWAY_URL", arena.url());
         runner.env("BB_ENABLE_ARENA_CHALLENGE", "1").env("BB_ARENA_RUN_ON_STARTUP", "1");
         let mut runner = Loop::start(runner);
@@ -256,8 +257,9 @@ fn arena_rounds_are_played_through_the_gateway_and_directly() {
         );
         assert_eq!(report["miners"], 1, "{report}");
         assert!(runner.terminate().0.success());
-        let scores =
-            std::fs::read_dir(kept.join("scores")).unwrap().map(|entry| entry.unwrap().path());
+        let scores = std::fs::read_dir(kept_directory.join("scores"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let is_mean = |path: &std::path::PathBuf| {
             path.to_string_lossy().contains("challenge_run_small-talk_type_arena_miner_")
         };

@@ -7,7 +7,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_timelock::{
-    Beacon, Ciphertext, EpochSchedule, Pulse, Round, WeightsPayload, Wrapped, encrypt,
+    Beacon, Ciphertext, EpochSchedule, Pulse, Round, WeightsPayload, WrappedCiphertext, encrypt,
 };
 
 use crate::peers::Peer;
@@ -39,23 +39,26 @@ fn timelocked_data_is_exchanged_with_python_packages() {
         for (round, signature) in PULSES {
             for text in &texts {
                 let ciphertext = encrypt(text, Beacon::quicknet(), Round(round), &mut rng).unwrap();
-                let data = hex::encode(Wrapped { ciphertext, round: Round(round) }.to_bytes());
+                let data =
+                    hex::encode(WrappedCiphertext { ciphertext, round: Round(round) }.to_bytes());
                 open.push(json!({ "data": data, "signature": signature }));
                 seal.push(json!({ "data": hex::encode(text), "round": round }));
             }
         }
         let question = json!({ "open": open, "seal": seal, "schedules": [] });
-        let answer = peer.ask(&mut peer.script("timelock.py"), &question);
+        let answer = peer.query(&mut peer.script("timelock.py"), &question);
         let mut answers =
             answer["open"].as_array().unwrap().iter().zip(answer["seal"].as_array().unwrap());
         for (round, signature) in PULSES {
             let pulse = Pulse::new(Round(round), &bytes(signature).try_into().unwrap()).unwrap();
             for text in &texts {
-                let (opened, sealed) = answers.next().unwrap();
-                assert_eq!(&bytes(opened.as_str().unwrap()), text);
-                let sealed = Wrapped::from_bytes(&bytes(sealed.as_str().unwrap())).unwrap();
-                assert_eq!(sealed.round, Round(round));
-                assert_eq!(sealed.ciphertext.decrypt(&pulse).as_ref(), Ok(text));
+                let (opened_by_peer, sealed_by_peer) = answers.next().unwrap();
+                assert_eq!(&bytes(opened_by_peer.as_str().unwrap()), text);
+                let sealed_by_peer =
+                    WrappedCiphertext::from_bytes(&bytes(sealed_by_peer.as_str().unwrap()))
+                        .unwrap();
+                assert_eq!(sealed_by_peer.round, Round(round));
+                assert_eq!(sealed_by_peer.ciphertext.decrypt(&pulse).as_ref(), Ok(text));
             }
         }
     }
@@ -71,7 +74,7 @@ fn weights_are_encrypted_to_the_same_rounds() {
             .map(|(schedule, block_time)| arguments(schedule, *block_time))
             .collect();
         let question = json!({ "open": [], "seal": [], "schedules": arguments });
-        let answer = peer.ask(&mut peer.script("timelock.py"), &question);
+        let answer = peer.query(&mut peer.script("timelock.py"), &question);
         let answers = answer["schedules"].as_array().unwrap();
         assert_eq!(answers.len(), SCHEDULES);
         for ((schedule, block_time), answer) in schedules.iter().zip(answers) {
@@ -113,16 +116,16 @@ fn schedule(rng: &mut StdRng) -> (EpochSchedule, Duration) {
     let current_block = rng.random_range(100_000..10_000_000);
     let tempo =
         if rng.random_bool(0.9) { rng.random_range(1..=720) } else { rng.random_range(1..=50_400) };
-    let since = rng.random_range(0..=u64::from(tempo) + 3);
+    let blocks_since = rng.random_range(0..=u64::from(tempo) + 3);
     let triggered = rng.random_bool(0.3);
     let schedule = EpochSchedule {
         current_block,
-        last_epoch_block: current_block - since,
+        last_epoch_block: current_block - blocks_since,
         pending_epoch_at: triggered.then(|| current_block - 5 + rng.random_range(0..400)),
         blocks_since_last_step: if rng.random_bool(0.2) {
             rng.random_range(50_000..50_500)
         } else {
-            since
+            blocks_since
         },
         tempo,
         reveal_period_epochs: rng.random_range(0..=5),

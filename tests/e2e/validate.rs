@@ -33,8 +33,9 @@ impl Network {
     fn start() -> Self {
         let chain = Chain::start();
         let (_, hotkey) = chain.wallet();
-        let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].as_u64().unwrap();
-        chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+        let uid =
+            chain.run_json(&["register", "--netuid", BABELBIT, "--yes"])["uid"].as_u64().unwrap();
+        chain.run_json(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
         let miner = crate::chain::BOB;
         let registered =
             chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", miner]);
@@ -93,7 +94,7 @@ impl Network {
 
     /// Returns the validator's weights on the chain.
     fn weights(&self) -> Value {
-        let result = self.chain.ask(&[
+        let result = self.chain.run_json(&[
             "weights",
             "show",
             "--netuid",
@@ -188,11 +189,11 @@ fn scores_reach_the_chain_through_validator_signer_and_gateway() {
     assert!(error.contains("status=401"), "{error}");
 
     // The ledger is locked by its gateway.
-    let mut second = network.bb("subtensor-gateway");
-    second
+    let mut second_gateway = network.bb("subtensor-gateway");
+    second_gateway
         .args(["--network", network.chain.url(), "--listen", "127.0.0.1:0", "--state"])
         .arg(network.path("gateway"));
-    let error = refusal(&second.output().unwrap(), 1);
+    let error = refusal(&second_gateway.output().unwrap(), 1);
     assert!(error.contains("another process is using the weight ledger"), "{error}");
     assert_eq!(signer.terminate().code(), Some(0));
     assert_eq!(gateway.terminate().code(), Some(0));
@@ -211,18 +212,18 @@ fn running_validator_serves_its_metrics() {
     validator.args(["--metrics", &metrics]).stdout(Stdio::null()).stderr(Stdio::null());
     let _validator = KillOnDrop(validator.spawn().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let shown = || {
+    let metrics_page = || {
         let answer = runtime.block_on(async {
             reqwest::get(format!("http://{metrics}/metrics")).await?.text().await
         });
         answer.unwrap_or_default()
     };
     let start = Instant::now();
-    let mut figures = shown();
+    let mut figures = metrics_page();
     while !figures.contains("\nlastset ") {
         assert!(start.elapsed() < Duration::from_mins(3), "{figures}");
         std::thread::sleep(Duration::from_millis(50));
-        figures = shown();
+        figures = metrics_page();
     }
     assert_described(&figures, "validate");
     let uid = network.miner_uid;
@@ -239,9 +240,9 @@ fn running_validator_serves_its_metrics() {
 #[test]
 fn gateway_and_validator_are_ready_once_they_have_the_chain() {
     let network = Network::start();
-    let mut lost = network.bb("subtensor-gateway");
-    lost.args(["--network", "ws://127.0.0.1:9", "--state"]).arg(network.path("lost"));
-    let lost = Daemon::start(&mut lost);
+    let mut lost_gateway = network.bb("subtensor-gateway");
+    lost_gateway.args(["--network", "ws://127.0.0.1:9", "--state"]).arg(network.path("lost"));
+    let lost_gateway = Daemon::start(&mut lost_gateway);
     let gateway = network.gateway("127.0.0.1:0");
     gateway.wait_until_ready();
     let signer = network.signer("127.0.0.1:0", gateway.url());
@@ -251,20 +252,23 @@ fn gateway_and_validator_are_ready_once_they_have_the_chain() {
         validator.args(["--metrics", &metrics]).stdout(Stdio::null()).stderr(Stdio::null());
         (KillOnDrop(validator.spawn().unwrap()), metrics)
     };
-    let (_lost, of_lost) = validator(lost.url());
+    let (_lost, lost_validator_metrics) = validator(lost_gateway.url());
     let start = Instant::now();
-    while status(&format!("http://{of_lost}/readyz")) == 0 {
+    while status(&format!("http://{lost_validator_metrics}/readyz")) == 0 {
         assert!(start.elapsed() < Duration::from_mins(1), "it does not serve its metrics");
         std::thread::sleep(Duration::from_millis(50));
     }
     let (_validator, validator_state) = validator(gateway.url());
     wait_until_ready(&format!("http://{validator_state}"));
-    assert_eq!(status(&format!("http://{of_lost}/readyz")), 503);
+    assert_eq!(status(&format!("http://{lost_validator_metrics}/readyz")), 503);
     assert_eq!(
-        [status(&format!("{}/healthz", lost.url())), status(&format!("{}/readyz", lost.url()))],
+        [
+            status(&format!("{}/healthz", lost_gateway.url())),
+            status(&format!("{}/readyz", lost_gateway.url()))
+        ],
         [200, 503]
     );
-    assert_eq!(lost.terminate().code(), Some(0));
+    assert_eq!(lost_gateway.terminate().code(), Some(0));
 }
 
 #[test]
@@ -331,17 +335,18 @@ fn signer_memory_does_not_grow() {
         "timestamp": 1, "vali_hotkey": network.hotkey,
     }));
     let sign = || post("/sign", &json!({ "payloads": [text, text] }));
-    let set = || post("/set_weights", &json!({ "uids": [network.miner_uid], "weights": [1.0] }));
+    let set_weights =
+        || post("/set_weights", &json!({ "uids": [network.miner_uid], "weights": [1.0] }));
     // Warm-up requests.
     (0..100).for_each(|_| sign());
-    (0..10).for_each(|_| set());
+    (0..10).for_each(|_| set_weights());
     let before = resident(signer.id());
     (0..600).for_each(|_| sign());
     let signed = resident(signer.id());
     // The allocator takes memory in steps of 2 MiB, at any time; a leak grows in each series.
     let growth = (0..3).map(|_| {
         let before = resident(signer.id());
-        (0..60).for_each(|_| set());
+        (0..60).for_each(|_| set_weights());
         resident(signer.id()) - before
     });
     let growth: Vec<_> = growth.collect();

@@ -168,8 +168,8 @@ fn words_of_a_neural_voice_are_timed() {
     };
     let (neural, espeak) = (aligned(&format!("piper:{NEURAL}")), aligned("en-gb"));
     for ((neural, espeak), text) in neural.iter().zip(&espeak).zip(TEXTS) {
-        let spelled = |word: &taonet_primitives::Word| word.text.clone();
-        assert!(neural.iter().map(spelled).eq(text.split_whitespace()), "{neural:?}");
+        let word_text = |word: &taonet_primitives::Word| word.text.clone();
+        assert!(neural.iter().map(word_text).eq(text.split_whitespace()), "{neural:?}");
         assert!(neural.iter().all(|word| word.start < word.end), "{neural:?}");
         assert!(neural.windows(2).all(|pair| pair[0].end <= pair[1].start), "{neural:?}");
         let length = |words: &[taonet_primitives::Word]| words.last().unwrap().end;

@@ -74,20 +74,20 @@ impl Wallets {
 
     /// JSON document of a successful command.
     #[track_caller]
-    pub(crate) fn ask(&self, arguments: &[&str], files: &[(&str, &Path)]) -> Value {
+    pub(crate) fn run_json(&self, arguments: &[&str], files: &[(&str, &Path)]) -> Value {
         document(&self.run(arguments, files))
     }
 
     /// Creates an unencrypted coldkey from the test mnemonic.
     pub(crate) fn plain_coldkey(&self) {
         let phrase = self.file("phrase", PHRASE);
-        self.ask(&["regen-coldkey", "--no-use-password"], &[("--mnemonic-file", &phrase)]);
+        self.run_json(&["regen-coldkey", "--no-use-password"], &[("--mnemonic-file", &phrase)]);
     }
 
     /// Creates a hotkey `default` from the test mnemonic.
     pub(crate) fn hotkey(&self) {
         let phrase = self.file("phrase", PHRASE);
-        self.ask(&["regen-hotkey"], &[("--mnemonic-file", &phrase)]);
+        self.run_json(&["regen-hotkey"], &[("--mnemonic-file", &phrase)]);
     }
 }
 

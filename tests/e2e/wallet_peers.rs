@@ -14,8 +14,8 @@ const SCHEMES: [(&str, u8); 2] = [("ed25519", 0), ("sr25519", 1)];
 
 /// Results of a list of steps, each of which must succeed.
 #[track_caller]
-fn ask(peer: &Peer, steps: &Value) -> Vec<Value> {
-    let answers = peer.ask(&mut peer.script("wallet.py"), steps);
+fn query_peer(peer: &Peer, steps: &Value) -> Vec<Value> {
+    let answers = peer.query(&mut peer.script("wallet.py"), steps);
     let answers =
         answers.as_array().unwrap().iter().zip(steps.as_array().unwrap()).map(|(answer, step)| {
             assert!(answer.get("error").is_none(), "{step}: {answer}");
@@ -39,9 +39,9 @@ fn python_wallet_reads_wallets_of_tao() {
             let scheme = ["--crypto-type", scheme];
             let files: [(&str, &Path); 2] =
                 [("--mnemonic-file", &phrase), ("--password-file", &password)];
-            let coldkey = wallets.ask(&[&["regen-coldkey"], &scheme[..]].concat(), &files);
-            let hotkey = wallets.ask(&[&["regen-hotkey"], &scheme[..]].concat(), &files[..1]);
-            let opened = ask(
+            let coldkey = wallets.run_json(&[&["regen-coldkey"], &scheme[..]].concat(), &files);
+            let hotkey = wallets.run_json(&[&["regen-hotkey"], &scheme[..]].concat(), &files[..1]);
+            let opened = query_peer(
                 peer,
                 &json!([{ "do": "open_wallet", "path": wallets.root(), "name": "w", "hotkey": "default", "password": PASSWORD }]),
             );
@@ -68,7 +68,7 @@ fn python_wallet_reads_keys_of_every_origin() {
             for (number, (option, secret, address)) in known_secrets(scheme).into_iter().enumerate()
             {
                 let (name, secret) = (format!("{scheme}-{number}"), wallets.file("secret", secret));
-                wallets.ask(
+                wallets.run_json(
                     &["regen-hotkey", "--crypto-type", scheme, "--hotkey", &name],
                     &[(option, &secret)],
                 );
@@ -77,7 +77,7 @@ fn python_wallet_reads_keys_of_every_origin() {
             }
         }
         let addresses: Vec<_> =
-            ask(peer, &steps.into()).iter().map(|key| key["address"].clone()).collect();
+            query_peer(peer, &steps.into()).iter().map(|key| key["address"].clone()).collect();
         assert_eq!(addresses, expected);
     });
 }
@@ -86,11 +86,11 @@ fn python_wallet_reads_keys_of_every_origin() {
 fn tao_reads_wallets_of_python_wallet() {
     with_each(|peer| {
         let wallets = Wallets::new();
-        let created = ask(
+        let created = query_peer(
             peer,
             &json!([{ "do": "create_wallet", "path": wallets.root(), "name": "w", "hotkey": "default", "password": PASSWORD }]),
         );
-        let list = wallets.ask(&["list"], &[]);
+        let list = wallets.run_json(&["list"], &[]);
         let wallet = &list["wallets"][0];
         assert_eq!(
             (&wallet["address"], &wallet["secret"]),
@@ -99,9 +99,9 @@ fn tao_reads_wallets_of_python_wallet() {
         assert_eq!(wallet["hotkeys"][0]["address"], created[0]["hotkey"]["address"]);
         let password = wallets.file("password", PASSWORD);
         let signed =
-            wallets.ask(&["sign", "--message", "hello"], &[("--password-file", &password)]);
+            wallets.run_json(&["sign", "--message", "hello"], &[("--password-file", &password)]);
         assert_eq!(signed["signer_address"], created[0]["coldkey"]["address"]);
-        let signed = wallets.ask(&["sign", "--message", "hello", "--use-hotkey"], &[]);
+        let signed = wallets.run_json(&["sign", "--message", "hello", "--use-hotkey"], &[]);
         assert_eq!(signed["signer_address"], created[0]["hotkey"]["address"]);
     });
 }
@@ -112,18 +112,18 @@ fn python_wallet_reads_reencrypted_keys() {
         let wallets = Wallets::new();
         fs::create_dir_all(wallets.key("hotkeys")).unwrap();
         let coldkey = wallets.key("coldkey");
-        let created = ask(
+        let created = query_peer(
             peer,
             &json!([{ "do": "write", "path": coldkey, "uri": "//Alice", "password": PASSWORD }]),
         );
         let (first, second) =
             (wallets.file("first", PASSWORD), wallets.file("second", "another-Passw0rd?"));
-        wallets.ask(
+        wallets.run_json(
             &["change-password"],
             &[("--password-file", &first), ("--new-password-file", &second)],
         );
         assert_eq!(mode(&coldkey), 0o600);
-        let answers = peer.ask(
+        let answers = peer.query(
             &mut peer.script("wallet.py"),
             &json!([
                 { "do": "read", "path": coldkey, "password": "another-Passw0rd?" },
@@ -133,8 +133,8 @@ fn python_wallet_reads_reencrypted_keys() {
         assert_eq!(answers[0]["answer"], created[0]);
         let error = answers[1]["error"].as_str().unwrap_or_default();
         assert!(error.to_lowercase().contains("wrong password"), "{answers}");
-        wallets.ask(&["decrypt", "--yes"], &[("--password-file", &second)]);
-        assert_eq!(ask(peer, &json!([{ "do": "read", "path": coldkey }])), created);
+        wallets.run_json(&["decrypt", "--yes"], &[("--password-file", &second)]);
+        assert_eq!(query_peer(peer, &json!([{ "do": "read", "path": coldkey }])), created);
     });
 }
 
@@ -148,11 +148,13 @@ fn signatures_verify_on_both_sides() {
         for (scheme, number) in SCHEMES {
             let wallets = Wallets::new();
             let phrase = wallets.file("phrase", PHRASE);
-            let created = wallets
-                .ask(&["regen-hotkey", "--crypto-type", scheme], &[("--mnemonic-file", &phrase)]);
+            let created = wallets.run_json(
+                &["regen-hotkey", "--crypto-type", scheme],
+                &[("--mnemonic-file", &phrase)],
+            );
             let address = created["hotkey"]["address"].as_str().unwrap();
             let hotkey = wallets.key("hotkeys/default");
-            let theirs = ask(
+            let peer_signatures = query_peer(
                 peer,
                 &messages
                     .iter()
@@ -160,9 +162,9 @@ fn signatures_verify_on_both_sides() {
                     .collect(),
             );
             let mut steps = Vec::new();
-            for (message, theirs) in messages.iter().zip(&theirs) {
+            for (message, peer_signature) in messages.iter().zip(&peer_signatures) {
                 let file = wallets.file("message", message);
-                let signature = theirs.as_str().unwrap();
+                let signature = peer_signature.as_str().unwrap();
                 let arguments = [
                     "verify",
                     "--ss58",
@@ -172,9 +174,12 @@ fn signatures_verify_on_both_sides() {
                     "--signature",
                     signature,
                 ];
-                assert_eq!(wallets.ask(&arguments, &[("--message-file", &file)])["verified"], true);
-                let ours =
-                    wallets.ask(&["sign", "--use-hotkey", "--yes"], &[("--message-file", &file)]);
+                assert_eq!(
+                    wallets.run_json(&arguments, &[("--message-file", &file)])["verified"],
+                    true
+                );
+                let ours = wallets
+                    .run_json(&["sign", "--use-hotkey", "--yes"], &[("--message-file", &file)]);
                 let verify = |message: &[u8]| {
                     json!({
                         "do": "verify", "address": address, "crypto_type": number,
@@ -183,7 +188,7 @@ fn signatures_verify_on_both_sides() {
                 };
                 steps.extend([verify(message), verify(&[message, &b"!"[..]].concat())]);
             }
-            let answer = ask(peer, &steps.into());
+            let answer = query_peer(peer, &steps.into());
             assert_eq!(answer, [true, false].repeat(messages.len()), "{scheme}");
         }
     });
@@ -195,7 +200,7 @@ fn password_variables_are_compatible() {
         let wallets = Wallets::new();
         fs::create_dir_all(wallets.key("hotkeys")).unwrap();
         let coldkey = wallets.key("coldkey");
-        let variable = &ask(
+        let variable = &query_peer(
             peer,
             &json!([
                 { "do": "write", "path": coldkey, "uri": "//Alice", "password": PASSWORD },
@@ -214,7 +219,7 @@ fn password_variables_are_compatible() {
         assert_eq!((ours.as_str(), stored.as_str()), (name, value));
         let mut script = peer.script("wallet.py");
         let answers = peer
-            .ask(script.env(&ours, stored.as_str()), &json!([{ "do": "read", "path": coldkey }]));
+            .query(script.env(&ours, stored.as_str()), &json!([{ "do": "read", "path": coldkey }]));
         assert!(answers[0]["answer"]["address"].is_string(), "{answers}");
     });
 }
@@ -227,9 +232,9 @@ fn python_wallet_imports_exported_keys() {
         let (out, password) =
             (wallets.unused_path("export.json"), wallets.file("password", PASSWORD));
         let exported =
-            wallets.ask(&["export"], &[("--out", &out), ("--json-password-file", &password)]);
+            wallets.run_json(&["export"], &[("--out", &out), ("--json-password-file", &password)]);
         let imported =
-            ask(peer, &json!([{ "do": "import_json", "path": out, "password": PASSWORD }]));
+            query_peer(peer, &json!([{ "do": "import_json", "path": out, "password": PASSWORD }]));
         assert_eq!(imported[0]["address"], exported["address"]);
     });
 }

@@ -38,8 +38,12 @@ fn a_model_directory_recognises_files() {
     let words: Vec<String> = words.iter().map(plain).collect();
     let spoken: Vec<&str> =
         "the old ferry crossed the harbor twice before the fog came down".split(' ').collect();
-    let known = spoken.iter().filter(|word| words.iter().any(|heard| heard == *word)).count();
-    assert!(words.len().abs_diff(spoken.len()) <= 2 && known >= spoken.len() - 3, "{words:?}");
+    let recognised_count =
+        spoken.iter().filter(|word| words.iter().any(|heard| heard == *word)).count();
+    assert!(
+        words.len().abs_diff(spoken.len()) <= 2 && recognised_count >= spoken.len() - 3,
+        "{words:?}"
+    );
 }
 
 #[test]
@@ -98,14 +102,14 @@ fn broken_model_directories_are_refused_before_any_work() {
         }
         folder
     };
-    let refused = |model: &Path| refusal(&transcribe(model).output().unwrap(), 2);
+    let refusal_for = |model: &Path| refusal(&transcribe(model).output().unwrap(), 2);
 
-    let error = refused(Path::new("/nonexistent/model"));
+    let error = refusal_for(Path::new("/nonexistent/model"));
     assert!(error.contains("/nonexistent/model"), "{error}");
 
     let folder = copy("incomplete");
     fs::remove_file(folder.join("tokenizer.json")).unwrap();
-    let error = refused(&folder);
+    let error = refusal_for(&folder);
     assert!(
         error.contains("tokenizer.json cannot be loaded") && error.contains("\nhint: download"),
         "{error}"
@@ -114,11 +118,11 @@ fn broken_model_directories_are_refused_before_any_work() {
     let folder = copy("truncated");
     let weights = fs::OpenOptions::new().write(true).open(folder.join("model.bin")).unwrap();
     weights.set_len(weights.metadata().unwrap().len() / 2).unwrap();
-    assert!(refused(&folder).contains("model.bin is corrupt"));
+    assert!(refusal_for(&folder).contains("model.bin is corrupt"));
 
     let folder = copy("empty");
     fs::remove_file(folder.join("model.bin")).unwrap();
-    assert!(refused(&folder).contains("contains neither model.bin nor model.safetensors"));
+    assert!(refusal_for(&folder).contains("contains neither model.bin nor model.safetensors"));
 
     let folder = copy("architecture");
     let mut weights = fs::read(folder.join("model.bin")).unwrap();
@@ -126,19 +130,19 @@ fn broken_model_directories_are_refused_before_any_work() {
     weights[6..11].copy_from_slice(b"Other");
     fs::write(folder.join("model.bin"), weights).unwrap();
     assert!(
-        refused(&folder)
+        refusal_for(&folder)
             .contains("is not a supported Whisper model: model `OthererSpec` revision 3")
     );
 
     let folder = copy("configuration");
     fs::write(folder.join("config.json"), "{").unwrap();
-    let error = refused(&folder);
+    let error = refusal_for(&folder);
     assert!(error.contains("cannot parse") && error.contains("config.json"), "{error}");
 
     let folder = copy("vocabulary");
     fs::write(folder.join("vocabulary.json"), r#"["a", "b"]"#).unwrap();
     assert!(
-        refused(&folder)
+        refusal_for(&folder)
             .contains("the vocabulary has 2 tokens, but the weights have 3611 embeddings")
     );
 }

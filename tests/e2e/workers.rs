@@ -53,8 +53,12 @@ fn kill_a_busy_worker(runtime: &Runtime, servers: &Servers, log: &File, round: &
     loop {
         let worker = Worker::start(servers, log);
         while !has_unfinished() {
-            let is_over = round.try_wait().unwrap().is_some() || start.elapsed() > TIMEOUT;
-            assert!(!is_over, "no job was in progress: {}", String::from_utf8_lossy(&content(log)));
+            let has_ended = round.try_wait().unwrap().is_some() || start.elapsed() > TIMEOUT;
+            assert!(
+                !has_ended,
+                "no job was in progress: {}",
+                String::from_utf8_lossy(&content(log))
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         drop(worker);
@@ -128,19 +132,19 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
     assert!(expected.iter().all(|[_, transcript]| transcript.is_string()), "{expected:?}");
 
     let [log, stdout, stderr] = std::array::from_fn(|_| tempfile::tempfile().unwrap());
-    let mut distributed = runner("distributed");
-    with_services(&mut distributed, &servers)
+    let mut runner_with_workers = runner("distributed");
+    with_services(&mut runner_with_workers, &servers)
         .stdout(stdout.try_clone().unwrap())
         .stderr(stderr.try_clone().unwrap());
-    let (mut distributed, start) = (distributed.spawn().unwrap(), Instant::now());
-    kill_a_busy_worker(&runtime, &servers, &log, &mut distributed);
+    let (mut runner_with_workers, start) = (runner_with_workers.spawn().unwrap(), Instant::now());
+    kill_a_busy_worker(&runtime, &servers, &log, &mut runner_with_workers);
     let _survivor = Worker::start(&servers, &log);
     let status = loop {
-        if let Some(status) = distributed.try_wait().unwrap() {
+        if let Some(status) = runner_with_workers.try_wait().unwrap() {
             break status;
         }
         if start.elapsed() > TIMEOUT {
-            distributed.kill().unwrap();
+            runner_with_workers.kill().unwrap();
         }
         std::thread::sleep(Duration::from_millis(50));
     };

@@ -134,16 +134,16 @@ fn float_product(
     let (count, width) = (rows.len() / depth, columns.len() / depth);
     let (mut matrix, mut left_rows) = (FloatMatrix::new(amx), FloatRows::new(amx));
     // Values left by an earlier product must not matter, not even NaN in the padding.
-    let earlier = vec![f32::NAN; 200 * 200];
-    matrix.pack_columns(200, 200, |index| &earlier[index * 200..][..200]);
-    left_rows.pack(200, 200, 1.0, |index| &earlier[index * 200..][..200]);
+    let old_values = vec![f32::NAN; 200 * 200];
+    matrix.pack_columns(200, 200, |index| &old_values[index * 200..][..200]);
+    left_rows.pack(200, 200, 1.0, |index| &old_values[index * 200..][..200]);
     left_rows.pack(count, depth, 2.0, |index| &rows[index * depth..][..depth]);
     if by_columns {
         matrix.pack_columns(depth, width, |index| &columns[index * depth..][..depth]);
     } else {
-        let turned: Vec<f32> =
+        let transposed: Vec<f32> =
             (0..depth * width).map(|i| columns[i % width * depth + i / width]).collect();
-        matrix.pack_rows(depth, width, |index| &turned[index * width..][..width]);
+        matrix.pack_rows(depth, width, |index| &transposed[index * width..][..width]);
     }
     matrix.set_bias(bias);
     let stride = width + 5;

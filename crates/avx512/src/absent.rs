@@ -7,7 +7,7 @@ use crate::product::{PANEL, Pair};
 pub(crate) enum VnniToken {}
 
 impl VnniToken {
-    pub(crate) fn request() -> Option<Self> {
+    pub(crate) fn detect() -> Option<Self> {
         None
     }
 }

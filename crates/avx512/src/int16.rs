@@ -17,7 +17,7 @@ const MAXIMUM: f32 = 32_767.0;
 /// Maximum number of values of a row or column. Rounding adds up to half of its root to the norm.
 const MAX_DEPTH: usize = 1 << 16;
 /// Sums of squares below this may have lost some to underflow.
-const LEAST_SQUARES: f32 = 1e-30;
+const MIN_SUM_OF_SQUARES: f32 = 1e-30;
 /// Rows of smaller values count as zeros: their steps would have no reciprocal.
 const MIN_ROW_MAXIMUM: f32 = 1e-32;
 
@@ -144,8 +144,9 @@ impl FixedMatrix {
         assert_eq!(rows.depth, self.depth, "depth of rows and matrix");
         let Panels { vnni, columns, .. } = self.panels;
         assert!(stride >= columns, "values between two rows");
-        let space = rows.steps.len().checked_sub(1).map_or(0, |last| last * stride + columns);
-        assert!(out.len() >= space, "space for the products");
+        let needed_length =
+            rows.steps.len().checked_sub(1).map_or(0, |last| last * stride + columns);
+        assert!(out.len() >= needed_length, "space for the products");
         let steps = self.steps.as_chunks::<PANEL>().0;
         self.panels.multiply(&rows.words, 0..columns, |row, columns, sums| {
             let steps = &steps[columns.start / PANEL];
@@ -212,7 +213,7 @@ pub(crate) fn steps_per_unit(squares: f32, maximum: f32, depth: usize) -> f32 {
     if maximum < MIN_ROW_MAXIMUM {
         return 1.0;
     }
-    let by_norm = if (LEAST_SQUARES..f32::INFINITY).contains(&squares) {
+    let by_norm = if (MIN_SUM_OF_SQUARES..f32::INFINITY).contains(&squares) {
         MAX_NORM / squares.sqrt()
     } else {
         MAX_NORM / (depth as f32).sqrt() / maximum

@@ -10,7 +10,7 @@ use crate::product::{LANES, PANEL, Pair};
 pub(crate) struct VnniToken(());
 
 impl VnniToken {
-    pub(crate) fn request() -> Option<Self> {
+    pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"))
             .then_some(Self(()))
     }

@@ -30,7 +30,7 @@ pub struct Vnni(kernel::VnniToken);
 impl Vnni {
     /// Returns `None` if the CPU or the operating system does not support the instructions.
     pub fn detect() -> Option<Self> {
-        kernel::VnniToken::request().map(Self)
+        kernel::VnniToken::detect().map(Self)
     }
 
     /// Runs a closure, compiled for these instructions if it is `#[inline(always)]`.

@@ -241,12 +241,12 @@ fn zero_vectors_give_zero_and_non_finite_vectors_give_nan() {
     {
         assert_eq!(fixed_products(vnni, &row, &column, 3, 1.0), [[0.0], [0.0]]);
     }
-    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+    for non_finite in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         // The products of the second row or column, and no others.
-        for product in fixed_products(vnni, &[1.0, 2.0, 3.0, bad], &[5.0, 6.0], 2, 1.0) {
+        for product in fixed_products(vnni, &[1.0, 2.0, 3.0, non_finite], &[5.0, 6.0], 2, 1.0) {
             assert!((product[0] - 17.0).abs() < 0.01 && product[1].is_nan(), "{product:?}");
         }
-        for product in fixed_products(vnni, &[5.0, 6.0], &[1.0, 2.0, 3.0, bad], 2, 1.0) {
+        for product in fixed_products(vnni, &[5.0, 6.0], &[1.0, 2.0, 3.0, non_finite], 2, 1.0) {
             assert!((product[0] - 17.0).abs() < 0.01 && product[1].is_nan(), "{product:?}");
         }
     }
@@ -257,31 +257,35 @@ fn non_finite_value_affects_only_its_row_or_column() {
     const DEPTH: usize = 70;
     const COLUMNS: usize = 40;
     let Some(vnni) = or_print_skipped(Vnni::detect()) else { return };
-    let check = |column: usize, position: usize, bad: f32| {
+    let check = |column: usize, position: usize, non_finite: f32| {
         let (rows, columns) = (vec![1.0; 2 * DEPTH], vec![1.0; COLUMNS * DEPTH]);
         let (mut bad_row, mut bad_column) = (rows.clone(), columns.clone());
-        bad_row[DEPTH + position] = bad;
-        bad_column[column * DEPTH + position] = bad;
+        bad_row[DEPTH + position] = non_finite;
+        bad_column[column * DEPTH + position] = non_finite;
         for products in fixed_products(vnni, &bad_row, &columns, DEPTH, 1.0) {
             let is_bad: Vec<bool> = products.iter().map(|product| product.is_nan()).collect();
             assert_eq!(
                 is_bad,
                 [vec![false; COLUMNS], vec![true; COLUMNS]].concat(),
-                "{bad} at {position}"
+                "{non_finite} at {position}"
             );
         }
         for products in fixed_products(vnni, &rows, &bad_column, DEPTH, 1.0) {
-            let bad_ones: Vec<usize> =
+            let non_finite_indices: Vec<usize> =
                 (0..products.len()).filter(|index| products[*index].is_nan()).collect();
-            assert_eq!(bad_ones, [column, COLUMNS + column], "{bad} at {position}");
+            assert_eq!(
+                non_finite_indices,
+                [column, COLUMNS + column],
+                "{non_finite} at {position}"
+            );
         }
     };
     // In a complete and in an incomplete panel of columns, and in the parts of a row that are
     // packed differently.
     for column in [3, 35] {
         for position in [0, 31, 33, 63, 69] {
-            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-                check(column, position, bad);
+            for non_finite in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                check(column, position, non_finite);
             }
         }
     }

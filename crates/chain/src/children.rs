@@ -48,14 +48,13 @@ impl FromStr for Proportion {
         if !is_number(integer) || !is_number(decimals) || decimals.len() > DECIMALS {
             return Err(ProportionError);
         }
-        let smallest: u128 =
+        let units: u128 =
             format!("{integer}{decimals:0<DECIMALS$}").parse().map_err(|_| ProportionError)?;
-        if smallest == 0 || smallest > HUNDRED_PERCENT {
+        if units == 0 || units > HUNDRED_PERCENT {
             return Err(ProportionError);
         }
-        let parts = smallest
-            .checked_mul(u64::MAX.into())
-            .and_then(|parts| parts.checked_div(HUNDRED_PERCENT));
+        let parts =
+            units.checked_mul(u64::MAX.into()).and_then(|parts| parts.checked_div(HUNDRED_PERCENT));
         parts.and_then(|parts| u64::try_from(parts).ok()).map(Self).ok_or(ProportionError)
     }
 }

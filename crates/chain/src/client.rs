@@ -54,14 +54,14 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Inner {
-    me: Weak<Inner>,
+    weak_self: Weak<Inner>,
     rpc: Rpc,
     genesis: BlockHash,
     nonces: Nonces,
     heads: watch::Sender<Option<Block>>,
     cache: Mutex<Cache>,
     /// Lock held while metadata is fetched, so that only one caller fetches it.
-    reading: Arc<tokio::sync::Mutex<()>>,
+    metadata_lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Cache of immutable data: runtimes, and the runtime versions and hashes of recent blocks.
@@ -72,16 +72,16 @@ struct Cache {
     versions: VecDeque<(BlockHash, u32)>,
     /// Hashes of recent blocks announced by any node. A node that does not know one of them lags
     /// behind.
-    named: VecDeque<BlockHash>,
+    announced: VecDeque<BlockHash>,
 }
 
 impl Cache {
-    fn named(&mut self, block: BlockHash) {
-        if self.named.back() != Some(&block) {
-            self.named.push_back(block);
+    fn add_announced(&mut self, block: BlockHash) {
+        if self.announced.back() != Some(&block) {
+            self.announced.push_back(block);
         }
-        if self.named.len() > CACHED_BLOCKS {
-            self.named.pop_front();
+        if self.announced.len() > CACHED_BLOCKS {
+            self.announced.pop_front();
         }
     }
 }
@@ -103,30 +103,32 @@ impl Client {
     /// [`ChainError::Unreachable`] if every node fails or serves a different chain, or after a
     /// timeout of 24 seconds; [`ChainError::Decode`] if the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
-        timeout(CONNECT_TIMEOUT, Self::connected(network)).await.unwrap_or_else(|_| {
-            let source = TransportError::TimedOut {
-                method: "connecting".to_owned(),
-                after: CONNECT_TIMEOUT,
-            };
-            Err(ChainError::Unreachable { endpoint: network.to_string(), source })
-        })
+        timeout(CONNECT_TIMEOUT, Self::connect_without_timeout(network)).await.unwrap_or_else(
+            |_| {
+                let source = TransportError::TimedOut {
+                    method: "connecting".to_owned(),
+                    after: CONNECT_TIMEOUT,
+                };
+                Err(ChainError::Unreachable { endpoint: network.to_string(), source })
+            },
+        )
     }
 
-    async fn connected(network: &Network) -> Result<Self, ChainError> {
+    async fn connect_without_timeout(network: &Network) -> Result<Self, ChainError> {
         let rpc = Rpc::new(network, BlockTiming::new(part(CONNECT_TIMEOUT, 2)));
         // With a known genesis, the connection to a node of another chain is refused immediately.
         let genesis: BlockHash = rpc.request_once("chain_getBlockHash", json!([0])).await?;
         rpc.set_genesis(genesis);
         let (heads, _) = watch::channel(None);
-        let (nonces, cache, reading) = (Nonces::default(), Mutex::default(), Arc::default());
-        let inner = Arc::new_cyclic(|me| Inner {
-            me: Weak::clone(me),
+        let (nonces, cache, metadata_lock) = (Nonces::default(), Mutex::default(), Arc::default());
+        let inner = Arc::new_cyclic(|weak_self| Inner {
+            weak_self: Weak::clone(weak_self),
             rpc,
             genesis,
             nonces,
             heads,
             cache,
-            reading,
+            metadata_lock,
         });
         let head = inner.head().await?;
         let runtime = inner.runtime(head.hash).await?;
@@ -241,20 +243,20 @@ impl Inner {
         block: BlockHash,
         version: RuntimeVersion,
     ) -> Result<Arc<Runtime>, ChainError> {
-        let turn = Arc::clone(&self.reading).lock_owned().await;
+        let guard = Arc::clone(&self.metadata_lock).lock_owned().await;
         if let Some(runtime) = self.cache().runtimes.get(&version.spec_version).cloned() {
             return Ok(runtime);
         }
-        let Some(me) = self.me.upgrade() else {
+        let Some(client) = self.weak_self.upgrade() else {
             return self.read_runtime(block, version).await.map(Arc::new);
         };
-        let reading = tokio::spawn(async move {
-            let runtime = Arc::new(me.read_runtime(block, version).await?);
-            me.cache().runtimes.insert(version.spec_version, Arc::clone(&runtime));
-            drop(turn);
+        let task = tokio::spawn(async move {
+            let runtime = Arc::new(client.read_runtime(block, version).await?);
+            client.cache().runtimes.insert(version.spec_version, Arc::clone(&runtime));
+            drop(guard);
             Ok(runtime)
         });
-        reading.await.unwrap_or_else(|error| Err(ChainError::decode("the runtime metadata", error)))
+        task.await.unwrap_or_else(|error| Err(ChainError::decode("the runtime metadata", error)))
     }
 
     async fn read_runtime(
@@ -277,8 +279,8 @@ impl Inner {
     }
 
     /// Whether any node has announced the block recently.
-    fn knows(&self, block: BlockHash) -> bool {
-        self.cache().named.contains(&block)
+    fn is_announced(&self, block: BlockHash) -> bool {
+        self.cache().announced.contains(&block)
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {

@@ -89,8 +89,8 @@ fn bits(value: &Json) -> Option<i128> {
     }
 }
 
-/// Formats a fixed-point number as decimal text: nine decimals, rounded down, without trailing
-/// zeros.
+/// Formats a fixed-point number as decimal text: nine decimals, rounded toward zero, without
+/// trailing zeros.
 pub(crate) fn fixed_text(bits: i128, fraction_bits: u32) -> String {
     let magnitude = bits.unsigned_abs();
     let mask = u128::MAX.checked_shl(fraction_bits).map_or(u128::MAX, |high| !high);

@@ -41,36 +41,37 @@ impl Nonces {
         retention: Duration,
         next: impl Future<Output = Result<u32, ChainError>>,
     ) -> Result<NonceLease, ChainError> {
-        let turn = Arc::clone(self.accounts.lock().await.entry(account).or_default());
-        let used =
-            timeout(max_wait, turn.lock_owned()).await.map_err(|_| ChainError::Busy(account))?;
+        let account_nonce = Arc::clone(self.accounts.lock().await.entry(account).or_default());
+        let last_nonce = timeout(max_wait, account_nonce.lock_owned())
+            .await
+            .map_err(|_| ChainError::Busy(account))?;
         let next = next.await?;
-        let after_ours = used
-            .filter(|used| used.at.elapsed() < retention)
-            .map_or(0, |used| used.nonce.saturating_add(1));
-        Ok(NonceLease { nonce: next.max(after_ours), used })
+        let after_last = last_nonce
+            .filter(|last| last.at.elapsed() < retention)
+            .map_or(0, |last| last.nonce.saturating_add(1));
+        Ok(NonceLease { nonce: next.max(after_last), last_nonce })
     }
 }
 
 /// An exclusive lease of an account's next nonce within this process.
 ///
-/// Call [`NonceLease::used`] once a pool may hold the extrinsic; if the lease is dropped earlier,
-/// the next caller gets the same nonce.
+/// Call [`NonceLease::mark_used`] once a pool may hold the extrinsic; if the lease is dropped
+/// earlier, the next caller gets the same nonce.
 #[derive(Debug)]
 #[must_use]
 pub struct NonceLease {
     nonce: u32,
-    used: OwnedMutexGuard<Option<LastNonce>>,
+    last_nonce: OwnedMutexGuard<Option<LastNonce>>,
 }
 
 impl NonceLease {
     /// Creates a lease that blocks no other caller, for implementations of [`Chain`](crate::Chain)
     /// that assign nonces themselves.
-    pub fn alone(nonce: u32) -> Self {
-        let used = Arc::new(Mutex::new(None)).try_lock_owned();
+    pub fn unshared(nonce: u32) -> Self {
+        let last_nonce = Arc::new(Mutex::new(None)).try_lock_owned();
         // A new mutex is unlocked.
-        match used {
-            Ok(used) => Self { nonce, used },
+        match last_nonce {
+            Ok(last_nonce) => Self { nonce, last_nonce },
             Err(_) => unreachable!(),
         }
     }
@@ -81,8 +82,8 @@ impl NonceLease {
     }
 
     /// Marks the nonce as used and releases the lease; the next caller gets a later nonce.
-    pub fn used(mut self) {
-        *self.used = Some(LastNonce { nonce: self.nonce, at: Instant::now() });
+    pub fn mark_used(mut self) {
+        *self.last_nonce = Some(LastNonce { nonce: self.nonce, at: Instant::now() });
     }
 }
 
@@ -100,22 +101,22 @@ mod tests {
             let lease =
                 nonces.lease(ALICE, LONG_TIMEOUT, LONG_TIMEOUT, async { Ok(5) }).await.unwrap();
             assert_eq!(lease.nonce(), expected);
-            lease.used();
+            lease.mark_used();
         }
-        let lost =
+        let reused =
             nonces.lease(ALICE, LONG_TIMEOUT, Duration::ZERO, async { Ok(5) }).await.unwrap();
-        assert_eq!(lost.nonce(), 5, "what the pools forgot is used again");
+        assert_eq!(reused.nonce(), 5, "what the pools forgot is used again");
     }
 
     #[tokio::test(start_paused = true)]
     async fn lease_fails_as_busy_after_its_timeout() {
         let nonces = Nonces::default();
         let lease = nonces.lease(ALICE, LONG_TIMEOUT, LONG_TIMEOUT, async { Ok(5) }).await.unwrap();
-        let waited = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         let error =
             nonces.lease(ALICE, LONG_TIMEOUT, LONG_TIMEOUT, async { Ok(5) }).await.unwrap_err();
         assert!(matches!(error, ChainError::Busy(ALICE)) && error.is_retryable(), "{error}");
-        assert_eq!(waited.elapsed(), LONG_TIMEOUT);
+        assert_eq!(start.elapsed(), LONG_TIMEOUT);
         drop(lease);
     }
 
@@ -142,7 +143,7 @@ mod tests {
                         .unwrap();
                     let nonce = lease.nonce();
                     tokio::task::yield_now().await;
-                    lease.used();
+                    lease.mark_used();
                     nonce
                 })
             })

@@ -75,7 +75,7 @@ impl Rpc {
     ) -> Result<T, ChainError> {
         let node_request = NodeRequest { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.timing.read_timeout() };
-        self.each_once(&node_request, deadline, &mut 0, &|reply| result(method, reply)).await?
+        self.try_each_node(&node_request, deadline, &mut 0, &|reply| result(method, reply)).await?
     }
 
     /// Runs all requests of one read, which together have the timeout of a single request.
@@ -96,8 +96,11 @@ impl Rpc {
     ) -> BoxFuture<'a, Result<T, ChainError>> {
         Box::pin(async move {
             timeout(total, read).await.unwrap_or_else(|_| {
-                let endpoint =
-                    self.order().first().map(|node| node.url().to_string()).unwrap_or_default();
+                let endpoint = self
+                    .ordered_nodes()
+                    .first()
+                    .map(|node| node.url().to_string())
+                    .unwrap_or_default();
                 let source = TransportError::TimedOut { method: subject.to_owned(), after: total };
                 Err(ChainError::Unreachable { endpoint, source })
             })
@@ -139,7 +142,7 @@ impl Rpc {
     ) -> Result<T, ChainError> {
         let deadline = Deadline { started: Instant::now(), total };
         loop {
-            let error = match self.each_once(node_request, deadline, tries, &read).await {
+            let error = match self.try_each_node(node_request, deadline, tries, &read).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -151,38 +154,42 @@ impl Rpc {
     }
 
     /// Tries each node once. Returns the last node's error if all fail.
-    async fn each_once<T>(
+    async fn try_each_node<T>(
         &self,
         node_request: &NodeRequest<'_>,
         deadline: Deadline,
         tries: &mut u32,
         read: &(impl Fn(NodeResponse) -> Result<T, Source> + Send + Sync),
     ) -> Result<T, ChainError> {
-        let (mut endpoint, mut source) = (String::new(), timed_out(node_request, deadline.total));
-        for node in self.order() {
-            let left = deadline.remaining();
-            if left.is_zero() {
+        let (mut endpoint, mut source) =
+            (String::new(), timeout_error(node_request, deadline.total));
+        for node in self.ordered_nodes() {
+            let remaining = deadline.remaining();
+            if remaining.is_zero() {
                 break;
             }
             *tries = tries.saturating_add(1);
-            let limit =
-                self.timing.attempt(self.nodes.len()).max(part(deadline.total, 4)).min(left);
-            let error = match timeout(limit, node.ask(node_request)).await {
+            let limit = self
+                .timing
+                .attempt_timeout(self.nodes.len())
+                .max(part(deadline.total, 4))
+                .min(remaining);
+            let error = match timeout(limit, node.request(node_request)).await {
                 Ok(Ok(answer)) => match read(answer) {
                     Ok(answer) => {
-                        node.succeeded();
+                        node.record_success();
                         return Ok(answer);
                     }
                     Err(error) => TransportError::Garbage(error),
                 },
                 Ok(Err(error)) => error,
-                Err(_) => timed_out(node_request, limit),
+                Err(_) => timeout_error(node_request, limit),
             };
             tracing::debug!(
                 node = %node.url(), method = node_request.method, error = with_causes(&error),
                 "request to a node failed"
             );
-            node.failed(self.timing.skip_duration());
+            node.record_failure(self.timing.skip_duration());
             (endpoint, source) = (node.url().to_string(), error);
         }
         Err(ChainError::Unreachable { endpoint, source })
@@ -190,7 +197,7 @@ impl Rpc {
 
     /// Returns the order in which nodes are tried: healthy nodes by preference, then failed ones,
     /// the earliest failure first.
-    fn order(&self) -> Vec<Arc<Node>> {
+    fn ordered_nodes(&self) -> Vec<Arc<Node>> {
         let mut nodes: Vec<_> =
             self.nodes.iter().map(|node| (node.skipped_until(), Arc::clone(node))).collect();
         nodes.sort_by_key(|(until, _)| *until);
@@ -219,7 +226,7 @@ impl Deadline {
     }
 }
 
-fn timed_out(node_request: &NodeRequest<'_>, after: Duration) -> TransportError {
+fn timeout_error(node_request: &NodeRequest<'_>, after: Duration) -> TransportError {
     TransportError::TimedOut { method: node_request.method.to_owned(), after }
 }
 

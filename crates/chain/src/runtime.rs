@@ -72,7 +72,7 @@ impl Runtime {
             .metadata()
             .pallet_by_name(pallet)
             .and_then(|pallet| pallet.call_variant_by_name(name));
-        let fields = &variant.ok_or_else(|| self.missing(&subject))?.fields;
+        let fields = &variant.ok_or_else(|| self.missing_error(&subject))?.fields;
         let empty = serde_json::Map::new();
         let args = if args.is_null() { &empty } else { args.as_object().unwrap_or(&empty) };
         let names: Vec<&str> = fields.iter().filter_map(|field| field.name.as_deref()).collect();
@@ -117,7 +117,7 @@ impl Runtime {
         args: &[Value],
     ) -> Result<Vec<u8>, ChainError> {
         let subject = format!("runtime API {api}.{method}");
-        self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&subject))?;
+        self.metadata().runtime_api_info(api, method).map_err(|_| self.missing_error(&subject))?;
         encode_runtime_api_inputs(api, method, args.to_vec(), self.metadata(), self.types())
             .map_err(|error| ChainError::encode(subject, error))
     }
@@ -133,7 +133,7 @@ impl Runtime {
         let inputs = self
             .metadata()
             .runtime_api_info(api, method)
-            .map_err(|_| self.missing(&subject))?
+            .map_err(|_| self.missing_error(&subject))?
             .inputs;
         let values: Result<Vec<Value>, JsonError> = inputs
             .iter()
@@ -154,7 +154,7 @@ impl Runtime {
         let output = self
             .metadata()
             .runtime_api_info(api, method)
-            .map_err(|_| self.missing(&subject))?
+            .map_err(|_| self.missing_error(&subject))?
             .output_id;
         self.decode(&subject, bytes, output)
     }
@@ -170,7 +170,7 @@ impl Runtime {
         let output = self
             .metadata()
             .runtime_api_info(api, method)
-            .map_err(|_| self.missing(&subject))?
+            .map_err(|_| self.missing_error(&subject))?
             .output_id;
         self.decode_json(&subject, bytes, output)
     }
@@ -182,16 +182,20 @@ impl Runtime {
         name: &str,
     ) -> Result<T, ChainError> {
         let subject = format!("constant {pallet}.{name}");
-        let info =
-            self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&subject))?;
+        let info = self
+            .metadata()
+            .constant_info(pallet, name)
+            .map_err(|_| self.missing_error(&subject))?;
         self.decode(&subject, info.bytes, info.type_id)
     }
 
     /// Decodes a constant of a pallet to JSON.
     pub(crate) fn constant_json(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
         let subject = format!("constant {pallet}.{name}");
-        let info =
-            self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&subject))?;
+        let info = self
+            .metadata()
+            .constant_info(pallet, name)
+            .map_err(|_| self.missing_error(&subject))?;
         self.decode_json(&subject, info.bytes, info.type_id)
     }
 
@@ -205,7 +209,7 @@ impl Runtime {
             .map_err(|error| ChainError::decode(subject, error))?;
         let value = T::decode_as_type(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(subject, error))?;
-        all_read(subject, bytes)?;
+        check_consumed(subject, bytes)?;
         Ok(value)
     }
 
@@ -217,11 +221,11 @@ impl Runtime {
     ) -> Result<Json, ChainError> {
         let value = taonet_scale_json::read(&mut bytes, type_id, self.types());
         let value = value.map_err(|error| ChainError::decode(subject, error))?;
-        all_read(subject, bytes)?;
+        check_consumed(subject, bytes)?;
         Ok(to_json(&value, self.types()))
     }
 
-    fn missing(&self, subject: &str) -> ChainError {
+    fn missing_error(&self, subject: &str) -> ChainError {
         ChainError::NotInRuntime { subject: subject.to_owned(), spec_version: self.spec_version }
     }
 }
@@ -242,7 +246,7 @@ fn summary(docs: &[String]) -> String {
     docs.iter().map(|line| line.trim()).find(|line| !line.is_empty()).unwrap_or_default().to_owned()
 }
 
-fn all_read(subject: &str, remaining: &[u8]) -> Result<(), ChainError> {
+fn check_consumed(subject: &str, remaining: &[u8]) -> Result<(), ChainError> {
     if remaining.is_empty() {
         Ok(())
     } else {

@@ -52,8 +52,8 @@ impl Schedule {
         if self.tempo == 0 {
             return None;
         }
-        let regular = self.last_epoch.plus(u32::from(self.tempo));
-        let next = self.pending_epoch.map_or(regular, |pending| pending.min(regular));
+        let tempo_epoch = self.last_epoch.plus(u32::from(self.tempo));
+        let next = self.pending_epoch.map_or(tempo_epoch, |pending| pending.min(tempo_epoch));
         Some(next.max(now.plus(1)))
     }
 }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn next_epoch_is_the_earliest_of_tempo_and_pending() {
-        let at = |tempo, pending: Option<u32>| Schedule {
+        let schedule = |tempo, pending: Option<u32>| Schedule {
             tempo,
             last_epoch: BlockNumber::new(100),
             pending_epoch: pending.map(BlockNumber::new),
@@ -79,7 +79,7 @@ mod tests {
             (10, Some(115), 100, Some(110)),
             (0, Some(115), 100, None),
         ] {
-            let next_epoch = at(tempo, pending).next_epoch(BlockNumber::new(now));
+            let next_epoch = schedule(tempo, pending).next_epoch(BlockNumber::new(now));
             assert_eq!(
                 next_epoch,
                 next.map(BlockNumber::new),

@@ -50,7 +50,7 @@ pub enum Script {
 
 /// An extrinsic that reached the mock's pool.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Submitted {
+pub struct SubmittedExtrinsic {
     /// The submitted extrinsic.
     pub extrinsic: SignedExtrinsic,
     /// The signed call; `None` if another [`MockChain`] signed it.
@@ -78,7 +78,7 @@ struct State {
     /// The number of reverts.
     forks: u32,
     /// The extrinsics of reverted blocks.
-    undone: Vec<SignedExtrinsic>,
+    reverted: Vec<SignedExtrinsic>,
     finality_lag: u32,
     finalized: BlockNumber,
     /// The first block whose state is not pruned.
@@ -97,7 +97,7 @@ struct State {
     /// The time of the newest block, since the Unix epoch; `None` for the system clock's.
     time: Option<Duration>,
     signed: HashMap<ExtrinsicHash, Call>,
-    submitted: Vec<Submitted>,
+    submitted: Vec<SubmittedExtrinsic>,
 }
 
 #[derive(Debug, Default)]
@@ -121,7 +121,7 @@ impl MockChain {
         let state = State {
             blocks: vec![MockBlock::default()],
             forks: 0,
-            undone: Vec::new(),
+            reverted: Vec::new(),
             finality_lag: 0,
             finalized: BlockNumber::default(),
             pruned: BlockNumber::default(),
@@ -161,28 +161,31 @@ impl MockChain {
 
     /// Reverts the newest blocks that are not finalized. Blocks mined later at the same height have
     /// different hashes. The extrinsics of reverted blocks are in no block until they are sent
-    /// again, or until [`MockChain::include_undone`].
-    pub fn undo(&self, blocks: u32) {
+    /// again, or until [`MockChain::include_reverted`].
+    pub fn revert(&self, blocks: u32) {
         let mut state = self.state();
         state.forks = state.forks.saturating_add(1);
         let new_head = state.head().number.minus(blocks).max(state.finalized).get() as usize;
-        let undone = state.blocks.split_off(new_head.saturating_add(1));
-        state.undone.extend(
-            undone.into_iter().flat_map(|block| block.extrinsics).map(|(extrinsic, _)| extrinsic),
+        let reverted_blocks = state.blocks.split_off(new_head.saturating_add(1));
+        state.reverted.extend(
+            reverted_blocks
+                .into_iter()
+                .flat_map(|block| block.extrinsics)
+                .map(|(extrinsic, _)| extrinsic),
         );
         self.inner.heads.send_replace(Some(state.head()));
     }
 
     /// Mines a block with all extrinsics of reverted blocks, as pools do after a revert.
-    pub fn include_undone(&self) {
+    pub fn include_reverted(&self) {
         let mut state = self.state();
         let next = state.head().number.plus(1);
-        let mut undone = std::mem::take(&mut state.undone);
-        undone.retain(|extrinsic| {
+        let mut reverted = std::mem::take(&mut state.reverted);
+        reverted.retain(|extrinsic| {
             extrinsic.last_block.is_none_or(|last| next <= last)
-                && state.user_of(extrinsic.signer, extrinsic.nonce, next).is_none()
+                && state.extrinsic_with_nonce(extrinsic.signer, extrinsic.nonce, next).is_none()
         });
-        state.push(undone.into_iter().map(|extrinsic| (extrinsic, Ok(()))).collect());
+        state.push(reverted.into_iter().map(|extrinsic| (extrinsic, Ok(()))).collect());
         self.inner.heads.send_replace(Some(state.head()));
     }
 
@@ -280,7 +283,7 @@ impl MockChain {
     }
 
     /// Returns all submissions that reached the pool, with repetitions.
-    pub fn submitted(&self) -> Vec<Submitted> {
+    pub fn submitted(&self) -> Vec<SubmittedExtrinsic> {
         self.state().submitted.clone()
     }
 
@@ -299,7 +302,8 @@ impl MockChain {
     #[cfg(test)]
     pub(crate) fn nonce_at(&self, account: AccountId, block: BlockNumber) -> u32 {
         let state = self.state();
-        let unused = (0..u32::MAX).find(|nonce| state.user_of(account, *nonce, block).is_none());
+        let unused = (0..u32::MAX)
+            .find(|nonce| state.extrinsic_with_nonce(account, *nonce, block).is_none());
         unused.unwrap_or(u32::MAX)
     }
 
@@ -307,7 +311,7 @@ impl MockChain {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reachable(&self) -> Result<MutexGuard<'_, State>, ChainError> {
+    fn reachable_state(&self) -> Result<MutexGuard<'_, State>, ChainError> {
         let mut state = self.state();
         let is_lost = state.unreachable || state.lost_requests > 0;
         state.lost_requests = state.lost_requests.saturating_sub(1);
@@ -394,7 +398,12 @@ impl State {
     }
 
     /// Returns the extrinsic with this signer and nonce in the blocks up to `to`.
-    fn user_of(&self, signer: AccountId, nonce: u32, to: BlockNumber) -> Option<&SignedExtrinsic> {
+    fn extrinsic_with_nonce(
+        &self,
+        signer: AccountId,
+        nonce: u32,
+        to: BlockNumber,
+    ) -> Option<&SignedExtrinsic> {
         let blocks = self.blocks.iter().take(to.plus(1).get() as usize);
         let mut included =
             blocks.flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic);

@@ -126,21 +126,21 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
     }
     // Finds the largest share that stays below the limit if all larger shares are reduced to its
     // value.
-    let mut below = 0.0;
-    let mut cut_at = 0_usize;
+    let mut sum_below = 0.0;
+    let mut uncut_count = 0_usize;
     for (index, value) in estimate.iter().enumerate() {
-        below += value;
-        let above = (count - index as f64 - 1.0) * value;
-        if value / (above + below + EPSILON) < largest {
-            cut_at = index.saturating_add(1);
+        sum_below += value;
+        let sum_above = (count - index as f64 - 1.0) * value;
+        if value / (sum_above + sum_below + EPSILON) < largest {
+            uncut_count = index.saturating_add(1);
         }
     }
-    let uncut_sum: f64 = estimate.iter().take(cut_at).sum();
-    let cut_count = count - cut_at as f64;
+    let uncut_sum: f64 = estimate.iter().take(uncut_count).sum();
+    let cut_count = count - uncut_count as f64;
     let cutoff = (largest * uncut_sum - EPSILON) / (1.0 - largest * cut_count);
-    let cut: Vec<f64> = shares.iter().map(|share| share.min(cutoff)).collect();
-    let sum: f64 = cut.iter().sum();
-    cut.iter().map(|share| share / sum).collect()
+    let capped: Vec<f64> = shares.iter().map(|share| share.min(cutoff)).collect();
+    let sum: f64 = capped.iter().sum();
+    capped.iter().map(|share| share / sum).collect()
 }
 
 /// Why the chain would refuse a row of weights.
@@ -148,12 +148,12 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
 #[non_exhaustive]
 pub enum RowError {
     /// Too few neurons have a weight.
-    #[error("weights for only {}, but the subnet requires at least {wanted}", counted(.found, "neuron"))]
+    #[error("weights for only {}, but the subnet requires at least {minimum}", counted(.actual, "neuron"))]
     TooFew {
         /// The number of weights in the row.
-        found: usize,
+        actual: usize,
         /// The minimum number of weights.
-        wanted: u16,
+        minimum: u16,
     },
     /// A weight exceeds the largest allowed share.
     #[error("the weight of uid {uid} exceeds the subnet's maximum per neuron")]
@@ -173,7 +173,7 @@ pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowErro
     }
     let min_weights = rules.min_allowed_weights.min(rules.neurons);
     if row.len() < usize::from(min_weights) {
-        return Some(RowError::TooFew { found: row.len(), wanted: min_weights });
+        return Some(RowError::TooFew { actual: row.len(), minimum: min_weights });
     }
     let sum: u64 = row.iter().map(|(_, weight)| u64::from(*weight)).fold(0, u64::saturating_add);
     let too_large = row.iter().find(|(_, weight)| {

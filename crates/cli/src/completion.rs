@@ -37,7 +37,7 @@ const SUBNETS: [(&str, &str); 3] =
     [("2", "proof of inference"), ("19", "Nineteen"), ("59", "Babelbit")];
 
 /// Answers a shell's request; `None` if the program was started for anything else.
-pub(crate) fn answer<P: CommandFactory>(arguments: &[OsString]) -> Option<ExitCode> {
+pub(crate) fn complete<P: CommandFactory>(arguments: &[OsString]) -> Option<ExitCode> {
     if arguments.is_empty() {
         return None;
     }
@@ -46,7 +46,7 @@ pub(crate) fn answer<P: CommandFactory>(arguments: &[OsString]) -> Option<ExitCo
     match engine.try_complete(arguments.to_vec(), directory.as_deref()) {
         Ok(false) => None,
         Ok(true) => Some(ExitCode::SUCCESS),
-        Err(error) => Some(exit::report(Err(exit::wrong_arguments(&error)), false)),
+        Err(error) => Some(exit::report(Err(exit::argument_error(&error)), false)),
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
     }
 
     /// Adds the arguments with candidates of a command and its subcommands.
-    fn completed(command: &Command, path: &str, counts: &mut BTreeMap<String, usize>) {
+    fn count_completed(command: &Command, path: &str, counts: &mut BTreeMap<String, usize>) {
         for argument in command
             .get_arguments()
             .filter(|argument| argument.get::<ArgValueCandidates>().is_some())
@@ -204,15 +204,15 @@ mod tests {
             assert!(argument.get_action().takes_values(), "{path}: {}", argument.get_id());
         }
         for subcommand in command.get_subcommands() {
-            completed(subcommand, &format!("{path} {}", subcommand.get_name()), counts);
+            count_completed(subcommand, &format!("{path} {}", subcommand.get_name()), counts);
         }
     }
 
     #[test]
     fn arguments_of_every_kind_have_candidates() {
         let mut counts = BTreeMap::new();
-        completed(&with_candidates(Tao::command()), "tao", &mut counts);
-        completed(&with_candidates(Bb::command()), "bb", &mut counts);
+        count_completed(&with_candidates(Tao::command()), "tao", &mut counts);
+        count_completed(&with_candidates(Bb::command()), "bb", &mut counts);
         for (name, minimum) in [
             ("network", 40),
             ("chain", 2),

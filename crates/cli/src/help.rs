@@ -62,7 +62,7 @@ fn sections() -> HashMap<&'static str, Section<'static>> {
 pub(crate) fn documented(command: Command) -> Command {
     let name = command.get_name().to_owned();
     let command = document(command, &name, &sections());
-    if name == "tao" { groups::grouped(command) } else { command }
+    if name == "tao" { groups::with_groups(command) } else { command }
 }
 
 fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'_>>) -> Command {
@@ -285,7 +285,7 @@ mod tests {
         let source = source();
         let without_effect: HashMap<_, _> = WITHOUT_EFFECT.into_iter().collect();
         let mut problems = Vec::new();
-        let mut reading = 0;
+        let mut reading_commands = 0;
         let mut check = |command: &Command, path: &str| {
             let is_group =
                 command.get_subcommands().any(|subcommand| subcommand.get_name() != "help");
@@ -305,7 +305,7 @@ mod tests {
                     ));
                 }
             }
-            reading += usize::from(!read.is_empty());
+            reading_commands += usize::from(!read.is_empty());
             problems.extend(
                 read.difference(&help_words)
                     .map(|name| format!("{path} reads {name}, its help lacks it")),
@@ -336,7 +336,7 @@ mod tests {
             "hint: list them in help.md under Environment:\n{}",
             problems.join("\n")
         );
-        assert!(reading > 70, "{reading}");
+        assert!(reading_commands > 70, "{reading_commands}");
     }
 
     /// Returns whether the last list of the section names a variable.

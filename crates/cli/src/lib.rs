@@ -236,7 +236,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub fn tao() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let name = link_name(&arguments);
-    let request = if name == "bb" { completion::answer::<Bb> } else { completion::answer::<Tao> };
+    let request =
+        if name == "bb" { completion::complete::<Bb> } else { completion::complete::<Tao> };
     if let Some(code) = request(&arguments) {
         return code;
     }
@@ -244,7 +245,7 @@ pub fn tao() -> ExitCode {
         "bb" => run_bb(arguments),
         "sn2-miner" => run_tao(with_command(["tao", "proof", "miner"], arguments)),
         "sn2-validator" => run_tao(with_command(["tao", "proof", "validator"], arguments)),
-        _ => match removed(&arguments) {
+        _ => match removed_command_message(&arguments) {
             Some(reason) => exit::report(
                 Err(exit::ClassifiedError::error(exit::Failure::Usage, reason)),
                 wants_json(&arguments),
@@ -256,7 +257,7 @@ pub fn tao() -> ExitCode {
 
 /// Names of Bittensor's own command lines, with ours: the flat names of the first one, and those of
 /// the current one that are in another group or have another name.
-const OTHER_NAMES: [(&[&str], &[&str]); 30] = [
+const COMMAND_ALIASES: [(&[&str], &[&str]); 30] = [
     (&["delegate"], &["stake", "add"]),
     (&["undelegate"], &["stake", "remove"]),
     (&["unstake"], &["stake", "remove"]),
@@ -328,7 +329,7 @@ const FLAGS: [&str; 5] = ["--verbose", "--json", "--json-output", "--wide", "--q
 const OPTIONS_WITH_VALUE: [&str; 2] = ["--log-format", "--log-level"];
 
 /// Returns the error for a command whose part of the chain was removed.
-fn removed(arguments: &[OsString]) -> Option<&'static str> {
+fn removed_command_message(arguments: &[OsString]) -> Option<&'static str> {
     let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
     REMOVED_COMMANDS
         .iter()
@@ -355,15 +356,15 @@ fn is_named(arguments: &[OsString], start: usize, other: &[&str]) -> bool {
 /// Replaces a name of Bittensor's own command lines with ours. Global options can precede it.
 fn with_tao_name(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let start = 1 + global_options(arguments.get(1..).unwrap_or_default());
-    if let Some((other, ours)) =
-        OTHER_NAMES.iter().find(|(other, _)| is_named(&arguments, start, other))
+    if let Some((alias, command)) =
+        COMMAND_ALIASES.iter().find(|(alias, _)| is_named(&arguments, start, alias))
     {
-        arguments.splice(start..start + other.len(), ours.iter().map(OsString::from));
+        arguments.splice(start..start + alias.len(), command.iter().map(OsString::from));
     } else if let Some((_, default)) =
         DEFAULT_SUBCOMMANDS.iter().find(|(group, _)| is_named(&arguments, start, &[*group]))
     {
-        let following = arguments.get(start + 1..).unwrap_or_default();
-        let next = following.get(global_options(following)).map(|word| word.to_string_lossy());
+        let remaining = arguments.get(start + 1..).unwrap_or_default();
+        let next = remaining.get(global_options(remaining)).map(|word| word.to_string_lossy());
         if next.is_none_or(|word| is_default_argument(&word)) {
             arguments.insert(start + 1, default.into());
         }
@@ -446,7 +447,7 @@ fn execute(command: &TaoCommand, context: &Context) -> anyhow::Result<()> {
         #[cfg(feature = "nineteen")]
         TaoCommand::Nineteen(command) => nineteen::run(command, context),
         TaoCommand::Prompting(command) => prompting::run(command, context),
-        TaoCommand::Prompt(args) => prompting::ask(args, context),
+        TaoCommand::Prompt(args) => prompting::prompt(args, context),
         #[cfg(feature = "proof")]
         TaoCommand::Proof(command) => proof::run(command, context),
         TaoCommand::Yuma(args) => yuma::run(args, context),
@@ -513,11 +514,11 @@ fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> Result
                 command_line::<P>().get_matches_from(arguments)
             }
             ErrorKind::DisplayVersion => error.exit(),
-            _ => return Err(report_usage_error(exit::wrong_arguments(&error), json)),
+            _ => return Err(report_usage_error(exit::argument_error(&error), json)),
         },
     };
     P::from_arg_matches(&matches).map_err(|error| {
-        report_usage_error(exit::wrong_arguments(&error.format(&mut command)), json)
+        report_usage_error(exit::argument_error(&error.format(&mut command)), json)
     })
 }
 

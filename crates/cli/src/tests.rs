@@ -236,11 +236,11 @@ fn every_command_that_services_run_exists() {
 fn link_names_select_their_commands() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
-    let started = arguments(&["/usr/bin/sn2-miner", "--loopback"]);
-    assert_eq!(link_name(&started), "sn2-miner");
-    let expanded = with_command(["tao", "proof", "miner"], started);
-    assert_eq!(expanded, arguments(&["tao", "proof", "miner", "--loopback"]));
-    assert!(matches!(Tao::try_parse_from(expanded).unwrap().command, TaoCommand::Proof(_)));
+    let link_arguments = arguments(&["/usr/bin/sn2-miner", "--loopback"]);
+    assert_eq!(link_name(&link_arguments), "sn2-miner");
+    let command_line = with_command(["tao", "proof", "miner"], link_arguments);
+    assert_eq!(command_line, arguments(&["tao", "proof", "miner", "--loopback"]));
+    assert!(matches!(Tao::try_parse_from(command_line).unwrap().command, TaoCommand::Proof(_)));
     assert_eq!(link_name(&[]), "");
 }
 
@@ -248,15 +248,15 @@ fn link_names_select_their_commands() {
 fn command_names_of_other_programs_are_accepted() {
     let arguments =
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
-    for (other, ours) in OTHER_NAMES {
+    for (other, ours) in COMMAND_ALIASES {
         let command_line = [&["tao"], other, &["--help"]].concat();
         let expected = [&["tao"], ours, &["--help"]].concat();
         assert_eq!(with_tao_name(arguments(&command_line)), arguments(&expected));
         let error = Tao::try_parse_from(&expected).unwrap_err();
         assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{ours:?}: {error}");
         // None of the names is one of ours, which would be hidden.
-        let hidden = Tao::try_parse_from(&command_line).unwrap_err();
-        assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{other:?}");
+        let parse_error = Tao::try_parse_from(&command_line).unwrap_err();
+        assert_ne!(parse_error.kind(), clap::error::ErrorKind::DisplayHelp, "{other:?}");
     }
     for words in [
         &["tao"][..],
@@ -274,10 +274,10 @@ fn removed_commands_give_reason() {
         |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
     for (words, reason) in REMOVED_COMMANDS {
         let command_line = [&["tao", "--json"][..], words, &["--help"]].concat();
-        assert_eq!(removed(&arguments(&command_line)), Some(reason), "{words:?}");
+        assert_eq!(removed_command_message(&arguments(&command_line)), Some(reason), "{words:?}");
         // None of the names is one of ours.
-        let hidden = Tao::try_parse_from(&command_line).unwrap_err();
-        assert_ne!(hidden.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}");
+        let parse_error = Tao::try_parse_from(&command_line).unwrap_err();
+        assert_ne!(parse_error.kind(), clap::error::ErrorKind::DisplayHelp, "{words:?}");
     }
     for words in [
         &["tao"][..],
@@ -285,7 +285,7 @@ fn removed_commands_give_reason() {
         &["tao", "sudo", "set", "senate"],
         &["tao", "query", "senate"],
     ] {
-        assert_eq!(removed(&arguments(words)), None, "{words:?}");
+        assert_eq!(removed_command_message(&arguments(words)), None, "{words:?}");
     }
 }
 
@@ -306,8 +306,9 @@ fn command_of_missing_feature_names_feature() {
         assert_eq!(missing_feature(&other, &without), None, "{words:?}");
     }
     // A link runs a command of a feature.
-    let linked = with_command(["tao", "proof", "miner"], arguments(&["sn2-miner", "--loopback"]));
-    assert_eq!(missing_feature(&linked, &[(&["proof"], "proof", false)]), Some("proof"));
+    let link_arguments =
+        with_command(["tao", "proof", "miner"], arguments(&["sn2-miner", "--loopback"]));
+    assert_eq!(missing_feature(&link_arguments, &[(&["proof"], "proof", false)]), Some("proof"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn sources(folders: &[&str]) -> Vec<String> {
 }
 
 /// Returns the parts of `text` between `open` and `close`.
-fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
+fn text_between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(inner, _)| inner)
 }
 
@@ -45,20 +45,22 @@ const METRICS: [&str; 7] = [
 ];
 
 fn is_metric(text: &&str) -> bool {
-    let plain = |c: char| c.is_ascii_lowercase() || c == '_';
-    text.starts_with("taonet_") && text.chars().all(plain) && text.matches('_').count() >= 2
+    let is_name_character = |c: char| c.is_ascii_lowercase() || c == '_';
+    text.starts_with("taonet_")
+        && text.chars().all(is_name_character)
+        && text.matches('_').count() >= 2
 }
 
 /// Names that a file passes to `describe_counter!` and the like, as text or as a constant of the
 /// file.
-fn described(file: &str) -> BTreeSet<String> {
+fn described_metrics(file: &str) -> BTreeSet<String> {
     let first_argument = |call: &str| {
         let (_, arguments) = call.split_once("!(")?;
         let argument = arguments.trim_start().split(',').next()?.trim().to_owned();
         if argument.starts_with('"') {
             return Some(argument.trim_matches('"').to_owned());
         }
-        between(file, &format!("const {argument}: &str = \""), "\"").next().map(str::to_owned)
+        text_between(file, &format!("const {argument}: &str = \""), "\"").next().map(str::to_owned)
     };
     file.split("describe_").skip(1).filter_map(first_argument).collect()
 }
@@ -66,7 +68,7 @@ fn described(file: &str) -> BTreeSet<String> {
 #[test]
 fn every_metric_has_a_help_text() {
     let described: BTreeSet<_> =
-        sources(&METRICS).iter().flat_map(|file| described(file)).collect();
+        sources(&METRICS).iter().flat_map(|file| described_metrics(file)).collect();
     let document = read("docs/metrics.md");
     let documented: BTreeSet<_> = document.split('`').filter(is_metric).collect();
     let undescribed: Vec<_> =
@@ -77,13 +79,13 @@ fn every_metric_has_a_help_text() {
 #[test]
 fn every_metric_is_documented_and_every_documented_metric_exists() {
     let code = sources(&METRICS).join("\n");
-    let emitted: BTreeSet<_> =
-        between(&code, "\"taonet", "\"").map(|rest| format!("taonet{rest}")).collect();
-    let emitted: BTreeSet<_> = emitted.iter().map(String::as_str).filter(is_metric).collect();
+    let used: BTreeSet<_> =
+        text_between(&code, "\"taonet", "\"").map(|rest| format!("taonet{rest}")).collect();
+    let used: BTreeSet<_> = used.iter().map(String::as_str).filter(is_metric).collect();
     let document = read("docs/metrics.md");
     let documented: BTreeSet<_> = document.split('`').filter(is_metric).collect();
-    assert!(!emitted.is_empty());
-    assert_eq!(emitted, documented);
+    assert!(!used.is_empty());
+    assert_eq!(used, documented);
 }
 
 /// Crate prefixes of test paths in the documents, and the directories of their modules.
@@ -134,7 +136,7 @@ const CRATES: [(&str, &str); 42] = [
 
 /// Returns whether a path such as `core::weights::tests::ties` names a test of a crate, and not
 /// only a module.
-fn exists(path: &str) -> bool {
+fn test_exists(path: &str) -> bool {
     let Some((name, rest)) = path.split_once("::") else { return false };
     let folders = CRATES
         .iter()
@@ -171,13 +173,13 @@ fn is_in(mut module_path: PathBuf, path: &str) -> bool {
 
 #[test]
 fn test_paths_are_resolved_by_module() {
-    assert!(exists("core::weights::tests::the_arena_has_one_winner"));
-    assert!(exists("neuron::address::tests::public_addresses_are_permitted"));
-    assert!(!exists("core::weights::the_arena_has_one_winner"));
-    assert!(!exists("core::scoring::tests::the_arena_has_one_winner"));
-    assert!(!exists("the_arena_has_one_winner"));
+    assert!(test_exists("core::weights::tests::the_arena_has_one_winner"));
+    assert!(test_exists("neuron::address::tests::public_addresses_are_permitted"));
+    assert!(!test_exists("core::weights::the_arena_has_one_winner"));
+    assert!(!test_exists("core::scoring::tests::the_arena_has_one_winner"));
+    assert!(!test_exists("the_arena_has_one_winner"));
     assert!(
-        !exists("core::weights::tests") && !exists("operations::compose"),
+        !test_exists("core::weights::tests") && !test_exists("operations::compose"),
         "modules are no tests"
     );
 }
@@ -194,12 +196,12 @@ fn every_test_that_the_comparison_names_exists() {
             .lines()
             .filter(|line| line.starts_with("| "))
             .filter_map(|line| line.rsplit('|').nth(1));
-        let mut named = 0;
+        let mut name_count = 0;
         for path in rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)) {
-            assert!(exists(path), "{document} names the test {path}, which does not exist");
-            named += 1;
+            assert!(test_exists(path), "{document} names the test {path}, which does not exist");
+            name_count += 1;
         }
-        assert!(named > minimum, "only {named} tests found in the tables of {document}");
+        assert!(name_count > minimum, "only {name_count} tests found in the tables of {document}");
     }
 }
 
@@ -212,10 +214,13 @@ fn every_reference_test_fact_is_same_or_different() {
     for row in rows {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         let [_, _, our_cell, tests, _] = cells[..] else { panic!("not three cells: {row}") };
-        let same =
+        let is_same =
             our_cell == "same" || our_cell.starts_with("same: ") || our_cell.starts_with("same, ");
-        assert!(same || our_cell.starts_with("different: "), "{row}");
-        assert!(!same || tests.starts_with('`'), "marked as the same, but without a test: {row}");
+        assert!(is_same || our_cell.starts_with("different: "), "{row}");
+        assert!(
+            !is_same || tests.starts_with('`'),
+            "marked as the same, but without a test: {row}"
+        );
     }
 }
 
@@ -227,7 +232,7 @@ fn compared_facts(document: &str) -> BTreeMap<String, Vec<String>> {
         // A heading can name the test of the rows below it. Otherwise, a row names its test, which
         // also applies to the rows after it.
         if line.starts_with('#') {
-            let name = between(line, "(", ")").find(|name| name.starts_with("test_"));
+            let name = text_between(line, "(", ")").find(|name| name.starts_with("test_"));
             name.unwrap_or_default().clone_into(&mut test);
         }
         let Some(fact) = line.strip_prefix("| ").and_then(|row| row.split(" | ").next()) else {
@@ -333,7 +338,7 @@ fn repeated_headings_have_numbered_anchors() {
 fn relative_links(text: &str) -> Vec<String> {
     let outside_blocks = text.split("```").step_by(2).collect::<String>();
     let outside_code = outside_blocks.split('`').step_by(2).collect::<Vec<_>>().join("`");
-    let links = between(&outside_code, "](", ")").filter(|link| !link.contains("://"));
+    let links = text_between(&outside_code, "](", ")").filter(|link| !link.contains("://"));
     links.map(str::to_owned).collect()
 }
 
@@ -448,7 +453,7 @@ fn glossary_is_sorted_and_its_words_are_used() {
 #[test]
 fn shipped_challenges_match_the_folder() {
     let list = read("subnets/babelbit/challenges/src/shipped.rs");
-    let listed: BTreeSet<_> = between(&list, "shipped!(\"", "\"").map(str::to_owned).collect();
+    let listed: BTreeSet<_> = text_between(&list, "shipped!(\"", "\"").map(str::to_owned).collect();
     let folder = root().join("subnets/babelbit/challenges");
     let directories = [folder.clone(), folder.join("text")];
     let paths = directories.iter().flat_map(|directory| fs::read_dir(directory).unwrap());

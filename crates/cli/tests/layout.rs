@@ -27,7 +27,7 @@ const MULTI_SUBNET_CRATES: [&str; 3] = ["cli-dashboard", "cli-demo", "cli-models
 
 /// Words that a test's name must not have. They stand in place of its subject (`what`, `nobody`),
 /// or of the field's verb: `reports` or `logs` in place of `tells`.
-const RIDDLE_WORDS: [&str; 17] = [
+const VAGUE_WORDS: [&str; 17] = [
     "anybody",
     "everybody",
     "nobody",
@@ -50,7 +50,7 @@ const RIDDLE_WORDS: [&str; 17] = [
 /// to.
 const PRONOUNS: [&str; 3] = ["it", "they", "those"];
 /// Sequences of words that a test's name must not have.
-const RIDDLE_PHRASES: [&[&str]; 5] = [
+const VAGUE_PHRASES: [&[&str]; 5] = [
     &["all", "that"],
     &["of", "those"],
     &["that", "are", "no"],
@@ -143,20 +143,23 @@ fn names(cell: &str) -> BTreeSet<String> {
 #[test]
 fn crate_dependencies_match_table_and_point_upwards() {
     let (packages, rows) = (packages(), table());
-    let drawn: BTreeSet<&str> = rows.iter().map(|[name, ..]| name.as_str()).collect();
+    let table_crates: BTreeSet<&str> = rows.iter().map(|[name, ..]| name.as_str()).collect();
     assert_eq!(
-        drawn,
+        table_crates,
         packages.keys().map(String::as_str).collect(),
         "the table has a row for each crate"
     );
-    let mut above = BTreeSet::new();
+    let mut crates_above = BTreeSet::new();
     for [name, uses, tests_use] in &rows {
         let package = &packages[name];
         assert_eq!(package.uses, names(uses), "{name}");
         assert_eq!(package.tests_use, names(tests_use), "tests and features of {name}");
-        let below: Vec<_> = package.uses.difference(&above).collect();
-        assert!(below.is_empty(), "{name} uses {below:?}, which the table lists below it");
-        above.insert(name.clone());
+        let violations: Vec<_> = package.uses.difference(&crates_above).collect();
+        assert!(
+            violations.is_empty(),
+            "{name} uses {violations:?}, which the table lists below it"
+        );
+        crates_above.insert(name.clone());
     }
 }
 
@@ -332,53 +335,53 @@ fn test_names(text: &str) -> impl Iterator<Item = &str> {
 
 /// Returns whether a test's name does not say what it tests, under which condition and with which
 /// result.
-fn is_riddle(name: &str) -> bool {
+fn is_vague(name: &str) -> bool {
     let words: Vec<&str> = name.split('_').collect();
     PRONOUNS.contains(&words[0])
-        || words.iter().any(|word| RIDDLE_WORDS.contains(word))
-        || RIDDLE_PHRASES
+        || words.iter().any(|word| VAGUE_WORDS.contains(word))
+        || VAGUE_PHRASES
             .iter()
             .any(|phrase| words.windows(phrase.len()).any(|part| part == *phrase))
 }
 
 #[test]
-fn test_names_are_not_riddles() {
+fn test_names_are_not_vague() {
     let folders = ["benches", "crates", "examples", "python", "subnets", "tests"];
-    let (mut count, mut riddles) = (0, Vec::new());
+    let (mut count, mut vague_names) = (0, Vec::new());
     for path in rust_files(folders.iter().map(|folder| root().join(folder)).collect()) {
         let text = fs::read_to_string(&path).unwrap();
         count += test_names(&text).count();
-        riddles.extend(
+        vague_names.extend(
             test_names(&text)
-                .filter(|name| is_riddle(name))
+                .filter(|name| is_vague(name))
                 .map(|name| format!("{}: {name}", path.display())),
         );
     }
     println!("{count} tests");
     assert!(
-        riddles.is_empty(),
+        vague_names.is_empty(),
         "hint: name them subject_condition_result:\n{}",
-        riddles.join("\n")
+        vague_names.join("\n")
     );
     assert!(count > 4_000, "{count} tests");
 }
 
 #[test]
-fn riddles_are_recognised() {
+fn vague_names_are_recognised() {
     for name in [
         "what_nobody_ends_is_not_read_for_ever",
         "they_read_our_wallets",
         "a_network_that_is_none_is_wrong_usage",
         "mistakes_are_told",
     ] {
-        assert!(is_riddle(name), "{name}");
+        assert!(is_vague(name), "{name}");
     }
     for name in [
         "incomplete_request_times_out",
         "files_are_read_once_until_they_change",
         "weak_token_is_rejected",
     ] {
-        assert!(!is_riddle(name), "{name}");
+        assert!(!is_vague(name), "{name}");
     }
 }
 
@@ -392,11 +395,12 @@ fn program_without_features_has_no_crates_of_features() {
     let output = cargo.arg("--no-default-features").current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8(output.stdout).unwrap();
-    let own = tree.lines().filter_map(|line| line.strip_prefix("taonet-")?.split(' ').next());
-    let own: BTreeSet<&str> = own.collect();
-    assert!(own.contains("cli-babelbit"), "{own:?}");
+    let own_crates =
+        tree.lines().filter_map(|line| line.strip_prefix("taonet-")?.split(' ').next());
+    let own_crates: BTreeSet<&str> = own_crates.collect();
+    assert!(own_crates.contains("cli-babelbit"), "{own_crates:?}");
     let has_feature = |name: &&&str| name.split('-').any(|word| FEATURES.contains(&word));
-    let extra: Vec<_> = own.iter().filter(has_feature).collect();
+    let extra: Vec<_> = own_crates.iter().filter(has_feature).collect();
     assert!(extra.is_empty(), "a crate of no feature uses {extra:?}");
 }
 

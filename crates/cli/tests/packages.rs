@@ -48,7 +48,7 @@ fn cargo(arguments: &[&str]) -> Vec<u8> {
 }
 
 /// Returns the published crates of the workspace by name, from `cargo metadata`.
-fn published() -> BTreeMap<String, Value> {
+fn published_packages() -> BTreeMap<String, Value> {
     let metadata: Value =
         serde_json::from_slice(&cargo(&["metadata", "--no-deps", "--format-version=1"])).unwrap();
     let packages = metadata["packages"].as_array().unwrap().iter();
@@ -80,7 +80,7 @@ fn dependencies(package: &Value) -> impl Iterator<Item = Dependency<'_>> {
 
 #[test]
 fn page_lists_the_published_crates() {
-    let (page, published) = (read("docs/crates.md"), published());
+    let (page, published) = (read("docs/crates.md"), published_packages());
     let (tables, _) = page.split_once("\n## What the API promises\n").unwrap();
     let rows = tables.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));
     let mut listed: Vec<&str> = rows.map(|(name, _)| name).collect();
@@ -108,7 +108,7 @@ fn manifests_of_published_crates_are_complete() {
                 .chars()
                 .all(|other| other.is_ascii_alphanumeric() || ['-', '_', '+'].contains(&other))
     };
-    for (name, package) in published() {
+    for (name, package) in published_packages() {
         for field in ["description", "license", "repository", "readme", "rust_version"] {
             assert!(!text(&package, field).is_empty(), "{name} has no {field}");
         }
@@ -134,7 +134,7 @@ fn manifests_of_published_crates_are_complete() {
 
 #[test]
 fn published_crates_depend_on_published_crates_of_their_version() {
-    let published = published();
+    let published = published_packages();
     for (name, package) in &published {
         for Dependency { name: used, requirement, is_development } in dependencies(package) {
             if let Some(used_package) = published.get(used) {
@@ -159,19 +159,19 @@ fn published_crates_depend_on_published_crates_of_their_version() {
 /// of its tests.
 #[test]
 fn published_crates_have_an_order_of_publication() {
-    let published = published();
-    let mut waiting: BTreeMap<&str, BTreeSet<&str>> = published
+    let published = published_packages();
+    let mut remaining: BTreeMap<&str, BTreeSet<&str>> = published
         .iter()
         .map(|(name, package)| {
             let used = dependencies(package).map(|dependency| dependency.name);
             (name.as_str(), used.filter(|used| published.contains_key(*used)).collect())
         })
         .collect();
-    while !waiting.is_empty() {
+    while !remaining.is_empty() {
         let ready: BTreeSet<&str> =
-            waiting.iter().filter(|(_, uses)| uses.is_empty()).map(|(name, _)| *name).collect();
-        assert!(!ready.is_empty(), "these depend on each other: {waiting:?}");
-        waiting.retain(|name, uses| {
+            remaining.iter().filter(|(_, uses)| uses.is_empty()).map(|(name, _)| *name).collect();
+        assert!(!ready.is_empty(), "these depend on each other: {remaining:?}");
+        remaining.retain(|name, uses| {
             uses.retain(|used| !ready.contains(used));
             !ready.contains(name)
         });
@@ -179,7 +179,7 @@ fn published_crates_have_an_order_of_publication() {
 }
 
 /// Returns the files in a package by their paths.
-fn unpacked(package: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+fn unpack(package: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let file = File::open(package).unwrap_or_else(|error| panic!("{}: {error}", package.display()));
     let mut archive = tar::Archive::new(GzDecoder::new(file));
     let entries = archive.entries().unwrap().map(|entry| {
@@ -224,7 +224,7 @@ fn included_files(path: &Path, source: &str) -> Vec<PathBuf> {
 
 #[test]
 fn packages_contain_all_included_files() {
-    let (published, target) = (published(), tempfile::tempdir().unwrap());
+    let (published, target) = (published_packages(), tempfile::tempdir().unwrap());
     let mut arguments =
         vec!["package", "--quiet", "--no-verify", "--exclude-lockfile", "--allow-dirty"];
     arguments.extend(["--target-dir", target.path().to_str().unwrap()]);
@@ -232,7 +232,7 @@ fn packages_contain_all_included_files() {
     cargo(&arguments);
     for (name, package) in &published {
         let file = target.path().join(format!("package/{name}-{}.crate", text(package, "version")));
-        let files = unpacked(&file);
+        let files = unpack(&file);
         assert!(
             fs::metadata(&file).unwrap().len() < MAX_PACKAGE,
             "the package of {name} is too large"

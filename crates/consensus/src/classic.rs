@@ -76,27 +76,27 @@ impl ClassicEpoch {
         curve: Curve,
     ) -> Self {
         let n = stake.len();
-        let stake = normalized(stake);
+        let stake = normalize(stake);
         let weights: Vec<Vec<f64>> =
-            (0..n).map(|row| normalized(&padded(weights.get(row), n))).collect();
+            (0..n).map(|row| normalize(&pad_row(weights.get(row), n))).collect();
         let rank = weighted_sum(&weights, &stake, |weight| weight);
         let trust = weighted_sum(&weights, &stake, |weight| if weight > 0.0 { 1.0 } else { 0.0 });
         let consensus: Vec<f64> = trust.iter().map(|&trust| curve.consensus(trust)).collect();
-        let supported: Vec<f64> =
+        let consensus_rank: Vec<f64> =
             rank.iter().zip(&consensus).map(|(rank, consensus)| rank * consensus).collect();
-        let incentive = normalized(&supported);
+        let incentive = normalize(&consensus_rank);
 
         let new_bonds = weights
             .iter()
             .zip(&stake)
             .map(|(row, stake)| row.iter().map(|weight| weight * stake).collect());
-        let new_bonds = columns_normalized(new_bonds.collect());
+        let new_bonds = normalize_columns(new_bonds.collect());
         let current_bonds =
-            columns_normalized((0..n).map(|row| padded(bonds.get(row), n)).collect());
-        let averaged = new_bonds.iter().zip(&current_bonds).map(|(new, old)| {
+            normalize_columns((0..n).map(|row| pad_row(bonds.get(row), n)).collect());
+        let averaged_bonds = new_bonds.iter().zip(&current_bonds).map(|(new, old)| {
             new.iter().zip(old).map(|(new, old)| alpha * new + (1.0 - alpha) * old).collect()
         });
-        let bonds = columns_normalized(averaged.collect());
+        let bonds = normalize_columns(averaged_bonds.collect());
         let dividends: Vec<f64> = bonds
             .iter()
             .map(|row| row.iter().zip(&incentive).map(|(bond, incentive)| bond * incentive).sum())
@@ -130,14 +130,14 @@ fn dense_row(row: &Row, n: u16) -> Vec<f64> {
     dense
 }
 
-fn padded(row: Option<&Vec<f64>>, n: usize) -> Vec<f64> {
+fn pad_row(row: Option<&Vec<f64>>, n: usize) -> Vec<f64> {
     let mut row = row.cloned().unwrap_or_default();
     row.resize(n, 0.0);
     row
 }
 
 /// Divides numbers by their sum; returns them unchanged when the sum is zero.
-fn normalized(numbers: &[f64]) -> Vec<f64> {
+fn normalize(numbers: &[f64]) -> Vec<f64> {
     let sum: f64 = numbers.iter().sum();
     numbers.iter().map(|number| if sum > 0.0 { number / sum } else { *number }).collect()
 }
@@ -153,7 +153,7 @@ fn weighted_sum(rows: &[Vec<f64>], stake: &[f64], value: impl Fn(f64) -> f64) ->
     sums
 }
 
-fn columns_normalized(mut rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
+fn normalize_columns(mut rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let sums = weighted_sum(&rows, &vec![1.0; rows.len()], |entry| entry);
     for row in &mut rows {
         for (entry, &sum) in row.iter_mut().zip(&sums) {

@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn stored_shares_round_trip_up_to_truncation() {
         for value in 0..=u16::MAX {
-            let back = I32F32::from_proportion(value).to_proportion();
-            assert!(back == value || back + 1 == value, "{value} came back as {back}");
+            let restored = I32F32::from_proportion(value).to_proportion();
+            assert!(restored == value || restored + 1 == value, "{value} came back as {restored}");
         }
     }
 

@@ -109,7 +109,7 @@ impl Case {
 impl EpochInput {
     /// Carries an epoch's output over to this input for the next epoch: updates the permits, and
     /// the bonds of every neuron that has, or has just lost, a permit.
-    pub fn carry(&mut self, output: &EpochOutput) {
+    pub fn carry_over(&mut self, output: &EpochOutput) {
         let had_permits = self
             .validator_permit
             .iter()

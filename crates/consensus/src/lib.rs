@@ -13,8 +13,8 @@
 //!   chain's dense path.
 //! - [`Epoch`] has every intermediate result with its symbol in the literature, such as C for the
 //!   consensus, for inspection by `tao yuma`.
-//! - [`Case`] is a named input as a JSON document. [`EpochInput::carry`] applies an output to the
-//!   next epoch's input.
+//! - [`Case`] is a named input as a JSON document. [`EpochInput::carry_over`] applies an output to
+//!   the next epoch's input.
 //! - [`Median`] is the weighted median, [`I32F32`] the fixed-point number with the chain's [`exp`]
 //!   and [`sigmoid`], [`vector`] the chain's normalisations.
 //! - [`classic`] is Bittensor's original formulation in floating point, as an introduction.

@@ -121,8 +121,8 @@ pub trait Matrix: Clone + Sized {
     /// Computes the moving average α · self + (1 − α) · old.
     #[must_use]
     fn average(&self, old: &Self, alpha: I32F32) -> Self {
-        let keep = I32F32::ONE - alpha;
-        self.merge(old, |new, old| alpha * new + keep * old)
+        let decay = I32F32::ONE - alpha;
+        self.merge(old, |new, old| alpha * new + decay * old)
     }
 
     /// Computes the moving average with a separate α for each entry, from `alpha(row, column, new,
@@ -135,8 +135,8 @@ pub trait Matrix: Clone + Sized {
     ) -> Self {
         self.merge_present(old, |row, column, new, old| {
             let alpha = alpha(row, column, new, old);
-            let bought = (alpha * new).max(I32F32::ZERO);
-            ((I32F32::ONE - alpha) * old + bought).min(I32F32::ONE)
+            let increase = (alpha * new).max(I32F32::ZERO);
+            ((I32F32::ONE - alpha) * old + increase).min(I32F32::ONE)
         })
     }
 }

@@ -33,7 +33,7 @@ impl Median {
         below: I32F32,
         total: I32F32,
     ) -> I32F32 {
-        let (mut below, mut up_to) = (below, total);
+        let (mut below, mut total_up_to_pivot) = (below, total);
         self.votes.clear();
         self.votes.extend(votes);
         loop {
@@ -47,14 +47,14 @@ impl Median {
             self.lower.extend(self.votes.iter().filter(|vote| vote.score < pivot));
             self.upper.clear();
             self.upper.extend(self.votes.iter().filter(|vote| vote.score > pivot));
-            let under_pivot = below + stake_of(&self.lower);
-            let to_pivot = up_to - stake_of(&self.upper);
-            if minority < under_pivot && !self.lower.is_empty() {
+            let stake_below_pivot = below + stake_of(&self.lower);
+            let stake_up_to_pivot = total_up_to_pivot - stake_of(&self.upper);
+            if minority < stake_below_pivot && !self.lower.is_empty() {
                 std::mem::swap(&mut self.votes, &mut self.lower);
-                up_to = under_pivot;
-            } else if to_pivot <= minority && !self.upper.is_empty() {
+                total_up_to_pivot = stake_below_pivot;
+            } else if stake_up_to_pivot <= minority && !self.upper.is_empty() {
                 std::mem::swap(&mut self.votes, &mut self.upper);
-                below = to_pivot;
+                below = stake_up_to_pivot;
             } else {
                 return pivot;
             }
@@ -110,12 +110,12 @@ mod tests {
             let total = stake_of(&votes);
             let (zeros, others): (Vec<_>, Vec<_>) = votes.iter().partition(|vote| vote.score == I32F32::ZERO);
             let below = stake_of(&zeros);
-            let short = if others.is_empty() || (below > I32F32::ZERO && minority < below) {
+            let actual = if others.is_empty() || (below > I32F32::ZERO && minority < below) {
                 I32F32::ZERO
             } else {
                 Median::default().find(others, minority, below, total)
             };
-            prop_assert_eq!(short, Median::default().find(votes, minority, I32F32::ZERO, total));
+            prop_assert_eq!(actual, Median::default().find(votes, minority, I32F32::ZERO, total));
         }
     }
 }

@@ -69,6 +69,6 @@ fn malformed_document_is_an_error() {
     for text in ["", "null", "[]", "{}", "{\"input\": 5}", "\u{0}", "{\"id\": \"x\"", "1e999"] {
         assert!(Case::from_json(text.as_bytes()).is_err(), "{text}");
     }
-    let twice = format!("{0} {0}", document());
-    assert!(Case::from_json(twice.as_bytes()).is_err());
+    let repeated_document = format!("{0} {0}", document());
+    assert!(Case::from_json(repeated_document.as_bytes()).is_err());
 }

@@ -163,7 +163,7 @@ proptest! {
     fn output_of_an_epoch_is_valid_input_of_the_next(mut input in active_epoch()) {
         for _ in 0..4 {
             let output = run(&input).unwrap();
-            input.carry(&output);
+            input.carry_over(&output);
             prop_assert!(input.check().is_ok());
         }
     }

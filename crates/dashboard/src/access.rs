@@ -125,11 +125,11 @@ mod tests {
     /// Columns: method · origin · whether the request is admitted
     #[test]
     fn cross_site_requests_may_not_change_state() {
-        let own = "http://127.0.0.1:8099";
+        let own_origin = "http://127.0.0.1:8099";
         for (method, origin, is_admitted) in [
             (Method::GET, None, true),
             (Method::HEAD, Some("http://attacker.example"), true),
-            (Method::POST, Some(own), true),
+            (Method::POST, Some(own_origin), true),
             (Method::POST, Some("https://127.0.0.1:8099"), true),
             (Method::POST, None, false),
             (Method::POST, Some("null"), false),
@@ -147,7 +147,7 @@ mod tests {
                 "{method} {origin:?}"
             );
         }
-        let without_host = headers(ORIGIN, own);
+        let without_host = headers(ORIGIN, own_origin);
         assert!(cross_site_refusal(&Method::POST, &without_host).is_some());
     }
 

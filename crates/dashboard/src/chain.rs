@@ -3,6 +3,7 @@
 mod account;
 mod block;
 mod blocks;
+mod contents;
 mod epochs;
 mod neuron;
 mod pages;
@@ -10,7 +11,6 @@ mod panels;
 mod reads;
 mod routes;
 mod search;
-mod seen;
 mod source;
 mod storage;
 mod subnet;
@@ -76,7 +76,7 @@ impl Section for ChainSection {
     }
 
     fn panels(&self) -> Vec<Panel> {
-        panels::of(&self.source.state())
+        panels::from_state(&self.source.state())
     }
 
     fn problems(&self) -> Vec<String> {
@@ -90,7 +90,7 @@ impl Section for ChainSection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        routes::of(&self)
+        routes::section_routes(&self)
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 /// Maximum number of open event streams.
 const MAX_STREAMS: usize = 512;
-/// Maximum interval between two events. Pages show ages, and what has stopped changes no data; the
+/// Maximum interval between two events. Pages show ages, which grow while no data changes; the
 /// events also keep proxies from closing an idle stream.
 const MAX_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn quiet_stream_has_an_event_every_ten_seconds() {
+    async fn idle_stream_sends_an_event_every_ten_seconds() {
         let (changes, shutdown) = (Changes::default(), Shutdown::new());
         let mut stream = changes.stream(&shutdown).into_body().into_data_stream();
         let start = tokio::time::Instant::now();

@@ -13,19 +13,19 @@ const MAX_TEXT: usize = 4_000;
 
 /// Returns untrusted text with control characters escaped, truncated to 4 000 characters. maud
 /// escapes the result.
-pub fn shown(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let text = truncated(text, MAX_TEXT);
-    let mut shown = String::with_capacity(text.len());
+    let mut printable = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
-            '\t' | '\n' | '\r' => shown.push(' '),
+            '\t' | '\n' | '\r' => printable.push(' '),
             _ if is_hidden(character) => {
-                let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+                let _ = write!(printable, "\\u{{{:x}}}", u32::from(character));
             }
-            _ => shown.push(character),
+            _ => printable.push(character),
         }
     }
-    shown
+    printable
 }
 
 /// Returns whether a character is a control character, or reorders or hides the text around it.
@@ -121,9 +121,9 @@ mod tests {
 
     #[test]
     fn control_and_bidi_characters_are_escaped() {
-        assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d\u{0}"), "a\\u{1b}[2Jb c\\u{202e}d\\u{0}");
-        assert_eq!(shown("größer — 漢字"), "größer — 漢字");
-        assert_eq!(shown(&"x".repeat(MAX_TEXT + 5)).chars().count(), MAX_TEXT + 1);
+        assert_eq!(printable("a\u{1b}[2Jb\nc\u{202e}d\u{0}"), "a\\u{1b}[2Jb c\\u{202e}d\\u{0}");
+        assert_eq!(printable("größer — 漢字"), "größer — 漢字");
+        assert_eq!(printable(&"x".repeat(MAX_TEXT + 5)).chars().count(), MAX_TEXT + 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use taonet_primitives::counted;
 
-use crate::format::shown;
+use crate::format::printable;
 use crate::layout::live;
 use crate::panel::{Content, Panel};
 use crate::site::Section;
@@ -98,7 +98,7 @@ impl fmt::Display for AnsweringMiners {
 
 /// Returns the entries of the subnets in the order of their sections. A failed service degrades its
 /// subnet: that of its name, or the only one. One more entry has the problems of no subnet, if any.
-pub(crate) fn of(sections: &[Arc<dyn Section>]) -> Vec<Health> {
+pub(crate) fn subnet_health(sections: &[Arc<dyn Section>]) -> Vec<Health> {
     let mut entries = Vec::new();
     let mut other_problems = 0_usize;
     for section in sections {
@@ -139,7 +139,7 @@ pub(crate) fn strip(view: &View, entries: &[Health]) -> Markup {
                         span class={ "condition " (entry.condition.word()) } {
                             span aria-hidden="true" { "●" } " " (entry.condition.word())
                         }
-                        " " small { (shown(&entry.fact)) }
+                        " " small { (printable(&entry.fact)) }
                     }
                 }
             }
@@ -159,7 +159,7 @@ pub(crate) fn panel(entries: &[Health]) -> Option<Panel> {
         return None;
     }
     let figure = |entry: &Health| {
-        (entry.name, format!("{}, {}", entry.condition.word(), shown(&entry.fact)))
+        (entry.name, format!("{}, {}", entry.condition.word(), printable(&entry.fact)))
     };
     let figures = entries.iter().map(figure).collect();
     Some(Panel { title: "Health".to_owned(), problem: None, content: Content::Figures(figures) })

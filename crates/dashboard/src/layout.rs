@@ -2,7 +2,7 @@ use axum::response::Html;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::assets::{ICON, SCRIPT, STYLE};
-use crate::format::shown;
+use crate::format::printable;
 use crate::health;
 use crate::view::{Theme, View};
 
@@ -19,8 +19,8 @@ pub fn problem(title: &str, reason: &str) -> Markup {
     html! {
         section.problem role="status" {
             h2 { (title) }
-            p { (shown(reason)) }
-            @if let Some(hint) = hint { p.hint { "Hint: " (shown(hint)) } }
+            p { (printable(reason)) }
+            @if let Some(hint) = hint { p.hint { "Hint: " (printable(hint)) } }
         }
     }
 }

@@ -23,7 +23,7 @@
 //!
 //! - **The pages of this crate are complete without scripts.** Their script only refreshes parts
 //!   and controls playback; charts are SVG from the server ([`draw`]).
-//! - **Untrusted text** (names, errors, transcripts) is escaped by maud, and [`shown`] escapes
+//! - **Untrusted text** (names, errors, transcripts) is escaped by maud, and [`printable`] escapes
 //!   control characters, including those that reverse the direction of text.
 //! - **Pages load nothing from other hosts**: style sheet and script are embedded in the program,
 //!   and the content security policy forbids all other sources.
@@ -71,7 +71,9 @@ pub use base_path::{BasePath, BasePathError};
 pub use chain::ChainSection;
 pub use changes::Changes;
 pub use file::{open_file, send_file};
-pub use format::{ago, duration, grouped, now_unix, number, percent, shortened, shown, timestamp};
+pub use format::{
+    ago, duration, grouped, now_unix, number, percent, printable, shortened, timestamp,
+};
 pub use health::{AnsweringMiners, Condition, Health};
 pub use layout::{activity, live, problem};
 pub use log::LogSection;

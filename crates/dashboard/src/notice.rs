@@ -7,7 +7,7 @@ use axum::Router;
 use maud::{Markup, html};
 
 use crate::changes::Changes;
-use crate::format::shown;
+use crate::format::printable;
 use crate::layout::live;
 use crate::panel::Panel;
 use crate::site::{Link, Section, Site};
@@ -45,8 +45,8 @@ impl Section for NoticeSection {
         let body = html! {
             @if let Some((title, text)) = message {
                 section.card role="status" {
-                    h2 { (shown(&title)) }
-                    p { (shown(&text)) }
+                    h2 { (printable(&title)) }
+                    p { (printable(&text)) }
                 }
             }
         };

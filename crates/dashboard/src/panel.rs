@@ -1,7 +1,7 @@
 //! Plain-text parts of the overview, for a terminal.
 
 /// A plain-text part of the overview. Untrusted text in the title and the content must pass through
-/// [`shown`](crate::shown) first.
+/// [`printable`](crate::printable) first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
     /// Title of the panel.

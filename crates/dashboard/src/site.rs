@@ -24,7 +24,7 @@ use crate::access::{Access, cross_site_refusal};
 use crate::assets;
 use crate::base_path::BasePath;
 use crate::changes::Changes;
-use crate::format::shown;
+use crate::format::printable;
 use crate::health::{self, Health};
 use crate::layout::{live, split_hint};
 use crate::panel::Panel;
@@ -133,7 +133,7 @@ impl Site {
 
     /// Returns the entries of the strip at the top of each page.
     pub(crate) fn health(&self) -> Vec<Health> {
-        health::of(&self.0.sections)
+        health::subnet_health(&self.0.sections)
     }
 }
 
@@ -189,14 +189,14 @@ impl Dashboard {
             .route("/healthz", get(healthz))
             .with_state(site);
         // Layers of a router run after routing, so this outer service removes the base path first.
-        let stripping = ServiceBuilder::new().map_request(move |mut request: Request| {
+        let strip_base_path = ServiceBuilder::new().map_request(move |mut request: Request| {
             let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-            if let Ok(stripped) = base.strip(target).parse::<Uri>() {
-                *request.uri_mut() = stripped;
+            if let Ok(stripped_target) = base.strip(target).parse::<Uri>() {
+                *request.uri_mut() = stripped_target;
             }
             request
         });
-        Router::new().fallback_service(stripping.service(app))
+        Router::new().fallback_service(strip_base_path.service(app))
     }
 }
 
@@ -253,7 +253,7 @@ fn problems(lines: &[String]) -> Markup {
         @if !lines.is_empty() {
             section.problem role="status" aria-labelledby="failing" {
                 h2 id="failing" { (counted(lines.len(), "problem")) }
-                ul.list { @for line in lines { li { span { (shown(split_hint(line).0)) } } } }
+                ul.list { @for line in lines { li { span { (printable(split_hint(line).0)) } } } }
             }
         }
     }

@@ -69,7 +69,7 @@ impl Top {
 
     /// Draws the overview, with the time `now_unix` (in seconds since the Unix epoch) in its title.
     pub fn draw(&mut self, frame: &mut Frame<'_>, now_unix: i64) {
-        let health = health::panel(&health::of(&self.sections));
+        let health = health::panel(&health::subnet_health(&self.sections));
         let details = self.sections.iter().flat_map(|section| section.panels());
         let panels: Vec<_> = health.into_iter().chain(details).collect();
         render(frame, &panels, &mut self.position, &timestamp(now_unix));

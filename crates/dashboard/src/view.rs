@@ -144,7 +144,7 @@ impl View {
     }
 
     /// Renders breadcrumbs: links to the page's parents, and the page's own label.
-    pub fn trail(&self, steps: &[(&str, &str)], current_title: &str) -> Markup {
+    pub fn breadcrumbs(&self, steps: &[(&str, &str)], current_title: &str) -> Markup {
         html! {
             nav.trail aria-label="Breadcrumb" {
                 @for (path, label) in steps { a href=(self.href(path)) { (label) } span aria-hidden="true" { "/" } }

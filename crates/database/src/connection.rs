@@ -29,7 +29,7 @@ impl PooledConnection {
 
     /// Returns the connection, and the timeout of a statement on it.
     pub(crate) fn connection(&mut self) -> Result<(&mut Connection, Duration), DatabaseError> {
-        Ok((self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?, self.limits.answer))
+        Ok((self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?, self.limits.response))
     }
 }
 
@@ -110,27 +110,27 @@ impl Transaction {
     }
 }
 
-/// Target of a statement: any connection of a database, or a transaction.
-pub enum On<'a> {
+/// Executor of a statement: any connection of a database, or a transaction.
+pub enum Executor<'a> {
     /// Any connection of the database's pool.
     Database(&'a Database),
     /// The connection of a transaction.
     Transaction(&'a mut Transaction),
 }
 
-impl<'a> From<&'a Database> for On<'a> {
+impl<'a> From<&'a Database> for Executor<'a> {
     fn from(database: &'a Database) -> Self {
         Self::Database(database)
     }
 }
 
-impl<'a> From<&'a mut Transaction> for On<'a> {
+impl<'a> From<&'a mut Transaction> for Executor<'a> {
     fn from(transaction: &'a mut Transaction) -> Self {
         Self::Transaction(transaction)
     }
 }
 
-impl<'a> On<'a> {
+impl<'a> Executor<'a> {
     pub(crate) async fn borrow_connection(self) -> Result<StatementConnection<'a>, DatabaseError> {
         Ok(match self {
             Self::Database(database) => {

@@ -44,8 +44,9 @@
 //!
 //! Uses no other crate of the workspace. Used by `taonet-babelbit-scoring-api` and
 //! `taonet-nineteen-store` with either database, by `taonet-kit` with SQLite only, by
-//! `taonet-babelbit-workers` with PostgreSQL only, and by `taonet-babelbit-runner` for its migrations
-//! and errors. With the feature `testing`, `testing` starts PostgreSQL and NATS servers for tests.
+//! `taonet-babelbit-workers` with PostgreSQL only, and by `taonet-babelbit-runner` for its
+//! migrations and errors. With the feature `testing`, `testing` starts PostgreSQL and NATS servers
+//! for tests.
 
 mod connection;
 mod error;
@@ -67,7 +68,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, SqlSafeStr as _};
 use tokio::time::timeout;
 
-pub use connection::{On, Transaction};
+pub use connection::{Executor, Transaction};
 pub use error::DatabaseError;
 pub use lock::DatabaseLock;
 pub use row::{Column, Row};
@@ -137,12 +138,12 @@ struct Limits {
     statement: Duration,
     /// Timeout of a statement including its transfer, after which the connection is considered
     /// dead.
-    answer: Duration,
+    response: Duration,
 }
 
 impl Limits {
     fn new(acquire_timeout: Duration) -> Self {
-        Self { acquire_timeout, statement: acquire_timeout * 3, answer: acquire_timeout * 4 }
+        Self { acquire_timeout, statement: acquire_timeout * 3, response: acquire_timeout * 4 }
     }
 }
 
@@ -285,7 +286,7 @@ impl Database {
             postgres_pool(connections, acquire_timeout).connect_lazy_with(options.options([
                 ("statement_timeout", limits.statement.as_millis()),
                 // An idle transaction of a vanished client would lock its rows forever.
-                ("idle_in_transaction_session_timeout", limits.answer.as_millis()),
+                ("idle_in_transaction_session_timeout", limits.response.as_millis()),
             ]));
         Ok(Self::new(Pool::Postgres(pool), limits))
     }

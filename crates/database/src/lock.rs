@@ -41,12 +41,12 @@ impl Database {
             Pool::Postgres(pool) => {
                 let mut session = pool.acquire().await?.detach();
                 let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(KEY);
-                let is_held: bool = with_timeout(self.limits.answer, async {
+                let is_held: bool = with_timeout(self.limits.response, async {
                     Ok(lock.fetch_one(&mut session).await?)
                 })
                 .await?;
                 Ok(is_held.then(|| {
-                    DatabaseLock(LockHandle::Session(Box::new(session), self.limits.answer))
+                    DatabaseLock(LockHandle::Session(Box::new(session), self.limits.response))
                 }))
             }
         }

@@ -5,7 +5,7 @@ use sqlx::{Database, Encode, Postgres, SqlSafeStr, SqlStr, Sqlite, Type};
 
 use crate::connection::{Connection, with_timeout};
 use crate::row::DriverRow;
-use crate::{Column, DatabaseError, On, Row};
+use crate::{Column, DatabaseError, Executor, Row};
 
 /// A value bound to a parameter of a statement. It has no `Debug`, since a value can be a secret.
 #[derive(Clone)]
@@ -108,9 +108,9 @@ impl Statement {
     ///
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
-    pub async fn execute(self, on: impl Into<On<'_>>) -> Result<u64, DatabaseError> {
-        let mut lent = on.into().borrow_writer().await?;
-        let (connection, limit) = lent.connection()?;
+    pub async fn execute(self, executor: impl Into<Executor<'_>>) -> Result<u64, DatabaseError> {
+        let mut borrowed = executor.into().borrow_writer().await?;
+        let (connection, limit) = borrowed.connection()?;
         let changed = async {
             Ok(match connection {
                 Connection::Sqlite(connection) => {
@@ -128,9 +128,9 @@ impl Statement {
     ///
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
-    pub async fn rows(self, on: impl Into<On<'_>>) -> Result<Vec<Row>, DatabaseError> {
-        let mut lent = on.into().borrow_connection().await?;
-        let (connection, limit) = lent.connection()?;
+    pub async fn rows(self, executor: impl Into<Executor<'_>>) -> Result<Vec<Row>, DatabaseError> {
+        let mut borrowed = executor.into().borrow_connection().await?;
+        let (connection, limit) = borrowed.connection()?;
         let rows = async {
             Ok(match connection {
                 Connection::Sqlite(connection) => {
@@ -150,9 +150,12 @@ impl Statement {
     ///
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
-    pub async fn row(self, on: impl Into<On<'_>>) -> Result<Option<Row>, DatabaseError> {
-        let mut lent = on.into().borrow_connection().await?;
-        let (connection, limit) = lent.connection()?;
+    pub async fn row(
+        self,
+        executor: impl Into<Executor<'_>>,
+    ) -> Result<Option<Row>, DatabaseError> {
+        let mut borrowed = executor.into().borrow_connection().await?;
+        let (connection, limit) = borrowed.connection()?;
         let row = async {
             Ok(match connection {
                 Connection::Sqlite(connection) => {
@@ -172,24 +175,30 @@ impl Statement {
     ///
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
-    pub async fn value<T: Column>(self, on: impl Into<On<'_>>) -> Result<Option<T>, DatabaseError> {
-        self.row(on).await?.map(|row| row.first()).transpose()
+    pub async fn value<T: Column>(
+        self,
+        executor: impl Into<Executor<'_>>,
+    ) -> Result<Option<T>, DatabaseError> {
+        self.row(executor).await?.map(|row| row.first()).transpose()
     }
 
     /// Runs the statement; returns the first column of all rows.
     ///
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out.
-    pub async fn values<T: Column>(self, on: impl Into<On<'_>>) -> Result<Vec<T>, DatabaseError> {
-        self.rows(on).await?.iter().map(Row::first).collect()
+    pub async fn values<T: Column>(
+        self,
+        executor: impl Into<Executor<'_>>,
+    ) -> Result<Vec<T>, DatabaseError> {
+        self.rows(executor).await?.iter().map(Row::first).collect()
     }
 
     /// Runs a statement such as `SELECT COUNT(*) …`; returns its integer result.
     ///
     /// # Errors
     /// [`DatabaseError`] if the statement fails or times out, or there is no row.
-    pub async fn number(self, on: impl Into<On<'_>>) -> Result<i64, DatabaseError> {
-        Ok(self.value(on).await?.ok_or(sqlx::Error::RowNotFound)?)
+    pub async fn number(self, executor: impl Into<Executor<'_>>) -> Result<i64, DatabaseError> {
+        Ok(self.value(executor).await?.ok_or(sqlx::Error::RowNotFound)?)
     }
 }
 

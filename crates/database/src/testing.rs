@@ -40,7 +40,7 @@ impl Postgres {
     /// Starts a server. If PostgreSQL is not installed, prints a notice and returns `None`; panics
     /// if `CI` is `true`.
     pub fn start() -> Option<Self> {
-        if tool("initdb").is_none() {
+        if postgres_program("initdb").is_none() {
             skip("PostgreSQL is not installed (Debian: apt-get install postgresql)");
             return None;
         }
@@ -96,8 +96,8 @@ impl Postgres {
     pub fn stop(&mut self) {
         let Some(mut server) = self.server.take() else { return };
         // On SIGQUIT, unlike SIGKILL, the server also terminates its child processes.
-        let quit = Command::new("sh").args(["-c", &format!("kill -QUIT {}", server.id())]).status();
-        assert!(quit.unwrap().success());
+        let kill = Command::new("sh").args(["-c", &format!("kill -QUIT {}", server.id())]).status();
+        assert!(kill.unwrap().success());
         server.wait().unwrap();
     }
 
@@ -131,12 +131,12 @@ impl Drop for Postgres {
 }
 
 /// Finds a PostgreSQL program in PATH, or in Debian's location.
-fn tool(name: &str) -> Option<PathBuf> {
+fn postgres_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let folders =
         std::env::split_paths(&path).chain(versions.map(|version| version.path().join("bin")));
-    folders.map(|folder| folder.join(name)).find(|tool| tool.is_file())
+    folders.map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
 /// Returns the user that runs PostgreSQL if this process is root, which PostgreSQL refuses; `None`
@@ -150,14 +150,14 @@ fn other_user() -> Option<&'static str> {
 }
 
 fn as_user(name: &str) -> Command {
-    let tool = tool(name).unwrap();
+    let program = postgres_program(name).unwrap();
     match other_user() {
         Some(user) => {
             let mut command = Command::new("setpriv");
-            command.arg(format!("--reuid={user}")).args(["--clear-groups", "--"]).arg(tool);
+            command.arg(format!("--reuid={user}")).args(["--clear-groups", "--"]).arg(program);
             command.current_dir("/");
             command
         }
-        None => Command::new(tool),
+        None => Command::new(program),
     }
 }

@@ -32,7 +32,7 @@ async fn check(database: &Database) {
     insert(3, Some(f64::MAX), Some(""), Some(i64::MAX)).execute(database).await.unwrap();
     let error = insert(3, None, None, None).execute(database).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
-    let read = |row: &Row| {
+    let values_of = |row: &Row| {
         let (share, name, owner) =
             (row.get("share").unwrap(), row.get("name").unwrap(), row.get("owner").unwrap());
         (row.get::<i64>("id").unwrap(), share, name, owner)
@@ -43,7 +43,7 @@ async fn check(database: &Database) {
         (2, Some(0.1), Some("zwei \u{1f600}".to_owned()), Some(i64::MIN)),
         (3, Some(f64::MAX), Some(String::new()), Some(i64::MAX)),
     ];
-    assert_eq!(rows.iter().map(read).collect::<Vec<_>>(), expected);
+    assert_eq!(rows.iter().map(values_of).collect::<Vec<_>>(), expected);
     assert!(rows[0].get::<i64>("nothing").is_err() && rows[1].get::<i64>("name").is_err());
     let count = async || statement("SELECT COUNT(*) FROM thing").number(database).await.unwrap();
     // Dropping a transaction rolls it back, even after an error.
@@ -80,13 +80,13 @@ async fn check_bytes(database: &Database) {
             .bind(data)
             .bind(is_old)
     };
-    let all: Vec<u8> = (0..=255).collect();
+    let all_bytes: Vec<u8> = (0..=255).collect();
     insert(1, None, true).execute(database).await.unwrap();
     insert(2, Some(&[]), false).execute(database).await.unwrap();
-    insert(3, Some(&all), true).execute(database).await.unwrap();
+    insert(3, Some(&all_bytes), true).execute(database).await.unwrap();
     let rows = statement("SELECT * FROM file ORDER BY id").rows(database).await.unwrap();
     let data: Vec<Option<Vec<u8>>> = rows.iter().map(|row| row.get("data").unwrap()).collect();
-    assert_eq!(data, [None, Some(vec![]), Some(all)]);
+    assert_eq!(data, [None, Some(vec![]), Some(all_bytes)]);
     let old: Vec<i64> =
         statement("SELECT id FROM file WHERE is_old ORDER BY id").values(database).await.unwrap();
     assert_eq!(old, [1, 3]);
@@ -143,8 +143,8 @@ async fn statements_run_on_postgres() {
     assert!(database.is_shared());
     database.close().await;
     // The schema of another program.
-    let other = migrations(&[(1, "others", "CREATE TABLE other (id BIGINT)")]);
-    let error = Database::postgres(&server.url(), &other).await.unwrap_err();
+    let other_migrations = migrations(&[(1, "others", "CREATE TABLE other (id BIGINT)")]);
+    let error = Database::postgres(&server.url(), &other_migrations).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Migrate(_)), "{error}");
 }
 
@@ -245,13 +245,13 @@ async fn damaged_sqlite_file_is_reported_as_damaged() {
     }
     database.close().await;
     let original = std::fs::read(&path).unwrap();
-    let noise = |range: std::ops::Range<usize>| {
+    let overwritten = |range: std::ops::Range<usize>| {
         let mut bytes = original.clone();
         bytes[range].fill(0xa5);
         bytes
     };
     // Pages of tables, and the header of the file.
-    for damaged in [noise(4_096..original.len()), noise(0..4_096)] {
+    for damaged in [overwritten(4_096..original.len()), overwritten(0..4_096)] {
         std::fs::write(&path, damaged).unwrap();
         let error = match Database::sqlite(&path, &schema()).await {
             Ok(database) => {
@@ -273,9 +273,9 @@ async fn full_disk_is_reported_as_full() {
     let database = Database::sqlite(&folder.path().join("things.sqlite"), &schema()).await.unwrap();
     let mut transaction = database.begin().await.unwrap();
     statement("PRAGMA max_page_count = 20").execute(&mut transaction).await.unwrap();
-    let fill = statement("INSERT INTO file (id, data, is_old) VALUES (1, $1, TRUE)")
+    let insert = statement("INSERT INTO file (id, data, is_old) VALUES (1, $1, TRUE)")
         .bind(vec![7_u8; 1 << 20]);
-    let error = fill.execute(&mut transaction).await.unwrap_err();
+    let error = insert.execute(&mut transaction).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Full(_)), "{error:?}");
 }
 
@@ -317,8 +317,8 @@ async fn read_only_database_sees_other_writes_and_refuses_its_own() {
     assert_eq!(count().await, 2);
     assert!(statement("DELETE FROM thing").execute(&reader).await.is_err());
     assert_eq!(count().await, 2);
-    let earlier = migrations(&[(1, "things", "CREATE TABLE thing (id BIGINT)")]);
-    let error = Database::sqlite_read_only(&file, &earlier).await.unwrap_err();
+    let older_migrations = migrations(&[(1, "things", "CREATE TABLE thing (id BIGINT)")]);
+    let error = Database::sqlite_read_only(&file, &older_migrations).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Schema { found: 2, expected: 1 }), "{error}");
 }
 
@@ -349,8 +349,8 @@ async fn read_only_postgres_refuses_writes_and_reads_a_snapshot() {
     }
     assert_eq!(count().number(&writer).await.unwrap(), 2);
     reader.check_schema(&schema()).await.unwrap();
-    let earlier = migrations(&[(1, "things", "CREATE TABLE thing (id BIGINT)")]);
-    let error = reader.check_schema(&earlier).await.unwrap_err();
+    let older_migrations = migrations(&[(1, "things", "CREATE TABLE thing (id BIGINT)")]);
+    let error = reader.check_schema(&older_migrations).await.unwrap_err();
     assert!(matches!(error, DatabaseError::Schema { found: 2, expected: 1 }), "{error}");
     let error = Database::postgres_read_only("mysql://localhost/x").await.unwrap_err();
     assert!(matches!(error, DatabaseError::Url), "{error}");

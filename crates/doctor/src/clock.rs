@@ -129,12 +129,14 @@ mod tests {
             let mut request = [0; 48];
             let (_, client) = socket.recv_from(&mut request).await.unwrap();
             // Seconds from 1900, the epoch of NTP, to 1970.
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-            let seconds =
-                u32::try_from((since.as_secs() + 2_208_988_800).strict_add_signed(offset_seconds))
-                    .unwrap();
+            let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+            let seconds = u32::try_from(
+                (since_epoch.as_secs() + 2_208_988_800).strict_add_signed(offset_seconds),
+            )
+            .unwrap();
             let fraction =
-                u32::try_from(u64::from(since.subsec_nanos()) * (1 << 32) / 1_000_000_000).unwrap();
+                u32::try_from(u64::from(since_epoch.subsec_nanos()) * (1 << 32) / 1_000_000_000)
+                    .unwrap();
             let now = [seconds.to_be_bytes(), fraction.to_be_bytes()].concat();
             // Version 4, mode 4 (server).
             let head = [vec![0b0010_0100, stratum, 0, 0], vec![0; 8], b"LOCL".to_vec()].concat();
@@ -158,14 +160,14 @@ mod tests {
                 clock_against_ntp(&ntp_server(offset, stratum).await, SHORT_TIMEOUT).await;
             assert_eq!(finding.status, status, "{finding:?}");
         }
-        let ahead = clock_against_ntp(&ntp_server(-86_400, 1).await, SHORT_TIMEOUT).await;
-        assert!(ahead.seen.contains("ahead of NTP"), "{ahead:?}");
+        let finding = clock_against_ntp(&ntp_server(-86_400, 1).await, SHORT_TIMEOUT).await;
+        assert!(finding.seen.contains("ahead of NTP"), "{finding:?}");
     }
 
     #[tokio::test]
     async fn silent_ntp_server_skips_check() {
-        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let server = silent.local_addr().unwrap().to_string();
+        let silent_socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = silent_socket.local_addr().unwrap().to_string();
         let finding = clock_against_ntp(&server, Duration::from_millis(50)).await;
         assert_eq!((finding.status, finding.exit_code()), (Status::Skipped, None), "{finding:?}");
     }

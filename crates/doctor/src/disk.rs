@@ -31,7 +31,7 @@ impl DiskNeeds {
 /// A directory in which a daemon writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteDirectory {
-    /// What the daemon writes there, such as `logs`.
+    /// Description of the daemon's data there, such as `logs`.
     pub content: &'static str,
     /// The path, which need not exist yet.
     pub path: PathBuf,
@@ -94,7 +94,7 @@ pub async fn disks(directories: Vec<WriteDirectory>, time_limit: Duration) -> Ve
 struct Disk {
     /// An existing directory on the disk.
     directory: PathBuf,
-    /// What is written on the disk.
+    /// Descriptions of the data on the disk.
     contents: Vec<&'static str>,
     /// The largest needs of the directories.
     needs: DiskNeeds,
@@ -127,9 +127,10 @@ fn check_disks(directories: &[WriteDirectory]) -> Vec<Finding> {
 /// if it cannot be written.
 fn writable_ancestor(directory: &WriteDirectory) -> Result<(PathBuf, u64), Finding> {
     let subject = directory.subject();
-    let located = existing_ancestor(&directory.path).and_then(|path| Ok((path.metadata()?, path)));
-    let (metadata, ancestor) = match located {
-        Ok(located) => located,
+    let ancestor_with_metadata =
+        existing_ancestor(&directory.path).and_then(|path| Ok((path.metadata()?, path)));
+    let (metadata, ancestor) = match ancestor_with_metadata {
+        Ok(ancestor_with_metadata) => ancestor_with_metadata,
         Err(error) => {
             return Err(Finding::error(Check::Disk, subject, &error, "choose another directory"));
         }
@@ -156,7 +157,7 @@ fn writable_ancestor(directory: &WriteDirectory) -> Result<(PathBuf, u64), Findi
 }
 
 fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno) -> Finding {
-    let create = if ancestor == directory {
+    let create_command = if ancestor == directory {
         String::new()
     } else {
         format!("sudo mkdir -p {} && ", directory.display())
@@ -174,7 +175,8 @@ fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno
             remedy,
         );
     }
-    let remedy = format!("run `{create}sudo chown $USER {directory}`, or choose another directory");
+    let remedy =
+        format!("run `{create_command}sudo chown $USER {directory}`, or choose another directory");
     Finding::fault(Check::Disk, subject, format!("{ancestor} cannot be written: {error}"), remedy)
 }
 
@@ -231,8 +233,9 @@ mod tests {
     use super::*;
     use crate::Status;
 
-    const NOTHING: DiskNeeds = DiskNeeds { fault_below: 0, warn_below: 0 };
-    const EVERYTHING: DiskNeeds = DiskNeeds { fault_below: u64::MAX, warn_below: u64::MAX };
+    const NO_MINIMUM: DiskNeeds = DiskNeeds { fault_below: 0, warn_below: 0 };
+    const UNREACHABLE_MINIMUM: DiskNeeds =
+        DiskNeeds { fault_below: u64::MAX, warn_below: u64::MAX };
     const SHORT_TIMEOUT: Duration = Duration::from_secs(10);
 
     #[test]
@@ -253,23 +256,30 @@ mod tests {
     #[tokio::test]
     async fn directories_on_one_disk_have_one_finding() {
         let directory = tempfile::tempdir().unwrap();
-        let inside =
+        let directory_in =
             |content, name, needs| WriteDirectory::new(content, directory.path().join(name), needs);
-        let both = vec![inside("logs", "a", NOTHING), inside("scores", "b/c", EVERYTHING)];
-        let findings = disks(both, SHORT_TIMEOUT).await;
+        let directories = vec![
+            directory_in("logs", "a", NO_MINIMUM),
+            directory_in("scores", "b/c", UNREACHABLE_MINIMUM),
+        ];
+        let findings = disks(directories, SHORT_TIMEOUT).await;
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert!(findings[0].subject.starts_with("logs, scores: "), "{findings:?}");
         assert_eq!(findings[0].status, Status::Fault, "the larger needs count");
         assert_eq!(disks(Vec::new(), SHORT_TIMEOUT).await, []);
-        assert_eq!(WriteDirectory::of_file("log", Path::new("a/b"), NOTHING).path, Path::new("a"));
-        assert_eq!(WriteDirectory::of_file("log", Path::new("b"), NOTHING).path, Path::new("."));
+        assert_eq!(
+            WriteDirectory::of_file("log", Path::new("a/b"), NO_MINIMUM).path,
+            Path::new("a")
+        );
+        assert_eq!(WriteDirectory::of_file("log", Path::new("b"), NO_MINIMUM).path, Path::new("."));
     }
 
     #[tokio::test]
     async fn missing_directory_is_checked_where_it_would_be_created() {
         let directory = tempfile::tempdir().unwrap();
-        let check =
-            |path: PathBuf| disks(vec![WriteDirectory::new("logs", path, NOTHING)], SHORT_TIMEOUT);
+        let check = |path: PathBuf| {
+            disks(vec![WriteDirectory::new("logs", path, NO_MINIMUM)], SHORT_TIMEOUT)
+        };
         assert_eq!(check(directory.path().join("a/b")).await[0].status, Status::Ok);
         let file = directory.path().join("file");
         std::fs::write(&file, "").unwrap();
@@ -279,14 +289,16 @@ mod tests {
     }
 
     #[test]
-    fn root_sees_whether_user_of_units_can_write() {
+    fn root_checks_whether_the_user_of_units_can_write() {
         let directory = tempfile::tempdir().unwrap();
         let metadata = directory.path().metadata().unwrap();
         let check = |uid, gid, state: &Path| {
             let user = UnitUser { name: "taonet".to_owned(), uid, gid, state: state.to_owned() };
             let path = directory.path().join("logs");
-            let directory =
-                WriteDirectory { user: Some(user), ..WriteDirectory::new("logs", path, NOTHING) };
+            let directory = WriteDirectory {
+                user: Some(user),
+                ..WriteDirectory::new("logs", path, NO_MINIMUM)
+            };
             check_disks(&[directory]).remove(0)
         };
         // The directory has mode 0700.
@@ -298,8 +310,9 @@ mod tests {
         // Systemd creates the directory of the units when they start.
         let state = directory.path().join("logs");
         assert_eq!(check(metadata.uid() + 1, metadata.gid(), &state).status, Status::Ok);
-        let own = WriteDirectory::new("logs", "/srv/logs", NOTHING).written_by(None);
-        assert_eq!(own.user, None);
+        let without_unit_user =
+            WriteDirectory::new("logs", "/srv/logs", NO_MINIMUM).written_by(None);
+        assert_eq!(without_unit_user.user, None);
     }
 
     #[tokio::test]
@@ -308,8 +321,11 @@ mod tests {
         // container.
         let proc = Path::new("/proc/self");
         if proc.is_dir() {
-            let disk =
-                Disk { directory: proc.to_owned(), contents: vec!["logs"], needs: EVERYTHING };
+            let disk = Disk {
+                directory: proc.to_owned(),
+                contents: vec!["logs"],
+                needs: UNREACHABLE_MINIMUM,
+            };
             assert_eq!(free_space(&disk).status, Status::Skipped);
         }
     }

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// What a finding is about.
+/// Subject area of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Check {
@@ -116,7 +116,7 @@ impl Status {
     }
 }
 
-/// What one check found about one subject.
+/// Result of one check of one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// The check.
@@ -125,9 +125,9 @@ pub struct Finding {
     pub subject: String,
     /// The result.
     pub status: Status,
-    /// What was seen; for a skipped check, the reason.
+    /// Observed value; for a skipped check, the reason.
     pub seen: String,
-    /// What to do; `None` if nothing.
+    /// Recommended action; `None` if none is needed.
     pub remedy: Option<String>,
 }
 
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_of_error_and_its_causes_are_remedy() {
+    fn error_hints_become_the_remedy() {
         for (text, cause, seen, remedy) in [
             ("no file; hint: create it", None, "no file", "create it"),
             ("no file\nhint: create it", None, "no file", "create it"),

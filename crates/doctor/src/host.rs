@@ -10,9 +10,9 @@ use tokio::time::timeout;
 use crate::{Check, Finding};
 
 /// Open files that a daemon needs: a connection to each of 256 miners, and those of its callers.
-const OPEN_FILES: u64 = 4_096;
+const MIN_OPEN_FILES: u64 = 4_096;
 /// The oldest systemd on which the units were verified: that of Ubuntu 22.04.
-const SYSTEMD: u32 = 249;
+const MIN_SYSTEMD_VERSION: u32 = 249;
 /// Timeout of a query to systemd.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -24,11 +24,11 @@ const UNIT_STATE: &str = "/var/lib/taonet";
 /// The user as whom the units of systemd run, and the directory in which they write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitUser {
-    /// Its name.
+    /// Name of the user.
     pub name: String,
-    /// Its user ID.
+    /// User ID.
     pub uid: u32,
-    /// The ID of its group.
+    /// ID of the user's primary group.
     pub gid: u32,
     /// The directory in which the units write.
     pub state: PathBuf,
@@ -46,18 +46,18 @@ impl UnitUser {
 
     /// Whether the user can create files in a directory, by its owner, its group and its mode.
     pub(crate) fn can_write(&self, directory: &Metadata) -> bool {
-        let shift = if directory.uid() == self.uid {
+        let permission_shift = if directory.uid() == self.uid {
             6
         } else if directory.gid() == self.gid {
             3
         } else {
             0
         };
-        (directory.mode() >> shift) & 0o3 == 0o3
+        (directory.mode() >> permission_shift) & 0o3 == 0o3
     }
 }
 
-/// What is special about the system on which the daemons run.
+/// Properties of the system on which the daemons run: container, mounts, limits and systemd units.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Host {
     /// The program that runs the container; `None` outside containers.
@@ -75,7 +75,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// Reads what is special about this system.
+    /// Detects containers and systemd.
     pub async fn read() -> Self {
         let containers = [("/.dockerenv", "Docker"), ("/run/.containerenv", "Podman")];
         let (systemd, failed_units) = systemd().await;
@@ -129,7 +129,7 @@ fn failed_units(list: &str) -> Vec<String> {
     failed.filter_map(|columns| Some((*columns.first()?).to_owned())).collect()
 }
 
-/// Checks what is special about containers and systemd: state outside of volumes, failed units,
+/// Checks for problems of containers and systemd: state outside of volumes, failed units,
 /// limits. `directories` are those that must outlive a container.
 pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -161,8 +161,8 @@ pub fn host(host: &Host, directories: &[PathBuf]) -> Vec<Finding> {
     }
     if let Some(version) = host.systemd {
         let subject = format!("systemd {version}");
-        findings.push(if version < SYSTEMD {
-            let seen = format!("older than {SYSTEMD}: the units do not start");
+        findings.push(if version < MIN_SYSTEMD_VERSION {
+            let seen = format!("older than {MIN_SYSTEMD_VERSION}: the units do not start");
             Finding::fault(
                 Check::Host,
                 subject,
@@ -204,13 +204,14 @@ fn other_directories(user: &UnitUser, directories: &[PathBuf]) -> Option<Finding
 
 /// Checks the maximum number of open files, `None` for no limit; `None` if it suffices.
 pub fn open_files(limit: Option<u64>) -> Option<Finding> {
-    let limit = limit.filter(|limit| *limit < OPEN_FILES)?;
+    let limit = limit.filter(|limit| *limit < MIN_OPEN_FILES)?;
     Some(Finding::warning(
         Check::Host,
         "open files",
         format!("at most {limit}, of which every connection takes one"),
         format!(
-            "raise the hard limit to {OPEN_FILES}: `ulimit -Hn`, LimitNOFILE= in systemd, ulimits in compose"
+            "raise the hard limit to {MIN_OPEN_FILES}: `ulimit -Hn`, LimitNOFILE= in systemd, \
+             ulimits in compose"
         ),
     ))
 }
@@ -219,10 +220,10 @@ pub fn open_files(limit: Option<u64>) -> Option<Finding> {
 /// read-only layer loses nothing: the check of the disk reports it.
 fn is_on_container_layer(mounts: &str, path: &Path) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let above =
+    let containing_mounts =
         mounts.lines().filter_map(Mount::parse).filter(|mount| absolute.starts_with(&mount.point));
     // Of several mounts at one path, the last one is visible.
-    let visible = above.max_by_key(|mount| mount.point.components().count());
+    let visible = containing_mounts.max_by_key(|mount| mount.point.components().count());
     visible.is_some_and(|mount| mount.kind == "overlay" && !mount.is_read_only)
 }
 
@@ -285,9 +286,9 @@ mod tests {
             (998, 997, Path::new("/var/lib/taonet"))
         );
         assert_eq!(UnitUser::find("root:x:0:0:root:/root:/bin/bash\n"), None);
-        let machine = Host { systemd: Some(252), unit_user: Some(user), ..Host::default() };
+        let systemd_host = Host { systemd: Some(252), unit_user: Some(user), ..Host::default() };
         let root_directories = [PathBuf::from("/root/.local/state/taonet/signer")];
-        let findings = host(&machine, &root_directories);
+        let findings = host(&systemd_host, &root_directories);
         let finding = findings.iter().find(|finding| finding.status == Status::Skipped).unwrap();
         assert!(
             finding
@@ -297,7 +298,9 @@ mod tests {
         );
         let unit_directories = [PathBuf::from("/var/lib/taonet/.local/state/taonet/signer")];
         assert!(
-            host(&machine, &unit_directories).iter().all(|finding| finding.status == Status::Ok)
+            host(&systemd_host, &unit_directories)
+                .iter()
+                .all(|finding| finding.status == Status::Ok)
         );
     }
 
@@ -308,13 +311,14 @@ mod tests {
         assert_eq!(failed_units(units), ["taonet-runner.service"]);
         assert_eq!(systemd_version("systemd 252 (252.39-1~deb12u1)\n+PAM +AUDIT"), Some(252));
         assert_eq!(systemd_version(""), None);
-        let old = Host {
+        let outdated_host = Host {
             systemd: Some(248),
             failed_units: failed_units(units),
             open_files: Some(1_024),
             ..Host::default()
         };
-        let statuses: Vec<_> = host(&old, &[]).iter().map(|finding| finding.status).collect();
+        let statuses: Vec<_> =
+            host(&outdated_host, &[]).iter().map(|finding| finding.status).collect();
         assert_eq!(statuses, [Status::Fault, Status::Fault, Status::Warning]);
     }
 }

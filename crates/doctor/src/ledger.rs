@@ -7,7 +7,7 @@ use taonet_primitives::{BlockHash, BlockNumber, Hotkey, NetUid};
 use crate::{Check, Finding};
 
 /// How many of the latest intents are compared with the chain: those of several days.
-const INTENTS: u32 = 100;
+const MAX_INTENTS: u32 = 100;
 
 /// The side of the chain in the comparison with a ledger.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct LedgerView<'a> {
 pub async fn ledger(directory: &Path, view: &LedgerView<'_>) -> Finding {
     let subject = directory.display().to_string();
     let records = match LedgerReader::open(directory).await {
-        Ok(reader) => reader.latest(INTENTS).await,
+        Ok(reader) => reader.latest(MAX_INTENTS).await,
         Err(LedgerError::Missing(_)) => return missing(subject, view.state.last_update),
         Err(error) => Err(error),
     };
@@ -70,11 +70,11 @@ fn may_include(block: BlockNumber, extrinsic: &SignedExtrinsic) -> bool {
 fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Finding {
     let is_own =
         |key: &IntentKey| key.netuid == view.netuid && key.hotkey == view.hotkey && key.mech.0 == 0;
-    let (own, other_chain_records): (Vec<_>, Vec<_>) = records
+    let (own_records, other_chain_records): (Vec<_>, Vec<_>) = records
         .iter()
         .filter(|record| is_own(&record.intent.plan.key))
         .partition(|record| record.intent.plan.key.genesis == view.genesis);
-    if let (true, Some(record)) = (own.is_empty(), other_chain_records.first()) {
+    if let (true, Some(record)) = (own_records.is_empty(), other_chain_records.first()) {
         let genesis = record.intent.plan.key.genesis;
         return Finding::fault(
             Check::Ledger,
@@ -87,13 +87,14 @@ fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Findin
         );
     }
     // The chain forgets the updates of an earlier registration.
-    let newest = included(&own, Step::Submit).max().filter(|block| *block > view.registered_at);
+    let newest =
+        included(&own_records, Step::Submit).max().filter(|block| *block > view.registered_at);
     match (newest, view.state.last_update) {
         (None, None) => {
             Finding::ok(Check::Ledger, subject, "no weights in the ledger and on the chain")
         }
         (Some(newest), Some(chain))
-            if chain == newest || is_recorded(&own, chain) && chain > newest =>
+            if chain == newest || is_recorded(&own_records, chain) && chain > newest =>
         {
             Finding::ok(
                 Check::Ledger,
@@ -102,7 +103,8 @@ fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Findin
             )
         }
         (_, Some(chain))
-            if can_be_pending(&own, chain) && newest.is_none_or(|newest| newest < chain) =>
+            if can_be_pending(&own_records, chain)
+                && newest.is_none_or(|newest| newest < chain) =>
         {
             Finding::ok(
                 Check::Ledger,
@@ -112,7 +114,7 @@ fn compare(subject: String, records: &[Record], view: &LedgerView<'_>) -> Findin
         }
         // A validator that moves here from another program has weights on the chain before its
         // ledger has any.
-        (None, Some(chain)) if own.is_empty() => Finding::warning(
+        (None, Some(chain)) if own_records.is_empty() => Finding::warning(
             Check::Ledger,
             subject,
             format!(

@@ -2,7 +2,7 @@ use taonet_speech::models::{ModelError, ModelSpec, ModelStore};
 
 use crate::{Check, Finding};
 
-/// What happens when a daemon needs a model that is not installed.
+/// Effect of a missing model on the daemon that needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfMissing {
     /// The daemon does not start.
@@ -15,7 +15,7 @@ pub enum IfMissing {
 /// says what needs it.
 pub fn model(purpose: &str, name: &str, store: &ModelStore, if_missing: IfMissing) -> Finding {
     let subject = format!("{purpose}: {name}");
-    let pull = format!("run `tao models pull {name}`");
+    let pull_hint = format!("run `tao models pull {name}`");
     let verified = ModelSpec::find(name).and_then(|spec| store.verify(spec));
     match verified {
         Ok(directory) => {
@@ -23,15 +23,15 @@ pub fn model(purpose: &str, name: &str, store: &ModelStore, if_missing: IfMissin
         }
         Err(ModelError::BuiltIn { .. }) => Finding::ok(Check::Models, subject, "built in"),
         Err(ModelError::Missing { .. }) => match if_missing {
-            IfMissing::Stops => Finding::fault(Check::Models, subject, "not installed", pull),
+            IfMissing::Stops => Finding::fault(Check::Models, subject, "not installed", pull_hint),
             IfMissing::Downloads => Finding::warning(
                 Check::Models,
                 subject,
                 "not installed: downloaded at the first start",
-                pull,
+                pull_hint,
             ),
         },
-        Err(error) => Finding::error(Check::Models, subject, &error, &pull),
+        Err(error) => Finding::error(Check::Models, subject, &error, &pull_hint),
     }
 }
 

@@ -3,7 +3,7 @@ use taonet_primitives::{BlockNumber, Hotkey, MechId, NetUid};
 
 use crate::{Check, Finding};
 
-/// What a check of the registration found.
+/// Result of a check of the registration.
 #[derive(Debug)]
 pub struct Registration {
     /// The findings on network and registration.

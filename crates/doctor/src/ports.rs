@@ -27,7 +27,7 @@ pub async fn port(names: &[&str], address: SocketAddr, setting: &str) -> Finding
                 Finding::ok(Check::Ports, subject, format!("in use by the {running}"))
             }
             running => {
-                let other = running.map_or_else(
+                let program = running.map_or_else(
                     || "another program, or a daemon of another version".to_owned(),
                     |running| format!("the {running}"),
                 );
@@ -35,7 +35,7 @@ pub async fn port(names: &[&str], address: SocketAddr, setting: &str) -> Finding
                 let remedy = format!(
                     "stop that program, which `ss -ltnp 'sport = :{port}'` shows, or set {setting}"
                 );
-                Finding::fault(Check::Ports, subject, format!("in use by {other}"), remedy)
+                Finding::fault(Check::Ports, subject, format!("in use by {program}"), remedy)
             }
         },
         ErrorKind::AddrNotAvailable => Finding::fault(

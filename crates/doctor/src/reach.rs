@@ -79,11 +79,12 @@ pub async fn reachability(
         let seen = format!("port {} is published, but MINER_AXON_PORT is {port}", published.port());
         return vec![Finding::fault(Check::Reachability, &subject, seen, REPUBLISH)];
     }
-    let other = external_ip.filter(|external| *external != published.ip() && !policy.allow_private);
+    let other_ip =
+        external_ip.filter(|external| *external != published.ip() && !policy.allow_private);
     let Some(call) = call else {
         let reason = "no key to sign a request with: `tao axon ping` asks for the password of an encrypted key";
         let unsigned = Finding::skipped(Check::Reachability, &subject, reason);
-        return vec![match other {
+        return vec![match other_ip {
             None => unsigned,
             Some(external) => judge_address(published.ip(), external, unsigned),
         }];
@@ -96,7 +97,7 @@ pub async fn reachability(
     };
     let is_local = address.host().parse().is_ok_and(is_local_address);
     let response = call.client.call(&peer, call.request).await.map(|response| response.status);
-    vec![match other {
+    vec![match other_ip {
         None => judge_response(&subject, response, &call, is_local),
         Some(external) => {
             judge_address(published.ip(), external, judge_response(&subject, response, &call, true))
@@ -225,8 +226,8 @@ mod tests {
         let findings = check(endpoint, &private, hotkey()).await;
         assert_eq!(statuses(&findings), [Status::Ok], "{findings:?}");
         // The miner has another hotkey.
-        let other = Keypair::from_uri("//Charlie").unwrap().hotkey();
-        let findings = check(endpoint, &private, other).await;
+        let other_hotkey = Keypair::from_uri("//Charlie").unwrap().hotkey();
+        let findings = check(endpoint, &private, other_hotkey).await;
         assert_eq!(statuses(&findings), [Status::Fault], "{findings:?}");
         let unsigned = reachability(endpoint, &private, None).await;
         assert_eq!(statuses(&unsigned), [Status::Skipped]);
@@ -286,16 +287,17 @@ mod tests {
 
     #[tokio::test]
     async fn private_or_foreign_address_is_fault() {
-        let public = AddressPolicy::default();
+        let public_policy = AddressPolicy::default();
         let endpoint =
             Endpoint { published: "10.0.0.7:8092".parse().ok(), port: None, external_ip: None };
-        let findings = check(endpoint, &public, hotkey()).await;
+        let findings = check(endpoint, &public_policy, hotkey()).await;
         assert!(findings[0].seen.contains("not a public address"), "{findings:?}");
         assert_eq!(findings[0].exit_code(), Some(3));
         // Without a request, an egress NAT is possible.
         let external_ip = Some(IpAddr::from([8, 8, 4, 4]));
-        let foreign = Endpoint { published: "8.8.8.8:9".parse().ok(), port: None, external_ip };
-        let findings = reachability(foreign, &public, None).await;
+        let other_endpoint =
+            Endpoint { published: "8.8.8.8:9".parse().ok(), port: None, external_ip };
+        let findings = reachability(other_endpoint, &public_policy, None).await;
         assert_eq!(statuses(&findings), [Status::Warning], "{findings:?}");
         let seen =
             "8.8.8.8 is published, but the external address of this machine is 8.8.4.4; no key";
@@ -307,22 +309,25 @@ mod tests {
         let [published, external] = [[8, 8, 8, 8], [8, 8, 4, 4]].map(IpAddr::from);
         let judge = |finding| judge_address(published, external, finding);
         let subject = "8.8.8.8:8092";
-        let reached = judge(Finding::ok(
+        let reachable = judge(Finding::ok(
             Check::Reachability,
             subject,
             "responds to a signed request: 200 OK",
         ));
-        assert_eq!((reached.status, reached.subject.as_str()), (Status::Warning, subject));
-        assert!(reached.remedy.is_some_and(|remedy| remedy.contains("egress NAT")));
-        let lost = judge(Finding::fault(
+        assert_eq!((reachable.status, reachable.subject.as_str()), (Status::Warning, subject));
+        assert!(reachable.remedy.is_some_and(|remedy| remedy.contains("egress NAT")));
+        let unreachable = judge(Finding::fault(
             Check::Reachability,
             subject,
             "no response to a signed request",
             "open the port",
         ));
-        assert_eq!((lost.status, lost.remedy.as_deref()), (Status::Fault, Some(REPUBLISH)));
+        assert_eq!(
+            (unreachable.status, unreachable.remedy.as_deref()),
+            (Status::Fault, Some(REPUBLISH))
+        );
         let seen = "8.8.8.8 is published, but the external address of this machine is 8.8.4.4; no response to a signed";
-        assert!(lost.seen.starts_with(seen), "{}", lost.seen);
+        assert!(unreachable.seen.starts_with(seen), "{}", unreachable.seen);
     }
 
     #[tokio::test]

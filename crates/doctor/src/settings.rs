@@ -40,9 +40,9 @@ fn warning(warning: &Warning) -> Finding {
 }
 
 /// Reports a variable that is set, and that this program reads differently from the reference
-/// system: `here` and `reference` are the two meanings.
-pub fn difference(name: &str, reference: &str, here: &str, remedy: &str) -> Finding {
-    let seen = format!("{here} (in the reference: {reference})");
+/// system: `value` and `reference` are the two meanings.
+pub fn difference(name: &str, reference: &str, value: &str, remedy: &str) -> Finding {
+    let seen = format!("{value} (in the reference: {reference})");
     Finding::warning(Check::Settings, name, seen, remedy)
 }
 

@@ -94,8 +94,8 @@ impl Fixture {
 
     /// Submits weights through the ledger in a directory, until the chain has them.
     async fn submit(&self, directory: &Path) {
-        let opened = Ledger::open(directory).await.unwrap();
-        let submitter = Submitter::new(opened, Arc::clone(&self.chain) as _, self.hotkey.clone())
+        let ledger = Ledger::open(directory).await.unwrap();
+        let submitter = Submitter::new(ledger, Arc::clone(&self.chain) as _, self.hotkey.clone())
             .await
             .unwrap();
         let state_block = self.chain.head().await.unwrap().number;
@@ -106,8 +106,8 @@ impl Fixture {
             version_key: 0,
             state_block,
         };
-        let submitted = submitter.submit(weights).await.unwrap().submit.unwrap();
-        assert!(submitted.outcome.is_some_and(|outcome| outcome.is_success()));
+        let submission = submitter.submit(weights).await.unwrap().submit.unwrap();
+        assert!(submission.outcome.is_some_and(|outcome| outcome.is_success()));
     }
 
     /// Compares a ledger with the chain; `genesis` replaces that of the chain.
@@ -149,8 +149,8 @@ async fn clock_off_by_a_day_is_fault() {
     // Anybody can advance the time of a development chain, so that is not a fault yet.
     fixture.node.advance(DAY).await.unwrap();
     fixture.node.mine(1).await.unwrap();
-    let warned = clock_against_chain(&fixture.state().await, now());
-    assert_eq!(warned.status, Status::Warning, "{warned:?}");
+    let finding = clock_against_chain(&fixture.state().await, now());
+    assert_eq!(finding.status, Status::Warning, "{finding:?}");
     // Without //Alice's sudo, the same chain counts as a public one.
     let bob = Keypair::from_uri("//Bob").unwrap();
     let call = json!({ "new": { "Id": bob.hotkey() } });
@@ -165,9 +165,9 @@ async fn clock_off_by_a_day_is_fault() {
 async fn wrong_network_and_unregistered_hotkey_are_faults() {
     let fixture = Fixture::new().await;
     let hotkey = fixture.hotkey.hotkey();
-    let wrong = registration(&*fixture.chain, NO_SUBNET, Some(&hotkey)).await;
-    assert_fault(&wrong.findings[0], Check::Network, "subnet 60000 does not exist");
-    assert_eq!(wrong.findings[0].exit_code(), Some(3));
+    let wrong_network = registration(&*fixture.chain, NO_SUBNET, Some(&hotkey)).await;
+    assert_fault(&wrong_network.findings[0], Check::Network, "subnet 60000 does not exist");
+    assert_eq!(wrong_network.findings[0].exit_code(), Some(3));
 
     let unregistered = registration(&*fixture.chain, NETUID, Some(&hotkey)).await;
     assert_eq!(unregistered.findings[0].status, Status::Ok, "the subnet exists");
@@ -183,8 +183,8 @@ async fn wrong_network_and_unregistered_hotkey_are_faults() {
     fixture.add_stake().await;
     let permitted = registration(&*fixture.chain, NETUID, Some(&hotkey)).await;
     assert_eq!(permitted.findings[1].status, Status::Ok, "{:?}", permitted.findings);
-    let unknown = registration(&*fixture.chain, NETUID, None).await;
-    assert_eq!(unknown.findings[1].status, Status::Skipped);
+    let without_hotkey = registration(&*fixture.chain, NETUID, None).await;
+    assert_eq!(without_hotkey.findings[1].status, Status::Skipped);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,17 +198,17 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
         Status::Skipped,
         "a new validator"
     );
-    let before = fixture.node.take_snapshot("before").unwrap();
+    let snapshot = fixture.node.take_snapshot("before").unwrap();
     fixture.submit(current.path()).await;
     assert_eq!(fixture.check_ledger(current.path(), None).await.status, Status::Ok);
     // Another validator's ledger, or a backup of the time before.
-    let missing = fixture.check_ledger(empty.path(), None).await;
-    assert_eq!(missing.status, Status::Warning, "{missing:?}");
+    let finding = fixture.check_ledger(empty.path(), None).await;
+    assert_eq!(finding.status, Status::Warning, "{finding:?}");
     // A validator that moved here from another program.
     drop(Ledger::open(restored.path()).await.unwrap());
-    let moved = fixture.check_ledger(restored.path(), None).await;
-    assert_eq!(moved.status, Status::Warning, "{moved:?}");
-    assert!(moved.seen.starts_with("the ledger is new"), "{moved:?}");
+    let finding = fixture.check_ledger(restored.path(), None).await;
+    assert_eq!(finding.status, Status::Warning, "{finding:?}");
+    assert!(finding.seen.starts_with("the ledger is new"), "{finding:?}");
 
     let other_chain = fixture
         .check_ledger(current.path(), Some(format!("0x{}", "07".repeat(32)).parse().unwrap()))
@@ -224,7 +224,7 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
     );
     assert_eq!(fixture.check_ledger(restored.path(), None).await.status, Status::Ok);
 
-    drop(before);
+    drop(snapshot);
     fixture.node.revert("before").await.unwrap();
     assert_fault(
         &fixture.check_ledger(current.path(), None).await,

@@ -64,24 +64,24 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
 }
 
 /// Rewrites a plain-text or empty error response of a lower layer into the service's own JSON error
-/// format. `form` creates the JSON from the reason phrase of the status, such as `Not Found`.
-pub fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
+/// format. `error_body` creates the JSON from the reason phrase of the status, such as `Not Found`.
+pub fn error_as_json(response: Response, error_body: impl FnOnce(&str) -> Value) -> Response {
     let (mut parts, body) = response.into_parts();
     let status = parts.status;
     let is_json = parts
         .headers
         .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        .is_some_and(|content_type| content_type.as_bytes().starts_with(b"application/json"));
     if !(status.is_client_error() || status.is_server_error()) || is_json {
         return Response::from_parts(parts, body);
     }
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.remove(CONTENT_TYPE);
-    (parts, Json(form(status.canonical_reason().unwrap_or("error")))).into_response()
+    (parts, Json(error_body(status.canonical_reason().unwrap_or("error")))).into_response()
 }
 
 /// Counts requests by route and status. `counter` is the metric's name.
-pub async fn count(
+pub async fn count_requests(
     counter: &'static str,
     route: Option<MatchedPath>,
     request: Request,

@@ -119,10 +119,10 @@ impl BodyBuffer {
         }
         let bytes = u32::try_from(bytes).map_err(|_| BodyRefusal::Busy)?;
         let budget = Arc::clone(&self.limits.large_bytes);
-        let more = budget.try_acquire_many_owned(bytes).map_err(|_| BodyRefusal::Busy)?;
+        let permit = budget.try_acquire_many_owned(bytes).map_err(|_| BodyRefusal::Busy)?;
         match &mut self.share {
-            Some(share) => share.merge(more),
-            share @ None => *share = Some(more),
+            Some(share) => share.merge(permit),
+            share @ None => *share = Some(permit),
         }
         Ok(())
     }
@@ -208,10 +208,10 @@ mod tests {
     }
 
     /// Sends a body of these chunks, which ends or stays incomplete, and returns the response.
-    async fn ask(bodies: &BodyLimits, chunks: &[usize], ends: bool) -> (StatusCode, Bytes) {
+    async fn send(bodies: &BodyLimits, chunks: &[usize], is_complete: bool) -> (StatusCode, Bytes) {
         let chunks: Vec<_> =
             chunks.iter().map(|length| Ok::<_, std::io::Error>(vec![0; *length])).collect();
-        let body = if ends {
+        let body = if is_complete {
             Body::from_stream(stream::iter(chunks))
         } else {
             Body::from_stream(futures::StreamExt::chain(stream::iter(chunks), stream::pending()))
@@ -223,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn incomplete_and_large_bodies_are_refused() {
         let bodies = BodyLimits::new(100_000, Duration::from_millis(50), 40_000);
-        for (chunks, ends, status, expected) in [
+        for (chunks, is_complete, status, expected) in [
             (&[][..], true, 200, "0"),
             (&[1, 2, 60_000], true, 200, "60003"),
             (&[100_000], true, 200, "100000"),
@@ -232,7 +232,7 @@ mod tests {
             (&[1], false, 408, ""),
             (&[80_000], false, 408, ""),
         ] {
-            let (status_code, text) = ask(&bodies, chunks, ends).await;
+            let (status_code, text) = send(&bodies, chunks, is_complete).await;
             assert_eq!(
                 (status_code.as_u16(), &text[..]),
                 (status, expected.as_bytes()),
@@ -244,17 +244,17 @@ mod tests {
     #[tokio::test]
     async fn large_bodies_share_their_memory_and_small_ones_have_their_own() {
         let bodies = BodyLimits::new(100_000, Duration::from_mins(1), 40_000);
-        let slow = tokio::spawn({
+        let incomplete = tokio::spawn({
             let bodies = bodies.clone();
-            async move { ask(&bodies, &[100_000], false).await }
+            async move { send(&bodies, &[100_000], false).await }
         });
         while bodies.large_bytes.available_permits() == 40_000 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(ask(&bodies, &[90_000], true).await.0, 503);
-        assert_eq!(ask(&bodies, &[SMALL_BODY], true).await.0, 200);
-        slow.abort();
-        assert!(slow.await.unwrap_err().is_cancelled());
-        assert_eq!(ask(&bodies, &[90_000], true).await.0, 200);
+        assert_eq!(send(&bodies, &[90_000], true).await.0, 503);
+        assert_eq!(send(&bodies, &[SMALL_BODY], true).await.0, 200);
+        incomplete.abort();
+        assert!(incomplete.await.unwrap_err().is_cancelled());
+        assert_eq!(send(&bodies, &[90_000], true).await.0, 200);
     }
 }

@@ -164,8 +164,8 @@ impl ConnectionSlots {
         // An evicted connection has no slot to exchange.
         let previous = previous.and_then(|id| Some((id, state.open.get(&id)?.address)));
         let open_connections = state.addresses.get(&address).map_or(0, |address| address.open);
-        let released = usize::from(previous.is_some_and(|(_, previous)| previous == address));
-        if open_connections - released >= self.0.per_address && !state.evict(Some(address)) {
+        let freed_slots = usize::from(previous.is_some_and(|(_, previous)| previous == address));
+        if open_connections - freed_slots >= self.0.per_address && !state.evict(Some(address)) {
             return Err(SlotRefusal::Address);
         }
         if let Some((id, _)) = previous {
@@ -207,11 +207,11 @@ impl State {
             upgraded: false,
             evicted: evicted.clone(),
         };
-        let turn = opened.eviction_order();
+        let order = opened.eviction_order();
         self.open.insert(id, opened);
         self.change_address(address, |address_state| {
             address_state.open += 1;
-            address_state.evictable.extend(turn.map(|turn| (turn, id)));
+            address_state.evictable.extend(order.map(|order| (order, id)));
         });
         (id, evicted)
     }
@@ -220,8 +220,8 @@ impl State {
         let Some(closed) = self.open.remove(&id) else { return false };
         self.change_address(closed.address, |address_state| {
             address_state.open -= 1;
-            if let Some(turn) = closed.eviction_order() {
-                address_state.evictable.remove(&turn);
+            if let Some(order) = closed.eviction_order() {
+                address_state.evictable.remove(&order);
             }
         });
         true
@@ -237,10 +237,10 @@ impl State {
         let (after, address) = (open.eviction_order(), open.address);
         if after != before {
             self.change_address(address, |address_state| {
-                if let Some(turn) = before {
-                    address_state.evictable.remove(&turn);
+                if let Some(order) = before {
+                    address_state.evictable.remove(&order);
                 }
-                address_state.evictable.extend(after.map(|turn| (turn, id)));
+                address_state.evictable.extend(after.map(|order| (order, id)));
             });
         }
         Some(after.is_some() && before.is_none())
@@ -316,13 +316,13 @@ impl Progress {
 
     /// Marks the request as answered: the connection waits for the next request. Has no effect if
     /// the answered request was not completely received.
-    pub fn answered(&self) {
+    pub fn mark_answered(&self) {
         self.change(|open, now| open.waiting_since = open.waiting_since.or(Some(now)));
     }
 
     /// Marks an upgraded connection as idle: it is evictable until [`Self::complete`] is called
     /// again.
-    pub fn upgraded_idle(&self) {
+    pub fn mark_upgraded_idle(&self) {
         self.change(|open, now| {
             open.upgraded = true;
             open.waiting_since = open.waiting_since.or(Some(now));
@@ -330,12 +330,12 @@ impl Progress {
     }
 
     /// Marks the client as not reading: the connection is evictable, regardless of its request.
-    pub(crate) fn stalled(&self) {
+    pub(crate) fn mark_stalled(&self) {
         self.change(|open, now| open.stalled_since = open.stalled_since.or(Some(now)));
     }
 
     /// Marks the client as reading again.
-    pub(crate) fn resumed(&self) {
+    pub(crate) fn mark_resumed(&self) {
         self.change(|open, _| open.stalled_since = None);
     }
 

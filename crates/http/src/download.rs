@@ -108,17 +108,17 @@ impl Download<'_> {
         let backoff = Backoff::new(self.pause, Duration::MAX);
         let mut attempts = 0;
         loop {
-            let before = length(self.file).map_err(DownloadError::File)?;
-            match self.append(origin, before, &mut progress).await {
+            let old_length = length(self.file).map_err(DownloadError::File)?;
+            match self.append(origin, old_length, &mut progress).await {
                 // The partial download is at least as long as the file at the origin.
                 Err(DownloadError::Origin(error))
-                    if before > 0
+                    if old_length > 0
                         && O::status(&error) == Some(StatusCode::RANGE_NOT_SATISFIABLE) =>
                 {
                     std::fs::remove_file(self.file).map_err(DownloadError::File)?;
                 }
                 Err(DownloadError::Origin(error)) if O::is_retryable(&error) => {
-                    if length(self.file).map_err(DownloadError::File)? > before {
+                    if length(self.file).map_err(DownloadError::File)? > old_length {
                         attempts = 0;
                     }
                     let delay = backoff.delay(attempts);
@@ -174,7 +174,7 @@ impl Download<'_> {
 }
 
 /// Opens a URL at a byte offset. The response and each chunk of its body must arrive within
-/// `stalled`.
+/// `stall_timeout`.
 ///
 /// # Errors
 /// [`Fault::Timeout`], [`Fault::Transport`], and [`Fault::Status`] if the server sends neither the
@@ -183,25 +183,25 @@ pub async fn open_at(
     client: &Client,
     url: Url,
     from: u64,
-    stalled: Duration,
+    stall_timeout: Duration,
 ) -> Result<RemainingFile<Fault>, Fault> {
-    open_with(client.get(url), from, stalled).await
+    open_with(client.get(url), from, stall_timeout).await
 }
 
 /// Like [`open_at`], with a prepared request, such as one with an API key.
 ///
 /// # Errors
-/// Those of [`open_at`].
+/// The errors of [`open_at`].
 pub async fn open_with(
     mut request: RequestBuilder,
     from: u64,
-    stalled: Duration,
+    stall_timeout: Duration,
 ) -> Result<RemainingFile<Fault>, Fault> {
     if from > 0 {
         request = request.header(RANGE, format!("bytes={from}-"));
     }
     let response =
-        timeout(stalled, request.send()).await.map_err(|_| Fault::Timeout)?.map_err(fault)?;
+        timeout(stall_timeout, request.send()).await.map_err(|_| Fault::Timeout)?.map_err(fault)?;
     let from = match response.status() {
         StatusCode::OK => 0,
         StatusCode::PARTIAL_CONTENT if starts_at(&response, from) => from,
@@ -209,8 +209,10 @@ pub async fn open_with(
     };
     let total = response.content_length().map(|remaining| from.saturating_add(remaining));
     let chunks = stream::try_unfold(response, move |mut response| async move {
-        let chunk =
-            timeout(stalled, response.chunk()).await.map_err(|_| Fault::Timeout)?.map_err(fault)?;
+        let chunk = timeout(stall_timeout, response.chunk())
+            .await
+            .map_err(|_| Fault::Timeout)?
+            .map_err(fault)?;
         Ok::<_, Fault>(chunk.map(|chunk| (chunk, response)))
     });
     Ok(RemainingFile { from, total, chunks: chunks.boxed() })

@@ -154,12 +154,12 @@ mod tests {
     use super::*;
 
     /// Returns a result that can be compared.
-    fn readable<T>(result: serde_json::Result<T>) -> Result<T, String> {
+    fn with_error_text<T>(result: serde_json::Result<T>) -> Result<T, String> {
         result.map_err(|error| error.to_string())
     }
 
     #[test]
-    fn values_are_parsed_as_by_serde_json() {
+    fn parsed_values_equal_those_of_serde_json() {
         for text in [
             r#"{"a": [1, -1, 18446744073709551615, 1.5, 1e308, -0.0, true, null, "h\u00e9\n"], "b": {}, "a": 2}"#,
             "[]",
@@ -172,9 +172,17 @@ mod tests {
             "",
         ] {
             let expected = serde_json::from_slice::<Value>(text.as_bytes());
-            assert_eq!(readable(parse_value(text.as_bytes())), readable(expected), "{text}");
+            assert_eq!(
+                with_error_text(parse_value(text.as_bytes())),
+                with_error_text(expected),
+                "{text}"
+            );
             let expected = serde_json::from_slice::<Map<String, Value>>(text.as_bytes());
-            assert_eq!(readable(parse_object(text.as_bytes())), readable(expected), "{text}");
+            assert_eq!(
+                with_error_text(parse_object(text.as_bytes())),
+                with_error_text(expected),
+                "{text}"
+            );
         }
     }
 
@@ -205,8 +213,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_bytes_are_parsed_as_by_serde_json(bytes: Vec<u8>) {
-            prop_assert_eq!(readable(parse_value(&bytes)), readable(serde_json::from_slice::<Value>(&bytes)));
+        fn parsing_arbitrary_bytes_matches_serde_json(bytes: Vec<u8>) {
+            let expected = serde_json::from_slice::<Value>(&bytes);
+            prop_assert_eq!(with_error_text(parse_value(&bytes)), with_error_text(expected));
         }
     }
 }

@@ -164,6 +164,6 @@ impl JsonClient {
 ///
 /// # Errors
 /// [`JsonCallError::Fault`] if a field is missing or has the wrong type.
-pub fn fields<T: serde::de::DeserializeOwned>(document: Value) -> Result<T, JsonCallError> {
+pub fn parse_fields<T: serde::de::DeserializeOwned>(document: Value) -> Result<T, JsonCallError> {
     serde_json::from_value(document).map_err(|error| JsonCallError::Fault(Fault::Payload(error)))
 }

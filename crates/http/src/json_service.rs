@@ -12,9 +12,9 @@ use tower::ServiceExt as _;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
-use crate::api::{collapse_slashes, count, error_as_json};
+use crate::api::{collapse_slashes, count_requests, error_as_json};
 
-/// What differs between JSON services outside of their routes.
+/// Settings of a JSON service that are not part of its routes.
 #[derive(Clone, Copy, Debug)]
 pub struct JsonService {
     /// Name of the counter of requests by route and status.
@@ -42,7 +42,7 @@ impl JsonService {
                 move |response: Response| async move { error_as_json(response, error) },
             ))
             .layer(from_fn(move |route: Option<MatchedPath>, request: Request, next: Next| {
-                count(requests_total, route, request, next)
+                count_requests(requests_total, route, request, next)
             }))
             .layer(TraceLayer::new_for_http());
         // Around the router, so that the path is normalised before it is matched.
@@ -81,11 +81,11 @@ mod tests {
 
     #[tokio::test]
     async fn layer_errors_have_the_service_json_format() {
-        let unknown = get_from(service(), "/nothing").await;
-        assert_eq!(unknown, (StatusCode::NOT_FOUND, json!({ "detail": "Not Found" })));
-        let slow = get_from(service(), "/slow").await;
+        let unknown_route = get_from(service(), "/nothing").await;
+        assert_eq!(unknown_route, (StatusCode::NOT_FOUND, json!({ "detail": "Not Found" })));
+        let slow_response = get_from(service(), "/slow").await;
         assert_eq!(
-            slow,
+            slow_response,
             (StatusCode::SERVICE_UNAVAILABLE, json!({ "detail": "Service Unavailable" }))
         );
     }

@@ -85,7 +85,7 @@ mod unread;
 mod write_deadline;
 
 pub use access_token::{AccessToken, TokenError};
-pub use api::{BodyError, count, error_as_json, parse_json, read_json};
+pub use api::{BodyError, count_requests, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, token_of};
 pub use buffered_body::{BodyBuffer, BodyLimits, BodyRefusal, BufferedBody, buffer_body};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
@@ -95,7 +95,7 @@ pub use half_close::tolerate_half_close;
 pub use health::{Readiness, SERVICE_HEADER, name_service, readiness_routes};
 pub use huge_pages::disable_huge_pages;
 pub use json::{parse_object, parse_value};
-pub use json_client::{JsonCallError, JsonClient, fields};
+pub use json_client::{JsonCallError, JsonClient, parse_fields};
 pub use json_service::JsonService;
 pub use limits::{RateLimit, SlidingWindow, subscriber};
 pub use model_server::{ModelServer, ModelServerError};

@@ -57,7 +57,7 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
 
     /// Returns how many more requests of the caller `key` would be admitted now, and the time until
     /// the caller's full allowance is available again.
-    pub fn left(&self, key: K, now: SystemTime) -> (u32, Duration) {
+    pub fn remaining(&self, key: K, now: SystemTime) -> (u32, Duration) {
         let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(times) = admitted.get(&key) else { return (self.limit.requests, Duration::ZERO) };
         // The times are in order, unless the clock was set back.
@@ -127,11 +127,11 @@ mod tests {
             "until the first is 60 s old"
         );
         assert_eq!(window.admit('b', at(30)), Ok(()), "callers do not disturb each other");
-        assert_eq!(window.left('a', at(30)), (0, Duration::from_secs(50)));
-        assert_eq!(window.left('b', at(40)), (1, Duration::from_secs(50)));
-        assert_eq!(window.left('c', at(30)), (2, Duration::ZERO));
+        assert_eq!(window.remaining('a', at(30)), (0, Duration::from_secs(50)));
+        assert_eq!(window.remaining('b', at(40)), (1, Duration::from_secs(50)));
+        assert_eq!(window.remaining('c', at(30)), (2, Duration::ZERO));
         assert_eq!(
-            window.left('a', at(60)),
+            window.remaining('a', at(60)),
             (1, Duration::from_secs(20)),
             "the first has left the window"
         );
@@ -149,7 +149,7 @@ mod tests {
         let window = SlidingWindow::new(RateLimit { requests: 1, window: Duration::from_mins(1) });
         assert_eq!(window.admit('a', at(86_400)), Ok(()));
         assert_eq!(window.admit('a', at(86_340)), Err(Duration::from_mins(1)), "a minute ahead");
-        assert_eq!(window.left('a', at(100)).0, 1);
+        assert_eq!(window.remaining('a', at(100)).0, 1);
         assert_eq!(window.admit('a', at(100)), Ok(()));
         assert_eq!(window.admit('a', at(159)), Err(Duration::from_secs(1)));
     }

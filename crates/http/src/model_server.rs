@@ -198,7 +198,7 @@ impl ModelServer {
             let _ = take(parse(&read_capped(response, MAX_JSON).await?)?);
             return Ok(());
         }
-        let (mut stream, mut read, mut flow) =
+        let (mut stream, mut read_bytes, mut flow) =
             (EventStream::default(), 0, ControlFlow::Continue(()));
         let mut event = |event: ServerEvent<'_>| {
             if flow.is_continue() {
@@ -209,8 +209,8 @@ impl ModelServer {
         };
         let mut has_ended = false;
         while let Some(chunk) = response.chunk().await.map_err(fault)? {
-            read += chunk.len();
-            if read > MAX_STREAM {
+            read_bytes += chunk.len();
+            if read_bytes > MAX_STREAM {
                 return Err(Fault::TooLarge(MAX_STREAM).into());
             }
             stream.push(&chunk, |data| {

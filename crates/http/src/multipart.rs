@@ -112,11 +112,11 @@ mod tests {
         let streamed = form.stream(stream::iter(["RI", "FF"].map(|part| Ok(Bytes::from(part)))));
         let streamed = streamed.collect().await.unwrap().to_bytes();
         let streamed = String::from_utf8(streamed.to_vec()).unwrap().replace(&boundary, "B");
-        let other = self::form();
-        let boundary = other.boundary.clone();
+        let buffered_form = self::form();
+        let boundary = buffered_form.boundary.clone();
         assert_eq!(
             streamed,
-            String::from_utf8(other.body(b"RIFF")).unwrap().replace(&boundary, "B")
+            String::from_utf8(buffered_form.body(b"RIFF")).unwrap().replace(&boundary, "B")
         );
     }
 }

@@ -66,15 +66,15 @@ impl EventStream {
         Self { with_text: true, ..Self::default() }
     }
 
-    /// Adds the next bytes, and calls `take` with each event that they complete.
+    /// Adds the next bytes, and calls `on_event` with each event that they complete.
     ///
     /// # Errors
-    /// [`EventTooLong`] when a line or an event exceeds the maximum, or an error of `take`. The
+    /// [`EventTooLong`] when a line or an event exceeds the maximum, or an error of `on_event`. The
     /// parser is unusable after an error.
     pub fn push<E: From<EventTooLong>>(
         &mut self,
         bytes: &[u8],
-        mut take: impl FnMut(ServerEvent<'_>) -> Result<(), E>,
+        mut on_event: impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut remaining = bytes;
         if self.after_return && !bytes.is_empty() {
@@ -84,29 +84,29 @@ impl EventStream {
         while let Some((line, after)) = self.split_line(remaining) {
             remaining = after;
             if self.line.is_empty() {
-                remaining = self.take_line(line, remaining, &mut take)?;
+                remaining = self.process_line(line, remaining, &mut on_event)?;
             } else {
                 self.append(line)?;
                 let line = std::mem::take(&mut self.line);
-                remaining = self.take_line(&line, remaining, &mut take)?;
+                remaining = self.process_line(&line, remaining, &mut on_event)?;
             }
         }
         Ok(self.append(remaining)?)
     }
 
-    /// Ends the stream: calls `take` with an event that lacks its empty line.
+    /// Ends the stream: calls `on_event` with an event that lacks its empty line.
     ///
     /// # Errors
-    /// [`EventTooLong`] when the event exceeds the maximum, or an error of `take`.
+    /// [`EventTooLong`] when the event exceeds the maximum, or an error of `on_event`.
     pub fn finish<E: From<EventTooLong>>(
         &mut self,
-        mut take: impl FnMut(ServerEvent<'_>) -> Result<(), E>,
+        mut on_event: impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let line = std::mem::take(&mut self.line);
         if !line.is_empty() {
-            self.take_line(&line, &[], &mut take)?;
+            self.process_line(&line, &[], &mut on_event)?;
         }
-        self.dispatch(&mut take)
+        self.dispatch(&mut on_event)
     }
 
     /// Splits the bytes after their first line; returns the line and the bytes after its ending.
@@ -122,11 +122,11 @@ impl EventStream {
     }
 
     /// Processes a line; returns the bytes of `remaining` that were not processed with it.
-    fn take_line<'a, E: From<EventTooLong>>(
+    fn process_line<'a, E: From<EventTooLong>>(
         &mut self,
         line: &[u8],
         remaining: &'a [u8],
-        take: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>,
+        on_event: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<&'a [u8], E> {
         if line.len() > MAX_EVENT_LENGTH {
             return Err(EventTooLong.into());
@@ -135,7 +135,7 @@ impl EventStream {
             if self.has_begun { line } else { line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line) };
         self.has_begun = true;
         if line.is_empty() {
-            self.dispatch(take)?;
+            self.dispatch(on_event)?;
             return Ok(remaining);
         }
         let colon = memchr::memchr(b':', line).unwrap_or(line.len());
@@ -144,7 +144,7 @@ impl EventStream {
         let value = value.strip_prefix(b" ").unwrap_or(value);
         match field {
             b"data" if self.with_text => {
-                take(ServerEvent { kind: b"", data: value })?;
+                on_event(ServerEvent { kind: b"", data: value })?;
                 return Ok(remaining);
             }
             b"data" => {}
@@ -156,7 +156,7 @@ impl EventStream {
             b"" | b"id" | b"retry" => return Ok(remaining),
             _ => {
                 if self.with_text {
-                    take(ServerEvent { kind: b"", data: line })?;
+                    on_event(ServerEvent { kind: b"", data: line })?;
                 }
                 return Ok(remaining);
             }
@@ -164,7 +164,7 @@ impl EventStream {
         // Most events have one line, and arrive with their empty line: they are not copied.
         if self.data.is_none() && matches!(remaining.first(), Some(b'\n' | b'\r')) {
             let kind = std::mem::take(&mut self.kind);
-            take(ServerEvent { kind: &kind, data: value })?;
+            on_event(ServerEvent { kind: &kind, data: value })?;
             return Ok(self.split_line(remaining).map_or(remaining, |(_, after)| after));
         }
         match &mut self.data {
@@ -183,10 +183,10 @@ impl EventStream {
     /// Passes on the event in progress, if it has data.
     fn dispatch<E>(
         &mut self,
-        take: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>,
+        on_event: &mut impl FnMut(ServerEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (kind, data) = (std::mem::take(&mut self.kind), self.data.take());
-        data.map_or(Ok(()), |data| take(ServerEvent { kind: &kind, data: &data }))
+        data.map_or(Ok(()), |data| on_event(ServerEvent { kind: &kind, data: &data }))
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), EventTooLong> {
@@ -211,14 +211,14 @@ mod tests {
     fn parse(pieces: &[&[u8]]) -> Result<Vec<(String, String)>, EventTooLong> {
         let (mut events, mut stream) = (Vec::new(), EventStream::default());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let mut take = |event: ServerEvent<'_>| {
+        let mut on_event = |event: ServerEvent<'_>| {
             events.push((text(event.kind), text(event.data)));
             Ok(())
         };
         for piece in pieces {
-            stream.push(piece, &mut take)?;
+            stream.push(piece, &mut on_event)?;
         }
-        stream.finish(&mut take)?;
+        stream.finish(&mut on_event)?;
         Ok(events)
     }
 
@@ -257,17 +257,17 @@ mod tests {
     #[test]
     fn log_lines_between_events_are_parsed() {
         let (mut lines, mut stream) = (Vec::new(), EventStream::with_text());
-        let mut take = |event: ServerEvent<'_>| {
+        let mut on_event = |event: ServerEvent<'_>| {
             lines.push(String::from_utf8_lossy(event.data).into_owned());
             Ok::<(), EventTooLong>(())
         };
         stream
             .push(
                 b": ping\rid: 7\rdata: a\rdata: b\r.\rdata: c\r\rerror: d\rSTEP 1: e\rDONE",
-                &mut take,
+                &mut on_event,
             )
             .unwrap();
-        stream.finish(&mut take).unwrap();
+        stream.finish(&mut on_event).unwrap();
         assert_eq!(lines, ["a", "b", ".", "c", "error: d", "STEP 1: e", "DONE"]);
     }
 
@@ -278,10 +278,10 @@ mod tests {
             parse(&[&[vec![b'x'; MAX_EVENT_LENGTH + 1], b"\n".to_vec()].concat()]),
             Err(EventTooLong)
         );
-        let half = vec![b'x'; MAX_EVENT_LENGTH / 2 + 1];
-        assert_eq!(parse(&[&half, &half]), Err(EventTooLong));
-        assert_eq!(parse(&[&half, b"\n", &half]), Ok(Vec::new()));
-        let line = [b"data: ", half.as_slice(), b"\n"].concat();
+        let half_event = vec![b'x'; MAX_EVENT_LENGTH / 2 + 1];
+        assert_eq!(parse(&[&half_event, &half_event]), Err(EventTooLong));
+        assert_eq!(parse(&[&half_event, b"\n", &half_event]), Ok(Vec::new()));
+        let line = [b"data: ", half_event.as_slice(), b"\n"].concat();
         assert_eq!(parse(&[&line, &line]), Err(EventTooLong));
         assert_eq!(parse(&[&line, b"\n", &line]).unwrap().len(), 2);
         let empty_lines = b"data\n".repeat(MAX_EVENT_LENGTH + 2);

@@ -43,7 +43,7 @@ pub(crate) async fn follow(
     request: Request,
     next: Next,
 ) -> Response {
-    let answered = AnswerGuard(progress.clone(), exchange.clone());
+    let guard = ResponseGuard(progress.clone(), exchange.clone());
     let response = if request.body().is_end_stream() {
         if !progress.complete() {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -63,15 +63,15 @@ pub(crate) async fn follow(
         response
     };
     exchange.record_response(&response);
-    response.map(|inner| Body::new(TrackedBody { inner, _answered: answered }))
+    response.map(|inner| Body::new(TrackedBody { inner, _response_guard: guard }))
 }
 
 /// A guard that marks the request as answered on drop.
-struct AnswerGuard(Progress, Exchange);
+struct ResponseGuard(Progress, Exchange);
 
-impl Drop for AnswerGuard {
+impl Drop for ResponseGuard {
     fn drop(&mut self) {
-        self.0.answered();
+        self.0.mark_answered();
         self.1.end();
     }
 }
@@ -79,7 +79,7 @@ impl Drop for AnswerGuard {
 /// Response body that marks the request as answered at its end.
 struct TrackedBody {
     inner: Body,
-    _answered: AnswerGuard,
+    _response_guard: ResponseGuard,
 }
 
 impl HttpBody for TrackedBody {

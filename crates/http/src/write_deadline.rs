@@ -49,7 +49,7 @@ impl WriteDeadline {
     ) -> Poll<io::Result<usize>> {
         if result.is_ready() {
             if self.stall.take().is_some_and(|stall| stall.is_reported) {
-                self.slot.resumed();
+                self.slot.mark_resumed();
             }
             return result;
         }
@@ -64,7 +64,7 @@ impl WriteDeadline {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             stall.is_reported = true;
-            self.slot.stalled();
+            self.slot.mark_stalled();
             stall.timer.as_mut().reset(stall.since + self.timeout);
         }
         Poll::Pending

@@ -143,6 +143,6 @@ pub use taonet_wire::{
     ReplayLogError, SigningError, SynapseClass, SynapseError,
 };
 pub use validator::{
-    BoxError, Challenge, Select, StepError, StepReport, Validator, ValidatorError,
+    BoxError, Challenge, Selection, StepError, StepReport, Validator, ValidatorError,
     ValidatorSettings,
 };

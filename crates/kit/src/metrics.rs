@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use taonet_validator::LocalWeights;
 
-/// Counter of the miner's requests, which `taonet_http::count` increments.
+/// Counter of the miner's requests, which `taonet_http::count_requests` increments.
 pub(crate) const REQUESTS: &str = "taonet_kit_miner_requests_total";
 const FORWARD_SECONDS: &str = "taonet_kit_miner_forward_seconds";
 const STEPS: &str = "taonet_kit_validator_steps_total";

@@ -17,7 +17,7 @@ use axum::routing::any;
 use futures::Stream;
 use http::StatusCode;
 use taonet_chain::{Chain, ChainError};
-use taonet_http::{Readiness, ServeLimits, count, name_service, serve};
+use taonet_http::{Readiness, ServeLimits, count_requests, name_service, serve};
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -44,8 +44,8 @@ pub struct MinerSettings {
     pub announce: Option<SocketAddr>,
     /// Version of the miner that is published with its address.
     pub version: u32,
-    /// Who may call: lists of hotkeys, registration, stake, validator permit. Stakes and permits
-    /// come from the chain.
+    /// Admission policy for callers: lists of hotkeys, registration, stake, validator permit.
+    /// Stakes and permits come from the chain.
     pub policy: Policy,
     /// Rate limit of each caller, and the bounded queue, in which callers with more stake are
     /// served first.
@@ -210,7 +210,7 @@ impl Miner {
         chain: Arc<dyn Chain>,
         shutdown: &Shutdown,
     ) -> Result<(), MinerError> {
-        let (hotkey, netuid, every) =
+        let (hotkey, netuid, refresh_interval) =
             (self.keypair.hotkey(), self.settings.netuid, self.settings.refresh);
         let limits = ServeLimits { drain: self.settings.drain, ..ServeLimits::default() };
         let registrations = Arc::<RegistrationTable>::default();
@@ -226,7 +226,7 @@ impl Miner {
         let readiness = self.readiness.clone();
         let router = self.router(registrations)?;
         readiness.set_ready();
-        sync.spawn(neurons, every, shutdown);
+        sync.spawn(neurons, refresh_interval, shutdown);
         serve(listener, router, shutdown, limits).await;
         Ok(())
     }
@@ -242,17 +242,19 @@ impl Miner {
             .limits(settings.limits)
             .policy(settings.policy.with_registrations(registrations))
             .load(settings.load);
-        let signed = match settings.replay_log {
+        let signed_layer = match settings.replay_log {
             Some(path) => layer.build_with_replay_log(path)?,
             None => layer.build(),
         };
-        let counted = from_fn(|route: Option<MatchedPath>, request: Request, next: Next| {
-            count(metrics::REQUESTS, route, request, next)
+        let count_layer = from_fn(|route: Option<MatchedPath>, request: Request, next: Next| {
+            count_requests(metrics::REQUESTS, route, request, next)
         });
         // The dendrite scheme itself refuses unknown names; requests reach it only through a route,
         // here the fallback.
-        let routes =
-            routes.fallback(|| async { StatusCode::NOT_FOUND }).layer(signed).layer(counted);
+        let routes = routes
+            .fallback(|| async { StatusCode::NOT_FOUND })
+            .layer(signed_layer)
+            .layer(count_layer);
         Ok(match settings.service {
             Some(name) => name_service(routes, name),
             None => routes,

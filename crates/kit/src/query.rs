@@ -145,11 +145,11 @@ pub async fn query<P: Protocol>(
 ) -> Result<Vec<Reply<P>>, QueryError> {
     let (class, request) = (P::class(), fields(request)?);
     let call = call(&class, &request, limits)?;
-    let (mut replies, mut called, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut replies, mut called_miners, mut calls) = (Vec::new(), Vec::new(), Vec::new());
     for miner in miners {
         match miner.peer() {
             Ok(peer) => {
-                called.push(miner);
+                called_miners.push(miner);
                 calls.push((peer, call.clone()));
             }
             Err(error) => replies.push(Reply::new(miner, Err(error.into()), Duration::ZERO)),
@@ -167,18 +167,20 @@ pub async fn query<P: Protocol>(
             &call.body,
         )?;
     }
-    let signed: Map<String, Value> = class
+    let signed_fields: Map<String, Value> = class
         .hash_fields()
         .iter()
         .filter_map(|name| Some((name.clone(), request.get(name)?.clone())))
         .collect();
     let parsed = client
         .call_each(calls, limits.concurrency, |reply| {
-            (parse::<P>(reply.result, &signed), reply.elapsed)
+            (parse::<P>(reply.result, &signed_fields), reply.elapsed)
         })
         .await;
-    let called = called.into_iter().zip(parsed);
-    replies.extend(called.map(|(miner, (response, elapsed))| Reply::new(miner, response, elapsed)));
+    let called_miners = called_miners.into_iter().zip(parsed);
+    replies.extend(
+        called_miners.map(|(miner, (response, elapsed))| Reply::new(miner, response, elapsed)),
+    );
     replies.sort_by_key(|reply| reply.uid);
     Ok(replies)
 }
@@ -216,11 +218,11 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> R
     ReplyError::Status { status, message }
 }
 
-/// Parses a response: a message of the requested kind. `signed` are the fields of the request that
-/// the signature covers.
+/// Parses a response: a message of the requested kind. `signed_fields` are the fields of the
+/// request that the signature covers.
 fn parse<P: Protocol>(
     response: Result<CallResponse, CallError>,
-    signed: &Map<String, Value>,
+    signed_fields: &Map<String, Value>,
 ) -> Result<P, ReplyError> {
     let response = response?;
     if response.status != StatusCode::OK {
@@ -229,8 +231,8 @@ fn parse<P: Protocol>(
     let response: P = serde_json::from_slice(&response.body).map_err(ReplyError::Malformed)?;
     // Values are compared in the form of this type: a peer may write the same number or text
     // differently.
-    let returned = fields(&response).map_err(ReplyError::Malformed)?;
-    match signed.iter().find(|(name, value)| returned.get(*name) != Some(*value)) {
+    let response_fields = fields(&response).map_err(ReplyError::Malformed)?;
+    match signed_fields.iter().find(|(name, value)| response_fields.get(*name) != Some(*value)) {
         Some((field, _)) => Err(ReplyError::OtherRequest { field: field.clone() }),
         None => Ok(response),
     }

@@ -5,12 +5,12 @@ use taonet_wire::{BtauthScheme, DendriteScheme, Signer, SynapseClass};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum RequestScheme {
-    /// That of the Bittensor SDK 10, for subnets in which Python miners and validators take part.
-    /// The signature covers the fields of [`SynapseClass::hash`] only.
+    /// The scheme of the Bittensor SDK 10, for subnets in which Python miners and validators take
+    /// part. The signature covers the fields of [`SynapseClass::hash`] only.
     #[default]
     Dendrite,
-    /// `btauth/1`, that of the SDK 11. The signature covers the method, the path and the whole
-    /// body. The SDK 11 signs such requests, but has no axon that serves them.
+    /// `btauth/1`, the scheme of the SDK 11. The signature covers the method, the path and the
+    /// whole body. The SDK 11 signs such requests, but has no axon that serves them.
     Btauth,
 }
 

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use taonet_database::{Database, DatabaseError, On, Row, Transaction, migrations, statement};
+use taonet_database::{Database, DatabaseError, Executor, Row, Transaction, migrations, statement};
 use taonet_primitives::{BlockNumber, Hotkey, NetUid, Ss58Error, Uid};
 use taonet_service::unix_time;
 
 use crate::request_hash::{RequestHash, RequestHashError};
-use evidence::moved;
+use evidence::moving_average;
 
 pub use evidence::{Explanation, RecordedReward, RecordedStep};
 pub use export::{ExportError, ScoresExport};
@@ -124,7 +124,7 @@ pub struct CompletedStep {
     /// The block at which the neurons were read.
     pub block: BlockNumber,
     /// Start of the step, in whole milliseconds.
-    pub began: SystemTime,
+    pub started_at: SystemTime,
 }
 
 /// Results of a step, for [`Scores::update`].
@@ -140,7 +140,7 @@ pub struct StepResults {
     pub registered: BTreeMap<Hotkey, Uid>,
 }
 
-/// How results change scores.
+/// Parameters of the moving averages.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Averaging {
     /// Share of the newest reward in a miner's score.
@@ -207,7 +207,7 @@ impl Scores {
     /// # Errors
     /// [`ScoresError`] when the database fails.
     pub async fn last_step(&self) -> Result<Option<CompletedStep>, ScoresError> {
-        self.last_step_on((&self.database).into()).await
+        self.last_step_with((&self.database).into()).await
     }
 
     /// Returns how the score of a hotkey came about; `None` if it has no score.
@@ -246,7 +246,7 @@ impl Scores {
             "SELECT hotkey FROM rewards WHERE netuid = $1 AND uid = $2 ORDER BY step DESC LIMIT 1",
         );
         let row = query.bind(self.key()).bind(i64::from(uid.0)).row(&self.database).await?;
-        row.map(|row| parsed_hotkey(&row)).transpose()
+        row.map(|row| hotkey_column(&row)).transpose()
     }
 
     /// Moves the averages towards the rewards of one step, and returns the new scores. Miners
@@ -263,7 +263,7 @@ impl Scores {
     ) -> Result<BTreeMap<Hotkey, f64>, ScoresError> {
         let mut transaction = self.database.begin().await?;
         let before = self.averages((&mut transaction).into()).await?;
-        let after = averaged(before.clone(), results, averaging);
+        let after = update_averages(before.clone(), results, averaging);
         self.write_averages(&after, &mut transaction).await?;
         self.record(results, averaging.alpha, &before, &after, &mut transaction).await?;
         self.write_last_step(results.step, &mut transaction).await?;
@@ -276,23 +276,23 @@ impl Scores {
     /// # Errors
     /// [`ScoresError`] when the database fails.
     pub async fn export(&self) -> Result<ScoresExport, ScoresError> {
-        let mut reading = self.database.begin_reading().await?;
-        let last_step = self.last_step_on((&mut reading).into()).await?;
-        let averages = self.averages((&mut reading).into()).await?;
+        let mut transaction = self.database.begin_reading().await?;
+        let last_step = self.last_step_with((&mut transaction).into()).await?;
+        let averages = self.averages((&mut transaction).into()).await?;
         let query =
             statement("SELECT * FROM steps WHERE netuid = $1 ORDER BY number").bind(self.key());
-        let rows = query.rows(&mut reading).await?;
+        let rows = query.rows(&mut transaction).await?;
         let (recorded, mut steps) =
             (rows.iter().map(recorded_step).collect::<Result<Vec<_>, _>>()?, Vec::new());
         for step in recorded {
             let query =
                 statement("SELECT * FROM rewards WHERE netuid = $1 AND step = $2").bind(self.key());
-            let rows = query.bind(column(step.number)).rows(&mut reading).await?;
+            let rows = query.bind(to_column(step.number)).rows(&mut transaction).await?;
             let mut rewards = rows.iter().map(recorded_reward).collect::<Result<Vec<_>, _>>()?;
             rewards.sort_unstable_by_key(|reward| reward.hotkey);
             steps.push((step, rewards));
         }
-        reading.commit().await?;
+        transaction.commit().await?;
         Ok(ScoresExport { netuid: self.netuid, last_step, averages, steps })
     }
 
@@ -307,12 +307,12 @@ impl Scores {
             return Err(ScoresError::OtherSubnet { found: export.netuid, expected: self.netuid });
         }
         let mut transaction = self.database.begin().await?;
-        let own = self.last_step_on((&mut transaction).into()).await?;
+        let own_step = self.last_step_with((&mut transaction).into()).await?;
         // Times instead of blocks: a development chain can have been restarted from genesis.
-        if let Some(own) =
-            own.filter(|own| export.last_step.is_none_or(|imported| imported.began < own.began))
-        {
-            return Err(ScoresError::Newer { block: own.block });
+        if let Some(own_step) = own_step.filter(|own_step| {
+            export.last_step.is_none_or(|imported| imported.started_at < own_step.started_at)
+        }) {
+            return Err(ScoresError::Newer { block: own_step.block });
         }
         for delete in [
             "DELETE FROM last_steps WHERE netuid = $1",
@@ -337,22 +337,28 @@ impl Scores {
         i64::from(self.netuid.0)
     }
 
-    async fn averages(&self, on: On<'_>) -> Result<BTreeMap<Hotkey, Average>, ScoresError> {
+    async fn averages(
+        &self,
+        executor: Executor<'_>,
+    ) -> Result<BTreeMap<Hotkey, Average>, ScoresError> {
         let query = statement("SELECT hotkey, score, absent_since FROM scores WHERE netuid = $1")
             .bind(self.key());
         let mut averages = BTreeMap::new();
-        for row in query.rows(on).await? {
+        for row in query.rows(executor).await? {
             let absent_since = row.get::<Option<i64>>("absent_since")?.map(block);
             averages
-                .insert(parsed_hotkey(&row)?, Average { score: row.get("score")?, absent_since });
+                .insert(hotkey_column(&row)?, Average { score: row.get("score")?, absent_since });
         }
         Ok(averages)
     }
 
-    async fn last_step_on(&self, on: On<'_>) -> Result<Option<CompletedStep>, ScoresError> {
+    async fn last_step_with(
+        &self,
+        executor: Executor<'_>,
+    ) -> Result<Option<CompletedStep>, ScoresError> {
         let query =
             statement("SELECT block, began_ms FROM last_steps WHERE netuid = $1").bind(self.key());
-        query.row(on).await?.map(|row| completed_step(&row)).transpose()
+        query.row(executor).await?.map(|row| completed_step(&row)).transpose()
     }
 
     /// Replaces the averages.
@@ -385,7 +391,7 @@ impl Scores {
         step: CompletedStep,
         transaction: &mut Transaction,
     ) -> Result<(), ScoresError> {
-        let CompletedStep { block, began } = step;
+        let CompletedStep { block, started_at } = step;
         statement("DELETE FROM last_steps WHERE netuid = $1")
             .bind(self.key())
             .execute(&mut *transaction)
@@ -393,7 +399,7 @@ impl Scores {
         statement("INSERT INTO last_steps (netuid, block, began_ms) VALUES ($1, $2, $3)")
             .bind(self.key())
             .bind(i64::from(block.get()))
-            .bind(column(unix_ms(began)))
+            .bind(to_column(unix_ms(started_at)))
             .execute(&mut *transaction)
             .await?;
         Ok(())
@@ -455,15 +461,15 @@ impl Scores {
         rewards: &[RecordedReward],
         transaction: &mut Transaction,
     ) -> Result<(), ScoresError> {
-        let RecordedStep { number, completed: CompletedStep { block, began }, alpha, request } =
-            *step;
+        let RecordedStep { number, completed, alpha, request } = *step;
+        let CompletedStep { block, started_at } = completed;
         statement(
             "INSERT INTO steps (netuid, number, block, began_ms, alpha, request) VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(self.key())
-        .bind(column(number))
+        .bind(to_column(number))
         .bind(i64::from(block.get()))
-        .bind(column(unix_ms(began)))
+        .bind(to_column(unix_ms(started_at)))
         .bind(alpha)
         .bind(request.to_string())
         .execute(&mut *transaction)
@@ -474,7 +480,7 @@ impl Scores {
                  $4, $5, $6, $7)",
             )
             .bind(self.key())
-            .bind(column(number))
+            .bind(to_column(number))
             .bind(reward.hotkey.to_string())
             .bind(i64::from(reward.uid.0))
             .bind(reward.reward)
@@ -488,7 +494,7 @@ impl Scores {
 }
 
 /// Reads the hotkey of a row.
-fn parsed_hotkey(row: &Row) -> Result<Hotkey, ScoresError> {
+fn hotkey_column(row: &Row) -> Result<Hotkey, ScoresError> {
     let text: String = row.get("hotkey")?;
     match text.parse::<Hotkey>() {
         Ok(hotkey) => Ok(hotkey),
@@ -498,8 +504,11 @@ fn parsed_hotkey(row: &Row) -> Result<Hotkey, ScoresError> {
 
 /// Reads block and time of a step.
 fn completed_step(row: &Row) -> Result<CompletedStep, ScoresError> {
-    let began = from_unix_ms(u64::try_from(row.get::<i64>("began_ms")?).unwrap_or_default());
-    Ok(CompletedStep { block: block(row.get("block")?), began: began.unwrap_or(UNIX_EPOCH) })
+    let started_at = from_unix_ms(u64::try_from(row.get::<i64>("began_ms")?).unwrap_or_default());
+    Ok(CompletedStep {
+        block: block(row.get("block")?),
+        started_at: started_at.unwrap_or(UNIX_EPOCH),
+    })
 }
 
 fn recorded_step(row: &Row) -> Result<RecordedStep, ScoresError> {
@@ -514,7 +523,7 @@ fn recorded_step(row: &Row) -> Result<RecordedStep, ScoresError> {
 
 fn recorded_reward(row: &Row) -> Result<RecordedReward, ScoresError> {
     Ok(RecordedReward {
-        hotkey: parsed_hotkey(row)?,
+        hotkey: hotkey_column(row)?,
         // Only another program writes values that are not uids.
         uid: Uid(u16::try_from(row.get::<i64>("uid")?).unwrap_or(u16::MAX)),
         reward: row.get("reward")?,
@@ -524,7 +533,7 @@ fn recorded_reward(row: &Row) -> Result<RecordedReward, ScoresError> {
 }
 
 /// Returns a number as a column value.
-fn column(number: u64) -> i64 {
+fn to_column(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -549,7 +558,7 @@ fn scores_of(averages: &BTreeMap<Hotkey, Average>) -> BTreeMap<Hotkey, f64> {
 }
 
 /// Returns the averages after a step. A miner's first average starts at 0.
-fn averaged(
+fn update_averages(
     mut averages: BTreeMap<Hotkey, Average>,
     results: &StepResults,
     averaging: Averaging,
@@ -559,7 +568,7 @@ fn averaged(
         results.rewards.iter().filter(|(hotkey, _)| results.registered.contains_key(hotkey))
     {
         let average = averages.entry(*hotkey).or_default();
-        average.score = moved(average.score, averaging.alpha, *reward);
+        average.score = moving_average(average.score, averaging.alpha, *reward);
     }
     averages.retain(|hotkey, average| {
         if results.registered.contains_key(hotkey) {

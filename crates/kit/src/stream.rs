@@ -25,26 +25,26 @@ pub enum StreamError {
 /// Python class derived from `bt.StreamingSynapse`. Invalid UTF-8 is replaced with U+FFFD.
 #[derive(Debug)]
 pub struct TextReply {
-    answer: CallResponseStream,
+    response: CallResponseStream,
     /// Incomplete character at the end of the last part.
-    begun: Vec<u8>,
+    unfinished_text: Vec<u8>,
 }
 
 impl TextReply {
     /// Returns the next part, which is not empty; `None` at the end. After an error, there are no
     /// further parts.
     pub async fn next_part(&mut self) -> Option<Result<String, ReplyError>> {
-        while let Some(chunk) = self.answer.next().await {
+        while let Some(chunk) = self.response.next().await {
             match chunk {
-                Ok(chunk) => self.begun.extend_from_slice(&chunk),
+                Ok(chunk) => self.unfinished_text.extend_from_slice(&chunk),
                 Err(error) => return Some(Err(error.into())),
             }
-            let text = take_complete_text(&mut self.begun);
+            let text = take_complete_text(&mut self.unfinished_text);
             if !text.is_empty() {
                 return Some(Ok(text));
             }
         }
-        let remaining = std::mem::take(&mut self.begun);
+        let remaining = std::mem::take(&mut self.unfinished_text);
         (!remaining.is_empty()).then(|| Ok(String::from_utf8_lossy(&remaining).into_owned()))
     }
 }
@@ -74,7 +74,7 @@ pub async fn query_stream<P: Protocol>(
         }
         return Err(refusal(response.status, &response.headers, &body).into());
     }
-    Ok(TextReply { answer: response, begun: Vec::new() })
+    Ok(TextReply { response, unfinished_text: Vec::new() })
 }
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ mod tests {
     use crate::testing::{SumRequest, client, entry, key, listen};
 
     /// Serves chunks, with a status; returns the parts that arrive, and the error if there is one.
-    async fn parts(
+    async fn query_parts(
         status: StatusCode,
         chunks: &'static [&'static [u8]],
         limit: usize,
@@ -132,7 +132,7 @@ mod tests {
             (&[b"a\xffb", b"\xc3"], "a\u{fffd}b\u{fffd}"),
         ];
         for (chunks, text) in rows {
-            let (parts, error) = parts(StatusCode::OK, chunks, 1_000).await;
+            let (parts, error) = query_parts(StatusCode::OK, chunks, 1_000).await;
             assert_eq!((parts.concat().as_str(), error), (text, None));
             assert!(parts.iter().all(|part| !part.is_empty()), "{parts:?}");
         }
@@ -140,14 +140,17 @@ mod tests {
 
     #[tokio::test]
     async fn refused_and_endless_responses_are_errors() {
-        let (parts_of_refusal, error) = parts(StatusCode::FORBIDDEN, &[b"no"], 1_000).await;
+        let (parts_of_refusal, error) = query_parts(StatusCode::FORBIDDEN, &[b"no"], 1_000).await;
         assert_eq!((parts_of_refusal.len(), error.as_deref()), (0, Some("status 403 Forbidden: ")));
         let (_, error) =
-            parts(StatusCode::FORBIDDEN, &[b"{\"message\": ", b"\"no permit\"}"], 1_000).await;
+            query_parts(StatusCode::FORBIDDEN, &[b"{\"message\": ", b"\"no permit\"}"], 1_000)
+                .await;
         assert_eq!(error.as_deref(), Some("status 403 Forbidden: no permit"));
-        let (_, error) = parts(StatusCode::FORBIDDEN, &[&[b'x'; 600], &[b'y'; 600]], 1_000).await;
+        let (_, error) =
+            query_parts(StatusCode::FORBIDDEN, &[&[b'x'; 600], &[b'y'; 600]], 1_000).await;
         assert_eq!(error.as_deref(), Some("status 403 Forbidden: "), "larger than the limit");
-        let (received, error) = parts(StatusCode::OK, &[&[b'x'; 600], &[b'y'; 600]], 1_000).await;
+        let (received, error) =
+            query_parts(StatusCode::OK, &[&[b'x'; 600], &[b'y'; 600]], 1_000).await;
         assert!(received.concat().len() <= 1_000 && error.is_some(), "{received:?} {error:?}");
     }
 }

@@ -41,10 +41,10 @@ pub trait Challenge: Send + Sync + 'static {
     /// Kind of the requests.
     type Request: Protocol;
 
-    /// Draws the miners of the next step from the eligible neurons; by default, as `setting` says.
+    /// Draws the miners of the next step from the eligible neurons; by default, by `selection`.
     /// Drawn neurons that publish no permitted address are not queried, and have the reward 0.
-    fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
-        setting.choose(eligible)
+    fn select(&self, eligible: Vec<Neuron>, selection: Selection) -> Vec<Neuron> {
+        selection.choose(eligible)
     }
 
     /// Creates the request of the next step, which all these miners get. A miner must not be able
@@ -69,16 +69,16 @@ pub trait Challenge: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<f64>, BoxError>> + Send;
 }
 
-/// Which of the eligible neurons a step queries.
+/// Selection of the neurons that a step queries, from the eligible ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Select {
+pub enum Selection {
     /// All of them.
     All,
     /// At most this many, chosen at random for each step.
     Random(usize),
 }
 
-impl Select {
+impl Selection {
     /// Chooses neurons, none of them twice.
     #[must_use]
     pub fn choose(self, mut miners: Vec<Neuron>) -> Vec<Neuron> {
@@ -94,8 +94,8 @@ impl Select {
 /// subnet.
 #[derive(Debug, Clone)]
 pub struct ValidatorSettings {
-    /// Which miners a step queries.
-    pub select: Select,
+    /// Selection of the miners that a step queries.
+    pub selection: Selection,
     /// The scheme that signs the requests of the subnet.
     pub scheme: RequestScheme,
     /// Limits on the requests of a step.
@@ -126,7 +126,7 @@ impl ValidatorSettings {
     /// unearned weight goes to uid 0.
     pub fn new(netuid: NetUid) -> Self {
         Self {
-            select: Select::All,
+            selection: Selection::All,
             scheme: RequestScheme::default(),
             query: QueryLimits::default(),
             interval: Duration::from_mins(1),
@@ -151,7 +151,7 @@ impl ValidatorSettings {
     }
 
     fn check(&self) -> Result<(), ValidatorError> {
-        // Not a number is in no range.
+        // NaN is in no range.
         if !(f64::MIN_POSITIVE..=1.0).contains(&self.alpha) {
             return Err(ValidatorError::Setting("`alpha` must be above 0 and at most 1"));
         }
@@ -209,7 +209,7 @@ impl<C: Challenge> Validator<C> {
     ) -> Result<Self, ValidatorError> {
         settings.check()?;
         let netuid = settings.epochs.netuid;
-        let local = LocalWeights::open(keypair.clone(), chain, directory).await?;
+        let local_weights = LocalWeights::open(keypair.clone(), chain, directory).await?;
         let scores = Scores::open(&directory.join("scores.sqlite"), netuid).await?;
         let state = StateFile::open(&directory.join("epochs.json")).map_err(OpenError::State)?;
         let directory = MinerDirectory {
@@ -218,7 +218,7 @@ impl<C: Challenge> Validator<C> {
             ..MinerDirectory::new(settings.addresses.clone())
         };
         let client = client::<C::Request>(keypair, &settings)?;
-        let service = local.start(shutdown);
+        let service = local_weights.start(shutdown);
         let epochs = taonet_validator::Validator::new(
             AverageWeights::new(scores.clone(), settings.max_score_age()),
             service.clone(),

@@ -42,13 +42,13 @@ pub enum SubmitError {
     },
     /// The version key is below the subnet's minimum.
     #[error(
-        "subnet {netuid} requires version key {wanted} or higher, not {actual}; hint: update the validator"
+        "subnet {netuid} requires version key {required} or higher, not {actual}; hint: update the validator"
     )]
     VersionKey {
         /// The netuid of the subnet.
         netuid: NetUid,
         /// The subnet's minimum version key.
-        wanted: u64,
+        required: u64,
         /// The version key of the weights.
         actual: u64,
     },

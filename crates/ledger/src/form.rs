@@ -27,7 +27,7 @@ const SALT: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Form {
+pub enum SubmissionForm {
     /// The weights are submitted unencrypted and take effect immediately.
     Plain,
     /// A hash of the weights is committed; weights and salt are revealed after `period_epochs`
@@ -46,7 +46,7 @@ pub enum Form {
     },
 }
 
-impl Form {
+impl SubmissionForm {
     /// Creates the form that a subnet requires, with a new salt for a hash commit.
     ///
     /// # Errors
@@ -156,12 +156,14 @@ pub(crate) fn submit_call(
 ) -> Result<Call, SubmitError> {
     let Plan { key, weights, version_key, .. } = intent;
     Ok(match &intent.form {
-        Form::Plain => calls::set_mechanism_weights(key.netuid, key.mech, weights, *version_key),
-        Form::Hash { salt, .. } => {
+        SubmissionForm::Plain => {
+            calls::set_mechanism_weights(key.netuid, key.mech, weights, *version_key)
+        }
+        SubmissionForm::Hash { salt, .. } => {
             let hash = commit_hash(&key.hotkey, key.netuid, key.mech, weights, salt, *version_key);
             calls::commit_mechanism_weights(key.netuid, key.mech, hash)
         }
-        Form::Timelocked { period_epochs } => {
+        SubmissionForm::Timelocked { period_epochs } => {
             let (uids, values) = weights.iter().copied().unzip();
             let payload =
                 WeightsPayload { hotkey: key.hotkey, uids, values, version_key: *version_key };
@@ -182,10 +184,10 @@ pub(crate) fn submit_call(
 pub(crate) fn hash_of(intent: &Plan) -> Option<[u8; 32]> {
     let Plan { key, weights, version_key, .. } = intent;
     match &intent.form {
-        Form::Hash { salt, .. } => {
+        SubmissionForm::Hash { salt, .. } => {
             Some(commit_hash(&key.hotkey, key.netuid, key.mech, weights, salt, *version_key))
         }
-        Form::Plain | Form::Timelocked { .. } => None,
+        SubmissionForm::Plain | SubmissionForm::Timelocked { .. } => None,
     }
 }
 
@@ -193,10 +195,10 @@ pub(crate) fn hash_of(intent: &Plan) -> Option<[u8; 32]> {
 pub(crate) fn reveal_call(intent: &Plan) -> Option<Call> {
     let Plan { key, weights, version_key, .. } = intent;
     match &intent.form {
-        Form::Hash { salt, .. } => {
+        SubmissionForm::Hash { salt, .. } => {
             Some(calls::reveal_mechanism_weights(key.netuid, key.mech, weights, salt, *version_key))
         }
-        Form::Plain | Form::Timelocked { .. } => None,
+        SubmissionForm::Plain | SubmissionForm::Timelocked { .. } => None,
     }
 }
 
@@ -262,7 +264,7 @@ mod tests {
         }
     }
 
-    fn intent(form: Form) -> Plan {
+    fn intent(form: SubmissionForm) -> Plan {
         let genesis = BlockHash::from_bytes([1; 32]);
         let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
         Plan {
@@ -279,14 +281,14 @@ mod tests {
     fn commit_reveal_setting_selects_the_submission_form() {
         let form_of_version = |version| {
             let setting = CommitReveal { version, period_epochs: 2 };
-            Form::of(NetUid(59), &rules(Some(setting)), &mut StdRng::seed_from_u64(1))
+            SubmissionForm::of(NetUid(59), &rules(Some(setting)), &mut StdRng::seed_from_u64(1))
         };
         assert_eq!(
-            Form::of(NetUid(59), &rules(None), &mut StdRng::seed_from_u64(1)).unwrap(),
-            Form::Plain
+            SubmissionForm::of(NetUid(59), &rules(None), &mut StdRng::seed_from_u64(1)).unwrap(),
+            SubmissionForm::Plain
         );
-        assert_eq!(form_of_version(4).unwrap(), Form::Timelocked { period_epochs: 2 });
-        let Form::Hash { salt, period_epochs: 2 } = form_of_version(2).unwrap() else {
+        assert_eq!(form_of_version(4).unwrap(), SubmissionForm::Timelocked { period_epochs: 2 });
+        let SubmissionForm::Hash { salt, period_epochs: 2 } = form_of_version(2).unwrap() else {
             panic!("not by hash")
         };
         assert_eq!(salt.len(), SALT);
@@ -300,7 +302,7 @@ mod tests {
     /// The first expected hash comes from `generate_weight_hash` in bittensor 10.5.0, which takes
     /// the storage index as an argument.
     #[test]
-    fn commits_are_hashed_as_by_the_sdk() {
+    fn commit_hashes_equal_those_of_the_sdk() {
         let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();
         let weights = [(Uid(1), 65_535), (Uid(2), 7), (Uid(300), 1)];
         for (mech, expected) in [
@@ -329,7 +331,7 @@ mod tests {
         let local_time = time + Duration::from_secs(40);
         let sealing =
             Sealing { beacon, head, block_time: Duration::from_secs(1), state: &state, local_time };
-        let intent = intent(Form::Timelocked { period_epochs: 1 });
+        let intent = intent(SubmissionForm::Timelocked { period_epochs: 1 });
         let call =
             submit_call(&intent, &rules(None), &sealing, &mut StdRng::seed_from_u64(9)).unwrap();
 
@@ -348,8 +350,8 @@ mod tests {
             call,
             calls::commit_timelocked_mechanism_weights(NetUid(59), MechId(1), &commit, 1000, 4)
         );
-        let opened = Ciphertext::from_bytes(&commit).unwrap().decrypt(&pulse).unwrap();
-        assert_eq!(WeightsPayload::from_bytes(&opened), Ok(payload));
+        let plaintext = Ciphertext::from_bytes(&commit).unwrap().decrypt(&pulse).unwrap();
+        assert_eq!(WeightsPayload::from_bytes(&plaintext), Ok(payload));
     }
 
     #[test]
@@ -365,14 +367,14 @@ mod tests {
                 state: &state,
                 local_time,
             };
-            let intent = intent(Form::Timelocked { period_epochs: 1 });
+            let intent = intent(SubmissionForm::Timelocked { period_epochs: 1 });
             submit_call(&intent, &rules(None), &sealing, &mut StdRng::seed_from_u64(9))
         };
-        let now = commit(time, false).unwrap();
+        let synchronized = commit(time, false).unwrap();
         for local_time in [time.saturating_sub(minutes(5)), time + minutes(5)] {
             assert_eq!(
                 commit(local_time, false).unwrap(),
-                now,
+                synchronized,
                 "the chain's time determines the round"
             );
         }
@@ -393,7 +395,7 @@ mod tests {
             );
             assert_eq!(
                 commit(local_time, true).unwrap(),
-                now,
+                synchronized,
                 "a development chain has its own time"
             );
         }
@@ -402,11 +404,14 @@ mod tests {
     #[test]
     fn only_commits_by_hash_are_revealed() {
         let salt = vec![1, 2];
-        let hashed = intent(Form::Hash { salt: salt.clone(), period_epochs: 3 });
+        let hash_intent = intent(SubmissionForm::Hash { salt: salt.clone(), period_epochs: 3 });
         let expected =
-            calls::reveal_mechanism_weights(NetUid(59), MechId(1), &hashed.weights, &salt, 5);
-        assert_eq!((reveal_call(&hashed), hashed.form.reveal_after()), (Some(expected), Some(3)));
-        for form in [Form::Plain, Form::Timelocked { period_epochs: 3 }] {
+            calls::reveal_mechanism_weights(NetUid(59), MechId(1), &hash_intent.weights, &salt, 5);
+        assert_eq!(
+            (reveal_call(&hash_intent), hash_intent.form.reveal_after()),
+            (Some(expected), Some(3))
+        );
+        for form in [SubmissionForm::Plain, SubmissionForm::Timelocked { period_epochs: 3 }] {
             assert_eq!((reveal_call(&intent(form.clone())), form.reveal_after()), (None, None));
         }
     }

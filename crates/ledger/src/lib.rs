@@ -73,8 +73,8 @@
 //! `withdrawn`, and a sent one is `lost` if the nodes have pruned the blocks that might contain it.
 //!
 //! - **The form** depends on the subnet's settings: unencrypted, hash commit, or timelocked
-//!   ([`Form`]). Salt and weights of a hash commit stay in the ledger; [`Submitter::advance`]
-//!   reveals them in the epoch required by the chain, even after a restart.
+//!   ([`SubmissionForm`]). Salt and weights of a hash commit stay in the ledger;
+//!   [`Submitter::advance`] reveals them in the epoch required by the chain, even after a restart.
 //! - **No late submissions.** Nothing is resent after its epoch, and an extrinsic's era (the blocks
 //!   in which it is valid) ends with the epoch. If the epoch has too few blocks left, the weights
 //!   are submitted in the next one. An extrinsic that was sent is tracked until all blocks of its
@@ -123,10 +123,10 @@ mod store;
 mod submitter;
 
 pub use error::SubmitError;
-pub use form::{Form, Sealing, chain_time, commit_hash, salt, timelocked_commit};
+pub use form::{Sealing, SubmissionForm, chain_time, commit_hash, salt, timelocked_commit};
 pub use state::State;
 pub use store::{
     Intent, IntentKey, IntentState, Ledger, LedgerError, LedgerReader, Plan, Record,
-    RecordedExtrinsic, Signed,
+    RecordedExtrinsic, StoredExtrinsic,
 };
 pub use submitter::{Clock, NewWeights, Observer, Step, StepProgress, Submission, Submitter};

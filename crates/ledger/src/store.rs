@@ -23,7 +23,7 @@ mod extrinsics;
 mod intents;
 mod reader;
 
-pub use extrinsics::Signed;
+pub use extrinsics::StoredExtrinsic;
 pub use intents::{Intent, IntentKey, IntentState, Plan};
 pub use reader::{LedgerReader, Record, RecordedExtrinsic};
 

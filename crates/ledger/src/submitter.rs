@@ -14,13 +14,15 @@ use taonet_wallet::Keypair;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::store::Plan;
-use crate::{Form, Intent, IntentKey, IntentState, Ledger, Signed, State, SubmitError};
+use crate::{
+    Intent, IntentKey, IntentState, Ledger, State, StoredExtrinsic, SubmissionForm, SubmitError,
+};
 
 mod attempt;
+mod chain_view;
 mod drive;
-mod now;
 
-use now::Now;
+use chain_view::ChainView;
 
 /// A source of the current time, used to compute the beacon round that weights are encrypted to.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -90,9 +92,9 @@ pub struct Submission {
     pub intent: Intent,
     /// The extrinsic that submits the weights, or a commit to them: the finalized one, otherwise
     /// the latest.
-    pub submit: Option<Signed>,
+    pub submit: Option<StoredExtrinsic>,
     /// The extrinsic that reveals a hash commit: the finalized one, otherwise the latest.
-    pub reveal: Option<Signed>,
+    pub reveal: Option<StoredExtrinsic>,
 }
 
 /// Submits the weights of one hotkey to one chain, once per epoch. See the [crate
@@ -105,7 +107,7 @@ pub struct Submitter {
     beacon: Beacon,
     clock: Clock,
     observer: Observer,
-    turns: SyncMutex<MechanismStates>,
+    mechanisms: SyncMutex<MechanismStates>,
     /// The height of the newest block seen so far.
     seen: AtomicU32,
 }
@@ -149,7 +151,7 @@ impl Submitter {
             beacon: Beacon::quicknet().clone(),
             clock: Arc::new(SystemTime::now),
             observer: Arc::new(|_, _, _| {}),
-            turns: SyncMutex::default(),
+            mechanisms: SyncMutex::default(),
             seen: AtomicU32::default(),
         })
     }
@@ -192,21 +194,21 @@ impl Submitter {
     /// that the ledger does not know, and other errors when the ledger or the chain fails, or when
     /// the chain in its current state would not accept the weights.
     pub async fn submit(&self, weights: NewWeights) -> Result<Submission, SubmitError> {
-        let mut turn = self.turn(weights.netuid, weights.mech).await;
-        let now = self.now(weights.netuid).await?;
-        let mut key = self.key(weights.netuid, weights.mech, now.epoch);
-        let mut bound = self.bound(&key, &now).await?;
-        if bound.is_none() && now.era().is_none() {
+        let mut mechanism = self.lock_mechanism(weights.netuid, weights.mech).await;
+        let view = self.read_view(weights.netuid).await?;
+        let mut key = self.key(weights.netuid, weights.mech, view.epoch);
+        let mut binding_intent = self.binding_intent(&key, &view).await?;
+        if binding_intent.is_none() && view.era().is_none() {
             key.epoch = key.epoch.saturating_add(1);
-            bound = self.bound(&key, &now).await?;
+            binding_intent = self.binding_intent(&key, &view).await?;
         }
-        let mut intent = if let Some(bound) = bound {
-            bound
+        let mut intent = if let Some(binding_intent) = binding_intent {
+            binding_intent
         } else {
-            self.check_not_submitted(&key, &now).await?;
-            self.store_intent(key, weights, &now, &turn).await?
+            self.check_not_submitted(&key, &view).await?;
+            self.store_intent(key, weights, &view, &mechanism).await?
         };
-        self.drive(&mut intent, &now, &mut turn).await?;
+        self.drive(&mut intent, &view, &mut mechanism).await?;
         self.submission(intent).await
     }
 
@@ -219,12 +221,12 @@ impl Submitter {
     /// [`SubmitError::TooLate`] when the epoch is over or nearly over, and the errors of
     /// [`Submitter::submit`].
     pub async fn retry(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
-        let mut turn = self.turn(key.netuid, key.mech).await;
-        let now = self.now(key.netuid).await?;
+        let mut mechanism = self.lock_mechanism(key.netuid, key.mech).await;
+        let view = self.read_view(key.netuid).await?;
         let mut intent =
             self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
-        self.check_chain(&intent, &now).await?;
-        self.sign_again(&mut intent, &now, &mut turn).await?;
+        self.check_chain(&intent, &view).await?;
+        self.sign_again(&mut intent, &view, &mut mechanism).await?;
         self.submission(intent).await
     }
 
@@ -251,25 +253,29 @@ impl Submitter {
     /// [`SubmitError::NothingToRetry`] if there is no intent for `key`, and the errors of
     /// [`Submitter::submit`].
     pub async fn follow(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
-        let mut turn = self.turn(key.netuid, key.mech).await;
-        let now = self.now(key.netuid).await?;
+        let mut mechanism = self.lock_mechanism(key.netuid, key.mech).await;
+        let view = self.read_view(key.netuid).await?;
         // Another task may have changed the intent before the lock was acquired.
         let mut intent =
             self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
-        self.check_chain(&intent, &now).await?;
-        self.drive(&mut intent, &now, &mut turn).await?;
+        self.check_chain(&intent, &view).await?;
+        self.drive(&mut intent, &view, &mut mechanism).await?;
         self.submission(intent).await
     }
 
     /// Fails if the chain already has weights of the hotkey for the epoch, although the ledger has
     /// no extrinsic that may have submitted them.
-    async fn check_not_submitted(&self, key: &IntentKey, now: &Now) -> Result<(), SubmitError> {
+    async fn check_not_submitted(
+        &self,
+        key: &IntentKey,
+        view: &ChainView,
+    ) -> Result<(), SubmitError> {
         let IntentKey { netuid, mech, epoch, .. } = *key;
-        if epoch != now.epoch {
+        if epoch != view.epoch {
             return Ok(());
         }
-        let state = self.chain.hotkey_state(netuid, mech, &self.hotkey(), now.head.into()).await?;
-        now.update_in_epoch(&state)
+        let state = self.chain.hotkey_state(netuid, mech, &self.hotkey(), view.head.into()).await?;
+        view.update_in_epoch(&state)
             .map_or(Ok(()), |block| Err(SubmitError::AlreadySubmitted { netuid, mech, block }))
     }
 
@@ -278,26 +284,26 @@ impl Submitter {
         &self,
         key: IntentKey,
         weights: NewWeights,
-        now: &Now,
-        turn: &MechanismState,
+        view: &ChainView,
+        mechanism: &MechanismState,
     ) -> Result<Intent, SubmitError> {
         let NewWeights { netuid, weights, version_key, state_block, .. } = weights;
-        if version_key < now.rules.version_key {
+        if version_key < view.rules.version_key {
             return Err(SubmitError::VersionKey {
                 netuid,
-                wanted: now.rules.version_key,
+                required: view.rules.version_key,
                 actual: version_key,
             });
         }
         // Treats a single weight as a self-weight, which is always accepted; only the chain knows
         // whether it is one.
         let own = weights.first().map_or(Uid(0), |(uid, _)| *uid);
-        if let Some(source) = refusal(&weights, own, &now.rules) {
+        if let Some(source) = refusal(&weights, own, &view.rules) {
             return Err(SubmitError::Limits { netuid, source });
         }
-        now.check_age(state_block, turn)?;
-        let form = Form::of(netuid, &now.rules, &mut rand::rng())?;
-        let anchor = now.finalized;
+        view.check_age(state_block, mechanism)?;
+        let form = SubmissionForm::of(netuid, &view.rules, &mut rand::rng())?;
+        let anchor = view.finalized;
         let intent = self
             .ledger
             .store_intent(&Plan { key, anchor, state_block, form, weights, version_key })
@@ -307,29 +313,33 @@ impl Submitter {
     }
 
     /// Reads the chain's current state. Fails if the node lags behind a block seen earlier.
-    async fn now(&self, netuid: NetUid) -> Result<Now, SubmitError> {
-        let now = Now::read(&*self.chain, netuid).await?;
-        let head = now.head.number;
+    async fn read_view(&self, netuid: NetUid) -> Result<ChainView, SubmitError> {
+        let view = ChainView::read(&*self.chain, netuid).await?;
+        let head = view.head.number;
         let seen = BlockNumber::new(self.seen.fetch_max(head.get(), Ordering::Relaxed));
-        if head < seen { Err(SubmitError::Behind { head, seen }) } else { Ok(now) }
+        if head < seen { Err(SubmitError::Behind { head, seen }) } else { Ok(view) }
     }
 
     /// Returns the intent for a key, if an extrinsic signed for the intent may still take effect,
     /// in which case its weights must not change.
-    async fn bound(&self, key: &IntentKey, now: &Now) -> Result<Option<Intent>, SubmitError> {
+    async fn binding_intent(
+        &self,
+        key: &IntentKey,
+        view: &ChainView,
+    ) -> Result<Option<Intent>, SubmitError> {
         let Some(intent) = self.ledger.intent(key).await? else { return Ok(None) };
-        self.check_chain(&intent, now).await?;
-        Ok(self.ledger.is_bound(&intent).await?.then_some(intent))
+        self.check_chain(&intent, view).await?;
+        Ok(self.ledger.may_take_effect(&intent).await?.then_some(intent))
     }
 
     /// Fails if the node serves a different chain from the intent's, such as a restarted local
     /// chain with the same genesis.
-    async fn check_chain(&self, intent: &Intent, now: &Now) -> Result<(), SubmitError> {
+    async fn check_chain(&self, intent: &Intent, view: &ChainView) -> Result<(), SubmitError> {
         let anchor = intent.plan.anchor;
         let hash = self.chain.block_hash(anchor.number).await?;
         // A pruning node may no longer have the block.
         let is_included =
-            hash.is_none_or(|hash| hash == anchor.hash) && now.head.number >= anchor.number;
+            hash.is_none_or(|hash| hash == anchor.hash) && view.head.number >= anchor.number;
         if is_included { Ok(()) } else { Err(SubmitError::AnotherChain(anchor)) }
     }
 
@@ -340,7 +350,11 @@ impl Submitter {
     }
 
     /// Returns the decisive extrinsic of a step: the finalized one, otherwise the one signed last.
-    async fn latest(&self, intent: &Intent, step: Step) -> Result<Option<Signed>, SubmitError> {
+    async fn latest(
+        &self,
+        intent: &Intent,
+        step: Step,
+    ) -> Result<Option<StoredExtrinsic>, SubmitError> {
         let mut all = self.ledger.extrinsics(intent, step).await?;
         let in_chain = all.iter().position(|signed| signed.state == State::Finalized);
         Ok(in_chain.map(|index| all.swap_remove(index)).or_else(|| all.pop()))
@@ -355,16 +369,20 @@ impl Submitter {
     }
 
     /// Locks a mechanism, waiting for other tasks.
-    async fn turn(&self, netuid: NetUid, mech: MechId) -> OwnedMutexGuard<MechanismState> {
-        let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(turns.entry((netuid, mech)).or_default())
+    async fn lock_mechanism(
+        &self,
+        netuid: NetUid,
+        mech: MechId,
+    ) -> OwnedMutexGuard<MechanismState> {
+        let mechanism = {
+            let mut mechanisms = self.mechanisms.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(mechanisms.entry((netuid, mech)).or_default())
         };
-        turn.lock_owned().await
+        mechanism.lock_owned().await
     }
 
-    fn notify(&self, intent: &Intent, step: Step, moment: StepProgress) {
-        (self.observer)(&intent.plan.key, step, moment);
+    fn notify(&self, intent: &Intent, step: Step, progress: StepProgress) {
+        (self.observer)(&intent.plan.key, step, progress);
     }
 
     /// Returns the time since the Unix epoch; zero for an earlier time.
@@ -386,7 +404,7 @@ impl Submission {
     }
 
     /// Returns the latest extrinsic: the reveal, or otherwise the submission.
-    pub fn latest(&self) -> Option<&Signed> {
+    pub fn latest(&self) -> Option<&StoredExtrinsic> {
         self.reveal.as_ref().or(self.submit.as_ref())
     }
 }

@@ -28,7 +28,7 @@ fn generate_alone(model: &LanguageModel, number: usize) -> Vec<u32> {
         .collect()
 }
 
-fn together(model: &Arc<LanguageModel>) -> Option<Vec<Vec<u32>>> {
+fn generate_batched(model: &Arc<LanguageModel>) -> Option<Vec<Vec<u32>>> {
     let engine = Engine::start(Arc::clone(model), EngineSettings::default()).ok()?;
     let answers: Vec<_> = (0..STREAMS)
         .map(|number| engine.submit(prompt(model, number), sampling(number)).ok())
@@ -51,7 +51,7 @@ fn together(model: &Arc<LanguageModel>) -> Option<Vec<Vec<u32>>> {
 
 #[expect(clippy::print_stdout, reason = "the benchmark prints its results")]
 fn main() -> ExitCode {
-    let mut missed = false;
+    let mut has_missed = false;
     for (name, model) in [
         ("demonstration, 4 layers of 96", LanguageModel::random("small", 4, 1)),
         ("8 layers of 576", LanguageModel::random_sized("medium", 8, 576, 1)),
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
         let each: Vec<_> = (0..STREAMS).map(|number| generate_alone(&model, number)).collect();
         let one_by_one = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let batched = together(&model);
+        let batched = generate_batched(&model);
         let batched_time = start.elapsed().as_secs_f64();
         if batched.as_ref() != Some(&each) {
             println!("{name}: the tokens differ");
@@ -76,8 +76,8 @@ fn main() -> ExitCode {
         );
         if one_by_one / batched_time < MIN_SPEEDUP {
             println!("{name}: missed the ratio of {MIN_SPEEDUP}");
-            missed = true;
+            has_missed = true;
         }
     }
-    if missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if has_missed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -13,8 +13,8 @@ use serde_json::json;
 use taonet_lm::{Bits, CausalModel, KvCache, LoadOptions};
 
 /// Number of tokens of the prompt and of the answer.
-const PROMPT: u32 = 128;
-const ANSWER: usize = 64;
+const PROMPT_TOKENS: u32 = 128;
+const ANSWER_TOKENS: usize = 64;
 /// Number of answers; the median counts.
 const ROUNDS: usize = 5;
 
@@ -31,34 +31,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model =
         CausalModel::open(Path::new(&path), LoadOptions { bits, ..LoadOptions::default() })?;
     let load = start.elapsed();
-    let prompt: Vec<u32> = (0..PROMPT).map(|number| number * 7 % 300 + 1).collect();
-    let (mut reading, mut rates, mut words) = (Vec::new(), Vec::new(), Vec::new());
+    let prompt: Vec<u32> = (0..PROMPT_TOKENS).map(|number| number * 7 % 300 + 1).collect();
+    let (mut prompt_seconds, mut rates, mut next_word_seconds) =
+        (Vec::new(), Vec::new(), Vec::new());
     let (mut logits, mut greedy) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let mut cache = KvCache::default();
         let start = Instant::now();
         logits = model.next(&prompt, &mut cache)?;
-        reading.push(start.elapsed().as_secs_f64());
+        prompt_seconds.push(start.elapsed().as_secs_f64());
         let start = Instant::now();
         let mut next = logits.clone();
         greedy.clear();
-        for _ in 0..ANSWER {
-            let token = likeliest(&next);
+        for _ in 0..ANSWER_TOKENS {
+            let token = argmax(&next);
             greedy.push(token);
             next = model.next(&[token], &mut cache)?;
         }
-        rates.push(ANSWER as f64 / start.elapsed().as_secs_f64());
+        rates.push(ANSWER_TOKENS as f64 / start.elapsed().as_secs_f64());
         // The next word has two tokens, and replaces what was generated.
         cache.truncate(prompt.len());
         let start = Instant::now();
         model.next(&[5, 6], &mut cache)?;
-        words.push(start.elapsed().as_secs_f64());
+        next_word_seconds.push(start.elapsed().as_secs_f64());
     }
     let document = json!({
         "load_seconds": load.as_secs_f64(),
-        "prompt_tokens_per_second": f64::from(PROMPT) / median(&mut reading),
+        "prompt_tokens_per_second": f64::from(PROMPT_TOKENS) / median(&mut prompt_seconds),
         "tokens_per_second": median(&mut rates),
-        "next_word_seconds": median(&mut words),
+        "next_word_seconds": median(&mut next_word_seconds),
         "logits": logits,
         "greedy": greedy,
     });
@@ -66,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn likeliest(logits: &[f32]) -> u32 {
+fn argmax(logits: &[f32]) -> u32 {
     (0..).zip(logits).max_by(|one, other| one.1.total_cmp(other.1)).map_or(0, |(token, _)| token)
 }
 

@@ -36,32 +36,32 @@ impl Heads {
         value: &Tensor,
         cache: &mut KvCache,
     ) -> Result<Tensor, ModelError> {
-        let read = cache.tokens();
+        let cached_tokens = cache.tokens();
         let (keys, values) = cache.append(layer, key, value)?;
         let tokens = query.dim(1)?;
-        let first = self.first_attended(read);
+        let first = self.first_attended(cached_tokens);
         let (keys, values) = (
-            keys.narrow(1, first, read + tokens - first)?,
-            values.narrow(1, first, read + tokens - first)?,
+            keys.narrow(1, first, cached_tokens + tokens - first)?,
+            values.narrow(1, first, cached_tokens + tokens - first)?,
         );
         if query.device().is_cpu()
-            && let Some(mixed) = self.attend_on_cpu(read, query, &keys, &values)?
+            && let Some(output) = self.attend_on_cpu(cached_tokens, query, &keys, &values)?
         {
-            return Ok(mixed);
+            return Ok(output);
         }
-        self.attend_with_products(read, query, &keys, &values)
+        self.attend_with_products(cached_tokens, query, &keys, &values)
     }
 
-    /// Computes the attention of new tokens on any device. `read` tokens precede the new ones; keys
-    /// and values begin with those of the first token that the first new one attends to.
+    /// Computes the attention of new tokens on any device. `cached_tokens` tokens precede the new
+    /// ones; keys and values begin with those of the first token that the first new one attends to.
     fn attend_with_products(
         &self,
-        read: usize,
+        cached_tokens: usize,
         query: &Tensor,
         keys: &Tensor,
         values: &Tensor,
     ) -> Result<Tensor, ModelError> {
-        let (tokens, first) = (query.dim(1)?, self.first_attended(read));
+        let (tokens, first) = (query.dim(1)?, self.first_attended(cached_tokens));
         // The heads that share keys and values are the rows of one product, so that the cache is
         // not copied.
         let (rows, total) = (self.shared() * tokens, keys.dim(1)?);
@@ -70,25 +70,37 @@ impl Heads {
         let mut scores =
             query.matmul(&keys.transpose(1, 2)?)?.reshape((self.query, tokens, total))?;
         if tokens > 1 {
-            scores = scores.broadcast_add(&self.mask(tokens, read - first, query.device())?)?;
+            scores = scores.broadcast_add(&self.mask(
+                tokens,
+                cached_tokens - first,
+                query.device(),
+            )?)?;
         }
         let shares = softmax_last_dim(&scores)?.reshape((self.kv, rows, total))?;
-        let mixed = shares.matmul(values)?.reshape((self.query, tokens, self.size))?;
-        Ok(mixed.transpose(0, 1)?.reshape((tokens, self.query * self.size))?)
+        let output = shares.matmul(values)?.reshape((self.query, tokens, self.size))?;
+        Ok(output.transpose(0, 1)?.reshape((tokens, self.query * self.size))?)
     }
 
-    /// Returns the causal mask: a row per new token, a column per token up to the last one. `read`
-    /// tokens precede the new ones.
-    fn mask(&self, tokens: usize, read: usize, device: &Device) -> Result<Tensor, ModelError> {
-        let mask: Vec<f32> = (0..tokens)
-            .flat_map(|row| (0..read + tokens).map(move |column| (row, column)))
-            .map(
-                |(row, column)| {
-                    if self.is_hidden(read + row, column) { f32::NEG_INFINITY } else { 0.0 }
-                },
-            )
-            .collect();
-        Ok(Tensor::from_vec(mask, (1, tokens, read + tokens), device)?)
+    /// Returns the causal mask: a row per new token, a column per token up to the last one.
+    /// `cached_tokens` tokens precede the new ones.
+    fn mask(
+        &self,
+        tokens: usize,
+        cached_tokens: usize,
+        device: &Device,
+    ) -> Result<Tensor, ModelError> {
+        let mask: Vec<f32> =
+            (0..tokens)
+                .flat_map(|row| (0..cached_tokens + tokens).map(move |column| (row, column)))
+                .map(|(row, column)| {
+                    if self.is_hidden(cached_tokens + row, column) {
+                        f32::NEG_INFINITY
+                    } else {
+                        0.0
+                    }
+                })
+                .collect();
+        Ok(Tensor::from_vec(mask, (1, tokens, cached_tokens + tokens), device)?)
     }
 
     /// Returns whether the token at `position` does not attend to the token at `other`.
@@ -111,13 +123,13 @@ impl Heads {
     /// which would turn the least difference into one of a whole step.
     fn attend_on_cpu(
         &self,
-        read: usize,
+        cached_tokens: usize,
         query: &Tensor,
         keys: &Tensor,
         values: &Tensor,
     ) -> Result<Option<Tensor>, ModelError> {
         let tokens = query.dim(1)?;
-        let mut mixed = vec![0.0; tokens * self.query * self.size];
+        let mut output = vec![0.0; tokens * self.query * self.size];
         for kv in 0..self.kv {
             // A head's rows are contiguous, the heads are not: there is room between them.
             let (keys, values) = (keys.narrow(0, kv, 1)?, values.narrow(0, kv, 1)?);
@@ -126,7 +138,7 @@ impl Heads {
                 with_floats(&keys, |keys| {
                     with_floats(&values, |values| {
                         let shared = SharedHeads { kv, query, keys, values };
-                        self.mix_tokens(read, shared, &mut mixed)
+                        self.attend_tokens(cached_tokens, shared, &mut output)
                     })
                 })
             });
@@ -134,7 +146,7 @@ impl Heads {
                 return Ok(None);
             }
         }
-        Ok(Some(Tensor::from_vec(mixed, (tokens, self.query * self.size), &Device::Cpu)?))
+        Ok(Some(Tensor::from_vec(output, (tokens, self.query * self.size), &Device::Cpu)?))
     }
 
     /// Returns the number of heads that share keys and values.
@@ -142,35 +154,42 @@ impl Heads {
         self.query / self.kv
     }
 
-    /// Computes the attention of new tokens in the heads that share some keys and values. `mixed`
+    /// Computes the attention of new tokens in the heads that share some keys and values. `output`
     /// has a row with all heads for each new token.
-    fn mix_tokens(&self, read: usize, shared: SharedHeads<'_>, mixed: &mut [f32]) -> Option<()> {
+    fn attend_tokens(
+        &self,
+        cached_tokens: usize,
+        shared: SharedHeads<'_>,
+        output: &mut [f32],
+    ) -> Option<()> {
         let width = self.query * self.size;
         // For one token, waking another thread would take longer.
-        if mixed.len() == width {
-            return self.mix_token(read, 0, shared, mixed);
+        if output.len() == width {
+            return self.attend_token(cached_tokens, 0, shared, output);
         }
-        let tokens = mixed.par_chunks_mut(width).enumerate();
-        tokens.try_for_each(|(token, mixed)| self.mix_token(read, token, shared, mixed))
+        let tokens = output.par_chunks_mut(width).enumerate();
+        tokens
+            .try_for_each(|(token, output)| self.attend_token(cached_tokens, token, shared, output))
     }
 
-    /// Computes the attention of one of the new tokens. `mixed` has a row for each head.
-    fn mix_token(
+    /// Computes the attention of one of the new tokens. `output` has a row for each head.
+    fn attend_token(
         &self,
-        read: usize,
+        cached_tokens: usize,
         token: usize,
         SharedHeads { kv, query, keys, values }: SharedHeads<'_>,
-        mixed: &mut [f32],
+        output: &mut [f32],
     ) -> Option<()> {
-        let first = self.first_attended(read);
-        let (start, end) = (self.first_attended(read + token) - first, read + token + 1 - first);
+        let first = self.first_attended(cached_tokens);
+        let (start, end) =
+            (self.first_attended(cached_tokens + token) - first, cached_tokens + token + 1 - first);
         let range = start * self.size..end * self.size;
         let (keys, values) = (keys.get(range.clone())?, values.get(range)?);
         let tokens = query.len() / self.size / self.shared();
         let query = query.chunks_exact(self.size).skip(token).step_by(tokens);
-        let heads = mixed.chunks_exact_mut(self.size).skip(kv * self.shared());
-        for (query, mixed) in query.zip(heads) {
-            mix(query, keys, values, mixed);
+        let heads = output.chunks_exact_mut(self.size).skip(kv * self.shared());
+        for (query, output) in query.zip(heads) {
+            attend_head(query, keys, values, output);
         }
         Some(())
     }
@@ -188,14 +207,14 @@ struct SharedHeads<'a> {
     values: &'a [f32],
 }
 
-/// Adds the values, weighted by the softmax of the scores of their keys, to `mixed`.
-fn mix(query: &[f32], keys: &[f32], values: &[f32], mixed: &mut [f32]) {
+/// Adds the values, weighted by the softmax of the scores of their keys, to `output`.
+fn attend_head(query: &[f32], keys: &[f32], values: &[f32], output: &mut [f32]) {
     let size = query.len();
     let scale = 1.0 / (size as f32).sqrt();
     let mut shares: Vec<f32> = keys.chunks_exact(size).map(|key| dot(query, key) * scale).collect();
     softmax(&mut shares);
     for (share, value) in shares.into_iter().zip(values.chunks_exact(size)) {
-        add_share(share, value, mixed);
+        add_share(share, value, output);
     }
 }
 
@@ -212,10 +231,10 @@ pub(crate) fn softmax(scores: &mut [f32]) {
     }
 }
 
-/// Adds a token's value, weighted by its share of the attention, to `mixed`.
-pub(crate) fn add_share(share: f32, value: &[f32], mixed: &mut [f32]) {
-    for (mixed, value) in mixed.iter_mut().zip(value) {
-        *mixed += share * value;
+/// Adds a token's value, weighted by its share of the attention, to `output`.
+pub(crate) fn add_share(share: f32, value: &[f32], output: &mut [f32]) {
+    for (output, value) in output.iter_mut().zip(value) {
+        *output += share * value;
     }
 }
 
@@ -229,19 +248,21 @@ mod tests {
     fn cpu_attention_equals_matrix_products() {
         let (query, kv, size) = (6, 2, 16);
         // Columns: window · tokens before the new ones · new tokens
-        for (window, read, tokens) in
+        for (window, cached_tokens, tokens) in
             [(None, 0, 9), (None, 30, 5), (None, 30, 1), (Some(4), 0, 9), (Some(4), 30, 5)]
         {
             let heads = Heads { query, kv, size, window };
-            let total = read + tokens - heads.first_attended(read);
+            let total = cached_tokens + tokens - heads.first_attended(cached_tokens);
             let shapes = [("q", query, tokens), ("k", kv, total), ("v", kv, total)];
             let [query, keys, values] = shapes.map(|(name, heads, tokens)| {
                 random(heads * tokens, size, name).reshape((heads, tokens, size)).unwrap()
             });
-            let expected = heads.attend_with_products(read, &query, &keys, &values).unwrap();
-            let actual = heads.attend_on_cpu(read, &query, &keys, &values).unwrap().unwrap();
+            let expected =
+                heads.attend_with_products(cached_tokens, &query, &keys, &values).unwrap();
+            let actual =
+                heads.attend_on_cpu(cached_tokens, &query, &keys, &values).unwrap().unwrap();
             let difference = largest_difference(&actual, &expected);
-            assert!(difference < 1e-5, "{window:?}, {read}, {tokens}: {difference}");
+            assert!(difference < 1e-5, "{window:?}, {cached_tokens}, {tokens}: {difference}");
         }
     }
 }

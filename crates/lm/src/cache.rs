@@ -40,10 +40,10 @@ impl KvCache {
     pub fn fork(&self, tokens: usize) -> Result<Self, ModelError> {
         let tokens = tokens.min(self.tokens);
         let mut layers = Vec::with_capacity(self.layers.len());
-        for past in &self.layers {
+        for layer_cache in &self.layers {
             let (keys, values) = (
-                reallocated(&past.keys, tokens, tokens)?,
-                reallocated(&past.values, tokens, tokens)?,
+                reallocated(&layer_cache.keys, tokens, tokens)?,
+                reallocated(&layer_cache.values, tokens, tokens)?,
             );
             layers.push(LayerCache { keys, values });
         }
@@ -87,13 +87,13 @@ impl KvCache {
         let (read, new) = (self.tokens, keys.dim(1)?);
         let end = read + new;
         match self.layers.get_mut(layer) {
-            Some(past) if past.keys.dim(1)? >= end => {}
-            Some(past) => {
+            Some(layer_cache) if layer_cache.keys.dim(1)? >= end => {}
+            Some(layer_cache) => {
                 // Doubling the capacity copies a long sequence in time proportional to its length.
                 let capacity = end.max(2 * read);
-                *past = LayerCache {
-                    keys: reallocated(&past.keys, read, capacity)?,
-                    values: reallocated(&past.values, read, capacity)?,
+                *layer_cache = LayerCache {
+                    keys: reallocated(&layer_cache.keys, read, capacity)?,
+                    values: reallocated(&layer_cache.values, read, capacity)?,
                 };
             }
             None => {
@@ -105,10 +105,10 @@ impl KvCache {
                 });
             }
         }
-        let past = self.layers.get(layer).ok_or(ModelError::Tokens)?;
-        past.keys.slice_set(&keys.contiguous()?, 1, read)?;
-        past.values.slice_set(&values.contiguous()?, 1, read)?;
-        Ok((past.keys.narrow(1, 0, end)?, past.values.narrow(1, 0, end)?))
+        let layer_cache = self.layers.get(layer).ok_or(ModelError::Tokens)?;
+        layer_cache.keys.slice_set(&keys.contiguous()?, 1, read)?;
+        layer_cache.values.slice_set(&values.contiguous()?, 1, read)?;
+        Ok((layer_cache.keys.narrow(1, 0, end)?, layer_cache.values.narrow(1, 0, end)?))
     }
 
     /// Marks tokens as processed, once every layer has stored their keys and values.

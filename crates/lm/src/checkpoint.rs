@@ -226,7 +226,7 @@ pub(crate) fn load(
 /// Returns the architecture of a directory of the Llama family. Gemma is supported in GGUF files
 /// only, since its norms and configuration have another form in directories.
 fn kind_of_directory(model_type: &str) -> Option<LlamaKind> {
-    LlamaKind::named(model_type).filter(|kind| *kind != LlamaKind::Gemma3)
+    LlamaKind::from_name(model_type).filter(|kind| *kind != LlamaKind::Gemma3)
 }
 
 fn llama_of(
@@ -276,7 +276,7 @@ pub(crate) fn load_gguf(
     let file = Gguf::open(path)?;
     let is_quantized = file.is_quantized();
     let architecture = file.text("general.architecture").unwrap_or_default().to_owned();
-    let kind = LlamaKind::named(&architecture);
+    let kind = LlamaKind::from_name(&architecture);
     let has_begin_token =
         file.flag("tokenizer.ggml.add_bos_token").unwrap_or(kind.is_none_or(LlamaKind::has_begin));
     let begin = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| has_begin_token);
@@ -319,7 +319,7 @@ fn ends(directory: &Path, ids: Ids) -> Result<Vec<u32>, LoadError> {
 
 /// Reads a JSON file or template, up to its maximum size.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let fail = |source| LoadError::Read { path: path.to_owned(), source };
+    let read_error = |source| LoadError::Read { path: path.to_owned(), source };
     let check = |length: u64| {
         if length > MAX_TEXT_BYTES {
             Err(LoadError::TooLarge { path: path.to_owned(), limit: MAX_TEXT_BYTES })
@@ -327,11 +327,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
             Ok(())
         }
     };
-    let file = File::open(path).map_err(fail)?;
-    check(file.metadata().map_err(fail)?.len())?;
+    let file = File::open(path).map_err(read_error)?;
+    check(file.metadata().map_err(read_error)?.len())?;
     // A pipe has no length.
     let mut contents = Vec::new();
-    file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut contents).map_err(fail)?;
+    file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut contents).map_err(read_error)?;
     check(contents.len() as u64)?;
     Ok(contents)
 }

@@ -47,10 +47,10 @@ pub struct RopeScaling {
 impl RopeScaling {
     /// Returns the scaled frequency, in radians per token.
     pub(crate) fn apply(&self, frequency: f64) -> f64 {
-        let turns = self.original_context * frequency / std::f64::consts::TAU;
+        let rotations = self.original_context * frequency / std::f64::consts::TAU;
         // Unscaled share of the frequency: 0 for full scaling, 1 for none.
-        let stays = ((turns - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
-        frequency * (stays + (1.0 - stays) / self.factor)
+        let unscaled_share = ((rotations - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
+        frequency * (unscaled_share + (1.0 - unscaled_share) / self.factor)
     }
 }
 
@@ -72,7 +72,7 @@ pub enum LlamaKind {
 
 impl LlamaKind {
     /// Returns the architecture with this name in GGUF files.
-    pub(crate) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         match name {
             "llama" => Some(Self::Llama),
             "qwen2" => Some(Self::Qwen2),

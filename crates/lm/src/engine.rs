@@ -164,7 +164,7 @@ impl<'a> Batch<'a> {
         while self.receive(pause) {
             self.drop_closed();
             self.admit();
-            pause = self.pass();
+            pause = self.step_batch();
         }
     }
 
@@ -232,22 +232,22 @@ impl<'a> Batch<'a> {
 
     /// Processes the pending tokens of all ready answers in one pass. If no answer is ready,
     /// returns the time to wait.
-    fn pass(&mut self) -> Option<Duration> {
+    fn step_batch(&mut self) -> Option<Duration> {
         let (mut rows, mut logit_rows, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
         let (now, mut pause) = (Instant::now(), None::<Duration>);
         // Equal shares: a short prompt does not wait for a long one.
         let prompts = self.streams.iter().filter(|stream| stream.pending.len() > 1).count();
         let share = (MAX_PROMPT_TOKENS / prompts.max(1)).max(1);
         for (index, stream) in self.streams.iter_mut().enumerate() {
-            let early = stream.due.saturating_duration_since(now);
+            let wait = stream.due.saturating_duration_since(now);
             // The buffer needs room for a token and the end event.
-            let early = if stream.events.capacity() < 2 {
-                early.max(BACKPRESSURE_POLL_INTERVAL)
+            let wait = if stream.events.capacity() < 2 {
+                wait.max(BACKPRESSURE_POLL_INTERVAL)
             } else {
-                early
+                wait
             };
-            if stream.pending.len() == 1 && !early.is_zero() {
-                pause = Some(pause.map_or(early, |pause| pause.min(early)));
+            if stream.pending.len() == 1 && !wait.is_zero() {
+                pause = Some(pause.map_or(wait, |pause| pause.min(wait)));
                 continue;
             }
             let count = stream.pending.len().min(share);

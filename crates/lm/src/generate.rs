@@ -97,11 +97,7 @@ impl Sampler {
         // checker, which reads the text, could not tell where they were.
         let is_first = self.tokens == 0;
         let is_excluded = |token: u32| {
-            if vocabulary.ends().contains(&token) {
-                is_first
-            } else {
-                vocabulary.is_steering(token)
-            }
+            if vocabulary.ends().contains(&token) { is_first } else { vocabulary.is_special(token) }
         };
         let token = choose(&logits, &self.sampling, &mut self.generator, is_excluded);
         if vocabulary.ends().contains(&token) {
@@ -384,11 +380,11 @@ mod tests {
             (1.0, 1.0, 5_000),
         ] {
             let sampling = Sampling { temperature, top_p, top_k, ..Sampling::default() };
-            let (mut one, mut other) = (SplitMix64::new(9), SplitMix64::new(9));
+            let (mut generator, mut sorted_generator) = (SplitMix64::new(9), SplitMix64::new(9));
             for _ in 0..200 {
                 assert_eq!(
-                    choose(&logits, &sampling, &mut one, |_| false),
-                    choose_sorted(&logits, &sampling, &mut other),
+                    choose(&logits, &sampling, &mut generator, |_| false),
+                    choose_sorted(&logits, &sampling, &mut sorted_generator),
                     "{sampling:?}"
                 );
             }
@@ -398,7 +394,7 @@ mod tests {
     #[test]
     fn sampling_options_restrict_the_candidates() {
         let logits = [0.0, 3.0, 2.0, 1.0];
-        let draws = |sampling: Sampling| {
+        let count_draws = |sampling: Sampling| {
             let mut generator = SplitMix64::new(5);
             let mut counts = [0_u32; 4];
             for _ in 0..2_000 {
@@ -406,17 +402,28 @@ mod tests {
             }
             counts
         };
-        let all = draws(Sampling::default());
+        let all_counts = count_draws(Sampling::default());
         assert!(
-            all.iter().all(|count| *count > 20) && all[1] > all[2] && all[2] > all[3],
-            "{all:?}"
+            all_counts.iter().all(|count| *count > 20)
+                && all_counts[1] > all_counts[2]
+                && all_counts[2] > all_counts[3],
+            "{all_counts:?}"
         );
-        assert_eq!(draws(Sampling { temperature: 0.0, ..Sampling::default() }), [0, 2_000, 0, 0]);
-        let two = draws(Sampling { top_k: 2, ..Sampling::default() });
-        assert!(two[0] == 0 && two[3] == 0 && two[2] > 0, "{two:?}");
+        assert_eq!(
+            count_draws(Sampling { temperature: 0.0, ..Sampling::default() }),
+            [0, 2_000, 0, 0]
+        );
+        let top_k_counts = count_draws(Sampling { top_k: 2, ..Sampling::default() });
+        assert!(
+            top_k_counts[0] == 0 && top_k_counts[3] == 0 && top_k_counts[2] > 0,
+            "{top_k_counts:?}"
+        );
         // The likeliest token has a probability of 0.64, the two likeliest together 0.88.
-        let nucleus = draws(Sampling { top_p: 0.7, ..Sampling::default() });
-        assert!(nucleus[0] == 0 && nucleus[3] == 0 && nucleus[2] > 0, "{nucleus:?}");
+        let top_p_counts = count_draws(Sampling { top_p: 0.7, ..Sampling::default() });
+        assert!(
+            top_p_counts[0] == 0 && top_p_counts[3] == 0 && top_p_counts[2] > 0,
+            "{top_p_counts:?}"
+        );
     }
 
     /// Columns: temperature · top_k · excluded tokens · tokens that are drawn
@@ -434,14 +441,14 @@ mod tests {
         ] {
             let sampling = Sampling { temperature, top_k, ..Sampling::default() };
             let mut generator = SplitMix64::new(5);
-            let mut drawn: Vec<u32> = (0..500)
+            let mut drawn_tokens: Vec<u32> = (0..500)
                 .map(|_| {
                     choose(&logits, &sampling, &mut generator, |token| excluded.contains(&token))
                 })
                 .collect();
-            drawn.sort_unstable();
-            drawn.dedup();
-            assert_eq!(drawn, expected, "{sampling:?}, excluded: {excluded:?}");
+            drawn_tokens.sort_unstable();
+            drawn_tokens.dedup();
+            assert_eq!(drawn_tokens, expected, "{sampling:?}, excluded: {excluded:?}");
         }
     }
 }

@@ -89,12 +89,12 @@ impl Gpt2 {
     /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Tokens`] when
     /// there are none or one is outside the vocabulary.
     pub(crate) fn next(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>, ModelError> {
-        let hidden = self.hidden(tokens, cache)?;
+        let hidden = self.hidden_states(tokens, cache)?;
         let last = hidden.narrow(0, tokens.len() - 1, 1)?;
-        Ok(self.head.forward(&self.normed(&last, &self.norm)?)?.i(0)?.to_vec1()?)
+        Ok(self.head.forward(&self.apply_norm(&last, &self.norm)?)?.i(0)?.to_vec1()?)
     }
 
-    fn hidden(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
+    fn hidden_states(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
         cache.check(tokens, self.config.context, self.config.vocabulary)?;
         let ids = Tensor::new(tokens, self.device())?;
         let positions = self.positions.narrow(0, cache.tokens(), tokens.len())?;
@@ -107,22 +107,23 @@ impl Gpt2 {
         };
         for (index, layer) in self.layers.iter().enumerate() {
             let projected =
-                layer.projection.forward(&self.normed(&hidden, &layer.attention_norm)?)?;
+                layer.projection.forward(&self.apply_norm(&hidden, &layer.attention_norm)?)?;
             let query = split_third(&heads, &projected, 0)?;
             let key = split_third(&heads, &projected, 1)?;
             let value = split_third(&heads, &projected, 2)?;
             let attended = heads.attend(index, &query, &key, &value, cache)?;
             hidden = (hidden + layer.output.forward(&attended)?)?;
-            let wide = layer.up.forward(&self.normed(&hidden, &layer.feed_forward_norm)?)?;
+            let expanded =
+                layer.up.forward(&self.apply_norm(&hidden, &layer.feed_forward_norm)?)?;
             // candle's `gelu` is the approximation with tanh, with which GPT-2 was trained.
-            hidden = (hidden + layer.down.forward(&wide.gelu()?)?)?;
+            hidden = (hidden + layer.down.forward(&expanded.gelu()?)?)?;
         }
         // Last, so that a failed call leaves the cache unchanged.
         cache.advance(tokens.len());
         Ok(hidden)
     }
 
-    fn normed(&self, hidden: &Tensor, norm: &Norm) -> Result<Tensor, ModelError> {
+    fn apply_norm(&self, hidden: &Tensor, norm: &Norm) -> Result<Tensor, ModelError> {
         Ok(layer_norm(
             &hidden.contiguous()?,
             &norm.scale,

@@ -69,8 +69,8 @@ impl Weight {
         else {
             return Ok(MappedMatrix::copy(&weights)?.map_or(Self::Dense(weights), Self::Mapped));
         };
-        let on_cpu = weights.to_device(&Device::Cpu)?;
-        QTensor::quantize_onto(&on_cpu, format, weights.device())?.try_into()
+        let cpu_weights = weights.to_device(&Device::Cpu)?;
+        QTensor::quantize_onto(&cpu_weights, format, weights.device())?.try_into()
     }
 
     /// Whether products with weights in this format are fast on this processor.
@@ -209,7 +209,7 @@ pub(crate) mod tests {
     use crate::splitmix::SplitMix64;
 
     pub(crate) fn random(rows: usize, columns: usize, name: &str) -> Tensor {
-        let mut generator = SplitMix64::named(1, name);
+        let mut generator = SplitMix64::with_name(1, name);
         let numbers: Vec<f32> = (0..rows * columns).map(|_| generator.normal() as f32).collect();
         Tensor::from_vec(numbers, (rows, columns), &Device::Cpu).unwrap()
     }

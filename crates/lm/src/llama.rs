@@ -136,7 +136,7 @@ impl Llama {
         tokens: &[u32],
         cache: &mut KvCache,
     ) -> Result<Vec<Vec<f32>>, ModelError> {
-        Ok(self.logits(&self.hidden(tokens, cache)?)?.to_vec2()?)
+        Ok(self.logits(&self.hidden_states(tokens, cache)?)?.to_vec2()?)
     }
 
     /// Processes tokens that follow those in the cache, and returns the logits after the last one.
@@ -144,7 +144,7 @@ impl Llama {
     /// # Errors
     /// See [`Self::forward`].
     pub fn next(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>, ModelError> {
-        let hidden = self.hidden(tokens, cache)?;
+        let hidden = self.hidden_states(tokens, cache)?;
         let last = hidden.narrow(0, tokens.len() - 1, 1)?;
         Ok(self.logits(&last)?.i(0)?.to_vec1()?)
     }
@@ -154,16 +154,16 @@ impl Llama {
     /// # Errors
     /// See [`Self::forward`].
     pub(crate) fn mean_state(&self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
-        let hidden = self.hidden(tokens, &mut KvCache::default())?;
-        Ok(self.normed(&hidden)?.mean(0)?.to_vec1()?)
+        let hidden = self.hidden_states(tokens, &mut KvCache::default())?;
+        Ok(self.apply_norm(&hidden)?.mean(0)?.to_vec1()?)
     }
 
-    fn normed(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
+    fn apply_norm(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
         Ok(rms_norm(&hidden.contiguous()?, &self.norm, self.config.norm_eps as f32)?)
     }
 
     pub(crate) fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        self.head.forward(&self.normed(hidden)?)
+        self.head.forward(&self.apply_norm(hidden)?)
     }
 
     /// Computes the cosines and sines of the rotary embeddings at some positions: for each
@@ -193,7 +193,7 @@ impl Llama {
         Ok((Tensor::from_vec(cos, shape, device)?, Tensor::from_vec(sin, shape, device)?))
     }
 
-    fn hidden(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
+    fn hidden_states(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
         cache.check(tokens, self.config.context, self.config.vocabulary)?;
         let positions = cache.tokens()..cache.tokens() + tokens.len();
         let global_tables = self.rotation_tables(positions.clone(), false)?;
@@ -205,8 +205,8 @@ impl Llama {
             let heads = Heads { query, kv, size, window: local.map(|local| local.window) };
             let (cos, sin) =
                 local_tables.as_ref().filter(|_| local.is_some()).unwrap_or(&global_tables);
-            let query = rotated(&heads, &projected.query, cos, sin)?;
-            let key = rotated(&heads, &projected.key, cos, sin)?;
+            let query = rotate(&heads, &projected.query, cos, sin)?;
+            let key = rotate(&heads, &projected.key, cos, sin)?;
             heads.attend(layer, &query, &key, &heads.split(&projected.value)?, cache)
         })?;
         // Last, so that a failed call leaves the cache unchanged.
@@ -227,38 +227,41 @@ impl Llama {
             hidden = (hidden * (self.config.hidden as f64).sqrt())?;
         }
         for (index, layer) in self.layers.iter().enumerate() {
-            let normed = rms_norm(&hidden, &layer.attention_norm, self.config.norm_eps as f32)?;
+            let normalized = rms_norm(&hidden, &layer.attention_norm, self.config.norm_eps as f32)?;
             let mut projected = Projected {
-                query: layer.query.forward(&normed)?,
-                key: layer.key.forward(&normed)?,
-                value: layer.value.forward(&normed)?,
+                query: layer.query.forward(&normalized)?,
+                key: layer.key.forward(&normalized)?,
+                value: layer.value.forward(&normalized)?,
             };
             if let Some(HeadNorms { query, key }) = &layer.head_norms {
-                projected.query = self.with_normed_heads(&projected.query, query)?;
-                projected.key = self.with_normed_heads(&projected.key, key)?;
+                projected.query = self.norm_heads(&projected.query, query)?;
+                projected.key = self.norm_heads(&projected.key, key)?;
             }
             let output_norms = layer.output_norms.as_ref();
             let attended = layer.output.forward(&attend(index, projected)?)?;
             hidden = (hidden
-                + self.output_normed(attended, output_norms.map(|norms| &norms.attention))?)?;
-            let fed = self.feed_forward(layer, &hidden)?;
+                + self.norm_output(attended, output_norms.map(|norms| &norms.attention))?)?;
+            let feed_forward_output = self.feed_forward(layer, &hidden)?;
             hidden = (hidden
-                + self.output_normed(fed, output_norms.map(|norms| &norms.feed_forward))?)?;
+                + self.norm_output(
+                    feed_forward_output,
+                    output_norms.map(|norms| &norms.feed_forward),
+                )?)?;
         }
         Ok(hidden)
     }
 
     /// Applies an RMS norm to each head of each row.
-    fn with_normed_heads(&self, rows: &Tensor, norm: &Tensor) -> Result<Tensor, ModelError> {
+    fn norm_heads(&self, rows: &Tensor, norm: &Tensor) -> Result<Tensor, ModelError> {
         let (tokens, width) = rows.dims2()?;
         let size = self.config.head_size;
         let heads = rows.reshape((tokens * (width / size), size))?;
-        let normed = rms_norm(&heads.contiguous()?, norm, self.config.norm_eps as f32)?;
-        Ok(normed.reshape((tokens, width))?)
+        let normalized = rms_norm(&heads.contiguous()?, norm, self.config.norm_eps as f32)?;
+        Ok(normalized.reshape((tokens, width))?)
     }
 
     /// Applies the norm of an output, if there is one.
-    fn output_normed(&self, output: Tensor, norm: Option<&Tensor>) -> Result<Tensor, ModelError> {
+    fn norm_output(&self, output: Tensor, norm: Option<&Tensor>) -> Result<Tensor, ModelError> {
         match norm {
             Some(norm) => Ok(rms_norm(&output.contiguous()?, norm, self.config.norm_eps as f32)?),
             None => Ok(output),
@@ -266,11 +269,11 @@ impl Llama {
     }
 
     fn feed_forward(&self, layer: &Layer, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        let normed = rms_norm(hidden, &layer.feed_forward_norm, self.config.norm_eps as f32)?;
-        let gate = layer.gate.forward(&normed)?;
+        let normalized = rms_norm(hidden, &layer.feed_forward_norm, self.config.norm_eps as f32)?;
+        let gate = layer.gate.forward(&normalized)?;
         // candle's `gelu` is the approximation with tanh, with which Gemma was trained.
         let gate = if self.config.kind == LlamaKind::Gemma3 { gate.gelu()? } else { silu(&gate)? };
-        let gated = (gate * layer.up.forward(&normed)?)?;
+        let gated = (gate * layer.up.forward(&normalized)?)?;
         layer.down.forward(&gated)
     }
 }
@@ -290,7 +293,7 @@ pub(crate) fn frequencies(config: &LlamaConfig, divisors: &[f32]) -> Vec<f32> {
 }
 
 /// Splits rows into heads, and rotates them.
-fn rotated(heads: &Heads, rows: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor, ModelError> {
+fn rotate(heads: &Heads, rows: &Tensor, cos: &Tensor, sin: &Tensor) -> Result<Tensor, ModelError> {
     // (1, heads, tokens, size) for the rotation
     Ok(rope(&heads.split(rows)?.unsqueeze(0)?, cos, sin)?.squeeze(0)?)
 }

@@ -197,7 +197,7 @@ impl LanguageModel {
 
     fn prompt(&self, messages: &[Message], turn: Turn) -> Result<Vec<u32>, ModelError> {
         if let Some(template) = &self.template {
-            return self.vocabulary.encode_steering(&template.render(messages, turn)?);
+            return self.vocabulary.encode_with_special_tokens(&template.render(messages, turn)?);
         }
         let continues = turn == Turn::Continued;
         let begin = self.vocabulary.begin().filter(|_| self.vocabulary.has_roles());
@@ -289,8 +289,8 @@ impl LanguageModel {
         self.vocabulary.mask_unused(&mut logits);
         let logprobs = log_softmax(&logits);
         let logprob = logprob_of(&logprobs, token);
-        let better = logprobs.iter().filter(|other| **other > logprob).count();
-        let rank = u32::try_from(better + 1).unwrap_or(u32::MAX);
+        let better_count = logprobs.iter().filter(|other| **other > logprob).count();
+        let rank = u32::try_from(better_count + 1).unwrap_or(u32::MAX);
         let ends = self.vocabulary.ends().iter().map(|end| logprob_of(&logprobs, *end));
         let end_logprob = ends.fold(f64::NEG_INFINITY, f64::max);
         PositionProbabilities { rank, logprob, end_logprob, top: likeliest(&logprobs, top) }
@@ -345,8 +345,12 @@ mod tests {
         let positions = model
             .answer_probabilities(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5)
             .unwrap();
-        let unlikely = positions.iter().filter(|position| position.rank > 5).count();
-        assert!(unlikely * 10 > positions.len() * 8, "{unlikely} of {}", positions.len());
+        let unlikely_count = positions.iter().filter(|position| position.rank > 5).count();
+        assert!(
+            unlikely_count * 10 > positions.len() * 8,
+            "{unlikely_count} of {}",
+            positions.len()
+        );
     }
 
     #[test]

@@ -81,12 +81,12 @@ impl PagedCache {
 
     /// Reserves blocks for a sequence of this many tokens; `None` while too few are free.
     pub(crate) fn reserve(&mut self, tokens: usize) -> Option<Pages> {
-        let needed = tokens.div_ceil(BLOCK);
-        if needed > self.free.len() + (self.max_blocks - self.blocks.len()) {
+        let block_count = tokens.div_ceil(BLOCK);
+        if block_count > self.free.len() + (self.max_blocks - self.blocks.len()) {
             return None;
         }
         let width = self.config.layers * BLOCK * self.config.kv_width();
-        let pages = (0..needed).map(|_| {
+        let pages = (0..block_count).map(|_| {
             self.free.pop().unwrap_or_else(|| {
                 self.blocks.push(Block { keys: vec![0.0; width], values: vec![0.0; width] });
                 self.blocks.len() - 1
@@ -103,11 +103,11 @@ impl PagedCache {
     /// Extends the tables of rotations to the greatest position of these rows.
     fn extend_rotations(&mut self, model: &Llama, rows: &[Row]) {
         let [global, _] = &self.rotations;
-        let computed = global.cos.len() / (self.config.head_size / 2);
-        let needed = rows.iter().map(|row| row.position + 1).max().unwrap_or_default();
-        if needed > computed {
+        let known_positions = global.cos.len() / (self.config.head_size / 2);
+        let needed_positions = rows.iter().map(|row| row.position + 1).max().unwrap_or_default();
+        if needed_positions > known_positions {
             for (table, are_local) in self.rotations.iter_mut().zip([false, true]) {
-                let (cos, sin) = model.rotations(computed..needed, are_local);
+                let (cos, sin) = model.rotations(known_positions..needed_positions, are_local);
                 table.cos.extend(cos);
                 table.sin.extend(sin);
             }
@@ -156,28 +156,28 @@ impl PagedCache {
             block.keys.get_mut(range.clone()).ok_or(ModelError::Tokens)?.copy_from_slice(key);
             block.values.get_mut(range).ok_or(ModelError::Tokens)?.copy_from_slice(value);
         }
-        let mut mixed = vec![0.0; query.len()];
-        let this = &*self;
+        let mut output = vec![0.0; query.len()];
+        let cache = &*self;
         let work = rows
             .par_iter()
             .zip(query.par_chunks_exact(width))
-            .zip(mixed.par_chunks_exact_mut(width));
-        work.try_for_each(|((row, query), mixed)| {
+            .zip(output.par_chunks_exact_mut(width));
+        work.try_for_each(|((row, query), output)| {
             let pages = pages.get(row.sequence)?;
-            this.mix(layer, row.position, pages, query, mixed)
+            cache.attend_heads(layer, row.position, pages, query, output)
         })
         .ok_or(ModelError::Tokens)?;
-        Ok(Tensor::from_vec(mixed, (rows.len(), width), &Device::Cpu)?)
+        Ok(Tensor::from_vec(output, (rows.len(), width), &Device::Cpu)?)
     }
 
     /// Computes the attention of one token over its sequence up to itself.
-    fn mix(
+    fn attend_heads(
         &self,
         layer: usize,
         position: usize,
         pages: &Pages,
         query: &[f32],
-        mixed: &mut [f32],
+        output: &mut [f32],
     ) -> Option<()> {
         let size = self.config.head_size;
         let shared = self.config.heads / self.config.kv_heads;
@@ -202,10 +202,10 @@ impl PagedCache {
         for past in first..=position {
             let (block, range) = self.block_range(pages, layer, past)?;
             let values = self.blocks.get(block)?.values.get(range)?;
-            for (head, mixed) in mixed.chunks_exact_mut(size).enumerate() {
+            for (head, output) in output.chunks_exact_mut(size).enumerate() {
                 let (start, share) =
                     (head / shared * size, *scores.get(head * tokens + past - first)?);
-                add_share(share, values.get(start..start + size)?, mixed);
+                add_share(share, values.get(start..start + size)?, output);
             }
         }
         Some(())
@@ -266,19 +266,19 @@ mod tests {
             [(5..45).collect(), (60..61).collect(), (100..119).rev().collect()];
         let mut cache = PagedCache::new(llama, 256);
         // Released blocks are reused.
-        let used = cache.reserve(100).unwrap();
-        cache.release(used);
+        let pages = cache.reserve(100).unwrap();
+        cache.release(pages);
         let pages: Vec<_> =
             sequences.iter().map(|tokens| cache.reserve(tokens.len() + 2).unwrap()).collect();
         let pages: Vec<_> = pages.iter().collect();
         let mut batched = vec![Vec::new(); 3];
         // Read the first sequence in two parts, and the others together with the second part.
-        let piece = |sequence: usize, range: std::ops::Range<usize>| -> Vec<Row> {
+        let rows_of = |sequence: usize, range: std::ops::Range<usize>| -> Vec<Row> {
             let tokens: &Vec<u32> = &sequences[sequence];
             range.map(|position| row(sequence, tokens[position], position)).collect()
         };
-        assert!(llama.step(&piece(0, 0..17), &[], &pages, &mut cache).unwrap().is_empty());
-        let rows = [piece(2, 0..19), piece(0, 17..40), piece(1, 0..1)].concat();
+        assert!(llama.step(&rows_of(0, 0..17), &[], &pages, &mut cache).unwrap().is_empty());
+        let rows = [rows_of(2, 0..19), rows_of(0, 17..40), rows_of(1, 0..1)].concat();
         let logits = llama.step(&rows, &[18, 41, 42], &pages, &mut cache).unwrap();
         for (sequence, logits) in [2, 0, 1].into_iter().zip(logits) {
             batched[sequence].push(logits);
@@ -321,19 +321,19 @@ mod tests {
             let pages: Vec<&Pages> = pages.iter().collect();
             let prompt: Vec<Row> =
                 (0..30).map(|position| row(0, tokens[position], position)).collect();
-            let mut found = llama.forward(&tokens[..30], &mut cache).unwrap();
+            let mut actual = llama.forward(&tokens[..30], &mut cache).unwrap();
             let [last] = &llama.step(&prompt, &[29], &pages, &mut paged).unwrap()[..] else {
                 panic!("one row is wanted");
             };
             assert_eq!(last, &complete[29]);
             for position in 30..tokens.len() {
-                found.push(llama.next(&tokens[position..=position], &mut cache).unwrap());
+                actual.push(llama.next(&tokens[position..=position], &mut cache).unwrap());
                 let other = row(1, tokens[position - 30] / 2, position - 30);
                 let rows = [other, row(0, tokens[position], position)];
                 let logits = llama.step(&rows, &[1], &pages, &mut paged).unwrap();
                 assert_eq!(logits, complete[position..=position]);
             }
-            assert_eq!(found, complete);
+            assert_eq!(actual, complete);
         }
     }
 

@@ -82,7 +82,7 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
         None => None,
         Some(top) => match prompt_probabilities(&served.model, prompt.clone(), top).await {
             Ok(scored_prompt) => Some(scored_prompt),
-            Err(error) => return failed(&error),
+            Err(error) => return model_failure(&error),
         },
     };
     let events = match served.engine.submit(prompt, request.sampling) {
@@ -115,7 +115,7 @@ async fn prompt_probabilities(
     result.await.unwrap_or(Err(ModelError::Tokens))
 }
 
-fn failed(error: &ModelError) -> Response {
+fn model_failure(error: &ModelError) -> Response {
     tracing::warn!(error = error as &dyn std::error::Error, "the model failed");
     refuse(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None)
 }

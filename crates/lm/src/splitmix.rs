@@ -11,7 +11,7 @@ impl SplitMix64 {
     }
 
     /// Creates an independent generator for a name.
-    pub(crate) fn named(seed: u64, name: &str) -> Self {
+    pub(crate) fn with_name(seed: u64, name: &str) -> Self {
         // FNV-1a.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -55,14 +55,14 @@ mod tests {
 
     #[test]
     fn streams_depend_on_seed_and_name() {
-        let first = |seed, name| SplitMix64::named(seed, name).bits();
+        let first = |seed, name| SplitMix64::with_name(seed, name).bits();
         assert_eq!(first(1, "a"), first(1, "a"));
         assert_ne!(first(1, "a"), first(1, "b"));
         assert_ne!(first(1, "a"), first(2, "a"));
     }
 
     #[test]
-    fn normal_numbers_have_mean_0_and_variance_1() {
+    fn normal_samples_have_mean_0_and_variance_1() {
         let mut generator = SplitMix64::new(7);
         let numbers: Vec<_> = (0..20_000).map(|_| generator.normal()).collect();
         let mean = numbers.iter().sum::<f64>() / numbers.len() as f64;

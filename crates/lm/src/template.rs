@@ -89,18 +89,18 @@ impl ChatTemplate {
             return Ok(None);
         }
         let config: TokenizerConfig = json(&path)?;
-        let own = directory.join("chat_template.jinja");
-        let (path, source) = if own.exists() {
-            let bytes = crate::checkpoint::read(&own)?;
-            (own, Some(String::from_utf8_lossy(&bytes).into_owned()))
+        let template_path = directory.join("chat_template.jinja");
+        let (path, source) = if template_path.exists() {
+            let bytes = crate::checkpoint::read(&template_path)?;
+            (template_path, Some(String::from_utf8_lossy(&bytes).into_owned()))
         } else {
             let source = match config.chat_template {
                 None => None,
                 Some(Template::Only(source)) => Some(source),
-                Some(Template::Named(named)) => named
+                Some(Template::Named(templates)) => templates
                     .into_iter()
-                    .find(|named| named.name == "default")
-                    .map(|named| named.template),
+                    .find(|template| template.name == "default")
+                    .map(|template| template.template),
             };
             (path, source)
         };

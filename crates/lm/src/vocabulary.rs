@@ -9,7 +9,7 @@ use tokenizers::Tokenizer;
 use crate::ModelError;
 
 /// Special tokens, which control a model and never appear in a text.
-const STEERING: [&str; 6] =
+const SPECIAL_TOKENS: [&str; 6] =
     ["<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"];
 const BEGIN: u32 = 0;
 const END: u32 = 1;
@@ -22,7 +22,7 @@ pub struct Vocabulary {
     /// Text of each token, or the name of a special token.
     pieces: Vec<String>,
     ids: HashMap<String, u32>,
-    steering: Vec<bool>,
+    special: Vec<bool>,
     begin: Option<u32>,
     ends: Vec<u32>,
     coder: Coder,
@@ -34,7 +34,7 @@ enum Coder {
     /// Greedy match of the longest piece; the value is the maximum length of a piece in bytes.
     Longest(usize),
     /// The model's own tokenizer, without and with special tokens.
-    Trained { plain: Box<Tokenizer>, steering: Box<Tokenizer> },
+    Trained { plain: Box<Tokenizer>, special: Box<Tokenizer> },
 }
 
 impl Default for Vocabulary {
@@ -42,7 +42,7 @@ impl Default for Vocabulary {
     /// ASCII, and syllables with and without a leading space. All pieces are plain text, so that
     /// every answer is valid UTF-8.
     fn default() -> Self {
-        let mut pieces: Vec<String> = STEERING.map(str::to_owned).to_vec();
+        let mut pieces: Vec<String> = SPECIAL_TOKENS.map(str::to_owned).to_vec();
         pieces.extend((b' '..=b'~').chain([b'\n']).map(|byte| char::from(byte).to_string()));
         for onset in [
             "b", "d", "f", "g", "h", "k", "l", "m", "n", "p", "r", "s", "t", "v", "w", "st", "tr",
@@ -54,12 +54,12 @@ impl Default for Vocabulary {
             }
         }
         let ids = pieces.iter().zip(0..).map(|(piece, id)| (piece.clone(), id)).collect();
-        let longest = pieces.iter().skip(STEERING.len()).map(String::len).max().unwrap_or(1);
-        let steering = (0..pieces.len()).map(|index| index < STEERING.len()).collect();
+        let longest = pieces.iter().skip(SPECIAL_TOKENS.len()).map(String::len).max().unwrap_or(1);
+        let special = (0..pieces.len()).map(|index| index < SPECIAL_TOKENS.len()).collect();
         Self {
             pieces,
             ids,
-            steering,
+            special,
             begin: Some(BEGIN),
             ends: vec![END],
             coder: Coder::Longest(longest),
@@ -94,8 +94,8 @@ impl Vocabulary {
     }
 
     /// Returns whether a token is special: it controls the model and has no text.
-    pub(crate) fn is_steering(&self, token: u32) -> bool {
-        self.steering.get(token as usize).copied().unwrap_or(true)
+    pub(crate) fn is_special(&self, token: u32) -> bool {
+        self.special.get(token as usize).copied().unwrap_or(true)
     }
 
     /// Masks the logits of special tokens other than the end token, because a seeded model was not
@@ -104,7 +104,7 @@ impl Vocabulary {
         if matches!(self.coder, Coder::Trained { .. }) {
             return;
         }
-        for (token, logit) in (0..).zip(logits.iter_mut()).take(STEERING.len()) {
+        for (token, logit) in (0..).zip(logits.iter_mut()).take(SPECIAL_TOKENS.len()) {
             if token != END {
                 *logit = f32::NEG_INFINITY;
             }
@@ -123,12 +123,12 @@ impl Vocabulary {
 
     /// Returns the token whose text is exactly `text`.
     pub fn token(&self, text: &str) -> Option<u32> {
-        self.ids.get(text).copied().filter(|token| !self.is_steering(*token))
+        self.ids.get(text).copied().filter(|token| !self.is_special(*token))
     }
 
     /// Returns the text of a token; empty for special tokens.
     pub fn text(&self, token: u32) -> &str {
-        let piece = self.pieces.get(token as usize).filter(|_| !self.is_steering(token));
+        let piece = self.pieces.get(token as usize).filter(|_| !self.is_special(token));
         piece.map(String::as_str).unwrap_or_default()
     }
 
@@ -155,10 +155,10 @@ impl Vocabulary {
 
     /// Encodes a text, converting names of special tokens to these tokens, as chat templates
     /// require.
-    pub(crate) fn encode_steering(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+    pub(crate) fn encode_with_special_tokens(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         match &self.coder {
             Coder::Longest(longest) => Ok(self.longest_pieces(text, *longest)),
-            Coder::Trained { steering, .. } => tokenizer::encode(steering, text),
+            Coder::Trained { special, .. } => tokenizer::encode(special, text),
         }
     }
 
@@ -174,11 +174,11 @@ impl Vocabulary {
         let mut tokens = Vec::new();
         let mut remaining = text;
         while let Some(first) = remaining.chars().next() {
-            let fits = (1..=longest.min(remaining.len())).rev().find_map(|length| {
+            let longest_match = (1..=longest.min(remaining.len())).rev().find_map(|length| {
                 let piece = remaining.get(..length)?;
                 self.token(piece).map(|token| (token, length))
             });
-            let (token, length) = fits.unwrap_or_else(|| {
+            let (token, length) = longest_match.unwrap_or_else(|| {
                 (self.token(&REPLACEMENT.to_string()).unwrap_or(END), first.len_utf8())
             });
             tokens.push(token);
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn encoded_text_decodes_to_itself() {
         let vocabulary = Vocabulary::default();
-        let together = |text: &str| {
+        let decode_stream = |text: &str| {
             vocabulary
                 .encode(text)
                 .unwrap()
@@ -245,9 +245,9 @@ mod tests {
                 .collect::<String>()
         };
         for text in ["", "a", " trastonin the banana.\n\"{}\"", "  x  "] {
-            assert_eq!(together(text), text);
+            assert_eq!(decode_stream(text), text);
         }
-        assert_eq!(together("h\u{e9} \u{2603}"), "h? ?");
+        assert_eq!(decode_stream("h\u{e9} \u{2603}"), "h? ?");
         assert_eq!(vocabulary.encode(" stan").unwrap(), [vocabulary.token(" stan").unwrap()]);
     }
 
@@ -259,7 +259,7 @@ mod tests {
                 .encode("<|end|>")
                 .unwrap()
                 .into_iter()
-                .all(|token| !vocabulary.is_steering(token))
+                .all(|token| !vocabulary.is_special(token))
         );
         assert_eq!(vocabulary.token("<|end|>"), None);
         assert_eq!(vocabulary.text(vocabulary.end()), "");

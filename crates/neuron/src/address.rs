@@ -7,7 +7,7 @@ use url::{Host, ParseError, Url};
 /// Host name of the Docker host, as seen from a container.
 const HOST_OF_CONTAINER: &str = "host.docker.internal";
 /// Published address that represents this machine on Nineteen's development networks.
-const THIS_MACHINE: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
+const PLACEHOLDER_IP: Ipv4Addr = Ipv4Addr::new(0, 0, 0, 1);
 
 /// Address of a miner: a base URL with a known host and port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl AddressPolicy {
         if self.allow_private { |_| true } else { is_public }
     }
 
-    fn address(&self, text: &str, names: bool) -> Result<MinerAddress, AddressError> {
+    fn address(&self, text: &str, allow_names: bool) -> Result<MinerAddress, AddressError> {
         let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let mut url = Url::parse(&full).map_err(|source| malformed(text, source))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -150,19 +150,20 @@ impl AddressPolicy {
             return Err(malformed(text, ParseError::EmptyHost));
         };
         let published = published.to_owned();
-        let called = self.called_host(published.clone(), names)?;
-        if called != published {
-            url.set_host(Some(&called.to_string())).map_err(|source| malformed(text, source))?;
+        let host_to_call = self.called_host(published.clone(), allow_names)?;
+        if host_to_call != published {
+            url.set_host(Some(&host_to_call.to_string()))
+                .map_err(|source| malformed(text, source))?;
         }
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        if !Peer::can_be_at(&host) {
+        if !Peer::is_valid_host(&host) {
             return Err(AddressError::Host(text.to_owned()));
         }
         Ok(MinerAddress { url, host, port })
     }
 
-    /// Returns the host to call for a published one. `names` permits public host names.
-    fn called_host(&self, published: Host, names: bool) -> Result<Host, AddressError> {
+    /// Returns the host to call for a published one. `allow_names` permits public host names.
+    fn called_host(&self, published: Host, allow_names: bool) -> Result<Host, AddressError> {
         let is_local =
             self.is_local_miner(&published) || self.allow_private && is_placeholder(&published);
         if is_local || self.allow_private && is_loopback(&published) {
@@ -174,7 +175,9 @@ impl AddressPolicy {
         }
         let ip = match published {
             _ if self.allow_private => return Ok(published),
-            Host::Domain(name) if names && is_public_name(&name) => return Ok(Host::Domain(name)),
+            Host::Domain(name) if allow_names && is_public_name(&name) => {
+                return Ok(Host::Domain(name));
+            }
             Host::Domain(name) => return Err(AddressError::Name(name)),
             Host::Ipv4(ip) => IpAddr::V4(ip),
             Host::Ipv6(ip) => IpAddr::V6(ip),
@@ -200,7 +203,7 @@ fn without_brackets(host: &Host) -> String {
 }
 
 fn is_placeholder(host: &Host) -> bool {
-    matches!(host, Host::Ipv4(ip) if *ip == THIS_MACHINE)
+    matches!(host, Host::Ipv4(ip) if *ip == PLACEHOLDER_IP)
 }
 
 /// Whether a host is loopback, or unspecified, which connects to loopback.

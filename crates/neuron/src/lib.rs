@@ -1,4 +1,4 @@
-//! What the operators of every subnet's miners and validators share.
+//! Code that miners and validators of every subnet share.
 //!
 //! - [`OperatorConfig`] has the settings that are the same for every subnet: network, wallet,
 //!   database, queue and object storage, under the names of the reference systems' variables. A

@@ -63,8 +63,8 @@ impl Neurons {
         self.list.iter().find(|neuron| neuron.hotkey == *hotkey).map(|neuron| neuron.uid)
     }
 
-    /// Returns stakes and permits, for servers that admit callers by them. A stake or permit that
-    /// the source does not report is none.
+    /// Returns stakes and permits, for servers that admit callers by them. A neuron whose stake the
+    /// source does not report has stake 0, and one without a reported permit has none.
     pub fn registrations(&self) -> HashMap<Hotkey, Registration> {
         let registrations = self.list.iter().map(|neuron| {
             let registration = Registration {

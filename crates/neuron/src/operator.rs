@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use taonet_objects::{S3Settings, settings as s3};
 use taonet_settings::value::{Expected, any, flag, secret};
 use taonet_settings::{
-    ConfigError, Environment, Network, Problem, Secret, Shown as _, Variable, Warning,
+    ConfigError, DisplayValue as _, Environment, Network, Problem, Secret, Variable, Warning,
 };
 
 /// Settings of an operator that do not depend on the subnet, under the names of the reference
@@ -44,7 +44,7 @@ macro_rules! shared {
                 config.as_mut().$($field).+ = $parse(text)?;
                 Ok(())
             }),
-            show: |config: &C| config.as_ref().$($field).+.shown(),
+            show: |config: &C| config.as_ref().$($field).+.display_value(),
         }
     };
 }

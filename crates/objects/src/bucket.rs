@@ -177,11 +177,14 @@ impl ObjectStorage {
         let first =
             read_part(&mut file).await.map_err(|source| StorageError::file(path, source))?;
         if first.len() < PART_BYTES {
-            self.store.put(&key, first.into()).await.map_err(|source| self.failed(source))?;
+            self.store
+                .put(&key, first.into())
+                .await
+                .map_err(|source| self.service_error(source))?;
             return Ok(());
         }
         let mut upload =
-            self.store.put_multipart(&key).await.map_err(|source| self.failed(source))?;
+            self.store.put_multipart(&key).await.map_err(|source| self.service_error(source))?;
         let uploaded = self.upload_parts(&mut *upload, first, &mut file, path).await;
         if uploaded.is_err() {
             // If the abort fails, the bucket's lifecycle rule for incomplete uploads cleans up.
@@ -199,10 +202,10 @@ impl ObjectStorage {
     ) -> Result<(), StorageError> {
         let mut part = first;
         while !part.is_empty() {
-            upload.put_part(part.into()).await.map_err(|source| self.failed(source))?;
+            upload.put_part(part.into()).await.map_err(|source| self.service_error(source))?;
             part = read_part(file).await.map_err(|source| StorageError::file(path, source))?;
         }
-        upload.complete().await.map_err(|source| self.failed(source))?;
+        upload.complete().await.map_err(|source| self.service_error(source))?;
         Ok(())
     }
 
@@ -215,7 +218,7 @@ impl ObjectStorage {
             .put(&Key::from(key), content.into())
             .await
             .map(drop)
-            .map_err(|source| self.failed(source))
+            .map_err(|source| self.service_error(source))
     }
 
     /// Reads the complete object with this key.
@@ -224,17 +227,17 @@ impl ObjectStorage {
     /// [`StorageError`] when the object does not exist or is larger than `limit` bytes, or the
     /// service fails or refuses the request.
     pub async fn get(&self, key: &str, limit: usize) -> Result<Vec<u8>, StorageError> {
-        let mut pieces = self.read(key, 0).await?;
+        let mut chunks = self.read(key, 0).await?;
         let mut content = Vec::new();
-        while let Some(piece) = pieces.try_next().await? {
-            if content.len() + piece.len() > limit {
+        while let Some(chunk) = chunks.try_next().await? {
+            if content.len() + chunk.len() > limit {
                 return Err(StorageError::TooLarge {
                     bucket: self.bucket.clone(),
                     key: key.to_owned(),
                     limit,
                 });
             }
-            content.extend_from_slice(&piece);
+            content.extend_from_slice(&chunk);
         }
         Ok(content)
     }
@@ -255,7 +258,7 @@ impl ObjectStorage {
             .store
             .get_opts(&Key::from(key), options)
             .await
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.service_error(source))?;
         let bucket = self.bucket.clone();
         Ok(object
             .into_stream()
@@ -270,7 +273,7 @@ impl ObjectStorage {
     pub async fn remove(&self, key: &str) -> Result<(), StorageError> {
         match self.store.delete(&Key::from(key)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(self.failed(source)),
+            Err(source) => Err(self.service_error(source)),
         }
     }
 
@@ -286,7 +289,9 @@ impl ObjectStorage {
         let prefix = Key::from(prefix);
         let mut objects = self.store.list(Some(&prefix));
         let mut keys = Vec::new();
-        while let Some(object) = objects.try_next().await.map_err(|source| self.failed(source))? {
+        while let Some(object) =
+            objects.try_next().await.map_err(|source| self.service_error(source))?
+        {
             if SystemTime::from(object.last_modified) < time {
                 keys.push(object.location.to_string());
             }
@@ -294,7 +299,7 @@ impl ObjectStorage {
         Ok(keys)
     }
 
-    fn failed(&self, source: object_store::Error) -> StorageError {
+    fn service_error(&self, source: object_store::Error) -> StorageError {
         StorageError::Service { bucket: self.bucket.clone(), source }
     }
 }
@@ -307,13 +312,13 @@ fn endpoint_of(
     bucket: Option<&str>,
 ) -> Result<String, StorageError> {
     let scheme = if use_ssl { "https" } else { "http" };
-    let full = if endpoint.contains("://") {
+    let full_endpoint = if endpoint.contains("://") {
         endpoint.to_owned()
     } else {
         format!("{scheme}://{endpoint}")
     };
-    let Some(bucket) = bucket else { return Ok(full) };
-    let mut url = url::Url::parse(&full).map_err(StorageError::Endpoint)?;
+    let Some(bucket) = bucket else { return Ok(full_endpoint) };
+    let mut url = url::Url::parse(&full_endpoint).map_err(StorageError::Endpoint)?;
     let host = format!("{bucket}.{}", url.host_str().unwrap_or_default());
     url.set_host(Some(&host)).map_err(StorageError::Endpoint)?;
     Ok(url.as_str().trim_end_matches('/').to_owned())

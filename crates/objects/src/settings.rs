@@ -1,7 +1,7 @@
 //! Settings of a bucket, and parsers for their environment variables.
 
 use taonet_settings::value::Expected;
-use taonet_settings::{Secret, Shown};
+use taonet_settings::{DisplayValue, Secret};
 
 /// Position of the bucket's name in object URLs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,8 @@ impl S3Addressing {
     }
 }
 
-impl Shown for S3Addressing {
-    fn shown(&self) -> String {
+impl DisplayValue for S3Addressing {
+    fn display_value(&self) -> String {
         self.as_str().to_owned()
     }
 }

@@ -89,7 +89,7 @@ impl Searcher {
     }
 
     /// Searches nonces from `start` upwards, until one meets the difficulty or the deadline passes;
-    /// `u64::MAX` is followed by 0. Adds the number of hashes to `hashed` while it runs.
+    /// `u64::MAX` is followed by 0. Adds the number of hashes to `hash_count` while it runs.
     ///
     /// An OpenCL device, and the processor with one thread, find the first such nonce; with several
     /// threads it can be a later one.
@@ -101,12 +101,12 @@ impl Searcher {
         work: &Work,
         start: u64,
         deadline: Instant,
-        hashed: &AtomicU64,
+        hash_count: &AtomicU64,
     ) -> Result<Option<Solution>, PowError> {
         match &mut self.0 {
-            Kind::Cpu(threads) => Ok(work.search(start, *threads, deadline, hashed)),
+            Kind::Cpu(threads) => Ok(work.search(start, *threads, deadline, hash_count)),
             #[cfg(feature = "opencl")]
-            Kind::OpenCl(device) => device.search(work, start, deadline, hashed),
+            Kind::OpenCl(device) => device.search(work, start, deadline, hash_count),
         }
     }
 }
@@ -139,11 +139,11 @@ mod tests {
     /// The searches and their errors move between threads.
     #[test]
     fn searches_can_run_on_other_threads() {
-        fn check<T: Send + Sync + 'static>() {}
-        fn check_owned<T: Send + 'static>() {}
-        check::<PowError>();
-        check::<UnknownDevice>();
-        check_owned::<Searcher>();
+        fn assert_send_and_sync<T: Send + Sync + 'static>() {}
+        fn assert_send<T: Send + 'static>() {}
+        assert_send_and_sync::<PowError>();
+        assert_send_and_sync::<UnknownDevice>();
+        assert_send::<Searcher>();
     }
 
     #[cfg(not(feature = "opencl"))]

@@ -43,7 +43,7 @@ impl OpenCl {
     }
 
     fn with_source(index: usize, source: &str) -> Result<Self, PowError> {
-        let devices = sorted(devices()?);
+        let devices = sort_devices(devices()?);
         let Some(device) = devices.get(index) else {
             let devices: Vec<String> = devices.into_iter().map(|device| device.name).collect();
             return Err(if devices.is_empty() {
@@ -71,7 +71,7 @@ impl OpenCl {
         work: &Work,
         start: u64,
         deadline: Instant,
-        hashed: &AtomicU64,
+        hash_count: &AtomicU64,
     ) -> Result<Option<Solution>, PowError> {
         let mut padded = [0; 124];
         for (target, byte) in padded.iter_mut().zip(work.prefix()) {
@@ -84,13 +84,13 @@ impl OpenCl {
         while Instant::now() < deadline {
             let started = Instant::now();
             let offset = self.session.search(nonce, work.difficulty, batch)?;
-            hashed.fetch_add(batch.into(), Ordering::Relaxed);
+            hash_count.fetch_add(batch.into(), Ordering::Relaxed);
             if offset < batch {
                 let solution = work.verify(nonce.wrapping_add(offset.into()));
-                return solution.map(Some).ok_or_else(|| self.wrong());
+                return solution.map(Some).ok_or_else(|| self.wrong_hashes());
             }
             nonce = nonce.wrapping_add(batch.into());
-            batch = resized(batch, started.elapsed());
+            batch = next_batch_size(batch, started.elapsed());
         }
         Ok(None)
     }
@@ -106,25 +106,25 @@ impl OpenCl {
             difficulty: 1_000,
         };
         // Far away: the first batch includes the driver's compilation.
-        let (deadline, hashed) = (Instant::now() + Duration::from_hours(1), AtomicU64::new(0));
-        let solution = self.search(&work, TEST_START, deadline, &hashed)?;
-        let expected = work.search(TEST_START, NonZeroUsize::MIN, deadline, &hashed);
-        if solution == expected { Ok(()) } else { Err(self.wrong()) }
+        let (deadline, hash_count) = (Instant::now() + Duration::from_hours(1), AtomicU64::new(0));
+        let solution = self.search(&work, TEST_START, deadline, &hash_count)?;
+        let expected = work.search(TEST_START, NonZeroUsize::MIN, deadline, &hash_count);
+        if solution == expected { Ok(()) } else { Err(self.wrong_hashes()) }
     }
 
-    fn wrong(&self) -> PowError {
+    fn wrong_hashes(&self) -> PowError {
         PowError::WrongHashes { device: self.name.clone() }
     }
 }
 
 /// Sorts graphics cards before other devices.
-fn sorted(mut devices: Vec<DeviceHandle>) -> Vec<DeviceHandle> {
+fn sort_devices(mut devices: Vec<DeviceHandle>) -> Vec<DeviceHandle> {
     devices.sort_by_key(|device| !device.is_gpu);
     devices
 }
 
 /// Returns the size of the next batch.
-fn resized(batch: u32, elapsed: Duration) -> u32 {
+fn next_batch_size(batch: u32, elapsed: Duration) -> u32 {
     if elapsed < BATCH_DURATION / 2 {
         (batch * 2).min(MAX_BATCH)
     } else if elapsed > BATCH_DURATION * 2 {

@@ -13,7 +13,7 @@ use taonet_primitives::{BlockHash, Coldkey, Hotkey, NetUid};
 const DOMAIN: &[u8; 25] = b"subtensor-pow-register-v1";
 /// Number of hashed bytes before the nonce: domain, netuid, block, hotkey and coldkey.
 const PREFIX: usize = DOMAIN.len() + 2 + 3 * 32;
-/// Number of hashes between two looks at the clock.
+/// Number of hashes between two reads of the clock.
 const BATCH: u64 = 1 << 10;
 
 /// Input of a seal, and its difficulty.
@@ -44,7 +44,7 @@ impl Work {
     /// Returns the solution with a nonce, or `None` if the nonce does not meet the difficulty.
     pub fn verify(&self, nonce: u64) -> Option<Solution> {
         let seal = seal(&Sha256::new_with_prefix(self.prefix()), nonce);
-        meets(&seal, self.difficulty).then_some(Solution { nonce, seal })
+        meets_difficulty(&seal, self.difficulty).then_some(Solution { nonce, seal })
     }
 
     /// Returns the hashed bytes before the nonce.
@@ -59,13 +59,13 @@ impl Work {
     }
 
     /// Searches nonces from `start` upwards on several threads, until one meets the difficulty or
-    /// the deadline passes. Adds the number of hashes to `hashed`.
+    /// the deadline passes. Adds the number of hashes to `hash_count`.
     pub(crate) fn search(
         &self,
         start: u64,
         threads: NonZeroUsize,
         deadline: Instant,
-        hashed: &AtomicU64,
+        hash_count: &AtomicU64,
     ) -> Option<Solution> {
         let solution = OnceLock::new();
         let (prefix, step) = (Sha256::new_with_prefix(self.prefix()), threads.get() as u64);
@@ -77,14 +77,14 @@ impl Work {
                     while solution.get().is_none() && Instant::now() < deadline {
                         for _ in 0..BATCH {
                             let seal = seal(prefix, nonce);
-                            if meets(&seal, self.difficulty) {
+                            if meets_difficulty(&seal, self.difficulty) {
                                 // Another thread may have been faster.
                                 let _ = solution.set(Solution { nonce, seal });
                                 break;
                             }
                             nonce = nonce.wrapping_add(step);
                         }
-                        hashed.fetch_add(BATCH, Ordering::Relaxed);
+                        hash_count.fetch_add(BATCH, Ordering::Relaxed);
                     }
                 });
             }
@@ -100,7 +100,7 @@ fn seal(prefix: &Sha256, nonce: u64) -> [u8; 32] {
 
 /// Returns whether a seal, as a little-endian number of 256 bits, meets a difficulty: their product
 /// does not overflow.
-fn meets(seal: &[u8; 32], difficulty: u64) -> bool {
+fn meets_difficulty(seal: &[u8; 32], difficulty: u64) -> bool {
     let carry = seal.as_chunks::<8>().0.iter().fold(0_u64, |carry, limb| {
         let product =
             u128::from(u64::from_le_bytes(*limb)) * u128::from(difficulty) + u128::from(carry);
@@ -200,10 +200,11 @@ pub(crate) mod tests {
         let threads = NonZeroUsize::new(4).unwrap();
         let solution = work.search(u64::MAX, threads, far_deadline(), &AtomicU64::new(0)).unwrap();
         assert_eq!(work.verify(solution.nonce), Some(solution));
-        let (impossible, hashed) = (Work { difficulty: u64::MAX, ..work }, AtomicU64::new(0));
-        let soon = Instant::now() + Duration::from_millis(20);
-        assert_eq!(impossible.search(0, threads, soon, &hashed), None);
-        assert!(hashed.into_inner() >= BATCH);
+        let (impossible_work, hash_count) =
+            (Work { difficulty: u64::MAX, ..work }, AtomicU64::new(0));
+        let deadline = Instant::now() + Duration::from_millis(20);
+        assert_eq!(impossible_work.search(0, threads, deadline, &hash_count), None);
+        assert!(hash_count.into_inner() >= BATCH);
     }
 
     #[test]
@@ -223,7 +224,7 @@ pub(crate) mod tests {
             (number(24, 1), u64::MAX, true),
             (number(24, 2), u64::MAX, false),
         ] {
-            assert_eq!(meets(&seal, difficulty), expected, "{seal:?} {difficulty}");
+            assert_eq!(meets_difficulty(&seal, difficulty), expected, "{seal:?} {difficulty}");
         }
     }
 }

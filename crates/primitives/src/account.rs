@@ -32,7 +32,7 @@ macro_rules! account {
             type Err = Ss58Error;
 
             fn from_str(text: &str) -> Result<Self, Ss58Error> {
-                text.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR).map(Self)
+                text.parse::<Ss58>()?.key_with_prefix(Ss58Prefix::BITTENSOR).map(Self)
             }
         }
 

@@ -74,7 +74,7 @@ macro_rules! amount {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&written(self.0))
+                f.pad(&format_units(self.0))
             }
         }
     };
@@ -117,7 +117,7 @@ fn number(digits: &str) -> Result<u64, AmountError> {
     digits.parse().map_err(|_| AmountError::TooLarge)
 }
 
-fn written(units: u64) -> String {
+fn format_units(units: u64) -> String {
     let (integer, decimals) = (units / UNITS_PER_TOKEN, units % UNITS_PER_TOKEN);
     if decimals == 0 {
         return integer.to_string();

@@ -61,7 +61,7 @@ mod tests {
         for (random, seconds) in [(0.0, 4), (0.25, 5), (1.0, 8), (-1.0, 4), (9.0, 8)] {
             assert_eq!(backoff.jittered(2, random), Duration::from_secs(seconds), "{random}");
         }
-        let longest = Backoff::new(Duration::MAX, Duration::MAX);
-        assert!(longest.jittered(u32::MAX, 1.0) > longest.jittered(u32::MAX, 0.0));
+        let unbounded = Backoff::new(Duration::MAX, Duration::MAX);
+        assert!(unbounded.jittered(u32::MAX, 1.0) > unbounded.jittered(u32::MAX, 0.0));
     }
 }

@@ -77,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_are_encoded_as_by_another_implementation(zeros in 0_usize..6, end: Vec<u8>) {
+        fn encoding_matches_another_implementation(zeros in 0_usize..6, end: Vec<u8>) {
             let bytes = [vec![0; zeros], end].concat();
             let text = bs58::encode(&bytes).into_string();
             prop_assert_eq!(encode(&bytes), text.clone());
@@ -85,7 +85,7 @@ mod tests {
         }
 
         #[test]
-        fn texts_are_decoded_as_by_another_implementation(text in "[0-9A-Za-z]{0,70}|.{0,9}") {
+        fn decoding_matches_another_implementation(text in "[0-9A-Za-z]{0,70}|.{0,9}") {
             prop_assert_eq!(decode(&text), bs58::decode(&text).into_vec().ok());
         }
     }

@@ -127,7 +127,7 @@ impl Ss58 {
     ///
     /// # Errors
     /// [`Ss58Error::Prefix`] for an address of another network.
-    pub fn key_on(&self, expected: Ss58Prefix) -> Result<[u8; 32], Ss58Error> {
+    pub fn key_with_prefix(&self, expected: Ss58Prefix) -> Result<[u8; 32], Ss58Error> {
         if self.prefix == expected {
             Ok(self.key)
         } else {

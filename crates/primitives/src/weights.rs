@@ -28,8 +28,8 @@ impl Weights {
         if !weights.uids.is_empty() {
             return Some(weights);
         }
-        let burned = burn_uid.map(|uid| Self { uids: vec![uid], weights: vec![1.0] });
-        Some(burned.unwrap_or_default())
+        let all_burned = burn_uid.map(|uid| Self { uids: vec![uid], weights: vec![1.0] });
+        Some(all_burned.unwrap_or_default())
     }
 
     /// Returns the weight of a uid; 0 if it has none.

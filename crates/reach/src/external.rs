@@ -71,7 +71,7 @@ pub async fn external_ip<S: AsRef<str>>(
     let client = client.map_err(ExternalIpError::Setup)?;
     let mut failures = Vec::new();
     for source in sources.iter().map(AsRef::as_ref) {
-        match ask(&client, source).await {
+        match query_source(&client, source).await {
             Ok(address) => return Ok(address),
             Err(error) => {
                 tracing::debug!(source, %error, "query for the external address failed");
@@ -82,7 +82,7 @@ pub async fn external_ip<S: AsRef<str>>(
     Err(ExternalIpError::NoSource(failures))
 }
 
-async fn ask(client: &reqwest::Client, source: &str) -> Result<IpAddr, SourceError> {
+async fn query_source(client: &reqwest::Client, source: &str) -> Result<IpAddr, SourceError> {
     let mut response = client.get(source).send().await?.error_for_status()?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {

@@ -111,8 +111,8 @@ impl HomeRouter {
         local: SocketAddr,
         external_port: u16,
     ) -> Result<PortMapping, UpnpError> {
-        let listens = local.ip().to_canonical();
-        let ip = match listens {
+        let listen_ip = local.ip().to_canonical();
+        let ip = match listen_ip {
             ip if ip.is_loopback() => return Err(UpnpError::Loopback(ip)),
             ip if ip.is_unspecified() => {
                 local_address(self.gateway.addr).await.map_err(UpnpError::LocalAddress)?
@@ -185,16 +185,16 @@ impl PortMapping {
     /// [`UpnpError::Remove`] if the router refuses.
     pub async fn close(self) -> Result<(), UpnpError> {
         let (port, lease) = (self.external_port, self.lease);
-        let removed = self.gateway.remove_port(PortMappingProtocol::TCP, port).await;
-        removed.map_err(|source| UpnpError::Remove { port, lease, source })
+        let result = self.gateway.remove_port(PortMappingProtocol::TCP, port).await;
+        result.map_err(|source| UpnpError::Remove { port, lease, source })
     }
 }
 
 /// Returns the local address used for packets to the router. No packet is sent.
 async fn local_address(router: SocketAddr) -> std::io::Result<IpAddr> {
-    let any: SocketAddr =
+    let unspecified: SocketAddr =
         if router.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
-    let socket = UdpSocket::bind(any).await?;
+    let socket = UdpSocket::bind(unspecified).await?;
     socket.connect(router).await?;
     Ok(socket.local_addr()?.ip())
 }

@@ -10,7 +10,7 @@ use super::{MAX_NESTED, PortableRegistry};
 pub enum EndlessType {
     /// The type of this ID contains itself, not through an enum or a list.
     #[error("type {0} is recursive without an enum or a list")]
-    OfItself(u32),
+    Recursive(u32),
     /// The type of this ID is nested too deeply.
     #[error("type {0} is nested too deeply")]
     TooDeep(u32),
@@ -25,28 +25,28 @@ pub fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
     // `None` while the type's parts are being visited.
     let mut depths: HashMap<u32, Option<u8>> = HashMap::new();
     for entry in &types.types {
-        let mut open = vec![(entry.id, false)];
-        while let Some((type_id, is_done)) = open.pop() {
+        let mut stack = vec![(entry.id, false)];
+        while let Some((type_id, is_done)) = stack.pop() {
             let parts = parts(type_id, types);
             if is_done {
-                let below = parts
+                let part_depth = parts
                     .filter_map(|part| depths.get(&part).copied().flatten())
                     .max()
                     .unwrap_or(0);
-                if below >= MAX_NESTED {
+                if part_depth >= MAX_NESTED {
                     return Err(EndlessType::TooDeep(type_id));
                 }
-                depths.insert(type_id, Some(below.saturating_add(1)));
+                depths.insert(type_id, Some(part_depth.saturating_add(1)));
                 continue;
             }
             match depths.get(&type_id) {
                 Some(Some(_)) => continue,
-                Some(None) => return Err(EndlessType::OfItself(type_id)),
+                Some(None) => return Err(EndlessType::Recursive(type_id)),
                 None => {}
             }
             depths.insert(type_id, None);
-            open.push((type_id, true));
-            open.extend(parts.map(|part| (part, false)));
+            stack.push((type_id, true));
+            stack.extend(parts.map(|part| (part, false)));
         }
     }
     Ok(())

@@ -38,7 +38,7 @@ pub fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
             }
         }
         ValueDef::BitSequence(bits) => bit_text(bits),
-        ValueDef::Primitive(primitive) => plain(primitive),
+        ValueDef::Primitive(primitive) => primitive_to_json(primitive),
     }
 }
 
@@ -92,7 +92,7 @@ fn named(fields: &[(String, Value<u32>)], types: &PortableRegistry) -> Json {
     Json::Object(fields.iter().map(|(name, field)| (name.clone(), to_json(field, types))).collect())
 }
 
-fn plain(primitive: &Primitive) -> Json {
+fn primitive_to_json(primitive: &Primitive) -> Json {
     match primitive {
         Primitive::Bool(value) => Json::Bool(*value),
         Primitive::Char(value) => Json::String(value.to_string()),

@@ -20,9 +20,9 @@ const BASE_VALUES: usize = 1 << 12;
 /// # Errors
 /// The bytes are not a value of this type, or it has too many values or levels.
 pub fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
-    let left =
+    let values_left =
         bytes.len().saturating_mul(MAX_VALUES_PER_BYTE).saturating_add(BASE_VALUES).min(MAX_VALUES);
-    let mut walk = Walk { rest: bytes, types, left };
+    let mut walk = Walk { rest: bytes, types, values_left };
     walk.value(type_id, MAX_NESTED)?;
     Ok(bytes.len().saturating_sub(walk.rest.len()))
 }
@@ -31,13 +31,14 @@ struct Walk<'a> {
     rest: &'a [u8],
     types: &'a PortableRegistry,
     /// The number of values that may still be visited.
-    left: usize,
+    values_left: usize,
 }
 
 impl Walk<'_> {
     fn value(&mut self, type_id: u32, levels: u8) -> Result<(), DecodeError> {
         let levels = levels.checked_sub(1).ok_or_else(too_deep)?;
-        self.left = self.left.checked_sub(1).ok_or(codec::Error::from("too many values"))?;
+        self.values_left =
+            self.values_left.checked_sub(1).ok_or(codec::Error::from("too many values"))?;
         let types = self.types;
         match type_of(type_id, types)? {
             TypeDef::Composite(composite) => {
@@ -67,9 +68,9 @@ impl Walk<'_> {
 
     fn items(&mut self, type_id: u32, count: u32, levels: u8) -> Result<(), DecodeError> {
         for _ in 0..count {
-            let before = self.rest.len();
+            let old_length = self.rest.len();
             self.value(type_id, levels)?;
-            if self.rest.len() == before {
+            if self.rest.len() == old_length {
                 // The length of such a list is not bounded by its bytes.
                 return Err(codec::Error::from("a list of zero-sized values").into());
             }

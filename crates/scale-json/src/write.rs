@@ -14,14 +14,14 @@ const MAX_DEPTH: u32 = 128;
 #[non_exhaustive]
 pub enum JsonError {
     /// The value has the wrong JSON type.
-    #[error("{at}: found {found}, expected {wanted}")]
+    #[error("{at}: found {found}, expected {expected}")]
     Kind {
         /// Path of the value within the arguments.
         at: String,
         /// The JSON type found.
         found: String,
         /// The expected JSON type.
-        wanted: String,
+        expected: String,
     },
     /// A field is missing.
     #[error("{at}: missing field {field}")]
@@ -98,17 +98,17 @@ impl Writer<'_> {
             (TypeDef::Variant(variant), json) if name == "Option" => {
                 let inner = variant.variants.iter().find_map(|variant| variant.fields.first());
                 let inner = inner.ok_or_else(|| self.unsupported())?;
-                Ok(Value::unnamed_variant("Some", [self.inside().value(json, inner.ty.id)?]))
+                Ok(Value::unnamed_variant("Some", [self.nested().value(json, inner.ty.id)?]))
             }
             (TypeDef::Variant(variant), json) => self.variant(json, &variant.variants),
             (TypeDef::Sequence(sequence), json) => self.items(json, sequence.type_param.id, None),
             (TypeDef::Array(array), json) => self.items(json, array.type_param.id, Some(array.len)),
             (TypeDef::Tuple(tuple), json) => match tuple.fields.as_slice() {
-                [only] => self.inside().value(json, only.id),
+                [only] => self.nested().value(json, only.id),
                 fields => self.positions(json, fields.iter().map(|field| field.id)),
             },
-            (TypeDef::Primitive(primitive), json) => self.plain(json, primitive),
-            (TypeDef::Compact(compact), json) => self.inside().value(json, compact.type_param.id),
+            (TypeDef::Primitive(primitive), json) => self.primitive_value(json, primitive),
+            (TypeDef::Compact(compact), json) => self.nested().value(json, compact.type_param.id),
             (TypeDef::BitSequence(_), _) => Err(self.unsupported()),
         }
     }
@@ -120,7 +120,7 @@ impl Writer<'_> {
                     only.name.as_ref().is_some_and(|name| object.contains_key(name))
                 }) =>
             {
-                self.inside().value(json, only.ty.id)
+                self.nested().value(json, only.ty.id)
             }
             _ => self.fields(json, fields).map(|fields| Value {
                 value: subxt::ext::scale_value::ValueDef::Composite(fields),
@@ -137,7 +137,7 @@ impl Writer<'_> {
         if fields.iter().any(|field| field.name.is_none()) {
             let ids = fields.iter().map(|field| field.ty.id);
             return match fields {
-                [only] => Ok(Composite::Unnamed(vec![self.inside().value(json, only.ty.id)?])),
+                [only] => Ok(Composite::Unnamed(vec![self.nested().value(json, only.ty.id)?])),
                 _ => self.list(json, ids).map(Composite::Unnamed),
             };
         }
@@ -237,11 +237,15 @@ impl Writer<'_> {
             .collect()
     }
 
-    fn plain(&self, json: &Json, primitive: &TypeDefPrimitive) -> Result<Value, JsonError> {
+    fn primitive_value(
+        &self,
+        json: &Json,
+        primitive: &TypeDefPrimitive,
+    ) -> Result<Value, JsonError> {
         let value = match (primitive, json) {
             (TypeDefPrimitive::Bool, Json::Bool(value)) => Some(Value::bool(*value)),
             (TypeDefPrimitive::Str, Json::String(text)) => Some(Value::string(text.clone())),
-            (TypeDefPrimitive::Char, Json::String(text)) => single(text).map(Value::char),
+            (TypeDefPrimitive::Char, Json::String(text)) => single_char(text).map(Value::char),
             (TypeDefPrimitive::Bool | TypeDefPrimitive::Str | TypeDefPrimitive::Char, _) => None,
             (_, Json::Number(number)) => match (number.as_u64(), number.as_i64()) {
                 (Some(number), _) => Some(Value::u128(number.into())),
@@ -272,13 +276,13 @@ impl Writer<'_> {
         }
         let account = text
             .parse::<Ss58>()
-            .and_then(|address| address.key_on(Ss58Prefix::BITTENSOR))
+            .and_then(|address| address.key_with_prefix(Ss58Prefix::BITTENSOR))
             .map_err(|source| JsonError::Address { at: self.at.clone(), source })?;
         Ok(Value::from_bytes(AccountId::from_bytes(account).as_bytes()))
     }
 
     /// Returns a writer for the inner value of a newtype.
-    fn inside(&self) -> Self {
+    fn nested(&self) -> Self {
         Writer { types: self.types, at: self.at.clone(), depth: self.depth.saturating_add(1) }
     }
 
@@ -294,7 +298,7 @@ impl Writer<'_> {
             Json::Array(items) => format!("an array of {}", items.len()),
             plain => plain.to_string().chars().take(80).collect(),
         };
-        JsonError::Kind { at: self.at.clone(), found, wanted: expected.to_owned() }
+        JsonError::Kind { at: self.at.clone(), found, expected: expected.to_owned() }
     }
 
     fn unknown<'a>(&self, name: &str, known: impl IntoIterator<Item = &'a str>) -> JsonError {
@@ -313,7 +317,7 @@ pub fn is_option(type_id: u32, types: &PortableRegistry) -> bool {
     path.and_then(|segments| segments.last()).is_some_and(|name| name == "Option")
 }
 
-fn single(text: &str) -> Option<char> {
+fn single_char(text: &str) -> Option<char> {
     let mut chars = text.chars();
     chars.next().filter(|_| chars.next().is_none())
 }

@@ -176,10 +176,10 @@ mod tests {
     async fn shutdown_waits_for_running_tasks() {
         let shutdown = Shutdown::new();
         let ended = Arc::new(AtomicBool::new(false));
-        let flag = ended.clone();
+        let task_ended = ended.clone();
         shutdown.spawn_until("worker", |stop| async move {
             stop.requested().await;
-            flag.store(true, Ordering::SeqCst);
+            task_ended.store(true, Ordering::SeqCst);
         });
         assert!(!shutdown.is_requested());
         shutdown.request();
@@ -223,9 +223,9 @@ mod tests {
     #[tokio::test]
     async fn a_signal_ends_the_daemon() {
         let shutdown = Shutdown::on_signals().unwrap();
-        let own = std::process::id().to_string();
+        let own_id = std::process::id().to_string();
         assert!(
-            std::process::Command::new("kill").args(["-TERM", &own]).status().unwrap().success()
+            std::process::Command::new("kill").args(["-TERM", &own_id]).status().unwrap().success()
         );
         assert_eq!(shutdown.finished().await, Ok(()));
     }

@@ -3,7 +3,7 @@ use std::fmt;
 
 use taonet_primitives::without_bom;
 
-/// Error for a malformed line in a file of variables. It does not contain the line, which may have
+/// Error for a malformed line in an environment file. It does not contain the line, which may have
 /// a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineError {
@@ -60,8 +60,8 @@ fn assignment(line: &str) -> Result<(&str, String), &'static str> {
                 .ok_or("a closing quote")?;
             (value.to_owned(), remaining)
         }
-        Some('"') => quoted(value.get(1..).unwrap_or_default())?,
-        _ => (plain(value)?, ""),
+        Some('"') => parse_quoted(value.get(1..).unwrap_or_default())?,
+        _ => (parse_unquoted(value)?, ""),
     };
     let remaining = remaining.trim();
     if remaining.is_empty() || remaining.starts_with('#') {
@@ -72,7 +72,7 @@ fn assignment(line: &str) -> Result<(&str, String), &'static str> {
 }
 
 /// Parses a value without quotes, up to a comment.
-fn plain(text: &str) -> Result<String, &'static str> {
+fn parse_unquoted(text: &str) -> Result<String, &'static str> {
     let comment = text.match_indices('#').map(|(at, _)| at).find(|at| {
         let before = text.get(..*at);
         before.is_some_and(|before| before.is_empty() || before.ends_with(char::is_whitespace))
@@ -82,7 +82,7 @@ fn plain(text: &str) -> Result<String, &'static str> {
 }
 
 /// Parses a value after its opening double quote; also returns the rest of the line.
-fn quoted(text: &str) -> Result<(String, &str), &'static str> {
+fn parse_quoted(text: &str) -> Result<(String, &str), &'static str> {
     let mut value = String::new();
     let mut characters = text.chars();
     loop {

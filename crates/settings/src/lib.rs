@@ -50,4 +50,4 @@ pub use example::{Section, example};
 pub use file::{LineError, file_variables};
 pub use network::{FALLBACK_VARIABLE, NETWORK_VARIABLES, Network, selected_network};
 pub use secret::Secret;
-pub use variable::{Apply, Shown, Variable, replaced, unused};
+pub use variable::{Apply, DisplayValue, Variable, replaced, unused};

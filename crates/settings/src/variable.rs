@@ -26,49 +26,55 @@ pub struct Variable<C> {
 }
 
 /// Values that can be rendered in the syntax of their environment variable.
-pub trait Shown {
+pub trait DisplayValue {
     /// Returns the value as text; for a secret, only whether it is set.
-    fn shown(&self) -> String;
+    fn display_value(&self) -> String;
 }
 
-macro_rules! shown_by_display {
-    ($($kind:ty),*) => { $(impl Shown for $kind { fn shown(&self) -> String { self.to_string() } })* };
+macro_rules! impl_display_value {
+    ($($kind:ty),*) => {
+        $(impl DisplayValue for $kind {
+            fn display_value(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
 }
-shown_by_display!(f64, usize, u64, u32, u16, NonZeroUsize, NonZeroU32, NonZeroU16);
-shown_by_display!(String, NetUid, Uid, Network, std::net::IpAddr);
+impl_display_value!(f64, usize, u64, u32, u16, NonZeroUsize, NonZeroU32, NonZeroU16);
+impl_display_value!(String, NetUid, Uid, Network, std::net::IpAddr);
 
-impl Shown for Url {
-    fn shown(&self) -> String {
+impl DisplayValue for Url {
+    fn display_value(&self) -> String {
         without_credentials(self.as_str())
     }
 }
 
-impl Shown for bool {
-    fn shown(&self) -> String {
+impl DisplayValue for bool {
+    fn display_value(&self) -> String {
         u8::from(*self).to_string()
     }
 }
 
-impl Shown for Duration {
-    fn shown(&self) -> String {
+impl DisplayValue for Duration {
+    fn display_value(&self) -> String {
         self.as_secs_f64().to_string()
     }
 }
 
-impl Shown for std::path::PathBuf {
-    fn shown(&self) -> String {
+impl DisplayValue for std::path::PathBuf {
+    fn display_value(&self) -> String {
         Path::display(self).to_string()
     }
 }
 
-impl<T: Shown> Shown for Option<T> {
-    fn shown(&self) -> String {
-        self.as_ref().map(Shown::shown).unwrap_or_default()
+impl<T: DisplayValue> DisplayValue for Option<T> {
+    fn display_value(&self) -> String {
+        self.as_ref().map(DisplayValue::display_value).unwrap_or_default()
     }
 }
 
-impl Shown for Secret {
-    fn shown(&self) -> String {
+impl DisplayValue for Secret {
+    fn display_value(&self) -> String {
         "(set)".to_owned()
     }
 }
@@ -84,7 +90,7 @@ macro_rules! variable {
                 config.$($field).+ = $parse(text)?;
                 Ok(())
             }),
-            show: |config| $crate::Shown::shown(&config.$($field).+),
+            show: |config| $crate::DisplayValue::display_value(&config.$($field).+),
         }
     };
 }

@@ -89,7 +89,7 @@ impl ShieldKey {
 
     /// Decrypts a ciphertext; `None` if it is malformed, damaged, or encrypted to a different key.
     pub fn open(&self, ciphertext: &[u8]) -> Option<Vec<u8>> {
-        let Parts { key_hash, secret, nonce, text } = Parts::parse(ciphertext)?;
+        let CiphertextParts { key_hash, secret, nonce, text } = CiphertextParts::parse(ciphertext)?;
         if key_hash != twox_128(&self.public()) {
             return None;
         }
@@ -102,7 +102,7 @@ impl ShieldKey {
 
 /// The parts of a ciphertext.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts<'a> {
+pub struct CiphertextParts<'a> {
     /// Twox128 hash of the encapsulation key.
     pub key_hash: [u8; HASH_LEN],
     /// The encapsulated secret.
@@ -113,7 +113,7 @@ pub struct Parts<'a> {
     pub text: &'a [u8],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> CiphertextParts<'a> {
     /// Splits a ciphertext; `None` if it is too short.
     pub fn parse(ciphertext: &'a [u8]) -> Option<Self> {
         let (key_hash, remaining) = ciphertext.split_first_chunk::<HASH_LEN>()?;
@@ -167,7 +167,7 @@ mod tests {
         let key = ShieldKey::from_seed([1; 32], [2; 32]);
         let [first, second] =
             [(); 2].map(|()| encrypt(&key.public(), b"twice", &mut rand::rng()).unwrap());
-        let parts = [&first, &second].map(|ciphertext| Parts::parse(ciphertext).unwrap());
+        let parts = [&first, &second].map(|ciphertext| CiphertextParts::parse(ciphertext).unwrap());
         assert_ne!(parts[0].secret, parts[1].secret);
         assert_ne!(parts[0].nonce, parts[1].nonce);
         assert_ne!(parts[0].text, parts[1].text);

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! - [`encrypt`] encrypts a signed extrinsic to a public key: an ML-KEM-768 encapsulation key.
-//! - [`ShieldKey`] is a key pair of an author, and decrypts; [`Parts`] are the parts of a
+//! - [`ShieldKey`] is a key pair of an author, and decrypts; [`CiphertextParts`] are the parts of a
 //!   ciphertext.
 //!
 //! Layout of a ciphertext: hash of the key (16 bytes) ‖ length of the encapsulated secret (u16,
@@ -33,4 +33,4 @@
 
 mod cipher;
 
-pub use cipher::{EncryptError, KEY_LEN, MAX_CIPHERTEXT, Parts, ShieldKey, encrypt};
+pub use cipher::{CiphertextParts, EncryptError, KEY_LEN, MAX_CIPHERTEXT, ShieldKey, encrypt};

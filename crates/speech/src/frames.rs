@@ -97,10 +97,10 @@ mod tests {
         #[test]
         fn samples_round_trip_bit_for_bit(bits in prop::collection::vec(any::<u32>(), 0..100), size in 1_usize..40) {
             let samples: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
-            let back = bytes_to_samples(&samples_to_bytes(&samples)).unwrap();
-            prop_assert_eq!(back.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), bits.clone());
-            let joined = split_frames(&samples, NonZeroUsize::new(size).unwrap(), 1).concat();
-            prop_assert_eq!(&joined[..samples.len() * 4], samples_to_bytes(&samples));
+            let restored = bytes_to_samples(&samples_to_bytes(&samples)).unwrap();
+            prop_assert_eq!(restored.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), bits.clone());
+            let concatenated = split_frames(&samples, NonZeroUsize::new(size).unwrap(), 1).concat();
+            prop_assert_eq!(&concatenated[..samples.len() * 4], samples_to_bytes(&samples));
         }
     }
 }

@@ -282,9 +282,9 @@ mod tests {
                 );
             }
         }
-        let small = ModelSpec::find("faster-whisper-small").unwrap();
+        let small_model = ModelSpec::find("faster-whisper-small").unwrap();
         assert_eq!(
-            (small.bytes(), small.repository),
+            (small_model.bytes(), small_model.repository),
             (486_212_372, Some("Systran/faster-whisper-small"))
         );
     }
@@ -292,9 +292,10 @@ mod tests {
     /// Each file of a model is in its packages, or none is.
     #[test]
     fn packages_contain_all_files_of_their_model() {
-        let packaged: Vec<_> = CATALOGUE.iter().filter(|spec| !spec.packages.is_empty()).collect();
+        let packaged_models: Vec<_> =
+            CATALOGUE.iter().filter(|spec| !spec.packages.is_empty()).collect();
         assert_eq!(
-            packaged.iter().map(|spec| spec.name).collect::<Vec<_>>(),
+            packaged_models.iter().map(|spec| spec.name).collect::<Vec<_>>(),
             [
                 "all-MiniLM-L6-v2",
                 "faster-whisper-base",
@@ -302,7 +303,7 @@ mod tests {
                 "SmolLM2-135M-Instruct"
             ]
         );
-        for spec in packaged {
+        for spec in packaged_models {
             let members: Vec<_> =
                 spec.packages.iter().flat_map(|package| package.members).collect();
             for file in spec.files {

@@ -93,7 +93,7 @@ pub trait Recognizer: Send + Sync {
     /// waiting at `deadline`; one that computes in the process ignores it.
     ///
     /// # Errors
-    /// Those of [`recognize`](Self::recognize).
+    /// The errors of [`recognize`](Self::recognize).
     fn recognize_by(
         &self,
         samples: &[f32],

@@ -7,7 +7,7 @@
 use taonet_primitives::SampleRate;
 
 use crate::Pcm;
-use crate::wav::clean;
+use crate::wav::sanitize;
 
 /// Resamples audio for the wire, each channel separately. The first and last samples are preserved
 /// if the output has at least two frames.
@@ -31,7 +31,7 @@ pub fn resample_endpoints(pcm: &Pcm, rate: SampleRate) -> Pcm {
             let weight = position - left as f64;
             let (left, right) = (left * channels, (left + 1).min(last) * channels);
             samples.extend((0..channels).map(|channel| {
-                between(value_at(pcm, left + channel), value_at(pcm, right + channel), weight)
+                interpolate(value_at(pcm, left + channel), value_at(pcm, right + channel), weight)
             }));
         }
     }
@@ -49,7 +49,7 @@ fn value_at(pcm: &Pcm, index: usize) -> f32 {
 /// among the input positions `i / n`; positions after the last input sample repeat it. Empty input
 /// gives empty output.
 pub fn resample_for_recognition(pcm: &Pcm) -> Vec<f32> {
-    let mono = mix(pcm);
+    let mono = average_channels(pcm);
     let frames = mono.len();
     let target = output_frames(
         frames as f64 / f64::from(pcm.rate.hz()) * f64::from(SampleRate::HZ_16K.hz()),
@@ -79,19 +79,19 @@ fn output_frames(exact: f64) -> usize {
     (exact.round_ties_even() as usize).max(1)
 }
 
-fn between(a: f32, b: f32, weight: f64) -> f32 {
+fn interpolate(a: f32, b: f32, weight: f64) -> f32 {
     ((f64::from(b) - f64::from(a)) * weight + f64::from(a)) as f32
 }
 
-fn mix(pcm: &Pcm) -> Vec<f32> {
+fn average_channels(pcm: &Pcm) -> Vec<f32> {
     if pcm.channels <= 1 {
-        return pcm.samples.iter().map(|&sample| clean(sample)).collect();
+        return pcm.samples.iter().map(|&sample| sanitize(sample)).collect();
     }
     let count = f32::from(pcm.channels);
     pcm.samples
         .chunks_exact(usize::from(pcm.channels))
         .map(|frame| {
-            clean(
+            sanitize(
                 frame.iter().map(|&sample| if sample.is_nan() { 0.0 } else { sample }).sum::<f32>()
                     / count,
             )
@@ -205,8 +205,8 @@ mod tests {
         let wire = resample_endpoints(&stereo, SampleRate::HZ_24K);
         assert_eq!((wire.samples, wire.channels), (vec![0.0, 1.0, 0.25, 0.5, 0.5, 0.0], 2));
         assert_eq!(resample_for_recognition(&stereo), [0.5, 0.25]);
-        let wild = Pcm { samples: vec![f32::NAN, 1.0, 5.0, f32::INFINITY], ..stereo };
-        assert_eq!(resample_for_recognition(&wild), [0.5, 1.0]);
+        let with_nan = Pcm { samples: vec![f32::NAN, 1.0, 5.0, f32::INFINITY], ..stereo };
+        assert_eq!(resample_for_recognition(&with_nan), [0.5, 1.0]);
     }
 
     proptest! {

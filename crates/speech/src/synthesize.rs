@@ -117,10 +117,10 @@ pub enum SynthesisError {
     Failed(String),
     /// A neural voice failed.
     #[error("the voice {voice} failed: {reason}")]
-    Network {
+    NeuralVoice {
         /// Name of the voice.
         voice: String,
-        /// Error of the network.
+        /// Why inference failed.
         reason: String,
     },
     /// Starting the synthesiser or communicating with it failed.
@@ -140,7 +140,7 @@ pub trait Synthesizer: Send + Sync {
     /// at `deadline`; one that computes in the process ignores it.
     ///
     /// # Errors
-    /// Those of [`speak`](Self::speak).
+    /// The errors of [`speak`](Self::speak).
     fn speak_until(
         &self,
         text: &str,
@@ -150,9 +150,9 @@ pub trait Synthesizer: Send + Sync {
         self.speak(text, voice)
     }
 
-    /// Speed, relative to the normal rate of a voice, at which listeners understand it as well as
-    /// at this rate.
-    fn clear_speed(&self) -> f64 {
+    /// Returns the maximum speed at which listeners understand the voices as well as at their
+    /// normal rate, which is 1.
+    fn max_clear_speed(&self) -> f64 {
         1.0
     }
 }

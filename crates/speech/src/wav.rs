@@ -24,9 +24,9 @@ mod header;
 mod samples;
 
 pub use error::WavError;
-pub(crate) use samples::clean;
 use samples::decode_pcm;
 pub use samples::encode_pcm;
+pub(crate) use samples::sanitize;
 
 /// The header of a WAV file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -171,8 +171,8 @@ mod tests {
         });
         is_ready.recv().unwrap();
         // Without upkeep, the samples take 330 MB.
-        let grown = resident().saturating_sub(before);
-        assert!(grown < 100 << 20, "{grown} bytes for {ROUNDS} rounds of {SAMPLES} samples");
+        let growth = resident().saturating_sub(before);
+        assert!(growth < 100 << 20, "{growth} bytes for {ROUNDS} rounds of {SAMPLES} samples");
         let page = metrics.render();
         assert!(
             page.contains(&format!("taonet_test_seconds_count {}\n", ROUNDS * SAMPLES)),

@@ -9,7 +9,7 @@ use tracing::subscriber::{DefaultGuard, NoSubscriber};
 /// disable the statement for all threads.
 static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
-/// What the current thread logs, from level info. Clones share the text.
+/// Captured log of the current thread, from level info. Clones share the text.
 #[derive(Debug, Clone, Default)]
 pub struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 

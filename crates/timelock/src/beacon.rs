@@ -140,13 +140,13 @@ mod tests {
     #[test]
     fn round_numbers_follow_genesis_time_and_period() {
         let beacon = Beacon::quicknet();
-        let at =
+        let round_at_seconds =
             |seconds: f64| beacon.round_at(Duration::from_secs_f64(seconds)).map(|round| round.0);
-        assert_eq!(at(0.0), None);
-        assert_eq!(at(1_692_803_366.999), None);
-        assert_eq!(at(1_692_803_367.0), Some(1));
-        assert_eq!(at(1_692_803_369.999), Some(1));
-        assert_eq!(at(1_692_803_370.0), Some(2));
+        assert_eq!(round_at_seconds(0.0), None);
+        assert_eq!(round_at_seconds(1_692_803_366.999), None);
+        assert_eq!(round_at_seconds(1_692_803_367.0), Some(1));
+        assert_eq!(round_at_seconds(1_692_803_369.999), Some(1));
+        assert_eq!(round_at_seconds(1_692_803_370.0), Some(2));
         assert_eq!(beacon.round_at(Duration::MAX), Some(Round((u64::MAX - 1_692_803_367) / 3 + 1)));
         assert_eq!(beacon.time_of(Round(2)), Some(Duration::from_secs(1_692_803_370)));
         assert_eq!(beacon.time_of(Round(0)), None);
@@ -161,7 +161,7 @@ mod tests {
         let key = Beacon::quicknet().public_key();
         let new = |key: &[u8; 96]| Beacon::new(key, 0, NonZeroU32::MIN);
         assert_eq!(new(&key).map(|beacon| beacon.public_key()), Ok(key));
-        let changed = |change: fn(&mut [u8; 96])| {
+        let with_changed_key = |change: fn(&mut [u8; 96])| {
             let mut key = key;
             change(&mut key);
             new(&key)
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(new(&[0; 96]), Err(BeaconError::PublicKey));
         assert_eq!(new(&[0xff; 96]), Err(BeaconError::PublicKey));
         // Without the compression flag, then with an x-coordinate for which the group has no point.
-        assert_eq!(changed(|key| key[0] &= 0x7f), Err(BeaconError::PublicKey));
-        assert_eq!(changed(|key| key[95] ^= 1), Err(BeaconError::PublicKey));
+        assert_eq!(with_changed_key(|key| key[0] &= 0x7f), Err(BeaconError::PublicKey));
+        assert_eq!(with_changed_key(|key| key[95] ^= 1), Err(BeaconError::PublicKey));
     }
 }

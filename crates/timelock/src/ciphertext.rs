@@ -14,7 +14,7 @@ mod format;
 mod wrapped;
 
 pub use format::FormatError;
-pub use wrapped::{Wrapped, WrappedError};
+pub use wrapped::{WrappedCiphertext, WrappedCiphertextError};
 
 /// The length of AES-GCM's nonce in bytes.
 const NONCE_BYTES: usize = 12;
@@ -65,7 +65,7 @@ pub fn encrypt(
 }
 
 /// Data encrypted to a round, whose pulse decrypts it. The ciphertext does not contain the round's
-/// number, which must be stored beside it, as in [`Wrapped`].
+/// number, which must be stored beside it, as in [`WrappedCiphertext`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ciphertext {
     key: SealedKey,

@@ -40,14 +40,14 @@ impl SealedKey {
         let point = Zeroizing::new((round.point() * *r).into_affine());
         Self {
             u: (G2Affine::generator() * *r).into_affine(),
-            v: *xor(sigma, &shared(*point, beacon.key_point())),
+            v: *xor(sigma, &shared_secret(*point, beacon.key_point())),
             w: *xor(key, &hash(&[sigma.as_slice()])),
         }
     }
 
     /// Decrypts the key; `None` for a pulse of another round.
     pub(crate) fn open(&self, pulse: &Pulse) -> Option<Secret> {
-        let sigma = xor(&self.v, &shared(pulse.point(), self.u));
+        let sigma = xor(&self.v, &shared_secret(pulse.point(), self.u));
         let key = xor(&self.w, &hash(&[sigma.as_slice()]));
         let r = exponent(&sigma, &key);
         ((G2Affine::generator() * *r).into_affine() == self.u).then_some(key)
@@ -61,7 +61,7 @@ fn exponent(sigma: &Secret, key: &Secret) -> Zeroizing<Fr> {
 }
 
 /// Returns the SHA-256 hash of a pairing.
-fn shared(left: G1Affine, right: G2Affine) -> Secret {
+fn shared_secret(left: G1Affine, right: G2Affine) -> Secret {
     let target = Zeroizing::new(Bls12_381::pairing(left, right));
     let mut bytes = Zeroizing::new([0; TARGET]);
     // Serialising a 576-byte element into 576 bytes cannot fail.

@@ -19,9 +19,9 @@
 //! };
 //! let round = schedule.reveal_round(Beacon::quicknet(), Duration::from_secs(12), now)?;
 //!
-//! // The `commit` argument of `commit_timelocked_weights`.
-//! let payload = WeightsPayload { hotkey, uids: vec![Uid(0), Uid(7)], values: vec![65_535, 1], version_key: 0 };
-//! let commit = encrypt(&payload.to_bytes(), Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
+//! // The `commit` argument of `commit_timelocked_weights`. let payload = WeightsPayload { hotkey,
+//! uids: vec![Uid(0), Uid(7)], values: vec![65_535, 1], version_key: 0 }; let commit =
+//! encrypt(&payload.to_bytes(), Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
 //!
 //! // Later, with the round's pulse: `Ciphertext::from_bytes(&commit)?.decrypt(&pulse)?`.
 //! assert!(Ciphertext::from_bytes(&commit).is_ok());
@@ -31,8 +31,9 @@
 //!
 //! - [`Beacon`] is a drand network: its key and the times of its rounds; [`Pulse`] is its
 //!   publication for one round.
-//! - [`encrypt`] creates a [`Ciphertext`], [`Ciphertext::decrypt`] decrypts it. [`Wrapped`] is a
-//!   ciphertext with its round, as in the Python package bittensor-drand.
+//! - [`encrypt`] creates a [`Ciphertext`], [`Ciphertext::decrypt`] decrypts it.
+//!   [`WrappedCiphertext`] is a ciphertext with its round, as in the Python package
+//!   bittensor-drand.
 //! - [`EpochSchedule`] computes the round to encrypt weights to; [`WeightsPayload`] is the
 //!   plaintext.
 //!
@@ -59,7 +60,8 @@ mod schedule;
 
 pub use beacon::{Beacon, BeaconError, Round};
 pub use ciphertext::{
-    Ciphertext, DecryptError, EncryptError, FormatError, Wrapped, WrappedError, encrypt,
+    Ciphertext, DecryptError, EncryptError, FormatError, WrappedCiphertext, WrappedCiphertextError,
+    encrypt,
 };
 pub use payload::{PayloadError, WeightsPayload};
 pub use pulse::{Pulse, PulseError};

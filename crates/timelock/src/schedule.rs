@@ -88,12 +88,13 @@ impl EpochSchedule {
     fn reveal_epoch_block(&self) -> Option<u64> {
         let commit = self.current_block.checked_add(1)?;
         let pause = MAX_INTERVAL.saturating_sub(self.blocks_since_last_step);
-        let by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
-        let by_tempo = by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit);
-        let next = by_tempo.min(self.current_block.checked_add(pause)?.max(commit));
+        let next_by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
+        let next_by_tempo =
+            next_by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit);
+        let next = next_by_tempo.min(self.current_block.checked_add(pause)?.max(commit));
         // At the start of a block, the chain predicts the next epoch in order to reveal commits. An
         // epoch forced by the maximum interval is predicted one block late.
-        let predicted = by_tempo.min(commit.checked_add(pause)?);
+        let predicted = next_by_tempo.min(commit.checked_add(pause)?);
         let is_before_commit = predicted == commit;
         match self.reveal_period_epochs {
             0 => Some(commit),

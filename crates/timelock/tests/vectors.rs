@@ -14,7 +14,7 @@ use serde::Deserialize;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_timelock::{
     Beacon, Ciphertext, DecryptError, EpochSchedule, Pulse, PulseError, Round, WeightsPayload,
-    Wrapped, encrypt,
+    WrappedCiphertext, encrypt,
 };
 
 #[derive(Deserialize)]
@@ -97,9 +97,9 @@ fn recorded_pulses_verify() {
         let pulse = case.pulse();
         assert_eq!(pulse.verify(Beacon::quicknet()), Ok(()));
         assert_eq!(pulse.signature().as_slice(), bytes(&case.signature_hex));
-        let renamed = Pulse::new(Round(case.round + 1), &pulse.signature()).unwrap();
+        let renumbered = Pulse::new(Round(case.round + 1), &pulse.signature()).unwrap();
         assert_eq!(
-            renamed.verify(Beacon::quicknet()),
+            renumbered.verify(Beacon::quicknet()),
             Err(PulseError::Unverified(Round(case.round + 1)))
         );
     }
@@ -110,7 +110,7 @@ fn ciphertexts_of_the_python_tools_decrypt() {
     let Some(Vectors { cases, .. }) = vectors() else { return };
     assert_eq!(cases.len(), 6);
     for case in &cases {
-        let wrapped = Wrapped::from_bytes(&bytes(&case.ciphertext_hex)).unwrap();
+        let wrapped = WrappedCiphertext::from_bytes(&bytes(&case.ciphertext_hex)).unwrap();
         assert_eq!(wrapped.round, Round(case.round));
         assert_eq!(wrapped.ciphertext.decrypt(&case.pulse()), Ok(bytes(&case.plaintext_hex)));
         assert_eq!(wrapped.to_bytes(), bytes(&case.ciphertext_hex));
@@ -151,12 +151,17 @@ fn reveal_schedules_equal_the_recording() {
         };
         // The vectors lack the time of recording, but have its distance from the round (two
         // decimals).
-        let past = (rounds_ahead_of_now.ceil() - rounds_ahead_of_now) * quicknet.period as f64;
+        let partial_period =
+            (rounds_ahead_of_now.ceil() - rounds_ahead_of_now) * quicknet.period as f64;
         let now_rounds = 24_000_000;
         let now = Duration::from_secs(quicknet.genesis_time + now_rounds * quicknet.period);
         let block_time = Duration::from_secs_f64(inputs.block_time);
         let round = schedule
-            .reveal_round(Beacon::quicknet(), block_time, now + Duration::from_secs_f64(past))
+            .reveal_round(
+                Beacon::quicknet(),
+                block_time,
+                now + Duration::from_secs_f64(partial_period),
+            )
             .unwrap();
         assert_eq!(round, Round(now_rounds + rounds_ahead_of_now.ceil() as u64), "{id}");
 

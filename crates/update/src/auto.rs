@@ -10,7 +10,7 @@ use taonet_primitives::with_causes;
 use taonet_service::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::metrics::checked;
+use crate::metrics::count_check;
 use crate::trial::{VARIABLE, is_rejected};
 use crate::{Check, UpdateError, Updater};
 
@@ -57,15 +57,17 @@ impl AutoUpdate {
     /// [`UpdateError::File`] when the program's directory is not writable.
     pub fn spawn(self, shutdown: &Shutdown) -> Result<PendingRestart, UpdateError> {
         self.updater.check_writable()?;
-        let ready = Arc::<Mutex<Option<ReadyUpdate>>>::default();
-        let (stop, pending) = (shutdown.clone(), PendingRestart(Arc::clone(&ready)));
+        let ready_update = Arc::<Mutex<Option<ReadyUpdate>>>::default();
+        let (stop, pending) = (shutdown.clone(), PendingRestart(Arc::clone(&ready_update)));
         shutdown.spawn("auto-update", async move {
-            let installed = tokio::select! {
+            let result = tokio::select! {
                 () = stop.requested() => return,
-                () = self.installed() => ReadyUpdate::new(self.updater.program()),
+                () = self.wait_for_install() => ReadyUpdate::new(self.updater.program()),
             };
-            match installed {
-                Ok(installed) => *ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(installed),
+            match result {
+                Ok(update) => {
+                    *ready_update.lock().unwrap_or_else(PoisonError::into_inner) = Some(update);
+                }
                 Err(error) => tracing::error!(%error, "cannot install signal handlers, stopping without a restart"),
             }
             stop.request();
@@ -74,15 +76,15 @@ impl AutoUpdate {
     }
 
     /// Waits until a newer program is installed.
-    async fn installed(&self) {
+    async fn wait_for_install(&self) {
         // Digest of the last release that failed its self-test, which is not downloaded again.
         let mut rejected = None;
         loop {
-            match self.attempt(&mut rejected).await {
+            match self.try_install(&mut rejected).await {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
-                    checked("failed");
+                    count_check("failed");
                     let error = with_causes(&error).replace('\n', "; ");
                     tracing::warn!(error, "update failed");
                 }
@@ -92,14 +94,14 @@ impl AutoUpdate {
     }
 
     /// Installs a newer release if there is one, and returns whether it did.
-    async fn attempt(&self, rejected: &mut Option<String>) -> Result<bool, UpdateError> {
+    async fn try_install(&self, rejected: &mut Option<String>) -> Result<bool, UpdateError> {
         let release = match self.updater.check().await? {
             Check::Current => {
-                checked("current");
+                count_check("current");
                 return Ok(false);
             }
             Check::Older(version) => {
-                checked("older");
+                count_check("older");
                 tracing::warn!(%version, "the latest release is older than this program, not installed");
                 return Ok(false);
             }
@@ -108,7 +110,7 @@ impl AutoUpdate {
         let digest = release.digest();
         let was_rolled_back = is_rejected(self.updater.program(), &release.version().to_string());
         if rejected.as_ref() == Some(&digest) || was_rolled_back {
-            checked("rejected");
+            count_check("rejected");
             return Ok(false);
         }
         tracing::info!(version = %release.version(), "installing a newer release");
@@ -117,7 +119,7 @@ impl AutoUpdate {
             *rejected = Some(digest);
         }
         let installed = result?;
-        checked("installed");
+        count_check("installed");
         tracing::info!(version = %installed.version, "release installed, restarting");
         for path in &installed.other_programs {
             tracing::warn!(
@@ -143,12 +145,12 @@ impl PendingRestart {
     /// Returns the program to execute after the shutdown; `None` if the shutdown had a reason other
     /// than an update, or if SIGTERM or SIGINT arrived during the shutdown.
     pub async fn program(self) -> Option<PathBuf> {
-        let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let mut ready_update = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         tokio::select! {
             biased;
-            _ = ready.terminate.recv() => None,
-            _ = ready.interrupt.recv() => None,
-            () = std::future::ready(()) => Some(ready.program),
+            _ = ready_update.terminate.recv() => None,
+            _ = ready_update.interrupt.recv() => None,
+            () = std::future::ready(()) => Some(ready_update.program),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{Installed, UpdateError, Updater};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestartError {
-    /// There is no shell.
+    /// The shell could not be started.
     #[error("cannot run the command: {0}")]
     Start(#[source] io::Error),
     /// The command reported that the daemons are not ready.

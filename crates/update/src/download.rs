@@ -28,7 +28,7 @@ impl Origin for Download<'_> {
     type Error = UpdateError;
 
     async fn open(&self, from: u64) -> Result<RemainingFile<UpdateError>, UpdateError> {
-        self.source.open(self.client, &self.release.path, from, self.limits.stalled).await
+        self.source.open(self.client, &self.release.path, from, self.limits.stall_timeout).await
     }
 
     fn is_retryable(error: &UpdateError) -> bool {
@@ -51,13 +51,14 @@ impl Download<'_> {
         if self.is_complete().await? {
             return Ok(());
         }
-        let resumed = tokio::fs::metadata(self.file).await.is_ok_and(|metadata| metadata.len() > 0);
+        let is_resumed =
+            tokio::fs::metadata(self.file).await.is_ok_and(|metadata| metadata.len() > 0);
         self.transfer(&mut progress).await?;
         if self.is_complete().await? {
             return Ok(());
         }
         self.remove().await?;
-        if resumed {
+        if is_resumed {
             tracing::debug!(
                 "the partial download was of a different program, downloading from the beginning"
             );
@@ -74,8 +75,8 @@ impl Download<'_> {
     async fn transfer(&self, progress: &mut impl FnMut(Progress)) -> Result<(), UpdateError> {
         let Limits { program: limit, attempts, pause, .. } = *self.limits;
         let target = download::Download { file: self.file, limit, attempts, pause };
-        let transferred = target.run(self, |done, total| progress(Progress { done, total })).await;
-        transferred.map_err(|error| match error {
+        let result = target.run(self, |done, total| progress(Progress { done, total })).await;
+        result.map_err(|error| match error {
             DownloadError::Origin(error) => error,
             DownloadError::File(source) => UpdateError::File { path: self.file.to_owned(), source },
             DownloadError::TooLarge => {
@@ -93,7 +94,7 @@ impl Download<'_> {
     }
 
     async fn remove(&self) -> Result<(), UpdateError> {
-        let removed = tokio::fs::remove_file(self.file).await;
-        removed.map_err(|source| UpdateError::File { path: self.file.to_owned(), source })
+        let result = tokio::fs::remove_file(self.file).await;
+        result.map_err(|source| UpdateError::File { path: self.file.to_owned(), source })
     }
 }

@@ -9,6 +9,6 @@ pub fn describe() {
     describe_counter!(CHECKS, "Checks for a newer release, by result");
 }
 
-pub(crate) fn checked(result: &'static str) {
+pub(crate) fn count_check(result: &'static str) {
     counter!(CHECKS, "result" => result).increment(1);
 }

@@ -64,7 +64,7 @@ pub(crate) async fn version_of(
     let run = async {
         let mut child = start(program).await?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (stdout, stderr) = tokio::join!(beginning(stdout), beginning(stderr));
+        let (stdout, stderr) = tokio::join!(read_beginning(stdout), read_beginning(stderr));
         Ok::<_, io::Error>((child.wait().await?, stdout?, stderr?))
     };
     let output = timeout(time_limit, run).await.map_err(|_| SelfTestError::Timeout(time_limit))?;
@@ -111,7 +111,7 @@ async fn start(program: &Path) -> io::Result<Child> {
     }
 }
 
-async fn beginning(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
+async fn read_beginning(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
     let mut bytes = Vec::new();
     if let Some(stream) = stream {
         stream.take(MAX_OUTPUT_BYTES).read_to_end(&mut bytes).await?;
@@ -170,9 +170,11 @@ fn sync_directory(program: &Path) -> io::Result<()> {
 /// Returns the files in the program's directory that are named like links to it, such as `bb`, but
 /// are separate programs. An update does not replace them.
 pub(crate) fn other_programs(program: &Path) -> Vec<PathBuf> {
-    let own = fs::canonicalize(program).ok();
-    let linked = LINKS.iter().map(|name| program.with_file_name(OsString::from(name)));
-    linked.filter(|path| fs::canonicalize(path).is_ok_and(|target| Some(target) != own)).collect()
+    let own_path = fs::canonicalize(program).ok();
+    let link_paths = LINKS.iter().map(|name| program.with_file_name(OsString::from(name)));
+    link_paths
+        .filter(|path| fs::canonicalize(path).is_ok_and(|target| Some(target) != own_path))
+        .collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use semver::Version;
 use serde::Deserialize;
 
 /// Length of a SHA-256 digest in bytes.
-const DIGEST: usize = 32;
+const DIGEST_LEN: usize = 32;
 
 /// This program's platform, as in release file names; `None` if there are no releases for the
 /// platform.
@@ -23,7 +23,7 @@ pub struct Release {
     pub(crate) version: Version,
     /// Path of the program relative to the server's base.
     pub(crate) path: String,
-    pub(crate) digest: [u8; DIGEST],
+    pub(crate) digest: [u8; DIGEST_LEN],
 }
 
 impl Release {
@@ -57,14 +57,17 @@ pub(crate) fn file_name(version: &Version, target: &str) -> String {
 }
 
 /// Finds the digest of a file in the output format of `sha256sum`; `None` if it is not listed.
-pub(crate) fn listed_digest(sums: &str, name: &str) -> Result<Option<[u8; DIGEST]>, String> {
-    let entries = sums.lines().filter_map(|line| line.split_once([' ', '\t']));
+pub(crate) fn listed_digest(
+    checksums: &str,
+    name: &str,
+) -> Result<Option<[u8; DIGEST_LEN]>, String> {
+    let entries = checksums.lines().filter_map(|line| line.split_once([' ', '\t']));
     let mut named = entries.filter(|(_, file)| file.trim_start_matches([' ', '*']) == name);
     let Some((digest, _)) = named.next() else { return Ok(None) };
     if named.next().is_some() {
         return Err(format!("{name} is listed twice"));
     }
-    let mut bytes = [0; DIGEST];
+    let mut bytes = [0; DIGEST_LEN];
     hex::decode_to_slice(digest, &mut bytes)
         .map_err(|error| format!("digest of {name}: {error}"))?;
     Ok(Some(bytes))
@@ -83,7 +86,7 @@ mod tests {
             version(r#"{"version": "1.2.3-rc.1", "notes": "…"}"#),
             Ok(Version::parse("1.2.3-rc.1").unwrap())
         );
-        for bad in [
+        for malformed in [
             "",
             "{}",
             "[]",
@@ -91,21 +94,21 @@ mod tests {
             r#"{"version": "1.2"}"#,
             r#"{"version": "../1.2.3"}"#,
         ] {
-            assert!(version(bad).is_err(), "{bad}");
+            assert!(version(malformed).is_err(), "{malformed}");
         }
     }
 
     #[test]
     fn digest_is_found_by_exact_file_name() {
         let (one, two) = ("11".repeat(32), "22".repeat(32));
-        let sums = format!("{one}  tao-1.0.0-x.sig\n{two} *tao-1.0.0-x\nnonsense\n\n");
-        assert_eq!(listed_digest(&sums, "tao-1.0.0-x"), Ok(Some([0x22; 32])));
-        assert_eq!(listed_digest(&sums, "tao-1.0.0-x.sig"), Ok(Some([0x11; 32])));
-        assert_eq!(listed_digest(&sums, "tao-1.0.0"), Ok(None));
+        let checksums = format!("{one}  tao-1.0.0-x.sig\n{two} *tao-1.0.0-x\nnonsense\n\n");
+        assert_eq!(listed_digest(&checksums, "tao-1.0.0-x"), Ok(Some([0x22; 32])));
+        assert_eq!(listed_digest(&checksums, "tao-1.0.0-x.sig"), Ok(Some([0x11; 32])));
+        assert_eq!(listed_digest(&checksums, "tao-1.0.0"), Ok(None));
         assert_eq!(listed_digest("", "tao-1.0.0"), Ok(None));
-        listed_digest(&format!("{sums}{sums}"), "tao-1.0.0-x").unwrap_err();
-        for bad in ["", "22", &"zz".repeat(32), &"22".repeat(33)] {
-            listed_digest(&format!("{bad}  tao"), "tao").unwrap_err();
+        listed_digest(&format!("{checksums}{checksums}"), "tao-1.0.0-x").unwrap_err();
+        for malformed in ["", "22", &"zz".repeat(32), &"22".repeat(33)] {
+            listed_digest(&format!("{malformed}  tao"), "tao").unwrap_err();
         }
     }
 
@@ -114,8 +117,8 @@ mod tests {
         fn random_checksum_lists_never_panic(text in ".{0,200}", name in "[a-z0-9.-]{1,20}", digest in any::<[u8; 32]>()) {
             let _ = listed_digest(&text, &name);
             let _ = latest_version(text.as_bytes());
-            let sums = format!("{}  {name}\n", hex::encode(digest));
-            prop_assert_eq!(listed_digest(&sums, &name), Ok(Some(digest)));
+            let checksums = format!("{}  {name}\n", hex::encode(digest));
+            prop_assert_eq!(listed_digest(&checksums, &name), Ok(Some(digest)));
         }
     }
 }

@@ -70,12 +70,12 @@ impl ReleaseSource {
         client: &Client,
         path: &str,
         from: u64,
-        stalled: Duration,
+        stall_timeout: Duration,
     ) -> Result<RemainingFile<UpdateError>, UpdateError> {
         match &self.0 {
             Kind::Http(base) => {
                 let location = self.location(path);
-                let part = open_at(client, join_path(base, path), from, stalled)
+                let part = open_at(client, join_path(base, path), from, stall_timeout)
                     .await
                     .map_err(|source| UpdateError::Http { location: location.clone(), source })?;
                 Ok(part.map_err(move |source| UpdateError::Http {

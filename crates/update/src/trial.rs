@@ -20,7 +20,7 @@ use crate::program::{restore, sibling_path};
 pub(crate) const VARIABLE: &str = "TAONET_UPDATE_TRIAL";
 /// Suffix of the file with the version of the release that was rolled back.
 const REJECTED: &str = ".rejected";
-/// Interval between two looks at the readiness.
+/// Polling interval of the readiness.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The first run of a program after an automatic update, until its daemon is ready or is shut down.
@@ -64,14 +64,14 @@ impl Trial {
             daemon: Mutex::default(),
             is_over: AtomicBool::new(false),
         });
-        let watched = Arc::clone(&running);
+        let watched_trial = Arc::clone(&running);
         // A thread, since the daemon may hang before or in its runtime.
-        thread::spawn(move || watched.watch(time_limit));
+        thread::spawn(move || watched_trial.watch(time_limit));
         Self(Some(running))
     }
 
-    /// Sets the readiness and the lifecycle of the daemon: the trial ends once it is ready, or is
-    /// told to shut down.
+    /// Sets the readiness and the lifecycle of the daemon: the trial ends once it is ready, or
+    /// a shutdown is requested.
     pub fn watch_daemon(&self, readiness: Readiness, shutdown: Shutdown) {
         if let Some(running) = &self.0 {
             *running.daemon.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -164,8 +164,8 @@ pub(crate) fn is_rejected(program: &Path, version: &str) -> bool {
         .is_ok_and(|rejected| rejected == version)
 }
 
-/// Forgets the release that was rolled back: another one, or the same by the operator's wish, is
-/// installed.
+/// Deletes the record of the release that was rolled back: another release is installed, or the
+/// operator installs the same one again.
 pub(crate) fn clear_rejected(program: &Path) {
     // It may not exist. If it cannot be removed, the same release is not installed automatically.
     let _ = fs::remove_file(sibling_path(program, ".", REJECTED));
@@ -188,7 +188,7 @@ mod tests {
     }
 
     /// Returns a directory in which version 2 has replaced version 1.
-    fn updated() -> (tempfile::TempDir, PathBuf) {
+    fn updated_program() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("tao");
         fs::write(&program, "1").unwrap();
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn two_daemons_of_a_program_restore_it_once() {
-        let (_folder, program) = updated();
+        let (_folder, program) = updated_program();
         let daemons = [running(&program), running(&program)];
         for daemon in daemons {
             daemon.restore().unwrap();
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn later_update_is_not_rolled_back() {
-        let (_folder, program) = updated();
+        let (_folder, program) = updated_program();
         let daemon = running(&program);
         install(&program, "3");
         daemon.restore().unwrap();
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn missing_previous_program_is_an_error() {
-        let (_folder, program) = updated();
+        let (_folder, program) = updated_program();
         fs::remove_file(sibling_path(&program, "", ".previous")).unwrap();
         assert_eq!(running(&program).restore().unwrap_err().kind(), io::ErrorKind::NotFound);
         assert_eq!(fs::read(&program).unwrap(), b"2");

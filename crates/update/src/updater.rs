@@ -30,30 +30,30 @@ pub struct Limits {
     /// Maximum size of a program, in bytes.
     pub program: u64,
     /// Timeout for reading `latest.json`, `SHA256SUMS` or its signature.
-    pub document: Duration,
+    pub document_timeout: Duration,
     /// Timeout for each chunk of a download.
-    pub stalled: Duration,
+    pub stall_timeout: Duration,
     /// Timeout for a complete download.
-    pub download: Duration,
+    pub download_timeout: Duration,
     /// Maximum number of consecutive download attempts without progress.
     pub attempts: u32,
     /// Pause after a failed download attempt. It doubles with each consecutive attempt that makes
     /// no progress.
     pub pause: Duration,
     /// Timeout for a self-test.
-    pub self_test: Duration,
+    pub self_test_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             program: 512 << 20,
-            document: Duration::from_secs(30),
-            stalled: Duration::from_secs(30),
-            download: Duration::from_hours(1),
+            document_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(30),
+            download_timeout: Duration::from_hours(1),
             attempts: 5,
             pause: Duration::from_millis(500),
-            self_test: Duration::from_secs(10),
+            self_test_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -151,9 +151,10 @@ impl Updater {
         }
         let list = format!("{version}/SHA256SUMS");
         let signature = format!("{list}.minisig");
-        let (sums, signed) = (self.document(&list).await?, self.document(&signature).await?);
-        let signed = String::from_utf8_lossy(&signed);
-        self.key.verify(&sums, &signed).map_err(|source| UpdateError::Signature {
+        let (sums, signature_text) =
+            (self.document(&list).await?, self.document(&signature).await?);
+        let signature_text = String::from_utf8_lossy(&signature_text);
+        self.key.verify(&sums, &signature_text).map_err(|source| UpdateError::Signature {
             location: self.source.location(&list),
             source,
         })?;
@@ -182,7 +183,7 @@ impl Updater {
         release: &Release,
         progress: impl FnMut(Progress),
     ) -> Result<Installed, UpdateError> {
-        let time_limit = self.limits.self_test;
+        let time_limit = self.limits.self_test_timeout;
         let lock = sibling_path(&self.program, ".", ".lock");
         let locked = lock_file(&lock).await.map_err(file_error(&lock))?;
         let Some(_locked) = locked else { return Err(UpdateError::Busy(self.program.clone())) };
@@ -197,7 +198,7 @@ impl Updater {
             });
         }
         let file = self.partial();
-        on_disk(&file, create).await?;
+        run_blocking(&file, create).await?;
         let download = Download {
             source: &self.source,
             client: &self.client,
@@ -205,22 +206,23 @@ impl Updater {
             file: &file,
             limits: &self.limits,
         };
-        let downloaded = tokio::time::timeout(self.limits.download, download.run(progress)).await;
-        downloaded.map_err(|_| UpdateError::Timeout(self.source.location(&release.path)))??;
+        let result =
+            tokio::time::timeout(self.limits.download_timeout, download.run(progress)).await;
+        result.map_err(|_| UpdateError::Timeout(self.source.location(&release.path)))??;
         let program = self.program.clone();
-        on_disk(&file, move |file| copy_permissions(&program, file)).await?;
+        run_blocking(&file, move |file| copy_permissions(&program, file)).await?;
         if let Err(error) = self_test(&file, &release.version, time_limit).await {
             tokio::fs::remove_file(&file).await.map_err(file_error(&file))?;
             return Err(UpdateError::SelfTest(error));
         }
-        let replaced = on_disk(&self.program, move |program| {
+        let replaced = run_blocking(&self.program, move |program| {
             let previous = replace(&file, program)?;
             clear_rejected(program);
             Ok(previous)
         });
         let previous = replaced.await?;
         if let Err(error) = self_test(&self.program, &release.version, time_limit).await {
-            on_disk(&self.program, move |program| restore(&previous, program)).await?;
+            run_blocking(&self.program, move |program| restore(&previous, program)).await?;
             return Err(UpdateError::RolledBack(error));
         }
         let other_programs = self.other_programs().await?;
@@ -230,11 +232,11 @@ impl Updater {
     /// Returns the files in the program's directory that are separate programs with the names of
     /// its links.
     async fn other_programs(&self) -> Result<Vec<PathBuf>, UpdateError> {
-        on_disk(&self.program, |program| Ok(other_programs(program))).await
+        run_blocking(&self.program, |program| Ok(other_programs(program))).await
     }
 
     async fn document(&self, path: &str) -> Result<Vec<u8>, UpdateError> {
-        self.source.read(&self.client, path, MAX_DOCUMENT, self.limits.document).await
+        self.source.read(&self.client, path, MAX_DOCUMENT, self.limits.document_timeout).await
     }
 
     /// Returns the path of a partial download.
@@ -249,12 +251,12 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 /// Runs work on a file on a thread for blocking work.
-async fn on_disk<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, UpdateError> {
-    let owned = path.to_owned();
-    let result = match spawn_blocking(move || work(&owned)).await {
+    let owned_path = path.to_owned();
+    let result = match spawn_blocking(move || work(&owned_path)).await {
         Ok(result) => result,
         Err(stopped) => Err(stopped.into()),
     };

@@ -194,10 +194,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn request_bodies_are_parsed_as_by_the_reference() {
+    fn parsed_request_bodies_match_the_reference() {
         let netuid = NetUid(59);
         let read = |body: Value| WeightsRequest::read(&body, netuid);
-        let full = json!({ "netuid": 7, "uids": [1, 2], "weights": [0.5, 1], "wait_for_inclusion": true, "retries": 3,
+        let body = json!({ "netuid": 7, "uids": [1, 2], "weights": [0.5, 1], "wait_for_inclusion": true, "retries": 3,
                            "delay_s": 0.5, "wallet_hotkey": "default", "state_block": 9 });
         let expected = WeightsRequest {
             wait_for_inclusion: true,
@@ -207,16 +207,16 @@ mod tests {
             state_block: Some(BlockNumber::new(9)),
             ..WeightsRequest::new(NetUid(7), vec![Uid(1), Uid(2)], vec![0.5, 1.0])
         };
-        assert_eq!(read(full).as_ref(), Ok(&expected));
+        assert_eq!(read(body).as_ref(), Ok(&expected));
         assert_eq!(read(serde_json::to_value(&expected).unwrap()), Ok(expected));
-        let one = WeightsRequest::new(netuid, vec![Uid(5)], vec![1.0]);
-        assert_eq!(read(json!({ "uids": 5, "weights": 1, "netuid": null })), Ok(one));
+        let single_weight = WeightsRequest::new(netuid, vec![Uid(5)], vec![1.0]);
+        assert_eq!(read(json!({ "uids": 5, "weights": 1, "netuid": null })), Ok(single_weight));
     }
 
     /// Columns: body · error
     #[test]
     fn malformed_requests_have_distinct_errors() {
-        let many = json!({ "uids": vec![1; 5_000], "weights": vec![1; 5_000] });
+        let too_many = json!({ "uids": vec![1; 5_000], "weights": vec![1; 5_000] });
         for (body, text) in [
             (json!({}), "uids/weights mismatch or empty"),
             (json!([1]), "uids/weights mismatch or empty"),
@@ -253,7 +253,7 @@ mod tests {
                 json!({ "uids": [1], "weights": [1], "state_block": -1 }),
                 "state_block: expected a block number",
             ),
-            (many, "uids: expected at most 4096 entries"),
+            (too_many, "uids: expected at most 4096 entries"),
         ] {
             let problem = WeightsRequest::read(&body, NetUid(59)).unwrap_err();
             assert_eq!(problem.to_string(), text, "{body:.80}");

@@ -24,7 +24,7 @@ pub(crate) fn blocks_left(block: BlockNumber, tempo: u32) -> u32 {
 /// Previously submitted weights, by hotkey: a uid may have changed owner before they are submitted
 /// again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Previous {
+pub(crate) struct PreviousWeights {
     /// Hotkeys that received weight.
     pub(crate) hotkeys: Vec<String>,
     /// Weights in the order of `hotkeys`.
@@ -33,7 +33,7 @@ pub(crate) struct Previous {
     pub(crate) block: BlockNumber,
 }
 
-impl Previous {
+impl PreviousWeights {
     /// Creates the record of submitted weights; `hotkey_of` maps a uid to its hotkey.
     pub(crate) fn new(
         weights: &Weights,
@@ -49,7 +49,11 @@ impl Previous {
     /// Maps the weights to the current uids. Shares of deregistered hotkeys go to `burn_uid` or,
     /// without one, are distributed among the others in proportion; `None` when all hotkeys have
     /// deregistered.
-    fn now(&self, uid_of: impl Fn(&str) -> Option<Uid>, burn_uid: Option<Uid>) -> Option<Weights> {
+    fn current_weights(
+        &self,
+        uid_of: impl Fn(&str) -> Option<Uid>,
+        burn_uid: Option<Uid>,
+    ) -> Option<Weights> {
         let mut weights = Weights::default();
         let mut has_registered = false;
         for (hotkey, weight) in self.hotkeys.iter().zip(&self.weights) {
@@ -76,7 +80,7 @@ pub(crate) struct PolicyState {
     // Older versions wrote uids without their hotkeys, as `previous`; these cannot be mapped to
     // neurons.
     #[serde(default, rename = "previous_weights")]
-    pub(crate) previous: Option<Previous>,
+    pub(crate) previous: Option<PreviousWeights>,
 }
 
 impl PolicyState {
@@ -169,8 +173,10 @@ impl WeightPolicy {
             };
         }
         state.epochs_without_scores = state.epochs_without_scores.saturating_add(1);
-        if let Some(weights) =
-            state.previous.as_ref().and_then(|previous| previous.now(uid_of, self.burn_uid))
+        if let Some(weights) = state
+            .previous
+            .as_ref()
+            .and_then(|previous| previous.current_weights(uid_of, self.burn_uid))
         {
             return Decision::Previous(weights);
         }

@@ -70,10 +70,10 @@ impl LocalChain {
     }
 
     pub async fn send(&self, call: Call, signer: &Keypair) {
-        let mut sent = self.client.send(&call, signer, Follow::default());
+        let mut submission = self.client.send(&call, signer, Follow::default());
         let outcome = loop {
             tokio::select! {
-                outcome = &mut sent => break outcome.unwrap(),
+                outcome = &mut submission => break outcome.unwrap(),
                 () = tokio::time::sleep(BLOCK_DELAY) => drop(self.node.mine(1).await.unwrap()),
             }
         };
@@ -147,7 +147,7 @@ pub async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
 }
 
 /// Starts a listener that accepts connections and never responds, until the test ends.
-pub async fn silent() -> Url {
+pub async fn silent_server() -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move {

@@ -93,7 +93,7 @@ fn clauses(paragraph: &str) -> Vec<Clause> {
 
 /// Adds a clause, or the parts of one that is too long, cut between two words if possible.
 fn push(clauses: &mut Vec<Clause>, text: &str, mark: Option<char>) {
-    let parts = parts(text.trim(), MAX_CHARACTERS);
+    let parts = split_at_length(text.trim(), MAX_CHARACTERS);
     let last = parts.len() - 1;
     for (index, part) in parts.into_iter().enumerate() {
         if part.chars().any(char::is_alphanumeric) {
@@ -106,14 +106,14 @@ fn push(clauses: &mut Vec<Clause>, text: &str, mark: Option<char>) {
 
 /// Cuts a text into parts of at most `max` characters, between two words if possible. There is at
 /// least one.
-pub(crate) fn parts(text: &str, max: usize) -> Vec<&str> {
+pub(crate) fn split_at_length(text: &str, max: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut uncut = text;
     while let Some((end, _)) = uncut.char_indices().nth(max) {
         let (head, _) = uncut.split_at(end);
-        let between =
+        let space_index =
             head.rfind(char::is_whitespace).filter(|at| !head.split_at(*at).0.trim().is_empty());
-        let (part, following) = uncut.split_at(between.unwrap_or(end));
+        let (part, following) = uncut.split_at(space_index.unwrap_or(end));
         parts.push(part.trim());
         uncut = following.trim_start();
     }
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     /// Returns the clauses with their marks as one line, with a bar after each sentence.
-    fn described(text: &str) -> String {
+    fn describe(text: &str) -> String {
         let clause = |clause: &Clause| {
             format!("{}{}", clause.text, clause.mark.map_or("~".to_owned(), String::from))
         };
@@ -220,7 +220,7 @@ mod tests {
             ("", ""),
             (". . a", ". . a~"),
         ] {
-            assert_eq!(described(text), expected, "{text:?}");
+            assert_eq!(describe(text), expected, "{text:?}");
         }
     }
 

@@ -165,18 +165,18 @@ mod tests {
     #[test]
     fn published_configuration_is_read() {
         let mut value = config();
-        let single = read(&value.to_string()).unwrap();
+        let single_speaker = read(&value.to_string()).unwrap();
         assert_eq!(
-            (single.sample_rate, &*single.espeak, single.speaker),
+            (single_speaker.sample_rate, &*single_speaker.espeak, single_speaker.speaker),
             (SampleRate::HZ_22K, "en-us", None)
         );
-        assert!((single.length_scale - 1.0).abs() < 1e-6);
+        assert!((single_speaker.length_scale - 1.0).abs() < 1e-6);
         value["num_speakers"] = json!(3);
         value["default_speaker_id"] = json!(2);
         value["inference"]["length_scale"] = json!(1.5);
-        let several = read(&value.to_string()).unwrap();
-        assert_eq!(several.speaker, Some(2));
-        assert!((several.length_scale - 1.5).abs() < 1e-6);
+        let multi_speaker = read(&value.to_string()).unwrap();
+        assert_eq!(multi_speaker.speaker, Some(2));
+        assert!((multi_speaker.length_scale - 1.5).abs() < 1e-6);
     }
 
     /// Columns: path of the changed value · its new value, or none to remove it · part of the error

@@ -1,4 +1,4 @@
-//! Neural voices in the process: the VITS models of
+//! In-process neural voices: the VITS models of
 //! [Piper](https://github.com/OHF-Voice/piper1-gpl), on rten.
 //!
 //! A reply in espeak-ng's formant synthesis sounds like a machine, and recognisers that were
@@ -20,8 +20,8 @@
 //!    Alphabet, clause by clause; the punctuation is added again, since the network has learnt its
 //!    intonation.
 //! 3. `phonemes` splits sentences of more than 10 s into phrases, and maps each phoneme to its
-//!    numbers in the configuration.
-//! 4. `network` turns the numbers of a phrase into samples: rten runs the network up to its
+//!    IDs in the configuration.
+//! 4. `network` turns the phoneme IDs of a phrase into samples: rten runs the network up to its
 //!    decoder, and `decoder` the rest, with its own kernels: twice as fast with half of the
 //!    memory, since rten gathers the inputs of each convolution in a matrix. A network whose
 //!    decoder has other nodes than those of Piper's runs on rten as a whole.

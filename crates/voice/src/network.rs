@@ -248,8 +248,8 @@ mod tests {
             incomplete.to_string().contains("it has no input \"input_lengths\"\nhint: "),
             "{incomplete}"
         );
-        let more = [numbers, lengths, scales, ("tokens", 7, 2)];
-        let error = open(&testing::network(&more), &config).err().unwrap().to_string();
+        let more_inputs = [numbers, lengths, scales, ("tokens", 7, 2)];
+        let error = open(&testing::network(&more_inputs), &config).err().unwrap().to_string();
         assert!(error.contains("it has an input \"tokens\""), "{error}");
         let other = [numbers, lengths, ("scales", 7, 1)];
         let error = open(&testing::network(&other), &config).err().unwrap().to_string();

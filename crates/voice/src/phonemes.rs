@@ -3,7 +3,7 @@
 use taonet_speech::{Espeak, SynthesisError};
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::clauses::{Clause, parts};
+use crate::clauses::{Clause, split_at_length};
 use crate::config::{BEGIN, Config, END, PAD};
 
 /// Maximum number of phonemes in a phrase at a length scale of 1: about 10 s of speech. Limits time
@@ -53,7 +53,7 @@ fn join(clauses: impl Iterator<Item = (Option<char>, String)>, max: usize) -> Ve
                 phrase.push(' ');
                 phrase.push_str(&clause);
             }
-            _ => phrases.extend(parts(&clause, max).into_iter().map(str::to_owned)),
+            _ => phrases.extend(split_at_length(&clause, max).into_iter().map(str::to_owned)),
         }
     }
     phrases.retain(|phrase| phrase.chars().any(char::is_alphabetic));
@@ -82,8 +82,8 @@ fn without_languages(line: &str) -> String {
 /// Returns the numbers of a phrase's phonemes, and the phonemes that the voice does not know, which
 /// are left out.
 pub(crate) fn numbers(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
-    let pad = marker(config, PAD);
-    let mut numbers: Vec<i32> = marker(config, BEGIN).iter().chain(pad).copied().collect();
+    let pad = marker_ids(config, PAD);
+    let mut numbers: Vec<i32> = marker_ids(config, BEGIN).iter().chain(pad).copied().collect();
     let mut unknown = Vec::new();
     let mut unread = phrase;
     while let Some(character) = unread.chars().next() {
@@ -100,12 +100,12 @@ pub(crate) fn numbers(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
         }
         unread = following;
     }
-    numbers.extend(marker(config, END));
+    numbers.extend(marker_ids(config, END));
     (numbers, unknown)
 }
 
 /// Returns the numbers of a marker; none if the voice does not know it.
-fn marker<'a>(config: &'a Config, name: &str) -> &'a [i32] {
+fn marker_ids<'a>(config: &'a Config, name: &str) -> &'a [i32] {
     config.ids.get(name).map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -117,37 +117,48 @@ mod tests {
     use crate::clauses::sentences;
     use crate::testing::parsed_config;
 
-    fn joined(clauses: &[(&str, Option<char>)]) -> Vec<String> {
+    fn join_clauses(clauses: &[(&str, Option<char>)]) -> Vec<String> {
         join(clauses.iter().map(|(line, mark)| (*mark, (*line).to_owned())), MAX_PHONEMES)
     }
 
     #[test]
     fn clauses_are_joined_with_their_punctuation() {
-        assert_eq!(joined(&[("wˈɛl", Some(',')), ("jˈɛs", Some('.'))]), ["wˈɛl, jˈɛs."]);
-        assert_eq!(joined(&[("ðə (fr)bɔ̃ʒˈuʁ(en) ɪz", None)]), ["ðə bɔ̃ʒˈuʁ ɪz"]);
+        assert_eq!(join_clauses(&[("wˈɛl", Some(',')), ("jˈɛs", Some('.'))]), ["wˈɛl, jˈɛs."]);
+        assert_eq!(join_clauses(&[("ðə (fr)bɔ̃ʒˈuʁ(en) ɪz", None)]), ["ðə bɔ̃ʒˈuʁ ɪz"]);
         // The cedilla is a separate phoneme.
-        assert_eq!(joined(&[("ç()", None)]), ["c\u{327}()"]);
-        assert_eq!(joined(&[("()", Some('.'))]), [""; 0]);
-        assert_eq!(joined(&[]), [""; 0]);
+        assert_eq!(join_clauses(&[("ç()", None)]), ["c\u{327}()"]);
+        assert_eq!(join_clauses(&[("()", Some('.'))]), [""; 0]);
+        assert_eq!(join_clauses(&[]), [""; 0]);
     }
 
     #[test]
     fn long_sentences_are_several_phrases() {
-        let half = "a".repeat(MAX_PHONEMES / 2 - 1);
+        let half_phrase = "a".repeat(MAX_PHONEMES / 2 - 1);
         // 74 phonemes, a comma, a space and 74 more are the maximum.
-        let full = [(&*half, Some(',')), (&*half, None)];
-        assert_eq!(joined(&full), [format!("{half}, {half}")]);
-        let clauses = [(&*half, Some(',')), (&*half, Some(',')), ("b", Some(',')), (&*half, None)];
-        assert_eq!(joined(&clauses), [format!("{half},"), format!("{half}, b,"), half.clone()]);
+        let full_phrase = [(&*half_phrase, Some(',')), (&*half_phrase, None)];
+        assert_eq!(join_clauses(&full_phrase), [format!("{half_phrase}, {half_phrase}")]);
+        let clauses = [
+            (&*half_phrase, Some(',')),
+            (&*half_phrase, Some(',')),
+            ("b", Some(',')),
+            (&*half_phrase, None),
+        ];
+        assert_eq!(
+            join_clauses(&clauses),
+            [format!("{half_phrase},"), format!("{half_phrase}, b,"), half_phrase.clone()]
+        );
         let words = vec!["ˈabcdefgh"; 100].join(" ");
-        let phrases = joined(&[(&words, Some('.'))]);
+        let phrases = join_clauses(&[(&words, Some('.'))]);
         assert_eq!(phrases.join(" "), format!("{words}."));
         let is_whole =
             |phrase: &String| phrase.chars().count() <= MAX_PHONEMES && phrase.starts_with('ˈ');
         assert!(phrases.iter().all(is_whole), "{phrases:?}");
         let word = "ɑ".repeat(2 * MAX_PHONEMES + 1);
         assert_eq!(
-            joined(&[(&word, None)]).iter().map(|part| part.chars().count()).collect::<Vec<_>>(),
+            join_clauses(&[(&word, None)])
+                .iter()
+                .map(|part| part.chars().count())
+                .collect::<Vec<_>>(),
             [MAX_PHONEMES, MAX_PHONEMES, 1]
         );
     }

@@ -50,7 +50,7 @@ impl PiperVoice {
         let speech =
             voice.synthesize(pace::TEXT, voice.config.length_scale).map_err(
                 |error| match error {
-                    SynthesisError::Network { reason, .. } => {
+                    SynthesisError::NeuralVoice { reason, .. } => {
                         VoiceError::Architecture { path: path.to_owned(), reason }
                     }
                     other => VoiceError::phonemes(path, other),
@@ -81,11 +81,11 @@ impl PiperVoice {
         for sentence in sentences(text) {
             let phrases =
                 phrases(&self.espeak, &self.config.espeak, &sentence, max_phonemes(length_scale))?;
-            let sounds = phrases
+            let phrase_samples = phrases
                 .iter()
                 .map(|phrase| self.phrase(phrase, length_scale))
                 .collect::<Result<Vec<_>, _>>()?;
-            samples.extend(full_range(sounds.concat()));
+            samples.extend(full_range(phrase_samples.concat()));
         }
         Ok(samples)
     }
@@ -97,7 +97,7 @@ impl PiperVoice {
             tracing::debug!(voice = self.name, ?unknown, "the voice does not know all phonemes");
         }
         let samples = self.network.run(&numbers, length_scale);
-        samples.map_err(|reason| SynthesisError::Network { voice: self.name.clone(), reason })
+        samples.map_err(|reason| SynthesisError::NeuralVoice { voice: self.name.clone(), reason })
     }
 }
 
@@ -119,7 +119,7 @@ impl Synthesizer for PiperVoice {
     }
 
     /// Measured with Whisper base, which understands voices of espeak-ng worse at this speed.
-    fn clear_speed(&self) -> f64 {
+    fn max_clear_speed(&self) -> f64 {
         1.25
     }
 }
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use crate::testing::{self, SAMPLES};
 
-    fn tiny() -> PiperVoice {
+    fn tiny_voice() -> PiperVoice {
         let folder = tempfile::tempdir().unwrap();
         let path =
             testing::voice(folder.path(), &testing::network(&testing::INPUTS), &testing::config());
@@ -147,38 +147,42 @@ mod tests {
 
     #[test]
     fn text_is_synthesised() {
-        let tiny = tiny();
-        assert_eq!((tiny.name(), tiny.sample_rate()), ("tiny", SampleRate::HZ_22K));
-        let speech = tiny.speak("Hello.", &voice(150)).unwrap();
+        let tiny_voice = tiny_voice();
+        assert_eq!((tiny_voice.name(), tiny_voice.sample_rate()), ("tiny", SampleRate::HZ_22K));
+        let speech = tiny_voice.speak("Hello.", &voice(150)).unwrap();
         assert_eq!((speech.channels, speech.rate), (1, SampleRate::HZ_22K));
         // h ə l ˈ o ʊ . with a pad after each, the begin with its pad, and the end.
         assert_eq!(speech.frames(), (2 + 2 * 7 + 1) * SAMPLES);
         assert!((speech.samples.iter().copied().fold(0.0, f32::max) - 1.0).abs() < 1e-6);
-        assert_eq!(tiny.speak("Hello.", &voice(150)).unwrap(), speech);
-        for silent in ["", " \n", "...", "?!", "\u{1f600}"] {
-            assert_eq!(tiny.speak(silent, &voice(150)).unwrap().frames(), 0, "{silent:?}");
+        assert_eq!(tiny_voice.speak("Hello.", &voice(150)).unwrap(), speech);
+        for unspoken in ["", " \n", "...", "?!", "\u{1f600}"] {
+            assert_eq!(
+                tiny_voice.speak(unspoken, &voice(150)).unwrap().frames(),
+                0,
+                "{unspoken:?}"
+            );
         }
         // Letters that neither espeak-ng nor the voice knows.
-        tiny.speak("日本 \u{fffd} [[h@]] --help \u{1} ≈", &voice(150)).unwrap();
+        tiny_voice.speak("日本 \u{fffd} [[h@]] --help \u{1} ≈", &voice(150)).unwrap();
     }
 
     #[test]
     fn each_sentence_is_normalised_separately() {
-        let tiny = tiny();
-        let speak = |text: &str| tiny.speak(text, &voice(150)).unwrap().samples;
+        let tiny_voice = tiny_voice();
+        let speak = |text: &str| tiny_voice.speak(text, &voice(150)).unwrap().samples;
         let [first, second, both] = ["Well, yes.", "No?", "Well, yes. No?"].map(speak);
         assert_eq!(both, [first, second].concat());
         // A sentence of several phrases has a common factor: the largest number, of the letter ð,
         // is in one of them.
         let long = speak(&format!("The end, {}.", "a cab ".repeat(60)));
-        let loud = long.iter().filter(|sample| **sample > 0.99).count();
-        assert_eq!(loud, SAMPLES, "one phoneme has the full range");
+        let full_range_count = long.iter().filter(|sample| **sample > 0.99).count();
+        assert_eq!(full_range_count, SAMPLES, "one phoneme has the full range");
     }
 
     #[test]
     fn rates_outside_the_limits_are_refused() {
         for words_per_minute in [0, 79, 451] {
-            let error = tiny().speak("hello", &voice(words_per_minute)).unwrap_err();
+            let error = tiny_voice().speak("hello", &voice(words_per_minute)).unwrap_err();
             assert!(matches!(error, SynthesisError::Range { .. }), "{error}");
         }
     }

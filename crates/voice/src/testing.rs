@@ -1,5 +1,4 @@
-//! A tiny voice for tests: the network's inputs and output are those of Piper, its weights are
-//! none.
+//! A tiny voice for tests, with the inputs and the output of Piper's networks.
 #![allow(clippy::unwrap_used, reason = "a test helper panics as a test does")]
 
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 
-/// Samples per number of the tiny voice.
+/// Samples of the tiny voice per phoneme ID.
 pub(crate) const SAMPLES: usize = 64;
 
 /// Returns the configuration of the tiny voice. Its phonemes are the small letters and marks, by
@@ -133,8 +132,8 @@ pub(crate) const INPUTS: [(&str, u64, usize); 3] =
 /// Additional input of a voice with several speakers.
 pub(crate) const SPEAKER: (&str, u64, usize) = ("sid", INT64, 1);
 
-/// Returns a network that speaks each number as [`SAMPLES`] samples of its value, times the length
-/// scale, plus noise times the noise scale.
+/// Returns a network that turns each phoneme ID into [`SAMPLES`] samples of its value, times the
+/// length scale, plus noise times the noise scale.
 pub(crate) fn network(inputs: &[(&str, u64, usize)]) -> Vec<u8> {
     let nodes = [
         node("Cast", &["input"], "values", &[integer_attribute("to", FLOAT)]),
@@ -159,7 +158,7 @@ pub(crate) fn network(inputs: &[(&str, u64, usize)]) -> Vec<u8> {
 }
 
 /// Returns a network whose output is that of a decoder of two stages, with [`UPSAMPLED`] samples
-/// per number.
+/// per phoneme ID.
 pub(crate) fn decoder_network() -> Vec<u8> {
     let slope = || [float_attribute("alpha", 0.1)];
     let window = |stride, dilation, padding| {
@@ -213,7 +212,7 @@ pub(crate) fn decoder_network() -> Vec<u8> {
     model(&INPUTS, &nodes, &constants)
 }
 
-/// Samples per number of [`decoder_network`].
+/// Samples of [`decoder_network`] per phoneme ID.
 pub(crate) const UPSAMPLED: usize = 16;
 
 /// Encodes a network with these nodes and constant tensors.

@@ -10,7 +10,7 @@ const GROUP: usize = 128;
 
 /// A message with its sr25519 signature and claimed signer.
 #[derive(Debug, Clone, Copy)]
-pub struct Signed<'a> {
+pub struct SignedMessage<'a> {
     /// The claimed signer.
     pub signer: Hotkey,
     /// The message bytes.
@@ -19,7 +19,7 @@ pub struct Signed<'a> {
     pub signature: Signature,
 }
 
-impl Signed<'_> {
+impl SignedMessage<'_> {
     fn parse(&self) -> Option<(PublicKey, schnorrkel::Signature)> {
         let key = sr25519_key(self.signer.as_bytes())?;
         Some((key, schnorrkel::Signature::from_bytes(self.signature.as_bytes()).ok()?))
@@ -31,18 +31,18 @@ impl Signed<'_> {
 ///
 /// A group with a bad signature is verified again one by one, so bad signatures raise the cost to
 /// at most about 1.5 times that of single verification.
-pub fn verify_batch(items: &[Signed<'_>]) -> Vec<bool> {
+pub fn verify_batch(items: &[SignedMessage<'_>]) -> Vec<bool> {
     items.chunks(GROUP).flat_map(verify_group).collect()
 }
 
-fn verify_group(items: &[Signed<'_>]) -> Vec<bool> {
-    let parsed: Option<(Vec<_>, Vec<_>)> = items.iter().map(Signed::parse).collect();
-    let all_hold = parsed.is_some_and(|(keys, signatures)| {
+fn verify_group(items: &[SignedMessage<'_>]) -> Vec<bool> {
+    let parsed: Option<(Vec<_>, Vec<_>)> = items.iter().map(SignedMessage::parse).collect();
+    let all_valid = parsed.is_some_and(|(keys, signatures)| {
         let context = signing_context(CONTEXT);
         let transcripts = items.iter().map(|item| context.bytes(item.message));
         schnorrkel::verify_batch(transcripts, &signatures, &keys, false).is_ok()
     });
-    if all_hold {
+    if all_valid {
         return vec![true; items.len()];
     }
     items.iter().map(|item| verify(&item.signer, item.message, &item.signature)).collect()
@@ -61,7 +61,7 @@ mod tests {
         let mut items: Vec<_> = messages
             .iter()
             .zip(keys.iter().cycle())
-            .map(|(message, key)| Signed {
+            .map(|(message, key)| SignedMessage {
                 signer: key.hotkey(),
                 message,
                 signature: key.sign(message),
@@ -73,8 +73,8 @@ mod tests {
         items[3].message = b"another";
         items[150].signer = Hotkey::from_bytes([0xff; 32]);
         items[299].signature = Signature::from_bytes([0; 64]);
-        let wrong: Vec<_> = (0..300).filter(|at| !verify_batch(&items)[*at]).collect();
-        assert_eq!(wrong, [3, 150, 299]);
+        let invalid: Vec<_> = (0..300).filter(|index| !verify_batch(&items)[*index]).collect();
+        assert_eq!(invalid, [3, 150, 299]);
     }
 
     /// The zero point is the public key of the secret 0, so anyone can sign for it; chains use it
@@ -83,7 +83,7 @@ mod tests {
     fn zero_key_verifies_no_signature() {
         let mut signature = [0; 64];
         signature[63] = 0x80;
-        let item = Signed {
+        let item = SignedMessage {
             signer: Hotkey::from_bytes([0; 32]),
             message: b"anything",
             signature: Signature::from_bytes(signature),

@@ -16,7 +16,7 @@ pub(crate) struct SecretUri<'a> {
 
 /// A junction of a derivation path, hard or soft.
 struct Junction {
-    hard: bool,
+    is_hard: bool,
     code: [u8; 32],
 }
 
@@ -28,12 +28,12 @@ impl<'a> SecretUri<'a> {
             .map_or((phrase_and_path, ""), |at| phrase_and_path.split_at(at));
         let mut junctions = Vec::new();
         while let Some(step) = path.strip_prefix('/') {
-            let (hard, step) = step.strip_prefix('/').map_or((false, step), |step| (true, step));
+            let (is_hard, step) = step.strip_prefix('/').map_or((false, step), |step| (true, step));
             let (name, after) = step.find('/').map_or((step, ""), |at| step.split_at(at));
             if name.is_empty() {
                 return Err(KeyError::Path);
             }
-            junctions.push(Junction { hard, code: chain_code(name) });
+            junctions.push(Junction { is_hard, code: chain_code(name) });
             path = after;
         }
         let phrase = if phrase.is_empty() { DEV_PHRASE } else { phrase };
@@ -52,9 +52,9 @@ impl<'a> SecretUri<'a> {
         let root =
             MiniSecretKey::from_bytes(self.root()?.as_slice()).map_err(|_| KeyError::Seed)?;
         let mut secret: SecretKey = root.expand(ExpansionMode::Ed25519);
-        for Junction { hard, code } in &self.junctions {
+        for Junction { is_hard, code } in &self.junctions {
             let code = ChainCode(*code);
-            secret = if *hard {
+            secret = if *is_hard {
                 secret.hard_derive_mini_secret_key(Some(code), b"").0.expand(ExpansionMode::Ed25519)
             } else {
                 secret.derived_key_simple(code, b"").0
@@ -67,8 +67,8 @@ impl<'a> SecretUri<'a> {
     /// the junction's chain code.
     pub(crate) fn derive_ed25519(&self) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         let mut seed = self.root()?;
-        for Junction { hard, code } in &self.junctions {
-            if !hard {
+        for Junction { is_hard, code } in &self.junctions {
+            if !is_hard {
                 return Err(KeyError::SoftJunction);
             }
             let tag = scale_text("Ed25519HDKD");
@@ -105,11 +105,11 @@ fn scale_text(text: &str) -> Vec<u8> {
 /// Returns the SCALE compact encoding of a length below 2^30, the limit of the four-byte form.
 /// Derivation URIs are far shorter.
 fn compact(length: usize) -> Vec<u8> {
-    let tagged = (length as u32) << 2;
+    let shifted = (length as u32) << 2;
     match length {
-        0..64 => vec![tagged as u8],
-        64..16_384 => (tagged as u16 | 0b01).to_le_bytes().to_vec(),
-        _ => (tagged | 0b10).to_le_bytes().to_vec(),
+        0..64 => vec![shifted as u8],
+        64..16_384 => (shifted as u16 | 0b01).to_le_bytes().to_vec(),
+        _ => (shifted | 0b10).to_le_bytes().to_vec(),
     }
 }
 

@@ -11,7 +11,7 @@ mod json;
 mod nacl;
 mod sealed;
 
-pub use sealed::{Encryption, Sealed};
+pub use sealed::{EncryptedKeyfile, Encryption};
 
 /// Why a keyfile could not be read or written. Messages never contain the file's content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -98,15 +98,15 @@ impl Keyfile {
     /// # Errors
     /// [`KeyfileError`]: the password is missing or wrong, or the content is malformed.
     pub fn from_bytes(file: &[u8], password: Option<&Password>) -> Result<Self, KeyfileError> {
-        Self::from_json(&Self::plain(file, password)?)
+        Self::from_json(&Self::plaintext(file, password)?)
     }
 
     /// Returns the decrypted content of a keyfile unchanged, including unknown fields.
-    pub(crate) fn plain(
+    pub(crate) fn plaintext(
         file: &[u8],
         password: Option<&Password>,
     ) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
-        match (Sealed::parse(file)?, password) {
+        match (EncryptedKeyfile::parse(file)?, password) {
             (None, _) => Ok(Zeroizing::new(file.to_vec())),
             (Some(sealed), Some(password)) => sealed.open(password),
             (Some(sealed), None) => Err(KeyfileError::Encrypted(sealed.encryption())),
@@ -114,8 +114,11 @@ impl Keyfile {
     }
 
     /// Encrypts plain content in the format of [`Self::seal`].
-    pub(crate) fn seal_plain(plain: &[u8], password: &Password) -> Result<Vec<u8>, KeyfileError> {
-        nacl::seal(plain, password)
+    pub(crate) fn seal_plaintext(
+        plaintext: &[u8],
+        password: &Password,
+    ) -> Result<Vec<u8>, KeyfileError> {
+        nacl::seal(plaintext, password)
     }
 
     /// Parses plain keyfile JSON: `secretPhrase`, `secretSeed` or `privateKey`, tried in this
@@ -150,7 +153,7 @@ impl Keyfile {
     /// [`KeyfileError::Memory`] if allocation fails, [`KeyError::Randomness`] if the random number
     /// generator fails.
     pub fn seal(&self, password: &Password) -> Result<Vec<u8>, KeyfileError> {
-        Self::seal_plain(&self.to_json(), password)
+        Self::seal_plaintext(&self.to_json(), password)
     }
 
     /// Returns the public key.

@@ -194,19 +194,19 @@ mod tests {
             assert!(
                 !PublicKey::new(*alice.public().as_bytes(), other).verify(b"hello", &signature)
             );
-            let again =
+            let restored =
                 Keypair::from_private_key_with(&alice.to_private_key(), crypto_type).unwrap();
-            assert_eq!(again.public(), alice.public());
+            assert_eq!(restored.public(), alice.public());
         }
     }
 
     #[test]
     fn key_of_small_order_verifies_no_signature() {
         // With the neutral point as key and nonce, the equation holds for any message.
-        let mut neutral = [0; 64];
-        neutral[0] = 1;
-        let key = PublicKey::new(neutral[..32].try_into().unwrap(), CryptoType::Ed25519);
-        assert!(!key.verify(b"anything", &Signature::from_bytes(neutral)));
+        let mut neutral_element = [0; 64];
+        neutral_element[0] = 1;
+        let key = PublicKey::new(neutral_element[..32].try_into().unwrap(), CryptoType::Ed25519);
+        assert!(!key.verify(b"anything", &Signature::from_bytes(neutral_element)));
     }
 
     #[test]

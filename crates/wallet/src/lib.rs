@@ -96,10 +96,10 @@ mod wallet_error;
 mod wallets;
 mod write;
 
-pub use batch::{Signed, verify_batch};
+pub use batch::{SignedMessage, verify_batch};
 pub use crypto_type::CryptoType;
 pub use key_error::KeyError;
-pub use keyfile::{Encryption, Keyfile, KeyfileError, Sealed};
+pub use keyfile::{EncryptedKeyfile, Encryption, Keyfile, KeyfileError};
 pub use keypair::Keypair;
 pub use message::{MessageError, message_bytes};
 pub use mnemonic::{DEV_PHRASE, Mnemonic, WordCount};
@@ -117,4 +117,4 @@ pub use wallets::{
     Backup, DEFAULT_ROOT, ListedHotkey, ListedWallet, Name, NameError, SecretState, Wallet,
     Wallets, expand_home,
 };
-pub use write::{Overwrite, Written};
+pub use write::{Overwrite, WrittenFiles};

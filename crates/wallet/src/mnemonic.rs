@@ -155,14 +155,14 @@ mod tests {
 
     #[test]
     fn generated_mnemonics_parse_and_never_repeat() {
-        let mut seen = HashSet::new();
+        let mut seeds = HashSet::new();
         for count in WordCount::ALL {
             let mnemonic = Mnemonic::generate(count).unwrap();
             assert_eq!(mnemonic.word_count(), count.words());
             assert_eq!(mnemonic.phrase().split(' ').count(), count.words());
-            let again = Mnemonic::parse(&mnemonic.phrase()).unwrap();
-            assert_eq!(again.to_seed(""), mnemonic.to_seed(""));
-            assert!(seen.insert(*again.to_seed("")));
+            let parsed = Mnemonic::parse(&mnemonic.phrase()).unwrap();
+            assert_eq!(parsed.to_seed(""), mnemonic.to_seed(""));
+            assert!(seeds.insert(*parsed.to_seed("")));
             assert_ne!(mnemonic.to_seed(""), mnemonic.to_seed("passphrase"));
             assert_eq!(WordCount::try_from(count.words()), Ok(count));
         }

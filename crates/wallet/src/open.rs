@@ -11,8 +11,8 @@ pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     options.read(true);
     #[cfg(unix)]
     {
-        let at_once = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, at_once.bits().cast_signed());
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags.bits().cast_signed());
     }
     let file = options.open(path)?;
     let metadata = file.metadata()?;
@@ -22,7 +22,7 @@ pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
 /// Returns the mode bits of a regular file that users other than its owner can access; `None` for a
 /// private file.
 #[cfg(unix)]
-pub(crate) fn exposed(metadata: &Metadata) -> Option<u32> {
+pub(crate) fn exposed_mode(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
 
     Some(metadata.permissions().mode() & 0o777)
@@ -30,14 +30,14 @@ pub(crate) fn exposed(metadata: &Metadata) -> Option<u32> {
 }
 
 #[cfg(not(unix))]
-pub(crate) const fn exposed(_: &Metadata) -> Option<u32> {
+pub(crate) const fn exposed_mode(_: &Metadata) -> Option<u32> {
     None
 }
 
 /// Logs a warning if a file with a secret is accessible to users other than its owner. Pipes and
 /// terminals are skipped.
 pub fn warn_if_exposed(file: &File, path: &Path) {
-    if let Some(mode) = file.metadata().ok().as_ref().and_then(exposed) {
+    if let Some(mode) = file.metadata().ok().as_ref().and_then(exposed_mode) {
         tracing::warn!(
             path = %path.display(), mode = format!("{mode:o}"),
             "secret is accessible to other users, run chmod 600"

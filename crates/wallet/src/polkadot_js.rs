@@ -163,8 +163,11 @@ impl PolkadotJs {
                 let (n, remaining) = split(remaining)?;
                 let (p, remaining) = split(remaining)?;
                 let (r, remaining) = split(remaining)?;
-                let params =
-                    cost(u32::from_le_bytes(n), u32::from_le_bytes(r), u32::from_le_bytes(p))?;
+                let params = scrypt_params(
+                    u32::from_le_bytes(n),
+                    u32::from_le_bytes(r),
+                    u32::from_le_bytes(p),
+                )?;
                 let (nonce, content) = split(remaining)?;
                 (Cipher::Scrypt { salt, params, nonce }, content)
             }
@@ -192,9 +195,9 @@ impl PolkadotJs {
     pub fn open(&self, password: &Password) -> Result<Keypair, PolkadotJsError> {
         let text = match &self.cipher {
             Cipher::None => self.content.clone(),
-            Cipher::Password { nonce } => self.decrypt(&padded(password), nonce)?,
+            Cipher::Password { nonce } => self.decrypt(&padded_key(password), nonce)?,
             Cipher::Scrypt { salt, params, nonce } => {
-                self.decrypt(&*stretched(password, salt, params)?, nonce)?
+                self.decrypt(&*derive_key(password, salt, params)?, nonce)?
             }
         };
         let pair = read_pkcs8(&text).ok_or(PolkadotJsError::WrongPassword)?;
@@ -243,7 +246,7 @@ impl PolkadotJs {
             .map_err(|_| KeyError::Randomness)?;
         let params = Params::new(LOG_N, R, P, 32).map_err(|_| PolkadotJsError::Encryption)?;
         let mut text = write_pkcs8(&secret.secret, pair.public().as_bytes());
-        let tag = XSalsa20Poly1305::new((&*stretched(password, &salt, &params)?).into())
+        let tag = XSalsa20Poly1305::new((&*derive_key(password, &salt, &params)?).into())
             .encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut text)
             .map_err(|_| PolkadotJsError::Encryption)?;
         let (n, p, r) = ((1_u32 << LOG_N).to_le_bytes(), P.to_le_bytes(), R.to_le_bytes());
@@ -271,7 +274,7 @@ fn split<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), PolkadotJsErr
         .ok_or(PolkadotJsError::WrongPassword)
 }
 
-fn cost(n: u32, r: u32, p: u32) -> Result<Params, PolkadotJsError> {
+fn scrypt_params(n: u32, r: u32, p: u32) -> Result<Params, PolkadotJsError> {
     let refusal = PolkadotJsError::Cost { n, r, p };
     if !n.is_power_of_two()
         || n.checked_mul(r).is_none_or(|n_r| n_r > MAX_N_R)
@@ -283,7 +286,7 @@ fn cost(n: u32, r: u32, p: u32) -> Result<Params, PolkadotJsError> {
     Params::new(n.ilog2() as u8, r, p, 32).map_err(|_| refusal)
 }
 
-fn padded(password: &Password) -> Zeroizing<[u8; 32]> {
+fn padded_key(password: &Password) -> Zeroizing<[u8; 32]> {
     let mut key = Zeroizing::new([0; 32]);
     for (to, from) in key.iter_mut().zip(password.as_bytes()) {
         *to = *from;
@@ -291,7 +294,7 @@ fn padded(password: &Password) -> Zeroizing<[u8; 32]> {
     key
 }
 
-fn stretched(
+fn derive_key(
     password: &Password,
     salt: &[u8],
     params: &Params,

@@ -31,7 +31,7 @@ impl PublicKey {
         let key = if text.starts_with("0x") {
             *secret_from_hex(text).ok_or(KeyError::PublicKey)?
         } else {
-            text.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR)?
+            text.parse::<Ss58>()?.key_with_prefix(Ss58Prefix::BITTENSOR)?
         };
         Ok(Self { crypto_type, key })
     }

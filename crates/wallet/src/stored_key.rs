@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use taonet_primitives::bytes_without_bom;
 use zeroize::Zeroizing;
 
-use crate::open::{exposed, open_file};
+use crate::open::{exposed_mode, open_file};
 use crate::wallets::HOTKEYS;
 use crate::write::directory_of;
 use crate::{Encryption, Keyfile, KeyfileError, Password, PublicKey, WalletError};
@@ -49,9 +49,9 @@ impl StoredKey {
 
     /// Reads a keyfile without a warning about its permissions, for public files and listings.
     pub(crate) fn read_without_warning(path: &Path) -> Result<Self, WalletError> {
-        let opened =
+        let result =
             open_file(path).map_err(|source| WalletError::Read { path: path.into(), source })?;
-        let Some((file, metadata)) = opened else {
+        let Some((file, metadata)) = result else {
             return Err(WalletError::NotAFile(path.into()));
         };
         if metadata.len() > MAX_BYTES {
@@ -68,7 +68,7 @@ impl StoredKey {
             path: path.into(),
             wallet: directory_of(path).into(),
             bytes,
-            exposed: exposed(&metadata),
+            exposed: exposed_mode(&metadata),
         })
     }
 
@@ -132,13 +132,14 @@ impl StoredKey {
     }
 
     /// Decrypts the content, and checks that it contains a key.
-    pub(crate) fn plain(
+    pub(crate) fn plaintext(
         &self,
         password: Option<&Password>,
     ) -> Result<Zeroizing<Vec<u8>>, WalletError> {
-        let plain = Keyfile::plain(self.bytes(), password).map_err(|source| self.error(source))?;
-        Keyfile::from_json(&plain).map_err(|source| self.error(source))?;
-        Ok(plain)
+        let plaintext =
+            Keyfile::plaintext(self.bytes(), password).map_err(|source| self.error(source))?;
+        Keyfile::from_json(&plaintext).map_err(|source| self.error(source))?;
+        Ok(plaintext)
     }
 
     /// Returns the public key stated in a plain file, ignoring the file's other fields.
@@ -171,9 +172,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(StoredKey::read(dir.path()), Err(WalletError::NotAFile(_))));
         assert!(matches!(StoredKey::read(dir.path().join("none")), Err(WalletError::Read { .. })));
-        let large = dir.path().join("large");
-        fs::write(&large, " ".repeat(70_000)).unwrap();
-        assert!(matches!(StoredKey::read(large), Err(WalletError::TooLarge { bytes: 70_000, .. })));
+        let large_file = dir.path().join("large");
+        fs::write(&large_file, " ".repeat(70_000)).unwrap();
+        assert!(matches!(
+            StoredKey::read(large_file),
+            Err(WalletError::TooLarge { bytes: 70_000, .. })
+        ));
     }
 
     #[cfg(unix)]
@@ -182,18 +186,18 @@ mod tests {
         use std::os::unix::fs::{PermissionsExt, symlink};
 
         let dir = tempfile::tempdir().unwrap();
-        let (target, to_file, to_dir) =
+        let (target, link_to_file, link_to_directory) =
             (dir.path().join("key"), dir.path().join("a"), dir.path().join("b"));
         fs::write(&target, format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap();
-        symlink(&target, &to_file).unwrap();
-        symlink(dir.path(), &to_dir).unwrap();
-        assert!(StoredKey::read(&to_file).is_ok());
-        assert!(matches!(StoredKey::read(&to_dir), Err(WalletError::NotAFile(_))));
+        symlink(&target, &link_to_file).unwrap();
+        symlink(dir.path(), &link_to_directory).unwrap();
+        assert!(StoredKey::read(&link_to_file).is_ok());
+        assert!(matches!(StoredKey::read(&link_to_directory), Err(WalletError::NotAFile(_))));
         for (mode, exposed) in
             [(0o600, None), (0o400, None), (0o644, Some(0o644)), (0o660, Some(0o660))]
         {
             fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(StoredKey::read(&to_file).unwrap().exposed(), exposed);
+            assert_eq!(StoredKey::read(&link_to_file).unwrap().exposed(), exposed);
         }
     }
 }

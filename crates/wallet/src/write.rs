@@ -26,7 +26,7 @@ pub enum Overwrite {
 
 /// The files written by one operation, and the backups of the files that it replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Written {
+pub struct WrittenFiles {
     /// Paths of the written files.
     pub files: Vec<PathBuf>,
     /// Paths of the replaced files' backups.
@@ -67,12 +67,12 @@ impl Draft {
 
     fn persist(self, overwrite: Overwrite) -> Result<(), WalletError> {
         let Self { file, path } = self;
-        let placed = match overwrite {
+        let result = match overwrite {
             // Fails if a file was created since the check.
             Overwrite::Refuse => file.persist_noclobber(&path),
             Overwrite::KeepBackup => file.persist(&path),
         };
-        placed.map(drop).map_err(|error| match error.error.kind() {
+        result.map(drop).map_err(|error| match error.error.kind() {
             ErrorKind::AlreadyExists => WalletError::Exists(path),
             _ => WalletError::Write { path, source: error.error },
         })
@@ -82,11 +82,11 @@ impl Draft {
 impl Lock {
     /// Moves drafts of one directory to their destinations, in order. Checks and backups are done
     /// before the first move.
-    pub(crate) fn place(
+    pub(crate) fn persist_all(
         &self,
         drafts: Vec<Draft>,
         overwrite: Overwrite,
-    ) -> Result<Written, WalletError> {
+    ) -> Result<WrittenFiles, WalletError> {
         for draft in &drafts {
             check(&draft.path, overwrite)?;
         }
@@ -95,10 +95,10 @@ impl Lock {
         let backups = match overwrite {
             Overwrite::Refuse => Vec::new(),
             Overwrite::KeepBackup => {
-                backup::make(self.wallet(), drafts.iter().map(|draft| draft.path.as_path()))?
+                backup::create(self.wallet(), drafts.iter().map(|draft| draft.path.as_path()))?
             }
         };
-        place(drafts, overwrite, &directory, backups)
+        persist_all(drafts, overwrite, &directory, backups)
     }
 }
 
@@ -107,18 +107,18 @@ impl Lock {
 pub(crate) fn replace(_: &Lock, draft: Draft) -> Result<(), WalletError> {
     check(&draft.path, Overwrite::KeepBackup)?;
     let directory = Directory::open(directory_of(&draft.path))?;
-    place(vec![draft], Overwrite::KeepBackup, &directory, Vec::new()).map(drop)
+    persist_all(vec![draft], Overwrite::KeepBackup, &directory, Vec::new()).map(drop)
 }
 
 /// Moves drafts to their destinations and syncs the directory. After the first move, errors list
 /// the files in place.
-fn place(
+fn persist_all(
     drafts: Vec<Draft>,
     overwrite: Overwrite,
     directory: &Directory,
     backups: Vec<PathBuf>,
-) -> Result<Written, WalletError> {
-    let mut report = Written { files: Vec::new(), backups };
+) -> Result<WrittenFiles, WalletError> {
+    let mut report = WrittenFiles { files: Vec::new(), backups };
     for draft in drafts {
         let path = draft.path.clone();
         match draft.persist(overwrite) {
@@ -127,17 +127,17 @@ fn place(
                 backup::remove(&report.backups);
                 return Err(error);
             }
-            Err(error) => return Err(report.partly(error)),
+            Err(error) => return Err(report.into_partly_written(error)),
         }
     }
     match directory.sync() {
         Ok(()) => Ok(report),
-        Err(error) => Err(report.partly(error)),
+        Err(error) => Err(report.into_partly_written(error)),
     }
 }
 
-impl Written {
-    fn partly(self, source: WalletError) -> WalletError {
+impl WrittenFiles {
+    fn into_partly_written(self, source: WalletError) -> WalletError {
         WalletError::PartlyWritten {
             files: self.files,
             backups: self.backups,

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use taonet_wallet::{
-    CryptoType, Keyfile, Keypair, Mnemonic, Name, Overwrite, Password, PolkadotJs, Sealed, Signed,
-    StoredKey, Wallets, message_bytes, verify_batch,
+    CryptoType, EncryptedKeyfile, Keyfile, Keypair, Mnemonic, Name, Overwrite, Password,
+    PolkadotJs, SignedMessage, StoredKey, Wallets, message_bytes, verify_batch,
 };
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -137,7 +137,7 @@ fn print_secrets(
         secrets.push(bytes.iter().take(4).map(ToString::to_string).collect::<Vec<_>>().join(", "));
     }
     let password = Password::new(PASSWORD.to_owned());
-    let wrong = Password::new("another".to_owned());
+    let wrong_password = Password::new("another".to_owned());
     let wrong_key = Keypair::from_uri_with("//Alice", crypto_type).unwrap();
     log.debug(&(&mnemonic, &keyfile, &pair, &password, pair.public(), crypto_type));
 
@@ -176,7 +176,7 @@ fn print_secrets(
         let export = PolkadotJs::export(&pair, &password, "name", 0).unwrap();
         let account = PolkadotJs::parse(export.as_bytes()).unwrap();
         log.debug(&account);
-        log.error(account.open(&wrong));
+        log.error(account.open(&wrong_password));
     } else {
         log.error(PolkadotJs::export(&pair, &password, "name", 0));
     }
@@ -207,10 +207,10 @@ fn print_secrets(
     log.error(wallet.coldkey().unwrap().open(Some(&password)));
 
     let vault = "$ANSIBLE_VAULT;1.1;AES256\n33310a33310a3331\n";
-    log.debug(&Sealed::parse(vault.as_bytes()).unwrap());
+    log.debug(&EncryptedKeyfile::parse(vault.as_bytes()).unwrap());
     log.error(Keyfile::from_bytes(vault.as_bytes(), Some(&password)));
 
     let signature = pair.sign(b"message");
-    let signed = Signed { signer: pair.hotkey(), message: b"message", signature };
+    let signed = SignedMessage { signer: pair.hotkey(), message: b"message", signature };
     log.debug(&(signed, verify_batch(&[signed]), signature));
 }

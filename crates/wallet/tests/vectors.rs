@@ -41,7 +41,7 @@ fn password(case: &Value) -> Password {
 }
 
 #[track_caller]
-fn assert_is(pair: &Keypair, expected: &Value) {
+fn assert_key(pair: &Keypair, expected: &Value) {
     assert_eq!(pair.public().to_string(), text(expected, "ss58"));
     assert_eq!(pair.public().as_bytes().as_slice(), bytes(expected, "public_key"));
     // The second half of an sr25519 key, the nonce, is random for each soft derivation.
@@ -87,9 +87,9 @@ fn keys_match_vectors() {
                 Ok(mnemonic) => {
                     assert_eq!(mnemonic.word_count(), case["words"]);
                     let keyfile = Keyfile::from_mnemonic(&mnemonic, scheme);
-                    assert_is(keyfile.keypair().unwrap(), expected);
+                    assert_key(keyfile.keypair().unwrap(), expected);
                     assert_written(&keyfile, &expected["keyfile_json"]);
-                    assert_is(
+                    assert_key(
                         &Keypair::from_uri_with(text(case, "mnemonic"), scheme).unwrap(),
                         expected,
                     );
@@ -105,8 +105,8 @@ fn keys_match_vectors() {
         for case in list(&file, "seeds") {
             let expected = &case[scheme.name()];
             let keyfile = Keyfile::from_seed(&bytes(case, "seed_hex").try_into().unwrap(), scheme);
-            assert_is(keyfile.keypair().unwrap(), expected);
-            assert_is(&Keypair::from_uri_with(text(case, "seed_hex"), scheme).unwrap(), expected);
+            assert_key(keyfile.keypair().unwrap(), expected);
+            assert_key(&Keypair::from_uri_with(text(case, "seed_hex"), scheme).unwrap(), expected);
             // Bittensor's wallet writes a seed as text if its bytes are valid text; we always write
             // hex.
             let mut json = expected["keyfile_json"].clone();
@@ -120,7 +120,7 @@ fn keys_match_vectors() {
             let expected = &case[scheme.name()];
             match Keypair::from_uri_with(text(case, "uri"), scheme) {
                 Ok(pair) => {
-                    assert_is(&pair, expected);
+                    assert_key(&pair, expected);
                     keys += 1;
                 }
                 Err(error) => {
@@ -136,7 +136,7 @@ fn keys_match_vectors() {
     for case in list(&file, "private_keys") {
         let pair =
             Keypair::from_private_key(&bytes(case, "private_key").try_into().unwrap()).unwrap();
-        assert_is(&pair, case);
+        assert_key(&pair, case);
         assert_written(&Keyfile::from_keypair(pair), &case["keyfile_json"]);
         keys += 1;
     }
@@ -158,8 +158,9 @@ fn signatures_match_vectors() {
         assert_eq!(signer.verify_wrapped(&message, &signature), valid, "{case}");
         assert_eq!(signer.verify(&message, &signature), valid && !wrapped, "{case}");
 
-        let ours = Keypair::from_uri_with(text(case, "uri"), scheme).unwrap().sign(&message);
-        assert!(signer.verify(&message, &ours), "{case}");
+        let own_signature =
+            Keypair::from_uri_with(text(case, "uri"), scheme).unwrap().sign(&message);
+        assert!(signer.verify(&message, &own_signature), "{case}");
         match scheme {
             CryptoType::Sr25519 => {
                 assert_eq!(verify_wrapped(&signer.hotkey(), &message, &signature), valid, "{case}");
@@ -170,7 +171,9 @@ fn signatures_match_vectors() {
                 );
             }
             // Deterministic signatures: ours equals the real wallet's.
-            CryptoType::Ed25519 => assert_eq!(ours == signature, valid && !wrapped, "{case}"),
+            CryptoType::Ed25519 => {
+                assert_eq!(own_signature == signature, valid && !wrapped, "{case}");
+            }
         }
         counts[usize::from(scheme == CryptoType::Ed25519)] += 1;
     }
@@ -195,7 +198,7 @@ fn signatures_match_vectors() {
 /// seconds; a unit test decrypts the others with the recorded keys.
 #[test]
 fn keyfiles_match_vectors() {
-    let (mut plain, mut public, mut decrypted, mut refused) = (0, 0, 0, 0);
+    let (mut plain_count, mut public_count, mut decrypted_count, mut refused_count) = (0, 0, 0, 0);
     for case in list(&vectors("keyfiles"), "cases") {
         let id = text(case, "id");
         let content =
@@ -204,29 +207,29 @@ fn keyfiles_match_vectors() {
             "none" => {
                 let keyfile = Keyfile::from_bytes(&content, None).unwrap();
                 match keyfile.keypair() {
-                    Some(_) => plain += 1,
-                    None => public += 1,
+                    Some(_) => plain_count += 1,
+                    None => public_count += 1,
                 }
                 keyfile
             }
             "NaCl" if id != "nacl_8" => {
                 let refusal = Keyfile::from_bytes(&content, None).unwrap_err();
                 assert_eq!(refusal, KeyfileError::Encrypted(Encryption::Nacl));
-                refused += 1;
+                refused_count += 1;
                 continue;
             }
             _ => {
                 let keyfile = Keyfile::from_bytes(&content, Some(&password(case))).unwrap();
                 let expected = Keyfile::from_json(&bytes(case, "plaintext_hex")).unwrap();
                 assert_eq!(keyfile.to_json(), expected.to_json());
-                decrypted += 1;
+                decrypted_count += 1;
                 keyfile
             }
         };
         assert_eq!(keyfile.public().to_string(), text(case, "ss58"), "{id}");
         assert_eq!(keyfile.keypair().is_none(), id == "plain_ss58_only", "{id}");
     }
-    assert_eq!((plain, public, decrypted, refused), (7, 1, 3, 2));
+    assert_eq!((plain_count, public_count, decrypted_count, refused_count), (7, 1, 3, 2));
 }
 
 /// An altered character, anywhere in the text formats, and a wrong password give the same error.
@@ -235,9 +238,9 @@ fn altered_vaults_do_not_open() {
     let file = vectors("keyfiles");
     let case = list(&file, "cases").iter().find(|case| case["id"] == "ansible_vault").unwrap();
     let content = text(case, "file_text");
-    let wrong = Password::new("another".to_owned());
+    let wrong_password = Password::new("another".to_owned());
     assert_eq!(
-        Keyfile::from_bytes(content.as_bytes(), Some(&wrong)).unwrap_err(),
+        Keyfile::from_bytes(content.as_bytes(), Some(&wrong_password)).unwrap_err(),
         KeyfileError::WrongPassword
     );
     let mut altered = 0;
@@ -264,9 +267,9 @@ fn polkadot_js_exports_match_vectors() {
         let account = PolkadotJs::parse(case["json"].to_string().as_bytes()).unwrap();
         assert_eq!(account.address().to_string(), text(case, "reference_import_ss58"));
         let pair = account.open(&password(case)).unwrap();
-        assert_is(&pair, case);
-        let wrong = account.open(&Password::new("pjs-passw0rd".to_owned()));
-        assert_eq!(wrong.unwrap_err(), PolkadotJsError::WrongPassword);
+        assert_key(&pair, case);
+        let result = account.open(&Password::new("pjs-passw0rd".to_owned()));
+        assert_eq!(result.unwrap_err(), PolkadotJsError::WrongPassword);
 
         let export = PolkadotJs::export(&pair, &password(case), "test", 1_700_000_000_000).unwrap();
         let export: Value = serde_json::from_str(&export).unwrap();
@@ -289,13 +292,13 @@ fn wallet_directory_layout_matches_vectors() {
     assert_eq!(entries.len(), 6);
     let dir = tempfile::tempdir().unwrap();
     for (path, entry) in entries {
-        let full = dir.path().join(path);
+        let full_path = dir.path().join(path);
         if path.ends_with('/') {
-            fs::create_dir_all(&full).unwrap();
+            fs::create_dir_all(&full_path).unwrap();
         } else {
-            fs::write(&full, content_of(path, entry)).unwrap();
+            fs::write(&full_path, content_of(path, entry)).unwrap();
         }
-        set_mode(&full, text(entry, "mode"));
+        set_mode(&full_path, text(entry, "mode"));
     }
     let wallets = Wallets::new(dir.path());
     let listed = wallets.list().unwrap();

@@ -127,7 +127,7 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
         ..Report::default()
     };
     let audio: Vec<Vec<f32>> = if request.audio.is_empty() {
-        (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect()
+        (0..request.recordings).map(|seed| noisy_chirp(seed, request.seconds)).collect()
     } else {
         request.audio.iter().map(|path| read_wav(path)).collect::<Result<_>>()?
     };
@@ -383,7 +383,7 @@ fn floats(count: usize) -> Vec<f32> {
 }
 
 /// Generates the reference's recording `mixed`: a chirp in noise.
-fn mixed(seed: usize, seconds: usize) -> Vec<f32> {
+fn noisy_chirp(seed: usize, seconds: usize) -> Vec<f32> {
     let (from, to) = (180.0 + (seed % 100) as f64, 900.0 + (seed % 300) as f64);
     let count = seconds * 16_000;
     let mut state = seed as u64 + 100_000;

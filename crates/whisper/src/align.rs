@@ -4,12 +4,12 @@
 use taonet_primitives::Word;
 
 use crate::TranscribeError;
-use crate::decoder::{Cache, Capture, Memory, Row};
+use crate::decoder::{AttentionCapture, Cache, EncoderMemory, Row};
 use crate::encoder::Buffers;
 use crate::kernel::{log_sum_exp, median, softmax};
 use crate::mel::WINDOW_FRAMES;
 use crate::model::Model;
-use crate::options::refuse;
+use crate::options::option_error;
 use crate::words::{POSITIONS_PER_SECOND, TimedWord, round_to_hundredths, time_words};
 
 mod path;
@@ -48,38 +48,39 @@ impl Model {
         let mut start = vec![special.start_of_transcript];
         if self.is_multilingual() {
             let Some(token) = self.vocabulary.language_token(language) else {
-                return refuse("language", "not supported by the model");
+                return option_error("language", "not supported by the model");
             };
             start.push(token);
             start.extend(special.transcribe);
         } else if language != "en" {
-            return refuse("language", "the model understands English only");
+            return option_error("language", "the model understands English only");
         }
         let features = self.log_mel.features(samples);
         // The last frame is padding.
         let frames = features.frames() - 1;
         if frames > WINDOW_FRAMES {
-            return refuse("samples", "the recording is longer than 30 s");
+            return option_error("samples", "the recording is longer than 30 s");
         }
-        let spelled = words.iter().map(|word| {
+        let words_with_tokens = words.iter().map(|word| {
             let mut tokens = self.vocabulary.encode(&format!(" {word}"));
             tokens.retain(|token| *token < special.end_of_text);
             ((*word).to_owned(), tokens)
         });
-        let mut spelled: Vec<(String, Vec<u32>)> = spelled.collect();
-        let text: Vec<u32> = spelled.iter().flat_map(|(_, tokens)| tokens).copied().collect();
+        let mut words_with_tokens: Vec<(String, Vec<u32>)> = words_with_tokens.collect();
+        let text: Vec<u32> =
+            words_with_tokens.iter().flat_map(|(_, tokens)| tokens).copied().collect();
         if text.is_empty() {
             return Ok(Vec::new());
         }
         // Before the text, the token that excludes timestamps; after it, the end of text.
         if start.len() + text.len() + 2 > self.decoder.context() {
-            return refuse("words", "the text is too long for the model");
+            return option_error("words", "the text is too long for the model");
         }
-        spelled.push((String::new(), vec![special.end_of_text]));
+        words_with_tokens.push((String::new(), vec![special.end_of_text]));
         let (mut buffers, mut cache) = (self.buffers(), self.decoder.cache());
         let memory = self.encode_audio(&mut buffers, &features.window(0, frames))?;
         let alignment = self.align(&mut buffers, &mut cache, &memory, &start, &text, frames)?;
-        Ok(separated(time_words(spelled, &alignment)))
+        Ok(without_overlaps(time_words(words_with_tokens, &alignment)))
     }
 
     /// Aligns text tokens with the first `frames` frames of a window.
@@ -87,7 +88,7 @@ impl Model {
         &self,
         buffers: &mut Buffers,
         cache: &mut Cache,
-        memory: &Memory,
+        memory: &EncoderMemory,
         start: &[u32],
         text: &[u32],
         frames: usize,
@@ -98,7 +99,7 @@ impl Model {
         tokens.extend_from_slice(text);
         tokens.push(special.end_of_text);
         tokens.truncate(self.decoder.context());
-        let slots: Vec<_> = tokens.iter().map(|_| cache.take()).collect();
+        let slots: Vec<_> = tokens.iter().map(|_| cache.allocate()).collect();
         let rows: Vec<Row> = tokens
             .iter()
             .enumerate()
@@ -110,7 +111,7 @@ impl Model {
             })
             .collect();
         let heads = &self.config.alignment_heads;
-        let mut capture = Capture { heads, scores: vec![Vec::new(); heads.len()] };
+        let mut capture = AttentionCapture { heads, scores: vec![Vec::new(); heads.len()] };
         let states = self.decoder.forward(
             &buffers.gemm.clone(),
             buffers,
@@ -131,7 +132,7 @@ impl Model {
         }
         let mut attention = Attention::new(heads.len(), positions);
         attention.append(capture.scores, memory.positions());
-        let matrix = attention.filtered(start.len(), text.len() + 1);
+        let matrix = attention.filtered_weights(start.len(), text.len() + 1);
         Ok(Alignment { path: shortest_path(&matrix, text.len() + 1, positions), probabilities })
     }
 
@@ -161,7 +162,7 @@ impl Model {
 
 /// Returns the words with letters or digits, each of at least one position, after the end of the
 /// one before.
-fn separated(words: Vec<TimedWord>) -> Vec<Word> {
+fn without_overlaps(words: Vec<TimedWord>) -> Vec<Word> {
     let mut end = 0.0f64;
     let words = words.into_iter().filter(|word| word.text.contains(char::is_alphanumeric));
     words
@@ -219,7 +220,7 @@ impl Attention {
 
     /// Returns the mean weights over all heads, normalised over all rows and median-filtered over
     /// time, of `rows` rows starting at row `first`.
-    pub(crate) fn filtered(&self, first: usize, rows: usize) -> Vec<f32> {
+    pub(crate) fn filtered_weights(&self, first: usize, rows: usize) -> Vec<f32> {
         self.normalized(first, rows, self.heads.iter().map(|head| self.moments(head)))
     }
 
@@ -261,8 +262,8 @@ impl Attention {
             .map_or(0, |(position, _)| position)
     }
 
-    /// Returns rows as [`Self::filtered`] does, given the mean and the standard deviation at each
-    /// position of each head.
+    /// Returns rows as [`Self::filtered_weights`] does, given the mean and the standard deviation
+    /// at each position of each head.
     fn normalized(
         &self,
         first: usize,
@@ -272,7 +273,7 @@ impl Attention {
         let positions = self.positions;
         let mut mean = vec![0.0; rows * positions];
         let mut normalized = vec![0.0; positions];
-        let mut filtered = vec![0.0; positions];
+        let mut filtered_weights = vec![0.0; positions];
         for (head, moments) in self.heads.iter().zip(moments) {
             let selected =
                 head.chunks_exact(positions).skip(first).zip(mean.chunks_exact_mut(positions));
@@ -282,8 +283,8 @@ impl Attention {
                 {
                     *to = (value - average) / deviation;
                 }
-                median(&normalized, &mut filtered);
-                for (mean, value) in mean.iter_mut().zip(&filtered) {
+                median(&normalized, &mut filtered_weights);
+                for (mean, value) in mean.iter_mut().zip(&filtered_weights) {
                     *mean += value / self.heads.len() as f32;
                 }
             }
@@ -312,8 +313,8 @@ mod tests {
         let text = ["Good", "day", "-", "3", "good", "days."];
         for seconds in [1, 30] {
             let timed = model.time_words(&noise(seconds * 16_000), "en", &text).unwrap();
-            let spelled: Vec<&str> = timed.iter().map(|word| &*word.text).collect();
-            assert_eq!(spelled, ["Good", "day", "3", "good", "days."]);
+            let texts: Vec<&str> = timed.iter().map(|word| &*word.text).collect();
+            assert_eq!(texts, ["Good", "day", "3", "good", "days."]);
             assert!(timed.iter().all(|word| word.start < word.end), "{timed:?}");
             assert!(timed.windows(2).all(|pair| pair[0].end <= pair[1].start), "{timed:?}");
         }
@@ -345,12 +346,12 @@ mod tests {
     fn position_is_where_a_row_attends_more_than_others() {
         let mut attention = Attention::new(2, 60);
         // All rows attend to the first position too, as real ones do: normalisation removes it.
-        let common = |mut scores: Vec<f32>| {
+        let with_common_scores = |mut scores: Vec<f32>| {
             scores.chunks_exact_mut(61).for_each(|row| row[..4].fill(9.0));
             scores
         };
         for attended in [[5, 12], [20, 31], [40, 50]] {
-            let rows = common(scores(&attended, 60));
+            let rows = with_common_scores(scores(&attended, 60));
             attention.append(vec![rows.clone(), rows], 61);
             for (row, expected) in (attention.rows() - 2..).zip(attended) {
                 assert!(

@@ -1,7 +1,8 @@
 //! The decoder, batched over windows: each row is one token at one position.
 //!
 //! A row attends to earlier tokens through a list of cache slots, and to its window through
-//! [`Memory`]. Beams with a common prefix share slots, so beam search never copies keys or values.
+//! [`EncoderMemory`]. Beams with a common prefix share slots, so beam search never copies keys or
+//! values.
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns whose bounds are set at load.
 
 use crate::encoder::{Buffers, FeedForward, Norm};
@@ -43,7 +44,7 @@ pub(crate) struct Decoder {
 
 /// Cross-attention keys and values of one window, for all layers and heads, as f16.
 #[derive(Default)]
-pub(crate) struct Memory {
+pub(crate) struct EncoderMemory {
     /// Number of encoder positions.
     positions: usize,
     layers: Vec<Vec<(Panels, Panels)>>,
@@ -60,7 +61,7 @@ pub(crate) struct Row {
     pub(crate) slots: Vec<Slot>,
 }
 
-impl Memory {
+impl EncoderMemory {
     /// Returns the number of encoder positions.
     pub(crate) fn positions(&self) -> usize {
         self.positions
@@ -68,13 +69,13 @@ impl Memory {
 }
 
 /// Captured cross-attention scores of selected heads, before softmax: `[head][row][position]`.
-pub(crate) struct Capture<'a> {
+pub(crate) struct AttentionCapture<'a> {
     pub(crate) heads: &'a [(usize, usize)],
     pub(crate) scores: Vec<Vec<f32>>,
 }
 
-/// Returns the size of a window's [`Memory`] in bytes, for a decoder of this many layers and this
-/// width.
+/// Returns the size of a window's [`EncoderMemory`] in bytes, for a decoder of this many layers and
+/// this width.
 pub(crate) fn cross_attention_bytes(layers: usize, width: usize) -> usize {
     layers * width * (POSITIONS.next_multiple_of(PANEL) + POSITIONS) * size_of::<u16>()
 }
@@ -181,7 +182,7 @@ impl Decoder {
         &self,
         gemm: &Gemm,
         buffers: &mut Buffers,
-    ) -> Result<Memory, TranscribeError> {
+    ) -> Result<EncoderMemory, TranscribeError> {
         let (width, head) = (self.width, self.width / self.heads);
         let Buffers { scratch, quantized, qkv, encoded, memories, .. } = buffers;
         let mut memory = memories.pop().unwrap_or_default();
@@ -211,9 +212,9 @@ impl Decoder {
         gemm: &Gemm,
         buffers: &mut Buffers,
         cache: &mut Cache,
-        memories: &[&Memory],
+        memories: &[&EncoderMemory],
         rows: &[Row],
-        mut capture: Option<&mut Capture>,
+        mut capture: Option<&mut AttentionCapture>,
     ) -> Result<Vec<f32>, TranscribeError> {
         let width = self.width;
         let mut x = vec![0.0; rows.len() * width];
@@ -301,11 +302,11 @@ impl Decoder {
     fn cross_attention(
         &self,
         index: usize,
-        memories: &[&Memory],
+        memories: &[&EncoderMemory],
         rows: &[Row],
         queries: &mut [f32],
         context: &mut [f32],
-        mut capture: Option<&mut Capture>,
+        mut capture: Option<&mut AttentionCapture>,
     ) {
         let (width, head) = (self.width, self.width / self.heads);
         let scale = 1.0 / (head as f32).sqrt();

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rten_tensor::NdTensorView;
 
-use crate::decoder::Memory;
+use crate::decoder::EncoderMemory;
 use crate::kernel::{
     Attention, Epilogue, FloatLinear, Gemm, Linear, Quantized, Scratch, gelu, layer_norm,
 };
@@ -122,7 +122,7 @@ pub(crate) struct Buffers {
     /// The result of [`Decoder::logits`](crate::decoder::Decoder::logits), `[state][token]`.
     pub(crate) logits: Vec<f32>,
     /// Memory of decoded windows, for the next ones.
-    pub(crate) memories: Vec<Memory>,
+    pub(crate) memories: Vec<EncoderMemory>,
     attention: Attention,
 }
 

@@ -88,16 +88,16 @@ type TranscribeResult = Result<Transcription, TranscribeError>;
 struct Job {
     samples: Vec<f32>,
     options: Arc<Options>,
-    work: Work,
+    request: JobRequest,
 }
 
 /// The work on a recording, and where its result is sent.
-enum Work {
+enum JobRequest {
     Transcribe(SyncSender<TranscribeResult>),
     Continue(Prefix, SyncSender<Result<Continuation, TranscribeError>>),
 }
 
-impl Work {
+impl JobRequest {
     /// Sends an error as the result. This fails only if the caller has stopped waiting.
     fn fail(&self, error: TranscribeError) {
         let _ = match self {
@@ -177,7 +177,7 @@ impl Engine {
     /// engine has stopped.
     pub fn transcribe(&self, samples: Vec<f32>, options: Arc<Options>) -> TranscribeResult {
         let (sender, receiver) = sync_channel(1);
-        self.submit(Job { samples, options, work: Work::Transcribe(sender) })?;
+        self.submit(Job { samples, options, request: JobRequest::Transcribe(sender) })?;
         receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
     }
 
@@ -190,16 +190,16 @@ impl Engine {
         prefix: Prefix,
     ) -> Result<Continuation, TranscribeError> {
         let (sender, receiver) = sync_channel(1);
-        self.submit(Job { samples, options, work: Work::Continue(prefix, sender) })?;
+        self.submit(Job { samples, options, request: JobRequest::Continue(prefix, sender) })?;
         receiver.recv().unwrap_or(Err(TranscribeError::Stopped))
     }
 
     /// Appends a job to the queue. Blocks while the queue is full of jobs of its kind.
     fn submit(&self, job: Job) -> Result<(), TranscribeError> {
         let mut queue = self.shared.lock();
-        let is_pass = job.work.is_pass();
+        let is_pass = job.request.is_pass();
         while queue.workers > 0
-            && queue.jobs.iter().filter(|other| other.work.is_pass() == is_pass).count()
+            && queue.jobs.iter().filter(|other| other.request.is_pass() == is_pass).count()
                 >= self.shared.capacity
         {
             queue = self.shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -237,7 +237,7 @@ impl Shared {
         let start = Instant::now();
         let mut queue = self.lock();
         loop {
-            let index = queue.jobs.iter().position(|job| !only_passes || job.work.is_pass());
+            let index = queue.jobs.iter().position(|job| !only_passes || job.request.is_pass());
             if let Some(job) = index.and_then(|index| queue.jobs.remove(index)) {
                 drop(queue);
                 self.changed.notify_all();
@@ -346,17 +346,17 @@ impl Worker {
         tracing::error!(%error, recordings = jobs.len(), "decoding failed, decoding each affected recording alone");
         for job in jobs {
             self.jobs.push(job.clone());
-            let alone = self.guard(|worker| {
+            let result = self.guard(|worker| {
                 worker.admit(&job);
                 while !worker.active.is_empty() {
                     worker.step()?;
                 }
                 Ok(())
             });
-            if let Err(error) = alone {
+            if let Err(error) = result {
                 tracing::error!(%error, samples = job.samples.len(), "decoding failed again, aborting the recording");
                 self.remove(&job);
-                job.work.fail(error);
+                job.request.fail(error);
             }
         }
     }
@@ -367,16 +367,16 @@ impl Worker {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<(), TranscribeError>,
     ) -> Result<(), TranscribeError> {
-        let done = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
+        let result = catch_unwind(AssertUnwindSafe(|| work(self))).unwrap_or_else(|panic| {
             Err(TranscribeError::Panicked(
                 panic_message(&*panic).unwrap_or("no message").to_owned(),
             ))
         });
-        if done.is_err() {
+        if result.is_err() {
             self.active.clear();
             self.release();
         }
-        done
+        result
     }
 
     /// Releases the memory of buffers and cache.
@@ -387,14 +387,14 @@ impl Worker {
     /// Encodes a recording's first window, or runs a pass over unfinished speech, which takes few
     /// tokens.
     fn admit(&mut self, job: &Arc<Job>) {
-        self.is_after_pass = job.work.is_pass();
+        self.is_after_pass = job.request.is_pass();
         let mut recording = Recording::new(self.model.clone(), job.options.clone(), &job.samples);
-        match &job.work {
-            Work::Transcribe(sender) => {
+        match &job.request {
+            JobRequest::Transcribe(sender) => {
                 let search = recording.next_window(&mut self.buffers, &mut self.cache);
                 self.advance(job.clone(), sender.clone(), recording, search);
             }
-            Work::Continue(prefix, sender) => {
+            JobRequest::Continue(prefix, sender) => {
                 let continuation =
                     recording.continue_text(&mut self.buffers, &mut self.cache, prefix);
                 #[cfg(test)]
@@ -473,7 +473,8 @@ impl Worker {
         }
         for (index, (hypothesis, no_speech)) in ended.into_iter().rev() {
             let Active { job, result_sender, mut recording, .. } = self.active.swap_remove(index);
-            let search = recording.take(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
+            let search =
+                recording.accept(&mut self.buffers, &mut self.cache, hypothesis, no_speech);
             self.advance(job, result_sender, recording, search);
         }
         Ok(())

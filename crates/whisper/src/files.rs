@@ -145,7 +145,7 @@ impl Weights {
         } else {
             safetensors::Index::read(&mut file, length).map(Index::Safetensors)
         };
-        let index = index.map_err(|error| error.at(&path))?;
+        let index = index.map_err(|error| error.with_path(&path))?;
         Ok(Self { file, path, index })
     }
 
@@ -177,9 +177,10 @@ impl Weights {
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.index {
             Index::Ctranslate2(index) => index.get(name).is_some(),
-            Index::Safetensors(index) => {
-                names::parts(name).iter().flatten().all(|part| index.get(part).is_some())
-            }
+            Index::Safetensors(index) => names::safetensors_names(name)
+                .iter()
+                .flatten()
+                .all(|part| index.get(part).is_some()),
         }
     }
 
@@ -196,7 +197,7 @@ impl Weights {
         let entry = match &self.index {
             Index::Ctranslate2(index) => index.get(name),
             Index::Safetensors(index) => {
-                names::parts(name).first().and_then(|part| index.get(part.as_deref()?))
+                names::safetensors_names(name).first().and_then(|part| index.get(part.as_deref()?))
             }
         };
         Ok(entry.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?.shape.clone())
@@ -223,7 +224,7 @@ impl Weights {
                     index.get(name).ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?;
                 vec![Some(entry.clone())]
             }
-            Index::Safetensors(index) => names::parts(name)
+            Index::Safetensors(index) => names::safetensors_names(name)
                 .into_iter()
                 .map(|part| {
                     part.map(|part| {
@@ -286,7 +287,7 @@ impl From<std::io::Error> for IndexError {
 }
 
 impl IndexError {
-    fn at(self, path: &Path) -> ModelError {
+    fn with_path(self, path: &Path) -> ModelError {
         let path = path.to_owned();
         match self {
             Self::Io(source) => ModelError::Io { path, source },

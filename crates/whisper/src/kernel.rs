@@ -29,8 +29,8 @@ mod tests;
 /// Runs a closure compiled for the best instruction set of this CPU.
 #[inline(always)]
 fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    struct Work<F>(F);
-    impl<R, F: FnOnce() -> R> SimdOp for Work<F> {
+    struct ClosureOp<F>(F);
+    impl<R, F: FnOnce() -> R> SimdOp for ClosureOp<F> {
         type Output = R;
 
         #[inline(always)]
@@ -38,5 +38,5 @@ fn vectorized<R>(work: impl FnOnce() -> R) -> R {
             (self.0)()
         }
     }
-    Work(work).dispatch()
+    ClosureOp(work).dispatch()
 }

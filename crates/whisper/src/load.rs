@@ -23,11 +23,11 @@ impl Loader {
     /// Returns the number of heads of the encoder or decoder.
     pub(crate) fn heads(
         &mut self,
-        side: &str,
+        component: &str,
         declared: Option<usize>,
         width: usize,
     ) -> Result<usize, ModelError> {
-        let name = format!("{side}/num_heads");
+        let name = format!("{component}/num_heads");
         let heads = self.0.attribute(&name)?.or(declared).unwrap_or(width / HEAD);
         let panel = crate::kernel::PANEL;
         if heads == 0 || !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(panel) {

@@ -74,7 +74,7 @@ impl LogMel {
         Self {
             transform: RealFftPlanner::new().plan_fft_forward(TRANSFORM),
             window: hann.collect(),
-            bands: filters(bands),
+            bands: mel_filters(bands),
         }
     }
 
@@ -90,8 +90,8 @@ impl LogMel {
         let mut powers = [0.0f32; BINS];
         for frame in 0..frames {
             for (i, (value, weight)) in input.iter_mut().zip(&self.window).enumerate() {
-                let at = mirrored(frame * HOP + i, length);
-                let sample = samples.get(at).copied().unwrap_or(0.0);
+                let index = reflected_index(frame * HOP + i, length);
+                let sample = samples.get(index).copied().unwrap_or(0.0);
                 *value = if sample.is_finite() { f64::from(sample * weight) } else { 0.0 };
             }
             if self.transform.process_with_scratch(&mut input, &mut spectrum, &mut scratch).is_err()
@@ -120,14 +120,14 @@ impl LogMel {
 
 /// Returns the index of the sample at a padded position, as in numpy's `reflect` mode, which does
 /// not repeat the ends.
-fn mirrored(position: usize, length: usize) -> usize {
+fn reflected_index(position: usize, length: usize) -> usize {
     let period = 2 * (length - 1);
-    let at = (position + period * TRANSFORM.div_ceil(period) - TRANSFORM / 2) % period;
-    at.min(period - at)
+    let index = (position + period * TRANSFORM.div_ceil(period) - TRANSFORM / 2) % period;
+    index.min(period - index)
 }
 
 /// Converts a frequency on Slaney's mel scale to Hz.
-fn hertz(mel: f64) -> f64 {
+fn mel_to_hertz(mel: f64) -> f64 {
     const LINEAR: f64 = 200.0 / 3.0;
     let step = 6.4f64.ln() / 27.0;
     if mel >= 15.0 { 1000.0 * (step * (mel - 15.0)).exp() } else { LINEAR * mel }
@@ -142,10 +142,10 @@ fn filter_weight(edges: &[f64], bin: usize) -> f32 {
 }
 
 /// Creates Slaney's triangular mel filters between 0 and 8 kHz, all of equal area.
-fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
+fn mel_filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
     const HIGHEST: f64 = 45.245_640_471_924_965; // 8 kHz in mel
     let edges: Vec<f64> =
-        (0..bands + 2).map(|i| hertz(HIGHEST * i as f64 / (bands + 1) as f64)).collect();
+        (0..bands + 2).map(|i| mel_to_hertz(HIGHEST * i as f64 / (bands + 1) as f64)).collect();
     edges
         .windows(3)
         .map(|edges| {

@@ -40,7 +40,7 @@ impl Dimensions {
 
     /// Returns the approximate memory of the model with one worker and one window, in bytes;
     /// `weights` is the size of the quantised weights.
-    pub(crate) fn least_bytes(self, weights: u64) -> u64 {
+    pub(crate) fn min_bytes(self, weights: u64) -> u64 {
         // The embeddings are in memory twice: by rows, and packed for the output projection.
         weights + (self.tokens * self.width + self.window_bytes() + self.worker_bytes()) as u64
     }
@@ -57,14 +57,15 @@ fn read(root: &Path, path: &str) -> Option<String> {
 }
 
 fn available_in(root: &Path) -> Option<u64> {
-    let free = read(root, "proc/meminfo").and_then(|text| field(&text, "MemAvailable:"));
-    let used = read(root, "proc/self/status").and_then(|text| field(&text, "VmRSS:")).unwrap_or(0);
+    let free = read(root, "proc/meminfo").and_then(|text| parse_field(&text, "MemAvailable:"));
+    let used =
+        read(root, "proc/self/status").and_then(|text| parse_field(&text, "VmRSS:")).unwrap_or(0);
     let limit = read(root, "proc/self/cgroup").and_then(|groups| limit(root, &groups));
     free.into_iter().chain(limit.map(|limit| limit.saturating_sub(used))).min()
 }
 
 /// Parses a field of a file in `/proc`, in bytes.
-fn field(text: &str, name: &str) -> Option<u64> {
+fn parse_field(text: &str, name: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(name))?;
     value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
@@ -118,17 +119,23 @@ mod tests {
         let used = ("proc/self/status", "Name:\tbb\nVmRSS:\t  102400 kB\n");
         let limits = [50, 2_048, 4_096, 12_288].map(|mebibytes: u64| (mebibytes << 20).to_string());
         let [fifty, two, four, twelve] = limits.each_ref().map(String::as_str);
-        let v2 = ("proc/self/cgroup", "0::/system.slice/bb.service\n");
-        let own = "sys/fs/cgroup/system.slice/bb.service/memory.max";
+        let cgroup_v2 = ("proc/self/cgroup", "0::/system.slice/bb.service\n");
+        let cgroup_limit_file = "sys/fs/cgroup/system.slice/bb.service/memory.max";
         let cases: [(Files<'_>, Option<u64>); 9] = [
             (&[], None),
             (&[free, used], Some(8_192)),
-            (&[free, used, v2, (own, "max\n")], Some(8_192)),
-            (&[free, used, v2, (own, four)], Some(3_996)),
-            (&[free, used, v2, (own, twelve)], Some(8_192)),
+            (&[free, used, cgroup_v2, (cgroup_limit_file, "max\n")], Some(8_192)),
+            (&[free, used, cgroup_v2, (cgroup_limit_file, four)], Some(3_996)),
+            (&[free, used, cgroup_v2, (cgroup_limit_file, twelve)], Some(8_192)),
             // The limit of a parent.
             (
-                &[free, used, v2, (own, four), ("sys/fs/cgroup/system.slice/memory.max", two)],
+                &[
+                    free,
+                    used,
+                    cgroup_v2,
+                    (cgroup_limit_file, four),
+                    ("sys/fs/cgroup/system.slice/memory.max", two),
+                ],
                 Some(1_948),
             ),
             // A container.
@@ -145,7 +152,7 @@ mod tests {
                 ],
                 Some(3_996),
             ),
-            (&[used, v2, (own, fifty)], Some(0)),
+            (&[used, cgroup_v2, (cgroup_limit_file, fifty)], Some(0)),
         ];
         for (files, expected) in cases {
             assert_eq!(available_with(files), expected, "{files:?}");

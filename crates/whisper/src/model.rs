@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::ModelError;
 use crate::TranscribeError;
 use crate::config::Config;
-use crate::decoder::{Decoder, Memory};
+use crate::decoder::{Decoder, EncoderMemory};
 use crate::encoder::{Buffers, Encoder};
 use crate::files::Weights;
 use crate::kernel::{Extension, Gemm};
@@ -53,8 +53,9 @@ impl Model {
 
     /// Loads a model directory and packs the weights for these kernels.
     pub(crate) fn open_with(directory: &Path, gemm: &Gemm) -> Result<Self, ModelError> {
-        let Inspected { mut config, mut weights, dimensions, vocabulary } = inspect(directory)?;
-        check_memory(dimensions.least_bytes(weights.quantized_bytes()), memory::available())?;
+        let InspectedModel { mut config, mut weights, dimensions, vocabulary } =
+            inspect(directory)?;
+        check_memory(dimensions.min_bytes(weights.quantized_bytes()), memory::available())?;
         let digest = digest(directory, &mut weights)?;
         let mut loader = Loader(weights);
         let encoder = Encoder::load(&mut loader, gemm, config.heads.map(|heads| heads.0))?;
@@ -129,7 +130,7 @@ impl Model {
         &self,
         buffers: &mut Buffers,
         window: &[f32],
-    ) -> Result<Memory, TranscribeError> {
+    ) -> Result<EncoderMemory, TranscribeError> {
         let gemm = buffers.gemm.clone();
         self.encoder.forward(&gemm, buffers, window)?;
         self.decoder.memory(&gemm, buffers)
@@ -137,7 +138,7 @@ impl Model {
 }
 
 /// A model directory whose files are consistent.
-struct Inspected {
+struct InspectedModel {
     config: Config,
     weights: Weights,
     dimensions: Dimensions,
@@ -145,12 +146,12 @@ struct Inspected {
 }
 
 /// Reads and checks a model directory, except for the values of the weights.
-fn inspect(directory: &Path) -> Result<Inspected, ModelError> {
+fn inspect(directory: &Path) -> Result<InspectedModel, ModelError> {
     let config = Config::read(directory)?;
     let weights = Weights::open(directory)?;
     let dimensions = dimensions(&weights)?;
     let vocabulary = check_decoder(directory, &weights, &config, dimensions)?;
-    Ok(Inspected { config, weights, dimensions, vocabulary })
+    Ok(InspectedModel { config, weights, dimensions, vocabulary })
 }
 
 /// Files besides the weights that determine a transcription.

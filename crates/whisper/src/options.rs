@@ -93,7 +93,10 @@ impl Default for Options {
 }
 
 /// Rejects the value of an option.
-pub(crate) fn refuse<T>(option: &'static str, reason: &'static str) -> Result<T, TranscribeError> {
+pub(crate) fn option_error<T>(
+    option: &'static str,
+    reason: &'static str,
+) -> Result<T, TranscribeError> {
     Err(TranscribeError::Option { option, reason })
 }
 
@@ -106,39 +109,39 @@ impl Options {
     /// Rejects options that are invalid or unsupported by the model.
     pub(crate) fn check(&self, model: &Model) -> Result<(), TranscribeError> {
         if self.temperatures.is_empty() {
-            return refuse("temperatures", "must not be empty");
+            return option_error("temperatures", "must not be empty");
         }
         if self.beam_size == 0 || self.beam_size > MAX_ROWS {
-            return refuse("beam_size", "must be between 1 and 16");
+            return option_error("beam_size", "must be between 1 and 16");
         }
         if self.best_of == 0 || self.best_of > MAX_ROWS {
-            return refuse("best_of", "must be between 1 and 16");
+            return option_error("best_of", "must be between 1 and 16");
         }
         if self.patience.is_nan() || (self.beam_size as f32 * self.patience).round() < 1.0 {
-            return refuse("patience", "beam_size times patience must be at least 1");
+            return option_error("patience", "beam_size times patience must be at least 1");
         }
         if self.max_new_tokens == Some(0) {
-            return refuse("max_new_tokens", "must be above 0");
+            return option_error("max_new_tokens", "must be above 0");
         }
         if let Some(code) = &self.language
             && code != "en"
             && !model.is_multilingual()
         {
-            return refuse("language", "the model understands English only");
+            return option_error("language", "the model understands English only");
         }
         if let Some(code) = &self.language
             && model.is_multilingual()
             && model.vocabulary.language_token(code).is_none()
         {
-            return refuse("language", "not supported by the model");
+            return option_error("language", "not supported by the model");
         }
         if self.language.is_none() && model.is_multilingual() && model.config.languages.is_empty() {
-            return refuse("language", "must be set: the model lists no languages");
+            return option_error("language", "must be set: the model lists no languages");
         }
         let can_translate =
             model.is_multilingual() && model.vocabulary.special().translate.is_some();
         if self.task == SpeechTask::Translate && !can_translate {
-            return refuse("task", "the model does not translate");
+            return option_error("task", "the model does not translate");
         }
         Ok(())
     }

@@ -93,14 +93,14 @@ impl Peer {
         folder
     }
 
-    fn ask(&self, mut request: Value) -> Value {
+    fn run_reference(&self, mut request: Value) -> Value {
         request["out"] = json!(self.folder.path());
         let script = repository("crates/whisper/tests/peer/reference.py");
         ask(Command::new(&self.python).arg(script).env("HF_HUB_OFFLINE", "1"), &request)
     }
 
     /// Writes an array for the reference.
-    fn put(&self, name: &str, values: &[f32]) -> PathBuf {
+    fn write_values(&self, name: &str, values: &[f32]) -> PathBuf {
         let path = self.folder.path().join(name);
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         std::fs::write(&path, bytes).unwrap();
@@ -108,7 +108,7 @@ impl Peer {
     }
 
     /// Reads an array that the reference wrote.
-    fn get(&self, name: &str) -> Vec<f32> {
+    fn read_values(&self, name: &str) -> Vec<f32> {
         let bytes = std::fs::read(self.folder.path().join(name)).unwrap();
         bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
     }
@@ -187,7 +187,7 @@ fn sound(seed: u32, seconds: f32) -> Vec<f32> {
 fn encoder_tokens_and_alignment_equal_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
     let [aligned, repeating, distinct] = if is_exhaustive() { [4, 10, 5] } else { [2, 3, 2] };
-    let (all, deep) = (kernels(), sampled_kernels());
+    let (all, sampled) = (kernels(), sampled_kernels());
     let one_layer = ["--layers", "1"];
 
     for quantization in ["float32", "int8"] {
@@ -217,11 +217,11 @@ fn encoder_tokens_and_alignment_equal_the_reference() {
     }
     {
         let extra = ["--residual", "0.2"];
-        let model = EncodedModel::random(&peer, "small", &extra, &deep, aligned);
+        let model = EncodedModel::random(&peer, "small", &extra, &sampled, aligned);
         numbers::check_encoder(&peer, &model, 1e-2);
         decoding::check_alignment_of_layers(&peer, &model, aligned, 60);
     }
-    let model = EncodedModel::random(&peer, "small", &[], &deep, repeating);
+    let model = EncodedModel::random(&peer, "small", &[], &sampled, repeating);
     numbers::check_encoder(&peer, &model, 2e-2);
     numbers::check_steps(&peer, &model, repeating, 200, Repetition::Allowed);
     numbers::check_steps(&peer, &model, distinct, 200, Repetition::Forbidden);

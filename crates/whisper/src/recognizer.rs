@@ -204,13 +204,13 @@ mod tests {
         let options =
             Options { temperatures: vec![0.0], max_new_tokens: Some(20), ..Options::default() };
         let transcriber = Transcriber::start("test", &model(), options, size).unwrap();
-        let recorded = |rate: u32, seconds: usize| {
+        let samples_at = |rate: u32, seconds: usize| {
             let pcm = Pcm::mono(noise(rate as usize * seconds), SampleRate::new(rate).unwrap());
             let file = Wav::encode(&pcm, SampleFormat::S16).unwrap();
             resample_for_recognition(&Wav::decode(&file).unwrap().pcm)
         };
         for (rate, seconds, windows) in [(8_000, 5, 1), (48_000, 5, 1), (16_000, 600, 20)] {
-            let samples = recorded(rate, seconds);
+            let samples = samples_at(rate, seconds);
             assert_eq!(samples.len(), seconds * SAMPLE_RATE, "{rate} Hz");
             let transcription = transcriber.transcribe(&samples).unwrap();
             assert!(
@@ -221,7 +221,7 @@ mod tests {
             let recognition = transcriber.recognize(&samples).unwrap();
             assert_eq!(recognition, super::recognition(transcription), "{rate} Hz");
         }
-        let error = transcriber.recognize(&recorded(16_000, 601)).unwrap_err();
+        let error = transcriber.recognize(&samples_at(16_000, 601)).unwrap_err();
         assert!(matches!(error, RecognizeError::TooLong { .. }), "{error}");
         let error = transcriber.recognize(&[]).unwrap_err();
         assert!(matches!(error, RecognizeError::Empty), "{error}");
@@ -233,23 +233,23 @@ mod tests {
         let size = EngineSize { threads: one, windows: one };
         let options =
             Options { temperatures: vec![0.0], max_new_tokens: Some(20), ..Options::default() };
-        let greedy = Options { beam_size: 1, ..options.clone() };
+        let greedy_options = Options { beam_size: 1, ..options.clone() };
         let model = model();
         let first = Transcriber::start("test", &model, options, size).unwrap();
-        let second = first.with_options(greedy.clone()).unwrap();
-        let alone = Transcriber::start("test", &model, greedy.clone(), size).unwrap();
+        let second = first.with_options(greedy_options.clone()).unwrap();
+        let separate = Transcriber::start("test", &model, greedy_options.clone(), size).unwrap();
         assert!(Arc::ptr_eq(&first.engine, &second.engine));
-        assert_eq!((second.name(), second.fingerprint()), ("test", alone.fingerprint()));
+        assert_eq!((second.name(), second.fingerprint()), ("test", separate.fingerprint()));
         assert_ne!(second.fingerprint(), first.fingerprint());
-        let unsupported = Options { beam_size: 0, ..greedy };
+        let invalid_options = Options { beam_size: 0, ..greedy_options };
         assert!(matches!(
-            first.with_options(unsupported).err(),
+            first.with_options(invalid_options).err(),
             Some(TranscribeError::Option { .. })
         ));
         // The engine outlasts the transcriber that started it.
         drop(first);
         let samples = noise(5 * SAMPLE_RATE);
-        assert_eq!(second.recognize(&samples).unwrap(), alone.recognize(&samples).unwrap());
+        assert_eq!(second.recognize(&samples).unwrap(), separate.recognize(&samples).unwrap());
     }
 
     #[test]
@@ -273,13 +273,14 @@ mod tests {
     #[test]
     fn the_fingerprint_depends_on_model_kernels_options_and_engine() {
         let options = Options::default();
-        let of = |model, kernels, revision| fingerprint(model, kernels, &options, revision);
-        let one = of("model", "kernels", 1);
-        assert_eq!(one, of("model", "kernels", 1));
+        let fingerprint_with =
+            |model, kernels, revision| fingerprint(model, kernels, &options, revision);
+        let one = fingerprint_with("model", "kernels", 1);
+        assert_eq!(one, fingerprint_with("model", "kernels", 1));
         let others = [
-            of("other", "kernels", 1),
-            of("model", "others", 1),
-            of("model", "kernels", 2),
+            fingerprint_with("other", "kernels", 1),
+            fingerprint_with("model", "others", 1),
+            fingerprint_with("model", "kernels", 2),
             fingerprint("model", "kernels", &Options { beam_size: 1, ..options.clone() }, 1),
             fingerprint(
                 "model",

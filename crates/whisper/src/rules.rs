@@ -1,7 +1,7 @@
 //! Logit filters: suppressed tokens and Whisper's timestamp rules, as in CTranslate2.
 
 use crate::kernel::{log_sum_exp, max};
-use crate::vocabulary::Special;
+use crate::vocabulary::SpecialTokens;
 
 /// Logit of a forbidden token.
 pub(crate) const FORBIDDEN: f32 = f32::MIN;
@@ -20,20 +20,20 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Creates the rules for a vocabulary; `latest` is the maximum first timestamp in steps of 20
-    /// ms.
+    /// Creates the rules for a vocabulary; `latest_first_step` is the maximum first timestamp in
+    /// steps of 20 ms.
     pub(crate) fn new(
-        special: &Special,
+        special: &SpecialTokens,
         suppressed: &[u32],
         suppressed_at_begin: &[u32],
-        latest: u32,
+        latest_first_step: u32,
     ) -> Self {
         Self {
             suppressed: suppressed.to_vec(),
             suppressed_at_begin: suppressed_at_begin.to_vec(),
             end_of_text: special.end_of_text,
             no_timestamps: special.no_timestamps,
-            latest_first_timestamp: special.no_timestamps + 1 + latest,
+            latest_first_timestamp: special.no_timestamps + 1 + latest_first_step,
         }
     }
 
@@ -60,8 +60,8 @@ impl Rules {
         let end_of_text = self.end_of_text as usize;
         match generated {
             [] => {
-                fill(logits, 0, begin);
-                fill(logits, self.latest_first_timestamp as usize + 1, usize::MAX);
+                forbid_range(logits, 0, begin);
+                forbid_range(logits, self.latest_first_timestamp as usize + 1, usize::MAX);
                 return;
             }
             // Text must follow a pair of timestamps, or the first timestamp.
@@ -69,20 +69,20 @@ impl Rules {
                 if self.is_timestamp(*last)
                     && generated.last().is_some_and(|token| self.is_timestamp(*token)) =>
             {
-                fill(logits, begin, usize::MAX);
+                forbid_range(logits, begin, usize::MAX);
                 return;
             }
             // A single timestamp after text must be followed by an equal or later timestamp, or by
             // the end of text.
             [.., last] if self.is_timestamp(*last) => {
-                fill(logits, 0, end_of_text);
-                fill(logits, begin, *last as usize);
+                forbid_range(logits, 0, end_of_text);
+                forbid_range(logits, begin, *last as usize);
             }
             _ => {
                 if let Some(latest) =
                     generated.iter().rev().find(|token| self.is_timestamp(**token))
                 {
-                    fill(logits, begin, *latest as usize + 1);
+                    forbid_range(logits, begin, *latest as usize + 1);
                 }
             }
         }
@@ -104,7 +104,7 @@ fn forbid(logits: &mut [f32], token: u32) {
 }
 
 /// Forbids the tokens `from..to`, where `to` may exceed the vocabulary.
-fn fill(logits: &mut [f32], from: usize, to: usize) {
+fn forbid_range(logits: &mut [f32], from: usize, to: usize) {
     let to = to.min(logits.len());
     if let Some(logits) = logits.get_mut(from.min(to)..to) {
         logits.fill(FORBIDDEN);

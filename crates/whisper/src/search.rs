@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::decoder::{Cache, Memory, Row, Slot};
+use crate::decoder::{Cache, EncoderMemory, Row, Slot};
 use crate::kernel::{log_sum_exp, softmax};
 use crate::rules::Rules;
 
@@ -11,7 +11,7 @@ mod random;
 mod top;
 
 use random::Random;
-use top::{Candidate, Top};
+use top::{Candidate, TopCandidates};
 
 /// Decoding strategy of a window.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,8 +32,8 @@ pub(crate) struct Hypothesis {
 }
 
 /// Input and limits of a search.
-pub(crate) struct Task {
-    pub(crate) memory: Arc<Memory>,
+pub(crate) struct SearchTask {
+    pub(crate) memory: Arc<EncoderMemory>,
     pub(crate) prompt: Vec<u32>,
     /// Position of the start-of-transcript token in the prompt.
     pub(crate) start: usize,
@@ -54,7 +54,7 @@ struct Beam {
 
 /// Step-by-step decoding of one window. Cache slots are released at the end.
 pub(crate) struct Search {
-    task: Task,
+    task: SearchTask,
     beams: Vec<Beam>,
     ended: Vec<Hypothesis>,
     step: usize,
@@ -65,7 +65,7 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    pub(crate) fn new(task: Task) -> Self {
+    pub(crate) fn new(task: SearchTask) -> Self {
         let seed = if let Strategy::Sample { seed, .. } = task.strategy { seed } else { 0 };
         Self {
             task,
@@ -80,30 +80,30 @@ impl Search {
 
     /// Returns the input and limits of this search.
     #[cfg(test)]
-    pub(crate) fn task(&self) -> &Task {
+    pub(crate) fn task(&self) -> &SearchTask {
         &self.task
     }
 
     /// Returns the window's cross-attention keys and values.
-    pub(crate) fn memory(&self) -> &Arc<Memory> {
+    pub(crate) fn memory(&self) -> &Arc<EncoderMemory> {
         &self.task.memory
     }
 
     /// Appends the rows of the next step to `rows`, and the indices of the rows that need logits to
-    /// `wanted`. The first step decodes the complete prompt.
+    /// `logit_rows`. The first step decodes the complete prompt.
     pub(crate) fn rows(
         &mut self,
         cache: &mut Cache,
         memory: usize,
         rows: &mut Vec<Row>,
-        wanted: &mut Vec<usize>,
+        logit_rows: &mut Vec<usize>,
     ) {
         if self.step == 0 {
             for (position, &token) in self.task.prompt.iter().enumerate() {
                 for beam in &mut self.beams {
-                    beam.slots.push(cache.take());
+                    beam.slots.push(cache.allocate());
                     if position == self.task.start || position + 1 == self.task.prompt.len() {
-                        wanted.push(rows.len());
+                        logit_rows.push(rows.len());
                     }
                     rows.push(Row { token, position, memory, slots: beam.slots.clone() });
                 }
@@ -111,8 +111,8 @@ impl Search {
             return;
         }
         for beam in &mut self.beams {
-            beam.slots.push(cache.take());
-            wanted.push(rows.len());
+            beam.slots.push(cache.allocate());
+            logit_rows.push(rows.len());
             let token = beam.tokens.last().copied().unwrap_or(0);
             let position = self.task.prompt.len() + self.step - 1;
             rows.push(Row { token, position, memory, slots: beam.slots.clone() });
@@ -170,7 +170,7 @@ impl Search {
         }
     }
 
-    fn end(&mut self, tokens: Vec<u32>, score: f32) {
+    fn finish(&mut self, tokens: Vec<u32>, score: f32) {
         let score = score / (tokens.len() as f32).powf(self.task.length_penalty);
         self.ended.push(Hypothesis { tokens, score });
     }
@@ -186,7 +186,7 @@ impl Search {
         is_last: bool,
     ) -> bool {
         // Twice as many candidates as beams: if half of them are complete, the others continue.
-        let mut top = Top::new(2 * beams);
+        let mut top = TopCandidates::new(2 * beams);
         for (index, (beam, logits)) in
             self.beams.iter().zip(logits.chunks_exact(tokens)).enumerate()
         {
@@ -195,7 +195,7 @@ impl Search {
         }
         let candidates = top.into_sorted();
         let end_of_text = self.task.rules.end_of_text;
-        let mut spare = beams;
+        let mut next_spare = beams;
         let mut survivors = Vec::with_capacity(beams);
         let mut ended = Vec::new();
         for (k, candidate) in candidates.iter().take(beams).enumerate() {
@@ -206,11 +206,11 @@ impl Search {
                 let replacement = candidates
                     .iter()
                     .enumerate()
-                    .skip(spare)
+                    .skip(next_spare)
                     .find(|(_, candidate)| candidate.token != end_of_text);
                 if let Some((index, _)) = replacement {
                     next = index;
-                    spare = index + 1;
+                    next_spare = index + 1;
                 }
             }
             survivors.extend(candidates.get(next).copied());
@@ -220,14 +220,15 @@ impl Search {
             if candidate.token == end_of_text {
                 tokens.pop();
             }
-            self.end(tokens, candidate.score);
+            self.finish(tokens, candidate.score);
         }
         // One beam is the reference's greedy search, which ignores patience.
-        let enough =
+        let needed_count =
             if beams == 1 { 1 } else { ((beams as f32 * patience).round() as usize).max(1) };
         // Without a length penalty nothing can overtake the first beam.
         let is_decided = self.task.length_penalty == 0.0 && beams > 1;
-        let is_done = if is_decided { self.first_has_ended } else { self.ended.len() >= enough };
+        let is_done =
+            if is_decided { self.first_has_ended } else { self.ended.len() >= needed_count };
         if is_last || is_done {
             return true;
         }
@@ -244,7 +245,7 @@ impl Search {
         temperature: f32,
         is_last: bool,
     ) -> bool {
-        let draws = if self.step == 0 { count } else { 1 };
+        let draw_count = if self.step == 0 { count } else { 1 };
         let mut survivors = Vec::with_capacity(count);
         let mut ended = Vec::new();
         for (index, logits) in logits.chunks_exact_mut(tokens).enumerate() {
@@ -252,7 +253,7 @@ impl Search {
             let mut weights: Vec<f32> =
                 logits.iter().map(|logit| (logit - total) / temperature).collect();
             softmax(&mut weights);
-            for _ in 0..draws {
+            for _ in 0..draw_count {
                 let token = self.random.choose(&weights);
                 let score = self.beams.get(index).map_or(0.0, |beam| beam.score)
                     + logits.get(token).map_or(0.0, |logit| logit - total);
@@ -266,7 +267,7 @@ impl Search {
             if candidate.token == self.task.rules.end_of_text {
                 tokens.pop();
             }
-            self.end(tokens, candidate.score);
+            self.finish(tokens, candidate.score);
         }
         self.replace(cache, &survivors);
         self.beams.is_empty()
@@ -289,7 +290,7 @@ impl Search {
                     .get(candidate.beam)
                     .map(|beam| beam.slots.clone())
                     .unwrap_or_default();
-                cache.hold(&slots);
+                cache.retain(&slots);
                 Beam { tokens: self.tokens_of(*candidate), slots, score: candidate.score }
             })
             .collect();

@@ -10,7 +10,7 @@ const FRAMES_PER_STEP: usize = 2;
 
 /// A segment whose times may still change when its words are attached.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Draft {
+pub(crate) struct SegmentDraft {
     pub(crate) start: f64,
     pub(crate) end: f64,
     pub(crate) tokens: Vec<u32>,
@@ -19,8 +19,8 @@ pub(crate) struct Draft {
 
 /// The segments of a window, and the start of the next window.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Split {
-    pub(crate) drafts: Vec<Draft>,
+pub(crate) struct SplitWindow {
+    pub(crate) drafts: Vec<SegmentDraft>,
     /// Frame at which the next window begins.
     pub(crate) seek: usize,
     /// Whether the tokens end in a single timestamp: no speech follows.
@@ -40,45 +40,45 @@ fn elapsed(begin: u32, token: u32) -> f64 {
 
 /// Splits the tokens of a window into segments. The window begins at frame `seek` and has `size`
 /// frames; `begin` is the timestamp token of 0.00 s.
-pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Split {
+pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> SplitWindow {
     let offset = seconds(seek);
     let ends_in_timestamp = matches!(tokens, [.., text, last] if *text < begin && *last >= begin);
-    let mut cuts: Vec<usize> = tokens
+    let mut boundaries: Vec<usize> = tokens
         .windows(2)
         .enumerate()
         .filter(|(_, pair)| pair.iter().all(|&token| token >= begin))
         .map(|(index, _)| index + 1)
         .collect();
-    if cuts.is_empty() {
+    if boundaries.is_empty() {
         let last = tokens.iter().copied().rfind(|&token| token >= begin);
         let duration = match last {
             Some(token) if token != begin => elapsed(begin, token),
             _ => seconds(size),
         };
-        let draft = Draft {
+        let draft = SegmentDraft {
             start: offset,
             end: offset + duration,
             tokens: tokens.to_vec(),
             words: Vec::new(),
         };
-        return Split { drafts: vec![draft], seek: seek + size, ends_in_timestamp };
+        return SplitWindow { drafts: vec![draft], seek: seek + size, ends_in_timestamp };
     }
     if ends_in_timestamp {
-        cuts.push(tokens.len());
+        boundaries.push(tokens.len());
     }
-    let mut drafts = Vec::with_capacity(cuts.len());
+    let mut drafts = Vec::with_capacity(boundaries.len());
     let mut from = 0;
-    for cut in cuts {
-        let tokens = tokens.get(from..cut).unwrap_or_default();
+    for boundary in boundaries {
+        let tokens = tokens.get(from..boundary).unwrap_or_default();
         if let [first, .., last] | [first @ last] = tokens {
-            drafts.push(Draft {
+            drafts.push(SegmentDraft {
                 start: offset + elapsed(begin, *first),
                 end: offset + elapsed(begin, *last),
                 tokens: tokens.to_vec(),
                 words: Vec::new(),
             });
         }
-        from = cut;
+        from = boundary;
     }
     let seek = if ends_in_timestamp {
         seek + size
@@ -88,7 +88,7 @@ pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Spl
             from.checked_sub(1).and_then(|index| tokens.get(index)).copied().unwrap_or(begin);
         seek + (last.saturating_sub(begin)) as usize * FRAMES_PER_STEP
     };
-    Split { drafts, seek, ends_in_timestamp }
+    SplitWindow { drafts, seek, ends_in_timestamp }
 }
 
 #[cfg(test)]

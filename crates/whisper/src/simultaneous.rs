@@ -197,12 +197,12 @@ impl SimultaneousRecognition for Speech {
             // A pass after each step, however much audio arrives at once: a window has at most 30
             // s.
             let missing = STEP.saturating_sub(self.state.new).min(remaining.len());
-            let (piece, later) = remaining.split_at(missing);
-            self.append(piece, is_end && later.is_empty())?;
-            if later.is_empty() {
+            let (step_samples, remaining_later) = remaining.split_at(missing);
+            self.append(step_samples, is_end && remaining_later.is_empty())?;
+            if remaining_later.is_empty() {
                 return Ok(self.state.words());
             }
-            remaining = later;
+            remaining = remaining_later;
         }
     }
 
@@ -225,9 +225,9 @@ impl Speech {
         if state.new < STEP && !is_end {
             return Ok(());
         }
-        let fresh =
+        let new_samples =
             state.samples.get(state.samples.len().saturating_sub(state.new)..).unwrap_or_default();
-        let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
+        let is_silent = new_samples.iter().all(|sample| sample.abs() <= SILENCE);
         if !is_silent {
             state.speech += state.new;
         }
@@ -236,13 +236,13 @@ impl Speech {
         // A silent step is a pause: all words before it are complete.
         let is_pause = is_end || is_silent;
         let options = self.options();
-        let needed = match options.task {
+        let min_samples = match options.task {
             SpeechTask::Translate => TRANSLATION,
             SpeechTask::Transcribe if options.language.is_none() => DETECTION,
             // Early guesses are revised, and to wait after each pause would make replies late.
             SpeechTask::Transcribe => 0,
         };
-        let is_enough = is_pause || self.state.samples.len() >= needed;
+        let is_enough = is_pause || self.state.samples.len() >= min_samples;
         if has_speech && is_enough {
             self.decode(&options, is_pause, is_end)?;
         }
@@ -250,7 +250,7 @@ impl Speech {
             self.language.end_phrase(self.state.speech);
             self.state.reset();
         } else {
-            self.state.forget();
+            self.state.drop_old_audio();
         }
         Ok(())
     }
@@ -316,17 +316,17 @@ impl State {
         // A punctuation mark before a committed word is not a word, but part of the text.
         let words = (1..).zip(&self.tentative).filter(|(_, word)| spoken_word(word).is_some());
         let length = words.map(|(length, _)| length).nth(last).unwrap_or(self.tentative.len());
-        self.force(length);
+        self.finalize(length);
     }
 
     /// Makes all words final.
-    fn settle(&mut self) {
+    fn finalize_all(&mut self) {
         self.uncommitted.extend(self.tentative.iter().filter_map(spoken_word));
-        self.force(self.tentative.len());
+        self.finalize(self.tentative.len());
     }
 
     /// Makes the first tentative words final, including punctuation marks.
-    fn force(&mut self, count: usize) {
+    fn finalize(&mut self, count: usize) {
         for word in self.tentative.drain(..count) {
             self.last_end = word.end;
             self.forced.push(word);
@@ -360,9 +360,9 @@ impl State {
     /// Drops audio and words before a pause, except for a short silence before the next word. The
     /// text before a pause is not a prompt: Whisper tends to repeat it.
     fn reset(&mut self) {
-        self.settle();
-        let surplus = self.samples.len().saturating_sub(STEP);
-        self.drop_first(surplus);
+        self.finalize_all();
+        let excess_samples = self.samples.len().saturating_sub(STEP);
+        self.drop_first(excess_samples);
         self.forced.clear();
         self.context.clear();
         self.speech = 0;
@@ -372,7 +372,7 @@ impl State {
 
     /// Drops the beginning of the audio if it is too long; its words become the prompt. Audio after
     /// the last final word stays, up to the encoder's window.
-    fn forget(&mut self) {
+    fn drop_old_audio(&mut self) {
         let length =
             |words: &[TimedWord]| words.iter().map(|word| word.tokens.len()).sum::<usize>();
         if self.samples.len() <= MAX_PASS_SAMPLES && length(&self.forced) <= MAX_FORCED {
@@ -380,23 +380,26 @@ impl State {
         }
         // The next pass would lack the audio of tentative words.
         if self.samples.len() > MAX_BUFFERED_SAMPLES {
-            self.settle();
+            self.finalize_all();
         }
-        let from = seconds(self.dropped + self.samples.len().saturating_sub(RETAINED_SAMPLES));
-        let mut count = self.forced.iter().take_while(|word| word.start < from).count();
+        let retained_from =
+            seconds(self.dropped + self.samples.len().saturating_sub(RETAINED_SAMPLES));
+        let mut count = self.forced.iter().take_while(|word| word.start < retained_from).count();
         // The text can be too long for audio that is not.
         while length(self.forced.get(count..).unwrap_or_default()) > MAX_FORCED {
             count += (self.forced.len() - count).div_ceil(2);
         }
         // The cut is before a word, or after the last one, so that the forced words are those of
         // the audio.
-        let cut = self.forced.get(count).map_or(self.last_end, |word| word.start);
+        let cut_time = self.forced.get(count).map_or(self.last_end, |word| word.start);
         let tokens = self.forced.drain(..count).flat_map(|word| word.tokens);
         self.context.extend(tokens);
         self.context.drain(..self.context.len().saturating_sub(MAX_CONTEXT));
-        let surplus = ((cut * SAMPLE_RATE as f64) as usize).saturating_sub(self.dropped);
-        let surplus = surplus.max(self.samples.len().saturating_sub(MAX_BUFFERED_SAMPLES));
-        self.drop_first(surplus.min(self.samples.len()));
+        let excess_samples =
+            ((cut_time * SAMPLE_RATE as f64) as usize).saturating_sub(self.dropped);
+        let excess_samples =
+            excess_samples.max(self.samples.len().saturating_sub(MAX_BUFFERED_SAMPLES));
+        self.drop_first(excess_samples.min(self.samples.len()));
     }
 
     fn drop_first(&mut self, count: usize) {

@@ -21,7 +21,7 @@ pub(crate) const PREVIOUS: u32 = 308;
 pub(crate) const BEGIN: u32 = 311;
 
 const WIDTH: usize = 64;
-const SPECIAL: [&str; 11] = [
+const SPECIAL_TOKENS: [&str; 11] = [
     "<|endoftext|>",
     "<|startoftranscript|>",
     "<|en|>",
@@ -50,7 +50,7 @@ pub(crate) fn open() -> Model {
 }
 
 /// Returns options that accept any text: that of [`model`] is repetitive.
-pub(crate) fn lenient() -> Options {
+pub(crate) fn options_without_thresholds() -> Options {
     Options {
         language: Some("en".to_owned()),
         no_speech_threshold: None,
@@ -90,7 +90,7 @@ pub(crate) fn write_shape(folder: &Path, embeddings: usize, context: usize) {
 }
 
 /// Returns the characters that represent bytes in GPT-2's vocabulary, in ascending order.
-fn alphabet() -> Vec<char> {
+fn byte_alphabet() -> Vec<char> {
     let printable = |byte: &u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     let others =
         (0..256).filter(|byte| !printable(byte)).enumerate().map(|(index, _)| 256 + index as u32);
@@ -101,21 +101,23 @@ fn tokenizer() -> Value {
     let mut vocabulary = Map::new();
     let words =
         (0..43).map(|i| format!("Ġ{}{}", char::from(b'a' + i % 26), char::from(b'a' + i / 26)));
-    let text = alphabet().into_iter().map(String::from).chain(words).chain([String::new()]);
+    let text = byte_alphabet().into_iter().map(String::from).chain(words).chain([String::new()]);
     for (index, token) in text.enumerate() {
         vocabulary.insert(token, index.into());
     }
     assert_eq!(vocabulary.len(), END_OF_TEXT as usize);
-    let added = |id: u32, content: String, special: bool| {
+    let added_token = |id: u32, content: String, special: bool| {
         json!({
             "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
             "special": special
         })
     };
-    let special =
-        SPECIAL.iter().zip(END_OF_TEXT..).map(|(token, id)| added(id, (*token).to_owned(), true));
-    let times =
-        (0..TIMESTAMPS).map(|i| added(BEGIN + i, format!("<|{:.2}|>", f64::from(i) * 0.02), false));
+    let special = SPECIAL_TOKENS
+        .iter()
+        .zip(END_OF_TEXT..)
+        .map(|(token, id)| added_token(id, (*token).to_owned(), true));
+    let times = (0..TIMESTAMPS)
+        .map(|i| added_token(BEGIN + i, format!("<|{:.2}|>", f64::from(i) * 0.02), false));
     let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
     json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": special.chain(times).collect::<Vec<_>>(),
@@ -143,15 +145,15 @@ fn tensors(embeddings: usize, context: usize) -> Vec<(String, Vec<usize>)> {
         let bias = (!name.ends_with("k_proj")).then(|| (format!("{name}.bias"), vec![shape[0]]));
         tensors.extend([(format!("{name}.weight"), shape.to_vec())].into_iter().chain(bias));
     };
-    for side in ["encoder", "decoder"] {
-        pair(format!("model.{side}.layer_norm"), &[WIDTH]);
-        let layer = format!("model.{side}.layers.0");
+    for component in ["encoder", "decoder"] {
+        pair(format!("model.{component}.layer_norm"), &[WIDTH]);
+        let layer = format!("model.{component}.layers.0");
         for norm in ["self_attn_layer_norm", "final_layer_norm"] {
             pair(format!("{layer}.{norm}"), &[WIDTH]);
         }
         for projection in ["q_proj", "k_proj", "v_proj", "out_proj"] {
             pair(format!("{layer}.self_attn.{projection}"), &[WIDTH, WIDTH]);
-            if side == "decoder" {
+            if component == "decoder" {
                 pair(format!("{layer}.encoder_attn.{projection}"), &[WIDTH, WIDTH]);
             }
         }
@@ -168,11 +170,11 @@ fn weights(embeddings: usize, context: usize) -> Vec<u8> {
     let mut data: Vec<u8> = Vec::new();
     for (name, shape) in tensors(embeddings, context) {
         let start = data.len();
-        let around = if name.ends_with("norm.weight") { 1.0 } else { 0.0 };
+        let mean = if name.ends_with("norm.weight") { 1.0 } else { 0.0 };
         for _ in 0..shape.iter().product() {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             let value = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
-            data.extend((around + 0.1 * value).to_le_bytes());
+            data.extend((mean + 0.1 * value).to_le_bytes());
         }
         header.insert(
             name,

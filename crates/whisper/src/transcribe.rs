@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use crate::TranscribeError;
 use crate::align::Alignment;
-use crate::decoder::{Cache, Memory, Row};
+use crate::decoder::{Cache, EncoderMemory, Row};
 use crate::encoder::Buffers;
 use crate::kernel::softmax;
 use crate::mel::{Features, WINDOW_FRAMES};
 use crate::model::Model;
 use crate::options::Options;
 use crate::rules::Rules;
-use crate::search::{Hypothesis, Search, Strategy, Task};
-use crate::segments::{Draft, Split, seconds, split};
+use crate::search::{Hypothesis, Search, SearchTask, Strategy};
+use crate::segments::{SegmentDraft, SplitWindow, seconds, split};
 use crate::words::{attach_words, last_end, time_words};
 
 mod continuation;
@@ -79,7 +79,7 @@ pub struct Transcription {
 
 /// A window that is being decoded.
 struct Window {
-    memory: Arc<Memory>,
+    memory: Arc<EncoderMemory>,
     size: usize,
     prompt: Vec<u32>,
     attempts: Vec<Attempt>,
@@ -111,13 +111,14 @@ impl Recording {
     /// Creates the state of a recording from samples at 16 kHz.
     pub(crate) fn new(model: Arc<Model>, options: Arc<Options>, samples: &[f32]) -> Self {
         let features = model.log_mel.features(samples);
-        let latest = (options.max_initial_timestamp / 0.02).round_ties_even().max(0.0) as u32;
+        let latest_first_step =
+            (options.max_initial_timestamp / 0.02).round_ties_even().max(0.0) as u32;
         let vocabulary = &model.vocabulary;
         let rules = Rules::new(
             vocabulary.special(),
             vocabulary.suppressed(),
             &model.config.suppress_at_begin,
-            latest,
+            latest_first_step,
         );
         Self {
             rules: Arc::new(rules),
@@ -166,7 +167,7 @@ impl Recording {
 
     /// Handles the result of a search. Returns the next search, at a higher temperature or for the
     /// next window; `None` at the end of the recording.
-    pub(crate) fn take(
+    pub(crate) fn accept(
         &mut self,
         buffers: &mut Buffers,
         cache: &mut Cache,
@@ -240,7 +241,7 @@ impl Recording {
             .map_or(CONTEXT_TOKENS, |tokens| prompt.len() + tokens)
             .min(CONTEXT_TOKENS);
         let longest = (total / 2).min(total - (prompt.len() - 1));
-        Some(Search::new(Task {
+        Some(Search::new(SearchTask {
             memory: window.memory.clone(),
             start: prompt.len() - self.start.len(),
             prompt,
@@ -283,7 +284,7 @@ impl Recording {
         let special = self.model.vocabulary.special();
         let (begin, end_of_text) = (special.timestamp_begin(), special.end_of_text);
         let from = self.seek;
-        let Split { mut drafts, mut seek, ends_in_timestamp } =
+        let SplitWindow { mut drafts, mut seek, ends_in_timestamp } =
             split(&attempt.tokens, begin, from, window.size);
         if self.options.word_timestamps {
             let text: Vec<u32> = drafts
@@ -343,7 +344,7 @@ impl Recording {
     }
 
     #[allow(clippy::float_cmp)] // Same comparison as in the reference.
-    fn push(&mut self, draft: Draft, seek: usize, attempt: &Attempt) {
+    fn push(&mut self, draft: SegmentDraft, seek: usize, attempt: &Attempt) {
         let text = self.model.vocabulary.decode(&draft.tokens);
         if draft.start == draft.end || crate::vocabulary::trim(&text).is_empty() {
             return;

@@ -12,7 +12,7 @@ use crate::config::json;
 
 /// IDs of the special tokens in Whisper's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Special {
+pub(crate) struct SpecialTokens {
     pub(crate) end_of_text: u32,
     pub(crate) start_of_transcript: u32,
     pub(crate) start_of_previous: u32,
@@ -23,14 +23,14 @@ pub(crate) struct Special {
     pub(crate) no_timestamps: u32,
 }
 
-impl Special {
+impl SpecialTokens {
     /// Returns the timestamp token of 0.00 s.
     pub(crate) fn timestamp_begin(&self) -> u32 {
         self.no_timestamps + 1
     }
 
     /// Returns all tokens with their names, except the no-speech token, which has two names.
-    fn named(&self) -> impl Iterator<Item = (&'static str, u32)> {
+    fn named_tokens(&self) -> impl Iterator<Item = (&'static str, u32)> {
         let required = [
             ("<|endoftext|>", Some(self.end_of_text)),
             ("<|startoftranscript|>", Some(self.start_of_transcript)),
@@ -52,7 +52,7 @@ const LAST_TIMESTAMP: u32 = 1_500;
 /// The tokenizer of a model.
 pub(crate) struct Vocabulary {
     tokenizer: Tokenizer,
-    special: Special,
+    special: SpecialTokens,
     embeddings: usize,
     is_multilingual: bool,
     suppressed: Vec<u32>,
@@ -81,7 +81,7 @@ impl Vocabulary {
         {
             return Err(ModelError::VocabularySize { tokens, embeddings });
         }
-        let special = Special {
+        let special = SpecialTokens {
             end_of_text: required_token(&tokenizer, "<|endoftext|>")?,
             start_of_transcript: required_token(&tokenizer, "<|startoftranscript|>")?,
             start_of_previous: required_token(&tokenizer, "<|startofprev|>")?,
@@ -94,7 +94,7 @@ impl Vocabulary {
             no_timestamps: required_token(&tokenizer, "<|notimestamps|>")?,
         };
         let last_timestamp = special.no_timestamps.saturating_add(1 + LAST_TIMESTAMP);
-        let tokens = special.named().map(|(name, token)| (name.to_owned(), token));
+        let tokens = special.named_tokens().map(|(name, token)| (name.to_owned(), token));
         let tokens = tokens.chain([("<|nospeech|>".to_owned(), special.no_speech)]);
         let tokens =
             tokens.chain(languages.iter().map(|&token| (format!("language {token}"), token)));
@@ -104,7 +104,7 @@ impl Vocabulary {
             }
         }
         if let Some(listed) = &listed {
-            compare(&tokenizer, &special, listed)?;
+            check_tokens(&tokenizer, &special, listed)?;
         }
         // CTranslate2's test: only the multilingual vocabulary has the empty token.
         let is_multilingual = match listed {
@@ -117,7 +117,7 @@ impl Vocabulary {
         Ok(vocabulary)
     }
 
-    pub(crate) fn special(&self) -> &Special {
+    pub(crate) fn special(&self) -> &SpecialTokens {
         &self.special
     }
 
@@ -195,15 +195,17 @@ impl Vocabulary {
 
     /// Splits tokens at boundaries of complete characters.
     fn split_characters(&self, tokens: &[u32]) -> Vec<(String, Vec<u32>)> {
-        let full: Vec<char> = self.decode_with_timestamps(tokens).chars().collect();
+        let whole_text: Vec<char> = self.decode_with_timestamps(tokens).chars().collect();
         let mut words = Vec::new();
         let mut current = Vec::new();
         let mut offset = 0;
         for &token in tokens {
             current.push(token);
             let text = self.decode_with_timestamps(&current);
-            let broken = text.chars().position(|character| character == REPLACEMENT);
-            if broken.is_none_or(|index| full.get(offset + index) == Some(&REPLACEMENT)) {
+            let replacement_index = text.chars().position(|character| character == REPLACEMENT);
+            if replacement_index
+                .is_none_or(|index| whole_text.get(offset + index) == Some(&REPLACEMENT))
+            {
                 offset += text.chars().count();
                 words.push((text, std::mem::take(&mut current)));
             }
@@ -222,7 +224,7 @@ impl Vocabulary {
     fn default_suppressed(&self) -> Vec<u32> {
         let symbols = "\" # ( ) * + / : ; < = > @ [ \\ ] ^ _ ` { | } ~ 「 」 『 』 \
                        << >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪";
-        let notes = "♩ ♪ ♫ ♬ ♭ ♮ ♯";
+        let note_symbols = "♩ ♪ ♫ ♬ ♭ ♮ ♯";
         let special = &self.special;
         let mut tokens = BTreeSet::from([
             special.start_of_transcript,
@@ -236,9 +238,9 @@ impl Vocabulary {
         for text in [" -", " '"] {
             tokens.extend(self.encode(text).first());
         }
-        for symbol in symbols.split(' ').chain(notes.split(' ')) {
+        for symbol in symbols.split(' ').chain(note_symbols.split(' ')) {
             for encoded in [self.encode(symbol), self.encode(&format!(" {symbol}"))] {
-                if encoded.len() == 1 || notes.contains(symbol) {
+                if encoded.len() == 1 || note_symbols.contains(symbol) {
                     tokens.extend(encoded.first());
                 }
             }
@@ -264,7 +266,7 @@ fn required_token(tokenizer: &Tokenizer, name: &'static str) -> Result<u32, Mode
     tokenizer.token_to_id(name).ok_or(ModelError::MissingToken(name))
 }
 
-fn mismatch(id: u32, tokenizer: &str, vocabulary: &str) -> ModelError {
+fn token_mismatch(id: u32, tokenizer: &str, vocabulary: &str) -> ModelError {
     ModelError::TokenMismatch {
         id,
         tokenizer: tokenizer.to_owned(),
@@ -274,18 +276,22 @@ fn mismatch(id: u32, tokenizer: &str, vocabulary: &str) -> ModelError {
 
 /// Compares the text tokens and the named special tokens of the tokenizer with the vocabulary file.
 /// Other special tokens may differ: their names depend on the version of the converter.
-fn compare(tokenizer: &Tokenizer, special: &Special, listed: &[String]) -> Result<(), ModelError> {
+fn check_tokens(
+    tokenizer: &Tokenizer,
+    special: &SpecialTokens,
+    listed: &[String],
+) -> Result<(), ModelError> {
     for (id, vocabulary) in (0..special.end_of_text).zip(listed) {
         let token = tokenizer.id_to_token(id);
         if token.as_ref() != Some(vocabulary) {
-            return Err(mismatch(id, &token.unwrap_or_default(), vocabulary));
+            return Err(token_mismatch(id, &token.unwrap_or_default(), vocabulary));
         }
     }
-    for (name, id) in special.named() {
+    for (name, id) in special.named_tokens() {
         if let Some(vocabulary) = listed.get(id as usize)
             && vocabulary != name
         {
-            return Err(mismatch(id, name, vocabulary));
+            return Err(token_mismatch(id, name, vocabulary));
         }
     }
     Ok(())

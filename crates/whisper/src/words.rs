@@ -1,7 +1,7 @@
 //! Word timestamps from token alignment, with faster-whisper's corrections.
 
 use crate::align::Alignment;
-use crate::segments::Draft;
+use crate::segments::SegmentDraft;
 use crate::vocabulary::trim;
 
 /// Encoder positions per second.
@@ -63,7 +63,7 @@ pub(crate) fn time_words(words: Vec<(String, Vec<u32>)>, alignment: &Alignment) 
 /// words that are too long. `last_speech` is the end of the preceding word. Segment times are
 /// adjusted to those of their words.
 pub(crate) fn attach_words(
-    drafts: &mut [Draft],
+    drafts: &mut [SegmentDraft],
     mut words: Vec<TimedWord>,
     seek: usize,
     end_of_text: u32,
@@ -78,28 +78,28 @@ pub(crate) fn attach_words(
     let mut words = words.into_iter();
     for draft in drafts {
         let text_token_count = draft.tokens.iter().filter(|token| **token < end_of_text).count();
-        let mut taken = 0;
-        let mut own = Vec::new();
-        while taken < text_token_count {
+        let mut token_count = 0;
+        let mut segment_words = Vec::new();
+        while token_count < text_token_count {
             let Some(mut word) = words.next() else { break };
-            taken += word.tokens.len();
+            token_count += word.tokens.len();
             if !word.text.is_empty() {
                 word.start = round_to_hundredths(offset + word.start);
                 word.end = round_to_hundredths(offset + word.end);
-                own.push(word);
+                segment_words.push(word);
             }
         }
-        if !own.is_empty() {
-            correct_start(&mut own, median, longest, last_speech);
-            fit_segment(draft, &mut own, median);
+        if !segment_words.is_empty() {
+            correct_start(&mut segment_words, median, longest, last_speech);
+            fit_segment(draft, &mut segment_words, median);
             last_speech = draft.end;
         }
-        draft.words = own;
+        draft.words = segment_words;
     }
 }
 
 /// Returns the end of the last word, or without words the end of the last segment.
-pub(crate) fn last_end(drafts: &[Draft]) -> Option<f64> {
+pub(crate) fn last_end(drafts: &[SegmentDraft]) -> Option<f64> {
     let word = drafts.iter().rev().find_map(|draft| draft.words.last());
     word.map(|word| word.end).or_else(|| drafts.last().map(|draft| draft.end))
 }
@@ -201,7 +201,7 @@ fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech
 
 /// Fits segment and word times at both ends of a segment. If the outer word extends more than 0.5 s
 /// beyond the segment, the word is shortened; otherwise the segment takes the word's time.
-fn fit_segment(draft: &mut Draft, words: &mut [TimedWord], median: f64) {
+fn fit_segment(draft: &mut SegmentDraft, words: &mut [TimedWord], median: f64) {
     if let Some(first) = words.first_mut() {
         if draft.start < first.end && draft.start - 0.5 > first.start {
             first.start = (first.end - median).min(draft.start).max(0.0);

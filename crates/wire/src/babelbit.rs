@@ -18,7 +18,9 @@ use crate::bt_header::{
 use crate::headers::{
     decimal, hex_digest, optional, parsed, reject_lookalikes, signature, timeout, uuid,
 };
-use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, compact_hash};
+use crate::{
+    Claim, Identity, OutgoingRequest, Refusal, Scheme, SigningError, Window, compact_hash,
+};
 
 /// Headers that are not signed, but must not be duplicated.
 const UNSIGNED: [&str; 4] = [SENDER_IP, RECEIVER_IP, RECEIVER_PORT, NAME];
@@ -78,10 +80,10 @@ impl Scheme for BabelbitScheme {
 
     fn check_body(&self, _: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
         let hash = claim.body_hash.as_deref().unwrap_or_default();
-        let matches = hash.is_empty()
+        let is_match = hash.is_empty()
             || compact_hash(body).is_ok_and(|compact| compact == hash)
             || hex::encode(Sha256::digest(body)) == hash;
-        if matches { Ok(()) } else { Err(Refusal::BodyMismatch) }
+        if is_match { Ok(()) } else { Err(Refusal::BodyMismatch) }
     }
 
     fn window(&self) -> Window {
@@ -92,7 +94,11 @@ impl Scheme for BabelbitScheme {
         self.sign_body
     }
 
-    fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
+    fn sign(
+        &self,
+        identity: &Identity,
+        request: &OutgoingRequest<'_>,
+    ) -> Result<HeaderMap, SigningError> {
         bt_header::check_key(identity)?;
         let hash = if self.sign_body { compact_hash(request.body)? } else { String::new() };
         bt_header::sign(identity, request, OUR_VERSION, hash)

@@ -8,7 +8,7 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::CryptoType;
 
 use crate::headers::{header_map, seconds_text};
-use crate::{Claim, Identity, Outgoing, Refusal, SigningError, Window};
+use crate::{Claim, Identity, OutgoingRequest, Refusal, SigningError, Window};
 
 /// The prefix of nearly every header of the protocol.
 pub(crate) const PREFIX: &str = "bt_header_";
@@ -37,11 +37,11 @@ pub(crate) const WINDOW: Window = Window {
 pub(crate) fn signed_text(claim: &Claim, hash: &str) -> Result<String, Refusal> {
     let receiver = claim.receiver.as_ref().ok_or(Refusal::Missing(RECEIVER))?;
     let uuid = claim.uuid.as_deref().ok_or(Refusal::Missing(UUID))?;
-    Ok(joined(claim.nonce, &claim.sender, receiver, uuid, hash))
+    Ok(join_fields(claim.nonce, &claim.sender, receiver, uuid, hash))
 }
 
 /// Joins the parts with dots; since no part can contain a dot, no two requests share a text.
-fn joined(nonce: u64, sender: &Hotkey, receiver: &Hotkey, uuid: &str, hash: &str) -> String {
+fn join_fields(nonce: u64, sender: &Hotkey, receiver: &Hotkey, uuid: &str, hash: &str) -> String {
     format!("{nonce}.{sender}.{receiver}.{uuid}.{hash}")
 }
 
@@ -56,13 +56,13 @@ pub(crate) fn check_key(identity: &Identity) -> Result<(), SigningError> {
 /// Creates the headers that sign a request whose body has this hash.
 pub(crate) fn sign(
     identity: &Identity,
-    request: &Outgoing<'_>,
+    request: &OutgoingRequest<'_>,
     version: u64,
     hash: String,
 ) -> Result<HeaderMap, SigningError> {
     let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
     let uuid = identity.uuid.to_string();
-    let text = joined(request.nonce, &sender, receiver, &uuid, &hash);
+    let text = join_fields(request.nonce, &sender, receiver, &uuid, &hash);
     let mut headers = header_map([
         (NAME, request.name.to_owned()),
         (TIMEOUT, seconds_text(request.timeout)),

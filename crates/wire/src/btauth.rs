@@ -18,7 +18,9 @@ use taonet_wallet::CryptoType;
 use crate::headers::{
     decimal, header_map, optional, parsed, path_and_query, reject_lookalikes, required, signature,
 };
-use crate::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
+use crate::{
+    Claim, Identity, OutgoingRequest, Refusal, RefusedRequest, Scheme, SigningError, Window,
+};
 
 /// The prefix of every header of the protocol.
 const PREFIX: &str = "x-bittensor-";
@@ -104,7 +106,7 @@ impl Scheme for BtauthScheme {
 
     /// Responds with `{"error": …, "detail": …}`: the SDK's name for the failure, and the reason.
     /// Failures that the SDK names have the status 401.
-    fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {
+    fn refuse(&self, refusal: &Refusal, _: &RefusedRequest<'_>) -> Response {
         let (status, name) = match refusal {
             Refusal::Missing(_)
             | Refusal::Duplicate(_)
@@ -119,7 +121,11 @@ impl Scheme for BtauthScheme {
         (status, Json(json!({ "error": name, "detail": refusal.to_string() }))).into_response()
     }
 
-    fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
+    fn sign(
+        &self,
+        identity: &Identity,
+        request: &OutgoingRequest<'_>,
+    ) -> Result<HeaderMap, SigningError> {
         let (sender, receiver) = (identity.keypair.hotkey(), request.peer.hotkey());
         let method = request.method.as_str();
         let crypto_type = identity.keypair.crypto_type();

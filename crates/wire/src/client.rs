@@ -120,10 +120,10 @@ impl SignedClient {
     }
 
     /// Returns a client with the same connections whose requests come from another process
-    /// ([`Signer::other_process`]).
+    /// ([`Signer::with_new_process`]).
     #[must_use]
-    pub fn other_process(&self) -> Self {
-        Self { signer: self.signer.other_process(), ..self.clone() }
+    pub fn with_new_process(&self) -> Self {
+        Self { signer: self.signer.with_new_process(), ..self.clone() }
     }
 
     /// Returns the signer of the requests.

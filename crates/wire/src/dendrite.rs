@@ -29,8 +29,8 @@ use crate::headers::{
     decimal, hex_digest, optional, parsed, reject_lookalikes, signature, timeout, uuid,
 };
 use crate::{
-    Claim, Identity, Outgoing, Refusal, Refused, ReplayRule, Scheme, SigningError, Window,
-    synapse_hash,
+    Claim, Identity, OutgoingRequest, Refusal, RefusedRequest, ReplayRule, Scheme, SigningError,
+    Window, synapse_hash,
 };
 
 pub use class::SynapseClass;
@@ -93,10 +93,10 @@ impl DendriteScheme {
 
     fn class_of(&self, head: &Parts) -> Result<&SynapseClass, Refusal> {
         let name = head.uri.path().trim_start_matches('/');
-        self.named(name).ok_or_else(|| Refusal::UnknownName(name.to_owned()))
+        self.class_named(name).ok_or_else(|| Refusal::UnknownName(name.to_owned()))
     }
 
-    fn named(&self, name: &str) -> Option<&SynapseClass> {
+    fn class_named(&self, name: &str) -> Option<&SynapseClass> {
         self.classes.iter().find(|class| class.name() == name)
     }
 }
@@ -165,7 +165,7 @@ impl Scheme for DendriteScheme {
         }
     }
 
-    fn refuse(&self, refusal: &Refusal, request: &Refused<'_>) -> Response {
+    fn refuse(&self, refusal: &Refusal, request: &RefusedRequest<'_>) -> Response {
         answer::refuse(self, refusal, request)
     }
 
@@ -177,10 +177,14 @@ impl Scheme for DendriteScheme {
         answer::complete(echo, elapsed, response);
     }
 
-    fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
+    fn sign(
+        &self,
+        identity: &Identity,
+        request: &OutgoingRequest<'_>,
+    ) -> Result<HeaderMap, SigningError> {
         bt_header::check_key(identity)?;
         let class = self
-            .named(request.name)
+            .class_named(request.name)
             .ok_or_else(|| SigningError::UnknownClass(request.name.to_owned()))?;
         let hash =
             synapse_hash(class.hash_fields(), request.body)?.ok_or(SigningError::FieldMissing)?;

@@ -82,9 +82,11 @@ pub use dendrite::{
 pub use python::{python_text, sorted_json, synapse_hash};
 pub use refusal::Refusal;
 pub use replay::{ReplayBounds, ReplayGuard, ReplayLogError};
-pub use scheme::{Claim, Identity, Outgoing, Peer, PeerError, Refused, ReplayRule, Scheme, Window};
+pub use scheme::{
+    Claim, Identity, OutgoingRequest, Peer, PeerError, RefusedRequest, ReplayRule, Scheme, Window,
+};
 pub use server::{
     Caller, Concurrency, Limits, Load, Permit, Policy, Rate, Registration, RegistrationTable,
-    Signed, SignedLayer, SignedLayerBuilder, Verifier,
+    SignedLayer, SignedLayerBuilder, SignedService, Verifier,
 };
 pub use taonet_primitives::is_public;

@@ -59,12 +59,12 @@ pub struct ReplayGuard {
     bounds: ReplayBounds,
     retention: Duration,
     /// Maximum lead of nonces over the clock, in nanoseconds.
-    ahead: u64,
-    seen: Mutex<Seen>,
+    max_lead: u64,
+    seen: Mutex<ReplayState>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct ReplayState {
     senders: HashMap<Hotkey, Nonces>,
     count: usize,
     /// The lowest accepted nonce.
@@ -88,7 +88,13 @@ impl ReplayGuard {
     pub fn new(window: &Window, rule: ReplayRule, bounds: ReplayBounds) -> Self {
         // The timeout is not signed: a replay may state any, so the longest one counts.
         let retention = window.past.saturating_add(window.max_timeout);
-        Self { rule, bounds, retention, ahead: nanoseconds(window.future), seen: Mutex::default() }
+        Self {
+            rule,
+            bounds,
+            retention,
+            max_lead: nanoseconds(window.future),
+            seen: Mutex::default(),
+        }
     }
 
     /// Creates a guard whose cache survives restarts in the file `path` (and `<path>.old`,
@@ -116,9 +122,9 @@ impl ReplayGuard {
         boot: Option<&str>,
     ) -> Result<Self, ReplayLogError> {
         let mut guard = Self::new(window, rule, bounds);
-        let ahead = now_ns.saturating_add(guard.ahead);
+        let max_nonce = now_ns.saturating_add(guard.max_lead);
         let mut recovered = log::read(path, boot)?;
-        let ceiling = recovered.lock.start(now_ns, ahead, !recovered.missing)?;
+        let ceiling = recovered.lock.start(now_ns, max_nonce, !recovered.missing)?;
         let seen = guard.seen.get_mut().unwrap_or_else(PoisonError::into_inner);
         seen.floor = recovered.floor;
         // A floor would refuse nonces that are not timestamps forever, not just for seconds.
@@ -139,7 +145,7 @@ impl ReplayGuard {
         let newest = recovered.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
         seen.raise_minimum_nonce(rule, newest, lifetime);
         seen.raise_minimum_nonce(rule, now_ns, guard.retention);
-        seen.warn_if_ahead(ahead);
+        seen.warn_if_ahead(max_nonce);
         for entry in &recovered.entries {
             if entry.nonce >= seen.floor {
                 seen.insert(rule, entry);
@@ -168,7 +174,7 @@ impl ReplayGuard {
         let mut seen = self.lock();
         seen.raise_minimum_nonce(self.rule, now_ns, self.retention);
         if entry.nonce < seen.floor {
-            seen.warn_if_ahead(now_ns.saturating_add(self.ahead));
+            seen.warn_if_ahead(now_ns.saturating_add(self.max_lead));
             let age = Duration::from_nanos(now_ns.saturating_sub(entry.nonce));
             return Err(Refusal::Stale { age, limit: self.retention });
         }
@@ -177,10 +183,10 @@ impl ReplayGuard {
             seen.sweep();
         }
         seen.check(&entry, self.bounds)?;
-        let Seen { senders, log, log_fails, floor, .. } = &mut *seen;
+        let ReplayState { senders, log, log_fails, floor, .. } = &mut *seen;
         if let Some(log) = log {
             // A nonce that is not a timestamp may be further ahead than the window allows.
-            let lead = entry.nonce.saturating_sub(now_ns).min(self.ahead);
+            let lead = entry.nonce.saturating_sub(now_ns).min(self.max_lead);
             let result = log.append(&entry, lead, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.
             match (&result, *log_fails) {
@@ -208,18 +214,18 @@ impl ReplayGuard {
     }
 
     fn entry(&self, claim: &Claim) -> Entry {
-        let process = match self.rule {
+        let process_id = match self.rule {
             ReplayRule::Once => 0,
             ReplayRule::Increasing | ReplayRule::IncreasingForEver => {
-                process(claim.uuid.as_deref().unwrap_or_default())
+                process_id(claim.uuid.as_deref().unwrap_or_default())
             }
         };
-        Entry { sender: claim.sender, process, nonce: claim.nonce }
+        Entry { sender: claim.sender, process_id, nonce: claim.nonce }
     }
 
     /// Locks the cache, ignoring poisoning: a panic cannot leave the sets inconsistent, since every
     /// change is one call.
-    fn lock(&self) -> MutexGuard<'_, Seen> {
+    fn lock(&self) -> MutexGuard<'_, ReplayState> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -234,7 +240,7 @@ impl ReplayGuard {
     }
 }
 
-impl Seen {
+impl ReplayState {
     /// Raises the floor, never lowers it: after the clock was set back, evicted requests must not
     /// be accepted again.
     fn raise_minimum_nonce(&mut self, rule: ReplayRule, now_ns: u64, retention: Duration) {
@@ -243,12 +249,13 @@ impl Seen {
         }
     }
 
-    /// Warns once when the floor is above `ahead`, the highest nonce that our clock accepts now.
-    fn warn_if_ahead(&mut self, ahead: u64) {
-        // The floor of an incomplete log starts just above `ahead`.
-        let is_ahead = self.floor > ahead.saturating_add(1);
+    /// Warns once when the floor is above `max_nonce`, the highest nonce that our clock accepts
+    /// now.
+    fn warn_if_ahead(&mut self, max_nonce: u64) {
+        // The floor of an incomplete log starts just above `max_nonce`.
+        let is_ahead = self.floor > max_nonce.saturating_add(1);
         if is_ahead && !self.has_warned_ahead {
-            let seconds = Duration::from_nanos(self.floor - ahead).as_secs();
+            let seconds = Duration::from_nanos(self.floor - max_nonce).as_secs();
             tracing::warn!(
                 seconds,
                 "the clock was set back, requests are refused until it catches up; hint: correct the \
@@ -263,7 +270,7 @@ impl Seen {
             None => false,
             Some(Nonces::Each(nonces)) => nonces.contains(&entry.nonce),
             Some(Nonces::Last(processes)) => {
-                processes.get(&entry.process).is_some_and(|last| entry.nonce <= *last)
+                processes.get(&entry.process_id).is_some_and(|last| entry.nonce <= *last)
             }
         }
     }
@@ -277,10 +284,10 @@ impl Seen {
         let entries = match senders.get_mut(&entry.sender) {
             None => 0,
             Some(Nonces::Each(nonces)) => {
-                *count -= forget(nonces, *floor);
+                *count -= drop_below(nonces, *floor);
                 nonces.len()
             }
-            Some(Nonces::Last(processes)) if processes.contains_key(&entry.process) => {
+            Some(Nonces::Last(processes)) if processes.contains_key(&entry.process_id) => {
                 return Ok(());
             }
             Some(Nonces::Last(processes)) => processes.len(),
@@ -299,12 +306,12 @@ impl Seen {
         });
         let new = match nonces {
             Nonces::Each(nonces) => nonces.insert(entry.nonce),
-            Nonces::Last(processes) => match processes.get_mut(&entry.process) {
+            Nonces::Last(processes) => match processes.get_mut(&entry.process_id) {
                 Some(last) => {
                     *last = entry.nonce.max(*last);
                     false
                 }
-                None => processes.insert(entry.process, entry.nonce).is_none(),
+                None => processes.insert(entry.process_id, entry.nonce).is_none(),
             },
         };
         self.count += usize::from(new);
@@ -316,7 +323,7 @@ impl Seen {
         let Self { senders, count, floor, .. } = self;
         senders.retain(|_, nonces| match nonces {
             Nonces::Each(nonces) => {
-                *count -= forget(nonces, *floor);
+                *count -= drop_below(nonces, *floor);
                 !nonces.is_empty()
             }
             Nonces::Last(processes) => {
@@ -348,16 +355,16 @@ fn entries(senders: &HashMap<Hotkey, Nonces>) -> impl Iterator<Item = Entry> {
         let (each, last) = match nonces {
             Nonces::Each(nonces) => (Some(nonces.iter().map(|nonce| (0, *nonce))), None),
             Nonces::Last(processes) => {
-                (None, Some(processes.iter().map(|(process, nonce)| (*process, *nonce))))
+                (None, Some(processes.iter().map(|(process_id, nonce)| (*process_id, *nonce))))
             }
         };
         let nonces = each.into_iter().flatten().chain(last.into_iter().flatten());
-        nonces.map(|(process, nonce)| Entry { sender: *sender, process, nonce })
+        nonces.map(|(process_id, nonce)| Entry { sender: *sender, process_id, nonce })
     })
 }
 
 /// Evicts nonces that the window refuses anyway and returns their number.
-fn forget(nonces: &mut BTreeSet<u64>, floor: u64) -> usize {
+fn drop_below(nonces: &mut BTreeSet<u64>, floor: u64) -> usize {
     if nonces.first().is_none_or(|oldest| *oldest >= floor) {
         return 0;
     }
@@ -367,7 +374,7 @@ fn forget(nonces: &mut BTreeSet<u64>, floor: u64) -> usize {
 }
 
 /// Hashes a process's UUID, which may be any text, to 16 bytes.
-fn process(uuid: &str) -> u128 {
+fn process_id(uuid: &str) -> u128 {
     let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] =
         <[u8; 32]>::from(Sha256::digest(uuid));
     u128::from_be_bytes(bytes)

@@ -58,7 +58,7 @@ pub trait Scheme: Send + Sync + 'static {
     }
 
     /// Creates the response to a refused request, with the scheme's own status codes and body.
-    fn refuse(&self, refusal: &Refusal, request: &Refused<'_>) -> Response {
+    fn refuse(&self, refusal: &Refusal, request: &RefusedRequest<'_>) -> Response {
         let _ = request;
         refusal.into_response()
     }
@@ -90,13 +90,13 @@ pub trait Scheme: Send + Sync + 'static {
     fn sign(
         &self,
         identity: &Identity,
-        request: &Outgoing<'_>,
+        request: &OutgoingRequest<'_>,
     ) -> Result<HeaderMap, crate::SigningError>;
 }
 
 /// A refused request, with the data for its response.
 #[derive(Debug, Clone, Copy)]
-pub struct Refused<'a> {
+pub struct RefusedRequest<'a> {
     /// Head of the request.
     pub head: &'a Parts,
     /// The claim; `None` if it could not be parsed. Treat it as unverified.
@@ -169,7 +169,7 @@ pub struct Identity {
 
 /// An outgoing request, with the parts that schemes may sign.
 #[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
+pub struct OutgoingRequest<'a> {
     /// The peer that receives the request.
     pub peer: &'a Peer,
     /// The HTTP method, upper case.
@@ -211,7 +211,7 @@ impl Peer {
     /// [`PeerError::Host`] when the host has characters that could change the meaning of a URL.
     pub fn new(hotkey: Hotkey, host: impl Into<String>, port: u16) -> Result<Self, PeerError> {
         let host = host.into();
-        if Self::can_be_at(&host) {
+        if Self::is_valid_host(&host) {
             Ok(Self { hotkey, host, port })
         } else {
             Err(PeerError::Host(host))
@@ -219,7 +219,7 @@ impl Peer {
     }
 
     /// Whether a text is an IP address or a host name that [`Self::new`] accepts.
-    pub fn can_be_at(host: &str) -> bool {
+    pub fn is_valid_host(host: &str) -> bool {
         let is_name = (1..=253).contains(&host.len())
             && host
                 .bytes()

@@ -134,7 +134,7 @@ async fn verify(
     Ok((body.bytes, permit))
 }
 
-fn no_head() -> Parts {
+fn empty_head() -> Parts {
     Request::new(Body::empty()).into_parts().0
 }
 
@@ -146,21 +146,21 @@ fn rebuild(head: Parts, body: Bytes) -> Request {
 }
 
 impl<S> Layer<S> for SignedLayer {
-    type Service = Signed<S>;
+    type Service = SignedService<S>;
 
-    fn layer(&self, inner: S) -> Signed<S> {
-        Signed { inner, verifier: Arc::clone(&self.0) }
+    fn layer(&self, inner: S) -> SignedService<S> {
+        SignedService { inner, verifier: Arc::clone(&self.0) }
     }
 }
 
 /// A service behind a [`SignedLayer`].
 #[derive(Clone)]
-pub struct Signed<S> {
+pub struct SignedService<S> {
     inner: S,
     verifier: Arc<Verifier>,
 }
 
-impl<S> Service<Request> for Signed<S>
+impl<S> Service<Request> for SignedService<S>
 where
     S: Service<Request, Error = Infallible> + Clone + Send + 'static,
     S::Response: IntoResponse,
@@ -180,18 +180,18 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let verifier = Arc::clone(&self.verifier);
         Box::pin(async move {
-            let arrived = Instant::now();
+            let start = Instant::now();
             let (mut head, body) = request.into_parts();
             let claim = match verifier.claim(&head) {
                 Ok(claim) => claim,
                 Err(refusal) => {
-                    return Ok(verifier.refuse(&refusal, &head, None, arrived.elapsed()));
+                    return Ok(verifier.refuse(&refusal, &head, None, start.elapsed()));
                 }
             };
             let (body, permit) = match verify(&verifier, &head, &claim, body).await {
                 Ok(verified) => verified,
                 Err(refusal) => {
-                    return Ok(verifier.refuse(&refusal, &head, Some(&claim), arrived.elapsed()));
+                    return Ok(verifier.refuse(&refusal, &head, Some(&claim), start.elapsed()));
                 }
             };
             let echo = verifier.echo(&head, &claim);
@@ -201,20 +201,20 @@ where
                 uuid: claim.uuid,
             });
             let limit = verifier.limits.answer_timeout;
-            let until = Instant::now() + limit.min(MAX_TIMEOUT);
+            let deadline = Instant::now() + limit.min(MAX_TIMEOUT);
             let mut response =
-                match tokio::time::timeout_at(until, inner.call(rebuild(head, body))).await {
+                match tokio::time::timeout_at(deadline, inner.call(rebuild(head, body))).await {
                     Ok(response) => response?.into_response(),
                     // The head was moved into the request. Its echoed headers are added below.
                     Err(_) => verifier.refuse(
                         &Refusal::AnswerTimeout { limit },
-                        &no_head(),
+                        &empty_head(),
                         None,
-                        arrived.elapsed(),
+                        start.elapsed(),
                     ),
                 };
-            verifier.complete(echo, arrived.elapsed(), &mut response);
-            Ok(keep_permit(permit, until, response))
+            verifier.complete(echo, start.elapsed(), &mut response);
+            Ok(keep_permit(permit, deadline, response))
         })
     }
 }

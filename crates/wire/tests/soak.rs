@@ -48,7 +48,7 @@ fn resident() -> u64 {
     (pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4_096) >> 20
 }
 
-async fn measured(request: Request, next: Next) -> Response {
+async fn count_sent(request: Request, next: Next) -> Response {
     let start = Instant::now();
     let response = next.run(request).await;
     metrics::counter!("taonet_soak_total", "status" => response.status().as_str().to_owned())
@@ -114,7 +114,7 @@ enum Kind {
 }
 
 async fn attack(kind: Kind, number: u64, peer: Peer, address: SocketAddr) {
-    let own = Signer::new(
+    let own_signer = Signer::new(
         Keypair::from_uri(&format!("//Own{number}")).unwrap(),
         "127.0.0.1",
         BtauthScheme::new(),
@@ -128,8 +128,8 @@ async fn attack(kind: Kind, number: u64, peer: Peer, address: SocketAddr) {
                 send(&mut connection, address, &request(None, &peer, &body)).await;
             }
             Kind::BadSignature => {
-                let signed =
-                    request(Some(&own), &peer, &body).replace("POST /echo ", "POST /echo?x ");
+                let signed = request(Some(&own_signer), &peer, &body)
+                    .replace("POST /echo ", "POST /echo?x ");
                 send(&mut connection, address, &signed).await;
             }
             Kind::DistinctHotkeys => {
@@ -143,11 +143,11 @@ async fn attack(kind: Kind, number: u64, peer: Peer, address: SocketAddr) {
                 send(&mut connection, address, &request(Some(&other), &peer, &body)).await;
             }
             Kind::OneHotkey => {
-                send(&mut connection, address, &request(Some(&own), &peer, &body)).await;
+                send(&mut connection, address, &request(Some(&own_signer), &peer, &body)).await;
             }
             Kind::HalfOpen => {
                 if let Ok(mut stream) = TcpStream::connect(address).await {
-                    let complete = request(Some(&own), &peer, &body);
+                    let complete = request(Some(&own_signer), &peer, &body);
                     let _ = stream.write_all(complete.get(..600).unwrap().as_bytes()).await;
                     half_open.push_back(stream);
                 }
@@ -182,7 +182,8 @@ fn memory_is_bounded_under_hostile_traffic() {
             SignedLayer::builder(me, BtauthScheme::new()).limits(Limits::default()).load(load);
         let layer = layer.build_with_replay_log(folder.path().join("replay")).unwrap();
         let echo = |_: Caller, body: bytes::Bytes| async move { body };
-        let router = Router::new().route("/echo", post(echo)).layer(layer).layer(from_fn(measured));
+        let router =
+            Router::new().route("/echo", post(echo)).layer(layer).layer(from_fn(count_sent));
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();
         tokio::spawn(async move { serve(listener, router, &stop, ServeLimits::default()).await });
@@ -216,8 +217,8 @@ fn memory_is_bounded_under_hostile_traffic() {
         );
         // After the first half, every bounded table is full.
         let (first, second) = samples.split_at(samples.len() / 2);
-        let grown = second.iter().max().unwrap().saturating_sub(*first.iter().max().unwrap());
-        assert!(grown < 32, "{grown} MiB more in the second half: {samples:?}");
+        let growth = second.iter().max().unwrap().saturating_sub(*first.iter().max().unwrap());
+        assert!(growth < 32, "{growth} MiB more in the second half: {samples:?}");
         shutdown.request();
     });
 }

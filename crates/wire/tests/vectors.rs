@@ -23,9 +23,9 @@ use sha3::{Digest, Sha3_256};
 use taonet_primitives::Hotkey;
 use taonet_wallet::{Keypair, Signature, verify};
 use taonet_wire::{
-    AxonStatus, BtauthScheme, CallError, DendriteScheme, Identity, Limits, ManualClock, Outgoing,
-    Peer, Policy, Scheme, SignedLayer, Synapse, SynapseClass, SynapseError, event_stream,
-    python_text, synapse_hash,
+    AxonStatus, BtauthScheme, CallError, DendriteScheme, Identity, Limits, ManualClock,
+    OutgoingRequest, Peer, Policy, Scheme, SignedLayer, Synapse, SynapseClass, SynapseError,
+    event_stream, python_text, synapse_hash,
 };
 use tower::ServiceExt;
 
@@ -178,7 +178,7 @@ fn btauth_headers_match_the_sdk() {
         let identity = Identity { keypair, uuid: uuid::Uuid::nil(), external_ip: String::new() };
         let method = Method::from_bytes(text(&case["method"]).to_uppercase().as_bytes()).unwrap();
         let peer = Peer::new(receiver.parse().unwrap(), "localhost", 1).unwrap();
-        let outgoing = Outgoing {
+        let outgoing = OutgoingRequest {
             peer: &peer,
             method: &method,
             path: text(&case["path"]),
@@ -523,7 +523,7 @@ fn our_dendrite_sends_the_recorded_requests() {
         let receiver = header("bt_header_axon_hotkey").parse().unwrap();
         let port = header("bt_header_axon_port").parse().unwrap();
         let peer = Peer::new(receiver, header("bt_header_axon_ip"), port).unwrap();
-        let outgoing = Outgoing {
+        let outgoing = OutgoingRequest {
             peer: &peer,
             method: &Method::POST,
             path: "",

@@ -15,7 +15,7 @@ use taonet_kit::{
 use taonet_neuron::Neurons;
 use taonet_primitives::{MechId, Uid};
 use taonet_service::Shutdown;
-use taonet_validator::testing::{LocalChain, NETUID, silent};
+use taonet_validator::testing::{LocalChain, NETUID, silent_server};
 use taonet_wallet::Keypair;
 use tokio::net::TcpListener;
 
@@ -87,7 +87,7 @@ async fn good_miner_earns_most_after_three_epochs() {
     let [good, wrong, mute] = chain.miners.as_slice() else { panic!("three miners") };
     start(&chain, good, miner, &shutdown).await;
     start(&chain, wrong, wrong_miner, &shutdown).await;
-    let port = silent().await.port().unwrap();
+    let port = silent_server().await.port().unwrap();
     chain.send(calls::serve_axon(NETUID, 1, SocketAddr::new(PUBLISHED, port)), mute).await;
     published(&chain, 3).await;
 

@@ -21,7 +21,7 @@ const MAX_SLOWDOWN: u32 = 3;
 /// Time for the chain's node to come back after a fault, on a busy machine.
 const RECOVERY_TIME: Duration = Duration::from_mins(1);
 
-/// What to run.
+/// Options of a chaos run.
 #[derive(Debug, Clone)]
 pub struct ChaosOptions {
     /// The program `tao`.
@@ -95,7 +95,7 @@ pub struct FaultRecord {
     pub target: String,
     /// Duration, in seconds.
     pub lasted_s: f64,
-    /// What else happened.
+    /// Further observations.
     pub note: String,
 }
 
@@ -104,7 +104,7 @@ pub struct FaultRecord {
 pub struct EndedProcess {
     /// The daemon.
     pub name: String,
-    /// How often.
+    /// Number of times.
     pub times: u32,
 }
 
@@ -123,21 +123,21 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
     let length = options.speed.epoch_blocks;
     let first_epoch = network.wait_for_weights()? / length + 1;
     let end = (first_epoch + options.epochs) * length;
-    while network.last_seen() < first_epoch * length {
+    while network.last_seen_block() < first_epoch * length {
         ensure!(network.wait(options.speed.block_time)?, "stopped before the first fault");
     }
     let start = Instant::now();
     let faults =
         inject(&mut network, options, &kinds, end).map_err(|error| network.name_logs(error))?;
     // The last fault may have been one of the chain's node, which is read next.
-    let alive = network.last_seen() + 2;
+    let alive = network.last_seen_block() + 2;
     let ended = Instant::now();
-    while network.last_seen() < alive
+    while network.last_seen_block() < alive
         && ended.elapsed() < RECOVERY_TIME
         && network.wait(options.speed.block_time)?
     {}
     // After a shutdown, the last epoch is incomplete.
-    let epochs = first_epoch..end.min(network.last_seen()) / length;
+    let epochs = first_epoch..end.min(network.last_seen_block()) / length;
     ensure!(!epochs.is_empty(), "stopped before the end of the first epoch");
     let submissions = network
         .check_epochs()
@@ -183,11 +183,11 @@ fn inject(
     let start = Instant::now();
     let mut schedule = Schedule::new(options.seed, kinds, network.targets(), block_time);
     let mut records = Vec::new();
-    while network.last_seen() < end {
+    while network.last_seen_block() < end {
         ensure!(
             start.elapsed() < time_limit,
             "the chain has reached only block {} of {end}",
-            network.last_seen()
+            network.last_seen_block()
         );
         let Some(fault) = schedule.draw() else {
             if !network.wait(block_time)? {
@@ -195,12 +195,12 @@ fn inject(
             }
             continue;
         };
-        if !network.wait(fault.pause)? || network.last_seen() >= end {
+        if !network.wait(fault.pause)? || network.last_seen_block() >= end {
             break;
         }
-        let (epoch, at) = (network.last_seen() / epoch_blocks, Instant::now());
+        let (epoch, at) = (network.last_seen_block() / epoch_blocks, Instant::now());
         let active_fault = fault.begin(network)?;
-        let goes_on = network.wait(fault.duration)?;
+        let is_running = network.wait(fault.duration)?;
         let note = fault.end(network, active_fault)?;
         records.push(FaultRecord {
             epoch,
@@ -210,7 +210,7 @@ fn inject(
             lasted_s: at.elapsed().as_secs_f64(),
             note,
         });
-        if !goes_on {
+        if !is_running {
             break;
         }
     }
@@ -228,8 +228,8 @@ fn count(
     let mut row =
         ValidatorEpochs { name, uid, exactly_one: 0, without: Vec::new(), several: Vec::new() };
     for epoch in epochs.clone() {
-        let is_in = |one: &&Submission| one.uid == uid && one.block / epoch_blocks == epoch;
-        match submissions.iter().filter(is_in).count() {
+        let is_of_epoch = |one: &&Submission| one.uid == uid && one.block / epoch_blocks == epoch;
+        match submissions.iter().filter(is_of_epoch).count() {
             0 => row.without.push(epoch),
             1 => row.exactly_one += 1,
             _ => row.several.push(epoch),
@@ -287,22 +287,29 @@ impl ChaosReport {
         )?;
         for row in &self.validators {
             let percent = 100.0 * f64::from(row.exactly_one) / f64::from(*epochs);
-            let (one, without, several) = (row.exactly_one, list(&row.without), list(&row.several));
+            let (one, missing, repeated) =
+                (row.exactly_one, list(&row.without), list(&row.several));
             writeln!(
                 text,
-                "| {} | {one} of {epochs} ({percent:.1} %) | {without} | {several} |",
+                "| {} | {one} of {epochs} ({percent:.1} %) | {missing} | {repeated} |",
                 row.name
             )?;
         }
         writeln!(text, "\n| Fault | Times | Targets |\n|---|---|---|")?;
         for kind in FaultKind::ALL {
-            let same_kind: Vec<_> =
+            let kind_records: Vec<_> =
                 self.faults.iter().filter(|record| record.fault == kind).collect();
             let mut targets: Vec<_> =
-                same_kind.iter().map(|record| record.target.as_str()).collect();
+                kind_records.iter().map(|record| record.target.as_str()).collect();
             targets.sort_unstable();
             targets.dedup();
-            writeln!(text, "| {} | {} | {} |", kind.name(), same_kind.len(), targets.join(", "))?;
+            writeln!(
+                text,
+                "| {} | {} | {} |",
+                kind.name(),
+                kind_records.len(),
+                targets.join(", ")
+            )?;
         }
         let ended: Vec<_> =
             self.ended.iter().map(|one| format!("{} ({} times)", one.name, one.times)).collect();
@@ -320,9 +327,9 @@ impl ChaosReport {
         for row in &self.validators {
             for epoch in row.without.iter().chain(&row.several) {
                 writeln!(text, "\nFaults around epoch {epoch} of validator {}:\n", row.name)?;
-                let around =
+                let is_near =
                     |record: &&FaultRecord| record.epoch == *epoch || record.epoch + 1 == *epoch;
-                for record in self.faults.iter().filter(around) {
+                for record in self.faults.iter().filter(is_near) {
                     let FaultRecord { at_s, fault, target, lasted_s, note, .. } = record;
                     writeln!(
                         text,

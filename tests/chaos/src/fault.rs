@@ -84,7 +84,7 @@ impl FaultKind {
     }
 }
 
-/// What can have a fault.
+/// Targets of faults.
 pub(crate) struct Targets {
     /// Names of the processes.
     pub(crate) processes: Vec<String>,
@@ -95,8 +95,8 @@ pub(crate) struct Targets {
 impl Targets {
     /// Names of the processes, or of the validators whose disks are filled, that can have this
     /// fault.
-    fn of(&self, kind: FaultKind) -> Vec<String> {
-        let of_validators = |daemons: &[&str]| -> Vec<String> {
+    fn names(&self, kind: FaultKind) -> Vec<String> {
+        let validator_processes = |daemons: &[&str]| -> Vec<String> {
             let named = |validator: &&str| {
                 daemons.iter().map(|daemon| format!("{daemon} {validator}")).collect::<Vec<_>>()
             };
@@ -106,10 +106,10 @@ impl Targets {
             FaultKind::Kill | FaultKind::Pause | FaultKind::HalfOpen => self.processes.clone(),
             FaultKind::FullDisk => self.validators.iter().map(|name| (*name).to_owned()).collect(),
             FaultKind::Clock => {
-                [of_validators(&["gateway", "signer", "validator"]), vec![SCORING.to_owned()]]
+                [validator_processes(&["gateway", "signer", "validator"]), vec![SCORING.to_owned()]]
                     .concat()
             }
-            FaultKind::Page => of_validators(&["gateway"]),
+            FaultKind::Page => validator_processes(&["gateway"]),
         }
     }
 }
@@ -161,18 +161,18 @@ impl Schedule {
             self.next.shuffle(&mut self.random);
         }
         let kind = self.next.pop()?;
-        let target = self.targets.of(kind).choose(&mut self.random)?.clone();
+        let target = self.targets.names(kind).choose(&mut self.random)?.clone();
         let pause = self.block_time.mul_f64(self.random.random_range(4.0..10.0));
         let duration = self.block_time.mul_f64(self.random.random_range(2.0..8.0));
         Some(Fault { kind, target, pause, duration, number: self.random.random() })
     }
 }
 
-/// What a fault holds until its end.
+/// Resources that a fault holds until its end.
 pub(crate) enum ActiveFault {
     Nothing,
     Connections(Vec<TcpStream>),
-    /// How often the process had ended by itself before the fault.
+    /// Number of the process's unexpected exits before the fault.
     Exits(u32),
 }
 
@@ -304,18 +304,18 @@ impl Fault {
 /// Opens connections with an incomplete head or body. A daemon that is down or refuses further ones
 /// gets fewer.
 async fn half_open(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
-    let heads = [
+    let partial_requests = [
         "POST / HTTP/1.1\r\nhost: ",
         "POST / HTTP/1.1\r\nhost: chaos\r\ncontent-length: 1000\r\n\r\n{",
     ];
     let mut connections = Vec::new();
-    for head in heads.into_iter().cycle().take(HALF_OPEN_CONNECTIONS) {
+    for partial_request in partial_requests.into_iter().cycle().take(HALF_OPEN_CONNECTIONS) {
         let socket = TcpSocket::new_v4()?;
         socket.bind(ATTACKER_ADDRESS)?;
         let Ok(Ok(mut connection)) = timeout(CONNECT_TIMEOUT, socket.connect(address)).await else {
             break;
         };
-        if connection.write_all(head.as_bytes()).await.is_ok() {
+        if connection.write_all(partial_request.as_bytes()).await.is_ok() {
             connections.push(connection);
         }
     }

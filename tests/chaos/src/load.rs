@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Requests of one kind to one daemon, and their latencies.
 pub(crate) struct Load {
-    /// What is requested from whom.
+    /// Name of the load: the request and its receiver.
     pub(crate) name: String,
     results: Arc<Mutex<Results>>,
 }
@@ -87,10 +87,10 @@ impl Load {
 
     fn start(network: &Network, name: String, request: Request, shutdown: &Shutdown) -> Self {
         let results = Arc::new(Mutex::new(Results::default()));
-        let (recorded, stop) = (Arc::clone(&results), shutdown.clone());
+        let (shared_results, stop) = (Arc::clone(&results), shutdown.clone());
         network.runtime.spawn(async move {
             while !stop.is_requested() {
-                repeat(&request, &recorded, &stop).await;
+                repeat(&request, &shared_results, &stop).await;
             }
         });
         Self { name, results }

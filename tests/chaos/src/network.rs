@@ -29,7 +29,7 @@ const COLDKEY: &str = "//Alice";
 const STAKE: Rao = Rao::new(1_000_000_000_000);
 /// Time for the chain's start, and for one call by the setup.
 const SETUP_TIMEOUT: Duration = Duration::from_mins(1);
-/// How often processes are checked.
+/// Interval between checks of processes.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The speed of the chain.
@@ -108,7 +108,7 @@ impl Network {
             validators.push(Validator { name, keypair, uid, disk });
         }
         let mut processes = vec![leader];
-        processes.extend(plan.shared()?);
+        processes.extend(plan.shared_processes()?);
         for (validator, (_, key)) in validators.iter().zip(VALIDATORS) {
             processes.extend(plan.validator(validator, key)?);
         }
@@ -145,7 +145,7 @@ impl Network {
     }
 
     /// Newest block that this program has seen, without a request.
-    pub(crate) fn last_seen(&self) -> u32 {
+    pub(crate) fn last_seen_block(&self) -> u32 {
         self.chain.heads().borrow().map_or(0, |block| block.number.get())
     }
 
@@ -167,13 +167,13 @@ impl Network {
         // The runners play their challenge in the first epoch; the weights follow in the next one.
         let time_limit = 4 * self.speed.block_time * self.speed.epoch_blocks + 3 * SETUP_TIMEOUT;
         let start = Instant::now();
-        let (mut next, mut submissions) = (self.last_seen(), Vec::new());
+        let (mut next, mut submissions) = (self.last_seen_block(), Vec::new());
         loop {
             ensure!(
                 self.wait(self.speed.block_time)?,
                 "stopped before the validators submitted weights"
             );
-            let head = self.last_seen();
+            let head = self.last_seen_block();
             submissions.extend(self.submissions(next, head)?);
             next = head + 1;
             let has_submitted =
@@ -307,8 +307,11 @@ fn align_epochs(runtime: &Runtime, chain: &Client, plan: &Plan) -> anyhow::Resul
         }
         sleep(plan.speed.block_time);
     };
-    let begin = head - head % length;
+    let epoch_start = head - head % length;
     // With the old tempo, an epoch that began then would be over.
     plan.control(&["set-storage", "SubtensorModule.Tempo", "59", &length.to_string()], &url)?;
-    plan.control(&["set-storage", "SubtensorModule.LastEpochBlock", "59", &begin.to_string()], &url)
+    plan.control(
+        &["set-storage", "SubtensorModule.LastEpochBlock", "59", &epoch_start.to_string()],
+        &url,
+    )
 }

@@ -119,7 +119,7 @@ impl Plan {
     }
 
     /// The follower of the chain, the subnet owner's services and the miners.
-    pub(crate) fn shared(&self) -> anyhow::Result<Vec<Process>> {
+    pub(crate) fn shared_processes(&self) -> anyhow::Result<Vec<Process>> {
         let [leader, _] = &self.nodes;
         let follower = self.command(
             &self.tao,
@@ -172,7 +172,7 @@ impl Plan {
         let gateway = bb(&["subtensor-gateway", "--network", &nodes, "--state", &path("gateway")]);
         let signer = bb(&["signer", "--audit-log", &path("audit.jsonl")]);
         let state = path("validator.json");
-        let loop_of_epochs =
+        let validator_command =
             bb(&["validate", "--tempo", &tempo, "--arena-percent", "0", "--state", &state]);
         let mut runner = bb(&["runner", "--keep", &path("runner")]);
         runner.env("BB_RUNNER_ON_STARTUP", "1").env("BABELBIT_RUNNER_TEMPO", &tempo);
@@ -182,7 +182,7 @@ impl Plan {
         Ok(vec![
             self.process(&name("gateway"), gateway, "--listen")?,
             self.process(&name("signer"), signer, "--listen")?,
-            self.process(&name("validator"), loop_of_epochs, "--metrics")?,
+            self.process(&name("validator"), validator_command, "--metrics")?,
             self.process(&name("runner"), runner, "--metrics")?,
         ])
     }

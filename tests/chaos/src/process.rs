@@ -22,10 +22,10 @@ pub(crate) struct Process {
     log: PathBuf,
     child: Option<Child>,
     /// Whether the daemon should run: false between a kill and the restart.
-    is_wanted: bool,
+    should_run: bool,
     /// When the daemon was last seen to have ended.
     ended: Option<Instant>,
-    /// How often the daemon has ended by itself.
+    /// Number of the daemon's unexpected exits.
     exits: u32,
 }
 
@@ -51,7 +51,7 @@ impl Process {
             command,
             log,
             child: None,
-            is_wanted: false,
+            should_run: false,
             ended: None,
             exits: 0,
         })
@@ -75,7 +75,7 @@ impl Process {
         self.child.as_ref().map(Child::id)
     }
 
-    /// How often the daemon has ended by itself.
+    /// Number of the daemon's unexpected exits.
     pub(crate) const fn exits(&self) -> u32 {
         self.exits
     }
@@ -92,7 +92,7 @@ impl Process {
 
     /// Starts the daemon, unless it runs.
     pub(crate) fn start(&mut self) -> io::Result<()> {
-        self.is_wanted = true;
+        self.should_run = true;
         if self.child.is_none() {
             self.child = Some(self.command.spawn()?);
         }
@@ -101,7 +101,7 @@ impl Process {
 
     /// Sends SIGKILL and waits for the end.
     pub(crate) fn kill(&mut self) -> io::Result<()> {
-        self.is_wanted = false;
+        self.should_run = false;
         if let Some(mut child) = self.child.take() {
             child.kill()?;
             child.wait()?;
@@ -135,8 +135,8 @@ impl Process {
             self.exits += 1;
             self.ended = Some(Instant::now());
         }
-        let is_time = self.ended.is_none_or(|ended| ended.elapsed() >= RESTART_AFTER);
-        if self.is_wanted && self.child.is_none() && is_time {
+        let is_due = self.ended.is_none_or(|ended| ended.elapsed() >= RESTART_AFTER);
+        if self.should_run && self.child.is_none() && is_due {
             self.start()?;
         }
         Ok(())

@@ -23,7 +23,7 @@ const RECONNECT_INTERVAL: usize = 10;
 /// Highest share of requests that may fail, such as those during a restart of the second node.
 const MAX_FAILURES: f64 = 0.001;
 
-/// What to run.
+/// Options of a soak.
 #[derive(Debug, Clone)]
 pub struct SoakOptions {
     /// The program `tao`.
@@ -47,7 +47,7 @@ pub struct SoakReport {
     pub processes: Vec<ProcessTrend>,
     /// Latencies of each kind of request.
     pub requests: Vec<LatencyTrend>,
-    /// How often the chain's second node was restarted.
+    /// Number of restarts of the chain's second node.
     pub reconnects: usize,
     /// Daemons that ended by themselves.
     pub ended: Vec<String>,
@@ -92,7 +92,7 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
             usages.extend(usage(process)?);
         }
         for (results, latencies) in results.into_iter().zip(&mut latencies) {
-            latencies.push(Latencies::of(results));
+            latencies.push(Latencies::from_results(results));
         }
     }
     stop.request();
@@ -102,12 +102,12 @@ pub fn soak(options: &SoakOptions, shutdown: &Shutdown) -> anyhow::Result<SoakRe
     let processes = measured.map(|(process, usages)| {
         // The caches of the development chain fill for hours, and its second node is restarted.
         let is_judged = ![LEADER, FOLLOWER].contains(&process.name());
-        ProcessTrend::of(process.name(), usages, is_judged)
+        ProcessTrend::from_usages(process.name(), usages, is_judged)
     });
     let requests = loads
         .iter()
         .zip(&latencies)
-        .map(|(load, latencies)| LatencyTrend::of(&load.name, latencies));
+        .map(|(load, latencies)| LatencyTrend::from_samples(&load.name, latencies));
     let ended = network.processes.iter().filter(|process| process.exits() > 0);
     let mut report = SoakReport {
         seconds,

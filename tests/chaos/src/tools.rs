@@ -1,4 +1,4 @@
-//! What this machine offers for faults that need more than signals.
+//! Tools of this machine for faults that need more than signals.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,22 +21,22 @@ pub struct Unavailable {
     pub fault: FaultKind,
     /// Why not.
     pub reason: String,
-    /// What to install or to change.
+    /// Package to install, or setting to change.
     pub remedy: &'static str,
 }
 
 /// Returns the path of libfaketime, if installed.
 pub(crate) fn faketime() -> Option<PathBuf> {
-    let below = LIBRARIES.iter().flat_map(|library| {
+    let directories = LIBRARIES.iter().flat_map(|library| {
         let entries = fs::read_dir(library).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).chain([PathBuf::from(library)])
     });
-    below.map(|directory| directory.join(FAKETIME)).find(|path| path.is_file())
+    directories.map(|directory| directory.join(FAKETIME)).find(|path| path.is_file())
 }
 
 /// Splits kinds of faults into those that this machine can inject, and the others.
 pub(crate) fn available(kinds: &[FaultKind]) -> anyhow::Result<(Vec<FaultKind>, Vec<Unavailable>)> {
-    let (mut possible, mut unavailable) = (Vec::new(), Vec::new());
+    let (mut available, mut unavailable) = (Vec::new(), Vec::new());
     for &fault in kinds {
         let problem = match fault {
             FaultKind::Clock if faketime().is_none() => Some((
@@ -50,8 +50,8 @@ pub(crate) fn available(kinds: &[FaultKind]) -> anyhow::Result<(Vec<FaultKind>, 
         };
         match problem {
             Some((reason, remedy)) => unavailable.push(Unavailable { fault, reason, remedy }),
-            None => possible.push(fault),
+            None => available.push(fault),
         }
     }
-    Ok((possible, unavailable))
+    Ok((available, unavailable))
 }

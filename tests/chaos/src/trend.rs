@@ -1,4 +1,4 @@
-//! How memory, descriptors and latencies change over the samples of a run.
+//! Trends of memory, descriptors and latencies over the samples of a run.
 
 use std::time::Duration;
 
@@ -56,8 +56,8 @@ pub struct ProcessTrend {
 
 impl ProcessTrend {
     /// Compares the samples of a process. One that is not `judged` always passes.
-    pub(crate) fn of(name: &str, usages: &[Usage], is_judged: bool) -> Self {
-        let [first_mib, last_mib] = ends(usages, |usage| usage.resident_kib);
+    pub(crate) fn from_usages(name: &str, usages: &[Usage], is_judged: bool) -> Self {
+        let [first_mib, last_mib] = first_and_last(usages, |usage| usage.resident_kib);
         let growth_percent = 100.0 * (last_mib / first_mib - 1.0);
         let maximum = |half: &[Usage]| half.iter().filter_map(|usage| usage.descriptors).max();
         let (first, second) = usages.split_at(usages.len() / 2);
@@ -70,8 +70,8 @@ impl ProcessTrend {
             first_mib,
             last_mib,
             growth_percent,
-            anonymous_mib: ends(usages, |usage| usage.anonymous_kib),
-            file_mib: ends(usages, |usage| usage.file_kib),
+            anonymous_mib: first_and_last(usages, |usage| usage.anonymous_kib),
+            file_mib: first_and_last(usages, |usage| usage.file_kib),
             has_huge_pages: usages.iter().any(|usage| usage.has_huge_pages),
             descriptors,
             has_passed,
@@ -80,7 +80,7 @@ impl ProcessTrend {
 }
 
 /// Returns the medians of the first and of the last three samples, in MiB.
-fn ends(usages: &[Usage], kib: impl Fn(&Usage) -> u64) -> [f64; 2] {
+fn first_and_last(usages: &[Usage], kib: impl Fn(&Usage) -> u64) -> [f64; 2] {
     let values: Vec<f64> = usages.iter().map(|usage| kib(usage) as f64 / 1024.0).collect();
     [median(values.iter().take(MEDIAN_SAMPLES)), median(values.iter().rev().take(MEDIAN_SAMPLES))]
 }
@@ -95,7 +95,7 @@ pub(crate) struct Latencies {
 }
 
 impl Latencies {
-    pub(crate) fn of(results: Results) -> Self {
+    pub(crate) fn from_results(results: Results) -> Self {
         let mut sorted: Vec<f64> =
             results.latencies.iter().map(|latency| milliseconds(*latency)).collect();
         sorted.sort_by(f64::total_cmp);
@@ -116,7 +116,7 @@ fn milliseconds(duration: Duration) -> f64 {
 /// Latencies of a kind of request.
 #[derive(Debug, Clone, Serialize)]
 pub struct LatencyTrend {
-    /// What was requested from whom.
+    /// Name of the load: the request and its receiver.
     pub name: String,
     /// Number of requests.
     pub requests: usize,
@@ -134,7 +134,7 @@ pub struct LatencyTrend {
 }
 
 impl LatencyTrend {
-    pub(crate) fn of(name: &str, samples: &[Latencies]) -> Self {
+    pub(crate) fn from_samples(name: &str, samples: &[Latencies]) -> Self {
         let (first, second) = samples.split_at(samples.len() / 2);
         let halves = |share: f64| {
             [first, second].map(|half| {
@@ -183,22 +183,25 @@ mod tests {
             has_huge_pages: false,
         };
         let usages: Vec<_> = mib.iter().zip(descriptors).map(usage).collect();
-        ProcessTrend::of("signer A", &usages, true)
+        ProcessTrend::from_usages("signer A", &usages, true)
     }
 
     fn latencies(milliseconds: &[u64]) -> LatencyTrend {
         let sample = |ms: &u64| {
             let latencies = vec![Duration::from_millis(*ms); 10];
-            Latencies::of(Results { latencies, failures: 0, error: None })
+            Latencies::from_results(Results { latencies, failures: 0, error: None })
         };
-        LatencyTrend::of("scores", &milliseconds.iter().map(sample).collect::<Vec<_>>())
+        LatencyTrend::from_samples("scores", &milliseconds.iter().map(sample).collect::<Vec<_>>())
     }
 
     #[test]
     fn growing_memory_fails_and_a_single_peak_does_not() {
         assert!(trend(&[100, 100, 100, 180, 104, 104, 104], &[9; 7]).has_passed);
-        let grown = trend(&[100, 100, 100, 102, 106, 106, 106], &[9; 7]);
-        assert!(!grown.has_passed && (grown.growth_percent - 6.0).abs() < 1e-9, "{grown:?}");
+        let growing_trend = trend(&[100, 100, 100, 102, 106, 106, 106], &[9; 7]);
+        assert!(
+            !growing_trend.has_passed && (growing_trend.growth_percent - 6.0).abs() < 1e-9,
+            "{growing_trend:?}"
+        );
     }
 
     #[test]

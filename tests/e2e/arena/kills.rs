@@ -55,13 +55,13 @@ fn submit_until_stopped(
 }
 
 /// Returns the stored submission of each miner.
-fn on_disk(path: &std::path::Path) -> BTreeMap<String, u64> {
+fn stored_submissions(path: &std::path::Path) -> BTreeMap<String, u64> {
     let Ok(bytes) = std::fs::read(path) else { return BTreeMap::new() };
-    let saved: Value = serde_json::from_slice(&bytes).unwrap();
+    let saved_submission: Value = serde_json::from_slice(&bytes).unwrap();
     let number = |entry: &Value| {
         entry["endpoint_url"].as_str().unwrap().rsplit('/').next().unwrap().parse().unwrap()
     };
-    saved["submissions"]
+    saved_submission["submissions"]
         .as_object()
         .unwrap()
         .iter()
@@ -98,13 +98,13 @@ fn kills_lose_no_submission() {
     let mut kill = 0;
     while kill < kill_count() || count.load(Ordering::SeqCst) <= u64::from(kill_count()) {
         assert!(kill < 20 * kill_count(), "{count:?} submissions acknowledged");
-        let running = start();
+        let running_gateway = start();
         std::thread::sleep(Duration::from_millis(random.random_range(0..200)));
         // Dropping a daemon kills it.
-        drop(running);
-        let promised = acknowledged.lock().unwrap().clone();
-        let stored = on_disk(&state);
-        for (hotkey, number) in promised {
+        drop(running_gateway);
+        let acknowledged_before = acknowledged.lock().unwrap().clone();
+        let stored = stored_submissions(&state);
+        for (hotkey, number) in acknowledged_before {
             assert!(
                 stored.get(&hotkey).is_some_and(|stored| *stored >= number),
                 "kill {kill}: {number} of {hotkey}: {stored:?}"
@@ -118,7 +118,10 @@ fn kills_lose_no_submission() {
     let last = start();
     let uids: Vec<u16> = (0..MINERS).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let listed = runtime.block_on(miners(last.url(), &uids));
-    assert_eq!(listed.len(), acknowledged.lock().unwrap().len().max(on_disk(&state).len()));
+    let listed_miners = runtime.block_on(miners(last.url(), &uids));
+    assert_eq!(
+        listed_miners.len(),
+        acknowledged.lock().unwrap().len().max(stored_submissions(&state).len())
+    );
     assert_eq!(last.terminate().code(), Some(0));
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{BOB, address, ask, axon, failure, neuron, service};
+use super::{BOB, address, axon, failure, neuron, run_client, service};
 use crate::support::{Terminal, error_document, refusal, stderr};
 
 const PROMPT: &str = r#"{"prompt": ""}"#;
@@ -15,7 +15,7 @@ fn request_body_above_the_limit_is_refused() {
     let daemon = neuron("btauth", &[]);
     for (bytes, status) in [(1 << 20, 200), ((1 << 20) + 1, 413)] {
         std::fs::write(&file, vec![b' '; bytes]).unwrap();
-        let output = ask(
+        let output = run_client(
             "call",
             &address(&daemon),
             "btauth",
@@ -44,12 +44,12 @@ fn control_characters_are_escaped_on_terminal() {
 
     let text = "no\u{1b}]0;title\u{7}\nerror: something else\u{9b}2J\u{202e}";
     let evil = service("403 Forbidden", text);
-    let output = ask("call", &evil, "btauth", &["--json"]);
+    let output = run_client("call", &evil, "btauth", &["--json"]);
     assert_eq!(failure(&output).1["body"], text);
     let (error, document) = (stderr(&output), error_document(&output).unwrap());
     assert!(!error.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']), "{error:?}");
     assert!(document["error"].as_str().unwrap().ends_with(text), "{document}");
-    let error = stderr(&ask("call", &evil, "btauth", &[]));
+    let error = stderr(&run_client("call", &evil, "btauth", &[]));
     assert!(
         error.contains(r"no\u{1b}]0;title\u{7}\nerror: something else\u{9b}2J\u{202e}"),
         "{error}"
@@ -66,14 +66,16 @@ fn contradictory_axon_status_is_failure() {
     {
         let address = service(head, "{}");
         let (code, answer) =
-            failure(&ask("call", &address, "dendrite", &["--data", PROMPT, "--json"]));
+            failure(&run_client("call", &address, "dendrite", &["--data", PROMPT, "--json"]));
         assert_eq!(
             (code, &answer["outcome"], &answer["status"]),
             (exit, &json!(outcome), &json!(status))
         );
-        let streamed = ask("call", &address, "dendrite", &["--data", PROMPT, "--stream"]);
-        assert!(refusal(&streamed, exit).contains(outcome));
-        let (code, pings) = failure(&ask("ping", &address, "dendrite", &["-n", "2", "--json"]));
+        let stream_output =
+            run_client("call", &address, "dendrite", &["--data", PROMPT, "--stream"]);
+        assert!(refusal(&stream_output, exit).contains(outcome));
+        let (code, pings) =
+            failure(&run_client("ping", &address, "dendrite", &["-n", "2", "--json"]));
         assert_eq!(
             (code, &pings["answered"], &pings["outcomes"]),
             (exit, &json!(0), &json!({ outcome: 2 }))
@@ -86,7 +88,7 @@ fn out_of_range_timeouts_are_refused() {
     for (option, value) in
         [("--timeout", "1e19"), ("--timeout", "1e300"), ("--timeout", "0"), ("--timeout", "86401")]
     {
-        let error = refusal(&ask("call", "127.0.0.1:1", "btauth", &[option, value]), 2);
+        let error = refusal(&run_client("call", "127.0.0.1:1", "btauth", &[option, value]), 2);
         assert!(
             error.contains("expected a number of seconds above 0 and at most 86400"),
             "{error}"

@@ -3,11 +3,11 @@
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 
-use super::{address, ask, message, neuron};
+use super::{address, message, neuron, run_client};
 use crate::support::{Daemon, local_bb, stderr};
 
 /// Starts a daemon with this replay log.
-type Start = fn(&str) -> Daemon;
+type StartDaemon = fn(&str) -> Daemon;
 
 /// Status and body of the response to raw bytes.
 fn send(daemon: &Daemon, bytes: &[u8]) -> (u16, String) {
@@ -19,7 +19,7 @@ fn send(daemon: &Daemon, bytes: &[u8]) -> (u16, String) {
 }
 
 /// Raw bytes of a call by //Alice to //Bob.
-fn captured(scheme: &str, extra_args: &[&str]) -> Vec<u8> {
+fn capture_request(scheme: &str, extra_args: &[&str]) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let thread = std::thread::spawn(move || {
@@ -30,34 +30,34 @@ fn captured(scheme: &str, extra_args: &[&str]) -> Vec<u8> {
             .unwrap();
         bytes
     });
-    let output = ask("call", &address, scheme, extra_args);
+    let output = run_client("call", &address, scheme, extra_args);
     assert!(output.status.success(), "{}", stderr(&output));
     thread.join().unwrap()
 }
 
 #[test]
 fn replayed_request_is_refused_after_a_restart() {
-    let axon: Start = |log| neuron("btauth", &["--replay-log", log]);
-    let miner: Start = |log| {
+    let axon: StartDaemon = |log| neuron("btauth", &["--replay-log", log]);
+    let miner: StartDaemon = |log| {
         let arguments = ["miner", "--profile", "silent", "--key-uri", "//Bob", "--replay-log", log];
         Daemon::start(local_bb().args(arguments))
     };
-    let init = r#"{"kind": "init", "challenge_uid": "c", "utterance_id": "c:0", "language": null,
+    let body = r#"{"kind": "init", "challenge_uid": "c", "utterance_id": "c:0", "language": null,
         "sample_rate_hz": 24000, "frame_rate_hz": 12.5, "frame_samples": 1920, "dtype": "float32le", "channels": 1}"#;
-    let to_miner = ["--path", "/v1/predict", "--data", init];
+    let to_miner = ["--path", "/v1/predict", "--data", body];
     for (start, scheme, call) in [(axon, "btauth", &[][..]), (miner, "babelbit", &to_miner)] {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("replay.log").display().to_string();
         let daemon = start(&log);
         // A new log rejects only requests signed before its start.
-        let request = captured(scheme, call);
+        let request = capture_request(scheme, call);
         assert_eq!(send(&daemon, &request).0, 200, "{scheme}");
         assert_eq!(send(&daemon, &request).0, 401, "{scheme}");
         // Killed.
         drop(daemon);
         let daemon = start(&log);
         assert_eq!(send(&daemon, &request).0, 401, "{scheme}");
-        let fresh = captured(scheme, call);
+        let fresh = capture_request(scheme, call);
         assert_eq!(send(&daemon, &fresh).0, 200, "{scheme}");
         assert_eq!(daemon.terminate().code(), Some(0));
         let daemon = start(&log);
@@ -85,6 +85,6 @@ fn first_start_logs_when_refusal_of_older_requests_ends() {
         "{text}"
     );
     assert_eq!(daemon.terminate().code(), Some(0));
-    let again = start();
-    assert!(!again.log().contains("replay log is new or incomplete"), "{}", again.log());
+    let restarted = start();
+    assert!(!restarted.log().contains("replay log is new or incomplete"), "{}", restarted.log());
 }

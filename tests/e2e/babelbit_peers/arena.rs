@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ask, engine, peer};
+use super::{engine, peer, query_peer};
 use crate::kill::address;
 use crate::support::{Daemon, document, local_bb};
 
@@ -32,18 +32,18 @@ fn a_python_client_plays_through_our_arena_gateway() {
                 "--gateway",
                 gateway.url(),
             ]);
-            let entered = document(&submit.args(["--key-uri", key, "--json"]).output().unwrap());
-            assert_eq!(entered["listed"], true, "{entered}");
+            let submission = document(&submit.args(["--key-uri", key, "--json"]).output().unwrap());
+            assert_eq!(submission["listed"], true, "{submission}");
         }
         let question =
             json!({ "against": "arena-gateway", "engine": engine.url(), "url": gateway.url() });
-        let actual = ask(&peer, &question);
+        let actual = query_peer(&peer, &question);
         assert_eq!((&actual["named"], &actual["scope"]), (&json!(200), &json!(200)));
-        let running = &actual["lists"]["running"];
+        let running_sessions = &actual["lists"]["running"];
         assert_eq!(
-            (running[list].as_array().unwrap().len(), &running["count"]),
+            (running_sessions[list].as_array().unwrap().len(), &running_sessions["count"]),
             (2, &json!(2)),
-            "{running}"
+            "{running_sessions}"
         );
         let played: Vec<&Value> =
             ["3", "4"].into_iter().map(|uid| &actual["played"][uid]).collect();

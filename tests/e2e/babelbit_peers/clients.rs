@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ask, engine, miner, peer};
+use super::{engine, miner, peer, query_peer};
 use crate::chain::BOB;
 use crate::support::repository;
 
@@ -10,7 +10,7 @@ use crate::support::repository;
 fn a_python_client_plays_our_engine() {
     let Some(peer) = peer() else { return };
     let engine = engine();
-    let actual = ask(&peer, &json!({ "against": "engine", "url": engine.url() }));
+    let actual = query_peer(&peer, &json!({ "against": "engine", "url": engine.url() }));
     assert_eq!(actual["expires_in"], 86_400);
     let file = std::fs::read_to_string(repository("tests/e2e/data/ferry.json")).unwrap();
     let challenge: Value = serde_json::from_str(&file).unwrap();
@@ -52,7 +52,7 @@ fn a_python_client_plays_our_miners() {
     for profile in ["interpreter", "patient", "parrot", "mumbler"] {
         let miner = miner(profile);
         let question = json!({ "against": "miner", "engine": engine.url(), "url": miner.url(), "hotkey": BOB });
-        let actual = ask(&peer, &question);
+        let actual = query_peer(&peer, &question);
         for played in [&actual["plain"], &actual["hashed"]] {
             assert_eq!(played["ended"], true, "{profile}: {played}");
             assert!(played["seconds"].as_f64() > Some(0.5), "{profile}: {played}");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use taonet_wallet::Keypair;
 
 use super::servers::Round;
-use super::{Service, ask, engine, miner, peer};
+use super::{Service, engine, miner, peer, query_peer};
 use crate::chain::{ALICE, BOB};
 use crate::support::{Daemon, document, local_bb};
 
@@ -33,27 +33,27 @@ fn our_runner_submits_to_a_python_scoring_api() {
     // Accepted submissions are not sent again.
     assert_eq!(play()["outcome"], "already_done");
 
-    let received = scoring.report();
+    let service_report = scoring.report();
     assert_eq!(
-        received["requests"].as_array().unwrap().len(),
+        service_report["requests"].as_array().unwrap().len(),
         2 * KINDS.len() + faults.len(),
         "{}",
-        received["requests"]
+        service_report["requests"]
     );
-    let mut accepted: BTreeMap<(u64, &str), &Value> = BTreeMap::new();
-    for item in received["taken"].as_array().unwrap() {
+    let mut accepted_items: BTreeMap<(u64, &str), &Value> = BTreeMap::new();
+    for item in service_report["taken"].as_array().unwrap() {
         assert_eq!(
             (&item["challenge_uid"], &item["challenge_type"]),
             (&json!("ferry"), &json!("main"))
         );
         let key = (item["miner_uid"].as_u64().unwrap(), item["kind"].as_str().unwrap());
-        assert!(accepted.insert(key, item).is_none(), "{item}");
+        assert!(accepted_items.insert(key, item).is_none(), "{item}");
     }
     let expected: Vec<_> =
         [1, 2].into_iter().flat_map(|uid| KINDS.map(|kind| (uid, kind))).collect();
-    assert_eq!(accepted.keys().copied().collect::<Vec<_>>(), expected);
+    assert_eq!(accepted_items.keys().copied().collect::<Vec<_>>(), expected);
     for (uid, played) in (1..).zip(report["miners"].as_array().unwrap()) {
-        let score = accepted[&(uid, "challenge_scores")];
+        let score = accepted_items[&(uid, "challenge_scores")];
         assert_eq!(score["miner_hotkey"], played["hotkey"]);
         let difference = score["score"].as_f64().unwrap() - played["score"].as_f64().unwrap();
         assert!(difference.abs() < 1e-6, "{score}, {played}");
@@ -82,7 +82,7 @@ fn a_python_client_submits_to_our_scoring_api() {
         })
         .collect();
     let question = json!({ "against": "scoring-api", "url": api.url(), "challenge_uid": "ch", "scores": submitted });
-    let actual = ask(&peer, &question);
+    let actual = query_peer(&peer, &question);
     assert_eq!(actual["submitted"], json!([[200; 4]].repeat(6)));
     assert_eq!(actual["again"], json!([200, 200]));
     // Without stake, the plain median over the validators counts.

@@ -85,10 +85,10 @@ fn our_runner_plays_a_python_engine() {
     // The path only: the port differs in each run.
     let mut rows = run["utterances"].as_array().unwrap().iter();
     assert!(rows.all(|row| row["scoring_metadata_source"] == "transcription"), "{run}");
-    let received = engine.report();
-    assert_eq!(received["hotkeys"], json!([ALICE]));
+    let service_report = engine.report();
+    assert_eq!(service_report["hotkeys"], json!([ALICE]));
     assert_eq!(
-        received["requests"],
+        service_report["requests"],
         json!([&["POST /auth"], &auth[..], &start, &next(4)].concat())
     );
 
@@ -97,10 +97,10 @@ fn our_runner_plays_a_python_engine() {
     let report = document(&round.runner(engine.url(), &round.path("revoked")).output().unwrap());
     assert_eq!(report["outcome"], "finished", "{report}");
     assert_eq!(utterances(&report).len(), 4);
-    let received = engine.report();
-    assert_eq!(received["hotkeys"], json!([ALICE, ALICE]));
+    let service_report = engine.report();
+    assert_eq!(service_report["hotkeys"], json!([ALICE, ALICE]));
     assert_eq!(
-        received["requests"],
+        service_report["requests"],
         json!([&auth[..], &start, &next(2), &auth, &next(2)].concat())
     );
 
@@ -112,9 +112,9 @@ fn our_runner_plays_a_python_engine() {
     let scores: Vec<_> =
         utterances(&report).iter().map(|utterance| utterance["score"].as_f64().unwrap()).collect();
     assert!(scores.len() == 4 && scores.iter().all(|score| *score > 0.3), "{report}");
-    let received = engine.report();
+    let service_report = engine.report();
     assert_eq!(
-        received["requests"],
+        service_report["requests"],
         json!([&auth[..], &["GET /solo/start"], &["POST /solo/next"; 4]].concat())
     );
 }
@@ -166,13 +166,13 @@ fn our_runner_plays_python_miners() {
         let log = run_log(&round.path("run"), u32::try_from(uid).unwrap());
         let rows = log["utterances"].as_array().unwrap();
         assert_eq!(rows.len(), 4, "{manner}");
-        let received = miner.report();
+        let service_report = miner.report();
         assert_eq!(
-            (&received["callers"], &received["uuids"]),
+            (&service_report["callers"], &service_report["uuids"]),
             (&json!([ALICE]), &json!(1)),
             "{manner}"
         );
-        let sessions = received["sessions"].as_array().unwrap();
+        let sessions = service_report["sessions"].as_array().unwrap();
         assert_eq!(sessions.len(), 4, "{manner}");
         for (row, session) in rows.iter().zip(sessions) {
             assert_eq!(row["utterance_id"], session["utterance_id"], "{manner}");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::servers::Round;
-use super::{Service, ask, peer};
+use super::{Service, peer, query_peer};
 use crate::chain::{ALICE, BOB};
 use crate::support::{document, repository};
 use crate::text_contest::{small_talk, text_engine, text_miner};
@@ -15,7 +15,7 @@ fn a_python_validator_plays_our_text_miner() {
     let challenge = small_talk(folder.path());
     let (engine, miner) = (text_engine(&challenge), text_miner(folder.path()));
     let question = json!({ "against": "text-miner", "engine": engine.url(), "url": miner.url(), "hotkey": BOB });
-    let actual = ask(&peer, &question);
+    let actual = query_peer(&peer, &question);
     assert_eq!(
         actual["seen"],
         json!([
@@ -96,11 +96,11 @@ fn our_text_runner_plays_a_python_engine_and_python_miners() {
         (&report["miners"][1]["score"], &report["miners"][1]["errors"]),
         (&Value::Null, &json!(5))
     );
-    let received = oracle.report();
-    assert_eq!(received["callers"], json!([ALICE]));
+    let service_report = oracle.report();
+    assert_eq!(service_report["callers"], json!([ALICE]));
     let first = "Good morning, I would like two tickets to the island, please.";
-    assert_eq!(received["asked"][0], json!(["Good", ""]));
-    assert_eq!(received["asked"][11], json!(["The", first]), "{}", received["asked"]);
+    assert_eq!(service_report["asked"][0], json!(["Good", ""]));
+    assert_eq!(service_report["asked"][11], json!(["The", first]), "{}", service_report["asked"]);
     assert_eq!(
         broken.report()["asked"].as_array().unwrap().len(),
         5,

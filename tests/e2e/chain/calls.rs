@@ -12,26 +12,29 @@ fn any_call_is_submitted_by_its_name() {
     let transfer = ["call", TRANSFER, "dest=//Bob", "value=1.5tao"];
     let arguments = json!({ "dest": BOB, "value": 1_500_000_000 });
 
-    let dry = document(&chain.tao(&[&transfer[..], &["--dry-run"]].concat(), &AS_ALICE));
-    let call = &dry["decoded_call"];
+    let dry_run = document(&chain.tao(&[&transfer[..], &["--dry-run"]].concat(), &AS_ALICE));
+    let call = &dry_run["decoded_call"];
     assert_eq!(
         (&call["pallet"], &call["name"], &call["args"]),
         (&json!("Balances"), &json!("transfer_keep_alive"), &arguments),
-        "{dry}"
+        "{dry_run}"
     );
-    assert!(dry["fee_rao"].as_u64().unwrap() > 0, "{dry}");
+    assert!(dry_run["fee_rao"].as_u64().unwrap() > 0, "{dry_run}");
     assert_eq!(chain.free(BOB), bob);
-    let inspected = chain.ask(&["tx", "inspect", call["data"].as_str().unwrap()]);
+    let inspected = chain.run_json(&["tx", "inspect", call["data"].as_str().unwrap()]);
     assert_eq!((&inspected["kind"], &inspected["call"]["args"]), (&json!("call"), &arguments));
 
-    let sent = chain.alice(&[&transfer[..], &["--yes"]].concat());
-    assert_eq!((&sent["call"], &sent["arguments"]), (&json!(TRANSFER), &arguments));
+    let submission = chain.alice(&[&transfer[..], &["--yes"]].concat());
+    assert_eq!((&submission["call"], &submission["arguments"]), (&json!(TRANSFER), &arguments));
     assert_eq!(chain.free(BOB), bob + 1_500_000_000);
-    let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
-    let listed = listed["extrinsics"].as_array().unwrap();
-    let matching: Vec<&Value> =
-        listed.iter().filter(|extrinsic| extrinsic["extrinsic"] == sent["extrinsic"]).collect();
-    assert_eq!(matching.len(), 1, "{listed:?}");
+    let extrinsics =
+        chain.run_json(&["tx", "list", "--block", &submission["block"]["number"].to_string()]);
+    let extrinsics = extrinsics["extrinsics"].as_array().unwrap();
+    let matching: Vec<&Value> = extrinsics
+        .iter()
+        .filter(|extrinsic| extrinsic["extrinsic"] == submission["extrinsic"])
+        .collect();
+    assert_eq!(matching.len(), 1, "{extrinsics:?}");
     assert_eq!(
         (&matching[0]["signer"], &matching[0]["args"], &matching[0]["success"]),
         (&json!(ALICE), &arguments, &json!(true))
@@ -46,7 +49,10 @@ fn any_call_is_submitted_by_its_name() {
         r#"{"netuid": 59, "tempo": 20}"#,
     ];
     chain.alice(&as_root);
-    assert_eq!(chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"], 20);
+    assert_eq!(
+        chain.run_json(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"],
+        20
+    );
     // The call within Sudo.sudo fails.
     let (code, report) = failure(&chain.tao(
         &["call", "AdminUtils.sudo_set_tempo", "netuid=77", "tempo=1", "--sudo", "--yes"],
@@ -59,16 +65,16 @@ fn any_call_is_submitted_by_its_name() {
 fn dry_run_reports_failing_call() {
     let chain = Chain::start();
     let bob = chain.free(BOB);
-    let dry = document(&chain.tao(&["transfer", BOB, "1", "--dry-run"], &AS_ALICE));
+    let dry_run = document(&chain.tao(&["transfer", BOB, "1", "--dry-run"], &AS_ALICE));
     assert_eq!(
-        (&dry["valid"], &dry["simulated"], &dry["error"]),
+        (&dry_run["valid"], &dry_run["simulated"], &dry_run["error"]),
         (&json!(true), &json!(true), &json!(null)),
-        "{dry}"
+        "{dry_run}"
     );
-    let events = dry["events"].as_array().unwrap();
+    let events = dry_run["events"].as_array().unwrap();
     assert!(
         events.iter().any(|event| event["pallet"] == "Balances" && event["name"] == "Transfer"),
-        "{dry}"
+        "{dry_run}"
     );
     // The transaction pool accepts both calls. Alice has a million TAO.
     for (arguments, name, expected) in [
@@ -79,11 +85,11 @@ fn dry_run_reports_failing_call() {
             "the call would fail",
         ),
     ] {
-        let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));
+        let (code, dry_run) = failure(&chain.tao(&[arguments, &["--dry-run"]].concat(), &AS_ALICE));
         assert_eq!(
-            (code, &dry["valid"], &dry["error"]["name"]),
+            (code, &dry_run["valid"], &dry_run["error"]["name"]),
             (5, &json!(false), &json!(name)),
-            "{dry}"
+            "{dry_run}"
         );
         let error = refusal(&chain.tao(arguments, &["--key-uri", "//Alice"]), 5);
         assert!(error.contains(expected), "{error}");
@@ -98,18 +104,22 @@ fn batch_is_atomic() {
     let (first, second) = (transfer("//Dave", "1tao"), transfer("//Ferdie", "2tao"));
     let free = || (chain.free("//Dave"), chain.free("//Ferdie"));
     let (dave, ferdie) = free();
-    let dry = document(&chain.tao(&["batch", &first, &second, "--dry-run"], &AS_ALICE));
+    let dry_run = document(&chain.tao(&["batch", &first, &second, "--dry-run"], &AS_ALICE));
     assert_eq!(
-        (&dry["valid"], &dry["decoded_call"]["name"]),
+        (&dry_run["valid"], &dry_run["decoded_call"]["name"]),
         (&json!(true), &json!("batch_all")),
-        "{dry}"
+        "{dry_run}"
     );
     assert_eq!(free(), (dave, ferdie));
-    let sent = chain.alice(&["batch", &first, &second, "--yes"]);
+    let submission = chain.alice(&["batch", &first, &second, "--yes"]);
     assert_eq!(
-        (&sent["calls"][1]["call"], &sent["calls"][1]["arguments"]["value"], &sent["signer"]),
+        (
+            &submission["calls"][1]["call"],
+            &submission["calls"][1]["arguments"]["value"],
+            &submission["signer"]
+        ),
         (&json!(TRANSFER), &json!(2_000_000_000), &json!(ALICE)),
-        "{sent}"
+        "{submission}"
     );
     assert_eq!(free(), (dave + 1_000_000_000, ferdie + 2_000_000_000));
 
@@ -132,9 +142,13 @@ fn batch_is_atomic() {
 
     chain.alice(&["proxy", "add", "//Bob", "--type", "any", "--yes"]);
     let before = chain.free(BOB);
-    let proxied = ["batch", &first, &second, "--yes", "--proxy-for", ALICE];
-    let sent = document(&chain.tao(&proxied, &["--key-uri", "//Bob", "--json"]));
-    assert_eq!((&sent["success"], &sent["proxy_for"]), (&json!(true), &json!(ALICE)), "{sent}");
+    let proxied_batch = ["batch", &first, &second, "--yes", "--proxy-for", ALICE];
+    let submission = document(&chain.tao(&proxied_batch, &["--key-uri", "//Bob", "--json"]));
+    assert_eq!(
+        (&submission["success"], &submission["proxy_for"]),
+        (&json!(true), &json!(ALICE)),
+        "{submission}"
+    );
     assert_eq!(free(), (dave + 2_000_000_000, ferdie + 4_000_000_000));
     assert!(chain.free(BOB) > before - 1_000_000_000, "the transfers are Alice's");
 

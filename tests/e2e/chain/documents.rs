@@ -64,20 +64,20 @@ fn populate(chain: &Chain) -> (String, String) {
     let (coldkey, hotkey) = chain.wallet();
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
-    let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
-    chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    let uid = chain.run_json(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
+    chain.run_json(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
-    chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &format!("{uid}:1")]);
+    chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &format!("{uid}:1")]);
     // By default, scheduled children take effect after 15 blocks, which may pass before they are
     // read.
     let cooldown = "SubtensorModule.PendingChildKeyCooldown";
-    chain.ask(&["localnet", "set-storage", cooldown, "1000", "--network", chain.url()]);
-    chain.ask(&["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "auto", "set", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["take", "9", "--yes"]);
-    chain.ask(&["commitment", "set", "model", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["wallet", "set-identity", "--id-name", "Example", "--yes"]);
-    chain.ask(&["proxy", "add", BOB, "--type", "any", "--delay", "600", "--yes"]);
+    chain.run_json(&["localnet", "set-storage", cooldown, "1000", "--network", chain.url()]);
+    chain.run_json(&["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["stake", "auto", "set", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["take", "9", "--yes"]);
+    chain.run_json(&["commitment", "set", "model", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["wallet", "set-identity", "--id-name", "Example", "--yes"]);
+    chain.run_json(&["proxy", "add", BOB, "--type", "any", "--delay", "600", "--yes"]);
     let call = [
         "call",
         "Balances.transfer_keep_alive",
@@ -89,9 +89,9 @@ fn populate(chain: &Chain) -> (String, String) {
     document(&chain.tao(&call, &["--announce", "--yes", "--key-uri", "//Bob", "--json"]));
     let crowdloan =
         ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "11"];
-    chain.ask(&[&crowdloan[..], &["--duration", "1000", "--target", BOB, "--yes"]].concat());
-    chain.ask(&["lock", "add", "1", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
+    chain.run_json(&[&crowdloan[..], &["--duration", "1000", "--target", BOB, "--yes"]].concat());
+    chain.run_json(&["lock", "add", "1", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
     (coldkey, hotkey)
 }
 
@@ -99,10 +99,10 @@ fn populate(chain: &Chain) -> (String, String) {
 fn the_guide_lists_the_keys_of_every_read() {
     let chain = Chain::start();
     let (coldkey, _) = populate(&chain);
-    let proposed = chain.alice(
+    let proposal = chain.alice(
         &[&["multisig", "call", "System.remark", "remark=x", "--yes"][..], &SIGNATORIES].concat(),
     );
-    let multisig = proposed["account"].as_str().unwrap();
+    let multisig = proposal["account"].as_str().unwrap();
     let address = [&["multisig", "address"][..], &SIGNATORIES].concat();
     // The first key of the entries' cell, and the arguments.
     let reads: [(&str, &str, &[&str]); 45] = [
@@ -157,7 +157,7 @@ fn the_guide_lists_the_keys_of_every_read() {
         ("localnet status", "pool", &["localnet", "status", "--network", chain.url()]),
     ];
     let actual = reads.map(|(command, list, arguments)| {
-        let result = chain.ask(arguments);
+        let result = chain.run_json(arguments);
         let mut outer = keys(&result);
         outer.remove("block");
         let entries = &result[list];
@@ -187,10 +187,10 @@ const CROWDLOAN: [&str; 10] = [
 /// proposed in the multisig account of the coldkey and //Bob.
 fn prepare(chain: &Chain) -> (String, String, String) {
     let (coldkey, hotkey) = chain.wallet();
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "10", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "100", "--netuid", "0", "--yes"]);
-    chain.ask(&["register", "--netuid", "0", "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["stake", "add", "10", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["stake", "add", "100", "--netuid", "0", "--yes"]);
+    chain.run_json(&["register", "--netuid", "0", "--yes"]);
     // Root dividends to claim.
     let share = [
         "call",
@@ -198,40 +198,40 @@ fn prepare(chain: &Chain) -> (String, String, String) {
         &format!("hotkey={hotkey}"),
         "amount_staked=10tao",
     ];
-    chain.ask(&[&share[..], &["--yes"]].concat());
-    chain.ask(&["proxy", "add", BOB, "--type", "any", "--yes"]);
+    chain.run_json(&[&share[..], &["--yes"]].concat());
+    chain.run_json(&["proxy", "add", BOB, "--type", "any", "--yes"]);
     let call = ["call", "System.remark", "remark=x", "--proxy-for", &coldkey];
     document(&chain.tao(&call, &["--announce", "--yes", "--key-uri", "//Bob", "--json"]));
-    chain.ask(&["lock", "add", "0.5", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&[&CROWDLOAN[..], &["--target", BOB, "--yes"]].concat());
-    let both = format!("{coldkey},{BOB}");
+    chain.run_json(&["lock", "add", "0.5", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&[&CROWDLOAN[..], &["--target", BOB, "--yes"]].concat());
+    let signatories = format!("{coldkey},{BOB}");
     let propose = [
         "multisig",
         "call",
         "System.remark",
         "remark=x",
         "--signatories",
-        &both,
+        &signatories,
         "--threshold",
         "2",
         "--yes",
     ];
-    let proposed = chain.ask(&propose)["call_hash"].as_str().unwrap().to_owned();
-    let announced = chain.ask(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
-    let blocks = announced["delay_blocks"].to_string();
+    let call_hash = chain.run_json(&propose)["call_hash"].as_str().unwrap().to_owned();
+    let announcement = chain.run_json(&["wallet", "swap-coldkey", "announce", ALICE, "--yes"]);
+    let blocks = announcement["delay_blocks"].to_string();
     document(
         &tao()
             .args(["localnet", "mine", &blocks, "--network", chain.url(), "--json"])
             .output()
             .unwrap(),
     );
-    (coldkey, hotkey, proposed)
+    (coldkey, hotkey, call_hash)
 }
 
 #[test]
 fn the_guide_lists_the_keys_of_every_call() {
     let chain = Chain::start();
-    let (coldkey, hotkey, proposed) = prepare(&chain);
+    let (coldkey, hotkey, call_hash) = prepare(&chain);
     let secret = json!({
         "netuid": 59,
         "mech": 0,
@@ -247,18 +247,19 @@ fn the_guide_lists_the_keys_of_every_call() {
     let hash = "05".repeat(32);
     let create = [&CROWDLOAN[..], &["--target", BOB]].concat();
     let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port", "8091"];
-    let both = format!("{coldkey},{BOB}");
+    let signatories = format!("{coldkey},{BOB}");
     let approve = [
         "multisig",
         "call",
         "System.remark",
         "remark=y",
         "--signatories",
-        &both,
+        &signatories,
         "--threshold",
         "2",
     ];
-    let cancel = ["multisig", "cancel", &proposed, "--signatories", &both, "--threshold", "2"];
+    let cancel =
+        ["multisig", "cancel", &call_hash, "--signatories", &signatories, "--threshold", "2"];
     let execute = ["proxy", "execute", &coldkey, "System.remark", "remark=x", "--delegate", BOB];
     let commands = [
         ("transfer", &["transfer", BOB, "1"][..]),
@@ -321,7 +322,8 @@ fn the_guide_lists_the_keys_of_every_call() {
         ("crowdloan dissolve", &["crowdloan", "dissolve", "0"]),
         ("crowdloan update", &["crowdloan", "update", "0", "--cap", "12"]),
     ];
-    let always = ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];
+    let common_keys =
+        ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];
     let mut actual = BTreeMap::new();
     for (command, arguments) in commands {
         let keyed: &[&str] =
@@ -331,11 +333,11 @@ fn the_guide_lists_the_keys_of_every_call() {
         let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{command}: {error}: {}", crate::support::stderr(&output))
         });
-        let mut own = keys(&result);
-        for key in always {
-            assert!(own.remove(key), "{command} has no {key}: {result}");
+        let mut command_keys = keys(&result);
+        for key in common_keys {
+            assert!(command_keys.remove(key), "{command} has no {key}: {result}");
         }
-        actual.insert(command, vec![own]);
+        actual.insert(command, vec![command_keys]);
     }
     let differences = differences(&table("Outcome of a call"), &actual);
     assert!(differences.is_empty(), "docs/chain.md differs:\n{differences}");

@@ -21,7 +21,7 @@ fn run(arguments: &[&str], network: &str) -> Output {
     tao().args(arguments).args(["--network", network]).output().unwrap()
 }
 
-fn ask(arguments: &[&str], network: &str) -> Value {
+fn run_json(arguments: &[&str], network: &str) -> Value {
     document(&run(&[arguments, &["--json"]].concat(), network))
 }
 
@@ -32,14 +32,14 @@ fn alice(arguments: &[&str], network: &str) {
 }
 
 fn free_balance(network: &str) -> u64 {
-    ask(&["balance", BOB], network)["accounts"][0]["free_rao"].as_u64().unwrap()
+    run_json(&["balance", BOB], network)["accounts"][0]["free_rao"].as_u64().unwrap()
 }
 
 /// Waits until the follower is connected or disconnected, as given; returns its status.
 fn status(network: &str, is_connected: bool) -> Value {
     let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
-        let status = ask(&["localnet", "status"], network);
+        let status = run_json(&["localnet", "status"], network);
         if status["leader"]["connected"] == is_connected {
             return status;
         }
@@ -67,7 +67,7 @@ fn follower_serves_the_chain_while_its_leader_is_down() {
     for network in [&url, &leader_url, &both_urls] {
         assert_eq!(free_balance(network), before + 5_000_000_000, "{network}");
     }
-    let neurons = |network: &str| ask(&["metagraph", BABELBIT], network)["neurons"].clone();
+    let neurons = |network: &str| run_json(&["metagraph", BABELBIT], network)["neurons"].clone();
     assert!(neurons(&url).as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == BOB));
     let error = refusal(&run(&["localnet", "mine", "1"], &url), 1);
     assert!(error.contains(&format!("this node follows {leader_url}")), "{error}");
@@ -87,8 +87,8 @@ fn follower_serves_the_chain_while_its_leader_is_down() {
     alice(&["transfer", BOB, "1"], &url);
     assert_eq!(free_balance(&url), before + 13_000_000_000);
     // Both nodes have the same block.
-    let number = ask(&["localnet", "status"], &url)["block"]["number"].to_string();
-    let hash = |network: &str| ask(&["block", &number], network)["block"]["hash"].clone();
+    let number = run_json(&["localnet", "status"], &url)["block"]["number"].to_string();
+    let hash = |network: &str| run_json(&["block", &number], network)["block"]["hash"].clone();
     assert_eq!(hash(&url), hash(&leader_url));
     // The follower is killed, too.
     drop(follower);
@@ -108,25 +108,25 @@ fn follower_refuses_options_of_an_author() {
         ("--fork", "subnets.jsonl"),
         ("--endow", BOB),
     ] {
-        let refused =
+        let output =
             tao().args(["localnet", "--memory", "--follow", &url, option, value]).output().unwrap();
-        let error = refusal(&refused, 2);
+        let error = refusal(&output, 2);
         assert!(error.contains("cannot be used with"), "{option}: {error}");
     }
     for malformed in ["127.0.0.1:9944", "http://127.0.0.1:9944", "local", "ws://"] {
-        let refused = tao().args(["localnet", "--memory", "--follow", malformed]).output().unwrap();
-        assert!(refusal(&refused, 2).contains("expected ws://HOST:PORT"), "{malformed}");
+        let output = tao().args(["localnet", "--memory", "--follow", malformed]).output().unwrap();
+        assert!(refusal(&output, 2).contains("expected ws://HOST:PORT"), "{malformed}");
     }
-    let refused =
+    let output =
         tao().args(["localnet", "--memory", "--port", "0", "--follow", &url]).output().unwrap();
-    let error = refusal(&refused, 3);
+    let error = refusal(&output, 3);
     assert!(
         error.contains("cannot reach the node to follow")
             && error.contains("start that node first"),
         "{error}"
     );
     let chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual"]));
-    let result = ask(&["localnet", "status"], chain.url());
+    let result = run_json(&["localnet", "status"], chain.url());
     assert_eq!((&result["leader"], &result["clock"]), (&Value::Null, &json!("manual")));
     assert!(!chain.log().contains("follow"));
 }

@@ -21,7 +21,7 @@ fn fork(file: &Path, extra_args: &[&str]) -> std::process::Command {
     command
 }
 
-fn ask(url: &str, arguments: &[&str]) -> Value {
+fn run_json(url: &str, arguments: &[&str]) -> Value {
     document(&tao().args(arguments).args(["--json", "--network", url]).output().unwrap())
 }
 
@@ -37,10 +37,10 @@ fn a_subnet_is_recorded_and_continued_offline() {
     let file = folder.path().join("subnet.jsonl");
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
-    chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:1"]);
+    chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:1"]);
     let recorded = document(&record(chain.url(), BABELBIT, &file, &["--json"]));
     let block = recorded["block"]["number"].to_string();
     assert_eq!((&recorded["netuids"], &recorded["file"]), (&json!([59]), &json!(file)));
@@ -53,7 +53,7 @@ fn a_subnet_is_recorded_and_continued_offline() {
         reasons.clone().all(|reason| reason.contains("neither subnets nor accounts")),
         "{recorded}"
     );
-    let metagraph = chain.ask(&["metagraph", BABELBIT, "--full", "--block", &block]);
+    let metagraph = chain.run_json(&["metagraph", BABELBIT, "--full", "--block", &block]);
     let free = chain.free(&coldkey);
     assert!(
         metagraph["neurons"].as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == hotkey),
@@ -66,19 +66,19 @@ fn a_subnet_is_recorded_and_continued_offline() {
     let daemon = Daemon::start(&mut fork(&file, &data));
     let url = daemon.url().to_owned();
     assert_eq!(
-        without_hash(ask(&url, &["metagraph", BABELBIT, "--full"])),
+        without_hash(run_json(&url, &["metagraph", BABELBIT, "--full"])),
         without_hash(metagraph)
     );
-    let balances = ask(&url, &["balance", &coldkey, ALICE]);
+    let balances = run_json(&url, &["balance", &coldkey, ALICE]);
     assert_eq!(balances["accounts"][0]["free_rao"], free, "{balances}");
     assert_eq!(balances["accounts"][1]["free_rao"], 1_000_000_000_000_000_u64, "{balances}");
-    let mined = ask(&url, &["localnet", "mine", "2"])["block"]["number"].as_u64().unwrap();
+    let mined = run_json(&url, &["localnet", "mine", "2"])["block"]["number"].as_u64().unwrap();
     assert_eq!(mined.to_string(), (block.parse::<u64>().unwrap() + 2).to_string());
     assert!(daemon.terminate().success());
     // It resumes with and without the recording.
     for arguments in [&[][..], &["--fork", file.to_str().unwrap()]] {
         let daemon = Daemon::start(tao().arg("localnet").args(arguments).args(data));
-        let status = ask(daemon.url(), &["localnet", "status"]);
+        let status = run_json(daemon.url(), &["localnet", "status"]);
         assert_eq!(
             (&status["block"]["number"], &status["clock"]),
             (&json!(mined), &json!("manual"))

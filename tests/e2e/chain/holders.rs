@@ -1,4 +1,4 @@
-//! What holders of TAO do with stake, keys, proxies and crowdloans.
+//! Commands for holders of TAO: stake, keys, proxies and crowdloans.
 
 mod crowdloans;
 mod keys;
@@ -12,7 +12,7 @@ use crate::support::{document, tao};
 
 /// JSON document of a successful call signed by a development key.
 #[track_caller]
-fn signed(chain: &Chain, key: &str, arguments: &[&str]) -> Value {
+fn call_as(chain: &Chain, key: &str, arguments: &[&str]) -> Value {
     let result = document(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
     assert_eq!(result["success"], true, "{result}");
     result
@@ -20,7 +20,7 @@ fn signed(chain: &Chain, key: &str, arguments: &[&str]) -> Value {
 
 /// Name of the error of a call signed by a development key.
 #[track_caller]
-fn refused(chain: &Chain, key: &str, arguments: &[&str]) -> String {
+fn refusal_of(chain: &Chain, key: &str, arguments: &[&str]) -> String {
     let (code, result) = failure(&chain.tao(arguments, &["--key-uri", key, "--yes", "--json"]));
     assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");
     result["error"]["name"].as_str().unwrap().to_owned()

@@ -17,7 +17,7 @@ fn localnet(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn ask(folder: &Path, arguments: &[&str]) -> Value {
+fn run_json(folder: &Path, arguments: &[&str]) -> Value {
     document(&localnet(folder, arguments).arg("--json").output().unwrap())
 }
 
@@ -26,7 +26,7 @@ fn run(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 fn height(folder: &Path) -> u64 {
-    ask(folder, &["status"])["block"]["number"].as_u64().unwrap()
+    run_json(folder, &["status"])["block"]["number"].as_u64().unwrap()
 }
 
 #[test]
@@ -34,16 +34,16 @@ fn localnet_is_controlled_through_its_folder() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let daemon = start_with_data(folder, &[]);
-    let status = ask(folder, &["status"]);
+    let status = run_json(folder, &["status"]);
     assert_eq!((&status["url"], &status["block"]["number"]), (&json!(daemon.url()), &json!(0)));
-    assert_eq!(ask(folder, &["mine", "12"])["block"]["number"], 12);
-    let epoch = ask(folder, &["to-epoch", "59"])["block"]["number"].as_u64().unwrap();
+    assert_eq!(run_json(folder, &["mine", "12"])["block"]["number"], 12);
+    let epoch = run_json(folder, &["to-epoch", "59"])["block"]["number"].as_u64().unwrap();
     assert!((13..=24).contains(&epoch), "{epoch}");
     // One process at a time.
     let error = refusal(&run(folder, &["start", "--port", "0"]), 1);
     assert!(error.contains("another process is using the chain"), "{error}");
 
-    assert_eq!(ask(folder, &["stop"])["stopped"], true);
+    assert_eq!(run_json(folder, &["stop"])["stopped"], true);
     assert!(daemon.terminate().success());
     let error = refusal(&run(folder, &["mine", "1", "--network", "ws://127.0.0.1:9"]), 2);
     assert!(error.contains("cannot be used with"), "{error}");
@@ -60,13 +60,13 @@ fn saved_chain_is_loaded_in_another_folder() {
     let file = folder.path().join("chain.snapshot");
     let file = file.to_str().unwrap();
     let daemon = start_with_data(&first, &[]);
-    ask(&first, &["mine", "7"]);
-    ask(&first, &["snapshot", "save", file]);
+    run_json(&first, &["mine", "7"]);
+    run_json(&first, &["snapshot", "save", file]);
     let error = refusal(&run(&first, &["snapshot", "save", file]), 1);
     assert!(error.contains("exists"), "{error}");
     let error = refusal(&run(&first, &["snapshot", "load", file]), 1);
     assert!(error.contains("stop it first"), "{error}");
-    ask(&second, &["snapshot", "load", file]);
+    run_json(&second, &["snapshot", "load", file]);
     let other = start_with_data(&second, &[]);
     assert_eq!((height(&first), height(&second)), (7, 7));
     drop((daemon, other));
@@ -77,17 +77,17 @@ fn a_running_chain_reverts_to_a_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let daemon = start_with_data(folder, &[]);
-    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([]));
-    ask(folder, &["mine", "3"]);
-    let snapshot = ask(folder, &["snapshot", "take", "before"]);
+    assert_eq!(run_json(folder, &["snapshot", "list"])["snapshots"], json!([]));
+    run_json(folder, &["mine", "3"]);
+    let snapshot = run_json(folder, &["snapshot", "take", "before"]);
     assert_eq!((&snapshot["name"], &snapshot["block"]["number"]), (&json!("before"), &json!(3)));
     let error = refusal(&run(folder, &["snapshot", "take", "before"]), 1);
     assert!(error.contains("already exists"), "{error}");
-    ask(folder, &["mine", "4"]);
-    assert_eq!(ask(folder, &["snapshot", "revert", "before"])["block"], snapshot["block"]);
+    run_json(folder, &["mine", "4"]);
+    assert_eq!(run_json(folder, &["snapshot", "revert", "before"])["block"], snapshot["block"]);
     assert_eq!(height(folder), 3);
-    assert_eq!(ask(folder, &["snapshot", "list"])["snapshots"], json!([snapshot]));
-    assert_eq!(ask(folder, &["snapshot", "drop", "before"])["dropped"], true);
+    assert_eq!(run_json(folder, &["snapshot", "list"])["snapshots"], json!([snapshot]));
+    assert_eq!(run_json(folder, &["snapshot", "drop", "before"])["dropped"], true);
     let error = refusal(&run(folder, &["snapshot", "revert", "before"]), 1);
     assert!(error.contains("there is no snapshot before"), "{error}");
     drop(daemon);
@@ -98,12 +98,12 @@ fn the_time_of_a_chain_is_set_and_advanced() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let daemon = start_with_data(folder, &["--at", "2026-01-31T12:00:00Z"]);
-    assert_eq!(ask(folder, &["advance", "7d"])["time"], "2026-02-07T12:00:00Z");
-    ask(folder, &["mine", "1"]);
+    assert_eq!(run_json(folder, &["advance", "7d"])["time"], "2026-02-07T12:00:00Z");
+    run_json(folder, &["mine", "1"]);
     let block =
         document(&tao().args(["block", "--json", "--network", daemon.url()]).output().unwrap());
     assert_eq!(block["timestamp_ms"], 1_770_465_600_250_u64, "{block}");
-    assert!(ask(folder, &["status"])["clock_offset_ms"].is_i64());
+    assert!(run_json(folder, &["status"])["clock_offset_ms"].is_i64());
     assert!(daemon.terminate().success());
     let error = refusal(&run(folder, &["start", "--at", "2026-01-31T12:00:00Z"]), 1);
     assert!(error.contains("--at is for a new chain"), "{error}");
@@ -115,14 +115,14 @@ fn localnet_call_impersonates_any_account() {
     let folder = folder.path();
     let daemon = start_with_data(folder, &[]);
     let remark = r#"{"remark": "hello"}"#;
-    let made = ask(folder, &["as", BOB, "System.remark_with_event", remark]);
+    let remark_call = run_json(folder, &["as", BOB, "System.remark_with_event", remark]);
     assert_eq!(
-        (&made["success"], &made["account"], &made["block"]["number"]),
+        (&remark_call["success"], &remark_call["account"], &remark_call["block"]["number"]),
         (&json!(true), &json!(BOB), &json!(1))
     );
-    assert!(made["fee_rao"].as_u64().unwrap() > 0, "{made}");
-    assert!(made["events"].to_string().contains("Remarked"), "{made}");
-    assert_eq!(ask(folder, &["as", BOB, "--call", "0x00001468656c6c6f"])["success"], true);
+    assert!(remark_call["fee_rao"].as_u64().unwrap() > 0, "{remark_call}");
+    assert!(remark_call["events"].to_string().contains("Remarked"), "{remark_call}");
+    assert_eq!(run_json(folder, &["as", BOB, "--call", "0x00001468656c6c6f"])["success"], true);
     let sudo = r#"{"call": {"System": {"remark": {"remark": "root"}}}}"#;
     let error = refusal(&run(folder, &["as", BOB, "Sudo.sudo", sudo]), 5);
     assert!(error.contains("Sudo.RequireSudo"), "{error}");
@@ -150,15 +150,15 @@ fn a_storage_item_is_set_by_name() {
         document(&tao().args(arguments).output().unwrap())["hyperparameters"]["tempo"].clone()
     };
     let before = tempo();
-    let set = ask(folder, &["set-storage", "SubtensorModule.Tempo", "59", "77"]);
+    let set = run_json(folder, &["set-storage", "SubtensorModule.Tempo", "59", "77"]);
     assert_eq!((&set["block"]["number"], &set["storage_value"]), (&json!(1), &json!("0x4d00")));
     assert_ne!(before, 77);
     assert_eq!(tempo(), 77);
     assert_eq!(
-        ask(folder, &["set-storage", "SubtensorModule.Tempo", "59", "--remove"])["value"],
+        run_json(folder, &["set-storage", "SubtensorModule.Tempo", "59", "--remove"])["value"],
         Value::Null
     );
-    ask(folder, &["set-storage", "SubtensorModule.Owner", ALICE, BOB]);
+    run_json(folder, &["set-storage", "SubtensorModule.Owner", ALICE, BOB]);
     for (arguments, code, text) in [
         (&["set-storage", "Tempo", "59", "7"][..], 2, "expected an item such as"),
         (&["set-storage", "SubtensorModule.Nothing", "7"], 1, "SubtensorModule.Nothing"),
@@ -177,20 +177,20 @@ fn a_storage_item_is_set_by_name() {
 fn reset_chain_starts_at_genesis() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    assert_eq!(ask(folder, &["reset", "--yes"])["removed"], false);
+    assert_eq!(run_json(folder, &["reset", "--yes"])["removed"], false);
     let daemon = start_with_data(folder, &[]);
-    ask(folder, &["mine", "5"]);
+    run_json(folder, &["mine", "5"]);
     let error = refusal(&run(folder, &["reset"]), 2);
     assert!(error.contains("pass --yes"), "{error}");
     // `reset` stops the chain first.
-    assert_eq!(ask(folder, &["reset", "--yes"])["removed"], true);
+    assert_eq!(run_json(folder, &["reset", "--yes"])["removed"], true);
     assert!(daemon.terminate().success());
     let daemon =
         start_with_data(folder, &["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
     assert_eq!(height(folder), 0);
     drop(daemon);
     // After a kill, a stale process record remains; it is ignored.
-    ask(folder, &["reset", "--yes"]);
+    run_json(folder, &["reset", "--yes"]);
 }
 
 #[test]

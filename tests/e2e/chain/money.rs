@@ -8,28 +8,28 @@ fn transferred_amounts_are_exact() {
     let chain = Chain::start();
     let (alice, bob) = (chain.free(ALICE), chain.free("//Bob"));
 
-    let dry = document(&chain.tao(&["transfer", BOB, "1.000000001", "--dry-run"], &AS_ALICE));
+    let dry_run = document(&chain.tao(&["transfer", BOB, "1.000000001", "--dry-run"], &AS_ALICE));
     assert_eq!(
-        (&dry["dry_run"], &dry["valid"], &dry["amount_rao"]),
+        (&dry_run["dry_run"], &dry_run["valid"], &dry_run["amount_rao"]),
         (&json!(true), &json!(true), &json!(1_000_000_001))
     );
-    assert!(dry["fee_rao"].as_u64().unwrap() > 0, "{dry}");
+    assert!(dry_run["fee_rao"].as_u64().unwrap() > 0, "{dry_run}");
     assert_eq!(chain.free(BOB), bob);
 
-    let sent = chain.alice(&["transfer", BOB, "1.000000001", "--yes"]);
-    assert_eq!((&sent["from"], &sent["to"]), (&json!(ALICE), &json!(BOB)));
+    let submission = chain.alice(&["transfer", BOB, "1.000000001", "--yes"]);
+    assert_eq!((&submission["from"], &submission["to"]), (&json!(ALICE), &json!(BOB)));
     assert_eq!(chain.free(BOB), bob + 1_000_000_001);
     // The block author, //One, receives the fee.
-    let fee = sent["fee_rao"].as_u64().unwrap();
-    assert!(fee > 0, "{sent}");
+    let fee = submission["fee_rao"].as_u64().unwrap();
+    assert!(fee > 0, "{submission}");
     assert_eq!(chain.free(ALICE), alice - 1_000_000_001 - fee);
     // The state before that block is still available.
-    let before = (sent["block"]["number"].as_u64().unwrap() - 1).to_string();
-    let earlier = chain.ask(&["balance", BOB, "--block", &before]);
+    let before = (submission["block"]["number"].as_u64().unwrap() - 1).to_string();
+    let earlier = chain.run_json(&["balance", BOB, "--block", &before]);
     assert_eq!(earlier["accounts"][0]["free_rao"], bob);
     // A later block is finalized.
-    let sent = chain.alice(&["transfer", "//Bob", "0.5", "--yes", "--wait", "finalized"]);
-    assert_eq!(sent["outcome"], "finalized");
+    let submission = chain.alice(&["transfer", "//Bob", "0.5", "--yes", "--wait", "finalized"]);
+    assert_eq!(submission["outcome"], "finalized");
 }
 
 #[test]
@@ -81,9 +81,10 @@ fn unaffordable_calls_are_refused() {
     ] {
         let (code, result) = failure(&chain.tao(&[arguments, &["--yes"][..]].concat(), &AS_ALICE));
         assert_eq!((code, &result["outcome"]), (5, &json!("unsent")), "{arguments:?}: {result}");
-        let (code, dry) = failure(&chain.tao(&[arguments, &["--dry-run"][..]].concat(), &AS_ALICE));
-        assert_eq!((code, &dry["valid"]), (5, &json!(false)), "{arguments:?}: {dry}");
-        for document in [result, dry] {
+        let (code, dry_run) =
+            failure(&chain.tao(&[arguments, &["--dry-run"][..]].concat(), &AS_ALICE));
+        assert_eq!((code, &dry_run["valid"]), (5, &json!(false)), "{arguments:?}: {dry_run}");
+        for document in [result, dry_run] {
             assert_eq!(document["error"]["name"], "InsufficientBalance", "{document}");
             let message = document["error"]["message"].as_str().unwrap();
             assert!(message.contains("takes 10000000 TAO, the fee is 0."), "{message}");
@@ -91,7 +92,7 @@ fn unaffordable_calls_are_refused() {
     }
     let register = ["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"];
     document(&chain.tao(&register, &AS_ALICE));
-    let paid = chain.free(ALICE);
+    let balance_after = chain.free(ALICE);
     for extra_args in [&[][..], &["--dry-run"]] {
         let (code, result) = failure(&chain.tao(&[&register[..], extra_args].concat(), &AS_ALICE));
         let name = &json!("SubtensorModule.HotKeyAlreadyRegisteredInSubNet");
@@ -99,10 +100,12 @@ fn unaffordable_calls_are_refused() {
         let message = result["error"]["message"].as_str().unwrap();
         assert!(message.contains("already registered on subnet 59, with uid"), "{message}");
     }
-    let named = |arguments: &str| format!("SubtensorModule.{arguments} netuid=59 hotkey={BOB}");
-    let (again, batched) = (named("burned_register"), named("register_limit limit_price=1000tao"));
+    let named_call =
+        |arguments: &str| format!("SubtensorModule.{arguments} netuid=59 hotkey={BOB}");
+    let (again, batched) =
+        (named_call("burned_register"), named_call("register_limit limit_price=1000tao"));
     let (sale, cheap) =
-        (named("remove_stake amount_unstaked=1"), named("register_limit limit_price=1"));
+        (named_call("remove_stake amount_unstaked=1"), named_call("register_limit limit_price=1"));
     let cheap = cheap.replace(BOB, "//Nobody");
     for (arguments, name) in [
         (["call", &again], "HotKeyAlreadyRegisteredInSubNet"),
@@ -149,7 +152,7 @@ fn unaffordable_calls_are_refused() {
             "{result}"
         );
     }
-    assert!(paid < before && chain.free(ALICE) == paid, "no further fees");
+    assert!(balance_after < before && chain.free(ALICE) == balance_after, "no further fees");
     let poor = ["transfer", BOB, "1", "--yes", "--key-uri", "//Nobody", "--json"];
     let (code, result) = failure(&chain.tao(&poor, &[]));
     assert_eq!((code, &result["error"]["name"]), (5, &json!("InsufficientBalance")), "{result}");
@@ -167,9 +170,9 @@ fn unaffordable_calls_are_refused() {
 fn commands_of_account_without_balance_are_not_sent() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
-    chain.ask(&["transfer", BOB, "--all", "--yes"]);
+    chain.run_json(&["transfer", BOB, "--all", "--yes"]);
     let words = chain.path("second.words").display().to_string();
-    chain.ask(&["wallet", "new-hotkey", "--hotkey", "second", "--mnemonic-file", &words]);
+    chain.run_json(&["wallet", "new-hotkey", "--hotkey", "second", "--mnemonic-file", &words]);
     let crowdloan =
         ["crowdloan", "create", "--deposit", "10", "--min-contribution", "1", "--cap", "100"];
     chain.alice(&[&crowdloan[..], &["--duration", "1000", "--target", BOB, "--yes"]].concat());
@@ -214,7 +217,7 @@ fn wallet_receives_and_spends_tao() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     assert_eq!(chain.free(&coldkey), 5_000_000_000_000);
-    let result = chain.ask(&["transfer", BOB, "--all", "--yes"]);
+    let result = chain.run_json(&["transfer", BOB, "--all", "--yes"]);
     assert_eq!(result["success"], true, "{result}");
     assert_eq!(chain.free(&coldkey), 0);
 }
@@ -225,11 +228,11 @@ fn stake_is_bought_and_sold() {
     let (coldkey, hotkey) = chain.wallet();
     // No epoch pays emission in between.
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", "59"]);
-    chain.ask(&["register", "--netuid", "59", "--yes"]);
-    let added = chain.ask(&["stake", "add", "100", "--netuid", "59", "--no-limit", "--yes"]);
+    chain.run_json(&["register", "--netuid", "59", "--yes"]);
+    let added = chain.run_json(&["stake", "add", "100", "--netuid", "59", "--no-limit", "--yes"]);
     assert_eq!((&added["success"], &added["hotkey"]), (&json!(true), &json!(hotkey)));
     let staked = || {
-        let list = chain.ask(&["stake", "list", &coldkey]);
+        let list = chain.run_json(&["stake", "list", &coldkey]);
         let stake =
             list["stakes"].as_array().unwrap().iter().find(|stake| stake["netuid"] == 59).cloned();
         stake.map_or(0, |stake| stake["stake_rao"].as_u64().unwrap())
@@ -262,23 +265,27 @@ fn stake_is_bought_and_sold() {
         }
     }
     assert_eq!((staked(), chain.free(&coldkey)), (alpha, free));
-    let removed = chain.ask(&["stake", "remove", "1.5", "--netuid", "59", "--yes"]);
+    let removed = chain.run_json(&["stake", "remove", "1.5", "--netuid", "59", "--yes"]);
     assert_eq!(
         (&removed["success"], &removed["amount_rao"]),
         (&json!(true), &json!(1_500_000_000))
     );
     assert!(staked() < alpha);
-    let removed = chain.ask(&["stake", "remove", "--all", "--netuid", "59", "--no-limit", "--yes"]);
+    let removed =
+        chain.run_json(&["stake", "remove", "--all", "--netuid", "59", "--no-limit", "--yes"]);
     assert_eq!(removed["success"], true);
     assert_eq!(staked(), 0);
     // The chain sells the whole stake at the time of the call.
-    chain.ask(&["stake", "add", "1", "--netuid", "59", "--yes"]);
+    chain.run_json(&["stake", "add", "1", "--netuid", "59", "--yes"]);
     let remove = ["stake", "remove", "--all", "--netuid", "59"];
     for (limit, is_limited) in [(&["--no-limit"][..], false), (&["--tolerance", "1%"], true)] {
-        let dry = chain.ask(&[&remove[..], limit, &["--dry-run"]].concat());
-        assert_eq!(dry["decoded_call"]["name"], "remove_stake_full_limit", "{dry}");
-        assert_eq!(dry["decoded_call"]["args"]["limit_price"], dry["limit_price"], "{dry}");
-        assert_eq!(dry["limit_price"].is_u64(), is_limited, "{dry}");
+        let dry_run = chain.run_json(&[&remove[..], limit, &["--dry-run"]].concat());
+        assert_eq!(dry_run["decoded_call"]["name"], "remove_stake_full_limit", "{dry_run}");
+        assert_eq!(
+            dry_run["decoded_call"]["args"]["limit_price"], dry_run["limit_price"],
+            "{dry_run}"
+        );
+        assert_eq!(dry_run["limit_price"].is_u64(), is_limited, "{dry_run}");
     }
     // A limit below the current price.
     let (code, result) = failure(&chain.tao(
@@ -295,16 +302,24 @@ fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
     chain.wallet();
     let before = chain.free(BOB);
     let transfer = ["transfer", BOB, "1", "--mev-shield"];
-    let dry = chain.ask(&[&transfer[..], &["--dry-run"]].concat());
-    assert_eq!(dry["decoded_call"]["name"], "transfer_keep_alive", "{dry}");
-    assert!(dry["mev_shield"]["fee_rao"].as_u64() > dry["fee_rao"].as_u64(), "{dry}");
+    let dry_run = chain.run_json(&[&transfer[..], &["--dry-run"]].concat());
+    assert_eq!(dry_run["decoded_call"]["name"], "transfer_keep_alive", "{dry_run}");
+    assert!(dry_run["mev_shield"]["fee_rao"].as_u64() > dry_run["fee_rao"].as_u64(), "{dry_run}");
     let error = refusal(&chain.tao(&transfer, &[]), 2);
     assert!(error.contains("TAO for the MEV shield") && error.contains("--yes"), "{error}");
-    let sent = chain.ask(&[&transfer[..], &["--yes", "--finalized"]].concat());
-    assert_eq!((&sent["success"], &sent["outcome"]), (&json!(true), &json!("finalized")), "{sent}");
-    assert_eq!(sent["mev_shield"]["fee_rao"], dry["mev_shield"]["fee_rao"], "{sent}");
+    let submission = chain.run_json(&[&transfer[..], &["--yes", "--finalized"]].concat());
+    assert_eq!(
+        (&submission["success"], &submission["outcome"]),
+        (&json!(true), &json!("finalized")),
+        "{submission}"
+    );
+    assert_eq!(
+        submission["mev_shield"]["fee_rao"], dry_run["mev_shield"]["fee_rao"],
+        "{submission}"
+    );
     assert_eq!(chain.free(BOB), before + 1_000_000_000);
-    let listed = chain.ask(&["tx", "list", "--block", &sent["block"]["number"].to_string()]);
+    let listed =
+        chain.run_json(&["tx", "list", "--block", &submission["block"]["number"].to_string()]);
     let names: Vec<_> = listed["extrinsics"]
         .as_array()
         .unwrap()
@@ -323,7 +338,7 @@ fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
         .map(|extrinsic| &extrinsic["extrinsic"]);
     assert_eq!(
         extrinsics.take(2).collect::<Vec<_>>(),
-        [&sent["extrinsic"], &sent["mev_shield"]["extrinsic"]]
+        [&submission["extrinsic"], &submission["mev_shield"]["extrinsic"]]
     );
 
     let shielded = ["--mev-shield", "--yes", "--json"];
@@ -340,14 +355,14 @@ fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
         "{result}"
     );
     // No block can include a call that the runtime refuses.
-    let refused = ["call", "SubtensorModule.decrease_take", "hotkey=//Bob", "take=1"];
-    let (code, result) = failure(&chain.tao(&refused, &shielded));
+    let decrease_take = ["call", "SubtensorModule.decrease_take", "hotkey=//Bob", "take=1"];
+    let (code, result) = failure(&chain.tao(&decrease_take, &shielded));
     assert_eq!(
         (code, &result["outcome"], &result["block"]),
         (6, &json!("expired"), &json!(null)),
         "{result}"
     );
-    assert_eq!(chain.ask(&[&transfer[..], &["--yes"]].concat())["success"], true);
+    assert_eq!(chain.run_json(&[&transfer[..], &["--yes"]].concat())["success"], true);
 }
 
 /// Each block changes the price a little.
@@ -372,15 +387,15 @@ fn a_trade_stops_at_its_price_limit() {
         "--yes",
     ];
     chain.alice(&stop);
-    chain.ask(&["register", "--netuid", "59", "--yes"]);
+    chain.run_json(&["register", "--netuid", "59", "--yes"]);
     chain.alice(&["register", "--netuid", "59", "--hotkey-ss58", BOB, "--yes"]);
     // A simulated call may fail.
-    let dry = |arguments: &[&str], extra_args: &[&str]| -> Value {
+    let dry_run = |arguments: &[&str], extra_args: &[&str]| -> Value {
         let output = chain.tao(arguments, &[extra_args, &["--dry-run", "--json"]].concat());
         serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", stderr(&output)))
     };
-    let price = || chain.ask(&["subnets", "show", "59"])["price_rao"].as_u64().unwrap();
+    let price = || chain.run_json(&["subnets", "show", "59"])["price_rao"].as_u64().unwrap();
     let before = price();
     // 100 TAO would move the price by 20 %.
     let add = ["stake", "add", "100", "--netuid", "59", "--yes"];
@@ -392,7 +407,7 @@ fn a_trade_stops_at_its_price_limit() {
     );
     assert_near(&result["limit_price"], before + before / 20);
     assert_near(&json!(price()), before);
-    let added = chain.ask(&[&add[..], &["--tolerance", "2", "--partial"]].concat());
+    let added = chain.run_json(&[&add[..], &["--tolerance", "2", "--partial"]].concat());
     let (limit, after) = (before + before / 50, price());
     assert_near(&added["limit_price"], limit);
     assert_near(&json!(after), limit);
@@ -408,11 +423,11 @@ fn a_trade_stops_at_its_price_limit() {
     assert_near(&result["limit_price"], after - after / 200);
     // The root network has a fixed price.
     let swap = ["stake", "swap", "5", "--netuid", "59", "--to-netuid", "0"];
-    let result = dry(&swap, &[]);
+    let result = dry_run(&swap, &[]);
     let now = price();
     assert_near(&result["limit_price"], now - now / 20);
     assert_eq!(result["decoded_call"]["name"], "swap_stake_limit", "{result}");
-    let result = dry(&swap, &["--no-limit"]);
+    let result = dry_run(&swap, &["--no-limit"]);
     assert_eq!(
         (&result["limit_price"], &result["decoded_call"]["name"]),
         (&json!(null), &json!("swap_stake")),
@@ -420,14 +435,14 @@ fn a_trade_stops_at_its_price_limit() {
     );
     let moved = ["stake", "move", "5", "--netuid", "59", "--to-hotkey", BOB];
     for (to, call) in [("59", "move_stake"), ("0", "move_stake_limit")] {
-        let result = dry(&moved, &["--to-netuid", to]);
+        let result = dry_run(&moved, &["--to-netuid", to]);
         assert_eq!(
             (result["limit_price"].is_null(), &result["decoded_call"]["name"]),
             (to == "59", &json!(call)),
             "{result}"
         );
     }
-    let root = dry(&["stake", "add", "1", "--netuid", "0"], &[]);
+    let root = dry_run(&["stake", "add", "1", "--netuid", "0"], &[]);
     assert_eq!(
         (&root["limit_price"], &root["decoded_call"]["name"]),
         (&json!(null), &json!("add_stake")),
@@ -438,14 +453,14 @@ fn a_trade_stops_at_its_price_limit() {
     let transfer = ["stake", "transfer", ALICE, "1", "--netuid", "59", "--to-netuid", "0"];
     let error = refusal(&chain.tao(&transfer, &[]), 2);
     assert!(error.contains("pass --no-limit"), "{error}");
-    let result = dry(&transfer, &["--no-limit"]);
+    let result = dry_run(&transfer, &["--no-limit"]);
     assert_eq!(result["decoded_call"]["name"], "transfer_stake", "{result}");
     let error = refusal(&chain.tao(&["stake", "remove", "--all", "--partial", "--yes"], &[]), 2);
     assert!(error.contains("requires --netuid"), "{error}");
-    let all = dry(&["stake", "unstake-all"], &[]);
-    let (worth, expected) =
+    let all = dry_run(&["stake", "unstake-all"], &[]);
+    let (stake_value, expected) =
         (all["value_rao"].as_u64().unwrap(), all["expected_tao_rao"].as_u64().unwrap());
-    assert!(expected > 0 && expected < worth, "{all}");
+    assert!(expected > 0 && expected < stake_value, "{all}");
     assert_eq!((&all["coldkey"], &all["hotkey"]), (&json!(coldkey), &json!(hotkey)));
 
     for arguments in [

@@ -13,7 +13,7 @@ const TRANSFER: [&str; 6] =
 #[test]
 fn two_of_three_signatories_make_a_call() {
     let chain = Chain::start();
-    let account = chain.ask(&[&["multisig", "address"][..], &GROUP].concat())["account"]
+    let account = chain.run_json(&[&["multisig", "address"][..], &GROUP].concat())["account"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -22,33 +22,34 @@ fn two_of_three_signatories_make_a_call() {
     let as_signatory = |uri: &str, arguments: &[&str]| {
         chain.tao(&[arguments, &GROUP].concat(), &["--key-uri", uri, "--json"])
     };
-    let calls = || chain.ask(&["multisig", "list", &account])["calls"].as_array().unwrap().clone();
+    let calls =
+        || chain.run_json(&["multisig", "list", &account])["calls"].as_array().unwrap().clone();
     assert_eq!(calls(), Vec::<Value>::new());
 
-    let proposed = document(&as_signatory("//Alice", &TRANSFER));
+    let proposal = document(&as_signatory("//Alice", &TRANSFER));
     assert_eq!(
-        (&proposed["account"], &proposed["approvals_before"], &proposed["executed"]),
+        (&proposal["account"], &proposal["approvals_before"], &proposal["executed"]),
         (&json!(account), &json!(0), &json!(false)),
-        "{proposed}"
+        "{proposal}"
     );
     assert!(chain.free(ALICE) < alice, "the deposit is reserved");
-    let waiting = calls();
+    let pending = calls();
     assert_eq!(
         (
-            waiting.len(),
-            &waiting[0]["call_hash"],
-            &waiting[0]["depositor"],
-            &waiting[0]["approvals"]
+            pending.len(),
+            &pending[0]["call_hash"],
+            &pending[0]["depositor"],
+            &pending[0]["approvals"]
         ),
-        (1, &proposed["call_hash"], &json!(ALICE), &json!([ALICE])),
-        "{waiting:?}"
+        (1, &proposal["call_hash"], &json!(ALICE), &json!([ALICE])),
+        "{pending:?}"
     );
-    assert_eq!(waiting[0]["height"], proposed["block"]["number"]);
+    assert_eq!(pending[0]["height"], proposal["block"]["number"]);
     let printed =
         String::from_utf8(chain.tao(&["multisig", "list", &account], &[]).stdout).unwrap();
-    assert!(printed.contains(proposed["call_hash"].as_str().unwrap()), "{printed}");
+    assert!(printed.contains(proposal["call_hash"].as_str().unwrap()), "{printed}");
 
-    // The same signatory again, and a stranger.
+    // The same signatory again, and an account that is no signatory.
     let (code, report) = failure(&as_signatory("//Alice", &TRANSFER));
     assert_eq!(
         (code, &report["error"]["name"]),

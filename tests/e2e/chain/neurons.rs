@@ -8,7 +8,7 @@ use crate::support::{bb, document, refusal, stderr, tao};
 
 /// Finds the neuron of a hotkey in the subnet's metagraph.
 fn neuron(chain: &Chain, hotkey: &str) -> Value {
-    let metagraph = chain.ask(&["metagraph", BABELBIT]);
+    let metagraph = chain.run_json(&["metagraph", BABELBIT]);
     let neurons = metagraph["neurons"].as_array().unwrap();
     neurons.iter().find(|neuron| neuron["hotkey"] == hotkey).unwrap().clone()
 }
@@ -17,7 +17,7 @@ fn neuron(chain: &Chain, hotkey: &str) -> Value {
 fn a_neuron_registers_serves_and_publishes() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
-    let registered = chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    let registered = chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
     assert_eq!((&registered["success"], &registered["coldkey"]), (&json!(true), &json!(coldkey)));
     let uid = registered["uid"].as_u64().unwrap();
     assert_eq!(neuron(&chain, &hotkey)["uid"], uid);
@@ -30,10 +30,13 @@ fn a_neuron_registers_serves_and_publishes() {
     );
 
     let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port", "8091"];
-    let served = chain.ask(&serve);
-    assert_eq!((&served["success"], &served["address"]), (&json!(true), &json!("8.8.4.4:8091")));
+    let serve_result = chain.run_json(&serve);
+    assert_eq!(
+        (&serve_result["success"], &serve_result["address"]),
+        (&json!(true), &json!("8.8.4.4:8091"))
+    );
     assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8091");
-    assert_eq!(chain.ask(&serve)["outcome"], "unchanged");
+    assert_eq!(chain.run_json(&serve)["outcome"], "unchanged");
     // Another port has to wait for the rate limit.
     let set_rate_limit = |blocks: &str| {
         let set = [
@@ -74,7 +77,7 @@ fn a_neuron_registers_serves_and_publishes() {
         "{published}"
     );
     assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8092");
-    assert_eq!(chain.ask(&["axon", "reset", "--netuid", BABELBIT])["hotkey"], hotkey);
+    assert_eq!(chain.run_json(&["axon", "reset", "--netuid", BABELBIT])["hotkey"], hotkey);
     assert_eq!(neuron(&chain, &hotkey)["axon"], Value::Null);
     let error = refusal(
         &chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]),
@@ -84,7 +87,7 @@ fn a_neuron_registers_serves_and_publishes() {
 
     // A commitment costs a fee, which the hotkey pays.
     chain.alice(&["transfer", &hotkey, "1", "--yes"]);
-    let set = chain.ask(&[
+    let set = chain.run_json(&[
         "commitment",
         "set",
         "--yes",
@@ -93,12 +96,12 @@ fn a_neuron_registers_serves_and_publishes() {
         BABELBIT,
     ]);
     assert_eq!(set["success"], true);
-    let one = chain.ask(&["commitment", "get", &hotkey, "--netuid", BABELBIT]);
-    let all = chain.ask(&["commitment", "get", "--netuid", BABELBIT]);
+    let one = chain.run_json(&["commitment", "get", &hotkey, "--netuid", BABELBIT]);
+    let all = chain.run_json(&["commitment", "get", "--netuid", BABELBIT]);
     let expected = json!([{ "hotkey": hotkey, "text": "my model is at example.org" }]);
     assert_eq!((&one["commitments"], &all["commitments"]), (&expected, &expected));
 
-    let overview = chain.ask(&["wallet", "overview"]);
+    let overview = chain.run_json(&["wallet", "overview"]);
     assert_eq!(
         (&overview["coldkey"], &overview["neurons"][0]["netuid"]),
         (&json!(coldkey), &json!(59))
@@ -111,7 +114,7 @@ fn a_neuron_registers_serves_and_publishes() {
 fn axon_is_served_with_reference_variables() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
     let set = [
         "localnet",
         "set-storage",
@@ -157,8 +160,8 @@ fn axon_is_served_with_reference_variables() {
         .env("BT_WALLET_PATH", &root);
     own.env("BT_WALLET_HOTKEY", "default");
     published(own, "8.8.8.8:8097");
-    let mut none = register(&keyfile, "absent", "absent", "8098");
-    let error = refusal(&none.args(["--wallet-name", "none"]).output().unwrap(), 1);
+    let mut missing_hotkey = register(&keyfile, "absent", "absent", "8098");
+    let error = refusal(&missing_hotkey.args(["--wallet-name", "none"]).output().unwrap(), 1);
     assert!(error.contains("hint: select a wallet with --wallet-name"), "{error}");
 }
 
@@ -166,15 +169,15 @@ fn axon_is_served_with_reference_variables() {
 fn metagraph_is_printed_saved_and_compared() {
     let chain = Chain::start();
     chain.wallet();
-    let before = chain.ask(&["block"])["block"]["number"].to_string();
-    let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].clone();
+    let before = chain.run_json(&["block"])["block"]["number"].to_string();
+    let uid = chain.run_json(&["register", "--netuid", BABELBIT, "--yes"])["uid"].clone();
     let file = chain.path("metagraph.json");
     let csv = chain.tao(&["metagraph", BABELBIT, "--csv", "--save", file.to_str().unwrap()], &[]);
     let csv = String::from_utf8(csv.stdout).unwrap();
     assert!(csv.starts_with("uid,hotkey,coldkey,"), "{csv}");
     let document: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(document["metagraph"]["neurons"].as_array().unwrap().len(), csv.lines().count() - 1);
-    let changed = chain.ask(&["metagraph", BABELBIT, "--diff", &before]);
+    let changed = chain.run_json(&["metagraph", BABELBIT, "--diff", &before]);
     assert_eq!(changed["replaced"][0][0], uid, "{changed}");
 }
 
@@ -210,7 +213,7 @@ fn a_registration_on_root_costs_the_price_that_is_shown() {
     let error = refusal(&chain.tao(&register, &["--limit", "1"]), 2);
     assert!(error.contains("hint: register without --limit"), "{error}");
     let before = chain.free(&coldkey);
-    let result = chain.ask(&register);
+    let result = chain.run_json(&register);
     assert_eq!((&result["success"], &result["hotkey"]), (&json!(true), &json!(hotkey)), "{result}");
     let (cost, fee) =
         (result["cost_rao"].as_u64().unwrap(), result["fee_rao"].as_u64().unwrap_or(0));
@@ -231,7 +234,7 @@ fn a_hotkey_is_registered_for_proof_of_work() {
     set("SubtensorModule.MinDifficulty", "100");
     set("SubtensorModule.Difficulty", "100");
     let before = chain.free(&coldkey);
-    let result = chain.ask(&["register", "--netuid", BABELBIT, "--pow"]);
+    let result = chain.run_json(&["register", "--netuid", BABELBIT, "--pow"]);
     assert_eq!(
         (&result["success"], &result["difficulty"], &result["hotkey"]),
         (&json!(true), &json!(100), &json!(hotkey))
@@ -261,8 +264,8 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
     chain.wallet();
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
-    let uid = chain.ask(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
-    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    let uid = chain.run_json(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
+    chain.run_json(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     let own = format!("{uid}:1");
     for (arguments, words) in [
@@ -274,7 +277,7 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
         let error = stderr(&output);
         assert!(!output.status.success() && error.contains(words), "{error}");
     }
-    let hidden = chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
+    let hidden = chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
     assert_eq!(
         (&hidden["success"], &hidden["form"]),
         (&json!(true), &json!("timelocked")),
@@ -282,7 +285,7 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
     );
 
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
-    let clear = chain.ask(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
+    let clear = chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
     assert_eq!((&clear["success"], &clear["form"]), (&json!(true), &json!("plain")), "{clear}");
     assert_eq!(
         (&clear["values"], &clear["rounded_to_zero"]),
@@ -292,7 +295,7 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
     let output = chain.tao(&tiny, &["--json"]);
     assert_eq!(document(&output)["rounded_to_zero"], json!([0]));
     assert!(stderr(&output).contains("warning: uid 0 gets no weight"), "{}", stderr(&output));
-    let weights = chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &uid]);
+    let weights = chain.run_json(&["weights", "show", "--netuid", BABELBIT, "--uid", &uid]);
     let uid: u64 = uid.parse().unwrap();
     assert_eq!(weights["rows"], json!([{ "uid": uid, "weights": [[0, 32_768], [uid, 65_535]] }]));
 }
@@ -306,8 +309,8 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
     chain.alice(&["sudo", "set", "tempo", "360", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "true", "--netuid", BABELBIT]);
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     let file = chain.path("commit.json");
     let file = file.to_str().unwrap();
@@ -315,12 +318,12 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
     let tiny = chain.tao(&[&commit[..], &["1:0.000001", "--dry-run"]].concat(), &["--json"]);
     assert_eq!(document(&tiny)["rounded_to_zero"], json!([1]));
     assert!(stderr(&tiny).contains("warning: uid 1 gets no weight"), "{}", stderr(&tiny));
-    let committed = chain.ask(&commit);
+    let committed = chain.run_json(&commit);
     assert_eq!(committed["success"], true, "{committed}");
     let error = refusal(&chain.tao(&commit, &[]), 2);
     assert!(error.contains("choose a new file"), "{error}");
     chain.epoch(BABELBIT);
-    let revealed = chain.ask(&["weights", "reveal", file]);
+    let revealed = chain.run_json(&["weights", "reveal", file]);
     assert_eq!(
         (&revealed["success"], &revealed["values"]),
         (&json!(true), &json!([65_535])),
@@ -332,9 +335,9 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
 fn wait_for_rate_limit_is_in_blocks_on_chain_without_block_time() {
     let chain = Chain::with(&["--block-time", "instant"]);
     chain.wallet();
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
     let serve = ["serve-axon", "--netuid", BABELBIT, "--external-ip", "8.8.4.4", "--port"];
-    chain.ask(&[&serve[..], &["8091"]].concat());
+    chain.run_json(&[&serve[..], &["8091"]].concat());
     let set = [
         "localnet",
         "set-storage",
@@ -358,17 +361,17 @@ fn weights_within_the_rate_limit_are_not_sent() {
         |name: &str, value: &str| chain.alice(&["sudo", "set", name, value, "--netuid", BABELBIT]);
     set("commit_reveal_weights_enabled", "false");
     set("weights_set_rate_limit", "0");
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.epoch(BABELBIT);
     let weights = ["weights", "set", "--netuid", BABELBIT, "0:1"];
-    let first = chain.ask(&weights);
+    let first = chain.run_json(&weights);
     assert_eq!(first["success"], true, "{first}");
     // The main network's 100 blocks would be over after 5 s.
     set("weights_set_rate_limit", "100000");
-    let saved = chain.path("commit.json");
+    let commit_file = chain.path("commit.json");
     let commit =
-        ["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", saved.to_str().unwrap()];
+        ["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", commit_file.to_str().unwrap()];
     let is_refused = |arguments: &[&str], name: &str| {
         for (options, key, value) in [
             (&["--json"][..], "outcome", json!("unsent")),
@@ -393,23 +396,23 @@ fn weights_within_the_rate_limit_are_not_sent() {
     set("commit_reveal_weights_enabled", "true");
     is_refused(&weights, "SubtensorModule.CommittingWeightsTooFast");
     is_refused(&commit, "SubtensorModule.CommittingWeightsTooFast");
-    assert!(!saved.exists());
+    assert!(!commit_file.exists());
 }
 
 #[test]
 fn take_decrease_has_no_rate_limit() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    assert_eq!(chain.ask(&["take"])["take_parts"], 11_796);
-    let lowered = chain.ask(&["take", "9"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
+    assert_eq!(chain.run_json(&["take"])["take_parts"], 11_796);
+    let lowered = chain.run_json(&["take", "9"]);
     assert_eq!(
         (&lowered["success"], &lowered["take_parts"]),
         (&json!(true), &json!(5898)),
         "{lowered}"
     );
-    assert_eq!(chain.ask(&["take"])["take_parts"], 5898);
-    let delegates = chain.ask(&["delegates"]);
+    assert_eq!(chain.run_json(&["take"])["take_parts"], 5898);
+    let delegates = chain.run_json(&["delegates"]);
     let delegate = delegates["delegates"]
         .as_array()
         .unwrap()

@@ -1,4 +1,4 @@
-//! What owners of subnets do.
+//! Commands for owners of subnets.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::support::refusal;
 const UNSTARTED_SUBNET: &str = "1";
 
 #[test]
-fn an_owner_describes_a_subnet() {
+fn owner_sets_subnet_identity() {
     let chain = Chain::start();
     let set = ["subnets", "set-identity", BABELBIT, "--yes"];
     chain.alice(
@@ -18,7 +18,7 @@ fn an_owner_describes_a_subnet() {
     );
     // The other fields are kept.
     chain.alice(&[&set[..], &["--discord", "speech"]].concat());
-    let identity = chain.ask(&["subnets", "get-identity", BABELBIT])["identity"].clone();
+    let identity = chain.run_json(&["subnets", "get-identity", BABELBIT])["identity"].clone();
     assert_eq!(
         (&identity["description"], &identity["subnet_url"], &identity["discord"]),
         (&json!("Speech, live"), &json!("https://example.org"), &json!("speech")),
@@ -46,9 +46,9 @@ fn an_owner_describes_a_subnet() {
         (&json!("ᚢ"), &json!(false)),
         "{changed}"
     );
-    assert_eq!(chain.ask(&["subnets", "show", BABELBIT])["subnet"]["symbol"], "ᚢ");
+    assert_eq!(chain.run_json(&["subnets", "show", BABELBIT])["subnet"]["symbol"], "ᚢ");
     chain.alice(&["subnets", "set-symbol", UNSTARTED_SUBNET, "ᚦ", "--sudo", "--yes"]);
-    assert_eq!(chain.ask(&["subnets", "show", UNSTARTED_SUBNET])["subnet"]["symbol"], "ᚦ");
+    assert_eq!(chain.run_json(&["subnets", "show", UNSTARTED_SUBNET])["subnet"]["symbol"], "ᚦ");
     let existing_symbol = [
         "subnets",
         "set-symbol",
@@ -71,17 +71,18 @@ fn an_owner_describes_a_subnet() {
 #[test]
 fn subnets_commands_show_price_burn_cost_and_start() {
     let chain = Chain::start();
-    let prices = chain.ask(&["subnets", "price", BABELBIT, UNSTARTED_SUBNET])["prices"].clone();
+    let prices =
+        chain.run_json(&["subnets", "price", BABELBIT, UNSTARTED_SUBNET])["prices"].clone();
     let netuids: Vec<_> = prices.as_array().unwrap().iter().map(|price| &price["netuid"]).collect();
     assert_eq!(netuids, [&json!(1), &json!(59)]);
-    let subnet = chain.ask(&["subnets", "show", BABELBIT]);
+    let subnet = chain.run_json(&["subnets", "show", BABELBIT]);
     assert_eq!(prices[1]["name"], subnet["subnet"]["name"]);
     assert!(prices[1]["price_rao"].as_u64().unwrap() > 0, "{prices}");
-    assert_eq!(chain.ask(&["subnets", "price"])["prices"].as_array().unwrap().len(), 60);
+    assert_eq!(chain.run_json(&["subnets", "price"])["prices"].as_array().unwrap().len(), 60);
     refusal(&chain.tao(&["subnets", "price", "77"], &[]), 1);
 
-    assert_eq!(chain.ask(&["subnets", "burn-cost"])["cost_rao"], 1_000_000_000_000_u64);
-    let started = |netuid| chain.ask(&["subnets", "check-start", netuid]);
+    assert_eq!(chain.run_json(&["subnets", "burn-cost"])["cost_rao"], 1_000_000_000_000_u64);
+    let started = |netuid| chain.run_json(&["subnets", "check-start", netuid]);
     let (babelbit, calm) = (started(BABELBIT), started(UNSTARTED_SUBNET));
     assert_eq!(
         (&babelbit["started"], &babelbit["blocks_left"]),
@@ -109,14 +110,14 @@ fn an_owner_changes_mechanisms_neurons_and_epochs() {
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
     let trimmed = chain.alice(&["sudo", "trim", "128", "--netuid", BABELBIT, "--owner", "--yes"]);
     assert_eq!(trimmed["as_owner"], true);
-    assert_eq!(chain.ask(&["subnets", "show", BABELBIT])["max_neurons"], 128);
+    assert_eq!(chain.run_json(&["subnets", "show", BABELBIT])["max_neurons"], 128);
 
-    let count = || chain.ask(&["subnets", "mechanisms", "count", BABELBIT])["count"].clone();
+    let count = || chain.run_json(&["subnets", "mechanisms", "count", BABELBIT])["count"].clone();
     assert_eq!(count(), 1);
     let set = chain.alice(&["subnets", "mechanisms", "set", BABELBIT, "2", "--yes"]);
     assert_eq!((&set["count_before"], &set["count"], count()), (&json!(1), &json!(2), json!(2)));
     let parts = || {
-        let result = chain.ask(&["subnets", "mechanisms", "emissions", BABELBIT]);
+        let result = chain.run_json(&["subnets", "mechanisms", "emissions", BABELBIT]);
         let parts: Vec<_> = result["mechanisms"]
             .as_array()
             .unwrap()
@@ -146,10 +147,10 @@ fn an_owner_changes_mechanisms_neurons_and_epochs() {
 fn alpha_is_bought_and_burned() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
     let free = chain.free(&coldkey);
     let burn = ["sudo", "stake-burn", "1", "--netuid", BABELBIT, "--yes"];
-    let burned = chain.ask(&[&burn[..], &["--no-limit"]].concat());
+    let burned = chain.run_json(&[&burn[..], &["--no-limit"]].concat());
     assert_eq!(
         (&burned["success"], &burned["limit_price"]),
         (&json!(true), &json!(null)),
@@ -157,7 +158,7 @@ fn alpha_is_bought_and_burned() {
     );
     assert!(burned["burned_alpha_rao"].as_u64().unwrap() > 0, "{burned}");
     assert!(chain.free(&coldkey) <= free - 1_000_000_000);
-    let stakes = chain.ask(&["stake", "list"])["stakes"].clone();
+    let stakes = chain.run_json(&["stake", "list"])["stakes"].clone();
     assert!(stakes.as_array().unwrap().iter().all(|stake| stake["stake_rao"] == 0), "{stakes}");
     let error = refusal(&chain.tao(&[&burn[..], &["--partial"]].concat(), &[]), 2);
     assert!(error.contains("all or nothing"), "{error}");
@@ -167,7 +168,7 @@ fn alpha_is_bought_and_burned() {
 fn a_hyperparameter_is_read_by_name() {
     let chain = Chain::start();
     chain.alice(&["sudo", "set", "tempo", "20", "--netuid", BABELBIT]);
-    assert_eq!(chain.ask(&["sudo", "get", "tempo", "--netuid", BABELBIT])["value"], 20);
+    assert_eq!(chain.run_json(&["sudo", "get", "tempo", "--netuid", BABELBIT])["value"], 20);
     let text =
         chain.tao(&["sudo", "get", "commit-reveal-weights-enabled", "--netuid", BABELBIT], &[]);
     assert!(["true\n", "false\n"].contains(&&*String::from_utf8(text.stdout).unwrap()));

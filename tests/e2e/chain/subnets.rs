@@ -8,7 +8,7 @@ use crate::support::{document, refusal, tao};
 fn subnets_are_created_started_and_shown() {
     let chain = Chain::start();
     let listed = |chain: &Chain| {
-        let list = chain.ask(&["subnets", "list"]);
+        let list = chain.run_json(&["subnets", "list"]);
         let numbers = list["subnets"]
             .as_array()
             .unwrap()
@@ -18,10 +18,10 @@ fn subnets_are_created_started_and_shown() {
     };
     assert_eq!(listed(&chain), (0..60).collect::<Vec<_>>());
     let (coldkey, hotkey) = chain.wallet();
-    let created = chain.ask(&["subnets", "create", "--yes"]);
+    let created = chain.run_json(&["subnets", "create", "--yes"]);
     assert_eq!((&created["success"], &created["netuid"]), (&json!(true), &json!(60)), "{created}");
     assert_eq!(listed(&chain), (0..61).collect::<Vec<_>>());
-    let report = chain.ask(&["subnets", "show", "60"]);
+    let report = chain.run_json(&["subnets", "show", "60"]);
     assert_eq!(
         (&report["subnet"]["owner_coldkey"], &report["subnet"]["owner_hotkey"], &report["neurons"]),
         (&json!(coldkey), &json!(hotkey), &json!(1))
@@ -29,8 +29,8 @@ fn subnets_are_created_started_and_shown() {
     // Only the owner can start it.
     let (code, result) = failure(&chain.tao(&["subnets", "start", "60"], &AS_ALICE));
     assert_eq!((code, &result["success"]), (5, &json!(false)), "{result}");
-    assert_eq!(chain.ask(&["subnets", "start", "60"])["success"], true);
-    let parameters = chain.ask(&["subnets", "hyperparameters", "60"]);
+    assert_eq!(chain.run_json(&["subnets", "start", "60"])["success"], true);
+    let parameters = chain.run_json(&["subnets", "hyperparameters", "60"]);
     assert_eq!(parameters["hyperparameters"]["subnet_is_active"], true, "{parameters}");
 
     let text = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
@@ -44,7 +44,7 @@ fn subnets_are_created_started_and_shown() {
 fn subnet_check_warns_before_the_launch() {
     let chain = Chain::start();
     let status = |netuid: &str, name: &str| {
-        let report = chain.ask(&["subnet", "check", netuid]);
+        let report = chain.run_json(&["subnet", "check", netuid]);
         let checks = report["checks"].as_array().unwrap();
         let check = checks
             .iter()
@@ -57,11 +57,11 @@ fn subnet_check_warns_before_the_launch() {
         (check["status"].clone(), check["value"].clone())
     };
     chain.wallet();
-    chain.ask(&["subnets", "create", "--yes"]);
+    chain.run_json(&["subnets", "create", "--yes"]);
     assert_eq!(status("60", "started"), (json!("warning"), json!(false)));
     // The owner is the only neuron, and has no permit before an epoch.
     assert_eq!(status("60", "neurons"), (json!("warning"), json!(1)));
-    chain.ask(&["subnets", "start", "60"]);
+    chain.run_json(&["subnets", "start", "60"]);
     assert_eq!(status("60", "started"), (json!("ok"), json!(true)));
     assert_eq!(status("60", "tao_emission"), (json!("warning"), json!(false)));
     chain.alice(&["sudo", "set", "subnet_emission_enabled", "true", "--netuid", "60"]);
@@ -74,8 +74,8 @@ fn subnet_check_warns_before_the_launch() {
     );
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", "60"]);
     assert_eq!(status("60", "commit_reveal_epochs"), (json!("warning"), json!(null)));
-    let cost = chain.ask(&["subnets", "burn-cost"])["cost_rao"].clone();
-    let report = chain.ask(&["subnets", "check"]);
+    let cost = chain.run_json(&["subnets", "burn-cost"])["cost_rao"].clone();
+    let report = chain.run_json(&["subnets", "check"]);
     assert_eq!(
         (&report["netuid"], report["checks"].as_array().unwrap().len()),
         (&json!(null), 1),
@@ -103,23 +103,27 @@ fn subnet_check_warns_before_the_launch() {
 fn netuids_of_listed_subnets_are_shell_completions() {
     let chain = Chain::with(&["--block-time", "1s"]);
     let cache = tempfile::tempdir().unwrap();
-    let here = || {
+    let completions_here = || {
         let mut command = tao();
         command.env("XDG_CACHE_HOME", cache.path()).env("BT_CHAIN_ENDPOINT", chain.url());
         command
     };
-    assert!(candidates(here(), &["tao", "metagraph", "7"]).is_empty());
-    document(&here().args(["subnets", "list", "--json"]).output().unwrap());
-    assert_eq!(candidates(here(), &["tao", "metagraph", "7"]), ["7"]);
+    assert!(candidates(completions_here(), &["tao", "metagraph", "7"]).is_empty());
+    document(&completions_here().args(["subnets", "list", "--json"]).output().unwrap());
+    assert_eq!(candidates(completions_here(), &["tao", "metagraph", "7"]), ["7"]);
     // The subnets of another network are not known.
-    assert!(candidates(here(), &["tao", "metagraph", "--network", "finney", "7"]).is_empty());
+    assert!(
+        candidates(completions_here(), &["tao", "metagraph", "--network", "finney", "7"])
+            .is_empty()
+    );
 }
 
 #[test]
 fn sudo_key_sets_hyperparameters() {
     let chain = Chain::start();
-    let tempo =
-        || chain.ask(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"].clone();
+    let tempo = || {
+        chain.run_json(&["subnets", "hyperparameters", "59"])["hyperparameters"]["tempo"].clone()
+    };
     let result = chain.alice(&["sudo", "set", "tempo", "20", "--netuid", "59"]);
     assert_eq!(
         (&result["call"], &result["arguments"]),
@@ -139,6 +143,6 @@ fn sudo_key_sets_hyperparameters() {
     assert!(error.contains("unknown call AdminUtils.sudo_set_colour"), "{error}");
     let error = refusal(&chain.tao(&["sudo", "set", "tempo", "1"], &AS_ALICE), 2);
     assert!(error.contains("--netuid is required"), "{error}");
-    let sudo_key = chain.ask(&["balance", ALICE]);
+    let sudo_key = chain.run_json(&["balance", ALICE]);
     assert_eq!(sudo_key["accounts"][0]["address"], ALICE);
 }

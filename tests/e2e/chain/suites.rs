@@ -40,7 +40,7 @@ impl Nodes {
         format!("ws://127.0.0.1:{}", self.ports[index])
     }
 
-    fn ask(&self, index: usize, arguments: &[&str]) -> Value {
+    fn run_json(&self, index: usize, arguments: &[&str]) -> Value {
         document(
             &tao()
                 .args(arguments)
@@ -64,7 +64,7 @@ impl Drop for Nodes {
 fn suite_node_has_the_reference_network_and_a_follower() {
     for (arguments, millis) in [(&[][..], 250), (&["False"], 12_000)] {
         let nodes = Nodes::start(arguments);
-        let [first, follower] = [0, 1].map(|index| nodes.ask(index, &["localnet", "status"]));
+        let [first, follower] = [0, 1].map(|index| nodes.run_json(index, &["localnet", "status"]));
         assert_eq!(
             (&first["block_ms"], &first["leader"]),
             (&json!(millis), &Value::Null),
@@ -75,9 +75,9 @@ fn suite_node_has_the_reference_network_and_a_follower() {
             "{follower}"
         );
         assert_eq!(first["genesis"], follower["genesis"]);
-        let listed = nodes.ask(1, &["subnets", "list"]);
+        let subnets = nodes.run_json(1, &["subnets", "list"]);
         let netuids: Vec<_> =
-            listed["subnets"].as_array().unwrap().iter().map(|subnet| &subnet["netuid"]).collect();
+            subnets["subnets"].as_array().unwrap().iter().map(|subnet| &subnet["netuid"]).collect();
         assert_eq!(
             netuids,
             [&json!(0), &json!(1)],

@@ -335,12 +335,12 @@ fn generated_chute_script_builds_an_image() {
 
     let output = miner.program.run_successfully("chutes build my_chute:chute --wait", "y\n", None);
     assert!(output.contains("STEP 1/2") && output.contains("pushed"), "{output}");
-    let built = miner.cloud.account.lock().unwrap().image.clone().unwrap();
+    let built_image = miner.cloud.account.lock().unwrap().image.clone().unwrap();
     let dockerfile = [base, packages].join("\n");
     let expected = json!({
         "username": "alice", "name": "babelbit", "tag": &REVISION[..12], "public": "False", "dockerfile": dockerfile,
     });
-    assert_eq!(built, expected);
+    assert_eq!(built_image, expected);
     let calls = miner.cloud.take_requests();
     assert!(calls[1..] == ["POST /images/", "GET /images/i-1/logs"], "{calls:?}");
     // Both have the name that `bb push` looks for.
@@ -407,9 +407,9 @@ fn chutes_program_and_bb_push_deploy_equal_chutes() {
 fn the_script_of_a_chute_serves_its_routes() {
     let Some(miner) = Miner::register() else { return };
     miner.cloud.take_requests();
-    let running = miner.program.serve();
+    let running_program = miner.program.serve();
     let mut ping = bb();
-    ping.args(["ping-chute", "--json", "--revision", REVISION, "--local", &running.url()]);
+    ping.args(["ping-chute", "--json", "--revision", REVISION, "--local", &running_program.url()]);
     with_accounts(&mut ping, &miner.server);
     let output = ping.output().unwrap();
     assert_no_key(&stderr(&output));

@@ -13,7 +13,7 @@ use taonet_proof_core::scoring::{Event, Fault, Outcome};
 use taonet_proof_validator::ScoreStore;
 
 use super::explorer::ExplorerFixture;
-use super::{dashboard, demo, interpreted, page, played_market, short_demo, wait_for};
+use super::{dashboard, demo, interpret, page, play_market, short_demo, wait_for};
 use crate::peers::Peer;
 use crate::support::{
     Daemon, KillOnDrop, Terminal, document, free_address, repository, require_models, tao,
@@ -79,7 +79,7 @@ fn every_page_is_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let (_, miner) = form.split_once("interpreter · uid ").unwrap_or_else(|| panic!("{form}"));
     let uid = miner.split('<').next().unwrap().trim().parse().unwrap();
     // No page links to the result of a visitor.
-    let (result, _) = interpreted(&url, uid, &repository("vectors/speech/utt00.wav"));
+    let (result, _) = interpret(&url, uid, &repository("vectors/speech/utt00.wav"));
     let result = result.strip_prefix(&url).unwrap();
     let report = report(browser.browser_script("pages.mjs").arg(&url).arg(result));
     let kinds = report["kinds"].as_array().unwrap();
@@ -163,7 +163,7 @@ fn text_contest_and_services_are_readable_in_both_themes_on_a_phone() {
 fn market_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let demo = played_market(folder.path());
+    let demo = play_market(folder.path());
     let daemon = Daemon::start(tao().args(["dashboard", "--nineteen"]).arg(folder.path()));
     let url = format!("{}/nineteen", daemon.url());
     wait_for(&url, "Miner ");
@@ -232,7 +232,7 @@ fn prompting_steps_page_is_readable_in_both_themes_on_a_phone_and_without_script
 fn health_of_every_subnet_is_on_the_first_screen() {
     let Some(browser) = Peer::find("browser") else { return };
     let [contest, market, proofs, steps] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
-    played_market(market.path());
+    play_market(market.path());
     record_proofs(&proofs.path().join("state"));
     record_steps(steps.path());
     // Nobody listens at the address of the service.

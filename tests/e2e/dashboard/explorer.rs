@@ -19,24 +19,24 @@ pub(super) struct ExplorerFixture {
 impl ExplorerFixture {
     pub(super) fn start() -> Self {
         let chain = Chain::with(&["--block-time", "manual"]);
-        let act = |account: &str, call: &str, arguments: serde_json::Value| {
+        let call_as = |account: &str, call: &str, arguments: serde_json::Value| {
             let arguments = arguments.to_string();
             let command = ["localnet", "as", account, call, &arguments, "--network", chain.url()];
             tao().args(command).output().unwrap()
         };
         let succeeded = |output: &Output| assert!(output.status.success(), "{}", stderr(output));
-        succeeded(&act(
+        succeeded(&call_as(
             ALICE,
             "Balances.transfer_keep_alive",
             json!({ "dest": BOB, "value": 1_000_000_001 }),
         ));
-        succeeded(&act(
+        succeeded(&call_as(
             BOB,
             "System.remark_with_event",
             json!({ "remark": "<script>alert(1)</script>" }),
         ));
         let root = json!({ "call": { "System": { "remark": { "remark": "root" } } } });
-        assert!(refusal(&act(BOB, "Sudo.sudo", root), 5).contains("Sudo.RequireSudo"));
+        assert!(refusal(&call_as(BOB, "Sudo.sudo", root), 5).contains("Sudo.RequireSudo"));
         let dashboard =
             Daemon::start(tao().args(["dashboard", "--chain", chain.url(), "--netuid", "59"]));
         let fixture = Self { chain, dashboard };
@@ -117,8 +117,8 @@ fn a_chain_is_explored_without_a_contest() {
     assert!(tempo.contains("<td class=\"event\">10</td>"), "{tempo}");
     let all = fixture.page("/chain/storage/SubtensorModule/Tempo");
     assert!(all.contains("<th scope=\"row\">59</th>"), "{all}");
-    let unfit = fixture.page("/chain/storage/SubtensorModule/Tempo?keys=no");
-    assert!(unfit.contains("The storage item cannot be read"), "{unfit}");
+    let malformed = fixture.page("/chain/storage/SubtensorModule/Tempo?keys=no");
+    assert!(malformed.contains("The storage item cannot be read"), "{malformed}");
 
     for (query, part) in [
         (hash, "<h1>Block 3</h1>"),

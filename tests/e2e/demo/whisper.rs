@@ -59,9 +59,9 @@ fn transcripts_of_the_interpreter_match_the_references() {
     command.arg("--keep").arg(folder.path());
     let output = with_long_deadlines(&mut command).output().unwrap();
     let demo = document(&output);
-    let announced = stderr(&output);
+    let notices = stderr(&output);
     let expected = format!("hears any speaker with {WHISPER}; the miners speak with {VOICE}");
-    assert!(announced.contains(&expected), "{announced}");
+    assert!(notices.contains(&expected), "{notices}");
 
     let interpreter = contest_miner(&demo, "interpreter");
     let (mut count, mut errors) = (0, 0);
@@ -120,14 +120,14 @@ fn missing_whisper_falls_back_to_the_test_double() {
     let output = command.output().unwrap();
     let demo = document(&output);
     assert_eq!(without_wall_times(&demo), without_wall_times(&expected));
-    let announced = stderr(&output);
-    let line = announced.lines().find(|line| line.contains("test double tiny-ctc"));
-    let line = line.unwrap_or_else(|| panic!("{announced}"));
+    let notices = stderr(&output);
+    let line = notices.lines().find(|line| line.contains("test double tiny-ctc"));
+    let line = line.unwrap_or_else(|| panic!("{notices}"));
     for part in [format!("{WHISPER} is not installed"), format!("`tao models pull {WHISPER}`")] {
-        assert!(line.contains(&part), "{announced}");
+        assert!(line.contains(&part), "{notices}");
     }
     // Without a page, nothing is downloaded.
-    assert!(!announced.contains("downloading"), "{announced}");
+    assert!(!notices.contains("downloading"), "{notices}");
 }
 
 /// Returns the directory of the installed sentence model.

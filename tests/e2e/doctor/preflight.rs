@@ -131,7 +131,7 @@ fn each_daemon_of_babelbit_logs_clock_skew() {
         &mut prepared(local_bb(), &[&["-v"], &engine[..]].concat()),
         "pre-flight: the clock is ",
     );
-    chain.ask(&["localnet", "advance", "1d", "--network", chain.url()]);
+    chain.run_json(&["localnet", "advance", "1d", "--network", chain.url()]);
     assert_logs(&mut prepared(local_bb(), &engine), " behind the newest block");
     let axon = ["axon", "serve", "--key-uri", "//Bob", "--listen", "127.0.0.1:0"];
     assert_logs(&mut prepared(tao(), &axon), " behind the newest block");
@@ -158,7 +158,7 @@ fn each_daemon_of_babelbit_logs_clock_skew() {
 fn each_daemon_of_other_subnets_logs_clock_skew() {
     let chain = Chain::start();
     chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", BOB]);
-    chain.ask(&["localnet", "advance", "1d", "--network", chain.url()]);
+    chain.run_json(&["localnet", "advance", "1d", "--network", chain.url()]);
     std::fs::create_dir(chain.path("questions")).unwrap();
     let pair = "{\"question\": \"What is up?\", \"answer\": \"The sky.\"}\n";
     std::fs::write(chain.path("questions/canned.jsonl"), pair).unwrap();

@@ -120,7 +120,7 @@ fn write_score(directory: &Path, challenge: &str) {
 fn migration_guide_continues_the_files_of_the_reference() {
     let walkthrough = Walkthrough::with_files(GUIDE, copy_stack);
     assert_eq!(walkthrough.services.len(), 6);
-    let weights = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
+    let weights = walkthrough.run_json(&["weights", "show", "--netuid", "59", "--uid", "1"]);
     assert_eq!(weights["rows"][0]["weights"], json!([[2, 65_535]]), "{weights}");
 
     // The settings of the file, without what the rehearsal replaces.
@@ -159,11 +159,15 @@ fn migration_guide_continues_the_files_of_the_reference() {
         "processed_at": "2026-10-30T14:12:07.481516+00:00",
     });
     assert!(challenges.contains(&earlier), "{migrated:#}");
-    let own = challenges
+    let own_challenge = challenges
         .iter()
         .find(|challenge| challenge["challenge_uid"] != REFERENCE_CHALLENGE)
         .unwrap();
-    assert_eq!((&own["scored_miners"], &own["run_logs"]), (&json!(1), &json!(1)), "{own:#}");
+    assert_eq!(
+        (&own_challenge["scored_miners"], &own_challenge["run_logs"]),
+        (&json!(1), &json!(1)),
+        "{own_challenge:#}"
+    );
 
     // Everything of the reference is as it was.
     for (path, content) in files(&repository("tests/e2e/data/reference-stack")) {
@@ -174,7 +178,7 @@ fn migration_guide_continues_the_files_of_the_reference() {
 
     // The reference finds the challenge and the miner in our files by these fields, and does not
     // play them again.
-    let challenge = own["challenge_uid"].as_str().unwrap();
+    let challenge = own_challenge["challenge_uid"].as_str().unwrap();
     let is_score = |path: &Path| {
         let name = path.to_string_lossy();
         name.starts_with("challenge_") && name.contains(challenge)

@@ -88,7 +88,7 @@ impl Guide {
 
     /// Uid of the miner.
     fn uid(&self) -> u64 {
-        let metagraph = self.walkthrough.ask(&["metagraph", "59"]);
+        let metagraph = self.walkthrough.run_json(&["metagraph", "59"]);
         let mut neurons = metagraph["neurons"].as_array().unwrap().iter();
         neurons.find(|neuron| neuron["hotkey"] == self.miner).unwrap()["uid"].as_u64().unwrap()
     }

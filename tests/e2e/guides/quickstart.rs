@@ -76,8 +76,8 @@ fn start_and_stop(machine: &GuideMachine, line: &str) {
             serve(machine, &words[image + 1..]);
         }
         ("pm2", "start") => {
-            let own = words.iter().position(|word| word == "--").unwrap();
-            serve(machine, &[&words[2..3], &words[own + 1..]].concat());
+            let separator = words.iter().position(|word| word == "--").unwrap();
+            serve(machine, &[&words[2..3], &words[separator + 1..]].concat());
         }
         ("sn2-miner" | "sn2-validator", _) => serve(machine, &words),
         _ => panic!("unknown program in {line}"),
@@ -126,8 +126,8 @@ fn every_row_of_the_references_quickstart_works() {
         .flat_map(|row| &row.commands)
         .find(|line| line.starts_with("tao serve-axon "))
         .unwrap();
-    let mut again = machine.command(&machine.words(publish));
-    assert_eq!(document(&again.arg("--json").output().unwrap())["outcome"], "unchanged");
+    let mut repeated_publish = machine.command(&machine.words(publish));
+    assert_eq!(document(&repeated_publish.arg("--json").output().unwrap())["outcome"], "unchanged");
 }
 
 /// The image has the links, beside the program that it copies.

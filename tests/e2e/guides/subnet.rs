@@ -68,7 +68,7 @@ pub(super) fn hotkey(walkthrough: &Walkthrough, name: &str) -> String {
 
 /// Whether a neuron has published an address.
 pub(super) fn has_published(walkthrough: &Walkthrough, hotkey: &str, address: &str) -> bool {
-    let metagraph = walkthrough.ask(&["metagraph", &NETUID.to_string()]);
+    let metagraph = walkthrough.run_json(&["metagraph", &NETUID.to_string()]);
     let mut neurons = metagraph["neurons"].as_array().unwrap().iter();
     neurons.any(|neuron| neuron["hotkey"] == hotkey && neuron["axon"]["address"] == address)
 }
@@ -95,7 +95,7 @@ fn explain_and_move_scores(walkthrough: &Walkthrough, hotkey: &str) {
         let line = line.replace("HOTKEY", hotkey);
         assert!(line.starts_with(&format!("tao {command} ")), "{line}");
         let words: Vec<&str> = line.split_whitespace().skip(1).collect();
-        documents.push((command, walkthrough.ask(&words)));
+        documents.push((command, walkthrough.run_json(&words)));
     }
     check_keys(&documents);
     let [(_, explained), (_, exported), (_, imported)] = documents.as_slice() else {

@@ -243,10 +243,10 @@ impl Walkthrough {
             ["tao", "wallet", "new-hotkey", ..] => {
                 let mut command =
                     self.program(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
-                let made = document(
+                let wallet_document = document(
                     &command.args(["--mnemonic-file", "hot.txt", "--json"]).output().unwrap(),
                 );
-                made["hotkey"]["address"].as_str().unwrap().clone_into(&mut self.hotkey);
+                wallet_document["hotkey"]["address"].as_str().unwrap().clone_into(&mut self.hotkey);
             }
             ["tao", "register", ..] => {
                 self.run("tao wallet faucet --wallet-name my-wallet --amount 5000");
@@ -303,7 +303,7 @@ impl Walkthrough {
             }
             ["bb", "register-axon"] => {
                 self.run(&format!("{line} --yes"));
-                let metagraph = self.chain.ask(&["metagraph", BABELBIT]);
+                let metagraph = self.chain.run_json(&["metagraph", BABELBIT]);
                 let is_ours = |neuron: &&Value| neuron["hotkey"] == self.hotkey;
                 let neuron = metagraph["neurons"].as_array().unwrap().iter().find(is_ours).unwrap();
                 assert_eq!(neuron["axon"]["address"], "203.0.113.7:8091", "{line}");

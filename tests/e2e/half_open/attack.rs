@@ -46,7 +46,7 @@ const MAX_RESPONSE_TIME: Duration = Duration::from_secs(5);
 const OWN_SERVERS: [&str; 1] = ["tao localnet start"];
 
 /// A body of which attackers send the beginning.
-const HALF: &[u8] = &[b' '; 1_000];
+const HALF_BODY: &[u8] = &[b' '; 1_000];
 
 /// Headers of a request with this body from this caller, after which a daemon reads the body.
 /// Caller 0 is measured, the others attack.
@@ -67,7 +67,7 @@ pub(crate) struct Served {
     /// A public GET path, and the expected status of the response.
     pub(crate) page: (&'static str, u16),
     /// `None` if no route reads a body: every request is answered after its head.
-    pub(crate) waits: Option<BodyRoute>,
+    pub(crate) body_route: Option<BodyRoute>,
     /// Configuration of its clients if it serves TLS.
     pub(crate) tls: Option<Arc<ClientConfig>>,
 }
@@ -123,19 +123,19 @@ impl Served {
         // A daemon's own code runs after the head. Where attackers can send half a body, `./test`
         // tries half a head once for each server.
         let is_own_server = self.tls.is_some() || OWN_SERVERS.contains(&name);
-        if is_exhaustive() || self.waits.is_none() || is_own_server {
-            half.push(("half a head", &target, sent(get[..30].to_vec())));
+        if is_exhaustive() || self.body_route.is_none() || is_own_server {
+            half.push(("half a head", &target, fixed_request(get[..30].to_vec())));
         }
         half.extend(
-            self.tls
-                .iter()
-                .map(|tls| ("half a TLS handshake", &plain, sent(partial_client_hello(tls)))),
+            self.tls.iter().map(|tls| {
+                ("half a TLS handshake", &plain, fixed_request(partial_client_hello(tls)))
+            }),
         );
-        let mut complete = vec![(status, sent(get))];
-        if let Some(waits) = &self.waits {
-            let (body, status) = waits.complete_body;
-            complete.push((status, self.post(waits, body.as_bytes(), body.len())));
-            half.push(("half a body", &target, self.post(waits, HALF, 9)));
+        let mut complete = vec![(status, fixed_request(get))];
+        if let Some(body_route) = &self.body_route {
+            let (body, status) = body_route.complete_body;
+            complete.push((status, self.post(body_route, body.as_bytes(), body.len())));
+            half.push(("half a body", &target, self.post(body_route, HALF_BODY, 9)));
         }
         let runtime = Runtime::new().unwrap();
         for (case, attacked, half) in half {
@@ -161,8 +161,8 @@ impl Served {
 
     /// Returns a request with the first `sent` bytes of a body. Each is signed when it is sent,
     /// since a signature is valid once.
-    pub(crate) fn post(&self, waits: &BodyRoute, body: &'static [u8], sent: usize) -> Request {
-        let (to, BodyRoute { path, headers, .. }) = (self.address, waits.clone());
+    pub(crate) fn post(&self, body_route: &BodyRoute, body: &'static [u8], sent: usize) -> Request {
+        let (to, BodyRoute { path, headers, .. }) = (self.address, body_route.clone());
         Arc::new(move |caller| {
             let (headers, length) = (headers(body, caller), body.len());
             let headers =
@@ -172,7 +172,7 @@ impl Served {
     }
 }
 
-fn sent(bytes: Vec<u8>) -> Request {
+fn fixed_request(bytes: Vec<u8>) -> Request {
     Arc::new(move |_| bytes.clone())
 }
 
@@ -191,47 +191,48 @@ impl Attack {
 
 /// Opens connections that send half a request, and reopens closed ones.
 async fn attack(to: &Target, half: Request) -> Attack {
-    let (opened, answered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (opened_connections, answered_count) =
+        (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut attackers = JoinSet::new();
-    let again = if to.tls.is_some() { TLS_REOPEN_DELAY } else { REOPEN_DELAY };
+    let reopen_delay = if to.tls.is_some() { TLS_REOPEN_DELAY } else { REOPEN_DELAY };
     for number in 0..ATTACKERS {
         let caller = 1 + number % ADDRESSES;
         let from = Ipv4Addr::new(127, 0, 0, 1 + caller as u8);
-        let (to, half, opened, answered) =
-            (to.clone(), half.clone(), opened.clone(), answered.clone());
+        let (to, half, opened_connections, answered_count) =
+            (to.clone(), half.clone(), opened_connections.clone(), answered_count.clone());
         attackers.spawn(async move {
             loop {
                 match to.connect(from.into()).await {
                     Ok(mut stream) => {
                         let _ = stream.write_all(&half(caller)).await;
                         let _ = stream.flush().await;
-                        opened.add_permits(1);
+                        opened_connections.add_permits(1);
                         let start = Instant::now();
                         let is_answered = stream.read(&mut [0]).await.is_ok_and(|bytes| bytes > 0);
                         // While others still connect, the server can already refuse a body that is
                         // late.
                         let is_answered = is_answered && start.elapsed() < MAX_RESPONSE_TIME;
-                        answered.fetch_add(is_answered.into(), Ordering::Relaxed);
+                        answered_count.fetch_add(is_answered.into(), Ordering::Relaxed);
                     }
                     // No local port is free at the moment, or the server closed the connection
                     // during the handshake.
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
                 if number >= IMMEDIATE_REOPENERS {
-                    tokio::time::sleep(again).await;
+                    tokio::time::sleep(reopen_delay).await;
                 }
             }
         });
     }
     // All connections were open once.
-    let all = opened.acquire_many(ATTACKERS.into());
+    let all = opened_connections.acquire_many(ATTACKERS.into());
     drop(
         timeout(Duration::from_mins(1), all)
             .await
             .expect("the connections are not accepted")
             .unwrap(),
     );
-    Attack { _attackers: attackers, answered }
+    Attack { _attackers: attackers, answered: answered_count }
 }
 
 pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
@@ -275,13 +276,13 @@ pub(crate) async fn p99(
 /// Returns the time to the response, and asserts its status; `None` without a response.
 async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
     let start = Instant::now();
-    let actual = timeout(MAX_RESPONSE_TIME, ask(to, request)).await.ok()??;
+    let actual = timeout(MAX_RESPONSE_TIME, send_request(to, request)).await.ok()??;
     assert_eq!(actual, status, "{}", String::from_utf8_lossy(request));
     Some(start.elapsed())
 }
 
 /// Returns the status of the response, if there is one.
-async fn ask(to: &Target, request: &[u8]) -> Option<u16> {
+async fn send_request(to: &Target, request: &[u8]) -> Option<u16> {
     let mut stream = to.connect(Ipv4Addr::LOCALHOST.into()).await.ok()?;
     let mut answer = Vec::new();
     stream.write_all(request).await.ok()?;

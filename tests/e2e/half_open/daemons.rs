@@ -54,7 +54,7 @@ pub(crate) const DAEMONS: [Named; 21] = [
     ("tao proof validator", &["--api", "--metrics"], proof_validator),
 ];
 
-const KIND: &str = "content-type: application/json\r\n";
+const JSON_CONTENT_TYPE: &str = "content-type: application/json\r\n";
 
 /// A running command, and its listen addresses.
 pub(crate) struct Started {
@@ -66,7 +66,7 @@ pub(crate) struct Started {
 
 impl Started {
     /// Returns a command whose services are not installed.
-    fn nothing() -> Self {
+    fn unavailable() -> Self {
         Self { served: Vec::new(), quic: None, running: Vec::new() }
     }
 }
@@ -107,20 +107,30 @@ pub(crate) fn address(daemon: &Daemon) -> SocketAddr {
 
 /// Returns a metrics listener. It reads no bodies.
 fn metrics_at(metrics: &str) -> Served {
-    Served { address: metrics.parse().unwrap(), page: ("/metrics", 200), waits: None, tls: None }
+    Served {
+        address: metrics.parse().unwrap(),
+        page: ("/metrics", 200),
+        body_route: None,
+        tls: None,
+    }
 }
 
 /// Starts a daemon with a separate metrics listener.
 fn start(
     command: &mut Command,
     page: (&'static str, u16),
-    waits: impl FnOnce(&Daemon) -> BodyRoute,
+    body_route: impl FnOnce(&Daemon) -> BodyRoute,
 ) -> Started {
     let metrics = free_address();
     let daemon = Daemon::start(command.args(["--metrics", &metrics]));
-    let own = Served { address: address(&daemon), page, waits: Some(waits(&daemon)), tls: None };
+    let served_routes = Served {
+        address: address(&daemon),
+        page,
+        body_route: Some(body_route(&daemon)),
+        tls: None,
+    };
     Started {
-        served: vec![own, metrics_at(&metrics)],
+        served: vec![served_routes, metrics_at(&metrics)],
         quic: None,
         running: vec![BackgroundProcess::Daemon(daemon)],
     }
@@ -138,8 +148,8 @@ fn start_process(command: &mut Command) -> Started {
 }
 
 /// Returns a route that reads anyone's body.
-fn open(path: &'static str, complete_body: (&'static str, u16)) -> BodyRoute {
-    BodyRoute { path, headers: Arc::new(|_, _| KIND.to_owned()), complete_body }
+fn open_route(path: &'static str, complete_body: (&'static str, u16)) -> BodyRoute {
+    BodyRoute { path, headers: Arc::new(|_, _| JSON_CONTENT_TYPE.to_owned()), complete_body }
 }
 
 fn development_key(caller: u16) -> Keypair {
@@ -147,7 +157,7 @@ fn development_key(caller: u16) -> Keypair {
 }
 
 /// Signed headers for a request to //Bob.
-fn signed<S: Scheme + Copy>(
+fn signed_headers<S: Scheme + Copy>(
     daemon: &Daemon,
     path: &'static str,
     name: &'static str,
@@ -164,14 +174,14 @@ fn signed<S: Scheme + Copy>(
             .unwrap();
         let lines =
             headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
-        lines.chain([KIND.to_owned()]).collect()
+        lines.chain([JSON_CONTENT_TYPE.to_owned()]).collect()
     })
 }
 
 fn axon(_: &Path) -> Started {
     start(&mut axon_serve(), ("/healthz", 200), |daemon| BodyRoute {
         path: "/echo",
-        headers: signed(daemon, "/echo", "", BtauthScheme::default()),
+        headers: signed_headers(daemon, "/echo", "", BtauthScheme::default()),
         complete_body: ("{}", 200),
     })
 }
@@ -188,11 +198,11 @@ pub(crate) fn streaming_axon() -> (Daemon, Served, BodyRoute) {
     let axon = Daemon::start(&mut axon_serve());
     let streams = BodyRoute {
         path: "/stream",
-        headers: signed(&axon, "/stream", "", BtauthScheme::default()),
+        headers: signed_headers(&axon, "/stream", "", BtauthScheme::default()),
         complete_body: ("", 200),
     };
     let served =
-        Served { address: address(&axon), page: ("/healthz", 200), waits: None, tls: None };
+        Served { address: address(&axon), page: ("/healthz", 200), body_route: None, tls: None };
     (axon, served, streams)
 }
 
@@ -211,7 +221,7 @@ fn dashboard(folder: &Path) -> Started {
         .arg("--miners")
         .arg(miners);
     start(&mut dashboard, ("/healthz", 200), |daemon| {
-        let headers = format!("origin: http://{}\r\n{KIND}", address(daemon));
+        let headers = format!("origin: http://{}\r\n{JSON_CONTENT_TYPE}", address(daemon));
         BodyRoute {
             path: "/try/visits",
             headers: Arc::new(move |_, _| headers.clone()),
@@ -225,13 +235,13 @@ fn localnet(_: &Path) -> Started {
         r#"{"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}"#;
     let mut localnet = tao();
     localnet.args(["localnet", "start", "--memory", "--block-time", "manual"]);
-    start(&mut localnet, ("/", 405), |_| open("/", (COMPLETE_REQUEST, 200)))
+    start(&mut localnet, ("/", 405), |_| open_route("/", (COMPLETE_REQUEST, 200)))
 }
 
 fn arena_gateway(folder: &Path) -> Started {
     let mut gateway = local_bb();
     gateway.args(["arena-gateway", "--key-uri", "//gateway", "--state"]).arg(folder.join("arena"));
-    start(&mut gateway, ("/healthz", 200), |_| open("/runsync", ("{}", 422)))
+    start(&mut gateway, ("/healthz", 200), |_| open_route("/runsync", ("{}", 422)))
 }
 
 /// The engine reads bodies only with a token, except on the route that issues tokens, which has a
@@ -245,7 +255,10 @@ fn engine(_: &Path) -> Started {
         BodyRoute {
             path: "/solo/next",
             headers: Arc::new(move |_, caller| {
-                format!("authorization: Bearer {}\r\n{KIND}", tokens[usize::from(caller)])
+                format!(
+                    "authorization: Bearer {}\r\n{JSON_CONTENT_TYPE}",
+                    tokens[usize::from(caller)]
+                )
             }),
             complete_body: (r#"{"session_id": "none"}"#, 404),
         }
@@ -281,20 +294,21 @@ fn miner(_: &Path) -> Started {
     start(
         local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]),
         ("/healthz", 200),
-        predicts,
+        predict_route,
     )
 }
 
 /// Returns the route of Babelbit's miner.
-fn predicts(miner: &Daemon) -> BodyRoute {
-    let headers = signed(miner, "/v1/predict", "", BabelbitScheme::axon());
+fn predict_route(miner: &Daemon) -> BodyRoute {
+    let headers = signed_headers(miner, "/v1/predict", "", BabelbitScheme::axon());
     BodyRoute { path: "/v1/predict", headers, complete_body: ("{}", 422) }
 }
 
 fn scoring_api(folder: &Path) -> Started {
     let mut scoring = local_bb();
     scoring.args(["scoring-api", "--state"]).arg(folder.join("scoring"));
-    let mut started = start(&mut scoring, ("/healthz", 200), |_| open("/v1/submit", ("{}", 400)));
+    let mut started =
+        start(&mut scoring, ("/healthz", 200), |_| open_route("/v1/submit", ("{}", 400)));
     // Submissions with a file have separate request slots.
     let headers = |_: &[u8], _: u16| "content-type: multipart/form-data; boundary=x\r\n".to_owned();
     let forms = BodyRoute {
@@ -303,7 +317,12 @@ fn scoring_api(folder: &Path) -> Started {
         complete_body: ("--x--\r\n", 400),
     };
     let address = started.served[0].address;
-    started.served.push(Served { address, page: ("/healthz", 200), waits: Some(forms), tls: None });
+    started.served.push(Served {
+        address,
+        page: ("/healthz", 200),
+        body_route: Some(forms),
+        tls: None,
+    });
     started
 }
 
@@ -330,14 +349,16 @@ fn subtensor_gateway(folder: &Path) -> Started {
         "--state",
     ]);
     gateway.arg(folder.join("gateway"));
-    start(&mut gateway, ("/healthz", 200), |_| open("/v1/weights/set_and_confirm", ("{}", 400)))
+    start(&mut gateway, ("/healthz", 200), |_| {
+        open_route("/v1/weights/set_and_confirm", ("{}", 400))
+    })
 }
 
 fn signer(folder: &Path) -> Started {
     let mut signer = local_bb();
     signer.args(["signer", "--key-uri", "//Alice", "--audit-log"]).arg(folder.join("audit"));
     signer.env("SUBTENSOR_GATEWAY_URL", format!("http://{}", free_address()));
-    start(&mut signer, ("/healthz", 200), |_| open("/sign", ("{}", 400)))
+    start(&mut signer, ("/healthz", 200), |_| open_route("/sign", ("{}", 400)))
 }
 
 fn runner(folder: &Path) -> Started {
@@ -383,7 +404,7 @@ fn nineteen_miner(_: &Path) -> Started {
     ]);
     start(&mut miner, ("/healthz", 200), |daemon| BodyRoute {
         path: "/exchange-symmetric-key",
-        headers: signed(daemon, "/exchange-symmetric-key", KEY_ID, FiberScheme::default()),
+        headers: signed_headers(daemon, "/exchange-symmetric-key", KEY_ID, FiberScheme::default()),
         complete_body: ("{}", 422),
     })
 }
@@ -391,7 +412,7 @@ fn nineteen_miner(_: &Path) -> Started {
 fn nineteen_model(_: &Path) -> Started {
     let mut model = tao();
     model.args(["nineteen", "model", "--layers", "1"]);
-    start(&mut model, ("/healthz", 200), |_| open("/v1/completions", ("{}", 400)))
+    start(&mut model, ("/healthz", 200), |_| open_route("/v1/completions", ("{}", 400)))
 }
 
 /// Entry processes and query workers do not start without their services. `None` if one is not
@@ -401,7 +422,7 @@ fn nineteen_servers() -> Option<(Postgres, Nats)> {
 }
 
 fn nineteen_entry(_: &Path) -> Started {
-    let Some((postgres, nats)) = nineteen_servers() else { return Started::nothing() };
+    let Some((postgres, nats)) = nineteen_servers() else { return Started::unavailable() };
     let mut entry = tao();
     entry
         .env("DATABASE_URL", postgres.url())
@@ -411,14 +432,14 @@ fn nineteen_entry(_: &Path) -> Started {
     let mut started = start(&mut entry, ("/healthz", 200), |_| {
         let mut keys = tao();
         keys.env("DATABASE_URL", postgres.url()).args(["nineteen", "keys", "--json"]);
-        paid(&mut keys)
+        paid_route(&mut keys)
     });
     started.running.push(BackgroundProcess::Servers(postgres, nats));
     started
 }
 
 fn nineteen_query(_: &Path) -> Started {
-    let Some((postgres, nats)) = nineteen_servers() else { return Started::nothing() };
+    let Some((postgres, nats)) = nineteen_servers() else { return Started::unavailable() };
     let mut query = tao();
     query.env("DATABASE_URL", postgres.url()).env("NATS_URL", nats.url());
     query.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
@@ -433,10 +454,13 @@ fn nineteen_query(_: &Path) -> Started {
 }
 
 /// Returns the route for chats of a gateway whose keys this command manages.
-fn paid(keys: &mut Command) -> BodyRoute {
-    let made =
+fn paid_route(keys: &mut Command) -> BodyRoute {
+    let created_key =
         document(&keys.args(["create", "--name", "caller", "--rate", "1000000"]).output().unwrap());
-    let headers = format!("authorization: Bearer {}\r\n{KIND}", made["key"].as_str().unwrap());
+    let headers = format!(
+        "authorization: Bearer {}\r\n{JSON_CONTENT_TYPE}",
+        created_key["key"].as_str().unwrap()
+    );
     BodyRoute {
         path: "/v1/chat/completions",
         headers: Arc::new(move |_, _| headers.clone()),
@@ -459,7 +483,7 @@ fn nineteen_validator(folder: &Path) -> Started {
     ]);
     let mut started = start(market.arg("--state").arg(&state), ("/healthz", 200), |_| {
         let mut keys = tao();
-        paid(keys.args(["nineteen", "keys", "--json", "--state"]).arg(&state))
+        paid_route(keys.args(["nineteen", "keys", "--json", "--state"]).arg(&state))
     });
     started.running.push(BackgroundProcess::Daemon(chain));
     started
@@ -491,9 +515,10 @@ fn prompting_miner(folder: &Path) -> Started {
     miner.args(["--network", &network, "--metrics", &metrics, "--canned"]).arg(answers);
     let daemon = Daemon::start(&mut miner);
     // Requests without a signature get status 500, as from the SDK.
-    let own = Served { address: address(&daemon), page: ("/Synapse", 500), waits: None, tls: None };
+    let served_routes =
+        Served { address: address(&daemon), page: ("/Synapse", 500), body_route: None, tls: None };
     Started {
-        served: vec![own, metrics_at(&metrics)],
+        served: vec![served_routes, metrics_at(&metrics)],
         quic: None,
         running: vec![BackgroundProcess::Daemon(daemon), BackgroundProcess::Daemon(chain)],
     }
@@ -529,7 +554,7 @@ fn proof_miner(folder: &Path) -> Started {
     miner.args(["--quic-port", &quic.port().to_string()]);
     let mut started = start(&mut miner, ("/healthz", 200), |daemon| BodyRoute {
         path: "/query-zk-proof",
-        headers: signed(daemon, "/query-zk-proof", "", BtauthScheme::default()),
+        headers: signed_headers(daemon, "/query-zk-proof", "", BtauthScheme::default()),
         complete_body: ("{}", 422),
     });
     started.quic = Some(quic);
@@ -558,18 +583,23 @@ fn proof_validator(folder: &Path) -> Started {
     let next = AtomicUsize::new(0);
     let headers = move |_: &[u8], _: u16| {
         let token = &tokens[next.fetch_add(1, Ordering::Relaxed) % USERS];
-        format!("authorization: Bearer {token}\r\n{KIND}")
+        format!("authorization: Bearer {token}\r\n{JSON_CONTENT_TYPE}")
     };
-    let waits =
+    let body_route =
         BodyRoute { path: "/v1/proofs", headers: Arc::new(headers), complete_body: ("{}", 422) };
-    let tls = Some(trusting(&state.join("api-certificate.pem")));
+    let tls = Some(client_config(&state.join("api-certificate.pem")));
     let address = api.parse().unwrap();
-    started.served.push(Served { address, page: ("/healthz", 200), waits: Some(waits), tls });
+    started.served.push(Served {
+        address,
+        page: ("/healthz", 200),
+        body_route: Some(body_route),
+        tls,
+    });
     started
 }
 
 /// Configuration of a TLS client that trusts this certificate.
-fn trusting(certificate: &Path) -> Arc<ClientConfig> {
+fn client_config(certificate: &Path) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());

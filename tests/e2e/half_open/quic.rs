@@ -22,8 +22,8 @@ use tokio::time::timeout;
 use super::attack::{ADDRESSES, ATTACKERS, IMMEDIATE_REOPENERS, TLS_REOPEN_DELAY, p99};
 use crate::axon::BOB;
 
-/// What attackers send after the TLS handshake: nothing, or the header of a message of 1 000 bytes
-/// and its beginning.
+/// Data that attackers send after the TLS handshake: nothing, or the header of a message of 1 000
+/// bytes and its beginning.
 const HALVES: [(&str, &[u8]); 2] =
     [("nothing", &[]), ("half a handshake", &[1, 0, 0, 3, 232, 1, 2, 3])];
 /// Number of new clients during each attack. The miner accepts 30 handshakes a minute from an
@@ -40,7 +40,7 @@ pub(crate) fn holds_within(max_latency: Duration, address: SocketAddr) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for (case, half) in HALVES {
         runtime.block_on(async {
-            ask(&client().await, address).await;
+            send_request(&client().await, address).await;
             let attack = attack(address, half).await;
             assert_eq!(
                 attack.answered.load(Ordering::Relaxed),
@@ -49,7 +49,7 @@ pub(crate) fn holds_within(max_latency: Duration, address: SocketAddr) {
             );
             for _ in 0..CLIENTS {
                 let start = Instant::now();
-                ask(&client().await, address).await;
+                send_request(&client().await, address).await;
                 assert!(
                     start.elapsed() < FIRST_CONNECTION_TIMEOUT,
                     "a new client waited {:?} while others sent {case}",
@@ -58,10 +58,10 @@ pub(crate) fn holds_within(max_latency: Duration, address: SocketAddr) {
             }
             // The new clients have the same hotkey, so each replaced the connection before it.
             let last = client().await;
-            ask(&last, address).await;
+            send_request(&last, address).await;
             let answered = async || {
                 let start = Instant::now();
-                ask(&last, address).await;
+                send_request(&last, address).await;
                 Some(start.elapsed())
             };
             let p99 = p99(max_latency, answered).await;
@@ -82,7 +82,7 @@ async fn client() -> LightningClient {
 }
 
 /// Sends a request that the miner refuses without a proof.
-async fn ask(client: &LightningClient, address: SocketAddr) {
+async fn send_request(client: &LightningClient, address: SocketAddr) {
     let axon = QuicAxonInfo::new(BOB.to_owned(), address.ip().to_string(), address.port(), 4);
     let request = QuicRequest { synapse_type: "none".to_owned(), data: HashMap::new() };
     let answer =
@@ -116,21 +116,23 @@ async fn attack(to: SocketAddr, half: &'static [u8]) -> Attack {
             endpoint
         })
         .collect();
-    let (opened, answered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (opened_connections, answered_count) =
+        (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut attackers = JoinSet::new();
     for number in 0..ATTACKERS {
         let endpoint = endpoints[usize::from(number % ADDRESSES)].clone();
-        let (opened, answered) = (opened.clone(), answered.clone());
+        let (opened_connections, answered_count) =
+            (opened_connections.clone(), answered_count.clone());
         attackers.spawn(async move {
             loop {
                 match endpoint.connect(to, "localhost").unwrap().await {
                     Ok(connection) => {
-                        opened.add_permits(1);
+                        opened_connections.add_permits(1);
                         if let Ok((mut send, mut recv)) = connection.open_bi().await {
                             let _ = send.write_all(half).await;
                             let is_answered =
                                 recv.read(&mut [0]).await.is_ok_and(|bytes| bytes.is_some());
-                            answered.fetch_add(is_answered.into(), Ordering::Relaxed);
+                            answered_count.fetch_add(is_answered.into(), Ordering::Relaxed);
                         }
                     }
                     // The server closed the connection during the handshake.
@@ -143,14 +145,14 @@ async fn attack(to: SocketAddr, half: &'static [u8]) -> Attack {
         });
     }
     // All connections were open once.
-    let all = opened.acquire_many(ATTACKERS.into());
+    let all = opened_connections.acquire_many(ATTACKERS.into());
     drop(
         timeout(Duration::from_mins(2), all)
             .await
             .expect("the connections are not accepted")
             .unwrap(),
     );
-    Attack { _attackers: attackers, answered }
+    Attack { _attackers: attackers, answered: answered_count }
 }
 
 /// Certificate verifier that accepts every certificate.

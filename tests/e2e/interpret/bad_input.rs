@@ -114,8 +114,8 @@ fn frames(samples: Vec<f32>) -> Vec<String> {
 }
 
 /// Opens a session; returns its ID.
-fn open(client: &MinerClient, utterance: &str, language: &str) -> Value {
-    let opened = client.accepted(&json!({
+fn open_session(client: &MinerClient, utterance: &str, language: &str) -> Value {
+    let opened = client.expect_accepted(&json!({
         "kind": "init", "challenge_uid": "bad-input", "utterance_id": utterance, "language": language,
         "sample_rate_hz": 24_000, "frame_rate_hz": 12.5, "frame_samples": 1_920,
         "dtype": "float32le", "channels": 1,
@@ -145,12 +145,12 @@ impl Played {
 /// Plays an utterance as a validator does.
 #[track_caller]
 fn play(client: &MinerClient, utterance: &str, language: &str, frames: &[String]) -> Played {
-    let session = open(client, utterance, language);
+    let session = open_session(client, utterance, language);
     let (mut bytes, mut late, mut has_ended) = (0, Vec::new(), false);
     let mut last_sent = Instant::now();
     for (number, frame) in (1..).zip(frames) {
         last_sent = Instant::now();
-        let response = client.accepted(&predict(&session, frame, number == frames.len()));
+        let response = client.expect_accepted(&predict(&session, frame, number == frames.len()));
         let limit = if number == frames.len() { DRAIN_DEADLINE } else { FRAME_DEADLINE };
         if last_sent.elapsed() > limit {
             late.push(format!("{utterance}, frame {number}: {:?}", last_sent.elapsed()));
@@ -163,7 +163,7 @@ fn play(client: &MinerClient, utterance: &str, language: &str, frames: &[String]
         if has_ended {
             break;
         }
-        let response = client.accepted(&predict(&session, "", true));
+        let response = client.expect_accepted(&predict(&session, "", true));
         bytes += response["n_bytes"].as_u64().unwrap();
         has_ended = response["out_eos"] == true;
     }
@@ -247,33 +247,34 @@ fn invalid_frames_are_refused_and_the_session_continues() {
     let miner = Daemon::start(&mut command);
     let client = MinerClient::new(miner.url(), "//Bob", "//Alice");
     let speech = frames(recording(0));
-    let session = open(&client, "invalid", "en");
-    let numbered = |audio: &str, index: u64, in_eos: bool| {
+    let session = open_session(&client, "invalid", "en");
+    let numbered_frame = |audio: &str, index: u64, in_eos: bool| {
         let mut request = predict(&session, audio, in_eos);
         request["frame_index"] = json!(index);
         request
     };
-    client.accepted(&numbered(&speech[0], 0, false));
+    client.expect_accepted(&numbered_frame(&speech[0], 0, false));
     for (request, expected_status, expected) in [
-        (numbered(&speech[1], 2, false), 409, "frame_index is 2, expected 1"),
-        (numbered("@@@@", 1, false), 400, "audio_b64 is not base64"),
-        (numbered("AAAA", 1, false), 400, "which is not a multiple of 4"),
-        (numbered("", 1, false), 400, "audio_b64 is empty"),
-        (numbered(&speech[..2].concat(), 1, false), 413, "more than 1920 samples"),
+        (numbered_frame(&speech[1], 2, false), 409, "frame_index is 2, expected 1"),
+        (numbered_frame("@@@@", 1, false), 400, "audio_b64 is not base64"),
+        (numbered_frame("AAAA", 1, false), 400, "which is not a multiple of 4"),
+        (numbered_frame("", 1, false), 400, "audio_b64 is empty"),
+        (numbered_frame(&speech[..2].concat(), 1, false), 413, "more than 1920 samples"),
     ] {
         let (status, response) = client.call(&request);
         let error = response["error"].as_str().unwrap();
         assert!(status == expected_status && error.contains(expected), "{status} {error}");
     }
     // NaN is heard as silence.
-    client.accepted(&numbered(&not_a_number(), 1, false));
+    client.expect_accepted(&numbered_frame(&not_a_number(), 1, false));
     let mut bytes = 0;
     for (index, frame) in (2..).zip(&speech[1..]) {
-        let response = client.accepted(&numbered(frame, index, index == speech.len() as u64));
+        let response =
+            client.expect_accepted(&numbered_frame(frame, index, index == speech.len() as u64));
         bytes += response["n_bytes"].as_u64().unwrap();
     }
     for _ in 0..MAX_DRAIN_REQUESTS {
-        bytes += client.accepted(&predict(&session, "", true))["n_bytes"].as_u64().unwrap();
+        bytes += client.expect_accepted(&predict(&session, "", true))["n_bytes"].as_u64().unwrap();
     }
     assert!(bytes > 24_000, "a reply of {bytes} bytes");
     assert!(!miner.log().contains("panicked"), "{}", miner.log());
@@ -289,7 +290,7 @@ fn source_of_ten_minutes_without_a_pause_is_refused_at_the_limit() {
     let Some(mut command) = whisper_miner() else { return };
     let miner = Daemon::start(&mut command);
     let client = MinerClient::new(miner.url(), "//Bob", "//Alice");
-    let session = open(&client, "ten minutes", "en");
+    let session = open_session(&client, "ten minutes", "en");
     let speech = frames(without_pauses(600));
     // Frames of 80 ms.
     let allowed = MAX_SOURCE * 25 / 2;
@@ -314,9 +315,9 @@ fn restarted_miner_refuses_old_session_and_replays_the_utterance() {
     let speech = frames(recording(0));
     let miner = Daemon::start_at(&mut command, &address);
     let client = MinerClient::new(miner.url(), "//Bob", "//Alice");
-    let session = open(&client, "killed", "en");
+    let session = open_session(&client, "killed", "en");
     for frame in &speech[..speech.len() / 2] {
-        client.accepted(&predict(&session, frame, false));
+        client.expect_accepted(&predict(&session, frame, false));
     }
     // Killed with SIGKILL.
     drop(miner);

@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// Number of concurrent challenges, each with its own engine, since runners pause before retries.
-const LANES: u64 = 3;
+const RUNNERS: u64 = 3;
 
 /// Starts an engine that logs every request.
 fn engine(listen: &str) -> Daemon {
@@ -25,7 +25,7 @@ fn engine(listen: &str) -> Daemon {
 }
 
 /// Number of lines that an engine has logged of requests. Its check of the clock logs, too.
-fn logged(engine: &Daemon) -> usize {
+fn request_count(engine: &Daemon) -> usize {
     let log = engine.log();
     log.lines()
         .filter(|line| !line.contains("taonet_chain") && !line.contains("pre-flight"))
@@ -38,9 +38,9 @@ fn run(
     engine: Daemon,
     meanwhile: impl FnOnce(Daemon) -> Daemon,
 ) -> (Output, Daemon) {
-    let before = logged(&engine);
+    let before = request_count(&engine);
     let mut child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while logged(&engine) == before && child.try_wait().unwrap().is_none() {
+    while request_count(&engine) == before && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
     let engine = meanwhile(engine);
@@ -78,21 +78,21 @@ fn killed_engines_lose_and_repeat_nothing() {
     let reference = RunFiles::read(&reference).without_reference_sources();
     let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
-        for lane in 0..LANES {
+        for runner_index in 0..RUNNERS {
             let (network, tally, reference, undisturbed) =
                 (&network, &tally, &reference, &undisturbed);
             scope.spawn(move || {
-                let mut random = StdRng::seed_from_u64(seed.wrapping_add(lane));
+                let mut random = StdRng::seed_from_u64(seed.wrapping_add(runner_index));
                 for round in 0.. {
                     // With fewer kills, it would happen that none of them comes in time.
                     let kill_count = kill_count().max(12) as usize;
                     if tally.lock().unwrap().kills.len() >= kill_count {
                         return;
                     }
-                    let directory = network.directory(&format!("lane-{lane}-{round}"));
+                    let directory = network.directory(&format!("lane-{runner_index}-{round}"));
                     // A miner closes a session when the same validator opens another one for the
                     // same utterance.
-                    let key = format!("//lane//{lane}");
+                    let key = format!("//lane//{runner_index}");
                     let runner = |engine: &Daemon| network.runner_of(&key, engine, &directory);
                     let report = play(runner, &mut random, fetching, tally);
                     assert_eq!(results(&report), results(undisturbed));

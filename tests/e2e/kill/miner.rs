@@ -16,13 +16,13 @@ use crate::support::{Daemon, RunFiles, document, kill_count, stderr};
 const UNKILLED_MINER: usize = 1;
 
 /// A request that was accepted once.
-struct Accepted {
+struct AcceptedRequest {
     url: String,
     headers: http::HeaderMap,
     body: String,
 }
 
-impl Accepted {
+impl AcceptedRequest {
     /// Waits until a request is accepted: a miner with a new replay log rejects requests from
     /// before its start.
     fn new(miner: &Daemon, key: &str) -> Self {
@@ -93,8 +93,12 @@ fn killed_miners_lose_only_requests_in_flight() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let mut network = Network::of(&PROFILES, true);
     let keys = PROFILES.map(|profile| format!("//miner//{profile}"));
-    let accepted: Vec<_> =
-        network.miners.iter().zip(&keys).map(|(miner, key)| Accepted::new(miner, key)).collect();
+    let accepted: Vec<_> = network
+        .miners
+        .iter()
+        .zip(&keys)
+        .map(|(miner, key)| AcceptedRequest::new(miner, key))
+        .collect();
     let engine = engine();
     let undisturbed = finish(start(&network, &engine, "reference"));
     let reference = RunFiles::read(&network.directory("reference"));

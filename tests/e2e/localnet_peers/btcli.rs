@@ -38,7 +38,7 @@ fn btcli_is_compatible_with_the_chain() {
         &tao().args(["balance", ALICE, "--json", "--network", chain.url()]).output().unwrap(),
     );
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
-    let reports = ToolReport::all(&btcli.ask(&mut btcli.script("localnet_btcli.py"), &question));
+    let reports = ToolReport::all(&btcli.query(&mut btcli.script("localnet_btcli.py"), &question));
     let [report] = reports.as_slice() else { panic!("one tool") };
     check_table("what btcli did", &[report]);
     assert_eq!(report.tool, BTCLI);
@@ -63,7 +63,7 @@ fn check_btcli_commands(report: &ToolReport) {
     );
 }
 
-fn check_btcli_reads(report: &ToolReport, held: &Value) {
+fn check_btcli_reads(report: &ToolReport, expected_balance: &Value) {
     assert_eq!(report.value("the program itself"), &address("//Bob"));
     assert_eq!(report.value("subnets list"), 60);
     assert!(report.value("subnets show").as_str().unwrap().ends_with("Babelbit"));
@@ -71,13 +71,14 @@ fn check_btcli_reads(report: &ToolReport, held: &Value) {
     assert_eq!(balance["coldkey"], ALICE, "{balance}");
     // The first command, before any transaction. The value of the stake grows with each epoch.
     let amount = |field: &str| balance[field].as_f64().unwrap();
-    let tao_of = |field: &str| held["accounts"][0][field].as_u64().unwrap() as f64 / 1e9;
+    let tao_of =
+        |field: &str| expected_balance["accounts"][0][field].as_u64().unwrap() as f64 / 1e9;
     assert_eq!(
         (balance["free"].as_f64(), tao_of("free_rao")),
         (Some(tao_of("free_rao")), 1_000_000.0),
-        "{balance} {held}"
+        "{balance} {expected_balance}"
     );
-    assert!(amount("staked") + 1e-6 >= tao_of("stake_rao"), "{balance} {held}");
+    assert!(amount("staked") + 1e-6 >= tao_of("stake_rao"), "{balance} {expected_balance}");
     assert!((amount("total") - amount("free") - amount("staked")).abs() < 1e-6, "{balance}");
     let parameters = report.value("sudo get").as_array().unwrap();
     let tempo = parameters.iter().find(|row| row["hyperparameter"] == "tempo").unwrap();
@@ -126,8 +127,8 @@ fn check_btcli_stake(report: &ToolReport) {
     assert_eq!(report.value("sudo set-take"), 5_898);
     assert_eq!(report.value("sudo get-take"), 0.09);
     // The amount, and the fee of the extrinsic.
-    let paid = report.value("sudo stake-burn").as_u64().unwrap();
-    assert!((5_000_000_001..5_010_000_000).contains(&paid), "{paid}");
+    let paid_rao = report.value("sudo stake-burn").as_u64().unwrap();
+    assert!((5_000_000_001..5_010_000_000).contains(&paid_rao), "{paid_rao}");
     assert_eq!(report.value("stake remove all alpha"), &json!([0]));
 }
 
@@ -169,7 +170,8 @@ fn btcli_and_tao_have_the_same_effects() {
     let program = tao().get_program().to_str().unwrap().to_owned();
     let question =
         json!({ "url": theirs.url(), "tao_url": ours.url(), "tao": program, "netuid": BABELBIT });
-    let reports = ToolReport::all(&btcli.ask(&mut btcli.script("localnet_journey.py"), &question));
+    let reports =
+        ToolReport::all(&btcli.query(&mut btcli.script("localnet_journey.py"), &question));
     let [report] = reports.as_slice() else { panic!("one tool") };
     let failures: Vec<_> = report.failures().collect();
     assert!(failures.is_empty(), "{failures:?}");
@@ -183,6 +185,6 @@ fn btcli_and_tao_have_the_same_effects() {
     // transaction, and the tools choose different periods of validity.
     assert_eq!(journey["other"], json!([]));
     assert!(journey["items"].as_u64() > Some(1_000), "{journey}");
-    let paid = journey["more_paid"].as_object().unwrap();
-    assert!(paid.values().all(|rao| rao.as_i64().unwrap().abs() < 1_000), "{journey}");
+    let paid_amounts = journey["more_paid"].as_object().unwrap();
+    assert!(paid_amounts.values().all(|rao| rao.as_i64().unwrap().abs() < 1_000), "{journey}");
 }

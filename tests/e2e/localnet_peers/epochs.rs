@@ -17,7 +17,7 @@ fn compare(chain: &Daemon, sdk10: &Peer, script: &str, epochs: u32) -> Value {
         "oracle": repository("vectors/yuma/oracle.py"),
         "tao": tao().get_program().to_str().unwrap(),
     });
-    sdk10.ask(&mut sdk10.script(script), &question)
+    sdk10.query(&mut sdk10.script(script), &question)
 }
 
 /// 50 epochs, or 20 unless `TAONET_TEST_ALL` is set.
@@ -25,12 +25,12 @@ fn compare(chain: &Daemon, sdk10: &Peer, script: &str, epochs: u32) -> Value {
 fn epochs_of_two_validators_equal_the_oracle() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
     // Otherwise empty epochs would do.
-    let (count, least_with_incentive, least_weights_set) =
+    let (count, min_with_incentive, min_weights_set) =
         if is_exhaustive() { (50, 41, 61) } else { (20, 11, 21) };
     let result = compare(&chain("manual"), &sdk10, "localnet_epochs.py", count);
     assert_eq!(result["compared"], count, "{result}");
-    assert!(result["with_incentive"].as_u64() >= Some(least_with_incentive), "{result}");
-    assert!(result["weights_set"].as_u64() >= Some(least_weights_set), "{result}");
+    assert!(result["with_incentive"].as_u64() >= Some(min_with_incentive), "{result}");
+    assert!(result["weights_set"].as_u64() >= Some(min_weights_set), "{result}");
 }
 
 /// In 20 epochs, or 8 unless `TAONET_TEST_ALL` is set.
@@ -51,7 +51,7 @@ fn metagraph_of_sixteen_neurons_matches_the_sdk() {
     let epochs = epochs.as_array().unwrap();
     let blocks: Vec<_> = epochs.iter().map(|epoch| &epoch["block"]).collect();
     let question = json!({ "url": chain.url(), "netuid": BABELBIT, "blocks": blocks });
-    let read = sdk11.ask(&mut sdk11.script("localnet_sdk11_numbers.py"), &question);
+    let read = sdk11.query(&mut sdk11.script("localnet_sdk11_numbers.py"), &question);
     let read = read.as_array().unwrap();
     assert_eq!((epochs.len(), read.len()), (count as usize, count as usize));
     for (epoch, read) in epochs.iter().zip(read) {

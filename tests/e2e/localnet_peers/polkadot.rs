@@ -12,7 +12,7 @@ fn polkadot_js_is_compatible_with_the_chain() {
     let chain = chain("250ms");
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
     let reports = ToolReport::all(
-        &polkadot.ask(&mut polkadot.node_script("localnet_polkadot.mjs"), &question),
+        &polkadot.query(&mut polkadot.node_script("localnet_polkadot.mjs"), &question),
     );
     let [report] = reports.as_slice() else { panic!("one tool") };
     check_table("what Polkadot-JS did", &[report]);

@@ -18,7 +18,7 @@ fn reference_genesis_passes_the_test_suite_of_the_sdk() {
         "250ms",
     ]));
     let reports = ToolReport::all(
-        &sdk10.ask(&mut sdk10.script("localnet_reference.py"), &json!({ "url": chain.url() })),
+        &sdk10.query(&mut sdk10.script("localnet_reference.py"), &json!({ "url": chain.url() })),
     );
     let [report] = reports.as_slice() else { panic!("one tool") };
     assert_eq!(report.value("subnets"), &json!([0, 1]));
@@ -45,7 +45,7 @@ fn refused_calls_have_the_errors_expected_by_the_sdk_suite() {
         "instant",
     ]));
     let reports = ToolReport::all(
-        &sdk10.ask(&mut sdk10.script("localnet_refusals.py"), &json!({ "url": chain.url() })),
+        &sdk10.query(&mut sdk10.script("localnet_refusals.py"), &json!({ "url": chain.url() })),
     );
     let [report] = reports.as_slice() else { panic!("one tool") };
     for (calls, errors) in expected_errors() {

@@ -18,17 +18,18 @@ const WORKING_PERCENT: usize = 97;
 #[test]
 fn every_method_of_sdk10_works() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
-    let ask = |class: &str| {
+    let query_class = |class: &str| {
         let chain = chain("manual");
         let question = json!({ "class": class, "url": chain.url(), "netuid": BABELBIT, "block_seconds": 0.25 });
-        let reports =
-            ToolReport::all(&sdk10.ask(&mut sdk10.script("localnet_sdk10_methods.py"), &question));
+        let reports = ToolReport::all(
+            &sdk10.query(&mut sdk10.script("localnet_sdk10_methods.py"), &question),
+        );
         reports.into_iter().next().expect("one tool")
     };
-    let (ask, classes) = (&ask, ["Subtensor", "AsyncSubtensor"]);
+    let (query_class, classes) = (&query_class, ["Subtensor", "AsyncSubtensor"]);
     let reports: Vec<ToolReport> = std::thread::scope(|scope| {
-        let running = classes.map(|class| scope.spawn(move || ask(class)));
-        running.into_iter().map(|class| class.join().unwrap()).collect()
+        let threads = classes.map(|class| scope.spawn(move || query_class(class)));
+        threads.into_iter().map(|class| class.join().unwrap()).collect()
     });
     check_table("what the methods of SDK 10 did", &reports.iter().collect::<Vec<_>>());
     for report in reports {
@@ -41,8 +42,8 @@ fn every_method_of_sdk10_works() {
             "{methods}"
         );
         let working = count("working");
-        let all = working + UNSUPPORTED_METHODS + REJECTED_BY_SDK.len();
-        assert!(working > 200 && working * 100 >= all * WORKING_PERCENT, "{methods}");
+        let method_count = working + UNSUPPORTED_METHODS + REJECTED_BY_SDK.len();
+        assert!(working > 200 && working * 100 >= method_count * WORKING_PERCENT, "{methods}");
     }
 }
 
@@ -69,8 +70,8 @@ pub(super) fn check(report: &ToolReport, url: &str) {
     let removed = report.value("stake remove");
     let events = removed["events"].as_array().unwrap();
     // The event's alpha is without the fee.
-    let sold = events[0][3].as_u64().unwrap() + events[0][5].as_u64().unwrap();
-    assert_eq!((events.len(), Some(sold)), (1, removed["requested"].as_u64()), "{removed}");
+    let sold_tao = events[0][3].as_u64().unwrap() + events[0][5].as_u64().unwrap();
+    assert_eq!((events.len(), Some(sold_tao)), (1, removed["requested"].as_u64()), "{removed}");
     assert!(
         removed["requested"].as_u64() > Some(0)
             && removed["after"].as_u64() < removed["before"].as_u64(),

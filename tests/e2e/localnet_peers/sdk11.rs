@@ -65,7 +65,7 @@ fn sdk11_and_its_command_line_are_compatible_with_the_chain() {
     let chain = chain("12s");
     let question = json!({ "url": chain.url(), "netuid": BABELBIT });
     let reports =
-        ToolReport::all(&sdk11.ask(&mut sdk11.script("localnet_sdk11_operations.py"), &question));
+        ToolReport::all(&sdk11.query(&mut sdk11.script("localnet_sdk11_operations.py"), &question));
     check_table("what SDK 11 and its command line did", &reports.iter().collect::<Vec<_>>());
     let [sdk, command_line] = reports.as_slice() else { panic!("two tools") };
     for (report, recorded) in [(sdk, RECORDED_OPERATIONS), (command_line, RECORDED_COMMANDS)] {
@@ -76,7 +76,7 @@ fn sdk11_and_its_command_line_are_compatible_with_the_chain() {
 }
 
 /// Names of a client's recorded operations.
-fn recorded<'a>(traces: &'a Value, client: &str) -> BTreeSet<&'a str> {
+fn recorded_operations<'a>(traces: &'a Value, client: &str) -> BTreeSet<&'a str> {
     traces["clients"][client].as_object().unwrap().keys().map(String::as_str).collect()
 }
 
@@ -86,17 +86,19 @@ fn every_recorded_operation_of_sdk11_is_run() {
     let run = |table: &[(&'static str, &str)]| {
         table.iter().map(|(name, _)| *name).collect::<BTreeSet<&str>>()
     };
-    let mut operations = recorded(&traces, "bittensor 11.3.0 SDK");
+    let mut operations = recorded_operations(&traces, "bittensor 11.3.0 SDK");
     operations.extend(
-        recorded(&traces, "extra").into_iter().filter_map(|name| name.strip_prefix("sdk11.")),
+        recorded_operations(&traces, "extra")
+            .into_iter()
+            .filter_map(|name| name.strip_prefix("sdk11.")),
     );
     assert_eq!(operations, run(RECORDED_OPERATIONS));
-    assert_eq!(recorded(&traces, "btcli of bittensor 11.3.0"), run(RECORDED_COMMANDS));
+    assert_eq!(recorded_operations(&traces, "btcli of bittensor 11.3.0"), run(RECORDED_COMMANDS));
 }
 
-pub(super) fn check(report: &ToolReport, ten: &ToolReport, url: &str) {
+pub(super) fn check(report: &ToolReport, sdk10: &ToolReport, url: &str) {
     assert_eq!(report.value("connect"), taonet_localnet_runtime::VERSION.spec_version);
-    assert!(report.value("block").as_u64() > ten.value("block").as_u64());
+    assert!(report.value("block").as_u64() > sdk10.value("block").as_u64());
     let balance =
         document(&tao().args(["balance", ALICE, "--json", "--network", url]).output().unwrap());
     assert_eq!(report.value("balance"), &balance["accounts"][0]["free_rao"], "{balance}");

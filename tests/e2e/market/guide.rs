@@ -40,9 +40,9 @@ impl Guide {
 }
 
 /// Returns a line as a command in the network's directory, with words replaced, without `--listen`.
-fn command(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Command {
+fn command(network: &Network, line: &str, replacements: &[(&str, &str)]) -> Command {
     let line =
-        in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
+        replacements.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
     let words = shlex::split(&line).unwrap();
     let mut command = tao();
     let mut words = words.iter().skip(1);
@@ -58,10 +58,10 @@ fn command(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Command 
 }
 
 /// Runs a line to its end; writes its output to the file that the line redirects it to.
-fn run(network: &Network, line: &str, in_place: &[(&str, &str)]) -> Output {
+fn run(network: &Network, line: &str, replacements: &[(&str, &str)]) -> Output {
     let (line, file) =
         line.split_once(" > ").map_or((line, None), |(line, file)| (line, Some(file)));
-    let output = command(network, line, in_place).output().unwrap();
+    let output = command(network, line, replacements).output().unwrap();
     assert!(output.status.success(), "{line}: {}", stderr(&output));
     if let Some(file) = file {
         std::fs::write(network.chain.path(file), &output.stdout).unwrap();
@@ -259,8 +259,8 @@ fn every_command_of_the_guide_runs() {
     for line in [team, in_team, teams] {
         run(&network, line, &[]);
     }
-    let made = document(&run(&network, &format!("{create} --json"), &[]));
-    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let created_key = document(&run(&network, &format!("{create} --json"), &[]));
+    let (id, key) = (created_key["id"].as_str().unwrap(), created_key["key"].as_str().unwrap());
     assert!(grant.contains("8f1c02d7a6b35e94"), "{grant}");
     run(&network, &grant, &[("8f1c02d7a6b35e94", id)]);
     wait_for_sales(&network, validator.url(), key);
@@ -271,8 +271,9 @@ fn every_command_of_the_guide_runs() {
     if bought.status.code() != Some(127) {
         assert_eq!(document(&bought)["object"], "chat.completion");
     }
-    let used = document(&run(&network, &usage, &[]));
-    assert!(used["balanced"] == true && !used["usage"].as_array().unwrap().is_empty(), "{used}");
+    let report = document(&run(&network, &usage, &[]));
+    let usages = report["usage"].as_array().unwrap();
+    assert!(report["balanced"] == true && !usages.is_empty(), "{report}");
     let explain = guide.take("tao nineteen explain");
     let [one_miner, export] = explain.as_slice() else { panic!("{explain:?}") };
     explain_weights(&network, one_miner, export, &of_the_period);
@@ -289,7 +290,7 @@ fn every_command_of_the_guide_runs() {
         assert_eq!(document(&listed), json!([]), "the keys are in the SQLite database");
     }
     let create = create.replace(" --state DIR", " --json");
-    let made = document(&command(&network, &create, &[]).envs(settings).output().unwrap());
+    let created_key = document(&command(&network, &create, &[]).envs(settings).output().unwrap());
     let metrics = free_address();
     let lines = guide.take("tao nineteen query");
     let mut worker = command(&network, &lines[0], &[]);
@@ -301,7 +302,7 @@ fn every_command_of_the_guide_runs() {
     network.runtime.block_on(worker.wait());
     let entry = guide.take("tao nineteen entry");
     let entry = Daemon::start(command(&network, &entry[0], &[]).envs(settings));
-    wait_for_sales(&network, entry.url(), made["key"].as_str().unwrap());
+    wait_for_sales(&network, entry.url(), created_key["key"].as_str().unwrap());
     let remaining: Vec<_> = guide.lines.iter().filter(|(_, is_taken)| !is_taken).collect();
     assert!(remaining.is_empty(), "{remaining:?}");
 }

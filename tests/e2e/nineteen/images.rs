@@ -17,7 +17,7 @@ fn request(extra_fields: &Value) -> Value {
 }
 
 /// Returns what the painter draws for a payload of a miner.
-fn painted(endpoint: Endpoint, payload: &Value) -> Picture {
+fn expected_picture(endpoint: Endpoint, payload: &Value) -> Picture {
     paint(&PaintRequest::parse(endpoint, payload.as_object().unwrap()).unwrap())
 }
 
@@ -112,17 +112,17 @@ fn images_are_bought_from_the_demonstration() {
             let status = answer.status().as_u16();
             (status, answer.json::<Value>().await.unwrap())
         };
-        let ask = async |path: &str, body: &Value| {
+        let post_json = async |path: &str, body: &Value| {
             send(path, "application/json", body.to_string().into_bytes()).await
         };
         let bought = async |path: &str, body: &Value, pointer: &str| {
-            let (status, answer) = ask(path, body).await;
+            let (status, answer) = post_json(path, body).await;
             assert_eq!(status, 200, "{path}: {answer}");
             Picture::from_base64(answer.pointer(pointer).unwrap().as_str().unwrap()).unwrap()
         };
         let body = json!({"model": "painter", "prompt": "hills", "size": "576x576", "n": 2});
         let photo = bought("/images/generations", &body, "/data/1/b64_json").await;
-        let (_, photos) = ask("/text-to-image", &request(&json!({"model": "painter"}))).await;
+        let (_, photos) = post_json("/text-to-image", &request(&json!({"model": "painter"}))).await;
         for (path, extra_fields) in [
             (
                 "/image-to-image",
@@ -144,14 +144,14 @@ fn images_are_bought_from_the_demonstration() {
             assert!(status == 200 && answer["data"][0]["b64_json"].is_string(), "{answer}");
         }
         let unsafe_prompt = json!({"model": "painter", "prompt": "nsfw"});
-        let withheld = async || {
-            let (status, answer) = ask("/images/generations", &unsafe_prompt).await;
+        let request_unsafe = async || {
+            let (status, answer) = post_json("/images/generations", &unsafe_prompt).await;
             (status == 403).then_some(answer)
         };
         let start = Instant::now();
         // The other miner does not classify prompts.
         let answer = loop {
-            if let Some(answer) = withheld().await {
+            if let Some(answer) = request_unsafe().await {
                 break answer;
             }
             assert!(start.elapsed() < Duration::from_mins(2), "no image is withheld");
@@ -194,7 +194,7 @@ fn miner_generates_images_for_every_task() {
             .handshake(&taonet_wire::Peer::new(key("//Bob").hotkey(), "127.0.0.1", port).unwrap())
             .await
             .unwrap();
-        let ask = async |path: &str, payload: &Value| {
+        let post_json = async |path: &str, payload: &Value| {
             let payload = payload.as_object().unwrap().clone();
             let answer =
                 client.send(&session, path, payload, Duration::from_mins(1)).await.unwrap();
@@ -203,19 +203,19 @@ fn miner_generates_images_for_every_task() {
             serde_json::from_slice::<Value>(&body).unwrap()
         };
         let payload = request(&json!({"model": "proteus-text-to-image"}));
-        let photo = ask("/text-to-image", &payload).await["image_b64"].clone();
-        assert_is(&photo, &painted(Endpoint::TextToImage, &payload));
+        let photo = post_json("/text-to-image", &payload).await["image_b64"].clone();
+        assert_is(&photo, &expected_picture(Endpoint::TextToImage, &payload));
         let payload = request(&json!({"init_image": photo, "mask_image": photo}));
         assert_is(
-            &ask("/inpaint", &payload).await["image_b64"],
-            &painted(Endpoint::Inpaint, &payload),
+            &post_json("/inpaint", &payload).await["image_b64"],
+            &expected_picture(Endpoint::Inpaint, &payload),
         );
-        let answer = ask("/avatar", &payload).await;
-        assert_is(&answer["image_b64"], &painted(Endpoint::Avatar, &payload));
+        let answer = post_json("/avatar", &payload).await;
+        assert_is(&answer["image_b64"], &expected_picture(Endpoint::Avatar, &payload));
         assert!(answer["image_hashes"].is_object() && answer["is_nsfw"] == false, "{answer}");
     });
     assert!(daemon.terminate().success());
-    let refused = tao()
+    let refused_output = tao()
         .args([
             "nineteen",
             "miner",
@@ -230,7 +230,7 @@ fn miner_generates_images_for_every_task() {
         .args(["--model", "nosuch", "--task", "avatar", "--listen", "127.0.0.1:0"])
         .output()
         .unwrap();
-    let text = refusal(&refused, 1);
+    let text = refusal(&refused_output, 1);
     assert!(
         text.contains("--model serves no images, except painter\nhint: set --model painter"),
         "{text}"
@@ -244,7 +244,7 @@ fn development_server_generates_images() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let payload = request(&json!({}));
-        let expected = painted(Endpoint::TextToImage, &payload);
+        let expected = expected_picture(Endpoint::TextToImage, &payload);
         assert_is(
             &post(&format!("{}/text-to-image", daemon.url()), &payload).await["image_b64"],
             &expected,

@@ -19,11 +19,11 @@ fn keys_are_created_updated_and_revoked() {
     let folder = TempDir::new().unwrap();
     create_database(folder.path());
     let keys = |args: &[&str]| keys_of(folder.path(), args);
-    let made =
+    let created =
         document(&keys(&["create", "--name", "shop", "--credits", "50", "--model", "avatar"]));
-    let id = made["id"].as_str().unwrap();
-    let secret = made["key"].as_str().unwrap();
-    assert!(secret.starts_with(&format!("sk-tao-{id}-")), "{made}");
+    let id = created["id"].as_str().unwrap();
+    let secret = created["key"].as_str().unwrap();
+    assert!(secret.starts_with(&format!("sk-tao-{id}-")), "{created}");
     assert_eq!(document(&keys(&["grant", id, "-20"]))["balance"], 30);
     assert!(refusal(&keys(&["grant", id, "-31"]), 1).contains("has only"));
     let updated = document(&keys(&["update", id, "--all-models", "--budget", "7"]));
@@ -94,8 +94,8 @@ fn limits_of_a_key_are_set_and_removed() {
     let folder = TempDir::new().unwrap();
     create_database(folder.path());
     let keys = |args: &[&str]| keys_of(folder.path(), args);
-    let made = document(&keys(&["create", "--name", "shop"]));
-    let id = made["id"].as_str().unwrap();
+    let created = document(&keys(&["create", "--name", "shop"]));
+    let id = created["id"].as_str().unwrap();
     let limits = ["--daily-budget", "2", "--expires", "2027-01-31T12:00:00Z", "--token-rate", "9"];
     let limited = document(&keys(&[&["update", id][..], &limits].concat()));
     assert_eq!(limited["tokens_per_minute"], 9);
@@ -174,17 +174,22 @@ fn keys_are_managed_in_postgres() {
             .unwrap()
     };
     let url = server.url();
-    let shared = [("DATABASE_URL", url.as_str())];
-    let made = document(&keys(&shared, &["create", "--name", "shop", "--credits", "50"]));
-    let id = made["id"].as_str().unwrap();
+    let database_variable = [("DATABASE_URL", url.as_str())];
+    let created =
+        document(&keys(&database_variable, &["create", "--name", "shop", "--credits", "50"]));
+    let id = created["id"].as_str().unwrap();
     assert_eq!(document(&keys(&[], &["grant", id, "-20", "--database", &url]))["balance"], 30);
     // The state directory has no database then.
     let folder = TempDir::new().unwrap();
     let state = folder.path().join("state").display().to_string();
-    assert_eq!(document(&keys(&shared, &["list", "--state", &state]))[0]["balance"], 30);
+    assert_eq!(document(&keys(&database_variable, &["list", "--state", &state]))[0]["balance"], 30);
     assert!(!PathBuf::from(&state).exists());
-    assert_eq!(document(&keys(&shared, &["usage"])), json!({"usage": [], "balanced": true}));
-    let explained = tao().envs(shared).args(["nineteen", "explain", "--json"]).output().unwrap();
+    assert_eq!(
+        document(&keys(&database_variable, &["usage"])),
+        json!({"usage": [], "balanced": true})
+    );
+    let explained =
+        tao().envs(database_variable).args(["nineteen", "explain", "--json"]).output().unwrap();
     assert_eq!(document(&explained)["miners"], json!([]));
     let text = refusal(&keys(&[], &["list", "--database", "mysql://x"]), 2);
     assert!(text.contains("postgres://USER:PASSWORD@HOST/DATABASE"), "{text}");

@@ -203,11 +203,11 @@ fn import_is_previewed_and_repeated_without_doubling_rows() {
     imported["check"] = json!(true);
     assert_eq!(imported, preview);
     for extra_args in [&["--check"][..], &[]] {
-        let again = migrate(extra_args);
-        assert_eq!(outcome(&again, "api_keys"), [2, 0, 2, 0]);
-        assert_eq!(outcome(&again, "reward_data"), [60, 0, 60, 0]);
-        assert_eq!(outcome(&again, "contenders_history"), [9, 0, 9, 0]);
-        assert_eq!((&again["credits"], &again["notes"]), (&json!(0), &json!([])));
+        let repeated = migrate(extra_args);
+        assert_eq!(outcome(&repeated, "api_keys"), [2, 0, 2, 0]);
+        assert_eq!(outcome(&repeated, "reward_data"), [60, 0, 60, 0]);
+        assert_eq!(outcome(&repeated, "contenders_history"), [9, 0, 9, 0]);
+        assert_eq!((&repeated["credits"], &repeated["notes"]), (&json!(0), &json!([])));
     }
     let keys = tao().args(["nineteen", "keys", "list", "--json", "--state", &state]).output();
     let keys = document(&keys.unwrap());

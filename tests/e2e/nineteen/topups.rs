@@ -118,17 +118,17 @@ impl TopUpFixture {
     fn wait_for(&self, store: &Store, deposits: usize) {
         let start = Instant::now();
         loop {
-            let recorded = self.runtime.block_on(store.deposits(None)).unwrap().len();
+            let deposit_count = self.runtime.block_on(store.deposits(None)).unwrap().len();
             assert!(
-                recorded <= deposits,
-                "{recorded} transfers are recorded, {deposits} were sent"
+                deposit_count <= deposits,
+                "{deposit_count} transfers are recorded, {deposits} were sent"
             );
-            if recorded == deposits {
+            if deposit_count == deposits {
                 return;
             }
             assert!(
                 start.elapsed() < LONG_TIMEOUT,
-                "only {recorded} of {deposits} transfers are recorded"
+                "only {deposit_count} of {deposits} transfers are recorded"
             );
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -152,10 +152,11 @@ impl TopUpFixture {
         self.runtime.block_on(async {
             for Buyer { id, address } in buyers {
                 let deposits = store.deposits(Some(id)).await.unwrap();
-                let received: u64 = deposits.iter().map(|deposit| deposit.amount_rao.get()).sum();
+                let received_rao: u64 =
+                    deposits.iter().map(|deposit| deposit.amount_rao.get()).sum();
                 assert_eq!(
                     client.balance(*address, At::Finalized).await.unwrap().free,
-                    Rao::new(received)
+                    Rao::new(received_rao)
                 );
                 let credits: i64 = deposits.iter().map(|deposit| deposit.credits).sum();
                 let bought: u64 =

@@ -1,4 +1,4 @@
-//! Where the score of a miner comes from, and how it moves to another directory.
+//! Explanation of a miner's score, and its export to another directory.
 
 use std::fs;
 use std::path::Path;
@@ -51,12 +51,12 @@ fn explain(miner: &str, state: &Path, extra_args: &[&str]) -> Output {
 }
 
 /// Words of the standard output: lines can be wrapped.
-fn printed(output: &Output) -> String {
+fn text_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Waits until a miner has completed so many questions, and returns its explained score.
-pub(super) fn explained(miner: &str, state: &Path, questions: usize) -> Value {
+pub(super) fn wait_for_explanation(miner: &str, state: &Path, questions: usize) -> Value {
     let start = Instant::now();
     loop {
         // Before the first step there is no score.
@@ -81,10 +81,10 @@ fn score_of_a_miner_is_explained_and_moved_to_another_directory() {
         ["older.jsonl", "newer.jsonl"].map(|name| chain.path(name).display().to_string());
     let _miner = start_miner(&chain);
     let validator = start_validator(&chain, &state);
-    explained(BOB, &state, 1);
+    wait_for_explanation(BOB, &state, 1);
     let exported =
         document(&command(&["state", "export", &older], &state).arg("--json").output().unwrap());
-    explained(BOB, &state, 3);
+    wait_for_explanation(BOB, &state, 3);
     drop(validator);
 
     let result = document(&explain(BOB, &state, &["--json"]));
@@ -109,12 +109,12 @@ fn score_of_a_miner_is_explained_and_moved_to_another_directory() {
 
     let answered =
         steps.iter().find(|step| step["completion"] == ANSWER).unwrap()["step"].to_string();
-    let text = printed(&explain(BOB, &state, &["--step", &answered]));
+    let text = text_of(&explain(BOB, &state, &["--step", &answered]));
     assert!(
         text.contains(&format!("completion: {ANSWER}")) && text.contains("contributes "),
         "{text}"
     );
-    let text = printed(&explain(BOB, &state, &[]));
+    let text = text_of(&explain(BOB, &state, &[]));
     assert!(text.contains("which follows from ") && text.contains(ANSWER), "{text}");
     let error = refusal(&explain(BOB, &state, &["--step", "100000"]), 2);
     assert!(error.contains("step 100000 has no recorded reward"), "{error}");

@@ -9,7 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
 use super::chain_with_permit;
-use super::evidence::{ANSWER, explained, start_miner, start_validator};
+use super::evidence::{ANSWER, start_miner, start_validator, wait_for_explanation};
 use crate::chain::BOB;
 use crate::kill::random_seed;
 use crate::support::kill_count;
@@ -32,7 +32,7 @@ fn wait_for_next_answer(state: &Path) {
 }
 
 /// Returns the steps of the explanation that have the answer of the miner.
-fn answered(explained: &Value) -> usize {
+fn answer_count(explained: &Value) -> usize {
     let steps = explained["steps"].as_array().unwrap();
     steps.iter().filter(|step| step["completion"] == ANSWER).count()
 }
@@ -46,7 +46,7 @@ fn kills_in_every_part_of_a_step_lose_and_repeat_none() {
     let state = chain.path("state");
     let _miner = start_miner(&chain);
     let validator = start_validator(&chain, &state);
-    explained(BOB, &state, 1);
+    wait_for_explanation(BOB, &state, 1);
     drop(validator);
 
     for kill in 0..kill_count() {
@@ -72,10 +72,10 @@ fn kills_in_every_part_of_a_step_lose_and_repeat_none() {
 
     // The next validator goes on with gate and scores.
     let validator = start_validator(&chain, &state);
-    let before = answered(&explained(BOB, &state, 1));
-    explained(BOB, &state, before + 1);
+    let before = answer_count(&wait_for_explanation(BOB, &state, 1));
+    wait_for_explanation(BOB, &state, before + 1);
     drop(validator);
-    let result = explained(BOB, &state, before + 1);
+    let result = wait_for_explanation(BOB, &state, before + 1);
     assert_eq!(result["consistent"], true, "{result}");
     let steps = result["steps"].as_array().unwrap();
     let numbers: Vec<u64> = steps.iter().map(|step| step["step"].as_u64().unwrap()).collect();
@@ -85,6 +85,6 @@ fn kills_in_every_part_of_a_step_lose_and_repeat_none() {
         assert_eq!(step["completion"], ANSWER, "a score without its record: {step}");
     }
     // Each kill can leave the record of a step that does not count.
-    let repeated = logged_answers(&state) - answered(&result);
+    let repeated = logged_answers(&state) - answer_count(&result);
     assert!(repeated <= kill_count() as usize + 2, "{repeated} of {} steps", steps.len());
 }

@@ -31,10 +31,10 @@ fn prove_and_verify(model: &str, backend: &str) {
     // With nothing but the bundle.
     std::fs::remove_dir_all(&circuit).unwrap();
     let id = inspected["id"].as_str().unwrap();
-    let verified = document(&proof(&["verify", text(&bundle), "--circuit", id]));
-    assert_eq!(verified, without_saturation(proven));
-    assert_eq!(verified["miner"], BOB);
-    assert_eq!(verified["inputs"], first_input(model));
+    let verification = document(&proof(&["verify", text(&bundle), "--circuit", id]));
+    assert_eq!(verification, without_saturation(proven));
+    assert_eq!(verification["miner"], BOB);
+    assert_eq!(verification["inputs"], first_input(model));
     let good: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
     verify_expectations(&bundle, &input, &good);
     for (field, value) in [
@@ -107,7 +107,7 @@ fn answers_of_a_language_model_verify_with_their_bundle_only() {
     ]));
     std::fs::remove_dir_all(&circuit).unwrap();
     let id = compiled["id"].as_str().unwrap();
-    let verified = document(&proof(&[
+    let verification = document(&proof(&[
         "verify",
         text(&bundle),
         "--circuit",
@@ -117,18 +117,18 @@ fn answers_of_a_language_model_verify_with_their_bundle_only() {
         "--miner",
         BOB,
     ]));
-    assert_eq!(verified, without_saturation(proven));
+    assert_eq!(verification, without_saturation(proven));
     let expected = json!({
         "prompt": prompt, "answer": " seven.", "prompt_tokens": 19, "answer_tokens": 8, "finish": "stop",
     });
-    assert_eq!(verified["text"], expected);
-    let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert_eq!(verification["text"], expected);
+    let printed = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
     assert!(
-        shown.contains(prompt)
-            && shown.contains(" seven.")
-            && shown.contains("chosen by the model"),
-        "{shown}"
+        printed.contains(prompt)
+            && printed.contains(" seven.")
+            && printed.contains("chosen by the model"),
+        "{printed}"
     );
     let error = refusal(&proof(&["verify", text(&bundle), "--prompt", "Three plus five is"]), 1);
     assert!(error.contains("the proof is for another prompt"), "{error}");
@@ -136,9 +136,9 @@ fn answers_of_a_language_model_verify_with_their_bundle_only() {
     // Without the token that ends it, the answer is proven as well, but not its end.
     changed["answer"] = json!(7);
     std::fs::write(&bundle, changed.to_string()).unwrap();
-    let cut = document(&proof(&["verify", text(&bundle)]));
+    let shortened = document(&proof(&["verify", text(&bundle)]));
     assert_eq!(
-        (&cut["text"]["answer"], &cut["text"]["finish"]),
+        (&shortened["text"]["answer"], &shortened["text"]["finish"]),
         (&json!(" seven."), &json!("cut"))
     );
     changed["prompt"] = json!("Three plus five is");
@@ -173,9 +173,9 @@ fn hidden_proof_requires_circuit_compiled_with_hide() {
         assert_eq!(proven["zero_knowledge"], hides);
         assert_eq!(document(&proof(&["verify", text(&bundle)])), without_saturation(proven));
     }
-    let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("the values between inputs and outputs"), "{shown}");
+    let printed = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.contains("the values between inputs and outputs"), "{printed}");
     document(&prove(&hidden, &["--hide"]));
     let opening = ["--opening", text(&plain)];
     let error = refusal(&prove(&hidden, &opening), 1);
@@ -243,8 +243,8 @@ fn hidden_inputs_are_revealed_by_their_opening() {
     let other = "0".repeat(64);
     let error = refusal(&proof(&[&reveal[..], &["--circuit", &other]].concat()), 1);
     assert!(error.contains("the proof is for circuit"), "{error}");
-    let shown = tao().arg("proof").args(reveal).output().unwrap();
-    assert!(String::from_utf8(shown.stdout).unwrap().contains(commitment));
+    let printed = tao().arg("proof").args(reveal).output().unwrap();
+    assert!(String::from_utf8(printed.stdout).unwrap().contains(commitment));
 
     // Other inputs than those of the proof, in the opening and in the bundle.
     let honest = std::fs::read(&opening).unwrap();
@@ -291,9 +291,9 @@ fn sliced_models_hide_values_within_slices_only() {
     let error = refusal(&proof(&[&prove[..], &["--hide"]].concat()), 1);
     assert!(error.contains("has the values between its slices"), "{error}");
     assert_eq!(document(&proof(&prove))["zero_knowledge"], false);
-    let shown = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("within each slice, but not those between slices"), "{shown}");
+    let printed = tao().args(["proof", "verify", text(&bundle)]).output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.contains("within each slice, but not those between slices"), "{printed}");
 }
 
 /// Bundles of released formats, which other versions created.

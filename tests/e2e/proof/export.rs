@@ -118,8 +118,8 @@ fn several_bundles_are_verified_at_once() {
     let warning = format!("warning: {} has no network, ", text(&bundles[2]));
     let notices = stderr(&output);
     assert!(notices.contains(&warning) && notices.contains("verified in "), "{notices}");
-    let verified = document(&output);
-    for (bundle, result) in bundles.iter().zip(verified["proofs"].as_array().unwrap()) {
+    let verification = document(&output);
+    for (bundle, result) in bundles.iter().zip(verification["proofs"].as_array().unwrap()) {
         let mut expected = document(&verify(std::slice::from_ref(bundle)));
         expected["bundle"] = json!(text(bundle));
         expected["valid"] = json!(true);

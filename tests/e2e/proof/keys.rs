@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use super::{BOB, compile, examined, first_input, miner, proof, text, validator};
 use crate::support::{Daemon, document, program, refusal, repository, tao};
 
-/// What the circuit is refused with.
+/// Error for the circuit.
 const REFUSAL: &str = "the verification key does not match the network";
 
 /// Writes a circuit with the network of `honest` and the key of a network that always outputs 4242,
@@ -70,23 +70,23 @@ fn circuit_with_another_networks_key_is_refused_everywhere() {
     let circuits = folder.path().join("circuits");
     let (target, bundle) = (circuits.join("false"), folder.path().join("bundle.json"));
     let id = cheat(&honest, &target, &bundle).to_string();
-    let refused = |arguments: &[&str], expected: &str| {
+    let assert_refused = |arguments: &[&str], expected: &str| {
         let error = refusal(&proof(arguments), 1);
         assert!(error.contains(expected), "{arguments:?}: {error}");
     };
-    refused(&["inspect", text(&target)], REFUSAL);
-    refused(&["catalogue", text(&circuits)], REFUSAL);
+    assert_refused(&["inspect", text(&target)], REFUSAL);
+    assert_refused(&["catalogue", text(&circuits)], REFUSAL);
     for circuit in [&id, text(&target)] {
-        refused(&["verify", text(&bundle), "--circuit", circuit], REFUSAL);
+        assert_refused(&["verify", text(&bundle), "--circuit", circuit], REFUSAL);
     }
-    refused(&["verify", text(&bundle)], REFUSAL);
+    assert_refused(&["verify", text(&bundle)], REFUSAL);
     // Without the network, as bundles of earlier versions.
     let mut old: Value = serde_json::from_slice(&fs::read(&bundle).unwrap()).unwrap();
     old["version"] = json!(1);
     old.as_object_mut().unwrap().remove("network");
     fs::write(&bundle, old.to_string()).unwrap();
-    refused(&["verify", text(&bundle), "--circuit", &id], "the bundle has no network");
-    refused(&["verify", text(&bundle), "--circuit", text(&target)], REFUSAL);
+    assert_refused(&["verify", text(&bundle), "--circuit", &id], "the bundle has no network");
+    assert_refused(&["verify", text(&bundle), "--circuit", text(&target)], REFUSAL);
 
     let state = folder.path().join("state");
     let mut alone = validator("//Alice", &target, &state);
@@ -158,11 +158,11 @@ fn verify_stores_the_result_of_key_comparison() {
     };
     let good = repository("vectors/proof/stark-3-bundle-2.json");
     let verified = document(&verify(&good));
-    let stored = || -> Vec<String> {
+    let stored_files = || -> Vec<String> {
         let entries = fs::read_dir(cache.join("taonet/checked-circuits")).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
-    let files = stored();
+    let files = stored_files();
     assert!(
         files.len() == 1 && files[0].starts_with(verified["circuit"].as_str().unwrap()),
         "{files:?}"
@@ -178,10 +178,10 @@ fn verify_stores_the_result_of_key_comparison() {
     fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
     let other = repository("vectors/proof/stark-4-bundle-2.json");
     document(&verify(&other));
-    assert_eq!(stored(), files);
+    assert_eq!(stored_files(), files);
     fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
     document(&verify(&other));
-    assert_eq!(stored().len(), 2);
+    assert_eq!(stored_files().len(), 2);
 }
 
 /// The network file has 25 bytes, and describes 2.4 thousand million values to compare.

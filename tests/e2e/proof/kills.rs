@@ -121,7 +121,7 @@ struct Recorded {
 
 /// Returns the outcomes on disk: those of the snapshot, and the complete lines of the journal after
 /// it.
-fn recorded(state: &Path) -> Recorded {
+fn read_records(state: &Path) -> Recorded {
     let snapshot = std::fs::read(state.join("scores.json")).map_or(Value::Null, |text| {
         // Replaced atomically, so never truncated.
         serde_json::from_slice(&text).unwrap()
@@ -176,7 +176,7 @@ fn kills_lose_and_duplicate_no_outcome() {
     runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
 
     let mut random = StdRng::seed_from_u64(random_seed());
-    let (mut before, mut unrecorded) = (Recorded::default(), 0);
+    let (mut before, mut unrecorded_count) = (Recorded::default(), 0);
     let runs = kill_count() as usize;
     let mut kills_at_start: Vec<bool> = (0..runs).map(|round| round % 2 == 0).collect();
     kills_at_start.shuffle(&mut random);
@@ -214,7 +214,7 @@ fn kills_lose_and_duplicate_no_outcome() {
         child.kill().unwrap();
         child.wait().unwrap();
         wire.settle();
-        let (delivered, after) = (wire.delivered(round), recorded(&state));
+        let (delivered, after) = (wire.delivered(round), read_records(&state));
         assert_eq!(after.failed, 0, "round {round}");
         let count = (after.verified - before.verified) as usize;
         assert!(
@@ -227,18 +227,18 @@ fn kills_lose_and_duplicate_no_outcome() {
             delivered[..count].iter().sum::<u64>(),
             "round {round}"
         );
-        unrecorded += delivered.len() - count;
+        unrecorded_count += delivered.len() - count;
         before = after;
     }
     let exchanges = wire.exchanges.lock().unwrap();
     let delivered = exchanges.iter().filter(|exchange| exchange.delivered.is_some()).count();
     let mut nonces: Vec<&str> = exchanges.iter().map(|exchange| exchange.nonce.as_str()).collect();
-    let sent = nonces.len();
+    let nonce_count = nonces.len();
     nonces.sort_unstable();
     nonces.dedup();
-    assert_eq!(nonces.len(), sent, "no request is sent twice");
+    assert_eq!(nonces.len(), nonce_count, "no request is sent twice");
     assert!(delivered > runs, "{delivered} proofs in {runs} runs");
-    assert_eq!(before.verified as usize, delivered - unrecorded);
+    assert_eq!(before.verified as usize, delivered - unrecorded_count);
     drop(exchanges);
     // The next validator begins with these scores.
     let direct = format!("{BOB}@{}", daemon.url().trim_start_matches("http://"));

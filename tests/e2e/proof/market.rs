@@ -45,8 +45,12 @@ fn answer_is_proven<'a>(answer: &Value, hotkey_of: impl Fn(&str) -> &'a Value) {
     let [bundle, circuit, miner] =
         ["bundle", "circuit", "miner"].map(|field| answer[field].as_str().unwrap());
     let prompt = answer["text"]["prompt"].as_str().unwrap();
-    let verified = document(&proof(&["verify", bundle, "--circuit", circuit, "--prompt", prompt]));
-    assert_eq!((&verified["text"], &verified["miner"]), (&answer["text"], hotkey_of(miner)));
+    let verification =
+        document(&proof(&["verify", bundle, "--circuit", circuit, "--prompt", prompt]));
+    assert_eq!(
+        (&verification["text"], &verification["miner"]),
+        (&answer["text"], hotkey_of(miner))
+    );
 }
 
 #[test]
@@ -101,12 +105,12 @@ fn honest_miners_earn_and_failures_of_others_are_reported() {
         assert!(proof["asked"].as_u64().unwrap() > failures, "{proof}");
         let bundle = proof["bundle"].as_str().unwrap();
         let circuit = proof["circuit"].as_str().unwrap();
-        let verified = document(&self::proof(&["verify", bundle, "--circuit", circuit]));
-        assert_eq!(verified["miner"], miner(proof["miner"].as_str().unwrap())["hotkey"]);
+        let verification = document(&self::proof(&["verify", bundle, "--circuit", circuit]));
+        assert_eq!(verification["miner"], miner(proof["miner"].as_str().unwrap())["hotkey"]);
     }
     answer_is_proven(&demo["language_model"], |name| &miner(name)["hotkey"]);
     // Another process verifies the proofs after the validator is gone, without a network.
     let bundle = PathBuf::from(miner("honest")["bundle"].as_str().unwrap());
-    let verified = document(&without_network(&["verify", text(&bundle)]));
-    assert_eq!(verified["miner"], miner("honest")["hotkey"]);
+    let verification = document(&without_network(&["verify", text(&bundle)]));
+    assert_eq!(verification["miner"], miner("honest")["hotkey"]);
 }

@@ -44,10 +44,10 @@ fn maximum_error_is_kept_and_the_worst_node_reported() {
     let error = precision["worst"]["error"].as_f64().unwrap();
     let expected = format!("{node} loses most: {error:.5}");
     for name in ["within", "sliced"] {
-        let shown =
+        let printed =
             tao().args(["proof", "inspect", "--wide", text(&folder.path().join(name))]).output();
-        let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
-        assert!(shown.contains(&expected), "{shown}");
+        let printed = String::from_utf8(printed.unwrap().stdout).unwrap();
+        assert!(printed.contains(&expected), "{printed}");
     }
 
     let refused = refusal(&compile(folder.path(), "refused", &["--max-error", "1e-12"]), 1);
@@ -61,8 +61,8 @@ fn maximum_error_is_kept_and_the_worst_node_reported() {
 #[test]
 fn outputs_of_a_model_have_names() {
     let folder = TempDir::new().unwrap();
-    let named = compile(folder.path(), "named", &["--model-output", "output"]);
-    assert_eq!(document(&named)["metadata"].get("notes"), None);
+    let named_outputs = compile(folder.path(), "named", &["--model-output", "output"]);
+    assert_eq!(document(&named_outputs)["metadata"].get("notes"), None);
     let refused = refusal(&compile(folder.path(), "refused", &["--model-output", "label"]), 1);
     assert!(refused.contains("the model has no output 'label'"), "{refused}");
     assert!(refused.contains("its outputs are output"), "{refused}");

@@ -107,12 +107,12 @@ fn refused_models_leave_no_directory() {
 }
 
 #[test]
-fn proof_without_input_and_prompt_is_refused_with_both_options() {
+fn prove_requires_exactly_one_of_input_and_prompt() {
     let prove = ["prove", "circuit", "--miner", BOB, "-o", "proof.json"];
     let error = refusal(&proof(&prove), 2);
     let expected = "arguments were not provided: <--input <FILE>|--prompt <TEXT>>";
     assert!(error.contains(expected), "{error}");
-    let both = ["--input", "input.json", "--prompt", "a prompt"];
-    let error = refusal(&proof(&[&prove[..], &both].concat()), 2);
+    let both_inputs = ["--input", "input.json", "--prompt", "a prompt"];
+    let error = refusal(&proof(&[&prove[..], &both_inputs].concat()), 2);
     assert!(error.contains("cannot be used with"), "{error}");
 }

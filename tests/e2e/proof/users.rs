@@ -198,8 +198,8 @@ fn users_get_bundles_of_sliced_models() {
     let input = folder.path().join("input.json");
     fs::write(&input, first_input("diabetes-regression").to_string()).unwrap();
     let verify = ["verify", text(&bundle), "--circuit", &model, "--input", text(&input)];
-    let verified = document(&proof(&verify));
-    assert_eq!(verified["slices"].as_array().unwrap().len(), 2);
+    let verification = document(&proof(&verify));
+    assert_eq!(verification["slices"].as_array().unwrap().len(), 2);
     // Each miner proved a slice, so neither is the miner of the whole bundle.
     let [first, second] = provers(&good)[..] else { panic!("{good}") };
     assert_ne!(first, second);
@@ -235,10 +235,10 @@ fn users_get_proven_answers_of_language_models() {
     let (events, status) = api.follow(&unlike, |_| ());
     assert_eq!((events.len(), status.as_str()), (0, "failed"), "{events:?}");
     drop(api);
-    let verified =
+    let verification =
         document(&proof(&["verify", text(&bundle), "--circuit", circuit, "--prompt", prompt]));
     assert_eq!(
-        (&verified["text"]["answer"], &verified["miner"]),
+        (&verification["text"]["answer"], &verification["miner"]),
         (&json!(" seven."), &json!(miners[0].hotkey))
     );
 }
@@ -257,8 +257,8 @@ fn slices_of_killed_miners_are_proven_by_others() {
     let verify = |id: &str| {
         let path = folder.path().join(format!("{id}.json"));
         let bundle = api.bundle(id, &path);
-        let verified = document(&proof(&["verify", text(&path), "--circuit", &model]));
-        assert_eq!((provers(&verified), provers(&bundle).len()), (provers(&bundle), 3));
+        let verification = document(&proof(&["verify", text(&path), "--circuit", &model]));
+        assert_eq!((provers(&verification), provers(&bundle).len()), (provers(&bundle), 3));
         bundle
     };
     let start = Instant::now();

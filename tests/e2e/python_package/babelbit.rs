@@ -55,7 +55,7 @@ fn example_miner_sends_the_responses_of_the_guide() {
     let [init, opened, _, frame, silent, last, delayed, drain, end] = &messages[..] else {
         panic!("the guide has {} messages", messages.len())
     };
-    let response = client.accepted(&init.document());
+    let response = client.expect_accepted(&init.document());
     let session = response["session_id"].clone();
     let in_session = |message: &guide::Message| {
         let mut document = message.document();
@@ -65,9 +65,9 @@ fn example_miner_sends_the_responses_of_the_guide() {
     assert_eq!(response, in_session(opened));
     // The guide's utterance has 25 frames.
     for number in 1..25 {
-        let response = client.accepted(&in_session(frame));
+        let response = client.expect_accepted(&in_session(frame));
         assert!(number > 1 || response == in_session(silent), "{response}");
     }
-    assert!(client.accepted(&in_session(last)) == in_session(delayed));
-    assert!(client.accepted(&in_session(drain)) == in_session(end));
+    assert!(client.expect_accepted(&in_session(last)) == in_session(delayed));
+    assert!(client.expect_accepted(&in_session(drain)) == in_session(end));
 }

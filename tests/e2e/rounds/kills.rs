@@ -22,13 +22,13 @@ fn play(
 ) -> bool {
     let mut runner = network.loop_command(engine, directory);
     runner.env("BB_RUNNER_ON_STARTUP", "1");
-    let mut running = Loop::start(runner);
-    let id = running.child.id();
+    let mut round_loop = Loop::start(runner);
+    let id = round_loop.child.id();
     // Reading blocks, so another thread kills the process.
-    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let (done_sender, done_receiver) = std::sync::mpsc::channel::<()>();
     let killer = std::thread::spawn(move || {
         let Some(moment) = kill_after else { return false };
-        let is_in_time = is_done.recv_timeout(moment).is_ok();
+        let is_in_time = done_receiver.recv_timeout(moment).is_ok();
         if !is_in_time {
             // The process has not been reaped yet, so its pid is valid.
             let command = format!("kill -KILL {id}");
@@ -40,18 +40,18 @@ fn play(
     });
     let mut solo = None;
     while solo.is_none() {
-        let Some(report) = running.report() else { break };
+        let Some(report) = round_loop.report() else { break };
         assert!(matches!(report["outcome"].as_str(), Some("played" | "already_done")), "{report}");
         solo = (report["contest"] == "solo").then_some(report);
     }
-    let _ = done.send(());
+    let _ = done_sender.send(());
     if killer.join().unwrap() {
-        running.child.wait().unwrap();
+        round_loop.child.wait().unwrap();
         return false;
     }
     let solo: Value = solo.expect("a runner that is not killed comes to its end");
     assert_eq!(solo["main_challenge_uid"], "ferry");
-    assert_eq!(running.terminate().0.code(), Some(0));
+    assert_eq!(round_loop.terminate().0.code(), Some(0));
     true
 }
 

@@ -17,9 +17,9 @@ fn play(network: &Network, name: &str, gateway: Service) -> (Value, Value) {
     runner.env("BB_ENABLE_ARENA_CHALLENGE", "1").env("BB_ARENA_RUN_ON_STARTUP", "1");
     runner.env("BB_ARENA_GATEWAY_URL", gateway.url()).env("BB_ARENA_ROUTE_READY_POLL_SEC", "1");
     runner.env("BB_ARENA_GATEWAY_RETRY_BASE_DELAY_SEC", "0.1");
-    let mut running = Loop::start(runner);
-    let report = running.report_of("arena");
-    assert_eq!(running.terminate().0.code(), Some(0));
+    let mut round_loop = Loop::start(runner);
+    let report = round_loop.report_of("arena");
+    assert_eq!(round_loop.terminate().0.code(), Some(0));
     let files = RunFiles::read(&directory);
     let status = files.json("challenge_status/ferry__arena.json");
     assert_eq!(status["metadata"]["route_source"], "list_arena_miners", "{status}");
@@ -44,7 +44,7 @@ fn play(network: &Network, name: &str, gateway: Service) -> (Value, Value) {
 fn arena_rounds_go_through_a_python_gateway() {
     let Some(peer) = peer() else { return };
     let network = Network::start();
-    let metagraph = network.chain.ask(&["metagraph", BABELBIT]);
+    let metagraph = network.chain.run_json(&["metagraph", BABELBIT]);
     let neurons = metagraph["neurons"].as_array().unwrap();
     let miners = |providers: [&str; 3]| -> Vec<Value> {
         let entry = |(profile, (provider, manner))| {
@@ -59,13 +59,13 @@ fn arena_rounds_go_through_a_python_gateway() {
             .map(entry)
             .collect()
     };
-    let frames = |received: &Value| {
-        for (uid, sessions) in received["sessions"].as_object().unwrap() {
+    let frames = |gateway_report: &Value| {
+        for (uid, sessions) in gateway_report["sessions"].as_object().unwrap() {
             let sessions = sessions.as_array().unwrap();
-            assert_eq!(sessions.len(), 4, "miner {uid}: {received}");
+            assert_eq!(sessions.len(), 4, "miner {uid}: {gateway_report}");
             assert!(
                 sessions.iter().all(|session| session["ended"] == true),
-                "miner {uid}: {received}"
+                "miner {uid}: {gateway_report}"
             );
         }
     };
@@ -73,26 +73,30 @@ fn arena_rounds_go_through_a_python_gateway() {
     // Routes by hotkey and uid; the pod is cold at first, and tokens are revoked midway.
     let behind = miners(["gateway"; 3]);
     let settings = json!({ "miners": behind, "shape": "miners", "cold": 2, "revoke": 200 });
-    let (report, received) =
+    let (report, gateway_report) =
         play(&network, "behind", Service::start(&peer, "arena-gateway", &settings));
     assert_eq!((&report["outcome"], &report["miners"]), (&json!("played"), &json!(3)), "{report}");
-    frames(&received);
-    let auths = received["auths"].as_array().unwrap();
+    frames(&gateway_report);
+    let auths = gateway_report["auths"].as_array().unwrap();
     assert_eq!(auths[0], json!(["discovery", 0]));
     for miner in &behind {
         let hotkey =
             Keypair::from_uri(miner["uri"].as_str().unwrap()).unwrap().hotkey().to_string();
-        let own = auths.iter().filter(|auth| **auth == json!([hotkey, miner["uid"]])).count();
-        assert_eq!(own, 2, "{received}");
+        let miner_auths =
+            auths.iter().filter(|auth| **auth == json!([hotkey, miner["uid"]])).count();
+        assert_eq!(miner_auths, 2, "{gateway_report}");
     }
 
     // Containers of both kinds; only the second way to authenticate works.
     let host = address("127.0.0.1");
     let mixed = miners(["gateway", "managed_container", "managed_container"]);
     let settings = json!({ "miners": mixed, "shape": "containers", "scope": true, "host": host });
-    let (report, received) =
+    let (report, gateway_report) =
         play(&network, "mixed", Service::start(&peer, "arena-gateway", &settings));
     assert_eq!((&report["outcome"], &report["miners"]), (&json!("played"), &json!(3)), "{report}");
-    frames(&received);
-    assert!(received["auths"].as_array().unwrap().contains(&json!("scope")), "{received}");
+    frames(&gateway_report);
+    assert!(
+        gateway_report["auths"].as_array().unwrap().contains(&json!("scope")),
+        "{gateway_report}"
+    );
 }

@@ -70,8 +70,8 @@ fn release_is_linked_with_the_oldest_c_library() {
     assert_eq!(link, Path::new("../../lib/libm.so.6"));
     assert!(!sysroot.join("dev/null").exists());
 
-    let again = run(cache.path(), "2.36", PRINT_RUNNER_AND_LINKER);
-    assert!(again.contains(&runner) && !again.contains("mmdebstrap"), "{again}");
+    let second_run = run(cache.path(), "2.36", PRINT_RUNNER_AND_LINKER);
+    assert!(second_run.contains(&runner) && !second_run.contains("mmdebstrap"), "{second_run}");
 }
 
 #[test]

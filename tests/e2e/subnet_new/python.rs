@@ -49,7 +49,7 @@ fn write_wallet(directory: &Path, hotkey: &Keypair) {
 }
 
 /// Waits until a process ends after SIGTERM; returns its exit code.
-fn stopped(process: &mut KillOnDrop) -> Option<i32> {
+fn terminate_and_wait(process: &mut KillOnDrop) -> Option<i32> {
     terminate(&process.0);
     let start = Instant::now();
     loop {
@@ -81,9 +81,9 @@ async fn python_miner_earns_weight_from_the_rust_validator() {
     write_wallet(folder.path(), &keypair);
     let (address, log) = (free_address(), folder.path().join("log"));
     let port = address.rsplit_once(':').unwrap().1;
-    let announced = format!("{PUBLISHED}:{port}");
+    let announced_address = format!("{PUBLISHED}:{port}");
     python.args(["-m", "demo_subnet_miner", "--netuid", &NETUID.to_string()]);
-    python.args(["--network", &chain.node.url(), "--port", port, "--announce", &announced]);
+    python.args(["--network", &chain.node.url(), "--port", port, "--announce", &announced_address]);
     python.arg("--wallet-path").arg(folder.path().join("wallets"));
     let output = std::fs::File::create(&log).unwrap();
     python.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
@@ -91,8 +91,10 @@ async fn python_miner_earns_weight_from_the_rust_validator() {
     let start = Instant::now();
     loop {
         let neurons = Neurons::read(&*chain.client, NETUID).await.unwrap();
-        let is_published =
-            neurons.list.iter().any(|neuron| neuron.address == Some(announced.parse().unwrap()));
+        let is_published = neurons
+            .list
+            .iter()
+            .any(|neuron| neuron.address == Some(announced_address.parse().unwrap()));
         if is_published && TcpStream::connect(&address).is_ok() {
             break;
         }
@@ -115,7 +117,7 @@ async fn python_miner_earns_weight_from_the_rust_validator() {
     }
     assert!(validator.set_weights().await.unwrap().outcome.is_success());
     assert_eq!(chain.weights().await, [(uid, u16::MAX)]);
-    let exit = tokio::task::spawn_blocking(move || stopped(&mut miner)).await.unwrap();
+    let exit = tokio::task::spawn_blocking(move || terminate_and_wait(&mut miner)).await.unwrap();
     assert_eq!(exit, Some(0), "{}", std::fs::read_to_string(&log).unwrap());
     shutdown.request();
     shutdown.finished().await.unwrap();

@@ -55,7 +55,7 @@ impl MinerClient {
 
     /// Like [`Self::call`], for a request that must be accepted; returns the response.
     #[track_caller]
-    pub(crate) fn accepted(&self, request: &Value) -> Value {
+    pub(crate) fn expect_accepted(&self, request: &Value) -> Value {
         let (status, response) = self.call(request);
         assert_eq!(status, 200, "{response}");
         response

@@ -42,8 +42,8 @@ impl RunFiles {
                     Some("tar") => Content::Tar(members(&bytes)),
                     _ => panic!("{name} does not belong there"),
                 };
-                let twice = files.insert(without_time(&name), neutral(content, directory));
-                assert!(twice.is_none(), "{name} is there twice, with two time stamps");
+                let duplicate = files.insert(without_time(&name), neutral(content, directory));
+                assert!(duplicate.is_none(), "{name} is there twice, with two time stamps");
             }
         }
         Self { files }

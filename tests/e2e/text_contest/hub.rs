@@ -117,11 +117,13 @@ fn language_model_is_downloaded_from_the_hub() {
         miner.env("HF_ENDPOINT", hub.url()).env("BB_MODELS_DIR", folder.path().join("models"));
         miner
     };
-    let mut gated = miner();
-    let gated = refusal(&gated.args(["--lm", "hub:openai-community/gpt2"]).output().unwrap(), 1);
+    let mut gated_miner = miner();
+    let gated_error =
+        refusal(&gated_miner.args(["--lm", "hub:openai-community/gpt2"]).output().unwrap(), 1);
     assert!(
-        gated.contains("no public model openai-community/gpt2") && gated.contains("HF_TOKEN"),
-        "{gated}"
+        gated_error.contains("no public model openai-community/gpt2")
+            && gated_error.contains("HF_TOKEN"),
+        "{gated_error}"
     );
 
     let mut first = miner();

@@ -37,9 +37,9 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         };
         // The warm-up counts too.
         let (read, reused) = (count("read"), count("reused"));
-        let kept = folder.path().join(model);
-        std::fs::create_dir(&kept).unwrap();
-        let report = run_challenge(&engine, &miner, &kept);
+        let model_path = folder.path().join(model);
+        std::fs::create_dir(&model_path).unwrap();
+        let report = run_challenge(&engine, &miner, &model_path);
         assert_eq!(
             (&report["outcome"], &report["utterances"]),
             (&json!("finished"), &json!(3)),

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use super::trained;
+use super::train_model;
 use crate::axon;
 use crate::chain::BOB;
 use crate::support::{Daemon, bb, document, free_address, local_bb, refusal, tao};
@@ -12,7 +12,7 @@ use crate::support::{Daemon, bb, document, free_address, local_bb, refusal, tao}
 #[test]
 fn requests_need_no_signature_in_development_mode() {
     let folder = tempfile::tempdir().unwrap();
-    let model = trained(folder.path());
+    let model = train_model(folder.path());
     let miner = |network: &str, mode: &str| {
         let mut miner = bb();
         miner.args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(&model);
@@ -42,7 +42,7 @@ fn requests_need_no_signature_in_development_mode() {
 #[test]
 fn a_miner_listens_on_the_port_of_its_variable() {
     let folder = tempfile::tempdir().unwrap();
-    let model = trained(folder.path());
+    let model = train_model(folder.path());
     let miner = || {
         let mut miner = local_bb();
         miner.args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(&model);
@@ -65,20 +65,20 @@ fn a_miner_listens_on_the_port_of_its_variable() {
 #[test]
 fn settings_come_from_the_file_of_the_working_directory() {
     let folder = tempfile::tempdir().unwrap();
-    trained(folder.path());
+    train_model(folder.path());
     let (address, file) = (free_address(), folder.path().join(".env"));
     let port = address.rsplit(':').next().unwrap();
     let port_and_mode = format!("export MINER_AXON_PORT={port} # public\nMINER_DEV_MODE='1'\n");
     std::fs::write(&file, format!("# Miner\nBITTENSOR_SUBTENSOR_ENDPOINT=local\n{port_and_mode}"))
         .unwrap();
-    let here = |program: fn() -> Command, words: &[&str]| {
+    let run_here = |program: fn() -> Command, words: &[&str]| {
         let mut command = program();
         command.args(words).current_dir(folder.path());
         command
     };
     let words =
         ["-vv", "miner", "--contest", "text", "--key-uri", "//Bob", "--model", "ngram.model"];
-    let miner = Daemon::launch(&mut here(bb, &words));
+    let miner = Daemon::launch(&mut run_here(bb, &words));
     assert_eq!(miner.url(), format!("http://{address}"));
     assert!(
         miner.log().contains("settings read") && miner.log().contains(".env"),
@@ -86,7 +86,7 @@ fn settings_come_from_the_file_of_the_working_directory() {
         miner.log()
     );
     // The environment wins, also with a blank value.
-    let mut show = here(bb, &["config", "show", "--json"]);
+    let mut show = run_here(bb, &["config", "show", "--json"]);
     let shown =
         document(&show.env("MINER_AXON_PORT", "1").env("MINER_DEV_MODE", "").output().unwrap());
     let setting = |name: &str| {
@@ -100,12 +100,12 @@ fn settings_come_from_the_file_of_the_working_directory() {
     // A malformed line is named without its text; programs other than `bb` do not read the file.
     std::fs::write(&file, "MINER_AXON_PORT=8091\nsk-quite-secret\n").unwrap();
     for words in [&["config", "check"][..], &["register-axon"]] {
-        let error = refusal(&here(bb, words).output().unwrap(), 2);
+        let error = refusal(&run_here(bb, words).output().unwrap(), 2);
         assert!(
             error.contains(".env: line 2: expected NAME=VALUE") && !error.contains("secret"),
             "{error}"
         );
     }
-    document(&here(tao, &["models", "list", "--json"]).output().unwrap());
-    refusal(&here(tao, &["babelbit", "config", "check"]).output().unwrap(), 2);
+    document(&run_here(tao, &["models", "list", "--json"]).output().unwrap());
+    refusal(&run_here(tao, &["babelbit", "config", "check"]).output().unwrap(), 2);
 }

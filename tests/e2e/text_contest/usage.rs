@@ -1,6 +1,6 @@
 //! Wrong arguments of the commands for the text contest.
 
-use super::trained;
+use super::train_model;
 use crate::support::{bb, local_bb, refusal, repository, tao};
 
 /// arguments · status · part of the error
@@ -76,7 +76,7 @@ fn text_contest_usage_errors_are_explained() {
     }
     assert!(!folder.path().join("new.model").exists(), "nothing is written");
     // A model that exists stays as it is.
-    let existing = trained(folder.path());
+    let existing = train_model(folder.path());
     let before = std::fs::read(&existing).unwrap();
     let retrain = bb().args(["text", "train", &cut, "--output"]).arg(&existing).output().unwrap();
     assert!(refusal(&retrain, 1).contains("hint: download or copy it again"));

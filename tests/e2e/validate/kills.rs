@@ -71,7 +71,7 @@ impl Drop for RunningServices<'_> {
 /// other extrinsic on the chain.
 async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
     let chain = Client::connect(&network.chain.url().parse().unwrap()).await.unwrap();
-    let (zero, head) = (BlockNumber::new(0), chain.head().await.unwrap().number);
+    let (genesis, head) = (BlockNumber::new(0), chain.head().await.unwrap().number);
     let ledger = Ledger::open(&network.path("gateway")).await.unwrap();
     let mut counts = BTreeMap::new();
     for intent in
@@ -79,20 +79,20 @@ async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
     {
         let mut count = 0;
         for signed in ledger.extrinsics(&intent, Step::Submit).await.unwrap() {
-            let outcome = chain.lookup(signed.extrinsic.hash, zero, head).await.unwrap();
+            let outcome = chain.lookup(signed.extrinsic.hash, genesis, head).await.unwrap();
             count += usize::from(outcome.is_some_and(|outcome| outcome.is_success()));
         }
         counts.insert(intent.plan.key.epoch, count);
     }
-    let mut set = 0;
+    let mut set_count = 0;
     for number in 1..=head.get() {
         let events = chain.events(At::Number(BlockNumber::new(number))).await.unwrap();
-        let ours = |event: &&Event| {
+        let is_ours = |event: &&Event| {
             event.is("SubtensorModule", "WeightsSet") && event.fields[1] == network.uid
         };
-        set += events.iter().filter(ours).count();
+        set_count += events.iter().filter(is_ours).count();
     }
-    assert_eq!(set, counts.values().sum::<usize>(), "{counts:?}");
+    assert_eq!(set_count, counts.values().sum::<usize>(), "{counts:?}");
     counts
 }
 
@@ -101,7 +101,7 @@ fn killed_daemons_duplicate_no_submission() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
     let addresses = [free_address(), free_address()];
-    let mut running = RunningServices {
+    let mut services = RunningServices {
         network: &network,
         addresses,
         gateway: None,
@@ -111,11 +111,11 @@ fn killed_daemons_duplicate_no_submission() {
     let mut turns: Vec<u32> = (0..3).cycle().take(3 * kill_count() as usize).collect();
     turns.shuffle(&mut random);
     for index in turns {
-        running.restart_stopped();
+        services.restart_stopped();
         std::thread::sleep(Duration::from_millis(random.random_range(0..350)));
-        running.kill(index);
+        services.kill(index);
     }
-    running.restart_stopped();
+    services.restart_stopped();
     // Undisturbed, they continue for two epochs: on a busy machine, none of the kills may have left
     // them time for one.
     let state = || -> Option<Value> {
@@ -129,10 +129,10 @@ fn killed_daemons_duplicate_no_submission() {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
-    let mut validator = running.validator.take().unwrap();
+    let mut validator = services.validator.take().unwrap();
     terminate(&validator);
     assert_eq!(validator.wait().unwrap().code(), Some(0));
-    drop(running);
+    drop(services);
     assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let counts = runtime.block_on(submissions(&network));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Network;
-use crate::babelbit_peers::{Service, ask, peer};
+use crate::babelbit_peers::{Service, peer, query_peer};
 use crate::chain::BOB;
 use crate::support::{document, repository};
 
@@ -42,16 +42,16 @@ fn our_validator_queries_a_python_scoring_api() {
     assert_eq!(report["weights"], json!({ "uids": [network.miner_uid], "weights": [1.0] }));
     assert_eq!(network.weights(), json!([[network.miner_uid, 65_535]]));
 
-    let received = scoring.report();
-    let mut queries = received["queries"].as_array().unwrap().clone();
+    let service_report = scoring.report();
+    let mut queries = service_report["queries"].as_array().unwrap().clone();
     // The requests are concurrent.
     queries.sort_by_key(|query| query["challenge_type"].to_string());
     let query = |kind| json!({ "challenge_uid": "ferry", "challenge_type": kind, "hotkey": network.hotkey });
     assert_eq!(queries, [query("arena"), query("qualifying")]);
-    let received = engine.report();
-    assert_eq!(received["hotkeys"], json!([network.hotkey]));
+    let service_report = engine.report();
+    assert_eq!(service_report["hotkeys"], json!([network.hotkey]));
     assert_eq!(
-        received["requests"],
+        service_report["requests"],
         json!(["POST /auth", "POST /auth/verify", "POST /source-audio/start"])
     );
 }
@@ -65,7 +65,7 @@ fn a_python_client_uses_our_signer_and_gateway() {
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let token = std::fs::read_to_string(network.path("token")).unwrap();
     let uid = network.miner_uid;
-    let report = ask(
+    let report = query_peer(
         &peer,
         &json!({
             "against": "operator", "signer": signer.url(), "gateway": gateway.url(), "token": token.trim(), "netuid": 59,
@@ -105,11 +105,11 @@ fn a_python_client_uses_our_signer_and_gateway() {
         assert_eq!(details["top_weights"], json!([{ "uid": uid, "weight": 1.0 }]));
     }
     assert_eq!(network.weights(), json!([[uid, 65_535]]));
-    let refused = |answer: &Value| {
+    let assert_refused = |answer: &Value| {
         assert_eq!((&answer[0], &answer[1]["success"]), (&json!(400), &json!(false)), "{answer}");
         assert_eq!(answer[1]["error"], "uids/weights mismatch or empty");
     };
-    report["mismatch"].as_array().unwrap().iter().for_each(refused);
+    report["mismatch"].as_array().unwrap().iter().for_each(assert_refused);
     assert_eq!((&report["too_large"], &report["no_wait"]), (&json!(413), &json!(504)));
     assert_eq!(report["no_token"], json!([401, 401]));
 }

@@ -16,12 +16,12 @@ const VECTOR_ADDRESS: &str = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV";
 #[test]
 fn wallets_are_listed_as_a_tree() {
     let wallets = Wallets::new();
-    assert_eq!(wallets.ask(&["list"], &[])["wallets"], json!([]));
+    assert_eq!(wallets.run_json(&["list"], &[])["wallets"], json!([]));
     wallets.plain_coldkey();
     wallets.hotkey();
     let phrase = wallets.file("phrase", PHRASE);
-    wallets.ask(&["regen-hotkey", "--hotkey", "second"], &[("--mnemonic-file", &phrase)]);
-    wallets.ask(&["regen-coldkeypub", "--wallet-name", "watched", "--ss58", ADDRESS], &[]);
+    wallets.run_json(&["regen-hotkey", "--hotkey", "second"], &[("--mnemonic-file", &phrase)]);
+    wallets.run_json(&["regen-coldkeypub", "--wallet-name", "watched", "--ss58", ADDRESS], &[]);
     // Unrelated files.
     fs::write(wallets.root().join("notes.txt"), "").unwrap();
     fs::create_dir(wallets.root().join("empty")).unwrap();
@@ -33,7 +33,7 @@ fn wallets_are_listed_as_a_tree() {
         wallet
     };
     assert_eq!(
-        wallets.ask(&["list"], &[])["wallets"],
+        wallets.run_json(&["list"], &[])["wallets"],
         json!([
             with_hotkeys(
                 key("w", "plain"),
@@ -74,13 +74,13 @@ fn a_missing_key_has_a_remedy() {
 #[test]
 fn unreadable_keys_are_listed_as_unreadable() {
     let wallets = Wallets::new();
-    wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
-    wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
+    wallets.run_json(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
+    wallets.run_json(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
     // Circular links, since root can read every file.
     for path in ["coldkey", "hotkeys/h"].map(|name| wallets.key(name)) {
         symlink(&path, &path).unwrap();
     }
-    let list = wallets.ask(&["list"], &[]);
+    let list = wallets.run_json(&["list"], &[]);
     let wallet = &list["wallets"][0];
     for key in [wallet, &wallet["hotkeys"][0]] {
         assert_eq!(
@@ -91,7 +91,7 @@ fn unreadable_keys_are_listed_as_unreadable() {
     }
     let output = wallets.command(&["list"], &[]).output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().matches("keyfile unreadable").count(), 2);
-    let inspected = wallets.ask(&["inspect"], &[]);
+    let inspected = wallets.run_json(&["inspect"], &[]);
     assert!(
         inspected["keys"].as_array().unwrap().iter().all(|key| key["secret"] == "unreadable"),
         "{inspected}"
@@ -106,7 +106,7 @@ fn a_wallet_is_inspected_without_its_password() {
     wallets.hotkey();
     fs::write(wallets.key("coldkey"), keyfile_vector("nacl_7")).unwrap();
     fs::set_permissions(wallets.key("coldkey"), fs::Permissions::from_mode(0o644)).unwrap();
-    let inspected = wallets.ask(&["inspect"], &[]);
+    let inspected = wallets.run_json(&["inspect"], &[]);
     let [coldkey, hotkey] = &inspected["keys"].as_array().unwrap()[..] else {
         panic!("{inspected}")
     };
@@ -130,13 +130,13 @@ fn password_is_set_changed_and_removed() {
     let plain = fs::read(wallets.key("coldkey")).unwrap();
     let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", OTHER_PASSWORD));
     let signer = |password: &Path| {
-        wallets.ask(&["sign", "--message", "x"], &[("--password-file", password)])["signer_address"]
-            .clone()
+        let files = [("--password-file", password)];
+        wallets.run_json(&["sign", "--message", "x"], &files)["signer_address"].clone()
     };
 
     let error = refusal(&wallets.run(&["decrypt", "--yes"], &[]), 1);
     assert!(error.contains("is not encrypted"), "{error}");
-    assert_eq!(wallets.ask(&["encrypt"], &[("--password-file", &first)])["encrypted"], true);
+    assert_eq!(wallets.run_json(&["encrypt"], &[("--password-file", &first)])["encrypted"], true);
     assert!(fs::read(wallets.key("coldkey")).unwrap().starts_with(b"$NACL"));
     let error = refusal(&wallets.run(&["encrypt"], &[("--password-file", &first)]), 1);
     assert!(
@@ -149,7 +149,7 @@ fn password_is_set_changed_and_removed() {
     let before = fs::read(wallets.key("coldkey")).unwrap();
     refusal(&wallets.run(&["change-password"], &files), 4);
     assert_eq!(fs::read(wallets.key("coldkey")).unwrap(), before);
-    wallets.ask(
+    wallets.run_json(
         &["change-password"],
         &[("--password-file", &first), ("--new-password-file", &second)],
     );
@@ -159,7 +159,7 @@ fn password_is_set_changed_and_removed() {
     let error = refusal(&wallets.run(&["decrypt"], &[("--password-file", &second)]), 2);
     assert!(error.contains("--yes"), "{error}");
     assert_eq!(
-        wallets.ask(&["decrypt", "--yes"], &[("--password-file", &second)])["encrypted"],
+        wallets.run_json(&["decrypt", "--yes"], &[("--password-file", &second)])["encrypted"],
         false
     );
     assert_eq!(fs::read(wallets.key("coldkey")).unwrap(), plain);
@@ -191,12 +191,12 @@ fn passwords_come_from_descriptors_and_the_environment() {
     assert!(output.status.success(), "{}", stderr(&output));
     refusal(&sign().env("BT_WALLET_PASSWORD", "not-this-Passw0rd").output().unwrap(), 4);
     // Options take precedence over the environment.
-    let wrong = wallets.file("wrong", "not-this-Passw0rd");
+    let wrong_password = wallets.file("wrong", "not-this-Passw0rd");
     refusal(
         &sign()
             .env("BT_WALLET_PASSWORD", PASSWORD)
             .arg("--password-file")
-            .arg(wrong)
+            .arg(wrong_password)
             .output()
             .unwrap(),
         4,
@@ -223,7 +223,7 @@ fn exports_are_encrypted_and_read_back() {
     let error = refusal(&export(&out), 1);
     assert!(error.contains("already exists"), "{error}");
     let files: [(&str, &Path); 2] = [("--json-file", &out), ("--json-password-file", &password)];
-    assert_eq!(wallets.ask(&["regen-hotkey"], &files)["hotkey"]["address"], ADDRESS);
+    assert_eq!(wallets.run_json(&["regen-hotkey"], &files)["hotkey"]["address"], ADDRESS);
 }
 
 /// Damaged files of each format.
@@ -285,7 +285,7 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
         assert!(!error.contains("smoke") && !error.contains("fac795"), "{case}: {error}");
         // They do not affect the listing of others.
         assert_eq!(
-            wallets.ask(&["list"], &[])["wallets"][0]["hotkeys"][0]["name"],
+            wallets.run_json(&["list"], &[])["wallets"][0]["hotkeys"][0]["name"],
             "default",
             "{case}"
         );

@@ -18,11 +18,12 @@ fn words(path: &Path) -> usize {
 #[test]
 fn wallet_is_created_with_mnemonics_in_files() {
     let wallets = Wallets::new();
-    let (cold, hot) = (wallets.unused_path("cold.txt"), wallets.unused_path("hot.txt"));
+    let (coldkey_file, hotkey_file) =
+        (wallets.unused_path("cold.txt"), wallets.unused_path("hot.txt"));
     let password = wallets.file("password", PASSWORD);
     let files: [(&str, &Path); 3] = [
-        ("--coldkey-mnemonic-file", &cold),
-        ("--hotkey-mnemonic-file", &hot),
+        ("--coldkey-mnemonic-file", &coldkey_file),
+        ("--hotkey-mnemonic-file", &hotkey_file),
         ("--password-file", &password),
     ];
     let output = wallets.run(&["create", "--hotkey", "h", "--n-words", "24"], &files);
@@ -42,13 +43,13 @@ fn wallet_is_created_with_mnemonics_in_files() {
     assert!(fs::read(wallets.key("coldkey")).unwrap().starts_with(b"$NACL"));
 
     // The mnemonic files recover the keys and were not printed.
-    for (file, key) in [(&cold, "coldkey"), (&hot, "hotkey")] {
+    for (file, key) in [(&coldkey_file, "coldkey"), (&hotkey_file, "hotkey")] {
         assert_eq!((words(file), mode(file)), (24, 0o600));
         let phrase = fs::read_to_string(file).unwrap();
         let output_text = String::from_utf8([&output.stdout[..], &output.stderr].concat()).unwrap();
         assert!(!output_text.contains(phrase.trim()));
         let other = Wallets::new();
-        let regenerated = other.ask(&["regen-hotkey"], &[("--mnemonic-file", file)]);
+        let regenerated = other.run_json(&["regen-hotkey"], &[("--mnemonic-file", file)]);
         assert_eq!(regenerated["hotkey"]["address"], created[key]["address"]);
     }
 }
@@ -123,7 +124,7 @@ fn overwritten_keys_are_backed_up() {
         assert!(!phrase.exists(), "the mnemonic of no key");
         assert_eq!(fs::read(wallets.key(file)).unwrap(), before);
 
-        let created = wallets.ask(
+        let created = wallets.run_json(
             &[&[verb, "--overwrite"], encryption_options].concat(),
             &[("--mnemonic-file", &phrase)],
         );
@@ -136,7 +137,10 @@ fn overwritten_keys_are_backed_up() {
         assert_eq!(mode(Path::new(backups[0])), 0o600);
     }
     // Backups are not listed as keys.
-    assert_eq!(wallets.ask(&["list"], &[])["wallets"][0]["hotkeys"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        wallets.run_json(&["list"], &[])["wallets"][0]["hotkeys"].as_array().unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -144,12 +148,15 @@ fn existing_public_file_is_refused_before_any_key_is_written() {
     let wallets = Wallets::new();
     wallets.hotkey();
     fs::remove_file(wallets.key("hotkeys/default")).unwrap();
-    let [cold, hot] = ["cold phrase", "hot phrase"].map(|name| wallets.unused_path(name));
-    let files =
-        [("--coldkey-mnemonic-file", cold.as_path()), ("--hotkey-mnemonic-file", hot.as_path())];
+    let [coldkey_file, hotkey_file] =
+        ["cold phrase", "hot phrase"].map(|name| wallets.unused_path(name));
+    let files = [
+        ("--coldkey-mnemonic-file", coldkey_file.as_path()),
+        ("--hotkey-mnemonic-file", hotkey_file.as_path()),
+    ];
     let error = refusal(&wallets.run(&["create", "--no-use-password"], &files), 1);
     assert!(error.contains("defaultpub.txt") && error.contains("--overwrite"), "{error}");
-    assert!(!wallets.key("coldkey").exists() && !cold.exists());
+    assert!(!wallets.key("coldkey").exists() && !coldkey_file.exists());
 }
 
 /// Each secret of the vectors, through each input option.
@@ -160,7 +167,7 @@ fn keys_are_recovered_from_every_kind_of_secret() {
     let recover = |option: &str, secret: &str, scheme: &str| {
         let file = wallets.file("secret", secret);
         let arguments = ["regen-hotkey", "--overwrite", "--crypto-type", scheme];
-        wallets.ask(&arguments, &[(option, &file)])["hotkey"]["address"].clone()
+        wallets.run_json(&arguments, &[(option, &file)])["hotkey"]["address"].clone()
     };
     for scheme in ["sr25519", "ed25519"] {
         for (option, secret, address) in known_secrets(scheme) {
@@ -184,22 +191,23 @@ fn keys_are_recovered_from_browser_wallets() {
         let password = wallets.file("password", case["password"].as_str().unwrap());
         let files: [(&str, &Path); 2] =
             [("--json-file", &export), ("--json-password-file", &password)];
-        let created = wallets.ask(&["regen-hotkey", "--overwrite"], &files);
+        let created = wallets.run_json(&["regen-hotkey", "--overwrite"], &files);
         assert_eq!(created["hotkey"]["address"], case["ss58"], "{}", case["type"]);
     }
     assert_eq!(cases.len(), 4);
 
     let export = wallets.file("export.json", cases[0]["json"].to_string());
-    let wrong = wallets.file("password", "not-this-Passw0rd");
+    let wrong_password = wallets.file("password", "not-this-Passw0rd");
     let run = |files: &[(&str, &Path)]| wallets.run(&["regen-hotkey", "--overwrite"], files);
-    let error = refusal(&run(&[("--json-file", &export), ("--json-password-file", &wrong)]), 4);
+    let error =
+        refusal(&run(&[("--json-file", &export), ("--json-password-file", &wrong_password)]), 4);
     assert!(error.contains("wrong password, or the export is damaged"), "{error}");
     let error = refusal(&run(&[("--json-file", &export)]), 2);
     assert!(error.contains("--json-password-file"), "{error}");
     let error = refusal(
         &run(&[
             ("--json-file", &wallets.file("other.json", "{}")),
-            ("--json-password-file", &wrong),
+            ("--json-password-file", &wrong_password),
         ]),
         1,
     );
@@ -287,9 +295,9 @@ fn daemons_take_no_secret_as_an_argument() {
 #[test]
 fn coldkey_is_restored_from_its_public_key_only() {
     let wallets = Wallets::new();
-    let created = wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
+    let created = wallets.run_json(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
     assert_eq!(created["coldkeypub"]["address"], ADDRESS);
-    let list = wallets.ask(&["list"], &[]);
+    let list = wallets.run_json(&["list"], &[]);
     assert_eq!(
         (&list["wallets"][0]["address"], &list["wallets"][0]["secret"]),
         (&ADDRESS.into(), &"absent".into())
@@ -297,7 +305,7 @@ fn coldkey_is_restored_from_its_public_key_only() {
     let key = "0x46ebddef8cd9bb167dc30878d7113b7e168e6f0646beffd77d69d39bad76b47a";
     let error = refusal(&wallets.run(&["regen-coldkeypub", "--public-key", key], &[]), 1);
     assert!(error.contains("--overwrite"), "{error}");
-    wallets.ask(&["regen-coldkeypub", "--public-key", key, "--overwrite"], &[]);
+    wallets.run_json(&["regen-coldkeypub", "--public-key", key, "--overwrite"], &[]);
     // The secret belongs to another key than the public file.
     let phrase = wallets.file("phrase", PHRASE);
     let error = refusal(
@@ -312,7 +320,7 @@ fn coldkey_is_restored_from_its_public_key_only() {
 #[test]
 fn hotkey_is_restored_from_its_public_key_only() {
     let wallets = Wallets::new();
-    let created = wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
+    let created = wallets.run_json(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
     assert_eq!(
         (&created["hotkeypub"]["name"], &created["hotkeypub"]["address"]),
         (&"h".into(), &ADDRESS.into())
@@ -339,7 +347,8 @@ fn keys_are_recovered_along_a_derivation_path() {
         (format!("{dev} //Bob\n"), "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty"),
     ] {
         let file = wallets.file("phrase", text);
-        let created = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
+        let created =
+            wallets.run_json(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
         assert_eq!(created["hotkey"]["address"], expected);
     }
     for (text, expected_text) in [
@@ -358,14 +367,16 @@ fn keys_are_recovered_along_a_derivation_path() {
 #[test]
 fn btcli_options_are_accepted() {
     let wallets = Wallets::new();
-    let (hot, cold) = (wallets.unused_path("hot"), wallets.unused_path("cold"));
+    let (hotkey_file, coldkey_file) = (wallets.unused_path("hot"), wallets.unused_path("cold"));
     let password = wallets.file("password", PASSWORD);
     let arguments =
         ["new-hotkey", "--no-use-password", "--n_words", "12", "--json-output", "--quiet"];
-    let output = wallets.command(&arguments, &[("--mnemonic-file", &hot)]).output().unwrap();
+    let output =
+        wallets.command(&arguments, &[("--mnemonic-file", &hotkey_file)]).output().unwrap();
     assert_eq!(document(&output)["hotkey"]["encrypted"], false);
     let arguments = ["new-coldkey", "--use-password", "--n-words", "12", "--json-output", "-q"];
-    let files: [(&str, &Path); 2] = [("--mnemonic-file", &cold), ("--password-file", &password)];
+    let files: [(&str, &Path); 2] =
+        [("--mnemonic-file", &coldkey_file), ("--password-file", &password)];
     let output = wallets.command(&arguments, &files).output().unwrap();
     assert_eq!(document(&output)["coldkey"]["encrypted"], true);
     // --quiet prints nothing.
@@ -413,7 +424,7 @@ fn names_with_path_separators_are_refused() {
         }
     }
     // Option and variable names of the Python tools.
-    let created = wallets.ask(
+    let created = wallets.run_json(
         &["regen-hotkey", "--wallet.name", "other", "--wallet.hotkey", "h"],
         &[("--mnemonic-file", &phrase), ("--wallet.path", &wallets.unused_path("elsewhere"))],
     );

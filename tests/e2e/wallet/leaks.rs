@@ -118,9 +118,10 @@ fn commands_print_no_secrets() {
     let output = secrets
         .run(&mut wallets.command(&["sign", "--message", "x"], &[("--password-file", &new)]));
     assert_eq!(output.status.code(), Some(4));
-    let wrong = wallets.file("wrong", format!("{PHRASE} thank"));
+    let wrong_phrase = wallets.file("wrong", format!("{PHRASE} thank"));
     let output = secrets.run(
-        &mut wallets.command(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &wrong)]),
+        &mut wallets
+            .command(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &wrong_phrase)]),
     );
     assert_eq!(output.status.code(), Some(1));
 }
@@ -128,14 +129,17 @@ fn commands_print_no_secrets() {
 #[test]
 fn new_keys_are_not_printed() {
     let wallets = Wallets::new();
-    let (cold, hot) = (wallets.unused_path("cold"), wallets.unused_path("hot"));
+    let (coldkey_file, hotkey_file) = (wallets.unused_path("cold"), wallets.unused_path("hot"));
     let files: [(&str, &Path); 2] =
-        [("--coldkey-mnemonic-file", &cold), ("--hotkey-mnemonic-file", &hot)];
+        [("--coldkey-mnemonic-file", &coldkey_file), ("--hotkey-mnemonic-file", &hotkey_file)];
     let create = ["create", "--no-use-password", "-vvv"];
     let output = wallets.command(&create, &files).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let mut secrets = Secrets::with_test_secrets();
-    secrets.0.extend([&cold, &hot].map(|file| fs::read_to_string(file).unwrap().trim().to_owned()));
+    secrets.0.extend(
+        [&coldkey_file, &hotkey_file]
+            .map(|file| fs::read_to_string(file).unwrap().trim().to_owned()),
+    );
     secrets.add_keyfile(&wallets.key("coldkey"));
     secrets.add_keyfile(&wallets.key("hotkeys/default"));
     assert_eq!(secrets.0.len(), 5 + 2 + 2 * 3);
@@ -153,7 +157,7 @@ fn daemons_print_no_secrets() {
     let hotkey = wallets.key("hotkeys/default");
     secrets.add_keyfile(&hotkey);
     let password = wallets.file("password", PASSWORD);
-    wallets.ask(&["encrypt", "--use-hotkey"], &[("--password-file", &password)]);
+    wallets.run_json(&["encrypt", "--use-hotkey"], &[("--password-file", &password)]);
     let miner = |option: &str, value: &str| {
         let mut miner = local_bb();
         miner
@@ -163,10 +167,10 @@ fn daemons_print_no_secrets() {
         miner
     };
     open_to_others(&hotkey);
-    let mut by_file = miner("--password-file", password.to_str().unwrap());
-    let mut by_variable = miner("--log-format", "json");
-    by_variable.env("BT_WALLET_PASSWORD", PASSWORD);
-    for command in [&mut by_file, &mut by_variable] {
+    let mut miner_with_file = miner("--password-file", password.to_str().unwrap());
+    let mut miner_with_variable = miner("--log-format", "json");
+    miner_with_variable.env("BT_WALLET_PASSWORD", PASSWORD);
+    for command in [&mut miner_with_file, &mut miner_with_variable] {
         let log = Daemon::start(command).log();
         assert!(log.contains("accessible to other users"), "the log is empty: {log}");
         secrets.check("miner", &log);

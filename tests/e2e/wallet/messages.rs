@@ -37,7 +37,7 @@ fn signed_messages_verify() {
         ["--message-file", path],
     ] {
         for key in [&[][..], &["--use-hotkey"]] {
-            let answer = wallets.ask(&[&["sign", "--yes"], &message[..], key].concat(), &[]);
+            let answer = wallets.run_json(&[&["sign", "--yes"], &message[..], key].concat(), &[]);
             assert_eq!(text(&answer, "signer_address"), ADDRESS);
             let signature = text(&answer, "signed_message");
             assert_eq!(signature.len(), 128, "no 0x");
@@ -53,7 +53,7 @@ fn signed_messages_verify() {
                 let mut arguments =
                     [&["verify", "--signature", &signature], &message[..], key].concat();
                 arguments.extend(signer.iter().flat_map(|signer| ["--ss58", signer]));
-                let answer = wallets.ask(&arguments, &[]);
+                let answer = wallets.run_json(&arguments, &[]);
                 assert_eq!(answer, json!({ "verified": true, "signer_address": ADDRESS }));
             }
         }
@@ -76,7 +76,7 @@ fn binary_message_is_signed_only_with_confirmation() {
         }
     }
     let text = wallets.file("text", "hällo\n");
-    wallets.ask(&["sign"], &[("--message-file", &text)]);
+    wallets.run_json(&["sign"], &[("--message-file", &text)]);
 }
 
 #[test]
@@ -111,9 +111,10 @@ fn invalid_signature_is_refused() {
         assert!(stderr(&output).contains("invalid signature"), "{}", stderr(&output));
     }
     // Wrapped as by browser wallets.
-    let wrapped = Keypair::from_uri("//Alice").unwrap().sign(b"<Bytes>hello</Bytes>").to_bare_hex();
+    let wrapped_hex =
+        Keypair::from_uri("//Alice").unwrap().sign(b"<Bytes>hello</Bytes>").to_bare_hex();
     assert_eq!(
-        document(&check(&["hello", "--signature", &wrapped, "--ss58", ALICE[3]]))["verified"],
+        document(&check(&["hello", "--signature", &wrapped_hex, "--ss58", ALICE[3]]))["verified"],
         true
     );
     for (arguments, code, expected_text) in [
@@ -136,9 +137,9 @@ fn ed25519_keys_sign_and_verify_too() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", super::PHRASE);
     let arguments = ["regen-coldkey", "--no-use-password", "--crypto-type", "ed25519"];
-    let made = wallets.ask(&arguments, &[("--mnemonic-file", &phrase)]);
-    let answer = wallets.ask(&["sign", "--message", "hello"], &[]);
-    assert_eq!(answer["signer_address"], made["coldkey"]["address"]);
+    let created = wallets.run_json(&arguments, &[("--mnemonic-file", &phrase)]);
+    let answer = wallets.run_json(&["sign", "--message", "hello"], &[]);
+    assert_eq!(answer["signer_address"], created["coldkey"]["address"]);
     let (signature, signer) = (text(&answer, "signed_message"), text(&answer, "signer_address"));
     let check = |more: &[&str]| {
         wallets
@@ -148,7 +149,8 @@ fn ed25519_keys_sign_and_verify_too() {
     assert!(check(&["--ss58", signer, "--crypto-type", "ed25519"]).status.success());
     assert_eq!(check(&["--ss58", signer]).status.code(), Some(1), "the scheme is not guessed");
     // Lists of validators contain addresses without a scheme, which means sr25519.
-    wallets.ask(&["regen-hotkey", "--crypto-type", "ed25519"], &[("--mnemonic-file", &phrase)]);
+    wallets
+        .run_json(&["regen-hotkey", "--crypto-type", "ed25519"], &[("--mnemonic-file", &phrase)]);
     let error = refusal(&wallets.run(&["sign", "--validator-name", "x"], &[]), 1);
     assert!(error.contains("is an ed25519 key"), "{error}");
 }
@@ -158,14 +160,19 @@ fn an_encrypted_key_signs_with_its_password() {
     let wallets = Wallets::new();
     let (phrase, password) =
         (wallets.file("phrase", super::PHRASE), wallets.file("password", format!("{PASSWORD}\n")));
-    wallets
-        .ask(&["regen-coldkey"], &[("--mnemonic-file", &phrase), ("--password-file", &password)]);
+    wallets.run_json(
+        &["regen-coldkey"],
+        &[("--mnemonic-file", &phrase), ("--password-file", &password)],
+    );
     let sign = ["sign", "--message", "hello"];
-    assert_eq!(wallets.ask(&sign, &[("--password-file", &password)])["signer_address"], ADDRESS);
+    assert_eq!(
+        wallets.run_json(&sign, &[("--password-file", &password)])["signer_address"],
+        ADDRESS
+    );
     let error = refusal(&wallets.run(&sign, &[]), 2);
     assert!(error.contains("no terminal") && error.contains("--password-file"), "{error}");
-    let wrong = wallets.file("wrong", "not-this-Passw0rd");
-    let error = refusal(&wallets.run(&sign, &[("--password-file", &wrong)]), 4);
+    let wrong_password = wallets.file("wrong", "not-this-Passw0rd");
+    let error = refusal(&wallets.run(&sign, &[("--password-file", &wrong_password)]), 4);
     assert!(error.contains("wrong password, or the keyfile is damaged"), "{error}");
     assert!(!error.contains("not-this"), "{error}");
 }
@@ -175,7 +182,7 @@ fn an_encrypted_key_signs_with_its_password() {
 fn validator_info_is_verified() {
     let wallets = Wallets::new();
     let file = repository("tests/e2e/data/validators.json");
-    let answer = wallets.ask(&["verify"], &[("--validator-info", &file)]);
+    let answer = wallets.run_json(&["verify"], &[("--validator-info", &file)]);
     let checked = answer["validators"].as_array().unwrap();
     assert_eq!(checked.len(), 5);
     assert!(checked.iter().all(|entry| entry["verified"] == true), "{answer}");
@@ -206,24 +213,25 @@ fn validator_info_is_verified() {
     // An entry created by `tao wallet sign`.
     wallets.hotkey();
     let texts = ["--validator-name", "τ \"example\"", "--validator-url", "https://example.com"];
-    let entry = wallets.ask(&[&["sign"], &texts[..]].concat(), &[]);
+    let entry = wallets.run_json(&[&["sign"], &texts[..]].concat(), &[]);
     assert_eq!(entry[ADDRESS]["description"], "");
     let list = wallets.file("list.json", entry.to_string());
     assert_eq!(
-        wallets.ask(&["verify"], &[("--validator-info", &list)])["validators"][0]["verified"],
+        wallets.run_json(&["verify"], &[("--validator-info", &list)])["validators"][0]["verified"],
         true
     );
     // Information and signature separately, as early scripts printed them.
     let (mut unsigned, signature) = (entry.clone(), text(&entry[ADDRESS], "signature"));
     unsigned[ADDRESS].as_object_mut().unwrap().remove("signature");
     let list = wallets.file("list.json", unsigned.to_string());
-    let answer = wallets.ask(&["verify", "--signature", signature], &[("--validator-info", &list)]);
+    let answer =
+        wallets.run_json(&["verify", "--signature", signature], &[("--validator-info", &list)]);
     assert_eq!(answer["validators"][0]["verified"], true);
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
     assert!(error.contains("has no signature"), "{error}");
     // Control characters in a name are escaped.
     let texts = ["--validator-name", "\u{1b}[2Jevil\u{7}\nsecond line"];
-    let entry = wallets.ask(&[&["sign"], &texts[..]].concat(), &[]);
+    let entry = wallets.run_json(&[&["sign"], &texts[..]].concat(), &[]);
     let list = wallets.file("list.json", entry.to_string());
     let output = wallets.command(&["verify"], &[("--validator-info", &list)]).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();

@@ -54,15 +54,16 @@ fn a_mnemonic_is_shown_once() {
     assert_eq!(mnemonic_words.len(), 2, "one of the coldkey, one of the hotkey: {screen}");
 
     // The mnemonics belong to the keys.
-    let addresses = wallets.ask(&["list"], &[]);
+    let addresses = wallets.run_json(&["list"], &[]);
     let other = Wallets::new();
     for (phrase, address) in mnemonic_words
         .iter()
         .zip([&addresses["wallets"][0], &addresses["wallets"][0]["hotkeys"][0]])
     {
         let file = other.file("phrase", phrase);
-        let made = other.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
-        assert_eq!(made["hotkey"]["address"], address["address"]);
+        let regenerated =
+            other.run_json(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
+        assert_eq!(regenerated["hotkey"]["address"], address["address"]);
     }
     // No other command shows them again.
     for arguments in [&["list"][..], &["inspect"]] {

@@ -4,7 +4,7 @@ use crate::process::Process;
 use crate::runner;
 use crate::schedule::Targets;
 use crate::services::{self, Services};
-use crate::simulation::{Parts, Route};
+use crate::simulation::{ProcessContext, Route};
 
 /// Indices of the processes.
 const ENGINE: usize = 0;
@@ -39,35 +39,35 @@ pub(crate) const TARGETS: Targets = Targets {
 };
 
 /// Creates the processes.
-pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
+pub(crate) fn processes(context: &ProcessContext<'_>) -> anyhow::Result<Vec<Process>> {
     let services_of = |client: usize| -> anyhow::Result<Services> {
-        let (engine, scoring) = (parts.url(client, ENGINE)?, parts.url(client, SCORING)?);
-        Ok(Services { engine, scoring, gateway: parts.url(client, GATEWAY)? })
+        let (engine, scoring) = (context.url(client, ENGINE)?, context.url(client, SCORING)?);
+        Ok(Services { engine, scoring, gateway: context.url(client, GATEWAY)? })
     };
-    let (of_signer, of_validator, of_runner) =
-        (parts.url(SIGNER, GATEWAY)?, services_of(VALIDATOR)?, services_of(RUNNER)?);
-    let (signer, node) = (parts.url(VALIDATOR, SIGNER)?, parts.node.clone());
-    let (of_engine, of_scoring) = (parts.faults_of(ENGINE), parts.faults_of(SCORING));
+    let (signer_gateway_url, validator_services, runner_services) =
+        (context.url(SIGNER, GATEWAY)?, services_of(VALIDATOR)?, services_of(RUNNER)?);
+    let (signer, node) = (context.url(VALIDATOR, SIGNER)?, context.node.clone());
+    let (engine_faults, scoring_faults) = (context.faults_of(ENGINE), context.faults_of(SCORING));
     let [engine, scoring, gateway, signing, validator, running] = NAMES;
-    let root = parts.root;
+    let root = context.root;
     Ok(vec![
-        Process::new(engine, root, parts.seed_of_disk(), move |process_run| {
-            Box::pin(services::engine(process_run, of_engine.clone()))
+        Process::new(engine, root, context.seed_of_disk(), move |process_run| {
+            Box::pin(services::engine(process_run, engine_faults.clone()))
         }),
-        Process::new(scoring, root, parts.seed_of_disk(), move |process_run| {
-            Box::pin(services::scoring(process_run, of_scoring.clone()))
+        Process::new(scoring, root, context.seed_of_disk(), move |process_run| {
+            Box::pin(services::scoring(process_run, scoring_faults.clone()))
         }),
-        Process::new(gateway, root, parts.seed_of_disk(), move |process_run| {
+        Process::new(gateway, root, context.seed_of_disk(), move |process_run| {
             Box::pin(services::gateway(process_run, node.clone()))
         }),
-        Process::new(signing, root, parts.seed_of_disk(), move |process_run| {
-            Box::pin(services::signer(process_run, of_signer.clone()))
+        Process::new(signing, root, context.seed_of_disk(), move |process_run| {
+            Box::pin(services::signer(process_run, signer_gateway_url.clone()))
         }),
-        Process::new(validator, root, parts.seed_of_disk(), move |process_run| {
-            Box::pin(services::validator(process_run, of_validator.clone(), signer.clone()))
+        Process::new(validator, root, context.seed_of_disk(), move |process_run| {
+            Box::pin(services::validator(process_run, validator_services.clone(), signer.clone()))
         }),
-        Process::new(running, root, parts.seed_of_disk(), move |process_run| {
-            Box::pin(runner::runner(process_run, of_runner.clone()))
+        Process::new(running, root, context.seed_of_disk(), move |process_run| {
+            Box::pin(runner::runner(process_run, runner_services.clone()))
         }),
     ])
 }

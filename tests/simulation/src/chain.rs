@@ -41,17 +41,17 @@ struct State {
     /// The extrinsics of each block.
     blocks: BTreeMap<u32, Vec<SignedExtrinsic>>,
     /// All extrinsics, in the order in which the pool took them. Their hashes are random.
-    known: Vec<ExtrinsicHash>,
+    extrinsic_numbers: Vec<ExtrinsicHash>,
 }
 
 impl State {
     /// Returns the number of an extrinsic, in the order in which the pool took them.
     fn number(&mut self, hash: ExtrinsicHash) -> usize {
-        if let Some(index) = self.known.iter().position(|known| *known == hash) {
+        if let Some(index) = self.extrinsic_numbers.iter().position(|known| *known == hash) {
             return index;
         }
-        self.known.push(hash);
-        self.known.len() - 1
+        self.extrinsic_numbers.push(hash);
+        self.extrinsic_numbers.len() - 1
     }
 }
 
@@ -147,7 +147,7 @@ impl SimulatedChain {
     /// Reverts blocks that are not finalized. Their extrinsics return to the pool, unless they are
     /// lost.
     pub(crate) fn revert(&self, blocks: u32, is_lost: bool) {
-        self.0.mock.undo(blocks);
+        self.0.mock.revert(blocks);
         let head = self.head().number.get();
         let mut state = self.state();
         let reverted = state.blocks.split_off(&(head + 1));
@@ -176,10 +176,10 @@ impl SimulatedChain {
         if state.pool.iter().any(|other| other.hash == extrinsic.hash) {
             return Err((1013, String::new()));
         }
-        let is_taken = |other: &SignedExtrinsic| {
+        let has_same_nonce = |other: &SignedExtrinsic| {
             (other.signer, other.nonce) == (extrinsic.signer, extrinsic.nonce)
         };
-        if state.pool.iter().any(is_taken) {
+        if state.pool.iter().any(has_same_nonce) {
             return Err((1014, String::new()));
         }
         record::record_event(&format!("pool takes extrinsic {}", state.number(extrinsic.hash)));
@@ -188,7 +188,7 @@ impl SimulatedChain {
     }
 
     /// Returns how many extrinsics of a signer are in the pool.
-    pub(crate) fn pooled(&self, signer: taonet_primitives::AccountId) -> u32 {
+    pub(crate) fn pool_count(&self, signer: taonet_primitives::AccountId) -> u32 {
         self.state().pool.iter().filter(|extrinsic| extrinsic.signer == signer).count() as u32
     }
 

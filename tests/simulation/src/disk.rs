@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::boundary::split_mix;
+use crate::libc_overrides::split_mix;
 
 /// A fault of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +90,12 @@ pub(crate) fn write(length: usize) -> Change {
         return Change::Refused(libc::EIO);
     }
     disk.changes += 1;
-    if let Some(left) = &mut disk.crash_in {
-        *left = left.saturating_sub(1);
-        if *left == 0 {
+    if let Some(remaining) = &mut disk.crash_in {
+        *remaining = remaining.saturating_sub(1);
+        if *remaining == 0 {
             disk.is_dead = true;
-            let written = split_mix(&disk.random) as usize % (length + 1);
-            return Change::Torn(written);
+            let written_length = split_mix(&disk.random) as usize % (length + 1);
+            return Change::Torn(written_length);
         }
     }
     match disk.fault {

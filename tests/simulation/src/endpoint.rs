@@ -346,7 +346,7 @@ impl Chain for Endpoint {
             let head = SimulatedNode::newest(self).await?;
             let next = SimulatedNode::next_nonce(self, account, head.hash).await?;
             let extra = u32::from(self.node.has(NodeFault::HighNonce));
-            Ok(next + self.node.chain.pooled(account) + extra)
+            Ok(next + self.node.chain.pool_count(account) + extra)
         };
         self.tracker.lease_nonce(account, next).await
     }

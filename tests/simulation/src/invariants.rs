@@ -1,4 +1,4 @@
-//! What must hold at the end of every simulation, whatever its faults were: for the weights of all
+//! Invariants at the end of every simulation, whatever its faults were: for the weights of all
 //! subnets, and for the scores of Babelbit.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,16 +30,16 @@ const TOLERANCE: f64 = 1e-6;
 /// Checks a simulation after its last tick. There were no faults since `quiet_from`.
 pub(crate) fn check(simulation: &Simulation, faults: &[Fault], quiet_from: Duration) {
     // The checks have no simulated time.
-    crate::boundary::set_clocks(Duration::ZERO, Duration::ZERO);
+    crate::libc_overrides::set_clocks(Duration::ZERO, Duration::ZERO);
     check_submissions(simulation, quiet_from);
     let Ok(runtime) = runtime() else { return fail("no runtime") };
-    let checked = runtime.block_on(async {
+    let result = runtime.block_on(async {
         match simulation.subnet {
             Subnet::Babelbit => check_babelbit(simulation, faults).await,
             Subnet::Nineteen => nineteen::invariants::check(simulation, faults, quiet_from).await,
         }
     });
-    if let Err(error) = checked {
+    if let Err(error) = result {
         fail(&format!("cannot check the files: {error:#}"));
     }
 }
@@ -62,7 +62,7 @@ pub(crate) fn fail_all(violations: Vec<String>) {
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .on_thread_park(crate::turns::run_others)
+        .on_thread_park(crate::thread_scheduler::run_others)
         .build()
 }
 
@@ -283,10 +283,10 @@ mod tests {
 
     #[test]
     fn second_submission_in_an_epoch_is_a_violation() {
-        let once = submissions_by(&[(0, 1), (1, 1), (3, 1)]);
-        assert_eq!(repeated_submissions(&once), [""; 0]);
-        let twice = submissions_by(&[(0, 1), (1, 2), (3, 1)]);
-        assert_eq!(repeated_submissions(&twice), ["2 submissions in epoch 1"]);
+        let single = submissions_by(&[(0, 1), (1, 1), (3, 1)]);
+        assert_eq!(repeated_submissions(&single), [""; 0]);
+        let repeated = submissions_by(&[(0, 1), (1, 2), (3, 1)]);
+        assert_eq!(repeated_submissions(&repeated), ["2 submissions in epoch 1"]);
     }
 
     #[test]

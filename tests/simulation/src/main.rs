@@ -6,23 +6,23 @@
 //! Each process of the simulation has a tokio runtime of its own, whose time is paused. The
 //! runtimes run in turn, one tick of simulated time each, so that only one of them runs at a time
 //! ([`process`]). Clocks, random bytes and changes of files are simulated where the program calls
-//! the C library ([`boundary`]); SQLite's threads take turns, in an order that depends on the seed
-//! ([`turns`]). Connections are sockets that a proxy reads and writes between two ticks
-//! ([`network`]). The chain is the mock of `taonet-chain`, with a pool, forks, and nodes that can
-//! fail or lie ([`chain`], [`endpoint`]), and so can the services of others ([`service_fault`]). A
-//! killed process leaves its directory as it was in the middle of a write ([`disk`]).
+//! the C library ([`libc_overrides`]); SQLite's threads take turns, in an order that depends on the
+//! seed ([`thread_scheduler`]). Connections are sockets that a proxy reads and writes between two
+//! ticks ([`network`]). The chain is the mock of `taonet-chain`, with a pool, forks, and nodes that
+//! can fail or lie ([`chain`], [`endpoint`]), and so can the services of others
+//! ([`service_fault`]). A killed process leaves its directory as it was in the middle of a write
+//! ([`disk`]).
 //!
 //! Every event repeats with the seed: two runs have the same hash of their traces.
 //!
-//! Each seed runs in its own process, because tokio's random numbers depend on what ran
-//! before.
+//! Each seed runs in its own process, because tokio's random numbers depend on what ran before.
 
 mod babelbit;
-mod boundary;
 mod chain;
 mod disk;
 mod endpoint;
 mod invariants;
+mod libc_overrides;
 mod network;
 mod nineteen;
 mod process;
@@ -33,7 +33,7 @@ mod service_fault;
 mod services;
 mod shrink;
 mod simulation;
-mod turns;
+mod thread_scheduler;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -57,8 +57,8 @@ struct Args {
     #[arg(long)]
     verbose: bool,
     /// Faults to simulate, by their numbers in the seed's schedule, such as 0,3 [default: all]
-    #[arg(long, value_name = "LIST", value_parser = numbers)]
-    only: Option<Numbers>,
+    #[arg(long, value_name = "LIST", value_parser = parse_fault_numbers)]
+    only: Option<FaultNumbers>,
     /// Do not shorten the schedules of violations
     #[arg(long)]
     no_shrink: bool,
@@ -71,10 +71,10 @@ struct Args {
 fn main() -> ExitCode {
     // Before the first hash table, whose order depends on random bytes.
     if std::env::args().any(|argument| argument == "--here") {
-        boundary::seed_random(1);
+        libc_overrides::seed_random(1);
         // Daemons also adapt to the number of processors.
-        boundary::share_processor(0);
-        turns::start();
+        libc_overrides::pin_to_processor(0);
+        thread_scheduler::start();
     }
     let args = Args::parse();
     if args.here {
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         };
     }
     let seeds: Vec<u64> = args.seeds.iter().copied().chain(0..args.count).collect();
-    let passed = all(&args, &seeds);
+    let passed = run_seeds(&args, &seeds);
     println!("{passed} of {} seeds passed", seeds.len());
     if passed == seeds.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -92,9 +92,9 @@ fn main() -> ExitCode {
 /// Simulates the seeds, as many at a time as there are processors, and prints the results in the
 /// order of the seeds. Returns how many have passed.
 #[allow(clippy::print_stdout, reason = "the output of a development tool")]
-fn all(args: &Args, seeds: &[u64]) -> usize {
+fn run_seeds(args: &Args, seeds: &[u64]) -> usize {
     let (next, mut passed) = (AtomicUsize::new(0), 0);
-    let (results, received) = mpsc::channel();
+    let (results, receiver) = mpsc::channel();
     // The events of several seeds at a time would be mixed.
     let limit = if args.verbose { 1 } else { seeds.len() };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(limit);
@@ -102,7 +102,7 @@ fn all(args: &Args, seeds: &[u64]) -> usize {
         for worker in 0..workers {
             let (results, next) = (results.clone(), &next);
             scope.spawn(move || {
-                boundary::share_processor(worker);
+                libc_overrides::pin_to_processor(worker);
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(seed) = seeds.get(index) else { return };
@@ -111,14 +111,15 @@ fn all(args: &Args, seeds: &[u64]) -> usize {
             });
         }
         drop(results);
-        let mut early = BTreeMap::new();
-        for printed in 0..seeds.len() {
-            while let Some((index, result)) =
-                (!early.contains_key(&printed)).then(|| received.recv().ok()).flatten()
+        let mut pending_results = BTreeMap::new();
+        for index_to_print in 0..seeds.len() {
+            while let Some((index, result)) = (!pending_results.contains_key(&index_to_print))
+                .then(|| receiver.recv().ok())
+                .flatten()
             {
-                early.insert(index, result);
+                pending_results.insert(index, result);
             }
-            if let Some((has_passed, text)) = early.remove(&printed) {
+            if let Some((has_passed, text)) = pending_results.remove(&index_to_print) {
                 passed += usize::from(has_passed);
                 println!("{text}");
             }
@@ -127,22 +128,22 @@ fn all(args: &Args, seeds: &[u64]) -> usize {
     passed
 }
 
-/// Numbers of faults.
+/// FaultNumbers of faults.
 #[derive(Debug, Clone)]
-struct Numbers(Vec<usize>);
+struct FaultNumbers(Vec<usize>);
 
 /// Parses a list of numbers; an empty text is an empty list.
-fn numbers(text: &str) -> Result<Numbers, std::num::ParseIntError> {
+fn parse_fault_numbers(text: &str) -> Result<FaultNumbers, std::num::ParseIntError> {
     text.split(',')
         .filter(|_| !text.is_empty())
         .map(str::parse)
         .collect::<Result<_, _>>()
-        .map(Numbers)
+        .map(FaultNumbers)
 }
 
 impl Args {
     fn run(&self, seed: u64) -> Run {
-        let only = self.only.as_ref().map(|Numbers(list)| list.clone());
+        let only = self.only.as_ref().map(|FaultNumbers(list)| list.clone());
         Run { seed, only, is_verbose: self.verbose }
     }
 }
@@ -151,7 +152,7 @@ impl Args {
 #[derive(Debug, Clone)]
 struct Run {
     seed: u64,
-    /// Numbers of the faults to simulate; `None` for all.
+    /// FaultNumbers of the faults to simulate; `None` for all.
     only: Option<Vec<usize>>,
     is_verbose: bool,
 }
@@ -226,8 +227,8 @@ fn run_in_process(run: &Run) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    boundary::seed_random(run.seed);
-    turns::seed(run.seed);
+    libc_overrides::seed_random(run.seed);
+    thread_scheduler::seed(run.seed);
     match simulation::Simulation::new(run.seed, root.path()) {
         Ok(mut simulation) => simulation.run(&faults),
         Err(error) => record::fail(&format!("cannot start: {error:#}")),

@@ -10,7 +10,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::boundary::split_mix;
+use crate::libc_overrides::split_mix;
 use crate::record;
 
 /// The length of a tick: the shortest delay of the network.
@@ -29,7 +29,7 @@ pub(crate) struct Link {
     listener: TcpListener,
     port: u16,
     pipes: Vec<Pipe>,
-    /// Until when no byte passes.
+    /// Time until which no byte passes.
     pub(crate) cut_until: Duration,
     /// Number of possible delays of received bytes, from 0 ticks on.
     delays: u64,
@@ -50,7 +50,7 @@ struct End {
     stream: TcpStream,
     queue: VecDeque<(Duration, Vec<u8>)>,
     /// Whether the other end has stopped sending.
-    is_last: bool,
+    has_peer_ended: bool,
     /// Whether this end has stopped sending.
     has_ended: bool,
 }
@@ -130,7 +130,7 @@ impl End {
     fn new(stream: TcpStream) -> Option<Self> {
         stream.set_nonblocking(true).ok()?;
         stream.set_nodelay(true).ok()?;
-        Some(Self { stream, queue: VecDeque::new(), is_last: false, has_ended: false })
+        Some(Self { stream, queue: VecDeque::new(), has_peer_ended: false, has_ended: false })
     }
 
     fn is_over(&self) -> bool {
@@ -145,7 +145,7 @@ impl End {
         while !self.has_ended {
             let mut chunk = vec![0; CHUNK];
             match self.stream.read(&mut chunk) {
-                Ok(0) => (self.has_ended, other.is_last) = (true, true),
+                Ok(0) => (self.has_ended, other.has_peer_ended) = (true, true),
                 Ok(length) => {
                     chunk.truncate(length);
                     *bytes += length as u64;
@@ -171,7 +171,7 @@ impl End {
                 Err(_) => return false,
             }
         }
-        if std::mem::take(&mut self.is_last) {
+        if std::mem::take(&mut self.has_peer_ended) {
             return self.stream.shutdown(Shutdown::Write).is_ok();
         }
         true

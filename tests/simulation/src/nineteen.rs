@@ -26,13 +26,13 @@ use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, SystemClock};
 use tokio::sync::mpsc;
 
-use crate::boundary::split_mix;
+use crate::libc_overrides::split_mix;
 use crate::network::Link;
 use crate::process::Process;
 use crate::record;
 use crate::schedule::Targets;
 use crate::services::validator_key;
-use crate::simulation::{Parts, Route, Subnet};
+use crate::simulation::{ProcessContext, Route, Subnet};
 
 use market_records::MarketRecords;
 use miners::Behaviour;
@@ -115,7 +115,7 @@ fn behaviours(seed: u64) -> [Behaviour; 3] {
         0 => Behaviour::Honest,
         1 => Behaviour::Slow,
         2 => Behaviour::Lying,
-        _ => Behaviour::BreakingOff,
+        _ => Behaviour::Interrupting,
     };
     [Behaviour::Honest, draw(), draw()]
 }
@@ -149,7 +149,7 @@ fn config() -> anyhow::Result<MarketConfig> {
     ))?)
 }
 
-/// What the processes of the market share.
+/// State that the processes of the market share.
 #[derive(Clone)]
 struct Shared {
     /// Directory of the database.
@@ -158,32 +158,38 @@ struct Shared {
 }
 
 /// Creates the processes.
-pub(crate) fn processes(parts: &Parts<'_>) -> anyhow::Result<Vec<Process>> {
+pub(crate) fn processes(context: &ProcessContext<'_>) -> anyhow::Result<Vec<Process>> {
     let [control, query_a, query_b, buyers, ..] = NAMES;
     let shared =
-        Shared { database: database(parts.root), market_records: parts.market_records.clone() };
-    let (of_control, node) = (shared.clone(), parts.node.clone());
-    let control = Process::new(control, parts.root, parts.seed_of_disk(), move |process_run| {
-        Box::pin(control::control(process_run, of_control.clone(), node.clone()))
+        Shared { database: database(context.root), market_records: context.market_records.clone() };
+    let (control_shared, node) = (shared.clone(), context.node.clone());
+    let control = Process::new(control, context.root, context.seed_of_disk(), move |process_run| {
+        Box::pin(control::control(process_run, control_shared.clone(), node.clone()))
     });
     let mut processes = vec![control];
-    for (name, turn) in [(query_a, 1), (query_b, 2)] {
+    for (name, delay_seconds) in [(query_a, 1), (query_b, 2)] {
         let shared = shared.clone();
-        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |process_run| {
-            Box::pin(query::query(process_run, shared.clone(), turn))
-        }));
+        processes.push(Process::new(
+            name,
+            context.root,
+            context.seed_of_disk(),
+            move |process_run| Box::pin(query::query(process_run, shared.clone(), delay_seconds)),
+        ));
     }
-    let gateways = [parts.url(BUYERS, QUERY_A)?, parts.url(BUYERS, QUERY_B)?];
-    let market_records = parts.market_records.clone();
-    processes.push(Process::new(buyers, parts.root, parts.seed_of_disk(), move |_| {
+    let gateways = [context.url(BUYERS, QUERY_A)?, context.url(BUYERS, QUERY_B)?];
+    let market_records = context.market_records.clone();
+    processes.push(Process::new(buyers, context.root, context.seed_of_disk(), move |_| {
         Box::pin(buyers::buyers(gateways.clone(), market_records.clone()))
     }));
-    for ((uid, process), behaviour) in (1..).zip(MINERS).zip(behaviours(parts.seed)) {
+    for ((uid, process), behaviour) in (1..).zip(MINERS).zip(behaviours(context.seed)) {
         let name = Subnet::Nineteen.name(process);
-        let faults = parts.faults_of(process);
-        processes.push(Process::new(name, parts.root, parts.seed_of_disk(), move |process_run| {
-            Box::pin(miners::miner(process_run, uid, behaviour, faults.clone()))
-        }));
+        let faults = context.faults_of(process);
+        processes.push(Process::new(
+            name,
+            context.root,
+            context.seed_of_disk(),
+            move |process_run| Box::pin(miners::miner(process_run, uid, behaviour, faults.clone())),
+        ));
     }
     Ok(processes)
 }
@@ -201,8 +207,8 @@ fn querier(samples: mpsc::Sender<Sample>) -> anyhow::Result<(FiberClient, Querie
 }
 
 /// Checks every few seconds that the credits balance, each client of the database in its turn.
-async fn watch_balances(store: &Store, turn: u64) {
-    tokio::time::sleep(Duration::from_secs(turn)).await;
+async fn watch_balances(store: &Store, delay_seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(delay_seconds)).await;
     loop {
         tokio::time::sleep(Duration::from_secs(CLIENTS.len() as u64)).await;
         if matches!(store.is_balanced().await, Ok(false)) {

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::disk::{self, Disk, DiskFault};
 use crate::network::TICK;
-use crate::{boundary, record, turns};
+use crate::{libc_overrides, record, thread_scheduler};
 
 /// Time since boot at the start of a simulation.
 const BOOT_TIME: Duration = Duration::from_hours(1_000);
@@ -49,7 +49,7 @@ pub(crate) struct Process {
     pub(crate) clock_offset: i64,
     /// When the process is started again, if it does not run.
     start_at: Duration,
-    /// Until when the process is paused.
+    /// Time until which the process is paused.
     paused_until: Duration,
     /// Port of the listener; `None` while the process does not run.
     pub(crate) port: Option<u16>,
@@ -115,7 +115,7 @@ impl Process {
         if until < self.paused_until {
             return false;
         }
-        turns::enter(self.name);
+        thread_scheduler::enter(self.name);
         if self.running.is_none() {
             if until < self.start_at {
                 return false;
@@ -126,17 +126,17 @@ impl Process {
         if let Some(disk) = self.disk.take() {
             disk::enter(disk);
         }
-        let died = running.run(until, self.clock_offset);
-        turns::run_others();
+        let is_dead = running.run(until, self.clock_offset);
+        thread_scheduler::run_others();
         self.disk = disk::leave();
-        if died {
+        if is_dead {
             self.end(until + RESTART_DELAY);
             return true;
         }
         if running.main.is_finished() {
-            let ended = running.local.block_on(&running.runtime, &mut running.main);
-            let ended = self.without_root(&format!("{ended:?}"));
-            record::record_event(&format!("{} exits: {ended}", self.name));
+            let outcome = running.local.block_on(&running.runtime, &mut running.main);
+            let outcome = self.without_root(&format!("{outcome:?}"));
+            record::record_event(&format!("{} exits: {outcome}", self.name));
             self.kill(until + RESTART_DELAY);
             return true;
         }
@@ -159,7 +159,7 @@ impl Process {
             Err(error) => return record::fail(&format!("cannot start {}: {error}", self.name)),
         };
         self.port = listener.local_addr().ok().map(|address| address.port());
-        let random = AtomicU64::new(boundary::split_mix(&self.random));
+        let random = AtomicU64::new(libc_overrides::split_mix(&self.random));
         let disk = self.disk.take();
         let fault = disk.and_then(|disk| disk.fault);
         self.disk = Some(Disk {
@@ -209,15 +209,15 @@ impl Process {
             self.changes += disk.changes;
             disk::enter(disk);
         }
-        turns::enter(self.name);
-        turns::end_waits();
+        thread_scheduler::enter(self.name);
+        thread_scheduler::end_waits();
         // SQLite's connections are closed, without an effect: every change of a file fails.
         if let Some(Running { runtime, local, .. }) = self.running.take() {
             let context = runtime.enter();
             drop(local);
             drop(context);
         }
-        turns::run_others();
+        thread_scheduler::run_others();
         self.disk = disk::leave();
         self.port = None;
         self.run += 1;
@@ -291,7 +291,7 @@ impl Running {
     }
 }
 
-/// How the clocks of the process that runs now follow from the time of its runtime.
+/// Mapping from the time of the running process's runtime to its clocks.
 #[derive(Clone, Copy)]
 struct Clocks {
     origin: Instant,
@@ -308,11 +308,11 @@ fn set_clocks(time: Duration, clock_offset: i64) {
     let shift = Duration::from_secs(clock_offset.unsigned_abs());
     let wall =
         if clock_offset < 0 { (EPOCH + time).saturating_sub(shift) } else { EPOCH + time + shift };
-    boundary::set_clocks(BOOT_TIME + time, wall);
+    libc_overrides::set_clocks(BOOT_TIME + time, wall);
 }
 
 fn before_park() {
-    turns::run_others();
+    thread_scheduler::run_others();
     if disk::is_dead()
         && let Some(waker) = DEATH_WAKER.lock().unwrap_or_else(PoisonError::into_inner).take()
     {

@@ -1,4 +1,4 @@
-//! What happens in a simulation: a hash over all events, so that two runs can be compared, and the
+//! Record of a simulation: a hash over all events, so that two runs can be compared, and the
 //! violated invariants.
 
 use std::sync::{Mutex, PoisonError};
@@ -16,7 +16,7 @@ struct Record {
 
 static RECORD: Mutex<Option<Record>> = Mutex::new(None);
 
-fn with<T>(change: impl FnOnce(&mut Record) -> T) -> T {
+fn with_record<T>(change: impl FnOnce(&mut Record) -> T) -> T {
     let mut record = RECORD.lock().unwrap_or_else(PoisonError::into_inner);
     change(record.get_or_insert_with(|| Record {
         time: Duration::ZERO,
@@ -28,23 +28,23 @@ fn with<T>(change: impl FnOnce(&mut Record) -> T) -> T {
 
 /// Prints every event from now on.
 pub(crate) fn enable_verbose_output() {
-    with(|record| record.is_verbose = true);
+    with_record(|record| record.is_verbose = true);
 }
 
 /// Sets the time of the following events.
 pub(crate) fn set_time(time: Duration) {
-    with(|record| record.time = time);
+    with_record(|record| record.time = time);
 }
 
 /// Returns the time of the current events.
 pub(crate) fn now() -> Duration {
-    with(|record| record.time)
+    with_record(|record| record.time)
 }
 
 /// Records an event.
 #[allow(clippy::print_stderr, reason = "the output of a development tool")]
 pub(crate) fn record_event(event: &str) {
-    with(|record| {
+    with_record(|record| {
         record.hash.update(record.time.as_millis().to_le_bytes());
         record.hash.update(event);
         if record.is_verbose {
@@ -56,7 +56,7 @@ pub(crate) fn record_event(event: &str) {
 /// Records the violation of an invariant.
 pub(crate) fn fail(violation: &str) {
     record_event(&format!("VIOLATION: {violation}"));
-    with(|record| {
+    with_record(|record| {
         record.violations.push(format!("at {:.1} s: {violation}", record.time.as_secs_f64()));
     });
 }
@@ -77,7 +77,7 @@ pub(crate) fn abort(violation: &str) -> ! {
 
 /// Returns the violations, and the first digits of the hash over all events.
 pub(crate) fn finish() -> (Vec<String>, String) {
-    with(|record| {
+    with_record(|record| {
         let digest = record.hash.clone().finalize();
         let digits = hex::encode(digest.get(..8).unwrap_or_default());
         (std::mem::take(&mut record.violations), digits)

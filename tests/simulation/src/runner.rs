@@ -28,7 +28,7 @@ use crate::services::{MINERS, Services, miner, validator_key};
 /// Runs rounds and submissions, like `bb runner`.
 pub(crate) async fn runner(process_run: ProcessRun, services: Services) -> anyhow::Result<()> {
     let keypair = Arc::new(validator_key());
-    let paths = RunPaths::below(&process_run.directory);
+    let paths = RunPaths::in_directory(&process_run.directory);
     let settings = RunnerSettings { submit: true, ..RunnerSettings::new(paths.clone()) };
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await?;
     let outbox_settings = OutboxSettings::new(services.scoring.clone(), paths);

@@ -81,8 +81,9 @@ pub(crate) fn faults(seed: u64, targets: &Targets) -> Vec<Fault> {
 fn fault(random: &mut StdRng, targets: &Targets) -> Fault {
     let begin = random.random_range(1..(EPOCH_TIME * targets.faulty_epochs).as_secs());
     // Short faults are as likely as long ones.
-    let longest = 2_u64.pow(random.random_range(1..=MAX_DURATION.ilog2() + 1)).min(MAX_DURATION);
-    let duration = Duration::from_secs(random.random_range(1..=longest));
+    let max_duration =
+        2_u64.pow(random.random_range(1..=MAX_DURATION.ilog2() + 1)).min(MAX_DURATION);
+    let duration = Duration::from_secs(random.random_range(1..=max_duration));
     let kind = kind(random, targets);
     Fault { at: Duration::from_secs(begin), duration, kind }
 }

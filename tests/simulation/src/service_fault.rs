@@ -39,7 +39,7 @@ pub(crate) struct ServiceFaults(Arc<Mutex<State>>);
 struct State {
     faults: Vec<ServiceFault>,
     /// First response to a read of each path.
-    first: BTreeMap<String, Bytes>,
+    first_responses: BTreeMap<String, Bytes>,
 }
 
 impl ServiceFaults {
@@ -87,19 +87,19 @@ impl ServiceFaults {
         let read = (request.method() == Method::GET).then(|| request.uri().path().to_owned());
         let response = next.run(request).await;
         match read.filter(|_| response.status() == StatusCode::OK) {
-            Some(path) => self.distort(self.repeat(path, response).await).await,
+            Some(path) => self.distort(self.outdated_response(path, response).await).await,
             None => self.distort(response).await,
         }
     }
 
     /// Remembers the first response to a read, and returns it while responses are outdated.
-    async fn repeat(&self, path: String, response: Response) -> Response {
+    async fn outdated_response(&self, path: String, response: Response) -> Response {
         let (mut head, body) = response.into_parts();
         let Ok(body) = to_bytes(body, usize::MAX).await else {
             return StatusCode::INTERNAL_SERVER_ERROR.into_response();
         };
         let mut state = self.state();
-        let first = state.first.entry(path).or_insert_with(|| body.clone()).clone();
+        let first = state.first_responses.entry(path).or_insert_with(|| body.clone()).clone();
         let is_outdated = state.faults.contains(&ServiceFault::StaleReads);
         head.headers.remove(CONTENT_LENGTH);
         Response::from_parts(head, Body::from(if is_outdated { first } else { body }))

@@ -31,10 +31,10 @@ fn minimise(numbers: &[usize], fails: impl Fn(&[usize]) -> bool) -> Vec<usize> {
     while size > 0 {
         let mut start = 0;
         while start < minimal.len() {
-            let mut without = minimal.clone();
-            without.drain(start..(start + size).min(minimal.len()));
-            if fails(&without) {
-                minimal = without;
+            let mut candidate = minimal.clone();
+            candidate.drain(start..(start + size).min(minimal.len()));
+            if fails(&candidate) {
+                minimal = candidate;
             } else {
                 start += size;
             }
@@ -51,9 +51,9 @@ mod tests {
     #[test]
     fn schedule_without_needed_faults_is_minimal() {
         let numbers: Vec<usize> = (0..10).collect();
-        let fails = |kept: &[usize]| kept.contains(&3) && kept.contains(&8);
+        let fails = |numbers: &[usize]| numbers.contains(&3) && numbers.contains(&8);
         assert_eq!(minimise(&numbers, fails), [3, 8]);
-        assert_eq!(minimise(&numbers, |kept| kept.contains(&9)), [9]);
+        assert_eq!(minimise(&numbers, |numbers| numbers.contains(&9)), [9]);
         assert_eq!(minimise(&numbers, |_| true), [0_usize; 0]);
     }
 }

@@ -10,9 +10,9 @@ use taonet_chain::CommitReveal;
 use taonet_primitives::Hotkey;
 use url::Url;
 
-use crate::boundary::split_mix;
 use crate::chain::{BLOCK_TIME, SimulatedChain};
 use crate::endpoint::{Node, futures_now};
+use crate::libc_overrides::split_mix;
 use crate::network::{Link, TICK};
 use crate::nineteen::market_records::MarketRecords;
 use crate::process::Process;
@@ -28,7 +28,7 @@ const MAX_BACKLOG_AGE: Duration = Duration::from_mins(75);
 /// Pause before the supervisor starts a killed process again.
 const RESTART_DELAY: Duration = Duration::from_secs(5);
 /// One in so many seeds simulates Nineteen, which takes several times as long as Babelbit.
-const NINETEEN: u64 = 8;
+const SEEDS_PER_NINETEEN: u64 = 8;
 
 /// Client, or `None` if there are several, and server of a link.
 pub(crate) type Route = (Option<usize>, usize);
@@ -45,7 +45,11 @@ pub(crate) enum Subnet {
 impl Subnet {
     /// Returns the subnet that a seed simulates.
     pub(crate) const fn of_seed(seed: u64) -> Self {
-        if seed % NINETEEN == NINETEEN - 2 { Self::Nineteen } else { Self::Babelbit }
+        if seed % SEEDS_PER_NINETEEN == SEEDS_PER_NINETEEN - 2 {
+            Self::Nineteen
+        } else {
+            Self::Babelbit
+        }
     }
 
     /// Returns the name of a process, or of a database that processes share.
@@ -88,8 +92,8 @@ impl Subnet {
     }
 }
 
-/// What the processes of a subnet are created from.
-pub(crate) struct Parts<'a> {
+/// The seed, directory, node and links with which the processes of a subnet are created.
+pub(crate) struct ProcessContext<'a> {
     pub(crate) seed: u64,
     pub(crate) root: &'a Path,
     pub(crate) node: &'a Node,
@@ -99,7 +103,7 @@ pub(crate) struct Parts<'a> {
     random: &'a AtomicU64,
 }
 
-impl Parts<'_> {
+impl ProcessContext<'_> {
     /// Returns the URL at which a process reaches another one.
     pub(crate) fn url(&self, client: usize, server: usize) -> anyhow::Result<Url> {
         let route = (Some(client), server);
@@ -158,7 +162,7 @@ impl Simulation {
         let services = subnet.targets().services.iter();
         let services: BTreeMap<_, _> =
             services.map(|index| (*index, ServiceFaults::default())).collect();
-        let parts = Parts {
+        let context = ProcessContext {
             seed,
             root,
             node: &node,
@@ -168,8 +172,8 @@ impl Simulation {
             random: &random,
         };
         let processes = match subnet {
-            Subnet::Babelbit => babelbit::processes(&parts)?,
-            Subnet::Nineteen => nineteen::processes(&parts)?,
+            Subnet::Babelbit => babelbit::processes(&context)?,
+            Subnet::Nineteen => nineteen::processes(&context)?,
         };
         Ok(Self {
             subnet,
@@ -260,17 +264,17 @@ impl Simulation {
                 process.kill(until.max(self.now + RESTART_DELAY));
                 self.reset_links(index);
             }
-            FaultKind::Pause(index) => self.with(index, |process| process.pause(until)),
+            FaultKind::Pause(index) => self.with_process(index, |process| process.pause(until)),
             FaultKind::Cut(index) => {
                 if let Some(link) = self.links.get_mut(index) {
                     link.cut_until = link.cut_until.max(until);
                 }
             }
             FaultKind::Clock(index, seconds) => {
-                self.with(index, |process| process.clock_offset += seconds);
+                self.with_process(index, |process| process.clock_offset += seconds);
             }
             FaultKind::Disk(index, fault) => {
-                self.with(index, |process| process.set_disk_fault(Some(fault)));
+                self.with_process(index, |process| process.set_disk_fault(Some(fault)));
             }
             FaultKind::Node(fault) => self.node.add(fault),
             FaultKind::Fork(blocks, is_lost) => {
@@ -289,11 +293,13 @@ impl Simulation {
 
     fn end(&mut self, fault: &Fault) {
         match fault.kind {
-            FaultKind::Kill(index, _) => self.with(index, |process| process.crash_in(None)),
+            FaultKind::Kill(index, _) => self.with_process(index, |process| process.crash_in(None)),
             FaultKind::Clock(index, seconds) => {
-                self.with(index, |process| process.clock_offset -= seconds);
+                self.with_process(index, |process| process.clock_offset -= seconds);
             }
-            FaultKind::Disk(index, _) => self.with(index, |process| process.set_disk_fault(None)),
+            FaultKind::Disk(index, _) => {
+                self.with_process(index, |process| process.set_disk_fault(None));
+            }
             FaultKind::Node(fault) => self.node.remove(fault),
             FaultKind::Service(index, fault) => {
                 if let Some(service) = self.services.get(&index) {
@@ -304,7 +310,7 @@ impl Simulation {
         }
     }
 
-    fn with(&mut self, index: usize, change: impl FnOnce(&mut Process)) {
+    fn with_process(&mut self, index: usize, change: impl FnOnce(&mut Process)) {
         if let Some(process) = self.processes.get_mut(index) {
             change(process);
         }
@@ -337,11 +343,11 @@ impl Simulation {
             return;
         }
         let number = (split_mix(&self.random) % count) as usize;
-        let (path, again) = (self.backup(index, number), self.now + RESTART_DELAY);
+        let (path, restart_at) = (self.backup(index, number), self.now + RESTART_DELAY);
         record::record_event(&format!("backup {number} of {count}"));
         let restored = match self.processes.get_mut(index) {
-            Some(process) => process.restore(&path, again),
-            None => self.restore_database(&path, again),
+            Some(process) => process.restore(&path, restart_at),
+            None => self.restore_database(&path, restart_at),
         };
         if let Err(error) = restored {
             record::fail(&format!("cannot restore a backup: {error}"));
@@ -354,9 +360,9 @@ impl Simulation {
     }
 
     /// Kills the processes that share the database, and replaces it by a backup.
-    fn restore_database(&mut self, backup: &Path, again: Duration) -> std::io::Result<()> {
+    fn restore_database(&mut self, backup: &Path, restart_at: Duration) -> std::io::Result<()> {
         for index in nineteen::CLIENTS {
-            self.with(index, |process| process.kill(again));
+            self.with_process(index, |process| process.kill(restart_at));
             self.reset_links(index);
         }
         let directory = nineteen::database(&self.root);

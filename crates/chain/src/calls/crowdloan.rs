@@ -6,7 +6,7 @@ use crate::{Call, CrowdloanTerms};
 
 const CROWDLOAN: &str = "Crowdloan";
 
-/// What a crowdloan does with its TAO when it is finalized.
+/// Use of a crowdloan's TAO at its finalization.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CrowdloanPurpose {
     /// The account receives the TAO.
@@ -34,29 +34,33 @@ pub fn create_crowdloan(terms: CrowdloanTerms, purpose: CrowdloanPurpose) -> Cal
 
 /// Builds a call that contributes TAO of the signer to a crowdloan.
 pub fn contribute(crowdloan: u32, amount: Rao) -> Call {
-    Call::new(CROWDLOAN, "contribute", vec![id(crowdloan), ("amount", number(amount.get()))])
+    Call::new(
+        CROWDLOAN,
+        "contribute",
+        vec![crowdloan_arg(crowdloan), ("amount", number(amount.get()))],
+    )
 }
 
 /// Builds a call that withdraws the signer's contribution to a crowdloan; the creator's deposit
 /// remains.
 pub fn withdraw_contribution(crowdloan: u32) -> Call {
-    Call::new(CROWDLOAN, "withdraw", vec![id(crowdloan)])
+    Call::new(CROWDLOAN, "withdraw", vec![crowdloan_arg(crowdloan)])
 }
 
 /// Builds a call that finalizes the signer's crowdloan, whose cap is raised.
 pub fn finalize_crowdloan(crowdloan: u32) -> Call {
-    Call::new(CROWDLOAN, "finalize", vec![id(crowdloan)])
+    Call::new(CROWDLOAN, "finalize", vec![crowdloan_arg(crowdloan)])
 }
 
 /// Builds a call that refunds some of the contributors of the signer's crowdloan; repeat it until
 /// all are refunded.
 pub fn refund_crowdloan(crowdloan: u32) -> Call {
-    Call::new(CROWDLOAN, "refund", vec![id(crowdloan)])
+    Call::new(CROWDLOAN, "refund", vec![crowdloan_arg(crowdloan)])
 }
 
 /// Builds a call that removes the signer's crowdloan, once all other contributors are refunded.
 pub fn dissolve_crowdloan(crowdloan: u32) -> Call {
-    Call::new(CROWDLOAN, "dissolve", vec![id(crowdloan)])
+    Call::new(CROWDLOAN, "dissolve", vec![crowdloan_arg(crowdloan)])
 }
 
 /// Builds a call that sets the minimum contribution to the signer's crowdloan.
@@ -64,19 +68,27 @@ pub fn update_min_contribution(crowdloan: u32, min: Rao) -> Call {
     Call::new(
         CROWDLOAN,
         "update_min_contribution",
-        vec![id(crowdloan), ("new_min_contribution", number(min.get()))],
+        vec![crowdloan_arg(crowdloan), ("new_min_contribution", number(min.get()))],
     )
 }
 
 /// Builds a call that sets the first block in which the signer's crowdloan accepts no
 /// contributions.
 pub fn update_crowdloan_end(crowdloan: u32, end: BlockNumber) -> Call {
-    Call::new(CROWDLOAN, "update_end", vec![id(crowdloan), ("new_end", number(end.get()))])
+    Call::new(
+        CROWDLOAN,
+        "update_end",
+        vec![crowdloan_arg(crowdloan), ("new_end", number(end.get()))],
+    )
 }
 
 /// Builds a call that sets the amount that the signer's crowdloan is to raise.
 pub fn update_crowdloan_cap(crowdloan: u32, cap: Rao) -> Call {
-    Call::new(CROWDLOAN, "update_cap", vec![id(crowdloan), ("new_cap", number(cap.get()))])
+    Call::new(
+        CROWDLOAN,
+        "update_cap",
+        vec![crowdloan_arg(crowdloan), ("new_cap", number(cap.get()))],
+    )
 }
 
 /// Builds a call that spends the TAO of a crowdloan: it creates a subnet and leases it to the
@@ -101,6 +113,6 @@ pub fn terminate_lease(lease: u32, hotkey: Hotkey) -> Call {
     )
 }
 
-fn id(crowdloan: u32) -> (&'static str, Value) {
+fn crowdloan_arg(crowdloan: u32) -> (&'static str, Value) {
     ("crowdloan_id", number(crowdloan))
 }

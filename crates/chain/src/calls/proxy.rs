@@ -8,7 +8,7 @@ const PROXY: &str = "Proxy";
 
 /// Builds a call that makes another call for an account, of which the signer is a proxy.
 pub fn proxy(real: AccountId, call: Call) -> Call {
-    Call::new(PROXY, "proxy", inner(vec![("real", address(real))], call))
+    Call::new(PROXY, "proxy", with_inner_call(vec![("real", address(real))], call))
 }
 
 /// Builds a call that makes a call for an account, which the proxy `delegate` announced. Anyone can
@@ -17,7 +17,7 @@ pub fn proxy_announced(delegate: AccountId, real: AccountId, call: Call) -> Call
     Call::new(
         PROXY,
         "proxy_announced",
-        inner(vec![("delegate", address(delegate)), ("real", address(real))], call),
+        with_inner_call(vec![("delegate", address(delegate)), ("real", address(real))], call),
     )
 }
 
@@ -49,12 +49,12 @@ pub fn reject_announcement(delegate: AccountId, call_hash: [u8; 32]) -> Call {
 /// Builds a call that adds a proxy of the signer, which must announce its calls `delay` blocks
 /// before.
 pub fn add_proxy(delegate: AccountId, proxy_type: ProxyType, delay: u32) -> Call {
-    Call::new(PROXY, "add_proxy", definition(delegate, proxy_type, delay))
+    Call::new(PROXY, "add_proxy", definition_args(delegate, proxy_type, delay))
 }
 
 /// Builds a call that removes a proxy of the signer.
 pub fn remove_proxy(delegate: AccountId, proxy_type: ProxyType, delay: u32) -> Call {
-    Call::new(PROXY, "remove_proxy", definition(delegate, proxy_type, delay))
+    Call::new(PROXY, "remove_proxy", definition_args(delegate, proxy_type, delay))
 }
 
 /// Builds a call that removes all proxies of the signer.
@@ -64,8 +64,11 @@ pub fn remove_proxies() -> Call {
 
 /// Builds a call that creates an account without a key, with the signer as its proxy.
 pub fn create_pure(proxy_type: ProxyType, delay: u32, index: u16) -> Call {
-    let args =
-        vec![("proxy_type", kind(proxy_type)), ("delay", number(delay)), ("index", number(index))];
+    let args = vec![
+        ("proxy_type", proxy_type_value(proxy_type)),
+        ("delay", number(delay)),
+        ("index", number(index)),
+    ];
     Call::new(PROXY, "create_pure", args)
 }
 
@@ -79,7 +82,7 @@ pub fn kill_pure(
 ) -> Call {
     let args = vec![
         ("spawner", address(spawner)),
-        ("proxy_type", kind(proxy_type)),
+        ("proxy_type", proxy_type_value(proxy_type)),
         ("index", number(index)),
         ("height", number(created_at.0.get())),
         ("ext_index", number(created_at.1)),
@@ -87,23 +90,23 @@ pub fn kill_pure(
     Call::new(PROXY, "kill_pure", args)
 }
 
-fn definition(
+fn definition_args(
     delegate: AccountId,
     proxy_type: ProxyType,
     delay: u32,
 ) -> Vec<(&'static str, Value)> {
     vec![
         ("delegate", address(delegate)),
-        ("proxy_type", kind(proxy_type)),
+        ("proxy_type", proxy_type_value(proxy_type)),
         ("delay", number(delay)),
     ]
 }
 
-fn inner(mut args: Vec<(&'static str, Value)>, call: Call) -> Vec<(&'static str, Value)> {
+fn with_inner_call(mut args: Vec<(&'static str, Value)>, call: Call) -> Vec<(&'static str, Value)> {
     args.extend([("force_proxy_type", option(None)), ("call", call.into_value())]);
     args
 }
 
-fn kind(proxy_type: ProxyType) -> Value {
+fn proxy_type_value(proxy_type: ProxyType) -> Value {
     Value::unnamed_variant(proxy_type.name(), [])
 }

@@ -17,12 +17,12 @@ pub struct PriceLimit {
 
 /// Builds a call that stakes TAO of the signing coldkey on a hotkey, at any price.
 pub fn add_stake(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Call {
-    Call::new(SUBTENSOR, "add_stake", adding(hotkey, netuid, amount))
+    Call::new(SUBTENSOR, "add_stake", add_args(hotkey, netuid, amount))
 }
 
 /// Builds a call that stakes TAO of the signing coldkey on a hotkey, within a price limit.
 pub fn add_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Rao, limit: PriceLimit) -> Call {
-    Call::new(SUBTENSOR, "add_stake_limit", limited(adding(hotkey, netuid, amount), limit))
+    Call::new(SUBTENSOR, "add_stake_limit", with_limit(add_args(hotkey, netuid, amount), limit))
 }
 
 /// Builds a call that buys alpha with TAO of the signing coldkey and burns it; with `limit`, at
@@ -39,7 +39,7 @@ pub fn add_stake_burn(hotkey: Hotkey, netuid: NetUid, amount: Rao, limit: Option
 
 /// Builds a call that unstakes alpha of the signing coldkey from a hotkey, at any price.
 pub fn remove_stake(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Call {
-    Call::new(SUBTENSOR, "remove_stake", removing(hotkey, netuid, amount))
+    Call::new(SUBTENSOR, "remove_stake", remove_args(hotkey, netuid, amount))
 }
 
 /// Builds a call that unstakes alpha of the signing coldkey from a hotkey, within a price limit.
@@ -49,7 +49,11 @@ pub fn remove_stake_limit(
     amount: Alpha,
     limit: PriceLimit,
 ) -> Call {
-    Call::new(SUBTENSOR, "remove_stake_limit", limited(removing(hotkey, netuid, amount), limit))
+    Call::new(
+        SUBTENSOR,
+        "remove_stake_limit",
+        with_limit(remove_args(hotkey, netuid, amount), limit),
+    )
 }
 
 /// Builds a call that unstakes all alpha of the signing coldkey from a hotkey on a subnet, as of
@@ -97,7 +101,7 @@ pub fn set_auto_stake_hotkey(netuid: NetUid, hotkey: Hotkey) -> Call {
 /// Builds a call that moves alpha of the signing coldkey from one hotkey to another, at any price
 /// if the subnets differ.
 pub fn move_stake(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Call {
-    Call::new(SUBTENSOR, "move_stake", moving(from, to, amount))
+    Call::new(SUBTENSOR, "move_stake", move_args(from, to, amount))
 }
 
 /// Builds a call that moves alpha of the signing coldkey from one hotkey on one subnet to another
@@ -108,7 +112,7 @@ pub fn move_stake_limit(
     amount: Alpha,
     limit: PriceLimit,
 ) -> Call {
-    Call::new(SUBTENSOR, "move_stake_limit", limited(moving(from, to, amount), limit))
+    Call::new(SUBTENSOR, "move_stake_limit", with_limit(move_args(from, to, amount), limit))
 }
 
 /// Builds a call that transfers the signing coldkey's alpha on a hotkey to another coldkey.
@@ -123,14 +127,14 @@ pub fn transfer_stake(
     Call::new(
         SUBTENSOR,
         "transfer_stake",
-        accounts.into_iter().chain(route(from, to_netuid, amount)).collect(),
+        accounts.into_iter().chain(route_args(from, to_netuid, amount)).collect(),
     )
 }
 
 /// Builds a call that swaps alpha of one subnet for alpha of another on the same hotkey, at any
 /// price.
 pub fn swap_stake(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha) -> Call {
-    Call::new(SUBTENSOR, "swap_stake", swapping(hotkey, from, to, amount))
+    Call::new(SUBTENSOR, "swap_stake", swap_args(hotkey, from, to, amount))
 }
 
 /// Builds a call that swaps alpha of one subnet for alpha of another on the same hotkey, within a
@@ -142,12 +146,12 @@ pub fn swap_stake_limit(
     amount: Alpha,
     limit: PriceLimit,
 ) -> Call {
-    Call::new(SUBTENSOR, "swap_stake_limit", limited(swapping(hotkey, from, to, amount), limit))
+    Call::new(SUBTENSOR, "swap_stake_limit", with_limit(swap_args(hotkey, from, to, amount), limit))
 }
 
 type Args = Vec<(&'static str, Value)>;
 
-fn adding(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Args {
+fn add_args(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Args {
     vec![
         ("hotkey", account(hotkey)),
         ("netuid", number(netuid.0)),
@@ -155,7 +159,7 @@ fn adding(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Args {
     ]
 }
 
-fn removing(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Args {
+fn remove_args(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Args {
     vec![
         ("hotkey", account(hotkey)),
         ("netuid", number(netuid.0)),
@@ -163,16 +167,16 @@ fn removing(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Args {
     ]
 }
 
-fn moving(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Args {
+fn move_args(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Args {
     let hotkeys = [("origin_hotkey", account(from.0)), ("destination_hotkey", account(to.0))];
-    hotkeys.into_iter().chain(route(from.1, to.1, amount)).collect()
+    hotkeys.into_iter().chain(route_args(from.1, to.1, amount)).collect()
 }
 
-fn swapping(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha) -> Args {
-    [("hotkey", account(hotkey))].into_iter().chain(route(from, to, amount)).collect()
+fn swap_args(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha) -> Args {
+    [("hotkey", account(hotkey))].into_iter().chain(route_args(from, to, amount)).collect()
 }
 
-fn route(from: NetUid, to: NetUid, amount: Alpha) -> [(&'static str, Value); 3] {
+fn route_args(from: NetUid, to: NetUid, amount: Alpha) -> [(&'static str, Value); 3] {
     [
         ("origin_netuid", number(from.0)),
         ("destination_netuid", number(to.0)),
@@ -180,7 +184,7 @@ fn route(from: NetUid, to: NetUid, amount: Alpha) -> [(&'static str, Value); 3] 
     ]
 }
 
-fn limited(mut args: Args, limit: PriceLimit) -> Args {
+fn with_limit(mut args: Args, limit: PriceLimit) -> Args {
     args.extend([
         ("limit_price", number(limit.price.get())),
         ("allow_partial", Value::bool(limit.allow_partial)),

@@ -42,9 +42,9 @@ impl Client {
         };
         let (block, runtime) = self.inner.rpc.with_timeout("balances", opened).await?;
         let mut balances = Vec::with_capacity(accounts.len());
-        for part in accounts.chunks(PAGE) {
+        for chunk in accounts.chunks(PAGE) {
             let keys =
-                part.iter().map(|account| runtime.storage_key(pallet, item, &[key(*account)]));
+                chunk.iter().map(|account| runtime.storage_key(pallet, item, &[key(*account)]));
             let keys = keys.collect::<Result<Vec<_>, _>>()?;
             let values = self
                 .inner

@@ -57,7 +57,7 @@ impl Inner {
     pub(super) async fn head(&self) -> Result<Block, ChainError> {
         let header: Header = self.rpc.request("chain_getHeader", json!([])).await?;
         let head = header.block();
-        self.cache().named(head.hash);
+        self.cache().add_announced(head.hash);
         Ok(head)
     }
 
@@ -115,7 +115,7 @@ impl Inner {
                 Err(ChainError::Refused { message, .. }) if is_unknown_block(&message) => {
                     let is_late = started.elapsed().saturating_add(self.rpc.timing.pause())
                         >= self.rpc.timing.read_timeout();
-                    if is_late || !self.knows(block) {
+                    if is_late || !self.is_announced(block) {
                         return Err(ChainError::NoSuchBlock(At::Hash(block)));
                     }
                     tokio::time::sleep(self.rpc.timing.pause()).await;

@@ -49,7 +49,7 @@ async fn listen(inner: &Weak<Inner>, mut subscription: Subscription) {
                 let Ok(header) = serde_json::from_str::<Header>(raw.get()) else { return };
                 let Some(chain) = inner.upgrade() else { return };
                 let head = header.block();
-                chain.cache().named(head.hash);
+                chain.cache().add_announced(head.hash);
                 chain.heads.send_replace(Some(head));
             }
             Ok(None) => return,

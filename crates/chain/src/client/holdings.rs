@@ -121,9 +121,9 @@ impl Client {
         let read = async {
             let block = self.inner.hash(at).await?;
             let keys = [key(coldkey)];
-            let announced: Option<(BlockNumber, BlockHash)> =
+            let announcement: Option<(BlockNumber, BlockHash)> =
                 self.inner.value(SUBTENSOR, "ColdkeySwapAnnouncements", &keys, block).await?;
-            let Some((due_block, new_coldkey_hash)) = announced else { return Ok(None) };
+            let Some((due_block, new_coldkey_hash)) = announcement else { return Ok(None) };
             let disputed = self.inner.value(SUBTENSOR, "ColdkeySwapDisputes", &keys, block).await?;
             let delay: Option<u32> =
                 self.inner.value(SUBTENSOR, "ColdkeySwapReannouncementDelay", &[], block).await?;

@@ -78,13 +78,13 @@ impl Inner {
     ) -> Result<Option<Outcome>, ChainError> {
         let last = self.block_hash(to).await?.ok_or(ChainError::NoSuchBlock(At::Number(to)))?;
         match self.find(extrinsic, last, from.minus(1)).await? {
-            Some(inclusion) => self.settled(inclusion).await.map(Some),
+            Some(inclusion) => self.inclusion_outcome(inclusion).await.map(Some),
             None => Ok(None),
         }
     }
 
     /// Returns the outcome for an inclusion: included or finalized.
-    async fn settled(&self, inclusion: Inclusion) -> Result<Outcome, ChainError> {
+    async fn inclusion_outcome(&self, inclusion: Inclusion) -> Result<Outcome, ChainError> {
         let finalized = self.finalized().await?;
         let is_final = finalized.number >= inclusion.block.number
             && self.block_hash(inclusion.block.number).await? == Some(inclusion.block.hash);

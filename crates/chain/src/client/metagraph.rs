@@ -101,8 +101,8 @@ impl Inner {
         let mut metagraph = answer.metagraph(netuid, mech, block, &trust.unwrap_or_default());
         if detail == Detail::Full {
             let rows = metagraph.neurons.len();
-            let weights = self.rows("Weights", netuid, mech, rows, block.hash);
-            let bonds = self.rows("Bonds", netuid, mech, rows, block.hash);
+            let weights = self.weight_rows("Weights", netuid, mech, rows, block.hash);
+            let bonds = self.weight_rows("Bonds", netuid, mech, rows, block.hash);
             let (weights, bonds) = tokio::try_join!(weights, bonds)?;
             (metagraph.weights, metagraph.bonds) = (Some(weights), Some(bonds));
         }
@@ -110,7 +110,7 @@ impl Inner {
     }
 
     /// Reads the weight or bond matrix, one row per uid.
-    async fn rows(
+    async fn weight_rows(
         &self,
         item: &str,
         netuid: NetUid,
@@ -158,22 +158,22 @@ impl RawMetagraph {
                 uid: Uid(uid),
                 hotkey: *hotkey,
                 coldkey: *coldkey,
-                active: of(self.active.as_deref(), index),
-                validator_permit: of(self.validator_permit.as_deref(), index),
+                active: value_or_default(self.active.as_deref(), index),
+                validator_permit: value_or_default(self.validator_permit.as_deref(), index),
                 axon: self.axons.as_ref().and_then(|axons| axons.get(index)?.axon()),
-                total_stake: of(self.total_stake.as_deref(), index),
-                alpha_stake: of(self.alpha_stake.as_deref(), index),
-                tao_stake: of(self.tao_stake.as_deref(), index),
-                rank: of(self.rank.as_deref(), index),
-                trust: of(self.trust.as_deref(), index),
-                consensus: of(self.consensus.as_deref(), index),
-                incentive: of(self.incentives.as_deref(), index),
-                dividends: of(self.dividends.as_deref(), index),
+                total_stake: value_or_default(self.total_stake.as_deref(), index),
+                alpha_stake: value_or_default(self.alpha_stake.as_deref(), index),
+                tao_stake: value_or_default(self.tao_stake.as_deref(), index),
+                rank: value_or_default(self.rank.as_deref(), index),
+                trust: value_or_default(self.trust.as_deref(), index),
+                consensus: value_or_default(self.consensus.as_deref(), index),
+                incentive: value_or_default(self.incentives.as_deref(), index),
+                dividends: value_or_default(self.dividends.as_deref(), index),
                 validator_trust: trust.get(index).copied().unwrap_or_default(),
-                emission: of(self.emission.as_deref(), index),
-                pruning_score: of(self.pruning_score.as_deref(), index),
-                last_update: of(self.last_update.as_deref(), index),
-                registered_at: of(self.block_at_registration.as_deref(), index),
+                emission: value_or_default(self.emission.as_deref(), index),
+                pruning_score: value_or_default(self.pruning_score.as_deref(), index),
+                last_update: value_or_default(self.last_update.as_deref(), index),
+                registered_at: value_or_default(self.block_at_registration.as_deref(), index),
             }
         });
         Metagraph {
@@ -199,7 +199,7 @@ impl RawMetagraph {
 
 /// Returns the entry of a column at an index; the default for columns that the chain no longer
 /// fills.
-fn of<T: Copy + Default>(column: Option<&[T]>, index: usize) -> T {
+fn value_or_default<T: Copy + Default>(column: Option<&[T]>, index: usize) -> T {
     column.and_then(|column| column.get(index)).copied().unwrap_or_default()
 }
 

@@ -3,7 +3,9 @@ use serde_json::{Value as Json, json};
 use subxt::ext::scale_value::Value;
 use taonet_primitives::{AccountId, BlockHash, ExtrinsicHash, Rao};
 
-use super::tracking::{self, BlockSearch, Nodes, PoolResponse, Status, StatusStream, Times};
+use super::tracking::{
+    self, BlockSearch, FollowTimeouts, Nodes, PoolResponse, Status, StatusStream,
+};
 use super::{HexBytes, Inner, hex_text};
 use crate::rpc::{OpenedSubscription, Subscription};
 use crate::runtime::Runtime;
@@ -20,7 +22,7 @@ impl Inner {
         follow: Follow,
         lease: Option<NonceLease>,
     ) -> Outcome {
-        let times = Times::new(&self.rpc.timing, follow);
+        let times = FollowTimeouts::new(&self.rpc.timing, follow);
         tracking::follow(self, extrinsic, follow, lease, times).await
     }
 
@@ -40,7 +42,12 @@ impl Inner {
         let fee = fee
             .ok_or_else(|| ChainError::decode(format!("runtime API {api}.{method}"), MissingFee))?;
         let effect = self.simulate(extrinsic, &runtime).await?;
-        Ok(DryRun { validity, fee: Rao::new(fee), call: runtime.call_of(extrinsic)?, effect })
+        Ok(DryRun {
+            validity,
+            fee: Rao::new(fee),
+            call: runtime.decode_signed_call(extrinsic)?,
+            effect,
+        })
     }
 
     /// Has a development chain simulate an extrinsic; `None` if the node has no such method, or

@@ -83,7 +83,7 @@ impl Client {
         self.api_at("prices", SWAP, "current_alpha_price_all", &[], at).await
     }
 
-    /// Returns the price of a subnet's alpha, in TAO per alpha.
+    /// Returns the price of one alpha of a subnet.
     ///
     /// # Errors
     /// [`ChainError`] if the read fails.

@@ -114,19 +114,19 @@ pub(crate) enum Status {
 
 /// The timeouts and intervals for tracking an extrinsic.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Times {
+pub(crate) struct FollowTimeouts {
     /// The timeout of the whole submission.
     pub(crate) total_timeout: Duration,
     /// The delay between attempts, each of which searches the chain and resubmits the extrinsic.
     pub(crate) pause: Duration,
     /// The timeout for the pool's next status notification.
-    pub(crate) silence: Duration,
+    pub(crate) max_silence: Duration,
 }
 
-impl Times {
+impl FollowTimeouts {
     pub(crate) fn new(timing: &BlockTiming, follow: Follow) -> Self {
         let total_timeout = timing.unit().saturating_mul(follow.timeout_blocks.saturating_add(1));
-        Self { total_timeout, pause: timing.pause(), silence: timing.read_timeout() }
+        Self { total_timeout, pause: timing.pause(), max_silence: timing.read_timeout() }
     }
 }
 
@@ -136,15 +136,15 @@ pub(crate) async fn follow<N: Nodes>(
     extrinsic: &SignedExtrinsic,
     follow: Follow,
     lease: Option<NonceLease>,
-    times: Times,
+    times: FollowTimeouts,
 ) -> Outcome {
     let mut tracker = SubmissionTracker {
         nodes,
         extrinsic,
         until: follow.until,
-        silence: times.silence,
+        max_silence: times.max_silence,
         lease,
-        searched: extrinsic.birth.number,
+        searched_up_to: extrinsic.birth.number,
         may_be_pooled: follow.sent_before,
         included: None,
         refusal: None,
@@ -153,9 +153,9 @@ pub(crate) async fn follow<N: Nodes>(
     let now = Instant::now();
     let end = now.checked_add(times.total_timeout).unwrap_or(now);
     loop {
-        match timeout_at(end, tracker.round()).await {
+        match timeout_at(end, tracker.run_round()).await {
             Ok(Ok(Some(outcome))) => return tracker.settle(outcome),
-            Ok(round) => tracker.error = round.err(),
+            Ok(result) => tracker.error = result.err(),
             Err(_) => return tracker.time_out(),
         }
         if Instant::now().checked_add(times.pause).is_none_or(|next| next >= end) {
@@ -170,11 +170,11 @@ struct SubmissionTracker<'a, N> {
     nodes: &'a N,
     extrinsic: &'a SignedExtrinsic,
     until: Until,
-    silence: Duration,
+    max_silence: Duration,
     /// The nonce lease, held until a pool accepts the extrinsic.
     lease: Option<NonceLease>,
     /// Height of the newest finalized block searched; no block up to it includes the extrinsic.
-    searched: BlockNumber,
+    searched_up_to: BlockNumber,
     /// Whether a pool may hold the extrinsic.
     may_be_pooled: bool,
     /// The inclusion found by the last search; its block may still be reverted.
@@ -195,7 +195,7 @@ enum SearchResult {
 
 impl<N: Nodes> SubmissionTracker<'_, N> {
     /// Runs one round: search, submit, watch. Returns `None` while the outcome is open.
-    async fn round(&mut self) -> Result<Option<Outcome>, ChainError> {
+    async fn run_round(&mut self) -> Result<Option<Outcome>, ChainError> {
         match self.search().await? {
             SearchResult::Decided(outcome) => return Ok(Some(outcome)),
             // A pool would refuse the extrinsic now, and ban it for a long time.
@@ -206,11 +206,11 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
         let offer = self.nodes.offer(&self.extrinsic.bytes).await?;
         match offer.answer {
             Ok(reports) => {
-                self.taken();
+                self.mark_nonce_used();
                 self.watch(reports).await
             }
             Err(error) if error.code == ALREADY_IN_POOL => {
-                self.taken();
+                self.mark_nonce_used();
                 Ok(None)
             }
             Err(error) => self.handle_refusal(&error, is_first && !offer.others_may_have_it).await,
@@ -222,42 +222,44 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     async fn search(&mut self) -> Result<SearchResult, ChainError> {
         let SignedExtrinsic { hash, signer, nonce, last_block, .. } = *self.extrinsic;
         let finalized = self.nodes.final_block().await?;
-        if finalized.number > self.searched {
-            if let Some(inclusion) = self.nodes.find(hash, finalized.hash, self.searched).await? {
+        if finalized.number > self.searched_up_to {
+            if let Some(inclusion) =
+                self.nodes.find(hash, finalized.hash, self.searched_up_to).await?
+            {
                 return Ok(SearchResult::Decided(Outcome::Finalized(inclusion)));
             }
-            self.searched = finalized.number;
+            self.searched_up_to = finalized.number;
         }
         // A node that lags behind the last search proves nothing.
-        if finalized.number >= self.searched
+        if finalized.number >= self.searched_up_to
             && self.nodes.next_nonce(signer, finalized.hash).await? > nonce
         {
             return Ok(SearchResult::Decided(Outcome::Superseded));
         }
-        if let Some(last_block) = last_block.filter(|last| *last <= self.searched) {
+        if let Some(last_block) = last_block.filter(|last| *last <= self.searched_up_to) {
             return Ok(SearchResult::Decided(Outcome::Expired { last_block }));
         }
         let head = self.nodes.newest_block().await?;
         self.included = None;
-        if head.number <= self.searched {
+        if head.number <= self.searched_up_to {
             return Ok(SearchResult::NotFound);
         }
-        self.included = self.nodes.find(hash, head.hash, self.searched).await?;
+        self.included = self.nodes.find(hash, head.hash, self.searched_up_to).await?;
         if let Some(inclusion) = &self.included {
             return Ok(match self.until {
                 Until::Included => SearchResult::Decided(Outcome::Included(inclusion.clone())),
                 Until::Finalized => SearchResult::Undecided,
             });
         }
-        let is_over = last_block.is_some_and(|last| last <= head.number);
-        let is_used = is_over || self.nodes.next_nonce(signer, head.hash).await? > nonce;
-        Ok(if is_used { SearchResult::Undecided } else { SearchResult::NotFound })
+        let is_era_over = last_block.is_some_and(|last| last <= head.number);
+        let is_nonce_used = is_era_over || self.nodes.next_nonce(signer, head.hash).await? > nonce;
+        Ok(if is_nonce_used { SearchResult::Undecided } else { SearchResult::NotFound })
     }
 
     /// Reads the pool's notifications until one decides the outcome or the stream ends.
     async fn watch(&mut self, mut reports: N::Statuses) -> Result<Option<Outcome>, ChainError> {
         loop {
-            let Ok(Some(status)) = timeout(self.silence, reports.next()).await else {
+            let Ok(Some(status)) = timeout(self.max_silence, reports.next()).await else {
                 return Ok(None);
             };
             match status {
@@ -307,18 +309,18 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     }
 
     /// Marks the nonce as used and releases its lease, once a pool holds the extrinsic.
-    fn taken(&mut self) {
+    fn mark_nonce_used(&mut self) {
         self.refusal = None;
         if let Some(lease) = self.lease.take().filter(|lease| lease.nonce() == self.extrinsic.nonce)
         {
-            lease.used();
+            lease.mark_used();
         }
     }
 
     /// Returns the outcome, and marks the nonce as used unless the extrinsic is invalid.
     fn settle(mut self, outcome: Outcome) -> Outcome {
         if !matches!(outcome, Outcome::Invalid(_)) {
-            self.taken();
+            self.mark_nonce_used();
         }
         outcome
     }
@@ -330,7 +332,7 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
             (None, Some(error), _) => Outcome::Unknown(UnknownReason::from_error(error)),
             (None, None, Some(reason)) => Outcome::Unknown(UnknownReason::Refused(reason)),
             (None, None, None) => {
-                Outcome::Unknown(UnknownReason::NotYetIncluded { seen: self.searched })
+                Outcome::Unknown(UnknownReason::NotYetIncluded { seen: self.searched_up_to })
             }
         };
         self.settle(outcome)

@@ -41,7 +41,7 @@ impl BlockTiming {
 
     /// Returns the timeout of one attempt at one node: half of the total, or less with more than
     /// two nodes.
-    pub(crate) fn attempt(&self, nodes: usize) -> Duration {
+    pub(crate) fn attempt_timeout(&self, nodes: usize) -> Duration {
         let parts = u32::try_from(nodes).unwrap_or(u32::MAX).max(2);
         part(self.read_timeout(), parts)
     }

@@ -30,7 +30,7 @@ pub(crate) struct Node {
 #[derive(Debug)]
 struct Health {
     genesis: Option<BlockHash>,
-    shunned_until: Option<Instant>,
+    skipped_until: Option<Instant>,
 }
 
 /// A request to a node.
@@ -87,7 +87,7 @@ impl ToRpcParams for Params {
 
 impl Node {
     pub(crate) fn new(url: NodeUrl, genesis: Option<BlockHash>) -> Self {
-        let health = Mutex::new(Health { genesis, shunned_until: None });
+        let health = Mutex::new(Health { genesis, skipped_until: None });
         Self { url, connection: tokio::sync::Mutex::new(None), health }
     }
 
@@ -102,23 +102,23 @@ impl Node {
     /// Returns the time until which the node is skipped after a failure; `None` while it is
     /// healthy.
     pub(crate) fn skipped_until(&self) -> Option<Instant> {
-        self.health().shunned_until.filter(|until| *until > Instant::now())
+        self.health().skipped_until.filter(|until| *until > Instant::now())
     }
 
-    pub(crate) fn succeeded(&self) {
-        self.health().shunned_until = None;
+    pub(crate) fn record_success(&self) {
+        self.health().skipped_until = None;
     }
 
     /// Drops the connection; the next request opens a new one.
-    pub(crate) fn failed(&self, pause: std::time::Duration) {
-        self.health().shunned_until = Instant::now().checked_add(pause);
+    pub(crate) fn record_failure(&self, pause: std::time::Duration) {
+        self.health().skipped_until = Instant::now().checked_add(pause);
         // If the mutex is locked, another task is already reconnecting.
         if let Ok(mut connection) = self.connection.try_lock() {
             connection.take();
         }
     }
 
-    pub(crate) async fn ask(
+    pub(crate) async fn request(
         &self,
         node_request: &NodeRequest<'_>,
     ) -> Result<NodeResponse, TransportError> {

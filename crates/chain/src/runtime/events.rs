@@ -4,7 +4,7 @@ use subxt::ext::scale_value::scale::DecodeError;
 use taonet_primitives::Rao;
 use taonet_scale_json::{fields_of, to_json};
 
-use super::{Runtime, all_read};
+use super::{Runtime, check_consumed};
 use crate::{ChainError, DispatchError, Event, Phase};
 
 /// Events with the result of a call within a call: pallet, event and field.
@@ -32,7 +32,7 @@ impl Runtime {
                 })?,
             );
         }
-        all_read(subject, remaining)?;
+        check_consumed(subject, remaining)?;
         Ok(events)
     }
 

@@ -31,7 +31,7 @@ const SIGNED_V4: u8 = 0b1000_0100;
 const GENERAL_V5: u8 = 0b0100_0101;
 
 /// An extrinsic's parts, decoded.
-struct Parts<'a> {
+struct ExtrinsicParts<'a> {
     signer: Option<AccountId>,
     /// Transaction extensions by name.
     extensions: Vec<(String, Json)>,
@@ -46,7 +46,7 @@ struct CallParts<'a> {
     data: &'a [u8],
 }
 
-impl Parts<'_> {
+impl ExtrinsicParts<'_> {
     /// Returns the number that a transaction extension contains.
     fn number(&self, extension: &str) -> Option<u64> {
         self.extension(extension)?.as_u64()
@@ -103,7 +103,7 @@ impl Runtime {
     ) -> Result<SignedExtrinsic, ChainError> {
         let last_block = options.era.usable(birth.number, head)?;
         let account: AccountId = signer.public().coldkey().into();
-        let (bytes, _) = self.signed(call, account, options, birth, |payload| {
+        let (bytes, _) = self.build_signed(call, account, options, birth, |payload| {
             let signature = *signer.sign(payload).as_bytes();
             match signer.crypto_type() {
                 CryptoType::Ed25519 => MultiSignature::Ed25519(signature),
@@ -124,7 +124,7 @@ impl Runtime {
     }
 
     /// Assembles a signed extrinsic, and returns its bytes and the signed payload.
-    pub(crate) fn signed(
+    pub(crate) fn build_signed(
         &self,
         call: &Call,
         account: AccountId,
@@ -167,9 +167,9 @@ impl Runtime {
         events: &[Event],
     ) -> Result<Extrinsic, ChainError> {
         let decoded = self.decode_extrinsic(bytes);
-        let Parts { signer, call, .. } = decoded
+        let ExtrinsicParts { signer, call, .. } = decoded
             .map_err(|error| ChainError::decode(format!("extrinsic {index} of a block"), error))?;
-        let emitted: Vec<Event> = events
+        let extrinsic_events: Vec<Event> = events
             .iter()
             .filter(|event| event.phase == Phase::ApplyExtrinsic(index))
             .cloned()
@@ -181,8 +181,8 @@ impl Runtime {
             pallet: call.pallet,
             name: call.name,
             args: call.args,
-            fee: fee_of(&emitted),
-            result: self.dispatch_result(&emitted),
+            fee: fee_of(&extrinsic_events),
+            result: self.dispatch_result(&extrinsic_events),
         })
     }
 
@@ -219,7 +219,10 @@ impl Runtime {
     }
 
     /// Decodes the call of an extrinsic that this client signed.
-    pub(crate) fn call_of(&self, extrinsic: &SignedExtrinsic) -> Result<DecodedCall, ChainError> {
+    pub(crate) fn decode_signed_call(
+        &self,
+        extrinsic: &SignedExtrinsic,
+    ) -> Result<DecodedCall, ChainError> {
         let parts = self.decode_extrinsic(&extrinsic.bytes);
         let parts = parts
             .map_err(|error| ChainError::decode(format!("extrinsic {}", extrinsic.hash), error))?;
@@ -246,7 +249,7 @@ impl Runtime {
         calls
     }
 
-    fn decode_extrinsic<'a>(&self, bytes: &'a [u8]) -> Result<Parts<'a>, ExtrinsicError> {
+    fn decode_extrinsic<'a>(&self, bytes: &'a [u8]) -> Result<ExtrinsicParts<'a>, ExtrinsicError> {
         let mut remaining = bytes;
         let remaining = &mut remaining;
         let length = Compact::<u32>::decode(remaining)?.0;
@@ -264,7 +267,7 @@ impl Runtime {
                 let signer = taonet_scale_json::read(remaining, types.address_id, self.types())?;
                 let signer =
                     to_json(&signer, self.types()).as_str().and_then(|text| text.parse().ok());
-                self.skip(remaining, types.signature_id)?;
+                self.skip_value(remaining, types.signature_id)?;
                 let extensions = self.decode_extensions(remaining, None)?;
                 (Some(signer.ok_or(ExtrinsicError::NotAnAccount)?), extensions)
             }
@@ -276,7 +279,7 @@ impl Runtime {
         };
         let call = self.decode_call(remaining)?;
         if remaining.is_empty() {
-            Ok(Parts { signer, extensions, call })
+            Ok(ExtrinsicParts { signer, extensions, call })
         } else {
             Err(ExtrinsicError::TrailingData(remaining.len()))
         }
@@ -325,7 +328,7 @@ impl Runtime {
             .collect()
     }
 
-    fn skip(&self, bytes: &mut &[u8], type_id: u32) -> Result<(), ExtrinsicError> {
+    fn skip_value(&self, bytes: &mut &[u8], type_id: u32) -> Result<(), ExtrinsicError> {
         let length = taonet_scale_json::check(bytes, type_id, self.types())?;
         *bytes = bytes.get(length..).unwrap_or_default();
         Ok(())
@@ -335,7 +338,7 @@ impl Runtime {
         let pallet = self.metadata().pallet_by_name(call.pallet());
         match pallet.and_then(|pallet| pallet.call_variant_by_name(call.name())) {
             Some(_) => Ok(()),
-            None => Err(self.missing(&describe(call))),
+            None => Err(self.missing_error(&describe(call))),
         }
     }
 }

@@ -11,7 +11,7 @@ use subxt::metadata::StorageMetadata;
 use taonet_primitives::counted;
 use taonet_scale_json::{JsonError, to_json, to_value};
 
-use super::{Runtime, all_read, summary};
+use super::{Runtime, check_consumed, summary};
 use crate::{ChainError, StorageItem};
 
 /// The length of the key prefix in bytes: the hashes of pallet and item.
@@ -135,7 +135,9 @@ impl Runtime {
         pallet: &str,
         item: &str,
     ) -> Result<StorageInfo<'_, u32>, ChainError> {
-        self.metadata().storage_info(pallet, item).map_err(|_| self.missing(&storage(pallet, item)))
+        self.metadata()
+            .storage_info(pallet, item)
+            .map_err(|_| self.missing_error(&storage(pallet, item)))
     }
 
     /// Splits a storage key into the type and bytes of each map key. The key comes from a node and
@@ -165,7 +167,7 @@ impl Runtime {
             parts.push((part.key_id, value));
             remaining = after;
         }
-        all_read(&subject, remaining)?;
+        check_consumed(&subject, remaining)?;
         Ok(parts)
     }
 }

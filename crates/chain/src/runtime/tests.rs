@@ -143,7 +143,7 @@ fn signature_payloads_and_extrinsics_match_recordings() {
         let nonce = case["nonce"].as_u64().unwrap() as u32;
         let options = SignOptions { nonce, era, tip: Rao::new(case["tip"].as_u64().unwrap()) };
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".parse().unwrap();
-        runtime.signed(&call, alice, options, Block { number, hash }, |_| signature).unwrap()
+        runtime.build_signed(&call, alice, options, Block { number, hash }, |_| signature).unwrap()
     };
     for case in items(&golden, "signature_payloads", 2) {
         let (_, payload) = sign(case, MultiSignature::Sr25519([0; 64]));
@@ -220,7 +220,7 @@ fn constants_and_runtime_apis_are_read_as_recorded() {
 }
 
 #[test]
-fn events_are_read_as_recorded() {
+fn decoded_events_equal_recorded_events() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
     let raw = bytes(&golden["events"]["raw_hex"]);
     let events = runtime.events(&raw).unwrap();
@@ -235,14 +235,14 @@ fn events_are_read_as_recorded() {
         };
         assert_eq!(event.phase, phase);
     }
-    let ours: Vec<_> =
+    let events: Vec<_> =
         events.into_iter().filter(|event| event.phase == Phase::ApplyExtrinsic(2)).collect();
-    assert_eq!(ours.len(), list(&golden["receipt"]["triggered_events"]).len());
+    assert_eq!(events.len(), list(&golden["receipt"]["triggered_events"]).len());
     assert_eq!(
-        fee_of(&ours),
+        fee_of(&events),
         Some(Rao::new(golden["receipt"]["total_fee_amount"].as_u64().unwrap()))
     );
-    assert_eq!(runtime.dispatch_result(&ours), Some(Ok(())));
+    assert_eq!(runtime.dispatch_result(&events), Some(Ok(())));
     for end in 1..raw.len() {
         assert!(runtime.events(&raw[..end]).is_err(), "cut after {end}");
     }
@@ -328,8 +328,8 @@ fn dispatch_errors_have_name_and_description() {
         runtime.dispatch_error(&json!("BadOrigin")).to_string(),
         "the runtime refused the call: BadOrigin"
     );
-    let token = runtime.dispatch_error(&json!({ "Token": "FundsUnavailable" }));
-    assert_eq!(token.to_string(), "the runtime refused the call: Token(FundsUnavailable)");
+    let token_error = runtime.dispatch_error(&json!({ "Token": "FundsUnavailable" }));
+    assert_eq!(token_error.to_string(), "the runtime refused the call: Token(FundsUnavailable)");
 }
 
 #[test]
@@ -339,39 +339,39 @@ fn every_type_is_read_as_recorded_and_written_back() {
         return;
     };
     let corpus = parse(&String::from_utf8(corpus).unwrap());
-    let (mut refused, mut read, mut equal, mut written) = (0, 0, 0, 0);
+    let (mut refused_count, mut read_count, mut equal_count, mut written_count) = (0, 0, 0, 0);
     for case in items(&corpus, "types", 797) {
         let type_id = case["id"].as_u64().unwrap() as u32;
         for sample in list(&case["samples"]) {
             let raw = bytes(&sample["scale_hex"]);
             // Some samples have compact numbers that do not fit their type.
             let Ok(value) = runtime.decode_json("a sample", &raw, type_id) else {
-                refused += 1;
+                refused_count += 1;
                 continue;
             };
-            read += 1;
+            read_count += 1;
             // The recording formats events and calls differently.
-            equal += u32::from(value == sample["decoded"]);
+            equal_count += u32::from(value == sample["decoded"]);
             // Maps and 256-bit numbers can be decoded but not encoded.
             let Ok(back) = to_value(&value, type_id, runtime.types(), "sample") else { continue };
             let mut out = Vec::new();
             encode_as_type(&back, type_id, runtime.types(), &mut out).unwrap();
             assert_eq!(hex::encode(out), hex::encode(raw), "{} {value}", case["name"]);
-            written += 1;
+            written_count += 1;
         }
     }
-    assert_eq!((refused, read, equal, written), (143, 2756, 2647, 2643));
+    assert_eq!((refused_count, read_count, equal_count, written_count), (143, 2756, 2647, 2643));
 }
 
 fn any_json() -> impl Strategy<Value = Json> {
-    let plain = prop_oneof![
+    let scalar = prop_oneof![
         Just(Json::Null),
         any::<bool>().prop_map(Json::from),
         any::<i64>().prop_map(Json::from),
         any::<f64>().prop_map(Json::from),
         "(0x)?[0-9a-f]{0,70}|5[A-Za-z0-9]{40,50}|[A-Z][a-z]{0,9}".prop_map(Json::from),
     ];
-    plain.prop_recursive(4, 32, 6, |inner| {
+    scalar.prop_recursive(4, 32, 6, |inner| {
         let names = "Id|Some|System|remark|call|calls|fields|bits|[a-z]{1,4}";
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Json::from),

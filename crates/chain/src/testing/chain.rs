@@ -24,11 +24,11 @@ impl Chain for MockChain {
     }
 
     async fn head(&self) -> Result<Block, ChainError> {
-        Ok(self.reachable()?.head())
+        Ok(self.reachable_state()?.head())
     }
 
     async fn finalized_head(&self) -> Result<Block, ChainError> {
-        self.reachable()?.block(At::Finalized)
+        self.reachable_state()?.block(At::Finalized)
     }
 
     fn heads(&self) -> watch::Receiver<Option<Block>> {
@@ -36,11 +36,11 @@ impl Chain for MockChain {
     }
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
-        Ok(self.reachable()?.block(At::Number(number)).ok().map(|block| block.hash))
+        Ok(self.reachable_state()?.block(At::Number(number)).ok().map(|block| block.hash))
     }
 
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError> {
-        let state = self.reachable()?;
+        let state = self.reachable_state()?;
         let block = state.state_at(at)?;
         let block = state.keeps_history.then_some(block.number);
         let rules = state.rules.get(&netuid).and_then(|versions| versions.at(block));
@@ -53,7 +53,7 @@ impl Chain for MockChain {
         hotkey: &Hotkey,
         at: At,
     ) -> Result<Option<Uid>, ChainError> {
-        let state = self.reachable()?;
+        let state = self.reachable_state()?;
         let block = state.block(at)?;
         let metagraph = state.metagraph(netuid, MechId(0), block)?;
         Ok(metagraph
@@ -70,7 +70,7 @@ impl Chain for MockChain {
         hotkey: &Hotkey,
         at: At,
     ) -> Result<HotkeyState, ChainError> {
-        let state = self.reachable()?;
+        let state = self.reachable_state()?;
         let block = state.state_at(at)?;
         Ok(state.hotkey_state(netuid, mech, (*hotkey).into(), block.number))
     }
@@ -82,7 +82,7 @@ impl Chain for MockChain {
         detail: Detail,
         at: At,
     ) -> Result<Metagraph, ChainError> {
-        let state = self.reachable()?;
+        let state = self.reachable_state()?;
         let block = state.state_at(at)?;
         let mut metagraph = Metagraph { block, ..state.metagraph(netuid, mech, block)?.clone() };
         if detail == Detail::Lite {
@@ -98,14 +98,14 @@ impl Chain for MockChain {
         uid: Uid,
         at: At,
     ) -> Result<WeightRow, ChainError> {
-        let state = self.reachable()?;
+        let state = self.reachable_state()?;
         let block = state.block(at)?;
         let rows = state.metagraph(netuid, mech, block)?.weights.as_ref();
         Ok(rows.and_then(|rows| rows.get(usize::from(uid.0))).cloned().unwrap_or_default())
     }
 
     async fn events(&self, at: At) -> Result<Vec<Event>, ChainError> {
-        let state = self.reachable()?;
+        let state = self.reachable_state()?;
         let block = state.block(at)?;
         if state.has_unknown_events {
             return Err(ChainError::decode("System.Events", "unknown type"));
@@ -118,7 +118,7 @@ impl Chain for MockChain {
     }
 
     async fn extrinsics(&self, at: At) -> Result<Vec<Extrinsic>, ChainError> {
-        let state = self.reachable()?;
+        let state = self.reachable_state()?;
         let block = state.block(at)?;
         Ok(state
             .blocks
@@ -128,11 +128,11 @@ impl Chain for MockChain {
     }
 
     async fn spec_version(&self) -> Result<u32, ChainError> {
-        Ok(self.reachable()?.spec_version)
+        Ok(self.reachable_state()?.spec_version)
     }
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
-        let next = async { Ok(self.reachable()?.next_nonce(account)) };
+        let next = async { Ok(self.reachable_state()?.next_nonce(account)) };
         // Blocks are produced immediately, so used nonces need not be remembered.
         self.inner.nonces.lease(account, self.inner.block_time, Duration::ZERO, next).await
     }
@@ -143,7 +143,7 @@ impl Chain for MockChain {
         signer: &Keypair,
         options: SignOptions,
     ) -> Result<SignedExtrinsic, ChainError> {
-        let mut state = self.reachable()?;
+        let mut state = self.reachable_state()?;
         let birth = state.block(At::Finalized)?;
         let last_block = options.era.usable(birth.number, state.head().number)?;
         let spec_version = state.spec_version;
@@ -167,15 +167,15 @@ impl Chain for MockChain {
 
     async fn call_hash(&self, call: &Call) -> Result<[u8; 32], ChainError> {
         // The mock cannot encode calls.
-        self.reachable().map(|_| blake2_256(format!("{call:?}").as_bytes()))
+        self.reachable_state().map(|_| blake2_256(format!("{call:?}").as_bytes()))
     }
 
     async fn shield_key(&self) -> Result<Option<Vec<u8>>, ChainError> {
-        Ok(self.reachable()?.shield_key.clone())
+        Ok(self.reachable_state()?.shield_key.clone())
     }
 
     async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
-        let state = self.reachable()?;
+        let state = self.reachable_state()?;
         let stale = state.next_nonce(extrinsic.signer) > extrinsic.nonce;
         let signed = state.signed.get(&extrinsic.hash);
         let (pallet, name) = signed
@@ -195,7 +195,7 @@ impl Chain for MockChain {
     ) -> Outcome {
         let outcome = self.send_at_once(extrinsic, follow);
         if let Some(lease) = lease.filter(|_| !matches!(outcome, Outcome::Invalid(_))) {
-            lease.used();
+            lease.mark_used();
         }
         outcome
     }
@@ -206,7 +206,7 @@ impl Chain for MockChain {
         from: BlockNumber,
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError> {
-        let state = self.reachable()?;
+        let state = self.reachable_state()?;
         state.block(At::Number(to))?;
         if from < state.pruned {
             return Err(ChainError::NoSuchBlock(At::Number(from)));

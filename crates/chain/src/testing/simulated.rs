@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, ExtrinsicHash};
 
 use crate::client::tracking::{
-    self, BlockSearch, Nodes, PoolResponse, Status, StatusStream, Times,
+    self, BlockSearch, FollowTimeouts, Nodes, PoolResponse, Status, StatusStream,
 };
 use crate::nonce::Nonces;
 use crate::rpc::{BlockTiming, RpcError};
@@ -87,7 +87,7 @@ impl Tracker {
             extrinsic,
             follow,
             lease,
-            Times::new(&self.timing, follow),
+            FollowTimeouts::new(&self.timing, follow),
         )
         .await
     }

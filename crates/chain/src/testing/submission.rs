@@ -2,7 +2,7 @@
 
 use taonet_primitives::BlockNumber;
 
-use super::{MockChain, Script, Submitted};
+use super::{MockChain, Script, SubmittedExtrinsic};
 use crate::{Follow, Outcome, RefusalReason, SignedExtrinsic, UnknownReason, Until};
 
 impl MockChain {
@@ -15,12 +15,13 @@ impl MockChain {
             return unreachable;
         }
         let call = state.signed.get(&extrinsic.hash).cloned();
-        state.submitted.push(Submitted { extrinsic: extrinsic.clone(), call });
+        state.submitted.push(SubmittedExtrinsic { extrinsic: extrinsic.clone(), call });
         let head = state.head().number;
         if let Some(outcome) = state.outcome_of(extrinsic.hash, BlockNumber::new(0), head) {
             return outcome;
         }
-        let is_used = |to| state.user_of(extrinsic.signer, extrinsic.nonce, to).is_some();
+        let is_used =
+            |to| state.extrinsic_with_nonce(extrinsic.signer, extrinsic.nonce, to).is_some();
         if is_used(state.finalized) {
             return Outcome::Superseded;
         }

@@ -93,16 +93,16 @@ async fn reverted_blocks_are_rebuilt_with_other_hashes() {
     let extrinsic = signed(&chain, 0).await;
     assert!(matches!(chain.submit(&extrinsic, Follow::default()).await, Outcome::Included(_)));
     let before = chain.head().await.unwrap();
-    chain.undo(1);
+    chain.revert(1);
     assert!(chain.included().is_empty());
     chain.mine(1);
     let after = chain.head().await.unwrap();
     assert_eq!(after.number, before.number);
     assert_ne!(after.hash, before.hash);
     assert!(matches!(chain.events(before.into()).await, Err(ChainError::NoSuchBlock(_))));
-    chain.include_undone();
+    chain.include_reverted();
     assert_eq!(chain.included(), [extrinsic]);
     // Finalized blocks are not reverted.
-    chain.undo(100);
+    chain.revert(100);
     assert_eq!(chain.head().await.unwrap(), chain.finalized_head().await.unwrap());
 }

@@ -46,39 +46,42 @@ fn invalid_weights_are_rejected() {
         assert!(matches!(quantise(&row(&[(0, weight)])), Err(WeightError::NotAWeight { .. })));
     }
     assert_eq!(quantise(&row(&[(7, 1.0), (7, 2.0)])), Err(WeightError::Duplicate(Uid(7))));
-    let beyond = within_limits(&row(&[(4, 1.0)]), &rules(4, 1, u16::MAX));
-    assert_eq!(beyond, Err(WeightError::NoSuchNeuron { uid: Uid(4), neurons: 4 }));
+    let result = within_limits(&row(&[(4, 1.0)]), &rules(4, 1, u16::MAX));
+    assert_eq!(result, Err(WeightError::NoSuchNeuron { uid: Uid(4), neurons: 4 }));
 }
 
 #[test]
 fn weights_respect_minimum_count_and_maximum_weight() {
-    let limited =
+    let limited_shares =
         |weights: &[(u16, f64)], rules: &WeightRules| within_limits(&row(weights), rules).unwrap();
     // With enough neurons and no limit, scores become shares.
     assert_eq!(
-        limited(&[(0, 3.0), (2, 1.0)], &rules(4, 1, u16::MAX)),
+        limited_shares(&[(0, 3.0), (2, 1.0)], &rules(4, 1, u16::MAX)),
         row(&[(0, 0.75), (2, 0.25)])
     );
     // Without scores, or with fewer neurons than the minimum, all weights are equal.
     for rules in [rules(4, 1, u16::MAX), rules(4, 8, u16::MAX)] {
         assert_eq!(
-            limited(&[(0, 0.0)], &rules),
+            limited_shares(&[(0, 0.0)], &rules),
             row(&[(0, 0.25), (1, 0.25), (2, 0.25), (3, 0.25)])
         );
     }
     // With too few scores, the other neurons get a trace.
-    let traced = limited(&[(1, 1.0)], &rules(3, 2, u16::MAX));
+    let shares = limited_shares(&[(1, 1.0)], &rules(3, 2, u16::MAX));
     let sum = 1.0 + 3.0 * TRACE;
     let expected = [TRACE / sum, (1.0 + TRACE) / sum, TRACE / sum];
     assert!(
-        traced.iter().zip(expected).all(|((_, share), expected)| (share - expected).abs() < 1e-12),
-        "{traced:?}"
+        shares.iter().zip(expected).all(|((_, share), expected)| (share - expected).abs() < 1e-12),
+        "{shares:?}"
     );
     // A share above the limit is reduced to it.
-    let cut = limited(&[(0, 8.0), (1, 1.0), (2, 1.0)], &rules(3, 1, 32768));
-    assert!((cut[0].1 - 0.5).abs() < 1e-4 && (cut[1].1 - cut[2].1).abs() < 1e-9, "{cut:?}");
+    let capped = limited_shares(&[(0, 8.0), (1, 1.0), (2, 1.0)], &rules(3, 1, 32768));
+    assert!(
+        (capped[0].1 - 0.5).abs() < 1e-4 && (capped[1].1 - capped[2].1).abs() < 1e-9,
+        "{capped:?}"
+    );
     // With a limit below an equal share, all weights are equal.
-    assert_eq!(limited(&[(0, 8.0), (1, 1.0)], &rules(3, 1, 10)), row(&[(0, 0.5), (1, 0.5)]));
+    assert_eq!(limited_shares(&[(0, 8.0), (1, 1.0)], &rules(3, 1, 10)), row(&[(0, 0.5), (1, 0.5)]));
 }
 
 #[test]
@@ -89,7 +92,7 @@ fn refusals_match_the_chain() {
         refusal(&row, Uid(9), &rules)
     };
     assert_eq!(refused(&[(9, 65535)]), None, "for itself alone");
-    assert_eq!(refused(&[(1, 1), (2, 2)]), Some(RowError::TooFew { found: 2, wanted: 3 }));
+    assert_eq!(refused(&[(1, 1), (2, 2)]), Some(RowError::TooFew { actual: 2, minimum: 3 }));
     assert_eq!(
         refused(&[(0, 65535), (1, 30000), (2, 30000)]),
         Some(RowError::TooLarge { uid: Uid(0) })

@@ -22,7 +22,7 @@ const AMOUNT: Rao = Rao::new(1_000_000);
 
 /// Awaits a read during a fault that does not end, and checks that the read ends in time.
 #[allow(clippy::panic, reason = "a helper of tests fails as tests do")]
-async fn in_time<T>(mode: Mode, read: impl Future<Output = T>) -> T {
+async fn with_read_timeout<T>(mode: Mode, read: impl Future<Output = T>) -> T {
     let start = Instant::now();
     let answer = tokio::time::timeout(Duration::from_mins(1), read).await;
     let answer = answer.unwrap_or_else(|_| panic!("{mode:?}: the read has no timeout"));
@@ -70,7 +70,7 @@ async fn faults_neither_stall_nor_repeat_calls() {
     let reader = {
         let chain = chain.clone();
         tokio::spawn(async move {
-            let (mut longest, mut answers, mut failures) = (Duration::ZERO, 0, 0);
+            let (mut longest_wait, mut answers, mut failures) = (Duration::ZERO, 0, 0);
             let (bob, netuid) = (key("Bob"), NetUid(1));
             let call = calls::transfer_keep_alive(bob.coldkey().into(), AMOUNT);
             while chain.heads().borrow().is_none_or(|head| head.number.since(begin) < blocks) {
@@ -87,11 +87,11 @@ async fn faults_neither_stall_nor_repeat_calls() {
                         _ => chain.events(At::Head).await.is_ok(),
                     };
                     *(if is_answered { &mut answers } else { &mut failures }) += 1;
-                    longest = longest.max(start.elapsed());
+                    longest_wait = longest_wait.max(start.elapsed());
                 }
                 tokio::time::sleep(BLOCK_TIME / 10).await;
             }
-            (longest, answers, failures)
+            (longest_wait, answers, failures)
         })
     };
 
@@ -101,16 +101,16 @@ async fn faults_neither_stall_nor_repeat_calls() {
             let alice = key("Alice");
             let mut sent: Vec<(SignedExtrinsic, Outcome)> = Vec::new();
             while chain.heads().borrow().is_none_or(|head| head.number.since(begin) < blocks) {
-                let to = key(&format!("to/{}", sent.len())).coldkey();
+                let recipient = key(&format!("to/{}", sent.len())).coldkey();
                 let Ok(lease) = chain.lease_nonce(alice.coldkey().into()).await else { continue };
                 let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
-                let call = calls::transfer_keep_alive(to.into(), AMOUNT);
+                let call = calls::transfer_keep_alive(recipient.into(), AMOUNT);
                 let Ok(extrinsic) = chain.sign(&call, &alice, options).await else { continue };
-                lease.used();
+                lease.mark_used();
                 let mut outcome = chain.submit(&extrinsic, Follow::default()).await;
                 while matches!(outcome, Outcome::Unknown(_)) {
-                    let again = Follow { sent_before: true, ..Follow::default() };
-                    outcome = chain.submit(&extrinsic, again).await;
+                    let resend = Follow { sent_before: true, ..Follow::default() };
+                    outcome = chain.submit(&extrinsic, resend).await;
                 }
                 sent.push((extrinsic, outcome));
             }
@@ -118,22 +118,23 @@ async fn faults_neither_stall_nor_repeat_calls() {
         })
     };
 
-    let (longest, answers, failures) = reader.await.unwrap();
+    let (longest_wait, answers, failures) = reader.await.unwrap();
     fault_injection.abort();
     let sent = sender.await.unwrap();
     let succeeded = sent.iter().filter(|(_, outcome)| outcome.is_success()).count();
     eprintln!(
-        "longest wait {longest:?}; {answers} answers, {failures} failures; {succeeded} of {} transfers",
+        "longest wait {longest_wait:?}; {answers} answers, {failures} failures; \
+         {succeeded} of {} transfers",
         sent.len()
     );
-    assert!(longest <= READ_TIMEOUT + SCHEDULER_TOLERANCE, "waited {longest:?}");
+    assert!(longest_wait <= READ_TIMEOUT + SCHEDULER_TOLERANCE, "waited {longest_wait:?}");
     assert!(answers > 100 && succeeded > 20, "the chain was hardly reached");
 
-    let direct = client(&[node.url()]).await;
+    let direct_client = client(&[node.url()]).await;
     let mut nonces: Vec<u32> = Vec::new();
     for (index, (extrinsic, outcome)) in sent.iter().enumerate() {
-        let to = key(&format!("to/{index}")).coldkey();
-        let received = direct.balance(to.into(), At::Head).await.unwrap().free;
+        let recipient = key(&format!("to/{index}")).coldkey();
+        let received = direct_client.balance(recipient.into(), At::Head).await.unwrap().free;
         let expected = if outcome.is_success() { AMOUNT } else { Rao::ZERO };
         assert_eq!(received, expected, "transfer {index}: {outcome:?}");
         if outcome.inclusion().is_some() {
@@ -157,7 +158,7 @@ async fn client_switches_from_dead_connection_to_next_node() {
         first.set(mode);
         // A busy machine may need more than what the dead node has left of a read's time.
         let retry_until_answered = async {
-            while let Err(error) = in_time(mode, Box::pin(chain.head())).await {
+            while let Err(error) = with_read_timeout(mode, Box::pin(chain.head())).await {
                 assert!(error.is_retryable(), "{mode:?}: {error}");
             }
         };
@@ -186,7 +187,8 @@ async fn read_without_working_node_fails_in_time() {
         chain.balance(bob.coldkey().into(), At::Head).await.unwrap();
         first.set(mode);
         second.set(mode);
-        let read = in_time(mode, Box::pin(chain.balance(bob.coldkey().into(), At::Head))).await;
+        let read =
+            with_read_timeout(mode, Box::pin(chain.balance(bob.coldkey().into(), At::Head))).await;
         assert!(read.is_err(), "{mode:?}: {read:?}");
     }
     node.stop().await;

@@ -32,8 +32,9 @@ async fn client_reads_state_of_the_node() {
     let bob = key("Bob").coldkey();
     let balance = chain.balance(bob.into(), At::Head).await.unwrap();
     assert_eq!(balance.free, "1000000".parse().unwrap());
-    let unknown = taonet_primitives::AccountId::from_bytes([7; 32]);
-    let balances = chain.balances(&[unknown, bob.into()], At::Hash(head.hash)).await.unwrap();
+    let unknown_account = taonet_primitives::AccountId::from_bytes([7; 32]);
+    let balances =
+        chain.balances(&[unknown_account, bob.into()], At::Hash(head.hash)).await.unwrap();
     assert_eq!(balances, [taonet_chain::Balance::default(), balance]);
     let header = chain.header(At::Hash(head.hash)).await.unwrap();
     assert_eq!(
@@ -109,9 +110,9 @@ async fn a_transfer_is_followed_into_its_block() {
     let lease = chain.lease_nonce(alice.coldkey().into()).await.unwrap();
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
     let extrinsic = chain.sign(&call, &alice, options).await.unwrap();
-    let dry = chain.dry_run(&extrinsic).await.unwrap();
-    assert_eq!(dry.validity, Ok(()));
-    let effect = dry.effect.unwrap();
+    let dry_run = chain.dry_run(&extrinsic).await.unwrap();
+    assert_eq!(dry_run.validity, Ok(()));
+    let effect = dry_run.effect.unwrap();
     assert_eq!(effect.result, Ok(()));
     assert!(
         effect.events.iter().any(|event| event.is("Balances", "Transfer")),
@@ -119,17 +120,17 @@ async fn a_transfer_is_followed_into_its_block() {
         effect.events
     );
     // The pool accepts a call that will fail.
-    let too_much = calls::transfer_keep_alive(carol.into(), Rao::new(u64::MAX / 2));
-    let failing = chain.sign(&too_much, &alice, options).await.unwrap();
-    let failing = chain.dry_run(&failing).await.unwrap();
-    assert_eq!(failing.validity, Ok(()));
-    assert!(matches!(failing.effect.unwrap().result, Err(DispatchError::Other(_))));
+    let oversized_transfer = calls::transfer_keep_alive(carol.into(), Rao::new(u64::MAX / 2));
+    let failing_extrinsic = chain.sign(&oversized_transfer, &alice, options).await.unwrap();
+    let failing_run = chain.dry_run(&failing_extrinsic).await.unwrap();
+    assert_eq!(failing_run.validity, Ok(()));
+    assert!(matches!(failing_run.effect.unwrap().result, Err(DispatchError::Other(_))));
     let outcome = chain.submit(&extrinsic, Follow::default()).await;
-    lease.used();
+    lease.mark_used();
     let inclusion = outcome.inclusion().unwrap_or_else(|| panic!("{outcome:?}")).clone();
     assert!(matches!(outcome, Outcome::Finalized(_)), "every block of the localnet is final");
     assert_eq!(inclusion.result, Ok(()));
-    assert_eq!(inclusion.fee, Some(dry.fee));
+    assert_eq!(inclusion.fee, Some(dry_run.fee));
     assert!(inclusion.events.iter().any(|event| event.is("Balances", "Transfer")
         && event.fields["to"] == json!(carol.to_string())
         && event.fields["amount"] == json!(amount.get())));
@@ -141,11 +142,14 @@ async fn a_transfer_is_followed_into_its_block() {
         chain.lookup(extrinsic.hash, extrinsic.birth.number, inclusion.block.number).await.unwrap();
     assert_eq!(actual, Some(outcome.clone()));
     let decoded = chain.extrinsics(inclusion.block.into()).await.unwrap();
-    let ours = decoded.iter().find(|decoded| decoded.hash == extrinsic.hash).unwrap();
-    assert_eq!((ours.index, ours.signer), (inclusion.index, Some(alice.coldkey().into())));
-    assert_eq!((&*ours.pallet, &*ours.name), ("Balances", "transfer_keep_alive"));
-    assert_eq!(ours.args, json!({ "dest": carol.to_string(), "value": amount.get() }));
-    assert_eq!((ours.fee, ours.result.clone()), (inclusion.fee, Some(Ok(()))));
+    let own_extrinsic = decoded.iter().find(|decoded| decoded.hash == extrinsic.hash).unwrap();
+    assert_eq!(
+        (own_extrinsic.index, own_extrinsic.signer),
+        (inclusion.index, Some(alice.coldkey().into()))
+    );
+    assert_eq!((&*own_extrinsic.pallet, &*own_extrinsic.name), ("Balances", "transfer_keep_alive"));
+    assert_eq!(own_extrinsic.args, json!({ "dest": carol.to_string(), "value": amount.get() }));
+    assert_eq!((own_extrinsic.fee, own_extrinsic.result.clone()), (inclusion.fee, Some(Ok(()))));
     let inherent = &decoded[0];
     assert_eq!((&*inherent.pallet, inherent.signer), ("Timestamp", None), "{decoded:?}");
     assert_eq!(chain.extrinsics(At::Number(BlockNumber::new(0))).await.unwrap(), []);
@@ -155,9 +159,9 @@ async fn a_transfer_is_followed_into_its_block() {
         outcome,
         "the same bytes are sent again"
     );
-    let again = chain.sign(&call, &alice, options).await.unwrap();
+    let duplicate = chain.sign(&call, &alice, options).await.unwrap();
     assert_eq!(
-        chain.submit(&again, Follow::default()).await,
+        chain.submit(&duplicate, Follow::default()).await,
         Outcome::Superseded,
         "another one has the nonce"
     );
@@ -188,8 +192,8 @@ async fn node_without_development_methods_has_no_simulation() {
     let (chain, alice) = (client(&[node.url()]).await, key("Alice"));
     let call = calls::transfer_keep_alive(key("Bob").coldkey().into(), Rao::new(u64::MAX / 2));
     let extrinsic = chain.sign(&call, &alice, SignOptions::default()).await.unwrap();
-    let dry = chain.dry_run(&extrinsic).await.unwrap();
-    assert_eq!((dry.validity, dry.effect), (Ok(()), None));
+    let dry_run = chain.dry_run(&extrinsic).await.unwrap();
+    assert_eq!((dry_run.validity, dry_run.effect), (Ok(()), None));
     node.stop().await;
 }
 
@@ -220,18 +224,18 @@ async fn refused_calls_have_reasons() {
     assert!(refused, "{outcome:?}");
 
     let options = SignOptions { nonce: 100, ..SignOptions::default() };
-    let early = chain.sign(&transfer, &alice, options).await.unwrap();
+    let pending = chain.sign(&transfer, &alice, options).await.unwrap();
     let follow = Follow { timeout_blocks: 1, ..Follow::default() };
-    let outcome = chain.submit(&early, follow).await;
+    let outcome = chain.submit(&pending, follow).await;
     assert!(
         matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
     );
-    let mut broken = early.clone();
+    let mut tampered = pending.clone();
     // Byte 45 is in the signature, which follows length, version, address type, 32-byte address and
     // signature type.
-    broken.bytes[45] ^= 1;
-    let outcome = chain.submit(&broken, Follow::default()).await;
+    tampered.bytes[45] ^= 1;
+    let outcome = chain.submit(&tampered, Follow::default()).await;
     assert_eq!(outcome, Outcome::Invalid(RefusalReason::BadSignature));
     node.stop().await;
 }
@@ -257,8 +261,8 @@ async fn concurrent_calls_of_one_account_have_distinct_nonces() {
     for index in 0..24 {
         let chain = chain.clone();
         callers.spawn(async move {
-            let to = key(&format!("to/{index}")).coldkey();
-            let call = calls::transfer_keep_alive(to.into(), Rao::new(1_000));
+            let recipient = key(&format!("to/{index}")).coldkey();
+            let call = calls::transfer_keep_alive(recipient.into(), Rao::new(1_000));
             let alice = key("Alice");
             loop {
                 match chain.send(&call, &alice, Follow::default()).await {
@@ -291,8 +295,8 @@ async fn calls_are_made_from_json_and_the_heads_are_watched() {
     assert_eq!(chain.weight_rules(NetUid(1), At::Head).await.unwrap().schedule.tempo, 7);
     heads.changed().await.unwrap();
     assert!(heads.borrow_and_update().unwrap().number > first.number);
-    let unknown = chain.call("Sudo", "sudo", &json!({ "calls": {} })).await.unwrap_err();
-    assert!(matches!(unknown, ChainError::Encode { .. }), "{unknown}");
+    let error = chain.call("Sudo", "sudo", &json!({ "calls": {} })).await.unwrap_err();
+    assert!(matches!(error, ChainError::Encode { .. }), "{error}");
     node.stop().await;
 }
 
@@ -300,55 +304,71 @@ async fn calls_are_made_from_json_and_the_heads_are_watched() {
 async fn subnet_operations_change_the_metagraph() {
     let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
-    let (alice, hot) = (key("Alice"), key("Alice//hot"));
+    let (alice, hotkey_pair) = (key("Alice"), key("Alice//hot"));
     let netuid = NetUid(59);
-    let send = async |call: Call, signer: &Keypair| {
+    let send_call = async |call: Call, signer: &Keypair| {
         let outcome = chain.send(&call, signer, Follow::default()).await.unwrap();
         assert!(outcome.is_success(), "{call:?}: {outcome:?}");
     };
     let cost = chain.registration_cost(netuid, At::Head).await.unwrap();
-    send(calls::register_limit(netuid, hot.hotkey(), cost.checked_add(cost).unwrap()), &alice)
+    send_call(
+        calls::register_limit(netuid, hotkey_pair.hotkey(), cost.checked_add(cost).unwrap()),
+        &alice,
+    )
+    .await;
+    let uid = chain.uid(netuid, &hotkey_pair.hotkey(), At::Head).await.unwrap().unwrap();
+    send_call(calls::serve_axon(netuid, 7, "203.0.113.9:8091".parse().unwrap()), &hotkey_pair)
         .await;
-    let uid = chain.uid(netuid, &hot.hotkey(), At::Head).await.unwrap().unwrap();
-    send(calls::serve_axon(netuid, 7, "203.0.113.9:8091".parse().unwrap()), &hot).await;
     // Commitments cost a fee, which the hotkey pays.
-    send(calls::transfer_keep_alive(hot.public().coldkey().into(), "1".parse().unwrap()), &alice)
-        .await;
+    send_call(
+        calls::transfer_keep_alive(hotkey_pair.public().coldkey().into(), "1".parse().unwrap()),
+        &alice,
+    )
+    .await;
     let text = CommitmentText::new("model: sha256 of something").unwrap();
-    send(calls::set_commitment(netuid, &text), &hot).await;
-    send(calls::add_stake(hot.hotkey(), netuid, "5".parse().unwrap()), &alice).await;
+    send_call(calls::set_commitment(netuid, &text), &hotkey_pair).await;
+    send_call(calls::add_stake(hotkey_pair.hotkey(), netuid, "5".parse().unwrap()), &alice).await;
 
     let metagraph = chain.metagraph(netuid, MechId(0), Detail::Full, At::Head).await.unwrap();
-    let neuron = metagraph.neuron(&hot.hotkey()).unwrap();
+    let neuron = metagraph.neuron(&hotkey_pair.hotkey()).unwrap();
     assert_eq!((neuron.uid, neuron.coldkey), (uid, alice.coldkey()));
     assert_eq!(neuron.axon.unwrap().address, "203.0.113.9:8091".parse().unwrap());
     assert!(neuron.alpha_stake > Alpha::ZERO, "{neuron:?}");
     assert_eq!(metagraph.weights.as_ref().map(Vec::len), Some(metagraph.n()));
     assert_eq!(
-        chain.commitment(netuid, hot.hotkey(), At::Head).await.unwrap().as_deref(),
+        chain.commitment(netuid, hotkey_pair.hotkey(), At::Head).await.unwrap().as_deref(),
         Some(text.as_str())
     );
     assert_eq!(
         chain.commitments(netuid, At::Head).await.unwrap(),
-        [(hot.hotkey(), text.as_str().to_owned())]
+        [(hotkey_pair.hotkey(), text.as_str().to_owned())]
     );
     let dated = chain.dated_commitments(netuid, At::Head).await.unwrap();
     assert!(dated.len() == 1 && dated[0].text == text.as_str() && dated[0].block > 0, "{dated:?}");
     // A timelocked commitment replaces the text, and is revealed only with the beacon's pulse.
-    send(calls::set_timelocked_commitment(netuid, &[7; 200], 1 << 40), &hot).await;
+    send_call(calls::set_timelocked_commitment(netuid, &[7; 200], 1 << 40), &hotkey_pair).await;
     assert_eq!(chain.dated_commitments(netuid, At::Head).await.unwrap(), []);
     assert_eq!(chain.revealed_commitments(netuid, At::Head).await.unwrap(), []);
     let stored = chain
-        .storage("Commitments", "CommitmentOf", &[json!(netuid), json!(hot.hotkey())], At::Head)
+        .storage(
+            "Commitments",
+            "CommitmentOf",
+            &[json!(netuid), json!(hotkey_pair.hotkey())],
+            At::Head,
+        )
         .await;
     assert!(stored.unwrap().to_string().contains("TimelockEncrypted"));
 
     let stakes = chain.stakes(alice.coldkey(), At::Head).await.unwrap();
-    let ours = stakes.iter().find(|stake| stake.hotkey == hot.hotkey()).unwrap();
-    assert_eq!(ours.netuid, netuid);
-    let one = chain.stake(hot.hotkey(), alice.coldkey(), netuid, At::Head).await.unwrap().unwrap();
-    assert_eq!(one.stake, ours.stake);
-    assert_eq!(chain.take(hot.hotkey(), At::Head).await.unwrap(), Share::MAX_TAKE);
+    let own_stake = stakes.iter().find(|stake| stake.hotkey == hotkey_pair.hotkey()).unwrap();
+    assert_eq!(own_stake.netuid, netuid);
+    let stake = chain
+        .stake(hotkey_pair.hotkey(), alice.coldkey(), netuid, At::Head)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stake.stake, own_stake.stake);
+    assert_eq!(chain.take(hotkey_pair.hotkey(), At::Head).await.unwrap(), Share::MAX_TAKE);
     chain.delegates(At::Head).await.unwrap();
 
     let subnets = chain.subnets(At::Head).await.unwrap();
@@ -369,8 +389,8 @@ async fn subnet_operations_change_the_metagraph() {
             .iter()
             .any(|other| other.netuid == netuid && other.price == price)
     );
-    let bought = chain.simulate_buying(netuid, Rao::new(1_000_000_000), At::Head).await.unwrap();
-    let sold = chain.simulate_selling(netuid, bought.alpha_amount, At::Head).await.unwrap();
-    assert!(bought.alpha_amount > Alpha::ZERO && sold.tao_amount > Rao::ZERO);
+    let purchase = chain.simulate_buying(netuid, Rao::new(1_000_000_000), At::Head).await.unwrap();
+    let sale = chain.simulate_selling(netuid, purchase.alpha_amount, At::Head).await.unwrap();
+    assert!(purchase.alpha_amount > Alpha::ZERO && sale.tao_amount > Rao::ZERO);
     node.stop().await;
 }

@@ -25,7 +25,7 @@ use taonet_wire::{BtauthScheme, DendriteScheme, SignedClient, Signer, SynapseCla
 
 use load::{Load, Plan};
 use report::{BenchTarget, Report};
-use requests::{Kind, Requests};
+use requests::{RequestKind, Requests};
 use target::TargetArgs;
 
 /// Maximum number of requests of a benchmark: their samples are kept until the report.
@@ -44,7 +44,7 @@ pub struct BenchMinerArgs {
     target: TargetArgs,
     /// Requests to send: summing, prompt, or a JSON file with the class and its requests
     #[arg(long, value_name = "KIND", default_value = "summing")]
-    kind: Kind,
+    kind: RequestKind,
     /// Signature scheme of the requests
     #[arg(long, value_enum, default_value = "dendrite")]
     scheme: SchemeName,
@@ -118,7 +118,7 @@ pub fn run(args: &BenchMinerArgs, context: &Context) -> anyhow::Result<()> {
     }
     let plan = args.plan();
     plan.check_memory(requests.generated_bytes())?;
-    let input = if let Kind::File(path) = &args.kind { Some(path.as_path()) } else { None };
+    let input = if let RequestKind::File(path) = &args.kind { Some(path.as_path()) } else { None };
     let outputs = [args.csv.as_deref(), args.plot.as_deref()];
     let signer = match args.scheme {
         SchemeName::Btauth => Signer::new(keypair, "0.0.0.0", BtauthScheme::new()),

@@ -31,8 +31,8 @@ pub(crate) struct AccessArgs {
 impl TokenArgs {
     /// Reads the token, if a file is configured.
     pub(crate) fn token(&self, config: &Config) -> anyhow::Result<Option<AccessToken>> {
-        let named = self.token_file.as_deref().or(config.services.token_file.as_deref());
-        named.map(secret_file::read_token).transpose()
+        let token_file = self.token_file.as_deref().or(config.services.token_file.as_deref());
+        token_file.map(secret_file::read_token).transpose()
     }
 }
 

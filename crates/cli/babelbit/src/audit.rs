@@ -6,7 +6,7 @@ use taonet_primitives::{counted, truncated};
 
 use clap::Args;
 use serde_json::Value;
-use taonet_babelbit_audit::audit::{AuditReport, Engines, Mismatch, Record, audit};
+use taonet_babelbit_audit::audit::{AuditReport, ChallengeRecord, Engines, Mismatch, audit};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::ChallengeType;
@@ -14,7 +14,7 @@ use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_scorer::ScoringConditions;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{table, wrapped};
+use taonet_cli_base::table::{table, wrap_text};
 use taonet_cli_base::tables::{CONDITIONS, MISMATCHES};
 use taonet_cli_models::engines;
 use taonet_speech::models::describe_recognizer;
@@ -34,7 +34,7 @@ pub struct AuditArgs {
     /// Challenge uid
     challenge: String,
     #[command(flatten)]
-    kept: RunFilesArgs,
+    files: RunFilesArgs,
     #[command(flatten)]
     engines: EngineArgs,
 }
@@ -72,9 +72,11 @@ impl RunFilesArgs {
         challenge: &str,
         config: &Config,
         context: &Context,
-    ) -> anyhow::Result<Record> {
+    ) -> anyhow::Result<ChallengeRecord> {
         let state = self.paths(config).state;
-        context.block_on(async { Ok(Record::read(&state, challenge, self.challenge_type).await?) })
+        context.block_on(async {
+            Ok(ChallengeRecord::read(&state, challenge, self.challenge_type).await?)
+        })
     }
 }
 
@@ -108,8 +110,8 @@ impl EngineArgs {
 
 pub(crate) fn run(args: &AuditArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    let paths = args.kept.paths(&config);
-    let record = args.kept.record(&args.challenge, &config, context)?;
+    let paths = args.files.paths(&config);
+    let record = args.files.record(&args.challenge, &config, context)?;
     let engines = args.engines.load(record.conditions(), config, context)?;
     let report = audit(&record, &paths, &engines)?;
     if context.json {
@@ -127,18 +129,18 @@ pub(crate) fn check(report: &AuditReport) -> anyhow::Result<()> {
         (0, 0) => Ok(()),
         (0, _) => anyhow::bail!(
             "{} from the recorded ones, so the audit confirms no score",
-            differing(conditions)
+            difference_summary(conditions)
         ),
         (mismatches, 0) => anyhow::bail!("{}", mismatch_summary(mismatches)),
         (mismatches, conditions) => anyhow::bail!(
             "{}; {} from the recorded ones\nhint: scores of other engines can differ without a fault",
             mismatch_summary(mismatches),
-            differing(conditions)
+            difference_summary(conditions)
         ),
     }
 }
 
-fn differing(conditions: usize) -> String {
+fn difference_summary(conditions: usize) -> String {
     let verb = if conditions == 1 { "differs" } else { "differ" };
     format!("{} {verb}", counted(conditions, "scoring condition"))
 }
@@ -181,15 +183,15 @@ pub(crate) fn text(report: &AuditReport) -> String {
             embedder.fingerprint,
             options.rules
         );
-        let _ = writeln!(text, "{}", wrapped(&printable(&line)));
+        let _ = writeln!(text, "{}", wrap_text(&printable(&line)));
     }
     if !report.different_conditions.is_empty() {
         let mut rows = table(&CONDITIONS);
         for difference in &report.different_conditions {
             rows.add_row([
                 difference.field.clone(),
-                shortened(&difference.recorded),
-                shortened(&difference.here),
+                shorten(&difference.recorded),
+                shorten(&difference.here),
             ]);
         }
         let _ = writeln!(
@@ -221,15 +223,15 @@ fn cells(mismatch: &Mismatch) -> [String; 7] {
                 .clone()
                 .or(mismatch.utterance_index.map(|index| index.to_string())),
         ),
-        mismatch.place.name().to_owned(),
+        mismatch.location.name().to_owned(),
         mismatch.field.clone(),
-        shortened(&mismatch.recorded),
-        shortened(&mismatch.recomputed),
+        shorten(&mismatch.recorded),
+        shorten(&mismatch.recomputed),
     ]
 }
 
 /// Truncates a value for a table.
-fn shortened(value: &Value) -> String {
+fn shorten(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Null => "–".to_owned(),

@@ -184,11 +184,11 @@ struct RevisionChute {
 
 /// Finds the chute of a revision, even if another program has named it. Without an API key, the
 /// slug is derived from the chute's name and may be wrong.
-async fn find(config: &Config, revision: &str) -> anyhow::Result<RevisionChute> {
+async fn find_chute(config: &Config, revision: &str) -> anyhow::Result<RevisionChute> {
     let chutes = &config.chutes;
     let name = name(config, revision)?;
     let chute = match &chutes.api_key {
-        Some(_) => ChutesApi::new(chutes)?.find(&name, revision).await.map_err(failed)?,
+        Some(_) => ChutesApi::new(chutes)?.find(&name, revision).await.map_err(api_error)?,
         None => None,
     };
     let name = chute.as_ref().map_or(name, |chute| chute.name.clone());
@@ -200,7 +200,7 @@ async fn find(config: &Config, revision: &str) -> anyhow::Result<RevisionChute> 
 }
 
 /// Converts an error of Chutes or of the hub, with its exit code.
-fn failed(error: ApiError) -> anyhow::Error {
+fn api_error(error: ApiError) -> anyhow::Error {
     let failure = match &error {
         error if error.is_auth() => Failure::Authentication,
         ApiError::Refused { fault, .. } if fault.is_retryable() => Failure::Network,
@@ -210,7 +210,7 @@ fn failed(error: ApiError) -> anyhow::Error {
 }
 
 /// Runs a command's requests until a signal.
-async fn interruptible<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+async fn until_interrupted<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let shutdown =
         taonet_service::Shutdown::on_signals().context("cannot install signal handlers")?;
     tokio::select! {

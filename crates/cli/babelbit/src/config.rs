@@ -32,17 +32,23 @@ fn show(context: &Context) -> anyhow::Result<()> {
     let read = crate::settings::read_with_network();
     let (config, warnings) = read.map_err(|error| ClassifiedError::usage(error.to_string()))?;
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    let used = variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| {
-        (variable.name, (variable.show)(&config), settings::origin(variable.name), variable.help)
-    });
+    let applied_variables =
+        variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| {
+            (
+                variable.name,
+                (variable.show)(&config),
+                settings::origin(variable.name),
+                variable.help,
+            )
+        });
     if context.json {
-        let settings: Vec<_> = used
+        let settings: Vec<_> = applied_variables
             .map(|(name, value, origin, help)| json!({ "name": name, "value": value, "origin": origin, "help": help }))
             .collect();
         return context.print_json(&json!({ "settings": settings, "warnings": warnings }));
     }
     let mut rows = table(&SETTINGS);
-    for (name, value, origin, help) in used {
+    for (name, value, origin, help) in applied_variables {
         rows.add_row([name, &value, origin, help]);
     }
     for warning in warnings {

@@ -36,7 +36,7 @@ pub struct ExportArgs {
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
-    kept: RunFilesArgs,
+    files: RunFilesArgs,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -64,8 +64,8 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let validator = args.key.load(None)?;
-    let paths = args.kept.paths(&config);
-    let record = args.kept.record(&args.challenge, &config, context)?;
+    let paths = args.files.paths(&config);
+    let record = args.files.record(&args.challenge, &config, context)?;
     let mut refused = None;
     let written = atomic_write_with(&args.output, Access::Everyone, |file| {
         export(&record, &paths, &validator, io::BufWriter::new(file)).map_err(|error| {
@@ -122,6 +122,6 @@ fn unusable(file: &Path) -> String {
 }
 
 fn read(file: &Path, directory: &Path) -> anyhow::Result<Bundle> {
-    let opened = File::open(file).with_context(|| unusable(file))?;
-    Bundle::read(BufReader::new(opened), directory).with_context(|| unusable(file))
+    let bundle_file = File::open(file).with_context(|| unusable(file))?;
+    Bundle::read(BufReader::new(bundle_file), directory).with_context(|| unusable(file))
 }

@@ -1,9 +1,9 @@
 //! The leaderboard: scores of miners and the reasons for lost points.
 
-use taonet_babelbit_core::scoring::losses;
+use taonet_babelbit_core::scoring::describe_failed_gates;
 use taonet_babelbit_runner::{MinerReport, RunOutcome, RunReport};
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{decimals, table, wrapped};
+use taonet_cli_base::table::{decimals, table, wrap_text};
 use taonet_cli_base::tables::{FIELD_METRICS, LEADERBOARD};
 use taonet_primitives::counted;
 
@@ -21,16 +21,16 @@ pub(crate) fn challenge(report: &RunReport) -> String {
         _ => "no challenge",
     };
     let mut rows = table(&LEADERBOARD);
-    for miner in by_score(report) {
+    for miner in miners_by_score(report) {
         rows.add_row([
             name_of(miner),
             miner.uid.to_string(),
             decimals(Some(miner.score), 3),
             decimals(miner.accuracy, 2),
             decimals(miner.rate_ratio, 2),
-            late_by(miner.overshoot_sec),
+            lateness_text(miner.overshoot_sec),
             decimals(miner.wall_after_source_sec, 2),
-            losses(&miner.failed_gates, miner.utterances.len()),
+            describe_failed_gates(&miner.failed_gates, miner.utterances.len()),
         ]);
     }
     let error = report
@@ -44,13 +44,13 @@ pub(crate) fn challenge(report: &RunReport) -> String {
         counted(report.utterances, "utterance"),
         report.wall_sec
     );
-    format!("{}{error}\n{rows}", wrapped(&head))
+    format!("{}{error}\n{rows}", wrap_text(&head))
 }
 
 /// Formats speech translation metrics in the leaderboard's order; docs/metrics.md defines them.
 pub(crate) fn field_metrics(report: &RunReport) -> String {
     let mut rows = table(&FIELD_METRICS);
-    for miner in by_score(report) {
+    for miner in miners_by_score(report) {
         let metrics = miner.metrics.as_ref();
         rows.add_row([
             name_of(miner),
@@ -65,7 +65,7 @@ pub(crate) fn field_metrics(report: &RunReport) -> String {
     }
     format!(
         "{}\n{rows}",
-        wrapped("standard translation metrics, not part of the score; lags in seconds")
+        wrap_text("standard translation metrics, not part of the score; lags in seconds")
     )
 }
 
@@ -74,7 +74,7 @@ fn seconds(milliseconds: Option<f64>) -> String {
 }
 
 /// Returns the miners by descending score.
-fn by_score(report: &RunReport) -> Vec<&MinerReport> {
+fn miners_by_score(report: &RunReport) -> Vec<&MinerReport> {
     let mut miners: Vec<_> = report.miners.iter().collect();
     miners.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
     miners
@@ -82,6 +82,6 @@ fn by_score(report: &RunReport) -> Vec<&MinerReport> {
 
 /// Formats the latency: the time from the end of the source to the end of the reply, in seconds of
 /// frame time.
-pub fn late_by(seconds: Option<f64>) -> String {
+pub fn lateness_text(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"))
 }

@@ -169,7 +169,7 @@ fn run_text(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         } else {
             args.callers.replay_directory(&hotkey, listen)
         };
-        let daemon = daemon.writing(directories);
+        let daemon = daemon.with_write_directories(directories);
         text_server::describe_metrics();
         let signed = if config.unsigned_requests {
             None
@@ -249,7 +249,7 @@ fn run_speech(args: &MinerArgs, name: ProfileName, context: &Context) -> anyhow:
     context.block_on(async {
         let listen = listen_address(args, &config);
         let daemon = Daemon::bind(listen, &args.metrics).await?;
-        let daemon = daemon.writing(args.callers.replay_directory(&hotkey, listen));
+        let daemon = daemon.with_write_directories(args.callers.replay_directory(&hotkey, listen));
         describe_metrics();
         let load = async {
             let shortener = if may_shorten {

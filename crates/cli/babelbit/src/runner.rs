@@ -22,7 +22,7 @@ use taonet_babelbit_runner::{
 use taonet_babelbit_scorer::{BatchScorer, EngineIdentity, ScorerSettings, TranscriptCache};
 use taonet_babelbit_workers::{LoadRecognizer, Workers};
 use taonet_chain::{Chain, Client};
-use taonet_cli_base::chain::set_network;
+use taonet_cli_base::chain::configured_network;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
@@ -222,11 +222,11 @@ pub fn address_policy(config: &Config) -> AddressPolicy {
 fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
     let policy = address_policy(config);
     let Some(file) = &args.miners else { return Ok(MinerSource::Metagraph(policy)) };
-    let listed = read_miners(file, &policy, config.max_miners)?;
-    if listed.is_empty() {
+    let listed_miners = read_miners(file, &policy, config.max_miners)?;
+    if listed_miners.is_empty() {
         bail!("{} contains no miner", file.display());
     }
-    Ok(MinerSource::Listed(listed))
+    Ok(MinerSource::Listed(listed_miners))
 }
 
 /// Creates the chain access: the subtensor gateway, with the network's nodes as fallback.
@@ -234,7 +234,7 @@ fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
     let token = args.token.token(config)?;
     let gateway =
         GatewayClient::new(&config.gateway_url(), token.as_ref(), config.services.gateway_timeout)?;
-    let network = set_network(fallback(config))?;
+    let network = configured_network(fallback(config))?;
     let connect: ConnectChain = Arc::new(move || {
         let network = network.clone();
         Box::pin(async move { Ok(Arc::new(Client::connect(&network).await?) as Arc<dyn Chain>) })
@@ -250,7 +250,7 @@ fn in_container() -> bool {
 /// Returns the directories of the run's files: below `keep`, else from the environment.
 pub(crate) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
     match keep {
-        Some(dir) => RunPaths::below(dir),
+        Some(dir) => RunPaths::in_directory(dir),
         None => RunPaths {
             logs: config.logs_dir.clone(),
             scores: config.scores_dir.clone(),
@@ -386,7 +386,7 @@ mod tests {
             name: None,
         };
         let (config, _) = Config::from_variables([], None).unwrap();
-        let settings = RunnerSettings::new(RunPaths::below(Path::new("unused")));
+        let settings = RunnerSettings::new(RunPaths::in_directory(Path::new("unused")));
         let miners = connect(&[entry], &keypair, external_ip, &config, &settings).unwrap();
         let miner = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();

@@ -43,7 +43,7 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "JSON")]
     transcript: Option<PathBuf>,
     #[command(flatten)]
-    how: ScoringArgs,
+    scoring: ScoringArgs,
 }
 
 /// Score several miners' replies to one utterance
@@ -52,7 +52,7 @@ pub struct BatchArgs {
     /// JSON file with a batch document, or an array of batch documents; `-` is standard input
     file: PathBuf,
     #[command(flatten)]
-    how: ScoringArgs,
+    scoring: ScoringArgs,
 }
 
 #[derive(Debug, Args)]
@@ -113,14 +113,14 @@ pub(crate) fn run(args: &ScoreArgs, context: &Context) -> anyhow::Result<()> {
         arrivals: args.arrivals.as_deref().map(read_document).transpose()?,
         transcript: args.transcript.as_deref().map(read_document).transpose()?,
     };
-    let scorer = args.how.scorer(input.transcript.is_none(), context)?;
+    let scorer = args.scoring.scorer(input.transcript.is_none(), context)?;
     let result = report(score_pair(input, &scorer)?);
     if context.json { context.print_json(&result) } else { context.print(&summary(&result)) }
 }
 
 pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
     let document = read_document(&args.file)?;
-    let scorer = args.how.scorer(needs_recognizer(&document), context)?;
+    let scorer = args.scoring.scorer(needs_recognizer(&document), context)?;
     let base = args.file.parent().unwrap_or(Path::new("."));
     let scored = score_batch_document(document, base, &scorer)
         .with_context(|| args.file.display().to_string())?;

@@ -56,9 +56,9 @@ pub(crate) fn run(args: &ScorerArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = serve_metrics_or_warn("scorer", args.metrics, default_address, &shutdown).await?;
         Worker::describe_metrics();
         let worker = Worker::new(&name, recognizer, services);
-        let (running, stop) = (worker.clone(), shutdown.clone());
+        let (running_worker, stop) = (worker.clone(), shutdown.clone());
         shutdown.spawn("worker", async move {
-            running.run(&stop, || readiness.iter().for_each(Readiness::set_ready)).await;
+            running_worker.run(&stop, || readiness.iter().for_each(Readiness::set_ready)).await;
         });
         shutdown.finished().await.context("the worker did not stop in time")?;
         // Only the end of the process ends a stuck thread.

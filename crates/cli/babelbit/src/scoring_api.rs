@@ -77,13 +77,13 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
     let artifacts = ArtifactStore::open(&state.join("artifacts"), bucket)?;
     let limits = ScoringLimits {
         window: Duration::from_secs(args.window),
-        keep: Duration::from_hours(args.keep_days * 24),
+        retention: Duration::from_hours(args.keep_days * 24),
         max_artifact_bytes: args.max_artifact_mib << 20,
         readers: args.reader.iter().copied().collect(),
         ..ScoringLimits::default()
     };
-    let configured = config.operator.database_url.as_ref().map(|url| url.expose().to_owned());
-    let database = args.database.clone().or(configured);
+    let configured_url = config.operator.database_url.as_ref().map(|url| url.expose().to_owned());
+    let database = args.database.clone().or(configured_url);
     let database =
         database.unwrap_or_else(|| format!("sqlite:{}", state.join("scoring.sqlite").display()));
     disable_huge_pages();
@@ -133,19 +133,19 @@ fn permits(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> 
 }
 
 /// Parses a hotkey, or reads a file with one hotkey per line; `#` starts a comment.
-fn hotkeys(who: &str) -> Result<Vec<Hotkey>, String> {
-    if let Ok(hotkey) = who.parse() {
+fn hotkeys(value: &str) -> Result<Vec<Hotkey>, String> {
+    if let Ok(hotkey) = value.parse() {
         return Ok(vec![hotkey]);
     }
-    let text = std::fs::read_to_string(who).map_err(|error| {
-        format!("--validators {who}: neither a hotkey nor a readable file: {error}")
+    let text = std::fs::read_to_string(value).map_err(|error| {
+        format!("--validators {value}: neither a hotkey nor a readable file: {error}")
     })?;
     let lines =
         without_bom(&text).lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
     lines
         .map(|(index, line)| {
-            line.parse().map_err(|_| format!("{who}, line {}: expected a hotkey", index + 1))
+            line.parse().map_err(|_| format!("{value}, line {}: expected a hotkey", index + 1))
         })
         .collect()
 }

@@ -2,13 +2,13 @@
 //! environment and `.env`.
 
 use taonet_babelbit_config::{Config, Difference, differences};
-use taonet_cli_base::settings::{network_problems, set, text, usage};
+use taonet_cli_base::settings::{network_problems, set_variables, text, usage};
 use taonet_doctor::Finding;
 use taonet_settings::{ConfigError, Warning};
 
 /// Reads Babelbit's configuration and its warnings.
 pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
-    Config::from_variables(set(), dirs::home_dir().as_deref())
+    Config::from_variables(set_variables(), dirs::home_dir().as_deref())
 }
 
 /// Like [`read`], and also validates the network, which other commands validate when they connect
@@ -40,7 +40,7 @@ pub struct CheckedSettings {
 /// Reads and validates Babelbit's settings and the network, and reports on them.
 pub fn check() -> Result<CheckedSettings, ConfigError> {
     let (config, warnings) = read_with_network()?;
-    let warned: Vec<&str> = warnings
+    let warned_names: Vec<&str> = warnings
         .iter()
         .map(|warning| match warning {
             Warning::Unknown { name, .. } | Warning::NoEffect { name, .. } => name.as_str(),
@@ -49,7 +49,7 @@ pub fn check() -> Result<CheckedSettings, ConfigError> {
     let differences: Vec<_> = differences()
         .iter()
         .filter(|row| {
-            row.matters(text(row.name).as_deref(), &config) && !warned.contains(&row.name)
+            row.matters(text(row.name).as_deref(), &config) && !warned_names.contains(&row.name)
         })
         .collect();
     let mut findings = Vec::new();

@@ -90,10 +90,10 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
             Ok(())
         };
         let router = gateway.router(OperatorLimits::new(token));
-        let served = daemon.serve_with(readiness, shutdown, "subtensor gateway", router, context);
-        let (served, chain): (_, anyhow::Result<()>) = tokio::join!(served, chain);
+        let service = daemon.serve_with(readiness, shutdown, "subtensor gateway", router, context);
+        let (service, chain): (_, anyhow::Result<()>) = tokio::join!(service, chain);
         chain?;
-        served
+        service
     })
 }
 

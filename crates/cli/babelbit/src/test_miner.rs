@@ -10,12 +10,12 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_babelbit_audit::conformance::{
-    ChallengePlayer, Event, Played, RuleOutcome, RulesReport, Target, Timings, check, check_text,
-    speech, tone,
+    ChallengePlayer, Event, PlayedChallenge, RuleOutcome, RulesReport, Target, Timings, check,
+    check_text, speech, tone,
 };
 use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
-use taonet_babelbit_core::scoring::losses;
+use taonet_babelbit_core::scoring::describe_failed_gates;
 use taonet_babelbit_core::text_api::PREDICT_PATH;
 use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
@@ -34,7 +34,7 @@ use taonet_whisper::SpeechTask;
 
 use crate::challenge;
 use crate::contest::Contest;
-use crate::leaderboard::late_by;
+use crate::leaderboard::lateness_text;
 use crate::settings;
 
 /// Test a miner the way a validator calls it: rules, timing, score. Plays one utterance and checks
@@ -69,7 +69,7 @@ pub struct TestMinerArgs {
 struct ContestResults {
     recognizer: String,
     embedder: String,
-    played: Vec<Played>,
+    played: Vec<PlayedChallenge>,
     timings: Timings,
 }
 
@@ -134,7 +134,7 @@ fn line(event: Event<'_>) -> String {
         Event::RuleChecked(report) => match report.outcome {
             RuleOutcome::Passed => format!("pass {}", report.rule.name()),
             RuleOutcome::Failed => {
-                format!("FAIL {}: {}", report.rule.name(), printable(&report.seen))
+                format!("FAIL {}: {}", report.rule.name(), printable(&report.observation))
             }
             RuleOutcome::NotTested => format!("not tested {}", report.rule.name()),
         },
@@ -170,7 +170,7 @@ fn with_speech(
     let run = RunnerSettings {
         play: config.play.clone(),
         rules: config.rules,
-        ..RunnerSettings::new(RunPaths::below(directory.path()))
+        ..RunnerSettings::new(RunPaths::in_directory(directory.path()))
     };
     context.block_on(async {
         let source = speech(first, Arc::clone(&synthesizer) as _).await?;
@@ -185,14 +185,14 @@ fn with_speech(
             target_language: &language,
             speakers: NonZeroUsize::MIN,
         };
-        let playing = player.play_challenges(challenges, |played| {
+        let contest_run = player.play_challenges(challenges, |played| {
             context.print_notice(&format!(
                 "{}: {}",
                 printable(&played.title),
                 decimals(Some(played.miner.score), 3)
             ));
         });
-        let (played, timings) = playing.await?;
+        let (played, timings) = contest_run.await?;
         let (recognizer, embedder) = names;
         Ok((rules, ContestResults { recognizer, embedder, played, timings }))
     })
@@ -239,23 +239,23 @@ fn document(
 fn text_report(rules: &RulesReport, contest: Option<&ContestResults>) -> String {
     let mut rows = table(&RULES);
     for rule in &rules.rules {
-        let (outcome, good) = match rule.outcome {
+        let (outcome, is_good) = match rule.outcome {
             RuleOutcome::Passed => ("pass", true),
             RuleOutcome::Failed => ("FAIL", false),
             RuleOutcome::NotTested => ("not tested", false),
         };
         rows.add_row([
             rule.rule.name().into(),
-            status_cell(outcome.to_owned(), good),
-            Cell::from(rule.seen.as_str()),
+            status_cell(outcome.to_owned(), is_good),
+            Cell::from(rule.observation.as_str()),
         ]);
     }
     let mut text = format!("{rows}\n");
     for rule in rules.failed() {
         let mut parts = key_values();
         parts.add_row(["expected", rule.expected]);
-        parts.add_row(["seen", &printable(&rule.seen)]);
-        parts.add_row(["fix", &printable(rule.mend.as_deref().unwrap_or_default())]);
+        parts.add_row(["seen", &printable(&rule.observation)]);
+        parts.add_row(["fix", &printable(rule.hint.as_deref().unwrap_or_default())]);
         let _ = write!(text, "\n{}\n{parts}\n", rule.rule.name());
     }
     let timings = contest.map_or(&rules.timings, |contest| &contest.timings);
@@ -296,8 +296,8 @@ fn contest_table(contest: &ContestResults) -> String {
             decimals(Some(miner.score), 3),
             decimals(miner.accuracy, 2),
             decimals(miner.rate_ratio, 2),
-            late_by(miner.overshoot_sec),
-            losses(&miner.failed_gates, miner.utterances.len()),
+            lateness_text(miner.overshoot_sec),
+            describe_failed_gates(&miner.failed_gates, miner.utterances.len()),
         ]);
     }
     let errors: BTreeSet<&str> = contest

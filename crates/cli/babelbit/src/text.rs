@@ -75,10 +75,14 @@ fn train(args: &TrainArgs, context: &Context) -> anyhow::Result<()> {
         ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
     let bar = ProgressBar::new(sizes.iter().sum()).with_style(style).with_message("reading");
     let mut trainer = Trainer::new(args.context)?;
-    let mut done = 0;
+    let mut bytes_read = 0;
     for (input, size) in args.inputs.iter().zip(sizes) {
-        read_utterances(input, |read| bar.set_position(done + read), |text| trainer.add(text))?;
-        done += size;
+        read_utterances(
+            input,
+            |read| bar.set_position(bytes_read + read),
+            |text| trainer.add(text),
+        )?;
+        bytes_read += size;
     }
     bar.finish_and_clear();
     let (utterances, words) = (trainer.utterances(), trainer.words());

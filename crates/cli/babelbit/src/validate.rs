@@ -102,9 +102,12 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if args.once {
-            let mut validator = Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
+            let mut validator =
+                Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
             return tokio::select! {
-                report = validator.run_once() => show(&report.map_err(|error| failed(&error))?, context),
+                report = validator.run_once() => {
+                    show(&report.map_err(|error| epoch_error(&error))?, context)
+                }
                 () = shutdown.requested() => bail!("stopped before the weights were submitted"),
             };
         }
@@ -120,7 +123,8 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
             serve_metrics_or_warn("validator", args.metrics, default_address, &shutdown).await?;
         taonet_validator::describe_metrics();
         taonet_babelbit_validator::describe_metrics();
-        let mut validator = Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
+        let mut validator =
+            Validator::new(babelbit, service, settings, state, system_clock(), sleeper());
         if let Some(readiness) = readiness {
             validator = validator.with_readiness(readiness);
         }
@@ -168,7 +172,7 @@ fn percent(text: &str) -> Result<f64, String> {
     percent.ok_or_else(|| "expected a number in 0..=100".to_owned())
 }
 
-fn failed(error: &EpochError) -> anyhow::Error {
+fn epoch_error(error: &EpochError) -> anyhow::Error {
     ClassifiedError::error(Failure::Network, error.to_string())
 }
 

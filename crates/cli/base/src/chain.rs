@@ -30,14 +30,14 @@ pub use arguments::{HexBytes, JsonArguments, NamedArgument, argument};
 pub use expected_refusal::ExpectedRefusal;
 pub use identity::{changes, print_identity};
 pub use locks::{StakeLock, convictions, lock_on, locks_of};
-pub use named_calls::NamedCalls;
+pub use named_calls::NamedCallChecks;
 pub use rate_limit::{RateLimit, stored_blocks};
 pub use registration::Registration;
-pub use report::impersonated;
+pub use report::report_impersonated_call;
 pub use signer::{
     AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, not_development,
 };
-pub(crate) use signer::{ask_development, check_development_before};
+pub(crate) use signer::{check_development_before, query_development};
 pub use spending::Spending;
 pub use submit::{Plan, SubmitArgs, TxArgs, publish};
 pub use withdrawal::{Withdrawal, no_stake};
@@ -69,19 +69,19 @@ pub struct AtArgs {
 impl NetworkArgs {
     /// Returns the selected network.
     pub fn network(&self) -> anyhow::Result<Network> {
-        self.network.as_deref().map_or_else(|| set_network(None), parse_network)
+        self.network.as_deref().map_or_else(|| configured_network(None), parse_network)
     }
 
     /// Returns the selected network; unless `--network` is set, with a fallback node appended.
     pub fn network_with_fallback(&self, fallback: Option<&str>) -> anyhow::Result<Network> {
-        if self.network.is_none() { set_network(fallback) } else { self.network() }
+        if self.network.is_none() { configured_network(fallback) } else { self.network() }
     }
 
     /// Connects to the selected network.
     pub async fn connect(&self) -> anyhow::Result<Client> {
         let network = self.network()?;
         tracing::info!(%network, "connecting");
-        Client::connect(&network).await.map_err(failed)
+        Client::connect(&network).await.map_err(chain_error)
     }
 }
 
@@ -95,24 +95,27 @@ impl AtArgs {
 /// Looks up a block by number, hash or tag.
 pub async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
     match at {
-        At::Head => chain.head().await.map_err(failed),
-        At::Finalized => chain.finalized_head().await.map_err(failed),
+        At::Head => chain.head().await.map_err(chain_error),
+        At::Finalized => chain.finalized_head().await.map_err(chain_error),
         At::Number(number) => {
-            let hash = chain.block_hash(number).await.map_err(failed)?;
-            Ok(Block { number, hash: hash.ok_or_else(|| failed(ChainError::NoSuchBlock(at)))? })
+            let hash = chain.block_hash(number).await.map_err(chain_error)?;
+            Ok(Block {
+                number,
+                hash: hash.ok_or_else(|| chain_error(ChainError::NoSuchBlock(at)))?,
+            })
         }
         At::Hash(_) => {
-            let number = chain.storage("System", "Number", &[], at).await.map_err(failed)?;
+            let number = chain.storage("System", "Number", &[], at).await.map_err(chain_error)?;
             let number = serde_json::from_value(number)
                 .map_err(|error| anyhow::anyhow!("malformed block number: {error}"));
-            let At::Hash(hash) = at else { return Err(failed(ChainError::NoSuchBlock(at))) };
+            let At::Hash(hash) = at else { return Err(chain_error(ChainError::NoSuchBlock(at))) };
             Ok(Block { number: number?, hash })
         }
     }
 }
 
 /// Returns the network that the environment selects, with a fallback node appended.
-pub fn set_network(fallback: Option<&str>) -> anyhow::Result<Network> {
+pub fn configured_network(fallback: Option<&str>) -> anyhow::Result<Network> {
     let text = selected_network_name(None, settings::text);
     let text = fallback.map_or_else(|| text.clone(), |fallback| format!("{text},{fallback}"));
     let name = NETWORK_VARIABLES
@@ -154,7 +157,7 @@ pub fn parse_at(text: &str) -> Result<At, String> {
 }
 
 /// Converts a chain error, with its exit code.
-pub fn failed(error: ChainError) -> anyhow::Error {
+pub fn chain_error(error: ChainError) -> anyhow::Error {
     let is_network = matches!(error, ChainError::Unreachable { .. });
     let error = anyhow::Error::new(error);
     if is_network { ClassifiedError::with_causes(Failure::Network, &error) } else { error }

@@ -49,7 +49,7 @@ impl Context {
 
     /// Prints text on standard output. A closed pipe is not an error.
     pub fn print(&self, text: &str) -> anyhow::Result<()> {
-        let result = writeln!(locked(&self.output), "{text}");
+        let result = writeln!(lock_writer(&self.output), "{text}");
         match result {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.context("cannot write to standard output"),
@@ -58,23 +58,26 @@ impl Context {
 
     /// Prints a notice on standard error.
     pub fn print_notice(&self, text: &str) {
-        let _ = writeln!(locked(&self.notices), "{text}");
+        let _ = writeln!(lock_writer(&self.notices), "{text}");
     }
 
     /// Runs a future to completion. Blocking tasks that are still running then get 5 s to finish.
-    pub fn block_on<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    pub fn block_on<T>(
+        &self,
+        future: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .context("cannot start the asynchronous runtime")?;
-        let result = runtime.block_on(work);
+        let result = runtime.block_on(future);
         // Dropping the runtime would wait for all blocking tasks.
         runtime.shutdown_timeout(BLOCKING_SHUTDOWN_TIMEOUT);
         result
     }
 }
 
-fn locked(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
+fn lock_writer(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
     writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

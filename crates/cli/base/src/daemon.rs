@@ -153,7 +153,7 @@ impl Daemon {
 
     /// Sets the directories in which the service writes, which are checked beside its start.
     #[must_use]
-    pub fn writing(self, directories: Vec<WriteDirectory>) -> Self {
+    pub fn with_write_directories(self, directories: Vec<WriteDirectory>) -> Self {
         Self { directories, ..self }
     }
 
@@ -162,18 +162,18 @@ impl Daemon {
         self.address
     }
 
-    /// Loads what the service needs, such as a model; until then, its ports have the `meanwhile`
-    /// routes.
+    /// Loads what the service needs, such as a model; until then, its ports have the routes of
+    /// `loading_router`.
     pub async fn load<T>(
         &self,
-        meanwhile: Router,
+        loading_router: Router,
         load: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
         let shutdown = Shutdown::new();
         for listener in [Some(&self.listener), self.metrics_listener.as_ref()].into_iter().flatten()
         {
             let listener = TcpListener::from_std(listener.try_clone()?)?;
-            let (router, stop) = (meanwhile.clone(), shutdown.clone());
+            let (router, stop) = (loading_router.clone(), shutdown.clone());
             let limits = ServeLimits { drain: STARTUP_DRAIN, ..ServeLimits::default() };
             shutdown.spawn("startup", async move { serve(listener, router, &stop, limits).await });
         }
@@ -280,15 +280,15 @@ pub async fn serve_metrics(
     Ok(readiness)
 }
 
-/// Serves the metrics of the daemon `name` at `address`, by default `usual`. If the default address
-/// is in use, logs a warning and continues without metrics.
+/// Serves the metrics of the daemon `name` at `address`, by default `default_address`. If the
+/// default address is in use, logs a warning and continues without metrics.
 pub async fn serve_metrics_or_warn(
     name: &str,
     address: Option<SocketAddr>,
-    usual: SocketAddr,
+    default_address: SocketAddr,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<Readiness>> {
-    match (address, serve_metrics(name, Some(address.unwrap_or(usual)), shutdown).await) {
+    match (address, serve_metrics(name, Some(address.unwrap_or(default_address)), shutdown).await) {
         (None, Err(error)) => {
             tracing::warn!(
                 "metrics are not served: {error:#}; hint: set the listen address with --metrics"
@@ -301,13 +301,13 @@ pub async fn serve_metrics_or_warn(
 
 /// Runs a demonstration with a temporary directory, then stops its servers. A signal stops the
 /// demonstration with an error.
-pub async fn demonstrate<T>(
+pub async fn run_demonstration<T>(
     play: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-    let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
+    let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
     let result = tokio::select! {
-        result = play(passing.path(), &shutdown) => result?,
+        result = play(directory.path(), &shutdown) => result?,
         () = shutdown.requested() => anyhow::bail!("the demonstration was interrupted"),
     };
     shutdown.request();

@@ -16,7 +16,7 @@ use taonet_reach::ChainIp;
 use taonet_wallet::Keypair;
 
 use crate::chain::{
-    ExpectedRefusal, Plan, RateLimit, SigningHotkeyArgs, TxArgs, failed, stored_blocks,
+    ExpectedRefusal, Plan, RateLimit, SigningHotkeyArgs, TxArgs, chain_error, stored_blocks,
 };
 use crate::context::Context;
 use external::ExternalIpArgs;
@@ -71,7 +71,7 @@ pub fn publish(
         let chain = args.tx.connect().await?;
         let key = open_key()?;
         let hotkey = args.tx.submit.hotkey(&key);
-        if chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.is_none() {
+        if chain.uid(netuid, &hotkey, At::Head).await.map_err(chain_error)?.is_none() {
             bail!(
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid \
                 {netuid}`"
@@ -81,10 +81,10 @@ pub fn publish(
             bail!("the chain rejects the loopback address {ip}\nhint: pass the external address, or `auto`");
         }
         let details = json!({ "netuid": netuid, "hotkey": hotkey, "address": address });
-        let head = chain.head().await.map_err(failed)?;
+        let head = chain.head().await.map_err(chain_error)?;
         let axon = stored_axon(&chain, netuid, hotkey, head).await?;
         if !args.force && is_published(&axon, address) {
-            return unchanged(details, address, context);
+            return report_unchanged(details, address, context);
         }
         let call = calls::serve_axon(netuid, version(), address);
         let description = format!("Publish {address} for {hotkey} on subnet {netuid}");
@@ -94,7 +94,11 @@ pub fn publish(
     })
 }
 
-fn unchanged(mut details: Value, address: SocketAddr, context: &Context) -> anyhow::Result<()> {
+fn report_unchanged(
+    mut details: Value,
+    address: SocketAddr,
+    context: &Context,
+) -> anyhow::Result<()> {
     if context.json {
         details["success"] = json!(true);
         details["outcome"] = json!("unchanged");
@@ -114,7 +118,7 @@ pub async fn stored_axon(
     chain
         .storage("SubtensorModule", "Axons", &[json!(netuid), json!(hotkey)], at.into())
         .await
-        .map_err(failed)
+        .map_err(chain_error)
 }
 
 /// Returns why the rate limit does not let the hotkey of this endpoint change it in the next block;

@@ -79,32 +79,34 @@ impl ClassifiedError {
 /// text are escaped, also line breaks, which could otherwise pass for another error or for a hint.
 /// The JSON form has the text itself.
 #[derive(Debug, thiserror::Error)]
-#[error("{shown}")]
-pub struct Quoting {
+#[error("{escaped_message}")]
+pub struct QuotingError {
     failure: Option<Failure>,
     /// The message with the escaped text, and the hint.
-    shown: String,
+    escaped_message: String,
     /// The message with the text itself, without the hint.
     raw: String,
 }
 
-impl Quoting {
-    /// Creates an error with the message `before: text`. Without a failure class, the exit code is 1.
+impl QuotingError {
+    /// Creates an error with the message `prefix: text`. Without a failure class, the exit code is
+    /// 1.
     pub fn error(
         failure: Option<Failure>,
-        before: &str,
+        prefix: &str,
         text: &str,
         hint: Option<&str>,
     ) -> anyhow::Error {
         let hint = hint.map(|hint| format!("{HINT}{hint}")).unwrap_or_default();
-        let shown = format!("{before}: {}{hint}", printable(text));
-        anyhow::Error::new(Self { failure, shown, raw: format!("{before}: {text}") })
+        let escaped_message = format!("{prefix}: {}{hint}", printable(text));
+        anyhow::Error::new(Self { failure, escaped_message, raw: format!("{prefix}: {text}") })
     }
 
     /// Returns the message without this hint, if the message ends with it.
     fn raw_without(&self, hint: Option<&str>) -> &str {
-        let before = hint.and_then(|hint| self.raw.strip_suffix(hint)?.strip_suffix(INLINE_HINT));
-        before.unwrap_or(&self.raw)
+        let without_hint =
+            hint.and_then(|hint| self.raw.strip_suffix(hint)?.strip_suffix(INLINE_HINT));
+        without_hint.unwrap_or(&self.raw)
     }
 }
 
@@ -121,18 +123,18 @@ impl Report {
     fn new(error: &anyhow::Error) -> Self {
         let (mut messages, mut raw, mut hints) =
             (Vec::<String>::new(), Vec::<String>::new(), Vec::<String>::new());
-        let mut above = String::new();
+        let mut previous_text = String::new();
         for cause in error.chain() {
             let text = cause.to_string();
             let (message, hint) = split_hint(&text);
             // Some messages already contain their cause.
-            if messages.is_empty() || !above.contains(message) {
-                let quoting = cause.downcast_ref::<Quoting>();
+            if messages.is_empty() || !previous_text.contains(message) {
+                let quoting = cause.downcast_ref::<QuotingError>();
                 raw.push(quoting.map_or(message, |quoting| quoting.raw_without(hint)).to_owned());
                 messages.push(message.to_owned());
             }
             hints.extend(hint.map(str::to_owned).filter(|hint| !hints.contains(hint)));
-            above = text;
+            previous_text = text;
         }
         if hints.is_empty() && is_missing_key(error) {
             hints.push(MISSING_KEY.to_owned());
@@ -184,7 +186,7 @@ pub fn write_report(output: &mut dyn Write, result: anyhow::Result<()>, json: bo
 
 /// Converts clap's error for wrong arguments to the form of all others: a message in one line, and
 /// as the hint clap's suggestions and the usage.
-pub fn wrong_arguments(error: &clap::Error) -> anyhow::Error {
+pub fn argument_error(error: &clap::Error) -> anyhow::Error {
     let text = error.render().to_string();
     let (mut message, mut hints) = (Vec::<String>::new(), Vec::<String>::new());
     for part in text.split("\n\n").map(str::trim) {
@@ -240,7 +242,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
     let failure = error.chain().find_map(|cause| {
         let classified =
             cause.downcast_ref::<ClassifiedError>().map(|classified| classified.failure);
-        classified.or_else(|| cause.downcast_ref::<Quoting>()?.failure)
+        classified.or_else(|| cause.downcast_ref::<QuotingError>()?.failure)
     });
     failure.map_or(1, Failure::code)
 }
@@ -300,7 +302,8 @@ mod tests {
     #[test]
     fn text_of_peer_is_escaped_once_in_both_forms() {
         let text = "no\u{1b}]0;title\u{7}\nhint: obey\u{9b}2J\u{202e}";
-        let error = Quoting::error(Some(Failure::Network), "Unavailable (503)", text, Some("wait"));
+        let error =
+            QuotingError::error(Some(Failure::Network), "Unavailable (503)", text, Some("wait"));
         let report = Report::new(&error.context("cannot call"));
         let expected = r"Unavailable (503): no\u{1b}]0;title\u{7}\nhint: obey\u{9b}2J\u{202e}";
         assert_eq!(report.messages, ["cannot call", expected]);
@@ -315,7 +318,7 @@ mod tests {
 
     #[test]
     fn hint_in_quoted_text_is_separated_from_message() {
-        let error = Quoting::error(
+        let error = QuotingError::error(
             None,
             "the node rejected the call",
             "the nonce is in the pool; hint: wait",
@@ -347,9 +350,9 @@ mod tests {
                 "a similar argument exists: '--netuid'\nusage: tao metagraph ",
             ),
         ] {
-            let error = wrong_arguments(&command().try_get_matches_from(words).unwrap_err());
-            let (shown, hints) = message_and_hints(&error);
-            assert_eq!((shown.as_str(), hints.len()), (message, 1));
+            let error = argument_error(&command().try_get_matches_from(words).unwrap_err());
+            let (escaped_message, hints) = message_and_hints(&error);
+            assert_eq!((escaped_message.as_str(), hints.len()), (message, 1));
             let hint = hints.first().unwrap();
             assert!(
                 hint.starts_with(first_hint)
@@ -367,7 +370,7 @@ mod tests {
             .arg(Arg::new("data").long("data"))
             .subcommand(Command::new("stop"));
         let error = command.try_get_matches_from(["tao", "bogus"]).unwrap_err();
-        let (message, hints) = message_and_hints(&wrong_arguments(&error));
+        let (message, hints) = message_and_hints(&argument_error(&error));
         assert_eq!(message, "unrecognized subcommand 'bogus'");
         assert_eq!(hints, ["usage: tao [OPTIONS] or tao <COMMAND>; `tao --help` describes it"]);
     }

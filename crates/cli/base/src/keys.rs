@@ -15,8 +15,8 @@ use taonet_wallet::{
 };
 
 use crate::chain::{
-    NetworkArgs, ask_development, check_development, check_development_before, not_development,
-    set_network,
+    NetworkArgs, check_development, check_development_before, configured_network, not_development,
+    query_development,
 };
 use crate::exit::ClassifiedError;
 use crate::password::PasswordArgs;
@@ -87,7 +87,7 @@ impl TypedValueParser for DevelopmentUri {
 impl NeuronKeyArgs {
     /// Like [`KeyArgs::load`].
     pub fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
-        self.key.load_from(Some(&selected(network)?), |settings| self.select(settings))
+        self.key.load_from(Some(&network_or_configured(network)?), |settings| self.select(settings))
     }
 
     /// Like [`KeyArgs::connect`].
@@ -154,14 +154,14 @@ impl KeyArgs {
     /// Checks that a development key is used on a development chain, for a command that connects to
     /// none. The key is accepted if no node responds at an address of this machine.
     pub async fn check_development_chain(&self, network: &NetworkArgs) -> anyhow::Result<()> {
-        if self.is_development() { ask_development(&network.network()?).await } else { Ok(()) }
+        if self.is_development() { query_development(&network.network()?).await } else { Ok(()) }
     }
 
     /// Opens the selected key for a service on the network that the command's arguments select, or
     /// without them the environment. A development key is an error unless the network is a
     /// development chain.
     pub fn load(&self, network: Option<&NetworkArgs>) -> anyhow::Result<Keypair> {
-        self.load_from(Some(&selected(network)?), |_| ())
+        self.load_from(Some(&network_or_configured(network)?), |_| ())
     }
 
     /// Like [`Self::load`], with changes to the configured wallet. Without a network, development
@@ -196,8 +196,8 @@ impl KeyArgs {
 
     fn unlock(&self, stored: &StoredKey) -> anyhow::Result<Keypair> {
         let file = stored.path();
-        let keyfile = self.password.open(stored).with_context(|| unusable(file))?;
-        let pair = keyfile.into_keypair().with_context(|| unusable(file))?;
+        let keyfile = self.password.open(stored).with_context(|| unusable_file_message(file))?;
+        let pair = keyfile.into_keypair().with_context(|| unusable_file_message(file))?;
         match pair.crypto_type() {
             CryptoType::Sr25519 => Ok(pair),
             other @ CryptoType::Ed25519 => {
@@ -213,8 +213,8 @@ pub fn temporary_key() -> anyhow::Result<Keypair> {
 }
 
 /// Returns the network that the arguments select, or without them the environment.
-fn selected(network: Option<&NetworkArgs>) -> anyhow::Result<Network> {
-    network.map_or_else(|| set_network(None), NetworkArgs::network)
+fn network_or_configured(network: Option<&NetworkArgs>) -> anyhow::Result<Network> {
+    network.map_or_else(|| configured_network(None), NetworkArgs::network)
 }
 
 /// Hint of the error for a missing hotkey.
@@ -256,7 +256,7 @@ pub fn stored_hotkey(
     })
 }
 
-fn unusable(file: &Path) -> String {
+fn unusable_file_message(file: &Path) -> String {
     format!("cannot use the key file {}", file.display())
 }
 

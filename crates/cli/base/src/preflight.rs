@@ -14,7 +14,7 @@ use taonet_primitives::{Hotkey, MechId, NetUid};
 use taonet_service::{BLOCK_TIME, Shutdown, unix_time};
 use tokio::time::timeout;
 
-use crate::chain::set_network;
+use crate::chain::configured_network;
 
 /// Timeout of a query of a file system, whose response takes milliseconds unless a network is down.
 const DISK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -54,7 +54,7 @@ pub fn spawn_network_clock_check(shutdown: &Shutdown) {
 }
 
 async fn check_network_clock() {
-    let network = match set_network(None) {
+    let network = match configured_network(None) {
         Ok(network) => network,
         Err(error) => {
             tracing::info!("pre-flight: clock not checked: the network is invalid: {error:#}");

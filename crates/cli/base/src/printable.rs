@@ -10,19 +10,19 @@ use taonet_primitives::take_complete_text;
 
 /// Escapes control characters (`\n`, `\u{1b}`), for a single line or table cell.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    escaped(text, is_control, |shown, character| shown.extend(character.escape_default()))
+    escape_if(text, is_control, |out, character| out.extend(character.escape_default()))
 }
 
 /// Escapes control characters in multi-line text, except line breaks and tabs.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
-    escaped(text, is_control_in_line, |shown, character| shown.extend(character.escape_default()))
+    escape_if(text, is_control_in_line, |out, character| out.extend(character.escape_default()))
 }
 
 /// Escapes the control characters that JSON allows unescaped; the value is unchanged.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
-    escaped(json, is_control_in_line, |shown, character| {
+    escape_if(json, is_control_in_line, |out, character| {
         // Four digits suffice: all of these characters are below U+10000.
-        let _ = write!(shown, "\\u{:04x}", u32::from(character));
+        let _ = write!(out, "\\u{:04x}", u32::from(character));
     })
 }
 
@@ -69,19 +69,19 @@ fn is_control_in_line(character: char) -> bool {
     is_control(character) && !matches!(character, '\n' | '\t')
 }
 
-fn escaped(
+fn escape_if(
     text: &str,
-    escapes: fn(char) -> bool,
+    is_escaped: fn(char) -> bool,
     escape: impl Fn(&mut String, char),
 ) -> Cow<'_, str> {
-    if !text.contains(escapes) {
+    if !text.contains(is_escaped) {
         return Cow::Borrowed(text);
     }
-    let mut shown = String::with_capacity(text.len() + 16);
+    let mut out = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        if escapes(character) { escape(&mut shown, character) } else { shown.push(character) }
+        if is_escaped(character) { escape(&mut out, character) } else { out.push(character) }
     }
-    Cow::Owned(shown)
+    Cow::Owned(out)
 }
 
 #[cfg(test)]

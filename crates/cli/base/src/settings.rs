@@ -106,10 +106,10 @@ pub fn network_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Proble
         .into_iter()
         .chain([FALLBACK_VARIABLE])
         .filter_map(|name| Some((name, variable(name)?)));
-    let set = values
+    let set_values = values
         .map(|(name, value)| (name, value.trim().to_owned()))
         .filter(|(_, value)| !value.is_empty());
-    let invalid = set.filter(|(_, value)| value.parse::<Network>().is_err());
+    let invalid = set_values.filter(|(_, value)| value.parse::<Network>().is_err());
     invalid
         .map(|(name, value)| {
             // A malformed URL can contain credentials that no parser finds.
@@ -122,7 +122,7 @@ pub fn network_problems(variable: impl Fn(&str) -> Option<String>) -> Vec<Proble
 /// Reads only the named variables of the operator; all other fields have their defaults. Invalid
 /// values of other variables are not an error.
 pub fn operator(names: &[&str]) -> anyhow::Result<OperatorConfig> {
-    OperatorConfig::from_variables(named(names)).map_err(|error| usage(&error))
+    OperatorConfig::from_variables(variables_named(names)).map_err(|error| usage(&error))
 }
 
 /// Reads the wallet whose hotkey signs.
@@ -131,8 +131,8 @@ pub fn wallet() -> anyhow::Result<WalletSettings> {
 }
 
 /// Returns those of the named variables that are set.
-pub fn named(names: &[&str]) -> impl Iterator<Item = (OsString, OsString)> {
-    set().filter(|(name, _)| names.iter().any(|candidate| name == candidate))
+pub fn variables_named(names: &[&str]) -> impl Iterator<Item = (OsString, OsString)> {
+    set_variables().filter(|(name, _)| names.iter().any(|candidate| name == candidate))
 }
 
 /// Converts an error in the settings, with the exit code of wrong usage.
@@ -141,7 +141,7 @@ pub fn usage(error: &ConfigError) -> anyhow::Error {
 }
 
 /// Returns the variables that are set in the environment or the file.
-pub fn set() -> impl Iterator<Item = (OsString, OsString)> {
+pub fn set_variables() -> impl Iterator<Item = (OsString, OsString)> {
     let from_file =
         FROM_FILE.get().into_iter().flatten().filter(|(name, _)| std::env::var_os(name).is_none());
     std::env::vars_os().chain(from_file.map(|(name, value)| (name.into(), value.into())))
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn invalid_network_variable_is_reported() {
-        for (set, expected) in [
+        for (variables, expected) in [
             (&[][..], &[][..]),
             (&[("BT_NETWORK", "local"), ("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944, finney")], &[]),
             (&[("BT_NETWORK", " test "), ("BT_CHAIN_ENDPOINT", " ")], &[]),
@@ -172,14 +172,17 @@ mod tests {
             (&[("BITTENSOR_SUBTENSOR_FALLBACK", "lite")], &["BITTENSOR_SUBTENSOR_FALLBACK=lite"]),
         ] {
             let variable = |name: &str| {
-                set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+                variables
+                    .iter()
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, text)| (*text).to_owned())
             };
             let problems = network_problems(variable);
             let assignments: Vec<_> = problems
                 .iter()
                 .map(|problem| format!("{}={}", problem.name, problem.value))
                 .collect();
-            assert_eq!(assignments, expected, "{set:?}");
+            assert_eq!(assignments, expected, "{variables:?}");
             assert!(problems.iter().all(|problem| {
                 problem.expected.starts_with("finney, test, archive, local, or URLs")
             }));

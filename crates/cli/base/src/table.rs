@@ -43,35 +43,39 @@ fn line_width() -> Option<usize> {
 
 /// Creates a table with a header.
 pub fn table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
-    Rows { columns: columns.into(), form: Form::Table, cells: Vec::new() }
+    Rows { columns: columns.into(), layout: TableLayout::Table, cells: Vec::new() }
 }
 
 /// Creates a table with a header. If the table is too wide, it is split between columns; each part
 /// repeats the first column.
 pub fn matrix(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
-    Rows { columns: columns.into(), form: Form::Matrix, cells: Vec::new() }
+    Rows { columns: columns.into(), layout: TableLayout::Matrix, cells: Vec::new() }
 }
 
 /// Creates a table of names and values, without a header.
 pub fn key_values() -> Rows {
     static NAME_AND_VALUE: [Column; 2] = [Column::fixed("name"), Column::text("value")];
-    Rows { columns: NAME_AND_VALUE.as_slice().into(), form: Form::Plain, cells: Vec::new() }
+    Rows {
+        columns: NAME_AND_VALUE.as_slice().into(),
+        layout: TableLayout::Plain,
+        cells: Vec::new(),
+    }
 }
 
 /// Creates a table without a header.
 pub fn headerless_table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
-    Rows { columns: columns.into(), form: Form::Plain, cells: Vec::new() }
+    Rows { columns: columns.into(), layout: TableLayout::Plain, cells: Vec::new() }
 }
 
 /// A table. Control characters in cells are escaped, since they can contain a peer's text.
 pub struct Rows {
     columns: Cow<'static, [Column]>,
-    form: Form,
+    layout: TableLayout,
     cells: Vec<Vec<Cell>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum TableLayout {
     /// Table with a header, from which columns are omitted if necessary.
     Table,
     /// Table with a header, split between columns if necessary.
@@ -88,7 +92,7 @@ impl Rows {
 
     /// Renders the table for a line width; `None` for no limit.
     pub(crate) fn render(&self, width: Option<usize>) -> String {
-        let Some(limit) = width.filter(|_| self.form == Form::Matrix) else {
+        let Some(limit) = width.filter(|_| self.layout == TableLayout::Matrix) else {
             return self.render_complete(width);
         };
         let parts = split(&self.columns, |index| self.texts(index), limit);
@@ -102,7 +106,7 @@ impl Rows {
             all.iter().take(1).chain(all.get(range.clone()).unwrap_or_default()).cloned().collect()
         }
         let cells = self.cells.iter().map(|row| select(row, range)).collect();
-        Self { columns: select(&self.columns, range).into(), form: Form::Table, cells }
+        Self { columns: select(&self.columns, range).into(), layout: TableLayout::Table, cells }
     }
 
     /// Returns the texts of a column.
@@ -111,7 +115,7 @@ impl Rows {
     }
 
     fn render_complete(&self, width: Option<usize>) -> String {
-        let has_header = self.form != Form::Plain;
+        let has_header = self.layout != TableLayout::Plain;
         let columns: Vec<VisibleColumn<'_>> =
             fit(&self.columns, has_header, |index| self.texts(index), width);
         let mut table = Table::new();
@@ -126,8 +130,9 @@ impl Rows {
             }));
         }
         for (index, column) in columns.iter().enumerate() {
-            if let (true, Some(drawn)) = (column.column.is_number(), table.column_mut(index)) {
-                drawn.set_cell_alignment(CellAlignment::Right);
+            if let (true, Some(table_column)) = (column.column.is_number(), table.column_mut(index))
+            {
+                table_column.set_cell_alignment(CellAlignment::Right);
             }
         }
         let mut text = table.to_string();
@@ -204,7 +209,7 @@ pub fn warning_cell(text: impl Into<String>) -> Cell {
 }
 
 /// Wraps a text between words to the line width.
-pub fn wrapped(text: &str) -> String {
+pub fn wrap_text(text: &str) -> String {
     match line_width() {
         Some(width) => layout::wrap(text, width).join("\n"),
         None => text.to_owned(),

@@ -8,7 +8,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::exit::{write_report, wrong_arguments};
+use crate::exit::{argument_error, write_report};
 use crate::table::show_all;
 
 /// A writer whose text tests read.
@@ -33,14 +33,14 @@ impl Write for CapturedOutput {
     }
 }
 
-/// What a command wrote, and its exit code.
+/// Output and exit code of a command.
 #[derive(Debug)]
 pub struct CommandOutput {
     /// The exit code.
     pub code: u8,
-    /// What the command wrote to standard output.
+    /// Standard output of the command.
     pub stdout: String,
-    /// What the command wrote to standard error, with the report of its error.
+    /// Standard error of the command, with the report of its error.
     pub stderr: String,
 }
 
@@ -82,7 +82,7 @@ pub fn run_command<P: Parser>(
     let context = Context::with_writers(json, output.clone(), notices.clone());
     let result = match P::try_parse_from(arguments) {
         Ok(command) => run(command, &context),
-        Err(error) => Err(wrong_arguments(&error)),
+        Err(error) => Err(argument_error(&error)),
     };
     let code = write_report(&mut notices, result, json);
     CommandOutput { code, stdout: output.text(), stderr: notices.text() }

@@ -50,7 +50,7 @@ impl AutoUpdateArgs {
         let Some(source) = &self.auto_update else { return Ok(RunningAutoUpdate(None)) };
         describe_metrics();
         let updates = updater(source)?;
-        Ok(RunningAutoUpdate(Some(AutoUpdate::new(updates).spawn(shutdown).map_err(classified)?)))
+        Ok(RunningAutoUpdate(Some(AutoUpdate::new(updates).spawn(shutdown).map_err(update_error)?)))
     }
 }
 
@@ -111,11 +111,11 @@ pub fn updater(source: &ReleaseSource) -> anyhow::Result<Updater> {
     let program = std::env::current_exe().context("cannot find this program's file")?;
     let current = VERSION.parse().context("this program's version is not a semantic version")?;
     let key = ReleaseKey::pinned()?;
-    Updater::new(source.clone(), key, current, program).map_err(classified)
+    Updater::new(source.clone(), key, current, program).map_err(update_error)
 }
 
 /// Classifies an update error for the exit code.
-pub fn classified(error: UpdateError) -> anyhow::Error {
+pub fn update_error(error: UpdateError) -> anyhow::Error {
     let failure = if error.is_network() {
         Failure::Network
     } else if error.is_authentication() {

@@ -66,7 +66,7 @@ impl RootArgs {
     }
 
     fn chosen_root(&self) -> Option<PathBuf> {
-        self.wallet_path.clone().or_else(|| setting(&["BT_WALLET_PATH"]).map(PathBuf::from))
+        self.wallet_path.clone().or_else(|| first_set(&["BT_WALLET_PATH"]).map(PathBuf::from))
     }
 }
 
@@ -187,7 +187,7 @@ pub(crate) fn unlock(stored: &StoredKey, password: &PasswordArgs) -> anyhow::Res
 
 /// Reads a name from an option, else from the first variable that is set.
 fn name(argument: Option<&str>, variables: &[&str], option: &str) -> anyhow::Result<Option<Name>> {
-    let text = argument.map(str::to_owned).or_else(|| setting(variables));
+    let text = argument.map(str::to_owned).or_else(|| first_set(variables));
     let name = text.map(|text| text.parse::<Name>()).transpose();
     name.map_err(|error| ClassifiedError::usage(format!("{option}: {error}")))
 }
@@ -196,6 +196,6 @@ fn or_default(name: Option<Name>) -> anyhow::Result<Name> {
     name.map_or_else(|| Ok(DEFAULT_NAME.parse()?), Ok)
 }
 
-fn setting(variables: &[&str]) -> Option<String> {
+fn first_set(variables: &[&str]) -> Option<String> {
     variables.iter().find_map(|name| settings::text(name).filter(|value| !value.is_empty()))
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::{Call, CallInfo, Client, calls};
 use taonet_cli_base::chain::{
-    AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs, failed,
+    AnyKeyArgs, JsonArguments, NamedArgument, NamedCallChecks, Plan, TxArgs, chain_error,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
@@ -80,11 +80,15 @@ pub fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.tx.unlock()?;
         let call = if args.sudo { calls::sudo(call) } else { call };
         let target = format!("{pallet}.{name}");
-        let checked = if args.sudo {
-            NamedCalls::default()
+        let checks = if args.sudo {
+            NamedCallChecks::default()
         } else {
-            NamedCalls::check(&chain, args.tx.submit.coldkey(&key), [(target.as_str(), &arguments)])
-                .await?
+            NamedCallChecks::run(
+                &chain,
+                args.tx.submit.coldkey(&key),
+                [(target.as_str(), &arguments)],
+            )
+            .await?
         };
         let details = json!({
             "call": target,
@@ -95,29 +99,29 @@ pub fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
         });
         let as_root = if args.sudo { " as root" } else { "" };
         let description = format!("Call {pallet}.{name} {arguments}{as_root}");
-        let plan = Plan::new(call, description, details).checked(checked);
+        let plan = Plan::new(call, description, details).with_checks(checks);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 impl CallArgs {
     fn arguments(&self) -> anyhow::Result<Map<String, Value>> {
-        if let Some(JsonArguments(all)) = &self.arguments {
-            return Ok(all.clone());
+        if let Some(JsonArguments(object)) = &self.arguments {
+            return Ok(object.clone());
         }
-        object(&self.named)
+        argument_object(&self.named)
     }
 }
 
 /// Returns the arguments as one object.
-pub fn object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Value>> {
-    let mut all = Map::new();
+pub fn argument_object(named: &[NamedArgument]) -> anyhow::Result<Map<String, Value>> {
+    let mut merged = Map::new();
     for NamedArgument { name, value } in named {
-        if all.insert(name.clone(), value.clone()).is_some() {
+        if merged.insert(name.clone(), value.clone()).is_some() {
             return Err(ClassifiedError::usage(format!("duplicate argument {name}")));
         }
     }
-    Ok(all)
+    Ok(merged)
 }
 
 /// Builds a call. Returns it with its arguments as the chain reads them, which may differ from what
@@ -129,14 +133,14 @@ pub async fn build(
     arguments: Map<String, Value>,
 ) -> anyhow::Result<(Call, Value)> {
     check(chain, pallet, name).await?;
-    let call = chain.call(pallet, name, &Value::Object(arguments)).await.map_err(failed)?;
-    let decoded = chain.decoded(&call).await.map_err(failed)?;
+    let call = chain.call(pallet, name, &Value::Object(arguments)).await.map_err(chain_error)?;
+    let decoded = chain.decoded(&call).await.map_err(chain_error)?;
     Ok((call, decoded.args))
 }
 
 /// Returns an error with the command that lists what the chain has, if it does not have the call.
 async fn check(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<()> {
-    let metadata = chain.calls().await.map_err(failed)?;
+    let metadata = chain.calls().await.map_err(chain_error)?;
     if metadata.iter().any(|call| call.pallet == pallet && call.name == name) {
         return Ok(());
     }
@@ -161,7 +165,7 @@ async fn list(args: &CallArgs, pallet: Option<&str>, context: &Context) -> anyho
         ));
     }
     let chain = args.tx.connect().await?;
-    let metadata = chain.calls().await.map_err(failed)?;
+    let metadata = chain.calls().await.map_err(chain_error)?;
     let calls: Vec<&CallInfo> =
         metadata.iter().filter(|call| pallet.is_none_or(|pallet| call.pallet == pallet)).collect();
     if let Some(pallet) = pallet.filter(|_| calls.is_empty()) {

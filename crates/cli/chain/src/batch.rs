@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use taonet_chain::calls;
-use taonet_cli_base::chain::{AnyKeyArgs, JsonArguments, NamedArgument, NamedCalls, Plan, TxArgs};
+use taonet_cli_base::chain::{
+    AnyKeyArgs, JsonArguments, NamedArgument, NamedCallChecks, Plan, TxArgs,
+};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::input;
@@ -53,7 +55,7 @@ impl FromStr for BatchedCall {
         } else {
             let named: Result<Vec<_>, _> =
                 arguments_text.split_whitespace().map(str::parse::<NamedArgument>).collect();
-            any_call::object(&named?).map_err(|error| error.to_string())?
+            any_call::argument_object(&named?).map_err(|error| error.to_string())?
         };
         Ok(Self { pallet, name, arguments })
     }
@@ -87,27 +89,28 @@ pub fn run(args: &BatchArgs, context: &Context) -> anyhow::Result<()> {
     let batched = args.calls()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let (mut built, mut named, mut texts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut batched_calls, mut named, mut texts) = (Vec::new(), Vec::new(), Vec::new());
         for BatchedCall { pallet, name, arguments } in batched {
             let (call, arguments) =
                 any_call::build(&chain, &pallet, &name, arguments).await.with_context(|| {
-                    format!("call {} of the batch, {pallet}.{name}", built.len() + 1)
+                    format!("call {} of the batch, {pallet}.{name}", batched_calls.len() + 1)
                 })?;
-            built.push(call);
+            batched_calls.push(call);
             texts.push(format!("{pallet}.{name} {arguments}"));
             named.push((format!("{pallet}.{name}"), arguments));
         }
         let key = args.tx.unlock()?;
         let pairs = named.iter().map(|(name, arguments)| (name.as_str(), arguments));
-        let checked = NamedCalls::check(&chain, args.tx.submit.coldkey(&key), pairs).await?;
+        let checks = NamedCallChecks::run(&chain, args.tx.submit.coldkey(&key), pairs).await?;
         let list: Vec<Value> = named
             .into_iter()
             .map(|(name, arguments)| json!({ "call": name, "arguments": arguments }))
             .collect();
         let details = json!({ "calls": list, "signer": key.coldkey() });
         let description =
-            format!("Make {} at once: {}", counted(built.len(), "call"), texts.join(", "));
-        let plan = Plan::new(calls::batch_all(built), description, details).checked(checked);
+            format!("Make {} at once: {}", counted(batched_calls.len(), "call"), texts.join(", "));
+        let plan =
+            Plan::new(calls::batch_all(batched_calls), description, details).with_checks(checks);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Chain as _};
-use taonet_cli_base::chain::{NetworkArgs, block_json, failed, find_block, parse_at};
+use taonet_cli_base::chain::{NetworkArgs, block_json, chain_error, find_block, parse_at};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::key_values;
 
@@ -22,11 +22,11 @@ pub fn run(args: &BlockArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = find_block(&chain, args.block.unwrap_or_default()).await?;
-        let finalized = chain.finalized_head().await.map_err(failed)?;
+        let finalized = chain.finalized_head().await.map_err(chain_error)?;
         let timestamp =
-            chain.storage("Timestamp", "Now", &[], block.into()).await.map_err(failed)?;
-        let events = chain.events(block.into()).await.map_err(failed)?;
-        let spec_version = chain.spec_version().await.map_err(failed)?;
+            chain.storage("Timestamp", "Now", &[], block.into()).await.map_err(chain_error)?;
+        let events = chain.events(block.into()).await.map_err(chain_error)?;
+        let spec_version = chain.spec_version().await.map_err(chain_error)?;
         if context.json {
             return context.print_json(&json!({
                 "block": block_json(block),

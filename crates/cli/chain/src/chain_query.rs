@@ -5,7 +5,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{Block, ChainError, Client, StorageItem};
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, argument, block_json, failed};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, argument, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::printable::{printable_json, printable_lines};
@@ -50,11 +50,11 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
     }
     context.block_on(async {
         let chain = args.network.connect().await?;
-        let items = chain.storage_items().await.map_err(failed)?;
+        let items = chain.storage_items().await.map_err(chain_error)?;
         let Some((pallet, name)) = item.split_once('.') else { return list(&items, item, context) };
         let block = args.at.block(&chain).await?;
-        let stored = items.iter().find(|item| item.pallet == pallet && item.name == name);
-        let count = stored.map_or(keys.len(), |item| item.keys);
+        let storage_item = items.iter().find(|item| item.pallet == pallet && item.name == name);
+        let count = storage_item.map_or(keys.len(), |item| item.keys);
         if keys.len() > count {
             return Err(ClassifiedError::usage(format!(
                 "{item} has {}, not {}",
@@ -65,8 +65,10 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
         if keys.len() < count {
             return entries(&chain, (pallet, name), &keys, block, args, context).await;
         }
-        let value = match stored {
-            Some(_) => chain.storage(pallet, name, &keys, block.into()).await.map_err(failed)?,
+        let value = match storage_item {
+            Some(_) => {
+                chain.storage(pallet, name, &keys, block.into()).await.map_err(chain_error)?
+            }
             None => constant_or_api_result(&chain, pallet, name, &keys, block).await?,
         };
         if context.json {
@@ -80,9 +82,9 @@ pub fn run(args: &QueryArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Lists the storage items of a pallet, or of all pallets.
 fn list(items: &[StorageItem], pallet: &str, context: &Context) -> anyhow::Result<()> {
-    let listed: Vec<&StorageItem> =
+    let matching: Vec<&StorageItem> =
         items.iter().filter(|item| pallet.is_empty() || item.pallet == pallet).collect();
-    if listed.is_empty() {
+    if matching.is_empty() {
         let mut names: Vec<&str> = items.iter().map(|item| item.pallet.as_str()).collect();
         names.dedup();
         bail!(
@@ -91,13 +93,13 @@ fn list(items: &[StorageItem], pallet: &str, context: &Context) -> anyhow::Resul
         );
     }
     if context.json {
-        let list: Vec<_> = listed
+        let list: Vec<_> = matching
             .iter()
             .map(|item| json!({ "pallet": item.pallet, "name": item.name, "keys": item.keys, "summary": item.summary }))
             .collect();
         return context.print_json(&json!({ "items": list }));
     }
-    let lines: Vec<String> = listed
+    let lines: Vec<String> = matching
         .iter()
         .map(|item| {
             let keys = if item.keys == 0 {
@@ -124,7 +126,7 @@ async fn entries(
 ) -> anyhow::Result<()> {
     let limit = usize::from(args.limit);
     let page = chain.storage_page(pallet, name, keys, limit, MAX_BYTES, block.into()).await;
-    let (entries, has_more) = page.map_err(failed)?;
+    let (entries, has_more) = page.map_err(chain_error)?;
     if context.json {
         let list: Vec<_> =
             entries.iter().map(|(keys, value)| json!({ "keys": keys, "value": value })).collect();
@@ -160,7 +162,7 @@ async fn constant_or_api_result(
     if keys.is_empty() {
         match chain.constant(pallet, name).await {
             Err(ChainError::NotInRuntime { .. }) => {}
-            result => return result.map_err(failed),
+            result => return result.map_err(chain_error),
         }
     }
     match chain.runtime_api(pallet, name, keys, block.into()).await {
@@ -168,7 +170,7 @@ async fn constant_or_api_result(
             "the chain has no storage item, constant or method {pallet}.{name}\nhint: list the storage items with `tao \
              query`"
         ),
-        result => result.map_err(failed),
+        result => result.map_err(chain_error),
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, Event, Phase};
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::EVENTS;
@@ -42,7 +42,7 @@ pub fn run(args: &EventsArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let mut events = chain.events(block.into()).await.map_err(failed)?;
+        let mut events = chain.events(block.into()).await.map_err(chain_error)?;
         events.retain(|event| args.filter.matches(event));
         if context.json {
             return context.print_json(&json!({ "block": block_json(block), "events": events }));

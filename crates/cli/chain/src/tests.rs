@@ -1,5 +1,5 @@
 //! The commands in the process of the test, on a development chain in memory. `tao watch` handles
-//! signals, so its test runs its own process: tests/e2e/chain/watching.rs.
+//! signals, so its test runs its own process: tests/e2e/chain/watch.rs.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl TestChain {
 
     /// JSON document of a successful command.
     #[track_caller]
-    fn ask(&self, arguments: &[&str]) -> Value {
+    fn run_json(&self, arguments: &[&str]) -> Value {
         self.run(arguments, true).document()
     }
 
@@ -81,15 +81,15 @@ fn blocks_and_their_events_are_shown() {
     let chain = TestChain::start();
     let to_bob = format!("dest={BOB}");
     let transfer = ["call", TRANSFER, &to_bob, "value=1tao", "--yes"];
-    let sent = chain.ask(&[&transfer[..], &AS_ALICE].concat());
+    let sent = chain.run_json(&[&transfer[..], &AS_ALICE].concat());
     assert_eq!(sent["success"], true, "{sent}");
     let number = sent["block"]["number"].to_string();
-    let block = chain.ask(&["block", &number]);
+    let block = chain.run_json(&["block", &number]);
     assert_eq!((&block["block"], &block["is_final"]), (&sent["block"], &json!(true)));
-    let by_hash = chain.ask(&["block", sent["block"]["hash"].as_str().unwrap()]);
+    let by_hash = chain.run_json(&["block", sent["block"]["hash"].as_str().unwrap()]);
     assert_eq!(by_hash["block"], sent["block"]);
     let transfers = ["events", "--block", &number, "--pallet", "Balances", "--name", "Transfer"];
-    let events = chain.ask(&transfers);
+    let events = chain.run_json(&transfers);
     let events = events["events"].as_array().unwrap();
     assert_eq!((events.len(), &events[0]["fields"]["to"]), (1, &json!(BOB)));
     let text = chain.text(&transfers);
@@ -97,10 +97,10 @@ fn blocks_and_their_events_are_shown() {
 }
 
 #[test]
-fn any_item_is_read_by_its_name() {
+fn storage_item_is_read_by_name() {
     let chain = TestChain::start();
     let value =
-        |arguments: &[&str]| chain.ask(&[&["query"][..], arguments].concat())["value"].clone();
+        |arguments: &[&str]| chain.run_json(&[&["query"][..], arguments].concat())["value"].clone();
     assert_eq!(value(&["SubtensorModule.Tempo", BABELBIT]), 10);
     assert_eq!(value(&["SubtensorModule.Tempo", BABELBIT, "--block", "0"]), 10);
     assert_eq!(value(&["SubtensorModule.Uids", BABELBIT, "//Dave"]), json!(null));
@@ -113,7 +113,7 @@ fn any_item_is_read_by_its_name() {
     assert_eq!(value(&["AccountNonceApi.account_nonce", ALICE]), 0);
     assert!(value(&["SwapRuntimeApi.current_alpha_price", BABELBIT]).as_u64() > Some(0));
 
-    let first = chain.ask(&["query", "SubtensorModule.Tempo", "--limit", "7"]);
+    let first = chain.run_json(&["query", "SubtensorModule.Tempo", "--limit", "7"]);
     let entries = first["entries"].as_array().unwrap();
     assert_eq!(
         (entries.len(), &first["more"], &first["keys"]),
@@ -121,16 +121,16 @@ fn any_item_is_read_by_its_name() {
         "{first}"
     );
     assert_eq!(entries[0], json!({ "keys": [0], "value": 100 }));
-    let all = chain.ask(&["query", "SubtensorModule.Tempo"]);
+    let all = chain.run_json(&["query", "SubtensorModule.Tempo"]);
     assert_eq!((all["entries"].as_array().unwrap().len(), &all["more"]), (60, &json!(false)));
-    let subnet_keys = chain.ask(&["query", "SubtensorModule.Keys", BABELBIT]);
+    let subnet_keys = chain.run_json(&["query", "SubtensorModule.Keys", BABELBIT]);
     assert_eq!(
         (subnet_keys["entries"].as_array().unwrap().len(), &subnet_keys["keys"]),
         (1, &json!([59])),
         "{subnet_keys}"
     );
 
-    let items = chain.ask(&["query"])["items"].as_array().unwrap().clone();
+    let items = chain.run_json(&["query"])["items"].as_array().unwrap().clone();
     assert!(items.len() > 300, "{}", items.len());
     let tempo = items
         .iter()
@@ -172,13 +172,13 @@ fn call_output_shows_decoded_arguments() {
     let chain = TestChain::start();
     let transfer = ["call", TRANSFER, "dest=//Bob", "value=1tao", "--dry-run"];
     let transfer = [&transfer[..], &AS_ALICE].concat();
-    let dry = chain.text(&transfer);
-    assert!(dry.contains(BOB) && dry.contains("simulated successfully, fee"), "{dry}");
+    let dry_run = chain.text(&transfer);
+    assert!(dry_run.contains(BOB) && dry_run.contains("simulated successfully, fee"), "{dry_run}");
     assert!(
-        dry.contains(&format!("call: {TRANSFER}")) && dry.contains("Balances.Transfer"),
-        "{dry}"
+        dry_run.contains(&format!("call: {TRANSFER}")) && dry_run.contains("Balances.Transfer"),
+        "{dry_run}"
     );
-    let document = chain.ask(&transfer);
+    let document = chain.run_json(&transfer);
     let text = chain.text(&["tx", "inspect", document["decoded_call"]["data"].as_str().unwrap()]);
     assert!(text.contains("Balances.transfer_keep_alive") && text.contains("1000000000"), "{text}");
     assert!(chain.text(&["tx", "list"]).contains("Timestamp.set"));
@@ -187,7 +187,7 @@ fn call_output_shows_decoded_arguments() {
         calls.contains("Balances.transfer_all") && !calls.contains("SubtensorModule"),
         "{calls}"
     );
-    let all = chain.ask(&["call"]);
+    let all = chain.run_json(&["call"]);
     assert!(all["calls"].as_array().unwrap().len() > 200);
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Decoded, DecodedCall, DecodedExtrinsic, Extrinsic};
-use taonet_cli_base::chain::{AtArgs, HexBytes, NetworkArgs, block_json, failed, hex_text};
+use taonet_cli_base::chain::{AtArgs, HexBytes, NetworkArgs, block_json, chain_error, hex_text};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::{key_values, table};
 use taonet_cli_base::tables::EXTRINSICS;
@@ -50,7 +50,7 @@ fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let decoded = chain.inspect(&args.bytes.0, block.into()).await.map_err(failed)?;
+        let decoded = chain.inspect(&args.bytes.0, block.into()).await.map_err(chain_error)?;
         if context.json {
             return context.print_json(&document(&decoded));
         }
@@ -130,7 +130,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let extrinsics = chain.extrinsics(block.into()).await.map_err(failed)?;
+        let extrinsics = chain.extrinsics(block.into()).await.map_err(chain_error)?;
         if context.json {
             let list: Vec<Value> = extrinsics.iter().map(row_document).collect();
             return context.print_json(&json!({ "block": block_json(block), "extrinsics": list }));

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Block, Chain as _, Client, Event};
-use taonet_cli_base::chain::{NetworkArgs, block_json, failed, find_block};
+use taonet_cli_base::chain::{NetworkArgs, block_json, chain_error, find_block};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::{printable, printable_json};
-use taonet_cli_base::table::wrapped;
+use taonet_cli_base::table::wrap_text;
 use taonet_primitives::{BlockNumber, NetUid};
 use taonet_service::Shutdown;
 
@@ -113,11 +113,11 @@ async fn print_block(
     args: &WatchArgs,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let mut events = chain.events(block.into()).await.map_err(failed)?;
+    let mut events = chain.events(block.into()).await.map_err(chain_error)?;
     events.retain(|event| args.filter.matches(event));
     let next_epoch = match args.netuid {
         Some(netuid) => {
-            let rules = chain.weight_rules(netuid, block.into()).await.map_err(failed)?;
+            let rules = chain.weight_rules(netuid, block.into()).await.map_err(chain_error)?;
             rules.schedule.next_epoch(block.number)
         }
         None => None,
@@ -130,12 +130,12 @@ async fn print_block(
     let epoch = next_epoch
         .map(|next| format!("  epoch in {}", next.since(block.number)))
         .unwrap_or_default();
-    context.print(&wrapped(&format!("{block}{epoch}{}", counted(&events))))
+    context.print(&wrap_text(&format!("{block}{epoch}{}", count_by_name(&events))))
 }
 
 /// Summarises events by name and count: `  SubtensorModule.WeightsSet ×2`.
 #[allow(clippy::format_collect, reason = "a line for a person")]
-fn counted(events: &[Event]) -> String {
+fn count_by_name(events: &[Event]) -> String {
     let mut counts = BTreeMap::new();
     for event in events {
         *counts.entry(format!("{}.{}", event.pallet, event.name)).or_insert(0_u32) += 1;

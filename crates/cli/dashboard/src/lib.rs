@@ -236,7 +236,7 @@ async fn open_contest(
     changes: &Changes,
     shutdown: &Shutdown,
 ) -> Arc<BabelbitSection> {
-    let paths = RunPaths::below(state);
+    let paths = RunPaths::in_directory(state);
     let text = TextSection::open(&paths).await;
     // Without results of the text contest, a missing ledger is a problem to report.
     let has_speech = text.is_none() || BabelbitSection::has_ledger(&paths);
@@ -305,7 +305,7 @@ fn visitors(
     config: &Config,
 ) -> anyhow::Result<(Arc<TrySection>, Vec<Miner>)> {
     let entries = read_miners(file, &runner::address_policy(config), MAX_MINERS)?;
-    let settings = RunnerSettings::new(RunPaths::below(Path::new("")));
+    let settings = RunnerSettings::new(RunPaths::in_directory(Path::new("")));
     let miners =
         runner::connect(&entries, keypair, Ipv4Addr::UNSPECIFIED.into(), config, &settings)?;
     let settings = try_settings(&config.scoring.target_language, None)?;
@@ -318,7 +318,7 @@ pub fn try_settings(
     target_language: &str,
     whisper: Option<Arc<dyn Recognizer>>,
 ) -> anyhow::Result<TrySettings> {
-    let (recognizer, understood) = match whisper {
+    let (recognizer, recognized_speech) = match whisper {
         Some(whisper) => (whisper, "speech of any speaker in about a hundred languages"),
         None => (
             Arc::new(CtcRecognizer::embedded()?) as _,
@@ -327,7 +327,7 @@ pub fn try_settings(
     };
     Ok(TrySettings {
         recognizer,
-        understood,
+        recognized_speech,
         target_language: target_language.to_owned(),
         samples: Vec::new(),
         recordings: None,
@@ -344,10 +344,10 @@ pub fn new_weights(state: &Path) -> PathBuf {
 fn latest_weights(state: &Path) -> Option<PathBuf> {
     let entries = std::fs::read_dir(state.join(WEIGHTS)).ok()?.filter_map(Result::ok);
     let ledgers = entries.filter_map(|entry| {
-        let started = entry.file_name().to_str()?.parse::<i64>().ok()?;
-        Some((started, entry.path()))
+        let start_time = entry.file_name().to_str()?.parse::<i64>().ok()?;
+        Some((start_time, entry.path()))
     });
-    ledgers.max_by_key(|(started, _)| *started).map(|(_, path)| path)
+    ledgers.max_by_key(|(start_time, _)| *start_time).map(|(_, path)| path)
 }
 
 /// Show contests, markets and a chain on a web page: leaderboard, recordings, tasks, blocks,

@@ -27,7 +27,7 @@ use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_cli_babelbit::miner::interpreter;
 use taonet_cli_babelbit::runner::{connect, engine_client, scorer, scorer_with};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::demonstrate;
+use taonet_cli_base::daemon::run_demonstration;
 use taonet_cli_localnet::demo_chain::{DemoChain, NETUID, VALIDATOR};
 use taonet_cli_models::engines::{self, SimultaneousPolicy};
 use taonet_cli_models::voice::Speech;
@@ -86,8 +86,8 @@ impl Contest {
         // Do not wait for miners of the arena: without a winner, it has none.
         config.arena.ready_timeout = Duration::ZERO;
         let ContestModels { whisper, voice } = models;
-        let translates = whisper.as_ref().is_some_and(|whisper| whisper.translates);
-        if translates {
+        let is_translating = whisper.as_ref().is_some_and(|whisper| whisper.translates);
+        if is_translating {
             let play = &mut config.play;
             for timeout in
                 [&mut play.chunk_timeout, &mut play.drain_timeout, &mut play.miner_timeout]
@@ -99,18 +99,18 @@ impl Contest {
         let synthesizer = match &voice {
             // Whisper misunderstands parts of espeak-ng's speech. The neural voice speaks English
             // only.
-            Some(neural) if !translates => Arc::clone(&neural.synthesizer),
+            Some(neural) if !is_translating => Arc::clone(&neural.synthesizer),
             _ => Arc::clone(&espeak),
         };
         let voice = voice.unwrap_or_else(|| Speech {
             synthesizer: espeak,
             voice: InterpreterVoice::default().voice,
         });
-        let hearing = match &whisper {
+        let interpreter = match &whisper {
             Some(whisper) => simultaneous_interpreter(&whisper.sources, voice.clone())?,
             None => interpreter(Arc::new(CtcRecognizer::embedded()?), voice.clone())?,
         };
-        let mut profiles = interpreting(hearing);
+        let mut profiles = interpreter_profiles(interpreter);
         let mumbler = Mumbler::new(Arc::clone(&voice.synthesizer), voice.voice.clone())?;
         profiles.extend([
             Arc::new(Parrot) as Arc<dyn Profile>,
@@ -119,7 +119,7 @@ impl Contest {
         ]);
         let (visitors_profiles, scorer) = match &whisper {
             Some(whisper) => (
-                interpreting(simultaneous_interpreter(&whisper.visitors, voice)?),
+                interpreter_profiles(simultaneous_interpreter(&whisper.visitors, voice)?),
                 scorer_with(Arc::clone(&whisper.replies) as _, &config, true, context)?,
             ),
             None => (Vec::new(), scorer(&config, None, true, context)?),
@@ -147,8 +147,8 @@ impl Contest {
         page: Option<&Page>,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
-        demonstrate(async |passing, shutdown| {
-            Box::pin(self.play_all(challenges, passing, page, shutdown, context)).await
+        run_demonstration(async |temporary_directory, shutdown| {
+            Box::pin(self.play_all(challenges, temporary_directory, page, shutdown, context)).await
         })
         .await
     }
@@ -156,7 +156,7 @@ impl Contest {
     async fn play_all(
         &mut self,
         challenges: Vec<Challenge>,
-        passing: &Path,
+        temporary_directory: &Path,
         page: Option<&Page>,
         shutdown: &Shutdown,
         context: &Context,
@@ -165,9 +165,15 @@ impl Contest {
         if let Some(page) = page {
             page.show_chain(chain.network()?);
         }
-        let services =
-            Services::start(&chain, &self.validator, passing, &self.directory, page, shutdown)
-                .await?;
+        let services = Services::start(
+            &chain,
+            &self.validator,
+            temporary_directory,
+            &self.directory,
+            page,
+            shutdown,
+        )
+        .await?;
         if let Some(page) = page {
             page.show_weights(&services.weights);
             page.show_scores(services.scores(&self.validator)?);
@@ -179,7 +185,7 @@ impl Contest {
             play: self.config.play.clone(),
             rules: self.config.rules,
             submit: true,
-            ..RunnerSettings::new(RunPaths::below(&self.directory))
+            ..RunnerSettings::new(RunPaths::in_directory(&self.directory))
         };
         let miners = connect(
             &entries,
@@ -213,7 +219,7 @@ impl Contest {
             None,
             outbox_settings,
         )?;
-        let state = passing.join("validator.json");
+        let state = temporary_directory.join("validator.json");
         let mut played = Vec::new();
         for (position, challenge) in challenges.iter().enumerate() {
             self.config.engine_url =
@@ -258,7 +264,7 @@ impl Contest {
         }
         if let Some(page) = page {
             let scores = services.scores(&self.validator)?;
-            page.services_end(&*chain.client(), &services.weights, &scores).await;
+            page.stop_services(&*chain.client(), &services.weights, &scores).await;
         }
         chain.stop().await;
         DemoReport::new(played, self.config.rules, self.config.arena_share)
@@ -273,9 +279,9 @@ impl Contest {
         miners: &[Miner],
         context: &Context,
     ) -> anyhow::Result<RunReport> {
-        let takes_part =
+        let is_participant =
             |entry: &&MinerEntry| miners.iter().any(|miner| miner.key.uid == entry.uid);
-        let progress = Progress::new(title, entries.iter().filter(takes_part), context);
+        let progress = Progress::new(title, entries.iter().filter(is_participant), context);
         let observer = {
             let progress = progress.clone();
             move |event: RunEvent| progress.observe(&event)
@@ -284,8 +290,8 @@ impl Contest {
         // demonstrations.
         let engine = engine_client(&self.config, &self.validator)?;
         engine.authenticate_with_retry().await?;
-        let fetched = engine.prefetch(ChallengeKind::Main).await?;
-        let report = runner.play(fetched, miners, Arc::new(observer)).await?;
+        let prefetched = engine.prefetch(ChallengeKind::Main).await?;
+        let report = runner.play(prefetched, miners, Arc::new(observer)).await?;
         progress.finish();
         Ok(report)
     }
@@ -415,7 +421,7 @@ fn simultaneous_interpreter(
 }
 
 /// Builds the profiles that recognise speech.
-fn interpreting(interpreter: Interpreter) -> Vec<Arc<dyn Profile>> {
+fn interpreter_profiles(interpreter: Interpreter) -> Vec<Arc<dyn Profile>> {
     vec![Arc::new(interpreter.clone()), Arc::new(Patient::new(interpreter))]
 }
 

@@ -7,7 +7,7 @@
 //!
 //! - `contest` prepares and plays the speech contest, `text` the text contest; `services` starts
 //!   the validator's daemons, and `epoch` computes and submits the weights.
-//! - `whisper` loads Whisper base, with which validator, miners and visitors' captions hear, and
+//! - `whisper` loads Whisper base, which transcribes speech for validator, miners and captions, and
 //!   downloads its weights if they are missing.
 //! - `page` serves the dashboard while the contest runs, and the page "Try it" on which visitors
 //!   speak to a miner; `samples` synthesises speech for visitors without a microphone.
@@ -160,9 +160,9 @@ pub fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Loads Whisper base and, if it hears, the neural voice, which the embedded recogniser does not
-/// understand. Prints what the contest has. Scripts, which show no page, download nothing unless
-/// their arguments require it.
+/// Loads Whisper base and, if it is used, the neural voice, which the embedded recogniser does not
+/// understand. Prints which of them the contest uses. Scripts, which show no page, download nothing
+/// unless their arguments require it.
 fn load_models(
     args: &DemoArgs,
     challenges: &[Challenge],
@@ -176,14 +176,15 @@ fn load_models(
         return Ok(ContestModels { whisper, voice: None });
     }
     let voice = Speech::installed(InterpreterVoice::default().voice.words_per_minute, directory)?;
-    let spoken = match &voice {
+    let voice_name = match &voice {
         Some(_) => NEURAL.to_owned(),
         None => {
             format!("espeak-ng, since {NEURAL} is not installed: `tao models pull {NEURAL}`")
         }
     };
     context.print_notice(&format!(
-        "the demonstration hears any speaker with {DEMO_RECOGNIZER}; the miners speak with {spoken}"
+        "the demonstration hears any speaker with {DEMO_RECOGNIZER}; the miners speak \
+         with {voice_name}"
     ));
     Ok(ContestModels { whisper, voice })
 }

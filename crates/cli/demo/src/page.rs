@@ -88,11 +88,13 @@ impl BoundPage {
         visitors: TrySettings,
     ) -> anyhow::Result<Page> {
         let Self { listener, url, metrics } = self;
-        let listener = asynchronous(listener)?;
+        let listener = into_tokio(listener)?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let changes = Changes::default();
-        let (babelbit, chain) =
-            (BabelbitSection::open(RunPaths::below(directory)).await, ChainSection::new(NETUID));
+        let (babelbit, chain) = (
+            BabelbitSection::open(RunPaths::in_directory(directory)).await,
+            ChainSection::new(NETUID),
+        );
         let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());
         let weights = WeightsSection::new(Some(Arc::clone(&chain)));
         let notice = NoticeSection::new();
@@ -130,7 +132,7 @@ impl BoundPage {
 }
 
 impl Page {
-    /// Shows the chain until [`Self::services_end`] is called.
+    /// Shows the chain until [`Self::stop_services`] is called.
     pub(crate) fn show_chain(&self, network: Network) {
         let chain = Arc::clone(&self.chain);
         follow_chain(
@@ -142,7 +144,7 @@ impl Page {
         );
     }
 
-    /// Shows the weight ledger in a directory until [`Self::services_end`] is called.
+    /// Shows the weight ledger in a directory until [`Self::stop_services`] is called.
     pub(crate) fn show_weights(&self, directory: &Path) {
         let (weights, directory) = (Arc::clone(&self.weights), directory.to_owned());
         follow_weights(
@@ -154,7 +156,7 @@ impl Page {
         );
     }
 
-    /// Shows the scores of all validators until [`Self::services_end`] is called.
+    /// Shows the scores of all validators until [`Self::stop_services`] is called.
     pub(crate) fn show_scores(&self, client: ScoresClient) {
         let (babelbit, changes) = (Arc::clone(&self.babelbit), self.changes.clone());
         follow_scores(babelbit, client, changes, &self.shutdown, self.services_stop.clone());
@@ -171,18 +173,18 @@ impl Page {
     }
 
     /// Adds `/readyz` to the routes of a service, and its own part of the process's metrics.
-    fn observed(&self, router: Router, service: &str) -> Router {
+    fn with_service_metrics(&self, router: Router, service: &str) -> Router {
         let (metrics, prefix) =
             (self.metrics.clone(), format!("taonet_{}_", service.replace('-', "_")));
-        let own = get(move || async move { metrics_of(&metrics.render(), &prefix) });
+        let service_metrics = get(move || async move { metrics_of(&metrics.render(), &prefix) });
         let ready = Readiness::starting();
         ready.set_ready();
-        router.merge(readiness_routes(ready, None)).route("/metrics", own)
+        router.merge(readiness_routes(ready, None)).route("/metrics", service_metrics)
     }
 
     /// Reads the last state of the services, the chain, the weight ledger and the scoring API, then
     /// stops following them, and says so on the page. The miners outlast the contest.
-    pub(crate) async fn services_end(
+    pub(crate) async fn stop_services(
         &self,
         chain: &dyn Chain,
         weights: &Path,
@@ -222,11 +224,11 @@ impl Page {
 
 /// Serves the results of the text contest in a run's directory until Ctrl-C.
 pub(crate) async fn show_texts(directory: &Path, context: &Context) -> anyhow::Result<()> {
-    let text = TextSection::open(&RunPaths::below(directory))
+    let text = TextSection::open(&RunPaths::in_directory(directory))
         .await
         .context("the contest has no results")?;
     let BoundPage { listener, url, .. } = BoundPage::bind()?;
-    let listener = asynchronous(listener)?;
+    let listener = into_tokio(listener)?;
     let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
     let dashboard =
         Dashboard::new(Access::Local, BasePath::default(), Changes::default()).with(text);
@@ -242,7 +244,7 @@ pub(crate) fn is_interactive() -> bool {
     stdin().is_terminal() && stdout().is_terminal()
 }
 
-fn asynchronous(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
+fn into_tokio(listener: TcpListener) -> anyhow::Result<tokio::net::TcpListener> {
     listener.set_nonblocking(true)?;
     Ok(tokio::net::TcpListener::from_std(listener)?)
 }
@@ -257,7 +259,8 @@ pub(crate) async fn serve_listed(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Url> {
     let Some(page) = page else { return serve_on_loopback(service, router, shutdown).await };
-    let url = serve_on_loopback(service, page.observed(router, service), shutdown).await?;
+    let url =
+        serve_on_loopback(service, page.with_service_metrics(router, service), shutdown).await?;
     page.services.add(format!("{name}={url}").parse()?, &page.changes);
     Ok(url)
 }
@@ -288,7 +291,7 @@ mod tests {
     fn services_have_their_own_metrics() {
         let all = "# HELP taonet_a_calls Calls\n# TYPE taonet_a_calls counter\ntaonet_a_calls{b=\"taonet_b_\"} 1\n\n\
                    # TYPE taonet_b_calls counter\ntaonet_b_calls 2\n";
-        let own = "# HELP taonet_a_calls Calls\n# TYPE taonet_a_calls counter\ntaonet_a_calls{b=\"taonet_b_\"} 1\n";
-        assert_eq!(metrics_of(all, "taonet_a_"), own);
+        let expected = "# HELP taonet_a_calls Calls\n# TYPE taonet_a_calls counter\ntaonet_a_calls{b=\"taonet_b_\"} 1\n";
+        assert_eq!(metrics_of(all, "taonet_a_"), expected);
     }
 }

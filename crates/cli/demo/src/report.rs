@@ -6,11 +6,13 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use taonet_babelbit_challenges::{Challenge, Source};
 use taonet_babelbit_core::Rules;
-use taonet_babelbit_core::scoring::{Gate, losses};
+use taonet_babelbit_core::scoring::{Gate, describe_failed_gates};
 use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
-use taonet_cli_babelbit::leaderboard::{late_by, name_of};
-use taonet_cli_base::table::{Cell, Rows, decimals, headerless_table, status_cell, table, wrapped};
+use taonet_cli_babelbit::leaderboard::{lateness_text, name_of};
+use taonet_cli_base::table::{
+    Cell, Rows, decimals, headerless_table, status_cell, table, wrap_text,
+};
 use taonet_cli_base::tables::{EXAMPLE, STANDINGS};
 use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
@@ -73,9 +75,9 @@ impl DemoReport {
             by_miner.entry(miner.uid).or_default().push(miner);
         }
         let mut standings: Vec<RankedMiner> =
-            by_miner.values().filter_map(|reports| RankedMiner::of(reports)).collect();
+            by_miner.values().filter_map(|reports| RankedMiner::from_reports(reports)).collect();
         for standing in &mut standings {
-            standing.settle(&played)?;
+            standing.add_chain_results(&played)?;
         }
         standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
         Ok(Self { played, rules, arena_share, standings })
@@ -128,9 +130,9 @@ impl DemoReport {
                 miner.utterances.iter().map(move |utterance| (played, utterance))
             })
         });
-        let worth =
+        let rank_value =
             |utterance: &UtteranceReport| utterance.score * utterance.accuracy.unwrap_or_default();
-        utterances.max_by(|(_, a), (_, b)| worth(a).total_cmp(&worth(b)))
+        utterances.max_by(|(_, a), (_, b)| rank_value(a).total_cmp(&rank_value(b)))
     }
 }
 
@@ -141,16 +143,16 @@ fn mean(reports: &[&MinerReport], value: fn(&MinerReport) -> Option<f64>) -> Opt
 }
 
 impl RankedMiner {
-    fn of(reports: &[&MinerReport]) -> Option<Self> {
-        let first = reports.first()?;
+    fn from_reports(reports: &[&MinerReport]) -> Option<Self> {
+        let first_report = reports.first()?;
         let mut failed_gates = BTreeMap::new();
         for (gate, count) in reports.iter().flat_map(|report| &report.failed_gates) {
             *failed_gates.entry(*gate).or_default() += count;
         }
         Some(Self {
-            name: name_of(first),
-            uid: first.uid,
-            hotkey: first.hotkey,
+            name: name_of(first_report),
+            uid: first_report.uid,
+            hotkey: first_report.hotkey,
             score: mean(reports, |report| Some(report.score)).unwrap_or_default(),
             accuracy: mean(reports, |report| report.accuracy),
             rate_ratio: mean(reports, |report| report.rate_ratio),
@@ -165,7 +167,7 @@ impl RankedMiner {
     }
 
     /// Adds the results of arenas, validator and chain.
-    fn settle(&mut self, played: &[PlayedChallenge]) -> anyhow::Result<()> {
+    fn add_chain_results(&mut self, played: &[PlayedChallenge]) -> anyhow::Result<()> {
         let epochs = played.len() as f64;
         let mut arena = Vec::new();
         for played in played {
@@ -193,7 +195,7 @@ impl RankedMiner {
     }
 
     fn reason(&self) -> String {
-        losses(&self.failed_gates, self.utterances)
+        describe_failed_gates(&self.failed_gates, self.utterances)
     }
 
     fn document(&self) -> Value {
@@ -231,7 +233,7 @@ impl fmt::Display for DemoReport {
         };
         let [utterances, miners] =
             [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
-        writeln!(f, "{}\n", wrapped(&format!("{subject}: {utterances}, {miners}, {wall:.1} s")))?;
+        writeln!(f, "{}\n", wrap_text(&format!("{subject}: {utterances}, {miners}, {wall:.1} s")))?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }
@@ -247,20 +249,20 @@ impl fmt::Display for DemoReport {
                 format!("{} α", decimals(Some(standing.chain.emission as f64 / 1e9), 3)).into(),
                 decimals(standing.accuracy, 2).into(),
                 decimals(standing.rate_ratio, 2).into(),
-                late_by(standing.overshoot_sec).into(),
+                lateness_text(standing.overshoot_sec).into(),
                 Cell::from(standing.reason()),
             ]);
         }
         writeln!(f, "{rows}\n")?;
-        write!(f, "{}", wrapped(&self.note()))
+        write!(f, "{}", wrap_text(&self.note()))
     }
 }
 
 /// Creates the example table: source, reference, and each miner's reply.
 fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
     let mut rows = headerless_table(&EXAMPLE);
-    let spoken = played.challenge.utterances.get(example.index as usize);
-    if let Some(Source::Text { text, .. }) = spoken.map(|utterance| &utterance.source) {
+    let utterance_text = played.challenge.utterances.get(example.index as usize);
+    if let Some(Source::Text { text, .. }) = utterance_text.map(|utterance| &utterance.source) {
         rows.add_row(["source", text.as_str(), ""]);
     }
     rows.add_row(["reference", example.reference.as_str(), ""]);

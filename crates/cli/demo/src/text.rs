@@ -22,7 +22,7 @@ use taonet_babelbit_text_runner::{PlayOptions, TextReport, TextRunner, open_ledg
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_cli_babelbit::runner::{connect_text, engine_client, text_leaderboard};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::{demonstrate, serve_on_loopback};
+use taonet_cli_base::daemon::{run_demonstration, serve_on_loopback};
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::{decimals, table};
 use taonet_cli_base::tables::TEXT_STANDINGS;
@@ -117,8 +117,8 @@ impl TextDemo {
         challenge: TextChallenge,
         directory: &Path,
     ) -> anyhow::Result<TextDemoReport> {
-        demonstrate(async |passing, shutdown| {
-            self.play_once(challenge, directory, passing, shutdown).await
+        run_demonstration(async |temporary_directory, shutdown| {
+            self.play_once(challenge, directory, temporary_directory, shutdown).await
         })
         .await
     }
@@ -127,12 +127,19 @@ impl TextDemo {
         &self,
         challenge: TextChallenge,
         directory: &Path,
-        passing: &Path,
+        temporary_directory: &Path,
         shutdown: &Shutdown,
     ) -> anyhow::Result<TextDemoReport> {
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
-        let services =
-            Services::start(&chain, &self.validator, passing, directory, None, shutdown).await?;
+        let services = Services::start(
+            &chain,
+            &self.validator,
+            temporary_directory,
+            directory,
+            None,
+            shutdown,
+        )
+        .await?;
         let entries = self.start_miners(&chain, &services, shutdown).await?;
         let engine = Engine::new(EngineConfig {
             allowed: Some([self.validator.hotkey()].into()),
@@ -141,7 +148,7 @@ impl TextDemo {
         let mut config = self.config.clone();
         config.engine_url = serve_on_loopback("engine", engine.router(), shutdown).await?;
 
-        let paths = RunPaths::below(directory);
+        let paths = RunPaths::in_directory(directory);
         let runner = TextRunner {
             ledger: open_ledger(&paths).await?,
             paths: paths.clone(),
@@ -182,7 +189,7 @@ impl TextDemo {
             rules: config.rules,
             cache_dir: directory.to_owned(),
         };
-        let state = passing.join("validator.json");
+        let state = temporary_directory.join("validator.json");
         let epoch = set_weights(&config, babelbit, &services, &self.validator, &state).await?;
         let weights = epoch.weights.clone().unwrap_or_default();
         chain.pass_epoch().await?;

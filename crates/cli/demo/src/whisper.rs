@@ -62,10 +62,10 @@ impl WhisperBase {
         if choice == Some(SttModel::Tiny) {
             return Ok(None);
         }
-        let foreign = foreign(challenges);
-        let language = foreign.map_or(ENGLISH, primary_language);
-        let is_required = choice == Some(SttModel::Base) || foreign.is_some();
-        let note = match foreign {
+        let foreign_challenge = foreign_challenge(challenges);
+        let language = foreign_challenge.map_or(ENGLISH, primary_language);
+        let is_required = choice == Some(SttModel::Base) || foreign_challenge.is_some();
+        let note = match foreign_challenge {
             Some(challenge) => {
                 context.print_notice(&reason(challenge));
                 ""
@@ -77,12 +77,12 @@ impl WhisperBase {
             .and_then(|weights| Self::start(&weights, language));
         match started {
             Ok(whisper) => Ok(Some(whisper)),
-            Err(error) if foreign.is_some() => {
+            Err(error) if foreign_challenge.is_some() => {
                 Err(error.context(format!("cannot play a challenge in the language {language}")))
             }
             Err(error) if is_required => Err(error),
             Err(error) => {
-                context.print_notice(&substitute(&error));
+                context.print_notice(&fallback_notice(&error));
                 Ok(None)
             }
         }
@@ -106,7 +106,7 @@ impl WhisperBase {
 
 /// Rejects the embedded recogniser for challenges in other languages than English.
 pub(crate) fn check(choice: Option<SttModel>, challenges: &[Challenge]) -> anyhow::Result<()> {
-    match foreign(challenges) {
+    match foreign_challenge(challenges) {
         Some(challenge) if choice == Some(SttModel::Tiny) => {
             Err(ClassifiedError::usage(format!("{}\nhint: omit --stt tiny", reason(challenge))))
         }
@@ -115,7 +115,7 @@ pub(crate) fn check(choice: Option<SttModel>, challenges: &[Challenge]) -> anyho
 }
 
 /// Returns the first challenge in another language than English.
-fn foreign(challenges: &[Challenge]) -> Option<&Challenge> {
+fn foreign_challenge(challenges: &[Challenge]) -> Option<&Challenge> {
     challenges.iter().find(|challenge| primary_language(challenge) != ENGLISH)
 }
 
@@ -131,7 +131,7 @@ fn reason(challenge: &Challenge) -> String {
 
 /// Returns the line that says why the contest has the embedded recogniser: the error without its
 /// hint, and what to do.
-fn substitute(error: &anyhow::Error) -> String {
+fn fallback_notice(error: &anyhow::Error) -> String {
     let error = format!("{error:#}");
     let (cause, _) = split_hint(&error);
     format!(
@@ -175,7 +175,7 @@ mod tests {
             "faster-whisper-base is not installed (searched models); hint: download it with `tao models pull`",
             "faster-whisper-base is not installed (searched models)\nhint: retry",
         ] {
-            let line = substitute(&anyhow::Error::msg(error));
+            let line = fallback_notice(&anyhow::Error::msg(error));
             let expected = "only: faster-whisper-base is not installed (searched models). `tao models pull \
                             faster-whisper-base` installs";
             assert!(line.contains(expected) && line.lines().count() == 1, "{line}");

@@ -53,7 +53,7 @@ impl Announcement<'_> {
                 "origin": recording.origin(),
                 "netuids": recording.netuids(),
                 "entries": fork.entries,
-                "left_out": fork.left_out,
+                "left_out": fork.omitted_items,
             })),
             "pid": std::process::id(),
             "accounts": accounts.collect::<Vec<_>>(),

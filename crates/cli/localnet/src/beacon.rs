@@ -71,10 +71,10 @@ async fn submit_next(
         let signature = if let Some(signature) = fetched.get(&round) {
             *signature
         } else {
-            let (received, signature) = fetch(client, url, &round.to_string()).await?;
+            let (response_round, signature) = fetch(client, url, &round.to_string()).await?;
             ensure!(
-                received == round,
-                "the beacon answered with round {received} in place of {round}"
+                response_round == round,
+                "the beacon answered with round {response_round} in place of {round}"
             );
             fetched.insert(round, signature);
             signature

@@ -10,7 +10,7 @@ use clap::Args;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use taonet_chain::Client;
-use taonet_cli_base::chain::{LOCAL, failed, parse_network};
+use taonet_cli_base::chain::{LOCAL, chain_error, parse_network};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::key_values;
 use taonet_service::STOP_TIMEOUT;
@@ -62,14 +62,14 @@ pub(crate) struct SaveArgs {
 impl TargetArgs {
     /// Returns the URL of the node: from `--network`, the data directory, or the default.
     pub(crate) fn url(&self) -> anyhow::Result<String> {
-        let named = match &self.network {
+        let network_name = match &self.network {
             Some(network) => network,
             None => match ProcessRecord::read(&self.data.directory())? {
                 Some(running) => return Ok(running.url),
                 None => LOCAL,
             },
         };
-        let network = parse_network(named)?;
+        let network = parse_network(network_name)?;
         network.nodes().first().map(ToString::to_string).context("the network has no node URL")
     }
 }
@@ -78,7 +78,7 @@ impl TargetArgs {
 pub(crate) async fn connect(target: &TargetArgs) -> anyhow::Result<(String, Client)> {
     let url = target.url()?;
     control(&url, "dev_status", json!([])).await?;
-    let chain = Client::connect(&parse_network(&url)?).await.map_err(failed)?;
+    let chain = Client::connect(&parse_network(&url)?).await.map_err(chain_error)?;
     Ok((url, chain))
 }
 
@@ -116,11 +116,11 @@ pub(crate) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     rows.add_row(["genesis", &text(&status["genesis"])]);
     rows.add_row(["oldest block", &status["oldest"].to_string()]);
     rows.add_row(["runtime", &status["specVersion"].to_string()]);
-    let produced = match status["leader"]["url"].as_str() {
-        Some(leader) => ["follows", &format!("{leader}, {}", following(&status["leader"]))],
+    let production = match status["leader"]["url"].as_str() {
+        Some(leader) => ["follows", &format!("{leader}, {}", connection_text(&status["leader"]))],
         None => ["clock", &clock],
     };
-    rows.add_row(produced);
+    rows.add_row(production);
     if let Some(offset) = status["offsetMillis"].as_i64().filter(|offset| *offset != 0) {
         rows.add_row(["clock offset", &format!("{:#}", SignedDuration::from_millis(offset))]);
     }
@@ -137,7 +137,7 @@ pub(crate) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
 }
 
 /// Describes the connection to the followed node.
-fn following(leader: &Value) -> String {
+fn connection_text(leader: &Value) -> String {
     match (leader["connected"].as_bool(), leader["error"].as_str()) {
         (Some(true), _) => format!("connected, at block {}", leader["height"]),
         (_, Some(error)) => format!("not connected: {error}"),

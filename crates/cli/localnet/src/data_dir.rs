@@ -45,8 +45,8 @@ impl ProcessRecord {
         let file = directory.join(PROCESS_FILE);
         match fs::read(&file) {
             Ok(bytes) => {
-                let running = serde_json::from_slice(&bytes);
-                running
+                let record = serde_json::from_slice(&bytes);
+                record
                     .map(Some)
                     .with_context(|| format!("{} is damaged\nhint: delete it", file.display()))
             }
@@ -88,9 +88,9 @@ mod tests {
     fn the_process_record_is_removed_on_drop() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(ProcessRecord::read(folder.path()).unwrap(), None);
-        let running = ProcessRecord { pid: 7, url: "ws://127.0.0.1:1".to_owned() };
-        let guard = running.record(folder.path()).unwrap();
-        assert_eq!(ProcessRecord::read(folder.path()).unwrap(), Some(running));
+        let record = ProcessRecord { pid: 7, url: "ws://127.0.0.1:1".to_owned() };
+        let guard = record.record(folder.path()).unwrap();
+        assert_eq!(ProcessRecord::read(folder.path()).unwrap(), Some(record));
         drop(guard);
         assert_eq!(ProcessRecord::read(folder.path()).unwrap(), None);
         fs::write(folder.path().join(PROCESS_FILE), "{").unwrap();

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Client};
-use taonet_cli_base::chain::{Account, failed, impersonated};
+use taonet_cli_base::chain::{Account, chain_error, report_impersonated_call};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{BlockNumber, ExtrinsicHash};
@@ -46,10 +46,10 @@ pub(crate) fn run(args: &AsArgs, context: &Context) -> anyhow::Result<()> {
         let hash =
             hash.context("the localnet's response lacks the hash\nhint: the localnet may have a different version")?;
         let block = BlockNumber::new(block);
-        let outcome = chain.lookup(hash, block, block).await.map_err(failed)?;
+        let outcome = chain.lookup(hash, block, block).await.map_err(chain_error)?;
         let outcome =
             outcome.with_context(|| format!("block {block} does not have the call\nhint: was the chain reverted?"))?;
-        impersonated(args.account.id(), &outcome, context)
+        report_impersonated_call(args.account.id(), &outcome, context)
     })
 }
 
@@ -73,7 +73,7 @@ impl AsArgs {
                 }
             },
         };
-        let call = chain.call(pallet, call, &arguments).await.map_err(failed)?;
-        Ok(format!("0x{}", hex::encode(chain.decoded(&call).await.map_err(failed)?.data)))
+        let call = chain.call(pallet, call, &arguments).await.map_err(chain_error)?;
+        Ok(format!("0x{}", hex::encode(chain.decoded(&call).await.map_err(chain_error)?.data)))
     }
 }

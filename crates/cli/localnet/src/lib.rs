@@ -7,7 +7,7 @@
 //! - `start` runs the chain; `data_dir`, `clock`, `beacon` and `announce` have its options and what
 //!   it prints.
 //! - `rpc` calls the development methods of a running chain, for `control`, `time`, `impersonate`,
-//!   `set_storage` and `named` (snapshots); `reset` deletes state and loads snapshot files.
+//!   `set_storage` and `snapshots`; `reset` deletes state and loads snapshot files.
 //! - `record` writes the recording that `--fork` starts from.
 //!
 //! [`demo_chain::DemoChain`] is a chain in memory with short blocks, on which the demonstrations of
@@ -39,12 +39,12 @@ mod control;
 mod data_dir;
 pub mod demo_chain;
 mod impersonate;
-mod named;
 pub mod output_directory;
 mod record;
 mod reset;
 mod rpc;
 mod set_storage;
+mod snapshots;
 mod start;
 mod time;
 
@@ -98,13 +98,13 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum SnapshotCommand {
     /// Take a named snapshot of the running chain
-    Take(named::NameArgs),
+    Take(snapshots::NameArgs),
     /// List the named snapshots
     List(control::TargetArgs),
     /// Revert the running chain to a named snapshot
-    Revert(named::NameArgs),
+    Revert(snapshots::NameArgs),
     /// Drop a named snapshot
-    Drop(named::NameArgs),
+    Drop(snapshots::NameArgs),
     /// Save a snapshot of the running chain to a file
     Save(control::SaveArgs),
     /// Load a snapshot file for the next start
@@ -135,10 +135,10 @@ pub fn run(args: &LocalnetArgs, context: &Context) -> anyhow::Result<()> {
         Some(Command::SetStorage(args)) => set_storage::run(args, context),
         Some(Command::Record(args)) => record::run(args, context),
         Some(Command::Snapshot(command)) => match command {
-            SnapshotCommand::Take(args) => named::take(args, context),
-            SnapshotCommand::List(args) => named::list(args, context),
-            SnapshotCommand::Revert(args) => named::revert(args, context),
-            SnapshotCommand::Drop(args) => named::forget(args, context),
+            SnapshotCommand::Take(args) => snapshots::take(args, context),
+            SnapshotCommand::List(args) => snapshots::list(args, context),
+            SnapshotCommand::Revert(args) => snapshots::revert(args, context),
+            SnapshotCommand::Drop(args) => snapshots::drop_snapshot(args, context),
             SnapshotCommand::Save(args) => control::save(args, context),
             SnapshotCommand::Load(args) => reset::load(&args.file, &args.data, context),
         },

@@ -17,10 +17,10 @@ impl OutputDirectory {
     /// Creates the directory, by default a temporary one.
     pub fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
         match keep {
-            Some(dir) => {
-                std::fs::create_dir_all(&dir)
-                    .with_context(|| format!("cannot create {}", dir.display()))?;
-                Ok(Self::Kept(dir))
+            Some(directory) => {
+                std::fs::create_dir_all(&directory)
+                    .with_context(|| format!("cannot create {}", directory.display()))?;
+                Ok(Self::Kept(directory))
             }
             None => Ok(Self::Temporary(
                 tempfile::tempdir().context("cannot create a temporary directory")?,
@@ -31,8 +31,8 @@ impl OutputDirectory {
     /// Returns the directory's path.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Kept(dir) => dir,
-            Self::Temporary(dir) => dir.path(),
+            Self::Kept(directory) => directory,
+            Self::Temporary(directory) => directory.path(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `tao localnet record`: records the state of subnets from another node, for `tao localnet --fork`.
+//! `tao localnet record`: records the state of subnets from another node, for
+//! `tao localnet --fork`.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write as _};
@@ -10,7 +11,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use taonet_chain::{At, ChainError, Client, Network, RawState};
-use taonet_cli_base::chain::{failed, parse_at};
+use taonet_cli_base::chain::{chain_error, parse_at};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_localnet_recording::{OmittedItem, Origin, RecordError, Source, record};
@@ -47,22 +48,22 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
     let network = args.node.parse::<Network>();
     let network = network.map_err(|error| ClassifiedError::usage(format!("URL: {error}")))?;
     let recording = context.block_on(async {
-        let client = Client::connect(&network).await.map_err(failed)?;
+        let client = Client::connect(&network).await.map_err(chain_error)?;
         let at = args.block.unwrap_or(At::Finalized);
-        let state = client.raw_state(at).await.map_err(failed)?;
-        let metadata = state.metadata().await.map_err(failed)?;
+        let state = client.raw_state(at).await.map_err(chain_error)?;
+        let metadata = state.metadata().await.map_err(chain_error)?;
         let origin = Origin {
-            chain: client.chain_name().await.map_err(failed)?,
+            chain: client.chain_name().await.map_err(chain_error)?,
             genesis: bytes(client.genesis()).into(),
             block: state.block().number.get(),
             block_hash: bytes(state.block().hash).into(),
             spec_version: state.spec_version(),
         };
         let source = Node { state, bar: bar()? };
-        let recorded = record(&source, origin, &metadata, &args.netuid).await;
+        let outcome = record(&source, origin, &metadata, &args.netuid).await;
         source.bar.finish_and_clear();
-        recorded.map_err(|error| match error {
-            RecordError::Source(error) => failed(error),
+        outcome.map_err(|error| match error {
+            RecordError::Source(error) => chain_error(error),
             error => anyhow::Error::new(error),
         })
     })?;
@@ -94,10 +95,10 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Names the items that were left out, by reason, on standard error.
-pub(crate) fn print_omitted_items(left_out: &[OmittedItem], context: &Context) {
+pub(crate) fn print_omitted_items(omitted_items: &[OmittedItem], context: &Context) {
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for left in left_out {
-        reasons.entry(&left.reason).or_default().push(&left.item);
+    for omitted in omitted_items {
+        reasons.entry(&omitted.reason).or_default().push(&omitted.item);
     }
     for (reason, items) in reasons {
         context.print_notice(&format!("left out, because {reason}: {}", items.join(", ")));
@@ -131,13 +132,13 @@ struct Node {
 }
 
 impl Node {
-    fn begin(&self, label: &str, requests: usize) {
+    fn start_bar(&self, label: &str, requests: usize) {
         self.bar.set_message(label.to_owned());
         self.bar.inc_length(requests as u64);
     }
 
     /// Reads all keys that begin with a prefix.
-    async fn below(&self, prefix: Vec<u8>) -> Result<Vec<Vec<u8>>, ChainError> {
+    async fn keys_with_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Vec<u8>>, ChainError> {
         let mut keys = Vec::new();
         loop {
             let page = self.state.keys(&prefix, PAGE, keys.last().map(Vec::as_slice)).await?;
@@ -156,9 +157,9 @@ impl Source for Node {
     type Error = ChainError;
 
     async fn keys(&self, label: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, ChainError> {
-        self.begin(label, prefixes.len());
+        self.start_bar(label, prefixes.len());
         let pages = stream::iter(prefixes)
-            .map(|prefix| self.below(prefix))
+            .map(|prefix| self.keys_with_prefix(prefix))
             .buffer_unordered(MAX_CONCURRENT_READS);
         pages.try_concat().await
     }
@@ -169,7 +170,7 @@ impl Source for Node {
         keys: Vec<Vec<u8>>,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
         let pages: Vec<Vec<Vec<u8>>> = keys.chunks(PAGE).map(<[_]>::to_vec).collect();
-        self.begin(label, pages.len());
+        self.start_bar(label, pages.len());
         let values = stream::iter(pages).map(|keys| async move {
             let values = self.state.values(&keys).await?;
             self.bar.inc(1);

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
     }
     prompt::confirm(&format!("Delete the chain in {}?", directory.display()), args.yes)?;
     context.block_on(async {
-        let Some(running) = running(&directory).await? else { return Ok(()) };
+        let Some(running) = running_process(&directory).await? else { return Ok(()) };
         stop_at(&running.url, &directory).await
     })?;
     fs::remove_file(&database).with_context(|| format!("cannot delete {}", database.display()))?;
@@ -49,7 +49,7 @@ fn report(removed: bool, directory: &Path, context: &Context) -> anyhow::Result<
 
 pub(crate) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::Result<()> {
     let directory = data.directory();
-    if let Some(running) = context.block_on(running(&directory))? {
+    if let Some(running) = context.block_on(running_process(&directory))? {
         bail!(
             "the chain in {} is running at {}\nhint: stop it first with `tao localnet \
             stop`",
@@ -69,7 +69,7 @@ pub(crate) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::R
 }
 
 /// Finds the process that runs the chain of this data directory; removes a stale record.
-async fn running(directory: &Path) -> anyhow::Result<Option<ProcessRecord>> {
+async fn running_process(directory: &Path) -> anyhow::Result<Option<ProcessRecord>> {
     let Some(running) = ProcessRecord::read(directory)? else { return Ok(None) };
     match rpc::call(&running.url, "system_health", json!([])).await {
         Err(rpc::RpcError::NotRunning(_)) => match ProcessRecord::remove(directory) {

@@ -44,8 +44,9 @@ async fn send(
         client = client.timeout(timeout);
     }
     let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-    let sent = client.build().map_err(RpcError::NotRunning)?.post(http(url)).json(&request).send();
-    let response = sent.await.map_err(|error| {
+    let result =
+        client.build().map_err(RpcError::NotRunning)?.post(http(url)).json(&request).send();
+    let response = result.await.map_err(|error| {
         if is_timeout(&error) { RpcError::Timeout } else { RpcError::NotRunning(error) }
     })?;
     let mut response: Value = response.json().await.map_err(|error| {

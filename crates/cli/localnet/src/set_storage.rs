@@ -4,7 +4,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
-use taonet_cli_base::chain::{argument, failed};
+use taonet_cli_base::chain::{argument, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &SetStorageArgs, context: &Context) -> anyhow::Result<()
     context.block_on(async {
         let (url, chain) = connect(&args.target).await?;
         let (key, bytes) =
-            chain.encode_storage(pallet, item, &keys, new.as_ref()).await.map_err(failed)?;
+            chain.encode_storage(pallet, item, &keys, new.as_ref()).await.map_err(chain_error)?;
         let bytes = bytes.map(|bytes| format!("0x{}", hex::encode(bytes)));
         let key = format!("0x{}", hex::encode(key));
         let block = control(&url, "dev_setStorage", json!([[[key, bytes]]])).await?;

@@ -131,13 +131,13 @@ pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         } else {
             context.print(&announcement.text())?;
             if let Some(LoadedFork { fork, .. }) = &forked {
-                print_omitted_items(&fork.left_out, context);
+                print_omitted_items(&fork.omitted_items, context);
             }
         }
         readiness.set_ready();
         let stop = shutdown.clone();
         let drand = args.drand.clone();
-        let (tell, ended) = oneshot::channel();
+        let (end_sender, ended) = oneshot::channel();
         shutdown.spawn("localnet", async move {
             let ended = tokio::select! {
                 () = stop.requested() => Ok(()),
@@ -148,7 +148,7 @@ pub(crate) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
             node.stop().await;
             drop(record);
             // The receiver is gone if the shutdown deadline has passed.
-            let _ = tell.send(ended);
+            let _ = end_sender.send(ended);
         });
         shutdown.finished().await.context("the localnet did not stop in time")?;
         Ok(ended.await.context("the localnet stopped unexpectedly")??)

@@ -15,12 +15,12 @@ pub const CHAT_MODEL: &ModelSpec = &SMOLLM2_135M_INSTRUCT;
 /// Loads a model: a directory, a GGUF file, or an installed model by its name in `tao models list`.
 /// `name` is its name in requests.
 pub fn load(name: &str, source: &Path) -> anyhow::Result<LanguageModel> {
-    Ok(LanguageModel::open(name, &located(source)?)?)
+    Ok(LanguageModel::open(name, &resolve_source(source)?)?)
 }
 
 /// Loads a model as [`load`] does, and rounds its weights to this width.
 pub fn load_rounded(name: &str, source: &Path, bits: Bits) -> anyhow::Result<LanguageModel> {
-    Ok(LanguageModel::open_rounded(name, &located(source)?, bits)?)
+    Ok(LanguageModel::open_rounded(name, &resolve_source(source)?, bits)?)
 }
 
 /// Returns the name of a model, without its directory and the suffix of its file.
@@ -39,7 +39,7 @@ pub fn installed_chat_model() -> anyhow::Result<Option<PathBuf>> {
 }
 
 /// Returns the path of a model. A path that exists precedes an installed model of the same name.
-fn located(source: &Path) -> anyhow::Result<PathBuf> {
+fn resolve_source(source: &Path) -> anyhow::Result<PathBuf> {
     // A path of several components is never a name.
     if source.exists() || source.components().count() != 1 {
         return Ok(source.to_owned());
@@ -76,19 +76,19 @@ mod tests {
 
     #[test]
     fn installed_model_of_other_kind_is_refused() {
-        let error = located(Path::new("all-MiniLM-L6-v2")).unwrap_err().to_string();
+        let error = resolve_source(Path::new("all-MiniLM-L6-v2")).unwrap_err().to_string();
         assert!(
             error.starts_with(
                 "all-MiniLM-L6-v2 is no language model\nhint: use SmolLM2-135M-Instruct"
             ),
             "{error}"
         );
-        let error = located(Path::new("nosuch")).unwrap_err().to_string();
+        let error = resolve_source(Path::new("nosuch")).unwrap_err().to_string();
         assert!(
             error.starts_with("there is no file, directory or model nosuch\nhint: "),
             "{error}"
         );
         let unknown = Path::new("no/such/model");
-        assert_eq!(located(unknown).unwrap(), unknown);
+        assert_eq!(resolve_source(unknown).unwrap(), unknown);
     }
 }

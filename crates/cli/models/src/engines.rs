@@ -456,7 +456,7 @@ pub async fn pull(
     let bar = download_bar(spec.bytes())?;
     let hub_error = match pull_from_hub(store, spec, &bar, context).await {
         Err(error) if error.is_hub_error() && !spec.packages.is_empty() => error,
-        result => return result.map_err(|error| unavailable(&error)),
+        result => return result.map_err(|error| download_error(&error)),
     };
     let hub_text = hub_error.to_string();
     let (message, _) = split_hint(&hub_text);
@@ -488,7 +488,7 @@ pub(crate) async fn pull_from_mirror(
     context: &Context,
 ) -> anyhow::Result<PathBuf> {
     let bar = download_bar(spec.bytes())?;
-    pull_from_hub(store, spec, &bar, context).await.map_err(|error| unavailable(&error))
+    pull_from_hub(store, spec, &bar, context).await.map_err(|error| download_error(&error))
 }
 
 async fn pull_from_hub(
@@ -497,15 +497,15 @@ async fn pull_from_hub(
     bar: &ProgressBar,
     context: &Context,
 ) -> Result<PathBuf, ModelError> {
-    let (copying, downloading) = (Once::new(), Once::new());
+    let (copy_notice, download_notice) = (Once::new(), Once::new());
     let result = store.pull(spec, |event: PullEvent<'_>| match event {
         PullEvent::Copy { from, .. } => {
-            copying.call_once(|| {
+            copy_notice.call_once(|| {
                 context.print_notice(&format!("copying {} from {}", spec.name, from.display()));
             });
         }
         PullEvent::Download(PullProgress { file, done, total }) => {
-            downloading.call_once(|| {
+            download_notice.call_once(|| {
                 context.print_notice(&format!(
                     "downloading {} ({:.0} MB)",
                     spec.name,
@@ -523,7 +523,7 @@ async fn pull_from_hub(
     result
 }
 
-fn unavailable(error: &ModelError) -> anyhow::Error {
+fn download_error(error: &ModelError) -> anyhow::Error {
     let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
     let text = error.to_string();
     let (message, hint) = split_hint(&text);

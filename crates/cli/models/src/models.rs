@@ -62,16 +62,16 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(directory_args) => show(&directory_args.store()?.list(), context),
         Command::Verify { names, directory_args } => {
-            let needed = select_models(names)?;
+            let selected = select_models(names)?;
             let mut models = directory_args.store()?.list();
-            models.retain(|model| names.is_empty() || needed.contains(&model.spec));
+            models.retain(|model| names.is_empty() || selected.contains(&model.spec));
             show(&models, context)?;
-            let bad = models.iter().filter(|model| match model.state {
-                ModelState::Missing => needed.contains(&model.spec),
+            let damaged = models.iter().filter(|model| match model.state {
+                ModelState::Missing => selected.contains(&model.spec),
                 ModelState::Corrupt(_) => true,
                 _ => false,
             });
-            match bad.count() {
+            match damaged.count() {
                 0 => Ok(()),
                 count => anyhow::bail!(
                     "missing or damaged: {count} of {}",

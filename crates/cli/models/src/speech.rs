@@ -128,7 +128,7 @@ fn transcribe(args: &Transcribe, context: &Context) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let threads = recognizer.concurrency().unwrap_or(cores);
     let mut documents = Vec::new();
-    in_order(
+    map_in_order(
         &args.files,
         threads,
         |file| transcribe_file(file, &*recognizer),
@@ -157,7 +157,7 @@ fn transcribe_file(file: &Path, recognizer: &dyn Recognizer) -> anyhow::Result<T
 /// Processes items concurrently, on at most this many threads, and passes the results to `consume`
 /// in the order of the items, each as soon as it and those before it are ready. Stops at the first
 /// error in this order.
-fn in_order<I: Sync, T: Send>(
+fn map_in_order<I: Sync, T: Send>(
     items: &[I],
     threads: NonZeroUsize,
     process: impl Fn(&I) -> anyhow::Result<T> + Sync,
@@ -307,12 +307,12 @@ fn read_wav(
     if bytes.len() as u64 > LIMIT {
         bail!("{} is larger than 1 GiB", file.display());
     }
-    check(&WavHeader::read(&bytes).map_err(|error| unsupported(file, error))?)
+    check(&WavHeader::read(&bytes).map_err(|error| recording_error(file, error))?)
         .with_context(|| format!("cannot use {}", file.display()))?;
-    Wav::decode(&bytes).map_err(|error| unsupported(file, error))
+    Wav::decode(&bytes).map_err(|error| recording_error(file, error))
 }
 
-fn unsupported(file: &Path, error: WavError) -> anyhow::Error {
+fn recording_error(file: &Path, error: WavError) -> anyhow::Error {
     // Other errors are about WAV files.
     let hint = match error {
         WavError::Tag { .. } => "\nhint: convert the recording to a WAV file of 16-bit PCM",
@@ -339,7 +339,7 @@ mod tests {
             barrier.wait();
             Ok(item * 10)
         };
-        in_order(&[1, 2, 3, 4, 5, 6], THREE, process, |item, result| {
+        map_in_order(&[1, 2, 3, 4, 5, 6], THREE, process, |item, result| {
             consumed.push((*item, result));
             Ok(())
         })
@@ -356,12 +356,12 @@ mod tests {
             consumed.push(result);
             Ok(())
         };
-        let error = in_order(&items, THREE, process, consume).unwrap_err();
+        let error = map_in_order(&items, THREE, process, consume).unwrap_err();
         assert_eq!((error.to_string(), consumed), ("item 2".to_owned(), vec![0, 1]));
     }
 
     #[test]
     fn empty_input_gives_no_results() {
-        in_order(&[], THREE, |_: &u32| Ok(()), |_, ()| panic!("a result")).unwrap();
+        map_in_order(&[], THREE, |_: &u32| Ok(()), |_, ()| panic!("a result")).unwrap();
     }
 }

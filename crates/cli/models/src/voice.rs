@@ -60,7 +60,7 @@ impl VoiceName {
                     .validate_ranges()
                     .map_err(|error| ClassifiedError::usage(error.to_string()))?;
                 let path =
-                    if is_file(name) { PathBuf::from(name) } else { published(name, models)? };
+                    if is_file(name) { PathBuf::from(name) } else { published_path(name, models)? };
                 Ok(Speech { synthesizer: Arc::new(open(&path)?), voice })
             }
         }
@@ -99,7 +99,7 @@ impl Speech {
         words_per_minute: u16,
         models: Option<PathBuf>,
     ) -> anyhow::Result<Option<Self>> {
-        let Ok(path) = published(NEURAL, models) else { return Ok(None) };
+        let Ok(path) = published_path(NEURAL, models) else { return Ok(None) };
         let voice = Voice { name: NEURAL.to_owned(), words_per_minute, pitch: 50 };
         Ok(Some(Self { synthesizer: Arc::new(open(&path)?), voice }))
     }
@@ -128,7 +128,7 @@ fn is_file(name: &str) -> bool {
 }
 
 /// Finds the file of a published voice.
-fn published(name: &str, models: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+fn published_path(name: &str, models: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let spec = ModelSpec::find(name).map_err(|error| ClassifiedError::usage(error.to_string()))?;
     let Some(file) = spec.files.iter().find(|file| is_file(file.name)) else {
         return Err(ClassifiedError::usage(format!(
@@ -146,19 +146,19 @@ fn published(name: &str, models: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> VoiceName {
+    fn parse_voice(text: &str) -> VoiceName {
         text.parse().unwrap()
     }
 
     #[test]
     fn voice_name_selects_the_synthesiser() {
-        assert_eq!(parsed("en-gb"), VoiceName::Espeak("en-gb".to_owned()));
+        assert_eq!(parse_voice("en-gb"), VoiceName::Espeak("en-gb".to_owned()));
         assert_eq!(
-            ["en-gb", "piper:voice.onnx"].map(|name| parsed(name).is_neural()),
+            ["en-gb", "piper:voice.onnx"].map(|name| parse_voice(name).is_neural()),
             [false, true]
         );
         assert_eq!(
-            parsed("piper:en_US-joe-medium"),
+            parse_voice("piper:en_US-joe-medium"),
             VoiceName::Piper("en_US-joe-medium".to_owned())
         );
         for file in ["voice.onnx", "./voice", "/voices/en.ONNX"] {
@@ -185,7 +185,7 @@ mod tests {
             ("en-gb", 79, "words per minute is 79, expected 80 to 450"),
             (&*missing, 451, "words per minute is 451, expected 80 to 450"),
         ] {
-            let error = parsed(name).load_speech(words_per_minute, None).err().unwrap();
+            let error = parse_voice(name).load_speech(words_per_minute, None).err().unwrap();
             assert!(error.to_string().contains(expected), "{name}: {error}");
         }
     }

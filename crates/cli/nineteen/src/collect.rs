@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Chain as _, Client, calls};
-use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, failed};
+use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_nineteen_store::StoreError;
 use taonet_primitives::{AccountId, Rao, counted};
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &CollectArgs, context: &Context) -> anyhow::Result<()> {
         if addresses.is_empty() {
             bail!("there are no deposit addresses of {account}\nhint: sign with the key of --topup-account");
         }
-        let mut funded = funded(&chain, addresses).await?;
+        let mut funded = funded_addresses(&chain, addresses).await?;
         if funded.is_empty() {
             bail!("no deposit address of {account} has TAO");
         }
@@ -84,13 +84,13 @@ fn check(
 }
 
 /// Returns the indices of the derivatives with TAO, all at the same block.
-async fn funded(
+async fn funded_addresses(
     chain: &Client,
     addresses: Vec<(u16, AccountId)>,
 ) -> anyhow::Result<Vec<(Rao, u16)>> {
     let (indices, accounts): (Vec<u16>, Vec<AccountId>) = addresses.into_iter().unzip();
-    let block = chain.head().await.map_err(failed)?;
-    let balances = chain.balances(&accounts, At::Hash(block.hash)).await.map_err(failed)?;
+    let block = chain.head().await.map_err(chain_error)?;
+    let balances = chain.balances(&accounts, At::Hash(block.hash)).await.map_err(chain_error)?;
     let funded = balances.into_iter().map(|balance| balance.free).zip(indices);
     Ok(funded.filter(|(free, _)| *free > Rao::ZERO).collect())
 }

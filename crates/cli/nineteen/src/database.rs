@@ -46,8 +46,8 @@ impl DatabaseArgs {
     /// Opens a database that a validator has created: like [`Self::open`], but fails if `directory`
     /// has no database.
     pub(crate) async fn open_existing(&self, directory: Option<&Path>) -> anyhow::Result<Store> {
-        let missing = directory.filter(|directory| !Store::exists(directory));
-        if let Some(directory) = missing
+        let without_database = directory.filter(|directory| !Store::exists(directory));
+        if let Some(directory) = without_database
             && self.url()?.is_none()
         {
             anyhow::bail!(
@@ -71,9 +71,9 @@ impl DatabaseArgs {
 
     /// Returns the URL of the PostgreSQL database, if --database or DATABASE_URL names one.
     pub(crate) fn url(&self) -> anyhow::Result<Option<String>> {
-        let set =
+        let from_environment =
             settings::operator(&["DATABASE_URL"])?.database_url.map(|url| url.expose().to_owned());
-        let url = self.database.clone().or(set);
+        let url = self.database.clone().or(from_environment);
         if url.as_ref().is_some_and(|url| !is_postgres_url(url)) {
             let message = "malformed database URL, expected postgres://USER:PASSWORD@HOST/DATABASE\nhint: for SQLite in \
                            --state, omit --database and DATABASE_URL";

@@ -75,8 +75,10 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     let output_directory = OutputDirectory::open(args.keep.clone())?;
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
-        let play = play(args, output_directory.path(), passing.path(), &shutdown, context);
+        let temporary_directory =
+            tempfile::tempdir().context("cannot create a temporary directory")?;
+        let play =
+            play(args, output_directory.path(), temporary_directory.path(), &shutdown, context);
         let played = tokio::select! {
             played = play => played,
             // Without --once, an interruption is the only end.
@@ -93,8 +95,8 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
 
 async fn play(
     args: &DemoArgs,
-    kept: &Path,
-    passing: &Path,
+    state_directory: &Path,
+    weights_directory: &Path,
     shutdown: &Shutdown,
     context: &Context,
 ) -> anyhow::Result<()> {
@@ -103,7 +105,8 @@ async fn play(
     let chain = DemoChain::start(validator.clone()).await?;
     let miners = miners::start(&chain, &validator, &demo_market, shutdown).await?;
     let market_services =
-        market_services(&chain, &validator, &demo_market, args.seed, kept, shutdown).await?;
+        market_services(&chain, &validator, &demo_market, args.seed, state_directory, shutdown)
+            .await?;
     let subnet = Nineteen::new(
         market_services.store.clone(),
         market_services.market.clone(),
@@ -111,13 +114,21 @@ async fn play(
     );
     let settings = validator_settings(NETUID, TEMPO);
     let client = chain.client();
-    let mut weights =
-        Validator::open(subnet, validator, client, passing, STATE_FILE, settings, shutdown).await?;
+    let mut weights = Validator::open(
+        subnet,
+        validator,
+        client,
+        weights_directory,
+        STATE_FILE,
+        settings,
+        shutdown,
+    )
+    .await?;
     let market_services = market_services.spawn(shutdown);
     let buyer = Buyer::new(&market_services, demo_market.pause(), shutdown).await?;
     if !args.once {
-        let (base, key) = buyer.access();
-        context.print_notice(&format!("gateway {base}\nkey {key}"));
+        let (base_url, key) = buyer.access();
+        context.print_notice(&format!("gateway {base_url}\nkey {key}"));
     }
     // Between rounds, the chain's state after the last round is shown: it has an epoch every few
     // blocks, after which the weights of that round may have expired.
@@ -125,8 +136,8 @@ async fn play(
     loop {
         for period in 1..=args.periods {
             let load = buyer.start();
-            let ran = market_services.controller.period().await?;
-            anyhow::ensure!(ran, "no miner offers capacity");
+            let has_run = market_services.controller.period().await?;
+            anyhow::ensure!(has_run, "no miner offers capacity");
             report.tokens += load.stop().await;
             report.periods += 1;
             if period == args.periods {
@@ -135,7 +146,7 @@ async fn play(
                 continue;
             }
             let round = standings(&market_services, &miners, &on_chain).await?;
-            report.take(
+            report.set_round(
                 round,
                 market_services.store.balances().await?,
                 market_services.store.is_balanced().await?,
@@ -144,7 +155,7 @@ async fn play(
                 show(&report, context)?;
                 // The tests of a period show the gateway which miners answer well.
                 if report.periods == 1 {
-                    suggest(&buyer, demo_market.has_images, context);
+                    print_examples(&buyer, demo_market.has_images, context);
                 }
             }
         }
@@ -157,21 +168,21 @@ async fn play(
 }
 
 /// Prints commands that buy an answer and an image.
-fn suggest(buyer: &Buyer, has_images: bool, context: &Context) {
-    let (base, key) = buyer.access();
+fn print_examples(buyer: &Buyer, has_images: bool, context: &Context) {
+    let (base_url, key) = buyer.access();
     let question = json!({
         "model": MODEL,
         "temperature": 0,
         "messages": [{"role": "user", "content": "What is the capital city of Italy? Answer in one sentence."}],
     });
     context.print_notice(&format!(
-        "try it: curl {base}/chat/completions --header \"Authorization: Bearer {key}\" --json '{question}'"
+        "try it: curl {base_url}/chat/completions --header \"Authorization: Bearer {key}\" --json '{question}'"
     ));
     if has_images {
         let request =
             json!({"model": IMAGE_MODEL, "prompt": "a red boat on a blue lake", "size": "768x576"});
         context.print_notice(&format!(
-            "try an image: curl {base}/images/generations --header \"Authorization: Bearer {key}\" --json '{request}'"
+            "try an image: curl {base_url}/images/generations --header \"Authorization: Bearer {key}\" --json '{request}'"
         ));
     }
 }
@@ -194,7 +205,7 @@ async fn market_services(
     directory: &Path,
     shutdown: &Shutdown,
 ) -> anyhow::Result<MarketServices> {
-    let market = MarketFile::fixed(demo_market.market.clone());
+    let market = MarketFile::from_config(demo_market.market.clone());
     let mut references =
         References::for_all(Arc::new(LocalReference::new(Arc::clone(&demo_market.model))));
     if demo_market.has_images {
@@ -212,8 +223,11 @@ async fn market_services(
         ..ControlSettings::default()
     };
     let deadline = Some(demo_market.deadline());
-    let deadlines =
-        QueryDeadlines { first: deadline, between: deadline, ..QueryDeadlines::default() };
+    let deadlines = QueryDeadlines {
+        first_chunk: deadline,
+        between_chunks: deadline,
+        ..QueryDeadlines::default()
+    };
     let queue = QueueSettings::default();
     let settings =
         MarketServicesSettings { netuid: NETUID, control, deadlines, queue, trust: Trust::Signed };

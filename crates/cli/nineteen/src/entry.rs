@@ -41,15 +41,15 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         preflight::spawn_network_clock_check(&shutdown);
         let (store, queue) = Box::pin(args.shared.connect()).await?;
-        let (floor, market) = (Market::default(), MarketFile::followed());
+        let (floor, market) = (Market::default(), MarketFile::empty());
         // Until the validator opens the next period, the tasks are those of the last one.
         if let Some(config) = store.config(None).await? {
             market.replace(config);
         }
-        let following = market.clone();
+        let followed_market = market.clone();
         follow(
             &Recorder::new(store.clone(), floor.clone(), ProcessRole::Entry),
-            move |config| following.replace(config),
+            move |config| followed_market.replace(config),
             &shutdown,
         );
         let gateway = Gateway::new(store, Workers::new(queue, floor), market, system_clock());

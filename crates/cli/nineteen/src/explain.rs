@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{Rows, key_values, wrapped};
+use taonet_cli_base::table::{Rows, key_values, wrap_text};
 use taonet_nineteen_control::{MarketFile, MarketReport, MarketState, TaskReport};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_store::PeriodId;
@@ -100,7 +100,7 @@ fn report_text(report: &MarketReport) -> String {
         let weight = format!("score / {:.6} of all miners = {:.6}", report.score_sum, miner.weight);
         rows.add_row(["weight", &weight]);
         let title = format!("uid {} ({}): weight {:.6}", miner.uid, miner.hotkey, miner.weight);
-        parts.push(format!("{}\n{rows}", wrapped(&title)));
+        parts.push(format!("{}\n{rows}", wrap_text(&title)));
     }
     parts.join("\n\n")
 }

@@ -406,10 +406,11 @@ async fn revoke(store: &Store, key: &KeyArg, context: &Context) -> anyhow::Resul
 
 async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Result<()> {
     let key_row = find(store, &args.key.id).await?;
-    let after = store.grant(&args.key.id, args.credits, &args.why, now_ms()).await?;
+    let balance_after = store.grant(&args.key.id, args.credits, &args.why, now_ms()).await?;
     let balance = counted(key_row.balance, "credit");
-    let after = after.with_context(|| format!("key {} has only {balance}", key_row.id))?;
-    context.print_json(&json!({ "id": key_row.id, "balance": after }))
+    let balance_after =
+        balance_after.with_context(|| format!("key {} has only {balance}", key_row.id))?;
+    context.print_json(&json!({ "id": key_row.id, "balance": balance_after }))
 }
 
 /// Prints a document as CSV. clap does not refuse the two formats if `--json` precedes the

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use taonet_cli_base::chain::{NetworkArgs, failed};
+use taonet_cli_base::chain::{NetworkArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs, serve_on_loopback};
 use taonet_cli_base::input;
@@ -20,7 +20,7 @@ use taonet_lm::EngineSettings;
 use taonet_lm::server::router as model_router;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
-    Backend, Deadlines, Miner, MinerConfig, Served, describe_metrics, miner_router,
+    Backend, Deadlines, Miner, MinerConfig, ServedTask, describe_metrics, miner_router,
 };
 use taonet_nineteen_transport::{FiberRules, MAX_REQUEST, MinerHandshake, RsaKey, signed_requests};
 use taonet_primitives::{Hotkey, NetUid, Rao};
@@ -51,7 +51,7 @@ pub struct MinerArgs {
     /// Task to serve, with its capacity per period, shared by all validators (default: the largest
     /// accepted), and the backend's model name (default: the task's name); may be repeated
     #[arg(long = "task", value_name = "TASK[@CAPACITY][=MODEL]", required = true)]
-    tasks: Vec<Served>,
+    tasks: Vec<ServedTask>,
     /// Type of the tasks
     #[arg(long = "type", value_enum, default_value = "text")]
     kind: Kind,
@@ -178,7 +178,8 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let handshake = MinerHandshake::new(keypair, RsaKey::generate()?, rules);
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
-        let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen));
+        let daemon =
+            daemon.with_write_directories(args.callers.replay_directory(&hotkey, args.listen));
         describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let backend = args.backend(&shutdown).await?;
@@ -198,7 +199,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
             let sync = ChainSync::new(chain, args.netuid, validators);
-            sync.start(REFRESH_INTERVAL, &shutdown).await.map_err(failed)?;
+            sync.start(REFRESH_INTERVAL, &shutdown).await.map_err(chain_error)?;
         } else {
             preflight::spawn_network_clock_check(&shutdown);
         }

@@ -76,7 +76,7 @@ impl MarketServices {
             system_clock(),
         );
         let live_market = querier.market().clone();
-        market.check_with(references.clone());
+        market.set_references(references.clone());
         let scorer = Scorer::new(
             store.clone(),
             market.clone(),
@@ -94,9 +94,9 @@ impl MarketServices {
         let Self { store, market, querier, controller, scorer, samples, drafts, references } = self;
         let (counters, stop) = (Arc::clone(&controller), shutdown.clone());
         shutdown.spawn("counters", async move { counters.recorder().sync_counters(&stop).await });
-        let (recording, stop) = (Arc::clone(&controller), shutdown.clone());
+        let (sample_controller, stop) = (Arc::clone(&controller), shutdown.clone());
         shutdown.spawn("samples", async move {
-            recording.recorder().store_samples(samples, &stop).await;
+            sample_controller.recorder().store_samples(samples, &stop).await;
         });
         let (checker, stop) = (Arc::clone(&scorer), shutdown.clone());
         shutdown.spawn("scorer", async move { checker.run(&stop).await });
@@ -151,8 +151,8 @@ pub(crate) fn worker_querier(
     // The validator's process has already performed the handshakes under its trust policy.
     let (_, querier) = querier(keypair, Trust::Any, deadlines, queue, sender)?;
     let recorder = Recorder::new(store, querier.market().clone(), ProcessRole::Worker);
-    let (keeping, stop) = (recorder.clone(), shutdown.clone());
-    shutdown.spawn("samples", async move { keeping.store_samples(samples, &stop).await });
+    let (sample_recorder, stop) = (recorder.clone(), shutdown.clone());
+    shutdown.spawn("samples", async move { sample_recorder.store_samples(samples, &stop).await });
     follow(&recorder, |_| {}, shutdown);
     Ok((querier, recorder))
 }
@@ -164,11 +164,12 @@ pub(crate) fn follow(
     on_config: impl Fn(MarketConfig) + Send + Sync + 'static,
     shutdown: &Shutdown,
 ) {
-    let (counting, stop) = (recorder.clone(), shutdown.clone());
-    shutdown.spawn("counters", async move { counting.sync_counters(&stop).await });
-    let (following, stop) = (recorder.clone(), shutdown.clone());
-    shutdown
-        .spawn("periods", async move { following.follow(on_config, &system_clock(), &stop).await });
+    let (counter_recorder, stop) = (recorder.clone(), shutdown.clone());
+    shutdown.spawn("counters", async move { counter_recorder.sync_counters(&stop).await });
+    let (period_recorder, stop) = (recorder.clone(), shutdown.clone());
+    shutdown.spawn("periods", async move {
+        period_recorder.follow(on_config, &system_clock(), &stop).await;
+    });
 }
 
 /// A market with running background tasks.

@@ -32,8 +32,8 @@ impl TasksArgs {
     pub(crate) fn open(&self, model: Option<&Path>) -> anyhow::Result<MarketFile> {
         match (&self.tasks, model) {
             (Some(path), _) => Ok(MarketFile::open(path)?),
-            (None, Some(model)) => Ok(MarketFile::fixed(tasks::task_for_model(model)?.1)),
-            (None, None) => Ok(MarketFile::fixed(MarketConfig::default())),
+            (None, Some(model)) => Ok(MarketFile::from_config(tasks::task_for_model(model)?.1)),
+            (None, None) => Ok(MarketFile::from_config(MarketConfig::default())),
         }
     }
 }

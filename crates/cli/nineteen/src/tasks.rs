@@ -70,7 +70,7 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
         path.display(),
         counted(count, "enabled task")
     ));
-    for warning in tokenizers::missing(&market, tokenizers::finder()?) {
+    for warning in tokenizers::missing_warnings(&market, tokenizers::finder()?) {
         context.print_notice(&warning);
     }
     if count == 0 {

@@ -40,13 +40,13 @@ pub(crate) struct TeamArgs {
 }
 
 /// Returns all teams, with what they have spent today and in this month.
-async fn read(store: &Store) -> anyhow::Result<Vec<Team>> {
+async fn read_teams(store: &Store) -> anyhow::Result<Vec<Team>> {
     Ok(store.teams(&Timestamp::now().strftime("%Y-%m-%d").to_string()).await?)
 }
 
 /// Returns a team; `None` if it does not exist.
 async fn find(store: &Store, name: &str) -> anyhow::Result<Option<Team>> {
-    Ok(read(store).await?.into_iter().find(|team| team.name == name))
+    Ok(read_teams(store).await?.into_iter().find(|team| team.name == name))
 }
 
 /// Returns the change of a budget from its two flags.
@@ -70,7 +70,7 @@ pub(crate) async fn team(store: &Store, args: &TeamArgs, context: &Context) -> a
 }
 
 pub(crate) async fn teams(store: &Store, context: &Context) -> anyhow::Result<()> {
-    let teams = read(store).await?;
+    let teams = read_teams(store).await?;
     if context.json {
         return context.print_json(&teams);
     }

@@ -15,7 +15,7 @@ pub(crate) fn finder() -> anyhow::Result<impl Fn(&str) -> Option<PathBuf> + Send
 }
 
 /// Returns a warning for each tokenizer of an enabled task that is not on this machine.
-pub(crate) fn missing(
+pub(crate) fn missing_warnings(
     market: &MarketConfig,
     find: impl Fn(&str) -> Option<PathBuf>,
 ) -> Vec<String> {
@@ -66,10 +66,10 @@ mod tests {
     #[test]
     fn each_missing_tokenizer_is_named_once() {
         let market = MarketConfig::default();
-        let [warning] = <[String; 1]>::try_from(missing(&market, |_| None)).unwrap();
+        let [warning] = <[String; 1]>::try_from(missing_warnings(&market, |_| None)).unwrap();
         let expected =
             "warning: the tokenizer tau-vision/llama-tokenizer-fix is not on this machine: ";
         assert!(warning.starts_with(expected), "{warning}");
-        assert!(missing(&market, |name| Some(name.into())).is_empty());
+        assert!(missing_warnings(&market, |name| Some(name.into())).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, Client};
-use taonet_cli_base::chain::{Account, failed};
+use taonet_cli_base::chain::{Account, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::DEPOSITS;
@@ -50,7 +50,7 @@ impl TopUpArgs {
             return Ok(store.disable_topups().await?);
         };
         let terms = TopUpTerms { account: account.id(), rao_per_credit };
-        let last = chain.finalized_head().await.map_err(failed)?;
+        let last = chain.finalized_head().await.map_err(chain_error)?;
         store.enable_topups(terms, chain.genesis(), (last.number, last.hash)).await?;
         let watcher = TopUpWatcher::new(Arc::clone(chain) as _, store.clone(), system_clock());
         shutdown.spawn_until("topups", |stop| async move { watcher.run(&stop).await });

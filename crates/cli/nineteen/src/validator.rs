@@ -157,7 +157,7 @@ impl ValidatorArgs {
         Ok(references)
     }
 
-    fn operation_settings(&self) -> MarketServicesSettings {
+    fn market_services_settings(&self) -> MarketServicesSettings {
         let control = ControlSettings {
             addresses: AddressPolicy {
                 allow_private: self.allow_private,
@@ -247,7 +247,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             store,
             market,
             references,
-            args.operation_settings(),
+            args.market_services_settings(),
         )?;
         market_services.querier.set_prefix_affinity(args.prefix_affinity);
         let subnet = Nineteen::new(
@@ -272,8 +272,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
                 .await?;
         let mut validator = validator.with_readiness(readiness.clone());
         if let Some(url) = &args.votes_url {
-            let feed = VotesFeed::new(url, market_services.market.clone())?;
-            shutdown.spawn_until("votes", |stop| async move { feed.run(&stop).await });
+            let votes_feed = VotesFeed::new(url, market_services.market.clone())?;
+            shutdown.spawn_until("votes", |stop| async move { votes_feed.run(&stop).await });
         }
         let market_services = market_services.spawn(&shutdown);
         let (controller, stop) = (Arc::clone(&market_services.controller), shutdown.clone());

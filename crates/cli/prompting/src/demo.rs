@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::Chain;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::demonstrate;
+use taonet_cli_base::daemon::run_demonstration;
 use taonet_cli_localnet::demo_chain::{ANNOUNCED, DemoChain, NETUID, submit_weights};
 use taonet_kit::{AddressPolicy, Validator, ValidatorSettings};
 use taonet_prompting_core::compute_weights;
@@ -47,7 +47,7 @@ pub struct DemoArgs {
 }
 
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
-    let report = context.block_on(demonstrate(async |directory, shutdown| {
+    let report = context.block_on(run_demonstration(async |directory, shutdown| {
         play(args, directory, shutdown, context).await
     }))?;
     if context.json {

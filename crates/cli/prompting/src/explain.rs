@@ -6,7 +6,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::decimals;
 use taonet_cli_subnets::scores::{MinerName, ReportedStep, ScoreReport, StateArgs};
-use taonet_prompting_neurons::{AnswerRecord, EventLog, ExplainedReward, explained};
+use taonet_prompting_neurons::{AnswerRecord, EventLog, ExplainedReward, explain_rewards};
 
 /// Show how the score of a miner came about
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
     let explanation = context.block_on(args.miner.explanation(&args.state))?;
     let records =
         EventLog::in_directory(args.state.directory()).steps_with_miner(&explanation.hotkey)?;
-    let steps = explained(&explanation, records).into_iter().rev().map(reported).collect();
+    let steps = explain_rewards(&explanation, records).into_iter().rev().map(reported).collect();
     ScoreReport { schema: "taonet.prompting-explain/1", explanation, steps }
         .print(args.step, context)
 }

@@ -7,8 +7,8 @@
 //! - `explain` shows how the score of a miner came about, from the record of the validator and its
 //!   log of completions; `state` exports and imports the scores with their record.
 //! - `demo` runs a chain, a validator and five miners of different quality on this machine.
-//! - `ask` is `tao prompt`: it sends a question to miners, rewards the completions, and prints the
-//!   best one.
+//! - `prompt` is `tao prompt`: it sends a question to miners, rewards the completions, and prints
+//!   the best one.
 //!
 //! This subnet is built on the kit: protocol, miner and challenge are in
 //! `taonet-prompting-neurons`, and everything that a validator of any subnet does is in
@@ -34,12 +34,12 @@
     reason = "errors are messages for the user, with an exit code"
 )]
 
-mod ask;
 #[cfg(feature = "localnet")]
 mod demo;
 mod explain;
 mod judge;
 mod miner;
+mod prompt;
 mod validator;
 
 use std::net::SocketAddr;
@@ -51,7 +51,7 @@ use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_subnets::scores::state;
 use taonet_primitives::NetUid;
 
-pub use ask::PromptArgs;
+pub use prompt::PromptArgs;
 
 /// The commands of `tao prompting`.
 #[expect(missing_docs, reason = "the documentation of the arguments is the help")]
@@ -83,8 +83,8 @@ struct NeuronArgs {
 }
 
 /// Runs `tao prompt`.
-pub fn ask(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
-    ask::run(args, context)
+pub fn prompt(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
+    prompt::run(args, context)
 }
 
 /// Runs a command of `tao prompting`.

@@ -67,7 +67,7 @@ impl ApiArgs {
         }
         let identity = match (&self.api_certificate, &self.api_certificate_key) {
             (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
-            _ => Identity::own(state)?,
+            _ => Identity::self_signed(state)?,
         };
         let listener = TcpListener::bind(address)
             .await
@@ -96,7 +96,7 @@ impl ApiArgs {
     ) -> anyhow::Result<()> {
         let Some(url) = &self.relay_url else { return Ok(()) };
         let relay = Relay::new(url, Arc::clone(keypair), Arc::clone(examiner), shutdown)?
-            .trusted(self.trust_relay);
+            .with_trusted(self.trust_relay);
         shutdown.spawn_until("relay", |stop| async move { relay.run(&stop).await });
         Ok(())
     }

@@ -166,18 +166,18 @@ fn extents(dimensions: &[(String, usize)]) -> anyhow::Result<BTreeMap<String, us
 
 impl CompileArgs {
     /// Returns the backends whose proofs hide what the options name.
-    fn hiding(&self, backends: Backends) -> anyhow::Result<Backends> {
-        let (option, hiding, remark) = if self.hide_inputs {
+    fn with_hiding(&self, backends: Backends) -> anyhow::Result<Backends> {
+        let (option, hiding, alternative) = if self.hide_inputs {
             ("--hide-inputs", backends.with_hidden_inputs(), "")
         } else if self.hide {
-            let remark = "; proofs of groth16 hide the same values without it";
-            ("--hide", backends.with_hidden_values(), remark)
+            let alternative = "; proofs of groth16 hide the same values without it";
+            ("--hide", backends.with_hidden_values(), alternative)
         } else {
             return Ok(backends);
         };
         anyhow::ensure!(
             matches!(self.backend, BackendName::Stark),
-            "{option} requires --backend stark{remark}"
+            "{option} requires --backend stark{alternative}"
         );
         anyhow::ensure!(
             self.slices == 1,
@@ -207,7 +207,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         );
         backends = backends.with_hashed_inputs();
     }
-    backends = args.hiding(backends)?;
+    backends = args.with_hiding(backends)?;
     let options = CompileOptions {
         name: args.name.clone().unwrap_or_else(|| default_name(path)),
         backend: args.backend.id().to_owned(),
@@ -361,7 +361,7 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
     }
     if let Some(earlier) = &args.verify {
         let earlier = CircuitDirectory::open(earlier)?;
-        return verified(
+        return report_verified(
             &earlier,
             &directory,
             &verify_contributions(&earlier, &directory)?,
@@ -383,7 +383,7 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Prints the contributors whose contributions were verified.
-fn verified(
+fn report_verified(
     earlier: &CircuitDirectory,
     later: &CircuitDirectory,
     contributors: &[String],
@@ -459,7 +459,7 @@ mod tests {
         for text in ["", "sequence", "sequence=", "sequence=0", "sequence=-1", "sequence=x"] {
             assert!(dimension(text).is_err(), "{text}");
         }
-        let twice = [("a".to_owned(), 1), ("a".to_owned(), 2)];
-        assert!(extents(&twice).is_err() && extents(&twice[..1]).is_ok());
+        let duplicates = [("a".to_owned(), 1), ("a".to_owned(), 2)];
+        assert!(extents(&duplicates).is_err() && extents(&duplicates[..1]).is_ok());
     }
 }

@@ -64,20 +64,20 @@ fn call(directory: &CircuitDirectory, bundle: &Path) -> anyhow::Result<(String, 
     let bundle = ProofBundle::from_json(&read_bundle(bundle)?)?.model();
     let (actual, expected) = (bundle.id()?, directory.id());
     if actual != expected {
-        return Err(CircuitError::OtherId { actual, expected }.into());
+        return Err(CircuitError::IdMismatch { actual, expected }.into());
     }
     let call = solidity_call(&bundle)?;
     let data = format!("0x{}", hex::encode(call.data()));
     let document = json!({
         "circuit": actual,
         "function": FUNCTION,
-        "proof": hexadecimal(&call.proof),
-        "values": hexadecimal(&call.values),
+        "proof": format_words(&call.proof),
+        "values": format_words(&call.values),
         "calldata": data,
     });
     Ok((data, document))
 }
 
-fn hexadecimal(words: &[Word]) -> Vec<String> {
+fn format_words(words: &[Word]) -> Vec<String> {
     words.iter().map(|word| format!("0x{}", hex::encode(word))).collect()
 }

@@ -57,17 +57,17 @@ impl<'a> InputFormat<'a> {
     }
 
     /// Checks the number and the range of the integers in a file, or in a row of it.
-    fn check(&self, place: &str, inputs: &[i64]) -> anyhow::Result<()> {
+    fn check(&self, location: &str, inputs: &[i64]) -> anyhow::Result<()> {
         let Self { count, range, tensors, hint } = self;
         ensure!(
             inputs.len() == *count,
-            "{place}: {}, expected {count}",
+            "{location}: {}, expected {count}",
             counted(inputs.len(), "integer")
         );
         if let Some(index) = inputs.iter().position(|&input| !range.contains(input)) {
             let input = inputs.get(index).copied().unwrap_or_default();
             bail!(
-                "{place}: element {index}{} is {input}, expected {}..={}{hint}",
+                "{location}: element {index}{} is {input}, expected {}..={}{hint}",
                 tensor_of(index, tensors),
                 range.low,
                 range.high
@@ -83,25 +83,27 @@ pub(crate) fn read_inputs(path: &Path, tensors: &[TensorPart]) -> anyhow::Result
     let text = read_user_file(path)?;
     let query: Value = serde_json::from_slice(bytes_without_bom(&text))
         .with_context(|| format!("{} is not JSON", path.display()))?;
-    let no_list = || anyhow!("{} contains no list of integers", path.display());
-    let list = messages::input_of(&query).filter(|list| list.is_array()).ok_or_else(no_list)?;
-    parse_integers(list).map_err(|error| located(&path.display().to_string(), &error, tensors))
+    let missing_list_error = || anyhow!("{} contains no list of integers", path.display());
+    let list =
+        messages::input_of(&query).filter(|list| list.is_array()).ok_or_else(missing_list_error)?;
+    parse_integers(list)
+        .map_err(|error| located_error(&path.display().to_string(), &error, tensors))
 }
 
 /// Reads a sample of inputs, without comparing it with a model.
 fn read_sample(path: &Path, tensors: &[TensorPart]) -> anyhow::Result<Sample> {
-    let not_a_sample = || format!("{} is not a sample of inputs", path.display());
+    let invalid_sample_message = || format!("{} is not a sample of inputs", path.display());
     let text = read_user_file(path)?;
     let text = bytes_without_bom(&text);
     let sample: Sample = serde_json::from_slice(text)
         .map_err(|error| invalid_row(text, tensors).unwrap_or_else(|| error.into()))
-        .with_context(not_a_sample)?;
+        .with_context(invalid_sample_message)?;
     let rows = sample.inputs.len();
     for (field, values) in [("labels", sample.labels.len()), ("targets", sample.targets.len())] {
         ensure!(
             values == 0 || values == rows,
             "{}: \"{field}\" has {}, but \"inputs\" has {}",
-            not_a_sample(),
+            invalid_sample_message(),
             counted(values, "value"),
             counted(rows, "row")
         );
@@ -116,16 +118,16 @@ fn invalid_row(text: &[u8], tensors: &[TensorPart]) -> Option<anyhow::Error> {
     let document: Value = serde_json::from_slice(text).ok()?;
     let mut rows = document.get("inputs")?.as_array()?.iter().enumerate();
     let (row, error) = rows.find_map(|(row, inputs)| Some((row, parse_integers(inputs).err()?)))?;
-    Some(located(&format!("row {row}"), &error, tensors))
+    Some(located_error(&format!("row {row}"), &error, tensors))
 }
 
 /// Adds the place of a list, and the tensor of an element, to an error.
-fn located(place: &str, error: &IntegersError, tensors: &[TensorPart]) -> anyhow::Error {
+fn located_error(location: &str, error: &IntegersError, tensors: &[TensorPart]) -> anyhow::Error {
     let tensor = match error {
         IntegersError::Element { index, .. } => tensor_of(*index, tensors),
         _ => String::new(),
     };
-    anyhow!("{place}: {error}{tensor}")
+    anyhow!("{location}: {error}{tensor}")
 }
 
 /// Formats the tensor of an element of the inputs, and its position there; empty for a model of a

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_cli_base::chain::{NetworkArgs, failed};
+use taonet_cli_base::chain::{NetworkArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::{CallerArgs, Daemon, MetricsArgs};
 use taonet_cli_base::keys::NeuronKeyArgs;
@@ -95,7 +95,8 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
     let miner = Miner::load(&catalogue, settings)?;
     let end = context.block_on(async {
         let daemon = Daemon::bind(args.listen(), &args.metrics).await?;
-        let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen()));
+        let daemon =
+            daemon.with_write_directories(args.callers.replay_directory(&hotkey, args.listen()));
         describe_metrics();
         let permits = Arc::<RegistrationTable>::default();
         let mut policy = args.callers.policy().block(args.block.iter().copied());
@@ -115,9 +116,9 @@ fn serve(args: &MinerArgs, trial: &Trial, context: &Context) -> anyhow::Result<(
         if !args.loopback {
             let chain = Arc::new(args.key.connect(&args.network).await?);
             preflight::spawn_clock_check(Arc::clone(&chain) as _, &shutdown);
-            let every = Duration::from_secs(u64::from(args.metagraph_sync_interval));
+            let interval = Duration::from_secs(u64::from(args.metagraph_sync_interval));
             let sync = ChainSync::new(chain, args.netuid, Arc::clone(&permits));
-            sync.start(every, &shutdown).await.map_err(failed)?;
+            sync.start(interval, &shutdown).await.map_err(chain_error)?;
         }
         if let Some(listen) = args.quic_listen() {
             let settings = QuicSettings { listen, permits: quic_permits(args, &permits) };
@@ -170,9 +171,10 @@ fn quic_permits(args: &MinerArgs, registrations: &Arc<RegistrationTable>) -> Opt
     let policy = args.callers.policy().block(args.block.iter().copied());
     if args.loopback {
         let allowed = args.callers.allowed();
-        let admitted: HashSet<Hotkey> =
+        let admitted_hotkeys: HashSet<Hotkey> =
             allowed.iter().filter(|hotkey| policy.admits(hotkey)).copied().collect();
-        return (!allowed.is_empty()).then(|| Arc::new(move || admitted.clone()) as Permits);
+        return (!allowed.is_empty())
+            .then(|| Arc::new(move || admitted_hotkeys.clone()) as Permits);
     }
     let policy = policy.with_registrations(Arc::clone(registrations)).validators_only();
     let registrations = Arc::clone(registrations);

@@ -1,9 +1,9 @@
 //! `tao proof prove`, `verify` and `reveal`.
 
 mod checks;
-mod many;
 mod reveal;
 mod saturated;
+mod verify_many;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -127,7 +127,7 @@ fn prove_model(
     args.check_hidden(&directory)?;
     let inputs = InputFormat::of_circuit(&directory).read(input)?;
     let (bundle, saturated) = prove_whole(args, &directory, &inputs, nonce, context)?;
-    Ok((ModelBundle::Whole(Box::new(bundle)), saturated))
+    Ok((ModelBundle::Single(Box::new(bundle)), saturated))
 }
 
 /// Proves a circuit.
@@ -237,7 +237,7 @@ pub struct VerifyArgs {
 }
 
 pub(crate) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
-    let [path] = args.bundles.as_slice() else { return many::verify(args, context) };
+    let [path] = args.bundles.as_slice() else { return verify_many::verify(args, context) };
     let file = ProofBundle::from_json(&read_bundle(path)?)?;
     let bundle = file.model();
     args.compare(&bundle)?;
@@ -451,9 +451,12 @@ fn show(
     if let Some(commitment) = commitment {
         rows.add_row(["commitment to the inputs", &commitment.to_string()]);
     } else {
-        rows.add_row(["inputs", &shortened(bundle.inputs().len(), &first_of(bundle.inputs()))]);
+        rows.add_row([
+            "inputs",
+            &shorten_values(bundle.inputs().len(), &format_first(bundle.inputs())),
+        ]);
     }
-    rows.add_row(["outputs", &shortened(last.outputs.len(), &outputs)]);
+    rows.add_row(["outputs", &shorten_values(last.outputs.len(), &outputs)]);
     context.print(&rows.to_string())
 }
 
@@ -506,7 +509,7 @@ fn hides_values(bundle: &ModelBundle) -> anyhow::Result<Option<bool>> {
 /// of sliced models are.
 fn input_commitment(bundle: &ModelBundle) -> anyhow::Result<Option<Digest>> {
     Ok(match bundle {
-        ModelBundle::Whole(bundle) => bundle.input_commitment()?,
+        ModelBundle::Single(bundle) => bundle.input_commitment()?,
         ModelBundle::Sliced(_) => None,
     })
 }
@@ -514,12 +517,12 @@ fn input_commitment(bundle: &ModelBundle) -> anyhow::Result<Option<Digest>> {
 /// Number of inputs and outputs that are printed.
 const MAX_PRINTED_VALUES: usize = 10;
 
-fn first_of(inputs: &[i64]) -> Vec<String> {
+fn format_first(inputs: &[i64]) -> Vec<String> {
     inputs.iter().take(MAX_PRINTED_VALUES).map(ToString::to_string).collect()
 }
 
 /// Formats the number of values and the first of them.
-fn shortened(count: usize, first: &[String]) -> String {
-    let more = if count > MAX_PRINTED_VALUES { " …" } else { "" };
-    format!("{}: {}{more}", counted(count, "number"), first.join(" "))
+fn shorten_values(count: usize, first: &[String]) -> String {
+    let ellipsis = if count > MAX_PRINTED_VALUES { " …" } else { "" };
+    format!("{}: {}{ellipsis}", counted(count, "number"), first.join(" "))
 }

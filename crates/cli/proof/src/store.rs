@@ -11,7 +11,7 @@ use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::settings;
 use taonet_objects::{ObjectStorage, S3Settings};
 use taonet_primitives::counted;
-use taonet_proof_circuits::{Catalogue, Skipped};
+use taonet_proof_circuits::{Catalogue, SkippedEntry};
 use taonet_proof_core::Digest;
 use taonet_proof_store::{CircuitStore, Listing, Source, StoreSettings, is_fetched};
 use url::Url;
@@ -91,8 +91,8 @@ impl CatalogueArgs {
             };
             let store = CircuitStore::open(settings)?;
             context.print_notice("fetching circuits");
-            let synced = context.block_on(async { Ok(store.sync(&pinned).await) })?;
-            if let Err(error) = synced {
+            let result = context.block_on(async { Ok(store.sync(&pinned).await) })?;
+            if let Err(error) = result {
                 context.print_notice(&format!(
                     "cannot fetch all circuits; using those in the cache: {error}"
                 ));
@@ -102,7 +102,7 @@ impl CatalogueArgs {
         if !self.catalogue.is_empty() {
             retain_pinned(&mut catalogue, &pinned, context)?;
         }
-        for Skipped { path, error } in skipped {
+        for SkippedEntry { path, error } in skipped {
             context.print_notice(&format!("warning: {} is not served: {error}", path.display()));
         }
         context
@@ -123,12 +123,12 @@ impl CatalogueArgs {
         }
         let bucket = url.host_str().context("expected s3://BUCKET/KEY")?.to_owned();
         // Credentials have no options, so that no process list shows them.
-        let set = settings::operator(&S3)?.s3;
+        let s3_settings = settings::operator(&S3)?.s3;
         let s3 = S3Settings {
             bucket,
-            endpoint_url: self.s3_endpoint_url.clone().or(set.endpoint_url),
-            region: self.s3_region.clone().unwrap_or(set.region),
-            ..set
+            endpoint_url: self.s3_endpoint_url.clone().or(s3_settings.endpoint_url),
+            region: self.s3_region.clone().unwrap_or(s3_settings.region),
+            ..s3_settings
         };
         Ok(Source::bucket(ObjectStorage::open(&s3)?, url.path()))
     }

@@ -163,13 +163,13 @@ fn tensor_part(part: &TensorPart) -> String {
 
 /// Formats quantisation errors, one line per measure.
 fn quantisation(report: &QuantisationReport) -> String {
-    let others = report
+    let other_files = report
         .calibration_samples
         .map(|count| format!(", calibrated on {}", counted(count, "other")));
     let mut lines = vec![format!(
         "errors on {}{}: mean {:.5}, largest {:.5}",
         counted(report.samples, "sample"),
-        others.unwrap_or_default(),
+        other_files.unwrap_or_default(),
         report.mean_error,
         report.largest_error
     )];

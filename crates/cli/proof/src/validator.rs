@@ -292,9 +292,9 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
         let update = args.update.start(&shutdown)?;
         args.api.serve(&examiner, &directory, &shutdown, context).await?;
         args.api.follow_relay(&examiner, &keypair, &shutdown)?;
-        let (list, listed) = watch::channel(Vec::new());
+        let (miners_sender, miners_receiver) = watch::channel(Vec::new());
         if args.loopback {
-            list.send_replace(args.peers());
+            miners_sender.send_replace(args.peers());
             readiness.set_ready();
         } else {
             let chain = Arc::new(args.key.connect(&args.network).await?);
@@ -313,14 +313,16 @@ fn validate(args: &ValidatorArgs, trial: &Trial, context: &Context) -> anyhow::R
             let (stop, chain) = (shutdown.clone(), validator.service().clone());
             let miners = miner_directory(hotkey, args.target_uid.clone(), AddressPolicy::default());
             let options = MinerQuery { netuid: args.netuid, miners, wire: args.wire.into() };
-            let every = args.metagraph_sync_interval;
+            let sync_interval = args.metagraph_sync_interval;
             shutdown.spawn("metagraph", async move {
-                follow_metagraph(&chain, &options, every, &list, &stop).await;
+                follow_metagraph(&chain, &options, sync_interval, &miners_sender, &stop).await;
             });
             let (mut validator, stop) = (validator.with_readiness(readiness), shutdown.clone());
             shutdown.spawn("validator", async move { validator.run(&stop).await });
         }
-        shutdown.spawn_until("examiner", |stop| async move { examiner.run(listed, &stop).await });
+        shutdown.spawn_until("examiner", |stop| async move {
+            examiner.run(miners_receiver, &stop).await;
+        });
         update.end(shutdown.finished().await.context("the validator did not stop in time")).await
     })?;
     end.finish()
@@ -353,8 +355,8 @@ struct MinerQuery {
 async fn follow_metagraph(
     chain: &WeightService,
     options: &MinerQuery,
-    every: Duration,
-    list: &watch::Sender<Vec<ProofMiner>>,
+    sync_interval: Duration,
+    miners_sender: &watch::Sender<Vec<ProofMiner>>,
     stop: &Shutdown,
 ) {
     loop {
@@ -370,11 +372,11 @@ async fn follow_metagraph(
                     block = neurons.block.get(),
                     "metagraph read"
                 );
-                list.send_replace(miners);
+                miners_sender.send_replace(miners);
             }
             Err(error) => tracing::warn!(%error, "cannot read the metagraph"),
         }
-        if !stop.sleep(every).await {
+        if !stop.sleep(sync_interval).await {
             return;
         }
     }
@@ -416,14 +418,14 @@ mod tests {
             Ok(("127.0.0.1".to_owned(), 8092, Wire::Quic))
         );
         assert_eq!(peer(&format!("{alice}@[::1]:1")), Ok(("::1".to_owned(), 1, Wire::Http)));
-        for bad in [
+        for malformed in [
             "",
             "x@1.2.3.4:5",
             alice,
             &format!("{alice}@1.2.3.4"),
             &format!("{alice}@1.2.3.4:99999"),
         ] {
-            assert!(peer(bad).is_err(), "{bad}");
+            assert!(peer(malformed).is_err(), "{malformed}");
         }
     }
 }

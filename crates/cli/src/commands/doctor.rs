@@ -126,9 +126,10 @@ impl DoctorArgs {
 pub(crate) fn run(args: &DoctorArgs, context: &Context) -> anyhow::Result<()> {
     args.check()?;
     let mut report = Report::default();
-    let loaded = args.env_file.as_deref().map_or_else(settings::load_env_file, settings::load_file);
-    let is_read = loaded.is_ok();
-    if let Err(error) = loaded {
+    let env_result =
+        args.env_file.as_deref().map_or_else(settings::load_env_file, settings::load_file);
+    let is_read = env_result.is_ok();
+    if let Err(error) = env_result {
         let file = args.env_file.as_deref().unwrap_or(Path::new(".env")).display().to_string();
         report.extend([Finding::error(Check::Settings, file, error.as_ref(), "correct the line")]);
     }
@@ -151,7 +152,7 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     let machine = async {
         tokio::join!(
             clock_against_ntp(&args.ntp_server, TIMEOUT),
-            latest(args.from.as_ref()),
+            latest_release(args.from.as_ref()),
             Host::read()
         )
     };
@@ -253,7 +254,7 @@ fn skip_reason(subnet: &Subnet, roles: &[Role]) -> Option<&'static str> {
 }
 
 /// Queries the release server.
-async fn latest(source: Option<&ReleaseSource>) -> Latest {
+async fn latest_release(source: Option<&ReleaseSource>) -> Latest {
     let Some(source) = source else { return Latest::NoServer };
     let updater = match updater(source) {
         Ok(updater) => updater,

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
-use taonet_cli_base::updates::{VERSION, classified, updater};
+use taonet_cli_base::updates::{VERSION, update_error, updater};
 use taonet_update::{Check, Installed, Progress, Release, ReleaseSource, Updater};
 
 /// Install the latest release of this program
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
     };
     let updater = updater(source)?;
     context.block_on(async {
-        match updater.check().await.map_err(classified)? {
+        match updater.check().await.map_err(update_error)? {
             Check::Older(version) => anyhow::bail!(
                 "the latest release {version} is older than this program, {VERSION}\nhint: older versions are never \
                  installed; run install.sh with another --prefix to use one"
@@ -52,7 +52,10 @@ pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
                 if let (Some(command), Some(_)) = (&args.restart, &installed.previous) {
                     context.print_notice("restarting the daemons");
                     let time_limit = Duration::from_secs(u64::from(args.restart_timeout));
-                    updater.restart_daemons(&installed, command, time_limit).await.map_err(classified)?;
+                    updater
+                        .restart_daemons(&installed, command, time_limit)
+                        .await
+                        .map_err(update_error)?;
                 }
                 show(&updater, &installed, context)
             }
@@ -77,7 +80,7 @@ async fn install(
     release: &Release,
     context: &Context,
 ) -> anyhow::Result<Installed> {
-    updater.check_writable().map_err(classified)?;
+    updater.check_writable().map_err(update_error)?;
     context.print_notice(&format!("downloading tao {}", release.version()));
     let style = ProgressStyle::with_template("[{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
     let bar = OnceCell::new();
@@ -92,7 +95,7 @@ async fn install(
     if let Some(bar) = bar.get() {
         bar.finish_and_clear();
     }
-    result.map_err(classified)
+    result.map_err(update_error)
 }
 
 /// Prints the result of an installation.

@@ -36,15 +36,15 @@ pub(super) fn section(list: &str) -> String {
     let (described, listed) = list.split_once(';').unwrap_or((list, ""));
     let mut text = format!("{HEADING}Environment:{HEADING:#}");
     for name in described.split_whitespace() {
-        let _ = write!(text, "\n  {name}{}", wrapped(&description(name), 10));
+        let _ = write!(text, "\n  {name}{}", wrap(&description(name), 10));
     }
-    let listed: Vec<&str> = listed.split_whitespace().flat_map(expanded).collect();
+    let listed: Vec<&str> = listed.split_whitespace().flat_map(expand_name).collect();
     if !listed.is_empty() {
         let others = format!(
             "Others, which env.example and `bb config show` describe: {}",
             listed.join(", ")
         );
-        text += &wrapped(&others, 2);
+        text += &wrap(&others, 2);
     }
     text
 }
@@ -70,7 +70,7 @@ pub(super) fn description(name: &str) -> String {
 }
 
 /// Returns the variables with effect that begin with a prefix such as `S3_*`, or the name itself.
-fn expanded(name: &str) -> Vec<&str> {
+fn expand_name(name: &str) -> Vec<&str> {
     let Some(prefix) = name.strip_suffix('*') else { return vec![name] };
     let matching = variables()
         .iter()
@@ -79,7 +79,7 @@ fn expanded(name: &str) -> Vec<&str> {
 }
 
 /// Breaks a text into lines with this indentation, each after a line break.
-pub(super) fn wrapped(text: &str, indent: usize) -> String {
+pub(super) fn wrap(text: &str, indent: usize) -> String {
     let mut lines = String::new();
     let mut column = WIDTH;
     for word in text.split_whitespace() {

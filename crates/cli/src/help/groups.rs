@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Command;
 
-use super::environment::wrapped;
+use super::environment::wrap;
 use super::{HEADING, LITERAL};
 
 /// Headings of the help, with their commands in the order of the help.
@@ -61,14 +61,14 @@ const GROUPS: [(&str, &[&str]); 5] = [
 const NAME_WIDTH: usize = 11;
 
 /// Replaces the list of commands in the help by one list for each group.
-pub(super) fn grouped(command: Command) -> Command {
+pub(super) fn with_groups(command: Command) -> Command {
     let mut text = String::new();
     for (heading, names) in GROUPS {
         let _ = write!(text, "{HEADING}{heading}:{HEADING:#}");
         for name in names {
             let Some(subcommand) = command.find_subcommand(name) else { continue };
             let summary = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
-            let summary = wrapped(&summary, NAME_WIDTH + 4);
+            let summary = wrap(&summary, NAME_WIDTH + 4);
             let _ = write!(
                 text,
                 "\n  {LITERAL}{name:NAME_WIDTH$}{LITERAL:#}  {}",

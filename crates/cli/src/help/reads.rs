@@ -24,7 +24,7 @@ pub(super) struct Source {
 struct Function {
     file: PathBuf,
     /// Type of the `impl` block that contains the function.
-    of: Option<String>,
+    self_type: Option<String>,
     name: String,
     body: String,
 }
@@ -79,8 +79,10 @@ impl Source {
         // Settings that `Config::from_variables` copies from others.
         let settings = fs::read_to_string(settings.join("lib.rs")).unwrap();
         for line in settings.lines().map(str::trim) {
-            let copy = line.strip_prefix("config.").and_then(|line| line.strip_suffix(';'));
-            let Some((to, from)) = copy.and_then(|copy| copy.split_once(" = config.")) else {
+            let assignment = line.strip_prefix("config.").and_then(|line| line.strip_suffix(';'));
+            let Some((to, from)) =
+                assignment.and_then(|assignment| assignment.split_once(" = config."))
+            else {
                 continue;
             };
             let name = source.fields.get(from).copied();
@@ -100,11 +102,11 @@ impl Source {
         let lines: Vec<&str> = text.lines().collect();
         for (number, line) in lines.iter().enumerate() {
             if line.starts_with("impl") {
-                impl_type = Some(implemented(line));
+                impl_type = Some(impl_type_name(line));
             } else if *line == "}" {
                 impl_type = None;
             }
-            let Some(name) = declared(line) else { continue };
+            let Some(name) = function_name(line) else { continue };
             let indent = &line[..line.len() - line.trim_start().len()];
             let end = format!("{indent}}}");
             let last = lines[number..].iter().position(|line| *line == end).unwrap_or(0);
@@ -113,7 +115,12 @@ impl Source {
             } else {
                 lines[number..=number + last].join("\n")
             };
-            self.functions.push(Function { file: path.clone(), of: impl_type.clone(), name, body });
+            self.functions.push(Function {
+                file: path.clone(),
+                self_type: impl_type.clone(),
+                name,
+                body,
+            });
         }
         let uses =
             ["\nuse ", "\npub(crate) use ", "\npub use "].map(|start| text.split(start).skip(1));
@@ -131,7 +138,7 @@ impl Source {
             words.insert(0, "babelbit");
         }
         let mut at: Vec<Function> = self
-            .position(|function| function.name == "run_tao")
+            .indices_of(|function| function.name == "run_tao")
             .into_iter()
             .map(|at| self.functions[at].clone())
             .collect();
@@ -152,8 +159,8 @@ impl Source {
             assert!(!arms.is_empty(), "no function of `{command}` is found at {word}");
             entries.extend(
                 arms.iter()
-                    .map(|(_, around)| around.clone())
-                    .filter(|around| around.name != "run_tao"),
+                    .map(|(_, outside_arms)| outside_arms.clone())
+                    .filter(|outside_arms| outside_arms.name != "run_tao"),
             );
             at = arms.into_iter().map(|(arm, _)| arm).collect();
         }
@@ -172,13 +179,13 @@ impl Source {
         let (mut visited, mut reads) = (BTreeSet::new(), BTreeSet::new());
         let mut pending = Vec::new();
         for function in entries {
-            self.direct(function, &mut reads);
+            self.add_direct_reads(function, &mut reads);
             pending.extend(self.calls(function));
         }
         while let Some(index) = pending.pop() {
             if visited.insert(index) {
                 let function = &self.functions[index];
-                self.direct(function, &mut reads);
+                self.add_direct_reads(function, &mut reads);
                 pending.extend(self.calls(function));
             }
         }
@@ -191,7 +198,7 @@ impl Source {
         callees.map(|callee| self.functions[callee].clone()).collect()
     }
 
-    fn position(&self, predicate: impl Fn(&Function) -> bool) -> Vec<usize> {
+    fn indices_of(&self, predicate: impl Fn(&Function) -> bool) -> Vec<usize> {
         self.functions
             .iter()
             .enumerate()
@@ -201,9 +208,9 @@ impl Source {
     }
 
     /// Adds the variables that a function names directly, without the functions that it calls.
-    fn direct(&self, function: &Function, reads: &mut BTreeSet<String>) {
+    fn add_direct_reads(&self, function: &Function, reads: &mut BTreeSet<String>) {
         let text = &self.files[&function.file].text;
-        let is_settings = matches!(function.of.as_deref(), Some("Config" | "RoundSettings"));
+        let is_settings = matches!(function.self_type.as_deref(), Some("Config" | "RoundSettings"));
         let mut body = function.body.clone();
         // Constants of the file that the function names, such as lists of variables.
         for constant in text.split("\nconst ").skip(1).filter_map(|part| part.split_once(";\n")) {
@@ -225,7 +232,7 @@ impl Source {
             return;
         }
         let mut named = vec![("config.", ""), ("load()?.", "")];
-        match function.of.as_deref() {
+        match function.self_type.as_deref() {
             Some("Config") => named.push(("self.", "")),
             Some("RoundSettings") => named.push(("self.", "rounds.")),
             _ => {}
@@ -239,7 +246,7 @@ impl Source {
             named.push(("services.", "services."));
         }
         for (root, prefix) in named {
-            for (path, after) in after(&body, root) {
+            for (path, after) in field_paths(&body, root) {
                 self.field(&format!("{prefix}{path}"), after, reads);
             }
         }
@@ -274,24 +281,24 @@ impl Source {
             if before.ends_with("fn ") {
                 continue;
             }
-            let callees = self.position(|callee| {
-                callee.name == name && callee.of.is_some() == before.ends_with('.')
+            let callees = self.indices_of(|callee| {
+                callee.name == name && callee.self_type.is_some() == before.ends_with('.')
             });
             calls.extend(match before.strip_suffix("::").and_then(|before| words(before).last()) {
-                Some("Self") => {
-                    self.position(|callee| callee.name == name && callee.of == function.of)
-                }
+                Some("Self") => self.indices_of(|callee| {
+                    callee.name == name && callee.self_type == function.self_type
+                }),
                 Some(impl_type) if impl_type.starts_with(char::is_uppercase) => {
-                    self.position(|callee| {
-                        callee.name == name && callee.of.as_deref() == Some(impl_type)
+                    self.indices_of(|callee| {
+                        callee.name == name && callee.self_type.as_deref() == Some(impl_type)
                     })
                 }
-                Some(module) => self.nearest(function, callees, module),
+                Some(module) => self.nearest_module(function, callees, module),
                 None => {
                     let receiver = words(before).last().unwrap_or_default();
                     let callees =
                         callees.into_iter().filter(|callee| self.is_in_scope(function, *callee));
-                    self.declared(function, callees.collect(), receiver)
+                    self.declared_by_receiver(function, callees.collect(), receiver)
                 }
             });
         }
@@ -300,10 +307,15 @@ impl Source {
 
     /// Returns those of the methods whose type the file declares for a receiver of this name; all
     /// of them if the file declares no such type.
-    fn declared(&self, function: &Function, callees: Vec<usize>, receiver: &str) -> Vec<usize> {
+    fn declared_by_receiver(
+        &self,
+        function: &Function,
+        callees: Vec<usize>,
+        receiver: &str,
+    ) -> Vec<usize> {
         let text = &self.files[&function.file].text;
         let is_declared = |callee: &usize| {
-            let impl_type = self.functions[*callee].of.as_deref();
+            let impl_type = self.functions[*callee].self_type.as_deref();
             impl_type.is_some_and(|impl_type| text.contains(&format!(" {receiver}: {impl_type},")))
         };
         if callees.iter().any(is_declared) {
@@ -315,7 +327,7 @@ impl Source {
 
     /// Returns those of the functions that are in the nearest module of this name: a child of the
     /// caller's module, a sibling of it, or else any other.
-    fn nearest(&self, function: &Function, callees: Vec<usize>, module: &str) -> Vec<usize> {
+    fn nearest_module(&self, function: &Function, callees: Vec<usize>, module: &str) -> Vec<usize> {
         let file = |callee: usize| &self.functions[callee].file;
         let own = function.file.with_extension("");
         let distance = |callee: usize| match file(callee).parent() {
@@ -333,7 +345,7 @@ impl Source {
     /// imported there.
     fn is_in_scope(&self, function: &Function, callee: usize) -> bool {
         let callee = &self.functions[callee];
-        let name = callee.of.as_ref().unwrap_or(&callee.name);
+        let name = callee.self_type.as_ref().unwrap_or(&callee.name);
         let module = &self.files[&callee.file].module;
         let folder = callee.file.parent().and_then(Path::file_name).unwrap_or_default();
         let is_parent = Some(callee.file.with_extension("").as_path()) == function.file.parent();
@@ -372,7 +384,7 @@ impl Function {
         let is_named =
             |line: &str| is_arm(line) && words(pattern(line)).any(|word| word == variant);
         let depth = indent(lines.iter().find(|line| is_named(line))?);
-        let (mut arms, mut around, mut line) = (Vec::new(), Vec::new(), 0);
+        let (mut arms, mut outside_arms, mut line) = (Vec::new(), Vec::new(), 0);
         while let Some(text) = lines.get(line) {
             let is_arm = is_arm(text) && indent(text) == depth;
             let is_inner =
@@ -383,11 +395,11 @@ impl Function {
             match (is_arm, is_named(text)) {
                 (true, true) => arms.extend(&lines[line..end]),
                 (true, false) => {}
-                (false, _) => around.push(*text),
+                (false, _) => outside_arms.push(*text),
             }
             line = end;
         }
-        Some((part(&arms), part(&around)))
+        Some((part(&arms), part(&outside_arms)))
     }
 }
 
@@ -428,7 +440,7 @@ fn words(text: &str) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 /// Returns the field paths after each occurrence of the word `root`, each with the text after it.
-fn after<'a>(text: &'a str, root: &str) -> Vec<(String, &'a str)> {
+fn field_paths<'a>(text: &'a str, root: &str) -> Vec<(String, &'a str)> {
     let matches = text.match_indices(root).filter(|(start, _)| !text[..*start].ends_with(is_word));
     matches
         .map(|(start, root)| {
@@ -467,7 +479,7 @@ fn field(row: &str) -> Option<String> {
 }
 
 /// Returns the type that an `impl` line implements.
-fn implemented(line: &str) -> String {
+fn impl_type_name(line: &str) -> String {
     let line = line.rsplit(" for ").next().unwrap().trim_start_matches("impl");
     let line = if line.starts_with('<') {
         line.split_once("> ").map_or(line, |(_, name)| name)
@@ -478,7 +490,7 @@ fn implemented(line: &str) -> String {
 }
 
 /// Returns the name of the function that a line declares.
-fn declared(line: &str) -> Option<String> {
+fn function_name(line: &str) -> Option<String> {
     let (before, after) = line.split_once("fn ")?;
     let is_declaration = before.split_whitespace().all(|word| {
         word.starts_with("pub") || ["const", "async", "super)", "crate)"].contains(&word)

@@ -134,8 +134,8 @@ fn every_command_has_a_row_with_its_json_keys() {
     });
     assert!(all.len() > 150, "{all:?}");
     let described = commands_in_tables("| Command | Keys |");
-    let silent = commands_in_tables("| Command without JSON |");
-    let documented: BTreeSet<_> = described.union(&silent).cloned().collect();
+    let without_json = commands_in_tables("| Command without JSON |");
+    let documented: BTreeSet<_> = described.union(&without_json).cloned().collect();
     let missing: Vec<_> = all.difference(&documented).collect();
     assert!(missing.is_empty(), "no table in docs lists the JSON keys of {missing:?}");
     let unknown: Vec<_> = documented.difference(&all).collect();
@@ -143,6 +143,6 @@ fn every_command_has_a_row_with_its_json_keys() {
         unknown.is_empty(),
         "tables in docs list the JSON keys of commands that do not exist: {unknown:?}"
     );
-    let both: Vec<_> = described.intersection(&silent).collect();
-    assert!(both.is_empty(), "{both:?}");
+    let contradictory: Vec<_> = described.intersection(&without_json).collect();
+    assert!(contradictory.is_empty(), "{contradictory:?}");
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_chain::calls::{self, CommitmentText};
 use taonet_cli_base::chain::{
-    Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, TxArgs, block_json, failed,
+    Account, AtArgs, NetworkArgs, Plan, SigningHotkeyArgs, TxArgs, block_json, chain_error,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
@@ -77,12 +77,12 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let commitments = match args.hotkey {
-            None => chain.commitments(args.netuid, block.into()).await.map_err(failed)?,
+            None => chain.commitments(args.netuid, block.into()).await.map_err(chain_error)?,
             Some(account) => {
                 let text = chain
                     .commitment(args.netuid, account.hotkey(), block.into())
                     .await
-                    .map_err(failed)?;
+                    .map_err(chain_error)?;
                 text.map(|text| (account.hotkey(), text)).into_iter().collect()
             }
         };

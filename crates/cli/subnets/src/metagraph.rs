@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::metagraph::Difference;
 use taonet_chain::{At, Chain as _, Detail, Metagraph, Share};
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, failed, parse_at};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, chain_error, parse_at};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{table, tao_decimals, wrapped};
+use taonet_cli_base::table::{table, tao_decimals, wrap_text};
 use taonet_cli_base::tables::{BOND_ROWS, METAGRAPH, METAGRAPH_CHANGES, WEIGHT_ROWS};
 use taonet_primitives::{Hotkey, MechId, NetUid};
 
@@ -48,11 +48,16 @@ pub fn run(args: &MetagraphArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let detail = if args.full { Detail::Full } else { Detail::Lite };
-        let metagraph =
-            chain.metagraph(args.netuid, args.mech, detail, block.into()).await.map_err(failed)?;
+        let metagraph = chain
+            .metagraph(args.netuid, args.mech, detail, block.into())
+            .await
+            .map_err(chain_error)?;
         let earlier = match args.diff {
             Some(at) => Some(
-                chain.metagraph(args.netuid, args.mech, Detail::Lite, at).await.map_err(failed)?,
+                chain
+                    .metagraph(args.netuid, args.mech, Detail::Lite, at)
+                    .await
+                    .map_err(chain_error)?,
             ),
             None => None,
         };
@@ -63,14 +68,14 @@ pub fn run(args: &MetagraphArgs, context: &Context) -> anyhow::Result<()> {
     }
     match earlier.map(|earlier| earlier.diff(&metagraph)) {
         Some(difference) if context.json => context.print_json(&difference),
-        Some(difference) => context.print(&changes(&difference)),
+        Some(difference) => context.print(&format_changes(&difference)),
         None if context.json => context.print_json(&metagraph),
         None if args.csv => context.print(metagraph.to_csv().trim_end()),
         None => context.print(&text(&metagraph)),
     }
 }
 
-fn changes(difference: &Difference) -> String {
+fn format_changes(difference: &Difference) -> String {
     let mut rows = table(&METAGRAPH_CHANGES);
     let name =
         |hotkey: Option<Hotkey>| hotkey.map_or_else(|| "–".to_owned(), |hotkey| hotkey.to_string());
@@ -123,7 +128,7 @@ fn text(metagraph: &Metagraph) -> String {
         "subnet {netuid} {name}: {} of {max_uids} neurons, tempo {tempo}, registration {burn} TAO, block {block}",
         neurons.len()
     );
-    let mut text = format!("{rows}\n\n{}", wrapped(&subnet));
+    let mut text = format!("{rows}\n\n{}", wrap_text(&subnet));
     let matrices =
         [(table(&WEIGHT_ROWS), &metagraph.weights), (table(&BOND_ROWS), &metagraph.bonds)];
     for (mut rows, matrix) in matrices {

@@ -7,7 +7,7 @@ mod pow;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
-use taonet_cli_base::chain::{PairArgs, Plan, Registration, Spending, TxArgs, failed};
+use taonet_cli_base::chain::{PairArgs, Plan, Registration, Spending, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_pow::Device;
@@ -49,8 +49,8 @@ pub fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
             return pow::register(args, &chain, context).await;
         }
         // Fails if the subnet does not exist.
-        chain.subnet(netuid, At::Head).await.map_err(failed)?;
-        let price = chain.registration_cost(netuid, At::Head).await.map_err(failed)?;
+        chain.subnet(netuid, At::Head).await.map_err(chain_error)?;
+        let price = chain.registration_cost(netuid, At::Head).await.map_err(chain_error)?;
         let (call, cost) = if is_root {
             (calls::root_register(hotkey), format!("{price} TAO"))
         } else {
@@ -65,13 +65,13 @@ pub fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> {
         let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid} for {cost}"), details)
             .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), price).await?)
             .expected_refusal(expected_refusal);
-        plan.event_fields = registered;
+        plan.event_fields = registration_json;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Returns the uid from the registration event, as JSON.
-fn registered(inclusion: &Inclusion) -> Value {
+fn registration_json(inclusion: &Inclusion) -> Value {
     let event =
         inclusion.events.iter().find(|event| event.is("SubtensorModule", "NeuronRegistered"));
     json!({ "uid": event.map(|event| &event.fields[1]) })

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use taonet_chain::{Hyperparameter, calls};
 use taonet_cli_base::chain::{
-    AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, failed,
+    AtArgs, ColdkeyArgs, NetworkArgs, Plan, TxArgs, argument, block_json, chain_error,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
@@ -80,7 +80,8 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let parameters = chain.hyperparameters(args.netuid, block.into()).await.map_err(failed)?;
+        let parameters =
+            chain.hyperparameters(args.netuid, block.into()).await.map_err(chain_error)?;
         let Some(value) = parameters.get(&name) else {
             let names: Vec<&str> = parameters.iter().map(|(name, _)| name).collect();
             bail!("unknown hyperparameter {name}\nhint: use one of {}", names.join(", "));
@@ -98,11 +99,12 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let name = call_name(&args.name);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let Some(fields) = chain.call_fields(ADMIN, &name).await.map_err(failed)? else {
+        let Some(fields) = chain.call_fields(ADMIN, &name).await.map_err(chain_error)? else {
             bail!("unknown call {ADMIN}.{name}\nhint: list the names with `tao subnets hyperparameters`");
         };
         let arguments = arguments(&fields, args.netuid, &args.values)?;
-        let call = chain.call(ADMIN, &name, &Value::Object(arguments.clone())).await.map_err(failed)?;
+        let call =
+            chain.call(ADMIN, &name, &Value::Object(arguments.clone())).await.map_err(chain_error)?;
         let call = if args.owner { call } else { calls::sudo(call) };
         let key = args.tx.unlock()?;
         let details = json!({ "call": format!("{ADMIN}.{name}"), "arguments": arguments, "as_owner": args.owner });

@@ -25,10 +25,20 @@ pub struct YumaArgs {
     #[arg(long)]
     classic: bool,
     /// Steepness of the classic consensus curve
-    #[arg(long, requires = "classic", default_value_t = Curve::default().rho, value_parser = finite)]
+    #[arg(
+        long,
+        requires = "classic",
+        default_value_t = Curve::default().rho,
+        value_parser = parse_finite
+    )]
     rho: f64,
     /// Trust at which the classic consensus curve is 0.5
-    #[arg(long, requires = "classic", default_value_t = Curve::default().kappa, value_parser = finite)]
+    #[arg(
+        long,
+        requires = "classic",
+        default_value_t = Curve::default().kappa,
+        value_parser = parse_finite
+    )]
     kappa: f64,
 }
 
@@ -87,7 +97,7 @@ fn rows(matrix: &Sparse) -> Vec<Vec<(u16, f64)>> {
         .collect()
 }
 
-fn finite(text: &str) -> Result<f64, String> {
+fn parse_finite(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(number),
         _ => Err("not a finite number".to_owned()),

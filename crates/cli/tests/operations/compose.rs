@@ -152,7 +152,7 @@ fn daemons_listen_on_addresses_that_clients_use() {
 
 #[test]
 fn every_setting_in_compose_file_exists() {
-    let applied: BTreeSet<_> = variables()
+    let applied_variables: BTreeSet<_> = variables()
         .iter()
         .filter(|variable| variable.apply.is_some())
         .map(|variable| variable.name)
@@ -161,16 +161,20 @@ fn every_setting_in_compose_file_exists() {
     let named = text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap());
     // Options of a service's command are not settings of the program.
     let named: BTreeSet<_> = named.filter(|name| !name.ends_with("_OPTIONS")).collect();
-    assert_eq!(named.difference(&applied).collect::<Vec<_>>(), Vec::<&&str>::new());
+    assert_eq!(named.difference(&applied_variables).collect::<Vec<_>>(), Vec::<&&str>::new());
     assert!(!named.is_empty());
     for (name, service) in section("services") {
         // The PostgreSQL image defines its own settings.
-        let set: BTreeSet<_> = service
+        let set_variables: BTreeSet<_> = service
             .environment()
             .into_keys()
             .filter(|variable| !variable.starts_with("POSTGRES_"))
             .collect();
-        assert_eq!(set.difference(&applied).collect::<Vec<_>>(), Vec::<&&str>::new(), "{name}");
+        assert_eq!(
+            set_variables.difference(&applied_variables).collect::<Vec<_>>(),
+            Vec::<&&str>::new(),
+            "{name}"
+        );
     }
 }
 
@@ -249,10 +253,10 @@ fn compose_state_is_in_volumes() {
     assert_eq!(used, declared);
     let runner = services["runner"].config();
     for folder in [&runner.logs_dir, &runner.scores_dir, &runner.status_dir, &runner.cache_dir] {
-        let is_kept = |volume: &str| {
+        let is_state_volume = |volume: &str| {
             volume.split(':').nth(1).is_some_and(|target| folder.starts_with(target))
         };
-        assert!(services["runner"].block("volumes").any(is_kept), "{}", folder.display());
+        assert!(services["runner"].block("volumes").any(is_state_volume), "{}", folder.display());
     }
     for name in DAEMONS {
         let wallets =
@@ -272,8 +276,8 @@ fn compose_state_is_in_volumes() {
 #[test]
 fn image_has_a_directory_for_each_volume() {
     let (image, user) = (read("docker/Dockerfile"), read("docker/add-user"));
-    let made = user.split_once("install --directory").unwrap().1;
-    let made: BTreeSet<_> = made.split_whitespace().collect();
+    let directories = user.split_once("install --directory").unwrap().1;
+    let directories: BTreeSet<_> = directories.split_whitespace().collect();
     for (name, service) in section("services") {
         // Docker creates the directories of bind mounts itself.
         let volumes = service.block("volumes").filter(|volume| !volume.starts_with(['.', '$']));
@@ -283,7 +287,7 @@ fn image_has_a_directory_for_each_volume() {
             mount_point.contains("taonet/") || mount_point.ends_with("taonet")
         }) {
             let mount_point = mount_point.trim_start_matches("/home/taonet/");
-            assert!(made.contains(mount_point), "{name}: {mount_point}");
+            assert!(directories.contains(mount_point), "{name}: {mount_point}");
         }
     }
     assert!(image.contains("/tmp/add-user \"${UID}\"\n") && image.contains("\nUSER taonet\n"));

@@ -90,7 +90,7 @@ fn defaults() -> Config {
     Config::from_variables([], Some(Path::new("HOME"))).unwrap().0
 }
 
-fn written() -> String {
+fn generate_example() -> String {
     example(HEAD, &SECTIONS, variables(), &defaults()).unwrap_or_else(|name| {
         panic!(
             "{name} belongs to no section of env.example: add its prefix to SECTIONS in this test"
@@ -127,7 +127,7 @@ fn settings(text: &str) -> Vec<(&str, &str)> {
 
 #[test]
 fn the_example_has_every_setting_with_its_default() {
-    let text = written();
+    let text = generate_example();
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(root().join("env.example"), &text).unwrap();
         std::fs::write(root().join("docs/settings.md"), page(&text)).unwrap();

@@ -30,12 +30,12 @@ fn read(path: &str) -> String {
 
 /// Returns whether a program is installed; prints a notice if its checks are skipped.
 fn is_installed(program: &str) -> bool {
-    let actual =
+    let is_installed =
         Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !actual {
+    if !is_installed {
         eprintln!("{program} is not installed: its checks are skipped");
     }
-    actual
+    is_installed
 }
 
 /// Runs an external checker.

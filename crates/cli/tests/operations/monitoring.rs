@@ -28,8 +28,8 @@ fn documented_metrics() -> BTreeSet<String> {
 /// Removes the parts of a text between two characters.
 fn remove_enclosed(text: &str, open: char, close: char) -> String {
     let mut depth = 0_usize;
-    let outside = text.chars().filter(|c| {
-        let inside = depth > 0;
+    let remaining = text.chars().filter(|c| {
+        let is_enclosed = depth > 0;
         depth = if *c == open {
             depth + 1
         } else if *c == close {
@@ -37,9 +37,9 @@ fn remove_enclosed(text: &str, open: char, close: char) -> String {
         } else {
             depth
         };
-        !inside && *c != open
+        !is_enclosed && *c != open
     });
-    outside.collect()
+    remaining.collect()
 }
 
 /// Returns the metrics in an expression: words that are not functions, labels or keywords.
@@ -148,7 +148,7 @@ fn dashboards_show_metrics_that_exist() {
 fn alerts_watch_metrics_that_exist() {
     let rules = read("prometheus.rules.yml");
     let documented_metrics = documented_metrics();
-    let mut watched = 0;
+    let mut count = 0;
     let expressions = rules
         .split("expr: ")
         .skip(1)
@@ -161,10 +161,10 @@ fn alerts_watch_metrics_that_exist() {
                 documented_metrics.contains(&metric),
                 "{metric} is not in docs/metrics.md: {expression}"
             );
-            watched += 1;
+            count += 1;
         }
     }
-    assert!(watched > 5, "{watched}");
+    assert!(count > 5, "{count}");
 }
 
 /// Each daemon of compose.yml is scraped at its metrics port.

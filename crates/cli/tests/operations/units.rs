@@ -125,6 +125,6 @@ fn systemd_analyze_accepts_the_units() {
     }
     let output = verify.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let ours: Vec<_> = stderr.lines().filter(|line| line.contains("taonet-")).collect();
-    assert!(output.status.success() && ours.is_empty(), "{stderr}");
+    let own_warnings: Vec<_> = stderr.lines().filter(|line| line.contains("taonet-")).collect();
+    assert!(output.status.success() && own_warnings.is_empty(), "{stderr}");
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::Client;
-use taonet_cli_base::chain::{Account, AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::chain::{Account, AtArgs, NetworkArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::BALANCE;
@@ -40,7 +40,7 @@ pub fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
         let mut documents = Vec::new();
         let mut rows = table(&BALANCE);
         for account in accounts {
-            let balance = chain.balance(account.id(), block.into()).await.map_err(failed)?;
+            let balance = chain.balance(account.id(), block.into()).await.map_err(chain_error)?;
             let staked = staked(&chain, account, block.into()).await?;
             documents.push(json!({
                 "address": account.id(),
@@ -67,13 +67,13 @@ pub(crate) async fn staked(
     account: Account,
     at: taonet_chain::At,
 ) -> anyhow::Result<Rao> {
-    let stakes = chain.stakes(account.coldkey(), at).await.map_err(failed)?;
+    let stakes = chain.stakes(account.coldkey(), at).await.map_err(chain_error)?;
     if stakes.is_empty() {
         return Ok(Rao::ZERO);
     }
-    let prices = chain.prices(at).await.map_err(failed)?;
-    let worth = stakes.iter().map(|stake| value(&prices, stake));
-    Ok(worth.fold(Rao::ZERO, |sum, worth| sum.checked_add(worth).unwrap_or(sum)))
+    let prices = chain.prices(at).await.map_err(chain_error)?;
+    let values = stakes.iter().map(|stake| value(&prices, stake));
+    Ok(values.fold(Rao::ZERO, |sum, value| sum.checked_add(value).unwrap_or(sum)))
 }
 
 /// Returns the value of a stake in TAO: 1 TAO per alpha on the root network, 0 on a subnet without
@@ -84,6 +84,6 @@ pub(crate) fn value(prices: &[taonet_chain::Price], stake: &taonet_chain::Stake)
         None if stake.netuid == ROOT => 1_000_000_000,
         None => 0,
     };
-    let worth = u128::from(stake.stake.get()) * u128::from(price) / 1_000_000_000;
-    Rao::new(u64::try_from(worth).unwrap_or(u64::MAX))
+    let rao = u128::from(stake.stake.get()) * u128::from(price) / 1_000_000_000;
+    Rao::new(u64::try_from(rao).unwrap_or(u64::MAX))
 }

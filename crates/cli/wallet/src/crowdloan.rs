@@ -13,7 +13,7 @@ use taonet_chain::calls::{self, CrowdloanPurpose};
 use taonet_chain::{At, Call, Chain as _, Client, Crowdloan, CrowdloanTerms, Inclusion};
 use taonet_cli_base::chain::{
     Account, AtArgs, ColdkeyArgs, JsonArguments, NetworkArgs, Plan, Spending, TxArgs, block_json,
-    failed,
+    chain_error,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::{key_values, table};
@@ -208,8 +208,8 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Returns a crowdloan, or an error that names the command which lists them.
-async fn existing(chain: &Client, id: u32, at: At) -> anyhow::Result<Crowdloan> {
-    match chain.crowdloan(id, at).await.map_err(failed)? {
+async fn find_crowdloan(chain: &Client, id: u32, at: At) -> anyhow::Result<Crowdloan> {
+    match chain.crowdloan(id, at).await.map_err(chain_error)? {
         Some(crowdloan) => Ok(crowdloan),
         None => bail!(
             "crowdloan {id} does not exist\nhint: list the crowdloans with `tao crowdloan list`"
@@ -248,7 +248,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let crowdloans = chain.crowdloans(block.into()).await.map_err(failed)?;
+        let crowdloans = chain.crowdloans(block.into()).await.map_err(chain_error)?;
         if context.json {
             let list: Vec<_> = crowdloans
                 .iter()
@@ -280,8 +280,9 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let crowdloan = existing(&chain, args.id, block.into()).await?;
-        let contributions = chain.contributions(args.id, block.into()).await.map_err(failed)?;
+        let crowdloan = find_crowdloan(&chain, args.id, block.into()).await?;
+        let contributions =
+            chain.contributions(args.id, block.into()).await.map_err(chain_error)?;
         if context.json {
             let list: Vec<_> = contributions
                 .iter()
@@ -321,7 +322,7 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let head = chain.head().await.map_err(failed)?;
+        let head = chain.head().await.map_err(chain_error)?;
         let terms = CrowdloanTerms {
             deposit: args.deposit,
             min_contribution: args.min_contribution,
@@ -335,7 +336,7 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
         ) {
             (Some(target), ..) => (CrowdloanPurpose::Account(target.id()), format!("for {target}")),
             (None, Some(NestedCall { pallet, name, arguments }), _) => {
-                let call = chain.call(pallet, name, arguments).await.map_err(failed)?;
+                let call = chain.call(pallet, name, arguments).await.map_err(chain_error)?;
                 (CrowdloanPurpose::Call(call), format!("for the call {pallet}.{name}"))
             }
             (None, None, Some(percent)) => {
@@ -369,13 +370,13 @@ fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), terms.deposit).await?;
         let mut plan = Plan::new(calls::create_crowdloan(terms, purpose), description, details)
             .spending(spending);
-        plan.event_fields = created;
+        plan.event_fields = creation_json;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Returns the number of the crowdloan from the event, as JSON.
-fn created(inclusion: &Inclusion) -> Value {
+fn creation_json(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("Crowdloan", "Created"));
     json!({ "id": event.map(|event| &event.fields["crowdloan_id"]) })
 }
@@ -383,7 +384,7 @@ fn created(inclusion: &Inclusion) -> Value {
 fn contribute(args: &ContributeArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let crowdloan = existing(&chain, args.id, At::Head).await?;
+        let crowdloan = find_crowdloan(&chain, args.id, At::Head).await?;
         let key = args.tx.unlock()?;
         let remaining = crowdloan.cap.checked_sub(crowdloan.raised).unwrap_or_default();
         let details =
@@ -393,13 +394,13 @@ fn contribute(args: &ContributeArgs, context: &Context) -> anyhow::Result<()> {
         let description = format!("Contribute {accepted} TAO to crowdloan {}, which lacks {remaining} TAO", args.id);
         let spending = Spending::read(&chain, args.tx.submit.coldkey(&key), accepted).await?;
         let mut plan = Plan::new(calls::contribute(args.id, args.amount), description, details).spending(spending);
-        plan.event_fields = contributed;
+        plan.event_fields = contribution_json;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Returns the accepted amount from the event, as JSON.
-fn contributed(inclusion: &Inclusion) -> Value {
+fn contribution_json(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("Crowdloan", "Contributed"));
     json!({ "accepted_rao": event.map(|event| &event.fields["amount"]) })
 }
@@ -412,7 +413,7 @@ fn submit_for_existing(
 ) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let crowdloan = existing(&chain, args.id, At::Head).await?;
+        let crowdloan = find_crowdloan(&chain, args.id, At::Head).await?;
         let key = args.tx.unlock()?;
         let details = json!({ "id": args.id, "coldkey": args.tx.submit.coldkey(&key) });
         let description = format!(
@@ -420,14 +421,14 @@ fn submit_for_existing(
             args.id, crowdloan.raised, crowdloan.cap
         );
         let mut plan = Plan::new(call(args.id), description, details);
-        plan.event_fields = leased;
+        plan.event_fields = lease_json;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Returns the lease that a finalized crowdloan created, as JSON: its id, its subnet, and its
 /// account, for which the creator is a proxy.
-fn leased(inclusion: &Inclusion) -> Value {
+fn lease_json(inclusion: &Inclusion) -> Value {
     let mut events = inclusion.events.iter();
     let proxy = events.clone().find(|event| event.is("Proxy", "ProxyAdded"));
     let Some(lease) = events.find(|event| event.is("SubtensorModule", "SubnetLeaseCreated")) else {
@@ -459,7 +460,7 @@ fn update(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
     };
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        existing(&chain, id, At::Head).await?;
+        find_crowdloan(&chain, id, At::Head).await?;
         let key = args.tx.unlock()?;
         let details = json!({
             "id": id,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::json;
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::{table, tao_decimals};
 use taonet_cli_base::tables::DELEGATES;
@@ -25,7 +25,7 @@ pub fn run(args: &DelegatesArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let mut delegates = chain.delegates(block.into()).await.map_err(failed)?;
+        let mut delegates = chain.delegates(block.into()).await.map_err(chain_error)?;
         delegates.retain(|delegate| {
             args.netuid.is_none_or(|netuid| delegate.registrations.contains(&netuid))
         });

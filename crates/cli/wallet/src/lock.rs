@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use taonet_chain::{Chain as _, Client, calls};
 use taonet_cli_base::chain::{
     Account, ColdkeyArgs, ExpectedRefusal, PairArgs, Plan, ReadColdkeyArgs, StakeLock, TxArgs,
-    block_json, failed, lock_on, locks_of,
+    block_json, chain_error, lock_on, locks_of,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::{key_values, table};
@@ -90,7 +90,7 @@ enum Mode {
 }
 
 impl Mode {
-    const fn of(lock: &StakeLock) -> Self {
+    const fn from_lock(lock: &StakeLock) -> Self {
         if lock.is_perpetual { Self::Perpetual } else { Self::Decaying }
     }
 
@@ -119,14 +119,14 @@ fn document(lock: &StakeLock) -> Value {
         "hotkey": lock.hotkey,
         "locked_rao": lock.locked,
         "conviction_rao": lock.conviction,
-        "mode": Mode::of(lock).name(),
+        "mode": Mode::from_lock(lock).name(),
         "last_update": lock.last_update,
     })
 }
 
 /// Returns the lock of a coldkey, or an error that names the command which lists its locks.
-async fn existing(chain: &Client, coldkey: Coldkey, netuid: NetUid) -> anyhow::Result<StakeLock> {
-    let block = chain.head().await.map_err(failed)?;
+async fn find_lock(chain: &Client, coldkey: Coldkey, netuid: NetUid) -> anyhow::Result<StakeLock> {
+    let block = chain.head().await.map_err(chain_error)?;
     match lock_on(chain, coldkey, netuid, block.into()).await? {
         Some(lock) => Ok(lock),
         None => bail!(
@@ -157,7 +157,7 @@ fn list(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
                 lock.hotkey.to_string(),
                 lock.locked.to_string(),
                 lock.conviction.to_string(),
-                Mode::of(lock).name().to_owned(),
+                Mode::from_lock(lock).name().to_owned(),
             ]);
         }
         context.print(&format!("{rows}\n\nblock {block}"))
@@ -188,7 +188,7 @@ fn show(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
             ("hotkey", lock.hotkey.to_string()),
             ("locked", format!("{} alpha", lock.locked)),
             ("conviction", lock.conviction.to_string()),
-            ("mode", Mode::of(&lock).name().to_owned()),
+            ("mode", Mode::from_lock(&lock).name().to_owned()),
         ] {
             rows.add_row([name, &value]);
         }
@@ -203,7 +203,7 @@ async fn expected_refusal(
     coldkey: Coldkey,
     (hotkey, netuid, amount): (Hotkey, NetUid, Alpha),
 ) -> anyhow::Result<Option<ExpectedRefusal>> {
-    let block = chain.head().await.map_err(failed)?;
+    let block = chain.head().await.map_err(chain_error)?;
     let lock = lock_on(chain, coldkey, netuid, block.into()).await?;
     if let Some(lock) = lock.filter(|lock| lock.hotkey != hotkey) {
         let text = format!(
@@ -213,10 +213,10 @@ async fn expected_refusal(
         );
         return Ok(Some(ExpectedRefusal { name: "SubtensorModule.LockHotkeyMismatch", text }));
     }
-    let stakes = chain.stakes(coldkey, block.into()).await.map_err(failed)?;
-    let on_subnet =
+    let stakes = chain.stakes(coldkey, block.into()).await.map_err(chain_error)?;
+    let subnet_stakes =
         stakes.iter().filter(|stake| stake.netuid == netuid).map(|stake| stake.stake.get());
-    let staked = Alpha::new(on_subnet.fold(0, u64::saturating_add));
+    let staked = Alpha::new(subnet_stakes.fold(0, u64::saturating_add));
     let locked = lock.map_or(Alpha::ZERO, |lock| lock.locked);
     if locked.checked_add(amount).is_some_and(|total| total <= staked) {
         return Ok(None);
@@ -263,7 +263,7 @@ fn mode(args: &ModeArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let lock = existing(&chain, coldkey, netuid).await?;
+        let lock = find_lock(&chain, coldkey, netuid).await?;
         let call = calls::set_perpetual_lock(netuid, mode == Mode::Perpetual);
         let details = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "mode": mode.name() });
         let description = format!("Make the lock of {} alpha on subnet {netuid} {}", lock.locked, mode.name());
@@ -277,7 +277,7 @@ fn move_lock(args: &MoveArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let lock = existing(&chain, coldkey, netuid).await?;
+        let lock = find_lock(&chain, coldkey, netuid).await?;
         let details = json!({ "coldkey": coldkey, "netuid": netuid, "hotkey": lock.hotkey, "to_hotkey": to });
         let description = format!(
             "Move the lock of {} alpha on subnet {netuid} from {} to {to}; its conviction of {} is lost if the hotkeys \

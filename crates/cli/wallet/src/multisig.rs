@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use taonet_chain::{At, Client, Inclusion, blake2_256};
 use taonet_cli_base::chain::{
     Account, AtArgs, ColdkeyArgs, NamedArgument, NetworkArgs, Plan, Spending, TxArgs, block_json,
-    failed, hex_text,
+    chain_error, hex_text,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
@@ -179,8 +179,10 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let keys = [json!(account)];
-        let pending =
-            chain.storage_map(PALLET, "Multisigs", &keys, block.into()).await.map_err(failed)?;
+        let pending = chain
+            .storage_map(PALLET, "Multisigs", &keys, block.into())
+            .await
+            .map_err(chain_error)?;
         if context.json {
             let list: Vec<_> = pending
                 .iter()
@@ -222,7 +224,7 @@ async fn pending_call(chain: &Client, account: AccountId, hash: &str) -> anyhow:
     chain
         .storage(PALLET, "Multisigs", &[json!(account), json!(hash)], At::Head)
         .await
-        .map_err(failed)
+        .map_err(chain_error)
 }
 
 fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
@@ -232,24 +234,24 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             "expected PALLET.NAME, such as Balances.transfer_keep_alive",
         ));
     };
-    let arguments = any_call::object(&args.named)?;
+    let arguments = any_call::argument_object(&args.named)?;
     let account = group.multisig_account();
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let (call, _) = any_call::build(&chain, pallet, name, arguments.clone()).await?;
-        let decoded = chain.decoded(&call).await.map_err(failed)?;
+        let decoded = chain.decoded(&call).await.map_err(chain_error)?;
         let hash = hex_text(&decoded.hash());
         let key = args.tx.unlock()?;
         let others = group.others(args.tx.submit.coldkey(&key).into())?;
         let pending = pending_call(&chain, account, &hash).await?;
         let approvals = pending["approvals"].as_array().map_or(0, Vec::len);
-        let nested = nested(pallet, name, arguments);
+        let nested = nested_call_json(pallet, name, arguments);
         // The chain charges the inner call by this weight.
         let info = [nested.clone(), json!(decoded.data.len())];
         let info = chain
             .runtime_api("TransactionPaymentCallApi", "query_call_info", &info, At::Head)
             .await;
-        let info = info.map_err(failed)?;
+        let info = info.map_err(chain_error)?;
         let arguments = json!({
             "threshold": group.threshold,
             "other_signatories": others,
@@ -257,7 +259,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
             "call": nested,
             "max_weight": info["weight"],
         });
-        let call = chain.call(PALLET, "as_multi", &arguments).await.map_err(failed)?;
+        let call = chain.call(PALLET, "as_multi", &arguments).await.map_err(chain_error)?;
         let details = json!({
             "account": account,
             "signatories": group.signatories,
@@ -289,7 +291,7 @@ fn approve(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 /// Returns a call as an argument of another call, in the JSON form of its type.
-fn nested(pallet: &str, name: &str, arguments: Map<String, Value>) -> Value {
+fn nested_call_json(pallet: &str, name: &str, arguments: Map<String, Value>) -> Value {
     let mut call = Map::new();
     call.insert(name.to_owned(), Value::Object(arguments));
     let mut outer = Map::new();
@@ -323,7 +325,7 @@ fn cancel(args: &CancelArgs, context: &Context) -> anyhow::Result<()> {
             "timepoint": pending["when"],
             "call_hash": hash,
         });
-        let call = chain.call(PALLET, "cancel_as_multi", &arguments).await.map_err(failed)?;
+        let call = chain.call(PALLET, "cancel_as_multi", &arguments).await.map_err(chain_error)?;
         let details = json!({ "account": account, "threshold": group.threshold, "call_hash": hash });
         let description = format!("Withdraw the call {hash} of {account}");
         args.tx.submit.confirm_and_submit(&chain, &key, Plan::new(call, description, details), context).await

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Call, Inclusion, ProxyType, calls};
 use taonet_cli_base::chain::{
     Account, AtArgs, ColdkeyArgs, HexBytes, NetworkArgs, Plan, Spending, TxArgs, block_json,
-    failed, hex_text,
+    chain_error, hex_text,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
@@ -269,7 +269,7 @@ fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let proxies = chain.proxies(account, block.into()).await.map_err(failed)?;
+        let proxies = chain.proxies(account, block.into()).await.map_err(chain_error)?;
         if context.json {
             return context.print_json(&json!({
                 "block": block_json(block),
@@ -301,16 +301,17 @@ fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let after =
+        let delay_text =
             if delay == 0 { String::new() } else { format!(" with a delay of {delay} blocks") };
-        let description = format!("Let {delegate} make calls of type {kind} for {coldkey}{after}");
+        let description =
+            format!("Let {delegate} make calls of type {kind} for {coldkey}{delay_text}");
         let details = json!({
             "account": coldkey,
             "delegate": delegate.id(),
             "proxy_type": kind.name(),
             "delay": delay,
         });
-        let proxies = chain.proxies(coldkey.into(), At::Head).await.map_err(failed)?;
+        let proxies = chain.proxies(coldkey.into(), At::Head).await.map_err(chain_error)?;
         let deposit =
             Spending::deposit(&chain, coldkey, DEPOSIT, proxies.proxies.len() + 1, proxies.deposit)
                 .await?;
@@ -326,11 +327,12 @@ fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
         let account: AccountId = args.tx.submit.coldkey(&key).into();
         let (call, description, removed) = match args.delegate {
             None => {
-                let all = chain.proxies(account, At::Head).await.map_err(failed)?.proxies;
-                (calls::remove_proxies(), format!("Remove all proxies of {account}"), all)
+                let proxies = chain.proxies(account, At::Head).await.map_err(chain_error)?.proxies;
+                (calls::remove_proxies(), format!("Remove all proxies of {account}"), proxies)
             }
             Some(delegate) => {
-                let mut matching = chain.proxies(account, At::Head).await.map_err(failed)?.proxies;
+                let mut matching =
+                    chain.proxies(account, At::Head).await.map_err(chain_error)?.proxies;
                 matching.retain(|proxy| {
                     let is_kind = args.kind.is_none_or(|kind| kind.name() == proxy.proxy_type);
                     proxy.delegate == delegate.id() && is_kind
@@ -367,13 +369,13 @@ fn create_pure(args: &CreatePureArgs, context: &Context) -> anyhow::Result<()> {
         let description = format!("Create an account without a key, for which {spawner} makes calls of type {kind}");
         let deposit = Spending::deposit(&chain, spawner, DEPOSIT, 1, Rao::ZERO).await?;
         let mut plan = Plan::new(calls::create_pure(kind, delay, args.index), description, details).spending(deposit);
-        plan.event_fields = created;
+        plan.event_fields = creation_json;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Returns the new account from the event, and what removes it later, as JSON.
-fn created(inclusion: &Inclusion) -> Value {
+fn creation_json(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("Proxy", "PureCreated"));
     let position = format!("{}-{}", inclusion.block.number, inclusion.index);
     json!({ "pure": event.map(|event| &event.fields["pure"]), "created": position })
@@ -400,7 +402,8 @@ fn announcements(args: &AnnouncementsArgs, context: &Context) -> anyhow::Result<
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let announcements = chain.announcements(delegate, block.into()).await.map_err(failed)?;
+        let announcements =
+            chain.announcements(delegate, block.into()).await.map_err(chain_error)?;
         if context.json {
             return context.print_json(&json!({
                 "block": block_json(block),

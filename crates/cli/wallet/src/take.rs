@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Share, calls};
-use taonet_cli_base::chain::{PairArgs, Plan, TxArgs, failed};
+use taonet_cli_base::chain::{PairArgs, Plan, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 
@@ -22,7 +22,7 @@ pub fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.tx.hotkey_address()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let now = chain.take(hotkey, At::Head).await.map_err(failed)?;
+        let now = chain.take(hotkey, At::Head).await.map_err(chain_error)?;
         let document = json!({ "hotkey": hotkey, "take": now.fraction(), "take_parts": now });
         let Some(new) = args.take else {
             if args.tx.submit.is_dry_run() {

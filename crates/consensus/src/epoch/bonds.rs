@@ -36,10 +36,12 @@ impl<M: Matrix> BondUpdate<M> {
         incentive: &[I32F32],
     ) -> Self {
         let old_bonds: M = counted_bonds::<M>(input).normalize_columns();
-        let new_bonds =
-            weights.map(|row, _, weight| Some(weight * at(active_stake, row))).normalize_columns();
+        let new_bonds = weights
+            .map(|row, _, weight| Some(weight * value_at(active_stake, row)))
+            .normalize_columns();
         let bonds = new_bonds.average(&old_bonds, alpha(input)).normalize_columns();
-        let dividends = normalize(&bonds.fold_rows(|_, column, bond| at(incentive, column) * bond));
+        let dividends =
+            normalize(&bonds.fold_rows(|_, column, bond| value_at(incentive, column) * bond));
         Self { old: old_bonds, new: bonds.upscale_columns(), dividends }
     }
 
@@ -56,21 +58,25 @@ impl<M: Matrix> BondUpdate<M> {
     ) -> Self {
         let full = I32F32::from_int(u16::MAX.into());
         let old_bonds: M = counted_bonds::<M>(input).map(|_, _, bond| Some(bond / full));
-        let compared = input.liquid_alpha_consensus.as_deref().map(from_proportions);
-        let compared = compared.as_deref().unwrap_or(consensus);
-        let has_consensus = compared.iter().any(|&weight| weight != I32F32::ZERO);
+        let reference_consensus = input.liquid_alpha_consensus.as_deref().map(from_proportions);
+        let reference_consensus = reference_consensus.as_deref().unwrap_or(consensus);
+        let has_consensus = reference_consensus.iter().any(|&weight| weight != I32F32::ZERO);
         let bonds = if input.liquid_alpha && has_consensus {
             let liquid = LiquidAlpha::of(input);
             weights.average_by(&old_bonds, |_, column, weight, bond| {
-                liquid.alpha(weight, bond, at(compared, column))
+                liquid.alpha(weight, bond, value_at(reference_consensus, column))
             })
         } else {
             weights.average(&old_bonds, alpha(input))
         };
-        let paid =
-            bonds.normalize_columns().fold_rows(|_, column, bond| bond * at(incentive, column));
-        let weighted: Vec<I32F32> =
-            paid.iter().zip(active_stake).map(|(&paid, &stake)| paid * stake).collect();
+        let column_dividends = bonds
+            .normalize_columns()
+            .fold_rows(|_, column, bond| bond * value_at(incentive, column));
+        let weighted: Vec<I32F32> = column_dividends
+            .iter()
+            .zip(active_stake)
+            .map(|(&dividend, &stake)| dividend * stake)
+            .collect();
         Self { old: old_bonds, new: bonds, dividends: normalize(&weighted) }
     }
 }
@@ -98,8 +104,8 @@ impl LiquidAlpha {
     fn alpha(&self, weight: I32F32, bond: I32F32, consensus: I32F32) -> I32F32 {
         let distance = if weight >= bond { weight - consensus } else { bond - weight };
         let distance = distance.limit(I32F32::ZERO, I32F32::ONE);
-        let rise = sigmoid(distance, self.steepness, I32F32::HALF);
-        (self.low + rise * (self.high - self.low)).limit(self.low, self.high)
+        let weight_share = sigmoid(distance, self.steepness, I32F32::HALF);
+        (self.low + weight_share * (self.high - self.low)).limit(self.low, self.high)
     }
 }
 
@@ -131,7 +137,7 @@ fn from_proportions(parts: &[u16]) -> Vec<I32F32> {
     parts.iter().copied().map(I32F32::from_proportion).collect()
 }
 
-fn at(numbers: &[I32F32], index: usize) -> I32F32 {
+fn value_at(numbers: &[I32F32], index: usize) -> I32F32 {
     numbers.get(index).copied().unwrap_or_default()
 }
 

@@ -19,25 +19,25 @@ impl Shares {
         stake: &[I32F32],
         active_stake: &[I32F32],
     ) -> Self {
-        let earned: Vec<I32F32> = incentive
+        let combined_earnings: Vec<I32F32> = incentive
             .iter()
             .zip(dividends)
             .map(|(&server, &validator)| server + validator)
             .collect();
-        let total: I32F32 = earned.iter().sum();
+        let total: I32F32 = combined_earnings.iter().sum();
         if total == I32F32::ZERO {
-            let nobody_active = active_stake.iter().sum::<I32F32>() == I32F32::ZERO;
-            let by_stake = if nobody_active { stake } else { active_stake };
+            let is_nobody_active = active_stake.iter().sum::<I32F32>() == I32F32::ZERO;
+            let stake_shares = if is_nobody_active { stake } else { active_stake };
             return Self {
                 server: incentive.to_vec(),
-                validator: by_stake.to_vec(),
-                combined: by_stake.to_vec(),
+                validator: stake_shares.to_vec(),
+                combined: stake_shares.to_vec(),
             };
         }
         Self {
             server: incentive.iter().map(|&incentive| incentive / total).collect(),
             validator: dividends.iter().map(|&dividend| dividend / total).collect(),
-            combined: normalize(&earned),
+            combined: normalize(&combined_earnings),
         }
     }
 }

@@ -129,17 +129,17 @@ impl Matrix for Sparse {
         mut combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32,
     ) -> Self {
         let mut merged = Self::with_capacity(self.columns, self.rows(), self.entries.len());
-        let mut theirs = vec![I32F32::ZERO; self.columns.max(other.columns)];
+        let mut other_row = vec![I32F32::ZERO; self.columns.max(other.columns)];
         for row in 0..self.rows() {
             for (column, entry) in other.row(row) {
-                theirs[usize::from(column)] = entry;
+                other_row[usize::from(column)] = entry;
             }
             for (column, entry) in self.row(row) {
-                let combined = combine(row, column.into(), entry, theirs[usize::from(column)]);
+                let combined = combine(row, column.into(), entry, other_row[usize::from(column)]);
                 merged.push_positive(column, combined);
             }
             for (column, _) in other.row(row) {
-                theirs[usize::from(column)] = I32F32::ZERO;
+                other_row[usize::from(column)] = I32F32::ZERO;
             }
             merged.end_row();
         }
@@ -177,11 +177,11 @@ impl Matrix for Sparse {
             .into_iter()
             .map(|end| {
                 let votes = &votes[std::mem::replace(&mut start, end)..end];
-                let for_zero = total - votes.iter().map(|vote| vote.stake).sum();
-                if votes.is_empty() || (for_zero > I32F32::ZERO && minority < for_zero) {
+                let zero_stake = total - votes.iter().map(|vote| vote.stake).sum();
+                if votes.is_empty() || (zero_stake > I32F32::ZERO && minority < zero_stake) {
                     I32F32::ZERO
                 } else {
-                    median.find(votes.iter().copied(), minority, for_zero, total)
+                    median.find(votes.iter().copied(), minority, zero_stake, total)
                 }
             })
             .collect()

@@ -14,18 +14,18 @@ const TOLERANCE: f64 = 1.1e-3;
 
 #[derive(serde::Deserialize)]
 struct Cases {
-    cases: Vec<Recorded>,
+    cases: Vec<RecordedCase>,
 }
 
 #[derive(serde::Deserialize)]
-struct Recorded {
+struct RecordedCase {
     id: String,
     input: EpochInput,
     expected: BTreeMap<String, Value>,
 }
 
 #[derive(serde::Deserialize)]
-struct Fixed {
+struct FixedVectors {
     cases: BTreeMap<String, EpochOutput>,
     graph_512: Vec<GraphEpoch>,
 }
@@ -72,7 +72,7 @@ impl Neuron {
 #[test]
 fn every_recorded_epoch_equals_the_oracle() {
     let cases: Cases = read("cases.json");
-    let fixed: Fixed = read("fixed.json");
+    let fixed: FixedVectors = read("fixed.json");
     assert_eq!((cases.cases.len(), fixed.cases.len()), (112, 112));
     for case in &cases.cases {
         assert_eq!(run(&case.input).unwrap(), fixed.cases[&case.id], "{}", case.id);
@@ -82,16 +82,16 @@ fn every_recorded_epoch_equals_the_oracle() {
 #[test]
 fn every_random_epoch_equals_the_oracle() {
     #[derive(serde::Deserialize)]
-    struct Random {
-        cases: Vec<Expected>,
+    struct RandomVectors {
+        cases: Vec<ExpectedCase>,
     }
     #[derive(serde::Deserialize)]
-    struct Expected {
+    struct ExpectedCase {
         id: String,
         input: EpochInput,
         fixed: EpochOutput,
     }
-    let random: Random = read("random.json");
+    let random: RandomVectors = read("random.json");
     assert_eq!(random.cases.len(), 200);
     for case in &random.cases {
         assert_eq!(run(&case.input).unwrap(), case.fixed, "{}", case.id);
@@ -101,21 +101,21 @@ fn every_random_epoch_equals_the_oracle() {
 #[test]
 fn every_recorded_expectation_holds_for_sparse_and_dense_epochs() {
     let cases: Cases = read("cases.json");
-    let mut checked = 0;
+    let mut epoch_count = 0;
     for case in &cases.cases {
         for output in [run(&case.input).unwrap(), run_dense(&case.input).unwrap()] {
             let fields = serde_json::to_value(&output).unwrap();
             for (key, expected) in &case.expected {
                 assert_expected(&fields, key, expected, &format!("{} {key}", case.id));
-                checked += 1;
+                epoch_count += 1;
             }
         }
     }
-    assert_eq!(checked, 2 * 170);
+    assert_eq!(epoch_count, 2 * 170);
 }
 
 fn assert_expected(fields: &Value, key: &str, expected: &Value, context: &str) {
-    let close = |actual: &Value, expected: &Value| {
+    let assert_close = |actual: &Value, expected: &Value| {
         let (actual, expected) =
             (actual.as_f64().unwrap() / f64::from(u16::MAX), expected.as_f64().unwrap());
         assert!(
@@ -133,7 +133,7 @@ fn assert_expected(fields: &Value, key: &str, expected: &Value, context: &str) {
                 if key == "bonds_at" {
                     assert_eq!(&actual, bond, "{context}");
                 } else {
-                    close(&actual, bond);
+                    assert_close(&actual, bond);
                 }
             }
         }
@@ -149,7 +149,7 @@ fn assert_expected(fields: &Value, key: &str, expected: &Value, context: &str) {
         _ => match key.strip_suffix("_approx") {
             Some(key) => {
                 let pairs = sequence(&fields[key]).iter().zip(sequence(expected));
-                pairs.for_each(|(actual, expected)| close(actual, expected));
+                pairs.for_each(|(actual, expected)| assert_close(actual, expected));
             }
             None => assert_eq!(&fields[key], expected, "{context}"),
         },
@@ -163,18 +163,21 @@ fn bond_at(fields: &Value, row: u64, column: u64) -> Value {
 
 #[test]
 fn the_network_of_512_equals_the_oracle_and_the_reference() {
-    let rule: Value = read("graph_512.json");
-    let fixed: Fixed = read("fixed.json");
+    let graph_rule: Value = read("graph_512.json");
+    let fixed: FixedVectors = read("fixed.json");
     assert_eq!(fixed.graph_512.len(), 2 * 2 * 4);
-    let expected = &rule["expected"];
+    let expected = &graph_rule["expected"];
     let mut state = None;
     for step in &fixed.graph_512 {
         let validators: Vec<usize> =
             if step.layout == "contiguous" { (0..64).collect() } else { (448..512).collect() };
         let servers: Vec<u16> =
             (0..512).filter(|uid| !validators.contains(&usize::from(*uid))).collect();
-        let mut input =
-            if step.epoch == 0 { graph_512(&rule, &validators) } else { state.take().unwrap() };
+        let mut input = if step.epoch == 0 {
+            graph_512(&graph_rule, &validators)
+        } else {
+            state.take().unwrap()
+        };
         if step.epoch == 1 {
             for &uid in &validators {
                 input.weights[uid] = servers.iter().map(|&to| (Uid(to), 127)).collect();
@@ -210,13 +213,13 @@ fn the_network_of_512_equals_the_oracle_and_the_reference() {
             assert_eq!(step.server.incentive, expected["server"]["incentive"]);
             assert_eq!(step.server.emission, expected["server"]["emission"]);
         }
-        input.carry(&output);
+        input.carry_over(&output);
         state = Some(input);
     }
 }
 
-fn graph_512(rule: &Value, validators: &[usize]) -> EpochInput {
-    let number = |key: &str| rule[key].as_u64().unwrap();
+fn graph_512(graph_rule: &Value, validators: &[usize]) -> EpochInput {
+    let number = |key: &str| graph_rule[key].as_u64().unwrap();
     let n = number("n");
     let per_neuron =
         |value_of: &dyn Fn(usize) -> u64| (0..n as usize).map(value_of).collect::<Vec<u64>>();
@@ -243,7 +246,7 @@ fn graph_512(rule: &Value, validators: &[usize]) -> EpochInput {
         kappa: number("kappa") as u16,
         bonds_penalty: number("bonds_penalty") as u16,
         bonds_moving_average: number("bonds_moving_average"),
-        yuma3: rule["yuma3"].as_bool().unwrap(),
+        yuma3: graph_rule["yuma3"].as_bool().unwrap(),
         liquid_alpha: false,
         alpha_low: 45_875,
         alpha_high: 58_982,
@@ -256,8 +259,8 @@ fn graph_512(rule: &Value, validators: &[usize]) -> EpochInput {
 fn a_case_is_read_from_its_document() {
     let cases: Value = read("cases.json");
     for case in sequence(&cases["cases"]) {
-        let read = Case::from_json(case.to_string().as_bytes()).unwrap();
-        assert_eq!(read.id, case["id"]);
-        assert_eq!(serde_json::to_value(&read.input).unwrap(), case["input"]);
+        let parsed_case = Case::from_json(case.to_string().as_bytes()).unwrap();
+        assert_eq!(parsed_case.id, case["id"]);
+        assert_eq!(serde_json::to_value(&parsed_case.input).unwrap(), case["input"]);
     }
 }

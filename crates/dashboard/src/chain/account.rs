@@ -5,12 +5,12 @@ use taonet_chain::{At, Balance, ChainError, Client, Identity, Proxies, Stake};
 use taonet_primitives::{AccountId, Coldkey, counted};
 
 use super::block::{extrinsic_path, fee, result};
+use super::contents::{BlockContents, ExtrinsicSummary};
 use super::reads::ReadFailure;
 use super::search;
-use super::seen::{SeenBlock, SeenExtrinsic};
 use super::source::{MAX_BLOCKS, Source, State};
-use super::text::{account_link, linked, published};
-use crate::format::{shortened, shown};
+use super::text::{account_link, link_accounts, published_text};
+use crate::format::{printable, shortened};
 use crate::layout::{live, problem};
 use crate::table::Paging;
 use crate::view::{Page, View};
@@ -73,7 +73,7 @@ pub(super) async fn page(view: &View, source: &Source, address: &str) -> Page {
     };
     let title = format!("Account {}", shortened(address));
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/chain", "Chain")], &title))
+        (view.breadcrumbs(&[("/", "Overview"), ("/chain", "Chain")], &title))
         (search::heading(view, "Account"))
         p.sub.address { (address) }
         (live("account", &part))
@@ -109,7 +109,7 @@ fn facts(view: &View, state: &State, account: AccountId, details: &Account) -> M
                     }
                     @for (name, text) in identity.iter().flat_map(Identity::fields) {
                         @if !text.is_empty() {
-                            tr { th scope="row" { "Identity: " (name) } td { (published(text)) } }
+                            tr { th scope="row" { "Identity: " (name) } td { (published_text(text)) } }
                         }
                     }
                 }
@@ -177,7 +177,7 @@ fn proxies(view: &View, details: &Account) -> Markup {
                             @for proxy in proxies {
                                 tr {
                                     th scope="row" { (account_link(view, proxy.delegate)) }
-                                    td { (published(&proxy.proxy_type)) }
+                                    td { (published_text(&proxy.proxy_type)) }
                                     td.num { (proxy.delay) }
                                 }
                             }
@@ -192,7 +192,7 @@ fn proxies(view: &View, details: &Account) -> Markup {
 
 /// Renders the latest calls that the account signed, as far as their blocks are in memory.
 fn calls(view: &View, state: &State, account: AccountId) -> Markup {
-    let matching: Vec<(&SeenBlock, &SeenExtrinsic)> = state
+    let matching: Vec<(&BlockContents, &ExtrinsicSummary)> = state
         .blocks
         .iter()
         .flat_map(|block| {
@@ -223,10 +223,10 @@ fn calls(view: &View, state: &State, account: AccountId) -> Markup {
                                             (block.block.number)
                                         }
                                     }
-                                    th scope="row" { (shown(&extrinsic.call)) }
+                                    th scope="row" { (printable(&extrinsic.call)) }
                                     td { (result(extrinsic)) }
                                     td.num { (fee(extrinsic)) }
-                                    td.event { (linked(view, &extrinsic.args)) }
+                                    td.event { (link_accounts(view, &extrinsic.args)) }
                                 }
                             }
                         }

@@ -7,12 +7,12 @@ use taonet_chain::{At, BlockHeader};
 use taonet_primitives::{AccountId, BlockNumber, truncated};
 
 use super::blocks::{time, total};
+use super::contents::{BlockContents, EventSummary, ExtrinsicSummary, TruncatedList};
 use super::reads::ReadFailure;
 use super::search;
-use super::seen::{Listed, SeenBlock, SeenEvent, SeenExtrinsic};
 use super::source::{Source, State};
-use super::text::{account_link, linked};
-use crate::format::shown;
+use super::text::{account_link, link_accounts};
+use crate::format::printable;
 use crate::layout::live;
 use crate::table::Paging;
 use crate::view::{Page, View};
@@ -23,8 +23,8 @@ const PER_PAGE: usize = 64;
 const MAX_DIGEST_CHARS: usize = 160;
 
 /// Returns the path of an extrinsic in the page of its block.
-pub(super) fn extrinsic_path(seen: &SeenBlock, index: u32) -> String {
-    let position = seen
+pub(super) fn extrinsic_path(contents: &BlockContents, index: u32) -> String {
+    let position = contents
         .extrinsics
         .items
         .iter()
@@ -34,7 +34,7 @@ pub(super) fn extrinsic_path(seen: &SeenBlock, index: u32) -> String {
         0 => String::new(),
         page => format!("?extrinsics={}", page + 1),
     };
-    format!("/chain/blocks/{}{query}#extrinsic-{index}", seen.block.number)
+    format!("/chain/blocks/{}{query}#extrinsic-{index}", contents.block.number)
 }
 
 /// Renders the header, the extrinsics and the events of a block. `id` is the block's number or
@@ -46,7 +46,7 @@ pub(super) async fn page(view: &View, source: &Source, id: &str) -> Page {
         _ => return Err(view.missing("This block")),
     };
     let state = source.state();
-    let (seen, header) = find(source, &state, at).await.map_err(|reason| {
+    let (contents, header) = find(source, &state, at).await.map_err(|reason| {
         if reason.is_missing() {
             view.missing("This block")
         } else {
@@ -54,16 +54,16 @@ pub(super) async fn page(view: &View, source: &Source, id: &str) -> Page {
         }
     })?;
     let part = html! {
-        (facts(view, &seen, &header))
-        (list(view, &seen.extrinsics, "extrinsic", "extrinsics", |items| extrinsic_table(view, &state, items)))
-        (list(view, &seen.events, "event", "page", |items| event_table(view, items)))
+        (facts(view, &contents, &header))
+        (list(view, &contents.extrinsics, "extrinsic", "extrinsics", |items| extrinsic_table(view, &state, items)))
+        (list(view, &contents.events, "event", "page", |items| event_table(view, items)))
     };
-    let title = format!("Block {}", seen.block.number);
+    let title = format!("Block {}", contents.block.number);
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/chain", "Chain"), ("/chain/blocks", "Blocks")], &title))
+        (view.breadcrumbs(&[("/", "Overview"), ("/chain", "Chain"), ("/chain/blocks", "Blocks")], &title))
         (search::heading(view, &title))
         (live("block", &part))
-        (live("block-neighbours", &neighbours(view, &state, seen.block.number)))
+        (live("block-neighbours", &neighbours(view, &state, contents.block.number)))
     };
     Ok(view.page(&title, &body))
 }
@@ -73,34 +73,38 @@ async fn find(
     source: &Source,
     state: &State,
     at: At,
-) -> Result<(Arc<SeenBlock>, Result<Arc<BlockHeader>, ReadFailure>), ReadFailure> {
-    let seen = state.blocks.iter().find(|seen| match at {
-        At::Number(number) => seen.block.number == number,
-        At::Hash(hash) => seen.block.hash == hash,
+) -> Result<(Arc<BlockContents>, Result<Arc<BlockHeader>, ReadFailure>), ReadFailure> {
+    let contents = state.blocks.iter().find(|contents| match at {
+        At::Number(number) => contents.block.number == number,
+        At::Hash(hash) => contents.block.hash == hash,
         At::Head | At::Finalized => false,
     });
-    if let Some(seen) = seen {
-        return Ok((Arc::clone(seen), source.reader.header(seen.block.into()).await));
+    if let Some(contents) = contents {
+        return Ok((Arc::clone(contents), source.reader.header(contents.block.into()).await));
     }
     let header = source.reader.header(at).await?;
     Ok((source.reader.contents(header.block).await?, Ok(header)))
 }
 
-fn facts(view: &View, seen: &SeenBlock, header: &Result<Arc<BlockHeader>, ReadFailure>) -> Markup {
+fn facts(
+    view: &View,
+    contents: &BlockContents,
+    header: &Result<Arc<BlockHeader>, ReadFailure>,
+) -> Markup {
     let row =
         |name: &str, value: Markup| html! { tr { th scope="row" { (name) } td.mono { (value) } } };
     html! {
         section.card aria-label="Header" {
             table.facts {
                 tbody {
-                    (row("Hash", html! { (seen.block.hash) }))
-                    tr { th scope="row" { "Time" } td { (time(seen)) } }
+                    (row("Hash", html! { (contents.block.hash) }))
+                    tr { th scope="row" { "Time" } td { (time(contents)) } }
                     @match header {
-                        Err(reason) => tr { th scope="row" { "Header" } td { (shown(&reason.to_string())) } },
+                        Err(reason) => tr { th scope="row" { "Header" } td { (printable(&reason.to_string())) } },
                         Ok(header) => {
                             (row("Parent", html! {
-                                @if seen.block.number.get() == 0 { "none" }
-                                @else { a href=(view.href(&path(seen.block.number.minus(1)))) { (header.parent) } }
+                                @if contents.block.number.get() == 0 { "none" }
+                                @else { a href=(view.href(&path(contents.block.number.minus(1)))) { (header.parent) } }
                             }))
                             (row("State root", html! { (header.state_root) }))
                             (row("Extrinsics root", html! { (header.extrinsics_root) }))
@@ -131,7 +135,7 @@ fn digest_item(bytes: &[u8]) -> String {
         .get(1..5)
         .filter(|_| matches!(bytes.first(), Some(4..=6)))
         .map(String::from_utf8_lossy);
-    let engine = engine.map(|engine| format!(" {}", shown(&engine))).unwrap_or_default();
+    let engine = engine.map(|engine| format!(" {}", printable(&engine))).unwrap_or_default();
     truncated(format!("{kind}{engine} 0x{}", hex::encode(bytes)), MAX_DIGEST_CHARS)
 }
 
@@ -150,7 +154,7 @@ fn neighbours(view: &View, state: &State, number: BlockNumber) -> Markup {
 /// list's pages.
 fn list<T>(
     view: &View,
-    list: &Listed<T>,
+    list: &TruncatedList<T>,
     noun: &str,
     parameter: &'static str,
     table: impl FnOnce(&[T]) -> Markup,
@@ -160,7 +164,7 @@ fn list<T>(
     html! {
         section.card aria-labelledby=(id) {
             h2 id=(id) { (total(list, noun)) }
-            @if let Some(reason) = &list.problem { p { (shown(reason)) } }
+            @if let Some(reason) = &list.problem { p { (printable(reason)) } }
             @if list.count > list.items.len() { p.sub { "Only the first " (list.items.len()) " are shown." } }
             @if !list.items.is_empty() {
                 div.scroll tabindex="0" role="group" aria-labelledby=(id) { (table(paging.slice(&list.items))) }
@@ -170,7 +174,7 @@ fn list<T>(
     }
 }
 
-fn extrinsic_table(view: &View, state: &State, extrinsics: &[SeenExtrinsic]) -> Markup {
+fn extrinsic_table(view: &View, state: &State, extrinsics: &[ExtrinsicSummary]) -> Markup {
     html! {
         table.log {
             thead {
@@ -187,11 +191,14 @@ fn extrinsic_table(view: &View, state: &State, extrinsics: &[SeenExtrinsic]) -> 
                 @for extrinsic in extrinsics {
                     tr id={ "extrinsic-" (extrinsic.index) } {
                         td.num { (extrinsic.index) }
-                        th scope="row" { (shown(&extrinsic.call)) }
+                        th scope="row" { (printable(&extrinsic.call)) }
                         td { (signer(view, state, extrinsic)) }
                         td { (result(extrinsic)) }
                         td.num { (fee(extrinsic)) }
-                        td.event { (linked(view, &extrinsic.args)) div.field { "hash " (extrinsic.hash) } }
+                        td.event {
+                            (link_accounts(view, &extrinsic.args))
+                            div.field { "hash " (extrinsic.hash) }
+                        }
                     }
                 }
             }
@@ -200,23 +207,23 @@ fn extrinsic_table(view: &View, state: &State, extrinsics: &[SeenExtrinsic]) -> 
 }
 
 /// Renders the result of an extrinsic, with the error's name.
-pub(super) fn result(extrinsic: &SeenExtrinsic) -> Markup {
+pub(super) fn result(extrinsic: &ExtrinsicSummary) -> Markup {
     html! {
         @match &extrinsic.result {
             Some(Ok(())) => span.badge.ok { "ok" },
-            Some(Err(reason)) => { span.badge.bad { "failed" } div.field { (shown(reason)) } },
+            Some(Err(reason)) => { span.badge.bad { "failed" } div.field { (printable(reason)) } },
             None => "–",
         }
     }
 }
 
 /// Renders the fee of an extrinsic in TAO.
-pub(super) fn fee(extrinsic: &SeenExtrinsic) -> Markup {
+pub(super) fn fee(extrinsic: &ExtrinsicSummary) -> Markup {
     html! { @if let Some(fee) = extrinsic.fee { (fee) } @else { "–" } }
 }
 
 /// Renders the signer of an extrinsic, with its neuron if it is the hotkey of one.
-fn signer(view: &View, state: &State, extrinsic: &SeenExtrinsic) -> Markup {
+fn signer(view: &View, state: &State, extrinsic: &ExtrinsicSummary) -> Markup {
     let Some(account) = extrinsic.signer else { return html! { span.empty { "unsigned" } } };
     let mut neurons = state.metagraph.iter().flat_map(|metagraph| &metagraph.neurons);
     let neuron = neurons.find(|neuron| AccountId::from(neuron.hotkey) == account);
@@ -228,7 +235,7 @@ fn signer(view: &View, state: &State, extrinsic: &SeenExtrinsic) -> Markup {
     }
 }
 
-fn event_table(view: &View, events: &[SeenEvent]) -> Markup {
+fn event_table(view: &View, events: &[EventSummary]) -> Markup {
     html! {
         table.log {
             thead { tr { th.num scope="col" { "Extrinsic" } th scope="col" { "Event" } th scope="col" { "Fields" } } }
@@ -236,8 +243,8 @@ fn event_table(view: &View, events: &[SeenEvent]) -> Markup {
                 @for event in events {
                     tr {
                         td.num { @if let Some(index) = event.extrinsic { (index) } @else { "–" } }
-                        th scope="row" { (shown(&event.name)) }
-                        td.event { (linked(view, &event.fields)) }
+                        th scope="row" { (printable(&event.name)) }
+                        td.event { (link_accounts(view, &event.fields)) }
                     }
                 }
             }

@@ -5,9 +5,9 @@ use maud::{Markup, html};
 use taonet_primitives::counted;
 
 use super::account::known_blocks;
+use super::contents::{BlockContents, TruncatedList};
 use super::pages::warning;
 use super::search;
-use super::seen::{Listed, SeenBlock};
 use super::source::{MAX_BLOCKS, State};
 use crate::format::{shortened, timestamp};
 use crate::layout::live;
@@ -26,15 +26,15 @@ pub(super) fn latest(view: &View, state: &State) -> Markup {
             h2 id="blocks" { a href=(view.href("/chain/blocks")) { "Latest blocks" } }
             @if state.blocks.is_empty() { p.empty { "No block has been seen yet." } }
             ul.list {
-                @for seen in state.blocks.iter().take(MAX_LISTED_BLOCKS) {
+                @for contents in state.blocks.iter().take(MAX_LISTED_BLOCKS) {
                     li {
                         span {
-                            strong { (link(view, seen)) }
-                            " " span.mono { (shortened(&seen.block.hash.to_string())) }
+                            strong { (link(view, contents)) }
+                            " " span.mono { (shortened(&contents.block.hash.to_string())) }
                         }
                         small {
-                            (total(&seen.extrinsics, "extrinsic")) " · " (total(&seen.events, "event"))
-                            " · " (time(seen))
+                            (total(&contents.extrinsics, "extrinsic")) " · " (total(&contents.events, "event"))
+                            " · " (time(contents))
                         }
                     }
                 }
@@ -43,13 +43,13 @@ pub(super) fn latest(view: &View, state: &State) -> Markup {
     }
 }
 
-fn link(view: &View, seen: &SeenBlock) -> Markup {
-    let number = seen.block.number;
+fn link(view: &View, contents: &BlockContents) -> Markup {
+    let number = contents.block.number;
     html! { a href=(view.href(&format!("/chain/blocks/{number}"))) { (number) } }
 }
 
 /// Describes the number of items in a list of a block, such as `2 events`.
-pub(super) fn total<T>(list: &Listed<T>, noun: &str) -> String {
+pub(super) fn total<T>(list: &TruncatedList<T>, noun: &str) -> String {
     match list.problem {
         Some(_) => format!("{noun}s unreadable"),
         None => counted(list.count, noun),
@@ -57,10 +57,10 @@ pub(super) fn total<T>(list: &Listed<T>, noun: &str) -> String {
 }
 
 /// Returns the time of a block; if it is unknown, the time at which the dashboard read the block.
-pub(super) fn time(seen: &SeenBlock) -> String {
-    match seen.time_unix {
+pub(super) fn time(contents: &BlockContents) -> String {
+    match contents.time_unix {
         Some(unix) => timestamp(unix),
-        None => format!("seen {}", timestamp(seen.seen_unix)),
+        None => format!("seen {}", timestamp(contents.read_unix)),
     }
 }
 
@@ -83,13 +83,13 @@ pub(super) fn page(view: &View, state: &State) -> Response {
                             }
                         }
                         tbody {
-                            @for seen in state.blocks.iter().skip(paging.range().start).take(PER_PAGE) {
+                            @for contents in state.blocks.iter().skip(paging.range().start).take(PER_PAGE) {
                                 tr {
-                                    th.num scope="row" { (link(view, seen)) }
-                                    td.mono title=(seen.block.hash) { (shortened(&seen.block.hash.to_string())) }
-                                    td { (time(seen)) }
-                                    td { (total(&seen.extrinsics, "extrinsic")) }
-                                    td { (total(&seen.events, "event")) }
+                                    th.num scope="row" { (link(view, contents)) }
+                                    td.mono title=(contents.block.hash) { (shortened(&contents.block.hash.to_string())) }
+                                    td { (time(contents)) }
+                                    td { (total(&contents.extrinsics, "extrinsic")) }
+                                    td { (total(&contents.events, "event")) }
                                 }
                             }
                         }
@@ -104,7 +104,7 @@ pub(super) fn page(view: &View, state: &State) -> Response {
         }
     };
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/chain", "Chain")], "Blocks"))
+        (view.breadcrumbs(&[("/", "Overview"), ("/chain", "Chain")], "Blocks"))
         (search::heading(view, "Blocks"))
         (live("blocks", &list))
     };

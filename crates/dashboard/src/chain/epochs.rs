@@ -52,7 +52,7 @@ impl EpochResults {
     }
 
     /// Returns the results of a neuron; `None` if another neuron had the uid, or none.
-    pub(super) fn of(&self, uid: u16, hotkey: &Hotkey) -> Option<&NeuronResults> {
+    pub(super) fn neuron_results(&self, uid: u16, hotkey: &Hotkey) -> Option<&NeuronResults> {
         self.neurons.get(usize::from(uid)).filter(|results| results.hotkey == *hotkey)
     }
 }

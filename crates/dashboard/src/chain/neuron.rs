@@ -33,7 +33,7 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
     };
     let set = row_of(metagraph.weights.as_ref(), uid);
     let bonds = row_of(metagraph.bonds.as_ref(), uid);
-    let received: WeightRow = metagraph
+    let received_weights: WeightRow = metagraph
         .weights
         .iter()
         .flatten()
@@ -68,13 +68,13 @@ pub(super) fn page(view: &View, state: &State, uid: u16) -> Page {
         (by_epoch(view, state, neuron))
         div.columns-2 {
             (weights(view, "Weights set by the neuron", &set))
-            (weights(view, "Weights set on the neuron", &received))
+            (weights(view, "Weights set on the neuron", &received_weights))
             (weights(view, "Bonds", &bonds))
         }
     };
     let title = format!("Neuron {uid}");
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/chain", "Chain")], &title))
+        (view.breadcrumbs(&[("/", "Overview"), ("/chain", "Chain")], &title))
         h1 { (title) }
         (live("neuron", &part))
     };
@@ -91,7 +91,7 @@ fn by_epoch(view: &View, state: &State, neuron: &Neuron) -> Markup {
     let matching: Vec<_> = state
         .epochs
         .iter()
-        .filter_map(|epoch| Some((epoch, epoch.of(neuron.uid.0, &neuron.hotkey)?)))
+        .filter_map(|epoch| Some((epoch, epoch.neuron_results(neuron.uid.0, &neuron.hotkey)?)))
         .collect();
     html! {
         section.card aria-labelledby="epochs" {
@@ -133,7 +133,7 @@ fn by_epoch(view: &View, state: &State, neuron: &Neuron) -> Markup {
 
 /// Renders the highest bonds of a row, as shares of the row's sum.
 fn bonds(view: &View, row: &WeightRow) -> Markup {
-    let sorted = descending(row);
+    let sorted = sorted_by_weight(row);
     html! {
         @if sorted.is_empty() { "–" }
         @for (uid, _, share) in sorted.iter().take(MAX_BONDS) {
@@ -145,7 +145,7 @@ fn bonds(view: &View, row: &WeightRow) -> Markup {
 
 /// Renders the neurons with the highest incentive, with their results over the latest epochs; empty
 /// before the first epoch.
-pub(super) fn best(view: &View, state: &State) -> Markup {
+pub(super) fn best_miners(view: &View, state: &State) -> Markup {
     let Some((metagraph, latest)) = state.metagraph.as_ref().zip(state.epochs.front()) else {
         return Markup::default();
     };
@@ -214,7 +214,7 @@ fn values_by_epoch(
     value: fn(&NeuronResults) -> f64,
 ) -> Vec<Option<f64>> {
     let epochs = state.epochs.iter().rev();
-    epochs.map(|epoch| epoch.of(neuron.uid.0, &neuron.hotkey).map(value)).collect()
+    epochs.map(|epoch| epoch.neuron_results(neuron.uid.0, &neuron.hotkey).map(value)).collect()
 }
 
 /// Draws values over the epochs, oldest first, in proportion to the highest one.
@@ -228,7 +228,7 @@ fn line(name: &str, values: &[Option<f64>]) -> Markup {
 }
 
 /// Returns the entries of a row, highest first, each with its share of the row's sum.
-fn descending(row: &WeightRow) -> Vec<(Uid, u16, f64)> {
+fn sorted_by_weight(row: &WeightRow) -> Vec<(Uid, u16, f64)> {
     let total: u64 = row.iter().map(|(_, weight)| u64::from(*weight)).sum();
     let mut sorted = row.clone();
     sorted.sort_by_key(|(uid, weight)| (Reverse(*weight), *uid));
@@ -239,7 +239,7 @@ fn descending(row: &WeightRow) -> Vec<(Uid, u16, f64)> {
 }
 
 fn weights(view: &View, title: &str, row: &WeightRow) -> Markup {
-    let sorted = descending(row);
+    let sorted = sorted_by_weight(row);
     html! {
         section.card aria-label=(title) {
             h2 { (title) }

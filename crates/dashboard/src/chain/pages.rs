@@ -7,7 +7,7 @@ use super::source::State;
 use super::text::account_path;
 use super::{blocks, neuron, search};
 use crate::draw::meter;
-use crate::format::{percent, shortened, shown, timestamp};
+use crate::format::{percent, printable, shortened, timestamp};
 use crate::layout::{live, problem};
 use crate::table::{Paging, Sort};
 use crate::view::View;
@@ -44,8 +44,8 @@ pub(super) fn warning(state: &State) -> Markup {
 fn figures(view: &View, state: &State) -> Markup {
     html! {
         dl.figures {
-            @if let Some(seen) = state.blocks.front() {
-                div { dt { "Block" } dd title=(timestamp(seen.seen_unix)) { (seen.block.number) } }
+            @if let Some(contents) = state.blocks.front() {
+                div { dt { "Block" } dd title=(timestamp(contents.read_unix)) { (contents.block.number) } }
             }
             @if let Some(schedule) = &state.schedule {
                 div { dt { "Epoch" } dd { (schedule.epoch_index) small { (next_epoch(state).unwrap_or_default()) } } }
@@ -54,7 +54,7 @@ fn figures(view: &View, state: &State) -> Markup {
                 div {
                     dt { "Subnet" }
                     dd {
-                        (metagraph.netuid) small { (shown(&metagraph.name)) }
+                        (metagraph.netuid) small { (printable(&metagraph.name)) }
                         @if let Some(subnets) = &state.subnets {
                             small { a href=(view.href("/chain/subnets")) { "of " (subnets.len()) } }
                         }
@@ -81,7 +81,7 @@ pub(super) fn overview(view: &View, state: &State) -> Markup {
         (warning(state))
         @if state.problem.is_none() && state.blocks.is_empty() { p.empty { "Connecting to the chain." } }
         (figures(view, state))
-        (neuron::best(view, state))
+        (neuron::best_miners(view, state))
     };
     live("chain", &body)
 }
@@ -224,7 +224,7 @@ pub(super) fn hyperparameters(hyperparameters: Option<&Hyperparameters>) -> Mark
             @match hyperparameters {
                 None => p.empty { "The hyperparameters have not been read yet." },
                 Some(hyperparameters) => table.facts {
-                    tbody { @for (name, value) in hyperparameters.iter() { tr { th scope="row" { (shown(name)) } td { (value) } } } }
+                    tbody { @for (name, value) in hyperparameters.iter() { tr { th scope="row" { (printable(name)) } td { (value) } } } }
                 },
             }
         }

@@ -4,14 +4,14 @@ use taonet_chain::Neuron;
 
 use super::pages::{amount, next_epoch, share};
 use super::source::State;
-use crate::format::{percent, shortened, shown};
+use crate::format::{percent, printable, shortened};
 use crate::panel::{Column, Content, Panel, PlainTable};
 
 /// Returns the chain's part of the overview in a terminal: figures, and the neurons by incentive.
-pub(super) fn of(state: &State) -> Vec<Panel> {
+pub(super) fn from_state(state: &State) -> Vec<Panel> {
     let mut figures = Vec::new();
-    if let Some(seen) = state.blocks.front() {
-        figures.push(("Block", seen.block.number.to_string()));
+    if let Some(contents) = state.blocks.front() {
+        figures.push(("Block", contents.block.number.to_string()));
     }
     if let Some(schedule) = &state.schedule {
         let next = next_epoch(state).map(|next| format!(", {next}")).unwrap_or_default();
@@ -19,7 +19,7 @@ pub(super) fn of(state: &State) -> Vec<Panel> {
     }
     let mut neurons = Vec::new();
     if let Some(metagraph) = &state.metagraph {
-        figures.push(("Subnet", format!("{} {}", metagraph.netuid, shown(&metagraph.name))));
+        figures.push(("Subnet", format!("{} {}", metagraph.netuid, printable(&metagraph.name))));
         figures.push(("Neurons", format!("{} of {}", metagraph.neurons.len(), metagraph.max_uids)));
         figures.push(("Tempo", format!("{} blocks", metagraph.tempo)));
         figures.push(("Registration", format!("{} TAO", amount(metagraph.burn.get()))));

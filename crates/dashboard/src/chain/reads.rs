@@ -12,31 +12,31 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::account::Account;
-use super::seen::SeenBlock;
-use super::storage::Entries;
-use super::subnet::Details;
+use super::contents::BlockContents;
+use super::storage::StorageEntries;
+use super::subnet::SubnetDetails;
 
 /// Timeout of a read, including the wait for the reads of other pages.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum number of concurrent reads.
 const MAX_CONCURRENT_READS: usize = 8;
 /// Number of results in a cache.
-const CACHED: usize = 64;
+const CACHE_CAPACITY: usize = 64;
 
 /// Source of the data for the pages of a block, an account, a subnet and a storage item.
 #[async_trait]
 pub(super) trait Node: Send + Sync {
     async fn header(&self, at: At) -> Result<BlockHeader, ChainError>;
-    async fn contents(&self, block: Block) -> Result<SeenBlock, ChainError>;
+    async fn contents(&self, block: Block) -> Result<BlockContents, ChainError>;
     async fn account(&self, account: AccountId, at: At) -> Result<Account, ChainError>;
-    async fn subnet(&self, netuid: NetUid, at: At) -> Result<Details, ChainError>;
+    async fn subnet(&self, netuid: NetUid, at: At) -> Result<SubnetDetails, ChainError>;
     async fn storage_items(&self) -> Result<Vec<StorageItem>, ChainError>;
     async fn entries(
         &self,
         item: &StorageItem,
         keys: &[Json],
         at: At,
-    ) -> Result<Entries, ChainError>;
+    ) -> Result<StorageEntries, ChainError>;
 }
 
 #[async_trait]
@@ -45,16 +45,16 @@ impl Node for Client {
         Self::header(self, at).await
     }
 
-    async fn contents(&self, block: Block) -> Result<SeenBlock, ChainError> {
-        SeenBlock::read(self, block).await
+    async fn contents(&self, block: Block) -> Result<BlockContents, ChainError> {
+        BlockContents::read(self, block).await
     }
 
     async fn account(&self, account: AccountId, at: At) -> Result<Account, ChainError> {
         Account::read(self, account, at).await
     }
 
-    async fn subnet(&self, netuid: NetUid, at: At) -> Result<Details, ChainError> {
-        Details::read(self, netuid, at).await
+    async fn subnet(&self, netuid: NetUid, at: At) -> Result<SubnetDetails, ChainError> {
+        SubnetDetails::read(self, netuid, at).await
     }
 
     async fn storage_items(&self) -> Result<Vec<StorageItem>, ChainError> {
@@ -66,8 +66,8 @@ impl Node for Client {
         item: &StorageItem,
         keys: &[Json],
         at: At,
-    ) -> Result<Entries, ChainError> {
-        Entries::read(self, item, keys, at).await
+    ) -> Result<StorageEntries, ChainError> {
+        StorageEntries::read(self, item, keys, at).await
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) enum ReadFailure {
     Disconnected,
     /// The node did not respond in time.
     #[error("the node did not respond within {} s; hint: reload the page", TIMEOUT.as_secs())]
-    Late,
+    TimedOut,
     /// The read failed.
     #[error(transparent)]
     Failed(#[from] ChainError),
@@ -99,9 +99,9 @@ pub(super) struct Reader {
     node: RwLock<Option<Arc<dyn Node>>>,
     permits: Semaphore,
     headers: Cache<BlockHash, BlockHeader>,
-    blocks: Cache<BlockHash, SeenBlock>,
+    blocks: Cache<BlockHash, BlockContents>,
     accounts: Cache<(AccountId, BlockHash), Account>,
-    subnets: Cache<(NetUid, BlockHash), Details>,
+    subnets: Cache<(NetUid, BlockHash), SubnetDetails>,
 }
 
 impl Default for Reader {
@@ -132,17 +132,17 @@ impl Reader {
             return Ok(header);
         }
         let node = self.node()?;
-        let header = self.limited(node.header(at)).await?;
+        let header = self.with_timeout(node.header(at)).await?;
         Ok(self.headers.insert(header.block.hash, header))
     }
 
     /// Returns the extrinsics and events of a block.
-    pub(super) async fn contents(&self, block: Block) -> Result<Arc<SeenBlock>, ReadFailure> {
+    pub(super) async fn contents(&self, block: Block) -> Result<Arc<BlockContents>, ReadFailure> {
         if let Some(cached) = self.blocks.get(&block.hash) {
             return Ok(cached);
         }
         let node = self.node()?;
-        Ok(self.blocks.insert(block.hash, self.limited(node.contents(block)).await?))
+        Ok(self.blocks.insert(block.hash, self.with_timeout(node.contents(block)).await?))
     }
 
     /// Returns an account after a block.
@@ -156,7 +156,7 @@ impl Reader {
             return Ok(cached);
         }
         let node = self.node()?;
-        Ok(self.accounts.insert(key, self.limited(node.account(account, block.into())).await?))
+        Ok(self.accounts.insert(key, self.with_timeout(node.account(account, block.into())).await?))
     }
 
     /// Returns a subnet after a block.
@@ -164,19 +164,19 @@ impl Reader {
         &self,
         netuid: NetUid,
         block: BlockHash,
-    ) -> Result<Arc<Details>, ReadFailure> {
+    ) -> Result<Arc<SubnetDetails>, ReadFailure> {
         let key = (netuid, block);
         if let Some(cached) = self.subnets.get(&key) {
             return Ok(cached);
         }
         let node = self.node()?;
-        Ok(self.subnets.insert(key, self.limited(node.subnet(netuid, block.into())).await?))
+        Ok(self.subnets.insert(key, self.with_timeout(node.subnet(netuid, block.into())).await?))
     }
 
     /// Returns all storage items.
     pub(super) async fn storage_items(&self) -> Result<Vec<StorageItem>, ReadFailure> {
         let node = self.node()?;
-        self.limited(node.storage_items()).await
+        self.with_timeout(node.storage_items()).await
     }
 
     /// Returns the first entries of a storage item whose keys begin with `keys`.
@@ -185,9 +185,9 @@ impl Reader {
         item: &StorageItem,
         keys: &[Json],
         at: At,
-    ) -> Result<Entries, ReadFailure> {
+    ) -> Result<StorageEntries, ReadFailure> {
         let node = self.node()?;
-        self.limited(node.entries(item, keys, at)).await
+        self.with_timeout(node.entries(item, keys, at)).await
     }
 
     fn node(&self) -> Result<Arc<dyn Node>, ReadFailure> {
@@ -198,7 +198,7 @@ impl Reader {
             .ok_or(ReadFailure::Disconnected)
     }
 
-    async fn limited<T>(
+    async fn with_timeout<T>(
         &self,
         read: impl Future<Output = Result<T, ChainError>>,
     ) -> Result<T, ReadFailure> {
@@ -207,7 +207,7 @@ impl Reader {
             let _permit = self.permits.acquire().await;
             read.await
         };
-        Ok(timeout(TIMEOUT, permitted).await.map_err(|_| ReadFailure::Late)??)
+        Ok(timeout(TIMEOUT, permitted).await.map_err(|_| ReadFailure::TimedOut)??)
     }
 }
 
@@ -241,7 +241,7 @@ impl<K: PartialEq, V> Cache<K, V> {
         let value = Arc::new(value);
         let mut entries = self.entries();
         entries.push_front((key, Arc::clone(&value)));
-        entries.truncate(CACHED);
+        entries.truncate(CACHE_CAPACITY);
         value
     }
 

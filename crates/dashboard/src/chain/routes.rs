@@ -13,7 +13,7 @@ use super::{
 use crate::site::Site;
 use crate::view::View;
 
-pub(super) fn of(section: &Arc<ChainSection>) -> Router<Site> {
+pub(super) fn section_routes(section: &Arc<ChainSection>) -> Router<Site> {
     let [chain, search, subnets, subnet, account, storage, blocks, block, neuron] =
         std::array::from_fn(|_| Arc::clone(section));
     Router::new()

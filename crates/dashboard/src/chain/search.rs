@@ -11,8 +11,8 @@ use super::account::known_blocks;
 use super::block::extrinsic_path;
 use super::pages::filter;
 use super::source::{Source, State};
-use super::text::{account_path, published};
-use crate::format::shown;
+use super::text::{account_path, published_text};
+use crate::format::printable;
 use crate::view::View;
 
 /// Maximum number of results.
@@ -69,10 +69,10 @@ pub(super) async fn page(view: &View, source: &Source) -> Response {
         return (StatusCode::SEE_OTHER, [(LOCATION, view.href(path))]).into_response();
     }
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/chain", "Chain")], "Search"))
+        (view.breadcrumbs(&[("/", "Overview"), ("/chain", "Chain")], "Search"))
         div.head { h1 { "Search" } (form(view, &query)) }
         section.card aria-label="Results" {
-            @for reason in &missing { p { (shown(reason)) } }
+            @for reason in &missing { p { (printable(reason)) } }
             ul.list {
                 @for (label, path) in pages.iter().take(MAX_RESULTS) { li { a href=(view.href(path)) { (label) } } }
             }
@@ -88,7 +88,7 @@ pub(super) async fn page(view: &View, source: &Source) -> Response {
 }
 
 impl<'a> Query<'a> {
-    fn of(text: &'a str) -> Self {
+    fn from_text(text: &'a str) -> Self {
         if let Ok(number) = text.parse() {
             return Self::Number(number);
         }
@@ -118,7 +118,7 @@ async fn find(source: &Source, query: &str) -> SearchResults {
     if query.is_empty() {
         return results;
     }
-    match Query::of(query) {
+    match Query::from_text(query) {
         Query::Number(number) => {
             results.block(&state, BlockNumber::new(number));
             if let Ok(netuid) = u16::try_from(number) {
@@ -168,11 +168,11 @@ impl SearchResults {
 
     async fn hash(&mut self, source: &Source, state: &State, hash: [u8; 32]) {
         let extrinsic = ExtrinsicHash::from_bytes(hash);
-        for seen in &state.blocks {
-            let mut items = seen.extrinsics.items.iter();
+        for contents in &state.blocks {
+            let mut items = contents.extrinsics.items.iter();
             if let Some(item) = items.find(|item| item.hash == extrinsic) {
-                let label = format!("Extrinsic {} of block {}", item.index, seen.block.number);
-                self.pages.push((label, extrinsic_path(seen, item.index)));
+                let label = format!("Extrinsic {} of block {}", item.index, contents.block.number);
+                self.pages.push((label, extrinsic_path(contents, item.index)));
                 return;
             }
         }
@@ -223,7 +223,7 @@ impl SearchResults {
 }
 
 fn subnet_page(netuid: NetUid, name: &str) -> (String, String) {
-    (format!("Subnet {netuid}: {}", published(name)), format!("/chain/subnets/{netuid}"))
+    (format!("Subnet {netuid}: {}", published_text(name)), format!("/chain/subnets/{netuid}"))
 }
 
 #[cfg(test)]
@@ -247,7 +247,7 @@ mod tests {
             ("SubtensorModule.Tempo", Query::Name("SubtensorModule.Tempo")),
             ("-1", Query::Name("-1")),
         ] {
-            assert_eq!(Query::of(text), query, "{text}");
+            assert_eq!(Query::from_text(text), query, "{text}");
         }
     }
 }

@@ -10,9 +10,9 @@ use taonet_chain::{
 use taonet_primitives::{BlockNumber, MechId, NetUid};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::contents::BlockContents;
 use super::epochs::{self, EpochResults, MAX_EPOCHS};
 use super::reads::Reader;
-use super::seen::SeenBlock;
 use crate::changes::Changes;
 
 /// Maximum number of blocks in memory.
@@ -40,7 +40,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default)]
 pub(super) struct State {
     /// The latest blocks, newest first.
-    pub(super) blocks: VecDeque<Arc<SeenBlock>>,
+    pub(super) blocks: VecDeque<Arc<BlockContents>>,
     /// The subnet's hyperparameters at the last successful read.
     pub(super) hyperparameters: Option<Arc<Hyperparameters>>,
     /// The subnet's metagraph at the last successful read.
@@ -59,10 +59,10 @@ pub(super) struct State {
 impl State {
     /// Adds a block that is newer than all others. Known blocks of the same or a greater height
     /// have been reverted.
-    pub(super) fn push_newest(&mut self, seen: SeenBlock) {
-        let number = seen.block.number;
+    pub(super) fn push_newest(&mut self, contents: BlockContents) {
+        let number = contents.block.number;
         self.blocks.retain(|seen_block| seen_block.block.number < number);
-        self.blocks.push_front(Arc::new(seen));
+        self.blocks.push_front(Arc::new(contents));
         let mut items = 0;
         let block_count = self.blocks.iter().take(MAX_BLOCKS).take_while(|seen_block| {
             items += seen_block.items();
@@ -178,14 +178,14 @@ impl Source {
         number: BlockNumber,
     ) -> Result<bool, ChainError> {
         let Some(hash) = chain.block_hash(number).await? else { return Ok(false) };
-        let seen = SeenBlock::read(chain, Block { number, hash }).await?;
-        if seen.extrinsics.problem.is_some() || seen.events.problem.is_some() {
+        let contents = BlockContents::read(chain, Block { number, hash }).await?;
+        if contents.extrinsics.problem.is_some() || contents.events.problem.is_some() {
             return Ok(false);
         }
         self.change(|state| {
             // The chain may have reverted the block in the meantime.
             if state.next_earlier() == Some(number) {
-                state.blocks.push_back(Arc::new(seen));
+                state.blocks.push_back(Arc::new(contents));
             }
         });
         Ok(true)
@@ -275,11 +275,11 @@ impl Source {
                 Some(head) => Ok(head),
                 None => chain.head().await,
             };
-            let seen = match head {
+            let observed = match head {
                 Ok(head) => self.observe_head(chain, head, netuid, &mut read_at).await,
                 Err(error) => Err(error),
             };
-            match seen {
+            match observed {
                 Ok(()) => changes.report(),
                 Err(error) => {
                     read_at = None;
@@ -322,12 +322,12 @@ impl Source {
             reverted = self.state().blocks.iter().map(|seen_block| seen_block.block).collect();
             let count = count_reverted(chain, &reverted).await?;
             let newest = reverted.split_off(count).first().map(|block| block.number);
-            for number in skipped(newest, head) {
+            for number in skipped_numbers(newest, head) {
                 if let Some(hash) = chain.block_hash(number).await? {
-                    new_blocks.push(SeenBlock::read(chain, Block { number, hash }).await?);
+                    new_blocks.push(BlockContents::read(chain, Block { number, hash }).await?);
                 }
             }
-            new_blocks.push(SeenBlock::read(chain, head).await?);
+            new_blocks.push(BlockContents::read(chain, head).await?);
         }
         self.change(|state| {
             state.problem = problem;
@@ -375,7 +375,7 @@ async fn count_reverted(chain: &dyn Chain, blocks: &[Block]) -> Result<usize, Ch
 
 /// Returns the latest blocks between the newest known one of the chain and `head`, which chains
 /// with fast blocks add between two reads.
-fn skipped(newest: Option<BlockNumber>, head: Block) -> impl Iterator<Item = BlockNumber> {
+fn skipped_numbers(newest: Option<BlockNumber>, head: Block) -> impl Iterator<Item = BlockNumber> {
     let next = newest.map_or(head.number, |newest| newest.plus(1));
     let first = next.max(head.number.minus(MAX_SKIPPED)).get();
     (first..head.number.get()).map(BlockNumber::new)

@@ -7,7 +7,7 @@ use taonet_primitives::{counted, truncated, with_causes};
 
 use super::search;
 use super::source::Source;
-use super::text::{linked, published};
+use super::text::{link_accounts, published_text};
 use crate::layout::{live, problem};
 use crate::view::{Page, View};
 
@@ -22,14 +22,14 @@ const MAX_KEYS: usize = 400;
 
 /// Entries of a storage item, as JSON.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Entries {
+pub(super) struct StorageEntries {
     /// Keys and value of each entry.
     pub(super) entries: Vec<(String, String)>,
     /// Whether the item has further entries.
     pub(super) has_more: bool,
 }
 
-impl Entries {
+impl StorageEntries {
     /// Reads the entry with these keys or, with fewer keys than the item has, the first entries
     /// whose keys begin with them.
     pub(super) async fn read(
@@ -88,9 +88,9 @@ pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str)
     };
     let title = format!("{pallet}.{name}");
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/chain", "Chain")], &title))
+        (view.breadcrumbs(&[("/", "Overview"), ("/chain", "Chain")], &title))
         (search::heading(view, &title))
-        p.sub { (published(&item.summary)) " " (counted(item.keys, "key")) "." }
+        p.sub { (published_text(&item.summary)) " " (counted(item.keys, "key")) "." }
         @if item.keys > 0 {
             form.filter method="get" action=(view.href(view.path())) {
                 label { "First keys " input name="keys" value=(keys) placeholder="such as 59, separated by commas"; }
@@ -102,7 +102,7 @@ pub(super) async fn page(view: &View, source: &Source, pallet: &str, name: &str)
     Ok(view.page(&title, &body))
 }
 
-fn entries(view: &View, item: &StorageItem, list: &Entries) -> Markup {
+fn entries(view: &View, item: &StorageItem, list: &StorageEntries) -> Markup {
     html! {
         @if list.entries.is_empty() { p.empty { "No entry begins with these keys." } } @else {
             div.scroll tabindex="0" role="group" aria-label=(item.name) {
@@ -111,8 +111,8 @@ fn entries(view: &View, item: &StorageItem, list: &Entries) -> Markup {
                     tbody {
                         @for (keys, value) in &list.entries {
                             tr {
-                                @if item.keys > 0 { th scope="row" { (linked(view, keys)) } }
-                                td.event { (linked(view, value)) }
+                                @if item.keys > 0 { th scope="row" { (link_accounts(view, keys)) } }
+                                td.event { (link_accounts(view, value)) }
                             }
                         }
                     }

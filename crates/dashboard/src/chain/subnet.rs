@@ -12,14 +12,14 @@ use super::pages::{self, amount, filter, filter_form, hyperparameters};
 use super::reads::ReadFailure;
 use super::search;
 use super::source::{Source, State};
-use super::text::{account_link, published};
+use super::text::{account_link, published_text};
 use crate::format::number;
 use crate::layout::{live, problem};
 use crate::view::{Page, View};
 
 /// A subnet after a block, as far as it has been read.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Details {
+pub(super) struct SubnetDetails {
     pub(super) summary: Option<Subnet>,
     pub(super) price: Option<Rao>,
     pub(super) schedule: Option<Schedule>,
@@ -27,7 +27,7 @@ pub(super) struct Details {
     pub(super) metagraph: Option<Arc<Metagraph>>,
 }
 
-impl Details {
+impl SubnetDetails {
     pub(super) async fn read(client: &Client, netuid: NetUid, at: At) -> Result<Self, ChainError> {
         // The first read caches the runtime version of the block for the others.
         let summary = client.subnet(netuid, at).await?;
@@ -79,7 +79,7 @@ pub(super) async fn page(
         Ok(details) => (details, None),
         Err(reason) if reason.is_missing() => return Err(view.missing("This subnet")),
         Err(reason) => {
-            (Arc::new(Details::from_state(&state, netuid, default_netuid)), Some(reason))
+            (Arc::new(SubnetDetails::from_state(&state, netuid, default_netuid)), Some(reason))
         }
     };
     let title = format!("Subnet {netuid}");
@@ -97,7 +97,7 @@ pub(super) async fn page(
         @if let Some(summary) = &details.summary { (pools(view, summary)) }
     };
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/chain", "Chain"), ("/chain/subnets", "Subnets")], &title))
+        (view.breadcrumbs(&[("/", "Overview"), ("/chain", "Chain"), ("/chain/subnets", "Subnets")], &title))
         (search::heading(view, &title))
         (live("subnet", &facts))
         section.card aria-labelledby="neurons" {
@@ -112,7 +112,7 @@ pub(super) async fn page(
     Ok(view.page(&title, &body))
 }
 
-fn figures(state: &State, details: &Details) -> Markup {
+fn figures(state: &State, details: &SubnetDetails) -> Markup {
     let moving =
         details.summary.as_ref().and_then(|summary| summary.moving_price.parse::<f64>().ok());
     let next = details.schedule.zip(state.blocks.front()).map(|(schedule, head)| {
@@ -159,7 +159,10 @@ fn pools(view: &View, summary: &Subnet) -> Markup {
         section.card aria-label="Pools and owner" {
             table.facts {
                 tbody {
-                    tr { th scope="row" { "Name" } td { (published(&summary.name)) " " (published(&summary.symbol)) } }
+                    tr {
+                        th scope="row" { "Name" }
+                        td { (published_text(&summary.name)) " " (published_text(&summary.symbol)) }
+                    }
                     tr { th scope="row" { "TAO in the pool" } td { (summary.tao_in) } }
                     tr { th scope="row" { "α in the pool" } td { (summary.alpha_in) } }
                     tr { th scope="row" { "α outside the pool" } td { (summary.alpha_out) } }
@@ -171,7 +174,9 @@ fn pools(view: &View, summary: &Subnet) -> Markup {
                     tr { th scope="row" { "Owner's coldkey" } td { (account_link(view, summary.owner_coldkey)) } }
                     tr { th scope="row" { "Owner's hotkey" } td { (account_link(view, summary.owner_hotkey)) } }
                     @for (name, text) in identity.iter().flatten() {
-                        @if !text.is_empty() { tr { th scope="row" { "Identity: " (name) } td { (published(text)) } } }
+                        @if !text.is_empty() {
+                            tr { th scope="row" { "Identity: " (name) } td { (published_text(text)) } }
+                        }
                     }
                 }
             }

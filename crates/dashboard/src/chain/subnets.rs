@@ -7,7 +7,7 @@ use taonet_chain::Subnet;
 use super::pages::{amount, filter, filter_form, warning};
 use super::search;
 use super::source::State;
-use super::text::{account_link, published, subnet_name};
+use super::text::{account_link, published_text, subnet_name};
 use crate::format::number;
 use crate::layout::live;
 use crate::table::{Paging, Sort};
@@ -63,7 +63,7 @@ pub(super) fn page(view: &View, state: &State) -> Response {
         }
     };
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/chain", "Chain")], "Subnets"))
+        (view.breadcrumbs(&[("/", "Overview"), ("/chain", "Chain")], "Subnets"))
         (search::heading(view, "Subnets"))
         (live("chain-problem", &warning(state)))
         section.card aria-labelledby="subnets" {
@@ -109,7 +109,7 @@ fn list(view: &View, subnets: &[Subnet], filter: &str) -> Markup {
                                     a href=(view.href(&format!("/chain/subnets/{}", subnet.netuid))) {
                                         (subnet_name(subnet))
                                     }
-                                    " " small { (published(&subnet.symbol)) }
+                                    " " small { (published_text(&subnet.symbol)) }
                                 }
                                 td.num { (number(price(subnet), 6)) }
                                 td.num { (amount(subnet.tao_in.get())) }

@@ -11,7 +11,7 @@ use taonet_primitives::{
 };
 use tower::ServiceExt as _;
 
-use super::seen::Listed;
+use super::contents::TruncatedList;
 use super::*;
 use crate::access::Access;
 use crate::base_path::BasePath;
@@ -57,13 +57,13 @@ pub(crate) fn subnet() -> Metagraph {
 }
 
 /// Returns a block without extrinsics and events.
-fn empty_block(block: Block) -> seen::SeenBlock {
-    seen::SeenBlock {
+fn empty_block(block: Block) -> contents::BlockContents {
+    contents::BlockContents {
         block,
-        seen_unix: 0,
+        read_unix: 0,
         time_unix: None,
-        extrinsics: Listed::default(),
-        events: Listed::default(),
+        extrinsics: TruncatedList::default(),
+        events: TruncatedList::default(),
     }
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn panels() -> Vec<Panel> {
         metagraph: Some(Arc::new(metagraph)),
         ..source::State::default()
     };
-    super::panels::of(&state)
+    super::panels::from_state(&state)
 }
 
 /// Returns the pages of a chain with this metagraph.
@@ -117,7 +117,7 @@ pub(crate) fn full_section(hotkey: Hotkey) -> Arc<ChainSection> {
         let (index, block, neurons) = (index.into(), read_at.number, results.clone());
         Arc::new(epochs::EpochResults { index, block, read_at, neurons })
     };
-    let seen = |number| {
+    let contents = |number| {
         Arc::new(empty_block(Block { number: block(number), hash: BlockHash::from_bytes([5; 32]) }))
     };
     let mut metagraph =
@@ -125,7 +125,7 @@ pub(crate) fn full_section(hotkey: Hotkey) -> Arc<ChainSection> {
     metagraph.block.number = block(1_000);
     let section = ChainSection::new(NETUID);
     section.source.set(source::State {
-        blocks: (971..=1_000).rev().map(seen).collect(),
+        blocks: (971..=1_000).rev().map(contents).collect(),
         metagraph: Some(Arc::new(metagraph)),
         subnets: Some((0..129).map(summary).collect()),
         schedule: Some(rules(32, 320).schedule),

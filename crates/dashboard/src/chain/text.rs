@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use taonet_chain::Subnet;
 use taonet_primitives::{AccountId, truncated};
 
-use crate::format::{shortened, shown};
+use crate::format::{printable, shortened};
 use crate::view::View;
 
 /// Lengths of addresses in characters.
@@ -16,13 +16,13 @@ const MAX_PUBLISHED: usize = 200;
 
 /// Formats a text that somebody published on the chain, such as a name: shortened, with control
 /// characters escaped.
-pub(super) fn published(text: &str) -> String {
-    truncated(shown(text), MAX_PUBLISHED)
+pub(super) fn published_text(text: &str) -> String {
+    truncated(printable(text), MAX_PUBLISHED)
 }
 
 /// Returns the name of a subnet for a link.
 pub(super) fn subnet_name(subnet: &Subnet) -> String {
-    let name = published(&subnet.name);
+    let name = published_text(&subnet.name);
     if name.trim().is_empty() { format!("Subnet {}", subnet.netuid) } else { name }
 }
 
@@ -39,8 +39,8 @@ pub(super) fn account_link(view: &View, account: impl Into<AccountId>) -> Markup
 }
 
 /// Renders JSON of the chain, with links to the accounts whose addresses it contains.
-pub(super) fn linked(view: &View, json: &str) -> Markup {
-    let json = shown(json);
+pub(super) fn link_accounts(view: &View, json: &str) -> Markup {
+    let json = printable(json);
     html! {
         @for (position, part) in json.split('"').enumerate() {
             @if position > 0 { "\"" }

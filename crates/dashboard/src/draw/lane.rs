@@ -108,7 +108,7 @@ impl Lane<'_> {
         if !(step > 0.0 && self.axis > 0.0) {
             return path;
         }
-        for piece in joined(self.pieces) {
+        for piece in join_pieces(self.pieces) {
             let first = (piece.offset / step).floor().max(0.0) as usize;
             let last = ((piece.offset + piece.seconds) / step).ceil().max(0.0) as usize;
             let Some(points) = peaks
@@ -144,7 +144,7 @@ impl Lane<'_> {
 }
 
 /// Joins segments that follow each other without an audible gap.
-fn joined(pieces: &[Piece]) -> Vec<Piece> {
+fn join_pieces(pieces: &[Piece]) -> Vec<Piece> {
     let mut joined: Vec<Piece> = Vec::new();
     for piece in pieces {
         match joined.last_mut() {
@@ -159,7 +159,7 @@ fn joined(pieces: &[Piece]) -> Vec<Piece> {
 
 /// Returns segments as JSON for the script: start, offset and duration of each.
 pub(super) fn segments(pieces: &[Piece]) -> String {
-    let joined = joined(pieces);
+    let joined = join_pieces(pieces);
     let segments =
         joined.iter().take(MAX_SEGMENTS).map(|piece| [piece.start, piece.offset, piece.seconds]);
     serde_json::json!(segments.collect::<Vec<_>>()).to_string()
@@ -221,7 +221,7 @@ mod tests {
             Piece { start: 1.0, offset: 0.0, seconds: 1.0 },
             Piece { start: 2.0, offset: 1.0, seconds: 1.0 },
         ];
-        assert_eq!(joined(&steady), [Piece { start: 1.0, offset: 0.0, seconds: 2.0 }]);
+        assert_eq!(join_pieces(&steady), [Piece { start: 1.0, offset: 0.0, seconds: 2.0 }]);
     }
 
     #[test]

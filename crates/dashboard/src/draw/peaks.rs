@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_recordings_are_refused() {
+    fn malformed_recordings_are_refused() {
         let wav_bytes = wav(&[1; 100], 8_000);
         assert!(
             matches!(Peaks::read(&std::env::temp_dir()), Err(PeaksError::Read(_))),

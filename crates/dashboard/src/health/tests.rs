@@ -13,14 +13,14 @@ use crate::site::{Dashboard, Link, Site};
 
 /// A section with a subnet, problems and failed services.
 #[derive(Default)]
-struct Reported {
+struct FakeSection {
     health: Option<Health>,
     problems: Vec<String>,
     services: Vec<String>,
 }
 
 #[async_trait]
-impl Section for Reported {
+impl Section for FakeSection {
     fn links(&self) -> Vec<Link> {
         Vec::new()
     }
@@ -53,19 +53,22 @@ impl Section for Reported {
 fn subnet(name: &'static str, condition: Condition) -> Arc<dyn Section> {
     let fact = "2 of 2 miners answer".to_owned();
     let health = Some(Health { name, path: "/path", condition, fact });
-    Arc::new(Reported { health, ..Reported::default() })
+    Arc::new(FakeSection { health, ..FakeSection::default() })
 }
 
 /// Returns services that have failed.
-fn failed(names: &[&str]) -> Arc<dyn Section> {
+fn failed_services_section(names: &[&str]) -> Arc<dyn Section> {
     let services: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let problems = services.iter().map(|name| format!("{name}: refused")).collect();
-    Arc::new(Reported { health: None, problems, services })
+    Arc::new(FakeSection { health: None, problems, services })
 }
 
 /// Returns the name, the condition and the fact of each entry.
 fn entries(sections: &[Arc<dyn Section>]) -> Vec<(&'static str, &'static str, String)> {
-    of(sections).into_iter().map(|entry| (entry.name, entry.condition.word(), entry.fact)).collect()
+    subnet_health(sections)
+        .into_iter()
+        .map(|entry| (entry.name, entry.condition.word(), entry.fact))
+        .collect()
 }
 
 #[test]
@@ -74,7 +77,7 @@ fn failed_services_degrade_the_subnet_of_their_name() {
         subnet("Proof", Condition::Healthy),
         subnet("Prompting", Condition::Healthy),
         subnet("Nineteen", Condition::Stopped),
-        failed(&["proof", "PROOF-miner", "proofs", "nineteen_gateway", "é"]),
+        failed_services_section(&["proof", "PROOF-miner", "proofs", "nineteen_gateway", "é"]),
     ];
     let answers = || "2 of 2 miners answer".to_owned();
     let expected = [
@@ -90,13 +93,14 @@ fn failed_services_degrade_the_subnet_of_their_name() {
 
 #[test]
 fn failed_services_degrade_the_only_subnet() {
-    let sections = [subnet("Babelbit", Condition::Healthy), failed(&["engine"])];
+    let sections = [subnet("Babelbit", Condition::Healthy), failed_services_section(&["engine"])];
     assert_eq!(entries(&sections), [("Babelbit", "degraded", "1 service fails".to_owned())]);
 }
 
 #[test]
 fn problems_without_a_subnet_have_their_own_entry() {
-    let chain = Reported { problems: vec!["chain: refused".to_owned()], ..Reported::default() };
+    let chain =
+        FakeSection { problems: vec!["chain: refused".to_owned()], ..FakeSection::default() };
     let chain: Arc<dyn Section> = Arc::new(chain);
     let sections = [subnet("Proof", Condition::Healthy), Arc::clone(&chain)];
     let expected = (OTHER_SOURCES, "degraded", "1 problem".to_owned());
@@ -107,13 +111,13 @@ fn problems_without_a_subnet_have_their_own_entry() {
 #[test]
 fn terminal_panel_shows_health_of_several_subnets() {
     let sections = [subnet("Babelbit", Condition::Healthy)];
-    assert_eq!(panel(&of(&sections)), None, "the subnet's panels");
+    assert_eq!(panel(&subnet_health(&sections)), None, "the subnet's panels");
     let sections = [subnet("Babelbit", Condition::Healthy), subnet("Proof", Condition::Stopped)];
     let figures = vec![
         ("Babelbit", "healthy, 2 of 2 miners answer".to_owned()),
         ("Proof", "stopped, 2 of 2 miners answer".to_owned()),
     ];
-    assert_eq!(panel(&of(&sections)).unwrap().content, Content::Figures(figures));
+    assert_eq!(panel(&subnet_health(&sections)).unwrap().content, Content::Figures(figures));
 }
 
 #[test]
@@ -138,7 +142,7 @@ async fn strip_is_a_list_of_links_on_every_page() {
         condition: Condition::Waiting,
         fact: "<script>alert(1)</script>\u{202e}".to_owned(),
     };
-    let section = Reported { health: Some(hostile), ..Reported::default() };
+    let section = FakeSection { health: Some(hostile), ..FakeSection::default() };
     let base = "/contest".parse().unwrap();
     let dashboard = Dashboard::new(Access::Local, base, Changes::default());
     let router = dashboard

@@ -3,7 +3,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::format::shown;
+use crate::format::printable;
 
 /// Maximum length of a message or a field's value, in characters.
 const MAX_CHARACTERS: usize = 1_000;
@@ -69,8 +69,8 @@ impl Entry {
         let time = line.get("timestamp")?.as_str()?.parse().ok()?;
         let level = Level::from_name(line.get("level")?.as_str()?)?;
         let target = line.get("target")?.as_str()?;
-        let own = line.get("fields")?.as_object()?;
-        let message = own.get("message").map(text).unwrap_or_default();
+        let event_fields = line.get("fields")?.as_object()?;
+        let message = event_fields.get("message").map(text).unwrap_or_default();
         let spans = line
             .get("spans")
             .and_then(Value::as_array)
@@ -79,12 +79,12 @@ impl Entry {
             .rev()
             .filter_map(Value::as_object);
         let mut fields: Vec<(String, String)> = Vec::new();
-        let own = own.iter().filter(|(name, _)| *name != "message");
+        let event_fields = event_fields.iter().filter(|(name, _)| *name != "message");
         // A span's own name is among its fields.
-        let outer = spans.flat_map(Map::iter).filter(|(name, _)| *name != "name");
-        for (name, value) in own.chain(outer) {
+        let span_fields = spans.flat_map(Map::iter).filter(|(name, _)| *name != "name");
+        for (name, value) in event_fields.chain(span_fields) {
             if fields.len() < MAX_FIELDS && fields.iter().all(|(field, _)| field != name) {
-                fields.push((limited(name), text(value)));
+                fields.push((truncate(name), text(value)));
             }
         }
         Some(Self { time, level, service: service(target), message, fields })
@@ -104,16 +104,16 @@ impl Entry {
 /// Returns the crate name in a tracing target, without the workspace's prefix `taonet_`.
 fn service(target: &str) -> String {
     let name = target.split("::").next().unwrap_or_default();
-    limited(&name.strip_prefix("taonet_").unwrap_or(name).replace('_', "-"))
+    truncate(&name.strip_prefix("taonet_").unwrap_or(name).replace('_', "-"))
 }
 
 fn text(value: &Value) -> String {
     match value {
-        Value::String(text) => limited(text),
-        other => limited(&other.to_string()),
+        Value::String(text) => truncate(text),
+        other => truncate(&other.to_string()),
     }
 }
 
-fn limited(text: &str) -> String {
-    shown(&text.chars().take(MAX_CHARACTERS).collect::<String>())
+fn truncate(text: &str) -> String {
+    printable(&text.chars().take(MAX_CHARACTERS).collect::<String>())
 }

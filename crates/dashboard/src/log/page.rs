@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::entry::{Entry, Level};
 use super::source::State;
-use crate::format::shown;
+use crate::format::printable;
 use crate::layout::{live, problem};
 use crate::table::Paging;
 use crate::view::View;
@@ -34,7 +34,7 @@ fn parameter(view: &View, name: &str) -> String {
 }
 
 impl Filter {
-    fn of(view: &View) -> Self {
+    fn from_view(view: &View) -> Self {
         Self {
             service: Some(parameter(view, "service")).filter(|service| !service.is_empty()),
             level: Level::from_name(&parameter(view, "level")).unwrap_or(Level::Trace),
@@ -66,7 +66,7 @@ pub(super) fn overview(view: &View, state: &State) -> Markup {
 
 /// Renders the events, newest first.
 pub(super) fn page(view: &View, state: &State) -> Response {
-    let filter = Filter::of(view);
+    let filter = Filter::from_view(view);
     let newest = state.entries.iter().rev().map(Arc::as_ref);
     let matching: Vec<&Entry> = newest.filter(|entry| filter.matches(entry)).collect();
     let paging = Paging::of(view, "page", PER_PAGE, matching.len());
@@ -117,7 +117,7 @@ fn form(view: &View, state: &State, filter: &Filter) -> Markup {
                 select name="service" {
                     option value="" { "all" }
                     @for service in services {
-                        option value=(service) selected[filter.service.as_deref() == Some(service)] { (shown(service)) }
+                        option value=(service) selected[filter.service.as_deref() == Some(service)] { (printable(service)) }
                     }
                 }
             }

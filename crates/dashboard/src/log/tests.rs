@@ -24,7 +24,7 @@ const LINES: &str = r#"
 "#;
 
 /// Follows files; waits until `count` events have been read.
-async fn following(files: &[&Path], count: usize) -> (Arc<LogSection>, Router) {
+async fn follow_files(files: &[&Path], count: usize) -> (Arc<LogSection>, Router) {
     let (section, changes) =
         (LogSection::new(files.iter().map(|&file| file.to_owned()).collect()), Changes::default());
     let (follower, reported) = (Arc::clone(&section), changes.clone());
@@ -55,7 +55,7 @@ pub(crate) async fn full_section() -> Arc<LogSection> {
         );
     }
     std::fs::write(file.path(), lines).unwrap();
-    following(&[file.path()], MAX_ENTRIES).await.0
+    follow_files(&[file.path()], MAX_ENTRIES).await.0
 }
 
 async fn get_page(router: &Router, path: &str) -> String {
@@ -71,7 +71,7 @@ async fn events_are_filtered_by_service_level_and_miner() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log.jsonl");
     std::fs::write(&file, LINES).unwrap();
-    let (_, router) = following(&[&file], 4).await;
+    let (_, router) = follow_files(&[&file], 4).await;
     let messages = ["no reply", "slow ", "reply received", "session started"];
     let hotkey = format!("?miner={HOTKEY}");
     let cases: [(&str, &[&str]); 13] = [
@@ -106,7 +106,7 @@ async fn text_of_events_is_escaped() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log.jsonl");
     std::fs::write(&file, LINES).unwrap();
-    let (_, router) = following(&[&file], 4).await;
+    let (_, router) = follow_files(&[&file], 4).await;
     for path in ["/log", "/", "/log?service=%22%3E%3Cscript%3E&miner=%22%3E%3Cscript%3E"] {
         let page = get_page(&router, path).await;
         assert!(
@@ -125,7 +125,7 @@ async fn files_are_followed_and_merged_by_time() {
         ["log.jsonl", "miner.jsonl", "absent.jsonl"].map(|name| folder.path().join(name));
     let (earlier, later) = LINES.trim().split_once('\n').unwrap();
     std::fs::write(&first, format!("{later}\n")).unwrap();
-    let (section, router) = following(&[&first, &second, &absent], 3).await;
+    let (section, router) = follow_files(&[&first, &second, &absent], 3).await;
     std::fs::write(&second, format!("plain text\n{{}}\n{earlier}\n")).unwrap();
     let read = async {
         while section.source.state().entries.len() < 4 {
@@ -160,7 +160,7 @@ async fn number_of_log_events_is_limited() {
         .unwrap();
     }
     std::fs::write(&file, text).unwrap();
-    let (section, router) = following(&[&file], MAX_ENTRIES).await;
+    let (section, router) = follow_files(&[&file], MAX_ENTRIES).await;
     let oldest = section.source.state().entries.front().unwrap().message.clone();
     assert_eq!(oldest.trim(), "event number 50");
     OpenOptions::new().append(true).open(&file).unwrap().write_all(b"\n").unwrap();

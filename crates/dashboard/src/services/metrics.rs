@@ -66,7 +66,7 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
                 (None, Some(name)) => (name, SampleKind::Count),
                 (None, None) => (full, SampleKind::Value),
             };
-        let key = (limited(name), limited(labels));
+        let key = (truncate(name), truncate(labels));
         let index = match indexes.get(&key) {
             Some(index) => *index,
             None if metrics.len() == MAX_METRICS => continue,
@@ -76,7 +76,7 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
                     kind if is_histogram(kind) => Value::Histogram { count: 0.0, sum: 0.0 },
                     _ => Value::Gauge(0.0),
                 };
-                let help = limited(helps.get(name).copied().unwrap_or_default());
+                let help = truncate(helps.get(name).copied().unwrap_or_default());
                 metrics.push(Metric { name: key.0.clone(), labels: key.1.clone(), help, value });
                 indexes.insert(key, metrics.len() - 1);
                 metrics.len() - 1
@@ -116,7 +116,7 @@ fn sample(line: &str) -> Option<(&str, &str, f64)> {
     (!name.is_empty()).then_some((name, labels, value))
 }
 
-fn limited(text: &str) -> String {
+fn truncate(text: &str) -> String {
     text.chars().take(MAX_CHARACTERS).collect()
 }
 

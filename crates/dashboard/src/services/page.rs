@@ -3,7 +3,7 @@ use maud::{Markup, html};
 
 use super::metrics::{Metric, Value};
 use super::source::{Health, State};
-use crate::format::{duration, shown, timestamp};
+use crate::format::{duration, printable, timestamp};
 use crate::layout::{live, problem};
 use crate::panel::{Column, Content, Panel, PlainTable};
 use crate::table::Paging;
@@ -50,7 +50,7 @@ pub(super) fn overview(view: &View, states: &[State]) -> Markup {
                 @for state in states {
                     li {
                         span { (link(view, state)) }
-                        small { span class=(state.health.badge()) { (state.health.label()) } " " (shown(state.health.reason())) }
+                        small { span class=(state.health.badge()) { (state.health.label()) } " " (printable(state.health.reason())) }
                     }
                 }
             } }
@@ -75,7 +75,7 @@ pub(super) fn panel(states: &[State]) -> Panel {
                 state.address.name.clone(),
                 state.health.label().to_owned(),
                 latency,
-                shown(state.health.reason()),
+                printable(state.health.reason()),
             ]
         })
         .collect();
@@ -106,11 +106,11 @@ pub(super) fn list(view: &View, states: &[State]) -> Response {
                     @for state in states {
                         tr {
                             th scope="row" { (link(view, state)) }
-                            td { span class=(state.health.badge()) { (state.health.label()) } " " (shown(state.health.reason())) }
+                            td { span class=(state.health.badge()) { (state.health.label()) } " " (printable(state.health.reason())) }
                             td.num { (duration(state.latency.map(|latency| latency.as_secs_f64()))) }
                             td.num { (state.metrics.len()) }
                             td { (last_read(state)) }
-                            td.mono { (shown(&state.address.public_url())) }
+                            td.mono { (printable(&state.address.public_url())) }
                         }
                     }
                 }
@@ -153,7 +153,7 @@ pub(super) fn service(view: &View, states: &[State], name: &str) -> Page {
         }
     };
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/services", "Services")], name))
+        (view.breadcrumbs(&[("/", "Overview"), ("/services", "Services")], name))
         h1 { (name) }
         (live("service", &part))
     };
@@ -163,8 +163,8 @@ pub(super) fn service(view: &View, states: &[State], name: &str) -> Page {
 fn row(metric: &Metric) -> Markup {
     html! {
         tr {
-            th scope="row" { (shown(&metric.name)) div.field { (shown(&metric.help)) } }
-            td.event { (shown(&metric.labels)) }
+            th scope="row" { (printable(&metric.name)) div.field { (printable(&metric.help)) } }
+            td.event { (printable(&metric.labels)) }
             td.num { (value(metric.value)) }
         }
     }

@@ -157,9 +157,11 @@ impl Source {
         self.change(|services| {
             // Services may have been added, replaced or stopped in the meantime.
             for state in states {
-                let mut running =
+                let mut running_services =
                     services.iter_mut().filter(|service| service.health != Health::Stopped);
-                if let Some(service) = running.find(|service| service.address == state.address) {
+                if let Some(service) =
+                    running_services.find(|service| service.address == state.address)
+                {
                     *service = state;
                 }
             }

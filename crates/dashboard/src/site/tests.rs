@@ -22,7 +22,7 @@ impl Section for Hostile {
     }
 
     async fn overview(&self, _: &View) -> Markup {
-        live("hostile", &html! { p title=(shown(INJECTION)) { (shown(INJECTION)) } })
+        live("hostile", &html! { p title=(printable(INJECTION)) { (printable(INJECTION)) } })
     }
 
     fn panels(&self) -> Vec<Panel> {

@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Cell, Paragraph, Row, Table, Wrap};
 
 use super::Action;
-use crate::format::shown;
+use crate::format::printable;
 use crate::panel::{Column, Content, Panel, PlainTable};
 
 /// Space between two columns of a table, in characters.
@@ -89,21 +89,21 @@ pub(super) fn render(frame: &mut Frame<'_>, panels: &[Panel], position: &mut Pos
 fn problem_lines(panel: &Panel, width: u16) -> Vec<Line<'static>> {
     let mut lines: Vec<Line<'static>> = Vec::new();
     let width = usize::from(width.saturating_sub(2).max(1));
-    let problem = panel.problem.as_deref().map(shown).unwrap_or_default();
+    let problem = panel.problem.as_deref().map(printable).unwrap_or_default();
     for word in problem.split_whitespace() {
         match lines.last_mut() {
             Some(line) if line.width() + 1 + Line::from(word).width() <= width => {
                 line.push_span(" ");
                 line.push_span(word.to_owned());
             }
-            _ => lines.push(Line::from(shortened(word, width).into_owned())),
+            _ => lines.push(Line::from(shorten(word, width).into_owned())),
         }
     }
     lines
 }
 
 /// Shortens a text to a width in terminal columns.
-fn shortened(text: &str, width: usize) -> Cow<'_, str> {
+fn shorten(text: &str, width: usize) -> Cow<'_, str> {
     if Line::from(text).width() <= width {
         return text.into();
     }
@@ -119,7 +119,7 @@ fn height(panel: &Panel, width: u16) -> Constraint {
     let problem = u16::try_from(problem_lines(panel, width).len()).unwrap_or(u16::MAX);
     match &panel.content {
         Content::Figures(figures) => {
-            let lines = u16::try_from(wrapped(figures, width).len()).unwrap_or(u16::MAX);
+            let lines = u16::try_from(wrap_figures(figures, width).len()).unwrap_or(u16::MAX);
             Constraint::Length(lines.saturating_add(problem).saturating_add(2))
         }
         Content::Table(table) => {
@@ -130,11 +130,11 @@ fn height(panel: &Panel, width: u16) -> Constraint {
 }
 
 /// Returns the figures, wrapped to the width.
-fn wrapped<'a>(figures: &'a [(&str, String)], width: u16) -> Vec<Line<'a>> {
+fn wrap_figures<'a>(figures: &'a [(&str, String)], width: u16) -> Vec<Line<'a>> {
     let limit = usize::from(width.saturating_sub(2));
     let mut lines = vec![Line::default()];
     for (label, value) in figures {
-        let value = shortened(value, limit.saturating_sub(label.chars().count() + 2));
+        let value = shorten(value, limit.saturating_sub(label.chars().count() + 2));
         let next = Line::from(vec![format!(" {label} ").dim(), value.bold(), Span::raw("  ")]);
         match lines.last_mut() {
             Some(line) if line.width() == 0 || line.width() + next.width() <= limit => {
@@ -167,7 +167,7 @@ fn draw_figures(frame: &mut Frame<'_>, area: Rect, panel: &Panel, figures: &[(&s
     let block = block(panel);
     let inner = draw_problem(frame, block.inner(area), panel);
     frame.render_widget(block, area);
-    frame.render_widget(Paragraph::new(wrapped(figures, area.width)), inner);
+    frame.render_widget(Paragraph::new(wrap_figures(figures, area.width)), inner);
 }
 
 fn draw_table(
@@ -201,13 +201,13 @@ fn draw_table(
     if !hidden.is_empty() && !table.rows.is_empty() {
         notes.push(format!("not shown: {}", hidden.join(", ")));
     }
-    let cut = table.columns.iter().zip(&widths).filter(|(_, width)| width.is_cut);
-    let cut: Vec<_> = cut.map(|(column, _)| column.label).collect();
-    if !cut.is_empty() {
-        notes.push(format!("shortened: {}", cut.join(", ")));
+    let shortened_columns = table.columns.iter().zip(&widths).filter(|(_, width)| width.is_cut);
+    let shortened_columns: Vec<_> = shortened_columns.map(|(column, _)| column.label).collect();
+    if !shortened_columns.is_empty() {
+        notes.push(format!("shortened: {}", shortened_columns.join(", ")));
     }
     let notes = notes.join(" · ");
-    block = block.title_bottom(Line::from(shortened(&notes, inner.width.into())).right_aligned());
+    block = block.title_bottom(Line::from(shorten(&notes, inner.width.into())).right_aligned());
     frame.render_widget(block, area);
     let below = draw_problem(frame, inner, panel);
     if table.rows.is_empty() {
@@ -233,9 +233,7 @@ fn aligned_row<'a>(
 ) -> Row<'static> {
     Row::new(texts.zip(columns.iter().zip(widths)).map(|(text, (column, width))| {
         let alignment = if column.is_number { Alignment::Right } else { Alignment::Left };
-        Cell::new(
-            Line::from(shortened(text, width.visible.into()).into_owned()).alignment(alignment),
-        )
+        Cell::new(Line::from(shorten(text, width.visible.into()).into_owned()).alignment(alignment))
     }))
 }
 
@@ -314,7 +312,7 @@ mod tests {
         ]
     }
 
-    fn drawn(width: u16, height: u16, position: &mut Position) -> String {
+    fn draw_text(width: u16, height: u16, position: &mut Position) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal
             .draw(|frame| render(frame, &panels(), position, "2026-01-01 00:00:00 UTC"))
@@ -330,7 +328,7 @@ mod tests {
 
     #[test]
     fn panels_are_stacked_vertically() {
-        let text = drawn(64, 18, &mut Position::default());
+        let text = draw_text(64, 18, &mut Position::default());
         for part in [
             "Challenges 12 (1 in progress)",
             "Miners 4",
@@ -345,13 +343,13 @@ mod tests {
 
     #[test]
     fn narrow_terminal_lists_omitted_columns() {
-        let text = drawn(26, 18, &mut Position::default());
+        let text = draw_text(26, 18, &mut Position::default());
         assert!(text.contains("0.200") && text.contains("not shown: Lost points"), "{text}");
     }
 
     #[test]
     fn cells_that_do_not_fit_are_shortened_with_a_note() {
-        let text = drawn(35, 18, &mut Position::default());
+        let text = draw_text(35, 18, &mut Position::default());
         assert!(
             text.contains("accuracy 3 of…") && text.contains("shortened: Lost points"),
             "{text}"
@@ -359,13 +357,13 @@ mod tests {
         for (width, expected) in
             [(11, "speech 日本"), (10, "speech 日…"), (9, "speech …"), (1, "…"), (0, "…")]
         {
-            assert_eq!(shortened("speech 日本", width), expected, "{width}");
+            assert_eq!(shorten("speech 日本", width), expected, "{width}");
         }
     }
 
     #[test]
     fn problems_are_wrapped_between_words() {
-        let text = drawn(30, 18, &mut Position::default());
+        let text = draw_text(30, 18, &mut Position::default());
         assert!(
             text.contains("connection refused; hint:") && text.contains("check the node"),
             "{text}"
@@ -385,19 +383,19 @@ mod tests {
     #[test]
     fn small_terminal_scrolls() {
         let mut position = Position::default();
-        let before = drawn(64, 12, &mut position);
+        let before = draw_text(64, 12, &mut position);
         assert!(before.contains("Miner 1") && before.contains("of 4"), "{before}");
         position.apply(Action::Last);
-        let after = drawn(64, 12, &mut position);
+        let after = draw_text(64, 12, &mut position);
         assert!(!after.contains("Miner 1") && after.contains("Miner 4"), "{after}");
         position.apply(Action::First);
-        assert_eq!(drawn(64, 12, &mut position), before);
+        assert_eq!(draw_text(64, 12, &mut position), before);
     }
 
     #[test]
     fn smallest_terminal_does_not_panic() {
         for (width, height) in [(1, 1), (3, 2), (10, 3), (200, 1)] {
-            drawn(width, height, &mut Position::default());
+            draw_text(width, height, &mut Position::default());
         }
     }
 }

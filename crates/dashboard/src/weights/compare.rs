@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use taonet_chain::{Metagraph, Outcome};
-use taonet_ledger::{Form, IntentState, Record, State, Step};
+use taonet_ledger::{IntentState, Record, State, Step, SubmissionForm};
 use taonet_primitives::{BlockNumber, MechId, Uid};
 
 /// Maximum weight of a row: the chain scales each row so that its largest weight has this value.
@@ -62,9 +62,9 @@ fn effective_submission(records: &[Record]) -> Option<&Record> {
         record.intent.state == IntentState::Done
             && match plan.form {
                 // A hash commit takes effect when it is revealed.
-                Form::Plain | Form::Hash { .. } => true,
+                SubmissionForm::Plain | SubmissionForm::Hash { .. } => true,
                 // The chain decrypts timelocked weights at the beginning of an epoch.
-                Form::Timelocked { period_epochs } => {
+                SubmissionForm::Timelocked { period_epochs } => {
                     plan.key.epoch.saturating_add(period_epochs) < newest
                 }
                 _ => false,
@@ -72,7 +72,7 @@ fn effective_submission(records: &[Record]) -> Option<&Record> {
     })
 }
 
-fn scaled(row: &[(Uid, u16)]) -> BTreeMap<Uid, u16> {
+fn scale_to_max(row: &[(Uid, u16)]) -> BTreeMap<Uid, u16> {
     let largest = row.iter().map(|(_, weight)| u64::from(*weight)).max().unwrap_or_default().max(1);
     let scale =
         |weight: u16| u16::try_from(u64::from(weight) * MAX_WEIGHT / largest).unwrap_or(u16::MAX);
@@ -87,7 +87,8 @@ fn scaled(row: &[(Uid, u16)]) -> BTreeMap<Uid, u16> {
 pub(super) fn compare(records: &[Record], metagraph: &Metagraph) -> Option<Comparison> {
     let record = effective_submission(records)?;
     let plan = &record.intent.plan;
-    let step = if matches!(plan.form, Form::Hash { .. }) { Step::Reveal } else { Step::Submit };
+    let step =
+        if matches!(plan.form, SubmissionForm::Hash { .. }) { Step::Reveal } else { Step::Submit };
     if plan.key.netuid != metagraph.netuid
         || plan.key.mech != MechId(0)
         || metagraph.block.number < block(record, step)?
@@ -96,7 +97,7 @@ pub(super) fn compare(records: &[Record], metagraph: &Metagraph) -> Option<Compa
     }
     let position = metagraph.neurons.iter().position(|neuron| neuron.hotkey == plan.key.hotkey)?;
     let (submitted, on_chain) =
-        (scaled(&plan.weights), scaled(metagraph.weights.as_ref()?.get(position)?));
+        (scale_to_max(&plan.weights), scale_to_max(metagraph.weights.as_ref()?.get(position)?));
     let mut uids: Vec<_> = submitted.keys().chain(on_chain.keys()).copied().collect();
     uids.sort_unstable();
     uids.dedup();

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use taonet_chain::Metagraph;
-use taonet_ledger::{Form, IntentState, Record, RecordedExtrinsic, State as Progress, Step};
+use taonet_ledger::{
+    IntentState, Record, RecordedExtrinsic, State as Progress, Step, SubmissionForm,
+};
 
 use super::compare::{Comparison, block, compare, faults};
 use super::source::State;
@@ -24,9 +26,9 @@ fn metagraph(chain: Option<&ChainSection>) -> Option<Arc<Metagraph>> {
 
 fn form(record: &Record) -> &'static str {
     match record.intent.plan.form {
-        Form::Plain => "plain",
-        Form::Hash { .. } => "hash commit",
-        Form::Timelocked { .. } => "timelocked",
+        SubmissionForm::Plain => "plain",
+        SubmissionForm::Hash { .. } => "hash commit",
+        SubmissionForm::Timelocked { .. } => "timelocked",
         _ => "unknown",
     }
 }
@@ -123,7 +125,7 @@ fn chain_comparison(
             } @else if has_chain {
                 p.empty { "No submission is in effect yet." }
             } @else {
-                @if let Some(record) = newest { (submitted(record)) }
+                @if let Some(record) = newest { (submitted_summary(record)) }
                 p.empty { "Start the dashboard with --chain to compare with the chain." }
             }
         }
@@ -131,7 +133,7 @@ fn chain_comparison(
 }
 
 /// Renders the weights of a submission.
-fn submitted(record: &Record) -> Markup {
+fn submitted_summary(record: &Record) -> Markup {
     let plan = &record.intent.plan;
     let total =
         plan.weights.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>().max(1) as f64;

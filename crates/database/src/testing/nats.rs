@@ -76,9 +76,9 @@ impl Nats {
             std::thread::sleep(Duration::from_millis(20));
         }
         let log = self.log();
-        let (_, listening) =
+        let (_, port_line) =
             log.split_once("Listening for client connections on 127.0.0.1:").unwrap();
-        self.port = Some(listening.lines().next().unwrap().parse().unwrap());
+        self.port = Some(port_line.lines().next().unwrap().parse().unwrap());
         true
     }
 

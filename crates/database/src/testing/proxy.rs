@@ -74,10 +74,10 @@ impl FaultyProxy {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (fault, watched) = watch::channel(ProxyFault::None);
+        let (fault, fault_receiver) = watch::channel(ProxyFault::None);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, connect(), watched.clone()));
+                tokio::spawn(forward_connection(client, connect(), fault_receiver.clone()));
             }
         });
         Self { port, fault, server }
@@ -93,36 +93,36 @@ impl FaultyProxy {
     }
 }
 
-async fn pass<S: AsyncRead + AsyncWrite + Unpin>(
+async fn forward_connection<S: AsyncRead + AsyncWrite + Unpin>(
     mut client: TcpStream,
     server: impl Future<Output = io::Result<S>>,
     mut fault: watch::Receiver<ProxyFault>,
 ) {
     let Ok(mut server) = server.await else { return };
-    let (mut up, mut down) = ([0; 1 << 14], [0; 1 << 14]);
+    let (mut client_buffer, mut server_buffer) = ([0; 1 << 14], [0; 1 << 14]);
     let mut is_stalled = false;
     loop {
-        let now = *fault.borrow_and_update();
-        is_stalled |= now == ProxyFault::NoResponses;
-        match now {
+        let current_fault = *fault.borrow_and_update();
+        is_stalled |= current_fault == ProxyFault::NoResponses;
+        match current_fault {
             ProxyFault::Cut => return,
             ProxyFault::HalfOpen => std::future::pending().await,
             _ => {}
         }
         tokio::select! {
             changed = fault.changed() => if changed.is_err() { return },
-            read = client.read(&mut up) => match read {
+            count = client.read(&mut client_buffer) => match count {
                 // The server's side stays open after the client disconnects.
                 Ok(0) | Err(_) if is_stalled => std::future::pending().await,
                 Ok(0) | Err(_) => return,
-                Ok(read) => if server.write_all(&up[..read]).await.is_err() { return },
+                Ok(count) => if server.write_all(&client_buffer[..count]).await.is_err() { return },
             },
-            read = server.read(&mut down), if !is_stalled => {
-                let Ok(read @ 1..) = read else { return };
-                if let ProxyFault::Slow(pause) = now {
+            count = server.read(&mut server_buffer), if !is_stalled => {
+                let Ok(count @ 1..) = count else { return };
+                if let ProxyFault::Slow(pause) = current_fault {
                     tokio::time::sleep(pause).await;
                 }
-                if client.write_all(&down[..read]).await.is_err() {
+                if client.write_all(&server_buffer[..count]).await.is_err() {
                     return;
                 }
             }

@@ -36,7 +36,7 @@ async fn the_oldest_incomplete_request_is_evicted() {
     assert!(!first.progress().complete(), "too late");
     drop(first);
     // `busy` is now evictable too, but `second` has waited longer.
-    busy.progress().answered();
+    busy.progress().mark_answered();
     let _fourth = acquire(&slots, "::1").await;
     assert!(is_evicted(&second) && !is_evicted(&busy) && !is_evicted(&third));
     assert_eq!(slots.0.lock().open.len(), 3);
@@ -73,7 +73,7 @@ async fn new_connection_waits_while_all_slots_have_requests_in_flight() {
     });
     tokio::task::yield_now().await;
     assert!(!waiting.is_finished());
-    first.progress().answered();
+    first.progress().mark_answered();
     let third = waiting.await.unwrap();
     assert!(is_evicted(&first) && third.progress().complete());
     let waiting = tokio::spawn(async move { acquire(&slots, "192.0.2.1").await });
@@ -92,11 +92,11 @@ async fn idle_connections_are_evicted_for_other_clients_of_the_address() {
         [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
     for client in &clients {
         assert!(client.progress().complete());
-        client.progress().answered();
+        client.progress().mark_answered();
     }
     // The first client sends another request: its connection is no longer the oldest.
     assert!(clients[0].progress().complete());
-    clients[0].progress().answered();
+    clients[0].progress().mark_answered();
     let fourth = acquire(&slots, "::1").await;
     assert!(is_evicted(&clients[1]) && !is_evicted(&clients[0]) && !is_evicted(&clients[2]));
     assert!([&clients[0], &clients[2], &fourth].iter().all(|client| client.progress().complete()));
@@ -111,10 +111,10 @@ async fn a_client_that_does_not_read_is_evictable_until_it_reads() {
     let slots = ConnectionSlots::new(2, 2);
     let [first, second] = [acquire(&slots, "::1").await, acquire(&slots, "::2").await];
     assert!(first.progress().complete() && second.progress().complete());
-    first.progress().stalled();
-    first.progress().resumed();
+    first.progress().mark_stalled();
+    first.progress().mark_resumed();
     assert!(slots.try_acquire("192.0.2.1".parse().unwrap()).is_none());
-    second.progress().stalled();
+    second.progress().mark_stalled();
     assert!(
         second.progress().complete(),
         "its next request has arrived, and it still does not read"
@@ -129,13 +129,13 @@ async fn idle_upgraded_connections_are_evicted_last() {
     let [websocket, busy, half] =
         [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
     assert!(websocket.progress().complete() && busy.progress().complete());
-    websocket.progress().upgraded_idle();
+    websocket.progress().mark_upgraded_idle();
     let first = acquire(&slots, "::1").await;
     assert!(is_evicted(&half) && !is_evicted(&websocket));
     assert!(first.progress().complete());
     assert!(websocket.progress().complete(), "a request");
     assert!(slots.try_acquire("::1".parse().unwrap()).is_none());
-    websocket.progress().upgraded_idle();
+    websocket.progress().mark_upgraded_idle();
     assert!(slots.try_acquire("::1".parse().unwrap()).is_some() && is_evicted(&websocket));
     assert!(slots.0.lock().ranks.is_empty());
 }
@@ -159,17 +159,17 @@ async fn slot_is_kept_unless_its_replacement_succeeds() {
         "the address is at its limit, with requests in flight"
     );
     assert!(other.progress().complete(), "the slot is kept");
-    let again = replace(&first, "::1").unwrap();
-    assert!(!first.progress().complete() && again.progress().complete());
-    let moved = replace(&again, "192.0.2.1").unwrap();
-    assert!(!again.progress().complete() && moved.progress().complete());
-    drop((first, again));
+    let replaced = replace(&first, "::1").unwrap();
+    assert!(!first.progress().complete() && replaced.progress().complete());
+    let replaced_twice = replace(&replaced, "192.0.2.1").unwrap();
+    assert!(!replaced.progress().complete() && replaced_twice.progress().complete());
+    drop((first, replaced));
     assert_eq!(slots.0.lock().open.len(), 3);
     // A connection without a slot is replaced like any new one.
-    moved.progress().answered();
+    replaced_twice.progress().mark_answered();
     let new = acquire(&slots, "192.0.2.2").await;
-    assert!(is_evicted(&moved) && new.progress().complete());
-    assert!(replace(&moved, "192.0.2.3").is_none(), "all slots have requests in flight");
-    second.progress().answered();
-    assert!(replace(&moved, "192.0.2.3").is_some() && is_evicted(&second));
+    assert!(is_evicted(&replaced_twice) && new.progress().complete());
+    assert!(replace(&replaced_twice, "192.0.2.3").is_none(), "all slots have requests in flight");
+    second.progress().mark_answered();
+    assert!(replace(&replaced_twice, "192.0.2.3").is_some() && is_evicted(&second));
 }

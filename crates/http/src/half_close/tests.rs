@@ -34,10 +34,10 @@ impl Drop for DropNotifier {
 /// Returns routes that respond after a pause, and a notification when a request for `/endless`
 /// ends.
 fn routes() -> (Router, Arc<Notify>) {
-    let ended = Arc::new(Notify::new());
-    let guarded = Arc::clone(&ended);
+    let request_ended = Arc::new(Notify::new());
+    let handler_ended = Arc::clone(&request_ended);
     let endless = get(move || async move {
-        let _ended = DropNotifier(guarded);
+        let _ended = DropNotifier(handler_ended);
         std::future::pending::<()>().await;
     });
     let slow = get(|| async {
@@ -65,7 +65,7 @@ fn routes() -> (Router, Arc<Notify>) {
         .route("/late", late)
         .route("/endless", endless)
         .layer(middleware::from_fn(tolerate_half_close));
-    (tolerant.route("/strict", slow), ended)
+    (tolerant.route("/strict", slow), request_ended)
 }
 
 async fn start(routes: Router) -> (SocketAddr, Shutdown) {
@@ -79,51 +79,51 @@ async fn start(routes: Router) -> (SocketAddr, Shutdown) {
 }
 
 /// Sends bytes, closes the sending side, and reads to the end of the connection.
-async fn ask(address: SocketAddr, bytes: &[u8]) -> String {
+async fn send_and_half_close(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     stream.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    let _ = timeout(LONG_TIMEOUT, stream.read_to_end(&mut answer))
+    let mut response = Vec::new();
+    let _ = timeout(LONG_TIMEOUT, stream.read_to_end(&mut response))
         .await
         .expect("the connection stays open");
-    String::from_utf8(answer).unwrap()
+    String::from_utf8(response).unwrap()
 }
 
 #[tokio::test]
 async fn half_closed_client_gets_its_response() {
     let (address, _shutdown) = start(routes().0).await;
-    let answer = ask(address, &request("/slow", "")).await;
-    let (interim, answer) =
-        answer.rsplit_once("100 Continue\r\n\r\n").expect("an interim response");
+    let response = send_and_half_close(address, &request("/slow", "")).await;
+    let (interim, response) =
+        response.rsplit_once("100 Continue\r\n\r\n").expect("an interim response");
     assert!(
-        interim.starts_with("HTTP/1.1 ") && answer.starts_with("HTTP/1.1 200"),
-        "{interim}{answer}"
+        interim.starts_with("HTTP/1.1 ") && response.starts_with("HTTP/1.1 200"),
+        "{interim}{response}"
     );
-    assert!(answer.ends_with("done"), "{answer}");
+    assert!(response.ends_with("done"), "{response}");
     // The second request of a connection as well.
-    let both = [request("/slow", ""), request("/slow", "")].concat();
-    assert_eq!(ask(address, &both).await.matches("done").count(), 2);
+    let pipelined = [request("/slow", ""), request("/slow", "")].concat();
+    assert_eq!(send_and_half_close(address, &pipelined).await.matches("done").count(), 2);
     // A body that the handler reads late.
     let post = b"POST /late HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody";
-    assert!(ask(address, post).await.ends_with("body"));
+    assert!(send_and_half_close(address, post).await.ends_with("body"));
 }
 
 #[tokio::test]
 async fn half_closed_client_gets_all_chunks() {
     let (address, _shutdown) = start(routes().0).await;
-    let answer = ask(address, &request("/streamed", "")).await;
-    let (_, response) = answer.split_once("HTTP/1.1 200").unwrap();
+    let response = send_and_half_close(address, &request("/streamed", "")).await;
+    let (_, response) = response.split_once("HTTP/1.1 200").unwrap();
     let (_, mut chunks) = response.split_once("\r\n\r\n").unwrap();
-    let (mut text, mut zeros) = (String::new(), 0);
+    let (mut text, mut leading_zeros) = (String::new(), 0);
     while let Some((size, rest)) = chunks.split_once("\r\n") {
-        zeros += size.len() - 1;
+        leading_zeros += size.len() - 1;
         let size = usize::from_str_radix(size, 16).unwrap();
         text.push_str(&rest[..size]);
         chunks = rest[size..].strip_prefix("\r\n").unwrap();
     }
     assert_eq!(text, "one two three");
-    assert!(zeros > 0, "the gaps are probed: {answer}");
+    assert!(leading_zeros > 0, "the gaps are probed: {response}");
 }
 
 /// A client that reads nothing before it closes its sending side gets more than the system buffers.
@@ -134,45 +134,45 @@ async fn half_closed_client_gets_a_large_response() {
     stream.write_all(&request("/large", "")).await.unwrap();
     stream.shutdown().await.unwrap();
     sleep(PAUSE).await;
-    let mut answer = Vec::new();
-    timeout(LONG_TIMEOUT, stream.read_to_end(&mut answer)).await.unwrap().unwrap();
-    assert!(answer.len() > 16 << 20, "{}", answer.len());
+    let mut response = Vec::new();
+    timeout(LONG_TIMEOUT, stream.read_to_end(&mut response)).await.unwrap().unwrap();
+    assert!(response.len() > 16 << 20, "{}", response.len());
 }
 
 #[tokio::test]
 async fn request_of_a_closed_client_is_cancelled() {
-    let (routes, ended) = routes();
+    let (routes, request_ended) = routes();
     let (address, _shutdown) = start(routes).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&request("/endless", "")).await.unwrap();
     sleep(PAUSE).await;
     drop(stream);
-    timeout(LONG_TIMEOUT, ended.notified()).await.expect("the request is cancelled");
+    timeout(LONG_TIMEOUT, request_ended.notified()).await.expect("the request is cancelled");
 }
 
 /// A client that closes its sending side first, and disconnects later.
 #[tokio::test]
 async fn request_is_cancelled_when_a_half_closed_client_disconnects() {
-    let (routes, ended) = routes();
+    let (routes, request_ended) = routes();
     let (address, _shutdown) = start(routes).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&request("/endless", "")).await.unwrap();
     stream.shutdown().await.unwrap();
-    assert!(timeout(PAUSE, ended.notified()).await.is_err(), "the client still waits");
+    assert!(timeout(PAUSE, request_ended.notified()).await.is_err(), "the client still waits");
     drop(stream);
-    timeout(LONG_TIMEOUT, ended.notified()).await.expect("the request is cancelled");
+    timeout(LONG_TIMEOUT, request_ended.notified()).await.expect("the request is cancelled");
 }
 
 #[tokio::test]
-async fn half_close_cancels_request_without_tolerance() {
+async fn half_close_cancels_request_on_intolerant_route() {
     let (address, _shutdown) = start(routes().0).await;
-    assert_eq!(ask(address, &request("/strict", "")).await, "");
+    assert_eq!(send_and_half_close(address, &request("/strict", "")).await, "");
     // Clients of HTTP/1.0 know no interim responses.
-    assert_eq!(ask(address, b"GET /slow HTTP/1.0\r\nhost: x\r\n\r\n").await, "");
+    assert_eq!(send_and_half_close(address, b"GET /slow HTTP/1.0\r\nhost: x\r\n\r\n").await, "");
     // An incomplete head, and no request at all.
     for bytes in [&b"GET /slow HT"[..], b""] {
         let started = Instant::now();
-        assert_eq!(ask(address, bytes).await, "");
+        assert_eq!(send_and_half_close(address, bytes).await, "");
         assert!(started.elapsed() < ServeLimits::default().header_timeout / 2);
     }
 }
@@ -197,8 +197,11 @@ fn interim_and_previous_responses_do_not_begin_the_response() {
 async fn truncated_body_is_incomplete_after_grace_period() {
     let (address, _shutdown) = start(routes().0).await;
     let started = Instant::now();
-    let answer =
-        ask(address, b"POST /late HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nbody").await;
-    assert!(answer.ends_with("incomplete"), "{answer}");
+    let response = send_and_half_close(
+        address,
+        b"POST /late HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nbody",
+    )
+    .await;
+    assert!(response.ends_with("incomplete"), "{response}");
     assert!(started.elapsed() >= BODY_GRACE);
 }

@@ -38,11 +38,11 @@ async fn collect_events(
 ) -> (Vec<Value>, Result<(), ModelServerError>) {
     let mut events = Vec::new();
     let (server, body) = (server(router).await, json!({}));
-    let take = |event| {
+    let on_event = |event| {
         events.push(event);
         if events.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let result = server.events("completions", &body, take).await;
+    let result = server.events("completions", &body, on_event).await;
     (events, result)
 }
 
@@ -100,10 +100,10 @@ async fn unstreamed_response_is_one_event() {
 #[tokio::test]
 async fn api_key_is_sent_but_redacted_in_errors() {
     let echo = |headers: HeaderMap| async move {
-        let sent = headers[AUTHORIZATION].to_str().unwrap().to_owned();
+        let sent_key = headers[AUTHORIZATION].to_str().unwrap().to_owned();
         (
             StatusCode::UNAUTHORIZED,
-            Json(json!({"error": {"message": format!("cannot accept {sent}")}})),
+            Json(json!({"error": {"message": format!("cannot accept {sent_key}")}})),
         )
     };
     let server = server(Router::new().route("/v1/chat/completions", post(echo))).await;
@@ -121,9 +121,9 @@ async fn first_listed_model_is_returned() {
         || async { Json(json!({"object": "list", "data": [{"id": "gpt2"}, {"id": "other"}]})) };
     let server_with_two = server(Router::new().route("/v1/models", get(models))).await;
     assert_eq!(server_with_two.first_model().await.unwrap().as_deref(), Some("gpt2"));
-    let none = || async { Json(json!({"object": "list", "data": []})) };
-    let empty = server(Router::new().route("/v1/models", get(none))).await;
-    assert_eq!(empty.first_model().await.unwrap(), None);
+    let no_models = || async { Json(json!({"object": "list", "data": []})) };
+    let server_without_models = server(Router::new().route("/v1/models", get(no_models))).await;
+    assert_eq!(server_without_models.first_model().await.unwrap(), None);
     let error = server(Router::new()).await.first_model().await.unwrap_err();
     assert_eq!(error.to_string(), "HTTP 404");
 }

@@ -37,18 +37,18 @@ async fn receive(mut stream: TcpStream) -> String {
 
 #[tokio::test]
 async fn shutdown_waits_for_running_requests() {
-    let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (handler_started, handler_go) = (started.clone(), go.clone());
+    let (started, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (handler_started, handler_release) = (started.clone(), release.clone());
     let slow = get(move || async move {
         handler_started.notify_one();
-        handler_go.notified().await;
+        handler_release.notified().await;
         "done"
     });
     let (address, shutdown) = start(Router::new().route("/", slow), ServeLimits::default()).await;
     let stream = send(address, REQUEST).await;
     started.notified().await;
     shutdown.request();
-    go.notify_one();
+    release.notify_one();
     assert!(receive(stream).await.ends_with("done"));
     assert_eq!(shutdown.finished().await, Ok(()));
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
@@ -80,15 +80,15 @@ async fn slow_heads_time_out_although_bytes_keep_arriving() {
     };
     let (address, shutdown) =
         start(Router::new().route("/", get(|| async { "here" })), limits).await;
-    let (mut slow, mut drip) = send(address, b"GET / HTTP/1.1\r\nx: ").await.into_split();
+    let (mut reader, mut writer) = send(address, b"GET / HTTP/1.1\r\nx: ").await.into_split();
     let slow_writer = tokio::spawn(async move {
-        while drip.write_all(b"x").await.is_ok() {
+        while writer.write_all(b"x").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    let mut answer = Vec::new();
-    let _ = slow.read_to_end(&mut answer).await;
-    assert!(!String::from_utf8_lossy(&answer).contains("here"));
+    let mut response = Vec::new();
+    let _ = reader.read_to_end(&mut response).await;
+    assert!(!String::from_utf8_lossy(&response).contains("here"));
     slow_writer.await.unwrap();
     assert!(receive(send(address, REQUEST).await).await.ends_with("here"));
     shutdown.request();
@@ -120,9 +120,9 @@ async fn connections_per_address_are_limited() {
         busy.notified().await;
     }
     assert_eq!(receive(send(address, b"").await).await, "", "closed");
-    let mut other = connect_from("127.0.0.2", address).await;
-    other.write_all(REQUEST).await.unwrap();
-    assert!(receive(other).await.ends_with("here"));
+    let mut other_client = connect_from("127.0.0.2", address).await;
+    other_client.write_all(REQUEST).await.unwrap();
+    assert!(receive(other_client).await.ends_with("here"));
     drop(stuck);
     while !receive(send(address, REQUEST).await).await.ends_with("here") {
         tokio::task::yield_now().await;
@@ -136,7 +136,7 @@ async fn incomplete_requests_are_evicted_for_new_connections() {
         Router::new()
             .route("/", get(|| async { "here" }).post(|body: Bytes| async move { drop(body) }))
     };
-    for half in [
+    for incomplete in [
         "",
         "GET / HTTP/1.1\r\nhost: x\r\n",
         "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf",
@@ -147,12 +147,12 @@ async fn incomplete_requests_are_evicted_for_new_connections() {
         let mut attackers = Vec::new();
         for count in 0..32 {
             let mut attacker = connect_from(&format!("127.0.0.{}", 2 + count % 4), address).await;
-            attacker.write_all(half.as_bytes()).await.unwrap();
+            attacker.write_all(incomplete.as_bytes()).await.unwrap();
             attackers.push(attacker);
         }
         let started = Instant::now();
-        assert!(receive(send(address, REQUEST).await).await.ends_with("here"), "{half}");
-        assert!(started.elapsed() < limits.header_timeout / 2, "{half}");
+        assert!(receive(send(address, REQUEST).await).await.ends_with("here"), "{incomplete}");
+        assert!(started.elapsed() < limits.header_timeout / 2, "{incomplete}");
     }
 }
 
@@ -185,11 +185,11 @@ async fn incomplete_handshakes_are_evicted_and_time_out() {
 
 #[tokio::test]
 async fn requests_in_flight_are_not_evicted() {
-    let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (handler_started, handler_go) = (started.clone(), go.clone());
+    let (started, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (handler_started, handler_release) = (started.clone(), release.clone());
     let slow = post(move |body: Bytes| async move {
         handler_started.notify_one();
-        handler_go.notified().await;
+        handler_release.notified().await;
         format!("{} bytes", body.len())
     });
     let limits =
@@ -203,10 +203,10 @@ async fn requests_in_flight_are_not_evicted() {
         let _half = connect_from("127.0.0.2", address).await;
         assert!(receive(send(address, REQUEST).await).await.ends_with("here"));
     }
-    go.notify_one();
-    let mut answer = [0; 512];
-    let length = slow.read(&mut answer).await.unwrap();
-    assert!(String::from_utf8_lossy(&answer[..length]).ends_with("4 bytes"));
+    release.notify_one();
+    let mut response = [0; 512];
+    let length = slow.read(&mut response).await.unwrap();
+    assert!(String::from_utf8_lossy(&response[..length]).ends_with("4 bytes"));
     // The same connection is now idle, and the oldest idle one.
     let (_first, _second) =
         (connect_from("127.0.0.2", address).await, connect_from("127.0.0.2", address).await);
@@ -215,9 +215,10 @@ async fn requests_in_flight_are_not_evicted() {
 
 #[tokio::test]
 async fn handlers_get_the_peer_address() {
-    let who =
+    let show_address =
         get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() });
-    let (address, _shutdown) = start(Router::new().route("/", who), ServeLimits::default()).await;
+    let (address, _shutdown) =
+        start(Router::new().route("/", show_address), ServeLimits::default()).await;
     assert!(receive(send(address, REQUEST).await).await.ends_with("127.0.0.1"));
 }
 
@@ -225,12 +226,12 @@ async fn handlers_get_the_peer_address() {
 async fn large_heads_are_refused() {
     let (address, _shutdown) = start(Router::new(), ServeLimits::default()).await;
     let head = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(40_000));
-    let answer = receive(send(address, head.as_bytes()).await).await;
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let response = receive(send(address, head.as_bytes()).await).await;
+    assert!(response.starts_with("HTTP/1.1 431"), "{response}");
 }
 
 /// Returns a router that rejects every request without reading its body.
-fn refusing() -> Router {
+fn refusing_router() -> Router {
     Router::new()
         .route("/", post(|| async { (StatusCode::UNAUTHORIZED, "no") }).get(|| async { "here" }))
 }
@@ -243,18 +244,21 @@ fn head(bytes: usize) -> String {
 /// of the connection.
 #[tokio::test]
 async fn refusal_arrives_after_any_part_of_the_body() {
-    let (address, shutdown) = start(refusing(), ServeLimits::default()).await;
+    let (address, shutdown) = start(refusing_router(), ServeLimits::default()).await;
     let body = vec![0; 16 << 20];
-    for sent in [0, 2, body.len() / 2, body.len()] {
+    for sent_bytes in [0, 2, body.len() / 2, body.len()] {
         let mut stream = send(address, head(body.len()).as_bytes()).await;
-        stream.write_all(&body[..sent]).await.unwrap();
-        let answer = receive(stream).await;
-        assert!(answer.starts_with("HTTP/1.1 401") && answer.ends_with("no"), "{sent}: {answer}");
-        assert!(answer.contains("connection: close"), "{sent}: {answer}");
+        stream.write_all(&body[..sent_bytes]).await.unwrap();
+        let response = receive(stream).await;
+        assert!(
+            response.starts_with("HTTP/1.1 401") && response.ends_with("no"),
+            "{sent_bytes}: {response}"
+        );
+        assert!(response.contains("connection: close"), "{sent_bytes}: {response}");
     }
     // A client that waits for the response before it sends its body gets the refusal too.
-    let answer = receive(send(address, head(1 << 20).as_bytes()).await).await;
-    assert!(answer.contains("connection: close") && answer.ends_with("no"), "{answer}");
+    let response = receive(send(address, head(1 << 20).as_bytes()).await).await;
+    assert!(response.contains("connection: close") && response.ends_with("no"), "{response}");
     shutdown.request();
     assert_eq!(shutdown.finished().await, Ok(()));
 }
@@ -263,7 +267,7 @@ async fn refusal_arrives_after_any_part_of_the_body() {
 #[tokio::test]
 async fn endless_body_is_read_until_linger_timeout() {
     let limits = ServeLimits { linger: Duration::from_millis(100), ..ServeLimits::default() };
-    let (address, _shutdown) = start(refusing(), limits).await;
+    let (address, _shutdown) = start(refusing_router(), limits).await;
     let started = Instant::now();
     let mut endless = send(address, head(1 << 30).as_bytes()).await;
     while endless.write_all(&[0; 64]).await.is_ok() {
@@ -284,8 +288,8 @@ async fn connection_stays_alive_after_body_is_read() {
         [head(3).as_str(), "abc", chunked, head(0).as_str(), str::from_utf8(REQUEST).unwrap()]
             .concat();
     let answers = receive(send(address, requests.as_bytes()).await).await;
-    for excerpt in ["3 bytes", "2 bytes", "0 bytes", "here"] {
-        assert!(answers.contains(excerpt), "{answers}");
+    for expected in ["3 bytes", "2 bytes", "0 bytes", "here"] {
+        assert!(answers.contains(expected), "{answers}");
     }
     assert_eq!(
         answers.matches("connection: close").count(),
@@ -295,7 +299,7 @@ async fn connection_stays_alive_after_body_is_read() {
 }
 
 /// Returns a route that streams without end, with a notification when the stream is dropped.
-fn endless() -> (Router, Arc<Notify>) {
+fn endless_routes() -> (Router, Arc<Notify>) {
     struct DropNotifier(Arc<Notify>);
     impl Drop for DropNotifier {
         fn drop(&mut self) {
@@ -303,9 +307,9 @@ fn endless() -> (Router, Arc<Notify>) {
         }
     }
     let ended = Arc::new(Notify::new());
-    let guarded = ended.clone();
+    let handler_ended = ended.clone();
     let stream = get(move || async move {
-        let ended = DropNotifier(guarded.clone());
+        let ended = DropNotifier(handler_ended.clone());
         let chunks = futures::stream::repeat_with(move || {
             let _held = &ended;
             Ok::<_, io::Error>(vec![0; 64 * 1024])
@@ -319,7 +323,7 @@ const ENDLESS: &[u8] = b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[tokio::test]
 async fn unread_response_times_out() {
-    let (routes, ended) = endless();
+    let (routes, ended) = endless_routes();
     let limits =
         ServeLimits { write_timeout: Duration::from_millis(200), ..ServeLimits::default() };
     let (address, _shutdown) = start(routes, limits).await;
@@ -330,14 +334,14 @@ async fn unread_response_times_out() {
         .expect("the body is dropped");
     assert!(started.elapsed() >= limits.write_timeout);
     let mut remaining = Vec::new();
-    let reset = stream.read_to_end(&mut remaining).await.unwrap_err();
-    assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset, "the system keeps nothing either");
+    let error = stream.read_to_end(&mut remaining).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "the system keeps nothing either");
 }
 
 /// A response that the client reads slowly is not truncated.
 #[tokio::test]
 async fn slowly_read_response_does_not_time_out() {
-    let (routes, _ended) = endless();
+    let (routes, _ended) = endless_routes();
     let limits = ServeLimits { write_timeout: Duration::from_secs(3), ..ServeLimits::default() };
     let (address, _shutdown) = start(routes, limits).await;
     let mut stream = send(address, ENDLESS).await;
@@ -351,7 +355,7 @@ async fn slowly_read_response_does_not_time_out() {
 /// Connections whose clients do not read the response are evicted long before the write timeout.
 #[tokio::test]
 async fn unread_responses_are_evicted_for_new_connections() {
-    let (routes, _ended) = endless();
+    let (routes, _ended) = endless_routes();
     let limits = ServeLimits {
         connections: 4,
         connections_per_address: 2,
@@ -365,10 +369,10 @@ async fn unread_responses_are_evicted_for_new_connections() {
         attacker.write_all(ENDLESS).await.unwrap();
         attackers.push(attacker);
     }
-    let answer = tokio::time::timeout(Duration::from_secs(20), async {
+    let response = tokio::time::timeout(Duration::from_secs(20), async {
         receive(send(address, REQUEST).await).await
     });
-    assert!(answer.await.expect("a slot within seconds").ends_with("here"));
+    assert!(response.await.expect("a slot within seconds").ends_with("here"));
 }
 
 /// More clients than the per-address limit can share an address when their keep-alive connections
@@ -378,16 +382,16 @@ async fn idle_connections_of_an_address_are_evicted_for_its_other_clients() {
     let limits = ServeLimits { connections_per_address: 4, ..ServeLimits::default() };
     let (address, _shutdown) =
         start(Router::new().route("/", get(|| async { "here" })), limits).await;
-    let ask = async |stream: &mut TcpStream| {
+    let request_and_read = async |stream: &mut TcpStream| {
         stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await?;
-        let mut answer = [0; 512];
-        let length = stream.read(&mut answer).await?;
-        Ok::<_, io::Error>(String::from_utf8_lossy(&answer[..length]).ends_with("here"))
+        let mut response = [0; 512];
+        let length = stream.read(&mut response).await?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&response[..length]).ends_with("here"))
     };
     let mut clients = Vec::new();
     for _ in 0..12 {
         let mut client = send(address, b"").await;
-        assert!(ask(&mut client).await.unwrap());
+        assert!(request_and_read(&mut client).await.unwrap());
         clients.push(client);
     }
     let closed = clients.drain(..8).map(receive);
@@ -395,6 +399,6 @@ async fn idle_connections_of_an_address_are_evicted_for_its_other_clients() {
         assert_eq!(closed.await, "", "the oldest make room");
     }
     for client in &mut clients {
-        assert!(ask(client).await.unwrap(), "the newest remain open");
+        assert!(request_and_read(client).await.unwrap(), "the newest remain open");
     }
 }

@@ -52,16 +52,16 @@ impl ChainSync {
     ///
     /// # Errors
     /// [`ChainError`] when the first read fails.
-    pub async fn start(self, every: Duration, shutdown: &Shutdown) -> Result<(), ChainError> {
+    pub async fn start(self, interval: Duration, shutdown: &Shutdown) -> Result<(), ChainError> {
         let neurons = self.refresh().await?;
-        self.spawn(neurons, every, shutdown);
+        self.spawn(neurons, interval, shutdown);
         Ok(())
     }
 
     /// Starts the task after a first [`Self::refresh`] with these neurons.
-    pub(super) fn spawn(self, neurons: Neurons, every: Duration, shutdown: &Shutdown) {
+    pub(super) fn spawn(self, neurons: Neurons, interval: Duration, shutdown: &Shutdown) {
         shutdown.spawn_until("chain sync", |stop| async move {
-            self.follow(neurons, every, &stop).await;
+            self.follow(neurons, interval, &stop).await;
         });
     }
 
@@ -73,19 +73,19 @@ impl ChainSync {
     }
 
     /// Publishes the address if necessary, and refreshes, at each interval until shutdown.
-    async fn follow(&self, mut neurons: Neurons, every: Duration, stop: &Shutdown) {
+    async fn follow(&self, mut neurons: Neurons, interval: Duration, stop: &Shutdown) {
         loop {
             let next_read = async {
                 self.announce(&neurons).await;
-                tokio::time::sleep(every).await;
+                tokio::time::sleep(interval).await;
                 self.refresh().await
             };
-            let read = tokio::select! {
+            let result = tokio::select! {
                 () = stop.requested() => return,
-                read = next_read => read,
+                result = next_read => result,
             };
-            match read {
-                Ok(newer) => neurons = newer,
+            match result {
+                Ok(new_neurons) => neurons = new_neurons,
                 Err(error) => {
                     tracing::warn!(error = with_causes(&error), "cannot read stakes and permits");
                 }

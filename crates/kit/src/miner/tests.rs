@@ -216,25 +216,26 @@ async fn configured_limits_apply_to_requests() {
         answer_timeout: Duration::from_millis(100),
         ..Limits::default()
     };
-    let hang =
+    let never_respond =
         |_: SumRequest, _: Caller| std::future::pending::<Result<SumRequest, SynapseError>>();
-    let miner = Miner::new(key("//miner"), MinerSettings { limits, ..settings() }).serve(hang);
+    let miner =
+        Miner::new(key("//miner"), MinerSettings { limits, ..settings() }).serve(never_respond);
     let miner = Served::start(miner).await;
-    let mut many = signed();
+    let mut many_headers = signed();
     for number in 0..32_u32 {
-        many.append("x-header", number.into());
+        many_headers.append("x-header", number.into());
     }
     for (headers, body, expected) in [
         (signed(), BODY.to_owned(), 408),
         (signed(), " ".repeat(101), 413),
-        (many, BODY.to_owned(), 431),
+        (many_headers, BODY.to_owned(), 431),
     ] {
         assert_eq!(miner.send(headers, &body).await, expected, "{} bytes", body.len());
     }
 }
 
 #[tokio::test]
-async fn response_chunks_arrive_before_its_end() {
+async fn response_chunks_arrive_before_the_response_ends() {
     let (parts, receiver) = tokio::sync::mpsc::unbounded_channel::<Result<String, BoxError>>();
     let receiver = Arc::new(Mutex::new(Some(receiver)));
     let forward = move |_: SumRequest, _: Caller| {
@@ -285,14 +286,14 @@ async fn blocked_validator_is_refused() {
 }
 
 /// Serves a miner that notes its callers, and answers each when it gets a permit.
-async fn gated(load: Load) -> (Served, Arc<Mutex<Vec<Hotkey>>>, Arc<Semaphore>) {
+async fn start_with_permits(load: Load) -> (Served, Arc<Mutex<Vec<Hotkey>>>, Arc<Semaphore>) {
     let (callers, permits) = (Arc::<Mutex<Vec<Hotkey>>>::default(), Arc::new(Semaphore::new(0)));
-    let (noted, gate) = (Arc::clone(&callers), Arc::clone(&permits));
+    let (handler_callers, handler_permits) = (Arc::clone(&callers), Arc::clone(&permits));
     let forward = move |request: SumRequest, caller: Caller| {
-        noted.lock().unwrap().push(caller.hotkey);
-        let gate = Arc::clone(&gate);
+        handler_callers.lock().unwrap().push(caller.hotkey);
+        let handler_permits = Arc::clone(&handler_permits);
         async move {
-            gate.acquire().await.unwrap().forget();
+            handler_permits.acquire().await.unwrap().forget();
             Ok::<_, SynapseError>(SumRequest { sum: Some(3), ..request })
         }
     };
@@ -302,7 +303,7 @@ async fn gated(load: Load) -> (Served, Arc<Mutex<Vec<Hotkey>>>, Arc<Semaphore>) 
 
 #[tokio::test]
 async fn queue_serves_higher_stake_first_and_refuses_when_full() {
-    let (miner, callers, permits) = gated(queue(1, 2, Duration::from_mins(1))).await;
+    let (miner, callers, permits) = start_with_permits(queue(1, 2, Duration::from_mins(1))).await;
     let call = |caller: &str| {
         tokio::spawn(status(miner.entry.clone(), caller.to_owned(), Duration::from_mins(1)))
     };
@@ -312,8 +313,8 @@ async fn queue_serves_higher_stake_first_and_refuses_when_full() {
     }
     calls.extend(["//poor", "//rich"].map(call));
     // The caller with the least stake is refused only once the others fill the queue.
-    let short = Duration::from_millis(200);
-    while miner.status("//poorest", short).await != Some(503) {}
+    let short_deadline = Duration::from_millis(200);
+    while miner.status("//poorest", short_deadline).await != Some(503) {}
     permits.add_permits(3);
     for call in calls {
         assert_eq!(call.await.unwrap(), Some(200));
@@ -324,7 +325,8 @@ async fn queue_serves_higher_stake_first_and_refuses_when_full() {
 
 #[tokio::test]
 async fn request_leaves_queue_after_maximum_wait() {
-    let (miner, callers, permits) = gated(queue(1, 2, Duration::from_millis(100))).await;
+    let (miner, callers, permits) =
+        start_with_permits(queue(1, 2, Duration::from_millis(100))).await;
     let first =
         tokio::spawn(status(miner.entry.clone(), "//validator".to_owned(), Duration::from_mins(1)));
     while callers.lock().unwrap().is_empty() {
@@ -363,12 +365,12 @@ async fn requests_in_flight_have_the_grace_period_at_shutdown() {
     {
         let chain = chain(1, vec![neuron(0, "//miner", None), neuron(1, "//validator", None)]);
         let (arrived, permits) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let (notify, gate) = (Arc::clone(&arrived), Arc::clone(&permits));
+        let (notify, handler_permits) = (Arc::clone(&arrived), Arc::clone(&permits));
         let forward = move |request: SumRequest, _: Caller| {
             notify.add_permits(1);
-            let gate = Arc::clone(&gate);
+            let handler_permits = Arc::clone(&handler_permits);
             async move {
-                gate.acquire().await.unwrap().forget();
+                handler_permits.acquire().await.unwrap().forget();
                 Ok::<_, SynapseError>(request)
             }
         };

@@ -71,13 +71,13 @@ async fn replies_of_hostile_miners_are_errors() {
 /// Columns: header with a reason · body · reason
 #[test]
 fn refusal_reason_comes_from_headers_or_body() {
-    let long = format!(r#"{{"message": "{}"}}"#, "x".repeat(1_000));
+    let long_body = format!(r#"{{"message": "{}"}}"#, "x".repeat(1_000));
     for (header, body, expected) in [
         (Some("too busy"), r#"{"message": "other"}"#, "too busy"),
         (None, r#"{"message": "too busy"}"#, "too busy"),
         (None, r#"{"error": "Refused", "detail": "too busy"}"#, "too busy"),
         (None, r#"{"message": "one\nline\u001b[1m"}"#, "oneline[1m"),
-        (None, long.as_str(), "x".repeat(MAX_REASON).as_str()),
+        (None, long_body.as_str(), "x".repeat(MAX_REASON).as_str()),
         (None, r#"{"message": 7}"#, ""),
         (None, "busy", ""),
     ] {
@@ -181,8 +181,11 @@ async fn request_that_cannot_be_signed_is_not_a_failure_of_the_miners() {
     let request = Prompt { prompt: "hello".to_owned() };
     let error = query(&client, &miners, &request, QueryLimits::default()).await.err().unwrap();
     assert!(matches!(error, QueryError::Signing(SigningError::FieldMissing)), "{error:?}");
-    let unknown = crate::testing::client(key("//validator"), &[]);
-    let error = query(&unknown, &miners, &request, QueryLimits::default()).await.err().unwrap();
+    let client_without_classes = crate::testing::client(key("//validator"), &[]);
+    let error = query(&client_without_classes, &miners, &request, QueryLimits::default())
+        .await
+        .err()
+        .unwrap();
     assert!(matches!(error, QueryError::Signing(SigningError::UnknownClass(_))), "{error:?}");
 }
 
@@ -247,13 +250,14 @@ async fn requests_run_concurrently_up_to_the_limit() {
 /// With one request at a time, each waits for the timeout of the one before.
 #[tokio::test]
 async fn requests_wait_at_the_concurrency_limit() {
-    let slow = miner(0, StatusCode::OK, HANG_BODY).await;
+    let slow_miner = miner(0, StatusCode::OK, HANG_BODY).await;
     let limits = QueryLimits {
         deadline: Duration::from_millis(200),
         concurrency: NonZeroUsize::MIN,
         ..QueryLimits::default()
     };
-    let miners: Vec<_> = (0..3).map(|uid| MinerEntry { uid: Uid(uid), ..slow.clone() }).collect();
+    let miners: Vec<_> =
+        (0..3).map(|uid| MinerEntry { uid: Uid(uid), ..slow_miner.clone() }).collect();
     let start = Instant::now();
     query(&client(key("//validator"), &[]), &miners, &SumRequest::ONE_AND_TWO, limits)
         .await

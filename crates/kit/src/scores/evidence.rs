@@ -21,7 +21,7 @@ pub struct RecordedStep {
     pub request: RequestHash,
 }
 
-/// What a step has changed for a miner.
+/// Effect of a step on a miner's score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RecordedReward {
     /// Hotkey of the miner.
@@ -36,7 +36,7 @@ pub struct RecordedReward {
     pub score_after: f64,
 }
 
-/// How a miner's score came about: the recorded rewards, from which it can be recomputed.
+/// Explanation of a miner's score: the recorded rewards, from which it can be recomputed.
 ///
 /// A step moves a score by `alpha` × (reward − score). So each reward still counts
 /// `alpha` × (1 − `alpha`)^(number of later rewards), and a score is the sum of these contributions
@@ -62,7 +62,7 @@ impl Explanation {
     /// Recomputes the score from the recorded rewards.
     pub fn recomputed_score(&self) -> f64 {
         self.rewards.iter().fold(self.initial_score(), |score, (step, reward)| {
-            moved(score, step.alpha, reward.reward)
+            moving_average(score, step.alpha, reward.reward)
         })
     }
 
@@ -95,16 +95,16 @@ impl Explanation {
     pub fn is_consistent(&self) -> bool {
         let mut score = self.initial_score();
         let are_steps_consistent = self.rewards.iter().all(|(step, reward)| {
-            let begins = is_close(reward.score_before, score);
-            score = moved(score, step.alpha, reward.reward);
-            begins && is_close(reward.score_after, score)
+            let is_continuous = is_close(reward.score_before, score);
+            score = moving_average(score, step.alpha, reward.reward);
+            is_continuous && is_close(reward.score_after, score)
         });
         are_steps_consistent && is_close(self.score, score)
     }
 }
 
 /// Moves a score towards a reward.
-pub(super) fn moved(score: f64, alpha: f64, reward: f64) -> f64 {
+pub(super) fn moving_average(score: f64, alpha: f64, reward: f64) -> f64 {
     score + alpha * (reward - score)
 }
 

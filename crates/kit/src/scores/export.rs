@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// A line is malformed, or is not at its place.
+    /// A line is malformed or out of order.
     #[error("line {line} is malformed")]
     Line {
         /// Number of the line, from 1.
@@ -46,7 +46,7 @@ pub enum ExportError {
     Invalid {
         /// Number of the line, from 1.
         line: usize,
-        /// What is wrong.
+        /// Why the value is invalid.
         reason: &'static str,
     },
     /// A score does not follow from the recorded steps: the file was changed.
@@ -132,8 +132,8 @@ struct RewardLine {
     score_after: f64,
 }
 
-/// Parses a number to the float that was written. The parser of `serde_json` can return its
-/// neighbour.
+/// Parses a number to the float that was written. The parser of `serde_json` can return an
+/// adjacent float.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Box::<RawValue>::deserialize(deserializer)?.get().parse().map_err(D::Error::custom)
 }
@@ -165,9 +165,10 @@ impl ScoresExport {
     /// When writing fails.
     pub fn write(&self, to: impl Write) -> io::Result<()> {
         let mut to = BufWriter::new(to);
-        let last_step = self
-            .last_step
-            .map(|CompletedStep { block, began }| LastStepLine { block, began_ms: unix_ms(began) });
+        let last_step = self.last_step.map(|CompletedStep { block, started_at }| LastStepLine {
+            block,
+            began_ms: unix_ms(started_at),
+        });
         write_line(&mut to, &Line::Subnet { version: VERSION, netuid: self.netuid, last_step })?;
         for (hotkey, Average { score, absent_since }) in &self.averages {
             write_line(
@@ -176,12 +177,23 @@ impl ScoresExport {
             )?;
         }
         for (step, rewards) in &self.steps {
-            let RecordedStep { number, completed: CompletedStep { block, began }, alpha, request } =
-                *step;
+            let RecordedStep {
+                number,
+                completed: CompletedStep { block, started_at },
+                alpha,
+                request,
+            } = *step;
             let rewards = rewards.iter().copied().map(RewardLine::from).collect();
             write_line(
                 &mut to,
-                &Line::Step { number, block, began_ms: unix_ms(began), alpha, request, rewards },
+                &Line::Step {
+                    number,
+                    block,
+                    began_ms: unix_ms(started_at),
+                    alpha,
+                    request,
+                    rewards,
+                },
             )?;
         }
         write_line(&mut to, &Line::End { scores: self.averages.len(), steps: self.steps.len() })?;
@@ -205,8 +217,9 @@ impl ScoresExport {
                 if version != VERSION {
                     return Err(ExportError::Version { version });
                 }
-                let last_step =
-                    last_step.map(|last| completed(line, last.block, last.began_ms)).transpose()?;
+                let last_step = last_step
+                    .map(|last| completed_step(line, last.block, last.began_ms))
+                    .transpose()?;
                 Self { netuid, last_step, averages: BTreeMap::new(), steps: Vec::new() }
             }
             (line, _) => {
@@ -282,7 +295,7 @@ impl ScoresExport {
                         reason: "the rewards are not in the order of their hotkeys",
                     });
                 }
-                let completed = completed(line, block, began_ms)?;
+                let completed = completed_step(line, block, began_ms)?;
                 self.steps.push((RecordedStep { number, completed, alpha, request }, rewards));
             }
             Line::Subnet { .. } | Line::End { .. } => {
@@ -338,14 +351,18 @@ fn write_line(to: &mut impl Write, line: &Line) -> io::Result<()> {
 }
 
 /// Returns block and time of a step; an error if no clock has the time.
-fn completed(line: usize, block: BlockNumber, began_ms: u64) -> Result<CompletedStep, ExportError> {
+fn completed_step(
+    line: usize,
+    block: BlockNumber,
+    began_ms: u64,
+) -> Result<CompletedStep, ExportError> {
     match from_unix_ms(began_ms) {
-        Some(began) => Ok(CompletedStep { block, began }),
+        Some(started_at) => Ok(CompletedStep { block, started_at }),
         None => Err(ExportError::Invalid { line, reason: "the time of the step is too late" }),
     }
 }
 
-/// Whether a number is that of a score, a reward or a share. Not a number is none.
+/// Whether a number can be a score, a reward or a share: between 0 and 1, and not NaN.
 fn is_share(number: f64) -> bool {
     (0.0..=1.0).contains(&number)
 }

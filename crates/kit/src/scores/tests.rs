@@ -16,9 +16,9 @@ fn scores(pairs: &[(u8, f64)]) -> BTreeMap<Hotkey, f64> {
 
 /// Returns the results of a step at a block, one second after the epoch for each block.
 fn results(block: u32, rewards: &[(u8, f64)], registered: &[u8]) -> StepResults {
-    let began = UNIX_EPOCH + Duration::from_secs(u64::from(block));
+    let started_at = UNIX_EPOCH + Duration::from_secs(u64::from(block));
     StepResults {
-        step: CompletedStep { block: BlockNumber::new(block), began },
+        step: CompletedStep { block: BlockNumber::new(block), started_at },
         request: request(block),
         rewards: scores(rewards),
         registered: registered.iter().map(|byte| (key(*byte), Uid(u16::from(*byte)))).collect(),
@@ -61,7 +61,8 @@ fn averages_follow_hotkeys() {
         let before = scores(before)
             .into_iter()
             .map(|(hotkey, score)| (hotkey, Average { score, absent_since: None }));
-        let actual = averaged(before.collect(), &results(100, rewards, present), averaging(0.25));
+        let actual =
+            update_averages(before.collect(), &results(100, rewards, present), averaging(0.25));
         assert_eq!(scores_of(&actual), scores(after), "{rewards:?} {present:?}");
     }
 }
@@ -85,7 +86,7 @@ fn score_of_absent_hotkey_is_deleted_after_its_maximum_age() {
         let mut averages = BTreeMap::from([(key(1), Average { score: 0.5, absent_since: None })]);
         for (block, is_registered, is_kept) in steps {
             let registered: &[u8] = if *is_registered { &[1] } else { &[] };
-            averages = averaged(averages, &results(*block, &[], registered), averaging(0.5));
+            averages = update_averages(averages, &results(*block, &[], registered), averaging(0.5));
             assert_eq!(averages.contains_key(&key(1)), *is_kept, "{steps:?} at {block}");
         }
     }
@@ -245,7 +246,7 @@ async fn record_has_the_newest_steps_and_no_deleted_scores() {
 }
 
 /// Returns an export as a file.
-fn written(export: &ScoresExport) -> String {
+fn export_text(export: &ScoresExport) -> String {
     let mut bytes = Vec::new();
     export.write(&mut bytes).unwrap();
     String::from_utf8(bytes).unwrap()
@@ -253,8 +254,8 @@ fn written(export: &ScoresExport) -> String {
 
 #[tokio::test]
 async fn imported_scores_are_the_exported_ones() {
-    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (file, target) = (open(&one).await, open(&other).await);
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (file, target) = (open(&directory).await, open(&other).await);
     // Numbers whose shortest decimal form has all digits.
     for (block, reward) in (1..30).zip([0.1, 1.0 / 3.0, 0.7, 1e-17].into_iter().cycle()) {
         file.update(&results(block, &[(1, reward), (2, 0.0)], &[1, 2]), averaging(0.1))
@@ -264,7 +265,7 @@ async fn imported_scores_are_the_exported_ones() {
     file.update(&results(30, &[], &[1]), averaging(0.1)).await.unwrap();
     let export = file.export().await.unwrap();
     assert_eq!((export.scores(), export.steps(), export.netuid()), (2, 30, NetUid(7)));
-    let parsed = ScoresExport::parse(&written(&export)).unwrap();
+    let parsed = ScoresExport::parse(&export_text(&export)).unwrap();
     assert_eq!(parsed, export);
     target.import(&parsed).await.unwrap();
     assert_eq!(target.export().await.unwrap(), export);
@@ -279,8 +280,8 @@ async fn imported_scores_are_the_exported_ones() {
 
 #[tokio::test]
 async fn newer_scores_and_those_of_other_subnets_are_not_replaced() {
-    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (file, target) = (open(&one).await, open(&other).await);
+    let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (file, target) = (open(&directory).await, open(&other).await);
     let empty = file.export().await.unwrap();
     file.update(&results(20, &[(1, 1.0)], &[1]), averaging(0.5)).await.unwrap();
     target.update(&results(21, &[(2, 1.0)], &[2]), averaging(0.5)).await.unwrap();
@@ -289,7 +290,8 @@ async fn newer_scores_and_those_of_other_subnets_are_not_replaced() {
         let error = target.import(&older).await.unwrap_err();
         assert!(matches!(error, ScoresError::Newer { block } if block.get() == 21), "{error}");
     }
-    let other_subnet = Scores::open(&one.path().join("scores.sqlite"), NetUid(8)).await.unwrap();
+    let other_subnet =
+        Scores::open(&directory.path().join("scores.sqlite"), NetUid(8)).await.unwrap();
     let error = target.import(&other_subnet.export().await.unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "the scores are those of subnet 8, expected 7");
     assert_eq!(target.export().await.unwrap(), before);
@@ -305,7 +307,7 @@ async fn changed_or_incomplete_file_is_refused() {
     for block in [1, 2] {
         file.update(&results(block, &[(1, 1.0), (2, 0.5)], &[1, 2]), averaging(0.5)).await.unwrap();
     }
-    let text = written(&file.export().await.unwrap());
+    let text = export_text(&file.export().await.unwrap());
     assert!(ScoresExport::parse(&text).is_ok(), "{text}");
     let score = |number: &str| format!("\"score\":{number},\"absent_since\":null");
     for (from, to, expected) in [
@@ -355,8 +357,8 @@ async fn changed_or_incomplete_file_is_refused() {
         let error = ScoresExport::parse(&text.replacen(from, to, 1)).unwrap_err().to_string();
         assert!(error.contains(expected), "{from} {to}: {error}");
     }
-    let twice = format!("{text}{text}");
-    let error = ScoresExport::parse(&twice).unwrap_err().to_string();
+    let repeated_text = format!("{text}{text}");
+    let error = ScoresExport::parse(&repeated_text).unwrap_err().to_string();
     assert_eq!(error, "line 7: there is a line after the last one");
 }
 

@@ -138,7 +138,7 @@ impl<C: Challenge> Steps<C> {
             }
         };
         let pause = last.map_or(Duration::ZERO, |last| {
-            remaining(self.settings.interval, last.began, (self.clock)())
+            remaining(self.settings.interval, last.started_at, (self.clock)())
         });
         if !pause.is_zero() {
             tracing::info!(
@@ -154,7 +154,7 @@ impl<C: Challenge> Steps<C> {
         let neurons = self.service.neurons(settings.epochs.netuid).await?;
         let block = neurons.block;
         check_block(self.scores.last_step().await?, block, settings.epochs.tempo)?;
-        let StepNeurons { miners, unavailable } = self.draw(&neurons);
+        let StepNeurons { miners, unavailable } = self.select_miners(&neurons);
         let request =
             with_timeout(settings.challenge_timeout, self.challenge.request(&miners)).await?;
         let replies = query(&self.client, &miners, &request, settings.query).await?;
@@ -171,7 +171,7 @@ impl<C: Challenge> Steps<C> {
         let rewarded = zip_rewards(&replies, &rewards)?;
         let queried_rewards = rewarded.iter().map(|(_, hotkey, reward)| (*hotkey, *reward));
         let results = StepResults {
-            step: CompletedStep { block, began: start },
+            step: CompletedStep { block, started_at: start },
             request: RequestHash::of(&request).map_err(QueryError::from)?,
             rewards: unavailable
                 .into_iter()
@@ -191,10 +191,10 @@ impl<C: Challenge> Steps<C> {
     /// Draws the miners of a step from the eligible neurons. A drawn neuron that cannot be called
     /// has the reward 0: otherwise a miner could keep its score by withdrawing its address. So have
     /// neurons that are not miners.
-    fn draw(&self, neurons: &Neurons) -> StepNeurons {
+    fn select_miners(&self, neurons: &Neurons) -> StepNeurons {
         let (eligible, others): (Vec<Neuron>, Vec<Neuron>) =
             neurons.list.iter().copied().partition(|neuron| self.directory.is_eligible(neuron));
-        let mut selected = self.challenge.select(eligible, self.settings.select);
+        let mut selected = self.challenge.select(eligible, self.settings.selection);
         selected.sort_unstable_by_key(|neuron| neuron.uid);
         selected.dedup_by_key(|neuron| neuron.uid);
         let miners = self.directory.select(&Neurons::new(neurons.block, selected.clone())).miners;
@@ -206,7 +206,7 @@ impl<C: Challenge> Steps<C> {
     }
 }
 
-/// Neurons that a step is about.
+/// Neurons drawn for a step.
 struct StepNeurons {
     /// The miners to query, in the order of their uids.
     miners: Vec<MinerEntry>,

@@ -18,18 +18,22 @@ use crate::testing::{NETUID, SumRequest, chain, entry, key, listen, neuron};
 fn random_selection_has_the_requested_size_and_no_miner_twice() {
     let miners: Vec<_> =
         (0..5).map(|uid| Neuron::new(Uid(uid), key("//miner").hotkey(), None)).collect();
-    let select_miners = |select: Select| {
-        let selected = select.choose(miners.clone());
+    let select_miners = |selection: Selection| {
+        let selected = selection.choose(miners.clone());
         let uids: BTreeSet<_> = selected.iter().map(|miner| miner.uid).collect();
-        assert_eq!(uids.len(), selected.len(), "{select:?}");
+        assert_eq!(uids.len(), selected.len(), "{selection:?}");
         uids
     };
-    for (select, count) in
-        [(Select::All, 5), (Select::Random(0), 0), (Select::Random(3), 3), (Select::Random(9), 5)]
-    {
-        assert_eq!(select_miners(select).len(), count, "{select:?}");
+    for (selection, count) in [
+        (Selection::All, 5),
+        (Selection::Random(0), 0),
+        (Selection::Random(3), 3),
+        (Selection::Random(9), 5),
+    ] {
+        assert_eq!(select_miners(selection).len(), count, "{selection:?}");
     }
-    let selected: BTreeSet<_> = (0..200).flat_map(|_| select_miners(Select::Random(1))).collect();
+    let selected: BTreeSet<_> =
+        (0..200).flat_map(|_| select_miners(Selection::Random(1))).collect();
     assert_eq!(selected.len(), 5, "each miner is chosen at times");
 }
 
@@ -83,19 +87,19 @@ async fn configured_response_limit_overrides_client_default() {
 }
 
 /// A challenge whose requests block their thread until the test releases it.
-struct Blocking {
-    began: UnboundedSender<()>,
+struct BlockingChallenge {
+    reward_started: UnboundedSender<()>,
     release: Mutex<Receiver<()>>,
 }
 
-impl Blocking {
+impl BlockingChallenge {
     fn wait(&self) {
-        let _ = self.began.send(());
+        let _ = self.reward_started.send(());
         let _ = self.release.lock().unwrap().recv();
     }
 }
 
-impl Challenge for Blocking {
+impl Challenge for BlockingChallenge {
     type Request = SumRequest;
 
     async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
@@ -115,7 +119,7 @@ impl Challenge for Blocking {
 /// Writes the state of a validator that has scores and has processed the first epoch.
 async fn write_state(directory: &Path, miner: Hotkey) {
     let results = StepResults {
-        step: CompletedStep { block: BlockNumber::new(10), began: UNIX_EPOCH },
+        step: CompletedStep { block: BlockNumber::new(10), started_at: UNIX_EPOCH },
         request: RequestHash::from_bytes([0; 32]),
         rewards: BTreeMap::from([(miner, 1.0)]),
         registered: BTreeMap::from([(miner, Uid(0))]),
@@ -131,12 +135,12 @@ async fn weights_are_submitted_while_a_challenge_blocks_its_thread() {
     let directory = tempfile::tempdir().unwrap();
     write_state(directory.path(), key("//miner").hotkey()).await;
     let chain = chain(10, vec![neuron(0, "//miner", None), neuron(1, "//validator", None)]);
-    let (began, mut has_begun) = unbounded_channel();
+    let (reward_started, mut reward_starts) = unbounded_channel();
     let (release, receiver): (Sender<()>, _) = channel();
-    let challenge = Blocking { began, release: Mutex::new(receiver) };
+    let challenge = BlockingChallenge { reward_started, release: Mutex::new(receiver) };
     let (client, shutdown): (Arc<dyn Chain>, _) = (Arc::new(chain.clone()), Shutdown::new());
     let settings = ValidatorSettings::new(NETUID);
-    let opened = Validator::open(
+    let result = Validator::open(
         challenge,
         key("//validator"),
         client,
@@ -145,19 +149,19 @@ async fn weights_are_submitted_while_a_challenge_blocks_its_thread() {
         &shutdown,
     )
     .await;
-    let (validator, stop) = (opened.unwrap(), shutdown.clone());
+    let (validator, stop) = (result.unwrap(), shutdown.clone());
     shutdown.spawn("validator", async move { validator.run(&stop).await });
-    has_begun.recv().await.unwrap();
+    reward_starts.recv().await.unwrap();
     assert_eq!(chain.submitted().len(), 0, "no epoch is due");
     chain.mine(100);
-    let submitted = async {
+    let first_submission = async {
         while chain.submitted().is_empty() {
             // The epoch loop may have waited for a block only now.
             chain.mine(1);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    let is_submitted = tokio::time::timeout(Duration::from_mins(1), submitted).await.is_ok();
+    let is_submitted = tokio::time::timeout(Duration::from_mins(1), first_submission).await.is_ok();
     drop(release);
     shutdown.request();
     shutdown.finished().await.unwrap();

@@ -43,7 +43,7 @@ impl Subnet for AverageWeights {
             return Err(ScoresError::Stale { max_age: self.max_age });
         }
         let scores =
-            if is_stale { Vec::new() } else { by_uid(neurons, &self.scores.read().await?) };
+            if is_stale { Vec::new() } else { scores_by_uid(neurons, &self.scores.read().await?) };
         Ok(RoundScores { round: None, scores })
     }
 
@@ -61,7 +61,7 @@ impl Subnet for AverageWeights {
 }
 
 /// Returns the scores of the hotkeys that are registered now, by their current uids.
-fn by_uid(neurons: &Neurons, scores: &BTreeMap<Hotkey, f64>) -> Vec<(Uid, f64)> {
+fn scores_by_uid(neurons: &Neurons, scores: &BTreeMap<Hotkey, f64>) -> Vec<(Uid, f64)> {
     neurons
         .list
         .iter()
@@ -102,7 +102,7 @@ mod tests {
     /// Completes a step at a block.
     async fn step(scores: &Scores, block: u32, rewards: &[(u8, f64)]) {
         let results = StepResults {
-            step: CompletedStep { block: BlockNumber::new(block), began: UNIX_EPOCH },
+            step: CompletedStep { block: BlockNumber::new(block), started_at: UNIX_EPOCH },
             request: RequestHash::from_bytes([0; 32]),
             rewards: rewards.iter().map(|(byte, reward)| (key(*byte), *reward)).collect(),
             registered: rewards
@@ -165,8 +165,8 @@ mod tests {
             }
             let neurons = neurons(now, &[1]);
             match subnet.scores(&neurons, false).await {
-                Ok(fresh) => assert_eq!(
-                    (is_fresh, fresh.scores),
+                Ok(round_scores) => assert_eq!(
+                    (is_fresh, round_scores.scores),
                     (true, vec![(Uid(0), 1.0)]),
                     "{last:?} {now}"
                 ),
@@ -176,9 +176,13 @@ mod tests {
                 ),
             }
             // In the last third of an epoch, the weights are decided without them.
-            let late = subnet.scores(&neurons, true).await.unwrap().scores;
-            assert_eq!(late.is_empty(), !is_fresh, "{last:?} {now}");
-            assert_eq!(subnet.weights(&late, Some(Uid(0))).is_some(), is_fresh, "{last:?} {now}");
+            let late_scores = subnet.scores(&neurons, true).await.unwrap().scores;
+            assert_eq!(late_scores.is_empty(), !is_fresh, "{last:?} {now}");
+            assert_eq!(
+                subnet.weights(&late_scores, Some(Uid(0))).is_some(),
+                is_fresh,
+                "{last:?} {now}"
+            );
         }
     }
 }

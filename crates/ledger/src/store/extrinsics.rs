@@ -7,7 +7,7 @@ use crate::{State, Step};
 
 /// A signed extrinsic in the ledger.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Signed {
+pub struct StoredExtrinsic {
     pub(crate) id: i64,
     /// The extrinsic with its bytes, nonce and era.
     pub extrinsic: SignedExtrinsic,
@@ -24,7 +24,7 @@ impl Ledger {
         intent: &Intent,
         step: Step,
         extrinsic: SignedExtrinsic,
-    ) -> Result<Signed, LedgerError> {
+    ) -> Result<StoredExtrinsic, LedgerError> {
         let id = sqlx::query_scalar(
             "INSERT INTO extrinsic (intent_id, step, state, hash, signed) VALUES (?, ?, ?, ?, ?) RETURNING id",
         )
@@ -35,11 +35,15 @@ impl Ledger {
         .bind(to_json("signed", &extrinsic)?)
         .fetch_one(&mut *self.connection.lock().await)
         .await?;
-        Ok(Signed { id, extrinsic, state: State::Signed, outcome: None })
+        Ok(StoredExtrinsic { id, extrinsic, state: State::Signed, outcome: None })
     }
 
     /// Sets a state that does not come from an outcome on the chain.
-    pub(crate) async fn mark(&self, signed: &mut Signed, state: State) -> Result<(), LedgerError> {
+    pub(crate) async fn mark(
+        &self,
+        signed: &mut StoredExtrinsic,
+        state: State,
+    ) -> Result<(), LedgerError> {
         sqlx::query("UPDATE extrinsic SET state = ? WHERE id = ?")
             .bind(state.as_str())
             .bind(signed.id)
@@ -52,7 +56,7 @@ impl Ledger {
     /// Records an outcome observed on the chain, and the state that follows from it.
     pub(crate) async fn record(
         &self,
-        signed: &mut Signed,
+        signed: &mut StoredExtrinsic,
         outcome: Outcome,
     ) -> Result<(), LedgerError> {
         let state = signed.state.after(&outcome);
@@ -78,7 +82,7 @@ impl Ledger {
         &self,
         intent: &Intent,
         step: Step,
-    ) -> Result<Vec<Signed>, LedgerError> {
+    ) -> Result<Vec<StoredExtrinsic>, LedgerError> {
         let rows =
             sqlx::query("SELECT * FROM extrinsic WHERE intent_id = ? AND step = ? ORDER BY id")
                 .bind(intent.id)
@@ -89,9 +93,9 @@ impl Ledger {
     }
 }
 
-pub(super) fn read_signed(row: &SqliteRow) -> Result<Signed, LedgerError> {
+pub(super) fn read_signed(row: &SqliteRow) -> Result<StoredExtrinsic, LedgerError> {
     let outcome: Option<String> = row.try_get("outcome")?;
-    Ok(Signed {
+    Ok(StoredExtrinsic {
         id: row.try_get("id")?,
         extrinsic: from_json("signed", row.try_get("signed")?)?,
         state: row.try_get::<String, _>("state")?.parse()?,

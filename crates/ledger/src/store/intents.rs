@@ -6,7 +6,7 @@ use taonet_chain::{Block, WeightRow};
 use taonet_primitives::{BlockHash, BlockNumber, Hotkey, MechId, NetUid};
 
 use super::{Ledger, LedgerError, from_column, from_json, to_json};
-use crate::{Form, Step};
+use crate::{Step, SubmissionForm};
 
 /// The unique key of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ pub struct Plan {
     /// The block whose state the weights are based on.
     pub state_block: BlockNumber,
     /// The form in which the weights are submitted.
-    pub form: Form,
+    pub form: SubmissionForm,
     /// The weights by uid.
     pub weights: WeightRow,
     /// The version of the validator's code.
@@ -75,8 +75,8 @@ pub struct Intent {
 }
 
 impl Ledger {
-    /// Inserts an intent, replacing one with the same key unless the stored one [is
-    /// bound](Self::is_bound). Returns the stored intent.
+    /// Inserts an intent, replacing one with the same key unless the stored one [may still take
+    /// effect](Self::may_take_effect). Returns the stored intent.
     pub(crate) async fn store_intent(&self, plan: &Plan) -> Result<Intent, LedgerError> {
         sqlx::query(
             "INSERT INTO intent (genesis, hotkey, netuid, mech, epoch, anchor_number, anchor_hash, state_block, form,
@@ -107,7 +107,7 @@ impl Ledger {
 
     /// Whether any extrinsic signed for the intent may still take effect, that is, is not
     /// [void](crate::State::is_void).
-    pub(crate) async fn is_bound(&self, intent: &Intent) -> Result<bool, LedgerError> {
+    pub(crate) async fn may_take_effect(&self, intent: &Intent) -> Result<bool, LedgerError> {
         let submits = self.extrinsics(intent, Step::Submit).await?;
         let reveals = self.extrinsics(intent, Step::Reveal).await?;
         Ok(submits.iter().chain(&reveals).any(|signed| !signed.state.is_void()))

@@ -6,7 +6,7 @@ use tokio::sync::Mutex;
 
 use super::extrinsics::read_signed;
 use super::intents::read_intent;
-use super::{BUSY_TIMEOUT, FILE, Intent, LedgerError, MIGRATIONS, Signed};
+use super::{BUSY_TIMEOUT, FILE, Intent, LedgerError, MIGRATIONS, StoredExtrinsic};
 use crate::{State, Step};
 
 /// A read-only connection to a ledger, which another process may be using.
@@ -33,7 +33,7 @@ pub struct RecordedExtrinsic {
     /// The step that the extrinsic performs.
     pub step: Step,
     /// The extrinsic.
-    pub signed: Signed,
+    pub signed: StoredExtrinsic,
     /// The states that the extrinsic reached, each with its time in seconds since the Unix epoch,
     /// oldest first.
     pub states: Vec<(State, i64)>,

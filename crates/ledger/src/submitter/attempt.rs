@@ -2,10 +2,10 @@
 
 use taonet_chain::{ChainError, Follow, HotkeyState, NonceLease, Outcome, SignOptions};
 
-use super::now::Now;
+use super::chain_view::ChainView;
 use super::{MechanismState, Step, StepProgress, Submitter};
 use crate::form::{Sealing, hash_of, reveal_call, submit_call};
-use crate::{Intent, IntentKey, IntentState, Signed, State, SubmitError};
+use crate::{Intent, IntentKey, IntentState, State, StoredExtrinsic, SubmitError};
 
 impl Submitter {
     /// Signs an extrinsic for a step, stores its bytes and sends them. Returns `None` without
@@ -16,12 +16,12 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        now: &Now,
-        turn: &mut MechanismState,
-    ) -> Result<Option<Signed>, SubmitError> {
-        let Some(era) = now.era() else { return Ok(None) };
+        view: &ChainView,
+        mechanism: &mut MechanismState,
+    ) -> Result<Option<StoredExtrinsic>, SubmitError> {
+        let Some(era) = view.era() else { return Ok(None) };
         if step == Step::Submit {
-            now.check_age(intent.plan.state_block, turn)?;
+            view.check_age(intent.plan.state_block, mechanism)?;
         }
         let lease = self.chain.lease_nonce(self.hotkey().into()).await?;
         let mut earlier = self.ledger.extrinsics(intent, step).await?;
@@ -30,19 +30,19 @@ impl Submitter {
             return Ok(None);
         }
         let IntentKey { netuid, mech, .. } = intent.plan.key;
-        let state = self.chain.hotkey_state(netuid, mech, &self.hotkey(), now.head.into()).await?;
+        let state = self.chain.hotkey_state(netuid, mech, &self.hotkey(), view.head.into()).await?;
         // An extrinsic that is only in the pool may be one that the ledger does not know: wait for
         // its block.
         if state.nonce != lease.nonce() {
             return Ok(None);
         }
-        self.check_chain_state(intent, step, now, &state).await?;
+        self.check_chain_state(intent, step, view, &state).await?;
         let call = match step {
             Step::Submit => {
                 let (beacon, block_time) = (&self.beacon, self.chain.block_time());
-                let (head, local_time) = (now.head.number, self.time());
+                let (head, local_time) = (view.head.number, self.time());
                 let sealing = Sealing { beacon, head, block_time, state: &state, local_time };
-                submit_call(&intent.plan, &now.rules, &sealing, &mut rand::rng())?
+                submit_call(&intent.plan, &view.rules, &sealing, &mut rand::rng())?
             }
             Step::Reveal => match reveal_call(&intent.plan) {
                 Some(call) => call,
@@ -59,7 +59,7 @@ impl Submitter {
             self.ledger.mark(replaced, State::Invalid).await?;
         }
         let mut signed = self.ledger.store(intent, step, extrinsic).await?;
-        turn.has_signed |= step == Step::Submit;
+        mechanism.has_signed |= step == Step::Submit;
         self.notify(intent, step, StepProgress::ExtrinsicStored);
         self.send(intent, step, &mut signed, Some(lease)).await?;
         Ok(Some(signed))
@@ -72,15 +72,15 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        now: &Now,
+        view: &ChainView,
         state: &HotkeyState,
     ) -> Result<(), SubmitError> {
         let IntentKey { netuid, mech, epoch, .. } = intent.plan.key;
         let (error, is_final) = match step {
-            Step::Submit => match now.update_in_epoch(state) {
+            Step::Submit => match view.update_in_epoch(state) {
                 Some(block) => (
                     SubmitError::AlreadySubmitted { netuid, mech, block },
-                    block <= now.finalized.number,
+                    block <= view.finalized.number,
                 ),
                 None => return Ok(()),
             },
@@ -104,7 +104,7 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        signed: &mut Signed,
+        signed: &mut StoredExtrinsic,
         lease: Option<NonceLease>,
     ) -> Result<(), SubmitError> {
         let lease = match lease {
@@ -130,7 +130,7 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        signed: &mut Signed,
+        signed: &mut StoredExtrinsic,
         outcome: Outcome,
     ) -> Result<(), SubmitError> {
         let recorded = signed.outcome.as_ref().and_then(Outcome::inclusion);

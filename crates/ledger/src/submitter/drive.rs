@@ -2,9 +2,9 @@
 
 use taonet_chain::{ChainError, Inclusion, Outcome, SignedExtrinsic};
 
-use super::now::{EpochTime, Now, epoch_at};
+use super::chain_view::{ChainView, EpochTime, epoch_at};
 use super::{MechanismState, Step, Submitter};
-use crate::{Intent, IntentState, Signed, State, SubmitError};
+use crate::{Intent, IntentState, State, StoredExtrinsic, SubmitError};
 
 /// The number of recent blocks whose state even pruning nodes keep.
 const RETAINED_BLOCKS: u32 = 256;
@@ -14,57 +14,61 @@ impl Submitter {
     pub(super) async fn drive(
         &self,
         intent: &mut Intent,
-        now: &Now,
-        turn: &mut MechanismState,
+        view: &ChainView,
+        mechanism: &mut MechanismState,
     ) -> Result<(), SubmitError> {
         if intent.state != IntentState::Open {
             return Ok(());
         }
-        let timing = now.epoch_time(intent.plan.key.epoch);
-        let submit = self.take_step(intent, Step::Submit, timing, now, turn).await?;
+        let timing = view.epoch_time(intent.plan.key.epoch);
+        let submit = self.take_step(intent, Step::Submit, timing, view, mechanism).await?;
         if let Some(epoch) = self.reveal_epoch(intent, submit.as_ref()).await? {
-            self.take_step(intent, Step::Reveal, now.epoch_time(epoch), now, turn).await?;
+            self.take_step(intent, Step::Reveal, view.epoch_time(epoch), view, mechanism).await?;
         }
-        self.settle_intent(intent, now).await
+        self.settle_intent(intent, view).await
     }
 
     /// Signs again after a refusal.
     pub(super) async fn sign_again(
         &self,
         intent: &mut Intent,
-        now: &Now,
-        turn: &mut MechanismState,
+        view: &ChainView,
+        mechanism: &mut MechanismState,
     ) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let (step, refused, epoch) = match self.reveal_epoch(intent, submit.as_ref()).await? {
             Some(epoch) => (Step::Reveal, self.latest(intent, Step::Reveal).await?, epoch),
             None => (Step::Submit, submit, intent.plan.key.epoch),
         };
-        let Some(refused) = refused else { return self.drive(intent, now, turn).await };
+        let Some(refused) = refused else { return self.drive(intent, view, mechanism).await };
         if refused.state == State::Finalized {
             return Ok(());
         }
-        if now.epoch_time(epoch) != EpochTime::Now || now.era().is_none() {
+        if view.epoch_time(epoch) != EpochTime::Now || view.era().is_none() {
             return Err(SubmitError::TooLate);
         }
         let is_refused = refused.state == State::Invalid || refused.state.is_void();
-        if !is_refused || self.sign(intent, step, now, turn).await?.is_none() {
+        if !is_refused || self.sign(intent, step, view, mechanism).await?.is_none() {
             return Err(unsettled(&refused));
         }
-        self.settle_intent(intent, now).await
+        self.settle_intent(intent, view).await
     }
 
     /// Sets the state of an intent from its extrinsics.
-    async fn settle_intent(&self, intent: &mut Intent, now: &Now) -> Result<(), SubmitError> {
+    async fn settle_intent(
+        &self,
+        intent: &mut Intent,
+        view: &ChainView,
+    ) -> Result<(), SubmitError> {
         let submit = self.latest(intent, Step::Submit).await?;
         let state = match self.reveal_epoch(intent, submit.as_ref()).await? {
-            None => conclusion(submit.as_ref(), now.epoch_time(intent.plan.key.epoch)),
+            None => conclude(submit.as_ref(), view.epoch_time(intent.plan.key.epoch)),
             // Reverting a commit also voids its reveal.
             Some(_) if submit.is_some_and(|submit| submit.state != State::Finalized) => {
                 IntentState::Open
             }
             Some(epoch) => {
-                conclusion(self.latest(intent, Step::Reveal).await?.as_ref(), now.epoch_time(epoch))
+                conclude(self.latest(intent, Step::Reveal).await?.as_ref(), view.epoch_time(epoch))
             }
         };
         if state != intent.state {
@@ -78,24 +82,24 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        when: EpochTime,
-        now: &Now,
-        turn: &mut MechanismState,
-    ) -> Result<Option<Signed>, SubmitError> {
+        epoch_time: EpochTime,
+        view: &ChainView,
+        mechanism: &mut MechanismState,
+    ) -> Result<Option<StoredExtrinsic>, SubmitError> {
         let Some(mut signed) = self.latest(intent, step).await? else {
-            return if when == EpochTime::Now {
-                self.sign(intent, step, now, turn).await
+            return if epoch_time == EpochTime::Now {
+                self.sign(intent, step, view, mechanism).await
             } else {
                 Ok(None)
             };
         };
         if signed.state == State::Included {
-            self.confirm(intent, step, &mut signed, now).await?;
+            self.confirm(intent, step, &mut signed, view).await?;
         }
-        self.settle_replaced(intent, step, &mut signed, now).await?;
-        match (signed.state, when) {
+        self.settle_replaced(intent, step, &mut signed, view).await?;
+        match (signed.state, epoch_time) {
             (State::Superseded | State::Expired | State::Withdrawn, EpochTime::Now) => {
-                return Ok(self.sign(intent, step, now, turn).await?.or(Some(signed)));
+                return Ok(self.sign(intent, step, view, mechanism).await?.or(Some(signed)));
             }
             (state, EpochTime::Now)
                 if (state.is_pending() || state == State::Invalid)
@@ -103,7 +107,7 @@ impl Submitter {
             {
                 // No later runtime accepts these bytes. The new extrinsic has the same nonce, so at
                 // most one of the two is ever included.
-                if let Some(again) = self.sign(intent, step, now, turn).await? {
+                if let Some(again) = self.sign(intent, step, view, mechanism).await? {
                     return Ok(Some(again));
                 }
                 if state.is_pending() {
@@ -119,7 +123,7 @@ impl Submitter {
             // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era
             // ends.
             (state, _) if state.is_pending() || state == State::Invalid => {
-                self.settle_unsent(intent, step, &mut signed, now).await?;
+                self.settle_unsent(intent, step, &mut signed, view).await?;
             }
             _ => {}
         }
@@ -132,11 +136,11 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        signed: &mut Signed,
-        now: &Now,
+        signed: &mut StoredExtrinsic,
+        view: &ChainView,
     ) -> Result<(), SubmitError> {
         let Some(inclusion) = inclusion_of(signed).cloned() else { return Ok(()) };
-        let (block, finalized) = (inclusion.block, now.finalized.number);
+        let (block, finalized) = (inclusion.block, view.finalized.number);
         if finalized < block.number {
             return Ok(());
         }
@@ -144,7 +148,7 @@ impl Submitter {
             Some(hash) if hash == block.hash => {
                 self.record(intent, step, signed, Outcome::Finalized(inclusion)).await
             }
-            Some(_) => self.search_after_revert(intent, step, signed, now).await,
+            Some(_) => self.search_after_revert(intent, step, signed, view).await,
             None if finalized.since(block.number) > RETAINED_BLOCKS => {
                 Ok(self.ledger.mark(signed, State::Lost).await?)
             }
@@ -158,11 +162,11 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        signed: &mut Signed,
-        now: &Now,
+        signed: &mut StoredExtrinsic,
+        view: &ChainView,
     ) -> Result<(), SubmitError> {
         let SignedExtrinsic { hash, birth, last_block, .. } = signed.extrinsic;
-        let to = last_block.map_or(now.head.number, |last| last.min(now.head.number));
+        let to = last_block.map_or(view.head.number, |last| last.min(view.head.number));
         match self.chain.lookup(hash, birth.number, to).await {
             Ok(Some(outcome)) => self.record(intent, step, signed, outcome).await,
             Ok(None) | Err(ChainError::NoSuchBlock(_)) => {
@@ -178,10 +182,10 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        signed: &mut Signed,
-        now: &Now,
+        signed: &mut StoredExtrinsic,
+        view: &ChainView,
     ) -> Result<(), SubmitError> {
-        match self.end(signed, now).await? {
+        match self.end_state(signed, view).await? {
             EndState::Open => Ok(()),
             EndState::Known(outcome) => self.record(intent, step, signed, outcome).await,
             EndState::Lost => Ok(self.ledger.mark(signed, State::Lost).await?),
@@ -194,14 +198,14 @@ impl Submitter {
         &self,
         intent: &mut Intent,
         step: Step,
-        signed: &mut Signed,
-        now: &Now,
+        signed: &mut StoredExtrinsic,
+        view: &ChainView,
     ) -> Result<(), SubmitError> {
         for mut replaced in self.ledger.extrinsics(intent, step).await? {
             if replaced.id == signed.id || replaced.state.is_settled() {
                 continue;
             }
-            match self.end(&replaced, now).await? {
+            match self.end_state(&replaced, view).await? {
                 EndState::Open => {}
                 EndState::Lost => self.ledger.mark(&mut replaced, State::Lost).await?,
                 EndState::Known(outcome) => {
@@ -221,9 +225,13 @@ impl Submitter {
     }
 
     /// Returns the end state of an extrinsic, from the finalized blocks of its era.
-    async fn end(&self, signed: &Signed, now: &Now) -> Result<EndState, SubmitError> {
+    async fn end_state(
+        &self,
+        signed: &StoredExtrinsic,
+        view: &ChainView,
+    ) -> Result<EndState, SubmitError> {
         let (hash, birth, finalized) =
-            (signed.extrinsic.hash, signed.extrinsic.birth.number, now.finalized.number);
+            (signed.extrinsic.hash, signed.extrinsic.birth.number, view.finalized.number);
         let Some(last_block) = signed.extrinsic.last_block.filter(|last| *last <= finalized) else {
             return Ok(EndState::Open);
         };
@@ -237,7 +245,7 @@ impl Submitter {
     }
 
     /// Whether the runtime was upgraded after signing, which invalidates the signature.
-    async fn is_from_other_runtime(&self, signed: &Signed) -> Result<bool, SubmitError> {
+    async fn is_from_other_runtime(&self, signed: &StoredExtrinsic) -> Result<bool, SubmitError> {
         Ok(self.chain.spec_version().await? != signed.extrinsic.spec_version)
     }
 
@@ -246,7 +254,7 @@ impl Submitter {
     async fn reveal_epoch(
         &self,
         intent: &mut Intent,
-        submit: Option<&Signed>,
+        submit: Option<&StoredExtrinsic>,
     ) -> Result<Option<u64>, SubmitError> {
         let inclusion = submit.filter(|submit| is_effective(submit)).and_then(inclusion_of);
         let (Some(period), Some(inclusion)) = (intent.plan.form.reveal_after(), inclusion) else {
@@ -284,23 +292,23 @@ enum EndState {
     Lost,
 }
 
-fn inclusion_of(signed: &Signed) -> Option<&Inclusion> {
+fn inclusion_of(signed: &StoredExtrinsic) -> Option<&Inclusion> {
     signed.outcome.as_ref().and_then(Outcome::inclusion)
 }
 
-fn unsettled(signed: &Signed) -> SubmitError {
+fn unsettled(signed: &StoredExtrinsic) -> SubmitError {
     SubmitError::Unsettled { state: signed.state, last_block: signed.extrinsic.last_block }
 }
 
 /// Whether the extrinsic is in a block and its call succeeded.
-fn is_effective(signed: &Signed) -> bool {
+fn is_effective(signed: &StoredExtrinsic) -> bool {
     matches!(signed.state, State::Included | State::Finalized)
         && signed.outcome.as_ref().is_some_and(Outcome::is_success)
 }
 
 /// Returns the state of an intent, given the extrinsic of its last step.
-fn conclusion(signed: Option<&Signed>, when: EpochTime) -> IntentState {
-    match (signed.map(|signed| signed.state), when) {
+fn conclude(signed: Option<&StoredExtrinsic>, epoch_time: EpochTime) -> IntentState {
+    match (signed.map(|signed| signed.state), epoch_time) {
         (Some(State::Finalized), _) => IntentState::Done,
         (None, EpochTime::Past) => IntentState::Missed,
         (Some(state), EpochTime::Past) if state.is_settled() => IntentState::Missed,

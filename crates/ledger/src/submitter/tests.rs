@@ -66,20 +66,24 @@ impl Fixture {
     }
 
     /// Simulates a killed process: nothing after this moment of the step is executed.
-    async fn crash(&self, step: Step, at: StepProgress, weights: Option<NewWeights>) {
-        let submitter = self.start().await.with_observer(Arc::new(move |_, now, moment| {
-            if (now, moment) == (step, at) {
-                resume_unwind(Box::new("killed"));
-            }
-        }));
+    async fn crash(&self, step: Step, crash_at: StepProgress, weights: Option<NewWeights>) {
+        let submitter =
+            self.start().await.with_observer(Arc::new(move |_, current_step, progress| {
+                if (current_step, progress) == (step, crash_at) {
+                    resume_unwind(Box::new("killed"));
+                }
+            }));
         let run = async move {
             match weights {
                 Some(weights) => submitter.submit(weights).await.map(drop),
                 None => submitter.advance().await.map(drop),
             }
         };
-        let ended = tokio::spawn(run).await;
-        assert!(ended.is_err_and(|error| error.is_panic()), "the process survived {step:?} {at:?}");
+        let result = tokio::spawn(run).await;
+        assert!(
+            result.is_err_and(|error| error.is_panic()),
+            "the process survived {step:?} {crash_at:?}"
+        );
     }
 
     /// Begins the next epoch with a new block.
@@ -206,7 +210,7 @@ async fn weights_that_violate_chain_rules_are_refused() {
     let old = NewWeights { version_key: 2, ..fixture.weights().await };
     assert!(matches!(
         submitter.submit(old).await,
-        Err(SubmitError::VersionKey { wanted: 3, actual: 2, .. })
+        Err(SubmitError::VersionKey { required: 3, actual: 2, .. })
     ));
     let unknown = NewWeights { netuid: NetUid(60), ..fixture.weights().await };
     assert!(matches!(

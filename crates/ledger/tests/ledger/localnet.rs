@@ -44,23 +44,26 @@ impl Fixture {
             assert!(outcome.is_success(), "{call:?}: {outcome:?}");
         };
         // Long enough for a loaded machine.
-        send(setting(&chain, "sudo_set_tempo", json!({ "netuid": NETUID.0, "tempo": 200 })).await)
-            .await;
+        send(
+            setting_call(&chain, "sudo_set_tempo", json!({ "netuid": NETUID.0, "tempo": 200 }))
+                .await,
+        )
+        .await;
         send(calls::burned_register(NETUID, hotkey.hotkey())).await;
         send(calls::add_stake(hotkey.hotkey(), NETUID, Rao::new(1_000_000_000_000))).await;
         Self { node, chain, hotkey }
     }
 
     /// Advances until weights may be set: into a new epoch, after the rate limit.
-    async fn next(&self) {
+    async fn next_epoch(&self) {
         let rules = self.chain.weight_rules(NETUID, At::Head).await.unwrap();
         self.node.mine(u32::try_from(rules.rate_limit_blocks).unwrap()).await.unwrap();
         self.node.mine_to_epoch(NETUID.0).await.unwrap();
     }
 
     /// Makes a call of AdminUtils as root.
-    async fn set(&self, name: &str, arguments: Value) {
-        let call = setting(&self.chain, name, arguments).await;
+    async fn apply_setting(&self, name: &str, arguments: Value) {
+        let call = setting_call(&self.chain, name, arguments).await;
         let alice = Keypair::from_uri("//Alice").unwrap();
         let outcome = self.chain.send(&call, &alice, Follow::default()).await.unwrap();
         assert!(outcome.is_success(), "{name}: {outcome:?}");
@@ -117,7 +120,7 @@ impl Fixture {
 }
 
 /// Builds a call of AdminUtils by root.
-async fn setting(chain: &Client, name: &str, arguments: Value) -> Call {
+async fn setting_call(chain: &Client, name: &str, arguments: Value) -> Call {
     let call = json!({ "call": { "AdminUtils": { name: arguments } } });
     chain.call("Sudo", "sudo", &call).await.unwrap()
 }
@@ -139,14 +142,16 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
     let fixture = Fixture::new().await;
     for (name, version) in [("plain", None), ("timelocked", Some(4)), ("hash", Some(2))] {
         if let Some(version) = version {
-            fixture.set("sudo_set_commit_reveal_version", json!({ "version": version })).await;
+            fixture
+                .apply_setting("sudo_set_commit_reveal_version", json!({ "version": version }))
+                .await;
         }
         let enabled = json!({ "netuid": NETUID.0, "enabled": version.is_some() });
-        fixture.set("sudo_set_commit_reveal_weights_enabled", enabled).await;
-        fixture.next().await;
+        fixture.apply_setting("sudo_set_commit_reveal_weights_enabled", enabled).await;
+        fixture.next_epoch().await;
         let directory = tempfile::tempdir().unwrap();
         fixture.start(directory.path()).await.close().await.unwrap();
-        let (empty, begin) = (copy(directory.path()), fixture.head().await);
+        let (empty, start_block) = (copy(directory.path()), fixture.head().await);
         let submitter = fixture.start(directory.path()).await;
         let key = submitter.submit(fixture.weights().await).await.unwrap().intent.plan.key;
         submitter.close().await.unwrap();
@@ -158,7 +163,7 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
             matches!(error, SubmitError::AlreadySubmitted { netuid: NETUID, .. }),
             "{name}: {error}"
         );
-        assert_eq!(fixture.submissions_since(begin).await, 1, "{name}");
+        assert_eq!(fixture.submissions_since(start_block).await, 1, "{name}");
         submitter.close().await.unwrap();
 
         if name == "hash" {
@@ -171,11 +176,11 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
             assert!(matches!(error, SubmitError::NotCommitted { netuid: NETUID, .. }), "{error}");
             submitter.close().await.unwrap();
         }
-        fixture.next().await;
-        let begin = fixture.head().await;
+        fixture.next_epoch().await;
+        let start_block = fixture.head().await;
         let submitter = fixture.start(empty.path()).await;
         submitter.submit(fixture.weights().await).await.unwrap();
-        assert_eq!(fixture.submissions_since(begin).await, 1, "{name}");
+        assert_eq!(fixture.submissions_since(start_block).await, 1, "{name}");
         submitter.close().await.unwrap();
     }
     fixture.node.stop().await;
@@ -185,25 +190,26 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
     let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
-    fixture.next().await;
+    fixture.next_epoch().await;
     let weights = fixture.weights().await;
     let call = calls::set_mechanism_weights(NETUID, MechId(0), &weights.weights, 0);
     let lease = fixture.chain.lease_nonce(fixture.hotkey.hotkey().into()).await.unwrap();
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
     let extrinsic = fixture.chain.sign(&call, &fixture.hotkey, options).await.unwrap();
     drop(lease);
-    let begin = fixture.head().await;
+    let start_block = fixture.head().await;
     let submitter = fixture.start(directory.path()).await;
     let chain = Arc::clone(&fixture.chain);
-    let sending = tokio::spawn(async move { chain.submit(&extrinsic, Follow::default()).await });
+    let pool_submission =
+        tokio::spawn(async move { chain.submit(&extrinsic, Follow::default()).await });
     while fixture.chain.lease_nonce(fixture.hotkey.hotkey().into()).await.unwrap().nonce()
         == options.nonce
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let submission = submitter.submit(weights.clone()).await;
-    let sent = sending.await.unwrap();
-    assert!(sent.is_success(), "{sent:?}");
+    let outcome = pool_submission.await.unwrap();
+    assert!(outcome.is_success(), "{outcome:?}");
     // Depending on when the block is made, the submission finds the weights in the pool or in the
     // block.
     if let Ok(submission) = submission {
@@ -211,15 +217,15 @@ async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
     }
     let error = submitter.submit(weights).await.unwrap_err();
     assert!(matches!(error, SubmitError::AlreadySubmitted { .. }), "{error}");
-    assert_eq!(fixture.submissions_since(begin).await, 1);
+    assert_eq!(fixture.submissions_since(start_block).await, 1);
     fixture.node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_submissions_of_64_tasks_send_one_extrinsic() {
     let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
-    fixture.next().await;
-    let (begin, weights) = (fixture.head().await, fixture.weights().await);
+    fixture.next_epoch().await;
+    let (start_block, weights) = (fixture.head().await, fixture.weights().await);
     let submitter = Arc::new(fixture.start(directory.path()).await);
     let tasks: Vec<_> = (0..64)
         .map(|_| {
@@ -233,7 +239,7 @@ async fn concurrent_submissions_of_64_tasks_send_one_extrinsic() {
         assert_eq!(submission.intent.state, IntentState::Done, "every block is final immediately");
         hashes.insert(submission.submit.unwrap().extrinsic.hash);
     }
-    assert_eq!((hashes.len(), fixture.submissions_since(begin).await), (1, 1));
+    assert_eq!((hashes.len(), fixture.submissions_since(start_block).await), (1, 1));
     fixture.node.stop().await;
 }
 
@@ -243,22 +249,23 @@ async fn crash_between_any_two_steps_neither_loses_nor_repeats_weights() {
         ExtrinsicStored, IntentStored, OutcomeStored, ResponseReceived, Sending, Signed,
     };
     let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
-    for moment in [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
+    for progress in
+        [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
     {
-        fixture.next().await;
-        let (begin, weights) = (fixture.head().await, fixture.weights().await);
-        let ends = Arc::new(move |_: &IntentKey, step, now| {
-            if (step, now) == (Step::Submit, moment) {
+        fixture.next_epoch().await;
+        let (start_block, weights) = (fixture.head().await, fixture.weights().await);
+        let ends = Arc::new(move |_: &IntentKey, step, current| {
+            if (step, current) == (Step::Submit, progress) {
                 resume_unwind(Box::new("ended"));
             }
         });
         let submitter = fixture.start(directory.path()).await.with_observer(ends);
         let ended = tokio::spawn(async move { submitter.submit(weights).await.map(drop) }).await;
-        assert!(ended.is_err_and(|error| error.is_panic()), "{moment:?}");
+        assert!(ended.is_err_and(|error| error.is_panic()), "{progress:?}");
         let submitter = fixture.start(directory.path()).await;
         let key = submitter.submit(fixture.weights().await).await.unwrap().intent.plan.key;
         fixture.finish(&submitter, &key).await;
-        assert_eq!(fixture.submissions_since(begin).await, 1, "{moment:?}");
+        assert_eq!(fixture.submissions_since(start_block).await, 1, "{progress:?}");
         submitter.close().await.unwrap();
     }
     fixture.node.stop().await;

@@ -35,7 +35,7 @@ enum Event {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let moment = prop::sample::select(vec![
+    let progress = prop::sample::select(vec![
         StepProgress::IntentStored,
         StepProgress::Signed,
         StepProgress::ExtrinsicStored,
@@ -57,7 +57,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => Just(Event::Submit),
         4 => Just(Event::Advance),
         2 => Just(Event::Retry),
-        3 => (step, moment).prop_map(|(step, moment)| Event::EndAt(step, moment)),
+        3 => (step, progress).prop_map(|(step, progress)| Event::EndAt(step, progress)),
         4 => answer.prop_map(Event::Answer),
         3 => (1..12_u32).prop_map(Event::Blocks),
         2 => (1..5_u32, any::<bool>()).prop_map(|(blocks, is_kept)| Event::Undo(blocks, is_kept)),
@@ -112,8 +112,8 @@ impl SubmitterProcess {
     async fn submitter(&mut self) -> Option<Arc<Submitter>> {
         if self.submitter.is_none() {
             let end = Arc::clone(&self.end);
-            let observer = move |_: &IntentKey, step, moment| {
-                if end.lock().unwrap().take_if(|end| *end == (step, moment)).is_some() {
+            let observer = move |_: &IntentKey, step, progress| {
+                if end.lock().unwrap().take_if(|end| *end == (step, progress)).is_some() {
                     resume_unwind(Box::new("ended"));
                 }
             };
@@ -132,7 +132,7 @@ impl SubmitterProcess {
 
     async fn apply_event(&mut self, event: Event) {
         match event {
-            Event::EndAt(step, moment) => *self.end.lock().unwrap() = Some((step, moment)),
+            Event::EndAt(step, progress) => *self.end.lock().unwrap() = Some((step, progress)),
             Event::Answer(script) => self.chain.script([script]),
             Event::Blocks(blocks) => {
                 self.chain.mine(blocks);
@@ -142,9 +142,9 @@ impl SubmitterProcess {
                 }
             }
             Event::Undo(blocks, is_kept) => {
-                self.chain.undo(blocks);
+                self.chain.revert(blocks);
                 if is_kept {
-                    self.chain.include_undone();
+                    self.chain.include_reverted();
                 }
             }
             Event::Epoch => self.next_epoch(),

@@ -57,9 +57,9 @@ impl Fixture {
     }
 
     /// Runs a process until it is killed.
-    async fn run_until(&self, step: Step, moment: StepProgress) {
-        let (status, end) = child::run(&self.task(1, Some((step, moment)))).await;
-        assert_eq!((status.signal(), end), (Some(KILL), None), "at {step:?} {moment:?}");
+    async fn run_until(&self, step: Step, progress: StepProgress) {
+        let (status, end) = child::run(&self.task(1, Some((step, progress)))).await;
+        assert_eq!((status.signal(), end), (Some(KILL), None), "at {step:?} {progress:?}");
     }
 
     fn path(&self) -> &Path {
@@ -84,19 +84,20 @@ async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentSta
     use StepProgress::{
         ExtrinsicStored, IntentStored, OutcomeStored, ResponseReceived, Sending, Signed,
     };
-    for moment in [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
+    for progress in
+        [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
     {
         let fixture = Fixture::new(commit_reveal).await;
-        fixture.run_until(Step::Submit, moment).await;
-        let sent = usize::from(matches!(moment, ResponseReceived | OutcomeStored));
-        assert_eq!(fixture.chain.included().len(), sent, "{moment:?}");
+        fixture.run_until(Step::Submit, progress).await;
+        let sent = usize::from(matches!(progress, ResponseReceived | OutcomeStored));
+        assert_eq!(fixture.chain.included().len(), sent, "{progress:?}");
         let end = fixture.run(1).await;
-        assert_eq!((fixture.chain.included().len(), end.extrinsics.len()), (1, 1), "{moment:?}");
+        assert_eq!((fixture.chain.included().len(), end.extrinsics.len()), (1, 1), "{progress:?}");
         assert_eq!(
             fixture.chain.included().first().map(|one| one.hash.to_string()),
             end.extrinsics.into_iter().next()
         );
-        assert_eq!(fixture.ledger().await, (expected, 1, 0), "{moment:?}");
+        assert_eq!(fixture.ledger().await, (expected, 1, 0), "{progress:?}");
     }
 }
 
@@ -118,15 +119,15 @@ async fn commits_survive_a_kill_at_every_moment() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reveals_survive_a_kill_at_every_moment() {
     use StepProgress::{ExtrinsicStored, OutcomeStored, ResponseReceived, Sending, Signed};
-    for moment in [Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored] {
+    for progress in [Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored] {
         let mut fixture = Fixture::new(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
         fixture.run(1).await;
         fixture.next_epoch().await;
-        fixture.run_until(Step::Reveal, moment).await;
+        fixture.run_until(Step::Reveal, progress).await;
         let end = fixture.run(0).await;
         assert_eq!(end.extrinsics.len(), 0, "nothing new was submitted");
-        assert_eq!(fixture.chain.included().len(), 2, "{moment:?}");
-        assert_eq!(fixture.ledger().await, (IntentState::Done, 1, 1), "{moment:?}");
+        assert_eq!(fixture.chain.included().len(), 2, "{progress:?}");
+        assert_eq!(fixture.ledger().await, (IntentState::Done, 1, 1), "{progress:?}");
     }
 }
 

@@ -31,7 +31,7 @@ fn open(name: &str) -> CausalModel {
     CausalModel::open(&vectors(name), LoadOptions::default()).unwrap()
 }
 
-fn likeliest(logits: &[f32]) -> u32 {
+fn argmax(logits: &[f32]) -> u32 {
     // The end token 0 is masked in the vectors.
     let ids = 1..logits.len();
     ids.max_by(|one, other| logits[*one].total_cmp(&logits[*other])).unwrap() as u32
@@ -66,7 +66,7 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, typical): (
             tokens.len()
         );
         for token in numbers::<u32>(&case["greedy"]) {
-            let actual = likeliest(&logits);
+            let actual = argmax(&logits);
             // With rounded inputs, another token may be as likely.
             let missing = logits[actual as usize] - logits[token as usize];
             assert!(
@@ -111,15 +111,15 @@ fn language_model_of_a_gguf_file_has_the_logits_of_the_causal_model() {
 }
 
 /// Bounds for floats: equal.
-const EQUAL: (f32, f32) = (1e-3, 1e-3);
+const EXACT_TOLERANCE: (f32, f32) = (1e-3, 1e-3);
 /// Bounds for quantised layers, whose inputs are rounded to 8 bits. Random weights do not dampen
 /// these errors, as trained ones do.
-const ROUNDED: (f32, f32) = (0.5, 0.12);
+const ROUNDED_TOLERANCE: (f32, f32) = (0.5, 0.12);
 
 #[test]
 fn logits_and_greedy_tokens_match_recording() {
     for name in DIRECTORIES {
-        compare(&open(name), name, "f32", EQUAL);
+        compare(&open(name), name, "f32", EXACT_TOLERANCE);
     }
 }
 
@@ -146,7 +146,12 @@ fn dequantized(mut model: CausalModel) -> CausalModel {
 fn weights_of_8_and_4_bit_files_are_exact() {
     for name in FILES {
         for weights in ["q8_0", "q4_0"] {
-            compare(&dequantized(open(&format!("{name}-{weights}.gguf"))), name, weights, EQUAL);
+            compare(
+                &dequantized(open(&format!("{name}-{weights}.gguf"))),
+                name,
+                weights,
+                EXACT_TOLERANCE,
+            );
         }
     }
 }
@@ -155,7 +160,7 @@ fn weights_of_8_and_4_bit_files_are_exact() {
 fn logits_of_8_and_4_bit_files_match_recording() {
     for name in FILES {
         for weights in ["q8_0", "q4_0"] {
-            compare(&open(&format!("{name}-{weights}.gguf")), name, weights, ROUNDED);
+            compare(&open(&format!("{name}-{weights}.gguf")), name, weights, ROUNDED_TOLERANCE);
         }
     }
 }
@@ -166,7 +171,7 @@ fn floats_are_quantised_on_request() {
         for (bits, weights) in [(Bits::Eight, "q8_0"), (Bits::Four, "q4_0")] {
             let options = LoadOptions { bits: Some(bits), ..LoadOptions::default() };
             let model = CausalModel::open(&vectors(name), options).unwrap();
-            compare(&model, name, weights, ROUNDED);
+            compare(&model, name, weights, ROUNDED_TOLERANCE);
             assert!(!model.is_quantized());
         }
     }
@@ -177,7 +182,7 @@ fn quantised_files_are_not_converted() {
     let options = LoadOptions { bits: Some(Bits::Four), ..LoadOptions::default() };
     let model = CausalModel::open(&vectors("gpt2-q8_0.gguf"), options).unwrap();
     assert!(model.is_quantized());
-    compare(&model, "gpt2", "q8_0", ROUNDED);
+    compare(&model, "gpt2", "q8_0", ROUNDED_TOLERANCE);
 }
 
 #[test]
@@ -226,7 +231,7 @@ fn a_missing_device_is_reported() {
 }
 
 /// Creates a copy of a model directory with a changed `config.json`.
-fn changed(field: &str, value: Value) -> tempfile::TempDir {
+fn directory_with(field: &str, value: Value) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
         fs::copy(vectors("gpt2").join(name), folder.path().join(name)).unwrap();
@@ -251,7 +256,7 @@ fn directories_of_other_models_are_reported() {
         ("n_positions", "many".into(), "config.json is malformed"),
         ("vocab_size", 100.into(), "the shape [320, 32]"),
     ] {
-        let folder = changed(field, value);
+        let folder = directory_with(field, value);
         let error =
             CausalModel::open(folder.path(), LoadOptions::default()).unwrap_err().to_string();
         assert!(error.contains(named), "{field}: {error}");
@@ -415,7 +420,7 @@ fn invalid_headers_of_llama_models_are_reported() {
 
 /// Environment variable that is set in the subprocess of
 /// [`changed_metadata_neither_panics_nor_exhausts_the_memory`].
-const INNER: &str = "TAONET_TEST_LIMITED_MEMORY";
+const CHILD_VARIABLE: &str = "TAONET_TEST_LIMITED_MEMORY";
 /// Number of changed copies of each file.
 const CHANGED_COPIES: u64 = 500;
 
@@ -425,8 +430,8 @@ const CHANGED_COPIES: u64 = 500;
 #[test]
 fn changed_metadata_neither_panics_nor_exhausts_the_memory() {
     // Other systems cannot limit the memory of a process.
-    if std::env::var_os(INNER).is_some() || !cfg!(target_os = "linux") {
-        return with_little_memory();
+    if std::env::var_os(CHILD_VARIABLE).is_some() || !cfg!(target_os = "linux") {
+        return run_with_little_memory();
     }
     let name = "causal::tests::changed_metadata_neither_panics_nor_exhausts_the_memory";
     let output = std::process::Command::new("sh")
@@ -434,7 +439,7 @@ fn changed_metadata_neither_panics_nor_exhausts_the_memory() {
         .args(["-c", r#"ulimit -v 1500000; exec "$0" "$@""#])
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
-        .envs([(INNER, "1"), ("RAYON_NUM_THREADS", "1"), ("MALLOC_ARENA_MAX", "1")])
+        .envs([(CHILD_VARIABLE, "1"), ("RAYON_NUM_THREADS", "1"), ("MALLOC_ARENA_MAX", "1")])
         .output()
         .unwrap();
     let text = [output.stdout, output.stderr]
@@ -443,7 +448,7 @@ fn changed_metadata_neither_panics_nor_exhausts_the_memory() {
     assert!(output.status.success() && text.contains("models opened"), "{}: {text}", output.status);
 }
 
-fn with_little_memory() {
+fn run_with_little_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (path, mut opened) = (folder.path().join("model.gguf"), 0);
     for name in ["llama-q8_0.gguf", "gpt2-q4_0.gguf", "gemma3-q4_0.gguf"] {
@@ -454,7 +459,7 @@ fn with_little_memory() {
             let mut content = original.clone();
             change(&mut content[..header], seed);
             fs::write(&path, content).unwrap();
-            opened += usize::from(computes(&path, &format!("{name}, seed {seed}")));
+            opened += usize::from(can_compute(&path, &format!("{name}, seed {seed}")));
         }
     }
     for name in ["llama", "gpt2"] {
@@ -466,7 +471,7 @@ fn with_little_memory() {
             let mut content = original.clone();
             change_digits(&mut content, seed);
             fs::write(folder.path().join("config.json"), content).unwrap();
-            opened += usize::from(computes(folder.path(), &format!("{name}, seed {seed}")));
+            opened += usize::from(can_compute(folder.path(), &format!("{name}, seed {seed}")));
         }
     }
     println!("{opened} models opened");
@@ -474,7 +479,7 @@ fn with_little_memory() {
 }
 
 /// Opens a model and runs it for two tokens; returns whether both succeeded.
-fn computes(path: &Path, case: &str) -> bool {
+fn can_compute(path: &Path, case: &str) -> bool {
     let result = std::panic::catch_unwind(|| {
         let model = CausalModel::open(path, LoadOptions::default()).ok()?;
         let mut cache = KvCache::default();

@@ -71,8 +71,12 @@ impl Gguf {
         let (file, size) = File::open(path)
             .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())))
             .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-        let mut header =
-            Header { path, reader: BufReader::new(&file), left: size, field: "header".to_owned() };
+        let mut header = Header {
+            path,
+            reader: BufReader::new(&file),
+            remaining: size,
+            field: "header".to_owned(),
+        };
         if header.bytes::<4>()? != MAGIC {
             return Err(header.field_error("is not a GGUF file"));
         }
@@ -84,7 +88,7 @@ impl Gguf {
         }
         let (tensors, values) = (header.u64()?, header.u64()?);
         // Each entry takes at least this many bytes; reject impossible counts before looping.
-        if u128::from(tensors) * 24 + u128::from(values) * 13 > u128::from(header.left) {
+        if u128::from(tensors) * 24 + u128::from(values) * 13 > u128::from(header.remaining) {
             return Err(header.field_error(format!(
                 "{tensors} tensors and {values} values do not fit into the file"
             )));
@@ -104,7 +108,7 @@ impl Gguf {
             header.field.clone_from(&name);
             entries.push((name, header.entry()?));
         }
-        let read = size - header.left;
+        let header_bytes = size - header.remaining;
         let mut gguf = Self { path: path.to_owned(), file, metadata, tensors: HashMap::new() };
         let alignment = match gguf.metadata.get("general.alignment") {
             None => DEFAULT_ALIGNMENT,
@@ -124,7 +128,7 @@ impl Gguf {
                 return Err(gguf.field_error("general.alignment", message));
             }
         };
-        let base = read.next_multiple_of(alignment);
+        let base = header_bytes.next_multiple_of(alignment);
         entries.sort_by_key(|(_, entry): &(String, Entry)| entry.start);
         let mut last: Option<(String, u64)> = None;
         for (name, mut entry) in entries {
@@ -287,7 +291,7 @@ struct Header<'a> {
     path: &'a Path,
     reader: BufReader<&'a File>,
     /// Number of bytes that the file still has.
-    left: u64,
+    remaining: u64,
     /// Name of the field that is being read, for errors.
     field: String,
 }
@@ -302,12 +306,12 @@ impl Header<'_> {
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<(), LoadError> {
-        match self.left.checked_sub(bytes) {
-            Some(left) => self.left = left,
+        match self.remaining.checked_sub(bytes) {
+            Some(remaining) => self.remaining = remaining,
             None => {
                 return Err(self.field_error(format!(
                     "{bytes} bytes, but the file has only {} more",
-                    self.left
+                    self.remaining
                 )));
             }
         }
@@ -364,10 +368,10 @@ impl Header<'_> {
             return Err(self.field_error("arrays of arrays are not supported"));
         }
         // Each element has at least one byte.
-        if length > self.left {
+        if length > self.remaining {
             return Err(self.field_error(format!(
                 "{length} elements, but the file has only {} more bytes",
-                self.left
+                self.remaining
             )));
         }
         let is_used = ARRAYS.contains(&self.field.as_str());

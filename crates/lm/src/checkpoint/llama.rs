@@ -89,9 +89,9 @@ pub(super) fn config(
         return Err(LoadError::unsupported(path, "use_sliding_window"));
     }
     let heads = file.num_attention_heads;
-    let shared = LlamaConfig::shared_head_size(file.hidden_size, heads);
-    let head_size = file.head_dim.unwrap_or(shared);
-    if head_size != shared && kind != LlamaKind::Qwen3 {
+    let default_size = LlamaConfig::shared_head_size(file.hidden_size, heads);
+    let head_size = file.head_dim.unwrap_or(default_size);
+    if head_size != default_size && kind != LlamaKind::Qwen3 {
         let feature = "a head_dim other than hidden_size / num_attention_heads";
         return Err(LoadError::unsupported(path, feature));
     }
@@ -158,7 +158,7 @@ pub(super) fn gguf_config(
         file.count(&field_name(architecture, "embedding_length"))?,
         file.count(&field_name(architecture, "attention.head_count"))?,
     );
-    let own_size = match kind {
+    let stated_size = match kind {
         LlamaKind::Qwen3 | LlamaKind::Gemma3 => {
             file.optional_count(&field_name(architecture, "attention.key_length"))?
         }
@@ -169,15 +169,15 @@ pub(super) fn gguf_config(
     } else {
         (None, 10_000.0)
     };
-    let head_size = own_size.unwrap_or_else(|| LlamaConfig::shared_head_size(hidden, heads));
-    let rotated = field_name(architecture, "rope.dimension_count");
-    if file.optional_count(&rotated)?.is_some_and(|size| size != head_size) {
-        let expected = if own_size.is_some() {
+    let head_size = stated_size.unwrap_or_else(|| LlamaConfig::shared_head_size(hidden, heads));
+    let dimension_field = field_name(architecture, "rope.dimension_count");
+    if file.optional_count(&dimension_field)?.is_some_and(|size| size != head_size) {
+        let expected = if stated_size.is_some() {
             "attention.key_length"
         } else {
             "embedding_length / head_count"
         };
-        return Err(file.field_error(&rotated, format!("must be {expected}")));
+        return Err(file.field_error(&dimension_field, format!("must be {expected}")));
     }
     let vocabulary = file.shape("token_embd.weight").and_then(|shape| shape.first().copied());
     let epsilon = field_name(architecture, "attention.layer_norm_rms_epsilon");

@@ -171,16 +171,17 @@ fn check(name: &str, actual: &[usize], expected: &[usize]) -> Result<(), LoadErr
 fn safetensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
     let index = directory.join("model.safetensors.index.json");
     let files = if index.exists() {
-        let named: BTreeSet<String> = json::<IndexFile>(&index)?.weight_map.into_values().collect();
+        let file_names: BTreeSet<String> =
+            json::<IndexFile>(&index)?.weight_map.into_values().collect();
         let is_plain =
             |name: &String| Path::new(name).file_name().is_some_and(|file| file == name.as_str());
-        if let Some(name) = named.iter().find(|name| !is_plain(name)) {
+        if let Some(name) = file_names.iter().find(|name| !is_plain(name)) {
             return Err(LoadError::Unsupported {
                 path: index,
                 feature: format!("the file name {name:?}"),
             });
         }
-        named.into_iter().collect()
+        file_names.into_iter().collect()
     } else {
         vec!["model.safetensors".to_owned()]
     };
@@ -189,8 +190,8 @@ fn safetensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
         let path = directory.join(file);
         let bytes = std::fs::read(&path)
             .map_err(|source| LoadError::Read { path: path.clone(), source })?;
-        let loaded = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
-        tensors.extend(loaded.map_err(|source| LoadError::Weights { path, source })?);
+        let result = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu);
+        tensors.extend(result.map_err(|source| LoadError::Weights { path, source })?);
     }
     Ok(tensors)
 }

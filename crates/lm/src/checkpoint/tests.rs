@@ -41,7 +41,7 @@ fn tokenizer() -> Value {
 /// A tensor with random values, in half precision as models are published.
 fn tensor(name: &str, shape: &[usize]) -> Tensor {
     let count: usize = shape.iter().product();
-    let mut generator = crate::splitmix::SplitMix64::named(3, name);
+    let mut generator = crate::splitmix::SplitMix64::with_name(3, name);
     let numbers: Vec<f32> = (0..count).map(|_| (generator.normal() * 0.3) as f32).collect();
     Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap().to_dtype(DType::BF16).unwrap()
 }
@@ -121,7 +121,7 @@ fn answer_has_no_special_tokens() {
         let sampling = Sampling { temperature: 2.0, max_tokens: 8, seed, ..Sampling::default() };
         for step in model.generate(vec![0, 3], sampling) {
             let token = step.unwrap().token;
-            assert!(!model.vocabulary().is_steering(token), "{seed}: {token}");
+            assert!(!model.vocabulary().is_special(token), "{seed}: {token}");
         }
     }
 }
@@ -157,7 +157,7 @@ fn chat_prompt_follows_the_template() {
 #[test]
 fn sharded_files_with_index_load_the_same_model() {
     let folder = directory();
-    let unsplit = next(&open(folder.path()).unwrap());
+    let expected = next(&open(folder.path()).unwrap());
     fs::remove_file(folder.path().join("model.safetensors")).unwrap();
     let (mut first, mut second, mut map) = (HashMap::new(), HashMap::new(), serde_json::Map::new());
     for (name, tensor) in tensors() {
@@ -172,7 +172,7 @@ fn sharded_files_with_index_load_the_same_model() {
     candle_core::safetensors::save(&first, folder.path().join("a.safetensors")).unwrap();
     candle_core::safetensors::save(&second, folder.path().join("b.safetensors")).unwrap();
     write(folder.path(), "model.safetensors.index.json", &json!({"weight_map": map}));
-    assert_eq!(next(&open(folder.path()).unwrap()), unsplit);
+    assert_eq!(next(&open(folder.path()).unwrap()), expected);
     fs::remove_file(folder.path().join("b.safetensors")).unwrap();
     let error = open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("b.safetensors"), "{error}");
@@ -189,10 +189,10 @@ fn rope_scaling_is_read_from_the_configuration() {
     write(folder.path(), "config.json", &plain);
     assert_ne!(next(&open(folder.path()).unwrap()), scaled);
     // The same parameters in the newer form.
-    let mut newer = config();
-    newer["rope_parameters"] = newer["rope_scaling"].take();
-    newer["rope_parameters"]["rope_theta"] = newer["rope_theta"].take();
-    write(folder.path(), "config.json", &newer);
+    let mut new_config = config();
+    new_config["rope_parameters"] = new_config["rope_scaling"].take();
+    new_config["rope_parameters"]["rope_theta"] = new_config["rope_theta"].take();
+    write(folder.path(), "config.json", &new_config);
     assert_eq!(next(&open(folder.path()).unwrap()), scaled);
 }
 
@@ -206,7 +206,7 @@ fn byte_order_mark_is_ignored() {
 }
 
 #[test]
-fn foreign_models_are_reported() {
+fn unsupported_models_are_reported() {
     for (field, value, named) in [
         ("model_type", json!("gpt2"), "model_type \"gpt2\""),
         ("hidden_act", json!("gelu"), "hidden_act \"gelu\""),

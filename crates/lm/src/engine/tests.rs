@@ -76,7 +76,7 @@ fn short_prompt_does_not_wait_for_a_long_one() {
             && prompt(&model, 0).len() < MAX_PROMPT_TOKENS / 2
     );
     batch.admit();
-    batch.pass();
+    batch.step_batch();
     let [long, short] = &mut received;
     assert!(long.try_recv().is_err() && short.try_recv().is_ok());
 }
@@ -86,17 +86,17 @@ async fn slow_client_does_not_block_others() {
     let model = model();
     let engine = Engine::start(Arc::clone(&model), EngineSettings::default()).unwrap();
     let long = Sampling { max_tokens: 60, temperature: 0.0, ..Sampling::default() };
-    let slow = engine.submit(prompt(&model, 1), long).unwrap();
-    let quick = read(engine.submit(prompt(&model, 2), sampling(2)).unwrap()).await;
-    assert_eq!(quick, generate_alone(&model, 2));
+    let slow_events = engine.submit(prompt(&model, 1), long).unwrap();
+    let quick_result = read(engine.submit(prompt(&model, 2), sampling(2)).unwrap()).await;
+    assert_eq!(quick_result, generate_alone(&model, 2));
     // Wait until the slow client's event buffer is full.
-    while slow.len() < EVENT_BUFFER - 1 {
+    while slow_events.len() < EVENT_BUFFER - 1 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let mut generation = model.generate(prompt(&model, 1), long);
     let expected: Vec<u32> = generation.by_ref().map(|step| step.unwrap().token).collect();
     assert!(expected.len() > EVENT_BUFFER, "{}", expected.len());
-    assert_eq!(read(slow).await, (expected, generation.finish()));
+    assert_eq!(read(slow_events).await, (expected, generation.finish()));
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ fn dots<S: Simd, const N: usize, const M: usize>(
 
 /// Computes the dot product of two slices of the same length.
 pub(crate) fn dot(one: &[f32], other: &[f32]) -> f32 {
-    let ((ones, one_end), (others, other_end)) =
+    let ((ones, one_tail), (others, other_tail)) =
         (one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
     let mut sums = [0.0_f32; LANES];
     for (one, other) in ones.iter().zip(others) {
@@ -151,6 +151,6 @@ pub(crate) fn dot(one: &[f32], other: &[f32]) -> f32 {
             *sum += one * other;
         }
     }
-    let end: f32 = one_end.iter().zip(other_end).map(|(one, other)| one * other).sum();
+    let end: f32 = one_tail.iter().zip(other_tail).map(|(one, other)| one * other).sum();
     sums.iter().sum::<f32>() + end
 }

@@ -175,12 +175,12 @@ impl Nibbles {
             }
             .into());
         }
-        let products = self.products(&self.rounded(&input.flatten_all()?.to_vec1::<f32>()?));
+        let products = self.products(&self.quantize(&input.flatten_all()?.to_vec1::<f32>()?));
         Ok(Tensor::from_vec(products, (rows, self.outputs), &Device::Cpu)?)
     }
 
     /// Rounds rows of the input.
-    fn rounded(&self, rows: &[f32]) -> Vec<Block> {
+    fn quantize(&self, rows: &[f32]) -> Vec<Block> {
         rows.as_chunks().0.iter().map(|values| Block::new(values, self.format.zero())).collect()
     }
 

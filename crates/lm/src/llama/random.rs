@@ -98,7 +98,7 @@ impl RandomWeights {
         columns: usize,
         spread: f64,
     ) -> Result<Tensor, ModelError> {
-        let mut generator = SplitMix64::named(self.0, name);
+        let mut generator = SplitMix64::with_name(self.0, name);
         let scale = spread / (columns as f64).sqrt();
         let numbers: Vec<f32> =
             (0..rows * columns).map(|_| (generator.normal() * scale) as f32).collect();

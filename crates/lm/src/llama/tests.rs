@@ -21,19 +21,19 @@ fn config() -> LlamaConfig {
 
 /// Returns the dimensions of each architecture.
 fn configs() -> [LlamaConfig; 4] {
-    let with = |kind, head_size, local| LlamaConfig { kind, head_size, local, ..config() };
+    let config_with = |kind, head_size, local| LlamaConfig { kind, head_size, local, ..config() };
     // The first layer of Gemma is local, the second one global.
     let local = LocalLayers { window: 3, rope_theta: 100.0, period: 2 };
     [
-        with(LlamaKind::Llama, 6, None),
-        with(LlamaKind::Qwen2, 6, None),
+        config_with(LlamaKind::Llama, 6, None),
+        config_with(LlamaKind::Qwen2, 6, None),
         // The heads are wider than their share of the residual stream.
-        with(LlamaKind::Qwen3, 10, None),
-        with(LlamaKind::Gemma3, 10, Some(local)),
+        config_with(LlamaKind::Qwen3, 10, None),
+        config_with(LlamaKind::Gemma3, 10, Some(local)),
     ]
 }
 
-fn times(rows: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
+fn matvec(rows: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
     rows.iter().map(|row| row.iter().zip(vector).map(|(a, b)| a * b).sum()).collect()
 }
 
@@ -68,21 +68,21 @@ fn add(one: &mut [f64], other: &[f64]) {
 fn rotated(vector: &[f64], heads: usize, position: usize, theta: f64) -> Vec<f64> {
     let size = vector.len() / heads;
     let half = size / 2;
-    let mut turned = vector.to_vec();
+    let mut rotated_vector = vector.to_vec();
     for head in 0..heads {
         for pair in 0..half {
             let angle = position as f64 / theta.powf(2.0 * pair as f64 / size as f64);
             let (a, b) = (vector[head * size + pair], vector[head * size + pair + half]);
-            turned[head * size + pair] = a * angle.cos() - b * angle.sin();
-            turned[head * size + pair + half] = a * angle.sin() + b * angle.cos();
+            rotated_vector[head * size + pair] = a * angle.cos() - b * angle.sin();
+            rotated_vector[head * size + pair + half] = a * angle.sin() + b * angle.cos();
         }
     }
-    turned
+    rotated_vector
 }
 
 /// Computes the logits with a reference implementation of the architecture on plain numbers.
 #[allow(clippy::needless_range_loop, reason = "indices as in the formulas")]
-fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
+fn reference_logits(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
     let config = model.config;
     let size = config.head_size;
     let embeddings = Llama::rows(&model.embeddings);
@@ -105,7 +105,7 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         let project = |layer: &Linear| {
             let (rows, bias) = (Llama::rows(&layer.weight), layer.bias.as_ref().map(values));
             let output = |hidden: &Vec<f64>| {
-                let mut output = times(&rows, &rms_normalized(hidden));
+                let mut output = matvec(&rows, &rms_normalized(hidden));
                 if let Some(bias) = &bias {
                     add(&mut output, bias);
                 }
@@ -120,7 +120,7 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
             }
         };
         let norms = layer.head_norms.as_ref();
-        let turn = |vectors: Vec<Vec<f64>>, heads| {
+        let rotate = |vectors: Vec<Vec<f64>>, heads| {
             vectors
                 .iter()
                 .enumerate()
@@ -129,18 +129,18 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         };
         let queries = norm_heads(project(&layer.query), norms.map(|norms| &norms.query));
         let keys = norm_heads(project(&layer.key), norms.map(|norms| &norms.key));
-        let (queries, keys) = (turn(queries, config.heads), turn(keys, config.kv_heads));
+        let (queries, keys) = (rotate(queries, config.heads), rotate(keys, config.kv_heads));
         let values = project(&layer.value);
         let output = Llama::rows(&layer.output.weight);
         for position in 0..tokens.len() {
-            let mut mixed = vec![0.0; config.heads * size];
+            let mut weighted_values = vec![0.0; config.heads * size];
             for head in 0..config.heads {
-                let shared = head / (config.heads / config.kv_heads);
+                let kv_head = head / (config.heads / config.kv_heads);
                 let query = &queries[position][head * size..(head + 1) * size];
                 let first = local.map_or(0, |local| (position + 1).saturating_sub(local.window));
                 let scores: Vec<f64> = (first..=position)
                     .map(|past| {
-                        let key = &keys[past][shared * size..(shared + 1) * size];
+                        let key = &keys[past][kv_head * size..(kv_head + 1) * size];
                         (query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>()
                             / (size as f64).sqrt())
                         .exp()
@@ -148,13 +148,13 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
                     .collect();
                 let sum: f64 = scores.iter().sum();
                 for (past, score) in (first..).zip(&scores) {
-                    let value = &values[past][shared * size..(shared + 1) * size];
+                    let value = &values[past][kv_head * size..(kv_head + 1) * size];
                     for (dimension, value) in value.iter().enumerate() {
-                        mixed[head * size + dimension] += score / sum * value;
+                        weighted_values[head * size + dimension] += score / sum * value;
                     }
                 }
             }
-            let attended = times(&output, &mixed);
+            let attended = matvec(&output, &weighted_values);
             add(
                 &mut stream[position],
                 &output_normed(&attended, output_norms.map(|norms| &norms.attention)),
@@ -167,32 +167,35 @@ fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
         );
         for hidden in &mut stream {
             let input = rms_normalized(hidden);
-            let gated: Vec<f64> = times(&gate, &input)
+            let gated: Vec<f64> = matvec(&gate, &input)
                 .into_iter()
-                .zip(times(&up, &input))
+                .zip(matvec(&up, &input))
                 .map(
                     |(gate, up)| {
                         if is_gemma { gelu(gate) * up } else { gate / (1.0 + (-gate).exp()) * up }
                     },
                 )
                 .collect();
-            let fed = times(&down, &gated);
-            add(hidden, &output_normed(&fed, output_norms.map(|norms| &norms.feed_forward)));
+            let feed_forward_output = matvec(&down, &gated);
+            add(
+                hidden,
+                &output_normed(&feed_forward_output, output_norms.map(|norms| &norms.feed_forward)),
+            );
         }
     }
     let head = Llama::rows(&model.head.weight);
-    stream.iter().map(|hidden| times(&head, &rms_normalized(hidden))).collect()
+    stream.iter().map(|hidden| matvec(&head, &rms_normalized(hidden))).collect()
 }
 
 const TOKENS: [u32; 9] = [3, 39, 0, 17, 17, 8, 25, 1, 30];
 
 #[test]
-fn logits_match_computation_by_hand() {
+fn logits_match_a_reference_implementation() {
     for config in configs() {
         let model = Llama::random(config, 11).unwrap();
         let actual = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
         for (actual, expected) in
-            actual.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten())
+            actual.iter().flatten().zip(reference_logits(&model, &TOKENS).iter().flatten())
         {
             assert!(
                 (f64::from(*actual) - expected).abs() < 2e-3,
@@ -206,15 +209,15 @@ fn logits_match_computation_by_hand() {
 fn logits_with_and_without_cache_are_equal() {
     for config in configs() {
         let model = Llama::random(config, 11).unwrap();
-        let unsplit = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
+        let complete_logits = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
         let mut cache = KvCache::default();
-        let mut pieces = model.forward(&TOKENS[..4], &mut cache).unwrap();
-        pieces.extend(model.forward(&TOKENS[4..7], &mut cache).unwrap());
+        let mut split_logits = model.forward(&TOKENS[..4], &mut cache).unwrap();
+        split_logits.extend(model.forward(&TOKENS[4..7], &mut cache).unwrap());
         for token in &TOKENS[7..] {
-            pieces.push(model.next(&[*token], &mut cache).unwrap());
+            split_logits.push(model.next(&[*token], &mut cache).unwrap());
         }
         assert_eq!(cache.tokens(), TOKENS.len());
-        for (one, other) in unsplit.iter().flatten().zip(pieces.iter().flatten()) {
+        for (one, other) in complete_logits.iter().flatten().zip(split_logits.iter().flatten()) {
             assert!((one - other).abs() < 1e-3, "{one} {other}");
         }
     }
@@ -226,13 +229,14 @@ fn seed_determines_the_weights() {
         Llama::random(config(), seed).unwrap().next(&TOKENS, &mut KvCache::default()).unwrap()
     };
     assert_eq!(logits(1), logits(1));
-    let differs = logits(1).iter().zip(logits(2)).any(|(one, other)| (one - other).abs() > 1.0);
-    assert!(differs);
+    let has_difference =
+        logits(1).iter().zip(logits(2)).any(|(one, other)| (one - other).abs() > 1.0);
+    assert!(has_difference);
 }
 
 #[test]
 fn invalid_configuration_is_refused() {
-    for broken in [
+    for invalid in [
         LlamaConfig { heads: 5, ..config() },
         LlamaConfig { kv_heads: 3, ..config() },
         LlamaConfig { head_size: 5, ..config() },
@@ -252,7 +256,7 @@ fn invalid_configuration_is_refused() {
             ..config()
         },
     ] {
-        assert!(matches!(Llama::random(broken, 1), Err(ModelError::Config(_))), "{broken:?}");
+        assert!(matches!(Llama::random(invalid, 1), Err(ModelError::Config(_))), "{invalid:?}");
     }
     let model = Llama::random(config(), 1).unwrap();
     let mut cache = KvCache::default();

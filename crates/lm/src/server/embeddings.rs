@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{Served, failed, refuse};
+use super::{Served, model_failure, refuse};
 use crate::ModelError;
 
 /// Maximum number of texts in a request.
@@ -62,7 +62,7 @@ pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Res
         Ok(Err(error @ (ModelError::TooLong { .. } | ModelError::Tokenizer(_)))) => {
             return bad_request(&error.to_string(), Some("input"));
         }
-        Ok(Err(error)) => return failed(&error),
+        Ok(Err(error)) => return model_failure(&error),
         Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the model failed", None),
     };
     let tokens: usize = embedded.iter().map(|(_, tokens)| tokens).sum();

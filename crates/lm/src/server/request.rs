@@ -73,11 +73,11 @@ impl Request {
             .0
             .get("messages")
             .and_then(Value::as_array)
-            .ok_or(wrong("messages", "an array"))?;
+            .ok_or(wrong_type("messages", "an array"))?;
         let messages = messages.iter().map(message).collect::<Option<Vec<_>>>();
         let messages = messages.filter(|messages| !messages.is_empty());
-        let messages =
-            messages.ok_or(wrong("messages", "an array of messages with a role and a text"))?;
+        let messages = messages
+            .ok_or(wrong_type("messages", "an array of messages with a role and a text"))?;
         let wants_logprobs = fields.flag("logprobs")?;
         let top = fields.number("top_logprobs", MAX_TOP_LOGPROBS)?.unwrap_or(0);
         let continues = fields.flag("continue_final_message")?;
@@ -90,7 +90,7 @@ impl Request {
             .0
             .get("prompt")
             .and_then(Value::as_str)
-            .ok_or(wrong("prompt", "a text"))?
+            .ok_or(wrong_type("prompt", "a text"))?
             .to_owned();
         let top = fields.number("logprobs", MAX_TOP_LOGPROBS)?;
         fields.request(Prompt::Text(prompt), top.is_some(), top.unwrap_or(0))
@@ -169,7 +169,7 @@ impl Fields {
     fn flag(&self, name: &'static str) -> Result<bool, RequestError> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(false),
-            Some(value) => value.as_bool().ok_or(wrong(name, "true or false")),
+            Some(value) => value.as_bool().ok_or(wrong_type(name, "true or false")),
         }
     }
 
@@ -180,7 +180,7 @@ impl Fields {
                 let number = value.as_u64().filter(|number| *number <= largest);
                 number
                     .map(Some)
-                    .ok_or_else(|| wrong(name, &format!("an integer from 0 to {largest}")))
+                    .ok_or_else(|| wrong_type(name, &format!("an integer from 0 to {largest}")))
             }
         }
     }
@@ -195,9 +195,9 @@ impl Fields {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
                 let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
-                number
-                    .map(Some)
-                    .ok_or_else(|| wrong(name, &format!("a number from {smallest} to {largest}")))
+                number.map(Some).ok_or_else(|| {
+                    wrong_type(name, &format!("a number from {smallest} to {largest}"))
+                })
             }
         }
     }
@@ -215,6 +215,6 @@ fn is_off(value: &Value) -> bool {
     }
 }
 
-fn wrong(param: &'static str, expected: &str) -> RequestError {
+fn wrong_type(param: &'static str, expected: &str) -> RequestError {
     RequestError { message: format!("{param} must be {expected}"), param: Some(param) }
 }

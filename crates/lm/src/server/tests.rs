@@ -5,7 +5,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 
-async fn ask(path: &str, body: &Value) -> (StatusCode, String) {
+async fn post(path: &str, body: &Value) -> (StatusCode, String) {
     let model = Arc::new(LanguageModel::random("small", 2, 1).unwrap());
     let request = axum::http::Request::post(path).body(Body::from(body.to_string())).unwrap();
     let response =
@@ -26,11 +26,11 @@ fn chat(extra_fields: &Value) -> Value {
 
 #[tokio::test]
 async fn streamed_and_complete_responses_are_equal() {
-    let (status, complete) = ask("/v1/chat/completions", &chat(&json!({}))).await;
+    let (status, complete) = post("/v1/chat/completions", &chat(&json!({}))).await;
     let complete: Value = serde_json::from_str(&complete).unwrap();
     assert_eq!(status, 200);
     let options = json!({"stream": true, "stream_options": {"include_usage": true}});
-    let (_, stream) = ask("/v1/chat/completions", &chat(&options)).await;
+    let (_, stream) = post("/v1/chat/completions", &chat(&options)).await;
     let events: Vec<_> =
         stream.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
     let (last, chunks) = events.split_last().unwrap();
@@ -55,23 +55,24 @@ async fn streamed_and_complete_responses_are_equal() {
 
 #[tokio::test]
 async fn prompt_log_probabilities_are_returned() {
-    let (_, answer) = ask("/v1/chat/completions", &chat(&json!({}))).await;
+    let (_, answer) = post("/v1/chat/completions", &chat(&json!({}))).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
     let content = answer.pointer("/choices/0/message/content").unwrap().as_str().unwrap();
     let generated = answer.pointer("/choices/0/logprobs/content").unwrap().as_array().unwrap();
     let messages =
         json!([{"role": "user", "content": "stan"}, {"role": "assistant", "content": content}]);
     let options = json!({"messages": messages, "continue_final_message": true, "prompt_logprobs": 5, "max_tokens": 1});
-    let (_, scored) = ask("/v1/chat/completions", &chat(&options)).await;
+    let (_, scored) = post("/v1/chat/completions", &chat(&options)).await;
     let scored: Value = serde_json::from_str(&scored).unwrap();
     let positions = scored["prompt_logprobs"].as_array().unwrap();
     assert_eq!(positions[0], Value::Null);
     for (generated, position) in
         generated.iter().zip(&positions[positions.len() - generated.len()..])
     {
-        let own = position.as_object().unwrap().values().next().unwrap();
-        assert_eq!(own["decoded_token"], generated["token"]);
-        let difference = own["logprob"].as_f64().unwrap() - generated["logprob"].as_f64().unwrap();
+        let scored_token = position.as_object().unwrap().values().next().unwrap();
+        assert_eq!(scored_token["decoded_token"], generated["token"]);
+        let difference =
+            scored_token["logprob"].as_f64().unwrap() - generated["logprob"].as_f64().unwrap();
         assert!(difference.abs() < 1e-3, "{difference}");
     }
 }
@@ -79,7 +80,7 @@ async fn prompt_log_probabilities_are_returned() {
 #[tokio::test]
 async fn text_completions_have_their_own_format() {
     let body = json!({"prompt": "stan", "max_tokens": 3, "temperature": 0, "logprobs": 2});
-    let (status, answer) = ask("/v1/completions", &body).await;
+    let (status, answer) = post("/v1/completions", &body).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!((status, &answer["object"]), (StatusCode::OK, &json!("text_completion")));
     let logprobs = &answer["choices"][0]["logprobs"];
@@ -120,7 +121,7 @@ async fn invalid_field_is_named_in_the_error() {
         ("/v1/chat/completions", chat(&json!({"stream": 1})), json!("stream")),
         ("/v1/completions", json!({"prompt": ["a"]}), json!("prompt")),
     ] {
-        let (status, answer) = ask(path, &body).await;
+        let (status, answer) = post(path, &body).await;
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(
             (status, &answer["error"]["param"]),
@@ -129,14 +130,17 @@ async fn invalid_field_is_named_in_the_error() {
         );
     }
     let long = chat(&json!({"messages": [{"role": "user", "content": "~".repeat(5_000)}]}));
-    assert_eq!(ask("/v1/chat/completions", &long).await.0, 400);
+    assert_eq!(post("/v1/chat/completions", &long).await.0, 400);
 }
 
 #[tokio::test]
 async fn embeddings_have_both_encodings() {
     let embed = async |input: Value, format: &str| {
-        ask("/v1/embeddings", &json!({"model": "small", "input": input, "encoding_format": format}))
-            .await
+        post(
+            "/v1/embeddings",
+            &json!({"model": "small", "input": input, "encoding_format": format}),
+        )
+        .await
     };
     let (status, answer) = embed(json!(["stan", "tron in", "stan"]), "float").await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -160,10 +164,10 @@ async fn embeddings_have_both_encodings() {
     let tokens = answer["usage"]["prompt_tokens"].as_u64().unwrap();
     assert_eq!(answer["usage"]["total_tokens"], tokens);
     assert!((6..=12).contains(&tokens), "{tokens}");
-    let (_, packed) = embed(json!("stan"), "base64").await;
-    let packed: Value = serde_json::from_str(&packed).unwrap();
-    let packed = packed["data"][0]["embedding"].as_str().unwrap();
-    assert_eq!(packed.len(), (vector(0).len() * 4).div_ceil(3) * 4);
+    let (_, encoded) = embed(json!("stan"), "base64").await;
+    let encoded: Value = serde_json::from_str(&encoded).unwrap();
+    let encoded = encoded["data"][0]["embedding"].as_str().unwrap();
+    assert_eq!(encoded.len(), (vector(0).len() * 4).div_ceil(3) * 4);
     for (body, param) in [
         (json!({"model": "small"}), "input"),
         (json!({"input": []}), "input"),
@@ -173,7 +177,7 @@ async fn embeddings_have_both_encodings() {
         (json!({"input": "a", "dimensions": 7}), "dimensions"),
         (json!({"input": "~".repeat(5_000)}), "input"),
     ] {
-        let (status, answer) = ask("/v1/embeddings", &body).await;
+        let (status, answer) = post("/v1/embeddings", &body).await;
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(
             (status, &answer["error"]["param"]),

@@ -81,10 +81,10 @@ impl Vocabulary {
             );
             return Err(LoadError::tokenizer(path, message));
         }
-        let special = tokenizer.get_added_tokens_decoder();
-        let steering: Vec<bool> = (0..count)
+        let added_tokens = tokenizer.get_added_tokens_decoder();
+        let special: Vec<bool> = (0..count)
             .map(|token| {
-                special.get(&token).is_some_and(|token| token.special)
+                added_tokens.get(&token).is_some_and(|token| token.special)
                     || tokenizer.id_to_token(token).is_none()
             })
             .collect();
@@ -100,10 +100,10 @@ impl Vocabulary {
         Ok(Self {
             pieces,
             ids,
-            steering,
+            special,
             begin,
             ends,
-            coder: Coder::Trained { plain: Box::new(plain), steering: Box::new(tokenizer) },
+            coder: Coder::Trained { plain: Box::new(plain), special: Box::new(tokenizer) },
         })
     }
 
@@ -112,7 +112,7 @@ impl Vocabulary {
     pub fn to_json(&self) -> Option<String> {
         match &self.coder {
             Coder::Longest(_) => None,
-            Coder::Trained { steering, .. } => steering.to_string(false).ok(),
+            Coder::Trained { special, .. } => special.to_string(false).ok(),
         }
     }
 

@@ -34,7 +34,7 @@ use crate::clock::{Clock, difference, wall_millis};
 use crate::execute::{CallError, Overlay, call_as, execute_with};
 use crate::meter;
 use crate::pool::QueuedExtrinsic;
-use crate::store::{Head, Staged, StoreError, Target, Time};
+use crate::store::{Head, RevertTarget, StagedBlock, StoreError, Time};
 use build::{Addition, SkipReason, build, timestamp_of};
 use group::{Committer, Group, PendingBlock};
 
@@ -42,11 +42,11 @@ pub(crate) use build::AppliedCommand;
 pub use build::BuildError;
 pub use error::AuthorError;
 pub use import::ImportError;
-pub(crate) use import::{Block, Start};
+pub(crate) use import::{Block, Checkpoint};
 pub(crate) use simulate::simulate;
 
-/// The number of blocks on the fastest clock between two looks at the command queue.
-const RUN: u32 = 64;
+/// The number of blocks on the fastest clock between two polls of the command queue.
+const BLOCKS_PER_POLL: u32 = 64;
 /// The interval between flushes to disk: roughly how much of the chain a power failure may lose.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
 /// The capacity of the command queue.
@@ -57,15 +57,15 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The latest time that can be set, in milliseconds: clients show no years beyond 9999.
 const MAX_TIME: u64 = 253_402_207_200_000;
 
-/// What a command does.
+/// Action of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// A number of blocks.
-    Blocks(u32),
+    MineBlocks(u32),
     /// Nothing: wakes the author after a submission, for [`Clock::Instant`].
-    Submitted,
+    IncludeSubmitted,
     /// The next block in which this subnet's epoch runs.
-    Epoch(u16),
+    MineToEpoch(u16),
     /// The block of a named snapshot, to which the chain is reverted.
     Revert(String),
     /// A later time of the following blocks, by this many milliseconds.
@@ -79,7 +79,7 @@ pub(crate) enum Action {
     /// A stored block to which the followed node has reverted.
     Rewind(H256),
     /// A block of the followed node with its state, from which the chain restarts.
-    Restart(Box<Start>),
+    Restart(Box<Checkpoint>),
 }
 
 /// Output of a command.
@@ -134,7 +134,7 @@ pub(crate) struct Author {
     time: Time,
     shield_key: ShieldKey,
     group: Group,
-    flushed: Instant,
+    last_flush: Instant,
 }
 
 impl Author {
@@ -166,7 +166,7 @@ impl Author {
             chain.store.set_time(time)?;
         }
         let timestamp = next_timestamp(&tip, &state, time)?;
-        let (shield_key, group, flushed) = (development_key(), Group::default(), Instant::now());
+        let (shield_key, last_flush) = (development_key(), Instant::now());
         Ok(Self {
             chain,
             clock,
@@ -176,8 +176,8 @@ impl Author {
             last_timestamp: timestamp,
             time,
             shield_key,
-            group,
-            flushed,
+            group: Group::default(),
+            last_flush,
         })
     }
 
@@ -203,8 +203,8 @@ impl Author {
                 }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    let blocks = if self.clock == Clock::Fastest { RUN } else { 1 };
-                    if let Err(error) = self.make(blocks) {
+                    let blocks = if self.clock == Clock::Fastest { BLOCKS_PER_POLL } else { 1 };
+                    if let Err(error) = self.produce(blocks) {
                         tracing::error!(%error, "block production failed");
                         due_at = Instant::now() + RETRY_DELAY;
                     }
@@ -233,7 +233,7 @@ impl Author {
             if ready == 0 {
                 return;
             }
-            if let Err(error) = self.make(1) {
+            if let Err(error) = self.produce(1) {
                 tracing::error!(%error, "block production failed");
                 return;
             }
@@ -252,11 +252,11 @@ impl Author {
     fn execute(&mut self, command: Command) {
         let Command { action, reply } = command;
         let executed = match action {
-            Action::Submitted => Ok(None),
-            Action::Blocks(blocks) => {
+            Action::IncludeSubmitted => Ok(None),
+            Action::MineBlocks(blocks) => {
                 self.produce_blocks(blocks, || !reply.is_closed()).map(|()| None)
             }
-            Action::Epoch(netuid) => self
+            Action::MineToEpoch(netuid) => self
                 .blocks_to_epoch(netuid)
                 .and_then(|blocks| self.produce_blocks(blocks, || !reply.is_closed()))
                 .map(|()| None),
@@ -266,7 +266,7 @@ impl Author {
             Action::SetStorage(items) => self.set_storage(items),
             Action::Import(blocks) => self.import(blocks).map(|()| None),
             Action::Rewind(hash) => self.rewind(hash).map(|()| None),
-            Action::Restart(start) => self.restart(*start).map(|()| None),
+            Action::Restart(checkpoint) => self.restart(*checkpoint).map(|()| None),
         };
         // The caller may have stopped waiting.
         let _ =
@@ -275,11 +275,11 @@ impl Author {
 
     /// Reverts the chain to the block of a named snapshot.
     fn revert(&mut self, name: &str) -> Result<(), AuthorError> {
-        let target = self.chain.store.snapshot(name)?;
-        self.revert_to(target)
+        self.revert_to(self.chain.store.revert_target(name)?)
     }
 
-    fn revert_to(&mut self, Target { head, state, time }: Target) -> Result<(), AuthorError> {
+    fn revert_to(&mut self, target: RevertTarget) -> Result<(), AuthorError> {
+        let RevertTarget { head, state, time } = target;
         let timestamp = next_timestamp(&head, &state, time)?;
         drop(state);
         self.chain.revert(&head, time)?;
@@ -295,7 +295,7 @@ impl Author {
         head: &Head,
         extrinsics: Vec<Vec<u8>>,
         nodes: BackendTransaction<BlakeTwo256>,
-    ) -> Staged {
+    ) -> StagedBlock {
         self.tip = head.clone();
         self.chain.store.stage(head.clone(), extrinsics, nodes)
     }
@@ -327,11 +327,11 @@ impl Author {
         call: RuntimeCall,
     ) -> Result<Option<AppliedCommand>, AuthorError> {
         let state = self.chain.store.tip(&self.tip)?;
-        let built = execute_with(&mut Overlay::default(), &state, || {
+        let result = execute_with(&mut Overlay::default(), &state, || {
             impersonate(&self.tip.header, account, call)
         })?;
-        let (extrinsic, directive) = built.map_err(|error| BuildError::Refused(error.into()))?;
-        self.make_alone(&Addition { directive, extrinsic: Some(extrinsic.encode()) })
+        let (extrinsic, directive) = result.map_err(|error| BuildError::Refused(error.into()))?;
+        self.produce_with(&Addition { directive, extrinsic: Some(extrinsic.encode()) })
     }
 
     /// Produces a block that sets storage.
@@ -339,7 +339,7 @@ impl Author {
         &mut self,
         items: Vec<StorageEntry>,
     ) -> Result<Option<AppliedCommand>, AuthorError> {
-        self.make_alone(&Addition { directive: Directive::SetStorage(items), extrinsic: None })
+        self.produce_with(&Addition { directive: Directive::SetStorage(items), extrinsic: None })
     }
 
     fn blocks_to_epoch(&self, netuid: u16) -> Result<u32, AuthorError> {
@@ -352,7 +352,7 @@ impl Author {
     }
 
     /// Produces and commits a number of blocks.
-    fn make(&mut self, blocks: u32) -> Result<(), AuthorError> {
+    fn produce(&mut self, blocks: u32) -> Result<(), AuthorError> {
         self.produce_blocks(blocks, || true)
     }
 
@@ -362,7 +362,7 @@ impl Author {
         blocks: u32,
         should_continue: impl Fn() -> bool,
     ) -> Result<(), AuthorError> {
-        let mut left = blocks;
+        let mut remaining = blocks;
         thread::scope(|scope| {
             let mut committer = None;
             loop {
@@ -373,9 +373,9 @@ impl Author {
                         .get_or_insert_with(|| Committer::start(scope, self.chain.clone()))
                         .send(group);
                 }
-                let result = self.make_group(&mut left, &should_continue);
+                let result = self.produce_group(&mut remaining, &should_continue);
                 if is_committing && let Some(committer) = &mut committer {
-                    self.settle(committer.result())?;
+                    self.finish_commit(committer.result())?;
                 }
                 match result {
                     Ok(true) => {}
@@ -390,32 +390,32 @@ impl Author {
     }
 
     /// Produces blocks that share a commit. Returns whether more blocks are to be produced.
-    fn make_group(
+    fn produce_group(
         &mut self,
-        left: &mut u32,
+        remaining: &mut u32,
         should_continue: impl Fn() -> bool,
     ) -> Result<bool, AuthorError> {
-        while *left > 0 && should_continue() {
+        while *remaining > 0 && should_continue() {
             if self.is_stopping() {
                 return Err(AuthorError::Stopping);
             }
-            let included = self.make_one()?;
-            *left -= 1;
+            let included = self.produce_from_pool()?;
+            *remaining -= 1;
             if included > 0 || self.group.is_full() {
-                return Ok(*left > 0);
+                return Ok(*remaining > 0);
             }
         }
         Ok(false)
     }
 
     /// Produces one block, and returns the number of included extrinsics from the pool.
-    fn make_one(&mut self) -> Result<usize, AuthorError> {
+    fn produce_from_pool(&mut self) -> Result<usize, AuthorError> {
         let queued = self.chain.pool.queued();
         self.produce_block(&queued, None).map(|(included, _)| included)
     }
 
     /// Produces and commits one block for a development command, without the pool's extrinsics.
-    fn make_alone(&mut self, addition: &Addition) -> Result<Option<AppliedCommand>, AuthorError> {
+    fn produce_with(&mut self, addition: &Addition) -> Result<Option<AppliedCommand>, AuthorError> {
         let (_, applied) = self.produce_block(&[], Some(addition))?;
         self.commit()?;
         Ok(applied)
@@ -454,12 +454,12 @@ impl Author {
             return Ok(());
         }
         let result = std::mem::take(&mut self.group).commit(&self.chain);
-        self.settle(result)
+        self.finish_commit(result)
     }
 
     /// Handles the result of a commit: if it failed, the author continues from the newest committed
     /// block.
-    fn settle(&mut self, result: Result<(), StoreError>) -> Result<(), AuthorError> {
+    fn finish_commit(&mut self, result: Result<(), StoreError>) -> Result<(), AuthorError> {
         if let Err(error) = result {
             self.fall_back();
             return Err(error.into());
@@ -470,7 +470,7 @@ impl Author {
 
     /// Drops the blocks that are not committed.
     fn fall_back(&mut self) {
-        self.chain.store.discard();
+        self.chain.store.discard_staged();
         std::mem::take(&mut self.group).drop_extrinsics();
         self.tip = self.chain.head();
         self.chain.pool.fall_back(self.tip.clone());
@@ -482,7 +482,7 @@ impl Author {
 
     /// Flushes to disk if [`FLUSH_INTERVAL`] has passed since the last flush.
     fn flush(&mut self) {
-        if self.flushed.elapsed() < FLUSH_INTERVAL {
+        if self.last_flush.elapsed() < FLUSH_INTERVAL {
             return;
         }
         let start = Instant::now();
@@ -495,6 +495,6 @@ impl Author {
                 );
             }
         }
-        self.flushed = Instant::now();
+        self.last_flush = Instant::now();
     }
 }

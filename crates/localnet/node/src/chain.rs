@@ -127,7 +127,7 @@ impl Chain {
     /// Waits until a committed block is finalized; returns false if it is reverted before.
     pub(crate) async fn wait_until_final(&self, hash: H256) -> bool {
         loop {
-            let (head, mut events) = self.follow();
+            let (head, mut events) = self.subscribe();
             match self.store.header(hash) {
                 Ok(Some(header))
                     if header.number.saturating_add(self.finality_lag) <= head.number() =>
@@ -144,7 +144,7 @@ impl Chain {
     }
 
     /// Returns the newest committed block, and subscribes to the events after it.
-    pub(crate) fn follow(&self) -> (Head, broadcast::Receiver<Arc<ChainEvent>>) {
+    pub(crate) fn subscribe(&self) -> (Head, broadcast::Receiver<Arc<ChainEvent>>) {
         let head = self.head.read().unwrap_or_else(PoisonError::into_inner);
         (head.clone(), self.events.subscribe())
     }
@@ -154,8 +154,8 @@ impl Chain {
         self.publish_at(block.head.clone(), ChainEvent::Block(block));
     }
 
-    /// Sets the head and notifies subscribers, without a gap in which [`Self::follow`] could miss
-    /// or repeat an event.
+    /// Sets the head and notifies subscribers, without a gap in which [`Self::subscribe`] could
+    /// miss or repeat an event.
     fn publish_at(&self, head: Head, event: ChainEvent) {
         let mut newest = self.head.write().unwrap_or_else(PoisonError::into_inner);
         *newest = head;

@@ -44,8 +44,8 @@ impl Clock {
 
 /// Returns the wall-clock time in milliseconds since the Unix epoch.
 pub(crate) fn wall_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns how far one time is ahead of another, in milliseconds.
@@ -60,15 +60,15 @@ mod tests {
 
     #[test]
     fn block_time_follows_the_initial_clock() {
-        let every = |micros| Clock::Every(Duration::from_micros(micros));
+        let every_micros = |micros| Clock::Every(Duration::from_micros(micros));
         let clocks = [
             Clock::PRODUCTION,
             Clock::FAST,
             Clock::Manual,
             Clock::Fastest,
             Clock::Instant,
-            every(50_000),
-            every(1),
+            every_micros(50_000),
+            every_micros(1),
         ];
         assert_eq!(clocks.map(Clock::slot), [12_000, 250, 250, 250, 250, 50, 1]);
     }

@@ -26,7 +26,7 @@ pub enum CallError {
     Nested,
     /// The result of the runtime call cannot be decoded as the method's result type.
     #[error("malformed result of {method}: {source}")]
-    Answer {
+    MalformedResult {
         /// The name of the method.
         method: &'static str,
         /// The decoding error.
@@ -73,7 +73,8 @@ pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
     data: &[u8],
 ) -> Result<T, CallError> {
     let encoded = call(overlay, state, method, data)?;
-    T::decode(&mut encoded.as_slice()).map_err(|source| CallError::Answer { method, source })
+    T::decode(&mut encoded.as_slice())
+        .map_err(|source| CallError::MalformedResult { method, source })
 }
 
 /// Returns the message of a panic.

@@ -20,13 +20,13 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::author::{Action, AuthorError, Block, ImportError, Start};
+use crate::author::{Action, AuthorError, Block, Checkpoint, ImportError};
 use crate::chain::Chain;
 use crate::meter;
 use crate::node::Control;
 use crate::store::{FirstBlock, Head, History, StoreError};
 pub(crate) use leader::Leader;
-use leader::{Link, PAGE};
+use leader::{Link, PAGE_SIZE};
 
 /// Pauses before a reconnect.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
@@ -100,7 +100,7 @@ pub enum FollowError {
     },
     /// The leader's chain changed while it was read; a retry reads the new one.
     #[error("the chain of the node at {0} changed while it was read")]
-    Changed(String),
+    LeaderChanged(String),
     /// A block of the leader was refused, or not written.
     #[error(transparent)]
     Author(#[from] AuthorError),
@@ -119,21 +119,25 @@ pub(crate) async fn first_block(
 ) -> Result<FirstBlock, FollowError> {
     let link = leader.connect().await?;
     loop {
-        match fetch(&link, history, &link.head().await?).await {
-            Err(FollowError::Changed(_)) => sleep(LEADER_CHANGED_PAUSE).await,
-            fetched => return Ok(fetched?.first().map_err(AuthorError::from)?),
+        match fetch_checkpoint(&link, history, &link.head().await?).await {
+            Err(FollowError::LeaderChanged(_)) => sleep(LEADER_CHANGED_PAUSE).await,
+            checkpoint => return Ok(checkpoint?.into_first_block().map_err(AuthorError::from)?),
         }
     }
 }
 
 /// Fetches the leader's oldest block that belongs to the history, with its state.
-async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, FollowError> {
+async fn fetch_checkpoint(
+    link: &Link,
+    history: History,
+    newest: &Head,
+) -> Result<Checkpoint, FollowError> {
     let mut oldest = match history {
         History::Last(blocks) => newest.number().saturating_add(1).saturating_sub(blocks),
         History::Archive => 0,
     };
     let genesis = link.genesis().await?;
-    let mut block = link.block(newest.hash).await?.ok_or_else(|| link.changed())?;
+    let mut block = link.block(newest.hash).await?.ok_or_else(|| link.leader_changed())?;
     while oldest < block.head.number() {
         let middle = oldest.midpoint(block.head.number());
         match link.block_at(middle).await? {
@@ -148,13 +152,13 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
         match link.state(block.head.hash).await {
             Ok(state) => {
                 meter::state_fetched();
-                return Ok(Start { genesis, block, state });
+                return Ok(Checkpoint { genesis, block, state });
             }
             // The leader has pruned the block in the meantime, and keeps later ones for longer.
-            Err(FollowError::Changed(_)) if number < newest.number() => {
+            Err(FollowError::LeaderChanged(_)) if number < newest.number() => {
                 let later = number.saturating_add(skip).min(newest.number());
                 skip = skip.saturating_mul(2);
-                block = link.block_at(later).await?.ok_or_else(|| link.changed())?;
+                block = link.block_at(later).await?.ok_or_else(|| link.leader_changed())?;
             }
             Err(error) => return Err(error),
         }
@@ -163,7 +167,7 @@ async fn fetch(link: &Link, history: History, newest: &Head) -> Result<Start, Fo
 
 /// Waits until the chain has the block with this hash, for at most [`IMPORT_TIMEOUT`].
 pub(crate) async fn wait_for_import(chain: &Chain, hash: H256) {
-    let (_, mut events) = chain.follow();
+    let (_, mut events) = chain.subscribe();
     let arrival = async {
         while !has_block(chain, hash) {
             if let Err(RecvError::Closed) = events.recv().await {
@@ -242,28 +246,28 @@ impl Follower {
             });
         }
         let mut heads = link.heads().await?;
-        let (arrived, mut arrivals) = watch::channel(());
+        let (head_sender, mut head_receiver) = watch::channel(());
         // Reads without pause: the client drops a subscription whose notifications are not read.
-        let read = async {
+        let read_heads = async {
             while let Some(head) = heads.next().await {
-                let head =
-                    head.map_err(|error| link.malformed("chain_subscribeNewHeads", &error))?;
+                let head = head
+                    .map_err(|error| link.malformed_response("chain_subscribeNewHeads", &error))?;
                 self.leader.set_height(head.number);
-                arrived.send_replace(());
+                head_sender.send_replace(());
             }
-            Err::<Infallible, _>(link.closed())
+            Err::<Infallible, _>(link.connection_closed())
         };
-        let import = async {
+        let import_blocks = async {
             loop {
                 self.catch_up(&link).await?;
-                if arrivals.changed().await.is_err() {
-                    return Err::<Infallible, FollowError>(link.closed());
+                if head_receiver.changed().await.is_err() {
+                    return Err::<Infallible, FollowError>(link.connection_closed());
                 }
             }
         };
         tokio::select! {
-            ended = read => ended,
-            ended = import => ended,
+            ended = read_heads => ended,
+            ended = import_blocks => ended,
         }
     }
 
@@ -275,7 +279,7 @@ impl Follower {
             let is_caught_up = own.hash == newest.hash;
             if !is_caught_up {
                 match self.advance(link, &own, &newest).await {
-                    Err(FollowError::Changed(_)) => {
+                    Err(FollowError::LeaderChanged(_)) => {
                         sleep(LEADER_CHANGED_PAUSE).await;
                         continue;
                     }
@@ -288,7 +292,7 @@ impl Follower {
                     block = self.chain.head().number(),
                     "following"
                 );
-                self.leader.followed(link);
+                self.leader.mark_followed(link);
             }
             if is_caught_up {
                 return Ok(());
@@ -299,7 +303,7 @@ impl Follower {
     /// Imports the next blocks of the leader, reverts to a block that it has, or fetches its state.
     async fn advance(&self, link: &Link, own: &Head, newest: &Head) -> Result<(), FollowError> {
         if newest.header.parent_hash == own.hash {
-            let block = link.block(newest.hash).await?.ok_or_else(|| link.changed())?;
+            let block = link.block(newest.hash).await?.ok_or_else(|| link.leader_changed())?;
             return self.import(link, vec![block]).await;
         }
         match self.newest_common_block(link, own, newest).await? {
@@ -320,7 +324,7 @@ impl Follower {
                 let later = newest.number();
                 match link.hashes(later..=later).await?.first() {
                     Some(Some(_)) => self.restart_from_state(link, newest).await,
-                    _ => Err(link.changed()),
+                    _ => Err(link.leader_changed()),
                 }
             }
             Some((_, hash)) => {
@@ -352,22 +356,22 @@ impl Follower {
                 }
             }
             let Some(before) = first.checked_sub(1) else { break };
-            (last, count) = (before, PAGE);
+            (last, count) = (before, PAGE_SIZE);
         }
         Ok(None)
     }
 
     async fn import(&self, link: &Link, blocks: Vec<Block>) -> Result<(), FollowError> {
         match self.control.send(Action::Import(blocks)).await {
-            Err(AuthorError::Import(ImportError::Parent { .. })) => Err(link.changed()),
+            Err(AuthorError::Import(ImportError::Parent { .. })) => Err(link.leader_changed()),
             done => done.map(drop).map_err(FollowError::from),
         }
     }
 
     /// Replaces the chain by a state of the leader.
     async fn restart_from_state(&self, link: &Link, newest: &Head) -> Result<(), FollowError> {
-        let start = fetch(link, self.history, newest).await?;
-        self.control.send(Action::Restart(Box::new(start))).await?;
+        let checkpoint = fetch_checkpoint(link, self.history, newest).await?;
+        self.control.send(Action::Restart(Box::new(checkpoint))).await?;
         Ok(())
     }
 }

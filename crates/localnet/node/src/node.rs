@@ -32,7 +32,7 @@ pub(crate) use control::Control;
 
 /// The stack size of the author's thread, in bytes: calls can be nested, and the runtime recurses
 /// into them.
-const STACK: usize = 64 << 20;
+const STACK_SIZE: usize = 64 << 20;
 /// The timeout of a node's shutdown; client connections that are still open are then dropped.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -171,12 +171,12 @@ impl Node {
         let (store, clock, start) = if let Some(leader) = &leader {
             (open_follower(&config, leader).await?, Clock::Manual, None)
         } else {
-            let store = guarded(&config, || open(&config))?;
-            let last = guarded(&config, || last_clock(&store))?;
+            let store = catch_panic(&config, || open_store(&config))?;
+            let last = catch_panic(&config, || last_clock(&store))?;
             stored_clock = Some(last);
             (store, config.clock.unwrap_or(last), config.start)
         };
-        let store = store.keeping(config.kept_blocks);
+        let store = store.with_kept_blocks(config.kept_blocks);
         let head = store.head()?;
         let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let pool = Pool::new(head.clone(), config.pool);
@@ -185,7 +185,7 @@ impl Node {
         chain.finality_lag = config.finality_lag;
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
-        let author = guarded(&config, || {
+        let author = catch_panic(&config, || {
             Author::new(chain.clone(), clock, start, stopping.clone()).map_err(NodeError::from)
         })?;
         let (control, inbox) = Control::new(stopping, config.follow.map(Into::into));
@@ -199,14 +199,14 @@ impl Node {
         .await?;
         // Only now: after a failed start, a chain that followed another node can still follow it.
         if leader.is_none() && chain.store.is_follower()? {
-            chain.store.set_own()?;
+            chain.store.clear_follower()?;
         }
         if stored_clock.is_some_and(|stored| stored != clock) {
             chain.store.set_clock(clock)?;
         }
         let author = thread::Builder::new()
             .name("localnet-author".to_owned())
-            .stack_size(STACK)
+            .stack_size(STACK_SIZE)
             .spawn(move || author.run(&inbox))
             .map_err(NodeError::Thread)?;
         let author = control.watch_author(author, chain.clone());
@@ -232,7 +232,7 @@ async fn open_follower(config: &NodeConfig, leader: &Leader) -> Result<Store, No
 }
 
 /// Returns a panic as an error: the database panics when it reads some damaged files.
-fn guarded<T>(
+fn catch_panic<T>(
     config: &NodeConfig,
     read: impl FnOnce() -> Result<T, NodeError>,
 ) -> Result<T, NodeError> {
@@ -243,7 +243,7 @@ fn guarded<T>(
 }
 
 /// Opens an existing chain, or creates one from the configuration.
-fn open(config: &NodeConfig) -> Result<Store, NodeError> {
+fn open_store(config: &NodeConfig) -> Result<Store, NodeError> {
     let directory = config.directory.as_deref();
     let Some(genesis) = &config.genesis else {
         return Ok(Store::open(directory, None, config.history)?);
@@ -335,7 +335,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`].
     pub async fn mine(&self, blocks: u32) -> Result<Head, AuthorError> {
-        Ok(self.control.command(Action::Blocks(blocks)).await?.head)
+        Ok(self.control.command(Action::MineBlocks(blocks)).await?.head)
     }
 
     /// Produces blocks up to and including the next one in which this subnet's epoch runs, and
@@ -344,7 +344,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] if the subnet does not exist or has no epochs.
     pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
-        Ok(self.control.command(Action::Epoch(netuid)).await?.head)
+        Ok(self.control.command(Action::MineToEpoch(netuid)).await?.head)
     }
 
     /// Takes a named snapshot: marks the newest block, so that [`Self::revert`] can return to it.
@@ -352,7 +352,7 @@ impl NodeHandle {
     /// # Errors
     /// [`crate::SnapshotError`], for instance if the name is in use.
     pub fn take_snapshot(&self, name: &str) -> Result<Snapshot, crate::SnapshotError> {
-        self.chain.snapshots()?.take(name)
+        self.chain.snapshots()?.take_snapshot(name)
     }
 
     /// Returns the named snapshots, oldest block first.
@@ -377,7 +377,7 @@ impl NodeHandle {
     /// # Errors
     /// [`crate::SnapshotError`], for instance if there is no such snapshot.
     pub fn drop_snapshot(&self, name: &str) -> Result<(), crate::SnapshotError> {
-        self.chain.snapshots()?.forget(name)
+        self.chain.snapshots()?.drop_snapshot(name)
     }
 
     /// Adds a duration to the timestamps of the following blocks, and returns the time after which
@@ -404,7 +404,7 @@ impl NodeHandle {
             self.server.workers().run(move || chain.submit(extrinsic, Watcher::default())).await;
         let submitted = submitted.unwrap_or(Err(SubmitError::Stopping));
         if let (Ok(_), Some(clock)) = (&submitted, self.clock) {
-            self.control.submitted(clock);
+            self.control.notify_submitted(clock);
         }
         submitted
     }
@@ -489,7 +489,7 @@ mod tests {
     fn a_damaged_database_is_an_error_with_its_path() {
         let config =
             NodeConfig { directory: Some("chain".into()), ..NodeConfig::new(Storage::default()) };
-        let error = guarded::<()>(&config, || panic!("a bad page")).unwrap_err().to_string();
+        let error = catch_panic::<()>(&config, || panic!("a bad page")).unwrap_err().to_string();
         let database = Path::new("chain").join("chain.redb");
         assert!(error.contains(&format!("cannot open {}", database.display())), "{error}");
         assert!(error.contains("damaged: a bad page; hint: reset the chain"), "{error}");

@@ -83,7 +83,7 @@ struct Inner {
     tip: Head,
     graph: Graph,
     bans: LruCache<H256, Instant>,
-    closed: bool,
+    is_closed: bool,
 }
 
 /// The transaction pool.
@@ -95,7 +95,7 @@ pub(crate) struct Pool {
 impl Pool {
     pub(crate) fn new(tip: Head, limits: PoolLimits) -> Self {
         let inner =
-            Inner { tip, graph: Graph::default(), bans: LruCache::new(MAX_BANS), closed: false };
+            Inner { tip, graph: Graph::default(), bans: LruCache::new(MAX_BANS), is_closed: false };
         Self { inner: Mutex::new(inner), limits }
     }
 
@@ -119,14 +119,14 @@ impl Pool {
                 .map_err(SubmitError::Format)?;
         let hash = BlakeTwo256::hash(&bytes);
         self.admit(hash)?;
-        let mut chases = 0;
+        let mut revalidations = 0;
         loop {
             let tip = self.lock().tip.clone();
-            let valid = match validate(store, &tip, &bytes) {
-                Ok(valid) => valid,
+            let validity = match validate(store, &tip, &bytes) {
+                Ok(validity) => validity,
                 // The block may have been reverted meanwhile.
-                Err(_) if chases < MAX_REVALIDATIONS && self.tip().hash != tip.hash => {
-                    chases += 1;
+                Err(_) if revalidations < MAX_REVALIDATIONS && self.tip().hash != tip.hash => {
+                    revalidations += 1;
                     continue;
                 }
                 Err(error) => {
@@ -135,19 +135,20 @@ impl Pool {
                 }
             };
             let mut inner = self.lock();
-            let valid = if inner.tip.hash == tip.hash {
-                valid
-            } else if chases < MAX_REVALIDATIONS {
-                chases += 1;
+            let validity = if inner.tip.hash == tip.hash {
+                validity
+            } else if revalidations < MAX_REVALIDATIONS {
+                revalidations += 1;
                 continue;
             } else {
                 // The head advances faster than this extrinsic is validated, so the head waits for
                 // this validation.
                 validate(store, &inner.tip, &bytes)?
             };
-            let at = inner.tip.number();
-            let entry = Entry::new(hash, bytes, sender(&extrinsic), watcher, valid, at);
-            if inner.closed {
+            let block_number = inner.tip.number();
+            let entry =
+                Entry::new(hash, bytes, sender(&extrinsic), watcher, validity, block_number);
+            if inner.is_closed {
                 return Err(SubmitError::Stopping);
             }
             inner.graph.insert(entry, &self.limits)?;
@@ -158,28 +159,32 @@ impl Pool {
 
     fn admit(&self, hash: H256) -> Result<(), SubmitError> {
         let mut inner = self.lock();
-        if inner.closed {
+        if inner.is_closed {
             return Err(SubmitError::Stopping);
         }
-        if inner.bans.get(&hash).is_some_and(|since| since.elapsed() < BAN_DURATION) {
+        if inner.bans.get(&hash).is_some_and(|banned_at| banned_at.elapsed() < BAN_DURATION) {
             return Err(SubmitError::Banned);
         }
         if inner.graph.contains(&hash) { Err(SubmitError::Known(hash)) } else { Ok(()) }
     }
 
     fn ban(&self, hash: H256, error: &SubmitError) {
-        if error.bans() {
+        if error.causes_ban() {
             self.lock().bans.put(hash, Instant::now());
         }
     }
 
     /// Adds an extrinsic without validation.
     #[cfg(test)]
-    pub(crate) fn force(&self, hash: H256, bytes: Vec<u8>) -> tokio::sync::mpsc::Receiver<TxEvent> {
+    pub(crate) fn insert_unvalidated(
+        &self,
+        hash: H256,
+        bytes: Vec<u8>,
+    ) -> tokio::sync::mpsc::Receiver<TxEvent> {
         let (watcher, events) = Watcher::channel();
-        let valid =
+        let validity =
             ValidTransaction { provides: vec![hash.as_bytes().to_vec()], ..Default::default() };
-        let entry = Entry::new(hash, bytes, None, watcher, valid, 0);
+        let entry = Entry::new(hash, bytes, None, watcher, validity, 0);
         self.lock().graph.insert(entry, &self.limits).unwrap();
         events
     }
@@ -187,7 +192,7 @@ impl Pool {
     /// Returns the ready extrinsics in the order of inclusion.
     pub(crate) fn queued(&self) -> Vec<QueuedExtrinsic> {
         let inner = self.lock();
-        let ready = inner.graph.in_order().into_iter().filter_map(|seq| {
+        let ready = inner.graph.ready_in_order().into_iter().filter_map(|seq| {
             let entry = inner.graph.get(seq)?;
             Some(QueuedExtrinsic { seq, hash: entry.hash, bytes: entry.bytes.clone() })
         });
@@ -233,7 +238,7 @@ impl Pool {
         let mut inner = self.lock();
         inner.tip = tip;
         inner.bans.clear();
-        for entry in std::mem::take(&mut inner.graph).all() {
+        for entry in std::mem::take(&mut inner.graph).iter_entries() {
             entry.watcher.send(TxEvent::Dropped);
         }
         crate::meter::pool(0, 0);
@@ -242,9 +247,9 @@ impl Pool {
     /// Closes the pool to new extrinsics, and reports all pooled ones as dropped.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
-        inner.closed = true;
+        inner.is_closed = true;
         let graph = std::mem::take(&mut inner.graph);
-        for entry in graph.all() {
+        for entry in graph.iter_entries() {
             entry.watcher.send(TxEvent::Dropped);
         }
     }
@@ -281,7 +286,7 @@ impl Pool {
 
     /// Returns all pooled extrinsics, in order of arrival.
     pub(crate) fn pending(&self) -> Vec<Arc<[u8]>> {
-        self.lock().graph.all().map(|entry| entry.bytes.clone()).collect()
+        self.lock().graph.iter_entries().map(|entry| entry.bytes.clone()).collect()
     }
 
     /// Returns the number of ready extrinsics and the number of all extrinsics.

@@ -40,11 +40,11 @@ use crate::clock::Clock;
 use crate::node::{Control, NodeError};
 use backpressure::Backpressure;
 use connections::SharedState;
-use count::Names;
+use count::MethodNames;
 use error::internal;
 pub(crate) use error::{CLIENT_ERROR, RpcResult};
 use origin::Origins;
-use params::{Args, Names as ParamNames, to_hex};
+use params::{Args, ParamNames, to_hex};
 use subscribe::SubscriptionRequest;
 pub(crate) use system::{NAME, PRODUCER};
 use workers::Workers;
@@ -141,45 +141,45 @@ impl ResponseBudget {
 }
 
 type Handler = fn(&Context, &Args) -> RpcResult;
-type Subscribing = Pin<Box<dyn Future<Output = Result<(), SubscriptionError>> + Send>>;
+type SubscriptionFuture = Pin<Box<dyn Future<Output = Result<(), SubscriptionError>> + Send>>;
 
 /// The RPC module under construction, with the first registration error.
 struct Methods {
     module: RpcModule<Context>,
-    failed: Option<RegisterError>,
+    first_error: Option<RegisterError>,
 }
 
 impl Methods {
     /// Registers a method that is answered from memory; `fields` are the names of its parameters,
     /// in order.
-    fn light(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
+    fn register_light(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names {
-            let registered =
+            let result =
                 self.module.register_method(name, move |params, context, _| -> RpcResult {
                     handler(context, &Args::parse(&params, fields)?)
                 });
-            self.failed = self.failed.take().or(registered.err());
+            self.first_error = self.first_error.take().or(result.err());
         }
     }
 
     /// Registers a method that reads the disk or executes the runtime.
-    fn heavy(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
+    fn register_heavy(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names {
-            let registered = self.module.register_async_method(
+            let result = self.module.register_async_method(
                 name,
                 move |params, context, extensions| async move {
                     on_worker(context, Args::parse(&params, fields)?, &extensions, handler).await
                 },
             );
-            self.failed = self.failed.take().or(registered.err());
+            self.first_error = self.first_error.take().or(result.err());
         }
     }
 
     /// Registers a heavy method that a follower forwards to its leader; the handler runs if the
     /// leader does not respond.
-    fn forwarded(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
+    fn register_forwarded(&mut self, names: &[&'static str], fields: ParamNames, handler: Handler) {
         for name in names.iter().copied() {
-            let registered = self.module.register_async_method(
+            let result = self.module.register_async_method(
                 name,
                 move |params, context, extensions| async move {
                     let args = Args::parse(&params, fields)?;
@@ -191,12 +191,12 @@ impl Methods {
                     on_worker(context, args, &extensions, handler).await
                 },
             );
-            self.failed = self.failed.take().or(registered.err());
+            self.first_error = self.first_error.take().or(result.err());
         }
     }
 
     /// Registers a method that the block author executes.
-    fn command(
+    fn register_command(
         &mut self,
         name: &'static str,
         fields: ParamNames,
@@ -211,10 +211,10 @@ impl Methods {
 
     /// Registers a subscription; `names` are the names of the subscribe method, the notification
     /// and the unsubscribe method.
-    fn subscription(
+    fn register_subscription(
         &mut self,
         names: [&'static str; 3],
-        handler: fn(Params<'static>, SubscriptionRequest, Arc<Context>) -> Subscribing,
+        handler: fn(Params<'static>, SubscriptionRequest, Arc<Context>) -> SubscriptionFuture,
     ) -> Result<(), RegisterError> {
         let [subscribe, notification, unsubscribe] = names;
         self.module.register_subscription(
@@ -225,7 +225,7 @@ impl Methods {
                 match backpressure_of(&extensions) {
                     // A subscriber that disconnected needs no report.
                     Ok(backpressure) => {
-                        let slot = backpressure.subscription();
+                        let slot = backpressure.begin_subscription();
                         drop(
                             handler(
                                 params,
@@ -242,7 +242,11 @@ impl Methods {
         Ok(())
     }
 
-    fn alias(&mut self, alias: &'static str, name: &'static str) -> Result<(), RegisterError> {
+    fn register_alias(
+        &mut self,
+        alias: &'static str,
+        name: &'static str,
+    ) -> Result<(), RegisterError> {
         self.module.register_alias(alias, name)
     }
 }
@@ -255,8 +259,9 @@ async fn on_worker(
     handler: Handler,
 ) -> RpcResult {
     let backpressure = backpressure_of(extensions)?;
-    let job = context.clone();
-    let response = backpressure.heavy(context.workers.run(move || handler(&job, &args))).await;
+    let worker_context = context.clone();
+    let response =
+        backpressure.run_heavy(context.workers.run(move || handler(&worker_context, &args))).await;
     response.unwrap_or_else(|| Err(internal("the request's worker panicked")))
 }
 
@@ -266,7 +271,7 @@ fn backpressure_of(extensions: &Extensions) -> Result<Arc<Backpressure>, ErrorOb
 }
 
 fn module(context: Arc<Context>, dev_methods: bool) -> Result<RpcModule<Context>, RegisterError> {
-    let mut methods = Methods { module: RpcModule::from_arc(context), failed: None };
+    let mut methods = Methods { module: RpcModule::from_arc(context), first_error: None };
     system::register(&mut methods);
     chain::register(&mut methods);
     state::register(&mut methods);
@@ -276,7 +281,7 @@ fn module(context: Arc<Context>, dev_methods: bool) -> Result<RpcModule<Context>
     if dev_methods {
         dev::register(&mut methods)?;
     }
-    if let Some(error) = methods.failed {
+    if let Some(error) = methods.first_error {
         return Err(error);
     }
     let mut module = methods.module;
@@ -344,19 +349,19 @@ pub(crate) async fn serve(
     let (listener, address) =
         bind(listen).await.map_err(|source| NodeError::Listen { address: listen, source })?;
     let (stop, handle) = stop_channel();
-    let names = Names::new(module.method_names());
+    let names = MethodNames::new(module.method_names());
     let maximum = limits.request_bytes as usize;
-    let bodies = BodyLimits::new(
+    let body_limits = BodyLimits::new(
         maximum,
         connections::BODY_TIMEOUT,
-        maximum.saturating_mul(connections::LARGE_BODIES),
+        maximum.saturating_mul(connections::MAX_LARGE_BODIES),
     );
     let shared_state = SharedState {
         builder,
         methods: module.into(),
         names,
         limits,
-        bodies,
+        body_limits,
         origins: Origins::new(origins),
         stop,
     };

@@ -38,16 +38,16 @@ use taonet_localnet_runtime::{Header, VERSION};
 use crate::execute::panic_text;
 use file::{Flushing, LazyFile};
 use nodes::{NODES, NodeMemory, NodeTables, NodeView, RECENT};
-use values::Values;
+use values::ValueCache;
 
-pub(crate) use commit::Staged;
+pub(crate) use commit::StagedBlock;
 pub use error::StoreError;
 pub(crate) use first_block::FirstBlock;
+pub(crate) use named::RevertTarget;
 pub use named::Snapshot;
-pub(crate) use named::Target;
 pub use snapshot::{SnapshotError, load_snapshot};
 pub(crate) use time::Time;
-pub(crate) use values::KnownState;
+pub(crate) use values::CachedState;
 
 const HEADERS: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'static, u32, &[u8]> = TableDefinition::new("bodies");
@@ -57,7 +57,7 @@ const OBSOLETE_NODES: TableDefinition<'static, u32, &[u8]> = TableDefinition::ne
 const META: TableDefinition<'static, u8, u64> = TableDefinition::new("meta");
 
 /// The database file in a chain's directory.
-const FILE: &str = "chain.redb";
+const FILE_NAME: &str = "chain.redb";
 /// The length of the magic bytes at the start of a database file, in bytes.
 const MAGIC_BYTES: u64 = 9;
 /// The version of the table layout.
@@ -96,7 +96,7 @@ impl History {
     const DEFAULT: u32 = Self::MIN + 100;
 
     /// Returns the number of newest blocks whose trie nodes are in [`RECENT`].
-    fn recent(self) -> u32 {
+    fn recent_blocks(self) -> u32 {
         // Short in unit tests, which produce few blocks.
         let maximum = if cfg!(test) { 16 } else { Self::DEFAULT };
         match self {
@@ -137,7 +137,7 @@ pub(crate) struct Store {
     database: Arc<Database>,
     /// Replaced by a revert, after which older views may still fill the previous one.
     memory: RwLock<Arc<NodeMemory>>,
-    values: Arc<RwLock<Values>>,
+    values: Arc<RwLock<ValueCache>>,
     history: History,
     /// Number of newest blocks whose headers and bodies are kept, if the history has fewer.
     kept_blocks: u32,
@@ -169,12 +169,12 @@ impl Store {
         first: Option<FirstBlock>,
         history: History,
     ) -> Result<Self, StoreError> {
-        let path = directory.map(|directory| directory.join(FILE));
+        let path = directory.map(|directory| directory.join(FILE_NAME));
         // The database panics on some malformed files.
-        let opened = catch_unwind(AssertUnwindSafe(|| Self::try_open(directory, first, history)));
-        let opened =
-            opened.unwrap_or_else(|panic| Err(StoreError::Corrupt(panic_text(panic.as_ref()))));
-        opened.map_err(|error| error.with_path(path.as_deref()))
+        let result = catch_unwind(AssertUnwindSafe(|| Self::try_open(directory, first, history)));
+        let result =
+            result.unwrap_or_else(|panic| Err(StoreError::Corrupt(panic_text(panic.as_ref()))));
+        result.map_err(|error| error.with_path(path.as_deref()))
     }
 
     fn try_open(
@@ -194,7 +194,7 @@ impl Store {
             history,
             kept_blocks: RETAINED_BLOCKS,
             flushing,
-            path: directory.map(|directory| directory.join(FILE)),
+            path: directory.map(|directory| directory.join(FILE_NAME)),
         };
         store.check_or_create(directory, first)?;
         Ok(store)
@@ -202,16 +202,17 @@ impl Store {
 
     /// Sets the number of newest blocks whose headers and bodies are kept, also after their states
     /// are pruned.
-    pub(crate) fn keeping(mut self, blocks: u32) -> Self {
+    pub(crate) fn with_kept_blocks(mut self, blocks: u32) -> Self {
         self.kept_blocks = blocks;
         self
     }
 
     /// Creates a chain on a custom storage backend.
     #[cfg(test)]
-    pub(crate) fn on(file: impl redb::StorageBackend, genesis: Storage) -> Self {
+    pub(crate) fn on_backend(file: impl redb::StorageBackend, genesis: Storage) -> Self {
         let flushing = Flushing::default();
-        let database = builder().create_with_backend(LazyFile::on(file, flushing.clone())).unwrap();
+        let database =
+            builder().create_with_backend(LazyFile::on_backend(file, flushing.clone())).unwrap();
         let store = Self {
             database: Arc::new(database),
             memory: RwLock::new(Arc::new(NodeMemory::new())),
@@ -341,10 +342,10 @@ impl Store {
     }
 
     /// Returns the state after `head`, which may be a staged block.
-    pub(crate) fn tip(&self, head: &Head) -> Result<KnownState, StoreError> {
+    pub(crate) fn tip(&self, head: &Head) -> Result<CachedState, StoreError> {
         let memory = self.memory();
         let state = self.view(memory, &self.database.begin_read()?, head)?;
-        Ok(KnownState::new(state, self.values.clone()))
+        Ok(CachedState::new(state, self.values.clone()))
     }
 
     /// Returns the nodes in memory. A view takes them before its transaction begins: a view of
@@ -378,15 +379,15 @@ impl Store {
 
     /// Makes all past and future commits durable, for shutdown.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
-        self.flushing.on();
+        self.flushing.enable();
         Ok(self.database.begin_write()?.commit()?)
     }
 
     /// Makes all past commits durable.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
-        let flushed = self.flush();
+        let result = self.flush();
         self.flushing.disable();
-        flushed
+        result
     }
 
     /// Returns the path of the database file; `None` in memory.
@@ -416,7 +417,7 @@ fn builder() -> Builder {
 }
 
 fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Database, StoreError> {
-    let path = directory.join(FILE);
+    let path = directory.join(FILE_NAME);
     if !create && !path.exists() {
         return Err(StoreError::Missing(directory.to_owned()));
     }

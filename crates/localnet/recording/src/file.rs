@@ -27,7 +27,7 @@ const MAX_LINE: u64 = 64 << 20;
 
 /// The fields of the first line that all versions have.
 #[derive(Deserialize)]
-struct Name {
+struct FormatLine {
     format: String,
     version: u64,
 }
@@ -53,7 +53,7 @@ struct ItemLine {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct End {
+struct EndLine {
     entries: usize,
     blake2_256: String,
 }
@@ -63,15 +63,15 @@ struct End {
 #[serde(untagged)]
 enum Line {
     Item(ItemLine),
-    End(End),
+    End(EndLine),
 }
 
-struct Hashing<W> {
+struct HashingWriter<W> {
     inner: W,
     hash: Blake2b<U32>,
 }
 
-impl<W: Write> Hashing<W> {
+impl<W: Write> HashingWriter<W> {
     fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
         let mut bytes = serde_json::to_vec(line)?;
         bytes.push(b'\n');
@@ -85,29 +85,29 @@ impl Recording {
     ///
     /// # Errors
     /// The errors of the writer.
-    pub fn write(&self, to: impl Write) -> io::Result<()> {
-        let mut to = Hashing { inner: to, hash: Blake2b::new() };
-        to.line(&Header {
+    pub fn write(&self, writer: impl Write) -> io::Result<()> {
+        let mut writer = HashingWriter { inner: writer, hash: Blake2b::new() };
+        writer.line(&Header {
             format: FORMAT.to_owned(),
             version: VERSION,
             origin: self.origin.clone(),
             netuids: self.netuids.clone(),
-            left_out: self.left_out.clone(),
+            left_out: self.omitted_items.clone(),
         })?;
         for (item, recorded) in &self.items {
-            to.line(&ItemLine {
+            writer.line(&ItemLine {
                 item: item.clone(),
                 encoding: recorded.encoding.clone(),
                 prefix: hex::encode(&recorded.prefix),
                 entries: recorded.entries.len(),
             })?;
             for (key, value) in &recorded.entries {
-                to.line(&(hex::encode(key), hex::encode(value)))?;
+                writer.line(&(hex::encode(key), hex::encode(value)))?;
             }
         }
-        let blake2_256 = hex::encode(to.hash.clone().finalize());
-        to.line(&End { entries: self.len(), blake2_256 })?;
-        to.inner.flush()
+        let blake2_256 = hex::encode(writer.hash.clone().finalize());
+        writer.line(&EndLine { entries: self.len(), blake2_256 })?;
+        writer.inner.flush()
     }
 
     /// Reads a recording from a file.
@@ -123,20 +123,22 @@ impl Recording {
     pub(super) fn read_from(input: impl BufRead, path: &Path) -> Result<Self, RecordingError> {
         let mut lines = Lines { input, path, number: 0, line: Vec::new(), hash: Blake2b::new() };
         lines.next()?;
-        let name =
-            serde_json::from_slice(&lines.line).ok().filter(|name: &Name| name.format == FORMAT);
-        let name = name.ok_or_else(|| RecordingError::Format(path.to_owned()))?;
-        if name.version != VERSION {
+        let format_line = serde_json::from_slice(&lines.line)
+            .ok()
+            .filter(|format_line: &FormatLine| format_line.format == FORMAT);
+        let format_line = format_line.ok_or_else(|| RecordingError::Format(path.to_owned()))?;
+        if format_line.version != VERSION {
             return Err(RecordingError::Version {
                 path: path.to_owned(),
-                found: name.version,
+                found: format_line.version,
                 expected: VERSION,
             });
         }
         let Header { origin, netuids, left_out, .. } = lines.parse()?;
-        let mut recording = Self { origin, netuids, left_out, items: BTreeMap::new() };
+        let mut recording =
+            Self { origin, netuids, omitted_items: left_out, items: BTreeMap::new() };
         loop {
-            let before = lines.hash.clone().finalize();
+            let preceding_hash = lines.hash.clone().finalize();
             lines.next()?;
             match lines.parse()? {
                 Line::Item(line) => {
@@ -155,8 +157,8 @@ impl Recording {
                         return Err(lines.damaged("the item occurs twice"));
                     }
                 }
-                Line::End(End { entries, blake2_256 }) => {
-                    if entries != recording.len() || blake2_256 != hex::encode(before) {
+                Line::End(EndLine { entries, blake2_256 }) => {
+                    if entries != recording.len() || blake2_256 != hex::encode(preceding_hash) {
                         return Err(lines.damaged(
                             "the number of entries or the hash of the lines before is wrong",
                         ));

@@ -18,7 +18,7 @@ pub struct Fork {
     /// Number of storage entries in the genesis state that come from the recording.
     pub entries: usize,
     /// Recorded items that this program's runtime cannot take.
-    pub left_out: Vec<OmittedItem>,
+    pub omitted_items: Vec<OmittedItem>,
 }
 
 impl Recording {
@@ -32,10 +32,10 @@ impl Recording {
     /// # Errors
     /// [`RecordingError`]; the genesis state is then unchanged.
     pub fn fork(&self, genesis: &mut Storage) -> Result<Fork, RecordingError> {
-        let own = fork::runtime_items()?;
-        let (mut imported, mut left_out) = (Vec::new(), Vec::new());
+        let own_items = fork::runtime_items()?;
+        let (mut imported, mut omitted_items) = (Vec::new(), Vec::new());
         for (name, recorded) in &self.items {
-            let reason = match own.get(name) {
+            let reason = match own_items.get(name) {
                 None => "the localnet has no such item",
                 Some(Err(reason)) => *reason,
                 Some(Ok(item)) if item.encoding() != recorded.encoding => {
@@ -52,7 +52,7 @@ impl Recording {
             if REQUIRED.contains(&name.as_str()) {
                 return Err(RecordingError::Item { item: name.clone(), reason: reason.to_owned() });
             }
-            left_out.push(OmittedItem::new(name, reason));
+            omitted_items.push(OmittedItem::new(name, reason));
         }
         if let Some(item) = REQUIRED.iter().find(|item| !self.items.contains_key(**item)) {
             let reason = "it was not recorded".to_owned();
@@ -62,13 +62,13 @@ impl Recording {
         for (name, item, recorded) in imported {
             for (suffix, value) in recorded {
                 let key = [item.prefix(), suffix].concat();
-                if !self.may_have(item, &key) {
+                if !self.can_contain(item, &key) {
                     return Err(RecordingError::Key { item: name.clone(), key });
                 }
                 entries.insert(key, value.clone());
             }
         }
-        if let Some(Ok(networks)) = own.get(NETWORKS) {
+        if let Some(Ok(networks)) = own_items.get(NETWORKS) {
             let missing = self.netuids.iter().find(|netuid| {
                 entries.get(&networks.key([&netuid.to_le_bytes()[..]])) != Some(&vec![1])
             });
@@ -82,7 +82,7 @@ impl Recording {
                 .map(|()| fork::accounts())
         });
         let endowed = endowed.map_err(RecordingError::DevelopmentKey)?;
-        for item in own.values().flatten() {
+        for item in own_items.values().flatten() {
             self.remove_subnets(item, &mut state);
         }
         let count = entries.len();
@@ -91,12 +91,12 @@ impl Recording {
             fork::complete(self.origin.block, &self.netuids, &endowed);
         });
         *genesis = state;
-        Ok(Fork { entries: count, left_out })
+        Ok(Fork { entries: count, omitted_items })
     }
 
     /// Whether a key belongs to the item, and to a recorded subnet if it belongs to a subnet. Of
     /// root, every recording has the stake.
-    fn may_have(&self, item: &Item, key: &[u8]) -> bool {
+    fn can_contain(&self, item: &Item, key: &[u8]) -> bool {
         let is_by_subnet = matches!(item.access, Access::Subnet | Access::Mechanism);
         match item.netuid(key) {
             None => false,

@@ -107,7 +107,7 @@ struct RecordedItem {
 pub struct Recording {
     origin: Origin,
     netuids: Vec<u16>,
-    left_out: Vec<OmittedItem>,
+    omitted_items: Vec<OmittedItem>,
     items: BTreeMap<String, RecordedItem>,
 }
 
@@ -124,7 +124,7 @@ impl Recording {
 
     /// Returns the items of the chain that the recording lacks.
     pub fn omitted_items(&self) -> &[OmittedItem] {
-        &self.left_out
+        &self.omitted_items
     }
 
     /// Returns the number of storage entries.

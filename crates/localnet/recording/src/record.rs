@@ -89,19 +89,21 @@ pub async fn record<S: Source + Sync>(
     let mut own = fork::runtime_items()?;
     let share_items = fork::share_items(&own);
     own.extend(share_items.iter().map(|(name, item)| (name.clone(), Ok(item.clone()))));
-    let Comparison { mut items, defaults, left_out } = compare(&own, fork::items(metadata)?);
+    let Comparison { mut items, defaults, omitted_items } = compare(&own, fork::items(metadata)?);
     // While the main network migrated the older shares, its calls read them, but its metadata did
     // not name them.
     for (name, item) in &share_items {
-        if left_out.iter().all(|left| left.item != *name) {
+        if omitted_items.iter().all(|omitted| omitted.item != *name) {
             items.entry(name.clone()).or_insert_with(|| item.clone());
         }
     }
     let mut required = REQUIRED.into_iter().chain(share_items.keys().map(String::as_str));
     if let Some(item) = required.find(|item| !items.contains_key(*item)) {
-        let reason = left_out.iter().find(|left| left.item == item);
-        let reason = reason
-            .map_or_else(|| "the runtime has no such item".to_owned(), |left| left.reason.clone());
+        let reason = omitted_items.iter().find(|omitted| omitted.item == item);
+        let reason = reason.map_or_else(
+            || "the runtime has no such item".to_owned(),
+            |omitted| omitted.reason.clone(),
+        );
         return Err(RecordError::Item {
             item: item.to_owned(),
             reason,
@@ -122,21 +124,22 @@ pub async fn record<S: Source + Sync>(
     let mut entries = reader.entries;
     shares::convert(&items, &mut entries).map_err(RecordError::Value)?;
     items.retain(|name, _| !share_items.contains_key(name));
-    Ok(Recording { origin, netuids, left_out, items: sorted(&items, &entries) })
+    Ok(Recording { origin, netuids, omitted_items, items: group_by_item(&items, &entries) })
 }
 
 /// The items of a recorded chain beside the localnet's.
 struct Comparison {
     /// Items that both runtimes have with the same encoding.
     items: BTreeMap<String, Item>,
-    /// Those of them with different defaults, with the defaults of the recorded chain.
+    /// Defaults of the recorded chain for those items whose defaults differ.
     defaults: BTreeMap<String, Vec<u8>>,
-    /// The others.
-    left_out: Vec<OmittedItem>,
+    /// Items that only one runtime has, or that differ in encoding.
+    omitted_items: Vec<OmittedItem>,
 }
 
 fn compare(own: &Items, theirs: Items) -> Comparison {
-    let (mut items, mut defaults, mut left_out) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let (mut items, mut defaults, mut omitted_items) =
+        (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for (name, item) in theirs {
         let reason = match (own.get(&name), item) {
             (None, _) => "the localnet has no such item",
@@ -157,12 +160,12 @@ fn compare(own: &Items, theirs: Items) -> Comparison {
                 continue;
             }
         };
-        left_out.push(OmittedItem::new(&name, reason));
+        omitted_items.push(OmittedItem::new(&name, reason));
     }
-    Comparison { items, defaults, left_out }
+    Comparison { items, defaults, omitted_items }
 }
 
-fn sorted(
+fn group_by_item(
     items: &BTreeMap<String, Item>,
     entries: &BTreeMap<Vec<u8>, Vec<u8>>,
 ) -> BTreeMap<String, RecordedItem> {
@@ -226,7 +229,7 @@ impl<S: Source + Sync> Reader<'_, S> {
     async fn read_hotkeys(&mut self) -> Result<BTreeSet<Account>, RecordError<S::Error>> {
         let mut hotkeys: BTreeSet<Account> = BTreeSet::new();
         hotkeys.extend(self.accounts_in("SubtensorModule.Uids"));
-        hotkeys.extend(self.decoded::<Account>("SubtensorModule.SubnetOwnerHotkey")?);
+        hotkeys.extend(self.decode_values::<Account>("SubtensorModule.SubnetOwnerHotkey")?);
         if let Some(stakes) = self.items.get("SubtensorModule.TotalHotkeyAlpha") {
             // One request per first byte of the hash, so that the requests can run concurrently.
             let prefixes = (0..=u8::MAX).map(|byte| [stakes.prefix(), &[byte]].concat());
@@ -257,7 +260,7 @@ impl<S: Source + Sync> Reader<'_, S> {
         }
         self.read("relatives", keys).await?;
         for name in relatives {
-            let relatives = self.decoded::<Vec<(u64, Account)>>(name)?;
+            let relatives = self.decode_values::<Vec<(u64, Account)>>(name)?;
             hotkeys.extend(relatives.into_iter().flatten().map(|(_, hotkey)| hotkey));
         }
         Ok(hotkeys)
@@ -313,11 +316,11 @@ impl<S: Source + Sync> Reader<'_, S> {
     ) -> Result<(), RecordError<S::Error>> {
         let mut accounts = hotkeys.clone();
         accounts.extend(pairs.iter().map(|(_, coldkey)| *coldkey));
-        accounts.extend(self.decoded::<Account>("SubtensorModule.SubnetOwner")?);
+        accounts.extend(self.decode_values::<Account>("SubtensorModule.SubnetOwner")?);
         let mut netuids = self.netuids.clone();
         netuids.insert(0);
         let netuids: Vec<_> = netuids.iter().map(|netuid| netuid.to_le_bytes()).collect();
-        let both: BTreeSet<_> =
+        let ordered_pairs: BTreeSet<_> =
             pairs.iter().flat_map(|(one, other)| [(one, other), (other, one)]).collect();
         for (name, item) in self.items {
             let keys: Vec<_> = match item.access {
@@ -330,11 +333,12 @@ impl<S: Source + Sync> Reader<'_, S> {
                     });
                     keys.collect()
                 }
-                Access::Accounts => {
-                    both.iter().map(|(one, other)| item.key([&one[..], &other[..]])).collect()
-                }
+                Access::Accounts => ordered_pairs
+                    .iter()
+                    .map(|(one, other)| item.key([&one[..], &other[..]]))
+                    .collect(),
                 Access::AccountsAcrossSubnet => {
-                    let keys = both.iter().flat_map(|(one, other)| {
+                    let keys = ordered_pairs.iter().flat_map(|(one, other)| {
                         netuids.iter().map(move |netuid| item.key([&one[..], netuid, &other[..]]))
                     });
                     keys.collect()
@@ -377,7 +381,7 @@ impl<S: Source + Sync> Reader<'_, S> {
     }
 
     /// Returns the recorded entries of an item.
-    fn of(&self, item: &str) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
+    fn entries_of(&self, item: &str) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
         let prefix = self.items.get(item).map(Item::prefix);
         prefix.into_iter().flat_map(move |prefix| {
             self.entries
@@ -387,7 +391,8 @@ impl<S: Source + Sync> Reader<'_, S> {
     }
 
     fn accounts_in(&self, item: &str) -> Vec<Account> {
-        let parts = self.of(item).filter_map(|(key, _)| self.items.get(item)?.parts(key)).flatten();
+        let parts =
+            self.entries_of(item).filter_map(|(key, _)| self.items.get(item)?.parts(key)).flatten();
         let accounts = parts.filter_map(|part| match part {
             KeyPart::Account(account) => Some(account),
             KeyPart::Netuid(_) => None,
@@ -395,8 +400,11 @@ impl<S: Source + Sync> Reader<'_, S> {
         accounts.collect()
     }
 
-    fn decoded<T: Decode>(&self, item: &'static str) -> Result<Vec<T>, RecordError<S::Error>> {
-        let values = self.of(item).map(|(_, value)| T::decode(&mut value.as_slice()));
+    fn decode_values<T: Decode>(
+        &self,
+        item: &'static str,
+    ) -> Result<Vec<T>, RecordError<S::Error>> {
+        let values = self.entries_of(item).map(|(_, value)| T::decode(&mut value.as_slice()));
         values.collect::<Result<_, _>>().map_err(|_| RecordError::Value(item))
     }
 }

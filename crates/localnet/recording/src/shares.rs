@@ -72,9 +72,9 @@ fn take<T: DecodeAll>(
     entries: &mut Entries,
 ) -> Result<BTreeMap<Vec<u8>, T>, &'static str> {
     let Some(item) = items.get(name) else { return Ok(BTreeMap::new()) };
-    let taken =
+    let removed =
         entries.extract_if(item.prefix().to_vec().., |key, _| key.starts_with(item.prefix()));
-    let decoded = taken.map(|(key, value)| {
+    let decoded = removed.map(|(key, value)| {
         let value = T::decode_all(&mut value.as_slice()).map_err(|_| name)?;
         Ok((key.strip_prefix(item.prefix()).unwrap_or_default().to_vec(), value))
     });

@@ -23,16 +23,16 @@ use super::*;
 const BABELBIT: u16 = 59;
 
 /// A state in memory.
-struct Memory(Storage);
+struct MemorySource(Storage);
 
-impl Source for Memory {
+impl Source for MemorySource {
     type Error = Infallible;
 
     async fn keys(&self, _: &str, prefixes: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Infallible> {
-        let below = |prefix: &Vec<u8>| {
+        let keys_with_prefix = |prefix: &Vec<u8>| {
             self.0.top.keys().filter(|key| key.starts_with(prefix)).cloned().collect()
         };
-        Ok(prefixes.iter().map(below).collect::<Vec<Vec<_>>>().concat())
+        Ok(prefixes.iter().map(keys_with_prefix).collect::<Vec<Vec<_>>>().concat())
     }
 
     async fn values(
@@ -60,18 +60,18 @@ fn origin(block: u32) -> Origin {
 }
 
 /// The genesis state after changes.
-fn changed(change: impl FnOnce()) -> Memory {
+fn genesis_with(change: impl FnOnce()) -> MemorySource {
     let mut state = genesis(&[]).unwrap();
     BasicExternalities::execute_with_storage(&mut state, change);
-    Memory(state)
+    MemorySource(state)
 }
 
-async fn recorded(state: &Memory, netuids: &[u16]) -> Recording {
+async fn record_subnets(state: &MemorySource, netuids: &[u16]) -> Recording {
     record(state, origin(1_000), &metadata(), netuids).await.unwrap()
 }
 
 /// Sets a storage entry of [`share_items`], which only the main network has.
-fn set(state: &mut Memory, item: &str, key: &[&[u8]], value: impl Encode) {
+fn set_share_item(state: &mut MemorySource, item: &str, key: &[&[u8]], value: impl Encode) {
     let items = share_items(&runtime_items().unwrap());
     let item = &items[&format!("SubtensorModule.{item}")];
     state.0.top.insert(item.key(key.iter().copied()), value.encode());
@@ -82,7 +82,7 @@ fn shares(number: u64) -> SafeFloat {
     SafeFloat { mantissa: u128::from(number) * 10_u128.pow(18), exponent: -18 }
 }
 
-fn written(recording: &Recording) -> Vec<u8> {
+fn encode(recording: &Recording) -> Vec<u8> {
     let mut bytes = Vec::new();
     recording.write(&mut bytes).unwrap();
     bytes
@@ -107,17 +107,20 @@ fn recordings() -> impl Strategy<Value = Recording> {
         prefix,
         entries,
     });
-    let left_out = prop::collection::vec((".{0,8}", ".{0,8}"), 0..3);
+    let omitted_items = prop::collection::vec((".{0,8}", ".{0,8}"), 0..3);
     let parts = (
         prop::collection::btree_map(".{0,12}", item, 0..4),
-        left_out,
+        omitted_items,
         any::<Vec<u16>>(),
         any::<u32>(),
     );
-    parts.prop_map(|(items, left_out, netuids, block)| Recording {
+    parts.prop_map(|(items, omitted_items, netuids, block)| Recording {
         origin: origin(block),
         netuids,
-        left_out: left_out.iter().map(|(item, reason)| OmittedItem::new(item, reason)).collect(),
+        omitted_items: omitted_items
+            .iter()
+            .map(|(item, reason)| OmittedItem::new(item, reason))
+            .collect(),
         items,
     })
 }
@@ -125,14 +128,14 @@ fn recordings() -> impl Strategy<Value = Recording> {
 proptest! {
     #[test]
     fn a_recording_is_read_as_it_was_written(recording in recordings()) {
-        prop_assert_eq!(read(&written(&recording)).unwrap(), recording);
+        prop_assert_eq!(read(&encode(&recording)).unwrap(), recording);
     }
 
     #[test]
     fn a_truncated_or_corrupt_file_is_refused(
         recording in recordings(), at in any::<prop::sample::Index>(), change in 1_u8..,
     ) {
-        let bytes = written(&recording);
+        let bytes = encode(&recording);
         let at = at.index(bytes.len());
         prop_assert!(read(&bytes[..at]).is_err(), "cut after {} bytes", at);
         let mut corrupt = bytes.clone();
@@ -154,10 +157,10 @@ proptest! {
 
 #[test]
 fn file_that_is_not_a_recording_is_refused_with_a_hint() {
-    let complete = String::from_utf8(written(&Recording {
+    let complete = String::from_utf8(encode(&Recording {
         origin: origin(7),
         netuids: vec![59],
-        left_out: Vec::new(),
+        omitted_items: Vec::new(),
         items: BTreeMap::new(),
     }));
     let complete = complete.unwrap();
@@ -193,16 +196,16 @@ fn file_that_is_not_a_recording_is_refused_with_a_hint() {
 #[tokio::test]
 async fn a_fork_has_the_recorded_subnets() {
     let alice = development_account("Alice").unwrap();
-    let source = changed(|| {
+    let source = genesis_with(|| {
         Tempo::<Runtime>::insert(NetUid(BABELBIT), 77);
         Tempo::<Runtime>::insert(NetUid(18), 78);
         SubnetTAO::<Runtime>::insert(NetUid(BABELBIT), TaoBalance(5_000_000_000));
     });
-    let recording = recorded(&source, &[BABELBIT, BABELBIT]).await;
+    let recording = record_subnets(&source, &[BABELBIT, BABELBIT]).await;
     assert_eq!(recording.netuids(), [BABELBIT]);
     let mut state = genesis(&[]).unwrap();
     let fork = recording.fork(&mut state).unwrap();
-    assert_eq!((fork.entries, fork.left_out.len()), (recording.len(), 0));
+    assert_eq!((fork.entries, fork.omitted_items.len()), (recording.len(), 0));
     assert_eq!(block_number(&state), 1_000);
     BasicExternalities::execute_with_storage(&mut state, || {
         assert_eq!(Tempo::<Runtime>::get(NetUid(BABELBIT)), 77);
@@ -219,8 +222,8 @@ async fn a_fork_has_the_recorded_subnets() {
 #[tokio::test]
 async fn unrecorded_items_have_defaults() {
     let babelbit = NetUid(BABELBIT);
-    let source = changed(|| Tempo::<Runtime>::remove(babelbit));
-    let recording = recorded(&source, &[BABELBIT]).await;
+    let source = genesis_with(|| Tempo::<Runtime>::remove(babelbit));
+    let recording = record_subnets(&source, &[BABELBIT]).await;
     assert!(!run_in_fork(&recording, || Tempo::<Runtime>::contains_key(babelbit)));
 }
 
@@ -243,7 +246,7 @@ async fn stake_shares_have_the_values_of_the_main_network() {
     let (hotkey, reopened) = (account(8), account(9));
     let [older, newer, both, void] = [1, 2, 3, 4].map(account);
     let [root, subnet] = [0, BABELBIT].map(NetUid);
-    let mut source = changed(|| {
+    let mut source = genesis_with(|| {
         for (hotkey, netuid, alpha) in
             [(&hotkey, subnet, 1_000), (&hotkey, root, 70), (&reopened, subnet, 900)]
         {
@@ -269,19 +272,29 @@ async fn stake_shares_have_the_values_of_the_main_network() {
         (&reopened, &both, subnet, 55),
     ] {
         let key = key(hotkey, coldkey, netuid);
-        set(&mut source, "Alpha", &key.each_ref().map(Vec::as_slice), half_shares << 63);
+        set_share_item(&mut source, "Alpha", &key.each_ref().map(Vec::as_slice), half_shares << 63);
     }
     for (netuid, total) in [(subnet, 500_u128), (root, 10)] {
-        set(&mut source, "TotalHotkeyShares", &[hotkey.as_ref(), &netuid.0.encode()], total << 64);
+        set_share_item(
+            &mut source,
+            "TotalHotkeyShares",
+            &[hotkey.as_ref(), &netuid.0.encode()],
+            total << 64,
+        );
     }
     // The second pool was closed and opened again.
-    set(&mut source, "AlphaSharePoolEpoch", &[reopened.as_ref(), &subnet.0.encode()], 2_u64);
+    set_share_item(
+        &mut source,
+        "AlphaSharePoolEpoch",
+        &[reopened.as_ref(), &subnet.0.encode()],
+        2_u64,
+    );
     for (coldkey, epoch) in [(&newer, 2_u64), (&older, 2), (&both, 1)] {
         let key = key(&reopened, coldkey, subnet);
-        set(&mut source, "AlphaShareEpoch", &key.each_ref().map(Vec::as_slice), epoch);
+        set_share_item(&mut source, "AlphaShareEpoch", &key.each_ref().map(Vec::as_slice), epoch);
     }
 
-    let recording = recorded(&source, &[BABELBIT]).await;
+    let recording = record_subnets(&source, &[BABELBIT]).await;
     assert!(
         share_items(&runtime_items().unwrap())
             .keys()
@@ -306,23 +319,24 @@ async fn stake_shares_have_the_values_of_the_main_network() {
 
 #[tokio::test]
 async fn shares_that_cannot_be_read_are_refused() {
-    let mut source = changed(|| {
+    let mut source = genesis_with(|| {
         TotalHotkeyAlpha::<Runtime>::insert(
             AccountId32::new([8; 32]),
             NetUid(BABELBIT),
             AlphaBalance(1),
         );
     });
-    let mut other = metadata();
+    let mut other_metadata = metadata();
     let kappa = "Kappa".encode();
-    let position = other.windows(kappa.len()).rposition(|bytes| bytes == kappa).unwrap();
-    other[position..position + kappa.len()].copy_from_slice(&"Alpha".encode());
-    let error = record(&source, origin(7), &other, &[BABELBIT]).await.unwrap_err().to_string();
+    let position = other_metadata.windows(kappa.len()).rposition(|bytes| bytes == kappa).unwrap();
+    other_metadata[position..position + kappa.len()].copy_from_slice(&"Alpha".encode());
+    let error =
+        record(&source, origin(7), &other_metadata, &[BABELBIT]).await.unwrap_err().to_string();
     assert!(
         error.contains("SubtensorModule.Alpha: the localnet encodes it differently; hint: record"),
         "{error}"
     );
-    set(&mut source, "AlphaSharePoolEpoch", &[&[8; 32], &BABELBIT.to_le_bytes()], 2_u32);
+    set_share_item(&mut source, "AlphaSharePoolEpoch", &[&[8; 32], &BABELBIT.to_le_bytes()], 2_u32);
     let error = record(&source, origin(7), &metadata(), &[BABELBIT]).await.unwrap_err().to_string();
     assert!(
         error.contains("a malformed value of SubtensorModule.AlphaSharePoolEpoch; hint:"),
@@ -333,10 +347,10 @@ async fn shares_that_cannot_be_read_are_refused() {
 #[tokio::test]
 async fn netuid_beyond_the_localnet_range_is_imported() {
     let alice = development_account("Alice").unwrap();
-    let source = changed(|| {
+    let source = genesis_with(|| {
         taonet_localnet_runtime::fork::add_subnets(61).unwrap();
     });
-    let recording = recorded(&source, &[61]).await;
+    let recording = record_subnets(&source, &[61]).await;
     run_in_fork(&recording, || {
         assert_eq!(TotalNetworks::<Runtime>::get(), 62);
         assert_eq!(Owner::<Runtime>::get(development_account("Alice_hk").unwrap()), alice);
@@ -346,35 +360,35 @@ async fn netuid_beyond_the_localnet_range_is_imported() {
 
 #[tokio::test]
 async fn unknown_subnets_and_other_runtimes_are_refused() {
-    let source = changed(|| ());
+    let source = genesis_with(|| ());
     let error = record(&source, origin(7), &metadata(), &[60]).await.unwrap_err().to_string();
     assert!(error.contains("netuid 60: there is no such subnet in block 7"), "{error}");
     let error = record(&source, origin(7), b"meta", &[59]).await.unwrap_err().to_string();
     assert!(error.contains("the node's runtime cannot be recorded: malformed metadata"), "{error}");
     // A runtime with another name of a required item.
     let name = "AlphaV2".encode();
-    let mut other = metadata();
-    let position = other.windows(name.len()).rposition(|bytes| bytes == name).unwrap();
-    other[position + 1] = b'B';
-    let error = record(&source, origin(7), &other, &[59]).await.unwrap_err().to_string();
+    let mut other_metadata = metadata();
+    let position = other_metadata.windows(name.len()).rposition(|bytes| bytes == name).unwrap();
+    other_metadata[position + 1] = b'B';
+    let error = record(&source, origin(7), &other_metadata, &[59]).await.unwrap_err().to_string();
     let expected = "(spec version 461) cannot be recorded: SubtensorModule.AlphaV2: the runtime has no such item; hint:";
     assert!(error.contains(expected), "{error}");
 }
 
 #[tokio::test]
 async fn item_that_the_localnet_lacks_or_encodes_differently_is_omitted() {
-    let source = changed(|| ());
-    let mut other = metadata();
+    let source = genesis_with(|| ());
+    let mut other_metadata = metadata();
     let name = "Kappa".encode();
-    let position = other.windows(name.len()).rposition(|bytes| bytes == name).unwrap();
-    other[position + 1] = b'k';
-    let recording = record(&source, origin(7), &other, &[59]).await.unwrap();
+    let position = other_metadata.windows(name.len()).rposition(|bytes| bytes == name).unwrap();
+    other_metadata[position + 1] = b'k';
+    let recording = record(&source, origin(7), &other_metadata, &[59]).await.unwrap();
     assert_eq!(
-        recording.omitted_items().iter().find(|left| left.item.ends_with("appa")),
+        recording.omitted_items().iter().find(|omitted| omitted.item.ends_with("appa")),
         Some(&OmittedItem::new("SubtensorModule.kappa", "the localnet has no such item"))
     );
     // A recording of another version of this program.
-    let mut recording = recorded(&source, &[59]).await;
+    let mut recording = record_subnets(&source, &[59]).await;
     recording.items.get_mut("SubtensorModule.Kappa").unwrap().encoding =
         "Identity(u16) -> u32".to_owned();
     let unknown = recording.items["SubtensorModule.Kappa"].clone();
@@ -384,15 +398,15 @@ async fn item_that_the_localnet_lacks_or_encodes_differently_is_omitted() {
         OmittedItem::new("SubtensorModule.Kappa", "the localnet encodes it differently"),
         OmittedItem::new("SubtensorModule.Unknown", "the localnet has no such item"),
     ];
-    assert_eq!(fork.left_out, expected);
+    assert_eq!(fork.omitted_items, expected);
 }
 
 #[tokio::test]
 async fn a_recording_that_contradicts_itself_is_refused() {
     type Change = fn(&mut Recording);
-    let source = changed(|| ());
-    let recording = recorded(&source, &[59]).await;
-    let refused = |change: fn(&mut Recording)| {
+    let source = genesis_with(|| ());
+    let recording = record_subnets(&source, &[59]).await;
+    let fork_error = |change: fn(&mut Recording)| {
         let mut recording = recording.clone();
         change(&mut recording);
         let mut state = genesis(&[]).unwrap();
@@ -427,7 +441,7 @@ async fn a_recording_that_contradicts_itself_is_refused() {
         ),
     ];
     for (change, expected) in cases {
-        let message = refused(change);
+        let message = fork_error(change);
         assert!(message.contains(expected), "{message}");
     }
 }

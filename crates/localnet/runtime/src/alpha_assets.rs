@@ -67,7 +67,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes the records of a dissolved subnet.
-    pub(crate) fn forget(netuid: NetUid) {
+    pub(crate) fn remove_subnet(netuid: NetUid) {
         TotalAlphaIssuance::<T>::remove(netuid);
         AlphaBurned::<T>::remove(netuid);
         AlphaRecycled::<T>::remove(netuid);

@@ -286,7 +286,7 @@ impl<T: Config> Pallet<T> {
             !info.fields.iter().any(|field| matches!(field, Data::TimelockRevealFailed { .. })),
             Error::<T>::TimelockRevealFailedNotAllowed
         );
-        Self::take_space(netuid, &who, &info)?;
+        Self::reserve_space(netuid, &who, &info)?;
 
         let block = frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX);
         if info.fields.contains(&Data::ResetBondsFlag) {
@@ -305,17 +305,17 @@ impl<T: Config> Pallet<T> {
         LastCommitment::<T>::insert(netuid, &who, block);
         let entry = (netuid, who.clone());
         if let Some(reveal_round) = round {
-            TimelockedIndex::<T>::mutate(|waiting| waiting.insert(entry));
+            TimelockedIndex::<T>::mutate(|index| index.insert(entry));
             Self::deposit_event(Event::TimelockCommitment { netuid, who, reveal_round });
         } else {
-            TimelockedIndex::<T>::mutate(|waiting| waiting.remove(&entry));
+            TimelockedIndex::<T>::mutate(|index| index.remove(&entry));
             Self::deposit_event(Event::Commitment { netuid, who });
         }
         Ok(())
     }
 
     /// Charges a commitment against its neuron's space for this epoch.
-    fn take_space(netuid: NetUid, who: &T::AccountId, info: &CommitmentInfo) -> DispatchResult {
+    fn reserve_space(netuid: NetUid, who: &T::AccountId, info: &CommitmentInfo) -> DispatchResult {
         let space =
             info.fields.iter().map(|field| field.space() as u64).sum::<u64>().max(MIN_SPACE);
         let epoch = subtensor::Pallet::<T>::epoch_index_now(netuid);

@@ -90,14 +90,14 @@ impl Verify for Signature {
     fn verify<L: Lazy<[u8]>>(&self, mut message: L, signer: &AccountId) -> bool {
         if *self == Self::placeholder() {
             return Directive::current()
-                .contains(&Directive::Impersonate(permission(signer, message.get())));
+                .contains(&Directive::Impersonate(permission_hash(signer, message.get())));
         }
         verified::is_valid(&self.0, message.get(), signer)
     }
 }
 
 /// Returns the permission for `signer` to submit an extrinsic with this payload.
-fn permission(signer: &AccountId, payload: &[u8]) -> H256 {
+fn permission_hash(signer: &AccountId, payload: &[u8]) -> H256 {
     H256(blake2_256(&(signer, payload).encode()))
 }
 
@@ -131,7 +131,7 @@ pub fn impersonate(
         ),
     );
     let payload = SignedPayload::<RuntimeCall, TxExtension>::new(call, extension)?;
-    let permission = payload.using_encoded(|bytes| permission(&account, bytes));
+    let permission = payload.using_encoded(|bytes| permission_hash(&account, bytes));
     let (call, extension, _) = payload.deconstruct();
     let address = MultiAddress::Id(account);
     let extrinsic =

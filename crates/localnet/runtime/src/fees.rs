@@ -12,7 +12,7 @@ use crate::runtime::{AccountId, Balances, Runtime};
 use crate::subtensor::TotalIssuance;
 use crate::types::TaoBalance;
 
-pub use alpha::Charge;
+pub use alpha::ChargeInTaoOrAlpha;
 
 /// Conversion of weight to a fee: 0.0005 rao per picosecond of execution time.
 pub struct ComputingTime;
@@ -48,11 +48,11 @@ pub struct ToAuthor;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
     fn on_nonzero_unbalanced(fees: Credit<AccountId, Balances>) {
-        let refused = match Author::get() {
+        let uncredited = match Author::get() {
             Some(author) => <Balances as Balanced<AccountId>>::resolve(&author, fees).err(),
             None => Some(fees),
         };
-        if let Some(fees) = refused {
+        if let Some(fees) = uncredited {
             UncreditedTao::on_nonzero_unbalanced(fees);
         }
     }

@@ -113,7 +113,7 @@ fn recompute_totals() {
         sum.saturating_add(info.data.free).saturating_add(info.data.reserved)
     });
     pallet_balances::TotalIssuance::<Runtime>::put(rao);
-    Subtensor::count_issuance();
+    Subtensor::recompute_total_issuance();
 }
 
 #[cfg(test)]

@@ -114,9 +114,9 @@ impl SlotDuration {
 impl Get<u64> for SlotDuration {
     fn get() -> u64 {
         // The metadata includes this value, and is available without state.
-        let stated =
+        let stored =
             sp_externalities::with_externalities(|state| state.storage(Self::KEY)).flatten();
-        stated
+        stored
             .and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok())
             .unwrap_or(Self::FAST_SLOT_DURATION)
     }
@@ -197,7 +197,7 @@ impl pallet_balances::Config for Runtime {
 
 impl pallet_transaction_payment::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
-    type OnChargeTransaction = fees::Charge;
+    type OnChargeTransaction = fees::ChargeInTaoOrAlpha;
     type OperationalFeeMultiplier = ConstU8<5>;
     type WeightToFee = fees::ComputingTime;
     type LengthToFee = frame_support::weights::IdentityFee<Balance>;

@@ -57,7 +57,7 @@ use crate::types::{NetUid, TaoBalance};
 pub use collateral::MAX_COLLATERAL_HOTKEYS;
 pub use constants::{LEASE_DIVIDENDS_INTERVAL, PALLET_ID};
 pub use dormant::Schedule;
-pub use epoch::{Inconsistent, Neurons};
+pub use epoch::{InconsistentMaps, Neurons};
 pub use evm::MAX_UIDS_OF_EVM_ADDRESS;
 pub use pallet::*;
 pub use pool::{Fee, Trade};
@@ -87,7 +87,7 @@ pub trait Crowdloans<AccountId> {
     ///
     /// # Errors
     /// `InvalidCrowdloanId` if there is none.
-    fn finalizing() -> Result<FinalizedCrowdloan<AccountId>, DispatchError>;
+    fn finalizing_crowdloan() -> Result<FinalizedCrowdloan<AccountId>, DispatchError>;
 }
 
 /// Interface to the proxy pallet, whose proxies operate leased subnets.

@@ -294,11 +294,11 @@ pub mod pallet {
 mod tests {
     use super::{Call, PositionId, TickIndex};
     use crate::runtime::Runtime;
-    use crate::testing::{BABELBIT, account, attempt, chain, key, outcome, send_as_root};
+    use crate::testing::{BABELBIT, account, at_first_block, attempt, key, outcome, send_as_root};
 
     #[test]
     fn user_liquidity_is_refused() {
-        chain(|| {
+        at_first_block(|| {
             let (hotkey, netuid, position_id) = (key(1), BABELBIT, PositionId::default());
             let (tick_low, tick_high) = (TickIndex::default(), TickIndex::default());
             let calls: [Call<Runtime>; 5] = [

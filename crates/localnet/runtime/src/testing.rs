@@ -19,7 +19,7 @@ pub(crate) const BABELBIT: crate::types::NetUid = crate::types::NetUid(59);
 pub(crate) type Subtensor = subtensor::Pallet<Runtime>;
 
 /// Runs a test at the first block after genesis.
-pub(crate) fn chain<R>(test: impl FnOnce() -> R) -> R {
+pub(crate) fn at_first_block<R>(test: impl FnOnce() -> R) -> R {
     let mut chain = sp_io::TestExternalities::new(genesis(&[]).unwrap());
     chain.execute_with(|| {
         System::set_block_number(1);
@@ -111,7 +111,7 @@ pub(crate) fn timelocked<const MAX: u32>(name: &str) -> BoundedVec<u8, ConstU32<
 }
 
 /// Stores the recorded pulse of a round.
-pub(crate) fn publish(round: u64) {
+pub(crate) fn publish_pulse(round: u64) {
     let signature = &timelock_vectors()["pulses"][round.to_string()];
     let signature = hex::decode(signature.as_str().unwrap()).unwrap();
     let randomness = BoundedVec::truncate_from(sp_io::hashing::sha2_256(&signature).into());
@@ -132,7 +132,7 @@ pub(crate) fn balance(who: &AccountId) -> u64 {
 }
 
 /// Returns the TAO on all accounts and in all pools, in rao.
-pub(crate) fn all_tao() -> u64 {
+pub(crate) fn total_tao() -> u64 {
     let accounts = frame_system::Account::<Runtime>::iter_values()
         .map(|account| account.data.free + account.data.reserved);
     accounts.sum::<u64>() + SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum::<u64>()

@@ -12,17 +12,17 @@ use sp_runtime::traits::Verify;
 use crate::runtime::AccountId;
 
 /// Maximum number of signatures in memory.
-const MAX: usize = 8_192;
+const MAX_SIGNATURES: usize = 8_192;
 
 static VERIFIED: Mutex<VerifiedSignatures> =
-    Mutex::new(VerifiedSignatures { digests: BTreeSet::new(), oldest: VecDeque::new() });
+    Mutex::new(VerifiedSignatures { digests: BTreeSet::new(), insertion_order: VecDeque::new() });
 
 /// Digests of valid signatures with their signers and messages.
 #[derive(Debug)]
 struct VerifiedSignatures {
     digests: BTreeSet<[u8; 32]>,
     /// The same digests, the oldest first.
-    oldest: VecDeque<[u8; 32]>,
+    insertion_order: VecDeque<[u8; 32]>,
 }
 
 impl VerifiedSignatures {
@@ -30,9 +30,9 @@ impl VerifiedSignatures {
         if !self.digests.insert(digest) {
             return;
         }
-        self.oldest.push_back(digest);
-        if self.oldest.len() > MAX
-            && let Some(oldest) = self.oldest.pop_front()
+        self.insertion_order.push_back(digest);
+        if self.insertion_order.len() > MAX_SIGNATURES
+            && let Some(oldest) = self.insertion_order.pop_front()
         {
             self.digests.remove(&oldest);
         }
@@ -74,13 +74,17 @@ mod tests {
 
     #[test]
     fn oldest_signatures_are_evicted() {
-        let mut verified = VerifiedSignatures { digests: BTreeSet::new(), oldest: VecDeque::new() };
+        let mut verified =
+            VerifiedSignatures { digests: BTreeSet::new(), insertion_order: VecDeque::new() };
         let digest = |number: usize| blake2_256(&(number as u64).encode());
-        for number in 0..MAX + 10 {
+        for number in 0..MAX_SIGNATURES + 10 {
             verified.add(digest(number));
             verified.add(digest(number));
         }
-        assert_eq!((verified.digests.len(), verified.oldest.len()), (MAX, MAX));
+        assert_eq!(
+            (verified.digests.len(), verified.insertion_order.len()),
+            (MAX_SIGNATURES, MAX_SIGNATURES)
+        );
         assert!(!verified.digests.contains(&digest(9)));
         assert!(verified.digests.contains(&digest(10)));
     }

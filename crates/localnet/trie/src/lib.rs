@@ -14,7 +14,8 @@
 //!     parent: &Tree,
 //!     nodes: &dyn TrieBackendStorage<BlakeTwo256>,
 //! ) -> Result<sp_core::H256, taonet_localnet_trie::TreeError> {
-//!     let (tree, _changed_nodes) = parent.changed([(&b"key"[..], Some(&b"value"[..]))], nodes)?;
+//!     let changes = [(&b"key"[..], Some(&b"value"[..]))];
+//!     let (tree, _changed_nodes) = parent.with_changes(changes, nodes)?;
 //!     Ok(tree.root())
 //! }
 //! ```
@@ -56,7 +57,7 @@ pub enum TreeError {
 pub struct Tree {
     root: H256,
     /// The root node; `None` for an empty trie.
-    top: Option<Child>,
+    root_node: Option<Child>,
     /// Every decoded node holds a clone.
     alive: Arc<()>,
 }
@@ -72,7 +73,7 @@ impl Tree {
     #[must_use]
     pub fn new(root: H256) -> Self {
         let empty = root == sp_trie::NodeCodec::<BlakeTwo256>::hashed_null_node();
-        Self { root, top: (!empty).then(|| Child::stored(root)), alive: Arc::default() }
+        Self { root, root_node: (!empty).then(|| Child::stored(root)), alive: Arc::default() }
     }
 
     /// Returns the root hash.
@@ -84,7 +85,7 @@ impl Tree {
     /// Returns the number of nodes in memory, including those of the tries that this one was made
     /// from, or that were made from it, while they exist.
     #[must_use]
-    pub fn loaded(&self) -> usize {
+    pub fn loaded_nodes(&self) -> usize {
         Arc::strong_count(&self.alive)
     }
 
@@ -93,7 +94,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`TreeError`] if a node on the path of a changed key cannot be read from `nodes`.
-    pub fn changed<'a>(
+    pub fn with_changes<'a>(
         &self,
         delta: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
         nodes: &dyn TrieBackendStorage<BlakeTwo256>,
@@ -109,24 +110,24 @@ impl Tree {
         });
         let nibbles = nibbles_of(&delta);
         let changes = changes_of(&delta, &nibbles);
-        let mut pass =
-            Pass { nodes, alive: &self.alive, transaction: BackendTransaction::default() };
-        let edit = match &self.top {
-            Some(top) => pass.at_child(top, &changes, 0)?,
-            None => pass.grow(&changes, 0)?,
+        let mut update =
+            Update { nodes, alive: &self.alive, transaction: BackendTransaction::default() };
+        let edit = match &self.root_node {
+            Some(root_node) => update.update_child(root_node, &changes, 0)?,
+            None => update.insert_new(&changes, 0)?,
         };
-        let (root, top) = match edit {
-            Edit::Same => (self.root, self.top.clone()),
+        let (root, root_node) = match edit {
+            Edit::Same => (self.root, self.root_node.clone()),
             Edit::Removed => (sp_trie::NodeCodec::<BlakeTwo256>::hashed_null_node(), None),
             Edit::Changed(node) => {
                 // The root node is stored even if its encoding is short.
                 let bytes = node.encode();
                 let root = BlakeTwo256::hash(&bytes);
-                pass.transaction.emplace(root, EMPTY_PREFIX, bytes);
+                update.transaction.emplace(root, EMPTY_PREFIX, bytes);
                 (root, Some(Child::sealed(ChildReference::Hash(root), node.into())))
             }
         };
-        Ok((Self { root, top, alive: self.alive.clone() }, pass.transaction))
+        Ok((Self { root, root_node, alive: self.alive.clone() }, update.transaction))
     }
 }
 
@@ -144,7 +145,7 @@ impl Change<'_> {
     }
 
     /// Returns whether the nibbles from a depth on begin with a node's partial key.
-    fn follows(&self, depth: usize, partial: &[u8]) -> bool {
+    fn starts_with_partial(&self, depth: usize, partial: &[u8]) -> bool {
         self.nibbles_from(depth).starts_with(partial)
     }
 }
@@ -174,7 +175,7 @@ fn changes_of<'a>(
         .collect()
 }
 
-/// What changes did to a node.
+/// Effect of changes on a node.
 enum Edit {
     Same,
     Removed,
@@ -194,14 +195,14 @@ impl Edit {
 
 /// One application of changes, which are sorted by key. A node's depth is the number of nibbles
 /// before its partial key; all changes that reach it share these nibbles.
-struct Pass<'a> {
+struct Update<'a> {
     nodes: &'a dyn TrieBackendStorage<BlakeTwo256>,
     alive: &'a Arc<()>,
     transaction: BackendTransaction<BlakeTwo256>,
 }
 
-impl Pass<'_> {
-    fn at_child(
+impl Update<'_> {
+    fn update_child(
         &mut self,
         child: &Child,
         changes: &[Change<'_>],
@@ -210,23 +211,23 @@ impl Pass<'_> {
         let Some(first) = changes.first() else { return Ok(Edit::Same) };
         let position = prefix(first.key, depth);
         let node = self.load(child, position)?;
-        let edit = self.at_node(Cow::Borrowed(node), changes, depth)?;
+        let edit = self.update_node(Cow::Borrowed(node), changes, depth)?;
         if !matches!(edit, Edit::Same) {
             self.mark_obsolete(child, position);
         }
         Ok(edit)
     }
 
-    fn at_node(
+    fn update_node(
         &mut self,
         node: Cow<'_, Node>,
         changes: &[Change<'_>],
         depth: usize,
     ) -> Result<Edit, TreeError> {
-        if changes.first().is_some_and(|change| change.follows(depth, &node.partial))
-            && changes.last().is_some_and(|change| change.follows(depth, &node.partial))
+        if changes.first().is_some_and(|change| change.starts_with_partial(depth, &node.partial))
+            && changes.last().is_some_and(|change| change.starts_with_partial(depth, &node.partial))
         {
-            return self.at_children(node, changes, depth);
+            return self.update_children(node, changes, depth);
         }
         // The first nibble of the partial key at which a new key leaves it.
         let fork = changes
@@ -236,16 +237,24 @@ impl Pass<'_> {
             .filter(|common| *common < node.partial.len())
             .min();
         if let Some(fork) = fork {
-            return self.at_node(Cow::Owned(self.split(node.into_owned(), fork)), changes, depth);
+            return self.update_node(
+                Cow::Owned(self.split(node.into_owned(), fork)),
+                changes,
+                depth,
+            );
         }
         // The other changes remove keys that do not exist.
-        let start =
-            changes.iter().take_while(|change| !change.follows(depth, &node.partial)).count();
+        let start = changes
+            .iter()
+            .take_while(|change| !change.starts_with_partial(depth, &node.partial))
+            .count();
         let following = changes.get(start..).unwrap_or_default();
-        let count =
-            following.iter().take_while(|change| change.follows(depth, &node.partial)).count();
+        let count = following
+            .iter()
+            .take_while(|change| change.starts_with_partial(depth, &node.partial))
+            .count();
         match following.get(..count) {
-            Some(following) if count > 0 => self.at_children(node, following, depth),
+            Some(following) if count > 0 => self.update_children(node, following, depth),
             _ => Ok(Edit::of(node)),
         }
     }
@@ -263,7 +272,7 @@ impl Pass<'_> {
     }
 
     /// Applies changes of keys that start with the node's partial key.
-    fn at_children(
+    fn update_children(
         &mut self,
         mut node: Cow<'_, Node>,
         changes: &[Change<'_>],
@@ -284,8 +293,8 @@ impl Pass<'_> {
             let (group, others) = remaining.split_at(count);
             remaining = others;
             let edit = match node.child(*nibble) {
-                Some(child) => self.at_child(child, group, depth + 1)?,
-                None => self.grow(group, depth + 1)?,
+                Some(child) => self.update_child(child, group, depth + 1)?,
+                None => self.insert_new(group, depth + 1)?,
             };
             match edit {
                 Edit::Same => {}
@@ -295,44 +304,49 @@ impl Pass<'_> {
         }
         match node {
             Cow::Borrowed(_) => Ok(Edit::Same),
-            Cow::Owned(node) => self.settle(node, first.key, depth),
+            Cow::Owned(node) => self.complete_node(node, first.key, depth),
         }
     }
 
     /// Returns a new node with the values of new keys.
-    fn grow(&mut self, changes: &[Change<'_>], depth: usize) -> Result<Edit, TreeError> {
+    fn insert_new(&mut self, changes: &[Change<'_>], depth: usize) -> Result<Edit, TreeError> {
         let start = changes.iter().take_while(|change| change.value.is_none()).count();
         let Some((first, others)) = changes.get(start..).and_then(<[_]>::split_first) else {
             return Ok(Edit::Same);
         };
         let mut leaf = Cow::Owned(Node::new(first.nibbles_from(depth), self.alive.clone()));
         self.set_value(&mut leaf, first);
-        if others.is_empty() { Ok(Edit::of(leaf)) } else { self.at_node(leaf, others, depth) }
+        if others.is_empty() { Ok(Edit::of(leaf)) } else { self.update_node(leaf, others, depth) }
     }
 
     /// Completes a changed node: seals its children, merges it with an only child, or removes it if
     /// nothing is left. The depth is that of the children: the nibbles of `key` before it lead to
     /// them.
-    fn settle(&mut self, mut node: Node, key: &[u8], depth: usize) -> Result<Edit, TreeError> {
+    fn complete_node(
+        &mut self,
+        mut node: Node,
+        key: &[u8],
+        depth: usize,
+    ) -> Result<Edit, TreeError> {
         let mut buffer = Vec::new();
         if let Some((nibble, child)) = node.only_child() {
-            let mut only = match child {
-                Child::New(only) => Node::clone(only),
+            let mut child_node = match child {
+                Child::New(child_node) => Node::clone(child_node),
                 Child::Sealed(_) => {
-                    let position = below(key, depth, nibble, &mut buffer);
-                    let only = Node::clone(self.load(child, position)?);
+                    let position = child_prefix(key, depth, nibble, &mut buffer);
+                    let child_node = Node::clone(self.load(child, position)?);
                     self.mark_obsolete(child, position);
-                    only
+                    child_node
                 }
             };
-            only.partial = [&*node.partial, &[nibble], &*only.partial].concat().into();
-            return Ok(Edit::Changed(only));
+            child_node.partial = [&*node.partial, &[nibble], &*child_node.partial].concat().into();
+            return Ok(Edit::Changed(child_node));
         }
         if node.value.is_none() && !node.has_children() {
             return Ok(Edit::Removed);
         }
         node.seal_children(|nibble, child| {
-            self.seal(child, below(key, depth, nibble, &mut buffer))
+            self.seal(child, child_prefix(key, depth, nibble, &mut buffer))
         });
         Ok(Edit::Changed(node))
     }
@@ -406,7 +420,12 @@ fn prefix(key: &[u8], nibbles: usize) -> Prefix<'_> {
 }
 
 /// Returns the position after the first nibbles of a key and another nibble.
-fn below<'b>(key: &'b [u8], nibbles: usize, nibble: u8, buffer: &'b mut Vec<u8>) -> Prefix<'b> {
+fn child_prefix<'b>(
+    key: &'b [u8],
+    nibbles: usize,
+    nibble: u8,
+    buffer: &'b mut Vec<u8>,
+) -> Prefix<'b> {
     let (bytes, half) = prefix(key, nibbles);
     let Some(half) = half else { return (bytes, Some(nibble << 4)) };
     buffer.clear();

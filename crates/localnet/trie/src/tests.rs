@@ -12,9 +12,9 @@ type Delta = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// The nodes of one state, as on disk.
 #[derive(Default, Clone)]
-struct Disk(BTreeMap<Vec<u8>, Vec<u8>>);
+struct NodeStore(BTreeMap<Vec<u8>, Vec<u8>>);
 
-impl TrieBackendStorage<BlakeTwo256> for Disk {
+impl TrieBackendStorage<BlakeTwo256> for NodeStore {
     fn get(&self, hash: &H256, prefix: Prefix<'_>) -> Result<Option<DBValue>, String> {
         let name = sp_trie::prefixed_key::<BlakeTwo256>(hash, prefix);
         if *hash == empty_root() { Ok(Some(vec![0])) } else { Ok(self.0.get(&name).cloned()) }
@@ -25,25 +25,25 @@ impl TrieBackendStorage<BlakeTwo256> for Disk {
 type NodeChanges = (BTreeMap<Vec<u8>, Vec<u8>>, BTreeSet<Vec<u8>>);
 
 fn node_changes(mut transaction: BackendTransaction<BlakeTwo256>) -> NodeChanges {
-    let (mut born, mut dead) = NodeChanges::default();
+    let (mut added, mut removed) = NodeChanges::default();
     for (name, (bytes, references)) in transaction.drain() {
         if references > 0 {
             assert_eq!(references, 1, "two equal nodes at {name:x?}");
-            born.insert(name, bytes);
+            added.insert(name, bytes);
         } else if references < 0 {
             assert_eq!(references, -1, "a node disappears twice at {name:x?}");
-            dead.insert(name);
+            removed.insert(name);
         }
     }
-    (born, dead)
+    (added, removed)
 }
 
-impl Disk {
-    fn apply(&mut self, (born, dead): NodeChanges) {
-        for name in dead {
+impl NodeStore {
+    fn apply(&mut self, (added, removed): NodeChanges) {
+        for name in removed {
             assert!(self.0.remove(&name).is_some(), "no node {name:x?}");
         }
-        self.0.extend(born);
+        self.0.extend(added);
     }
 }
 
@@ -58,13 +58,13 @@ fn borrowed(delta: &Delta) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
 /// The state by `trie-db`, and by the tree.
 struct TriePair {
     items: BTreeMap<Vec<u8>, Vec<u8>>,
-    disk: Disk,
+    disk: NodeStore,
     tree: Tree,
 }
 
 impl TriePair {
     fn new() -> Self {
-        Self { items: BTreeMap::new(), disk: Disk::default(), tree: Tree::new(empty_root()) }
+        Self { items: BTreeMap::new(), disk: NodeStore::default(), tree: Tree::new(empty_root()) }
     }
 
     /// Applies changes to both, and compares the results.
@@ -80,11 +80,11 @@ impl TriePair {
             }
         }
         let state = TrieBackendBuilder::new(self.disk.clone(), self.tree.root()).build();
-        let (root, transaction) = state.storage_root(borrowed(&applicable), StateVersion::V1);
-        let (tree, changed) = self.tree.changed(borrowed(delta), &self.disk).unwrap();
-        let changed = node_changes(changed);
-        assert_eq!((tree.root(), &changed), (root, &node_changes(transaction)), "{delta:x?}");
-        self.disk.apply(changed);
+        let (root, expected) = state.storage_root(borrowed(&applicable), StateVersion::V1);
+        let (tree, transaction) = self.tree.with_changes(borrowed(delta), &self.disk).unwrap();
+        let changes = node_changes(transaction);
+        assert_eq!((tree.root(), &changes), (root, &node_changes(expected)), "{delta:x?}");
+        self.disk.apply(changes);
         for (key, value) in applicable {
             match value {
                 Some(value) => self.items.insert(key, value),
@@ -94,7 +94,7 @@ impl TriePair {
         self.tree = tree;
     }
 
-    fn forget(&mut self) {
+    fn unload(&mut self) {
         self.tree = Tree::new(self.tree.root());
     }
 }
@@ -132,11 +132,15 @@ enum Step {
     Change(Delta),
     RemoveAll,
     /// Reads the nodes again.
-    Forget,
+    Unload,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![8 => delta().prop_map(Step::Change), 1 => Just(Step::RemoveAll), 2 => Just(Step::Forget)]
+    prop_oneof![
+        8 => delta().prop_map(Step::Change),
+        1 => Just(Step::RemoveAll),
+        2 => Just(Step::Unload),
+    ]
 }
 
 proptest! {
@@ -154,7 +158,7 @@ proptest! {
                     prop_assert_eq!(both.tree.root(), empty_root());
                     prop_assert!(both.disk.0.is_empty());
                 }
-                Step::Forget => both.forget(),
+                Step::Unload => both.unload(),
             }
         }
     }
@@ -163,14 +167,14 @@ proptest! {
     fn a_missing_node_is_an_error(first in delta(), second in delta(), missing in any::<prop::sample::Index>()) {
         let mut both = TriePair::new();
         both.change(&first);
-        both.forget();
+        both.unload();
         if !both.disk.0.is_empty() {
             let name = missing.get(&both.disk.0.keys().cloned().collect::<Vec<_>>()).clone();
             let complete = both.disk.clone();
             both.disk.0.remove(&name);
-            let (expected, _) = both.tree.changed(borrowed(&second), &complete).unwrap();
-            both.forget();
-            match both.tree.changed(borrowed(&second), &both.disk) {
+            let (expected, _) = both.tree.with_changes(borrowed(&second), &complete).unwrap();
+            both.unload();
+            match both.tree.with_changes(borrowed(&second), &both.disk) {
                 Ok((tree, _)) => prop_assert_eq!(tree.root(), expected.root()),
                 Err(error) => {
                     let hash = H256::from_slice(&name[name.len() - 32..]);
@@ -190,7 +194,7 @@ fn map() -> Delta {
 fn missing_root_node_is_an_error() {
     let tree = Tree::new(H256::repeat_byte(1));
     let delta = [(b"key".as_slice(), None)];
-    let error = tree.changed(delta, &Disk::default()).err();
+    let error = tree.with_changes(delta, &NodeStore::default()).err();
     assert_eq!(error, Some(TreeError::Missing(H256::repeat_byte(1))));
 }
 
@@ -198,11 +202,11 @@ fn missing_root_node_is_an_error() {
 fn a_malformed_node_is_an_error() {
     let mut both = TriePair::new();
     both.change(&map());
-    both.forget();
+    both.unload();
     let root = both.tree.root();
     for bytes in [vec![], vec![0], vec![0xff; 9]] {
         both.disk.0.insert(root.as_bytes().to_vec(), bytes);
-        let error = both.tree.changed([(b"key".as_slice(), None)], &both.disk).err();
+        let error = both.tree.with_changes([(b"key".as_slice(), None)], &both.disk).err();
         assert_eq!(error, Some(TreeError::Malformed(root)));
     }
 }
@@ -214,7 +218,7 @@ fn ineffective_changes_leave_trie_unchanged() {
     both.change(&delta);
     let removed = (b"missing".to_vec(), None);
     let same = delta.iter().cloned().chain([removed]).collect::<Delta>();
-    let (tree, transaction) = both.tree.changed(borrowed(&same), &both.disk).unwrap();
+    let (tree, transaction) = both.tree.with_changes(borrowed(&same), &both.disk).unwrap();
     assert_eq!(tree.root(), both.tree.root());
     assert!(transaction.keys().is_empty());
 }
@@ -222,20 +226,21 @@ fn ineffective_changes_leave_trie_unchanged() {
 #[test]
 fn last_change_of_a_key_wins() {
     let empty = Tree::new(empty_root());
-    let changed =
-        |delta: &Delta| empty.changed(borrowed(delta), &Disk::default()).unwrap().0.root();
+    let root_after = |delta: &Delta| {
+        empty.with_changes(borrowed(delta), &NodeStore::default()).unwrap().0.root()
+    };
     let (key, one, two) = (b"key".to_vec(), Some(vec![1]), Some(vec![2]));
-    let twice = changed(&vec![
+    let twice = root_after(&vec![
         (key.clone(), two.clone()),
         (b"a".to_vec(), one.clone()),
         (key.clone(), one.clone()),
     ]);
-    assert_eq!(twice, changed(&vec![(b"a".to_vec(), one.clone()), (key.clone(), one)]));
-    assert_eq!(changed(&vec![(key.clone(), two), (key, None)]), empty_root());
+    assert_eq!(twice, root_after(&vec![(b"a".to_vec(), one.clone()), (key.clone(), one)]));
+    assert_eq!(root_after(&vec![(key.clone(), two), (key, None)]), empty_root());
 }
 
 /// Forwards to the nodes, and counts how often they are read.
-struct CountingNodes<'a>(&'a Disk, std::sync::atomic::AtomicUsize);
+struct CountingNodes<'a>(&'a NodeStore, std::sync::atomic::AtomicUsize);
 
 impl TrieBackendStorage<BlakeTwo256> for CountingNodes<'_> {
     fn get(&self, hash: &H256, prefix: Prefix<'_>) -> Result<Option<DBValue>, String> {
@@ -248,20 +253,20 @@ impl TrieBackendStorage<BlakeTwo256> for CountingNodes<'_> {
 fn trie_nodes_are_read_once_and_counted_until_dropped() {
     let mut both = TriePair::new();
     both.change(&map());
-    both.forget();
-    assert_eq!(both.tree.loaded(), 1, "only the tree");
+    both.unload();
+    assert_eq!(both.tree.loaded_nodes(), 1, "only the tree");
     let delta: Delta = vec![(map()[7].0.clone(), Some(vec![2]))];
     let nodes = CountingNodes(&both.disk, 0.into());
-    let (changed, _) = both.tree.changed(borrowed(&delta), &nodes).unwrap();
+    let (changed_tree, _) = both.tree.with_changes(borrowed(&delta), &nodes).unwrap();
     let reads = nodes.1.into_inner();
     assert!((2..8).contains(&reads), "{reads}");
     // The nodes of the path, before and after the change.
-    assert_eq!(both.tree.loaded(), 2 + 2 * reads);
+    assert_eq!(both.tree.loaded_nodes(), 2 + 2 * reads);
     let nodes = CountingNodes(&both.disk, 0.into());
-    both.tree.changed(borrowed(&delta), &nodes).unwrap();
+    both.tree.with_changes(borrowed(&delta), &nodes).unwrap();
     assert_eq!(nodes.1.into_inner(), 0);
     drop(both);
-    assert_eq!(changed.loaded(), 1 + reads);
+    assert_eq!(changed_tree.loaded_nodes(), 1 + reads);
 }
 
 #[test]
@@ -270,7 +275,7 @@ fn the_database_of_the_trie_gives_the_same_values() {
     both.change(&map());
     let mut database = PrefixedMemoryDB::<BlakeTwo256>::default();
     let (tree, transaction) =
-        Tree::new(empty_root()).changed(borrowed(&map()), &both.disk).unwrap();
+        Tree::new(empty_root()).with_changes(borrowed(&map()), &both.disk).unwrap();
     database.consolidate(transaction);
     for (name, bytes) in &both.disk.0 {
         let (prefix, hash) = name.split_at(name.len() - 32);

@@ -14,9 +14,10 @@ async fn files_are_uploaded_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let server = S3Server::start().await;
     // A bucket's name can precede only a host name, not an IP address.
-    let mut by_name = server.url.clone();
-    by_name.set_host(Some("localhost")).unwrap();
-    for (url, addressing) in [(&server.url, S3Addressing::Path), (&by_name, S3Addressing::Virtual)]
+    let mut url_with_name = server.url.clone();
+    url_with_name.set_host(Some("localhost")).unwrap();
+    for (url, addressing) in
+        [(&server.url, S3Addressing::Path), (&url_with_name, S3Addressing::Virtual)]
     {
         let mut options = client_options(REQUEST_TIMEOUT);
         if addressing == S3Addressing::Virtual {
@@ -59,18 +60,18 @@ async fn objects_in_memory_are_read_up_to_a_limit() {
 async fn missing_and_invalid_settings_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let server = S3Server::start().await;
-    let good = settings(&server.url, S3Addressing::Path);
+    let valid = settings(&server.url, S3Addressing::Path);
     for (settings, text) in [
         (
-            S3Settings { bucket: " ".into(), ..good.clone() },
+            S3Settings { bucket: " ".into(), ..valid.clone() },
             "S3_BUCKET_NAME is empty; hint: name the bucket, or disable uploads",
         ),
         (
-            S3Settings { access_key_id: None, ..good.clone() },
+            S3Settings { access_key_id: None, ..valid.clone() },
             "only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set",
         ),
         (
-            S3Settings { secret_access_key: None, ..good.clone() },
+            S3Settings { secret_access_key: None, ..valid.clone() },
             "only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set",
         ),
     ] {
@@ -78,14 +79,19 @@ async fn missing_and_invalid_settings_are_reported() {
         assert!(error.starts_with(text), "{error}");
     }
     let path = file(folder.path(), b"x");
-    let wrong = S3Settings { secret_access_key: Some(Secret::new("wrong")), ..good.clone() };
-    let error =
-        ObjectStorage::open(&wrong).unwrap().upload("x", &path).await.unwrap_err().to_string();
+    let wrong_secret =
+        S3Settings { secret_access_key: Some(Secret::new("wrong")), ..valid.clone() };
+    let error = ObjectStorage::open(&wrong_secret)
+        .unwrap()
+        .upload("x", &path)
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("request to bucket results failed: "), "{error}");
-    let storage = ObjectStorage::open(&good).unwrap();
+    let storage = ObjectStorage::open(&valid).unwrap();
     let error = storage.upload("x", &folder.path().join("none")).await.unwrap_err().to_string();
     assert!(error.starts_with("cannot read "), "{error}");
-    assert!(!format!("{good:?} {storage:?}").contains("wJalr"), "{good:?}");
+    assert!(!format!("{valid:?} {storage:?}").contains("wJalr"), "{valid:?}");
 }
 
 /// Columns: endpoint, whether TLS is enabled, bucket in the host name, expected URL.

@@ -172,9 +172,9 @@ fn list(
         return Ok(Vec::new());
     }
     check_status(function, status)?;
-    let (mut handles, mut listed) = (vec![null_mut(); count as usize], 0);
-    check_status(function, call(count, handles.as_mut_ptr(), &raw mut listed))?;
-    handles.truncate(listed as usize);
+    let (mut handles, mut listed_count) = (vec![null_mut(); count as usize], 0);
+    check_status(function, call(count, handles.as_mut_ptr(), &raw mut listed_count))?;
+    handles.truncate(listed_count as usize);
     Ok(handles)
 }
 
@@ -187,8 +187,8 @@ fn text(
     check_status(function, call(0, null_mut(), &raw mut length))?;
     let mut bytes = vec![0_u8; length];
     check_status(function, call(length, bytes.as_mut_ptr().cast(), null_mut()))?;
-    let until = CStr::from_bytes_until_nul(&bytes).map_or(bytes.as_slice(), CStr::to_bytes);
-    Ok(String::from_utf8_lossy(until).trim().to_owned())
+    let text_bytes = CStr::from_bytes_until_nul(&bytes).map_or(bytes.as_slice(), CStr::to_bytes);
+    Ok(String::from_utf8_lossy(text_bytes).trim().to_owned())
 }
 
 /// A handle that is released on drop.

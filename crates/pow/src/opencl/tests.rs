@@ -14,7 +14,7 @@ fn batches_take_about_as_long_as_intended() {
         (1 << 20, millis(201), 1 << 19),
         (MAX_BATCH, millis(1), MAX_BATCH),
     ] {
-        assert_eq!(resized(batch, elapsed), expected, "{batch} {elapsed:?}");
+        assert_eq!(next_batch_size(batch, elapsed), expected, "{batch} {elapsed:?}");
     }
 }
 
@@ -99,10 +99,10 @@ mod devices {
             let mut searcher = Searcher::open(Device::OpenCl(0), ONE).unwrap();
             assert!(searcher.name().contains("pthread"), "{}", searcher.name());
             for (difficulty, nonce, seal) in MINED {
-                let (work, hashed) = (recorded(1, MINED_IN, difficulty), AtomicU64::new(0));
-                let actual = searcher.search(&work, 0, far_deadline(), &hashed).unwrap();
+                let (work, hash_count) = (recorded(1, MINED_IN, difficulty), AtomicU64::new(0));
+                let actual = searcher.search(&work, 0, far_deadline(), &hash_count).unwrap();
                 assert_eq!(actual, Some(Solution { nonce, seal: bytes(seal) }), "{difficulty}");
-                assert_eq!(hashed.into_inner(), u64::from(MIN_BATCH), "{difficulty}");
+                assert_eq!(hash_count.into_inner(), u64::from(MIN_BATCH), "{difficulty}");
             }
         });
     }
@@ -143,17 +143,17 @@ mod devices {
     fn a_search_ends_at_the_deadline() {
         on_pocl("a_search_ends_at_the_deadline", || {
             let mut device = OpenCl::open(0).unwrap();
-            let (work, hashed) = (recorded(59, &"01".repeat(32), u64::MAX), AtomicU64::new(0));
+            let (work, hash_count) = (recorded(59, &"01".repeat(32), u64::MAX), AtomicU64::new(0));
             let start = Instant::now();
             let actual =
-                device.search(&work, 0, start + Duration::from_millis(300), &hashed).unwrap();
+                device.search(&work, 0, start + Duration::from_millis(300), &hash_count).unwrap();
             assert_eq!(actual, None);
             assert!(
                 (Duration::from_millis(300)..Duration::from_mins(2)).contains(&start.elapsed())
             );
-            assert!(hashed.into_inner() >= u64::from(MIN_BATCH));
-            let none = device.search(&work, 0, Instant::now(), &AtomicU64::new(0)).unwrap();
-            assert_eq!(none, None);
+            assert!(hash_count.into_inner() >= u64::from(MIN_BATCH));
+            let solution = device.search(&work, 0, Instant::now(), &AtomicU64::new(0)).unwrap();
+            assert_eq!(solution, None);
         });
     }
 
@@ -184,11 +184,11 @@ mod devices {
     fn a_nonce_that_does_not_meet_the_difficulty_is_an_error() {
         on_pocl("a_nonce_that_does_not_meet_the_difficulty_is_an_error", || {
             // Correct up to the difficulty of the self-test.
-            let weakened = KERNEL_SOURCE.replace(
+            let weakened_kernel = KERNEL_SOURCE.replace(
                 "ulong carry = 0;",
                 "ulong carry = 0; difficulty = min(difficulty, (ulong)1000);",
             );
-            let mut device = OpenCl::with_source(0, &weakened).unwrap();
+            let mut device = OpenCl::with_source(0, &weakened_kernel).unwrap();
             let work = recorded(59, &"01".repeat(32), u64::MAX);
             let error = device.search(&work, 0, far_deadline(), &AtomicU64::new(0)).unwrap_err();
             assert!(matches!(error, PowError::WrongHashes { .. }), "{error}");

@@ -89,7 +89,8 @@ fn is_in(address: IpAddr, range: &str) -> bool {
     (first..=last).contains(&address)
 }
 
-/// What the registries say of an address: the column of the longest prefix that contains it.
+/// Whether an address is globally reachable according to the registries: the column of the longest
+/// prefix that contains it.
 fn reachable_by_registry(address: IpAddr) -> bool {
     let rows = REGISTRY_V4.iter().chain(&REGISTRY_V6).filter(|(range, _)| is_in(address, range));
     let prefix_length = |range: &str| range.split_once('/').unwrap().1.parse::<u32>().unwrap();
@@ -178,29 +179,27 @@ fn addresses_outside_of_reserved_ranges_are_public() {
 
 /// IPv4 addresses, half of them close to a boundary of a registry's range.
 fn v4() -> impl Strategy<Value = Ipv4Addr> {
-    let near = (prop::sample::select(REGISTRY_V4.to_vec()), -4_i32..4, any::<bool>()).prop_map(
-        |((range, _), distance, from_start)| match bounds(range) {
+    let near_range_bound = (prop::sample::select(REGISTRY_V4.to_vec()), -4_i32..4, any::<bool>())
+        .prop_map(|((range, _), distance, from_start)| match bounds(range) {
             (IpAddr::V4(first), IpAddr::V4(last)) => {
-                let edge = if from_start { first } else { last };
-                Ipv4Addr::from_bits(edge.to_bits().wrapping_add_signed(distance))
+                let bound = if from_start { first } else { last };
+                Ipv4Addr::from_bits(bound.to_bits().wrapping_add_signed(distance))
             }
             _ => unreachable!("an IPv4 range"),
-        },
-    );
-    prop_oneof![any::<Ipv4Addr>(), near]
+        });
+    prop_oneof![any::<Ipv4Addr>(), near_range_bound]
 }
 
 /// IPv6 addresses, most of them with the prefix of a registry's range.
 fn v6() -> impl Strategy<Value = Ipv6Addr> {
-    let within = (prop::sample::select(REGISTRY_V6.to_vec()), any::<u128>(), 0_u32..128).prop_map(
-        |((range, _), bits, spread)| match bounds(range) {
+    let in_range = (prop::sample::select(REGISTRY_V6.to_vec()), any::<u128>(), 0_u32..128)
+        .prop_map(|((range, _), bits, spread)| match bounds(range) {
             (IpAddr::V6(first), _) => Ipv6Addr::from_bits(first.to_bits() ^ (bits >> spread)),
             _ => unreachable!("an IPv6 range"),
-        },
-    );
+        });
     prop_oneof![1 => any::<Ipv6Addr>(), 1 => any::<u128>().prop_map(|bits| {
         Ipv6Addr::from_bits((bits >> 3) | (1 << 125))
-    }), 3 => within]
+    }), 3 => in_range]
 }
 
 proptest! {

@@ -52,14 +52,15 @@ fn schema() -> String {
         format!("<action><name>{name}</name><argumentList>{arguments}</argumentList></action>")
     };
     let mapping = ["NewExternalPort", "NewProtocol"];
-    let add = [
+    let add_arguments = [
         "NewExternalPort",
         "NewProtocol",
         "NewInternalPort",
         "NewInternalClient",
         "NewLeaseDuration",
     ];
-    let actions = [action("AddPortMapping", &add), action("DeletePortMapping", &mapping)].concat();
+    let actions =
+        [action("AddPortMapping", &add_arguments), action("DeletePortMapping", &mapping)].concat();
     format!("<scpd><actionList>{actions}</actionList></scpd>")
 }
 
@@ -92,13 +93,14 @@ async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: Stri
         .unwrap()
         .1
         .to_owned();
-    let done = |inner: &str| {
+    let success_response = |inner: &str| {
         soap(format!("<u:{action}Response xmlns:u=\"{SERVICE}\">{inner}</u:{action}Response>"))
     };
     match action.as_str() {
         "GetExternalIPAddress" => {
             let address = router.address;
-            done(&format!("<NewExternalIPAddress>{address}</NewExternalIPAddress>")).into_response()
+            success_response(&format!("<NewExternalIPAddress>{address}</NewExternalIPAddress>"))
+                .into_response()
         }
         "AddPortMapping" => {
             let lease = element(&body, "NewLeaseDuration");
@@ -109,11 +111,15 @@ async fn control(State(router): State<Behaviour>, headers: HeaderMap, body: Stri
             if router.permanent_only && lease != "0" {
                 return fault(725, "OnlyPermanentLeasesSupported");
             }
-            done("").into_response()
+            success_response("").into_response()
         }
         "DeletePortMapping" => {
             record(format!("delete {}", element(&body, "NewExternalPort")));
-            if router.closes { done("").into_response() } else { fault(606, "ActionNotAuthorized") }
+            if router.closes {
+                success_response("").into_response()
+            } else {
+                fault(606, "ActionNotAuthorized")
+            }
         }
         other => panic!("{other}"),
     }
@@ -183,8 +189,9 @@ async fn permanent_mapping_is_created_on_routers_without_leases() {
         error,
         "the router refused to remove the mapping of port 8091: the port stays open until it is closed in the router"
     );
-    let without_end = "8091 to 127.0.0.1:8091 for 0 s";
-    let expected = ["8091 to 127.0.0.1:8091 for 3600 s", without_end, without_end, "delete 8091"];
+    let permanent_mapping = "8091 to 127.0.0.1:8091 for 0 s";
+    let expected =
+        ["8091 to 127.0.0.1:8091 for 3600 s", permanent_mapping, permanent_mapping, "delete 8091"];
     assert_eq!(*behaviour.requests.lock().unwrap(), expected);
 }
 

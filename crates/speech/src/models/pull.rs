@@ -20,18 +20,18 @@ pub struct PullProgress {
     pub total: u64,
 }
 
-/// What [`ModelStore::pull`] does.
+/// Progress event of [`ModelStore::pull`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PullEvent<'a> {
-    /// It copies a file from another directory of the store.
+    /// A file is copied from another directory of the store.
     Copy {
         /// Name of the file.
         file: &'static str,
         /// The model's directory with the original.
         from: &'a Path,
     },
-    /// It downloads a file.
+    /// A file is downloaded.
     Download(PullProgress),
 }
 
@@ -68,12 +68,12 @@ impl ModelStore {
             client.map_err(|source| ModelError::Connection { url: self.hub.clone(), source })?;
         for file in spec.files {
             let (store, target) = (self.clone(), dir.join(file.name));
-            match blocking(&dir, move || Ok(store.source(spec, file, &target))).await? {
+            match run_blocking(&dir, move || Ok(store.source(spec, file, &target))).await? {
                 FileSource::Present => continue,
                 FileSource::Directory(from) => {
                     observe(PullEvent::Copy { file: file.name, from: &from });
                     let (from, target) = (from.join(file.name), dir.join(file.name));
-                    blocking(&dir, move || copy(spec, file, &from, &target)).await?;
+                    run_blocking(&dir, move || copy(spec, file, &from, &target)).await?;
                     continue;
                 }
                 FileSource::Hub => {}
@@ -96,9 +96,9 @@ impl ModelStore {
     }
 }
 
-/// Where a file of a model comes from.
+/// Source of a model's file.
 enum FileSource {
-    /// It is in its place, and valid.
+    /// The file is already installed, and valid.
     Present,
     /// Another directory of the store has it, in this directory of the model.
     Directory(PathBuf),
@@ -110,9 +110,11 @@ impl ModelStore {
         if spec.verify_file(file, target).is_ok() {
             return FileSource::Present;
         }
-        let mut others = self.directories.iter().skip(1).map(|directory| directory.join(spec.name));
-        let valid = others.find(|other| spec.verify_file(file, &other.join(file.name)).is_ok());
-        valid.map_or(FileSource::Hub, FileSource::Directory)
+        let mut other_directories =
+            self.directories.iter().skip(1).map(|directory| directory.join(spec.name));
+        let valid_directory =
+            other_directories.find(|other| spec.verify_file(file, &other.join(file.name)).is_ok());
+        valid_directory.map_or(FileSource::Hub, FileSource::Directory)
     }
 
     /// Imports a model's files from a directory, such as a mirror or a removable disk, and verifies
@@ -132,7 +134,7 @@ impl ModelStore {
         }
         let dir = self.directory()?.join(spec.name);
         let (source, target) = (source.to_owned(), dir.clone());
-        blocking(&dir, move || {
+        run_blocking(&dir, move || {
             std::fs::create_dir_all(&target).map_err(ModelError::io(&target))?;
             for file in spec.files {
                 let (from, to) = (source.join(file.name), target.join(file.name));
@@ -190,8 +192,8 @@ impl Download<'_> {
 
     /// Opens and locks `<file>.part`.
     fn open_part(&self) -> Result<File, ModelError> {
-        let opened = OpenOptions::new().create(true).append(true).open(&self.part);
-        let part = opened.map_err(ModelError::io(&self.part))?;
+        let result = OpenOptions::new().create(true).append(true).open(&self.part);
+        let part = result.map_err(ModelError::io(&self.part))?;
         match part.try_lock() {
             Ok(()) => Ok(part),
             Err(TryLockError::WouldBlock) => Err(ModelError::Busy { path: self.part.clone() }),
@@ -211,7 +213,7 @@ impl Download<'_> {
         if done > 0 {
             request = request.header(RANGE, format!("bytes={done}-"));
         }
-        let response = request.send().await.map_err(|source| self.broken(source))?;
+        let response = request.send().await.map_err(|source| self.connection_error(source))?;
         if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
             // The partial file does not match this download: the next attempt must not resume from
             // it.
@@ -223,7 +225,7 @@ impl Download<'_> {
                 status: response.status().as_u16(),
             });
         }
-        if !continues(&response, done) {
+        if !is_continuation(&response, done) {
             part.set_len(0).map_err(ModelError::io(&self.part))?;
             done = 0;
         }
@@ -235,7 +237,7 @@ impl Download<'_> {
                 Ok(chunk) => chunk,
                 Err(source) => {
                     writer.flush().await.map_err(ModelError::io(&self.part))?;
-                    return Err(self.broken(source));
+                    return Err(self.connection_error(source));
                 }
             };
             done += chunk.len() as u64;
@@ -254,7 +256,7 @@ impl Download<'_> {
     async fn finish(&self, part: File, dir: &Path) -> Result<(), ModelError> {
         let (path, target, dir) = (self.part.clone(), dir.join(self.file.name), dir.to_owned());
         let (url, expected) = (self.url.clone(), self.file.sha256);
-        blocking(&self.part, move || {
+        run_blocking(&self.part, move || {
             let found = sha256_of(&path).map_err(ModelError::io(&path))?;
             if found != expected {
                 std::fs::remove_file(&path).map_err(ModelError::io(&path))?;
@@ -271,7 +273,7 @@ impl Download<'_> {
         .await
     }
 
-    fn broken(&self, source: reqwest::Error) -> ModelError {
+    fn connection_error(&self, source: reqwest::Error) -> ModelError {
         ModelError::Connection { url: self.url.clone(), source }
     }
 
@@ -281,14 +283,14 @@ impl Download<'_> {
 }
 
 /// Returns whether a response resumes after `done` bytes rather than from the first byte.
-fn continues(response: &Response, done: u64) -> bool {
+fn is_continuation(response: &Response, done: u64) -> bool {
     let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
     response.status() == StatusCode::PARTIAL_CONTENT
         && range.is_some_and(|range| range.starts_with(&format!("bytes {done}-")))
 }
 
 /// Runs blocking work on the file at `path` on the blocking pool.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(super) async fn run_blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, ModelError> + Send + 'static,
 ) -> Result<T, ModelError> {

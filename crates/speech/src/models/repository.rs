@@ -24,18 +24,19 @@ impl ModelStore {
             .map(|spec| spec.name.into());
         let folders: Vec<PathBuf> =
             installed.into_iter().chain([Path::new(owner).join(name)]).collect();
-        let own = self
+        let own_folder = self
             .directories
             .iter()
             .flat_map(|directory| folders.iter().map(move |name| directory.join(name)));
-        own.map(|folder| folder.join(file))
+        own_folder
+            .map(|folder| folder.join(file))
             .find(|path| path.is_file())
-            .or_else(|| cached(&hub_cache?.join(format!("models--{owner}--{name}")), file))
+            .or_else(|| find_cached(&hub_cache?.join(format!("models--{owner}--{name}")), file))
     }
 }
 
 /// Returns a file in a repository's cache: of the main branch, or else of any revision.
-fn cached(repository: &Path, file: &str) -> Option<PathBuf> {
+fn find_cached(repository: &Path, file: &str) -> Option<PathBuf> {
     let snapshots = repository.join("snapshots");
     let main = fs::read_to_string(repository.join("refs/main")).ok();
     let main =
@@ -75,13 +76,13 @@ mod tests {
         assert_eq!(find("tau-vision/llama-tokenizer-fix"), None);
         // From the last place to the first one.
         let cache = hub.join("models--tau-vision--llama-tokenizer-fix");
-        for place in [
+        for expected in [
             cache.join("snapshots/a1/tokenizer.json"),
             cache.join("snapshots/a0/tokenizer.json"),
             models.join("tau-vision/llama-tokenizer-fix/tokenizer.json"),
         ] {
-            write(&place);
-            assert_eq!(find("tau-vision/llama-tokenizer-fix"), Some(place));
+            write(&expected);
+            assert_eq!(find("tau-vision/llama-tokenizer-fix"), Some(expected));
         }
         assert_eq!(store.find_file("tau-vision/llama-tokenizer-fix", "config.json", None), None);
         let installed = models.join("all-MiniLM-L6-v2/tokenizer.json");

@@ -130,7 +130,7 @@ impl CtcRecognizer {
     pub fn time_words(&self, samples: &[f32], words: &[&str]) -> Result<Vec<Word>, RecognizeError> {
         check_length(samples)?;
         let rows = self.probabilities(samples)?;
-        let (spelled, labels): (Vec<&str>, Vec<Vec<u8>>) = words
+        let (spellings, labels): (Vec<&str>, Vec<Vec<u8>>) = words
             .iter()
             .map(|word| {
                 (
@@ -140,16 +140,16 @@ impl CtcRecognizer {
             })
             .filter(|(_, labels)| !labels.is_empty())
             .unzip();
-        Ok(self.timed(&spelled, &align::align(&rows, &labels)))
+        Ok(self.words_with_times(&spellings, &align::align(&rows, &labels)))
     }
 
-    fn timed(&self, words: &[&str], alignment: &align::Alignment) -> Vec<Word> {
-        let timed = words.iter().zip(&alignment.words).map(|(word, frames)| Word {
+    fn words_with_times(&self, words: &[&str], alignment: &align::Alignment) -> Vec<Word> {
+        let words_with_times = words.iter().zip(&alignment.words).map(|(word, frames)| Word {
             text: (*word).to_owned(),
-            start: self.time(frames.start),
-            end: self.time(frames.end),
+            start: self.label_time(frames.start),
+            end: self.label_time(frames.end),
         });
-        timed.collect()
+        words_with_times.collect()
     }
 
     /// Computes label log-probabilities (natural logarithm), one row of 29 per 30 ms.
@@ -160,7 +160,7 @@ impl CtcRecognizer {
     }
 
     /// Returns the start time of a label frame in seconds, corrected for the delay of labels.
-    fn time(&self, label_frame: usize) -> f64 {
+    fn label_time(&self, label_frame: usize) -> f64 {
         (self.label_ms * label_frame as u64).saturating_sub(LATENESS_MS) as f64 / 1000.0
     }
 }
@@ -191,14 +191,14 @@ impl Recognizer for CtcRecognizer {
         }
         let rows = self.probabilities(samples)?;
         let words = beam::search(&rows, &self.lexicon, &self.decoder);
-        let spelled: Vec<&str> = words.iter().map(|&word| self.lexicon.spelling(word)).collect();
+        let spellings: Vec<&str> = words.iter().map(|&word| self.lexicon.spelling(word)).collect();
         let labels: Vec<Vec<u8>> =
-            spelled.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
+            spellings.iter().map(|word| word.bytes().filter_map(labels::of).collect()).collect();
         let alignment = align::align(&rows, &labels);
-        let language = if spelled.is_empty() { "" } else { "en" };
+        let language = if spellings.is_empty() { "" } else { "en" };
         let transcript = Transcript {
-            text: spelled.join(" "),
-            words: self.timed(&spelled, &alignment),
+            text: spellings.join(" "),
+            words: self.words_with_times(&spellings, &alignment),
             detected_language: language.into(),
         };
         Ok(Recognition { transcript, confidence: alignment.confidence })

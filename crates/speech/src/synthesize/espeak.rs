@@ -73,7 +73,7 @@ impl Espeak {
                 }
                 _ => SynthesisError::Io(error),
             })?;
-        let result = exchange(&mut child, input.as_bytes().to_vec(), deadline);
+        let result = write_and_read(&mut child, input.as_bytes().to_vec(), deadline);
         if result.is_err() {
             // The process may have exited already; after the wait it has exited in either case.
             let _ = child.kill();
@@ -104,7 +104,7 @@ fn receive(
 }
 
 /// Writes `input`, collects the output and waits for the exit, all before `deadline`.
-fn exchange(
+fn write_and_read(
     child: &mut Child,
     input: Vec<u8>,
     deadline: Instant,
@@ -115,9 +115,9 @@ fn exchange(
         thread::spawn(move || stdin.write_all(&input));
     }
     let output = child.stdout.take().map(collect);
-    let complaint = child.stderr.take().map(collect);
+    let error_text = child.stderr.take().map(collect);
     let output = receive(output, deadline)?;
-    let complaint = receive(complaint, deadline)?;
+    let error_text = receive(error_text, deadline)?;
     let status = loop {
         match child.try_wait()? {
             Some(status) => break status,
@@ -128,8 +128,8 @@ fn exchange(
     if status.success() {
         Ok(output)
     } else {
-        let complaint = String::from_utf8_lossy(&complaint);
-        Err(SynthesisError::Failed(format!("{} ({status})", complaint.trim())))
+        let error_text = String::from_utf8_lossy(&error_text);
+        Err(SynthesisError::Failed(format!("{} ({status})", error_text.trim())))
     }
 }
 
@@ -146,8 +146,8 @@ fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<Ve
 }
 
 fn install_command() -> &'static str {
-    let here = INSTALLERS.iter().find(|(manager, _)| Path::new(manager).exists());
-    here.map_or("the system's package manager (package espeak-ng)", |(_, command)| command)
+    let installer = INSTALLERS.iter().find(|(manager, _)| Path::new(manager).exists());
+    installer.map_or("the system's package manager (package espeak-ng)", |(_, command)| command)
 }
 
 impl Espeak {
@@ -160,7 +160,8 @@ impl Espeak {
     /// when espeak-ng is missing or fails.
     pub fn phonemes(&self, text: &str, voice: &str) -> Result<Vec<String>, SynthesisError> {
         check_name(voice)?;
-        let output = self.run(&["-q", "--ipa", "-v", voice, "-b", "1", "--stdin"], &plain(text))?;
+        let output =
+            self.run(&["-q", "--ipa", "-v", voice, "-b", "1", "--stdin"], &without_markup(text))?;
         let lines = String::from_utf8_lossy(&output).into_owned();
         Ok(lines
             .lines()
@@ -172,14 +173,14 @@ impl Espeak {
 }
 
 /// Removes control characters and `[[`: they would be commands to espeak-ng rather than text.
-fn plain(text: &str) -> String {
+fn without_markup(text: &str) -> String {
     text.replace(|letter: char| letter.is_control(), " ").replace("[[", "[ [")
 }
 
 impl Synthesizer for Espeak {
     fn speak(&self, text: &str, voice: &Voice) -> Result<Pcm, SynthesisError> {
         voice.validate()?;
-        let text = plain(text);
+        let text = without_markup(text);
         if text.trim().is_empty() {
             return Ok(Pcm::mono(Vec::new(), SampleRate::HZ_22K));
         }
@@ -203,7 +204,7 @@ mod tests {
     }
 
     /// Creates a program that answers `--version` like espeak-ng and otherwise runs `script`.
-    fn fake(folder: &Path, script: &str) -> Espeak {
+    fn script_espeak(folder: &Path, script: &str) -> Espeak {
         let path = folder.join("espeak-ng");
         let version = "case \"$1\" in --version) echo 'eSpeak NG text-to-speech: 9.9  Data at: /x'; exit;; esac";
         // A shell writes the file: programs that other tests start meanwhile would inherit it from
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn empty_text_has_no_samples() {
         let folder = tempfile::tempdir().unwrap();
-        let espeak = fake(folder.path(), "exit 1");
+        let espeak = script_espeak(folder.path(), "exit 1");
         for text in ["", " \n\t", "\u{1}"] {
             assert_eq!(espeak.speak(text, &voice("en")).unwrap().frames(), 0);
         }
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn invalid_voice_names_speeds_and_pitches_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let espeak = fake(folder.path(), "exit 1");
+        let espeak = script_espeak(folder.path(), "exit 1");
         for name in ["", "../x", "en us", "-x", "a/b", &"x".repeat(65)] {
             let error = espeak.speak("hello", &voice(name)).unwrap_err();
             assert!(matches!(error, SynthesisError::VoiceName { .. }), "{name}: {error}");
@@ -281,10 +282,10 @@ mod tests {
     #[test]
     fn failure_includes_stderr_of_the_program() {
         let folder = tempfile::tempdir().unwrap();
-        let espeak = fake(folder.path(), "echo 'no such voice' >&2; exit 3");
+        let espeak = script_espeak(folder.path(), "echo 'no such voice' >&2; exit 3");
         let error = espeak.speak("hello", &voice("xx")).unwrap_err();
         assert_eq!(error.to_string(), "espeak-ng failed: no such voice (exit status: 3)");
-        let espeak = fake(folder.path(), "cat > /dev/null; echo junk");
+        let espeak = script_espeak(folder.path(), "cat > /dev/null; echo junk");
         assert!(matches!(espeak.speak("hello", &voice("xx")), Err(SynthesisError::Output(_))));
     }
 
@@ -292,7 +293,7 @@ mod tests {
     fn hanging_espeak_is_killed() {
         let folder = tempfile::tempdir().unwrap();
         for script in ["exec sleep 60", "exec sleep 60 >&- 2>&-"] {
-            let mut espeak = fake(folder.path(), script);
+            let mut espeak = script_espeak(folder.path(), script);
             espeak.timeout = Duration::from_millis(50);
             let started = Instant::now();
             assert!(matches!(

@@ -26,13 +26,13 @@ struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, field: &'static str, length: usize) -> Result<&'a [u8], WavError> {
-        let (head, remaining) = self.0.split_at_checked(length).ok_or(WavError::Truncated {
+        let (bytes, remaining) = self.0.split_at_checked(length).ok_or(WavError::Truncated {
             field,
             expected: length,
             found: self.0.len(),
         })?;
         self.0 = remaining;
-        Ok(head)
+        Ok(bytes)
     }
 
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], WavError> {

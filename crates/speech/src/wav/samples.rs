@@ -45,7 +45,7 @@ pub(super) fn decode_pcm(
             .map(|&sample| i32::from_le_bytes(sample) as f32 / 2_147_483_648.0)
             .collect(),
         SampleFormat::F32 => {
-            bytes.as_chunks().0.iter().map(|&sample| clean(f32::from_le_bytes(sample))).collect()
+            bytes.as_chunks().0.iter().map(|&sample| sanitize(f32::from_le_bytes(sample))).collect()
         }
     };
     Ok(Pcm { samples, channels, rate })
@@ -65,25 +65,25 @@ pub fn encode_pcm(samples: &[f32], format: SampleFormat) -> Vec<u8> {
 pub(super) fn append(bytes: &mut Vec<u8>, samples: &[f32], format: SampleFormat) {
     match format {
         SampleFormat::U8 => bytes.extend(samples.iter().map(|&sample| {
-            let sample = clean(sample);
+            let sample = sanitize(sample);
             ((sample * if sample < 0.0 { 128.0 } else { 127.0 }) as i16 + 128) as u8
         })),
         SampleFormat::S16 => bytes.extend(samples.iter().flat_map(|&sample| {
-            let sample = clean(sample);
+            let sample = sanitize(sample);
             ((sample * if sample < 0.0 { 32_768.0 } else { 32_767.0 }) as i16).to_le_bytes()
         })),
         SampleFormat::S32 => bytes.extend(samples.iter().flat_map(|&sample| {
-            let sample = f64::from(clean(sample));
+            let sample = f64::from(sanitize(sample));
             ((sample * if sample < 0.0 { 2_147_483_648.0 } else { 2_147_483_647.0 }) as i32)
                 .to_le_bytes()
         })),
         SampleFormat::F32 => {
-            bytes.extend(samples.iter().flat_map(|&sample| clean(sample).to_le_bytes()));
+            bytes.extend(samples.iter().flat_map(|&sample| sanitize(sample).to_le_bytes()));
         }
     }
 }
 
 /// Replaces NaN with 0 and clips to [-1, 1].
-pub(crate) fn clean(sample: f32) -> f32 {
+pub(crate) fn sanitize(sample: f32) -> f32 {
     if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) }
 }

@@ -163,14 +163,14 @@ fn interrupted_recording_has_the_samples_before_its_end() {
         Wav::encode(&pcm(&[0.5, -0.5, 0.25, 0.0, 1.0, -1.0], 2), SampleFormat::S16).unwrap();
     // Columns: missing bytes · frames; an incomplete one at the end is dropped
     for (missing, frames) in [(1, 2), (4, 2), (5, 1), (11, 0), (12, 0)] {
-        let cut = &complete[..complete.len() - missing];
-        let wav = Wav::decode(cut).unwrap();
+        let truncated = &complete[..complete.len() - missing];
+        let wav = Wav::decode(truncated).unwrap();
         assert_eq!(
             wav.pcm.samples,
             Wav::decode(&complete).unwrap().pcm.samples[..2 * frames],
             "{missing}"
         );
-        assert_eq!(WavHeader::read(cut).unwrap().frames, frames, "{missing}");
+        assert_eq!(WavHeader::read(truncated).unwrap().frames, frames, "{missing}");
     }
     // Chunks before the audio must be complete.
     let mut skipped = b"RIFF\0\0\0\0WAVEjunk".to_vec();
@@ -183,17 +183,17 @@ fn interrupted_recording_has_the_samples_before_its_end() {
 
 #[test]
 fn data_length_beyond_the_file_means_its_end() {
-    let honest = Wav::encode(&pcm(&[0.5; 4], 1), SampleFormat::S16).unwrap();
+    let complete = Wav::encode(&pcm(&[0.5; 4], 1), SampleFormat::S16).unwrap();
     for declared in
         [9, 10_000, 0x1000_0000, 0x7fff_f000, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX]
     {
-        let streamed = with_u32(honest.clone(), DATA_LENGTH, declared);
-        assert_eq!(Wav::decode(&streamed), Wav::decode(&honest));
+        let streamed = with_u32(complete.clone(), DATA_LENGTH, declared);
+        assert_eq!(Wav::decode(&streamed), Wav::decode(&complete));
     }
-    let unfinished = with_u32(with_u32(honest.clone(), DATA_LENGTH, 0), RIFF_LENGTH, 0);
-    assert_eq!(Wav::decode(&unfinished), Wav::decode(&honest));
+    let unfinished = with_u32(with_u32(complete.clone(), DATA_LENGTH, 0), RIFF_LENGTH, 0);
+    assert_eq!(Wav::decode(&unfinished), Wav::decode(&complete));
     // The RIFF length covers the chunk that follows: the data chunk is really empty.
-    let empty = riff(&[(b"fmt ", &honest[20..36]), (b"data", b""), (b"LIST", b"more")]);
+    let empty = riff(&[(b"fmt ", &complete[20..36]), (b"data", b""), (b"LIST", b"more")]);
     assert_eq!(Wav::decode(&empty).unwrap().pcm.frames(), 0);
 }
 

@@ -46,19 +46,19 @@ fn only_the_pulse_of_the_round_decrypts() {
     assert_eq!(sign_other(round).verify(&trusted), Err(PulseError::Unverified(round)));
     assert_eq!(sign(round).verify(&other), Err(PulseError::Unverified(round)));
     // A signature with a wrong round number no longer verifies, but still decrypts.
-    let renamed = Pulse::new(Round(5), &sign(round).signature()).unwrap();
-    assert_eq!(renamed.verify(&trusted), Err(PulseError::Unverified(Round(5))));
-    assert_eq!(ciphertext.decrypt(&renamed), Ok(b"secret".to_vec()));
+    let renumbered = Pulse::new(Round(5), &sign(round).signature()).unwrap();
+    assert_eq!(renumbered.verify(&trusted), Err(PulseError::Unverified(Round(5))));
+    assert_eq!(ciphertext.decrypt(&renumbered), Ok(b"secret".to_vec()));
 }
 
 #[test]
 fn equal_messages_have_different_ciphertexts() {
     let (beacon, _) = beacon(77);
     let mut rng = StdRng::seed_from_u64(2);
-    let twice = [(); 2].map(|()| encrypt(b"same", &beacon, Round(1), &mut rng).unwrap());
-    assert_ne!(twice[0].key, twice[1].key);
-    assert_ne!(twice[0].nonce, twice[1].nonce);
-    assert_ne!(twice[0].data, twice[1].data);
+    let ciphertexts = [(); 2].map(|()| encrypt(b"same", &beacon, Round(1), &mut rng).unwrap());
+    assert_ne!(ciphertexts[0].key, ciphertexts[1].key);
+    assert_ne!(ciphertexts[0].nonce, ciphertexts[1].nonce);
+    assert_ne!(ciphertexts[0].data, ciphertexts[1].data);
 }
 
 #[test]
@@ -125,14 +125,26 @@ fn debug_shows_no_content() {
 
 #[test]
 fn wrapped_ciphertext_without_its_frame_is_refused() {
-    let wrapped = Wrapped { ciphertext: sample(b"weights", Round(3)), round: Round(3) };
+    let wrapped = WrappedCiphertext { ciphertext: sample(b"weights", Round(3)), round: Round(3) };
     let bytes = wrapped.to_bytes();
-    assert_eq!(Wrapped::from_bytes(&bytes), Ok(wrapped.clone()));
-    assert_eq!(Wrapped::from_bytes(&[&bytes[..], &[0]].concat()), Err(WrappedError::Frame));
-    assert_eq!(Wrapped::from_bytes(&bytes[..bytes.len() - 1]), Err(WrappedError::Frame));
-    assert_eq!(Wrapped::from_bytes(&wrapped.ciphertext.to_bytes()), Err(WrappedError::Frame));
+    assert_eq!(WrappedCiphertext::from_bytes(&bytes), Ok(wrapped.clone()));
+    assert_eq!(
+        WrappedCiphertext::from_bytes(&[&bytes[..], &[0]].concat()),
+        Err(WrappedCiphertextError::Frame)
+    );
+    assert_eq!(
+        WrappedCiphertext::from_bytes(&bytes[..bytes.len() - 1]),
+        Err(WrappedCiphertextError::Frame)
+    );
+    assert_eq!(
+        WrappedCiphertext::from_bytes(&wrapped.ciphertext.to_bytes()),
+        Err(WrappedCiphertextError::Frame)
+    );
     let empty = [0; 9];
-    assert_eq!(Wrapped::from_bytes(&empty), Err(FormatError::Truncated { part: "point" }.into()));
+    assert_eq!(
+        WrappedCiphertext::from_bytes(&empty),
+        Err(FormatError::Truncated { part: "point" }.into())
+    );
 }
 
 proptest! {
@@ -151,6 +163,6 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(bytes: Vec<u8>) {
         prop_assert!(Ciphertext::from_bytes(&bytes).is_err());
-        let _ = Wrapped::from_bytes(&bytes);
+        let _ = WrappedCiphertext::from_bytes(&bytes);
     }
 }

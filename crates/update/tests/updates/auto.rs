@@ -13,7 +13,7 @@ use crate::releases::{Keys, Releases, program};
 use crate::server::{Server, ServerBehaviour};
 
 /// Creates automatic updates of a daemon in this process, with short intervals.
-fn auto(server: &Server, releases: &Releases, installation: &Installation) -> AutoUpdate {
+fn auto_update(server: &Server, releases: &Releases, installation: &Installation) -> AutoUpdate {
     let updater = updater(server.source(), releases.keys.key(), installation.program());
     AutoUpdate::new(updater).every(Duration::from_millis(20))
 }
@@ -35,7 +35,7 @@ async fn daemon_stops_for_a_new_release_and_gets_the_program_to_execute() {
     let (releases, installation) = (Releases::of("0.1.0"), Installation::new());
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
     let shutdown = Shutdown::new();
-    let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
+    let pending = auto_update(&server, &releases, &installation).spawn(&shutdown).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!shutdown.is_requested(), "the installed version is the latest");
     releases.publish("0.2.0", program("0.2.0").as_bytes());
@@ -49,7 +49,7 @@ async fn shutdown_cancels_update_checks() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Stalls(5)).await;
     let shutdown = Shutdown::new();
-    let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
+    let pending = auto_update(&server, &releases, &installation).spawn(&shutdown).unwrap();
     wait_until(|| !server.offsets().is_empty()).await;
     shutdown.request();
     shutdown.finished().await.unwrap();
@@ -62,7 +62,7 @@ async fn failures_do_not_stop_a_daemon_and_broken_releases_are_downloaded_once()
     releases.publish("0.2.0", b"#!/bin/sh\nexit 1\n");
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
     let shutdown = Shutdown::new();
-    let pending = auto(&server, &releases, &installation).spawn(&shutdown).unwrap();
+    let pending = auto_update(&server, &releases, &installation).spawn(&shutdown).unwrap();
     wait_until(|| !server.offsets().is_empty()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(server.offsets(), [0]);
@@ -87,8 +87,8 @@ async fn daemon_process_entry() {
         let stop = shutdown.clone();
         shutdown.spawn("draining", async move {
             stop.requested().await;
-            let own = std::process::id().to_string();
-            assert!(Command::new("kill").args(["-TERM", &own]).status().unwrap().success());
+            let own_id = std::process::id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &own_id]).status().unwrap().success());
             tokio::time::sleep(Duration::from_millis(200)).await;
         });
     }

@@ -34,11 +34,12 @@ async fn previous_program_is_restored_when_daemons_do_not_become_ready() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let source = releases.path().to_str().unwrap().parse().unwrap();
     let updater = updater(source, releases.keys.key(), installation.program());
-    let minute = Duration::from_mins(1);
+    let time_limit = Duration::from_mins(1);
     let installed = || fs::read_to_string(installation.program()).unwrap();
     // The daemon is ready only with the old program.
-    let only_old = format!("$TAO --version >>$TAO.log; grep -q {OLD} $TAO.log");
-    let error = update(&updater, &installation.program(), &only_old, minute).await.unwrap_err();
+    let accepts_only_old = format!("$TAO --version >>$TAO.log; grep -q {OLD} $TAO.log");
+    let error =
+        update(&updater, &installation.program(), &accepts_only_old, time_limit).await.unwrap_err();
     assert!(
         matches!(&error, UpdateError::NotReady { failure: RestartError::Failed(_), .. }),
         "{error}"
@@ -51,14 +52,14 @@ async fn previous_program_is_restored_when_daemons_do_not_become_ready() {
     let runs = fs::read_to_string(installation.program().with_extension("log")).unwrap();
     assert_eq!(runs, "tao 0.2.0\ntao 0.1.0\n");
     // It is ready with neither.
-    let error = update(&updater, &installation.program(), "exit 7", minute).await.unwrap_err();
+    let error = update(&updater, &installation.program(), "exit 7", time_limit).await.unwrap_err();
     assert!(
         error.to_string().contains("with version 0.2.0")
             && error.to_string().contains("not become ready with it")
     );
     assert_eq!(installed(), program(OLD));
     // It is ready.
-    update(&updater, &installation.program(), "$TAO --version", minute).await.unwrap();
+    update(&updater, &installation.program(), "$TAO --version", time_limit).await.unwrap();
     assert_eq!(installed(), program(NEW));
 }
 

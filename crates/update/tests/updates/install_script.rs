@@ -64,12 +64,12 @@ impl Script {
     }
 
     /// Returns the content of a man page or of completions.
-    fn shared(&self, path: &str) -> String {
+    fn read_shared(&self, path: &str) -> String {
         fs::read_to_string(self.folder.path().join(".local/share").join(path)).unwrap_or_default()
     }
 
     /// Installs an executable.
-    fn put(&self, name: &str, content: &str) {
+    fn write_program(&self, name: &str, content: &str) {
         fs::create_dir_all(self.bin()).unwrap();
         // A shell writes the file: programs that other tests start meanwhile would inherit it from
         // this process while it is open for writing, and until they close it, it cannot be run
@@ -82,7 +82,7 @@ impl Script {
 }
 
 #[track_caller]
-fn checked_stderr(output: &Output, success: bool) -> String {
+fn check_and_read_stderr(output: &Output, success: bool) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.success(), success, "{text}");
     text
@@ -95,8 +95,8 @@ fn a_release_is_installed_with_its_links_and_updated() {
     }
     let releases = Releases::of(OLD);
     let script = Script::new(&releases.keys);
-    script.put("bb", "another program");
-    let text = checked_stderr(&script.run(releases.path()), true);
+    script.write_program("bb", "another program");
+    let text = check_and_read_stderr(&script.run(releases.path()), true);
     assert!(text.contains("bb is not a link") && text.contains("is not on your PATH"), "{text}");
     assert_eq!(script.installed("tao"), program(OLD));
     assert_eq!(script.installed("bb"), "another program");
@@ -104,23 +104,26 @@ fn a_release_is_installed_with_its_links_and_updated() {
         assert_eq!(fs::read_link(script.bin().join(link)).unwrap(), Path::new("tao"));
     }
     fs::remove_file(script.bin().join("bb")).unwrap();
-    let text = checked_stderr(&script.run(releases.path()), true);
+    let text = check_and_read_stderr(&script.run(releases.path()), true);
     assert!(text.contains("tao 0.1.0 is up to date"), "{text}");
     assert_eq!(script.installed("bb"), program(OLD));
     releases.publish(NEW, program(NEW).as_bytes());
-    checked_stderr(&script.run(releases.path()), true);
+    check_and_read_stderr(&script.run(releases.path()), true);
     assert_eq!(
         (script.installed("tao"), script.installed("tao.previous")),
         (program(NEW), program(OLD))
     );
     releases.announce(OLD);
-    let text = checked_stderr(&script.run(releases.path()), false);
+    let text = check_and_read_stderr(&script.run(releases.path()), false);
     assert!(text.contains("older than the installed version 0.2.0"), "{text}");
     assert_eq!(script.installed("tao"), program(NEW));
     // Installation into another directory.
     let other_directory = TempDir::new().unwrap();
     let mut command = script.command(releases.path().to_str().unwrap());
-    checked_stderr(&command.arg("--prefix").arg(other_directory.path()).output().unwrap(), true);
+    check_and_read_stderr(
+        &command.arg("--prefix").arg(other_directory.path()).output().unwrap(),
+        true,
+    );
     assert!(other_directory.path().join("bin/tao").exists());
 }
 
@@ -140,11 +143,13 @@ fn previous_program_is_restored_when_daemons_do_not_become_ready() {
         command.args(["--restart", &restart]).output().unwrap()
     };
     let runs = || fs::read_to_string(&log).unwrap_or_default();
-    checked_stderr(&restart("false"), true);
+    check_and_read_stderr(&restart("false"), true);
     assert_eq!(runs(), "", "there were no daemons before the first installation");
-    script.put("tao", &program(OLD));
-    let text =
-        checked_stderr(&restart(&format!("tail -n 1 '{}' | grep -q {OLD}", log.display())), false);
+    script.write_program("tao", &program(OLD));
+    let text = check_and_read_stderr(
+        &restart(&format!("tail -n 1 '{}' | grep -q {OLD}", log.display())),
+        false,
+    );
     assert!(
         text.contains("with version 0.2.0; the previous one was restored, and they run it"),
         "{text}"
@@ -153,10 +158,10 @@ fn previous_program_is_restored_when_daemons_do_not_become_ready() {
         (script.installed("tao"), runs()),
         (program(OLD), "tao 0.2.0\ntao 0.1.0\n".to_owned())
     );
-    let text = checked_stderr(&restart("false"), false);
+    let text = check_and_read_stderr(&restart("false"), false);
     assert!(text.contains("neither with version 0.2.0 nor with the previous one"), "{text}");
     assert_eq!(script.installed("tao"), program(OLD));
-    checked_stderr(&restart("true"), true);
+    check_and_read_stderr(&restart("true"), true);
     assert_eq!(
         (script.installed("tao"), script.installed("tao.previous")),
         (program(NEW), program(OLD))
@@ -170,32 +175,32 @@ fn man_pages_and_completions_match_the_installed_program() {
     }
     let releases = Releases::of(OLD);
     let script = Script::new(&releases.keys);
-    script.put("bb", "another program");
+    script.write_program("bb", "another program");
     let installed = |version: &str, program: &str| {
         for (path, shell) in [
             (format!("bash-completion/completions/{program}"), "bash"),
             (format!("zsh/site-functions/_{program}"), "zsh"),
             (format!("fish/vendor_completions.d/{program}.fish"), "fish"),
         ] {
-            assert_eq!(script.shared(&path), format!("{shell} {program} {version}\n"));
+            assert_eq!(script.read_shared(&path), format!("{shell} {program} {version}\n"));
         }
-        assert_eq!(script.shared("man/man1/tao.1"), format!("{version}\n"));
+        assert_eq!(script.read_shared("man/man1/tao.1"), format!("{version}\n"));
     };
-    checked_stderr(&script.run(releases.path()), true);
+    check_and_read_stderr(&script.run(releases.path()), true);
     installed(OLD, "tao");
-    assert_eq!(script.shared("bash-completion/completions/bb"), "", "bb is another program");
+    assert_eq!(script.read_shared("bash-completion/completions/bb"), "", "bb is another program");
     // After `tao update`, the program is up to date.
     fs::remove_file(script.bin().join("bb")).unwrap();
     releases.publish(NEW, program(NEW).as_bytes());
-    script.put("tao", &program(NEW));
-    let text = checked_stderr(&script.run(releases.path()), true);
+    script.write_program("tao", &program(NEW));
+    let text = check_and_read_stderr(&script.run(releases.path()), true);
     assert!(text.contains("tao 0.2.0 is up to date") && !text.contains("man pages"), "{text}");
     installed(NEW, "tao");
     installed(NEW, "bb");
     // The program is installed even if they cannot be.
     fs::remove_dir_all(script.folder.path().join(".local/share")).unwrap();
     fs::write(script.folder.path().join(".local/share"), "a file").unwrap();
-    let text = checked_stderr(&script.run(releases.path()), true);
+    let text = check_and_read_stderr(&script.run(releases.path()), true);
     assert!(text.contains("warning: man pages and completions are not installed"), "{text}");
 }
 
@@ -218,8 +223,8 @@ fn versions_are_ordered_semantically() {
     ] {
         let releases = Releases::of(latest);
         let script = Script::new(&releases.keys);
-        script.put("tao", &program(installed));
-        let text = checked_stderr(&script.run(releases.path()), newer);
+        script.write_program("tao", &program(installed));
+        let text = check_and_read_stderr(&script.run(releases.path()), newer);
         assert_eq!(
             script.installed("tao"),
             program(if newer { latest } else { installed }),
@@ -235,9 +240,9 @@ fn releases_that_are_not_authentic_are_refused() {
     }
     let releases = Releases::of(NEW);
     let script = Script::new(&releases.keys);
-    script.put("tao", &program(OLD));
+    script.write_program("tao", &program(OLD));
     let refuse = |expected: &str| {
-        let text = checked_stderr(&script.run(releases.path()), false);
+        let text = check_and_read_stderr(&script.run(releases.path()), false);
         assert!(text.contains(expected), "{expected}: {text}");
         assert_eq!(script.installed("tao"), program(OLD));
         assert!(!script.bin().join(".tao.install").exists());
@@ -247,10 +252,10 @@ fn releases_that_are_not_authentic_are_refused() {
     let (sums, signed) =
         (fs::read_to_string(&list).unwrap(), fs::read_to_string(&signature).unwrap());
     let impostor = releases.keys.with_same_id().sign(sums.as_bytes());
-    for bad in
+    for bad_signature in
         [Keys::new(2).sign(sums.as_bytes()), impostor, releases.keys.sign(b"other"), String::new()]
     {
-        fs::write(&signature, bad).unwrap();
+        fs::write(&signature, bad_signature).unwrap();
         refuse("is not signed with the release key");
     }
     fs::remove_file(&signature).unwrap();
@@ -273,12 +278,13 @@ fn releases_that_are_not_authentic_are_refused() {
         format!("#!/bin/sh\ncase $0 in *.install) echo tao {NEW} ;; *) exit 1 ;; esac\n");
     releases.publish(NEW, script_text.as_bytes());
     refuse("the previous one was restored");
-    let fresh = Script::new(&releases.keys);
-    let text = checked_stderr(&fresh.run(releases.path()), false);
+    let first_install = Script::new(&releases.keys);
+    let text = check_and_read_stderr(&first_install.run(releases.path()), false);
     assert!(text.contains("after the installation, and was removed"), "{text}");
-    assert!(!fresh.bin().join("tao").exists());
-    for bad in ["", "{}", r#"{"version": "../0.2.0"}"#, r#"{"version": "0.2.0; touch x"}"#] {
-        fs::write(releases.path().join("latest.json"), bad).unwrap();
+    assert!(!first_install.bin().join("tao").exists());
+    for bad_metadata in ["", "{}", r#"{"version": "../0.2.0"}"#, r#"{"version": "0.2.0; touch x"}"#]
+    {
+        fs::write(releases.path().join("latest.json"), bad_metadata).unwrap();
         refuse("latest.json has no valid version");
     }
 }
@@ -289,25 +295,25 @@ async fn downloads_over_http_resume_and_end() {
         return;
     }
     let releases = Releases::of(NEW);
-    let long = program(NEW) + &"# padding\n".repeat(10_000);
-    releases.publish(NEW, long.as_bytes());
+    let long_program = program(NEW) + &"# padding\n".repeat(10_000);
+    releases.publish(NEW, long_program.as_bytes());
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Breaks(60_000)).await;
     let script = Script::new(&releases.keys);
-    let text = checked_stderr(&script.run_at(server.url()).await, false);
+    let text = check_and_read_stderr(&script.run_at(server.url()).await, false);
     assert!(text.contains("run this again to resume"), "{text}");
     server.set(ServerBehaviour::Honest);
-    checked_stderr(&script.run_at(server.url()).await, true);
-    assert_eq!(script.installed("tao"), long);
+    check_and_read_stderr(&script.run_at(server.url()).await, true);
+    assert_eq!(script.installed("tao"), long_program);
     assert_eq!(server.offsets(), [0, 60_000]);
     // A partial download of a different program.
     let script = Script::new(&releases.keys);
-    script.put(".tao.install", "of another program");
-    checked_stderr(&script.run_at(server.url()).await, true);
-    assert_eq!(script.installed("tao"), long);
+    script.write_program(".tao.install", "of another program");
+    check_and_read_stderr(&script.run_at(server.url()).await, true);
+    assert_eq!(script.installed("tao"), long_program);
     // A document that never ends.
     let script = Script::new(&releases.keys);
     fs::write(releases.path().join("latest.json"), vec![b' '; 1 << 20]).unwrap();
-    let text = checked_stderr(&script.run_at(server.url()).await, false);
+    let text = check_and_read_stderr(&script.run_at(server.url()).await, false);
     assert!(text.contains("cannot read latest.json"), "{text}");
 }
 
@@ -317,8 +323,10 @@ fn install_script_reports_missing_programs() {
     let script = Script::new(&releases.keys);
     let mut without_server = Command::new("sh");
     without_server.arg(script.folder.path().join("install.sh")).env_remove("TAO_UPDATE_URL");
-    let text =
-        checked_stderr(&without_server.env("HOME", script.folder.path()).output().unwrap(), false);
+    let text = check_and_read_stderr(
+        &without_server.env("HOME", script.folder.path()).output().unwrap(),
+        false,
+    );
     assert!(text.contains("--from URL"), "{text}");
     let mut command = script.command(releases.path().to_str().unwrap());
     let sh = if Path::new("/bin/sh").exists() { "/bin/sh" } else { "sh" };
@@ -327,9 +335,9 @@ fn install_script_reports_missing_programs() {
         .args(command.get_args())
         .env("HOME", script.folder.path())
         .env("PATH", script.folder.path());
-    let text = checked_stderr(&shell.output().unwrap(), false);
+    let text = check_and_read_stderr(&shell.output().unwrap(), false);
     assert!(text.contains("apt-get install minisign"), "{text}");
-    let text = checked_stderr(&command.arg("--nonsense").output().unwrap(), false);
+    let text = check_and_read_stderr(&command.arg("--nonsense").output().unwrap(), false);
     assert!(text.contains("unknown argument: --nonsense"), "{text}");
     let output = Command::new("sh").arg(repository("install.sh")).arg("--help").output().unwrap();
     assert!(String::from_utf8(output.stdout).unwrap().contains("--prefix DIR"));

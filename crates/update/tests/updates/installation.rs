@@ -45,7 +45,7 @@ impl Installation {
     }
 
     /// Returns the names of all files but the program and the lock.
-    fn others(&self) -> Vec<String> {
+    fn other_files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<_> = names.filter(|name| name != "tao" && name != ".tao.lock").collect();
@@ -67,11 +67,11 @@ fn source(releases: &Releases) -> ReleaseSource {
     releases.path().to_str().unwrap().parse().unwrap()
 }
 
-fn local(releases: &Releases, installation: &Installation) -> Updater {
+fn local_updater(releases: &Releases, installation: &Installation) -> Updater {
     updater(source(releases), releases.keys.key(), installation.program())
 }
 
-async fn newer(updater: &Updater) -> Release {
+async fn newer_release(updater: &Updater) -> Release {
     match updater.check().await.unwrap() {
         Check::Newer(release) => release,
         other => panic!("{other:?}"),
@@ -79,7 +79,7 @@ async fn newer(updater: &Updater) -> Release {
 }
 
 /// Returns the error of a check or installation, and asserts that the program is unchanged.
-async fn refusal(updater: &Updater, installation: &Installation) -> UpdateError {
+async fn refuse_install(updater: &Updater, installation: &Installation) -> UpdateError {
     let before = installation.content();
     let error = match updater.check().await {
         Ok(Check::Newer(release)) => updater.install(&release, |_| {}).await.unwrap_err(),
@@ -97,7 +97,7 @@ async fn a_newer_release_is_installed_and_the_old_program_kept() {
     std::os::unix::fs::symlink("tao", installation.file("sn2-miner")).unwrap();
     fs::write(installation.file("bb"), "another program").unwrap();
     let updater = updater(server.source(), releases.keys.key(), installation.program());
-    let release = newer(&updater).await;
+    let release = newer_release(&updater).await;
     assert_eq!(release.version().to_string(), NEW);
     assert_eq!(release.digest(), sha256(program(NEW).as_bytes()));
     let mut reported = Vec::new();
@@ -117,10 +117,13 @@ async fn a_newer_release_is_installed_and_the_old_program_kept() {
         "links point to the new program"
     );
     assert_eq!(fs::metadata(installation.program()).unwrap().permissions().mode() & 0o777, 0o750);
-    assert_eq!(installation.others(), ["bb", "sn2-miner", "tao.previous"]);
+    assert_eq!(installation.other_files(), ["bb", "sn2-miner", "tao.previous"]);
     // Another daemon that still runs the old version finds the new version installed.
-    let again = updater.install(&release, |_| {}).await.unwrap();
-    assert_eq!((again.version.to_string(), again.previous), (NEW.to_owned(), None));
+    let second_install = updater.install(&release, |_| {}).await.unwrap();
+    assert_eq!(
+        (second_install.version.to_string(), second_install.previous),
+        (NEW.to_owned(), None)
+    );
     assert_eq!(server.offsets(), [0], "nothing is downloaded twice");
 }
 
@@ -134,14 +137,17 @@ async fn only_newer_versions_are_offered() {
         ("0.1.0-rc.1", Check::Older(Version::parse("0.1.0-rc.1").unwrap())),
     ] {
         assert_eq!(
-            local(&Releases::of(version), &installation).check().await.unwrap(),
+            local_updater(&Releases::of(version), &installation).check().await.unwrap(),
             expected,
             "{version}"
         );
     }
     for version in ["0.1.1", "0.10.0", "1.0.0-rc.1"] {
         assert_eq!(
-            newer(&local(&Releases::of(version), &installation)).await.version().to_string(),
+            newer_release(&local_updater(&Releases::of(version), &installation))
+                .await
+                .version()
+                .to_string(),
             version
         );
     }
@@ -154,35 +160,36 @@ async fn old_release_under_a_new_version_is_refused() {
     fs::rename(releases.path().join("0.0.9"), releases.path().join(NEW)).unwrap();
     releases.announce(NEW);
     assert!(matches!(
-        refusal(&local(&releases, &installation), &installation).await,
+        refuse_install(&local_updater(&releases, &installation), &installation).await,
         UpdateError::NotListed { .. }
     ));
     // The new list contains the old program.
     releases.publish(NEW, program("0.0.9").as_bytes());
-    let error = refusal(&local(&releases, &installation), &installation).await;
+    let error = refuse_install(&local_updater(&releases, &installation), &installation).await;
     assert!(error.to_string().contains("the program reports version 0.0.9, not 0.2.0"), "{error}");
-    assert_eq!(installation.others(), Vec::<String>::new());
+    assert_eq!(installation.other_files(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn signatures_that_do_not_verify_are_refused() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
-    let updater = local(&releases, &installation);
+    let updater = local_updater(&releases, &installation);
     let signature = releases.file(NEW, "SHA256SUMS.minisig");
     let list = fs::read(releases.file(NEW, "SHA256SUMS")).unwrap();
     let good = fs::read_to_string(&signature).unwrap();
-    let other = Keys::new(2).sign(&list);
+    let other_signature = Keys::new(2).sign(&list);
     let impostor = releases.keys.with_same_id().sign(&list);
     let other_list = releases.keys.sign(b"another list");
     let comment = good.replace("taonet release", "taonet Release");
-    let cut = good.lines().take(2).collect::<Vec<_>>().join("\n");
-    let named = [&other, &impostor, &other_list, &comment, &cut].map(String::as_str);
-    for bad in named.into_iter().chain(["", "\u{0}\u{ffff}"]) {
-        fs::write(&signature, bad).unwrap();
-        let error = refusal(&updater, &installation).await;
+    let truncated = good.lines().take(2).collect::<Vec<_>>().join("\n");
+    let signatures =
+        [&other_signature, &impostor, &other_list, &comment, &truncated].map(String::as_str);
+    for bad_signature in signatures.into_iter().chain(["", "\u{0}\u{ffff}"]) {
+        fs::write(&signature, bad_signature).unwrap();
+        let error = refuse_install(&updater, &installation).await;
         assert!(
             error.is_authentication() && error.to_string().contains("\nhint: "),
-            "{bad}: {error}"
+            "{bad_signature}: {error}"
         );
     }
     // One byte of the list is changed.
@@ -190,45 +197,45 @@ async fn signatures_that_do_not_verify_are_refused() {
     let mut changed = list.clone();
     changed[0] ^= 1;
     fs::write(releases.file(NEW, "SHA256SUMS"), changed).unwrap();
-    assert!(refusal(&updater, &installation).await.is_authentication());
+    assert!(refuse_install(&updater, &installation).await.is_authentication());
     fs::write(releases.file(NEW, "SHA256SUMS"), list).unwrap();
-    newer(&updater).await;
+    newer_release(&updater).await;
     fs::remove_file(&signature).unwrap();
-    assert!(matches!(refusal(&updater, &installation).await, UpdateError::Read { .. }));
-    assert_eq!(installation.others(), Vec::<String>::new(), "nothing was downloaded");
+    assert!(matches!(refuse_install(&updater, &installation).await, UpdateError::Read { .. }));
+    assert_eq!(installation.other_files(), Vec::<String>::new(), "nothing was downloaded");
 }
 
 #[tokio::test]
 async fn a_program_with_another_hash_is_deleted() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     fs::write(releases.file(NEW, &name(NEW)), program(NEW) + "# changed\n").unwrap();
-    let error = refusal(&local(&releases, &installation), &installation).await;
+    let error = refuse_install(&local_updater(&releases, &installation), &installation).await;
     assert!(matches!(error, UpdateError::Checksum { .. }), "{error}");
-    assert_eq!(installation.others(), Vec::<String>::new());
+    assert_eq!(installation.other_files(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn an_interrupted_download_resumes() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
-    let long = program(NEW) + &"# padding\n".repeat(10_000);
-    releases.publish(NEW, long.as_bytes());
+    let long_program = program(NEW) + &"# padding\n".repeat(10_000);
+    releases.publish(NEW, long_program.as_bytes());
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Breaks(30_000)).await;
     let updater = updater(server.source(), releases.keys.key(), installation.program());
-    let release = newer(&updater).await;
+    let release = newer_release(&updater).await;
     // Every attempt makes progress, so the limit of two attempts is never reached.
     updater.install(&release, |_| {}).await.unwrap();
-    assert_eq!(installation.content(), long);
+    assert_eq!(installation.content(), long_program);
     assert_eq!(server.offsets(), [0, 30_000, 60_000, 90_000]);
 }
 
 #[tokio::test]
 async fn next_update_resumes_partial_download() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
-    let long = program(NEW) + &"# padding\n".repeat(10_000);
-    releases.publish(NEW, long.as_bytes());
+    let long_program = program(NEW) + &"# padding\n".repeat(10_000);
+    releases.publish(NEW, long_program.as_bytes());
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Stalls(60_000)).await;
     let updater = updater(server.source(), releases.keys.key(), installation.program());
-    let release = newer(&updater).await;
+    let release = newer_release(&updater).await;
     let partial = installation.file(".tao.update");
     let downloaded = async {
         while !fs::metadata(&partial).is_ok_and(|file| file.len() >= 60_000) {
@@ -242,27 +249,27 @@ async fn next_update_resumes_partial_download() {
     }
     assert_eq!(fs::metadata(&partial).unwrap().len(), 60_000);
     server.set(ServerBehaviour::Down);
-    assert!(refusal(&updater, &installation).await.is_network());
+    assert!(refuse_install(&updater, &installation).await.is_network());
     server.set(ServerBehaviour::Honest);
     updater.install(&release, |_| {}).await.unwrap();
-    assert_eq!(installation.content(), long);
+    assert_eq!(installation.content(), long_program);
     assert_eq!(server.offsets(), [0, 60_000, 60_000, 60_000]);
 }
 
 #[tokio::test]
 async fn download_restarts_without_ranges_or_with_other_partial_file() {
-    for (manner, partial) in [
-        (ServerBehaviour::Whole, program(NEW)[..5].to_owned()),
+    for (behaviour, partial) in [
+        (ServerBehaviour::IgnoresRange, program(NEW)[..5].to_owned()),
         (ServerBehaviour::Honest, "others".to_owned()),
         (ServerBehaviour::Honest, "longer than the program".repeat(1000)),
     ] {
         let (releases, installation) = (Releases::of(NEW), Installation::new());
-        let server = Server::start(releases.path().to_owned(), manner).await;
+        let server = Server::start(releases.path().to_owned(), behaviour).await;
         let updater = updater(server.source(), releases.keys.key(), installation.program());
         fs::write(installation.file(".tao.update"), &partial).unwrap();
-        updater.install(&newer(&updater).await, |_| {}).await.unwrap();
-        assert_eq!(installation.content(), program(NEW), "{manner:?}");
-        assert_eq!(installation.others(), ["tao.previous"]);
+        updater.install(&newer_release(&updater).await, |_| {}).await.unwrap();
+        assert_eq!(installation.content(), program(NEW), "{behaviour:?}");
+        assert_eq!(installation.other_files(), ["tao.previous"]);
     }
 }
 
@@ -272,37 +279,37 @@ async fn endless_bodies_are_cut_off() {
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Endless).await;
     let updater = updater(server.source(), releases.keys.key(), installation.program());
     assert!(matches!(
-        refusal(&updater, &installation).await,
+        refuse_install(&updater, &installation).await,
         UpdateError::TooLarge { limit: 1_048_576, .. }
     ));
-    assert_eq!(installation.others(), Vec::<String>::new());
+    assert_eq!(installation.other_files(), Vec::<String>::new());
     fs::write(releases.path().join("latest.json"), vec![b' '; 1 << 17]).unwrap();
     assert!(matches!(
-        refusal(&updater, &installation).await,
+        refuse_install(&updater, &installation).await,
         UpdateError::TooLarge { limit: 65_536, .. }
     ));
     // The announced length exceeds the limit.
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     releases.publish(NEW, &vec![0; (1 << 20) + 1]);
-    let updater = local(&releases, &installation);
-    assert!(matches!(refusal(&updater, &installation).await, UpdateError::TooLarge { .. }));
+    let updater = local_updater(&releases, &installation);
+    assert!(matches!(refuse_install(&updater, &installation).await, UpdateError::TooLarge { .. }));
 }
 
 #[tokio::test]
 async fn silent_servers_time_out() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Stalls(0)).await;
-    let short = Limits { stalled: Duration::from_millis(500), ..limits() };
+    let short = Limits { stall_timeout: Duration::from_millis(500), ..limits() };
     let silent =
         updater(server.source(), releases.keys.key(), installation.program()).with_limits(short);
-    let error = refusal(&silent, &installation).await;
+    let error = refuse_install(&silent, &installation).await;
     assert!(
         matches!(error, UpdateError::Http { source: Fault::Timeout, .. }) && error.is_network(),
         "{error}"
     );
     let unreachable =
         updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), installation.program());
-    assert!(refusal(&unreachable, &installation).await.is_network());
+    assert!(refuse_install(&unreachable, &installation).await.is_network());
 }
 
 #[tokio::test]
@@ -317,10 +324,10 @@ async fn program_failing_its_self_test_is_not_installed() {
     ] {
         let (releases, installation) = (Releases::of(NEW), Installation::new());
         releases.publish(NEW, script.as_bytes());
-        let error = refusal(&local(&releases, &installation), &installation).await;
+        let error = refuse_install(&local_updater(&releases, &installation), &installation).await;
         assert!(matches!(error, UpdateError::SelfTest(_)), "{error}");
         assert!(error.to_string().contains(expected), "{script}: {error}");
-        assert_eq!(installation.others(), Vec::<String>::new(), "{script}");
+        assert_eq!(installation.other_files(), Vec::<String>::new(), "{script}");
     }
 }
 
@@ -328,8 +335,10 @@ async fn program_failing_its_self_test_is_not_installed() {
 async fn hanging_self_test_is_killed() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     releases.publish(NEW, b"#!/bin/sh\nexec sleep 600\n");
-    let short = Limits { self_test: Duration::from_millis(300), ..limits() };
-    let error = refusal(&local(&releases, &installation).with_limits(short), &installation).await;
+    let short = Limits { self_test_timeout: Duration::from_millis(300), ..limits() };
+    let error =
+        refuse_install(&local_updater(&releases, &installation).with_limits(short), &installation)
+            .await;
     assert!(error.to_string().contains("did not exit within 300ms"), "{error}");
 }
 
@@ -341,12 +350,12 @@ async fn program_failing_after_replacement_is_rolled_back() {
         "#!/bin/sh\ncase $0 in *.update) echo tao {NEW} ;; *) echo broken >&2; exit 1 ;; esac\n"
     );
     releases.publish(NEW, script.as_bytes());
-    let error = refusal(&local(&releases, &installation), &installation).await;
+    let error = refuse_install(&local_updater(&releases, &installation), &installation).await;
     assert!(
         matches!(error, UpdateError::RolledBack(_)) && error.to_string().contains("broken"),
         "{error}"
     );
-    assert_eq!(installation.others(), Vec::<String>::new());
+    assert_eq!(installation.other_files(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -364,7 +373,7 @@ async fn unwritable_directories_are_reported_before_the_download() {
     let updater = updater(server.source(), releases.keys.key(), read_only.join("tao"));
     let error = updater.check_writable().unwrap_err();
     assert!(error.to_string().contains("\nhint: update as the owner"), "{error}");
-    let error = updater.install(&newer(&updater).await, |_| {}).await.unwrap_err();
+    let error = updater.install(&newer_release(&updater).await, |_| {}).await.unwrap_err();
     assert!(matches!(error, UpdateError::File { .. }), "{error}");
     assert_eq!(server.offsets(), Vec::<u64>::new());
 }
@@ -372,38 +381,38 @@ async fn unwritable_directories_are_reported_before_the_download() {
 #[tokio::test]
 async fn concurrent_update_is_refused() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
-    let updater = local(&releases, &installation);
+    let updater = local_updater(&releases, &installation);
     let lock = fs::File::create(installation.file(".tao.lock")).unwrap();
     lock.lock().unwrap();
-    assert!(matches!(refusal(&updater, &installation).await, UpdateError::Busy(_)));
+    assert!(matches!(refuse_install(&updater, &installation).await, UpdateError::Busy(_)));
     drop(lock);
-    updater.install(&newer(&updater).await, |_| {}).await.unwrap();
+    updater.install(&newer_release(&updater).await, |_| {}).await.unwrap();
 }
 
 #[tokio::test]
 async fn malformed_metadata_is_refused() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
-    let updater = local(&releases, &installation);
-    for bad in ["", "{}", "0.2.0", r#"{"version": "../../0.2.0"}"#] {
-        fs::write(releases.path().join("latest.json"), bad).unwrap();
+    let updater = local_updater(&releases, &installation);
+    for malformed in ["", "{}", "0.2.0", r#"{"version": "../../0.2.0"}"#] {
+        fs::write(releases.path().join("latest.json"), malformed).unwrap();
         assert!(
-            matches!(refusal(&updater, &installation).await, UpdateError::Malformed { .. }),
-            "{bad}"
+            matches!(refuse_install(&updater, &installation).await, UpdateError::Malformed { .. }),
+            "{malformed}"
         );
     }
     releases.announce(NEW);
-    for bad in [
+    for malformed in [
         format!("xyz  {}\n", name(NEW)),
         format!("{}  {n}\n{0}  {n}\n", "00".repeat(32), n = name(NEW)),
     ] {
-        releases.list(NEW, &bad);
+        releases.list(NEW, &malformed);
         assert!(
-            matches!(refusal(&updater, &installation).await, UpdateError::Malformed { .. }),
-            "{bad}"
+            matches!(refuse_install(&updater, &installation).await, UpdateError::Malformed { .. }),
+            "{malformed}"
         );
     }
     releases.list(NEW, "");
-    assert!(matches!(refusal(&updater, &installation).await, UpdateError::NotListed { .. }));
+    assert!(matches!(refuse_install(&updater, &installation).await, UpdateError::NotListed { .. }));
     fs::remove_file(releases.path().join("latest.json")).unwrap();
-    assert!(matches!(refusal(&updater, &installation).await, UpdateError::Read { .. }));
+    assert!(matches!(refuse_install(&updater, &installation).await, UpdateError::Read { .. }));
 }

@@ -23,7 +23,7 @@ pub(crate) enum ServerBehaviour {
     /// The connection stays open after this many bytes.
     Stalls(usize),
     /// The server ignores range requests.
-    Whole,
+    IgnoresRange,
     /// The server responds with status 503.
     Down,
 }
@@ -37,15 +37,18 @@ pub(crate) struct Server {
 
 struct Served {
     folder: PathBuf,
-    manner: Mutex<ServerBehaviour>,
+    behaviour: Mutex<ServerBehaviour>,
     /// Offsets of the requests for programs.
     offsets: Mutex<Vec<u64>>,
 }
 
 impl Server {
-    pub(crate) async fn start(folder: PathBuf, manner: ServerBehaviour) -> Self {
-        let state =
-            Arc::new(Served { folder, manner: Mutex::new(manner), offsets: Mutex::default() });
+    pub(crate) async fn start(folder: PathBuf, behaviour: ServerBehaviour) -> Self {
+        let state = Arc::new(Served {
+            folder,
+            behaviour: Mutex::new(behaviour),
+            offsets: Mutex::default(),
+        });
         let router = Router::new().fallback(serve).with_state(Arc::clone(&state));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -61,8 +64,8 @@ impl Server {
         self.url.parse().unwrap()
     }
 
-    pub(crate) fn set(&self, manner: ServerBehaviour) {
-        *self.state.manner.lock().unwrap() = manner;
+    pub(crate) fn set(&self, behaviour: ServerBehaviour) {
+        *self.state.behaviour.lock().unwrap() = behaviour;
     }
 
     /// Returns the offsets of all program requests so far.
@@ -91,9 +94,9 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
         .map(|range| range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap());
     let offset: usize = from.map_or(0, |from| from.parse().unwrap());
     state.offsets.lock().unwrap().push(offset as u64);
-    let manner = *state.manner.lock().unwrap();
-    let from = if manner == ServerBehaviour::Whole { 0 } else { offset };
-    if manner == ServerBehaviour::Down {
+    let behaviour = *state.behaviour.lock().unwrap();
+    let from = if behaviour == ServerBehaviour::IgnoresRange { 0 } else { offset };
+    if behaviour == ServerBehaviour::Down {
         return status(StatusCode::SERVICE_UNAVAILABLE);
     }
     let total = content.len();
@@ -103,7 +106,7 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
     let remaining = Bytes::from(content).slice(from..);
     let length = remaining.len();
     let broken = || stream::iter([Err(std::io::Error::other("the connection breaks"))]);
-    let body = match manner {
+    let body = match behaviour {
         ServerBehaviour::Endless => Body::from_stream(
             stream::repeat(Bytes::from(vec![0; 1 << 16])).map(Ok::<_, std::io::Error>),
         ),
@@ -125,7 +128,7 @@ async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<B
         _ => Body::from(remaining),
     };
     let mut response = Response::builder();
-    if manner != ServerBehaviour::Endless {
+    if behaviour != ServerBehaviour::Endless {
         response = response.header(CONTENT_LENGTH, length);
     }
     if from > 0 {

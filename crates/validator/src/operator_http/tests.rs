@@ -18,14 +18,14 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
     let token = AccessToken::parse("0123456789abcdef").unwrap();
     let limits = OperatorLimits { max_body_bytes: 64, ..OperatorLimits::new(Some(token)) };
     let service = service(limits);
-    let shown = ("authorization", "Bearer 0123456789abcdef");
+    let authorization = ("authorization", "Bearer 0123456789abcdef");
     let long = format!("\"{}\"", "x".repeat(100));
     for (method, path, headers, body, status, expected_message) in [
-        (Method::POST, "/echo", &[JSON, shown][..], "7", 200, ""),
+        (Method::POST, "/echo", &[JSON, authorization][..], "7", 200, ""),
         (
             Method::POST,
             "//echo",
-            &[("content-type", "Application/JSON; charset=utf-8"), shown],
+            &[("content-type", "Application/JSON; charset=utf-8"), authorization],
             "7",
             200,
             "",
@@ -44,26 +44,26 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
         (
             Method::POST,
             "/echo",
-            &[("content-type", "text/plain"), shown],
+            &[("content-type", "text/plain"), authorization],
             "7",
             415,
             "application/json",
         ),
-        (Method::POST, "/echo", &[shown], "7", 415, "application/json"),
+        (Method::POST, "/echo", &[authorization], "7", 415, "application/json"),
         (
             Method::POST,
             "/echo",
-            &[JSON, shown, ("origin", "http://127.0.0.1")],
+            &[JSON, authorization, ("origin", "http://127.0.0.1")],
             "7",
             403,
             "web pages",
         ),
         (Method::GET, "/healthz", &[("origin", "null")], "", 403, "web pages"),
-        (Method::POST, "/echo", &[JSON, shown], "{", 400, "not JSON"),
-        (Method::POST, "/echo", &[JSON, shown], "7 7", 400, "not JSON"),
-        (Method::POST, "/echo", &[JSON, shown], &long, 413, ""),
+        (Method::POST, "/echo", &[JSON, authorization], "{", 400, "not JSON"),
+        (Method::POST, "/echo", &[JSON, authorization], "7 7", 400, "not JSON"),
+        (Method::POST, "/echo", &[JSON, authorization], &long, 413, ""),
         (Method::GET, "/echo", &[], "", 405, "Method Not Allowed"),
-        (Method::POST, "/none", &[JSON, shown], "7", 404, "Not Found"),
+        (Method::POST, "/none", &[JSON, authorization], "7", 404, "Not Found"),
         // Unauthenticated callers must not learn which routes exist.
         (Method::POST, "/none", &[JSON], "7", 401, "access token"),
     ] {

@@ -11,7 +11,10 @@ fn uids(scores: &[(u16, f64)]) -> Vec<(Uid, f64)> {
     scores.iter().map(|(uid, score)| (Uid(*uid), *score)).collect()
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the signature of the argument of `Previous::new`")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the signature of the argument of `PreviousWeights::new`"
+)]
 fn hotkey_of(uid: Uid) -> Option<String> {
     Some(format!("hk{uid}"))
 }
@@ -20,7 +23,7 @@ fn policy() -> WeightPolicy {
     WeightPolicy { burn_uid: BURN, max_skipped_epochs: 12 }
 }
 
-fn only(uid: u16) -> Weights {
+fn all_weight_to(uid: u16) -> Weights {
     Weights { uids: vec![Uid(uid)], weights: vec![1.0] }
 }
 
@@ -59,7 +62,7 @@ fn previous_weights_are_set_in_every_epoch_without_scores() {
     let weights = Weights { uids: vec![Uid(1), Uid(248)], weights: vec![0.1, 0.9] };
     let decision = policy.decide(&mut state, Some("c"), Some(weights.clone()), uid_of);
     assert_eq!(decision, Decision::Scored(weights.clone()));
-    state.previous = Some(Previous::new(&weights, hotkey_of, BlockNumber::new(5)));
+    state.previous = Some(PreviousWeights::new(&weights, hotkey_of, BlockNumber::new(5)));
     for epoch in 1..30 {
         assert_eq!(
             policy.decide(&mut state, Some("c"), None, uid_of),
@@ -76,7 +79,7 @@ fn fallback_without_previous_weights_is_used_after_the_limit() {
     assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), Decision::Wait);
     // An unknown round is not a change of round.
     assert_eq!(policy.decide(&mut state, None, None, uid_of), Decision::Wait);
-    let fallback = Decision::Fallback(only(999));
+    let fallback = Decision::Fallback(all_weight_to(999));
     assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), fallback);
     assert_eq!(policy.decide(&mut state, Some("c"), None, uid_of), fallback);
     // A new round resets the count.
@@ -84,7 +87,7 @@ fn fallback_without_previous_weights_is_used_after_the_limit() {
     assert_eq!(state.epochs_without_scores, 1);
     // Scores reset the count too, even scores of 0.
     assert!(matches!(
-        policy.decide(&mut state, Some("d"), Some(only(248)), uid_of),
+        policy.decide(&mut state, Some("d"), Some(all_weight_to(248)), uid_of),
         Decision::Scored(_)
     ));
     assert_eq!(state.epochs_without_scores, 0);
@@ -106,7 +109,7 @@ fn policy_state_of_older_versions_is_read() {
 #[test]
 fn resubmitted_weights_follow_hotkeys() {
     let set = Weights { uids: vec![Uid(1), Uid(2), Uid(3)], weights: vec![0.3, 0.1, 0.6] };
-    let previous = Previous::new(&set, hotkey_of, BlockNumber::new(5));
+    let previous = PreviousWeights::new(&set, hotkey_of, BlockNumber::new(5));
     for (now, burn_uid, expected) in [
         (&["hk0", "hk1", "hk2", "hk3"][..], BURN, Some(&[(1, 0.3), (2, 0.1), (3, 0.6)][..])),
         (&["hk3", "hk2", "hk1"], BURN, Some(&[(2, 0.3), (1, 0.1), (0, 0.6)])),
@@ -127,7 +130,7 @@ fn resubmitted_weights_follow_hotkeys() {
         };
         let actual =
             actual.map(|weights| weights.uids.into_iter().zip(weights.weights).collect::<Vec<_>>());
-        let near = |actual: &[(Uid, f64)]| {
+        let is_close = |actual: &[(Uid, f64)]| {
             let expected = uids(expected.unwrap_or_default());
             actual.len() == expected.len()
                 && actual
@@ -136,7 +139,7 @@ fn resubmitted_weights_follow_hotkeys() {
                     .all(|(one, two)| one.0 == two.0 && (one.1 - two.1).abs() < 1e-9)
         };
         assert_eq!(actual.is_some(), expected.is_some(), "{now:?}");
-        assert!(near(&actual.clone().unwrap_or_default()), "{now:?} {burn_uid:?}: {actual:?}");
+        assert!(is_close(&actual.clone().unwrap_or_default()), "{now:?} {burn_uid:?}: {actual:?}");
     }
 }
 
@@ -147,7 +150,7 @@ fn stale_previous_weights_are_dropped() {
         [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)]
     {
         let set = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
-        let previous = Some(Previous::new(&set, hotkey_of, BlockNumber::new(10_000)));
+        let previous = Some(PreviousWeights::new(&set, hotkey_of, BlockNumber::new(10_000)));
         let mut state = PolicyState { round: Some("c".into()), epochs_without_scores: 3, previous };
         state.drop_stale(BlockNumber::new(block), 1_200);
         let counted = if is_kept { 3 } else { 0 };

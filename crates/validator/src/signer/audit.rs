@@ -17,11 +17,11 @@ const MAX_BYTES: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct AuditLog {
     path: PathBuf,
-    open: Mutex<Open>,
+    open: Mutex<OpenLog>,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenLog {
     file: File,
     bytes: u64,
 }
@@ -32,7 +32,7 @@ impl AuditLog {
     /// # Errors
     /// When the file cannot be written.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), open: Mutex::new(Open::at(path)?) })
+        Ok(Self { path: path.to_owned(), open: Mutex::new(OpenLog::at(path)?) })
     }
 
     /// Appends a request to set weights; `peer` is the address of the caller, if it is another
@@ -58,14 +58,14 @@ impl AuditLog {
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.bytes >= MAX_BYTES {
-            let mut old = self.path.clone().into_os_string();
-            old.push(".1");
-            match std::fs::rename(&self.path, old) {
+            let mut rotated_path = self.path.clone().into_os_string();
+            rotated_path.push(".1");
+            match std::fs::rename(&self.path, rotated_path) {
                 // An earlier rotation moved the log but could not open a new one.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 renamed => renamed?,
             }
-            *open = Open::at(&self.path)?;
+            *open = OpenLog::at(&self.path)?;
         }
         open.file.write_all(&lines)?;
         open.bytes = open.bytes.saturating_add(lines.len() as u64);
@@ -73,7 +73,7 @@ impl AuditLog {
     }
 }
 
-impl Open {
+impl OpenLog {
     fn at(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.append(true).create(true);

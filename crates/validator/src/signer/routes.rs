@@ -46,12 +46,12 @@ async fn sign(
     Body(body): Body<Value>,
 ) -> Result<Json<Value>, ApiError> {
     let config = &signer.config;
-    let texts = payloads(&body)?;
-    let kinds = texts.iter().enumerate().map(|(index, text)| {
+    let payload_texts = payloads(&body)?;
+    let kinds = payload_texts.iter().enumerate().map(|(index, text)| {
         (config.policy)(text).map_err(|problem| ApiError::Payload { index, problem })
     });
     let kinds: Vec<&'static str> = kinds.collect::<Result<_, _>>()?;
-    let entries: Vec<Value> = texts
+    let entries: Vec<Value> = payload_texts
         .iter()
         .zip(&kinds)
         .map(|(text, kind)| {
@@ -62,8 +62,10 @@ async fn sign(
         })
         .collect();
     config.audit.record(&entries).map_err(ApiError::Audit)?;
-    let signatures: Vec<String> =
-        texts.iter().map(|text| config.keypair.sign(text.as_bytes()).to_bare_hex()).collect();
+    let signatures: Vec<String> = payload_texts
+        .iter()
+        .map(|text| config.keypair.sign(text.as_bytes()).to_bare_hex())
+        .collect();
     for kind in kinds {
         metrics::counter!("taonet_signer_signatures_total", "kind" => kind).increment(1);
     }
@@ -74,17 +76,16 @@ async fn sign(
 
 /// Returns the texts of `payloads`, or else of `data`; a single text in `data` needs no list.
 fn payloads(body: &Value) -> Result<Vec<&str>, ApiError> {
-    let texts = match (body.get("payloads"), body.get("data")) {
-        (Some(Value::Array(texts)), _) | (None | Some(Value::Null), Some(Value::Array(texts))) => {
-            texts.as_slice()
-        }
+    let payload_texts = match (body.get("payloads"), body.get("data")) {
+        (Some(Value::Array(payload_texts)), _)
+        | (None | Some(Value::Null), Some(Value::Array(payload_texts))) => payload_texts.as_slice(),
         (None | Some(Value::Null), Some(text @ Value::String(_))) => std::slice::from_ref(text),
         _ => return Err(ApiError::Payloads),
     };
-    if texts.is_empty() || texts.len() > MAX_PAYLOADS {
+    if payload_texts.is_empty() || payload_texts.len() > MAX_PAYLOADS {
         return Err(ApiError::Payloads);
     }
-    texts.iter().map(|text| text.as_str().ok_or(ApiError::Payloads)).collect()
+    payload_texts.iter().map(|text| text.as_str().ok_or(ApiError::Payloads)).collect()
 }
 
 async fn set_weights(

@@ -128,12 +128,13 @@ async fn request_with_one_invalid_text_is_refused() {
 #[cfg(unix)]
 #[tokio::test]
 async fn text_without_audit_record_is_not_signed() {
-    let full = PathBuf::from("/dev/full");
-    if !full.exists() {
+    let full_device = PathBuf::from("/dev/full");
+    if !full_device.exists() {
         return;
     }
-    let fixture =
-        Fixture::new(&unused_address(), |config| config.audit = AuditLog::open(&full).unwrap());
+    let fixture = Fixture::new(&unused_address(), |config| {
+        config.audit = AuditLog::open(&full_device).unwrap();
+    });
     for (path, body) in [
         ("/sign", json!({ "data": submission("a") })),
         ("/set_weights", json!({ "uids": 1, "weights": 1 })),
@@ -257,15 +258,16 @@ async fn weights_reach_a_real_chain() {
         config.gateway =
             GatewayClient::new(&gateway, Some(&token), Duration::from_secs(30)).unwrap();
     };
-    let (closed, open) = (Fixture::new(&gateway, |_| ()), Fixture::new(&gateway, with_token));
-    let (one, two) = (chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[1]).await);
-    let body = json!({ "netuid": 59, "uids": [one, two], "weights": [0.5, 0.25], "wait_for_inclusion": false });
-    let (status, answer) = post(&closed.router, "/set_weights", &body).await;
+    let (unauthorized, authorized) =
+        (Fixture::new(&gateway, |_| ()), Fixture::new(&gateway, with_token));
+    let (uid_1, uid_2) = (chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[1]).await);
+    let body = json!({ "netuid": 59, "uids": [uid_1, uid_2], "weights": [0.5, 0.25], "wait_for_inclusion": false });
+    let (status, answer) = post(&unauthorized.router, "/set_weights", &body).await;
     assert_eq!(status, 500);
     assert!(answer["error"].as_str().unwrap().contains("status=401"), "{answer}");
     assert!(chain.weights().await.is_empty());
-    let (status, answer) = post(&open.router, "/set_weights", &body).await;
+    let (status, answer) = post(&authorized.router, "/set_weights", &body).await;
     assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
-    assert_eq!(chain.weights().await, [(one, 65_535), (two, 32_768)]);
+    assert_eq!(chain.weights().await, [(uid_1, 65_535), (uid_2, 32_768)]);
     chain.node.stop().await;
 }

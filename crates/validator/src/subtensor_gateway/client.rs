@@ -7,7 +7,7 @@ use taonet_primitives::{BlockNumber, NetUid};
 use url::Url;
 
 use taonet_http::AccessToken;
-use taonet_http::{JsonCallError, JsonClient, fields};
+use taonet_http::{JsonCallError, JsonClient, parse_fields};
 
 /// Maximum size of a response in bytes; a full subnet's snapshot has less than 100 kB.
 const MAX_BODY: usize = 8 << 20;
@@ -111,7 +111,7 @@ impl GatewayClient {
         body: &Value,
         timeout: Duration,
     ) -> Result<T, GatewayError> {
-        let response = self.http.post(path, body, timeout).await.and_then(fields);
+        let response = self.http.post(path, body, timeout).await.and_then(parse_fields);
         response.map_err(|source| GatewayError { path, source })
     }
 }
@@ -122,7 +122,7 @@ pub(crate) fn weights_answer(
     response: Result<Value, JsonCallError>,
 ) -> Result<WeightsAnswer, JsonCallError> {
     match response {
-        Ok(response) => fields(response),
+        Ok(response) => parse_fields(response),
         Err(JsonCallError::Status { status, body, retry_after }) => {
             match serde_json::from_str(&body) {
                 Ok(

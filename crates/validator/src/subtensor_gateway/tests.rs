@@ -17,7 +17,7 @@ use crate::testing::{LocalChain, NETUID, ask, key, listen, post, unused_address}
 const SET: &str = "/v1/weights/set_and_confirm";
 
 /// A gateway in front of a scripted chain.
-struct Scripted {
+struct GatewayFixture {
     _directory: TempDir,
     chain: MockChain,
     gateway: Gateway,
@@ -37,7 +37,7 @@ async fn connected(chain: &MockChain, directory: &Path, settings: GatewaySetting
     gateway
 }
 
-impl Scripted {
+impl GatewayFixture {
     async fn new(
         commit_reveal: Option<CommitReveal>,
         script: impl IntoIterator<Item = Script>,
@@ -52,7 +52,7 @@ impl Scripted {
         Self { _directory: directory, chain, gateway, router }
     }
 
-    async fn set(&self, weights: &[f64]) -> (u16, Value) {
+    async fn set_weights(&self, weights: &[f64]) -> (u16, Value) {
         let uids: Vec<usize> = (0..weights.len()).collect();
         post(
             &self.router,
@@ -79,7 +79,7 @@ async fn gateway_without_chain_responds_503() {
 
 #[tokio::test]
 async fn waiting_requests_are_notified_of_a_block_together() {
-    let fixture = Scripted::new(None, []).await;
+    let fixture = GatewayFixture::new(None, []).await;
     assert_eq!(
         post(&fixture.router, "/v1/block/current", &json!({})).await,
         (200, json!({ "block": 10 }))
@@ -104,25 +104,25 @@ async fn waiting_requests_are_notified_of_a_block_together() {
 
 #[tokio::test]
 async fn unreachable_chain_is_reported() {
-    let fixture = Scripted::new(None, []).await;
+    let fixture = GatewayFixture::new(None, []).await;
     fixture.chain.set_unreachable(true);
     for path in ["/v1/block/current", "/v1/metagraph/snapshot", "/v1/registry/context"] {
         let (status, answer) = post(&fixture.router, path, &json!({})).await;
         assert_eq!(status, 503, "{path}");
         assert!(answer["error"].as_str().unwrap().contains("no node responded"), "{answer}");
     }
-    let (status, answer) = fixture.set(&[1.0]).await;
+    let (status, answer) = fixture.set_weights(&[1.0]).await;
     assert_eq!((status, &answer["success"]), (500, &json!(false)));
     assert!(answer["error"].as_str().unwrap().contains("no node responded"), "{answer}");
     assert_eq!(answer["details"]["attempt"], 3);
     fixture.chain.set_unreachable(false);
-    assert_eq!(fixture.set(&[1.0]).await.0, 200);
+    assert_eq!(fixture.set_weights(&[1.0]).await.0, 200);
 }
 
 #[tokio::test]
 async fn weights_are_set_and_confirmed() {
-    let fixture = Scripted::new(None, []).await;
-    let (status, answer) = fixture.set(&[0.0, 0.75, 0.25]).await;
+    let fixture = GatewayFixture::new(None, []).await;
+    let (status, answer) = fixture.set_weights(&[0.0, 0.75, 0.25]).await;
     assert_eq!((status, &answer["success"], answer.get("error")), (200, &json!(true), None));
     let details = &answer["details"];
     for (field, value) in [
@@ -150,10 +150,10 @@ async fn weights_are_set_and_confirmed() {
 /// only submission.
 #[tokio::test]
 async fn an_epoch_has_one_submission() {
-    let fixture = Scripted::new(None, []).await;
-    let answers = futures::future::join_all((0..8).map(|_| fixture.set(&[1.0, 3.0]))).await;
+    let fixture = GatewayFixture::new(None, []).await;
+    let answers = futures::future::join_all((0..8).map(|_| fixture.set_weights(&[1.0, 3.0]))).await;
     assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
-    let (status, answer) = fixture.set(&[9.0, 1.0]).await;
+    let (status, answer) = fixture.set_weights(&[9.0, 1.0]).await;
     assert_eq!((status, &answer["details"]["unchanged"]), (200, &json!(true)));
     assert_eq!(fixture.chain.submitted().len(), 1);
     // The next epoch begins in the block after that of the submission.
@@ -163,7 +163,7 @@ async fn an_epoch_has_one_submission() {
             Schedule { epoch_index: 8, last_epoch: BlockNumber::new(12), ..rules(None).schedule };
         WeightRules { schedule, ..rules(None) }
     });
-    let (status, answer) = fixture.set(&[9.0, 1.0]).await;
+    let (status, answer) = fixture.set_weights(&[9.0, 1.0]).await;
     assert_eq!((status, &answer["details"]["unchanged"]), (200, &json!(false)));
     assert_eq!(fixture.chain.included().len(), 2);
 }
@@ -171,21 +171,30 @@ async fn an_epoch_has_one_submission() {
 /// Columns: outcomes of the submissions · status · last attempt · blocks with weights
 #[tokio::test]
 async fn faults_neither_lose_nor_repeat_submissions() {
-    let too_soon = || RefusalReason::custom(6);
-    let fails = || DispatchError::Other("BadOrigin".into());
+    let rate_limit = || RefusalReason::custom(6);
+    let bad_origin = || DispatchError::Other("BadOrigin".into());
     for (script, status, attempt, included) in [
         (vec![Script::LoseAnswer], 200, 2, 1),
         (vec![Script::LoseRequest], 200, 2, 1),
         (vec![Script::Drop], 200, 2, 1),
         (vec![Script::Drop, Script::LoseAnswer], 200, 3, 1),
         // Weights rejected by the chain are signed again.
-        (vec![Script::Refuse(too_soon())], 200, 2, 1),
-        (vec![Script::Fail(fails())], 200, 2, 2),
-        (vec![Script::Refuse(too_soon()); 3], 500, 3, 0),
-        (vec![Script::Fail(fails()), Script::Fail(fails()), Script::Fail(fails())], 500, 3, 3),
+        (vec![Script::Refuse(rate_limit())], 200, 2, 1),
+        (vec![Script::Fail(bad_origin())], 200, 2, 2),
+        (vec![Script::Refuse(rate_limit()); 3], 500, 3, 0),
+        (
+            vec![
+                Script::Fail(bad_origin()),
+                Script::Fail(bad_origin()),
+                Script::Fail(bad_origin()),
+            ],
+            500,
+            3,
+            3,
+        ),
     ] {
-        let fixture = Scripted::new(None, script.clone()).await;
-        let (actual, answer) = fixture.set(&[1.0, 3.0]).await;
+        let fixture = GatewayFixture::new(None, script.clone()).await;
+        let (actual, answer) = fixture.set_weights(&[1.0, 3.0]).await;
         assert_eq!(actual, status, "{script:?}: {answer}");
         assert_eq!(answer["details"]["attempt"], attempt, "{script:?}: {answer}");
         assert_eq!(fixture.chain.included().len(), included, "{script:?}");
@@ -202,7 +211,7 @@ async fn faults_neither_lose_nor_repeat_submissions() {
 /// Columns: body · status · error
 #[tokio::test]
 async fn malformed_weights_are_refused() {
-    let fixture = Scripted::new(None, []).await;
+    let fixture = GatewayFixture::new(None, []).await;
     let bob = key("//Bob").hotkey();
     for (body, status, expected_message) in [
         (json!({ "uids": [1], "weights": [] }), 400, "uids/weights mismatch or empty"),
@@ -253,8 +262,8 @@ async fn request_is_answered_before_its_caller_times_out() {
 /// The gateway completes the epoch's submission even if the request was lost.
 #[tokio::test]
 async fn pending_submission_continues_at_each_block() {
-    let fixture = Scripted::new(None, [Script::Drop, Script::Drop, Script::Drop]).await;
-    assert_eq!(fixture.set(&[1.0]).await.0, 500);
+    let fixture = GatewayFixture::new(None, [Script::Drop, Script::Drop, Script::Drop]).await;
+    assert_eq!(fixture.set_weights(&[1.0]).await.0, 500);
     assert!(fixture.chain.included().is_empty());
     let (shutdown, gateway) = (Shutdown::new(), fixture.gateway.clone());
     let stop = shutdown.clone();
@@ -268,14 +277,14 @@ async fn pending_submission_continues_at_each_block() {
     shutdown.request();
     assert_eq!(shutdown.finished().await, Ok(()));
     assert_eq!(fixture.chain.included().len(), 1);
-    assert_eq!(fixture.set(&[1.0]).await.0, 200);
+    assert_eq!(fixture.set_weights(&[1.0]).await.0, 200);
     assert_eq!(fixture.chain.included().len(), 1);
 }
 
 /// Several epochs may pass between two attempts of a request.
 #[tokio::test]
 async fn weights_set_between_two_attempts_are_confirmed() {
-    let fixture = Scripted::new(None, []).await;
+    let fixture = GatewayFixture::new(None, []).await;
     let epoch = |last_epoch: u32, epoch_index| {
         let schedule = Schedule {
             tempo: 10,
@@ -313,7 +322,7 @@ async fn weights_set_between_two_attempts_are_confirmed() {
 /// After a restart, weights based on old scores are not signed first.
 #[tokio::test]
 async fn weights_of_stale_scores_are_not_signed_after_restart() {
-    let fixture = Scripted::new(None, []).await;
+    let fixture = GatewayFixture::new(None, []).await;
     fixture.chain.mine(200);
     fixture.chain.set_weight_rules(NETUID, {
         let schedule = Schedule { last_epoch: BlockNumber::new(210), ..rules(None).schedule };
@@ -334,16 +343,16 @@ async fn shutdown_does_not_wait_for_pending_submission() {
     let (directory, chain) = (tempfile::tempdir().unwrap(), MockChain::default());
     chain.set_weight_rules(NETUID, rules(None));
     chain.mine(10);
-    let (release, released) = std::sync::mpsc::channel::<()>();
-    let (tell, mut is_sending) = tokio::sync::mpsc::unbounded_channel();
-    let released = std::sync::Mutex::new(released);
+    let (release_sender, release_receiver) = std::sync::mpsc::channel::<()>();
+    let (sending_sender, mut sending_receiver) = tokio::sync::mpsc::unbounded_channel();
+    let release_receiver = std::sync::Mutex::new(release_receiver);
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let submitter =
         Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
     let submitter = submitter.with_observer(Arc::new(move |_, _, moment| {
         if moment == StepProgress::Sending {
-            tell.send(()).unwrap();
-            let _ = released.lock().unwrap().recv();
+            sending_sender.send(()).unwrap();
+            let _ = release_receiver.lock().unwrap().recv();
         }
     }));
     let gateway = Gateway::new(GatewaySettings::new(NETUID, key("//validator").hotkey()));
@@ -351,7 +360,7 @@ async fn shutdown_does_not_wait_for_pending_submission() {
     let router = gateway.router(OperatorLimits::new(None));
     let request =
         tokio::spawn(async move { post(&router, SET, &json!({ "uids": 1, "weights": 1 })).await });
-    is_sending.recv().await.unwrap();
+    sending_receiver.recv().await.unwrap();
 
     let shutdown = Shutdown::new();
     let follow = gateway.follow(&shutdown);
@@ -359,7 +368,7 @@ async fn shutdown_does_not_wait_for_pending_submission() {
     assert!(futures::poll!(&mut follow).is_pending());
     shutdown.request();
     tokio::time::timeout(Duration::from_secs(5), follow).await.unwrap();
-    release.send(()).unwrap();
+    release_sender.send(()).unwrap();
     assert_eq!(request.await.unwrap().0, 200);
 }
 
@@ -376,7 +385,7 @@ async fn gateway_reads_and_writes_a_real_chain() {
 
     let miner = &chain.miners[1];
     let address = "203.0.113.7:9000".parse().unwrap();
-    chain.send(calls_serve(address), miner).await;
+    chain.send(serve_axon_call(address), miner).await;
     let neurons = client.neurons(NETUID).await.unwrap();
     let neuron_of = |hotkey| *neurons.list.iter().find(|neuron| neuron.hotkey == hotkey).unwrap();
     let (served, own) = (neuron_of(miner.hotkey()), neuron_of(chain.validator.hotkey()));
@@ -384,14 +393,14 @@ async fn gateway_reads_and_writes_a_real_chain() {
     assert_eq!((served.validator_permit, served.stake), (Some(false), Some(Rao::new(0))));
     assert_eq!((own.uid, own.address), (chain.uid(&chain.validator).await, None));
     assert!(own.validator_permit == Some(true) && own.stake > Some(Rao::new(0)), "{own:?}");
-    let from_node = Neurons::read(&*chain.client, NETUID).await.unwrap();
+    let node_neurons = Neurons::read(&*chain.client, NETUID).await.unwrap();
     let fields =
         |neuron: &Neuron| (neuron.uid, neuron.hotkey, neuron.address, neuron.validator_permit);
     assert!(
-        neurons.list.iter().map(fields).eq(from_node.list.iter().map(fields)),
-        "{neurons:?} {from_node:?}"
+        neurons.list.iter().map(fields).eq(node_neurons.list.iter().map(fields)),
+        "{neurons:?} {node_neurons:?}"
     );
-    assert_eq!((neurons.registered, neurons.malformed), (from_node.registered, 0));
+    assert_eq!((neurons.registered, neurons.malformed), (node_neurons.registered, 0));
     let router = gateway.router(OperatorLimits::new(None));
     let (status, context) =
         post(&router, "/v1/registry/context", &json!({ "netuid": 59, "lite": true })).await;
@@ -406,16 +415,16 @@ async fn gateway_reads_and_writes_a_real_chain() {
     }
     assert_eq!(post(&router, "/v1/metagraph/snapshot", &json!({ "netuid": 700 })).await.0, 404);
 
-    let others: Vec<Uid> =
+    let miner_uids: Vec<Uid> =
         [chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[2]).await].to_vec();
-    let request = WeightsRequest::new(NETUID, others.clone(), vec![0.25, 0.75]);
+    let request = WeightsRequest::new(NETUID, miner_uids.clone(), vec![0.25, 0.75]);
     let answer = client.set_and_confirm(&request).await.unwrap();
     assert!(answer.success, "{answer:?}");
-    assert_eq!(chain.weights().await, [(others[0], 21_845), (others[1], 65_535)]);
-    let after = client.neurons(NETUID).await.unwrap().list[validator].last_update.unwrap();
+    assert_eq!(chain.weights().await, [(miner_uids[0], 21_845), (miner_uids[1], 65_535)]);
+    let last_update = client.neurons(NETUID).await.unwrap().list[validator].last_update.unwrap();
     assert!(
-        u64::from(after.get()) >= answer.details["ref_block"].as_u64().unwrap(),
-        "{after} {}",
+        u64::from(last_update.get()) >= answer.details["ref_block"].as_u64().unwrap(),
+        "{last_update} {}",
         answer.details
     );
     chain.node.stop().await;
@@ -451,14 +460,14 @@ async fn client_errors_name_their_cause() {
             async move { (axum::http::StatusCode::from_u16(status).unwrap(), body) }
         }))
     };
-    let first = |error: GatewayError| error.to_string();
-    let plain = client(&answers(500, "Internal Server Error".into()).await);
-    let error = first(plain.neurons(NETUID).await.unwrap_err());
+    let message = |error: GatewayError| error.to_string();
+    let failing_client = client(&answers(500, "Internal Server Error".into()).await);
+    let error = message(failing_client.neurons(NETUID).await.unwrap_err());
     assert_eq!(
         error,
         "gateway /v1/metagraph/snapshot failed status=500 body=Internal Server Error"
     );
-    let error = first(
+    let error = message(
         client(&answers(503, long).await).current_block(Duration::from_secs(5)).await.unwrap_err(),
     );
     assert_eq!(
@@ -467,16 +476,17 @@ async fn client_errors_name_their_cause() {
     );
     for body in ["[1]", "7", "{", "", "<html>"] {
         let error =
-            first(client(&answers(200, body.into()).await).neurons(NETUID).await.unwrap_err());
+            message(client(&answers(200, body.into()).await).neurons(NETUID).await.unwrap_err());
         assert_eq!(error, "gateway /v1/metagraph/snapshot returned invalid json", "{body}");
     }
-    let error = first(client(&answers(200, "{}".into()).await).neurons(NETUID).await.unwrap_err());
+    let error =
+        message(client(&answers(200, "{}".into()).await).neurons(NETUID).await.unwrap_err());
     assert!(error.contains("missing field"), "{error}");
     let error =
-        first(client(&unused_address()).current_block(Duration::from_secs(5)).await.unwrap_err());
+        message(client(&unused_address()).current_block(Duration::from_secs(5)).await.unwrap_err());
     assert!(error.contains("refused"), "{error}");
 }
 
-fn calls_serve(address: std::net::SocketAddr) -> taonet_chain::Call {
+fn serve_axon_call(address: std::net::SocketAddr) -> taonet_chain::Call {
     taonet_chain::calls::serve_axon(NETUID, 4, address)
 }

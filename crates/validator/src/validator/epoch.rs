@@ -8,7 +8,7 @@ use taonet_service::{BLOCK_TIME, unix_time};
 
 use super::state::SavedState;
 use super::{EpochError, Validator};
-use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
+use crate::policy::{Decision, PolicyState, PreviousWeights, WeightPolicy, blocks_left};
 use crate::subnet::{RoundScores, Subnet};
 use crate::weight_service::WeightsOutcome;
 
@@ -49,9 +49,9 @@ impl<S: Subnet> Validator<S> {
         block: BlockNumber,
     ) -> Result<EpochReport, EpochError> {
         let start = Instant::now();
-        let left = blocks_left(block, self.settings.tempo);
+        let blocks_left_in_epoch = blocks_left(block, self.settings.tempo);
         let late = (self.settings.tempo / LAST_THIRD_DIVISOR).max(1);
-        let is_late = left <= late;
+        let is_late = blocks_left_in_epoch <= late;
         let neurons = self.service.neurons(self.settings.netuid).await?;
         let result = self.subnet.scores(&neurons, is_late).await;
         let RoundScores { round, scores } =
@@ -83,7 +83,8 @@ impl<S: Subnet> Validator<S> {
             Decision::Scored(weights)
             | Decision::Previous(weights)
             | Decision::Fallback(weights) => {
-                let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(start.elapsed());
+                let remaining =
+                    BLOCK_TIME.saturating_mul(blocks_left_in_epoch).saturating_sub(start.elapsed());
                 self.submit(weights, state_block, remaining.max(MIN_SUBMISSION)).await
             }
             Decision::Wait => {
@@ -97,7 +98,7 @@ impl<S: Subnet> Validator<S> {
         let mut last_set = self.state.saved().last_set;
         if let (WeightsOutcome::Submitted { .. }, Some(weights)) = (&outcome, decision.weights()) {
             if state_block.is_none() {
-                state.previous = Some(Previous::new(
+                state.previous = Some(PreviousWeights::new(
                     weights,
                     |uid| Some(neurons.hotkey_of(uid)?.to_string()),
                     now,
@@ -109,7 +110,8 @@ impl<S: Subnet> Validator<S> {
         }
         let epochs_without_scores = state.epochs_without_scores;
         // The submission took time, too.
-        let remaining = BLOCK_TIME.saturating_mul(left).saturating_sub(start.elapsed());
+        let remaining =
+            BLOCK_TIME.saturating_mul(blocks_left_in_epoch).saturating_sub(start.elapsed());
         let has_failed =
             matches!((&decision, &outcome), (Decision::Previous(_), WeightsOutcome::NotSet { .. }));
         if !has_failed || remaining <= BLOCK_TIME.saturating_mul(late) {

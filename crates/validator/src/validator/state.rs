@@ -105,7 +105,7 @@ impl StateFile {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::Previous;
+    use crate::policy::PreviousWeights;
     use taonet_primitives::BlockNumber;
 
     use super::*;
@@ -116,7 +116,8 @@ mod tests {
         let path = folder.path().join("deep/state.json");
         let mut state = StateFile::open(&path).unwrap();
         let hotkeys = vec!["a".to_owned(), "b".to_owned()];
-        let previous = Previous { hotkeys, weights: vec![0.1, 0.9], block: BlockNumber::new(742) };
+        let previous =
+            PreviousWeights { hotkeys, weights: vec![0.1, 0.9], block: BlockNumber::new(742) };
         let policy = PolicyState {
             round: Some("c".into()),
             epochs_without_scores: 3,

@@ -15,11 +15,11 @@ use url::Url;
 
 use super::state::SavedState;
 use super::*;
-use crate::policy::{PolicyState, Previous};
+use crate::policy::{PolicyState, PreviousWeights};
 use crate::signer::SignerClient;
 use crate::subnet::RoundScores;
 use crate::subtensor_gateway::GatewayClient;
-use crate::testing::{NETUID, listen, silent};
+use crate::testing::{NETUID, listen, silent_server};
 use crate::weight_service::HttpWeights;
 
 /// Hotkey of the only miner.
@@ -28,7 +28,7 @@ const MINER: Hotkey = Hotkey::from_bytes([1; 32]);
 /// A subnet with one miner.
 #[derive(Default)]
 struct SingleMinerSubnet {
-    /// How often there are no scores, before there are some.
+    /// Number of requests without scores before the first scores.
     without_scores: AtomicU32,
 }
 
@@ -41,10 +41,10 @@ impl Subnet for SingleMinerSubnet {
         neurons: &Neurons,
         _: bool,
     ) -> Result<RoundScores<Option<Uid>>, Infallible> {
-        let missing =
+        let still_missing =
             self.without_scores
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        let scores = neurons.uid_of(&MINER).filter(|_| missing.is_err());
+        let scores = neurons.uid_of(&MINER).filter(|_| still_missing.is_err());
         Ok(RoundScores { round: Some("r".into()), scores })
     }
 
@@ -62,10 +62,10 @@ impl Subnet for SingleMinerSubnet {
 /// Starts a mock of both gateway and signer that reports the given blocks; 0 means a failure. It
 /// refuses weights whose scores are not new.
 async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
-    let set: Arc<Mutex<Vec<Value>>> = Arc::default();
-    let (notes, blocks) = (Arc::clone(&set), Arc::new(Mutex::new(blocks.into_iter())));
+    let submitted: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let (recorded, blocks) = (Arc::clone(&submitted), Arc::new(Mutex::new(blocks.into_iter())));
     let routes = Router::new().fallback(move |request: Request| {
-        let (notes, blocks) = (Arc::clone(&notes), Arc::clone(&blocks));
+        let (recorded, blocks) = (Arc::clone(&recorded), Arc::clone(&blocks));
         async move {
             let path = request.uri().path().to_owned();
             let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
@@ -80,7 +80,7 @@ async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
                         return Json(json!({ "success": false, "error": "the weights are stale", "details": {} }))
                             .into_response();
                     }
-                    notes.lock().unwrap().push(request);
+                    recorded.lock().unwrap().push(request);
                     Json(json!({ "success": true })).into_response()
                 }
                 _ => match blocks.lock().unwrap().next() {
@@ -90,7 +90,7 @@ async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
             }
         }
     });
-    (listen(routes).await, set)
+    (listen(routes).await, submitted)
 }
 
 fn validator(chain: &Url, directory: &TempDir) -> Validator<SingleMinerSubnet> {
@@ -103,22 +103,22 @@ fn validator(chain: &Url, directory: &TempDir) -> Validator<SingleMinerSubnet> {
     let settings =
         ValidatorSettings { netuid: NETUID, tempo: 100, burn_uid: Uid(8), max_skipped_epochs: 12 };
     let state = StateFile::open(&directory.path().join("state.json")).unwrap();
-    let at_once: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
-    Validator::new(SingleMinerSubnet::default(), service, settings, state, system_clock(), at_once)
+    let no_sleep: Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
+    Validator::new(SingleMinerSubnet::default(), service, settings, state, system_clock(), no_sleep)
 }
 
 #[tokio::test]
 async fn epoch_is_processed_once() {
-    let (url, set) = chain(vec![742, 743, 743, 800, 801]).await;
+    let (url, submitted) = chain(vec![742, 743, 743, 800, 801]).await;
     let directory = tempfile::tempdir().unwrap();
     let mut first = validator(&url, &directory);
     assert_eq!(first.step(None).await, Some(BlockNumber::new(743)));
     let mut restarted = validator(&url, &directory);
     assert_eq!(restarted.step(None).await, Some(BlockNumber::new(800)), "743 is of the same epoch");
-    assert_eq!(set.lock().unwrap().len(), 1);
+    assert_eq!(submitted.lock().unwrap().len(), 1);
     restarted.step(Some(BlockNumber::new(800))).await;
-    let set = set.lock().unwrap();
-    assert_eq!((set.len(), &set[1]["uids"]), (2, &json!([1])));
+    let submitted = submitted.lock().unwrap();
+    assert_eq!((submitted.len(), &submitted[1]["uids"]), (2, &json!([1])));
 }
 
 /// A gateway that was restarted refuses previous weights whose scores are old, and accepts new
@@ -134,12 +134,13 @@ async fn refused_previous_weights_leave_epoch_due_until_its_last_third() {
         (vec![742, 745, 767, 768], 3, 0, 1),
     ] {
         let (steps, last) = (blocks.len() - 1, blocks.last().copied().map(BlockNumber::new));
-        let (url, set) = chain(blocks.clone()).await;
+        let (url, submitted) = chain(blocks.clone()).await;
         let directory = tempfile::tempdir().unwrap();
         let mut validator = validator(&url, &directory);
         validator.subnet.without_scores = AtomicU32::new(without_scores);
         let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
-        let previous = Previous::new(&weights, |_| Some(MINER.to_string()), BlockNumber::new(650));
+        let previous =
+            PreviousWeights::new(&weights, |_| Some(MINER.to_string()), BlockNumber::new(650));
         let policy = PolicyState { previous: Some(previous), ..PolicyState::default() };
         validator
             .state
@@ -156,7 +157,7 @@ async fn refused_previous_weights_leave_epoch_due_until_its_last_third() {
             (Some(7), expected),
             "{blocks:?}"
         );
-        assert_eq!(set.lock().unwrap().len(), set_count, "{blocks:?}");
+        assert_eq!(submitted.lock().unwrap().len(), set_count, "{blocks:?}");
     }
 }
 
@@ -175,7 +176,7 @@ async fn a_validator_is_ready_once_it_has_seen_a_block() {
 /// Weights decided in one epoch must not be submitted in the next.
 #[tokio::test]
 async fn unresponsive_services_block_at_most_one_epoch() {
-    let (silent, directory) = (silent().await, tempfile::tempdir().unwrap());
+    let (silent, directory) = (silent_server().await, tempfile::tempdir().unwrap());
     let validator = Validator { sleeper: sleeper(), ..validator(&silent, &directory) };
     let weights = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
     // Tokio advances paused time whenever the runtime is idle.

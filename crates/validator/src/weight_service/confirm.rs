@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use taonet_chain::weights::{WeightError, quantise, rounded_to_zero, within_limits};
 use taonet_chain::{Chain, ChainError, Inclusion, Outcome, WeightRow};
 use taonet_ledger::{
-    Form, IntentKey, IntentState, NewWeights, State, Submission, SubmitError, Submitter,
+    IntentKey, IntentState, NewWeights, State, Submission, SubmissionForm, SubmitError, Submitter,
 };
 use taonet_primitives::{BlockNumber, MechId, Uid};
 use taonet_service::Sleeper;
@@ -17,7 +17,7 @@ use crate::api::WeightsRequest;
 /// Maximum number of weights listed in the details, largest first.
 const MAX_LISTED_WEIGHTS: usize = 10;
 
-/// When to repeat an attempt, and when to give up.
+/// Retry policy of an attempt.
 pub(crate) struct Retry<P> {
     /// Pauses between two attempts; after the last one, there is one more attempt.
     pub(crate) pauses: P,
@@ -80,7 +80,7 @@ enum AttemptError {
     #[error(transparent)]
     Weights(#[from] WeightError),
     #[error("all weights are 0")]
-    Nothing,
+    NoWeights,
 }
 
 impl AttemptError {
@@ -88,7 +88,7 @@ impl AttemptError {
         match self {
             Self::Submit(error) => error.is_retryable(),
             Self::Chain(error) => error.is_retryable(),
-            Self::Weights(_) | Self::Nothing => false,
+            Self::Weights(_) | Self::NoWeights => false,
         }
     }
 }
@@ -100,7 +100,7 @@ async fn attempt_once(
     report: &mut Report,
     earlier: Option<WeightsState>,
 ) -> Result<WeightsState, AttemptError> {
-    let followed = match &earlier {
+    let earlier_submission = match &earlier {
         // Several epochs may have passed since the last attempt, and the weights may be set in one
         // of them.
         Some(WeightsState::Pending(key)) => Some(submitter.follow(key).await?),
@@ -108,10 +108,10 @@ async fn attempt_once(
         Some(WeightsState::Refused(key)) => Some(submitter.retry(key).await?),
         Some(WeightsState::Confirmed) | None => None,
     };
-    let submission = if let Some(followed) =
-        followed.filter(|followed| followed.intent.state != IntentState::Missed)
+    let submission = if let Some(earlier_submission) = earlier_submission
+        .filter(|earlier_submission| earlier_submission.intent.state != IntentState::Missed)
     {
-        followed
+        earlier_submission
     } else {
         let head = chain.head().await?;
         report.ref_block.get_or_insert(head.number);
@@ -120,7 +120,7 @@ async fn attempt_once(
         let scores: Vec<(Uid, f64)> =
             request.uids.iter().copied().zip(request.weights.iter().copied()).collect();
         if scores.iter().all(|(_, weight)| *weight <= 0.0) {
-            return Err(AttemptError::Nothing);
+            return Err(AttemptError::NoWeights);
         }
         let limited = within_limits(&scores, &rules)?;
         let weights = quantise(&limited)?;
@@ -129,14 +129,14 @@ async fn attempt_once(
             tracing::warn!(netuid = request.netuid.0, uids = ?zeros, "weights that round to 0 of 65535 are left out");
         }
         report.requested_weights.clone_from(&weights);
-        let new = NewWeights {
+        let new_weights = NewWeights {
             netuid: request.netuid,
             mech: MechId(0),
             weights,
             version_key: rules.version_key,
             state_block: request.state_block.map_or(head.number, |block| block.min(head.number)),
         };
-        submitter.submit(new).await?
+        submitter.submit(new_weights).await?
     };
     let state = weights_state(&submission);
     report.submission = Some(submission);
@@ -257,10 +257,10 @@ impl Report {
 }
 
 /// Returns the kind of confirmation, and the drand round that opens a timelocked commit.
-fn confirmation(form: &Form, inclusion: &Inclusion) -> (&'static str, Option<Value>) {
+fn confirmation(form: &SubmissionForm, inclusion: &Inclusion) -> (&'static str, Option<Value>) {
     match form {
-        Form::Timelocked { .. } => ("timelocked_commit", reveal_round(inclusion)),
-        Form::Hash { .. } => ("hash_commit", None),
+        SubmissionForm::Timelocked { .. } => ("timelocked_commit", reveal_round(inclusion)),
+        SubmissionForm::Hash { .. } => ("hash_commit", None),
         _ => ("weights_set", None),
     }
 }

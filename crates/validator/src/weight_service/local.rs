@@ -81,8 +81,8 @@ impl LocalWeights {
     /// the service.
     pub fn start(self, shutdown: &Shutdown) -> WeightService {
         let local = Arc::new(self);
-        let (following, stop) = (Arc::clone(&local), shutdown.clone());
-        shutdown.spawn("unfinished weights", async move { following.follow(&stop).await });
+        let (task_weights, stop) = (Arc::clone(&local), shutdown.clone());
+        shutdown.spawn("unfinished weights", async move { task_weights.follow(&stop).await });
         WeightService::Local(local)
     }
 
@@ -130,8 +130,8 @@ impl LocalWeights {
     ) -> Result<Option<BlockNumber>, RecvError> {
         let mut heads = self.chain.heads();
         let newest = heads.borrow_and_update().map(|head| head.number);
-        let newer = heads.wait_for(|head| head.map(|head| head.number) > newest);
-        match tokio::time::timeout(timeout, newer).await {
+        let newer_head = heads.wait_for(|head| head.map(|head| head.number) > newest);
+        match tokio::time::timeout(timeout, newer_head).await {
             Ok(head) => Ok(head?.map(|head| head.number)),
             Err(_) => Ok(None),
         }

@@ -59,7 +59,7 @@ impl Fixture {
     }
 
     /// Submits weights for uid 1 until the first pause, then stops, as a kill does.
-    async fn set_until_pause(&self, service: &WeightService) {
+    async fn set_weights_until_pause(&self, service: &WeightService) {
         let is_paused = Arc::new(Notify::new());
         let paused = Arc::clone(&is_paused);
         let sleeper: Sleeper = Arc::new(move |_| {
@@ -75,7 +75,7 @@ impl Fixture {
         }
     }
 
-    async fn set(&self, service: &WeightService, weights: &[f64]) -> WeightsOutcome {
+    async fn set_weights(&self, service: &WeightService, weights: &[f64]) -> WeightsOutcome {
         let weights = Weights {
             uids: (0..).map(Uid).take(weights.len()).collect(),
             weights: weights.to_vec(),
@@ -88,7 +88,8 @@ impl Fixture {
 async fn local_submission_has_typed_outcome_and_audit_record() {
     let fixture = Fixture::new([]);
     let service = fixture.start().await;
-    let WeightsOutcome::Submitted { details } = fixture.set(&service, &[1.0, 3.0]).await else {
+    let WeightsOutcome::Submitted { details } = fixture.set_weights(&service, &[1.0, 3.0]).await
+    else {
         panic!("not submitted")
     };
     assert_eq!(
@@ -107,13 +108,22 @@ async fn local_submission_has_typed_outcome_and_audit_record() {
 async fn unchanged_weights_are_not_resubmitted() {
     let fixture = Fixture::new([]);
     let service = fixture.start().await;
-    assert!(matches!(fixture.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }));
+    assert!(matches!(
+        fixture.set_weights(&service, &[1.0, 3.0]).await,
+        WeightsOutcome::Submitted { .. }
+    ));
     assert!(
-        matches!(fixture.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Submitted { .. }),
+        matches!(
+            fixture.set_weights(&service, &[1.0, 3.0]).await,
+            WeightsOutcome::Submitted { .. }
+        ),
         "the same weights"
     );
     assert!(
-        matches!(fixture.set(&service, &[9.0, 1.0]).await, WeightsOutcome::Unchanged { .. }),
+        matches!(
+            fixture.set_weights(&service, &[9.0, 1.0]).await,
+            WeightsOutcome::Unchanged { .. }
+        ),
         "other weights"
     );
     assert_eq!(fixture.chain.submitted().len(), 1);
@@ -125,10 +135,13 @@ async fn unchanged_weights_are_not_resubmitted() {
 async fn restarted_service_tracks_earlier_submission() {
     let fixture = Fixture::new([Script::LoseAnswer]);
     let service = fixture.start().await;
-    fixture.set_until_pause(&service).await;
+    fixture.set_weights_until_pause(&service).await;
     drop(service);
     let service = fixture.start().await;
-    assert!(matches!(fixture.set(&service, &[1.0, 3.0]).await, WeightsOutcome::Unchanged { .. }));
+    assert!(matches!(
+        fixture.set_weights(&service, &[1.0, 3.0]).await,
+        WeightsOutcome::Unchanged { .. }
+    ));
     assert_eq!(fixture.chain.included().len(), 1);
 }
 
@@ -136,7 +149,7 @@ async fn restarted_service_tracks_earlier_submission() {
 async fn refused_weights_are_retried_with_backoff() {
     let fixture = Fixture::new(vec![Script::Refuse(RefusalReason::custom(6)); 3]);
     let service = fixture.start().await;
-    let outcome = fixture.set(&service, &[1.0]).await;
+    let outcome = fixture.set_weights(&service, &[1.0]).await;
     assert!(matches!(outcome, WeightsOutcome::Submitted { .. }), "{outcome:?}");
     assert_eq!(outcome.details()["attempt"], 4);
     assert_eq!(*fixture.pauses.lock().unwrap(), [500, 1_000, 2_000].map(Duration::from_millis));
@@ -160,7 +173,7 @@ async fn unreachable_chain_is_retried_until_deadline() {
 async fn unusable_weights_fail_without_retry() {
     let fixture = Fixture::new([]);
     let service = fixture.start().await;
-    let outcome = fixture.set(&service, &[0.0]).await;
+    let outcome = fixture.set_weights(&service, &[0.0]).await;
     assert_eq!((outcome.is_success(), outcome.error()), (false, Some("all weights are 0")));
     assert!(fixture.pauses.lock().unwrap().is_empty());
 }
@@ -171,7 +184,7 @@ async fn weight_that_rounds_to_zero_is_logged_with_its_uid() {
     let service = fixture.start().await;
     let (log, _guard) = CapturedLog::start();
     assert!(matches!(
-        fixture.set(&service, &[1.0, 1e-7, 0.5]).await,
+        fixture.set_weights(&service, &[1.0, 1e-7, 0.5]).await,
         WeightsOutcome::Submitted { .. }
     ));
     let text = log.text();
@@ -186,13 +199,13 @@ async fn weight_that_rounds_to_zero_is_logged_with_its_uid() {
 #[cfg(unix)]
 #[tokio::test]
 async fn weights_without_audit_record_are_not_submitted() {
-    let full = Path::new("/dev/full");
-    if !full.exists() {
+    let full_device = Path::new("/dev/full");
+    if !full_device.exists() {
         return;
     }
     let fixture = Fixture::new([]);
-    let service = WeightService::Local(Arc::new(fixture.local(full).await));
-    let outcome = fixture.set(&service, &[1.0]).await;
+    let service = WeightService::Local(Arc::new(fixture.local(full_device).await));
+    let outcome = fixture.set_weights(&service, &[1.0]).await;
     assert!(
         outcome.error().unwrap().starts_with("not signed: cannot write the audit log"),
         "{outcome:?}"
@@ -205,7 +218,7 @@ async fn weights_without_audit_record_are_not_submitted() {
 async fn started_service_completes_unfinished_weights() {
     let fixture = Fixture::new([Script::Drop]);
     let service = fixture.start().await;
-    fixture.set_until_pause(&service).await;
+    fixture.set_weights_until_pause(&service).await;
     drop(service);
     assert!(fixture.chain.included().is_empty());
     let shutdown = Shutdown::new();

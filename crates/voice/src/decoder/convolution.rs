@@ -169,7 +169,7 @@ impl Convolution {
 
     /// Returns the range of the inputs that a range of the outputs depends on, before the clipping
     /// to the signal.
-    pub(crate) fn needed(&self, outputs: &Range<usize>) -> Range<usize> {
+    pub(crate) fn needed_inputs(&self, outputs: &Range<usize>) -> Range<usize> {
         let Positions { first, count, before, .. } = self.positions(outputs);
         let span = (self.taps - 1) * self.shape.dilation;
         first.saturating_sub(before)..(first + count + span).saturating_sub(before)
@@ -177,9 +177,10 @@ impl Convolution {
 
     fn positions(&self, outputs: &Range<usize>) -> Positions {
         let Shape { stride, padding: [padding, _], transposed, .. } = self.shape;
-        let (removed, before) = if transposed { (padding, self.taps - 1) } else { (0, padding) };
-        let start = outputs.start + removed;
-        let (first, end) = (start / stride, (outputs.end + removed).div_ceil(stride));
+        let (removed_padding, before) =
+            if transposed { (padding, self.taps - 1) } else { (0, padding) };
+        let start = outputs.start + removed_padding;
+        let (first, end) = (start / stride, (outputs.end + removed_padding).div_ceil(stride));
         Positions { first, count: end - first, skipped: start % stride, before }
     }
 

@@ -107,7 +107,7 @@ impl Stage {
             |scratch, (index, channels)| {
                 let start = index * samples;
                 let piece =
-                    self.piece(input, &widths, start..(start + samples).min(width), scratch)?;
+                    self.run_piece(input, &widths, start..(start + samples).min(width), scratch)?;
                 for (to, from) in channels.into_iter().zip(piece.values.chunks_exact(piece.width)) {
                     to.copy_from_slice(from);
                 }
@@ -118,7 +118,7 @@ impl Stage {
     }
 
     /// Returns a range of the output.
-    fn piece(
+    fn run_piece(
         &self,
         input: &Signal,
         widths: &[usize],
@@ -144,8 +144,8 @@ impl Stage {
             let (_, later) = self.steps.split_at(index + 1);
             let is_read_later =
                 |signal: &usize| later.iter().flat_map(Step::reads).any(|read| read == signal);
-            for spent in step.reads().filter(|signal| !is_read_later(signal)) {
-                if let Some(step) = spent.checked_sub(1) {
+            for unused_signal in step.reads().filter(|signal| !is_read_later(signal)) {
+                if let Some(step) = unused_signal.checked_sub(1) {
                     *outputs.get_mut(step)? = None;
                 }
             }
@@ -164,7 +164,7 @@ impl Stage {
             if outputs.is_empty() {
                 continue;
             }
-            let inputs = step.convolution.needed(&outputs);
+            let inputs = step.convolution.needed_inputs(&outputs);
             let reads = step
                 .addends
                 .iter()

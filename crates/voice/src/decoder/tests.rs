@@ -2,7 +2,7 @@ use super::*;
 use crate::testing;
 
 /// Returns the network with an occurrence of a text replaced by another text of the same length.
-fn replaced(from: &str, occurrence: usize, to: &str) -> Vec<u8> {
+fn network_with(from: &str, occurrence: usize, to: &str) -> Vec<u8> {
     let mut network = testing::decoder_network();
     let mut positions = (0..network.len()).filter(|at| network[*at..].starts_with(from.as_bytes()));
     let at = positions.nth(occurrence).unwrap_or_else(|| panic!("no {from}"));
@@ -40,7 +40,7 @@ fn decoder_with_changed_operators_is_not_detected() {
         // Weights of 6 inputs for 5 channels.
         ("up2.weight", 0, "pre.weight"),
     ] {
-        assert!(Decoder::find(&replaced(from, occurrence, to)).is_none(), "{from}: {to}");
+        assert!(Decoder::find(&network_with(from, occurrence, to)).is_none(), "{from}: {to}");
     }
 }
 

@@ -163,7 +163,7 @@ fn phonemes_match_the_reference() {
                 phonemes.chars().filter(|c| ".?!,:; ".contains(*c)).collect::<String>()
             };
             assert_eq!(marks(ours), marks(theirs), "{ours}, the reference {theirs}");
-            differences += distance(ours, theirs);
+            differences += edit_distance(ours, theirs);
             count += theirs.chars().count();
         }
     }
@@ -173,15 +173,15 @@ fn phonemes_match_the_reference() {
 }
 
 /// Returns the edit distance of two sequences of phonemes.
-fn distance(one: &str, other: &str) -> usize {
+fn edit_distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.chars().enumerate() {
         let mut diagonal = std::mem::replace(&mut row[0], i + 1);
         for (j, b) in other.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
+            let substitution_cost = diagonal + usize::from(a != *b);
             diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+            row[j + 1] = substitution_cost.min(diagonal + 1).min(row[j] + 1);
         }
     }
     row[other.len()]
@@ -195,10 +195,13 @@ fn published_voice_speaks_any_text() {
         let manner = Voice { name: VOICE.to_owned(), words_per_minute, pitch: 50 };
         voice.speak(text, &manner).unwrap().duration().get()
     };
-    let normal = seconds("We should leave the house now.", 150);
-    assert!((1.0..3.0).contains(&normal), "{normal} s");
-    let fast = seconds("We should leave the house now.", 300);
-    assert!((0.4..0.6).contains(&(fast / normal)), "{fast} s, normally {normal} s");
+    let normal_seconds = seconds("We should leave the house now.", 150);
+    assert!((1.0..3.0).contains(&normal_seconds), "{normal_seconds} s");
+    let fast_seconds = seconds("We should leave the house now.", 300);
+    assert!(
+        (0.4..0.6).contains(&(fast_seconds / normal_seconds)),
+        "{fast_seconds} s, normally {normal_seconds} s"
+    );
     assert!(seconds("a", 150) > 0.0);
     assert!(seconds("日本 \u{301}\u{fffd} x\u{0}y [[h@]] ʘ⟨≈", 450) > 0.0);
     // A sentence of 1 500 letters without a space.

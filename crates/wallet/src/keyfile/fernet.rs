@@ -31,22 +31,22 @@ pub(super) type Key = Zeroizing<[u8; 32]>;
 #[derive(Debug)]
 pub(super) struct Fernet {
     /// The token without its HMAC tag.
-    signed: Vec<u8>,
+    signed_bytes: Vec<u8>,
     tag: [u8; 32],
 }
 
 impl Fernet {
     pub(super) fn parse(file: &[u8]) -> Option<Self> {
         let token = URL_SAFE.decode(file.trim_ascii()).ok()?;
-        let (signed, tag) = token.split_last_chunk()?;
-        Some(Self { signed: signed.to_vec(), tag: *tag })
+        let (signed_bytes, tag) = token.split_last_chunk()?;
+        Some(Self { signed_bytes: signed_bytes.to_vec(), tag: *tag })
     }
 
     pub(super) fn open(&self, key: &Key) -> Option<Zeroizing<Vec<u8>>> {
         let (tag_key, cipher_key) = key.split_first_chunk::<16>()?;
-        let mac = Hmac::<Sha256>::new_from_slice(tag_key).ok()?.chain_update(&self.signed);
+        let mac = Hmac::<Sha256>::new_from_slice(tag_key).ok()?.chain_update(&self.signed_bytes);
         mac.verify_slice(&self.tag).ok()?;
-        let (iv, ciphertext) = self.signed.get(HEADER..)?.split_first_chunk::<16>()?;
+        let (iv, ciphertext) = self.signed_bytes.get(HEADER..)?.split_first_chunk::<16>()?;
         let mut text = Zeroizing::new(ciphertext.to_vec());
         let cipher = Decryptor::<Aes128>::new_from_slices(cipher_key, iv).ok()?;
         let length = cipher.decrypt_padded_mut::<Pkcs7>(&mut text).ok()?.len();

@@ -58,8 +58,8 @@ pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
     let fields: Fields = serde_json::from_slice(text)
         .map_err(|error| KeyfileError::Json { line: error.line(), column: error.column() })?;
     let crypto_type = fields.crypto_type.map_or(Ok(CryptoType::Sr25519), CryptoType::try_from)?;
-    let stated_public = fields.stated()?;
-    let keyfile = match fields.secret(crypto_type)? {
+    let stated_public = fields.stated_keys()?;
+    let keyfile = match fields.secret_keyfile(crypto_type)? {
         Some(keyfile) => keyfile,
         None => Keyfile::from_public(PublicKey::new(
             *stated_public.first().ok_or(KeyfileError::Empty)?,
@@ -93,10 +93,10 @@ pub(super) fn stated_public(text: &[u8]) -> Option<PublicKey> {
 
 impl Fields {
     /// Returns every public key stated in the file.
-    fn stated(&self) -> Result<Vec<[u8; 32]>, KeyfileError> {
+    fn stated_keys(&self) -> Result<Vec<[u8; 32]>, KeyfileError> {
         let mut keys = Vec::new();
         if let Some(address) = &self.ss58_address {
-            keys.push(address.parse::<Ss58>()?.key_on(Ss58Prefix::BITTENSOR)?);
+            keys.push(address.parse::<Ss58>()?.key_with_prefix(Ss58Prefix::BITTENSOR)?);
         }
         for digits in [&self.public_key, &self.account_id].into_iter().flatten() {
             keys.push(*secret_from_hex(digits).ok_or(KeyError::PublicKey)?);
@@ -106,7 +106,7 @@ impl Fields {
 
     /// Returns the first secret in the file, in the order phrase, seed, private key. A private key
     /// beside another secret must match it.
-    fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyfileError> {
+    fn secret_keyfile(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyfileError> {
         let Some(keyfile) = self.first_secret(crypto_type)? else { return Ok(None) };
         let pair = self.private_key.as_ref().and_then(|text| private_key(text, crypto_type).ok());
         match pair

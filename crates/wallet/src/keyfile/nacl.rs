@@ -30,21 +30,21 @@ pub(super) struct Nacl {
 
 impl Nacl {
     pub(super) fn parse(file: &[u8]) -> Option<Self> {
-        let (nonce, sealed) = file.strip_prefix(PREFIX)?.split_first_chunk()?;
-        let (tag, ciphertext) = sealed.split_first_chunk()?;
+        let (nonce, tagged_ciphertext) = file.strip_prefix(PREFIX)?.split_first_chunk()?;
+        let (tag, ciphertext) = tagged_ciphertext.split_first_chunk()?;
         Some(Self { nonce: *nonce, tag: *tag, ciphertext: ciphertext.to_vec() })
     }
 
     pub(super) fn open(&self, key: &Key) -> Option<Zeroizing<Vec<u8>>> {
         let mut text = Zeroizing::new(self.ciphertext.clone());
         let cipher = XSalsa20Poly1305::new(key.as_slice().into());
-        let opened = cipher.decrypt_in_place_detached(
+        let result = cipher.decrypt_in_place_detached(
             Nonce::from_slice(&self.nonce),
             b"",
             &mut text,
             Tag::from_slice(&self.tag),
         );
-        opened.ok().map(|()| text)
+        result.ok().map(|()| text)
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {

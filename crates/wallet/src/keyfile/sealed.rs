@@ -44,10 +44,10 @@ impl fmt::Display for Encryption {
     }
 }
 
-/// An encrypted keyfile, parsed but not decrypted: parsing is cheap, [`Sealed::open`] takes
-/// seconds.
+/// An encrypted keyfile, parsed but not decrypted: parsing is cheap, [`EncryptedKeyfile::open`]
+/// takes seconds.
 #[derive(Debug)]
-pub struct Sealed(Method);
+pub struct EncryptedKeyfile(Method);
 
 #[derive(Debug)]
 enum Method {
@@ -56,7 +56,7 @@ enum Method {
     Fernet(Fernet),
 }
 
-impl Sealed {
+impl EncryptedKeyfile {
     /// Parses the content of an encrypted keyfile; `None` for plain JSON.
     ///
     /// # Errors

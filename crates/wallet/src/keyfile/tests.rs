@@ -133,9 +133,9 @@ fn written_keyfile_loads() {
             Keyfile::from_public(derived.public()),
             Keyfile::from_keypair(derived),
         ] {
-            let again = Keyfile::from_json(&keyfile.to_json()).unwrap();
-            assert_eq!(again.to_json(), keyfile.to_json());
-            assert_eq!(again.public(), keyfile.public());
+            let reloaded = Keyfile::from_json(&keyfile.to_json()).unwrap();
+            assert_eq!(reloaded.to_json(), keyfile.to_json());
+            assert_eq!(reloaded.public(), keyfile.public());
             assert!(!keyfile.to_json().ends_with(b"\n"));
             let public: Value = serde_json::from_slice(&keyfile.to_public_json()).unwrap();
             let fields: Vec<_> = public.as_object().unwrap().keys().collect();
@@ -178,9 +178,9 @@ fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
             altered[bit / 8] ^= 1 << (bit % 8);
             assert!(nacl::Nacl::parse(&altered).unwrap().open(&key).is_none(), "bit {bit}");
         }
-        let mut wrong = key.clone();
-        wrong[0] ^= 1;
-        assert!(nacl::Nacl::parse(&file).unwrap().open(&wrong).is_none());
+        let mut wrong_key = key.clone();
+        wrong_key[0] ^= 1;
+        assert!(nacl::Nacl::parse(&file).unwrap().open(&wrong_key).is_none());
     }
     assert_eq!(cases.len(), 3);
 }
@@ -218,8 +218,8 @@ fn truncated_keyfile_gives_wrong_password_error() {
         "gAAAAA",
         "gAAAAA=",
     ] {
-        let opened = Keyfile::from_bytes(case.as_bytes(), Some(&password));
-        assert_eq!(opened.unwrap_err(), KeyfileError::WrongPassword, "{case}");
+        let result = Keyfile::from_bytes(case.as_bytes(), Some(&password));
+        assert_eq!(result.unwrap_err(), KeyfileError::WrongPassword, "{case}");
     }
 }
 
@@ -233,7 +233,7 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(prefix in "(\\$NACL|\\$ANSIBLE_VAULT;1.1;AES256\n|gAAAAA|\\{|)", rest: Vec<u8>) {
         let file = [prefix.as_bytes(), &rest].concat();
-        let _ = Sealed::parse(&file);
+        let _ = EncryptedKeyfile::parse(&file);
         let _ = Keyfile::from_json(&file);
     }
 }

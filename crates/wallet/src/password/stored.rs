@@ -33,9 +33,9 @@ pub fn stored_password_name(path: &Path) -> String {
 
 /// XORs bytes with the repeated name. Applying it twice gives the original bytes.
 fn xor_with_name(bytes: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
-    let mut hidden = Zeroizing::new(Vec::with_capacity(bytes.len()));
-    hidden.extend(bytes.iter().zip(name.bytes().cycle()).map(|(byte, key)| byte ^ key));
-    hidden
+    let mut xored = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    xored.extend(bytes.iter().zip(name.bytes().cycle()).map(|(byte, key)| byte ^ key));
+    xored
 }
 
 impl Password {
@@ -48,7 +48,7 @@ impl Password {
         let bytes = STANDARD
             .decode(value.trim())
             .ok()
-            .map(|hidden| xor_with_name(&Zeroizing::new(hidden), name));
+            .map(|xored| xor_with_name(&Zeroizing::new(xored), name));
         let text = bytes.as_deref().and_then(|bytes| str::from_utf8(bytes).ok());
         let text = text.ok_or_else(|| StoredPasswordError { name: name.to_owned() })?;
         Ok(Self::new(Zeroizing::new(text.to_owned())))

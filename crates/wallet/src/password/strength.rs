@@ -83,14 +83,15 @@ pub(super) fn estimate(password: &str) -> u32 {
     }
     let letter_bits = alphabet(password).log2();
     let mut bits = 0.0;
-    let mut before = None;
+    let mut previous = None;
     for character in password.chars() {
-        let continues = before.is_some_and(|before| u32::from(character).abs_diff(before) <= 1);
-        bits += if continues { 1.0 } else { letter_bits };
-        before = Some(u32::from(character));
+        let is_sequential =
+            previous.is_some_and(|previous| u32::from(character).abs_diff(previous) <= 1);
+        bits += if is_sequential { 1.0 } else { letter_bits };
+        previous = Some(u32::from(character));
     }
-    let different = password.chars().collect::<BTreeSet<_>>().len();
-    bits.min(1.0 + 5.0 * different as f64) as u32
+    let distinct_characters = password.chars().collect::<BTreeSet<_>>().len();
+    bits.min(1.0 + 5.0 * distinct_characters as f64) as u32
 }
 
 /// A kind of characters, and their number.

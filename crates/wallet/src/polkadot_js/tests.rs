@@ -6,7 +6,7 @@ fn password() -> Password {
     Password::new("pjs-Passw0rd".to_owned())
 }
 
-fn with(kind: &str, encoded: &[u8], address: &str) -> Result<PolkadotJs, PolkadotJsError> {
+fn parse_export(kind: &str, encoded: &[u8], address: &str) -> Result<PolkadotJs, PolkadotJsError> {
     let json = json!({
         "encoded": STANDARD.encode(encoded),
         "encoding": {"content": ["pkcs8", "sr25519"], "type": kind.split(' ').collect::<Vec<_>>(), "version": "3"},
@@ -34,7 +34,8 @@ fn export_round_trips() {
 fn key_of_another_address_is_refused() {
     let alice = Keypair::from_uri("//Alice").unwrap();
     let text = write_pkcs8(&alice.sr25519().unwrap().secret, alice.public().as_bytes());
-    let open = |text: &[u8], address: &str| with("none", text, address).unwrap().open(&password());
+    let open =
+        |text: &[u8], address: &str| parse_export("none", text, address).unwrap().open(&password());
     assert_eq!(open(&text, &alice.public().to_string()).unwrap().public(), alice.public());
     let polkadot = alice.public().address_on(Ss58Prefix::new(0).unwrap()).to_string();
     assert_eq!(open(&text, &polkadot).unwrap().public(), alice.public());
@@ -52,7 +53,8 @@ fn scrypt_costs_are_bounded() {
             .concat()
     };
     let address = Keypair::from_uri("//Alice").unwrap().public().to_string();
-    let parse = |n, p, r| with("scrypt xsalsa20-poly1305", &header(n, p, r), &address).err();
+    let parse =
+        |n, p, r| parse_export("scrypt xsalsa20-poly1305", &header(n, p, r), &address).err();
     assert_eq!(parse(32_768, 1, 8), None);
     assert_eq!(parse(262_144, 16, 8), None);
     assert_eq!(parse(16_384, 16, 64), None);
@@ -73,8 +75,9 @@ fn scrypt_costs_are_bounded() {
         assert_eq!(parse(n, p, r), Some(PolkadotJsError::Cost { n, r, p }));
     }
     for length in 0..84 {
-        let cut = with("scrypt xsalsa20-poly1305", &header(32_768, 1, 8)[..length], &address);
-        assert!(cut.is_err() || length >= 68);
+        let truncated =
+            parse_export("scrypt xsalsa20-poly1305", &header(32_768, 1, 8)[..length], &address);
+        assert!(truncated.is_err() || length >= 68);
     }
 }
 

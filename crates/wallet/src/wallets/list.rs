@@ -53,7 +53,7 @@ impl StoredKey {
     /// Returns the backups of keys that were overwritten at this path. Changing the password leaves
     /// them unchanged.
     pub fn backups(&self) -> Vec<Backup> {
-        let paths = backup::of(self.wallet(), self.path()).into_iter();
+        let paths = backup::list(self.wallet(), self.path()).into_iter();
         paths.map(|path| Backup { secret: secret_state(&path), path }).collect()
     }
 }
@@ -92,7 +92,8 @@ impl Wallet {
     /// Lists the wallet's keys without decrypting anything; `None` if the directory has no keys.
     pub fn list(&self) -> Option<ListedWallet> {
         let secret = secret_state(&self.coldkey_path());
-        let (coldkey, mismatch) = public(&self.coldkeypub_path(), &self.coldkey_path(), secret);
+        let (coldkey, mismatch) =
+            public_key_and_mismatch(&self.coldkeypub_path(), &self.coldkey_path(), secret);
         let hotkeys = self.entries_of_hotkeys();
         if secret == SecretState::Absent && coldkey.is_none() && hotkeys.is_none() {
             return None;
@@ -104,7 +105,8 @@ impl Wallet {
             .filter_map(|name| {
                 let path = self.hotkey_path(&name);
                 let secret = secret_state(&path);
-                let (hotkey, mismatch) = public(&self.hotkeypub_path(&name), &path, secret);
+                let (hotkey, mismatch) =
+                    public_key_and_mismatch(&self.hotkeypub_path(&name), &path, secret);
                 (secret != SecretState::Absent).then_some(ListedHotkey {
                     name,
                     hotkey,
@@ -151,7 +153,7 @@ fn read_encryption(path: &Path) -> io::Result<Option<Encryption>> {
 }
 
 /// Returns the public key to list, and the plain keyfile's public key if it differs.
-fn public(
+fn public_key_and_mismatch(
     public: &Path,
     secret: &Path,
     state: SecretState,

@@ -32,13 +32,13 @@ impl FromStr for Name {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let plain = !text.is_empty()
+        let is_valid = !text.is_empty()
             && text.len() <= MAX_BYTES
             && !text.starts_with('.')
             && !text.contains(|character: char| character == '/' || character == '\\' || character.is_control())
             // Bittensor's tools and ours reserve these names for files other than keys.
             && !text.ends_with("pub.txt");
-        if plain { Ok(Self(text.to_owned())) } else { Err(NameError(text.to_owned())) }
+        if is_valid { Ok(Self(text.to_owned())) } else { Err(NameError(text.to_owned())) }
     }
 }
 

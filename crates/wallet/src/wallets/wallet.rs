@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::{HOTKEYS, Name};
 use crate::stored_key::MAX_BYTES;
 use crate::write::{Draft, Lock, check, directory_of, make_directory, refuse_links, replace};
-use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, Written};
+use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, WrittenFiles};
 
 /// A wallet: a coldkey and its hotkeys.
 ///
@@ -105,7 +105,7 @@ impl Wallet {
         key: &Keyfile,
         password: Option<&Password>,
         overwrite: Overwrite,
-    ) -> Result<Written, WalletError> {
+    ) -> Result<WrittenFiles, WalletError> {
         self.write(
             &self.directory(),
             &self.coldkey_path(),
@@ -126,7 +126,7 @@ impl Wallet {
         key: &Keyfile,
         password: Option<&Password>,
         overwrite: Overwrite,
-    ) -> Result<Written, WalletError> {
+    ) -> Result<WrittenFiles, WalletError> {
         let (secret, public) = (self.hotkey_path(hotkey), self.hotkeypub_path(hotkey));
         self.write(&self.hotkeys_directory(), &secret, &public, key, password, overwrite)
     }
@@ -139,7 +139,7 @@ impl Wallet {
         &self,
         key: PublicKey,
         overwrite: Overwrite,
-    ) -> Result<Written, WalletError> {
+    ) -> Result<WrittenFiles, WalletError> {
         self.write_public(&self.coldkeypub_path(), key, overwrite)
     }
 
@@ -152,7 +152,7 @@ impl Wallet {
         hotkey: &Name,
         key: PublicKey,
         overwrite: Overwrite,
-    ) -> Result<Written, WalletError> {
+    ) -> Result<WrittenFiles, WalletError> {
         self.write_public(&self.hotkeypub_path(hotkey), key, overwrite)
     }
 
@@ -164,19 +164,19 @@ impl Wallet {
         key: &Keyfile,
         password: Option<&Password>,
         overwrite: Overwrite,
-    ) -> Result<Written, WalletError> {
+    ) -> Result<WrittenFiles, WalletError> {
         refuse_links([self.directory().as_path(), directory])?;
         make_directory(directory)?;
         // Both checks precede the encryption, which takes seconds.
         check(secret, overwrite)?;
-        if !holds(public, key.public()) {
+        if !has_key(public, key.public()) {
             check(public, overwrite)?;
         }
         let content = content(key.to_json(), password)?;
-        let lock = Lock::take(&self.directory(), directory)?;
+        let lock = Lock::acquire(&self.directory(), directory)?;
         let mut drafts = vec![Draft::new(secret, &content)?];
         drafts.extend(draft_public(public, key.public())?);
-        lock.place(drafts, overwrite)
+        lock.persist_all(drafts, overwrite)
     }
 
     fn write_public(
@@ -184,11 +184,11 @@ impl Wallet {
         path: &Path,
         key: PublicKey,
         overwrite: Overwrite,
-    ) -> Result<Written, WalletError> {
-        let lock = Lock::take(&self.directory(), directory_of(path))?;
+    ) -> Result<WrittenFiles, WalletError> {
+        let lock = Lock::acquire(&self.directory(), directory_of(path))?;
         match draft_public(path, key)? {
-            Some(draft) => lock.place(vec![draft], overwrite),
-            None => Ok(Written::default()),
+            Some(draft) => lock.persist_all(vec![draft], overwrite),
+            None => Ok(WrittenFiles::default()),
         }
     }
 }
@@ -212,13 +212,13 @@ impl StoredKey {
         let directory = directory_of(self.path());
         refuse_links([self.wallet(), directory])?;
         check(self.path(), Overwrite::KeepBackup)?;
-        let content = content(self.plain(old)?, new)?;
+        let content = content(self.plaintext(old)?, new)?;
         let bytes = content.len() as u64;
         if bytes > MAX_BYTES {
             // Encryption adds some bytes, and a file above the size limit could not be read again.
             return Err(WalletError::TooLarge { path: self.path().into(), bytes });
         }
-        let lock = Lock::take(self.wallet(), directory)?;
+        let lock = Lock::acquire(self.wallet(), directory)?;
         // Another process may have written a different key in the meantime, which would be lost.
         if Self::read_without_warning(self.path())?.bytes() != self.bytes() {
             return Err(WalletError::Changed(self.path().into()));
@@ -241,7 +241,7 @@ fn content(
 ) -> Result<Zeroizing<Vec<u8>>, WalletError> {
     match password {
         Some(password) => {
-            Keyfile::seal_plain(&plain, password).map(Into::into).map_err(WalletError::Seal)
+            Keyfile::seal_plaintext(&plain, password).map(Into::into).map_err(WalletError::Seal)
         }
         None => Ok(plain),
     }
@@ -252,13 +252,13 @@ pub(super) fn read_public(path: &Path) -> Result<PublicKey, WalletError> {
 }
 
 /// Whether a public file already has this key.
-fn holds(path: &Path, key: PublicKey) -> bool {
+fn has_key(path: &Path, key: PublicKey) -> bool {
     read_public(path).is_ok_and(|public| public == key)
 }
 
 /// Writes a draft of a public file, unless the existing one has the same key.
 fn draft_public(path: &Path, key: PublicKey) -> Result<Option<Draft>, WalletError> {
-    if holds(path, key) {
+    if has_key(path, key) {
         return Ok(None);
     }
     Draft::new(path, &Keyfile::from_public(key).to_public_json()).map(Some)

@@ -16,13 +16,13 @@ const MAX_BACKUPS: u32 = 10_000;
 
 /// Returns the backup directory for the keys in a wallet's directory or below it.
 pub(crate) fn directory_for(wallet: &Path, directory: &Path) -> PathBuf {
-    let below = directory.strip_prefix(wallet).unwrap_or(Path::new(""));
-    wallet.join(DIRECTORY).join(below)
+    let relative = directory.strip_prefix(wallet).unwrap_or(Path::new(""));
+    wallet.join(DIRECTORY).join(relative)
 }
 
 /// Copies the existing files to backups. On return, either all backups are synced to disk or none
 /// exists.
-pub(super) fn make<'a>(
+pub(super) fn create<'a>(
     wallet: &Path,
     paths: impl Iterator<Item = &'a Path>,
 ) -> Result<Vec<PathBuf>, WalletError> {
@@ -59,10 +59,10 @@ fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
     refuse_links([wallet.join(DIRECTORY).as_path(), &directory])?;
     make_directory(&directory)?;
     let mut backups = (1..=MAX_BACKUPS).map(|number| directory.join(numbered(path, number)));
-    let free = backups.find(|backup| {
+    let next_free = backups.find(|backup| {
         backup.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
     });
-    let Some(backup) = free else {
+    let Some(backup) = next_free else {
         return Err(WalletError::Write {
             path: directory,
             source: ErrorKind::AlreadyExists.into(),
@@ -85,7 +85,7 @@ fn numbered(path: &Path, number: u32) -> OsString {
 }
 
 /// Returns the backups of a key, sorted by number.
-pub(crate) fn of(wallet: &Path, path: &Path) -> Vec<PathBuf> {
+pub(crate) fn list(wallet: &Path, path: &Path) -> Vec<PathBuf> {
     let mut prefix = path.file_name().unwrap_or_default().to_os_string();
     prefix.push(".");
     let entries =

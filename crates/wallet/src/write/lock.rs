@@ -22,7 +22,7 @@ impl Lock {
     /// Creates the directories of the wallet and the key, neither of which may be a symbolic link,
     /// and waits for the lock. Then removes drafts left by a killed writer, since they contain
     /// secrets.
-    pub(crate) fn take(wallet: &Path, directory: &Path) -> Result<Self, WalletError> {
+    pub(crate) fn acquire(wallet: &Path, directory: &Path) -> Result<Self, WalletError> {
         refuse_links([wallet, directory])?;
         make_directory(directory)?;
         let path = wallet.join(FILE);

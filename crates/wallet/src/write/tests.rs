@@ -19,13 +19,13 @@ fn error_lists_files_written_before_it() {
             fs::write(&secret, "old secret").unwrap();
             fs::write(&public, "old public").unwrap();
         }
-        let lock = Lock::take(dir.path(), dir.path()).unwrap();
+        let lock = Lock::acquire(dir.path(), dir.path()).unwrap();
         let drafts = vec![
             Draft::new(&secret, b"new secret").unwrap(),
             Draft::new(&public, b"new public").unwrap(),
         ];
         fs::remove_file(drafts[1].file.path()).unwrap();
-        let error = lock.place(drafts, overwrite).unwrap_err();
+        let error = lock.persist_all(drafts, overwrite).unwrap_err();
         assert!(error.is_partly_written());
         let WalletError::PartlyWritten { files, backups, source } = error else { unreachable!() };
         assert_eq!((files, backups.len()), (vec![secret.clone()], backup_count));
@@ -42,10 +42,10 @@ fn an_error_before_the_first_file_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let secret = dir.path().join("coldkey");
     fs::write(&secret, "old secret").unwrap();
-    let lock = Lock::take(dir.path(), dir.path()).unwrap();
+    let lock = Lock::acquire(dir.path(), dir.path()).unwrap();
     let draft = Draft::new(&secret, b"new secret").unwrap();
     fs::remove_file(draft.file.path()).unwrap();
-    let error = lock.place(vec![draft], Overwrite::KeepBackup).unwrap_err();
+    let error = lock.persist_all(vec![draft], Overwrite::KeepBackup).unwrap_err();
     assert!(matches!(error, WalletError::Write { .. }) && !error.is_partly_written());
     assert_eq!(fs::read(&secret).unwrap(), b"old secret");
     assert!(files(&dir.path().join(".backups")).is_empty());
@@ -69,7 +69,7 @@ fn drafts_of_killed_writers_are_removed() {
         let draft = Draft::new(&dir.path().join("coldkey"), b"").unwrap();
         draft.file.keep().unwrap().1
     };
-    let _lock = Lock::take(dir.path(), dir.path()).unwrap();
+    let _lock = Lock::acquire(dir.path(), dir.path()).unwrap();
     assert!(!partial_file.exists());
     assert_eq!(
         files(dir.path()),

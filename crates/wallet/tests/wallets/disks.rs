@@ -50,8 +50,11 @@ impl<'a> Fixture<'a> {
 
     #[track_caller]
     fn assert_overwriting_is_refused(&self, kind: ErrorKind) {
-        refused(self.wallet.write_coldkey(&self.new, None, Overwrite::KeepBackup).map(drop), kind);
-        refused(
+        assert_refused(
+            self.wallet.write_coldkey(&self.new, None, Overwrite::KeepBackup).map(drop),
+            kind,
+        );
+        assert_refused(
             self.wallet.write_hotkey(&name("h"), &self.new, None, Overwrite::Refuse).map(drop),
             kind,
         );
@@ -60,12 +63,12 @@ impl<'a> Fixture<'a> {
     #[track_caller]
     fn assert_all_writes_refused(&self, kind: ErrorKind) {
         self.assert_overwriting_is_refused(kind);
-        refused(self.wallet.coldkey().unwrap().change_password(None, None), kind);
+        assert_refused(self.wallet.coldkey().unwrap().change_password(None, None), kind);
     }
 }
 
 #[track_caller]
-fn refused(result: Result<(), WalletError>, kind: ErrorKind) {
+fn assert_refused(result: Result<(), WalletError>, kind: ErrorKind) {
     match result {
         Err(WalletError::Write { source, .. }) => assert_eq!(source.kind(), kind),
         other => panic!("{other:?}"),
@@ -135,8 +138,8 @@ fn old_key_survives_full_and_read_only_disks() {
 fn on_small_disk(disk: &Path) {
     let fixture = Fixture::new(disk);
     let ballast = disk.join("ballast");
-    let full = fs::write(&ballast, vec![0; 128 * 1024]).unwrap_err();
-    assert_eq!(full.kind(), ErrorKind::StorageFull);
+    let error = fs::write(&ballast, vec![0; 128 * 1024]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::StorageFull);
     let contents = fs::read(&ballast).unwrap();
     assert!(!contents.is_empty());
     let before_full = files(disk);
@@ -204,9 +207,9 @@ fn within_limits(disk: &Path) {
 
 /// Drops root's permissions on other users' files, for this thread.
 fn drop_root_permissions() {
-    let mut sets = capabilities(None).unwrap();
-    sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
-    set_capabilities(None, sets).unwrap();
+    let mut capability_sets = capabilities(None).unwrap();
+    capability_sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
+    set_capabilities(None, capability_sets).unwrap();
 }
 
 /// A directory without read permission cannot be synced: the error must occur before the key is in
@@ -220,7 +223,7 @@ fn a_directory_that_cannot_be_synced_is_not_written_to() {
     fs::set_permissions(&hotkeys, Permissions::from_mode(0o300)).unwrap();
     let result = fixture.wallet.write_hotkey(&name("h"), &fixture.new, None, Overwrite::Refuse);
     fs::set_permissions(&hotkeys, Permissions::from_mode(0o700)).unwrap();
-    refused(result.map(drop), ErrorKind::PermissionDenied);
+    assert_refused(result.map(drop), ErrorKind::PermissionDenied);
     fixture.assert_unchanged();
 }
 

@@ -35,7 +35,7 @@ fn files(root: &Path) -> BTreeSet<String> {
     for entry in fs::read_dir(root).unwrap().map(Result::unwrap) {
         let entry_name = entry.file_name().into_string().unwrap();
         if entry.file_type().unwrap().is_dir() {
-            actual.extend(files(&entry.path()).iter().map(|below| format!("{entry_name}/{below}")));
+            actual.extend(files(&entry.path()).iter().map(|file| format!("{entry_name}/{file}")));
         } else if entry_name != ".lock" {
             actual.insert(entry_name);
         }
@@ -49,9 +49,9 @@ fn written_keys_load_and_are_readable_by_owner_only() {
     let wallets = Wallets::new(dir.path().join("deep/wallets"));
     assert_eq!(wallets.list().unwrap(), []);
     let wallet = wallets.wallet(name("alice"));
-    let (cold, hot) = (key(), key());
-    wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
-    wallet.write_hotkey(&name("default"), &hot, None, Overwrite::Refuse).unwrap();
+    let (coldkey, hotkey) = (key(), key());
+    wallet.write_coldkey(&coldkey, None, Overwrite::Refuse).unwrap();
+    wallet.write_hotkey(&name("default"), &hotkey, None, Overwrite::Refuse).unwrap();
     assert_eq!(
         files(wallets.root()).into_iter().collect::<Vec<_>>(),
         [
@@ -61,10 +61,13 @@ fn written_keys_load_and_are_readable_by_owner_only() {
             "alice/hotkeys/defaultpub.txt"
         ]
     );
-    assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), cold.to_json());
-    assert_eq!(wallet.coldkeypub().unwrap(), cold.public());
-    assert_eq!(wallet.hotkeypub(&name("default")).unwrap(), hot.public());
-    assert_eq!(wallet.hotkey(&name("default")).unwrap().open(None).unwrap().public(), hot.public());
+    assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), coldkey.to_json());
+    assert_eq!(wallet.coldkeypub().unwrap(), coldkey.public());
+    assert_eq!(wallet.hotkeypub(&name("default")).unwrap(), hotkey.public());
+    assert_eq!(
+        wallet.hotkey(&name("default")).unwrap().open(None).unwrap().public(),
+        hotkey.public()
+    );
     #[cfg(unix)]
     for (path, mode) in [
         (wallets.root().to_owned(), 0o700),
@@ -91,10 +94,10 @@ fn written_keys_load_and_are_readable_by_owner_only() {
 fn encrypted_keys_open_with_their_password_only_and_change_it() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
-    let (cold, password) = (key(), Password::new("testing-Passw0rd!".to_owned()));
-    wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
+    let (coldkey, password) = (key(), Password::new("testing-Passw0rd!".to_owned()));
+    wallet.write_coldkey(&coldkey, None, Overwrite::Refuse).unwrap();
     // A field that another tool may have added.
-    let mut content = cold.to_json().to_vec();
+    let mut content = coldkey.to_json().to_vec();
     content.pop();
     content.extend(b", \"label\": \"savings\"}\n");
     fs::write(wallet.coldkey_path(), &content).unwrap();
@@ -109,11 +112,14 @@ fn encrypted_keys_open_with_their_password_only_and_change_it() {
         refusal(stored.change_password(None, None)),
         KeyfileError::Encrypted(Encryption::Nacl)
     );
-    let wrong = Password::new("testing-Passw0rd".to_owned());
-    assert_eq!(refusal(stored.change_password(Some(&wrong), None)), KeyfileError::WrongPassword);
+    let wrong_password = Password::new("testing-Passw0rd".to_owned());
+    assert_eq!(
+        refusal(stored.change_password(Some(&wrong_password), None)),
+        KeyfileError::WrongPassword
+    );
     stored.change_password(Some(&password), None).unwrap();
     assert_eq!(fs::read(wallet.coldkey_path()).unwrap(), content);
-    assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), cold.to_json());
+    assert_eq!(wallet.coldkey().unwrap().open(None).unwrap().to_json(), coldkey.to_json());
     assert_eq!(files(dir.path()).len(), 2, "no trace of the old form");
 
     // Readable in plain form, but too large once encrypted.
@@ -131,8 +137,8 @@ fn existing_keys_are_refused_or_backed_up() {
     let keys = [key(), key(), key()];
     wallet.write_hotkey(&name("h"), &keys[0], None, Overwrite::Refuse).unwrap();
     let before = fs::read(wallet.hotkey_path(&name("h"))).unwrap();
-    let refused = wallet.write_hotkey(&name("h"), &keys[1], None, Overwrite::Refuse);
-    assert!(matches!(refused, Err(WalletError::Exists(path)) if path.ends_with("alice/hotkeys/h")));
+    let result = wallet.write_hotkey(&name("h"), &keys[1], None, Overwrite::Refuse);
+    assert!(matches!(result, Err(WalletError::Exists(path)) if path.ends_with("alice/hotkeys/h")));
     assert_eq!(fs::read(wallet.hotkey_path(&name("h"))).unwrap(), before);
 
     for (number, key) in [(1, &keys[1]), (2, &keys[2])] {
@@ -191,8 +197,8 @@ fn backups_are_readable_by_owner_only() {
 fn existing_public_file_of_the_same_key_is_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
-    let (cold, other) = (key(), key());
-    wallet.write_coldkeypub(cold.public(), Overwrite::Refuse).unwrap();
+    let (coldkey, other) = (key(), key());
+    wallet.write_coldkeypub(coldkey.public(), Overwrite::Refuse).unwrap();
     assert!(matches!(
         wallet.write_coldkeypub(other.public(), Overwrite::Refuse),
         Err(WalletError::Exists(_))
@@ -202,16 +208,27 @@ fn existing_public_file_of_the_same_key_is_accepted() {
         Err(WalletError::Exists(_))
     ));
     assert_eq!(files(dir.path()).len(), 1);
-    let written = wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
+    let written = wallet.write_coldkey(&coldkey, None, Overwrite::Refuse).unwrap();
     assert_eq!((written.files.len(), written.backups.len()), (1, 0));
 }
 
 #[test]
 fn wallet_names_stay_in_their_directory() {
-    let long = "a".repeat(201);
-    for text in
-        ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "/", "a\0", "a\n", "keypub.txt", &long]
-    {
+    let long_name = "a".repeat(201);
+    for text in [
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "a/b",
+        "../a",
+        "a\\b",
+        "/",
+        "a\0",
+        "a\n",
+        "keypub.txt",
+        &long_name,
+    ] {
         assert!(text.parse::<Name>().is_err(), "{text:?}");
     }
     for text in ["default", "My Wallet", "schlüssel", "a.b", "a.1.bak", "0"] {
@@ -269,8 +286,8 @@ fn writes_through_links_are_refused() {
     }
 
     for file in [alice.coldkey_path(), alice.coldkeypub_path()] {
-        for points_to in [&target, &other_directory.path().join("nowhere")] {
-            symlink(points_to, &file).unwrap();
+        for link_target in [&target, &other_directory.path().join("nowhere")] {
+            symlink(link_target, &file).unwrap();
             link(alice.write_coldkey(&key(), None, Overwrite::KeepBackup));
             fs::remove_file(&file).unwrap();
         }
@@ -337,19 +354,19 @@ fn wallet_list_has_gaps_for_broken_files() {
 fn mismatched_address_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
-    let (cold, hot, other) = (key(), key(), key());
-    wallet.write_coldkey(&cold, None, Overwrite::Refuse).unwrap();
-    wallet.write_hotkey(&name("h"), &hot, None, Overwrite::Refuse).unwrap();
+    let (coldkey, hotkey, other) = (key(), key(), key());
+    wallet.write_coldkey(&coldkey, None, Overwrite::Refuse).unwrap();
+    wallet.write_hotkey(&name("h"), &hotkey, None, Overwrite::Refuse).unwrap();
     let listed = wallet.list().unwrap();
     assert_eq!((listed.mismatch, listed.hotkeys[0].mismatch), (None, None));
     for path in [wallet.coldkeypub_path(), wallet.hotkeypub_path(&name("h"))] {
         fs::write(path, other.to_public_json()).unwrap();
     }
     let listed = wallet.list().unwrap();
-    assert_eq!((listed.coldkey, listed.mismatch), (Some(other.public()), Some(cold.public())));
+    assert_eq!((listed.coldkey, listed.mismatch), (Some(other.public()), Some(coldkey.public())));
     assert_eq!(
         (listed.hotkeys[0].hotkey, listed.hotkeys[0].mismatch),
-        (Some(other.public()), Some(hot.public()))
+        (Some(other.public()), Some(hotkey.public()))
     );
 }
 

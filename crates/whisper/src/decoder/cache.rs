@@ -20,7 +20,7 @@ pub(crate) struct Cache {
     width: usize,
     /// Keys of all layers, `[layer][slot][width]`, and then their values.
     blocks: Vec<Vec<f32>>,
-    holders: Vec<u32>,
+    reference_counts: Vec<u32>,
     /// Free slots, the lowest on top, so that the slots of a sequence are close together.
     free: BinaryHeap<Reverse<Slot>>,
 }
@@ -33,38 +33,44 @@ pub(crate) fn slot_bytes(slots: usize, layers: usize, width: usize) -> usize {
 
 impl Cache {
     pub(crate) fn new(layers: usize, width: usize) -> Self {
-        Self { layers, width, blocks: Vec::new(), holders: Vec::new(), free: BinaryHeap::new() }
+        Self {
+            layers,
+            width,
+            blocks: Vec::new(),
+            reference_counts: Vec::new(),
+            free: BinaryHeap::new(),
+        }
     }
 
     /// Allocates a slot with one reference.
-    pub(crate) fn take(&mut self) -> Slot {
+    pub(crate) fn allocate(&mut self) -> Slot {
         let slot = self.free.pop().map_or_else(|| self.grow(), |Reverse(slot)| slot);
-        self.holders[slot as usize] = 1;
+        self.reference_counts[slot as usize] = 1;
         slot
     }
 
     /// Adds a block and returns its first slot.
     fn grow(&mut self) -> Slot {
-        let first = self.holders.len() as Slot;
+        let first = self.reference_counts.len() as Slot;
         self.blocks.push(vec![0.0; 2 * self.layers * BLOCK * self.width]);
-        self.holders.resize(self.holders.len() + BLOCK, 0);
+        self.reference_counts.resize(self.reference_counts.len() + BLOCK, 0);
         self.free.extend((first + 1..first + BLOCK as Slot).map(Reverse));
         first
     }
 
     /// Adds a reference to each slot.
-    pub(crate) fn hold(&mut self, slots: &[Slot]) {
+    pub(crate) fn retain(&mut self, slots: &[Slot]) {
         for &slot in slots {
-            self.holders[slot as usize] += 1;
+            self.reference_counts[slot as usize] += 1;
         }
     }
 
     /// Removes a reference from each slot; slots without references are freed.
     pub(crate) fn release(&mut self, slots: &[Slot]) {
         for &slot in slots {
-            let holders = &mut self.holders[slot as usize];
-            *holders -= 1;
-            if *holders == 0 {
+            let reference_count = &mut self.reference_counts[slot as usize];
+            *reference_count -= 1;
+            if *reference_count == 0 {
                 self.free.push(Reverse(slot));
             }
         }
@@ -72,8 +78,8 @@ impl Cache {
 
     /// Returns the number of slots in use.
     #[cfg(test)]
-    pub(crate) fn used(&self) -> usize {
-        self.holders.len() - self.free.len()
+    pub(crate) fn used_slots(&self) -> usize {
+        self.reference_counts.len() - self.free.len()
     }
 
     /// Returns the offset of a slot's keys in its block. Its values are one half of the block
@@ -87,16 +93,17 @@ impl Cache {
     }
 
     fn values(&self, layer: usize, slot: Slot) -> &[f32] {
-        let half = self.layers * BLOCK * self.width;
-        &self.blocks[slot as usize / BLOCK][half + self.offset(layer, slot)..][..self.width]
+        let values_offset = self.layers * BLOCK * self.width;
+        &self.blocks[slot as usize / BLOCK][values_offset + self.offset(layer, slot)..]
+            [..self.width]
     }
 
     pub(super) fn store(&mut self, layer: usize, slot: Slot, keys: &[f32], values: &[f32]) {
-        let (at, width) = (self.offset(layer, slot), self.width);
+        let (offset, width) = (self.offset(layer, slot), self.width);
         let (all_keys, all_values) =
             self.blocks[slot as usize / BLOCK].split_at_mut(self.layers * BLOCK * width);
-        all_keys[at..at + width].copy_from_slice(keys);
-        all_values[at..at + width].copy_from_slice(values);
+        all_keys[offset..offset + width].copy_from_slice(keys);
+        all_values[offset..offset + width].copy_from_slice(values);
     }
 
     /// Computes the attention of a row over its slots; `scores` is a scratch buffer.
@@ -137,25 +144,25 @@ mod tests {
     #[test]
     fn released_slots_are_reused() {
         let mut cache = Cache::new(2, 32);
-        let slots: Vec<Slot> = (0..1_000).map(|_| cache.take()).collect();
-        assert_eq!((cache.used(), bytes(&cache)), (1_000, slot_bytes(1_000, 2, 32)));
-        cache.hold(&slots[..100]);
+        let slots: Vec<Slot> = (0..1_000).map(|_| cache.allocate()).collect();
+        assert_eq!((cache.used_slots(), bytes(&cache)), (1_000, slot_bytes(1_000, 2, 32)));
+        cache.retain(&slots[..100]);
         cache.release(&slots);
-        assert_eq!(cache.used(), 100);
-        let more: Vec<Slot> = (0..900).map(|_| cache.take()).collect();
+        assert_eq!(cache.used_slots(), 100);
+        let reused: Vec<Slot> = (0..900).map(|_| cache.allocate()).collect();
         assert_eq!(
-            (more, bytes(&cache)),
+            (reused, bytes(&cache)),
             ((100..1_000).collect::<Vec<_>>(), slot_bytes(1_000, 2, 32))
         );
         cache.release(&(0..1_000).collect::<Vec<_>>());
-        assert_eq!(cache.used(), 0);
+        assert_eq!(cache.used_slots(), 0);
     }
 
     #[test]
     fn slots_keep_their_keys_and_values() {
         let (layers, width, heads) = (2, 32, 1);
         let mut cache = Cache::new(layers, width);
-        let slots: Vec<Slot> = (0..200).map(|_| cache.take()).collect();
+        let slots: Vec<Slot> = (0..200).map(|_| cache.allocate()).collect();
         for layer in 0..layers {
             for &slot in &slots {
                 let value = (1_000 * layer + slot as usize) as f32;

@@ -14,22 +14,24 @@ fn size(threads: usize, windows: usize) -> EngineSize {
 }
 
 /// Options under which a recording of any length takes few steps.
-fn short() -> Arc<Options> {
+fn few_step_options() -> Arc<Options> {
     Arc::new(Options { temperatures: vec![0.0], max_new_tokens: Some(8), ..Options::default() })
 }
 
 /// Transcribes recordings of these lengths concurrently.
-fn together(engine: &Engine, lengths: &[usize]) -> Vec<TranscribeResult> {
+fn transcribe_all(engine: &Engine, lengths: &[usize]) -> Vec<TranscribeResult> {
     std::thread::scope(|scope| {
         let calls: Vec<_> = lengths
             .iter()
-            .map(|&length| scope.spawn(move || engine.transcribe(noise(length), short())))
+            .map(|&length| {
+                scope.spawn(move || engine.transcribe(noise(length), few_step_options()))
+            })
             .collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     })
 }
 
-fn faulty(fault: Fault, size: EngineSize) -> Engine {
+fn engine_with_fault(fault: Fault, size: EngineSize) -> Engine {
     let mut model = open();
     model.fault = Some(fault);
     Engine::start(&Arc::new(model), size).unwrap()
@@ -37,7 +39,10 @@ fn faulty(fault: Fault, size: EngineSize) -> Engine {
 
 /// Transcribes a recording of this length by an engine without a fault.
 fn expected(length: usize) -> Transcription {
-    Engine::start(&model(), size(1, 1)).unwrap().transcribe(noise(length), short()).unwrap()
+    Engine::start(&model(), size(1, 1))
+        .unwrap()
+        .transcribe(noise(length), few_step_options())
+        .unwrap()
 }
 
 #[test]
@@ -47,11 +52,11 @@ fn a_panic_ends_only_the_recording_that_causes_it() {
         assert!(!lengths.contains(&POISON), "poison");
         Ok(())
     });
-    let engine = faulty(fault, size(1, 4));
+    let engine = engine_with_fault(fault, size(1, 4));
     let lengths = [16_000, POISON, 30_000, 45_000, POISON, 16_500];
     // Later recordings are transcribed too: the worker survives.
     for _ in 0..2 {
-        for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
+        for (answer, length) in transcribe_all(&engine, &lengths).into_iter().zip(lengths) {
             if length == POISON {
                 assert_eq!(answer.unwrap_err().to_string(), "decoding panicked: poison");
             } else {
@@ -64,19 +69,19 @@ fn a_panic_ends_only_the_recording_that_causes_it() {
 #[test]
 fn a_failed_batch_is_decoded_one_by_one() {
     let has_failed = Arc::new(AtomicBool::new(false));
-    let noted = has_failed.clone();
+    let failure_flag = has_failed.clone();
     let fault: Fault = Box::new(move |lengths| {
         if lengths.len() < 2 {
             return Ok(());
         }
-        noted.store(true, Ordering::Relaxed);
+        failure_flag.store(true, Ordering::Relaxed);
         Err(TranscribeError::Product("a batch".to_owned()))
     });
-    let engine = faulty(fault, size(1, 3));
+    let engine = engine_with_fault(fault, size(1, 3));
     let lengths = [16_000, 30_000, 45_000, 20_000];
     // The threads of the callers decide which recordings share a batch.
     for _ in 0..10 {
-        for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
+        for (answer, length) in transcribe_all(&engine, &lengths).into_iter().zip(lengths) {
             assert_eq!(answer.unwrap(), expected(length), "{length}");
         }
         if has_failed.load(Ordering::Relaxed) {
@@ -92,7 +97,11 @@ fn windows_share_memory_until_the_worker_waits() {
     let mut worker = Worker::new(model(), WorkerRegistration::new(shared.clone()), 1);
     let (answer, answers) = sync_channel(1);
     // At least three windows.
-    let job = Job { samples: noise(90 * 16_000), options: short(), work: Work::Transcribe(answer) };
+    let job = Job {
+        samples: noise(90 * 16_000),
+        options: few_step_options(),
+        request: JobRequest::Transcribe(answer),
+    };
     worker.admit(&Arc::new(job));
     while !worker.active.is_empty() {
         worker.step().unwrap();
@@ -107,8 +116,8 @@ fn windows_share_memory_until_the_worker_waits() {
 }
 
 /// Returns a pass over noise of this length.
-fn pass(engine: &Engine, length: usize) -> Result<Continuation, TranscribeError> {
-    let options = Options { language: Some("en".to_owned()), ..(*short()).clone() };
+fn run_pass(engine: &Engine, length: usize) -> Result<Continuation, TranscribeError> {
+    let options = Options { language: Some("en".to_owned()), ..(*few_step_options()).clone() };
     let prefix = Prefix { frame_threshold: 25, padding: Some(1.0), ..Prefix::default() };
     engine.continue_text(noise(length), Arc::new(options), prefix)
 }
@@ -116,15 +125,17 @@ fn pass(engine: &Engine, length: usize) -> Result<Continuation, TranscribeError>
 #[test]
 fn passes_and_transcriptions_run_side_by_side() {
     let engine = Engine::start(&model(), size(1, 2)).unwrap();
-    let expected_pass = pass(&engine, 20_000).unwrap();
+    let expected_pass = run_pass(&engine, 20_000).unwrap();
     let lengths = [16_000, 30_000, 45_000, 20_000, 60_000];
     std::thread::scope(|scope| {
         let passes: Vec<_> = (0..3)
             .map(|_| {
-                scope.spawn(|| (0..8).map(|_| pass(&engine, 20_000).unwrap()).collect::<Vec<_>>())
+                scope.spawn(|| {
+                    (0..8).map(|_| run_pass(&engine, 20_000).unwrap()).collect::<Vec<_>>()
+                })
             })
             .collect();
-        for (answer, length) in together(&engine, &lengths).into_iter().zip(lengths) {
+        for (answer, length) in transcribe_all(&engine, &lengths).into_iter().zip(lengths) {
             assert_eq!(answer.unwrap(), expected(length), "{length}");
         }
         for actual in passes.into_iter().flat_map(|call| call.join().unwrap()) {
@@ -140,24 +151,24 @@ fn pass_is_taken_from_a_queue_of_transcriptions_when_all_windows_are_active() {
     let submit = |is_pass: bool| {
         let (answer, _) = sync_channel(1);
         let (continuation, _) = sync_channel(1);
-        let work = if is_pass {
-            Work::Continue(Prefix::default(), continuation)
+        let request = if is_pass {
+            JobRequest::Continue(Prefix::default(), continuation)
         } else {
-            Work::Transcribe(answer)
+            JobRequest::Transcribe(answer)
         };
         shared.lock().jobs.push_back(Arc::new(Job {
             samples: noise(16_000),
-            options: short(),
-            work,
+            options: few_step_options(),
+            request,
         }));
     };
     for is_pass in [false, false, true] {
         submit(is_pass);
     }
-    let kinds = [false, true];
-    for is_pass in kinds {
+    let pass_kinds = [false, true];
+    for is_pass in pass_kinds {
         let job = worker.next().unwrap();
-        assert_eq!(job.work.is_pass(), is_pass);
+        assert_eq!(job.request.is_pass(), is_pass);
         worker.admit(&job);
         assert_eq!(worker.is_after_pass, is_pass);
     }
@@ -166,7 +177,7 @@ fn pass_is_taken_from_a_queue_of_transcriptions_when_all_windows_are_active() {
     while !worker.active.is_empty() {
         worker.step().unwrap();
     }
-    assert!(!worker.next().unwrap().work.is_pass());
+    assert!(!worker.next().unwrap().request.is_pass());
 }
 
 #[test]
@@ -176,11 +187,12 @@ fn panic_in_a_pass_ends_only_this_pass() {
         assert!(!lengths.contains(&POISON), "poison");
         Ok(())
     });
-    let engine = faulty(fault, size(1, 2));
+    let engine = engine_with_fault(fault, size(1, 2));
     std::thread::scope(|scope| {
-        let poison = scope.spawn(|| (0..3).map(|_| pass(&engine, POISON)).collect::<Vec<_>>());
-        for (answer, length) in
-            together(&engine, &[16_000, 30_000, 45_000]).into_iter().zip([16_000, 30_000, 45_000])
+        let poison = scope.spawn(|| (0..3).map(|_| run_pass(&engine, POISON)).collect::<Vec<_>>());
+        for (answer, length) in transcribe_all(&engine, &[16_000, 30_000, 45_000])
+            .into_iter()
+            .zip([16_000, 30_000, 45_000])
         {
             assert_eq!(answer.unwrap(), expected(length), "{length}");
         }
@@ -188,18 +200,18 @@ fn panic_in_a_pass_ends_only_this_pass() {
             assert_eq!(answer.unwrap_err().to_string(), "decoding panicked: poison");
         }
     });
-    pass(&engine, 20_000).unwrap();
+    run_pass(&engine, 20_000).unwrap();
 }
 
 #[test]
 fn stopped_engine_refuses_passes() {
     let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 1 });
     let engine = Engine { shared: shared.clone(), threads: Vec::new() };
-    assert!(matches!(pass(&engine, 16_000), Err(TranscribeError::Stopped)));
+    assert!(matches!(run_pass(&engine, 16_000), Err(TranscribeError::Stopped)));
     // The last worker exits while a pass waits in the queue.
     let registration = WorkerRegistration::new(shared.clone());
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| pass(&engine, 16_000));
+        let waiting = scope.spawn(|| run_pass(&engine, 16_000));
         while shared.lock().jobs.is_empty() {
             std::thread::yield_now();
         }
@@ -214,11 +226,11 @@ fn memory_is_kept_between_passes() {
     let mut worker = Worker::new(model(), WorkerRegistration::new(shared.clone()), 1);
     let submit = || {
         let (answer, _) = sync_channel(1);
-        let work = Work::Continue(Prefix::default(), answer);
+        let request = JobRequest::Continue(Prefix::default(), answer);
         shared.lock().jobs.push_back(Arc::new(Job {
             samples: noise(16_000),
-            options: short(),
-            work,
+            options: few_step_options(),
+            request,
         }));
         shared.changed.notify_all();
     };
@@ -287,7 +299,7 @@ fn the_catalogue_states_the_memory_of_each_model() {
         let size = EngineSize::fit(dimensions, NonZeroUsize::MIN, None);
         let windows = (size.windows.get() * dimensions.window_bytes()) as u64;
         let worker = dimensions.worker_bytes() as u64;
-        let model = dimensions.least_bytes(weights) - dimensions.window_bytes() as u64 - worker;
+        let model = dimensions.min_bytes(weights) - dimensions.window_bytes() as u64 - worker;
         let expected = ModelMemory { model: megabytes(model), thread: megabytes(windows + worker) };
         assert_eq!(spec.memory, Some(expected), "{name}");
     }

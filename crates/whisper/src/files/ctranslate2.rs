@@ -28,23 +28,23 @@ pub(crate) struct Index {
 impl Index {
     /// Reads the index of a file of `length` bytes.
     pub(crate) fn read(file: &mut (impl Read + Seek), length: u64) -> Result<Self, IndexError> {
-        let version = number(file)?;
+        let version = read_u32(file)?;
         if version != VERSION {
             return Err(IndexError::Unsupported(format!(
                 "binary version {version}, expected {VERSION}"
             )));
         }
-        let specification = string(file)?;
-        let revision = number(file)?;
+        let specification = read_string(file)?;
+        let revision = read_u32(file)?;
         if (specification.as_str(), revision) != (SPECIFICATION, REVISION) {
             return Err(IndexError::Unsupported(format!(
                 "model `{specification}` revision {revision}, expected `{SPECIFICATION}` revision {REVISION}"
             )));
         }
-        let count = bounded(number(file)?, "variables")?;
+        let count = check_count(read_u32(file)?, "variables")?;
         let mut entries = HashMap::with_capacity(count as usize);
         for _ in 0..count {
-            let (name, entry) = variable(file)?;
+            let (name, entry) = read_variable(file)?;
             let end = entry.offset + entry.bytes as u64;
             if end > length {
                 return Err(IndexError::Damaged(format!(
@@ -54,10 +54,10 @@ impl Index {
             file.seek(SeekFrom::Start(end))?;
             entries.insert(name, entry);
         }
-        let count = bounded(number(file)?, "aliases")?;
+        let count = check_count(read_u32(file)?, "aliases")?;
         let mut aliases = HashMap::with_capacity(count as usize);
         for _ in 0..count {
-            aliases.insert(string(file)?, string(file)?);
+            aliases.insert(read_string(file)?, read_string(file)?);
         }
         Ok(Self { entries, aliases })
     }
@@ -73,17 +73,17 @@ impl Index {
     }
 }
 
-fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError> {
-    let name = string(file)?;
-    let rank = byte(file)?;
+fn read_variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError> {
+    let name = read_string(file)?;
+    let rank = read_byte(file)?;
     if rank > MAX_DIMENSIONS {
         return Err(IndexError::Damaged(format!(
             "tensor `{name}` has more than {MAX_DIMENSIONS} dimensions"
         )));
     }
     let shape =
-        (0..rank).map(|_| Ok(number(file)? as usize)).collect::<Result<Vec<_>, IndexError>>()?;
-    let element = match byte(file)? {
+        (0..rank).map(|_| Ok(read_u32(file)? as usize)).collect::<Result<Vec<_>, IndexError>>()?;
+    let element = match read_byte(file)? {
         0 => ElementType::Float32,
         1 => ElementType::Int8,
         2 => ElementType::Int16,
@@ -104,7 +104,7 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
             8 * element.size()
         )));
     }
-    let bytes = number(file)? as usize;
+    let bytes = read_u32(file)? as usize;
     let expected = shape.iter().try_fold(element.size(), |size, &extent| size.checked_mul(extent));
     if expected != Some(bytes) {
         return Err(IndexError::Damaged(format!(
@@ -115,7 +115,7 @@ fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError
     Ok((name, Entry { shape, element, offset, bytes }))
 }
 
-fn bounded(count: u32, item: &str) -> Result<u32, IndexError> {
+fn check_count(count: u32, item: &str) -> Result<u32, IndexError> {
     if count > MAX_VARIABLES {
         Err(IndexError::Damaged(format!("more than {MAX_VARIABLES} {item}")))
     } else {
@@ -123,19 +123,19 @@ fn bounded(count: u32, item: &str) -> Result<u32, IndexError> {
     }
 }
 
-fn byte(file: &mut impl Read) -> Result<u8, IndexError> {
+fn read_byte(file: &mut impl Read) -> Result<u8, IndexError> {
     let mut bytes = [0; 1];
     file.read_exact(&mut bytes)?;
     Ok(u8::from_le_bytes(bytes))
 }
 
-fn number(file: &mut impl Read) -> Result<u32, IndexError> {
+fn read_u32(file: &mut impl Read) -> Result<u32, IndexError> {
     let mut bytes = [0; 4];
     file.read_exact(&mut bytes)?;
     Ok(u32::from_le_bytes(bytes))
 }
 
-fn string(file: &mut impl Read) -> Result<String, IndexError> {
+fn read_string(file: &mut impl Read) -> Result<String, IndexError> {
     let mut length = [0; 2];
     file.read_exact(&mut length)?;
     let mut bytes = vec![0; usize::from(u16::from_le_bytes(length))];

@@ -188,7 +188,7 @@ fn ctranslate2_and_safetensors_names_correspond() {
         ),
     ];
     for (name, expected) in cases {
-        assert_eq!(names::parts(name), [Some(expected.to_owned())]);
+        assert_eq!(names::safetensors_names(name), [Some(expected.to_owned())]);
     }
 }
 

@@ -15,14 +15,14 @@ const BLOCK: usize = 128;
 /// Scratch buffers of the attention, reused across layers.
 #[derive(Default)]
 pub(crate) struct Attention {
-    block: Block,
-    amx: Option<Head<FloatMatrix>>,
-    vnni: Option<Head<FixedMatrix>>,
+    block: BlockResults,
+    amx: Option<AttentionHead<FloatMatrix>>,
+    vnni: Option<AttentionHead<FixedMatrix>>,
 }
 
 /// Results of a block of queries.
 #[derive(Default)]
-struct Block {
+struct BlockResults {
     scores: Vec<f32>,
     context: Vec<f32>,
     sums: Vec<f32>,
@@ -33,7 +33,7 @@ struct Block {
 }
 
 /// Matrices of one head, packed for a kernel.
-struct Head<M: Packed> {
+struct AttentionHead<M: PackedMatrix> {
     queries: M::Rows,
     keys: M,
     weights: M::Rows,
@@ -41,7 +41,7 @@ struct Head<M: Packed> {
 }
 
 /// A matrix that is packed for a kernel.
-trait Packed {
+trait PackedMatrix {
     /// Proof that this CPU has the kernel's instructions.
     type Proof: Copy;
     /// Rows that are packed for a product with the matrix.
@@ -81,10 +81,10 @@ trait Packed {
     fn multiply(&self, rows: &Self::Rows, out: &mut [f32], stride: usize);
 }
 
-/// Implements [`Packed`] by the types' own methods.
+/// Implements [`PackedMatrix`] by the types' own methods.
 macro_rules! packed {
     ($proof:ty, $matrix:ty, $rows:ty, $block:literal) => {
-        impl Packed for $matrix {
+        impl PackedMatrix for $matrix {
             type Proof = $proof;
             type Rows = $rows;
             const BLOCK: usize = $block;
@@ -148,7 +148,7 @@ impl Attention {
     ) -> Result<(), TranscribeError> {
         match gemm.extension {
             Some(Extension::Amx(amx)) => {
-                self.amx.get_or_insert_with(|| Head::new(amx)).forward(
+                self.amx.get_or_insert_with(|| AttentionHead::new(amx)).forward(
                     &mut self.block,
                     qkv,
                     width,
@@ -158,7 +158,7 @@ impl Attention {
                 Ok(())
             }
             Some(Extension::Vnni(vnni)) => {
-                self.vnni.get_or_insert_with(|| Head::new(vnni)).forward(
+                self.vnni.get_or_insert_with(|| AttentionHead::new(vnni)).forward(
                     &mut self.block,
                     qkv,
                     width,
@@ -172,7 +172,7 @@ impl Attention {
     }
 }
 
-impl Block {
+impl BlockResults {
     /// As [`Attention::forward`], in f32.
     fn forward(
         &mut self,
@@ -229,7 +229,7 @@ impl Block {
     }
 }
 
-impl<M: Packed> Head<M> {
+impl<M: PackedMatrix> AttentionHead<M> {
     fn new(proof: M::Proof) -> Self {
         Self {
             queries: M::rows(proof),
@@ -242,14 +242,14 @@ impl<M: Packed> Head<M> {
     /// As [`Attention::forward`].
     fn forward(
         &mut self,
-        results: &mut Block,
+        results: &mut BlockResults,
         qkv: &[f32],
         width: usize,
         heads: usize,
         out: &mut [f32],
     ) {
         let Self { queries, keys, weights, values } = self;
-        let Block { scores, context, sums, centered, mean } = results;
+        let BlockResults { scores, context, sums, centered, mean } = results;
         let count = out.len() / width;
         let head = width / heads;
         let alpha = 1.0 / (head as f32).sqrt();

@@ -107,16 +107,16 @@ pub(crate) fn panel_product(
     let count = rows.len().div_ceil(stride);
     let mut first = 0;
     while first < count {
-        let take = (count - first).min(5);
+        let row_count = (count - first).min(5);
         let product = (&rows[first * stride..], &mut out[first * out_stride..]);
-        match take {
+        match row_count {
             5 => Product::<5>::new(product, stride, panels, out_stride).dispatch(),
             4 => Product::<4>::new(product, stride, panels, out_stride).dispatch(),
             3 => Product::<3>::new(product, stride, panels, out_stride).dispatch(),
             2 => Product::<2>::new(product, stride, panels, out_stride).dispatch(),
             _ => Product::<1>::new(product, stride, panels, out_stride).dispatch(),
         }
-        first += take;
+        first += row_count;
     }
 }
 

@@ -131,13 +131,13 @@ fn panels_multiply_as_a_matrix_does() {
         panels.pack_rows(depth, columns, |i| &b[i * columns..][..columns]);
         let mut out = vec![0.0; rows * out_stride];
         panel_product(&a, stride, &panels, &mut out, out_stride);
-        let turned: Vec<f32> =
+        let transposed: Vec<f32> =
             (0..columns * depth).map(|k| b[k % depth * columns + k / depth]).collect();
-        panels.pack_columns(depth, columns, |j| &turned[j * depth..][..depth]);
-        let mut again = vec![0.0; rows * out_stride];
-        panel_product(&a, stride, &panels, &mut again, out_stride);
+        panels.pack_columns(depth, columns, |j| &transposed[j * depth..][..depth]);
+        let mut transposed_out = vec![0.0; rows * out_stride];
+        panel_product(&a, stride, &panels, &mut transposed_out, out_stride);
         assert!(
-            out == again,
+            out == transposed_out,
             "{rows} {depth} {columns}: pack_rows and pack_columns yield different matrices"
         );
         for r in 0..rows {

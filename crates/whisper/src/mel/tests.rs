@@ -8,7 +8,7 @@ fn sine(hertz: f32, amplitude: f32, count: usize) -> Vec<f32> {
         .collect()
 }
 
-fn at(features: &Features, band: usize, frame: usize) -> f32 {
+fn feature_at(features: &Features, band: usize, frame: usize) -> f32 {
     features.values()[band * features.frames() + frame]
 }
 
@@ -63,7 +63,7 @@ fn features_have_the_values_of_faster_whisper() {
         let features = LogMel::new(bands).features(&samples);
         assert_eq!(features.frames(), 379);
         for (band, frame, expected) in first.into_iter().chain(second) {
-            let actual = at(&features, band, frame);
+            let actual = feature_at(&features, band, frame);
             assert!(
                 (actual - expected).abs() < 1e-5,
                 "{bands} bands, band {band}, frame {frame}: {actual} {expected}"
@@ -81,7 +81,9 @@ fn tones_are_loudest_in_their_band() {
         for (hertz, expected) in tones {
             let features = LogMel::new(bands).features(&sine(hertz, 1.0, 16_000));
             let loudest = (0..bands)
-                .max_by(|&a, &b| at(&features, a, 50).total_cmp(&at(&features, b, 50)))
+                .max_by(|&a, &b| {
+                    feature_at(&features, a, 50).total_cmp(&feature_at(&features, b, 50))
+                })
                 .unwrap();
             assert_eq!(loudest, expected, "{hertz} Hz in {bands} bands");
         }
@@ -113,8 +115,8 @@ fn silence_and_broken_samples_have_the_least_value() {
     let silence = LogMel::new(80).features(&[0.0; 1600]);
     assert_eq!(silence.frames(), 11);
     assert!(silence.values().iter().all(|value| *value == -1.5));
-    for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        assert_eq!(LogMel::new(80).features(&[broken; 1600]), silence);
+    for non_finite in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        assert_eq!(LogMel::new(80).features(&[non_finite; 1600]), silence);
     }
     // Loud samples do not yield infinite features.
     let loud = LogMel::new(80).features(&[f32::MAX; 1600]);
@@ -122,9 +124,9 @@ fn silence_and_broken_samples_have_the_least_value() {
     // An invalid sample does not affect the others.
     let mut samples = sine(440.0, 0.5, 1600);
     samples[800] = f32::NAN;
-    let broken = LogMel::new(80).features(&samples);
+    let non_finite = LogMel::new(80).features(&samples);
     samples[800] = 0.0;
-    assert_eq!(broken, LogMel::new(80).features(&samples));
+    assert_eq!(non_finite, LogMel::new(80).features(&samples));
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn features_have_one_frame_per_10_ms_and_one_more() {
 
 #[test]
 fn reflect_padding_omits_end_samples() {
-    let position = |at, length| mirrored(at, length);
+    let position = |at, length| reflected_index(at, length);
     assert_eq!([0, 1, 199, 200, 201, 359].map(|at| position(at, 160)), [118, 119, 1, 0, 1, 159]);
     assert_eq!([360, 361, 518, 519].map(|at| position(at, 160)), [158, 157, 0, 1]);
     assert_eq!([0, 200, 1200].map(|at| position(at, 1000)), [200, 0, 998]);
@@ -153,12 +155,15 @@ fn mel_windows_are_padded_with_zeros() {
     assert_eq!(window.len(), 80 * WINDOW_FRAMES);
     for band in [0, 7, 79] {
         let row = &window[band * WINDOW_FRAMES..][..WINDOW_FRAMES];
-        assert_eq!(row[..5], (90..95).map(|frame| at(&features, band, frame)).collect::<Vec<_>>());
+        assert_eq!(
+            row[..5],
+            (90..95).map(|frame| feature_at(&features, band, frame)).collect::<Vec<_>>()
+        );
         assert!(row[5..].iter().all(|value| *value == 0.0));
     }
     // A window has at most the remaining frames.
     let window = features.window(100, 3000);
-    assert_eq!(window[0], at(&features, 0, 100));
+    assert_eq!(window[0], feature_at(&features, 0, 100));
     assert!(window[1..WINDOW_FRAMES].iter().all(|value| *value == 0.0));
     assert!(features.window(101, 10).iter().all(|value| *value == 0.0));
 }

@@ -5,15 +5,15 @@ use super::*;
 use crate::testing::{BEGIN, EMBEDDINGS, PREVIOUS, write, write_shape};
 
 /// Opens the test model after a change to its directory.
-fn opened(change: impl FnOnce(&Path)) -> Result<Model, ModelError> {
+fn open_changed(change: impl FnOnce(&Path)) -> Result<Model, ModelError> {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path());
     change(folder.path());
     Model::open(folder.path())
 }
 
-fn refused(change: impl FnOnce(&Path)) -> String {
-    match opened(change) {
+fn open_error(change: impl FnOnce(&Path)) -> String {
+    match open_changed(change) {
         Err(error) => error.to_string(),
         Ok(_) => String::new(),
     }
@@ -38,24 +38,24 @@ fn write_vocabulary(folder: &Path, id: u32, token: &str) {
 
 #[test]
 fn a_context_that_is_too_short_is_refused() {
-    let error = refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT_TOKENS - 1));
+    let error = open_error(|folder| write_shape(folder, EMBEDDINGS, CONTEXT_TOKENS - 1));
     assert!(
         error.ends_with("the decoder has a context of 447 tokens, expected at least 448"),
         "{error}"
     );
-    assert_eq!(refused(|folder| write_shape(folder, EMBEDDINGS, CONTEXT_TOKENS + 1)), "");
+    assert_eq!(open_error(|folder| write_shape(folder, EMBEDDINGS, CONTEXT_TOKENS + 1)), "");
 }
 
 #[test]
 fn tokens_without_an_embedding_are_refused() {
-    let error = refused(|folder| write_shape(folder, EMBEDDINGS - 1, CONTEXT_TOKENS));
+    let error = open_error(|folder| write_shape(folder, EMBEDDINGS - 1, CONTEXT_TOKENS));
     assert_eq!(error, "token `<|30.00|>` has the ID 1811, but the weights have 1811 embeddings");
-    let error = refused(|folder| write_shape(folder, PREVIOUS as usize, CONTEXT_TOKENS));
+    let error = open_error(|folder| write_shape(folder, PREVIOUS as usize, CONTEXT_TOKENS));
     assert_eq!(
         error,
         "token `<|startofprev|>` has the ID 308, but the weights have 308 embeddings"
     );
-    let error = refused(|folder| {
+    let error = open_error(|folder| {
         edit(folder, "config.json", |config| config["lang_ids"] = json!([302, 4000]));
     });
     assert_eq!(
@@ -67,22 +67,22 @@ fn tokens_without_an_embedding_are_refused() {
 #[test]
 fn a_tokenizer_of_another_vocabulary_is_refused() {
     assert_eq!(
-        refused(|folder| write_vocabulary(folder, 256, "Ġaa")),
+        open_error(|folder| write_vocabulary(folder, 256, "Ġaa")),
         "",
         "the vocabularies are equal"
     );
-    let error = refused(|folder| write_vocabulary(folder, 256, "Ġba"));
+    let error = open_error(|folder| write_vocabulary(folder, 256, "Ġba"));
     assert!(
         error.starts_with("token 256 is `Ġaa` in tokenizer.json and `Ġba` in the vocabulary file"),
         "{error}"
     );
-    let error = refused(|folder| write_vocabulary(folder, PREVIOUS, "<|startoflm|>"));
+    let error = open_error(|folder| write_vocabulary(folder, PREVIOUS, "<|startoflm|>"));
     assert!(
         error.starts_with("token 308 is `<|startofprev|>` in tokenizer.json and `<|startoflm|>`"),
         "{error}"
     );
     assert_eq!(
-        refused(|folder| write_vocabulary(folder, BEGIN, "<|0|>")),
+        open_error(|folder| write_vocabulary(folder, BEGIN, "<|0|>")),
         "",
         "names of timestamps may differ"
     );
@@ -90,11 +90,12 @@ fn a_tokenizer_of_another_vocabulary_is_refused() {
 
 #[test]
 fn models_without_layers_are_refused() {
-    for side in ["encoder", "decoder"] {
-        let error = refused(|folder| {
+    for component in ["encoder", "decoder"] {
+        let error = open_error(|folder| {
             let path = folder.join("model.safetensors");
             let mut bytes = std::fs::read(&path).unwrap();
-            let (from, to) = (format!("model.{side}.layers."), format!("model.{side}.absent."));
+            let (from, to) =
+                (format!("model.{component}.layers."), format!("model.{component}.absent."));
             while let Some(at) =
                 bytes.windows(from.len()).position(|window| window == from.as_bytes())
             {
@@ -104,7 +105,9 @@ fn models_without_layers_are_refused() {
         });
         assert_eq!(
             error,
-            format!("the weights have no tensor `{side}/layer_0/self_attention/linear_0/weight`")
+            format!(
+                "the weights have no tensor `{component}/layer_0/self_attention/linear_0/weight`"
+            )
         );
     }
 }
@@ -112,7 +115,7 @@ fn models_without_layers_are_refused() {
 #[test]
 fn tensor_with_non_finite_weights_is_reported() {
     for value in [f32::NAN, f32::NEG_INFINITY] {
-        let error = refused(|folder| {
+        let error = open_error(|folder| {
             let path = folder.join("model.safetensors");
             let mut bytes = std::fs::read(&path).unwrap();
             // The last value of the last tensor.
@@ -131,7 +134,7 @@ fn tensor_with_non_finite_weights_is_reported() {
 #[test]
 fn a_language_must_be_set_if_the_model_lists_none() {
     let model =
-        opened(|folder| edit(folder, "config.json", |config| config["lang_ids"] = json!([])))
+        open_changed(|folder| edit(folder, "config.json", |config| config["lang_ids"] = json!([])))
             .unwrap();
     let options = crate::Options::default();
     assert!(
@@ -148,13 +151,13 @@ fn model_of_english_only_refuses_other_languages() {
             tokenizer["model"]["vocab"].as_object_mut().unwrap().remove("");
         });
     };
-    let model = opened(remove).unwrap();
-    let of = |language: &str| crate::Options {
+    let model = open_changed(remove).unwrap();
+    let options_for = |language: &str| crate::Options {
         language: Some(language.to_owned()),
         ..crate::Options::default()
     };
-    of("en").check(&model).unwrap();
-    let error = of("fr").check(&model).unwrap_err();
+    options_for("en").check(&model).unwrap();
+    let error = options_for("fr").check(&model).unwrap_err();
     assert_eq!(error.to_string(), "option `language`: the model understands English only");
     let translate =
         crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
@@ -168,22 +171,22 @@ fn model_of_english_only_refuses_other_languages() {
 fn translation_needs_a_model_that_knows_the_task() {
     let translate =
         crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
-    translate.check(&opened(|_| ()).unwrap()).unwrap();
+    translate.check(&open_changed(|_| ()).unwrap()).unwrap();
     let rename = |folder: &Path| {
         edit(folder, "tokenizer.json", |tokenizer| {
             tokenizer["added_tokens"][5]["content"] = json!("<|other|>");
         });
     };
-    let error = translate.check(&opened(rename).unwrap()).unwrap_err();
+    let error = translate.check(&open_changed(rename).unwrap()).unwrap_err();
     assert_eq!(error.to_string(), "option `task`: the model does not translate");
 }
 
 #[test]
 fn the_digest_depends_on_every_file() {
-    let plain = opened(|_| ()).unwrap();
-    let digest = |change: fn(&Path)| opened(change).unwrap().digest().to_owned();
-    assert_eq!(digest(|_| ()), plain.digest());
-    let mut digests = vec![plain.digest().to_owned()];
+    let unchanged = open_changed(|_| ()).unwrap();
+    let digest = |change: fn(&Path)| open_changed(change).unwrap().digest().to_owned();
+    assert_eq!(digest(|_| ()), unchanged.digest());
+    let mut digests = vec![unchanged.digest().to_owned()];
     let changes: [fn(&Path); 5] = [
         |folder| edit(folder, "config.json", |config| config["suppress_ids_begin"] = json!([220])),
         |folder| {
@@ -224,7 +227,7 @@ fn a_model_that_exceeds_the_memory_is_refused() {
 #[cfg(target_os = "linux")]
 fn a_directory_that_exceeds_the_memory_is_refused_before_its_weights_are_read() {
     const BYTES: u64 = 4 << 40;
-    let error = opened(|folder| {
+    let error = open_changed(|folder| {
         let path = folder.join("model.safetensors");
         let bytes = std::fs::read(&path).unwrap();
         let (length, remaining) = bytes.split_first_chunk().unwrap();
@@ -256,7 +259,7 @@ fn the_estimate_covers_int8_weights_caches_and_buffers() {
         ("large-v3", 1_543_500_000, (32, 1_280), 1_700..2_400),
     ] {
         let dimensions = Dimensions { layers, width, tokens: 51_866 };
-        let needed = dimensions.least_bytes(weights) >> 20;
+        let needed = dimensions.min_bytes(weights) >> 20;
         assert!(expected.contains(&needed), "{name}: {needed} MiB");
     }
 }
@@ -266,7 +269,7 @@ fn alignment_heads_out_of_range_are_replaced_by_the_default() {
     let heads = |heads: Value| {
         let change =
             |folder: &Path| edit(folder, "config.json", |config| config["alignment_heads"] = heads);
-        opened(change).unwrap().config.alignment_heads
+        open_changed(change).unwrap().config.alignment_heads
     };
     assert_eq!(heads(json!([[0, 0], [7, 0], [0, 1]])), [(0, 0)]);
     assert_eq!(

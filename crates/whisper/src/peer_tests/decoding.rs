@@ -2,13 +2,13 @@
 
 use super::encoded::OpenedModel;
 use super::*;
-use crate::decoder::Memory;
+use crate::decoder::EncoderMemory;
 use crate::options::Options;
 use crate::rules::Rules;
-use crate::search::{Hypothesis, Search, Strategy, Task};
+use crate::search::{Hypothesis, Search, SearchTask, Strategy};
 
 /// Tokens that begin within 20 ms of the reference's.
-struct Aligned {
+struct AlignmentCounts {
     /// Number of our tokens, for each of the [`kernels`].
     close: Vec<usize>,
     total: usize,
@@ -19,7 +19,7 @@ struct Aligned {
 
 /// Aligns the same tokens with both engines in the first `count` windows. Their probabilities may
 /// differ by the relative `tolerance`.
-fn aligned(peer: &Peer, model: &EncodedModel, count: u32, tolerance: f32) -> Aligned {
+fn count_aligned(peer: &Peer, model: &EncodedModel, count: u32, tolerance: f32) -> AlignmentCounts {
     let EncodedModel { name, folder, paths, opened } = model;
     let vocabulary = &opened[0].model.vocabulary;
     let special = vocabulary.special();
@@ -32,7 +32,7 @@ fn aligned(peer: &Peer, model: &EncodedModel, count: u32, tolerance: f32) -> Ali
     let texts: Vec<Vec<u32>> =
         (0..count).map(|i| (0..60).map(|t| (t * 7919 + i * 31) % 50_000).collect()).collect();
     let frames = &[3000, 500, 2999, 1234][..texts.len()];
-    let answers = peer.ask(json!({
+    let answers = peer.run_reference(json!({
         "do": "align", "model": folder, "mel": paths[..texts.len()], "start": start, "texts": texts, "frames": frames
     }));
     for (i, text) in texts.iter().enumerate() {
@@ -40,14 +40,14 @@ fn aligned(peer: &Peer, model: &EncodedModel, count: u32, tolerance: f32) -> Ali
         let path = |name: &str| -> Vec<(usize, usize)> {
             serde_json::from_value(answer[name].clone()).unwrap()
         };
-        let (theirs, again) = (path("path"), path("again"));
+        let (theirs, perturbed) = (path("path"), path("again"));
         let first =
             |path: &[(usize, usize)], token| path.iter().find(|pair| pair.0 == token).unwrap().1;
         let is_close = |path: &[(usize, usize)], token| {
             first(path, token).abs_diff(first(&theirs, token)) <= 1
         };
         total += text.len() + 1;
-        own += (0..=text.len()).filter(|token| is_close(&again, *token)).count();
+        own += (0..=text.len()).filter(|token| is_close(&perturbed, *token)).count();
         let probabilities: Vec<f32> =
             serde_json::from_value(answer["probabilities"].clone()).unwrap();
         for (OpenedModel { model, windows }, close) in opened.iter().zip(&mut close) {
@@ -69,13 +69,13 @@ fn aligned(peer: &Peer, model: &EncodedModel, count: u32, tolerance: f32) -> Ali
             opened.model.kernels()
         );
     }
-    Aligned { close, total, own }
+    AlignmentCounts { close, total, own }
 }
 
 /// Checks the alignment of a model with one layer.
 pub(super) fn check_alignment(peer: &Peer, model: &EncodedModel, count: u32) {
     let name = &model.name;
-    let Aligned { close, total, .. } = aligned(peer, model, count, 0.1);
+    let AlignmentCounts { close, total, .. } = count_aligned(peer, model, count, 0.1);
     for close in close {
         assert!(close * 100 >= total * 98, "{name}: {close} of {total} tokens begin within 20 ms");
     }
@@ -89,7 +89,7 @@ pub(super) fn check_alignment_of_layers(
     count: u32,
     minimum: usize,
 ) {
-    let Aligned { close, total, own } = aligned(peer, model, count, 0.3);
+    let AlignmentCounts { close, total, own } = count_aligned(peer, model, count, 0.3);
     for close in close {
         let message = format!(
             "{}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own",
@@ -100,25 +100,27 @@ pub(super) fn check_alignment_of_layers(
 }
 
 /// Decodes one window completely.
-pub(super) fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
+pub(super) fn decode(model: &Model, task: SearchTask) -> (Hypothesis, f32) {
     let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
     let mut search = Search::new(task);
     loop {
-        let (mut rows, mut wanted) = (Vec::new(), Vec::new());
-        search.rows(&mut cache, 0, &mut rows, &mut wanted);
+        let (mut rows, mut logit_rows) = (Vec::new(), Vec::new());
+        search.rows(&mut cache, 0, &mut rows, &mut logit_rows);
         let memory = search.memory().clone();
         let states = model
             .decoder
             .forward(&buffers.gemm.clone(), &mut buffers, &mut cache, &[&memory], &rows, None)
             .unwrap();
         let width = model.decoder.width();
-        let selected_states: Vec<f32> =
-            wanted.iter().flat_map(|row| states[row * width..(row + 1) * width].to_vec()).collect();
+        let selected_states: Vec<f32> = logit_rows
+            .iter()
+            .flat_map(|row| states[row * width..(row + 1) * width].to_vec())
+            .collect();
         model.decoder.logits(&buffers.gemm.clone(), &mut buffers, &selected_states).unwrap();
         if let Some(result) =
             search.advance(&mut cache, &mut buffers.logits, model.decoder.tokens())
         {
-            assert_eq!(cache.used(), 0, "slots were not released");
+            assert_eq!(cache.used_slots(), 0, "slots were not released");
             return result;
         }
     }
@@ -171,7 +173,7 @@ impl BeamSearch {
 fn compare_beams(
     model: &Model,
     search: &BeamSearch,
-    memories: &[Arc<Memory>],
+    memories: &[Arc<EncoderMemory>],
     answers: &Value,
 ) -> (usize, usize) {
     let special = model.vocabulary.special();
@@ -185,7 +187,7 @@ fn compare_beams(
     ));
     let (mut equal, mut own) = (0, 0);
     for (answer, memory) in answers.as_array().unwrap().iter().zip(memories) {
-        let task = Task {
+        let task = SearchTask {
             memory: memory.clone(),
             prompt: prompt.clone(),
             start,
@@ -221,7 +223,7 @@ fn compare_beams(
 }
 
 #[test]
-fn beams_end_as_by_the_reference() {
+fn end_of_beam_search_matches_the_reference() {
     const SEARCHES: [BeamSearch; 3] = [
         BeamSearch { previous: &[], beams: 5, patience: 1.0 },
         BeamSearch { previous: &[50, 60, 70], beams: 3, patience: 2.0 },
@@ -232,17 +234,20 @@ fn beams_end_as_by_the_reference() {
         let folder = peer.model("tiny", extra);
         let model = Model::open(&folder).unwrap();
         let windows = windows(8, model.encoder.mels());
-        let paths: Vec<PathBuf> =
-            windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+        let paths: Vec<PathBuf> = windows
+            .iter()
+            .enumerate()
+            .map(|(i, w)| peer.write_values(&format!("window{i}"), w))
+            .collect();
         let requests = SEARCHES.iter().map(|search| search.request(&model));
-        let answers = peer.ask(json!({
+        let answers = peer.run_reference(json!({
             "do": "beam", "model": folder, "mel": paths, "searches": requests.collect::<Vec<_>>()
         }));
         // Encoding takes most of the time, so each window is encoded once for all searches.
         let encode_audio = |window: &Vec<f32>| {
             Arc::new(model.encode_audio(&mut Buffers::default(), window).unwrap())
         };
-        let memories: Vec<Arc<Memory>> = windows.iter().map(encode_audio).collect();
+        let memories: Vec<Arc<EncoderMemory>> = windows.iter().map(encode_audio).collect();
         let (mut equal, mut own) = (0, 0);
         for (index, search) in SEARCHES.iter().enumerate() {
             assert_eq!(answers[index].as_array().unwrap().len(), memories.len());
@@ -273,13 +278,15 @@ fn batched_recordings_are_transcribed_as_single_ones() {
         threads: std::num::NonZeroUsize::new(threads).unwrap(),
         windows: std::num::NonZeroUsize::new(windows).unwrap(),
     };
-    let alone = crate::Transcriber::start("alone", &model, options.clone(), size(1, 1)).unwrap();
-    let together = crate::Transcriber::start("together", &model, options, size(2, 3)).unwrap();
-    let expected: Vec<_> = audio.iter().map(|samples| alone.transcribe(samples).unwrap()).collect();
+    let sequential =
+        crate::Transcriber::start("alone", &model, options.clone(), size(1, 1)).unwrap();
+    let concurrent = crate::Transcriber::start("together", &model, options, size(2, 3)).unwrap();
+    let expected: Vec<_> =
+        audio.iter().map(|samples| sequential.transcribe(samples).unwrap()).collect();
     let actual: Vec<_> = std::thread::scope(|scope| {
         let calls: Vec<_> = audio
             .iter()
-            .map(|samples| scope.spawn(|| together.transcribe(samples).unwrap()))
+            .map(|samples| scope.spawn(|| concurrent.transcribe(samples).unwrap()))
             .collect();
         calls.into_iter().map(|call| call.join().unwrap()).collect()
     });

@@ -1,13 +1,13 @@
 //! A model of both engines, with windows that ours has encoded.
 
 use super::*;
-use crate::decoder::Memory;
+use crate::decoder::EncoderMemory;
 
-/// What the encoder of one of the kernels computes from a window.
+/// Output of one kernel's encoder for a window.
 pub(super) struct EncodedWindow {
     pub(super) output: Vec<f32>,
     /// The same for the decoder.
-    pub(super) memory: Memory,
+    pub(super) memory: EncoderMemory,
 }
 
 /// A model opened for one of the kernels.
@@ -38,8 +38,11 @@ impl EncodedModel {
         let models: Vec<Model> =
             kernels.iter().map(|gemm| Model::open_with(&folder, gemm).unwrap()).collect();
         let windows = windows(models[0].encoder.mels());
-        let paths =
-            windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+        let paths = windows
+            .iter()
+            .enumerate()
+            .map(|(i, w)| peer.write_values(&format!("window{i}"), w))
+            .collect();
         let opened = models
             .into_iter()
             .map(|model| OpenedModel { windows: encode(&model, &windows), model })

@@ -17,9 +17,9 @@ fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
     let paths: Vec<PathBuf> = audio
         .iter()
         .enumerate()
-        .map(|(i, samples)| peer.put(&format!("audio{i}"), samples))
+        .map(|(i, samples)| peer.write_values(&format!("audio{i}"), samples))
         .collect();
-    let answers = peer.ask(json!({"do": "detect", "model": folder, "audio": paths}));
+    let answers = peer.run_reference(json!({"do": "detect", "model": folder, "audio": paths}));
     let options = Arc::new(Options { temperatures: vec![0.0], ..Options::default() });
     let (mut equal, mut certain) = (0, 0);
     for (i, samples) in audio.iter().enumerate() {

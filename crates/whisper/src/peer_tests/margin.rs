@@ -1,13 +1,13 @@
-//! How close a beam search was to another result.
+//! Margin of a beam search over another result.
 
 use std::collections::HashMap;
 
 use super::*;
 use crate::decoder::Slot;
 use crate::kernel::log_sum_exp;
-use crate::search::{Search, Strategy, Task};
+use crate::search::{Search, SearchTask, Strategy};
 
-/// How close a beam search was to another hypothesis.
+/// Margin of a beam search over another hypothesis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Margin {
     /// Step at which the search decided against the other hypothesis.
@@ -33,7 +33,7 @@ struct TrackedHypothesis {
 }
 
 impl TrackedHypothesis {
-    fn new(tokens: &[u32], different: usize, task: &Task) -> Self {
+    fn new(tokens: &[u32], different: usize, task: &SearchTask) -> Self {
         let mut tokens = tokens.to_vec();
         if tokens.len() < task.longest {
             tokens.push(task.rules.end_of_text);
@@ -62,7 +62,7 @@ impl TrackedHypothesis {
 ///   ended; or, if smaller, the smallest change that removes `ours` from the beams.
 /// - If `theirs` ended with a lower score: the difference of the scores; or, if smaller, the
 ///   smallest change that removes `ours` from the beams or ends the search before it.
-pub(super) fn margin(model: &Model, task: Task, ours: &[u32], theirs: &[u32]) -> Margin {
+pub(super) fn margin(model: &Model, task: SearchTask, ours: &[u32], theirs: &[u32]) -> Margin {
     let Strategy::Beam { beams, .. } = task.strategy else { panic!("samples are random") };
     let (rules, prompt, longest) = (task.rules.clone(), task.prompt.len(), task.longest);
     let different = ours.iter().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count();

@@ -2,7 +2,7 @@
 
 use super::encoded::OpenedModel;
 use super::*;
-use crate::decoder::Memory;
+use crate::decoder::EncoderMemory;
 
 #[test]
 fn features_equal_the_reference() {
@@ -19,14 +19,14 @@ fn features_equal_the_reference() {
         let paths: Vec<PathBuf> = audio
             .iter()
             .enumerate()
-            .map(|(i, samples)| peer.put(&format!("audio{i}"), samples))
+            .map(|(i, samples)| peer.write_values(&format!("audio{i}"), samples))
             .collect();
-        let shapes = peer.ask(json!({"do": "mel", "mels": mels, "audio": paths}));
+        let shapes = peer.run_reference(json!({"do": "mel", "mels": mels, "audio": paths}));
         let log_mel = LogMel::new(mels);
         for (i, samples) in audio.iter().enumerate() {
             let features = log_mel.features(samples);
             assert_eq!(json!([mels, features.frames()]), shapes[i], "recording {i}");
-            let expected = peer.get(&format!("mel{i}.f32"));
+            let expected = peer.read_values(&format!("mel{i}.f32"));
             let difference = greatest_difference(features.values(), &expected);
             assert!(difference < 1e-5, "recording {i}, {mels} bands: {difference}");
         }
@@ -51,10 +51,11 @@ fn relative_difference(a: &[f32], b: &[f32]) -> f64 {
 /// its features change by 1e-7.
 fn encoder_differences(peer: &Peer, model: &EncodedModel, count: usize) -> Vec<(f64, f64)> {
     let EncodedModel { name, folder, paths, opened } = model;
-    let sensitivities = peer.ask(json!({"do": "encode", "model": folder, "mel": paths[..count]}));
+    let sensitivities =
+        peer.run_reference(json!({"do": "encode", "model": folder, "mel": paths[..count]}));
     let mut differences = Vec::new();
     for (i, sensitivity) in sensitivities.as_array().unwrap().iter().enumerate() {
-        let theirs = peer.get(&format!("encode{i}.f32"));
+        let theirs = peer.read_values(&format!("encode{i}.f32"));
         let sensitivity = sensitivity.as_f64().unwrap();
         for OpenedModel { model, windows } in opened {
             let difference = relative_difference(&windows[i].output, &theirs);
@@ -102,10 +103,15 @@ fn safetensors_give_the_same_model() {
 }
 
 /// Computes the logits of every step after the prompt, given the tokens that follow the prompt.
-fn forced_logits(model: &Model, memory: &Memory, prompt: &[u32], tokens: &[u32]) -> Vec<f32> {
+fn forced_logits(
+    model: &Model,
+    memory: &EncoderMemory,
+    prompt: &[u32],
+    tokens: &[u32],
+) -> Vec<f32> {
     let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
     let all: Vec<u32> = prompt.iter().chain(tokens).copied().collect();
-    let slots: Vec<_> = all.iter().map(|_| cache.take()).collect();
+    let slots: Vec<_> = all.iter().map(|_| cache.allocate()).collect();
     let row = |(position, &token): (usize, &u32)| Row {
         token,
         position,
@@ -158,7 +164,7 @@ pub(super) fn check_steps(
     let prompt =
         [special.start_of_transcript, english, special.transcribe.unwrap(), special.no_timestamps];
     let count = count as usize;
-    let answers = peer.ask(json!({
+    let answers = peer.run_reference(json!({
         "do": "steps", "model": model.folder, "mel": model.paths[..count], "prompt": prompt, "steps": steps,
         "suppress": [special.end_of_text], "distinct": repetition == Repetition::Forbidden
     }));
@@ -188,7 +194,7 @@ fn compare_steps(
     for (i, (answer, window)) in answers.as_array().unwrap().iter().zip(windows).enumerate() {
         let tokens: Vec<u32> = serde_json::from_value(answer["tokens"].clone()).unwrap();
         let ours = forced_logits(model, &window.memory, prompt, &tokens[..tokens.len() - 1]);
-        let theirs = peer.get(&format!("steps{i}.f32"));
+        let theirs = peer.read_values(&format!("steps{i}.f32"));
         let mut is_allowed = vec![true; vocabulary];
         is_allowed[end_of_text] = false;
         for ((ours, theirs), token) in

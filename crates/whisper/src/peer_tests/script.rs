@@ -25,41 +25,41 @@ impl ScriptRandom {
 
 /// Draws text tokens of the random model: words, punctuation (`! " ( ) , - . ? '`), spaces, and the
 /// two bytes of é or only the first.
-fn text(dice: &mut ScriptRandom) -> Vec<u32> {
-    if dice.below(8) == 0 {
+fn text(random: &mut ScriptRandom) -> Vec<u32> {
+    if random.below(8) == 0 {
         // A repetitive text that fails the compression ratio.
-        return vec![300 + dice.below(50); 40];
+        return vec![300 + random.below(50); 40];
     }
-    (0..dice.below(12))
-        .flat_map(|_| match dice.below(10) {
-            0 | 1 => vec![dice.one_of(&[0, 1, 7, 8, 11, 12, 13, 30, 6])],
-            2 => vec![220, dice.one_of(&[0, 1, 7, 11, 13])],
+    (0..random.below(12))
+        .flat_map(|_| match random.below(10) {
+            0 | 1 => vec![random.one_of(&[0, 1, 7, 8, 11, 12, 13, 30, 6])],
+            2 => vec![220, random.one_of(&[0, 1, 7, 11, 13])],
             3 => vec![127, 102],
             4 => vec![127],
-            _ => vec![256 + dice.below(50_000)],
+            _ => vec![256 + random.below(50_000)],
         })
         .collect()
 }
 
 /// Generates plausible decoder output: text between timestamps, with one of five endings.
-fn tokens(dice: &mut ScriptRandom, begin: u32) -> Vec<u32> {
-    let mut at = dice.below(50);
+fn tokens(random: &mut ScriptRandom, begin: u32) -> Vec<u32> {
+    let mut at = random.below(50);
     let mut tokens = vec![begin + at];
-    for _ in 0..dice.below(5) {
-        tokens.extend(text(dice));
-        at = (at + 1 + dice.below(400)).min(1500);
+    for _ in 0..random.below(5) {
+        tokens.extend(text(random));
+        at = (at + 1 + random.below(400)).min(1500);
         tokens.push(begin + at);
-        if dice.below(3) == 0 {
-            at = (at + dice.below(100)).min(1500);
+        if random.below(3) == 0 {
+            at = (at + random.below(100)).min(1500);
         }
         tokens.push(begin + at);
     }
-    match dice.below(5) {
+    match random.below(5) {
         0 => tokens.truncate(tokens.len() - 1),
-        1 => tokens.extend(text(dice)),
+        1 => tokens.extend(text(random)),
         2 => {
-            tokens.extend(text(dice));
-            tokens.push(begin + (at + 1 + dice.below(300)).min(1500));
+            tokens.extend(text(random));
+            tokens.push(begin + (at + 1 + random.below(300)).min(1500));
         }
         3 => {
             tokens.extend([700, 13]);
@@ -92,7 +92,7 @@ fn synthetic_alignment(tokens: &[u32], frames: usize) -> Alignment {
 }
 
 /// Describes a search in the reference's terms.
-fn described(search: &Search, begin: u32) -> Value {
+fn describe_search(search: &Search, begin: u32) -> Value {
     let task = search.task();
     let (beams, patience, best_of, temperature) = match task.strategy {
         Strategy::Beam { beams, patience } => (beams, Some(patience), None, None),
@@ -120,13 +120,13 @@ fn play(
     let mut calls = Vec::new();
     let mut results = results.iter();
     while let Some(next_search) = search {
-        calls.push(described(&next_search, model.vocabulary.special().timestamp_begin()));
+        calls.push(describe_search(&next_search, model.vocabulary.special().timestamp_begin()));
         let Some(result) = results.next() else { break };
         let tokens = serde_json::from_value(result["tokens"].clone()).unwrap();
         let score = result["score"].as_f64().unwrap() as f32;
         let no_speech = result["no_speech"].as_f64().unwrap() as f32;
         search = recording
-            .take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech)
+            .accept(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech)
             .unwrap();
     }
     (calls, recording.into_transcription())
@@ -177,27 +177,31 @@ fn decoding_rules_equal_the_reference() {
     let folder = peer.model("micro", &[]);
     let model = Arc::new(Model::open(&folder).unwrap());
     let begin = model.vocabulary.special().timestamp_begin();
-    let mut dice = ScriptRandom(12);
+    let mut random = ScriptRandom(12);
     let mut cases = Vec::new();
     for index in 0..120 {
         let mut options = Options { language: Some("en".to_owned()), ..Options::default() };
-        options.word_timestamps = dice.below(3) > 0;
-        options.condition_on_previous_text = dice.below(4) > 0;
-        if dice.below(4) == 0 {
-            options.beam_size = 1 + dice.below(4) as usize;
-            options.log_prob_threshold = dice.one_of(&[None, Some(-0.7)]);
-            options.compression_ratio_threshold = dice.one_of(&[None, Some(1.2)]);
-            options.no_speech_threshold = dice.one_of(&[None, Some(0.3)]);
-            options.temperatures = dice.one_of(&[[0.0, 0.6], [0.4, 0.8]]).to_vec();
-            options.length_penalty = dice.one_of(&[0.0, 1.0, 1.5]);
-            options.max_initial_timestamp = dice.one_of(&[0.5, 1.0, 3.0]);
+        options.word_timestamps = random.below(3) > 0;
+        options.condition_on_previous_text = random.below(4) > 0;
+        if random.below(4) == 0 {
+            options.beam_size = 1 + random.below(4) as usize;
+            options.log_prob_threshold = random.one_of(&[None, Some(-0.7)]);
+            options.compression_ratio_threshold = random.one_of(&[None, Some(1.2)]);
+            options.no_speech_threshold = random.one_of(&[None, Some(0.3)]);
+            options.temperatures = random.one_of(&[[0.0, 0.6], [0.4, 0.8]]).to_vec();
+            options.length_penalty = random.one_of(&[0.0, 1.0, 1.5]);
+            options.max_initial_timestamp = random.one_of(&[0.5, 1.0, 3.0]);
         }
-        let samples = 16 * (400 + 100 * dice.below(900)) as usize + dice.one_of(&[0, 0, 159, 77]);
+        let samples =
+            16 * (400 + 100 * random.below(900)) as usize + random.one_of(&[0, 0, 159, 77]);
         let results: Vec<Value> = (0..30)
             .map(|_| {
                 // Multiples of 1/64, which 32-bit floats represent exactly.
-                let score = f64::from(-8 - i32::try_from(dice.below(60)).unwrap()) / 64.0;
-                json!({"tokens": tokens(&mut dice, begin), "score": score, "no_speech": dice.one_of(&[0.125, 0.5, 0.75])})
+                let score = f64::from(-8 - i32::try_from(random.below(60)).unwrap()) / 64.0;
+                json!({
+                    "tokens": tokens(&mut random, begin), "score": score,
+                    "no_speech": random.one_of(&[0.125, 0.5, 0.75])
+                })
             })
             .collect();
         cases.push((index, options, samples, results));
@@ -215,7 +219,7 @@ fn decoding_rules_equal_the_reference() {
             }})
         })
         .collect();
-    let answers = peer.ask(json!({"do": "script", "model": folder, "cases": described}));
+    let answers = peer.run_reference(json!({"do": "script", "model": folder, "cases": described}));
     let (mut windows, mut segments, mut words) = (0, 0, 0);
     for ((index, options, samples, results), answer) in
         cases.iter().zip(answers.as_array().unwrap())

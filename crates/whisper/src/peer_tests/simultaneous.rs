@@ -73,7 +73,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Returns pairs of indices of equal words in two texts: a longest common subsequence.
-fn matches(one: &[String], other: &[String]) -> Vec<(usize, usize)> {
+fn common_words(one: &[String], other: &[String]) -> Vec<(usize, usize)> {
     let mut lengths = vec![vec![0; other.len() + 1]; one.len() + 1];
     for i in (0..one.len()).rev() {
         for j in (0..other.len()).rev() {
@@ -96,7 +96,7 @@ fn matches(one: &[String], other: &[String]) -> Vec<(usize, usize)> {
 }
 
 /// Returns each single word of timed words, with a time of each.
-fn flatten<'a>(timed: impl Iterator<Item = (&'a Word, f64)>) -> (Vec<String>, Vec<f64>) {
+fn single_words<'a>(timed: impl Iterator<Item = (&'a Word, f64)>) -> (Vec<String>, Vec<f64>) {
     timed
         .flat_map(|(word, time)| words(&word.text).into_iter().map(move |text| (text, time)))
         .unzip()
@@ -120,11 +120,11 @@ fn measure(policy: &dyn SimultaneousRecognizer, speeches: &[(Voice, Vec<Word>)])
         }
         measured.processor += processor_time() - before;
         measured.audio += seconds(speech.samples.len());
-        let (texts, times) = flatten(emitted.iter().map(|(word, played_s)| (word, *played_s)));
-        let (whole_texts, ends) = flatten(complete.iter().map(|word| (word, word.end)));
+        let (texts, times) = single_words(emitted.iter().map(|(word, played_s)| (word, *played_s)));
+        let (whole_texts, ends) = single_words(complete.iter().map(|word| (word, word.end)));
         measured.errors += strsim::generic_levenshtein(&texts, &words(&speech.text));
         measured.changes += strsim::generic_levenshtein(&texts, &whole_texts);
-        for (i, j) in matches(&texts, &whole_texts) {
+        for (i, j) in common_words(&texts, &whole_texts) {
             measured.lag += times[i] - ends[j];
             measured.matched += 1;
         }

@@ -18,7 +18,7 @@ use super::margin::{Margin, margin};
 use super::recordings::{Case, all_cases};
 use super::*;
 use crate::options::Options;
-use crate::search::{Hypothesis, Search, Strategy, Task};
+use crate::search::{Hypothesis, Search, SearchTask, Strategy};
 use crate::transcribe::{Recording, Segment, Transcription};
 use crate::{EngineSize, Transcriber};
 
@@ -91,9 +91,9 @@ fn transcribe_by_reference(
     let paths: Vec<PathBuf> = all
         .iter()
         .enumerate()
-        .map(|(i, case)| peer.put(&format!("audio{i}"), &case.samples))
+        .map(|(i, case)| peer.write_values(&format!("audio{i}"), &case.samples))
         .collect();
-    let answers = peer.ask(json!({
+    let answers = peer.run_reference(json!({
         "do": "transcribe", "model": trained_model(), "audio": paths,
         "options": {"word_timestamps": word_timestamps}
     }));
@@ -263,7 +263,7 @@ impl Comparison {
             };
             previous = Some((ours, theirs));
             search = recording
-                .take(&mut buffers, &mut cache, Hypothesis { tokens, score: rounded }, no_speech)
+                .accept(&mut buffers, &mut cache, Hypothesis { tokens, score: rounded }, no_speech)
                 .unwrap();
         }
         if search.is_some() {
@@ -328,8 +328,8 @@ fn is_rounding(margin: Margin) -> bool {
     margin.score <= rounding(margin.step)
 }
 
-fn copy(task: &Task) -> Task {
-    Task {
+fn copy(task: &SearchTask) -> SearchTask {
+    SearchTask {
         memory: task.memory.clone(),
         prompt: task.prompt.clone(),
         start: task.start,

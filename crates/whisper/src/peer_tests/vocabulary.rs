@@ -17,7 +17,7 @@ const TEXTS: [(&str, &str); 10] = [
 ];
 
 #[test]
-fn tokens_are_suppressed_and_split_into_words_as_by_the_reference() {
+fn token_suppression_and_word_splits_match_the_reference() {
     let Some(peer) = Peer::find() else { return };
     let folder = peer.model("micro", &[]);
     let vocabulary = Model::open(&folder).unwrap().vocabulary;
@@ -28,7 +28,7 @@ fn tokens_are_suppressed_and_split_into_words_as_by_the_reference() {
             (1..=30).map(|token| (token * 7_919 + index * 104_729) % 50_257).collect();
         json!([TEXTS[index % TEXTS.len()].0, tokens])
     }));
-    let answer = peer.ask(json!({"do": "vocabulary", "model": folder, "cases": cases}));
+    let answer = peer.run_reference(json!({"do": "vocabulary", "model": folder, "cases": cases}));
     assert_eq!(json!(vocabulary.suppressed()), answer["suppressed"]);
     // OpenAI's vocabulary has a token for each of these symbols; another vocabulary has fewer.
     let symbols = vocabulary

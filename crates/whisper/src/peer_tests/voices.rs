@@ -51,7 +51,7 @@ pub(super) struct Voice {
     pub(super) name: String,
     /// Code of the spoken language, such as `fr`.
     pub(super) language: String,
-    /// What the speaker reads.
+    /// Text that the speaker reads.
     pub(super) text: String,
     pub(super) samples: Vec<f32>,
 }
@@ -65,7 +65,7 @@ struct VoiceTranscription {
     words: Vec<(String, f64, f64)>,
 }
 
-/// How well transcriptions agree with the reference's.
+/// Agreement of transcriptions with the reference's.
 #[derive(Debug, Default, Clone, Copy)]
 struct Agreement {
     languages: usize,
@@ -169,9 +169,9 @@ fn check(name: &str, task: SpeechTask) {
     let paths: Vec<PathBuf> = voices
         .iter()
         .enumerate()
-        .map(|(i, voice)| peer.put(&format!("voice{i}"), &voice.samples))
+        .map(|(i, voice)| peer.write_values(&format!("voice{i}"), &voice.samples))
         .collect();
-    let answer = peer.ask(json!({
+    let answer = peer.run_reference(json!({
         "do": "repeat", "model": folder, "audio": paths, "repeats": REPEATS,
         "options": {"word_timestamps": true, "task": name}
     }));
@@ -197,7 +197,7 @@ fn wav(voice: &Voice, rate: u32, format: SampleFormat, channels: u16) -> Vec<u8>
 /// Both engines decode the files. Their resamplers differ: the second of the reference's own
 /// repetitions has the samples of ours.
 #[test]
-fn real_voices_in_files_of_any_kind_are_transcribed_as_by_the_reference() {
+fn transcripts_of_real_voices_in_any_file_format_match_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
     let all = is_exhaustive();
     let (Some(folder), Some(mut voices)) = (model(), voices(false)) else { return };
@@ -215,13 +215,13 @@ fn real_voices_in_files_of_any_kind_are_transcribed_as_by_the_reference() {
             let path = peer.folder.path().join(format!("file{}.wav", files.len()));
             std::fs::write(&path, &file).unwrap();
             let samples = resample_for_recognition(&Wav::decode(&file).unwrap().pcm);
-            audio.push(peer.put(&format!("audio{}", files.len()), &samples));
+            audio.push(peer.write_values(&format!("audio{}", files.len()), &samples));
             files.push(path);
             let (language, text) = (voice.language.clone(), voice.text.clone());
             cases.push(Voice { name, language, text, samples });
         }
     }
-    let answer = peer.ask(json!({
+    let answer = peer.run_reference(json!({
         "do": "files", "model": folder, "files": files, "audio": audio,
         "options": {"word_timestamps": true}
     }));

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::{Strategy, *};
 use crate::rules::FORBIDDEN;
 
-/// Text tokens 0..=5, the end of text 6, the start 7, no speech 8, no timestamps 9, timestamps 10..=15.
+/// Text tokens 0..=5, the end of text 6, the start 7, no speech 8, no timestamps 9, timestamps
+/// 10..=15.
 const TOKENS: usize = 16;
 const END: u32 = 6;
 const START: u32 = 7;
@@ -23,8 +24,8 @@ fn rules() -> Arc<Rules> {
     })
 }
 
-fn task(strategy: Strategy, longest: usize) -> Task {
-    Task {
+fn task(strategy: Strategy, longest: usize) -> SearchTask {
+    SearchTask {
         memory: Arc::default(),
         prompt: vec![1, START, 3],
         start: 1,
@@ -38,40 +39,41 @@ fn task(strategy: Strategy, longest: usize) -> Task {
 
 /// Runs a search with a function from generated tokens to logits. Returns the result and the number
 /// of steps.
-fn run(task: Task, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, usize) {
+fn run(task: SearchTask, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, usize) {
     let mut cache = Cache::new(0, 0);
     let start = task.start;
     let prompt = task.prompt.clone();
     let mut search = Search::new(task);
     // Token of each cache slot: the slots of a beam must spell the tokens of that beam.
-    let mut spelled: Vec<u32> = Vec::new();
+    let mut slot_tokens: Vec<u32> = Vec::new();
     for step in 1.. {
-        let (mut rows, mut wanted) = (Vec::new(), Vec::new());
-        search.rows(&mut cache, 3, &mut rows, &mut wanted);
+        let (mut rows, mut logit_rows) = (Vec::new(), Vec::new());
+        search.rows(&mut cache, 3, &mut rows, &mut logit_rows);
         for row in &rows {
-            let own = *row.slots.last().unwrap() as usize;
-            spelled.resize(spelled.len().max(own + 1), u32::MAX);
-            spelled[own] = row.token;
+            let slot = *row.slots.last().unwrap() as usize;
+            slot_tokens.resize(slot_tokens.len().max(slot + 1), u32::MAX);
+            slot_tokens[slot] = row.token;
         }
         let mut logits = Vec::new();
-        for &index in &wanted {
+        for &index in &logit_rows {
             let row = &rows[index];
             assert_eq!((row.memory, row.slots.len()), (3, row.position + 1));
-            let past: Vec<u32> = row.slots.iter().map(|slot| spelled[*slot as usize]).collect();
+            let past_tokens: Vec<u32> =
+                row.slots.iter().map(|slot| slot_tokens[*slot as usize]).collect();
             assert_eq!(
-                past[..prompt.len().min(past.len())],
-                prompt[..prompt.len().min(past.len())]
+                past_tokens[..prompt.len().min(past_tokens.len())],
+                prompt[..prompt.len().min(past_tokens.len())]
             );
             if row.position == start {
                 let mut silence = vec![0.0; TOKENS];
                 silence[NO_SPEECH as usize] = 1.0;
                 logits.extend(silence);
             } else {
-                logits.extend(language(&past[prompt.len()..]));
+                logits.extend(language(&past_tokens[prompt.len()..]));
             }
         }
         if let Some((hypothesis, no_speech)) = search.advance(&mut cache, &mut logits, TOKENS) {
-            assert_eq!(cache.used(), 0, "slots were not released");
+            assert_eq!(cache.used_slots(), 0, "slots were not released");
             return (hypothesis, no_speech, step);
         }
     }
@@ -79,9 +81,9 @@ fn run(task: Task, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, u
 }
 
 /// Returns logits with these probabilities; unlisted tokens are nearly impossible.
-fn probable(listed: &[(u32, f32)]) -> Vec<f32> {
+fn logits_of(probabilities: &[(u32, f32)]) -> Vec<f32> {
     let mut logits = vec![-60.0; TOKENS];
-    for &(token, probability) in listed {
+    for &(token, probability) in probabilities {
         logits[token as usize] = probability.ln();
     }
     logits
@@ -89,14 +91,14 @@ fn probable(listed: &[(u32, f32)]) -> Vec<f32> {
 
 /// Returns logits for which greedy search is not optimal: token 0 is more probable than token 1,
 /// but the best continuation of token 1 has the higher total probability.
-fn garden_path(generated: &[u32]) -> Vec<f32> {
+fn misleading_language(generated: &[u32]) -> Vec<f32> {
     match generated {
-        [] => probable(&[(10, 1.0)]),
-        [10] => probable(&[(0, 0.6), (1, 0.4)]),
-        [10, 0] => probable(&[(2, 0.3), (3, 0.3), (4, 0.2), (END, 0.2)]),
-        [10, 1] => probable(&[(5, 0.9), (END, 0.1)]),
-        [10, 1, 5] => probable(&[(END, 0.99), (0, 0.01)]),
-        _ => probable(&[(END, 0.5), (0, 0.3), (1, 0.2)]),
+        [] => logits_of(&[(10, 1.0)]),
+        [10] => logits_of(&[(0, 0.6), (1, 0.4)]),
+        [10, 0] => logits_of(&[(2, 0.3), (3, 0.3), (4, 0.2), (END, 0.2)]),
+        [10, 1] => logits_of(&[(5, 0.9), (END, 0.1)]),
+        [10, 1, 5] => logits_of(&[(END, 0.99), (0, 0.01)]),
+        _ => logits_of(&[(END, 0.5), (0, 0.3), (1, 0.2)]),
     }
 }
 
@@ -119,7 +121,8 @@ fn more_beams_find_a_better_hypothesis() {
         ((1, 1.0, 1), vec![10], 0.0, 1),
     ];
     for ((beams, patience, longest), tokens, total, steps) in cases {
-        let (hypothesis, _, taken) = run(task(beam(beams, patience), longest), &garden_path);
+        let (hypothesis, _, actual_steps) =
+            run(task(beam(beams, patience), longest), &misleading_language);
         let case = format!("{beams} beams, at most {longest} tokens");
         assert_eq!(hypothesis.tokens, tokens, "{case}");
         let expected = total / tokens.len() as f32;
@@ -128,7 +131,7 @@ fn more_beams_find_a_better_hypothesis() {
             "{case}: {} {expected}",
             hypothesis.score
         );
-        assert_eq!(taken, steps, "{case}");
+        assert_eq!(actual_steps, steps, "{case}");
     }
 }
 
@@ -136,10 +139,10 @@ fn more_beams_find_a_better_hypothesis() {
 fn patience_waits_for_more_hypotheses() {
     // A short hypothesis completes first; the better one takes one more step.
     let language = |generated: &[u32]| match generated {
-        [] => probable(&[(10, 1.0)]),
-        [10] => probable(&[(END, 0.5), (0, 0.5)]),
-        [10, 0] => probable(&[(END, 0.9), (1, 0.1)]),
-        _ => probable(&[(0, 1.0)]),
+        [] => logits_of(&[(10, 1.0)]),
+        [10] => logits_of(&[(END, 0.5), (0, 0.5)]),
+        [10, 0] => logits_of(&[(END, 0.9), (1, 0.1)]),
+        _ => logits_of(&[(0, 1.0)]),
     };
     // (beams, patience) -> tokens, steps
     for ((beams, patience), tokens, steps) in [
@@ -149,9 +152,9 @@ fn patience_waits_for_more_hypotheses() {
         ((1, 1.0), vec![10, 0], 3),
         ((1, 5.0), vec![10, 0], 3),
     ] {
-        let (hypothesis, _, taken) = run(task(beam(beams, patience), 20), &language);
+        let (hypothesis, _, actual_steps) = run(task(beam(beams, patience), 20), &language);
         assert_eq!(
-            (hypothesis.tokens, taken),
+            (hypothesis.tokens, actual_steps),
             (tokens, steps),
             "{beams} beams, patience {patience}"
         );
@@ -160,13 +163,13 @@ fn patience_waits_for_more_hypotheses() {
 
 #[test]
 fn the_length_penalty_divides_the_score() {
-    let with = |length_penalty| {
-        let task = Task { length_penalty, ..task(beam(2, 1.0), 20) };
-        run(task, &garden_path).0
+    let run_with_penalty = |length_penalty| {
+        let task = SearchTask { length_penalty, ..task(beam(2, 1.0), 20) };
+        run(task, &misleading_language).0
     };
     let total: f32 = [0.4f32, 0.9, 0.99].iter().map(|p| p.ln()).sum();
     for penalty in [0.0, 1.0, 2.0] {
-        let hypothesis = with(penalty);
+        let hypothesis = run_with_penalty(penalty);
         assert_eq!(hypothesis.tokens, [10, 1, 5]);
         assert!((hypothesis.score - total / 3f32.powf(penalty)).abs() < 1e-5);
     }
@@ -176,17 +179,17 @@ fn the_length_penalty_divides_the_score() {
 fn no_speech_probability_is_read_at_start_of_transcript() {
     let expected = 1f32.exp() / (1f32.exp() + 15.0);
     for strategy in [beam(2, 1.0), Strategy::Sample { count: 2, temperature: 1.0, seed: 1 }] {
-        let (_, no_speech, _) = run(task(strategy, 20), &garden_path);
+        let (_, no_speech, _) = run(task(strategy, 20), &misleading_language);
         assert!((no_speech - expected).abs() < 1e-6);
     }
     // The start of transcript may be the complete prompt: an English-only model.
-    let task = Task { prompt: vec![START], start: 0, ..task(beam(1, 1.0), 20) };
+    let task = SearchTask { prompt: vec![START], start: 0, ..task(beam(1, 1.0), 20) };
     let mut cache = Cache::new(0, 0);
     let mut search = Search::new(task);
-    let (mut rows, mut wanted) = (Vec::new(), Vec::new());
-    search.rows(&mut cache, 0, &mut rows, &mut wanted);
-    assert_eq!(wanted, [0]);
-    let mut logits = probable(&[(10, 0.5), (NO_SPEECH, 0.5)]);
+    let (mut rows, mut logit_rows) = (Vec::new(), Vec::new());
+    search.rows(&mut cache, 0, &mut rows, &mut logit_rows);
+    assert_eq!(logit_rows, [0]);
+    let mut logits = logits_of(&[(10, 0.5), (NO_SPEECH, 0.5)]);
     assert!(search.advance(&mut cache, &mut logits, TOKENS).is_none());
     assert!((search.no_speech_probability - 0.5).abs() < 1e-5);
     assert_eq!(search.beams[0].tokens, [10]);
@@ -195,9 +198,9 @@ fn no_speech_probability_is_read_at_start_of_transcript() {
 #[test]
 fn samples_follow_the_probabilities_and_the_seed() {
     let language = |generated: &[u32]| match generated {
-        [] => probable(&[(10, 1.0)]),
-        [10] => probable(&[(0, 0.5), (1, 0.3), (2, 0.2)]),
-        _ => probable(&[(END, 1.0)]),
+        [] => logits_of(&[(10, 1.0)]),
+        [10] => logits_of(&[(0, 0.5), (1, 0.3), (2, 0.2)]),
+        _ => logits_of(&[(END, 1.0)]),
     };
     let sample = |count, temperature, seed| {
         run(task(Strategy::Sample { count, temperature, seed }, 20), &language).0
@@ -247,18 +250,18 @@ fn forbidden_tokens_are_never_sampled() {
 }
 
 /// Runs a textbook beam search, which sorts all candidates of all beams at every step.
-fn textbook(
+fn reference_beam_search(
     language: &dyn Fn(&[u32]) -> Vec<f32>,
     rules: &Rules,
     beams: usize,
     patience: f32,
     longest: usize,
 ) -> (Vec<u32>, f32) {
-    let mut alive: Vec<(Vec<u32>, f32)> = vec![(Vec::new(), 0.0)];
+    let mut hypotheses: Vec<(Vec<u32>, f32)> = vec![(Vec::new(), 0.0)];
     let mut ended: Vec<(Vec<u32>, f32)> = Vec::new();
     for step in 0..longest {
         let mut candidates = Vec::new();
-        for (tokens, score) in &alive {
+        for (tokens, score) in &hypotheses {
             let mut logits = language(tokens);
             rules.apply(&mut logits, tokens);
             let (total, _) = log_sum_exp(&logits);
@@ -288,12 +291,12 @@ fn textbook(
             ended.push((tokens, score));
             next.push(spares.next().unwrap_or(candidate).clone());
         }
-        let enough =
+        let needed_count =
             if beams == 1 { 1 } else { (beams as f32 * patience).round().max(1.0) as usize };
-        if is_last || ended.len() >= enough {
+        if is_last || ended.len() >= needed_count {
             break;
         }
-        alive = next;
+        hypotheses = next;
     }
     let mut best = ended.first().unwrap().clone();
     for hypothesis in &ended {
@@ -331,9 +334,10 @@ proptest! {
         // All timestamps are allowed, so every rule applies.
         rules.suppressed = vec![7, 8];
         rules.latest_first_timestamp = 13;
-        let task = Task { rules: Arc::new(rules.clone()), ..task(beam(beams, patience), longest) };
+        let task =
+            SearchTask { rules: Arc::new(rules.clone()), ..task(beam(beams, patience), longest) };
         let (hypothesis, _, _) = run(task, &language);
-        let (tokens, score) = textbook(&language, &rules, beams, patience, longest);
+        let (tokens, score) = reference_beam_search(&language, &rules, beams, patience, longest);
         prop_assert_eq!((hypothesis.tokens, hypothesis.score), (tokens, score));
     }
 
@@ -342,7 +346,7 @@ proptest! {
         rows in prop::collection::vec(prop::collection::vec(-3i8..3, 600), 1..4), count in 1usize..12
     ) {
         // Among equal values, the first one found wins.
-        let mut top = Top::new(count);
+        let mut top = TopCandidates::new(count);
         let mut all = Vec::new();
         for (beam, row) in rows.iter().enumerate() {
             let logits: Vec<f32> = row.iter().map(|value| f32::from(*value)).collect();

@@ -12,7 +12,7 @@ pub(super) struct Candidate {
 
 /// The best candidates in descending order of score; on a tie, the candidate found first ranks
 /// higher.
-pub(super) struct Top {
+pub(super) struct TopCandidates {
     best: Vec<Candidate>,
     count: usize,
 }
@@ -20,7 +20,7 @@ pub(super) struct Top {
 /// Logits per block: most blocks contain no candidate and are skipped.
 const BLOCK: usize = 256;
 
-impl Top {
+impl TopCandidates {
     pub(super) fn new(count: usize) -> Self {
         Self { best: Vec::with_capacity(count + 1), count }
     }

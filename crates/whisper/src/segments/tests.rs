@@ -5,7 +5,11 @@ use super::*;
 const BEGIN: u32 = 100;
 
 /// Returns the segments as (start, end, number of tokens), and the next window's frame.
-fn check(tokens: &[u32], seek: usize, size: usize) -> (Vec<(f64, f64, usize)>, usize, bool) {
+fn split_summary(
+    tokens: &[u32],
+    seek: usize,
+    size: usize,
+) -> (Vec<(f64, f64, usize)>, usize, bool) {
     let split = split(tokens, BEGIN, seek, size);
     let drafts =
         split.drafts.iter().map(|draft| (draft.start, draft.end, draft.tokens.len())).collect();
@@ -36,6 +40,10 @@ fn windows_are_split_at_pairs_of_timestamps() {
         (&[], 0, 500, &[(0.0, 5.0, 0)], 500, false),
     ];
     for (tokens, seek, size, segments, next, ends) in cases {
-        assert_eq!(check(tokens, seek, size), (segments.to_vec(), next, ends), "{tokens:?}");
+        assert_eq!(
+            split_summary(tokens, seek, size),
+            (segments.to_vec(), next, ends),
+            "{tokens:?}"
+        );
     }
 }

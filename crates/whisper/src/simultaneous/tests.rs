@@ -1,7 +1,7 @@
 use super::*;
 use crate::EngineSize;
 use crate::model::{Fault, Model};
-use crate::testing::{lenient, model, noise, open};
+use crate::testing::{model, noise, open, options_without_thresholds};
 
 /// A word of one token, with its start and end in seconds from the start of the audio.
 fn word(text: &str, token: u32, start: f64, end: f64) -> TimedWord {
@@ -124,10 +124,10 @@ fn words_without_their_audio_are_no_longer_revised() {
     let mut state = state(16, 0);
     state.revise((0..15).map(|n| word(" a", n, f64::from(n), f64::from(n) + 0.9)).collect(), 15.0);
     state.samples.resize(MAX_BUFFERED_SAMPLES, 0.3);
-    state.forget();
+    state.drop_old_audio();
     assert_eq!((state.dropped, state.tentative.len()), (0, 15));
     state.samples.push(0.3);
-    state.forget();
+    state.drop_old_audio();
     // The last word ends before the last 8 s.
     assert_eq!((state.dropped, state.tentative.len()), (149 * SAMPLE_RATE / 10, 0));
     assert_eq!((state.words().len(), state.forced.len(), state.context.len()), (15, 0, 15));
@@ -140,13 +140,13 @@ fn words_without_their_audio_are_no_longer_revised() {
 fn long_audio_loses_its_beginning_and_the_words_become_the_prompt() {
     let mut state = state(18, 0);
     state.forced = (0..17).map(|n| word(" word", n, f64::from(n), f64::from(n) + 0.9)).collect();
-    state.forget();
+    state.drop_old_audio();
     // The cut is at the first word of the last 8 s.
     assert_eq!((state.dropped, state.samples.len()), (10 * SAMPLE_RATE, 8 * SAMPLE_RATE));
     assert_eq!(state.context, (0..10).collect::<Vec<_>>());
     assert_eq!(state.forced.first().map(|word| word.tokens.clone()), Some(vec![10]));
     // No longer than it must be.
-    state.forget();
+    state.drop_old_audio();
     assert_eq!(state.dropped, 10 * SAMPLE_RATE);
 }
 
@@ -162,30 +162,33 @@ fn set_words(state: &mut State, count: u32, end: f64) {
 #[test]
 fn audio_after_the_last_word_is_not_dropped() {
     // The last word ends before the last 8 s: what follows has not been decoded.
-    let mut open = state(18, 0);
-    set_words(&mut open, 4, 3.75);
-    open.forget();
-    assert_eq!((open.dropped, open.forced.len(), open.context.len()), (15 * SAMPLE_RATE / 4, 0, 4));
-    open.forget();
-    assert_eq!(open.dropped, 15 * SAMPLE_RATE / 4);
+    let mut state = state(18, 0);
+    set_words(&mut state, 4, 3.75);
+    state.drop_old_audio();
+    assert_eq!(
+        (state.dropped, state.forced.len(), state.context.len()),
+        (15 * SAMPLE_RATE / 4, 0, 4)
+    );
+    state.drop_old_audio();
+    assert_eq!(state.dropped, 15 * SAMPLE_RATE / 4);
 }
 
 #[test]
 fn audio_of_the_last_word_is_dropped() {
     // The last word begins before the last 8 s, and ends within.
-    let mut straddling = state(18, 0);
-    set_words(&mut straddling, 10, 11.5);
-    straddling.forget();
-    assert_eq!((straddling.dropped, straddling.forced.len()), (23 * SAMPLE_RATE / 2, 0));
+    let mut state = state(18, 0);
+    set_words(&mut state, 10, 11.5);
+    state.drop_old_audio();
+    assert_eq!((state.dropped, state.forced.len()), (23 * SAMPLE_RATE / 2, 0));
 }
 
 #[test]
 fn audio_without_words_is_limited_by_the_window() {
     let mut state = state(20, 0);
-    state.forget();
+    state.drop_old_audio();
     assert_eq!(state.dropped, 0);
     state.samples.resize(35 * SAMPLE_RATE, 0.3);
-    state.forget();
+    state.drop_old_audio();
     assert_eq!(state.samples.len(), MAX_BUFFERED_SAMPLES);
     assert_eq!(MAX_BUFFERED_SAMPLES + STEP + TRAILING_SILENCE, 30 * SAMPLE_RATE);
 }
@@ -201,7 +204,7 @@ fn ten_minutes_without_a_pause_keep_a_short_buffer() {
         state.revise(vec![word(" word", step as u32, end - 0.4, end)], end);
         assert_eq!(text(&state), "word", "step {step}");
         state.commit(1);
-        state.forget();
+        state.drop_old_audio();
         assert!(state.samples.len() <= MAX_PASS_SAMPLES, "{} samples", state.samples.len());
         assert!(tokens(&state.forced).len() <= MAX_FORCED && state.context.len() <= MAX_CONTEXT);
     }
@@ -215,7 +218,7 @@ fn forced_text_and_prompt_leave_room_in_the_context() {
     state.forced =
         vec![TimedWord { tokens: vec![7; MAX_FORCED + 1], ..word(" word", 0, 1.0, 2.0) }];
     state.last_end = 2.0;
-    state.forget();
+    state.drop_old_audio();
     assert_eq!(
         (state.dropped, state.context.len(), state.forced.len()),
         (2 * SAMPLE_RATE, MAX_CONTEXT, 0)
@@ -223,20 +226,20 @@ fn forced_text_and_prompt_leave_room_in_the_context() {
 }
 
 #[test]
-fn long_text_in_short_audio_loses_half_of_its_words() {
+fn forced_words_above_token_limit_are_halved_into_context() {
     let mut state = state(8, 0);
     set_words(&mut state, 8, 7.9);
     for word in &mut state.forced {
         word.tokens = vec![7; MAX_FORCED / 7];
     }
-    state.forget();
+    state.drop_old_audio();
     assert_eq!(
         (state.dropped, state.forced.len(), state.context.len()),
         (4 * SAMPLE_RATE, 4, 4 * (MAX_FORCED / 7))
     );
     // Half of the words can still be too many tokens.
     state.forced[2].tokens = vec![7; 2 * MAX_FORCED];
-    state.forget();
+    state.drop_old_audio();
     assert_eq!((state.dropped, state.forced.len()), (7 * SAMPLE_RATE, 1));
 }
 
@@ -286,7 +289,8 @@ fn a_pause_leaves_a_short_silence() {
 #[test]
 fn audio_in_frames_gives_the_same_words_as_in_one_piece() {
     let options = AlignAttOptions { padding: Some(1.0), ..AlignAttOptions::default() };
-    let policy = AlignAtt::new(transcriber(&model(), lenient()), options).unwrap();
+    let policy =
+        AlignAtt::new(transcriber(&model(), options_without_thresholds()), options).unwrap();
     assert_eq!(policy.name(), "test");
     let samples = noise(40 * SAMPLE_RATE);
     let words = play(&policy, &samples, samples.len());
@@ -297,7 +301,7 @@ fn audio_in_frames_gives_the_same_words_as_in_one_piece() {
 }
 
 /// Returns a policy whose passes fail.
-fn failing(options: Options) -> AlignAtt {
+fn policy_with_fault(options: Options) -> AlignAtt {
     let mut model = open();
     let fault: Fault = Box::new(|_| Err(TranscribeError::Product("a pass".to_owned())));
     model.fault = Some(fault);
@@ -315,7 +319,7 @@ fn first_pass_needs_enough_audio() {
         (SpeechTask::Translate, Some("fr"), 3),
     ] {
         let language = language.map(str::to_owned);
-        let policy = failing(Options { language, task, ..lenient() });
+        let policy = policy_with_fault(Options { language, task, ..options_without_thresholds() });
         let mut recognition = policy.open(None);
         let steps = speech.chunks(STEP);
         let actual = steps.take_while(|step| recognition.push(step, false).is_ok()).count();
@@ -325,7 +329,7 @@ fn first_pass_needs_enough_audio() {
 
 #[test]
 fn short_audio_is_decoded_at_a_pause_and_at_the_end() {
-    let policy = failing(Options { language: None, ..lenient() });
+    let policy = policy_with_fault(Options { language: None, ..options_without_thresholds() });
     let mut recognition = policy.open(None);
     assert!(recognition.push(&noise(STEP), false).is_ok());
     assert!(recognition.push(&vec![0.0; STEP], false).is_err(), "a pause");
@@ -335,7 +339,7 @@ fn short_audio_is_decoded_at_a_pause_and_at_the_end() {
 
 #[test]
 fn silence_is_not_decoded() {
-    let policy = failing(lenient());
+    let policy = policy_with_fault(options_without_thresholds());
     let mut recognition = policy.open(None);
     assert!(recognition.push(&noise(3 * STEP), false).is_err(), "a pass has the fault");
     let mut recognition = policy.open(None);
@@ -347,23 +351,23 @@ fn silence_is_not_decoded() {
 
 #[test]
 fn detected_language_is_kept_if_clear_or_after_enough_speech() {
-    let kept = |language: &DetectedLanguage| language.is_kept.then(|| language.code.clone());
+    let kept_code = |language: &DetectedLanguage| language.is_kept.then(|| language.code.clone());
     let update = |language: &mut DetectedLanguage, code: &str, margin, seconds: usize| {
         language.update(code.to_owned(), margin, seconds * SAMPLE_RATE);
-        kept(language)
+        kept_code(language)
     };
     let mut language = DetectedLanguage::default();
     assert_eq!(update(&mut language, "pt", 0.1, 2), None);
     assert_eq!(update(&mut language, "es", 0.1, 4), None);
     assert_eq!(update(&mut language, "es", 0.1, 5).as_deref(), Some("es"));
     language.end_phrase(5 * SAMPLE_RATE);
-    assert_eq!(kept(&language).as_deref(), Some("es"));
+    assert_eq!(kept_code(&language).as_deref(), Some("es"));
 
     let mut language = DetectedLanguage::default();
     assert_eq!(update(&mut language, "fr", 0.6, 2).as_deref(), Some("fr"));
     // The next phrase detects the language again; both phrases together are long enough.
     language.end_phrase(3 * SAMPLE_RATE);
-    assert_eq!(kept(&language), None);
+    assert_eq!(kept_code(&language), None);
     assert_eq!(update(&mut language, "fr", 0.1, 2).as_deref(), Some("fr"));
     // Speech in another language counts from its beginning.
     assert_eq!(update(&mut language, "it", 0.1, 2), None);
@@ -374,7 +378,7 @@ fn requested_language_replaces_detection_only_if_the_model_supports_it() {
     let language = |options: Options, requested| {
         transcriber(&model(), options).options_for(requested).language.clone()
     };
-    let detecting = || Options { language: None, ..lenient() };
+    let detecting = || Options { language: None, ..options_without_thresholds() };
     // The test model understands English, French and German. The token of the task has the form of
     // a language's.
     for (requested, expected) in [
@@ -389,7 +393,7 @@ fn requested_language_replaces_detection_only_if_the_model_supports_it() {
         assert_eq!(language(detecting(), requested).as_deref(), expected, "{requested:?}");
     }
     assert_eq!(
-        language(lenient(), Some("de")).as_deref(),
+        language(options_without_thresholds(), Some("de")).as_deref(),
         Some("en"),
         "the options set the language"
     );
@@ -398,7 +402,7 @@ fn requested_language_replaces_detection_only_if_the_model_supports_it() {
 #[test]
 fn invalid_alignatt_options_are_refused() {
     let check = |options| {
-        AlignAtt::new(transcriber(&model(), lenient()), options)
+        AlignAtt::new(transcriber(&model(), options_without_thresholds()), options)
             .err()
             .map(|error| error.to_string())
     };

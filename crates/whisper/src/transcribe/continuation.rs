@@ -14,7 +14,7 @@ use super::{
     compression_ratio,
 };
 use crate::align::{Alignment, Attention, shortest_path};
-use crate::decoder::{Capture, Memory, Slot};
+use crate::decoder::{AttentionCapture, EncoderMemory, Slot};
 use crate::kernel::log_sum_exp;
 use crate::mel::FRAMES_PER_SECOND;
 use crate::options::SpeechTask;
@@ -65,10 +65,10 @@ impl Prefix {
     /// of the last pass, which had less audio, or shorter. At the end, the last pass may have had
     /// all words.
     fn ends_too_early(&self, text: &[u32]) -> bool {
-        let Some(new) = text.strip_prefix(&*self.tokens) else { return false };
+        let Some(new_tokens) = text.strip_prefix(&*self.tokens) else { return false };
         !text.is_empty()
-            && self.tentative.starts_with(new)
-            && (!self.is_end || new.len() < self.tentative.len())
+            && self.tentative.starts_with(new_tokens)
+            && (!self.is_end || new_tokens.len() < self.tentative.len())
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Continuation {
 }
 
 /// Result of greedy decoding.
-struct Decoded {
+struct DecodedPass {
     /// Accepted tokens after the prefix.
     tokens: Vec<u32>,
     /// Token after the accepted ones: the end of text, or a token that was not accepted.
@@ -102,14 +102,14 @@ struct Decoded {
     attention: Attention,
 }
 
-/// What becomes of the most probable next token.
+/// Decision on the most probable next token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Decision {
-    /// It belongs to the text.
+    /// The token belongs to the text.
     Accept,
-    /// It ends the text, or needs more audio.
+    /// The token ends the text, or needs more audio.
     Stop,
-    /// It repeats earlier text.
+    /// The token repeats earlier text.
     Rewind,
 }
 
@@ -181,11 +181,11 @@ impl Recording {
         &self,
         buffers: &mut Buffers,
         cache: &mut Cache,
-        memory: &Memory,
+        memory: &EncoderMemory,
         slots: &mut Vec<Slot>,
         prefix: &Prefix,
         positions: usize,
-    ) -> Result<Option<Decoded>, TranscribeError> {
+    ) -> Result<Option<DecodedPass>, TranscribeError> {
         let model = self.model.clone();
         let special = model.vocabulary.special();
         let mut tokens = self.prompt_after(&prefix.context);
@@ -205,7 +205,7 @@ impl Recording {
         let width = model.decoder.width();
         let next = loop {
             let first = slots.len();
-            slots.extend((first..tokens.len()).map(|_| cache.take()));
+            slots.extend((first..tokens.len()).map(|_| cache.allocate()));
             let rows: Vec<Row> = tokens
                 .iter()
                 .enumerate()
@@ -217,7 +217,7 @@ impl Recording {
                     slots: slots[..=position].to_vec(),
                 })
                 .collect();
-            let mut capture = Capture { heads, scores: vec![Vec::new(); heads.len()] };
+            let mut capture = AttentionCapture { heads, scores: vec![Vec::new(); heads.len()] };
             let states = model.decoder.forward(
                 &buffers.gemm.clone(),
                 buffers,
@@ -279,7 +279,7 @@ impl Recording {
         if is_silent(&self.options, &attempt) {
             return Ok(None);
         }
-        Ok(Some(Decoded { tokens: attempt.tokens, next, latest, is_past_end, attention }))
+        Ok(Some(DecodedPass { tokens: attempt.tokens, next, latest, is_past_end, attention }))
     }
 
     /// Returns the probability that there is no speech, given the decoder state at the start of the
@@ -315,50 +315,54 @@ impl Recording {
     /// Returns the accepted words that the next token does not continue, with their times, the time
     /// before which no further word starts, and the number of the prefix's tokens before a
     /// repetition without end.
-    fn complete_words(&self, decoded: Decoded, prefix: &Prefix) -> (Vec<TimedWord>, f64, usize) {
-        let Decoded { mut tokens, next, latest, is_past_end, attention } = decoded;
+    fn complete_words(
+        &self,
+        decoded: DecodedPass,
+        prefix: &Prefix,
+    ) -> (Vec<TimedWord>, f64, usize) {
+        let DecodedPass { mut tokens, next, latest, is_past_end, attention } = decoded;
         let end_of_text = self.model.vocabulary.special().end_of_text;
         // Each row predicts a token: those of the text, and the next one.
         let rows = prefix.tokens.len() + tokens.len() + 1;
-        let matrix = attention.filtered(attention.rows() - rows, rows);
+        let matrix = attention.filtered_weights(attention.rows() - rows, rows);
         let path = shortest_path(&matrix, rows, attention.positions());
         tokens.push(next);
         let text = [prefix.tokens.as_slice(), &tokens].concat();
         let before_repetition = self.repetition(&text).unwrap_or(text.len());
         let kept = before_repetition.min(prefix.tokens.len());
-        let new = self.model.vocabulary.split_words(&tokens, self.text_language());
-        let words = [(String::new(), prefix.tokens.clone())].into_iter().chain(new).collect();
+        let new_words = self.model.vocabulary.split_words(&tokens, self.text_language());
+        let words = [(String::new(), prefix.tokens.clone())].into_iter().chain(new_words).collect();
         // Without the last word, which contains the next token: it is complete only if that token
         // begins another word.
-        let mut timed = time_words(words, &Alignment { path, probabilities: Vec::new() });
-        let count = timed.len();
-        let begin = timed.first().map_or(0.0, |word| word.end);
-        timed.drain(..1.min(count));
+        let mut timed_words = time_words(words, &Alignment { path, probabilities: Vec::new() });
+        let count = timed_words.len();
+        let begin = timed_words.first().map_or(0.0, |word| word.end);
+        timed_words.drain(..1.min(count));
         if is_past_end && next == end_of_text {
             // The decoder ends the text again: the audio has no further word, and the forced one is
             // invented.
-            timed.pop();
+            timed_words.pop();
         }
-        let mut length: usize = timed.iter().map(|word| word.tokens.len()).sum();
+        let mut length: usize = timed_words.iter().map(|word| word.tokens.len()).sum();
         // The last character of a text whose next token is not accepted may lack bytes.
-        while timed.last().is_some_and(|word| {
+        while timed_words.last().is_some_and(|word| {
             word.text.contains(REPLACEMENT) || length > before_repetition - kept
-        }) || self.is_repetitive(&timed)
+        }) || self.is_repetitive(&timed_words)
         {
-            length -= timed.pop().map_or(0, |word| word.tokens.len());
+            length -= timed_words.pop().map_or(0, |word| word.tokens.len());
         }
         let audio = attention.positions() as f64 / POSITIONS_PER_SECOND;
-        if self.is_too_dense(&timed, audio - begin) {
-            timed.clear();
+        if self.is_too_dense(&timed_words, audio - begin) {
+            timed_words.clear();
         }
-        let mut until = timed.last().map_or(begin, |word| word.end);
-        let is_complete = next == end_of_text && timed.len() + 1 == count;
+        let mut until = timed_words.last().map_or(begin, |word| word.end);
+        let is_complete = next == end_of_text && timed_words.len() + 1 == count;
         if is_complete && !is_past_end && attention.positions() - latest <= MAX_UNATTENDED {
             // All that was said before the audio's last moments is in the text.
             let attended_positions = attention.positions().saturating_sub(prefix.frame_threshold);
             until = until.max(attended_positions as f64 / POSITIONS_PER_SECOND);
         }
-        (timed, until, kept)
+        (timed_words, until, kept)
     }
 
     /// Returns the language of the text: that of the speech, or English for a translation.
@@ -375,9 +379,9 @@ impl Recording {
         self.options.compression_ratio_threshold.and_then(|_| repetition(tokens))
     }
 
-    /// Returns whether nobody can say the words in so many seconds, if the options have a threshold
-    /// for repetitions: both detect texts that Whisper invents. In languages written without
-    /// spaces, words are characters, and not counted.
+    /// Returns whether the words are too many for their duration in seconds, if the options have a
+    /// threshold for repetitions: both detect texts that Whisper invents. In languages written
+    /// without spaces, words are characters, and not counted.
     fn is_too_dense(&self, words: &[TimedWord], seconds: f64) -> bool {
         let count = words.iter().filter(|word| word.text.contains(char::is_alphanumeric)).count();
         self.options.compression_ratio_threshold.is_some()

@@ -1,6 +1,8 @@
 //! Language detection in the first window.
 
-use super::{Buffers, Cache, Memory, Recording, Row, TranscribeError, WINDOW_FRAMES, softmax};
+use super::{
+    Buffers, Cache, EncoderMemory, Recording, Row, TranscribeError, WINDOW_FRAMES, softmax,
+};
 use crate::options::SpeechTask;
 
 /// Minimum difference between the two best language probabilities. Below it, detection runs again
@@ -19,7 +21,7 @@ impl Recording {
         &mut self,
         buffers: &mut Buffers,
         cache: &mut Cache,
-        memory: &Memory,
+        memory: &EncoderMemory,
     ) -> Result<f32, TranscribeError> {
         let vocabulary = &self.model.vocabulary;
         let special = vocabulary.special();
@@ -70,10 +72,10 @@ impl Recording {
         &self,
         buffers: &mut Buffers,
         cache: &mut Cache,
-        memory: &Memory,
+        memory: &EncoderMemory,
     ) -> Result<Vec<(u32, f32)>, TranscribeError> {
         let model = &self.model;
-        let slot = cache.take();
+        let slot = cache.allocate();
         let token = model.vocabulary.special().start_of_transcript;
         let row = Row { token, position: 0, memory: 0, slots: vec![slot] };
         let states =

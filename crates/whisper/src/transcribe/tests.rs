@@ -16,7 +16,7 @@ fn play(
     let model = model();
     let mut recording =
         Recording::new(model.clone(), Arc::new(options.clone()), &vec![0.0; seconds * 16_000]);
-    recording.alignment = Some(evenly);
+    recording.alignment = Some(even_alignment);
     let (mut buffers, mut cache) = (Buffers::default(), model.decoder.cache());
     let mut search = recording.next_window(&mut buffers, &mut cache).unwrap();
     let mut searches = Vec::new();
@@ -25,7 +25,7 @@ fn play(
         searches.push((next.task().prompt.clone(), next.task().strategy.clone()));
         let (tokens, score, no_speech) = results.next().expect("more searches than given results");
         search = recording
-            .take(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech)
+            .accept(&mut buffers, &mut cache, Hypothesis { tokens, score }, no_speech)
             .unwrap();
     }
     assert!(results.next().is_none(), "fewer searches than given results");
@@ -33,20 +33,20 @@ fn play(
 }
 
 /// Spreads the tokens evenly over the window.
-fn evenly(tokens: &[u32], frames: usize) -> Alignment {
-    let at = |token| token * (frames / 2) / (tokens.len() + 1);
+fn even_alignment(tokens: &[u32], frames: usize) -> Alignment {
+    let position = |token| token * (frames / 2) / (tokens.len() + 1);
     Alignment {
-        path: (0..=tokens.len()).map(|token| (token, at(token))).collect(),
+        path: (0..=tokens.len()).map(|token| (token, position(token))).collect(),
         probabilities: vec![0.5; tokens.len()],
     }
 }
 
-fn english() -> Options {
+fn english_options() -> Options {
     Options { language: Some("en".to_owned()), ..Options::default() }
 }
 
 /// Tokens of `<|from|> words <|to|>`, in hundredths of a second.
-fn spoken(from: u32, words: &[u32], to: u32) -> Vec<u32> {
+fn timestamped_text(from: u32, words: &[u32], to: u32) -> Vec<u32> {
     [&[BEGIN + from / 2], words, &[BEGIN + to / 2]].concat()
 }
 
@@ -58,15 +58,20 @@ const TASK: [u32; 3] = [START, ENGLISH, TRANSCRIBE];
 
 #[test]
 fn the_next_window_begins_after_the_last_pair_of_timestamps() {
-    let first =
-        [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250), vec![BEGIN + 625]].concat();
-    let results = [(first, -0.2, 0.0), (spoken(0, &[259], 800), -0.2, 0.0)];
-    let (searches, transcription) = play(&english(), 40, &results);
+    let first = [
+        timestamped_text(0, &[256, 257], 400),
+        timestamped_text(400, &[258], 1250),
+        vec![BEGIN + 625],
+    ]
+    .concat();
+    let results = [(first, -0.2, 0.0), (timestamped_text(0, &[259], 800), -0.2, 0.0)];
+    let (searches, transcription) = play(&english_options(), 40, &results);
     let actual: Vec<_> =
         transcription.segments.iter().map(|s| (s.seek, s.start, s.end, s.text.as_str())).collect();
     assert_eq!(actual, [(0, 0.0, 4.0, " aa ba"), (0, 4.0, 12.5, " ca"), (1250, 12.5, 20.5, " da")]);
     // The preceding text is the prompt.
-    let text = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250)].concat();
+    let text =
+        [timestamped_text(0, &[256, 257], 400), timestamped_text(400, &[258], 1250)].concat();
     assert_eq!(prompts(&searches), [TASK.to_vec(), [&[PREVIOUS], text.as_slice(), &TASK].concat()]);
     assert_eq!((transcription.language.as_str(), transcription.language_probability), ("en", 1.0));
 }
@@ -78,7 +83,8 @@ fn translation_is_requested_by_the_last_token_of_the_prompt() {
         task: SpeechTask::Translate,
         ..Options::default()
     };
-    let (searches, transcription) = play(&options, 10, &[(spoken(0, &[256], 900), -0.2, 0.0)]);
+    let (searches, transcription) =
+        play(&options, 10, &[(timestamped_text(0, &[256], 900), -0.2, 0.0)]);
     assert_eq!(prompts(&searches), [[START, ENGLISH + 1, TRANSLATE]]);
     // The language is that of the speech.
     assert_eq!(transcription.language, "fr");
@@ -87,9 +93,12 @@ fn translation_is_requested_by_the_last_token_of_the_prompt() {
 #[test]
 fn long_prompts_keep_their_end() {
     let words = vec![260; 250];
-    let results = [(spoken(0, &words, 2990), -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
+    let results = [
+        (timestamped_text(0, &words, 2990), -0.2, 0.0),
+        (timestamped_text(0, &[256], 500), -0.2, 0.0),
+    ];
     let (searches, _) =
-        play(&Options { compression_ratio_threshold: None, ..english() }, 35, &results);
+        play(&Options { compression_ratio_threshold: None, ..english_options() }, 35, &results);
     // The prompt has the last 223 tokens of the text; the last of these is the timestamp.
     let expected = [&[PREVIOUS], [260; 222].as_slice(), &[BEGIN + 1495], &TASK].concat();
     assert_eq!(searches[1].0, expected);
@@ -97,7 +106,7 @@ fn long_prompts_keep_their_end() {
         &Options {
             compression_ratio_threshold: None,
             condition_on_previous_text: false,
-            ..english()
+            ..english_options()
         },
         35,
         &results,
@@ -110,12 +119,12 @@ fn temperatures_rise_until_the_text_is_good_enough() {
     let words: Vec<u32> = (256..266).collect();
     let repetitive = vec![260; 60];
     let results = [
-        (spoken(0, &words, 800), -1.5, 0.0),      // too uncertain
-        (spoken(0, &repetitive, 800), -0.1, 0.0), // too repetitive
-        (spoken(0, &words, 900), -0.9, 0.0),
-        (spoken(0, &[256], 200), -0.2, 0.0),
+        (timestamped_text(0, &words, 800), -1.5, 0.0), // too uncertain
+        (timestamped_text(0, &repetitive, 800), -0.1, 0.0), // too repetitive
+        (timestamped_text(0, &words, 900), -0.9, 0.0),
+        (timestamped_text(0, &[256], 200), -0.2, 0.0),
     ];
-    let (searches, transcription) = play(&english(), 32, &results);
+    let (searches, transcription) = play(&english_options(), 32, &results);
     let strategies: Vec<_> = searches.iter().map(|(_, strategy)| strategy.clone()).collect();
     assert_eq!(strategies[0], Strategy::Beam { beams: 5, patience: 1.0 });
     for (index, temperature) in [(1, 0.2), (2, 0.4)] {
@@ -128,27 +137,30 @@ fn temperatures_rise_until_the_text_is_good_enough() {
     assert_eq!(transcription.segments[0].temperature, 0.4);
     assert!((transcription.segments[0].average_log_probability - -0.9 * 12.0 / 13.0).abs() < 1e-6);
     // Temperature 0.4 is not above 0.5: the text becomes the next prompt.
-    assert_eq!(searches[3].0, [&[PREVIOUS], spoken(0, &words, 900).as_slice(), &TASK].concat());
+    assert_eq!(
+        searches[3].0,
+        [&[PREVIOUS], timestamped_text(0, &words, 900).as_slice(), &TASK].concat()
+    );
 }
 
 #[test]
-fn text_decoded_at_high_temperature_is_not_prompted() {
-    let good = (spoken(0, &[256, 257], 2990), -0.2, 0.0);
-    let bad = (spoken(0, &[256, 257], 2990), -2.0, 0.0);
+fn text_decoded_at_high_temperature_does_not_prompt_next_window() {
+    let accepted = (timestamped_text(0, &[256, 257], 2990), -0.2, 0.0);
+    let retried = (timestamped_text(0, &[256, 257], 2990), -2.0, 0.0);
     let results = [
-        good.clone(),
-        bad.clone(),
-        bad.clone(),
-        bad.clone(),
-        bad.clone(),
-        bad.clone(),
-        bad,
-        good.clone(),
-        good,
+        accepted.clone(),
+        retried.clone(),
+        retried.clone(),
+        retried.clone(),
+        retried.clone(),
+        retried.clone(),
+        retried,
+        accepted.clone(),
+        accepted,
     ];
-    let (searches, transcription) = play(&english(), 100, &results);
+    let (searches, transcription) = play(&english_options(), 100, &results);
     assert_eq!(transcription.segments[1].temperature, 1.0);
-    let previous = [&[PREVIOUS], spoken(0, &[256, 257], 2990).as_slice(), &TASK].concat();
+    let previous = [&[PREVIOUS], timestamped_text(0, &[256, 257], 2990).as_slice(), &TASK].concat();
     // The second window and its retries have the first window's text as prompt. The third window
     // has no prompt, because of the second window's temperature. The fourth window has the third
     // window's text as prompt.
@@ -159,11 +171,11 @@ fn text_decoded_at_high_temperature_is_not_prompted() {
 #[test]
 fn silent_windows_are_skipped() {
     let results = [
-        (spoken(0, &[256], 2990), -1.5, 0.7), // silent: no retry, no segment
-        (spoken(0, &[257], 2990), -0.5, 0.7), // not silent: the text is certain
-        (spoken(0, &[258], 900), -0.5, 0.7),
+        (timestamped_text(0, &[256], 2990), -1.5, 0.7), // silent: no retry, no segment
+        (timestamped_text(0, &[257], 2990), -0.5, 0.7), // not silent: the text is certain
+        (timestamped_text(0, &[258], 900), -0.5, 0.7),
     ];
-    let (searches, transcription) = play(&english(), 70, &results);
+    let (searches, transcription) = play(&english_options(), 70, &results);
     assert_eq!(searches.len(), 3);
     let actual: Vec<_> = transcription
         .segments
@@ -179,14 +191,15 @@ fn silent_windows_are_skipped() {
 fn word_times_determine_the_next_window() {
     // An unfinished segment: without word times, the next window begins 30 s later.
     let unfinished = [&[BEGIN], [256, 257, 258].as_slice()].concat();
-    let results = [(unfinished.clone(), -0.2, 0.0), (spoken(0, &[259], 500), -0.2, 0.0)];
-    let (_, transcription) = play(&english(), 31, &results);
+    let results = [(unfinished.clone(), -0.2, 0.0), (timestamped_text(0, &[259], 500), -0.2, 0.0)];
+    let (_, transcription) = play(&english_options(), 31, &results);
     assert_eq!(transcription.segments[1].seek, 3000);
-    let (_, transcription) = play(&Options { word_timestamps: true, ..english() }, 31, &results);
-    let hundredths = |seconds: f64| (seconds * 100.0).round();
+    let (_, transcription) =
+        play(&Options { word_timestamps: true, ..english_options() }, 31, &results);
+    let to_hundredths = |seconds: f64| (seconds * 100.0).round();
     let words = transcription.segments[0].words.iter();
     let words: Vec<_> = words
-        .map(|word| (word.text.as_str(), hundredths(word.start), hundredths(word.end)))
+        .map(|word| (word.text.as_str(), to_hundredths(word.start), to_hundredths(word.end)))
         .collect();
     // Tokens at 0, 7.5, 15 and 22.5 s; the first two words after a pause last 1.4 s each at most.
     assert_eq!(words, [(" aa", 1220.0, 1360.0), (" ba", 1360.0, 1500.0), (" ca", 1500.0, 2250.0)]);
@@ -196,11 +209,16 @@ fn word_times_determine_the_next_window() {
 #[test]
 fn segments_without_text_or_duration_are_dropped() {
     let results = [(
-        [spoken(0, &[], 400), spoken(400, &[220, 220], 600), spoken(600, &[256], 600)].concat(),
+        [
+            timestamped_text(0, &[], 400),
+            timestamped_text(400, &[220, 220], 600),
+            timestamped_text(600, &[256], 600),
+        ]
+        .concat(),
         -0.2,
         0.0,
     )];
-    let (_, transcription) = play(&english(), 10, &results);
+    let (_, transcription) = play(&english_options(), 10, &results);
     assert!(transcription.segments.is_empty(), "{:?}", transcription.segments);
 }
 
@@ -208,12 +226,14 @@ fn segments_without_text_or_duration_are_dropped() {
 fn window_without_progress_is_skipped() {
     // A pair of timestamps at the beginning of the window: the reference would decode the window
     // forever.
-    let results =
-        [(vec![BEGIN, 256, BEGIN, BEGIN], -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
-    let (_, transcription) = play(&english(), 40, &results);
+    let results = [
+        (vec![BEGIN, 256, BEGIN, BEGIN], -0.2, 0.0),
+        (timestamped_text(0, &[256], 500), -0.2, 0.0),
+    ];
+    let (_, transcription) = play(&english_options(), 40, &results);
     assert_eq!(transcription.segments.last().unwrap().seek, 3000);
     // The decoder returns only the end of text.
-    let (_, transcription) = play(&english(), 10, &[(vec![], -0.2, 0.0)]);
+    let (_, transcription) = play(&english_options(), 10, &[(vec![], -0.2, 0.0)]);
     assert!(transcription.segments.is_empty());
 }
 
@@ -330,6 +350,6 @@ fn unsupported_options_are_refused() {
         let error = refused(options);
         assert!(error.starts_with(expected), "{error}");
     }
-    assert_eq!(refused(english()), "");
+    assert_eq!(refused(english_options()), "");
     assert_eq!(END_OF_TEXT, model().vocabulary.special().end_of_text);
 }

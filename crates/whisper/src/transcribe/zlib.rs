@@ -135,13 +135,14 @@ impl Compressor {
         let (mut best, mut matched) = (before, matched);
         let mut candidate = candidate;
         for _ in 0..if before >= GOOD_LENGTH { MAX_CHAIN / 4 } else { MAX_CHAIN } {
-            let (here, there) =
+            let (current_bytes, candidate_bytes) =
                 (&self.window[at..at + MAX_MATCH], &self.window[candidate..candidate + MAX_MATCH]);
             // A longer match must agree at these positions.
-            if here[best.min(MAX_MATCH - 1)] == there[best.min(MAX_MATCH - 1)]
-                && here[..2] == there[..2]
+            if current_bytes[best.min(MAX_MATCH - 1)] == candidate_bytes[best.min(MAX_MATCH - 1)]
+                && current_bytes[..2] == candidate_bytes[..2]
             {
-                let length = here.iter().zip(there).take_while(|(a, b)| a == b).count();
+                let length =
+                    current_bytes.iter().zip(candidate_bytes).take_while(|(a, b)| a == b).count();
                 if length > best {
                     (best, matched) = (length, candidate);
                     if length >= nice {

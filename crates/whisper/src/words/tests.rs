@@ -126,7 +126,7 @@ fn segment_times_follow_words_within_limits() {
         (((0.0, 1.5), &[(0.0, 0.5), (1.0, 3.0)]), ((0.0, 1.5), &[(0.0, 0.5), (1.0, 1.5)])),
     ];
     for (((start, end), words), expected) in cases {
-        let mut draft = Draft { start, end, tokens: Vec::new(), words: Vec::new() };
+        let mut draft = SegmentDraft { start, end, tokens: Vec::new(), words: Vec::new() };
         let mut words: Vec<TimedWord> =
             words.iter().map(|&(start, end)| word("a", start, end)).collect();
         fit_segment(&mut draft, &mut words, 0.25);
@@ -137,7 +137,7 @@ fn segment_times_follow_words_within_limits() {
 
 #[test]
 fn words_go_to_the_segment_that_holds_their_tokens() {
-    let draft = |start, end, tokens: &[u32]| Draft {
+    let draft = |start, end, tokens: &[u32]| SegmentDraft {
         start,
         end,
         tokens: tokens.to_vec(),

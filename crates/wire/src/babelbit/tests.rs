@@ -21,7 +21,7 @@ fn signed(scheme: BabelbitScheme) -> HeaderMap {
     };
     let receiver = Keypair::from_uri("//Bob").unwrap().hotkey();
     let peer = Peer::new(receiver, "10.0.0.1", 8091).unwrap();
-    let request = Outgoing {
+    let request = OutgoingRequest {
         peer: &peer,
         method: &http::Method::POST,
         path: "/v1/predict",
@@ -102,10 +102,11 @@ fn the_body_is_bound_only_by_its_hash() {
         assert_eq!(message(&managed, body), Err(Refusal::BodyMismatch));
     }
     // The hash of the raw bytes is accepted too, JSON or not.
-    let mut raw = axon;
-    raw.insert(BODY_HASH, HeaderValue::try_from(hex::encode(Sha256::digest(b"\x00raw"))).unwrap());
-    assert!(message(&raw, b"\x00raw").is_ok());
-    assert_eq!(message(&raw, b"\x00row"), Err(Refusal::BodyMismatch));
+    let mut raw_claim = axon;
+    raw_claim
+        .insert(BODY_HASH, HeaderValue::try_from(hex::encode(Sha256::digest(b"\x00raw"))).unwrap());
+    assert!(message(&raw_claim, b"\x00raw").is_ok());
+    assert_eq!(message(&raw_claim, b"\x00row"), Err(Refusal::BodyMismatch));
 }
 
 #[test]
@@ -139,7 +140,7 @@ fn duplicate_headers_are_refused() {
 #[test]
 fn malformed_header_values_are_refused() {
     let hash = BODY_SHA256.to_uppercase();
-    let long = "a".repeat(65);
+    let long_uuid = "a".repeat(65);
     for (name, value) in [
         (NONCE, "-1"),
         (NONCE, "+1"),
@@ -156,7 +157,7 @@ fn malformed_header_values_are_refused() {
         (SIGNATURE, "signature"),
         (UUID, "a.b"),
         (UUID, "g"),
-        (UUID, &long),
+        (UUID, &long_uuid),
         (BODY_HASH, "1234"),
         (BODY_HASH, &hash),
         (TIMEOUT, "soon"),
@@ -182,7 +183,7 @@ fn line_break_in_header_value_is_refused() {
         external_ip: "1.2.3.4\r\nx: y".into(),
     };
     let peer = Peer::new(identity.keypair.hotkey(), "10.0.0.1", 1).unwrap();
-    let request = Outgoing {
+    let request = OutgoingRequest {
         peer: &peer,
         method: &http::Method::POST,
         path: "/",

@@ -52,7 +52,7 @@ enum State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Decoded {
     /// Number of used bytes.
-    pub(super) used: usize,
+    pub(super) consumed: usize,
     /// Number of chunks that are complete.
     pub(super) chunks: u32,
 }
@@ -91,7 +91,7 @@ impl ChunkDecoder {
             chunks += u32::from(self.state == State::DataLineFeed);
             (self.state, remaining) = (next, after);
         }
-        Ok(Decoded { used: bytes.len() - remaining.len(), chunks })
+        Ok(Decoded { consumed: bytes.len() - remaining.len(), chunks })
     }
 
     /// Returns the state after a byte outside the data; `None` if the byte is invalid.
@@ -137,18 +137,18 @@ mod tests {
 
     /// Decodes the pieces of a body; returns the data, and the bytes after the end.
     fn decode(pieces: &[&[u8]]) -> io::Result<(Vec<u8>, Vec<u8>)> {
-        let (mut decoder, mut body, mut rest) = (ChunkDecoder::default(), Vec::new(), Vec::new());
+        let (mut decoder, mut body, mut unread) = (ChunkDecoder::default(), Vec::new(), Vec::new());
         for piece in pieces {
-            rest.extend_from_slice(piece);
-            while !rest.is_empty() && !decoder.has_ended() {
+            unread.extend_from_slice(piece);
+            while !unread.is_empty() && !decoder.has_ended() {
                 let mut data = Vec::new();
-                let decoded = decoder.decode(&rest, &mut data)?;
-                rest.drain(..decoded.used);
+                let decoded = decoder.decode(&unread, &mut data)?;
+                unread.drain(..decoded.consumed);
                 body.extend(data);
             }
         }
         assert!(decoder.has_ended());
-        Ok((body, rest))
+        Ok((body, unread))
     }
 
     #[test]
@@ -182,9 +182,9 @@ mod tests {
         let (mut decoder, mut body) = (ChunkDecoder::default(), Vec::new());
         let chunks = "1\r\na\r\n".repeat(100);
         let decoded = decoder.decode(chunks.as_bytes(), &mut body).unwrap();
-        assert_eq!(decoded, Decoded { used: 64 * 6, chunks: 64 });
+        assert_eq!(decoded, Decoded { consumed: 64 * 6, chunks: 64 });
         let decoded = decoder.decode(b"2\r\nab", &mut body).unwrap();
-        assert_eq!((decoded, body.len()), (Decoded { used: 5, chunks: 0 }, 66));
+        assert_eq!((decoded, body.len()), (Decoded { consumed: 5, chunks: 0 }, 66));
     }
 
     proptest! {

@@ -77,7 +77,7 @@ impl Connections {
                     return Ok(response.map(|incoming| DrivenBody {
                         incoming: Some(incoming),
                         chunked,
-                        lent: Some((connection, host)),
+                        active: Some((connection, host)),
                         idle: Arc::clone(&self.idle),
                     }));
                 }
@@ -147,7 +147,7 @@ pub(super) struct DrivenBody {
     /// The body, if it is in chunks; `incoming` is then empty.
     chunked: Option<ChunkedBody>,
     /// The connection and its host; `None` after an error, and while the body is dropped.
-    lent: Option<(Box<DrivenConnection>, Host)>,
+    active: Option<(Box<DrivenConnection>, Host)>,
     idle: Arc<IdleConnections>,
 }
 
@@ -157,7 +157,7 @@ impl DrivenBody {
             match chunked.poll_next(context) {
                 Poll::Ready(Some(chunk)) => {
                     if chunk.is_err() {
-                        self.lent = None;
+                        self.active = None;
                     }
                     return Poll::Ready(Some(chunk.map(Frame::data).map_err(Into::into)));
                 }
@@ -178,7 +178,7 @@ impl DrivenBody {
     }
 
     fn drive(&mut self, context: &mut Context<'_>) {
-        if let Some((connection, _)) = &mut self.lent {
+        if let Some((connection, _)) = &mut self.active {
             drive(&mut connection.driver, context);
         }
     }
@@ -196,7 +196,7 @@ impl Drop for DrivenBody {
             let _ = chunked.poll_next(&mut context);
         }
         drop(self.incoming.take());
-        let Some((mut connection, host)) = self.lent.take() else { return };
+        let Some((mut connection, host)) = self.active.take() else { return };
         drive(&mut connection.driver, &mut context);
         if connection.is_idle() {
             self.idle.put_back(host, connection);

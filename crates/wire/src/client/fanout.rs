@@ -20,17 +20,17 @@ pub struct Reply {
 }
 
 impl SignedClient {
-    /// Calls many peers concurrently, at most `at_once` at a time, and returns one reply per call,
-    /// in the order of the calls.
+    /// Calls many peers concurrently, at most `concurrency` at a time, and returns one reply per
+    /// call, in the order of the calls.
     ///
     /// A slow or broken peer delays no other: every call has its own deadline, counted from its own
     /// start. Dropping the future cancels all calls.
     pub async fn call_all(
         &self,
         calls: impl IntoIterator<Item = (Peer, Call)>,
-        at_once: NonZeroUsize,
+        concurrency: NonZeroUsize,
     ) -> Vec<Reply> {
-        self.call_each(calls, at_once, |reply| reply).await
+        self.call_each(calls, concurrency, |reply| reply).await
     }
 
     /// Calls many peers like [`Self::call_all`], and converts each reply as soon as it is complete,
@@ -38,7 +38,7 @@ impl SignedClient {
     pub async fn call_each<T>(
         &self,
         calls: impl IntoIterator<Item = (Peer, Call)>,
-        at_once: NonZeroUsize,
+        concurrency: NonZeroUsize,
         convert: impl Fn(Reply) -> T,
     ) -> Vec<T> {
         let convert = &convert;
@@ -49,7 +49,7 @@ impl SignedClient {
             (index, convert(Reply { peer, code, result, elapsed }))
         });
         let mut replies: Vec<_> =
-            futures::stream::iter(running).buffer_unordered(at_once.get()).collect().await;
+            futures::stream::iter(running).buffer_unordered(concurrency.get()).collect().await;
         replies.sort_unstable_by_key(|(index, _)| *index);
         replies.into_iter().map(|(_, reply)| reply).collect()
     }

@@ -122,9 +122,9 @@ impl State {
         &mut self,
         write: impl FnOnce(Pin<&mut MaybeHttpsStream<TokioIo<TcpStream>>>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let written = write(Pin::new(&mut self.stream));
-        self.is_write_blocked = written.is_pending();
-        written
+        let result = write(Pin::new(&mut self.stream));
+        self.is_write_blocked = result.is_pending();
+        result
     }
 
     /// Reads for hyper.
@@ -145,9 +145,9 @@ impl State {
                 Poll::Ready(Ok(()))
             }
             Access::Head => {
-                let mut space = [const { MaybeUninit::<u8>::uninit() }; MAX_READ_BYTES];
+                let mut storage = [const { MaybeUninit::<u8>::uninit() }; MAX_READ_BYTES];
                 let length = buffer.remaining().min(MAX_READ_BYTES);
-                let mut read = ReadBuf::uninit(space.get_mut(..length).unwrap_or_default());
+                let mut read = ReadBuf::uninit(storage.get_mut(..length).unwrap_or_default());
                 ready!(Pin::new(&mut self.stream).poll_read(context, read.unfilled()))?;
                 let bytes = read.filled();
                 let head = head_length(bytes);
@@ -226,8 +226,8 @@ impl ChunkedBody {
         let mut body = Vec::new();
         while !self.decoder.has_ended() && body.is_empty() {
             let chunks = if unread.is_empty() {
-                let mut space = [const { MaybeUninit::<u8>::uninit() }; MAX_READ_BYTES];
-                let mut read = ReadBuf::uninit(&mut space);
+                let mut storage = [const { MaybeUninit::<u8>::uninit() }; MAX_READ_BYTES];
+                let mut read = ReadBuf::uninit(&mut storage);
                 ready!(Pin::new(&mut *stream).poll_read(context, read.unfilled()))?;
                 let bytes = read.filled();
                 if bytes.is_empty() {
@@ -235,12 +235,12 @@ impl ChunkedBody {
                 }
                 body.reserve(bytes.len());
                 let decoded = self.decoder.decode(bytes, &mut body)?;
-                unread.extend_from_slice(bytes.get(decoded.used..).unwrap_or_default());
+                unread.extend_from_slice(bytes.get(decoded.consumed..).unwrap_or_default());
                 decoded.chunks
             } else {
                 body.reserve(unread.len());
                 let decoded = self.decoder.decode(unread, &mut body)?;
-                advance(unread, decoded.used);
+                advance(unread, decoded.consumed);
                 decoded.chunks
             };
             spend_budget(chunks, context);
@@ -257,8 +257,8 @@ impl ChunkedBody {
 
 /// Removes used bytes from a buffer. Frees its memory once it is empty, since a stream may be open
 /// for long.
-fn advance(buffer: &mut BytesMut, used: usize) {
-    buffer.advance(used);
+fn advance(buffer: &mut BytesMut, consumed: usize) {
+    buffer.advance(consumed);
     if buffer.is_empty() {
         *buffer = BytesMut::new();
     }

@@ -9,7 +9,7 @@ use taonet_wallet::{CryptoType, Keypair};
 use uuid::Uuid;
 
 use crate::clock::nanoseconds;
-use crate::{Clock, CompactError, Identity, Outgoing, Peer, Scheme, SystemClock};
+use crate::{Clock, CompactError, Identity, OutgoingRequest, Peer, Scheme, SystemClock};
 
 /// Why signing a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +82,7 @@ impl Signer {
     /// dendrite scheme accept increasing nonces only from each process, so that of concurrent
     /// requests, those that arrive late are refused.
     #[must_use]
-    pub fn other_process(&self) -> Self {
+    pub fn with_new_process(&self) -> Self {
         let identity = Identity { uuid: Uuid::new_v4(), ..(*self.identity).clone() };
         Self { identity: Arc::new(identity), ..self.clone() }
     }
@@ -112,7 +112,8 @@ impl Signer {
     ) -> Result<HeaderMap, SigningError> {
         let Nonces { last: nonce, restarts } = self.next_nonce();
         let identity = self.identity_after(restarts);
-        self.scheme.sign(&identity, &Outgoing { peer, method, path, name, timeout, nonce, body })
+        self.scheme
+            .sign(&identity, &OutgoingRequest { peer, method, path, name, timeout, nonce, body })
     }
 
     fn next_nonce(&self) -> Nonces {
@@ -120,8 +121,8 @@ impl Signer {
         // Read under the lock, so that a thread that waits for it does not take the clock for one
         // that was set back.
         let now = self.clock.now_ns();
-        let ahead = nanoseconds(self.scheme.window().future);
-        if nonces.last > now.saturating_add(ahead) {
+        let max_lead = nanoseconds(self.scheme.window().future);
+        if nonces.last > now.saturating_add(max_lead) {
             *nonces = Nonces { last: now, restarts: nonces.restarts.saturating_add(1) };
         } else {
             nonces.last = now.max(nonces.last.saturating_add(1));

@@ -89,8 +89,8 @@ async fn signed_request_gets_its_response() {
     let answers = futures::future::join_all(calls).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 
-    let stranger = Peer::new(key("//Dave").hotkey(), peer.host(), peer.port()).unwrap();
-    let refused = send(&client, &stranger, "v1/predict", &request, timeout).await.unwrap_err();
+    let other_peer = Peer::new(key("//Dave").hotkey(), peer.host(), peer.port()).unwrap();
+    let refused = send(&client, &other_peer, "v1/predict", &request, timeout).await.unwrap_err();
     assert_eq!(refused.to_string(), r#"401:{"error":"request was signed for another receiver"}"#);
 }
 
@@ -101,14 +101,14 @@ async fn other_statuses_are_errors_with_the_first_300_characters() {
         panic!()
     };
     assert_eq!((status, text), (StatusCode::SERVICE_UNAVAILABLE, "é".repeat(300)));
-    let created =
+    let error =
         call(responding_router(|| (StatusCode::CREATED, "{}").into_response())).await.unwrap_err();
-    assert_eq!(created.to_string(), "201:{}");
-    let away =
+    assert_eq!(error.to_string(), "201:{}");
+    let error =
         call(responding_router(|| Redirect::temporary("http://127.0.0.1:1/").into_response()))
             .await
             .unwrap_err();
-    assert_eq!(away.to_string(), "307:");
+    assert_eq!(error.to_string(), "307:");
 }
 
 #[tokio::test]
@@ -136,37 +136,37 @@ async fn large_responses_wait_for_memory_until_their_deadline() {
     );
     let client = client.unwrap();
     let text = |length: usize| format!("\"{}\"", "x".repeat(length));
-    let small = peer(listen(responding_router(move || text(1_000).into_response())).await);
+    let small_peer = peer(listen(responding_router(move || text(1_000).into_response())).await);
     let large =
         peer(listen(responding_router(move || text(UNRESERVED_BYTES + 100).into_response())).await);
     // Sends slightly more than a small response, then stalls.
-    let stalls = responding_router(move || {
+    let stalling_router = responding_router(move || {
         let start = futures::stream::iter([Ok::<_, std::io::Error>(text(UNRESERVED_BYTES + 100))]);
         Body::from_stream(start.chain(futures::stream::pending())).into_response()
     });
-    let stalls = peer(listen(stalls).await);
-    let ask = |peer: &Peer, millis: u64| {
+    let stalling_peer = peer(listen(stalling_router).await);
+    let request_with_timeout = |peer: &Peer, millis: u64| {
         let (client, peer) = (client.clone(), peer.clone());
         async move {
             send(&client, &peer, "v1/predict", &json!({}), Duration::from_millis(millis)).await
         }
     };
-    assert!(ask(&large, 60_000).await.is_ok(), "room that was given back");
-    assert!(ask(&large, 60_000).await.is_ok());
-    let large_request = tokio::spawn(ask(&stalls, 60_000));
+    assert!(request_with_timeout(&large, 60_000).await.is_ok(), "room that was given back");
+    assert!(request_with_timeout(&large, 60_000).await.is_ok());
+    let large_request = tokio::spawn(request_with_timeout(&stalling_peer, 60_000));
     while client.memory.shared.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
-    assert!(ask(&large, 60_000).await.is_ok(), "one at a time needs no room");
-    let second = tokio::spawn(ask(&stalls, 60_000));
+    assert!(request_with_timeout(&large, 60_000).await.is_ok(), "one at a time needs no room");
+    let second_request = tokio::spawn(request_with_timeout(&stalling_peer, 60_000));
     while client.memory.extra.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
-    assert!(ask(&small, 60_000).await.is_ok());
-    assert!(ask(&large, 300).await.unwrap_err().is_timeout());
+    assert!(request_with_timeout(&small_peer, 60_000).await.is_ok());
+    assert!(request_with_timeout(&large, 300).await.unwrap_err().is_timeout());
     large_request.abort();
-    assert!(ask(&large, 60_000).await.is_ok());
-    second.abort();
+    assert!(request_with_timeout(&large, 60_000).await.is_ok());
+    second_request.abort();
 }
 
 #[tokio::test]
@@ -194,18 +194,19 @@ async fn maximum_deadline_does_not_overflow() {
 
 #[tokio::test]
 async fn deadline_covers_the_complete_response() {
-    let brief = Duration::from_millis(50);
-    let never = Router::new().route("/", post(std::future::pending::<()>));
-    let stalls = Router::new().route(
+    let timeout = Duration::from_millis(50);
+    let silent_router = Router::new().route("/", post(std::future::pending::<()>));
+    let stalling_router = Router::new().route(
         "/",
         post(|| async {
             let start = futures::stream::iter([Ok::<_, std::io::Error>("{")]);
             Body::from_stream(start.chain(futures::stream::pending()))
         }),
     );
-    for router in [never, stalls] {
-        let error =
-            send(&client(), &peer(listen(router).await), "/", &json!({}), brief).await.unwrap_err();
+    for router in [silent_router, stalling_router] {
+        let error = send(&client(), &peer(listen(router).await), "/", &json!({}), timeout)
+            .await
+            .unwrap_err();
         assert!(error.is_timeout());
         assert_eq!(error.to_string(), "timeout after 0.05s");
     }
@@ -248,25 +249,25 @@ fn nonces_restart_after_the_clock_was_far_ahead() {
     let signer =
         Signer::with_clock(key("//Alice"), "127.0.0.1", BabelbitScheme::axon(), clock.clone());
     let peer = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
-    let sent = |signer: &Signer| {
+    let nonce_and_uuid = |signer: &Signer| {
         let headers = signer.headers(&peer, &Method::POST, "/", "X", Duration::ZERO, b"").unwrap();
         let [nonce, process] = ["nonce", "uuid"]
             .map(|name| headers[format!("bt_header_dendrite_{name}")].to_str().unwrap().to_owned());
         (nonce.parse::<u64>().unwrap(), process)
     };
-    let (nonce, ahead) = sent(&signer);
+    let (nonce, first_uuid) = nonce_and_uuid(&signer);
     assert_eq!(nonce, 2 * DAY);
     clock.set(DAY);
-    let (nonce, right) = sent(&signer.clone());
+    let (nonce, second_uuid) = nonce_and_uuid(&signer.clone());
     assert_eq!(nonce, DAY, "receivers refuse nonces of the next day");
-    assert_ne!(right, ahead, "the nonces of a process increase");
-    assert_eq!(sent(&signer), (DAY + 1, right.clone()));
+    assert_ne!(second_uuid, first_uuid, "the nonces of a process increase");
+    assert_eq!(nonce_and_uuid(&signer), (DAY + 1, second_uuid.clone()));
     // Receivers accept nonces that are up to 3 s ahead.
     clock.set(DAY + 1 - 3_000_000_000);
-    assert_eq!(sent(&signer), (DAY + 2, right.clone()));
-    let (nonce, further) = sent(&signer);
+    assert_eq!(nonce_and_uuid(&signer), (DAY + 2, second_uuid.clone()));
+    let (nonce, third_uuid) = nonce_and_uuid(&signer);
     assert_eq!(nonce, DAY + 1 - 3_000_000_000);
-    assert!(further != right && further != ahead);
+    assert!(third_uuid != second_uuid && third_uuid != first_uuid);
 }
 
 #[tokio::test]

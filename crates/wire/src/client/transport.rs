@@ -120,9 +120,9 @@ impl Transport {
                 *request.uri_mut() = origin_form(&uri);
                 let host = host_header(&uri).ok_or_else(malformed)?;
                 request.headers_mut().entry(HOST).or_insert(host);
-                let sent =
+                let result =
                     self.connections.send(&uri, (scheme.clone(), authority.clone()), request).await;
-                match sent {
+                match result {
                     Ok(response) => Ok(response.map(ResponseBody::Driven)),
                     Err(ConnectionError::Open(source)) => Err(unreachable(source)),
                     Err(ConnectionError::Lost(error)) => {

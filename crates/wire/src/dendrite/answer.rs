@@ -16,7 +16,7 @@ use super::{
     TIMEOUT, signed_text,
 };
 use crate::headers::{parsed, seconds_text};
-use crate::{Refusal, Refused};
+use crate::{Refusal, RefusedRequest};
 
 const SUCCESS: &str = "Success";
 
@@ -57,12 +57,12 @@ fn insert(headers: &mut HeaderMap, name: &'static str, value: &str) {
 pub(super) fn refuse(
     scheme: &DendriteScheme,
     refusal: &Refusal,
-    request: &Refused<'_>,
+    request: &RefusedRequest<'_>,
 ) -> Response {
     if let Refusal::NotJson { column, .. } = refusal {
         return not_json(*column, &refusal.to_string());
     }
-    let (status, message) = worded(scheme, refusal, request);
+    let (status, message) = status_and_message(scheme, refusal, request);
     let mut response = (status, Json(json!({ "message": message }))).into_response();
     response.extensions_mut().insert(StatusMessage(message));
     let mut headers = HeaderMap::new();
@@ -104,10 +104,10 @@ fn forbidden(reason: &str) -> (StatusCode, String) {
 }
 
 /// Returns the status and message of a refusal: those of the SDK, if it has them.
-fn worded(
+fn status_and_message(
     scheme: &DendriteScheme,
     refusal: &Refusal,
-    request: &Refused<'_>,
+    request: &RefusedRequest<'_>,
 ) -> (StatusCode, String) {
     match refusal {
         Refusal::UnknownName(name) => {
@@ -162,7 +162,7 @@ pub(super) fn internal_error() -> String {
 
 /// Adds the axon's own identity and its signature over `{nonce}.{dendrite hotkey}.{axon
 /// hotkey}.{uuid}`: four parts, where requests sign five.
-fn sign(scheme: &DendriteScheme, request: &Refused<'_>, headers: &mut HeaderMap) {
+fn sign(scheme: &DendriteScheme, request: &RefusedRequest<'_>, headers: &mut HeaderMap) {
     let (Some(axon), Ok(dendrite)) =
         (&scheme.axon, parsed::<Hotkey>(&request.head.headers, SENDER))
     else {

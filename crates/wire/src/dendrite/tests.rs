@@ -66,29 +66,32 @@ async fn handlers_get_the_caller_from_the_headers() {
     let forged = json!({"hotkey": key("//Charlie").hotkey().to_string(), "nonce": 1, "ip": "1.1.1.1", "status_code": 7});
     for dendrite in [forged, json!("nobody"), Value::Null] {
         let body = json!({"prompt": "x", "dendrite": dendrite, "axon": [1]}).to_string();
-        let (head, answer) = call(&router, head("/Echo", &body), body.clone()).await;
-        assert_eq!(head.status, StatusCode::OK, "{answer}");
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        assert_eq!(answer["dendrite"]["hotkey"], key("//Alice").hotkey().to_string());
-        assert_eq!(answer["dendrite"]["nonce"], NOW);
-        assert_eq!(answer["dendrite"]["ip"], "203.0.113.7");
-        assert_eq!(answer["axon"], json!({"status_code": 200, "status_message": "Success"}));
+        let (head, response_body) = call(&router, head("/Echo", &body), body.clone()).await;
+        assert_eq!(head.status, StatusCode::OK, "{response_body}");
+        let response_body: Value = serde_json::from_str(&response_body).unwrap();
+        assert_eq!(response_body["dendrite"]["hotkey"], key("//Alice").hotkey().to_string());
+        assert_eq!(response_body["dendrite"]["nonce"], NOW);
+        assert_eq!(response_body["dendrite"]["ip"], "203.0.113.7");
+        assert_eq!(response_body["axon"], json!({"status_code": 200, "status_message": "Success"}));
         assert_eq!(AxonStatus::of(&head.headers).unwrap().message, "Success");
     }
 }
 
 #[tokio::test]
 async fn handler_failures_set_the_axon_status() {
-    let missing = |synapse: Synapse| async move {
+    let failing_handler = |synapse: Synapse| async move {
         synapse.parse::<std::collections::HashMap<String, u8>>().map(|_| ())
     };
-    let router = server(Router::new().route("/Echo", any(missing)), scheme());
+    let router = server(Router::new().route("/Echo", any(failing_handler)), scheme());
     let body = r#"{"prompt": "x"}"#;
-    let (head, answer) = call(&router, head("/Echo", body), body).await;
+    let (head, response_body) = call(&router, head("/Echo", body), body).await;
     assert_eq!(head.status, StatusCode::UNPROCESSABLE_ENTITY);
     let status = AxonStatus::of(&head.headers).unwrap();
     assert_eq!(status.code, head.status);
-    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap(), json!({"message": status.message}));
+    assert_eq!(
+        serde_json::from_str::<Value>(&response_body).unwrap(),
+        json!({"message": status.message})
+    );
     assert_eq!(head.headers["bt_header_input_obj_prompt"], "IiI=");
     assert_eq!(head.headers[TIMEOUT], "2.5");
 }
@@ -120,7 +123,7 @@ fn unknown_classes_are_not_signed() {
 
 #[test]
 fn old_versions_have_undated_nonces_only_where_accepted() {
-    let dated = |scheme: &DendriteScheme, version: Option<&str>| {
+    let has_dated_nonce = |scheme: &DendriteScheme, version: Option<&str>| {
         let mut head = head("/Synapse", "{}");
         head.headers.remove(VERSION);
         if let Some(version) = version {
@@ -128,15 +131,15 @@ fn old_versions_have_undated_nonces_only_where_accepted() {
         }
         scheme.claim(&head).map(|claim| claim.dated)
     };
-    let (ours, lenient) = (scheme(), scheme().accept_old_versions());
+    let (strict, lenient) = (scheme(), scheme().accept_old_versions());
     for (version, old) in
         [(None, true), (Some("7001999"), true), (Some("7002000"), false), (Some("10005000"), false)]
     {
-        assert_eq!(dated(&ours, version), Ok(true), "{version:?}");
-        assert_eq!(dated(&lenient, version), Ok(!old), "{version:?}");
+        assert_eq!(has_dated_nonce(&strict, version), Ok(true), "{version:?}");
+        assert_eq!(has_dated_nonce(&lenient, version), Ok(!old), "{version:?}");
     }
-    assert_eq!(dated(&ours, Some("7.2.0")), Err(Refusal::Malformed(VERSION)));
-    assert_eq!(ours.replay_rule(), ReplayRule::Increasing);
+    assert_eq!(has_dated_nonce(&strict, Some("7.2.0")), Err(Refusal::Malformed(VERSION)));
+    assert_eq!(strict.replay_rule(), ReplayRule::Increasing);
     assert_eq!(lenient.replay_rule(), ReplayRule::IncreasingForEver);
 }
 

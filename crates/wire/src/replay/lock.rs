@@ -61,7 +61,7 @@ pub(super) struct Lock {
     path: PathBuf,
     file: File,
     /// Whether the file was there before.
-    existed: bool,
+    had_file: bool,
     bound: Option<Bound>,
 }
 
@@ -71,7 +71,7 @@ impl Lock {
         let path = sibling_path(log, ".lock");
         let mut options = OpenOptions::new();
         options.read(true).write(true);
-        let (mut file, existed) = match options.clone().create_new(true).open(&path) {
+        let (mut file, had_file) = match options.clone().create_new(true).open(&path) {
             Ok(file) => (file, false),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 (options.open(&path).map_err(|source| ReplayLogError::io(&path, source))?, true)
@@ -85,7 +85,7 @@ impl Lock {
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(|source| ReplayLogError::io(&path, source))?;
         let bound = std::str::from_utf8(&text).ok().and_then(Bound::parse);
-        Ok(Self { path, file, existed, bound })
+        Ok(Self { path, file, had_file, bound })
     }
 
     /// Begins a process at `now_ns` and returns the highest nonce that earlier ones may have
@@ -99,7 +99,7 @@ impl Lock {
     ) -> Result<u64, ReplayLogError> {
         let ceiling = match self.bound {
             Some(Bound { ceiling, lead }) => ceiling.max(now_ns.saturating_add(lead)),
-            None if self.existed || log_existed => ahead,
+            None if self.had_file || log_existed => ahead,
             None => now_ns,
         };
         // A ceiling above `ahead` is that of a clock that was far ahead; its remedy must not be to
@@ -111,7 +111,7 @@ impl Lock {
     }
 
     /// Records, durably, that a nonce may be ahead of the clock by `lead` nanoseconds.
-    pub(super) fn cover(&mut self, lead: u64) -> io::Result<()> {
+    pub(super) fn raise_lead(&mut self, lead: u64) -> io::Result<()> {
         let bound = self.bound.unwrap_or(Bound { ceiling: u64::MAX, lead: 0 });
         if lead <= bound.lead {
             return Ok(());
@@ -167,12 +167,12 @@ mod tests {
         };
         let (mut lock, ceiling) = start(NOW);
         assert_eq!(ceiling, NOW, "first start");
-        lock.cover(0).unwrap();
+        lock.raise_lead(0).unwrap();
         drop(lock);
         let (mut lock, ceiling) = start(NOW + 1);
         assert_eq!(ceiling, NOW + 1, "no sender was ahead");
-        lock.cover(1).unwrap();
-        lock.cover(5_000_000_000).unwrap();
+        lock.raise_lead(1).unwrap();
+        lock.raise_lead(5_000_000_000).unwrap();
         drop(lock);
         let (lock, ceiling) = start(NOW + 2);
         assert_eq!(ceiling, NOW + 2 + (1 << 33), "5 s, rounded up");

@@ -62,7 +62,7 @@ impl ReplayLogError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) sender: Hotkey,
-    pub(super) process: u128,
+    pub(super) process_id: u128,
     pub(super) nonce: u64,
 }
 
@@ -71,7 +71,7 @@ impl Entry {
         let mut bytes = [0; RECORD];
         let (content, crc) = bytes.split_at_mut(RECORD - 4);
         let parts = self.sender.as_bytes().iter().copied();
-        let parts = parts.chain(self.process.to_be_bytes()).chain(self.nonce.to_be_bytes());
+        let parts = parts.chain(self.process_id.to_be_bytes()).chain(self.nonce.to_be_bytes());
         content.iter_mut().zip(parts).for_each(|(byte, part)| *byte = part);
         crc.copy_from_slice(&crc32fast::hash(content).to_be_bytes());
         bytes
@@ -80,10 +80,10 @@ impl Entry {
     fn from_bytes(bytes: &[u8; RECORD]) -> Option<Self> {
         let (content, crc) = bytes.split_last_chunk::<4>()?;
         let (sender, remaining) = content.split_first_chunk::<32>()?;
-        let (process, nonce) = remaining.split_first_chunk::<16>()?;
+        let (process_id, nonce) = remaining.split_first_chunk::<16>()?;
         (crc32fast::hash(content) == u32::from_be_bytes(*crc)).then_some(Self {
             sender: Hotkey::from_bytes(*sender),
-            process: u128::from_be_bytes(*process),
+            process_id: u128::from_be_bytes(*process_id),
             nonce: u64::from_be_bytes(*nonce.first_chunk()?),
         })
     }
@@ -228,7 +228,7 @@ impl ReplayLog {
         if self.has_partial_record || now_ns >= self.rotate_at {
             self.rotate(now_ns, live, floor)?;
         }
-        self.lock.cover(lead)?;
+        self.lock.raise_lead(lead)?;
         let result = self.file.write_all(&entry.to_bytes());
         self.has_partial_record = result.is_err();
         result

@@ -71,10 +71,10 @@ fn nonces_must_increase_per_process() {
         assert_eq!(guard.accept(&claim_of(1, "a", NOW + 1), NOW), Ok(()));
         assert_eq!(guard.len(), 3);
         let later = NOW + 1_000 * SECOND;
-        let again = guard.accept(&claim_of(1, "a", NOW + 1), later);
+        let replay = guard.accept(&claim_of(1, "a", NOW + 1), later);
         match rule {
-            ReplayRule::IncreasingForEver => assert_eq!(again, Err(Refusal::Replayed)),
-            _ => assert!(is_stale(&again)),
+            ReplayRule::IncreasingForEver => assert_eq!(replay, Err(Refusal::Replayed)),
+            _ => assert!(is_stale(&replay)),
         }
     }
 }
@@ -177,8 +177,11 @@ fn replay_log_rotation_leaves_no_gap() {
                 guard = disk.open(rule, now, BOOT_ID);
             }
             for nonce in &accepted {
-                let again = guard.accept(&claim(1, *nonce), now);
-                assert!(again == Err(Refusal::Replayed) || is_stale(&again), "{rule:?} {again:?}");
+                let replay = guard.accept(&claim(1, *nonce), now);
+                assert!(
+                    replay == Err(Refusal::Replayed) || is_stale(&replay),
+                    "{rule:?} {replay:?}"
+                );
             }
         }
         // A window has 6 or 7 requests; the log holds at most two windows and two headers.
@@ -230,8 +233,8 @@ fn requests_before_machine_crash_are_refused() {
             for nonce in [NOW, start, start + 2 * SECOND] {
                 assert!(is_stale(&guard.accept(&claim(2, nonce), now)), "{rule:?} {nonce}");
             }
-            let again = guard.accept(&claim(1, ahead), now);
-            assert!(again == Err(Refusal::Replayed) || is_stale(&again), "{rule:?} {again:?}");
+            let replay = guard.accept(&claim(1, ahead), now);
+            assert!(replay == Err(Refusal::Replayed) || is_stale(&replay), "{rule:?} {replay:?}");
             // The lead of 2 s is recorded as 2.1 s.
             let fresh = start + 2 * SECOND + SECOND / 5;
             assert_eq!(guard.accept(&claim(1, fresh), fresh), Ok(()), "{rule:?}");
@@ -292,30 +295,30 @@ fn corrupt_log_refuses_requests_it_may_have_recorded() {
         drop(guard);
         let original = fs::read(disk.path()).unwrap();
         let start = NOW + SECOND;
-        let try_with = |bytes: &[u8]| {
+        let refuses_with = |bytes: &[u8]| {
             fs::write(disk.path(), bytes).unwrap();
             let guard = disk.open(rule, start, BOOT_ID);
-            let again = guard.accept(&claim(1, NOW + 1), start);
-            assert!(again == Err(Refusal::Replayed) || is_stale(&again), "{rule:?} {again:?}");
+            let replay = guard.accept(&claim(1, NOW + 1), start);
+            assert!(replay == Err(Refusal::Replayed) || is_stale(&replay), "{rule:?} {replay:?}");
             is_stale(&guard.accept(&claim(2, start), start))
         };
-        assert!(!try_with(&original), "the whole log serves");
+        assert!(!refuses_with(&original), "the whole log serves");
         for length in 0..original.len() {
             // A missing whole record at the end is not detected: the second request is then
             // accepted again.
             if length + 60 == original.len() {
-                assert!(!try_with(&original[..length]));
+                assert!(!refuses_with(&original[..length]));
             } else if !(original.len() - length).is_multiple_of(60) {
-                assert!(try_with(&original[..length]), "cut to {length}");
+                assert!(refuses_with(&original[..length]), "cut to {length}");
             }
         }
         for byte in 0..original.len() {
             let mut bytes = original.clone();
             bytes[byte] ^= 1;
-            assert!(try_with(&bytes), "{rule:?}: byte {byte}");
+            assert!(refuses_with(&bytes), "{rule:?}: byte {byte}");
         }
         assert!(
-            try_with(&[original.as_slice(), &[0; 60]].concat()),
+            refuses_with(&[original.as_slice(), &[0; 60]].concat()),
             "a block of zeros that a crash leaves"
         );
     }
@@ -362,9 +365,9 @@ fn deleted_log_refuses_requests_it_may_have_recorded() {
 #[test]
 fn requests_after_clock_far_ahead_are_refused_until_log_is_deleted() {
     let disk = Disk::new();
-    let years = NOW + 100_000_000 * SECOND;
+    let far_future = NOW + 100_000_000 * SECOND;
     let guard = disk.open(ReplayRule::Once, NOW, BOOT_ID);
-    assert_eq!(guard.accept(&claim(1, years), years), Ok(()));
+    assert_eq!(guard.accept(&claim(1, far_future), far_future), Ok(()));
     assert!(is_stale(&guard.accept(&claim(1, NOW), NOW)));
     drop(guard);
     let guard = disk.open(ReplayRule::Once, NOW + SECOND, BOOT_ID);
@@ -414,8 +417,8 @@ fn failed_write_keeps_accepted_requests() {
         assert_eq!(guard.accept(&claim(1, first), first), Ok(()));
         // Another rotation, with the first request in the old file, or carried over.
         assert_eq!(guard.accept(&claim(2, second), second), Ok(()));
-        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        guard.seen.lock().unwrap().log.as_mut().unwrap().file = full;
+        let full_device = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        guard.seen.lock().unwrap().log.as_mut().unwrap().file = full_device;
         let now = second + SECOND;
         assert_eq!(guard.accept(&claim(3, now), now), Err(Refusal::NotRemembered));
         for (sender, nonce) in [(3, now), (4, now)] {

@@ -123,13 +123,13 @@ impl Gate {
         } else {
             timeout.min(self.bounds.max_wait)
         };
-        let (key, turn) = match self.queue(stake)? {
+        let (key, permit_receiver) = match self.queue(stake)? {
             Ok(permit) => return Ok(permit),
             Err(waiting) => waiting,
         };
         // Leaves the queue when this future is dropped because the caller disconnects.
         let _guard = QueueGuard { gate: self, key };
-        match tokio::time::timeout(max_wait, turn).await {
+        match tokio::time::timeout(max_wait, permit_receiver).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(Refusal::Busy),
             Err(_) => Err(Refusal::WaitedTooLong { limit: max_wait }),

@@ -137,8 +137,8 @@ impl Policy {
     /// Returns the registration of an allowed caller; the default for a hotkey that is not
     /// registered.
     pub(super) fn check(&self, hotkey: &Hotkey) -> Result<Registration, Refusal> {
-        let listed = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(hotkey));
-        if !listed || self.blocked.contains(hotkey) {
+        let is_listed = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(hotkey));
+        if !is_listed || self.blocked.contains(hotkey) {
             return Err(Refusal::NotAllowed(*hotkey));
         }
         let registration = self.registrations.as_ref().and_then(|table| table.registration(hotkey));

@@ -128,11 +128,14 @@ async fn false_signatures_are_refused() {
         wrong
     );
     // Dave received the request and forwards it to Bob.
-    let to_dave = signed_by("//Alice", "//Dave", BabelbitScheme::axon(), NOW, BODY);
+    let signed_for_dave = signed_by("//Alice", "//Dave", BabelbitScheme::axon(), NOW, BODY);
     let foreign = refused_response(401, "request was signed for another receiver");
-    assert_eq!(server.refusal(&to_dave, BODY).await, foreign);
+    assert_eq!(server.refusal(&signed_for_dave, BODY).await, foreign);
     let bob = key("//Bob").hotkey().to_string();
-    assert_eq!(server.refusal(&with(to_dave, "bt_header_axon_hotkey", &bob), BODY).await, wrong);
+    assert_eq!(
+        server.refusal(&with(signed_for_dave, "bt_header_axon_hotkey", &bob), BODY).await,
+        wrong
+    );
     // Values that differ from the signed ones.
     for (name, value) in [
         ("bt_header_dendrite_nonce", (NOW + 1).to_string()),
@@ -161,12 +164,12 @@ async fn nonce_window_is_timeout_plus_4_s_back_and_3_s_ahead() {
         assert!(ok || status == StatusCode::UNAUTHORIZED, "{nonce}: {body}");
     }
     // The timeout is stated by the caller and not signed: it is capped at a minute.
-    let day = |nonce| with(signed(nonce), "timeout", "86400.0");
-    assert_eq!(server.refusal(&day(NOW - 64 * SECOND - 1), BODY).await, stale);
-    assert_eq!(server.send(&day(NOW - 64 * SECOND), BODY).await.0, StatusCode::OK);
-    let mut without = signed(NOW - 4 * SECOND - 1);
-    without.remove("timeout");
-    assert_eq!(server.refusal(&without, BODY).await, stale);
+    let with_day_timeout = |nonce| with(signed(nonce), "timeout", "86400.0");
+    assert_eq!(server.refusal(&with_day_timeout(NOW - 64 * SECOND - 1), BODY).await, stale);
+    assert_eq!(server.send(&with_day_timeout(NOW - 64 * SECOND), BODY).await.0, StatusCode::OK);
+    let mut without_timeout = signed(NOW - 4 * SECOND - 1);
+    without_timeout.remove("timeout");
+    assert_eq!(server.refusal(&without_timeout, BODY).await, stale);
 }
 
 #[tokio::test]
@@ -207,7 +210,7 @@ async fn an_altered_body_is_refused_where_its_hash_is_signed() {
 async fn flipped_bit_in_signed_headers_is_refused() {
     let server = Server::open();
     let headers = signed_with_body(NOW);
-    let mut flips = 0;
+    let mut flip_count = 0;
     for name in [
         "bt_header_dendrite_nonce",
         "bt_header_dendrite_hotkey",
@@ -231,7 +234,7 @@ async fn flipped_bit_in_signed_headers_is_refused() {
             headers.insert(name, value);
             let (status, body) = server.send(&headers, BODY).await;
             assert!(status.is_client_error(), "{name} bit {bit}: {status} {body}");
-            flips += 1;
+            flip_count += 1;
         }
     }
     for bit in 0..8 * BODY.len() {
@@ -239,9 +242,9 @@ async fn flipped_bit_in_signed_headers_is_refused() {
         body[bit / 8] ^= 1 << (bit % 8);
         let (status, text) = server.send(&headers, body).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "body bit {bit}: {text}");
-        flips += 1;
+        flip_count += 1;
     }
-    assert!(flips > 2_000, "{flips}");
+    assert!(flip_count > 2_000, "{flip_count}");
     assert_eq!(server.send(&headers, BODY).await.0, StatusCode::OK, "the original passes");
 }
 
@@ -260,11 +263,14 @@ async fn request_limits_are_checked_before_signatures() {
     let server = Server::new(limits, Policy::open());
     let large = refused_response(431, "request headers are too large");
     assert_eq!(server.refusal(&with(signed(NOW), "x", &"x".repeat(20_000)), BODY).await, large);
-    let mut many = signed(NOW);
+    let mut many_headers = signed(NOW);
     (0..64).for_each(|_| {
-        assert!(many.append("x", HeaderValue::from_static("")) || many.contains_key("x"));
+        assert!(
+            many_headers.append("x", HeaderValue::from_static(""))
+                || many_headers.contains_key("x")
+        );
     });
-    assert_eq!(server.refusal(&many, BODY).await, large);
+    assert_eq!(server.refusal(&many_headers, BODY).await, large);
 
     // Ten gigabytes announced, and one byte more than the limit sent unannounced.
     let too_large = refused_response(413, "request body is larger than 64 bytes");
@@ -274,7 +280,7 @@ async fn request_limits_are_checked_before_signatures() {
     assert_eq!(server.send(&signed(NOW), " ".repeat(64)).await.0, StatusCode::OK);
 
     assert_eq!(
-        server.refusal(&signed(NOW + 1), never()).await,
+        server.refusal(&signed(NOW + 1), pending_body()).await,
         refused_response(408, "request body did not arrive within 5ms")
     );
     let broken = futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
@@ -289,7 +295,7 @@ async fn body_limit_of_the_layer_overrides_axum_default() {
     assert_eq!((status, body.len() > 3 << 20), (StatusCode::OK, true));
 }
 
-fn never() -> Body {
+fn pending_body() -> Body {
     Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>())
 }
 
@@ -298,16 +304,16 @@ async fn body_of_refused_caller_is_not_read() {
     let alice = key("//Alice").hotkey();
     let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(
-        Server::open().refusal(&forged, never()).await,
+        Server::open().refusal(&forged, pending_body()).await,
         refused_response(401, "signature does not match")
     );
     let server = Server::new(Limits::default(), Policy::only([]));
     let unwanted = refused_response(403, &format!("hotkey {alice} is not allowed"));
-    assert_eq!(server.refusal(&signed(NOW), never()).await, unwanted);
+    assert_eq!(server.refusal(&signed(NOW), pending_body()).await, unwanted);
     let server = Server::open();
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
     assert_eq!(
-        server.refusal(&signed(NOW), never()).await,
+        server.refusal(&signed(NOW), pending_body()).await,
         refused_response(401, "request was already received, or a newer one was")
     );
 }
@@ -374,15 +380,15 @@ async fn handler_times_out() {
             clock,
         )
     };
-    let stuck =
+    let stuck_router =
         Router::new().route("/v1/predict", post(std::future::pending::<()>)).route_layer(layer());
-    let server = Server { router: stuck, clock: Arc::default() };
+    let server = Server { router: stuck_router, clock: Arc::default() };
     assert_eq!(
         server.refusal(&signed(NOW), BODY).await,
         refused_response(504, "response timeout after 20ms")
     );
     let streams =
-        Router::new().route("/v1/predict", post(|| async { never() })).route_layer(layer());
+        Router::new().route("/v1/predict", post(|| async { pending_body() })).route_layer(layer());
     let mut request = Request::post("/v1/predict").body(Body::from(BODY)).unwrap();
     *request.headers_mut() = signed(NOW);
     let response = streams.oneshot(request).await.unwrap();
@@ -484,7 +490,7 @@ async fn verifier_runs_the_checks_of_the_layer_in_steps() {
     };
     let verifier = layer.verifier();
     let head = |headers: HeaderMap| {
-        let mut head = no_head();
+        let mut head = empty_head();
         head.headers = headers;
         head
     };

@@ -13,7 +13,7 @@ use taonet_wallet::{DecodedPublicKey, PublicKey};
 use super::load::{Gate, Permit, RateLimiter};
 use super::{Limits, Policy, Registration};
 use crate::clock::nanoseconds;
-use crate::{Claim, Clock, Refusal, Refused, ReplayGuard, Scheme, Window};
+use crate::{Claim, Clock, Refusal, RefusedRequest, ReplayGuard, Scheme, Window};
 
 /// Maximum number of senders whose decoded keys are kept.
 const MAX_SENDERS: usize = 256;
@@ -129,7 +129,7 @@ impl Verifier {
         elapsed: Duration,
     ) -> Response {
         tracing::debug!(%refusal, "request refused");
-        let request = Refused { head, claim, now_ns: self.clock.now_ns(), elapsed };
+        let request = RefusedRequest { head, claim, now_ns: self.clock.now_ns(), elapsed };
         let mut response = self.scheme.refuse(refusal, &request);
         refusal.finish(&mut response);
         response

@@ -43,9 +43,10 @@ attacker in transit can change everything that is not signed. Use btauth/1 if bo
 - **Chunked requests.** Chunked transfer encoding takes precedence over `Content-Length` (RFC 9112).
   A reverse proxy must do the same.
 - **Replays.** Each server accepts a request once, with a replay log also across restarts; two
-  servers of one hotkey accept it once each. If the log is new, missing or damaged, requests signed
-  before the server's start, or dated ahead of it by as much as accepted requests have been, are
-  refused until a time that is logged.
+  servers of one hotkey accept it once each. If the log is new, missing or damaged, the server
+  refuses all requests that an earlier process could have accepted: those signed before its start,
+  and those whose time is ahead of its clock by no more than that of the requests accepted so far.
+  It logs the time from which it accepts all requests again.
 
 ## What is refused
 

@@ -40,7 +40,7 @@ use ExpectedOutcome::*;
 
 impl ExpectedOutcome {
     /// Returns the expected status and part of the message.
-    fn of(self, kind: Kind) -> (u16, &'static str) {
+    fn status_and_text(self, kind: Kind) -> (u16, &'static str) {
         // The SDKs' messages and statuses that differ from ours.
         match (kind, self) {
             (Btauth, Malformed) => return (401, "MalformedAuth: header"),
@@ -82,11 +82,11 @@ impl ExpectedOutcome {
         }
     }
 
-    pub(crate) fn fits(self, kind: Kind, outcome: &Outcome) -> bool {
-        let (status, words) = self.of(kind);
+    pub(crate) fn matches(self, kind: Kind, outcome: &Outcome) -> bool {
+        let (status, text) = self.status_and_text(kind);
         let is_silent = matches!(self, Accepted | NotHttp);
         outcome.status == status
-            && outcome.reason.contains(words)
+            && outcome.reason.contains(text)
             && outcome.reason.is_empty() == is_silent
     }
 }
@@ -615,7 +615,8 @@ pub(crate) const RAW: &[Raw] = &[
         |kind| if kind == Dendrite { Unsigned } else { Missing },
         |kind| {
             let unsigned = SentRequest { headers: HeaderMap::new(), ..SentRequest::fresh(kind) };
-            [SentRequest::fresh(kind).raw_as("keep-alive", &[]), unsigned.raw(&[])].concat()
+            [SentRequest::fresh(kind).raw_with_connection("keep-alive", &[]), unsigned.raw(&[])]
+                .concat()
         },
     ),
     (
@@ -623,7 +624,7 @@ pub(crate) const RAW: &[Raw] = &[
         |_| Replayed,
         |kind| {
             let sent = SentRequest::fresh(kind);
-            [sent.raw_as("keep-alive", &[]), sent.raw(&[])].concat()
+            [sent.raw_with_connection("keep-alive", &[]), sent.raw(&[])].concat()
         },
     ),
 ];

@@ -67,7 +67,7 @@ fn key_flips(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
     flips
 }
 
-fn in_method_and_path(sent: &SentRequest) -> Vec<Flip> {
+fn method_and_path_flips(sent: &SentRequest) -> Vec<Flip> {
     let mut flips: Vec<Flip> = Vec::new();
     for bit in 0..8 * sent.method.as_str().len() {
         let Ok(method) = Method::from_bytes(&flipped(sent.method.as_str().as_bytes(), bit)) else {
@@ -119,7 +119,9 @@ async fn flipped_bit_in_signed_data_is_refused() {
         let server = Server::new(kind);
         let signer = kind.signer("//Alice", NOW);
         let mut count = 0;
-        for mut sent in [SentRequest::by(&signer, "//Bob"), SentRequest::by(&signer, "//Bob")] {
+        for mut sent in
+            [SentRequest::signed_by(&signer, "//Bob"), SentRequest::signed_by(&signer, "//Bob")]
+        {
             if kind == Btauth {
                 sent = sent.with("x-bittensor-crypto", "sr25519");
             }
@@ -127,12 +129,12 @@ async fn flipped_bit_in_signed_data_is_refused() {
                 [header_flips(kind, &sent), key_flips(kind, &sent), body_flips(kind, &sent)]
                     .concat();
             if kind == Btauth {
-                flips.extend(in_method_and_path(&sent));
+                flips.extend(method_and_path_flips(&sent));
             }
             for (case, reason, flip) in flips {
                 let outcome = server.send(&flip).await;
                 assert!(
-                    reason.iter().any(|reason| reason.fits(kind, &outcome)),
+                    reason.iter().any(|reason| reason.matches(kind, &outcome)),
                     "{}: {case}: {outcome:?}",
                     kind.title()
                 );

@@ -128,10 +128,10 @@ impl SentRequest {
     /// Returns a request from `sender` to `receiver` at `nonce`, with a timeout of 10 s where the
     /// scheme has one.
     pub(crate) fn signed(kind: Kind, sender: &str, receiver: &str, nonce: u64) -> Self {
-        Self::by(&kind.signer(sender, nonce), receiver)
+        Self::signed_by(&kind.signer(sender, nonce), receiver)
     }
 
-    pub(crate) fn by(signer: &Signer, receiver: &str) -> Self {
+    pub(crate) fn signed_by(signer: &Signer, receiver: &str) -> Self {
         let peer = Peer::new(hotkey(receiver), "10.0.0.1", 8091).unwrap();
         let timeout = Duration::from_secs(10);
         let headers = signer
@@ -160,11 +160,11 @@ impl SentRequest {
 
     /// Returns the bytes of the request, with additional header lines; the last request on the
     /// connection.
-    pub(crate) fn raw(&self, more: &[&[u8]]) -> Vec<u8> {
-        self.raw_as("close", more)
+    pub(crate) fn raw(&self, extra_lines: &[&[u8]]) -> Vec<u8> {
+        self.raw_with_connection("close", extra_lines)
     }
 
-    pub(crate) fn raw_as(&self, connection: &str, more: &[&[u8]]) -> Vec<u8> {
+    pub(crate) fn raw_with_connection(&self, connection: &str, extra_lines: &[&[u8]]) -> Vec<u8> {
         let mut bytes = format!(
             "{} {} HTTP/1.1\r\nhost: bob\r\nconnection: {connection}\r\n",
             self.method, self.path
@@ -176,10 +176,10 @@ impl SentRequest {
         let is_framed = |line: &&[u8]| {
             line.starts_with(b"content-length") || line.starts_with(b"transfer-encoding")
         };
-        if !more.iter().any(is_framed) {
+        if !extra_lines.iter().any(is_framed) {
             bytes.extend(format!("content-length: {}\r\n", self.body.len()).bytes());
         }
-        for line in more {
+        for line in extra_lines {
             bytes.extend([line, b"\r\n".as_slice()].concat());
         }
         [&bytes, b"\r\n".as_slice(), &self.body].concat()

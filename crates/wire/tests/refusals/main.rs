@@ -44,7 +44,7 @@ impl Matrix {
             let Some(outcome) = outcome else { continue };
             let reason = reason(kind);
             assert!(
-                reason.fits(kind, outcome),
+                reason.matches(kind, outcome),
                 "{}: {fault}: {outcome:?}, not {reason:?}",
                 kind.title()
             );
@@ -82,7 +82,7 @@ impl Matrix {
         for kind in KINDS {
             let (server, sent) = (Server::new(kind), SentRequest::fresh(kind));
             assert!(
-                ExpectedOutcome::Accepted.fits(kind, &server.send(&sent).await),
+                ExpectedOutcome::Accepted.matches(kind, &server.send(&sent).await),
                 "the original passes"
             );
             server.clock.advance(Duration::from_secs(1));
@@ -90,18 +90,20 @@ impl Matrix {
             restarted.push(Some(server.restarted(kind).send(&sent).await));
 
             let (server, signer) = (Server::new(kind), kind.signer("//Alice", NOW));
-            let (first, second) =
-                (SentRequest::by(&signer, "//Bob"), SentRequest::by(&signer, "//Bob"));
+            let (first, second) = (
+                SentRequest::signed_by(&signer, "//Bob"),
+                SentRequest::signed_by(&signer, "//Bob"),
+            );
             assert_eq!(server.send(&second).await.status, 200);
             later.push(if kind == Dendrite { Some(server.send(&first).await) } else { None });
 
             let (server, sent) = (Server::new(kind), SentRequest::fresh(kind));
             let calls = (0..8).map(|_| tokio::spawn(call(server.router(), sent.clone())));
             let outcomes = futures::future::join_all(calls).await.into_iter().map(Result::unwrap);
-            let (passed, refused): (Vec<_>, Vec<_>) =
+            let (accepted, refused): (Vec<_>, Vec<_>) =
                 outcomes.partition(|outcome| outcome.status == 200);
             assert!(
-                passed.len() == 1 && refused.iter().all(|outcome| *outcome == refused[0]),
+                accepted.len() == 1 && refused.iter().all(|outcome| *outcome == refused[0]),
                 "{refused:?}"
             );
             at_once.push(refused.into_iter().next());
@@ -157,9 +159,12 @@ impl Matrix {
                 let server = Server::with(kind, Limits::default(), policy.clone(), load);
                 let signer = kind.signer("//Alice", NOW);
                 if load.rate.is_some() {
-                    assert_eq!(server.send(&SentRequest::by(&signer, "//Bob")).await.status, 200);
+                    assert_eq!(
+                        server.send(&SentRequest::signed_by(&signer, "//Bob")).await.status,
+                        200
+                    );
                 }
-                cells.push(Some(server.send(&SentRequest::by(&signer, "//Bob")).await));
+                cells.push(Some(server.send(&SentRequest::signed_by(&signer, "//Bob")).await));
             }
             self.add(fault, reason, cells);
         }

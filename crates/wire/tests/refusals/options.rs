@@ -56,26 +56,26 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
         ("replayed", Replayed, unbound()),
     ] {
         let outcome = open.send(&sent).await;
-        assert!(reason.fits(Btauth, &outcome), "{fault}: {outcome:?}");
+        assert!(reason.matches(Btauth, &outcome), "{fault}: {outcome:?}");
         rows.push((UNBOUND, fault, outcome));
     }
     let lenient = server(dendrite().accept_old_versions());
     let (signer, day) = (Dendrite.signer("//Alice", 5), 24 * 3_600 * SECOND);
-    let counted = old_version(SentRequest::by(&signer, "//Bob"));
-    let captured = SentRequest::signed(Dendrite, "//Charlie", "//Bob", NOW - day);
+    let counter_nonce = old_version(SentRequest::signed_by(&signer, "//Bob"));
+    let old_request = SentRequest::signed(Dendrite, "//Charlie", "//Bob", NOW - day);
     for (fault, reason, sent) in [
-        ("a counter as nonce, with an old version", Accepted, counted.clone()),
-        ("replayed", Replayed, counted),
-        ("one day old", ExpectedOutcome::Stale, captured.clone()),
+        ("a counter as nonce, with an old version", Accepted, counter_nonce.clone()),
+        ("replayed", Replayed, counter_nonce),
+        ("one day old", ExpectedOutcome::Stale, old_request.clone()),
         (
             "one day old, undelivered, with the version changed to an old one",
             Accepted,
-            old_version(captured.clone()),
+            old_version(old_request.clone()),
         ),
-        ("replayed", Replayed, old_version(captured)),
+        ("replayed", Replayed, old_version(old_request)),
     ] {
         let outcome = lenient.send(&sent).await;
-        assert!(reason.fits(Dendrite, &outcome), "{fault}: {outcome:?}");
+        assert!(reason.matches(Dendrite, &outcome), "{fault}: {outcome:?}");
         rows.push((OLD, fault, outcome));
     }
     rows

@@ -124,7 +124,7 @@ async fn validator_does_not_take_the_port_of_a_miner() {
 /// Writes the score 1 for a hotkey, of a step long ago.
 async fn write_score(file: &Path, hotkey: Hotkey) {
     let results = StepResults {
-        step: CompletedStep { block: BlockNumber::new(0), began: UNIX_EPOCH },
+        step: CompletedStep { block: BlockNumber::new(0), started_at: UNIX_EPOCH },
         request: RequestHash::from_bytes([0; 32]),
         rewards: BTreeMap::from([(hotkey, 1.0)]),
         registered: BTreeMap::from([(hotkey, Uid(1))]),

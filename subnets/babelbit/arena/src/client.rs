@@ -11,8 +11,8 @@ mod container;
 mod gateway;
 mod pod;
 mod registry;
+mod registry_rows;
 mod resolve;
-mod route;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -49,7 +49,7 @@ use container::ContainerMiner;
 use gateway::{GatewayMiner, GatewayRoute};
 use pod::{PodMiner, Pods};
 use registry::Registry;
-use resolve::{Endpoints, Pod, Resolved, Route, RouteError, Target, resolve};
+use resolve::{Endpoints, Pod, ResolvedRoutes, Route, RouteError, Target, resolve};
 
 /// Minimum interval between polls for ready miners.
 const MIN_POLL: Duration = Duration::from_secs(1);
@@ -130,8 +130,8 @@ pub struct Arena {
 /// HTTP clients: one for the configured gateway, one for the endpoints that the gateway lists.
 #[derive(Clone)]
 struct Clients {
-    trusted: SignedClient,
-    checked: SignedClient,
+    unrestricted: SignedClient,
+    address_checked: SignedClient,
 }
 
 impl Arena {
@@ -158,17 +158,25 @@ impl Arena {
             ..ClientConfig::default()
         };
         let clients = Clients {
-            trusted: SignedClient::new(signer.clone(), limits).map_err(ArenaError::Client)?,
-            checked: SignedClient::with_addresses(signer, limits, config.policy.permitted())
-                .map_err(ArenaError::Client)?,
+            unrestricted: SignedClient::new(signer.clone(), limits).map_err(ArenaError::Client)?,
+            address_checked: SignedClient::with_addresses(
+                signer,
+                limits,
+                config.policy.permitted(),
+            )
+            .map_err(ArenaError::Client)?,
         };
         let tokens = Arc::new(Tokens::new(
             Arc::clone(&config.keypair),
             config.settings.registry_timeout,
             time.clone(),
         ));
-        let registry =
-            Registry::new(&config, clients.trusted.clone(), Arc::clone(&tokens), time.clone())?;
+        let registry = Registry::new(
+            &config,
+            clients.unrestricted.clone(),
+            Arc::clone(&tokens),
+            time.clone(),
+        )?;
         let pods = Pods::new(&config.settings, config.policy.permitted(), time.clone())?;
         Ok(Self {
             registry: Arc::new(registry),
@@ -187,11 +195,11 @@ impl Arena {
     /// [`ArenaError::Registry`] when the gateway's list of miners is unavailable.
     pub async fn miners(&self, registered: &[MinerEntry]) -> Result<Vec<Miner>, ArenaError> {
         let routes = self.ready_routes(registered).await?;
-        let connected = routes.into_iter().filter_map(|route| {
+        let connected_miners = routes.into_iter().filter_map(|route| {
             let uid = route.miner.uid;
             self.connect(route).inspect_err(|error| log_skipped(uid, error)).ok()
         });
-        Ok(connected.collect())
+        Ok(connected_miners.collect())
     }
 
     /// Returns the function that lists the miners in a runner.
@@ -211,7 +219,7 @@ impl Arena {
         let settings = &self.config.settings;
         let start = self.time.now();
         let poll = settings.ready_poll.max(MIN_POLL);
-        let mut last = None;
+        let mut last_routes = None;
         let mut logged = HashSet::new();
         loop {
             let failure = match self.poll(registered, &mut logged).await {
@@ -221,13 +229,13 @@ impl Arena {
                 Ok(routes) => {
                     tracing::info!(
                         routes = routes.len(),
-                        waiting = waiting(&routes),
+                        waiting = waiting_count(&routes),
                         "arena miners are not ready yet"
                     );
-                    last = Some(routes);
+                    last_routes = Some(routes);
                     None
                 }
-                Err(error) if last.is_none() && !error.is_retryable() => return Err(error),
+                Err(error) if last_routes.is_none() && !error.is_retryable() => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "cannot list the arena's miners, retrying");
                     Some(error)
@@ -237,11 +245,11 @@ impl Arena {
                 .ready_timeout
                 .saturating_sub(self.time.now().saturating_duration_since(start));
             if remaining.is_zero() {
-                let Some(mut latest) = last else {
+                let Some(mut latest) = last_routes else {
                     return failure.map_or_else(|| Ok(Vec::new()), Err);
                 };
                 tracing::warn!(
-                    left_out = waiting(&latest),
+                    left_out = waiting_count(&latest),
                     "arena miners skipped: not ready before the timeout"
                 );
                 latest.retain(Route::is_ready);
@@ -259,7 +267,7 @@ impl Arena {
     ) -> Result<Vec<Route>, RegistryError> {
         let listing = self.registry.listing().await?;
         let endpoints = Endpoints { policy: &self.config.policy, gateway: &self.config.gateway };
-        let Resolved { routes, unregistered, terminated, refused } =
+        let ResolvedRoutes { routes, unregistered, terminated, refused } =
             resolve(&listing.rows, registered, &endpoints);
         let (rows, malformed) = (listing.rows.len(), listing.malformed);
         for (uid, error) in &refused {
@@ -309,7 +317,8 @@ impl Arena {
         url: Url,
         is_ours: bool,
     ) -> Result<GatewayMiner, PeerError> {
-        let client = if is_ours { &self.clients.trusted } else { &self.clients.checked };
+        let client =
+            if is_ours { &self.clients.unrestricted } else { &self.clients.address_checked };
         let route = GatewayRoute { url, hotkey: miner.hotkey, uid: miner.uid };
         let tokens = Arc::clone(&self.tokens);
         GatewayMiner::new(client.clone(), tokens, route, &self.config.settings, self.time.clone())
@@ -321,7 +330,7 @@ impl Arena {
         address: &MinerAddress,
     ) -> Result<ContainerMiner, PeerError> {
         ContainerMiner::new(
-            self.clients.checked.clone(),
+            self.clients.address_checked.clone(),
             miner.hotkey,
             address,
             &self.config.predict_path,
@@ -351,7 +360,7 @@ fn log_skipped(miner: Uid, error: &PeerError) {
 }
 
 /// Returns the number of miners that are not ready.
-fn waiting(routes: &[Route]) -> usize {
+fn waiting_count(routes: &[Route]) -> usize {
     routes.iter().filter(|route| !route.is_ready()).count()
 }
 

@@ -55,7 +55,7 @@ pub use entries::EntriesError;
 pub use members::Members;
 pub use results::Results;
 
-use entries::{Entries, Listed};
+use entries::{Entries, ListedEntry};
 use grants::Grants;
 
 /// Format of the list of miners.
@@ -169,8 +169,8 @@ struct State {
 /// A cached list of the arena's miners.
 struct CachedList {
     version: u64,
-    at: SystemTime,
-    miners: Arc<[Listed]>,
+    read_at: SystemTime,
+    miners: Arc<[ListedEntry]>,
 }
 
 impl State {

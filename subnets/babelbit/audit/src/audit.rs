@@ -1,11 +1,12 @@
 //! Audit of a challenge: recomputes its scores from stored data, and reports every difference from
 //! the record.
 //!
-//! The record comes from the ledger ([`Record`]): hashes of replies, arrival times, transcripts,
-//! scores, and their scoring conditions. [`audit`] hashes every stored reply, transcribes it again,
-//! scores it in its original batch, and compares the result with the ledger and the result files. A
-//! changed reply is reported. Scores of other replies to the same utterance are recomputed with the
-//! recorded transcript of the changed reply, so that the change causes no further mismatches.
+//! The record comes from the ledger ([`ChallengeRecord`]): hashes of replies, arrival times,
+//! transcripts, scores, and their scoring conditions. [`audit`] hashes every stored reply,
+//! transcribes it again, scores it in its original batch, and compares the result with the ledger
+//! and the result files. A changed reply is reported. Scores of other replies to the same utterance
+//! are recomputed with the recorded transcript of the changed reply, so that the change causes no
+//! further mismatches.
 //!
 //! Floats are equal within [`TOLERANCE`]: the last digits of sentence vectors depend on the
 //! machine, and on the other sentences in the batch.
@@ -32,7 +33,7 @@ pub use compare::TOLERANCE;
 pub use recompute::Engines;
 pub(crate) use recompute::recompute;
 pub use report::{AuditReport, Mismatch, MismatchLocation};
-pub(crate) use stored_replies::{MAX_REPLY_BYTES, StoredReply, examine};
+pub(crate) use stored_replies::{MAX_REPLY_BYTES, StoredReply, check_reply};
 
 /// Number of suggested challenges when the requested one is missing.
 const MAX_SUGGESTIONS: u32 = 5;
@@ -80,7 +81,7 @@ fn known_challenges(latest: &[String]) -> String {
 
 /// The record of a challenge: all inputs of its scores, except for the audio.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Record {
+pub struct ChallengeRecord {
     pub(crate) challenge: ChallengeRow,
     /// Result rows, sorted by miner and utterance.
     pub(crate) rows: Vec<ResultRow>,
@@ -90,7 +91,7 @@ pub struct Record {
     pub(crate) conditions: BTreeMap<String, ScoringConditions>,
 }
 
-impl Record {
+impl ChallengeRecord {
     /// Reads the record of a challenge from the ledger in a state directory, even while a runner
     /// uses the ledger.
     ///
@@ -108,8 +109,8 @@ impl Record {
         let finished = ledger.finished_miners(&challenge).await?;
         let rows = ledger.results(&challenge).await?;
         let mut conditions = ledger.conditions().await?;
-        let named: HashSet<_> = names(&rows).collect();
-        conditions.retain(|name, _| named.contains(name.as_str()));
+        let named_conditions: HashSet<_> = names(&rows).collect();
+        conditions.retain(|name, _| named_conditions.contains(name.as_str()));
         Ok(Self { challenge, rows, finished, conditions })
     }
 
@@ -159,13 +160,13 @@ pub(crate) type StoredReplies = HashMap<(MinerKey, u32), StoredReply>;
 /// # Errors
 /// [`AuditError`] when the audit cannot be completed.
 pub fn audit(
-    record: &Record,
+    record: &ChallengeRecord,
     paths: &RunPaths,
     engines: &Engines,
 ) -> Result<AuditReport, AuditError> {
     let started = Instant::now();
     let layout = Layout::new(paths, &record.challenge);
-    let replies = stored_replies::examine_all(record, &layout);
+    let replies = stored_replies::check_replies(record, &layout);
     let recomputed = recompute(record, &replies, engines)?;
     let mut mismatches = recomputed.mismatches;
     mismatches.extend(files::compare(record, &layout, &recomputed.rows, engines));
@@ -176,7 +177,7 @@ pub fn audit(
 
 /// Returns the sort key of findings: miner, utterance and location.
 fn order(mismatch: &Mismatch) -> (Option<Uid>, Option<u32>, MismatchLocation) {
-    (mismatch.miner_uid, mismatch.utterance_index, mismatch.place)
+    (mismatch.miner_uid, mismatch.utterance_index, mismatch.location)
 }
 
 #[cfg(test)]

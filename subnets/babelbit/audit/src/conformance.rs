@@ -25,7 +25,7 @@ use taonet_wire::PeerError;
 
 use taonet_babelbit_runner::{MinerAddress, PlaySettings, Source};
 
-pub use contest::{ChallengePlayer, ContestError, Played, speech};
+pub use contest::{ChallengePlayer, ContestError, PlayedChallenge, speech};
 pub use probe::{check, check_text};
 pub use rules::{Rule, RuleOutcome, RuleReport};
 pub use timing::{Phase, PhaseTiming, Timings};
@@ -61,7 +61,7 @@ pub enum TestError {
 pub enum Event<'a> {
     /// The outcome of a rule is final.
     RuleChecked(&'a RuleReport),
-    /// What the test is doing, for display.
+    /// Current activity of the test, for display.
     Progress(&'a str),
 }
 

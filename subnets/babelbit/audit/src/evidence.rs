@@ -6,7 +6,7 @@
 //! | Member | Content |
 //! |---|---|
 //! | `manifest.json` | [`Manifest`] as compact JSON: utterances, reference, conditions, replies and scores |
-//! | `signature.json` | [`Seal`]: the validator's hotkey and its sr25519 signature over [`signed_text`] of the manifest's bytes |
+//! | `signature.json` | [`ManifestSignature`]: the validator's hotkey and its sr25519 signature over [`signed_text`] of the manifest's bytes |
 //! | `replies/miner_{uid}__hk_{hotkey}/utt_{index}.wav` | audio of each complete reply, in the manifest's order |
 //!
 //! The same record always yields identical bytes, except for the signature: sr25519 signatures are
@@ -37,7 +37,7 @@ pub const FORMAT: &str = "taonet.evidence/1";
 /// Content of `signature.json`: a validator's signature of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Seal {
+pub struct ManifestSignature {
     /// Hotkey of the validator.
     pub hotkey: Hotkey,
     /// The validator's sr25519 signature.

@@ -6,7 +6,7 @@
 //! score again from the audio.
 //!
 //! - [`audit`]: recomputes every score of a challenge from the ledger and the WAV files, and
-//!   reports each difference (`bb audit`). [`audit::Record`] is the stored challenge,
+//!   reports each difference (`bb audit`). [`audit::ChallengeRecord`] is the stored challenge,
 //!   [`audit::Engines`] is the recogniser and the embedder of this machine, and
 //!   [`audit::AuditReport`] lists the mismatches.
 //! - [`evidence`]: a signed bundle with all inputs of the scores, for verification by anyone (`bb
@@ -21,13 +21,13 @@
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use taonet_babelbit_audit::audit::{AuditError, Engines, Record, audit};
+//! use taonet_babelbit_audit::audit::{AuditError, ChallengeRecord, Engines, audit};
 //! use taonet_babelbit_core::records::ChallengeType;
 //! use taonet_babelbit_runner::RunPaths;
 //!
 //! # async fn example(engines: &Engines) -> Result<(), AuditError> {
-//! let paths = RunPaths::below(Path::new("results"));
-//! let record = Record::read(&paths.state, "the-flood", ChallengeType::Main).await?;
+//! let paths = RunPaths::in_directory(Path::new("results"));
+//! let record = ChallengeRecord::read(&paths.state, "the-flood", ChallengeType::Main).await?;
 //! let report = audit(&record, &paths, engines)?;
 //! assert!(report.is_clean());
 //! # Ok(())

@@ -130,8 +130,8 @@ fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
 /// Returns the identifying part of an utterance ID: the text after the last colon, without leading
 /// zeros if it is a number.
 fn id_key(id: &str) -> String {
-    let last = id.rsplit(':').next().unwrap_or(id);
-    last.parse::<u64>().map_or_else(|_| last.to_owned(), |number| number.to_string())
+    let last_part = id.rsplit(':').next().unwrap_or(id);
+    last_part.parse::<u64>().map_or_else(|_| last_part.to_owned(), |number| number.to_string())
 }
 
 pub(super) struct Checker<'a> {
@@ -163,10 +163,10 @@ impl Checker<'_> {
         let mut keys = HashMap::new();
         let mut utterances = Vec::with_capacity(raw.utterances.len());
         for (index, utterance) in raw.utterances.into_iter().enumerate() {
-            let at = format!("utterances[{index}]");
-            let utterance = self.utterance(&at, utterance, || format!("{uid}:{index}"))?;
+            let json_path = format!("utterances[{index}]");
+            let utterance = self.utterance(&json_path, utterance, || format!("{uid}:{index}"))?;
             if let Some(earlier) = keys.insert(id_key(&utterance.id), index) {
-                return self.fail(format!("{at}.utterance_id"), Problem::Duplicate(earlier));
+                return self.fail(format!("{json_path}.utterance_id"), Problem::Duplicate(earlier));
             }
             utterances.push(utterance);
         }
@@ -181,128 +181,143 @@ impl Checker<'_> {
 
     fn utterance(
         &self,
-        at: &str,
+        json_path: &str,
         raw: RawUtterance,
         default_id: impl FnOnce() -> String,
     ) -> Result<Utterance, ChallengeError> {
         let id = raw.utterance_id.unwrap_or_else(default_id);
-        self.identifier(&format!("{at}.utterance_id"), &id, 200, "A-Z a-z 0-9 . _ - :")?;
+        self.identifier(&format!("{json_path}.utterance_id"), &id, 200, "A-Z a-z 0-9 . _ - :")?;
         if let Some(speaker) = &raw.speaker {
-            self.text(&format!("{at}.speaker"), speaker, MAX_NAME)?;
+            self.text(&format!("{json_path}.speaker"), speaker, MAX_NAME)?;
         }
-        let source = self.source(&format!("{at}.source"), raw.source)?;
-        let target = self.target(&format!("{at}.target"), raw.target)?;
+        let source = self.source(&format!("{json_path}.source"), raw.source)?;
+        let target = self.target(&format!("{json_path}.target"), raw.target)?;
         Ok(Utterance { id, speaker: raw.speaker, source, target })
     }
 
-    fn source(&self, at: &str, raw: RawSource) -> Result<Source, ChallengeError> {
+    fn source(&self, json_path: &str, raw: RawSource) -> Result<Source, ChallengeError> {
         match (raw.text, raw.voice, raw.wav) {
             (Some(text), Some(voice), None) => {
-                self.text(&format!("{at}.text"), &text, MAX_TEXT)?;
-                self.text(&format!("{at}.voice.name"), &voice.name, MAX_NAME)?;
+                self.text(&format!("{json_path}.text"), &text, MAX_TEXT)?;
+                self.text(&format!("{json_path}.voice.name"), &voice.name, MAX_NAME)?;
                 if !(80..=450).contains(&voice.words_per_minute) {
-                    return self
-                        .fail(format!("{at}.voice.words_per_minute"), Problem::Range(80, 450));
+                    return self.fail(
+                        format!("{json_path}.voice.words_per_minute"),
+                        Problem::Range(80, 450),
+                    );
                 }
                 if voice.pitch > 99 {
-                    return self.fail(format!("{at}.voice.pitch"), Problem::Range(0, 99));
+                    return self.fail(format!("{json_path}.voice.pitch"), Problem::Range(0, 99));
                 }
                 Ok(Source::Text { text, voice })
             }
             (None, None, Some(wav)) => {
-                Ok(Source::Recording(self.recording(&format!("{at}.wav"), &wav)?))
+                Ok(Source::Recording(self.recording(&format!("{json_path}.wav"), &wav)?))
             }
-            _ => self.fail(at, Problem::SourceKind),
+            _ => self.fail(json_path, Problem::SourceKind),
         }
     }
 
-    fn recording(&self, at: &str, wav: &str) -> Result<UtteranceAudio, ChallengeError> {
-        let Some(folder) = self.folder else { return self.fail(at, Problem::NoFolder) };
-        let relative = Path::new(wav);
-        let inside = !wav.is_empty()
+    fn recording(&self, json_path: &str, wav: &str) -> Result<UtteranceAudio, ChallengeError> {
+        let Some(folder) = self.folder else { return self.fail(json_path, Problem::NoFolder) };
+        let relative_path = Path::new(wav);
+        let is_inside = !wav.is_empty()
             && !wav.contains('\\')
-            && relative
+            && relative_path
                 .components()
                 .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if !inside {
-            return self.fail(at, Problem::OutsideFolder);
+        if !is_inside {
+            return self.fail(json_path, Problem::OutsideFolder);
         }
         let resolve = |path: &Path| {
             path.canonicalize()
                 .map_err(|source| ChallengeError::Read { file: path.to_owned(), source })
         };
         // A symbolic link inside the folder may point outside.
-        let path = resolve(&folder.join(relative))?;
+        let path = resolve(&folder.join(relative_path))?;
         if !path.starts_with(resolve(folder)?) {
-            return self.fail(at, Problem::OutsideFolder);
+            return self.fail(json_path, Problem::OutsideFolder);
         }
         let bytes = read_capped(&path, MAX_WAV_BYTES)?;
-        UtteranceAudio::from_wav(&bytes).or_else(|problem| self.fail(at, problem))
+        UtteranceAudio::from_wav(&bytes).or_else(|problem| self.fail(json_path, problem))
     }
 
-    fn target(&self, at: &str, raw: RawTarget) -> Result<Target, ChallengeError> {
-        self.text(&format!("{at}.text"), &raw.text, MAX_TEXT)?;
+    fn target(&self, json_path: &str, raw: RawTarget) -> Result<Target, ChallengeError> {
+        self.text(&format!("{json_path}.text"), &raw.text, MAX_TEXT)?;
         if raw.words.len() > MAX_WORDS {
-            return self.fail(format!("{at}.words"), Problem::TooMany(MAX_WORDS));
+            return self.fail(format!("{json_path}.words"), Problem::TooMany(MAX_WORDS));
         }
         let mut earliest = 0.0;
         for (index, word) in raw.words.iter().enumerate() {
-            let at = format!("{at}.words[{index}]");
-            self.text(&format!("{at}.word"), &word.text, MAX_NAME)?;
-            self.time(&format!("{at}.start"), word.start)?;
-            self.time(&format!("{at}.end"), word.end)?;
+            let json_path = format!("{json_path}.words[{index}]");
+            self.text(&format!("{json_path}.word"), &word.text, MAX_NAME)?;
+            self.time(&format!("{json_path}.start"), word.start)?;
+            self.time(&format!("{json_path}.end"), word.end)?;
             if word.end <= word.start {
-                return self.fail(format!("{at}.end"), Problem::EndsBeforeStart);
+                return self.fail(format!("{json_path}.end"), Problem::EndsBeforeStart);
             }
             if word.start < earliest {
-                return self.fail(format!("{at}.start"), Problem::OutOfOrder);
+                return self.fail(format!("{json_path}.start"), Problem::OutOfOrder);
             }
             earliest = word.start;
         }
         if let Some(wps) = raw.wps {
-            self.time(&format!("{at}.wps"), wps)?;
+            self.time(&format!("{json_path}.wps"), wps)?;
             if wps == 0.0 {
-                return self.fail(format!("{at}.wps"), Problem::NotPositive);
+                return self.fail(format!("{json_path}.wps"), Problem::NotPositive);
             }
         }
         Ok(Target { text: raw.text, words: raw.words, words_per_second: raw.wps })
     }
 
-    fn time(&self, at: &str, value: f64) -> Result<(), ChallengeError> {
-        if value.is_finite() && value >= 0.0 { Ok(()) } else { self.fail(at, Problem::NotATime) }
+    fn time(&self, json_path: &str, value: f64) -> Result<(), ChallengeError> {
+        if value.is_finite() && value >= 0.0 {
+            Ok(())
+        } else {
+            self.fail(json_path, Problem::NotATime)
+        }
     }
 
-    pub(super) fn text(&self, at: &str, text: &str, limit: usize) -> Result<(), ChallengeError> {
+    pub(super) fn text(
+        &self,
+        json_path: &str,
+        text: &str,
+        limit: usize,
+    ) -> Result<(), ChallengeError> {
         if text.trim().is_empty() {
-            return self.fail(at, Problem::Blank);
+            return self.fail(json_path, Problem::Blank);
         }
         if text.chars().count() > limit {
-            return self.fail(at, Problem::TooLong(limit));
+            return self.fail(json_path, Problem::TooLong(limit));
         }
         Ok(())
     }
 
     pub(super) fn identifier(
         &self,
-        at: &str,
+        json_path: &str,
         id: &str,
         limit: usize,
         allowed: &'static str,
     ) -> Result<(), ChallengeError> {
         let permitted = |c: char| c.is_ascii_alphanumeric() || (c != ' ' && allowed.contains(c));
         if id.is_empty() || id.len() > limit || id.starts_with('.') || !id.chars().all(permitted) {
-            return self.fail(at, Problem::Identifier { limit, allowed });
+            return self.fail(json_path, Problem::Identifier { limit, allowed });
         }
         Ok(())
     }
 
-    fn language(&self, at: &str, code: &str) -> Result<(), ChallengeError> {
+    fn language(&self, json_path: &str, code: &str) -> Result<(), ChallengeError> {
         let mut parts = code.split('-');
         let has_primary_tag = parts.next().is_some_and(|p| {
             (2..=3).contains(&p.len()) && p.chars().all(|c| c.is_ascii_lowercase())
         });
         let has_valid_subtags = parts
             .all(|p| (2..=8).contains(&p.len()) && p.chars().all(|c| c.is_ascii_alphanumeric()));
-        if has_primary_tag && has_valid_subtags { Ok(()) } else { self.fail(at, Problem::Language) }
+        if has_primary_tag && has_valid_subtags {
+            Ok(())
+        } else {
+            self.fail(json_path, Problem::Language)
+        }
     }
 }

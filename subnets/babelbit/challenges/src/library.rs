@@ -15,7 +15,7 @@ pub struct ChallengeLibrary {
     challenges: Vec<Arc<Challenge>>,
     synthesizer: Arc<dyn Synthesizer>,
     /// Cached audio by position in the list, most recently used first.
-    built: Mutex<Vec<(usize, Slot)>>,
+    cache: Mutex<Vec<(usize, Slot)>>,
 }
 
 impl ChallengeLibrary {
@@ -27,7 +27,7 @@ impl ChallengeLibrary {
         Self {
             challenges: challenges.into_iter().map(Arc::new).collect(),
             synthesizer,
-            built: Mutex::default(),
+            cache: Mutex::default(),
         }
     }
 
@@ -54,7 +54,10 @@ impl ChallengeLibrary {
     ///
     /// # Errors
     /// [`BuildError`] when the synthesis of an utterance fails.
-    pub async fn built(&self, position: usize) -> Result<Option<Arc<BuiltChallenge>>, BuildError> {
+    pub async fn get_or_build(
+        &self,
+        position: usize,
+    ) -> Result<Option<Arc<BuiltChallenge>>, BuildError> {
         let Some(position) = position.checked_rem(self.len()) else { return Ok(None) };
         let Some(challenge) = self.challenges.get(position) else { return Ok(None) };
         let slot = self.slot(position);
@@ -67,13 +70,13 @@ impl ChallengeLibrary {
     }
 
     fn slot(&self, position: usize) -> Slot {
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = match built.iter().position(|(other, _)| *other == position) {
-            Some(index) => built.remove(index).1,
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = match cache.iter().position(|(other, _)| *other == position) {
+            Some(index) => cache.remove(index).1,
             None => Slot::default(),
         };
-        built.insert(0, (position, Arc::clone(&slot)));
-        built.truncate(MAX_CACHED_CHALLENGES);
+        cache.insert(0, (position, Arc::clone(&slot)));
+        cache.truncate(MAX_CACHED_CHALLENGES);
         slot
     }
 }

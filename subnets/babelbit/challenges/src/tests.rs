@@ -14,7 +14,7 @@ fn sample() -> Value {
     serde_json::from_str(SAMPLE).unwrap()
 }
 
-fn with(pointer: &str, value: Value) -> String {
+fn sample_with(pointer: &str, value: Value) -> String {
     let mut document = sample();
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     match document.pointer_mut(parent).unwrap() {
@@ -65,12 +65,13 @@ fn challenge_without_uid_is_named_by_its_content() {
     document.as_object_mut().unwrap().remove("challenge_uid");
     let text = document.to_string();
     let first = Challenge::parse("sets/02 market.json", &text).unwrap();
-    let again = Challenge::parse("02 market.json", &text).unwrap();
-    assert_eq!(first.uid, again.uid);
+    let reparsed = Challenge::parse("02 market.json", &text).unwrap();
+    assert_eq!(first.uid, reparsed.uid);
     assert!(first.uid.starts_with("challenge-02-market-"), "{}", first.uid);
     assert_eq!(first.uid.len(), "challenge-02-market-".len() + 8);
-    let other = Challenge::parse("02 market.json", &text.replace("At the", "In the")).unwrap();
-    assert_ne!(first.uid, other.uid);
+    let other_content =
+        Challenge::parse("02 market.json", &text.replace("At the", "In the")).unwrap();
+    assert_ne!(first.uid, other_content.uid);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn error_names_the_path_of_an_invalid_challenge_field() {
         (words, json!("none"), "utterances[0].target.words: invalid type"),
     ];
     for (pointer, value, expected) in table {
-        let message = error(&with(pointer, value));
+        let message = error(&sample_with(pointer, value));
         assert!(
             message.starts_with(&format!("02-market.json: {expected}")),
             "{pointer}: {message}"
@@ -152,7 +153,7 @@ mod recordings {
     fn load(wav: &str) -> Result<Challenge, ChallengeError> {
         let folder = folder();
         let path = folder.path().join("set/c.json");
-        fs::write(&path, with("/utterances/1/source", json!({ "wav": wav }))).unwrap();
+        fs::write(&path, sample_with("/utterances/1/source", json!({ "wav": wav }))).unwrap();
         Challenge::load(&path)
     }
 
@@ -249,39 +250,39 @@ mod sound {
     }
 
     fn library(failures: usize) -> (ChallengeLibrary, Arc<FakeSynthesizer>) {
-        let beeper = Arc::new(FakeSynthesizer { failures, ..FakeSynthesizer::default() });
+        let synthesizer = Arc::new(FakeSynthesizer { failures, ..FakeSynthesizer::default() });
         let challenge = Challenge::parse("00-sample.json", SAMPLE).unwrap();
-        (ChallengeLibrary::new([challenge], beeper.clone()), beeper)
+        (ChallengeLibrary::new([challenge], synthesizer.clone()), synthesizer)
     }
 
     #[tokio::test]
     async fn each_challenge_is_synthesised_once() {
-        let (library, beeper) = library(0);
-        let (one, two) = tokio::join!(library.built(0), library.built(7));
-        let (one, two) = (one.unwrap().unwrap(), two.unwrap().unwrap());
-        assert!(Arc::ptr_eq(&one, &two));
-        assert_eq!(beeper.calls.load(Ordering::SeqCst), 2, "one call an utterance");
-        let Source::Text { text, .. } = &one.challenge.utterances[0].source else { panic!() };
-        assert_eq!(one.audio[0].frames, text.len() as u64 * 10);
-        assert_eq!(one.audio.len(), 2);
+        let (library, synthesizer) = library(0);
+        let (first, second) = tokio::join!(library.get_or_build(0), library.get_or_build(7));
+        let (first, second) = (first.unwrap().unwrap(), second.unwrap().unwrap());
+        assert!(Arc::ptr_eq(&first, &second));
+        assert_eq!(synthesizer.calls.load(Ordering::SeqCst), 2, "one call an utterance");
+        let Source::Text { text, .. } = &first.challenge.utterances[0].source else { panic!() };
+        assert_eq!(first.audio[0].frames, text.len() as u64 * 10);
+        assert_eq!(first.audio.len(), 2);
     }
 
     #[tokio::test]
     async fn failed_synthesis_names_the_utterance_and_is_retried() {
         let (library, _) = library(1);
-        let error = library.built(0).await.unwrap_err().to_string();
+        let error = library.get_or_build(0).await.unwrap_err().to_string();
         assert!(
             error.starts_with("challenge-sample: cannot synthesise utterances[")
                 && error.contains("apt-get install"),
             "{error}"
         );
-        assert!(library.built(0).await.is_ok());
+        assert!(library.get_or_build(0).await.is_ok());
     }
 
     #[tokio::test]
     async fn empty_library_has_no_challenge() {
         let library = ChallengeLibrary::new([], Arc::new(FakeSynthesizer::default()));
-        assert!(library.built(0).await.unwrap().is_none());
+        assert!(library.get_or_build(0).await.unwrap().is_none());
         assert!(library.get(3).is_none());
     }
 }
@@ -302,7 +303,7 @@ proptest! {
 
 /// Returns the duration of a source's speech in seconds, and its speaking rate relative to the
 /// reference.
-fn pace(utterance: &Utterance, espeak: &Espeak) -> (f64, f64) {
+fn measure_pace(utterance: &Utterance, espeak: &Espeak) -> (f64, f64) {
     let Source::Text { text, voice } = &utterance.source else { panic!("a recording") };
     let seconds = espeak.speak(text, voice).unwrap().duration().get();
     let words = &utterance.target.words;
@@ -324,14 +325,14 @@ fn english_challenges_are_fast_and_varied() {
 
     let espeak = Espeak::find().unwrap_or_else(|error| panic!("{error}"));
     let paces: Vec<_> =
-        utterances.iter().map(|utterance| (utterance, pace(utterance, &espeak))).collect();
+        utterances.iter().map(|utterance| (utterance, measure_pace(utterance, &espeak))).collect();
     for (utterance, (seconds, _)) in &paces {
         assert!((12.0..=25.0).contains(seconds), "{} lasts {seconds} s", utterance.id);
     }
-    let fast = paces.iter().filter(|(_, (_, pace))| *pace > 1.35).count();
+    let fast_sources = paces.iter().filter(|(_, (_, pace))| *pace > 1.35).count();
     assert!(
-        fast >= 20,
-        "{fast} sources are spoken more than 1.35 times as fast as their reference"
+        fast_sources >= 20,
+        "{fast_sources} sources are spoken more than 1.35 times as fast as their reference"
     );
 
     let voices = utterances.iter().filter_map(|utterance| match &utterance.source {
@@ -374,7 +375,7 @@ fn foreign_challenges_have_native_voices_and_english_references() {
             };
             assert!(voice.name.starts_with(&challenge.language), "{name}: {}", voice.name);
             assert_ne!(*text, utterance.target.text, "{name}");
-            let (seconds, _) = pace(utterance, &espeak);
+            let (seconds, _) = measure_pace(utterance, &espeak);
             assert!((10.0..=25.0).contains(&seconds), "{} lasts {seconds} s", utterance.id);
         }
     }

@@ -115,7 +115,7 @@ impl TextChallenge {
     /// one.
     pub fn tokens(&self) -> impl Iterator<Item = RevealedToken<'_>> {
         self.dialogues.iter().enumerate().flat_map(|(dialogue, content)| {
-            let spoken =
+            let spoken_tokens =
                 content.utterances.iter().enumerate().flat_map(move |(utterance, text)| {
                     let tokens = text.split_whitespace().chain([TextToken::EOF]).enumerate();
                     tokens.map(move |(token, text)| RevealedToken {
@@ -126,7 +126,7 @@ impl TextChallenge {
                     })
                 });
             let utterance = content.utterances.len();
-            spoken.chain([RevealedToken {
+            spoken_tokens.chain([RevealedToken {
                 text: TextToken::EOF_EOF,
                 dialogue,
                 utterance,
@@ -159,28 +159,29 @@ fn check(
     let mut indexes = HashMap::new();
     let mut dialogues = Vec::with_capacity(raw.dialogues.len());
     for (index, dialogue) in raw.dialogues.into_iter().enumerate() {
-        let at = format!("dialogues[{index}]");
+        let json_path = format!("dialogues[{index}]");
         let dialogue_uid = dialogue.dialogue_uid.unwrap_or_else(|| format!("{uid}-{index}"));
         // The uid becomes part of a file name on the validator's side.
         checker.identifier(
-            &format!("{at}.dialogue_uid"),
+            &format!("{json_path}.dialogue_uid"),
             &dialogue_uid,
             100,
             "A-Z a-z 0-9 . _ -",
         )?;
         if let Some(earlier) = indexes.insert(dialogue_uid.clone(), index) {
-            return checker.fail(format!("{at}.dialogue_uid"), Problem::DuplicateDialogue(earlier));
+            return checker
+                .fail(format!("{json_path}.dialogue_uid"), Problem::DuplicateDialogue(earlier));
         }
         if dialogue.utterances.is_empty() {
-            return checker.fail(format!("{at}.utterances"), Problem::Empty);
+            return checker.fail(format!("{json_path}.utterances"), Problem::Empty);
         }
         for (position, text) in dialogue.utterances.iter().enumerate() {
-            let at = || format!("{at}.utterances[{position}]");
+            let json_path = || format!("{json_path}.utterances[{position}]");
             if text.chars().count() > MAX_TEXT {
-                return checker.fail(at(), Problem::TooLong(MAX_TEXT));
+                return checker.fail(json_path(), Problem::TooLong(MAX_TEXT));
             }
             if text.split_whitespace().any(|word| word == TextToken::EOF) {
-                return checker.fail(at(), Problem::EndMarker);
+                return checker.fail(json_path(), Problem::EndMarker);
             }
         }
         dialogues.push(TextDialogue { uid: dialogue_uid, utterances: dialogue.utterances });
@@ -202,8 +203,10 @@ mod tests {
             {"dialogue_uid": "a", "utterances": ["  How  are\tyou? ", "", "Fine."]}, {"utterances": ["Bye."]}]}"#;
         let challenge = TextChallenge::parse("t.json", text).unwrap();
         assert_eq!(challenge.dialogues[1].uid, "c-1");
-        let tokens: Vec<_> =
-            challenge.tokens().map(|at| (at.text, at.dialogue, at.utterance, at.token)).collect();
+        let tokens: Vec<_> = challenge
+            .tokens()
+            .map(|token| (token.text, token.dialogue, token.utterance, token.token))
+            .collect();
         #[rustfmt::skip]
         assert_eq!(tokens, [
             ("How", 0, 0, 0), ("are", 0, 0, 1), ("you?", 0, 0, 2), ("EOF", 0, 0, 3), ("EOF", 0, 1, 0),
@@ -230,8 +233,11 @@ mod tests {
         }
         let truncated = refusal(r#"{"dialogues": [{"utterances": ["a""#);
         assert!(truncated.starts_with("t.json: "), "{truncated}");
-        let typed = refusal(r#"{"dialogues": [{"utterances": [1]}]}"#);
-        assert!(typed.starts_with("t.json: dialogues[0].utterances[0]: invalid type"), "{typed}");
+        let type_error = refusal(r#"{"dialogues": [{"utterances": [1]}]}"#);
+        assert!(
+            type_error.starts_with("t.json: dialogues[0].utterances[0]: invalid type"),
+            "{type_error}"
+        );
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl ChutesApi {
         self.service.call("get the image", Method::GET, &["images", image], Body::None)
     }
 
-    /// Request to build an image. The response comes before the build: wait with [`Self::built`].
+    /// Request to build an image. The response comes before the build: wait with
+    /// [`Self::wait_until_built`].
     pub fn build(&self, image: &NewImage<'_>) -> Call {
         let fields = [
             ("username", image.username),
@@ -234,12 +235,12 @@ impl ChutesApi {
     /// # Errors
     /// [`ApiError`] when the service refuses or does not respond, or the connection breaks.
     pub async fn follow(&self, call: &Call, mut line: impl FnMut(&str)) -> Result<(), ApiError> {
-        let each = |text: &str| {
+        let each_line = |text: &str| {
             // The data of an event may have several lines.
             text.lines().for_each(&mut line);
             ControlFlow::Continue(())
         };
-        self.service.lines(call, None, each).await
+        self.service.lines(call, None, each_line).await
     }
 
     /// Waits until an image is built, for at most two hours, and calls `line` with each line of the
@@ -248,15 +249,15 @@ impl ChutesApi {
     /// # Errors
     /// [`ApiError::Build`] when the build failed, otherwise [`ApiError`] when the service refuses,
     /// as with status 404 if there is no such image, or does not respond.
-    pub async fn built(
+    pub async fn wait_until_built(
         &self,
         image: &str,
         sleeper: &Sleeper,
         line: impl FnMut(&str),
     ) -> Result<(), ApiError> {
-        let building =
+        let build =
             tokio::time::timeout(MAX_BUILD_TIME, self.watch_build(image, sleeper, line)).await;
-        building.unwrap_or_else(|_| {
+        build.unwrap_or_else(|_| {
             let operation = "build the image";
             Err(ApiError::refused(operation, Fault::Timeout))
         })
@@ -297,7 +298,7 @@ impl ChutesApi {
             if !is_done {
                 let id = field("image_id").ok_or(call.missing_field("image_id"))?;
                 let log = self.build_log(id, offset.as_deref());
-                let followed = self.service.lines(&log, Some(self.service.timeout()), |text| {
+                let log_end = self.service.lines(&log, Some(self.service.timeout()), |text| {
                     is_done = text == LAST_LOG_LINE;
                     if is_done {
                         return ControlFlow::Break(());
@@ -313,7 +314,7 @@ impl ChutesApi {
                     }
                     ControlFlow::Continue(())
                 });
-                match followed.await {
+                match log_end.await {
                     Ok(()) if is_done => continue,
                     Ok(()) => {}
                     // The build does not depend on its log.

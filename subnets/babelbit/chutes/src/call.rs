@@ -152,10 +152,10 @@ pub(crate) struct Form {
 }
 
 impl Form {
-    fn shown(&self) -> Value {
+    fn summary(&self) -> Value {
         let mut fields = serde_json::Map::new();
         for (name, value) in &self.fields {
-            fields.insert((*name).to_owned(), abbreviated(&Value::from(value.as_str())));
+            fields.insert((*name).to_owned(), abbreviate(&Value::from(value.as_str())));
         }
         fields.insert(
             self.field.to_owned(),
@@ -193,9 +193,9 @@ impl Call {
         ApiError::Field { operation: self.operation, field }
     }
 
-    /// Describes the request as JSON: `request`, `method`, `url`, `authorization`, `body`. The key
+    /// Summarises the request as JSON: `request`, `method`, `url`, `authorization`, `body`. The key
     /// and the content of files are not part of it.
-    pub fn shown(&self) -> Value {
+    pub fn summary(&self) -> Value {
         let authorization = match self.scheme {
             Scheme::None => None,
             Scheme::Raw => Some("(API key)"),
@@ -203,10 +203,10 @@ impl Call {
         };
         let body = match &self.body {
             Body::None => Value::Null,
-            Body::Json(body) => abbreviated(body),
-            Body::Lines(lines) => lines.iter().map(abbreviated).collect(),
+            Body::Json(body) => abbreviate(body),
+            Body::Lines(lines) => lines.iter().map(abbreviate).collect(),
             Body::File(path, size) => json!({ "file": path, "bytes": size }),
-            Body::Form(form) => form.shown(),
+            Body::Form(form) => form.summary(),
         };
         json!({
             "request": self.operation, "method": self.method.as_str(), "url": self.url.as_str(),
@@ -229,26 +229,26 @@ impl Call {
 }
 
 /// Replaces long texts by their length.
-fn abbreviated(value: &Value) -> Value {
+fn abbreviate(value: &Value) -> Value {
     match value {
         Value::String(text) if text.len() > 2_000 => format!("({} bytes)", text.len()).into(),
-        Value::Array(values) => values.iter().map(abbreviated).collect(),
+        Value::Array(values) => values.iter().map(abbreviate).collect(),
         Value::Object(fields) => {
-            fields.iter().map(|(name, value)| (name.clone(), abbreviated(value))).collect()
+            fields.iter().map(|(name, value)| (name.clone(), abbreviate(value))).collect()
         }
         other => other.clone(),
     }
 }
 
 /// Why a log is not read further.
-enum LogEnd {
+enum LogStop {
     /// The caller has read enough.
     Break,
     /// A line or an event is too long.
     TooLong,
 }
 
-impl From<EventTooLong> for LogEnd {
+impl From<EventTooLong> for LogStop {
     fn from(_: EventTooLong) -> Self {
         Self::TooLong
     }
@@ -299,7 +299,7 @@ impl Service {
 
     /// Follows the redirects of a GET request; returns the request for the last URL. Only the
     /// service's own URLs get the key.
-    pub(crate) async fn redirected(&self, mut call: Call) -> Result<Call, ApiError> {
+    pub(crate) async fn follow_redirects(&self, mut call: Call) -> Result<Call, ApiError> {
         let operation = call.operation;
         let mut redirects = 0;
         loop {
@@ -440,10 +440,10 @@ impl Service {
                 answer,
             });
         }
-        let mut show = |event: ServerEvent<'_>| {
+        let mut each_event = |event: ServerEvent<'_>| {
             let text = String::from_utf8_lossy(event.data);
             let text = text.trim();
-            if !text.is_empty() && line(text).is_break() { Err(LogEnd::Break) } else { Ok(()) }
+            if !text.is_empty() && line(text).is_break() { Err(LogStop::Break) } else { Ok(()) }
         };
         let mut events = EventStream::with_text();
         loop {
@@ -451,13 +451,13 @@ impl Service {
             let chunk = chunk.map_err(|_| ApiError::refused(operation, Fault::Timeout))?;
             let chunk = chunk.map_err(|error| ApiError::refused(operation, fault(error)))?;
             let parsed = match &chunk {
-                Some(chunk) => events.push(chunk, &mut show),
-                None => events.finish(&mut show),
+                Some(chunk) => events.push(chunk, &mut each_event),
+                None => events.finish(&mut each_event),
             };
             match parsed {
                 Ok(()) if chunk.is_some() => {}
-                Ok(()) | Err(LogEnd::Break) => return Ok(()),
-                Err(LogEnd::TooLong) => {
+                Ok(()) | Err(LogStop::Break) => return Ok(()),
+                Err(LogStop::TooLong) => {
                     return Err(ApiError::refused(operation, Fault::TooLarge(MAX_EVENT_LENGTH)));
                 }
             }

@@ -114,14 +114,14 @@ impl ChuteClient {
             return Err(ChuteError::Slug(slug.chars().take(100).collect()));
         }
         let url = settings.base_url_template.replace("{slug}", slug).parse::<Url>();
-        Self::at(settings, url.map_err(|_| ChuteError::Template(slug.to_owned()))?)
+        Self::with_base_url(settings, url.map_err(|_| ChuteError::Template(slug.to_owned()))?)
     }
 
     /// Creates a client of the chute at an address.
     ///
     /// # Errors
     /// [`ChuteError::Client`] when TLS initialisation fails.
-    pub fn at(settings: &ChutesSettings, base: Url) -> Result<Self, ChuteError> {
+    pub fn with_base_url(settings: &ChutesSettings, base: Url) -> Result<Self, ChuteError> {
         let http = builder().connect_timeout(settings.timeout).build().map_err(ApiError::Client)?;
         Ok(Self {
             http,
@@ -162,17 +162,24 @@ impl ChuteClient {
     ) -> Result<String, ChuteError> {
         let body = serde_json::to_string(request)
             .map_err(|error| ChuteError::Fault(Fault::Payload(error)))?;
-        let each = self.timeout.min(step);
-        let limit =
-            each.saturating_mul(self.retries.saturating_add(1)).saturating_add(RETRY_BUDGET);
-        timeout(limit, self.attempts(&body, each)).await.unwrap_or(Err(ChuteError::Late(limit)))
+        let attempt_timeout = self.timeout.min(step);
+        let limit = attempt_timeout
+            .saturating_mul(self.retries.saturating_add(1))
+            .saturating_add(RETRY_BUDGET);
+        timeout(limit, self.post_with_retries(&body, attempt_timeout))
+            .await
+            .unwrap_or(Err(ChuteError::Late(limit)))
     }
 
-    async fn attempts(&self, body: &str, each: Duration) -> Result<String, ChuteError> {
+    async fn post_with_retries(
+        &self,
+        body: &str,
+        attempt_timeout: Duration,
+    ) -> Result<String, ChuteError> {
         let mut attempt = 0;
         loop {
             match self
-                .post(self.predict.clone(), body.to_owned(), each)
+                .post(self.predict.clone(), body.to_owned(), attempt_timeout)
                 .await
                 .and_then(|answer| prediction(&answer))
             {

@@ -7,7 +7,7 @@ use taonet_primitives::Hotkey;
 /// Maximum length of a commitment in bytes.
 const MAX_LENGTH: usize = 2_048;
 
-/// What a miner commits to: a model, and the chute that serves it. Field order is the order on the
+/// A miner's commitment: a model, and the chute that serves it. Field order is the order on the
 /// chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Commitment {

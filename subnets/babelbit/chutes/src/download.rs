@@ -238,7 +238,7 @@ impl Listing {
         self.siblings.iter().find(|file| file.rfilename == name)
     }
 
-    fn find_needed(&self, model: &HubModel, name: &str) -> Result<&Sibling, HubDownloadError> {
+    fn find_required(&self, model: &HubModel, name: &str) -> Result<&Sibling, HubDownloadError> {
         self.find(name).ok_or_else(|| HubDownloadError::Missing {
             model: model.clone(),
             file: name.to_owned(),
@@ -253,10 +253,12 @@ impl Listing {
             let folder =
                 file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
             let tokenizer = self.find(&format!("{folder}tokenizer.json"));
-            return Ok(std::iter::once(self.find_needed(model, file)?).chain(tokenizer).collect());
+            return Ok(std::iter::once(self.find_required(model, file)?)
+                .chain(tokenizer)
+                .collect());
         }
-        self.find_needed(model, "config.json")?;
-        self.find_needed(model, "tokenizer.json")?;
+        self.find_required(model, "config.json")?;
+        self.find_required(model, "tokenizer.json")?;
         let mut files: Vec<&Sibling> =
             DESCRIPTIONS.iter().filter_map(|name| self.find(name)).collect();
         if let Some(weights) = self.find(WEIGHTS) {
@@ -264,7 +266,7 @@ impl Listing {
             return Ok(files);
         }
         // Without an index, the single file is what is missing.
-        files.push(self.find(INDEX).map_or_else(|| self.find_needed(model, WEIGHTS), Ok)?);
+        files.push(self.find(INDEX).map_or_else(|| self.find_required(model, WEIGHTS), Ok)?);
         let is_part = |file: &&Sibling| {
             let name = &file.rfilename;
             name.starts_with("model-") && has_extension(name, "safetensors") && is_plain(name)
@@ -291,9 +293,9 @@ impl HubApi {
         directory: &Path,
         mut progress: impl FnMut(HubProgress<'_>),
     ) -> Result<PathBuf, HubDownloadError> {
-        let home = directory.join(model.repository.replace('/', "+"));
-        let record = home.join("complete").join(model.record());
-        let complete = complete(model, &home, &record).await;
+        let model_directory = directory.join(model.repository.replace('/', "+"));
+        let record = model_directory.join("complete").join(model.record());
+        let complete = find_complete(model, &model_directory, &record).await;
         if let Some((commit, path)) = &complete
             && commit.eq_ignore_ascii_case(model.revision())
         {
@@ -308,8 +310,8 @@ impl HubApi {
             }
             Err(error) => return Err(error),
         };
-        let snapshot = home.join(&listing.sha);
-        for folder in [&snapshot, &home.join("complete")] {
+        let snapshot = model_directory.join(&listing.sha);
+        for folder in [&snapshot, &model_directory.join("complete")] {
             fs::create_dir_all(folder).await.map_err(HubDownloadError::file(folder))?;
         }
         let lock = snapshot.join(".lock");
@@ -326,7 +328,7 @@ impl HubApi {
     async fn listing(&self, model: &HubModel) -> Result<Listing, HubDownloadError> {
         let mut call = self.model(&model.repository, Some(model.revision()));
         call.url.query_pairs_mut().append_pair("blobs", "true");
-        let call = self.service().redirected(self.with_key(call)).await?;
+        let call = self.service().follow_redirects(self.with_key(call)).await?;
         let answer = self.send(&call).await.map_err(|error| match error.status() {
             // The hub does not tell whether a private model exists.
             Some(StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED) => {
@@ -407,9 +409,13 @@ impl HubApi {
 }
 
 /// Returns the last complete commit of a model, and the path of its files.
-async fn complete(model: &HubModel, home: &Path, record: &Path) -> Option<(String, PathBuf)> {
+async fn find_complete(
+    model: &HubModel,
+    model_directory: &Path,
+    record: &Path,
+) -> Option<(String, PathBuf)> {
     let commit = fs::read_to_string(record).await.ok()?;
-    let path = model.path(&home.join(is_plain(&commit).then_some(&commit)?));
+    let path = model.path(&model_directory.join(is_plain(&commit).then_some(&commit)?));
     fs::metadata(&path).await.ok()?;
     Some((commit, path))
 }
@@ -441,7 +447,7 @@ impl Origin for Remote<'_> {
     async fn open(&self, from: u64) -> Result<RemainingFile<ApiError>, ApiError> {
         let operation = self.call.operation;
         // The address in the storage expires.
-        let call = self.service.redirected(self.call.clone()).await?;
+        let call = self.service.follow_redirects(self.call.clone()).await?;
         let request = self.service.request(&call, Method::GET)?;
         let part = open_with(request, from, STALL_TIMEOUT)
             .await

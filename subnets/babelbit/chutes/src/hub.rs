@@ -249,10 +249,10 @@ impl HubApi {
             let call = self.batch(repository, model, &plan);
             let answer = self.send(&call).await?;
             for file in plan.large_files(model) {
-                let Some(transfer) = self.transfer(&call, &answer, file)? else { continue };
+                let Some(large_upload) = self.large_upload(&call, &answer, file)? else { continue };
                 progress(&file.name);
-                self.send(&transfer.upload).await?;
-                if let Some(verify) = &transfer.verify {
+                self.send(&large_upload.upload).await?;
+                if let Some(verify) = &large_upload.verify {
                     self.send(verify).await?;
                 }
             }
@@ -264,7 +264,7 @@ impl HubApi {
     }
 
     /// Returns the upload of a large file; `None` if the hub already has its content.
-    fn transfer(
+    fn large_upload(
         &self,
         call: &Call,
         answer: &Value,

@@ -20,7 +20,7 @@
 //! let settings = ChutesSettings { username: "alice".to_owned(), ..ChutesSettings::default() };
 //! let api = ChutesApi::new(&settings)?;
 //! let call = api.delete("8f2105c5");
-//! assert_eq!(call.shown()["url"], "https://api.chutes.ai/chutes/8f2105c5");
+//! assert_eq!(call.summary()["url"], "https://api.chutes.ai/chutes/8f2105c5");
 //! # Ok(())
 //! # }
 //! ```

@@ -148,8 +148,8 @@ impl Script<'_> {
 /// Returns the name of the chute for a revision of a hub account's model. It contains `Babelbit`,
 /// as validators of the reference require.
 pub fn chute_name(hub_username: &str, revision: &str) -> String {
-    let short: String = revision.chars().take(SHORT_REVISION_CHARS).collect();
-    format!("{hub_username}-Babelbit-{short}")
+    let short_revision: String = revision.chars().take(SHORT_REVISION_CHARS).collect();
+    format!("{hub_username}-Babelbit-{short_revision}")
 }
 
 /// Returns the slug that Chutes is expected to assign to a chute: the account and the name in

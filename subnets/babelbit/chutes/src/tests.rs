@@ -59,31 +59,32 @@ async fn chutes_api_requests_have_documented_form() {
         (api.deploy(&chute), "POST", "/chutes/?accept_fee=true", Value::Null),
     ];
     for (call, verb, target, body) in table {
-        assert!(call.shown()["url"].as_str().unwrap().ends_with(target), "{}", call.shown());
+        assert!(call.summary()["url"].as_str().unwrap().ends_with(target), "{}", call.summary());
         Mock::given(method(verb))
             .and(header("authorization", "cpk_secret"))
             .respond_with(ok(&json!({})))
             .mount(&server)
             .await;
         api.send(&call).await.unwrap();
-        let sent = server.received_requests().await.unwrap().pop().unwrap();
-        let query = sent.url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        assert_eq!(format!("{}{query}", sent.url.path()), target);
+        let request = server.received_requests().await.unwrap().pop().unwrap();
+        let query = request.url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        assert_eq!(format!("{}{query}", request.url.path()), target);
         if !body.is_null() {
-            assert_eq!(sent.body_json::<Value>().unwrap(), body);
+            assert_eq!(request.body_json::<Value>().unwrap(), body);
         }
-        let printed = format!("{call:?} {}", call.shown());
+        let printed = format!("{call:?} {}", call.summary());
         assert!(
             !printed.contains("secret") && !format!("{settings:?} {api:?}").contains("secret"),
             "{printed}"
         );
     }
-    let sent: Value = server.received_requests().await.unwrap().pop().unwrap().body_json().unwrap();
+    let request: Value =
+        server.received_requests().await.unwrap().pop().unwrap().body_json().unwrap();
     for field in ["name", "image", "public", "code", "filename", "ref_str", "node_selector"] {
-        assert!(sent.get(field).is_some(), "the API requires {field}");
+        assert!(request.get(field).is_some(), "the API requires {field}");
     }
     assert_eq!(
-        (&sent["revision"], &sent["cords"][1]["public_api_path"]),
+        (&request["revision"], &request["cords"][1]["public_api_path"]),
         (&json!(REVISION), &json!("/predict"))
     );
 }
@@ -137,12 +138,12 @@ async fn image_build_request_is_a_multipart_form() {
         "public": "False", "logo_id": "__none__", "wait": "False", "image": "gAROLg==",
         "build_context": { "file": "chute.zip", "bytes": 22 },
     });
-    assert_eq!(call.shown()["body"], expected);
+    assert_eq!(call.summary()["body"], expected);
     api.send(&call).await.unwrap();
-    let sent = server.received_requests().await.unwrap().pop().unwrap();
-    let content_type = sent.headers["content-type"].to_str().unwrap();
+    let request = server.received_requests().await.unwrap().pop().unwrap();
+    let content_type = request.headers["content-type"].to_str().unwrap();
     let boundary = content_type.strip_prefix("multipart/form-data; boundary=").unwrap();
-    let body = String::from_utf8(sent.body).unwrap();
+    let body = String::from_utf8(request.body).unwrap();
     let parts: Vec<&str> = body.split(&format!("--{boundary}")).collect();
     let [first, fields @ .., file, last] = &parts[..] else { panic!("{body}") };
     assert_eq!((*first, *last, fields.len()), ("", "--\r\n", 9), "{body}");
@@ -171,8 +172,8 @@ async fn build_log_is_followed_until_the_image_is_complete() {
         |text: &str| ResponseTemplate::new(200).set_body_raw(text.to_owned(), "text/event-stream");
     let first = "data: {\"log\": {\"log_type\": \"stdout\", \"log\": \"STEP 1/2\"}, \"offset\": \"1-1\"}\n.\n";
     let remaining = "data: {\"log\": \"pushed\", \"offset\": \"2-1\"}\nDONE\n.\n.\n";
-    let returns = "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\r\r.\rdata: {\"log\": \"pushed\"}\rDONE\r";
-    let burst =
+    let with_carriage_returns = "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\r\r.\rdata: {\"log\": \"pushed\"}\rDONE\r";
+    let two_lines =
         "data: {\"log\": \"STEP 1/2\", \"offset\": \"1-1\"}\ndata: {\"log\": \"STEP 2/2\"}\nDONE\n";
     let table: [Row<'_>; 9] = [
         (vec![ok(&json!({ "image_id": "i" }))], vec![], &[], ""),
@@ -204,13 +205,13 @@ async fn build_log_is_followed_until_the_image_is_complete() {
         // Lines may end with CR. Chutes sends no empty line between entries.
         (
             vec![status("building"), status("built and pushed")],
-            vec![log(returns)],
+            vec![log(with_carriage_returns)],
             &["STEP 1/2", "pushed"],
             "",
         ),
         (
             vec![status("building"), status("built and pushed")],
-            vec![log(burst)],
+            vec![log(two_lines)],
             &["STEP 1/2", "STEP 2/2"],
             "",
         ),
@@ -232,7 +233,8 @@ async fn build_log_is_followed_until_the_image_is_complete() {
         let api = ChutesApi::new(&settings).unwrap();
         let sleeper: taonet_service::Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
         let mut lines = Vec::new();
-        let built = api.built("babelbit:1", &sleeper, |line| lines.push(line.to_owned())).await;
+        let built =
+            api.wait_until_built("babelbit:1", &sleeper, |line| lines.push(line.to_owned())).await;
         assert_eq!(lines, expected);
         let actual = built.err().map(|error| error.to_string()).unwrap_or_default();
         assert!(actual.starts_with(error) && actual.is_empty() == error.is_empty(), "{actual}");
@@ -280,7 +282,7 @@ async fn endless_log_does_not_block_a_build() {
         };
         let api = ChutesApi::with_timeout(&settings, Duration::from_millis(500)).unwrap();
         let sleeper: taonet_service::Sleeper = Arc::new(|_| Box::pin(std::future::ready(())));
-        api.built("babelbit:1", &sleeper, |line| panic!("{line}")).await.unwrap();
+        api.wait_until_built("babelbit:1", &sleeper, |line| panic!("{line}")).await.unwrap();
     }
 }
 
@@ -306,8 +308,8 @@ async fn a_log_is_read_line_by_line() {
         assert_eq!(lines, expected);
     }
     let (server, settings) = server().await;
-    let refused = ResponseTemplate::new(404).set_body_string("no instance cpk_secret");
-    Mock::given(method("GET")).respond_with(refused).mount(&server).await;
+    let refusal = ResponseTemplate::new(404).set_body_string("no instance cpk_secret");
+    Mock::given(method("GET")).respond_with(refusal).mount(&server).await;
     let api = ChutesApi::new(&settings).unwrap();
     let error = api.follow(&api.logs("i"), |_| ()).await.unwrap_err().to_string();
     assert_eq!(error, "cannot read the instance's log: HTTP 404: no instance (API key)");
@@ -361,13 +363,18 @@ fn request() -> PredictedUtterance {
 /// Columns: responses · retries · prediction or error · number of calls
 #[tokio::test]
 async fn chute_call_is_retried_only_after_temporary_failures() {
-    let right = json!({ "success": true, "model": "m", "utterance": { "prediction": "Is it?" }, "complete": false });
+    let valid_response = json!({ "success": true, "model": "m", "utterance": { "prediction": "Is it?" }, "complete": false });
     let table: [(Vec<ResponseTemplate>, u32, &str, usize); 7] = [
-        (vec![ok(&right)], 0, "Is it?", 1),
+        (vec![ok(&valid_response)], 0, "Is it?", 1),
         (vec![ok(&json!({ "prediction": "plain" }))], 0, "plain", 1),
-        (vec![ResponseTemplate::new(503), ResponseTemplate::new(429), ok(&right)], 2, "Is it?", 3),
-        (vec![ResponseTemplate::new(503), ok(&right)], 0, "HTTP 503", 1),
-        (vec![ResponseTemplate::new(401), ok(&right)], 2, "HTTP 401", 1),
+        (
+            vec![ResponseTemplate::new(503), ResponseTemplate::new(429), ok(&valid_response)],
+            2,
+            "Is it?",
+            3,
+        ),
+        (vec![ResponseTemplate::new(503), ok(&valid_response)], 0, "HTTP 503", 1),
+        (vec![ResponseTemplate::new(401), ok(&valid_response)], 2, "HTTP 401", 1),
         (
             vec![ok(&json!({ "success": false, "error": "no GPU" }))],
             2,
@@ -390,7 +397,7 @@ async fn chute_call_is_retried_only_after_temporary_failures() {
             mock.respond_with(response).up_to_n_times(1).mount(&server).await;
         }
         let settings = ChutesSettings { retries, ..settings };
-        let client = ChuteClient::at(&settings, server.uri().parse().unwrap()).unwrap();
+        let client = ChuteClient::with_base_url(&settings, server.uri().parse().unwrap()).unwrap();
         let client = client.with_sleeper(Arc::new(|_| Box::pin(std::future::ready(()))));
         let answer = client.predict(&request(), Duration::from_secs(10)).await;
         assert_eq!(answer.unwrap_or_else(|error| error.to_string()), expected);
@@ -401,9 +408,9 @@ async fn chute_call_is_retried_only_after_temporary_failures() {
 #[tokio::test]
 async fn stalled_chute_times_out_after_the_step() {
     let (server, settings) = server().await;
-    let slow = ok(&json!({})).set_delay(Duration::from_secs(30));
-    Mock::given(method("POST")).respond_with(slow).mount(&server).await;
-    let client = ChuteClient::at(&settings, server.uri().parse().unwrap()).unwrap();
+    let slow_response = ok(&json!({})).set_delay(Duration::from_secs(30));
+    Mock::given(method("POST")).respond_with(slow_response).mount(&server).await;
+    let client = ChuteClient::with_base_url(&settings, server.uri().parse().unwrap()).unwrap();
     let error = client.predict(&request(), Duration::from_millis(100)).await.unwrap_err();
     assert!(error.is_timeout(), "{error}");
 }
@@ -443,8 +450,8 @@ fn commitment_text_is_parsed_or_refused() {
         .cloned()
         .collect();
     assert_eq!(keys, ["model", "revision", "chute_id", "slug", "hotkey"]);
-    let sparse = Commitment::parse(r#"{"slug": " ", "model": "m", "more": 1}"#, &miner).unwrap();
-    assert_eq!((sparse.slug, sparse.model.as_deref(), sparse.hotkey), (None, Some("m"), None));
+    let partial = Commitment::parse(r#"{"slug": " ", "model": "m", "more": 1}"#, &miner).unwrap();
+    assert_eq!((partial.slug, partial.model.as_deref(), partial.hotkey), (None, Some("m"), None));
     for (text, expected) in [
         ("", "the commitment is not a JSON object"),
         ("[]", "the commitment is not a JSON object"),

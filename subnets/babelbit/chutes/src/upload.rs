@@ -13,7 +13,7 @@ const MAX_FILES: usize = 1_000;
 /// Maximum size of a file, in bytes: the hub's basic transfer takes at most 5 GB.
 const MAX_SIZE: u64 = 5_000_000_000;
 /// Size of the sample from which the hub decides how to store a file, in bytes.
-const SAMPLE: usize = 512;
+const SAMPLE_BYTES: usize = 512;
 
 /// A file of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,19 +74,19 @@ impl LocalModel {
     }
 }
 
-fn unsuitable(path: &Path, reason: &'static str) -> ApiError {
+fn unsuitable_error(path: &Path, reason: &'static str) -> ApiError {
     ApiError::Unsuitable { path: path.to_owned(), reason }
 }
 
 fn file(root: &Path, path: PathBuf, metadata: &fs::Metadata) -> Result<LocalFile, ApiError> {
     if !metadata.is_file() {
-        return Err(unsuitable(
+        return Err(unsuitable_error(
             &path,
             "not a regular file\nhint: remove it from the model's directory",
         ));
     }
     if metadata.len() > MAX_SIZE {
-        return Err(unsuitable(
+        return Err(unsuitable_error(
             &path,
             "larger than 5 GB\nhint: save the model in several files (max_shard_size)",
         ));
@@ -94,14 +94,14 @@ fn file(root: &Path, path: PathBuf, metadata: &fs::Metadata) -> Result<LocalFile
     let parts = path.strip_prefix(root).unwrap_or(&path).components();
     let parts: Option<Vec<&str>> = parts.map(|part| part.as_os_str().to_str()).collect();
     let name = parts
-        .ok_or_else(|| unsuitable(&path, "the name is not UTF-8\nhint: rename the file"))?
+        .ok_or_else(|| unsuitable_error(&path, "the name is not UTF-8\nhint: rename the file"))?
         .join("/");
-    let (size, sha256, sample) = hashed(&path).map_err(ApiError::file(&path))?;
+    let (size, sha256, sample) = hash_file(&path).map_err(ApiError::file(&path))?;
     Ok(LocalFile { path, name, size, sha256, sample })
 }
 
 /// Returns the size, the SHA-256 and the first bytes of a file.
-fn hashed(path: &Path) -> io::Result<(u64, String, Vec<u8>)> {
+fn hash_file(path: &Path) -> io::Result<(u64, String, Vec<u8>)> {
     let (mut file, mut hash, mut sample, mut size) =
         (fs::File::open(path)?, Sha256::new(), Vec::new(), 0);
     let mut buffer = vec![0; 1 << 16];
@@ -110,7 +110,7 @@ fn hashed(path: &Path) -> io::Result<(u64, String, Vec<u8>)> {
         let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
         hash.update(bytes);
         size += read as u64;
-        sample.extend(bytes.iter().take(SAMPLE - sample.len()));
+        sample.extend(bytes.iter().take(SAMPLE_BYTES - sample.len()));
     }
     Ok((size, hex::encode(hash.finalize()), sample))
 }

@@ -134,7 +134,7 @@ pub struct Config {
     pub submission: SubmissionSettings,
     /// API keys of a miner's inference servers, and of the hub of its language model.
     pub model_keys: ModelKeys,
-    /// What a speech miner says: the words, or their English translation.
+    /// Output of a speech miner: the words, or their English translation.
     pub miner_task: MinerTask,
     /// Language model that shortens the phrases of a speech miner: a path, the name of an installed
     /// model, or `hub:` and a name on the Hugging Face hub.

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What a speech miner says.
+/// Output of a speech miner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MinerTask {
     /// The speaker's words, in the language spoken.

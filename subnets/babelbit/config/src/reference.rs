@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Config, variables};
 
-/// How a variable's effect differs from that in the reference.
+/// Kind of difference between a variable's effect and that in the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DifferenceKind {
     /// Only the default differs, or what a daemon demands at its start: a set value means the same.
@@ -38,13 +38,13 @@ impl DifferenceKind {
 pub struct Difference {
     /// The variable's name.
     pub name: &'static str,
-    /// What differs.
+    /// Kind of the difference.
     pub kind: DifferenceKind,
-    /// What the reference does with the variable: its default, or what the value means.
+    /// Effect of the variable in the reference: its default, or the meaning of its value.
     pub reference: &'static str,
-    /// What this program does with it.
+    /// Effect of the variable in this program.
     pub here: &'static str,
-    /// What to do if the variable is set; empty if nothing.
+    /// Recommended action if the variable is set; empty if none is needed.
     pub remedy: &'static str,
 }
 
@@ -222,22 +222,22 @@ mod tests {
     fn every_reference_variable_has_same_default_or_is_difference() {
         let reference = file_variables(REFERENCE).unwrap();
         assert_eq!(reference.len(), 149);
-        let different: BTreeSet<_> = differences().iter().map(|row| row.name).collect();
-        assert_eq!(different.len(), differences().len(), "a variable has two rows");
+        let difference_names: BTreeSet<_> = differences().iter().map(|row| row.name).collect();
+        assert_eq!(difference_names.len(), differences().len(), "a variable has two rows");
         let unknown: Vec<_> =
-            different.iter().filter(|name| !reference.contains_key(**name)).collect();
+            difference_names.iter().filter(|name| !reference.contains_key(**name)).collect();
         assert!(unknown.is_empty(), "the reference has no variables {unknown:?}");
 
         let config = defaults();
         let settings = variables().iter().filter(|variable| variable.apply.is_some());
-        let ours: BTreeMap<_, _> =
+        let our_defaults: BTreeMap<_, _> =
             settings.map(|variable| (variable.name, (variable.show)(&config))).collect();
         for (name, default) in
-            reference.iter().filter(|(name, _)| !different.contains(name.as_str()))
+            reference.iter().filter(|(name, _)| !difference_names.contains(name.as_str()))
         {
             let expected = normalized(name, default);
             assert_eq!(
-                ours.get(name.as_str()),
+                our_defaults.get(name.as_str()),
                 Some(&expected),
                 "{name}: neither the same default nor a difference"
             );

@@ -113,8 +113,13 @@ impl Config {
         )
     }
 
-    fn service_url(&self, set: Option<&Url>, local: &'static str, compose: &'static str) -> Url {
-        set.cloned().unwrap_or_else(|| {
+    fn service_url(
+        &self,
+        configured: Option<&Url>,
+        local: &'static str,
+        compose: &'static str,
+    ) -> Url {
+        configured.cloned().unwrap_or_else(|| {
             constant(if self.operator.network.is_local() { local } else { compose })
         })
     }

@@ -96,25 +96,28 @@ fn warning_for_replaced_variable_names_its_successor() {
 
 #[test]
 fn cache_directory_is_shown_as_set() {
-    let shown = |pairs: &[(&str, &str)]| {
+    let cache_dir_of = |pairs: &[(&str, &str)]| {
         let (config, _) = read(pairs).unwrap();
         let variable =
             variables().iter().find(|variable| variable.name == "BABELBIT_CACHE_DIR").unwrap();
         (variable.show)(&config)
     };
-    assert_eq!(shown(&[]), "/home/v/.babelbit");
-    assert_eq!(shown(&[("BB_AUDIO_SCORING_STT_CACHE_PATH", "/tmp/x.jsonl")]), "/home/v/.babelbit");
-    assert_eq!(shown(&[("BABELBIT_CACHE_DIR", "/var/cache/bb")]), "/var/cache/bb");
+    assert_eq!(cache_dir_of(&[]), "/home/v/.babelbit");
+    assert_eq!(
+        cache_dir_of(&[("BB_AUDIO_SCORING_STT_CACHE_PATH", "/tmp/x.jsonl")]),
+        "/home/v/.babelbit"
+    );
+    assert_eq!(cache_dir_of(&[("BABELBIT_CACHE_DIR", "/var/cache/bb")]), "/var/cache/bb");
 }
 
 #[cfg(unix)]
 #[test]
 fn non_utf8_value_is_an_error_for_known_variables_only() {
     use std::os::unix::ffi::OsStringExt as _;
-    let broken = || OsString::from_vec(vec![b'/', 0xff]);
+    let non_utf8 = || OsString::from_vec(vec![b'/', 0xff]);
     let read =
-        |name: OsString| Config::from_variables([(name, broken())], Some(Path::new("/home/v")));
-    for name in [OsString::from("X"), broken()] {
+        |name: OsString| Config::from_variables([(name, non_utf8())], Some(Path::new("/home/v")));
+    for name in [OsString::from("X"), non_utf8()] {
         assert_eq!(read(name).unwrap().1, []);
     }
     assert_eq!(
@@ -374,15 +377,15 @@ fn reference_variables_set_the_arena() {
 fn development_networks_submit_where_a_scoring_api_is_named() {
     let (local, named) =
         (("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_SUBMIT_API_URL", "http://127.0.0.1:8070"));
-    let (on, off) =
+    let (enabled, disabled) =
         (("BB_ENABLE_VALIDATION_SUBMISSIONS", "1"), ("BB_ENABLE_VALIDATION_SUBMISSIONS", "0"));
     for (pairs, submits) in [
         (&[][..], true),
         (&[local], false),
         (&[local, named], true),
-        (&[local, on], true),
-        (&[local, named, off], false),
-        (&[off], false),
+        (&[local, enabled], true),
+        (&[local, named, disabled], false),
+        (&[disabled], false),
     ] {
         assert_eq!(read(pairs).unwrap().0.submits(), submits, "{pairs:?}");
     }

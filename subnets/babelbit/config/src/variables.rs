@@ -9,7 +9,7 @@ use taonet_primitives::{NetUid, Uid};
 use taonet_settings::value::{
     Expected, address, any, flag, http_url, integer, number, seconds, secret,
 };
-use taonet_settings::{Shown, Variable, replaced, unused, variable};
+use taonet_settings::{DisplayValue, Variable, replaced, unused, variable};
 
 use super::{Config, DEFAULT_MAX_SKIPPED_EPOCHS, submission};
 
@@ -72,14 +72,15 @@ fn blocks(text: &str) -> Result<u32, Expected> {
 
 /// Returns the table of all known variables: those of every operator, then Babelbit's own.
 pub fn variables() -> &'static [Variable<Config>] {
-    static VARIABLES: LazyLock<Vec<Variable<Config>>> =
-        LazyLock::new(|| OperatorConfig::variables().into_iter().chain(own()).collect());
+    static VARIABLES: LazyLock<Vec<Variable<Config>>> = LazyLock::new(|| {
+        OperatorConfig::variables().into_iter().chain(babelbit_variables()).collect()
+    });
     &VARIABLES
 }
 
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "a table")]
-fn own() -> Vec<Variable<Config>> {
+fn babelbit_variables() -> Vec<Variable<Config>> {
     vec![
         variable!("BABELBIT_NETUID", "Netuid of the subnet", netuid = |t: &str| integer(t).map(NetUid)),
         Variable {
@@ -178,7 +179,7 @@ variable!("BABELBIT_CACHE_DIR", "Directory of caches", cache_dir = any),
                 config.submission.enabled = Some(flag(text)?);
                 Ok(())
             }),
-            show: |config| config.submits().shown(),
+            show: |config| config.submits().display_value(),
         },
         variable!("BB_SUBMIT_TIMEOUT_S", "Timeout of a submission, in seconds", submission.timeout = seconds),
         variable!("BB_SUBMIT_CONCURRENCY", "Maximum number of concurrent submissions", submission.concurrency = submission::concurrency),

@@ -46,10 +46,10 @@ impl<M: Copy + PartialEq> ContestScores<M> {
                 self.add_score(Contest::Arena, miner, arena);
                 continue;
             }
-            let named = text(row, &["challenge_type", "challenge_round", "mode"])
+            let row_contest = text(row, &["challenge_type", "challenge_round", "mode"])
                 .and_then(Contest::from_row_name);
             let score = number(row, &["challenge_mean_score", "score"]);
-            self.add_score(named.unwrap_or(contest), miner, score);
+            self.add_score(row_contest.unwrap_or(contest), miner, score);
         }
     }
 
@@ -100,8 +100,9 @@ impl ContestScores {
     /// Returns the winner of the main contest (the first miner with the highest score above 0), or
     /// else the winner of the arena.
     pub fn winner(&self, rules: Rules) -> Option<Uid> {
-        let positive = self.main.iter().filter(|(_, score)| score.is_finite() && *score > 0.0);
-        let best = positive.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let positive_scores =
+            self.main.iter().filter(|(_, score)| score.is_finite() && *score > 0.0);
+        let best = positive_scores.reduce(|best, next| if next.1 > best.1 { next } else { best });
         best.map(|(uid, _)| *uid).or_else(|| arena_winner(&self.arena, rules))
     }
 }

@@ -27,13 +27,15 @@ pub fn winners(rows: &[Value]) -> Vec<Winner> {
     // A miner that has deregistered since still counts as a winner.
     scores.add(rows, Contest::Main, Some);
     let best = scores.main.iter().map(|(_, score)| *score).fold(0.0, f64::max);
-    let won = scores.main.iter().filter(|(_, score)| *score > 0.0 && *score >= best);
-    won.map(|(hotkey, score)| Winner { hotkey: (*hotkey).to_owned(), score: *score }).collect()
+    let winning_scores = scores.main.iter().filter(|(_, score)| *score > 0.0 && *score >= best);
+    winning_scores
+        .map(|(hotkey, score)| Winner { hotkey: (*hotkey).to_owned(), score: *score })
+        .collect()
 }
 
 /// Win record of a miner.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Record {
+pub struct WinRecord {
     /// Number of challenges won.
     pub wins: usize,
     /// The best winning score.
@@ -41,8 +43,8 @@ pub struct Record {
 }
 
 /// Counts the wins of each miner.
-pub fn records<'a>(wins: impl IntoIterator<Item = &'a Winner>) -> BTreeMap<&'a str, Record> {
-    let mut records: BTreeMap<&str, Record> = BTreeMap::new();
+pub fn records<'a>(wins: impl IntoIterator<Item = &'a Winner>) -> BTreeMap<&'a str, WinRecord> {
+    let mut records: BTreeMap<&str, WinRecord> = BTreeMap::new();
     for win in wins {
         let record = records.entry(&win.hotkey).or_default();
         record.wins += 1;
@@ -57,7 +59,7 @@ pub struct Candidate {
     /// Hotkey of the miner.
     pub hotkey: String,
     /// Win record of the miner.
-    pub record: Record,
+    pub record: WinRecord,
     /// Time of the first application, in any unit; only the order matters.
     pub since: u64,
 }
@@ -135,7 +137,7 @@ mod tests {
         let won = |hotkey: &str, score| Winner { hotkey: hotkey.into(), score };
         let wins = [won("a", 0.5), won("b", 0.9), won("a", 0.4), won("c", 0.9)];
         let records = records(&wins);
-        assert_eq!(records["a"], Record { wins: 2, best: 0.5 });
+        assert_eq!(records["a"], WinRecord { wins: 2, best: 0.5 });
         let candidate = |hotkey: &str, since| {
             let record = records.get(hotkey).copied().unwrap_or_default();
             Candidate { hotkey: hotkey.into(), record, since }

@@ -152,7 +152,7 @@ impl ReferenceDocument {
                     _ => None,
                 })
                 .collect(),
-            None if schema::applies(&document) => vec![(0, document)],
+            None if schema::matches_schema(&document) => vec![(0, document)],
             _ => return Err(ReferenceError::NotADocument),
         };
         Ok(Self { challenge_uid, language, is_bare, utterances })

@@ -109,13 +109,15 @@ mod tests {
     /// Columns: requested contest · signed text
     #[test]
     fn only_the_arena_name_is_signed() {
-        let plain = json!({ "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": "5H", "timestamp": 7 });
+        let without_arena = json!({
+            "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": "5H", "timestamp": 7
+        });
         let arena = json!({
             "challenge_id": "c", "challenge_type": "arena", "data": { "challenge_type": "arena", "challenge_uid": "c" },
             "hotkey": "5H", "timestamp": 7,
         });
         for (challenge_type, signed) in
-            [(None, &plain), (Some("qualifying"), &plain), (Some("arena"), &arena)]
+            [(None, &without_arena), (Some("qualifying"), &without_arena), (Some("arena"), &arena)]
         {
             let query = ScoreQuery {
                 hotkey: "5H".into(),

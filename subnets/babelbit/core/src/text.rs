@@ -141,11 +141,11 @@ impl Scorer<'_> {
         let (mut best, mut best_step) = (None, 0);
         let mut steps = Vec::with_capacity(utterance.predictions.len());
         for (step, prediction) in utterance.predictions.into_iter().enumerate() {
-            let longest = length.max(prediction.chars().count());
-            let lexical = if longest == 0 || !self.computes_lexical() {
+            let max_length = length.max(prediction.chars().count());
+            let lexical = if max_length == 0 || !self.computes_lexical() {
                 0.0
             } else {
-                (1.0 - characters.distance(prediction.chars()) as f64 / longest as f64).max(0.0)
+                (1.0 - characters.distance(prediction.chars()) as f64 / max_length as f64).max(0.0)
             };
             let cosine = self.cosine(&prediction, &truth)?;
             let semantic =
@@ -297,8 +297,8 @@ mod tests {
             scored.dialogue_summary,
             DialogueSummary { average_best: 0.5667, semantic_baseline_b: 0.0 }
         );
-        let none = score_dialogue(Vec::new(), None, 1.0, Rules::Reference).unwrap();
-        assert_eq!(none.dialogue_summary.average_best, 0.0);
+        let no_utterances = score_dialogue(Vec::new(), None, 1.0, Rules::Reference).unwrap();
+        assert_eq!(no_utterances.dialogue_summary.average_best, 0.0);
     }
 
     /// Columns: rules · score of an utterance without steps, and its mean with a score of 1

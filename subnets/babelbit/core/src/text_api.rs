@@ -96,9 +96,12 @@ mod tests {
             ("step", json!(-1)),
             ("prefix", json!(null)),
         ] {
-            let mut bad = complete.clone();
-            bad[field] = value.clone();
-            assert!(serde_json::from_value::<PredictedUtterance>(bad).is_err(), "{field}={value}");
+            let mut invalid = complete.clone();
+            invalid[field] = value.clone();
+            assert!(
+                serde_json::from_value::<PredictedUtterance>(invalid).is_err(),
+                "{field}={value}"
+            );
         }
         let evaluation: Evaluation = serde_json::from_value(json!({"u_step": 0.5})).unwrap();
         assert_eq!(evaluation, Evaluation { u_step: 0.5, ..Evaluation::default() });

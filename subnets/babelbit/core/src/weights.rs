@@ -69,28 +69,30 @@ pub fn compute_weights(
     burn_uid: Option<Uid>,
     rules: Rules,
 ) -> Weights {
-    let mut seen = HashSet::new();
-    let mut positive: Vec<_> = main.iter().copied().filter(|(uid, _)| seen.insert(*uid)).collect();
+    let mut seen_uids = HashSet::new();
+    let mut positive: Vec<_> =
+        main.iter().copied().filter(|(uid, _)| seen_uids.insert(*uid)).collect();
     positive.retain(|(_, score)| score.is_finite() && *score > 0.0);
     let mut sum: f64 = positive.iter().map(|(_, score)| score).sum();
     if sum.is_infinite() {
-        let greatest = positive.iter().fold(0.0_f64, |greatest, (_, score)| greatest.max(*score));
+        let max_score =
+            positive.iter().fold(0.0_f64, |max_score, (_, score)| max_score.max(*score));
         for (_, score) in &mut positive {
-            *score /= greatest;
+            *score /= max_score;
         }
         sum = positive.iter().map(|(_, score)| score).sum();
     }
     let arena_share = arena_share.get();
     let main_share = 1.0 - arena_share;
     let mut weights = Weights::default();
-    let share_out = |weights: &mut Weights, share: f64| {
+    let distribute = |weights: &mut Weights, share: f64| {
         for (uid, score) in &positive {
             weights.add(*uid, share * score / sum);
         }
     };
     if main_share > 0.0 {
         if !positive.is_empty() {
-            share_out(&mut weights, main_share);
+            distribute(&mut weights, main_share);
         } else if let Some(uid) = burn_uid {
             weights.add(uid, main_share);
         }
@@ -99,7 +101,7 @@ pub fn compute_weights(
         match arena_winner(arena, rules).or(burn_uid) {
             Some(recipient) => weights.add(recipient, arena_share),
             None if main_share > 0.0 || rules == Rules::Strict => {
-                share_out(&mut weights, arena_share);
+                distribute(&mut weights, arena_share);
             }
             // The reference system would distribute the arena's share in proportion to the main
             // weights, but there are none.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use maud::{Markup, html};
 use similar::{Algorithm, DiffTag, capture_diff_slices_deadline};
-use taonet_dashboard::shown;
+use taonet_dashboard::printable;
 
 /// Maximum number of words of a text; longer texts are shown without comparison.
 const MAX_WORDS: usize = 600;
@@ -17,11 +17,11 @@ pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
     let (expected, actual): (Vec<_>, Vec<_>) =
         (reference.split_whitespace().collect(), transcript.split_whitespace().collect());
     if expected.len() > MAX_WORDS || actual.len() > MAX_WORDS {
-        return (html! { (shown(reference)) }, html! { (shown(transcript)) });
+        return (html! { (printable(reference)) }, html! { (printable(transcript)) });
     }
     let (left, right): (Vec<_>, Vec<_>) = (
-        expected.iter().map(|word| folded(word)).collect(),
-        actual.iter().map(|word| folded(word)).collect(),
+        expected.iter().map(|word| fold_case(word)).collect(),
+        actual.iter().map(|word| fold_case(word)).collect(),
     );
     let parts = capture_diff_slices_deadline(
         Algorithm::Myers,
@@ -30,7 +30,7 @@ pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
         Some(Instant::now() + DEADLINE),
     );
     let words = |words: &[&str], range: std::ops::Range<usize>| {
-        shown(&words.get(range).unwrap_or_default().join(" "))
+        printable(&words.get(range).unwrap_or_default().join(" "))
     };
     let reference = html! {
         @for part in &parts {
@@ -48,7 +48,7 @@ pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
 }
 
 /// Returns a word in lower case without punctuation.
-fn folded(word: &str) -> String {
+fn fold_case(word: &str) -> String {
     let folded: String = word.chars().filter(|character| character.is_alphanumeric()).collect();
     if folded.is_empty() { word.to_owned() } else { folded.to_lowercase() }
 }
@@ -57,7 +57,7 @@ fn folded(word: &str) -> String {
 mod tests {
     use super::*;
 
-    fn compared(reference: &str, transcript: &str) -> (String, String) {
+    fn compare_as_text(reference: &str, transcript: &str) -> (String, String) {
         let (left, right) = compare(reference, transcript);
         (left.into_string(), right.into_string())
     }
@@ -65,19 +65,19 @@ mod tests {
     #[test]
     fn differences_are_marked_by_word() {
         assert_eq!(
-            compared("The train, is late.", "the train was late today"),
+            compare_as_text("The train, is late.", "the train was late today"),
             (
                 "The train, <del>is</del> late. ".into(),
                 "the train <ins>was</ins> late <ins>today</ins> ".into()
             )
         );
-        assert_eq!(compared("a b", ""), ("<del>a b</del> ".into(), String::new()));
-        assert_eq!(compared("", ""), (String::new(), String::new()));
+        assert_eq!(compare_as_text("a b", ""), ("<del>a b</del> ".into(), String::new()));
+        assert_eq!(compare_as_text("", ""), (String::new(), String::new()));
     }
 
     #[test]
     fn markup_is_escaped() {
-        let (left, right) = compared("<script>", "</ins><script> \u{202e}");
+        let (left, right) = compare_as_text("<script>", "</ins><script> \u{202e}");
         assert!(!left.contains("<script>") && !right.contains("<script>"), "{left} {right}");
         assert!(right.contains("\\u{202e}"), "{right}");
     }
@@ -86,8 +86,8 @@ mod tests {
     fn long_transcripts_take_bounded_time() {
         let (left, right) = ("a b c d e f ".repeat(99), "f a e b d c ".repeat(99));
         let start = Instant::now();
-        compare(&left, &right);
-        compare(&left.repeat(100), &right);
+        compare_as_text(&left, &right);
+        compare_as_text(&left.repeat(100), &right);
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }
 }

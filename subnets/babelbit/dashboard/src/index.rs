@@ -6,8 +6,10 @@ use std::sync::Arc;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_core::scoring::{Gate, challenge_mean};
-use taonet_babelbit_runner::{ChallengeHead, ChallengeState, OutboxCounts, ResultDigest, RoundRow};
-use taonet_dashboard::{AnsweringMiners, shown};
+use taonet_babelbit_runner::{
+    ChallengeHeader, ChallengeState, OutboxCounts, ResultSummary, RoundRow,
+};
+use taonet_dashboard::{AnsweringMiners, printable};
 use taonet_primitives::Hotkey;
 
 /// The contests, in the order of their tabs.
@@ -17,9 +19,9 @@ pub(crate) const CONTESTS: [ChallengeType; 3] =
 /// A challenge with its results.
 #[derive(Debug)]
 pub(crate) struct Challenge {
-    pub(crate) head: ChallengeHead,
+    pub(crate) header: ChallengeHeader,
     /// Results, sorted by miner and utterance.
-    pub(crate) results: Vec<ResultDigest>,
+    pub(crate) results: Vec<ResultSummary>,
     /// Statistics of the miners, best first.
     pub(crate) standings: Vec<MinerStats>,
     /// Why the results are unreadable.
@@ -95,7 +97,7 @@ impl Mean {
 
 impl MinerStats {
     /// Computes a miner's statistics in one challenge of `total` utterances.
-    fn of(miner: MinerKey, results: &[&ResultDigest], total: usize, rules: Rules) -> Self {
+    fn of(miner: MinerKey, results: &[&ResultSummary], total: usize, rules: Rules) -> Self {
         let [mut accuracy, mut rate, mut overshoot, mut wall] = [(); 4].map(|()| Mean::default());
         let mut failed_gates = BTreeMap::new();
         let (mut scores, mut awaiting) = (Vec::new(), 0);
@@ -138,27 +140,27 @@ impl MinerStats {
 impl Challenge {
     /// Creates the index entry of a challenge; `rules` determine how the mean over its utterances
     /// is computed.
-    pub(crate) fn new(head: ChallengeHead, rules: Rules, results: Vec<ResultDigest>) -> Self {
-        let mut by_miner: BTreeMap<MinerKey, Vec<&ResultDigest>> = BTreeMap::new();
+    pub(crate) fn new(header: ChallengeHeader, rules: Rules, results: Vec<ResultSummary>) -> Self {
+        let mut by_miner: BTreeMap<MinerKey, Vec<&ResultSummary>> = BTreeMap::new();
         for result in &results {
             by_miner.entry(result.miner).or_default().push(result);
         }
-        let total = head.utterances as usize;
+        let total = header.utterances as usize;
         let standings =
             by_miner.iter().map(|(miner, results)| MinerStats::of(*miner, results, total, rules));
         let mut standings: Vec<_> = standings.collect();
         sort(&mut standings);
-        Self { head, results, standings, problem: None }
+        Self { header, results, standings, problem: None }
     }
 
     /// Creates the entry of a challenge whose results are unreadable.
-    pub(crate) fn unreadable(head: ChallengeHead, reason: String) -> Self {
-        Self { problem: Some(reason), ..Self::new(head, Rules::Reference, Vec::new()) }
+    pub(crate) fn unreadable(header: ChallengeHeader, reason: String) -> Self {
+        Self { problem: Some(reason), ..Self::new(header, Rules::Reference, Vec::new()) }
     }
 
     /// Returns the title of the challenge, else its ID, for display.
     pub(crate) fn title(&self) -> String {
-        shown(self.head.title.as_ref().unwrap_or(&self.head.challenge_uid))
+        printable(self.header.title.as_ref().unwrap_or(&self.header.challenge_uid))
     }
 
     /// Returns a miner's statistics in this challenge.
@@ -168,13 +170,13 @@ impl Challenge {
 
     /// Whether the runner may still add results.
     pub(crate) fn is_open(&self) -> bool {
-        self.head.state != ChallengeState::Finished || self.problem.is_some()
+        self.header.state != ChallengeState::Finished || self.problem.is_some()
     }
 
     /// Returns the miners with a reply that did not fail, among all miners of the challenge.
     fn answering(&self) -> AnsweringMiners {
-        let answered = self.results.iter().filter(|result| result.error.is_none());
-        let answering = answered.map(|result| result.miner).collect::<HashSet<_>>().len();
+        let successful_results = self.results.iter().filter(|result| result.error.is_none());
+        let answering = successful_results.map(|result| result.miner).collect::<HashSet<_>>().len();
         AnsweringMiners { answering, queried: self.standings.len() }
     }
 
@@ -186,7 +188,7 @@ impl Challenge {
             .iter()
             .filter(|result| result.score.is_some() || result.error.is_some())
             .count();
-        (scored_count, self.standings.len() * self.head.utterances as usize)
+        (scored_count, self.standings.len() * self.header.utterances as usize)
     }
 }
 
@@ -197,8 +199,11 @@ fn sort(standings: &mut [MinerStats]) {
 
 impl Index {
     /// Returns the challenges of a contest, latest first.
-    pub(crate) fn of(&self, contest: ChallengeType) -> impl Iterator<Item = &Arc<Challenge>> {
-        self.challenges.iter().filter(move |challenge| challenge.head.challenge_type == contest)
+    pub(crate) fn challenges_of(
+        &self,
+        contest: ChallengeType,
+    ) -> impl Iterator<Item = &Arc<Challenge>> {
+        self.challenges.iter().filter(move |challenge| challenge.header.challenge_type == contest)
     }
 
     /// Returns totals over all challenges.
@@ -219,22 +224,23 @@ impl Index {
 
     /// Returns a challenge by its row ID.
     pub(crate) fn challenge(&self, id: i64) -> Option<&Arc<Challenge>> {
-        self.challenges.iter().find(|challenge| challenge.head.id == id)
+        self.challenges.iter().find(|challenge| challenge.header.id == id)
     }
 
     /// Returns the title of a round's challenge, else its ID; `None` for a round without a
     /// challenge.
     pub(crate) fn title_of(&self, round: &RoundRow) -> Option<String> {
         let uid = round.challenge_uid.as_ref()?;
-        let challenge =
-            self.of(round.challenge_type).find(|challenge| challenge.head.challenge_uid == *uid);
-        Some(challenge.map_or_else(|| shown(uid), |challenge| challenge.title()))
+        let challenge = self
+            .challenges_of(round.challenge_type)
+            .find(|challenge| challenge.header.challenge_uid == *uid);
+        Some(challenge.map_or_else(|| printable(uid), |challenge| challenge.title()))
     }
 
     /// Returns the leaderboard of a contest, best first, each miner with its scores in the latest
     /// `history` challenges.
     pub(crate) fn leaderboard(&self, contest: ChallengeType, history: usize) -> Vec<MinerStats> {
-        let challenges: Vec<_> = self.of(contest).collect();
+        let challenges: Vec<_> = self.challenges_of(contest).collect();
         let mut by_miner: HashMap<MinerKey, Vec<(usize, &MinerStats)>> = HashMap::new();
         for (position, challenge) in challenges.iter().enumerate() {
             for stats in &challenge.standings {
@@ -289,7 +295,7 @@ fn combine(miner: MinerKey, parts: &[(usize, &MinerStats)], challenge_count: usi
 
 #[cfg(test)]
 mod tests {
-    use taonet_babelbit_runner::ScoreDigest;
+    use taonet_babelbit_runner::ScoreSummary;
     use taonet_primitives::Uid;
 
     use super::*;
@@ -298,12 +304,12 @@ mod tests {
         MinerKey { uid: Uid(number.into()), hotkey: Hotkey::from_bytes([number; 32]) }
     }
 
-    fn result(number: u8, index: u32, score: Option<f64>, error: Option<&str>) -> ResultDigest {
-        ResultDigest {
+    fn result(number: u8, index: u32, score: Option<f64>, error: Option<&str>) -> ResultSummary {
+        ResultSummary {
             miner: miner(number),
             utterance_index: index,
             error: error.map(str::to_owned),
-            score: score.map(|score| ScoreDigest {
+            score: score.map(|score| ScoreSummary {
                 score,
                 accuracy: Some(score),
                 rate_ratio: None,
@@ -314,8 +320,8 @@ mod tests {
         }
     }
 
-    fn challenge(id: i64, rules: Rules, results: Vec<ResultDigest>) -> Challenge {
-        let head = ChallengeHead {
+    fn challenge(id: i64, rules: Rules, results: Vec<ResultSummary>) -> Challenge {
+        let header = ChallengeHeader {
             id,
             challenge_uid: format!("c{id}"),
             title: None,
@@ -326,7 +332,7 @@ mod tests {
             utterances: 2,
             resumes: 0,
         };
-        Challenge::new(head, rules, results)
+        Challenge::new(header, rules, results)
     }
 
     #[test]
@@ -360,9 +366,11 @@ mod tests {
                 result(3, 0, None, None),
             ],
         );
-        let begun = challenge(2, Rules::Reference, Vec::new());
-        let index =
-            Index { challenges: vec![Arc::new(begun), Arc::new(played)], ..Index::default() };
+        let new_challenge = challenge(2, Rules::Reference, Vec::new());
+        let index = Index {
+            challenges: vec![Arc::new(new_challenge), Arc::new(played)],
+            ..Index::default()
+        };
         assert_eq!(index.answering(), Some(AnsweringMiners { answering: 2, queried: 3 }));
         assert_eq!(Index::default().answering(), None);
     }

@@ -17,7 +17,7 @@
 //!
 //! # async fn example(shutdown: Shutdown) -> axum::Router {
 //! let changes = Changes::default();
-//! let babelbit = BabelbitSection::open(RunPaths::below(Path::new("run"))).await;
+//! let babelbit = BabelbitSection::open(RunPaths::in_directory(Path::new("run"))).await;
 //! let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone()).with(babelbit.clone());
 //! let routes = dashboard.router(shutdown.clone());
 //! let stop = shutdown.clone();

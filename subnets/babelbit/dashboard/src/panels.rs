@@ -1,7 +1,7 @@
 //! The overview in a terminal.
 
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_core::scoring::losses;
+use taonet_babelbit_core::scoring::describe_failed_gates;
 use taonet_babelbit_runner::{ChallengeState, RoundEnd};
 use taonet_dashboard::{Column, Content, Panel, PlainTable, ago, duration, now_unix, number};
 
@@ -15,12 +15,14 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 
 /// Returns the totals, the challenges in progress, the leaderboard of each contest, and the last
 /// rounds.
-pub(crate) fn of(section: &BabelbitSection) -> Vec<Panel> {
+pub(crate) fn build(section: &BabelbitSection) -> Vec<Panel> {
     let index = section.source.index();
     let mut panels = vec![totals(&index)];
     panels.extend(in_progress(&index));
-    let contests: Vec<_> =
-        CONTESTS.into_iter().filter(|contest| index.of(*contest).next().is_some()).collect();
+    let contests: Vec<_> = CONTESTS
+        .into_iter()
+        .filter(|contest| index.challenges_of(*contest).next().is_some())
+        .collect();
     if contests.is_empty() {
         panels.push(leaderboard(section, &index, ChallengeType::Main));
     }
@@ -58,14 +60,14 @@ fn in_progress(index: &Index) -> Option<Panel> {
     let rows: Vec<_> = open
         .map(|challenge| {
             let (done, expected) = challenge.progress();
-            let state = match challenge.head.state {
+            let state = match challenge.header.state {
                 ChallengeState::Playing => "playing",
                 ChallengeState::Partial => "partial",
                 ChallengeState::Finished => "unreadable",
             };
             vec![
                 challenge.title(),
-                challenge.head.challenge_type.to_string(),
+                challenge.header.challenge_type.to_string(),
                 state.to_owned(),
                 format!("{done} of {expected}"),
             ]
@@ -103,7 +105,7 @@ fn leaderboard(section: &BabelbitSection, index: &Index, contest: ChallengeType)
             number(stats.rate_ratio, 2),
             duration(stats.overshoot_sec),
             duration(stats.wall_after_source_sec),
-            losses(&stats.failed_gates, stats.utterances),
+            describe_failed_gates(&stats.failed_gates, stats.utterances),
         ]
     };
     let rows = standings.iter().enumerate().map(row).collect();

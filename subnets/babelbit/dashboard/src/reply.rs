@@ -3,7 +3,7 @@
 use taonet_babelbit_core::protocol::{SAMPLE_BYTES, SAMPLE_RATE_HZ};
 use taonet_babelbit_core::scoring::Timeline;
 use taonet_dashboard::draw::{Mark, Piece};
-use taonet_dashboard::shown;
+use taonet_dashboard::printable;
 use taonet_primitives::Word;
 
 /// Maximum number of pieces of a reply on the axis.
@@ -39,7 +39,7 @@ pub(crate) fn is_truncated(timeline: &Timeline) -> bool {
 pub(crate) fn marks(words: &[Word], pieces: &[Piece]) -> Vec<Mark> {
     let mark = |word: &Word| {
         let piece = pieces.iter().rev().find(|piece| piece.offset <= word.start + 1e-6)?;
-        Some(Mark { start: piece.start + (word.start - piece.offset), text: shown(&word.text) })
+        Some(Mark { start: piece.start + (word.start - piece.offset), text: printable(&word.text) })
     };
     words.iter().filter(|word| word.start.is_finite()).filter_map(mark).collect()
 }

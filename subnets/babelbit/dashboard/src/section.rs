@@ -13,7 +13,7 @@ use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_dashboard::{
     Changes, Condition, Health, Link, Page, Panel, Section, Site, View, activity, ago, now_unix,
-    shortened, shown,
+    printable, shortened,
 };
 use taonet_primitives::{Hotkey, Uid};
 use taonet_service::Shutdown;
@@ -25,10 +25,10 @@ use crate::validators::Validators;
 
 /// Longest time without a heartbeat of the runner, in seconds; its daemon shows one every
 /// minute.
-const MAX_SILENCE: i64 = 600;
+const MAX_HEARTBEAT_AGE: i64 = 600;
 /// Why the runner counts as stopped.
-const SILENT: &str = "it has shown no sign of life for more than 10 minutes; hint: is `bb runner` running? Its log has \
-                      the reason";
+const STALE_REASON: &str = "it has shown no sign of life for more than 10 minutes; \
+                            hint: is `bb runner` running? Its log has the reason";
 
 /// The pages of Babelbit, as a section of the dashboard.
 pub struct BabelbitSection {
@@ -90,7 +90,7 @@ impl BabelbitSection {
     /// Renders whether the runner runs.
     pub(crate) fn activity(&self) -> Markup {
         let last = self.source.last_heartbeat();
-        activity(last.is_some(), self.has_ended() || is_silent(last))
+        activity(last.is_some(), self.has_ended() || is_heartbeat_stale(last))
     }
 
     fn has_ended(&self) -> bool {
@@ -101,22 +101,22 @@ impl BabelbitSection {
     /// no ledger, which is not a failure.
     fn ledger_problem(&self) -> Option<String> {
         let index = self.source.index();
-        let has_begun = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
-        index.problem.clone().filter(|_| has_begun)
+        let has_started = !index.challenges.is_empty() || Self::has_ledger(self.source.paths());
+        index.problem.clone().filter(|_| has_started)
     }
 
     /// Returns why the runner counts as stopped against its will. Only its daemon records rounds: a
     /// single contest, such as that of the demonstration, may end.
     pub(crate) fn stopped(&self) -> Option<(&'static str, &'static str)> {
         let is_daemon = !self.source.index().rounds.is_empty() && !self.has_ended();
-        (is_daemon && is_silent(self.source.last_heartbeat()))
-            .then_some(("The runner has stopped", SILENT))
+        (is_daemon && is_heartbeat_stale(self.source.last_heartbeat()))
+            .then_some(("The runner has stopped", STALE_REASON))
     }
 
     /// Returns the display name of a miner, or `Miner UID` if it has none.
     pub(crate) fn name(&self, miner: &MinerKey) -> String {
         match self.source.index().names.get(&miner.hotkey) {
-            Some(name) => shown(name),
+            Some(name) => printable(name),
             None => format!("Miner {}", miner.uid),
         }
     }
@@ -144,7 +144,7 @@ impl Section for BabelbitSection {
     }
 
     fn panels(&self) -> Vec<Panel> {
-        panels::of(self)
+        panels::build(self)
     }
 
     fn problems(&self) -> Vec<String> {
@@ -161,7 +161,7 @@ impl Section for BabelbitSection {
         let last = self.source.last_heartbeat();
         let (condition, fact) = match (last, self.source.index().answering()) {
             _ if self.has_ended() => (Condition::Stopped, "the contest has ended".to_owned()),
-            (Some(last), _) if is_silent(Some(last)) => {
+            (Some(last), _) if is_heartbeat_stale(Some(last)) => {
                 (Condition::Stopped, format!("last heartbeat {}", ago(last, now_unix())))
             }
             _ if self.ledger_problem().is_some() => {
@@ -178,14 +178,16 @@ impl Section for BabelbitSection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let [list, one, board, profile, sources] = std::array::from_fn(|_| Arc::clone(&self));
-        let list = move |view: View| async move { challenges::page(&list, &view) };
-        let one = move |view: View, Path(id): Path<i64>| async move {
-            answer(challenge::page(&one, &view, id).await)
+        let [challenge_list, challenge_page, leaderboard, miner_page, sources] =
+            std::array::from_fn(|_| Arc::clone(&self));
+        let challenge_list =
+            move |view: View| async move { challenges::page(&challenge_list, &view) };
+        let challenge_page = move |view: View, Path(id): Path<i64>| async move {
+            answer(challenge::page(&challenge_page, &view, id).await)
         };
-        let board = move |view: View| async move { miners::page(&board, &view) };
-        let profile = move |view: View, Path(hotkey): Path<String>| async move {
-            answer(miner::page(&profile, &view, &hotkey))
+        let leaderboard = move |view: View| async move { miners::page(&leaderboard, &view) };
+        let miner_page = move |view: View, Path(hotkey): Path<String>| async move {
+            answer(miner::page(&miner_page, &view, &hotkey))
         };
         let source = move |view: View, Path((id, index)): Path<(i64, u32)>, headers: HeaderMap| async move {
             answer(audio::source(&sources, &view, id, index, &headers).await)
@@ -199,10 +201,10 @@ impl Section for BabelbitSection {
             )
         };
         Router::new()
-            .route("/challenges", get(list))
-            .route("/challenges/{id}", get(one))
-            .route("/miners", get(board))
-            .route("/miners/{hotkey}", get(profile))
+            .route("/challenges", get(challenge_list))
+            .route("/challenges/{id}", get(challenge_page))
+            .route("/miners", get(leaderboard))
+            .route("/miners/{hotkey}", get(miner_page))
             .route("/audio/{challenge}/{utterance}/source.wav", get(source))
             .route("/audio/{challenge}/{utterance}/{uid}/{hotkey}/reply.wav", get(reply))
     }
@@ -210,8 +212,8 @@ impl Section for BabelbitSection {
 
 /// Returns whether the last heartbeat of the runner, in seconds since the Unix epoch, was long
 /// ago.
-fn is_silent(last: Option<i64>) -> bool {
-    last.is_some_and(|last| now_unix().saturating_sub(last) > MAX_SILENCE)
+fn is_heartbeat_stale(last: Option<i64>) -> bool {
+    last.is_some_and(|last| now_unix().saturating_sub(last) > MAX_HEARTBEAT_AGE)
 }
 
 /// Converts a page, or the error page in its place, to a response.

@@ -11,7 +11,7 @@ use lru::LruCache;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::{
-    ChallengeHead, ChallengeRow, Ledger, LedgerError, ResultRow, RunPaths, read_names,
+    ChallengeHeader, ChallengeRow, Ledger, LedgerError, ResultRow, RunPaths, read_names,
 };
 use taonet_babelbit_scorer::ScoringConditions;
 use taonet_dashboard::Changes;
@@ -105,7 +105,7 @@ impl Source {
     pub(crate) fn last_heartbeat(&self) -> Option<i64> {
         let index = self.index();
         let rounds = index.rounds.iter().map(|round| round.ended_unix);
-        let challenges = index.challenges.iter().map(|challenge| challenge.head.started_unix);
+        let challenges = index.challenges.iter().map(|challenge| challenge.header.started_unix);
         rounds.chain(challenges).chain(Ledger::last_heartbeat(&self.paths.state)).max()
     }
 
@@ -116,7 +116,7 @@ impl Source {
     /// Returns a challenge with its utterances and reference; `None` if unknown.
     pub(crate) async fn challenge(&self, id: i64) -> Result<Option<ChallengeRow>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
-        Ok(self.connected(&mut ledger).await?.by_id(id).await?)
+        Ok(self.open_ledger(&mut ledger).await?.by_id(id).await?)
     }
 
     /// Returns a miner's result for an utterance; `None` if there is none.
@@ -127,7 +127,7 @@ impl Source {
         index: u32,
     ) -> Result<Option<ResultRow>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
-        Ok(self.connected(&mut ledger).await?.result(id, miner, index).await?)
+        Ok(self.open_ledger(&mut ledger).await?.result(id, miner, index).await?)
     }
 
     /// Returns the scoring conditions of a challenge; `None` if unknown.
@@ -136,29 +136,29 @@ impl Source {
         id: i64,
     ) -> Result<Option<ScoringConditions>, Unavailable> {
         let mut ledger = self.ledger.lock().await;
-        let ledger = self.connected(&mut ledger).await?;
+        let ledger = self.open_ledger(&mut ledger).await?;
         let Some(hash) = ledger.conditions_of(id).await? else { return Ok(None) };
         Ok(ledger.conditions().await?.remove(&hash))
     }
 
     /// Returns the open connection; reopens the ledger if its file was replaced.
-    async fn connected<'a>(
+    async fn open_ledger<'a>(
         &self,
-        open: &'a mut Option<(FileId, Ledger)>,
+        cached: &'a mut Option<(FileId, Ledger)>,
     ) -> Result<&'a Ledger, LedgerError> {
         let current = file_id(&self.paths);
-        let unchanged = open.take().filter(|(id, _)| Some(*id) == current);
+        let unchanged = cached.take().filter(|(id, _)| Some(*id) == current);
         let connection = match unchanged {
             Some(connection) => connection,
             None => (current.unwrap_or_default(), Ledger::read(&self.paths.state).await?),
         };
-        Ok(&open.insert(connection).1)
+        Ok(&cached.insert(connection).1)
     }
 
     /// Reads the ledger if it changed; returns whether the index changed.
     async fn poll_ledger(&self, follower: &mut Follower) -> bool {
-        let before = self.index();
-        match self.read(follower, &before).await {
+        let old_index = self.index();
+        match self.read(follower, &old_index).await {
             Ok(None) => false,
             Ok(Some(index)) => {
                 *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
@@ -167,7 +167,7 @@ impl Source {
             Err(error) => {
                 follower.version = None;
                 let problem = Some(with_causes(&error));
-                if before.problem == problem {
+                if old_index.problem == problem {
                     return false;
                 }
                 // Not a warning: the page shows the problem, and a run that has not begun has no
@@ -175,10 +175,10 @@ impl Source {
                 tracing::info!(problem, "the runner's ledger is unreadable");
                 // The data of the last successful read remains available.
                 let index = Index {
-                    challenges: before.challenges.clone(),
-                    names: Arc::clone(&before.names),
-                    rounds: before.rounds.clone(),
-                    outbox: before.outbox,
+                    challenges: old_index.challenges.clone(),
+                    names: Arc::clone(&old_index.names),
+                    rounds: old_index.rounds.clone(),
+                    outbox: old_index.outbox,
                     problem,
                 };
                 *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
@@ -190,25 +190,27 @@ impl Source {
     async fn read(
         &self,
         follower: &mut Follower,
-        before: &Index,
+        old_index: &Index,
     ) -> Result<Option<Index>, LedgerError> {
         let open_id = follower.ledger.as_ref().map(|(id, _)| *id);
-        let ledger = self.connected(&mut follower.ledger).await?;
+        let ledger = self.open_ledger(&mut follower.ledger).await?;
         let is_same_file = open_id.is_some() && open_id == file_id(&self.paths);
         let version = ledger.data_version().await?;
         if is_same_file && follower.version == Some(version) {
             return Ok(None);
         }
-        let heads = ledger.heads(MAX_CHALLENGES).await?;
+        let headers = ledger.challenge_headers(MAX_CHALLENGES).await?;
         let conditions = ledger.conditions().await?;
-        let mut challenges = Vec::with_capacity(heads.len());
-        for (position, head) in heads.into_iter().enumerate() {
-            let unchanged = before
-                .challenge(head.id)
-                .filter(|challenge| is_same_file && challenge.head == head && !challenge.is_open());
+        let mut challenges = Vec::with_capacity(headers.len());
+        for (position, header) in headers.into_iter().enumerate() {
+            let unchanged = old_index.challenge(header.id).filter(|challenge| {
+                is_same_file && challenge.header == header && !challenge.is_open()
+            });
             match unchanged.filter(|_| position >= ALWAYS_READ) {
                 Some(challenge) => challenges.push(Arc::clone(challenge)),
-                None => challenges.push(Arc::new(read_challenge(ledger, head, &conditions).await)),
+                None => {
+                    challenges.push(Arc::new(read_challenge(ledger, header, &conditions).await));
+                }
             }
         }
         let mut rounds = Vec::new();
@@ -216,7 +218,7 @@ impl Source {
             rounds.extend(ledger.last_round(contest).await?);
         }
         let outbox = ledger.outbox_counts().await?;
-        let names = self.names().await.unwrap_or_else(|| Arc::clone(&before.names));
+        let names = self.names().await.unwrap_or_else(|| Arc::clone(&old_index.names));
         follower.version = Some(version);
         Ok(Some(Index { challenges, names, rounds, outbox, problem: None }))
     }
@@ -271,18 +273,18 @@ struct Follower {
 /// Reads the results of a challenge. If they are malformed, the entry contains the reason instead.
 async fn read_challenge(
     ledger: &Ledger,
-    head: ChallengeHead,
+    header: ChallengeHeader,
     conditions: &BTreeMap<String, ScoringConditions>,
 ) -> Challenge {
     let read = async {
-        let hash = ledger.conditions_of(head.id).await?;
+        let hash = ledger.conditions_of(header.id).await?;
         let rules = hash
             .and_then(|hash| conditions.get(&hash))
             .map_or(Rules::Reference, |conditions| conditions.options.rules);
-        Ok::<_, LedgerError>((rules, ledger.digests(head.id).await?))
+        Ok::<_, LedgerError>((rules, ledger.result_summaries(header.id).await?))
     };
     match read.await {
-        Ok((rules, results)) => Challenge::new(head, rules, results),
-        Err(error) => Challenge::unreadable(head, with_causes(&error)),
+        Ok((rules, results)) => Challenge::new(header, rules, results),
+        Err(error) => Challenge::unreadable(header, with_causes(&error)),
     }
 }

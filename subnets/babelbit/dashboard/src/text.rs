@@ -52,15 +52,15 @@ impl TextSection {
             || std::fs::metadata(&self.scores).and_then(|metadata| metadata.modified()).ok();
         let mut timer = interval(POLL_INTERVAL);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last = modified();
+        let mut last_modified = modified();
         loop {
             tokio::select! {
                 _ = timer.tick() => {}
                 () = shutdown.requested() => return,
             }
-            let now = modified();
-            if now != last {
-                last = now;
+            let current = modified();
+            if current != last_modified {
+                last_modified = current;
                 changes.report();
             }
         }
@@ -94,10 +94,10 @@ impl Section for TextSection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let one = Arc::clone(&self);
+        let section = Arc::clone(&self);
         let list = move |view: View| async move { page::list(&view, self.runs().await) };
         let run = move |view: View, Path(name): Path<String>| async move {
-            let (scores, number) = (one.scores.clone(), view.number("dialogue"));
+            let (scores, number) = (section.scores.clone(), view.number("dialogue"));
             let read = blocking(move || page::RunPage::read(&scores, &name, number)).await;
             page::run(&view, read).into_response()
         };

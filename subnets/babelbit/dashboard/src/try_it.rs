@@ -50,7 +50,7 @@ pub struct TrySettings {
     pub recognizer: Arc<dyn Recognizer>,
     /// Speech that the recogniser understands, for the visitor: such as `synthesised English speech
     /// only`.
-    pub understood: &'static str,
+    pub recognized_speech: &'static str,
     /// Language into which the miners interpret.
     pub target_language: String,
     /// Recordings that visitors can send in place of their own speech.
@@ -91,11 +91,12 @@ pub struct TrySection {
 impl TrySection {
     /// Creates the page without miners; [`Self::offer`] adds them.
     pub fn new(settings: TrySettings) -> Arc<Self> {
-        let TrySettings { recognizer, understood, target_language, samples, recordings } = settings;
+        let TrySettings { recognizer, recognized_speech, target_language, samples, recordings } =
+            settings;
         Arc::new(Self {
             recordings,
             caption_note: format!(
-                "{}, which understands {understood}",
+                "{}, which understands {recognized_speech}",
                 describe_recognizer(recognizer.name())
             ),
             target_language,
@@ -205,7 +206,7 @@ impl Section for TrySection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        routes::of(&self)
+        routes::router(&self)
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct State {
 impl State {
     /// Returns the scores of a challenge in a contest, in the order of the scoring API; `None` if
     /// they have not been read, and for contests that the scoring API does not aggregate.
-    pub(crate) fn of(
+    pub(crate) fn scores_of(
         &self,
         challenge_uid: &str,
         contest: ChallengeType,
@@ -80,7 +80,7 @@ impl Validators {
                 () = self.read(client, &index, changes) => {}
                 () = shutdown.requested() => return,
             }
-            let submitted = async {
+            let wait_for_submissions = async {
                 sleep(MIN_POLL_INTERVAL).await;
                 while source.index().outbox.delivered == index.outbox.delivered {
                     if reports.changed().await.is_err() {
@@ -89,7 +89,7 @@ impl Validators {
                 }
             };
             tokio::select! {
-                () = submitted => {}
+                () = wait_for_submissions => {}
                 () = sleep(MAX_POLL_INTERVAL) => {}
                 () = shutdown.requested() => return,
             }
@@ -98,12 +98,12 @@ impl Validators {
 
     /// Reads the scores of the latest challenges once, and reports changes.
     pub(crate) async fn read(&self, client: &ScoresClient, index: &Index, changes: &Changes) {
-        let before = self.state();
-        let mut state = State { is_followed: true, problem: None, ..State::clone(&before) };
+        let old_state = self.state();
+        let mut state = State { is_followed: true, problem: None, ..State::clone(&old_state) };
         let mut uids: Vec<&str> = Vec::new();
         for challenge in &index.challenges {
-            if !uids.contains(&challenge.head.challenge_uid.as_str()) {
-                uids.push(&challenge.head.challenge_uid);
+            if !uids.contains(&challenge.header.challenge_uid.as_str()) {
+                uids.push(&challenge.header.challenge_uid);
             }
         }
         uids.truncate(MAX_CHALLENGES);
@@ -123,16 +123,16 @@ impl Validators {
             }
             state.challenges.insert((*uid).to_owned(), Arc::new(scores));
         }
-        if state.problem != before.problem {
+        if state.problem != old_state.problem {
             if let Some(problem) = &state.problem {
                 tracing::warn!(problem, "cannot fetch scores from the scoring API");
             } else {
                 tracing::info!("the scoring API responds again");
             }
         }
-        let is_new = !before.is_followed
-            || state.problem != before.problem
-            || state.challenges != before.challenges;
+        let is_new = !old_state.is_followed
+            || state.problem != old_state.problem
+            || state.challenges != old_state.challenges;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
         if is_new {
             changes.report();

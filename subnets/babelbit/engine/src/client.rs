@@ -271,7 +271,7 @@ impl EngineClient {
 
     async fn send(&self, call: Call, body: Option<&Value>, token: &str) -> Result<Value, Fault> {
         let (method, path) = call.route();
-        self.http.object(method, path, body, Some(token)).await
+        self.http.request_object(method, path, body, Some(token)).await
     }
 
     async fn token(&self) -> Result<Arc<str>, EngineError> {

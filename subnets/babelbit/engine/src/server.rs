@@ -58,13 +58,13 @@ pub enum Rotation {
 
 impl Rotation {
     /// Returns the number of turns completed before `now`.
-    fn turn(self, now: SystemTime) -> usize {
+    fn index_at(self, now: SystemTime) -> usize {
         match self {
             Self::Fixed => 0,
             Self::Every(period) => {
                 let elapsed = unix_time(now).as_millis();
-                let turn = elapsed.checked_div(period.as_millis()).unwrap_or_default();
-                usize::try_from(turn).unwrap_or_default()
+                let index = elapsed.checked_div(period.as_millis()).unwrap_or_default();
+                usize::try_from(index).unwrap_or_default()
             }
         }
     }
@@ -134,14 +134,14 @@ impl EngineConfig {
     /// Creates a configuration with the default limits for text challenges only, which need no
     /// synthesiser.
     pub fn for_texts(texts: Vec<TextChallenge>) -> Self {
-        Self { texts, ..Self::new(Vec::new(), Arc::new(NoVoice)) }
+        Self { texts, ..Self::new(Vec::new(), Arc::new(UnavailableSynthesizer)) }
     }
 }
 
 /// Synthesiser of an engine without speech challenges: it always fails.
-struct NoVoice;
+struct UnavailableSynthesizer;
 
-impl Synthesizer for NoVoice {
+impl Synthesizer for UnavailableSynthesizer {
     fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
         Err(SynthesisError::Failed("the engine serves text only".to_owned()))
     }
@@ -200,15 +200,15 @@ impl State {
     }
 
     fn position(&self, stream: Stream) -> usize {
-        let turn = self.rotation.turn(self.now());
+        let index = self.rotation.index_at(self.now());
         match stream {
-            Stream::Main => turn,
-            Stream::Solo => turn.wrapping_add(1),
+            Stream::Main => index,
+            Stream::Solo => index.wrapping_add(1),
         }
     }
 
     async fn current(&self, stream: Stream) -> Result<Option<Arc<BuiltChallenge>>, BuildError> {
-        self.library.built(self.position(stream)).await
+        self.library.get_or_build(self.position(stream)).await
     }
 }
 
@@ -232,8 +232,8 @@ impl Engine {
         let mut uids = HashSet::new();
         let speech = config.challenges.iter().map(|challenge| challenge.uid.as_str());
         let texts = config.texts.iter().map(|challenge| challenge.uid.as_str());
-        if let Some(twice) = speech.chain(texts).find(|uid| !uids.insert(*uid)) {
-            return Err(EngineSetupError::DuplicateUid(twice.to_owned()));
+        if let Some(duplicate) = speech.chain(texts).find(|uid| !uids.insert(*uid)) {
+            return Err(EngineSetupError::DuplicateUid(duplicate.to_owned()));
         }
         for (setting, lifetime) in [
             ("token lifetime", config.token_lifetime),

@@ -45,15 +45,15 @@ pub fn describe() {
     );
 }
 
-pub(super) fn request(status: StatusCode) {
+pub(super) fn count_request(status: StatusCode) {
     counter!(REQUESTS, "status" => status.as_str().to_owned()).increment(1);
 }
 
-pub(super) fn sessions(live: usize) {
+pub(super) fn set_sessions(live: usize) {
     gauge!(SESSIONS).set(live as f64);
 }
 
-pub(super) fn frame(elapsed: Duration, source: usize, reply: usize) {
+pub(super) fn record_frame(elapsed: Duration, source: usize, reply: usize) {
     histogram!(ANSWER_SECONDS).record(elapsed);
     counter!(SOURCE_SAMPLES).increment(source as u64);
     counter!(REPLY_SAMPLES).increment(reply as u64);
@@ -67,7 +67,7 @@ pub(super) fn record_stage_time(stage: &'static str, elapsed: Duration) {
     histogram!(STAGE_SECONDS, "stage" => stage).record(elapsed);
 }
 
-pub(super) fn shortened(outcome: &'static str, elapsed: Duration) {
+pub(super) fn record_shortening(outcome: &'static str, elapsed: Duration) {
     counter!(LM_PHRASES, "outcome" => outcome).increment(1);
     histogram!(LM_SECONDS).record(elapsed);
 }

@@ -40,8 +40,8 @@ use crate::metrics;
 pub use recognizer::RemoteRecognizer;
 pub use rewriter::ChatRewriter;
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use rewriter::phrase;
-pub(crate) use rewriter::{Turn, message, spoken};
+pub(crate) use rewriter::parse_message;
+pub(crate) use rewriter::{Turn, message, spoken_words};
 pub use synthesizer::RemoteSynthesizer;
 
 /// Time after a failed call during which a stage uses its fallback.
@@ -100,16 +100,16 @@ impl Stage {
         deadline: Option<Instant>,
         call: impl AsyncFnOnce(&ModelServer) -> (Option<T>, Result<(), CallError>),
     ) -> Option<T> {
-        let began = Instant::now();
+        let start = Instant::now();
         let remaining =
-            deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(began));
-        if remaining.is_zero() || self.paused_until().is_some_and(|until| began < until) {
+            deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(start));
+        if remaining.is_zero() || self.paused_until().is_some_and(|until| start < until) {
             metrics::count_stage_call(self.name, "skipped");
             return None;
         }
         let server = self.remote.server.with_timeout_at_most(remaining);
         let (value, result) = self.remote.runtime.block_on(call(&server));
-        metrics::record_stage_time(self.name, began.elapsed());
+        metrics::record_stage_time(self.name, start.elapsed());
         metrics::count_stage_call(
             self.name,
             result.as_ref().map_or_else(CallError::label, |()| "complete"),

@@ -34,21 +34,21 @@ const NUMBER_MARKS: [char; 3] = ['.', ',', ':'];
 
 /// Returns a word in lowercase without punctuation, as the rules expect it. Marks between digits
 /// stay, since a number is spoken as a whole.
-pub(crate) fn plain(word: &str) -> String {
+pub(crate) fn normalized(word: &str) -> String {
     let mut before = None;
     let mut letters = word.chars().peekable();
-    let mut plain = String::new();
+    let mut normalized = String::new();
     while let Some(letter) = letters.next() {
         let letter = if letter == '’' { '\'' } else { letter };
         let is_in_number = NUMBER_MARKS.contains(&letter)
             && before.is_some_and(char::is_numeric)
             && letters.peek().copied().is_some_and(char::is_numeric);
         if letter.is_alphanumeric() || letter == '\'' || is_in_number {
-            plain.extend(letter.to_lowercase());
+            normalized.extend(letter.to_lowercase());
         }
         before = Some(letter);
     }
-    plain
+    normalized
 }
 
 /// Returns whether a word is the rest of the number with which the previous word ends: recognisers
@@ -77,7 +77,7 @@ pub struct Rewriter {
 #[derive(Debug, Clone, Default)]
 pub struct Context {
     /// End of the previous phrase.
-    before: Vec<String>,
+    previous_words: Vec<String>,
     /// Deferred words: the start of a possible figure of speech.
     deferred: Vec<String>,
     /// Whether the deferred words start a sentence.
@@ -126,7 +126,10 @@ impl Rewriter {
         let starts_sentence =
             if words.is_empty() { starts_sentence } else { context.deferred_starts_sentence };
         let starts_sentence = starts_sentence
-            && !context.before.last().is_some_and(|word| NON_FINAL_WORDS.contains(&word.as_str()));
+            && !context
+                .previous_words
+                .last()
+                .is_some_and(|word| NON_FINAL_WORDS.contains(&word.as_str()));
         words.extend_from_slice(phrase);
 
         let words = self.misheard.apply(&words, starts_sentence);
@@ -136,13 +139,13 @@ impl Rewriter {
         let words = self.fillers.apply(&words, starts_sentence);
         let words = repetition::drop_repeated(&words);
         let words = repetition::drop_false_starts(&words);
-        let mut words = repetition::drop_repeated_across(&context.before, &words);
+        let mut words = repetition::drop_repeated_across(&context.previous_words, &words);
         if !last {
             context.deferred = words.split_off(words.len() - self.deferred_count(&words));
             context.deferred_starts_sentence = starts_sentence && words.is_empty();
         }
         if !words.is_empty() {
-            context.before =
+            context.previous_words =
                 words.get(words.len().saturating_sub(CONTEXT_WORDS)..).unwrap_or_default().to_vec();
         }
         // Twice: the meaning of a figure of speech may contain a wordy phrase.
@@ -185,8 +188,9 @@ impl Rewriter {
 
     /// Restores words that the speaker omitted at the start of a sentence.
     fn restore(&self, words: Vec<String>) -> Vec<String> {
-        let joining = words.iter().take_while(|word| CONJUNCTIONS.contains(&word.as_str())).count();
-        let (before, sentence) = words.split_at(joining);
+        let conjunction_count =
+            words.iter().take_while(|word| CONJUNCTIONS.contains(&word.as_str())).count();
+        let (before, sentence) = words.split_at(conjunction_count);
         match self.ellipsis.replacement(sentence, true) {
             Some((length, replacement)) => {
                 let remaining = sentence.iter().skip(length).cloned();

@@ -25,11 +25,11 @@ pub(super) fn decode(audio_b64: &str, channels: u16) -> Result<Vec<f32>, Refusal
     if bytes.len() > max {
         return Err(Refusal::FrameTooLong);
     }
-    let partial = Refusal::PartialSample { bytes: bytes.len(), unit };
+    let partial_sample_error = Refusal::PartialSample { bytes: bytes.len(), unit };
     if !bytes.len().is_multiple_of(unit) {
-        return Err(partial);
+        return Err(partial_sample_error);
     }
-    let samples = bytes_to_samples(&bytes).map_err(|_| partial)?;
+    let samples = bytes_to_samples(&bytes).map_err(|_| partial_sample_error)?;
     Ok(samples.into_iter().map(|sample| if sample.is_nan() { 0.0 } else { sample }).collect())
 }
 

@@ -75,8 +75,8 @@ impl Miner {
         caller: Hotkey,
         request: PredictRequest,
     ) -> Result<PredictResponse, Refusal> {
-        let began = (self.clock)();
-        let (id, mut state) = self.sessions.acquire(&request.session_id, caller, began)?;
+        let start = (self.clock)();
+        let (id, mut state) = self.sessions.acquire(&request.session_id, caller, start)?;
         // At most one request per session waits here, so the session limit also bounds this queue.
         let permit =
             Arc::clone(&self.workers).acquire_owned().await.map_err(|_| Refusal::Broken)?;
@@ -85,25 +85,25 @@ impl Miner {
         // its worker and its session.
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let answer = state.answer(&request)?;
-            if answer.response.out_eos {
+            let frame_response = state.answer(&request)?;
+            if frame_response.response.out_eos {
                 sessions.finish(id);
             }
-            Ok::<_, Refusal>(answer)
+            Ok::<_, Refusal>(frame_response)
         });
-        let answer = work.await.map_err(|_| Refusal::Broken)??;
-        metrics::frame(
-            (self.clock)().saturating_duration_since(began),
-            answer.received_samples,
-            answer.spoken_samples,
+        let frame_response = work.await.map_err(|_| Refusal::Broken)??;
+        metrics::record_frame(
+            (self.clock)().saturating_duration_since(start),
+            frame_response.received_samples,
+            frame_response.spoken_samples,
         );
         tracing::trace!(
             session_id = %id,
-            heard = answer.received_samples,
-            spoken = answer.spoken_samples,
+            heard = frame_response.received_samples,
+            spoken = frame_response.spoken_samples,
             "frame answered"
         );
-        Ok(answer.response)
+        Ok(frame_response.response)
     }
 }
 
@@ -136,16 +136,16 @@ fn check(request: &InitRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Returns a builder for the layer that verifies requests signed for the hotkey `me`, with the
-/// limits in `config`; see [`router`].
-pub fn signed_requests(me: Hotkey, config: &MinerConfig) -> SignedLayerBuilder {
+/// Returns a builder for the layer that verifies requests signed for the hotkey `receiver`, with
+/// the limits in `config`; see [`router`].
+pub fn signed_requests(receiver: Hotkey, config: &MinerConfig) -> SignedLayerBuilder {
     let limits = taonet_wire::Limits {
         body_bytes: config.limits.body_bytes,
         ..taonet_wire::Limits::default()
     };
     // The layer accepts headers with and without a body hash, regardless of the form that the
     // scheme sends.
-    SignedLayer::builder(me, BabelbitScheme::axon()).limits(limits)
+    SignedLayer::builder(receiver, BabelbitScheme::axon()).limits(limits)
 }
 
 /// Returns the routes: `POST` [`MinerConfig::predict_path`] for requests verified by `signed` (see
@@ -177,7 +177,7 @@ async fn answer(State(miner): State<Arc<Miner>>, caller: Caller, body: Bytes) ->
         }
         Err(refusal) => refusal.into_response(),
     };
-    metrics::request(response.status());
+    metrics::count_request(response.status());
     response
 }
 

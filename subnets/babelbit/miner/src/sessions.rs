@@ -61,19 +61,19 @@ impl Sessions {
         now: Instant,
     ) -> Result<Uuid, Refusal> {
         let mut entries = self.lock();
-        forget_stale(&mut entries, now, self.limits.idle);
+        remove_stale(&mut entries, now, self.limits.idle);
         entries.retain(|_, entry| {
             entry.owner != owner
                 || entry.challenge_uid != request.challenge_uid
                 || entry.utterance_id != request.utterance_id
         });
         let live = entries.values().filter(|entry| !entry.finished);
-        let (mut total, mut own) = (0, 0);
+        let (mut total, mut owned) = (0, 0);
         for entry in live {
             total += 1;
-            own += usize::from(entry.owner == owner);
+            owned += usize::from(entry.owner == owner);
         }
-        if own >= self.limits.sessions_per_hotkey {
+        if owned >= self.limits.sessions_per_hotkey {
             return Err(Refusal::TooManySessionsOfCaller(self.limits.sessions_per_hotkey));
         }
         if total >= self.limits.sessions {
@@ -96,7 +96,7 @@ impl Sessions {
                 state: Arc::new(tokio::sync::Mutex::new(state)),
             },
         );
-        metrics::sessions(total + 1);
+        metrics::set_sessions(total + 1);
         Ok(id)
     }
 
@@ -113,7 +113,7 @@ impl Sessions {
     ) -> Result<(Uuid, OwnedMutexGuard<SessionState>), Refusal> {
         let id = Uuid::try_parse(id).map_err(|_| Refusal::UnknownSession)?;
         let mut entries = self.lock();
-        forget_stale(&mut entries, now, self.limits.idle);
+        remove_stale(&mut entries, now, self.limits.idle);
         let entry = entries
             .get_mut(&id)
             .filter(|entry| entry.owner == caller)
@@ -137,7 +137,7 @@ impl Sessions {
         {
             entries.remove(&oldest);
         }
-        metrics::sessions(entries.values().filter(|entry| !entry.finished).count());
+        metrics::set_sessions(entries.values().filter(|entry| !entry.finished).count());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
@@ -146,7 +146,7 @@ impl Sessions {
     }
 }
 
-fn forget_stale(entries: &mut HashMap<Uuid, Entry>, now: Instant, idle: Duration) {
+fn remove_stale(entries: &mut HashMap<Uuid, Entry>, now: Instant, idle: Duration) {
     entries.retain(|_, entry| !entry.is_stale(now, idle));
 }
 

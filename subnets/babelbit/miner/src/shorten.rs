@@ -29,7 +29,7 @@ use taonet_speech::{EmbedError, SentenceEmbedder};
 
 use self::guard::ProposalGuard;
 use crate::metrics;
-use crate::remote::{FAILURE_COOLDOWN, spoken};
+use crate::remote::{FAILURE_COOLDOWN, spoken_words};
 
 pub use self::guard::MIN_SIMILARITY;
 pub use self::model::ChatPhraseModel;
@@ -78,9 +78,9 @@ enum Rejection {
     #[error("the proposal repeats words")]
     Repetitive,
     #[error("the proposal is in another language")]
-    Foreign,
+    ForeignLanguage,
     #[error("the proposal changes a number or a negation, or has another meaning")]
-    Meaning,
+    MeaningChanged,
     #[error(transparent)]
     Embedding(#[from] EmbedError),
 }
@@ -94,8 +94,8 @@ impl Rejection {
             Self::Proposal(ProposalError::TooSlow) => "timeout",
             Self::Proposal(ProposalError::TooLong) => "longer",
             Self::Repetitive => "repetitive",
-            Self::Foreign => "language",
-            Self::Meaning => "meaning",
+            Self::ForeignLanguage => "language",
+            Self::MeaningChanged => "meaning",
             Self::Proposal(ProposalError::Model(_)) | Self::Embedding(_) => "error",
         }
     }
@@ -149,11 +149,11 @@ impl Shortener {
         if phrase.len() < MIN_PHRASE_WORDS {
             return phrase;
         }
-        let began = Instant::now();
-        let result = self.attempt(&phrase, deadline.min(began + self.limit));
-        metrics::shortened(
+        let start = Instant::now();
+        let result = self.attempt(&phrase, deadline.min(start + self.limit));
+        metrics::record_shortening(
             result.as_ref().map_or_else(Rejection::label, |_| "complete"),
-            began.elapsed(),
+            start.elapsed(),
         );
         match result {
             Ok(shorter) => shorter,
@@ -172,7 +172,7 @@ impl Shortener {
         let _permit = self.acquire()?;
         // Too little time is not a sign of a slow model if other phrases of the frame have used it.
         let had_time = Instant::now() + self.limit / 2 <= deadline;
-        let result = self.accepted(phrase, deadline);
+        let result = self.accepted_proposal(phrase, deadline);
         if had_time && matches!(result, Err(Rejection::Proposal(ProposalError::TooSlow))) {
             tracing::warn!(
                 limit_sec = self.limit.as_secs_f64(),
@@ -184,9 +184,13 @@ impl Shortener {
         result
     }
 
-    fn accepted(&self, phrase: &[String], deadline: Instant) -> Result<Vec<String>, Rejection> {
+    fn accepted_proposal(
+        &self,
+        phrase: &[String],
+        deadline: Instant,
+    ) -> Result<Vec<String>, Rejection> {
         let limits = ProposalLimits { max_words: phrase.len(), deadline };
-        let proposal = spoken(&(self.propose)(&phrase.join(" "), limits)?);
+        let proposal = spoken_words(&(self.propose)(&phrase.join(" "), limits)?);
         self.guard.check(phrase, &proposal)?;
         if Instant::now() > deadline {
             return Err(ProposalError::TooSlow.into());

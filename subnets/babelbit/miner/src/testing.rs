@@ -26,7 +26,7 @@ use taonet_speech::{
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use crate::remote::{RemoteModel, phrase};
+use crate::remote::{RemoteModel, parse_message};
 use crate::rewrite::{Context, Rewriter};
 
 /// An inference server on a loopback port, until it is dropped.
@@ -102,18 +102,18 @@ impl Engines {
 
 async fn transcribe(State(engines): State<Arc<Engines>>, body: Bytes) -> Json<Value> {
     engines.stall("stt").await;
-    let transcribed = tokio::task::spawn_blocking(move || {
-        let wav = Wav::decode(file(&body)).unwrap();
+    let transcription = tokio::task::spawn_blocking(move || {
+        let wav = Wav::decode(file_part(&body)).unwrap();
         engines.recognizer.recognize(&resample_for_recognition(&wav.pcm)).unwrap().transcript
     });
-    let transcript = transcribed.await.unwrap();
+    let transcript = transcription.await.unwrap();
     Json(
         json!({ "task": "transcribe", "language": "english", "text": transcript.text, "words": transcript.words }),
     )
 }
 
 /// Returns the last part of a multipart form.
-fn file(form: &[u8]) -> &[u8] {
+fn file_part(form: &[u8]) -> &[u8] {
     let find =
         |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).position(|window| window == text);
     let start = find(form, b"name=\"file\"").unwrap();
@@ -131,7 +131,7 @@ async fn chat(
     let (mut context, mut words) = (Context::default(), Vec::new());
     for message in request["messages"].as_array().unwrap() {
         if message["role"] == "user" {
-            let (source_phrase, begins, last) = phrase(message["content"].as_str().unwrap());
+            let (source_phrase, begins, last) = parse_message(message["content"].as_str().unwrap());
             words = engines.rewriter.rewrite(&mut context, &source_phrase, begins, last);
         }
     }
@@ -158,7 +158,7 @@ async fn speak(
 ) -> impl IntoResponse {
     engines.stall("tts").await;
     assert_eq!(request["response_format"], "wav");
-    let spoken = tokio::task::spawn_blocking(move || {
+    let synthesis = tokio::task::spawn_blocking(move || {
         let words_per_minute = (request["speed"].as_f64().unwrap() * 150.0).round() as u16;
         let voice = Voice {
             name: request["voice"].as_str().unwrap().to_owned(),
@@ -168,5 +168,5 @@ async fn speak(
         let speech = engines.espeak.speak(request["input"].as_str().unwrap(), &voice).unwrap();
         Wav::encode(&speech, SampleFormat::S16).unwrap()
     });
-    ([(CONTENT_TYPE, "audio/wav")], spoken.await.unwrap())
+    ([(CONTENT_TYPE, "audio/wav")], synthesis.await.unwrap())
 }

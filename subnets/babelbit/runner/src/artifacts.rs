@@ -60,7 +60,7 @@ impl MinerResult<'_> {
     }
 
     /// Returns the metadata of the files written by [`Self::write`].
-    pub(super) fn written(&self, layout: &Layout) -> io::Result<WrittenFiles> {
+    pub(super) fn written_files(&self, layout: &Layout) -> io::Result<WrittenFiles> {
         let log = std::fs::read(layout.run_log(self.miner))?;
         let run_sha256 = sha256(&log);
         let method = serde_json::from_slice::<RunLog>(&log)?.score_method;

@@ -64,16 +64,16 @@ impl ChallengeRun {
     /// phase. Dropping the future cancels the run, and a later run resumes it.
     pub(super) async fn run(self: Arc<Self>, miners: &[Miner]) -> Result<RunProfile, RunError> {
         let start = Instant::now();
-        let intact = self.intact_rows().await?;
+        let intact_rows = self.intact_rows().await?;
         let sources = Arc::new(SourceStore::new(&self.challenge.utterances, &self.layout));
         let (sender, mut receiver) = mpsc::channel(ROW_QUEUE_CAPACITY);
         let mut players = JoinSet::new();
         for miner in miners {
-            let played: Vec<&ResultRow> =
-                intact.iter().filter(|row| row.miner == miner.key).collect();
-            let is_played = |index| played.iter().any(|row| row.utterance_index == index);
+            let played_rows: Vec<&ResultRow> =
+                intact_rows.iter().filter(|row| row.miner == miner.key).collect();
+            let is_played = |index| played_rows.iter().any(|row| row.utterance_index == index);
             let remaining: Vec<u32> = self.indices().filter(|index| !is_played(*index)).collect();
-            let failures = self.failures_in_a_row(played.iter().copied());
+            let failures = self.failures_in_a_row(played_rows.iter().copied());
             let (run, sources, sender) = (Arc::clone(&self), Arc::clone(&sources), sender.clone());
             let (key, connection) = (miner.key, Arc::clone(&miner.connection));
             players.spawn(async move {
@@ -84,8 +84,11 @@ impl ChallengeRun {
         }
         drop(sender);
 
-        let mut batches =
-            Batches::new(Arc::clone(&self), miners.iter().map(|miner| miner.key).collect(), intact);
+        let mut batches = Batches::new(
+            Arc::clone(&self),
+            miners.iter().map(|miner| miner.key).collect(),
+            intact_rows,
+        );
         batches.advance().await?;
         while let Some(progress) = receiver.recv().await {
             match progress {
@@ -119,8 +122,8 @@ impl ChallengeRun {
     /// Counts the miner's consecutive failures at the end of its `rows`, which are sorted by
     /// utterance. Unplayable utterances are not failures.
     fn failures_in_a_row<'a>(&self, rows: impl DoubleEndedIterator<Item = &'a ResultRow>) -> usize {
-        let own = rows.rev().filter(|row| self.is_playable(row.utterance_index));
-        own.take_while(|row| row.outcome.is_err()).count()
+        let playable_rows = rows.rev().filter(|row| self.is_playable(row.utterance_index));
+        playable_rows.take_while(|row| row.outcome.is_err()).count()
     }
 
     /// Whether a miner with these result rows, sorted by utterance, is dropped.
@@ -148,15 +151,15 @@ impl ChallengeRun {
                 _ => true,
             })
         };
-        let (intact, damaged) = spawn_blocking(check).await.map_err(RunError::Task)?;
-        for row in damaged {
+        let (intact_rows, damaged_rows) = spawn_blocking(check).await.map_err(RunError::Task)?;
+        for row in damaged_rows {
             tracing::warn!(
                 miner = %row.miner.uid, utterance = row.utterance_index,
                 "damaged reply file, playing the utterance again"
             );
             self.ledger.delete_reply(&self.challenge, row.miner, row.utterance_index).await?;
         }
-        Ok(intact)
+        Ok(intact_rows)
     }
 
     /// Plays the remaining utterances to one miner, in order. `failures` is the number of its
@@ -195,7 +198,7 @@ impl ChallengeRun {
                                 source: kind.into(),
                             });
                         }
-                        Err(failure) => failed(miner, index, failure),
+                        Err(failure) => failed_reply_row(miner, index, failure),
                     }
                 }
                 Err(error) => failed_row(miner, index, error),
@@ -238,7 +241,7 @@ impl ChallengeRun {
         channels: u16,
         reply: PlayedReply,
     ) -> Result<ResultRow, RunError> {
-        let _turn = self.writers.acquire().await;
+        let _permit = self.writers.acquire().await;
         let path = self.layout.predicted(miner, index);
         let run = Arc::clone(self);
         let write = move || {
@@ -298,7 +301,7 @@ impl ChallengeRun {
     }
 }
 
-fn failed(miner: MinerKey, index: u32, failure: PlayFailure) -> ResultRow {
+fn failed_reply_row(miner: MinerKey, index: u32, failure: PlayFailure) -> ResultRow {
     let mut row = failed_row(miner, index, failure.error.to_string());
     row.reply.session_id = failure.session_id;
     row.reply.wall.total_sec = failure.wall.as_secs_f64();

@@ -84,8 +84,9 @@ impl CollectedFiles {
     fn read_scores(&mut self, directory: &Path) -> io::Result<()> {
         for path in entries(directory)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let is_result =
-                ["challenge_score_", "challenge_run_"].iter().any(|start| name.starts_with(start));
+            let is_result = ["challenge_score_", "challenge_run_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
             if !is_result || !name.ends_with(".json") {
                 continue;
             }
@@ -100,8 +101,8 @@ impl CollectedFiles {
     /// the contest.
     fn read_logs(&mut self, directory: &Path) -> io::Result<()> {
         for challenge in entries(directory)? {
-            for below in entries(&challenge)? {
-                for directory in [vec![below.clone()], entries(&below)?].concat() {
+            for subdirectory in entries(&challenge)? {
+                for directory in [vec![subdirectory.clone()], entries(&subdirectory)?].concat() {
                     let path = directory.join("run.json");
                     if !path.is_file() {
                         continue;
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn files_of_both_layouts_are_counted_by_challenge() {
         let directory = tempfile::tempdir().unwrap();
-        let paths = RunPaths::below(directory.path());
+        let paths = RunPaths::in_directory(directory.path());
         let write = |path: PathBuf, content: &Value| {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, content.to_string()).unwrap();
@@ -220,7 +221,7 @@ mod tests {
     fn missing_directories_have_no_files() {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(
-            EarlierFiles::read(&RunPaths::below(directory.path())).unwrap(),
+            EarlierFiles::read(&RunPaths::in_directory(directory.path())).unwrap(),
             EarlierFiles::default()
         );
     }

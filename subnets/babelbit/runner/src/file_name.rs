@@ -12,9 +12,13 @@ const HASH_DIGITS: usize = 8;
 /// name with characters other than letters, digits, `-`, `_` and `.` has `_` in their place. A long
 /// name is shortened, and ends with a part of its hash.
 pub fn file_name_part(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
-    let text: String =
-        if is_safe_name(name) { name.to_owned() } else { name.chars().map(plain).collect() };
+    let replace_unsafe =
+        |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
+    let text: String = if is_safe_name(name) {
+        name.to_owned()
+    } else {
+        name.chars().map(replace_unsafe).collect()
+    };
     if text.is_empty() {
         return "unknown".to_owned();
     }
@@ -44,9 +48,12 @@ mod tests {
 
     #[test]
     fn long_names_are_shortened_and_stay_different() {
-        let longest = "d".repeat(MAX_BYTES);
-        assert_eq!(file_name_part(&longest), longest);
-        assert_eq!(file_name_part(&format!("{longest}d")), format!("{}-3a33d564", "d".repeat(63)));
+        let longest_name = "d".repeat(MAX_BYTES);
+        assert_eq!(file_name_part(&longest_name), longest_name);
+        assert_eq!(
+            file_name_part(&format!("{longest_name}d")),
+            format!("{}-3a33d564", "d".repeat(63))
+        );
         assert_eq!(file_name_part(&"/".repeat(500)), format!("{}-6a32c943", "_".repeat(63)));
     }
 }

@@ -69,14 +69,14 @@ impl HttpMiner {
         predict_path: &str,
     ) -> Result<Self, PeerError> {
         let url = join_path(miner.address.url(), predict_path);
-        Self::at(client, miner.hotkey, &miner.address, url)
+        Self::with_url(client, miner.hotkey, &miner.address, url)
     }
 
     /// Creates a connection to a miner whose predict route is `url`.
     ///
     /// # Errors
     /// [`PeerError`] when requests to the address cannot be signed.
-    pub fn at(
+    pub fn with_url(
         client: SignedClient,
         hotkey: Hotkey,
         address: &MinerAddress,

@@ -31,13 +31,14 @@ pub(super) fn import(
     let RunnerSettings { challenge_type, paths, main_challenge_uid, .. } = settings;
     let challenge_type = *challenge_type;
     let PrefetchedChallenge { challenge_uid, title, utterances, error, reference } = challenge;
-    let mut seen = HashSet::new();
+    let mut seen_indices = HashSet::new();
     // The index identifies files and rows. If the engine's indices are not unique, positions
     // replace them.
-    let distinct = utterances.iter().all(|utterance| seen.insert(utterance.utterance_index));
+    let are_indices_unique =
+        utterances.iter().all(|utterance| seen_indices.insert(utterance.utterance_index));
     let mut rows = Vec::with_capacity(utterances.len());
     for (position, utterance) in (0..).zip(utterances) {
-        let index = if distinct { utterance.utterance_index } else { position };
+        let index = if are_indices_unique { utterance.utterance_index } else { position };
         let source = match read_source(&utterance, settings.play.max_source) {
             Ok((wav, info)) => {
                 let path = shared_source(paths, &challenge_uid, challenge_type, index);
@@ -63,7 +64,7 @@ pub(super) fn import(
     });
     let (reference, reference_source) = match (known_reference, reference) {
         (Some((recorded, source)), Some(published)) => {
-            (Some(completed(recorded, published.document, &rows)), source)
+            (Some(complete_reference(recorded, published.document, &rows)), source)
         }
         (Some((recorded, source)), None) => (Some(recorded), source),
         (None, Some(published)) => (Some(published.document), Some(published.source)),
@@ -101,8 +102,8 @@ fn may_write(recorded: Option<&ChallengeRow>, index: u32, wav_sha256: &str) -> b
 
 /// Adds missing utterances to a reference document from a second one: inline references cover only
 /// the fetched utterances. Existing entries stay unchanged, since scores may depend on them.
-fn completed(mut recorded: Value, published: Value, utterances: &[UtteranceRow]) -> Value {
-    let (Ok(own), Ok(other)) =
+fn complete_reference(mut recorded: Value, published: Value, utterances: &[UtteranceRow]) -> Value {
+    let (Ok(recorded_document), Ok(published_document)) =
         (ReferenceDocument::parse(recorded.clone()), ReferenceDocument::parse(published))
     else {
         return recorded;
@@ -111,7 +112,9 @@ fn completed(mut recorded: Value, published: Value, utterances: &[UtteranceRow])
         return recorded;
     };
     for UtteranceRow { utterance_id, .. } in utterances {
-        if let (None, Some(entry)) = (own.entry(utterance_id), other.entry(utterance_id)) {
+        if let (None, Some(entry)) =
+            (recorded_document.entry(utterance_id), published_document.entry(utterance_id))
+        {
             let mut entry = entry.clone();
             // The entry's ID may depend on its position, which differs in the completed document.
             entry.insert("utterance_id".to_owned(), utterance_id.clone().into());
@@ -163,32 +166,35 @@ mod tests {
         let stored =
             json!({ "utterances": [{ "utterance_id": "c1:0", "reference_text": "first" }] });
         let published = json!({ "utterances": [{ "reference_text": "other" }, { "reference_text": "second" }] });
-        let both = json!({ "utterances": [
+        let completed = json!({ "utterances": [
             { "utterance_id": "c1:0", "reference_text": "first" },
             { "utterance_id": "c1:1", "reference_text": "second" },
         ] });
-        assert_eq!(completed(stored.clone(), published, &rows), both);
-        assert_eq!(completed(stored.clone(), json!([]), &rows), stored);
-        let text_only = json!({ "reference_text": "alone" });
-        assert_eq!(completed(text_only.clone(), stored, &rows), text_only);
+        assert_eq!(complete_reference(stored.clone(), published, &rows), completed);
+        assert_eq!(complete_reference(stored.clone(), json!([]), &rows), stored);
+        let without_utterances = json!({ "reference_text": "alone" });
+        assert_eq!(
+            complete_reference(without_utterances.clone(), stored, &rows),
+            without_utterances
+        );
     }
 
     #[test]
     fn stored_references_are_found_in_order() {
         let root = tempfile::tempdir().unwrap();
-        let find = || stored_reference(Some(root.path()), "c1");
+        let stored = || stored_reference(Some(root.path()), "c1");
         let file = |name: &str| Some(root.path().join(name).display().to_string());
-        assert_eq!(find(), (None, None));
+        assert_eq!(stored(), (None, None));
         std::fs::write(root.path().join("c1.json"), "[1]").unwrap();
-        assert_eq!(find(), (Some(json!([1])), file("c1.json")));
+        assert_eq!(stored(), (Some(json!([1])), file("c1.json")));
         std::fs::create_dir(root.path().join("c1")).unwrap();
-        let first = root.path().join("c1/challenge.json");
-        std::fs::write(&first, "[2]").unwrap();
-        assert_eq!(find(), (Some(json!([2])), file("c1/challenge.json")));
-        std::fs::write(&first, "not JSON").unwrap();
-        assert_eq!(find(), (None, file("c1/challenge.json")));
-        File::create(&first).unwrap().set_len(MAX_REFERENCE_BYTES + 1).unwrap();
-        assert_eq!(find(), (None, file("c1/challenge.json")));
+        let first_file = root.path().join("c1/challenge.json");
+        std::fs::write(&first_file, "[2]").unwrap();
+        assert_eq!(stored(), (Some(json!([2])), file("c1/challenge.json")));
+        std::fs::write(&first_file, "not JSON").unwrap();
+        assert_eq!(stored(), (None, file("c1/challenge.json")));
+        File::create(&first_file).unwrap().set_len(MAX_REFERENCE_BYTES + 1).unwrap();
+        assert_eq!(stored(), (None, file("c1/challenge.json")));
         assert_eq!(stored_reference(None, "c1"), (None, None));
     }
 }

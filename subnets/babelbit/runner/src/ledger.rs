@@ -31,17 +31,17 @@ use taonet_service::{Shutdown, lock_file, unix_time};
 use tokio::sync::{Mutex, Notify};
 
 mod challenges;
-mod digest;
 mod outbox;
 mod results;
 mod rounds;
+mod summaries;
 mod text;
 
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
-pub use digest::{ChallengeHead, ResultDigest, ScoreDigest};
 pub use outbox::{NamedFile, OutboxCounts, OutboxEntry, WrittenFiles};
 pub use results::{ReplyFailure, ReplyRecord, ResultRow, StoredScore};
 pub use rounds::{RoundEnd, RoundRow};
+pub use summaries::{ChallengeHeader, ResultSummary, ScoreSummary};
 pub use text::{TextChallenge, TextFile};
 
 /// File name of the ledger in the state directory.
@@ -199,8 +199,8 @@ impl Ledger {
     /// round takes place every few hours, and nothing is recorded between two rounds.
     pub async fn keep_heartbeat(&self, shutdown: &Shutdown) {
         loop {
-            let marked = self.lock.as_ref().map(|lock| lock.set_modified(SystemTime::now()));
-            if let Some(Err(error)) = marked {
+            let heartbeat = self.lock.as_ref().map(|lock| lock.set_modified(SystemTime::now()));
+            if let Some(Err(error)) = heartbeat {
                 tracing::debug!(%error, "cannot set the time of the lock file");
             }
             if !shutdown.sleep(HEARTBEAT_INTERVAL).await {

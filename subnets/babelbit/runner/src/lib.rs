@@ -63,9 +63,9 @@ pub use events::{RunEvent, RunObserver};
 pub use file_name::file_name_part;
 pub use http::HttpMiner;
 pub use ledger::{
-    ChallengeHead, ChallengeRow, ChallengeState, Ledger, LedgerError, NamedFile, NewChallenge,
-    OutboxCounts, OutboxEntry, ReplyFailure, ReplyRecord, ResultDigest, ResultRow, RoundEnd,
-    RoundRow, ScoreDigest, SourceInfo, StoredScore, TextChallenge, TextFile, UtteranceRow,
+    ChallengeHeader, ChallengeRow, ChallengeState, Ledger, LedgerError, NamedFile, NewChallenge,
+    OutboxCounts, OutboxEntry, ReplyFailure, ReplyRecord, ResultRow, ResultSummary, RoundEnd,
+    RoundRow, ScoreSummary, SourceInfo, StoredScore, TextChallenge, TextFile, UtteranceRow,
     WrittenFiles,
 };
 pub use live::LiveUtterance;

@@ -66,7 +66,7 @@ impl LiveUtterance {
     pub async fn send(&mut self, frame: &[f32], is_last: bool) -> Result<Vec<f32>, PlayError> {
         let limit = if is_last { self.settings.drain_timeout } else { self.settings.chunk_timeout };
         let audio_b64 = STANDARD.encode(samples_to_bytes(frame)).into();
-        self.ask(audio_b64, is_last, limit.min(self.settings.miner_timeout)).await
+        self.predict_within(audio_b64, is_last, limit.min(self.settings.miner_timeout)).await
     }
 
     /// Requests and returns the rest of the reply; call it after the last frame.
@@ -85,7 +85,7 @@ impl LiveUtterance {
             if limit.is_zero() {
                 return Err(PlayError::DrainTimeout);
             }
-            samples.extend(self.ask("".into(), true, limit).await?);
+            samples.extend(self.predict_within("".into(), true, limit).await?);
         }
         if !self.has_ended {
             return Err(PlayError::DrainBudget);
@@ -99,7 +99,7 @@ impl LiveUtterance {
         Timeline::new(self.arrivals.clone(), self.requests)
     }
 
-    async fn ask(
+    async fn predict_within(
         &mut self,
         audio_b64: Arc<str>,
         in_eos: bool,
@@ -112,7 +112,7 @@ impl LiveUtterance {
             session_id: Arc::clone(&self.session_id),
             audio_b64,
             in_eos,
-            max_response_bytes: response_bytes(self.decoder.room()),
+            max_response_bytes: response_bytes(self.decoder.remaining_capacity()),
         };
         let answer = timeout(limit, self.miner.predict(call, limit))
             .await
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(live.send(&FRAME, false).await.unwrap().len(), 10);
         assert!(live.send(&FRAME, true).await.unwrap().is_empty());
         assert!(live.drain().await.unwrap().is_empty());
-        assert_eq!((miner.predicts(), live.timeline().eos_frame), (1, 1));
+        assert_eq!((miner.predict_count(), live.timeline().eos_frame), (1, 1));
     }
 
     /// Columns: the miner's response to a request · settings · error
@@ -171,7 +171,7 @@ mod tests {
     async fn failed_live_call_returns_its_reason() {
         type Script = fn(usize) -> Step;
         let defaults = PlaySettings::default;
-        let brief = PlaySettings { max_reply: Duration::from_millis(1), ..defaults() };
+        let short_reply = PlaySettings { max_reply: Duration::from_millis(1), ..defaults() };
         for (script, settings, expected) in [
             (
                 (|_| Step::sound(0, false)) as Script,
@@ -179,7 +179,7 @@ mod tests {
                 "reply has no end: drain budget was exhausted",
             ),
             (
-                |k| Step::sound(0, false).after(Duration::from_secs(k as u64 * 3)),
+                |k| Step::sound(0, false).delayed_by(Duration::from_secs(k as u64 * 3)),
                 defaults(),
                 "timeout after 1.0s",
             ),
@@ -189,17 +189,17 @@ mod tests {
                 defaults(),
                 "reply of 3 bytes is not a whole number of float32 samples",
             ),
-            (|_| Step::sound(960, true), brief, "reply exceeds 96 bytes of audio"),
+            (|_| Step::sound(960, true), short_reply, "reply exceeds 96 bytes of audio"),
             (|_| Step::error(CallError::Refused("busy".into())), defaults(), "busy"),
         ] {
             let settings = PlaySettings { chunk_timeout: Duration::from_secs(1), ..settings };
             let miner = Arc::new(ScriptedMiner::new(move |k, _| script(k)));
             let mut live = open(&miner, settings).await;
-            let played = match live.send(&FRAME, false).await {
+            let reply = match live.send(&FRAME, false).await {
                 Ok(_) => live.drain().await,
                 Err(error) => Err(error),
             };
-            let error = played.unwrap_err().to_string();
+            let error = reply.unwrap_err().to_string();
             assert!(error.starts_with(expected), "{error} for {expected}");
         }
     }

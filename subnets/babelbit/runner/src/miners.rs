@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn invalid_entry_of_miners_file_is_reported() {
-        let good = json!({"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"});
+        let valid_entry = json!({"uid": 1, "hotkey": ALICE, "address": "127.0.0.1:1"});
         for (entry, message) in [
             (
                 json!({"uid": 2, "hotkey": BOB}),
@@ -196,7 +196,7 @@ mod tests {
             ),
             (json!(7), "miner 2 of the miners file: invalid type"),
         ] {
-            let error = parse(&json!([good, entry])).unwrap_err().to_string();
+            let error = parse(&json!([valid_entry, entry])).unwrap_err().to_string();
             assert!(error.starts_with(message), "{error}");
         }
         assert!(matches!(parse(&json!({})), Err(MinersError::NotAList(_))));

@@ -40,10 +40,10 @@ pub(super) fn names_of(miners: &[Miner]) -> HashMap<Hotkey, String> {
 
 /// Adds names to those in a state directory. A malformed file is replaced.
 pub(super) fn store_names(state: &Path, names: HashMap<Hotkey, String>) -> Result<(), WriteError> {
-    let before = read_names(state).unwrap_or_default();
-    let mut all_names = before.clone();
+    let old_names = read_names(state).unwrap_or_default();
+    let mut all_names = old_names.clone();
     all_names.extend(names);
-    if all_names == before {
+    if all_names == old_names {
         return Ok(());
     }
     let document = serde_json::to_vec(&all_names).unwrap_or_default();

@@ -16,7 +16,7 @@ impl PastScores {
     /// Reads the files of one challenge: `challenge_score_{uid}_….json` and
     /// `challenge_run_{uid}_….json`. Other files are skipped; a missing directory counts as empty.
     pub(super) fn read(directory: &Path, challenge_uid: &str) -> io::Result<Self> {
-        let starts = ["score", "run"].map(|kind| format!("challenge_{kind}_{challenge_uid}_"));
+        let prefixes = ["score", "run"].map(|kind| format!("challenge_{kind}_{challenge_uid}_"));
         let entries = match std::fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -27,7 +27,7 @@ impl PastScores {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if !name.ends_with(".json") || !starts.iter().any(|start| name.starts_with(start)) {
+            if !name.ends_with(".json") || !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
             }
             scored.extend(subject(&entry.path()));
@@ -79,13 +79,13 @@ mod tests {
         write("other.json", file(json!("main"), 5));
         write("challenge_score_c_broken.json", "{".into());
         write("challenge_score_c_list.json", "[1]".into());
-        let large = file(json!("main"), 6) + &" ".repeat(MAX_FILE_BYTES as usize);
-        write("challenge_score_c_large.json", large);
+        let large_file = file(json!("main"), 6) + &" ".repeat(MAX_FILE_BYTES as usize);
+        write("challenge_score_c_large.json", large_file);
         let past = PastScores::read(directory.path(), "c").unwrap();
-        let has = |kind, uid| past.contains("c", kind, MinerKey { uid: Uid(uid), hotkey });
-        assert!(has(ChallengeType::Main, 1) && has(ChallengeType::Arena, 2));
-        assert!(!has(ChallengeType::Arena, 1) && !has(ChallengeType::Main, 2));
-        assert!((3..=6).all(|uid| !has(ChallengeType::Main, uid)));
+        let has_score = |kind, uid| past.contains("c", kind, MinerKey { uid: Uid(uid), hotkey });
+        assert!(has_score(ChallengeType::Main, 1) && has_score(ChallengeType::Arena, 2));
+        assert!(!has_score(ChallengeType::Arena, 1) && !has_score(ChallengeType::Main, 2));
+        assert!((3..=6).all(|uid| !has_score(ChallengeType::Main, uid)));
         assert!(!PastScores::read(&directory.path().join("missing"), "c").unwrap().contains(
             "c",
             ChallengeType::Main,

@@ -122,9 +122,9 @@ pub(super) async fn play_utterance(
 ) -> Result<PlayedReply, PlayFailure> {
     let started = Instant::now();
     let failure = |error, session_id| PlayFailure { error, session_id, wall: started.elapsed() };
-    let opened = open(miner, challenge_uid, source, settings).await;
-    let session_id = opened.map_err(|error| failure(error, None))?;
-    let stream = Stream {
+    let session = open(miner, challenge_uid, source, settings).await;
+    let session_id = session.map_err(|error| failure(error, None))?;
+    let stream = ReplyStream {
         miner,
         session_id: Arc::clone(&session_id),
         settings,
@@ -132,8 +132,8 @@ pub(super) async fn play_utterance(
         arrivals: Vec::new(),
         started,
     };
-    let played = stream.run(source).await;
-    played.map_err(|error| failure(error, Some(session_id.to_string())))
+    let reply = stream.run(source).await;
+    reply.map_err(|error| failure(error, Some(session_id.to_string())))
 }
 
 async fn open(
@@ -226,7 +226,7 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
 }
 
 /// State of a session in progress.
-struct Stream<'a> {
+struct ReplyStream<'a> {
     miner: &'a dyn MinerConnection,
     session_id: Arc<str>,
     settings: &'a PlaySettings,
@@ -237,7 +237,7 @@ struct Stream<'a> {
     started: Instant,
 }
 
-impl Stream<'_> {
+impl ReplyStream<'_> {
     /// Sends all frames and receives the complete reply.
     async fn run(mut self, source: &Source) -> Result<PlayedReply, PlayError> {
         let frames = source.frames_b64.len();
@@ -250,9 +250,9 @@ impl Stream<'_> {
                 self.settings.chunk_deadline(source.index, k)
             };
             last_sent = Instant::now();
-            let answer = self.ask(Arc::clone(frame), last, limit).await?;
+            let answer = self.predict_within(Arc::clone(frame), last, limit).await?;
             let answer = answer.ok_or(PlayError::ChunkTimeout { frame: k, frames, limit })?;
-            if self.take(k as u64, answer).await? {
+            if self.accept_response(k as u64, answer).await? {
                 return self.finish(k as u32, k as u64, last_sent);
             }
         }
@@ -270,13 +270,13 @@ impl Stream<'_> {
                 return Err(PlayError::DrainTimeout);
             }
             let answer = self
-                .ask("".into(), true, limit)
+                .predict_within("".into(), true, limit)
                 .await?
                 .ok_or(PlayError::DrainResponseTimeout { limit })?;
             // Measured here, so that the runner's processing time does not count towards the
             // deadline.
             let arrived = Instant::now();
-            if self.take(frames + request, answer).await? {
+            if self.accept_response(frames + request, answer).await? {
                 return Ok(frames + request);
             }
             deadline += arrived.elapsed();
@@ -286,7 +286,7 @@ impl Stream<'_> {
 
     /// Sends one request. Returns `None` when `limit` expires, and an error when a shorter general
     /// timeout expires.
-    async fn ask(
+    async fn predict_within(
         &self,
         audio_b64: Arc<str>,
         in_eos: bool,
@@ -296,7 +296,7 @@ impl Stream<'_> {
             session_id: Arc::clone(&self.session_id),
             audio_b64,
             in_eos,
-            max_response_bytes: response_bytes(self.reply.room()),
+            max_response_bytes: response_bytes(self.reply.remaining_capacity()),
         };
         let total = self.settings.miner_timeout.max(self.miner.min_timeout());
         match timeout(limit.min(total), self.miner.predict(call, total)).await {
@@ -307,11 +307,15 @@ impl Stream<'_> {
     }
 
     /// Processes the response to frame `frame`; returns true if it ends the reply.
-    async fn take(&mut self, frame: u64, answer: PredictResponse) -> Result<bool, PlayError> {
+    async fn accept_response(
+        &mut self,
+        frame: u64,
+        answer: PredictResponse,
+    ) -> Result<bool, PlayError> {
         check_session(&self.session_id, &answer)?;
         self.reply.check_length(&answer.audio_b64)?;
         let PredictResponse { audio_b64, n_bytes, out_eos, .. } = answer;
-        let bytes = if self.reply.blocks(&audio_b64) {
+        let bytes = if self.reply.may_block(&audio_b64) {
             let mut reply = std::mem::take(&mut self.reply);
             let push = move || reply.push(&audio_b64, n_bytes).map(|bytes| (bytes, reply));
             let pushed =

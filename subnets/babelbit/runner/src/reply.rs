@@ -52,7 +52,7 @@ pub enum ReplyError {
 #[derive(Debug)]
 pub(super) struct ReplyDecoder {
     /// Bytes of a partial sample, completed by the next chunk.
-    rest: Vec<u8>,
+    incomplete_sample: Vec<u8>,
     scratch: Vec<u8>,
     bytes: usize,
     limit: usize,
@@ -62,12 +62,12 @@ pub(super) struct ReplyDecoder {
 impl ReplyDecoder {
     /// Creates a decoder for at most `limit` received bytes.
     pub(super) const fn new(channels: u16, limit: usize) -> Self {
-        Self { rest: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
+        Self { incomplete_sample: Vec::new(), scratch: Vec::new(), bytes: 0, limit, channels }
     }
 
     /// Rejects a chunk that exceeds the limit, before decoding allocates memory for it.
     pub(super) fn check_length(&self, audio_b64: &str) -> Result<(), ReplyError> {
-        if audio_b64.len() / 4 * 3 > self.room().saturating_add(3) {
+        if audio_b64.len() / 4 * 3 > self.remaining_capacity().saturating_add(3) {
             return Err(ReplyError::TooLong { limit: self.limit });
         }
         Ok(())
@@ -82,10 +82,10 @@ impl ReplyDecoder {
         self.check_length(audio_b64)?;
         let mut chunk = std::mem::take(&mut self.scratch);
         chunk.clear();
-        chunk.append(&mut self.rest);
-        let carried = chunk.len();
+        chunk.append(&mut self.incomplete_sample);
+        let carried_bytes = chunk.len();
         STANDARD.decode_vec(audio_b64, &mut chunk).map_err(ReplyError::Base64)?;
-        let received = chunk.len() - carried;
+        let received = chunk.len() - carried_bytes;
         if declared > 0 && declared != received as u64 {
             return Err(ReplyError::ByteCount { declared, actual: received });
         }
@@ -95,7 +95,7 @@ impl ReplyDecoder {
         }
         let (samples, incomplete) = chunk.as_chunks::<SAMPLE_BYTES>();
         let samples = samples.iter().map(|sample| f32::from_le_bytes(*sample)).collect();
-        self.rest.extend_from_slice(incomplete);
+        self.incomplete_sample.extend_from_slice(incomplete);
         // Reuse the buffer for the small chunks that most miners send, but free a large one.
         if chunk.capacity() <= MAX_SCRATCH_BYTES {
             self.scratch = chunk;
@@ -104,7 +104,7 @@ impl ReplyDecoder {
     }
 
     /// Returns the remaining quota in received bytes.
-    pub(super) const fn room(&self) -> usize {
+    pub(super) const fn remaining_capacity(&self) -> usize {
         self.limit.saturating_sub(self.bytes)
     }
 
@@ -149,7 +149,7 @@ impl ReplyAudio {
     }
 
     /// Whether [`Self::push`] of this chunk blocks on disk I/O.
-    pub(super) fn blocks(&self, audio_b64: &str) -> bool {
+    pub(super) fn may_block(&self, audio_b64: &str) -> bool {
         !audio_b64.is_empty()
             && self.decoder.bytes + audio_b64.len() / 4 * 3 > 2 * MAX_REPLY_MEMORY_BYTES
     }
@@ -163,8 +163,8 @@ impl ReplyAudio {
     }
 
     /// Returns the remaining quota in received bytes.
-    pub(super) const fn room(&self) -> usize {
-        self.decoder.room()
+    pub(super) const fn remaining_capacity(&self) -> usize {
+        self.decoder.remaining_capacity()
     }
 
     /// Returns the complete reply as interleaved 16-bit samples, little-endian. The file position
@@ -187,7 +187,7 @@ mod tests {
         ReplyAudio::new(channels, limit, &std::env::temp_dir())
     }
 
-    fn finished(reply: ReplyAudio) -> Vec<i16> {
+    fn decode_samples(reply: ReplyAudio) -> Vec<i16> {
         let (mut pcm, mut bytes) = (reply.finish().unwrap(), Vec::new());
         pcm.rewind().unwrap();
         pcm.read_to_end(&mut bytes).unwrap();
@@ -203,7 +203,10 @@ mod tests {
         let mut reply = new(1, 1000);
         let samples = [-1.0, -0.5, 0.0, 0.5, 1.0, 2.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
         assert_eq!(reply.push(&b64(&samples), 36), Ok(36));
-        assert_eq!(finished(reply), [-32768, -16384, 0, 16383, 32767, 32767, 0, 32767, -32768]);
+        assert_eq!(
+            decode_samples(reply),
+            [-32768, -16384, 0, 16383, 32767, 32767, 0, 32767, -32768]
+        );
     }
 
     #[test]
@@ -212,14 +215,20 @@ mod tests {
         reply.push(&STANDARD.encode([0, 0, 0]), 0).unwrap();
         reply.push("", 0).unwrap();
         reply.push(&STANDARD.encode([0x3f]), 1).unwrap();
-        assert_eq!(finished(reply), [16383]);
+        assert_eq!(decode_samples(reply), [16383]);
 
-        let mut odd = new(1, 100);
-        odd.push(&STANDARD.encode([0; 5]), 0).unwrap();
-        assert_eq!(odd.finish().unwrap_err(), ReplyError::Ragged { bytes: 5, channels: 1 });
-        let mut half = new(2, 100);
-        half.push(&b64(&[0.0; 3]), 0).unwrap();
-        assert_eq!(half.finish().unwrap_err(), ReplyError::Ragged { bytes: 12, channels: 2 });
+        let mut partial_sample = new(1, 100);
+        partial_sample.push(&STANDARD.encode([0; 5]), 0).unwrap();
+        assert_eq!(
+            partial_sample.finish().unwrap_err(),
+            ReplyError::Ragged { bytes: 5, channels: 1 }
+        );
+        let mut partial_frame = new(2, 100);
+        partial_frame.push(&b64(&[0.0; 3]), 0).unwrap();
+        assert_eq!(
+            partial_frame.finish().unwrap_err(),
+            ReplyError::Ragged { bytes: 12, channels: 2 }
+        );
     }
 
     #[test]
@@ -240,19 +249,19 @@ mod tests {
         let frame = b64(&[0.5; 1_920]);
         let mut reply = ReplyAudio::new(1, 1 << 30, spool.path());
         let mut frames = 0;
-        while !reply.blocks(&frame) {
+        while !reply.may_block(&frame) {
             reply.push(&frame, 0).unwrap();
             frames += 1;
         }
-        assert!(!reply.pcm.is_rolled() && !reply.blocks(""));
+        assert!(!reply.pcm.is_rolled() && !reply.may_block(""));
         for _ in 0..10 {
-            assert!(reply.blocks(&frame));
+            assert!(reply.may_block(&frame));
             reply.push(&frame, 0).unwrap();
         }
         assert!(reply.pcm.is_rolled());
         // The file is unnamed, so none remains after any exit of the process.
         assert_eq!(std::fs::read_dir(spool.path()).unwrap().count(), 0);
-        assert_eq!(finished(reply), vec![16_383; (frames + 10) * 1_920]);
+        assert_eq!(decode_samples(reply), vec![16_383; (frames + 10) * 1_920]);
 
         let mut without_spool = ReplyAudio::new(1, 1 << 30, &spool.path().join("missing"));
         let error = without_spool.push(&b64(&vec![0.5; MAX_REPLY_MEMORY_BYTES]), 0).unwrap_err();
@@ -263,13 +272,13 @@ mod tests {
         #[test]
         fn chunking_never_changes_the_sound(samples in prop::collection::vec(any::<f32>(), 0..50), cut in 1_usize..20) {
             let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-            let mut complete = new(1, 1000);
-            complete.push(&STANDARD.encode(&bytes), 0).unwrap();
-            let mut parts = new(1, 1000);
+            let mut at_once = new(1, 1000);
+            at_once.push(&STANDARD.encode(&bytes), 0).unwrap();
+            let mut chunked = new(1, 1000);
             for part in bytes.chunks(cut) {
-                parts.push(&STANDARD.encode(part), part.len() as u64).unwrap();
+                chunked.push(&STANDARD.encode(part), part.len() as u64).unwrap();
             }
-            prop_assert_eq!(finished(complete), finished(parts));
+            prop_assert_eq!(decode_samples(at_once), decode_samples(chunked));
         }
 
         #[test]

@@ -7,7 +7,7 @@ use taonet_babelbit_core::scoring::{Gate, SpeechRate};
 use taonet_primitives::{Hotkey, Uid};
 
 use super::artifacts::MinerResult;
-use super::artifacts::measured::combined;
+use super::artifacts::measured::challenge_metrics;
 use super::ledger::ResultRow;
 
 /// Outcome of a run.
@@ -177,7 +177,7 @@ impl MinerReport {
             wall_after_source_sec: mean(|utterance| utterance.wall_after_source_sec),
             wall_total_sec: mean(|utterance| Some(utterance.wall_total_sec)),
             failed_gates,
-            metrics: combined(&result.measured_replies()),
+            metrics: challenge_metrics(&result.measured_replies()),
             completed: result.rows.len() == result.challenge.utterances.len()
                 && result.rows.iter().all(|row| row.outcome.is_ok()),
             utterances,

@@ -143,7 +143,7 @@ pub struct RoundDependencies {
 
 /// Loop of main, solo and arena rounds.
 pub struct Rounds {
-    parts: RoundDependencies,
+    dependencies: RoundDependencies,
     schedule: Schedule,
     block: Option<u32>,
     /// Whether the last request to the gateway succeeded.
@@ -156,17 +156,17 @@ impl Rounds {
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
     pub async fn new(
-        parts: RoundDependencies,
+        dependencies: RoundDependencies,
         settings: ScheduleSettings,
     ) -> Result<Self, LedgerError> {
-        let ledger = &parts.ledger;
+        let ledger = &dependencies.ledger;
         let last_rounds = LastRounds {
             main: ledger.last_round(ChallengeType::Main).await?,
             solo: ledger.last_round(ChallengeType::Solo).await?,
             arena: ledger.last_round(ChallengeType::Arena).await?,
         };
-        let schedule = Schedule::new(settings, &last_rounds, (parts.clock)());
-        Ok(Self { parts, schedule, block: None, is_connected: true })
+        let schedule = Schedule::new(settings, &last_rounds, (dependencies.clock)());
+        Ok(Self { dependencies, schedule, block: None, is_connected: true })
     }
 
     /// Registers the help texts of the loop's metrics. Call it after the metrics recorder is
@@ -193,19 +193,19 @@ impl Rounds {
 
     /// Retries authentication until it succeeds.
     async fn authenticate(&self) {
-        while let Err(error) = self.parts.engine.authenticate_with_retry().await {
+        while let Err(error) = self.dependencies.engine.authenticate_with_retry().await {
             let pause = auth_pause(&error);
             tracing::warn!(%error, pause_s = pause.as_secs(), "no engine token: rounds paused, retrying");
-            (self.parts.sleeper)(pause).await;
+            (self.dependencies.sleeper)(pause).await;
         }
     }
 
     /// Reads the newest block; plays the next due round, or waits for the next block.
     async fn step(&mut self) {
-        let read = self.parts.chain.block().await;
+        let read = self.dependencies.chain.block().await;
         match &read {
             Ok(block) => {
-                measure::block(*block);
+                measure::record_block(*block);
                 for row in self.schedule.observe(*block, self.now()) {
                     tracing::info!(contest = %row.challenge_type, block, epoch = row.epoch, "waiting for the next epoch");
                     self.record_round(&row).await;
@@ -225,7 +225,7 @@ impl Rounds {
         let DueRound { contest, epoch, attempt, .. } = round;
         tracing::info!(%contest, epoch, attempt, "round started");
         let start = Instant::now();
-        let result = self.parts.player.play(round).await;
+        let result = self.dependencies.player.play(round).await;
         let (now, elapsed) = (self.now(), start.elapsed());
         let mut report = RoundReport {
             contest: round.contest,
@@ -248,13 +248,14 @@ impl Rounds {
                     %contest, epoch, challenge_uid, miners, outcome = report.outcome,
                     "round finished"
                 );
-                measure::played(round.contest, elapsed, miners);
-                let row = self.schedule.played(round, &challenge_uid, now);
+                measure::record_played_round(round.contest, elapsed, miners);
+                let row = self.schedule.record_played(round, &challenge_uid, now);
                 (report.challenge_uid, report.miners) = (Some(challenge_uid), miners);
                 Some(row)
             }
             Err(error) => {
-                let row = self.schedule.failed(round, error.challenge_uid(), error.retry(), now);
+                let row =
+                    self.schedule.record_failed(round, error.challenge_uid(), error.retry(), now);
                 report.outcome = error.outcome();
                 report.challenge_uid = error.challenge_uid().map(str::to_owned);
                 report.is_tried_again = row.is_none();
@@ -271,20 +272,21 @@ impl Rounds {
                 row
             }
         };
-        measure::round(round.contest, report.outcome);
+        measure::count_round(round.contest, report.outcome);
         if let Some(row) = row {
             self.record_round(&row).await;
         }
-        (self.parts.on_round)(&report);
+        (self.dependencies.on_round)(&report);
     }
 
     /// Waits for a block after `block`, or until a retry is due.
     async fn wait(&mut self, block: u32) {
         if self.block.replace(block) == Some(block) {
-            (self.parts.sleeper)(PAUSE_AFTER_STANDSTILL).await;
+            (self.dependencies.sleeper)(PAUSE_AFTER_STANDSTILL).await;
         }
         let pause = self.schedule.remaining_backoff(self.now()).unwrap_or(BLOCK_TIMEOUT);
-        match self.parts.chain.wait(pause.clamp(PAUSE_AFTER_STANDSTILL, BLOCK_TIMEOUT)).await {
+        match self.dependencies.chain.wait(pause.clamp(PAUSE_AFTER_STANDSTILL, BLOCK_TIMEOUT)).await
+        {
             Ok(is_new) => {
                 if !std::mem::replace(&mut self.is_connected, true) {
                     tracing::info!("connection to the gateway restored");
@@ -304,17 +306,17 @@ impl Rounds {
         } else {
             tracing::debug!(%error, "still cannot reach the chain");
         }
-        (self.parts.sleeper)(PAUSE_AFTER_ERROR).await;
+        (self.dependencies.sleeper)(PAUSE_AFTER_ERROR).await;
     }
 
     async fn record_round(&self, row: &RoundRow) {
-        if let Err(error) = self.parts.ledger.end_round(row).await {
+        if let Err(error) = self.dependencies.ledger.end_round(row).await {
             tracing::error!(%error, "cannot record the last round of the contest; a restart may repeat that round");
         }
     }
 
     fn now(&self) -> std::time::SystemTime {
-        (self.parts.clock)()
+        (self.dependencies.clock)()
     }
 }
 

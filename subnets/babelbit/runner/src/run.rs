@@ -249,19 +249,19 @@ impl Runner {
     /// Clears the scores of utterances whose reference was missing and has become available.
     async fn clear_scores_without_reference(
         &self,
-        before: &ChallengeRow,
+        old_row: &ChallengeRow,
         new: &NewChallenge,
     ) -> Result<(), RunError> {
         let root = self.settings.metadata_root.as_deref();
-        let old = References::of(before, &self.target_language, root);
+        let old = References::of(old_row, &self.target_language, root);
         let NewChallenge { challenge_uid, reference, reference_source: source, .. } = new;
         let (reference, source) = (reference.as_ref(), source.as_deref());
         let new = References::new(challenge_uid, reference, source, &self.target_language, root);
-        for utterance in &before.utterances {
+        for utterance in &old_row.utterances {
             if old.find(&utterance.utterance_id).is_err()
                 && new.find(&utterance.utterance_id).is_ok()
             {
-                self.ledger.clear_scores(before, utterance.index).await?;
+                self.ledger.clear_scores(old_row, utterance.index).await?;
             }
         }
         Ok(())
@@ -281,11 +281,11 @@ impl Runner {
         let played = self.ledger.played_miners(&challenge).await?;
         let elsewhere = self.scored_elsewhere(&challenge, miners, &played).await?;
         let miners = self.participants(&challenge, miners, &played, &elsewhere).await?;
-        let (todo, done): (Vec<_>, Vec<_>) = miners
+        let (pending, finished_miners): (Vec<_>, Vec<_>) = miners
             .iter()
             .cloned()
             .partition(|miner| !finished.contains(&miner.key) && !elsewhere.contains(&miner.key));
-        for miner in &done {
+        for miner in &finished_miners {
             observer.observe(RunEvent::AlreadyDone { miner: miner.key.uid });
         }
         let challenge = Arc::new(challenge);
@@ -301,7 +301,7 @@ impl Runner {
             spool: self.settings.paths.state.clone(),
             writers: Semaphore::new(MAX_WRITERS),
         });
-        if !todo.is_empty() {
+        if !pending.is_empty() {
             let sources = || {
                 challenge.utterances.iter().filter_map(|utterance| utterance.source.as_ref().ok())
             };
@@ -311,25 +311,25 @@ impl Runner {
                 challenge_type: challenge.challenge_type,
                 utterances: challenge.utterances.len(),
                 source_sec: sources().map(super::SourceInfo::duration_sec).sum(),
-                miners: todo.len(),
+                miners: pending.len(),
                 resumed,
             });
         }
         // Replies of miners that have left the list since the interrupted run are scored, too.
         let mut profile = RunProfile::default();
-        if !todo.is_empty() || !played.is_subset(&finished) {
-            profile = Arc::clone(&run).run(&todo).await?;
+        if !pending.is_empty() || !played.is_subset(&finished) {
+            profile = Arc::clone(&run).run(&pending).await?;
         }
-        let writing = Instant::now();
+        let write_start = Instant::now();
         let mut reports = self.write_files(&run, &finished).await?;
-        profile.persistence_sec = writing.elapsed().as_secs_f64();
+        profile.persistence_sec = write_start.elapsed().as_secs_f64();
         let names = |key: MinerKey| {
             miners.iter().find(|miner| miner.key == key).and_then(|miner| miner.name.clone())
         };
         for report in &mut reports {
             report.name = names(MinerKey { uid: report.uid, hotkey: report.hotkey });
         }
-        let outcome = match (todo.is_empty(), &challenge.error) {
+        let outcome = match (pending.is_empty(), &challenge.error) {
             (_, Some(_)) => RunOutcome::Partial,
             (true, None) => RunOutcome::AlreadyDone,
             (false, None) => RunOutcome::Finished,
@@ -398,13 +398,16 @@ impl Runner {
     ) -> Result<HashSet<MinerKey>, RunError> {
         let scores = self.settings.paths.scores.clone();
         let (path, uid) = (scores.clone(), challenge.challenge_uid.clone());
-        let past = spawn_blocking(move || PastScores::read(&scores, &uid))
+        let past_scores = spawn_blocking(move || PastScores::read(&scores, &uid))
             .await
             .map_err(RunError::Task)?
             .map_err(|source| RunError::File { path, source })?;
-        let strangers = miners.iter().map(|miner| miner.key).filter(|key| !played.contains(key));
-        Ok(strangers
-            .filter(|key| past.contains(&challenge.challenge_uid, challenge.challenge_type, *key))
+        let unplayed_keys =
+            miners.iter().map(|miner| miner.key).filter(|key| !played.contains(key));
+        Ok(unplayed_keys
+            .filter(|key| {
+                past_scores.contains(&challenge.challenge_uid, challenge.challenge_type, *key)
+            })
             .collect())
     }
 
@@ -427,7 +430,7 @@ impl Runner {
         for (miner, rows) in rows {
             let (run, texts) = (Arc::clone(run), Arc::clone(&texts));
             let write = !finished.contains(&miner);
-            let is_whole = rows.len() == challenge.utterances.len() || run.is_dropped(&rows);
+            let is_complete = rows.len() == challenge.utterances.len() || run.is_dropped(&rows);
             let job = move || {
                 let challenge = &*run.challenge;
                 let result =
@@ -437,7 +440,8 @@ impl Runner {
                         .write(&run.layout)
                         .map_err(|source| file_error(&run.layout.miner(miner), source))?;
                 }
-                let files = (write && submit).then(|| result.written(&run.layout)).transpose();
+                let files =
+                    (write && submit).then(|| result.written_files(&run.layout)).transpose();
                 let files = files.map_err(|source| file_error(&run.layout.miner(miner), source))?;
                 Ok::<_, RunError>((MinerReport::of(&result, None), files))
             };
@@ -445,7 +449,7 @@ impl Runner {
             if write {
                 is_written = true;
                 // A partial result is written too, but the miner is not marked as finished.
-                let is_finished = challenge.error.is_none() && is_whole;
+                let is_finished = challenge.error.is_none() && is_complete;
                 match files {
                     Some(files) => {
                         self.ledger.enqueue(challenge, miner, &files, is_finished).await?;

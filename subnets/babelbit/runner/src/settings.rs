@@ -21,7 +21,7 @@ pub struct RunPaths {
 
 impl RunPaths {
     /// Places all directories below `directory`.
-    pub fn below(directory: &Path) -> Self {
+    pub fn in_directory(directory: &Path) -> Self {
         Self {
             logs: directory.join("logs"),
             scores: directory.join("scores"),

@@ -146,8 +146,12 @@ pub fn read_source(
         check_equal("utterance_frames", utterance_frames, header.frames as u64)?;
         bytes
     } else {
-        let block = u64::from(channels) * u64::from(sample_width_bytes);
-        check_equal("length", utterance_frames.saturating_mul(block), bytes.len() as u64)?;
+        let sample_frame_bytes = u64::from(channels) * u64::from(sample_width_bytes);
+        check_equal(
+            "length",
+            utterance_frames.saturating_mul(sample_frame_bytes),
+            bytes.len() as u64,
+        )?;
         Wav::wrap(&bytes, format, channels, rate)?
     };
     // Headerless samples are subject to the WAV format's limits.

@@ -107,24 +107,24 @@ impl Outbox {
     /// restart repeats in-flight submissions.
     pub async fn run(&self, shutdown: &Shutdown) {
         let work = async {
-            let mut retried = None;
+            let mut last_requeue = None;
             loop {
-                if retried.is_none_or(|at: Instant| at.elapsed() >= REQUEUE_INTERVAL) {
-                    retried = Some(Instant::now());
+                if last_requeue.is_none_or(|at: Instant| at.elapsed() >= REQUEUE_INTERVAL) {
+                    last_requeue = Some(Instant::now());
                     if let Err(error) = self.ledger.retry_refused().await {
                         tracing::warn!(%error, "cannot requeue refused submissions");
                     }
                 }
-                let pause = match self.work().await {
+                let pause = match self.submit_due().await {
                     Ok(None) => self.settings.max_backoff,
-                    Ok(Some(due_at)) => self.until(due_at).min(self.settings.max_backoff),
+                    Ok(Some(due_at)) => self.time_until(due_at).min(self.settings.max_backoff),
                     Err(error) => {
                         tracing::error!(%error, "cannot access the outbox, retrying");
                         LEDGER_PAUSE
                     }
                 };
                 tokio::select! {
-                    () = self.ledger.enqueued() => {}
+                    () = self.ledger.wait_for_files() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
             }
@@ -142,8 +142,8 @@ impl Outbox {
     /// [`LedgerError`] when the database operation fails.
     pub async fn drain(&self) -> Result<OutboxCounts, LedgerError> {
         let drain_timeout = tokio::time::Instant::now() + self.settings.drain_timeout;
-        while let Some(due_at) = self.work().await? {
-            let pause = self.until(due_at);
+        while let Some(due_at) = self.submit_due().await? {
+            let pause = self.time_until(due_at);
             if tokio::time::Instant::now() + pause > drain_timeout {
                 break;
             }
@@ -154,9 +154,9 @@ impl Outbox {
 
     /// Attempts to submit each due file once. Returns the due time of the next queued file in
     /// milliseconds since the Unix epoch; `None` if the queue is empty.
-    async fn work(&self) -> Result<Option<i64>, LedgerError> {
+    async fn submit_due(&self) -> Result<Option<i64>, LedgerError> {
         let now = self.now_ms();
-        let mut started = HashSet::new();
+        let mut started_ids = HashSet::new();
         // Separate tasks, since attempts that wait for the ledger must make progress while this
         // loop waits for the ledger, too.
         let mut running = JoinSet::new();
@@ -169,27 +169,28 @@ impl Outbox {
                 if running.len() >= self.settings.concurrency {
                     break;
                 }
-                if started.insert(entry.id) {
+                if started_ids.insert(entry.id) {
                     let outbox = self.clone();
                     running.spawn(async move { outbox.attempt(entry).await });
                 }
             }
-            metrics::gauge!("taonet_submission_waiting").set(self.ledger.waiting().await? as f64);
+            metrics::gauge!("taonet_submission_waiting")
+                .set(self.ledger.waiting_count().await? as f64);
             match running.join_next().await {
                 None => break,
                 Some(Ok(attempt)) => attempt?,
                 Some(Err(error)) => tracing::error!(%error, "submission attempt aborted"),
             }
         }
-        let keep = millis(self.settings.keep_delivered);
-        self.ledger.purge_delivered(self.now_ms().saturating_sub(keep)).await?;
+        let retention_ms = millis(self.settings.keep_delivered);
+        self.ledger.purge_delivered(self.now_ms().saturating_sub(retention_ms)).await?;
         self.ledger.next_due().await
     }
 
     /// Attempts to submit a file; records the outcome in the ledger.
     async fn attempt(&self, entry: OutboxEntry) -> Result<(), LedgerError> {
         let kind = entry.file.kind().as_str();
-        let named = || {
+        let file_name = || {
             format!(
                 "{}, miner {}, {}",
                 entry.challenge_uid,
@@ -203,7 +204,7 @@ impl Outbox {
                 metrics::counter!("taonet_submission_delivered_total", "kind" => kind).increment(1);
                 if acceptance == Acceptance::Superseded {
                     tracing::info!(
-                        file = named(),
+                        file = file_name(),
                         "superseded: the scoring API already has this submission or one signed later; hint: check \
                          for another runner with this hotkey, and for a clock that was set back"
                     );
@@ -218,9 +219,12 @@ impl Outbox {
                     .max(error.retry_after().unwrap_or_default().min(MAX_RETRY_AFTER));
                 let due_ms = self.now_ms().saturating_add(millis(pause));
                 if entry.attempts == 0 {
-                    tracing::warn!(file = named(), %error, "submission failed, retrying");
+                    tracing::warn!(file = file_name(), %error, "submission failed, retrying");
                 } else {
-                    tracing::debug!(file = named(), %error, attempts = entry.attempts, "submission failed, retrying");
+                    tracing::debug!(
+                        file = file_name(), %error, attempts = entry.attempts,
+                        "submission failed, retrying"
+                    );
                 }
                 self.ledger.reschedule(&entry, due_ms, &error.to_string()).await?;
                 metrics::counter!("taonet_submission_retries_total", "kind" => kind).increment(1);
@@ -228,9 +232,11 @@ impl Outbox {
             Err(AttemptFailure::Submit(error)) => {
                 let reason = error.to_string();
                 if entry.error.as_ref() == Some(&reason) {
-                    tracing::debug!(file = named(), %error, "submission still refused");
+                    tracing::debug!(file = file_name(), %error, "submission still refused");
                 } else {
-                    tracing::warn!(file = named(), %error, "submission refused, retrying every hour");
+                    tracing::warn!(
+                        file = file_name(), %error, "submission refused, retrying every hour"
+                    );
                 }
                 self.ledger.record_outcome(&entry, self.now_ms(), Some(&reason)).await?;
                 metrics::counter!("taonet_submission_refused_total", "kind" => kind).increment(1);
@@ -276,7 +282,7 @@ impl Outbox {
             .jittered(attempts, rand::random())
     }
 
-    fn until(&self, due_unix_ms: i64) -> Duration {
+    fn time_until(&self, due_unix_ms: i64) -> Duration {
         Duration::from_millis(
             u64::try_from(due_unix_ms.saturating_sub(self.now_ms())).unwrap_or_default(),
         )

@@ -33,7 +33,7 @@ use taonet_babelbit_scorer::Candidate;
 /// A miner's response to one frame, and its delay.
 #[derive(Clone)]
 pub struct Step {
-    pub after: Duration,
+    pub delay: Duration,
     pub answer: Result<PredictResponse, CallError>,
 }
 
@@ -46,7 +46,7 @@ impl Step {
             out_eos,
             n_bytes: 0,
         };
-        Self { after: Duration::ZERO, answer: Ok(answer) }
+        Self { delay: Duration::ZERO, answer: Ok(answer) }
     }
 
     /// Responds immediately with `samples` samples of audio.
@@ -55,11 +55,11 @@ impl Step {
     }
 
     pub fn error(error: CallError) -> Self {
-        Self { after: Duration::ZERO, answer: Err(error) }
+        Self { delay: Duration::ZERO, answer: Err(error) }
     }
 
-    pub fn after(self, delay: Duration) -> Self {
-        Self { after: delay, ..self }
+    pub fn delayed_by(self, delay: Duration) -> Self {
+        Self { delay, ..self }
     }
 }
 
@@ -112,7 +112,7 @@ impl ScriptedMiner {
     }
 
     /// Returns the number of frames and drain requests of the last session.
-    pub fn predicts(&self) -> usize {
+    pub fn predict_count(&self) -> usize {
         let requests = self.requests.lock().unwrap();
         requests
             .iter()
@@ -121,7 +121,7 @@ impl ScriptedMiner {
             .count()
     }
 
-    pub fn inits(&self) -> usize {
+    pub fn init_count(&self) -> usize {
         self.requests
             .lock()
             .unwrap()
@@ -170,9 +170,9 @@ impl MinerConnection for ScriptedMiner {
                 .lock()
                 .unwrap()
                 .push(RecordedRequest::Predict { bytes, in_eos: call.in_eos });
-            let Step { after, answer } = (self.predict)(self.predicts(), &call);
-            if !after.is_zero() {
-                tokio::time::sleep(after).await;
+            let Step { delay, answer } = (self.predict)(self.predict_count(), &call);
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
             }
             let mut answer = answer?;
             if answer.session_id.is_empty() {

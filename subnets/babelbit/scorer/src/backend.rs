@@ -50,12 +50,12 @@ impl Drop for TranscriptionCallback {
 
 /// A thread pool of this process. Transcription has no deadline: nothing can end a thread that
 /// hangs.
-pub(super) struct Threads {
+pub(super) struct ThreadBackend {
     recognizer: Arc<dyn Recognizer>,
     pool: ThreadPool,
 }
 
-impl Threads {
+impl ThreadBackend {
     /// Starts as many threads as the recogniser prefers, or else `threads`.
     pub(super) fn start(
         recognizer: Arc<dyn Recognizer>,
@@ -72,7 +72,7 @@ impl Threads {
     }
 }
 
-impl Backend for Threads {
+impl Backend for ThreadBackend {
     fn start(&self, audio: Audio, callback: TranscriptionCallback) {
         let recognizer = Arc::clone(&self.recognizer);
         self.pool.spawn(move || {

@@ -9,7 +9,7 @@ use taonet_babelbit_core::scoring::{
 use taonet_primitives::Seconds;
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
-use super::backend::{Backend, Threads, TranscriptionCallback};
+use super::backend::{Backend, ThreadBackend, TranscriptionCallback};
 use super::jobs::{Jobs, Slot, Transcription};
 use super::vectors::{Vectorizer, Vectors};
 use super::{Audio, AudioHash, Candidate, EngineIdentity, ScoringConditions, TranscriptCache};
@@ -83,7 +83,7 @@ impl BatchScorer {
         settings: ScorerSettings,
     ) -> Result<Self, ScorerError> {
         let identity = EngineIdentity::for_recognizer(&*recognizer);
-        let threads = Arc::new(Threads::start(recognizer, settings.threads)?);
+        let threads = Arc::new(ThreadBackend::start(recognizer, settings.threads)?);
         Ok(Self::with_backend(identity, threads, embedder, cache, options, settings.gates))
     }
 
@@ -153,13 +153,15 @@ impl BatchScorer {
         let (reference, vector) = match vector {
             Ok((reference, Ok(vector))) => (reference, vector),
             Ok((reference, Err(error))) => {
-                return self
-                    .fail(&BatchFailure { error, source: reference.source.clone() }, &timings);
+                return self.failed_results(
+                    &BatchFailure { error, source: reference.source.clone() },
+                    &timings,
+                );
             }
-            Err(failure) => return self.fail(failure, &timings),
+            Err(failure) => return self.failed_results(failure, &timings),
         };
         let words = self.recognize_all(candidates, &timings);
-        let vectors = self.vectorizer.all(words.iter().filter_map(|words| text_of(words)));
+        let vectors = self.vectorizer.embed_all(words.iter().filter_map(|words| text_of(words)));
         let replies: Vec<_> = words
             .iter()
             .zip(&timings)
@@ -168,7 +170,7 @@ impl BatchScorer {
         score_batch(Ok(reference), &vector.0, &replies, &self.options)
     }
 
-    fn fail(
+    fn failed_results(
         &self,
         failure: &BatchFailure,
         timings: &[(Timing, Option<ScoreError>)],

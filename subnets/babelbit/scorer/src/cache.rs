@@ -98,8 +98,11 @@ impl TranscriptCache {
     ) -> Result<Self, CacheError> {
         let is_reference_model = recognizer.name.starts_with(REFERENCE_MODEL_PREFIX);
         let mut cache = Self::without_file(&recognizer.fingerprint, capacity);
-        let own =
-            if is_reference_model { path.to_owned() } else { sibling(path, &recognizer.name) };
+        let own_path = if is_reference_model {
+            path.to_owned()
+        } else {
+            recognizer_path(path, &recognizer.name)
+        };
         if !is_reference_model {
             match File::open(path) {
                 Ok(file) => cache.load(&file, false).map_err(CacheError::at(path))?,
@@ -107,8 +110,8 @@ impl TranscriptCache {
                 Err(source) => return Err(CacheError { path: path.to_owned(), source }),
             }
         }
-        let lines = Lines::open(&own, max_file_bytes).map_err(CacheError::at(&own))?;
-        cache.load(lines.file(), is_reference_model).map_err(CacheError::at(&own))?;
+        let lines = Lines::open(&own_path, max_file_bytes).map_err(CacheError::at(&own_path))?;
+        cache.load(lines.file(), is_reference_model).map_err(CacheError::at(&own_path))?;
         cache.file = Some(Mutex::new(lines));
         Ok(cache)
     }
@@ -165,7 +168,7 @@ impl TranscriptCache {
 }
 
 /// Returns the path of another recogniser's cache file, beside the reference system's file.
-fn sibling(path: &Path, recognizer: &str) -> PathBuf {
+fn recognizer_path(path: &Path, recognizer: &str) -> PathBuf {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let recognizer: String =
         recognizer.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();

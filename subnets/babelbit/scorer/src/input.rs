@@ -66,10 +66,10 @@ pub enum InputError {
 
 impl InputError {
     /// Prefixes the path of a nested document's error.
-    fn nested_at(self, parent: &str) -> Self {
+    fn with_parent(self, parent: &str) -> Self {
         match self {
             Self::Field { document, path, problem } => {
-                Self::Field { document, path: join(parent, &path), problem }
+                Self::Field { document, path: join_path(parent, &path), problem }
             }
             other => other,
         }
@@ -95,17 +95,17 @@ pub enum Warning {
 
 impl Warning {
     /// Prefixes the path of a nested document's warning.
-    fn nested_at(self, parent: &str) -> Self {
+    fn with_parent(self, parent: &str) -> Self {
         match self {
             Self::UnknownField { document, path } => {
-                Self::UnknownField { document, path: join(parent, &path) }
+                Self::UnknownField { document, path: join_path(parent, &path) }
             }
             other @ Self::NoArrivals => other,
         }
     }
 }
 
-fn join(parent: &str, path: &str) -> String {
+fn join_path(parent: &str, path: &str) -> String {
     let dot = if parent.is_empty() || path.is_empty() { "" } else { "." };
     format!("{parent}{dot}{path}")
 }
@@ -212,19 +212,19 @@ pub fn score_batch_document(
     let mut batches = Vec::with_capacity(documents.len());
     for (index, document) in documents.into_iter().enumerate() {
         let path = if is_list { format!("[{index}]") } else { String::new() };
-        let mut own = Vec::new();
-        let batch =
-            read::document("the batch", document, &mut own).and_then(BatchDocument::checked);
-        batches.push(batch.map_err(|error| error.nested_at(&path))?);
-        warnings.extend(own.into_iter().map(|warning| warning.nested_at(&path)));
+        let mut batch_warnings = Vec::new();
+        let batch = read::document("the batch", document, &mut batch_warnings)
+            .and_then(BatchDocument::checked);
+        batches.push(batch.map_err(|error| error.with_parent(&path))?);
+        warnings.extend(batch_warnings.into_iter().map(|warning| warning.with_parent(&path)));
     }
     // Recognition of the next batch overlaps with scoring of the current one; at most two batches
     // are in memory.
     let mut results = Vec::with_capacity(batches.len());
-    let mut ahead = None;
+    let mut pending = None;
     for batch in batches.into_iter().map(Some).chain([None]) {
-        let next = batch.map(|batch| begin(batch, base, scorer)).transpose()?;
-        if let Some((reference, candidates)) = std::mem::replace(&mut ahead, next) {
+        let next = batch.map(|batch| prepare_batch(batch, base, scorer)).transpose()?;
+        if let Some((reference, candidates)) = std::mem::replace(&mut pending, next) {
             let scored = BatchResults { results: scorer.score(reference.as_ref(), &candidates) };
             let result = serde_json::to_value(scored);
             results
@@ -236,7 +236,7 @@ pub fn score_batch_document(
 }
 
 /// Reads a batch's files and starts recognising them.
-fn begin(
+fn prepare_batch(
     batch: BatchDocument,
     base: &Path,
     scorer: &BatchScorer,
@@ -266,7 +266,7 @@ pub fn compute_weights_document(
     let scored = |scores: Vec<(Uid, Option<f64>)>| -> Vec<(Uid, f64)> {
         scores.into_iter().filter_map(|(uid, score)| Some((uid, score?))).collect()
     };
-    let share = match document.arena_percent {
+    let arena_share = match document.arena_percent {
         Value::Number(percent) => {
             percent.as_f64().map_or_else(ArenaShare::default, ArenaShare::from_percent)
         }
@@ -276,7 +276,7 @@ pub fn compute_weights_document(
     let value = compute_weights(
         &scored(document.main),
         &scored(document.arena),
-        share,
+        arena_share,
         document.burn_uid,
         rules,
     );
@@ -299,18 +299,19 @@ pub fn score_text_document(value: Value, rules: Rules) -> Result<Outcome<Value>,
         Value::Array(documents) => (documents, true),
         document => (vec![document], false),
     };
-    let (mut warnings, mut absent) = (Vec::new(), MAX_ABSENT_STEPS);
+    let (mut warnings, mut absent_steps) = (Vec::new(), MAX_ABSENT_STEPS);
     let mut results = Vec::with_capacity(documents.len());
     for (index, mut document) in documents.into_iter().enumerate() {
         let path = if is_list { format!("[{index}]") } else { String::new() };
-        let mut own = Vec::new();
+        let mut document_warnings = Vec::new();
         let parsed = parse_lines(&mut document)
-            .and_then(|()| read::document("the dialogue", document, &mut own));
-        let score = parsed.and_then(|document: TextDocument| document.score(&mut absent, rules));
-        let result = serde_json::to_value(score.map_err(|error| error.nested_at(&path))?);
+            .and_then(|()| read::document("the dialogue", document, &mut document_warnings));
+        let score =
+            parsed.and_then(|document: TextDocument| document.score(&mut absent_steps, rules));
+        let result = serde_json::to_value(score.map_err(|error| error.with_parent(&path))?);
         results
             .push(result.map_err(|error| read::problem("the answer", &path, &error.to_string()))?);
-        warnings.extend(own.into_iter().map(|warning| warning.nested_at(&path)));
+        warnings.extend(document_warnings.into_iter().map(|warning| warning.with_parent(&path)));
     }
     let value = if is_list { Value::Array(results) } else { results.pop().unwrap_or_default() };
     Ok(Outcome { value, warnings })

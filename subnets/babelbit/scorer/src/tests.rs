@@ -51,7 +51,7 @@ impl Recognizer for ScriptedRecognizer {
             Some("panic") => panic!("out of memory"),
             Some("stop") => Err(RecognizeError::Stopped),
             Some(text) => Ok(Recognition {
-                transcript: spoken(text, samples.len() as f64 / 16_000.0),
+                transcript: transcript_of(text, samples.len() as f64 / 16_000.0),
                 confidence: 0.9,
             }),
             None => Err(RecognizeError::Engine("no such recording".into())),
@@ -60,9 +60,9 @@ impl Recognizer for ScriptedRecognizer {
 }
 
 /// An embedder for which texts with the same first word are equal; `bad` texts fail.
-pub(super) struct FirstWord;
+pub(super) struct FirstWordEmbedder;
 
-impl SentenceEmbedder for FirstWord {
+impl SentenceEmbedder for FirstWordEmbedder {
     fn name(&self) -> &'static str {
         "first-word"
     }
@@ -86,7 +86,7 @@ impl SentenceEmbedder for FirstWord {
     }
 }
 
-fn spoken(text: &str, seconds: f64) -> Transcript {
+fn transcript_of(text: &str, seconds: f64) -> Transcript {
     let words: Vec<_> = text.split_whitespace().collect();
     let step = seconds / words.len().max(1) as f64;
     let words = words.iter().enumerate().map(|(i, word)| Word {
@@ -118,7 +118,7 @@ pub(super) fn scorer(recognizer: &Arc<ScriptedRecognizer>, gates: bool) -> Batch
     let settings = ScorerSettings { threads: NonZeroUsize::new(2).unwrap(), gates };
     BatchScorer::new(
         Arc::clone(recognizer) as _,
-        Arc::new(FirstWord),
+        Arc::new(FirstWordEmbedder),
         cache,
         ScoreOptions::default(),
         settings,
@@ -179,22 +179,22 @@ fn mixed_batch_keeps_its_order_and_isolates_failures() {
     );
     assert_eq!(results[0].score, 1.0);
     assert!(results[1..].iter().all(|result| result.score == 0.0));
-    let failed: Vec<_> =
+    let failed_gates: Vec<_> =
         results.iter().map(|result| result.failed_gates().first().copied()).collect();
-    let (broken, silent) = (Some(Gate::ScoringError), Some(Gate::NoAudio));
+    let (scoring_error, no_audio) = (Some(Gate::ScoringError), Some(Gate::NoAudio));
     assert_eq!(
-        failed,
+        failed_gates,
         [
             None,
             Some(Gate::Accuracy),
-            broken,
+            scoring_error,
             Some(Gate::NoSpeech),
-            broken,
-            broken,
-            silent,
-            silent,
-            broken,
-            broken,
+            scoring_error,
+            scoring_error,
+            no_audio,
+            no_audio,
+            scoring_error,
+            scoring_error,
             Some(Gate::TooLate)
         ]
     );
@@ -253,7 +253,7 @@ fn an_abandoned_transcription_fails_its_reply() {
     let recognizer = ScriptedRecognizer::new("script", &[]);
     let identity = EngineIdentity::for_recognizer(&*recognizer);
     let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN);
-    let embedder = Arc::new(FirstWord);
+    let embedder = Arc::new(FirstWordEmbedder);
     let scorer = BatchScorer::with_backend(
         identity,
         Arc::new(FailingBackend),
@@ -289,7 +289,7 @@ fn late_and_silent_replies_are_not_recognised() {
     for (gates, transcript, calls, gate) in [
         (true, None, 0, Some(Gate::TooLate)),
         (false, None, 1, None),
-        (true, Some(spoken("all fine right here", 2.0)), 0, None),
+        (true, Some(transcript_of("all fine right here", 2.0)), 0, None),
     ] {
         let recognizer = ScriptedRecognizer::new("script", &[GOOD]);
         let reply = Candidate { transcript, ..candidate(Some(wav(10, 2.0)), 100) };
@@ -335,15 +335,15 @@ fn audio_file_is_read_only_for_recognition() {
     let recognizer = ScriptedRecognizer::new("script", &[GOOD]);
     let scorer = scorer(&recognizer, true);
     // A gate decides first, then recognition, then the cache.
-    let missing = folder.path().join("missing.wav");
-    assert_eq!(score(&scorer, &[on_disk(&missing, 90)])[0].gate, Some(Gate::TooLate));
-    let changed = folder.path().join("changed.wav");
-    std::fs::write(&changed, wav(20, 2.0)).unwrap();
-    for path in [&missing, &changed] {
-        let lost = &score(&scorer, &[on_disk(path, 50)])[0];
+    let missing_file = folder.path().join("missing.wav");
+    assert_eq!(score(&scorer, &[on_disk(&missing_file, 90)])[0].gate, Some(Gate::TooLate));
+    let changed_file = folder.path().join("changed.wav");
+    std::fs::write(&changed_file, wav(20, 2.0)).unwrap();
+    for path in [&missing_file, &changed_file] {
+        let result = &score(&scorer, &[on_disk(path, 50)])[0];
         assert!(
-            lost.score_error.as_deref().is_some_and(|error| error.starts_with("OSError:")),
-            "{lost:?}"
+            result.score_error.as_deref().is_some_and(|error| error.starts_with("OSError:")),
+            "{result:?}"
         );
     }
     let actual = score(&scorer, &[on_disk(&path, 50)]);
@@ -351,7 +351,7 @@ fn audio_file_is_read_only_for_recognition() {
         actual,
         score(&self::scorer(&recognizer, true), &[candidate(Some(file.clone()), 50)])
     );
-    assert_eq!(actual, score(&scorer, &[on_disk(&missing, 50)]));
+    assert_eq!(actual, score(&scorer, &[on_disk(&missing_file, 50)]));
 }
 
 #[test]

@@ -49,20 +49,22 @@ impl Vectorizer {
 
     /// Embeds all texts. If the embedder fails on the batch, embeds each text separately, so that a
     /// bad text does not affect the others.
-    pub(super) fn all<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vectors<'a> {
-        let mut distinct: Vec<_> = texts.into_iter().collect();
-        distinct.sort_unstable();
-        distinct.dedup();
-        if distinct.is_empty() {
+    pub(super) fn embed_all<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vectors<'a> {
+        let mut distinct_texts: Vec<_> = texts.into_iter().collect();
+        distinct_texts.sort_unstable();
+        distinct_texts.dedup();
+        if distinct_texts.is_empty() {
             return Vectors::new();
         }
-        match self.embed(&distinct) {
-            Ok(vectors) => distinct.into_iter().zip(vectors.into_iter().map(Ok)).collect(),
-            Err(error) if distinct.len() > 1 => {
+        match self.embed(&distinct_texts) {
+            Ok(vectors) => distinct_texts.into_iter().zip(vectors.into_iter().map(Ok)).collect(),
+            Err(error) if distinct_texts.len() > 1 => {
                 tracing::warn!(%error, "batch embedding failed, embedding the sentences one by one");
-                distinct.into_iter().map(|text| (text, self.embed_one(text))).collect()
+                distinct_texts.into_iter().map(|text| (text, self.embed_one(text))).collect()
             }
-            Err(error) => distinct.into_iter().map(|text| (text, Err(error.clone()))).collect(),
+            Err(error) => {
+                distinct_texts.into_iter().map(|text| (text, Err(error.clone()))).collect()
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::sorted_json;
 use url::Url;
 
-use taonet_http::{JsonCallError, JsonClient, fields};
+use taonet_http::{JsonCallError, JsonClient, parse_fields};
 use taonet_service::{Clock, Sleeper, sleeper, system_clock, unix_time};
 
 /// Timeout of one call, as in the reference.
@@ -85,10 +85,10 @@ impl ScoresClient {
         challenge_uid: &str,
         contest: Option<Contest>,
     ) -> Result<Vec<Value>, JsonCallError> {
-        let since = unix_time((self.clock)());
+        let unix_duration = unix_time((self.clock)());
         let mut query = ScoreQuery {
             hotkey: self.keypair.hotkey().to_string(),
-            timestamp: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            timestamp: i64::try_from(unix_duration.as_secs()).unwrap_or(i64::MAX),
             signature: String::new(),
             challenge_uid: challenge_uid.to_owned(),
             challenge_type: contest.map(|contest| contest.query_name().to_owned()),
@@ -103,7 +103,7 @@ impl ScoresClient {
         ];
         pairs.extend(query.challenge_type.as_deref().map(|kind| ("challenge_type", kind)));
         let answer: ScoresResponse =
-            self.http.get("/v1/get_scores", &pairs, TIMEOUT).await.and_then(fields)?;
+            self.http.get("/v1/get_scores", &pairs, TIMEOUT).await.and_then(parse_fields)?;
         Ok(answer.scores)
     }
 }

@@ -71,7 +71,7 @@ pub struct ScoringLimits {
     /// body in memory.
     pub concurrency: usize,
     /// Retention period of submissions.
-    pub keep: Duration,
+    pub retention: Duration,
 }
 
 impl Default for ScoringLimits {
@@ -79,17 +79,17 @@ impl Default for ScoringLimits {
     /// requests a minute per validator, 24 000 per address, a timeout of 60 s, 32 concurrent
     /// requests, 30 days. Buffered bodies take less than half a gigabyte of memory.
     fn default() -> Self {
-        let a_minute = |requests| RateLimit { requests, window: Duration::from_mins(1) };
+        let per_minute = |requests| RateLimit { requests, window: Duration::from_mins(1) };
         Self {
             window: Duration::from_mins(5),
             max_body_bytes: 4 << 20,
             max_artifact_bytes: 512 << 20,
-            per_address: a_minute(24_000),
-            per_validator: a_minute(12_000),
+            per_address: per_minute(24_000),
+            per_validator: per_minute(12_000),
             readers: BTreeSet::new(),
             request_timeout: Duration::from_mins(1),
             concurrency: 32,
-            keep: Duration::from_hours(30 * 24),
+            retention: Duration::from_hours(30 * 24),
         }
     }
 }

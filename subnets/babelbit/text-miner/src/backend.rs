@@ -144,9 +144,9 @@ impl TextModel for Backend {
             "the completion of the inference server was interrupted"
         );
         match &self.fallback {
-            Some(model) => model.complete(&line.after(prefix)),
+            Some(model) => model.complete(&line.with_prefix(prefix)),
             None if line.is_empty() => String::new(),
-            None => line.after(prefix),
+            None => line.with_prefix(prefix),
         }
     }
 }

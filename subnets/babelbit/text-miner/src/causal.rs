@@ -172,9 +172,9 @@ impl TextModel for Causal {
             );
         }
         match &self.fallback {
-            Some(model) => model.complete(&line.after(prefix)),
+            Some(model) => model.complete(&line.with_prefix(prefix)),
             None if line.is_empty() => String::new(),
-            None => line.after(prefix),
+            None => line.with_prefix(prefix),
         }
     }
 }
@@ -272,10 +272,10 @@ impl Worker {
 /// beginning is dropped in large pieces, so that the cached prefix of a growing prompt stays valid
 /// for long.
 fn fit_to_context(tokens: &[u32], context: usize, max_tokens: usize) -> &[u32] {
-    let room = context.saturating_sub(max_tokens).max(context.div_ceil(2));
-    let piece = room.div_ceil(4);
-    let dropped = tokens.len().saturating_sub(room).div_ceil(piece.max(1)) * piece;
-    tokens.get(dropped..).unwrap_or_default()
+    let max_prompt = context.saturating_sub(max_tokens).max(context.div_ceil(2));
+    let piece = max_prompt.div_ceil(4);
+    let dropped_tokens = tokens.len().saturating_sub(max_prompt).div_ceil(piece.max(1)) * piece;
+    tokens.get(dropped_tokens..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -17,10 +17,10 @@ pub(crate) const MAX_BYTES: usize = 4 << 10;
 /// Returns the prompt: the last utterances of the dialogue and the revealed words, one line each.
 pub(crate) fn prompt(prefix: &str, context: &str) -> String {
     let mut lines = vec![prefix];
-    let mut left = MAX_CONTEXT;
+    let mut remaining_bytes = MAX_CONTEXT;
     for utterance in non_empty(context.rsplit(CONTEXT_SEPARATOR)) {
-        let Some(remaining) = left.checked_sub(utterance.len() + 1) else { break };
-        left = remaining;
+        let Some(remaining) = remaining_bytes.checked_sub(utterance.len() + 1) else { break };
+        remaining_bytes = remaining;
         lines.push(utterance);
     }
     lines.reverse();
@@ -35,12 +35,12 @@ pub(crate) fn stable_prompt(prefix: &str, context: &str) -> String {
     let length: usize =
         non_empty(context.split(CONTEXT_SEPARATOR)).map(|utterance| utterance.len() + 1).sum();
     let piece = MAX_CONTEXT / 2;
-    let dropped = length.saturating_sub(MAX_CONTEXT).div_ceil(piece) * piece;
+    let dropped_bytes = length.saturating_sub(MAX_CONTEXT).div_ceil(piece) * piece;
     let mut start = 0;
     let recent_utterances = non_empty(context.split(CONTEXT_SEPARATOR)).filter(|utterance| {
         let position = start;
         start += utterance.len() + 1;
-        position >= dropped
+        position >= dropped_bytes
     });
     recent_utterances.chain([prefix]).collect::<Vec<_>>().join("\n")
 }
@@ -75,8 +75,8 @@ impl Line {
         self.text.push_str(line);
         let is_full = self.text.len() >= MAX_BYTES;
         self.text.truncate(self.text.floor_char_boundary(MAX_BYTES));
-        let too_long = is_full || self.text.split_whitespace().nth(MAX_ADDED_WORDS).is_some();
-        if is_last || too_long { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let is_too_long = is_full || self.text.split_whitespace().nth(MAX_ADDED_WORDS).is_some();
+        if is_last || is_too_long { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Removes the last word, which may be incomplete, unless white space follows it.
@@ -89,21 +89,21 @@ impl Line {
     /// line is empty.
     pub(crate) fn complete(&self, prefix: &str, fallback: Option<&str>) -> String {
         match fallback.filter(|_| self.is_empty()) {
-            Some(text) => Self { text: text.to_owned() }.after(prefix),
-            None => self.after(prefix),
+            Some(text) => Self { text: text.to_owned() }.with_prefix(prefix),
+            None => self.with_prefix(prefix),
         }
     }
 
     /// Returns the prefix with the words of the line after it. Revealed words are complete: a
     /// letter or digit starts a new word, even without white space before it.
-    pub(crate) fn after(&self, prefix: &str) -> String {
+    pub(crate) fn with_prefix(&self, prefix: &str) -> String {
         let mut text = prefix.to_owned();
         for (number, word) in self.text.split_whitespace().take(MAX_ADDED_WORDS).enumerate() {
-            let continues = number == 0
+            let continues_number = number == 0
                 && self.text.starts_with(|character: char| {
                     !character.is_whitespace() && !character.is_alphanumeric()
                 });
-            if !continues && !text.is_empty() && !text.ends_with(char::is_whitespace) {
+            if !continues_number && !text.is_empty() && !text.ends_with(char::is_whitespace) {
                 text.push(' ');
             }
             text.push_str(word);

@@ -88,10 +88,10 @@ impl Table {
 fn hash(context: &[u32]) -> u64 {
     context.iter().fold(0, |hash, id| {
         // Mixes the bits like splitmix64.
-        let mut mixed = (hash ^ u64::from(*id)).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        let mut hash = (hash ^ u64::from(*id)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        hash ^ (hash >> 31)
     })
 }
 
@@ -118,10 +118,10 @@ impl NgramModel {
 
     /// Returns the most probable words after `prefix`, up to the end of the utterance.
     pub fn continuation<'a>(&'a self, prefix: &str) -> Vec<&'a str> {
-        let longest = self.tables.len();
+        let max_context = self.tables.len();
         let mut history: Vec<u32> =
-            prefix.split_whitespace().rev().take(longest).map(|word| self.id(word)).collect();
-        if history.len() < longest {
+            prefix.split_whitespace().rev().take(max_context).map(|word| self.id(word)).collect();
+        if history.len() < max_context {
             history.push(BOUNDARY);
         }
         history.reverse();
@@ -135,7 +135,7 @@ impl NgramModel {
             history.push(word.1);
             added.push(word.0);
             // A repeated context would repeat the same words forever.
-            let mut windows = history.windows(longest).rev();
+            let mut windows = history.windows(max_context).rev();
             if windows.next().is_some_and(|last| windows.any(|earlier| earlier == last)) {
                 break;
             }

@@ -63,13 +63,13 @@ pub async fn warm_up(model: &dyn TextModel) -> Duration {
     last
 }
 
-/// Returns a builder for the layer that verifies requests signed for the hotkey `me`; see
+/// Returns a builder for the layer that verifies requests signed for the hotkey `receiver`; see
 /// [`router`].
-pub fn signed_requests(me: Hotkey) -> SignedLayerBuilder {
+pub fn signed_requests(receiver: Hotkey) -> SignedLayerBuilder {
     let limits = taonet_wire::Limits { body_bytes: MAX_BODY, ..taonet_wire::Limits::default() };
     // The layer accepts headers with and without a body hash, regardless of the form that the
     // scheme sends.
-    SignedLayer::builder(me, BabelbitScheme::axon()).limits(limits)
+    SignedLayer::builder(receiver, BabelbitScheme::axon()).limits(limits)
 }
 
 /// Returns the routes: `POST` [`PREDICT_PATH`] for requests verified by `signed` (see

@@ -25,7 +25,7 @@ pub(super) struct Files<'a> {
 
 /// A line of a log, with fields in the reference's order.
 #[derive(Serialize)]
-struct Line<'a> {
+struct LogLine<'a> {
     event: Option<&'a str>,
     utterance_index: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ impl<'a> Files<'a> {
     }
 
     /// Returns the common prefix of the names of a miner's files.
-    fn head(&self, kind: &str, miner: MinerKey) -> String {
+    fn file_prefix(&self, kind: &str, miner: MinerKey) -> String {
         let challenge = file_name_part(self.challenge_uid.unwrap_or("unknown"));
         format!("{kind}_{challenge}_type_{}_miner_{}", self.challenge_type, miner.uid)
     }
@@ -92,11 +92,12 @@ impl<'a> Files<'a> {
         dialogue_uid: &str,
         events: &[Event],
     ) -> io::Result<TextFile> {
-        let (head, dialogue) = (self.head("dialogue_run", miner), file_name_part(dialogue_uid));
-        let name = format!("{head}__hk_{}__dlg_{dialogue}.jsonl", miner.hotkey);
+        let (prefix, dialogue) =
+            (self.file_prefix("dialogue_run", miner), file_name_part(dialogue_uid));
+        let name = format!("{prefix}__hk_{}__dlg_{dialogue}.jsonl", miner.hotkey);
         let mut text = String::new();
         for event in events {
-            let line = Line {
+            let line = LogLine {
                 event: event.event.as_deref(),
                 utterance_index: event.utterance_index,
                 step: event.step.as_ref(),
@@ -124,8 +125,9 @@ impl<'a> Files<'a> {
         log: &TextFile,
         score: &DialogueScore,
     ) -> io::Result<TextFile> {
-        let (head, dialogue) = (self.head("dialogue_run", miner), file_name_part(dialogue_uid));
-        let name = format!("{head}_dlg_{dialogue}_run_{}-score.json", self.timestamp);
+        let (prefix, dialogue) =
+            (self.file_prefix("dialogue_run", miner), file_name_part(dialogue_uid));
+        let name = format!("{prefix}_dlg_{dialogue}_run_{}-score.json", self.timestamp);
         let document = ScoreDocument {
             log_file: self.paths.logs.join(&log.named.name).display().to_string(),
             score,
@@ -153,7 +155,8 @@ impl<'a> Files<'a> {
         dialogues: &[(String, u32, f64)],
         mean: f64,
     ) -> io::Result<TextFile> {
-        let name = format!("{}_run_{}.json", self.head("challenge_run", miner), self.timestamp);
+        let name =
+            format!("{}_run_{}.json", self.file_prefix("challenge_run", miner), self.timestamp);
         let dialogues = dialogues.iter().map(|(uid, index, score)| RunDialogue {
             uid,
             average_best: *score,

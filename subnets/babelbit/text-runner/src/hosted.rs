@@ -111,14 +111,14 @@ impl CommittedMiners {
         if self.settings.api_key.is_none() {
             candidates = without_chutes(candidates);
         }
-        let (all, candidates) = (candidates.len(), earliest(candidates, Candidate::slug));
+        let (all, candidates) = (candidates.len(), keep_earliest(candidates, Candidate::slug));
         let checks = stream::iter(candidates).map(|candidate| async move {
             let is_valid = self.is_valid(&candidate).await;
             is_valid.then_some(candidate)
         });
         let mut valid: Vec<Candidate> =
             checks.buffered(MAX_CONCURRENT_CHECKS).filter_map(std::future::ready).collect().await;
-        valid = earliest(valid, Candidate::model);
+        valid = keep_earliest(valid, Candidate::model);
         tracing::info!(
             neurons = neurons.registered,
             candidates = all,
@@ -127,8 +127,8 @@ impl CommittedMiners {
         );
         Ok(self
             .axons
-            .choice
-            .of(valid.iter().filter_map(|candidate| self.connect(candidate)).collect()))
+            .selection
+            .select(valid.iter().filter_map(|candidate| self.connect(candidate)).collect()))
     }
 
     /// Whether the model of a candidate is public and its chute serves the committed revision. If a
@@ -173,14 +173,14 @@ impl CommittedMiners {
                 return !is_refused;
             }
         };
-        let agrees = |stated: &Option<String>, committed: &Option<String>| {
+        let is_consistent = |stated: &Option<String>, committed: &Option<String>| {
             stated
                 .as_ref()
                 .zip(committed.as_ref())
                 .is_none_or(|(stated, committed)| stated.eq_ignore_ascii_case(committed))
         };
-        let matches_commitment =
-            agrees(&chute.slug, &commitment.slug) && agrees(&chute.revision, &commitment.revision);
+        let matches_commitment = is_consistent(&chute.slug, &commitment.slug)
+            && is_consistent(&chute.revision, &commitment.revision);
         if !matches_commitment {
             tracing::debug!(%uid, id, "miner skipped: its chute has another slug or revision than its commitment");
         }
@@ -208,7 +208,7 @@ impl CommittedMiners {
         let axon = candidate
             .axon
             .as_ref()
-            .and_then(|entry| AxonMiners::connected(&self.axons.connect, entry));
+            .and_then(|entry| AxonMiners::connect_axon(&self.axons.connect, entry));
         let Some(slug) = candidate.slug() else { return axon };
         match ChuteClient::from_slug(&self.settings, slug) {
             Ok(chute) => {
@@ -285,24 +285,24 @@ fn without_chutes(candidates: Vec<Candidate>) -> Vec<Candidate> {
     if hosted > 0 {
         tracing::warn!(hosted, "miners on Chutes are not called: CHUTES_API_KEY is not set");
     }
-    let reduce = |candidate: Candidate| {
+    let drop_commitment = |candidate: Candidate| {
         candidate.axon.is_some().then_some(Candidate { block: 0, commitment: None, ..candidate })
     };
-    candidates.into_iter().filter_map(reduce).collect()
+    candidates.into_iter().filter_map(drop_commitment).collect()
 }
 
 /// Keeps the earliest of the candidates with equal commitments, and all candidates without a
 /// commitment, in their order.
-fn earliest(
+fn keep_earliest(
     candidates: Vec<Candidate>,
     text: impl Fn(&Candidate) -> Option<&str>,
 ) -> Vec<Candidate> {
-    let mut by_block: Vec<&Candidate> = candidates.iter().collect();
-    by_block.sort_by_key(|candidate| (candidate.block, candidate.key.uid));
-    let mut seen = HashSet::new();
-    let first: HashSet<Uid> = by_block
+    let mut ordered: Vec<&Candidate> = candidates.iter().collect();
+    ordered.sort_by_key(|candidate| (candidate.block, candidate.key.uid));
+    let mut seen_texts = HashSet::new();
+    let first: HashSet<Uid> = ordered
         .into_iter()
-        .filter(|candidate| text(candidate).is_none_or(|text| seen.insert(text.to_owned())))
+        .filter(|candidate| text(candidate).is_none_or(|text| seen_texts.insert(text.to_owned())))
         .map(|candidate| candidate.key.uid)
         .collect();
     candidates.into_iter().filter(|candidate| first.contains(&candidate.key.uid)).collect()

@@ -43,7 +43,7 @@
 //!
 //! An arena round waits until its miners are healthy, each miner has a longer timeout for its first
 //! prediction ([`Startup`]), and its session continues without an active miner
-//! ([`PlayOptions::continues_alone`]).
+//! ([`PlayOptions::continues_without_miners`]).
 //!
 //! Uses `taonet-babelbit-chutes` (miners on Chutes), `taonet-babelbit-engine` (its client),
 //! `taonet-babelbit-runner` (the loop, the ledger, the outbox, addresses and signed calls of
@@ -74,7 +74,7 @@ pub use run::{
 };
 pub use score::{ScoringError, score_logs};
 pub use startup::{Startup, TextArena};
-pub use steps::{BlockSteps, ReadHeight, Stalled};
+pub use steps::{BlockSteps, ChainStalled, ReadHeight};
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use taonet_babelbit_core::text_api::{CONTEXT_SEPARATOR, PredictedUtterance};
 use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, EngineError};
 use taonet_babelbit_runner::CallError;
 
-use super::steps::{Stalled, StepClock};
+use super::steps::{ChainStalled, StepClock};
 use super::{BlockSteps, MAX_PREDICTION_BYTES, MAX_SESSION_BYTES, TextMiner};
 
 /// Maximum length of an utterance in bytes: a prediction of the complete utterance must fit into a
@@ -33,7 +33,7 @@ pub struct PlayOptions {
     pub max_errors: u32,
     /// Whether a session without an active miner continues, with empty predictions, as in the
     /// arena.
-    pub continues_alone: bool,
+    pub continues_without_miners: bool,
 }
 
 impl Default for PlayOptions {
@@ -43,7 +43,7 @@ impl Default for PlayOptions {
             stream: ChallengeKind::Main,
             step_timeout: Duration::from_secs(10),
             max_errors: 5,
-            continues_alone: false,
+            continues_without_miners: false,
         }
     }
 }
@@ -66,7 +66,7 @@ pub enum PlayError {
     Skipped(String),
     /// The chain stopped producing blocks, at which the words are revealed.
     #[error(transparent)]
-    Stalled(#[from] Stalled),
+    Stalled(#[from] ChainStalled),
 }
 
 /// An utterance that was left out because it is too long.
@@ -164,7 +164,7 @@ pub(super) async fn play_up_to(
         clock: steps.map(StepClock::new),
         consecutive_errors: vec![0; miners.len()],
         bytes_left: vec![Some(MAX_SESSION_BYTES); miners.len()],
-        open: None,
+        current: None,
         prefix: String::new(),
         is_omitting: false,
         first_position: None,
@@ -186,7 +186,7 @@ pub(super) async fn play_up_to(
             end @ (TextToken::EOF | TextToken::EOF_EOF) => player.end(end, &token)?,
             word => {
                 player.reveal(word, &token)?;
-                if !options.continues_alone && player.has_no_active_miner() {
+                if !options.continues_without_miners && player.has_no_active_miner() {
                     player.played.ended_early = true;
                     return Ok(player.finish());
                 }
@@ -204,7 +204,7 @@ pub(super) async fn play_up_to(
         "the engine's session has too many tokens, and ends early; hint: split the challenge"
     );
     player.played.ended_early = true;
-    player.open = None;
+    player.current = None;
     Ok(player.finish())
 }
 
@@ -220,7 +220,7 @@ struct Player<'a> {
     /// them.
     bytes_left: Vec<Option<usize>>,
     /// The utterance in progress.
-    open: Option<PlayedUtterance>,
+    current: Option<PlayedUtterance>,
     /// The words of the utterance in progress, separated by spaces.
     prefix: String,
     /// Whether the rest of the utterance in progress is ignored, because the utterance is too long.
@@ -258,36 +258,36 @@ impl Player<'_> {
         if self.is_omitting {
             return Ok(());
         }
-        if self.open.is_none() {
+        if self.current.is_none() {
             self.prefix.clear();
         }
-        let open = self.open.get_or_insert_with(|| PlayedUtterance {
+        let current = self.current.get_or_insert_with(|| PlayedUtterance {
             index: token.utterance_index,
             words: Vec::new(),
             predictions: vec![Vec::new(); self.miners.len()],
         });
         let first = *self.first_position.get_or_insert(token.token_index);
-        let position = first as usize + open.words.len();
+        let position = first as usize + current.words.len();
         let is_next = !self.numbers_tokens || token.token_index as usize == position;
-        if token.utterance_index != open.index || !is_next {
+        if token.utterance_index != current.index || !is_next {
             return Err(PlayError::Skipped(word.chars().take(100).collect()));
         }
-        if !open.words.is_empty() {
+        if !current.words.is_empty() {
             self.prefix.push(' ');
         }
         self.prefix.push_str(word);
-        open.words.push(word.to_owned());
+        current.words.push(word.to_owned());
         let bytes = self.prefix.len() as u64 + 1;
         let limits =
-            [("bytes", bytes, MAX_UTTERANCE), ("words", open.words.len() as u64, MAX_WORDS)];
+            [("bytes", bytes, MAX_UTTERANCE), ("words", current.words.len() as u64, MAX_WORDS)];
         if let Some((unit, length, limit)) =
             limits.into_iter().find(|(_, length, limit)| length > limit)
         {
-            let (dialogue_uid, utterance_index) = (uid.to_owned(), open.index);
+            let (dialogue_uid, utterance_index) = (uid.to_owned(), current.index);
             let omitted = OmittedUtterance { dialogue_uid, utterance_index, length, limit, unit };
             tracing::warn!(error = &omitted as &dyn std::error::Error, "utterance omitted");
             self.played.omitted.push(omitted);
-            self.open = None;
+            self.current = None;
             self.is_omitting = true;
         }
         Ok(())
@@ -299,7 +299,7 @@ impl Player<'_> {
         if std::mem::take(&mut self.is_omitting) {
             return Ok(());
         }
-        let words = self.open.as_ref().map_or(0, |open| open.words.len());
+        let words = self.current.as_ref().map_or(0, |current| current.words.len());
         if token.token_index as usize > self.first_position.unwrap_or(1) as usize + words {
             return Err(PlayError::Skipped(end.to_owned()));
         }
@@ -317,8 +317,8 @@ impl Player<'_> {
     }
 
     /// Requests the predictions of a step, between two blocks if the session has block steps.
-    async fn step(&mut self) -> Result<(), Stalled> {
-        if self.open.is_none() {
+    async fn step(&mut self) -> Result<(), ChainStalled> {
+        if self.current.is_none() {
             return Ok(());
         }
         if let Some(clock) = &mut self.clock {
@@ -333,10 +333,10 @@ impl Player<'_> {
 
     /// Requests predictions from all active miners concurrently.
     async fn predict(&mut self) {
-        let Some(open) = &self.open else { return };
+        let Some(current) = &self.current else { return };
         let request = PredictedUtterance {
             index: self.session.to_owned(),
-            step: open.words.len().saturating_sub(1) as u32,
+            step: current.words.len().saturating_sub(1) as u32,
             prefix: self.prefix.clone(),
             context: self.context(),
             done: false,
@@ -357,52 +357,53 @@ impl Player<'_> {
             OptionFuture::from(call)
         });
         let answers = join_all(calls).await;
-        let is_alone = self.has_no_active_miner();
+        let has_no_active_miner = self.has_no_active_miner();
         let mut predictions = Vec::with_capacity(answers.len());
         for (position, answer) in answers.into_iter().enumerate() {
-            let answer = answer
-                .map(|answer| answer.and_then(|prediction| self.charge(position, prediction)));
-            let (Some(in_a_row), Some(errors)) =
+            let answer = answer.map(|answer| {
+                answer.and_then(|prediction| self.spend_budget(position, prediction))
+            });
+            let (Some(consecutive_errors), Some(errors)) =
                 (self.consecutive_errors.get_mut(position), self.played.errors.get_mut(position))
             else {
                 continue;
             };
             let prediction = match answer {
                 Some(Ok(prediction)) => {
-                    *in_a_row = 0;
+                    *consecutive_errors = 0;
                     Some(prediction)
                 }
                 Some(Err(error)) => {
-                    *in_a_row += 1;
+                    *consecutive_errors += 1;
                     *errors += 1;
                     tracing::debug!(position, step = request.step, %error, "miner failed to predict");
                     Some(String::new())
                 }
-                None => is_alone.then(String::new),
+                None => has_no_active_miner.then(String::new),
             };
             predictions.push(prediction);
         }
-        let Some(open) = &mut self.open else { return };
-        for (miner_predictions, prediction) in open.predictions.iter_mut().zip(predictions) {
+        let Some(current) = &mut self.current else { return };
+        for (miner_predictions, prediction) in current.predictions.iter_mut().zip(predictions) {
             miner_predictions.extend(prediction);
         }
     }
 
     /// Returns a prediction if its miner's budget covers it.
-    fn charge(&mut self, miner: usize, prediction: String) -> Result<String, CallError> {
-        let (Some(left), Some(TextMiner { key, .. })) =
+    fn spend_budget(&mut self, miner: usize, prediction: String) -> Result<String, CallError> {
+        let (Some(budget), Some(TextMiner { key, .. })) =
             (self.bytes_left.get_mut(miner), self.miners.get(miner))
         else {
             return Ok(prediction);
         };
-        let remaining = left.and_then(|left| left.checked_sub(prediction.len()));
-        if left.is_some() && remaining.is_none() {
+        let remaining = budget.and_then(|budget| budget.checked_sub(prediction.len()));
+        if budget.is_some() && remaining.is_none() {
             tracing::warn!(
                 uid = %key.uid, hotkey = %key.hotkey, limit = MAX_SESSION_BYTES,
                 "a miner's predictions are too long in total, and count as empty for the rest of the session"
             );
         }
-        *left = remaining;
+        *budget = remaining;
         remaining.map(|_| prediction).ok_or(CallError::TooLarge { limit: MAX_SESSION_BYTES })
     }
 
@@ -425,8 +426,10 @@ impl Player<'_> {
 
     /// Ends the utterance in progress, if any.
     fn close(&mut self) {
-        if let (Some(open), Some(dialogue)) = (self.open.take(), self.played.dialogues.last_mut()) {
-            dialogue.utterances.push(open);
+        if let (Some(current), Some(dialogue)) =
+            (self.current.take(), self.played.dialogues.last_mut())
+        {
+            dialogue.utterances.push(current);
         }
     }
 }
@@ -444,7 +447,7 @@ mod tests {
             clock: None,
             consecutive_errors: Vec::new(),
             bytes_left: Vec::new(),
-            open: None,
+            current: None,
             prefix: String::new(),
             is_omitting: false,
             first_position: None,
@@ -512,7 +515,7 @@ mod tests {
         let token = token(7, 0);
         for words in 1..=MAX_WORDS + 2 {
             player.reveal("w", &token).unwrap();
-            assert_eq!(player.open.is_some(), words <= MAX_WORDS, "{words}");
+            assert_eq!(player.current.is_some(), words <= MAX_WORDS, "{words}");
         }
         player.end(TextToken::EOF, &token).unwrap();
         player.reveal("w", &TextToken { utterance_index: 8, ..token }).unwrap();

@@ -40,7 +40,7 @@ pub struct AxonMiners {
     /// Function that creates connections to miners.
     pub connect: ConnectTextMiner,
     /// Selection of the miners if there are too many.
-    pub choice: MinerSelection,
+    pub selection: MinerSelection,
 }
 
 /// Function that orders miners.
@@ -62,7 +62,7 @@ impl MinerSelection {
     }
 
     /// Selects among the miners.
-    pub(super) fn of(&self, mut miners: Vec<TextMiner>) -> Vec<TextMiner> {
+    pub(super) fn select(&self, mut miners: Vec<TextMiner>) -> Vec<TextMiner> {
         if miners.len() > self.max_miners {
             (self.shuffle)(&mut miners);
             miners.truncate(self.max_miners);
@@ -73,7 +73,10 @@ impl MinerSelection {
 
 impl AxonMiners {
     /// Opens a connection to a miner; logs an error.
-    pub(super) fn connected(connect: &ConnectTextMiner, entry: &MinerEntry) -> Option<TextMiner> {
+    pub(super) fn connect_axon(
+        connect: &ConnectTextMiner,
+        entry: &MinerEntry,
+    ) -> Option<TextMiner> {
         let connection = connect(entry)
             .inspect_err(|error| tracing::warn!(miner = %entry.uid, %error, "cannot set up the client of a miner"))
             .ok()?;
@@ -86,8 +89,9 @@ impl TextMiners for AxonMiners {
     fn miners(&self) -> BoxFuture<'_, Result<Vec<TextMiner>, RoundError>> {
         async {
             let entries = self.source.registered(&self.chain).await?;
-            let miners = entries.iter().filter_map(|entry| Self::connected(&self.connect, entry));
-            Ok(self.choice.of(miners.collect()))
+            let miners =
+                entries.iter().filter_map(|entry| Self::connect_axon(&self.connect, entry));
+            Ok(self.selection.select(miners.collect()))
         }
         .boxed()
     }
@@ -134,7 +138,11 @@ impl TextRounds {
         let defaults = PlayOptions { stream, ..self.runner.options };
         let options = match &self.arena {
             Some(TextArenaRounds { step_timeout, .. }) if round.contest == ChallengeType::Arena => {
-                PlayOptions { step_timeout: *step_timeout, continues_alone: true, ..defaults }
+                PlayOptions {
+                    step_timeout: *step_timeout,
+                    continues_without_miners: true,
+                    ..defaults
+                }
             }
             _ => defaults,
         };

@@ -201,9 +201,10 @@ impl TextRunner {
         }
         let mut played =
             play(engine, first, miners, &self.options, self.steps.as_ref(), observe).await?;
-        distinguish(&mut played.dialogues);
-        let (runner, miners, at) = (self.clone(), miners.to_vec(), now.clone());
-        let finish = tokio::task::spawn_blocking(move || runner.finish(&played, &miners, &at));
+        make_uids_unique(&mut played.dialogues);
+        let (runner, miners, run_time) = (self.clone(), miners.to_vec(), now.clone());
+        let finish =
+            tokio::task::spawn_blocking(move || runner.finish(&played, &miners, &run_time));
         let mut report = finish.await.map_err(|_| TextRunError::Aborted)??;
         self.record(&report, &now).await?;
         report.wall_sec = start.elapsed().as_secs_f64();
@@ -235,14 +236,14 @@ impl TextRunner {
     ) -> Result<TextReport, ScoringError> {
         let files =
             Files::new(&self.paths, played.challenge_uid.as_deref(), self.challenge_type, now);
-        let result = |(position, miner): (usize, &TextMiner)| Results {
+        let result = |(position, miner): (usize, &TextMiner)| MinerResults {
             key: miner.key,
             speaks: played.has_prediction(position),
             written: Vec::new(),
             dialogues: Vec::new(),
             unwritten: None,
         };
-        let mut results: Vec<Results> = miners.iter().enumerate().map(result).collect();
+        let mut results: Vec<MinerResults> = miners.iter().enumerate().map(result).collect();
         let (mut written, mut unscored) = (Vec::new(), Vec::new());
         for dialogue in &played.dialogues {
             let logs: Vec<_> =
@@ -306,7 +307,7 @@ impl TextRunner {
 }
 
 /// Gives dialogues whose files would have the same names different uids.
-fn distinguish(dialogues: &mut [PlayedDialogue]) {
+fn make_uids_unique(dialogues: &mut [PlayedDialogue]) {
     let mut used_names = HashSet::new();
     for dialogue in dialogues {
         let (uid, mut number) = (dialogue.uid.clone(), dialogue.index);
@@ -318,7 +319,7 @@ fn distinguish(dialogues: &mut [PlayedDialogue]) {
 }
 
 /// A miner's results during the write phase.
-struct Results {
+struct MinerResults {
     key: MinerKey,
     /// Whether the miner has predicted any text. A miner without predictions is not scored.
     speaks: bool,
@@ -330,7 +331,7 @@ struct Results {
     unwritten: Option<io::Error>,
 }
 
-impl Results {
+impl MinerResults {
     /// Calls `write`, keeps the first error in `unwritten`, and returns whether the call succeeded.
     fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) -> bool {
         let Err(error) = write(self) else { return true };

@@ -47,29 +47,33 @@ struct LoggedUtterance<'a> {
 /// without such steps replaces the text of the one before: the reference's runner completes the
 /// miner's last step, whichever utterance it belongs to. By the strict rules, missing steps are
 /// empty predictions, and utterances have the engine's numbers.
-fn logged(dialogue: &PlayedDialogue, miner: usize, rules: Rules) -> Vec<LoggedUtterance<'_>> {
-    let mut logged: Vec<LoggedUtterance<'_>> = Vec::new();
+fn logged_utterances(
+    dialogue: &PlayedDialogue,
+    miner: usize,
+    rules: Rules,
+) -> Vec<LoggedUtterance<'_>> {
+    let mut utterances: Vec<LoggedUtterance<'_>> = Vec::new();
     for utterance in &dialogue.utterances {
         let ground_truth = utterance.words.join(" ");
         let steps = utterance.predictions.get(miner).into_iter().flatten();
         let mut predictions: Vec<&str> = steps.map(String::as_str).collect();
         let index = match rules {
             Rules::Reference if predictions.is_empty() => {
-                if let Some(last) = logged.last_mut() {
+                if let Some(last) = utterances.last_mut() {
                     last.ground_truth = ground_truth;
                 }
                 continue;
             }
-            Rules::Reference => logged.len() as u32,
+            Rules::Reference => utterances.len() as u32,
             Rules::Strict => {
                 predictions
                     .resize(utterance.predictions.iter().map(Vec::len).max().unwrap_or(0), "");
                 utterance.index
             }
         };
-        logged.push(LoggedUtterance { index, predictions, ground_truth });
+        utterances.push(LoggedUtterance { index, predictions, ground_truth });
     }
-    logged
+    utterances
 }
 
 /// Builds a miner's log of a dialogue: its predictions, then the complete utterance, for each
@@ -84,7 +88,9 @@ pub(super) fn events(dialogue: &PlayedDialogue, miner: usize, rules: Rules) -> V
         challenge_type: None,
     };
     let mut events = Vec::new();
-    for LoggedUtterance { index, predictions, ground_truth } in logged(dialogue, miner, rules) {
+    for LoggedUtterance { index, predictions, ground_truth } in
+        logged_utterances(dialogue, miner, rules)
+    {
         for (step, prediction) in predictions.into_iter().enumerate() {
             let prediction = Some(prediction.to_owned());
             events.push(Event { step: Some(json!(step)), prediction, ..event("predicted", index) });
@@ -116,9 +122,9 @@ pub fn score_logs(
         options,
     )?;
     let score = |log: Vec<Utterance>| -> Result<DialogueScore, ScoringError> {
-        let spoken: Vec<_> =
+        let scored_utterances: Vec<_> =
             log.into_iter().filter(|utterance| !utterance.ground_truth.is_empty()).collect();
-        let scored = score_dialogue(spoken, Some(&vectors), LEXICAL_WEIGHT, rules)?;
+        let scored = score_dialogue(scored_utterances, Some(&vectors), LEXICAL_WEIGHT, rules)?;
         Ok(DialogueScore { dialogue_uid: Some(dialogue_uid.to_owned()), ..scored })
     };
     logs.into_iter().map(score).collect()
@@ -182,12 +188,12 @@ fn embed(
         Err(error) => error,
     };
     tracing::warn!(%error, "batch embedding failed, embedding the texts one by one");
-    let alone = |text: &&str| match embedder.embed(&[*text]) {
+    let embed_one = |text: &&str| match embedder.embed(&[*text]) {
         Ok(vectors) => Ok(vectors.into_iter().next()),
         Err(error) if truths.contains(text) => Err(error),
         Err(_) => Ok(None),
     };
-    texts.iter().map(alone).collect()
+    texts.iter().map(embed_one).collect()
 }
 
 #[cfg(test)]
@@ -332,11 +338,11 @@ mod tests {
                 return Err(EmbedError::Tokenizer("expected by the test".to_owned()));
             }
             let vectors = texts.iter().zip(WordVectors.embed(texts)?);
-            let unsteady = |(text, vector): (&&str, Embedding)| match *text {
+            let unstable = |(text, vector): (&&str, Embedding)| match *text {
                 "nan" => Embedding([f32::NAN; 6].into()),
                 _ => vector,
             };
-            Ok(vectors.map(unsteady).collect())
+            Ok(vectors.map(unstable).collect())
         }
     }
 

@@ -42,7 +42,7 @@ impl Startup {
 
     /// Waits until each miner is healthy, for at most the budget. Omits miners that are not healthy
     /// by then.
-    async fn healthy(&self, miners: Vec<TextMiner>) -> Vec<TextMiner> {
+    async fn wait_for_healthy(&self, miners: Vec<TextMiner>) -> Vec<TextMiner> {
         if self.budget.is_zero() {
             return miners;
         }
@@ -73,7 +73,7 @@ impl Startup {
     }
 
     /// Extends the timeout of a miner's first prediction.
-    fn starting(&self, miner: TextMiner) -> TextMiner {
+    fn with_startup_timeout(&self, miner: TextMiner) -> TextMiner {
         let connection = StartupConnection {
             miner: miner.connection,
             has_started: AtomicBool::new(self.budget.is_zero()),
@@ -106,8 +106,8 @@ impl TextMiners for TextArena {
         async {
             let registered = self.source.registered(&self.chain).await?;
             let miners = (self.arena)(registered).await?;
-            let healthy = self.startup.healthy(miners).await;
-            Ok(healthy.into_iter().map(|miner| self.startup.starting(miner)).collect())
+            let healthy = self.startup.wait_for_healthy(miners).await;
+            Ok(healthy.into_iter().map(|miner| self.startup.with_startup_timeout(miner)).collect())
         }
         .boxed()
     }
@@ -123,7 +123,7 @@ struct StartupConnection {
 }
 
 impl StartupConnection {
-    async fn first(&self, request: &PredictedUtterance) -> Result<String, CallError> {
+    async fn first_prediction(&self, request: &PredictedUtterance) -> Result<String, CallError> {
         let Startup { budget, request_timeout, now, sleeper } = &self.startup;
         let start = now();
         let mut remaining = *budget;
@@ -158,7 +158,7 @@ impl TextConnection for StartupConnection {
             if self.has_started.load(Ordering::Relaxed) {
                 return self.miner.predict(request, timeout).await;
             }
-            let answer = self.first(request).await;
+            let answer = self.first_prediction(request).await;
             self.has_started.store(true, Ordering::Relaxed);
             answer
         }

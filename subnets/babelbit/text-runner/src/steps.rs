@@ -69,7 +69,7 @@ impl std::fmt::Debug for BlockSteps {
     "the chain {chain} is stalled: it has produced no block after {height} for {} minutes, and words are revealed at \
      blocks; hint: check its nodes, or unset BB_STEP_BLOCK_MODULO", STALL_TIMEOUT.as_secs() / 60
 )]
-pub struct Stalled {
+pub struct ChainStalled {
     /// Name of the chain.
     pub chain: String,
     /// Height of the newest block.
@@ -93,7 +93,7 @@ impl<'a> StepClock<'a> {
 
     /// Waits for the beginning of a step. Only the first step waits, since each step ends at the
     /// beginning of the next.
-    pub(super) async fn begin(&mut self) -> Result<(), Stalled> {
+    pub(super) async fn begin(&mut self) -> Result<(), ChainStalled> {
         if !std::mem::replace(&mut self.has_begun, true) {
             self.next().await?;
         }
@@ -102,7 +102,7 @@ impl<'a> StepClock<'a> {
 
     /// Waits for the first block at or after the next multiple. If the chain is unreadable, waits
     /// for the time of a step's blocks.
-    pub(super) async fn next(&mut self) -> Result<(), Stalled> {
+    pub(super) async fn next(&mut self) -> Result<(), ChainStalled> {
         let blocks = self.steps.blocks.get();
         loop {
             let height = match (self.steps.height)().await {
@@ -127,11 +127,11 @@ impl<'a> StepClock<'a> {
     }
 
     /// Checks that the chain still produces blocks.
-    fn observe(&mut self, height: u32) -> Result<(), Stalled> {
+    fn observe(&mut self, height: u32) -> Result<(), ChainStalled> {
         match self.newest {
             Some((newest, since)) if height <= newest => {
                 if since.elapsed() >= STALL_TIMEOUT {
-                    return Err(Stalled { chain: self.steps.chain.clone(), height: newest });
+                    return Err(ChainStalled { chain: self.steps.chain.clone(), height: newest });
                 }
             }
             _ => self.newest = Some((height, Instant::now())),
@@ -198,7 +198,7 @@ mod tests {
     /// Columns: seconds per block; none for a stalled chain · outcome · seconds until then
     #[tokio::test(start_paused = true)]
     async fn a_step_waits_for_slow_blocks_but_not_for_a_stalled_chain() {
-        let stalled = Stalled { chain: "test".to_owned(), height: 11 };
+        let stalled = ChainStalled { chain: "test".to_owned(), height: 11 };
         for (block_time, expected, seconds) in
             [(Some(12), Ok(()), 48), (Some(599), Ok(()), 4 * 599), (None, Err(stalled), 600)]
         {

@@ -59,12 +59,12 @@ impl SentenceEmbedder for WordVectors {
 type ResponseFn = Box<dyn Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync>;
 
 /// An in-process miner that records its requests.
-pub(crate) struct Scripted {
+pub(crate) struct ScriptedMiner {
     answer: ResponseFn,
     requests: Mutex<Vec<PredictedUtterance>>,
 }
 
-impl TextConnection for Scripted {
+impl TextConnection for ScriptedMiner {
     fn predict<'a>(
         &'a self,
         request: &'a PredictedUtterance,
@@ -77,16 +77,16 @@ impl TextConnection for Scripted {
 
 pub(crate) fn scripted(
     answer: impl Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync + 'static,
-) -> Arc<Scripted> {
-    Arc::new(Scripted { answer: Box::new(answer), requests: Mutex::default() })
+) -> Arc<ScriptedMiner> {
+    Arc::new(ScriptedMiner { answer: Box::new(answer), requests: Mutex::default() })
 }
 
-pub(crate) fn failing() -> Arc<Scripted> {
+pub(crate) fn failing() -> Arc<ScriptedMiner> {
     scripted(|_| Err(CallError::Timeout(Duration::from_secs(10))))
 }
 
-pub(crate) fn miners(connections: &[&Arc<Scripted>]) -> Vec<TextMiner> {
-    let miner = |(index, connection): (usize, &&Arc<Scripted>)| TextMiner {
+pub(crate) fn miners(connections: &[&Arc<ScriptedMiner>]) -> Vec<TextMiner> {
+    let miner = |(index, connection): (usize, &&Arc<ScriptedMiner>)| TextMiner {
         key: MinerKey {
             uid: Uid(index as u16 + 1),
             hotkey: Hotkey::from_bytes([index as u8 + 1; 32]),
@@ -119,7 +119,7 @@ fn client(url: &str) -> EngineClient {
 }
 
 pub(crate) async fn runner(directory: &tempfile::TempDir) -> TextRunner {
-    let paths = RunPaths::below(directory.path());
+    let paths = RunPaths::in_directory(directory.path());
     TextRunner {
         ledger: open_ledger(&paths).await.unwrap(),
         paths,
@@ -172,17 +172,17 @@ async fn every_prediction_request_has_prefix_and_context() {
 #[tokio::test]
 async fn files_have_the_names_and_fields_of_the_reference() {
     let directory = tempfile::tempdir().unwrap();
-    let oracle = scripted(|request| {
+    let perfect_miner = scripted(|request| {
         let complete = ["one two three EOF", "four", "five six"];
         let actual = complete
             .iter()
             .find(|text| text.starts_with(request.prefix.split(' ').next().unwrap()));
         Ok(actual.copied().unwrap_or_default().to_owned())
     });
-    let (silent, broken) = (scripted(|_| Ok(" ".to_owned())), failing());
+    let (silent_miner, failing_miner) = (scripted(|_| Ok(" ".to_owned())), failing());
     let engine = engine(TEXT).await;
     let runner = runner(&directory).await;
-    let miners = miners(&[&oracle, &silent, &broken]);
+    let miners = miners(&[&perfect_miner, &silent_miner, &failing_miner]);
     let report = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
     let scores: Vec<_> = report.miners.iter().map(|miner| (miner.score, miner.errors)).collect();
     assert_eq!(scores, [(Some(1.0), 0), (None, 0), (None, 5)]);
@@ -213,14 +213,14 @@ async fn files_have_the_names_and_fields_of_the_reference() {
     assert_eq!(names(&runner.paths.logs).len(), 6, "a log for each miner and dialogue");
 
     let scores = names(&runner.paths.scores);
-    let stamp = scores[0].strip_prefix("challenge_run_text-1_type_main_miner_1_run_").unwrap();
-    let stamp = stamp.strip_suffix(".json").unwrap();
+    let timestamp = scores[0].strip_prefix("challenge_run_text-1_type_main_miner_1_run_").unwrap();
+    let timestamp = timestamp.strip_suffix(".json").unwrap();
     assert_eq!(
         scores,
         [
-            format!("challenge_run_text-1_type_main_miner_1_run_{stamp}.json"),
-            format!("dialogue_run_text-1_type_main_miner_1_dlg_a_run_{stamp}-score.json"),
-            format!("dialogue_run_text-1_type_main_miner_1_dlg_b_run_{stamp}-score.json"),
+            format!("challenge_run_text-1_type_main_miner_1_run_{timestamp}.json"),
+            format!("dialogue_run_text-1_type_main_miner_1_dlg_a_run_{timestamp}-score.json"),
+            format!("dialogue_run_text-1_type_main_miner_1_dlg_b_run_{timestamp}-score.json"),
         ]
     );
     let read = |name: &str| -> Value {
@@ -250,8 +250,8 @@ async fn files_have_the_names_and_fields_of_the_reference() {
     assert_eq!(score["utterances"][0]["steps"][1]["U_step"], json!(0.5));
     assert_eq!(score["utterances"][0]["steps"][0]["prediction"], json!("one two three"));
 
-    let again = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
-    assert_eq!(again.outcome, TextOutcome::AlreadyDone);
+    let second_report = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
+    assert_eq!(second_report.outcome, TextOutcome::AlreadyDone);
 }
 
 /// Repeats the reference's test: six words, five errors.
@@ -259,7 +259,7 @@ async fn files_have_the_names_and_fields_of_the_reference() {
 async fn five_errors_end_the_session_with_the_revealed_words() {
     let directory = tempfile::tempdir().unwrap();
     let text = r#"{"dialogues": [{"utterances": ["In my practice, I often admit that I am wrong.", "More."]}]}"#;
-    let (once, broken) = (
+    let (once, failing_miner) = (
         scripted(|request| {
             if request.step == 0 {
                 Ok("In my practice".into())
@@ -272,7 +272,8 @@ async fn five_errors_end_the_session_with_the_revealed_words() {
     let engine = engine(text).await;
     let mut tokens = 0;
     let runner = runner(&directory).await;
-    let report = runner.run_once(&engine, &miners(&[&broken]), |_| tokens += 1).await.unwrap();
+    let report =
+        runner.run_once(&engine, &miners(&[&failing_miner]), |_| tokens += 1).await.unwrap();
     assert_eq!((report.outcome, tokens, report.miners[0].errors), (TextOutcome::EndedEarly, 6, 5));
     let log =
         std::fs::read_to_string(runner.paths.logs.join(&names(&runner.paths.logs)[0])).unwrap();
@@ -283,7 +284,7 @@ async fn five_errors_end_the_session_with_the_revealed_words() {
     // A success resets the count, so the session ends one word later.
     let mut tokens = 0;
     let report =
-        runner.run_once(&engine, &miners(&[&broken, &once]), |_| tokens += 1).await.unwrap();
+        runner.run_once(&engine, &miners(&[&failing_miner, &once]), |_| tokens += 1).await.unwrap();
     assert_eq!((report.outcome, tokens), (TextOutcome::EndedEarly, 7));
 }
 

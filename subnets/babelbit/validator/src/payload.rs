@@ -150,13 +150,13 @@ impl PayloadPolicy {
         };
         let is_hash =
             hash.len() == 64 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let fits = nonce.parse::<u64>().is_ok()
+        let is_well_formed = nonce.parse::<u64>().is_ok()
             && receiver.parse::<Hotkey>().is_ok()
             && uuid::Uuid::try_parse(uuid).is_ok()
             && (hash.is_empty() || is_hash);
         match sender.parse::<Hotkey>() {
-            Ok(sender) if fits && sender == self.hotkey => Ok(PayloadKind::MinerRequest),
-            Ok(_) if fits => Err(PayloadProblem::OtherHotkey),
+            Ok(sender) if is_well_formed && sender == self.hotkey => Ok(PayloadKind::MinerRequest),
+            Ok(_) if is_well_formed => Err(PayloadProblem::OtherHotkey),
             _ => Err(PayloadProblem::Unknown),
         }
     }

@@ -11,7 +11,7 @@ use taonet_babelbit_engine::client::ChallengeKind;
 
 /// Score rows of the current challenge.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct ScoreRows {
     /// ID of the challenge, if the engine named one.
     pub(super) challenge_uid: Option<String>,
     main: Vec<Value>,
@@ -21,7 +21,7 @@ pub(super) struct Rows {
     missing: Option<MissingScores>,
 }
 
-impl Rows {
+impl ScoreRows {
     /// Returns an error if a response is missing; if `is_late`, logs a warning instead.
     pub(super) fn check(&mut self, is_late: bool) -> Result<(), MissingScores> {
         match self.missing.take() {
@@ -45,7 +45,7 @@ impl Rows {
 
 impl Babelbit {
     /// Fetches the current challenge and its rows from the scoring API.
-    pub(super) async fn rows(&self) -> Rows {
+    pub(super) async fn rows(&self) -> ScoreRows {
         let current = match self.settings.current {
             CurrentChallenge::Speech => {
                 let utterance = self.engine.start_with_retry(ChallengeKind::Main).await;
@@ -58,10 +58,13 @@ impl Babelbit {
         let challenge_uid = match current {
             Ok(uid) => uid.filter(|uid| !uid.is_empty()),
             Err(error) => {
-                return Rows { missing: Some(MissingScores::Challenge(error)), ..Rows::default() };
+                return ScoreRows {
+                    missing: Some(MissingScores::Challenge(error)),
+                    ..ScoreRows::default()
+                };
             }
         };
-        let mut rows = Rows { challenge_uid, ..Rows::default() };
+        let mut rows = ScoreRows { challenge_uid, ..ScoreRows::default() };
         let Some(challenge_uid) = &rows.challenge_uid else { return rows };
         let (main, arena) = tokio::join!(
             self.rows_of(challenge_uid, Some(Contest::Main)),
@@ -84,7 +87,7 @@ impl Babelbit {
 
     /// Fetches the rows of all contests together, as older versions of the API return them: the
     /// fallback when neither contest has scores.
-    pub(super) async fn older_rows(&self, rows: &mut Rows) {
+    pub(super) async fn older_rows(&self, rows: &mut ScoreRows) {
         let Some(challenge_uid) = &rows.challenge_uid else { return };
         match self.rows_of(challenge_uid, None).await {
             Ok(scores) => rows.main = scores,

@@ -63,8 +63,8 @@ fn row(uid: u16, score: f64) -> Value {
     json!({ "miner_hotkey": hotkey(uid), "challenge_mean_score": score })
 }
 
-async fn mount(server: &MockServer, verb: &str, at: &str, answer: ResponseTemplate) {
-    Mock::given(method(verb)).and(path(at)).respond_with(answer).mount(server).await;
+async fn mount(server: &MockServer, http_method: &str, url_path: &str, answer: ResponseTemplate) {
+    Mock::given(method(http_method)).and(path(url_path)).respond_with(answer).mount(server).await;
 }
 
 impl Fixture {
@@ -93,7 +93,7 @@ impl Fixture {
     }
 
     /// Sets the chain's block, and the metagraph to these hotkeys.
-    async fn at(&self, block: u32, hotkeys: &[String]) {
+    async fn set_block(&self, block: u32, hotkeys: &[String]) {
         self.gateway.reset().await;
         let snapshot =
             json!({ "hotkeys": hotkeys, "block": block, "last_update": [], "axons": [] });
@@ -110,15 +110,15 @@ impl Fixture {
     async fn scores(&self, main: ResponseTemplate, arena: ResponseTemplate, all: ResponseTemplate) {
         self.scoring.reset().await;
         for (name, answer) in [("qualifying", main), ("arena", arena)] {
-            let asks = Mock::given(method("GET"))
+            let mock = Mock::given(method("GET"))
                 .and(path(SCORES))
                 .and(query_param("challenge_type", name));
-            asks.respond_with(answer).mount(&self.scoring).await;
+            mock.respond_with(answer).mount(&self.scoring).await;
         }
-        let asks = Mock::given(method("GET"))
+        let mock = Mock::given(method("GET"))
             .and(path(SCORES))
             .and(query_param_is_missing("challenge_type"));
-        asks.respond_with(all).mount(&self.scoring).await;
+        mock.respond_with(all).mount(&self.scoring).await;
     }
 
     async fn rows(&self, main: &[Value], arena: &[Value]) {
@@ -133,9 +133,9 @@ impl Fixture {
 
     fn validator_of(&self, signer: &Url, gateway: &Url) -> Validator<Babelbit> {
         let keypair = Arc::new(key("//validator"));
-        let notes = Arc::clone(&self.waits);
+        let recorded = Arc::clone(&self.waits);
         let sleeper: Sleeper = Arc::new(move |wait| {
-            notes.lock().unwrap().push(wait.as_secs());
+            recorded.lock().unwrap().push(wait.as_secs());
             Box::pin(std::future::ready(()))
         });
         let options = EngineOptions { sleeper: Arc::clone(&sleeper), ..EngineOptions::default() };
@@ -184,10 +184,10 @@ async fn serve_challenge(engine: &MockServer, uid: &str) {
     mount(engine, "POST", "/source-audio/start", ok(utterance)).await;
 }
 
-/// Returns the bodies of the requests that a server received at the path `at`.
-async fn request_bodies(server: &MockServer, at: &str) -> Vec<Value> {
+/// Returns the bodies of the requests that a server received at the path `url_path`.
+async fn request_bodies(server: &MockServer, url_path: &str) -> Vec<Value> {
     let requests = server.received_requests().await.unwrap();
-    let to_path = requests.iter().filter(|request| request.url.path() == at);
+    let to_path = requests.iter().filter(|request| request.url.path() == url_path);
     to_path.map(|request| serde_json::from_slice(&request.body).unwrap_or_default()).collect()
 }
 
@@ -201,11 +201,11 @@ fn pairs(report: &EpochReport) -> Vec<(u16, f64)> {
 #[tokio::test]
 async fn scores_of_both_contests_become_weights() {
     let fixture = Fixture::new().await;
-    let stranger =
+    let unregistered =
         json!({ "miner_hotkey": key("//stranger").hotkey(), "challenge_mean_score": 1.0 });
     fixture
         .rows(
-            &[row(1, 0.9), row(3, 0.2), row(4, 0.5), row(1, 0.1), stranger],
+            &[row(1, 0.9), row(3, 0.2), row(4, 0.5), row(1, 0.1), unregistered],
             &[row(2, 0.4), row(3, 0.3)],
         )
         .await;
@@ -222,11 +222,11 @@ async fn scores_of_both_contests_become_weights() {
         (&json!(59), &json!([1, 3, 4, 2]), &json!(false))
     );
     // Both contests have scores: the older form is not requested.
-    let questions = fixture.scoring.received_requests().await.unwrap();
-    assert_eq!(questions.len(), 2);
-    for question in &questions {
+    let requests = fixture.scoring.received_requests().await.unwrap();
+    assert_eq!(requests.len(), 2);
+    for request in &requests {
         let query: std::collections::HashMap<_, _> =
-            question.url.query_pairs().into_owned().collect();
+            request.url.query_pairs().into_owned().collect();
         let validator = key("//validator").hotkey();
         assert_eq!(
             (&query["hotkey"], &query["challenge_uid"]),
@@ -303,9 +303,9 @@ async fn last_weights_are_not_resubmitted_after_a_long_pause() {
     let mut validator = fixture.validator();
     validator.run_once().await.unwrap();
     fixture.rows(&[], &[]).await;
-    fixture.at(700 + 1_200, &hotkeys()).await;
+    fixture.set_block(700 + 1_200, &hotkeys()).await;
     assert_eq!(fixture.validator().run_once().await.unwrap().decision, "previous");
-    fixture.at(700 + 1_201, &hotkeys()).await;
+    fixture.set_block(700 + 1_201, &hotkeys()).await;
     assert_eq!(validator.run_once().await.unwrap().decision, "previous");
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1));
@@ -321,7 +321,7 @@ async fn last_weights_move_with_their_hotkeys() {
     // Another miner has the winner's uid, and the recipient of the main contest's share has moved.
     hotkeys[2] = key("//newcomer").hotkey().to_string();
     hotkeys.swap(1, 5);
-    fixture.at(742, &hotkeys).await;
+    fixture.set_block(742, &hotkeys).await;
     assert_eq!(pairs(&fixture.validator().run_once().await.unwrap()), [(5, 0.1), (8, 0.9)]);
 }
 
@@ -332,8 +332,9 @@ async fn fallback_uid_that_is_not_registered_gets_no_weight() {
     fixture.gateway.reset().await;
     let hotkeys: Vec<_> = (0..3).map(hotkey).collect();
     let axons = vec![json!({ "ip": "0.0.0.0", "port": 0 }); 3];
-    let small = json!({ "block": 7, "hotkeys": hotkeys, "last_update": [0, 0, 0], "axons": axons });
-    mount(&fixture.gateway, "POST", "/v1/metagraph/snapshot", ok(small)).await;
+    let without_fallback =
+        json!({ "block": 7, "hotkeys": hotkeys, "last_update": [0, 0, 0], "axons": axons });
+    mount(&fixture.gateway, "POST", "/v1/metagraph/snapshot", ok(without_fallback)).await;
     mount(&fixture.gateway, "POST", "/v1/block/current", ok(json!({ "block": 7 }))).await;
     fixture.rows(&[], &[]).await;
     let report = fixture.validator().run_once().await.unwrap();

@@ -113,14 +113,14 @@ mod tests {
         assert_eq!(Job::parse("babelbit.stt.x.y", &payload, &recognizer), None);
         let other = Job::new(AudioHash::of(b"b"), &recognizer).payload();
         assert_eq!(Job::parse(&subject, &other, &recognizer), None);
-        for bad in [
+        for malformed in [
             &b""[..],
             b"{}",
             b"[1]",
             b"\xff",
             br#"{"audio": "12", "recognizer": {"name": "", "fingerprint": ""}}"#,
         ] {
-            assert_eq!(Job::parse(&subject, bad, &recognizer), None);
+            assert_eq!(Job::parse(&subject, malformed, &recognizer), None);
         }
     }
 }

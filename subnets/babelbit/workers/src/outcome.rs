@@ -65,8 +65,8 @@ mod tests {
         for transcription in [result, silent, failed, Err(ScoreError::NoAudio)] {
             assert_eq!(decode(&encode(&transcription)), Some(transcription));
         }
-        for bad in [&b""[..], b"x", b"\xc1", &[0x81, 0xa5]] {
-            assert_eq!(decode(bad), None);
+        for malformed in [&b""[..], b"x", b"\xc1", &[0x81, 0xa5]] {
+            assert_eq!(decode(malformed), None);
         }
     }
 }

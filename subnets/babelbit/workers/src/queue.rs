@@ -56,7 +56,7 @@ pub(crate) struct Queue {
 
 /// State of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Depth {
+pub(crate) struct QueueDepth {
     /// Number of jobs of this recogniser that are queued or in progress.
     pub(crate) jobs: u64,
     /// Age of the oldest of these jobs; 0 without jobs.
@@ -135,7 +135,7 @@ impl Queue {
     }
 
     /// Queries the number of jobs by recogniser, and the age of this recogniser's oldest job.
-    pub(crate) async fn depth(&self) -> Result<Depth, QueueError> {
+    pub(crate) async fn depth(&self) -> Result<QueueDepth, QueueError> {
         let all = with_timeout(self.stream.get_info())
             .await?
             .map_err(QueueError::jetstream)?
@@ -155,7 +155,7 @@ impl Queue {
         others.insert(NO_WORKER.to_owned(), all.saturating_sub(assigned));
         let jobs = others.remove(&self.group).unwrap_or_default();
         let oldest = if jobs == 0 { Duration::ZERO } else { self.oldest().await? };
-        Ok(Depth { jobs, oldest, others })
+        Ok(QueueDepth { jobs, oldest, others })
     }
 
     /// Queries the age of this recogniser's oldest job; 0 without jobs.
@@ -215,12 +215,12 @@ impl Delivery {
     }
 
     /// Removes the job from the queue.
-    pub(crate) async fn done(&self) {
+    pub(crate) async fn acknowledge(&self) {
         self.answer(AckKind::Ack).await;
     }
 
     /// Returns the job to the queue, which delivers it again after `pause`.
-    pub(crate) async fn later(&self, pause: Duration) {
+    pub(crate) async fn requeue_after(&self, pause: Duration) {
         self.answer(AckKind::Nak(Some(pause))).await;
     }
 

@@ -66,7 +66,7 @@ impl Workers {
             services,
             recognizer,
             load,
-            own: None,
+            local_worker: None,
             pending: HashMap::new(),
             last_result: Instant::now(),
         };
@@ -102,7 +102,7 @@ impl Backend for Workers {
 }
 
 /// A job without a result.
-struct Pending {
+struct PendingJob {
     audio: Audio,
     callbacks: Vec<TranscriptionCallback>,
     /// Time of the next submission; `None` while one is in progress.
@@ -127,8 +127,8 @@ struct Client {
     recognizer: EngineIdentity,
     load: LoadRecognizer,
     /// The worker in this process, once started.
-    own: Option<JoinHandle<()>>,
-    pending: HashMap<JobId, Pending>,
+    local_worker: Option<JoinHandle<()>>,
+    pending: HashMap<JobId, PendingJob>,
     /// Start of the wait for a result: the last result, first pending request, connection or start
     /// of the fallback.
     last_result: Instant,
@@ -202,8 +202,8 @@ impl Client {
                             Event::Removed
                         }));
                     }
-                    let free = MAX_CONCURRENT_SUBMISSIONS.saturating_sub(tasks.len());
-                    for (id, audio) in self.take_due_jobs(free) {
+                    let free_slots = MAX_CONCURRENT_SUBMISSIONS.saturating_sub(tasks.len());
+                    for (id, audio) in self.take_due_jobs(free_slots) {
                         tasks.push(Box::pin(submit(id, audio, &recognizer, &services, &queue)));
                     }
                 }
@@ -219,7 +219,7 @@ impl Client {
         let pending = self
             .pending
             .entry(JobId::new(audio.hash(), &self.recognizer))
-            .or_insert_with(|| Pending {
+            .or_insert_with(|| PendingJob {
                 audio,
                 callbacks: Vec::new(),
                 due: Some(Instant::now()),
@@ -283,8 +283,8 @@ impl Client {
     /// Starts a worker in this process if there are pending jobs and no worker has returned a
     /// result for a while.
     fn fall_back(&mut self) {
-        let after = self.services.timing.fallback_after;
-        if self.pending.is_empty() || self.last_result.elapsed() < after {
+        let fallback_after = self.services.timing.fallback_after;
+        if self.pending.is_empty() || self.last_result.elapsed() < fallback_after {
             return;
         }
         self.last_result = Instant::now();
@@ -294,10 +294,10 @@ impl Client {
             fingerprint = self.recognizer.fingerprint,
             "no result from any worker in {} s, transcribing in this process too; hint: check that `bb scorer` runs \
              with the same model and version, on processors with the same instructions",
-            after.as_secs()
+            fallback_after.as_secs()
         );
-        if self.own.as_ref().is_none_or(JoinHandle::is_finished) {
-            self.own =
+        if self.local_worker.as_ref().is_none_or(JoinHandle::is_finished) {
+            self.local_worker =
                 Some(tokio::spawn(work_in_process(Arc::clone(&self.load), self.services.clone())));
         }
     }
@@ -305,16 +305,17 @@ impl Client {
     /// Selects up to `max_jobs` jobs that are due for submission.
     fn take_due_jobs(&mut self, max_jobs: usize) -> Vec<(JobId, Audio)> {
         let now = Instant::now();
-        let due = self
+        let due_jobs = self
             .pending
             .iter_mut()
             .filter(|(_, pending)| pending.due.is_some_and(|due| due <= now))
             .take(max_jobs);
-        due.map(|(id, pending)| {
-            pending.due = None;
-            (*id, pending.audio.clone())
-        })
-        .collect()
+        due_jobs
+            .map(|(id, pending)| {
+                pending.due = None;
+                (*id, pending.audio.clone())
+            })
+            .collect()
     }
 
     /// Handles the outcome of a background task and schedules the job's next submission; returns a
@@ -365,8 +366,8 @@ async fn submit(
 
 /// Processes jobs in this process, until the recogniser hangs or stops.
 async fn work_in_process(load: LoadRecognizer, services: Services) {
-    let loaded = tokio::task::spawn_blocking(move || load()).await;
-    match loaded.map_err(Into::into).and_then(|loaded| loaded) {
+    let load_result = tokio::task::spawn_blocking(move || load()).await;
+    match load_result.map_err(Into::into).and_then(|result| result) {
         Ok(recognizer) => {
             Worker::describe_metrics();
             let name = format!("runner-{}", std::process::id());

@@ -18,7 +18,7 @@ pub struct Servers {
     pub nats: Nats,
     pub postgres: Postgres,
     pub bucket: S3Server,
-    /// Opened by the first look at the jobs.
+    /// Opened by the first query of the jobs.
     store: OnceCell<Store>,
 }
 

@@ -65,18 +65,18 @@ const STOP_AMPLITUDE: f32 = 0.75;
 
 /// Concurrency of [`SlowRecognizer`]. On any machine, a worker has few jobs in progress, so that
 /// the tests' faults meet jobs that have not started.
-const SLOTS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 /// The embedded recogniser, with a delay per recording; one recording kills its process, another
 /// one hangs, and at a third one it stops.
 struct SlowRecognizer {
     inner: CtcRecognizer,
-    pause: Duration,
+    delay: Duration,
 }
 
 impl SlowRecognizer {
-    fn new(pause: Duration) -> Arc<Self> {
-        Arc::new(Self { inner: CtcRecognizer::embedded().unwrap(), pause })
+    fn new(delay: Duration) -> Arc<Self> {
+        Arc::new(Self { inner: CtcRecognizer::embedded().unwrap(), delay })
     }
 }
 
@@ -90,11 +90,11 @@ impl Recognizer for SlowRecognizer {
     }
 
     fn concurrency(&self) -> Option<NonZeroUsize> {
-        Some(SLOTS)
+        Some(CONCURRENCY)
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
-        std::thread::sleep(self.pause);
+        std::thread::sleep(self.delay);
         let is_constant =
             |amplitude: f32| samples.iter().all(|sample| (sample - amplitude).abs() < 1e-3);
         if is_constant(POISON_AMPLITUDE) {
@@ -185,11 +185,14 @@ fn local_scorer() -> BatchScorer {
 
 /// Creates a scorer whose replies are transcribed by workers.
 fn scorer_with_workers(services: Services) -> Arc<BatchScorer> {
-    distributed_or(services, Arc::new(|| Err("the runner does not transcribe in this test".into())))
+    scorer_with_fallback(
+        services,
+        Arc::new(|| Err("the runner does not transcribe in this test".into())),
+    )
 }
 
 /// Creates a scorer whose replies are transcribed by workers, or else in this process.
-fn distributed_or(services: Services, load: LoadRecognizer) -> Arc<BatchScorer> {
+fn scorer_with_fallback(services: Services, load: LoadRecognizer) -> Arc<BatchScorer> {
     let workers = Arc::new(Workers::start(services, identity(), load).unwrap());
     Arc::new(BatchScorer::with_backend(
         identity(),

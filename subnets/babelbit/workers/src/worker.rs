@@ -23,7 +23,7 @@ const RECONNECT_INTERVAL: Duration = Duration::from_secs(1);
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Divisor of the backlog: a pull requests at most a quarter of the backlog, so that workers share
 /// the last jobs evenly.
-const SHARE: u64 = 4;
+const BACKLOG_DIVISOR: u64 = 4;
 
 /// Transcribes jobs from the queue with one recogniser. Cheap to clone.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct Worker {
     services: Services,
     /// Lock held shared by first attempts, and exclusively by later attempts, so that a later
     /// attempt runs alone.
-    turns: Arc<RwLock<()>>,
+    attempt_lock: Arc<RwLock<()>>,
     /// One permit per job in progress, including jobs that outlive a connection.
     slots: Arc<Semaphore>,
     /// Audio transcribed since the start, in milliseconds.
@@ -49,13 +49,14 @@ impl Worker {
         let identity = EngineIdentity::for_recognizer(&*recognizer);
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let slots = Arc::new(Semaphore::new(recognizer.concurrency().unwrap_or(cores).get()));
-        let (turns, transcribed_ms, is_stuck) = (Arc::default(), Arc::default(), Arc::default());
+        let (attempt_lock, transcribed_ms, is_stuck) =
+            (Arc::default(), Arc::default(), Arc::default());
         Self {
             name: name.into(),
             recognizer,
             identity,
             services,
-            turns,
+            attempt_lock,
             slots,
             transcribed_ms,
             is_stuck,
@@ -148,7 +149,7 @@ impl Worker {
         loop {
             // The semaphore is never closed.
             let Ok(first) = Arc::clone(&self.slots).acquire_owned().await else { return Ok(()) };
-            let share = usize::try_from(backlog / SHARE).unwrap_or(usize::MAX);
+            let share = usize::try_from(backlog / BACKLOG_DIVISOR).unwrap_or(usize::MAX);
             let maximum = (self.slots.available_permits() + 1).min(share.max(1));
             let mut deliveries = consumer.pull(maximum).await?;
             let mut slot = Some(first);

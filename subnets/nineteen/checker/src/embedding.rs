@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use taonet_nineteen_core::checker::embedding::{quality, similarity, vectors};
 
-use crate::{CheckError, Checked, CheckingServer};
+use crate::{CheckError, CheckResult, CheckingServer};
 
 /// A model on an OpenAI-compatible embedding server that the validator runs.
 #[derive(Debug, Clone)]
@@ -22,11 +22,11 @@ impl EmbeddingReference {
         &self,
         payload: &Map<String, Value>,
         answer: &[Value],
-    ) -> Result<Checked, CheckError> {
+    ) -> Result<CheckResult, CheckError> {
         let texts =
             payload.get("input").and_then(Value::as_array).ok_or(CheckError::Sample("no input"))?;
         let Some(returned) = answer.first().and_then(|answer| vectors(answer, texts.len())) else {
-            return Ok(Checked::failed(&"malformed answer"));
+            return Ok(CheckResult::failed(&"malformed answer"));
         };
         let mut request = payload.clone();
         request.insert("model".to_owned(), self.model.as_str().into());
@@ -34,7 +34,7 @@ impl EmbeddingReference {
         let expected = vectors(&expected, texts.len())
             .ok_or(CheckError::Malformed("has no vector for some texts"))?;
         let similarity = similarity(&returned, &expected);
-        Ok(Checked {
+        Ok(CheckResult {
             quality: Some(quality(similarity)),
             reason: format!("cosine similarity {similarity:.4}"),
         })

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use taonet_nineteen_core::checker::image::{ImageAnswer, quality};
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, Checked, CheckingServer};
+use crate::{CheckError, CheckResult, CheckingServer};
 
 /// An image server that the validator runs, with the routes of the reference's image workers:
 /// `/text-to-image`, `/image-to-image`, `/avatar` and `/inpaint`. It generates the image from the
@@ -27,9 +27,9 @@ impl ImageReference {
         endpoint: Endpoint,
         payload: &Map<String, Value>,
         answer: &[Value],
-    ) -> Result<Checked, CheckError> {
+    ) -> Result<CheckResult, CheckError> {
         let Some(image) = answer.first().and_then(parse) else {
-            return Ok(Checked::failed(&"malformed answer"));
+            return Ok(CheckResult::failed(&"malformed answer"));
         };
         let mut payload = payload.clone();
         if let (Some(model), true) = (&self.model, payload.contains_key("model")) {
@@ -38,10 +38,11 @@ impl ImageReference {
         let expected = self.server.post(endpoint.path(), &payload).await?;
         let expected = parse(&expected).ok_or(CheckError::Malformed("is not an image answer"))?;
         Ok(match quality(&image, &expected) {
-            Some(quality) => {
-                Checked { quality: Some(quality), reason: format!("image of quality {quality:.4}") }
-            }
-            None => Checked {
+            Some(quality) => CheckResult {
+                quality: Some(quality),
+                reason: format!("image of quality {quality:.4}"),
+            },
+            None => CheckResult {
                 quality: None,
                 reason: "the checking server sent no hashes or no embedding".to_owned(),
             },

@@ -69,7 +69,7 @@ pub use image::ImageReference;
 pub use local::LocalReference;
 pub use openai::OpenAiReference;
 pub use server::CheckingServer;
-pub use text::{Checked, check_text};
+pub use text::{CheckResult, check_text};
 
 /// A request to read probabilities: a buyer's request and the miner's answer to it.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +90,7 @@ pub struct TokenReading {
     /// The likeliest tokens with their log-probabilities, in descending order.
     pub top: Vec<(String, f64)>,
     /// Rank (from 1) and log-probability of the miner's token, if the model reports them.
-    pub own: Option<(u32, f64)>,
+    pub miner_token: Option<(u32, f64)>,
     /// Log-probability of the end token at this position, if the model reports it.
     pub end_logprob: Option<f64>,
 }
@@ -208,7 +208,7 @@ impl Reference {
         answer: &[Value],
         profile: ScoringProfile,
         draw: impl FnMut(usize) -> usize + Send,
-    ) -> Result<Checked, CheckError> {
+    ) -> Result<CheckResult, CheckError> {
         match self {
             Self::Text(model) => {
                 check_text(model.as_ref(), endpoint, payload, answer, profile, draw).await

@@ -42,10 +42,10 @@ impl ReferenceModel for LocalReference {
         {
             Some(reading) => TokenReading {
                 top: reading.top.iter().map(|(token, logprob)| (text(*token), *logprob)).collect(),
-                own: Some((reading.rank, reading.logprob)),
+                miner_token: Some((reading.rank, reading.logprob)),
                 end_logprob: Some(reading.end_logprob),
             },
-            None => TokenReading { top: Vec::new(), own: None, end_logprob: None },
+            None => TokenReading { top: Vec::new(), miner_token: None, end_logprob: None },
         };
         Ok(Reading::FullText(positions.into_iter().map(reading).collect()))
     }
@@ -68,57 +68,62 @@ impl TokenisedAnswer {
     /// shortest runs of the same length.
     fn read(vocabulary: &Vocabulary, miners: &[Token]) -> Result<Self, CheckError> {
         let text: String = miners.iter().map(|token| token.text.as_str()).collect();
-        let split = vocabulary.split(&text)?;
-        let (mut own, mut theirs) = (split.as_slice(), miners);
+        let text_tokens = vocabulary.split(&text)?;
+        let (mut model_tokens, mut miner_tokens) = (text_tokens.as_slice(), miners);
         let mut answer = Self {
-            tokens: Vec::with_capacity(split.len()),
+            tokens: Vec::with_capacity(text_tokens.len()),
             positions: Vec::with_capacity(miners.len()),
         };
-        while !theirs.is_empty() {
-            let (own_length, their_length) = same_text(own, theirs);
-            let (run, remaining) = own.split_at(own_length);
-            let (run_theirs, rest_theirs) = theirs.split_at(their_length);
-            answer.add(vocabulary, run, run_theirs);
-            (own, theirs) = (remaining, rest_theirs);
+        while !miner_tokens.is_empty() {
+            let (model_count, miner_count) = same_text_lengths(model_tokens, miner_tokens);
+            let (model_run, model_rest) = model_tokens.split_at(model_count);
+            let (miner_run, miner_rest) = miner_tokens.split_at(miner_count);
+            answer.add(vocabulary, model_run, miner_run);
+            (model_tokens, miner_tokens) = (model_rest, miner_rest);
         }
         Ok(answer)
     }
 
-    /// Adds a run of the miner's tokens, which has the same text as `own`, a run of the tokenised
-    /// answer.
-    fn add(&mut self, vocabulary: &Vocabulary, own: &[(u32, String)], theirs: &[Token]) {
-        let is_same = own.len() == theirs.len()
-            && own.iter().zip(theirs).all(|((_, own), other)| *own == other.text);
-        let own = || own.iter().map(|(token, _)| *token).collect::<Vec<_>>();
+    /// Adds a run of the miner's tokens, which has the same text as `model_run`, a run of the
+    /// tokenised answer.
+    fn add(&mut self, vocabulary: &Vocabulary, model_run: &[(u32, String)], miner_run: &[Token]) {
+        let is_same = model_run.len() == miner_run.len()
+            && model_run.iter().zip(miner_run).all(|((_, text), token)| *text == token.text);
+        let model_ids = || model_run.iter().map(|(token, _)| *token).collect::<Vec<_>>();
         // A sampled answer may have other tokens than the tokeniser chooses for the same text.
-        let others =
-            || theirs.iter().map(|token| vocabulary.token(&token.text)).collect::<Option<Vec<_>>>();
-        let tokens = if is_same { Some(own()) } else { others() };
+        let miner_ids = || {
+            miner_run.iter().map(|token| vocabulary.token(&token.text)).collect::<Option<Vec<_>>>()
+        };
+        let tokens = if is_same { Some(model_ids()) } else { miner_ids() };
         let (first, is_known) = (self.tokens.len(), tokens.is_some());
         // Unknown tokens are read as the tokens of the same text, so that later positions still
         // match the answer.
-        self.tokens.extend(tokens.unwrap_or_else(own));
+        self.tokens.extend(tokens.unwrap_or_else(model_ids));
         self.positions
-            .extend((first..).take(theirs.len()).map(|position| is_known.then_some(position)));
+            .extend((first..).take(miner_run.len()).map(|position| is_known.then_some(position)));
     }
 }
 
 /// Returns the lengths of the shortest non-empty beginnings of two token sequences that have texts
 /// of the same length, or the complete lengths.
-fn same_text(own: &[(u32, String)], theirs: &[Token]) -> (usize, usize) {
-    let (mut own_count, mut their_count, mut own_bytes, mut their_bytes) = (0, 0, 0, 0);
+fn same_text_lengths(model_tokens: &[(u32, String)], miner_tokens: &[Token]) -> (usize, usize) {
+    let (mut model_count, mut miner_count, mut model_bytes, mut miner_bytes) = (0, 0, 0, 0);
     loop {
-        if their_bytes <= own_bytes {
-            let Some(token) = theirs.get(their_count) else { return (own.len(), their_count) };
-            their_bytes += token.text.len();
-            their_count += 1;
+        if miner_bytes <= model_bytes {
+            let Some(token) = miner_tokens.get(miner_count) else {
+                return (model_tokens.len(), miner_count);
+            };
+            miner_bytes += token.text.len();
+            miner_count += 1;
         } else {
-            let Some((_, text)) = own.get(own_count) else { return (own_count, theirs.len()) };
-            own_bytes += text.len();
-            own_count += 1;
+            let Some((_, text)) = model_tokens.get(model_count) else {
+                return (model_count, miner_tokens.len());
+            };
+            model_bytes += text.len();
+            model_count += 1;
         }
-        if own_bytes == their_bytes && own_bytes > 0 {
-            return (own_count, their_count);
+        if model_bytes == miner_bytes && model_bytes > 0 {
+            return (model_count, miner_count);
         }
     }
 }

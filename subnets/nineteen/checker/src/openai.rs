@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
-use taonet_nineteen_core::checker::text::{Token, comparable};
+use taonet_nineteen_core::checker::text::{Token, comparable_positions};
 use taonet_nineteen_core::task::Endpoint;
 
 use crate::{
@@ -111,7 +111,7 @@ impl OpenAiReference {
             };
             top.ok_or(missing)?.iter().filter_map(entry).collect()
         };
-        Ok(TokenReading { top, own: None, end_logprob: None })
+        Ok(TokenReading { top, miner_token: None, end_logprob: None })
     }
 }
 
@@ -151,7 +151,7 @@ impl ReferenceModel for OpenAiReference {
 /// answer into different tokens.
 fn align(positions: &[Value], tokens: &[Token]) -> Option<Vec<TokenReading>> {
     let own = positions.get(positions.len().checked_sub(tokens.len())?..)?;
-    let comparable = comparable(tokens);
+    let comparable = comparable_positions(tokens);
     // Servers differ in how they show a part of a character.
     let text = |position: usize| {
         tokens.get(position).filter(|_| comparable.binary_search(&position).is_ok())
@@ -180,5 +180,5 @@ fn reading(entries: &Map<String, Value>, text: Option<&str>) -> Option<TokenRead
     let mut top: Vec<_> = entries.values().filter_map(entry).collect();
     top.sort_by_key(|(_, rank, _)| *rank);
     let top = top.into_iter().map(|(text, _, logprob)| (text, logprob)).collect();
-    Some(TokenReading { top, own: Some((rank, logprob)), end_logprob: None })
+    Some(TokenReading { top, miner_token: Some((rank, logprob)), end_logprob: None })
 }

@@ -109,15 +109,15 @@ async fn quality(
 async fn answer_of_the_same_model_passes_and_of_another_fails() {
     let own = model(4, 1);
     let server = listen(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
-    let (plain, ignoring) = (
+    let (rejecting_server, ignoring_server) = (
         without_prompt_logprobs(Arc::clone(&own), 400).await,
         without_prompt_logprobs(Arc::clone(&own), 200).await,
     );
     let models: [Box<dyn ReferenceModel>; 4] = [
         Box::new(LocalReference::new(Arc::clone(&own))),
         Box::new(reference(server)),
-        Box::new(reference(plain)),
-        Box::new(reference(ignoring)),
+        Box::new(reference(rejecting_server)),
+        Box::new(reference(ignoring_server)),
     ];
     for endpoint in [Endpoint::Chat, Endpoint::Completions] {
         let (honest, cheat) = (answer(&own, endpoint), answer(&model(2, 9), endpoint));
@@ -158,8 +158,12 @@ async fn malformed_answer_has_zero_quality() {
     let long = vec![answer(&model(2, 1), Endpoint::Chat)[0].clone(); 31];
     assert_eq!(quality(&reference, Endpoint::Chat, &long, ScoringProfile::Later).await, 0.0);
     // The chunk's text is not a token of the model.
-    let odd = json!({"choices": [{"delta": {"content": "notatoken"}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
-    assert_eq!(quality(&reference, Endpoint::Chat, &[odd], ScoringProfile::Reference).await, 0.0);
+    let unknown_token_chunk = json!({"choices": [{"delta": {"content": "notatoken"}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
+    assert_eq!(
+        quality(&reference, Endpoint::Chat, &[unknown_token_chunk], ScoringProfile::Reference)
+            .await,
+        0.0
+    );
 }
 
 /// A busy or broken checking server yields an error, never a score: the reference's busy server
@@ -215,7 +219,7 @@ async fn check(
     endpoint: Endpoint,
     payload: Value,
     answer: Value,
-) -> Checked {
+) -> CheckResult {
     let (payload, profile) = (payload.as_object().unwrap().clone(), ScoringProfile::Reference);
     reference.check(endpoint, &payload, &[answer], profile, |_| 0).await.unwrap()
 }
@@ -279,11 +283,11 @@ async fn painted_image_is_checked_on_every_route() {
 #[tokio::test]
 async fn images_are_compared_with_those_of_the_validator() {
     // The server echoes what it was asked in the place of the picture.
-    let make = |Json(request): Json<Value>| async move {
+    let paint_image = |Json(request): Json<Value>| async move {
         assert_eq!((&request["model"], &request["seed"]), (&json!("dreamshaper"), &json!(7)));
         Json(picture([0.1, 0.2, 0.3], "0123456789abcdef"))
     };
-    let server = checking_server(Router::new().route("/text-to-image", post(make))).await;
+    let server = checking_server(Router::new().route("/text-to-image", post(paint_image))).await;
     let reference = Reference::Image(ImageReference::new(server, Some("dreamshaper".to_owned())));
     let request = json!({"prompt": "a cat", "seed": 7, "model": "dreamshaper-text-to-image"});
     let quality = async |answer| {
@@ -295,8 +299,8 @@ async fn images_are_compared_with_those_of_the_validator() {
     assert_eq!(quality(json!({"image_b64": "aW1hZ2U=", "is_nsfw": false})).await, Some(0.0));
     assert_eq!(quality(json!({"image_b64": 7})).await, Some(0.0));
     // A server without hashes and embeddings cannot judge, whatever the miner sent.
-    let poor = || async { Json(json!({"image_b64": "aW1hZ2U=", "is_nsfw": false})) };
-    let server = checking_server(Router::new().route("/avatar", post(poor))).await;
+    let without_hashes = || async { Json(json!({"image_b64": "aW1hZ2U=", "is_nsfw": false})) };
+    let server = checking_server(Router::new().route("/avatar", post(without_hashes))).await;
     let reference = Reference::Image(ImageReference::new(server, None));
     let answer = picture([0.1, 0.2, 0.3], "0123456789abcdef");
     assert_eq!(

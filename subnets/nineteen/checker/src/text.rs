@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use taonet_nineteen_core::checker::full_text::{self, TokenLikelihood};
 use taonet_nineteen_core::checker::text::{
-    comparable, distance_score, positions, token_distance, tokens,
+    comparable_positions, distance_score, draw_positions, token_distance, tokens,
 };
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
@@ -15,14 +15,14 @@ const DEFAULT_MAX_TOKENS: usize = 2_048;
 
 /// Result of a check: the quality of an answer, with the reason.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Checked {
+pub struct CheckResult {
     /// Quality in `0..=1`; `None` if the answer cannot be compared.
     pub quality: Option<f64>,
     /// Human-readable reason for the quality.
     pub reason: String,
 }
 
-impl Checked {
+impl CheckResult {
     pub(crate) fn failed(reason: &impl ToString) -> Self {
         Self { quality: Some(0.0), reason: reason.to_string() }
     }
@@ -44,19 +44,19 @@ pub async fn check_text(
     chunks: &[Value],
     profile: ScoringProfile,
     draw: impl FnMut(usize) -> usize + Send,
-) -> Result<Checked, CheckError> {
+) -> Result<CheckResult, CheckError> {
     let tokens = match tokens(chunks) {
         Ok(tokens) => tokens,
-        Err(fault) => return Ok(Checked::failed(&fault)),
+        Err(fault) => return Ok(CheckResult::failed(&fault)),
     };
-    let comparable = comparable(&tokens);
+    let comparable = comparable_positions(&tokens);
     if comparable.is_empty() {
-        return Ok(Checked {
+        return Ok(CheckResult {
             quality: None,
             reason: "all characters are spread over several tokens".to_owned(),
         });
     }
-    let drawn_positions = positions(comparable.len(), draw);
+    let drawn_positions = draw_positions(comparable.len(), draw);
     let mut positions: Vec<_> = drawn_positions
         .into_iter()
         .filter_map(|position| comparable.get(position).copied())
@@ -70,31 +70,32 @@ pub async fn check_text(
                 let token = tokens.get(*position)?;
                 Some(token_distance(reading.logprob_among_likeliest(&token.text), token.logprob))
             });
-            return Ok(judged(&distances.collect::<Vec<_>>()));
+            return Ok(score_distances(&distances.collect::<Vec<_>>()));
         }
     };
     if readings.len() != tokens.len() {
         return Err(CheckError::Malformed("has no probabilities for some tokens"));
     }
-    let is_part = |position: usize| comparable.binary_search(&position).is_err();
+    let is_character_part = |position: usize| comparable.binary_search(&position).is_err();
     // The answer's last character may be cut off, so that its tokens are unknown.
     let end = tokens.iter().rposition(|token| !token.text.is_empty()).map_or(0, |last| last + 1);
     // Parts of characters that the model does not spread over as many tokens: a miner could hide
     // its tokens there.
-    let hidden = (0..end).filter(|position| {
-        is_part(*position) && readings.get(*position).is_some_and(|own| own.own.is_none())
+    let unmatched_parts = (0..end).filter(|position| {
+        is_character_part(*position)
+            && readings.get(*position).is_some_and(|reading| reading.miner_token.is_none())
     });
-    positions.extend(hidden);
+    positions.extend(unmatched_parts);
     if profile.is_later() {
         // Parts of characters that the model spreads over the same tokens, and those after the last
         // character, pass.
-        let passes = |position: usize, reading: &TokenReading| {
-            is_part(position) && (reading.own.is_some() || position >= end)
+        let is_exempt = |position: usize, reading: &TokenReading| {
+            is_character_part(position) && (reading.miner_token.is_some() || position >= end)
         };
         let likelihoods = readings
             .iter()
             .enumerate()
-            .map(|(position, reading)| likelihood(reading, passes(position, reading)));
+            .map(|(position, reading)| likelihood(reading, is_exempt(position, reading)));
         match full_text::check(&likelihoods.collect::<Vec<_>>(), tokens.len(), max_tokens(payload))
         {
             Ok(unlikely) => {
@@ -102,29 +103,29 @@ pub async fn check_text(
                     unlikely.into_iter().filter(|position| !positions.contains(position)).collect();
                 positions.extend(new_positions);
             }
-            Err(fault) => return Ok(Checked::failed(&fault)),
+            Err(fault) => return Ok(CheckResult::failed(&fault)),
         }
     }
     let distances = positions.iter().filter_map(|position| {
         let (reading, token) = (readings.get(*position)?, tokens.get(*position)?);
-        let own = reading
-            .own
+        let logprob = reading
+            .miner_token
             .filter(|(rank, _)| *rank as usize <= TOP_TOKENS)
             .map(|(_, logprob)| logprob);
         Some(token_distance(
-            own.or_else(|| reading.logprob_among_likeliest(&token.text)),
+            logprob.or_else(|| reading.logprob_among_likeliest(&token.text)),
             token.logprob,
         ))
     });
-    Ok(judged(&distances.collect::<Vec<_>>()))
+    Ok(score_distances(&distances.collect::<Vec<_>>()))
 }
 
 /// Returns the model's likelihood of a token. One that passes has the probability of certainty.
-fn likelihood(reading: &TokenReading, passes: bool) -> TokenLikelihood {
-    let own = if passes { Some((1, 0.0)) } else { reading.own };
+fn likelihood(reading: &TokenReading, is_exempt: bool) -> TokenLikelihood {
+    let rank_and_logprob = if is_exempt { Some((1, 0.0)) } else { reading.miner_token };
     TokenLikelihood {
-        rank: own.map(|(rank, _)| rank),
-        logprob: own.map_or(f64::NEG_INFINITY, |(_, logprob)| logprob),
+        rank: rank_and_logprob.map(|(rank, _)| rank),
+        logprob: rank_and_logprob.map_or(f64::NEG_INFINITY, |(_, logprob)| logprob),
         end_logprob: reading.end_logprob,
     }
 }
@@ -135,10 +136,10 @@ fn max_tokens(payload: &Map<String, Value>) -> usize {
     maximum.map_or(DEFAULT_MAX_TOKENS, |maximum| usize::try_from(maximum).unwrap_or(usize::MAX))
 }
 
-fn judged(distances: &[f64]) -> Checked {
+fn score_distances(distances: &[f64]) -> CheckResult {
     let quality = distance_score(distances);
     let mean = distances.iter().sum::<f64>() / distances.len().max(1) as f64;
-    Checked {
+    CheckResult {
         quality: Some(quality),
         reason: format!("mean distance {mean:.4} over {} tokens", distances.len()),
     }

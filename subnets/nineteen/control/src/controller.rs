@@ -186,7 +186,7 @@ impl Controller {
             }
             _ => None,
         };
-        let (period_miners, left) = match resumed {
+        let (period_miners, time_left) = match resumed {
             Some(resumed) => resumed,
             None => match self.open(running.map(|period| period.id), &config).await? {
                 Some(opened) => opened,
@@ -196,8 +196,8 @@ impl Controller {
         metrics::period(period_miners.period.0);
         metrics::contenders(&period_miners);
         tokio::select! {
-            () = send_all(&self.querier, &period_miners, left, &self.random, &self.settings.drafts, &config) => {}
-            () = self.admit_late_miners(period_miners.period, Instant::now() + left, &config) => {}
+            () = send_all(&self.querier, &period_miners, time_left, &self.random, &self.settings.drafts, &config) => {}
+            () = self.admit_late_miners(period_miners.period, Instant::now() + time_left, &config) => {}
         }
         self.recorder.flush().await?;
         Ok(true)
@@ -252,7 +252,7 @@ impl Controller {
             .collect();
         let rows: Vec<_> = contenders.into_iter().map(new_row).collect();
         let period_miners =
-            self.publish(PeriodMiners::of(period, config, &rows, &sessions, &budgets));
+            self.publish(PeriodMiners::from_rows(period, config, &rows, &sessions, &budgets));
         let contenders = period_miners.contenders().count();
         tracing::info!(%period, contenders, seconds = length.as_secs_f64(), "period opened");
         Ok(Some((period_miners, length)))
@@ -265,10 +265,11 @@ impl Controller {
         config: &MarketConfig,
         remaining: Duration,
     ) -> Result<Vec<Offer>, StoreError> {
-        let needed = unix_time((self.clock)()) + remaining + MIN_KEY_MARGIN;
-        let needed = u64::try_from(needed.as_nanos()).unwrap_or(u64::MAX);
+        let min_expiry = unix_time((self.clock)()) + remaining + MIN_KEY_MARGIN;
+        let min_expiry_ns = u64::try_from(min_expiry.as_nanos()).unwrap_or(u64::MAX);
         let draw = || draw(&self.random);
-        offers(&self.client, &self.handshakes, &self.store, nodes, config, needed, draw).await
+        offers(&self.client, &self.handshakes, &self.store, nodes, config, min_expiry_ns, draw)
+            .await
     }
 
     /// Resumes a period that an earlier process opened. Returns `None` when no miner of the period
@@ -287,10 +288,10 @@ impl Controller {
         let budgets = self.store.budgets(period.id, None).await?;
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
         let period_miners =
-            self.publish(PeriodMiners::of(period.id, config, &rows, &sessions, &budgets));
-        let left = self.remaining(period);
-        tracing::info!(period = %period.id, seconds = left.as_secs_f64(), "period resumed");
-        Ok(Some((period_miners, left)))
+            self.publish(PeriodMiners::from_rows(period.id, config, &rows, &sessions, &budgets));
+        let time_left = self.remaining(period);
+        tracing::info!(period = %period.id, seconds = time_left.as_secs_f64(), "period resumed");
+        Ok(Some((period_miners, time_left)))
     }
 
     fn publish(&self, period_miners: PeriodMiners) -> Arc<PeriodMiners> {
@@ -328,17 +329,21 @@ impl Controller {
     }
 
     async fn sweep(&self) -> Result<(), StoreError> {
-        let before = |age: Duration| self.now_ms().saturating_sub(millis(age));
+        let cutoff_ms = |age: Duration| self.now_ms().saturating_sub(millis(age));
         self.store
-            .sweep(before(HISTORY_RETENTION), before(HISTORY_RETENTION), before(SAMPLE_RETENTION))
+            .sweep(
+                cutoff_ms(HISTORY_RETENTION),
+                cutoff_ms(HISTORY_RETENTION),
+                cutoff_ms(SAMPLE_RETENTION),
+            )
             .await
     }
 
     fn remaining(&self, period: &PeriodRow) -> Duration {
         let end = period.started_ms.saturating_add(period.length_ms);
         // A clock that was set back must not extend a period.
-        let left = end.saturating_sub(self.now_ms()).min(period.length_ms);
-        Duration::from_millis(u64::try_from(left).unwrap_or(0))
+        let left_ms = end.saturating_sub(self.now_ms()).min(period.length_ms);
+        Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
     }
 
     fn now_ms(&self) -> i64 {

@@ -1,7 +1,7 @@
 //! Control loop of a Nineteen validator: miners, periods, checks and weights.
 //!
 //! ```text
-//! nodes (chain) → handshakes → capacities → close the last period → open the next one → tests, spread over the period
+//! nodes (chain) → handshakes → capacities → close the last period → open the next one → synthetic requests, spread over the period
 //!                                            │                                            │ answers
 //!                                            └ period scores                             scorer → checker → rewards
 //! rewards, period scores, capacities → weights
@@ -15,7 +15,7 @@
 //!   task weights with those that validators vote for ([`Ballot`]), weighted by their stakes;
 //!   [`VotesFeed`] with those of a central service;
 //! - [`TopUpWatcher`] credits the TAO that buyers transfer, from finalized blocks;
-//! - [`synthetic`] generates test requests, with texts that the checking model writes
+//! - [`synthetic`] generates synthetic requests, with texts that the checking model writes
 //!   ([`synthetic::Drafts`]).
 //!
 //! The loops for periods, checks and weights run concurrently:

@@ -62,7 +62,7 @@ impl State {
         let mut config = self.file.with_votes(&self.votes);
         if let Some(references) = &self.references {
             for task in &mut config.tasks {
-                task.checked &= references.of(task).is_some();
+                task.checked &= references.for_task(task).is_some();
                 let was_checked =
                     self.current.task(task.task.as_str()).is_none_or(|task| task.checked);
                 if task.enabled && !task.checked && was_checked {
@@ -80,15 +80,15 @@ impl State {
 
 impl MarketFile {
     /// Creates a fixed configuration without a file.
-    pub fn fixed(config: MarketConfig) -> Self {
-        Self::of(None, config)
+    pub fn from_config(config: MarketConfig) -> Self {
+        Self::new(None, config)
     }
 
     /// Creates an empty configuration, for a process that follows a validator.
-    pub fn followed() -> Self {
+    pub fn empty() -> Self {
         let mut config = MarketConfig::default();
         config.tasks.clear();
-        Self::fixed(config)
+        Self::from_config(config)
     }
 
     /// Opens a configuration file.
@@ -96,10 +96,10 @@ impl MarketFile {
     /// # Errors
     /// [`MarketFileError`] when the file is unreadable or invalid; the error names the field.
     pub fn open(path: &Path) -> Result<Self, MarketFileError> {
-        Ok(Self::of(Some(path.to_owned()), read(path)?))
+        Ok(Self::new(Some(path.to_owned()), read(path)?))
     }
 
-    fn of(path: Option<PathBuf>, config: MarketConfig) -> Self {
+    fn new(path: Option<PathBuf>, config: MarketConfig) -> Self {
         let current = Arc::new(config.clone());
         let state = State { file: config, current, votes: Votes::default(), references: None };
         Self(Arc::new(Inner { path, state: RwLock::new(state) }))
@@ -107,7 +107,7 @@ impl MarketFile {
 
     /// Sets the references of the tasks. From now on, tasks without a reference are not checked,
     /// and each of them is logged once.
-    pub fn check_with(&self, references: References) {
+    pub fn set_references(&self, references: References) {
         let mut state = self.state();
         state.references = Some(references);
         state.derive();
@@ -115,7 +115,7 @@ impl MarketFile {
 
     /// Sets the weights that the validators have voted for, by task. They apply from the next
     /// [`Self::reload`], that is at the start of a period. An empty vote changes nothing.
-    pub fn vote(&self, votes: impl IntoIterator<Item = (String, f64)>) {
+    pub fn set_votes(&self, votes: impl IntoIterator<Item = (String, f64)>) {
         self.state().votes.update(votes);
     }
 
@@ -180,20 +180,20 @@ mod tests {
 
     #[test]
     fn tasks_without_a_reference_are_not_checked() {
-        let market = MarketFile::fixed(MarketConfig::default());
+        let market = MarketFile::from_config(MarketConfig::default());
         let checked = || {
             let config = market.current();
             let is_checked = |task: &str| config.task(task).unwrap().checked;
             (is_checked("chat-llama-3-1-8b"), is_checked("avatar"))
         };
         assert_eq!(checked(), (true, true), "another process checks the answers");
-        market.check_with(References::default());
+        market.set_references(References::default());
         assert_eq!(checked(), (false, false));
         let url = "http://127.0.0.1:9".parse().unwrap();
         let server = CheckingServer::new(&url, None, Duration::from_secs(1)).unwrap();
-        market.check_with(References::default().with_text_server(server.clone(), None));
+        market.set_references(References::default().with_text_server(server.clone(), None));
         assert_eq!(checked(), (true, false));
-        market.check_with(References::default().with_image_server(server));
+        market.set_references(References::default().with_image_server(server));
         assert_eq!(checked(), (false, true));
         market.replace(MarketConfig::default());
         assert_eq!(checked(), (false, true));
@@ -210,9 +210,10 @@ mod tests {
         assert!(MarketFile::open(&path).is_ok(), "with a byte order mark");
         std::fs::write(&path, text.replace("period = 1800", "period = 600")).unwrap();
         assert!((file.reload().period().get() - 600.0).abs() < 1e-9);
-        for broken in ["", "period = \"long\"", &text.replace("period = 1800", "period = -1")] {
-            std::fs::write(&path, broken).unwrap();
-            assert!((file.reload().period().get() - 600.0).abs() < 1e-9, "{broken:.20}");
+        for invalid_text in ["", "period = \"long\"", &text.replace("period = 1800", "period = -1")]
+        {
+            std::fs::write(&path, invalid_text).unwrap();
+            assert!((file.reload().period().get() - 600.0).abs() < 1e-9, "{invalid_text:.20}");
         }
         std::fs::remove_file(&path).unwrap();
         assert!((file.reload().period().get() - 600.0).abs() < 1e-9);

@@ -70,7 +70,7 @@ impl HandshakeLog {
             HandshakeError::Refused { status, .. } => status.to_string(),
             error => error.to_string(),
         };
-        self.reasons().insert(*hotkey, reason.clone()).is_none_or(|before| before != reason)
+        self.reasons().insert(*hotkey, reason.clone()).is_none_or(|previous| previous != reason)
     }
 
     fn log_success(&self, hotkey: &Hotkey) {
@@ -105,7 +105,7 @@ pub(crate) async fn offers(
         let payload = payload.clone();
         async move {
             let stored_session =
-                node.session.clone().filter(|session| session.ends_ns() > needed_ns);
+                node.session.clone().filter(|session| session.expires_at_ns() > needed_ns);
             let is_stored = stored_session.is_some();
             let session = match stored_session {
                 Some(session) => session,
@@ -185,9 +185,9 @@ async fn query_capacity(
         400 => return Err(CapacityError::UnknownSession),
         _ => return Err(CapacityError::Other),
     }
-    let announced =
+    let concurrency =
         answer.headers.get(CONCURRENCY).and_then(|value| value.to_str().ok()?.parse().ok());
-    let concurrency = announced.filter(|concurrency| *concurrency > 0);
+    let concurrency = concurrency.filter(|concurrency| *concurrency > 0);
     let mut body = Vec::new();
     while let Some(chunk) = answer.next().await {
         let chunk = chunk.map_err(|_| CapacityError::Other)?;
@@ -209,8 +209,8 @@ fn capacities(
     answer: &Map<String, Value>,
     draw: &mut impl FnMut() -> f64,
 ) -> Vec<(taonet_nineteen_core::TaskName, Capacity)> {
-    let named = answer.get("miner_type").and_then(|name| TaskType::deserialize(name).ok());
-    let Some(task_type) = named else { return Vec::new() };
+    let task_type = answer.get("miner_type").and_then(|name| TaskType::deserialize(name).ok());
+    let Some(task_type) = task_type else { return Vec::new() };
     let mut capacities = Vec::new();
     for task in config.enabled().filter(|task| task.task_type == task_type) {
         let Some(declared) = answer.get(task.task.as_str()).and_then(Value::as_f64) else {

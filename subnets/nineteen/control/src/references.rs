@@ -60,7 +60,7 @@ impl References {
     }
 
     /// Returns the reference of a task; `None` if no model or server checks tasks of its type.
-    pub fn of(&self, task: &Task) -> Option<Reference> {
+    pub fn for_task(&self, task: &Task) -> Option<Reference> {
         let configured =
             task.orchestrator_server_config.load_model_config.get("model").and_then(Value::as_str);
         let model = configured.unwrap_or(task.task.as_str());

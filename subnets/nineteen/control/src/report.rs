@@ -120,7 +120,7 @@ impl MarketState {
         now_ms: i64,
     ) -> Result<Self, StoreError> {
         match store.newest_period().await? {
-            Some(period) => Self::of(store, config, &period, now_ms).await,
+            Some(period) => Self::load_period(store, config, &period, now_ms).await,
             None => Ok(Self::default()),
         }
     }
@@ -138,20 +138,20 @@ impl MarketState {
     ) -> Result<Option<Self>, StoreError> {
         let Some(period) = store.period(period).await? else { return Ok(None) };
         let at_ms = period.closed_ms.unwrap_or(now_ms);
-        Ok(Some(Self::of(store, config, &period, at_ms).await?))
+        Ok(Some(Self::load_period(store, config, &period, at_ms).await?))
     }
 
-    async fn of(
+    async fn load_period(
         store: &Store,
         config: &MarketConfig,
         period: &PeriodRow,
         at_ms: i64,
     ) -> Result<Self, StoreError> {
         let rules = config.scoring_profile.rules();
-        let since = |window: Duration| at_ms.saturating_sub(millis(window));
-        let mut rewards = store.rewards_since(since(rules.reward_window)).await?;
+        let window_start = |window: Duration| at_ms.saturating_sub(millis(window));
+        let mut rewards = store.rewards_since(window_start(rules.reward_window)).await?;
         rewards.retain(|row| row.reward.created_ms <= at_ms);
-        let mut history = store.history_since(since(rules.period_window)).await?;
+        let mut history = store.history_since(window_start(rules.period_window)).await?;
         history.retain(|row| row.period <= period.id);
         let contenders = store.contenders(period.id).await?;
         let mut nodes = store.registered(at_ms).await?;
@@ -474,8 +474,8 @@ mod tests {
             assert_eq!(actual, bonuses, "{profile:?}");
             let weights =
                 taonet_nineteen_core::document::weights(&state.export(&config), None).unwrap();
-            let earned = report.miners.iter().map(|miner| miner.weight).collect::<Vec<_>>();
-            assert_eq!(weights, json!({"uids": [1, 2], "weights": earned}), "{profile:?}");
+            let miner_weights = report.miners.iter().map(|miner| miner.weight).collect::<Vec<_>>();
+            assert_eq!(weights, json!({"uids": [1, 2], "weights": miner_weights}), "{profile:?}");
         }
     }
 }

@@ -81,11 +81,11 @@ pub(crate) async fn send_all(
             rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner));
         running.spawn(async move {
             // Drawing an input image takes too long for the thread of the requests in flight.
-            let make = move || {
+            let generate = move || {
                 synthetic::payload(&definition, draft, names_task, &mut StdRng::seed_from_u64(seed))
             };
-            if let Ok(Some(payload)) = tokio::task::spawn_blocking(make).await {
-                read(&querier, request(&task, payload), &task).await;
+            if let Ok(Some(payload)) = tokio::task::spawn_blocking(generate).await {
+                send_and_drain(&querier, request(&task, payload), &task).await;
             }
             drop(permit);
         });
@@ -114,8 +114,8 @@ fn request(task: &TaskName, payload: Map<String, Value>) -> Request {
     }
 }
 
-async fn read(querier: &Querier, request: Request, task: &TaskName) {
-    match querier.ask(request).await {
+async fn send_and_drain(querier: &Querier, request: Request, task: &TaskName) {
+    match querier.query(request).await {
         // Reading the answer to its end records the outcome.
         Ok(mut answer) => while let Some(Ok(_)) = answer.next().await {},
         Err(error) => tracing::debug!(%task, %error, "synthetic request failed"),

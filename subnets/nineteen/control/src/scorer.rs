@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use serde_json::{Map, Value};
-use taonet_nineteen_checker::{CheckError, Checked, Reference};
+use taonet_nineteen_checker::{CheckError, CheckResult, Reference};
 use taonet_nineteen_core::routing::Ewma;
-use taonet_nineteen_core::sampling::{pause, pick_task};
-use taonet_nineteen_core::work::metric;
+use taonet_nineteen_core::sampling::{pick_task, retry_delay};
+use taonet_nineteen_core::work::speed;
 use taonet_nineteen_core::{MarketConfig, Task};
 use taonet_nineteen_query::Market;
 use taonet_nineteen_store::{Reward, Sample, Store, StoreError};
@@ -58,7 +58,7 @@ impl Scorer {
                         failures,
                         "failed to check an answer; retrying"
                     );
-                    pause(failures)
+                    retry_delay(failures)
                 }
             };
             if !shutdown.sleep(delay).await {
@@ -79,7 +79,7 @@ impl Scorer {
         let stored = self.store.samples_by_task().await?;
         let checkable = stored.iter().filter_map(|(name, count)| {
             let task = config.task(name.as_str())?;
-            Some((task, self.references.of(task)?, *count))
+            Some((task, self.references.for_task(task)?, *count))
         });
         let checkable: Vec<_> = checkable.collect();
         let counts: Vec<_> = checkable.iter().map(|(_, _, count)| *count).collect();
@@ -90,7 +90,7 @@ impl Scorer {
         let Some(sample) = self.store.next_sample(name).await? else { return Ok(false) };
         let start = Instant::now();
         let (quality, reason) = match check(task, reference, &sample, &config).await {
-            Ok(Checked { quality, reason }) => (quality, reason),
+            Ok(CheckResult { quality, reason }) => (quality, reason),
             // A retry would fail again, and block the checks of all other answers.
             Err(error) if error.is_final() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, task = %name, uid = %sample.uid, "answer not checked");
@@ -107,7 +107,7 @@ impl Scorer {
             start.elapsed(),
         );
         let now = unix_millis((self.clock)());
-        let metric = metric(sample.work, sample.response_time);
+        let metric = speed(sample.work, sample.response_time);
         tracing::debug!(task = %name, uid = %sample.uid, quality, reason, "answer checked");
         self.store
             .put_reward(&sample, &Reward { quality, metric, reason, created_ms: now })
@@ -127,7 +127,7 @@ impl Scorer {
             .iter()
             .find(|contender| contender.offer.hotkey == sample.hotkey);
         if let (Some(contender), Some(quality)) = (contender, quality) {
-            let mut average = Ewma::expecting(contender.quality());
+            let mut average = Ewma::with_initial(contender.quality());
             average.push(quality);
             contender.set_quality(average.get());
         }
@@ -139,7 +139,7 @@ async fn check(
     reference: &Reference,
     sample: &Sample,
     config: &MarketConfig,
-) -> Result<Checked, CheckError> {
+) -> Result<CheckResult, CheckError> {
     let request: Map<String, Value> = serde_json::from_str(&sample.request)
         .map_err(|_| CheckError::Sample("request is not a JSON object"))?;
     let answer: Vec<Value> = serde_json::from_str(&sample.answer)

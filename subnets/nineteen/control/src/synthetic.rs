@@ -20,7 +20,7 @@ const MAX_TOKENS: u64 = 2_000;
 /// Minimum of a randomly drawn `max_tokens`.
 const MIN_MAX_TOKENS: u64 = 16;
 /// Round values of `max_tokens`, which buyers typically choose.
-const ROUND: [u64; 6] = [64, 128, 256, 512, 1_024, 2_000];
+const ROUND_TOKEN_LIMITS: [u64; 6] = [64, 128, 256, 512, 1_024, 2_000];
 
 /// Generates the payload of a synthetic request; `None` for routes without a generator. Input
 /// images are drawn, which can take some 100 ms. Texts are those of `draft`, a conversation from
@@ -42,23 +42,26 @@ pub fn payload(
     match task.endpoint {
         Endpoint::Chat => {
             let messages = match draft {
-                Some(draft) => shortened(draft, words),
+                Some(draft) => truncate_messages(draft, words),
                 None => messages(words, random),
             };
             Some(text_payload(task, TextInput::Messages(messages), limit("max_tokens"), random))
         }
         Endpoint::Completions => {
-            let drafted = draft.and_then(|draft| contents(&shortened(draft, words)).pop());
-            let prompt =
-                drafted.unwrap_or_else(|| text(TextKind::Message, length(words, random), random));
+            let draft_text =
+                draft.and_then(|draft| contents(&truncate_messages(draft, words)).pop());
+            let prompt = draft_text
+                .unwrap_or_else(|| text(TextKind::Message, random_length(words, random), random));
             Some(text_payload(task, TextInput::Prompt(prompt), limit("max_tokens"), random))
         }
         Endpoint::Embeddings => {
             let texts = if let Some(draft) = draft {
-                contents(&shortened(draft, words))
+                contents(&truncate_messages(draft, words))
             } else {
                 let count = random.random_range(1..=4);
-                (0..count).map(|_| text(TextKind::Message, length(words, random), random)).collect()
+                (0..count)
+                    .map(|_| text(TextKind::Message, random_length(words, random), random))
+                    .collect()
             };
             Some(
                 EmbeddingPayload {
@@ -88,7 +91,7 @@ fn text_payload(
 ) -> Map<String, Value> {
     let token_limit = limit.unwrap_or(MAX_TOKENS).max(1);
     let tokens = if random.random_bool(0.6) {
-        ROUND.choose(random).copied().unwrap_or(MAX_TOKENS)
+        ROUND_TOKEN_LIMITS.choose(random).copied().unwrap_or(MAX_TOKENS)
     } else {
         // Uniform on a logarithmic scale.
         let (low, high) = ((MIN_MAX_TOKENS as f64).ln(), (MAX_TOKENS as f64).ln());
@@ -114,23 +117,28 @@ fn text_payload(
 /// Generates a single question, or a conversation that ends with one.
 fn messages(words: usize, random: &mut impl Rng) -> Vec<Value> {
     let mut messages = Vec::new();
-    let mut say = |role: &str, kind: TextKind, words: usize, random: &mut _| {
+    let mut push_message = |role: &str, kind: TextKind, words: usize, random: &mut _| {
         messages.push(json!({"role": role, "content": text(kind, words, random)}));
     };
     if random.random_bool(0.25) {
-        say("system", TextKind::System, random.random_range(4..=20.min(words).max(4)), random);
+        push_message(
+            "system",
+            TextKind::System,
+            random.random_range(4..=20.min(words).max(4)),
+            random,
+        );
     }
-    let turns = [0, 0, 0, 0, 0, 0, 1, 1, 2, 4].choose(random).copied().unwrap_or(0);
-    for _ in 0..turns {
-        say("user", TextKind::Message, length(words, random), random);
-        say("assistant", TextKind::Reply, length(words, random), random);
+    let exchange_count = [0, 0, 0, 0, 0, 0, 1, 1, 2, 4].choose(random).copied().unwrap_or(0);
+    for _ in 0..exchange_count {
+        push_message("user", TextKind::Message, random_length(words, random), random);
+        push_message("assistant", TextKind::Reply, random_length(words, random), random);
     }
-    say("user", TextKind::Message, length(words, random), random);
+    push_message("user", TextKind::Message, random_length(words, random), random);
     messages
 }
 
 /// Shortens each message of a conversation to a maximum number of words.
-fn shortened(mut messages: Vec<Value>, max_words: usize) -> Vec<Value> {
+fn truncate_messages(mut messages: Vec<Value>, max_words: usize) -> Vec<Value> {
     for content in messages.iter_mut().filter_map(|message| message.get_mut("content")) {
         if let Some((end, _)) = content
             .as_str()
@@ -150,7 +158,7 @@ fn contents(messages: &[Value]) -> Vec<String> {
 }
 
 /// Draws the number of words of a message from a log-uniform distribution.
-fn length(max_words: usize, random: &mut impl Rng) -> usize {
+fn random_length(max_words: usize, random: &mut impl Rng) -> usize {
     let (low, high) = (4.0_f64.ln(), (max_words.max(5) as f64).ln());
     (random.random_range(low..high).exp() as usize).clamp(1, max_words)
 }
@@ -177,11 +185,13 @@ mod tests {
         let texts: HashSet<_> =
             payloads.iter().map(|payload| payload["messages"].to_string()).collect();
         assert!(texts.len() > 490, "{}", texts.len());
-        let different = |name: &str| {
+        let distinct_values = |name: &str| {
             payloads.iter().map(|payload| payload[name].to_string()).collect::<HashSet<_>>().len()
         };
         assert!(
-            different("seed") > 490 && different("max_tokens") > 50 && different("temperature") > 8
+            distinct_values("seed") > 490
+                && distinct_values("max_tokens") > 50
+                && distinct_values("temperature") > 8
         );
         assert!(
             payloads
@@ -213,9 +223,9 @@ mod tests {
             ("cfg_scale", 10),
             ("width", 6),
         ] {
-            let different: HashSet<_> =
+            let distinct_values: HashSet<_> =
                 payloads.iter().map(|payload| payload[name].to_string()).collect();
-            assert!(different.len() >= min_words, "{name}: {}", different.len());
+            assert!(distinct_values.len() >= min_words, "{name}: {}", distinct_values.len());
         }
         // As in buyers' requests, the defaults are the most frequent.
         let count = |name: &str, value: Value| {
@@ -253,16 +263,20 @@ mod tests {
             Some(vec![message("user", "Count"), long, message("user", "Go on")])
         };
         let mut random = StdRng::seed_from_u64(4);
-        let mut made = |task: &Task| payload(task, draft(), true, &mut random).unwrap();
+        let mut synthetic_payload =
+            |task: &Task| payload(task, draft(), true, &mut random).unwrap();
         let short = message("assistant", "One two three four five");
         assert_eq!(
-            made(&task)["messages"],
+            synthetic_payload(&task)["messages"],
             json!([message("user", "Count"), short, message("user", "Go on")])
         );
         task.endpoint = Endpoint::Completions;
-        assert_eq!(made(&task)["prompt"], "Go on");
+        assert_eq!(synthetic_payload(&task)["prompt"], "Go on");
         task.endpoint = Endpoint::Embeddings;
-        assert_eq!(made(&task)["input"], json!(["Count", "One two three four five", "Go on"]));
+        assert_eq!(
+            synthetic_payload(&task)["input"],
+            json!(["Count", "One two three four five", "Go on"])
+        );
     }
 
     #[test]
@@ -287,7 +301,7 @@ mod tests {
         for endpoint in [Endpoint::Upscale, Endpoint::ClipEmbeddings] {
             image.endpoint = endpoint;
             assert_eq!(
-                (Generator::of(endpoint), payload(&image, None, true, &mut random)),
+                (Generator::for_endpoint(endpoint), payload(&image, None, true, &mut random)),
                 (None, None)
             );
         }

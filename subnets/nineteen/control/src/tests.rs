@@ -118,7 +118,7 @@ async fn miner_behind(
     let handshake =
         MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
     let count = Arc::clone(handshakes);
-    let counted = axum::middleware::from_fn(
+    let count_requests = axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| {
             let is_open = is_open.load(Ordering::SeqCst);
             if is_open && request.uri().path() == "/exchange-symmetric-key" {
@@ -134,7 +134,7 @@ async fn miner_behind(
             }
         },
     );
-    let address = listen(routes(handshake, signed, sealed).layer(counted)).await;
+    let address = listen(routes(handshake, signed, sealed).layer(count_requests)).await;
     neuron(uid, &keypair, address)
 }
 
@@ -193,7 +193,7 @@ fn process_on(store: &Store, chain: MockChain, model: &Arc<LanguageModel>) -> Pr
         clocks,
         sender,
     );
-    let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
+    let market = MarketFile::from_config(MarketConfig::from_toml(TASKS).unwrap());
     let settings = ControlSettings {
         addresses: AddressPolicy::private(),
         capacity_retry_interval: Duration::from_millis(100),
@@ -300,7 +300,7 @@ async fn removed_key_signature_is_rejected() {
         FiberClient::new(key("//Alice"), Trust::Any, ClientConfig::default(), clock).unwrap();
     let config = MarketConfig::from_toml(TASKS).unwrap();
     // Somebody between validator and miners removes the signatures if he wants to.
-    let removes = Arc::new(AtomicU32::new(0));
+    let removes_signatures = Arc::new(AtomicU32::new(0));
     let mut nodes = Vec::new();
     for (uri, uid) in [("//Bob", 1), ("//Charlie", 2)] {
         let keypair = key(uri);
@@ -309,14 +309,14 @@ async fn removed_key_signature_is_rejected() {
             MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
         let capacity =
             || async { ([(CONCURRENCY, "7")], Json(json!({"miner_type": "text", "chat-a": 1e9}))) };
-        let removes = Arc::clone(&removes);
-        let remove = axum::middleware::from_fn(
+        let removes_signatures = Arc::clone(&removes_signatures);
+        let remove_signatures = axum::middleware::from_fn(
             move |request: axum::extract::Request, next: axum::middleware::Next| {
-                let removes = Arc::clone(&removes);
+                let removes_signatures = Arc::clone(&removes_signatures);
                 async move {
                     let mut response = next.run(request).await;
                     // Charlie never signs, as with fiber.
-                    if uid == 2 || removes.load(Ordering::SeqCst) > 0 {
+                    if uid == 2 || removes_signatures.load(Ordering::SeqCst) > 0 {
                         response.headers_mut().remove("x-taonet-key-signature");
                         response.headers_mut().remove("x-taonet-exchange-signature");
                     }
@@ -325,7 +325,7 @@ async fn removed_key_signature_is_rejected() {
             },
         );
         let sealed = Router::new().route("/capacity", post(capacity));
-        let address = listen(routes(handshake, signed, sealed).layer(remove)).await;
+        let address = listen(routes(handshake, signed, sealed).layer(remove_signatures)).await;
         nodes.push((
             Uid(uid),
             Peer::new(keypair.hotkey(), address.ip().to_string(), address.port()).unwrap(),
@@ -333,7 +333,7 @@ async fn removed_key_signature_is_rejected() {
     }
     let log = onboarding::HandshakeLog::default();
     // Each call makes new keys, since none is valid for so long.
-    let offering = async || -> Vec<u16> {
+    let offering_uids = async || -> Vec<u16> {
         store.replace_nodes(&nodes, &[], 1).await.unwrap();
         let stored_nodes = store.nodes().await.unwrap();
         let offers =
@@ -343,18 +343,18 @@ async fn removed_key_signature_is_rejected() {
         assert!(offers.iter().all(|offer| offer.contenders[0].concurrency == Some(7)));
         offers.iter().map(|offer| offer.contenders[0].uid.0).collect()
     };
-    assert_eq!(offering().await, [1, 2]);
-    removes.store(1, Ordering::SeqCst);
+    assert_eq!(offering_uids().await, [1, 2]);
+    removes_signatures.store(1, Ordering::SeqCst);
     lines.take();
-    assert_eq!(offering().await, [2], "Bob's hotkey has signed before");
+    assert_eq!(offering_uids().await, [2], "Bob's hotkey has signed before");
     let text = lines.take();
     assert!(
         text.contains(" WARN ")
             && text.contains("has signed its encryption keys before, but not this one"),
         "{text}"
     );
-    removes.store(0, Ordering::SeqCst);
-    assert_eq!(offering().await, [1, 2]);
+    removes_signatures.store(0, Ordering::SeqCst);
+    assert_eq!(offering_uids().await, [1, 2]);
 }
 
 /// Objects that hide the nesting of their JSON are refused in a miner's capacity.
@@ -366,8 +366,8 @@ async fn capacity_with_a_raw_value_key_is_refused() {
     let client =
         FiberClient::new(key("//Alice"), Trust::Any, ClientConfig::default(), clock).unwrap();
     let config = MarketConfig::from_toml(TASKS).unwrap();
-    let hidden = r#","note":{"$serde_json::private::RawValue":"[1]"}"#;
-    for (extra_json, offers) in [("", 1), (hidden, 0)] {
+    let raw_value_field = r#","note":{"$serde_json::private::RawValue":"[1]"}"#;
+    for (extra_json, offers) in [("", 1), (raw_value_field, 0)] {
         let keypair = key("//Bob");
         let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
         let handshake =
@@ -386,7 +386,7 @@ async fn capacity_with_a_raw_value_key_is_refused() {
 /// The model that checks the answers writes the synthetic texts.
 #[tokio::test(flavor = "multi_thread")]
 async fn checking_model_writes_synthetic_texts() {
-    let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
+    let market = MarketFile::from_config(MarketConfig::from_toml(TASKS).unwrap());
     let requests = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&requests);
     let write = |Json(request): Json<Value>| async move {
@@ -422,7 +422,7 @@ async fn checking_model_writes_synthetic_texts() {
     // A local reference model cannot generate text.
     let model = Arc::new(LanguageModel::random("m", 1, 1).unwrap());
     let references = References::for_all(Arc::new(LocalReference::new(model)));
-    let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).unwrap());
+    let market = MarketFile::from_config(MarketConfig::from_toml(TASKS).unwrap());
     let drafts = synthetic::Drafts::default();
     drafts.refill_until_shutdown(&market, &references, &Shutdown::new()).await;
     assert_eq!(drafts.take(), None);
@@ -440,9 +440,9 @@ async fn images_and_embeddings_are_checked() {
         ("embed".parse().unwrap(), Endpoint::Embeddings, TaskType::Embedding);
     let hashes = json!({"average_hash": "0f", "perceptual_hash": "0f", "difference_hash": "0f", "color_hash": "0f"});
     let picture = json!({"image_b64": "aQ==", "is_nsfw": false, "clip_embeddings": [1.0], "image_hashes": hashes});
-    let drawn = picture.clone();
+    let painted = picture.clone();
     let images =
-        Router::new().route("/avatar", post(move || std::future::ready(Json(drawn.clone()))));
+        Router::new().route("/avatar", post(move || std::future::ready(Json(painted.clone()))));
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let vector = model.embed("a").unwrap().0;
     let references = References::default()
@@ -452,8 +452,8 @@ async fn images_and_embeddings_are_checked() {
         );
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
-    let market = MarketFile::fixed(config);
-    market.check_with(references.clone());
+    let market = MarketFile::from_config(config);
+    market.set_references(references.clone());
     assert!(market.current().tasks.iter().all(|task| task.checked));
     let scorer = Scorer::new(store.clone(), market, Market::default(), references, system_clock());
     let vectors = json!([{"data": [{"index": 0, "embedding": vector}]}]);
@@ -492,12 +492,12 @@ async fn validator_loops_survive_failures() {
     let stop = shutdown.clone();
     let periods = tokio::spawn(async move { controller.run(&stop).await });
     // A sample without a valid answer, which no checker can check.
-    let broken = Sample {
+    let malformed_sample = Sample {
         request: "{".to_owned(),
         answer: "[".to_owned(),
         ..sample("chat-a", &json!({}), &json!([]))
     };
-    store.put_sample(&broken, 1.0).await.unwrap();
+    store.put_sample(&malformed_sample, 1.0).await.unwrap();
     let start = std::time::Instant::now();
     let has_weights = async || {
         let config = MarketConfig::from_toml(TASKS).unwrap();

@@ -35,7 +35,7 @@ pub(crate) use metrics::describe as describe_metrics;
 const MAX_BLOCKS: u32 = 64;
 /// Number of transfers to deposit addresses after which no further block is recorded in the same
 /// transaction.
-const TRANSFERS: usize = 256;
+const MAX_TRANSFERS_PER_BATCH: usize = 256;
 /// Maximum number of blocks that are read at the same time.
 const MAX_CONCURRENT_READS: usize = 4;
 /// Interval at which the chain is read if no block is announced: the block time of the main
@@ -241,7 +241,7 @@ impl TopUpWatcher {
             tokio::select! {
                 () = shutdown.requested() => return,
                 () = tokio::time::sleep(pause) => {}
-                () = announced(&mut announcements), if !failures.is_permanent => {}
+                () = wait_for_announcement(&mut announcements), if !failures.is_permanent => {}
             }
         }
     }
@@ -262,7 +262,7 @@ impl TopUpWatcher {
         // A node that lags behind has no further blocks.
         while recorded.number < newest.number {
             let BlockBatch { last, transfers, worthless } =
-                self.read_part(recorded, newest, &terms).await?;
+                self.read_batch(recorded, newest, &terms).await?;
             let now_ms = unix_millis((self.clock)());
             let hash = recorded.hash;
             let deposits = self
@@ -280,7 +280,7 @@ impl TopUpWatcher {
     }
 
     /// Reads finalized blocks after the last recorded one, up to the newest one.
-    async fn read_part(
+    async fn read_batch(
         &self,
         recorded: Block,
         newest: Block,
@@ -289,35 +289,35 @@ impl TopUpWatcher {
         let end = newest.number.min(recorded.number.plus(MAX_BLOCKS));
         // Alone, so that a node that has pruned the block gets few requests.
         let first = self.read_block(recorded.number.plus(1)).await?;
-        let later = recorded.number.plus(2).get()..=end.get();
-        let later = stream::iter(later)
+        let later_blocks = recorded.number.plus(2).get()..=end.get();
+        let later_blocks = stream::iter(later_blocks)
             .map(|number| self.read_block(BlockNumber::new(number)))
             .buffered(MAX_CONCURRENT_READS);
-        let mut blocks = pin!(stream::iter([Ok(first)]).chain(later));
-        let mut part = BlockBatch { last: recorded, transfers: Vec::new(), worthless: 0 };
-        while part.transfers.len() < TRANSFERS
+        let mut blocks = pin!(stream::iter([Ok(first)]).chain(later_blocks));
+        let mut batch = BlockBatch { last: recorded, transfers: Vec::new(), worthless: 0 };
+        while batch.transfers.len() < MAX_TRANSFERS_PER_BATCH
             && let Some((header, events)) = blocks.try_next().await?
         {
-            if header.parent != part.last.hash {
-                let is_first = part.last == recorded;
-                let lagging = TopUpError::Lagging(header.block.number);
-                return Err(if is_first { TopUpError::Reverted(recorded) } else { lagging });
+            if header.parent != batch.last.hash {
+                let is_first = batch.last == recorded;
+                let lagging_error = TopUpError::Lagging(header.block.number);
+                return Err(if is_first { TopUpError::Reverted(recorded) } else { lagging_error });
             }
-            part.last = header.block;
+            batch.last = header.block;
             let transfers = self.transfers(header.block, events, terms.account).await?;
-            let (worth_credits, worthless): (Vec<_>, Vec<_>) =
+            let (creditable, worthless): (Vec<_>, Vec<_>) =
                 transfers.into_iter().partition(|transfer| terms.credits(transfer.amount) > 0);
-            part.transfers.extend(worth_credits);
-            part.worthless += worthless.len() as u64;
+            batch.transfers.extend(creditable);
+            batch.worthless += worthless.len() as u64;
         }
         // Above the finalized blocks of the node that has read them, blocks can be those of a fork.
-        let is_newest = part.last.number == newest.number;
+        let is_newest = batch.last.number == newest.number;
         let hash = if is_newest {
-            Some(part.last.hash)
+            Some(batch.last.hash)
         } else {
             self.blocks.hash_at(newest.number).await?
         };
-        if hash == Some(newest.hash) { Ok(part) } else { Err(TopUpError::Lagging(newest.number)) }
+        if hash == Some(newest.hash) { Ok(batch) } else { Err(TopUpError::Lagging(newest.number)) }
     }
 
     /// Reads a block below the newest finalized one.
@@ -367,7 +367,7 @@ impl TopUpWatcher {
                 addresses.contains(&transfer.to) || addresses.contains(&transfer.from)
             };
             let derivatives =
-                (!transfers.iter().all(is_of_key)).then(|| self.derivatives.of(operator));
+                (!transfers.iter().all(is_of_key)).then(|| self.derivatives.of_account(operator));
             let is_address = |account: &AccountId| {
                 addresses.contains(account)
                     || derivatives.as_ref().is_some_and(|derivatives| derivatives.contains(account))
@@ -381,7 +381,7 @@ impl TopUpWatcher {
 }
 
 /// Waits for the next announced block.
-async fn announced(announcements: &mut watch::Receiver<Option<Block>>) {
+async fn wait_for_announcement(announcements: &mut watch::Receiver<Option<Block>>) {
     if announcements.changed().await.is_err() {
         std::future::pending::<()>().await;
     }

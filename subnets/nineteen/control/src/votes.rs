@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use taonet_chain::ChainError;
-use taonet_http::{JsonCallError, JsonClient, fields};
+use taonet_http::{JsonCallError, JsonClient, parse_fields};
 use taonet_service::Shutdown;
 use url::Url;
 
@@ -68,9 +68,9 @@ impl VotesFeed {
     /// # Errors
     /// [`VotesError::Call`] when the service fails; the last votes remain.
     pub async fn fetch(&self) -> Result<(), VotesError> {
-        let votes: HashMap<String, f64> = fields(self.client.get(PATH, &[], TIMEOUT).await?)?;
+        let votes: HashMap<String, f64> = parse_fields(self.client.get(PATH, &[], TIMEOUT).await?)?;
         tracing::debug!(tasks = votes.len(), "votes fetched");
-        self.market.vote(votes);
+        self.market.set_votes(votes);
         Ok(())
     }
 
@@ -121,7 +121,7 @@ mod tests {
         };
         let router = Router::new().route("/base/v1/weights", get(reply));
         let url = format!("http://{}/base/", listen(router).await).parse().unwrap();
-        let market = MarketFile::fixed(MarketConfig::default());
+        let market = MarketFile::from_config(MarketConfig::default());
         let feed = VotesFeed::new(&url, market.clone()).unwrap();
         let weight = |task: &str| {
             let task = market.current().task(task).unwrap().clone();
@@ -131,15 +131,15 @@ mod tests {
         assert_eq!(weight("avatar"), (0.15, true), "the running period keeps its weights");
         market.reload();
         // The default weights sum to 1.04; the votes replace 0.15 with 0, and 0.15 with 0.5.
-        let voted = weight("chat-llama-3-1-8b");
+        let voted_weight = weight("chat-llama-3-1-8b");
         assert_eq!(weight("avatar"), (0.0, false));
-        assert!((voted.0 - 0.5 / 1.24).abs() < 1e-12, "{voted:?}");
+        assert!((voted_weight.0 - 0.5 / 1.24).abs() < 1e-12, "{voted_weight:?}");
         for failure in ["503", "no number", "no object"] {
             feed.fetch().await.unwrap_err();
             market.reload();
             assert_eq!(
                 (weight("avatar"), weight("chat-llama-3-1-8b")),
-                ((0.0, false), voted),
+                ((0.0, false), voted_weight),
                 "{failure}"
             );
         }

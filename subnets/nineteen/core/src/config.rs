@@ -155,8 +155,9 @@ impl MarketConfig {
     /// reference, those on the avatar and inpaint routes do not, unless the market has several
     /// tasks of the route.
     pub fn names_task(&self, task: &Task) -> bool {
-        let is_unnamed = matches!(task.endpoint, Endpoint::Avatar | Endpoint::Inpaint);
-        !is_unnamed || self.enabled().filter(|other| other.endpoint == task.endpoint).count() > 1
+        let is_model_optional = matches!(task.endpoint, Endpoint::Avatar | Endpoint::Inpaint);
+        !is_model_optional
+            || self.enabled().filter(|other| other.endpoint == task.endpoint).count() > 1
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
@@ -201,9 +202,9 @@ impl MarketConfig {
         )?;
         for (alias, tasks) in &self.aliases {
             let path = || format!("aliases.{alias}");
-            let is_free = !self.tasks.iter().any(|task| task.is_named(alias.as_str()));
+            let is_unused = !self.tasks.iter().any(|task| task.is_named(alias.as_str()));
             check(
-                is_free,
+                is_unused,
                 path,
                 alias,
                 "use a name that buyers use for no task, nor a short form of one",
@@ -251,10 +252,10 @@ fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
         &timeout,
         "use more than 0 and at most 600 seconds",
     )?;
-    let fits = task.endpoint.task_type() == task.task_type;
-    check(fits, path("endpoint"), &task.endpoint.path(), "use a route of the task's type")?;
-    // Without tests, a task's miners could be neither scored nor checked.
-    let generator = Generator::of(task.endpoint);
+    let is_matching = task.endpoint.task_type() == task.task_type;
+    check(is_matching, path("endpoint"), &task.endpoint.path(), "use a route of the task's type")?;
+    // Without synthetic requests, a task's miners could be neither scored nor checked.
+    let generator = Generator::for_endpoint(task.endpoint);
     check(
         generator.is_some(),
         path("endpoint"),
@@ -262,9 +263,9 @@ fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
         "use a route with a generator of tests",
     )?;
     let func = task.synthetic_generation_config.func;
-    let fits = generator == Some(func);
+    let is_matching = generator == Some(func);
     check(
-        fits,
+        is_matching,
         path("synthetic_generation_config.func"),
         &name(func),
         "use the generator of the task's endpoint",
@@ -276,12 +277,12 @@ fn check_task(index: usize, task: &Task) -> Result<(), ConfigError> {
             (ServerKind::LlmServer, CheckingFunction::CheckTextResult)
         }
     };
-    let fits = (checker.server_needed, checker.checking_function) == expected;
-    let named = format!("{:?} with {:?}", checker.server_needed, checker.checking_function);
+    let is_matching = (checker.server_needed, checker.checking_function) == expected;
+    let checker_name = format!("{:?} with {:?}", checker.server_needed, checker.checking_function);
     check(
-        fits,
+        is_matching,
         path("orchestrator_server_config"),
-        &named,
+        &checker_name,
         "use the server and function of the task's type",
     )
 }

@@ -43,7 +43,7 @@ pub enum DocumentError {
 /// # Errors
 /// [`DocumentError`] with the path of the invalid field.
 pub fn period_scores(document: &Value, profile: PeriodProfile) -> Result<Value, DocumentError> {
-    each(document, String::new(), &|value, path| {
+    map_documents(document, String::new(), &|value, path| {
         let counts: PeriodCounts = parse(value, path)?;
         Ok(checked_score(&counts, profile, path)?.into())
     })
@@ -64,7 +64,7 @@ fn checked_score(
         ("requests_429", requests_429),
         ("requests_500", requests_500),
     ] {
-        at_least_zero(number, || format!("{path}.{field}"))?;
+        check_not_negative(number, || format!("{path}.{field}"))?;
     }
     Ok(period_score(counts, profile))
 }
@@ -138,7 +138,7 @@ impl PeriodEntry {
         let Some(profile) = self.period_profile else { return Ok(self.period_score) };
         let counter = |name: &str, value: Option<f64>| {
             value.ok_or_else(|| {
-                field(
+                field_error(
                     format!("{path}.{name}"),
                     "missing, although there is a period_profile".to_owned(),
                 )
@@ -166,7 +166,7 @@ impl PeriodEntry {
             score_text(self.period_score),
             score_text(score)
         );
-        Err(field(format!("{path}.period_score"), reason))
+        Err(field_error(format!("{path}.period_score"), reason))
     }
 }
 
@@ -187,7 +187,7 @@ impl PeriodEntry {
 /// [`DocumentError`] with the path of the invalid field: also if a period score differs from the
 /// score of its counters.
 pub fn weights(document: &Value, profile: Option<ScoringProfile>) -> Result<Value, DocumentError> {
-    each(document, String::new(), &|value, path| {
+    map_documents(document, String::new(), &|value, path| {
         let tables: Tables = parse(value, path)?;
         let weights = tables.weights(profile, path)?;
         Ok(serde_json::json!({ "uids": weights.uids, "weights": weights.weights }))
@@ -201,20 +201,24 @@ impl Tables {
         path: &str,
     ) -> Result<Weights, DocumentError> {
         for (index, task) in self.tasks.iter().enumerate() {
-            at_least_zero(task.weight, || format!("{path}.tasks[{index}].weight"))?;
+            check_not_negative(task.weight, || format!("{path}.tasks[{index}].weight"))?;
         }
         for (index, contender) in self.contenders.iter().enumerate() {
-            at_least_zero(contender.capacity, || format!("{path}.contenders[{index}].capacity"))?;
+            check_not_negative(contender.capacity, || {
+                format!("{path}.contenders[{index}].capacity")
+            })?;
         }
         for (index, reward) in self.rewards.iter().enumerate() {
-            at_least_zero(reward.quality_score.unwrap_or(0.0), || {
+            check_not_negative(reward.quality_score.unwrap_or(0.0), || {
                 format!("{path}.rewards[{index}].quality_score")
             })?;
         }
         for (index, row) in self.period_scores.iter().enumerate() {
             let entry = format!("{path}.period_scores[{index}]");
-            at_least_zero(row.period_score.unwrap_or(0.0), || format!("{entry}.period_score"))?;
-            at_least_zero(row.consumed_capacity.unwrap_or(0.0), || {
+            check_not_negative(row.period_score.unwrap_or(0.0), || {
+                format!("{entry}.period_score")
+            })?;
+            check_not_negative(row.consumed_capacity.unwrap_or(0.0), || {
                 format!("{entry}.consumed_capacity")
             })?;
         }
@@ -222,7 +226,7 @@ impl Tables {
         let scores =
             scores.map(|(index, row)| row.score(&format!("{path}.period_scores[{index}]")));
         let input = self.input(&scores.collect::<Result<Vec<_>, _>>()?);
-        input.check().map_err(|error| field(path.to_owned(), error.to_string()))?;
+        input.check().map_err(|error| field_error(path.to_owned(), error.to_string()))?;
         let rules = profile.or(self.scoring_profile).unwrap_or_default().rules();
         let totals = score(&input, &rules).totals;
         let (uids, weights) = totals.into_iter().map(|total| (total.uid, total.weight)).unzip();
@@ -234,10 +238,10 @@ impl Tables {
         if let Some(nodes) = &self.nodes {
             return nodes.iter().map(String::as_str).collect();
         }
-        let mut seen = HashSet::new();
+        let mut hotkeys = HashSet::new();
         let mut nodes: Vec<_> =
             self.contenders.iter().map(|row| (row.uid, row.hotkey.as_str())).collect();
-        nodes.retain(|(_, hotkey)| seen.insert(*hotkey));
+        nodes.retain(|(_, hotkey)| hotkeys.insert(*hotkey));
         nodes.sort_by_key(|(uid, _)| *uid);
         nodes.into_iter().map(|(_, hotkey)| hotkey).collect()
     }
@@ -276,22 +280,26 @@ impl Tables {
     }
 }
 
-type Work<'a> = &'a dyn Fn(&Value, &str) -> Result<Value, DocumentError>;
+type Convert<'a> = &'a dyn Fn(&Value, &str) -> Result<Value, DocumentError>;
 
-/// Applies `work` to each document, in arrays nested up to [`MAX_DEPTH`] levels.
-fn each(document: &Value, path: String, work: Work<'_>) -> Result<Value, DocumentError> {
+/// Applies `convert` to each document, in arrays nested up to [`MAX_DEPTH`] levels.
+fn map_documents(
+    document: &Value,
+    path: String,
+    convert: Convert<'_>,
+) -> Result<Value, DocumentError> {
     match document {
         Value::Array(_) if path.matches('[').count() >= MAX_DEPTH => {
-            Err(field(path, format!("arrays are nested deeper than {MAX_DEPTH}")))
+            Err(field_error(path, format!("arrays are nested deeper than {MAX_DEPTH}")))
         }
         Value::Array(documents) => {
             let results = documents
                 .iter()
                 .enumerate()
-                .map(|(index, value)| each(value, format!("{path}[{index}]"), work));
+                .map(|(index, value)| map_documents(value, format!("{path}[{index}]"), convert));
             results.collect::<Result<_, _>>().map(Value::Array)
         }
-        document => work(document, if path.is_empty() { "document" } else { &path }),
+        document => convert(document, if path.is_empty() { "document" } else { &path }),
     }
 }
 
@@ -299,15 +307,15 @@ fn parse<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, DocumentEr
     serde_path_to_error::deserialize(value).map_err(|error| {
         let location = error.path().to_string();
         let path = if location == "." { path.to_owned() } else { format!("{path}.{location}") };
-        field(path, error.into_inner().to_string())
+        field_error(path, error.into_inner().to_string())
     })
 }
 
-fn at_least_zero(number: f64, path: impl FnOnce() -> String) -> Result<(), DocumentError> {
-    if number >= 0.0 { Ok(()) } else { Err(field(path(), format!("{number} is below 0"))) }
+fn check_not_negative(number: f64, path: impl FnOnce() -> String) -> Result<(), DocumentError> {
+    if number >= 0.0 { Ok(()) } else { Err(field_error(path(), format!("{number} is below 0"))) }
 }
 
-fn field(path: String, reason: String) -> DocumentError {
+fn field_error(path: String, reason: String) -> DocumentError {
     DocumentError::Field { path, reason }
 }
 

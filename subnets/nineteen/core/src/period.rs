@@ -94,15 +94,18 @@ pub fn period_score(counts: &PeriodCounts, profile: PeriodProfile) -> Option<f64
         return None;
     }
     let capacity = capacity.max(1.0);
-    let unqueried = (capacity - consumed_capacity).max(0.0) / capacity;
-    let limited = requests_429 / total;
-    let failed = requests_500 / total;
-    let good = (total - requests_429 - requests_500) / total;
-    let (limit_factor, failure_factor) = (1.0 - limited * unqueried, 1.0 - failed * unqueried);
+    let unqueried_share = (capacity - consumed_capacity).max(0.0) / capacity;
+    let limited_share = requests_429 / total;
+    let failed_share = requests_500 / total;
+    let answered_share = (total - requests_429 - requests_500) / total;
+    let (limit_factor, failure_factor) =
+        (1.0 - limited_share * unqueried_share, 1.0 - failed_share * unqueried_share);
     let score = match profile {
-        PeriodProfile::Reference => good * limit_factor * failure_factor,
-        PeriodProfile::Later => good * limit_factor * (failure_factor * failure_factor),
-        PeriodProfile::Seed => (1.0 - unqueried * (limited + failed)).max(0.0) * failure_factor,
+        PeriodProfile::Reference => answered_share * limit_factor * failure_factor,
+        PeriodProfile::Later => answered_share * limit_factor * (failure_factor * failure_factor),
+        PeriodProfile::Seed => {
+            (1.0 - unqueried_share * (limited_share + failed_share)).max(0.0) * failure_factor
+        }
     };
     Some(score.max(0.0))
 }
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn close(actual: Option<f64>, expected: f64) {
+    fn assert_close(actual: Option<f64>, expected: f64) {
         assert!((actual.unwrap() - expected).abs() < 5e-6, "{actual:?}, expected {expected}");
     }
 
@@ -136,7 +139,7 @@ mod tests {
             ( 2.0, 120_000.0,     300.0,  2.0,  0.0, 0.0),
         ] {
             let counts = counts([total, capacity, consumed, limited, failed]);
-            close(period_score(&counts, PeriodProfile::Reference), score);
+            assert_close(period_score(&counts, PeriodProfile::Reference), score);
         }
     }
 
@@ -154,8 +157,8 @@ mod tests {
             ( 2.0, 120_000.0,     300.0,  2.0,  0.0, 0.0025,    0.0),
         ] {
             let counts = counts([total, capacity, consumed, limited, failed]);
-            close(period_score(&counts, PeriodProfile::Seed), seed);
-            close(period_score(&counts, PeriodProfile::Later), later);
+            assert_close(period_score(&counts, PeriodProfile::Seed), seed);
+            assert_close(period_score(&counts, PeriodProfile::Later), later);
         }
     }
 
@@ -165,7 +168,10 @@ mod tests {
             assert_eq!(period_score(&counts([0.0, 10.0, 0.0, 0.0, 0.0]), profile), None);
             assert_eq!(period_score(&counts([5.0, 0.0, 0.0, 0.0, 0.0]), profile), None);
         }
-        close(period_score(&counts([4.0, 0.5, 0.0, 2.0, 0.0]), PeriodProfile::Reference), 0.25);
+        assert_close(
+            period_score(&counts([4.0, 0.5, 0.0, 2.0, 0.0]), PeriodProfile::Reference),
+            0.25,
+        );
     }
 
     #[test]

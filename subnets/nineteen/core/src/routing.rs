@@ -1,10 +1,10 @@
 //! Routing: selects the miners for a request.
 //!
 //! Synthetic requests go to the contender that has used the smallest share of its allowance,
-//! regardless of the outcomes of earlier requests, so that a miner cannot avoid tests by failing
-//! ([`synthetic_order`]). (The reference sends each contender the same number of requests,
-//! regardless of its allowance.) Organic requests prefer miners with good and fast answers, in
-//! proportion to their value ([`organic_order`]).
+//! regardless of the outcomes of earlier requests, so that a miner cannot avoid synthetic requests
+//! by failing ([`synthetic_order`]). (The reference sends each contender the same number of
+//! requests, regardless of its allowance.) Organic requests prefer miners with good and fast
+//! answers, in proportion to their value ([`organic_order`]).
 
 mod health;
 mod limit;
@@ -41,7 +41,7 @@ impl Allowance {
         self.sent < self.to_score
     }
 
-    fn used(&self) -> f64 {
+    fn used_share(&self) -> f64 {
         self.sent / self.to_score
     }
 }
@@ -53,7 +53,7 @@ pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
         .iter()
         .enumerate()
         .filter(|(_, allowance)| allowance.has_room())
-        .map(|(index, allowance)| (index, allowance.used()))
+        .map(|(index, allowance)| (index, allowance.used_share()))
         .collect();
     order.sort_by(|(_, one), (_, other)| one.total_cmp(other));
     order.into_iter().map(|(index, _)| index).collect()
@@ -210,8 +210,8 @@ mod tests {
     fn organic_order_is_weighted_by_candidate_value() {
         let (mut quick, mut slow) = (Health::default(), Health::default());
         for _ in 0..100 {
-            quick.succeeded(0.1);
-            slow.succeeded(0.3);
+            quick.record_success(0.1);
+            slow.record_success(0.3);
         }
         let candidate =
             |health, quality| RoutingCandidate { capacity_left: 1.0, quality, health, running: 0 };
@@ -233,7 +233,7 @@ mod tests {
     fn no_capacity_and_open_breakers_get_no_organic_requests() {
         let (healthy, mut broken) = (Health::default(), Health::default());
         for _ in 0..10 {
-            broken.failed(100.0);
+            broken.record_failure(100.0);
         }
         let candidate = |capacity_left, health| RoutingCandidate {
             capacity_left,

@@ -53,17 +53,17 @@ pub fn is_reproducible(endpoint: Endpoint, payload: &Map<String, Value>) -> bool
         _ => payload
             .get("messages")
             .and_then(Value::as_array)
-            .is_some_and(|messages| messages.iter().all(is_plain)),
+            .is_some_and(|messages| messages.iter().all(is_plain_message)),
     };
-    let is_likely =
+    let is_valid_top_k =
         |top_k: &Value| top_k.as_u64().is_some_and(|top_k| (1..=TOP_K).contains(&top_k));
     has_input
         && payload.keys().all(|name| TEXT_FIELDS.contains(&name.as_str()))
-        && payload.get("top_k").is_none_or(is_likely)
+        && payload.get("top_k").is_none_or(is_valid_top_k)
 }
 
 /// Returns whether a message consists of a role and a text.
-fn is_plain(message: &Value) -> bool {
+fn is_plain_message(message: &Value) -> bool {
     let Some(fields) = message.as_object() else { return false };
     let role = fields.get("role").and_then(Value::as_str);
     fields.len() == 2
@@ -73,13 +73,13 @@ fn is_plain(message: &Value) -> bool {
 
 /// Returns whether a task with `stored` results may store another one; the maximum is `⌊1000 ·
 /// weight⌋ + 1`.
-pub fn keeps_another(stored: usize, weight: f64) -> bool {
+pub fn has_room_for_sample(stored: usize, weight: f64) -> bool {
     stored as f64 <= (MAX_RESULTS_PER_WEIGHT * weight).floor()
 }
 
 /// Returns the number of oldest results to evict before storing another one, given the number
 /// stored for all tasks.
-pub fn evicted(stored: usize) -> usize {
+pub fn eviction_count(stored: usize) -> usize {
     if stored >= MAX_RESULTS { EVICTION_BATCH } else { 0 }
 }
 
@@ -97,7 +97,7 @@ pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
 
 /// Returns the checker's pause after n consecutive `failures`: `min(60 · 2^(n−1), 300)` seconds, or
 /// 0 without failures.
-pub fn pause(failures: u32) -> Duration {
+pub fn retry_delay(failures: u32) -> Duration {
     failures.checked_sub(1).map_or(Duration::ZERO, |retries| BACKOFF.delay(retries))
 }
 
@@ -163,12 +163,12 @@ mod tests {
 
     #[test]
     fn kept_samples_of_a_task_follow_its_weight() {
-        let max_stored = |weight| (0..2_000).find(|stored| !keeps_another(*stored, weight));
+        let max_stored = |weight| (0..2_000).find(|stored| !has_room_for_sample(*stored, weight));
         assert_eq!(
             [max_stored(0.05), max_stored(0.2), max_stored(0.0)],
             [Some(51), Some(201), Some(1)]
         );
-        assert_eq!([evicted(1_009), evicted(1_010)], [0, 10]);
+        assert_eq!([eviction_count(1_009), eviction_count(1_010)], [0, 10]);
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_five_minutes() {
-        let seconds = [0, 1, 2, 3, 4, 40, u32::MAX].map(|failures| pause(failures).as_secs());
+        let seconds = [0, 1, 2, 3, 4, 40, u32::MAX].map(|failures| retry_delay(failures).as_secs());
         assert_eq!(seconds, [0, 60, 120, 240, 300, 300, 300]);
     }
 }

@@ -88,11 +88,11 @@ impl<T> TaskSlots<T> {
     fn advance(&mut self, used: u64, jitter: f64) {
         self.remaining = self.remaining.saturating_sub(used);
         let index = (self.total - self.remaining) as f64;
-        self.next = moment(self.slot, index, jitter).unwrap_or(self.next);
+        self.next = request_time(self.slot, index, jitter).unwrap_or(self.next);
     }
 }
 
-fn moment(slot: Seconds, index: f64, jitter: f64) -> Option<Seconds> {
+fn request_time(slot: Seconds, index: f64, jitter: f64) -> Option<Seconds> {
     Seconds::new(slot.get() * (index + jitter.clamp(0.0, 1.0))).ok()
 }
 
@@ -108,7 +108,7 @@ impl<T: Clone> Schedule<T> {
     ) -> Self {
         let slots = |(task, total): (T, u64)| {
             let slot = Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
-            let next = moment(slot, 0.0, jitter())?;
+            let next = request_time(slot, 0.0, jitter())?;
             Some(QueuedTask(TaskSlots { task, slot, total, remaining: total, next }))
         };
         Self { queue: tasks.into_iter().filter_map(slots).collect() }
@@ -130,7 +130,7 @@ impl<T: Clone> Schedule<T> {
         if budget == 0 {
             return Some((task, SlotAction::Done));
         }
-        let (turn, used) = match slots.remaining.saturating_sub(budget) {
+        let (action, used) = match slots.remaining.saturating_sub(budget) {
             0 => (SlotAction::Send, 1),
             skipped => (SlotAction::Skip(skipped), skipped),
         };
@@ -138,7 +138,7 @@ impl<T: Clone> Schedule<T> {
         if slots.remaining > 0 {
             self.queue.push(QueuedTask(slots));
         }
-        Some((task, turn))
+        Some((task, action))
     }
 }
 

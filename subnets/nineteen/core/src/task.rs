@@ -168,7 +168,7 @@ pub enum Generator {
 
 impl Generator {
     /// Returns the generator of a route's requests; `None` if the route has none.
-    pub const fn of(endpoint: Endpoint) -> Option<Self> {
+    pub const fn for_endpoint(endpoint: Endpoint) -> Option<Self> {
         match endpoint {
             Endpoint::Chat => Some(Self::Chat),
             Endpoint::Completions => Some(Self::Completion),
@@ -307,16 +307,16 @@ impl Task {
     /// Returns whether a buyer's `model` names the task: by its name, optionally with underscores,
     /// without the prefix `chat-` or without the suffix for the route, or by the name of its model.
     pub fn is_named(&self, model: &str) -> bool {
-        let (own, path) = (self.task.as_str(), self.endpoint.path());
-        let is_name = |name: &str| is_dashed(name, model, b'_');
-        let without_suffix = own
-            .split_at_checked(own.len().saturating_sub(path.len()))
-            .filter(|(_, suffix)| is_dashed(suffix, path, b'/'));
+        let (task_name, path) = (self.task.as_str(), self.endpoint.path());
+        let is_name = |name: &str| equals_with_hyphens(name, model, b'_');
+        let without_suffix = task_name
+            .split_at_checked(task_name.len().saturating_sub(path.len()))
+            .filter(|(_, suffix)| equals_with_hyphens(suffix, path, b'/'));
         let is_model = |options: &Map<String, Value>| {
             options.get("model").and_then(Value::as_str) == Some(model)
         };
-        is_name(own)
-            || own.strip_prefix("chat-").is_some_and(is_name)
+        is_name(task_name)
+            || task_name.strip_prefix("chat-").is_some_and(is_name)
             || without_suffix.is_some_and(|(name, _)| is_name(name))
             || is_model(&self.orchestrator_server_config.load_model_config)
             || self.model_info.as_ref().is_some_and(is_model)
@@ -342,8 +342,8 @@ impl Task {
     }
 }
 
-/// Returns whether a name is a text with dashes in place of `separator`.
-fn is_dashed(name: &str, text: &str, separator: u8) -> bool {
+/// Returns whether a name equals a text with hyphens in place of `separator`.
+fn equals_with_hyphens(name: &str, text: &str, separator: u8) -> bool {
     name.bytes().eq(text.bytes().map(|byte| if byte == separator { b'-' } else { byte }))
 }
 
@@ -385,8 +385,8 @@ mod tests {
                 [(price.text(input, output), text), (price.image(output), u128::from(output) * step)]
             {
                 let credits = u128::try_from(credits).unwrap();
-                let is_largest = credits == u128::from(i64::MAX.unsigned_abs());
-                proptest::prop_assert!(credits * 1_000 >= thousandths || is_largest);
+                let is_saturated = credits == u128::from(i64::MAX.unsigned_abs());
+                proptest::prop_assert!(credits * 1_000 >= thousandths || is_saturated);
                 proptest::prop_assert!(credits == 0 || (credits - 1) * 1_000 < thousandths);
             }
         }

@@ -29,7 +29,7 @@ pub fn image_work(steps: u32) -> f64 {
 
 /// Returns the speed of a result: work per second, from sending the request to the last byte of the
 /// answer; `None` without a positive response time.
-pub fn metric(work: f64, response_time: Option<f64>) -> Option<f64> {
+pub fn speed(work: f64, response_time: Option<f64>) -> Option<f64> {
     response_time.filter(|seconds| *seconds > 0.0).map(|seconds| work / seconds)
 }
 
@@ -55,9 +55,9 @@ mod tests {
 
     #[test]
     fn speed_without_positive_time_is_missing() {
-        assert_eq!(metric(100.0, Some(0.5)), Some(200.0));
+        assert_eq!(speed(100.0, Some(0.5)), Some(200.0));
         assert_eq!(
-            [metric(100.0, Some(0.0)), metric(100.0, Some(-1.0)), metric(100.0, None)],
+            [speed(100.0, Some(0.0)), speed(100.0, Some(-1.0)), speed(100.0, None)],
             [None; 3]
         );
     }

@@ -24,10 +24,10 @@ pub(crate) struct Market {
     pub(crate) contenders: Vec<ContenderRow>,
     /// Mean quality of each miner's checked answers in the last day, by task.
     pub(crate) qualities: HashMap<Hotkey, Vec<(TaskName, f64)>>,
-    pub(crate) past: Arc<PastPeriods>,
-    /// The newest closed period when `past` was read.
+    pub(crate) past_periods: Arc<PastPeriods>,
+    /// The newest closed period when `past_periods` was read.
     pub(crate) newest_closed: Option<PeriodId>,
-    /// What each API key spent on each of the last days, newest day first.
+    /// Spend of each API key on each of the last days, newest day first.
     pub(crate) spend: Vec<KeySpend>,
     /// The part of `spend` that is not read each time.
     pub(crate) older_spend: Arc<PastSpend>,
@@ -40,7 +40,7 @@ pub(crate) struct Market {
     pub(crate) gateway_problem: Option<String>,
 }
 
-/// What each API key spent on days that are over: a request counts on the day on which it began,
+/// Spend of each API key on days that are over: a request counts on the day on which it began,
 /// and is charged within an hour.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct PastSpend {
@@ -73,7 +73,7 @@ pub(crate) enum Activity {
     /// A period runs.
     Running,
     /// The last period has ended, and the next one is not yet due.
-    Between,
+    BetweenPeriods,
     /// A period should have been closed or opened long ago.
     Stopped,
     /// The database has no period, or is not a source.
@@ -100,8 +100,8 @@ impl MinerState {
     }
 
     /// Returns the share of requests that the miner answered; `None` without requests.
-    pub(crate) fn answered(&self) -> Option<f64> {
-        answered(&self.counts)
+    pub(crate) fn answered_share(&self) -> Option<f64> {
+        answered_share(&self.counts)
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) struct PeriodSums {
 }
 
 impl PeriodSums {
-    fn of<'a>(results: impl Iterator<Item = &'a HistoryRow> + Clone) -> Self {
+    fn from_results<'a>(results: impl Iterator<Item = &'a HistoryRow> + Clone) -> Self {
         let mut counts = PeriodCounts::default();
         for row in results.clone() {
             counts.add(&row.counts);
@@ -131,7 +131,7 @@ impl PeriodSums {
 }
 
 /// Returns the share of requests that were answered; `None` without requests.
-pub(crate) fn answered(counts: &PeriodCounts) -> Option<f64> {
+pub(crate) fn answered_share(counts: &PeriodCounts) -> Option<f64> {
     share(counts.total_requests - counts.requests_429 - counts.requests_500, counts.total_requests)
 }
 
@@ -169,7 +169,7 @@ impl Market {
         let Some(period) = &self.period else { return Activity::Unknown };
         match period.closed_ms {
             _ if now_ms > end_ms(period).saturating_add(GRACE_MS) => Activity::Stopped,
-            Some(_) => Activity::Between,
+            Some(_) => Activity::BetweenPeriods,
             None => Activity::Running,
         }
     }
@@ -178,8 +178,10 @@ impl Market {
     /// fail.
     pub(crate) fn answering(&self) -> AnsweringMiners {
         let miners = self.miners();
-        let answering =
-            miners.iter().filter(|miner| miner.answered().is_none_or(|share| share > 0.0)).count();
+        let answering = miners
+            .iter()
+            .filter(|miner| miner.answered_share().is_none_or(|share| share > 0.0))
+            .count();
         AnsweringMiners { answering, queried: miners.len() }
     }
 
@@ -245,7 +247,7 @@ impl Market {
                 counts: PeriodCounts::default(),
                 quality: self.quality(&offer.hotkey, None),
                 scores: self
-                    .past
+                    .past_periods
                     .miners
                     .get(&offer.hotkey)
                     .map(|past| past.scores.clone())
@@ -271,7 +273,10 @@ impl PastPeriods {
     /// Creates the history from periods and from the results of all miners, both newest first.
     pub(crate) fn new(periods: Vec<PeriodRow>, results: Vec<HistoryRow>) -> Self {
         let sums = |period: PeriodRow| {
-            (period, PeriodSums::of(results.iter().filter(move |row| row.period == period.id)))
+            (
+                period,
+                PeriodSums::from_results(results.iter().filter(move |row| row.period == period.id)),
+            )
         };
         let periods: Vec<_> = periods.into_iter().map(sums).collect();
         let mut miners = HashMap::<Hotkey, MinerHistory>::new();
@@ -307,17 +312,17 @@ mod tests {
 
     #[test]
     fn market_without_recent_updates_is_stopped() {
-        let at = |period, now_ms| Market { period, ..Market::default() }.activity(now_ms);
-        assert_eq!(at(None, 0), Activity::Unknown);
+        let activity_at = |period, now_ms| Market { period, ..Market::default() }.activity(now_ms);
+        assert_eq!(activity_at(None, 0), Activity::Unknown);
         let open = Some(period(1_000, None));
         assert_eq!(
-            (at(open, 2_000), at(open, 61_000 + GRACE_MS)),
+            (activity_at(open, 2_000), activity_at(open, 61_000 + GRACE_MS)),
             (Activity::Running, Activity::Running)
         );
-        assert_eq!(at(open, 61_001 + GRACE_MS), Activity::Stopped);
+        assert_eq!(activity_at(open, 61_001 + GRACE_MS), Activity::Stopped);
         let closed = Some(period(1_000, Some(62_000)));
-        assert_eq!(at(closed, 62_000 + GRACE_MS), Activity::Between);
-        assert_eq!(at(closed, 62_001 + GRACE_MS), Activity::Stopped);
+        assert_eq!(activity_at(closed, 62_000 + GRACE_MS), Activity::BetweenPeriods);
+        assert_eq!(activity_at(closed, 62_001 + GRACE_MS), Activity::Stopped);
     }
 
     #[test]

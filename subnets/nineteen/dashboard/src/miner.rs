@@ -5,8 +5,8 @@ use taonet_dashboard::{Page, Paging, View, grouped, live, number, percent, short
 use taonet_nineteen_store::{ContenderRow, HistoryRow};
 use taonet_primitives::{Hotkey, Uid};
 
-use crate::market::{Market, MinerHistory, answered, mean};
-use crate::page::{CAPACITY_UNIT, scores, used};
+use crate::market::{Market, MinerHistory, answered_share, mean};
+use crate::page::{CAPACITY_UNIT, score_history, used_capacity};
 use crate::tasks::share;
 
 /// Maximum number of past results per page.
@@ -18,7 +18,7 @@ pub(crate) fn page(view: &View, market: &Market, hotkey: &str) -> Page {
     let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
     let offers: Vec<_> =
         market.contenders.iter().filter(|row| row.offer.hotkey == hotkey).collect();
-    let past = market.past.miners.get(&hotkey);
+    let past = market.past_periods.miners.get(&hotkey);
     if offers.is_empty() && past.is_none() {
         return Err(view.missing("A miner with this hotkey"));
     }
@@ -28,7 +28,7 @@ pub(crate) fn page(view: &View, market: &Market, hotkey: &str) -> Page {
         |uid| format!("Miner {uid}"),
     );
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/nineteen", "Nineteen")], &name))
+        (view.breadcrumbs(&[("/", "Overview"), ("/nineteen", "Nineteen")], &name))
         h1 { (name) }
         p.sub.address { (hotkey) }
         (live("miner-figures", &figures(market, &hotkey, uid, past)))
@@ -59,7 +59,7 @@ fn figures(
                 dt { "Period score" }
                 dd {
                     (number(mean(history.iter().copied().flatten()), 3)) small { "last day" }
-                    @if let Some(uid) = uid { (scores(uid, history)) }
+                    @if let Some(uid) = uid { (score_history(uid, history)) }
                 }
             }
             div { dt { "Quality" } dd { (number(market.quality(hotkey, None), 3)) small { "last day" } } }
@@ -93,10 +93,10 @@ fn offers_table(market: &Market, offers: &[&ContenderRow]) -> Markup {
                             tr {
                                 th scope="row" { (offer.task) }
                                 td.num { (grouped(counts.capacity)) }
-                                td.num { (used(share(counts.consumed_capacity, counts.capacity))) }
+                                td.num { (used_capacity(share(counts.consumed_capacity, counts.capacity))) }
                                 td.num { (number(market.quality(&offer.hotkey, Some(&offer.task)), 3)) }
                                 td.num { (grouped(counts.total_requests)) }
-                                td.num { (percent(answered(counts))) }
+                                td.num { (percent(answered_share(counts))) }
                                 td.num { (grouped(counts.requests_429)) }
                                 td.num { (grouped(counts.requests_500)) }
                             }
@@ -134,7 +134,7 @@ fn results_table(view: &View, results: &[HistoryRow]) -> Markup {
                                 td { (row.task) }
                                 td.num { (number(row.score, 3)) }
                                 td.num { (grouped(row.counts.capacity)) }
-                                td.num { (used(share(row.counts.consumed_capacity, row.counts.capacity))) }
+                                td.num { (used_capacity(share(row.counts.consumed_capacity, row.counts.capacity))) }
                                 td.num { (grouped(row.counts.total_requests)) }
                                 td.num { (grouped(row.counts.requests_429)) }
                                 td.num { (grouped(row.counts.requests_500)) }

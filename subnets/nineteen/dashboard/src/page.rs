@@ -4,13 +4,13 @@ use axum::response::Response;
 use maud::{Markup, html};
 use taonet_dashboard::draw::{meter, sparkline};
 use taonet_dashboard::{
-    Paging, Sort, View, ago, duration, grouped, live, number, percent, problem, shortened, shown,
-    timestamp,
+    Paging, Sort, View, ago, duration, grouped, live, number, percent, printable, problem,
+    shortened, timestamp,
 };
 use taonet_nineteen_core::period::PeriodCounts;
 use taonet_primitives::{Uid, counted};
 
-use crate::market::{Activity, Market, MinerState, answered};
+use crate::market::{Activity, Market, MinerState, answered_share};
 use crate::source::SPEND_DAYS;
 use crate::tasks::TaskState;
 
@@ -39,7 +39,7 @@ impl Activity {
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Running => "running",
-            Self::Between => "between periods",
+            Self::BetweenPeriods => "between periods",
             Self::Stopped => "stopped",
             Self::Unknown => "no period",
         }
@@ -48,7 +48,7 @@ impl Activity {
     const fn badge(self) -> &'static str {
         match self {
             // Whether the market is healthy, the strip at the top of the page says.
-            Self::Running | Self::Between | Self::Unknown => "badge",
+            Self::Running | Self::BetweenPeriods | Self::Unknown => "badge",
             Self::Stopped => "badge bad",
         }
     }
@@ -144,7 +144,7 @@ fn figures(market: &Market, now_ms: i64) -> Markup {
             div {
                 dt { "Answered" }
                 dd {
-                    (percent(answered(&counts)))
+                    (percent(answered_share(&counts)))
                     @if counts.requests_500 > 0.0 { small.warn { (grouped(counts.requests_500)) " failed" } }
                 }
             }
@@ -195,7 +195,7 @@ fn tasks(tasks: &[TaskState]) -> Markup {
 fn task_row(task: &TaskState) -> Markup {
     html! {
         tr {
-            th scope="row" { (shown(&task.task)) }
+            th scope="row" { (printable(&task.task)) }
             td {
                 @match task.is_served {
                     Some(true) => span.badge.ok { "available" },
@@ -205,7 +205,7 @@ fn task_row(task: &TaskState) -> Markup {
             }
             td.num { (task.miners) }
             td.num { (grouped(task.capacity)) }
-            td.num { (used(task.used_share())) }
+            td.num { (used_capacity(task.used_share())) }
             td.num { (task.running.map_or_else(|| "–".to_owned(), |running| running.to_string())) }
             td.num { (grouped(task.requests)) }
             td.num { (grouped(task.rate_limited)) }
@@ -217,7 +217,7 @@ fn task_row(task: &TaskState) -> Markup {
 }
 
 /// Renders the used share of a capacity with a bar.
-pub(crate) fn used(share: Option<f64>) -> Markup {
+pub(crate) fn used_capacity(share: Option<f64>) -> Markup {
     html! {
         span.score {
             (percent(share))
@@ -228,17 +228,19 @@ pub(crate) fn used(share: Option<f64>) -> Markup {
 
 fn sort(miners: &mut [MinerState], key: &str) {
     // Missing values come first in ascending order.
-    let optional = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
+    let missing_first = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
     miners.sort_by(|a, b| {
         let order = match key {
             "uid" => a.uid.cmp(&b.uid),
-            "quality" => optional(a.quality).total_cmp(&optional(b.quality)),
+            "quality" => missing_first(a.quality).total_cmp(&missing_first(b.quality)),
             "tasks" => a.tasks.cmp(&b.tasks),
             "requests" => a.counts.total_requests.total_cmp(&b.counts.total_requests),
-            "answered" => optional(a.answered()).total_cmp(&optional(b.answered())),
+            "answered" => {
+                missing_first(a.answered_share()).total_cmp(&missing_first(b.answered_share()))
+            }
             "limited" => a.counts.requests_429.total_cmp(&b.counts.requests_429),
             "failed" => a.counts.requests_500.total_cmp(&b.counts.requests_500),
-            _ => optional(a.score()).total_cmp(&optional(b.score())),
+            _ => missing_first(a.score()).total_cmp(&missing_first(b.score())),
         };
         order.then_with(|| b.uid.cmp(&a.uid))
     });
@@ -289,11 +291,11 @@ fn miner_row(view: &View, miner: &MinerState) -> Markup {
                 }
             }
             td.num { (number(miner.score(), 3)) }
-            td { (scores(miner.uid, &miner.scores)) }
+            td { (score_history(miner.uid, &miner.scores)) }
             td.num { (number(miner.quality, 3)) }
             td.num { (miner.tasks) }
             td.num { (grouped(miner.counts.total_requests)) }
-            td.num { (percent(miner.answered())) }
+            td.num { (percent(miner.answered_share())) }
             td.num { (grouped(miner.counts.requests_429)) }
             td.num { (grouped(miner.counts.requests_500)) }
         }
@@ -301,14 +303,14 @@ fn miner_row(view: &View, miner: &MinerState) -> Markup {
 }
 
 /// Renders a miner's period scores, oldest first.
-pub(crate) fn scores(uid: Uid, scores: &[Option<f64>]) -> Markup {
+pub(crate) fn score_history(uid: Uid, scores: &[Option<f64>]) -> Markup {
     let label =
         format!("period scores of miner {uid}, {}, oldest first", counted(scores.len(), "period"));
     html! { @if scores.is_empty() { "–" } @else { (sparkline(scores, &label)) } }
 }
 
 fn periods(view: &View, market: &Market) -> Markup {
-    let past = &market.past.periods;
+    let past = &market.past_periods.periods;
     let paging = Paging::of(view, "periods", MAX_PERIODS_PER_PAGE, past.len());
     html! {
         @if past.is_empty() { p.empty { "No period has ended in the last day." } } @else {
@@ -367,7 +369,7 @@ fn spend(view: &View, market: &Market) -> Markup {
                     tbody {
                         @for row in paging.slice(&market.spend) {
                             tr {
-                                th scope="row" { @if row.name.is_empty() { "unnamed" } @else { (shown(&row.name)) } }
+                                th scope="row" { @if row.name.is_empty() { "unnamed" } @else { (printable(&row.name)) } }
                                 td { time datetime=(row.day) { (row.day) } }
                                 td.num { (grouped(row.requests as f64)) }
                                 td.num { (grouped(row.charged as f64)) }

@@ -1,15 +1,15 @@
 //! The overview in a terminal.
 
 use taonet_dashboard::{
-    Column, Content, Panel, PlainTable, duration, grouped, number, percent, shortened, shown,
+    Column, Content, Panel, PlainTable, duration, grouped, number, percent, printable, shortened,
 };
 
-use crate::market::{Activity, Market, MinerState, answered};
+use crate::market::{Activity, Market, MinerState, answered_share};
 use crate::page::total;
 use crate::tasks::TaskState;
 
 /// Returns the state of the market, its tasks and its miners.
-pub(crate) fn of(market: &Market, now_ms: i64) -> Vec<Panel> {
+pub(crate) fn build(market: &Market, now_ms: i64) -> Vec<Panel> {
     let tasks = market.tasks();
     let mut panels =
         vec![figures(market, &tasks, now_ms), table("Nineteen · tasks", tasks_table(&tasks))];
@@ -32,7 +32,7 @@ fn figures(market: &Market, tasks: &[TaskState], now_ms: i64) -> Panel {
     }
     figures.push(("Tasks", tasks.len().to_string()));
     figures.push(("Requests", grouped(counts.total_requests)));
-    figures.push(("Answered", percent(answered(&counts))));
+    figures.push(("Answered", percent(answered_share(&counts))));
     let stopped = (activity == Activity::Stopped).then(|| "no period runs".to_owned());
     let problem =
         market.problems().map(|(title, reason)| format!("{title}: {reason}")).next().or(stopped);
@@ -58,7 +58,7 @@ fn tasks_table(tasks: &[TaskState]) -> PlainTable {
             None => "–",
         };
         vec![
-            shown(&task.task),
+            printable(&task.task),
             state.to_owned(),
             task.miners.to_string(),
             percent(task.used_share()),
@@ -98,7 +98,7 @@ fn miners_table(mut miners: Vec<MinerState>) -> PlainTable {
             number(miner.quality, 3),
             miner.tasks.to_string(),
             grouped(miner.counts.total_requests),
-            percent(miner.answered()),
+            percent(miner.answered_share()),
             grouped(miner.counts.requests_429),
             grouped(miner.counts.requests_500),
         ]

@@ -50,7 +50,7 @@ impl Section for NineteenSection {
     }
 
     fn panels(&self) -> Vec<Panel> {
-        panels::of(&self.source.market(), now_ms())
+        panels::build(&self.source.market(), now_ms())
     }
 
     fn problems(&self) -> Vec<String> {

@@ -66,8 +66,8 @@ impl Source {
 
     /// Reads both sources once, and reports a change.
     pub(crate) async fn read(&self, changes: &Changes) {
-        let before = self.market();
-        let mut market = Market::clone(&before);
+        let previous = self.market();
+        let mut market = Market::clone(&previous);
         if let Some(directory) = &self.directory {
             let read = read_database(directory, &mut market, now_ms()).await;
             market.database_problem = read.err().map(|error| with_causes(&error));
@@ -78,7 +78,7 @@ impl Source {
                 Err(fault) => (None, Some(fault.to_string())),
             };
         }
-        if market != *before {
+        if market != *previous {
             *self.market.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(market);
             changes.report();
         }
@@ -116,7 +116,7 @@ async fn read_database(
                 Some(newest) => read_past(&store, newest, since_ms).await?,
                 None => PastPeriods::default(),
             };
-            market.past = Arc::new(past);
+            market.past_periods = Arc::new(past);
             market.newest_closed = newest_closed;
         }
         let mut qualities = HashMap::<_, Vec<_>>::new();

@@ -27,7 +27,7 @@ impl Gateway {
             self.release_abandoned().await
         } else {
             let released = self.0.store.release_holds(i64::MAX, now_ms(&self.0.clock)).await?;
-            warn_of(released);
+            warn_of_released(released);
             Ok(())
         }
     }
@@ -74,12 +74,12 @@ impl Gateway {
         let age_ms = millis(ABANDONED_AFTER);
         let released =
             self.0.store.release_abandoned(now_ms.saturating_sub(age_ms), now_ms).await?;
-        warn_of(released);
+        warn_of_released(released);
         Ok(())
     }
 }
 
-fn warn_of(released: usize) {
+fn warn_of_released(released: usize) {
     if released > 0 {
         tracing::warn!(released, "released holds and leases of unfinished requests");
     }

@@ -18,7 +18,7 @@ const MAX_TRANSFERS: u32 = 100;
 
 impl Gateway {
     /// Authenticates a request for a document of the own key, unless there are too many.
-    async fn reader(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
+    async fn authenticate_reader(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let key = self.key(headers).await?;
         self.0.rates.admit_read(&key, (self.0.clock)())?;
         Ok(key)
@@ -30,10 +30,10 @@ pub(crate) async fn key(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.reader(&headers).await?;
+    let key = gateway.authenticate_reader(&headers).await?;
     let (_, today) = today(&gateway.0.clock);
-    let uses = gateway.0.store.budget_uses(Some(&key.id), &today).await?;
-    let budgets = |scope| budget_documents(&uses, scope);
+    let budget_uses = gateway.0.store.budget_uses(Some(&key.id), &today).await?;
+    let budgets = |scope| budget_documents(&budget_uses, scope);
     let team = key
         .terms
         .team
@@ -60,9 +60,9 @@ pub(crate) async fn key(
 }
 
 /// Describes what is spent of the budgets of a key or of its team.
-fn budget_documents(uses: &[BudgetUse], scope: BudgetScope) -> Vec<Value> {
-    let document = |used: &BudgetUse| json!({"period": used.period.to_string(), "budget": used.budget, "spent": used.spent});
-    uses.iter().filter(|used| used.scope == scope).map(document).collect()
+fn budget_documents(budget_uses: &[BudgetUse], scope: BudgetScope) -> Vec<Value> {
+    let document = |budget_use: &BudgetUse| json!({"period": budget_use.period.to_string(), "budget": budget_use.budget, "spent": budget_use.spent});
+    budget_uses.iter().filter(|budget_use| budget_use.scope == scope).map(document).collect()
 }
 
 /// Handler of `GET /v1/usage`: usage of the request's API key by day and model.
@@ -71,8 +71,8 @@ pub(crate) async fn usage(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.reader(&headers).await?;
-    let format = Format::of(&uri)?;
+    let key = gateway.authenticate_reader(&headers).await?;
+    let format = Format::from_uri(&uri)?;
     let rows = gateway.0.store.usage(Some(&key.id)).await?;
     if format == Format::Csv {
         return Ok(csv("usage.csv", usage_csv(&rows)));
@@ -99,12 +99,12 @@ pub(crate) async fn invoice(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.reader(&headers).await?;
-    let format = Format::of(&uri)?;
+    let key = gateway.authenticate_reader(&headers).await?;
+    let format = Format::from_uri(&uri)?;
     let month: Month = month
         .parse()
         .map_err(|error: MonthError| GatewayError::field("month", error.to_string()))?;
-    let invoice = gateway.0.store.invoice(&key.id, month).await?.ok_or(GatewayError::Key)?;
+    let invoice = gateway.0.store.invoice(&key.id, month).await?.ok_or(GatewayError::UnknownKey)?;
     if format == Format::Csv {
         return Ok(csv(&format!("invoice-{month}.csv"), invoice.to_csv()));
     }
@@ -131,7 +131,7 @@ enum Format {
 }
 
 impl Format {
-    fn of(uri: &Uri) -> Result<Self, GatewayError> {
+    fn from_uri(uri: &Uri) -> Result<Self, GatewayError> {
         match parameter(uri, "format") {
             None | Some("json") => Ok(Self::Json),
             Some("csv") => Ok(Self::Csv),
@@ -147,7 +147,7 @@ fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
 }
 
 /// Reads the block and the event before which transfers are listed, such as `7654321-12`.
-fn before(uri: &Uri) -> Result<Option<(BlockNumber, u32)>, GatewayError> {
+fn before_parameter(uri: &Uri) -> Result<Option<(BlockNumber, u32)>, GatewayError> {
     let Some(value) = parameter(uri, "before") else { return Ok(None) };
     let position = value
         .split_once('-')
@@ -188,12 +188,12 @@ pub(crate) async fn topup(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, GatewayError> {
-    let key = gateway.reader(&headers).await?;
-    let before = before(&uri)?;
+    let key = gateway.authenticate_reader(&headers).await?;
+    let before = before_parameter(&uri)?;
     let store = &gateway.0.store;
     let topups =
         store.topups().await?.filter(|topups| topups.is_enabled).ok_or(GatewayError::NoTopUps)?;
-    let address = store.deposit_address(&key.id).await?.ok_or(GatewayError::Key)?.address;
+    let address = store.deposit_address(&key.id).await?.ok_or(GatewayError::UnknownKey)?.address;
     let mut deposits =
         store.latest_deposits(&key.id, before, MAX_TRANSFERS.saturating_add(1)).await?;
     let has_more = deposits.len() > MAX_TRANSFERS as usize;

@@ -13,20 +13,20 @@ use tokio::time::Instant;
 use crate::GatewayError;
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
-use crate::logprobs::{MissingLogprobs, no_selection};
+use crate::logprobs::{MissingLogprobs, missing_logprobs_error};
 use crate::replies::Replies;
 use crate::sse::escape_separators;
 use choice::Choice;
 use functions::FunctionStream;
 
 /// Names of the field with the stop sequence that has ended an answer, of vLLM and of SGLang.
-const STOPS: [&str; 2] = ["stop_reason", "matched_stop"];
+const STOP_FIELDS: [&str; 2] = ["stop_reason", "matched_stop"];
 /// Event that ends a stream.
 const DONE_EVENT: &str = "data: [DONE]\n\n";
 
 /// Form of the choices of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ChoiceForm {
+pub(crate) enum ChoiceFormat {
     /// Messages of a chat.
     Chat,
     /// Messages of a chat with a function call in place of tool calls, for requests with the
@@ -36,7 +36,7 @@ pub(crate) enum ChoiceForm {
     Completion { echoes: bool },
 }
 
-impl ChoiceForm {
+impl ChoiceFormat {
     /// Returns whether the choices are messages of a chat.
     pub(crate) const fn is_chat(self) -> bool {
         matches!(self, Self::Chat | Self::FunctionChat)
@@ -45,11 +45,11 @@ impl ChoiceForm {
 
 /// Metadata that every chunk of an answer repeats.
 #[derive(Debug, Clone)]
-pub(crate) struct Head {
+pub(crate) struct ResponseHead {
     pub(crate) id: String,
     pub(crate) model: String,
     pub(crate) created: i64,
-    pub(crate) form: ChoiceForm,
+    pub(crate) choice_format: ChoiceFormat,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
     /// Requested maximum number of tokens; an answer that reaches it has the finish reason
@@ -64,7 +64,7 @@ pub(crate) struct Head {
     pub(crate) echo: Vec<String>,
 }
 
-impl Head {
+impl ResponseHead {
     fn fields(&self, object: &str) -> Map<String, Value> {
         let mut fields = Map::new();
         fields.insert("id".to_owned(), self.id.as_str().into());
@@ -75,7 +75,8 @@ impl Head {
     }
 
     fn chunk(&self, choices: Value) -> Map<String, Value> {
-        let object = if self.form.is_chat() { "chat.completion.chunk" } else { "text_completion" };
+        let object =
+            if self.choice_format.is_chat() { "chat.completion.chunk" } else { "text_completion" };
         let mut fields = self.fields(object);
         if self.wants_usage {
             // As with OpenAI, only the last chunk has it, in place of null.
@@ -86,7 +87,7 @@ impl Head {
     }
 
     /// Returns the finish reason of an answer.
-    pub(crate) fn finish_reason(&self, end: &End) -> String {
+    pub(crate) fn finish_reason(&self, end: &ChoiceEnd) -> String {
         let word = if end.calls_tools {
             "tool_calls"
         } else if end.tokens >= self.max_tokens {
@@ -95,7 +96,8 @@ impl Head {
             "stop"
         };
         let reason = end.finish.as_deref().unwrap_or(word);
-        let is_function_call = self.form == ChoiceForm::FunctionChat && reason == "tool_calls";
+        let is_function_call =
+            self.choice_format == ChoiceFormat::FunctionChat && reason == "tool_calls";
         if is_function_call { "function_call".to_owned() } else { reason.to_owned() }
     }
 
@@ -131,7 +133,7 @@ fn event(document: Map<String, Value>) -> String {
 /// How an answer ended: finish reason, stop sequence and use of tools, as reported by its chunks,
 /// and its length.
 #[derive(Default)]
-pub(crate) struct End {
+pub(crate) struct ChoiceEnd {
     finish: Option<String>,
     /// Stop sequence that ended the answer, if the server reports it.
     pub(crate) stop: Option<String>,
@@ -140,12 +142,12 @@ pub(crate) struct End {
     pub(crate) tokens: u64,
 }
 
-impl End {
+impl ChoiceEnd {
     pub(crate) fn record(&mut self, chunk: &Chunk) {
         if let Some(finish) = chunk.finish_reason() {
             self.finish = Some(finish.to_owned());
             let choice = chunk.choice();
-            let stop = STOPS.iter().find_map(|name| choice?.get(name)?.as_str());
+            let stop = STOP_FIELDS.iter().find_map(|name| choice?.get(name)?.as_str());
             self.stop = stop.map(str::to_owned);
         }
         self.calls_tools |= chunk.tool_calls().is_some();
@@ -153,12 +155,12 @@ impl End {
 }
 
 /// Returns an answer as a stream of server-sent events.
-pub(crate) fn stream(head: Head, replies: Replies, bill: Bill) -> Response {
+pub(crate) fn stream(head: ResponseHead, replies: Replies, bill: Bill) -> Response {
     delivery::stream(Chunks::new(head), replies, bill)
 }
 
 /// Returns the common start of all chunk events, up to the choice.
-fn start(head: &Head) -> String {
+fn chunk_start(head: &ResponseHead) -> String {
     let start = Value::Object(head.chunk(json!([]))).to_string();
     // Strip the end of the empty list of choices, so that each event can append its own choice.
     format!("data: {}", start.trim_end_matches("]}"))
@@ -166,7 +168,7 @@ fn start(head: &Head) -> String {
 
 /// Encoder of the events of chat completions and completions.
 struct Chunks {
-    head: Head,
+    head: ResponseHead,
     /// Common start of all chunk events, up to the choice.
     start: String,
     /// Start of the chunk events of the first choice, up to its fields.
@@ -176,12 +178,12 @@ struct Chunks {
 }
 
 impl Chunks {
-    fn new(head: Head) -> Self {
+    fn new(head: ResponseHead) -> Self {
         let mut functions = Vec::new();
-        if head.form == ChoiceForm::FunctionChat {
+        if head.choice_format == ChoiceFormat::FunctionChat {
             functions.resize_with(head.choices, FunctionStream::default);
         }
-        let start = start(&head);
+        let start = chunk_start(&head);
         let first_start = format!("{start}{{\"index\":0,");
         Self { head, start, first_start, functions }
     }
@@ -224,7 +226,7 @@ impl Events for Chunks {
         let mut events = Vec::new();
         for index in 0..self.head.choices {
             let mut event = String::new();
-            if self.head.form.is_chat() {
+            if self.head.choice_format.is_chat() {
                 let start = self.begin_event(index, &mut event);
                 event.push_str("\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
                 Self::end_event(start, None, &mut event);
@@ -247,7 +249,7 @@ impl Events for Chunks {
         let sent_choice = chunk.choice();
         let field = |name: &str| sent_choice.and_then(|sent_choice| sent_choice.get(name));
         let logprobs = field("logprobs").filter(|_| self.head.wants_logprobs);
-        if !self.head.form.is_chat() {
+        if !self.head.choice_format.is_chat() {
             return self.text_event(choice, chunk.text().unwrap_or_default(), logprobs, events);
         }
         if let Some(functions) = self.functions.get_mut(choice) {
@@ -284,16 +286,16 @@ impl Events for Chunks {
         Self::end_event(start, logprobs, events);
     }
 
-    fn interrupted(&mut self) -> Vec<String> {
+    fn interrupt(&mut self) -> Vec<String> {
         vec![format!("data: {}\n\n", GatewayError::Interrupted.document()), DONE_EVENT.to_owned()]
     }
 
-    fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
+    fn finish(&mut self, ends: &[ChoiceEnd], tokens: (u64, u64)) -> Vec<String> {
         let mut events = Vec::new();
         for (index, end) in ends.iter().enumerate() {
             let mut event = String::new();
             self.begin_event(index, &mut event);
-            let is_chat = self.head.form.is_chat();
+            let is_chat = self.head.choice_format.is_chat();
             event.push_str(if is_chat { "\"delta\":{}" } else { "\"text\":\"\"" });
             event.push_str(",\"logprobs\":null,\"finish_reason\":");
             quote(&self.head.finish_reason(end), &mut event);
@@ -314,7 +316,7 @@ impl Events for Chunks {
 /// each prompt are its choices: those without log-probabilities come last. If none has any, the
 /// request is refused, and so are further ones of its kind for some minutes.
 pub(crate) async fn complete_response(
-    head: &Head,
+    head: &ResponseHead,
     replies: Replies,
     bill: Bill,
     missing_logprobs: &MissingLogprobs,
@@ -332,8 +334,8 @@ pub(crate) async fn complete_response(
         missing_logprobs.forget(&head.model);
     } else if is_selection && answers.iter().any(Choice::has_text) {
         missing_logprobs.remember(&head.model, Instant::now());
-        delivery::refuse(bill).await;
-        return Err(no_selection());
+        delivery::cancel_bill(bill).await;
+        return Err(missing_logprobs_error());
     }
     let tokens = delivery::charge(&mut ends, bill).await;
     let mut answers: Vec<_> = answers.into_iter().zip(ends).collect();
@@ -343,18 +345,21 @@ pub(crate) async fn complete_response(
     let choices = answers.into_iter().enumerate();
     let choices: Vec<Value> =
         choices.map(|(index, (choice, end))| choice.document(head, index, &end)).collect();
-    let mut document =
-        head.fields(if head.form.is_chat() { "chat.completion" } else { "text_completion" });
+    let mut document = head.fields(if head.choice_format.is_chat() {
+        "chat.completion"
+    } else {
+        "text_completion"
+    });
     document.insert("choices".to_owned(), choices.into());
     document.insert("usage".to_owned(), usage(tokens));
     Ok(Json(document).into_response())
 }
 
 /// Returns as many answers to each prompt as it has choices: the best ones, the best one first.
-fn select_best(answers: Vec<(Choice, End)>, head: &Head) -> Vec<(Choice, End)> {
-    let per_prompt = |number: usize| number.checked_div(head.prompts).unwrap_or(number);
+fn select_best(answers: Vec<(Choice, ChoiceEnd)>, head: &ResponseHead) -> Vec<(Choice, ChoiceEnd)> {
+    let count_per_prompt = |number: usize| number.checked_div(head.prompts).unwrap_or(number);
     let (answers_per_prompt, choices_per_prompt) =
-        (per_prompt(answers.len()), per_prompt(head.choices));
+        (count_per_prompt(answers.len()), count_per_prompt(head.choices));
     let (mut answers, mut choices) = (answers.into_iter(), Vec::with_capacity(head.choices));
     for _ in 0..head.prompts {
         let mut candidates: Vec<_> = answers.by_ref().take(answers_per_prompt).collect();
@@ -380,14 +385,14 @@ mod tests {
     #[test]
     fn events_without_content_are_json_chunks() {
         for is_chat in [true, false] {
-            let head = Head {
+            let head = ResponseHead {
                 id: "chatcmpl-\"ours\"".to_owned(),
                 model: "chat-a".to_owned(),
                 created: 7,
-                form: if is_chat {
-                    ChoiceForm::Chat
+                choice_format: if is_chat {
+                    ChoiceFormat::Chat
                 } else {
-                    ChoiceForm::Completion { echoes: false }
+                    ChoiceFormat::Completion { echoes: false }
                 },
                 wants_logprobs: false,
                 wants_usage: true,
@@ -408,7 +413,7 @@ mod tests {
             assert_eq!(events.begin(), if is_chat { vec![first(0), first(1)] } else { Vec::new() });
             let ends = [("stop \"\n\"", 3), ("", 9)].map(|(finish, tokens)| {
                 let finish = Some(finish).filter(|finish| !finish.is_empty()).map(str::to_owned);
-                End { finish, tokens, ..End::default() }
+                ChoiceEnd { finish, tokens, ..ChoiceEnd::default() }
             });
             let empty = || if is_chat { ("delta", json!({})) } else { ("text", json!("")) };
             let mut usage_event = head.chunk(json!([]));
@@ -423,11 +428,11 @@ mod tests {
     /// Each event has the gateway's id, model and time, not those that the miner sent.
     #[test]
     fn gateway_id_replaces_that_of_the_miner() {
-        let head = Head {
+        let head = ResponseHead {
             id: "chatcmpl-ours".to_owned(),
             model: "chat-a".to_owned(),
             created: 7,
-            form: ChoiceForm::Chat,
+            choice_format: ChoiceFormat::Chat,
             wants_logprobs: true,
             wants_usage: false,
             max_tokens: 9,
@@ -437,10 +442,14 @@ mod tests {
         };
         let choice = json!({"index": 0, "delta": {"role": "assistant", "content": "h\u{e9}"}, "logprobs": {"content": []},
             "finish_reason": "stop", "stop_reason": 7});
-        let miners = json!({"id": "theirs", "object": "x", "created": 1, "model": "smaller", "system_fingerprint": "fp",
+        let miner_fields = json!({"id": "theirs", "object": "x", "created": 1, "model": "smaller", "system_fingerprint": "fp",
             "choices": [choice], "usage": {"total_tokens": 1_000_000}});
-        let object =
-            Chunk { body: ChunkBody::Object(miners), characters: 2, entries: 0, is_content: true };
+        let object = Chunk {
+            body: ChunkBody::Object(miner_fields),
+            characters: 2,
+            entries: 0,
+            is_content: true,
+        };
         let text = Chunk {
             body: ChunkBody::Text("h\u{e9}".to_owned()),
             characters: 2,

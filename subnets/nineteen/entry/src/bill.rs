@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::GatewayError;
 use crate::meter::TokenMeter;
-use crate::metrics::SaleMeasures;
+use crate::metrics::SaleMetrics;
 use crate::rates::TokenReservation;
 
 /// Maximum time that the end of an answer waits for its charge. A slower charge continues in the
@@ -60,7 +60,7 @@ pub(crate) struct Bill {
     request_id: String,
     usage: Option<Usage>,
     tokens: Option<TokenReservation>,
-    measures: Option<Arc<SaleMeasures>>,
+    sale_metrics: Option<Arc<SaleMetrics>>,
     /// ID of the API key, if its requests are logged.
     logged_key: Option<String>,
     started: Instant,
@@ -81,10 +81,10 @@ impl Bill {
         match store.hold(key, &request_id, needed, &day, now_ms).await? {
             Ok(()) => {}
             Err(HoldRefusal::Credits { balance }) => {
-                return Err(GatewayError::Credits { needed, has: balance });
+                return Err(GatewayError::InsufficientCredits { needed, has: balance });
             }
             Err(HoldRefusal::Budget { left, period, scope }) => {
-                return Err(GatewayError::Budget { needed, left, period, scope });
+                return Err(GatewayError::BudgetExceeded { needed, left, period, scope });
             }
         }
         let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };
@@ -98,7 +98,7 @@ impl Bill {
             request_id,
             usage: Some(usage),
             tokens: None,
-            measures: None,
+            sale_metrics: None,
             logged_key: None,
             started: Instant::now(),
         })
@@ -118,8 +118,8 @@ impl Bill {
     }
 
     /// Sets the metrics that count the request when it has ended.
-    pub(crate) fn with_measures(mut self, measures: Arc<SaleMeasures>) -> Self {
-        self.measures = Some(measures);
+    pub(crate) fn with_metrics(mut self, sale_metrics: Arc<SaleMetrics>) -> Self {
+        self.sale_metrics = Some(sale_metrics);
         self
     }
 
@@ -130,9 +130,9 @@ impl Bill {
     }
 
     /// Counts the time to the first token of a stream.
-    pub(crate) fn record_first(&self, first: Duration) {
-        if let Some(measures) = &self.measures {
-            measures.record_first(first);
+    pub(crate) fn record_first_token(&self, first: Duration) {
+        if let Some(sale_metrics) = &self.sale_metrics {
+            sale_metrics.record_first_token(first);
         }
     }
 
@@ -204,8 +204,8 @@ impl Bill {
             }
             usage.charge = self.tariff.cost(usage.input_tokens, usage.output_tokens);
         }
-        if let Some(measures) = &self.measures {
-            measures.record(&usage, self.delivered);
+        if let Some(sale_metrics) = &self.sale_metrics {
+            sale_metrics.record(&usage, self.delivered);
         }
         self.log(&usage);
         Some(usage)

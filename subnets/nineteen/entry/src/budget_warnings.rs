@@ -35,17 +35,17 @@ pub(crate) struct BudgetWarnings(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// Texts of the header by the ID of the API key.
-    of_keys: HashMap<String, String>,
+    key_texts: HashMap<String, String>,
     /// Texts of the header by the name of the team.
-    of_teams: HashMap<String, String>,
+    team_texts: HashMap<String, String>,
     /// Thresholds of the logged warnings, in percent, by budget, and the first characters of its
     /// dates, such as `2026-11`.
     logged: HashMap<(BudgetScope, String, BudgetPeriod, String), u64>,
 }
 
 /// Returns the threshold that a budget has reached, in percent.
-fn threshold(used: &BudgetUse) -> Option<u64> {
-    let percent = used.percent();
+fn threshold(budget_use: &BudgetUse) -> Option<u64> {
+    let percent = budget_use.percent();
     [EXHAUSTED_PERCENT, WARNING_PERCENT].into_iter().find(|threshold| percent >= *threshold)
 }
 
@@ -57,37 +57,42 @@ impl BudgetWarnings {
     /// Replaces the warnings by those of the day `today`; returns the budgets that have reached a
     /// threshold in percent for the first time in their period, each with the highest one.
     fn update(&self, uses: Vec<BudgetUse>, today: &str) -> Vec<(BudgetUse, u64)> {
-        let (mut of_keys, mut of_teams) = (HashMap::new(), HashMap::new());
+        let (mut key_texts, mut team_texts) = (HashMap::new(), HashMap::new());
         let mut state = self.state();
         // Warnings of earlier periods are not repeated, and need not be remembered.
         state.logged.retain(|(_, _, _, date), _| today.starts_with(date.as_str()));
-        let mut new = Vec::new();
-        for used in uses {
-            let Some(threshold) = threshold(&used) else { continue };
-            match used.scope {
-                BudgetScope::Key => add_text(&mut of_keys, &used, ""),
-                BudgetScope::Team => add_text(&mut of_teams, &used, "team "),
+        let mut new_warnings = Vec::new();
+        for budget_use in uses {
+            let Some(threshold) = threshold(&budget_use) else { continue };
+            match budget_use.scope {
+                BudgetScope::Key => add_text(&mut key_texts, &budget_use, ""),
+                BudgetScope::Team => add_text(&mut team_texts, &budget_use, "team "),
             }
-            let date = used.period.of_day(today).to_owned();
+            let date = budget_use.period.of_day(today).to_owned();
             let logged = state
                 .logged
-                .entry((used.scope, used.owner.clone(), used.period, date))
+                .entry((budget_use.scope, budget_use.owner.clone(), budget_use.period, date))
                 .or_insert(0);
             if *logged < threshold {
                 *logged = threshold;
-                new.push((used, threshold));
+                new_warnings.push((budget_use, threshold));
             }
         }
-        (state.of_keys, state.of_teams) = (of_keys, of_teams);
-        new
+        (state.key_texts, state.team_texts) = (key_texts, team_texts);
+        new_warnings
     }
 
     /// Writes the warnings of a key and of its team, if there are any, to a response.
     pub(crate) fn write(&self, key: &ApiKey, headers: &mut HeaderMap) {
         let state = self.state();
-        let team_state = key.terms.team.as_ref().and_then(|team| state.of_teams.get(team));
-        let texts: Vec<_> =
-            state.of_keys.get(&key.id).into_iter().chain(team_state).map(String::as_str).collect();
+        let team_state = key.terms.team.as_ref().and_then(|team| state.team_texts.get(team));
+        let texts: Vec<_> = state
+            .key_texts
+            .get(&key.id)
+            .into_iter()
+            .chain(team_state)
+            .map(String::as_str)
+            .collect();
         if texts.is_empty() {
             return;
         }
@@ -98,12 +103,12 @@ impl BudgetWarnings {
 }
 
 /// Appends the warning about a budget to those of its owner.
-fn add_text(texts: &mut HashMap<String, String>, used: &BudgetUse, scope: &str) {
-    let text = texts.entry(used.owner.clone()).or_default();
+fn add_text(texts: &mut HashMap<String, String>, budget_use: &BudgetUse, scope: &str) {
+    let text = texts.entry(budget_use.owner.clone()).or_default();
     if !text.is_empty() {
         text.push_str(", ");
     }
-    let _ = write!(text, "{scope}{} {}%", used.period, used.percent());
+    let _ = write!(text, "{scope}{} {}%", budget_use.period, budget_use.percent());
 }
 
 impl Gateway {
@@ -113,11 +118,11 @@ impl Gateway {
     pub(crate) async fn warn_of_budgets(&self) -> Result<(), StoreError> {
         let (now_ms, today) = today(&self.0.clock);
         let uses = self.0.store.budget_uses(None, &today).await?;
-        for (used, threshold) in self.0.budget_warnings.update(uses, &today) {
+        for (budget_use, threshold) in self.0.budget_warnings.update(uses, &today) {
             if let Some(webhook) = &self.0.webhook {
-                webhook.push(WebhookEvent::for_budget(&used, threshold, &today, now_ms));
+                webhook.push(WebhookEvent::for_budget(&budget_use, threshold, &today, now_ms));
             }
-            let BudgetUse { scope, owner, period, budget, spent } = used;
+            let BudgetUse { scope, owner, period, budget, spent } = budget_use;
             metrics::counter!(WARNINGS, "period" => period.to_string(), "scope" => scope.to_string()).increment(1);
             tracing::warn!(%scope, owner, %period, budget, spent, threshold, "most of a budget is spent");
         }
@@ -131,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    fn used(key: &str, period: BudgetPeriod, spent: i64) -> BudgetUse {
+    fn budget_use(key: &str, period: BudgetPeriod, spent: i64) -> BudgetUse {
         BudgetUse { scope: BudgetScope::Key, owner: key.to_owned(), period, budget: 100, spent }
     }
 
@@ -154,21 +159,31 @@ mod tests {
         let (day, month) = (BudgetPeriod::Day, BudgetPeriod::Month);
         let none: [(BudgetUse, u64); 0] = [];
         let uses = |month_spent, day_spent| {
-            vec![used("a", month, month_spent), used("a", day, day_spent), used("b", day, 79)]
+            vec![
+                budget_use("a", month, month_spent),
+                budget_use("a", day, day_spent),
+                budget_use("b", day, 79),
+            ]
         };
         assert_eq!(warnings.update(uses(79, 79), "2026-11-21"), none);
         assert_eq!((header(&warnings, "a"), header(&warnings, "b")), (None, None));
-        assert_eq!(warnings.update(uses(80, 79), "2026-11-21"), [(used("a", month, 80), 80)]);
-        assert_eq!(warnings.update(uses(85, 101), "2026-11-21"), [(used("a", day, 101), 100)]);
+        assert_eq!(warnings.update(uses(80, 79), "2026-11-21"), [(budget_use("a", month, 80), 80)]);
+        assert_eq!(
+            warnings.update(uses(85, 101), "2026-11-21"),
+            [(budget_use("a", day, 101), 100)]
+        );
         assert_eq!(header(&warnings, "a").unwrap(), "month 85%, day 101%");
         assert_eq!(warnings.update(uses(86, 102), "2026-11-21"), none);
         // The next day, and the next month.
         assert_eq!(warnings.update(uses(87, 1), "2026-11-22"), none);
         assert_eq!(header(&warnings, "a").unwrap(), "month 87%");
-        assert_eq!(warnings.update(uses(90, 90), "2026-11-22"), [(used("a", day, 90), 80)]);
+        assert_eq!(warnings.update(uses(90, 90), "2026-11-22"), [(budget_use("a", day, 90), 80)]);
         assert_eq!(warnings.update(uses(90, 99), "2026-11-22"), none);
-        assert_eq!(warnings.update(uses(90, 100), "2026-11-22"), [(used("a", day, 100), 100)]);
-        assert_eq!(warnings.update(uses(80, 0), "2026-12-01"), [(used("a", month, 80), 80)]);
+        assert_eq!(
+            warnings.update(uses(90, 100), "2026-11-22"),
+            [(budget_use("a", day, 100), 100)]
+        );
+        assert_eq!(warnings.update(uses(80, 0), "2026-12-01"), [(budget_use("a", month, 80), 80)]);
         assert_eq!(warnings.update(Vec::new(), "2026-12-01"), none);
         assert_eq!(header(&warnings, "a"), None);
     }
@@ -177,11 +192,16 @@ mod tests {
     fn keys_get_warnings_for_the_budget_of_their_team() {
         let warnings = BudgetWarnings::default();
         // A team can have the name of a key.
-        let team_budget =
-            |spent| BudgetUse { scope: BudgetScope::Team, ..used("a", BudgetPeriod::Day, spent) };
-        let uses = |spent| vec![used("a", BudgetPeriod::Day, 85), team_budget(spent)];
+        let team_budget = |spent| BudgetUse {
+            scope: BudgetScope::Team,
+            ..budget_use("a", BudgetPeriod::Day, spent)
+        };
+        let uses = |spent| vec![budget_use("a", BudgetPeriod::Day, 85), team_budget(spent)];
         let today = "2026-11-21";
-        assert_eq!(warnings.update(uses(79), today), [(used("a", BudgetPeriod::Day, 85), 80)]);
+        assert_eq!(
+            warnings.update(uses(79), today),
+            [(budget_use("a", BudgetPeriod::Day, 85), 80)]
+        );
         assert_eq!(warnings.update(uses(91), today), [(team_budget(91), 80)]);
         assert_eq!(warnings.update(uses(100), today), [(team_budget(100), 100)]);
         for (key, team, expected) in [

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use crate::GatewayError;
-use crate::answer::End;
+use crate::answer::ChoiceEnd;
 use crate::bill::Bill;
 use crate::replies::{NextChunk, Replies};
 
@@ -25,7 +25,7 @@ const BURST_WINDOW: Duration = Duration::from_millis(10);
 
 /// Turns of the runtime without a further event after which a burst has ended. In each, the runtime
 /// looks for data of the miner's connection, which this task reads.
-const IDLE_TURNS: usize = 2;
+const IDLE_YIELDS: usize = 2;
 
 /// Server-sent events of an answer, in the format of one of the gateway's protocols.
 pub(crate) trait Events: Send + 'static {
@@ -34,17 +34,17 @@ pub(crate) trait Events: Send + 'static {
     /// Appends the events for a chunk of a choice.
     fn relay(&mut self, choice: usize, chunk: &Chunk, events: &mut String);
     /// Returns the final events of an interrupted answer.
-    fn interrupted(&mut self) -> Vec<String>;
+    fn interrupt(&mut self) -> Vec<String>;
     /// Returns the events after the last chunk. `ends` are those of the choices, `tokens` the token
     /// counts of the request and of the answer, of all choices together.
-    fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String>;
+    fn finish(&mut self, ends: &[ChoiceEnd], tokens: (u64, u64)) -> Vec<String>;
 }
 
 /// Streams an answer as server-sent events. Reads from the miners only as fast as the buyer reads.
 /// When the buyer disconnects, cancels the miners' work and charges the delivered part.
 pub(crate) fn stream(mut events: impl Events, replies: Replies, bill: Bill) -> Response {
     let ready = events.begin().concat();
-    let ends = ends_of(&replies);
+    let ends = initial_ends(&replies);
     let delivery = Delivery {
         events,
         replies: Some(replies),
@@ -52,8 +52,8 @@ pub(crate) fn stream(mut events: impl Events, replies: Replies, bill: Bill) -> R
         charge: None,
         ends,
         ready,
-        last: None,
-        sent: None,
+        final_events: None,
+        last_write: None,
     };
     let texts = futures::stream::unfold(delivery, |mut delivery| async move {
         let text = delivery.next().await?;
@@ -72,24 +72,25 @@ struct Delivery<E> {
     /// Charge in progress: a task, since this future is not polled while the buyer does not read.
     charge: Option<JoinHandle<()>>,
     /// How the choices end.
-    ends: Vec<End>,
+    ends: Vec<ChoiceEnd>,
     /// Events to send.
     ready: String,
     /// Events to send once the answer is charged.
-    last: Option<Vec<String>>,
+    final_events: Option<Vec<String>>,
     /// Time of the latest write; `None` before the first one.
-    sent: Option<Instant>,
+    last_write: Option<Instant>,
 }
 
 impl<E: Events> Delivery<E> {
     /// Returns the next events: as many as the miner has sent, up to about [`FLUSH_BYTES`].
     async fn next(&mut self) -> Option<String> {
         let mut is_burst = false;
-        while self.last.is_none() && self.ready.len() < FLUSH_BYTES {
+        while self.final_events.is_none() && self.ready.len() < FLUSH_BYTES {
             let Some(replies) = self.replies.as_mut() else { break };
             let next = if self.ready.is_empty() {
                 let next = replies.next().await;
-                is_burst = self.sent.is_some_and(|sent| sent.elapsed() < BURST_WINDOW);
+                is_burst =
+                    self.last_write.is_some_and(|last_write| last_write.elapsed() < BURST_WINDOW);
                 next
             } else if is_burst {
                 // A miner that sends a whole answer at once needs several writes, between which
@@ -97,7 +98,7 @@ impl<E: Events> Delivery<E> {
                 tokio::select! {
                     biased;
                     next = replies.next() => next,
-                    () = idle_turns() => break,
+                    () = yield_while_idle() => break,
                 }
             } else {
                 // The first events, and tokens that arrive one by one, are sent at once.
@@ -109,20 +110,20 @@ impl<E: Events> Delivery<E> {
             self.take(next);
         }
         // Boxed: the future of a delivery is kept as long as the stream is open.
-        if self.last.is_some() && Box::pin(self.is_charged(is_burst)).await {
-            self.ready.extend(self.last.take().unwrap_or_default());
+        if self.final_events.is_some() && Box::pin(self.charge_answer(is_burst)).await {
+            self.ready.extend(self.final_events.take().unwrap_or_default());
         }
         if self.ready.is_empty() {
             return None;
         }
-        self.sent = Some(Instant::now());
+        self.last_write = Some(Instant::now());
         Some(std::mem::take(&mut self.ready))
     }
 
     /// Charges the answer before its last events are sent; returns whether it is charged. The end
     /// of a burst waits briefly for the charge, to share a write with the last events; other events
     /// are sent without waiting.
-    async fn is_charged(&mut self, is_burst: bool) -> bool {
+    async fn charge_answer(&mut self, is_burst: bool) -> bool {
         let has_events = !self.ready.is_empty();
         if has_events && !is_burst {
             return false;
@@ -154,35 +155,35 @@ impl<E: Events> Delivery<E> {
             }
             Some((_, Some(Err(_)))) => {
                 self.replies = None;
-                self.last = Some(self.events.interrupted());
+                self.final_events = Some(self.events.interrupt());
             }
             Some((_, None)) => {}
             None => {
                 self.replies = None;
-                let tokens = end_all(&mut self.ends, bill);
-                self.last = Some(self.events.finish(&self.ends, tokens));
+                let tokens = complete_all(&mut self.ends, bill);
+                self.final_events = Some(self.events.finish(&self.ends, tokens));
             }
         }
     }
 }
 
-/// Waits for [`IDLE_TURNS`] turns of the runtime.
-async fn idle_turns() {
-    for _ in 0..IDLE_TURNS {
+/// Waits for [`IDLE_YIELDS`] turns of the runtime.
+async fn yield_while_idle() {
+    for _ in 0..IDLE_YIELDS {
         tokio::task::yield_now().await;
     }
 }
 
 /// Returns how the choices of a request end, before their first chunks.
-fn ends_of(replies: &Replies) -> Vec<End> {
+fn initial_ends(replies: &Replies) -> Vec<ChoiceEnd> {
     let mut ends = Vec::new();
-    ends.resize_with(replies.len(), End::default);
+    ends.resize_with(replies.len(), ChoiceEnd::default);
     ends
 }
 
 /// Records that all answers are complete; returns the token counts of the request and of the
 /// answers.
-fn end_all(ends: &mut [End], bill: &mut Bill) -> (u64, u64) {
+fn complete_all(ends: &mut [ChoiceEnd], bill: &mut Bill) -> (u64, u64) {
     bill.deliver_all();
     let mut output_tokens = 0_u64;
     for (choice, end) in ends.iter_mut().enumerate() {
@@ -201,7 +202,7 @@ pub(crate) async fn read_and_charge(
     replies: Replies,
     bill: Bill,
     take: impl FnMut(usize, &Chunk),
-) -> Result<(Vec<End>, (u64, u64)), GatewayError> {
+) -> Result<(Vec<ChoiceEnd>, (u64, u64)), GatewayError> {
     let (mut ends, bill) = read(replies, bill, take).await?;
     let tokens = charge(&mut ends, bill).await;
     Ok((ends, tokens))
@@ -216,15 +217,15 @@ pub(crate) async fn read(
     mut replies: Replies,
     mut bill: Bill,
     mut take: impl FnMut(usize, &Chunk),
-) -> Result<(Vec<End>, Bill), GatewayError> {
-    let mut ends = ends_of(&replies);
+) -> Result<(Vec<ChoiceEnd>, Bill), GatewayError> {
+    let mut ends = initial_ends(&replies);
     while let Some((choice, chunk)) = replies.next().await {
         let chunk = match chunk {
             None => continue,
             Some(Ok(chunk)) => chunk,
             Some(Err(error)) => {
                 drop(replies);
-                refuse(bill).await;
+                cancel_bill(bill).await;
                 return Err(error);
             }
         };
@@ -238,14 +239,14 @@ pub(crate) async fn read(
 }
 
 /// Charges a complete answer; returns the token counts of the request and of the answer.
-pub(crate) async fn charge(ends: &mut [End], mut bill: Bill) -> (u64, u64) {
-    let tokens = end_all(ends, &mut bill);
+pub(crate) async fn charge(ends: &mut [ChoiceEnd], mut bill: Bill) -> (u64, u64) {
+    let tokens = complete_all(ends, &mut bill);
     bill.settle().await;
     tokens
 }
 
 /// Charges nothing: the buyer gets an error in place of the answer.
-pub(crate) async fn refuse(mut bill: Bill) {
+pub(crate) async fn cancel_bill(mut bill: Bill) {
     bill.cancel();
     bill.settle().await;
 }
@@ -259,12 +260,12 @@ mod tests {
 
     use super::*;
     use crate::bill::Tariff;
-    use crate::replies::testing::fed;
+    use crate::replies::testing::replies_from_channel;
 
     /// Events of a protocol that relays texts without a format.
-    struct Plain;
+    struct PlainEvents;
 
-    impl Events for Plain {
+    impl Events for PlainEvents {
         fn begin(&mut self) -> Vec<String> {
             Vec::new()
         }
@@ -273,11 +274,11 @@ mod tests {
             events.push_str(chunk.text().unwrap_or_default());
         }
 
-        fn interrupted(&mut self) -> Vec<String> {
+        fn interrupt(&mut self) -> Vec<String> {
             vec!["interrupted".to_owned()]
         }
 
-        fn finish(&mut self, _: &[End], _: (u64, u64)) -> Vec<String> {
+        fn finish(&mut self, _: &[ChoiceEnd], _: (u64, u64)) -> Vec<String> {
             Vec::new()
         }
     }
@@ -288,7 +289,7 @@ mod tests {
     }
 
     /// Returns a delivery of replies after the events `ready`, and the folder of its database.
-    async fn delivery(replies: Replies, ready: &str) -> (Delivery<Plain>, TempDir) {
+    async fn delivery(replies: Replies, ready: &str) -> (Delivery<PlainEvents>, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let key = store.create_key(&KeyTerms::new("test", 5), &[7; 40], 0).await.unwrap().id;
@@ -298,16 +299,16 @@ mod tests {
         let bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50))
             .await
             .unwrap();
-        let (ends, ready) = (ends_of(&replies), ready.to_owned());
+        let (ends, ready) = (initial_ends(&replies), ready.to_owned());
         let (replies, bill) = (Some(replies), Some(bill));
-        let (events, charge, last, sent) = (Plain, None, None, None);
-        (Delivery { events, replies, bill, charge, ends, ready, last, sent }, folder)
+        let (events, charge, final_events, last_write) = (PlainEvents, None, None, None);
+        (Delivery { events, replies, bill, charge, ends, ready, final_events, last_write }, folder)
     }
 
     /// The buyer may be slow to read the events before the error.
     #[tokio::test]
     async fn interrupted_choice_cancels_the_others_at_once() {
-        let (sender, replies) = fed(2);
+        let (sender, replies) = replies_from_channel(2);
         let (mut delivery, _folder) = delivery(replies, "earlier events").await;
         sender.send((0, Some(Err(GatewayError::Interrupted)))).await.unwrap();
         assert_eq!(delivery.next().await.as_deref(), Some("earlier events"));
@@ -319,12 +320,12 @@ mod tests {
 
     #[tokio::test]
     async fn first_events_are_sent_without_waiting_for_others() {
-        let (sender, replies) = fed(1);
+        let (sender, replies) = replies_from_channel(1);
         let (mut delivery, _folder) = delivery(replies, "begin ").await;
         sender.send((0, Some(Ok(chunk("a"))))).await.unwrap();
         assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("begin a"));
         // Nor do events that arrive long after the latest ones.
-        delivery.sent = Instant::now().checked_sub(BURST_WINDOW);
+        delivery.last_write = Instant::now().checked_sub(BURST_WINDOW);
         sender.send((0, Some(Ok(chunk("b"))))).await.unwrap();
         assert_eq!(delivery.next().now_or_never().flatten().as_deref(), Some("b"));
     }
@@ -332,10 +333,10 @@ mod tests {
     /// As the tasks of several choices do, the sender relays one chunk in each turn.
     #[tokio::test]
     async fn events_of_a_burst_are_sent_together() {
-        let (sender, replies) = fed(1);
+        let (sender, replies) = replies_from_channel(1);
         let (mut delivery, _folder) = delivery(replies, "").await;
         // In the future, so that a busy machine does not end the burst.
-        delivery.sent = Some(Instant::now() + Duration::from_hours(1));
+        delivery.last_write = Some(Instant::now() + Duration::from_hours(1));
         tokio::spawn(async move {
             for text in ["a", "b", "c"] {
                 sender.send((0, Some(Ok(chunk(text))))).await.unwrap();
@@ -348,21 +349,21 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_end_of_a_burst_waits_for_its_charge() {
-        let (_sender, replies) = fed(1);
+        let (_sender, replies) = replies_from_channel(1);
         let (mut delivery, _folder) = delivery(replies, "events").await;
-        assert!(!delivery.is_charged(false).await && delivery.bill.is_some());
+        assert!(!delivery.charge_answer(false).await && delivery.bill.is_some());
         delivery.bill = None;
         delivery.charge = Some(tokio::spawn(std::future::ready(())));
-        assert!(delivery.is_charged(true).await && delivery.charge.is_none());
+        assert!(delivery.charge_answer(true).await && delivery.charge.is_none());
         delivery.charge = Some(tokio::spawn(std::future::pending()));
-        assert!(!delivery.is_charged(true).await && delivery.charge.is_some());
+        assert!(!delivery.charge_answer(true).await && delivery.charge.is_some());
     }
 
     #[tokio::test]
     async fn answer_is_charged_while_the_buyer_does_not_read() {
-        let (_sender, replies) = fed(1);
+        let (_sender, replies) = replies_from_channel(1);
         let (mut delivery, _folder) = delivery(replies, "events").await;
-        assert_eq!(delivery.is_charged(true).now_or_never(), None);
+        assert_eq!(delivery.charge_answer(true).now_or_never(), None);
         let charge = delivery.charge.as_ref().unwrap();
         while !charge.is_finished() {
             tokio::time::sleep(Duration::from_millis(1)).await;

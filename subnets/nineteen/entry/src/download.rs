@@ -155,15 +155,16 @@ mod tests {
         let silent = || async {
             Body::from_stream(futures::stream::pending::<Result<Vec<u8>, Infallible>>())
         };
-        let to = |location: &'static str| get(move || async move { Redirect::temporary(location) });
+        let redirect_to =
+            |location: &'static str| get(move || async move { Redirect::temporary(location) });
         let router = Router::new()
             .route("/image", get(|| async { "image" }))
-            .route("/once", to("/image"))
-            .route("/loop", to("/loop"))
-            .route("/private", to("http://127.0.0.2/image"))
-            .route("/mapped", to("http://[::ffff:127.0.0.2]/image"))
-            .route("/metadata", to("http://169.254.169.254/latest"))
-            .route("/scheme", to("ftp://127.0.0.1/image"))
+            .route("/once", redirect_to("/image"))
+            .route("/loop", redirect_to("/loop"))
+            .route("/private", redirect_to("http://127.0.0.2/image"))
+            .route("/mapped", redirect_to("http://[::ffff:127.0.0.2]/image"))
+            .route("/metadata", redirect_to("http://169.254.169.254/latest"))
+            .route("/scheme", redirect_to("ftp://127.0.0.1/image"))
             .route("/endless", get(endless))
             .route("/silent", get(silent));
         format!("http://{}", listen(router).await)

@@ -19,7 +19,7 @@ pub(crate) struct EmbeddingRequest {
     pub(crate) payload: EmbeddingPayload,
     /// Whether to return vectors as base64-encoded 32-bit floats, as OpenAI's clients request by
     /// default.
-    packs: bool,
+    is_base64: bool,
 }
 
 impl EmbeddingRequest {
@@ -48,7 +48,7 @@ impl EmbeddingRequest {
                 "input must be a non-empty string or an array of 1..=2048 non-empty strings",
             )
         })?;
-        let packs = match fields.take("encoding_format") {
+        let is_base64 = match fields.take("encoding_format") {
             None => false,
             Some(Value::String(format)) if format == "float" => false,
             Some(Value::String(format)) if format == "base64" => true,
@@ -66,7 +66,7 @@ impl EmbeddingRequest {
             .collect();
         let model = fields.model()?;
         fields.end()?;
-        Ok(Self { payload: EmbeddingPayload { input, model, extra_fields }, packs })
+        Ok(Self { payload: EmbeddingPayload { input, model, extra_fields }, is_base64 })
     }
 
     /// Converts a miner's answer to OpenAI's format; returns `None` if a vector is missing or has
@@ -89,7 +89,7 @@ impl EmbeddingRequest {
             return None;
         }
         let entry = |(index, vector): (usize, Vec<f64>)| {
-            let embedding = if self.packs {
+            let embedding = if self.is_base64 {
                 let bytes: Vec<u8> =
                     vector.iter().flat_map(|number| (*number as f32).to_le_bytes()).collect();
                 Value::from(STANDARD.encode(bytes))
@@ -177,12 +177,15 @@ mod tests {
         ] {
             assert_eq!(request.document(&bad, "task", 1), None, "{bad}");
         }
-        let packed =
+        let base64_request =
             parse(&json!({"model": "a", "input": "x", "encoding_format": "base64"})).unwrap();
         let document =
-            packed.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1).unwrap();
+            base64_request.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1).unwrap();
         assert_eq!(document["data"][0]["embedding"], "AACAPw==");
-        let sized = parse(&json!({"model": "a", "input": "x", "dimensions": 2})).unwrap();
-        assert_eq!(sized.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1), None);
+        let sized_request = parse(&json!({"model": "a", "input": "x", "dimensions": 2})).unwrap();
+        assert_eq!(
+            sized_request.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1),
+            None
+        );
     }
 }

@@ -20,13 +20,13 @@ pub enum GatewayError {
     #[error(
         "the API key is missing or unknown; hint: send it as `Authorization: Bearer KEY` or `x-api-key: KEY`"
     )]
-    Key,
+    UnknownKey,
     /// The API key was revoked.
     #[error("the API key was revoked")]
-    Revoked,
+    RevokedKey,
     /// The API key has expired.
     #[error("the API key has expired; hint: ask the operator for a new one")]
-    Expired,
+    ExpiredKey,
     /// The API key may not use the model.
     #[error("the API key may not use model {0:?}")]
     Forbidden(String),
@@ -40,10 +40,10 @@ pub enum GatewayError {
     },
     /// The body is not a JSON object.
     #[error("the request body is not a JSON object: {0}")]
-    Body(String),
+    InvalidBody(String),
     /// The body is not a form.
     #[error("{0}; hint: send the fields as multipart/form-data, with image and mask as files")]
-    Form(String),
+    InvalidForm(String),
     /// The body was not received completely.
     #[error("the request body is incomplete")]
     Incomplete,
@@ -62,16 +62,16 @@ pub enum GatewayError {
     #[error(
         "this Idempotency-Key was used for a different request; hint: use a new key for each request"
     )]
-    Reused,
+    ReusedIdempotencyKey,
     /// A request with this `Idempotency-Key` is in progress.
     #[error("a request with this Idempotency-Key is in progress; hint: retry when it has finished")]
     InProgress,
     /// A miner withheld the image as unsafe.
     #[error("the image was withheld as unsafe; hint: change the prompt")]
-    Unsafe,
+    UnsafeImage,
     /// The image at a URL cannot be downloaded.
     #[error("{param} cannot be downloaded: {reason}")]
-    Image {
+    ImageDownload {
         /// Name of the field with the URL.
         param: String,
         /// Why the download failed.
@@ -79,10 +79,10 @@ pub enum GatewayError {
     },
     /// The model does not exist.
     #[error("model {0:?} does not exist; hint: GET /v1/models lists the models")]
-    Model(String),
+    UnknownModel(String),
     /// The API key exceeds its rate limit.
     #[error("the API key exceeds its limit of {limit} requests per minute; hint: retry later")]
-    Rate {
+    RateLimit {
         /// Maximum requests per minute.
         limit: u32,
         /// Time until the next request is admitted.
@@ -116,7 +116,7 @@ pub enum GatewayError {
     },
     /// The API key has too few credits.
     #[error("the request may cost {needed} credits, but the API key has {has}; hint: add credits")]
-    Credits {
+    InsufficientCredits {
         /// Maximum cost of the request, in credits.
         needed: i64,
         /// Available credits of the key.
@@ -126,7 +126,7 @@ pub enum GatewayError {
     #[error(
         "the request may cost {needed} credits, but only {left} remain in the {scope}'s budget for this {period} (UTC)"
     )]
-    Budget {
+    BudgetExceeded {
         /// Maximum cost of the request, in credits.
         needed: i64,
         /// Remaining budget, in credits.
@@ -147,13 +147,13 @@ pub enum GatewayError {
     },
     /// The miners rejected the request as malformed.
     #[error("the miners rejected the request with status {0}; hint: check its fields")]
-    Refused(u16),
+    RejectedByMiners(u16),
     /// The miners rejected the request, which is probably too long for the model's context.
     #[error(
         "the request has about {input} tokens, and its answer up to {output}, but the model's context has {context}; hint: \
          shorten the request, or lower max_tokens"
     )]
-    Context {
+    ContextExceeded {
         /// Name of the field with the prompt.
         param: &'static str,
         /// Estimated number of tokens of the request.
@@ -177,12 +177,12 @@ pub enum GatewayError {
     NoTopUps,
     /// The route does not exist.
     #[error("the route does not exist; hint: GET /openapi.json describes the API")]
-    Route,
+    UnknownRoute,
     /// The route does not support the method.
     #[error(
         "this route does not support this method; hint: the Allow header lists the supported methods"
     )]
-    Method,
+    UnsupportedMethod,
     /// The database failed.
     #[error("internal error; hint: retry later")]
     Internal,
@@ -196,69 +196,71 @@ impl GatewayError {
 
     /// Creates an error for an image that cannot be downloaded.
     pub(crate) fn image(param: &str, reason: impl Into<String>) -> Self {
-        Self::Image { param: param.to_owned(), reason: reason.into() }
+        Self::ImageDownload { param: param.to_owned(), reason: reason.into() }
     }
 
     /// Names the probable reason of a rejection by miners: that the request, of about `input`
     /// tokens, and the longest answer exceed the model's context. Other errors remain. The gateway
     /// itself rejects no such request, because its estimate can be too high.
-    pub(crate) fn or_context(
+    pub(crate) fn or_context_exceeded(
         self,
         param: &'static str,
         (input, output): (u64, u64),
         context: Option<u64>,
     ) -> Self {
         match (self, context) {
-            (Self::Refused(400 | 413 | 422), Some(context))
+            (Self::RejectedByMiners(400 | 413 | 422), Some(context))
                 if input.saturating_add(output) > context =>
             {
-                Self::Context { param, input, output, context }
+                Self::ContextExceeded { param, input, output, context }
             }
             (error, _) => error,
         }
     }
 
     /// Returns the HTTP status, and `type` and `code` of the error in OpenAI's format.
-    fn parts(&self) -> (StatusCode, &'static str, Option<&'static str>) {
+    fn classify(&self) -> (StatusCode, &'static str, Option<&'static str>) {
         const INVALID: &str = "invalid_request_error";
         match self {
-            Self::Key => (StatusCode::UNAUTHORIZED, INVALID, Some("invalid_api_key")),
-            Self::Revoked => (StatusCode::UNAUTHORIZED, INVALID, Some("key_revoked")),
-            Self::Expired => (StatusCode::UNAUTHORIZED, INVALID, Some("key_expired")),
+            Self::UnknownKey => (StatusCode::UNAUTHORIZED, INVALID, Some("invalid_api_key")),
+            Self::RevokedKey => (StatusCode::UNAUTHORIZED, INVALID, Some("key_revoked")),
+            Self::ExpiredKey => (StatusCode::UNAUTHORIZED, INVALID, Some("key_expired")),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, INVALID, Some("model_not_allowed")),
-            Self::Field { .. } | Self::Body(_) | Self::Form(_) | Self::Incomplete => {
+            Self::Field { .. } | Self::InvalidBody(_) | Self::InvalidForm(_) | Self::Incomplete => {
                 (StatusCode::BAD_REQUEST, INVALID, None)
             }
             Self::Timeout(_) => (StatusCode::REQUEST_TIMEOUT, INVALID, None),
             Self::TooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, INVALID, Some("request_too_large"))
             }
-            Self::Reused => {
+            Self::ReusedIdempotencyKey => {
                 (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("idempotency_key_reused"))
             }
-            Self::Image { .. } => {
+            Self::ImageDownload { .. } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("image_not_downloaded"))
             }
             Self::InProgress => (StatusCode::CONFLICT, INVALID, Some("idempotency_in_progress")),
-            Self::Unsafe => (StatusCode::FORBIDDEN, INVALID, Some("content_policy_violation")),
-            Self::Model(_) => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
+            Self::UnsafeImage => (StatusCode::FORBIDDEN, INVALID, Some("content_policy_violation")),
+            Self::UnknownModel(_) => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
             Self::NoTopUps => (StatusCode::NOT_FOUND, INVALID, Some("topup_unavailable")),
-            Self::Route => (StatusCode::NOT_FOUND, INVALID, None),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, INVALID, None),
-            Self::Rate { .. } | Self::TokenRate { .. } | Self::TokenLimit { .. } => {
+            Self::UnknownRoute => (StatusCode::NOT_FOUND, INVALID, None),
+            Self::UnsupportedMethod => (StatusCode::METHOD_NOT_ALLOWED, INVALID, None),
+            Self::RateLimit { .. } | Self::TokenRate { .. } | Self::TokenLimit { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded"))
             }
-            Self::Credits { .. } => {
+            Self::InsufficientCredits { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("insufficient_quota"))
             }
-            Self::Budget { .. } => {
+            Self::BudgetExceeded { .. } => {
                 (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", Some("budget_exceeded"))
             }
             Self::NoCapacity(_) | Self::Busy { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "server_error", Some("no_capacity"))
             }
-            Self::Refused(_) => (StatusCode::BAD_REQUEST, INVALID, Some("refused_by_miners")),
-            Self::Context { .. } => {
+            Self::RejectedByMiners(_) => {
+                (StatusCode::BAD_REQUEST, INVALID, Some("refused_by_miners"))
+            }
+            Self::ContextExceeded { .. } => {
                 (StatusCode::BAD_REQUEST, INVALID, Some("context_length_exceeded"))
             }
             Self::NoAnswer | Self::MinersFailed | Self::Interrupted => {
@@ -270,22 +272,22 @@ impl GatewayError {
 
     /// Returns the HTTP status of the error.
     pub(crate) fn status(&self) -> StatusCode {
-        self.parts().0
+        self.classify().0
     }
 
     /// Returns the code of the error in OpenAI's format.
     pub(crate) fn code(&self) -> Option<&'static str> {
-        self.parts().2
+        self.classify().2
     }
 
     /// Returns the error as a JSON document in OpenAI's format.
     pub(crate) fn document(&self) -> serde_json::Value {
-        let (_, kind, code) = self.parts();
+        let (_, kind, code) = self.classify();
         let param = match self {
-            Self::Field { param, .. } | Self::Image { param, .. } => Some(param.as_str()),
-            Self::Context { param, .. } => Some(*param),
+            Self::Field { param, .. } | Self::ImageDownload { param, .. } => Some(param.as_str()),
+            Self::ContextExceeded { param, .. } => Some(*param),
             Self::TooLarge { param, .. } => param.as_deref(),
-            Self::Model(_) | Self::Forbidden(_) => Some("model"),
+            Self::UnknownModel(_) | Self::Forbidden(_) => Some("model"),
             _ => None,
         };
         json!({"error": {"message": self.to_string(), "type": kind, "param": param, "code": code}})
@@ -297,7 +299,9 @@ impl IntoResponse for GatewayError {
         let mut response = (self.status(), Json(self.document())).into_response();
         let retry = match self {
             // Rounded up, so that buyers do not retry too early.
-            Self::Rate { retry, .. } | Self::TokenRate { retry, .. } | Self::Busy { retry } => {
+            Self::RateLimit { retry, .. }
+            | Self::TokenRate { retry, .. }
+            | Self::Busy { retry } => {
                 Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
             }
             Self::InProgress => Some(1),
@@ -322,7 +326,7 @@ impl From<QueryError> for GatewayError {
             | QueryError::NoWorker(task) => Self::NoCapacity(task.to_string()),
             QueryError::Limited(_) => Self::Busy { retry: RATE_LIMIT_RETRY_AFTER },
             QueryError::Busy { retry, .. } => Self::Busy { retry },
-            QueryError::Failed { refused: Some(status), .. } => Self::Refused(status),
+            QueryError::Failed { refused: Some(status), .. } => Self::RejectedByMiners(status),
             QueryError::Failed { is_disputed: true, .. } => Self::MinersFailed,
             QueryError::Dimensions(dimensions) => {
                 let message = format!(

@@ -42,7 +42,7 @@ pub(crate) enum RoutePreference {
 
 impl RoutePreference {
     /// Reads the preference of a request; without the header, it is the operator's order.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, GatewayError> {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, GatewayError> {
         let Some(value) = headers.get(HEADER) else { return Ok(Self::Quality) };
         match value.as_bytes() {
             b"price" => Ok(Self::Price),
@@ -61,20 +61,20 @@ impl RoutePreference {
 struct Speed {
     seconds: f64,
     /// Time of the newest answer.
-    measured: Instant,
+    measured_at: Instant,
 }
 
 impl Speed {
     /// Counts the time to the first token of a further stream.
     fn add(&mut self, seconds: f64, now: Instant) {
-        let age = now.saturating_duration_since(self.measured).as_secs_f64()
+        let age = now.saturating_duration_since(self.measured_at).as_secs_f64()
             / MAX_SPEED_AGE.as_secs_f64();
         self.seconds += age.clamp(MIN_NEWEST_SHARE, 1.0) * (seconds - self.seconds);
-        self.measured = now;
+        self.measured_at = now;
     }
 
     fn is_recent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.measured) < MAX_SPEED_AGE
+        now.saturating_duration_since(self.measured_at) < MAX_SPEED_AGE
     }
 }
 
@@ -97,7 +97,7 @@ impl Speeds {
         let mut tasks = self.tasks();
         match tasks.get_mut(task) {
             Some(speed) => speed.add(seconds, now),
-            None => _ = tasks.insert(task.clone(), Speed { seconds, measured: now }),
+            None => _ = tasks.insert(task.clone(), Speed { seconds, measured_at: now }),
         }
     }
 
@@ -140,12 +140,12 @@ pub(crate) fn tasks_of_alias<'a>(
     model: &str,
     endpoint: Endpoint,
 ) -> Option<Result<Vec<&'a Task>, GatewayError>> {
-    let on_route: Vec<&Task> =
+    let route_tasks: Vec<&Task> =
         config.alias(model)?.filter(|task| task.endpoint == endpoint).collect();
-    if on_route.is_empty() {
-        return Some(Err(GatewayError::Model(model.to_owned())));
+    if route_tasks.is_empty() {
+        return Some(Err(GatewayError::UnknownModel(model.to_owned())));
     }
-    let allowed: Vec<&Task> = on_route.into_iter().filter(|task| may_use(key, task)).collect();
+    let allowed: Vec<&Task> = route_tasks.into_iter().filter(|task| may_use(key, task)).collect();
     Some(if allowed.is_empty() {
         Err(GatewayError::Forbidden(model.to_owned()))
     } else {
@@ -168,11 +168,11 @@ impl GatewayError {
             Self::NoCapacity(_)
                 | Self::Busy { .. }
                 | Self::NoAnswer
-                | Self::Credits { .. }
-                | Self::Budget { .. }
+                | Self::InsufficientCredits { .. }
+                | Self::BudgetExceeded { .. }
                 | Self::TokenRate { .. }
                 | Self::TokenLimit { .. }
-                | Self::Context { .. }
+                | Self::ContextExceeded { .. }
         )
     }
 }
@@ -196,7 +196,7 @@ impl Gateway {
         let mut tasks = tasks?;
         retain_if_any(&mut tasks, |task| image_tokens(task, &request.images).is_ok());
         let max_output = request.max_tokens.unwrap_or(request.min_tokens.max(1));
-        let tokens = PromptTokens::of(request).longest.saturating_add(max_output);
+        let tokens = PromptTokens::estimate(request).longest.saturating_add(max_output);
         retain_if_any(&mut tasks, |task| {
             let images = image_tokens(task, &request.images).unwrap_or(0);
             task.context_length().is_none_or(|context| tokens.saturating_add(images) <= context)
@@ -304,11 +304,11 @@ mod tests {
         let parsed = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(HEADER, value.parse().unwrap());
-            RoutePreference::of(&headers)
+            RoutePreference::from_headers(&headers)
         };
         assert_eq!(parsed("price"), Ok(RoutePreference::Price));
         assert_eq!(parsed("speed"), Ok(RoutePreference::Speed));
-        assert_eq!(RoutePreference::of(&HeaderMap::new()), Ok(RoutePreference::Quality));
+        assert_eq!(RoutePreference::from_headers(&HeaderMap::new()), Ok(RoutePreference::Quality));
         assert!(
             matches!(parsed("cheap"), Err(GatewayError::Field { param, .. }) if param == HEADER)
         );

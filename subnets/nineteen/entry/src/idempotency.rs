@@ -71,7 +71,7 @@ impl KeyClaim {
                 is_stored: false,
             })),
             Claim::Running => Err(GatewayError::InProgress),
-            Claim::DifferentRequest => Err(GatewayError::Reused),
+            Claim::DifferentRequest => Err(GatewayError::ReusedIdempotencyKey),
             Claim::Answered(answer) => {
                 let StoredAnswer { content_type, body } = answer;
                 let headers = [(CONTENT_TYPE, content_type), (REPLAYED_HEADER, "true".to_owned())];
@@ -93,15 +93,15 @@ impl KeyClaim {
             self.finish(content_type, bytes.to_vec()).await;
             return Response::from_parts(head, Body::from(bytes));
         }
-        let recorded = RecordedStream {
+        let recorded_stream = RecordedStream {
             claim: Some(self),
             content_type,
             text: Vec::new(),
             body: body.into_data_stream(),
         };
-        let stream = futures::stream::unfold(recorded, |mut recorded| async move {
-            let chunk = recorded.next().await?;
-            Some((chunk, recorded))
+        let stream = futures::stream::unfold(recorded_stream, |mut recorded_stream| async move {
+            let chunk = recorded_stream.next().await?;
+            Some((chunk, recorded_stream))
         });
         Response::from_parts(head, Body::from_stream(stream))
     }
@@ -185,6 +185,7 @@ impl RecordedStream {
 
 /// Returns whether server-sent events report an interrupted answer.
 fn is_interruption(events: &[u8]) -> bool {
-    let starts: [&[u8]; 3] = [b"data: {\"error\"", b"event: response.failed", b"event: error"];
-    starts.iter().any(|start| events.starts_with(start))
+    let interruption_starts: [&[u8]; 3] =
+        [b"data: {\"error\"", b"event: response.failed", b"event: error"];
+    interruption_starts.iter().any(|start| events.starts_with(start))
 }

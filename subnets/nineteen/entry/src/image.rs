@@ -65,7 +65,7 @@ impl ImageRequest {
     /// `download_slots` limits the number of requests that download.
     ///
     /// # Errors
-    /// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
+    /// [`GatewayError::ImageDownload`] when an image cannot be downloaded, or is not an image.
     pub(crate) async fn download_images(
         &mut self,
         downloads: Downloads,
@@ -76,9 +76,9 @@ impl ImageRequest {
         }
         // The semaphore is never closed.
         let _slot = download_slots.acquire().await;
-        for (miners_name, value) in &mut self.payload.extra_fields {
+        for (miner_field, value) in &mut self.payload.extra_fields {
             let Some(url) = value.as_str().filter(|text| is_url(text)) else { continue };
-            let param = if miners_name == "mask_image" { "mask" } else { "init_image" };
+            let param = if miner_field == "mask_image" { "mask" } else { "init_image" };
             let bytes = downloads.download(url).await;
             let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
             if !has_signature(&bytes) {
@@ -95,12 +95,12 @@ impl ImageRequest {
     /// Returns the image of a miner's answer, in base64.
     ///
     /// # Errors
-    /// [`GatewayError::Unsafe`] for a withheld image, [`GatewayError::NoAnswer`] for an answer
+    /// [`GatewayError::UnsafeImage`] for a withheld image, [`GatewayError::NoAnswer`] for an answer
     /// without a valid image.
     pub(crate) fn image_of(answer: &Value) -> Result<&str, GatewayError> {
         // As in the reference, even if the miner has sent the image.
         if answer.get("is_nsfw") == Some(&Value::Bool(true)) {
-            return Err(GatewayError::Unsafe);
+            return Err(GatewayError::UnsafeImage);
         }
         let image = answer.get("image_b64").and_then(Value::as_str);
         image.filter(|image| is_image(image)).ok_or(GatewayError::NoAnswer)
@@ -176,11 +176,11 @@ fn payload(
 fn image(
     fields: &mut Fields,
     name: &'static str,
-    miners_name: &'static str,
+    miner_field: &'static str,
 ) -> Result<(String, Value), GatewayError> {
     match fields.take(name) {
         Some(Value::String(text)) if is_image(&text) || is_url(&text) => {
-            Ok((miners_name.to_owned(), text.into()))
+            Ok((miner_field.to_owned(), text.into()))
         }
         _ => {
             let message = format!(
@@ -217,7 +217,7 @@ mod tests {
     /// The first bytes of a JPEG file, in base64.
     const JPEG: &str = "/9j/4AAQ";
 
-    fn named(error: &GatewayError) -> &str {
+    fn error_param(error: &GatewayError) -> &str {
         if let GatewayError::Field { param, .. } = error { param } else { "" }
     }
 
@@ -244,7 +244,7 @@ mod tests {
             (Endpoint::TextToImage, json!({"model": "m", "prompt": "a", "width": 512}), "width"),
         ] {
             let error = read(endpoint, body).unwrap_err();
-            assert_eq!(named(&error), param, "{error}");
+            assert_eq!(error_param(&error), param, "{error}");
         }
     }
 
@@ -298,7 +298,7 @@ mod tests {
         for image in [json!(null), json!(JPEG)] {
             assert_eq!(
                 image_of(json!({"image_b64": image, "is_nsfw": true})),
-                Err(GatewayError::Unsafe)
+                Err(GatewayError::UnsafeImage)
             );
         }
         for bad in [

@@ -73,7 +73,7 @@ struct UnnamedToolCall {
 /// Items of an answer in progress.
 #[derive(Debug)]
 pub(crate) struct Items {
-    begun: Vec<Item>,
+    started: Vec<Item>,
     /// Tool calls that begin when their names arrive.
     unnamed: Vec<UnnamedToolCall>,
     /// Number of tool calls, also of those without a name.
@@ -87,15 +87,15 @@ impl Items {
     /// Creates an empty list, which ignores reasoning unless `keeps_reasoning` is set. IDs of tool
     /// calls that the server does not name begin with `id_prefix`.
     pub(crate) const fn new(keeps_reasoning: bool, id_prefix: &'static str) -> Self {
-        Self { begun: Vec::new(), unnamed: Vec::new(), calls: 0, keeps_reasoning, id_prefix }
+        Self { started: Vec::new(), unnamed: Vec::new(), calls: 0, keeps_reasoning, id_prefix }
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&Item> {
-        self.begun.get(index)
+        self.started.get(index)
     }
 
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Item> {
-        self.begun.iter()
+        self.started.iter()
     }
 
     /// Adds a chunk of the answer; returns the resulting additions.
@@ -124,10 +124,10 @@ impl Items {
     /// Appends a text to the last item if that is of the same kind as `empty`; otherwise, begins a
     /// new item with it.
     fn extend_last(&mut self, empty: Item, text: &str) -> Addition {
-        if self.begun.last().is_none_or(|last| discriminant(last) != discriminant(&empty)) {
+        if self.started.last().is_none_or(|last| discriminant(last) != discriminant(&empty)) {
             return self.begin(empty, text);
         }
-        self.extend(self.begun.len().saturating_sub(1), text)
+        self.extend(self.started.len().saturating_sub(1), text)
     }
 
     /// Adds a fragment of a tool call; `None` while the call has no name, or if there are too many
@@ -139,7 +139,7 @@ impl Items {
             (text("/id"), text("/function/name"), text("/function/arguments"));
         let is_same =
             |item: &Item| matches!(item, Item::Call { number, .. } if *number == fragment_index);
-        if let Some(index) = self.begun.iter().rposition(is_same) {
+        if let Some(index) = self.started.iter().rposition(is_same) {
             return Some(self.extend(index, arguments));
         }
         let mut call = match self.unnamed.iter().position(|call| call.number == fragment_index) {
@@ -169,12 +169,12 @@ impl Items {
     }
 
     fn begin(&mut self, empty: Item, content: &str) -> Addition {
-        self.begun.push(empty);
-        Addition { is_new: true, ..self.extend(self.begun.len().saturating_sub(1), content) }
+        self.started.push(empty);
+        Addition { is_new: true, ..self.extend(self.started.len().saturating_sub(1), content) }
     }
 
     fn extend(&mut self, index: usize, content: &str) -> Addition {
-        if let Some(item) = self.begun.get_mut(index) {
+        if let Some(item) = self.started.get_mut(index) {
             item.content_mut().push_str(content);
         }
         Addition { index, is_new: false, content: content.to_owned() }

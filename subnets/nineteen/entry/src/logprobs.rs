@@ -44,7 +44,7 @@ impl MissingLogprobs {
 
 /// Returns the error of a request for the best answers of a task whose answers have no
 /// log-probabilities.
-pub(crate) fn no_selection() -> GatewayError {
+pub(crate) fn missing_logprobs_error() -> GatewayError {
     let message = "the model's answers have no log-probabilities, by which the best ones are selected; hint: omit best_of";
     GatewayError::field("best_of", message)
 }

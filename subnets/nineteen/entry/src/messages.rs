@@ -10,7 +10,7 @@ use taonet_http::parse_object;
 use taonet_nineteen_query::Chunk;
 
 use crate::GatewayError;
-use crate::answer::{End, Head};
+use crate::answer::{ChoiceEnd, ResponseHead};
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
 use crate::items::{Addition, Item, Items};
@@ -28,7 +28,7 @@ const ID_PREFIX: &str = "toolu_";
 
 /// Returns an answer as one JSON document.
 pub(crate) async fn respond(
-    head: Head,
+    head: ResponseHead,
     options: MessageOptions,
     replies: Replies,
     bill: Bill,
@@ -38,14 +38,14 @@ pub(crate) async fn respond(
         items.add(chunk);
     })
     .await?;
-    let stop = stop(&options, &head, &ends);
+    let stop = stop_fields(&options, &head, &ends);
     let content: Vec<Value> = items.iter().map(block).collect();
     Ok(Json(document(&head, &content, stop, tokens)).into_response())
 }
 
 /// Returns an answer as a stream of server-sent events, each with its name.
 pub(crate) fn stream(
-    head: Head,
+    head: ResponseHead,
     options: MessageOptions,
     replies: Replies,
     bill: Bill,
@@ -57,7 +57,7 @@ pub(crate) fn stream(
 
 /// Encoder of the events of a message.
 struct Blocks {
-    head: Head,
+    head: ResponseHead,
     options: MessageOptions,
     items: Items,
     input_tokens: u64,
@@ -69,7 +69,7 @@ impl Blocks {
     /// Returns whether a tool call is the open content block. It stays open to the end of the
     /// answer, because servers may mix its fragments with those of other calls: the items after it
     /// are sent at the end.
-    fn holds_call(&self) -> bool {
+    fn has_open_call(&self) -> bool {
         let open = self.open.and_then(|index| self.items.get(index));
         matches!(open, Some(Item::Call { .. }))
     }
@@ -122,7 +122,7 @@ impl Events for Blocks {
     fn relay(&mut self, _: usize, chunk: &Chunk, events: &mut String) {
         for Addition { index, is_new, content } in self.items.add(chunk) {
             let Some(item) = self.items.get(index) else { continue };
-            if is_new && !self.holds_call() {
+            if is_new && !self.has_open_call() {
                 // A text or reasoning ends when the next item begins.
                 events.extend(self.open.map(block_stop));
                 events.push_str(&block_start(index, item));
@@ -134,12 +134,12 @@ impl Events for Blocks {
         }
     }
 
-    fn interrupted(&mut self) -> Vec<String> {
+    fn interrupt(&mut self) -> Vec<String> {
         vec![named_event("error", error::document(&GatewayError::Interrupted, None))]
     }
 
-    fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
-        let (reason, sequence) = stop(&self.options, &self.head, ends);
+    fn finish(&mut self, ends: &[ChoiceEnd], tokens: (u64, u64)) -> Vec<String> {
+        let (reason, sequence) = stop_fields(&self.options, &self.head, ends);
         let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
         let delta = json!({"delta": delta, "usage": usage(tokens)});
         let last = [named_event("message_delta", delta), named_event("message_stop", json!({}))];
@@ -148,10 +148,14 @@ impl Events for Blocks {
 }
 
 /// Why a message ended: its stop reason and stop sequence.
-type Stop<'a> = (Option<&'static str>, Option<&'a str>);
+type StopFields<'a> = (Option<&'static str>, Option<&'a str>);
 
 /// Returns why an answer, which has one choice, ended.
-fn stop<'a>(options: &'a MessageOptions, head: &Head, ends: &[End]) -> Stop<'a> {
+fn stop_fields<'a>(
+    options: &'a MessageOptions,
+    head: &ResponseHead,
+    ends: &[ChoiceEnd],
+) -> StopFields<'a> {
     let Some(end) = ends.first() else { return (None, None) };
     match head.finish_reason(end).as_str() {
         "length" => (Some("max_tokens"), None),
@@ -169,9 +173,9 @@ fn stop<'a>(options: &'a MessageOptions, head: &Head, ends: &[End]) -> Stop<'a> 
 }
 
 fn document(
-    head: &Head,
+    head: &ResponseHead,
     content: &[Value],
-    (reason, sequence): Stop<'_>,
+    (reason, sequence): StopFields<'_>,
     tokens: (u64, u64),
 ) -> Value {
     json!({
@@ -212,7 +216,7 @@ fn tool_input(arguments: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::ChoiceForm;
+    use crate::answer::ChoiceFormat;
 
     #[test]
     fn tool_input_is_always_an_object() {
@@ -227,17 +231,17 @@ mod tests {
             assert_eq!(tool_input(arguments), expected);
         }
         // Its nesting would not be limited.
-        let hidden = r#"{"a":{"$serde_json::private::RawValue":"[1]"}}"#;
-        assert_eq!(tool_input(hidden), json!({"INVALID_JSON": hidden}));
+        let raw_value_json = r#"{"a":{"$serde_json::private::RawValue":"[1]"}}"#;
+        assert_eq!(tool_input(raw_value_json), json!({"INVALID_JSON": raw_value_json}));
     }
 
     #[test]
     fn finish_reasons_become_stop_reasons() {
-        let head = Head {
+        let head = ResponseHead {
             id: "msg-1".to_owned(),
             model: "m".to_owned(),
             created: 0,
-            form: ChoiceForm::Chat,
+            choice_format: ChoiceFormat::Chat,
             wants_logprobs: false,
             wants_usage: false,
             max_tokens: 9,
@@ -274,10 +278,14 @@ mod tests {
             (json!({"finish_reason": "content_filter"}), 1, ("refusal", None)),
         ] {
             let body = taonet_nineteen_query::ChunkBody::Object(json!({ "choices": [choice] }));
-            let mut end = End::default();
+            let mut end = ChoiceEnd::default();
             end.record(&Chunk { body, characters: 0, entries: 0, is_content: true });
             end.tokens = tokens;
-            assert_eq!(stop(&options, &head, &[end]), (Some(expected.0), expected.1), "{choice}");
+            assert_eq!(
+                stop_fields(&options, &head, &[end]),
+                (Some(expected.0), expected.1),
+                "{choice}"
+            );
         }
     }
 }

@@ -86,10 +86,10 @@ impl TokenMeter {
             let encoding = self.tokenizer.as_ref()?.encode_fast(self.text.as_str(), false).ok()?;
             Some(u64::try_from(encoding.len()).unwrap_or(u64::MAX))
         });
-        let counted = || {
+        let counted_or_estimated = || {
             u64::try_from(self.counted).unwrap_or(u64::MAX).saturating_add(self.estimated.tokens())
         };
-        let tokens = encoded.unwrap_or_else(counted);
+        let tokens = encoded.unwrap_or_else(counted_or_estimated);
         tokens.min(self.max_tokens)
     }
 }
@@ -110,7 +110,7 @@ mod tests {
         chunk(&json!({ "content": text }), entries)
     }
 
-    fn counted(chunks: &[Chunk], max_tokens: u64) -> u64 {
+    fn count_tokens(chunks: &[Chunk], max_tokens: u64) -> u64 {
         let mut meter = TokenMeter::new(max_tokens, None);
         for chunk in chunks {
             meter.add(chunk);
@@ -144,9 +144,9 @@ mod tests {
             (vec![chunk(&call(json!({"arguments": ""})), 1)], 0),
             (vec![], 0),
         ] {
-            assert_eq!(counted(&chunks, 1_000), expected, "{chunks:?}");
+            assert_eq!(count_tokens(&chunks, 1_000), expected, "{chunks:?}");
             assert_eq!(
-                counted(&chunks, 2),
+                count_tokens(&chunks, 2),
                 expected.min(2),
                 "never more than the requested maximum"
             );
@@ -173,8 +173,8 @@ mod tests {
             Tokenizer::from_bytes(crate::tokenizer::word_tokenizer_json().to_string()).unwrap();
         let mut meter = TokenMeter::new(4, Some(Arc::new(tokenizer)));
         // The limit is within a character of the second text.
-        for excess in ["one ".repeat(10), format!(" two!{}", "\u{1f98a}".repeat(1_000))] {
-            meter.add(&text(&excess, 0));
+        for excess_text in ["one ".repeat(10), format!(" two!{}", "\u{1f98a}".repeat(1_000))] {
+            meter.add(&text(&excess_text, 0));
         }
         assert_eq!((meter.text.len(), meter.tokens()), (125, 4));
     }

@@ -11,7 +11,7 @@ use taonet_nineteen_store::Usage;
 const SALES: &str = "taonet_nineteen_gateway_sales_total";
 const TOKENS: &str = "taonet_nineteen_gateway_tokens_total";
 const CREDITS: &str = "taonet_nineteen_gateway_credits_total";
-const FIRST: &str = "taonet_nineteen_gateway_first_token_seconds";
+const FIRST_TOKEN: &str = "taonet_nineteen_gateway_first_token_seconds";
 
 /// Registers the help texts of the metrics.
 pub(crate) fn describe() {
@@ -25,7 +25,7 @@ pub(crate) fn describe() {
     );
     metrics::describe_counter!(CREDITS, "Charged credits, by model and weight");
     metrics::describe_histogram!(
-        FIRST,
+        FIRST_TOKEN,
         "Time to the first token of a stream, with the time in the queue"
     );
 }
@@ -33,46 +33,46 @@ pub(crate) fn describe() {
 /// Metrics of all models and weights. An entry is created with the first request, so that further
 /// ones allocate no labels.
 #[derive(Default)]
-pub(crate) struct Measures(Mutex<HashMap<TaskName, HashMap<u32, Arc<SaleMeasures>>>>);
+pub(crate) struct SaleMetricsByTask(Mutex<HashMap<TaskName, HashMap<u32, Arc<SaleMetrics>>>>);
 
-impl Measures {
+impl SaleMetricsByTask {
     /// Returns the metrics of a model and a weight.
-    pub(crate) fn of(&self, task: &TaskName, weight: KeyWeight) -> Arc<SaleMeasures> {
+    pub(crate) fn get(&self, task: &TaskName, weight: KeyWeight) -> Arc<SaleMetrics> {
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let created = || Arc::new(SaleMeasures::new(task, weight));
+        let create = || Arc::new(SaleMetrics::new(task, weight));
         match tasks.get_mut(task) {
-            Some(weights) => Arc::clone(weights.entry(weight.get()).or_insert_with(created)),
+            Some(weights) => Arc::clone(weights.entry(weight.get()).or_insert_with(create)),
             None => Arc::clone(
-                tasks.entry(task.clone()).or_default().entry(weight.get()).or_insert_with(created),
+                tasks.entry(task.clone()).or_default().entry(weight.get()).or_insert_with(create),
             ),
         }
     }
 }
 
 /// Metrics of a model and a weight.
-pub(crate) struct SaleMeasures {
+pub(crate) struct SaleMetrics {
     delivered: Counter,
     undelivered: Counter,
     input: Counter,
     output: Counter,
     credits: Counter,
-    first: Histogram,
+    first_token: Histogram,
 }
 
-impl SaleMeasures {
+impl SaleMetrics {
     fn new(task: &TaskName, weight: KeyWeight) -> Self {
         let (model, weight) = (task.to_string(), weight.to_string());
-        let labelled = |name: &'static str, label: &'static str, value: &'static str| {
+        let labelled_counter = |name: &'static str, label: &'static str, value: &'static str| {
             let (model, weight) = (model.clone(), weight.clone());
             metrics::counter!(name, "model" => model, "weight" => weight, label => value)
         };
         Self {
-            delivered: labelled(SALES, "result", "delivered"),
-            undelivered: labelled(SALES, "result", "undelivered"),
-            input: labelled(TOKENS, "kind", "input"),
-            output: labelled(TOKENS, "kind", "output"),
+            delivered: labelled_counter(SALES, "result", "delivered"),
+            undelivered: labelled_counter(SALES, "result", "undelivered"),
+            input: labelled_counter(TOKENS, "kind", "input"),
+            output: labelled_counter(TOKENS, "kind", "output"),
             credits: metrics::counter!(CREDITS, "model" => model.clone(), "weight" => weight.clone()),
-            first: metrics::histogram!(FIRST, "model" => model.clone(), "weight" => weight.clone()),
+            first_token: metrics::histogram!(FIRST_TOKEN, "model" => model.clone(), "weight" => weight.clone()),
         }
     }
 
@@ -89,8 +89,8 @@ impl SaleMeasures {
     }
 
     /// Counts a stream that has begun.
-    pub(crate) fn record_first(&self, first: Duration) {
-        self.first.record(first.as_secs_f64());
+    pub(crate) fn record_first_token(&self, first: Duration) {
+        self.first_token.record(first.as_secs_f64());
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
         let store = Store::open(folder.path()).await.unwrap();
         let key = store.create_key(&KeyTerms::new("test", 5), &[7; 40], 0).await.unwrap().id;
         store.grant(&key, 1_000, "test", 0).await.unwrap();
-        let (clock, measures) = (system_clock(), Measures::default());
+        let (clock, sale_metrics) = (system_clock(), SaleMetricsByTask::default());
         let tariff = Tariff::Text(Price { input: 1_000, output: 2_000, step: 0 });
         // Other tests of the process do not use these weights.
         let sales = [
@@ -136,11 +136,11 @@ mod tests {
             let bill = Bill::open(&store, &clock, &key, (model.to_owned(), tariff), (10, 50))
                 .await
                 .unwrap();
-            let mut bill = bill.with_measures(
-                measures.of(&model.parse().unwrap(), KeyWeight::try_from(weight).unwrap()),
+            let mut bill = bill.with_metrics(
+                sale_metrics.get(&model.parse().unwrap(), KeyWeight::try_from(weight).unwrap()),
             );
             if steps > 0 {
-                bill.record_first(Duration::from_secs(1));
+                bill.record_first_token(Duration::from_secs(1));
                 bill.deliver_steps(steps);
             }
             bill.settle().await;
@@ -156,7 +156,10 @@ mod tests {
         assert_eq!(values(TOKENS, ("kind", "output")), [Some(14.0), Some(7.0)]);
         // 10 tokens at 1 credit each, and those of the answer at 2.
         assert_eq!(values(CREDITS, ("weight", "97")), [Some(48.0), Some(24.0)]);
-        assert_eq!(values(&format!("{FIRST}_count"), ("weight", "97")), [Some(2.0), Some(1.0)]);
+        assert_eq!(
+            values(&format!("{FIRST_TOKEN}_count"), ("weight", "97")),
+            [Some(2.0), Some(1.0)]
+        );
         assert_eq!(value(&page, CREDITS, &[("model", "chat-a"), ("weight", "93")]), Some(20.0));
     }
 }

@@ -49,7 +49,7 @@ pub(crate) async fn model(
         || config.enabled().find(|task| task.is_named(&id) && is_allowed(key.as_ref(), task));
     match alias.or_else(|| task().map(task_document)) {
         Some(document) => Ok(Json(document).into_response()),
-        None => Err(GatewayError::Model(id.chars().take(MAX_NAME_LENGTH).collect())),
+        None => Err(GatewayError::UnknownModel(id.chars().take(MAX_NAME_LENGTH).collect())),
     }
 }
 

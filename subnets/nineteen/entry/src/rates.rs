@@ -60,16 +60,16 @@ impl Rates {
     ) -> Result<(RateLimitStatus, Result<(), GatewayError>), GatewayError> {
         let limit = key.terms.rate_per_minute;
         if !store.is_shared() {
-            return Ok(self.admit_here(key, now));
+            return Ok(self.admit_locally(key, now));
         }
         let now_ms = unix_millis(now);
         let usage = store.admit(&key.id, limit, now_ms).await?;
         let status = RateLimitStatus { limit, left: usage.left, reset: usage.reset };
-        let refusal = GatewayError::Rate { limit, retry: usage.retry };
+        let refusal = GatewayError::RateLimit { limit, retry: usage.retry };
         Ok((status, if usage.is_admitted { Ok(()) } else { Err(refusal) }))
     }
 
-    fn admit_here(
+    fn admit_locally(
         &self,
         key: &ApiKey,
         now: SystemTime,
@@ -78,8 +78,8 @@ impl Rates {
         let window = window(&self.requests, key, limit);
         let admitted = window.admit((), now);
         let admitted =
-            admitted.map_err(|retry| GatewayError::Rate { limit: limit.requests, retry });
-        let (left, reset) = window.left((), now);
+            admitted.map_err(|retry| GatewayError::RateLimit { limit: limit.requests, retry });
+        let (left, reset) = window.remaining((), now);
         (RateLimitStatus { limit: limit.requests, left, reset }, admitted)
     }
 
@@ -89,7 +89,7 @@ impl Rates {
             window(&self.reads, key, RateLimit { requests: MAX_READS_PER_MINUTE, window: MINUTE });
         window
             .admit((), now)
-            .map_err(|retry| GatewayError::Rate { limit: MAX_READS_PER_MINUTE, retry })
+            .map_err(|retry| GatewayError::RateLimit { limit: MAX_READS_PER_MINUTE, retry })
     }
 
     /// Reserves tokens in the window of a key; returns `None` if the key has no limit of tokens.

@@ -28,15 +28,15 @@ pub(crate) enum Replies {
 
 impl Replies {
     /// Queries miners for the answer to each request; returns once the first answer has begun.
-    pub(crate) async fn ask(
+    pub(crate) async fn query(
         queries: &Queries,
         mut requests: Vec<Request>,
     ) -> Result<Self, GatewayError> {
         if requests.len() > 1 {
-            return Ok(Self::Many(Box::new(Choices::ask(queries, requests).await?)));
+            return Ok(Self::Many(Box::new(Choices::query(queries, requests).await?)));
         }
         let Some(request) = requests.pop() else { return Ok(Self::One(None)) };
-        Ok(Self::One(Some(queries.ask(request).await?)))
+        Ok(Self::One(Some(queries.query(request).await?)))
     }
 
     /// Returns the number of choices.
@@ -77,9 +77,9 @@ pub(crate) struct Choices {
 }
 
 impl Choices {
-    async fn ask(queries: &Queries, requests: Vec<Request>) -> Result<Self, GatewayError> {
+    async fn query(queries: &Queries, requests: Vec<Request>) -> Result<Self, GatewayError> {
         let count = requests.len();
-        let turns = Arc::new(ChoiceTurns::new(count));
+        let retries = Arc::new(ChoiceRetries::new(count));
         let (sender, chunks) = mpsc::channel(count.max(1));
         let mut tasks = JoinSet::new();
         for (choice, request) in requests.into_iter().enumerate() {
@@ -87,7 +87,7 @@ impl Choices {
                 choice,
                 request,
                 queries.clone(),
-                Arc::clone(&turns),
+                Arc::clone(&retries),
                 sender.clone(),
             ));
         }
@@ -126,16 +126,16 @@ async fn answer(
     choice: usize,
     request: Request,
     queries: Queries,
-    turns: Arc<ChoiceTurns>,
+    retries: Arc<ChoiceRetries>,
     chunks: mpsc::Sender<(usize, NextChunk)>,
 ) {
     let mut reply = loop {
-        let error = match queries.ask(request.clone()).await {
+        let error = match queries.query(request.clone()).await {
             Ok(reply) => break reply,
             Err(error) => error,
         };
         let is_busy = matches!(error, QueryError::Busy { .. } | QueryError::Limited(_));
-        if !is_busy || !turns.wait().await {
+        if !is_busy || !retries.wait().await {
             let _ = chunks.send((choice, Some(Err(error.into())))).await;
             return;
         }
@@ -143,7 +143,7 @@ async fn answer(
     loop {
         let chunk = read(&mut reply).await;
         if chunk.is_none() {
-            turns.end();
+            retries.end();
         }
         let is_last = !matches!(chunk, Some(Ok(_)));
         if chunks.send((choice, chunk)).await.is_err() || is_last {
@@ -163,21 +163,21 @@ async fn read(reply: &mut Reply) -> NextChunk {
 /// Lets a choice for which all miners are busy wait for the end of another one of its request,
 /// which may keep them busy, for at most [`RETRY_PERIOD`].
 #[derive(Debug)]
-struct ChoiceTurns {
+struct ChoiceRetries {
     /// Number of choices that are asked or answered, and of permits.
     active: AtomicUsize,
     /// A permit for each ended choice for which no other one has been asked again.
     ended: Semaphore,
     /// Time from which no choice is asked again.
-    until: Instant,
+    deadline: Instant,
 }
 
-impl ChoiceTurns {
+impl ChoiceRetries {
     fn new(choices: usize) -> Self {
         Self {
             active: AtomicUsize::new(choices),
             ended: Semaphore::new(0),
-            until: Instant::now() + RETRY_PERIOD,
+            deadline: Instant::now() + RETRY_PERIOD,
         }
     }
 
@@ -193,13 +193,13 @@ impl ChoiceTurns {
             self.ended.close();
         }
         // A timeout alone would still grant a permit that is available.
-        if Instant::now() >= self.until {
+        if Instant::now() >= self.deadline {
             return false;
         }
-        match timeout_at(self.until, self.ended.acquire()).await {
+        match timeout_at(self.deadline, self.ended.acquire()).await {
             // The choice counts in `active` instead of the permit.
-            Ok(Ok(turn)) => {
-                turn.forget();
+            Ok(Ok(permit)) => {
+                permit.forget();
                 true
             }
             Ok(Err(_)) | Err(_) => false,
@@ -212,7 +212,9 @@ pub(crate) mod testing {
     use super::*;
 
     /// Returns the answers to a number of choices, with the sender of their chunks.
-    pub(crate) fn fed(count: usize) -> (mpsc::Sender<(usize, NextChunk)>, Replies) {
+    pub(crate) fn replies_from_channel(
+        count: usize,
+    ) -> (mpsc::Sender<(usize, NextChunk)>, Replies) {
         let (sender, chunks) = mpsc::channel(8);
         let choices = Choices { count, open: count, first: None, chunks, _tasks: JoinSet::new() };
         (sender, Replies::Many(Box::new(choices)))
@@ -224,7 +226,7 @@ mod tests {
     use taonet_nineteen_query::ChunkBody;
     use tokio::time::timeout;
 
-    use super::testing::fed;
+    use super::testing::replies_from_channel;
     use super::*;
 
     fn chunk(text: &str) -> Chunk {
@@ -238,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn replies_end_after_the_end_of_each_choice() {
-        let (sender, mut replies) = fed(2);
+        let (sender, mut replies) = replies_from_channel(2);
         assert_eq!(replies.len(), 2);
         for (choice, next) in
             [(1, Some(Ok(chunk("a")))), (1, None), (0, Some(Ok(chunk("b")))), (0, None)]
@@ -260,7 +262,7 @@ mod tests {
     /// Otherwise, an incomplete answer would be delivered as a complete one.
     #[tokio::test]
     async fn choice_without_an_end_is_an_error() {
-        let (sender, mut replies) = fed(2);
+        let (sender, mut replies) = replies_from_channel(2);
         sender.send((1, None)).await.unwrap();
         drop(sender);
         assert!(matches!(replies.next().await, Some((1, None))));
@@ -270,30 +272,30 @@ mod tests {
 
     #[tokio::test]
     async fn busy_choice_is_retried_after_another_ends() {
-        let turns = ChoiceTurns::new(2);
-        let waiting = turns.wait();
+        let retries = ChoiceRetries::new(2);
+        let waiting = retries.wait();
         tokio::pin!(waiting);
         assert!(timeout(Duration::from_millis(20), &mut waiting).await.is_err());
-        turns.end();
+        retries.end();
         assert!(waiting.await);
         // No other choice is left whose end could help.
-        assert!(!turns.wait().await);
+        assert!(!retries.wait().await);
     }
 
     #[tokio::test]
     async fn waiting_choices_fail_if_no_choice_runs() {
-        let turns = ChoiceTurns::new(3);
-        let waits = futures::future::join_all((0..3).map(|_| turns.wait()));
+        let retries = ChoiceRetries::new(3);
+        let waits = futures::future::join_all((0..3).map(|_| retries.wait()));
         assert_eq!(timeout(Duration::from_secs(10), waits).await.unwrap(), [false; 3]);
     }
 
     #[tokio::test]
     async fn choice_is_not_retried_after_the_time_limit() {
-        let soon = Instant::now() + Duration::from_millis(20);
-        let turns = ChoiceTurns { until: soon, ..ChoiceTurns::new(3) };
-        assert!(!timeout(Duration::from_secs(10), turns.wait()).await.unwrap());
+        let near_deadline = Instant::now() + Duration::from_millis(20);
+        let retries = ChoiceRetries { deadline: near_deadline, ..ChoiceRetries::new(3) };
+        assert!(!timeout(Duration::from_secs(10), retries.wait()).await.unwrap());
         // Not even if another choice has ended.
-        turns.end();
-        assert!(!turns.wait().await);
+        retries.end();
+        assert!(!retries.wait().await);
     }
 }

@@ -12,7 +12,7 @@ use taonet_nineteen_openapi::{REASONING_EFFORTS, VERBOSITIES};
 
 pub(crate) use self::fields::{Fields, integer};
 use crate::GatewayError;
-use crate::answer::ChoiceForm;
+use crate::answer::ChoiceFormat;
 use crate::vision::MAX_IMAGES;
 
 /// Maximum number of tokens in an answer.
@@ -43,7 +43,7 @@ pub(crate) struct TextRequest {
     pub(crate) payload: TextPayload,
     /// Prompts of a completion after the first one. Each prompt has its own choices.
     pub(crate) extra_prompts: Vec<String>,
-    pub(crate) form: ChoiceForm,
+    pub(crate) choice_format: ChoiceFormat,
     /// Maximum number of tokens of the answer that the buyer has set.
     pub(crate) max_tokens: Option<u64>,
     /// Minimum number of tokens of the answer.
@@ -70,16 +70,17 @@ impl TextRequest {
         let (messages, images) = fields.messages()?;
         let wants_logprobs = fields.flag("logprobs")?;
         let mut extra_fields = Map::new();
-        if let Some(top) = fields.integer("top_logprobs", 0, 20)? {
+        if let Some(top_logprobs) = fields.integer("top_logprobs", 0, 20)? {
             if !wants_logprobs {
                 return Err(GatewayError::field(
                     "top_logprobs",
                     "top_logprobs requires logprobs = true",
                 ));
             }
-            extra_fields.insert("top_logprobs".to_owned(), top.into());
+            extra_fields.insert("top_logprobs".to_owned(), top_logprobs.into());
         }
-        let form = if fields.functions()? { ChoiceForm::FunctionChat } else { ChoiceForm::Chat };
+        let choice_format =
+            if fields.functions()? { ChoiceFormat::FunctionChat } else { ChoiceFormat::Chat };
         fields.tools(&mut extra_fields)?;
         fields.template_options(&mut extra_fields)?;
         for (name, words) in [
@@ -101,7 +102,7 @@ impl TextRequest {
         )?;
         let request =
             fields.request(TextInput::Messages(messages), wants_logprobs, extra_fields)?;
-        Self { form, ..request }.with_images(images)?.within_limits()
+        Self { choice_format, ..request }.with_images(images)?.within_limits()
     }
 
     /// Sets the names of the fields with images.
@@ -136,15 +137,16 @@ impl TextRequest {
             return Err(GatewayError::field("echo", message));
         }
         let extra_fields = logprobs
-            .filter(|top| *top > 1)
-            .map(|top| ("logprobs".to_owned(), top.into()))
+            .filter(|top_logprobs| *top_logprobs > 1)
+            .map(|top_logprobs| ("logprobs".to_owned(), top_logprobs.into()))
             .into_iter();
         let request = fields.request(
             TextInput::Prompt(prompt),
             logprobs.is_some(),
             extra_fields.collect(),
         )?;
-        let request = Self { extra_prompts, form: ChoiceForm::Completion { echoes }, ..request };
+        let request =
+            Self { extra_prompts, choice_format: ChoiceFormat::Completion { echoes }, ..request };
         request.with_best_of(best_of)?.within_limits()
     }
 
@@ -166,7 +168,7 @@ impl TextRequest {
     /// Checks that the answers to all prompts are within the limits of one request.
     fn within_limits(self) -> Result<Self, GatewayError> {
         let (field, answers) =
-            (self.count_field(), u64::try_from(self.all_answers()).unwrap_or(u64::MAX));
+            (self.count_field(), u64::try_from(self.answer_count()).unwrap_or(u64::MAX));
         if answers > MAX_CHOICES {
             let message = format!(
                 "the prompts have {answers} answers, but may have {MAX_CHOICES}; hint: send fewer prompts"
@@ -176,13 +178,13 @@ impl TextRequest {
         let tokens = self.max_tokens.unwrap_or(self.min_tokens).saturating_mul(answers);
         let maximum = self.max_total_tokens();
         if tokens > maximum {
-            let cause = if maximum < MAX_TOTAL_TOKENS {
+            let reason = if maximum < MAX_TOTAL_TOKENS {
                 " with these log-probabilities without stream"
             } else {
                 ""
             };
             let message = format!(
-                "{answers} answers may have {tokens} tokens together, but at most {maximum} are supported{cause}; hint: \
+                "{answers} answers may have {tokens} tokens together, but at most {maximum} are supported{reason}; hint: \
                  lower {field} or max_tokens"
             );
             return Err(GatewayError::field(field, message));
@@ -193,7 +195,7 @@ impl TextRequest {
     /// Returns the maximum number of tokens of all answers together.
     pub(crate) fn max_total_tokens(&self) -> u64 {
         let is_large =
-            u64::try_from(self.all_answers()).is_ok_and(|count| count > MAX_LONGEST_ANSWERS);
+            u64::try_from(self.answer_count()).is_ok_and(|count| count > MAX_LONGEST_ANSWERS);
         if self.streams || !self.wants_logprobs || !is_large {
             return MAX_TOTAL_TOKENS;
         }
@@ -211,14 +213,14 @@ impl TextRequest {
     }
 
     /// Returns the number of answers to all prompts.
-    pub(crate) fn all_answers(&self) -> usize {
+    pub(crate) fn answer_count(&self) -> usize {
         self.prompts().saturating_mul(self.answers)
     }
 
     /// Returns the prompts, if the choices begin with them.
     pub(crate) fn echo(&self) -> Vec<String> {
-        match (&self.payload.input, self.form) {
-            (TextInput::Prompt(first), ChoiceForm::Completion { echoes: true }) => {
+        match (&self.payload.input, self.choice_format) {
+            (TextInput::Prompt(first), ChoiceFormat::Completion { echoes: true }) => {
                 std::iter::once(first).chain(&self.extra_prompts).cloned().collect()
             }
             _ => Vec::new(),

@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 use taonet_nineteen_query::Chunk;
 
 use crate::GatewayError;
-use crate::answer::{End, Head};
+use crate::answer::{ChoiceEnd, ResponseHead};
 use crate::bill::Bill;
 use crate::delivery::{self, Events};
 use crate::replies::Replies;
 use crate::sse::named_event;
 use output::Output;
-pub(crate) use request::{Echo, parse};
+pub(crate) use request::{EchoedFields, parse};
 
 /// Returns an answer as one JSON document.
 pub(crate) async fn respond(
-    head: Head,
-    echo: Echo,
+    head: ResponseHead,
+    echo: EchoedFields,
     replies: Replies,
     bill: Bill,
 ) -> Result<Response, GatewayError> {
@@ -30,13 +30,13 @@ pub(crate) async fn respond(
     })
     .await?;
     output.finish();
-    let state = State::ended(&head, &ends);
+    let state = ResponseState::from_ends(&head, &ends);
     Ok(Json(echo.document(&head, state, output.items(), Some(tokens))).into_response())
 }
 
 /// Status of a response in OpenAI's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ResponseState {
     InProgress,
     Completed,
     /// Incomplete, with the reason.
@@ -44,9 +44,9 @@ pub(crate) enum State {
     Failed,
 }
 
-impl State {
+impl ResponseState {
     /// Returns the status of a finished answer, which has one choice.
-    fn ended(head: &Head, ends: &[End]) -> Self {
+    fn from_ends(head: &ResponseHead, ends: &[ChoiceEnd]) -> Self {
         match ends.first().map(|end| head.finish_reason(end)).as_deref() {
             Some("length") => Self::Incomplete("max_output_tokens"),
             Some("content_filter") => Self::Incomplete("content_filter"),
@@ -65,14 +65,19 @@ impl State {
 }
 
 /// Returns an answer as a stream of server-sent events, each with a type and a sequence number.
-pub(crate) fn stream(head: Head, echo: Echo, replies: Replies, bill: Bill) -> Response {
+pub(crate) fn stream(
+    head: ResponseHead,
+    echo: EchoedFields,
+    replies: Replies,
+    bill: Bill,
+) -> Response {
     let output = Output::new(head.id.clone(), head.wants_logprobs);
     delivery::stream(ResponseEvents { head, echo, output, sequence: 0 }, replies, bill)
 }
 
 struct ResponseEvents {
-    head: Head,
-    echo: Echo,
+    head: ResponseHead,
+    echo: EchoedFields,
     output: Output,
     /// Sequence number of the next event.
     sequence: u64,
@@ -94,7 +99,7 @@ impl ResponseEvents {
 
 impl Events for ResponseEvents {
     fn begin(&mut self) -> Vec<String> {
-        let response = self.echo.document(&self.head, State::InProgress, Vec::new(), None);
+        let response = self.echo.document(&self.head, ResponseState::InProgress, Vec::new(), None);
         ["response.created", "response.in_progress"]
             .map(|kind| self.event(kind, json!({ "response": response })))
             .into()
@@ -105,8 +110,9 @@ impl Events for ResponseEvents {
         events.extend(self.events(addition));
     }
 
-    fn interrupted(&mut self) -> Vec<String> {
-        let mut response = self.echo.document(&self.head, State::Failed, self.output.items(), None);
+    fn interrupt(&mut self) -> Vec<String> {
+        let mut response =
+            self.echo.document(&self.head, ResponseState::Failed, self.output.items(), None);
         if let Some(response) = response.as_object_mut() {
             let message = GatewayError::Interrupted.to_string();
             response
@@ -115,10 +121,10 @@ impl Events for ResponseEvents {
         vec![self.event("response.failed", json!({ "response": response }))]
     }
 
-    fn finish(&mut self, ends: &[End], tokens: (u64, u64)) -> Vec<String> {
+    fn finish(&mut self, ends: &[ChoiceEnd], tokens: (u64, u64)) -> Vec<String> {
         let last = self.output.finish();
         let mut events = self.events(last);
-        let state = State::ended(&self.head, ends);
+        let state = ResponseState::from_ends(&self.head, ends);
         let response = self.echo.document(&self.head, state, self.output.items(), Some(tokens));
         events.push(
             self.event(&format!("response.{}", state.as_str()), json!({ "response": response })),

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use taonet_http::{BodyLimits, count, error_as_json, token_of, tolerate_half_close};
+use taonet_http::{BodyLimits, count_requests, error_as_json, token_of, tolerate_half_close};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::edit_fields;
@@ -30,7 +30,7 @@ use crate::fallback::{RoutePreference, Speeds};
 use crate::idempotency::{IdempotencyCheck, KeyClaim};
 use crate::image::ImageRequest;
 use crate::logprobs::MissingLogprobs;
-use crate::metrics::{self, Measures};
+use crate::metrics::{self, SaleMetricsByTask};
 use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::sale::Protocol;
@@ -46,7 +46,7 @@ const MAX_BODY: usize = 8 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum size of all request bodies in memory together, without the first 64 KiB of each, in
 /// bytes.
-const LARGE_BODIES: usize = 1 << 30;
+const MAX_LARGE_BODY_BYTES: usize = 1 << 30;
 /// Maximum number of requests whose images are being downloaded, each of which takes up to 30 MiB
 /// of memory.
 const MAX_DOWNLOADING_REQUESTS: usize = 16;
@@ -81,11 +81,11 @@ pub(crate) struct Inner {
     pub(crate) rates: Rates,
     pub(crate) speeds: Speeds,
     pub(crate) missing_logprobs: MissingLogprobs,
-    pub(crate) measures: Measures,
+    pub(crate) sale_metrics: SaleMetricsByTask,
     /// One permit per request whose images are being downloaded.
-    pub(crate) downloading: Semaphore,
+    pub(crate) download_slots: Semaphore,
     /// One permit per request whose images are being decoded or encoded.
-    converting: Arc<Semaphore>,
+    conversion_slots: Arc<Semaphore>,
     bodies: BodyLimits,
 }
 
@@ -126,10 +126,10 @@ impl Gateway {
             rates: Rates::default(),
             speeds: Speeds::default(),
             missing_logprobs: MissingLogprobs::default(),
-            measures: Measures::default(),
-            downloading: Semaphore::new(MAX_DOWNLOADING_REQUESTS),
-            converting: Arc::new(Semaphore::new(MAX_IMAGE_CONVERSIONS)),
-            bodies: BodyLimits::new(MAX_BODY, BODY_TIMEOUT, LARGE_BODIES),
+            sale_metrics: SaleMetricsByTask::default(),
+            download_slots: Semaphore::new(MAX_DOWNLOADING_REQUESTS),
+            conversion_slots: Arc::new(Semaphore::new(MAX_IMAGE_CONVERSIONS)),
+            bodies: BodyLimits::new(MAX_BODY, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES),
         }))
     }
 
@@ -156,7 +156,7 @@ impl Gateway {
         self.0.tokenizers.set_finder(Box::new(find)).await;
         let market = self.0.market.current();
         for task in market.enabled().filter(|task| task.task_type == TaskType::Text) {
-            self.0.tokenizers.of(task).await;
+            self.0.tokenizers.for_task(task).await;
         }
     }
 
@@ -194,14 +194,14 @@ impl Gateway {
             .route("/usage", get(usage_page::page))
             .route("/usage.js", get(usage_page::script))
             .route("/healthz", get(|| async { "ok" }))
-            .fallback(|| async { GatewayError::Route })
-            .method_not_allowed_fallback(|| async { GatewayError::Method })
+            .fallback(|| async { GatewayError::UnknownRoute })
+            .method_not_allowed_fallback(|| async { GatewayError::UnsupportedMethod })
             .route_layer(middleware::from_fn(
                 |path: Option<MatchedPath>, request: Request, next: Next| async move {
-                    count(REQUESTS, path, request, next).await
+                    count_requests(REQUESTS, path, request, next).await
                 },
             ))
-            .layer(middleware::from_fn(finish))
+            .layer(middleware::from_fn(set_request_id))
             .layer(middleware::from_fn(cors::allow_any_origin))
             .layer(middleware::from_fn(tolerate_half_close))
             .with_state(self.clone())
@@ -210,14 +210,14 @@ impl Gateway {
     /// Authenticates a request by its API key, which is a bearer token or, as in Anthropic's API,
     /// the header `x-api-key`.
     pub(crate) async fn key(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
-        let named = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
-        let secret = token_of(headers).or_else(named).ok_or(GatewayError::Key)?;
-        let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::Key)?;
+        let api_key_header = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
+        let secret = token_of(headers).or_else(api_key_header).ok_or(GatewayError::UnknownKey)?;
+        let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::UnknownKey)?;
         if key.revoked_ms.is_some() {
-            return Err(GatewayError::Revoked);
+            return Err(GatewayError::RevokedKey);
         }
         if key.terms.expires_ms.is_some() && key.is_expired(now_ms(&self.0.clock)) {
-            return Err(GatewayError::Expired);
+            return Err(GatewayError::ExpiredKey);
         }
         Ok(key)
     }
@@ -240,7 +240,7 @@ impl Gateway {
                 Ok(admission) => admission,
                 Err(error) => return error.into_response(),
             };
-        let sold = match admitted {
+        let result = match admitted {
             Ok(()) if product == Product::Edit => {
                 match form_as_json(&head.headers, body.bytes.clone()).await {
                     Ok(fields) => {
@@ -256,9 +256,9 @@ impl Gateway {
             }
             Err(error) => Err(error),
         };
-        let mut response = sold.unwrap_or_else(IntoResponse::into_response);
+        let mut response = result.unwrap_or_else(IntoResponse::into_response);
         if key.terms.log_requests {
-            log(&key, head.uri.path(), &response);
+            log_request(&key, head.uri.path(), &response);
         }
         status.write(response.headers_mut());
         self.0.rates.write_tokens(&key, response.headers_mut());
@@ -292,7 +292,7 @@ impl Gateway {
         body: Bytes,
         product: Product,
     ) -> Result<Response, GatewayError> {
-        let preference = RoutePreference::of(headers)?;
+        let preference = RoutePreference::from_headers(headers)?;
         match product {
             Product::Chat => {
                 let request = TextRequest::chat(&body)?;
@@ -336,7 +336,7 @@ impl Inner {
         &self,
         convert: impl FnOnce() -> Result<T, GatewayError> + Send + 'static,
     ) -> Result<T, GatewayError> {
-        let permit = Arc::clone(&self.converting)
+        let permit = Arc::clone(&self.conversion_slots)
             .acquire_owned()
             .await
             .map_err(|_| GatewayError::Internal)?;
@@ -350,7 +350,7 @@ impl Inner {
 
 /// Logs the response to a request, or its first part. Messages of errors and names of unknown
 /// fields quote the request, so only codes are logged.
-fn log(key: &ApiKey, path: &str, response: &Response) {
+fn log_request(key: &ApiKey, path: &str, response: &Response) {
     let status = response.status().as_u16();
     let code = response.extensions().get::<GatewayError>().and_then(GatewayError::code);
     tracing::info!(key = key.id, path, status, code, "request of an API key answered");
@@ -363,20 +363,23 @@ async fn form_as_json(headers: &HeaderMap, body: Bytes) -> Result<Vec<u8>, Gatew
         headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let fields = edit_fields(content_type, body)
         .await
-        .map_err(|error| GatewayError::Form(error.to_string()))?;
-    serde_json::to_vec(&fields).map_err(|error| GatewayError::Body(error.to_string()))
+        .map_err(|error| GatewayError::InvalidForm(error.to_string()))?;
+    serde_json::to_vec(&fields).map_err(|error| GatewayError::InvalidBody(error.to_string()))
 }
 
 /// Adds a request ID to each response (the buyer's, if the request has one), and converts errors of
 /// lower layers to OpenAI's format, and all errors of Anthropic's routes to its format.
-async fn finish(request: Request, next: Next) -> Response {
-    const NAME: HeaderName = HeaderName::from_static("x-request-id");
+async fn set_request_id(request: Request, next: Next) -> Response {
+    const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
     const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
-    let own =
-        request.headers().get(NAME).filter(|id| (1..=MAX_ID_LENGTH).contains(&id.len())).cloned();
+    let client_id = request
+        .headers()
+        .get(REQUEST_ID)
+        .filter(|id| (1..=MAX_ID_LENGTH).contains(&id.len()))
+        .cloned();
     let is_message = is_message_route(request.uri().path());
     let response = next.run(request).await;
-    let id = own.or_else(|| HeaderValue::try_from(random_id()).ok());
+    let id = client_id.or_else(|| HeaderValue::try_from(random_id()).ok());
     let mut response = if is_message {
         messages::translate_error(response, id.as_ref())
     } else {
@@ -389,7 +392,7 @@ async fn finish(request: Request, next: Next) -> Response {
         if is_message {
             response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id.clone());
         }
-        response.headers_mut().insert(NAME, id);
+        response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }

@@ -12,18 +12,18 @@ use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind, sea
 use taonet_nineteen_store::ApiKey;
 use tokio::time::Instant;
 
-use crate::answer::{Head, complete_response, stream};
+use crate::answer::{ResponseHead, complete_response, stream};
 use crate::bill::{Bill, Tariff, now_ms};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
 use crate::fallback::{MAX_FALLBACK_WAIT, RoutePreference, may_use, tasks_of_alias};
 use crate::image::{ImageRequest, Output};
-use crate::logprobs::no_selection;
+use crate::logprobs::missing_logprobs_error;
 use crate::messages::{self, MessageOptions};
 use crate::meter::TokenMeter;
 use crate::replies::Replies;
 use crate::request::{MAX_TOKENS, TextRequest};
-use crate::responses::{self, Echo};
+use crate::responses::{self, EchoedFields};
 use crate::routes::Inner;
 use crate::usage::{PromptTokens, input_tokens, texts_tokens};
 use crate::vision::{download_images, image_tokens};
@@ -49,14 +49,14 @@ pub(crate) enum Protocol {
     /// `/v1/chat/completions` and `/v1/completions`.
     Completions,
     /// `/v1/responses`.
-    Responses(Echo),
+    Responses(EchoedFields),
     /// `/v1/messages`.
     Messages(MessageOptions),
 }
 
 impl Protocol {
     /// Returns the prefix of the IDs of answers, and the name of the field with the prompt.
-    fn names(&self, endpoint: Endpoint) -> (&'static str, &'static str) {
+    fn id_prefix_and_prompt_field(&self, endpoint: Endpoint) -> (&'static str, &'static str) {
         match (self, endpoint) {
             (Self::Responses(_), _) => ("resp", "input"),
             (Self::Messages(_), _) => ("msg", "messages"),
@@ -77,7 +77,7 @@ pub(crate) fn named_task<'a>(
     let is_match =
         |task: &&Task| task.endpoint == endpoint && model.is_none_or(|model| task.is_named(model));
     let task = config.enabled().find(is_match).ok_or_else(|| {
-        GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect())
+        GatewayError::UnknownModel(model.unwrap_or(endpoint.path()).chars().take(100).collect())
     })?;
     if !may_use(key, task) {
         return Err(GatewayError::Forbidden(task.task.to_string()));
@@ -122,8 +122,8 @@ impl Gateway {
         };
         match Bill::open(store, clock, &key.id, (task.task.to_string(), tariff), max_tokens).await {
             Ok(bill) => {
-                let measures = self.0.measures.of(&task.task, key.terms.weight);
-                Ok(bill.with_tokens(tokens).with_measures(measures).with_log(key))
+                let sale_metrics = self.0.sale_metrics.get(&task.task, key.terms.weight);
+                Ok(bill.with_tokens(tokens).with_metrics(sale_metrics).with_log(key))
             }
             Err(error) => {
                 if let Some(tokens) = tokens {
@@ -136,12 +136,12 @@ impl Gateway {
 
     /// Queries miners for the answer to each request. Before it returns an error, it settles the
     /// bill, which releases the buyer's credits.
-    async fn ask(
+    async fn query(
         &self,
         requests: Vec<Request>,
         bill: Bill,
     ) -> Result<(Replies, Bill), GatewayError> {
-        match Replies::ask(&self.0.queries, requests).await {
+        match Replies::query(&self.0.queries, requests).await {
             Ok(replies) => Ok((replies, bill)),
             Err(error) => {
                 bill.settle().await;
@@ -162,12 +162,12 @@ impl Gateway {
     ) -> Result<Response, GatewayError> {
         let config = self.0.market.current();
         let mut candidates = self.candidates(&config, key, &request, endpoint, preference)?;
-        let last = candidates.pop().ok_or(GatewayError::NoAnswer)?;
+        let last_candidate = candidates.pop().ok_or(GatewayError::NoAnswer)?;
         let streams = request.streams;
         let (head, replies, bill) = 'answered: {
             for task in candidates {
                 match self
-                    .ask_text(
+                    .query_text(
                         key,
                         task,
                         request.clone(),
@@ -185,7 +185,7 @@ impl Gateway {
                 }
             }
             // The last task gets the request itself, which may have several MiB.
-            self.ask_text(key, last, request, endpoint, &protocol, None).await?
+            self.query_text(key, last_candidate, request, endpoint, &protocol, None).await?
         };
         match (protocol, streams) {
             (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
@@ -206,7 +206,7 @@ impl Gateway {
     }
 
     /// Queries the miners of a task for a text, after its maximum cost is reserved.
-    async fn ask_text(
+    async fn query_text(
         &self,
         key: &ApiKey,
         task: &Task,
@@ -214,24 +214,25 @@ impl Gateway {
         endpoint: Endpoint,
         protocol: &Protocol,
         max_wait: Option<Duration>,
-    ) -> Result<(Head, Replies, Bill), GatewayError> {
+    ) -> Result<(ResponseHead, Replies, Bill), GatewayError> {
         request.payload.model = task.task.to_string();
         if request.answers > request.choices
             && self.0.missing_logprobs.has(&request.payload.model, Instant::now())
         {
-            return Err(no_selection());
+            return Err(missing_logprobs_error());
         }
-        let input = PromptTokens::of(&request).with_images(image_tokens(task, &request.images)?);
+        let input =
+            PromptTokens::estimate(&request).with_images(image_tokens(task, &request.images)?);
         size::check_text(&request)?;
         let bill = self.text_bill(key, task, &mut request, input).await?;
         let bill = self.download_images(&mut request, bill).await?;
         let (max_tokens, streams) = (request.payload.max_tokens, request.streams);
-        let (prefix, prompt) = protocol.names(endpoint);
-        let head = Head {
+        let (prefix, prompt) = protocol.id_prefix_and_prompt_field(endpoint);
+        let head = ResponseHead {
             id: format!("{prefix}-{}", bill.request_id()),
             model: request.payload.model.clone(),
             created: now_ms(&self.0.clock) / 1_000,
-            form: request.form,
+            choice_format: request.choice_format,
             wants_logprobs: request.wants_logprobs,
             wants_usage: request.wants_usage,
             max_tokens,
@@ -240,14 +241,14 @@ impl Gateway {
             echo: request.echo(),
         };
         let start = Instant::now();
-        let sold = self.ask(requests_of(key, task, request, max_wait), bill).await;
-        let (replies, bill) = sold.map_err(|error| {
-            error.or_context(prompt, (input.longest, max_tokens), task.context_length())
+        let result = self.query(build_requests(key, task, request, max_wait), bill).await;
+        let (replies, bill) = result.map_err(|error| {
+            error.or_context_exceeded(prompt, (input.longest, max_tokens), task.context_length())
         })?;
         if streams {
-            let first = start.elapsed();
-            self.0.speeds.record(&task.task, first, Instant::now());
-            bill.record_first(first);
+            let first_latency = start.elapsed();
+            self.0.speeds.record(&task.task, first_latency, Instant::now());
+            bill.record_first_token(first_latency);
         }
         Ok((head, replies, bill))
     }
@@ -263,7 +264,7 @@ impl Gateway {
         }
         let TextRequest { payload, images, .. } = &mut *request;
         let downloaded =
-            download_images(payload, images, Downloads::default(), &self.0.downloading).await;
+            download_images(payload, images, Downloads::default(), &self.0.download_slots).await;
         match downloaded.and_then(|()| size::check_text(request)) {
             Ok(()) => Ok(bill),
             Err(error) => {
@@ -285,7 +286,7 @@ impl Gateway {
         // Each answer is a separate request to the miners.
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let input_tokens = input.total.saturating_mul(count(request.answers));
-        let answers = count(request.all_answers()).max(1);
+        let answers = count(request.answer_count()).max(1);
         let has_default = request.max_tokens.is_none();
         if has_default {
             let tokens = default_max_tokens(task, &request.payload, input.longest);
@@ -301,11 +302,13 @@ impl Gateway {
                 Err(error) => error,
             };
             let affordable = match &error {
-                GatewayError::Credits { has: credits, .. }
-                | GatewayError::Budget { left: credits, .. } => {
+                GatewayError::InsufficientCredits { has: credits, .. }
+                | GatewayError::BudgetExceeded { left: credits, .. } => {
                     affordable_tokens(task.price, input_tokens, *credits)
                 }
-                GatewayError::TokenRate { left, .. } => left.saturating_sub(input_tokens),
+                GatewayError::TokenRate { left: remaining, .. } => {
+                    remaining.saturating_sub(input_tokens)
+                }
                 GatewayError::TokenLimit { limit, .. } => {
                     u64::from(*limit).saturating_sub(input_tokens)
                 }
@@ -319,9 +322,9 @@ impl Gateway {
             // The buyer has not asked for so many tokens.
             request.payload.max_tokens = affordable.min(request.payload.max_tokens);
         };
-        let tokenizer = self.0.tokenizers.of(task).await;
+        let tokenizer = self.0.tokenizers.for_task(task).await;
         let meter = || TokenMeter::new(request.payload.max_tokens, tokenizer.clone());
-        Ok(bill.with_meters(std::iter::repeat_with(meter).take(request.all_answers()).collect()))
+        Ok(bill.with_meters(std::iter::repeat_with(meter).take(request.answer_count()).collect()))
     }
 
     /// Returns the number of tokens of a chat request, as it would be charged.
@@ -349,11 +352,12 @@ impl Gateway {
         let bill = self.bill(key, task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
-        let embedded = self
-            .query_documents(vec![request_of(key, task, payload.into_map().into())], bill)
+        let query_result = self
+            .query_documents(vec![build_request(key, task, payload.into_map().into())], bill)
             .await;
-        let (values, mut bill) = embedded
-            .map_err(|error| error.or_context("input", (tokens, 0), task.context_length()))?;
+        let (values, mut bill) = query_result.map_err(|error| {
+            error.or_context_exceeded("input", (tokens, 0), task.context_length())
+        })?;
         let document = values.first().and_then(|value| request.document(value, &model, tokens));
         if document.is_some() {
             bill.deliver_all();
@@ -369,7 +373,7 @@ impl Gateway {
     ) -> Result<Response, GatewayError> {
         let config = self.0.market.current();
         let task = resolve_task(&config, key, request.model.as_deref(), request.endpoint)?;
-        request.download_images(Downloads::default(), &self.0.downloading).await?;
+        request.download_images(Downloads::default(), &self.0.download_slots).await?;
         let ImageRequest { mut payload, count, output, .. } = request;
         size::check_image(sealed_size(&payload.extra_fields), count, output.image_field())?;
         let (seed, steps) =
@@ -379,7 +383,7 @@ impl Gateway {
         let payload = Payload::from(payload.into_map());
         // Images with the same seed would be equal.
         let choice_request =
-            |choice| request_of(key, task, payload.with_seed(seed_of_choice(seed, choice)));
+            |choice| build_request(key, task, payload.with_seed(seed_of_choice(seed, choice)));
         let requests = (0_u64..).take(count).map(choice_request).collect();
         let (values, mut bill) = self.query_documents(requests, bill).await?;
         let document = self.image_document(&values, output).await;
@@ -412,7 +416,7 @@ impl Gateway {
         bill: Bill,
     ) -> Result<(Vec<Value>, Bill), GatewayError> {
         let mut values = vec![None; requests.len()];
-        let (mut replies, bill) = self.ask(requests, bill).await?;
+        let (mut replies, bill) = self.query(requests, bill).await?;
         let failure = loop {
             if values.iter().all(Option::is_some) {
                 return Ok((values.into_iter().flatten().collect(), bill));
@@ -457,8 +461,9 @@ fn default_max_tokens(task: &Task, payload: &TextPayload, input: u64) -> u64 {
 /// Returns the maximum number of output tokens that a number of credits pays for, beside the input.
 fn affordable_tokens(price: Price, input: u64, credits: i64) -> u64 {
     let thousandths = u128::from(credits.max(0).unsigned_abs()) * 1_000;
-    let left = thousandths.saturating_sub(u128::from(input) * u128::from(price.input));
-    left.checked_div(u128::from(price.output))
+    let remaining = thousandths.saturating_sub(u128::from(input) * u128::from(price.input));
+    remaining
+        .checked_div(u128::from(price.output))
         .map_or(0, |tokens| u64::try_from(tokens).unwrap_or(u64::MAX))
 }
 
@@ -470,7 +475,7 @@ const fn seed_of_choice(seed: u64, choice: u64) -> u64 {
 
 /// Returns a request to miners for each answer to a buyer's text request. The answers to a prompt
 /// have different seeds.
-fn requests_of(
+fn build_requests(
     key: &ApiKey,
     task: &Task,
     request: TextRequest,
@@ -502,7 +507,7 @@ fn requests_of(
             relays_logprobs: wants_logprobs || answers > choices,
             max_wait,
             cache_key,
-            ..request_of(key, task, payload.with_seed(seed_of_choice(seed, answer)))
+            ..build_request(key, task, payload.with_seed(seed_of_choice(seed, answer)))
         };
         requests.extend((0_u64..).take(answers).map(answer_request));
     }
@@ -510,7 +515,7 @@ fn requests_of(
 }
 
 /// Returns a buyer's request for an answer in one chunk.
-fn request_of(key: &ApiKey, task: &Task, payload: Payload) -> Request {
+fn build_request(key: &ApiKey, task: &Task, payload: Payload) -> Request {
     Request {
         task: task.task.clone(),
         payload,

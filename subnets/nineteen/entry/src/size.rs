@@ -14,7 +14,7 @@ use crate::vision::largest_image;
 const MAX_CHOICES_BYTES: usize = 4 * MAX_REQUEST;
 /// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's
 /// options.
-const OTHER_FIELDS: usize = 1_024;
+const OTHER_FIELDS_BYTES: usize = 1_024;
 /// Maximum size of a character in JSON, relative to that in UTF-8: control characters are escaped.
 const MAX_ESCAPE_LENGTH: usize = 6;
 /// Maximum size in bytes of a JSON number, of `true`, `false` and `null`.
@@ -30,7 +30,7 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     let TextRequest { payload, extra_prompts, images, answers, .. } = request;
     // Most requests are so small that a bound suffices, for which their texts are not read.
     // Encryption adds less than half.
-    let bound = 2 * (largest_size(payload) + OTHER_FIELDS);
+    let bound = 2 * (largest_size(payload) + OTHER_FIELDS_BYTES);
     if extra_prompts.is_empty()
         && bound <= MAX_REQUEST
         && bound.saturating_mul(*answers) <= MAX_CHOICES_BYTES
@@ -44,11 +44,11 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     };
     let mut total = 0_usize;
     for size in std::iter::once(first).chain(extra_prompts.iter().map(prompt_size)) {
-        let size = size + OTHER_FIELDS;
+        let size = size + OTHER_FIELDS_BYTES;
         check(size, || largest_image(payload, images))?;
         // Ends at the limit: each size takes the time to encode the request.
         total = total.saturating_add(size.saturating_mul(*answers));
-        check_choices(total, request.all_answers(), request.count_field())?;
+        check_choices(total, request.answer_count(), request.count_field())?;
     }
     Ok(())
 }
@@ -171,16 +171,16 @@ mod tests {
 
     #[test]
     fn bound_is_at_least_the_encrypted_size() {
-        for letters in 0..200 {
+        for length in 0..200 {
             for character in ["a", "\u{e9}", "\u{65e5}", "\u{1f600}", "\n", "\u{1}", "\u{7f}"] {
-                let text = character.repeat(letters);
+                let text = character.repeat(length);
                 let tools =
                     json!([{(text.as_str()): [text, [], {}, null, true, f64::MIN, u64::MAX]}]);
                 let body = json!({"model": "m", "messages": [{"role": "user", "content": text}], "stop": "x",
                     "tools": [{"type": "function", "function": {"parameters": tools}}]});
                 let request = TextRequest::chat(body.to_string().as_bytes()).unwrap();
                 let size = sealed_size(&request.payload.clone().into_map());
-                let bound = 2 * (largest_size(&request.payload) + OTHER_FIELDS);
+                let bound = 2 * (largest_size(&request.payload) + OTHER_FIELDS_BYTES);
                 assert!(size <= bound, "{size} {bound}: {body}");
             }
         }
@@ -193,7 +193,7 @@ mod tests {
         let TextInput::Messages(messages) = &request.payload.input else {
             panic!("a chat has messages")
         };
-        let size = sealed_size(&(messages, &request.payload.extra_fields)) + OTHER_FIELDS;
+        let size = sealed_size(&(messages, &request.payload.extra_fields)) + OTHER_FIELDS_BYTES;
         let payload =
             TextPayload { model: "m".repeat(128), max_tokens: 32_768, ..request.payload.clone() };
         assert!(size >= sealed_size(&payload.into_map()));

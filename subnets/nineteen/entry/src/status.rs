@@ -33,7 +33,7 @@ pub(crate) struct TaskStatus {
 }
 
 impl TaskStatus {
-    pub(crate) fn of(task_miners: &TaskMiners, is_served: bool) -> Self {
+    pub(crate) fn new(task_miners: &TaskMiners, is_served: bool) -> Self {
         let contenders = task_miners.contenders();
         let counts: Vec<_> = contenders.iter().map(|contender| contender.counts()).collect();
         let has_answered =
@@ -79,8 +79,9 @@ impl TaskStatus {
     /// Writes the task's row of the page, without HTML escaping: task names contain only letters,
     /// digits, `-` and `.`.
     fn row(&self, page: &mut String) {
-        let share = if self.capacity > 0.0 { 100.0 * self.used / self.capacity } else { 0.0 };
-        let time = |latency: Option<f64>| {
+        let used_percent =
+            if self.capacity > 0.0 { 100.0 * self.used / self.capacity } else { 0.0 };
+        let format_latency = |latency: Option<f64>| {
             latency.map_or("–".to_owned(), |latency| format!("{latency:.2} s"))
         };
         let (class, state) =
@@ -88,7 +89,7 @@ impl TaskStatus {
         let _ = writeln!(
             page,
             "<tr><th scope=\"row\">{}</th><td><span class=\"badge {class}\">{state}</span></td><td>{}</td><td>{:.0}</td>\
-             <td>{share:.1} %</td><td>{}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td><td>{}</td><td>{}</td></tr>",
+             <td>{used_percent:.1} %</td><td>{}</td><td>{:.0}</td><td>{:.0}</td><td>{:.0}</td><td>{}</td><td>{}</td></tr>",
             self.task,
             self.miners,
             self.capacity,
@@ -96,8 +97,8 @@ impl TaskStatus {
             self.requests,
             self.rate_limited,
             self.failed,
-            time(self.best_latency()),
-            time(self.median_latency()),
+            format_latency(self.best_latency()),
+            format_latency(self.median_latency()),
         );
     }
 }
@@ -108,7 +109,7 @@ impl Gateway {
             return Vec::new();
         };
         let status = |task_miners: &TaskMiners| {
-            TaskStatus::of(task_miners, self.0.queries.is_served(task_miners.task.task.as_str()))
+            TaskStatus::new(task_miners, self.0.queries.is_served(task_miners.task.task.as_str()))
         };
         period_miners.tasks().iter().map(status).collect()
     }

@@ -65,7 +65,10 @@ async fn bills_are_settled_once() {
     let mut bill = open().await.unwrap();
     assert_eq!(balance().await, 40);
     // The maximum cost of a second request exceeds the remaining credits.
-    assert_eq!(open().await.err(), Some(crate::GatewayError::Credits { needed: 60, has: 40 }));
+    assert_eq!(
+        open().await.err(),
+        Some(crate::GatewayError::InsufficientCredits { needed: 60, has: 40 })
+    );
     bill.deliver_steps(5);
     bill.settle().await;
     assert_eq!(balance().await, 85);
@@ -130,13 +133,14 @@ async fn gateway() -> (axum::Router, Store, tempfile::TempDir) {
 }
 
 fn gateway_on(store: &Store) -> crate::Gateway {
-    let market =
-        taonet_nineteen_control::MarketFile::fixed(taonet_nineteen_core::MarketConfig::default());
+    let market = taonet_nineteen_control::MarketFile::from_config(
+        taonet_nineteen_core::MarketConfig::default(),
+    );
     let querier = crate::routes::testing::querier();
     crate::Gateway::new(store.clone(), querier, market, taonet_service::system_clock())
 }
 
-async fn ask(router: &axum::Router, path: &str, key: &str, body: &Value) -> (u16, Value) {
+async fn post_json(router: &axum::Router, path: &str, key: &str, body: &Value) -> (u16, Value) {
     let request = Request::post(path).header("authorization", format!("Bearer {key}"));
     let request = request.body(Body::from(body.to_string())).unwrap();
     let response = router.clone().oneshot(request).await.unwrap();
@@ -156,7 +160,7 @@ async fn refusals_have_the_openai_error_format() {
     let chat = |model: &str| chat_of(model, "a");
     let path = "/v1/chat/completions";
     let expect = async |secret: &str, body: &Value, status: u16, code: Value, param: Value| {
-        let (actual, document) = ask(&router, path, secret, body).await;
+        let (actual, document) = post_json(&router, path, secret, body).await;
         assert_eq!(
             (actual, &document["error"]["code"], &document["error"]["param"]),
             (status, &code, &param),
@@ -205,7 +209,7 @@ async fn refusals_have_the_openai_error_format() {
         ..terms.clone()
     };
     store.update_key(&key.id, &daily).await.unwrap();
-    let (status, document) = ask(&router, path, &key.secret, &chat("llama-3-2-3b")).await;
+    let (status, document) = post_json(&router, path, &key.secret, &chat("llama-3-2-3b")).await;
     assert_eq!((status, &document["error"]["code"]), (429, &json!("budget_exceeded")));
     assert!(
         document["error"]["message"].as_str().unwrap().ends_with("budget for this day (UTC)"),
@@ -214,17 +218,19 @@ async fn refusals_have_the_openai_error_format() {
     store.update_key(&key.id, &KeyTerms { expires_ms: Some(1), ..daily.clone() }).await.unwrap();
     expect(&key.secret, &json!([]), 401, json!("key_expired"), json!(null)).await;
     store.update_key(&key.id, &KeyTerms { expires_ms: Some(i64::MAX), ..daily }).await.unwrap();
-    let (status, document) = ask(&router, path, &key.secret, &json!("x".repeat(9 << 20))).await;
+    let (status, document) =
+        post_json(&router, path, &key.secret, &json!("x".repeat(9 << 20))).await;
     assert_eq!((status, &document["error"]["code"]), (413, &json!("request_too_large")));
     // Letters other than ASCII ones take more bytes on the way to a miner.
     let text = "\u{416}".repeat(3 << 20);
-    let (status, document) = ask(&router, path, &key.secret, &chat_of("llama-3-2-3b", &text)).await;
+    let (status, document) =
+        post_json(&router, path, &key.secret, &chat_of("llama-3-2-3b", &text)).await;
     assert_eq!((status, &document["error"]["code"]), (413, &json!("request_too_large")));
     store.revoke_key(&key.id, 1).await.unwrap();
     expect(&key.secret, &json!([]), 401, json!("key_revoked"), json!(null)).await;
-    let (status, document) = ask(&router, "/v1/nothing", "", &json!({})).await;
+    let (status, document) = post_json(&router, "/v1/nothing", "", &json!({})).await;
     assert_eq!((status, document["error"]["message"].is_string()), (404, true));
-    let (status, _) = ask(&router, path, "", &json!("x".repeat(9 << 20))).await;
+    let (status, _) = post_json(&router, path, "", &json!("x".repeat(9 << 20))).await;
     assert_eq!(status, 401, "bodies of unauthenticated requests are not read");
 }
 
@@ -337,9 +343,9 @@ async fn gateways_share_rates_and_abandoned_requests() {
     // minutes.
     stores[0].grant(&key.id, 100, "test", 0).await.unwrap();
     let (now_ms, _) = today(&taonet_service::system_clock());
-    let killed = Store::connect(&server.url()).await.unwrap();
+    let killed_store = Store::connect(&server.url()).await.unwrap();
     for (store, request, age_ms) in
-        [(&stores[0], "running", 60_000), (&killed, "abandoned", 31 * 60_000)]
+        [(&stores[0], "running", 60_000), (&killed_store, "abandoned", 31 * 60_000)]
     {
         store.hold(&key.id, request, 10, "2026-11-21", now_ms - age_ms).await.unwrap().unwrap();
     }
@@ -353,6 +359,6 @@ async fn gateways_share_rates_and_abandoned_requests() {
         charge,
     };
     assert_eq!(stores[0].charge("running", &usage(4), now_ms).await.unwrap(), Some(4));
-    assert_eq!(killed.charge("abandoned", &usage(4), now_ms).await.unwrap(), None);
+    assert_eq!(killed_store.charge("abandoned", &usage(4), now_ms).await.unwrap(), None);
     assert!(stores[1].is_balanced().await.unwrap());
 }

@@ -23,25 +23,25 @@ pub(crate) struct Tokenizers(Mutex<State>);
 struct State {
     /// Tokenizers by the names in the tasks; `None` for one that is not on this machine.
     loaded: HashMap<String, Option<Arc<Tokenizer>>>,
-    find: Option<FindTokenizer>,
+    finder: Option<FindTokenizer>,
 }
 
 impl Tokenizers {
     /// Sets how tokenizers of hub repositories are found.
-    pub(crate) async fn set_finder(&self, find: FindTokenizer) {
-        self.0.lock().await.find = Some(find);
+    pub(crate) async fn set_finder(&self, finder: FindTokenizer) {
+        self.0.lock().await.finder = Some(finder);
     }
 
     /// Returns the tokenizer that a task names; `None` if it is not on this machine, which is
     /// logged once.
-    pub(crate) async fn of(&self, task: &Task) -> Option<Arc<Tokenizer>> {
+    pub(crate) async fn for_task(&self, task: &Task) -> Option<Arc<Tokenizer>> {
         let name = task.tokenizer()?;
         let mut state = self.0.lock().await;
         if let Some(tokenizer) = state.loaded.get(name) {
             return tokenizer.clone();
         }
         let file = tokenizer_file(name, |repository| {
-            state.find.as_ref().and_then(|find| find(repository))
+            state.finder.as_ref().and_then(|finder| finder(repository))
         });
         let tokenizer = if let Some(file) = file {
             // Large tokenizers take a second.
@@ -60,12 +60,12 @@ impl Tokenizers {
 }
 
 /// Returns the file of a tokenizer: `name` is its path, that of a directory with a
-/// `tokenizer.json`, or else the name of a hub repository, whose `tokenizer.json` `find` finds on
+/// `tokenizer.json`, or else the name of a hub repository, whose `tokenizer.json` `finder` finds on
 /// this machine.
-pub fn tokenizer_file(name: &str, find: impl FnOnce(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+pub fn tokenizer_file(name: &str, finder: impl FnOnce(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     let path = Path::new(name);
     let file = if path.is_dir() { path.join(TOKENIZER_FILE) } else { path.to_owned() };
-    if file.is_file() { Some(file) } else { find(name) }
+    if file.is_file() { Some(file) } else { finder(name) }
 }
 
 fn load(file: &Path) -> Option<Tokenizer> {
@@ -120,7 +120,7 @@ mod tests {
         let mut template_at = async |path: PathBuf| {
             let options = &mut task.orchestrator_server_config.load_model_config;
             options.insert("tokenizer".to_owned(), path.to_str().unwrap().into());
-            tokenizers.of(&task).await
+            tokenizers.for_task(&task).await
         };
         assert!(template_at(folder.path().join("broken.json")).await.is_none());
         assert!(template_at(folder.path().join("none.json")).await.is_none());
@@ -135,14 +135,14 @@ mod tests {
         std::fs::write(&file, word_tokenizer_json().to_string()).unwrap();
         // A default task, whose tokenizer is a repository.
         let task = MarketConfig::default().tasks[0].clone();
-        assert!(Tokenizers::default().of(&task).await.is_none());
+        assert!(Tokenizers::default().for_task(&task).await.is_none());
         let tokenizers = Tokenizers::default();
-        let find =
+        let finder =
             move |name: &str| (name == "tau-vision/llama-tokenizer-fix").then(|| file.clone());
-        tokenizers.set_finder(Box::new(find)).await;
-        assert!(tokenizers.of(&task).await.is_some());
+        tokenizers.set_finder(Box::new(finder)).await;
+        assert!(tokenizers.for_task(&task).await.is_some());
         // No file is read for a further answer.
         folder.close().unwrap();
-        assert!(tokenizers.of(&task).await.is_some());
+        assert!(tokenizers.for_task(&task).await.is_some());
     }
 }

@@ -7,12 +7,12 @@ use crate::request::TextRequest;
 use crate::vision::is_image;
 
 /// Twelfths of a token for each ASCII character: four characters are one token.
-const ASCII_CHARACTER: usize = 3;
+const ASCII_CHARACTER_UNITS: usize = 3;
 /// Twelfths of a token for each byte of other characters. Tokenizers have tokens for several ASCII
 /// letters, but for few sequences of other characters: three bytes, such as a Chinese character,
 /// are at least one token in the worst case.
-const OTHER_BYTE: usize = 4;
-const TOKEN: usize = 12;
+const OTHER_BYTE_UNITS: usize = 4;
+const UNITS_PER_TOKEN: usize = 12;
 
 /// Estimates the tokens of a text request, rounded up: of everything that the miner gets from the
 /// buyer. In messages and options, names and values of all fields count. Images do not count.
@@ -41,7 +41,7 @@ pub(crate) struct PromptTokens {
 
 impl PromptTokens {
     /// Estimates the tokens of a request, without its images.
-    pub(crate) fn of(request: &TextRequest) -> Self {
+    pub(crate) fn estimate(request: &TextRequest) -> Self {
         let first = input_tokens(&request.payload);
         let mut options = TextSize::default();
         options.add_fields(&request.payload.extra_fields);
@@ -84,7 +84,7 @@ pub(crate) struct TextSize(usize);
 impl TextSize {
     pub(crate) fn add(&mut self, text: &str) {
         let ascii = text.bytes().filter(u8::is_ascii).count();
-        self.0 += ascii * ASCII_CHARACTER + (text.len() - ascii) * OTHER_BYTE;
+        self.0 += ascii * ASCII_CHARACTER_UNITS + (text.len() - ascii) * OTHER_BYTE_UNITS;
     }
 
     fn add_message(&mut self, message: &Value) {
@@ -120,7 +120,7 @@ impl TextSize {
 
     /// Returns the estimated number of tokens, rounded up.
     pub(crate) fn tokens(self) -> u64 {
-        u64::try_from(self.0.div_ceil(TOKEN)).unwrap_or(u64::MAX)
+        u64::try_from(self.0.div_ceil(UNITS_PER_TOKEN)).unwrap_or(u64::MAX)
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
     fn prompt_tokens_include_the_options_for_each_prompt() {
         let tokens = |prompt: Value| {
             let body = json!({"model": "m", "prompt": prompt, "stop": "x".repeat(32)});
-            PromptTokens::of(&TextRequest::completion(body.to_string().as_bytes()).unwrap())
+            PromptTokens::estimate(&TextRequest::completion(body.to_string().as_bytes()).unwrap())
         };
         let [short, long] = [tokens(json!("1234")), tokens(json!("12345678"))];
         assert_eq!((short.longest, short.total, long.total), (10, 10, 11));

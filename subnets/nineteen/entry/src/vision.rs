@@ -15,7 +15,7 @@ use crate::download::Downloads;
 pub(crate) const MAX_IMAGES: usize = 8;
 /// Maximum size of all downloaded images of a request together, in bytes: encoded in base64 twice,
 /// they fit into a request to a miner.
-const MAX_TOTAL: usize = 9 << 20;
+const MAX_TOTAL_BYTES: usize = 9 << 20;
 /// Number of characters of base64 that contain the first 12 bytes of an image.
 const SIGNATURE_CHARS: usize = 16;
 /// Type of a message's part that is an image.
@@ -69,9 +69,9 @@ fn is_data_url(url: &str) -> bool {
 /// Returns whether a text is an image in base64. Decodes only its ends, because images are large.
 fn is_image_data(data: &[u8]) -> bool {
     let Some((head, last)) = data.split_last_chunk::<4>() else { return false };
-    let is_symbol = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let is_base64_symbol = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     head.len().is_multiple_of(4)
-        && head.iter().all(is_symbol)
+        && head.iter().all(is_base64_symbol)
         && STANDARD.decode(last).is_ok()
         && STANDARD
             .decode(data.get(..SIGNATURE_CHARS).unwrap_or(data))
@@ -117,7 +117,7 @@ pub(crate) fn largest_image<'a>(payload: &TextPayload, fields: &'a [String]) -> 
 /// the names of all images' fields; `download_slots` limits the number of requests that download.
 ///
 /// # Errors
-/// [`GatewayError::Image`] when an image cannot be downloaded, or is not an image.
+/// [`GatewayError::ImageDownload`] when an image cannot be downloaded, or is not an image.
 pub(crate) async fn download_images(
     payload: &mut TextPayload,
     fields: &[String],
@@ -140,7 +140,7 @@ pub(crate) async fn download_images(
         let bytes = downloads.download(address).await;
         let bytes = bytes.map_err(|error| GatewayError::image(param, error.to_string()))?;
         total += bytes.len();
-        if total > MAX_TOTAL {
+        if total > MAX_TOTAL_BYTES {
             return Err(GatewayError::image(
                 param,
                 "the images of the request have more than 9 MiB together",
@@ -203,16 +203,16 @@ mod tests {
         ] {
             assert!(check_image(&image_part(url)).is_err(), "{url}");
         }
-        let with = |fields: Value| check_image(&json!({"type": IMAGE, (IMAGE): fields}));
+        let check_fields = |fields: Value| check_image(&json!({"type": IMAGE, (IMAGE): fields}));
         let url = format!("data:image/jpeg;base64,{JPEG}");
-        assert_eq!(with(json!({"url": url, "detail": "low"})), Ok(()));
+        assert_eq!(check_fields(json!({"url": url, "detail": "low"})), Ok(()));
         for fields in [
             json!({"url": url, "detail": "huge"}),
             json!({"url": url, "text": "a"}),
             json!({}),
             json!(url),
         ] {
-            assert!(with(fields.clone()).is_err(), "{fields}");
+            assert!(check_fields(fields.clone()).is_err(), "{fields}");
         }
         // A text in another field would not be charged.
         assert!(check_image(&json!({"type": IMAGE, (IMAGE): {"url": url}, "text": "a"})).is_err());
@@ -257,20 +257,20 @@ mod tests {
             json!({"type": "text", "text": "a", (IMAGE): {"url": "https://127.0.0.1/text.png"}});
         let fields = ["first".to_owned(), "second".to_owned()];
         let mut payload = chat(&[text.clone(), image_part(&data)]);
-        let before = payload.clone();
+        let original = payload.clone();
         let download_slots = Semaphore::new(1);
         assert_eq!(
             download_images(&mut payload, &fields[..1], Downloads::default(), &download_slots)
                 .await,
             Ok(())
         );
-        assert_eq!(payload, before);
+        assert_eq!(payload, original);
         let mut payload = chat(&[text, image_part(&data), image_part("https://127.0.0.1/a.png")]);
         let error = download_images(&mut payload, &fields, Downloads::default(), &download_slots)
             .await
             .unwrap_err();
         let reason = "the URL's host is not public".to_owned();
-        assert_eq!(error, GatewayError::Image { param: "second".to_owned(), reason });
+        assert_eq!(error, GatewayError::ImageDownload { param: "second".to_owned(), reason });
     }
 
     #[tokio::test]
@@ -283,27 +283,29 @@ mod tests {
             .route("/large", axum::routing::get(move || async move { large }))
             .route("/text", axum::routing::get(|| async { "text" }));
         let server = format!("http://{}", taonet_http::testing::listen(router).await);
-        let at = |path: &str| image_part(&format!("{server}/{path}"));
+        let image_at = |path: &str| image_part(&format!("{server}/{path}"));
         let data = image_part(&format!("data:image/webp;base64,{WEBP}"));
         let (download_slots, fields) =
             (Semaphore::new(1), ["first".to_owned(), "second".to_owned()]);
-        let mut payload = chat(&[at("small"), data.clone()]);
+        let mut payload = chat(&[image_at("small"), data.clone()]);
         assert_eq!(download_images(&mut payload, &fields, rules(), &download_slots).await, Ok(()));
         let downloaded = image_part(&format!("data:image/jpeg;base64,{encoded}"));
         assert_eq!(payload, chat(&[downloaded, data]));
         for (parts, reason) in [
-            ([at("small"), at("text")], "not a JPEG"),
-            ([at("large"), at("large")], "more than 9 MiB together"),
+            ([image_at("small"), image_at("text")], "not a JPEG"),
+            ([image_at("large"), image_at("large")], "more than 9 MiB together"),
         ] {
             let error = download_images(&mut chat(&parts), &fields, rules(), &download_slots)
                 .await
                 .unwrap_err();
-            let GatewayError::Image { param, reason: actual } = &error else { panic!("{error:?}") };
+            let GatewayError::ImageDownload { param, reason: actual } = &error else {
+                panic!("{error:?}")
+            };
             assert!(param == "second" && actual.contains(reason), "{error}");
         }
         // Requests that download wait for each other.
         let _slot = download_slots.acquire().await.unwrap();
-        let mut waiting = chat(&[at("small")]);
+        let mut waiting = chat(&[image_at("small")]);
         let waiting = download_images(&mut waiting, &fields[..1], rules(), &download_slots);
         assert!(tokio::time::timeout(std::time::Duration::from_millis(50), waiting).await.is_err());
     }

@@ -46,7 +46,7 @@ pub(crate) fn describe() {
     );
 }
 
-fn count(result: &'static str) {
+fn count_delivery(result: &'static str) {
     metrics::counter!(DELIVERIES, "result" => result).increment(1);
 }
 
@@ -89,15 +89,20 @@ pub(crate) struct WebhookEvent {
 
 impl WebhookEvent {
     /// Creates the event for a budget that has reached `threshold` percent on the day `today`.
-    pub(crate) fn for_budget(used: &BudgetUse, threshold: u64, today: &str, now_ms: i64) -> Self {
-        let BudgetUse { scope, owner, period, budget, spent } = used;
+    pub(crate) fn for_budget(
+        budget_use: &BudgetUse,
+        threshold: u64,
+        today: &str,
+        now_ms: i64,
+    ) -> Self {
+        let BudgetUse { scope, owner, period, budget, spent } = budget_use;
         let date = period.of_day(today);
         let event_type =
             if threshold < EXHAUSTED_PERCENT { "budget.warning" } else { "budget.exhausted" };
         let timestamp = jiff::Timestamp::from_millisecond(now_ms)
             .map(|time| time.to_string())
             .unwrap_or_default();
-        let (field, prefix) = match scope {
+        let (owner_field, prefix) = match scope {
             BudgetScope::Key => ("key_id", "budget"),
             BudgetScope::Team => ("team", "budget-team"),
         };
@@ -105,12 +110,12 @@ impl WebhookEvent {
             "type": event_type,
             "timestamp": timestamp,
             "data": {
-                field: owner,
+                owner_field: owner,
                 "period": period.to_string(),
                 "date": date,
                 "budget": budget,
                 "spent": spent,
-                "percent": used.percent(),
+                "percent": budget_use.percent(),
             },
         });
         // Names of teams can have characters that are invalid in a header.
@@ -140,7 +145,7 @@ pub struct Webhook {
     signer: Option<Hmac<Sha256>>,
     pending: Mutex<VecDeque<WebhookEvent>>,
     /// Notified of each new event.
-    arrived: Notify,
+    event_added: Notify,
 }
 
 impl Webhook {
@@ -157,8 +162,8 @@ impl Webhook {
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| WebhookError::Setup(fault(error)))?;
-        let (pending, arrived) = (Mutex::default(), Notify::new());
-        Ok(Self { client, url, signer: secret.map(signer).transpose()?, pending, arrived })
+        let (pending, event_added) = (Mutex::default(), Notify::new());
+        Ok(Self { client, url, signer: secret.map(signer).transpose()?, pending, event_added })
     }
 
     fn pending(&self) -> MutexGuard<'_, VecDeque<WebhookEvent>> {
@@ -170,7 +175,7 @@ impl Webhook {
         let mut pending = self.pending();
         if pending.len() >= MAX_PENDING {
             drop(pending);
-            count("dropped");
+            count_delivery("dropped");
             tracing::error!(
                 id = event.id,
                 "budget warning not sent: too many wait for the webhook"
@@ -179,7 +184,7 @@ impl Webhook {
         }
         pending.push_back(event);
         drop(pending);
-        self.arrived.notify_one();
+        self.event_added.notify_one();
     }
 
     /// Delivers the queued events, and those to come. Does not return. An event that fails goes to
@@ -189,12 +194,12 @@ impl Webhook {
         loop {
             let next = self.pending().pop_front();
             let Some(event) = next else {
-                self.arrived.notified().await;
+                self.event_added.notified().await;
                 continue;
             };
             let now_ms = now_ms(clock);
             if now_ms.saturating_sub(event.created_ms) > MAX_AGE_MS {
-                count("dropped");
+                count_delivery("dropped");
                 tracing::error!(
                     id = event.id,
                     "budget warning not sent: the webhook has failed for a day"
@@ -204,11 +209,11 @@ impl Webhook {
             match self.post(&event, now_ms / 1_000).await {
                 Ok(()) => {
                     failures = 0;
-                    count("delivered");
+                    count_delivery("delivered");
                     continue;
                 }
                 Err(error) => {
-                    count("failed");
+                    count_delivery("failed");
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(
                         id = event.id,
@@ -277,7 +282,7 @@ mod tests {
     /// 2026-11-21, 12:00 UTC.
     const NOW_MS: i64 = 1_795_262_400_000;
 
-    fn used(scope: BudgetScope, owner: &str) -> BudgetUse {
+    fn budget_use(scope: BudgetScope, owner: &str) -> BudgetUse {
         BudgetUse {
             scope,
             owner: owner.to_owned(),
@@ -288,7 +293,12 @@ mod tests {
     }
 
     fn event(key_id: &str, threshold: u64) -> WebhookEvent {
-        WebhookEvent::for_budget(&used(BudgetScope::Key, key_id), threshold, "2026-11-21", NOW_MS)
+        WebhookEvent::for_budget(
+            &budget_use(BudgetScope::Key, key_id),
+            threshold,
+            "2026-11-21",
+            NOW_MS,
+        )
     }
 
     fn clock_at(now_ms: i64) -> Clock {
@@ -309,8 +319,8 @@ mod tests {
     #[test]
     fn team_webhook_events_have_names_and_plain_ids() {
         let team_event = |name: &str| {
-            let used = used(BudgetScope::Team, name);
-            WebhookEvent::for_budget(&used, 80, "2026-11-21", NOW_MS)
+            let budget_use = budget_use(BudgetScope::Team, name);
+            WebhookEvent::for_budget(&budget_use, 80, "2026-11-21", NOW_MS)
         };
         let event = team_event("caf\u{e9}s");
         let body: Value = serde_json::from_str(&event.body).unwrap();

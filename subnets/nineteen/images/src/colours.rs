@@ -39,14 +39,15 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
 /// Returns the colours of a prompt: those that it names first, then one for each other word. Words
 /// of the negative prompt have none.
 pub(crate) fn palette(prompt: &str, negative_prompt: &str) -> Vec<Colour> {
-    let unwanted: Vec<String> = words(negative_prompt).collect();
-    let wanted_words: Vec<String> = words(prompt).filter(|word| !unwanted.contains(word)).collect();
-    let named = |word: &String| {
+    let excluded_words: Vec<String> = words(negative_prompt).collect();
+    let wanted_words: Vec<String> =
+        words(prompt).filter(|word| !excluded_words.contains(word)).collect();
+    let named_colour = |word: &String| {
         NAMED_COLOURS.iter().find(|(name, _)| name == word).map(|(_, colour)| *colour)
     };
-    let mut colours: Vec<Colour> = wanted_words.iter().filter_map(named).collect();
+    let mut colours: Vec<Colour> = wanted_words.iter().filter_map(named_colour).collect();
     let others =
-        wanted_words.iter().filter(|word| named(word).is_none()).map(|word| from_word(word));
+        wanted_words.iter().filter(|word| named_colour(word).is_none()).map(|word| from_word(word));
     // Named colours dominate the others.
     let max_others = if colours.is_empty() { usize::MAX } else { colours.len() };
     colours.extend(others.take(max_others));
@@ -103,12 +104,12 @@ mod tests {
     #[test]
     fn named_colours_come_first_and_excluded_ones_never() {
         let red = [205.0, 30.0, 35.0];
-        let palette_of = |prompt, negative| palette(prompt, negative);
-        assert_eq!(palette_of("A small, RED boat", "")[0], red);
-        assert_eq!(palette_of("A small, RED boat", "").len(), 2);
-        assert!(!palette_of("a red boat", "red, blurry").contains(&red));
-        assert_eq!(palette_of("", ""), [NEUTRAL]);
-        assert_ne!(palette_of("boat", ""), palette_of("tree", ""));
+        let build_palette = |prompt, negative| palette(prompt, negative);
+        assert_eq!(build_palette("A small, RED boat", "")[0], red);
+        assert_eq!(build_palette("A small, RED boat", "").len(), 2);
+        assert!(!build_palette("a red boat", "red, blurry").contains(&red));
+        assert_eq!(build_palette("", ""), [NEUTRAL]);
+        assert_ne!(build_palette("boat", ""), build_palette("tree", ""));
     }
 
     /// The first numbers of a generator that must not change: validators and miners of different
@@ -121,9 +122,10 @@ mod tests {
         let expected =
             [6_457_827_717_110_365_317_u64, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!(numbers, expected.map(|number| (number >> 40) as f32 / (1_u32 << 24) as f32));
-        let first = |seed, prompt: &str, negative: &str| Random::new(seed, prompt, negative).next();
-        assert_ne!(first(1, "a", ""), first(1, "b", ""));
-        assert_ne!(first(1, "a", "b"), first(2, "a", "b"));
-        assert_ne!(first(1, "a", "b"), first(1, "ab", ""));
+        let first_number =
+            |seed, prompt: &str, negative: &str| Random::new(seed, prompt, negative).next();
+        assert_ne!(first_number(1, "a", ""), first_number(1, "b", ""));
+        assert_ne!(first_number(1, "a", "b"), first_number(2, "a", "b"));
+        assert_ne!(first_number(1, "a", "b"), first_number(1, "ab", ""));
     }
 }

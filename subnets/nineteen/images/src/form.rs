@@ -13,9 +13,9 @@ use serde_json::{Map, Number, Value};
 /// Maximum number of fields; OpenAI's API has fewer than 20.
 const MAX_FIELDS: usize = 64;
 /// Fields with files.
-const FILES: [&str; 2] = ["image", "mask"];
+const FILE_FIELDS: [&str; 2] = ["image", "mask"];
 /// Fields with numbers; all others are texts or flags.
-const NUMBERS: [&str; 9] = [
+const NUMBER_FIELDS: [&str; 9] = [
     "n",
     "seed",
     "steps",
@@ -27,7 +27,7 @@ const NUMBERS: [&str; 9] = [
     "height",
 ];
 /// Fields with flags.
-const FLAGS: [&str; 1] = ["stream"];
+const FLAG_FIELDS: [&str; 1] = ["stream"];
 
 /// Why a form is malformed.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ pub async fn edit_fields(content_type: &str, body: Bytes) -> Result<Map<String, 
         if fields.len() >= MAX_FIELDS {
             return Err(FormError::TooMany);
         }
-        let value = if FILES.contains(&name.as_str()) {
+        let value = if FILE_FIELDS.contains(&name.as_str()) {
             STANDARD.encode(field.bytes().await?).into()
         } else {
             value(&name, field.text().await?)
@@ -78,8 +78,8 @@ fn value(name: &str, text: String) -> Value {
     let number = || serde_json::from_str::<Number>(text.trim()).ok().map(Value::Number);
     let flag = || text.trim().parse::<bool>().ok().map(Value::Bool);
     let parsed = match name {
-        _ if NUMBERS.contains(&name) => number(),
-        _ if FLAGS.contains(&name) => flag(),
+        _ if NUMBER_FIELDS.contains(&name) => number(),
+        _ if FLAG_FIELDS.contains(&name) => flag(),
         _ => None,
     };
     parsed.unwrap_or(Value::String(text))
@@ -119,12 +119,15 @@ mod tests {
             "seed": "many", "stream": false,
         });
         assert_eq!(parse(&parts).await, Ok(expected));
-        let twice =
+        let duplicate_image =
             [part("image", "; filename=\"a\"", "a"), part("image[]", "; filename=\"b\"", "b")];
-        assert_eq!(parse(&twice).await.unwrap_err(), "the form has more than one field image");
-        let many: Vec<_> =
+        assert_eq!(
+            parse(&duplicate_image).await.unwrap_err(),
+            "the form has more than one field image"
+        );
+        let too_many_parts: Vec<_> =
             (0..=MAX_FIELDS).map(|index| part(&format!("a{index}"), "", "1")).collect();
-        assert_eq!(parse(&many).await.unwrap_err(), "the form has more than 64 fields");
+        assert_eq!(parse(&too_many_parts).await.unwrap_err(), "the form has more than 64 fields");
         for (kind, body) in [
             ("text/plain", ""),
             ("multipart/form-data", ""),

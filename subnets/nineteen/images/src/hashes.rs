@@ -15,9 +15,9 @@ const BIN_BITS: u32 = 3;
 /// Bins of hues of the colour hash, for faint and for bright colours each.
 const HUES: usize = 6;
 /// Below this brightness a pixel is black; below this saturation it is grey, or else faint.
-const BLACK: u8 = 32;
-const GREY: u8 = 85;
-const FAINT: u8 = 170;
+const BLACK_BRIGHTNESS: u8 = 32;
+const GREY_SATURATION: u8 = 85;
+const FAINT_SATURATION: u8 = 170;
 /// Side of the grid of [`embedding`].
 const GRID: u32 = 8;
 
@@ -98,16 +98,16 @@ fn perceptual(grey: &GrayImage) -> Vec<bool> {
             )
         })
         .collect();
-    let low: Vec<f64> = (0..SIDE as usize)
+    let low_values: Vec<f64> = (0..SIDE as usize)
         .flat_map(|row| columns.iter().filter_map(move |column| column.get(row).copied()))
         .collect();
-    let mut sorted = low.clone();
+    let mut sorted = low_values.clone();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     let median = sorted
         .get(middle.saturating_sub(1)..=middle)
-        .map_or(0.0, |two| two.iter().sum::<f64>() / 2.0);
-    low.iter().map(|value| *value > median).collect()
+        .map_or(0.0, |middle_two| middle_two.iter().sum::<f64>() / 2.0);
+    low_values.iter().map(|value| *value > median).collect()
 }
 
 /// Returns the first eight coefficients of the cosine transform (DCT-II).
@@ -129,9 +129,9 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
     let levels = brightness(colours);
     for (pixel, Luma([level])) in colours.pixels().zip(levels.pixels()) {
         let (hue, saturation) = hue(*pixel);
-        if *level < BLACK {
+        if *level < BLACK_BRIGHTNESS {
             black += 1;
-        } else if saturation < GREY {
+        } else if saturation < GREY_SATURATION {
             grey += 1;
         } else {
             coloured += 1;
@@ -139,8 +139,8 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
             let bin = (usize::from(hue) * HUES / 255).min(HUES - 1);
             // Saturation at the limit itself counts in neither.
             let bins = match saturation {
-                FAINT => None,
-                lower if lower < FAINT => faint.get_mut(bin),
+                FAINT_SATURATION => None,
+                lower if lower < FAINT_SATURATION => faint.get_mut(bin),
                 _ => bright.get_mut(bin),
             };
             if let Some(count) = bins {

@@ -3,7 +3,7 @@
 use image::{Rgba, RgbaImage};
 
 use crate::colours::{Colour, Random, palette};
-use crate::request::Start;
+use crate::request::ImageSource;
 use crate::{PaintRequest, Picture};
 
 /// Radius of the first and of the last ellipse, as fractions of the shorter side.
@@ -25,7 +25,7 @@ struct Ellipse {
 
 impl Ellipse {
     /// Returns the opacity at a position: 1 inside, 0 outside, between them at the edge.
-    fn cover(&self, x: f32, y: f32) -> f32 {
+    fn coverage(&self, x: f32, y: f32) -> f32 {
         let (across, down) =
             ((x - self.centre.0) / self.radii.0, (y - self.centre.1) / self.radii.1);
         let distance = (across * across + down * down).sqrt();
@@ -74,7 +74,7 @@ impl Canvas {
             let Some(row) = row.get_mut(columns.clone()) else { continue };
             for (pixel, x) in row.iter_mut().zip(columns.clone()) {
                 let (x, y) = (x as f32, y as f32);
-                *pixel = mix(*pixel, colour, ellipse.cover(x, y) * opacity(x, y));
+                *pixel = mix(*pixel, colour, ellipse.coverage(x, y) * opacity(x, y));
             }
         }
     }
@@ -87,12 +87,12 @@ impl Canvas {
 /// initial image, as much remains as its strength says; outside the mask of an inpainting request,
 /// every pixel remains as it is. Takes some 10 ms to 100 ms.
 pub fn paint(request: &PaintRequest) -> Picture {
-    let PaintRequest { prompt, negative_prompt, steps, cfg_scale, size, seed, start } = request;
+    let PaintRequest { prompt, negative_prompt, steps, cfg_scale, size, seed, source } = request;
     let mut random = Random::new(*seed, prompt, negative_prompt);
     let contrast = 0.7 + cfg_scale / 20.0;
     let colours = palette(prompt, negative_prompt);
     let colours: Vec<Colour> =
-        colours.into_iter().map(|colour| contrasted(colour, contrast)).collect();
+        colours.into_iter().map(|colour| adjust_contrast(colour, contrast)).collect();
     let pick = |random: &mut Random| {
         // The first colours, which the prompt names, are the most frequent.
         let index = random.next() * random.next() * colours.len() as f32;
@@ -102,11 +102,11 @@ pub fn paint(request: &PaintRequest) -> Picture {
     };
     let (top, bottom) = (pick(&mut random), pick(&mut random));
     let mut canvas = Canvas::gradient(*size, top, bottom);
-    let initial = initial_image(start, *size);
-    let (initial_strength, face_strength) = match start {
-        Start::Nothing | Start::Masked(..) => (0.0, 0.0),
-        Start::Image(_, strength) => (*strength, *strength),
-        Start::Face(_, strength, _) => (*strength, 0.0),
+    let initial = initial_image(source, *size);
+    let (initial_strength, face_strength) = match source {
+        ImageSource::Noise | ImageSource::Masked(..) => (0.0, 0.0),
+        ImageSource::Image(_, strength) => (*strength, *strength),
+        ImageSource::Face(_, strength, _) => (*strength, 0.0),
     };
     canvas.blend(&initial, initial_strength);
     let (width, height) = (canvas.width as f32, canvas.height as f32);
@@ -114,7 +114,7 @@ pub fn paint(request: &PaintRequest) -> Picture {
         centre: (width / 2.0, height / 2.0),
         radii: (width * FACE_SIZE.0, height * FACE_SIZE.1),
     };
-    let control = if let Start::Face(_, _, control) = start { *control } else { 0.0 };
+    let control = if let ImageSource::Face(_, _, control) = source { *control } else { 0.0 };
     for step in 0..*steps {
         let radius = width.min(height) * lerp(RADII.0, RADII.1, step as f32 / *steps as f32);
         let radius = radius * random.in_range(0.6, 1.0);
@@ -124,18 +124,20 @@ pub fn paint(request: &PaintRequest) -> Picture {
         };
         let colour = pick(&mut random);
         canvas.draw(&ellipse, colour, |x, y| {
-            let free = if control > 0.0 { 1.0 - face.cover(x, y) * control } else { 1.0 };
-            OPACITY * (1.0 - face_strength) * free
+            let uncovered = if control > 0.0 { 1.0 - face.coverage(x, y) * control } else { 1.0 };
+            OPACITY * (1.0 - face_strength) * uncovered
         });
     }
-    finished(&canvas, start, &initial)
+    render(&canvas, source, &initial)
 }
 
 /// Returns the colours of the initial image in the size of the new one.
-fn initial_image(start: &Start, (width, height): (u32, u32)) -> Vec<Colour> {
-    match start {
-        Start::Nothing => Vec::new(),
-        Start::Image(image, _) | Start::Masked(image, _) | Start::Face(image, ..) => {
+fn initial_image(source: &ImageSource, (width, height): (u32, u32)) -> Vec<Colour> {
+    match source {
+        ImageSource::Noise => Vec::new(),
+        ImageSource::Image(image, _)
+        | ImageSource::Masked(image, _)
+        | ImageSource::Face(image, ..) => {
             let pixels = image.scaled(width, height).rgb();
             pixels.pixels().map(|pixel| pixel.0.map(f32::from)).collect()
         }
@@ -143,15 +145,15 @@ fn initial_image(start: &Start, (width, height): (u32, u32)) -> Vec<Colour> {
 }
 
 /// Rounds the colours, and puts the initial image back outside the mask.
-fn finished(canvas: &Canvas, start: &Start, initial: &[Colour]) -> Picture {
+fn render(canvas: &Canvas, source: &ImageSource, initial: &[Colour]) -> Picture {
     let (width, height) = (canvas.width as u32, canvas.height as u32);
-    let replaced = match start {
-        Start::Masked(_, mask) => mask.scaled(width, height).is_white(),
+    let replaced_mask = match source {
+        ImageSource::Masked(_, mask) => mask.scaled(width, height).is_white(),
         _ => Vec::new(),
     };
     let mut pixels = RgbaImage::new(width, height);
     for (index, (to, painted)) in pixels.pixels_mut().zip(&canvas.pixels).enumerate() {
-        let is_replaced = replaced.get(index).copied().unwrap_or(true);
+        let is_replaced = replaced_mask.get(index).copied().unwrap_or(true);
         let original = initial.get(index).filter(|_| !is_replaced);
         let [red, green, blue] =
             original.unwrap_or(painted).map(|part| part.clamp(0.0, 255.0) as u8);
@@ -160,8 +162,8 @@ fn finished(canvas: &Canvas, start: &Start, initial: &[Colour]) -> Picture {
     Picture::from_pixels(pixels)
 }
 
-fn contrasted(colour: Colour, by: f32) -> Colour {
-    colour.map(|part| 128.0 + (part - 128.0) * by)
+fn adjust_contrast(colour: Colour, factor: f32) -> Colour {
+    colour.map(|part| 128.0 + (part - 128.0) * factor)
 }
 
 fn mix(
@@ -172,8 +174,8 @@ fn mix(
     [lerp(red, other_red, part), lerp(green, other_green, part), lerp(blue, other_blue, part)]
 }
 
-fn lerp(one: f32, other: f32, part: f32) -> f32 {
-    one + (other - one) * part
+fn lerp(one: f32, other: f32, fraction: f32) -> f32 {
+    one + (other - one) * fraction
 }
 
 #[cfg(test)]

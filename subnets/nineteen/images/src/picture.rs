@@ -31,7 +31,7 @@ pub enum Format {
 
 impl Format {
     /// Returns the format of a file, judged by its first bytes.
-    pub fn of(file: &[u8]) -> Option<Self> {
+    pub fn detect(file: &[u8]) -> Option<Self> {
         match image::guess_format(file).ok()? {
             ImageFormat::Png => Some(Self::Png),
             ImageFormat::Jpeg => Some(Self::Jpeg),
@@ -103,7 +103,7 @@ impl Picture {
     /// # Errors
     /// [`PictureError`] when the file is malformed or too large.
     pub fn decode(file: &[u8]) -> Result<Self, PictureError> {
-        let format = Format::of(file).ok_or(PictureError::Format)?;
+        let format = Format::detect(file).ok_or(PictureError::Format)?;
         let mut limits = Limits::default();
         (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
         limits.max_alloc = Some(MAX_DECODED);
@@ -242,13 +242,13 @@ mod tests {
         let picture = gradient(40, 30);
         let png = picture.to_png().unwrap();
         assert_eq!(
-            (Format::of(&png), Picture::decode(&png).unwrap().rgb()),
+            (Format::detect(&png), Picture::decode(&png).unwrap().rgb()),
             (Some(Format::Png), picture.rgb())
         );
         let jpeg = picture.to_jpeg(95).unwrap();
         let decoded = Picture::decode(&jpeg).unwrap();
         assert_eq!(
-            (Format::of(&jpeg), decoded.width(), decoded.height()),
+            (Format::detect(&jpeg), decoded.width(), decoded.height()),
             (Some(Format::Jpeg), 40, 30)
         );
         let encoded = Picture::from_base64(&STANDARD.encode(&png)).unwrap();

@@ -48,11 +48,11 @@ impl PaintRequestError {
     }
 }
 
-/// What else than the prompt an image starts from.
+/// Input of an image request besides the prompt.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Start {
+pub(crate) enum ImageSource {
     /// Noise.
-    Nothing,
+    Noise,
     /// An image, of which a share in `0..=1` is kept.
     Image(Picture, f32),
     /// An image, of which the white part of the mask is replaced.
@@ -71,7 +71,7 @@ pub struct PaintRequest {
     pub(crate) cfg_scale: f32,
     pub(crate) size: (u32, u32),
     pub(crate) seed: u64,
-    pub(crate) start: Start,
+    pub(crate) source: ImageSource,
 }
 
 impl PaintRequest {
@@ -85,16 +85,16 @@ impl PaintRequest {
         payload: &Map<String, Value>,
     ) -> Result<Self, PaintRequestError> {
         let fields = Fields(payload);
-        let start = match endpoint {
-            Endpoint::TextToImage => Start::Nothing,
-            Endpoint::ImageToImage => Start::Image(
+        let source = match endpoint {
+            Endpoint::TextToImage => ImageSource::Noise,
+            Endpoint::ImageToImage => ImageSource::Image(
                 fields.picture("init_image")?,
                 fields.share("image_strength", 0.01..=1.0)?,
             ),
             Endpoint::Inpaint => {
-                Start::Masked(fields.picture("init_image")?, fields.picture("mask_image")?)
+                ImageSource::Masked(fields.picture("init_image")?, fields.picture("mask_image")?)
             }
-            Endpoint::Avatar => Start::Face(
+            Endpoint::Avatar => ImageSource::Face(
                 fields.picture("init_image")?,
                 fields.share("ipadapter_strength", 0.1..=1.0)?,
                 fields.share("control_strength", 0.1..=1.01)?,
@@ -115,7 +115,7 @@ impl PaintRequest {
             cfg_scale,
             size: (side("width")?.unwrap_or(SIDE), side("height")?.unwrap_or(SIDE)),
             seed: fields.seed()?,
-            start,
+            source,
         })
     }
 }

@@ -179,11 +179,11 @@ async fn openai(
     if let Some(size) = fields.shift_remove("size").filter(|size| size != "auto") {
         let expected = "auto or WIDTHxHEIGHT";
         let sides = size.as_str().and_then(|size| size.split_once('x'));
-        let side =
+        let parse_side =
             |text: &str| text.parse::<u32>().map_err(|_| Refusal::Field { name: "size", expected });
         let (width, height) = sides.ok_or(Refusal::Field { name: "size", expected })?;
-        fields.insert("width".to_owned(), side(width)?.into());
-        fields.insert("height".to_owned(), side(height)?.into());
+        fields.insert("width".to_owned(), parse_side(width)?.into());
+        fields.insert("height".to_owned(), parse_side(height)?.into());
     }
     Ok(Json(painted(permits, endpoint, fields, Protocol::OpenAi).await?).into_response())
 }
@@ -248,7 +248,7 @@ mod tests {
         (status, serde_json::from_slice(&body).unwrap())
     }
 
-    async fn ask(path: &str, body: &Value) -> (u16, Value) {
+    async fn post_json(path: &str, body: &Value) -> (u16, Value) {
         send(path, "application/json", body.to_string()).await
     }
 
@@ -258,8 +258,8 @@ mod tests {
 
     #[tokio::test]
     async fn worker_sends_image_hashes_and_embedding() {
-        let (status, one) = ask("/text-to-image", &request()).await;
-        let (_, other) = ask("/v1/text-to-image", &request()).await;
+        let (status, one) = post_json("/text-to-image", &request()).await;
+        let (_, other) = post_json("/v1/text-to-image", &request()).await;
         assert_eq!((status, &one), (200, &other));
         let parsed: ImageAnswer = serde_json::from_value(one).unwrap();
         assert_eq!(quality(&parsed, &parsed), Some(1.0));
@@ -272,7 +272,7 @@ mod tests {
     async fn unsafe_image_is_withheld_with_its_hashes() {
         let mut body = request();
         body["prompt"] = "NSFW".into();
-        let (status, answer) = ask("/text-to-image", &body).await;
+        let (status, answer) = post_json("/text-to-image", &body).await;
         assert_eq!(
             (status, &answer["image_b64"], &answer["is_nsfw"]),
             (200, &Value::Null, &json!(true))
@@ -281,19 +281,19 @@ mod tests {
             answer["image_hashes"]["color_hash"].is_string()
                 && answer["clip_embeddings"].is_array()
         );
-        let (status, answer) = ask("/v1/images/generations", &body).await;
+        let (status, answer) = post_json("/v1/images/generations", &body).await;
         assert_eq!((status, &answer["error"]["code"]), (400, &json!("content_policy_violation")));
     }
 
     #[tokio::test]
     async fn refusals_name_the_field() {
-        let (status, answer) = ask("/inpaint", &request()).await;
+        let (status, answer) = post_json("/inpaint", &request()).await;
         assert_eq!(
             (status, answer),
             (400, json!({"detail": "init_image must be an image in base64"}))
         );
         assert_eq!(
-            ask("/avatar", &json!([])).await,
+            post_json("/avatar", &json!([])).await,
             (400, json!({"detail": "the body is not a JSON object"}))
         );
         for (field, value) in
@@ -301,7 +301,7 @@ mod tests {
         {
             let mut body = request();
             body[field] = value;
-            let (status, answer) = ask("/v1/images/generations", &body).await;
+            let (status, answer) = post_json("/v1/images/generations", &body).await;
             let param = answer["error"]["param"].as_str().unwrap().to_owned();
             let is_named = param == field || field == "size" && param == "width";
             assert!(status == 400 && is_named, "{answer}");
@@ -316,7 +316,7 @@ mod tests {
     async fn edit_with_a_transparent_mask_equals_inpainting() {
         let image_in =
             |answer: &Value, path: &str| answer.pointer(path).unwrap().as_str().unwrap().to_owned();
-        let init = image_in(&ask("/text-to-image", &request()).await.1, "/image_b64");
+        let init = image_in(&post_json("/text-to-image", &request()).await.1, "/image_b64");
         let white = image::RgbaImage::from_fn(576, 576, |x, _| {
             image::Rgba([if x < 200 { 255 } else { 0 }; 4])
         });
@@ -325,7 +325,7 @@ mod tests {
             json!({"prompt": "a blue boat", "width": 576, "height": 576, "steps": 6, "seed": 4});
         body["init_image"] = init.clone().into();
         body["mask_image"] = STANDARD.encode(white.to_png().unwrap()).into();
-        let inpainted = image_in(&ask("/inpaint", &body).await.1, "/image_b64");
+        let inpainted = image_in(&post_json("/inpaint", &body).await.1, "/image_b64");
         let mut form = Vec::new();
         let mut part = |name: &str, value: &[u8]| {
             let head = format!(

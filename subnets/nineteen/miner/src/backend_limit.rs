@@ -1,4 +1,4 @@
-//! Log of the backend's limit of requests.
+//! Log of the backend's request limit.
 
 use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,15 +10,15 @@ use tokio::time::Instant;
 /// limit.
 const QUIET_PERIOD: Duration = Duration::from_mins(1);
 
-/// Logs when the backend reaches its limit of requests, and when it accepts all requests again: a
-/// busy backend rejects too many requests for a warning each. Has the time of the latest rejection
+/// Logs when the backend reaches its request limit, and when it accepts all requests again: a busy
+/// backend rejects too many requests for a warning each. Holds the time of the latest rejection
 /// while the backend is at its limit.
 #[derive(Default)]
-pub(crate) struct BackendLimit(Mutex<Option<Instant>>);
+pub(crate) struct BackendLimitLog(Mutex<Option<Instant>>);
 
-impl BackendLimit {
+impl BackendLimitLog {
     /// Records that the backend rejects a request with status 429, as status or in the response.
-    pub(crate) fn rejected(&self, cause: &dyn Display) {
+    pub(crate) fn record_rejection(&self, cause: &dyn Display) {
         if self.latest().replace(Instant::now()).is_none() {
             tracing::warn!(
                 %cause,
@@ -32,7 +32,7 @@ impl BackendLimit {
     }
 
     /// Records that the backend answers a request.
-    pub(crate) fn accepted(&self) {
+    pub(crate) fn record_acceptance(&self) {
         if self.latest().take_if(|latest| latest.elapsed() >= QUIET_PERIOD).is_some() {
             tracing::info!("the backend accepts all requests again");
         }
@@ -51,25 +51,25 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_change_of_the_limit_is_logged_once() {
+    async fn start_and_end_of_backend_limit_are_logged_once() {
         let (log, _guard) = CapturedLog::start();
-        let limit = BackendLimit::default();
-        limit.accepted();
+        let limit_log = BackendLimitLog::default();
+        limit_log.record_acceptance();
         assert_eq!(log.take(), "");
-        limit.rejected(&"full");
+        limit_log.record_rejection(&"full");
         assert!(log.take().contains("WARN"));
         advance(QUIET_PERIOD / 2).await;
-        limit.accepted();
-        limit.rejected(&"full");
+        limit_log.record_acceptance();
+        limit_log.record_rejection(&"full");
         advance(QUIET_PERIOD / 2).await;
-        limit.accepted();
+        limit_log.record_acceptance();
         assert_eq!(log.take(), "");
         advance(QUIET_PERIOD / 2).await;
-        limit.accepted();
-        limit.accepted();
+        limit_log.record_acceptance();
+        limit_log.record_acceptance();
         let lines = log.take();
         assert_eq!(lines.matches("the backend accepts all requests again").count(), 1, "{lines}");
-        limit.rejected(&"full");
+        limit_log.record_rejection(&"full");
         assert!(log.take().contains("WARN"));
     }
 }

@@ -19,8 +19,11 @@ pub(crate) fn announce(config: &MinerConfig, offered: &Value, share: f64) -> Map
         let Some(served) = config.served.iter().find(|served| served.task.as_str() == name) else {
             continue;
         };
-        let (Some(largest), Some(_)) = (number("max_capacity"), number("weight")) else { continue };
-        let capacity = served.capacity.map_or(largest, |own| own.min(largest)) * share;
+        let (Some(max_capacity), Some(_)) = (number("max_capacity"), number("weight")) else {
+            continue;
+        };
+        let capacity =
+            served.capacity.map_or(max_capacity, |declared| declared.min(max_capacity)) * share;
         answer.insert(name.to_owned(), capacity.into());
     }
     answer

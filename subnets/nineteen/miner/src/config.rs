@@ -10,7 +10,7 @@ pub struct MinerConfig {
     /// Type of the tasks; a miner serves tasks of one type only.
     pub task_type: TaskType,
     /// Tasks that the miner serves.
-    pub served: Vec<Served>,
+    pub served: Vec<ServedTask>,
     /// Maximum number of concurrent requests; further requests get HTTP status 429.
     pub concurrency: usize,
     /// Timeouts for responses of the backend.
@@ -19,7 +19,7 @@ pub struct MinerConfig {
 
 /// A task that a miner serves.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Served {
+pub struct ServedTask {
     /// Name of the task in validators' requests.
     pub task: TaskName,
     /// Name of the model at the backend; default: the task's name.
@@ -29,7 +29,7 @@ pub struct Served {
     pub capacity: Option<f64>,
 }
 
-impl Served {
+impl ServedTask {
     /// Returns the task's endpoint: that of the default task with this name, or that with which the
     /// name ends, as in `dreamshaper-inpaint`.
     pub(crate) fn endpoint(&self, defaults: &MarketConfig) -> Option<Endpoint> {
@@ -48,9 +48,9 @@ impl Served {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
     /// Timeout for the first chunk of a stream, or for a complete response that is not streamed.
-    pub first: Duration,
+    pub first_chunk: Duration,
     /// Maximum time between two chunks.
-    pub between: Duration,
+    pub between_chunks: Duration,
     /// Timeout for a complete stream.
     pub total: Duration,
 }
@@ -60,17 +60,17 @@ impl Default for Deadlines {
     /// long as a validator waits.
     fn default() -> Self {
         Self {
-            first: Duration::from_secs(30),
-            between: Duration::from_secs(10),
+            first_chunk: Duration::from_secs(30),
+            between_chunks: Duration::from_secs(10),
             total: Duration::from_mins(15),
         }
     }
 }
 
-/// Why the text of a [`Served`] task cannot be parsed.
+/// Why the text of a [`ServedTask`] cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ServedError {
+pub enum ServedTaskError {
     /// The task's name is malformed.
     #[error(transparent)]
     Task(#[from] taonet_nineteen_core::task::TaskNameError),
@@ -79,12 +79,12 @@ pub enum ServedError {
     Capacity(String),
 }
 
-impl FromStr for Served {
-    type Err = ServedError;
+impl FromStr for ServedTask {
+    type Err = ServedTaskError;
 
     /// Parses `TASK[@CAPACITY][=MODEL]`, such as
     /// `chat-llama-3-1-8b@60000=unsloth/Meta-Llama-3.1-8B-Instruct`.
-    fn from_str(text: &str) -> Result<Self, ServedError> {
+    fn from_str(text: &str) -> Result<Self, ServedTaskError> {
         let (name, model) = match text.split_once('=') {
             Some((name, model)) => (name, Some(model.to_owned()).filter(|model| !model.is_empty())),
             None => (text, None),
@@ -96,7 +96,7 @@ impl FromStr for Served {
         let number = |text: &str| {
             let number =
                 text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
-            number.ok_or_else(|| ServedError::Capacity(text.to_owned()))
+            number.ok_or_else(|| ServedTaskError::Capacity(text.to_owned()))
         };
         Ok(Self { task: task.parse()?, model, capacity: capacity.map(number).transpose()? })
     }
@@ -118,13 +118,13 @@ mod tests {
             ("notinpaint", None),
             ("chat-mine", None),
         ] {
-            assert_eq!(name.parse::<Served>().unwrap().endpoint(&defaults), endpoint, "{name}");
+            assert_eq!(name.parse::<ServedTask>().unwrap().endpoint(&defaults), endpoint, "{name}");
         }
     }
 
     #[test]
     fn tasks_have_models_and_capacities() {
-        let served = |task: &str, model: Option<&str>, capacity| Served {
+        let served = |task: &str, model: Option<&str>, capacity| ServedTask {
             task: task.parse().unwrap(),
             model: model.map(str::to_owned),
             capacity,
@@ -139,7 +139,7 @@ mod tests {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
         for text in ["", "@5", "chat@", "chat@0", "chat@-1", "chat@nan", "chat@many", "a b"] {
-            assert!(text.parse::<Served>().is_err(), "{text}");
+            assert!(text.parse::<ServedTask>().is_err(), "{text}");
         }
     }
 }

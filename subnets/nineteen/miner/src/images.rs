@@ -43,7 +43,7 @@ pub(crate) fn call(
     if endpoint == Endpoint::TextToImage {
         return Ok(Call::json("/images/generations", &payload));
     }
-    let mut form = Form::new();
+    let mut form = MultipartForm::new();
     let image = file(&mut payload, "init_image")?;
     form.file("image", &image);
     if endpoint == Endpoint::Inpaint {
@@ -67,12 +67,12 @@ fn file(payload: &mut Map<String, Value>, name: &'static str) -> Result<Vec<u8>,
 }
 
 /// A form of type `multipart/form-data`.
-struct Form {
+struct MultipartForm {
     boundary: String,
     body: Vec<u8>,
 }
 
-impl Form {
+impl MultipartForm {
     fn new() -> Self {
         // Random, so that no file contains it.
         let random = || RandomState::new().build_hasher().finish();
@@ -80,21 +80,22 @@ impl Form {
     }
 
     fn file(&mut self, name: &str, file: &[u8]) {
-        let media_type = Format::of(file).map_or("application/octet-stream", Format::media_type);
-        let head = format!("; filename=\"{name}\"\r\ncontent-type: {media_type}");
-        self.part(name, &head, file);
+        let media_type =
+            Format::detect(file).map_or("application/octet-stream", Format::media_type);
+        let part_headers = format!("; filename=\"{name}\"\r\ncontent-type: {media_type}");
+        self.part(name, &part_headers, file);
     }
 
     fn text(&mut self, name: &str, text: &str) {
         self.part(name, "", text.as_bytes());
     }
 
-    fn part(&mut self, name: &str, head: &str, value: &[u8]) {
+    fn part(&mut self, name: &str, part_headers: &str, value: &[u8]) {
         // Names come from validators.
         let name: String =
             name.chars().filter(|char| char.is_ascii_alphanumeric() || *char == '_').collect();
         let start = format!(
-            "--{}\r\ncontent-disposition: form-data; name=\"{name}\"{head}\r\n\r\n",
+            "--{}\r\ncontent-disposition: form-data; name=\"{name}\"{part_headers}\r\n\r\n",
             self.boundary
         );
         for part in [start.as_bytes(), value, b"\r\n"] {
@@ -122,7 +123,7 @@ pub(crate) fn answer(body: &[u8]) -> Option<Vec<u8>> {
 
 /// Returns the answer for an error by which the backend withholds an unsafe image; `None` for other
 /// errors.
-pub(crate) fn withheld(error: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn withheld_image_answer(error: &[u8]) -> Option<Vec<u8>> {
     let document: Value = serde_json::from_slice(error).ok()?;
     let code = document.pointer("/error/code")?.as_str()?;
     UNSAFE_IMAGE_CODES

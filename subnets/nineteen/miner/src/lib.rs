@@ -59,6 +59,6 @@ mod sse;
 mod task_routes;
 
 pub use backend::{Backend, BackendError};
-pub use config::{Deadlines, MinerConfig, Served, ServedError};
+pub use config::{Deadlines, MinerConfig, ServedTask, ServedTaskError};
 pub use metrics::describe as describe_metrics;
 pub use routes::{Miner, miner_router, routes};

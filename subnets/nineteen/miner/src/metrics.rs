@@ -16,18 +16,18 @@ pub fn describe() {
     describe_counter!(BROKEN_STREAMS, "Streams that the backend did not complete");
 }
 
-pub(crate) fn request(route: &'static str, status: StatusCode) {
+pub(crate) fn record_request(route: &'static str, status: StatusCode) {
     counter!(REQUESTS, "route" => route, "status" => status.as_str().to_owned()).increment(1);
 }
 
-pub(crate) fn running(change: f64) {
+pub(crate) fn change_running(change: f64) {
     gauge!(RUNNING).increment(change);
 }
 
-pub(crate) fn chunks(count: usize) {
+pub(crate) fn record_chunks(count: usize) {
     counter!(CHUNKS).increment(count as u64);
 }
 
-pub(crate) fn broken() {
+pub(crate) fn record_broken_stream() {
     counter!(BROKEN_STREAMS).increment(1);
 }

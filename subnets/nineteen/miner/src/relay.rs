@@ -66,7 +66,7 @@ pub(crate) struct Relay {
     /// Fault of the stream, which follows the events that are ready.
     fault: Option<RelayError>,
     deadlines: Deadlines,
-    until: Instant,
+    deadline: Instant,
     warning: LogprobsWarning,
     _running: RunningRequest,
 }
@@ -81,15 +81,15 @@ impl Relay {
         running: RunningRequest,
         warning: LogprobsWarning,
     ) -> Result<Self, RelayError> {
-        let until = start + deadlines.total;
+        let deadline = start + deadlines.total;
         let filter = EventFilter::new(accepted);
         let (ready, fault) = (VecDeque::new(), None);
         let answer = Some(answer);
         let mut relay =
-            Self { answer, filter, ready, fault, deadlines, until, warning, _running: running };
-        let first = start + deadlines.first;
+            Self { answer, filter, ready, fault, deadlines, deadline, warning, _running: running };
+        let first_deadline = start + deadlines.first_chunk;
         while relay.ready.is_empty() && relay.answer.is_some() {
-            relay.read(first, deadlines.first).await;
+            relay.read(first_deadline, deadlines.first_chunk).await;
         }
         // An answer without text ends with an event as well.
         match relay.fault.take_if(|_| relay.ready.is_empty()) {
@@ -105,7 +105,7 @@ impl Relay {
             match relay.next().await {
                 Ok(event) => Ok(event.map(|event| (event, relay))),
                 Err(error) => {
-                    metrics::broken();
+                    metrics::record_broken_stream();
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         "the backend's stream ended early"
@@ -121,8 +121,8 @@ impl Relay {
 
     async fn next(&mut self) -> Result<Option<Bytes>, RelayError> {
         while self.ready.is_empty() && self.answer.is_some() {
-            let silent = Instant::now() + self.deadlines.between;
-            self.read(silent, self.deadlines.between).await;
+            let silence_deadline = Instant::now() + self.deadlines.between_chunks;
+            self.read(silence_deadline, self.deadlines.between_chunks).await;
         }
         match self.ready.pop_front() {
             Some(event) => Ok(Some(event)),
@@ -132,9 +132,9 @@ impl Relay {
 
     /// Reads one chunk of the backend's response. At its end, or after a fault, `answer` becomes
     /// `None`.
-    async fn read(&mut self, silent: Instant, after: Duration) {
+    async fn read(&mut self, silence_deadline: Instant, max_silence: Duration) {
         let before = self.ready.len();
-        match self.try_read(silent, after).await {
+        match self.try_read(silence_deadline, max_silence).await {
             Ok(true) => {}
             Ok(false) => self.answer = None,
             Err(fault) => {
@@ -142,23 +142,29 @@ impl Relay {
                 self.fault = Some(fault);
             }
         }
-        metrics::chunks(self.ready.len() - before);
+        metrics::record_chunks(self.ready.len() - before);
         if self.answer.is_none() && self.filter.lacks_logprobs() {
             self.warning.log_once();
         }
     }
 
     /// Reads one chunk of the backend's response; returns `false` at the end of the answer.
-    async fn try_read(&mut self, silent: Instant, after: Duration) -> Result<bool, RelayError> {
+    async fn try_read(
+        &mut self,
+        silence_deadline: Instant,
+        max_silence: Duration,
+    ) -> Result<bool, RelayError> {
         let Some(answer) = self.answer.as_mut() else { return Ok(false) };
-        let piece = timeout_at(silent.min(self.until), answer.chunk()).await.map_err(|_| {
-            if self.until <= silent {
-                RelayError::TooLong(self.deadlines.total)
-            } else {
-                RelayError::Silent(after)
-            }
-        })?;
-        if let Some(bytes) = piece.map_err(RelayError::Broken)? {
+        let bytes = timeout_at(silence_deadline.min(self.deadline), answer.chunk()).await.map_err(
+            |_| {
+                if self.deadline <= silence_deadline {
+                    RelayError::TooLong(self.deadlines.total)
+                } else {
+                    RelayError::Silent(max_silence)
+                }
+            },
+        )?;
+        if let Some(bytes) = bytes.map_err(RelayError::Broken)? {
             self.filter.push(&bytes, &mut self.ready)?;
             if !self.filter.is_done() {
                 return Ok(true);

@@ -47,7 +47,7 @@ pub(crate) struct RunningRequest {
 
 impl Drop for RunningRequest {
     fn drop(&mut self) {
-        metrics::running(-1.0);
+        metrics::change_running(-1.0);
         if let Some(load) = self.request_slots.validators().get_mut(&self.validator) {
             load.running = load.running.saturating_sub(1);
         }
@@ -84,7 +84,7 @@ impl RequestSlots {
             timeout(SLOT_WAIT, Arc::clone(&self.free).acquire_owned()).await.ok()?.ok()?
         };
         Self::load(&mut self.validators(), validator, announced).running += 1;
-        Some(self.running(validator, permit))
+        Some(self.start_request(validator, permit))
     }
 
     fn acquire_for_probe(
@@ -105,7 +105,7 @@ impl RequestSlots {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         Self::load(&mut validators, validator, announced).running += 1;
         drop(validators);
-        Some(self.running(validator, permit))
+        Some(self.start_request(validator, permit))
     }
 
     /// Returns the load of a validator that sends a request.
@@ -121,12 +121,12 @@ impl RequestSlots {
         load
     }
 
-    fn running(
+    fn start_request(
         self: &Arc<Self>,
         validator: Hotkey,
         permit: OwnedSemaphorePermit,
     ) -> RunningRequest {
-        metrics::running(1.0);
+        metrics::change_running(1.0);
         RunningRequest { request_slots: Arc::clone(self), validator, _permit: permit }
     }
 
@@ -141,30 +141,30 @@ mod tests {
 
     use super::*;
 
-    const LARGE: Hotkey = Hotkey::from_bytes([1; 32]);
-    const SMALL: Hotkey = Hotkey::from_bytes([2; 32]);
+    const LARGE_VALIDATOR: Hotkey = Hotkey::from_bytes([1; 32]);
+    const SMALL_VALIDATOR: Hotkey = Hotkey::from_bytes([2; 32]);
 
     /// A validator that has sent no request for a moment finds as many slots as announced to it.
     #[tokio::test(start_paused = true)]
     async fn probes_leave_unused_slots_of_active_validators_free() {
         let request_slots = RequestSlots::new(16);
-        drop(request_slots.acquire(LARGE, 12, false).await.unwrap());
+        drop(request_slots.acquire(LARGE_VALIDATOR, 12, false).await.unwrap());
         let mut running = Vec::new();
         for _ in 0..4 {
-            running.push(request_slots.acquire(SMALL, 4, false).await.unwrap());
+            running.push(request_slots.acquire(SMALL_VALIDATOR, 4, false).await.unwrap());
         }
-        assert!(request_slots.acquire(SMALL, 4, true).await.is_none());
-        running.extend(request_slots.acquire(LARGE, 12, false).await);
-        assert!(request_slots.acquire(SMALL, 4, true).await.is_none());
+        assert!(request_slots.acquire(SMALL_VALIDATOR, 4, true).await.is_none());
+        running.extend(request_slots.acquire(LARGE_VALIDATOR, 12, false).await);
+        assert!(request_slots.acquire(SMALL_VALIDATOR, 4, true).await.is_none());
         for _ in 0..11 {
-            running.push(request_slots.acquire(LARGE, 12, false).await.unwrap());
+            running.push(request_slots.acquire(LARGE_VALIDATOR, 12, false).await.unwrap());
         }
-        assert!(request_slots.acquire(LARGE, 12, false).await.is_none());
+        assert!(request_slots.acquire(LARGE_VALIDATOR, 12, false).await.is_none());
         // A validator that is no longer active leaves its slots to probes, except for a quarter of
         // all.
         running.truncate(4);
         tokio::time::advance(ACTIVE_WINDOW).await;
-        while let Some(probe) = request_slots.acquire(SMALL, 4, true).await {
+        while let Some(probe) = request_slots.acquire(SMALL_VALIDATOR, 4, true).await {
             running.push(probe);
         }
         assert_eq!(running.len(), 12);
@@ -177,7 +177,7 @@ mod tests {
             let (request_slots, barrier) = (RequestSlots::new(8), Barrier::new(PROBES));
             let probe = || {
                 barrier.wait();
-                request_slots.acquire_for_probe(SMALL, 1)
+                request_slots.acquire_for_probe(SMALL_VALIDATOR, 1)
             };
             let running: Vec<_> = std::thread::scope(|scope| {
                 let probes: Vec<_> = (0..PROBES).map(|_| scope.spawn(probe)).collect();

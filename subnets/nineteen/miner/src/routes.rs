@@ -20,13 +20,13 @@ use taonet_wire::{Caller, RegistrationTable, SignedLayer};
 use tokio::time::{Instant, timeout_at};
 
 use crate::backend::Call;
-use crate::backend_limit::BackendLimit;
+use crate::backend_limit::BackendLimitLog;
 use crate::capacity::announce;
 use crate::relay::{LogprobsWarning, Relay};
 use crate::request_slots::RequestSlots;
-use crate::sse::{Accepted, StreamFault, reported};
+use crate::sse::{Accepted, StreamFault, parse_reported_error};
 use crate::task_routes::TaskRoutes;
-use crate::{Backend, MinerConfig, Served, images, metrics};
+use crate::{Backend, MinerConfig, ServedTask, images, metrics};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
@@ -44,7 +44,7 @@ struct Inner {
     validators: Option<Arc<RegistrationTable>>,
     request_slots: Arc<RequestSlots>,
     logprobs_warning: LogprobsWarning,
-    limit: BackendLimit,
+    backend_limit_log: BackendLimitLog,
 }
 
 impl Miner {
@@ -57,7 +57,8 @@ impl Miner {
     ) -> Self {
         let request_slots = RequestSlots::new(config.concurrency);
         let task_routes = TaskRoutes::new(&config.served);
-        let (logprobs_warning, limit) = (LogprobsWarning::default(), BackendLimit::default());
+        let (logprobs_warning, backend_limit_log) =
+            (LogprobsWarning::default(), BackendLimitLog::default());
         Self(Arc::new(Inner {
             config,
             task_routes,
@@ -65,7 +66,7 @@ impl Miner {
             validators,
             request_slots,
             logprobs_warning,
-            limit,
+            backend_limit_log,
         }))
     }
 
@@ -76,53 +77,55 @@ impl Miner {
 
     /// Returns the number of concurrent requests that the miner announces to a validator: at least
     /// 1, because validators take 0 for no announcement.
-    fn announced(&self, validator: &Hotkey) -> usize {
+    fn announced_concurrency(&self, validator: &Hotkey) -> usize {
         (self.0.config.concurrency as f64 * self.share(validator)).max(1.0) as usize
     }
 
     /// Returns the task that a payload requests. Validators send the task's name as `model`, some
     /// with underscores. A payload without `model`, such as that of an avatar, selects the miner's
     /// only task, or the validator's only one of the route.
-    fn served(
+    fn served_task(
         &self,
         validator: &Hotkey,
         endpoint: Endpoint,
         payload: &Map<String, Value>,
-    ) -> Result<&Served, Refused> {
-        let served = &self.0.config.served;
+    ) -> Result<&ServedTask, RequestRefusal> {
+        let served_tasks = &self.0.config.served;
         let Some(model) = payload.get("model") else {
-            if let [only] = served.as_slice() {
+            if let [only] = served_tasks.as_slice() {
                 return Ok(only);
             }
-            let only = self.0.task_routes.only_task(validator, served, endpoint);
-            return only.ok_or(Refused::Field("model"));
+            let only = self.0.task_routes.only_task(validator, served_tasks, endpoint);
+            return only.ok_or(RequestRefusal::Field("model"));
         };
-        let model = model.as_str().ok_or(Refused::Field("model"))?;
+        let model = model.as_str().ok_or(RequestRefusal::Field("model"))?;
         let task = model.replace('_', "-");
-        let named = served
+        let named_task = served_tasks
             .iter()
             .find(|one| one.task.as_str() == task || one.model.as_deref() == Some(model));
-        named.ok_or_else(|| Refused::UnknownModel(model.chars().take(100).collect()))
+        named_task.ok_or_else(|| RequestRefusal::UnknownModel(model.chars().take(100).collect()))
     }
 
     /// Logs why the backend's answer is refused, and returns the refusal. `status` is that of the
     /// backend's error.
-    fn refused(&self, status: Option<StatusCode>, cause: &dyn std::fmt::Display) -> Refused {
+    fn refusal(&self, status: Option<StatusCode>, cause: &dyn std::fmt::Display) -> RequestRefusal {
         if status == Some(StatusCode::TOO_MANY_REQUESTS) {
-            self.0.limit.rejected(cause);
-            return Refused::BackendFull;
+            self.0.backend_limit_log.record_rejection(cause);
+            return RequestRefusal::BackendFull;
         }
         tracing::warn!(%cause, "backend's answer refused");
         match status {
-            Some(status) => Refused::Status(status),
-            None => Refused::Backend("backend's answer is malformed or incomplete".to_owned()),
+            Some(status) => RequestRefusal::Status(status),
+            None => {
+                RequestRefusal::Backend("backend's answer is malformed or incomplete".to_owned())
+            }
         }
     }
 }
 
 /// Why the miner refuses a request.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum RequestRefusal {
     #[error("payload is not a JSON object")]
     Payload,
     #[error("{0} is missing or malformed")]
@@ -141,7 +144,7 @@ enum Refused {
     Timeout,
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for RequestRefusal {
     fn into_response(self) -> Response {
         let status = match self {
             Self::Payload | Self::Field(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -170,9 +173,9 @@ pub fn routes(miner: Miner) -> Router {
                          caller: Caller,
                          headers: HeaderMap,
                          body: Bytes| async move {
-            let response = work(&miner, endpoint, caller.hotkey, &body, &headers).await;
+            let response = handle_request(&miner, endpoint, caller.hotkey, &body, &headers).await;
             let response = response.unwrap_or_else(IntoResponse::into_response);
-            metrics::request(endpoint.path(), response.status());
+            metrics::record_request(endpoint.path(), response.status());
             response
         };
         router = router.route(endpoint.path(), post(work));
@@ -191,117 +194,125 @@ async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Re
     let share = miner.share(&caller.hotkey);
     let answer = object(&body).map(|payload| {
         let offered = payload.get("task_configs").unwrap_or(&Value::Null);
-        miner.0.task_routes.learn(caller.hotkey, &miner.0.config.served, offered);
+        miner.0.task_routes.record_offer(caller.hotkey, &miner.0.config.served, offered);
         announce(&miner.0.config, offered, share)
     });
-    let headers = [(CONCURRENCY, HeaderValue::from(miner.announced(&caller.hotkey)))];
+    let headers = [(CONCURRENCY, HeaderValue::from(miner.announced_concurrency(&caller.hotkey)))];
     let response = answer.map(|answer| (headers, Json(answer))).into_response();
-    metrics::request("/capacity", response.status());
+    metrics::record_request("/capacity", response.status());
     response
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
-    parse_object(body).map_err(|_| Refused::Payload)
+fn object(body: &[u8]) -> Result<Map<String, Value>, RequestRefusal> {
+    parse_object(body).map_err(|_| RequestRefusal::Payload)
 }
 
-async fn work(
+async fn handle_request(
     miner: &Miner,
     endpoint: Endpoint,
     validator: Hotkey,
     body: &[u8],
     headers: &HeaderMap,
-) -> Result<Response, Refused> {
+) -> Result<Response, RequestRefusal> {
     let (relays_end, is_probe) = (headers.contains_key(STREAM_END), headers.contains_key(PROBE));
     let mut payload = object(body)?;
     // The transport adds this field.
     payload.shift_remove("nonce");
-    let served = miner.served(&validator, endpoint, &payload)?;
+    let served = miner.served_task(&validator, endpoint, &payload)?;
     let name = served.model.clone().unwrap_or_else(|| served.task.to_string());
     payload.insert("model".to_owned(), name.into());
     let streams = miner.0.config.task_type == TaskType::Text && flag(&payload, "stream")?;
     let wants_logprobs = streams && has_logprobs(&payload);
-    let running =
-        miner.0.request_slots.acquire(validator, miner.announced(&validator), is_probe).await;
-    let running = running.ok_or(Refused::Full)?;
+    let running = miner
+        .0
+        .request_slots
+        .acquire(validator, miner.announced_concurrency(&validator), is_probe)
+        .await;
+    let running = running.ok_or(RequestRefusal::Full)?;
     let (start, deadlines) = (Instant::now(), miner.0.config.deadlines);
-    let first = start + deadlines.first;
+    let first_deadline = start + deadlines.first_chunk;
     let is_openai_image = miner.0.backend.has_openai_images() && images::is_convertible(endpoint);
     let call = if is_openai_image {
         openai_call(endpoint, payload).await?
     } else {
         Call::json(endpoint.path(), &payload)
     };
-    let answer = timeout_at(first, miner.0.backend.send(call)).await;
-    let answer = answer.map_err(|_| Refused::Timeout)?.map_err(|error| {
+    let answer = timeout_at(first_deadline, miner.0.backend.send(call)).await;
+    let answer = answer.map_err(|_| RequestRefusal::Timeout)?.map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "backend request failed");
-        Refused::Backend(error.to_string())
+        RequestRefusal::Backend(error.to_string())
     })?;
     if answer.status() != StatusCode::OK {
-        return rejected(miner, answer, first, is_openai_image).await;
+        return rejection(miner, answer, first_deadline, is_openai_image).await;
     }
     if streams && !is_json(&answer) {
         let accepted = Accepted { wants_logprobs, relays_end };
         let warning = miner.0.logprobs_warning.clone();
         let relay = Relay::start(answer, accepted, deadlines, start, running, warning).await;
-        let relay = relay.map_err(|error| miner.refused(error.status(), &error))?;
-        miner.0.limit.accepted();
+        let relay = relay.map_err(|error| miner.refusal(error.status(), &error))?;
+        miner.0.backend_limit_log.record_acceptance();
         let headers =
             [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
         return Ok((headers, Body::from_stream(relay.into_stream())).into_response());
     }
-    let body = timeout_at(first, read_capped(answer, MAX_RESPONSE_BYTES)).await;
-    let body = body.map_err(|_| Refused::Timeout)?;
-    let body = body.map_err(|fault| Refused::Backend(format!("backend's response: {fault}")))?;
+    let body = timeout_at(first_deadline, read_capped(answer, MAX_RESPONSE_BYTES)).await;
+    let body = body.map_err(|_| RequestRefusal::Timeout)?;
+    let body =
+        body.map_err(|fault| RequestRefusal::Backend(format!("backend's response: {fault}")))?;
     drop(running);
-    if let Some(fault) = error_in(&body) {
-        return Err(miner.refused(fault.status(), &fault));
+    if let Some(fault) = parse_error_body(&body) {
+        return Err(miner.refusal(fault.status(), &fault));
     }
-    miner.0.limit.accepted();
+    miner.0.backend_limit_log.record_acceptance();
     if streams {
         let hint = "hint: use a backend that supports `stream`";
         return Err(miner
-            .refused(None, &format!("backend sent a JSON document in place of a stream; {hint}")));
+            .refusal(None, &format!("backend sent a JSON document in place of a stream; {hint}")));
     }
     let body = if is_openai_image {
         images::answer(&body)
-            .ok_or_else(|| Refused::Backend("backend's response has no image".to_owned()))?
+            .ok_or_else(|| RequestRefusal::Backend("backend's response has no image".to_owned()))?
     } else {
         body
     };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// Converts an error of the backend, which must arrive before `first`. That of OpenAI's API for an
-/// unsafe image is an answer.
-async fn rejected(
+/// Converts an error of the backend, which must arrive before `first_deadline`. That of OpenAI's
+/// API for an unsafe image is an answer.
+async fn rejection(
     miner: &Miner,
     answer: reqwest::Response,
-    first: Instant,
+    first_deadline: Instant,
     is_openai_image: bool,
-) -> Result<Response, Refused> {
+) -> Result<Response, RequestRefusal> {
     let status = answer.status();
-    let body = timeout_at(first, read_capped(answer, MAX_ERROR)).await.ok().and_then(Result::ok);
+    let body =
+        timeout_at(first_deadline, read_capped(answer, MAX_ERROR)).await.ok().and_then(Result::ok);
     let body = body.unwrap_or_default();
     if let Some(withheld) =
-        Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld(body))
+        Some(&body).filter(|_| is_openai_image).and_then(|body| images::withheld_image_answer(body))
     {
-        miner.0.limit.accepted();
+        miner.0.backend_limit_log.record_acceptance();
         return Ok(([(CONTENT_TYPE, "application/json")], withheld).into_response());
     }
-    let fault = reported(&String::from_utf8_lossy(&body));
-    Err(miner.refused(Some(status), &format!("status {status}: {fault}")))
+    let fault = parse_reported_error(&String::from_utf8_lossy(&body));
+    Err(miner.refusal(Some(status), &format!("status {status}: {fault}")))
 }
 
 /// Converts an image request to a call of OpenAI's API.
-async fn openai_call(endpoint: Endpoint, payload: Map<String, Value>) -> Result<Call, Refused> {
+async fn openai_call(
+    endpoint: Endpoint,
+    payload: Map<String, Value>,
+) -> Result<Call, RequestRefusal> {
     let call = tokio::task::spawn_blocking(move || images::call(endpoint, payload)).await;
-    call.map_err(|error| Refused::Backend(error.to_string()))?.map_err(Refused::Field)
+    call.map_err(|error| RequestRefusal::Backend(error.to_string()))?.map_err(RequestRefusal::Field)
 }
 
-fn flag(payload: &Map<String, Value>, name: &'static str) -> Result<bool, Refused> {
+fn flag(payload: &Map<String, Value>, name: &'static str) -> Result<bool, RequestRefusal> {
     match payload.get(name) {
         None | Some(Value::Null) => Ok(false),
-        Some(value) => value.as_bool().ok_or(Refused::Field(name)),
+        Some(value) => value.as_bool().ok_or(RequestRefusal::Field(name)),
     }
 }
 
@@ -317,13 +328,13 @@ fn is_json(answer: &reqwest::Response) -> bool {
 }
 
 /// Returns the error in a backend's JSON document, which may have the status 200.
-fn error_in(body: &[u8]) -> Option<StreamFault> {
+fn parse_error_body(body: &[u8]) -> Option<StreamFault> {
     if body.len() > MAX_ERROR {
         return None;
     }
     let document: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let has_error = document.get("error").is_some_and(|error| !error.is_null());
-    has_error.then(|| reported(&Value::Object(document).to_string()))
+    has_error.then(|| parse_reported_error(&Value::Object(document).to_string()))
 }
 
 #[cfg(test)]

@@ -75,14 +75,14 @@ struct AnswerState {
     accepted: Accepted,
     /// Kind of the chunks; `None` before the first one.
     kind: Option<ChunkKind>,
-    end: End,
+    end: StreamState,
     /// Whether any event was passed on.
     has_event: bool,
     /// Whether a text lacked log-probabilities, of which validators ask for all.
     lacks_logprobs: bool,
 }
 
-/// What a validator accepts of a stream.
+/// Parts of a stream that a validator accepts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Accepted {
     pub(crate) wants_logprobs: bool,
@@ -96,9 +96,9 @@ enum ChunkKind {
     Completion,
 }
 
-/// How far a stream has ended.
+/// Progress of a stream's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+enum StreamState {
     Open,
     /// A chunk had a finish reason; usage may follow.
     Finished,
@@ -150,7 +150,7 @@ impl EventFilter {
         let answer = AnswerState {
             accepted,
             kind: None,
-            end: End::Open,
+            end: StreamState::Open,
             has_event: false,
             lacks_logprobs: false,
         };
@@ -171,7 +171,7 @@ impl EventFilter {
     /// Ends the stream, and appends its last events to `ready`.
     pub(crate) fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let Self { stream, answer } = self;
-        if answer.end != End::Done {
+        if answer.end != StreamState::Done {
             stream.finish(|event| answer.take(event, ready))?;
         }
         answer.end(ready)
@@ -179,7 +179,7 @@ impl EventFilter {
 
     /// Returns whether the stream has sent `[DONE]`; what follows is not part of the answer.
     pub(crate) fn is_done(&self) -> bool {
-        self.answer.end == End::Done
+        self.answer.end == StreamState::Done
     }
 
     /// Returns whether a text came without the log-probabilities that the validator requested.
@@ -197,30 +197,30 @@ impl AnswerState {
         // As the standard prescribes, malformed UTF-8 becomes U+FFFD.
         let text = String::from_utf8_lossy(event.data);
         if event.is_error() {
-            return Err(reported(&text));
+            return Err(parse_reported_error(&text));
         }
-        self.take_data(&text, ready).or_else(|fault| {
+        self.handle_data(&text, ready).or_else(|fault| {
             if !text.contains('\n') || !matches!(fault, StreamFault::Malformed(_)) {
                 return Err(fault);
             }
             // Some servers leave out the empty line between two events.
-            text.lines().try_for_each(|line| self.take_data(line, ready))
+            text.lines().try_for_each(|line| self.handle_data(line, ready))
         })
     }
 
-    fn take_data(&mut self, json: &str, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    fn handle_data(&mut self, json: &str, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let json = json.trim_ascii();
         if json == "[DONE]" {
-            self.end = End::Done;
+            self.end = StreamState::Done;
         }
         // Servers and proxies keep a connection alive with empty events.
-        if self.end == End::Done || json.is_empty() {
+        if self.end == StreamState::Done || json.is_empty() {
             return Ok(());
         }
         let chunk: Chunk<'_> = serde_json::from_str(json)
             .map_err(|error| StreamFault::Malformed(format!("{error}, in {}", excerpt(json))))?;
         if chunk.error.is_some() || chunk.object.is_some_and(|object| object.get() == "\"error\"") {
-            return Err(reported(json));
+            return Err(parse_reported_error(json));
         }
         let choices = chunk.choices.unwrap_or_default();
         // Only one choice was requested.
@@ -235,16 +235,16 @@ impl AnswerState {
             return Err(StreamFault::Reported { status: None, message });
         }
         if !finish.is_empty() {
-            self.end = End::Finished;
+            self.end = StreamState::Finished;
         }
-        if self.is_wanted(choice, !finish.is_empty())? {
+        if self.should_forward(choice, !finish.is_empty())? {
             self.has_event = true;
             ready.push_back(event(json));
         }
         Ok(())
     }
 
-    fn is_wanted(&mut self, choice: &Choice<'_>, finishes: bool) -> Result<bool, StreamFault> {
+    fn should_forward(&mut self, choice: &Choice<'_>, finishes: bool) -> Result<bool, StreamFault> {
         let delta = choice.delta.as_ref();
         let text = match delta.and_then(|delta| delta.content).or(choice.text) {
             None => None,
@@ -276,19 +276,20 @@ impl AnswerState {
         {
             return Ok(true);
         }
-        let has_more = delta.is_some_and(|delta| {
-            let more = [delta.reasoning_content, delta.reasoning, delta.refusal];
-            more.into_iter()
+        let has_other_content = delta.is_some_and(|delta| {
+            let other_fields = [delta.reasoning_content, delta.reasoning, delta.refusal];
+            other_fields
+                .into_iter()
                 .flatten()
                 .any(|text| text.get().starts_with('"') && text.get() != "\"\"")
         });
-        Ok(self.accepted.relays_end && (has_more || finishes))
+        Ok(self.accepted.relays_end && (has_other_content || finishes))
     }
 
     /// Checks that the stream is complete. An answer without text becomes a chunk without text.
     fn end(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let kind = self.kind.ok_or(StreamFault::Empty)?;
-        if self.end == End::Open {
+        if self.end == StreamState::Open {
             return Err(StreamFault::Truncated);
         }
         if !self.has_event {
@@ -332,7 +333,7 @@ fn event(json: &str) -> Bytes {
 }
 
 /// Returns the error that a backend reports as JSON or as text.
-pub(crate) fn reported(text: &str) -> StreamFault {
+pub(crate) fn parse_reported_error(text: &str) -> StreamFault {
     let document: Value = serde_json::from_str(text).unwrap_or_default();
     let error = document.get("error").filter(|error| !error.is_null()).unwrap_or(&document);
     let message = error.get("message").or_else(|| error.get("detail")).unwrap_or(error);

@@ -8,7 +8,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::Endpoint;
 use taonet_primitives::Hotkey;
 
-use crate::Served;
+use crate::ServedTask;
 
 /// Maximum number of validators whose tasks are remembered: a subnet has fewer neurons.
 const MAX_VALIDATORS: usize = 4_096;
@@ -25,16 +25,16 @@ pub(crate) struct TaskRoutes {
 }
 
 impl TaskRoutes {
-    pub(crate) fn new(served: &[Served]) -> Self {
+    pub(crate) fn new(served: &[ServedTask]) -> Self {
         let market = MarketConfig::default();
         let by_name = served.iter().map(|served| served.endpoint(&market)).collect();
         Self { by_name, by_validator: Mutex::default() }
     }
 
     /// Records the endpoints of the tasks that a validator offers. Skips malformed entries.
-    pub(crate) fn learn(&self, validator: Hotkey, served: &[Served], offered: &Value) {
+    pub(crate) fn record_offer(&self, validator: Hotkey, served: &[ServedTask], offered: &Value) {
         let offered = offered.as_array().map(Vec::as_slice).unwrap_or_default();
-        let listed = |served: &Served| {
+        let listed = |served: &ServedTask| {
             let task = offered
                 .iter()
                 .find(|task| task.get("task").is_some_and(|name| name == served.task.as_str()))?;
@@ -55,9 +55,9 @@ impl TaskRoutes {
     pub(crate) fn only_task<'a>(
         &self,
         validator: &Hotkey,
-        served: &'a [Served],
+        served: &'a [ServedTask],
         endpoint: Endpoint,
-    ) -> Option<&'a Served> {
+    ) -> Option<&'a ServedTask> {
         let by_validator = self.by_validator.lock().unwrap_or_else(PoisonError::into_inner);
         let endpoints = by_validator.get(validator).unwrap_or(&self.by_name);
         let mut route_tasks =
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn announced_routes_complement_task_names() {
-        let served: Vec<Served> = ["portrait", "avatar", "dreamshaper-inpaint"]
+        let served: Vec<ServedTask> = ["portrait", "avatar", "dreamshaper-inpaint"]
             .map(|task| task.parse().unwrap())
             .to_vec();
         let routes = TaskRoutes::new(&served);
@@ -92,7 +92,7 @@ mod tests {
             {"task": "portrait", "endpoint": "/avatar"}, {"task": "avatar", "endpoint": "/image-to-image"},
             {"task": "dreamshaper-inpaint", "endpoint": "/nowhere"}, {"task": "other", "endpoint": "/inpaint"}, 7,
         ]);
-        routes.learn(alice, &served, &offered);
+        routes.record_offer(alice, &served, &offered);
         assert_eq!(only(&alice, Endpoint::Avatar).as_deref(), Some("portrait"));
         assert_eq!(only(&alice, Endpoint::ImageToImage).as_deref(), Some("avatar"));
         assert_eq!(only(&alice, Endpoint::Inpaint).as_deref(), Some("dreamshaper-inpaint"));
@@ -102,9 +102,9 @@ mod tests {
             "another validator's tasks"
         );
         // Two tasks of the route are ambiguous.
-        routes.learn(bob, &served, &json!([{"task": "portrait", "endpoint": "/avatar"}]));
+        routes.record_offer(bob, &served, &json!([{"task": "portrait", "endpoint": "/avatar"}]));
         assert_eq!(only(&bob, Endpoint::Avatar), None);
-        routes.learn(bob, &served, &json!(null));
+        routes.record_offer(bob, &served, &json!(null));
         assert_eq!(only(&bob, Endpoint::Avatar).as_deref(), Some("avatar"));
         assert_eq!(only(&bob, Endpoint::TextToImage), None);
     }

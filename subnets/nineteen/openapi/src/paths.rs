@@ -31,66 +31,78 @@ struct BilledRoute {
 }
 
 const BILLED_ROUTES: [BilledRoute; 12] = [
-    sold(
+    billed_route(
         "/v1/chat/completions",
         "Creates a chat completion",
         "ChatRequest",
         "ChatCompletion",
         true,
     ),
-    sold("/v1/completions", "Creates a text completion", "CompletionRequest", "Completion", true),
-    sold(
+    billed_route(
+        "/v1/completions",
+        "Creates a text completion",
+        "CompletionRequest",
+        "Completion",
+        true,
+    ),
+    billed_route(
         "/v1/responses",
         "Creates a response, without stored state",
         "ResponseRequest",
         "Response",
         true,
     ),
-    sold(
+    billed_route(
         "/v1/messages",
         "Creates a message in Anthropic's format",
         "MessageRequest",
         "AnthropicMessage",
         true,
     ),
-    sold(
+    billed_route(
         "/v1/messages/count_tokens",
         "Counts the tokens of a message request",
         "TokenCountRequest",
         "TokenCount",
         false,
     ),
-    sold("/v1/embeddings", "Creates embedding vectors", "EmbeddingRequest", "EmbeddingList", false),
-    sold(
+    billed_route(
+        "/v1/embeddings",
+        "Creates embedding vectors",
+        "EmbeddingRequest",
+        "EmbeddingList",
+        false,
+    ),
+    billed_route(
         "/v1/images/generations",
         "Creates images from a prompt",
         "GenerationRequest",
         "ImageList",
         false,
     ),
-    sold(
+    billed_route(
         "/v1/images/edits",
         "Changes an image, or the masked part of it",
         "EditRequest",
         "ImageList",
         false,
     ),
-    sold(
+    billed_route(
         "/v1/text-to-image",
         "Creates an image from a prompt",
         "TextToImageRequest",
         "Image",
         false,
     ),
-    sold(
+    billed_route(
         "/v1/image-to-image",
         "Creates an image from a prompt and an image",
         "ImageToImageRequest",
         "Image",
         false,
     ),
-    sold("/v1/inpaint", "Replaces part of an image", "InpaintRequest", "Image", false),
-    sold(
+    billed_route("/v1/inpaint", "Replaces part of an image", "InpaintRequest", "Image", false),
+    billed_route(
         "/v1/avatar",
         "Creates an avatar from an image of a face",
         "AvatarRequest",
@@ -99,7 +111,7 @@ const BILLED_ROUTES: [BilledRoute; 12] = [
     ),
 ];
 
-const fn sold(
+const fn billed_route(
     path: &'static str,
     summary: &'static str,
     request: &'static str,
@@ -144,8 +156,8 @@ pub(crate) fn api() -> OpenApi {
         Some("Inference by the miners of subnet 19, through an OpenAI-compatible API."),
     );
     let mut paths = PathsBuilder::new();
-    for sold in &BILLED_ROUTES {
-        paths = paths.path(sold.path, PathItem::new(HttpMethod::Post, operation(sold)));
+    for route in &BILLED_ROUTES {
+        paths = paths.path(route.path, PathItem::new(HttpMethod::Post, operation(route)));
     }
     let id = parameter("id", ParameterIn::Path, string()).required(Required::True);
     // They need no API key, but a key that is sent must be valid.
@@ -182,7 +194,7 @@ pub(crate) fn api() -> OpenApi {
 
 /// Adds the documents of the request's API key.
 fn add_key_documents(paths: PathsBuilder) -> PathsBuilder {
-    let own = |id: &str, summary: &str, schema: &str| {
+    let key_document = |id: &str, summary: &str, schema: &str| {
         get(id, summary, schema)
             .securities(Some(either_key()))
             .response(
@@ -196,29 +208,33 @@ fn add_key_documents(paths: PathsBuilder) -> PathsBuilder {
             .response("500", refusal("Internal error", "Error"))
     };
     // Documents that are also available as CSV.
-    let tabular = |id: &str, summary: &str, schema: &str| {
+    let json_or_csv = |id: &str, summary: &str, schema: &str| {
         let ok = ResponseBuilder::new().description("OK");
         let ok = ok.content(JSON, content(schema)).content("text/csv", content("Csv"));
-        own(id, summary, schema)
+        key_document(id, summary, schema)
             .parameter(parameter("format", ParameterIn::Query, schemas::document_format()))
             .response("200", ok)
             .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
     };
-    let month = schemas::text_like("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", None);
+    let month = schemas::pattern("^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])$", None);
     let month = parameter("month", ParameterIn::Path, month).required(Required::True);
-    let invoice = tabular("invoice", "Invoice of the request's API key for a month", "Invoice")
+    let invoice = json_or_csv("invoice", "Invoice of the request's API key for a month", "Invoice")
         .parameter(month);
-    let usage = tabular("usage", "Usage of the request's API key", "UsageList");
-    let before = schemas::text_like("^[0-9]{1,9}-[0-9]{1,9}$", None);
-    let topup = own("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
-        .parameter(parameter("before", ParameterIn::Query, before))
-        .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
-        .response("404", refusal("Credits cannot be bought with TAO", "Error"));
+    let usage = json_or_csv("usage", "Usage of the request's API key", "UsageList");
+    let before = schemas::pattern("^[0-9]{1,9}-[0-9]{1,9}$", None);
+    let topup =
+        key_document("topup", "Describes how the request's API key is topped up with TAO", "TopUp")
+            .parameter(parameter("before", ParameterIn::Query, before))
+            .response("400", refusal("A parameter is invalid; `error.param` names it", "Error"))
+            .response("404", refusal("Credits cannot be bought with TAO", "Error"));
     paths
         .path("/v1/topup", PathItem::new(HttpMethod::Get, topup))
         .path(
             "/v1/key",
-            PathItem::new(HttpMethod::Get, own("key", "Describes the request's API key", "Key")),
+            PathItem::new(
+                HttpMethod::Get,
+                key_document("key", "Describes the request's API key", "Key"),
+            ),
         )
         .path("/v1/usage", PathItem::new(HttpMethod::Get, usage))
         .path("/v1/invoices/{month}", PathItem::new(HttpMethod::Get, invoice))
@@ -239,19 +255,19 @@ fn either_key() -> [SecurityRequirement; 2] {
     KEYS.map(|key| SecurityRequirement::new::<_, [&str; 0], &str>(key, []))
 }
 
-fn operation(sold: &BilledRoute) -> OperationBuilder {
-    let id = sold.path.trim_start_matches("/v1/").replace(['/', '-'], "_");
-    let repeated = schemas::text_like("^[!-~](?:[ -~]*[!-~])?$", Some(255));
-    let repeated = parameter("Idempotency-Key", ParameterIn::Header, repeated).description(Some(
+fn operation(route: &BilledRoute) -> OperationBuilder {
+    let id = route.path.trim_start_matches("/v1/").replace(['/', '-'], "_");
+    let key_schema = schemas::pattern("^[!-~](?:[ -~]*[!-~])?$", Some(255));
+    let idempotency_key = parameter("Idempotency-Key", ParameterIn::Header, key_schema).description(Some(
         "Retries with the same key within a day get the stored response and are not charged again.",
     ));
-    let content_type = if sold.request == "EditRequest" { FORM } else { JSON };
+    let content_type = if route.request == "EditRequest" { FORM } else { JSON };
     let body = RequestBodyBuilder::new()
-        .content(content_type, content(sold.request))
+        .content(content_type, content(route.request))
         .required(Some(Required::True));
     let mut answer =
-        ResponseBuilder::new().description("The answer").content(JSON, content(sold.answer));
-    if sold.streams {
+        ResponseBuilder::new().description("The answer").content(JSON, content(route.answer));
+    if route.streams {
         // The schema of each event.
         answer = answer.content("text/event-stream", content("Event"));
     }
@@ -287,12 +303,12 @@ fn operation(sold: &BilledRoute) -> OperationBuilder {
     }
     let mut operation = OperationBuilder::new()
         .operation_id(Some(id))
-        .summary(Some(sold.summary))
+        .summary(Some(route.summary))
         .securities(Some(either_key()))
-        .parameter(repeated)
+        .parameter(idempotency_key)
         .request_body(Some(body.build()))
         .response("200", answer);
-    let is_message = is_message_route(sold.path);
+    let is_message = is_message_route(route.path);
     for (status, description) in REFUSALS {
         operation = match (is_message, status) {
             (true, "503") => operation,

@@ -20,8 +20,8 @@ pub(crate) fn string() -> RefOr<Schema> {
 }
 
 /// Returns the schema of a string that matches a regular expression.
-pub(crate) fn text_like(pattern: &str, longest: Option<usize>) -> RefOr<Schema> {
-    of_type(Type::String).pattern(Some(pattern)).max_length(longest).into()
+pub(crate) fn pattern(regex: &str, max_length: Option<usize>) -> RefOr<Schema> {
+    of_type(Type::String).pattern(Some(regex)).max_length(max_length).into()
 }
 
 /// Returns the schema of the formats of usage and invoices.
@@ -29,7 +29,7 @@ pub(crate) fn document_format() -> RefOr<Schema> {
     one_of(&["json", "csv"])
 }
 
-fn some_text() -> RefOr<Schema> {
+fn nonempty_string() -> RefOr<Schema> {
     of_type(Type::String).min_length(Some(1)).into()
 }
 
@@ -45,16 +45,16 @@ fn any() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(SchemaType::AnyValue).into()
 }
 
-fn integer(smallest: f64, largest: f64) -> RefOr<Schema> {
-    of_type(Type::Integer).minimum(Some(smallest)).maximum(Some(largest)).into()
+fn integer(minimum: f64, maximum: f64) -> RefOr<Schema> {
+    of_type(Type::Integer).minimum(Some(minimum)).maximum(Some(maximum)).into()
 }
 
 fn count() -> RefOr<Schema> {
     of_type(Type::Integer).minimum(Some(0.0)).into()
 }
 
-fn number(smallest: f64, largest: f64) -> RefOr<Schema> {
-    of_type(Type::Number).minimum(Some(smallest)).maximum(Some(largest)).into()
+fn number(minimum: f64, maximum: f64) -> RefOr<Schema> {
+    of_type(Type::Number).minimum(Some(minimum)).maximum(Some(maximum)).into()
 }
 
 fn one_of(words: &[&str]) -> RefOr<Schema> {
@@ -80,11 +80,11 @@ fn nonempty(items: RefOr<Schema>) -> RefOr<Schema> {
     ArrayBuilder::new().items(items).min_items(Some(1)).into()
 }
 
-fn either(schemas: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {
+fn any_of(schemas: impl IntoIterator<Item = RefOr<Schema>>) -> RefOr<Schema> {
     schemas.into_iter().fold(AnyOfBuilder::new(), AnyOfBuilder::item).into()
 }
 
-fn refer(name: &str) -> RefOr<Schema> {
+fn reference(name: &str) -> RefOr<Schema> {
     Ref::from_schema_name(name).into()
 }
 
@@ -105,17 +105,18 @@ fn request(
     required: impl IntoIterator<Item = Field>,
     extra_fields: impl IntoIterator<Item = Field>,
 ) -> RefOr<Schema> {
-    let ignored = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"]
-        .map(|name| (name, any()));
+    let ignored_fields =
+        ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"]
+            .map(|name| (name, any()));
     let extra_fields =
-        extra_fields.into_iter().map(|(name, schema)| (name, either([schema, null()])));
-    object(required, extra_fields.chain(ignored))
+        extra_fields.into_iter().map(|(name, schema)| (name, any_of([schema, null()])));
+    object(required, extra_fields.chain(ignored_fields))
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
         .into()
 }
 
 /// Returns the schema of an object with a `type` and any other fields.
-fn typed() -> RefOr<Schema> {
+fn typed_object() -> RefOr<Schema> {
     object([("type", string())], []).into()
 }
 
@@ -128,16 +129,16 @@ fn with_conditions(
 }
 
 /// Returns the schema condition that `field` may be set only if `flag` is true.
-fn needs(field: &'static str, flag: &'static str) -> RefOr<Schema> {
-    either([
+fn requires(field: &'static str, flag: &'static str) -> RefOr<Schema> {
+    any_of([
         object([], [(field, null())]).into(),
         object([(flag, constant(true.into()))], []).into(),
     ])
 }
 
 /// Returns the schema condition that at most one of two fields is set.
-fn one_at_most(fields: [&'static str; 2]) -> RefOr<Schema> {
-    either(fields.map(|field| object([], [(field, null())]).into()))
+fn at_most_one(fields: [&'static str; 2]) -> RefOr<Schema> {
+    any_of(fields.map(|field| object([], [(field, null())]).into()))
 }
 
 pub(crate) fn components() -> ComponentsBuilder {
@@ -157,7 +158,7 @@ pub(crate) fn components() -> ComponentsBuilder {
         .schema("Model", model())
         .schema(
             "ModelList",
-            object([("object", one_of(&["list"])), ("data", array_of(refer("Model")))], []),
+            object([("object", one_of(&["list"])), ("data", array_of(reference("Model")))], []),
         )
         .schema("Key", key())
         .schema("TopUp", topup())
@@ -166,9 +167,9 @@ pub(crate) fn components() -> ComponentsBuilder {
         .schema("Usage", usage())
         .schema(
             "UsageList",
-            object([("object", one_of(&["list"])), ("data", array_of(refer("Usage")))], []),
+            object([("object", one_of(&["list"])), ("data", array_of(reference("Usage")))], []),
         )
-        .schema("Status", object([("tasks", array_of(refer("TaskStatus")))], []))
+        .schema("Status", object([("tasks", array_of(reference("TaskStatus")))], []))
         .schema("TaskStatus", task_status())
         .schema("Error", object([("error", error().into())], []))
         .schema("Event", object([("data", string())], [("event", string())]))
@@ -182,7 +183,7 @@ fn response() -> ObjectBuilder {
             ("created_at", count()),
             ("status", one_of(&["completed", "incomplete", "in_progress", "failed"])),
             ("model", string()),
-            ("output", array_of(typed())),
+            ("output", array_of(typed_object())),
         ],
         [("usage", any())],
     )
@@ -211,9 +212,9 @@ fn model() -> ObjectBuilder {
             ("owned_by", string()),
             ("endpoint", string()),
             ("price", object(prices, []).into()),
-            ("context_length", either([count(), null()])),
+            ("context_length", any_of([count(), null()])),
         ],
-        [("image_tokens", either([count(), null()])), ("models", array_of(string()))],
+        [("image_tokens", any_of([count(), null()])), ("models", array_of(string()))],
     )
 }
 
@@ -226,16 +227,16 @@ fn key() -> ObjectBuilder {
             ("name", string()),
             ("balance", of_type(Type::Integer).into()),
             ("rate_per_minute", count()),
-            ("tokens_per_minute", either([count(), null()])),
-            ("models", either([array_of(string()), null()])),
-            ("monthly_budget", either([count(), null()])),
-            ("daily_budget", either([count(), null()])),
+            ("tokens_per_minute", any_of([count(), null()])),
+            ("models", any_of([array_of(string()), null()])),
+            ("monthly_budget", any_of([count(), null()])),
+            ("daily_budget", any_of([count(), null()])),
             ("budgets", array_of(budget())),
-            ("team", either([team.into(), null()])),
+            ("team", any_of([team.into(), null()])),
             ("weight", count()),
             ("log_requests", flag()),
             ("created", count()),
-            ("expires", either([count(), null()])),
+            ("expires", any_of([count(), null()])),
         ],
         [],
     )
@@ -271,9 +272,9 @@ fn anthropic_message() -> ObjectBuilder {
             ("type", one_of(&["message"])),
             ("role", one_of(&["assistant"])),
             ("model", string()),
-            ("content", array_of(typed())),
+            ("content", array_of(typed_object())),
             ("stop_reason", one_of(&reasons)),
-            ("stop_sequence", either([string(), null()])),
+            ("stop_sequence", any_of([string(), null()])),
             ("usage", object(usage, []).into()),
         ],
         [],
@@ -282,7 +283,7 @@ fn anthropic_message() -> ObjectBuilder {
 
 fn anthropic_error() -> ObjectBuilder {
     let error = object([("type", string()), ("message", string())], []);
-    let request_id = either([string(), null()]);
+    let request_id = any_of([string(), null()]);
     object([("type", one_of(&["error"])), ("error", error.into())], [("request_id", request_id)])
 }
 
@@ -349,15 +350,15 @@ fn task_status() -> ObjectBuilder {
             ("requests", quantity()),
             ("rate_limited", quantity()),
             ("failed", quantity()),
-            ("best_latency", either([quantity(), null()])),
-            ("median_latency", either([quantity(), null()])),
+            ("best_latency", any_of([quantity(), null()])),
+            ("median_latency", any_of([quantity(), null()])),
         ],
         [],
     )
 }
 
 fn error() -> ObjectBuilder {
-    let text_or_null = || either([string(), null()]);
+    let text_or_null = || any_of([string(), null()]);
     object(
         [
             ("message", string()),

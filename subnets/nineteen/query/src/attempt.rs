@@ -34,7 +34,7 @@ use crate::{Chunk, Payload, Querier, Request, RequestKind};
 const MAX_BODY_SIZE: usize = 16 << 20;
 
 /// Result of opening an attempt: a response whose first chunk has arrived.
-struct Opened {
+struct OpenedResponse {
     /// Rest of the response; `None` at its end.
     stream: Option<ResponseReader>,
     ready: VecDeque<Chunk>,
@@ -62,7 +62,7 @@ impl Attempt {
         slot: Slot,
         has_answer: &Arc<AtomicBool>,
     ) -> Self {
-        inner.measures.change_running(1.0);
+        inner.attempt_metrics.change_running(1.0);
         let is_sampled =
             slot.keeps_samples && is_reproducible(slot.task.endpoint, request.payload.shared());
         Self {
@@ -78,8 +78,8 @@ impl Attempt {
     }
 
     /// Returns a flag that is set when the first chunk arrives.
-    pub(crate) fn has_first(&self) -> Arc<AtomicBool> {
-        self.timing.has_first_chunk()
+    pub(crate) fn first_chunk_flag(&self) -> Arc<AtomicBool> {
+        self.timing.first_chunk_flag()
     }
 
     /// Sends the request and waits for the first chunk, or, of a collected request, for the
@@ -89,14 +89,14 @@ impl Attempt {
         request: &Request,
         deadline: Instant,
     ) -> Result<Answer, FailedAttempt> {
-        let Opened { mut stream, mut ready } = match self.open(request, deadline).await {
-            Ok(opened) => opened,
-            Err(error) => return Err(self.failed(error, request, deadline)),
+        let OpenedResponse { mut stream, mut ready } = match self.open(request, deadline).await {
+            Ok(opened_response) => opened_response,
+            Err(error) => return Err(self.into_failure(error, request, deadline)),
         };
         while request.is_collected && stream.is_some() {
             if let Err(error) = self.read(&mut stream, &mut ready).await {
                 self.outcome.clear();
-                return Err(self.failed(error, request, deadline));
+                return Err(self.into_failure(error, request, deadline));
             }
         }
         self.outcome.return_answer();
@@ -111,17 +111,17 @@ impl Attempt {
         stream: &mut Option<ResponseReader>,
         ready: &mut VecDeque<Chunk>,
     ) -> Result<(), AttemptError> {
-        let Some(reading) = stream.as_mut() else { return Ok(()) };
+        let Some(reader) = stream.as_mut() else { return Ok(()) };
         if let Some(fault) = self.received.take_fault() {
             return Err(fault);
         }
         // If the buyer disconnects from here on, the attempt still counts as answered.
-        self.outcome.set(self.answered());
-        let between = reading.between;
-        let bytes = reading.next(between, between, &mut self.timing.waiting).await?;
-        let done = self.received.push(bytes.as_deref(), ready)?;
-        self.outcome.set(self.answered());
-        if done {
+        self.outcome.set(self.answered_outcome());
+        let chunk_timeout = reader.chunk_timeout;
+        let bytes = reader.next(chunk_timeout, chunk_timeout, &mut self.timing.wait_time).await?;
+        let is_done = self.received.push(bytes.as_deref(), ready)?;
+        self.outcome.set(self.answered_outcome());
+        if is_done {
             *stream = None;
         }
         Ok(())
@@ -134,7 +134,7 @@ impl Attempt {
 
     /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts
     /// nothing: earlier attempts may have used up the time.
-    fn failed(
+    fn into_failure(
         mut self,
         error: AttemptError,
         request: &Request,
@@ -149,11 +149,11 @@ impl Attempt {
         if is_rejected || is_slow_probe {
             self.slot.set_overloaded();
         }
-        // Tests have no options that make a request irreproducible.
+        // Synthetic requests have no options that make them irreproducible.
         let has_options = !is_reproducible(self.slot.task.endpoint, request.payload.shared());
         let may_be_request_fault = error.may_be_request_fault()
             || has_options && !is_slow_probe && error.may_be_options_fault();
-        // A test is well-formed: only a buyer's request can be the cause of a failure.
+        // A synthetic request is well-formed: only a buyer's request can be the cause of a failure.
         if is_organic && may_be_request_fault {
             self.outcome.dispute();
             let (contender, inner) = (Arc::clone(&self.slot.contender), Arc::clone(&self.inner));
@@ -168,53 +168,60 @@ impl Attempt {
         FailedAttempt { error, disputed: None, is_excused, hotkey }
     }
 
-    async fn open(&mut self, request: &Request, deadline: Instant) -> Result<Opened, AttemptError> {
+    async fn open(
+        &mut self,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<OpenedResponse, AttemptError> {
         let task_timeout = Duration::from_secs_f64(self.slot.task.timeout.get());
-        let (first, between) = Querier::timeouts(&self.inner, task_timeout);
-        let began = Instant::now();
+        let (first_timeout, chunk_timeout) = Querier::timeouts(&self.inner, task_timeout);
+        let start = Instant::now();
         let inner = Arc::clone(&self.inner);
         let (session, payload) = (self.slot.contender.session(), &request.payload);
         let path = self.slot.task.endpoint.path();
-        let longest = deadline.saturating_duration_since(began);
-        // Marked tests would let a miner reject them and accept all of the buyers' requests.
-        let is_marked = self.slot.position.exceeds_promise && self.kind == RequestKind::Organic;
+        let remaining_time = deadline.saturating_duration_since(start);
+        // Marked synthetic requests would let a miner reject them and accept all of the buyers'
+        // requests.
+        let is_probe = self.slot.position.exceeds_promise && self.kind == RequestKind::Organic;
         let call = async {
-            if is_marked {
-                inner.client.send_probe(session, path, payload, longest).await
+            if is_probe {
+                inner.client.send_probe(session, path, payload, remaining_time).await
             } else {
-                inner.client.send(session, path, payload, longest).await
+                inner.client.send(session, path, payload, remaining_time).await
             }
         };
         // The same timeout covers the response head and the first chunk.
-        let answer = timeout(first, call).await.map_err(|_| AttemptError::Silent(first))??;
+        let answer = timeout(first_timeout, call)
+            .await
+            .map_err(|_| AttemptError::Silent(first_timeout))??;
         // Check the status before reading the body, even if the response is a stream.
         if answer.status.as_u16() != 200 {
             return Err(AttemptError::Status(answer.status));
         }
-        self.timing.waiting = began.elapsed();
-        let total = self.inner.deadlines.total_of(request.max_chunks);
-        let mut reading = ResponseReader::new(answer, between, total);
+        self.timing.wait_time = start.elapsed();
+        let total = self.inner.deadlines.total_for(request.max_chunks);
+        let mut reader = ResponseReader::new(answer, chunk_timeout, total);
         if !self.slot.task.is_stream {
-            let chunk = self.read_body(&mut reading, first).await?;
-            self.begin_answer(began);
-            return Ok(Opened { stream: None, ready: VecDeque::from([chunk]) });
+            let chunk = self.read_body(&mut reader, first_timeout).await?;
+            self.begin_answer(start);
+            return Ok(OpenedResponse { stream: None, ready: VecDeque::from([chunk]) });
         }
         let mut ready = VecDeque::new();
         loop {
-            let remaining = first.saturating_sub(began.elapsed());
-            let bytes = reading.next(remaining, first, &mut self.timing.waiting).await?;
-            let done = self.received.push(bytes.as_deref(), &mut ready)?;
+            let remaining = first_timeout.saturating_sub(start.elapsed());
+            let bytes = reader.next(remaining, first_timeout, &mut self.timing.wait_time).await?;
+            let is_done = self.received.push(bytes.as_deref(), &mut ready)?;
             if !ready.is_empty() {
-                self.begin_answer(began);
-                return Ok(Opened { stream: (!done).then_some(reading), ready });
+                self.begin_answer(start);
+                return Ok(OpenedResponse { stream: (!is_done).then_some(reader), ready });
             }
-            if done && self.received.has_chunk() {
+            if is_done && self.received.has_chunk() {
                 // The model may write nothing, which any buyer can request.
-                self.begin_answer(began);
+                self.begin_answer(start);
                 let finish = self.received.take_finish_chunk();
-                return Ok(Opened { stream: None, ready: finish.into_iter().collect() });
+                return Ok(OpenedResponse { stream: None, ready: finish.into_iter().collect() });
             }
-            if done {
+            if is_done {
                 return Err(AttemptError::Empty);
             }
         }
@@ -223,13 +230,14 @@ impl Attempt {
     /// Reads an answer that is not streamed, and checks it.
     async fn read_body(
         &mut self,
-        reading: &mut ResponseReader,
-        first: Duration,
+        reader: &mut ResponseReader,
+        first_timeout: Duration,
     ) -> Result<Chunk, AttemptError> {
         let mut body = Vec::new();
         loop {
-            let remaining = first.saturating_sub(self.timing.waiting);
-            let Some(bytes) = reading.next(remaining, first, &mut self.timing.waiting).await?
+            let remaining = first_timeout.saturating_sub(self.timing.wait_time);
+            let Some(bytes) =
+                reader.next(remaining, first_timeout, &mut self.timing.wait_time).await?
             else {
                 break;
             };
@@ -243,17 +251,17 @@ impl Attempt {
         self.received.set_body(value, self.sampled_request.is_some().then_some(body))
     }
 
-    /// Records the first chunk of an answer whose request was sent at the time `began`.
-    fn begin_answer(&mut self, began: Instant) {
-        let latency = began.elapsed().as_secs_f64();
-        self.inner.measures.record_first_chunk(latency);
+    /// Records the first chunk of an answer whose request was sent at the time `start`.
+    fn begin_answer(&mut self, start: Instant) {
+        let latency = start.elapsed().as_secs_f64();
+        self.inner.attempt_metrics.record_first_chunk(latency);
         self.timing.set_first_chunk(latency);
         self.slot.begin_answer();
-        self.outcome.set(self.answered());
+        self.outcome.set(self.answered_outcome());
     }
 
     /// Returns the outcome if the answer ends here.
-    fn answered(&self) -> RequestOutcome {
+    fn answered_outcome(&self) -> RequestOutcome {
         RequestOutcome::Answered { work: self.expected.work(self.received.characters()) }
     }
 
@@ -283,7 +291,7 @@ impl Attempt {
             request: serde_json::to_string(&request).unwrap_or_default(),
             answer,
             work,
-            response_time: Some(self.timing.waiting.as_secs_f64()),
+            response_time: Some(self.timing.wait_time.as_secs_f64()),
             created_ms: unix_millis((self.inner.clock)()),
         })
     }
@@ -291,7 +299,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.inner.measures.change_running(-1.0);
+        self.inner.attempt_metrics.change_running(-1.0);
         let now = self.inner.now();
         self.outcome.cancel_if_slower();
         let completion = Completion {
@@ -303,7 +311,7 @@ impl Drop for Attempt {
         };
         self.slot.end(completion);
         if !self.outcome.is_disputed() {
-            self.inner.measures.count(&self.slot.task.task, self.kind, self.outcome.get());
+            self.inner.attempt_metrics.count(&self.slot.task.task, self.kind, self.outcome.get());
         }
         if let Some(sample) = self.take_sample() {
             self.inner.queue_sample(sample);

@@ -78,7 +78,7 @@ pub(crate) struct Backlog {
     /// Number of buyers' requests that have arrived.
     arrivals: AtomicU64,
     /// Time of the last poll for slots, in milliseconds on the querier's clock.
-    polled: AtomicU64,
+    latest_poll: AtomicU64,
 }
 
 /// Why a request gets no slot.
@@ -112,9 +112,11 @@ pub(crate) struct SlotRequest<'a> {
 impl<'a> SlotRequest<'a> {
     pub(crate) fn new(inner: &Inner, request: &'a Request, prefix: Option<PromptPrefix>) -> Self {
         let arrival = inner.backlog.arrivals.fetch_add(1, Ordering::Relaxed);
-        let longest = inner.backlog.settings.wait;
-        let (key, wait) =
-            (Arc::clone(&request.key), request.max_wait.map_or(longest, |wait| wait.min(longest)));
+        let max_wait = inner.backlog.settings.wait;
+        let (key, wait) = (
+            Arc::clone(&request.key),
+            request.max_wait.map_or(max_wait, |wait| wait.min(max_wait)),
+        );
         let (task, payload, weight) = (&request.task, &request.payload, request.weight);
         Self { task, key, weight, payload, prefix, wait, arrival, is_admitted: false }
     }
@@ -123,8 +125,8 @@ impl<'a> SlotRequest<'a> {
 impl Backlog {
     pub(crate) fn new(settings: QueueSettings) -> Self {
         let running = Arc::new(Semaphore::new(settings.running.min(Semaphore::MAX_PERMITS)));
-        let (arrivals, polled) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { settings, running, queue: Mutex::default(), arrivals, polled }
+        let (arrivals, latest_poll) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { settings, running, queue: Mutex::default(), arrivals, latest_poll }
     }
 
     fn queue(&self) -> MutexGuard<'_, FairQueue> {
@@ -163,7 +165,7 @@ struct PendingSlot {
 
 impl PendingSlot {
     /// Leaves the queue; returns the slot if one was granted at the last moment.
-    fn leave(self) -> Option<Slot> {
+    fn into_slot(self) -> Option<Slot> {
         let Self { entry, mut slot } = self;
         drop(entry);
         slot.try_recv().ok()
@@ -210,13 +212,15 @@ impl Inner {
             tokio::select! {
                 biased;
                 // Without a slot, a request of another key has replaced this one.
-                granted = &mut pending.slot => return granted.map_err(|_| self.busy(task, "replaced")),
+                granted = &mut pending.slot => {
+                    return granted.map_err(|_| self.busy_error(task, "replaced"));
+                }
                 () = sleep_until(poll) => {
                     if Instant::now() >= until {
-                        return pending.leave().ok_or_else(|| self.busy(task, "deadline"));
+                        return pending.into_slot().ok_or_else(|| self.busy_error(task, "deadline"));
                     }
                     if !self.opens_until(task, tried, until) {
-                        return pending.leave().ok_or(NoSlot::NoMiner);
+                        return pending.into_slot().ok_or(NoSlot::NoMiner);
                     }
                     self.dispatch_if_due();
                 }
@@ -231,7 +235,8 @@ impl Inner {
         let period_miners = self.market.period_miners();
         let task_miners =
             period_miners.as_ref().and_then(|period_miners| period_miners.task(task.as_str()));
-        task_miners.is_some_and(|task_miners| task_miners.opens_within(self.now(), pause, tried))
+        task_miners
+            .is_some_and(|task_miners| task_miners.may_accept_within(self.now(), pause, tried))
     }
 
     /// Returns a slot at a miner outside `tried` if one is free.
@@ -264,7 +269,7 @@ impl Inner {
         if is_new
             && !queue.make_room(&queued, &QueueSettings { length, ..self.backlog.settings }, now)
         {
-            metrics::rejected("full");
+            metrics::record_rejection("full");
             return Err(NoSlot::Busy(queue.estimate(request.task, now)));
         }
         queue.insert(request.arrival, queued, now);
@@ -272,8 +277,8 @@ impl Inner {
         Ok(PendingSlot { entry, slot })
     }
 
-    fn busy(&self, task: &TaskName, reason: &'static str) -> NoSlot {
-        metrics::rejected(reason);
+    fn busy_error(&self, task: &TaskName, reason: &'static str) -> NoSlot {
+        metrics::record_rejection(reason);
         NoSlot::Busy(self.backlog.queue().estimate(task, self.now()))
     }
 
@@ -296,9 +301,9 @@ impl Inner {
         // Dropping a slot locks the queue, so it must happen after the guard is dropped.
         let mut undelivered = Vec::new();
         let now = self.now();
-        let (mut full, mut skipped) = (HashSet::new(), HashSet::new());
+        let (mut full_tasks, mut skipped_arrivals) = (HashSet::new(), HashSet::new());
         while self.backlog.running.available_permits() > 0
-            && let Some(arrival) = queue.next(&full, &skipped, now)
+            && let Some(arrival) = queue.next(&full_tasks, &skipped_arrivals, now)
         {
             let Some(request) = queue.get(arrival) else { break };
             match Slot::organic(self, &request.task, &request.key, &request.tried, request.prefix) {
@@ -308,9 +313,9 @@ impl Inner {
                     queue.start(&task, &key, weight, is_new, now);
                     undelivered.extend(receiver.send(slot).err());
                 }
-                None if request.tried.is_empty() => _ = full.insert(request.task.clone()),
+                None if request.tried.is_empty() => _ = full_tasks.insert(request.task.clone()),
                 // Only the miners that the request has excluded may have a slot.
-                None => _ = skipped.insert(arrival),
+                None => _ = skipped_arrivals.insert(arrival),
             }
         }
         drop(queue);
@@ -319,9 +324,9 @@ impl Inner {
     /// Like [`Self::dispatch`], unless another queued request has just polled.
     fn dispatch_if_due(self: &Arc<Self>) {
         let now = (self.now() * 1e3) as u64;
-        let polled = self.backlog.polled.load(Ordering::Relaxed);
-        if now >= polled + POLL_INTERVAL.as_millis() as u64 / 2 {
-            self.backlog.polled.store(now, Ordering::Relaxed);
+        let latest_poll = self.backlog.latest_poll.load(Ordering::Relaxed);
+        if now >= latest_poll + POLL_INTERVAL.as_millis() as u64 / 2 {
+            self.backlog.latest_poll.store(now, Ordering::Relaxed);
             self.dispatch();
         }
     }

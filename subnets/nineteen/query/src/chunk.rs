@@ -159,7 +159,7 @@ impl<'de> Deserialize<'de> for Length {
 }
 
 impl Chunk {
-    /// Parses only the relayed fields of a chunk, several times faster than [`Chunk::streamed`].
+    /// Parses only the relayed fields of a chunk, several times faster than [`Chunk::from_stream`].
     /// Returns `None` if the chunk has more than text: also if it has log-probabilities and
     /// `keeps_logprobs` is set.
     pub(crate) fn text_only(data: &[u8], keeps_logprobs: bool) -> Option<Self> {
@@ -173,18 +173,18 @@ impl Chunk {
             (None, Some(text)) => text,
             _ => return None,
         };
-        Some(Self::of_text(text, logprobs.map_or(0, |TextLogprobs(entries)| entries)))
+        Some(Self::from_text(text, logprobs.map_or(0, |TextLogprobs(entries)| entries)))
     }
 
     /// Creates a chunk with only a text, and log-probabilities for `entries` tokens.
-    fn of_text(text: String, entries: usize) -> Self {
+    fn from_text(text: String, entries: usize) -> Self {
         let (characters, is_content) = (text.chars().count(), !text.is_empty());
         Self { body: ChunkBody::Text(text), characters, entries, is_content }
     }
 
     /// Parses a chunk of a stream. Chunks with only a role, a finish reason or usage have no
     /// content.
-    pub(crate) fn streamed(mut value: Value) -> Result<Self, ChunkFault> {
+    pub(crate) fn from_stream(mut value: Value) -> Result<Self, ChunkFault> {
         if value.get("error").is_some_and(|error| !error.is_null()) {
             return Err(ChunkFault::Error);
         }
@@ -323,7 +323,7 @@ mod tests {
             (json!({"choices": [{"delta": {}, "finish_reason": "stop"}]}), 0, false),
             (json!({"choices": [], "usage": {}}), 0, false),
         ] {
-            let chunk = Chunk::streamed(value.clone()).unwrap();
+            let chunk = Chunk::from_stream(value.clone()).unwrap();
             assert_eq!((chunk.characters, chunk.is_content), (characters, is_content), "{value}");
             for keeps_logprobs in [false, true] {
                 if let Some(text) = Chunk::text_only(value.to_string().as_bytes(), keeps_logprobs) {
@@ -358,7 +358,7 @@ mod tests {
                 (chunk.body, chunk.characters, chunk.entries),
                 (ChunkBody::Text("h\u{e9}".to_owned()), 2, 1)
             );
-            assert_eq!(Chunk::streamed(value).unwrap().entries, 1);
+            assert_eq!(Chunk::from_stream(value).unwrap().entries, 1);
             assert_eq!(Chunk::text_only(data.as_bytes(), true), None);
         }
     }
@@ -400,17 +400,17 @@ mod tests {
         for value in
             [json!({}), json!({"choices": {}}), json!({"choices": [{"delta": {"content": 7}}]})]
         {
-            assert!(Chunk::streamed(value).is_err());
+            assert!(Chunk::from_stream(value).is_err());
         }
         assert_eq!(
-            Chunk::streamed(json!({"error": {"message": "x"}, "choices": []})),
+            Chunk::from_stream(json!({"error": {"message": "x"}, "choices": []})),
             Err(ChunkFault::Error)
         );
         let ended = |reason: &str| json!({"choices": [{"delta": {"content": "a"}, "finish_reason": reason}]});
-        assert_eq!(Chunk::streamed(ended("error")), Err(ChunkFault::Error));
-        assert_eq!(Chunk::streamed(ended("")).unwrap().finish_reason(), None);
+        assert_eq!(Chunk::from_stream(ended("error")), Err(ChunkFault::Error));
+        assert_eq!(Chunk::from_stream(ended("")).unwrap().finish_reason(), None);
         assert_eq!(
-            Chunk::streamed(ended("content_filter")).unwrap().finish_reason(),
+            Chunk::from_stream(ended("content_filter")).unwrap().finish_reason(),
             Some("content_filter")
         );
     }

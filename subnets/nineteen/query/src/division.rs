@@ -5,7 +5,7 @@
 //! flight, which each request would have to read and change, the shares need no database on the
 //! path of a request, and hold while the database is down. Jobs are spread evenly among workers,
 //! and so are the shares. A process that does not know the others has one slot at each miner, and
-//! may queue as many requests as the whole market, because a queue that is too long harms nobody.
+//! may queue as many requests as the whole market, because a queue that is too long does no harm.
 
 use std::sync::Arc;
 
@@ -33,8 +33,8 @@ impl Division {
     }
 
     /// Returns this process's share of a limit, at least 1: a process that does not serve buyers,
-    /// such as a validator beside query workers, gets one slot for tests, and the others divide the
-    /// rest.
+    /// such as a validator beside query workers, gets one slot for synthetic requests, and the
+    /// others divide the rest.
     pub fn share(&self, total: usize) -> usize {
         let remaining = total.saturating_sub(self.processes);
         let (Some(index), Some(each)) = (self.index, remaining.checked_div(self.serving)) else {
@@ -52,7 +52,7 @@ impl Division {
     }
 
     /// Returns whether the shares of all processes add up to the limit, and not to more.
-    pub const fn holds(&self, total: usize) -> bool {
+    pub const fn keeps_limit(&self, total: usize) -> bool {
         total >= self.processes
     }
 }
@@ -109,8 +109,8 @@ impl Divisions {
 
     /// Returns whether no more requests than a limit are in flight while each process respects its
     /// share.
-    pub fn holds(&self, total: usize) -> bool {
-        self.is_settled && self.latest.iter().all(|division| division.holds(total))
+    pub fn keeps_limit(&self, total: usize) -> bool {
+        self.is_settled && self.latest.iter().all(|division| division.keeps_limit(total))
     }
 }
 
@@ -139,7 +139,7 @@ mod tests {
                 assert!(*minimum >= 1 && maximum - minimum <= 1, "{shares:?}");
                 assert!(shares[serving..].iter().all(|share| *share == 1), "{shares:?}");
                 assert_eq!(
-                    Division::new(processes, serving, None).holds(total),
+                    Division::new(processes, serving, None).keeps_limit(total),
                     total >= processes
                 );
             }
@@ -160,18 +160,18 @@ mod tests {
         let queue_share = |latest: &[Division], total| {
             Divisions::new(latest.iter().copied(), true).queue_share(total)
         };
-        let two = Division::new(3, 2, Some(0));
+        let two_processes = Division::new(3, 2, Some(0));
         assert_eq!(
             (
                 queue_share(&[Division::UNKNOWN], 1_000),
-                queue_share(&[Division::UNKNOWN, two], 1_000)
+                queue_share(&[Division::UNKNOWN, two_processes], 1_000)
             ),
             (1_000, 500)
         );
         assert_eq!(
             (
-                queue_share(&[two], 0),
-                queue_share(&[two], 1),
+                queue_share(&[two_processes], 0),
+                queue_share(&[two_processes], 1),
                 queue_share(&[Division::new(3, 2, None)], 9)
             ),
             (0, 1, 4)
@@ -179,29 +179,35 @@ mod tests {
     }
 
     #[test]
-    fn divisions_are_not_known_if_one_is_unknown() {
-        let two = Division::new(2, 2, Some(0));
+    fn divisions_are_unknown_if_one_is() {
+        let two_processes = Division::new(2, 2, Some(0));
         assert!(
-            !Divisions::new([Division::UNKNOWN, two], true).is_known()
-                && Divisions::new([two], false).is_known()
+            !Divisions::new([Division::UNKNOWN, two_processes], true).is_known()
+                && Divisions::new([two_processes], false).is_known()
         );
-        let unsettled = Divisions::new([two], true).unsettled();
-        assert!(!unsettled.holds(64) && unsettled.share(64) == 32);
+        let unsettled = Divisions::new([two_processes], true).unsettled();
+        assert!(!unsettled.keeps_limit(64) && unsettled.share(64) == 32);
     }
 
     #[test]
     fn larger_share_is_used_once_all_latest_divisions_have_it() {
-        let [two, one] = [Division::new(2, 2, Some(0)), Division::ONLY_PROCESS];
+        let [two_processes, one] = [Division::new(2, 2, Some(0)), Division::ONLY_PROCESS];
         let divisions = |latest: &[Division]| Divisions::new(latest.iter().copied(), true);
         assert_eq!(
-            [&[two, one, one][..], &[one, one], &[one, two]]
+            [&[two_processes, one, one][..], &[one, one], &[one, two_processes]]
                 .map(|latest| divisions(latest).share(64)),
             [32, 64, 32]
         );
         assert_eq!(divisions(&[Division::UNKNOWN, one]).share(64), 1);
-        assert_eq!((divisions(&[two]).share(0), Divisions::default().share(0)), (0, 0));
-        assert!(divisions(&[two, two]).holds(2) && !divisions(&[two, Division::UNKNOWN]).holds(64));
-        assert!(!Divisions::new([two], false).holds(64) && !divisions(&[two]).holds(1));
-        assert!(Divisions::default().is_whole() && !divisions(&[one, two]).is_whole());
+        assert_eq!((divisions(&[two_processes]).share(0), Divisions::default().share(0)), (0, 0));
+        assert!(
+            divisions(&[two_processes, two_processes]).keeps_limit(2)
+                && !divisions(&[two_processes, Division::UNKNOWN]).keeps_limit(64)
+        );
+        assert!(
+            !Divisions::new([two_processes], false).keeps_limit(64)
+                && !divisions(&[two_processes]).keeps_limit(1)
+        );
+        assert!(Divisions::default().is_whole() && !divisions(&[one, two_processes]).is_whole());
     }
 }

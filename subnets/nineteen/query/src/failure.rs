@@ -64,8 +64,9 @@ impl AttemptError {
         }
     }
 
-    /// Whether options that tests do not have may be the cause. Some of them, such as a grammar or
-    /// a selection of tokens, can keep a model from writing anything in time, or from ending.
+    /// Whether options that synthetic requests do not have may be the cause. Some of them, such as
+    /// a grammar or a selection of tokens, can keep a model from writing anything in time, or from
+    /// ending.
     pub(crate) fn may_be_options_fault(&self) -> bool {
         matches!(self, Self::Silent(_) | Self::Empty | Self::TooMany)
     }
@@ -144,7 +145,7 @@ impl DisputedFailure {
 
     /// Like [`Self::count`], but leaves the circuit breaker as it is, because no other miner has
     /// tried the request.
-    pub(crate) fn count_alone(self) {
+    pub(crate) fn count_without_breaker(self) {
         self.count_as(true);
     }
 
@@ -165,6 +166,10 @@ impl DisputedFailure {
 
 impl Drop for DisputedFailure {
     fn drop(&mut self) {
-        self.inner.measures.count(&self.contender.offer.task, RequestKind::Organic, self.outcome);
+        self.inner.attempt_metrics.count(
+            &self.contender.offer.task,
+            RequestKind::Organic,
+            self.outcome,
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! A validator's requests to miners, with routing and failover.
 //!
-//! [`Querier::ask`] sends a request to a contender (a miner that offers the task) and returns the
+//! [`Querier::query`] sends a request to a contender (a miner that offers the task) and returns the
 //! answer once its first chunk has arrived, or, of a collected request, once it is complete. The
 //! answer is read from the miner's connection on demand ([`Answer::next`]); dropping it cancels the
 //! miner's work. Every attempt that is not cancelled before its first chunk updates the contender's
@@ -21,8 +21,8 @@
 //!
 //! With [`Querier::set_prefix_affinity`], organic text requests whose prompts begin alike go to the
 //! same miner, which has the beginning in its cache, except for one of 8 requests. They do not
-//! replace tests, and fewer of their answers are sampled, because buyers can select the miner by
-//! the prompt.
+//! replace synthetic requests, and fewer of their answers are sampled, because buyers can select
+//! the miner by the prompt.
 //!
 //! The requests in flight at a miner are limited, over all its tasks, by what it announces and by
 //! its rate limits (429). While no contender has a free slot, organic requests wait in a queue,

@@ -18,17 +18,18 @@ struct State {
     limit: InFlightLimit,
     /// Whether all processes together send no more requests than the miner must accept.
     counts_rejections: bool,
-    /// Number of tests that wait for a slot.
-    waiting_tests: usize,
-    /// Number of repeated tests that wait for a slot, or have one and wait for the miner's answer.
-    repeated_tests: usize,
+    /// Number of synthetic requests that wait for a slot.
+    waiting_synthetic: usize,
+    /// Number of repeated synthetic requests that wait for a slot, or have one and wait for the
+    /// miner's answer.
+    repeated_synthetic: usize,
 }
 
-/// A reservation of the next free slot for a test, which ends when dropped.
+/// A reservation of the next free slot for a synthetic request, which ends when dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     load: Arc<MinerLoad>,
-    /// Whether the test is repeated.
+    /// Whether the synthetic request is repeated.
     is_repeated: bool,
 }
 
@@ -38,7 +39,7 @@ impl Drop for Reservation {
     }
 }
 
-/// What a finished request shows of a miner's capacity.
+/// Evidence of a miner's capacity from a finished request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CapacitySignal {
     /// The miner answered.
@@ -61,49 +62,49 @@ impl MinerLoad {
             divisions,
             limit,
             counts_rejections: true,
-            waiting_tests: 0,
-            repeated_tests: 0,
+            waiting_synthetic: 0,
+            repeated_synthetic: 0,
         }))
     }
 
     /// Takes a slot for a buyer's request; returns `None` if the limit, or `max`, is reached, or a
-    /// test waits for the slot.
+    /// synthetic request waits for the slot.
     pub(crate) fn enter(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
-        let slots = if state.repeated_tests > 0 {
+        let slots = if state.repeated_synthetic > 0 {
             state.promised_slots(max) - 1
-        } else if state.waiting_tests > 0 {
-            state.test_slots(max) - 1
+        } else if state.waiting_synthetic > 0 {
+            state.synthetic_slots(max) - 1
         } else {
             state.limit.get().min(max)
         };
         state.acquire_below(slots)
     }
 
-    /// Takes a slot for a test; returns `None` if the limit, or `max`, is reached, or if the test
-    /// would be one request more than the miner has promised or answered.
-    pub(crate) fn enter_test(&self, max: usize) -> Option<Position> {
+    /// Takes a slot for a synthetic request; returns `None` if the limit, or `max`, is reached, or
+    /// if the synthetic request would be one request more than the miner has promised or answered.
+    pub(crate) fn enter_synthetic(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
-        let slots = if state.repeated_tests > 0 {
+        let slots = if state.repeated_synthetic > 0 {
             state.promised_slots(max)
         } else {
-            state.test_slots(max)
+            state.synthetic_slots(max)
         };
         state.acquire_below(slots)
     }
 
-    /// Takes a slot for a test that the miner has rejected; returns `None` if the miner might do so
-    /// again, because the test would be more than it must accept.
-    pub(crate) fn enter_repeated_test(&self, max: usize) -> Option<Position> {
+    /// Takes a slot for a synthetic request that the miner has rejected; returns `None` if the
+    /// miner might do so again, because the synthetic request would be more than it must accept.
+    pub(crate) fn enter_repeated_synthetic(&self, max: usize) -> Option<Position> {
         let mut state = self.state();
         let slots = state.promised_slots(max);
         state.acquire_below(slots)
     }
 
-    /// Reserves the next free slot for a test. Otherwise, queued requests would take each slot as
-    /// soon as it is free. The reservation of a test that `is_repeated` limits buyers' requests to
-    /// those that the miner must accept: hold it until the miner answers, because probes might
-    /// overtake the test.
+    /// Reserves the next free slot for a synthetic request. Otherwise, queued requests would take
+    /// each slot as soon as it is free. The reservation of a synthetic request that `is_repeated`
+    /// limits buyers' requests to those that the miner must accept: hold it until the miner
+    /// answers, because probes might overtake the synthetic request.
     pub(crate) fn reserve(self: &Arc<Self>, is_repeated: bool) -> Reservation {
         *self.state().reservations(is_repeated) += 1;
         Reservation { load: Arc::clone(self), is_repeated }
@@ -114,8 +115,8 @@ impl MinerLoad {
         let mut state = self.state();
         state.running = state.running.saturating_sub(1);
         match signal {
-            CapacitySignal::Answered => state.limit.answered(position),
-            CapacitySignal::Overloaded => state.limit.rate_limited(position),
+            CapacitySignal::Answered => state.limit.record_answer(position),
+            CapacitySignal::Overloaded => state.limit.record_rate_limit(position),
             CapacitySignal::None => {}
         }
     }
@@ -128,7 +129,7 @@ impl MinerLoad {
             state.limit.renew();
         } else {
             state.announced = concurrency;
-            state.limit = initial(concurrency, &state.divisions).succeeding(&state.limit);
+            state.limit = initial(concurrency, &state.divisions).with_predecessor(&state.limit);
             state.update_divisions();
         }
     }
@@ -165,8 +166,8 @@ impl MinerLoad {
 }
 
 impl State {
-    /// Returns the number of slots for tests, at least 1.
-    fn test_slots(&self, max: usize) -> usize {
+    /// Returns the number of slots for synthetic requests, at least 1.
+    fn synthetic_slots(&self, max: usize) -> usize {
         self.limit.get().min(self.limit.proven()).min(max).max(1)
     }
 
@@ -176,7 +177,7 @@ impl State {
     }
 
     const fn reservations(&mut self, is_repeated: bool) -> &mut usize {
-        if is_repeated { &mut self.repeated_tests } else { &mut self.waiting_tests }
+        if is_repeated { &mut self.repeated_synthetic } else { &mut self.waiting_synthetic }
     }
 
     fn acquire_below(&mut self, slots: usize) -> Option<Position> {
@@ -189,14 +190,14 @@ impl State {
 
     fn update_divisions(&mut self) {
         self.counts_rejections = match self.announced {
-            Some(announced) => self.divisions.holds(announced),
+            Some(announced) => self.divisions.keeps_limit(announced),
             // Each process raises its share of a miner that announces none, and does not see how
             // far the others have.
-            None => self.divisions.is_whole() && self.divisions.holds(1),
+            None => self.divisions.is_whole() && self.divisions.keeps_limit(1),
         };
-        let divided = initial(self.announced, &self.divisions);
-        if divided.bounds() != self.limit.bounds() {
-            self.limit = divided.succeeding(&self.limit);
+        let shared_limit = initial(self.announced, &self.divisions);
+        if shared_limit.bounds() != self.limit.bounds() {
+            self.limit = shared_limit.with_predecessor(&self.limit);
         }
     }
 }
@@ -219,12 +220,12 @@ mod tests {
     use crate::Division;
 
     impl MinerLoad {
-        pub(crate) fn has_waiting_test(&self) -> bool {
-            self.state().waiting_tests > 0
+        pub(crate) fn has_waiting_synthetic(&self) -> bool {
+            self.state().waiting_synthetic > 0
         }
 
-        pub(crate) fn has_repeated_test(&self) -> bool {
-            self.state().repeated_tests > 0
+        pub(crate) fn has_repeated_synthetic(&self) -> bool {
+            self.state().repeated_synthetic > 0
         }
     }
 
@@ -240,10 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn overloaded_test_requests_leave_the_announced_limit() {
+    fn overloaded_synthetic_requests_leave_the_announced_limit() {
         let load = MinerLoad::new(Some(4));
-        let entered: Vec<_> = (0..4).map(|_| load.enter_test(8).unwrap()).collect();
-        assert!(load.enter_test(8).is_none());
+        let entered: Vec<_> = (0..4).map(|_| load.enter_synthetic(8).unwrap()).collect();
+        assert!(load.enter_synthetic(8).is_none());
         // The miner accepts fewer requests than it announces.
         for position in entered {
             load.leave(
@@ -251,8 +252,8 @@ mod tests {
                 if position.nth > 2 { CapacitySignal::Overloaded } else { CapacitySignal::None },
             );
         }
-        assert!(load.enter_test(1).is_some() && load.enter_test(1).is_none());
-        assert!(load.enter_test(8).is_some() && load.enter_test(8).is_none());
+        assert!(load.enter_synthetic(1).is_some() && load.enter_synthetic(1).is_none());
+        assert!(load.enter_synthetic(8).is_some() && load.enter_synthetic(8).is_none());
         let probe = load.enter(8).unwrap();
         assert_eq!(
             (probe.is_probe, probe.exceeds_promise),
@@ -261,10 +262,10 @@ mod tests {
         );
     }
 
-    /// A test at a miner that accepts more requests than it announces does not wait until most of
-    /// them have ended.
+    /// A synthetic request at a miner that accepts more requests than it announces does not wait
+    /// until most of them have ended.
     #[test]
-    fn waiting_test_takes_one_slot_of_a_grown_limit() {
+    fn waiting_synthetic_request_takes_one_slot_of_a_grown_limit() {
         let load = Arc::new(MinerLoad::new(Some(1)));
         let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
         while load.limit() < 4 {
@@ -275,16 +276,16 @@ mod tests {
         load.leave(enter_all()[3], CapacitySignal::Answered);
         let reservation = load.reserve(false);
         assert!(load.enter(8).is_none());
-        let test = load.enter_test(8).unwrap();
-        assert!(!load.must_accept(test), "the miner has announced one request");
+        let synthetic = load.enter_synthetic(8).unwrap();
+        assert!(!load.must_accept(synthetic), "the miner has announced one request");
         drop(reservation);
-        assert!(load.enter_test(8).is_none());
+        assert!(load.enter_synthetic(8).is_none());
     }
 
-    /// A miner that has rejected a test beyond its announcement must accept it, once no other
-    /// request is in the way.
+    /// A miner that has rejected a synthetic request beyond its announcement must accept it, once
+    /// no other request is in the way.
     #[test]
-    fn repeated_test_waits_until_the_miner_must_accept_it() {
+    fn repeated_synthetic_request_waits_until_the_miner_must_accept_it() {
         let load = Arc::new(MinerLoad::new(Some(2)));
         let enter_all = || std::iter::from_fn(|| load.enter(8)).collect::<Vec<_>>();
         while load.limit() < 4 {
@@ -293,30 +294,30 @@ mod tests {
             }
         }
         let [first, _second] = [(); 2].map(|()| load.enter(8).unwrap());
-        let refused = load.enter_test(8).unwrap();
+        let refused = load.enter_synthetic(8).unwrap();
         load.leave(refused, CapacitySignal::Overloaded);
         let reservation = load.reserve(true);
-        assert!(load.enter(8).is_none() && load.enter_repeated_test(8).is_none());
+        assert!(load.enter(8).is_none() && load.enter_repeated_synthetic(8).is_none());
         load.leave(first, CapacitySignal::None);
         assert!(load.enter(8).is_none());
-        let test = load.enter_repeated_test(8).unwrap();
-        assert!(load.enter(8).is_none(), "a probe might overtake the test");
-        assert!(load.must_accept(test));
+        let synthetic = load.enter_repeated_synthetic(8).unwrap();
+        assert!(load.enter(8).is_none(), "a probe might overtake the synthetic request");
+        assert!(load.must_accept(synthetic));
         drop(reservation);
         assert!(load.enter(8).is_some());
     }
 
     #[test]
-    fn waiting_miner_test_gets_the_next_free_slot() {
+    fn waiting_synthetic_request_gets_the_next_free_slot() {
         let load = Arc::new(MinerLoad::new(Some(2)));
         let entered = [load.enter(8).unwrap(), load.enter(8).unwrap()];
         let reservations = [load.reserve(false), load.reserve(false)];
         load.leave(entered[0], CapacitySignal::Answered);
         assert!(load.enter(8).is_none());
-        let test = load.enter_test(8).unwrap();
+        let synthetic = load.enter_synthetic(8).unwrap();
         drop(reservations);
-        assert!(load.enter(8).is_none() && load.enter_test(8).is_none());
-        load.leave(test, CapacitySignal::Answered);
+        assert!(load.enter(8).is_none() && load.enter_synthetic(8).is_none());
+        load.leave(synthetic, CapacitySignal::Answered);
         assert!(load.enter(8).is_some());
     }
 
@@ -332,7 +333,7 @@ mod tests {
                 loads.iter().flat_map(|load| std::iter::from_fn(|| load.enter(99))).collect();
             assert_eq!(entered.len(), expected, "{announced}");
             assert!(entered.iter().all(|position| !position.is_probe), "{announced}: {entered:?}");
-            assert!(loads.iter().all(|load| load.enter_test(99).is_none()));
+            assert!(loads.iter().all(|load| load.enter_synthetic(99).is_none()));
             // If there are more processes than announced requests, the miner may reject any of
             // them.
             assert!(
@@ -346,15 +347,15 @@ mod tests {
     fn rejections_do_not_count_while_processes_change() {
         let load = MinerLoad::new(Some(8));
         let state = || (load.limit(), load.state().counts_rejections);
-        let two = Division::new(2, 2, Some(0));
+        let two_processes = Division::new(2, 2, Some(0));
         assert_eq!(state(), (8, true));
-        load.divide(&Divisions::new([two], false));
+        load.divide(&Divisions::new([two_processes], false));
         assert_eq!(state(), (4, false));
-        load.divide(&Divisions::new([two], true));
+        load.divide(&Divisions::new([two_processes], true));
         assert_eq!(state(), (4, true));
         load.divide(&Divisions::default());
         assert_eq!(state(), (8, true));
-        load.divide(&Divisions::new([two], true));
+        load.divide(&Divisions::new([two_processes], true));
         load.announce(Some(3));
         assert_eq!(state(), (2, true));
         load.announce(Some(1));
@@ -368,12 +369,12 @@ mod tests {
         let load = MinerLoad::new(None);
         let counts = || load.state().counts_rejections;
         assert!(counts());
-        let two = Division::new(2, 2, Some(0));
+        let two_processes = Division::new(2, 2, Some(0));
         for is_settled in [false, true] {
-            load.divide(&Divisions::new([two], is_settled));
+            load.divide(&Divisions::new([two_processes], is_settled));
             assert!(!counts(), "{is_settled}");
         }
-        load.divide(&Divisions::new([two, Division::ONLY_PROCESS], true));
+        load.divide(&Divisions::new([two_processes, Division::ONLY_PROCESS], true));
         assert!(!counts());
         load.divide(&Divisions::new([Division::ONLY_PROCESS], false));
         assert!(!counts(), "another process has just ended");
@@ -417,7 +418,7 @@ mod tests {
         load.leave(third, CapacitySignal::None);
         // The other process may have sent the only request that the miner has announced.
         load.divide(&Divisions::new([Division::new(2, 2, Some(0))], true));
-        let fourth = load.enter_test(8).unwrap();
+        let fourth = load.enter_synthetic(8).unwrap();
         assert!(!fourth.is_probe && !load.must_accept(fourth));
     }
 

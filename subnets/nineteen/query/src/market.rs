@@ -29,7 +29,7 @@ struct State {
     period_miners: Option<Arc<PeriodMiners>>,
     divisions: Divisions,
     /// Time of the latest division; `None` if the market is not divided.
-    divided: Option<Instant>,
+    divided_at: Option<Instant>,
 }
 
 impl State {
@@ -59,14 +59,14 @@ impl Market {
 
     /// Adds contenders to the open period, unless it is another one than `period`. Ignores tasks
     /// that the period does not offer, and contenders that it has already.
-    pub fn admit(&self, period: PeriodId, late: Vec<TaskMiner>) {
+    pub fn admit(&self, period: PeriodId, late_miners: Vec<TaskMiner>) {
         let mut state = self.write();
         let Some(open) =
             state.period_miners.as_ref().filter(|period_miners| period_miners.period == period)
         else {
             return;
         };
-        let period_miners = open.with(late);
+        let period_miners = open.with_late_miners(late_miners);
         period_miners.divide(&state.divisions);
         state.period_miners = Some(Arc::new(period_miners));
     }
@@ -74,7 +74,7 @@ impl Market {
     /// Sets this process's share of the miners' limits and of the queue's capacity.
     pub fn divide(&self, divisions: Divisions) {
         let mut state = self.write();
-        state.divided = Some(Instant::now());
+        state.divided_at = Some(Instant::now());
         state.divide(divisions);
     }
 
@@ -91,8 +91,8 @@ impl Market {
     pub(crate) async fn watch_division(&self) {
         loop {
             sleep(CHECK_INTERVAL).await;
-            let divided = self.read().divided;
-            if divided.is_some_and(|divided| divided.elapsed() >= MAX_HEARTBEAT_AGE) {
+            let divided_at = self.read().divided_at;
+            if divided_at.is_some_and(|divided_at| divided_at.elapsed() >= MAX_HEARTBEAT_AGE) {
                 self.unsettle();
             }
         }
@@ -148,11 +148,11 @@ mod tests {
         let divide = || market.divide(Divisions::new([Division::new(2, 2, Some(0))], true));
         divide();
         sleep(MAX_HEARTBEAT_AGE.mul_f32(0.75)).await;
-        assert!(market.divisions().holds(64));
+        assert!(market.divisions().keeps_limit(64));
         sleep(MAX_HEARTBEAT_AGE.mul_f32(0.5)).await;
-        assert_eq!((market.divisions().holds(64), market.divisions().share(64)), (false, 32));
+        assert_eq!((market.divisions().keeps_limit(64), market.divisions().share(64)), (false, 32));
         divide();
         sleep(Duration::from_secs(2)).await;
-        assert!(market.divisions().holds(64) && undivided.divisions().holds(64));
+        assert!(market.divisions().keeps_limit(64) && undivided.divisions().keeps_limit(64));
     }
 }

@@ -35,9 +35,9 @@ pub(crate) struct Membership {
     /// Other processes: their last row, and when it changed.
     others: HashMap<Process, (ProcessRow, Instant)>,
     latest: VecDeque<Division>,
-    changed: Option<Instant>,
+    changed_at: Option<Instant>,
     /// Time of the latest update.
-    updated: Option<Instant>,
+    updated_at: Option<Instant>,
     /// Number of buyers' requests, and when it changed.
     buyers: (u64, Option<Instant>),
 }
@@ -50,8 +50,8 @@ impl Membership {
             heartbeats: 0,
             others: HashMap::new(),
             latest: VecDeque::from([Division::UNKNOWN]),
-            changed: None,
-            updated: None,
+            changed_at: None,
+            updated_at: None,
             buyers: (0, None),
         }
     }
@@ -68,18 +68,19 @@ impl Membership {
     ) -> Result<(), StoreError> {
         self.heartbeats += 1;
         let serves = self.serves(market, now);
-        let own = ProcessRow { process: self.process.clone(), heartbeats: self.heartbeats, serves };
-        let rows = store.heartbeat(&own).await?;
+        let own_row =
+            ProcessRow { process: self.process.clone(), heartbeats: self.heartbeats, serves };
+        let rows = store.heartbeat(&own_row).await?;
         // The others may have taken this process for dead, and use its share.
         if self
-            .updated
+            .updated_at
             .is_some_and(|updated| now.saturating_duration_since(updated) >= MAX_HEARTBEAT_AGE)
         {
-            self.changed = Some(now);
+            self.changed_at = Some(now);
         }
-        self.updated = Some(now);
-        let forgotten = self.observe(rows, now);
-        for process in &forgotten {
+        self.updated_at = Some(now);
+        let forgotten_processes = self.observe(rows, now);
+        for process in &forgotten_processes {
             store.forget_process(process).await?;
         }
         market.divide(self.divide(serves, now));
@@ -98,9 +99,9 @@ impl Membership {
 
     /// Records the rows of the other processes; returns those to be deleted.
     fn observe(&mut self, rows: Vec<ProcessRow>, now: Instant) -> Vec<Process> {
-        let mut before = std::mem::take(&mut self.others);
+        let mut previous_rows = std::mem::take(&mut self.others);
         for row in rows.into_iter().filter(|row| row.process != self.process) {
-            let changed = match before.remove(&row.process) {
+            let changed = match previous_rows.remove(&row.process) {
                 Some((earlier, changed)) if earlier.heartbeats == row.heartbeats => changed,
                 _ => now,
             };
@@ -108,8 +109,9 @@ impl Membership {
         }
         let is_forgotten =
             |changed: &Instant| now.saturating_duration_since(*changed) > MAX_ROW_AGE;
-        let forgotten = self.others.iter().filter(|(_, (_, changed))| is_forgotten(changed));
-        forgotten.map(|(process, _)| process.clone()).collect()
+        let forgotten_processes =
+            self.others.iter().filter(|(_, (_, changed))| is_forgotten(changed));
+        forgotten_processes.map(|(process, _)| process.clone()).collect()
     }
 
     /// Computes the division from the live processes.
@@ -126,10 +128,10 @@ impl Membership {
             serves.then(|| serving.iter().filter(|process| **process < &self.process).count());
         let division = Division::new(1 + live.len(), serving.len() + usize::from(serves), index);
         // At the start, a validator need not wait for its predecessor, which it replaces.
-        if self.changed.is_none() && is_only_process && !self.always_serves {
+        if self.changed_at.is_none() && is_only_process && !self.always_serves {
             self.latest.clear();
         } else if self.latest.back() != Some(&division) {
-            self.changed = Some(now);
+            self.changed_at = Some(now);
         }
         self.latest.push_back(division);
         while self.latest.len() > UPDATES_BEFORE_GROWTH {
@@ -140,7 +142,8 @@ impl Membership {
 
     /// Returns whether the processes have not changed for long.
     fn is_settled(&self, now: Instant) -> bool {
-        self.changed.is_none_or(|changed| now.saturating_duration_since(changed) >= SETTLING_TIME)
+        self.changed_at
+            .is_none_or(|changed| now.saturating_duration_since(changed) >= SETTLING_TIME)
     }
 }
 
@@ -151,7 +154,7 @@ mod tests {
     /// Processes that share a database.
     struct Processes {
         store: Store,
-        all: Vec<(Membership, Market)>,
+        members: Vec<(Membership, Market)>,
         now: Instant,
         _folder: tempfile::TempDir,
     }
@@ -160,37 +163,37 @@ mod tests {
         async fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let store = Store::open(folder.path()).await.unwrap();
-            Self { store, all: Vec::new(), now: Instant::now(), _folder: folder }
+            Self { store, members: Vec::new(), now: Instant::now(), _folder: folder }
         }
 
         fn start(&mut self, always_serves: bool) {
             let market = Market::default();
             market.divide(Divisions::new([Division::UNKNOWN], false));
-            self.all.push((Membership::new(Process::random(), always_serves), market));
+            self.members.push((Membership::new(Process::random(), always_serves), market));
         }
 
         /// Lets time pass; each process updates its row once per second.
-        async fn pass(&mut self, seconds: u64) {
-            self.pass_in_steps(seconds, 1).await;
+        async fn advance(&mut self, seconds: u64) {
+            self.advance_in_steps(seconds, 1).await;
         }
 
-        /// Like [`Self::pass`], with an update in each step of some seconds.
-        async fn pass_in_steps(&mut self, steps: u64, seconds: u64) {
+        /// Like [`Self::advance`], with an update in each step of some seconds.
+        async fn advance_in_steps(&mut self, steps: u64, seconds: u64) {
             for _ in 0..steps {
                 self.now += Duration::from_secs(seconds);
-                for (membership, market) in &mut self.all {
+                for (membership, market) in &mut self.members {
                     membership.update(&self.store, market, self.now).await.unwrap();
                 }
             }
         }
 
         fn shares(&self, total: usize) -> Vec<usize> {
-            self.all.iter().map(|(_, market)| market.divisions().share(total)).collect()
+            self.members.iter().map(|(_, market)| market.divisions().share(total)).collect()
         }
 
         /// Returns whether rejections count, by process.
         fn are_settled(&self) -> Vec<bool> {
-            self.all.iter().map(|(_, market)| market.divisions().holds(64)).collect()
+            self.members.iter().map(|(_, market)| market.divisions().keeps_limit(64)).collect()
         }
     }
 
@@ -199,29 +202,29 @@ mod tests {
         let mut processes = Processes::new().await;
         processes.start(false);
         assert_eq!(processes.shares(64), [1], "unknown before the first update");
-        processes.pass(1).await;
+        processes.advance(1).await;
         assert_eq!(processes.shares(64), [64], "a validator alone need not wait for others");
         processes.start(true);
-        processes.pass(1).await;
+        processes.advance(1).await;
         let shares = processes.shares(64);
         assert_eq!(shares[1], 1, "a new worker waits until the others have made room");
-        processes.pass(3).await;
+        processes.advance(3).await;
         assert_eq!(processes.shares(64), [1, 63], "the validator has no buyers");
         processes.start(true);
         for _ in 0..3 {
-            processes.pass(1).await;
+            processes.advance(1).await;
             assert!(processes.shares(64).iter().sum::<usize>() <= 66, "{:?}", processes.shares(64));
         }
-        processes.pass(1).await;
+        processes.advance(1).await;
         let mut shares = processes.shares(64);
         assert_eq!((shares[0], shares.iter().sum()), (1, 64));
         shares.sort_unstable();
         assert_eq!(shares, [1, 31, 32]);
         // One worker is killed.
-        processes.all.remove(1);
-        processes.pass(4).await;
+        processes.members.remove(1);
+        processes.advance(4).await;
         assert!(processes.shares(64)[1] <= 32);
-        processes.pass(4).await;
+        processes.advance(4).await;
         assert_eq!(processes.shares(64), [1, 63]);
         assert_eq!(processes.shares(0), [0, 0]);
     }
@@ -230,12 +233,12 @@ mod tests {
     async fn restarted_validator_gets_all_slots_at_once() {
         let mut processes = Processes::new().await;
         processes.start(false);
-        processes.pass(5).await;
-        processes.all.clear();
+        processes.advance(5).await;
+        processes.members.clear();
         processes.start(false);
-        processes.pass(1).await;
+        processes.advance(1).await;
         assert_eq!(processes.shares(64), [63]);
-        processes.pass(10).await;
+        processes.advance(10).await;
         assert_eq!(processes.shares(64), [64]);
     }
 
@@ -244,21 +247,21 @@ mod tests {
         let mut processes = Processes::new().await;
         processes.start(false);
         processes.start(true);
-        processes.pass(5).await;
+        processes.advance(5).await;
         assert_eq!(processes.shares(65), [1, 64]);
-        processes.all[0].1.count_buyers_request();
-        processes.pass(5).await;
+        processes.members[0].1.count_buyers_request();
+        processes.advance(5).await;
         assert_eq!(processes.shares(64), [32, 32]);
-        processes.pass(70).await;
+        processes.advance(70).await;
         assert_eq!(processes.shares(64), [32, 32]);
         // An occasional request does not change the division.
-        processes.all[0].1.count_buyers_request();
-        processes.pass_in_steps(135, 4).await;
+        processes.members[0].1.count_buyers_request();
+        processes.advance_in_steps(135, 4).await;
         assert_eq!(
             (processes.shares(64), processes.are_settled()),
             (vec![32, 32], vec![true, true])
         );
-        processes.pass(70).await;
+        processes.advance(70).await;
         assert_eq!(processes.shares(65), [1, 64]);
     }
 
@@ -267,13 +270,13 @@ mod tests {
         let mut processes = Processes::new().await;
         processes.start(true);
         processes.start(true);
-        processes.pass(70).await;
+        processes.advance(70).await;
         assert_eq!(processes.are_settled(), [true, true]);
         // The database cannot be reached by any process: each keeps its list of the others.
         processes.now += Duration::from_secs(20);
-        processes.pass(1).await;
+        processes.advance(1).await;
         assert_eq!(processes.are_settled(), [false, false]);
-        processes.pass(70).await;
+        processes.advance(70).await;
         assert_eq!(processes.are_settled(), [true, true]);
     }
 
@@ -282,9 +285,9 @@ mod tests {
         let mut processes = Processes::new().await;
         processes.start(false);
         processes.start(true);
-        processes.pass(30).await;
+        processes.advance(30).await;
         assert_eq!(processes.are_settled(), [false, false]);
-        processes.pass(40).await;
+        processes.advance(40).await;
         assert_eq!(processes.are_settled(), [true, true]);
     }
 
@@ -293,14 +296,14 @@ mod tests {
         let mut processes = Processes::new().await;
         processes.start(true);
         processes.start(true);
-        processes.pass(2).await;
-        processes.all.pop();
-        processes.pass(70).await;
-        let own = ProcessRow {
-            process: processes.all[0].0.process.clone(),
+        processes.advance(2).await;
+        processes.members.pop();
+        processes.advance(70).await;
+        let own_row = ProcessRow {
+            process: processes.members[0].0.process.clone(),
             heartbeats: 1_000,
             serves: true,
         };
-        assert_eq!(processes.store.heartbeat(&own).await.unwrap(), [own]);
+        assert_eq!(processes.store.heartbeat(&own_row).await.unwrap(), [own_row]);
     }
 }

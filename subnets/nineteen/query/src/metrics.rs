@@ -69,28 +69,28 @@ pub fn describe() {
     );
 }
 
-pub(crate) fn job(outcome: &'static str) {
+pub(crate) fn record_job(outcome: &'static str) {
     metrics::counter!(JOBS, "outcome" => outcome).increment(1);
 }
 
-pub(crate) fn taken(seconds: f64) {
+pub(crate) fn record_take(seconds: f64) {
     metrics::histogram!(TAKEN_SECONDS).record(seconds);
 }
 
-pub(crate) fn worker_lost() {
+pub(crate) fn record_lost_worker() {
     metrics::counter!(WORKERS_LOST).increment(1);
 }
 
 /// Metrics of attempts to query miners. The first attempt creates them, so that further ones do not
 /// look them up in the recorder, nor allocate labels.
 #[derive(Default)]
-pub(crate) struct AttemptMeasures {
+pub(crate) struct AttemptMetrics {
     running: OnceLock<Gauge>,
     first_chunk: OnceLock<Histogram>,
     outcomes: Mutex<HashMap<TaskName, TaskOutcomes>>,
 }
 
-impl AttemptMeasures {
+impl AttemptMetrics {
     /// Changes the number of requests in flight.
     pub(crate) fn change_running(&self, change: f64) {
         self.running.get_or_init(|| metrics::gauge!(RUNNING)).increment(change);
@@ -175,12 +175,12 @@ pub(crate) fn record_hedge() {
     metrics::counter!(HEDGED).increment(1);
 }
 
-pub(crate) fn prefix(is_preferred: bool) {
+pub(crate) fn record_prefix(is_preferred: bool) {
     let miner = if is_preferred { "preferred" } else { "other" };
     metrics::counter!(PREFIXES, "miner" => miner).increment(1);
 }
 
-pub(crate) fn queued(task: &str, requests: usize) {
+pub(crate) fn set_queued(task: &str, requests: usize) {
     metrics::gauge!(QUEUED, "task" => task.to_owned()).set(requests as f64);
 }
 
@@ -188,10 +188,10 @@ pub(crate) fn record_wait(seconds: f64) {
     metrics::histogram!(QUEUE_SECONDS).record(seconds);
 }
 
-pub(crate) fn rejected(reason: &'static str) {
+pub(crate) fn record_rejection(reason: &'static str) {
     metrics::counter!(REJECTED, "reason" => reason).increment(1);
 }
 
-pub(crate) fn sample_dropped() {
+pub(crate) fn record_dropped_sample() {
     metrics::counter!(SAMPLES).increment(1);
 }

@@ -44,7 +44,7 @@ struct LiveCounters {
     others: PeriodCounts,
     others_sent: f64,
     /// Maximum volume of synthetic requests in this period.
-    allowed: f64,
+    allowance: f64,
     running: usize,
     quality: f64,
     health: Health,
@@ -82,7 +82,7 @@ impl LiveCounters {
     fn complete(&mut self, completion: &Completion) {
         let Completion { outcome, latency, now, skips_breaker, skips_pause, .. } = *completion;
         let Some(outcome) = outcome else {
-            self.health.waited(latency.unwrap_or_default());
+            self.health.record_wait(latency.unwrap_or_default());
             return;
         };
         let mut request = PeriodCounts::default();
@@ -91,17 +91,17 @@ impl LiveCounters {
         match outcome {
             RequestOutcome::Answered { .. } => {
                 let latency = latency.unwrap_or_else(|| self.health.latency());
-                self.health.succeeded(latency);
+                self.health.record_success(latency);
             }
             RequestOutcome::RateLimited if skips_pause => {}
-            RequestOutcome::RateLimited => self.health.limited(now),
-            RequestOutcome::Failed if skips_breaker => self.health.failed_alone(),
-            RequestOutcome::Failed => self.health.failed(now),
+            RequestOutcome::RateLimited => self.health.record_rate_limit(now),
+            RequestOutcome::Failed if skips_breaker => self.health.record_isolated_failure(),
+            RequestOutcome::Failed => self.health.record_failure(now),
         }
     }
 }
 
-/// How a request at a contender has ended.
+/// End of a request at a contender.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Completion {
     /// Outcome of the request; `None` if it was cancelled, or does not count.
@@ -120,16 +120,16 @@ pub(crate) struct Completion {
 }
 
 impl TaskMiner {
-    /// Creates a contender. `row` contains the counters of other processes; `allowed` is the
+    /// Creates a contender. `row` contains the counters of other processes; `allowance` is the
     /// maximum volume of synthetic requests.
-    pub fn new(row: &ContenderRow, session: Session, allowed: f64) -> Self {
+    pub fn new(row: &ContenderRow, session: Session, allowance: f64) -> Self {
         let live = LiveCounters {
             counts: PeriodCounts::with_capacity(row.offer.capacity.accepted),
             unstored: PeriodCounts::default(),
             sent: 0.0,
             others: row.counts,
             others_sent: row.sent,
-            allowed,
+            allowance,
             running: 0,
             quality: EXPECTED_QUALITY,
             health: Health::default(),
@@ -198,7 +198,7 @@ impl TaskMiner {
 
     /// Moves `unstored`, a part of the counters, to the next period, because this period was closed
     /// without it.
-    pub(crate) fn carry(&self, unstored: &PeriodCounts) {
+    pub(crate) fn carry_over(&self, unstored: &PeriodCounts) {
         let mut live = self.live();
         match self.next.get() {
             Some(next) => next.live().count(unstored),
@@ -223,8 +223,9 @@ impl TaskMiner {
         })
     }
 
-    /// Adds a test in flight, with its assumed volume. The circuit breaker allows every test.
-    pub(crate) fn enter_test(&self, volume: f64) {
+    /// Adds a synthetic request in flight, with its assumed volume. The circuit breaker allows
+    /// every synthetic request.
+    pub(crate) fn enter_synthetic(&self, volume: f64) {
         self.update(|live| {
             live.running += 1;
             live.sent += volume;
@@ -265,10 +266,11 @@ impl TaskMiner {
     /// Continues the contender of an earlier period: takes over its health, its requests in flight,
     /// and the counters that the earlier period was closed without.
     fn inherit(self: &Arc<Self>, earlier: &Self) {
-        let mut before = earlier.live();
+        let mut earlier_live = earlier.live();
         let mut live = self.live();
-        (live.health, live.quality, live.running) = (before.health, before.quality, before.running);
-        live.count(&std::mem::take(&mut before.unstored));
+        (live.health, live.quality, live.running) =
+            (earlier_live.health, earlier_live.quality, earlier_live.running);
+        live.count(&std::mem::take(&mut earlier_live.unstored));
         let _ = earlier.next.set(Arc::clone(self));
     }
 
@@ -300,11 +302,11 @@ impl TaskMiners {
     }
 
     /// Returns the same task with further contenders. Both share the budget and its counter.
-    fn with(&self, late: Vec<TaskMiner>) -> Self {
-        let late = late.into_iter().map(Arc::new);
+    fn with_late_miners(&self, late_miners: Vec<TaskMiner>) -> Self {
+        let late_miners = late_miners.into_iter().map(Arc::new);
         Self {
             task: Arc::clone(&self.task),
-            contenders: self.contenders.iter().map(Arc::clone).chain(late).collect(),
+            contenders: self.contenders.iter().map(Arc::clone).chain(late_miners).collect(),
             budget: Arc::clone(&self.budget),
             spent: Arc::clone(&self.spent),
             keeps_samples: Arc::clone(&self.keeps_samples),
@@ -330,8 +332,8 @@ impl TaskMiners {
     /// one that replaces it.
     pub fn spend(&self) {
         let budget = self.budget.load(Ordering::Relaxed);
-        let more = |spent: u64| (spent < budget).then_some(spent + 1);
-        let _ = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        let increment = |spent: u64| (spent < budget).then_some(spent + 1);
+        let _ = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, increment);
     }
 
     /// Sets the budget that remains after the requests of the other processes.
@@ -354,7 +356,7 @@ impl TaskMiners {
     pub fn is_served(&self, now: f64) -> bool {
         self.contenders.iter().any(|contender| {
             let live = contender.live();
-            live.capacity_left() > 0.0 && live.health.breaker().opens_at() <= now
+            live.capacity_left() > 0.0 && live.health.breaker().allows_from() <= now
         })
     }
 }
@@ -389,7 +391,7 @@ impl PeriodMiners {
 
     /// Creates the miners of a period from its rows in the database. Omits contenders without a
     /// session.
-    pub fn of(
+    pub fn from_rows(
         period: PeriodId,
         config: &MarketConfig,
         rows: &[ContenderRow],
@@ -461,9 +463,9 @@ impl PeriodMiners {
 
     /// Returns the same period with further contenders. Ignores tasks that the period does not
     /// offer, and contenders that it has already.
-    pub(crate) fn with(&self, late: Vec<TaskMiner>) -> Self {
+    pub(crate) fn with_late_miners(&self, late_miners: Vec<TaskMiner>) -> Self {
         let mut by_task: HashMap<TaskName, Vec<TaskMiner>> = HashMap::new();
-        for contender in late {
+        for contender in late_miners {
             let task_miners = self.task(contender.offer.task.as_str());
             let is_known = |miner: &Arc<TaskMiner>| miner.offer.hotkey == contender.offer.hotkey;
             if task_miners.is_some_and(|task_miners| !task_miners.contenders.iter().any(is_known)) {
@@ -471,7 +473,7 @@ impl PeriodMiners {
             }
         }
         let tasks = self.tasks.iter().map(|task_miners| {
-            task_miners.with(by_task.remove(&task_miners.task.task).unwrap_or_default())
+            task_miners.with_late_miners(by_task.remove(&task_miners.task.task).unwrap_or_default())
         });
         let mut period_miners = Self::new(self.period, tasks.collect());
         period_miners.inherit_loads(self, |_, _| {});

@@ -10,7 +10,7 @@ use crate::Request;
 
 /// Number of bytes that prompts must have in common: about 256 tokens. Caches save little time for
 /// shorter beginnings.
-const LENGTH: usize = 1_024;
+const PREFIX_BYTES: usize = 1_024;
 /// Fields of a payload with the prompt, in the order in which chat templates write them.
 const FIELDS: [&str; 3] = ["tools", "messages", "prompt"];
 
@@ -24,13 +24,13 @@ pub(crate) struct PromptPrefix(u64);
 
 impl PromptPrefix {
     /// Returns the prefix of a text request; `None` if the prompt is too short.
-    pub(crate) fn of(request: &Request) -> Option<Self> {
-        let mut beginning = HashedPrefix { hasher: DefaultHasher::new(), left: LENGTH };
-        (&request.key, request.cache_key).hash(&mut beginning.hasher);
+    pub(crate) fn from_request(request: &Request) -> Option<Self> {
+        let mut hashed_prefix = HashedPrefix { hasher: DefaultHasher::new(), left: PREFIX_BYTES };
+        (&request.key, request.cache_key).hash(&mut hashed_prefix.hasher);
         for value in FIELDS.iter().filter_map(|field| request.payload.get(field)) {
-            beginning.add(value);
+            hashed_prefix.add(value);
         }
-        (beginning.left == 0).then(|| Self(beginning.hasher.finish()))
+        (hashed_prefix.left == 0).then(|| Self(hashed_prefix.hasher.finish()))
     }
 
     /// Returns the number of the prefix for a miner, in `0..1`: uniform over prefixes, and
@@ -70,9 +70,9 @@ impl HashedPrefix {
     }
 
     fn add_text(&mut self, text: &str) {
-        let (added, _) = text.as_bytes().split_at(text.len().min(self.left));
-        added.hash(&mut self.hasher);
-        self.left -= added.len();
+        let (hashed_bytes, _) = text.as_bytes().split_at(text.len().min(self.left));
+        hashed_bytes.hash(&mut self.hasher);
+        self.left -= hashed_bytes.len();
     }
 }
 
@@ -87,7 +87,11 @@ mod tests {
 
     fn prefix(key: &str, fields: &Value) -> Option<PromptPrefix> {
         let payload = fields.as_object().unwrap().clone().into();
-        PromptPrefix::of(&Request { key: key.into(), payload, ..request(RequestKind::Organic) })
+        PromptPrefix::from_request(&Request {
+            key: key.into(),
+            payload,
+            ..request(RequestKind::Organic)
+        })
     }
 
     /// Returns a conversation with a system prompt of a length.
@@ -111,13 +115,13 @@ mod tests {
         // Other keys, cache keys, tools and texts.
         assert_ne!(first, prefix("b", &chat(2_000, &["x"])));
         let payload = chat(2_000, &["x"]).as_object().unwrap().clone().into();
-        let named = Request {
+        let other_key = Request {
             key: "a".into(),
             cache_key: Some(7),
             payload,
             ..request(RequestKind::Organic)
         };
-        assert_ne!(first, PromptPrefix::of(&named));
+        assert_ne!(first, PromptPrefix::from_request(&other_key));
         other["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
         assert_ne!(first, prefix("a", &other));
         assert_ne!(
@@ -125,13 +129,16 @@ mod tests {
             prefix("a", &chat(900, &["z", &"y".repeat(900)]))
         );
         let prompt = |text: &str| prefix("a", &json!({"prompt": text}));
-        assert_eq!(prompt(&"p".repeat(LENGTH)), prompt(&"p".repeat(LENGTH + 1)));
+        assert_eq!(prompt(&"p".repeat(PREFIX_BYTES)), prompt(&"p".repeat(PREFIX_BYTES + 1)));
     }
 
     #[test]
     fn short_prompts_have_no_prefix() {
         let prompt = |text: &str| prefix("a", &json!({"prompt": text}));
-        assert!(prompt(&"p".repeat(LENGTH)).is_some() && prompt(&"p".repeat(LENGTH - 1)).is_none());
+        assert!(
+            prompt(&"p".repeat(PREFIX_BYTES)).is_some()
+                && prompt(&"p".repeat(PREFIX_BYTES - 1)).is_none()
+        );
         assert_eq!(prefix("a", &chat(900, &["x"])), None);
         assert_eq!(prefix("a", &json!({})), None);
     }

@@ -22,7 +22,7 @@ use crate::answer::Answer;
 use crate::attempt::Attempt;
 use crate::backlog::{Backlog, NoSlot, SlotRequest};
 use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
-use crate::metrics::AttemptMeasures;
+use crate::metrics::AttemptMetrics;
 use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
 use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskMiners, metrics};
@@ -36,15 +36,15 @@ const MAX_ATTEMPTS: usize = 5;
 const REQUIRED_DISPUTES: usize = 2;
 
 /// Share of the buyers' text requests whose miner does not depend on the prompt, even with prefix
-/// affinity. They are sampled and replace tests.
-const INDEPENDENT: f64 = 1.0 / 8.0;
+/// affinity. They are sampled and replace synthetic requests.
+const INDEPENDENT_SHARE: f64 = 1.0 / 8.0;
 
 /// Origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
     /// A buyer's request.
     Organic,
-    /// A test request by the validator.
+    /// A synthetic request by the validator.
     Synthetic,
 }
 
@@ -128,7 +128,8 @@ pub enum QueryError {
         attempts: Attempts,
         /// Error of the last attempt.
         last: String,
-        /// HTTP status with which miners rejected the request as malformed: 400, 404, 413, 415 or 422.
+        /// HTTP status with which miners rejected the request as malformed: 400, 404, 413, 415 or
+        /// 422.
         refused: Option<u16>,
         /// Whether the request itself may be the cause of a failure, so that other models may fail
         /// at it as well.
@@ -153,7 +154,7 @@ pub(crate) struct Inner {
     /// Maximum number of requests in flight per miner, whatever it announces.
     pub(crate) max_running: usize,
     pub(crate) backlog: Backlog,
-    pub(crate) measures: AttemptMeasures,
+    pub(crate) attempt_metrics: AttemptMetrics,
     has_prefix_affinity: AtomicBool,
     pub(crate) clock: Clock,
     monotonic: MonotonicClock,
@@ -171,8 +172,8 @@ impl Inner {
     fn prefix(&self, request: &Request, task: &Task) -> Option<PromptPrefix> {
         let is_affine =
             self.has_prefix_affinity.load(Ordering::Relaxed) && task.task_type == TaskType::Text;
-        if is_affine && rand::random::<f64>() >= INDEPENDENT {
-            PromptPrefix::of(request)
+        if is_affine && rand::random::<f64>() >= INDEPENDENT_SHARE {
+            PromptPrefix::from_request(request)
         } else {
             None
         }
@@ -189,15 +190,16 @@ impl Inner {
             .as_ref()
             .and_then(|period_miners| period_miners.task(request.task.as_str()));
         let contenders = task_miners.map(TaskMiners::contenders).unwrap_or_default();
-        let refusing =
+        let refusing_miners =
             contenders.iter().filter(|contender| contender.refuses_images.load(Ordering::Relaxed));
-        let refusing: Vec<Hotkey> = refusing.map(|contender| contender.offer.hotkey).collect();
-        if refusing.len() < contenders.len() { refusing } else { Vec::new() }
+        let refusing_miners: Vec<Hotkey> =
+            refusing_miners.map(|contender| contender.offer.hotkey).collect();
+        if refusing_miners.len() < contenders.len() { refusing_miners } else { Vec::new() }
     }
 
     pub(crate) fn queue_sample(&self, sample: Sample) {
         if self.samples.try_send(sample).is_err() {
-            metrics::sample_dropped();
+            metrics::record_dropped_sample();
         }
     }
 }
@@ -224,7 +226,7 @@ impl Querier {
                 deadlines,
                 max_running,
                 backlog,
-                measures: AttemptMeasures::default(),
+                attempt_metrics: AttemptMetrics::default(),
                 has_prefix_affinity: AtomicBool::new(false),
                 clock,
                 monotonic,
@@ -248,8 +250,9 @@ impl Querier {
     /// to the same miner.
     ///
     /// A buyer who is also a miner could send requests with known answers to itself. So these
-    /// requests do not replace tests, and an answer is sampled only as often as the miner would get
-    /// the request without affinity. One of 8 requests goes to any miner, as without affinity.
+    /// requests do not replace synthetic requests, and an answer is sampled only as often as the
+    /// miner would get the request without affinity. One of 8 requests goes to any miner, as
+    /// without affinity.
     pub fn set_prefix_affinity(&self, has_prefix_affinity: bool) {
         self.inner.has_prefix_affinity.store(has_prefix_affinity, Ordering::Relaxed);
     }
@@ -283,7 +286,7 @@ impl Querier {
     ///
     /// # Errors
     /// [`QueryError`] when the task is not offered, or no miner answers.
-    pub async fn ask(&self, request: Request) -> Result<Answer, QueryError> {
+    pub async fn query(&self, request: Request) -> Result<Answer, QueryError> {
         let period_miners = self.inner.market.period_miners();
         let period_miners =
             period_miners.ok_or_else(|| QueryError::UnknownTask(request.task.clone()))?;
@@ -298,23 +301,23 @@ impl Querier {
                     task_miners.spend();
                 }
                 drop(period_miners);
-                self.ask_miners(&request, prefix).await
+                self.query_miners(&request, prefix).await
             }
-            RequestKind::Synthetic => self.test(&request).await,
+            RequestKind::Synthetic => self.query_synthetic(&request).await,
         }
     }
 
     /// Sends a synthetic request to one miner with a free slot. If the miner need not have accepted
-    /// it, repeats it when the miner must: otherwise, a miner could avoid tests by rejecting what
-    /// exceeds its announcement.
-    async fn test(&self, request: &Request) -> Result<Answer, QueryError> {
+    /// it, repeats it when the miner must: otherwise, a miner could avoid synthetic requests by
+    /// rejecting what exceeds its announcement.
+    async fn query_synthetic(&self, request: &Request) -> Result<Answer, QueryError> {
         let inner = &self.inner;
         let mut slot = Slot::synthetic(inner, &request.task).await;
         let mut is_first = true;
         let mut last = None;
         while let Some(free) = slot.take() {
             let attempt = Attempt::new(inner, request, free, &Arc::default());
-            let deadline = Instant::now() + inner.deadlines.longest;
+            let deadline = Instant::now() + inner.deadlines.max_total;
             let failure = match attempt.start(request, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
@@ -331,14 +334,14 @@ impl Querier {
     }
 
     /// Sends a buyer's request to one miner after the other, until one answers.
-    async fn ask_miners(
+    async fn query_miners(
         &self,
         request: &Request,
         prefix: Option<PromptPrefix>,
     ) -> Result<Answer, QueryError> {
         let inner = &self.inner;
         let mut slots = SlotRequest::new(inner, request, prefix);
-        let deadline = Instant::now() + inner.deadlines.longest;
+        let deadline = Instant::now() + inner.deadlines.max_total;
         let (mut attempts, mut last) = (Attempts::default(), None::<AttemptError>);
         // Number of dimensions of two miners' embeddings.
         let mut dimensions = None;
@@ -351,7 +354,7 @@ impl Querier {
         let mut disputed: Vec<DisputedFailure> = Vec::new();
         let mut running = FuturesUnordered::new();
         let mut hedge = std::pin::pin!(None);
-        let mut has_first = Arc::new(AtomicBool::new(false));
+        let mut has_first_chunk = Arc::new(AtomicBool::new(false));
         let has_answer = Arc::new(AtomicBool::new(false));
         let no_slot = loop {
             if running.is_empty() {
@@ -367,17 +370,17 @@ impl Querier {
                 }
                 tried.push(slot.contender.offer.hotkey);
                 let attempt = Attempt::new(inner, request, slot, &has_answer);
-                has_first = attempt.has_first();
+                has_first_chunk = attempt.first_chunk_flag();
                 running.push(attempt.start(request, deadline));
             }
             let outcome = tokio::select! {
                 biased;
                 outcome = running.next() => outcome,
                 // The first attempt is slow: start another one; the faster one wins.
-                () = expired(hedge.as_mut()) => {
+                () = wait_for_timer(hedge.as_mut()) => {
                     hedge.set(None);
                     // A collected answer may have begun.
-                    if has_first.load(Ordering::Relaxed) || tried.len() >= skipped + MAX_ATTEMPTS {
+                    if has_first_chunk.load(Ordering::Relaxed) || tried.len() >= skipped + MAX_ATTEMPTS {
                         continue;
                     }
                     // Queued requests have no slot at all, so they come first.
@@ -426,7 +429,7 @@ impl Querier {
         };
         let is_disputed = disputed.iter().any(|failure| !failure.is_options_failure());
         if disputed.len() == 1 {
-            disputed.into_iter().for_each(DisputedFailure::count_alone);
+            disputed.into_iter().for_each(DisputedFailure::count_without_breaker);
         }
         if let Some(dimensions) = dimensions {
             return Err(QueryError::Dimensions(dimensions));
@@ -443,8 +446,8 @@ impl Querier {
 
     /// Returns the timeouts of the first chunk and between two chunks.
     pub(crate) fn timeouts(inner: &Inner, contender_timeout: Duration) -> (Duration, Duration) {
-        let QueryDeadlines { first, between, .. } = inner.deadlines;
-        (first.unwrap_or(contender_timeout), between.unwrap_or(contender_timeout))
+        let QueryDeadlines { first_chunk, between_chunks, .. } = inner.deadlines;
+        (first_chunk.unwrap_or(contender_timeout), between_chunks.unwrap_or(contender_timeout))
     }
 }
 
@@ -472,7 +475,7 @@ fn failed(attempts: Attempts, last: &AttemptError, is_disputed: bool) -> QueryEr
 }
 
 /// Waits until the timer expires, or forever without one.
-async fn expired(timer: Pin<&mut Option<Sleep>>) {
+async fn wait_for_timer(timer: Pin<&mut Option<Sleep>>) {
     match timer.as_pin_mut() {
         Some(timer) => timer.await,
         None => std::future::pending().await,

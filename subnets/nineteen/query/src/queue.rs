@@ -162,7 +162,7 @@ impl Queue {
 
 /// A buyer's request, as sent to a worker.
 #[derive(Debug, Serialize, Deserialize)]
-struct Order {
+struct JobRequest {
     task: TaskName,
     payload: Payload,
     #[serde(rename = "most_chunks")]
@@ -184,8 +184,8 @@ struct Order {
     cache_key: Option<u64>,
 }
 
-impl Order {
-    fn of(request: Request) -> Self {
+impl JobRequest {
+    fn from_request(request: Request) -> Self {
         let max_wait =
             request.max_wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
         Self {

@@ -15,7 +15,7 @@ use crate::failure::AttemptError;
 pub(crate) struct ResponseReader {
     answer: CallResponseStream,
     /// Timeout between two chunks.
-    pub(crate) between: Duration,
+    pub(crate) chunk_timeout: Duration,
     total: Duration,
     /// Timer of the current timeout, or of an earlier one: while chunks arrive, it is left as it
     /// is.
@@ -23,10 +23,14 @@ pub(crate) struct ResponseReader {
 }
 
 impl ResponseReader {
-    pub(crate) fn new(mut answer: CallResponseStream, between: Duration, total: Duration) -> Self {
+    pub(crate) fn new(
+        mut answer: CallResponseStream,
+        chunk_timeout: Duration,
+        total: Duration,
+    ) -> Self {
         // Nobody reads the headers, which would keep the connection's first read buffer allocated.
         drop(std::mem::take(&mut answer.headers));
-        Self { answer, between, total, timer: None }
+        Self { answer, chunk_timeout, total, timer: None }
     }
 
     /// Reads the next bytes, with a timeout of `timeout` or the remaining total time, whichever is

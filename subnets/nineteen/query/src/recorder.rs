@@ -28,10 +28,10 @@ const LATE_MINERS_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum age of the rewards from which a query worker computes the miners' qualities.
 const MAX_REWARD_AGE: Duration = Duration::from_hours(24);
 
-/// What a process does with the market.
+/// Role of a process in the market.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessRole {
-    /// Runs periods and sends tests; may also serve buyers.
+    /// Runs periods and sends synthetic requests; may also serve buyers.
     Validator,
     /// Sends buyers' requests to miners.
     Worker,
@@ -64,7 +64,7 @@ impl Recorder {
     /// limits, until shutdown.
     pub async fn sync_counters(&self, shutdown: &Shutdown) {
         tokio::select! {
-            () = self.keep_counters_until(shutdown) => {}
+            () = self.sync_counters_until(shutdown) => {}
             // The database may be unreachable, or take long.
             () = self.market.watch_division() => {}
         }
@@ -86,20 +86,22 @@ impl Recorder {
         self.store.is_shared() && self.role != ProcessRole::Entry
     }
 
-    async fn keep_counters_until(&self, shutdown: &Shutdown) {
+    async fn sync_counters_until(&self, shutdown: &Shutdown) {
         let membership = || Membership::new(self.process.clone(), self.role == ProcessRole::Worker);
         let mut membership = self.counts_in_divisions().then(membership);
         // The first update is due now.
-        let mut read = Instant::now().checked_sub(COUNTERS_INTERVAL).unwrap_or_else(Instant::now);
+        let mut last_read =
+            Instant::now().checked_sub(COUNTERS_INTERVAL).unwrap_or_else(Instant::now);
         while !shutdown.is_requested() {
             shutdown.sleep(FLUSH_INTERVAL).await;
             let mut result = self.flush().await;
-            if result.is_ok() && self.store.is_shared() && read.elapsed() >= COUNTERS_INTERVAL {
+            if result.is_ok() && self.store.is_shared() && last_read.elapsed() >= COUNTERS_INTERVAL
+            {
                 if let Some(membership) = &mut membership {
                     result = membership.update(&self.store, &self.market, Instant::now()).await;
                 }
-                result = result.and(self.read_others().await);
-                read = Instant::now();
+                result = result.and(self.read_other_processes().await);
+                last_read = Instant::now();
             }
             if let Err(error) = result {
                 tracing::error!(error = &error as &dyn Error, "failed to store counters");
@@ -154,7 +156,7 @@ impl Recorder {
         for (contender, (_, unstored)) in &changed {
             match stored {
                 Ok(true) => {}
-                Ok(false) => contender.carry(unstored),
+                Ok(false) => contender.carry_over(unstored),
                 Err(_) => contender.mark_changed(),
             }
         }
@@ -192,14 +194,14 @@ impl Recorder {
         clock: &Clock,
         shutdown: &Shutdown,
     ) {
-        let mut searched = Instant::now();
+        let mut last_search = Instant::now();
         loop {
-            let mut done = self.follow_once(&on_config, clock).await;
-            if done.is_ok() && searched.elapsed() >= LATE_MINERS_INTERVAL {
-                done = self.admit_late_miners().await;
-                searched = Instant::now();
+            let mut result = self.follow_once(&on_config, clock).await;
+            if result.is_ok() && last_search.elapsed() >= LATE_MINERS_INTERVAL {
+                result = self.admit_late_miners().await;
+                last_search = Instant::now();
             }
-            if let Err(error) = done {
+            if let Err(error) = result {
                 tracing::error!(error = &error as &dyn Error, "failed to read the open period");
             }
             if !shutdown.sleep(FLUSH_INTERVAL).await {
@@ -231,7 +233,7 @@ impl Recorder {
         let now = unix_time(clock()).saturating_sub(MAX_REWARD_AGE);
         let qualities =
             self.store.qualities_since(i64::try_from(now.as_millis()).unwrap_or(0)).await?;
-        self.market.open(PeriodMiners::of(period.id, &config, &rows, &sessions, &budgets));
+        self.market.open(PeriodMiners::from_rows(period.id, &config, &rows, &sessions, &budgets));
         if let Some(period_miners) = self.market.period_miners() {
             set_qualities(&period_miners, qualities);
             tracing::info!(period = %period.id, contenders = period_miners.contenders().count(), "period loaded");
@@ -241,7 +243,7 @@ impl Recorder {
     }
 
     /// Adds the miners that the validator's process has admitted since the period opened. This
-    /// process sends them no tests.
+    /// process sends them no synthetic requests.
     async fn admit_late_miners(&self) -> Result<(), StoreError> {
         let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
         let mut rows = self.store.contenders_without(period_miners.period, &self.process).await?;
@@ -254,18 +256,18 @@ impl Recorder {
             return Ok(());
         }
         let sessions = sessions(self.store.nodes().await?);
-        let late = |row: &ContenderRow| {
+        let late_miners = |row: &ContenderRow| {
             Some(TaskMiner::new(row, sessions.get(&row.offer.hotkey)?.clone(), 0.0))
         };
-        let late: Vec<_> = rows.iter().filter_map(late).collect();
-        if !late.is_empty() {
-            self.market.admit(period_miners.period, late);
+        let late_miners: Vec<_> = rows.iter().filter_map(late_miners).collect();
+        if !late_miners.is_empty() {
+            self.market.admit(period_miners.period, late_miners);
         }
         Ok(())
     }
 
     /// Reads the counters of the other processes, which reduce the remaining capacity.
-    async fn read_others(&self) -> Result<(), StoreError> {
+    async fn read_other_processes(&self) -> Result<(), StoreError> {
         let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
         // Once the period has closed, the sums include this process's part, which must not be
         // counted twice.
@@ -333,16 +335,16 @@ mod tests {
         let store = Store::connect(&server.url()).await.unwrap();
         let (market, shutdown) = (Market::default(), Shutdown::new());
         let recorder = Recorder::new(store, market.clone(), ProcessRole::Validator);
-        assert!(!market.divisions().holds(64), "other processes are unknown");
+        assert!(!market.divisions().keeps_limit(64), "other processes are unknown");
         let stop = shutdown.clone();
-        let keeping = tokio::spawn(async move { recorder.sync_counters(&stop).await });
+        let sync_task = tokio::spawn(async move { recorder.sync_counters(&stop).await });
         let start = Instant::now();
-        while !market.divisions().holds(64) {
+        while !market.divisions().keeps_limit(64) {
             assert!(start.elapsed() < Duration::from_mins(1), "no update within 60 s");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         shutdown.request();
-        keeping.await.unwrap();
-        assert_eq!((market.divisions().holds(64), market.divisions().share(64)), (false, 64));
+        sync_task.await.unwrap();
+        assert_eq!((market.divisions().keeps_limit(64), market.divisions().share(64)), (false, 64));
     }
 }

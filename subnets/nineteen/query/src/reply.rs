@@ -10,14 +10,14 @@ use crate::{Answer, Chunk, Market, Querier, QueryError, Request};
 #[derive(Debug, Clone)]
 pub enum Queries {
     /// Sends requests from this process.
-    Here(Querier),
+    Local(Querier),
     /// Sends requests through query workers.
     Workers(Arc<Workers>),
 }
 
 impl From<Querier> for Queries {
     fn from(querier: Querier) -> Self {
-        Self::Here(querier)
+        Self::Local(querier)
     }
 }
 
@@ -32,17 +32,17 @@ impl Queries {
     ///
     /// # Errors
     /// [`QueryError`] when no miner answers.
-    pub async fn ask(&self, request: Request) -> Result<Reply, QueryError> {
+    pub async fn query(&self, request: Request) -> Result<Reply, QueryError> {
         Ok(match self {
-            Self::Here(querier) => Reply::Miner(Box::new(querier.ask(request).await?)),
-            Self::Workers(workers) => Reply::Worker(Box::new(workers.ask(request).await?)),
+            Self::Local(querier) => Reply::Miner(Box::new(querier.query(request).await?)),
+            Self::Workers(workers) => Reply::Worker(Box::new(workers.query(request).await?)),
         })
     }
 
     /// Returns the handle to the market's open period.
     pub fn market(&self) -> &Market {
         match self {
-            Self::Here(querier) => querier.market(),
+            Self::Local(querier) => querier.market(),
             Self::Workers(workers) => workers.market(),
         }
     }
@@ -51,7 +51,7 @@ impl Queries {
     /// the result ignores failures of miners, which only the query workers record.
     pub fn is_served(&self, task: &str) -> bool {
         match self {
-            Self::Here(querier) => querier.is_served(task),
+            Self::Local(querier) => querier.is_served(task),
             Self::Workers(workers) => {
                 let period_miners = workers.market().period_miners();
                 period_miners.is_some_and(|period_miners| {

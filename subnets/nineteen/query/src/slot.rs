@@ -16,10 +16,10 @@ use crate::prefix::PromptPrefix;
 use crate::querier::Inner;
 use crate::{PeriodMiners, TaskMiner, metrics};
 
-/// Maximum time that a test waits for a slot.
-const MAX_TEST_WAIT: Duration = Duration::from_secs(10);
-/// Interval at which a waiting test polls for a slot.
-const TEST_POLL: Duration = Duration::from_millis(20);
+/// Maximum time that a synthetic request waits for a slot.
+const MAX_SYNTHETIC_WAIT: Duration = Duration::from_secs(10);
+/// Interval at which a waiting synthetic request polls for a slot.
+const SYNTHETIC_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A request in flight at a contender. Dropping it releases the slot, which goes to the next queued
 /// request.
@@ -36,7 +36,7 @@ pub(crate) struct Slot {
     key: Option<Arc<str>>,
     /// Place among the requests in flight of an organic request.
     permit: Option<OwnedSemaphorePermit>,
-    /// Reservation of a repeated test until the miner answers.
+    /// Reservation of a repeated synthetic request until the miner answers.
     reservation: Option<Reservation>,
     /// Time of the reservation, in seconds on the querier's clock.
     started: f64,
@@ -59,7 +59,7 @@ impl Slot {
         let period_miners = inner.market.period_miners()?;
         let order =
             period_miners.task(task.as_str())?.for_organic(now, tried, prefix, rand::random);
-        let (is_of_prefix, is_sampled) = (order.is_of_prefix, order.is_sampled);
+        let (is_by_prefix, is_sampled) = (order.is_by_prefix, order.is_sampled);
         let (index, mut slot) = order.enumerate().find_map(|(index, contender)| {
             let load = period_miners.load(&contender.offer.hotkey)?;
             let position = load.enter(inner.max_running)?;
@@ -72,17 +72,17 @@ impl Slot {
             Some((index, slot))
         })?;
         if prefix.is_some() {
-            metrics::prefix(is_of_prefix && index == 0 && tried.is_empty());
+            metrics::record_prefix(is_by_prefix && index == 0 && tried.is_empty());
         }
         (slot.key, slot.permit) = (Some(Arc::clone(key)), Some(permit));
-        slot.keeps_samples &= is_sampled && (index == 0 || !is_of_prefix);
+        slot.keeps_samples &= is_sampled && (index == 0 || !is_by_prefix);
         Some(slot)
     }
 
-    /// Reserves a slot for a synthetic request. Waits up to [`MAX_TEST_WAIT`] for one at the first
-    /// miner in turn.
+    /// Reserves a slot for a synthetic request. Waits up to [`MAX_SYNTHETIC_WAIT`] for one at the
+    /// first miner in turn.
     pub(crate) async fn synthetic(inner: &Arc<Inner>, task: &TaskName) -> Option<Self> {
-        let until = Instant::now() + MAX_TEST_WAIT;
+        let deadline = Instant::now() + MAX_SYNTHETIC_WAIT;
         let mut reservation = None;
         loop {
             let period_miners = inner.market.period_miners()?;
@@ -91,27 +91,27 @@ impl Slot {
             let first = Arc::clone(period_miners.load(&contenders.first()?.offer.hotkey)?);
             let slot = contenders.into_iter().find_map(|contender| {
                 let load = period_miners.load(&contender.offer.hotkey)?;
-                let position = load.enter_test(inner.max_running)?;
-                contender.enter_test(task_miners.task.volume_to_requests_conversion);
+                let position = load.enter_synthetic(inner.max_running)?;
+                contender.enter_synthetic(task_miners.task.volume_to_requests_conversion);
                 Self::new(inner, &period_miners, contender, load, position)
             });
-            if slot.is_some() || Instant::now() >= until {
+            if slot.is_some() || Instant::now() >= deadline {
                 return slot;
             }
             // The new reservation begins before the earlier one ends.
             reservation.replace(first.reserve(false));
-            sleep(TEST_POLL).await;
+            sleep(SYNTHETIC_POLL_INTERVAL).await;
         }
     }
 
     /// Reserves a slot for a synthetic request that a miner has rejected without loss: one in which
-    /// the miner must accept it. Waits up to [`MAX_TEST_WAIT`].
+    /// the miner must accept it. Waits up to [`MAX_SYNTHETIC_WAIT`].
     pub(crate) async fn repeated(
         inner: &Arc<Inner>,
         task: &TaskName,
         hotkey: &Hotkey,
     ) -> Option<Self> {
-        let until = Instant::now() + MAX_TEST_WAIT;
+        let deadline = Instant::now() + MAX_SYNTHETIC_WAIT;
         let mut reservation = None;
         loop {
             let period_miners = inner.market.period_miners()?;
@@ -120,18 +120,18 @@ impl Slot {
                 contenders.iter().find(|contender| contender.offer.hotkey == *hotkey)?;
             let load = period_miners.load(hotkey)?;
             reservation.replace(load.reserve(true));
-            if let Some(position) = load.enter_repeated_test(inner.max_running) {
+            if let Some(position) = load.enter_repeated_synthetic(inner.max_running) {
                 // The first attempt has used the volume.
-                contender.enter_test(0.0);
+                contender.enter_synthetic(0.0);
                 let mut slot =
                     Self::new(inner, &period_miners, Arc::clone(contender), load, position)?;
                 slot.reservation = reservation;
                 return Some(slot);
             }
-            if Instant::now() >= until {
+            if Instant::now() >= deadline {
                 return None;
             }
-            sleep(TEST_POLL).await;
+            sleep(SYNTHETIC_POLL_INTERVAL).await;
         }
     }
 
@@ -163,8 +163,8 @@ impl Slot {
     }
 
     /// Records that the miner has begun to answer. If the request is the only one that a half-open
-    /// circuit breaker allows, or a repeated test, further requests need not wait until the answer
-    /// is complete.
+    /// circuit breaker allows, or a repeated synthetic request, further requests need not wait
+    /// until the answer is complete.
     pub(crate) fn begin_answer(&mut self) {
         let is_reserved = self.reservation.take().is_some();
         let ends_probe = std::mem::take(&mut self.completion.ends_probe);

@@ -72,7 +72,7 @@ impl Events {
         events: &mut impl Extend<Event>,
     ) -> Result<(), StreamFault> {
         let Self { stream, texts, keeps_logprobs, recorded, is_done } = self;
-        let take = |event: ServerEvent<'_>| {
+        let push_event = |event: ServerEvent<'_>| {
             if !*is_done {
                 let event = parse(&event, texts, *keeps_logprobs, recorded.as_mut())?;
                 *is_done = event == Event::Done;
@@ -81,14 +81,14 @@ impl Events {
             Ok(())
         };
         match bytes {
-            Some(bytes) => stream.push(bytes, take),
+            Some(bytes) => stream.push(bytes, push_event),
             // The last event may have no empty line.
-            None => stream.finish(take),
+            None => stream.finish(push_event),
         }
     }
 
     /// Takes the recorded events as a JSON array; `None` if there are none.
-    pub(crate) fn take_kept(&mut self) -> Option<String> {
+    pub(crate) fn take_recorded(&mut self) -> Option<String> {
         let recorded = self.recorded.take().filter(|recorded| !recorded.is_empty())?;
         Some(format!("[{recorded}]"))
     }
@@ -195,7 +195,7 @@ mod tests {
             let (mut events, mut parser) = (Vec::new(), Events::new(false, true));
             parser.push(Some(stream.as_bytes()), &mut events)?;
             parser.push(None, &mut events)?;
-            Ok(parser.take_kept())
+            Ok(parser.take_recorded())
         };
         let recorded =
             recorded_events("data: {\"a\": [1.50]}\n\ndata:{}\n\ndata: [DONE]\n\n").unwrap();

@@ -3,7 +3,7 @@
 use crate::Chunk;
 use crate::sse::{Event, Events};
 
-pub use crate::queue::testing::{documents, encoded_again};
+pub use crate::queue::testing::{documents, reencode};
 
 /// A parsed stream of a miner.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,7 +11,7 @@ pub struct ParsedStream {
     /// Chunks up to the end of the stream.
     pub chunks: Vec<Chunk>,
     /// JSON array of all events, if they are recorded for the checker and there are any.
-    pub kept: Option<String>,
+    pub recorded: Option<String>,
 }
 
 /// Parses a miner's stream, which arrives in `parts`; returns `None` if it is malformed. With
@@ -28,9 +28,9 @@ pub fn parse_stream(
     }
     let chunk = |event| match event {
         Event::Text(chunk) => Some(Ok(chunk)),
-        Event::Object(value) => Some(Chunk::streamed(value)),
+        Event::Object(value) => Some(Chunk::from_stream(value)),
         Event::Done => None,
     };
     let chunks = events.into_iter().map_while(chunk).collect::<Result<_, _>>().ok()?;
-    Some(ParsedStream { chunks, kept: parser.take_kept() })
+    Some(ParsedStream { chunks, recorded: parser.take_recorded() })
 }

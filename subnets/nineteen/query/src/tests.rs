@@ -165,9 +165,9 @@ pub(crate) fn stall_after(
 }
 
 /// Deadlines for miners that stall. Those that answer do so in time even on a busy machine.
-fn short() -> QueryDeadlines {
+fn short_deadlines() -> QueryDeadlines {
     let short = Some(Duration::from_secs(1));
-    QueryDeadlines { first: short, between: short, ..QueryDeadlines::default() }
+    QueryDeadlines { first_chunk: short, between_chunks: short, ..QueryDeadlines::default() }
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn an_answer_is_relayed_counted_and_sampled() {
     ];
     let mut test_market =
         test_market(vec![respond_with(body.concat())], QueryDeadlines::default()).await;
-    let answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let answer = test_market.querier.query(request(RequestKind::Organic)).await.unwrap();
     assert_eq!(text(answer).await.unwrap(), "say [DONE] now");
     let counts = test_market.contenders[0].counts();
     assert_eq!((counts.total_requests, counts.consumed_capacity), (1.0, 14.0 / 4.0));
@@ -208,7 +208,7 @@ async fn answers_that_cannot_be_checked_are_not_sampled() {
         .payload
         .insert("tools".to_owned(), json!([{"type": "function", "function": {"name": "f"}}]));
     for request in [tools, request(RequestKind::Organic)] {
-        text(test_market.querier.ask(request).await.unwrap()).await.unwrap();
+        text(test_market.querier.query(request).await.unwrap()).await.unwrap();
     }
     let sample = test_market.samples.recv().await.unwrap();
     assert!(!sample.request.contains("tools") && test_market.samples.try_recv().is_err());
@@ -228,7 +228,7 @@ async fn stream_error_429_counts_as_rate_limit() {
     test_market.querier = test_market
         .querier
         .with_queue(QueueSettings { wait: Duration::from_millis(100), ..QueueSettings::default() });
-    let error = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    let error = test_market.querier.query(request(RequestKind::Organic)).await.unwrap_err();
     assert_eq!(error, QueryError::Limited(Attempts { limited: 2, failed: 0 }));
     for contender in &test_market.contenders {
         let counts = contender.counts();
@@ -244,7 +244,7 @@ async fn stream_error_429_counts_as_rate_limit() {
 #[tokio::test]
 async fn no_failover_after_first_chunk() {
     // Only the wait after the first chunk ends soon.
-    let deadlines = QueryDeadlines { first: None, ..short() };
+    let deadlines = QueryDeadlines { first_chunk: None, ..short_deadlines() };
     let test_market = test_market(
         vec![stall_after(vec![(0, chunk("half "))]), respond_with(chunk("other"))],
         deadlines,
@@ -253,7 +253,7 @@ async fn no_failover_after_first_chunk() {
     // Answers of different miners never mix, regardless of the order.
     let mut broken = 0;
     for _ in 0..12 {
-        match text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap()).await {
+        match text(test_market.querier.query(request(RequestKind::Organic)).await.unwrap()).await {
             Ok(text) => assert_eq!(text, "other"),
             Err(error) => {
                 assert!(error.to_string().contains("sent no data for 1s"), "{error}");
@@ -268,7 +268,7 @@ async fn no_failover_after_first_chunk() {
 
 #[tokio::test]
 async fn failed_attempt_before_the_first_byte_is_retried_with_next_miner() {
-    let bad: Vec<axum::routing::MethodRouter> = vec![
+    let failing_handlers: Vec<axum::routing::MethodRouter> = vec![
         post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR }),
         respond_with("data: garbage\n\n".to_owned()),
         respond_with(String::new()),
@@ -277,11 +277,11 @@ async fn failed_attempt_before_the_first_byte_is_retried_with_next_miner() {
             "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n".to_owned(),
         )]),
     ];
-    let mut handlers = bad;
+    let mut handlers = failing_handlers;
     handlers.push(respond_with(chunk("good")));
-    let test_market = test_market(handlers, short()).await;
+    let test_market = test_market(handlers, short_deadlines()).await;
     for _ in 0..6 {
-        let answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
+        let answer = test_market.querier.query(request(RequestKind::Organic)).await.unwrap();
         assert_eq!(answer.contender().offer.uid, Uid(4));
         assert_eq!(text(answer).await.unwrap(), "good");
     }
@@ -300,7 +300,7 @@ async fn failed_attempt_before_the_first_byte_is_retried_with_next_miner() {
 #[tokio::test]
 async fn each_timeout_ends_the_attempt() {
     let total = Duration::from_secs(3);
-    let deadlines = QueryDeadlines { total, ..short() };
+    let deadlines = QueryDeadlines { total, ..short_deadlines() };
     let slow: Vec<_> = (0..49).map(|_| (100, chunk("x"))).collect();
     for (handler, expected) in [
         (stall_after(vec![(5_000, chunk("late"))]), "sent no data for 1s"),
@@ -309,7 +309,7 @@ async fn each_timeout_ends_the_attempt() {
         (respond_with((0..51).map(|_| chunk("x")).collect()), "more chunks than requested"),
     ] {
         let test_market = test_market(vec![handler], deadlines).await;
-        let error = match test_market.querier.ask(request(RequestKind::Synthetic)).await {
+        let error = match test_market.querier.query(request(RequestKind::Synthetic)).await {
             Ok(answer) => text(answer).await.unwrap_err().to_string(),
             Err(error) => error.to_string(),
         };
@@ -324,7 +324,7 @@ async fn slow_reader_does_not_count_against_the_miner() {
     let pieces: Vec<_> = (0..3).map(|_| (20, chunk("x"))).collect();
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
     let test_market = test_market(vec![stall_after(pieces)], deadlines).await;
-    let mut answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let mut answer = test_market.querier.query(request(RequestKind::Organic)).await.unwrap();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         answer.next().await.unwrap().unwrap();
@@ -347,23 +347,23 @@ impl Drop for DropNotifier {
 
 #[tokio::test]
 async fn dropped_reader_cancels_the_request() {
-    let (sender, mut ended) = mpsc::unbounded_channel();
+    let (sender, mut cancellations) = mpsc::unbounded_channel();
     let handler = post(move || {
-        let tell = DropNotifier(sender.clone());
+        let notifier = DropNotifier(sender.clone());
         async move {
-            let chunks = futures::stream::unfold(tell, |tell| async move {
+            let chunks = futures::stream::unfold(notifier, |notifier| async move {
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                Some((Ok::<_, Infallible>(Bytes::from(chunk("x"))), tell))
+                Some((Ok::<_, Infallible>(Bytes::from(chunk("x"))), notifier))
             });
             Body::from_stream(chunks)
         }
     });
     let test_market = test_market(vec![handler], QueryDeadlines::default()).await;
-    let mut answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let mut answer = test_market.querier.query(request(RequestKind::Organic)).await.unwrap();
     answer.next().await.unwrap().unwrap();
-    assert!(ended.try_recv().is_err());
+    assert!(cancellations.try_recv().is_err());
     drop(answer);
-    tokio::time::timeout(Duration::from_secs(20), ended.recv()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), cancellations.recv()).await.unwrap();
     assert_eq!(test_market.contenders[0].counts().requests_500, 0.0);
 }
 
@@ -382,7 +382,7 @@ async fn slow_reader_slows_reading_from_the_miner() {
         }
     });
     let test_market = test_market(vec![handler], QueryDeadlines::default()).await;
-    let answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let answer = test_market.querier.query(request(RequestKind::Organic)).await.unwrap();
     let mut before = usize::MAX;
     while before != sent.load(Ordering::SeqCst) {
         before = sent.load(Ordering::SeqCst);
@@ -401,7 +401,7 @@ async fn synthetic_requests_reach_one_contender_each_within_its_allowance() {
     // An allowance of 900 tokens at 300 per request: three requests per miner.
     let mut outcomes = Vec::new();
     for _ in 0..7 {
-        outcomes.push(test_market.querier.ask(request(RequestKind::Synthetic)).await.map(drop));
+        outcomes.push(test_market.querier.query(request(RequestKind::Synthetic)).await.map(drop));
     }
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
     assert_eq!(outcomes.last(), Some(&Err(QueryError::NoContender(TASK.parse().unwrap()))));
@@ -416,34 +416,37 @@ async fn busy_miner_gets_no_further_request() {
     let test_market = test_market(vec![endless()], QueryDeadlines::default()).await;
     let mut running = Vec::new();
     for _ in 0..2 {
-        running.push(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap());
+        running.push(test_market.querier.query(request(RequestKind::Organic)).await.unwrap());
     }
-    let error = test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
+    let error = test_market.querier.query(request(RequestKind::Synthetic)).await.unwrap_err();
     assert!(matches!(error, QueryError::NoContender(_)), "{error}");
     running.clear();
-    assert!(test_market.querier.ask(request(RequestKind::Organic)).await.is_ok());
+    assert!(test_market.querier.query(request(RequestKind::Organic)).await.is_ok());
 }
 
 #[tokio::test]
 async fn request_with_a_slow_start_is_hedged() {
-    let (sender, mut ended) = mpsc::unbounded_channel();
+    let (sender, mut cancellations) = mpsc::unbounded_channel();
     let slow = post(move || {
-        let tell = DropNotifier(sender.clone());
+        let notifier = DropNotifier(sender.clone());
         async move {
             tokio::time::sleep(Duration::from_secs(20)).await;
-            drop(tell);
+            drop(notifier);
             chunk("slow")
         }
     });
     let hedge = Some(Duration::from_millis(50));
-    let deadlines =
-        QueryDeadlines { first: Some(Duration::from_secs(30)), hedge, ..QueryDeadlines::default() };
+    let deadlines = QueryDeadlines {
+        first_chunk: Some(Duration::from_secs(30)),
+        hedge,
+        ..QueryDeadlines::default()
+    };
     let test_market = test_market(vec![slow, respond_with(chunk("quick"))], deadlines).await;
     let start = std::time::Instant::now();
     // Repeat until a first attempt goes to the slow miner and is cancelled.
-    while ended.is_empty() {
+    while cancellations.is_empty() {
         assert_eq!(
-            text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap())
+            text(test_market.querier.query(request(RequestKind::Organic)).await.unwrap())
                 .await
                 .unwrap(),
             "quick"
@@ -451,7 +454,7 @@ async fn request_with_a_slow_start_is_hedged() {
         assert!(start.elapsed() < Duration::from_secs(15));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert!(ended.recv().await.is_some());
+    assert!(cancellations.recv().await.is_some());
     let counts: Vec<_> =
         test_market.contenders.iter().map(|contender| contender.counts()).collect();
     assert_eq!(
@@ -464,7 +467,7 @@ async fn request_with_a_slow_start_is_hedged() {
 }
 
 #[tokio::test]
-async fn tests_and_fast_starts_are_not_hedged() {
+async fn synthetic_and_fast_requests_are_not_hedged() {
     let pause = |millis| stall_after(vec![(millis, chunk("x"))]);
     let hedge = Some(Duration::from_secs(10));
     let test_market = test_market(
@@ -473,7 +476,7 @@ async fn tests_and_fast_starts_are_not_hedged() {
     )
     .await;
     for _ in 0..4 {
-        drop(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap());
+        drop(test_market.querier.query(request(RequestKind::Organic)).await.unwrap());
     }
     let total = |test_market: &TestMarket| {
         test_market
@@ -489,7 +492,7 @@ async fn tests_and_fast_starts_are_not_hedged() {
         QueryDeadlines { hedge: slow, ..QueryDeadlines::default() },
     )
     .await;
-    drop(test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap());
+    drop(test_market.querier.query(request(RequestKind::Synthetic)).await.unwrap());
     assert_eq!(total(&test_market), 1.0);
     assert_eq!(
         test_market
@@ -517,6 +520,6 @@ async fn budget_is_spent_atomically() {
         spender.join().unwrap();
     }
     assert_eq!((period_miners.tasks()[0].spent(), period_miners.tasks()[0].budget()), (10, 0));
-    assert!(test_market.querier.ask(request(RequestKind::Organic)).await.is_ok());
+    assert!(test_market.querier.query(request(RequestKind::Organic)).await.is_ok());
     assert_eq!(period_miners.tasks()[0].spent(), 10);
 }

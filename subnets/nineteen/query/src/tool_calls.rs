@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     fn chunk(calls: &Value) -> Chunk {
-        Chunk::streamed(json!({"choices": [{"delta": {"tool_calls": calls}}]})).unwrap()
+        Chunk::from_stream(json!({"choices": [{"delta": {"tool_calls": calls}}]})).unwrap()
     }
 
     #[test]

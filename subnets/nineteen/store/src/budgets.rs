@@ -58,7 +58,7 @@ impl fmt::Display for BudgetScope {
 /// Credits that a key or a team has spent of a budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetUse {
-    /// Whose budget it is.
+    /// Scope of the budget: a key or a team.
     pub scope: BudgetScope,
     /// ID of the API key, or name of the team.
     pub owner: String,
@@ -71,7 +71,8 @@ pub struct BudgetUse {
 }
 
 impl BudgetUse {
-    /// Returns the share of the budget that is spent, in percent, rounded down; 100 for a budget of 0.
+    /// Returns the share of the budget that is spent, in percent, rounded down; 100 for a budget of
+    /// 0.
     pub fn percent(&self) -> u64 {
         let (spent, budget) = (
             u128::from(self.spent.max(0).unsigned_abs()),
@@ -82,7 +83,7 @@ impl BudgetUse {
     }
 }
 
-/// What remains of the budgets of a key or a team; `None` without a limit.
+/// Remaining budgets of a key or a team; `None` without a limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Budgets {
     pub(crate) month: Option<i64>,
@@ -92,25 +93,25 @@ pub(crate) struct Budgets {
 impl Budgets {
     /// Returns the budgets of the day `today` after a charge on the day `day`.
     pub(crate) fn after_charge(self, charge: i64, day: &str, today: &str) -> Self {
-        let less = |budget: Option<i64>, period: BudgetPeriod| {
+        let reduce = |budget: Option<i64>, period: BudgetPeriod| {
             let is_in = period.of_day(day) == period.of_day(today);
             budget.map(|remaining| remaining.saturating_sub(if is_in { charge } else { 0 }))
         };
         Self {
-            month: less(self.month, BudgetPeriod::Month),
-            day: less(self.day, BudgetPeriod::Day),
+            month: reduce(self.month, BudgetPeriod::Month),
+            day: reduce(self.day, BudgetPeriod::Day),
         }
     }
 
     /// Returns the smaller remainder.
-    pub(crate) fn smaller(self) -> Option<(i64, BudgetPeriod)> {
+    pub(crate) fn smallest(self) -> Option<(i64, BudgetPeriod)> {
         let day = self.day.map(|remaining| (remaining, BudgetPeriod::Day));
         let month = self.month.map(|remaining| (remaining, BudgetPeriod::Month));
         day.into_iter().chain(month).min()
     }
 }
 
-/// What remains of the budgets of a key and of its team.
+/// Remaining budgets of a key and of its team.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct BudgetLimits {
     pub(crate) key: Budgets,
@@ -122,14 +123,14 @@ pub(crate) struct BudgetLimits {
 impl BudgetLimits {
     /// Returns the limits of the day `today` after a charge on the day `day`.
     pub(crate) fn after_charge(self, charge: i64, day: &str, today: &str) -> Self {
-        let less = |budgets: Budgets| budgets.after_charge(charge, day, today);
-        Self { key: less(self.key), team: less(self.team), ..self }
+        let reduce = |budgets: Budgets| budgets.after_charge(charge, day, today);
+        Self { key: reduce(self.key), team: reduce(self.team), ..self }
     }
 
     /// Returns the smallest remainder, and its budget.
     pub(crate) fn smallest(self) -> Option<(i64, BudgetPeriod, BudgetScope)> {
         let smallest_limit = |budgets: Budgets, scope| {
-            budgets.smaller().map(|(remaining, period)| (remaining, period, scope))
+            budgets.smallest().map(|(remaining, period)| (remaining, period, scope))
         };
         smallest_limit(self.key, BudgetScope::Key)
             .into_iter()
@@ -138,11 +139,11 @@ impl BudgetLimits {
     }
 
     /// Returns the credits that remain for reserves of the key if it has leased `leased` credits.
-    /// Those of the team are divided by the number of its keys, so that the reserves of many keys
+    /// The team's credits are divided by the number of its keys, so that the reserves of many keys
     /// do not exhaust its budget.
     pub(crate) fn reservable(self, leased: i64) -> i64 {
         let remaining = |budgets: Budgets| {
-            budgets.smaller().map_or(i64::MAX, |(remaining, _)| remaining.saturating_sub(leased))
+            budgets.smallest().map_or(i64::MAX, |(remaining, _)| remaining.saturating_sub(leased))
         };
         let team_remaining = remaining(self.team);
         remaining(self.key)
@@ -230,16 +231,16 @@ mod tests {
     #[test]
     fn charges_reduce_the_budgets_of_their_periods() {
         let budgets = Budgets { month: Some(100), day: Some(30) };
-        let after = |charge, day| budgets.after_charge(charge, day, "2026-11-21");
-        assert_eq!(after(5, "2026-11-21"), Budgets { month: Some(95), day: Some(25) });
-        assert_eq!(after(5, "2026-11-20"), Budgets { month: Some(95), day: Some(30) });
-        assert_eq!(after(5, "2026-10-21"), budgets);
-        assert_eq!(budgets.smaller(), Some((30, BudgetPeriod::Day)));
+        let after_charge = |charge, day| budgets.after_charge(charge, day, "2026-11-21");
+        assert_eq!(after_charge(5, "2026-11-21"), Budgets { month: Some(95), day: Some(25) });
+        assert_eq!(after_charge(5, "2026-11-20"), Budgets { month: Some(95), day: Some(30) });
+        assert_eq!(after_charge(5, "2026-10-21"), budgets);
+        assert_eq!(budgets.smallest(), Some((30, BudgetPeriod::Day)));
         assert_eq!(
-            Budgets { month: Some(29), ..budgets }.smaller(),
+            Budgets { month: Some(29), ..budgets }.smallest(),
             Some((29, BudgetPeriod::Month))
         );
-        assert_eq!(Budgets::default().smaller(), None);
+        assert_eq!(Budgets::default().smallest(), None);
     }
 
     #[test]
@@ -278,11 +279,19 @@ mod tests {
     #[test]
     fn spent_share_is_rounded_down() {
         let (scope, period) = (BudgetScope::Key, BudgetPeriod::Day);
-        let used = |budget, spent| BudgetUse { scope, owner: String::new(), period, budget, spent };
+        let budget_use =
+            |budget, spent| BudgetUse { scope, owner: String::new(), period, budget, spent };
         assert_eq!(
-            (used(100, 79).percent(), used(1_000, 799).percent(), used(3, 4).percent()),
+            (
+                budget_use(100, 79).percent(),
+                budget_use(1_000, 799).percent(),
+                budget_use(3, 4).percent()
+            ),
             (79, 79, 133)
         );
-        assert_eq!((used(0, 0).percent(), used(i64::MAX, i64::MAX).percent()), (100, 100));
+        assert_eq!(
+            (budget_use(0, 0).percent(), budget_use(i64::MAX, i64::MAX).percent()),
+            (100, 100)
+        );
     }
 }

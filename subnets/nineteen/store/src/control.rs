@@ -26,7 +26,7 @@ impl Store {
     /// lock of a previous process is released.
     ///
     /// # Errors
-    /// [`StoreError::Controlled`] if another process holds the lock; [`StoreError::Database`] when
+    /// [`StoreError::ControlLockHeld`] if another process holds the lock; [`StoreError::Database`] when
     /// the database fails.
     pub async fn lock_control(&self) -> Result<ControlLock, StoreError> {
         let lock = acquire(&self.database).await?;
@@ -61,7 +61,7 @@ impl ControlLock {
             self.lock = loop {
                 match acquire(&self.database).await {
                     Ok(lock) => break lock,
-                    Err(error @ StoreError::Controlled) => return error,
+                    Err(error @ StoreError::ControlLockHeld) => return error,
                     Err(_) => tokio::time::sleep(CHECK_INTERVAL).await,
                 }
             };
@@ -80,6 +80,6 @@ async fn acquire(database: &Database) -> Result<DatabaseLock, StoreError> {
     };
     match tokio::time::timeout(RELEASE_TIMEOUT, attempts).await {
         Ok(lock) => Ok(lock?),
-        Err(_) => Err(StoreError::Controlled),
+        Err(_) => Err(StoreError::ControlLockHeld),
     }
 }

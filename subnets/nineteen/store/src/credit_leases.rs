@@ -63,10 +63,10 @@ struct State {
     pending_holds: Vec<PendingHold>,
     pending_charges: Vec<PendingCharge>,
     /// Keys whose unused credits are to be returned.
-    settled: BTreeSet<String>,
+    keys_to_settle: BTreeSet<String>,
     /// Keys whose reserves are to be refilled, each with the day in UTC.
-    refilled: BTreeMap<String, String>,
-    is_swept: bool,
+    keys_to_refill: BTreeMap<String, String>,
+    is_sweeping: bool,
     /// Whether a task writes the pending work until none is left.
     is_writing: bool,
     /// Whether this process no longer keeps reserves.
@@ -95,7 +95,7 @@ pub(crate) struct Hold {
 struct Lease {
     amount: i64,
     /// Whether `amount` is that of the database. After a failed transaction, it may not be.
-    is_known: bool,
+    is_confirmed: bool,
     /// Whether the lease exceeds what remains of a budget. Then, holds need the database, and the
     /// reserve is returned.
     is_over_budget: bool,
@@ -103,11 +103,11 @@ struct Lease {
     held: i64,
     /// Credits that the lease may have beyond the holds.
     reserve: i64,
-    is_refilled: bool,
+    is_refilling: bool,
     /// Time of the last hold, also as Unix time in milliseconds.
     used: (Instant, i64),
     /// Time of the last transaction.
-    written: Instant,
+    written_at: Instant,
 }
 
 /// A hold that needs credits from the database.
@@ -117,7 +117,7 @@ struct PendingHold {
     hold: Hold,
     /// Day in UTC, such as `2026-11-21`.
     day: String,
-    done: oneshot::Sender<Result<Result<(), HoldRefusal>, Arc<StoreError>>>,
+    reply: oneshot::Sender<Result<Result<(), HoldRefusal>, Arc<StoreError>>>,
 }
 
 /// A charge that is waiting for its transaction.
@@ -127,7 +127,7 @@ struct PendingCharge {
     hold: Hold,
     usage: Usage,
     now_ms: i64,
-    done: oneshot::Sender<Result<Option<i64>, Arc<StoreError>>>,
+    reply: oneshot::Sender<Result<Option<i64>, Arc<StoreError>>>,
 }
 
 impl Lease {
@@ -135,27 +135,27 @@ impl Lease {
         let now = Instant::now();
         Self {
             amount: 0,
-            is_known: true,
+            is_confirmed: true,
             is_over_budget: false,
             held: 0,
             reserve: 0,
-            is_refilled: false,
+            is_refilling: false,
             used: (now, now_ms),
-            written: now,
+            written_at: now,
         }
     }
 
     /// Returns whether a hold of `amount` credits needs no transaction.
     fn covers(&self, amount: i64) -> bool {
-        self.is_known
+        self.is_confirmed
             && !self.is_over_budget
             && self.free() >= amount
-            && self.written.elapsed() < BUDGET_MAX_AGE
+            && self.written_at.elapsed() < BUDGET_MAX_AGE
     }
 
     /// Returns the credits that are available to further holds.
     fn free(&self) -> i64 {
-        if self.is_known { self.amount.saturating_sub(self.held) } else { 0 }
+        if self.is_confirmed { self.amount.saturating_sub(self.held) } else { 0 }
     }
 
     // No sum overflows: amounts that exceed the lease are not held, and all leases together are at
@@ -170,10 +170,10 @@ impl Lease {
 
     fn is_due(&self) -> bool {
         let is_idle = self.free() > 0 && self.used.0.elapsed() >= IDLE_TIMEOUT;
-        !self.is_known
+        !self.is_confirmed
             || self.is_over_budget
             || is_idle
-            || self.written.elapsed() >= RENEWAL_INTERVAL
+            || self.written_at.elapsed() >= RENEWAL_INTERVAL
     }
 
     /// Returns the Unix time in milliseconds.
@@ -193,10 +193,10 @@ impl State {
             return Err(hold);
         }
         lease.hold(hold.amount);
-        let is_low = !lease.is_refilled && lease.free() < lease.reserve / 2;
+        let is_low = !lease.is_refilling && lease.free() < lease.reserve / 2;
         if is_low {
-            lease.is_refilled = true;
-            self.refilled.insert(hold.key.clone(), day.to_owned());
+            lease.is_refilling = true;
+            self.keys_to_refill.insert(hold.key.clone(), day.to_owned());
         }
         self.holds.insert(request.to_owned(), hold);
         Ok(is_low)
@@ -212,15 +212,15 @@ impl State {
     }
 
     /// Plans the next transaction from all pending work.
-    fn begin(&mut self) -> BTreeMap<String, Plan> {
+    fn take_plans(&mut self) -> BTreeMap<String, Plan> {
         let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
         // A plan has the budgets of one day. Requests of a later day are left to the next
         // transaction, which follows: the writer ends only when no work is left.
         let day = self.pending_holds.iter().map(|pending_hold| &pending_hold.day).min().cloned();
         let is_due = |pending_hold: &PendingHold| Some(&pending_hold.day) == day.as_ref();
-        let (pending_holds, later): (Vec<_>, _) =
+        let (pending_holds, later_holds): (Vec<_>, _) =
             std::mem::take(&mut self.pending_holds).into_iter().partition(is_due);
-        self.pending_holds = later;
+        self.pending_holds = later_holds;
         for pending_hold in pending_holds {
             plans
                 .entry(pending_hold.hold.key.clone())
@@ -235,36 +235,37 @@ impl State {
                 .pending_charges
                 .push(pending_charge);
         }
-        for (key, day) in std::mem::take(&mut self.refilled) {
+        for (key, day) in std::mem::take(&mut self.keys_to_refill) {
             plans.entry(key).or_default().refill = Some(day);
         }
-        let settled = std::mem::take(&mut self.settled);
-        for key in &settled {
+        let keys_to_settle = std::mem::take(&mut self.keys_to_settle);
+        for key in &keys_to_settle {
             plans.entry(key.clone()).or_default();
         }
         for (key, plan) in &mut plans {
             let lease = self.leases.entry(key.clone()).or_insert_with(|| Lease::new(0));
-            plan.prepare(lease, self.is_closing || settled.contains(key));
+            plan.prepare(lease, self.is_closing || keys_to_settle.contains(key));
         }
         plans
     }
 
     /// Completes a transaction: updates the leases, and reports the results.
-    fn end(&mut self, plans: BTreeMap<String, Plan>, results: Vec<SettledKey>) {
+    fn apply_results(&mut self, plans: BTreeMap<String, Plan>, results: Vec<SettledKey>) {
         for ((key, plan), result) in plans.into_iter().zip(results) {
             let Some(lease) = self.leases.get_mut(&key) else { continue };
             lease.release(plan.set_aside);
-            lease.is_refilled &= plan.refill.is_none();
-            (lease.amount, lease.is_known, lease.written) = (result.lease, true, Instant::now());
+            lease.is_refilling &= plan.refill.is_none();
+            (lease.amount, lease.is_confirmed, lease.written_at) =
+                (result.lease, true, Instant::now());
             lease.is_over_budget = result.is_over_budget;
             lease.reserve = result.reserve.unwrap_or(lease.reserve);
             for (pending_charge, charged) in plan.pending_charges.into_iter().zip(result.charges) {
                 lease.release(pending_charge.hold.amount);
-                let _ = pending_charge.done.send(Ok(charged));
+                let _ = pending_charge.reply.send(Ok(charged));
             }
             for (pending_hold, granted) in plan.pending_holds.into_iter().zip(result.granted) {
                 // A buyer that has disconnected gets no hold.
-                if pending_hold.done.send(Ok(granted)).is_ok() && granted.is_ok() {
+                if pending_hold.reply.send(Ok(granted)).is_ok() && granted.is_ok() {
                     lease.hold(pending_hold.hold.amount);
                     self.holds.insert(pending_hold.request, pending_hold.hold);
                 }
@@ -276,20 +277,20 @@ impl State {
     }
 
     /// Reports a failed transaction, whose outcome is unknown.
-    fn fail(&mut self, plans: BTreeMap<String, Plan>, error: &Arc<StoreError>) {
+    fn fail_plans(&mut self, plans: BTreeMap<String, Plan>, error: &Arc<StoreError>) {
         for (key, plan) in plans {
             if let Some(lease) = self.leases.get_mut(&key) {
                 lease.release(plan.set_aside);
-                lease.is_refilled &= plan.refill.is_none();
-                lease.is_known = false;
+                lease.is_refilling &= plan.refill.is_none();
+                lease.is_confirmed = false;
             }
             for pending_hold in plan.pending_holds {
-                let _ = pending_hold.done.send(Err(Arc::clone(error)));
+                let _ = pending_hold.reply.send(Err(Arc::clone(error)));
             }
-            for PendingCharge { request, hold, now_ms, done, .. } in plan.pending_charges {
+            for PendingCharge { request, hold, now_ms, reply, .. } in plan.pending_charges {
                 let hold = Hold { is_retried: true, created_ms: now_ms, ..hold };
                 self.holds.insert(request, hold);
-                let _ = done.send(Err(Arc::clone(error)));
+                let _ = reply.send(Err(Arc::clone(error)));
             }
         }
     }
@@ -335,7 +336,7 @@ impl CreditLeases {
         day: &str,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
         let mut unfinished = UnfinishedHold { leases: self, request, is_finished: false };
-        let (done, granted) = oneshot::channel();
+        let (reply, granted) = oneshot::channel();
         {
             let mut state = self.state();
             match state.take(request, hold, day) {
@@ -351,7 +352,7 @@ impl CreditLeases {
                         request: request.to_owned(),
                         hold,
                         day: day.to_owned(),
-                        done,
+                        reply,
                     });
                     self.start_writer(&mut state, database);
                 }
@@ -359,7 +360,7 @@ impl CreditLeases {
         }
         let granted = granted.await;
         unfinished.is_finished = true;
-        granted.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Unreserved)
+        granted.map_err(|_| StoreError::Stopping)?.map_err(StoreError::HoldFailed)
     }
 
     /// Charges a request; see [`crate::Store::charge`].
@@ -370,7 +371,7 @@ impl CreditLeases {
         usage: &Usage,
         now_ms: i64,
     ) -> Result<Option<i64>, StoreError> {
-        let (done, charged) = oneshot::channel();
+        let (reply, charged) = oneshot::channel();
         {
             let mut state = self.state();
             let Some(hold) = state.holds.remove(request) else { return Ok(None) };
@@ -379,11 +380,11 @@ impl CreditLeases {
                 hold,
                 usage: usage.clone(),
                 now_ms,
-                done,
+                reply,
             });
             self.start_writer(&mut state, database);
         }
-        charged.await.map_err(|_| StoreError::Stopping)?.map_err(StoreError::Uncharged)
+        charged.await.map_err(|_| StoreError::Stopping)?.map_err(StoreError::ChargeFailed)
     }
 
     /// Releases the holds of this process that are older than `before_ms` (Unix time in
@@ -398,11 +399,12 @@ impl CreditLeases {
             let mut state = self.state();
             let is_old =
                 |(_, hold): &(&String, &Hold)| hold.created_ms < before_ms && is_abandoned(hold);
-            let old: Vec<_> =
+            let old_requests: Vec<_> =
                 state.holds.iter().filter(is_old).map(|(request, _)| request.clone()).collect();
-            let keys: Vec<_> = old.iter().filter_map(|request| state.release(request)).collect();
-            state.settled.extend(keys);
-            old.len()
+            let keys: Vec<_> =
+                old_requests.iter().filter_map(|request| state.release(request)).collect();
+            state.keys_to_settle.extend(keys);
+            old_requests.len()
         };
         self.write(database).await;
         released
@@ -419,7 +421,7 @@ impl CreditLeases {
         {
             let mut state = self.state();
             let keys: Vec<_> = state.leases.keys().cloned().collect();
-            state.settled.extend(keys);
+            state.keys_to_settle.extend(keys);
         }
         self.write(database).await;
     }
@@ -444,7 +446,7 @@ impl CreditLeases {
         let _lock = self.transaction_lock.lock().await;
         let plans = {
             let mut state = self.state();
-            let plans = state.begin();
+            let plans = state.take_plans();
             if plans.is_empty() {
                 state.is_writing = false;
                 return false;
@@ -454,11 +456,11 @@ impl CreditLeases {
         let result = batch::write(database, &self.process, &plans).await;
         let mut state = self.state();
         match result {
-            Ok(results) => state.end(plans, results),
-            Err(error) => state.fail(plans, &Arc::new(error)),
+            Ok(results) => state.apply_results(plans, results),
+            Err(error) => state.fail_plans(plans, &Arc::new(error)),
         }
-        if !state.is_swept && !state.leases.is_empty() {
-            state.is_swept = true;
+        if !state.is_sweeping && !state.leases.is_empty() {
+            state.is_sweeping = true;
             self.spawn_sweep(database);
         }
         true
@@ -494,7 +496,7 @@ async fn sweep(leases: Weak<CreditLeases>, database: Database) {
         {
             let mut state = leases.state();
             if state.leases.is_empty() {
-                state.is_swept = false;
+                state.is_sweeping = false;
                 return;
             }
             let due_keys: Vec<_> = state
@@ -503,7 +505,7 @@ async fn sweep(leases: Weak<CreditLeases>, database: Database) {
                 .filter(|(_, lease)| lease.is_due())
                 .map(|(key, _)| key.clone())
                 .collect();
-            state.settled.extend(due_keys);
+            state.keys_to_settle.extend(due_keys);
         }
         leases.write(&database).await;
     }

@@ -124,12 +124,13 @@ impl Store {
         now_ms: i64,
     ) -> Result<Option<i64>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let Some(after) = grant(&mut transaction, key, amount, ("grant", reason), now_ms).await?
+        let Some(balance_after) =
+            grant(&mut transaction, key, amount, ("grant", reason), now_ms).await?
         else {
             return Ok(None);
         };
         transaction.commit().await?;
-        Ok(Some(after.saturating_add(self.leases.free(key))))
+        Ok(Some(balance_after.saturating_add(self.leases.free(key))))
     }
 
     /// Reserves the maximum price of a request, unless the key's credits or a budget are
@@ -246,7 +247,7 @@ impl Store {
         .bind(key)
         .rows(&self.database)
         .await?;
-        let used = |row: &Row| {
+        let usage_row = |row: &Row| {
             Ok(UsageRow {
                 key_id: row.get("key_id")?,
                 day: row.get("day")?,
@@ -257,7 +258,7 @@ impl Store {
                 charged: row.get("charged")?,
             })
         };
-        rows.iter().map(used).collect()
+        rows.iter().map(usage_row).collect()
     }
 
     /// Returns the usage by day and key from the day `first` in UTC (such as `2026-11-21`) until
@@ -386,7 +387,8 @@ pub(crate) async fn grant(
     if amount > MAX_CREDITS {
         return Err(StoreError::TooManyCredits { amount, left: grantable(transaction).await? });
     }
-    let Some(after) = key_balance.checked_add(amount).filter(|after| is_known && *after >= 0)
+    let Some(balance_after) =
+        key_balance.checked_add(amount).filter(|balance_after| is_known && *balance_after >= 0)
     else {
         return Ok(None);
     };
@@ -398,7 +400,7 @@ pub(crate) async fn grant(
         let left = MAX_CREDITS.saturating_add(issued).saturating_add(amount).max(0);
         return Err(StoreError::TooManyCredits { amount, left });
     }
-    Ok(Some(after))
+    Ok(Some(balance_after))
 }
 
 async fn balance(transaction: &mut Transaction, account: &str) -> Result<i64, StoreError> {

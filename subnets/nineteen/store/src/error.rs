@@ -49,17 +49,17 @@ pub enum StoreError {
         /// The invalid value.
         value: String,
     },
-    /// Another process runs the periods of this database.
+    /// Another process holds the control lock of this database: it runs the periods.
     #[error(
         "another validator process uses this database; hint: stop it, or use a separate database for this validator"
     )]
-    Controlled,
+    ControlLockHeld,
     /// A transaction for the charges of several requests failed.
     #[error("cannot store the charges of finished requests")]
-    Uncharged(#[source] Arc<StoreError>),
+    ChargeFailed(#[source] Arc<StoreError>),
     /// A transaction for the holds of several requests failed.
     #[error("cannot reserve credits for the request")]
-    Unreserved(#[source] Arc<StoreError>),
+    HoldFailed(#[source] Arc<StoreError>),
     /// A grant would exceed the credits that can exist in total.
     #[error(
         "cannot grant {amount} credits; hint: grant at most {left}, since all keys together can have {}",
@@ -101,7 +101,7 @@ pub enum StoreError {
         "the recorded transfers of TAO are those of the chain with genesis {recorded}, not of {connected}; hint: use a \
          separate database for each chain"
     )]
-    OtherChain {
+    ChainMismatch {
         /// Genesis hash of the chain whose transfers are recorded.
         recorded: BlockHash,
         /// Genesis hash of the chain that is now connected.
@@ -117,7 +117,7 @@ pub enum StoreError {
     Stopping,
     /// The previous period is still open.
     #[error("period {0} is still open")]
-    StillOpen(i64),
+    PeriodStillOpen(i64),
 }
 
 /// Parses the text in a column of a row.

@@ -90,7 +90,7 @@ pub struct InvoiceGrant {
     pub granted_ms: i64,
 }
 
-/// What an API key has used and received in a calendar month.
+/// Usage and grants of an API key in a calendar month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Invoice {
     /// ID of the API key.

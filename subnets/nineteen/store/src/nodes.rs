@@ -118,7 +118,7 @@ impl Store {
         )
         .bind(session.id())
         .bind(key.as_str())
-        .bind(i64::try_from(session.ends_ns()).unwrap_or(i64::MAX))
+        .bind(i64::try_from(session.expires_at_ns()).unwrap_or(i64::MAX))
         .bind(i64::from(session.is_signed()))
         .bind(session.peer().hotkey().to_string())
         .execute(&self.database)
@@ -177,12 +177,12 @@ fn node(row: &Row) -> Result<Node, StoreError> {
             let mut bytes = [0; 32];
             hex::decode_to_slice(key.as_str(), &mut bytes)
                 .map_err(|_| invalid("key_hex", &"no key"))?;
-            let ends_ns = u64::try_from(ends).map_err(|_| invalid("key_ends_ns", &ends))?;
+            let expires_at_ns = u64::try_from(ends).map_err(|_| invalid("key_ends_ns", &ends))?;
             Some(Session::restore(
                 peer.clone(),
                 id,
                 FernetKey::from_bytes(bytes),
-                ends_ns,
+                expires_at_ns,
                 has_signed,
             ))
         }

@@ -104,7 +104,7 @@ pub(crate) async fn put_part(
 
 /// Subtracts the requests in a period's parts from its budgets, then deletes all parts of the
 /// period. The caller must already have added the contenders' parts to their counters.
-pub(crate) async fn fold(
+pub(crate) async fn fold_parts(
     transaction: &mut Transaction,
     period: PeriodId,
 ) -> Result<(), StoreError> {

@@ -2,14 +2,14 @@
 
 use std::cmp::Reverse;
 
-use taonet_database::{On, Row, Transaction, statement};
+use taonet_database::{Executor, Row, Transaction, statement};
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile, period_score};
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_primitives::{Hotkey, Uid};
 
 use crate::error::{invalid, number, parsed};
-use crate::parts::{fold, put_part};
+use crate::parts::{fold_parts, put_part};
 use crate::{Process, Spent, Store, StoreError};
 
 /// Number of a scoring period, from 1.
@@ -173,7 +173,7 @@ impl Store {
     /// Opens a period with its offers, budgets and configuration. The previous one must be closed.
     ///
     /// # Errors
-    /// [`StoreError::StillOpen`] if the previous period is open.
+    /// [`StoreError::PeriodStillOpen`] if the previous period is open.
     pub async fn begin_period(
         &self,
         started_ms: i64,
@@ -188,7 +188,7 @@ impl Store {
             .value(&mut transaction)
             .await?;
         if let Some(open) = open {
-            return Err(StoreError::StillOpen(open));
+            return Err(StoreError::PeriodStillOpen(open));
         }
         let id = statement("SELECT COALESCE(MAX(id), 0) + 1 FROM period")
             .number(&mut transaction)
@@ -343,7 +343,7 @@ impl Store {
             .execute(&mut transaction)
             .await?;
         }
-        fold(&mut transaction, period).await?;
+        fold_parts(&mut transaction, period).await?;
         statement("UPDATE period SET closed_ms = $1 WHERE id = $2")
             .bind(closed_ms)
             .bind(period.0)
@@ -385,7 +385,7 @@ impl Store {
 }
 
 /// Sort key of offers.
-fn key(offer: &NewContender) -> (&TaskName, u16, Hotkey) {
+fn contender_key(offer: &NewContender) -> (&TaskName, u16, Hotkey) {
     (&offer.task, offer.uid.0, offer.hotkey)
 }
 
@@ -401,7 +401,7 @@ pub(crate) async fn lock_open(
 
 /// Reads the contenders with the sums of all parts, except those of one process.
 async fn contenders(
-    on: impl Into<On<'_>>,
+    executor: impl Into<Executor<'_>>,
     period: PeriodId,
     without: Option<&Process>,
 ) -> Result<Vec<ContenderRow>, StoreError> {
@@ -421,11 +421,11 @@ async fn contenders(
     )
     .bind(period.0)
     .bind(without.map_or("", Process::as_str))
-    .rows(on)
+    .rows(executor)
     .await?;
     let mut rows = rows.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
     // PostgreSQL sorts strings by its locale, so the rows are sorted here.
-    rows.sort_by(|a, b| key(&a.offer).cmp(&key(&b.offer)));
+    rows.sort_by(|a, b| contender_key(&a.offer).cmp(&contender_key(&b.offer)));
     Ok(rows)
 }
 

@@ -20,20 +20,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn heartbeat(&self, own: &ProcessRow) -> Result<Vec<ProcessRow>, StoreError> {
+    pub async fn heartbeat(&self, row: &ProcessRow) -> Result<Vec<ProcessRow>, StoreError> {
         statement(
             "INSERT INTO query_process (process, heartbeats, serves) VALUES ($1, $2, $3)
              ON CONFLICT (process) DO UPDATE SET heartbeats = excluded.heartbeats, serves = excluded.serves",
         )
-        .bind(own.process.as_str())
-        .bind(own.heartbeats)
-        .bind(i64::from(own.serves))
+        .bind(row.process.as_str())
+        .bind(row.heartbeats)
+        .bind(i64::from(row.serves))
         .execute(&self.database)
         .await?;
         let rows =
             statement("SELECT process, heartbeats, serves FROM query_process ORDER BY process")
                 .rows(&self.database);
-        rows.await?.iter().map(row).collect()
+        rows.await?.iter().map(parse_row).collect()
     }
 
     /// Deletes the row of a process that has ended.
@@ -49,7 +49,7 @@ impl Store {
     }
 }
 
-fn row(row: &Row) -> Result<ProcessRow, StoreError> {
+fn parse_row(row: &Row) -> Result<ProcessRow, StoreError> {
     let (process, serves): (String, i64) = (row.get("process")?, row.get("serves")?);
     Ok(ProcessRow {
         process: Process::new(process),

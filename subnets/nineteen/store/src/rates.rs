@@ -12,7 +12,7 @@ use crate::{Store, StoreError};
 /// Length of the window, in seconds.
 pub(crate) const WINDOW: i64 = 60;
 /// Inverse of the share of a key's limit that one reservation of a process covers.
-const SHARE: u32 = 600;
+const RESERVATION_DIVISOR: u32 = 600;
 
 /// Usage of an API key's rate limit after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ struct Admissions {
 }
 
 impl RateLeases {
-    fn of(&self, key: &str) -> Arc<RateLease> {
+    fn lease_for(&self, key: &str) -> Arc<RateLease> {
         let mut leases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match leases.get(key) {
             Some(lease) => Arc::clone(lease),
@@ -73,8 +73,14 @@ impl RateLease {
         }
         admissions.unused -= 1;
         let left = admissions.others.saturating_add(admissions.unused);
-        let retry = if left > 0 { Duration::ZERO } else { leaves(admissions.second, now_ms) };
-        Some(RateUsage { is_admitted: true, left, retry, reset: leaves(admissions.second, now_ms) })
+        let retry =
+            if left > 0 { Duration::ZERO } else { time_until_expiry(admissions.second, now_ms) };
+        Some(RateUsage {
+            is_admitted: true,
+            left,
+            retry,
+            reset: time_until_expiry(admissions.second, now_ms),
+        })
     }
 }
 
@@ -86,7 +92,7 @@ pub(crate) const fn counted_seconds(now_ms: i64) -> (i64, i64) {
 }
 
 /// Returns the time until the requests of one second, or their tokens, have left the window.
-pub(crate) fn leaves(second: i64, now_ms: i64) -> Duration {
+pub(crate) fn time_until_expiry(second: i64, now_ms: i64) -> Duration {
     let end = second.saturating_add(WINDOW + 1).saturating_mul(1_000);
     Duration::from_millis(u64::try_from(end.saturating_sub(now_ms)).unwrap_or(0))
 }
@@ -104,15 +110,15 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn admit(&self, key: &str, limit: u32, now_ms: i64) -> Result<RateUsage, StoreError> {
-        let (share, second) = (limit / SHARE, now_ms.div_euclid(1_000));
+        let (share, second) = (limit / RESERVATION_DIVISOR, now_ms.div_euclid(1_000));
         if share < 2 {
             return Ok(self.reserve(key, limit, (1, second), None, now_ms).await?.1);
         }
-        let lease = self.rates.of(key);
+        let lease = self.rates.lease_for(key);
         if let Some(usage) = lease.take(now_ms) {
             return Ok(usage);
         }
-        let _taking = lease.taking.lock().await;
+        let _reservation_lock = lease.taking.lock().await;
         if let Some(usage) = lease.take(now_ms) {
             return Ok(usage);
         }
@@ -186,8 +192,9 @@ impl Store {
         }
         transaction.commit().await?;
         let left = left(used);
-        let wait =
-            |second: Option<i64>| second.map_or(Duration::ZERO, |second| leaves(second, now_ms));
+        let wait = |second: Option<i64>| {
+            second.map_or(Duration::ZERO, |second| time_until_expiry(second, now_ms))
+        };
         let retry = if left > 0 { Duration::ZERO } else { wait(oldest) };
         Ok((admitted, RateUsage { is_admitted: admitted > 0, left, retry, reset: wait(newest) }))
     }

@@ -103,7 +103,7 @@ pub struct ReferenceRecords {
     left_out: Remarks,
 }
 
-/// What an import has stored, or would store.
+/// Report of an import: the rows that it has stored, or would store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// All tables of the reference's validator.
@@ -131,7 +131,7 @@ pub struct TableReport {
     pub present: u64,
     /// Number of rows that are left out.
     pub left_out: u64,
-    /// What the rows become, or why none is imported.
+    /// Description of the imported rows, or why none is imported.
     pub note: &'static str,
 }
 
@@ -142,7 +142,7 @@ pub struct RowRemark {
     pub table: &'static str,
     /// Name of the column.
     pub column: &'static str,
-    /// What is peculiar about the column's value.
+    /// Peculiarity of the column's value.
     pub reason: &'static str,
     /// Number of rows.
     pub rows: u64,
@@ -192,7 +192,7 @@ impl Remarks {
     }
 
     /// Returns the number of rows of a table.
-    fn rows_of(&self, table: &str) -> u64 {
+    fn count_rows_of(&self, table: &str) -> u64 {
         self.0.iter().filter(|remark| remark.table == table).map(|remark| remark.rows).sum()
     }
 }

@@ -2,7 +2,7 @@
 
 use taonet_database::{Row, Transaction, statement};
 use taonet_nineteen_core::TaskName;
-use taonet_nineteen_core::sampling::{evicted, keeps_another};
+use taonet_nineteen_core::sampling::{eviction_count, has_room_for_sample};
 use taonet_primitives::{Hotkey, Uid};
 
 use crate::error::{number, parsed};
@@ -76,12 +76,12 @@ impl Store {
             .bind(sample.task.as_str())
             .number(&mut transaction)
             .await?;
-        if !keeps_another(count(stored), weight) {
+        if !has_room_for_sample(count(stored), weight) {
             return Ok(false);
         }
         let sample_count =
             statement("SELECT COUNT(*) FROM sample").number(&mut transaction).await?;
-        let oldest = i64::try_from(evicted(count(sample_count))).unwrap_or(0);
+        let oldest = i64::try_from(eviction_count(count(sample_count))).unwrap_or(0);
         statement(
             "DELETE FROM sample WHERE job_id IN (SELECT job_id FROM sample ORDER BY created_ms, job_id LIMIT $1)",
         )

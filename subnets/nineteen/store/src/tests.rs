@@ -152,10 +152,10 @@ fn task(name: &str) -> TaskName {
 
 #[tokio::test]
 async fn database_files_are_readable_by_the_owner_only() {
-    let home = DatabaseLocation::sqlite();
-    let store = home.open().await;
+    let location = DatabaseLocation::sqlite();
+    let store = location.open().await;
     store.nodes().await.unwrap();
-    for entry in std::fs::read_dir(home.folder.path().join("deep/state")).unwrap() {
+    for entry in std::fs::read_dir(location.folder.path().join("deep/state")).unwrap() {
         let path = entry.unwrap().path();
         assert_eq!(
             path.metadata().unwrap().permissions().mode() & 0o777,
@@ -180,11 +180,11 @@ async fn unsupported_database_url_is_refused() {
 
 #[tokio::test]
 async fn database_is_read_while_a_validator_uses_it() {
-    let home = DatabaseLocation::sqlite();
-    let directory = home.folder.path().join("deep/state");
+    let location = DatabaseLocation::sqlite();
+    let directory = location.folder.path().join("deep/state");
     let missing = Store::read(&directory).await.unwrap_err();
     assert!(matches!(missing, StoreError::Missing(_)) && !directory.exists(), "{missing}");
-    let store = home.open().await;
+    let store = location.open().await;
     let config = taonet_nineteen_core::MarketConfig::default();
     let profile = taonet_nineteen_core::period::PeriodProfile::Reference;
     let offers = [market::offer("//Alice", "a")];

@@ -14,7 +14,7 @@ use std::time::Duration;
 use taonet_database::statement;
 
 use crate::keys::lock;
-use crate::rates::{WINDOW, counted_seconds, leaves};
+use crate::rates::{WINDOW, counted_seconds, time_until_expiry};
 use crate::{Store, StoreError};
 
 /// Usage of an API key's limit of tokens after a request.
@@ -67,8 +67,10 @@ impl TokenWindow {
         }
         let left =
             limit.saturating_sub(used_tokens).saturating_sub(if is_admitted { tokens } else { 0 });
-        let reset =
-            self.0.last_key_value().map_or(Duration::ZERO, |(newest, _)| leaves(*newest, now_ms));
+        let reset = self
+            .0
+            .last_key_value()
+            .map_or(Duration::ZERO, |(newest, _)| time_until_expiry(*newest, now_ms));
         TokenUsage { is_admitted, left, retry, reset, second }
     }
 
@@ -79,7 +81,7 @@ impl TokenWindow {
         for (second, leaving) in &self.0 {
             used = used.saturating_sub(*leaving);
             if used.saturating_add(tokens) <= limit {
-                return leaves(*second, now_ms);
+                return time_until_expiry(*second, now_ms);
             }
         }
         Duration::from_secs(WINDOW.unsigned_abs())

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use serde::Serialize;
-use taonet_database::{On, Row, Transaction, statement};
+use taonet_database::{Executor, Row, Transaction, statement};
 use taonet_primitives::{AccountId, BlockHash, BlockNumber, Rao};
 
 use crate::credits::{grant, grantable};
@@ -133,7 +133,7 @@ impl Store {
     /// block after `last` (height and hash); later, the last recorded block remains.
     ///
     /// # Errors
-    /// [`StoreError::OtherChain`] when transfers of a chain with another genesis block are
+    /// [`StoreError::ChainMismatch`] when transfers of a chain with another genesis block are
     /// recorded; another [`StoreError`] when the database fails.
     pub async fn enable_topups(
         &self,
@@ -150,7 +150,7 @@ impl Store {
         )
         .bind(genesis.to_string())
         .bind(terms.account.to_string())
-        .bind(signed(terms.rao_per_credit.get()))
+        .bind(saturating_i64(terms.rao_per_credit.get()))
         .bind(i64::from(last.0.get()))
         .bind(last.1.to_string())
         .execute(&mut transaction)
@@ -158,7 +158,7 @@ impl Store {
         if let Some(row) = statement("SELECT genesis FROM topup").row(&mut transaction).await? {
             let recorded = parsed(&row, "genesis")?;
             if recorded != genesis {
-                return Err(StoreError::OtherChain { recorded, connected: genesis });
+                return Err(StoreError::ChainMismatch { recorded, connected: genesis });
             }
         }
         Ok(transaction.commit().await?)
@@ -197,7 +197,7 @@ impl Store {
         now_ms: i64,
     ) -> Result<Option<Vec<Deposit>>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let recorded = locked(&mut transaction).await?;
+        let recorded = lock_topups(&mut transaction).await?;
         let recorded = recorded.filter(|recorded| recorded.is_enabled && recorded.hash == after);
         let Some(TopUps { terms, .. }) = recorded else { return Ok(None) };
         let transfers: Vec<_> =
@@ -268,15 +268,15 @@ impl Store {
 }
 
 /// Reads the settings, and the last recorded block.
-async fn settings(on: impl Into<On<'_>>) -> Result<Option<TopUps>, StoreError> {
+async fn settings(executor: impl Into<Executor<'_>>) -> Result<Option<TopUps>, StoreError> {
     let row = statement("SELECT account, rao_per_credit, enabled, block, block_hash FROM topup")
-        .row(on)
+        .row(executor)
         .await?;
     row.as_ref().map(topups).transpose()
 }
 
 /// Reads the settings, and locks them until the end of the transaction.
-async fn locked(transaction: &mut Transaction) -> Result<Option<TopUps>, StoreError> {
+async fn lock_topups(transaction: &mut Transaction) -> Result<Option<TopUps>, StoreError> {
     statement("UPDATE topup SET number = number").execute(&mut *transaction).await?;
     settings(transaction).await
 }
@@ -355,8 +355,8 @@ async fn record(
     .bind(i64::from(deposit.block.get()))
     .bind(deposit.from.to_string())
     .bind(deposit.to.to_string())
-    .bind(signed(deposit.amount_rao.get()))
-    .bind(signed(deposit.rao_per_credit.get()))
+    .bind(saturating_i64(deposit.amount_rao.get()))
+    .bind(saturating_i64(deposit.rao_per_credit.get()))
     .bind(deposit.key_id.clone())
     .bind(deposit.credits)
     .bind(deposit.recorded_ms)
@@ -386,12 +386,12 @@ async fn credit(
 }
 
 fn credits(amount: Rao, rao_per_credit: NonZeroU64) -> i64 {
-    signed(amount.get() / rao_per_credit)
+    saturating_i64(amount.get() / rao_per_credit)
 }
 
 /// Converts an amount of rao or credits for the database. All TAO together are far less than 2^63
 /// rao.
-fn signed(amount: u64) -> i64 {
+fn saturating_i64(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 

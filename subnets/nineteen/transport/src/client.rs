@@ -16,7 +16,9 @@ use taonet_wire::{
 
 use crate::keys::LIFETIME;
 use crate::payload::seal_payload;
-use crate::proof::{EXCHANGE_SIGNATURE, KEY_SIGNATURE, is_exchange_with, is_key_of};
+use crate::proof::{
+    EXCHANGE_SIGNATURE, KEY_SIGNATURE, verify_exchange_signature, verify_key_signature,
+};
 use crate::{
     ExchangeMessage, ExchangeReply, FernetKey, FiberScheme, PublicEncryptionKey, PublicKeyMessage,
     RsaError,
@@ -98,21 +100,21 @@ pub struct Session {
     peer: Peer,
     id: String,
     key: FernetKey,
-    ends_ns: u64,
+    expires_at_ns: u64,
     signed: bool,
 }
 
 impl Session {
-    /// Restores a session from its stored parts. `ends_ns` is the expiry of the key, in nanoseconds
-    /// since the Unix epoch.
+    /// Restores a session from its stored parts. `expires_at_ns` is the expiry of the key, in
+    /// nanoseconds since the Unix epoch.
     pub const fn restore(
         peer: Peer,
         id: String,
         key: FernetKey,
-        ends_ns: u64,
+        expires_at_ns: u64,
         signed: bool,
     ) -> Self {
-        Self { peer, id, key, ends_ns, signed }
+        Self { peer, id, key, expires_at_ns, signed }
     }
 
     /// Returns the miner's hotkey and address.
@@ -136,8 +138,8 @@ impl Session {
     }
 
     /// Returns the expiry of the key, in nanoseconds since the Unix epoch.
-    pub const fn ends_ns(&self) -> u64 {
-        self.ends_ns
+    pub const fn expires_at_ns(&self) -> u64 {
+        self.expires_at_ns
     }
 }
 
@@ -193,7 +195,7 @@ impl FiberClient {
         let public = PublicEncryptionKey::from_pem(&message.public_key)?;
         let key = FernetKey::random();
         let id = hex::encode(rand::random::<[u8; 32]>());
-        let ends_ns = self
+        let expires_at_ns = self
             .clock
             .now_ns()
             .saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
@@ -206,13 +208,19 @@ impl FiberClient {
         let _: ExchangeReply = read(&answer)?;
         match signature(&answer.headers, EXCHANGE_SIGNATURE)? {
             Some(signature)
-                if is_exchange_with(peer.hotkey(), &self.hotkey, &id, &key, &signature) => {}
+                if verify_exchange_signature(
+                    peer.hotkey(),
+                    &self.hotkey,
+                    &id,
+                    &key,
+                    &signature,
+                ) => {}
             Some(_) => return Err(HandshakeError::Forged),
             // A miner that signs its public key must sign the exchange as well.
             None if signed => return Err(HandshakeError::Forged),
             None => {}
         }
-        Ok(Session { peer: peer.clone(), id, key, ends_ns, signed })
+        Ok(Session { peer: peer.clone(), id, key, expires_at_ns, signed })
     }
 
     /// Sends a payload, an object, in a session; returns the response as a stream, for any status.
@@ -279,7 +287,12 @@ impl FiberClient {
             None if trust == Trust::Signed => Err(HandshakeError::Unsigned),
             None => Ok((message, false)),
             Some(signature) => {
-                if !is_key_of(peer.hotkey(), &message.public_key, message.timestamp, &signature) {
+                if !verify_key_signature(
+                    peer.hotkey(),
+                    &message.public_key,
+                    message.timestamp,
+                    &signature,
+                ) {
                     return Err(HandshakeError::Forged);
                 }
                 let now = Duration::from_nanos(self.clock.now_ns()).as_secs_f64();

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 /// Version byte at the start of every token.
 const VERSION: u8 = 0x80;
 /// Bytes before the ciphertext: version, time, IV.
-const HEAD: usize = 1 + 8 + IV;
+const HEADER_BYTES: usize = 1 + 8 + IV;
 const IV: usize = 16;
 const TAG: usize = 32;
 const BLOCK: usize = 16;
@@ -78,21 +78,21 @@ impl FernetKey {
 
     /// Returns the size in bytes of the token of a plaintext with a number of bytes.
     pub(crate) const fn sealed_size(plaintext: usize) -> usize {
-        (HEAD + plaintext / BLOCK * BLOCK + BLOCK + TAG).div_ceil(3) * 4
+        (HEADER_BYTES + plaintext / BLOCK * BLOCK + BLOCK + TAG).div_ceil(3) * 4
     }
 
     /// Encrypts a plaintext with the given IV, which must never be reused.
     pub(crate) fn seal_with(&self, plaintext: &[u8], seconds: u64, iv: &[u8; IV]) -> String {
         let [tag_key, cipher_key] = &*self.0;
-        let mut token = Vec::with_capacity(HEAD + plaintext.len() + BLOCK + TAG);
+        let mut token = Vec::with_capacity(HEADER_BYTES + plaintext.len() + BLOCK + TAG);
         token.push(VERSION);
         token.extend_from_slice(&seconds.to_be_bytes());
         token.extend_from_slice(iv);
         token.extend_from_slice(plaintext);
         // Padding completes the last block, or adds one.
-        token.resize(HEAD + plaintext.len() / BLOCK * BLOCK + BLOCK, 0);
+        token.resize(HEADER_BYTES + plaintext.len() / BLOCK * BLOCK + BLOCK, 0);
         let cipher = Encryptor::<Aes128>::new(cipher_key.into(), iv.into());
-        let text = token.get_mut(HEAD..).unwrap_or_default();
+        let text = token.get_mut(HEADER_BYTES..).unwrap_or_default();
         // The buffer was resized for the padding.
         let _ = cipher.encrypt_padded_mut::<Pkcs7>(text, plaintext.len());
         let tag = mac(tag_key).chain_update(&token).finalize().into_bytes();
@@ -108,7 +108,8 @@ impl FernetKey {
         let mut token = URL_SAFE.decode(token).map_err(|_| FernetError::Malformed)?;
         let (signed, tag) = token.split_last_chunk::<TAG>().ok_or(FernetError::Malformed)?;
         let length = signed.len();
-        let (head, ciphertext) = signed.split_at_checked(HEAD).ok_or(FernetError::Malformed)?;
+        let (head, ciphertext) =
+            signed.split_at_checked(HEADER_BYTES).ok_or(FernetError::Malformed)?;
         if head.first() != Some(&VERSION) || ciphertext.is_empty() || ciphertext.len() % BLOCK != 0
         {
             return Err(FernetError::Malformed);
@@ -119,7 +120,7 @@ impl FernetKey {
         let iv: [u8; IV] = *head.last_chunk().ok_or(FernetError::Malformed)?;
         // Decrypts in place, which avoids a copy of large bodies.
         token.truncate(length);
-        token.drain(..HEAD);
+        token.drain(..HEADER_BYTES);
         let cipher = Decryptor::<Aes128>::new(cipher_key.into(), &iv.into());
         let length =
             cipher.decrypt_padded_mut::<Pkcs7>(&mut token).map_err(|_| FernetError::Refused)?.len();

@@ -18,13 +18,13 @@ pub struct PublicKeyMessage {
     /// The miner's public key: SubjectPublicKeyInfo in PEM.
     pub public_key: String,
     /// Time on the miner's clock, in seconds since the Unix epoch.
-    #[serde(deserialize_with = "exact")]
+    #[serde(deserialize_with = "deserialize_exact")]
     pub timestamp: f64,
 }
 
 /// Parses a number without rounding: its text is signed, and the default JSON parser may differ in
 /// the last bit.
-fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+fn deserialize_exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let text = Box::<RawValue>::deserialize(deserializer)?;
     text.get().parse().map_err(|_| D::Error::custom("expected a number"))
 }

@@ -23,7 +23,7 @@ pub struct KeyStore(Mutex<HashMap<Hotkey, VecDeque<Entry>>>);
 struct Entry {
     id: String,
     key: FernetKey,
-    ends_ns: u64,
+    expires_at_ns: u64,
 }
 
 /// The key store has reached its maximum number of validators.
@@ -44,20 +44,22 @@ impl KeyStore {
         key: FernetKey,
         now_ns: u64,
     ) -> Result<(), KeyStoreFull> {
-        let ends_ns = now_ns.saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
+        let expires_at_ns =
+            now_ns.saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
         let mut validators = self.lock();
         if !validators.contains_key(&validator) && validators.len() >= MAX_VALIDATORS {
-            validators.retain(|_, keys| keys.back().is_some_and(|newest| newest.ends_ns > now_ns));
+            validators
+                .retain(|_, keys| keys.back().is_some_and(|newest| newest.expires_at_ns > now_ns));
             if validators.len() >= MAX_VALIDATORS {
                 return Err(KeyStoreFull);
             }
         }
         let keys = validators.entry(validator).or_default();
-        keys.retain(|entry| entry.id != id && entry.ends_ns > now_ns);
+        keys.retain(|entry| entry.id != id && entry.expires_at_ns > now_ns);
         if keys.len() >= MAX_KEYS_PER_VALIDATOR {
             keys.pop_front();
         }
-        keys.push_back(Entry { id, key, ends_ns });
+        keys.push_back(Entry { id, key, expires_at_ns });
         Ok(())
     }
 
@@ -66,7 +68,7 @@ impl KeyStore {
     pub fn get(&self, validator: &Hotkey, id: &str, now_ns: u64) -> Option<FernetKey> {
         let validators = self.lock();
         let entry = validators.get(validator)?.iter().find(|entry| entry.id == id)?;
-        (entry.ends_ns > now_ns).then(|| entry.key.clone())
+        (entry.expires_at_ns > now_ns).then(|| entry.key.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Hotkey, VecDeque<Entry>>> {

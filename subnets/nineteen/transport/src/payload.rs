@@ -15,7 +15,7 @@ const NONCE: &str = "nonce";
 /// Adds a random nonce to a payload, an object without one, as fiber's clients do, and encrypts it.
 /// `now_ns` is the Unix time in nanoseconds.
 pub(crate) fn seal_payload(key: &FernetKey, payload: &impl Serialize, now_ns: u64) -> String {
-    key.seal(&with_nonce(payload, &Nonce::at(now_ns)), now_ns / 1_000_000_000)
+    key.seal(&with_nonce(payload, &Nonce::generate(now_ns)), now_ns / 1_000_000_000)
 }
 
 /// Returns the size in bytes of the encrypted request with a payload: an object, whose nonce is
@@ -24,8 +24,8 @@ pub fn sealed_size(payload: &impl Serialize) -> usize {
     let mut size = Size(0);
     // Writing JSON to a counter fails only for a payload that is no JSON, which cannot be sent
     // either.
-    let _ = payload.serialize(&mut Serializer::with_formatter(&mut size, Python));
-    let nonce = format!(r#", "{NONCE}": "{}""#, Nonce::at(u64::MAX));
+    let _ = payload.serialize(&mut Serializer::with_formatter(&mut size, PythonFormatter));
+    let nonce = format!(r#", "{NONCE}": "{}""#, Nonce::generate(u64::MAX));
     FernetKey::sealed_size(size.0 + nonce.len())
 }
 
@@ -64,13 +64,13 @@ pub(crate) fn with_nonce(payload: &impl Serialize, nonce: &Nonce) -> Vec<u8> {
 fn python_json(value: &impl Serialize) -> Vec<u8> {
     let mut text = Vec::new();
     // Writing JSON to a `Vec` fails only for a value that is no JSON, which cannot be sent either.
-    let _ = value.serialize(&mut Serializer::with_formatter(&mut text, Python));
+    let _ = value.serialize(&mut Serializer::with_formatter(&mut text, PythonFormatter));
     text
 }
 
-struct Python;
+struct PythonFormatter;
 
-impl Formatter for Python {
+impl Formatter for PythonFormatter {
     fn begin_array_value<W: ?Sized + Write>(
         &mut self,
         writer: &mut W,

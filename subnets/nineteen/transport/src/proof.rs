@@ -37,7 +37,7 @@ pub(crate) fn sign_exchange(
     keypair.sign(exchange_text(&keypair.hotkey(), validator, key_id, key).as_bytes())
 }
 
-pub(crate) fn is_key_of(
+pub(crate) fn verify_key_signature(
     miner: &Hotkey,
     public_key: &str,
     timestamp: f64,
@@ -46,7 +46,7 @@ pub(crate) fn is_key_of(
     verify(miner, key_text(miner, public_key, timestamp).as_bytes(), signature)
 }
 
-pub(crate) fn is_exchange_with(
+pub(crate) fn verify_exchange_signature(
     miner: &Hotkey,
     validator: &Hotkey,
     key_id: &str,

@@ -9,7 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
 use taonet_wallet::{CryptoType, Signature};
-use taonet_wire::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningError, Window};
+use taonet_wire::{
+    Claim, Identity, OutgoingRequest, Refusal, RefusedRequest, Scheme, SigningError, Window,
+};
 
 use crate::Nonce;
 
@@ -113,7 +115,7 @@ impl Scheme for FiberScheme {
         Ok(Claim {
             sender: parsed::<Hotkey>(sender)?,
             receiver,
-            nonce: Nonce::time(nonce.1).ok_or(Refusal::Malformed(nonce.0))?,
+            nonce: Nonce::parse_time(nonce.1).ok_or(Refusal::Malformed(nonce.0))?,
             uuid: Some(key_id.1.to_owned()),
             body_hash: None,
             timeout: Duration::ZERO,
@@ -137,7 +139,7 @@ impl Scheme for FiberScheme {
         Window { past: MAX_NONCE_AGE, future: MAX_NONCE_AGE, max_timeout: Duration::ZERO }
     }
 
-    fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {
+    fn refuse(&self, refusal: &Refusal, _: &RefusedRequest<'_>) -> Response {
         let (status, detail) = explain(refusal);
         (status, Json(json!({ "detail": detail }))).into_response()
     }
@@ -146,11 +148,15 @@ impl Scheme for FiberScheme {
         false
     }
 
-    fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, SigningError> {
+    fn sign(
+        &self,
+        identity: &Identity,
+        request: &OutgoingRequest<'_>,
+    ) -> Result<HeaderMap, SigningError> {
         if request.name.is_empty() {
             return Ok(HeaderMap::new());
         }
-        headers(identity, request.peer.hotkey(), request.name, &Nonce::at(request.nonce))
+        headers(identity, request.peer.hotkey(), request.name, &Nonce::generate(request.nonce))
     }
 }
 

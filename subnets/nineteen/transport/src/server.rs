@@ -93,10 +93,10 @@ async fn open_body(
     let Ok(token) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
         return refuse(StatusCode::BAD_REQUEST, "cannot read the request body");
     };
-    let (rules, is_heavy) = (handshake.rules(), token.len() >= MIN_OFFLOADED_BYTES);
+    let (rules, is_large) = (handshake.rules(), token.len() >= MIN_OFFLOADED_BYTES);
     let open =
         move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
-    let decrypted = if is_heavy {
+    let decrypted = if is_large {
         match tokio::task::spawn_blocking(open).await {
             Ok(decrypted) => decrypted,
             Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is shutting down"),

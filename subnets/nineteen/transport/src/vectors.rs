@@ -114,7 +114,7 @@ fn miner(recording: &Recording, rules: FiberRules, clock: &Arc<ManualClock>) -> 
 }
 
 /// Replays every exchange in order; returns each with status and body of the response.
-async fn play(rules: FiberRules) -> Vec<(Exchange, StatusCode, Vec<u8>)> {
+async fn replay_recording(rules: FiberRules) -> Vec<(Exchange, StatusCode, Vec<u8>)> {
     let recording = recording();
     let clock = Arc::new(ManualClock::default());
     let miner = miner(&recording, rules, &clock);
@@ -131,7 +131,7 @@ async fn play(rules: FiberRules) -> Vec<(Exchange, StatusCode, Vec<u8>)> {
 
 #[tokio::test]
 async fn miner_responses_match_fiber() {
-    for (exchange, status, body) in play(FiberRules::Reference).await {
+    for (exchange, status, body) in replay_recording(FiberRules::Reference).await {
         let text = String::from_utf8_lossy(&body);
         assert_eq!(status, exchange.status, "{}: {text}", exchange.name);
         if status == StatusCode::OK {
@@ -155,13 +155,13 @@ async fn strict_rules_differ_in_four_exchanges() {
         ("body no token", 400),
         ("token of no JSON", 400),
     ]);
-    let mut differing = 0;
-    for (exchange, status, body) in play(FiberRules::Strict).await {
+    let mut difference_count = 0;
+    for (exchange, status, body) in replay_recording(FiberRules::Strict).await {
         let expected = expected.get(exchange.name.as_str()).copied().unwrap_or(exchange.status);
         assert_eq!(status, expected, "{}: {}", exchange.name, String::from_utf8_lossy(&body));
-        differing += usize::from(status != exchange.status);
+        difference_count += usize::from(status != exchange.status);
     }
-    assert_eq!(differing, expected.len());
+    assert_eq!(difference_count, expected.len());
 }
 
 #[test]
@@ -185,10 +185,11 @@ fn headers_match_fiber() {
         if validator != identity.keypair.hotkey().to_string() || text("signature").is_none() {
             continue;
         }
-        let ours =
-            headers(&identity, &miner.parse().unwrap(), key_id, &Nonce::recorded(nonce)).unwrap();
-        assert_eq!(ours.len(), 5);
-        for (name, value) in &ours {
+        let actual =
+            headers(&identity, &miner.parse().unwrap(), key_id, &Nonce::from_recorded(nonce))
+                .unwrap();
+        assert_eq!(actual.len(), 5);
+        for (name, value) in &actual {
             // sr25519 signatures are randomised, so both must verify against the same text.
             if name != "signature" {
                 assert_eq!(
@@ -205,7 +206,7 @@ fn headers_match_fiber() {
         assert!(taonet_wallet::verify(
             &validator,
             &message,
-            &signature(ours["signature"].to_str().unwrap())
+            &signature(actual["signature"].to_str().unwrap())
         ));
         let recorded =
             taonet_wallet::verify(&validator, &message, &signature(text("signature").unwrap()));
@@ -227,14 +228,14 @@ fn bodies_match_fiber() {
         let token = URL_SAFE.decode(&body).unwrap();
         let seconds = u64::from_be_bytes(token[1..9].try_into().unwrap());
         let text = match payload.shift_remove("nonce") {
-            Some(nonce) => with_nonce(&payload, &Nonce::recorded(nonce.as_str().unwrap())),
+            Some(nonce) => with_nonce(&payload, &Nonce::from_recorded(nonce.as_str().unwrap())),
             // Handwritten requests (those with a missing header) have an empty payload without a
             // nonce.
             None => b"{}".to_vec(),
         };
         assert_eq!(text, plain, "{}", exchange.name);
-        let ours = key.seal_with(&text, seconds, token[9..25].try_into().unwrap());
-        assert_eq!(ours.as_bytes(), body, "{}", exchange.name);
+        let actual = key.seal_with(&text, seconds, token[9..25].try_into().unwrap());
+        assert_eq!(actual.as_bytes(), body, "{}", exchange.name);
         count += 1;
     }
     assert_eq!(count, 23);

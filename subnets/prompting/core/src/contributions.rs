@@ -1,6 +1,6 @@
 use crate::{NextTokenLosses, Synergy, shapley_values, synergies};
 
-/// What a miner contributes to the joint prediction of all miners.
+/// Contribution of a miner to the joint prediction of all miners.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Contribution {
     /// Shapley value of the reduction of the loss, in nats per token; negative if the others
@@ -8,14 +8,14 @@ pub struct Contribution {
     pub shapley: f64,
     /// Sum of the miner's shares of synergies, in nats per token.
     pub synergy: f64,
-    /// Share of the step's reward, in proportion to [`Self::earned`]; the shares of all miners sum
+    /// Share of the step's reward, in proportion to [`Self::reward`]; the shares of all miners sum
     /// to 1, or are all 0.
     pub share: f64,
 }
 
 impl Contribution {
     /// Returns the sum of Shapley value and synergies; 0 if it is negative.
-    pub fn earned(&self) -> f64 {
+    pub fn reward(&self) -> f64 {
         (self.shapley + self.synergy).max(0.0)
     }
 }
@@ -34,10 +34,10 @@ pub fn contributions(losses: &NextTokenLosses, seed: u64) -> Vec<Contribution> {
             }
         }
     }
-    let sum: f64 = contributions.iter().map(Contribution::earned).sum();
+    let sum: f64 = contributions.iter().map(Contribution::reward).sum();
     if sum > 0.0 {
         for contribution in &mut contributions {
-            contribution.share = contribution.earned() / sum;
+            contribution.share = contribution.reward() / sum;
         }
     }
     contributions
@@ -47,7 +47,7 @@ pub fn contributions(losses: &NextTokenLosses, seed: u64) -> Vec<Contribution> {
 mod tests {
     use super::*;
 
-    fn of(probabilities: &[Vec<f64>]) -> Vec<Contribution> {
+    fn contributions_of(probabilities: &[Vec<f64>]) -> Vec<Contribution> {
         contributions(&NextTokenLosses::new(probabilities, 2), 7)
     }
 
@@ -55,7 +55,7 @@ mod tests {
     /// for one and 0.1 for the other. The third one guesses.
     #[test]
     fn contribution_is_shapley_value_and_synergies() {
-        let actual = of(&[vec![0.9, 0.1], vec![0.1, 0.9], vec![]]);
+        let actual = contributions_of(&[vec![0.9, 0.1], vec![0.1, 0.9], vec![]]);
         let alone = f64::midpoint(0.9_f64.ln(), 0.1_f64.ln());
         let surplus = 0.5_f64.ln() - alone;
         for contribution in &actual[..2] {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn copies_earn_less_than_an_independent_prediction() {
-        let actual = of(&[vec![0.8, 0.1], vec![0.8, 0.1], vec![0.1, 0.8]]);
+        let actual = contributions_of(&[vec![0.8, 0.1], vec![0.8, 0.1], vec![0.1, 0.8]]);
         assert!(
             (actual[0].share - actual[1].share).abs() < 1e-12 && actual[2].share > actual[0].share,
             "{actual:?}"
@@ -84,20 +84,20 @@ mod tests {
 
     #[test]
     fn miner_that_guesses_earns_nothing() {
-        assert!(of(&[]).is_empty());
+        assert!(contributions_of(&[]).is_empty());
         assert!(
-            of(&[vec![], vec![0.0, f64::NAN]])
+            contributions_of(&[vec![], vec![0.0, f64::NAN]])
                 .iter()
                 .all(|one| one.share.abs() < f64::MIN_POSITIVE)
         );
-        assert!((of(&[vec![0.4, 0.4]])[0].share - 1.0).abs() < 1e-12, "one miner");
+        assert!((contributions_of(&[vec![0.4, 0.4]])[0].share - 1.0).abs() < 1e-12, "one miner");
     }
 
     #[test]
     fn sampled_contributions_are_reproducible() {
         let miners: Vec<_> =
             (0..=crate::MAX_EXACT).map(|miner| vec![miner as f64 / 20.0, 0.2]).collect();
-        let (first, again) = (of(&miners), of(&miners));
+        let (first, again) = (contributions_of(&miners), contributions_of(&miners));
         assert_eq!(first, again);
         assert!((first.iter().map(|one| one.share).sum::<f64>() - 1.0).abs() < 1e-9, "{first:?}");
         assert!(first[12].share > first[0].share, "{first:?}");

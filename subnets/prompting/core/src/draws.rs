@@ -12,7 +12,7 @@ impl Draws {
     }
 
     /// Returns the next number.
-    pub const fn number(&mut self) -> u64 {
+    pub const fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +23,7 @@ impl Draws {
     /// Returns the next number below `bound`; 0 if `bound` is 0. The bias is below 2⁻³² for every
     /// bound of a program.
     pub fn below(&mut self, bound: usize) -> usize {
-        let product = u128::from(self.number()) * bound as u128;
+        let product = u128::from(self.next_u64()) * bound as u128;
         (product >> 64) as usize
     }
 
@@ -45,7 +45,7 @@ mod tests {
         let mut draws = Draws::new(1_234_567);
         let expected =
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
-        assert_eq!(expected.map(|_| draws.number()), expected);
+        assert_eq!(expected.map(|_| draws.next_u64()), expected);
     }
 
     #[test]

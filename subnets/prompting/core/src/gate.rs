@@ -80,16 +80,16 @@ impl Row {
             + self.bias
     }
 
-    /// One step of SGD with momentum; `slope` is the derivative of the loss by the row's score.
-    fn descend(&mut self, embedding: &[f32], slope: f64, settings: GateSettings) {
+    /// One step of SGD with momentum; `gradient` is the derivative of the loss by the row's score.
+    fn gradient_step(&mut self, embedding: &[f32], gradient: f64, settings: GateSettings) {
         let GateSettings { learning_rate, momentum } = settings;
         for ((weight, velocity), part) in
             self.weights.iter_mut().zip(&mut self.velocity).zip(embedding)
         {
-            *velocity = momentum * *velocity + slope * f64::from(*part);
+            *velocity = momentum * *velocity + gradient * f64::from(*part);
             *weight -= learning_rate * *velocity;
         }
-        self.bias_velocity = momentum * self.bias_velocity + slope;
+        self.bias_velocity = momentum * self.bias_velocity + gradient;
         self.bias -= learning_rate * self.bias_velocity;
     }
 
@@ -172,7 +172,7 @@ impl Gate {
             self.rows.entry(*hotkey).or_insert_with(|| Row::zero(self.dimensions));
         }
         for (hotkey, row) in &mut self.rows {
-            row.descend(embedding, slopes.get(hotkey).copied().unwrap_or_default(), settings);
+            row.gradient_step(embedding, slopes.get(hotkey).copied().unwrap_or_default(), settings);
         }
         errors.iter().map(|error| error * error).sum::<f64>() / count
     }

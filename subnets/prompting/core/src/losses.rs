@@ -1,12 +1,12 @@
 /// Probability of a token for which a miner states none: that of a uniform choice among the 50 257
 /// tokens of GPT-2, whose vocabulary the older text validator used.
-const UNIFORM: f64 = 1.0 / 50_257.0;
+const UNIFORM_PROBABILITY: f64 = 1.0 / 50_257.0;
 
 /// The losses of miners, and of coalitions of miners, on the next tokens of a text.
 ///
 /// A coalition predicts with the mean of its members' probabilities. Its loss is the mean of −ln p
-/// over the positions of the text, where p is the probability of the true token; that of nobody is
-/// the loss of a uniform choice.
+/// over the positions of the text, where p is the probability of the true token; that of the empty
+/// coalition is the loss of a uniform choice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NextTokenLosses {
     /// Probabilities of the true token at each position, for each miner.
@@ -19,13 +19,14 @@ impl NextTokenLosses {
     /// position. Probabilities that are missing, not finite or smaller than a uniform choice count
     /// as that; those above 1 as 1.
     pub fn new(probabilities: &[Vec<f64>], positions: usize) -> Self {
-        let valid = |probability: Option<&f64>| {
+        let limit_probability = |probability: Option<&f64>| {
             probability
                 .filter(|number| number.is_finite())
-                .map_or(UNIFORM, |number| number.clamp(UNIFORM, 1.0))
+                .map_or(UNIFORM_PROBABILITY, |number| number.clamp(UNIFORM_PROBABILITY, 1.0))
         };
-        let row =
-            |miner: &Vec<f64>| (0..positions).map(|position| valid(miner.get(position))).collect();
+        let row = |miner: &Vec<f64>| {
+            (0..positions).map(|position| limit_probability(miner.get(position))).collect()
+        };
         Self { probabilities: probabilities.iter().map(row).collect(), positions }
     }
 
@@ -38,10 +39,10 @@ impl NextTokenLosses {
     pub fn loss(&self, coalition: &[usize]) -> f64 {
         let members: Vec<_> =
             coalition.iter().filter_map(|miner| self.probabilities.get(*miner)).collect();
-        let combined = |position: usize| {
+        let mean_probability = |position: usize| {
             let probabilities = members.iter().filter_map(|row| row.get(position));
             if members.is_empty() {
-                UNIFORM
+                UNIFORM_PROBABILITY
             } else {
                 probabilities.sum::<f64>() / members.len() as f64
             }
@@ -49,11 +50,11 @@ impl NextTokenLosses {
         if self.positions == 0 {
             return 0.0;
         }
-        (0..self.positions).map(|position| -combined(position).ln()).sum::<f64>()
+        (0..self.positions).map(|position| -mean_probability(position).ln()).sum::<f64>()
             / self.positions as f64
     }
 
-    /// Returns the value of a coalition: by how much its loss is lower than that of nobody.
+    /// Returns the value of a coalition: by how much its loss is lower than that of the empty coalition.
     pub fn value(&self, coalition: &[usize]) -> f64 {
         self.loss(&[]) - self.loss(coalition)
     }

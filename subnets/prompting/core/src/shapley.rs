@@ -24,7 +24,7 @@ pub struct Synergy {
 ///
 /// Up to [`MAX_EXACT`] players, the values are exact. For more, they are the mean over random
 /// orders drawn from `seed`; as the exact values, they sum to the value of all players less that of
-/// nobody.
+/// the empty coalition.
 pub fn shapley_values(
     players: usize,
     seed: u64,
@@ -89,10 +89,10 @@ fn sampled(players: usize, seed: u64, value: &mut impl FnMut(&[usize]) -> f64) -
 /// Computes the synergy of each pair of players: the value of both together less that of the better
 /// one, if it is positive, shared equally.
 pub fn synergies(players: usize, mut value: impl FnMut(&[usize]) -> f64) -> Vec<Synergy> {
-    let alone: Vec<f64> = (0..players).map(|player| value(&[player])).collect();
+    let single_values: Vec<f64> = (0..players).map(|player| value(&[player])).collect();
     let mut synergies = Vec::new();
-    for (first, one) in alone.iter().enumerate() {
-        for (second, other) in alone.iter().enumerate().skip(first + 1) {
+    for (first, one) in single_values.iter().enumerate() {
+        for (second, other) in single_values.iter().enumerate().skip(first + 1) {
             let surplus = value(&[first, second]) - one.max(*other);
             synergies.push(Synergy { first, second, share: surplus.max(0.0) / 2.0 });
         }
@@ -137,9 +137,9 @@ mod tests {
     }
 
     /// A value without any structure: a random number for each coalition, drawn from its members.
-    fn arbitrary(coalition: &[usize]) -> f64 {
+    fn arbitrary_value(coalition: &[usize]) -> f64 {
         let mask: u64 = coalition.iter().map(|member| 1_u64 << member).sum();
-        Draws::new(mask).number() as f64 / u64::MAX as f64
+        Draws::new(mask).next_u64() as f64 / u64::MAX as f64
     }
 
     fn assert_close(actual: &[f64], expected: &[f64], tolerance: f64) {
@@ -152,8 +152,8 @@ mod tests {
     #[test]
     fn shapley_values_match_the_definition() {
         for players in 0..=7 {
-            let values = shapley_values(players, 0, arbitrary);
-            assert_close(&values, &brute_force(players, &arbitrary), 1e-9);
+            let values = shapley_values(players, 0, arbitrary_value);
+            assert_close(&values, &brute_force(players, &arbitrary_value), 1e-9);
         }
     }
 

@@ -41,7 +41,7 @@ mod tests {
     }
 
     /// The definition, without protection against overflow.
-    fn naive(values: &[f64]) -> Vec<f64> {
+    fn naive_softmax(values: &[f64]) -> Vec<f64> {
         let sum: f64 = values.iter().map(|value| value.exp()).sum();
         values.iter().map(|value| value.exp() / sum).collect()
     }
@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn softmax_matches_the_definition() {
         for values in [&[][..], &[5.0], &[0.0, 0.0], &[1.0, 2.0, 3.0], &[-4.0, 0.5, 0.25, 7.0]] {
-            assert_close(&softmax(values), &naive(values), &format!("{values:?}"));
+            assert_close(&softmax(values), &naive_softmax(values), &format!("{values:?}"));
         }
     }
 

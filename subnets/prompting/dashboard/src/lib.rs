@@ -22,7 +22,7 @@
 //! ```
 //!
 //! If the log cannot be read, the page shows the reason, with the data of the last successful read.
-//! Questions and completions are texts of strangers: they are escaped, and shortened. The crate
+//! Questions and completions are untrusted: they are escaped and shortened. The crate
 //! computes no scores: it shows the rewards that the validator has recorded. The weights that
 //! follow from them are on the pages of the chain.
 //!

@@ -3,8 +3,8 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use taonet_dashboard::{
-    Paging, View, activity, ago, duration, live, now_unix, number, percent, problem, shortened,
-    shown,
+    Paging, View, activity, ago, duration, live, now_unix, number, percent, printable, problem,
+    shortened,
 };
 use taonet_primitives::truncated;
 use taonet_prompting_neurons::StepRecord;
@@ -16,9 +16,9 @@ const PER_PAGE: usize = 25;
 /// Maximum length of questions and completions in characters.
 const MAX_TEXT: usize = 120;
 
-/// Escapes and shortens a text of a stranger.
+/// Escapes and shortens an untrusted text.
 fn excerpt(text: &str) -> String {
-    shown(&truncated(text, MAX_TEXT))
+    printable(&truncated(text, MAX_TEXT))
 }
 
 /// Renders the steps' part of the overview.

@@ -6,7 +6,7 @@ use crate::steps::{MinerState, Steps};
 
 /// Returns the totals and the miners of the latest steps at `now_unix`, in seconds since the Unix
 /// epoch.
-pub(crate) fn of(steps: &Steps, now_unix: i64) -> Vec<Panel> {
+pub(crate) fn build(steps: &Steps, now_unix: i64) -> Vec<Panel> {
     let (requests, answered) = steps.answers();
     let share = (requests > 0).then(|| answered as f64 / requests as f64);
     let figures = vec![

@@ -46,7 +46,7 @@ impl Section for PromptingSection {
     }
 
     fn panels(&self) -> Vec<Panel> {
-        panels::of(&self.source.steps(), now_unix())
+        panels::build(&self.source.steps(), now_unix())
     }
 
     fn problems(&self) -> Vec<String> {

@@ -40,9 +40,9 @@ impl Source {
 
     /// Reads the log once, and reports a change.
     pub(crate) async fn read(&self, changes: &Changes) {
-        let before = self.steps();
+        let previous = self.steps();
         let directory = self.directory.clone();
-        let mut steps = Steps::clone(&before);
+        let mut steps = Steps::clone(&previous);
         match spawn_blocking(move || latest(&directory)).await {
             Ok(Ok(latest)) => {
                 let written_unix = latest.written.map(|written| unix_time(written).as_secs());
@@ -55,7 +55,7 @@ impl Source {
             Ok(Err(error)) => steps.problem = Some(with_causes(&error)),
             Err(error) => steps.problem = Some(error.to_string()),
         }
-        if steps != *before {
+        if steps != *previous {
             *self.steps.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(steps);
             changes.report();
         }

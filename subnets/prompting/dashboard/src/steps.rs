@@ -66,10 +66,10 @@ pub(crate) fn best(step: &StepRecord) -> Option<&AnswerRecord> {
 impl Steps {
     /// Returns what is wrong at `now_unix`, in seconds since the Unix epoch: titles and reasons.
     pub(crate) fn problems(&self, now_unix: i64) -> impl Iterator<Item = (&'static str, &str)> {
-        let unread =
+        let read_problem =
             self.problem.as_deref().map(|reason| ("The validator's steps are unavailable", reason));
-        let silent = self.is_silent(now_unix).then_some(("No new step", SILENT));
-        unread.into_iter().chain(silent)
+        let silence_problem = self.is_silent(now_unix).then_some(("No new step", SILENT));
+        read_problem.into_iter().chain(silence_problem)
     }
 
     /// Returns whether the last step at `now_unix`, in seconds since the Unix epoch, was long ago.

@@ -46,7 +46,7 @@ pub struct MinerAnswer {
     pub completion: Result<String, ReplyError>,
     /// Time until the reply.
     pub elapsed: Duration,
-    /// What the completion is worth, and why.
+    /// Reward of the completion, with its components.
     pub reward: Reward,
 }
 
@@ -81,14 +81,14 @@ pub async fn ask(
 ) -> Result<Vec<MinerAnswer>, AskError> {
     let replies = query(client, miners, &Prompting::new(&conversation), limits).await?;
     let answers: Vec<Answer> =
-        replies.iter().map(|reply| Answer::of(reply, limits.deadline)).collect();
+        replies.iter().map(|reply| Answer::from_reply(reply, limits.deadline)).collect();
     let judged = judge.judge(conversation, answers).await?;
-    let rated = replies.into_iter().zip(judged.rewards);
+    let rated_replies = replies.into_iter().zip(judged.rewards);
     let mut answers: Vec<MinerAnswer> =
-        rated.map(|(reply, reward)| answer(reply, reward)).collect();
+        rated_replies.map(|(reply, reward)| answer(reply, reward)).collect();
     answers.sort_by(|one, other| {
-        let by_reward = other.reward.total.total_cmp(&one.reward.total);
-        by_reward
+        let order = other.reward.total.total_cmp(&one.reward.total);
+        order
             .then(one.completion.is_err().cmp(&other.completion.is_err()))
             .then(one.elapsed.cmp(&other.elapsed))
     });
@@ -140,13 +140,14 @@ pub async fn ask_streaming(
 ///
 /// # Errors
 /// [`AskError`] when the completion cannot be rewarded.
-pub async fn rewarded(
+pub async fn reward_reply(
     reply: Reply<Prompting>,
     conversation: Vec<Message>,
     limits: QueryLimits,
     judge: &Arc<Judge>,
 ) -> Result<MinerAnswer, AskError> {
-    let judged = judge.judge(conversation, vec![Answer::of(&reply, limits.deadline)]).await?;
+    let judged =
+        judge.judge(conversation, vec![Answer::from_reply(&reply, limits.deadline)]).await?;
     Ok(answer(reply, judged.rewards.into_iter().next().unwrap_or_default()))
 }
 
@@ -266,7 +267,7 @@ mod tests {
             };
             let reply = ask_streaming(&client, &miner, &conversation, limits, take).await.unwrap();
             let judge = Arc::new(Judge::new(Arc::new(HashedWords), None));
-            let answer = rewarded(reply, conversation.clone(), limits, &judge).await.unwrap();
+            let answer = reward_reply(reply, conversation.clone(), limits, &judge).await.unwrap();
             match expected {
                 Ok(text) => {
                     assert_eq!(

@@ -7,7 +7,7 @@ use taonet_prompting_core::words;
 use crate::lines::{LinesError, parse_lines, read_text};
 
 /// Answer to a question that shares no word with any known one.
-const UNKNOWN: &str = "I do not know the answer to this question.";
+const UNKNOWN_ANSWER: &str = "I do not know the answer to this question.";
 
 /// A table of questions with their answers: a template for miners, and the miners of the
 /// demonstration.
@@ -19,7 +19,7 @@ pub struct CannedAnswers {
 /// A line of the file.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "a JSON object")]
-struct Line {
+struct CannedLine {
     question: String,
     answer: String,
 }
@@ -47,8 +47,8 @@ impl CannedAnswers {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, LinesError> {
-        let lines: Vec<Line> = parse_lines(path, text)?;
-        let entry = |line: Line| (words(&line.question).into_iter().collect(), line.answer);
+        let lines: Vec<CannedLine> = parse_lines(path, text)?;
+        let entry = |line: CannedLine| (words(&line.question).into_iter().collect(), line.answer);
         Ok(Self { entries: lines.into_iter().map(entry).collect() })
     }
 
@@ -65,7 +65,7 @@ impl CannedAnswers {
         let best = scored
             .filter(|(score, _)| *score > 0.0)
             .max_by(|(one, _), (other, _)| one.total_cmp(other));
-        best.map_or(UNKNOWN, |(_, answer)| answer.as_str())
+        best.map_or(UNKNOWN_ANSWER, |(_, answer)| answer.as_str())
     }
 }
 
@@ -81,12 +81,12 @@ mod tests {
         for (question, answer) in [
             ("What is the capital of Texas?", "Austin"),
             ("Name the capital of ITALY", "Rome"),
-            ("Zwölf?", UNKNOWN),
-            ("", UNKNOWN),
+            ("Zwölf?", UNKNOWN_ANSWER),
+            ("", UNKNOWN_ANSWER),
         ] {
             assert_eq!(answers.answer(question), answer);
         }
-        assert_eq!(CannedAnswers::default().answer("What?"), UNKNOWN);
+        assert_eq!(CannedAnswers::default().answer("What?"), UNKNOWN_ANSWER);
     }
 
     #[test]

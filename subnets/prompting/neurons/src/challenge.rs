@@ -5,12 +5,12 @@ mod settings;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use taonet_kit::{BoxError, Challenge, MinerEntry, Neuron, Reply, RequestHash, Select};
+use taonet_kit::{BoxError, Challenge, MinerEntry, Neuron, Reply, RequestHash, Selection};
 use taonet_lm::Message;
 use taonet_primitives::{Hotkey, with_causes};
 use taonet_prompting_core::{Draws, Gate, Reward, normalised_rewards};
 
-use crate::events::shortened;
+use crate::events::truncate_text;
 use crate::judge::{Answer, JudgedCompletions};
 use crate::protocol::last_text;
 use crate::{
@@ -43,12 +43,12 @@ struct State {
     file: GateFile,
     /// The next step's conversation, which the gate needs before the miners are chosen; `None`
     /// after a failure.
-    next: Option<Task>,
+    next: Option<PreparedStep>,
 }
 
 /// The conversation of a step.
 #[derive(Debug, Clone)]
-struct Task {
+struct PreparedStep {
     conversation: Vec<Message>,
     /// Embedding of its last message.
     embedding: Vec<f32>,
@@ -73,7 +73,7 @@ impl PromptingChallenge {
         let conversation =
             next_conversation(file.question.clone(), &dataset, &settings, &mut file.draws);
         let embedding = judge.embed(last_text(&conversation)).map_err(GateFileError::from)?;
-        let state = State { file, next: Some(Task { conversation, embedding }) };
+        let state = State { file, next: Some(PreparedStep { conversation, embedding }) };
         Ok(Self {
             judge: Arc::new(judge),
             dataset,
@@ -95,7 +95,7 @@ impl PromptingChallenge {
     }
 
     /// Prepares the next step: it asks `question`, or else one of the dataset.
-    async fn prepare(&self, question: Option<String>) -> Result<Task, BoxError> {
+    async fn prepare(&self, question: Option<String>) -> Result<PreparedStep, BoxError> {
         let conversation = next_conversation(
             question,
             &self.dataset,
@@ -105,13 +105,13 @@ impl PromptingChallenge {
         let judge = Arc::clone(&self.judge);
         let task = move || {
             let embedding = judge.embed(last_text(&conversation))?;
-            Ok::<_, BoxError>(Task { conversation, embedding })
+            Ok::<_, BoxError>(PreparedStep { conversation, embedding })
         };
         tokio::task::spawn_blocking(task).await?
     }
 
     /// Trains the gate, saves it with the next question, and records the step.
-    async fn learn(
+    async fn train(
         &self,
         judged: &JudgedCompletions,
         question: Option<String>,
@@ -139,7 +139,7 @@ impl PromptingChallenge {
 impl Challenge for PromptingChallenge {
     type Request = Prompting;
 
-    fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
+    fn select(&self, eligible: Vec<Neuron>, selection: Selection) -> Vec<Neuron> {
         let hotkeys: Vec<Hotkey> = eligible.iter().map(|neuron| neuron.hotkey).collect();
         let mut state = self.state();
         let State { file, next } = &mut *state;
@@ -148,9 +148,9 @@ impl Challenge for PromptingChallenge {
             file.gate.retain(&hotkeys.iter().copied().collect());
         }
         let ChallengeSettings { best: Some(best), random, .. } = self.settings else {
-            return setting.choose(eligible);
+            return selection.choose(eligible);
         };
-        let Some(task) = next else { return Select::Random(best + random).choose(eligible) };
+        let Some(task) = next else { return Selection::Random(best + random).choose(eligible) };
         let selected = file.gate.choose(&task.embedding, &hotkeys, best, random, &mut file.draws);
         eligible.into_iter().filter(|neuron| selected.contains(&neuron.hotkey)).collect()
     }
@@ -170,14 +170,14 @@ impl Challenge for PromptingChallenge {
         replies: &[Reply<Prompting>],
     ) -> Result<Vec<f64>, BoxError> {
         let answers: Vec<Answer> =
-            replies.iter().map(|reply| Answer::of(reply, self.settings.deadline)).collect();
+            replies.iter().map(|reply| Answer::from_reply(reply, self.settings.deadline)).collect();
         let judged = self.judge.judge(request.messages_with_roles(), answers.clone()).await?;
         let totals: Vec<f64> = judged.rewards.iter().map(|reward| reward.total).collect();
         let shares = normalised_rewards(&totals, self.settings.temperature);
-        let record = recorded(request, replies, &answers, &judged.rewards, &shares);
+        let record = step_record(request, replies, &answers, &judged.rewards, &shares);
         let is_asking = request.messages.first() == Some(&self.settings.question_prompt);
         let question = best_text(answers, &totals).filter(|_| is_asking);
-        self.learn(&judged, question.clone(), record).await?;
+        self.train(&judged, question.clone(), record).await?;
         match self.prepare(question).await {
             Ok(next) => self.state().next = Some(next),
             // The rewards of this step count nevertheless: the next one prepares its own question.
@@ -194,10 +194,10 @@ fn best_text(answers: Vec<Answer>, totals: &[f64]) -> Option<String> {
     let scored = answers.into_iter().zip(totals).filter(|(_, total)| **total > 0.0);
     scored
         .max_by(|(_, one), (_, other)| one.total_cmp(other))
-        .map(|(answer, _)| shortened(&answer.text))
+        .map(|(answer, _)| truncate_text(&answer.text))
 }
 
-fn recorded(
+fn step_record(
     request: &Prompting,
     replies: &[Reply<Prompting>],
     answers: &[Answer],
@@ -217,12 +217,13 @@ fn recorded(
                     .iter()
                     .map(|(name, value)| ((*name).to_owned(), *value))
                     .collect(),
-                completion: shortened(&answer.text),
-                error: reply.response.as_ref().err().map(|error| shortened(&error.to_string())),
+                completion: truncate_text(&answer.text),
+                error: reply.response.as_ref().err().map(|error| truncate_text(&error.to_string())),
                 seconds: reply.elapsed.as_secs_f64(),
             }
         };
-    let question = request.messages.last().map(|message| shortened(message)).unwrap_or_default();
+    let question =
+        request.messages.last().map(|message| truncate_text(message)).unwrap_or_default();
     // The request was sent, so it can be serialised.
     let hash = RequestHash::of(request).ok();
     StepRecord { question, request: hash, seed: None, answers: rows.map(answer).collect() }

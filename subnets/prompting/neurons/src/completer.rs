@@ -60,7 +60,7 @@ impl CompleteError {
 }
 
 /// A completion in parts.
-type Parts = Pin<Box<dyn Stream<Item = Result<String, BoxError>> + Send>>;
+type CompletionStream = Pin<Box<dyn Stream<Item = Result<String, BoxError>> + Send>>;
 /// The likeliest tokens with their probabilities.
 type Distribution = Vec<(String, f64)>;
 
@@ -123,7 +123,10 @@ impl Completer {
     /// # Errors
     /// [`CompleteError`] when the conversation is invalid. A failure of the model or the server is
     /// an error of the stream.
-    pub async fn stream(&self, conversation: &[Message]) -> Result<Parts, CompleteError> {
+    pub async fn stream(
+        &self,
+        conversation: &[Message],
+    ) -> Result<CompletionStream, CompleteError> {
         match &self.0 {
             Backend::Model { model, engine, max_tokens } => {
                 let events = submit(model, engine, *max_tokens, conversation)?;
@@ -221,21 +224,21 @@ impl ModelAnswer {
 
 /// Streams the completion of an inference server. The channel is bounded by the maximum size of the
 /// server's response.
-fn server_parts(server: ModelServer, body: Value) -> Parts {
-    let (parts, received) = unbounded_channel::<String>();
+fn server_parts(server: ModelServer, body: Value) -> CompletionStream {
+    let (parts, receiver) = unbounded_channel::<String>();
     let work = async move {
-        let take = |event: Value| match text_of(&event) {
+        let handle_event = |event: Value| match text_of(&event) {
             Some(text) if parts.send(text.to_owned()).is_err() => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         };
-        let result = server.events("chat/completions", &body, take).await;
+        let result = server.events("chat/completions", &body, handle_event).await;
         result.err().map(|error| Err(BoxError::from(CompleteError::from(error))))
     };
     let failure = stream::once(work).filter_map(std::future::ready);
-    let next = |mut received: UnboundedReceiver<String>| async move {
-        Some((Ok(received.recv().await?), received))
+    let next = |mut receiver: UnboundedReceiver<String>| async move {
+        Some((Ok(receiver.recv().await?), receiver))
     };
-    Box::pin(stream::select(stream::unfold(received, next), failure))
+    Box::pin(stream::select(stream::unfold(receiver, next), failure))
 }
 
 /// Returns the text in an event of `chat/completions`, or in the response of a server that does not
@@ -298,7 +301,7 @@ pub fn miner(keypair: Keypair, settings: MinerSettings, completer: Completer) ->
 async fn stream_answer(
     completer: Completer,
     request: StreamPrompting,
-) -> Result<Parts, SynapseError> {
+) -> Result<CompletionStream, SynapseError> {
     let StreamPrompting(request) = request;
     completer.stream(&request.conversation()?).await.map_err(|error| error.status())
 }

@@ -85,7 +85,7 @@ pub struct Dataset {
 /// A line of a JSONL file; other fields are ignored.
 #[derive(Debug, Deserialize)]
 #[serde(expecting = "a JSON object")]
-struct Line {
+struct DatasetLine {
     #[serde(alias = "prompt")]
     question: Option<String>,
     text: Option<String>,
@@ -110,7 +110,11 @@ impl Dataset {
             }
             let text = read_text(&file)?;
             if has_suffix(&file, &["jsonl"]) {
-                items.extend(parse_lines::<Line>(&file, &text)?.into_iter().filter_map(Line::item));
+                items.extend(
+                    parse_lines::<DatasetLine>(&file, &text)?
+                        .into_iter()
+                        .filter_map(DatasetLine::item),
+                );
             } else {
                 items.extend(passages(&text));
             }
@@ -126,8 +130,8 @@ impl Dataset {
     /// # Errors
     /// None: the file is part of the program, and a test reads it.
     pub fn built_in() -> Result<Self, DatasetError> {
-        let lines: Vec<Line> = parse_lines(Path::new("questions.jsonl"), BUILT_IN)?;
-        Ok(Self { items: lines.into_iter().filter_map(Line::item).collect() })
+        let lines: Vec<DatasetLine> = parse_lines(Path::new("questions.jsonl"), BUILT_IN)?;
+        Ok(Self { items: lines.into_iter().filter_map(DatasetLine::item).collect() })
     }
 
     /// Returns the number of items.
@@ -142,12 +146,12 @@ impl Dataset {
     }
 }
 
-impl Line {
+impl DatasetLine {
     fn item(self) -> Option<Item> {
         let question = self.question.map(|text| (text, Item::Question as fn(String) -> Item));
         let (text, kind) = question
             .or_else(|| self.text.map(|text| (text, Item::Passage as fn(String) -> Item)))?;
-        let text = limited(&text);
+        let text = truncate_item(&text);
         (!text.is_empty()).then(|| kind(text))
     }
 }
@@ -185,10 +189,10 @@ fn passages(text: &str) -> Vec<Item> {
         }
     }
     paragraphs.retain(|paragraph| paragraph.chars().count() >= MIN_PASSAGE);
-    paragraphs.iter().map(|paragraph| Item::Passage(limited(paragraph))).collect()
+    paragraphs.iter().map(|paragraph| Item::Passage(truncate_item(paragraph))).collect()
 }
 
-fn limited(text: &str) -> String {
+fn truncate_item(text: &str) -> String {
     text.trim().chars().take(MAX_ITEM).collect()
 }
 

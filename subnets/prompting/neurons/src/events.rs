@@ -16,7 +16,7 @@ use crate::lines::{LinesError, read_bytes};
 /// Size in bytes from which on the log is renamed and a new one begins. One old log is kept.
 const MAX_LOG_BYTES: u64 = 64 << 20;
 /// Size in bytes of the end of the log in which the latest steps are searched.
-const LATEST: u64 = 4 << 20;
+const LATEST_BYTES: u64 = 4 << 20;
 /// Number of characters of a text that are recorded.
 const MAX_RECORDED_CHARS: usize = 500;
 
@@ -71,7 +71,7 @@ impl StepRecord {
 }
 
 /// Shortens a text for the log.
-pub(crate) fn shortened(text: &str) -> String {
+pub(crate) fn truncate_text(text: &str) -> String {
     text.chars().take(MAX_RECORDED_CHARS).collect()
 }
 
@@ -99,7 +99,7 @@ impl EventLog {
     /// Appends a step. A large log is renamed to `events.old.jsonl` before.
     pub(crate) fn append(&self, record: &StepRecord) -> io::Result<()> {
         if self.path.metadata().is_ok_and(|metadata| metadata.len() >= MAX_LOG_BYTES) {
-            std::fs::rename(&self.path, self.renamed())?;
+            std::fs::rename(&self.path, self.rotated_path())?;
         }
         // The line break comes first: a line that a killed process left incomplete does not spoil
         // the next one.
@@ -127,13 +127,13 @@ impl EventLog {
             record.answers.retain(|answer| answer.hotkey == *hotkey);
             (!record.answers.is_empty()).then_some(record)
         };
-        let mut records = steps_in(&self.renamed(), answers_of_miner)?;
+        let mut records = steps_in(&self.rotated_path(), answers_of_miner)?;
         records.extend(steps_in(&self.path, answers_of_miner)?);
         Ok(records)
     }
 
     /// Returns the path of a log that was too large.
-    fn renamed(&self) -> PathBuf {
+    fn rotated_path(&self) -> PathBuf {
         self.path.with_extension("old.jsonl")
     }
 
@@ -150,12 +150,14 @@ impl EventLog {
             }
             Err(source) => return Err(LinesError::Read { path: self.path.clone(), source }),
         };
-        let metadata = file.metadata().map_err(LinesError::read(&self.path))?;
-        let modified = metadata.modified().map_err(LinesError::read(&self.path))?;
-        let start = SeekFrom::Start(metadata.len().saturating_sub(LATEST));
-        file.seek(start).map_err(LinesError::read(&self.path))?;
+        let metadata = file.metadata().map_err(LinesError::read_error(&self.path))?;
+        let modified = metadata.modified().map_err(LinesError::read_error(&self.path))?;
+        let start = SeekFrom::Start(metadata.len().saturating_sub(LATEST_BYTES));
+        file.seek(start).map_err(LinesError::read_error(&self.path))?;
         let mut bytes = Vec::new();
-        file.take(LATEST).read_to_end(&mut bytes).map_err(LinesError::read(&self.path))?;
+        file.take(LATEST_BYTES)
+            .read_to_end(&mut bytes)
+            .map_err(LinesError::read_error(&self.path))?;
         // The first line may have lost its beginning, so it is malformed.
         let lines = bytes.split(|byte| *byte == b'\n').rev();
         let steps =
@@ -224,7 +226,7 @@ mod tests {
         assert_eq!(log.latest(2).unwrap(), LatestSteps::default());
         log.append(&record("old")).unwrap();
         let file = OpenOptions::new().append(true).open(&log.path).unwrap();
-        file.set_len(LATEST).unwrap();
+        file.set_len(LATEST_BYTES).unwrap();
         for question in ["one", "two", "three"] {
             log.append(&record(question)).unwrap();
         }
@@ -255,7 +257,7 @@ mod tests {
         let (miner, other) = (Hotkey::from_bytes([1; 32]), Hotkey::from_bytes([2; 32]));
         assert!(log.steps_with_miner(&miner).unwrap().is_empty());
         log.append(&record("old")).unwrap();
-        std::fs::rename(&log.path, log.renamed()).unwrap();
+        std::fs::rename(&log.path, log.rotated_path()).unwrap();
         let mut both_record = record("both");
         both_record.answers.push(AnswerRecord { hotkey: other, ..both_record.answers[0].clone() });
         let other_record =

@@ -1,4 +1,4 @@
-//! Which completions a miner's score comes from.
+//! Completions from which a miner's score comes.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ const TOLERANCE: f64 = 1e-9;
 pub struct ExplainedReward {
     /// The step.
     pub step: RecordedStep,
-    /// How the reward moved the score.
+    /// The recorded reward, with the score before and after it.
     pub reward: RecordedReward,
-    /// How much the reward contributes to the score.
+    /// Contribution of the reward to the score.
     pub contribution: f64,
     /// Question and answer; `None` if the miner could not be called, or the log no longer has the
     /// step.
@@ -28,7 +28,10 @@ pub struct ExplainedReward {
 ///
 /// Both refer to the hash of the request. A validator that is killed at the end of a step has
 /// written the log, but not the scores: such a step has no reward.
-pub fn explained(explanation: &Explanation, records: Vec<StepRecord>) -> Vec<ExplainedReward> {
+pub fn explain_rewards(
+    explanation: &Explanation,
+    records: Vec<StepRecord>,
+) -> Vec<ExplainedReward> {
     let mut answers: BTreeMap<RequestHash, Vec<(String, AnswerRecord)>> = BTreeMap::new();
     for StepRecord { question, request, answers: replies, .. } in records {
         let own = replies.into_iter().find(|answer| answer.hotkey == explanation.hotkey);
@@ -95,7 +98,7 @@ mod tests {
 
     /// Returns the explanation of rewards by the numbers of their requests.
     fn explanation(rewards: &[(u8, f64)]) -> Explanation {
-        let completed = CompletedStep { block: BlockNumber::new(7), began: UNIX_EPOCH };
+        let completed = CompletedStep { block: BlockNumber::new(7), started_at: UNIX_EPOCH };
         let mut score = 0.0;
         let mut rewarded = Vec::new();
         for (number, (request_number, reward)) in (1..).zip(rewards) {
@@ -149,7 +152,7 @@ mod tests {
             let records = records
                 .iter()
                 .map(|(request, share, completion)| record(*request, *share, completion));
-            let actual = explained(&explanation(rewards), records.collect());
+            let actual = explain_rewards(&explanation(rewards), records.collect());
             let completions = actual
                 .iter()
                 .map(|one| one.answer.as_ref().map(|(_, answer)| answer.completion.as_str()));
@@ -161,7 +164,7 @@ mod tests {
                     .is_none_or(|(_, answer)| answer.hotkey == miner()))
             );
         }
-        let actual = explained(&explanation(&[(1, 0.5), (2, 0.25)]), Vec::new());
+        let actual = explain_rewards(&explanation(&[(1, 0.5), (2, 0.25)]), Vec::new());
         assert_eq!(actual.iter().map(|one| one.contribution).collect::<Vec<_>>(), [0.125, 0.125]);
     }
 }

@@ -150,7 +150,7 @@ mod tests {
         let embedding = judge().embed("What is the capital of Texas?").unwrap();
         let rewards = [(Hotkey::from_bytes([1; 32]), 1.0), (Hotkey::from_bytes([2; 32]), 0.0)];
         file.gate.train(&embedding, &rewards, GateSettings::default());
-        file.draws.number();
+        file.draws.next_u64();
         file
     }
 
@@ -161,7 +161,7 @@ mod tests {
         file.save(directory.path()).unwrap();
         // The seed of a resumed gate is that of its file.
         let mut resumed = GateFile::open(directory.path(), &judge(), 8).unwrap();
-        assert_eq!(resumed.draws.number(), file.draws.number());
+        assert_eq!(resumed.draws.next_u64(), file.draws.next_u64());
         let (embedding, hotkey) =
             (judge().embed("capital").unwrap(), [Hotkey::from_bytes([1; 32])]);
         let scores = [&file, &resumed].map(|file| file.gate.scores(&embedding, &hotkey)[0]);
@@ -186,8 +186,8 @@ mod tests {
         assert_eq!(*source, GateError::Dimensions { found: 384, expected: 512 });
         for bytes in [&b""[..], b"{}", b"\xff\xfe", b"{\"version\": 1}"] {
             std::fs::write(path(directory.path()), bytes).unwrap();
-            let read = GateFile::open(directory.path(), &judge(), 7);
-            assert!(matches!(read, Err(GateFileError::Malformed { .. })), "{bytes:?}");
+            let result = GateFile::open(directory.path(), &judge(), 7);
+            assert!(matches!(result, Err(GateFileError::Malformed { .. })), "{bytes:?}");
         }
     }
 }

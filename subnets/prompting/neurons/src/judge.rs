@@ -54,7 +54,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Returns the answer in a reply, limited to [`MAX_TEXT`].
-    pub(crate) fn of(reply: &Reply<Prompting>, deadline: std::time::Duration) -> Self {
+    pub(crate) fn from_reply(reply: &Reply<Prompting>, deadline: std::time::Duration) -> Self {
         let text = reply
             .response
             .as_ref()
@@ -235,17 +235,18 @@ mod tests {
         let judge = Judge::new(Arc::new(HashedWords), Some(model));
         let logprobs = judge.logprobs(&conversation(), &"stan ".repeat(2_000)).unwrap();
         assert_eq!(logprobs.len(), MAX_TOKENS);
-        let long = [Message::new("user", "stan ".repeat(5_000))];
-        let judged = judge.rewards(&long, answers(), || false);
+        let long_conversation = [Message::new("user", "stan ".repeat(5_000))];
+        let judged = judge.rewards(&long_conversation, answers(), || false);
         assert!(matches!(judged, Err(JudgeError::Model(ModelError::TooLong { .. }))), "{judged:?}");
     }
 
     #[test]
     fn scoring_stops_when_its_caller_is_dropped() {
-        let (judge, checks) = (Judge::new(Arc::new(HashedWords), None), std::cell::Cell::new(0));
-        let is_abandoned = || checks.replace(checks.get() + 1) == 2;
+        let (judge, check_count) =
+            (Judge::new(Arc::new(HashedWords), None), std::cell::Cell::new(0));
+        let is_abandoned = || check_count.replace(check_count.get() + 1) == 2;
         let judged = judge.rewards(&conversation(), answers(), is_abandoned);
         assert!(matches!(judged, Err(JudgeError::Abandoned)), "{judged:?}");
-        assert_eq!(checks.get(), 3, "two completions were rewarded before");
+        assert_eq!(check_count.get(), 3, "two completions were rewarded before");
     }
 }

@@ -55,8 +55,8 @@
 //!   in the dataset and the question that the miners have asked. A gate of another embedding model
 //!   is refused.
 //! - **Every step is recorded** in `events.jsonl`: the question, all completions and the parts of
-//!   their rewards, from which the weights can be recomputed. [`explained`] finds the completions
-//!   behind the score of a miner, which the kit explains by its rewards.
+//!   their rewards, from which the weights can be recomputed. [`explain_rewards`] finds the
+//!   completions behind the score of a miner, which the kit explains by its rewards.
 //!
 //! The original dataset of the text subnets, the Mountain on IPFS, no longer exists; questions come
 //! from files of the validator's own, or from a URL whose content is known by its SHA-256 or its
@@ -85,14 +85,14 @@ mod next_tokens;
 mod protocol;
 mod remote;
 
-pub use ask::{AskError, MinerAnswer, ask, ask_streaming, client, rewarded};
+pub use ask::{AskError, MinerAnswer, ask, ask_streaming, client, reward_reply};
 pub use canned::CannedAnswers;
 pub use challenge::{ChallengeError, ChallengeSettings, PromptingChallenge};
 pub use completer::{CompleteError, Completer, miner};
 pub use dataset::{Dataset, DatasetError, Item};
 pub use embedder::HashedWords;
 pub use events::{AnswerRecord, EventLog, LatestSteps, StepRecord};
-pub use explain::{ExplainedReward, explained};
+pub use explain::{ExplainedReward, explain_rewards};
 pub use gate_file::{GateFile, GateFileError};
 pub use judge::{Judge, JudgeError, MAX_TEXT};
 pub use lines::LinesError;

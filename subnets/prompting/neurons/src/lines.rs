@@ -56,19 +56,20 @@ pub enum LinesError {
 
 impl LinesError {
     /// Returns a function that adds the path of a file to an I/O error.
-    pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn read_error(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Read { path: path.to_owned(), source }
     }
 }
 
 /// Reads a file of limited size.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, LinesError> {
-    let file = File::open(path).map_err(LinesError::read(path))?;
+    let file = File::open(path).map_err(LinesError::read_error(path))?;
     let mut bytes = Vec::new();
     // The size of a pipe is unknown before it is read.
-    let is_known_too_large = file.metadata().map_err(LinesError::read(path))?.len() > MAX_BYTES;
+    let is_known_too_large =
+        file.metadata().map_err(LinesError::read_error(path))?.len() > MAX_BYTES;
     if !is_known_too_large {
-        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(LinesError::read(path))?;
+        file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(LinesError::read_error(path))?;
     }
     if is_known_too_large || bytes.len() as u64 > MAX_BYTES {
         return Err(LinesError::TooLarge { path: path.to_owned() });

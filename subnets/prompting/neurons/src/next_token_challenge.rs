@@ -9,7 +9,7 @@ use taonet_lm::{LanguageModel, ModelError};
 use taonet_prompting_core::{Contribution, Draws, NextTokenLosses, contributions};
 use tokio::task::spawn_blocking;
 
-use crate::events::shortened;
+use crate::events::truncate_text;
 use crate::{AnswerRecord, Dataset, EventLog, Item, NextTokens, StepRecord};
 
 /// Number of texts in a step. They are different ones: a longer part of a text would tell the token
@@ -107,24 +107,26 @@ impl Challenge for NextTokenChallenge {
     ) -> Result<Vec<f64>, BoxError> {
         let (truths, seed) = {
             let mut state = self.state();
-            (state.truths.clone(), state.draws.number())
+            (state.truths.clone(), state.draws.next_u64())
         };
         // Miners without a response are not part of the joint prediction.
         let responses = replies.iter().filter_map(|reply| reply.response.as_ref().ok());
         let probabilities: Vec<Vec<f64>> =
             responses.map(|response| response.probabilities(&truths)).collect();
-        let (results, events) =
-            (spawn_blocking(move || valued(probabilities, seed)).await?, self.events.clone());
+        let (results, events) = (
+            spawn_blocking(move || compute_results(probabilities, seed)).await?,
+            self.events.clone(),
+        );
         let mut results = results.into_iter();
         let answers: Vec<AnswerRecord> = replies
             .iter()
             .map(|reply| {
                 let result = reply.response.is_ok().then(|| results.next()).flatten();
-                recorded(reply, result.unwrap_or_default())
+                answer_record(reply, result.unwrap_or_default())
             })
             .collect();
         let shares = answers.iter().map(|answer| answer.share).collect();
-        let question = request.texts.last().map(|text| shortened(text)).unwrap_or_default();
+        let question = request.texts.last().map(|text| truncate_text(text)).unwrap_or_default();
         // The request was sent, so it can be serialised.
         let hash = RequestHash::of(request).ok();
         let record = StepRecord { question, request: hash, seed: Some(seed), answers };
@@ -143,7 +145,7 @@ struct MinerResult {
     contribution: Contribution,
 }
 
-fn valued(probabilities: Vec<Vec<f64>>, seed: u64) -> Vec<MinerResult> {
+fn compute_results(probabilities: Vec<Vec<f64>>, seed: u64) -> Vec<MinerResult> {
     let positions = probabilities.first().map_or(0, Vec::len);
     let losses = NextTokenLosses::new(&probabilities, positions);
     let values = contributions(&losses, seed).into_iter().enumerate();
@@ -153,7 +155,7 @@ fn valued(probabilities: Vec<Vec<f64>>, seed: u64) -> Vec<MinerResult> {
     values.zip(probabilities).map(result).collect()
 }
 
-fn recorded(reply: &Reply<NextTokens>, result: MinerResult) -> AnswerRecord {
+fn answer_record(reply: &Reply<NextTokens>, result: MinerResult) -> AnswerRecord {
     let MinerResult { probabilities, loss, contribution } = result;
     let mut parts: BTreeMap<String, f64> = BTreeMap::new();
     if reply.response.is_ok() {
@@ -173,10 +175,10 @@ fn recorded(reply: &Reply<NextTokens>, result: MinerResult) -> AnswerRecord {
         uid: reply.uid,
         hotkey: reply.hotkey,
         share: contribution.share,
-        reward: contribution.earned(),
+        reward: contribution.reward(),
         parts,
-        completion: predicted.map(|(token, _)| shortened(token)).unwrap_or_default(),
-        error: reply.response.as_ref().err().map(|error| shortened(&error.to_string())),
+        completion: predicted.map(|(token, _)| truncate_text(token)).unwrap_or_default(),
+        error: reply.response.as_ref().err().map(|error| truncate_text(&error.to_string())),
         seconds: reply.elapsed.as_secs_f64(),
     }
 }
@@ -193,7 +195,7 @@ fn draw_texts(
         if seen.contains(&text) {
             continue;
         }
-        prefixes.extend(beginning(model, &text, draws)?);
+        prefixes.extend(draw_prefix(model, &text, draws)?);
         seen.insert(text);
         if prefixes.len() == TEXTS {
             break;
@@ -204,7 +206,7 @@ fn draw_texts(
 
 /// Cuts a text before a random token; `None` if it is too short, or the token is only a part of a
 /// character.
-fn beginning(
+fn draw_prefix(
     model: &LanguageModel,
     text: &str,
     draws: &mut Draws,

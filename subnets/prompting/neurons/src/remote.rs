@@ -150,7 +150,7 @@ impl RemoteFile {
         }
         tokio::fs::create_dir_all(directory).await.map_err(file_error(directory))?;
         let client = Client::builder().connect_timeout(STALL_TIMEOUT).build();
-        let client = client.map_err(|error| self.failed(fault(error)))?;
+        let client = client.map_err(|error| self.http_error(fault(error)))?;
         let download =
             Download { file: &part, limit: MAX_BYTES, attempts: MAX_ATTEMPTS, pause: RETRY_DELAY };
         let origin = UrlOrigin { client: &client, file: self };
@@ -169,7 +169,7 @@ impl RemoteFile {
         Ok(path)
     }
 
-    fn failed(&self, source: Fault) -> RemoteError {
+    fn http_error(&self, source: Fault) -> RemoteError {
         RemoteError::Http { url: redacted(&self.url), source }
     }
 }
@@ -187,8 +187,8 @@ impl Origin for UrlOrigin<'_> {
         let file = self.file.clone();
         let part = open_at(self.client, file.url.clone(), from, STALL_TIMEOUT)
             .await
-            .map_err(|source| file.failed(source))?;
-        Ok(part.map_err(move |source| file.failed(source)))
+            .map_err(|source| file.http_error(source))?;
+        Ok(part.map_err(move |source| file.http_error(source)))
     }
 
     fn is_retryable(error: &RemoteError) -> bool {
@@ -239,9 +239,9 @@ fn cid_of(url: &Url) -> Option<String> {
 
 /// Returns the suffix of the file: of the parameter `filename` that gateways know, or of the path.
 fn suffix_of(url: &Url) -> String {
-    let named =
+    let file_name =
         url.query_pairs().find(|(name, _)| name == "filename").map(|(_, value)| value.into_owned());
-    let name = named.unwrap_or_else(|| url.path().to_owned());
+    let name = file_name.unwrap_or_else(|| url.path().to_owned());
     let suffix =
         Path::new(&name).extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
     let is_plain = (1..=MAX_SUFFIX).contains(&suffix.len())

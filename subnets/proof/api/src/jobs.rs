@@ -32,7 +32,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Maximum wait for the first list of miners.
 const MINERS_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What a user submits.
+/// Submission of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Submission {
     /// Integer inputs of a circuit or sliced model.
@@ -47,7 +47,7 @@ pub enum Status {
     /// The proof is in progress.
     Running,
     /// The proof is complete.
-    Done(Arc<Finished>),
+    Done(Arc<FinishedProof>),
     /// The proof failed; contains the reason.
     Failed(String),
     /// A restart of the validator interrupted the proof; contains advice for the user.
@@ -56,7 +56,7 @@ pub enum Status {
 
 /// A finished proof.
 #[derive(Debug)]
-pub struct Finished {
+pub struct FinishedProof {
     /// The proof bundle for the user.
     pub bundle: ProofBundle,
     /// Prompt and answer of a language model.
@@ -106,7 +106,7 @@ impl Job {
     }
 
     /// Waits until the proof ends and returns its final status.
-    pub(crate) async fn finished(&self) -> Status {
+    pub(crate) async fn wait_until_finished(&self) -> Status {
         let mut states = self.follow();
         match states.wait_for(|state| !matches!(state.status, Status::Running)).await {
             Ok(state) => state.status.clone(),
@@ -116,7 +116,7 @@ impl Job {
     }
 
     /// Returns the number of slices without a verified proof.
-    pub(crate) fn unproven(&self, slices: usize) -> usize {
+    pub(crate) fn unproven_slices(&self, slices: usize) -> usize {
         let state = self.state.borrow();
         let verified =
             state.steps.iter().filter(|step| matches!(step.progress, Progress::Verified { .. }));
@@ -176,7 +176,7 @@ pub struct Jobs {
     directory: Option<Arc<JobDirectory>>,
     stop: Shutdown,
     /// Held while the answer to a prompt is computed: the other cores are for verification.
-    answering: Arc<Semaphore>,
+    answer_slot: Arc<Semaphore>,
     by_id: Mutex<BTreeMap<Digest, Arc<Job>>>,
 }
 
@@ -198,21 +198,21 @@ impl Jobs {
             }
             None => (None, Vec::new()),
         };
-        let (answering, by_id) = (Arc::new(Semaphore::new(1)), Mutex::default());
+        let (answer_slot, by_id) = (Arc::new(Semaphore::new(1)), Mutex::default());
         let jobs = Self {
             examiner,
             max_running,
             max_stored,
             directory,
             stop: stop.clone(),
-            answering,
+            answer_slot,
             by_id,
         };
         for (id, JobFile { owner, circuit, inputs, prompt, ending, .. }) in files {
             let status = match ending {
                 None => Status::Running,
                 Some(JobResult::Failed(error)) => Status::Failed(error),
-                Some(JobResult::Done(bundle)) => done(*bundle),
+                Some(JobResult::Done(bundle)) => done_status(*bundle),
             };
             let job = Job::new(&owner, circuit, status);
             jobs.lock().insert(id, Arc::clone(&job));
@@ -265,33 +265,33 @@ impl Jobs {
     fn run(&self, id: Digest, job: Arc<Job>, submission: Submission) {
         let (examiner, directory, stop) =
             (Arc::clone(&self.examiner), self.directory.clone(), self.stop.clone());
-        let answering = Arc::clone(&self.answering);
+        let answer_slot = Arc::clone(&self.answer_slot);
         self.stop.spawn("user proof", async move {
             let (start, sink) = (Instant::now(), Arc::clone(&job));
             let report = Arc::new(move |progress| {
                 let step = Step { seconds: start.elapsed().as_secs_f64(), progress };
                 sink.state.send_modify(|state| state.steps.push(step));
             });
-            let work = async {
+            let delivery = async {
                 // Wait for the first metagraph, because a request without miners fails.
                 let _ = tokio::time::timeout(MINERS_TIMEOUT, examiner.has_miners()).await;
-                deliver(&examiner, &answering, job.circuit, submission, report).await
+                deliver(&examiner, &answer_slot, job.circuit, submission, report).await
             };
-            let stopped = async {
+            let drain_timeout = async {
                 stop.requested().await;
                 tokio::time::sleep(DRAIN_TIMEOUT).await;
             };
             tokio::select! {
-                result = work => {
-                    let ended = tokio::task::spawn_blocking({
+                result = delivery => {
+                    let completion = tokio::task::spawn_blocking({
                         let job = Arc::clone(&job);
-                        move || job.end(ended(&id, &job, result, directory.as_deref()))
+                        move || job.end(final_status(&id, &job, result, directory.as_deref()))
                     });
-                    if ended.await.is_err() {
-                        job.end(Status::Failed(INTERNAL.to_owned()));
+                    if completion.await.is_err() {
+                        job.end(Status::Failed(INTERNAL_ERROR.to_owned()));
                     }
                 }
-                () = stopped => job.end(Status::Interrupted(if directory.is_some() {
+                () = drain_timeout => job.end(Status::Interrupted(if directory.is_some() {
                     "the validator is restarting; the proof resumes afterwards under the same id"
                 } else {
                     "the validator is restarting; submit the request again"
@@ -320,7 +320,7 @@ impl Jobs {
     /// Removes expired proofs, then the oldest finished ones until there is room for one more.
     fn evict(&self, jobs: &mut BTreeMap<Digest, Arc<Job>>) {
         let finished = jobs.iter().filter_map(|(id, job)| Some((job.finish()?, *id)));
-        for id in evicted(finished.collect(), jobs.len(), self.max_stored, Instant::now()) {
+        for id in ids_to_evict(finished.collect(), jobs.len(), self.max_stored, Instant::now()) {
             jobs.remove(&id);
             self.remove_file(&id);
         }
@@ -339,7 +339,7 @@ impl Jobs {
 
 /// Returns which finished proofs, each with its completion time and size, are removed from `stored`
 /// ones so that one more has room.
-fn evicted(
+fn ids_to_evict(
     mut finished: Vec<((Instant, usize), Digest)>,
     mut stored: usize,
     max_stored: usize,
@@ -362,30 +362,31 @@ fn evicted(
 }
 
 /// Message that users receive in place of the details of an internal error.
-const INTERNAL: &str = "request processing failed";
+const INTERNAL_ERROR: &str = "request processing failed";
 
 /// Encodes the result and writes it to disk. Returns the final status.
-fn ended(
+fn final_status(
     id: &Digest,
     job: &Job,
     result: Result<ProofBundle, DeliveryError>,
     directory: Option<&JobDirectory>,
 ) -> Status {
     let status = match result {
-        Ok(bundle) => done(bundle),
+        Ok(bundle) => done_status(bundle),
         Err(error @ DeliveryError::Local(_)) => {
             tracing::error!(%error, "a user's proof failed");
-            Status::Failed(INTERNAL.to_owned())
+            Status::Failed(INTERNAL_ERROR.to_owned())
         }
         Err(error) => Status::Failed(error.to_string()),
     };
-    let ending = match &status {
+    let job_result = match &status {
         Status::Done(finished) => JobResult::Done(Box::new(finished.bundle.clone())),
         Status::Failed(error) => JobResult::Failed(error.clone()),
         Status::Running | Status::Interrupted(_) => return status,
     };
     if let Some(directory) = directory
-        && let Err(error) = directory.write(id, &JobFile::ended(&job.owner, job.circuit, ending))
+        && let Err(error) =
+            directory.write(id, &JobFile::finished(&job.owner, job.circuit, job_result))
     {
         // The user still gets the proof from memory; only after a restart is the proof requested
         // again.
@@ -394,15 +395,17 @@ fn ended(
     status
 }
 
-fn done(bundle: ProofBundle) -> Status {
+fn done_status(bundle: ProofBundle) -> Status {
     let encoded = serde_json::to_vec(&bundle).map_err(|error| error.to_string());
     let encoded =
         encoded.and_then(|json| Ok((json, bundle.text().map_err(|error| error.to_string())?)));
     match encoded {
-        Ok((json, text)) => Status::Done(Arc::new(Finished { bundle, text, json: json.into() })),
+        Ok((json, text)) => {
+            Status::Done(Arc::new(FinishedProof { bundle, text, json: json.into() }))
+        }
         Err(error) => {
             tracing::error!(error, "cannot encode a bundle, or read its answer");
-            Status::Failed(INTERNAL.to_owned())
+            Status::Failed(INTERNAL_ERROR.to_owned())
         }
     }
 }
@@ -416,23 +419,26 @@ mod tests {
         let start = Instant::now();
         let ids: Vec<Digest> = (0..4_u8).map(|index| Digest::of(&[index])).collect();
         // One finishes each minute.
-        let finished = |sizes: [usize; 4]| {
+        let jobs_of_sizes = |sizes: [usize; 4]| {
             let times = (0..).map(|minutes| start + Duration::from_mins(minutes));
             times.zip(sizes).zip(ids.iter().copied()).collect::<Vec<((Instant, usize), Digest)>>()
         };
-        let small = || finished([1; 4]);
+        let small_jobs = || jobs_of_sizes([1; 4]);
         let now = start + Duration::from_mins(10);
-        assert!(evicted(small(), 6, 7, now).is_empty());
-        assert_eq!(evicted(small(), 6, 6, now), ids[..1]);
-        assert_eq!(evicted(small(), 6, 4, now), ids[..3]);
-        assert_eq!(evicted(small(), 6, 1, now), ids[..]);
-        let after_an_hour = start + RETENTION + Duration::from_mins(1);
-        assert_eq!(evicted(small(), 6, 7, after_an_hour), ids[..2]);
-        let half = MAX_BUNDLE_BYTES / 2;
-        assert!(evicted(finished([half, half, 0, 0]), 6, 7, now).is_empty());
-        assert_eq!(evicted(finished([half, half, 0, half]), 6, 7, now), ids[..1]);
+        assert!(ids_to_evict(small_jobs(), 6, 7, now).is_empty());
+        assert_eq!(ids_to_evict(small_jobs(), 6, 6, now), ids[..1]);
+        assert_eq!(ids_to_evict(small_jobs(), 6, 4, now), ids[..3]);
+        assert_eq!(ids_to_evict(small_jobs(), 6, 1, now), ids[..]);
+        let after_retention = start + RETENTION + Duration::from_mins(1);
+        assert_eq!(ids_to_evict(small_jobs(), 6, 7, after_retention), ids[..2]);
+        let half_limit = MAX_BUNDLE_BYTES / 2;
+        assert!(ids_to_evict(jobs_of_sizes([half_limit, half_limit, 0, 0]), 6, 7, now).is_empty());
+        assert_eq!(
+            ids_to_evict(jobs_of_sizes([half_limit, half_limit, 0, half_limit]), 6, 7, now),
+            ids[..1]
+        );
         // The newest bundle stays for its user, until others follow.
-        assert_eq!(evicted(finished([1, 1, 1, 4 * half]), 6, 7, now), ids[..3]);
-        assert_eq!(evicted(finished([1, 4 * half, 1, 1]), 6, 7, now), ids[..2]);
+        assert_eq!(ids_to_evict(jobs_of_sizes([1, 1, 1, 4 * half_limit]), 6, 7, now), ids[..3]);
+        assert_eq!(ids_to_evict(jobs_of_sizes([1, 4 * half_limit, 1, 1]), 6, 7, now), ids[..2]);
     }
 }

@@ -111,9 +111,9 @@ impl ApiKeys {
     /// # Errors
     /// When no key has the name or the file cannot be written.
     pub fn remove(&mut self, name: &str, path: &Path) -> Result<(), KeyError> {
-        let before = self.names.len();
+        let old_count = self.names.len();
         self.names.retain(|_, other| other != name);
-        if self.names.len() == before {
+        if self.names.len() == old_count {
             return Err(KeyError::Unknown(name.to_owned()));
         }
         self.save(path)

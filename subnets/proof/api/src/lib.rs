@@ -40,7 +40,9 @@ mod routes;
 mod testing;
 mod tls;
 
-pub use jobs::{Finished, Job, JobFileError, JobSettings, Jobs, StartError, Status, Submission};
+pub use jobs::{
+    FinishedProof, Job, JobFileError, JobSettings, Jobs, StartError, Status, Submission,
+};
 pub use keys::{ApiKeys, KeyError, LiveKeys};
 pub use relay::{Relay, RelayError};
 pub use routes::{ApiSettings, router};

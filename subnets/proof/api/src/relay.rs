@@ -77,7 +77,7 @@ enum SessionError {
 
 /// Reason why a connection ended without an error.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+enum SessionEnd {
     Closed,
     /// Another process of the same hotkey connected.
     Superseded,
@@ -94,7 +94,7 @@ struct Outgoing {
 impl Relay {
     /// Creates a client for the relay at `url`, which authenticates as `signer`. The client signs
     /// challenges that could be the hash of a transaction only if the relay is trusted; see
-    /// [`Relay::trusted`].
+    /// [`Relay::with_trusted`].
     ///
     /// # Errors
     /// When the URL is not a secure WebSocket URL, or the system's certificates cannot be used.
@@ -127,7 +127,7 @@ impl Relay {
     /// Sets whether the relay is trusted not to send the hash of a transaction as a challenge. If
     /// so, challenges of 32 bytes are signed.
     #[must_use]
-    pub fn trusted(self, is_trusted: bool) -> Self {
+    pub fn with_trusted(self, is_trusted: bool) -> Self {
         Self { is_trusted, ..self }
     }
 
@@ -140,21 +140,21 @@ impl Relay {
         for session in 0_u64.. {
             let mut is_authenticated = false;
             let outcome = tokio::select! {
-                () = relay.drained(stop) => return,
+                () = relay.wait_until_drained(stop) => return,
                 outcome = relay.session(session, &outbound, &mut queue, &mut is_authenticated) => outcome,
             };
             if is_authenticated {
                 failures = 0;
             }
             match outcome {
-                Ok(End::Superseded) => {
+                Ok(SessionEnd::Superseded) => {
                     tracing::warn!(
                         relay = %relay.url,
                         "not reconnecting: another validator with this hotkey has connected to the relay"
                     );
                     return;
                 }
-                Ok(End::Closed) => {
+                Ok(SessionEnd::Closed) => {
                     tracing::info!(relay = %relay.url, "the relay closed the connection");
                 }
                 Err(error) => {
@@ -170,7 +170,7 @@ impl Relay {
 
     /// Waits for the shutdown, then until the proofs in progress end, so that their users receive a
     /// proof or an error.
-    async fn drained(&self, stop: &Shutdown) {
+    async fn wait_until_drained(&self, stop: &Shutdown) {
         stop.requested().await;
         let session_end = async {
             while self.jobs.in_progress() > 0 {

@@ -33,7 +33,7 @@ const MAX_ENVELOPE_BYTES: usize = 4096;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Memory that all request bodies larger than 64 KiB share, in bytes. Once parsed, their JSON takes
 /// up to 16 times as much.
-const LARGE_BODIES: usize = 16 << 20;
+const MAX_LARGE_BODY_BYTES: usize = 16 << 20;
 
 /// Settings of the user API.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ struct Api {
     rate: SlidingWindow<Digest>,
     /// Held while a submission is checked: the tokenizer of a prompt and the values of a circuit
     /// take memory.
-    checking: Arc<Semaphore>,
+    check_slot: Arc<Semaphore>,
 }
 
 /// Name of the API key that authenticated the request.
@@ -80,14 +80,15 @@ pub fn router(
 ) -> Result<Router, JobFileError> {
     // Bodies are limited by the largest input of a served circuit.
     let values =
-        examiner.served().map(|served| served.input.shape.elements()).max().unwrap_or_default();
-    let largest = MAX_ENVELOPE_BYTES.saturating_add(values.saturating_mul(MAX_INTEGER_BYTES));
-    let bodies = BodyLimits::new(largest, BODY_TIMEOUT, LARGE_BODIES);
+        examiner.served().map(|model| model.input.shape.elements()).max().unwrap_or_default();
+    let max_body_bytes =
+        MAX_ENVELOPE_BYTES.saturating_add(values.saturating_mul(MAX_INTEGER_BYTES));
+    let bodies = BodyLimits::new(max_body_bytes, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES);
     let api = Arc::new(Api {
         jobs: Jobs::open(examiner, settings.jobs.clone(), stop)?,
         keys,
         rate: SlidingWindow::new(settings.rate),
-        checking: Arc::new(Semaphore::new(1)),
+        check_slot: Arc::new(Semaphore::new(1)),
     });
     Ok(Router::new()
         .route("/v1/circuits", get(circuits))
@@ -196,8 +197,8 @@ async fn authenticate(State(api): State<Arc<Api>>, mut request: Request, next: N
     let Some(name) = token_of(request.headers()).and_then(|key| api.keys.name_of(key)) else {
         return Refusal::Key.into_response();
     };
-    if let Err(pause) = api.rate.admit(Digest::of(name.as_bytes()), SystemTime::now()) {
-        return Refusal::Rate(pause).into_response();
+    if let Err(retry_after) = api.rate.admit(Digest::of(name.as_bytes()), SystemTime::now()) {
+        return Refusal::Rate(retry_after).into_response();
     }
     request.extensions_mut().insert(Caller(name));
     next.run(request).await
@@ -205,27 +206,28 @@ async fn authenticate(State(api): State<Arc<Api>>, mut request: Request, next: N
 
 async fn circuits(State(api): State<Arc<Api>>) -> Json<Value> {
     let examiner = api.jobs.examiner();
-    let served = examiner.served().map(|served| {
-        let circuit = examiner.circuit(&served.id);
+    let models = examiner.served().map(|model| {
+        let circuit = examiner.circuit(&model.id);
         let takes_prompts = circuit.is_some_and(|circuit| is_language_model(circuit.metadata()));
-        json!({ "id": served.id, "name": served.name, "input": served.input, "output": served.output,
-                "slices": served.slices, "language_model": takes_prompts })
+        json!({ "id": model.id, "name": model.name, "input": model.input, "output": model.output,
+                "slices": model.slices, "language_model": takes_prompts })
     });
-    Json(json!({ "circuits": served.collect::<Vec<_>>() }))
+    Json(json!({ "circuits": models.collect::<Vec<_>>() }))
 }
 
 /// Body of a submission: one of `input` and `prompt`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
+struct SubmissionBody {
     circuit: Digest,
     input: Option<Value>,
     prompt: Option<String>,
 }
 
-impl Form {
-    /// Checks that the circuit takes what was submitted, which blocks: runs the circuit with inputs,
-    /// so that no miner receives those that it would refuse, and reads the tokenizer for a prompt.
+impl SubmissionBody {
+    /// Checks that the circuit takes what was submitted, which blocks: runs the circuit with
+    /// inputs, so that no miner receives those that it would refuse, and reads the tokenizer for a
+    /// prompt.
     fn check(self, examiner: &Examiner) -> Result<(Digest, Submission), Refusal> {
         let circuit = self.circuit;
         let submission = match (self.input, self.prompt) {
@@ -258,16 +260,17 @@ async fn submit(
     Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let form: Form =
+    let submission: SubmissionBody =
         serde_json::from_slice(&body).map_err(|error| Refusal::Body(error.to_string()))?;
-    let permit = Arc::clone(&api.checking).acquire_owned().await.map_err(|_| Refusal::Internal)?;
+    let permit =
+        Arc::clone(&api.check_slot).acquire_owned().await.map_err(|_| Refusal::Internal)?;
     // Starting a proof blocks, too, because it writes the request to disk.
-    let starting = tokio::task::spawn_blocking(move || {
-        let (circuit, submission) = form.check(api.jobs.examiner())?;
+    let start_task = tokio::task::spawn_blocking(move || {
+        let (circuit, submission) = submission.check(api.jobs.examiner())?;
         drop(permit);
         api.jobs.start(&caller.0, circuit, submission).map_err(Refusal::from)
     });
-    let id = starting.await.map_err(|_| Refusal::Internal)??;
+    let id = start_task.await.map_err(|_| Refusal::Internal)??;
     let mut response =
         (StatusCode::ACCEPTED, Json(json!({ "id": id, "status": "running" }))).into_response();
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/proofs/{id}")) {
@@ -288,15 +291,16 @@ async fn status(
 ) -> Result<Json<Value>, Refusal> {
     let job = job(&api, &caller, &id)?;
     let mut document = json!({ "id": id, "circuit": job.circuit });
-    if let (Value::Object(document), Value::Object(ending)) = (&mut document, ending(&job.status()))
+    if let (Value::Object(document), Value::Object(final_status)) =
+        (&mut document, final_status(&job.status()))
     {
-        document.extend(ending);
+        document.extend(final_status);
     }
     Ok(Json(document))
 }
 
 /// Returns the status of a proof as JSON, with its outputs once the proof is complete.
-fn ending(status: &Status) -> Value {
+fn final_status(status: &Status) -> Value {
     match status {
         Status::Running => json!({ "status": "running" }),
         Status::Failed(error) => json!({ "status": "failed", "error": error }),
@@ -330,22 +334,22 @@ async fn events(
     Path(id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Refusal> {
     let job = job(&api, &caller, &id)?;
-    let follower = Follower { states: job.follow(), sent: 0, ended: false };
-    let stream = futures::stream::unfold(follower, |mut follower| async move {
-        let event = follower.next().await?;
-        Some((event, follower))
+    let event_stream = EventStream { states: job.follow(), sent: 0, ended: false };
+    let stream = futures::stream::unfold(event_stream, |mut event_stream| async move {
+        let event = event_stream.next().await?;
+        Some((event, event_stream))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 
 /// State of an event stream.
-struct Follower {
+struct EventStream {
     states: tokio::sync::watch::Receiver<crate::jobs::State>,
     sent: usize,
     ended: bool,
 }
 
-impl Follower {
+impl EventStream {
     /// Returns the next progress event, then the `end` event, then `None`.
     async fn next(&mut self) -> Option<Result<Event, axum::Error>> {
         if self.ended {
@@ -362,7 +366,7 @@ impl Follower {
             }
             if !matches!(status, Status::Running) {
                 self.ended = true;
-                return Some(Event::default().event("end").json_data(ending(&status)));
+                return Some(Event::default().event("end").json_data(final_status(&status)));
             }
             self.states.changed().await.ok()?;
         }

@@ -51,9 +51,9 @@ impl TestValidator {
         let routes = router(Miner::load(&catalogue, miner).unwrap(), routes);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let peer = Peer::new(bob, "127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
-        let stopped = stop.clone();
+        let stop_signal = stop.clone();
         stop.spawn("miner", async move {
-            serve(listener, routes, &stopped, ServeLimits::default()).await;
+            serve(listener, routes, &stop_signal, ServeLimits::default()).await;
         });
 
         let score_store =
@@ -71,7 +71,7 @@ impl TestValidator {
         )
         .unwrap();
         let examiner = Arc::new(examiner);
-        examiner.follow_list(&[ProofMiner { peer, wire: Wire::Http }]).await;
+        examiner.follow_miners(&[ProofMiner { peer, wire: Wire::Http }]).await;
         let (circuit, model) = (directory.id(), sliced.model.id().unwrap());
         Self { examiner, circuit, model, stop, work_directory }
     }

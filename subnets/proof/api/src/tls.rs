@@ -68,21 +68,23 @@ impl Identity {
     ///
     /// # Errors
     /// When a file cannot be read or written.
-    pub fn own(directory: &Path) -> Result<Self, TlsError> {
+    pub fn self_signed(directory: &Path) -> Result<Self, TlsError> {
         let (certificate, key) =
             (directory.join("api-certificate.pem"), directory.join("api-key.pem"));
         match Self::read(&certificate, &key) {
             Err(TlsError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             read => return read,
         }
-        let pair = rcgen::KeyPair::generate()?;
+        let key_pair = rcgen::KeyPair::generate()?;
         let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
-        let signed = rcgen::CertificateParams::new(names)?.self_signed(&pair)?;
-        let own =
-            Self { certificate: signed.pem().into_bytes(), key: pair.serialize_pem().into_bytes() };
-        atomic_write(&key, &own.key, Access::Owner)?;
-        atomic_write(&certificate, &own.certificate, Access::Everyone)?;
-        Ok(own)
+        let signed_certificate = rcgen::CertificateParams::new(names)?.self_signed(&key_pair)?;
+        let identity = Self {
+            certificate: signed_certificate.pem().into_bytes(),
+            key: key_pair.serialize_pem().into_bytes(),
+        };
+        atomic_write(&key, &identity.key, Access::Owner)?;
+        atomic_write(&certificate, &identity.certificate, Access::Everyone)?;
+        Ok(identity)
     }
 
     /// Returns the certificate, in PEM.

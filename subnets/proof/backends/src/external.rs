@@ -33,8 +33,8 @@ use taonet_proof_core::{Binding, Digest};
 use taonet_proof_onnx as onnx;
 
 use crate::{
-    Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Statement, Verifier,
-    VerifyError,
+    Backend, BackendError, Capabilities, Estimate, Keys, ProofWithOutputs, Prover, Statement,
+    Verifier, VerifyError,
 };
 use process::Limits;
 
@@ -87,15 +87,15 @@ impl External {
             .map_err(|error| BackendError::External(format!("{}: {error}", self.program.display())))
     }
 
-    fn ask<A: DeserializeOwned>(&self, request: &Request<'_>) -> Result<A, BackendError> {
-        let fail = |error: &dyn std::fmt::Display| {
+    fn run_command<A: DeserializeOwned>(&self, request: &Request<'_>) -> Result<A, BackendError> {
+        let external_error = |error: &dyn std::fmt::Display| {
             BackendError::External(format!("{}: {error}", self.program.display()))
         };
-        let question = serde_json::to_vec(&Versioned { version: VERSION, request })
-            .map_err(|error| fail(&error))?;
-        let answer =
-            process::run(&self.program, question, self.limits).map_err(|error| fail(&error))?;
-        serde_json::from_slice(&answer).map_err(|error| fail(&error))
+        let input = serde_json::to_vec(&Versioned { version: VERSION, request })
+            .map_err(|error| external_error(&error))?;
+        let output = process::run(&self.program, input, self.limits)
+            .map_err(|error| external_error(&error))?;
+        serde_json::from_slice(&output).map_err(|error| external_error(&error))
     }
 }
 
@@ -162,7 +162,7 @@ impl Backend for External {
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
         let model = hex::encode(onnx::export(circuit));
-        let answer: SetupAnswer = self.ask(&Request::Setup { model: &model })?;
+        let answer: SetupAnswer = self.run_command(&Request::Setup { model: &model })?;
         Ok(Keys {
             proving: self.decode(&answer.proving_key)?,
             verification: self.decode(&answer.verification_key)?,
@@ -203,7 +203,7 @@ struct ExternalProver {
 }
 
 impl Prover for ExternalProver {
-    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
+    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<ProofWithOutputs, BackendError> {
         if binding.verification_key != self.key_digest {
             return Err(BackendError::OtherKey {
                 bound: binding.verification_key,
@@ -218,8 +218,8 @@ impl Prover for ExternalProver {
             inputs,
             outputs: &outputs,
         };
-        let answer: ProveAnswer = self.external.ask(&request)?;
-        Ok(Proven { proof: self.external.decode(&answer.proof)?, outputs })
+        let answer: ProveAnswer = self.external.run_command(&request)?;
+        Ok(ProofWithOutputs { proof: self.external.decode(&answer.proof)?, outputs })
     }
 
     /// Runs the circuit only: the program computes its own witness while it proves.
@@ -246,7 +246,7 @@ impl Verifier for ExternalVerifier {
             outputs: &statement.outputs,
             proof: &hex::encode(proof),
         };
-        match self.external.ask(&request) {
+        match self.external.run_command(&request) {
             Ok(VerifyAnswer { valid: true }) => Ok(()),
             Ok(VerifyAnswer { valid: false }) => Err(VerifyError::Invalid),
             Err(error) => Err(VerifyError::Verifier(error.to_string())),

@@ -30,7 +30,9 @@ use ark_std::rand::rngs::StdRng;
 use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::{Binding, Digest};
 
-use crate::{Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Verifier};
+use crate::{
+    Backend, BackendError, Capabilities, Estimate, Keys, ProofWithOutputs, Prover, Verifier,
+};
 use circuit::{Layout, MAX_PUBLIC_VALUES};
 use keys::VerificationKeyFile;
 
@@ -138,7 +140,7 @@ impl Backend for Groth16HashedInputs {
 /// When a key is malformed or they differ.
 pub fn check_proving_key(keys: &Keys) -> Result<(), BackendError> {
     let verification = VerificationKeyFile::from_bytes(&keys.verification)?.key;
-    if keys::verification_of_proving(&keys.proving)? == verification {
+    if keys::verification_key_of(&keys.proving)? == verification {
         Ok(())
     } else {
         Err(OTHER_PROVING_KEY)
@@ -192,10 +194,10 @@ impl Groth16Prover {
         check_layout(&layout, &circuit)?;
         let cs = circuit::constrain(&circuit, &layout)?;
         let key = keys::proving_from_bytes(&keys.proving)?;
-        let fits = key.a_query.len() == cs.variables
+        let has_circuit_sizes = key.a_query.len() == cs.variables
             && key.vk.gamma_abc_g1.len() == cs.instance
             && key.l_query.len() == cs.variables - cs.instance;
-        if !fits {
+        if !has_circuit_sizes {
             return Err(BackendError::OtherCircuit(
                 "the number of variables in the proving key differs",
             ));
@@ -246,7 +248,7 @@ impl Groth16Prover {
 }
 
 impl Prover for Groth16Prover {
-    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
+    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<ProofWithOutputs, BackendError> {
         if binding.verification_key != self.key_digest {
             return Err(BackendError::OtherKey {
                 bound: binding.verification_key,
@@ -255,7 +257,7 @@ impl Prover for Groth16Prover {
         }
         let (execution, assignment) = self.assign(inputs, binding)?;
         let proof = self.prove_assignment(&assignment)?;
-        Ok(Proven { proof, outputs: execution.outputs(&self.circuit) })
+        Ok(ProofWithOutputs { proof, outputs: execution.outputs(&self.circuit) })
     }
 
     fn witness(&self, inputs: &[i64], binding: &Binding) -> Result<usize, BackendError> {

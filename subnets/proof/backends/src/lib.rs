@@ -112,7 +112,7 @@ pub struct Statement {
 
 /// A proof and the outputs that it proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proven {
+pub struct ProofWithOutputs {
     /// Bytes of the proof.
     pub proof: Vec<u8>,
     /// Integer outputs.
@@ -175,7 +175,7 @@ pub trait Prover: Send + Sync {
     ///
     /// # Errors
     /// When the inputs do not fit the circuit, or the binding names a different verification key.
-    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError>;
+    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<ProofWithOutputs, BackendError>;
 
     /// Proves like [`Self::prove`]. If proofs hide their inputs, the commitment to them follows
     /// from the inputs, the binding and the seed, with which it can be
@@ -189,7 +189,7 @@ pub trait Prover: Send + Sync {
         inputs: &[i64],
         binding: &Binding,
         _seed: &Seed,
-    ) -> Result<Proven, BackendError> {
+    ) -> Result<ProofWithOutputs, BackendError> {
         self.prove(inputs, binding)
     }
 

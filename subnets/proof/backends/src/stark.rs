@@ -92,8 +92,8 @@ use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::{Binding, Digest};
 
 use crate::{
-    Backend, BackendError, Capabilities, Estimate, Keys, Proven, Prover, Seed, Statement, Verifier,
-    VerifyError,
+    Backend, BackendError, Capabilities, Estimate, Keys, ProofWithOutputs, Prover, Seed, Statement,
+    Verifier, VerifyError,
 };
 use air::{Kind, PUBLIC_LIMBS, Table};
 use config::{
@@ -151,9 +151,9 @@ impl Backend for Stark {
 
     fn check_key(&self, circuit: &Circuit, verification_key: &[u8]) -> Result<(), BackendError> {
         if hides(verification_key)? {
-            recompute::<Hiding>(circuit, verification_key).map(drop)
+            recompute_key::<Hiding>(circuit, verification_key).map(drop)
         } else {
-            recompute::<Plain>(circuit, verification_key).map(drop)
+            recompute_key::<Plain>(circuit, verification_key).map(drop)
         }
     }
 
@@ -228,7 +228,7 @@ const KEY_OF_OTHER_NETWORK: &str = "the verification key does not match the netw
                                     model's owner, or compile the model again";
 
 /// Computes a circuit's verification key again, and compares it with an existing one.
-fn recompute<S: Scheme>(circuit: &Circuit, key: &[u8]) -> Result<System<S>, BackendError> {
+fn recompute_key<S: Scheme>(circuit: &Circuit, key: &[u8]) -> Result<System<S>, BackendError> {
     let file = VerificationKeyFile::from_bytes(key)?;
     // Other versions may choose another method for new keys. With the method of the key, all of
     // them lay out a circuit in the same way.
@@ -289,7 +289,7 @@ fn public_values(tables: &[Table], binding: &Digest, outputs: &[i64]) -> Vec<Vec
 }
 
 /// Returns the tables with the statement's public column.
-fn with_public(tables: &[Table], column: &[Val]) -> Vec<Table> {
+fn with_public_column(tables: &[Table], column: &[Val]) -> Vec<Table> {
     let with_column = |table: &Table| match table.kind {
         Kind::Public => Table { public: vec![column.to_vec()], ..table.clone() },
         _ => table.clone(),
@@ -320,7 +320,7 @@ struct StarkProver<S: Scheme> {
 }
 
 impl<S: Scheme> Prover for StarkProver<S> {
-    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError> {
+    fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<ProofWithOutputs, BackendError> {
         self.prove_with(inputs, binding, &Seed::random()?)
     }
 
@@ -329,13 +329,13 @@ impl<S: Scheme> Prover for StarkProver<S> {
         inputs: &[i64],
         binding: &Binding,
         seed: &Seed,
-    ) -> Result<Proven, BackendError> {
+    ) -> Result<ProofWithOutputs, BackendError> {
         self.check(binding)?;
         let (outputs, traces) = self.trace(inputs)?;
         let inputs = self.system.plan.method.format.public_inputs(inputs);
         let run = self.start_with(seed)?;
         let proof = run.prove_traces(&traces, inputs, &outputs, &binding.digest(inputs))?;
-        Ok(Proven { proof, outputs })
+        Ok(ProofWithOutputs { proof, outputs })
     }
 
     fn input_commitment(
@@ -366,7 +366,7 @@ impl<S: Scheme> Prover for StarkProver<S> {
 
 impl<S: Scheme> StarkProver<S> {
     fn new(circuit: Arc<Circuit>, verification_key: &[u8]) -> Result<Self, BackendError> {
-        let system = recompute::<S>(&circuit, verification_key)?;
+        let system = recompute_key::<S>(&circuit, verification_key)?;
         Ok(Self { circuit, system, key_digest: Digest::of(verification_key) })
     }
 
@@ -506,7 +506,7 @@ impl<S: Scheme> Verifier for StarkVerifier<S> {
         self.check(statement)?;
         let column =
             trace::public_column(&statement.inputs, &statement.outputs, self.file.public_rows());
-        let mut tables = with_public(&self.tables, &column);
+        let mut tables = with_public_column(&self.tables, &column);
         let publics = public_values(
             &tables,
             &statement.binding.digest(&statement.inputs),

@@ -14,9 +14,9 @@ use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::{Binding, Clamp, Digest, Range, Rescale, Shape, Window};
 
-use crate::{Backend, Keys, Proven, Prover, Statement, Verifier};
+use crate::{Backend, Keys, ProofWithOutputs, Prover, Statement, Verifier};
 pub(crate) use elements::{elements, matrices, moved, product, small, table};
-pub(crate) use layers::{LayerKind, extremes, outermost, rescaled_layers};
+pub(crate) use layers::{LayerKind, extreme_sum_inputs, extremes, rescaled_layers};
 pub(crate) use random::{KINDS, kind, random_network};
 
 /// Number of bits of a proof that [`check_flips`] flips.
@@ -222,7 +222,7 @@ impl TestSetup {
     }
 
     pub(crate) fn prove(&self, inputs: &[i64]) -> (Statement, Vec<u8>) {
-        let Proven { proof, outputs } = self.prover.prove(inputs, &self.binding).unwrap();
+        let ProofWithOutputs { proof, outputs } = self.prover.prove(inputs, &self.binding).unwrap();
         (Statement { binding: self.binding.clone(), inputs: inputs.to_vec(), outputs }, proof)
     }
 }
@@ -272,9 +272,9 @@ pub(crate) fn check_binding(test_setup: &TestSetup) {
     let range = test_setup.circuit.input_range;
     for (position, value) in inputs.iter().enumerate() {
         // The last one equals the true value in a field of 31 bits.
-        for wrong in [value ^ 1, range.low - 1, range.high + 1, value + 2_130_706_433] {
+        for other_value in [value ^ 1, range.low - 1, range.high + 1, value + 2_130_706_433] {
             let mut other = statement.clone();
-            other.inputs[position] = wrong;
+            other.inputs[position] = other_value;
             others.push(other);
         }
     }
@@ -298,8 +298,8 @@ pub(crate) fn check_flips(backend: &dyn Backend, test_setup: &TestSetup) {
         let Ok(other) = backend.verifier(&key) else { continue };
         // Even a verifier that trusts the changed key must reject the proof.
         let binding = Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
-        let trusting = Statement { binding, ..statement.clone() };
-        for statement in [&statement, &trusting] {
+        let statement_of_changed_key = Statement { binding, ..statement.clone() };
+        for statement in [&statement, &statement_of_changed_key] {
             assert!(other.verify(statement, &proof).is_err(), "bit {bit} of the key");
         }
     }

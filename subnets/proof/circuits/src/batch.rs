@@ -29,13 +29,13 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
     }
     let total: usize = groups.values().map(|group| group.proofs.len()).sum();
     let threads = thread::available_parallelism().map_or(1, usize::from).min(total.max(1));
-    let maximum = total.div_ceil(threads).clamp(1, MAX_BATCH);
+    let max_batch = total.div_ceil(threads).clamp(1, MAX_BATCH);
     let tasks: Vec<_> = groups
         .values()
-        .flat_map(|group| group.proofs.chunks(maximum).map(move |proofs| (group, proofs)))
+        .flat_map(|group| group.proofs.chunks(max_batch).map(move |proofs| (group, proofs)))
         .collect();
     let next = AtomicUsize::new(0);
-    let work = || {
+    let verify_tasks = || {
         let mut verified = Vec::new();
         while let Some((group, proofs)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
             verified.extend(group.verify(proofs, backends));
@@ -44,11 +44,11 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
     };
     // Not rayon: a thread that waits for another one to load a key must not be needed to load it.
     let mut verified = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let joined = workers
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(verify_tasks)).collect();
+        let joined_results = workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        joined.flatten().collect::<Vec<_>>()
+        joined_results.flatten().collect::<Vec<_>>()
     });
     // Whichever thread was faster, the first invalid slice of a model is the one that is reported.
     verified.sort_by_key(|(proof_index, _)| *proof_index);
@@ -63,12 +63,12 @@ pub fn verify_all(bundles: &[&ModelBundle], backends: &Backends) -> Vec<Result<(
 
 fn check_chain(bundle: &ModelBundle) -> Result<(), CircuitError> {
     match bundle {
-        ModelBundle::Whole(_) => Ok(()),
+        ModelBundle::Single(_) => Ok(()),
         ModelBundle::Sliced(bundle) => bundle.check_chain(),
     }
 }
 
-/// Where a proof stands.
+/// Position of a proof among the bundles.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct ProofIndex {
     /// Position of its bundle.
@@ -169,14 +169,14 @@ mod tests {
             bundles[position].nonce = Digest::of(b"other");
         }
         let bundles: Vec<ModelBundle> =
-            bundles.into_iter().map(|bundle| ModelBundle::Whole(Box::new(bundle))).collect();
+            bundles.into_iter().map(|bundle| ModelBundle::Single(Box::new(bundle))).collect();
         let results = verify(&bundles);
         for (position, (result, bundle)) in results.iter().zip(&bundles).enumerate() {
             assert_eq!(result.is_err(), wrong.contains(&position), "{position}: {result:?}");
-            let alone = bundle.verify().map_err(|error| error.to_string());
+            let single_error = bundle.verify().map_err(|error| error.to_string());
             assert_eq!(
                 result.as_ref().map_err(ToString::to_string),
-                alone.as_ref().map(|()| &()).map_err(Clone::clone)
+                single_error.as_ref().map(|()| &()).map_err(Clone::clone)
             );
         }
         assert_eq!(results.len(), bundles.len());
@@ -272,7 +272,7 @@ mod tests {
         let mut bundles: Vec<Bundle> = (0..3).map(|number| prove(&circuit, number)).collect();
         bundles[0].verification_key = "00".to_owned();
         let bundles: Vec<ModelBundle> =
-            bundles.into_iter().map(|bundle| ModelBundle::Whole(Box::new(bundle))).collect();
+            bundles.into_iter().map(|bundle| ModelBundle::Single(Box::new(bundle))).collect();
         let results = verify(&bundles);
         let error = results[0].as_ref().unwrap_err().to_string();
         assert_eq!(error, "the bundle's verification key does not match the circuit");

@@ -77,10 +77,10 @@ impl Bundle {
         };
         let seed = Seed::random().map_err(BackendError::from)?;
         let proven = directory.prover()?.prove_with(inputs, &binding, &seed);
-        let proven = proven.map_err(|error| directory.named(error))?;
+        let proven = proven.map_err(|error| directory.with_tensor_name(error))?;
         let is_hidden = check::hides_inputs(&directory.metadata().backend, &keys.verification)?;
-        let public = if is_hidden { Vec::new() } else { inputs.to_vec() };
-        let statement = Statement { binding, inputs: public, outputs: proven.outputs };
+        let public_inputs = if is_hidden { Vec::new() } else { inputs.to_vec() };
+        let statement = Statement { binding, inputs: public_inputs, outputs: proven.outputs };
         let bundle = Self::new(directory, &statement, &proven.proof)?;
         let opening = bundle.input_commitment()?.map(|commitment| Opening {
             version: OPENING_VERSION,
@@ -221,8 +221,9 @@ impl Bundle {
         let circuit = Network::from_bytes(&decoded_network(network)?)?.lower()?;
         let keys = Keys { proving: Vec::new(), verification: key };
         let prover = backend.prover(Arc::new(circuit), &keys)?;
-        let opened = prover.input_commitment(&opening.inputs, &statement.binding, &opening.seed)?;
-        if opened == Some(commitment) {
+        let opened_commitment =
+            prover.input_commitment(&opening.inputs, &statement.binding, &opening.seed)?;
+        if opened_commitment == Some(commitment) {
             Ok(())
         } else {
             Err(CircuitError::Opening("has other inputs than the proof, or another seed"))
@@ -247,7 +248,7 @@ impl Bundle {
     }
 }
 
-/// What a bundle claims to prove.
+/// Claim of a bundle, not verified yet.
 pub(crate) struct Claim {
     /// Verification key, which is that of the circuit.
     pub(crate) key: Vec<u8>,

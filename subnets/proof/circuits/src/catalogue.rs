@@ -16,7 +16,7 @@ const DEPTH: usize = 2;
 
 /// A directory whose circuit or sliced model cannot be used.
 #[derive(Debug)]
-pub struct Skipped {
+pub struct SkippedEntry {
     /// Path of the directory.
     pub path: PathBuf,
     /// Why it cannot be used.
@@ -62,13 +62,13 @@ impl Catalogue {
     pub fn open_usable(
         path: &Path,
         backends: &Backends,
-    ) -> Result<(Self, Vec<Skipped>), CircuitError> {
+    ) -> Result<(Self, Vec<SkippedEntry>), CircuitError> {
         let (mut catalogue, mut skipped) = Self::read(path, backends)?;
         let Self { circuits, models } = &mut catalogue;
         circuits.retain(|_, circuit| match check_usable(circuit) {
             Ok(()) => true,
             Err(error) => {
-                skipped.push(Skipped { path: circuit.path().to_owned(), error });
+                skipped.push(SkippedEntry { path: circuit.path().to_owned(), error });
                 false
             }
         });
@@ -76,7 +76,10 @@ impl Catalogue {
             let missing_slice = model.slices.iter().find(|slice| !circuits.contains_key(slice));
             skipped.extend(missing_slice.map(|slice| {
                 let path = path.to_owned();
-                Skipped { path: path.clone(), error: CircuitError::NoSlice { path, slice: *slice } }
+                SkippedEntry {
+                    path: path.clone(),
+                    error: CircuitError::NoSlice { path, slice: *slice },
+                }
             }));
             missing_slice.is_none()
         });
@@ -104,12 +107,12 @@ impl Catalogue {
 
     /// Opens the circuits and sliced models of a directory. Subdirectories that cannot be opened
     /// are skipped.
-    fn read(path: &Path, backends: &Backends) -> Result<(Self, Vec<Skipped>), CircuitError> {
+    fn read(path: &Path, backends: &Backends) -> Result<(Self, Vec<SkippedEntry>), CircuitError> {
         let (mut catalogue, mut skipped) = (Self::default(), Vec::new());
         if !catalogue.add(path, backends)? {
             for directory in subdirectories(path)? {
                 if let Err(error) = catalogue.add(&directory, backends) {
-                    skipped.push(Skipped { path: directory, error });
+                    skipped.push(SkippedEntry { path: directory, error });
                 }
             }
         }
@@ -140,11 +143,11 @@ impl Catalogue {
         for directory in subdirectories(path)? {
             self.add(&directory, backends)?;
         }
-        let find = |slice: &Digest| {
+        let find_slice = |slice: &Digest| {
             let missing_slice = || CircuitError::NoSlice { path: path.to_owned(), slice: *slice };
             self.circuits.get(slice).map(|circuit| circuit.metadata()).ok_or_else(missing_slice)
         };
-        let slices = model.slices.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        let slices = model.slices.iter().map(find_slice).collect::<Result<Vec<_>, _>>()?;
         if let (Some(first), Some(last)) = (slices.first(), slices.last()) {
             if first.input != model.input {
                 return Err(MetadataError::Description("input").into());

@@ -275,25 +275,34 @@ pub fn verify_contributions(
             .transcript()?
             .ok_or_else(|| CircuitError::NoSetup(directory.metadata().backend.clone()))
     };
-    let (before, after) = (transcript(earlier)?, transcript(later)?);
+    let (earlier_transcript, later_transcript) = (transcript(earlier)?, transcript(later)?);
     let files = |directory: &CircuitDirectory| directory.metadata().files.get(NETWORK).copied();
     if files(earlier) != files(later) {
         return Err(CircuitError::OtherCircuit("their networks"));
     }
-    let described =
+    let expected_metadata =
         CircuitMetadata { files: later.metadata().files.clone(), ..earlier.metadata().clone() };
-    if described != *later.metadata() {
+    if expected_metadata != *later.metadata() {
         return Err(CircuitError::OtherCircuit("their metadata"));
     }
-    let added = after.contributions.strip_prefix(before.contributions.as_slice());
-    let added = added
-        .filter(|_| before.initial == after.initial && before.initial_key == after.initial_key);
-    let added = added.ok_or(CeremonyError::OtherKey("first"))?.to_vec();
-    let contributors = added.iter().map(|contribution| contribution.contributor.clone()).collect();
-    let initial_key =
-        before.contributions.last().map_or(before.initial_key, |contribution| contribution.key);
-    let added_transcript =
-        Transcript { initial: before.initial, initial_key, contributions: added };
+    let new_contributions =
+        later_transcript.contributions.strip_prefix(earlier_transcript.contributions.as_slice());
+    let new_contributions = new_contributions.filter(|_| {
+        earlier_transcript.initial == later_transcript.initial
+            && earlier_transcript.initial_key == later_transcript.initial_key
+    });
+    let new_contributions = new_contributions.ok_or(CeremonyError::OtherKey("first"))?.to_vec();
+    let contributors =
+        new_contributions.iter().map(|contribution| contribution.contributor.clone()).collect();
+    let initial_key = earlier_transcript
+        .contributions
+        .last()
+        .map_or(earlier_transcript.initial_key, |contribution| contribution.key);
+    let added_transcript = Transcript {
+        initial: earlier_transcript.initial,
+        initial_key,
+        contributions: new_contributions,
+    };
     ceremony::verify(&earlier.keys()?, &later.keys()?, &added_transcript)?;
     Ok(contributors)
 }

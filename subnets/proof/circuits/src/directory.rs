@@ -154,8 +154,8 @@ impl CircuitDirectory {
     /// When a key file is missing, too large or modified.
     pub fn keys(&self) -> Result<Keys, CircuitError> {
         let has_proving_key = self.metadata.files.contains_key(PROVING_KEY);
-        let proving = if has_proving_key { self.file(PROVING_KEY)? } else { Vec::new() };
-        Ok(Keys { proving, verification: self.file(VERIFICATION_KEY)? })
+        let proving_key = if has_proving_key { self.file(PROVING_KEY)? } else { Vec::new() };
+        Ok(Keys { proving: proving_key, verification: self.file(VERIFICATION_KEY)? })
     }
 
     /// Returns whether proofs of the circuit hide the values between inputs and outputs; `None` for
@@ -217,7 +217,7 @@ impl CircuitDirectory {
     }
 
     /// Names the tensor of a value that cannot be proven.
-    pub(crate) fn named(&self, error: BackendError) -> CircuitError {
+    pub(crate) fn with_tensor_name(&self, error: BackendError) -> CircuitError {
         if !matches!(error, BackendError::Unprovable { .. }) {
             return error.into();
         }
@@ -247,8 +247,8 @@ impl CircuitDirectory {
         let digest =
             self.metadata.files.get(PROVING_KEY).ok_or(MetadataError::Unlisted(PROVING_KEY))?;
         ceremony::check_transcript(digest, &transcript)?;
-        let proving = self.file(PROVING_KEY)?;
-        Ok(groth16::check_proving_key(&Keys { proving, verification })?)
+        let proving_key = self.file(PROVING_KEY)?;
+        Ok(groth16::check_proving_key(&Keys { proving: proving_key, verification })?)
     }
 
     /// Returns the circuit's backend.
@@ -288,7 +288,7 @@ fn limit_of(name: &str) -> u64 {
     }
 }
 
-fn failed(path: &Path, source: std::io::Error) -> CircuitError {
+fn file_error(path: &Path, source: std::io::Error) -> CircuitError {
     CircuitError::File { path: path.to_owned(), source }
 }
 
@@ -302,12 +302,12 @@ pub fn read_user_file(path: &Path) -> Result<Vec<u8>, CircuitError> {
 
 /// Reads a file up to a maximum size. A file whose length exceeds it is not read at all.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
-    let fail = |source| failed(path, source);
-    let file = fs::File::open(path).map_err(fail)?;
-    check_length(path, file.metadata().map_err(fail)?.len(), limit)?;
+    let file_error_at = |source| file_error(path, source);
+    let file = fs::File::open(path).map_err(file_error_at)?;
+    check_length(path, file.metadata().map_err(file_error_at)?.len(), limit)?;
     // Pipes and devices have no length, and a file can grow while it is read.
     let mut contents = Vec::new();
-    file.take(limit + 1).read_to_end(&mut contents).map_err(fail)?;
+    file.take(limit + 1).read_to_end(&mut contents).map_err(file_error_at)?;
     check_length(path, contents.len() as u64, limit)?;
     Ok(contents)
 }
@@ -339,7 +339,7 @@ pub(crate) fn write_circuit(path: &Path, compiled: &Compiled) -> Result<(), Circ
 pub(crate) fn write_synced(path: &Path, contents: &[u8]) -> Result<(), CircuitError> {
     fs::write(path, contents)
         .and_then(|()| fs::File::open(path)?.sync_all())
-        .map_err(|source| failed(path, source))
+        .map_err(|source| file_error(path, source))
 }
 
 /// Fills a temporary directory with `write`, which then takes the place of the old one.
@@ -352,28 +352,31 @@ pub(crate) fn replace_by(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), CircuitError>,
 ) -> Result<(), CircuitError> {
-    let fail = |source| failed(path, source);
+    let file_error_at = |source| file_error(path, source);
     let parent =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(fail)?;
-    let staging = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
+    fs::create_dir_all(parent).map_err(file_error_at)?;
+    let staging =
+        tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(file_error_at)?;
     write(staging.path())?;
     match exchange(staging.path(), path) {
         // The temporary directory has the old contents and is removed with them.
         Ok(()) => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::InvalidInput) => {
-            let old =
-                tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
-            fs::rename(path, old.path().join("old")).map_err(fail)?;
+            let old = tempfile::Builder::new()
+                .prefix(".circuit-")
+                .tempdir_in(parent)
+                .map_err(file_error_at)?;
+            fs::rename(path, old.path().join("old")).map_err(file_error_at)?;
             // Kept for the case that this rename fails.
             let old_path = old.keep();
-            fs::rename(staging.keep(), path).map_err(fail)?;
-            return fs::remove_dir_all(old_path).map_err(fail);
+            fs::rename(staging.keep(), path).map_err(file_error_at)?;
+            return fs::remove_dir_all(old_path).map_err(file_error_at);
         }
-        Err(error) => return Err(fail(error)),
+        Err(error) => return Err(file_error_at(error)),
     }
-    fs::rename(staging.keep(), path).map_err(fail)
+    fs::rename(staging.keep(), path).map_err(file_error_at)
 }
 
 /// Exchanges two directories in one step.
@@ -394,7 +397,7 @@ pub(crate) fn require_empty(path: &Path) -> Result<(), CircuitError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries.count(),
         Err(source) if source.kind() == ErrorKind::NotFound => 0,
-        Err(source) => return Err(failed(path, source)),
+        Err(source) => return Err(file_error(path, source)),
     };
     if entries > 0 { Err(CircuitError::NotEmpty(path.to_owned())) } else { Ok(()) }
 }
@@ -433,21 +436,21 @@ mod tests {
     #[test]
     fn replaced_circuit_stays_available() {
         let folder = tempfile::tempdir().unwrap();
-        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
-        fs::create_dir(&one).unwrap();
-        fs::create_dir(&two).unwrap();
-        if exchange(&one, &two).is_err() {
+        let (first, second) = (folder.path().join("one"), folder.path().join("two"));
+        fs::create_dir(&first).unwrap();
+        fs::create_dir(&second).unwrap();
+        if exchange(&first, &second).is_err() {
             // Such as a network file system.
             return;
         }
         let path = folder.path().join("circuit");
         let mut compiled = ShippedModel::DiabetesRegression.compile("stark").unwrap();
         let circuit = CircuitDirectory::create(&path, &compiled).unwrap();
-        let ended = AtomicBool::new(false);
+        let is_finished = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 let mut reads = 0_u64;
-                while !ended.load(Ordering::Relaxed) {
+                while !is_finished.load(Ordering::Relaxed) {
                     assert!(fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir()));
                     reads += 1;
                 }
@@ -457,7 +460,7 @@ mod tests {
                 compiled.metadata.name = format!("replaced {number} times");
                 circuit.replace(&compiled).unwrap();
             }
-            ended.store(true, Ordering::Relaxed);
+            is_finished.store(true, Ordering::Relaxed);
             assert!(reader.join().unwrap() > 0);
         });
         assert_eq!(CircuitDirectory::open(&path).unwrap().metadata().name, "replaced 99 times");

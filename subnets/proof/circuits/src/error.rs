@@ -66,7 +66,7 @@ pub enum CircuitError {
         "the bundle has the proofs of several slices, each of which has a contract of its own; hint: compile the model \
              without --slices"
     )]
-    SlicedCall,
+    SlicedBundle,
     /// Two circuits differ in more than their keys and transcripts.
     #[error("the circuits differ in more than their keys and transcripts: {0}")]
     OtherCircuit(&'static str),
@@ -122,7 +122,7 @@ pub enum CircuitError {
     },
     /// A bundle is for a circuit or sliced model other than the expected one.
     #[error("the proof is for circuit {actual}, expected {expected}")]
-    OtherId {
+    IdMismatch {
         /// Identity of the bundle's circuit or model.
         actual: Digest,
         /// The expected identity.

@@ -20,7 +20,7 @@ pub fn solidity_contract(directory: &CircuitDirectory) -> Result<String, Circuit
 /// # Errors
 /// When the bundle is of another backend or of a sliced model, or does not verify.
 pub fn solidity_call(bundle: &ModelBundle) -> Result<Call, CircuitError> {
-    let ModelBundle::Whole(bundle) = bundle else { return Err(CircuitError::SlicedCall) };
+    let ModelBundle::Single(bundle) = bundle else { return Err(CircuitError::SlicedBundle) };
     check_backend(&bundle.circuit)?;
     let claim = bundle.claim(&Backends::default())?;
     Ok(EvmVerifier::new(&claim.key)?.call(&claim.statement, &claim.proof)?)

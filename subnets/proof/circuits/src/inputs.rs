@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taonet_proof_backends::{BackendError, Verifier};
 use taonet_proof_core::circuit::{Circuit, Execution};
 use taonet_proof_core::saturation::{
-    LayerDescription, SampleSaturation, describe, of_sample, saturations, tensor_name,
+    LayerDescription, SampleSaturation, describe, sample_saturation, saturations, tensor_name,
 };
 
 use crate::{CircuitDirectory, CircuitError};
@@ -77,5 +77,5 @@ pub fn saturated_rows(
     let circuits =
         slices.iter().map(|slice| Ok::<_, CircuitError>((&**slice.circuit(), slice.layers()?)));
     let circuits = circuits.collect::<Result<Vec<_>, _>>()?;
-    Ok(of_sample(&circuits, sample).map_err(BackendError::from)?)
+    Ok(sample_saturation(&circuits, sample).map_err(BackendError::from)?)
 }

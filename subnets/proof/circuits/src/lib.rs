@@ -75,7 +75,7 @@ mod sliced;
 pub use backends::Backends;
 pub use batch::verify_all;
 pub use bundle::{BUNDLE_VERSION, Bundle};
-pub use catalogue::{Catalogue, Skipped};
+pub use catalogue::{Catalogue, SkippedEntry};
 pub use check::StoredChecks;
 pub use compile::{
     CompileOptions, Compiled, CompiledSlices, ParsedModel, compile, compile_slices, contribute,

@@ -120,8 +120,8 @@ mod tests {
 
     #[test]
     fn secrets_are_not_printed() {
-        let printed = format!("{:?}", opening());
-        assert!(!printed.contains("171") && !printed.contains("ab".repeat(32).as_str()));
-        assert!(!printed.contains("-2"), "{printed}");
+        let debug_output = format!("{:?}", opening());
+        assert!(!debug_output.contains("171") && !debug_output.contains("ab".repeat(32).as_str()));
+        assert!(!debug_output.contains("-2"), "{debug_output}");
     }
 }

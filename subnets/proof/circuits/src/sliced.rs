@@ -59,14 +59,15 @@ impl SlicedBundle {
     ) -> Result<Self, CircuitError> {
         let mut slices: Vec<Bundle> = Vec::with_capacity(circuits.len());
         for (index, directory) in circuits.iter().enumerate() {
-            let before = slices.last().map_or(inputs, |slice| slice.outputs.as_slice()).to_vec();
+            let slice_inputs =
+                slices.last().map_or(inputs, |slice| slice.outputs.as_slice()).to_vec();
             let execution = directory
                 .circuit()
-                .execute(&before)
+                .execute(&slice_inputs)
                 .map_err(taonet_proof_backends::BackendError::from)?;
-            let after = execution.outputs(directory.circuit());
-            let slice_nonce = model.nonce(&nonce, index, &before, &after)?;
-            slices.push(Bundle::prove(directory, &before, slice_nonce, miner)?);
+            let slice_outputs = execution.outputs(directory.circuit());
+            let slice_nonce = model.nonce(&nonce, index, &slice_inputs, &slice_outputs)?;
+            slices.push(Bundle::prove(directory, &slice_inputs, slice_nonce, miner)?);
         }
         Ok(Self { version: BUNDLE_VERSION, model: model.clone(), nonce, slices })
     }
@@ -97,8 +98,8 @@ impl SlicedBundle {
                 "number of proofs differs from the model's number of slices",
             ));
         }
-        let mut chained = self.slices.iter().zip(self.slices.iter().skip(1));
-        if chained.any(|(slice, next)| slice.outputs != next.inputs) {
+        let mut adjacent_slices = self.slices.iter().zip(self.slices.iter().skip(1));
+        if adjacent_slices.any(|(slice, next)| slice.outputs != next.inputs) {
             return Err(CircuitError::Bundle("adjacent slices differ in their common boundary"));
         }
         for (index, (slice, circuit)) in self.slices.iter().zip(&self.model.slices).enumerate() {
@@ -112,10 +113,10 @@ impl SlicedBundle {
             }
         }
         let ends = self.slices.first().zip(self.slices.last());
-        let described = ends.is_some_and(|(first, last)| {
+        let matches_description = ends.is_some_and(|(first, last)| {
             first.circuit.input == self.model.input && last.circuit.output == self.model.output
         });
-        if described {
+        if matches_description {
             Ok(())
         } else {
             Err(CircuitError::Bundle("model and slices differ in input or output"))
@@ -136,7 +137,7 @@ impl SlicedBundle {
 #[serde(untagged)]
 pub enum ModelBundle {
     /// Bundle of a single circuit.
-    Whole(Box<Bundle>),
+    Single(Box<Bundle>),
     /// Bundle of a sliced model.
     Sliced(Box<SlicedBundle>),
 }
@@ -173,7 +174,7 @@ impl ModelBundle {
     /// When the text is too long, malformed or of an unsupported version.
     pub fn from_json(text: &[u8]) -> Result<Self, CircuitError> {
         #[derive(Deserialize)]
-        struct Form {
+        struct BundleHeader {
             version: u32,
             #[serde(default)]
             slices: Option<serde::de::IgnoredAny>,
@@ -181,14 +182,14 @@ impl ModelBundle {
         crate::bundle::check_length(text)?;
         let text = bytes_without_bom(text);
         let malformed = |source| CircuitError::Json { document: "bundle", source };
-        let form: Form = serde_json::from_slice(text).map_err(malformed)?;
-        if form.slices.is_none() {
-            return Ok(Self::Whole(Box::new(Bundle::from_json(text)?)));
+        let header: BundleHeader = serde_json::from_slice(text).map_err(malformed)?;
+        if header.slices.is_none() {
+            return Ok(Self::Single(Box::new(Bundle::from_json(text)?)));
         }
         let bundle: Box<SlicedBundle> = serde_json::from_slice(text).map_err(malformed)?;
-        let supported = is_supported(form.version)
+        let is_supported_version = is_supported(header.version)
             && bundle.slices.iter().all(|slice| is_supported(slice.version));
-        if supported {
+        if is_supported_version {
             Ok(Self::Sliced(bundle))
         } else {
             Err(CircuitError::Bundle("version is unsupported"))
@@ -210,7 +211,7 @@ impl ModelBundle {
     /// verify.
     pub fn verify_with(&self, backends: &Backends) -> Result<(), CircuitError> {
         match self {
-            Self::Whole(bundle) => bundle.verify_with(backends),
+            Self::Single(bundle) => bundle.verify_with(backends),
             Self::Sliced(bundle) => bundle.verify_with(backends),
         }
     }
@@ -224,7 +225,7 @@ impl ModelBundle {
     pub fn verify_for(&self, expected: &Digest, backends: &Backends) -> Result<(), CircuitError> {
         let actual = self.id()?;
         if actual != *expected {
-            return Err(CircuitError::OtherId { actual, expected: *expected });
+            return Err(CircuitError::IdMismatch { actual, expected: *expected });
         }
         if self.proofs().iter().any(Bundle::lacks_network) {
             return Err(CircuitError::NoNetwork);
@@ -239,7 +240,7 @@ impl ModelBundle {
     /// Never in practice; only the encoder's signature is fallible.
     pub fn id(&self) -> Result<Digest, CircuitError> {
         match self {
-            Self::Whole(bundle) => bundle.circuit_id(),
+            Self::Single(bundle) => bundle.circuit_id(),
             Self::Sliced(bundle) => bundle.model_id(),
         }
     }
@@ -247,7 +248,7 @@ impl ModelBundle {
     /// Returns the proofs: one for each slice.
     pub fn proofs(&self) -> &[Bundle] {
         match self {
-            Self::Whole(bundle) => std::slice::from_ref(&**bundle),
+            Self::Single(bundle) => std::slice::from_ref(&**bundle),
             Self::Sliced(bundle) => &bundle.slices,
         }
     }
@@ -261,7 +262,7 @@ impl ModelBundle {
     /// Returns the nonce of the request for the whole model.
     pub fn nonce(&self) -> Digest {
         match self {
-            Self::Whole(bundle) => bundle.nonce,
+            Self::Single(bundle) => bundle.nonce,
             Self::Sliced(bundle) => bundle.nonce,
         }
     }

@@ -9,7 +9,7 @@ pub use run::FloatError;
 
 use crate::metadata::TensorPart;
 use crate::network::Matrices;
-use crate::saturation::shortened;
+use crate::saturation::shorten_name;
 use crate::{Shape, Window};
 
 /// Type of a tensor's elements.
@@ -194,7 +194,7 @@ impl FloatNetwork {
 
     /// Gives all nodes without a name this one, which is shortened if it is long.
     pub fn name_nodes(&mut self, name: &str) {
-        self.names.resize(self.nodes.len(), shortened(name));
+        self.names.resize(self.nodes.len(), shorten_name(name));
     }
 
     /// Returns the name of a node, or its index if it has none.

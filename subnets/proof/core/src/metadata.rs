@@ -314,15 +314,15 @@ mod tests {
             other[index].offset = change;
             assert!(!TensorPart::cover(&other, shape(12)), "{other:?}");
         }
-        let mut huge = parts;
-        huge[0].dims = vec![usize::MAX, 2];
-        assert!(!TensorPart::cover(&huge, shape(12)));
+        let mut huge_parts = parts;
+        huge_parts[0].dims = vec![usize::MAX, 2];
+        assert!(!TensorPart::cover(&huge_parts, shape(12)));
     }
 
     #[test]
     fn names_that_leave_the_directory_are_refused() {
-        for bad in ["", "..", "../key", "a/b", "a\\b", ".hidden", "naïve"] {
-            assert!(!is_plain(bad), "{bad}");
+        for invalid_name in ["", "..", "../key", "a/b", "a\\b", ".hidden", "naïve"] {
+            assert!(!is_plain(invalid_name), "{invalid_name}");
         }
         assert!(is_plain(VERIFICATION_KEY));
     }

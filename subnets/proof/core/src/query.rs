@@ -209,7 +209,7 @@ fn exact_integer(number: f64) -> Option<i64> {
 }
 
 /// Rounds a double to the nearest integer; `None` if it is not close to one or too large.
-fn nearest(number: f64) -> Option<i64> {
+fn round_to_integer(number: f64) -> Option<i64> {
     let integer = number.round();
     ((number - integer).abs() <= TOLERANCE && integer.abs() <= MAX_MAGNITUDE)
         .then_some(integer as i64)
@@ -308,7 +308,7 @@ impl ProofAnswer {
         let outputs = self
             .computed_outputs
             .iter()
-            .map(|real| nearest(real * unit).ok_or(AnswerError::Output));
+            .map(|real| round_to_integer(real * unit).ok_or(AnswerError::Output));
         Ok((proof, outputs.collect::<Result<_, _>>()?))
     }
 }
@@ -334,14 +334,17 @@ mod tests {
 
     #[test]
     fn malformed_query_names_the_fault() {
-        let good =
+        let valid_message =
             ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![1] }
                 .to_message();
         let refusal =
             |message: QueryZkProof| ProofQuery::from_message(&message).unwrap_err().to_string();
-        assert_eq!(refusal(QueryZkProof { model_id: None, ..good.clone() }), "model_id is missing");
+        assert_eq!(
+            refusal(QueryZkProof { model_id: None, ..valid_message.clone() }),
+            "model_id is missing"
+        );
         assert!(
-            refusal(QueryZkProof { model_id: Some("A".repeat(64)), ..good.clone() })
+            refusal(QueryZkProof { model_id: Some("A".repeat(64)), ..valid_message.clone() })
                 .starts_with("model_id: ")
         );
         for input in [
@@ -354,7 +357,7 @@ mod tests {
             json!({ "nonce": "0".repeat(64) }),
             json!([1]),
         ] {
-            refusal(QueryZkProof { query_input: Some(input), ..good.clone() });
+            refusal(QueryZkProof { query_input: Some(input), ..valid_message.clone() });
         }
     }
 
@@ -398,13 +401,13 @@ mod tests {
         let message = query.to_message(ProofSystem::Stark);
         assert_eq!(message.slice_num.as_deref(), Some("slice_2"));
         assert_eq!(SliceQuery::from_message(&message), Ok(query));
-        for bad in [
+        for invalid_message in [
             SliceProofRequest { slice_num: Some("../1".to_owned()), ..message.clone() },
             SliceProofRequest { component_sha: None, ..message.clone() },
             SliceProofRequest { circuit: Some("x".to_owned()), ..message.clone() },
             SliceProofRequest { inputs: Some(json!({ "input_data": [1] })), ..message },
         ] {
-            assert!(SliceQuery::from_message(&bad).is_err(), "{bad:?}");
+            assert!(SliceQuery::from_message(&invalid_message).is_err(), "{invalid_message:?}");
         }
     }
 
@@ -424,8 +427,8 @@ mod tests {
         ) {
             let answer = ProofAnswer::new(&proof, &outputs, scale).unwrap();
             let text = serde_json::to_string(&answer).unwrap();
-            let read: ProofAnswer = serde_json::from_str(&text).unwrap();
-            prop_assert_eq!(read.read(scale), Ok((proof, outputs)));
+            let decoded: ProofAnswer = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(decoded.read(scale), Ok((proof, outputs)));
         }
     }
 }

@@ -64,9 +64,9 @@ impl Rescale {
     /// Returns quotient and remainder of the rounded division: `sum + half = quotient * 2^shift +
     /// remainder` with `0 <= remainder < 2^shift`.
     pub fn split(&self, sum: i64) -> (i64, i64) {
-        let raised = sum + self.half();
-        let quotient = raised >> self.shift;
-        (quotient, raised - (quotient << self.shift))
+        let sum_plus_half = sum + self.half();
+        let quotient = sum_plus_half >> self.shift;
+        (quotient, sum_plus_half - (quotient << self.shift))
     }
 
     /// Rescales a sum to its activation.

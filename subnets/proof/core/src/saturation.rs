@@ -5,8 +5,8 @@
 //! wrong. But the outputs can be far from those of the model. [`saturations`] names the tensors of
 //! an execution in which values saturate.
 //!
-//! [`of_sample`] counts the rows of the sample itself in which values saturate: only one half of it
-//! determines the scales.
+//! [`sample_saturation`] counts the rows of the sample itself in which values saturate: only one
+//! half of it determines the scales.
 //!
 //! Clamps that are the operation itself are not counted: the negative values of a ReLU, and the
 //! conditions of comparisons. Neither are values that exceed the range by a unit, as rounding does,
@@ -100,7 +100,7 @@ pub fn saturations(
 ///
 /// # Errors
 /// When a row is not an input of the model.
-pub fn of_sample(
+pub fn sample_saturation(
     slices: &[(&Circuit, Vec<LayerDescription>)],
     sample: &[Vec<i64>],
 ) -> Result<SampleSaturation, ExecutionError> {
@@ -109,16 +109,16 @@ pub fn of_sample(
     let mut rows = 0;
     let mut tensors: BTreeMap<String, TensorSaturation> = BTreeMap::new();
     for row in sample {
-        let (mut of_row, mut values) = (BTreeMap::<String, usize>::new(), row.clone());
+        let (mut row_counts, mut values) = (BTreeMap::<String, usize>::new(), row.clone());
         for ((circuit, layers), limits) in slices.iter().zip(&limits) {
             let execution = circuit.execute(&values)?;
             for saturation in saturations_at(limits, circuit, &execution, layers) {
-                *of_row.entry(saturation.tensor).or_default() += saturation.values;
+                *row_counts.entry(saturation.tensor).or_default() += saturation.values;
             }
             values = execution.outputs(circuit);
         }
-        rows += usize::from(!of_row.is_empty());
-        for (tensor, values) in of_row {
+        rows += usize::from(!row_counts.is_empty());
+        for (tensor, values) in row_counts {
             let empty = TensorSaturation { tensor: tensor.clone(), rows: 0, values: 0 };
             let total = tensors.entry(tensor).or_insert(empty);
             total.rows += 1;
@@ -145,7 +145,7 @@ fn saturations_at(
             StageKind::Table(table) => description.map_or(0, |description| {
                 saturated_lookups(table, &execution.cells, &description.saturated, limits)
             }),
-            kind => kind.rescale().map_or(0, |rescale| beyond(rescale, sums, limits)),
+            kind => kind.rescale().map_or(0, |rescale| count_saturated_sums(rescale, sums, limits)),
         };
         if values > 0 {
             let tensor = tensor_name(layers, layer);
@@ -192,7 +192,7 @@ fn saturated_lookups(
 }
 
 /// Returns the number of sums beyond the significant limits of their activations.
-fn beyond(rescale: Rescale, sums: &[i64], limits: &[[bool; 2]]) -> usize {
+fn count_saturated_sums(rescale: Rescale, sums: &[i64], limits: &[[bool; 2]]) -> usize {
     let Range { low, high } = rescale.clamp.range();
     let is_unsigned = match rescale.clamp {
         // The result of a comparison.
@@ -211,7 +211,7 @@ fn beyond(rescale: Rescale, sums: &[i64], limits: &[[bool; 2]]) -> usize {
 /// could change an output.
 fn significant_limits(circuit: &Circuit) -> Vec<[bool; 2]> {
     let mut limits = vec![[false; 2]; circuit.cells()];
-    let mut mark = |cell: Cell, [low, high]: [bool; 2]| {
+    let mut mark_limits = |cell: Cell, [low, high]: [bool; 2]| {
         let [of_low, of_high] = &mut limits[cell as usize];
         *of_low |= low;
         *of_high |= high;
@@ -220,24 +220,24 @@ fn significant_limits(circuit: &Circuit) -> Vec<[bool; 2]> {
         match &stage.kind {
             StageKind::Linear(linear) => {
                 let taps = linear.jobs.iter().flat_map(|job| &job.taps);
-                taps.for_each(|tap| mark(tap.cell, [true; 2]));
+                taps.for_each(|tap| mark_limits(tap.cell, [true; 2]));
             }
             StageKind::Max(max) => {
-                max.groups.iter().flatten().for_each(|&cell| mark(cell, [true; 2]));
+                max.groups.iter().flatten().for_each(|&cell| mark_limits(cell, [true; 2]));
             }
             StageKind::Table(table) => {
                 let significant = varies_near_limits(table);
-                table.cells.iter().for_each(|&cell| mark(cell, significant));
+                table.cells.iter().for_each(|&cell| mark_limits(cell, significant));
             }
             StageKind::Product(product) => {
-                product.pairs.iter().flatten().for_each(|&cell| mark(cell, [true; 2]));
+                product.pairs.iter().flatten().for_each(|&cell| mark_limits(cell, [true; 2]));
             }
             StageKind::MatrixProduct(product) => {
-                product.a.iter().chain(&product.b).for_each(|&cell| mark(cell, [true; 2]));
+                product.a.iter().chain(&product.b).for_each(|&cell| mark_limits(cell, [true; 2]));
             }
         }
     }
-    circuit.outputs.iter().for_each(|&cell| mark(cell, [true; 2]));
+    circuit.outputs.iter().for_each(|&cell| mark_limits(cell, [true; 2]));
     limits
 }
 
@@ -254,7 +254,7 @@ fn varies_near_limits(table: &Table) -> [bool; 2] {
 }
 
 /// Shortens the name of a node, which the owner of a model chooses, for a [`LayerDescription`].
-pub(crate) fn shortened(node: &str) -> String {
+pub(crate) fn shorten_name(node: &str) -> String {
     node.chars().take(MAX_NAME).collect()
 }
 
@@ -337,7 +337,7 @@ mod tests {
 
     /// A table of a function that is constant next to a limit has the same value beyond it.
     #[test]
-    fn limit_that_changes_no_output_is_not_counted() {
+    fn saturation_that_changes_no_output_is_not_counted() {
         let inputs = [-100, -3, 0, 3, 100];
         let with = |value: fn(i32) -> i32| {
             vec![sum(0, 1, Clamp::Signed(6)), table(1, -64, (-64..64).map(value))]
@@ -395,13 +395,13 @@ mod tests {
         });
         let node = |name: &str| vec![LayerDescription { node: name.to_owned(), saturated: vec![] }];
         let slices = [(&first, node("Relu 'a'")), (&second, node("Relu 'b'"))];
-        let none = of_sample(&slices, &[vec![0, 7], vec![-7, 8]]).unwrap();
+        let none = sample_saturation(&slices, &[vec![0, 7], vec![-7, 8]]).unwrap();
         assert_eq!(none, SampleSaturation { rows: 0, of: 2, worst: None });
         let sample = [vec![0, 1], vec![50, 40], vec![12, 1], vec![10, 1]];
         let worst = TensorSaturation { tensor: "Relu 'b'".to_owned(), rows: 3, values: 4 };
         let expected = SampleSaturation { rows: 3, of: 4, worst: Some(worst) };
-        assert_eq!(of_sample(&slices, &sample).unwrap(), expected);
-        let short = of_sample(&slices, &[vec![0]]);
+        assert_eq!(sample_saturation(&slices, &sample).unwrap(), expected);
+        let short = sample_saturation(&slices, &[vec![0]]);
         assert_eq!(short, Err(ExecutionError::Length { expected: 2, actual: 1 }));
     }
 
@@ -417,10 +417,11 @@ mod tests {
         let begin = "values are beyond the range of the model's sample and saturate: Relu 'r0' (3 of 128 values)";
         assert_eq!(describe(&[]), None);
         assert_eq!(describe(&saturations[..1]).as_deref(), Some(begin));
-        let two = format!("{begin}, Relu 'r1' (3 of 128 values)");
-        assert_eq!(describe(&saturations[..2]), Some(two.clone()));
-        let all = format!("{two}, Relu 'r2' (3 of 128 values) and 2 other tensors");
-        assert_eq!(describe(&saturations), Some(all));
+        let two_tensors = format!("{begin}, Relu 'r1' (3 of 128 values)");
+        assert_eq!(describe(&saturations[..2]), Some(two_tensors.clone()));
+        let five_tensors =
+            format!("{two_tensors}, Relu 'r2' (3 of 128 values) and 2 other tensors");
+        assert_eq!(describe(&saturations), Some(five_tensors));
     }
 
     #[test]
@@ -433,7 +434,7 @@ mod tests {
 
     #[test]
     fn long_names_are_shortened() {
-        assert_eq!(shortened("Conv 'a'"), "Conv 'a'");
-        assert_eq!(shortened(&"ä".repeat(1000)).chars().count(), MAX_NAME);
+        assert_eq!(shorten_name("Conv 'a'"), "Conv 'a'");
+        assert_eq!(shorten_name(&"ä".repeat(1000)).chars().count(), MAX_NAME);
     }
 }

@@ -16,10 +16,10 @@ pub use board::{Event, Fault, Outcome, Profile, ProfileError, Scoreboard, Tally}
 /// Returns each amount's share of the sum. Negative and non-finite amounts count as 0; without a
 /// positive amount, all shares are 0.
 pub fn shares(amounts: &[f64]) -> Vec<f64> {
-    let positive = |amount: f64| if amount.is_finite() { amount.max(0.0) } else { 0.0 };
-    let total: f64 = amounts.iter().map(|&amount| positive(amount)).sum();
+    let nonnegative = |amount: f64| if amount.is_finite() { amount.max(0.0) } else { 0.0 };
+    let total: f64 = amounts.iter().map(|&amount| nonnegative(amount)).sum();
     if total > 0.0 {
-        amounts.iter().map(|&amount| positive(amount) / total).collect()
+        amounts.iter().map(|&amount| nonnegative(amount) / total).collect()
     } else {
         vec![0.0; amounts.len()]
     }

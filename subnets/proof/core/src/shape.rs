@@ -134,8 +134,8 @@ impl Window {
         let [top, left, bottom, right] = self.padding;
         let [kernel_rows, kernel_columns] = self.kernel;
         let axis = |extent: usize, kernel: usize, stride: usize, before: usize, after: usize| {
-            let bounded = [kernel, stride].iter().all(|&size| (1..=MAX_EXTENT).contains(&size));
-            if !bounded || before.max(after) > MAX_EXTENT {
+            let is_bounded = [kernel, stride].iter().all(|&size| (1..=MAX_EXTENT).contains(&size));
+            if !is_bounded || before.max(after) > MAX_EXTENT {
                 return None;
             }
             (extent + before + after).checked_sub(kernel).map(|span| span / stride + 1)
@@ -174,9 +174,11 @@ impl Window {
         let (height, width) = (input.height, input.width);
         (0..kernel_rows).flat_map(move |y| {
             (0..kernel_columns).filter_map(move |x| {
-                let source_row = (first_row + y).checked_sub(top).filter(|&at| at < height)?;
-                let source_column =
-                    (first_column + x).checked_sub(left).filter(|&at| at < width)?;
+                let source_row =
+                    (first_row + y).checked_sub(top).filter(|&coordinate| coordinate < height)?;
+                let source_column = (first_column + x)
+                    .checked_sub(left)
+                    .filter(|&coordinate| coordinate < width)?;
                 Some((y * kernel_columns + x, source_row * width + source_column))
             })
         })

@@ -132,7 +132,7 @@ impl Network {
     /// Returns the indices of layers before which the network can be split. There, the previous
     /// tensor holds activations, not sums, and no later layer reads a tensor before it.
     pub fn borders(&self) -> Vec<usize> {
-        let activations = |cut: usize| match self.layers.get(cut.wrapping_sub(1)) {
+        let is_after_activation = |cut: usize| match self.layers.get(cut.wrapping_sub(1)) {
             Some(layer) => {
                 let is_activation =
                     matches!(layer.operation, Operation::MaxPool { .. } | Operation::Table { .. });
@@ -140,11 +140,13 @@ impl Network {
             }
             None => false,
         };
-        let alone = |cut: usize| {
+        let is_separable = |cut: usize| {
             let later = self.layers.get(cut..).unwrap_or_default();
             later.iter().flat_map(|layer| &layer.inputs).all(|&tensor| tensor as usize >= cut)
         };
-        (1..self.layers.len()).filter(|&cut| activations(cut) && alone(cut)).collect()
+        (1..self.layers.len())
+            .filter(|&cut| is_after_activation(cut) && is_separable(cut))
+            .collect()
     }
 
     /// Splits the network into `count` slices, so that the slice with the most multiply-adds has as
@@ -174,11 +176,11 @@ impl Network {
         let mut ends = borders;
         ends.push(self.layers.len());
         let (mut starts, work) = (vec![0], work.collect::<Vec<usize>>());
-        starts.extend(balanced(&work, &ends, count));
+        starts.extend(balanced_ends(&work, &ends, count));
         let pairs = starts.iter().zip(starts.iter().skip(1));
         let slice = |(&start, &end): (&usize, &usize)| {
-            let border = start.checked_sub(1).and_then(|before| {
-                let (layer, stage) = (self.layers.get(before)?, circuit.stages.get(before)?);
+            let border = start.checked_sub(1).and_then(|previous| {
+                let (layer, stage) = (self.layers.get(previous)?, circuit.stages.get(previous)?);
                 Some(Input {
                     shape: *shapes.get(start)?,
                     range: stage.range.with_zero(),
@@ -202,7 +204,7 @@ impl Network {
 /// Divides the layers into `count` consecutive runs, so that the run with the most work has as
 /// little as possible. Returns where each run ends: positions from `ends`, whose last element is
 /// the end of the network.
-fn balanced(work: &[usize], ends: &[usize], count: usize) -> Vec<usize> {
+fn balanced_ends(work: &[usize], ends: &[usize], count: usize) -> Vec<usize> {
     let total =
         |start: usize, end: usize| work.get(start..end).unwrap_or_default().iter().sum::<usize>();
     // best[i]: the best division of the layers before ends[i] into the current number of runs, as

@@ -3,8 +3,8 @@
 use axum::response::Response;
 use maud::{Markup, html};
 use taonet_dashboard::{
-    Paging, Sort, View, activity, ago, duration, live, now_unix, number, percent, problem,
-    shortened, shown,
+    Paging, Sort, View, activity, ago, duration, live, now_unix, number, percent, printable,
+    problem, shortened,
 };
 
 use crate::proofs::{MinerProofs, Proofs, Totals};
@@ -22,7 +22,7 @@ const COLUMNS: [(&str, bool); 6] = [
 ];
 
 /// Formats a size in bytes with a suitable unit; a dash if missing.
-pub(crate) fn size(bytes: Option<f64>) -> String {
+pub(crate) fn format_size(bytes: Option<f64>) -> String {
     match bytes {
         Some(bytes) if bytes >= 1e6 => format!("{} MB", number(Some(bytes / 1e6), 2)),
         Some(bytes) if bytes >= 1e3 => format!("{} kB", number(Some(bytes / 1e3), 1)),
@@ -32,7 +32,7 @@ pub(crate) fn size(bytes: Option<f64>) -> String {
 }
 
 /// Returns the verified share of all outcomes; `None` without outcomes.
-pub(crate) fn share(totals: &Totals) -> Option<f64> {
+pub(crate) fn verified_share(totals: &Totals) -> Option<f64> {
     let outcomes = totals.verified.saturating_add(totals.failed);
     (outcomes > 0).then(|| totals.verified as f64 / outcomes as f64)
 }
@@ -81,7 +81,7 @@ fn figures(proofs: &Proofs, verifications: Option<(f64, f64)>) -> Markup {
             div { dt { "Proofs verified" } dd { (totals.verified) @if totals.failed > 0 { small.warn { (totals.failed) " failed" } } } }
             div { dt { "Proofs per second" } dd { (number(proofs.rate, 2)) small { "last minutes" } } }
             div { dt { "Response" } dd { (duration(totals.seconds)) small { "mean" } } }
-            div { dt { "Proof size" } dd { (size(totals.bytes)) small { "mean" } } }
+            div { dt { "Proof size" } dd { (format_size(totals.bytes)) small { "mean" } } }
             @if let Some((count, mean)) = verifications {
                 div { dt { "Verification" } dd { (duration(Some(mean))) small { "mean of " (number(Some(count), 0)) } } }
             }
@@ -128,11 +128,11 @@ fn circuit(proofs: &Proofs, id: &str) -> Markup {
         tr {
             th scope="row" {
                 span.miner {
-                    @if let Some(summary) = summary { strong { (shown(&summary.name)) } }
-                    small title=(shown(id)) { (shortened(&shown(id))) }
+                    @if let Some(summary) = summary { strong { (printable(&summary.name)) } }
+                    small title=(printable(id)) { (shortened(&printable(id))) }
                 }
             }
-            td { (summary.map_or_else(|| "–".to_owned(), |summary| shown(&summary.backend))) }
+            td { (summary.map_or_else(|| "–".to_owned(), |summary| printable(&summary.backend))) }
             td.num { (count(summary.map(|summary| summary.multiply_adds))) }
             td.num { (count(summary.map(|summary| summary.constraints))) }
             td.num { (duration(proofs.prices.get(id).copied().flatten())) }
@@ -147,7 +147,9 @@ fn sort(miners: &mut [(&MinerProofs, Totals)], key: &str) {
         let order = match key {
             "verified" => a_totals.verified.cmp(&b_totals.verified),
             "failed" => a_totals.failed.cmp(&b_totals.failed),
-            "share" => optional(share(a_totals)).total_cmp(&optional(share(b_totals))),
+            "share" => {
+                optional(verified_share(a_totals)).total_cmp(&optional(verified_share(b_totals)))
+            }
             "time" => optional(a_totals.seconds).total_cmp(&optional(b_totals.seconds)),
             "size" => optional(a_totals.bytes).total_cmp(&optional(b_totals.bytes)),
             _ => a.work.total_cmp(&b.work),
@@ -200,9 +202,9 @@ fn miner_row(miner: &MinerProofs, totals: &Totals) -> Markup {
             td.num { (duration(Some(miner.work))) }
             td.num { (totals.verified) }
             td.num { (totals.failed) }
-            td.num { (percent(share(totals))) }
+            td.num { (percent(verified_share(totals))) }
             td.num { (duration(totals.seconds)) }
-            td.num { (size(totals.bytes)) }
+            td.num { (format_size(totals.bytes)) }
             td { @match miner.tally.main_fault() { Some(fault) => (fault), None => "–" } }
         }
     }
@@ -217,8 +219,8 @@ mod tests {
         for (bytes, text) in
             [(None, "–"), (Some(0.0), "0 B"), (Some(128.4), "128 B"), (Some(1_500.0), "1.5 kB")]
         {
-            assert_eq!(size(bytes), text);
+            assert_eq!(format_size(bytes), text);
         }
-        assert_eq!(size(Some(2_345_678.0)), "2.35 MB");
+        assert_eq!(format_size(Some(2_345_678.0)), "2.35 MB");
     }
 }

@@ -2,18 +2,22 @@
 
 use taonet_dashboard::{Column, Content, Panel, PlainTable, duration, number, percent, shortened};
 
-use crate::page::{share, size};
+use crate::page::{format_size, verified_share};
 use crate::proofs::{MinerProofs, Proofs, Totals};
 
 /// Returns the totals and the miners, those with the most work first. `now_unix` is in seconds
 /// since the Unix epoch.
-pub(crate) fn of(proofs: &Proofs, verifications: Option<(f64, f64)>, now_unix: i64) -> Vec<Panel> {
+pub(crate) fn proof_panels(
+    proofs: &Proofs,
+    verifications: Option<(f64, f64)>,
+    now_unix: i64,
+) -> Vec<Panel> {
     let totals = proofs.totals();
     let mut figures = vec![
         ("Proofs verified", totals.verified.to_string()),
         ("Failed", totals.failed.to_string()),
         ("Per second", number(proofs.rate, 2)),
-        ("Proof size", size(totals.bytes)),
+        ("Proof size", format_size(totals.bytes)),
     ];
     if let Some((_, mean)) = verifications {
         figures.push(("Verification", duration(Some(mean))));
@@ -50,9 +54,9 @@ fn miners(proofs: &Proofs) -> PlainTable {
             duration(Some(miner.work)),
             totals.verified.to_string(),
             totals.failed.to_string(),
-            percent(share(&totals)),
+            percent(verified_share(&totals)),
             duration(totals.seconds),
-            size(totals.bytes),
+            format_size(totals.bytes),
             miner.tally.main_fault().map_or_else(|| "–".to_owned(), |fault| fault.to_string()),
         ]
     };

@@ -83,7 +83,7 @@ impl Totals {
 
 impl Proofs {
     /// Takes the data of stored scores. `now` is the time since the Unix epoch.
-    pub(crate) fn take(&mut self, stored: &StoredScores, now: Duration) {
+    pub(crate) fn update(&mut self, stored: &StoredScores, now: Duration) {
         let profile = Profile::DeliveredWork(WorkRules::default());
         let miner = |(hotkey, tally): (&Hotkey, &Tally)| MinerProofs {
             hotkey: *hotkey,
@@ -126,13 +126,13 @@ impl Proofs {
     pub(crate) fn health(&self, now_unix: i64) -> Health {
         let last = self.written_unix.map(|unix| format!("last outcome {}", ago(unix, now_unix)));
         let problem = self.problems(now_unix).next();
-        let (condition, fact) = match (last, problem) {
+        let (condition, summary) = match (last, problem) {
             (Some(last), _) if self.is_silent(now_unix) => (Condition::Stopped, last),
             (_, Some((title, _))) => (Condition::Degraded, title.to_owned()),
             (Some(last), None) => (Condition::Healthy, last),
             (None, None) => (Condition::Waiting, "no outcome yet".to_owned()),
         };
-        Health { name: "Proof", path: "/proof", condition, fact }
+        Health { name: "Proof", path: "/proof", condition, fact: summary }
     }
 }
 

@@ -62,7 +62,7 @@ impl Section for ProofSection {
     }
 
     fn panels(&self) -> Vec<Panel> {
-        panels::of(&self.source.proofs(), self.verifications(), now_unix())
+        panels::proof_panels(&self.source.proofs(), self.verifications(), now_unix())
     }
 
     fn problems(&self) -> Vec<String> {

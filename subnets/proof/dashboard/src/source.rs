@@ -50,9 +50,9 @@ impl Source {
 
     /// Reads the sources once, and reports a change. The circuits are read until this succeeds.
     pub(crate) async fn read(&self, changes: &Changes) {
-        let before = self.proofs();
-        let mut proofs = Proofs::clone(&before);
-        if let Some(path) = self.circuits.clone().filter(|_| before.circuits.is_empty()) {
+        let old_proofs = self.proofs();
+        let mut proofs = Proofs::clone(&old_proofs);
+        if let Some(path) = self.circuits.clone().filter(|_| old_proofs.circuits.is_empty()) {
             match spawn_blocking(move || summaries(&path)).await {
                 Ok(Ok(circuits)) => {
                     (proofs.circuits, proofs.circuits_problem) = (Arc::new(circuits), None);
@@ -64,7 +64,7 @@ impl Source {
         let directory = self.directory.clone();
         match spawn_blocking(move || StoredScores::read(&directory)).await {
             Ok(Ok(stored)) => {
-                proofs.take(&stored, unix_time(SystemTime::now()));
+                proofs.update(&stored, unix_time(SystemTime::now()));
                 proofs.scores_problem = None;
                 let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
                 proofs.rate = meter.add(self.started.elapsed(), proofs.totals().verified);
@@ -72,7 +72,7 @@ impl Source {
             Ok(Err(error)) => proofs.scores_problem = Some(with_causes(&error)),
             Err(error) => proofs.scores_problem = Some(error.to_string()),
         }
-        if proofs != *before {
+        if proofs != *old_proofs {
             *self.proofs.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(proofs);
             changes.report();
         }

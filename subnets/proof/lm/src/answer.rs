@@ -32,16 +32,16 @@ pub(crate) fn inputs_of(
 ) -> Result<Vec<i64>, LmError> {
     let mut inputs: Vec<i64> = prompt.iter().copied().map(i64::from).collect();
     inputs.resize(model.tokens, 0);
-    // Bounded because the circuit of a stranger, which need not be causal, could change tokens
+    // Bounded because an untrusted circuit, which need not be causal, could change tokens
     // forever.
     for _ in prompt.len()..model.tokens {
         let outputs = circuit.execute(&inputs)?.outputs(circuit);
-        let next = continued(model, &inputs, &outputs, prompt.len());
-        let changed = inputs.iter().zip(&next).position(|(before, after)| before != after);
+        let next = extend_with_outputs(model, &inputs, &outputs, prompt.len());
+        let changed_position = inputs.iter().zip(&next).position(|(before, after)| before != after);
         inputs = next;
-        let Some(changed) = changed else { break };
-        let mut answer = inputs.iter().take(changed + 1).skip(prompt.len());
-        if changed + 1 == model.tokens || answer.any(|&token| model.is_end(token)) {
+        let Some(changed_position) = changed_position else { break };
+        let mut answer = inputs.iter().take(changed_position + 1).skip(prompt.len());
+        if changed_position + 1 == model.tokens || answer.any(|&token| model.is_end(token)) {
             break;
         }
     }
@@ -51,7 +51,12 @@ pub(crate) fn inputs_of(
 /// Returns the prompt, the likeliest token after it and after each further token of `inputs`, up to
 /// one that ends the answer, and zeros. `outputs` are those for `inputs`, `prompt` the number of
 /// its tokens.
-fn continued(model: &LanguageModel, inputs: &[i64], outputs: &[i64], prompt: usize) -> Vec<i64> {
+fn extend_with_outputs(
+    model: &LanguageModel,
+    inputs: &[i64],
+    outputs: &[i64],
+    prompt: usize,
+) -> Vec<i64> {
     let mut next: Vec<i64> = inputs.iter().copied().take(prompt).collect();
     while next.len() < model.tokens {
         let Some(token) = next.len().checked_sub(1).and_then(|last| model.next(outputs, last))
@@ -69,7 +74,7 @@ fn continued(model: &LanguageModel, inputs: &[i64], outputs: &[i64], prompt: usi
 
 /// Returns the number of tokens of the answer that the outputs of a circuit choose, with the one
 /// that ends it. `prompt` is the number of tokens of the prompt.
-pub(crate) fn length_of(model: &LanguageModel, outputs: &[i64], prompt: usize) -> usize {
+pub(crate) fn answer_length(model: &LanguageModel, outputs: &[i64], prompt: usize) -> usize {
     let mut generated =
         (prompt..model.tokens).map_while(|position| model.next(outputs, position.checked_sub(1)?));
     let end = generated.position(|token| model.is_end(token));
@@ -124,7 +129,11 @@ mod tests {
     }
 
     /// Chooses one token with each execution.
-    fn one_by_one(circuit: &Circuit, model: &LanguageModel, prompt: &[u32]) -> Vec<i64> {
+    fn generate_token_by_token(
+        circuit: &Circuit,
+        model: &LanguageModel,
+        prompt: &[u32],
+    ) -> Vec<i64> {
         let mut inputs: Vec<i64> = prompt.iter().copied().map(i64::from).collect();
         inputs.resize(model.tokens, 0);
         for position in prompt.len()..model.tokens {
@@ -140,24 +149,24 @@ mod tests {
     #[test]
     fn batched_answer_equals_token_by_token_answer() {
         let tokens = 8;
-        let previous = |position: usize, other: usize| i32::from(other == position);
-        let all = |position: usize, other: usize| i32::from(other <= position);
-        let two =
+        let previous_token = |position: usize, other: usize| i32::from(other == position);
+        let all_tokens = |position: usize, other: usize| i32::from(other <= position);
+        let last_two_tokens =
             |position: usize, other: usize| i32::from((other..=other + 1).contains(&position));
         for (name, circuit) in [
             (
                 "each token follows from the position only",
                 circuit(tokens, |_, _| 0, |position| [3, 0, 4, 1, 5, 2, 4, 0][position]),
             ),
-            ("each token is one more than the one before", circuit(tokens, previous, |_| 1)),
-            ("each token is the one before", circuit(tokens, previous, |_| 0)),
-            ("each token is the sum of all before", circuit(tokens, all, |_| 0)),
-            ("each token is the sum of two, less one", circuit(tokens, two, |_| -1)),
+            ("each token is one more than the one before", circuit(tokens, previous_token, |_| 1)),
+            ("each token is the one before", circuit(tokens, previous_token, |_| 0)),
+            ("each token is the sum of all before", circuit(tokens, all_tokens, |_| 0)),
+            ("each token is the sum of two, less one", circuit(tokens, last_two_tokens, |_| -1)),
         ] {
             for ends in [&[0][..], &[], &[3], &[0, 4], &[5]] {
                 let model = model(tokens, ends);
                 for prompt in [&[1][..], &[0], &[2, 1], &[0, 0, 1], &[1, 2, 3, 4, 5, 0, 1]] {
-                    let expected = one_by_one(&circuit, &model, prompt);
+                    let expected = generate_token_by_token(&circuit, &model, prompt);
                     let inputs = inputs_of(&circuit, &model, prompt).unwrap();
                     assert_eq!(inputs, expected, "{name}, ends {ends:?}, prompt {prompt:?}");
                 }
@@ -169,8 +178,8 @@ mod tests {
     #[test]
     fn circuit_that_is_not_causal_is_executed_a_limited_number_of_times() {
         let tokens = 5;
-        let later = |position: usize, other: usize| -i32::from(other == (position + 2) % 5);
-        let circuit = circuit(tokens, later, |_| 5);
+        let later_token = |position: usize, other: usize| -i32::from(other == (position + 2) % 5);
+        let circuit = circuit(tokens, later_token, |_| 5);
         let inputs = inputs_of(&circuit, &model(tokens, &[]), &[1]).unwrap();
         assert_eq!((inputs.len(), inputs[0]), (tokens, 1));
     }

@@ -7,7 +7,7 @@ use taonet_proof_circuits::{Backends, Bundle, CircuitDirectory, CircuitError};
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::CircuitMetadata;
 
-use crate::answer::{inputs_of, length_of};
+use crate::answer::{answer_length, inputs_of};
 use crate::model::{FILE, TOKENIZER};
 use crate::{Finish, LanguageModel, LmError};
 
@@ -70,7 +70,7 @@ impl TextBundle {
     /// When the circuit is not that of a language model, a file of it is missing or modified, or
     /// the prompt is too long.
     pub fn inputs(directory: &CircuitDirectory, prompt: &str) -> Result<Vec<i64>, LmError> {
-        let files = Files::read(directory)?;
+        let files = ModelFiles::read(directory)?;
         inputs_of(directory.circuit(), &files.language_model, &files.tokens(prompt)?)
     }
 
@@ -79,7 +79,7 @@ impl TextBundle {
     /// # Errors
     /// As [`Self::inputs`].
     pub fn check_prompt(directory: &CircuitDirectory, prompt: &str) -> Result<(), LmError> {
-        Files::read(directory)?.tokens(prompt).map(drop)
+        ModelFiles::read(directory)?.tokens(prompt).map(drop)
     }
 
     /// Creates a bundle from a proof for the inputs that [`Self::inputs`] returns for a prompt. The
@@ -92,9 +92,10 @@ impl TextBundle {
         if proof.circuit_id()? != directory.id() {
             return Err(LmError::Bundle("proof is for another circuit"));
         }
-        let files = Files::read(directory)?;
-        let answer = length_of(&files.language_model, &proof.outputs, files.tokens(prompt)?.len());
-        let Files { model, tokenizer, .. } = files;
+        let files = ModelFiles::read(directory)?;
+        let answer =
+            answer_length(&files.language_model, &proof.outputs, files.tokens(prompt)?.len());
+        let ModelFiles { model, tokenizer, .. } = files;
         let bundle =
             Self { version: VERSION, prompt: prompt.to_owned(), answer, model, tokenizer, proof };
         bundle.text()?;
@@ -107,14 +108,14 @@ impl TextBundle {
     /// When the document is malformed.
     pub fn from_json(text: &[u8]) -> Result<Option<Self>, LmError> {
         #[derive(Deserialize)]
-        struct Form {
+        struct BundleHeader {
             #[serde(default)]
             tokenizer: Option<IgnoredAny>,
         }
         let text = bytes_without_bom(text);
         let malformed = |source| CircuitError::Json { document: "bundle", source };
-        let form: Form = serde_json::from_slice(text).map_err(malformed)?;
-        if form.tokenizer.is_none() {
+        let header: BundleHeader = serde_json::from_slice(text).map_err(malformed)?;
+        if header.tokenizer.is_none() {
             return Ok(None);
         }
         Ok(Some(serde_json::from_slice(text).map_err(malformed)?))
@@ -171,14 +172,14 @@ impl TextBundle {
                 ));
             }
         };
-        let finish = finish_of(&model, answer, outputs, prompt_tokens)?;
+        let finish = check_answer(&model, answer, outputs, prompt_tokens)?;
         // A tokenizer may treat the beginning of a text differently, so the answer is decoded after
         // its prompt.
-        let before = vocabulary.decode(&prompt);
+        let prompt_text = vocabulary.decode(&prompt);
         let tokens: Vec<u32> = answer.iter().filter_map(|&token| token.try_into().ok()).collect();
         let complete_text = vocabulary.decode(&[prompt.as_slice(), tokens.as_slice()].concat());
         let answer = complete_text
-            .strip_prefix(&before)
+            .strip_prefix(&prompt_text)
             .map_or_else(|| vocabulary.decode(&tokens), str::to_owned);
         Ok(Text { prompt: self.prompt.clone(), answer, prompt_tokens, answer_tokens, finish })
     }
@@ -186,7 +187,7 @@ impl TextBundle {
 
 /// Checks that each token of an answer is the likeliest one after those before it, and returns why
 /// the answer ends.
-fn finish_of(
+fn check_answer(
     model: &LanguageModel,
     answer: &[i64],
     outputs: &[i64],
@@ -213,13 +214,13 @@ fn finish_of(
 }
 
 /// The files of a language model in a circuit's directory.
-struct Files {
+struct ModelFiles {
     model: String,
     tokenizer: String,
     language_model: LanguageModel,
 }
 
-impl Files {
+impl ModelFiles {
     fn read(directory: &CircuitDirectory) -> Result<Self, LmError> {
         if !is_language_model(directory.metadata()) {
             return Err(LmError::NoLanguageModel);

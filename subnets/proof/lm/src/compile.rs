@@ -63,8 +63,8 @@ pub fn compile_with_sample(
     options: &CompileOptions,
     lm: LmOptions<'_>,
 ) -> Result<(Compiled, Sample), LmError> {
-    let prepared = Prepared::new(path, &options.quantise, lm)?;
-    let Prepared { parsed, description, tokenizer, sample, options: quantise } = prepared;
+    let prepared = PreparedModel::new(path, &options.quantise, lm)?;
+    let PreparedModel { parsed, description, tokenizer, sample, options: quantise } = prepared;
     let options = CompileOptions { quantise, ..options.clone() };
     let (mut compiled, circuit) = parsed.compile(&sample, &options)?;
     let (_, test) = sample.split();
@@ -78,7 +78,7 @@ pub fn compile_with_sample(
 }
 
 /// A language model before it is quantised.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedModel {
     pub(crate) parsed: ParsedModel,
     pub(crate) description: LanguageModel,
     /// The model's tokenizer, a file of the circuit.
@@ -89,7 +89,7 @@ pub(crate) struct Prepared {
     pub(crate) options: QuantiseOptions,
 }
 
-impl Prepared {
+impl PreparedModel {
     /// Reads a model. The input range of `options` is replaced by that of the model's tokens.
     pub(crate) fn new(
         path: &Path,
@@ -116,7 +116,7 @@ impl Prepared {
         ))?;
         let texts = match lm.sample {
             Some(text) => texts_of(vocabulary, text, tokens)?,
-            None => written_texts(&model, tokens)?,
+            None => generate_texts(&model, tokens)?,
         };
         let description = LanguageModel::new(tokens, vocabulary, size);
         let high = i64::try_from(size).unwrap_or(i64::MAX) - 1;
@@ -160,7 +160,7 @@ fn agreement(
     model: &LanguageModel,
     texts: &[Vec<i64>],
 ) -> Result<String, LmError> {
-    let (mut same, mut all) = (0, 0);
+    let (mut matching, mut total) = (0, 0);
     for text in texts {
         let inputs: Vec<f32> = text.iter().map(|&token| token as f32).collect();
         let model_logits = float
@@ -171,16 +171,16 @@ fn agreement(
         let outputs = circuit.execute(text)?.outputs(circuit);
         let length = text.iter().rposition(|&token| token != 0).map_or(0, |last| last + 1);
         for (position, logits) in model_logits.chunks(model.vocabulary).take(length).enumerate() {
-            all += 1;
-            same += usize::from(
+            total += 1;
+            matching += usize::from(
                 model.next(&outputs, position) == Some(i64::from(greedy_token(logits))),
             );
         }
     }
     Ok(format!(
         "the network chooses the same token as the model at {:.1} % of {} of the sample",
-        100.0 * same as f64 / all.max(1) as f64,
-        counted(all, "position")
+        100.0 * matching as f64 / total.max(1) as f64,
+        counted(total, "position")
     ))
 }
 
@@ -201,18 +201,18 @@ fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Ve
 fn line_of(vocabulary: &Vocabulary, line: &str, tokens: usize) -> Result<Vec<i64>, LmError> {
     let line = vocabulary.encode(line)?;
     let line = vocabulary.begin().into_iter().chain(line).chain(vocabulary.ends().first().copied());
-    Ok(filled(line, tokens))
+    Ok(padded_with_zeros(line, tokens))
 }
 
 /// Returns the first tokens of a text, and zeros after it.
-fn filled(text: impl Iterator<Item = u32>, tokens: usize) -> Vec<i64> {
+fn padded_with_zeros(text: impl Iterator<Item = u32>, tokens: usize) -> Vec<i64> {
     let mut inputs: Vec<i64> = text.take(tokens).map(i64::from).collect();
     inputs.resize(tokens, 0);
     inputs
 }
 
 /// Returns texts that the model writes: each token is drawn by its probability.
-fn written_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
+fn generate_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
     let mut random = StdRng::seed_from_u64(SEED);
     let begin = model.vocabulary().begin();
     let mut texts = Vec::with_capacity(MAX_TEXTS);
@@ -227,7 +227,7 @@ fn written_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, Lm
             let logits = model.next(&[next], &mut cache)?;
             next = token_at_share(&logits, random.random());
         }
-        texts.push(filled(text.into_iter(), tokens));
+        texts.push(padded_with_zeros(text.into_iter(), tokens));
     }
     Ok(texts)
 }

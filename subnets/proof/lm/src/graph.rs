@@ -5,12 +5,12 @@ use std::ops::Range;
 use taonet_lm::{Decoder, DecoderLayer, FeedForward, Norm, Positions, Projection};
 use taonet_proof_onnx::{Attribute, GraphWriter};
 
-use crate::projections::{AttentionProjections, folded};
+use crate::projections::{AttentionProjections, fold_norm};
 
 /// Version of the operator set: the first one with RMS norms.
 const OPSET: i64 = 23;
 /// Value that hides later tokens from an attention.
-const HIDDEN: f32 = -1e9;
+const MASKED_SCORE: f32 = -1e9;
 const INPUT: &str = "tokens";
 /// Maximum number of embeddings, in numbers, that are looked up: each has a row in the function table
 /// of `stark`, which has a row for each value of an activation, too. Other ones are multiplied with
@@ -25,7 +25,7 @@ const MAX_EMBEDDING_NUMBERS: usize = 1 << 20;
 /// tokens], and computes the logits after each of them, with the shape [1, tokens, vocabulary]. The
 /// positions must be those of so many tokens.
 pub(crate) fn onnx(decoder: &Decoder, tokens: usize) -> Vec<u8> {
-    written(decoder, tokens, is_large(decoder))
+    write_graph(decoder, tokens, is_large(decoder))
 }
 
 /// Returns whether a model is large: it has more embeddings than are looked up.
@@ -36,7 +36,7 @@ pub(crate) fn is_large(decoder: &Decoder) -> bool {
 
 /// Returns the ONNX file of a decoder. Embeddings are looked up or, in a large model, multiplied with
 /// the choice of a token.
-fn written(decoder: &Decoder, tokens: usize, is_large: bool) -> Vec<u8> {
+fn write_graph(decoder: &Decoder, tokens: usize, is_large: bool) -> Vec<u8> {
     let graph = GraphWriter::new(INPUT, &[1, tokens]);
     // The first position of a large model has values far beyond those of the others.
     let first_part = if is_large && tokens > 1 { 1 } else { tokens };
@@ -56,7 +56,7 @@ struct Writer<'a> {
 }
 
 /// Constants that all layers share.
-struct Shared {
+struct SharedTensors {
     /// Added to the scores of an attention.
     mask: String,
     /// Cosines and sines of the rotation of queries and keys.
@@ -66,7 +66,7 @@ struct Shared {
 impl Writer<'_> {
     fn logits(&mut self, is_large: bool) {
         let Decoder { positions, layers, norm, head, .. } = self.decoder;
-        let mut hidden = self.embedded(is_large);
+        let mut hidden = self.append_embedding(is_large);
         let rotation = match positions {
             Positions::Learned(positions) => {
                 let positions = self
@@ -79,25 +79,25 @@ impl Writer<'_> {
         };
         let rows =
             (0..self.tokens).flat_map(|row| (0..self.tokens).map(move |column| (row, column)));
-        let mask = rows.map(|(row, column)| if column > row { HIDDEN } else { 0.0 });
+        let mask = rows.map(|(row, column)| if column > row { MASKED_SCORE } else { 0.0 });
         let mask = self.graph.floats(&[self.tokens, self.tokens], mask);
-        let shared = Shared { mask, rotation };
+        let shared = SharedTensors { mask, rotation };
         let mut hidden = self.parts_of(&hidden);
         for layer in layers {
-            let normed = self.normalised(&hidden, &layer.attention_norm);
-            let attended = self.attention(&normed, layer, &shared);
-            let attended = self.parts_of(&attended);
-            hidden = self.added(&hidden, &attended);
-            let normed = self.normalised(&hidden, &layer.feed_forward_norm);
-            let fed = self.feed_forward(&normed, layer);
-            hidden = self.added(&hidden, &fed);
+            let normed = self.append_norm(&hidden, &layer.attention_norm);
+            let attention_output = self.attention(&normed, layer, &shared);
+            let attention_output = self.parts_of(&attention_output);
+            hidden = self.append_sum(&hidden, &attention_output);
+            let normed = self.append_norm(&hidden, &layer.feed_forward_norm);
+            let feed_forward_output = self.feed_forward(&normed, layer);
+            hidden = self.append_sum(&hidden, &feed_forward_output);
         }
-        let normed = self.normalised(&hidden, norm);
-        self.linear(&normed, &folded(head, norm));
+        let normed = self.append_norm(&hidden, norm);
+        self.linear(&normed, &fold_norm(head, norm));
     }
 
     /// Adds the embeddings of the tokens.
-    fn embedded(&mut self, is_large: bool) -> String {
+    fn append_embedding(&mut self, is_large: bool) -> String {
         let Decoder { embeddings, .. } = self.decoder;
         let dims = [embeddings.outputs, embeddings.inputs];
         let table = self.graph.floats(&dims, embeddings.values.iter().copied());
@@ -123,13 +123,13 @@ impl Writer<'_> {
     }
 
     /// Adds the parts of two tensors.
-    fn added(&mut self, one: &[String], other: &[String]) -> Vec<String> {
+    fn append_sum(&mut self, one: &[String], other: &[String]) -> Vec<String> {
         one.iter().zip(other).map(|(one, other)| self.node("Add", &[one, other])).collect()
     }
 
     /// Adds norms of all parts without their scale and shift, which are part of the projections
     /// after them. Joins the parts, whose values are about equally large now.
-    fn normalised(&mut self, parts: &[String], norm: &Norm) -> String {
+    fn append_norm(&mut self, parts: &[String], norm: &Norm) -> String {
         let shift = norm.shift.as_ref().map(|shift| vec![0.0; shift.len()]);
         let norm = Norm { scale: vec![1.0; norm.scale.len()], shift };
         let normed: Vec<String> = parts.iter().map(|part| self.norm(part, &norm)).collect();
@@ -155,7 +155,7 @@ impl Writer<'_> {
 
     fn linear(&mut self, values: &str, layer: &Projection) -> String {
         let matrix = self.matrix(layer);
-        self.projected(values, &matrix, layer)
+        self.append_projection(values, &matrix, layer)
     }
 
     /// Adds the weights of a projection as a constant.
@@ -167,14 +167,14 @@ impl Writer<'_> {
     }
 
     /// Adds a projection whose weights are the constant `matrix`.
-    fn projected(&mut self, values: &str, matrix: &str, layer: &Projection) -> String {
+    fn append_projection(&mut self, values: &str, matrix: &str, layer: &Projection) -> String {
         let product = self.node("MatMul", &[values, matrix]);
         let Some(bias) = &layer.bias else { return product };
         let bias = self.graph.floats(&[bias.len()], bias.iter().copied());
         self.node("Add", &[&product, &bias])
     }
 
-    fn attention(&mut self, values: &str, layer: &DecoderLayer, shared: &Shared) -> String {
+    fn attention(&mut self, values: &str, layer: &DecoderLayer, shared: &SharedTensors) -> String {
         let &Decoder { heads, kv_heads, head_size, .. } = self.decoder;
         // The scores are divided by the root of the width of a head: so are the queries, or their
         // norm.
@@ -195,16 +195,21 @@ impl Writer<'_> {
             query = self.norm(&query, &Norm { scale, shift });
             key = self.norm(&key, key_norm);
         }
-        let (query, key) = (self.rotated(&query, shared), self.rotated(&key, shared));
+        let (query, key) =
+            (self.append_rotation(&query, shared), self.append_rotation(&key, shared));
         let value = self.split(&value, kv_heads);
-        let (key, value) = (self.shared_heads(&key), self.shared_heads(&value));
+        let (key, value) = (self.repeat_shared_heads(&key), self.repeat_shared_heads(&value));
         let key = self.graph.node("Transpose", &[&key], &[Attribute::Ints("perm", &[0, 1, 3, 2])]);
         let scores = self.node("MatMul", &[&query, &key]);
         let scores = self.node("Add", &[&scores, &shared.mask]);
-        let shares = self.graph.node("Softmax", &[&scores], &[Attribute::Int("axis", -1)]);
-        let mixed = self.node("MatMul", &[&shares, &value]);
-        let rows =
-            self.graph.node("Transpose", &[&mixed], &[Attribute::Ints("perm", &[0, 2, 1, 3])]);
+        let attention_weights =
+            self.graph.node("Softmax", &[&scores], &[Attribute::Int("axis", -1)]);
+        let weighted_values = self.node("MatMul", &[&attention_weights, &value]);
+        let rows = self.graph.node(
+            "Transpose",
+            &[&weighted_values],
+            &[Attribute::Ints("perm", &[0, 2, 1, 3])],
+        );
         let dims = self.dims([1, self.tokens, heads * head_size]);
         let rows = self.node("Reshape", &[&rows, &dims]);
         self.linear(&rows, &projections.output)
@@ -235,15 +240,16 @@ impl Writer<'_> {
     }
 
     /// Repeats keys or values for each of the heads that share them.
-    fn shared_heads(&mut self, values: &str) -> String {
+    fn repeat_shared_heads(&mut self, values: &str) -> String {
         let &Decoder { heads, kv_heads, .. } = self.decoder;
         if heads == kv_heads {
             return values.to_owned();
         }
-        let shared = heads / kv_heads;
-        let order = self
-            .graph
-            .integers(&[heads], (0..heads).map(|head| (head / shared).cast_signed() as i64));
+        let heads_per_group = heads / kv_heads;
+        let order = self.graph.integers(
+            &[heads],
+            (0..heads).map(|head| (head / heads_per_group).cast_signed() as i64),
+        );
         self.graph.node("Gather", &[values, &order], &[Attribute::Int("axis", 1)])
     }
 
@@ -254,7 +260,7 @@ impl Writer<'_> {
         self.graph.floats(&[self.tokens, 2 * half], rows.copied())
     }
 
-    fn rotated(&mut self, values: &str, shared: &Shared) -> String {
+    fn append_rotation(&mut self, values: &str, shared: &SharedTensors) -> String {
         let Some([cos, sin]) = &shared.rotation else { return values.to_owned() };
         let half = self.decoder.head_size / 2;
         let (first, second) = (self.columns(values, 0..half), self.columns(values, half..2 * half));
@@ -272,23 +278,23 @@ impl Writer<'_> {
         let norm = &layer.feed_forward_norm;
         let (inner, down) = match &layer.feed_forward {
             FeedForward::Gelu { up, down } => {
-                let up = self.linear(values, &folded(up, norm));
+                let up = self.linear(values, &fold_norm(up, norm));
                 let inner =
                     self.graph.node("Gelu", &[&up], &[Attribute::Text("approximate", "tanh")]);
                 (self.parts_of(&inner), down)
             }
             FeedForward::Gated { gate, up, down } => {
-                let gate = self.linear(values, &folded(gate, norm));
+                let gate = self.linear(values, &fold_norm(gate, norm));
                 let share = self.node("Sigmoid", &[&gate]);
                 let gate = self.node("Mul", &[&gate, &share]);
-                let up = self.linear(values, &folded(up, norm));
+                let up = self.linear(values, &fold_norm(up, norm));
                 let (gate, up) = (self.parts_of(&gate), self.parts_of(&up));
                 let parts = gate.iter().zip(&up);
                 (parts.map(|(gate, up)| self.node("Mul", &[gate, up])).collect(), down)
             }
         };
         let matrix = self.matrix(down);
-        inner.iter().map(|part| self.projected(part, &matrix, down)).collect()
+        inner.iter().map(|part| self.append_projection(part, &matrix, down)).collect()
     }
 }
 
@@ -303,7 +309,7 @@ mod tests {
     use super::*;
 
     /// Compares the logits after each token with those of the model, which caches keys and values.
-    fn assert_same(graph: &[u8], tokens: &[u32], mut logits: impl FnMut(u32) -> Vec<f32>) {
+    fn assert_same_logits(graph: &[u8], tokens: &[u32], mut logits: impl FnMut(u32) -> Vec<f32>) {
         let inputs: Vec<f32> = tokens.iter().map(|&token| token as f32).collect();
         let outputs = Model::decode(graph).unwrap().evaluate(&inputs).unwrap().outputs;
         let vocabulary = outputs.len() / tokens.len();
@@ -328,7 +334,7 @@ mod tests {
         let model = CausalModel::open(directory, LoadOptions::default()).unwrap();
         let tokens = [0, 20, 31, 28, 1, 26, 24, 39];
         let mut cache = KvCache::default();
-        assert_same(&onnx(&model.decoder(8).unwrap(), 8), &tokens, |token| {
+        assert_same_logits(&onnx(&model.decoder(8).unwrap(), 8), &tokens, |token| {
             model.next(&[token], &mut cache).unwrap()
         });
     }
@@ -340,9 +346,9 @@ mod tests {
         let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/facts-lm"));
         let model = CausalModel::open(directory, LoadOptions::default()).unwrap();
         let (decoder, tokens) = (model.decoder(8).unwrap(), [0, 20, 31, 28, 1, 26, 24, 52]);
-        assert_eq!(onnx(&decoder, 8), written(&decoder, 8, false));
+        assert_eq!(onnx(&decoder, 8), write_graph(&decoder, 8, false));
         let mut cache = KvCache::default();
-        assert_same(&written(&decoder, 8, true), &tokens, |token| {
+        assert_same_logits(&write_graph(&decoder, 8, true), &tokens, |token| {
             model.next(&[token], &mut cache).unwrap()
         });
     }
@@ -389,9 +395,11 @@ mod tests {
             let decoder = model.decoder(6).unwrap();
             for is_large in [false, true] {
                 let mut cache = KvCache::default();
-                assert_same(&written(&decoder, 6, is_large), &[3, 1, 10, 4, 4, 0], |token| {
-                    model.next(&[token], &mut cache).unwrap()
-                });
+                assert_same_logits(
+                    &write_graph(&decoder, 6, is_large),
+                    &[3, 1, 10, 4, 4, 0],
+                    |token| model.next(&[token], &mut cache).unwrap(),
+                );
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How close the integer network of a language model is to the model, without keys.
+//! Precision of a language model's integer network relative to the model, without keys.
 
 use std::path::Path;
 
@@ -8,13 +8,13 @@ use taonet_proof_core::quantise::{
     QuantiseError, QuantiseOptions, TensorError, power, quantise_measured,
 };
 
-use crate::compile::Prepared;
+use crate::compile::PreparedModel;
 use crate::{LmError, LmOptions};
 
 /// Number of texts on which the errors of all tensors are measured.
 const MEASURED_TEXTS: usize = 2;
 
-/// How close an integer network is to the language model that it was made of.
+/// Precision of an integer network relative to its language model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LmPrecision {
     /// Number of positions at which both choose a token.
@@ -39,7 +39,7 @@ pub fn measure(
     lm: LmOptions<'_>,
     text: Option<&str>,
 ) -> Result<LmPrecision, LmError> {
-    let prepared = Prepared::new(path, options, lm)?;
+    let prepared = PreparedModel::new(path, options, lm)?;
     let (calibration, test) = prepared.sample.split();
     let rows: Vec<Vec<i64>> = test.inputs.iter().take(MEASURED_TEXTS).cloned().collect();
     let network = prepared.parsed.network();
@@ -54,7 +54,7 @@ pub fn measure(
         None => test.inputs,
     };
     let mut precision = LmPrecision { positions: 0, same: 0, perplexities: [0.0; 2], tensors };
-    let mut predicted = 0;
+    let mut predicted_tokens = 0;
     for text in texts {
         let outputs = circuit.execute(&text)?.outputs(&circuit);
         let inputs: Vec<f32> = text.iter().map(|&token| token as f32).collect();
@@ -75,11 +75,11 @@ pub fn measure(
             let [of_model, of_integers] = &mut precision.perplexities;
             *of_model += loss(logits.iter().map(|&logit| f64::from(logit)), next);
             *of_integers += loss(row.iter().map(|&logit| logit as f64 * unit), next);
-            predicted += 1;
+            predicted_tokens += 1;
         }
     }
     precision.perplexities =
-        precision.perplexities.map(|loss| (loss / f64::from(predicted.max(1))).exp());
+        precision.perplexities.map(|loss| (loss / f64::from(predicted_tokens.max(1))).exp());
     Ok(precision)
 }
 

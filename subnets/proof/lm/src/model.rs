@@ -16,7 +16,8 @@ pub(crate) const FILE: &str = "language_model.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const VERSION: u32 = 1;
 
-/// How the inputs and outputs of a circuit are the tokens and logits of a language model.
+/// Mapping between the inputs and outputs of a circuit and the tokens and logits of a language
+/// model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LanguageModel {

@@ -19,12 +19,12 @@ impl AttentionProjections {
     /// of queries and keys, and the output projection undoes the factor of the values.
     pub(crate) fn of(layer: &DecoderLayer, factor: f32) -> Self {
         let mut parts =
-            layer.projections.each_ref().map(|part| folded(part, &layer.attention_norm));
+            layer.projections.each_ref().map(|part| fold_norm(part, &layer.attention_norm));
         let sizes = parts.each_ref().map(output_size);
         let factors = if layer.head_norms.is_some() {
-            balanced_with_norms(sizes)
+            balancing_factors_with_norms(sizes)
         } else {
-            balanced(sizes, factor)
+            balancing_factors(sizes, factor)
         };
         for (part, factor) in parts.iter_mut().zip(factors) {
             part.weights
@@ -36,13 +36,13 @@ impl AttentionProjections {
         let [_, _, value_factor] = factors;
         let mut output = layer.output.clone();
         output.weights.values.iter_mut().for_each(|weight| *weight /= value_factor);
-        Self { inputs: joined(&parts), output }
+        Self { inputs: concatenate(&parts), output }
     }
 }
 
 /// Returns a projection of the outputs of a norm as one of its normalised values: scale and shift
 /// of the norm are part of the weights and biases.
-pub(crate) fn folded(projection: &Projection, norm: &Norm) -> Projection {
+pub(crate) fn fold_norm(projection: &Projection, norm: &Norm) -> Projection {
     let Projection { weights, bias } = projection;
     let rows = || weights.values.chunks(weights.inputs.max(1));
     let scaled =
@@ -77,7 +77,7 @@ fn output_size(projection: &Projection) -> f32 {
 
 /// Returns factors that make queries, keys and values of these sizes equally large. The product of
 /// the first two is `factor`.
-fn balanced(sizes: [f32; 3], factor: f32) -> [f32; 3] {
+fn balancing_factors(sizes: [f32; 3], factor: f32) -> [f32; 3] {
     let [queries, keys, _] = sizes;
     let size = (factor * queries * keys).sqrt();
     let factors = sizes.map(|other| size / other);
@@ -86,14 +86,14 @@ fn balanced(sizes: [f32; 3], factor: f32) -> [f32; 3] {
 }
 
 /// Returns factors for queries and keys with norms, whose epsilons do not permit any but 1.
-fn balanced_with_norms(sizes: [f32; 3]) -> [f32; 3] {
+fn balancing_factors_with_norms(sizes: [f32; 3]) -> [f32; 3] {
     let [queries, keys, values] = sizes;
     let factor = queries.max(keys) / values;
     [1.0, 1.0, if factor.is_normal() { factor } else { 1.0 }]
 }
 
 /// Returns a projection to the outputs of all parts.
-fn joined(parts: &[Projection; 3]) -> Projection {
+fn concatenate(parts: &[Projection; 3]) -> Projection {
     let [first, ..] = parts;
     let values = parts.iter().flat_map(|part| &part.weights.values).copied();
     let has_bias = parts.iter().any(|part| part.bias.is_some());
@@ -115,12 +115,12 @@ mod tests {
 
     #[test]
     fn factors_balance_sizes_and_keep_the_product() {
-        let [queries, keys, values] = balanced([2.0, 8.0, 0.5], 0.25);
+        let [queries, keys, values] = balancing_factors([2.0, 8.0, 0.5], 0.25);
         for (size, factor) in [(2.0, queries), (8.0, keys), (0.5, values)] {
             assert!((size * factor - 2.0_f32).abs() < 1e-6, "{size} {factor}");
         }
         assert!((queries * keys - 0.25).abs() < 1e-6);
-        assert_eq!(balanced_with_norms([2.0, 8.0, 0.5]).to_vec(), vec![1.0, 1.0, 16.0]);
+        assert_eq!(balancing_factors_with_norms([2.0, 8.0, 0.5]).to_vec(), vec![1.0, 1.0, 16.0]);
     }
 
     /// Such as a layer that training has switched off.
@@ -128,20 +128,20 @@ mod tests {
     fn projections_to_zeros_have_finite_factors() {
         for sizes in [[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0], [f32::INFINITY, 1.0, 1.0]]
         {
-            assert_eq!(balanced(sizes, 0.25).to_vec(), vec![0.25, 1.0, 1.0], "{sizes:?}");
+            assert_eq!(balancing_factors(sizes, 0.25).to_vec(), vec![0.25, 1.0, 1.0], "{sizes:?}");
         }
-        assert_eq!(balanced_with_norms([1.0, 1.0, 0.0]).to_vec(), vec![1.0; 3]);
+        assert_eq!(balancing_factors_with_norms([1.0, 1.0, 0.0]).to_vec(), vec![1.0; 3]);
     }
 
     #[test]
     fn folded_projection_has_the_results_of_norm_and_projection() {
         let weights = Matrix { outputs: 2, inputs: 3, values: vec![1.0, 2.0, 3.0, -1.0, 0.5, 0.0] };
         let norm = Norm { scale: vec![2.0, 1.0, -1.0], shift: Some(vec![0.5, 0.0, 1.0]) };
-        let folded_of = |bias| folded(&Projection { weights: weights.clone(), bias }, &norm);
+        let folded_of = |bias| fold_norm(&Projection { weights: weights.clone(), bias }, &norm);
         assert_eq!(folded_of(None).weights.values, vec![2.0, 2.0, -3.0, -2.0, 0.5, 0.0]);
         assert_eq!(folded_of(None).bias, Some(vec![3.5, -0.5]));
         assert_eq!(folded_of(Some(vec![1.0, 2.0])).bias, Some(vec![4.5, 1.5]));
-        let root = Norm { shift: None, ..norm.clone() };
-        assert_eq!(folded(&Projection { weights, bias: None }, &root).bias, None);
+        let root_norm = Norm { shift: None, ..norm.clone() };
+        assert_eq!(fold_norm(&Projection { weights, bias: None }, &root_norm).bias, None);
     }
 }

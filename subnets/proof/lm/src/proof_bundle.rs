@@ -48,7 +48,7 @@ impl ProofBundle {
     pub fn model(&self) -> ModelBundle {
         match self {
             Self::Model(bundle) => bundle.clone(),
-            Self::Text(bundle) => ModelBundle::Whole(Box::new(bundle.proof.clone())),
+            Self::Text(bundle) => ModelBundle::Single(Box::new(bundle.proof.clone())),
         }
     }
 

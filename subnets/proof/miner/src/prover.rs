@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use taonet_primitives::Hotkey;
-use taonet_proof_backends::{Proven, Prover};
+use taonet_proof_backends::{ProofWithOutputs, Prover};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError, InputCheck};
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
@@ -47,15 +47,15 @@ pub struct Miner(Arc<Inner>);
 
 struct Inner {
     settings: MinerSettings,
-    circuits: Arc<BTreeMap<Digest, Served>>,
+    circuits: Arc<BTreeMap<Digest, ServedCircuit>>,
     /// Circuits of each sliced model.
     models: Arc<BTreeMap<Digest, Vec<Digest>>>,
     proof_slots: Arc<Semaphore>,
     /// First proof of each circuit, for [`Behaviour::Replay`].
-    first_proofs: Mutex<BTreeMap<Digest, Proven>>,
+    first_proofs: Mutex<BTreeMap<Digest, ProofWithOutputs>>,
 }
 
-struct Served {
+struct ServedCircuit {
     circuit: Arc<Circuit>,
     prover: Arc<dyn Prover>,
     check: Arc<InputCheck>,
@@ -70,9 +70,9 @@ impl Miner {
     /// # Errors
     /// When no prover can be loaded: the error of the first.
     pub fn load(catalogue: &Catalogue, settings: MinerSettings) -> Result<Self, CircuitError> {
-        let served = |directory: &Arc<CircuitDirectory>| -> Result<_, CircuitError> {
+        let load_circuit = |directory: &Arc<CircuitDirectory>| -> Result<_, CircuitError> {
             let metadata = directory.metadata();
-            let served = Served {
+            let served = ServedCircuit {
                 circuit: Arc::clone(directory.circuit()),
                 prover: directory.prover()?.into(),
                 check: Arc::new(directory.input_check()?),
@@ -83,7 +83,7 @@ impl Miner {
         };
         let (mut circuits, mut first_error) = (BTreeMap::new(), None);
         for directory in catalogue.circuits() {
-            match served(directory) {
+            match load_circuit(directory) {
                 Ok((id, served)) => {
                     circuits.insert(id, served);
                 }
@@ -106,12 +106,12 @@ impl Miner {
 
     /// Creates another miner that shares the loaded provers.
     #[must_use]
-    pub fn sibling(&self, settings: MinerSettings) -> Self {
+    pub fn with_settings(&self, settings: MinerSettings) -> Self {
         Self::new(Arc::clone(&self.0.circuits), Arc::clone(&self.0.models), settings)
     }
 
     fn new(
-        circuits: Arc<BTreeMap<Digest, Served>>,
+        circuits: Arc<BTreeMap<Digest, ServedCircuit>>,
         models: Arc<BTreeMap<Digest, Vec<Digest>>>,
         settings: MinerSettings,
     ) -> Self {
@@ -151,15 +151,17 @@ impl Miner {
             }
             Behaviour::Replay => self.replay(query).await?,
             Behaviour::OtherCircuit => {
-                let fits = |other: &&Digest| {
-                    **other != query.circuit
-                        && self.0.served(other).is_ok_and(|other| other.accepts(&query.inputs))
+                let accepts_inputs = |circuit: &&Digest| {
+                    **circuit != query.circuit
+                        && self.0.served(circuit).is_ok_and(|served| served.accepts(&query.inputs))
                 };
-                let other = self.circuits().find(fits).copied().unwrap_or(query.circuit);
+                let other_circuit =
+                    self.circuits().find(accepts_inputs).copied().unwrap_or(query.circuit);
                 // Its values may saturate, which the request does not disclose.
-                self.prove_unchecked(&ProofQuery { circuit: other, ..query.clone() }).await?
+                self.prove_unchecked(&ProofQuery { circuit: other_circuit, ..query.clone() })
+                    .await?
             }
-            Behaviour::Copy(other) => other.prove(query).await?,
+            Behaviour::Copy(other_miner) => other_miner.prove(query).await?,
         };
         if let (Behaviour::WrongOutput, Some(output)) =
             (&self.0.settings.behaviour, proven.outputs.first_mut())
@@ -182,12 +184,12 @@ impl Miner {
     }
 
     /// Proves the outputs of inputs for which no value saturates.
-    async fn prove(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
+    async fn prove(&self, query: &ProofQuery) -> Result<ProofWithOutputs, Refusal> {
         self.prove_if(query, |check, inputs| check.execute(inputs).map(drop)).await
     }
 
     /// Proves the outputs even if values saturate, as dishonest miners do.
-    async fn prove_unchecked(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
+    async fn prove_unchecked(&self, query: &ProofQuery) -> Result<ProofWithOutputs, Refusal> {
         self.prove_if(query, |_, _| Ok(())).await
     }
 
@@ -195,8 +197,8 @@ impl Miner {
         &self,
         query: &ProofQuery,
         is_provable: impl FnOnce(&InputCheck, &[i64]) -> Result<(), CircuitError> + Send + 'static,
-    ) -> Result<Proven, Refusal> {
-        let Served { circuit, prover, check, verification_key, .. } =
+    ) -> Result<ProofWithOutputs, Refusal> {
+        let ServedCircuit { circuit, prover, check, verification_key, .. } =
             self.0.served(&query.circuit)?;
         circuit.check_inputs(&query.inputs)?;
         let permit =
@@ -209,7 +211,7 @@ impl Miner {
         };
         let (prover, check, inputs) = (Arc::clone(prover), Arc::clone(check), query.inputs.clone());
         // A proof continues after its caller disconnects, and holds its permit until it ends.
-        let work = tokio::task::spawn_blocking(move || {
+        let proof_task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             is_provable(&check, &inputs)?;
             let (_proving, start) = (ProofGuard::begin(), Instant::now());
@@ -218,12 +220,13 @@ impl Miner {
             proven.map_err(|error| check.with_tensor(error))
         });
         let timeout = self.0.settings.timeout;
-        let proven =
-            tokio::time::timeout(timeout, work).await.map_err(|_| Refusal::Timeout(timeout))?;
+        let proven = tokio::time::timeout(timeout, proof_task)
+            .await
+            .map_err(|_| Refusal::Timeout(timeout))?;
         Ok(proven.map_err(|_| Refusal::Broken)??)
     }
 
-    async fn replay(&self, query: &ProofQuery) -> Result<Proven, Refusal> {
+    async fn replay(&self, query: &ProofQuery) -> Result<ProofWithOutputs, Refusal> {
         let proofs = || self.0.first_proofs.lock().unwrap_or_else(PoisonError::into_inner);
         let first_proof = proofs().get(&query.circuit).cloned();
         if let Some(proven) = first_proof {
@@ -236,12 +239,12 @@ impl Miner {
 }
 
 impl Inner {
-    fn served(&self, circuit: &Digest) -> Result<&Served, Refusal> {
+    fn served(&self, circuit: &Digest) -> Result<&ServedCircuit, Refusal> {
         self.circuits.get(circuit).ok_or(Refusal::UnknownCircuit(*circuit))
     }
 }
 
-impl Served {
+impl ServedCircuit {
     fn accepts(&self, inputs: &[i64]) -> bool {
         self.circuit.check_inputs(inputs).is_ok()
     }

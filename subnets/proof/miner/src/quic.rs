@@ -200,7 +200,7 @@ impl QuicServer {
     /// Serves until `stop` completes. Proofs in progress then have 10 s to complete; new requests
     /// get the response of a miner at capacity.
     pub async fn serve_until(self, stop: impl Future<Output = ()>) {
-        let drained = async {
+        let drain = async {
             stop.await;
             if tokio::time::timeout(DRAIN_TIMEOUT, self.requests.drain()).await.is_err() {
                 tracing::warn!("shutdown timeout: proofs in progress aborted");
@@ -208,7 +208,7 @@ impl QuicServer {
             tokio::time::sleep(FLUSH_TIME).await;
         };
         tokio::select! {
-            () = drained => {}
+            () = drain => {}
             () = self.accept() => tracing::error!("the QUIC server stopped"),
         }
         self.endpoint.close(0_u32.into(), b"server_shutdown");
@@ -220,7 +220,7 @@ impl QuicServer {
         let mut connections = JoinSet::new();
         while let Some(incoming) = self.endpoint.accept().await {
             while connections.try_join_next().is_some() {}
-            let Some(incoming) = validated(incoming) else { continue };
+            let Some(incoming) = require_validated(incoming) else { continue };
             let from = incoming.remote_address();
             if let Some(slot) = self.slots.try_acquire(from.ip()) {
                 connections.spawn(Arc::clone(&self.state).serve(incoming, slot));
@@ -233,7 +233,7 @@ impl QuicServer {
 }
 
 /// Returns a connection whose client has proved its address, and asks other clients for the proof.
-fn validated(incoming: Incoming) -> Option<Incoming> {
+fn require_validated(incoming: Incoming) -> Option<Incoming> {
     if incoming.remote_address_validated() {
         return Some(incoming);
     }
@@ -245,9 +245,9 @@ fn validated(incoming: Incoming) -> Option<Incoming> {
 
 /// Creates a certificate, and returns the configuration with it and its fingerprint.
 fn server_config() -> Result<(ServerConfig, String), QuicError> {
-    let pair = rcgen::KeyPair::generate()?;
+    let key_pair = rcgen::KeyPair::generate()?;
     let certificate =
-        rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&pair)?;
+        rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key_pair)?;
     let fingerprint = fingerprint(certificate.der());
     let mut tls =
         rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -255,7 +255,7 @@ fn server_config() -> Result<(ServerConfig, String), QuicError> {
             .with_no_client_auth()
             .with_single_cert(
                 vec![certificate.der().clone()],
-                PrivatePkcs8KeyDer::from(pair.serialize_der()).into(),
+                PrivatePkcs8KeyDer::from(key_pair.serialize_der()).into(),
             )?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut transport = TransportConfig::default();

@@ -6,7 +6,7 @@ use super::proto::NodeProto;
 use super::{OnnxError, unsupported};
 
 /// Returns the numbers of an attribute, which must be finite.
-pub fn finite(node: &NodeProto, name: &str, values: &[f32]) -> Result<Vec<f32>, OnnxError> {
+pub fn finite_floats(node: &NodeProto, name: &str, values: &[f32]) -> Result<Vec<f32>, OnnxError> {
     if values.iter().all(|value| value.is_finite()) {
         Ok(values.to_vec())
     } else {

@@ -37,13 +37,13 @@ impl Branch {
             return Err(unsupported(node, format!("{name} does not have the outputs of the node")));
         }
         let node_outputs = graph.node.iter().flat_map(|inner| &inner.output);
-        let own: HashSet<&String> =
+        let inner_names: HashSet<&String> =
             node_outputs.chain(graph.initializer.iter().map(|weight| &weight.name)).collect();
-        let beginning =
+        let prefix =
             node.output.iter().find(|output| !output.is_empty()).map_or("", String::as_str);
-        let renamed = |name: &String| {
-            if !name.is_empty() && own.contains(name) {
-                format!("{beginning}/{name}")
+        let rename = |name: &String| {
+            if !name.is_empty() && inner_names.contains(name) {
+                format!("{prefix}/{name}")
             } else {
                 name.clone()
             }
@@ -52,22 +52,22 @@ impl Branch {
             .node
             .iter()
             .map(|inner| NodeProto {
-                input: inner.input.iter().map(renamed).collect(),
-                output: inner.output.iter().map(renamed).collect(),
+                input: inner.input.iter().map(rename).collect(),
+                output: inner.output.iter().map(rename).collect(),
                 ..inner.clone()
             })
             .collect();
         let outputs =
             graph.output.iter().zip(&node.output).filter(|(_, output)| !output.is_empty());
         nodes.extend(outputs.map(|(inner, output)| NodeProto {
-            input: vec![renamed(&inner.name)],
+            input: vec![rename(&inner.name)],
             output: vec![output.clone()],
             op_type: "Identity".to_owned(),
             ..NodeProto::default()
         }));
         let constants = graph.initializer.iter();
         let constants =
-            constants.map(|weight| Ok((renamed(&weight.name), Arc::new(Constant::read(weight)?))));
+            constants.map(|weight| Ok((rename(&weight.name), Arc::new(Constant::read(weight)?))));
         Ok(Self { nodes, constants: constants.collect::<Result<Vec<_>, OnnxError>>()? })
     }
 }

@@ -62,12 +62,12 @@ pub fn flattened(node: &NodeProto, dims: &[usize]) -> Result<Vec<usize>, OnnxErr
 /// remaining size.
 pub fn reshaped(node: &NodeProto, dims: &[usize], target: &[i64]) -> Result<Vec<usize>, OnnxError> {
     let refuse = || unsupported(node, format!("{dims:?} cannot be reshaped to {target:?}"));
-    let copies = node.int("allowzero", 0) == 0;
+    let copies_zeros = node.int("allowzero", 0) == 0;
     let mut result = Vec::with_capacity(target.len());
     let mut inferred = None;
     for (index, &size) in target.iter().enumerate() {
         result.push(match size {
-            0 if copies => *dims.get(index).ok_or_else(refuse)?,
+            0 if copies_zeros => *dims.get(index).ok_or_else(refuse)?,
             -1 if inferred.is_none() => {
                 inferred = Some(index);
                 1
@@ -92,12 +92,12 @@ pub fn squeezed(
     let Some(axes) = axes else {
         return Ok(dims.iter().copied().filter(|&dim| dim != 1).collect());
     };
-    let removed =
+    let removed_axes =
         axes.iter().map(|&index| axis(node, index, dims.len())).collect::<Result<Vec<_>, _>>()?;
-    if removed.iter().any(|&index| dims.get(index) != Some(&1)) {
+    if removed_axes.iter().any(|&index| dims.get(index) != Some(&1)) {
         return Err(unsupported(node, format!("axes {axes:?} of {dims:?} are not 1")));
     }
-    let remaining = dims.iter().enumerate().filter(|(index, _)| !removed.contains(index));
+    let remaining = dims.iter().enumerate().filter(|(index, _)| !removed_axes.contains(index));
     Ok(remaining.map(|(_, &dim)| dim).collect())
 }
 
@@ -133,10 +133,12 @@ pub fn common(all: &[&[usize]]) -> Option<Vec<usize>> {
 /// Repeats values until they have the dimensions `target`, as ONNX broadcasts operands; `None` if
 /// they cannot.
 pub fn broadcast<T: Copy>(values: &[T], dims: &[usize], target: &[usize]) -> Option<Vec<T>> {
-    let missing = target.len().checked_sub(dims.len())?;
-    let fits =
-        dims.iter().zip(target.iter().skip(missing)).all(|(&dim, &size)| dim == 1 || dim == size);
-    if !fits || elements(dims) != Some(values.len()) {
+    let missing_axes = target.len().checked_sub(dims.len())?;
+    let fits_target = dims
+        .iter()
+        .zip(target.iter().skip(missing_axes))
+        .all(|(&dim, &size)| dim == 1 || dim == size);
+    if !fits_target || elements(dims) != Some(values.len()) {
         return None;
     }
     // Distance between neighbours along each axis of the target; 0 where the values repeat.

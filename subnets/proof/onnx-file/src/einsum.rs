@@ -48,9 +48,10 @@ impl Equation {
             }
         }
         // Without an output, it has the labels that occur once, in alphabetical order.
-        let once =
+        let labels_used_once =
             || counts.iter().filter(|(_, count)| **count == 1).map(|(&label, _)| label).collect();
-        let output: Vec<char> = right.map_or_else(once, |labels| labels.chars().collect());
+        let output: Vec<char> =
+            right.map_or_else(labels_used_once, |labels| labels.chars().collect());
         let is_unknown = |(index, label): (usize, &char)| {
             !extents.contains_key(label) || output.iter().take(index).any(|other| other == label)
         };
@@ -66,7 +67,7 @@ impl Equation {
     }
 
     /// Returns the labels that the output does not have, in alphabetical order.
-    pub fn summed(&self) -> Vec<char> {
+    pub fn summed_labels(&self) -> Vec<char> {
         self.extents.keys().copied().filter(|label| !self.output.contains(label)).collect()
     }
 }
@@ -88,7 +89,10 @@ mod tests {
             Equation::parse(&NodeProto { attribute: vec![equation], ..NodeProto::default() }, &dims)
         };
         let product = parse("bij, jk -> bki", &[vec![2, 3, 4], vec![4, 5]]).unwrap();
-        assert_eq!((product.output.clone(), product.summed()), (vec!['b', 'k', 'i'], vec!['j']));
+        assert_eq!(
+            (product.output.clone(), product.summed_labels()),
+            (vec!['b', 'k', 'i'], vec!['j'])
+        );
         assert_eq!(
             product.output.iter().map(|&label| product.extent(label)).collect::<Vec<_>>(),
             [2, 5, 3]

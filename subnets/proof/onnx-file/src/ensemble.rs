@@ -16,7 +16,7 @@ pub struct Ensemble {
     pub roots: Vec<usize>,
     /// Value of each output before the weights of the leaves are added.
     pub base: Vec<f64>,
-    /// How the outputs follow from the sums.
+    /// Transform from the sums to the outputs.
     pub scores: Scores,
 }
 
@@ -27,7 +27,7 @@ pub enum TreeNode {
         /// Index of the feature that is compared.
         feature: usize,
         /// Kind of the comparison.
-        test: Test,
+        test: BranchTest,
         /// The number with which the feature is compared.
         value: f64,
         /// The nodes if the test holds, and if it does not.
@@ -39,7 +39,7 @@ pub enum TreeNode {
 
 /// Comparison of a feature with the value of a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Test {
+pub enum BranchTest {
     /// The feature is at most the value.
     AtMost,
     /// The feature is below the value.
@@ -54,10 +54,10 @@ pub enum Test {
     Unequal,
 }
 
-/// How scores follow from the sums of an ensemble.
+/// Transform from the sums of an ensemble to scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scores {
-    /// They are the sums.
+    /// The sums themselves.
     Sums,
     /// Sums with a sigmoid each.
     Sigmoids,
@@ -138,22 +138,22 @@ impl Ensemble {
 }
 
 /// Returns the integers of an attribute; none if it is absent.
-fn list<'a>(node: &'a NodeProto, name: &str) -> &'a [i64] {
+fn integer_list<'a>(node: &'a NodeProto, name: &str) -> &'a [i64] {
     node.ints(name).unwrap_or_default()
 }
 
 /// Returns the numbers of an attribute, or of the tensor that replaces it.
-fn numbers(node: &NodeProto, name: &str) -> Result<Vec<f64>, OnnxError> {
+fn number_list(node: &NodeProto, name: &str) -> Result<Vec<f64>, OnnxError> {
     let tensor = node.attribute(&format!("{name}_as_tensor")).or_else(|| node.attribute(name));
     match tensor.and_then(|attribute| attribute.t.as_ref()) {
-        Some(tensor) => precise(tensor),
+        Some(tensor) => double_values(tensor),
         None => Ok(node.floats(name).unwrap_or_default().iter().copied().map(f64::from).collect()),
     }
 }
 
 /// Returns the numbers of a tensor. Those in double precision keep it: limits of branches must not
 /// be rounded.
-fn precise(tensor: &TensorProto) -> Result<Vec<f64>, OnnxError> {
+fn double_values(tensor: &TensorProto) -> Result<Vec<f64>, OnnxError> {
     /// The type of double precision.
     const DOUBLE: i32 = super::proto::DataType::Double as i32;
     let constant = Constant::read(tensor)?;
@@ -187,7 +187,8 @@ fn check_lengths(
 /// Returns the number of classes or targets.
 fn outputs(node: &NodeProto) -> Result<usize, OnnxError> {
     let count = if rules::is_classifier(node) {
-        let labels = ["classlabels_int64s", "classlabels_ints"].map(|name| list(node, name).len());
+        let labels =
+            ["classlabels_int64s", "classlabels_ints"].map(|name| integer_list(node, name).len());
         let texts = node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
         labels.into_iter().fold(texts, usize::max)
     } else {
@@ -204,7 +205,7 @@ fn outputs(node: &NodeProto) -> Result<usize, OnnxError> {
 const MAX_OUTPUTS: usize = 1 << 16;
 
 /// Returns the text of an attribute.
-fn text<'a>(node: &'a NodeProto, name: &str, default: &'a str) -> &'a str {
+fn text_attribute<'a>(node: &'a NodeProto, name: &str, default: &'a str) -> &'a str {
     let attribute: Option<&AttributeProto> = node.attribute(name);
     attribute.map_or(default, |attribute| str::from_utf8(&attribute.s).unwrap_or_default())
 }

@@ -148,7 +148,7 @@ pub enum OnnxError {
     Operator {
         /// Name of the node.
         node: String,
-        /// What to use in its place.
+        /// Replacement to use in its place.
         hint: String,
     },
     /// The operator is supported, but not with these attributes or operands.

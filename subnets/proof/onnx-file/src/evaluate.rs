@@ -49,7 +49,7 @@ impl ModelFile {
         if input.len() != expected {
             return Err(OnnxError::Inputs { expected, actual: input.len() });
         }
-        let mut run = Run::new(self, input);
+        let mut run = EvaluationRun::new(self, input);
         for node in &self.nodes {
             if self.outputs.iter().all(|output| run.tensors.contains_key(output)) {
                 break;
@@ -96,7 +96,7 @@ pub fn evaluate_constants(
 }
 
 /// The tensors that were computed so far.
-struct Run<'a> {
+struct EvaluationRun<'a> {
     file: &'a ModelFile,
     tensors: HashMap<String, Tensor>,
     types: HashMap<String, ElementType>,
@@ -107,7 +107,7 @@ struct Run<'a> {
     magnitude: f64,
 }
 
-impl<'a> Run<'a> {
+impl<'a> EvaluationRun<'a> {
     fn new(file: &'a ModelFile, input: &[f32]) -> Self {
         let (after_softmax, softmax_arguments) = (file.after_softmax(), file.softmax_arguments());
         let magnitude =
@@ -174,7 +174,7 @@ impl<'a> Run<'a> {
     }
 }
 
-impl Run<'_> {
+impl EvaluationRun<'_> {
     /// Evaluates the branch that a condition chooses.
     fn branch(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let name = node.input.first().map_or("", String::as_str);
@@ -260,10 +260,10 @@ impl Operands<'_> {
         match self.node.op_type.as_str() {
             "Split" => self.split(),
             "GRU" | "LSTM" | "RNN" => self.recurrent(),
-            "TopK" => self.largest(),
+            "TopK" => self.top_k(),
             _ if rules::is_classifier(self.node) => {
                 // The labels are not evaluated: nothing reads them.
-                Ok(vec![Tensor { dims: vec![1], values: vec![0.0] }, self.classified()?])
+                Ok(vec![Tensor { dims: vec![1], values: vec![0.0] }, self.classifier_scores()?])
             }
             _ => Ok(vec![self.compute()?]),
         }
@@ -323,14 +323,14 @@ impl Operands<'_> {
             "ConstantOfShape" => self.filled(),
             "ConvTranspose" => self.transposed_convolution(),
             "QuantizeLinear" | "DequantizeLinear" => self.quantised(),
-            "Sum" => self.folded(|a, b| a + b),
+            "Sum" => self.fold_operands(|a, b| a + b),
             "Mean" => {
-                let mut sum = self.folded(|a, b| a + b)?;
+                let mut sum = self.fold_operands(|a, b| a + b)?;
                 sum.values.iter_mut().for_each(|value| *value /= node.input.len() as f64);
                 Ok(sum)
             }
-            "Max" | "Or" => self.folded(f64::max),
-            "Min" => self.folded(f64::min),
+            "Max" | "Or" => self.fold_operands(f64::max),
+            "Min" => self.fold_operands(f64::min),
             _ => self.compute_other_operators(),
         }
     }
@@ -415,16 +415,16 @@ impl Operands<'_> {
 
     /// Combines the elements of the first two operands.
     fn pairwise(&self, operation: fn(f64, f64) -> f64) -> Result<Tensor, OnnxError> {
-        self.combined(self.get(0)?.as_ref(), self.get(1)?.as_ref(), operation)
+        self.combine(self.get(0)?.as_ref(), self.get(1)?.as_ref(), operation)
     }
 
     /// Adds two tensors.
     fn sum(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, OnnxError> {
-        self.combined(a, b, |a, b| a + b)
+        self.combine(a, b, |a, b| a + b)
     }
 
     /// Combines the elements of two tensors, each repeated to the dimensions of the result.
-    fn combined(
+    fn combine(
         &self,
         a: &Tensor,
         b: &Tensor,
@@ -457,7 +457,7 @@ impl Operands<'_> {
         }
         Ok(Tensor {
             dims: [rows, &[columns]].concat(),
-            values: multiplied(&a.values, &b.values, inner, columns),
+            values: multiply_matrices(&a.values, &b.values, inner, columns),
         })
     }
 
@@ -474,18 +474,18 @@ impl Operands<'_> {
         let (left_batch, &[rows, inner]) = left.split_last_chunk::<2>().ok_or_else(refuse)?;
         let (right_batch, &[height, columns]) = right.split_last_chunk::<2>().ok_or_else(refuse)?;
         let batch = dims::common(&[left_batch, right_batch]).ok_or_else(refuse)?;
-        let repeated = |tensor: &Tensor, dims: &[usize], matrix: [usize; 2]| {
+        let repeat = |tensor: &Tensor, dims: &[usize], matrix: [usize; 2]| {
             dims::broadcast(&tensor.values, dims, &[&batch[..], &matrix].concat())
                 .ok_or_else(refuse)
         };
         let (one, other) =
-            (repeated(a, &left, [rows, inner])?, repeated(b, &right, [height, columns])?);
+            (repeat(a, &left, [rows, inner])?, repeat(b, &right, [height, columns])?);
         if inner != height {
             return Err(refuse());
         }
         let pairs = one.chunks((rows * inner).max(1)).zip(other.chunks((height * columns).max(1)));
         let values =
-            pairs.flat_map(|(one, other)| multiplied(one, other, inner, columns)).collect();
+            pairs.flat_map(|(one, other)| multiply_matrices(one, other, inner, columns)).collect();
         let mut dims = batch;
         dims.extend((a.dims.len() > 1).then_some(rows));
         dims.extend((b.dims.len() > 1).then_some(columns));
@@ -538,7 +538,7 @@ impl Operands<'_> {
 }
 
 /// Returns the product of two matrices, row by row.
-fn multiplied(a: &[f64], b: &[f64], inner: usize, columns: usize) -> Vec<f64> {
+fn multiply_matrices(a: &[f64], b: &[f64], inner: usize, columns: usize) -> Vec<f64> {
     let mut values = Vec::new();
     for row in a.chunks(inner.max(1)) {
         let mut sums = vec![0.0; columns];

@@ -41,7 +41,7 @@ impl GraphWriter {
     /// Creates a graph with an input of integers.
     pub fn new(input: &str, dims: &[usize]) -> Self {
         let mut graph = GraphProto { name: "taonet".to_owned(), ..GraphProto::default() };
-        graph.input.push(described(input, DataType::Int64, dims));
+        graph.input.push(describe(input, DataType::Int64, dims));
         Self { graph, names: 0 }
     }
 
@@ -91,7 +91,7 @@ impl GraphWriter {
 
     /// Adds an output to the last node, such as the scores of a classifier after its label, and
     /// returns its name.
-    pub fn further_output(&mut self) -> String {
+    pub fn add_output(&mut self) -> String {
         let name = self.name();
         if let Some(node) = self.graph.node.last_mut() {
             node.output.push(name.clone());
@@ -123,7 +123,7 @@ impl GraphWriter {
     /// type of its elements.
     pub fn finish(mut self, output: &str, dims: &[usize], is_integer: bool, opset: i64) -> Vec<u8> {
         let kind = if is_integer { DataType::Int64 } else { DataType::Float };
-        self.graph.output.push(described(output, kind, dims));
+        self.graph.output.push(describe(output, kind, dims));
         if let Some(node) = self.graph.node.last_mut() {
             node.output = vec![output.to_owned()];
         }
@@ -184,7 +184,7 @@ impl Attribute<'_> {
     }
 }
 
-fn described(name: &str, kind: DataType, dims: &[usize]) -> ValueInfoProto {
+fn describe(name: &str, kind: DataType, dims: &[usize]) -> ValueInfoProto {
     let size =
         |dim: usize| DimensionProto { value: Some(DimensionValue::Size(dim.cast_signed() as i64)) };
     let shape = Some(TensorShapeProto { dim: dims.iter().map(|&dim| size(dim)).collect() });

@@ -39,11 +39,11 @@ mod error;
 mod evaluate;
 mod graph;
 mod limits;
-pub mod machine;
 mod outputs;
 pub mod proto;
 pub mod recurrent;
 pub mod rules;
+pub mod support_vectors;
 pub mod tensor;
 pub mod transposed;
 pub mod types;
@@ -79,11 +79,11 @@ pub const MAX_RANK: usize = 32;
 pub const MAX_COMPUTED_ELEMENTS: u64 = 1 << 26;
 /// Supported versions of the standard operator set.
 pub const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
-/// The largest value that stands for minus infinity in the mask of an attention: exporters write
-/// -10 000 and less.
+/// The largest value that stands for minus infinity in an attention mask: exporters write -10 000
+/// and less.
 pub const MASKED: f32 = -9_999.0;
-/// Integers of QuantizeLinear without a zero point.
-pub const UNSIGNED: [i64; 2] = [0, 255];
+/// Range of the integers of QuantizeLinear without a zero point, whose type is then uint8.
+pub const UINT8_RANGE: [i64; 2] = [0, 255];
 
 /// Options for reading a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -238,7 +238,7 @@ fn opset(model: &ModelProto) -> Result<i64, OnnxError> {
     let standard =
         model.opset_import.iter().filter(|set| set.domain.is_empty() || set.domain == "ai.onnx");
     let version = standard.map(|set| set.version).max().unwrap_or_default();
-    // Files with trees only can have no standard operators.
+    // A file with tree operators only need not import the standard operator set.
     let has_standard = model.opset_import.iter().any(|set| set.domain != rules::MACHINE_LEARNING);
     let version =
         if has_standard || model.opset_import.is_empty() { version } else { *OPSETS.end() };

@@ -9,32 +9,38 @@ pub(super) const MAX_PARTS: usize = 1 << 18;
 
 /// A message of the format, of which the decoder reads these fields as messages.
 #[derive(Clone, Copy)]
-struct Form(&'static [(u32, &'static Form)]);
+struct MessageSchema(&'static [(u32, &'static MessageSchema)]);
 
 /// Depth of messages within messages from which on the decoder rejects a file.
 const MAX_DEPTH: usize = 100;
 
-static LEAF: Form = Form(&[]);
-static SHAPE: Form = Form(&[(1, &LEAF)]);
-static TENSOR_TYPE: Form = Form(&[(2, &SHAPE)]);
-static TYPE: Form = Form(&[(1, &TENSOR_TYPE)]);
-static VALUE: Form = Form(&[(2, &TYPE)]);
-static TENSOR: Form = Form(&[(13, &LEAF)]);
+static LEAF: MessageSchema = MessageSchema(&[]);
+static SHAPE: MessageSchema = MessageSchema(&[(1, &LEAF)]);
+static TENSOR_TYPE: MessageSchema = MessageSchema(&[(2, &SHAPE)]);
+static TYPE: MessageSchema = MessageSchema(&[(1, &TENSOR_TYPE)]);
+static VALUE: MessageSchema = MessageSchema(&[(2, &TYPE)]);
+static TENSOR: MessageSchema = MessageSchema(&[(13, &LEAF)]);
 // Branches are graphs.
-static ATTRIBUTE: Form = Form(&[(5, &TENSOR), (6, &GRAPH)]);
-static NODE: Form = Form(&[(5, &ATTRIBUTE)]);
-static GRAPH: Form = Form(&[(1, &NODE), (5, &TENSOR), (11, &VALUE), (12, &VALUE)]);
-static MODEL: Form = Form(&[(7, &GRAPH), (8, &LEAF)]);
+static ATTRIBUTE: MessageSchema = MessageSchema(&[(5, &TENSOR), (6, &GRAPH)]);
+static NODE: MessageSchema = MessageSchema(&[(5, &ATTRIBUTE)]);
+static GRAPH: MessageSchema =
+    MessageSchema(&[(1, &NODE), (5, &TENSOR), (11, &VALUE), (12, &VALUE)]);
+static MODEL: MessageSchema = MessageSchema(&[(7, &GRAPH), (8, &LEAF)]);
 
 /// Returns whether a model file has at most [`MAX_PARTS`] parts. Malformed parts count as one: the
 /// decoder rejects them.
 pub(super) fn is_within_limits(bytes: &[u8]) -> bool {
-    let mut left = MAX_PARTS;
-    count(bytes, MODEL, 0, &mut left).is_some()
+    let mut remaining_parts = MAX_PARTS;
+    count_parts(bytes, MODEL, 0, &mut remaining_parts).is_some()
 }
 
 /// Subtracts the parts of a message; `None` once there are too many.
-fn count(mut bytes: &[u8], form: Form, depth: usize, left: &mut usize) -> Option<()> {
+fn count_parts(
+    mut bytes: &[u8],
+    schema: MessageSchema,
+    depth: usize,
+    remaining_parts: &mut usize,
+) -> Option<()> {
     while bytes.has_remaining() {
         let Ok((tag, wire)) = decode_key(&mut bytes) else { return Some(()) };
         let length = match wire {
@@ -45,7 +51,7 @@ fn count(mut bytes: &[u8], form: Form, depth: usize, left: &mut usize) -> Option
             WireType::SixtyFourBit => 8,
             WireType::ThirtyTwoBit => 4,
             WireType::LengthDelimited => {
-                *left = left.checked_sub(1)?;
+                *remaining_parts = remaining_parts.checked_sub(1)?;
                 let Ok(length) = decode_varint(&mut bytes) else { return Some(()) };
                 usize::try_from(length).unwrap_or(usize::MAX)
             }
@@ -54,10 +60,10 @@ fn count(mut bytes: &[u8], form: Form, depth: usize, left: &mut usize) -> Option
         };
         let Some((part, remaining)) = bytes.split_at_checked(length) else { return Some(()) };
         if wire == WireType::LengthDelimited
-            && let Some((_, inner)) = form.0.iter().find(|(inner_tag, _)| *inner_tag == tag)
+            && let Some((_, inner)) = schema.0.iter().find(|(inner_tag, _)| *inner_tag == tag)
             && depth < MAX_DEPTH
         {
-            count(part, **inner, depth + 1, left)?;
+            count_parts(part, **inner, depth + 1, remaining_parts)?;
         }
         bytes = remaining;
     }

@@ -14,7 +14,7 @@ const SAME_ELEMENTS: [&str; 6] = ["Cast", "Flatten", "Identity", "Reshape", "Squ
 /// The outputs of a graph that are computed.
 pub(super) struct SelectedOutputs {
     pub(super) outputs: Vec<String>,
-    /// What is omitted.
+    /// Notes on omitted outputs.
     pub(super) notes: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ struct Tensors<'a> {
     /// The node that computes each tensor.
     producers: HashMap<&'a str, &'a NodeProto>,
     /// Names that a node reads, or that are outputs.
-    read: HashSet<&'a str>,
+    read_names: HashSet<&'a str>,
     /// Outputs that are neither integers nor texts, and the tensors whose largest element is at the
     /// same position as theirs.
     scores: HashSet<&'a str>,
@@ -86,18 +86,18 @@ impl<'a> Tensors<'a> {
         let node_inputs =
             graph.node.iter().flat_map(|node| node.input.iter().chain(node.captured()));
         let graph_outputs = graph.output.iter().map(|output| &output.name);
-        let read = node_inputs.chain(graph_outputs).map(String::as_str).collect();
-        let mut tensors = Self { producers, read, scores: HashSet::new() };
+        let read_names = node_inputs.chain(graph_outputs).map(String::as_str).collect();
+        let mut tensors = Self { producers, read_names, scores: HashSet::new() };
         for output in graph.output.iter().filter(|output| !is_discrete(output)) {
-            let before = tensors.before(&output.name, keeps_ranking);
-            tensors.scores.extend(before);
+            let input_chain = tensors.input_chain(&output.name, input_with_ranking);
+            tensors.scores.extend(input_chain);
         }
         tensors
     }
 
     /// Returns a tensor with those before it, as far as `passed` returns the tensor whose elements
     /// a node passes on.
-    fn before(
+    fn input_chain(
         &self,
         name: &'a str,
         passed: fn(&'a NodeProto) -> Option<&'a String>,
@@ -119,12 +119,12 @@ impl<'a> Tensors<'a> {
         if output.element() == Some(TEXT) {
             return true;
         }
-        let before = self.before(&output.name, passed_class_tensor);
-        let position = before.last().copied().unwrap_or_default();
+        let input_chain = self.input_chain(&output.name, input_with_classes);
+        let position = input_chain.last().copied().unwrap_or_default();
         let Some(node) = self.producers.get(position) else { return false };
         let names_labels = if is_classifier(node) {
             let [label, scores, ..] = &node.output[..] else { return false };
-            label == position && self.read.contains(scores.as_str())
+            label == position && self.read_names.contains(scores.as_str())
         } else {
             let values = node.input.first().filter(|_| is_standard(node, &["ArgMax"]));
             values.is_some_and(|values| self.scores.contains(values.as_str()))
@@ -134,7 +134,7 @@ impl<'a> Tensors<'a> {
 }
 
 /// Returns the tensor whose largest element is at the same position as that of a node's output.
-fn keeps_ranking(node: &NodeProto) -> Option<&String> {
+fn input_with_ranking(node: &NodeProto) -> Option<&String> {
     let keeps = is_standard(node, &SAME_ELEMENTS)
         || is_standard(node, &["LogSoftmax", "Softmax"])
         || is_ml_operator(node, &["Normalizer", "ZipMap"]);
@@ -142,7 +142,7 @@ fn keeps_ranking(node: &NodeProto) -> Option<&String> {
 }
 
 /// Returns the tensor of the classes that a node passes on, under other names.
-fn passed_class_tensor(node: &NodeProto) -> Option<&String> {
+fn input_with_classes(node: &NodeProto) -> Option<&String> {
     if is_ml_operator(node, &["ArrayFeatureExtractor"]) {
         // Chooses names of classes by their positions.
         return node.input.get(1);

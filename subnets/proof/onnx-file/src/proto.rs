@@ -109,7 +109,7 @@ pub struct AttributeProto {
     /// Texts.
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub strings: Vec<Vec<u8>>,
-    /// Which field has the value: an [`AttributeKind`].
+    /// Field that has the value: an [`AttributeKind`].
     #[prost(int32, tag = "20")]
     pub kind: i32,
     /// Attribute of a function to which this one refers.
@@ -147,7 +147,7 @@ pub struct TensorProto {
     /// Elements of 32 and 64 bits without a sign.
     #[prost(uint64, repeated, tag = "11")]
     pub uint64_data: Vec<u64>,
-    /// Where the elements are, if they are in another file.
+    /// Location of the elements, if they are in another file.
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<StringStringEntryProto>,
     /// 1 if the elements are in another file.

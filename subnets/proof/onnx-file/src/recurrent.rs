@@ -10,7 +10,7 @@ const MAX_STEPS: usize = 1024;
 const ACTIVATIONS: [&str; 6] = ["Elu", "HardSigmoid", "Relu", "Sigmoid", "Softsign", "Tanh"];
 
 /// Sizes and options of a recurrent node.
-pub struct Form {
+pub struct RecurrentLayer {
     /// Number of gates: 4 for LSTM, 3 for GRU, 1 for RNN.
     pub gates: usize,
     /// Number of steps of the sequence, of which only the first ones may count.
@@ -26,11 +26,11 @@ pub struct Form {
     /// Whether the batch is the first dimension.
     pub is_batch_first: bool,
     /// Whether a GRU multiplies with the reset gate after the product with the recurrent weights.
-    pub resets_late: bool,
+    pub is_linear_before_reset: bool,
 }
 
-impl Form {
-    /// Reads the form of a node for an input with these dimensions.
+impl RecurrentLayer {
+    /// Reads the layer of a node for an input with these dimensions.
     pub fn parse(
         node: &NodeProto,
         dims: &[usize],
@@ -85,7 +85,7 @@ impl Form {
             ));
         }
         let activations = activations(node, defaults, directions)?;
-        let resets_late = node.int("linear_before_reset", 0) != 0;
+        let is_linear_before_reset = node.int("linear_before_reset", 0) != 0;
         Ok(Self {
             gates,
             steps,
@@ -94,7 +94,7 @@ impl Form {
             is_reverse,
             activations,
             is_batch_first,
-            resets_late,
+            is_linear_before_reset,
         })
     }
 

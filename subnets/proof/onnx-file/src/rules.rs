@@ -381,7 +381,7 @@ fn operators() -> std::string::String {
 
 /// Returns the error of an operator that the compiler does not know, with its remedy.
 pub fn unsupported_operator(node: &NodeProto) -> OnnxError {
-    let hint = states::remedy(&node.op_type)
+    let hint = states::operator_hint(&node.op_type)
         .map_or_else(|| format!("supported are {}", operators()), str::to_owned);
     OnnxError::Operator { node: node.describe(), hint }
 }

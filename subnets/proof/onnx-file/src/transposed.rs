@@ -5,7 +5,7 @@ use super::proto::NodeProto;
 use super::{OnnxError, unsupported};
 
 /// Sizes of a transposed convolution.
-pub struct Transposed {
+pub struct TransposedConvolution {
     /// Number of groups of channels.
     pub groups: usize,
     /// Rows and columns of the kernel.
@@ -18,7 +18,7 @@ pub struct Transposed {
     pub added: [usize; 2],
 }
 
-impl Transposed {
+impl TransposedConvolution {
     /// Reads the sizes of a node with these weights.
     pub fn parse(node: &NodeProto, kernel: [usize; 2]) -> Result<Self, OnnxError> {
         let pair = |values: Vec<usize>| <[usize; 2]>::try_from(values).unwrap_or_default();

@@ -6,7 +6,7 @@ use super::{OnnxError, unsupported};
 
 /// A window over some axes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sliding {
+pub struct SlidingWindow {
     /// Number of positions of the kernel along each axis.
     pub kernel: Vec<usize>,
     /// Distance between two positions of the window along each axis.
@@ -24,7 +24,7 @@ pub struct Sliding {
     pub positions: Vec<usize>,
 }
 
-impl Sliding {
+impl SlidingWindow {
     /// Reads the window of a node with this kernel, over axes with these extents.
     pub fn parse(node: &NodeProto, kernel: &[usize], extents: &[usize]) -> Result<Self, OnnxError> {
         let rank = extents.len();
@@ -142,7 +142,8 @@ mod tests {
         let parse =
             |ints: &[(&str, &[i64])], mode: &str, rounds_up, kernel: usize, extent: usize| {
                 let window =
-                    Sliding::parse(&node(ints, mode, rounds_up), &[kernel], &[extent]).unwrap();
+                    SlidingWindow::parse(&node(ints, mode, rounds_up), &[kernel], &[extent])
+                        .unwrap();
                 (window.positions[0], window.before[0], window.after[0], window.excess[0])
             };
         assert_eq!(parse(&[], "", false, 3, 7), (5, 0, 0, 0));
@@ -158,7 +159,7 @@ mod tests {
         // The third window would begin in the padding.
         assert_eq!(parse(&[("strides", &[3]), ("pads", &[0, 1])], "", true, 2, 6), (2, 0, 1, 0));
         let refuse = |ints: &[(&str, &[i64])], mode: &str| {
-            Sliding::parse(&node(ints, mode, false), &[2], &[4]).is_err()
+            SlidingWindow::parse(&node(ints, mode, false), &[2], &[4]).is_err()
         };
         assert!(
             refuse(&[("pads", &[1, 1])], "VALID")
@@ -166,6 +167,6 @@ mod tests {
                 && refuse(&[], "SAME")
         );
         assert!(refuse(&[("strides", &[1, 1])], "") && refuse(&[("pads", &[i64::MAX, 0])], ""));
-        assert!(Sliding::parse(&node(&[], "", false), &[5], &[4]).is_err());
+        assert!(SlidingWindow::parse(&node(&[], "", false), &[5], &[4]).is_err());
     }
 }

@@ -104,8 +104,8 @@ pub fn compare(
         let input = options.dequantise_inputs(float, values);
         let evaluation = model.evaluate(&input)?;
         let expected = &evaluation.outputs;
-        let reading = evaluation.magnitude * READ_TOLERANCE;
-        let floats = float
+        let read_tolerance = evaluation.magnitude * READ_TOLERANCE;
+        let float_outputs = float
             .run(&input)?
             .pop()
             .unwrap_or_default()
@@ -114,14 +114,18 @@ pub fn compare(
             .collect::<Vec<_>>();
         let execution =
             circuit.execute(values).map_err(|source| CompareError::Sample { index, source })?;
-        let integers: Vec<f64> =
+        let integer_outputs: Vec<f64> =
             execution.outputs(&circuit).iter().map(|&value| value as f64 * unit).collect();
         let errors = largest_errors(float, network, options, &circuit, &execution);
-        let tolerances: Vec<f64> =
-            circuit.outputs.iter().map(|&cell| errors[cell as usize] * unit + reading).collect();
-        for (representation, actual, tolerances) in
-            [("float", &floats, &vec![reading; floats.len()]), ("integer", &integers, &tolerances)]
-        {
+        let tolerances: Vec<f64> = circuit
+            .outputs
+            .iter()
+            .map(|&cell| errors[cell as usize] * unit + read_tolerance)
+            .collect();
+        for (representation, actual, tolerances) in [
+            ("float", &float_outputs, &vec![read_tolerance; float_outputs.len()]),
+            ("integer", &integer_outputs, &tolerances),
+        ] {
             if actual.len() != expected.len() {
                 return Err(CompareError::Outputs {
                     representation,
@@ -133,8 +137,8 @@ pub fn compare(
                 actual.iter().zip(expected).zip(tolerances).enumerate()
             {
                 let difference = (actual - expected).abs();
-                let exceeds = difference > tolerance || difference.is_nan();
-                if exceeds && largest.as_ref().is_none_or(|(most, _)| difference > *most) {
+                let is_exceeded = difference > tolerance || difference.is_nan();
+                if is_exceeded && largest.as_ref().is_none_or(|(most, _)| difference > *most) {
                     let error = CompareError::Difference {
                         representation,
                         sample: index,
@@ -162,7 +166,7 @@ fn largest_errors(
     execution: &Execution,
 ) -> Vec<f64> {
     let mut errors = vec![0.0; circuit.inputs];
-    let is_read_for_sign = read_for_sign(float, network);
+    let is_read_for_sign = is_read_for_sign_only(float, network);
     let mut functions = functions(float);
     let layers = network.layers.iter().zip(is_read_for_sign);
     for ((stage, (layer, is_for_sign)), sums) in
@@ -226,19 +230,26 @@ fn functions(float: &FloatNetwork) -> impl Iterator<Item = &Function> {
 }
 
 /// Returns whether the readers of each layer depend on nothing but the signs of its values.
-fn read_for_sign(float: &FloatNetwork, network: &Network) -> Vec<bool> {
+fn is_read_for_sign_only(float: &FloatNetwork, network: &Network) -> Vec<bool> {
     let mut functions = functions(float);
     let mut readers = vec![(0, 0); network.layers.len() + 1];
     for layer in &network.layers {
         let is_table = matches!(layer.operation, Operation::Table { .. });
-        let is_of_sign = is_table && functions.next().is_some_and(Function::is_of_sign);
+        let is_function_of_sign =
+            is_table && functions.next().is_some_and(Function::is_function_of_sign);
         for &input in &layer.inputs {
-            let (all, sign_only) = &mut readers[input as usize];
-            *all += 1;
-            *sign_only += usize::from(is_of_sign);
+            let (reader_count, sign_reader_count) = &mut readers[input as usize];
+            *reader_count += 1;
+            *sign_reader_count += usize::from(is_function_of_sign);
         }
     }
-    readers.into_iter().skip(1).map(|(all, sign_only)| all > 0 && all == sign_only).collect()
+    readers
+        .into_iter()
+        .skip(1)
+        .map(|(reader_count, sign_reader_count)| {
+            reader_count > 0 && reader_count == sign_reader_count
+        })
+        .collect()
 }
 
 /// Returns whether no weight of the operation was rounded, given the bits of a weight. The largest
@@ -250,11 +261,11 @@ fn is_exact(operation: &Operation, weight_bits: u8) -> bool {
 
 /// Returns the scale of a layer's first input.
 fn input_scale(network: &Network, layer: &Layer) -> i32 {
-    let before = layer
+    let producer = layer
         .inputs
         .first()
         .and_then(|&tensor| network.layers.get((tensor as usize).checked_sub(1)?));
-    before.map_or(network.input.scale, |before| before.scale)
+    producer.map_or(network.input.scale, |producer| producer.scale)
 }
 
 /// Returns the largest error of each value, in units of the value: its distance from any value that
@@ -270,22 +281,23 @@ fn table_errors(
     let outputs = table.cells.iter().map(|&cell| {
         let (argument, error) = (cells[cell as usize] as f64, errors[cell as usize]);
         let value = table.value(cells[cell as usize]).unwrap_or_default() as f64 * value_unit;
-        let possible = (0..=SAMPLES).map(|index| {
+        let sampled_values = (0..=SAMPLES).map(|index| {
             let offset = error * (2.0 * f64::from(index) / f64::from(SAMPLES) - 1.0);
             function.apply((argument + offset) * argument_unit)
         });
-        let possible: Vec<f64> = possible.collect();
+        let sampled_values: Vec<f64> = sampled_values.collect();
         let can_be_equal = (argument * argument_unit - EQUALITY).abs() <= error * argument_unit;
         // Without poles, such as that of a logarithm, which would tolerate any output.
         let equality_errors =
             can_be_equal.then(|| function.apply(EQUALITY)).filter(|value| value.is_finite());
-        let distance = possible
+        let distance = sampled_values
             .iter()
             .chain(&equality_errors)
             .map(|other| (other - value).abs())
             .fold(0.0, f64::max);
         // Between two samples, the function can leave their interval by about their difference.
-        let step = possible.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
+        let step =
+            sampled_values.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f64::max);
         (distance + step) / value_unit
     });
     outputs.collect()
@@ -338,11 +350,15 @@ fn rescaled_error(rescale: Option<Rescale>, error: f64, sum: i64, is_for_sign: b
         return f64::from(u8::from(error > distance as f64));
     }
     let quotient = rescale.split(sum).0;
-    let cut = quotient - rescale.clamp.apply(quotient);
+    let saturation = quotient - rescale.clamp.apply(quotient);
     // An unsigned clamp is a ReLU, which cuts negative values off in the float network, too.
-    let cut = if matches!(rescale.clamp, Clamp::Unsigned(_)) { cut.max(0) } else { cut.abs() };
-    let cut = if is_for_sign { 0 } else { cut };
+    let saturation = if matches!(rescale.clamp, Clamp::Unsigned(_)) {
+        saturation.max(0)
+    } else {
+        saturation.abs()
+    };
+    let saturation = if is_for_sign { 0 } else { saturation };
     // Without a shift, nothing is rounded.
     let rounding = if rescale.shift == 0 { 0.0 } else { 0.5 };
-    error * power(-i32::from(rescale.shift)) + rounding + cut as f64
+    error * power(-i32::from(rescale.shift)) + rounding + saturation as f64
 }

@@ -5,7 +5,7 @@ use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_onnx_file::einsum::Equation;
 
 use super::expansion::{Expansion, float, int, permutation};
-use super::linear::first;
+use super::linear::first_input;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::reduce::{reduced_dims, row_shape};
@@ -25,7 +25,7 @@ impl Reader {
         let mut expansion = Expansion::new(self, node);
         let sum = expansion.node("Sum", &inputs);
         let count = expansion.number(inputs.len() as f32)?;
-        expansion.node_as(output(node)?, "Div", &[&sum, &count], Vec::new());
+        expansion.node_named(output(node)?, "Div", &[&sum, &count], Vec::new());
         expansion.finish()
     }
 
@@ -33,10 +33,10 @@ impl Reader {
     pub(super) fn reduce_functions(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input_dims = self.tensor(node, 0)?.dims;
         let axes = self.functions_axes(node, input_dims.len())?;
-        let keeps = node.int("keepdims", 1) != 0;
+        let keeps_dims = node.int("keepdims", 1) != 0;
         let output_dims = reduced_dims(node, &input_dims, &axes);
         let axes: Vec<i64> = axes.iter().map(|axis| axis.cast_signed() as i64).collect();
-        let (input, name) = (first(node)?, output(node)?);
+        let (input, name) = (first_input(node)?, output(node)?);
         let mut expansion = Expansion::new(self, node);
         let terms = match node.op_type.as_str() {
             "ReduceL1" => expansion.node("Abs", &[input]),
@@ -44,17 +44,17 @@ impl Reader {
             "ReduceLogSum" => input.to_owned(),
             _ => {
                 let sum = expansion.log_sum(input, &axes)?;
-                expansion.reshape_as(name, &sum, &output_dims)?;
+                expansion.reshape_named(name, &sum, &output_dims)?;
                 return expansion.finish();
             }
         };
-        let sum = expansion.reduce_over("ReduceSum", &terms, &axes, keeps)?;
+        let sum = expansion.reduce_over("ReduceSum", &terms, &axes, keeps_dims)?;
         let function = match node.op_type.as_str() {
             "ReduceL2" => "Sqrt",
             "ReduceLogSum" => "Log",
             _ => "Identity",
         };
-        expansion.node_as(name, function, &[&sum], Vec::new());
+        expansion.node_named(name, function, &[&sum], Vec::new());
         expansion.finish()
     }
 
@@ -90,7 +90,7 @@ impl Reader {
             for start in [0, half] {
                 let positions =
                     (0..count).flat_map(|row| row * width + start..row * width + start + half);
-                let positions = positions.map(|at| at as u32).collect();
+                let positions = positions.map(|element| element as u32).collect();
                 sides.push(self.push_moved(node, vec![values], positions, 0.0, shape)?);
             }
             let mut product = self.push_node(FloatNode {
@@ -101,11 +101,11 @@ impl Reader {
             if odd == 1 {
                 // The last element has no other one.
                 let last = |row: usize| count * half + row * width + width - 1;
-                let joined =
+                let indices =
                     (0..count).flat_map(|row| (row * half..(row + 1) * half).chain([last(row)]));
-                let joined = joined.map(|at| at as u32).collect();
+                let indices = indices.map(|element| element as u32).collect();
                 let shape = row_shape(node, count, half + 1)?;
-                product = self.push_moved(node, vec![product, values], joined, 0.0, shape)?;
+                product = self.push_moved(node, vec![product, values], indices, 0.0, shape)?;
             }
             (values, width) = (product, half + odd);
         }
@@ -148,12 +148,12 @@ impl Reader {
             [expansion.floats(&channel_dims, scale)?, expansion.floats(&channel_dims, shift)?];
         let ones = expansion.floats(&[groups], vec![1.0; groups])?;
         let zeros = expansion.floats(&[groups], vec![0.0; groups])?;
-        let rows = expansion.reshape(first(node)?, &[1, groups, elements / groups])?;
+        let rows = expansion.reshape(first_input(node)?, &[1, groups, elements / groups])?;
         let normal =
             expansion.node_with("InstanceNormalization", &[&rows, &ones, &zeros], vec![epsilon]);
         let normal = expansion.reshape(&normal, &input_dims)?;
         let scaled = expansion.node("Mul", &[&normal, &scale]);
-        expansion.node_as(output(node)?, "Add", &[&scaled, &shift], Vec::new());
+        expansion.node_named(output(node)?, "Add", &[&scaled, &shift], Vec::new());
         expansion.finish()
     }
 
@@ -164,10 +164,10 @@ impl Reader {
             2 => "ReduceL2",
             other => return Err(unsupported(node, format!("p = {other} is neither 1 nor 2"))),
         };
-        let input = first(node)?;
+        let input = first_input(node)?;
         let mut expansion = Expansion::new(self, node);
         let norm = expansion.reduce_over(operator, input, &[node.int("axis", -1)], true)?;
-        expansion.node_as(output(node)?, "Div", &[input, &norm], Vec::new());
+        expansion.node_named(output(node)?, "Div", &[input, &norm], Vec::new());
         expansion.finish()
     }
 
@@ -181,10 +181,10 @@ impl Reader {
         let mut expansion = Expansion::new(self, node);
         let (input, axis, width) = if is_old {
             let width = along.iter().product::<usize>();
-            (expansion.reshape(first(node)?, &[outer.iter().product(), width])?, 1, width)
+            (expansion.reshape(first_input(node)?, &[outer.iter().product(), width])?, 1, width)
         } else {
             (
-                first(node)?.to_owned(),
+                first_input(node)?.to_owned(),
                 axis.cast_signed() as i64,
                 along.first().copied().unwrap_or_default(),
             )
@@ -195,7 +195,7 @@ impl Reader {
         let values = expansion.floats(&[2], vec![0.0, 1.0])?;
         let one_hot =
             expansion.node_with("OneHot", &[&position, &depth, &values], vec![int("axis", axis)]);
-        expansion.reshape_as(output(node)?, &one_hot, &dims)?;
+        expansion.reshape_named(output(node)?, &one_hot, &dims)?;
         expansion.finish()
     }
 
@@ -210,10 +210,11 @@ impl Reader {
         };
         let length = dims.get(axis).copied().unwrap_or_default();
         Self::check_elements(node, &[length, length])?;
-        let (is_reverse, excludes) = (node.int("reverse", 0) != 0, node.int("exclusive", 0) != 0);
+        let (is_reverse, is_exclusive) =
+            (node.int("reverse", 0) != 0, node.int("exclusive", 0) != 0);
         let counts = |term: usize, sum: usize| {
             let is_before = if is_reverse { term > sum } else { term < sum };
-            is_before || (term == sum && !excludes)
+            is_before || (term == sum && !is_exclusive)
         };
         if self.element(node, 0) == ElementType::Integer {
             return self.exact_running_sums(node, input, axis, counts);
@@ -222,17 +223,17 @@ impl Reader {
         let weights = weights.map(|(term, sum)| f32::from(u8::from(counts(term, sum)))).collect();
         let last = dims.len() - 1;
         // The axis becomes the last one, and then its former place.
-        let to = permutation((0..axis).chain(axis + 1..=last).chain([axis]));
-        let back = permutation((0..axis).chain([last]).chain(axis..last));
-        let (input, name) = (first(node)?, output(node)?);
+        let moved_order = permutation((0..axis).chain(axis + 1..=last).chain([axis]));
+        let restored_order = permutation((0..axis).chain([last]).chain(axis..last));
+        let (input, name) = (first_input(node)?, output(node)?);
         let mut expansion = Expansion::new(self, node);
-        let triangle = expansion.floats(&[length, length], weights)?;
+        let triangular_matrix = expansion.floats(&[length, length], weights)?;
         if axis == last {
-            expansion.node_as(name, "MatMul", &[input, &triangle], Vec::new());
+            expansion.node_named(name, "MatMul", &[input, &triangular_matrix], Vec::new());
         } else {
-            let columns = expansion.node_with("Transpose", &[input], to);
-            let sums = expansion.node("MatMul", &[&columns, &triangle]);
-            expansion.node_as(name, "Transpose", &[&sums], back);
+            let columns = expansion.node_with("Transpose", &[input], moved_order);
+            let sums = expansion.node("MatMul", &[&columns, &triangular_matrix]);
+            expansion.node_named(name, "Transpose", &[&sums], restored_order);
         }
         expansion.finish()
     }
@@ -264,7 +265,7 @@ impl Reader {
             shape: Shape { channels: 1, ..shape },
             operation: FloatOperation::ChannelSum { shift: 0 },
         })?;
-        let sums = self.restored(node, sums, &rows, &input.dims)?;
+        let sums = self.push_restored(node, sums, &rows, &input.dims)?;
         super::define(&mut self.values, output(node)?, Value::Tensor(sums, input.dims))
     }
 
@@ -279,7 +280,7 @@ impl Reader {
         let name = output(node)?;
         let mut expansion = Expansion::new(self, node);
         let (sum, labels) = match (&node.input[..], &equation.inputs[..]) {
-            ([input], [labels]) => expansion.summed(input, labels, &equation.output)?,
+            ([input], [labels]) => expansion.sum_labels(input, labels, &equation.output)?,
             ([left, right], [left_labels, right_labels]) => expansion.product_of_labels(
                 &equation,
                 [left, right],
@@ -289,8 +290,8 @@ impl Reader {
                 return Err(unsupported(node, "more than two operands are unsupported".to_owned()));
             }
         };
-        let ordered = expansion.ordered(&sum, &labels, &equation.output);
-        expansion.node_as(name, "Identity", &[&ordered], Vec::new());
+        let transposed = expansion.transpose_labels(&sum, &labels, &equation.output);
+        expansion.node_named(name, "Identity", &[&transposed], Vec::new());
         expansion.finish()
     }
 }
@@ -309,24 +310,24 @@ impl Expansion<'_> {
     }
 
     /// Appends a sum along the axes whose labels do not remain; returns its name and labels.
-    fn summed(
+    fn sum_labels(
         &mut self,
         input: &str,
         labels: &[char],
         remaining: &[char],
     ) -> Result<(String, Vec<char>), OnnxError> {
-        let (remaining_labels, added): (Vec<_>, Vec<_>) =
+        let (remaining_labels, summed_axes): (Vec<_>, Vec<_>) =
             labels.iter().copied().zip(0..).partition(|(label, _)| remaining.contains(label));
         let remaining_labels = remaining_labels.into_iter().map(|(label, _)| label).collect();
-        if added.is_empty() {
+        if summed_axes.is_empty() {
             return Ok((input.to_owned(), remaining_labels));
         }
-        let axes: Vec<i64> = added.into_iter().map(|(_, axis)| axis).collect();
+        let axes: Vec<i64> = summed_axes.into_iter().map(|(_, axis)| axis).collect();
         Ok((self.reduce_over("ReduceSum", input, &axes, false)?, remaining_labels))
     }
 
     /// Appends a move of axes with these labels to another order.
-    fn ordered(&mut self, input: &str, labels: &[char], order: &[char]) -> String {
+    fn transpose_labels(&mut self, input: &str, labels: &[char], order: &[char]) -> String {
         if labels == order {
             return input.to_owned();
         }
@@ -344,19 +345,23 @@ impl Expansion<'_> {
     ) -> Result<(String, Vec<char>), OnnxError> {
         let ([left, right], [left_labels, right_labels]) = (names, labels);
         let (left, left_labels) =
-            self.summed(left, left_labels, &[right_labels, &equation.output].concat())?;
+            self.sum_labels(left, left_labels, &[right_labels, &equation.output].concat())?;
         let (right, right_labels) =
-            self.summed(right, right_labels, &[labels[0], &equation.output].concat())?;
+            self.sum_labels(right, right_labels, &[labels[0], &equation.output].concat())?;
         let in_output = |label: &char| equation.output.contains(label);
-        let pick = |labels: &[char], keeps: &dyn Fn(&char) -> bool| {
+        let filter_labels = |labels: &[char], keeps: &dyn Fn(&char) -> bool| {
             labels.iter().copied().filter(keeps).collect::<Vec<char>>()
         };
-        let batch = pick(&left_labels, &|label| right_labels.contains(label) && in_output(label));
-        let inner = pick(&left_labels, &|label| right_labels.contains(label) && !in_output(label));
-        let rows = pick(&left_labels, &|label| !right_labels.contains(label));
-        let columns = pick(&right_labels, &|label| !left_labels.contains(label));
-        let left = self.ordered(&left, &left_labels, &[&batch[..], &rows, &inner].concat());
-        let right = self.ordered(&right, &right_labels, &[&batch[..], &inner, &columns].concat());
+        let batch =
+            filter_labels(&left_labels, &|label| right_labels.contains(label) && in_output(label));
+        let inner =
+            filter_labels(&left_labels, &|label| right_labels.contains(label) && !in_output(label));
+        let rows = filter_labels(&left_labels, &|label| !right_labels.contains(label));
+        let columns = filter_labels(&right_labels, &|label| !left_labels.contains(label));
+        let left =
+            self.transpose_labels(&left, &left_labels, &[&batch[..], &rows, &inner].concat());
+        let right =
+            self.transpose_labels(&right, &right_labels, &[&batch[..], &inner, &columns].concat());
         let extents = |labels: &[char]| {
             labels.iter().map(|&label| equation.extent(label)).collect::<Vec<usize>>()
         };

@@ -8,7 +8,7 @@ use taonet_proof_core::{Shape, Window};
 
 use super::dims;
 use super::expansion::Expansion;
-use super::linear::first;
+use super::linear::first_input;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, Value, invalid_shape, rules, unsupported};
@@ -32,8 +32,8 @@ impl Reader {
         // A ReLU directly after a layer is part of the layer.
         if operation == Unary::Relu && root == input.index {
             let Operand { index, shape, dims } = input;
-            let node_of = FloatNode { inputs: vec![index], shape, operation: FloatOperation::Relu };
-            return self.push(output(node)?, node_of, dims);
+            let relu = FloatNode { inputs: vec![index], shape, operation: FloatOperation::Relu };
+            return self.push(output(node)?, relu, dims);
         }
         self.push_function(node, root, function.then(operation), &input)
     }
@@ -50,16 +50,16 @@ impl Reader {
         } else {
             let (limit, bias) = (parameter("lambd", 0.5), parameter("bias", 0.0));
             Box::new(move |x| {
-                let is_above = x.clone().with(Binary::Greater, constant(limit));
-                let above = is_above
+                let is_above_limit = x.clone().with(Binary::Greater, constant(limit));
+                let value_above = is_above_limit
                     .select(x.clone().with(Binary::Subtract, constant(bias)), constant(0.0));
-                let is_below = x.clone().with(Binary::Less, constant(-limit));
-                is_below.select(x.with(Binary::Add, constant(bias)), above)
+                let is_below_limit = x.clone().with(Binary::Less, constant(-limit));
+                is_below_limit.select(x.with(Binary::Add, constant(bias)), value_above)
             })
         };
         let input = self.tensor(node, 0)?;
-        let (mut root, before) = self.function_of(input.index);
-        let mut composed = function(before);
+        let (mut root, inner_function) = self.function_of(input.index);
+        let mut composed = function(inner_function);
         if composed.operations() > MAX_OPERATIONS {
             (root, composed) = (input.index, function(Function::Variable));
         }
@@ -67,19 +67,19 @@ impl Reader {
     }
 
     /// Converts a PRelu, whose slopes can differ: `x + (slope - 1) * min(x, 0)`.
-    pub(super) fn sloped(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn prelu(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let dims = self.tensor(node, 0)?.dims;
-        let slopes = self.repeated(node, 1, &dims)?;
+        let slopes = self.broadcast_weights(node, 1, &dims)?;
         if uniform(&slopes).is_some() {
             return self.function(node);
         }
         let mut expansion = Expansion::new(self, node);
-        let input = first(node)?;
+        let input = first_input(node)?;
         let zero = expansion.number(0.0)?;
         let factors = expansion.floats(&dims, slopes.iter().map(|slope| slope - 1.0).collect())?;
         let negative = expansion.node("Min", &[input, &zero]);
         let change = expansion.node("Mul", &[&negative, &factors]);
-        expansion.node_as(output(node)?, "Add", &[input, &change], Vec::new());
+        expansion.node_named(output(node)?, "Add", &[input, &change], Vec::new());
         expansion.finish()
     }
 
@@ -124,7 +124,7 @@ impl Reader {
             "Neg" => Unary::Neg,
             "Not" => Unary::Not,
             "PRelu" => {
-                let slopes = self.repeated(node, 1, &self.tensor(node, 0)?.dims)?;
+                let slopes = self.broadcast_weights(node, 1, &self.tensor(node, 0)?.dims)?;
                 let slope = uniform(&slopes)
                     .ok_or_else(|| unsupported(node, "the slopes differ".to_owned()))?;
                 Unary::LeakyRelu { alpha: f64::from(slope) }
@@ -152,7 +152,7 @@ impl Reader {
     fn clip(&self, node: &NodeProto) -> Result<Unary, OnnxError> {
         let attributes =
             ["min", "max"].map(|name| node.attribute(name).map(|attribute| f64::from(attribute.f)));
-        let inputs = [self.limit(node, 1)?, self.limit(node, 2)?];
+        let inputs = [self.scalar(node, 1)?, self.scalar(node, 2)?];
         let ([low, high], misplaced) =
             if self.opset < 11 { (attributes, inputs) } else { (inputs, attributes) };
         if misplaced.iter().any(Option::is_some) {
@@ -168,7 +168,7 @@ impl Reader {
     }
 
     /// Returns a constant operand of one value, if the node has it.
-    pub(super) fn limit(
+    pub(super) fn scalar(
         &self,
         node: &NodeProto,
         position: usize,
@@ -231,10 +231,10 @@ impl Reader {
         let (a, mut b) = (self.tensor(node, 0)?, self.tensor(node, 1)?);
         let ((function_a, one), (function_b, other)) =
             (self.function_of(a.index), self.function_of(b.index));
-        let is_plain = one == Function::Variable && other == Function::Variable;
+        let are_variables = one == Function::Variable && other == Function::Variable;
         let is_sum = matches!(operation, Binary::Add | Binary::Subtract);
         // Both are functions of one tensor, as in `x * sigmoid(x)`.
-        if function_a == function_b && a.dims == b.dims && !(is_plain && is_sum) {
+        if function_a == function_b && a.dims == b.dims && !(are_variables && is_sum) {
             return self.push_function(node, function_a, one.with(operation, other), &a);
         }
         let combination = match operation {
@@ -242,8 +242,8 @@ impl Reader {
             Binary::Multiply => FloatOperation::Multiply,
             Binary::Divide => {
                 // A product with the reciprocal, which saturates for a divisor of 0.
-                let least = f64::MIN_POSITIVE;
-                b.index = self.push_mapped(function_b, other.then(Unary::Inverse { least }))?;
+                let minimum = f64::MIN_POSITIVE;
+                b.index = self.push_mapped(function_b, other.then(Unary::Inverse { minimum }))?;
                 FloatOperation::Multiply
             }
             Binary::Modulo | Binary::Power | Binary::Remainder => {
@@ -263,11 +263,11 @@ impl Reader {
             let (one, other) = (&a.dims, &b.dims);
             unsupported(node, format!("the operands differ in dimensions: {one:?} and {other:?}"))
         })?;
-        let full = [&a, &b].into_iter().find(|operand| operand.dims == dims);
-        let shape = full.map_or_else(|| dims::shape(&dims), |operand| Ok(operand.shape));
+        let full_operand = [&a, &b].into_iter().find(|operand| operand.dims == dims);
+        let shape = full_operand.map_or_else(|| dims::shape(&dims), |operand| Ok(operand.shape));
         let shape = shape.map_err(invalid_shape(node))?;
         let inputs =
-            vec![self.fitted(node, &a, &dims, shape)?, self.fitted(node, &b, &dims, shape)?];
+            vec![self.broadcast(node, &a, &dims, shape)?, self.broadcast(node, &b, &dims, shape)?];
         let mut tensor = self.push_node(FloatNode { inputs, shape, operation: combination })?;
         if operation.is_comparison() {
             tensor = self
@@ -278,7 +278,7 @@ impl Reader {
 
     /// Returns a tensor with the elements of an operand, repeated to these dimensions; `None` if
     /// they cannot be.
-    pub(super) fn fit(
+    pub(super) fn try_broadcast(
         &mut self,
         node: &NodeProto,
         operand: &Operand,
@@ -302,8 +302,8 @@ impl Reader {
             return self.arithmetic(node, Binary::Divide);
         }
         let input = self.tensor(node, 0)?;
-        let divisor =
-            uniform(&self.repeated(node, 1, &input.dims)?).filter(|divisor| divisor.abs() > 0.0);
+        let divisor = uniform(&self.broadcast_weights(node, 1, &input.dims)?)
+            .filter(|divisor| divisor.abs() > 0.0);
         let divisor = divisor.ok_or_else(|| {
             unsupported(node, "the divisor of integers is 0, or several numbers".to_owned())
         })?;
@@ -343,7 +343,7 @@ impl Reader {
             _ => vec![(limits, false), (below, true)],
         };
         let shape = Shape::vector(constants.len()).map_err(invalid_shape(node))?;
-        let elements = self.fitted(node, input, &input.dims, shape)?;
+        let elements = self.broadcast(node, input, &input.dims, shape)?;
         let mut tensors = Vec::with_capacity(conditions.len());
         for (limits, is_above) in conditions {
             let operation =
@@ -376,11 +376,11 @@ impl Reader {
         {
             Self::check_elements(node, &dims)?;
             let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
-            input = Operand { index: self.fitted(node, &input, &dims, shape)?, shape, dims };
+            input = Operand { index: self.broadcast(node, &input, &dims, shape)?, shape, dims };
         }
         // The constant is repeated even if the operator becomes part of the layer before.
         self.count_computed(input.shape.elements())?;
-        let constants = self.repeated(node, 1 - tensor, &input.dims)?;
+        let constants = self.broadcast_weights(node, 1 - tensor, &input.dims)?;
         if self.add_mask(node, &input, &constants)? {
             return Ok(());
         }
@@ -432,7 +432,7 @@ impl Reader {
             [.., layer, FloatNode { operation: FloatOperation::Move { indices, .. }, .. }]
                 if self.before_move.is_some_and(|product| product + 1 == last) =>
             {
-                fold(layer, &affine.before(indices))
+                fold(layer, &affine.before_move(indices))
             }
             [.., layer] => fold(layer, affine),
             [] => false,
@@ -456,36 +456,36 @@ impl Reader {
         }
         let (shape, count) = (input.shape, input.shape.elements());
         let width = input.dims.last().map_or(1, |&width| width.max(1));
-        let (affine, grid, moves) = if let Some(by_channel) = affine.by_row(shape.channels) {
+        let (affine, image_shape, moves) = if let Some(by_channel) = affine.by_row(shape.channels) {
             (by_channel, shape, None)
         } else if let Some(by_column) = affine.by_column(width) {
-            let grid = Shape::new(width, count / width, 1).map_err(invalid_shape(node))?;
+            let image_shape = Shape::new(width, count / width, 1).map_err(invalid_shape(node))?;
             let orders = [[count / width, width], [width, count / width]]
                 .map(|dims| dims::transposed(&dims, &[1, 0]));
-            (by_column, grid, Some(orders))
+            (by_column, image_shape, Some(orders))
         } else {
-            let in_order: Vec<u32> = (0..count as u32).collect();
+            let identity: Vec<u32> = (0..count as u32).collect();
             (
                 affine.clone(),
                 Shape::vector(count).map_err(invalid_shape(node))?,
-                Some([in_order.clone(), in_order]),
+                Some([identity.clone(), identity]),
             )
         };
         let mut tensor = input.index;
-        let mut back = None;
-        if let Some([to, from]) = moves {
-            tensor = self.push_moved(node, vec![tensor], to, 0.0, grid)?;
-            back = Some(from);
+        let mut inverse_order = None;
+        if let Some([order, inverse]) = moves {
+            tensor = self.push_moved(node, vec![tensor], order, 0.0, image_shape)?;
+            inverse_order = Some(inverse);
         }
         let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0; 4] };
         let (weights, bias) = (affine.factors, affine.offsets);
         let operation =
-            FloatOperation::Convolution { window, groups: grid.channels, weights, bias };
-        let scaled = FloatNode { inputs: vec![tensor], shape: grid, operation };
+            FloatOperation::Convolution { window, groups: image_shape.channels, weights, bias };
+        let scaled = FloatNode { inputs: vec![tensor], shape: image_shape, operation };
         let mut tensor = self.push_node(scaled)?;
-        if let Some(from) = back {
+        if let Some(inverse) = inverse_order {
             self.before_move = Some(tensor);
-            tensor = self.push_moved(node, vec![tensor], from, 0.0, shape)?;
+            tensor = self.push_moved(node, vec![tensor], inverse, 0.0, shape)?;
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims.clone()))
     }
@@ -493,15 +493,15 @@ impl Reader {
 
 impl Affine {
     /// Returns the scale and offset of elements before they are moved to another order.
-    fn before(&self, indices: &[u32]) -> Self {
+    fn before_move(&self, indices: &[u32]) -> Self {
         let order = |values: &[f32]| {
-            let mut before = vec![0.0; values.len()];
+            let mut values_before_move = vec![0.0; values.len()];
             for (&value, &index) in values.iter().zip(indices) {
-                if let Some(slot) = before.get_mut(index as usize) {
+                if let Some(slot) = values_before_move.get_mut(index as usize) {
                     *slot = value;
                 }
             }
-            before
+            values_before_move
         };
         Self { factors: order(&self.factors), offsets: order(&self.offsets) }
     }
@@ -513,11 +513,11 @@ impl Affine {
     /// Returns the factor and offset of each column of rows of this width; `None` if those of the
     /// rows differ.
     fn by_column(&self, width: usize) -> Option<Self> {
-        let per_channel = |values: &[f32]| {
+        let per_column = |values: &[f32]| {
             let (first, _) = values.split_at_checked(width)?;
             values.chunks(width).all(|row| row == first).then(|| first.to_vec())
         };
-        Some(Self { factors: per_channel(&self.factors)?, offsets: per_channel(&self.offsets)? })
+        Some(Self { factors: per_column(&self.factors)?, offsets: per_column(&self.offsets)? })
     }
 
     /// Returns the factor and offset of each of `rows` rows; `None` if those of a row differ.
@@ -557,16 +557,16 @@ fn scale_rows(weights: &mut [f32], bias: &mut [f32], factors: &[f32], offsets: &
 
 /// Returns the factors and offsets of an operation with a constant; `None` if it has none.
 fn affine(operation: Binary, is_first: bool, constants: &[f32]) -> Option<Affine> {
-    let all = |value: f32| vec![value; constants.len()];
-    let each = |function: fn(f32) -> f32| {
+    let repeated = |value: f32| vec![value; constants.len()];
+    let mapped = |function: fn(f32) -> f32| {
         constants.iter().map(|&value| function(value)).collect::<Vec<f32>>()
     };
     let (factors, offsets) = match (operation, is_first) {
-        (Binary::Add, _) => (all(1.0), constants.to_vec()),
-        (Binary::Subtract, true) => (all(1.0), each(|value| -value)),
-        (Binary::Subtract, false) => (all(-1.0), constants.to_vec()),
-        (Binary::Multiply, _) => (constants.to_vec(), all(0.0)),
-        (Binary::Divide, true) => (each(f32::recip), all(0.0)),
+        (Binary::Add, _) => (repeated(1.0), constants.to_vec()),
+        (Binary::Subtract, true) => (repeated(1.0), mapped(|value| -value)),
+        (Binary::Subtract, false) => (repeated(-1.0), constants.to_vec()),
+        (Binary::Multiply, _) => (constants.to_vec(), repeated(0.0)),
+        (Binary::Divide, true) => (mapped(f32::recip), repeated(0.0)),
         _ => return None,
     };
     Some(Affine { factors, offsets })

@@ -61,12 +61,12 @@ impl<'a> Expansion<'a> {
         attributes: Vec<AttributeProto>,
     ) -> String {
         let name = self.name();
-        self.node_as(&name, operator, inputs, attributes);
+        self.node_named(&name, operator, inputs, attributes);
         name
     }
 
     /// Appends a node whose output has this name.
-    pub(super) fn node_as(
+    pub(super) fn node_named(
         &mut self,
         name: &str,
         operator: &str,
@@ -93,27 +93,27 @@ impl<'a> Expansion<'a> {
         operator: &str,
         input: &str,
         axes: &[i64],
-        keeps: bool,
+        keeps_dims: bool,
     ) -> Result<String, OnnxError> {
-        let keeps = int("keepdims", i64::from(keeps));
+        let keeps_dims = int("keepdims", i64::from(keeps_dims));
         // The axes are an input since these versions.
-        let since = if operator == "ReduceSum" { 13 } else { 18 };
-        if self.reader.opset < since {
-            return Ok(self.node_with(operator, &[input], vec![ints("axes", axes), keeps]));
+        let min_opset = if operator == "ReduceSum" { 13 } else { 18 };
+        if self.reader.opset < min_opset {
+            return Ok(self.node_with(operator, &[input], vec![ints("axes", axes), keeps_dims]));
         }
         let axes = self.integers(axes)?;
-        Ok(self.node_with(operator, &[input, &axes], vec![keeps]))
+        Ok(self.node_with(operator, &[input, &axes], vec![keeps_dims]))
     }
 
     /// Appends a reshape.
     pub(super) fn reshape(&mut self, input: &str, dims: &[usize]) -> Result<String, OnnxError> {
         let name = self.name();
-        self.reshape_as(&name, input, dims)?;
+        self.reshape_named(&name, input, dims)?;
         Ok(name)
     }
 
     /// Appends a reshape whose output has this name.
-    pub(super) fn reshape_as(
+    pub(super) fn reshape_named(
         &mut self,
         name: &str,
         input: &str,
@@ -121,7 +121,7 @@ impl<'a> Expansion<'a> {
     ) -> Result<(), OnnxError> {
         let dims: Vec<i64> = dims.iter().map(|&extent| extent.cast_signed() as i64).collect();
         let dims = self.integers(&dims)?;
-        self.node_as(name, "Reshape", &[input, &dims], Vec::new());
+        self.node_named(name, "Reshape", &[input, &dims], Vec::new());
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl Reader {
         for other in others {
             sum = expansion.node("Add", &[&sum, other]);
         }
-        expansion.node_as(output(node)?, "Add", &[&sum, last], Vec::new());
+        expansion.node_named(output(node)?, "Add", &[&sum, last], Vec::new());
         expansion.finish()
     }
 

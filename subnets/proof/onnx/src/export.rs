@@ -136,8 +136,8 @@ impl Writer {
 
     fn matrix_product(&mut self, memory: &str, product: &MatrixProduct) -> String {
         let Matrices { count, rows, inner, columns } = product.sizes;
-        let sides = [(&product.a, [count, rows, inner]), (&product.b, [count, inner, columns])];
-        let [a, b] = sides.map(|(cells, dims)| {
+        let operands = [(&product.a, [count, rows, inner]), (&product.b, [count, inner, columns])];
+        let [a, b] = operands.map(|(cells, dims)| {
             let cells = self.integers(&dims, cells.iter().map(|&cell| address(cell)).collect());
             self.node("Gather", &[memory, &cells], &[])
         });
@@ -152,10 +152,10 @@ impl Writer {
     fn rescale(&mut self, sums: &str, rescale: Rescale, range: &Range) -> String {
         let divisor = 1_i64 << rescale.shift;
         let lowest = rescale.quotients(range).low.min(0).unsigned_abs().cast_signed();
-        let raise = self.integers(&[], vec![rescale.half() + lowest * divisor]);
-        let raised = self.node("Add", &[sums, &raise], &[]);
+        let addend = self.integers(&[], vec![rescale.half() + lowest * divisor]);
+        let positive_sums = self.node("Add", &[sums, &addend], &[]);
         let divisor = self.integers(&[], vec![divisor]);
-        let quotient = self.node("Div", &[&raised, &divisor], &[]);
+        let quotient = self.node("Div", &[&positive_sums, &divisor], &[]);
         let lowest = self.integers(&[], vec![lowest]);
         let quotient = self.node("Sub", &[&quotient, &lowest], &[]);
         let range = rescale.clamp.range();

@@ -42,16 +42,16 @@ impl Reader {
             Some((_, constant)) if constant.integers().is_some() => ElementType::Integer,
             _ => ElementType::Float,
         };
-        let holds_integers = output_type(node, operand_type)? != ElementType::Float;
+        let has_integers = output_type(node, operand_type)? != ElementType::Float;
         let is_float = operands.first().is_some_and(|(_, constant)| constant.floats().is_some());
-        let is_left = match node.op_type.as_str() {
+        let is_not_folded = match node.op_type.as_str() {
             // Means and roots of integers are refused, as those of computed tensors are.
-            "Mean" | "ReduceL2" | "ReduceMean" => holds_integers,
+            "Mean" | "ReduceL2" | "ReduceMean" => has_integers,
             // Weights keep their values.
-            "Cast" => is_float && !holds_integers,
+            "Cast" => is_float && !has_integers,
             _ => false,
         };
-        if is_left {
+        if is_not_folded {
             return Ok(false);
         }
         // An axis of an empty tensor can have any extent, and remain when a reduction removes the
@@ -60,16 +60,16 @@ impl Reader {
             let mut extents = constant.dims.iter().map(|&extent| extent.max(1));
             extents.try_fold(1_usize, usize::checked_mul).is_some_and(|count| count <= MAX_ELEMENTS)
         });
-        let computed = folded_elements(node, &operands)
+        let computed_elements = folded_elements(node, &operands)
             .filter(|&elements| is_small && elements <= MAX_ELEMENTS);
-        let computed = computed.ok_or_else(|| {
+        let computed_elements = computed_elements.ok_or_else(|| {
             unsupported(node, "the constants do not fit, or are too large".to_owned())
         })?;
-        let read = operands
+        let read_elements = operands
             .iter()
             .filter_map(|(_, constant)| dims::elements(&constant.dims))
             .sum::<usize>();
-        self.moved = self.moved.saturating_add(read.saturating_add(computed));
+        self.moved = self.moved.saturating_add(read_elements.saturating_add(computed_elements));
         if self.moved > MAX_MOVED_ELEMENTS {
             return Err(unsupported(
                 node,
@@ -79,14 +79,14 @@ impl Reader {
         let (dims, values) = evaluate_constants(self.opset, node, &operands)?;
         if values
             .iter()
-            .any(|value| value.is_nan() || (!holds_integers && *value > f64::from(f32::MAX)))
+            .any(|value| value.is_nan() || (!has_integers && *value > f64::from(f32::MAX)))
         {
             return Err(unsupported(node, "a constant is not finite".to_owned()));
         }
-        if holds_integers && is_inexact(node, &values) {
+        if has_integers && is_inexact(node, &values) {
             return Err(unsupported(node, "a constant exceeds its type, or 2^53".to_owned()));
         }
-        let data = if holds_integers {
+        let data = if has_integers {
             Data::Integers(values.into_iter().map(|value| value as i64).collect())
         } else {
             // Minus infinity is the mask of a softmax.
@@ -160,8 +160,8 @@ fn is_inexact(node: &NodeProto, values: &[f64]) -> bool {
             | "Unsqueeze"
             | "Where"
     );
-    let is_short = node.op_type == "Cast" && node.cast_type() == Ok(DataType::Int32);
-    let limit = if is_short { f64::from(i32::MAX) } else { MAX_EXACT };
+    let is_int32 = node.op_type == "Cast" && node.cast_type() == Ok(DataType::Int32);
+    let limit = if is_int32 { f64::from(i32::MAX) } else { MAX_EXACT };
     !is_moved && values.iter().any(|value| value.abs() > limit)
 }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use taonet_proof_core::Shape;
 use taonet_proof_core::float::{FloatNode, FloatOperation};
 
-use super::ensemble::{Ensemble, Scores, Test, TreeNode};
+use super::ensemble::{BranchTest, Ensemble, Scores, TreeNode};
 use super::expansion::{Expansion, int};
 use super::node::Operand;
 use super::proto::NodeProto;
@@ -51,17 +51,22 @@ impl Conditions {
     }
 
     /// Returns the conditions under which a branch's children are reached.
-    fn branch_conditions(&mut self, feature: usize, test: Test, value: f64) -> [Condition; 2] {
+    fn branch_conditions(
+        &mut self,
+        feature: usize,
+        test: BranchTest,
+        value: f64,
+    ) -> [Condition; 2] {
         // `x < value` is `x <= value.next_down()`.
         let limit = match test {
-            Test::Below | Test::AtLeast => value.next_down(),
+            BranchTest::Below | BranchTest::AtLeast => value.next_down(),
             _ => value,
         };
         let [low, high] = [false, true].map(|is_above| (feature, limit, is_above));
         let [when_true, when_false] = match test {
-            Test::AtMost | Test::Below => [low, high],
-            Test::Above | Test::AtLeast => [high, low],
-            Test::Equal | Test::Unequal => {
+            BranchTest::AtMost | BranchTest::Below => [low, high],
+            BranchTest::Above | BranchTest::AtLeast => [high, low],
+            BranchTest::Equal | BranchTest::Unequal => {
                 let pair = [
                     self.compare(feature, value, false),
                     self.compare(feature, value.next_down(), true),
@@ -69,7 +74,7 @@ impl Conditions {
                 self.equalities.push(pair);
                 let index = self.equalities.len() as u32 - 1;
                 return [true, false]
-                    .map(|holds| Condition::Equality(index, holds == (test == Test::Equal)));
+                    .map(|holds| Condition::Equality(index, holds == (test == BranchTest::Equal)));
             }
         };
         [when_true, when_false].map(|(feature, limit, is_above)| {
@@ -111,13 +116,13 @@ impl Reader {
         let sums_name = expansion.define_computed(sums, vec![1, count])?;
         match ensemble.scores {
             Scores::Sums | Scores::Complement | Scores::Opposite => {
-                expansion.node_as(name, "Identity", &[&sums_name], Vec::new());
+                expansion.node_named(name, "Identity", &[&sums_name], Vec::new());
             }
             Scores::Sigmoids | Scores::Logistic => {
-                expansion.node_as(name, "Sigmoid", &[&sums_name], Vec::new());
+                expansion.node_named(name, "Sigmoid", &[&sums_name], Vec::new());
             }
             Scores::Softmax => {
-                expansion.node_as(name, "Softmax", &[&sums_name], vec![int("axis", -1)]);
+                expansion.node_named(name, "Softmax", &[&sums_name], vec![int("axis", -1)]);
             }
         }
         expansion.finish()

@@ -27,11 +27,11 @@ impl Reader {
         };
         let mut positions: Vec<Vec<Option<usize>>> =
             input.dims.iter().map(|&extent| (0..extent).map(Some).collect()).collect();
-        let picked_indices =
+        let checked_indices =
             indices.iter().map(|&index| dims::index(node, index, extent).map(Some));
-        let picked_indices = picked_indices.collect::<Result<Vec<_>, _>>()?;
-        if let Some(along) = positions.get_mut(axis) {
-            *along = picked_indices;
+        let checked_indices = checked_indices.collect::<Result<Vec<_>, _>>()?;
+        if let Some(axis_positions) = positions.get_mut(axis) {
+            *axis_positions = checked_indices;
         }
         let extents: Vec<usize> = positions.iter().map(Vec::len).collect();
         Self::check_elements(node, &extents)?;
@@ -101,7 +101,7 @@ impl Reader {
             candidates.map(|(coordinates, index)| source(&coordinates, index)).collect();
         let data = self.operand(node, 0)?;
         let candidates = self.push_moved(node, vec![data.index], candidates, 0.0, shape)?;
-        let gathered = self.chosen_rows(node, candidates, one_hot, [count, extent, 1])?;
+        let gathered = self.push_chosen_rows(node, candidates, one_hot, [count, extent, 1])?;
         super::define(&mut self.values, output(node)?, Value::Tensor(gathered, indices_dims))
     }
 
@@ -117,40 +117,44 @@ impl Reader {
         let batch = usize::try_from(node.int("batch_dims", 0)).map_err(|_| refuse())?;
         let (&width, outer) = indices_dims.split_last().ok_or_else(refuse)?;
         let (batch_dims, remaining) = data_dims.split_at_checked(batch).ok_or_else(refuse)?;
-        let (named, inner) = remaining.split_at_checked(width).ok_or_else(refuse)?;
+        let (indexed_dims, inner) = remaining.split_at_checked(width).ok_or_else(refuse)?;
         if width == 0 || outer.get(..batch) != Some(batch_dims) {
             return Err(refuse());
         }
         let dims = [outer, inner].concat();
         Self::check_elements(node, &dims)?;
         let [tuples, batches, area, slice] =
-            [outer, batch_dims, named, inner].map(|part| part.iter().product::<usize>());
+            [outer, batch_dims, indexed_dims, inner].map(|part| part.iter().product::<usize>());
         // Position of the first element of a slice, given its tuple and its position among those of
         // its batch.
-        let start = |tuple: usize, at: usize| (tuple / (tuples / batches) * area + at) * slice;
+        let start = |tuple: usize, slice_index: usize| {
+            (tuple / (tuples / batches) * area + slice_index) * slice
+        };
         if let Some(indices) = self.constant_indices(node)? {
             let mut sources = Vec::with_capacity(tuples * slice);
             for (tuple, indices) in indices.chunks(width).enumerate() {
-                let first = start(tuple, slice_of(node, indices, named)?);
-                sources.extend((first..first + slice).map(|at| at as u32));
+                let first = start(tuple, slice_of(node, indices, indexed_dims)?);
+                sources.extend((first..first + slice).map(|element| element as u32));
             }
             let data = self.operand(node, 0)?;
             return self.moved(node, vec![data.index], sources, 0.0, dims);
         }
         let index = self.computed_indices(node, 1)?;
         Self::check_elements(node, &[tuples, area, slice])?;
-        let candidates =
-            (0..tuples).flat_map(|tuple| start(tuple, 0)..start(tuple, area)).map(|at| at as u32);
+        let candidates = (0..tuples)
+            .flat_map(|tuple| start(tuple, 0)..start(tuple, area))
+            .map(|element| element as u32);
         let data = self.operand(node, 0)?;
         let shape = row_shape(node, tuples, area * slice)?;
         let mut gathered =
             self.push_moved(node, vec![data.index], candidates.collect(), 0.0, shape)?;
         let mut row_size = area * slice;
         for (one_hot, &extent) in
-            self.push_tuple_one_hots(node, &index, named)?.into_iter().zip(named)
+            self.push_tuple_one_hots(node, &index, indexed_dims)?.into_iter().zip(indexed_dims)
         {
             row_size /= extent;
-            gathered = self.chosen_rows(node, gathered, one_hot, [tuples, extent, row_size])?;
+            gathered =
+                self.push_chosen_rows(node, gathered, one_hot, [tuples, extent, row_size])?;
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(gathered, dims))
     }
@@ -220,21 +224,24 @@ impl Reader {
         let count = index.shape.elements();
         Self::check_elements(node, &[extent, count])?;
         let shape = row_shape(node, extent, count)?;
-        let repeated = (0..count as u32).collect::<Vec<u32>>().repeat(extent);
-        let repeated = self.push_moved(node, vec![index.index], repeated, 0.0, shape)?;
-        let offsets = (0..i32::try_from(extent).unwrap_or(i32::MAX)).map(|at| -at).collect();
+        let repeated_indices = (0..count as u32).collect::<Vec<u32>>().repeat(extent);
+        let repeated_indices =
+            self.push_moved(node, vec![index.index], repeated_indices, 0.0, shape)?;
+        let offsets = (0..i32::try_from(extent).unwrap_or(i32::MAX)).map(|value| -value).collect();
         let operation = FloatOperation::ChannelAffine { factors: vec![1; extent], offsets };
-        let distance = self.push_node(FloatNode { inputs: vec![repeated], shape, operation })?;
+        let distance =
+            self.push_node(FloatNode { inputs: vec![repeated_indices], shape, operation })?;
         // The distance from the position is 0, or minus the extent.
-        let other = Function::Variable.with(Binary::Add, Function::Constant(extent as f64));
-        let is_chosen = Function::Variable
-            .with(Binary::Multiply, other)
+        let distance_plus_extent =
+            Function::Variable.with(Binary::Add, Function::Constant(extent as f64));
+        let is_zero = Function::Variable
+            .with(Binary::Multiply, distance_plus_extent)
             .with(Binary::Equal, Function::Constant(0.0));
-        let is_plain = off.abs() <= 0.0 && (on - 1.0).abs() <= 0.0;
-        let function = if is_plain {
-            is_chosen
+        let is_zero_one = off.abs() <= 0.0 && (on - 1.0).abs() <= 0.0;
+        let function = if is_zero_one {
+            is_zero
         } else {
-            is_chosen.select(Function::Constant(on), Function::Constant(off))
+            is_zero.select(Function::Constant(on), Function::Constant(off))
         };
         self.push_mapped(distance, function)
     }
@@ -250,17 +257,18 @@ impl Reader {
         let shape = Shape::vector(tuples).map_err(invalid_shape(node))?;
         let mut one_hots = Vec::with_capacity(extents.len());
         for (axis, &extent) in extents.iter().enumerate() {
-            let along = (0..tuples).map(|tuple| (tuple * extents.len() + axis) as u32).collect();
-            let along = self.push_moved(node, vec![index.index], along, 0.0, shape)?;
-            let along = Operand { index: along, shape, dims: vec![tuples] };
-            one_hots.push(self.push_one_hot(node, &along, extent, [0.0, 1.0])?);
+            let axis_index =
+                (0..tuples).map(|tuple| (tuple * extents.len() + axis) as u32).collect();
+            let axis_index = self.push_moved(node, vec![index.index], axis_index, 0.0, shape)?;
+            let axis_index = Operand { index: axis_index, shape, dims: vec![tuples] };
+            one_hots.push(self.push_one_hot(node, &axis_index, extent, [0.0, 1.0])?);
         }
         Ok(one_hots)
     }
 
     /// Appends the row of each block of a tensor that is chosen, given the numbers of blocks, of
     /// the rows of each, and of the elements of each row.
-    fn chosen_rows(
+    fn push_chosen_rows(
         &mut self,
         node: &NodeProto,
         values: usize,
@@ -270,15 +278,15 @@ impl Reader {
         let shape = row_shape(node, rows, blocks * width)?;
         let by_row = dims::transposed(&[blocks, rows, width], &[1, 0, 2]);
         let values = self.push_moved(node, vec![values], by_row, 0.0, shape)?;
-        let spread =
+        let repeated_choices =
             (0..(rows * blocks) as u32).flat_map(|choice| repeat_n(choice, width)).collect();
-        let one_hot = self.push_moved(node, vec![one_hot], spread, 0.0, shape)?;
+        let one_hot = self.push_moved(node, vec![one_hot], repeated_choices, 0.0, shape)?;
         let operation = FloatOperation::Multiply;
-        let terms =
+        let masked_values =
             self.push_node(FloatNode { inputs: vec![one_hot, values], shape, operation })?;
         let operation = FloatOperation::ChannelSum { shift: 0 };
         self.push_node(FloatNode {
-            inputs: vec![terms],
+            inputs: vec![masked_values],
             shape: Shape { channels: 1, ..shape },
             operation,
         })
@@ -294,9 +302,9 @@ pub(super) fn all_coordinates(dims: &[usize]) -> impl Iterator<Item = Vec<usize>
             .iter()
             .rev()
             .map(|&extent| {
-                let at = remaining % extent;
+                let coordinate = remaining % extent;
                 remaining /= extent;
-                at
+                coordinate
             })
             .collect();
         coordinates.reverse();
@@ -311,11 +319,11 @@ pub(super) fn position(
     coordinates: &[usize],
     along: Option<(usize, usize)>,
 ) -> u32 {
-    let moved = coordinates.iter().enumerate().map(|(axis, &at)| match along {
+    let moved = coordinates.iter().enumerate().map(|(axis, &coordinate)| match along {
         Some((other, index)) if other == axis => index,
-        _ => at,
+        _ => coordinate,
     });
-    moved.zip(dims).fold(0, |position, (at, &extent)| position * extent + at) as u32
+    moved.zip(dims).fold(0, |position, (coordinate, &extent)| position * extent + coordinate) as u32
 }
 
 /// Returns the position of the slice that a constant index of several axes names.

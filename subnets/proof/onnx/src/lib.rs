@@ -74,7 +74,7 @@ use taonet_proof_onnx_file::proto::NodeProto;
 use taonet_proof_onnx_file::tensor::Constant;
 use taonet_proof_onnx_file::types::{element_type, output_type};
 use taonet_proof_onnx_file::{
-    MASKED, MAX_COMPUTED_ELEMENTS, MAX_LIST, MAX_RANK, ModelFile, ModelInput, UNSIGNED, dims,
+    MASKED, MAX_COMPUTED_ELEMENTS, MAX_LIST, MAX_RANK, ModelFile, ModelInput, UINT8_RANGE, dims,
     ensemble, invalid_shape, proto, rules, tensor, unsupported,
 };
 
@@ -147,7 +147,7 @@ struct Reader {
     products: HashMap<String, String>,
     /// Factors of the rows of each softmax that is divided after its product; see
     /// [`Reader::divided`].
-    undivided: HashMap<usize, usize>,
+    undivided_products: HashMap<usize, usize>,
 }
 
 /// Parses an ONNX model file.
@@ -219,7 +219,7 @@ impl Model {
             int8_ranges: file.int8_ranges.clone(),
             softmax_arguments: file.softmax_arguments().into_iter().map(str::to_owned).collect(),
             products,
-            undivided: HashMap::new(),
+            undivided_products: HashMap::new(),
         };
         for node in &file.nodes {
             reader.check_inputs(&file.nodes, node)?;

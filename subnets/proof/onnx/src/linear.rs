@@ -1,6 +1,6 @@
 //! Conversion of the operators of `ai.onnx.ml` other than trees and support vectors.
 
-use taonet_proof_onnx_file::attributes::{check_transform, finite, transform_unsupported};
+use taonet_proof_onnx_file::attributes::{check_transform, finite_floats, transform_unsupported};
 
 use super::expansion::{Expansion, int};
 use super::node::output;
@@ -38,16 +38,16 @@ impl Reader {
             .ok_or_else(|| unsupported(node, "the columns are not constant integers".to_owned()))?;
         let count = self.feature_count(node)?;
         let mut expansion = Expansion::new(self, node);
-        let row = expansion.reshape(first(node)?, &[1, count])?;
+        let row = expansion.reshape(first_input(node)?, &[1, count])?;
         let columns = expansion.integers(&columns)?;
-        expansion.node_as(output(node)?, "Gather", &[&row, &columns], vec![int("axis", -1)]);
+        expansion.node_named(output(node)?, "Gather", &[&row, &columns], vec![int("axis", -1)]);
         expansion.finish()
     }
 
     fn linear_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
         let mut intercepts =
-            finite(node, "intercepts", node.floats("intercepts").unwrap_or_default())?;
+            finite_floats(node, "intercepts", node.floats("intercepts").unwrap_or_default())?;
         let classes = intercepts.len();
         let labels = node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
         let labels = labels.max(node.ints("classlabels_ints").map_or(0, <[i64]>::len));
@@ -62,13 +62,13 @@ impl Reader {
                 ([opposite, coefficients].concat(), vec![1.0 - intercept, intercept], 2);
         }
         let mut expansion = Expansion::new(self, node);
-        let row = expansion.reshape(first(node)?, &[1, features])?;
-        let sums = expansion.weighted(&row, sums, coefficients, intercepts)?;
+        let row = expansion.reshape(first_input(node)?, &[1, features])?;
+        let sums = expansion.append_weighted_sums(&row, sums, coefficients, intercepts)?;
         match (transform, classes) {
-            (b"NONE", _) => expansion.node_as(name, "Identity", &[&sums], Vec::new()),
-            (b"LOGISTIC", 2..) => expansion.node_as(name, "Sigmoid", &[&sums], Vec::new()),
+            (b"NONE", _) => expansion.node_named(name, "Identity", &[&sums], Vec::new()),
+            (b"LOGISTIC", 2..) => expansion.node_named(name, "Sigmoid", &[&sums], Vec::new()),
             (b"SOFTMAX", 2..) => {
-                expansion.node_as(name, "Softmax", &[&sums], vec![int("axis", -1)]);
+                expansion.node_named(name, "Softmax", &[&sums], vec![int("axis", -1)]);
             }
             _ => return Err(transform_unsupported(node)),
         }
@@ -83,36 +83,36 @@ impl Reader {
         let intercepts = match node.floats("intercepts") {
             None | Some([]) => vec![0.0; targets],
             Some(intercepts) if intercepts.len() == targets => {
-                finite(node, "intercepts", intercepts)?
+                finite_floats(node, "intercepts", intercepts)?
             }
             Some(intercepts) => {
                 return Err(length_error(node, "intercepts", intercepts.len(), targets));
             }
         };
         let mut expansion = Expansion::new(self, node);
-        let row = expansion.reshape(first(node)?, &[1, features])?;
-        let sums = expansion.weighted(&row, targets, coefficients, intercepts)?;
-        expansion.node_as(output(node)?, "Identity", &[&sums], Vec::new());
+        let row = expansion.reshape(first_input(node)?, &[1, features])?;
+        let sums = expansion.append_weighted_sums(&row, targets, coefficients, intercepts)?;
+        expansion.node_named(output(node)?, "Identity", &[&sums], Vec::new());
         expansion.finish()
     }
 
     /// Converts `(x - offset) * scale`.
     fn scaler(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
-        let part = |name: &str| match node.floats(name) {
+        let parameter = |name: &str| match node.floats(name) {
             Some(&[single]) => Ok(vec![single; features]),
             Some(several) if several.len() == features => Ok(several.to_vec()),
             other => Err(length_error(node, name, other.map_or(0, <[f32]>::len), features)),
         };
-        let (offset, scale) = (part("offset")?, part("scale")?);
+        let (offset, scale) = (parameter("offset")?, parameter("scale")?);
         if offset.iter().chain(&scale).any(|value| !value.is_finite()) {
             return Err(unsupported(node, "an offset or scale is not finite".to_owned()));
         }
         let mut expansion = Expansion::new(self, node);
         let [offset, scale] =
             [expansion.floats(&[features], offset)?, expansion.floats(&[features], scale)?];
-        let centred = expansion.node("Sub", &[first(node)?, &offset]);
-        expansion.node_as(output(node)?, "Mul", &[&centred, &scale], Vec::new());
+        let centred = expansion.node("Sub", &[first_input(node)?, &offset]);
+        expansion.node_named(output(node)?, "Mul", &[&centred, &scale], Vec::new());
         expansion.finish()
     }
 
@@ -121,10 +121,10 @@ impl Reader {
     fn normalizer(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         self.feature_count(node)?;
         let name = output(node)?;
-        if self.after_softmax.iter().any(|after| after == name) {
+        if self.after_softmax.iter().any(|softmax_output| softmax_output == name) {
             return self.rename(node, None);
         }
-        let input = first(node)?;
+        let input = first_input(node)?;
         let mut expansion = Expansion::new(self, node);
         let norm = match node.text("norm").unwrap_or(b"MAX") {
             b"MAX" => expansion.reduce("ReduceMax", input)?,
@@ -139,14 +139,14 @@ impl Reader {
             }
             _ => return Err(unsupported(node, "norm is neither MAX, L1 nor L2".to_owned())),
         };
-        expansion.node_as(name, "Div", &[input, &norm], Vec::new());
+        expansion.node_named(name, "Div", &[input, &norm], Vec::new());
         expansion.finish()
     }
 }
 
 impl Expansion<'_> {
     /// Appends weighted sums of a row; the weights are in rows, one for each sum.
-    pub(super) fn weighted(
+    pub(super) fn append_weighted_sums(
         &mut self,
         row: &str,
         sums: usize,
@@ -161,7 +161,7 @@ impl Expansion<'_> {
 }
 
 /// Returns the name of a node's first input.
-pub(super) fn first(node: &NodeProto) -> Result<&str, OnnxError> {
+pub(super) fn first_input(node: &NodeProto) -> Result<&str, OnnxError> {
     let name = node.input.first().map(String::as_str);
     name.ok_or_else(|| unsupported(node, "the node has no input".to_owned()))
 }
@@ -190,5 +190,5 @@ fn coefficients(node: &NodeProto, rows: usize, features: usize) -> Result<Vec<f3
             rows.saturating_mul(features),
         ));
     }
-    finite(node, "coefficients", values)
+    finite_floats(node, "coefficients", values)
 }

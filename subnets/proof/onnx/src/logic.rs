@@ -13,13 +13,13 @@ use super::proto::NodeProto;
 use super::{ElementType, OnnxError, Reader, Value, invalid_shape, output_type, unsupported};
 
 /// An operand among which a Where, a Max or a Min chooses.
-pub(super) enum Alternative {
+pub(super) enum BranchOperand {
     Tensor(Operand),
     /// A constant that has this value everywhere, with its dimensions.
     Number(f64, Vec<usize>),
 }
 
-impl Alternative {
+impl BranchOperand {
     fn dims(&self) -> &[usize] {
         match self {
             Self::Tensor(operand) => &operand.dims,
@@ -115,7 +115,7 @@ impl Reader {
     }
 
     /// Converts a choice between two operands.
-    pub(super) fn choose(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_where(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let [a, b] = [self.alternative(node, 1)?, self.alternative(node, 2)?];
         if let Some(constant) = self.weights(node, 0).ok().flatten() {
             let condition = constant
@@ -127,9 +127,9 @@ impl Reader {
         }
         let condition = self.tensor(node, 0)?;
         let (root, function) = self.function_of(condition.index);
-        let branch_function = |branch: &Alternative| match branch {
-            Alternative::Number(value, _) => Some(Function::Constant(*value)),
-            Alternative::Tensor(operand) => {
+        let branch_function = |branch: &BranchOperand| match branch {
+            BranchOperand::Number(value, _) => Some(Function::Constant(*value)),
+            BranchOperand::Tensor(operand) => {
                 let (branch_root, function) = self.function_of(operand.index);
                 (branch_root == root && operand.dims == condition.dims).then_some(function)
             }
@@ -150,15 +150,15 @@ impl Reader {
         let mut terms = Vec::with_capacity(2);
         for (branch, gate) in [(a, function.clone()), (b, function.then(Unary::Not))] {
             let gate = match &branch {
-                Alternative::Number(value, _) => {
+                BranchOperand::Number(value, _) => {
                     gate.with(Binary::Multiply, Function::Constant(*value))
                 }
-                Alternative::Tensor(_) => gate,
+                BranchOperand::Tensor(_) => gate,
             };
             let gate = Operand { index: self.push_mapped(root, gate)?, ..condition.clone() };
-            let mut term = self.fitted(node, &gate, &dims, shape)?;
-            if let Alternative::Tensor(operand) = &branch {
-                let inputs = vec![term, self.fitted(node, operand, &dims, shape)?];
+            let mut term = self.broadcast(node, &gate, &dims, shape)?;
+            if let BranchOperand::Tensor(operand) = &branch {
+                let inputs = vec![term, self.broadcast(node, operand, &dims, shape)?];
                 term = self.push_node(FloatNode {
                     inputs,
                     shape,
@@ -175,13 +175,13 @@ impl Reader {
     }
 
     /// Converts whether exactly one of two conditions holds.
-    pub(super) fn exclusive(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
+    pub(super) fn convert_xor(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let [a, b] = &node.input[..] else {
             return Err(unsupported(node, "expected two operands".to_owned()));
         };
         let mut expansion = Expansion::new(self, node);
         let are_equal = expansion.node("Equal", &[a, b]);
-        expansion.node_as(output(node)?, "Not", &[&are_equal], Vec::new());
+        expansion.node_named(output(node)?, "Not", &[&are_equal], Vec::new());
         expansion.finish()
     }
 
@@ -190,25 +190,25 @@ impl Reader {
         &mut self,
         node: &NodeProto,
         position: usize,
-    ) -> Result<Alternative, OnnxError> {
+    ) -> Result<BranchOperand, OnnxError> {
         if let Some(constant) = self.weights(node, position).ok().flatten()
             && let Some(value) = constant.to_floats().as_deref().and_then(uniform)
         {
-            return Ok(Alternative::Number(value.into(), constant.dims.clone()));
+            return Ok(BranchOperand::Number(value.into(), constant.dims.clone()));
         }
-        self.operand(node, position).map(Alternative::Tensor)
+        self.operand(node, position).map(BranchOperand::Tensor)
     }
 
     /// Returns a tensor with the elements of an operand, repeated to these dimensions.
-    pub(super) fn fitted(
+    pub(super) fn broadcast(
         &mut self,
         node: &NodeProto,
         operand: &Operand,
         dims: &[usize],
         shape: Shape,
     ) -> Result<usize, OnnxError> {
-        let fitted = self.fit(node, operand, dims, shape)?;
-        fitted.ok_or_else(|| {
+        let tensor = self.try_broadcast(node, operand, dims, shape)?;
+        tensor.ok_or_else(|| {
             unsupported(node, format!("{:?} cannot be repeated to {dims:?}", operand.dims))
         })
     }
@@ -219,7 +219,7 @@ impl Reader {
         node: &NodeProto,
         condition: &[bool],
         condition_dims: &[usize],
-        branches: [&Alternative; 2],
+        branches: [&BranchOperand; 2],
     ) -> Result<(), OnnxError> {
         let refuse = || unsupported(node, "the operands do not fit each other".to_owned());
         let [a, b] = branches;
@@ -230,11 +230,11 @@ impl Reader {
             (Vec::new(), 0, None, Vec::with_capacity(2));
         for branch in branches {
             match branch {
-                Alternative::Number(value, _) => {
+                BranchOperand::Number(value, _) => {
                     constant = Some(*value);
                     positions.push(None);
                 }
-                Alternative::Tensor(operand) => {
+                BranchOperand::Tensor(operand) => {
                     let count = operand.shape.elements() as u32;
                     let operand_indices: Vec<u32> = (next..next + count).collect();
                     positions.push(Some(
@@ -251,12 +251,13 @@ impl Reader {
         }
         let [one, other] =
             [0, 1].map(|branch: usize| positions.get(branch).and_then(Option::as_deref));
-        let at = |positions: Option<&[u32]>, index: usize| {
+        let position_at = |positions: Option<&[u32]>, index: usize| {
             positions.and_then(|positions| positions.get(index)).copied().unwrap_or(next)
         };
-        let places = condition.iter().enumerate();
-        let indices =
-            places.map(|(index, &holds)| at(if holds { one } else { other }, index)).collect();
+        let branch_indices = condition.iter().enumerate();
+        let indices = branch_indices
+            .map(|(index, &holds)| position_at(if holds { one } else { other }, index))
+            .collect();
         self.moved(node, inputs, indices, constant.unwrap_or_default() as f32, dims)
     }
 }

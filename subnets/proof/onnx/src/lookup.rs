@@ -58,7 +58,7 @@ impl Reader {
         let [table, index] = &node.input[..] else { return Err(OnnxError::Empty) };
         let first = permutation([axis].into_iter().chain(0..axis).chain(axis + 1..rank));
         // The axes of the index come first.
-        let back = permutation(
+        let restored_order = permutation(
             (index_rank..index_rank + axis)
                 .chain(0..index_rank)
                 .chain(index_rank + axis..index_rank + rank - 1),
@@ -66,7 +66,7 @@ impl Reader {
         let mut expansion = Expansion::new(self, node);
         let table = expansion.node_with("Transpose", &[table], first);
         let rows = expansion.node("Gather", &[&table, index]);
-        expansion.node_as(output(node)?, "Transpose", &[&rows], back);
+        expansion.node_named(output(node)?, "Transpose", &[&rows], restored_order);
         expansion.finish()
     }
 }

@@ -27,7 +27,7 @@ impl Reader {
             let input = self.tensor(node, 0)?;
             let (mut weights, outputs) = self.matrix(node, &input, transposes_b)?;
             let mut bias = match self.weights(node, 2)? {
-                Some(_) => self.repeated(node, 2, &[1, outputs])?,
+                Some(_) => self.broadcast_weights(node, 2, &[1, outputs])?,
                 None => vec![0.0; outputs],
             };
             for weight in &mut weights {
@@ -55,12 +55,12 @@ impl Reader {
                 }
             });
         let mut product = expansion.node("MatMul", &[&left, &right]);
-        product = expansion.multiplied(&product, alpha)?;
+        product = expansion.multiply_by(&product, alpha)?;
         if let Some(addend) = others.first().filter(|name| !name.is_empty()) {
-            let addend = expansion.multiplied(addend, beta)?;
+            let addend = expansion.multiply_by(addend, beta)?;
             product = expansion.node("Add", &[&product, &addend]);
         }
-        expansion.node_as(output(node)?, "Identity", &[&product], Vec::new());
+        expansion.node_named(output(node)?, "Identity", &[&product], Vec::new());
         expansion.finish()
     }
 
@@ -103,7 +103,7 @@ impl Reader {
         if let Some((outer, [_, columns])) = b.split_last_chunk::<2>() {
             dims.extend(outer.iter().chain([columns]));
         }
-        expansion.reshape_as(output(node)?, &product, &dims)?;
+        expansion.reshape_named(output(node)?, &product, &dims)?;
         expansion.finish()
     }
 
@@ -127,7 +127,7 @@ impl Reader {
         let left = expansion.node_with("Transpose", &[left], swapped_axes(a.len()));
         let right = expansion.node_with("Transpose", &[right], swapped_axes(b.len()));
         let product = expansion.node("MatMul", &[&right, &left]);
-        expansion.node_as(
+        expansion.node_named(
             output(node)?,
             "Transpose",
             &[&product],
@@ -160,7 +160,7 @@ impl Reader {
             let dims = [&batch[..], &matrix].concat();
             let shape = if operand.dims == dims { Ok(operand.shape) } else { dims::shape(&dims) };
             let shape = shape.map_err(invalid_shape(node))?;
-            tensors.push(self.fit(node, operand, &dims, shape)?.ok_or_else(mismatch)?);
+            tensors.push(self.try_broadcast(node, operand, &dims, shape)?.ok_or_else(mismatch)?);
         }
         let sizes = Matrices { count, rows, inner, columns };
         let shape = Shape::new(count, rows, columns).map_err(invalid_shape(node))?;
@@ -204,14 +204,16 @@ impl Reader {
         let shape =
             if repeated_dims == input.dims { Ok(input.shape) } else { dims::shape(&repeated_dims) };
         let tensor =
-            self.fitted(node, input, &repeated_dims, shape.map_err(invalid_shape(node))?)?;
+            self.broadcast(node, input, &repeated_dims, shape.map_err(invalid_shape(node))?)?;
         let matrix_count = batch.iter().product::<usize>();
         // All rows share one matrix, or each group of rows has its own.
         let (count, rows) = if is_single { (1, matrix_count * rows) } else { (matrix_count, rows) };
-        let input_major = self.repeated(node, 1, &matrices)?;
+        let transposed_weights = self.broadcast_weights(node, 1, &matrices)?;
         let order = dims::transposed(&[count, inner, outputs], &[0, 2, 1]);
-        let weights =
-            order.iter().filter_map(|&from| input_major.get(from as usize).copied()).collect();
+        let weights = order
+            .iter()
+            .filter_map(|&source| transposed_weights.get(source as usize).copied())
+            .collect();
         let columns = dims::transposed(&[count, rows, inner], &[0, 2, 1]);
         let shape = row_shape(node, count * inner, rows)?;
         let columns = self.push_moved(node, vec![tensor], columns, 0.0, shape)?;
@@ -282,7 +284,7 @@ impl Reader {
 
 impl Expansion<'_> {
     /// Appends a product with a number, unless the number is 1.
-    fn multiplied(&mut self, input: &str, factor: f32) -> Result<String, OnnxError> {
+    fn multiply_by(&mut self, input: &str, factor: f32) -> Result<String, OnnxError> {
         if (factor - 1.0).abs() <= 0.0 {
             return Ok(input.to_owned());
         }

@@ -5,7 +5,7 @@ use taonet_proof_core::{MAX_ELEMENTS, Shape};
 
 use super::dims::{self, Span};
 use super::expansion::{Expansion, permutation};
-use super::linear::first;
+use super::linear::first_input;
 use super::node::output;
 use super::proto::NodeProto;
 use super::{MAX_MOVED_ELEMENTS, MAX_RANK, OnnxError, Reader, Value, invalid_shape, unsupported};
@@ -108,9 +108,9 @@ impl Reader {
     pub(super) fn split(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let input = self.tensor(node, 0)?;
         let axis = dims::axis(node, node.int("axis", 0), input.dims.len())?;
-        let given_sizes = self.list(node, "parts", "split", 1, 13)?;
+        let declared_sizes = self.list(node, "parts", "split", 1, 13)?;
         let extent = input.dims.get(axis).copied().unwrap_or_default();
-        let parts = dims::parts(node, extent, given_sizes.as_deref(), self.opset)?;
+        let parts = dims::parts(node, extent, declared_sizes.as_deref(), self.opset)?;
         let mut start = 0;
         for (name, part) in node.output.iter().zip(parts) {
             let axis_indices = input.dims.iter().enumerate().map(|(index, &extent)| {
@@ -151,7 +151,7 @@ impl Reader {
         }
         Self::check_elements(node, &dims)?;
         let shape = dims::shape(&dims).map_err(invalid_shape(node))?;
-        let tensor = self.fit(node, &input, &dims, shape)?.ok_or_else(refuse)?;
+        let tensor = self.try_broadcast(node, &input, &dims, shape)?.ok_or_else(refuse)?;
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, dims))
     }
 
@@ -181,8 +181,9 @@ impl Reader {
         })?;
         Self::check_elements(node, &dims)?;
         let along = input.dims.iter().zip(&dims);
-        let positions =
-            along.map(|(&extent, &repeated)| (0..repeated).map(|at| Some(at % extent)).collect());
+        let positions = along.map(|(&extent, &repeated)| {
+            (0..repeated).map(|position| Some(position % extent)).collect()
+        });
         let positions: Vec<Vec<Option<usize>>> = positions.collect();
         self.select(node, input.index, &input.dims, &positions, 0.0)
     }
@@ -238,29 +239,29 @@ impl Reader {
             return Err(refuse());
         }
         // The axes of the blocks, their new order, and the dimensions after that.
-        let (split, order, joined) = if is_space_to_depth {
+        let (split, order, merged_dims) = if is_space_to_depth {
             let split = [batch, channels, height / size, size, width / size, size];
             (split, [0, 3, 5, 1, 2, 4], [batch, channels * area, height / size, width / size])
         } else {
-            let joined = [batch, channels / area, height * size, width * size];
+            let merged_dims = [batch, channels / area, height * size, width * size];
             match node.text("mode").unwrap_or(b"DCR") {
                 b"DCR" => (
                     [batch, size, size, channels / area, height, width],
                     [0, 3, 4, 1, 5, 2],
-                    joined,
+                    merged_dims,
                 ),
                 b"CRD" => (
                     [batch, channels / area, size, size, height, width],
                     [0, 1, 4, 2, 5, 3],
-                    joined,
+                    merged_dims,
                 ),
                 _ => return Err(unsupported(node, "mode is neither DCR nor CRD".to_owned())),
             }
         };
         let mut expansion = Expansion::new(self, node);
-        let blocks = expansion.reshape(first(node)?, &split)?;
+        let blocks = expansion.reshape(first_input(node)?, &split)?;
         let transposed = expansion.node_with("Transpose", &[&blocks], permutation(order));
-        expansion.reshape_as(output(node)?, &transposed, &joined)?;
+        expansion.reshape_named(output(node)?, &transposed, &merged_dims)?;
         expansion.finish()
     }
 

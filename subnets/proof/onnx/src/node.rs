@@ -49,12 +49,12 @@ impl Reader {
             "GreaterOrEqual" => self.arithmetic(node, Binary::GreaterOrEqual),
             "Less" => self.arithmetic(node, Binary::Less),
             "LessOrEqual" => self.arithmetic(node, Binary::LessOrEqual),
-            "Xor" => self.exclusive(node),
-            "Where" => self.choose(node),
+            "Xor" => self.convert_xor(node),
+            "Where" => self.convert_where(node),
             "Max" | "Min" | "Or" => self.extremum(node),
             "Mean" => self.mean(node),
             "Sum" => self.sum(node),
-            "PRelu" => self.sloped(node),
+            "PRelu" => self.prelu(node),
             "Shrink" | "ThresholdedRelu" => self.piecewise(node),
             "QuantizeLinear" | "DequantizeLinear" => self.quantised(node),
             "Softmax" | "LogSoftmax" => self.softmax(node),
@@ -136,9 +136,10 @@ impl Reader {
         let Some(constant) = self.weights(node, position).ok().flatten() else {
             return self.tensor(node, position);
         };
-        let exceeds = || unsupported(node, format!("input {position} exceeds single precision"));
+        let overflow_error =
+            || unsupported(node, format!("input {position} exceeds single precision"));
         let (values, dims) =
-            (constant.to_floats().ok_or_else(exceeds)?.into_owned(), constant.dims.clone());
+            (constant.to_floats().ok_or_else(overflow_error)?.into_owned(), constant.dims.clone());
         let shape = Shape::vector(values.len()).map_err(invalid_shape(node))?;
         let operation = FloatOperation::Constant(values);
         let index = self.push_node(FloatNode { inputs: vec![0], shape, operation })?;
@@ -238,7 +239,7 @@ impl Reader {
     }
 
     /// Returns float weights that are repeated to these dimensions.
-    pub(super) fn repeated(
+    pub(super) fn broadcast_weights(
         &self,
         node: &NodeProto,
         position: usize,

@@ -50,31 +50,31 @@ impl Reader {
                 self.push_moved(node, mask.inputs.clone(), mask.sources.clone(), 0.0, shape)?
             }
         };
-        let ordered = Rows::in_order(rows.count, rows.width);
-        let terms = self.terms(node, arguments, &ordered, mask.as_ref())?;
-        let mut divided_later = None;
+        let ordered_rows = Rows::in_order(rows.count, rows.width);
+        let terms = self.terms(node, arguments, &ordered_rows, mask.as_ref())?;
+        let mut later_divisor = None;
         let tensor = if is_log {
-            self.logarithms(node, &terms, &ordered)?
+            self.logarithms(node, &terms, &ordered_rows)?
         } else {
-            let inverse = Function::Variable.then(Unary::Inverse { least: MIN_SUM });
+            let inverse = Function::Variable.then(Unary::Inverse { minimum: MIN_SUM });
             let factors = self.push_mapped(terms.sums, inverse)?;
             if self.is_divided_later(node, &input.dims, &axes)? {
-                divided_later = Some(factors);
+                later_divisor = Some(factors);
                 terms.in_rows
             } else {
                 let inputs = vec![
                     terms.powers,
-                    self.repeat_for_terms(node, factors, &ordered, mask.as_ref())?,
+                    self.repeat_for_terms(node, factors, &ordered_rows, mask.as_ref())?,
                 ];
                 let shape = self.network.shape(terms.powers).unwrap_or(input.shape);
-                let shares = FloatNode { inputs, shape, operation: FloatOperation::Multiply };
-                let shares = self.push_node(shares)?;
-                self.with_masked(node, shares, &ordered, mask.as_ref())?
+                let quotients = FloatNode { inputs, shape, operation: FloatOperation::Multiply };
+                let quotients = self.push_node(quotients)?;
+                self.with_masked(node, quotients, &ordered_rows, mask.as_ref())?
             }
         };
-        let tensor = self.restored(node, tensor, &rows, &input.dims)?;
-        if let Some(factors) = divided_later {
-            self.undivided.insert(tensor, factors);
+        let tensor = self.push_restored(node, tensor, &rows, &input.dims)?;
+        if let Some(factors) = later_divisor {
+            self.undivided_products.insert(tensor, factors);
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(tensor, input.dims))
     }
@@ -111,14 +111,16 @@ impl Reader {
         softmax: &Operand,
         product: &Operand,
     ) -> Result<usize, OnnxError> {
-        let Some(index) = self.undivided.remove(&softmax.index) else { return Ok(product.index) };
+        let Some(index) = self.undivided_products.remove(&softmax.index) else {
+            return Ok(product.index);
+        };
         let mut dims = softmax.dims.clone();
         if let Some(columns) = dims.last_mut() {
             *columns = 1;
         }
         let shape = self.network.shape(index).unwrap_or(product.shape);
         let factors =
-            self.fitted(node, &Operand { index, shape, dims }, &product.dims, product.shape)?;
+            self.broadcast(node, &Operand { index, shape, dims }, &product.dims, product.shape)?;
         let inputs = vec![product.index, factors];
         self.push_node(FloatNode {
             inputs,
@@ -134,8 +136,8 @@ impl Reader {
         node: &NodeProto,
         arguments: usize,
         rows: &Rows,
-        mask: Option<&Mask>,
-    ) -> Result<Terms, OnnxError> {
+        mask: Option<&SoftmaxMask>,
+    ) -> Result<SoftmaxTerms, OnnxError> {
         let maxima_dims = match mask {
             None => arguments,
             Some(mask) => self.push_moved(
@@ -154,7 +156,7 @@ impl Reader {
         let powers = self.push_mapped(differences, Function::Variable.then(Unary::Exp))?;
         let in_rows = self.with_masked(node, powers, rows, mask)?;
         let sums = self.row_sums(node, in_rows, rows, 0)?;
-        Ok(Terms { differences, powers, in_rows, sums })
+        Ok(SoftmaxTerms { differences, powers, in_rows, sums })
     }
 
     /// Appends a tensor that repeats the value of each row for all of its terms, and returns it.
@@ -163,7 +165,7 @@ impl Reader {
         node: &NodeProto,
         tensor: usize,
         rows: &Rows,
-        mask: Option<&Mask>,
+        mask: Option<&SoftmaxMask>,
     ) -> Result<usize, OnnxError> {
         match mask {
             None => self.repeat_along_rows(node, tensor, rows),
@@ -179,7 +181,7 @@ impl Reader {
         node: &NodeProto,
         terms: usize,
         rows: &Rows,
-        mask: Option<&Mask>,
+        mask: Option<&SoftmaxMask>,
     ) -> Result<usize, OnnxError> {
         match mask {
             None => Ok(terms),
@@ -193,7 +195,7 @@ impl Reader {
     fn logarithms(
         &mut self,
         node: &NodeProto,
-        terms: &Terms,
+        terms: &SoftmaxTerms,
         rows: &Rows,
     ) -> Result<usize, OnnxError> {
         let positive = Unary::Clip { low: MIN_SUM, high: f64::INFINITY };
@@ -213,11 +215,11 @@ impl Reader {
         node: &NodeProto,
         tensor: usize,
         rows: &Rows,
-    ) -> Result<Option<Mask>, OnnxError> {
-        let before = tensor.checked_sub(1).and_then(|index| self.network.nodes.get(index));
+    ) -> Result<Option<SoftmaxMask>, OnnxError> {
+        let producer = tensor.checked_sub(1).and_then(|index| self.network.nodes.get(index));
         let Some(FloatNode {
             inputs, operation: FloatOperation::Move { indices, constant }, ..
-        }) = before
+        }) = producer
         else {
             return Ok(None);
         };
@@ -228,14 +230,14 @@ impl Reader {
             .iter()
             .filter_map(|&input| self.network.shape(input))
             .map(|shape| shape.elements());
-        let masked = elements.sum::<usize>() as u32;
+        let masked_count = elements.sum::<usize>() as u32;
         let (mut sources, mut term_rows) = (Vec::new(), Vec::new());
         let (mut nearest, mut sum_indices) = (Vec::new(), Vec::new());
         for (row, elements) in rows.positions().chunks(rows.width).enumerate() {
             let first = sources.len();
             for &element in elements {
                 let source =
-                    indices.get(element as usize).copied().filter(|&source| source != masked);
+                    indices.get(element as usize).copied().filter(|&source| source != masked_count);
                 let index = source.map(|_| sources.len() as u32);
                 // An element that is repeated does not change the maximum of its row.
                 nearest.push(index.unwrap_or(first as u32));
@@ -253,7 +255,13 @@ impl Reader {
         term_rows.resize(count, 0);
         let sum_indices =
             sum_indices.into_iter().map(|index| index.unwrap_or(count as u32)).collect();
-        Ok(Some(Mask { inputs: inputs.clone(), sources, rows: term_rows, nearest, sum_indices }))
+        Ok(Some(SoftmaxMask {
+            inputs: inputs.clone(),
+            sources,
+            rows: term_rows,
+            nearest,
+            sum_indices,
+        }))
     }
 
     /// Converts the addition of a mask to a softmax's argument to a move; returns whether it is
@@ -289,9 +297,9 @@ impl Reader {
             return Err(unsupported(node, "a second output is unsupported".to_owned()));
         }
         let axes: Vec<usize> = (first..input.dims.len()).collect();
-        let factors = self.repeated(node, 1, &input.dims)?;
+        let factors = self.broadcast_weights(node, 1, &input.dims)?;
         let offsets = match self.weights(node, 2)? {
-            Some(_) => self.repeated(node, 2, &input.dims)?,
+            Some(_) => self.broadcast_weights(node, 2, &input.dims)?,
             None => vec![0.0; factors.len()],
         };
         let is_centred = node.op_type == "LayerNormalization";
@@ -329,31 +337,31 @@ impl Reader {
     ) -> Result<(), OnnxError> {
         let epsilon = f64::from(node.float("epsilon", 1e-5));
         let rows = self.rows(node, input, axes)?;
-        let (shape, ordered) = (rows.shape(node)?, Rows::in_order(rows.count, rows.width));
+        let (shape, ordered_rows) = (rows.shape(node)?, Rows::in_order(rows.count, rows.width));
         let mut values = self.in_rows(node, input.index, &rows)?;
         if is_centred {
-            let means = self.row_means(node, values, &ordered)?;
-            let inputs = vec![values, self.repeat_along_rows(node, means, &ordered)?];
+            let means = self.row_means(node, values, &ordered_rows)?;
+            let inputs = vec![values, self.repeat_along_rows(node, means, &ordered_rows)?];
             values =
                 self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Subtract })?;
         }
         let squares = self
             .push_mapped(values, Function::Variable.with(Binary::Multiply, Function::Variable))?;
-        let means = self.row_means(node, squares, &ordered)?;
+        let means = self.row_means(node, squares, &ordered_rows)?;
         let (root, mean) = self.function_of(means);
         let deviation = mean.with(Binary::Add, Function::Constant(epsilon)).then(Unary::Sqrt);
         let factors = self.push_mapped(root, deviation.then(Unary::Reciprocal))?;
-        let inputs = vec![values, self.repeat_along_rows(node, factors, &ordered)?];
+        let inputs = vec![values, self.repeat_along_rows(node, factors, &ordered_rows)?];
         let normal =
             self.push_node(FloatNode { inputs, shape, operation: FloatOperation::Multiply })?;
-        let index = self.restored(node, normal, &rows, &input.dims)?;
+        let index = self.push_restored(node, normal, &rows, &input.dims)?;
         let shape = self.network.shape(index).unwrap_or(shape);
         self.scale(node, &Operand { index, shape, dims: input.dims.clone() }, affine)
     }
 }
 
 /// The terms of a softmax, in rows or, with a mask, in its rectangle.
-struct Terms {
+struct SoftmaxTerms {
     /// Differences between the arguments and the largest one of their row.
     differences: usize,
     /// Powers of the differences.
@@ -366,7 +374,7 @@ struct Terms {
 
 /// A mask of rows. The elements that it keeps are arranged in a rectangle as wide as the rows, so
 /// that nothing is computed for the others.
-struct Mask {
+struct SoftmaxMask {
     /// The tensors before they are masked.
     inputs: Vec<usize>,
     /// Position in their elements of each term.
@@ -379,7 +387,7 @@ struct Mask {
     sum_indices: Vec<u32>,
 }
 
-impl Mask {
+impl SoftmaxMask {
     /// Returns the shape of the terms.
     fn shape(&self, node: &NodeProto, rows: &Rows) -> Result<Shape, OnnxError> {
         row_shape(node, self.sources.len() / rows.width, rows.width)

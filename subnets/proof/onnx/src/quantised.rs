@@ -4,7 +4,7 @@
 use taonet_proof_core::float::{Binary, Function, Unary};
 
 use super::proto::NodeProto;
-use super::{OnnxError, Reader, UNSIGNED, unsupported};
+use super::{OnnxError, Reader, UINT8_RANGE, unsupported};
 
 impl Reader {
     pub(super) fn quantised(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
@@ -15,9 +15,9 @@ impl Reader {
             ));
         }
         let input = self.tensor(node, 0)?;
-        let scale = self.limit(node, 1)?;
+        let scale = self.scalar(node, 1)?;
         let scale = scale.ok_or_else(|| unsupported(node, "the scale is missing".to_owned()))?;
-        let zero = self.limit(node, 2)?.unwrap_or(0.0);
+        let zero = self.scalar(node, 2)?.unwrap_or(0.0);
         if !(scale.is_finite() && scale > 0.0) {
             return Err(unsupported(node, format!("the scale {scale} is not positive")));
         }
@@ -37,7 +37,7 @@ impl Reader {
     /// type.
     fn integers_of(&self, node: &NodeProto) -> Result<[i64; 2], OnnxError> {
         match node.input.get(2).filter(|name| !name.is_empty()) {
-            None => Ok(UNSIGNED),
+            None => Ok(UINT8_RANGE),
             Some(name) => self.int8_ranges.get(name).copied().ok_or_else(|| {
                 unsupported(
                     node,

@@ -2,17 +2,17 @@
 
 mod cells;
 
-use taonet_proof_onnx_file::recurrent::Form;
+use taonet_proof_onnx_file::recurrent::RecurrentLayer;
 
 use super::expansion::Expansion;
-use super::linear::first;
+use super::linear::first_input;
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 use cells::Direction;
 
 /// Names of the outputs of all steps of a direction, in the order of the sequence, and of its last
 /// cell.
-struct Steps {
+struct DirectionOutputs {
     outputs: Vec<String>,
     last: String,
     last_cell: Option<String>,
@@ -23,11 +23,11 @@ impl Reader {
         let input = self.tensor(node, 0)?;
         let weight_dims =
             self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
-        let form = Form::parse(node, &input.dims, &weight_dims)?;
+        let layer = RecurrentLayer::parse(node, &input.dims, &weight_dims)?;
         let length = match self.integers(node, 4)? {
-            None => form.steps,
+            None => layer.steps,
             Some(lengths) => match lengths[..] {
-                [length] if length > 0 && length <= form.steps.cast_signed() as i64 => {
+                [length] if length > 0 && length <= layer.steps.cast_signed() as i64 => {
                     length as usize
                 }
                 _ => {
@@ -39,44 +39,44 @@ impl Reader {
             },
         };
         let directions =
-            (0..form.is_reverse.len()).map(|index| Direction::read(self, node, &form, index));
+            (0..layer.is_reverse.len()).map(|index| Direction::read(self, node, &layer, index));
         let directions = directions.collect::<Result<Vec<_>, _>>()?;
         let mut expansion = Expansion::new(self, node);
-        let row = expansion.reshape(first(node)?, &[1, form.steps, form.inputs])?;
-        let mut all_steps = Vec::with_capacity(directions.len());
+        let row = expansion.reshape(first_input(node)?, &[1, layer.steps, layer.inputs])?;
+        let mut all_outputs = Vec::with_capacity(directions.len());
         for direction in directions {
-            all_steps.push(direction.unroll(&mut expansion, &form, &row, length)?);
+            all_outputs.push(direction.unroll(&mut expansion, &layer, &row, length)?);
         }
         expansion.finish()?;
-        self.name_outputs(node, &form, &all_steps, length)
+        self.name_outputs(node, &layer, &all_outputs, length)
     }
 
     /// Names the outputs of a node: those of all steps, of the last step, and the last cell.
     fn name_outputs(
         &mut self,
         node: &NodeProto,
-        form: &Form,
-        all: &[Steps],
+        layer: &RecurrentLayer,
+        all: &[DirectionOutputs],
         length: usize,
     ) -> Result<(), OnnxError> {
-        let mut indices = Vec::with_capacity(form.steps * all.len() * form.hidden);
-        let padding = (length * all.len() * form.hidden) as u32;
+        let mut indices = Vec::with_capacity(layer.steps * all.len() * layer.hidden);
+        let padding = (length * all.len() * layer.hidden) as u32;
         // The tensors have the outputs of one direction after the other, and within it of one step
         // after the other.
-        for step in 0..form.steps {
+        for step in 0..layer.steps {
             for direction in 0..all.len() {
-                let first = (direction * length + step) * form.hidden;
+                let first = (direction * length + step) * layer.hidden;
                 indices.extend(
-                    (first..first + form.hidden)
-                        .map(|at| if step < length { at as u32 } else { padding }),
+                    (first..first + layer.hidden)
+                        .map(|element| if step < length { element as u32 } else { padding }),
                 );
             }
         }
         let names: Vec<&str> =
             all.iter().flat_map(|steps| &steps.outputs).map(String::as_str).collect();
-        let [sequence_dims, last_dims] = form.output_dims();
+        let [sequence_dims, last_dims] = layer.output_dims();
         self.join(node, 0, &names, indices, sequence_dims)?;
-        let in_order = || (0..(all.len() * form.hidden) as u32).collect();
+        let in_order = || (0..(all.len() * layer.hidden) as u32).collect();
         let last: Vec<&str> = all.iter().map(|steps| steps.last.as_str()).collect();
         self.join(node, 1, &last, in_order(), last_dims.clone())?;
         let cells: Vec<&str> = all.iter().filter_map(|steps| steps.last_cell.as_deref()).collect();

@@ -5,7 +5,7 @@ use taonet_proof_core::float::{Binary, FloatNode, FloatOperation, Function, Unar
 use taonet_proof_core::{Shape, Window};
 
 use super::dims;
-use super::logic::Alternative;
+use super::logic::BranchOperand;
 use super::node::{Operand, output};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, invalid_shape, unsupported};
@@ -113,8 +113,8 @@ impl Reader {
         node: &NodeProto,
         rank: usize,
     ) -> Result<Vec<usize>, OnnxError> {
-        let since = if node.op_type == "ReduceSum" { 13 } else { 18 };
-        let axes = self.list(node, "axes", "axes", 1, since)?.unwrap_or_default();
+        let min_opset = if node.op_type == "ReduceSum" { 13 } else { 18 };
+        let axes = self.list(node, "axes", "axes", 1, min_opset)?.unwrap_or_default();
         match (axes.is_empty(), node.int("noop_with_empty_axes", 0) != 0) {
             (false, _) => dims::unique_axes(node, &axes, rank),
             (true, false) => Ok((0..rank).collect()),
@@ -151,7 +151,7 @@ impl Reader {
 
     /// Appends a move of rows back to the shape and order of a tensor with these dimensions, and
     /// returns it.
-    pub(super) fn restored(
+    pub(super) fn push_restored(
         &mut self,
         node: &NodeProto,
         tensor: usize,
@@ -299,8 +299,8 @@ impl Reader {
         let (mut operands, mut limit, mut limit_dims) = (Vec::new(), None, Vec::new());
         for position in 0..node.input.len() {
             match self.alternative(node, position)? {
-                Alternative::Tensor(operand) => operands.push(operand),
-                Alternative::Number(value, dims) => {
+                BranchOperand::Tensor(operand) => operands.push(operand),
+                BranchOperand::Number(value, dims) => {
                     limit_dims.push(dims);
                     let tighter =
                         |limit: f64| if is_max { limit.max(value) } else { limit.min(value) };
@@ -351,16 +351,16 @@ impl Reader {
         let (dims, shape) = (largest.dims.clone(), largest.shape);
         let mut tensors = Vec::with_capacity(operands.len());
         for operand in operands {
-            let tensor = self.fitted(node, operand, &dims, shape)?;
+            let tensor = self.broadcast(node, operand, &dims, shape)?;
             tensors.push(if is_max { tensor } else { self.negated(tensor)? });
         }
         // Each element is a row of the operands' elements.
         let count = shape.elements();
-        let joined = row_shape(node, count, tensors.len())?;
+        let joined_shape = row_shape(node, count, tensors.len())?;
         let indices = dims::transposed(&[tensors.len(), count], &[1, 0]);
         let rows = Rows::in_order(count, tensors.len());
-        let joined = self.push_moved(node, tensors, indices, 0.0, joined)?;
-        let mut index = self.row_maxima(node, joined, &rows)?;
+        let joined_tensor = self.push_moved(node, tensors, indices, 0.0, joined_shape)?;
+        let mut index = self.row_maxima(node, joined_tensor, &rows)?;
         if !is_max {
             index = self.negated(index)?;
         }
@@ -373,11 +373,13 @@ impl Reader {
 
 /// Returns the dimensions after a reduction: without the axes, or with an extent of 1 for them.
 pub(super) fn reduced_dims(node: &NodeProto, dims: &[usize], axes: &[usize]) -> Vec<usize> {
-    let keeps = node.int("keepdims", 1) != 0;
+    let keeps_dims = node.int("keepdims", 1) != 0;
     let extents = dims.iter().enumerate();
     extents
         .filter_map(
-            |(axis, &extent)| if axes.contains(&axis) { keeps.then_some(1) } else { Some(extent) },
+            |(axis, &extent)| {
+                if axes.contains(&axis) { keeps_dims.then_some(1) } else { Some(extent) }
+            },
         )
         .collect()
 }

@@ -21,7 +21,7 @@ enum Coordinates {
     PytorchHalfPixel,
 }
 
-/// How coordinates between two elements become that of the nearest one.
+/// Rounding of coordinates between two elements to that of the nearest one.
 #[derive(Clone, Copy)]
 enum Nearest {
     Floor,
@@ -40,11 +40,17 @@ impl Reader {
         for (&extent, (size, factor)) in
             input.dims.iter().zip(self.resize_factors(node, &input.dims)?)
         {
-            let at = |position: usize| {
-                nearest.round(coordinates.original(position, extent, size, factor), extent)
+            let nearest_position = |position: usize| {
+                nearest.nearest_element(
+                    coordinates.original_coordinate(position, extent, size, factor),
+                    extent,
+                )
             };
-            positions
-                .push((0..size).map(|position| Some(at(position))).collect::<Vec<Option<usize>>>());
+            positions.push(
+                (0..size)
+                    .map(|position| Some(nearest_position(position)))
+                    .collect::<Vec<Option<usize>>>(),
+            );
         }
         self.select(node, input.index, &input.dims, &positions, 0.0)
     }
@@ -144,23 +150,23 @@ impl Reader {
 impl Coordinates {
     /// Returns the coordinate in the input, which has this extent, of a place in the output, whose
     /// size is `factor` times as large.
-    fn original(self, position: usize, extent: usize, size: usize, factor: f32) -> f32 {
-        let (at, last) = (position as f32, extent as f32 - 1.0);
+    fn original_coordinate(self, position: usize, extent: usize, size: usize, factor: f32) -> f32 {
+        let (output_coordinate, last) = (position as f32, extent as f32 - 1.0);
         match self {
             // The axis remains.
-            _ if (factor - 1.0).abs() <= 0.0 => at,
-            Self::Asymmetric => at / factor,
-            Self::AlignCorners if size > 1 => at * last / (size as f32 - 1.0),
-            Self::PytorchHalfPixel if size > 1 => (at + 0.5) / factor - 0.5,
+            _ if (factor - 1.0).abs() <= 0.0 => output_coordinate,
+            Self::Asymmetric => output_coordinate / factor,
+            Self::AlignCorners if size > 1 => output_coordinate * last / (size as f32 - 1.0),
+            Self::PytorchHalfPixel if size > 1 => (output_coordinate + 0.5) / factor - 0.5,
             Self::AlignCorners | Self::PytorchHalfPixel => 0.0,
-            Self::HalfPixel => (at + 0.5) / factor - 0.5,
+            Self::HalfPixel => (output_coordinate + 0.5) / factor - 0.5,
         }
     }
 }
 
 impl Nearest {
     /// Returns the element that is nearest to a coordinate.
-    fn round(self, coordinate: f32, extent: usize) -> usize {
+    fn nearest_element(self, coordinate: f32, extent: usize) -> usize {
         // Exact, unlike a sum with 0.5 in single precision.
         let coordinate = f64::from(coordinate);
         let nearest = match self {

@@ -38,28 +38,30 @@ impl Reader {
         let shape = Shape::vector(elements).map_err(invalid_shape(node))?;
         let one_hot = self.push_one_hot(node, &index, extent, [0.0, 1.0])?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
-        let mut current = self.fitted(node, &data, &data_dims, shape)?;
+        let mut current = self.broadcast(node, &data, &data_dims, shape)?;
         let is_covered = |coordinates: &[usize]| {
             coordinates
                 .iter()
                 .zip(&indices_dims)
                 .enumerate()
-                .all(|(along, (at, extent))| along == axis || at < extent)
+                .all(|(along, (coordinate, extent))| along == axis || coordinate < extent)
         };
         for step in 0..steps {
             let (mut gates, mut sources) =
                 (Vec::with_capacity(elements), Vec::with_capacity(elements));
             for coordinates in all_coordinates(&data_dims) {
-                let at = coordinates.get(axis).copied().unwrap_or_default() * count;
+                let first_gate = coordinates.get(axis).copied().unwrap_or_default() * count;
                 let update = is_covered(&coordinates)
                     .then(|| position(&indices_dims, &coordinates, Some((axis, step))));
                 // Elsewhere, nothing is replaced.
-                gates.push(update.map_or((extent * count) as u32, |update| at as u32 + update));
+                gates.push(
+                    update.map_or((extent * count) as u32, |update| first_gate as u32 + update),
+                );
                 sources.push(update.unwrap_or(count as u32));
             }
             let gate = self.push_moved(node, vec![one_hot], gates, 0.0, shape)?;
             let update = self.push_moved(node, vec![updates.index], sources, 0.0, shape)?;
-            current = self.replaced(current, update, gate, shape)?;
+            current = self.push_replaced(current, update, gate, shape)?;
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(current, data_dims))
     }
@@ -75,47 +77,49 @@ impl Reader {
             )
         };
         let (&width, outer) = indices_dims.split_last().ok_or_else(refuse)?;
-        let (named, inner) = data_dims.split_at_checked(width).ok_or_else(refuse)?;
+        let (indexed_dims, inner) = data_dims.split_at_checked(width).ok_or_else(refuse)?;
         if width == 0 || self.dims_of(node, 2)? != [outer, inner].concat() {
             return Err(refuse());
         }
         let [tuples, area, slice] =
-            [outer, named, inner].map(|part| part.iter().product::<usize>());
+            [outer, indexed_dims, inner].map(|part| part.iter().product::<usize>());
         if let Some(indices) = self.constant_indices(node)? {
             Self::check_elements(node, &[tuples, slice])?;
             let mut targets = Vec::with_capacity(tuples * slice);
             for indices in indices.chunks(width) {
-                let first = slice_of(node, indices, named)? * slice;
-                targets.extend((first..first + slice).map(|at| at as u32));
+                let first = slice_of(node, indices, indexed_dims)? * slice;
+                targets.extend((first..first + slice).map(|element| element as u32));
             }
             return self.replace(node, data_dims, &targets);
         }
         let index = self.computed_indices(node, 1)?;
         Self::check_elements(node, &[tuples, area, slice])?;
         let shape = Shape::vector(area * slice).map_err(invalid_shape(node))?;
-        let one_hots = self.push_tuple_one_hots(node, &index, named)?;
+        let one_hots = self.push_tuple_one_hots(node, &index, indexed_dims)?;
         let [data, updates] = [self.operand(node, 0)?, self.operand(node, 2)?];
-        let mut current = self.fitted(node, &data, &data_dims, shape)?;
+        let mut current = self.broadcast(node, &data, &data_dims, shape)?;
         for tuple in 0..tuples {
             // Whether the tuple names an element: the position along each axis is the chosen one.
             let (mut gate, mut stride) = (None, area * slice);
-            for (&one_hot, &extent) in one_hots.iter().zip(named) {
+            for (&one_hot, &extent) in one_hots.iter().zip(indexed_dims) {
                 stride /= extent;
-                let along = (0..area * slice)
-                    .map(|at| (at / stride % extent * tuples + tuple) as u32)
+                let axis_choice = (0..area * slice)
+                    .map(|element| (element / stride % extent * tuples + tuple) as u32)
                     .collect();
-                let along = self.push_moved(node, vec![one_hot], along, 0.0, shape)?;
+                let axis_choice = self.push_moved(node, vec![one_hot], axis_choice, 0.0, shape)?;
                 gate = Some(match gate {
-                    None => along,
+                    None => axis_choice,
                     Some(gate) => {
-                        let (inputs, operation) = (vec![gate, along], FloatOperation::Multiply);
+                        let (inputs, operation) =
+                            (vec![gate, axis_choice], FloatOperation::Multiply);
                         self.push_node(FloatNode { inputs, shape, operation })?
                     }
                 });
             }
-            let sources = (0..area * slice).map(|at| (tuple * slice + at % slice) as u32).collect();
+            let sources =
+                (0..area * slice).map(|element| (tuple * slice + element % slice) as u32).collect();
             let update = self.push_moved(node, vec![updates.index], sources, 0.0, shape)?;
-            current = self.replaced(current, update, gate.ok_or_else(refuse)?, shape)?;
+            current = self.push_replaced(current, update, gate.ok_or_else(refuse)?, shape)?;
         }
         super::define(&mut self.values, output(node)?, Value::Tensor(current, data_dims))
     }
@@ -140,7 +144,7 @@ impl Reader {
     }
 
     /// Appends a tensor with elements of an update where a condition holds, and its own elsewhere.
-    fn replaced(
+    fn push_replaced(
         &mut self,
         tensor: usize,
         update: usize,

@@ -1,31 +1,35 @@
 //! Conversion of support vector machines: a kernel of the row with each support vector, and
 //! weighted sums of these.
 
-use taonet_proof_onnx_file::machine::{Kernel, Machine};
+use taonet_proof_onnx_file::support_vectors::{Kernel, SupportVectorMachine};
 
 use super::expansion::Expansion;
-use super::linear::{first, scores_of};
+use super::linear::{first_input, scores_of};
 use super::node::output;
 use super::proto::NodeProto;
 use super::{OnnxError, Reader};
 
 /// Returns a machine with two sums: the opposite of the only one, which is multiplied and has
 /// another offset, and itself.
-fn with_negated_copy(machine: Machine, factor: f32, offset: f32) -> Machine {
+fn with_negated_copy(
+    machine: SupportVectorMachine,
+    factor: f32,
+    offset: f32,
+) -> SupportVectorMachine {
     let signed_coefficients =
         |sign: f32| machine.coefficients.iter().map(move |value| sign * factor * value);
     let coefficients = signed_coefficients(-1.0).chain(signed_coefficients(1.0)).collect();
-    Machine { coefficients, offsets: vec![-offset, offset], ..machine }
+    SupportVectorMachine { coefficients, offsets: vec![-offset, offset], ..machine }
 }
 
 impl Reader {
     pub(super) fn support_vector_regressor(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
-        let machine = Machine::parse(node, features)?;
+        let machine = SupportVectorMachine::parse(node, features)?;
         Self::check_elements(node, &[1, machine.count.max(1), features])?;
         let mut expansion = Expansion::new(self, node);
-        let sums = expansion.machine(first(node)?, machine, features)?;
-        expansion.node_as(output(node)?, "Identity", &[&sums], Vec::new());
+        let sums = expansion.machine(first_input(node)?, machine, features)?;
+        expansion.node_named(output(node)?, "Identity", &[&sums], Vec::new());
         expansion.finish()
     }
 
@@ -33,7 +37,7 @@ impl Reader {
     /// are the opposite of the sum and the sum, or their logistic functions.
     pub(super) fn support_vector_classifier(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let features = self.feature_count(node)?;
-        let machine = Machine::parse(node, features)?;
+        let machine = SupportVectorMachine::parse(node, features)?;
         Self::check_elements(node, &[1, machine.count.max(1), features])?;
         let (name, probability) = (scores_of(node)?, machine.probability);
         let (machine, operator) = match (&machine.offsets[..], probability) {
@@ -44,8 +48,8 @@ impl Reader {
             _ => (machine, "Identity"),
         };
         let mut expansion = Expansion::new(self, node);
-        let sums = expansion.machine(first(node)?, machine, features)?;
-        expansion.node_as(name, operator, &[&sums], Vec::new());
+        let sums = expansion.machine(first_input(node)?, machine, features)?;
+        expansion.node_named(name, operator, &[&sums], Vec::new());
         expansion.finish()
     }
 }
@@ -55,14 +59,14 @@ impl Expansion<'_> {
     fn machine(
         &mut self,
         input: &str,
-        machine: Machine,
+        machine: SupportVectorMachine,
         features: usize,
     ) -> Result<String, OnnxError> {
-        let Machine { kernel, count, vectors, coefficients, offsets, .. } = machine;
+        let SupportVectorMachine { kernel, count, vectors, coefficients, offsets, .. } = machine;
         let row = self.reshape(input, &[1, features])?;
         let sums = offsets.len();
         if count == 0 {
-            return self.weighted(&row, sums, coefficients, offsets);
+            return self.append_weighted_sums(&row, sums, coefficients, offsets);
         }
         if kernel == Kernel::Linear {
             // One weighted sum of the features has the same values.
@@ -74,10 +78,10 @@ impl Expansion<'_> {
                 })
             });
             let weights = weights.collect();
-            return self.weighted(&row, sums, weights, offsets);
+            return self.append_weighted_sums(&row, sums, weights, offsets);
         }
         let kernels = self.kernels(&row, kernel, count, vectors)?;
-        self.weighted(&kernels, sums, coefficients, offsets)
+        self.append_weighted_sums(&kernels, sums, coefficients, offsets)
     }
 
     /// Appends the kernels of a row with all support vectors.
@@ -102,7 +106,7 @@ impl Expansion<'_> {
             let arguments = self.node("Mul", &[&distances, &gamma]);
             return Ok(self.node("Exp", &[&arguments]));
         }
-        let products = self.weighted(row, count, vectors, vec![0.0; count])?;
+        let products = self.append_weighted_sums(row, count, vectors, vec![0.0; count])?;
         let (Kernel::Polynomial { gamma, offset, .. } | Kernel::Sigmoid { gamma, offset }) = kernel
         else {
             return Ok(products);

@@ -102,7 +102,7 @@ fn cast(input: &str, output: &str, kind: DataType) -> NodeProto {
 }
 
 /// A weight in half precision.
-fn halves(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
+fn float16_weight(name: &str, dims: &[i64], values: &[f32]) -> TensorProto {
     TensorProto {
         data_type: DataType::Float16 as i32,
         raw_data: values
@@ -316,11 +316,11 @@ fn half_precision_with_conversions_is_read() {
     };
     let weights = || {
         vec![
-            halves("w", &[1, 1, 3, 3], &[0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]),
+            float16_weight("w", &[1, 1, 3, 3], &[0.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0]),
             floats("s", &[1], &[1.0]),
             floats("z", &[1], &[0.0]),
             floats("d", &[4, 2], &[1.0, -1.0, 0.5, 0.0, 0.25, 0.0, 0.0, 3.0]),
-            halves("e", &[2], &[0.5, -0.5]),
+            float16_weight("e", &[2], &[0.5, -0.5]),
         ]
     };
     let graph = small(&[1, 1, 2, 2], nodes(), weights());
@@ -352,8 +352,8 @@ fn half_precision_with_conversions_is_read() {
     );
     let model = Model::decode(&model(graph)).unwrap();
     assert_eq!(model.evaluate(&[65_504.0]).unwrap().outputs, [65_504.0]);
-    let refused = model.evaluate(&[65_520.0]).unwrap_err().to_string();
-    assert!(refused.contains("a value exceeds the range of half precision"), "{refused}");
+    let error = model.evaluate(&[65_520.0]).unwrap_err().to_string();
+    assert!(error.contains("a value exceeds the range of half precision"), "{error}");
 }
 
 /// A convolution's window may cover padding only: its output is then the bias.
@@ -403,19 +403,22 @@ fn costs_are_in_proportion_to_the_file() {
         let node = node("AveragePool", &["x"], "y", &[("kernel_shape", kernel), ("pads", pads)]);
         read(&model(small(dims, vec![with_int(node, "count_include_pad", 1)], vec![])))
     };
-    let side = 1 << 19;
-    let huge = pool(&[1, 1, 1, 1], &[side, side], &[side - 1; 4]);
-    assert!(matches!(huge, Err(OnnxError::Shape { .. } | OnnxError::Work(_))), "{huge:?}");
-    let many = pool(&[1, 1, 512, 512], &[128, 128], &[0; 4]);
-    assert!(matches!(many, Err(OnnxError::Memory(_))), "{many:?}");
+    let extent = 1 << 19;
+    let huge_window = pool(&[1, 1, 1, 1], &[extent, extent], &[extent - 1; 4]);
+    assert!(
+        matches!(huge_window, Err(OnnxError::Shape { .. } | OnnxError::Work(_))),
+        "{huge_window:?}"
+    );
+    let many_positions = pool(&[1, 1, 512, 512], &[128, 128], &[0; 4]);
+    assert!(matches!(many_positions, Err(OnnxError::Memory(_))), "{many_positions:?}");
     // Many nodes share one weight, of which each gets a copy.
     let weights = floats("w", &[512, 512], &vec![0.0; 512 * 512]);
     let chain = (0..800).map(|index| {
-        let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
+        let (source, target) = (format!("t{index}"), format!("t{}", index + 1));
         node(
             "MatMul",
-            &[if index == 0 { "x" } else { &from }, "w"],
-            if index == 799 { "y" } else { &to },
+            &[if index == 0 { "x" } else { &source }, "w"],
+            if index == 799 { "y" } else { &target },
             &[],
         )
     });
@@ -435,8 +438,8 @@ proptest! {
     fn broken_files_are_errors_and_never_panics(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         let mut bytes = model(graph());
         for (index, byte) in flips {
-            let at = index.index(bytes.len());
-            bytes[at] = byte;
+            let offset = index.index(bytes.len());
+            bytes[offset] = byte;
         }
         if let Ok(model) = Model::decode(&bytes)
             && let Ok(network) = model.network()

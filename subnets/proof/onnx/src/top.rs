@@ -92,19 +92,19 @@ impl Reader {
         // Each pair adds 1 to the rank of one of its elements.
         let pairs = width * (width - 1) / 2;
         Self::check_elements(node, &[row_count, width, width])?;
-        let mut sides =
+        let mut pair_indices =
             [Vec::with_capacity(row_count * pairs), Vec::with_capacity(row_count * pairs)];
         for row in 0..row_count {
             for left in 0..width {
                 for right in left + 1..width {
-                    for (side, at) in sides.iter_mut().zip([left, right]) {
-                        side.push((row * width + at) as u32);
+                    for (indices, column) in pair_indices.iter_mut().zip([left, right]) {
+                        indices.push((row * width + column) as u32);
                     }
                 }
             }
         }
         let shape = Shape::new(row_count, pairs, 1).map_err(&shape_error)?;
-        let [first, second] = sides;
+        let [first, second] = pair_indices;
         let first = self.push_moved(node, vec![values], first, 0.0, shape)?;
         let second = self.push_moved(node, vec![values], second, 0.0, shape)?;
         let operation = FloatOperation::Subtract;
@@ -113,20 +113,21 @@ impl Reader {
         let compare_with_zero =
             |operation| Function::Variable.with(operation, Function::Constant(0.0));
         // Whether the second element of a pair comes after the first one, or before it.
-        let after = self.push_mapped(difference, compare_with_zero(Binary::GreaterOrEqual))?;
-        let before = self.push_mapped(difference, compare_with_zero(Binary::Less))?;
+        let is_after = self.push_mapped(difference, compare_with_zero(Binary::GreaterOrEqual))?;
+        let is_before = self.push_mapped(difference, compare_with_zero(Binary::Less))?;
         let pair = |left: usize, right: usize| left * (2 * width - left - 1) / 2 + right - left - 1;
         let mut terms = Vec::with_capacity(row_count * width * (width - 1));
         for row in 0..row_count {
             for element in 0..width {
-                let earlier = (0..element).map(|other| row * pairs + pair(other, element));
-                let later = (element + 1..width)
+                let pairs_with_earlier =
+                    (0..element).map(|other| row * pairs + pair(other, element));
+                let pairs_with_later = (element + 1..width)
                     .map(|other| (row_count + row) * pairs + pair(element, other));
-                terms.extend(earlier.chain(later).map(|index| index as u32));
+                terms.extend(pairs_with_earlier.chain(pairs_with_later).map(|index| index as u32));
             }
         }
         let terms_shape = Shape::new(row_count * width, width - 1, 1).map_err(&shape_error)?;
-        let terms = self.push_moved(node, vec![after, before], terms, 0.0, terms_shape)?;
+        let terms = self.push_moved(node, vec![is_after, is_before], terms, 0.0, terms_shape)?;
         let ranks = self.row_sums(node, terms, &Rows::in_order(row_count * width, width - 1), 0)?;
         let in_order = (0..(row_count * width) as u32).collect();
         self.push_moved(
@@ -180,8 +181,8 @@ impl Reader {
         let (count, inner) = (tensors.len(), dims.iter().skip(axis + 1).product::<usize>());
         let row_count = shape.elements() / count;
         // The rows are in the order of the other axes.
-        let sources = (0..shape.elements()).map(|at| {
-            let (outer, within) = (at / (count * inner), at % (count * inner));
+        let sources = (0..shape.elements()).map(|element| {
+            let (outer, within) = (element / (count * inner), element % (count * inner));
             ((within / inner) * row_count + outer * inner + within % inner) as u32
         });
         let index = self.push_moved(node, tensors, sources.collect(), 0.0, shape)?;

@@ -3,7 +3,7 @@
 
 use taonet_proof_core::float::FloatOperation;
 use taonet_proof_core::{Shape, Window};
-use taonet_proof_onnx_file::transposed::Transposed;
+use taonet_proof_onnx_file::transposed::TransposedConvolution;
 
 use super::proto::NodeProto;
 use super::windows::image_shape;
@@ -20,7 +20,7 @@ impl Reader {
                 format!("weights {dims:?} do not match a 2-D transposed convolution"),
             ));
         };
-        let sizes = Transposed::parse(node, [rows, columns])?;
+        let sizes = TransposedConvolution::parse(node, [rows, columns])?;
         let outputs = outputs_per_group.checked_mul(sizes.groups).filter(|&outputs| outputs > 0);
         let outputs =
             outputs.filter(|_| inputs == channels && channels.is_multiple_of(sizes.groups));
@@ -33,7 +33,8 @@ impl Reader {
                 ),
             )
         })?;
-        let weights = turned(&self.floats(node, 1, &dims)?, &sizes, inputs, outputs_per_group);
+        let weights =
+            flipped_kernels(&self.floats(node, 1, &dims)?, &sizes, inputs, outputs_per_group);
         let bias = match self.weights(node, 2)? {
             Some(_) => self.floats(node, 2, &[outputs])?,
             None => vec![0.0; outputs],
@@ -85,31 +86,32 @@ fn input_positions(
     stride: usize,
     before: usize,
 ) -> Vec<Option<usize>> {
-    let source_index = |at: usize| {
-        let from = at.checked_sub(before).filter(|from| from.is_multiple_of(stride))?;
-        Some(from / stride).filter(|&input| input < extent)
+    let source_index = |position: usize| {
+        let distance =
+            position.checked_sub(before).filter(|distance| distance.is_multiple_of(stride))?;
+        Some(distance / stride).filter(|&input| input < extent)
     };
     (0..output_extent).map(source_index).collect()
 }
 
 /// Returns the weights by output, input of its group, row and column, with rows and columns in
 /// reverse. In the file, the input comes first.
-fn turned(
+fn flipped_kernels(
     weights: &[f32],
-    sizes: &Transposed,
+    sizes: &TransposedConvolution,
     inputs: usize,
     outputs_per_group: usize,
 ) -> Vec<f32> {
     let area = sizes.kernel[0] * sizes.kernel[1];
     let width = inputs / sizes.groups;
-    let mut turned = Vec::with_capacity(weights.len());
+    let mut flipped = Vec::with_capacity(weights.len());
     for group in 0..sizes.groups {
         for output in 0..outputs_per_group {
             for input in group * width..(group + 1) * width {
                 let start = (input * outputs_per_group + output) * area;
-                turned.extend(weights.get(start..start + area).unwrap_or_default().iter().rev());
+                flipped.extend(weights.get(start..start + area).unwrap_or_default().iter().rev());
             }
         }
     }
-    turned
+    flipped
 }

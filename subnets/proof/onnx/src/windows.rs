@@ -3,18 +3,18 @@
 
 use taonet_proof_core::float::{FloatNode, FloatOperation};
 use taonet_proof_core::{Shape, ShapeError, Window};
-use taonet_proof_onnx_file::window::Sliding;
+use taonet_proof_onnx_file::window::SlidingWindow;
 
 use super::elementwise::Affine;
 use super::expansion::Expansion;
-use super::linear::first;
+use super::linear::first_input;
 use super::node::{Operand, has_more_outputs, output};
 use super::proto::NodeProto;
 use super::{OnnxError, Reader, Value, dims, invalid_shape, unsupported};
 
 /// The kernels of a convolution.
 struct Kernels {
-    window: Sliding,
+    window: SlidingWindow,
     groups: usize,
     /// Weights by output channel, input channel within the group, and position in the kernel.
     weights: Vec<f32>,
@@ -38,7 +38,7 @@ impl Reader {
             ));
         }
         let shape = dims::shape(&input.dims).map_err(invalid_shape(node))?;
-        let index = self.fitted(node, &input, &input.dims, shape)?;
+        let index = self.broadcast(node, &input, &input.dims, shape)?;
         Ok(Operand { index, shape, dims: input.dims })
     }
 
@@ -103,7 +103,7 @@ impl Reader {
                 format!("weights {dims:?} in {groups} groups do not match {channels} channels"),
             ));
         }
-        let window = Sliding::parse(node, kernel, extents)?;
+        let window = SlidingWindow::parse(node, kernel, extents)?;
         let weights = self.floats(node, 1, &dims)?;
         let bias = if self.weights(node, 2)?.is_some() {
             self.floats(node, 2, &[outputs])?
@@ -184,7 +184,8 @@ impl Reader {
             .flat_map(|output| (0..window_count).map(move |position| (output, position)))
         {
             let start = (output * shape.height + position * (block / down)) * shape.width;
-            source_indices.extend((start..start + rows * shape.width).map(|at| at as u32));
+            source_indices
+                .extend((start..start + rows * shape.width).map(|element| element as u32));
         }
         self.moved(node, vec![convolved], source_indices, 0.0, dims)
     }
@@ -206,7 +207,7 @@ impl Reader {
         let kernel = kernel.collect::<Option<Vec<usize>>>();
         let kernel =
             kernel.ok_or_else(|| unsupported(node, "kernel_shape is malformed".to_owned()))?;
-        let sliding = Sliding::parse(node, &kernel, extents)?;
+        let sliding = SlidingWindow::parse(node, &kernel, extents)?;
         if !sliding.is_dense() {
             return Err(unsupported(node, "dilations of a pool are unsupported".to_owned()));
         }
@@ -240,8 +241,8 @@ impl Reader {
             let operator = if is_max { "ReduceMax" } else { "ReduceMean" };
             let axes: Vec<i64> = (2..rank.cast_signed() as i64).collect();
             let mut expansion = Expansion::new(self, node);
-            let reduced = expansion.reduce_over(operator, first(node)?, &axes, true)?;
-            expansion.node_as(output(node)?, "Identity", &[&reduced], Vec::new());
+            let reduced = expansion.reduce_over(operator, first_input(node)?, &axes, true)?;
+            expansion.node_named(output(node)?, "Identity", &[&reduced], Vec::new());
             return expansion.finish();
         }
         let input = self.image(node)?;
@@ -359,7 +360,7 @@ fn plane(values: &[usize], default: usize) -> [usize; 2] {
 
 /// Returns the window over rows and columns, whose kernel has all elements from the first to the
 /// last position.
-fn plane_window(sliding: &Sliding) -> Window {
+fn plane_window(sliding: &SlidingWindow) -> Window {
     let after: Vec<usize> =
         sliding.after.iter().zip(&sliding.excess).map(|(after, excess)| after + excess).collect();
     let ([top, left], [bottom, right]) = (plane(&sliding.before, 0), plane(&after, 0));
@@ -368,10 +369,14 @@ fn plane_window(sliding: &Sliding) -> Window {
 }
 
 /// Returns the weights with zeros between the rows and columns of a dilated kernel.
-fn dilated(node: &NodeProto, weights: Vec<f32>, sliding: &Sliding) -> Result<Vec<f32>, OnnxError> {
-    let ([rows, columns], [down, across]) =
+fn dilated(
+    node: &NodeProto,
+    weights: Vec<f32>,
+    sliding: &SlidingWindow,
+) -> Result<Vec<f32>, OnnxError> {
+    let ([rows, columns], [row_dilation, column_dilation]) =
         (plane(&sliding.kernel, 1), plane(&sliding.dilation, 1));
-    if (down, across) == (1, 1) {
+    if (row_dilation, column_dilation) == (1, 1) {
         return Ok(weights);
     }
     let [height, width] = plane(&sliding.spans(), 1);
@@ -379,9 +384,10 @@ fn dilated(node: &NodeProto, weights: Vec<f32>, sliding: &Sliding) -> Result<Vec
     Reader::check_elements(node, &[count, height, width])?;
     let mut dilated = vec![0.0; count * area];
     for (kernel, target) in weights.chunks(rows * columns).zip(dilated.chunks_mut(area)) {
-        for (at, &weight) in kernel.iter().enumerate() {
-            if let Some(slot) = target.get_mut(at / columns * down * width + at % columns * across)
-            {
+        for (position, &weight) in kernel.iter().enumerate() {
+            if let Some(slot) = target.get_mut(
+                position / columns * row_dilation * width + position % columns * column_dilation,
+            ) {
                 *slot = weight;
             }
         }
@@ -391,28 +397,30 @@ fn dilated(node: &NodeProto, weights: Vec<f32>, sliding: &Sliding) -> Result<Vec
 
 /// Returns the factor of the mean at each position of a window: the number of elements of the
 /// kernel, divided by the number of those that count.
-fn mean_factors(node: &NodeProto, sliding: &Sliding, extents: &[usize]) -> Vec<f32> {
+fn mean_factors(node: &NodeProto, sliding: &SlidingWindow, extents: &[usize]) -> Vec<f32> {
     let counts_padding = node.int("count_include_pad", 0) != 0;
     let mut factors = vec![1.0_f64];
     for (axis, &extent) in extents.iter().enumerate() {
         let at_axis = |values: &[usize]| values.get(axis).copied().unwrap_or_default();
         let (kernel, stride, before) =
             (at_axis(&sliding.kernel), at_axis(&sliding.stride), at_axis(&sliding.before));
-        let counted = if counts_padding {
+        let counted_range = if counts_padding {
             0..before + extent + at_axis(&sliding.after)
         } else {
             before..before + extent
         };
-        let along = (0..at_axis(&sliding.positions)).map(|position| {
-            let covered = position * stride..position * stride + kernel;
-            let count =
-                covered.end.min(counted.end).saturating_sub(covered.start.max(counted.start));
+        let axis_factors = (0..at_axis(&sliding.positions)).map(|position| {
+            let covered_range = position * stride..position * stride + kernel;
+            let count = covered_range
+                .end
+                .min(counted_range.end)
+                .saturating_sub(covered_range.start.max(counted_range.start));
             kernel as f64 / count as f64
         });
-        let along: Vec<f64> = along.collect();
+        let axis_factors: Vec<f64> = axis_factors.collect();
         factors = factors
             .iter()
-            .flat_map(|factor| along.iter().map(move |other| factor * other))
+            .flat_map(|factor| axis_factors.iter().map(move |other| factor * other))
             .collect();
     }
     factors.into_iter().map(|factor| factor as f32).collect()

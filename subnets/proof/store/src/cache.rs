@@ -110,19 +110,19 @@ impl Cache {
     /// Writes a sliced model's description to the cache.
     pub(crate) fn write_model(&self, id: Digest, text: &[u8]) -> Result<(), StoreError> {
         let path = self.directory.join(format!("{MODEL_PREFIX}{id}"));
-        let draft = self.directory.join(format!(".sliced-{id}"));
+        let temporary_path = self.directory.join(format!(".sliced-{id}"));
         if fs::read(path.join(SLICED)).is_ok_and(|cached| cached == text) {
             return Ok(());
         }
-        fs::create_dir_all(&draft).map_err(StoreError::file(&path))?;
-        fs::write(draft.join(SLICED), text).map_err(StoreError::file(&path))?;
+        fs::create_dir_all(&temporary_path).map_err(StoreError::file(&path))?;
+        fs::write(temporary_path.join(SLICED), text).map_err(StoreError::file(&path))?;
         existed(fs::remove_dir_all(&path)).map_err(StoreError::file(&path))?;
-        fs::rename(&draft, &path).map_err(StoreError::file(&path))
+        fs::rename(&temporary_path, &path).map_err(StoreError::file(&path))
     }
 
     /// Evicts the least recently used circuits until the cache is within its limit.
     fn make_room(&self) -> Result<(), StoreError> {
-        let mut circuits = self.cached()?;
+        let mut circuits = self.cached_circuits()?;
         let mut size: u64 = circuits.iter().map(|circuit| circuit.bytes).sum();
         circuits.sort_by_key(|circuit| circuit.last_used);
         let used = self.used().clone();
@@ -158,7 +158,7 @@ impl Cache {
         Ok(())
     }
 
-    fn cached(&self) -> Result<Vec<Cached>, StoreError> {
+    fn cached_circuits(&self) -> Result<Vec<CachedCircuit>, StoreError> {
         let mut circuits = Vec::new();
         for path in self.entries(CIRCUIT_PREFIX)? {
             let Some(id) = fetched_id(&path) else { continue };
@@ -170,7 +170,7 @@ impl Cache {
             let metadata =
                 fs::metadata(path.join(metadata::FILE)).and_then(|metadata| metadata.modified());
             let last_used = metadata.map_err(StoreError::file(&path))?;
-            circuits.push(Cached { id, path, bytes, last_used });
+            circuits.push(CachedCircuit { id, path, bytes, last_used });
         }
         Ok(circuits)
     }
@@ -189,7 +189,7 @@ impl Cache {
 }
 
 /// A circuit in the cache.
-struct Cached {
+struct CachedCircuit {
     id: Digest,
     path: PathBuf,
     bytes: u64,
@@ -219,6 +219,6 @@ pub(crate) fn existed(result: io::Result<()>) -> io::Result<bool> {
 /// Sets the modification time of a circuit's metadata to now, which marks the circuit as used.
 fn touch(path: &Path) -> Result<(), StoreError> {
     let file = fs::OpenOptions::new().write(true).open(path);
-    let touched = file.and_then(|file| file.set_modified(SystemTime::now()));
-    touched.map_err(StoreError::file(path))
+    let result = file.and_then(|file| file.set_modified(SystemTime::now()));
+    result.map_err(StoreError::file(path))
 }

@@ -17,12 +17,12 @@ const MAX_ATTEMPTS: u32 = 5;
 const INITIAL_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// A file of a catalogue.
-struct Remote<'a> {
+struct RemoteFile<'a> {
     source: &'a Source,
     location: &'a str,
 }
 
-impl Origin for Remote<'_> {
+impl Origin for RemoteFile<'_> {
     type Error = SourceError;
 
     async fn open(&self, from: u64) -> Result<RemainingFile<SourceError>, SourceError> {
@@ -55,7 +55,7 @@ pub(crate) async fn download(
         return Ok(());
     }
     let target = Download { file: path, limit, attempts: MAX_ATTEMPTS, pause: INITIAL_RETRY_DELAY };
-    target.run(&Remote { source, location }, |_, _| ()).await.map_err(|error| match error {
+    target.run(&RemoteFile { source, location }, |_, _| ()).await.map_err(|error| match error {
         DownloadError::Origin(error) => StoreError::Source(error),
         DownloadError::File(source) => StoreError::File { path: path.to_owned(), source },
         DownloadError::TooLarge => StoreError::TooLarge { location: location.to_owned(), limit },

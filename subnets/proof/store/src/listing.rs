@@ -63,9 +63,10 @@ impl Listing {
         let circuits = document
             .circuits
             .into_iter()
-            .filter_map(|entry| readable(serde_json::from_value(entry)));
+            .filter_map(|entry| parse_or_skip(serde_json::from_value(entry)));
         // Parsed as text, because a model's identity is the hash of its text.
-        let model = |entry: Value| readable(SlicedModel::from_json(entry.to_string().as_bytes()));
+        let model =
+            |entry: Value| parse_or_skip(SlicedModel::from_json(entry.to_string().as_bytes()));
         Ok(Self {
             circuits: circuits.collect(),
             models: document.models.into_iter().filter_map(model).collect(),
@@ -109,7 +110,7 @@ impl ListedCircuit {
     }
 }
 
-fn readable<T, E: std::fmt::Display>(entry: Result<T, E>) -> Option<T> {
+fn parse_or_skip<T, E: std::fmt::Display>(entry: Result<T, E>) -> Option<T> {
     entry.map_err(|error| tracing::debug!(%error, "skipping an unreadable catalogue entry")).ok()
 }
 

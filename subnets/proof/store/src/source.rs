@@ -22,10 +22,10 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A catalogue over HTTP or in a bucket.
 #[derive(Clone, Debug)]
-pub struct Source(Kind);
+pub struct Source(SourceKind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum SourceKind {
     /// URL of the document.
     Http { client: Client, document: Url },
     /// Key of the document in a bucket.
@@ -85,20 +85,20 @@ impl Source {
             url: Box::new(address.clone()),
             source: fault(source),
         })?;
-        Ok(Self(Kind::Http { client, document: address }))
+        Ok(Self(SourceKind::Http { client, document: address }))
     }
 
     /// Creates a source for the catalogue at a key in a bucket; file locations are relative to that
     /// key.
     pub fn bucket(storage: ObjectStorage, document: &str) -> Self {
-        Self(Kind::Bucket { storage, document: document.trim_matches('/').to_owned() })
+        Self(SourceKind::Bucket { storage, document: document.trim_matches('/').to_owned() })
     }
 
     /// Reads the catalogue document.
     pub(crate) async fn listing(&self) -> Result<Listing, SourceError> {
         let location = match &self.0 {
-            Kind::Http { document, .. } => document.to_string(),
-            Kind::Bucket { document, .. } => {
+            SourceKind::Http { document, .. } => document.to_string(),
+            SourceKind::Bucket { document, .. } => {
                 document.rsplit('/').next().unwrap_or_default().to_owned()
             }
         };
@@ -120,38 +120,41 @@ impl Source {
         from: u64,
     ) -> Result<RemainingFile<SourceError>, SourceError> {
         match &self.0 {
-            Kind::Http { client, document } => {
+            SourceKind::Http { client, document } => {
                 let url = document
                     .join(location)
                     .map_err(|_| SourceError::Address(location.to_owned()))?;
                 let url = require_http(url)?;
-                let failed = {
+                let http_error = {
                     let url = Box::new(url.clone());
                     move |source| SourceError::Http { url: url.clone(), source }
                 };
                 Ok(open_at(client, url, from, STALL_TIMEOUT)
                     .await
-                    .map_err(&failed)?
-                    .map_err(failed))
+                    .map_err(&http_error)?
+                    .map_err(http_error))
             }
-            Kind::Bucket { storage, document } => {
+            SourceKind::Bucket { storage, document } => {
                 let parent = document
                     .rsplit_once('/')
                     .map(|(parent, _)| format!("{parent}/"))
                     .unwrap_or_default();
                 let key = format!("{parent}{location}");
                 let location = location.to_owned();
-                let stalled = move |_: Elapsed| SourceError::Stalled(location.clone());
-                let object =
-                    timeout(STALL_TIMEOUT, storage.read(&key, from)).await.map_err(&stalled)??;
-                let chunks =
-                    stream::try_unfold((object, stalled), |(mut object, stalled)| async move {
+                let stall_error = move |_: Elapsed| SourceError::Stalled(location.clone());
+                let object = timeout(STALL_TIMEOUT, storage.read(&key, from))
+                    .await
+                    .map_err(&stall_error)??;
+                let chunks = stream::try_unfold(
+                    (object, stall_error),
+                    |(mut object, stall_error)| async move {
                         let chunk = timeout(STALL_TIMEOUT, object.next())
                             .await
-                            .map_err(&stalled)?
+                            .map_err(&stall_error)?
                             .transpose()?;
-                        Ok::<_, SourceError>(chunk.map(|chunk| (chunk, (object, stalled))))
-                    });
+                        Ok::<_, SourceError>(chunk.map(|chunk| (chunk, (object, stall_error))))
+                    },
+                );
                 Ok(RemainingFile { from, total: None, chunks: chunks.boxed() })
             }
         }

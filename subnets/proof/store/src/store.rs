@@ -128,13 +128,13 @@ impl CircuitStore {
     }
 
     /// Runs work on the files of the cache on a thread for blocking work.
-    async fn on_disk<T: Send + 'static>(
+    async fn run_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Cache) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let cache = Arc::clone(&self.cache);
         let result = spawn_blocking(move || work(&cache)).await;
-        result.map_err(|stopped| StoreError::file(self.cache.directory())(stopped.into()))?
+        result.map_err(|join_error| StoreError::file(self.cache.directory())(join_error.into()))?
     }
 
     /// Reads the circuits and sliced models of all catalogues. Unreadable catalogues are skipped.
@@ -210,7 +210,7 @@ impl CircuitStore {
             self.fetch_from(*slice, Some(documents)).await?;
         }
         let text = model.to_json()?;
-        self.on_disk(move |cache| cache.write_model(id, &text)).await
+        self.run_blocking(move |cache| cache.write_model(id, &text)).await
     }
 
     /// Returns the directory of a circuit, downloading it if it is not in the cache or a file there
@@ -232,20 +232,20 @@ impl CircuitStore {
         let lock = Arc::clone(
             self.downloads.lock().unwrap_or_else(PoisonError::into_inner).entry(id).or_default(),
         );
-        let _alone = lock.lock().await;
+        let _guard = lock.lock().await;
         // From now on, no other download evicts it.
         let is_checked = !self.cache.reserve(id)
-            && self.on_disk(move |cache| Ok(cache.has_metadata(id))).await?;
-        if !is_checked && let Err(error) = self.ensure(id, documents).await {
+            && self.run_blocking(move |cache| Ok(cache.has_metadata(id))).await?;
+        if !is_checked && let Err(error) = self.ensure_cached(id, documents).await {
             self.cache.release(id);
             return Err(error);
         }
-        self.on_disk(move |cache| cache.mark_used(id)).await?;
+        self.run_blocking(move |cache| cache.mark_used(id)).await?;
         Ok(self.cache.circuit_directory(id))
     }
 
     /// Downloads a circuit unless all of its files are in the cache.
-    async fn ensure(
+    async fn ensure_cached(
         &self,
         id: Digest,
         documents: Option<&Documents<'_>>,
@@ -266,7 +266,7 @@ impl CircuitStore {
         for (source, listing) in &documents.listings {
             let Some(listed) = listing.get(&id) else { continue };
             match self.download_from(source, listed, &partial).await {
-                Ok(()) => return self.on_disk(move |cache| cache.admit(id)).await,
+                Ok(()) => return self.run_blocking(move |cache| cache.admit(id)).await,
                 Err(error) => {
                     tracing::warn!(circuit = %id, %error, "download failed");
                     failure = error;
@@ -307,7 +307,7 @@ impl CircuitStore {
         // Rejects an invalid network, and the key of another network, before the circuit enters the
         // cache.
         let directory = partial.to_owned();
-        self.on_disk(move |_| check(&directory)).await
+        self.run_blocking(move |_| check(&directory)).await
     }
 }
 

@@ -25,30 +25,30 @@ impl Examiner {
     /// flight, including users' requests, then have 8 s to be answered, verified and recorded.
     /// Saves the measured performance every five minutes and at the end.
     pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<ProofMiner>>, stop: &Shutdown) {
-        let mut running = JoinSet::new();
-        self.update(&mut list, &mut running);
-        let mut save =
+        let mut tasks = JoinSet::new();
+        self.update(&mut list, &mut tasks);
+        let mut save_interval =
             tokio::time::interval_at((Instant::now() + SAVE_INTERVAL).into(), SAVE_INTERVAL);
         loop {
             tokio::select! {
                 () = stop.requested() => break,
-                _ = save.tick() => {
+                _ = save_interval.tick() => {
                     let examiner = Arc::clone(&self);
-                    running.spawn(async move { examiner.save_performance().await });
+                    tasks.spawn(async move { examiner.save_performance().await });
                 }
                 changed = list.changed() => {
                     if changed.is_err() {
                         break;
                     }
-                    self.update(&mut list, &mut running);
+                    self.update(&mut list, &mut tasks);
                 }
-                Some(ended) = running.join_next() => if ended.is_err_and(|error| error.is_panic()) {
+                Some(joined) = tasks.join_next() => if joined.is_err_and(|error| error.is_panic()) {
                     tracing::error!("a request panicked; stopping");
                     stop.request();
                 },
                 (assignment, permit) = self.start() => {
                     let (examiner, mut list, miner) = (Arc::clone(&self), list.clone(), assignment.miner.clone());
-                    running.spawn(async move {
+                    tasks.spawn(async move {
                         tokio::select! {
                             _ = examiner.benchmark(assignment, permit) => {}
                             // Abandons the request once the miner has left the list or changed its
@@ -60,18 +60,18 @@ impl Examiner {
             }
         }
         stop.requested().await;
-        let drained = async {
+        let drain = async {
             while self.dispatcher.in_flight() > 0 {
                 tokio::time::sleep(DRAIN_PAUSE).await;
             }
         };
-        if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        if tokio::time::timeout(DRAIN_TIMEOUT, drain).await.is_err() {
             tracing::info!(
                 requests = self.dispatcher.in_flight(),
                 "dropped unanswered requests at shutdown"
             );
         }
-        running.shutdown().await;
+        tasks.shutdown().await;
         self.save_performance().await;
     }
 
@@ -80,13 +80,13 @@ impl Examiner {
     fn update(
         self: &Arc<Self>,
         list: &mut watch::Receiver<Vec<ProofMiner>>,
-        running: &mut JoinSet<()>,
+        tasks: &mut JoinSet<()>,
     ) {
         let miners = list.borrow_and_update().clone();
         metrics::miners(miners.len());
-        self.set_list(&miners);
+        self.set_miners(&miners);
         let examiner = Arc::clone(self);
-        running.spawn(async move { examiner.connect(&miners).await });
+        tasks.spawn(async move { examiner.connect(&miners).await });
     }
 
     /// Waits for a free permit and a miner with free capacity; forever without benchmarks.
@@ -96,7 +96,7 @@ impl Examiner {
         }
         loop {
             let permit = Arc::clone(&self.requests).acquire_owned().await;
-            let (Ok(permit), Some(circuit)) = (permit, self.choose()) else {
+            let (Ok(permit), Some(circuit)) = (permit, self.choose_circuit()) else {
                 // Without circuits for benchmarks there is nothing to request.
                 return std::future::pending().await;
             };
@@ -115,7 +115,7 @@ impl Examiner {
     /// `None` if the miner is at capacity or an error is local: neither is recorded. An error is
     /// local, too, if no random inputs of the circuit can be proven.
     pub async fn examine(&self, miner: &ProofMiner) -> Option<Outcome> {
-        let circuit = self.choose()?;
+        let circuit = self.choose_circuit()?;
         let permit = Arc::clone(&self.requests).acquire_owned().await.ok()?;
         self.benchmark(self.dispatcher.assign_to(circuit, miner), permit).await
     }

@@ -241,9 +241,13 @@ mod tests {
     fn capacity_falls_when_a_miner_slows_down() {
         let mut performance = Performance::default();
         simulate(&mut performance, 10, 3_000);
-        let before = performance.capacity;
+        let earlier_capacity = performance.capacity;
         simulate(&mut performance, 2, 3_000);
-        assert!(performance.capacity < before / 2, "{before} -> {}", performance.capacity);
+        assert!(
+            performance.capacity < earlier_capacity / 2,
+            "{earlier_capacity} -> {}",
+            performance.capacity
+        );
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub enum Progress {
 }
 
 /// Callback for the progress events of a user's request.
-pub type Delivery = Arc<dyn Fn(Progress) + Send + Sync>;
+pub type ProgressCallback = Arc<dyn Fn(Progress) + Send + Sync>;
 
 /// Why a user's request failed.
 #[derive(Debug, Error)]
@@ -128,9 +128,9 @@ pub struct ServedModel<'a> {
 impl Examiner {
     /// Iterates over all circuits, then all sliced models.
     pub fn served(&self) -> impl Iterator<Item = ServedModel<'_>> {
-        let circuits = self.circuits.iter().map(|examined| {
-            let CircuitMetadata { name, input, output, .. } = examined.directory.metadata();
-            ServedModel { id: examined.directory.id(), name, input, output, slices: 1 }
+        let circuits = self.circuits.iter().map(|loaded| {
+            let CircuitMetadata { name, input, output, .. } = loaded.directory.metadata();
+            ServedModel { id: loaded.directory.id(), name, input, output, slices: 1 }
         });
         let models = self.models.iter().map(|(id, model)| {
             let SlicedModel { name, input, output, slices, .. } = &**model;
@@ -141,10 +141,7 @@ impl Examiner {
 
     /// Returns the circuit with this identity.
     pub fn circuit(&self, id: &Digest) -> Option<&Arc<CircuitDirectory>> {
-        self.circuits
-            .iter()
-            .map(|examined| &examined.directory)
-            .find(|directory| directory.id() == *id)
+        self.circuits.iter().map(|loaded| &loaded.directory).find(|directory| directory.id() == *id)
     }
 
     /// Checks the number and range of a model's inputs.
@@ -171,16 +168,16 @@ impl Examiner {
             self.models.get(id).map_or(std::slice::from_ref(id), |model| model.slices.as_slice());
         let mut values = inputs.to_vec();
         for circuit in circuits {
-            values = self.loaded(circuit)?.1.outputs(&values)?;
+            values = self.find_loaded(circuit)?.1.outputs(&values)?;
         }
         Ok(())
     }
 
     /// Returns the position of a circuit, and the circuit with its verifier.
-    fn loaded(&self, id: &Digest) -> Result<(usize, &LoadedCircuit), DeliveryError> {
+    fn find_loaded(&self, id: &Digest) -> Result<(usize, &LoadedCircuit), DeliveryError> {
         let mut circuits = self.circuits.iter().enumerate();
         circuits
-            .find(|(_, examined)| examined.directory.id() == *id)
+            .find(|(_, loaded)| loaded.directory.id() == *id)
             .ok_or(DeliveryError::UnknownModel(*id))
     }
 
@@ -194,17 +191,17 @@ impl Examiner {
         self: &Arc<Self>,
         id: &Digest,
         inputs: &[i64],
-        report: Delivery,
+        report: ProgressCallback,
     ) -> Result<ModelBundle, DeliveryError> {
         let nonce = Digest::from_bytes(rand::random());
         self.check(id, inputs)?;
-        if let Ok((position, _)) = self.loaded(id) {
+        if let Ok((position, _)) = self.find_loaded(id) {
             let (examiner, circuit, values) = (Arc::clone(self), *id, inputs.to_vec());
             self.execute_model(move || examiner.check_provable(&circuit, &values)).await?;
             let proof_request =
                 ProofRequest::Circuit(ProofQuery { circuit: *id, nonce, inputs: inputs.to_vec() });
             let bundle = self.obtain_proof(position, proof_request, &report).await?;
-            return Ok(ModelBundle::Whole(Box::new(bundle)));
+            return Ok(ModelBundle::Single(Box::new(bundle)));
         }
         let model = self.models.get(id).ok_or(DeliveryError::UnknownModel(*id))?;
         let proof_requests = {
@@ -254,22 +251,22 @@ impl Examiner {
         inputs: Vec<i64>,
     ) -> Result<Vec<(usize, ProofRequest)>, DeliveryError> {
         let id = model.id().map_err(|error| DeliveryError::Local(error.to_string()))?;
-        let mut before = inputs;
+        let mut slice_inputs = inputs;
         let mut proof_requests = Vec::with_capacity(model.slices.len());
         for (slice, circuit) in model.slices.iter().enumerate() {
-            let (position, examined) = self.loaded(circuit)?;
-            let after = examined.outputs(&before)?;
-            let nonce = model.nonce(&run, slice, &before, &after);
+            let (position, loaded) = self.find_loaded(circuit)?;
+            let slice_outputs = loaded.outputs(&slice_inputs)?;
+            let nonce = model.nonce(&run, slice, &slice_inputs, &slice_outputs);
             let nonce = nonce.map_err(|error| DeliveryError::Local(error.to_string()))?;
-            let backend = &examined.directory.metadata().backend;
+            let backend = &loaded.directory.metadata().backend;
             let system = ProofSystem::for_backend(backend)
                 .ok_or_else(|| DeliveryError::Local(format!("backend {backend}")))?;
-            let query = ProofQuery { circuit: *circuit, nonce, inputs: before };
+            let query = ProofQuery { circuit: *circuit, nonce, inputs: slice_inputs };
             proof_requests.push((
                 position,
                 ProofRequest::Slice(SliceQuery { model: id, slice, query }, system),
             ));
-            before = after;
+            slice_inputs = slice_outputs;
         }
         Ok(proof_requests)
     }
@@ -281,7 +278,7 @@ impl Examiner {
         self: &Arc<Self>,
         position: usize,
         proof_request: ProofRequest,
-        report: &Delivery,
+        report: &ProgressCallback,
     ) -> Result<Bundle, DeliveryError> {
         let (slice, proof_request) = (proof_request.slice(), Arc::new(proof_request));
         // Each attempt sends at most two messages.
@@ -304,13 +301,13 @@ impl Examiner {
                 tried_miners.insert(miner);
                 awaited_miners.insert(miner);
                 in_flight += 1;
-                self.attempt(assignment, Arc::clone(&proof_request), sender.clone());
+                self.send_attempt(assignment, Arc::clone(&proof_request), sender.clone());
             } else if in_flight == 0 {
                 return Err(DeliveryError::NoMiner { slice });
             }
-            let (miner, step) = attempts.recv().await.ok_or(DeliveryError::NoMiner { slice })?;
+            let (miner, message) = attempts.recv().await.ok_or(DeliveryError::NoMiner { slice })?;
             awaited_miners.remove(&miner);
-            let AttemptMessage::Finished(result) = step else {
+            let AttemptMessage::Finished(result) = message else {
                 report(Progress::Overdue { slice, miner });
                 continue;
             };
@@ -318,9 +315,9 @@ impl Examiner {
             match result {
                 Ok(proof) => {
                     report(Progress::Verified { slice, miner });
-                    let examined =
+                    let loaded =
                         self.circuits.get(position).ok_or(DeliveryError::NoMiner { slice })?;
-                    return Ok(bundle(examined, &proof)?);
+                    return Ok(bundle(loaded, &proof)?);
                 }
                 Err(RequestError::Fault(fault)) => report(Progress::Failed { slice, miner, fault }),
                 Err(RequestError::Busy) => {
@@ -334,7 +331,7 @@ impl Examiner {
     }
 
     /// Sends the request to one miner in the background.
-    fn attempt(
+    fn send_attempt(
         self: &Arc<Self>,
         assignment: Assignment,
         proof_request: Arc<ProofRequest>,
@@ -342,9 +339,11 @@ impl Examiner {
     ) {
         let (examiner, miner) = (Arc::clone(self), *assignment.miner.hotkey());
         tokio::spawn(async move {
-            let overdue = || drop(steps.try_send((miner, AttemptMessage::Overdue)));
-            let result =
-                examiner.request(assignment, &proof_request, overdue).await.map(|(_, proof)| proof);
+            let report_overdue = || drop(steps.try_send((miner, AttemptMessage::Overdue)));
+            let result = examiner
+                .request(assignment, &proof_request, report_overdue)
+                .await
+                .map(|(_, proof)| proof);
             // The receiver is dropped once another miner's proof has verified.
             drop(steps.send((miner, AttemptMessage::Finished(result))).await);
         });

@@ -33,10 +33,10 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// Statements of the last verified proofs, and the cost of diagnoses, by miner.
 #[derive(Debug, Default)]
-pub(crate) struct ProofHistory(Mutex<BTreeMap<Hotkey, Record>>);
+pub(crate) struct ProofHistory(Mutex<BTreeMap<Hotkey, MinerRecord>>);
 
 #[derive(Debug, Default)]
-struct Record {
+struct MinerRecord {
     /// Statements with the digest of their proof, oldest first.
     verified: VecDeque<(Statement, Digest)>,
     /// Start of the current minute, and the number of verifications in it.
@@ -72,14 +72,14 @@ impl ProofHistory {
     }
 
     /// Returns the statements of one miner.
-    fn of(&self, miner: &Hotkey) -> Vec<Statement> {
+    fn statements_of(&self, miner: &Hotkey) -> Vec<Statement> {
         let miners = self.lock();
         let verified = miners.get(miner).into_iter().flat_map(|record| &record.verified);
         verified.map(|(statement, _)| statement.clone()).collect()
     }
 
     /// Returns the last statement of at most `count` other miners.
-    fn others_statements(&self, miner: &Hotkey, count: usize) -> Vec<Statement> {
+    fn statements_of_others(&self, miner: &Hotkey, count: usize) -> Vec<Statement> {
         let miners = self.lock();
         let others = miners.iter().filter(|(other, _)| *other != miner);
         others
@@ -110,7 +110,7 @@ impl ProofHistory {
         };
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Hotkey, Record>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Hotkey, MinerRecord>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,30 +125,30 @@ struct Trials<'a> {
 impl Trials<'_> {
     /// Returns whether the proof verifies for a statement; `false` once the limit is reached, or if
     /// the verifier is an external program.
-    fn verifies(&mut self, examined: &LoadedCircuit, statement: &Statement) -> bool {
-        if self.remaining == 0 || examined.is_external() {
+    fn verifies(&mut self, loaded: &LoadedCircuit, statement: &Statement) -> bool {
+        if self.remaining == 0 || loaded.is_external() {
             return false;
         }
         self.remaining -= 1;
         self.used += 1;
-        examined.verifier.verify(statement, self.proof).is_ok()
+        loaded.verifier.verify(statement, self.proof).is_ok()
     }
 }
 
 /// Classifies a proof that was rejected with `error`. CPU-bound: at most [`MAX_TRIALS`]
 /// verifications.
 pub(crate) fn diagnose(
-    examined: &LoadedCircuit,
+    loaded: &LoadedCircuit,
     all: &[LoadedCircuit],
-    claimed: &UnverifiedProof,
+    claim: &UnverifiedProof,
     error: &VerifyError,
     history: &ProofHistory,
     miners: &[ProofMiner],
 ) -> Fault {
-    let (miner, now) = (claimed.statement.binding.miner, Instant::now());
+    let (miner, now) = (claim.statement.binding.miner, Instant::now());
     let mut trials =
-        Trials { proof: &claimed.proof, remaining: history.allowance(&miner, now), used: 0 };
-    let fault = origin(examined, all, claimed, history, miners, &mut trials);
+        Trials { proof: &claim.proof, remaining: history.allowance(&miner, now), used: 0 };
+    let fault = origin(loaded, all, claim, history, miners, &mut trials);
     history.charge(miner, trials.used, now);
     if let Some(fault) = fault {
         return fault;
@@ -156,8 +156,8 @@ pub(crate) fn diagnose(
     if matches!(error, VerifyError::Malformed(_)) {
         return Fault::Malformed;
     }
-    match examined.circuit().execute(&claimed.statement.inputs) {
-        Ok(execution) if execution.outputs(examined.circuit()) != claimed.statement.outputs => {
+    match loaded.circuit().execute(&claim.statement.inputs) {
+        Ok(execution) if execution.outputs(loaded.circuit()) != claim.statement.outputs => {
             Fault::WrongOutput
         }
         _ => Fault::Invalid,
@@ -166,22 +166,20 @@ pub(crate) fn diagnose(
 
 /// Finds the statement that a rejected proof was made for. Tries the most likely statements first.
 fn origin(
-    examined: &LoadedCircuit,
+    loaded: &LoadedCircuit,
     all: &[LoadedCircuit],
-    claimed: &UnverifiedProof,
+    claim: &UnverifiedProof,
     history: &ProofHistory,
     miners: &[ProofMiner],
     trials: &mut Trials<'_>,
 ) -> Option<Fault> {
-    let statement = &claimed.statement;
+    let statement = &claim.statement;
     let Binding { nonce, miner, .. } = statement.binding;
-    if let Some(owner) = history.owner(&claimed.proof) {
+    if let Some(owner) = history.owner(&claim.proof) {
         return Some(if owner == miner { Fault::ReplayedProof } else { Fault::CopiedProof });
     }
-    for other in all
-        .iter()
-        .filter(|other| other.directory.id() != examined.directory.id())
-        .take(MAX_CIRCUITS)
+    for other in
+        all.iter().filter(|other| other.directory.id() != loaded.directory.id()).take(MAX_CIRCUITS)
     {
         let statement = Statement { binding: other.binding(nonce, miner), ..statement.clone() };
         if trials.verifies(other, &statement) {
@@ -192,7 +190,7 @@ fn origin(
         all.iter().find(|circuit| circuit.directory.id() == earlier.binding.circuit)
     };
     // The proof may be a re-randomised copy of the miner's own earlier proof.
-    for earlier in history.of(&miner) {
+    for earlier in history.statements_of(&miner) {
         if circuit_of(&earlier).is_some_and(|circuit| trials.verifies(circuit, &earlier)) {
             return Some(Fault::ReplayedProof);
         }
@@ -204,12 +202,12 @@ fn origin(
     others.sort_by_key(|entry| Some(entry.peer.host()) != host);
     for other in others.into_iter().take(MAX_MINERS) {
         let statement =
-            Statement { binding: examined.binding(nonce, *other.hotkey()), ..statement.clone() };
-        if trials.verifies(examined, &statement) {
+            Statement { binding: loaded.binding(nonce, *other.hotkey()), ..statement.clone() };
+        if trials.verifies(loaded, &statement) {
             return Some(Fault::CopiedProof);
         }
     }
-    for earlier in history.others_statements(&miner, trials.remaining) {
+    for earlier in history.statements_of_others(&miner, trials.remaining) {
         if circuit_of(&earlier).is_some_and(|circuit| trials.verifies(circuit, &earlier)) {
             return Some(Fault::CopiedProof);
         }

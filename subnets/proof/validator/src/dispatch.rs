@@ -21,7 +21,7 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from
 pub(crate) struct Dispatcher {
     state: Mutex<State>,
     /// Signals that a request ended.
-    ended: Notify,
+    request_ended: Notify,
     limits: Limits,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Limits {
 struct State {
     /// Sequence number of the last assignment.
     last: u64,
-    miners: BTreeMap<Hotkey, Load>,
+    miners: BTreeMap<Hotkey, MinerLoad>,
     /// Performance before the restart of miners that have not received a request since.
     restored: BTreeMap<Hotkey, Performance>,
     /// Response times of all miners, by the circuit's position.
@@ -54,7 +54,7 @@ struct State {
 }
 
 #[derive(Debug, Default)]
-struct Load {
+struct MinerLoad {
     in_flight: usize,
     /// Number of requests in flight for users.
     for_users: usize,
@@ -67,7 +67,7 @@ struct Load {
     performance: Performance,
 }
 
-impl Load {
+impl MinerLoad {
     /// Returns whether the miner is in its pause after a failure.
     fn is_paused(&self, now: Instant) -> bool {
         self.performance.is_failing() && self.ready_at.is_some_and(|ready_at| ready_at > now)
@@ -87,15 +87,15 @@ impl State {
             return BTreeSet::new();
         }
         let time = |hotkey: &Hotkey| {
-            let measured = self.miners.get(hotkey).map(|load| &load.performance);
-            measured.or_else(|| self.restored.get(hotkey))?.times(circuit)?.estimate()
+            let miner_times = self.miners.get(hotkey).map(|load| &load.performance);
+            miner_times.or_else(|| self.restored.get(hotkey))?.times(circuit)?.estimate()
         };
-        let measured =
+        let miner_times =
             miners.iter().filter_map(|miner| Some((time(miner.hotkey())?, *miner.hotkey())));
-        let mut measured: Vec<(Duration, Hotkey)> = measured.collect();
-        measured.sort_unstable();
+        let mut miner_times: Vec<(Duration, Hotkey)> = miner_times.collect();
+        miner_times.sort_unstable();
         let count = (miners.len() * usize::from(percent)).div_ceil(100);
-        measured.into_iter().take(count).map(|(_, hotkey)| hotkey).collect()
+        miner_times.into_iter().take(count).map(|(_, hotkey)| hotkey).collect()
     }
 }
 
@@ -119,7 +119,7 @@ pub(crate) enum AssignmentOutcome {
 
 impl Dispatcher {
     pub(crate) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), ended: Notify::new(), limits })
+        Arc::new(Self { state: Mutex::default(), request_ended: Notify::new(), limits })
     }
 
     /// Restores the performance of miners and circuits. `circuits` are the identities of the
@@ -152,7 +152,7 @@ impl Dispatcher {
         let fastest = state.fastest(circuit, miners, self.limits.users_percent);
         let eligible = miners.iter().filter(|miner| !excluded.contains(miner.hotkey()));
         let rank = |miner: &&ProofMiner| {
-            let unknown = Load::default();
+            let unknown = MinerLoad::default();
             let load = state.miners.get(miner.hotkey()).unwrap_or(&unknown);
             let is_failing = if self.limits.benchmarks {
                 load.performance.is_failing()
@@ -192,7 +192,7 @@ impl Dispatcher {
         let mut state = self.lock();
         let (mut best, mut earliest) = (None, None::<Instant>);
         for miner in miners {
-            let unknown = Load::default();
+            let unknown = MinerLoad::default();
             let load = state.miners.get(miner.hotkey()).unwrap_or(&unknown);
             // Users have priority: a miner that works for a user receives no benchmarks.
             if load.is_full() || load.overdue > 0 || load.for_users > 0 {
@@ -213,7 +213,7 @@ impl Dispatcher {
 
     /// Waits until a request ends.
     pub(crate) async fn wait_for_end(&self) {
-        self.ended.notified().await;
+        self.request_ended.notified().await;
     }
 
     /// Returns the number of requests in flight.
@@ -244,7 +244,7 @@ impl Dispatcher {
         *last += 1;
         let load = miners.entry(*miner.hotkey()).or_insert_with(|| {
             let performance = restored.remove(miner.hotkey()).unwrap_or_default();
-            Load { performance, ..Load::default() }
+            MinerLoad { performance, ..MinerLoad::default() }
         });
         load.last = *last;
         load.in_flight += 1;
@@ -310,13 +310,13 @@ impl Assignment {
     }
 
     /// Records the outcome.
-    pub(crate) fn settle(self, ended: AssignmentOutcome) {
+    pub(crate) fn settle(self, outcome: AssignmentOutcome) {
         let mut state = self.of.lock();
-        if let AssignmentOutcome::Verified(time) = ended {
+        if let AssignmentOutcome::Verified(time) = outcome {
             state.market.entry(self.circuit).or_default().add(time);
         }
         let Some(load) = state.miners.get_mut(self.miner.hotkey()) else { return };
-        let pause = match ended {
+        let pause = match outcome {
             AssignmentOutcome::Verified(time) => {
                 load.performance.verified(self.circuit, time, self.in_flight);
                 return;
@@ -343,7 +343,7 @@ impl Drop for Assignment {
             load.for_users -= usize::from(self.purpose == Purpose::User);
         }
         // `notify_one` stores the notification if no task is waiting.
-        self.of.ended.notify_one();
+        self.of.request_ended.notify_one();
     }
 }
 

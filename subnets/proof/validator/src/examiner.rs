@@ -91,7 +91,7 @@ pub struct Examiner {
     pub(crate) requests: Arc<Semaphore>,
     executions: Arc<Semaphore>,
     verifications: Verifications,
-    remembered: Arc<ProofHistory>,
+    proof_history: Arc<ProofHistory>,
     miners: watch::Sender<Arc<Vec<ProofMiner>>>,
     pub(crate) dispatcher: Arc<Dispatcher>,
 }
@@ -120,15 +120,15 @@ impl Examiner {
         let dispatcher = Dispatcher::new(limits);
         if let Some(saved) = settings.performance.as_deref().and_then(performance::read) {
             let identities: Vec<Digest> =
-                circuits.iter().map(|examined| examined.directory.id()).collect();
+                circuits.iter().map(|loaded| loaded.directory.id()).collect();
             dispatcher.restore(saved, &identities, unix_time(clock()));
         }
-        let (circuits, remembered) = (Arc::new(circuits), Arc::default());
+        let (circuits, proof_history) = (Arc::new(circuits), Arc::default());
         let bundles = settings.bundles.clone();
         Ok(Self {
             verifications: Verifications::new(
                 &circuits,
-                &remembered,
+                &proof_history,
                 settings.verifications,
                 bundles,
             ),
@@ -141,22 +141,22 @@ impl Examiner {
             dispatcher,
             settings,
             clock,
-            remembered,
+            proof_history,
             miners: watch::Sender::default(),
         })
     }
 
     /// Updates the list of miners. [`Examiner::run`] calls it; a validator without benchmarks calls
     /// it directly.
-    pub async fn follow_list(&self, list: &[ProofMiner]) {
-        self.set_list(list);
+    pub async fn follow_miners(&self, list: &[ProofMiner]) {
+        self.set_miners(list);
         self.connect(list).await;
     }
 
-    pub(crate) fn set_list(&self, list: &[ProofMiner]) {
+    pub(crate) fn set_miners(&self, list: &[ProofMiner]) {
         self.miners.send_replace(Arc::new(list.to_vec()));
         self.dispatcher.retain(list);
-        self.remembered.retain(list);
+        self.proof_history.retain(list);
     }
 
     /// Connects to the miners that use QUIC.
@@ -204,26 +204,26 @@ impl Examiner {
         request: &ProofRequest,
         timeout: Duration,
     ) -> Result<(Outcome, Arc<UnverifiedProof>), RequestError> {
-        let examined = self
+        let loaded = self
             .circuits
             .get(position)
             .ok_or_else(|| RequestError::local("the circuit is not loaded"))?;
-        let circuit = examined.directory.id().to_string();
-        match self.clients.ask(miner, examined, request, timeout).await {
-            Ok(claimed) => {
-                let claimed = Arc::new(claimed);
+        let circuit = loaded.directory.id().to_string();
+        match self.clients.request_proof(miner, loaded, request, timeout).await {
+            Ok(claim) => {
+                let claim = Arc::new(claim);
                 let outcome =
-                    self.verifications.verify(position, Arc::clone(&claimed), self.miners()).await;
+                    self.verifications.verify(position, Arc::clone(&claim), self.miners()).await;
                 let outcome =
                     outcome.ok_or_else(|| RequestError::local("the local verifier failed"))?;
-                let recorded = self.count(miner, &circuit, outcome).await;
+                let recorded = self.record_outcome(miner, &circuit, outcome).await;
                 match recorded.ok_or_else(|| RequestError::local("cannot record an outcome"))? {
                     Outcome::Failed(fault) => Err(RequestError::Fault(fault)),
-                    verified @ Outcome::Verified { .. } => Ok((verified, claimed)),
+                    verified @ Outcome::Verified { .. } => Ok((verified, claim)),
                 }
             }
             Err(RequestError::Fault(fault)) => {
-                let recorded = self.count(miner, &circuit, Outcome::Failed(fault)).await;
+                let recorded = self.record_outcome(miner, &circuit, Outcome::Failed(fault)).await;
                 Err(recorded.map_or_else(
                     || RequestError::local("cannot record an outcome"),
                     |_| RequestError::Fault(fault),
@@ -254,17 +254,21 @@ impl Examiner {
 
     /// Chooses the circuit of the next benchmark request at random, among those for which random
     /// inputs can be proven.
-    pub(crate) fn choose(&self) -> Option<usize> {
+    pub(crate) fn choose_circuit(&self) -> Option<usize> {
         let Self { circuits, settings, .. } = self;
         let all = circuits.iter().enumerate();
-        let for_benchmarks = all.filter(|(_, examined)| {
-            !settings.users_only.contains(&examined.directory.id())
-                && !examined.draws.is_exhausted()
+        let for_benchmarks = all.filter(|(_, loaded)| {
+            !settings.users_only.contains(&loaded.directory.id()) && !loaded.draws.is_exhausted()
         });
         for_benchmarks.map(|(position, _)| position).choose(&mut rand::rng())
     }
 
-    async fn count(&self, miner: &ProofMiner, circuit: &str, outcome: Outcome) -> Option<Outcome> {
+    async fn record_outcome(
+        &self,
+        miner: &ProofMiner,
+        circuit: &str,
+        outcome: Outcome,
+    ) -> Option<Outcome> {
         metrics::outcome(&outcome);
         let event = Event {
             miner: *miner.hotkey(),
@@ -297,21 +301,21 @@ impl Examiner {
 
 /// Creates the bundle of a proof.
 pub(crate) fn bundle(
-    examined: &LoadedCircuit,
-    claimed: &UnverifiedProof,
+    loaded: &LoadedCircuit,
+    claim: &UnverifiedProof,
 ) -> Result<Bundle, CircuitError> {
-    Bundle::new(&examined.directory, &claimed.statement, &claimed.proof)
+    Bundle::new(&loaded.directory, &claim.statement, &claim.proof)
 }
 
 /// Replaces the bundle of the miner's last verified proof. The file is readable by its owner only,
 /// because the proof may contain a user's confidential input.
 fn save_bundle(
     directory: &Path,
-    examined: &LoadedCircuit,
-    claimed: &UnverifiedProof,
+    loaded: &LoadedCircuit,
+    claim: &UnverifiedProof,
 ) -> Result<(), Box<dyn Error>> {
-    let bundle = bundle(examined, claimed)?;
-    let path = directory.join(format!("{}.json", claimed.statement.binding.miner));
+    let bundle = bundle(loaded, claim)?;
+    let path = directory.join(format!("{}.json", claim.statement.binding.miner));
     atomic_write(path, &serde_json::to_vec(&bundle)?, Access::Owner)?;
     Ok(())
 }

@@ -12,25 +12,25 @@ use taonet_proof_core::Range;
 
 /// Maximum number of halvings.
 const MAX_HALVINGS: u32 = 8;
-/// Number of forms of inputs: see [`Form::new`].
-const FORMS: u32 = 1 + 2 * MAX_HALVINGS;
-/// Number of draws of one form before the next one is tried. Each draw costs an execution.
-const DRAWS_PER_FORM: u32 = 3;
-/// One in this many accepted draws makes later ones begin with the form before.
+/// Number of narrowings of random inputs: see [`Narrowing::new`].
+const NARROWINGS: u32 = 1 + 2 * MAX_HALVINGS;
+/// Number of draws of one narrowing before the next one is tried. Each draw costs an execution.
+const DRAWS_PER_NARROWING: u32 = 3;
+/// One in this many accepted draws makes later ones begin with the narrowing before.
 const DRAWS_PER_WIDENING: u32 = 16;
 
-/// Form of random inputs.
+/// Narrowing of random inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Form {
+struct Narrowing {
     /// Number of halvings of the range.
     range: u32,
     /// Number of halvings of the number of inputs that are not 0. The first ones are not.
     count: u32,
 }
 
-impl Form {
-    /// Returns a form by its index, which is below [`FORMS`]: all inputs in the full range, then
-    /// half of the range or half of the inputs, a quarter of either, and so on.
+impl Narrowing {
+    /// Returns a narrowing by its index, which is below [`NARROWINGS`]: all inputs in the full
+    /// range, then half of the range or half of the inputs, a quarter of either, and so on.
     fn new(index: u32) -> Self {
         let halvings = index.div_ceil(2);
         if index.is_multiple_of(2) {
@@ -52,18 +52,18 @@ impl Form {
     }
 }
 
-/// Draws inputs of one circuit. Remembers the form of those that were accepted, so that most
+/// Draws inputs of one circuit. Remembers the narrowing of those that were accepted, so that most
 /// requests need few draws.
 #[derive(Debug, Default)]
 pub(crate) struct InputDraws {
-    /// Index of the form.
-    form: AtomicU32,
+    /// Index of the narrowing.
+    narrowing: AtomicU32,
     has_accepted: AtomicBool,
     is_exhausted: AtomicBool,
 }
 
 impl InputDraws {
-    /// Returns whether no inputs were ever accepted, although all forms were tried.
+    /// Returns whether no inputs were ever accepted, although all narrowings were tried.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.is_exhausted.load(Ordering::Relaxed)
     }
@@ -71,7 +71,7 @@ impl InputDraws {
     /// Draws `count` inputs within `range` until `check` accepts them.
     ///
     /// # Errors
-    /// When no draw of any form is accepted: the error of the last one.
+    /// When no draw of any narrowing is accepted: the error of the last one.
     pub(crate) fn draw<E>(
         &self,
         count: usize,
@@ -79,20 +79,22 @@ impl InputDraws {
         generator: &mut impl Rng,
         check: impl Fn(&[i64]) -> Result<(), E>,
     ) -> Result<Vec<i64>, E> {
-        let (mut form, mut tries, mut forms) = (self.form.load(Ordering::Relaxed), 0, 0);
+        let (mut narrowing, mut failed_draws, mut narrowings) =
+            (self.narrowing.load(Ordering::Relaxed), 0, 0);
         loop {
-            let inputs = Form::new(form).draw(count, range, generator);
+            let inputs = Narrowing::new(narrowing).draw(count, range, generator);
             let Err(error) = check(&inputs) else {
                 let widening = u32::from(generator.random_ratio(1, DRAWS_PER_WIDENING));
-                self.form.store(form.saturating_sub(widening), Ordering::Relaxed);
+                self.narrowing.store(narrowing.saturating_sub(widening), Ordering::Relaxed);
                 self.has_accepted.store(true, Ordering::Relaxed);
                 return Ok(inputs);
             };
-            tries += 1;
-            if tries == DRAWS_PER_FORM {
-                (form, tries, forms) = ((form + 1) % FORMS, 0, forms + 1);
+            failed_draws += 1;
+            if failed_draws == DRAWS_PER_NARROWING {
+                (narrowing, failed_draws, narrowings) =
+                    ((narrowing + 1) % NARROWINGS, 0, narrowings + 1);
             }
-            if forms == FORMS {
+            if narrowings == NARROWINGS {
                 if !self.has_accepted.load(Ordering::Relaxed) {
                     self.is_exhausted.store(true, Ordering::Relaxed);
                 }
@@ -116,17 +118,17 @@ mod tests {
     const ALL: usize = 100_000;
 
     #[test]
-    fn input_forms_halve_range_and_count_alternately() {
-        let forms: Vec<[u32; 2]> =
-            (0..5).map(Form::new).map(|Form { range, count }| [range, count]).collect();
-        assert_eq!(forms, [[0, 0], [1, 0], [0, 1], [2, 0], [0, 2]]);
-        assert_eq!(Form::new(FORMS - 1), Form { range: 0, count: MAX_HALVINGS });
+    fn input_narrowings_halve_range_and_count_alternately() {
+        let narrowings: Vec<[u32; 2]> =
+            (0..5).map(Narrowing::new).map(|Narrowing { range, count }| [range, count]).collect();
+        assert_eq!(narrowings, [[0, 0], [1, 0], [0, 1], [2, 0], [0, 2]]);
+        assert_eq!(Narrowing::new(NARROWINGS - 1), Narrowing { range: 0, count: MAX_HALVINGS });
     }
 
     #[test]
     fn drawn_inputs_have_the_halved_range_and_count() {
         let mut generator = StdRng::seed_from_u64(4);
-        for (range, form, (low, high), drawn) in [
+        for (range, narrowing, (low, high), drawn) in [
             ((-128, 127), [0, 0], (-128, 127), ALL),
             ((-128, 127), [1, 0], (-64, 63), ALL),
             ((-128, 127), [8, 0], (0, 0), ALL),
@@ -136,17 +138,17 @@ mod tests {
             ((-20, -10), [2, 0], (-12, -10), ALL),
             ((-20, -10), [0, 2], (-20, -10), ALL / 4),
         ] {
-            let (range, [halvings, count]) = (Range { low: range.0, high: range.1 }, form);
-            let inputs = Form { range: halvings, count }.draw(ALL, range, &mut generator);
+            let (range, [halvings, count]) = (Range { low: range.0, high: range.1 }, narrowing);
+            let inputs = Narrowing { range: halvings, count }.draw(ALL, range, &mut generator);
             let (random, others) = inputs.split_at(drawn);
-            let ends = (random.iter().copied().min(), random.iter().copied().max());
-            assert_eq!(ends, (Some(low), Some(high)), "{range:?}, {form:?}");
+            let extremes = (random.iter().copied().min(), random.iter().copied().max());
+            assert_eq!(extremes, (Some(low), Some(high)), "{range:?}, {narrowing:?}");
             let zero = 0_i64.clamp(range.low, range.high);
-            assert!(others.iter().all(|&input| input == zero), "{range:?}, {form:?}");
+            assert!(others.iter().all(|&input| input == zero), "{range:?}, {narrowing:?}");
         }
     }
 
-    /// The first request finds a form that is accepted, and later ones need few draws.
+    /// The first request finds a narrowing that is accepted, and later ones need few draws.
     #[test]
     fn inputs_are_drawn_until_they_are_accepted() {
         let (draws, count) = (InputDraws::default(), Cell::new(0_u32));
@@ -160,12 +162,12 @@ mod tests {
         };
         let inputs = draw();
         assert!(inputs.len() == 100 && inputs.iter().any(|value| value.abs() > 8), "{inputs:?}");
-        // A range of -16..=15 is the sixth form.
-        assert_eq!(count.replace(0), 5 * DRAWS_PER_FORM + 1);
+        // A range of -16..=15 is the sixth narrowing.
+        assert_eq!(count.replace(0), 5 * DRAWS_PER_NARROWING + 1);
         for _ in 0..160 {
             draw();
         }
-        // Each attempt at the form before costs three more draws.
+        // Each attempt at the narrowing before costs three more draws.
         assert!((160..=300).contains(&count.get()), "{}", count.get());
         assert!(!draws.is_exhausted());
     }
@@ -174,18 +176,18 @@ mod tests {
     fn inputs_that_are_never_accepted_are_an_error() {
         let (draws, count) = (InputDraws::default(), Cell::new(0_u32));
         let mut generator = StdRng::seed_from_u64(6);
-        let refused = |_: &[i64]| {
+        let refuse_all = |_: &[i64]| {
             count.set(count.get() + 1);
             Err::<(), u32>(count.get())
         };
-        let all = FORMS * DRAWS_PER_FORM;
-        assert_eq!(draws.draw(3, RANGE, &mut generator, refused), Err(all));
+        let max_draws = NARROWINGS * DRAWS_PER_NARROWING;
+        assert_eq!(draws.draw(3, RANGE, &mut generator, refuse_all), Err(max_draws));
         assert!(draws.is_exhausted());
         // Once inputs were accepted, others may be, too.
         let draws = InputDraws::default();
         draws.draw(3, RANGE, &mut generator, |_| Ok::<(), u32>(())).unwrap();
         count.set(0);
-        assert_eq!(draws.draw(3, RANGE, &mut generator, refused), Err(all));
+        assert_eq!(draws.draw(3, RANGE, &mut generator, refuse_all), Err(max_draws));
         assert!(!draws.is_exhausted());
     }
 }

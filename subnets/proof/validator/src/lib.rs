@@ -6,8 +6,8 @@
 //!   parallel, and failed slices are retried with other miners;
 //! - no miner receives inputs whose values saturate or have no proof, which it would refuse;
 //! - [`ScoreStore`] persists the scores: each outcome is in a journal on disk before it is applied;
-//! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the score store, for
-//!   the shared epoch loop;
+//! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the score store,
+//!   for the shared epoch loop;
 //! - [`miner_directory`] selects the miners of the metagraph, and [`ProofMiner`] adds the protocol
 //!   of requests to them.
 //!
@@ -66,7 +66,7 @@ mod request;
 mod score_store;
 mod subnet;
 
-pub use delivery::{Delivery, DeliveryError, Progress, ServedModel};
+pub use delivery::{DeliveryError, Progress, ProgressCallback, ServedModel};
 pub use examiner::{Examiner, ExaminerSettings};
 pub use metrics::describe as describe_metrics;
 pub use miners::{ProofMiner, Wire, miner_directory};

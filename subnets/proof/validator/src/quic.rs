@@ -137,15 +137,15 @@ impl QuicClient {
 
     /// Connects to new miners on the list and drops connections to those that left it.
     pub(crate) async fn follow(&self, miners: &[ProofMiner]) {
-        let over_quic = miners.iter().filter(|miner| miner.wire == Wire::Quic);
-        let listed: Vec<_> = over_quic
+        let quic_miners = miners.iter().filter(|miner| miner.wire == Wire::Quic);
+        let listed: Vec<_> = quic_miners
             .filter_map(|miner| Some((*miner.peer.hotkey(), address(&miner.peer)?)))
             .collect();
-        let mut at_address = HashMap::<SocketAddr, HashSet<Hotkey>>::new();
+        let mut hotkeys_by_address = HashMap::<SocketAddr, HashSet<Hotkey>>::new();
         for (hotkey, address) in &listed {
-            at_address.entry(*address).or_default().insert(*hotkey);
+            hotkeys_by_address.entry(*address).or_default().insert(*hotkey);
         }
-        self.0.connections.retain(&at_address);
+        self.0.connections.retain(&hotkeys_by_address);
         let mut connecting = JoinSet::new();
         for (hotkey, address) in listed {
             let inner = Arc::clone(&self.0);
@@ -160,14 +160,14 @@ impl QuicClient {
 
     /// Sends a request for a circuit to a miner. Returns the answer, and the time for which it
     /// waited for memory in this process.
-    pub(crate) async fn ask(
+    pub(crate) async fn request_proof(
         &self,
         peer: &Peer,
         proof_request: &ProofRequest,
         circuit: &CircuitMetadata,
         timeout: Duration,
     ) -> Result<(ProofAnswer, Duration), RequestError> {
-        let limit = largest_answer(circuit);
+        let limit = max_answer_bytes(circuit);
         let (is_busy, answer, paused) = match proof_request {
             ProofRequest::Circuit(query) => {
                 let (message, paused): (QueryZkProofResponse, _) =
@@ -223,11 +223,11 @@ impl Inner {
         time: &mut Stopwatch,
     ) -> Result<T, RequestError> {
         let (mut send, mut recv) =
-            time.limit(connection.open_bi()).await?.map_err(|error| unreachable(&error))?;
+            time.limit(connection.open_bi()).await?.map_err(|error| connection_fault(&error))?;
         time.limit(write_frame_and_finish(&mut send, MessageType::SynapsePacket, packet))
             .await?
             .map_err(|_| RequestError::Fault(Fault::Unreachable))?;
-        let (payload, _share) = self.read(&mut recv, limit, time).await?;
+        let (payload, _memory) = self.read(&mut recv, limit, time).await?;
         let parser = time.pause(self.parsers.acquire()).await;
         let _parser = parser.map_err(|error| RequestError::Local(error.to_string()))?;
         parse(&payload)
@@ -241,22 +241,22 @@ impl Inner {
         time: &mut Stopwatch,
     ) -> Result<(Vec<u8>, MemoryReservation<'_>), RequestError> {
         let mut header = [0; FRAME_HEADER];
-        time.limit(recv.read_exact(&mut header)).await?.map_err(|error| incomplete(&error))?;
+        time.limit(recv.read_exact(&mut header)).await?.map_err(|error| read_fault(&error))?;
         let [kind, size @ ..] = header;
         let size = u32::from_be_bytes(size) as usize;
         if kind != MessageType::SynapseResponse as u8 || size > limit {
             return Err(RequestError::Fault(Fault::Malformed));
         }
-        let at_slowest = Duration::from_secs_f64(size as f64 / MIN_TRANSFER_RATE as f64);
-        time.shorten(self.limits.transfer + at_slowest);
+        let max_transfer_time = Duration::from_secs_f64(size as f64 / MIN_TRANSFER_RATE as f64);
+        time.shorten(self.limits.transfer + max_transfer_time);
         let (mut payload, mut reservation) = (Vec::new(), self.memory.reservation());
         while payload.len() < size {
-            let read = payload.len();
-            let next = (read + READ_STEP).min(size);
+            let bytes_read = payload.len();
+            let next = (bytes_read + READ_STEP).min(size);
             time.pause(reservation.reserve(next, size)).await;
             payload.resize(next, 0);
-            let (_, step) = payload.split_at_mut(read);
-            time.limit(recv.read_exact(step)).await?.map_err(|error| incomplete(&error))?;
+            let (_, chunk) = payload.split_at_mut(bytes_read);
+            time.limit(recv.read_exact(chunk)).await?.map_err(|error| read_fault(&error))?;
         }
         Ok((payload, reservation))
     }
@@ -280,9 +280,9 @@ fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, RequestError> {
 }
 
 /// Classifies a failed read as the miner's fault.
-fn incomplete(error: &ReadExactError) -> RequestError {
+fn read_fault(error: &ReadExactError) -> RequestError {
     match error {
-        ReadExactError::ReadError(ReadError::ConnectionLost(error)) => unreachable(error),
+        ReadExactError::ReadError(ReadError::ConnectionLost(error)) => connection_fault(error),
         ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => {
             RequestError::Fault(Fault::Malformed)
         }
@@ -290,7 +290,7 @@ fn incomplete(error: &ReadExactError) -> RequestError {
 }
 
 /// Classifies a lost connection as the miner's fault or a local one.
-fn unreachable(error: &ConnectionError) -> RequestError {
+fn connection_fault(error: &ConnectionError) -> RequestError {
     match error {
         ConnectionError::LocallyClosed => RequestError::Local(error.to_string()),
         _ => RequestError::Fault(Fault::Unreachable),
@@ -302,7 +302,7 @@ fn unix_seconds() -> u64 {
 }
 
 /// Returns the maximum size of an answer to a request for a circuit, in bytes.
-fn largest_answer(circuit: &CircuitMetadata) -> usize {
+fn max_answer_bytes(circuit: &CircuitMetadata) -> usize {
     let proof = match circuit.backend.as_str() {
         groth16::ID => groth16::PROOF_BYTES,
         stark::ID => MAX_STARK_BYTES,

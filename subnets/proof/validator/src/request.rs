@@ -151,10 +151,10 @@ impl From<SignedClient> for Clients {
 
 impl Clients {
     /// Sends a request to a miner and returns its answer.
-    pub(crate) async fn ask(
+    pub(crate) async fn request_proof(
         &self,
         miner: &ProofMiner,
-        examined: &LoadedCircuit,
+        loaded: &LoadedCircuit,
         request: &ProofRequest,
         timeout: Duration,
     ) -> Result<UnverifiedProof, RequestError> {
@@ -162,10 +162,10 @@ impl Clients {
         let start = Instant::now();
         let (answer, paused) = match (miner.wire, &self.quic) {
             (Wire::Http, _) => {
-                (ask_over_http(&self.http, peer, request, timeout).await?, Duration::ZERO)
+                (request_over_http(&self.http, peer, request, timeout).await?, Duration::ZERO)
             }
             (Wire::Quic, Some(quic)) => {
-                quic.ask(peer, request, examined.directory.metadata(), timeout).await?
+                quic.request_proof(peer, request, loaded.directory.metadata(), timeout).await?
             }
             (Wire::Quic, None) => {
                 return Err(RequestError::Local("there is no QUIC client".to_owned()));
@@ -173,11 +173,11 @@ impl Clients {
         };
         // The miner does not answer for a lack of memory in this process.
         let time = start.elapsed().saturating_sub(paused);
-        let answer = answer.read(examined.directory.metadata().output.scale);
+        let answer = answer.read(loaded.directory.metadata().output.scale);
         let Ok((proof, outputs)) = answer else {
             return Err(RequestError::Fault(Fault::Malformed));
         };
-        let binding = examined.binding(query.nonce, *peer.hotkey());
+        let binding = loaded.binding(query.nonce, *peer.hotkey());
         Ok(UnverifiedProof {
             statement: Statement { binding, inputs: query.inputs.clone(), outputs },
             proof,
@@ -186,7 +186,7 @@ impl Clients {
     }
 }
 
-async fn ask_over_http(
+async fn request_over_http(
     client: &SignedClient,
     peer: &Peer,
     request: &ProofRequest,

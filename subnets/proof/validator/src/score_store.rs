@@ -37,7 +37,7 @@ struct Inner {
     /// Total number of events.
     number: u64,
     /// Number of events that the snapshot covers.
-    covered: u64,
+    snapshot_number: u64,
     journal: File,
 }
 
@@ -110,9 +110,10 @@ impl ScoreStore {
         let lock = directory.join("scores.lock");
         let lock = lock_file(&lock).await.map_err(ScoreStoreError::file(&lock))?;
         let lock = lock.ok_or_else(|| ScoreStoreError::Locked(directory.to_owned()))?;
-        let owned = directory.to_owned();
-        let inner = spawn_blocking(move || Inner::open(owned)).await;
-        let inner = inner.map_err(|stopped| ScoreStoreError::file(directory)(stopped.into()))??;
+        let owned_directory = directory.to_owned();
+        let inner = spawn_blocking(move || Inner::open(owned_directory)).await;
+        let inner =
+            inner.map_err(|join_error| ScoreStoreError::file(directory)(join_error.into()))??;
         Ok(Self { inner: Mutex::new(inner), _lock: lock })
     }
 
@@ -126,8 +127,8 @@ impl ScoreStore {
     }
 
     /// Calls `look` with the current scores.
-    pub fn read<T>(&self, look: impl FnOnce(&Scoreboard) -> T) -> T {
-        look(&self.inner().board)
+    pub fn read<T>(&self, read_board: impl FnOnce(&Scoreboard) -> T) -> T {
+        read_board(&self.inner().board)
     }
 
     /// Returns the total number of events.
@@ -153,8 +154,8 @@ impl Inner {
         let mut text = String::new();
         journal.seek(SeekFrom::Start(0)).map_err(ScoreStoreError::file(&path))?;
         journal.read_to_string(&mut text).map_err(ScoreStoreError::file(&path))?;
-        let (board, covered, number) = load(&directory, &text)?;
-        let mut inner = Self { directory, board, number, covered, journal };
+        let (board, snapshot_number, number) = load(&directory, &text)?;
+        let mut inner = Self { directory, board, number, snapshot_number, journal };
         if !text.is_empty() {
             // The checkpoint also drops a truncated last line.
             inner.checkpoint()?;
@@ -168,15 +169,15 @@ impl Inner {
         let mut line = serde_json::to_vec(&entry)
             .map_err(|error| ScoreStoreError::damaged(&path, error.to_string()))?;
         line.push(b'\n');
-        let end = self.journal.metadata().map_err(ScoreStoreError::file(&path))?.len();
+        let old_length = self.journal.metadata().map_err(ScoreStoreError::file(&path))?.len();
         if let Err(source) = self.journal.write_all(&line) {
             // A partial line would make the next one unreadable.
-            let _ = self.journal.set_len(end);
+            let _ = self.journal.set_len(old_length);
             return Err(ScoreStoreError::File { path, source });
         }
         self.number = entry.number;
         self.board.apply(&entry.event);
-        if self.number - self.covered >= SNAPSHOT_INTERVAL {
+        if self.number - self.snapshot_number >= SNAPSHOT_INTERVAL {
             self.checkpoint()?;
         }
         Ok(())
@@ -189,7 +190,7 @@ impl Inner {
         let text = serde_json::to_vec(&snapshot)
             .map_err(|error| ScoreStoreError::damaged(&path, error.to_string()))?;
         atomic_write(&path, &text, Access::Everyone)?;
-        self.covered = self.number;
+        self.snapshot_number = self.number;
         self.journal
             .set_len(0)
             .map_err(ScoreStoreError::file(&self.directory.join("scores.journal")))
@@ -199,11 +200,11 @@ impl Inner {
 /// Reads the snapshot in a directory and applies the events of the journal. Returns the scores, and
 /// the numbers of the last events of snapshot and journal.
 fn load(directory: &Path, journal: &str) -> Result<(Scoreboard, u64, u64), ScoreStoreError> {
-    let Snapshot { number: covered, mut board, .. } =
+    let Snapshot { number: snapshot_number, mut board, .. } =
         read_snapshot(&directory.join("scores.json"))?;
-    let number = replay(&mut board, covered, journal)
+    let number = replay(&mut board, snapshot_number, journal)
         .map_err(|reason| ScoreStoreError::damaged(&directory.join("scores.journal"), reason))?;
-    Ok((board, covered, number))
+    Ok((board, snapshot_number, number))
 }
 
 fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, ScoreStoreError> {
@@ -229,8 +230,8 @@ fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, ScoreStoreError> {
 /// Applies the journal's events after event `number`; returns the number of the last one.
 fn replay(board: &mut Scoreboard, mut number: u64, text: &str) -> Result<u64, String> {
     // A line without its newline was truncated by a kill; its event was never applied.
-    let complete = text.rsplit_once('\n').map_or("", |(complete, _)| complete);
-    for line in complete.lines() {
+    let complete_lines = text.rsplit_once('\n').map_or("", |(complete_lines, _)| complete_lines);
+    for line in complete_lines.lines() {
         let entry: Entry<Event> = serde_json::from_str(line).map_err(|error| error.to_string())?;
         if entry.number <= number {
             continue;
@@ -305,10 +306,11 @@ mod tests {
         drop(score_store);
         let journal = folder.path().join("scores.journal");
         let text = std::fs::read(&journal).unwrap();
-        for cut in (0..=text.len()).step_by(37).chain([text.len()]) {
+        for length in (0..=text.len()).step_by(37).chain([text.len()]) {
             let _ = std::fs::remove_file(folder.path().join("scores.json"));
-            std::fs::write(&journal, &text[..cut]).unwrap();
-            let complete_lines = String::from_utf8_lossy(&text[..cut]).matches('\n').count() as u64;
+            std::fs::write(&journal, &text[..length]).unwrap();
+            let complete_lines =
+                String::from_utf8_lossy(&text[..length]).matches('\n').count() as u64;
             // The second instance reads what the first one wrote.
             for _ in 0..2 {
                 let score_store = ScoreStore::open(folder.path()).await.unwrap();

@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use super::super::{ALICE, AS_ALICE, BABELBIT, BOB, Chain};
-use super::{mine, refused, signed};
+use super::{call_as, mine, refusal_of};
 use crate::support::{document, refusal};
 
 #[test]
 fn a_crowdloan_is_raised_and_paid_out() {
     let chain = Chain::start();
-    assert_eq!(chain.ask(&["crowdloan", "list"])["crowdloans"], json!([]));
+    assert_eq!(chain.run_json(&["crowdloan", "list"])["crowdloans"], json!([]));
     let create = [
         "crowdloan",
         "create",
@@ -23,8 +23,8 @@ fn a_crowdloan_is_raised_and_paid_out() {
     let create = [&create[..], &["--target", "//Dave", "--yes", "--cap"]].concat();
     let created = chain.alice(&[&create[..], &["20"]].concat());
     assert_eq!(created["id"], 0, "{created}");
-    signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "4"]);
-    let shown = chain.ask(&["crowdloan", "show", "0"]);
+    call_as(&chain, "//Bob", &["crowdloan", "contribute", "0", "4"]);
+    let shown = chain.run_json(&["crowdloan", "show", "0"]);
     assert_eq!(
         (
             &shown["crowdloan"]["state"],
@@ -38,7 +38,7 @@ fn a_crowdloan_is_raised_and_paid_out() {
         ),
         "{shown}"
     );
-    let shares = chain.ask(&["crowdloan", "contributors", "0"]);
+    let shares = chain.run_json(&["crowdloan", "contributors", "0"]);
     assert_eq!(
         (&shares["contributors"][1]["account"], &shares["raised_rao"]),
         (&json!(BOB), &json!(14_000_000_000_u64))
@@ -46,44 +46,44 @@ fn a_crowdloan_is_raised_and_paid_out() {
     let percent = shares["contributors"][1]["percent"].as_f64().unwrap();
     assert!((percent - 100.0 * 4.0 / 14.0).abs() < 1e-9, "{shares}");
     assert_eq!(
-        refused(&chain, "//Alice", &["crowdloan", "finalize", "0"]),
+        refusal_of(&chain, "//Alice", &["crowdloan", "finalize", "0"]),
         "Crowdloan.CapNotRaised"
     );
     // The chain takes at most what is left.
-    let remaining = signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "100"]);
+    let remaining = call_as(&chain, "//Bob", &["crowdloan", "contribute", "0", "100"]);
     assert_eq!(
         (&remaining["left_rao"], &remaining["accepted_rao"]),
         (&json!(6_000_000_000_u64), &json!(6_000_000_000_u64))
     );
-    assert_eq!(chain.ask(&["crowd", "list"])["crowdloans"][0]["state"], "raised");
+    assert_eq!(chain.run_json(&["crowd", "list"])["crowdloans"][0]["state"], "raised");
     let text = String::from_utf8(chain.tao(&["crowdloan", "show", "0"], &[]).stdout).unwrap();
     assert!(text.contains("20 of 20 TAO") && text.contains(BOB), "{text}");
     let dave = chain.free("//Dave");
-    signed(&chain, "//Alice", &["crowdloan", "finalize", "0"]);
+    call_as(&chain, "//Alice", &["crowdloan", "finalize", "0"]);
     assert_eq!(chain.free("//Dave"), dave + 20_000_000_000);
 
     let created = chain.alice(&[&create[..], &["30"]].concat());
     assert_eq!(created["id"], 1);
-    signed(&chain, "//Alice", &["crowdloan", "update", "1", "--cap", "40"]);
-    signed(&chain, "//Alice", &["crowdloan", "update", "1", "--min-contribution", "0.5"]);
+    call_as(&chain, "//Alice", &["crowdloan", "update", "1", "--cap", "40"]);
+    call_as(&chain, "//Alice", &["crowdloan", "update", "1", "--min-contribution", "0.5"]);
     let end = (created["end"].as_u64().unwrap() + 100).to_string();
-    signed(&chain, "//Alice", &["crowdloan", "update", "1", "--end", &end]);
-    let terms = chain.ask(&["crowdloan", "show", "1"])["crowdloan"].clone();
+    call_as(&chain, "//Alice", &["crowdloan", "update", "1", "--end", &end]);
+    let terms = chain.run_json(&["crowdloan", "show", "1"])["crowdloan"].clone();
     assert_eq!(
         (&terms["cap_rao"], &terms["min_contribution_rao"], terms["end"].to_string()),
         (&json!(40_000_000_000_u64), &json!(500_000_000), end)
     );
-    signed(&chain, "//Bob", &["crowdloan", "contribute", "1", "5"]);
+    call_as(&chain, "//Bob", &["crowdloan", "contribute", "1", "5"]);
     let bob = chain.free(BOB);
-    signed(&chain, "//Bob", &["crowdloan", "withdraw", "1"]);
+    call_as(&chain, "//Bob", &["crowdloan", "withdraw", "1"]);
     assert!(chain.free(BOB) > bob + 4_900_000_000);
-    signed(&chain, "//Charlie", &["crowdloan", "contribute", "1", "5"]);
+    call_as(&chain, "//Charlie", &["crowdloan", "contribute", "1", "5"]);
     assert_eq!(
-        refused(&chain, "//Alice", &["crowdloan", "dissolve", "1"]),
+        refusal_of(&chain, "//Alice", &["crowdloan", "dissolve", "1"]),
         "Crowdloan.NotReadyToDissolve"
     );
-    signed(&chain, "//Alice", &["crowdloan", "refund", "1"]);
-    signed(&chain, "//Alice", &["crowdloan", "dissolve", "1"]);
+    call_as(&chain, "//Alice", &["crowdloan", "refund", "1"]);
+    call_as(&chain, "//Alice", &["crowdloan", "dissolve", "1"]);
     let error = refusal(&chain.tao(&["crowdloan", "show", "1"], &[]), 1);
     assert!(error.contains("tao crowdloan list"), "{error}");
 }
@@ -104,11 +104,11 @@ fn a_crowdloan_can_make_a_call() {
         "100",
     ];
     let call = r#"{"Balances": {"transfer_keep_alive": {"dest": "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty", "value": 1}}}"#;
-    let dry =
+    let dry_run =
         document(&chain.tao(&[&terms[..], &["--call", call, "--dry-run"]].concat(), &AS_ALICE));
-    assert_eq!(dry["valid"], true, "{dry}");
-    let nested = &dry["decoded_call"]["args"]["call"]["Balances"]["transfer_keep_alive"];
-    assert_eq!(nested, &json!({ "dest": BOB, "value": 1 }), "{dry}");
+    assert_eq!(dry_run["valid"], true, "{dry_run}");
+    let nested = &dry_run["decoded_call"]["args"]["call"]["Balances"]["transfer_keep_alive"];
+    assert_eq!(nested, &json!({ "dest": BOB, "value": 1 }), "{dry_run}");
     let error = refusal(&chain.tao(&terms, &["--key-uri", "//Alice"]), 2);
     assert!(error.contains("--target"), "{error}");
 }
@@ -133,9 +133,9 @@ fn a_crowdloan_leases_a_subnet() {
         (&json!(30), &json!(1_000)),
         "{created}"
     );
-    signed(&chain, "//Bob", &["crowdloan", "contribute", "0", "1400"]);
+    call_as(&chain, "//Bob", &["crowdloan", "contribute", "0", "1400"]);
     let before = chain.free(BOB);
-    let finalized = signed(&chain, "//Alice", &["crowdloan", "finalize", "0"]);
+    let finalized = call_as(&chain, "//Alice", &["crowdloan", "finalize", "0"]);
     assert_eq!(
         (&finalized["lease_id"], &finalized["netuid"]),
         (&json!(0), &json!(60)),
@@ -146,20 +146,18 @@ fn a_crowdloan_leases_a_subnet() {
     let refund = chain.free(BOB) - before;
     assert!((466_000_000_000..466_666_666_667).contains(&refund), "{refund}");
     let account = finalized["lease_account"].as_str().unwrap();
-    assert_eq!(chain.ask(&["subnets", "show", "60"])["subnet"]["owner_coldkey"], account);
+    assert_eq!(chain.run_json(&["subnets", "show", "60"])["subnet"]["owner_coldkey"], account);
     let start =
         ["call", "SubtensorModule.start_call", "netuid=60", "--proxy-for", account, "--yes"];
     chain.alice(&start);
-    assert_eq!(
-        chain.ask(&["subnets", "hyperparameters", "60"])["hyperparameters"]["subnet_is_active"],
-        true
-    );
+    let parameters = chain.run_json(&["subnets", "hyperparameters", "60"]);
+    assert_eq!(parameters["hyperparameters"]["subnet_is_active"], true);
 
-    let shown = chain.ask(&["subnets", "show", BABELBIT]);
+    let shown = chain.run_json(&["subnets", "show", BABELBIT]);
     let hotkey = format!("hotkey={}", shown["subnet"]["owner_hotkey"].as_str().unwrap());
     let end = ["call", "SubtensorModule.terminate_lease", "lease_id=0", &hotkey];
-    assert_eq!(refused(&chain, "//Alice", &end), "SubtensorModule.LeaseHasNotEnded");
+    assert_eq!(refusal_of(&chain, "//Alice", &end), "SubtensorModule.LeaseHasNotEnded");
     mine(&chain, 1_000);
-    signed(&chain, "//Alice", &end);
-    assert_eq!(chain.ask(&["subnets", "show", "60"])["subnet"]["owner_coldkey"], ALICE);
+    call_as(&chain, "//Alice", &end);
+    assert_eq!(chain.run_json(&["subnets", "show", "60"])["subnet"]["owner_coldkey"], ALICE);
 }

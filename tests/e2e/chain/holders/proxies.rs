@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::{ALICE, AS_ALICE, BOB, Chain, failure};
-use super::{mine, refused, signed};
+use super::{call_as, mine, refusal_of};
 use crate::support::{document, refusal};
 
 #[test]
@@ -11,33 +11,33 @@ fn proxies_make_calls_for_an_account() {
     let chain = Chain::start();
     let transfer =
         ["call", "Balances.transfer_keep_alive", "dest=//Dave", "value=1tao", "--proxy-for", ALICE];
-    assert_eq!(refused(&chain, "//Bob", &transfer), "Proxy.NotProxy");
+    assert_eq!(refusal_of(&chain, "//Bob", &transfer), "Proxy.NotProxy");
     chain.alice(&["proxy", "add", "//Bob", "--type", "transfer", "--yes"]);
-    let listed = chain.ask(&["proxy", "list", ALICE]);
+    let proxies = chain.run_json(&["proxy", "list", ALICE]);
     assert_eq!(
-        listed["proxies"],
+        proxies["proxies"],
         json!([{ "delegate": BOB, "proxy_type": "Transfer", "delay": 0 }])
     );
-    assert!(listed["deposit_rao"].as_u64().unwrap() > 0);
+    assert!(proxies["deposit_rao"].as_u64().unwrap() > 0);
     let dave = chain.free("//Dave");
-    signed(&chain, "//Bob", &transfer);
+    call_as(&chain, "//Bob", &transfer);
     assert_eq!(chain.free("//Dave"), dave + 1_000_000_000);
     // Every command that submits a call has the option, also under btcli's name.
     let direct = ["transfer", "//Dave", "2", "--proxy", ALICE];
-    let sent = signed(&chain, "//Bob", &direct);
+    let submission = call_as(&chain, "//Bob", &direct);
     assert_eq!(
-        (&sent["from"], &sent["proxy_for"], &sent["signer"]),
+        (&submission["from"], &submission["proxy_for"], &submission["signer"]),
         (&json!(ALICE), &json!(ALICE), &json!(BOB)),
-        "{sent}"
+        "{submission}"
     );
     assert_eq!(chain.free("//Dave"), dave + 3_000_000_000);
-    let dry = chain.tao(&direct, &["--dry-run", "--key-uri", "//Bob", "--json"]);
-    assert_eq!(document(&dry)["decoded_call"]["name"], "proxy");
+    let dry_run = chain.tao(&direct, &["--dry-run", "--key-uri", "//Bob", "--json"]);
+    assert_eq!(document(&dry_run)["decoded_call"]["name"], "proxy");
     // A call that the type does not allow fails within the call of the proxy.
     let remark = ["call", "System.remark", "remark=hello", "--proxy-for", ALICE];
-    refused(&chain, "//Bob", &remark);
+    refusal_of(&chain, "//Bob", &remark);
     chain.alice(&["proxy", "remove", "//Bob", "--yes"]);
-    assert_eq!(chain.ask(&["proxy", "list", ALICE])["proxies"], json!([]));
+    assert_eq!(chain.run_json(&["proxy", "list", ALICE])["proxies"], json!([]));
     let error = refusal(&chain.tao(&["proxy", "remove", "//Bob", "--key-uri", "//Alice"], &[]), 1);
     assert!(error.contains("tao proxy list"), "{error}");
     let error = refusal(
@@ -53,47 +53,48 @@ fn a_proxy_with_a_delay_announces_its_calls() {
     chain.alice(&["proxy", "add", "//Bob", "--type", "any", "--delay", "600", "--yes"]);
     let transfer =
         ["call", "Balances.transfer_keep_alive", "dest=//Dave", "value=1tao", "--proxy-for", ALICE];
-    let with = |option: &'static str| [&transfer[..], &[option]].concat();
-    assert_eq!(refused(&chain, "//Bob", &transfer), "Proxy.Unannounced");
-    signed(&chain, "//Bob", &with("--announce"));
-    let announcements = || chain.ask(&["proxy", "announcements", BOB])["announcements"].clone();
+    let transfer_with = |option: &'static str| [&transfer[..], &[option]].concat();
+    assert_eq!(refusal_of(&chain, "//Bob", &transfer), "Proxy.Unannounced");
+    call_as(&chain, "//Bob", &transfer_with("--announce"));
+    let announcements =
+        || chain.run_json(&["proxy", "announcements", BOB])["announcements"].clone();
     assert_eq!(
         (announcements().as_array().unwrap().len(), &announcements()[0]["real"]),
         (1, &json!(ALICE))
     );
-    assert_eq!(refused(&chain, "//Bob", &with("--announced")), "Proxy.Unannounced");
+    assert_eq!(refusal_of(&chain, "//Bob", &transfer_with("--announced")), "Proxy.Unannounced");
     mine(&chain, 600);
     let dave = chain.free("//Dave");
-    signed(&chain, "//Bob", &with("--announced"));
+    call_as(&chain, "//Bob", &transfer_with("--announced"));
     assert_eq!(chain.free("//Dave"), dave + 1_000_000_000);
     assert_eq!(announcements(), json!([]));
 
     let transfer = ["transfer", "//Dave", "1", "--proxy-for", ALICE];
-    let announced = signed(&chain, "//Bob", &[&transfer[..], &["--announce"]].concat());
+    let announcement = call_as(&chain, "//Bob", &[&transfer[..], &["--announce"]].concat());
     assert_eq!(
-        (&announced["proxy_for"], &announcements()[0]["real"]),
+        (&announcement["proxy_for"], &announcements()[0]["real"]),
         (&json!(ALICE), &json!(ALICE))
     );
     mine(&chain, 600);
-    signed(&chain, "//Bob", &[&transfer[..], &["--announced"]].concat());
+    call_as(&chain, "//Bob", &[&transfer[..], &["--announced"]].concat());
     assert_eq!(chain.free("//Dave"), dave + 2_000_000_000);
 
     // Any account can make the announced call.
-    signed(&chain, "//Bob", &with("--announce"));
+    call_as(&chain, "//Bob", &transfer_with("--announce"));
     let execute =
         ["proxy", "execute", ALICE, "Balances.transfer_keep_alive", "dest=//Dave", "value=1tao"];
-    let by_charlie = [&execute[..], &["--delegate", BOB]].concat();
-    assert_eq!(refused(&chain, "//Charlie", &by_charlie), "Proxy.Unannounced");
+    let execute_as_charlie = [&execute[..], &["--delegate", BOB]].concat();
+    assert_eq!(refusal_of(&chain, "//Charlie", &execute_as_charlie), "Proxy.Unannounced");
     mine(&chain, 600);
-    let executed = signed(&chain, "//Charlie", &by_charlie);
+    let executed = call_as(&chain, "//Charlie", &execute_as_charlie);
     assert_eq!(
         (&executed["real"], &executed["delegate"]),
         (&json!(ALICE), &json!(BOB)),
         "{executed}"
     );
     assert_eq!(chain.free("//Dave"), dave + 3_000_000_000);
-    let dry = document(&chain.tao(&["transfer", "//Dave", "1", "--dry-run"], &AS_ALICE));
-    let data = dry["decoded_call"]["data"].as_str().unwrap();
+    let dry_run = document(&chain.tao(&["transfer", "//Dave", "1", "--dry-run"], &AS_ALICE));
+    let data = dry_run["decoded_call"]["data"].as_str().unwrap();
     let error = refusal(
         &chain.tao(&["proxy", "execute", ALICE, data], &["--key-uri", "//Bob", "--yes"]),
         1,
@@ -101,9 +102,9 @@ fn a_proxy_with_a_delay_announces_its_calls() {
     assert!(error.contains("has not announced the call"), "{error}");
 
     for (key, verb, account) in [("//Alice", "reject", BOB), ("//Bob", "withdraw", ALICE)] {
-        signed(&chain, "//Bob", &with("--announce"));
+        call_as(&chain, "//Bob", &transfer_with("--announce"));
         let hash = announcements()[0]["call_hash"].as_str().unwrap().to_owned();
-        signed(&chain, key, &["proxy", verb, account, &hash]);
+        call_as(&chain, key, &["proxy", verb, account, &hash]);
         assert_eq!(announcements(), json!([]), "{verb}");
     }
 }
@@ -112,8 +113,9 @@ fn a_proxy_with_a_delay_announces_its_calls() {
 fn pure_proxy_is_created_and_removed() {
     let chain = Chain::start();
     let created = chain.alice(&["proxy", "create-pure", "--type", "any", "--yes"]);
-    let (pure, place) = (created["pure"].as_str().unwrap(), created["created"].as_str().unwrap());
-    assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"][0]["delegate"], json!(ALICE));
+    let (pure, created_at) =
+        (created["pure"].as_str().unwrap(), created["created"].as_str().unwrap());
+    assert_eq!(chain.run_json(&["proxy", "list", pure])["proxies"][0]["delegate"], json!(ALICE));
     chain.alice(&["transfer", pure, "3", "--yes"]);
     let back = [
         "call",
@@ -128,6 +130,6 @@ fn pure_proxy_is_created_and_removed() {
     let kill = ["proxy", "kill-pure", pure, "--type", "any", "--yes", "--created"];
     let (code, error) = failure(&chain.tao(&[&kill[..], &["1-0"]].concat(), &AS_ALICE));
     assert_eq!((code, &error["error"]["name"]), (5, &json!("Proxy.NoPermission")), "{error}");
-    chain.alice(&[&kill[..], &[place]].concat());
-    assert_eq!(chain.ask(&["proxy", "list", pure])["proxies"], json!([]));
+    chain.alice(&[&kill[..], &[created_at]].concat());
+    assert_eq!(chain.run_json(&["proxy", "list", pure])["proxies"], json!([]));
 }

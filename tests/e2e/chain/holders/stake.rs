@@ -7,8 +7,8 @@ use super::mine;
 use crate::support::{document, refusal, stderr};
 
 /// Stake of a coldkey on a hotkey on a subnet, in rao.
-fn staked(chain: &Chain, coldkey: &str, hotkey: &str, netuid: u16) -> u64 {
-    let list = chain.ask(&["stake", "list", coldkey]);
+fn stake_of(chain: &Chain, coldkey: &str, hotkey: &str, netuid: u16) -> u64 {
+    let list = chain.run_json(&["stake", "list", coldkey]);
     let stakes = list["stakes"].as_array().unwrap().iter();
     let mut actual = stakes.filter(|stake| stake["netuid"] == netuid && stake["hotkey"] == hotkey);
     actual.next().map_or(0, |stake| stake["stake_rao"].as_u64().unwrap())
@@ -26,45 +26,46 @@ fn stake_moves_to_other_hotkeys_subnets_and_coldkeys() {
     let (coldkey, hotkey) = chain.wallet();
     // No epoch pays emission in between.
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", BABELBIT]);
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
     chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
-    chain.ask(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
-    let before = staked(&chain, &coldkey, &hotkey, 59);
+    chain.run_json(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    let before = stake_of(&chain, &coldkey, &hotkey, 59);
 
     let moved =
-        chain.ask(&["stake", "move", "10", "--netuid", BABELBIT, "--to-hotkey", BOB, "--yes"]);
+        chain.run_json(&["stake", "move", "10", "--netuid", BABELBIT, "--to-hotkey", BOB, "--yes"]);
     assert_eq!(
         (&moved["success"], &moved["to_hotkey"], &moved["expected_alpha_rao"]),
         (&json!(true), &json!(BOB), &json!(10_000_000_000_u64)),
         "{moved}"
     );
-    assert_close(staked(&chain, &coldkey, BOB, 59), 10_000_000_000);
-    assert_close(staked(&chain, &coldkey, &hotkey, 59), before - 10_000_000_000);
+    assert_close(stake_of(&chain, &coldkey, BOB, 59), 10_000_000_000);
+    assert_close(stake_of(&chain, &coldkey, &hotkey, 59), before - 10_000_000_000);
 
-    let transferred = chain.ask(&["stake", "transfer", ALICE, "5", "--netuid", BABELBIT, "--yes"]);
+    let transferred =
+        chain.run_json(&["stake", "transfer", ALICE, "5", "--netuid", BABELBIT, "--yes"]);
     assert_eq!(
         (&transferred["success"], &transferred["to"]),
         (&json!(true), &json!(ALICE)),
         "{transferred}"
     );
-    assert_close(staked(&chain, ALICE, &hotkey, 59), 5_000_000_000);
+    assert_close(stake_of(&chain, ALICE, &hotkey, 59), 5_000_000_000);
 
     let swap = ["stake", "swap", "5", "--netuid", BABELBIT, "--to-netuid", "0", "--yes"];
-    let swapped = chain.ask(&swap);
+    let swapped = chain.run_json(&swap);
     let expected = swapped["expected_alpha_rao"].as_u64().unwrap();
-    let root = staked(&chain, &coldkey, &hotkey, 0);
+    let root = stake_of(&chain, &coldkey, &hotkey, 0);
     assert!(root.abs_diff(expected) < expected / 100 && root > 0, "{root} {expected}");
     // A limit above the current ratio.
     let (code, error) = failure(&chain.tao(&swap, &["--limit", "1000", "--json"]));
     assert_eq!((code, &error["success"]), (5, &json!(false)), "{error}");
 
-    let sold = chain.ask(&["stake", "unstake-all", "--to-root", "--yes"]);
-    assert_eq!((&sold["success"], &sold["netuids"]), (&json!(true), &json!([59])), "{sold}");
-    assert_eq!(staked(&chain, &coldkey, &hotkey, 59), 0);
-    assert!(staked(&chain, &coldkey, &hotkey, 0) > root);
-    let sold = chain.ask(&["stake", "unstake-all", "--yes"]);
-    assert_eq!((&sold["success"], &sold["netuids"]), (&json!(true), &json!([0])), "{sold}");
-    assert_eq!(staked(&chain, &coldkey, &hotkey, 0), 0);
+    let sale = chain.run_json(&["stake", "unstake-all", "--to-root", "--yes"]);
+    assert_eq!((&sale["success"], &sale["netuids"]), (&json!(true), &json!([59])), "{sale}");
+    assert_eq!(stake_of(&chain, &coldkey, &hotkey, 59), 0);
+    assert!(stake_of(&chain, &coldkey, &hotkey, 0) > root);
+    let sale = chain.run_json(&["stake", "unstake-all", "--yes"]);
+    assert_eq!((&sale["success"], &sale["netuids"]), (&json!(true), &json!([0])), "{sale}");
+    assert_eq!(stake_of(&chain, &coldkey, &hotkey, 0), 0);
 
     for (arguments, code, words) in [
         (&["stake", "unstake-all"][..], 5, "has no stake to sell"),
@@ -110,12 +111,13 @@ fn hotkey_delegates_stake_to_its_children() {
         "--sudo",
         "--yes",
     ]);
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
-    let get = |account: &str| chain.ask(&["stake", "child", "get", account, "--netuid", BABELBIT]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
+    let get =
+        |account: &str| chain.run_json(&["stake", "child", "get", account, "--netuid", BABELBIT]);
     assert_eq!((&get(&hotkey)["children"], &get(&hotkey)["scheduled"]), (&json!([]), &Value::Null));
 
-    let set = chain.ask(&["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT, "--yes"]);
+    let set = chain.run_json(&["stake", "child", "set", "//Bob:25", "--netuid", BABELBIT, "--yes"]);
     assert_eq!(set["success"], true, "{set}");
     let revoke = ["stake", "child", "revoke", "--netuid", BABELBIT, "--yes", "--json"];
     let output = chain.tao(&revoke, &[]);
@@ -154,14 +156,14 @@ fn hotkey_delegates_stake_to_its_children() {
     assert_eq!(get(&hotkey)["children"], json!([]));
 
     let take = ["stake", "child", "take", "--netuid", BABELBIT];
-    assert_eq!(chain.ask(&take)["take_parts"], 0);
-    let raised = chain.ask(&[&take[..], &["9", "--yes"]].concat());
+    assert_eq!(chain.run_json(&take)["take_parts"], 0);
+    let raised = chain.run_json(&[&take[..], &["9", "--yes"]].concat());
     assert_eq!(
         (&raised["success"], &raised["take_parts"]),
         (&json!(true), &json!(5898)),
         "{raised}"
     );
-    assert_eq!(chain.ask(&take)["take_parts"], 5898);
+    assert_eq!(chain.run_json(&take)["take_parts"], 5898);
     for (children, words) in
         [(&["//Bob:60", "//Charlie:41"][..], "exceed 100 %"), (&["//Bob"], "percentage")]
     {
@@ -177,9 +179,9 @@ fn root_dividends_are_claimed() {
     let (coldkey, hotkey) = chain.wallet();
     let error = refusal(&chain.tao(&["stake", "claim", "--yes"], &[]), 1);
     assert!(error.contains("no dividends to claim"), "{error}");
-    chain.ask(&["register", "--netuid", BABELBIT, "--yes"]);
-    chain.ask(&["stake", "add", "100", "--netuid", "0", "--yes"]);
-    chain.ask(&["register", "--netuid", "0", "--yes"]);
+    chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
+    chain.run_json(&["stake", "add", "100", "--netuid", "0", "--yes"]);
+    chain.run_json(&["register", "--netuid", "0", "--yes"]);
     // Shares of the basket in which the chain collects a validator's dividends.
     let share = [
         "call",
@@ -187,28 +189,36 @@ fn root_dividends_are_claimed() {
         &format!("hotkey={hotkey}"),
         "amount_staked=10tao",
     ];
-    let before = staked(&chain, &coldkey, &hotkey, 0);
+    let before = stake_of(&chain, &coldkey, &hotkey, 0);
     for claim in [&["stake", "claim", "--yes"][..], &["stake", "claim", &hotkey, "--yes"]] {
-        assert_eq!(chain.ask(&[&share[..], &["--yes"]].concat())["success"], true);
-        let claimed = chain.ask(claim);
+        assert_eq!(chain.run_json(&[&share[..], &["--yes"]].concat())["success"], true);
+        let claimed = chain.run_json(claim);
         let rao = claimed["claimed_rao"].as_u64().unwrap();
         assert!(
             rao > 9_900_000_000 && claimed["expected_rao"].as_u64() > Some(9_900_000_000),
             "{claimed}"
         );
     }
-    assert!(staked(&chain, &coldkey, &hotkey, 0) > before + 19_000_000_000);
+    assert!(stake_of(&chain, &coldkey, &hotkey, 0) > before + 19_000_000_000);
 }
 
 #[test]
 fn emission_is_auto_staked_on_the_selected_hotkey() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
-    assert_eq!(chain.ask(&["stake", "auto", "get"])["auto_stakes"], json!([]));
+    assert_eq!(chain.run_json(&["stake", "auto", "get"])["auto_stakes"], json!([]));
     chain.alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
-    let set =
-        chain.ask(&["stake", "auto", "set", "--netuid", BABELBIT, "--hotkey-ss58", BOB, "--yes"]);
+    let set = chain.run_json(&[
+        "stake",
+        "auto",
+        "set",
+        "--netuid",
+        BABELBIT,
+        "--hotkey-ss58",
+        BOB,
+        "--yes",
+    ]);
     assert_eq!(set["success"], true, "{set}");
-    let auto_stake = chain.ask(&["stake", "auto", "get", &coldkey]);
+    let auto_stake = chain.run_json(&["stake", "auto", "get", &coldkey]);
     assert_eq!(auto_stake["auto_stakes"], json!([{ "netuid": 59, "hotkey": BOB }]));
 }

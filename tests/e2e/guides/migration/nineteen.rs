@@ -48,7 +48,7 @@ fn buy(walkthrough: &Walkthrough, line: &str) {
 }
 
 /// JSON output of a command on the market of a state directory.
-fn ask(walkthrough: &Walkthrough, words: &[&str], state: &str) -> Value {
+fn run_json(walkthrough: &Walkthrough, words: &[&str], state: &str) -> Value {
     let mut command = tao();
     command.arg("nineteen").args(words).args(["--json", "--state", state]);
     document(&walkthrough.prepare(&mut command).output().unwrap())
@@ -56,17 +56,17 @@ fn ask(walkthrough: &Walkthrough, words: &[&str], state: &str) -> Value {
 
 /// Checks that the buyer has paid from the balance at the reference, and that the books balance.
 fn has_paid(walkthrough: &Walkthrough, state: &str) {
-    let keys = ask(walkthrough, &["keys", "list"], state);
+    let keys = run_json(walkthrough, &["keys", "list"], state);
     let shop = keys.as_array().unwrap().iter().find(|key| key["name"] == "shop").unwrap();
     assert!(shop["balance"].as_u64() < Some(100_000_000), "{shop}");
-    let usage = ask(walkthrough, &["keys", "usage"], state);
+    let usage = run_json(walkthrough, &["keys", "usage"], state);
     assert_eq!(usage["balanced"], true, "{usage}");
     assert_eq!(usage["usage"][0]["key_id"], shop["id"], "{usage}");
 }
 
 /// Checks that the weights of the running market follow from the reference's periods and rewards.
 fn continues_scores(walkthrough: &Walkthrough, state: &str) {
-    let report = ask(walkthrough, &["explain"], state);
+    let report = run_json(walkthrough, &["explain"], state);
     let miners = report["miners"].as_array().unwrap();
     let miner =
         miners.iter().find(|miner| miner["hotkey"] == BOB).unwrap_or_else(|| panic!("{report:#}"));

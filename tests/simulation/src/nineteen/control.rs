@@ -28,7 +28,7 @@ use crate::services::{VALIDATOR_TEMPO, validator_key};
 
 /// Interval at which miners without an offer are asked again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
-/// Interval between two looks at the closed periods.
+/// Polling interval of the closed periods.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs the control, like `tao nineteen validator`, with the buyers' API keys in its database.
@@ -44,9 +44,9 @@ pub(super) async fn control(
     create_keys(&store).await?;
     let (sender, samples) = mpsc::channel(SAMPLE_QUEUE_CAPACITY);
     let (client, querier) = querier(sender)?;
-    let market = MarketFile::fixed(config()?);
+    let market = MarketFile::from_config(config()?);
     let references = References::for_all(Arc::new(Model));
-    market.check_with(references.clone());
+    market.set_references(references.clone());
     let scorer = Scorer::new(
         store.clone(),
         market.clone(),
@@ -128,7 +128,7 @@ impl ReferenceModel for Model {
     async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError> {
         let reading = |position: &usize| TokenReading {
             top: vec![(token(request.payload, *position), LOGPROB)],
-            own: None,
+            miner_token: None,
             end_logprob: None,
         };
         Ok(Reading::Positions(request.positions.iter().map(reading).collect()))

@@ -1,4 +1,4 @@
-//! What must hold at the end of every simulation of Nineteen, whatever its faults were.
+//! Invariants at the end of every simulation of Nineteen, whatever its faults were.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,8 +46,9 @@ pub(crate) async fn check(
     let store = Store::open_shared(&database(&simulation.root)).await?;
     check_periods(simulation, &store).await?;
     check_miners(simulation, &store).await?;
-    let doubts = doubts(faults, &simulation.market_records.rewinds(), &ends(simulation));
-    check_credits(&store, &purchases, &doubts).await
+    let uncertain =
+        uncertain_intervals(faults, &simulation.market_records.rewinds(), &ends(simulation));
+    check_credits(&store, &purchases, &uncertain).await
 }
 
 /// In each of these epochs, each gateway has sold an answer.
@@ -57,7 +58,7 @@ fn missing_sales(purchases: &[Purchase], epochs: impl IntoIterator<Item = u64>) 
         for gateway in GATEWAYS {
             let is_sold = purchases.iter().any(|purchase| {
                 let is_complete = matches!(purchase.receipt.outcome, Outcome::Complete { .. });
-                purchase.gateway == gateway && epoch_at(purchase.began) == epoch && is_complete
+                purchase.gateway == gateway && epoch_at(purchase.start) == epoch && is_complete
             });
             if !is_sold {
                 let name = Subnet::Nineteen.name(gateway);
@@ -136,7 +137,7 @@ fn wrong_weights(miners: &BTreeMap<Hotkey, Behaviour>, weights: &[(Hotkey, f64)]
         let is_right = match behaviour {
             Behaviour::Honest => weight > 0.0,
             Behaviour::Lying => weight.abs() <= TOLERANCE,
-            Behaviour::Slow | Behaviour::BreakingOff => true,
+            Behaviour::Slow | Behaviour::Interrupting => true,
         };
         if !is_right {
             violations.push(format!("the weight of {behaviour:?} is {weight}"));
@@ -155,8 +156,8 @@ struct UncertainInterval {
 
 impl UncertainInterval {
     fn covers(&self, purchase: &Purchase) -> bool {
-        let ended = purchase.ended.unwrap_or(Duration::MAX);
-        let overlaps = purchase.began <= self.span.until && ended >= self.span.from;
+        let ended = purchase.end.unwrap_or(Duration::MAX);
+        let overlaps = purchase.start <= self.span.until && ended >= self.span.from;
         overlaps && self.gateway.is_none_or(|gateway| gateway == purchase.gateway)
     }
 }
@@ -171,12 +172,12 @@ fn ends(simulation: &Simulation) -> Vec<(usize, Duration)> {
 /// those of a gateway whose disk fails and that ends later, because answers do not wait for their
 /// charges for more than five seconds, and only this gateway repeats them; and those of all
 /// gateways while the clocks of two differ by so much that one takes the other for dead.
-fn doubts(
+fn uncertain_intervals(
     faults: &[Fault],
     rewinds: &[Span],
     ends: &[(usize, Duration)],
 ) -> Vec<UncertainInterval> {
-    let mut doubts: Vec<UncertainInterval> =
+    let mut intervals: Vec<UncertainInterval> =
         rewinds.iter().map(|span| UncertainInterval { gateway: None, span: *span }).collect();
     for fault in faults {
         let (from, until) = (fault.at.saturating_sub(CHARGE_TOLERANCE), fault.at + fault.duration);
@@ -185,13 +186,13 @@ fn doubts(
                 if ends.iter().any(|(ended, at)| *ended == process && *at >= from) =>
             {
                 let span = Span { from, until: until + CHARGE_TOLERANCE };
-                doubts.push(UncertainInterval { gateway: Some(process), span });
+                intervals.push(UncertainInterval { gateway: Some(process), span });
             }
             FaultKind::Clock(process, seconds)
                 if GATEWAYS.contains(&process)
                     && seconds.unsigned_abs() >= ABANDONED_AFTER_SECONDS =>
             {
-                doubts.push(UncertainInterval {
+                intervals.push(UncertainInterval {
                     gateway: None,
                     span: Span { from, until: until + MAX_RENEWAL_TIME },
                 });
@@ -199,7 +200,7 @@ fn doubts(
             _ => {}
         }
     }
-    doubts
+    intervals
 }
 
 /// The books balance, and each complete answer was charged once, also after all credits that are
@@ -207,10 +208,10 @@ fn doubts(
 async fn check_credits(
     store: &Store,
     purchases: &[Purchase],
-    doubts: &[UncertainInterval],
+    uncertain: &[UncertainInterval],
 ) -> anyhow::Result<()> {
     let charges = store.charges().await?;
-    fail_all(wrong_charges(purchases, &charges, doubts));
+    fail_all(wrong_charges(purchases, &charges, uncertain));
     let used: i64 = store.usage(None).await?.iter().map(|row| row.charged).sum();
     fail_all(wrong_balances(&store.balances().await?, &charges, used));
     store.release_holds(i64::MAX, 0).await?;
@@ -225,8 +226,8 @@ async fn check_credits(
     Ok(())
 }
 
-/// What was issued is in the keys, held for requests, or revenue; and the revenue is that of all
-/// charges.
+/// All issued credits are in the keys, held for requests, or revenue; and the revenue is that of
+/// all charges.
 fn wrong_balances(balances: &[(String, i64)], charges: &[Charge], used: i64) -> Vec<String> {
     let sum = |prefix: &str| -> i64 {
         let accounts = balances.iter().filter(|(account, _)| account.starts_with(prefix));
@@ -253,7 +254,7 @@ fn wrong_balances(balances: &[(String, i64)], charges: &[Charge], used: i64) -> 
 fn wrong_charges(
     purchases: &[Purchase],
     charges: &[Charge],
-    doubts: &[UncertainInterval],
+    uncertain: &[UncertainInterval],
 ) -> Vec<String> {
     let mut violations = Vec::new();
     let mut by_request: BTreeMap<&str, i64> = BTreeMap::new();
@@ -270,7 +271,9 @@ fn wrong_charges(
         let charged = by_request.remove(request.as_str());
         let is_right = match (purchase.receipt.outcome, charged) {
             (Outcome::Complete { credits }, Some(charged)) => charged == credits,
-            (Outcome::Complete { .. }, None) => doubts.iter().any(|doubt| doubt.covers(purchase)),
+            (Outcome::Complete { .. }, None) => {
+                uncertain.iter().any(|interval| interval.covers(purchase))
+            }
             (Outcome::Refused, charged) => charged.unwrap_or(0) == 0,
             // The buyer pays for what was delivered.
             (Outcome::Interrupted | Outcome::Unknown, _) => true,
@@ -309,8 +312,8 @@ mod tests {
     fn purchase(request: Option<&str>, outcome: Outcome) -> Purchase {
         Purchase {
             gateway: QUERY_A,
-            began: seconds(100),
-            ended: Some(seconds(120)),
+            start: seconds(100),
+            end: Some(seconds(120)),
             receipt: Receipt { request: request.map(str::to_owned), outcome },
         }
     }
@@ -356,7 +359,7 @@ mod tests {
         let fault = |at, kind| Fault { at: seconds(at), duration: seconds(10), kind };
         let full = |at, process| fault(at, FaultKind::Disk(process, DiskFault::Full));
         let wrong = |at, process, shift| fault(at, FaultKind::Clock(process, shift));
-        let forgotten = |from| vec![Span { from: seconds(from), until: seconds(300) }];
+        let rewind_from = |from| vec![Span { from: seconds(from), until: seconds(300) }];
         let clock = 86_400;
         let killed = |process, at| vec![(process, seconds(at))];
         for (name, faults, ends, rewinds, may_be_lost) in [
@@ -377,10 +380,14 @@ mod tests {
                 vec![],
                 false,
             ),
-            ("restored", vec![], vec![], forgotten(90), true),
-            ("backed up", vec![], vec![], forgotten(180), false),
+            ("restored", vec![], vec![], rewind_from(90), true),
+            ("backed up", vec![], vec![], rewind_from(180), false),
         ] {
-            let found = wrong_charges(&[complete("a", 7)], &[], &doubts(&faults, &rewinds, &ends));
+            let found = wrong_charges(
+                &[complete("a", 7)],
+                &[],
+                &uncertain_intervals(&faults, &rewinds, &ends),
+            );
             assert_eq!(found.is_empty(), may_be_lost, "{name}: {found:?}");
         }
     }
@@ -435,7 +442,7 @@ mod tests {
     fn epoch_without_a_sale_of_a_gateway_is_a_violation() {
         let sale = |gateway, began, outcome| Purchase {
             gateway,
-            began: seconds(began),
+            start: seconds(began),
             ..purchase(Some("a"), outcome)
         };
         let complete = Outcome::Complete { credits: 7 };

@@ -14,7 +14,7 @@ use crate::record;
 /// Tolerance of period scores.
 const TOLERANCE: f64 = 1e-9;
 
-/// What a buyer knows about the end of a purchase.
+/// End of a purchase, as the buyer observes it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// No complete response has arrived.
@@ -31,7 +31,7 @@ pub(crate) enum Outcome {
     },
 }
 
-/// What a buyer has received.
+/// Data that a buyer has received.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Receipt {
     /// ID of the request, from the answer.
@@ -44,9 +44,9 @@ pub(crate) struct Receipt {
 pub(crate) struct Purchase {
     /// Index of the process that serves the buyer.
     pub(crate) gateway: usize,
-    pub(crate) began: Duration,
+    pub(crate) start: Duration,
     /// When the buyer has received the end of the response, or given up; `None` before.
-    pub(crate) ended: Option<Duration>,
+    pub(crate) end: Option<Duration>,
     pub(crate) receipt: Receipt,
 }
 
@@ -78,7 +78,7 @@ impl MarketRecords {
     /// Adds a purchase that begins now; returns its number.
     pub(crate) fn begin(&self, gateway: usize) -> usize {
         let purchase =
-            Purchase { gateway, began: record::now(), ended: None, receipt: Receipt::default() };
+            Purchase { gateway, start: record::now(), end: None, receipt: Receipt::default() };
         let mut state = self.state();
         state.purchases.push(purchase);
         state.purchases.len() - 1
@@ -88,7 +88,7 @@ impl MarketRecords {
     pub(crate) fn end(&self, number: usize, receipt: Receipt) {
         record::record_event(&format!("purchase {number}: {:?}", receipt.outcome));
         if let Some(purchase) = self.state().purchases.get_mut(number) {
-            (purchase.ended, purchase.receipt) = (Some(record::now()), receipt);
+            (purchase.end, purchase.receipt) = (Some(record::now()), receipt);
         }
     }
 
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(market_records.observe(&[row(1, 4.0, Some(1.0))]), [""; 0]);
         market_records.rewind(Duration::from_secs(5), Duration::from_secs(9));
         assert_eq!(market_records.observe(&[row(1, 5.0, Some(1.0))]), [""; 0]);
-        let forgotten = Span { from: Duration::from_secs(5), until: Duration::from_secs(9) };
-        assert_eq!(market_records.rewinds(), [forgotten]);
+        let rewind = Span { from: Duration::from_secs(5), until: Duration::from_secs(9) };
+        assert_eq!(market_records.rewinds(), [rewind]);
     }
 }

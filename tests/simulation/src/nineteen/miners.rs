@@ -38,7 +38,7 @@ const SLOW_FIRST_TOKEN: Duration = Duration::from_secs(15);
 /// Capacity that a miner declares, in tokens per period.
 const CAPACITY: f64 = 4_000.0;
 
-/// What a miner always does.
+/// Constant behaviour of a miner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behaviour {
     /// The miner serves the model.
@@ -48,7 +48,7 @@ pub(super) enum Behaviour {
     /// The miner serves another model, with the log-probabilities of the right one.
     Lying,
     /// Every second answer breaks off after its first token.
-    BreakingOff,
+    Interrupting,
 }
 
 /// Runs a miner.
@@ -118,7 +118,7 @@ async fn answer(payload: Map<String, Value>, behaviour: Behaviour) -> Response {
     };
     let mut events: Vec<io::Result<Bytes>> =
         (0..length).map(|position| Ok(Bytes::from(chunk(position)))).collect();
-    if behaviour == Behaviour::BreakingOff && number(&payload).is_multiple_of(2) {
+    if behaviour == Behaviour::Interrupting && number(&payload).is_multiple_of(2) {
         events.truncate(1);
         events.push(Err(io::Error::other("the miner breaks off")));
     } else {

@@ -32,7 +32,7 @@ enum ScriptedResponse {
 }
 
 /// A mock chain with a scripted pool.
-struct Stage {
+struct ScriptedNodes {
     chain: MockChain,
     answers: Mutex<VecDeque<ScriptedResponse>>,
     offers: AtomicUsize,
@@ -42,25 +42,25 @@ struct Stage {
     after_head: Mutex<Option<ChainChange>>,
 }
 
-struct ScriptedChain {
+struct ScriptedStatuses {
     chain: MockChain,
     pause: Duration,
     reports: VecDeque<(Status, ChainChange)>,
 }
 
 #[async_trait]
-impl StatusStream for ScriptedChain {
+impl StatusStream for ScriptedStatuses {
     async fn next(&mut self) -> Option<Status> {
-        let Some((status, act)) = self.reports.pop_front() else { std::future::pending().await };
+        let Some((status, change)) = self.reports.pop_front() else { std::future::pending().await };
         tokio::time::sleep(self.pause).await;
-        act(&self.chain);
+        change(&self.chain);
         Some(status)
     }
 }
 
 #[async_trait]
-impl Nodes for Stage {
-    type Statuses = ScriptedChain;
+impl Nodes for ScriptedNodes {
+    type Statuses = ScriptedStatuses;
 
     async fn final_block(&self) -> Result<Block, ChainError> {
         self.chain.finalized_head().await
@@ -68,8 +68,8 @@ impl Nodes for Stage {
 
     async fn newest_block(&self) -> Result<Block, ChainError> {
         let head = self.chain.head().await;
-        if let Some(act) = self.after_head.lock().unwrap().take() {
-            act(&self.chain);
+        if let Some(change) = self.after_head.lock().unwrap().take() {
+            change(&self.chain);
         }
         head
     }
@@ -97,7 +97,7 @@ impl Nodes for Stage {
         Ok(self.chain.nonce_at(account, BlockNumber::new(number)))
     }
 
-    async fn offer(&self, _: &[u8]) -> Result<PoolResponse<ScriptedChain>, ChainError> {
+    async fn offer(&self, _: &[u8]) -> Result<PoolResponse<ScriptedStatuses>, ChainError> {
         self.offers.fetch_add(1, Ordering::Relaxed);
         let error = |code, data: &str| RpcError {
             code,
@@ -109,7 +109,7 @@ impl Nodes for Stage {
             Some(ScriptedResponse::RefusesAfterAnother(..))
         );
         let answer = match self.answers.lock().unwrap().pop_front() {
-            Some(ScriptedResponse::Accepts(reports)) => Ok(ScriptedChain {
+            Some(ScriptedResponse::Accepts(reports)) => Ok(ScriptedStatuses {
                 chain: self.chain.clone(),
                 pause: self.pause,
                 reports: reports.into(),
@@ -132,7 +132,7 @@ impl Nodes for Stage {
     }
 }
 
-impl Stage {
+impl ScriptedNodes {
     /// Creates a chain of ten finalized blocks; later blocks are finalized with a lag of three
     /// blocks.
     fn new(answers: impl IntoIterator<Item = ScriptedResponse>) -> Self {
@@ -156,8 +156,11 @@ impl Stage {
     }
 
     async fn follow(&self, extrinsic: &SignedExtrinsic, follow: Follow) -> Outcome {
-        let times =
-            Times { total_timeout: WAIT_TIMEOUT, pause: BLOCK_TIME / 16, silence: BLOCK_TIME * 2 };
+        let times = FollowTimeouts {
+            total_timeout: WAIT_TIMEOUT,
+            pause: BLOCK_TIME / 16,
+            max_silence: BLOCK_TIME * 2,
+        };
         super::follow(self, extrinsic, follow, None, times).await
     }
 
@@ -195,13 +198,13 @@ fn connection_lost() -> ScriptedResponse {
 #[tokio::test(start_paused = true)]
 async fn follow_ends_at_inclusion_or_finality_as_requested() {
     for follow in [UNTIL_INCLUDED, UNTIL_FINALIZED] {
-        let stage = Stage::new([]);
-        stage.keep_mining();
-        let ours = stage.signed(Era::default()).await;
+        let nodes = ScriptedNodes::new([]);
+        nodes.keep_mining();
+        let extrinsic = nodes.signed(Era::default()).await;
         let reports =
-            vec![(Status::Ready, no_change()), (Status::InBlock(IgnoredAny), include(&ours))];
-        stage.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
-        let outcome = stage.follow(&ours, follow).await;
+            vec![(Status::Ready, no_change()), (Status::InBlock(IgnoredAny), include(&extrinsic))];
+        nodes.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
+        let outcome = nodes.follow(&extrinsic, follow).await;
         assert_eq!(
             matches!(outcome, Outcome::Finalized(_)),
             follow == UNTIL_FINALIZED,
@@ -213,58 +216,59 @@ async fn follow_ends_at_inclusion_or_finality_as_requested() {
 
 #[tokio::test(start_paused = true)]
 async fn nonce_used_in_finalized_block_supersedes_extrinsic() {
-    let stage = Stage::new([]);
-    let (ours, other) = (stage.signed(Era::default()).await, stage.signed(Era::default()).await);
-    include(&other)(&stage.chain);
+    let nodes = ScriptedNodes::new([]);
+    let (extrinsic, other) =
+        (nodes.signed(Era::default()).await, nodes.signed(Era::default()).await);
+    include(&other)(&nodes.chain);
     let start = Instant::now();
-    stage.keep_mining();
-    assert_eq!(stage.follow(&ours, UNTIL_INCLUDED).await, Outcome::Superseded);
+    nodes.keep_mining();
+    assert_eq!(nodes.follow(&extrinsic, UNTIL_INCLUDED).await, Outcome::Superseded);
     assert!(start.elapsed() >= BLOCK_TIME * LAG, "{:?}", start.elapsed());
-    assert_eq!(stage.offers(), 0, "no pool would take it meanwhile");
+    assert_eq!(nodes.offers(), 0, "no pool would take it meanwhile");
 }
 
 #[tokio::test(start_paused = true)]
 async fn extrinsic_is_sent_when_competing_one_is_reverted() {
-    let stage = Stage::new([]);
-    let (ours, other) = (stage.signed(Era::default()).await, stage.signed(Era::default()).await);
-    include(&other)(&stage.chain);
-    stage
-        .answers
-        .lock()
-        .unwrap()
-        .push_back(ScriptedResponse::Accepts(vec![(Status::InBlock(IgnoredAny), include(&ours))]));
-    let chain = stage.chain.clone();
+    let nodes = ScriptedNodes::new([]);
+    let (extrinsic, other) =
+        (nodes.signed(Era::default()).await, nodes.signed(Era::default()).await);
+    include(&other)(&nodes.chain);
+    nodes.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(vec![(
+        Status::InBlock(IgnoredAny),
+        include(&extrinsic),
+    )]));
+    let chain = nodes.chain.clone();
     tokio::spawn(async move {
         tokio::time::sleep(BLOCK_TIME).await;
-        chain.undo(1);
+        chain.revert(1);
     });
-    let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
+    let outcome = nodes.follow(&extrinsic, UNTIL_INCLUDED).await;
     assert!(outcome.is_success(), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn extrinsic_expires_when_last_block_of_era_is_finalized() {
-    let stage = Stage::new([connection_lost()]);
-    let ours = stage.signed(Era::Blocks(4)).await;
-    stage.chain.mine(3);
+    let nodes = ScriptedNodes::new([connection_lost()]);
+    let extrinsic = nodes.signed(Era::Blocks(4)).await;
+    nodes.chain.mine(3);
     let start = Instant::now();
-    stage.keep_mining();
+    nodes.keep_mining();
     let last_block = BlockNumber::new(13);
-    assert_eq!(stage.follow(&ours, UNTIL_INCLUDED).await, Outcome::Expired { last_block });
+    assert_eq!(nodes.follow(&extrinsic, UNTIL_INCLUDED).await, Outcome::Expired { last_block });
     assert!(start.elapsed() >= BLOCK_TIME * LAG, "{:?}", start.elapsed());
-    assert_eq!(stage.offers(), 0);
+    assert_eq!(nodes.offers(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn block_finalized_during_search_is_searched() {
-    let stage = Stage::new([ScriptedResponse::Refuses(1010, "Transaction is outdated")]);
-    let ours = stage.signed(Era::default()).await;
-    let included = ours.clone();
-    *stage.after_head.lock().unwrap() = Some(Box::new(move |chain| {
+    let nodes = ScriptedNodes::new([ScriptedResponse::Refuses(1010, "Transaction is outdated")]);
+    let extrinsic = nodes.signed(Era::default()).await;
+    let included = extrinsic.clone();
+    *nodes.after_head.lock().unwrap() = Some(Box::new(move |chain| {
         drop(chain.send_at_once(&included, UNTIL_INCLUDED));
         chain.mine(LAG);
     }));
-    let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
+    let outcome = nodes.follow(&extrinsic, UNTIL_INCLUDED).await;
     assert!(matches!(outcome, Outcome::Finalized(_)), "{outcome:?}");
 }
 
@@ -278,10 +282,10 @@ async fn permanent_refusal_is_invalid() {
         (1010, "Custom error: 6"),
         (1010, "something new"),
     ] {
-        let stage = Stage::new([ScriptedResponse::Refuses(code, data)]);
-        let outcome = stage.follow(&stage.signed(Era::default()).await, UNTIL_INCLUDED).await;
+        let nodes = ScriptedNodes::new([ScriptedResponse::Refuses(code, data)]);
+        let outcome = nodes.follow(&nodes.signed(Era::default()).await, UNTIL_INCLUDED).await;
         let reason = RefusalReason::from_rpc_error(code, "refused", Some(data));
-        assert_eq!((outcome, stage.offers()), (Outcome::Invalid(reason), 1), "{code} {data}");
+        assert_eq!((outcome, nodes.offers()), (Outcome::Invalid(reason), 1), "{code} {data}");
     }
 }
 
@@ -296,23 +300,26 @@ async fn temporary_refusal_is_not_invalid() {
         (1010, "Transaction is outdated"),
     ] {
         let refusals = || (0..10_000).map(|_| ScriptedResponse::Refuses(code, data));
-        let stage = Stage::new(refusals());
-        let ours = stage.signed(Era::default()).await;
-        let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
+        let nodes = ScriptedNodes::new(refusals());
+        let extrinsic = nodes.signed(Era::default()).await;
+        let outcome = nodes.follow(&extrinsic, UNTIL_INCLUDED).await;
         let reason = RefusalReason::from_rpc_error(code, "refused", Some(data));
         assert_eq!(outcome, Outcome::Unknown(UnknownReason::Refused(reason)), "{code}");
-        assert!(stage.offers() > 10, "{code}");
+        assert!(nodes.offers() > 10, "{code}");
         // The refusal is temporary, or the bytes are in a block already.
         for is_in_block in [false, true] {
-            let stage = Stage::new(refusals().take(5));
-            let ours = stage.signed(Era::default()).await;
+            let nodes = ScriptedNodes::new(refusals().take(5));
+            let extrinsic = nodes.signed(Era::default()).await;
             if is_in_block {
-                *stage.after_head.lock().unwrap() = Some(include(&ours));
+                *nodes.after_head.lock().unwrap() = Some(include(&extrinsic));
             } else {
-                let reports = vec![(Status::InBlock(IgnoredAny), include(&ours))];
-                stage.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
+                let reports = vec![(Status::InBlock(IgnoredAny), include(&extrinsic))];
+                nodes.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
             }
-            assert!(stage.follow(&ours, UNTIL_INCLUDED).await.is_success(), "{code} {is_in_block}");
+            assert!(
+                nodes.follow(&extrinsic, UNTIL_INCLUDED).await.is_success(),
+                "{code} {is_in_block}"
+            );
         }
     }
 }
@@ -332,8 +339,8 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
         ("taken, then found invalid", Some(ScriptedResponse::Accepts(reports)), UNTIL_INCLUDED),
         ("there already", Some(ScriptedResponse::Refuses(ALREADY_IN_POOL, "")), UNTIL_INCLUDED),
     ] {
-        let stage = Stage::new(first.into_iter().chain(refusals()));
-        let outcome = stage.follow(&stage.signed(Era::default()).await, follow).await;
+        let nodes = ScriptedNodes::new(first.into_iter().chain(refusals()));
+        let outcome = nodes.follow(&nodes.signed(Era::default()).await, follow).await;
         assert_eq!(
             outcome,
             Outcome::Unknown(UnknownReason::Refused(RefusalReason::custom(6))),
@@ -344,8 +351,8 @@ async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
 
 #[tokio::test(start_paused = true)]
 async fn unknown_outcome_names_its_cause() {
-    let stage = Stage::new((0..10_000).map(|_| connection_lost()));
-    let outcome = stage.follow(&stage.signed(Era::default()).await, UNTIL_INCLUDED).await;
+    let nodes = ScriptedNodes::new((0..10_000).map(|_| connection_lost()));
+    let outcome = nodes.follow(&nodes.signed(Era::default()).await, UNTIL_INCLUDED).await;
     let Outcome::Unknown(reason @ UnknownReason::Unreachable { .. }) = outcome else {
         panic!("{outcome:?}")
     };
@@ -353,8 +360,8 @@ async fn unknown_outcome_names_its_cause() {
     assert!(text.contains("ws://node") && text.matches("it was reset").count() == 1, "{text}");
 
     let pruned = || ScriptedResponse::Fails(ChainError::NoSuchBlock(BlockNumber::new(3).into()));
-    let stage = Stage::new((0..10_000).map(|_| pruned()));
-    let outcome = stage.follow(&stage.signed(Era::default()).await, UNTIL_INCLUDED).await;
+    let nodes = ScriptedNodes::new((0..10_000).map(|_| pruned()));
+    let outcome = nodes.follow(&nodes.signed(Era::default()).await, UNTIL_INCLUDED).await;
     let Outcome::Unknown(reason @ UnknownReason::Unreadable { .. }) = outcome else {
         panic!("{outcome:?}")
     };
@@ -364,14 +371,14 @@ async fn unknown_outcome_names_its_cause() {
 #[tokio::test(start_paused = true)]
 async fn endless_status_notifications_do_not_extend_deadline() {
     let reports = (0..1_000).map(|_| {
-        let act: ChainChange = Box::new(|_| {});
-        (Status::Broadcast(IgnoredAny), act)
+        let change: ChainChange = Box::new(|_| {});
+        (Status::Broadcast(IgnoredAny), change)
     });
-    let mut stage = Stage::new([ScriptedResponse::Accepts(reports.collect())]);
-    stage.pause = BLOCK_TIME;
-    let ours = stage.signed(Era::default()).await;
+    let mut nodes = ScriptedNodes::new([ScriptedResponse::Accepts(reports.collect())]);
+    nodes.pause = BLOCK_TIME;
+    let extrinsic = nodes.signed(Era::default()).await;
     let start = Instant::now();
-    let outcome = stage.follow(&ours, UNTIL_INCLUDED).await;
+    let outcome = nodes.follow(&extrinsic, UNTIL_INCLUDED).await;
     assert!(
         matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
@@ -381,20 +388,20 @@ async fn endless_status_notifications_do_not_extend_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn unfinalized_block_is_reported_as_included() {
-    let stage = Stage::new([]);
-    let ours = stage.signed(Era::default()).await;
-    include(&ours)(&stage.chain);
-    let outcome = stage.follow(&ours, UNTIL_FINALIZED).await;
+    let nodes = ScriptedNodes::new([]);
+    let extrinsic = nodes.signed(Era::default()).await;
+    include(&extrinsic)(&nodes.chain);
+    let outcome = nodes.follow(&extrinsic, UNTIL_FINALIZED).await;
     assert!(matches!(outcome, Outcome::Included(_)), "{outcome:?}");
 
     // A reverted block proves nothing.
-    let chain = stage.chain.clone();
+    let chain = nodes.chain.clone();
     tokio::spawn(async move {
         tokio::time::sleep(BLOCK_TIME * 2).await;
-        chain.undo(1);
+        chain.revert(1);
         chain.mine(1);
     });
-    let outcome = stage.follow(&ours, UNTIL_FINALIZED).await;
+    let outcome = nodes.follow(&extrinsic, UNTIL_FINALIZED).await;
     assert!(
         matches!(outcome, Outcome::Unknown(UnknownReason::NotYetIncluded { .. })),
         "{outcome:?}"
@@ -410,19 +417,24 @@ async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
             .lease(AccountId::from_bytes([1; 32]), BLOCK_TIME, WAIT_TIMEOUT, async { Ok(0) })
             .await
     };
-    let times =
-        Times { total_timeout: WAIT_TIMEOUT, pause: BLOCK_TIME / 16, silence: BLOCK_TIME * 2 };
-    let stage = Stage::new([refused(), ScriptedResponse::Accepts(Vec::new())]);
-    let ours = stage.signed(Era::default()).await;
-    super::follow(&stage, &ours, UNTIL_INCLUDED, Some(lease().await.unwrap()), times).await;
+    let times = FollowTimeouts {
+        total_timeout: WAIT_TIMEOUT,
+        pause: BLOCK_TIME / 16,
+        max_silence: BLOCK_TIME * 2,
+    };
+    let nodes = ScriptedNodes::new([refused(), ScriptedResponse::Accepts(Vec::new())]);
+    let extrinsic = nodes.signed(Era::default()).await;
+    super::follow(&nodes, &extrinsic, UNTIL_INCLUDED, Some(lease().await.unwrap()), times).await;
     let first = lease().await.unwrap();
     assert_eq!(first.nonce(), 0, "no pool has it");
-    let (outcome, second) =
-        tokio::join!(super::follow(&stage, &ours, UNTIL_INCLUDED, Some(first), times), async {
+    let (outcome, second) = tokio::join!(
+        super::follow(&nodes, &extrinsic, UNTIL_INCLUDED, Some(first), times),
+        async {
             let start = Instant::now();
             let second = lease().await.unwrap();
             (second.nonce(), start.elapsed())
-        });
+        }
+    );
     assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
     assert_eq!(second, (1, Duration::ZERO));
 }

@@ -5,7 +5,7 @@ use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid};
 use super::*;
 
 #[test]
-fn calls_are_written_as_recorded() {
+fn encoded_calls_equal_recorded_bytes() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
     let transfer = |to: &str| json!({ "Balances": { "transfer_keep_alive": { "dest": to, "value": if to == bob().to_string() { 1 } else { 2 } } } });
     let charlie = "5FLSigC9HGRKVhB9FiEo4Y3koPsNmBmLJbpXg2mp1hXcS59Y";
@@ -31,7 +31,7 @@ fn calls_are_written_as_recorded() {
 }
 
 #[test]
-fn typed_calls_are_written_as_recorded() {
+fn encoded_typed_calls_equal_recorded_bytes() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
     let hotkey: Hotkey = "5G6Fyo6U2fDhJXDJGp4Dr6XViVCdPcryiyLBDsusguSRcYvJ".parse().unwrap();
     let charlie = "5FLSigC9HGRKVhB9FiEo4Y3koPsNmBmLJbpXg2mp1hXcS59Y".parse().unwrap();

@@ -141,7 +141,7 @@ impl CallArgs {
         Call {
             name: class.to_owned(),
             deadline: self.peer.timeout,
-            ..Call::new(Method::POST, class, fields.after(protocol))
+            ..Call::new(Method::POST, class, fields.body_after(protocol))
         }
     }
 }
@@ -156,7 +156,7 @@ async fn call_once(
     let start = Instant::now();
     let result = client.call(peer, call).await;
     let elapsed = start.elapsed();
-    let outcome = CallOutcome::of(&result, dendrite);
+    let outcome = CallOutcome::from_result(&result, dendrite);
     if context.json {
         let response = result.as_ref().ok();
         context.print_json(&json!({
@@ -165,7 +165,7 @@ async fn call_once(
             "status": outcome.status.as_u16(),
             "message": outcome.message,
             "seconds": elapsed.as_secs_f64(),
-            "body": response.map(|response| readable(&response.body)),
+            "body": response.map(|response| body_json(&response.body)),
         }))?;
     } else if let (true, Ok(response)) = (outcome.code.is_success(), &result) {
         let mut out = printable::stdout();
@@ -177,7 +177,7 @@ async fn call_once(
 }
 
 /// Formats a response body: JSON unchanged, anything else as text.
-fn readable(body: &[u8]) -> Value {
+fn body_json(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
 

@@ -1,7 +1,7 @@
 //! Outcome of a call to a neuron.
 
 use axum::http::{HeaderMap, StatusCode};
-use taonet_cli_base::exit::{Failure, Quoting};
+use taonet_cli_base::exit::{Failure, QuotingError};
 use taonet_primitives::with_causes;
 use taonet_wire::{AxonStatus, CallError, CallResponse, ReturnCode};
 
@@ -15,7 +15,7 @@ pub(crate) struct CallOutcome {
 }
 
 impl CallOutcome {
-    pub(crate) fn of(result: &Result<CallResponse, CallError>, dendrite: bool) -> Self {
+    pub(crate) fn from_result(result: &Result<CallResponse, CallError>, dendrite: bool) -> Self {
         match result {
             Ok(response) => {
                 Self::from_response(response.status, &response.headers, &response.body, dendrite)
@@ -66,7 +66,7 @@ impl CallOutcome {
             }
             _ => None,
         };
-        Quoting::error(
+        QuotingError::error(
             failure,
             &format!("{} ({})", self.code, self.code.code()),
             &self.message,
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn axon_status_overrides_http_success_only() {
-        for (status, axon, dendrite, returned, message) in [
+        for (status, axon, dendrite, http_status, message) in [
             (200, Some(200), true, 200, "its words"),
             (200, Some(401), true, 401, "its words"),
             (200, Some(401), false, 200, ""),
@@ -99,14 +99,14 @@ mod tests {
             }
             let status = StatusCode::from_u16(status).unwrap();
             let outcome = CallOutcome::from_response(status, &headers, b"body\n", dendrite);
-            let returned = StatusCode::from_u16(returned).unwrap();
+            let http_status = StatusCode::from_u16(http_status).unwrap();
             let expected = CallOutcome {
-                code: ReturnCode::from_status(returned),
-                status: returned,
+                code: ReturnCode::from_status(http_status),
+                status: http_status,
                 message: message.to_owned(),
             };
             assert_eq!(outcome, expected, "{status} {axon:?} {dendrite}");
-            assert_eq!(outcome.check().is_ok(), returned.is_success());
+            assert_eq!(outcome.check().is_ok(), http_status.is_success());
         }
     }
 }

@@ -20,8 +20,8 @@ pub(super) fn read(text: &str) -> anyhow::Result<Bytes> {
 /// Returns JSON without its byte order mark, which RFC 8259 forbids in requests, and other data
 /// unchanged.
 fn json_without_bom(data: Bytes) -> Bytes {
-    let unmarked = data.slice(data.len() - bytes_without_bom(&data).len()..);
-    if is_json(&unmarked) { unmarked } else { data }
+    let without_bom = data.slice(data.len() - bytes_without_bom(&data).len()..);
+    if is_json(&without_bom) { without_bom } else { data }
 }
 
 /// Returns whether the bytes are valid JSON.
@@ -36,7 +36,7 @@ pub(super) struct Fields<'a> {
     text: &'a str,
 }
 
-fn unusable(problem: &str) -> anyhow::Error {
+fn invalid_data_error(problem: &str) -> anyhow::Error {
     ClassifiedError::usage(format!("--data {problem}; a synapse must be a JSON object"))
 }
 
@@ -44,11 +44,11 @@ impl<'a> Fields<'a> {
     pub(super) fn parse(data: &'a [u8]) -> anyhow::Result<Self> {
         let parsed = serde_json::from_slice(data);
         let Value::Object(values) =
-            parsed.map_err(|error| unusable(&format!("is not JSON ({error})")))?
+            parsed.map_err(|error| invalid_data_error(&format!("is not JSON ({error})")))?
         else {
-            return Err(unusable("is not a JSON object"));
+            return Err(invalid_data_error("is not a JSON object"));
         };
-        Ok(Self { values, text: std::str::from_utf8(data).map(inside).unwrap_or_default() })
+        Ok(Self { values, text: std::str::from_utf8(data).map(inner_text).unwrap_or_default() })
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
@@ -57,17 +57,19 @@ impl<'a> Fields<'a> {
 
     /// Adds the missing protocol fields and keeps the user's fields verbatim: the hash can depend
     /// on how a number is written.
-    pub(super) fn after(&self, mut protocol: Map<String, Value>) -> String {
+    pub(super) fn body_after(&self, mut protocol: Map<String, Value>) -> String {
         protocol.retain(|name, _| !self.values.contains_key(name));
         let protocol = Value::Object(protocol).to_string();
-        let parts: Vec<_> =
-            [inside(&protocol), self.text].into_iter().filter(|part| !part.is_empty()).collect();
+        let parts: Vec<_> = [inner_text(&protocol), self.text]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect();
         format!("{{{}}}", parts.join(","))
     }
 }
 
 /// Strips the braces of a JSON object.
-fn inside(object: &str) -> &str {
+fn inner_text(object: &str) -> &str {
     object
         .trim()
         .strip_prefix('{')
@@ -100,7 +102,7 @@ mod tests {
             let Value::Object(protocol) = json!({ "name": "X", "timeout": 12.0 }) else {
                 unreachable!()
             };
-            let body = Fields::parse(data.as_bytes()).unwrap().after(protocol);
+            let body = Fields::parse(data.as_bytes()).unwrap().body_after(protocol);
             assert_eq!(body, sent);
             assert!(is_json(body.as_bytes()));
         }

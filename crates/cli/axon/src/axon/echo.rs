@@ -43,20 +43,20 @@ pub(super) fn describe_metrics() {
     );
 }
 
-/// Creates the signature verification layer for requests to `me`.
-pub(super) fn signed_requests(me: Hotkey, scheme: SchemeName) -> SignedLayerBuilder {
+/// Creates the signature verification layer for requests to `hotkey`.
+pub(super) fn signed_requests(hotkey: Hotkey, scheme: SchemeName) -> SignedLayerBuilder {
     let layer = match scheme {
-        SchemeName::Btauth => SignedLayer::builder(me, BtauthScheme::new()),
-        SchemeName::Babelbit => SignedLayer::builder(me, BabelbitScheme::axon()),
-        SchemeName::Dendrite => SignedLayer::builder(me, synapses()),
+        SchemeName::Btauth => SignedLayer::builder(hotkey, BtauthScheme::new()),
+        SchemeName::Babelbit => SignedLayer::builder(hotkey, BabelbitScheme::axon()),
+        SchemeName::Dendrite => SignedLayer::builder(hotkey, synapses()),
     };
     layer.limits(Limits { body_bytes: MAX_BODY_BYTES, ..Limits::default() })
 }
 
 /// Creates the echo neuron's HTTP router. All routes but `/healthz` require a signature.
-pub(super) fn router(me: Hotkey, scheme: SchemeName, signed: SignedLayer) -> Router {
+pub(super) fn router(hotkey: Hotkey, scheme: SchemeName, signed: SignedLayer) -> Router {
     let routes = match scheme {
-        SchemeName::Btauth | SchemeName::Babelbit => paths(me),
+        SchemeName::Btauth | SchemeName::Babelbit => echo_routes(hotkey),
         SchemeName::Dendrite => classes(),
     };
     let health = get(|| async { Json(json!({ "ok": true })) });
@@ -64,24 +64,24 @@ pub(super) fn router(me: Hotkey, scheme: SchemeName, signed: SignedLayer) -> Rou
 }
 
 async fn measure(request: Request, next: Next) -> Response {
-    let arrived = Instant::now();
+    let start = Instant::now();
     let response = next.run(request).await;
     counter!(REQUESTS, "status" => response.status().as_str().to_owned()).increment(1);
-    histogram!(ANSWER_SECONDS).record(arrived.elapsed());
+    histogram!(ANSWER_SECONDS).record(start.elapsed());
     response
 }
 
 /// Creates the routes for schemes with arbitrary paths.
-fn paths(me: Hotkey) -> Router {
+fn echo_routes(hotkey: Hotkey) -> Router {
     Router::new()
         .route(
             "/ping",
             any(move |caller: Caller| async move {
-                Json(json!({ "hotkey": me, "caller": caller.hotkey }))
+                Json(json!({ "hotkey": hotkey, "caller": caller.hotkey }))
             }),
         )
         .route("/echo", post(echo))
-        .route("/stream", post(|body: Bytes| async { words(body) }))
+        .route("/stream", post(|body: Bytes| async { stream_words(body) }))
         .fallback(|| async {
             (
                 StatusCode::NOT_FOUND,
@@ -93,14 +93,15 @@ fn paths(me: Hotkey) -> Router {
 
 /// Returns the request body unchanged.
 async fn echo(headers: HeaderMap, body: Bytes) -> Response {
-    let kind = headers.get(CONTENT_TYPE).cloned();
-    let kind = kind.unwrap_or_else(|| HeaderValue::from_static("application/octet-stream"));
-    ([(CONTENT_TYPE, kind)], body).into_response()
+    let content_type = headers.get(CONTENT_TYPE).cloned();
+    let content_type =
+        content_type.unwrap_or_else(|| HeaderValue::from_static("application/octet-stream"));
+    ([(CONTENT_TYPE, content_type)], body).into_response()
 }
 
 /// Streams the body word by word. Words are slices of the body, created lazily: for one-byte words,
 /// copies would take about 100 times the memory.
-fn words(mut text: Bytes) -> Response {
+fn stream_words(mut text: Bytes) -> Response {
     let words = std::iter::from_fn(move || {
         let end =
             text.iter().position(u8::is_ascii_whitespace).map_or(text.len(), |space| space + 1);
@@ -124,7 +125,7 @@ fn classes() -> Router {
     };
     let stream = |synapse: Synapse| async move {
         let Prompt { prompt } = synapse.parse()?;
-        Ok::<_, SynapseError>(words(prompt.into()))
+        Ok::<_, SynapseError>(stream_words(prompt.into()))
     };
     Router::new()
         .route("/Synapse", get(ping).post(ping))
@@ -147,7 +148,7 @@ mod tests {
             let bytes = Bytes::from(text);
             let mut pointer = bytes.as_ptr();
             let sent: Vec<Bytes> =
-                words(bytes).into_body().into_data_stream().try_collect().await.unwrap();
+                stream_words(bytes).into_body().into_data_stream().try_collect().await.unwrap();
             for word in &sent {
                 assert_eq!(word.as_ptr(), pointer, "{word:?} is a copy");
                 pointer = word.as_ptr_range().end;

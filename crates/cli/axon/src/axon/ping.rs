@@ -62,7 +62,7 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             let start = Instant::now();
             let result = client.call(&peer, &call).await;
             let elapsed = start.elapsed();
-            let outcome = CallOutcome::of(&result, dendrite);
+            let outcome = CallOutcome::from_result(&result, dendrite);
             *outcomes.entry(outcome.code.to_string()).or_default() += 1;
             match outcome.check() {
                 Ok(()) => latencies.push(elapsed.as_secs_f64() * 1_000.0),
@@ -117,9 +117,9 @@ mod tests {
 
     #[test]
     fn quantiles_are_observed_values() {
-        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
         for (share, value) in [(0.0, 1.0), (0.5, 50.0), (0.99, 99.0), (1.0, 100.0)] {
-            assert_eq!(quantile(&hundred, share), Some(value));
+            assert_eq!(quantile(&values, share), Some(value));
         }
         assert_eq!(quantile(&[7.0], 0.99), Some(7.0));
         assert_eq!(quantile(&[], 0.5), None);

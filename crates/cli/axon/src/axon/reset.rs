@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, calls};
-use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
+use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::endpoint::{rate_limited, stored_axon};
 use taonet_primitives::NetUid;
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
         let description = format!("Withdraw the endpoint of {hotkey} on subnet {netuid}");
         // The chain accepts the address 0, but not the port 0.
         let call = calls::serve_axon(netuid, 0, SocketAddr::from(([0, 0, 0, 0], 1)));
-        let head = chain.head().await.map_err(failed)?;
+        let head = chain.head().await.map_err(chain_error)?;
         let axon = stored_axon(&chain, netuid, hotkey, head).await?;
         let plan = Plan::new(call, description, details)
             .expected_refusal(rate_limited(&chain, netuid, &axon, head).await?);

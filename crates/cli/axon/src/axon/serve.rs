@@ -35,7 +35,7 @@ pub struct ServeArgs {
     #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
-    reach: ReachArgs,
+    reach: ExternalAddressArgs,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -44,7 +44,7 @@ const EXTERNAL_ADDRESS_HEADING: &str = "External address";
 
 /// Arguments that determine the external address of the neuron
 #[derive(Debug, Args)]
-struct ReachArgs {
+struct ExternalAddressArgs {
     /// External IP address of this machine; `auto` queries public services [default: from the
     /// router with --upnp, else none]
     #[arg(long, help_heading = EXTERNAL_ADDRESS_HEADING, value_name = "ADDRESS")]
@@ -71,22 +71,23 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
     }
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
-        let daemon = daemon.writing(args.callers.replay_directory(&hotkey, args.listen));
+        let daemon =
+            daemon.with_write_directories(args.callers.replay_directory(&hotkey, args.listen));
         describe_metrics();
         context.print_notice(&format!("hotkey {hotkey}"));
         let signed =
             args.callers.build(signed_requests(hotkey, args.scheme), &hotkey, args.listen)?;
         let mapping = args.reach.open(daemon.address(), context).await?;
         let router = router(hotkey, args.scheme, signed);
-        let served = daemon.serve_with_clock_check("axon", router, context);
+        let service = daemon.serve_with_clock_check("axon", router, context);
         match mapping {
-            None => served.await,
-            Some(mapping) => serve_with_mapping(mapping, served).await,
+            None => service.await,
+            Some(mapping) => serve_with_mapping(mapping, service).await,
         }
     })
 }
 
-impl ReachArgs {
+impl ExternalAddressArgs {
     /// Resolves the external address and maps the port if requested. The mapping comes last, so
     /// that an error leaves no port open.
     async fn open(
@@ -130,12 +131,12 @@ impl ReachArgs {
 /// Renews the port mapping until shutdown, then removes it.
 async fn serve_with_mapping(
     mut mapping: PortMapping,
-    served: impl Future<Output = anyhow::Result<()>>,
+    service: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let mut served = std::pin::pin!(served);
+    let mut service = std::pin::pin!(service);
     let result = loop {
         tokio::select! {
-            result = &mut served => break result,
+            result = &mut service => break result,
             () = tokio::time::sleep(PortMapping::RENEWAL_INTERVAL) => {
                 if let Err(error) = mapping.renew().await {
                     tracing::warn!(%error, "failed to renew the port mapping");

@@ -19,11 +19,11 @@ use super::requests::Requests;
 use crate::axon::CallOutcome;
 
 /// Longest reason of a failure that is kept, in characters.
-const MAX_REASON: usize = 200;
+const MAX_REASON_CHARS: usize = 200;
 /// Maximum size of all concurrent requests and responses, in bytes.
-const MAX_MEMORY: usize = 2 << 30;
+const MAX_MEMORY_BYTES: usize = 2 << 30;
 
-/// How much is sent, and how fast.
+/// Number, rate and concurrency of the requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Plan {
     pub(super) calls: u32,
@@ -61,7 +61,7 @@ impl Plan {
     pub(super) fn check_memory(&self, request_bytes: usize) -> anyhow::Result<()> {
         let Self { concurrency, max_response_bytes, .. } = *self;
         if concurrency.saturating_mul(request_bytes.saturating_add(max_response_bytes))
-            <= MAX_MEMORY
+            <= MAX_MEMORY_BYTES
         {
             return Ok(());
         }
@@ -90,9 +90,9 @@ pub(super) struct Load {
 pub(super) struct Sample {
     /// Number of the call, from 0.
     pub(super) call: u32,
-    /// When the request should have started, since the start of the benchmark.
+    /// Scheduled start of the request, since the start of the benchmark.
     pub(super) due: Duration,
-    /// When it started.
+    /// Actual start, since the start of the benchmark.
     pub(super) start: Duration,
     /// Time from the start of the request to the complete response or the error.
     pub(super) service: Duration,
@@ -146,9 +146,9 @@ impl Load {
         let load = Arc::new(self);
         let start = Instant::now();
         let scheduled = stream::iter(0..calls.saturating_mul(batch)).then(|index| {
-            let at = start + load.plan.start_time(index);
+            let start_time = start + load.plan.start_time(index);
             async move {
-                tokio::time::sleep_until(at).await;
+                tokio::time::sleep_until(start_time).await;
                 index
             }
         });
@@ -163,7 +163,7 @@ impl Load {
                 ))
             })
             .buffer_unordered(concurrency)
-            .filter_map(|joined| std::future::ready(finished(joined)))
+            .filter_map(|joined| std::future::ready(sample_of(joined)))
             .inspect(|_| bar.0.inc(1))
             .take_until(stop.requested());
         let mut samples: Vec<Sample> = samples.collect().await;
@@ -193,12 +193,12 @@ impl Load {
         };
         // Concurrent requests of one process could arrive in another order than they were signed,
         // which axons refuse.
-        let client = self.idle().pop().unwrap_or_else(|| self.client.other_process());
+        let client = self.idle().pop().unwrap_or_else(|| self.client.with_new_process());
         let start = Instant::now();
         let result = client.call(&self.peer, &call).await;
         let service = start.elapsed();
         self.idle().push(client);
-        let outcome = CallOutcome::of(&result, self.is_dendrite);
+        let outcome = CallOutcome::from_result(&result, self.is_dendrite);
         let response = result.as_ref().ok();
         let problem = response
             .filter(|_| outcome.code.is_success())
@@ -206,7 +206,7 @@ impl Load {
         let (code, reason) = match problem {
             Some(problem) => problem,
             None if outcome.code.is_success() => (outcome.code, String::new()),
-            None => (outcome.code, outcome.message.chars().take(MAX_REASON).collect()),
+            None => (outcome.code, outcome.message.chars().take(MAX_REASON_CHARS).collect()),
         };
         Sample {
             call: index / self.plan.batch,
@@ -222,7 +222,7 @@ impl Load {
 }
 
 /// Returns the sample of a task, or passes its panic on.
-fn finished(joined: Result<Sample, JoinError>) -> Option<Sample> {
+fn sample_of(joined: Result<Sample, JoinError>) -> Option<Sample> {
     match joined {
         Ok(sample) => Some(sample),
         Err(error) => match error.try_into_panic() {
@@ -245,7 +245,7 @@ mod tests {
     use taonet_wire::{DendriteScheme, Signer};
     use tokio::net::TcpListener;
 
-    use super::super::requests::Kind;
+    use super::super::requests::RequestKind;
     use super::*;
 
     /// A scripted miner of the summing subnet: each request in turn gets the next of the replies.
@@ -284,14 +284,14 @@ mod tests {
     /// Runs a benchmark against a miner with these replies; also returns how many requests it got
     /// at the same time.
     async fn bench(plan: Plan, replies: &'static [Reply], stop: &Shutdown) -> (Run, usize) {
-        let (number, running, maximum) = (
+        let (request_count, running, maximum) = (
             Arc::new(AtomicUsize::new(0)),
             Arc::new(AtomicUsize::new(0)),
             Arc::new(AtomicUsize::new(0)),
         );
         let max_running = Arc::clone(&maximum);
         let router = Router::new().fallback(move |body: Bytes| {
-            let reply = replies[number.fetch_add(1, Ordering::SeqCst) % replies.len()];
+            let reply = replies[request_count.fetch_add(1, Ordering::SeqCst) % replies.len()];
             let (running, maximum) = (Arc::clone(&running), Arc::clone(&maximum));
             async move {
                 maximum.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -305,7 +305,7 @@ mod tests {
         tokio::spawn(async move {
             serve(listener, router, &Shutdown::new(), ServeLimits::default()).await;
         });
-        let requests = Requests::new(&Kind::Summing, None).unwrap();
+        let requests = Requests::new(&RequestKind::Summing, None).unwrap();
         let scheme = DendriteScheme::new().class(requests.class().clone());
         let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "0.0.0.0", scheme);
         let client = SignedClient::new(signer, plan.client_config()).unwrap();

@@ -33,8 +33,8 @@ pub(super) fn draw(report: &Report) -> String {
     let target = &report.target;
     let title = format!(
         "{} at {}: {} of {} requests succeeded",
-        escaped(&target.kind),
-        escaped(&target.url),
+        escape(&target.kind),
+        escape(&target.url),
         report.succeeded,
         report.requests
     );
@@ -81,28 +81,28 @@ fn samples_to_draw(samples: &[Sample]) -> Vec<&Sample> {
     if samples.len() <= MAX_POINTS {
         return samples.iter().collect();
     }
-    let mut drawn: Vec<&Sample> =
+    let mut selected: Vec<&Sample> =
         samples.iter().max_by_key(|sample| sample.latency()).into_iter().collect();
     let others = samples
         .iter()
-        .filter(|sample| !drawn.iter().any(|slowest| std::ptr::eq(*slowest, *sample)));
+        .filter(|sample| !selected.iter().any(|slowest| std::ptr::eq(*slowest, *sample)));
     let (successes, failures): (Vec<&Sample>, Vec<&Sample>) =
         others.partition(|sample| sample.code.is_success());
     for group in [failures, successes] {
-        let room = MAX_POINTS - drawn.len();
-        drawn.extend(group.into_iter().choose_multiple(&mut rand::rng(), room));
+        let remaining = MAX_POINTS - selected.len();
+        selected.extend(group.into_iter().choose_multiple(&mut rand::rng(), remaining));
     }
-    drawn
+    selected
 }
 
 /// Draws both axes with their labels.
 fn axes(svg: &mut String, x: &Axis, y: &Axis) {
-    let (end, base) = (WIDTH - RIGHT_MARGIN, HEIGHT - BOTTOM);
-    line(svg, [LEFT_MARGIN, base, end, base], LINE);
-    line(svg, [LEFT_MARGIN, base, LEFT_MARGIN, TOP], LINE);
+    let (end, baseline) = (WIDTH - RIGHT_MARGIN, HEIGHT - BOTTOM);
+    line(svg, [LEFT_MARGIN, baseline, end, baseline], LINE);
+    line(svg, [LEFT_MARGIN, baseline, LEFT_MARGIN, TOP], LINE);
     for value in x.ticks() {
-        line(svg, [x.at(value), base, x.at(value), base + 5.0], LINE);
-        text(svg, x.at(value), base + 20.0, "middle", &x.label(value));
+        line(svg, [x.at(value), baseline, x.at(value), baseline + 5.0], LINE);
+        text(svg, x.at(value), baseline + 20.0, "middle", &x.label(value));
     }
     for value in y.ticks() {
         line(svg, [LEFT_MARGIN - 5.0, y.at(value), LEFT_MARGIN, y.at(value)], LINE);
@@ -111,7 +111,7 @@ fn axes(svg: &mut String, x: &Axis, y: &Axis) {
     text(
         svg,
         f64::midpoint(LEFT_MARGIN, end),
-        base + 40.0,
+        baseline + 40.0,
         "middle",
         "start of the request, in seconds",
     );
@@ -119,8 +119,8 @@ fn axes(svg: &mut String, x: &Axis, y: &Axis) {
 }
 
 fn line(svg: &mut String, [x1, y1, x2, y2]: [f64; 4], color: &str) {
-    let ends = format!("x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"");
-    let _ = writeln!(svg, "<line {ends} stroke=\"{color}\"/>");
+    let coordinates = format!("x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"");
+    let _ = writeln!(svg, "<line {coordinates} stroke=\"{color}\"/>");
 }
 
 fn text(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
@@ -161,13 +161,13 @@ impl Axis {
     }
 
     fn label(&self, value: f64) -> String {
-        let places = (-self.step.log10().floor()).max(0.0) as usize;
-        format!("{value:.places$}")
+        let decimals = (-self.step.log10().floor()).max(0.0) as usize;
+        format!("{value:.decimals$}")
     }
 }
 
 /// Escapes a text for XML.
-fn escaped(text: &str) -> String {
+fn escape(text: &str) -> String {
     // XML has neither control characters nor these two.
     let is_allowed =
         |character: &char| !character.is_control() && !['\u{fffe}', '\u{ffff}'].contains(character);

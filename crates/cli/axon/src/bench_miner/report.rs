@@ -19,7 +19,7 @@ use crate::axon::{CallOutcome, quantile};
 /// time.
 const MAX_REASONS: usize = 20;
 
-/// What was measured.
+/// Settings and target of a measurement.
 #[derive(Debug, Serialize)]
 pub(super) struct BenchTarget {
     pub(super) url: String,
@@ -55,7 +55,7 @@ pub(super) struct Report {
     pub(super) milliseconds: Milliseconds,
     /// The same from when they started.
     service_ms: Milliseconds,
-    /// How late requests started.
+    /// Delay of the requests' starts after their schedule.
     late_ms: Milliseconds,
     outcomes: Vec<CodeGroup>,
     failures: Vec<FailureGroup>,
@@ -103,9 +103,9 @@ impl Report {
             samples.iter().filter(|sample| sample.code.is_success()).collect();
         let succeeded = successes.len();
         let latencies = successes.iter().map(|sample| sample.latency());
-        let milliseconds = Milliseconds::of(&sorted_ms(latencies));
+        let milliseconds = Milliseconds::from_sorted(&sorted_ms(latencies));
         let service_times = successes.iter().map(|sample| sample.service);
-        let service_ms = Milliseconds::of(&sorted_ms(service_times));
+        let service_ms = Milliseconds::from_sorted(&sorted_ms(service_times));
         let seconds = elapsed.as_secs_f64();
         Self {
             schema: 1,
@@ -123,7 +123,7 @@ impl Report {
             response_bytes: samples.iter().map(|sample| sample.bytes as u64).sum(),
             milliseconds,
             service_ms,
-            late_ms: Milliseconds::of(&sorted_ms(samples.iter().map(Sample::lateness))),
+            late_ms: Milliseconds::from_sorted(&sorted_ms(samples.iter().map(Sample::lateness))),
             outcomes: outcomes(&samples),
             failures: failures(&samples),
             samples,
@@ -234,7 +234,8 @@ impl Report {
             let Sample { call, due, service, code, status, reason, bytes, .. } = sample;
             let [due, late, latency, service] =
                 [*due, sample.lateness(), sample.latency(), *service].map(milliseconds);
-            let (number, status, reason) = (code.code(), status.as_u16(), cell(&printable(reason)));
+            let (number, status, reason) =
+                (code.code(), status.as_u16(), csv_cell(&printable(reason)));
             let _ = writeln!(
                 csv,
                 "{call},{due:.3},{late:.3},{latency:.3},{service:.3},{number},{code},{status},{bytes},{reason}"
@@ -246,14 +247,14 @@ impl Report {
 
 /// Formats a text as a quoted cell of CSV. Spreadsheets would run a text that a miner begins like a
 /// formula.
-fn cell(text: &str) -> String {
+fn csv_cell(text: &str) -> String {
     let escape = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
     format!("\"{escape}{}\"", text.replace('"', "\"\""))
 }
 
 impl Milliseconds {
     /// Computes the figures of sorted response times.
-    fn of(sorted: &[f64]) -> Self {
+    fn from_sorted(sorted: &[f64]) -> Self {
         let mean = sorted.iter().sum::<f64>() / sorted.len() as f64;
         Self {
             min: sorted.first().copied(),
@@ -440,7 +441,7 @@ mod tests {
             let csv = report(vec![sample(0, 1, 500, reason)]).csv();
             assert!(csv.trim_end().ends_with(&format!(",10,{expected}")), "{csv}");
         }
-        assert_eq!([cell("\t=1"), cell("\r=1")], ["\"'\t=1\"", "\"'\r=1\""]);
+        assert_eq!([csv_cell("\t=1"), csv_cell("\r=1")], ["\"'\t=1\"", "\"'\r=1\""]);
     }
 
     #[test]

@@ -26,17 +26,17 @@ const WORDS: [&str; 16] = [
 ];
 
 /// Bytes of a generated request besides the words of a prompt, at most.
-const OTHER_BYTES: usize = 128;
+const OVERHEAD_BYTES: usize = 128;
 
-/// Which requests are sent.
+/// Source of the requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RequestKind {
     Summing,
     Prompt,
     File(PathBuf),
 }
 
-impl FromStr for Kind {
+impl FromStr for RequestKind {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -48,7 +48,7 @@ impl FromStr for Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for RequestKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Summing => f.write_str("summing"),
@@ -110,9 +110,9 @@ enum Expected {
 
 impl Requests {
     /// Reads the requests of a kind; `size` replaces the default size of generated requests.
-    pub(super) fn new(kind: &Kind, size: Option<u32>) -> anyhow::Result<Self> {
+    pub(super) fn new(kind: &RequestKind, size: Option<u32>) -> anyhow::Result<Self> {
         match kind {
-            Kind::Summing => {
+            RequestKind::Summing => {
                 let digits = size.unwrap_or(DEFAULT_DIGITS);
                 if digits > MAX_DIGITS {
                     return Err(ClassifiedError::usage(format!(
@@ -125,45 +125,45 @@ impl Requests {
                     .required("b", json!(0));
                 Ok(Self { class, source: Source::Summing { digits } })
             }
-            Kind::Prompt => {
+            RequestKind::Prompt => {
                 let class = SynapseClass::new("Prompting").hash(["messages"]);
                 let class = class.required("roles", json!([])).required("messages", json!([]));
                 Ok(Self { class, source: Source::Prompt { words: size.unwrap_or(DEFAULT_WORDS) } })
             }
-            Kind::File(_) if size.is_some() => Err(ClassifiedError::usage(
+            RequestKind::File(_) if size.is_some() => Err(ClassifiedError::usage(
                 "--size has no effect on the requests of a file".to_owned(),
             )),
-            Kind::File(path) => Self::read(path),
+            RequestKind::File(path) => Self::read(path),
         }
     }
 
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text = input::read_text(path)
             .context("--kind is neither summing, prompt nor a file with requests")?;
-        let document: Document =
-            serde_json::from_str(&text).map_err(|error| invalid(path, &error.to_string()))?;
+        let document: Document = serde_json::from_str(&text)
+            .map_err(|error| invalid_file_error(path, &error.to_string()))?;
         let Document { class: name, hash, required, requests, answer } = document;
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
             let problem = format!("`{name}` is no class name: expected letters, digits and `_`");
-            return Err(invalid(path, &problem));
+            return Err(invalid_file_error(path, &problem));
         }
         if requests.is_empty() {
-            return Err(invalid(path, "there are no requests"));
+            return Err(invalid_file_error(path, "there are no requests"));
         }
         // The dendrite scheme sends these fields as headers.
-        let no_header = required
+        let not_in_header = required
             .keys()
             .find(|field| HeaderName::try_from(format!("bt_header_input_obj_{field}")).is_err());
-        if let Some(field) = no_header {
+        if let Some(field) = not_in_header {
             let problem = format!("the required field `{field}` cannot be part of a header's name");
-            return Err(invalid(path, &problem));
+            return Err(invalid_file_error(path, &problem));
         }
         let fields = hash.iter().chain(required.keys());
         for field in fields {
             if let Some(number) = requests.iter().position(|request| !request.contains_key(field)) {
                 let problem = format!("request {} has no field `{field}`", number + 1);
-                return Err(invalid(path, &problem));
+                return Err(invalid_file_error(path, &problem));
             }
         }
         let class = required
@@ -194,10 +194,10 @@ impl Requests {
     /// once.
     pub(super) fn generated_bytes(&self) -> usize {
         match self.source {
-            Source::Summing { .. } => OTHER_BYTES,
+            Source::Summing { .. } => OVERHEAD_BYTES,
             Source::Prompt { words } => {
                 let longest = WORDS.iter().map(|word| word.len()).max().unwrap_or_default();
-                OTHER_BYTES + words as usize * (longest + 1)
+                OVERHEAD_BYTES + words as usize * (longest + 1)
             }
             Source::File { .. } => 0,
         }
@@ -267,7 +267,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn invalid(path: &Path, problem: &str) -> anyhow::Error {
+fn invalid_file_error(path: &Path, problem: &str) -> anyhow::Error {
     ClassifiedError::usage(format!("{}: {problem}", path.display()))
 }
 
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn generated_requests_have_the_requested_size() {
         for size in [1, 9, 18] {
-            let requests = Requests::new(&Kind::Summing, Some(size)).unwrap();
+            let requests = Requests::new(&RequestKind::Summing, Some(size)).unwrap();
             assert_eq!((requests.class().name(), requests.size()), ("Sum", Some(size)));
             let sum = requests.request(0);
             let [a, b] = ["a", "b"].map(|field| body(&sum)[field].as_i64().unwrap());
@@ -292,11 +292,13 @@ mod tests {
             );
             assert_eq!(sum.problem(json!({ "sum": a + b }).to_string().as_bytes()), None);
         }
-        let prompt = Requests::new(&Kind::Prompt, Some(200)).unwrap().request(0);
+        let prompt = Requests::new(&RequestKind::Prompt, Some(200)).unwrap().request(0);
         let message = body(&prompt)["messages"][0].as_str().unwrap().to_owned();
         assert_eq!(message.split(' ').count(), 200);
-        assert_eq!(Requests::new(&Kind::Prompt, None).unwrap().size(), Some(DEFAULT_WORDS));
-        for (kind, size) in [(Kind::Summing, 18), (Kind::Prompt, 1), (Kind::Prompt, 2_000)] {
+        assert_eq!(Requests::new(&RequestKind::Prompt, None).unwrap().size(), Some(DEFAULT_WORDS));
+        for (kind, size) in
+            [(RequestKind::Summing, 18), (RequestKind::Prompt, 1), (RequestKind::Prompt, 2_000)]
+        {
             let requests = Requests::new(&kind, Some(size)).unwrap();
             let (bytes, maximum) = (requests.request(0).body.len(), requests.generated_bytes());
             assert!(
@@ -387,9 +389,10 @@ mod tests {
                 "{text}: {message}"
             );
         }
-        let missing = Requests::new(&Kind::File("/nowhere/at-all".into()), None).unwrap_err();
+        let missing =
+            Requests::new(&RequestKind::File("/nowhere/at-all".into()), None).unwrap_err();
         assert!(format!("{missing:#}").contains("cannot read /nowhere/at-all"), "{missing:#}");
-        assert!(Requests::new(&Kind::File(path), Some(3)).is_err());
-        assert!(Requests::new(&Kind::Summing, Some(MAX_DIGITS + 1)).is_err());
+        assert!(Requests::new(&RequestKind::File(path), Some(3)).is_err());
+        assert!(Requests::new(&RequestKind::Summing, Some(MAX_DIGITS + 1)).is_err());
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use taonet_cli_base::chain::{NetworkArgs, failed};
+use taonet_cli_base::chain::{NetworkArgs, chain_error};
 use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_neuron::{AddressPolicy, Neurons};
 use taonet_primitives::{Hotkey, NetUid};
@@ -55,7 +55,7 @@ impl TargetArgs {
     pub(super) async fn resolve(&self, network: &NetworkArgs) -> anyhow::Result<Peer> {
         let peer = match (&self.target, self.hotkey, self.netuid) {
             (Target::Hotkey(hotkey), None, Some(netuid)) => {
-                self.published(*hotkey, netuid, network).await?
+                self.published_peer(*hotkey, netuid, network).await?
             }
             (Target::Hotkey(_), ..) => {
                 return Err(ClassifiedError::usage(
@@ -88,14 +88,14 @@ impl TargetArgs {
     }
 
     /// Looks up the address that the miner publishes on the chain.
-    async fn published(
+    async fn published_peer(
         &self,
         hotkey: Hotkey,
         netuid: NetUid,
         network: &NetworkArgs,
     ) -> anyhow::Result<Peer> {
         let chain = network.connect().await?;
-        let neurons = Neurons::read(&chain, netuid).await.map_err(failed)?;
+        let neurons = Neurons::read(&chain, netuid).await.map_err(chain_error)?;
         let Some(neuron) = neurons.list.iter().find(|neuron| neuron.hotkey == hotkey) else {
             bail!("{hotkey} is not registered on subnet {netuid}");
         };
@@ -245,9 +245,9 @@ mod tests {
         };
         let (public, private): (IpAddr, IpAddr) =
             ("8.8.8.8".parse().unwrap(), "10.0.0.7".parse().unwrap());
-        let (refused, confirmed) =
+        let (permits_unconfirmed, permits_confirmed) =
             (line(&[]).target.permitted(), line(&["--yes"]).target.permitted());
-        assert_eq!((refused(public), refused(private)), (false, true));
-        assert_eq!((confirmed(public), confirmed(private)), (true, true));
+        assert_eq!((permits_unconfirmed(public), permits_unconfirmed(private)), (false, true));
+        assert_eq!((permits_confirmed(public), permits_confirmed(private)), (true, true));
     }
 }

@@ -26,7 +26,7 @@ use taonet_wallet::Keypair;
 use taonet_whisper::SpeechTask;
 
 use crate::settings;
-use items::{Item, Recordings, repeated};
+use items::{Item, Recordings, repeat};
 use local_miner::LocalMiner;
 use report::{ItemFigures, MeasuredMiner, Report};
 
@@ -150,7 +150,7 @@ impl Bench {
         context: &Context,
     ) -> anyhow::Result<Report> {
         let items = recordings.items(Arc::clone(&self.synthesizer)).await?;
-        let items = repeated(items, args.speakers.get());
+        let items = repeat(items, args.speakers.get());
         if let (Some(url), Some(hotkey)) = (&args.miner, args.miner_hotkey) {
             let miner = MeasuredMiner {
                 url: url.clone(),
@@ -200,7 +200,7 @@ impl Bench {
         let run = RunnerSettings {
             play: config.play.clone(),
             rules: config.rules,
-            ..RunnerSettings::new(RunPaths::below(directory.path()))
+            ..RunnerSettings::new(RunPaths::in_directory(directory.path()))
         };
         let challenges = items.iter().map(|item| item.challenge.clone()).collect();
         let bar = progress(items.len(), context)?;

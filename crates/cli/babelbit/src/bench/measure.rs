@@ -84,7 +84,7 @@ impl Spread {
 }
 
 /// Divides `value` by `divisor`; returns 0 if the divisor is 0.
-pub(super) fn per(value: f64, divisor: f64) -> f64 {
+pub(super) fn ratio(value: f64, divisor: f64) -> f64 {
     if divisor > 0.0 { value / divisor } else { 0.0 }
 }
 

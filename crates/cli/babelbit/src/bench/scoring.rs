@@ -17,7 +17,7 @@ use taonet_cli_models::engines;
 use taonet_primitives::{SampleRate, Seconds, Transcript, Word};
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
-use super::measure::{Spread, Stopwatch, peak_memory, per};
+use super::measure::{Spread, Stopwatch, peak_memory, ratio};
 use super::sounds::{sine, wav};
 use crate::score::NoRecognizer;
 use crate::settings;
@@ -96,7 +96,7 @@ pub(crate) fn run(args: &ScoringArgs, context: &Context) -> anyhow::Result<()> {
             wall_sec: Spread::of(times.iter().map(|(wall, _)| *wall)),
             cpu_sec: Spread::of(times.iter().map(|(_, cpu)| *cpu)),
             miners_per_wall_sec: Spread::of(
-                times.iter().map(|(wall, _)| per(f64::from(miners), *wall)),
+                times.iter().map(|(wall, _)| ratio(f64::from(miners), *wall)),
             ),
             max_rss_mb: peak_memory(),
         });

@@ -18,7 +18,7 @@ use taonet_primitives::SampleRate;
 use taonet_speech::models::describe_recognizer;
 use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
 
-use super::measure::{Spread, Stopwatch, peak_memory, per};
+use super::measure::{Spread, Stopwatch, peak_memory, ratio};
 use super::sounds::{AudioKind, wav, wav_paths};
 use crate::settings;
 
@@ -48,8 +48,8 @@ pub struct SttArgs {
     /// Number of runs before the first measurement
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1_000))]
     warmup: u16,
-    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc (a test
-    /// double) on local networks, otherwise faster-whisper-small]
+    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc (a
+    /// test double) on local networks, otherwise faster-whisper-small]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
     /// Number of recognition threads; 0 stands for one per core
@@ -246,10 +246,10 @@ fn measure(
         cpu_sec,
         decode_sec: progress.decode.as_secs_f64(),
         stt_sec,
-        cpu_per_wall: per(cpu_sec, wall_sec),
-        stt_realtime_factor: per(stt_sec, total_audio_sec),
-        audio_sec_per_wall_sec: per(total_audio_sec, wall_sec),
-        miners_per_wall_sec: per(replies.len() as f64, wall_sec),
+        cpu_per_wall: ratio(cpu_sec, wall_sec),
+        stt_realtime_factor: ratio(stt_sec, total_audio_sec),
+        audio_sec_per_wall_sec: ratio(total_audio_sec, wall_sec),
+        miners_per_wall_sec: ratio(replies.len() as f64, wall_sec),
         word_count: progress.words,
         text_chars: progress.chars,
         max_rss_mb: peak_memory(),
@@ -276,8 +276,9 @@ fn transcribe(
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.active -= 1;
         if progress.active == 0 {
-            let since = progress.since.take();
-            progress.busy += since.map(|since| since.elapsed()).unwrap_or_default();
+            let decode_start = progress.since.take();
+            progress.busy +=
+                decode_start.map(|decode_start| decode_start.elapsed()).unwrap_or_default();
         }
         let transcript = recognition?.transcript;
         progress.words += transcript.words.len();

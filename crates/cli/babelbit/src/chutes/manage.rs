@@ -9,7 +9,7 @@ use taonet_cli_base::printable::printable;
 use taonet_cli_base::prompt;
 use taonet_service::Shutdown;
 
-use super::{RevisionArgs, RevisionChute, failed, find, interruptible};
+use super::{RevisionArgs, RevisionChute, api_error, find_chute, until_interrupted};
 use crate::settings;
 
 /// Schema of the JSON document of `bb delete-chute`.
@@ -46,7 +46,7 @@ pub struct DeleteArgs {
 pub(crate) fn slug(args: &SlugArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let RevisionChute { name, slug, chute } =
-        context.block_on(interruptible(find(&config, &args.revision.revision)))?;
+        context.block_on(until_interrupted(find_chute(&config, &args.revision.revision)))?;
     let id = chute.as_ref().map(|chute| chute.chute_id.as_str());
     if context.json {
         let document = json!({
@@ -82,7 +82,7 @@ pub(crate) fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<()> {
         });
         // The log of a running instance has no end.
         tokio::select! {
-            ended = follow => ended.map_err(failed),
+            ended = follow => ended.map_err(api_error),
             () = shutdown.requested() => Ok(()),
         }
     })?;
@@ -95,12 +95,13 @@ pub(crate) fn logs(args: &LogsArgs, context: &Context) -> anyhow::Result<()> {
 
 pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    context.block_on(interruptible(async {
+    context.block_on(until_interrupted(async {
         let api = ChutesApi::new(&config.chutes)?;
-        let RevisionChute { name, chute, .. } = find(&config, &args.revision.revision).await?;
+        let RevisionChute { name, chute, .. } =
+            find_chute(&config, &args.revision.revision).await?;
         // Without a key, the chute was not looked up.
         if config.chutes.api_key.is_none() {
-            return Err(failed(ApiError::NoKey {
+            return Err(api_error(ApiError::NoKey {
                 operation: "delete the chute",
                 variable: "CHUTES_API_KEY",
             }));
@@ -109,11 +110,11 @@ pub(crate) fn delete(args: &DeleteArgs, context: &Context) -> anyhow::Result<()>
         let call = api.delete(&chute.chute_id);
         if args.dry_run {
             return context.print_json(
-                &json!({ "schema": DELETE_SCHEMA, "dry_run": true, "requests": [call.shown()] }),
+                &json!({ "schema": DELETE_SCHEMA, "dry_run": true, "requests": [call.summary()] }),
             );
         }
         prompt::confirm(&format!("Delete the chute {}?", printable(&name)), args.yes)?;
-        api.send(&call).await.map_err(failed)?;
+        api.send(&call).await.map_err(api_error)?;
         if context.json {
             return context.print_json(
                 &json!({ "schema": DELETE_SCHEMA, "deleted": chute.chute_id, "name": name }),

@@ -15,7 +15,7 @@ use taonet_primitives::counted;
 use taonet_settings::value;
 use url::Url;
 
-use super::{find, interruptible, revision};
+use super::{find_chute, revision, until_interrupted};
 use crate::settings;
 
 /// Default address of a chute that runs on this machine, from `chutes run --dev`.
@@ -51,15 +51,15 @@ struct Probe {
 
 pub(crate) fn ping(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    let (slug, health, probes) = context.block_on(interruptible(async {
+    let (slug, health, probes) = context.block_on(until_interrupted(async {
         let (slug, client) = match (&args.local, &args.revision) {
             (Some(url), _) => {
                 // Any program may listen there.
                 let settings = ChutesSettings { api_key: None, ..config.chutes.clone() };
-                (None, ChuteClient::at(&settings, url.clone())?)
+                (None, ChuteClient::with_base_url(&settings, url.clone())?)
             }
             (None, Some(revision)) => {
-                let slug = find(&config, revision).await?.slug;
+                let slug = find_chute(&config, revision).await?.slug;
                 let client = ChuteClient::from_slug(&config.chutes, &slug)?;
                 (Some(slug), client)
             }

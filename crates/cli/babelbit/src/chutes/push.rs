@@ -14,7 +14,7 @@ use taonet_babelbit_chutes::{
 use taonet_babelbit_config::Config;
 use taonet_chain::calls::{self, CommitmentText};
 use taonet_chain::{At, Call, Chain as _, Client, HotkeyState};
-use taonet_cli_base::chain::{failed as chain_failed, publish, set_network};
+use taonet_cli_base::chain::{chain_error, configured_network, publish};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
@@ -26,8 +26,8 @@ use taonet_timelock::{Beacon, Round, encrypt};
 use taonet_wallet::Keypair;
 
 use super::{
-    IMAGE, ModelArgs, TemplateArgs, dockerfile, failed, interruptible, model, name, render,
-    require_setting, revision, tag,
+    IMAGE, ModelArgs, TemplateArgs, api_error, dockerfile, model, name, render, require_setting,
+    revision, tag, until_interrupted,
 };
 use crate::settings;
 
@@ -112,7 +112,7 @@ pub(crate) fn push(args: &PushArgs, context: &Context) -> anyhow::Result<()> {
             &push.dry_run(files.as_ref(), key.as_ref().map(Keypair::hotkey).as_ref())?,
         );
     }
-    let document = context.block_on(interruptible(push.run(files, key.as_ref(), context)))?;
+    let document = context.block_on(until_interrupted(push.run(files, key.as_ref(), context)))?;
     if context.json { context.print_json(&document) } else { Ok(()) }
 }
 
@@ -171,7 +171,7 @@ impl Push<'_> {
             slug: Some("SLUG".to_owned()),
             hotkey: Some(*hotkey),
         });
-        let requests: Vec<Value> = requests.iter().map(Request::shown).collect();
+        let requests: Vec<Value> = requests.iter().map(Request::summary).collect();
         Ok(json!({
             "schema": "taonet.push/1", "dry_run": true, "model": self.model, "requests": requests,
             "commitment": commitment,
@@ -209,12 +209,9 @@ impl Push<'_> {
         let netuid = self.config.netuid;
         let chain = match key {
             Some(key) => {
-                let client = Client::connect(&set_network(None)?).await.map_err(chain_failed)?;
-                if client
-                    .uid(netuid, &key.hotkey(), At::Head)
-                    .await
-                    .map_err(chain_failed)?
-                    .is_none()
+                let client =
+                    Client::connect(&configured_network(None)?).await.map_err(chain_error)?;
+                if client.uid(netuid, &key.hotkey(), At::Head).await.map_err(chain_error)?.is_none()
                 {
                     bail!(
                         "{} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid {netuid}`, \
@@ -227,7 +224,10 @@ impl Push<'_> {
             None => None,
         };
         let revision = self.upload(files, context).await?;
-        let chute = self.deploy(&revision, context).await.with_context(|| incomplete(&revision))?;
+        let chute = self
+            .deploy(&revision, context)
+            .await
+            .with_context(|| incomplete_model_message(&revision))?;
         let mut outcome = Value::Null;
         let mut commitment = None;
         if let Some((client, key)) = chain {
@@ -242,7 +242,7 @@ impl Push<'_> {
             let call = self.commitment_call(&new_commitment.text(), &client, key.hotkey()).await?;
             outcome = publish(&client, key, &call, context)
                 .await
-                .with_context(|| incomplete(&revision))?;
+                .with_context(|| incomplete_model_message(&revision))?;
             context.print_notice(&format!("published the commitment on subnet {netuid}"));
             commitment = Some(new_commitment);
         }
@@ -285,14 +285,14 @@ impl Push<'_> {
                 let upload = self
                     .hub
                     .upload(&self.model, &files, |name| context.print_notice(&printable(name)));
-                let revision = upload.await.map_err(failed)?;
+                let revision = upload.await.map_err(api_error)?;
                 self::revision(&revision).map_err(|error| {
                     anyhow::anyhow!("the hub returned an invalid revision: {error}")
                 })
             }
             (None, Some(revision)) => {
                 let call = self.hub.model(&self.model, Some(revision));
-                let info = HubApi::info(&call, &self.hub.send(&call).await.map_err(failed)?)?;
+                let info = HubApi::info(&call, &self.hub.send(&call).await.map_err(api_error)?)?;
                 if info.is_gated() {
                     bail!(
                         "access to {} is gated\nhint: validators skip gated models; open it on the hub",
@@ -312,7 +312,7 @@ impl Push<'_> {
         if !self.needs_chute() {
             return Ok(None);
         }
-        let chute = self.api.find(&name, revision).await.map_err(failed)?;
+        let chute = self.api.find(&name, revision).await.map_err(api_error)?;
         if self.args.no_deploy {
             return Ok(chute);
         }
@@ -324,7 +324,7 @@ impl Push<'_> {
             None => self.deploy_new(&name, revision, context).await?,
         };
         for user in &self.args.share_with {
-            self.api.send(&self.api.share(&chute.chute_id, user)).await.map_err(failed)?;
+            self.api.send(&self.api.share(&chute.chute_id, user)).await.map_err(api_error)?;
         }
         Ok(Some(chute))
     }
@@ -341,32 +341,37 @@ impl Push<'_> {
         )?;
         let image = self.image(revision);
         let sleeper = taonet_service::sleeper();
-        match self.api.built(&image, &sleeper, |line| context.print_notice(&printable(line))).await
+        match self
+            .api
+            .wait_until_built(&image, &sleeper, |line| context.print_notice(&printable(line)))
+            .await
         {
             Err(error) if has_status(&error, StatusCode::NOT_FOUND) => {
                 if self.args.image.is_some() {
                     let hint = "hint: without --image, `bb push` builds an image";
                     return Err(
-                        failed(error).context(format!("Chutes has no image {image}\n{hint}"))
+                        api_error(error).context(format!("Chutes has no image {image}\n{hint}"))
                     );
                 }
                 context.print_notice(&format!("building {image}"));
                 match self.api.send(&self.build(revision)?).await {
                     // Another push is already building the image.
                     Err(error) if has_status(&error, StatusCode::CONFLICT) => {}
-                    sent => drop(sent.map_err(failed)?),
+                    sent => drop(sent.map_err(api_error)?),
                 }
                 self.api
-                    .built(&image, &sleeper, |line| context.print_notice(&printable(line)))
+                    .wait_until_built(&image, &sleeper, |line| {
+                        context.print_notice(&printable(line));
+                    })
                     .await
-                    .map_err(failed)?;
+                    .map_err(api_error)?;
             }
-            outcome => outcome.map_err(failed)?,
+            outcome => outcome.map_err(api_error)?,
         }
         let code = render(&self.config, &self.args.model, revision, &self.args.template)?;
         let chute = NewChute { name, image: &image, code: &code, revision, model: &self.model };
         let call = self.api.deploy(&chute);
-        let response = self.api.send(&call).await.map_err(failed)?;
+        let response = self.api.send(&call).await.map_err(api_error)?;
         Ok(ChutesApi::chute(&call, &response)?)
     }
 
@@ -390,7 +395,7 @@ impl Push<'_> {
     ) -> anyhow::Result<Call> {
         let (text, netuid) = (CommitmentText::new(text)?, self.config.netuid);
         let state =
-            chain.hotkey_state(netuid, MechId(0), &hotkey, At::Head).await.map_err(chain_failed)?;
+            chain.hotkey_state(netuid, MechId(0), &hotkey, At::Head).await.map_err(chain_error)?;
         if state.is_development {
             return Ok(calls::set_commitment(netuid, &text));
         }
@@ -416,7 +421,7 @@ fn reveal_round(
     Beacon::quicknet().round_at(reveal).context("the chain's time is before the beacon's start")
 }
 
-fn incomplete(revision: &str) -> String {
+fn incomplete_model_message(revision: &str) -> String {
     format!(
         "the push is incomplete\nhint: the model is uploaded; continue with --revision {revision}"
     )

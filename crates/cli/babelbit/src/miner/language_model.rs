@@ -69,7 +69,7 @@ fn origin(text: &str) -> Result<ModelOrigin, String> {
 
 /// Returns the location of the configured model: as in the reference, a name that is not a local
 /// path is a model on the hub.
-fn configured(path: &Path) -> anyhow::Result<ModelOrigin> {
+fn configured_origin(path: &Path) -> anyhow::Result<ModelOrigin> {
     let Some(text) = path.to_str() else { return Ok(ModelOrigin::Local(path.to_owned())) };
     let origin =
         origin(text).map_err(|error| ClassifiedError::usage(format!("MINER_MODEL_ID: {error}")))?;
@@ -167,7 +167,7 @@ impl LanguageModelArgs {
         let settings = &config.language_model;
         let origin = match (&self.lm, &settings.path) {
             (Some(origin), _) => origin.clone(),
-            (None, Some(path)) => configured(path)?,
+            (None, Some(path)) => configured_origin(path)?,
             (None, None) => return Ok(None),
         };
         let bits = match (settings.in_8_bits, settings.in_4_bits) {
@@ -183,7 +183,7 @@ impl LanguageModelArgs {
         let device = device.map_err(|expected| {
             ClassifiedError::usage(format!("MINER_DEVICE: expected {expected}"))
         })?;
-        let (name, path) = located(&origin, config, context).await?;
+        let (name, path) = find_model_file(&origin, config, context).await?;
         let start = Instant::now();
         let model = CausalModel::open(&path, LoadOptions { device, bits })
             .context("cannot load the language model")?;
@@ -224,7 +224,7 @@ impl LanguageModelArgs {
                 .map_err(|expected| ClassifiedError::usage(format!("BB_MINER_LM: {expected}")))?,
             (None, None) => return Ok(None),
         };
-        let (name, path) = located(&origin, config, context).await?;
+        let (name, path) = find_model_file(&origin, config, context).await?;
         let start = Instant::now();
         let model = LanguageModel::open(name, &path).context("cannot load the language model")?;
         let (name, architecture) = (model.name().to_owned(), model.llama().architecture());
@@ -252,7 +252,7 @@ impl LanguageModelArgs {
 
 /// Returns the name and the path of a model, which is downloaded if it is on the hub and not in the
 /// model directory.
-async fn located(
+async fn find_model_file(
     origin: &ModelOrigin,
     config: &Config,
     context: &Context,
@@ -329,9 +329,9 @@ mod tests {
             ("/no/such/directory", false),
             ("./gpt2", false),
         ] {
-            let actual = configured(Path::new(text)).unwrap();
+            let actual = configured_origin(Path::new(text)).unwrap();
             assert_eq!(matches!(actual, ModelOrigin::Hub(_)), is_on_hub, "{text}: {actual:?}");
         }
-        assert!(configured(Path::new("hub:a b")).is_err());
+        assert!(configured_origin(Path::new("hub:a b")).is_err());
     }
 }

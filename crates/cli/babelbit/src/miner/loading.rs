@@ -9,13 +9,17 @@ use serde_json::{Value, json};
 /// for all other requests.
 pub(super) fn routes() -> Router {
     let health = || async {
-        unavailable(json!({ "status": "warming up", "model": "not_loaded", "model_loaded": false }))
+        unavailable_response(
+            json!({ "status": "warming up", "model": "not_loaded", "model_loaded": false }),
+        )
     };
     Router::new().route("/healthz", get(health)).route("/health", get(health)).fallback(|| async {
-        unavailable(json!({ "error": "the miner is loading its model; hint: wait until /healthz has status 200" }))
+        unavailable_response(json!({
+            "error": "the miner is loading its model; hint: wait until /healthz has status 200"
+        }))
     })
 }
 
-fn unavailable(body: Value) -> (StatusCode, Json<Value>) {
+fn unavailable_response(body: Value) -> (StatusCode, Json<Value>) {
     (StatusCode::SERVICE_UNAVAILABLE, Json(body))
 }

@@ -155,7 +155,7 @@ impl ServerArgs {
                  --stt-url, --llm-url, --tts-url or --lm",
             ));
         }
-        if let Some(message) = self.longer_than_a_frame(voice, has_lm) {
+        if let Some(message) = self.frame_limit_error(voice, has_lm) {
             return Err(ClassifiedError::usage(&message));
         }
         if let Some(message) =
@@ -173,7 +173,7 @@ impl ServerArgs {
 
     /// Returns an error message if a timeout exceeds the time limit of a frame, which would end
     /// every call earlier.
-    fn longer_than_a_frame(&self, voice: Option<&VoiceName>, has_lm: bool) -> Option<String> {
+    fn frame_limit_error(&self, voice: Option<&VoiceName>, has_lm: bool) -> Option<String> {
         let timeouts = [
             ("--server-timeout", self.server_timeout),
             ("--stt-timeout", self.stt_timeout),
@@ -298,7 +298,7 @@ impl ServerArgs {
         }
         if let (Some(url), Some(model)) = (&self.llm_url, &self.llm_model) {
             let key = ("BB_MINER_LLM_API_KEY", config.model_keys.llm.as_ref());
-            interpreter = interpreter.with_language_model(ChatRewriter::new(self.remote(
+            interpreter = interpreter.with_language_model(ChatRewriter::new(self.remote_model(
                 url,
                 key,
                 model,
@@ -323,7 +323,7 @@ impl ServerArgs {
             );
         }
         let key = ("BB_MINER_STT_API_KEY", config.model_keys.stt.as_ref());
-        let remote = self.remote(
+        let remote = self.remote_model(
             url,
             key,
             self.stt_model.as_deref().unwrap_or("whisper-1"),
@@ -335,9 +335,9 @@ impl ServerArgs {
     /// Returns the voice. That of this process is the fallback of a text-to-speech server; unless
     /// it was chosen, it may be missing.
     fn speech(&self, config: &Config, voice: Option<&VoiceName>) -> anyhow::Result<Speech> {
-        let own = speech(voice, config);
-        let Some(url) = &self.tts_url else { return own };
-        let own = match own {
+        let local = speech(voice, config);
+        let Some(url) = &self.tts_url else { return local };
+        let local = match local {
             Err(error) if voice.is_none() => {
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -345,13 +345,17 @@ impl ServerArgs {
                 );
                 None
             }
-            own => Some(own?),
+            local => Some(local?),
         };
         let key = ("BB_MINER_TTS_API_KEY", config.model_keys.tts.as_ref());
-        let remote =
-            self.remote(url, key, self.tts_model.as_deref().unwrap_or("tts-1"), self.tts_timeout)?;
+        let remote = self.remote_model(
+            url,
+            key,
+            self.tts_model.as_deref().unwrap_or("tts-1"),
+            self.tts_timeout,
+        )?;
         let name = self.tts_voice.as_deref().unwrap_or("alloy").to_owned();
-        let (fallback, voice) = own.map(|own| (own.synthesizer, own.voice)).unzip();
+        let (fallback, voice) = local.map(|local| (local.synthesizer, local.voice)).unzip();
         let synthesizer = Arc::new(RemoteSynthesizer::new(remote, name, fallback));
         Ok(Speech {
             synthesizer,
@@ -359,7 +363,7 @@ impl ServerArgs {
         })
     }
 
-    fn remote(
+    fn remote_model(
         &self,
         url: &Url,
         key: (&'static str, Option<&Secret>),

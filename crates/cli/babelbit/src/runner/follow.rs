@@ -104,7 +104,7 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         observer: Arc::new(()),
         arena_play: config.rounds.arena_play(&config.play),
     };
-    let parts = RoundDependencies {
+    let dependencies = RoundDependencies {
         player: Arc::new(player),
         ledger,
         engine,
@@ -113,7 +113,7 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         clock: system_clock(),
         sleeper: sleeper(),
     };
-    Ok(Rounds::new(parts, config.rounds.schedule()).await?)
+    Ok(Rounds::new(dependencies, config.rounds.schedule()).await?)
 }
 
 /// Creates a client of the arena, whose miners have this predict route and maximum size of a

@@ -21,12 +21,12 @@ use taonet_babelbit_text_runner::{
     TextRounds, TextRunError, TextRunner, open_ledger,
 };
 use taonet_chain::{At, Client, DatedCommitment};
-use taonet_cli_base::chain::set_network;
+use taonet_cli_base::chain::configured_network;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::progress::Progress;
-use taonet_cli_base::table::{decimals, table, wrapped};
+use taonet_cli_base::table::{decimals, table, wrap_text};
 use taonet_cli_base::tables::TEXT_SCORES;
 use taonet_cli_models::engines;
 use taonet_primitives::{Hotkey, counted};
@@ -73,7 +73,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<TextSetup> {
         source: miners(args, &config)?,
         chain: Arc::clone(&chain),
         connect: connector(&keypair, args.external_ip)?,
-        choice: MinerSelection::random(config.max_miners),
+        selection: MinerSelection::random(config.max_miners),
     };
     let source = axons.source.clone();
     let miners: Arc<dyn TextMiners> = match source.clone() {
@@ -168,7 +168,7 @@ fn once(args: &RunnerArgs, setup: &TextSetup, context: &Context) -> anyhow::Resu
         let play = async {
             let runner = setup.runner(args.solo).await?;
             let outbox = outbox(&setup.config, &setup.keypair, &runner.ledger, &runner.paths)?;
-            let miners = setup.miners.miners().await.map_err(|error| unlisted(&error))?;
+            let miners = setup.miners.miners().await.map_err(|error| no_miners_error(&error))?;
             if miners.is_empty() {
                 return Err(once::no_miners(setup.config.netuid));
             }
@@ -211,7 +211,7 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
         let arena = setup.arena()?;
         let TextSetup { config, engine, chain, miners, .. } = setup;
         let schedule = config.rounds.schedule();
-        let parts = RoundDependencies {
+        let dependencies = RoundDependencies {
             ledger: Arc::clone(&runner.ledger),
             engine: engine.clone(),
             chain,
@@ -220,7 +220,7 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
             clock: system_clock(),
             sleeper: sleeper(),
         };
-        run_rounds(Rounds::new(parts, schedule).await?, outbox, readiness, &shutdown).await
+        run_rounds(Rounds::new(dependencies, schedule).await?, outbox, readiness, &shutdown).await
     })
 }
 
@@ -229,7 +229,7 @@ fn follow(args: &RunnerArgs, setup: TextSetup, context: &Context) -> anyhow::Res
 /// unencrypted ones.
 fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
     let (network, netuid, is_local) =
-        (set_network(fallback(config))?, config.netuid, config.operator.network.is_local());
+        (configured_network(fallback(config))?, config.netuid, config.operator.network.is_local());
     let connection = Arc::new(OnceCell::<Client>::new());
     let read: ReadCommitments = Arc::new(move || {
         let (network, connection) = (network.clone(), Arc::clone(&connection));
@@ -237,9 +237,14 @@ fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
             let client = connection.get_or_try_init(|| Client::connect(&network)).await?;
             let mut commitments = client.revealed_commitments(netuid, At::Head).await?;
             if is_local {
-                let revealed: HashSet<Hotkey> = commitments.iter().map(|one| one.hotkey).collect();
-                let clear = client.dated_commitments(netuid, At::Head).await?;
-                commitments.extend(clear.into_iter().filter(|one| !revealed.contains(&one.hotkey)));
+                let revealed: HashSet<Hotkey> =
+                    commitments.iter().map(|commitment| commitment.hotkey).collect();
+                let public_commitments = client.dated_commitments(netuid, At::Head).await?;
+                commitments.extend(
+                    public_commitments
+                        .into_iter()
+                        .filter(|commitment| !revealed.contains(&commitment.hotkey)),
+                );
             }
             let text =
                 |DatedCommitment { hotkey, block, text }| PublishedText { hotkey, block, text };
@@ -249,7 +254,7 @@ fn commitments(config: &Config) -> anyhow::Result<ReadCommitments> {
     Ok(read)
 }
 
-fn unlisted(error: &RoundError) -> anyhow::Error {
+fn no_miners_error(error: &RoundError) -> anyhow::Error {
     ClassifiedError::error(Failure::Network, error.to_string())
 }
 
@@ -299,17 +304,18 @@ fn show(report: &TextReport, context: &Context) -> anyhow::Result<()> {
         bail!("the engine has no challenge");
     }
     if !report.unscored.is_empty() {
-        let unscored = report
+        let unscored_dialogues = report
             .unscored
             .iter()
             .map(|dialogue| format!("{:?}: {}", dialogue.dialogue_uid, dialogue.error));
-        bail!("cannot score all dialogues: {}", unscored.collect::<Vec<_>>().join(", "));
+        bail!("cannot score all dialogues: {}", unscored_dialogues.collect::<Vec<_>>().join(", "));
     }
-    let unwritten =
+    let write_errors =
         report.miners.iter().filter_map(|miner| Some((miner.uid, miner.unwritten.as_ref()?)));
-    let unwritten: Vec<_> = unwritten.map(|(uid, error)| format!("miner {uid}: {error}")).collect();
-    if !unwritten.is_empty() {
-        bail!("cannot write the result files of {}", unwritten.join(", "));
+    let write_errors: Vec<_> =
+        write_errors.map(|(uid, error)| format!("miner {uid}: {error}")).collect();
+    if !write_errors.is_empty() {
+        bail!("cannot write the result files of {}", write_errors.join(", "));
     }
     Ok(())
 }
@@ -337,5 +343,5 @@ pub fn leaderboard(report: &TextReport) -> String {
         counted(report.utterances, "utterance"),
         report.wall_sec
     );
-    format!("{}\n{rows}", wrapped(&head))
+    format!("{}\n{rows}", wrap_text(&head))
 }

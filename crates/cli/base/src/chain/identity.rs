@@ -16,10 +16,10 @@ pub fn changes<const N: usize>(
     limits: [(&'static str, usize); N],
     options: &str,
 ) -> anyhow::Result<String> {
-    let changed = new.into_iter().zip(published).filter(|(new, old)| new != old);
-    let changed: Vec<String> =
-        changed.map(|((name, text), _)| format!("{name} {text:?}")).collect();
-    if changed.is_empty() {
+    let changed_fields = new.into_iter().zip(published).filter(|(new, old)| new != old);
+    let changed_fields: Vec<String> =
+        changed_fields.map(|((name, text), _)| format!("{name} {text:?}")).collect();
+    if changed_fields.is_empty() {
         let text = format!(
             "the identity would not change\nhint: pass the fields to change, such as {options}"
         );
@@ -32,7 +32,7 @@ pub fn changes<const N: usize>(
             return Err(ClassifiedError::usage(text));
         }
     }
-    Ok(changed.join(", "))
+    Ok(changed_fields.join(", "))
 }
 
 /// Prints the owner of an identity, as a name and a value, and the fields that are not empty.

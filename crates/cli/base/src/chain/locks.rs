@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, BlockNumber, Coldkey, Hotkey, NetUid};
 
-use super::failed;
+use super::chain_error;
 
 const SUBTENSOR: &str = "SubtensorModule";
 const STAKE: &str = "StakeInfoRuntimeApi";
@@ -49,17 +49,19 @@ pub struct HotkeyConviction {
 pub async fn locks_of(chain: &Client, coldkey: Coldkey, at: At) -> anyhow::Result<Vec<StakeLock>> {
     let mut locks = Vec::new();
     for (keys, _) in
-        chain.storage_map(SUBTENSOR, "Lock", &[json!(coldkey)], at).await.map_err(failed)?
+        chain.storage_map(SUBTENSOR, "Lock", &[json!(coldkey)], at).await.map_err(chain_error)?
     {
         let mut keys = keys.into_iter().rev();
         let hotkey: Hotkey = read(keys.next().unwrap_or_default())?;
         let netuid: NetUid = read(keys.next().unwrap_or_default())?;
         let keys = [json!(coldkey), json!(netuid)];
-        let lock = chain.runtime_api(STAKE, "get_coldkey_lock", &keys, at).await.map_err(failed)?;
+        let lock =
+            chain.runtime_api(STAKE, "get_coldkey_lock", &keys, at).await.map_err(chain_error)?;
         if lock.is_null() {
             continue;
         }
-        let decays = chain.storage(SUBTENSOR, "DecayingLock", &keys, at).await.map_err(failed)?;
+        let decays =
+            chain.storage(SUBTENSOR, "DecayingLock", &keys, at).await.map_err(chain_error)?;
         locks.push(StakeLock {
             netuid,
             hotkey,
@@ -90,11 +92,11 @@ pub async fn convictions(
     netuid: NetUid,
     at: At,
 ) -> anyhow::Result<Vec<HotkeyConviction>> {
-    let owner = chain.subnet(netuid, at).await.map_err(failed)?.owner_hotkey;
+    let owner = chain.subnet(netuid, at).await.map_err(chain_error)?.owner_hotkey;
     let mut hotkeys = BTreeSet::from([owner]);
     for item in ["HotkeyLock", "DecayingHotkeyLock"] {
         for (keys, _) in
-            chain.storage_map(SUBTENSOR, item, &[json!(netuid)], at).await.map_err(failed)?
+            chain.storage_map(SUBTENSOR, item, &[json!(netuid)], at).await.map_err(chain_error)?
         {
             hotkeys.insert(read(keys.into_iter().next_back().unwrap_or_default())?);
         }
@@ -102,8 +104,10 @@ pub async fn convictions(
     let mut convictions = Vec::new();
     for hotkey in hotkeys {
         let keys = [json!(hotkey), json!(netuid)];
-        let fixed =
-            chain.runtime_api(STAKE, "get_hotkey_conviction", &keys, at).await.map_err(failed)?;
+        let fixed = chain
+            .runtime_api(STAKE, "get_hotkey_conviction", &keys, at)
+            .await
+            .map_err(chain_error)?;
         let conviction = alpha_from_fixed_point(&fixed)?;
         if conviction > Alpha::ZERO {
             convictions.push(HotkeyConviction { hotkey, conviction, is_owner: hotkey == owner });

@@ -7,18 +7,18 @@ use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
 use super::registration::Registration;
-use super::{ExpectedRefusal, Spending, Withdrawal, failed};
+use super::{ExpectedRefusal, Spending, Withdrawal, chain_error};
 
 /// The result of the checks.
 #[derive(Debug, Default)]
-pub struct NamedCalls {
+pub struct NamedCallChecks {
     /// TAO that the calls take; `None` if they take none.
     pub spending: Option<Spending>,
     /// Why the chain would refuse the calls.
     pub expected_refusal: Option<ExpectedRefusal>,
 }
 
-/// What a call does, as far as it is checked.
+/// Effect of a call, as far as it is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Effect {
     /// Takes TAO. The account may have to stay open.
@@ -33,18 +33,18 @@ enum Effect {
     Withdraw { hotkey: Hotkey, netuid: NetUid, amount: Option<Alpha> },
 }
 
-impl NamedCalls {
+impl NamedCallChecks {
     /// Checks calls, given by their names and arguments, that `coldkey` makes one after the other.
     /// Checks those up to the first one that may provide TAO or change the stake, since the chain
     /// is read before the first one.
-    pub async fn check<'a>(
+    pub async fn run<'a>(
         chain: &Client,
         coldkey: Coldkey,
         calls: impl IntoIterator<Item = (&'a str, &'a Value)>,
     ) -> anyhow::Result<Self> {
         let (mut total, mut keeps_account, mut expected_refusal) = (Rao::ZERO, false, None);
         for (index, (name, arguments)) in calls.into_iter().enumerate() {
-            let Some(effect) = Effect::of(name, arguments) else { break };
+            let Some(effect) = Effect::from_call(name, arguments) else { break };
             if let Effect::Withdraw { hotkey, netuid, amount } = effect {
                 if index == 0 {
                     expected_refusal = Withdrawal::read(chain, (hotkey, coldkey, netuid), amount)
@@ -76,7 +76,7 @@ impl NamedCalls {
 
 impl Effect {
     /// Returns the effect of a call; `None` if it is not checked.
-    fn of(name: &str, arguments: &Value) -> Option<Self> {
+    fn from_call(name: &str, arguments: &Value) -> Option<Self> {
         let (pallet, name) = name.split_once('.')?;
         match (pallet, name) {
             ("Balances", "transfer_allow_death") => Self::spend(arguments, "value", false),
@@ -168,11 +168,11 @@ impl Effect {
         match self {
             Self::Spend { amount, .. } => Ok(amount),
             Self::Register { registration, is_paid: true } => {
-                chain.registration_cost(registration.netuid, At::Head).await.map_err(failed)
+                chain.registration_cost(registration.netuid, At::Head).await.map_err(chain_error)
             }
-            Self::CreateSubnet => chain.subnet_cost(At::Head).await.map_err(failed),
+            Self::CreateSubnet => chain.subnet_cost(At::Head).await.map_err(chain_error),
             Self::SwapHotkey { is_on_one_subnet } => {
-                chain.key_swap_cost(is_on_one_subnet).await.map_err(failed)
+                chain.key_swap_cost(is_on_one_subnet).await.map_err(chain_error)
             }
             Self::Register { is_paid: false, .. } | Self::Withdraw { .. } => Ok(Rao::ZERO),
         }
@@ -268,7 +268,7 @@ mod tests {
             ("System.remark", json!({ "remark": "0x" }), None),
             ("SubtensorModule.burned_register", json!({ "netuid": 7 }), None),
         ] {
-            assert_eq!(Effect::of(name, &arguments), expected, "{name} {arguments}");
+            assert_eq!(Effect::from_call(name, &arguments), expected, "{name} {arguments}");
         }
     }
 }

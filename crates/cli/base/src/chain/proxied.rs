@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use taonet_chain::{Chain, calls};
 use taonet_wallet::Keypair;
 
-use super::{Account, Plan, failed, hex_text};
+use super::{Account, Plan, chain_error, hex_text};
 
 /// Arguments for a call that a proxy makes for another account
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ pub(super) struct ProxyArgs {
 
 impl ProxyArgs {
     /// Replaces the plan's call with the proxy's call, if the arguments name an account.
-    pub(super) async fn wrapped(
+    pub(super) async fn wrap_plan(
         &self,
         chain: &dyn Chain,
         signer: &Keypair,
@@ -37,7 +37,7 @@ impl ProxyArgs {
             fields.insert("proxy_for".to_owned(), json!(real));
         }
         if self.announce {
-            let hash = chain.call_hash(&call).await.map_err(failed)?;
+            let hash = chain.call_hash(&call).await.map_err(chain_error)?;
             tracing::info!(hash = hex_text(&hash), "announcing a call");
             let description = format!("Announce for {real}: {description}");
             // The events are those of the announcement. When the announced call is executed, the

@@ -6,7 +6,7 @@ use serde_json::Value;
 use taonet_chain::{At, Client};
 use taonet_primitives::{BlockNumber, counted};
 
-use super::{ExpectedRefusal, failed};
+use super::{ExpectedRefusal, chain_error};
 
 /// A rate limit: the name of the chain's error, and what it limits, such as `changes of children`.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ impl RateLimit {
         head: BlockNumber,
     ) -> anyhow::Result<Option<ExpectedRefusal>> {
         let Some(wait) = blocks_to_wait(last, blocks, head) else { return Ok(None) };
-        let interval = chain.block_interval().await.map_err(failed)?;
+        let interval = chain.block_interval().await.map_err(chain_error)?;
         Ok(Some(self.refusal(last, blocks, wait, interval)))
     }
 
@@ -61,7 +61,7 @@ pub async fn stored_blocks(
     keys: &[Value],
     at: At,
 ) -> anyhow::Result<u64> {
-    let value = chain.storage("SubtensorModule", item, keys, at).await.map_err(failed)?;
+    let value = chain.storage("SubtensorModule", item, keys, at).await.map_err(chain_error)?;
     Ok(value.as_u64().unwrap_or_default())
 }
 

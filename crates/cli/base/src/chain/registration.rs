@@ -4,7 +4,7 @@
 use taonet_chain::{At, Chain as _, ChainError, Client};
 use taonet_primitives::{Hotkey, NetUid, Rao};
 
-use super::{ExpectedRefusal, failed};
+use super::{ExpectedRefusal, chain_error};
 
 /// A registration of a hotkey on a subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,8 @@ impl Registration {
         if matches!(subnet, Err(ChainError::NoSuchSubnet(_))) {
             return Ok(Some(no_subnet(netuid)));
         }
-        subnet.map_err(failed)?;
-        if let Some(uid) = chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)? {
+        subnet.map_err(chain_error)?;
+        if let Some(uid) = chain.uid(netuid, &hotkey, At::Head).await.map_err(chain_error)? {
             let text = format!(
                 "{hotkey} is already registered on subnet {netuid}, with uid {uid}\nhint: see `tao metagraph {netuid}`"
             );

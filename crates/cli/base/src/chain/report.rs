@@ -8,7 +8,7 @@ use taonet_primitives::{AccountId, Coldkey};
 
 use super::block_json;
 use crate::context::Context;
-use crate::exit::{ClassifiedError, Failure, Quoting};
+use crate::exit::{ClassifiedError, Failure, QuotingError};
 
 /// Hints for common dispatch errors, by error name.
 const HINTS: [(&str, &str); 43] = [
@@ -223,8 +223,8 @@ fn error(outcome: &Outcome) -> Value {
             Ok(()) => return Value::Null,
             Err(error) => return dispatch_error(error),
         },
-        Outcome::Invalid(because) => (refusal_name(because), because.to_string()),
-        Outcome::Unknown(because) => ("Unknown".to_owned(), because.to_string()),
+        Outcome::Invalid(reason) => (refusal_name(reason), reason.to_string()),
+        Outcome::Unknown(reason) => ("Unknown".to_owned(), reason.to_string()),
         other => return json!({ "name": name(other), "message": name(other) }),
     };
     json!({ "name": name, "message": message })
@@ -242,40 +242,40 @@ fn dispatch_error(error: &DispatchError) -> Value {
 
 /// Returns the JSON error of a dry run: the transaction pool rejects the extrinsic, or the
 /// simulated call fails.
-pub(super) fn dry_run_error(dry: &DryRun) -> Value {
-    match (&dry.validity, simulated_error(dry)) {
-        (Err(because), _) => {
-            json!({ "name": refusal_name(because), "message": because.to_string() })
+pub(super) fn dry_run_error(dry_run: &DryRun) -> Value {
+    match (&dry_run.validity, simulated_error(dry_run)) {
+        (Err(reason), _) => {
+            json!({ "name": refusal_name(reason), "message": reason.to_string() })
         }
         (Ok(()), Some(error)) => dispatch_error(error),
         (Ok(()), None) => Value::Null,
     }
 }
 
-fn simulated_error(dry: &DryRun) -> Option<&DispatchError> {
-    dry.effect.as_ref().and_then(|effect| effect.result.as_ref().err())
+fn simulated_error(dry_run: &DryRun) -> Option<&DispatchError> {
+    dry_run.effect.as_ref().and_then(|effect| effect.result.as_ref().err())
 }
 
 /// Returns whether the transaction pool accepts the extrinsic, and its call succeeds if it was
 /// simulated.
-pub(super) fn would_succeed(dry: &DryRun) -> bool {
-    dry.validity.is_ok() && simulated_error(dry).is_none()
+pub(super) fn would_succeed(dry_run: &DryRun) -> bool {
+    dry_run.validity.is_ok() && simulated_error(dry_run).is_none()
 }
 
 /// Returns an error with a hint, unless the dry run succeeded.
-pub(super) fn check_dry_run(dry: &DryRun) -> anyhow::Result<()> {
-    if let Err(because) = &dry.validity {
-        return Err(refusal_error(because));
+pub(super) fn check_dry_run(dry_run: &DryRun) -> anyhow::Result<()> {
+    if let Err(reason) = &dry_run.validity {
+        return Err(refusal_error(reason));
     }
-    match simulated_error(dry) {
-        Some(error) => Err(failed("the call would fail", error)),
+    match simulated_error(dry_run) {
+        Some(error) => Err(dispatch_failure("the call would fail", error)),
         None => Ok(()),
     }
 }
 
 /// Returns the name of a rejection, such as `BadSignature` or `Custom(6)`.
-fn refusal_name(because: &RefusalReason) -> String {
-    match because {
+fn refusal_name(reason: &RefusalReason) -> String {
+    match reason {
         RefusalReason::Custom { code, .. } => format!("Custom({code})"),
         RefusalReason::Unreadable { .. } => "Unreadable".to_owned(),
         RefusalReason::Other { code, .. } => format!("Rpc({code})"),
@@ -319,15 +319,15 @@ pub(super) fn check(
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => {
             return check_inclusion(outcome, inclusion);
         }
-        Outcome::Invalid(because) => return Err(refusal_error(because)),
-        Outcome::Unknown(because) => {
-            let is_network = matches!(because, UnknownReason::Unreachable { .. });
+        Outcome::Invalid(reason) => return Err(refusal_error(reason)),
+        Outcome::Unknown(reason) => {
+            let is_network = matches!(reason, UnknownReason::Unreachable { .. });
             let failure = if is_network { Failure::Network } else { Failure::Undecided };
-            let before = format!("the outcome of {hash} is unknown");
-            return Err(Quoting::error(
+            let prefix = format!("the outcome of {hash} is unknown");
+            return Err(QuotingError::error(
                 Some(failure),
-                &before,
-                &because.to_string(),
+                &prefix,
+                &reason.to_string(),
                 Some(&wait_hint(extrinsic)),
             ));
         }
@@ -353,21 +353,24 @@ pub(super) fn check(
 /// Returns an error with a hint, unless the included call succeeded.
 fn check_inclusion(outcome: &Outcome, inclusion: &Inclusion) -> anyhow::Result<()> {
     let Err(error) = &inclusion.result else { return Ok(()) };
-    Err(failed(&format!("the call failed, {} in block {}", name(outcome), inclusion.block), error))
+    Err(dispatch_failure(
+        &format!("the call failed, {} in block {}", name(outcome), inclusion.block),
+        error,
+    ))
 }
 
 /// Creates the error for a failed call, with the hint for its error.
-fn failed(before: &str, error: &DispatchError) -> anyhow::Error {
+fn dispatch_failure(prefix: &str, error: &DispatchError) -> anyhow::Error {
     let hint = match error {
         DispatchError::Module { name, .. } | DispatchError::Other(name) => hint(name),
         _ => None,
     };
-    Quoting::error(Some(Failure::Rejected), before, &error.to_string(), hint)
+    QuotingError::error(Some(Failure::Rejected), prefix, &error.to_string(), hint)
 }
 
 /// Prints the outcome of a call that a localnet included on behalf of an account, and returns an
 /// error if it failed.
-pub fn impersonated(
+pub fn report_impersonated_call(
     account: AccountId,
     outcome: &Outcome,
     context: &Context,
@@ -392,17 +395,17 @@ pub fn impersonated(
 }
 
 /// Creates the error for an extrinsic that the transaction pool rejected.
-pub(super) fn refusal_error(because: &RefusalReason) -> anyhow::Error {
-    let is_bad_signature = matches!(because, RefusalReason::BadSignature);
+pub(super) fn refusal_error(reason: &RefusalReason) -> anyhow::Error {
+    let is_bad_signature = matches!(reason, RefusalReason::BadSignature);
     let failure = if is_bad_signature { Failure::Authentication } else { Failure::Rejected };
-    let hint = match because {
+    let hint = match reason {
         RefusalReason::Payment => Some("check the account with `tao balance`"),
         RefusalReason::Custom { code, .. } => {
             CUSTOM_HINTS.iter().find(|(custom_code, _)| custom_code == code).map(|(_, hint)| *hint)
         }
         _ => None,
     };
-    Quoting::error(Some(failure), "the node rejected the call", &because.to_string(), hint)
+    QuotingError::error(Some(failure), "the node rejected the call", &reason.to_string(), hint)
 }
 
 fn hint(name: &str) -> Option<&'static str> {

@@ -9,7 +9,7 @@ use taonet_shield::encrypt;
 use taonet_wallet::Keypair;
 use tokio::time::{Instant, timeout_at};
 
-use super::failed;
+use super::chain_error;
 
 /// Length of the eras, in blocks: a ciphertext is for the next two blocks only.
 const ERA_BLOCKS: u32 = 8;
@@ -30,19 +30,21 @@ impl Shielded {
         signer: &Keypair,
         nonce: u32,
     ) -> anyhow::Result<Self> {
-        let key = chain.shield_key().await.map_err(failed)?;
+        let key = chain.shield_key().await.map_err(chain_error)?;
         let key = key.context(
             "the chain has no key of a MEV shield\nhint: submit the call without --mev-shield",
         )?;
         let options =
             |nonce| SignOptions { nonce, era: Era::Blocks(ERA_BLOCKS), ..SignOptions::default() };
-        let inner =
-            chain.sign(call, signer, options(nonce.saturating_add(1))).await.map_err(failed)?;
+        let inner = chain
+            .sign(call, signer, options(nonce.saturating_add(1)))
+            .await
+            .map_err(chain_error)?;
         let ciphertext = encrypt(&key, &inner.bytes, &mut rand::rng())?;
         let outer = chain
             .sign(&calls::submit_encrypted(&ciphertext), signer, options(nonce))
             .await
-            .map_err(failed)?;
+            .map_err(chain_error)?;
         Ok(Self { inner, outer })
     }
 
@@ -70,7 +72,7 @@ impl Shielded {
             let outcome = self
                 .search_blocks(chain)
                 .await
-                .unwrap_or_else(|error| Outcome::Unknown(unknown(error)));
+                .unwrap_or_else(|error| Outcome::Unknown(unknown_reason(error)));
             let is_decided = match outcome {
                 Outcome::Included(_) => follow.until == Until::Included,
                 Outcome::Unknown(_) => false,
@@ -100,7 +102,7 @@ impl Shielded {
     }
 }
 
-fn unknown(error: ChainError) -> UnknownReason {
+fn unknown_reason(error: ChainError) -> UnknownReason {
     let is_unreachable = matches!(error, ChainError::Unreachable { .. });
     let error = format!("{:#}", anyhow::Error::new(error));
     if is_unreachable {

@@ -11,7 +11,7 @@ use taonet_wallet::Keypair;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use super::{Account, failed, set_network};
+use super::{Account, chain_error, configured_network};
 use crate::exit::{ClassifiedError, Failure};
 use crate::keys::DevelopmentUri;
 use crate::memory;
@@ -133,7 +133,7 @@ impl SigningHotkeyArgs {
     /// chain.
     pub fn unlock_selected(&self) -> anyhow::Result<Option<Keypair>> {
         if self.is_development() {
-            check_development_before(&set_network(None)?)?;
+            check_development_before(&configured_network(None)?)?;
         } else if !self.hotkey.is_given() {
             return Ok(None);
         }
@@ -198,7 +198,7 @@ const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// keys are public. The chain itself decides, not its address: many operators run a node of the
 /// main network on their machine.
 pub async fn check_development(chain: &Client, network: &Network) -> anyhow::Result<()> {
-    if chain.is_development().await.map_err(failed)? {
+    if chain.is_development().await.map_err(chain_error)? {
         Ok(())
     } else {
         Err(not_development(network))
@@ -206,7 +206,7 @@ pub async fn check_development(chain: &Client, network: &Network) -> anyhow::Res
 }
 
 /// Like [`check_development`], for a key that is opened before its command connects, if it connects
-/// at all. See [`ask_development`].
+/// at all. See [`query_development`].
 pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> {
     if network.genesis().is_some() {
         return Err(not_development(network));
@@ -215,7 +215,7 @@ pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> 
     let runtime =
         Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
     let is_development = std::thread::scope(|scope| {
-        scope.spawn(|| runtime.block_on(ask_development(network))).join()
+        scope.spawn(|| runtime.block_on(query_development(network))).join()
     });
     is_development.unwrap_or_else(|_| Err(anyhow::anyhow!("the question to {network} ended early")))
 }
@@ -223,14 +223,14 @@ pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> 
 /// Connects to a chain that its command does not need, to ask whether it is a development chain. If
 /// no node responds at an address of this machine, the key is accepted: miners, validators and
 /// gateways ask again when they connect.
-pub(crate) async fn ask_development(network: &Network) -> anyhow::Result<()> {
+pub(crate) async fn query_development(network: &Network) -> anyhow::Result<()> {
     match timeout(QUESTION_TIMEOUT, Client::connect(network)).await {
         Ok(Ok(chain)) => check_development(&chain, network).await,
         Ok(Err(ChainError::Unreachable { .. })) | Err(_) if is_on_this_machine(network) => {
             tracing::info!(%network, "no node responds, so a development key is accepted without asking the chain");
             Ok(())
         }
-        Ok(Err(error)) => Err(failed(error)),
+        Ok(Err(error)) => Err(chain_error(error)),
         Err(_) => {
             let text = format!(
                 "no node of {network} responds, so the development key in --key-uri is not accepted\nhint: check \

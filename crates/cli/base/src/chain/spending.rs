@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use taonet_chain::{At, Client};
 use taonet_primitives::{AccountId, Rao};
 
-use super::{ExpectedRefusal, failed};
+use super::{ExpectedRefusal, chain_error};
 
 /// Name of the error in JSON documents.
 pub(super) const ERROR_NAME: &str = "InsufficientBalance";
@@ -31,7 +31,7 @@ impl Spending {
         amount: Rao,
     ) -> anyhow::Result<Self> {
         let account = account.into();
-        let balance = chain.balance(account, At::Head).await.map_err(failed)?;
+        let balance = chain.balance(account, At::Head).await.map_err(chain_error)?;
         let available = balance.free.checked_sub(balance.frozen).unwrap_or_default();
         Ok(Self { account, available, amount, min_remaining: Rao::ZERO })
     }
@@ -89,7 +89,7 @@ impl Spending {
 
 /// Reads a constant that is an amount.
 async fn amount(chain: &Client, pallet: &str, name: &str) -> anyhow::Result<Rao> {
-    let value = chain.constant(pallet, name).await.map_err(failed)?;
+    let value = chain.constant(pallet, name).await.map_err(chain_error)?;
     serde_json::from_value(value).with_context(|| format!("malformed constant {pallet}.{name}"))
 }
 

@@ -14,7 +14,9 @@ use taonet_wallet::Keypair;
 use super::proxied::ProxyArgs;
 use super::shield::Shielded;
 use super::signer::{PairArgs, SigningKey, check_development};
-use super::{Account, ExpectedRefusal, NamedCalls, NetworkArgs, Spending, failed, report};
+use super::{
+    Account, ExpectedRefusal, NamedCallChecks, NetworkArgs, Spending, chain_error, report,
+};
 use crate::context::Context;
 use crate::exit::{ClassifiedError, Failure};
 use crate::prompt;
@@ -130,7 +132,10 @@ impl Plan {
 
     /// Sets the TAO that a named call takes, and why it is not sent, as its checks have found them.
     #[must_use]
-    pub fn checked(self, NamedCalls { spending, expected_refusal }: NamedCalls) -> Self {
+    pub fn with_checks(
+        self,
+        NamedCallChecks { spending, expected_refusal }: NamedCallChecks,
+    ) -> Self {
         Self { spending, expected_refusal, ..self }
     }
 
@@ -199,12 +204,15 @@ impl SubmitArgs {
         chain: &dyn Chain,
         signer: &Keypair,
         plan: Plan,
-        ask: bool,
+        needs_confirmation: bool,
         context: &Context,
     ) -> anyhow::Result<()> {
-        let mut plan = self.proxy.wrapped(chain, signer, plan).await?;
-        let is_unseen = self.mev_shield && !self.dry_run && !ask;
-        let preview = if self.dry_run || ask || plan.spending.is_some() && !is_unseen {
+        let mut plan = self.proxy.wrap_plan(chain, signer, plan).await?;
+        let must_stay_encrypted = self.mev_shield && !self.dry_run && !needs_confirmation;
+        let preview = if self.dry_run
+            || needs_confirmation
+            || plan.spending.is_some() && !must_stay_encrypted
+        {
             // The call is signed again after the prompt: meanwhile, another call can use the nonce,
             // and the era can end.
             Some(preview(chain, signer, &plan.call, self.mev_shield).await?)
@@ -223,8 +231,8 @@ impl SubmitArgs {
             (_, Some(expected_refusal)) => {
                 return report_unsent(signer, &expected_refusal, plan, context);
             }
-            (Some(preview), None) if ask => {
-                report::check_dry_run(&preview.dry)?;
+            (Some(preview), None) if needs_confirmation => {
+                report::check_dry_run(&preview.dry_run)?;
                 prompt::confirm(
                     &format!("{}? The fee is {}.", plan.description, preview.fees()),
                     false,
@@ -258,18 +266,18 @@ pub async fn publish(
 
 /// A dry run of a call, with the fee of the extrinsic that submits it encrypted.
 struct Preview {
-    dry: DryRun,
+    dry_run: DryRun,
     shield_fee: Option<Rao>,
 }
 
 impl Preview {
     fn total_fee(&self) -> Rao {
-        Rao::new(self.dry.fee.get().saturating_add(self.shield_fee.unwrap_or_default().get()))
+        Rao::new(self.dry_run.fee.get().saturating_add(self.shield_fee.unwrap_or_default().get()))
     }
 
     /// Describes the fees for prompts and reports.
     fn fees(&self) -> String {
-        let fee = self.dry.fee;
+        let fee = self.dry_run.fee;
         self.shield_fee.map_or_else(
             || format!("{fee} TAO"),
             |shield_fee| format!("{fee} TAO, and {shield_fee} TAO for the MEV shield"),
@@ -283,17 +291,17 @@ async fn preview(
     call: &Call,
     mev_shield: bool,
 ) -> anyhow::Result<Preview> {
-    let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
+    let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(chain_error)?;
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
-    let extrinsic = chain.sign(call, signer, options).await.map_err(failed)?;
-    let mut dry = chain.dry_run(&extrinsic).await.map_err(failed)?;
+    let extrinsic = chain.sign(call, signer, options).await.map_err(chain_error)?;
+    let mut dry_run = chain.dry_run(&extrinsic).await.map_err(chain_error)?;
     if !mev_shield {
-        return Ok(Preview { dry, shield_fee: None });
+        return Ok(Preview { dry_run, shield_fee: None });
     }
     let shielded = Shielded::sign(chain, call, signer, lease.nonce()).await?;
-    let outer = chain.dry_run(&shielded.outer).await.map_err(failed)?;
-    dry.validity = dry.validity.and(outer.validity);
-    Ok(Preview { dry, shield_fee: Some(outer.fee) })
+    let outer = chain.dry_run(&shielded.outer).await.map_err(chain_error)?;
+    dry_run.validity = dry_run.validity.and(outer.validity);
+    Ok(Preview { dry_run, shield_fee: Some(outer.fee) })
 }
 
 /// A submitted call and its outcome.
@@ -312,9 +320,9 @@ async fn send(
     follow: Follow,
     context: &Context,
 ) -> anyhow::Result<Sent> {
-    let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
+    let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(chain_error)?;
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
-    let extrinsic = chain.sign(call, signer, options).await.map_err(failed)?;
+    let extrinsic = chain.sign(call, signer, options).await.map_err(chain_error)?;
     if std::io::stderr().is_terminal() {
         // With the hash, a user who interrupts this command can still look the call up.
         context.print_notice(&format!("sending {}", extrinsic.hash));
@@ -331,7 +339,7 @@ async fn send_shielded(
     follow: Follow,
     context: &Context,
 ) -> anyhow::Result<Sent> {
-    let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(failed)?;
+    let lease = chain.lease_nonce(signer.coldkey().into()).await.map_err(chain_error)?;
     let shielded = Shielded::sign(chain, call, signer, lease.nonce()).await?;
     if std::io::stderr().is_terminal() {
         context.print_notice(&format!(
@@ -351,7 +359,7 @@ fn report_unsent(
     context: &Context,
 ) -> anyhow::Result<()> {
     if context.json {
-        context.print_json(&merged([
+        context.print_json(&merge_objects([
             plan.details,
             report::unsent(signer.coldkey(), &expected_refusal.error()),
         ]))?;
@@ -368,8 +376,8 @@ fn report_dry_run(
     plan: Plan,
     context: &Context,
 ) -> anyhow::Result<()> {
-    let dry = &preview.dry;
-    let would_succeed = expected_refusal.is_none() && report::would_succeed(dry);
+    let dry_run = &preview.dry_run;
+    let would_succeed = expected_refusal.is_none() && report::would_succeed(dry_run);
     if context.json {
         let shield = preview
             .shield_fee
@@ -379,16 +387,16 @@ fn report_dry_run(
             "valid": would_succeed,
             "error": expected_refusal
                 .as_ref()
-                .map_or_else(|| report::dry_run_error(dry), ExpectedRefusal::error),
-            "fee_rao": dry.fee,
-            "decoded_call": dry.call,
-            "simulated": dry.effect.is_some(),
-            "events": dry.effect.as_ref().map(|effect| &effect.events),
+                .map_or_else(|| report::dry_run_error(dry_run), ExpectedRefusal::error),
+            "fee_rao": dry_run.fee,
+            "decoded_call": dry_run.call,
+            "simulated": dry_run.effect.is_some(),
+            "events": dry_run.effect.as_ref().map(|effect| &effect.events),
         });
-        context.print_json(&merged([plan.details, result, shield]))?;
+        context.print_json(&merge_objects([plan.details, result, shield]))?;
     } else if would_succeed {
-        let DecodedCall { pallet, name, args, .. } = &dry.call;
-        let (result, events) = match &dry.effect {
+        let DecodedCall { pallet, name, args, .. } = &dry_run.call;
+        let (result, events) = match &dry_run.effect {
             Some(Effect { events, .. }) => {
                 let events: Vec<_> =
                     events.iter().map(|event| format!("{}.{}", event.pallet, event.name)).collect();
@@ -404,7 +412,7 @@ fn report_dry_run(
         Some(ExpectedRefusal { text, .. }) => {
             Err(ClassifiedError::error(Failure::Rejected, format!("the call would fail: {text}")))
         }
-        None => report::check_dry_run(dry),
+        None => report::check_dry_run(dry_run),
     }
 }
 
@@ -418,7 +426,7 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
             || json!({}),
             |(extrinsic, outcome)| json!({ "mev_shield": report::shield_document(extrinsic, outcome) }),
         );
-        context.print_json(&merged([
+        context.print_json(&merge_objects([
             plan.details,
             event_fields,
             report::document(extrinsic, outcome, until),
@@ -452,14 +460,14 @@ fn report_outcome(sent: &Sent, until: Until, plan: Plan, context: &Context) -> a
 }
 
 /// Merges JSON objects; later fields win.
-fn merged(parts: impl IntoIterator<Item = Value>) -> Value {
-    let mut all = Map::new();
-    for part in parts {
-        if let Value::Object(fields) = part {
-            all.extend(fields);
+fn merge_objects(objects: impl IntoIterator<Item = Value>) -> Value {
+    let mut merged = Map::new();
+    for object in objects {
+        if let Value::Object(fields) = object {
+            merged.extend(fields);
         }
     }
-    all.into()
+    merged.into()
 }
 
 #[cfg(test)]

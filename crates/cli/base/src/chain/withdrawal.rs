@@ -3,7 +3,7 @@
 use taonet_chain::{At, Client};
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid};
 
-use super::{ExpectedRefusal, failed};
+use super::{ExpectedRefusal, chain_error};
 
 /// Name of the chain's error.
 const NAME: &str = "SubtensorModule.NotEnoughStakeToWithdraw";
@@ -24,7 +24,7 @@ impl Withdrawal {
         (hotkey, coldkey, netuid): (Hotkey, Coldkey, NetUid),
         amount: Option<Alpha>,
     ) -> anyhow::Result<Self> {
-        let stake = chain.stake(hotkey, coldkey, netuid, At::Head).await.map_err(failed)?;
+        let stake = chain.stake(hotkey, coldkey, netuid, At::Head).await.map_err(chain_error)?;
         let staked = stake.map(|stake| stake.stake).unwrap_or_default();
         Ok(Self::new((hotkey, coldkey, netuid), amount, staked))
     }

@@ -21,21 +21,21 @@ const MAX_BYTES: usize = 4096;
 pub(super) fn read() -> io::Result<Zeroizing<String>> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        return line(stdin.as_fd());
+        return read_line(stdin.as_fd());
     }
-    line(File::open("/dev/tty")?.as_fd())
+    read_line(File::open("/dev/tty")?.as_fd())
 }
 
 /// A terminal in raw mode without echo; restored on drop.
 struct NoEchoTerminal<'a> {
     terminal: BorrowedFd<'a>,
-    before: Termios,
+    original_modes: Termios,
 }
 
 impl<'a> NoEchoTerminal<'a> {
     fn new(terminal: BorrowedFd<'a>) -> io::Result<Self> {
-        let before = tcgetattr(terminal)?;
-        let mut modes = before.clone();
+        let original_modes = tcgetattr(terminal)?;
+        let mut modes = original_modes.clone();
         modes
             .local_modes
             .remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
@@ -43,10 +43,10 @@ impl<'a> NoEchoTerminal<'a> {
         modes.special_codes[SpecialCodeIndex::VMIN] = 1;
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(terminal, OptionalActions::Now, &modes)?;
-        Ok(Self { terminal, before })
+        Ok(Self { terminal, original_modes })
     }
 
-    fn byte(&self) -> io::Result<u8> {
+    fn read_byte(&self) -> io::Result<u8> {
         let mut typed = Zeroizing::new([0]);
         // One byte at a time: input after the line belongs to the next prompt.
         if rustix::io::retry_on_intr(|| rustix::io::read(self.terminal, typed.as_mut_slice()))? == 0
@@ -61,31 +61,31 @@ impl<'a> NoEchoTerminal<'a> {
 impl Drop for NoEchoTerminal<'_> {
     fn drop(&mut self) {
         // A closed terminal needs no restore.
-        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.original_modes);
     }
 }
 
-fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
-    let hidden = NoEchoTerminal::new(terminal)?;
-    let keys = &hidden.before.special_codes;
+fn read_line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
+    let no_echo = NoEchoTerminal::new(terminal)?;
+    let control_characters = &no_echo.original_modes.special_codes;
     // Full capacity at once: a growing buffer would leave copies behind.
     let mut typed = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
     loop {
-        match hidden.byte()? {
+        match no_echo.read_byte()? {
             b'\n' | b'\r' => break,
             // Value of disabled control characters.
             0 => {}
             key if [SpecialCodeIndex::VINTR, SpecialCodeIndex::VQUIT]
                 .iter()
-                .any(|code| key == keys[*code]) =>
+                .any(|code| key == control_characters[*code]) =>
             {
                 return Err(ErrorKind::Interrupted.into());
             }
-            key if key == keys[SpecialCodeIndex::VEOF] && typed.is_empty() => {
+            key if key == control_characters[SpecialCodeIndex::VEOF] && typed.is_empty() => {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
-            key if key == keys[SpecialCodeIndex::VERASE] => erase(&mut typed),
-            key if key == keys[SpecialCodeIndex::VKILL] => typed.clear(),
+            key if key == control_characters[SpecialCodeIndex::VERASE] => erase(&mut typed),
+            key if key == control_characters[SpecialCodeIndex::VKILL] => typed.clear(),
             _ if typed.len() == MAX_BYTES => return Err(ErrorKind::FileTooLarge.into()),
             byte => typed.push(byte),
         }

@@ -126,19 +126,19 @@ impl VisibleColumn<'_> {
 }
 
 /// Returns all columns at their natural widths.
-fn measured<'a, 'c, C: Iterator<Item = &'c str>>(
+fn measure_columns<'a, 'c, C: Iterator<Item = &'c str>>(
     columns: &'a [Column],
     has_header: bool,
     cells: impl Fn(usize) -> C,
 ) -> Vec<VisibleColumn<'a>> {
-    let measured = columns.iter().enumerate().map(|(index, column)| {
+    let visible = columns.iter().enumerate().map(|(index, column)| {
         let header = if has_header { measure_text_width(&column.name) } else { 0 };
         let lines = cells(index).flat_map(str::lines).map(measure_text_width);
         let natural = lines.max().unwrap_or(0).max(header);
         let min_width = column.min_width(natural, header, cells(index));
         VisibleColumn { column, index, width: natural, natural, min_width, is_cut: false }
     });
-    measured.collect()
+    visible.collect()
 }
 
 /// Splits the columns after the first into ranges, each of which fits a line width together with
@@ -148,18 +148,18 @@ pub(super) fn split<'c, C: Iterator<Item = &'c str>>(
     cells: impl Fn(usize) -> C,
     width: usize,
 ) -> Vec<Range<usize>> {
-    let measured = measured(columns, true, cells);
+    let measured = measure_columns(columns, true, cells);
     let [first, others @ ..] = measured.as_slice() else { return Vec::new() };
     let first = first.natural.min(MIN_TEXT_WIDTH.max(first.min_width));
     let mut parts: Vec<Range<usize>> = Vec::new();
-    let mut used = 0;
+    let mut used_width = 0;
     for column in others {
         let end = column.index + 1;
-        used += column.min_width + PADDING;
+        used_width += column.min_width + PADDING;
         match parts.last_mut() {
-            Some(part) if used <= width => part.end = end,
+            Some(part) if used_width <= width => part.end = end,
             _ => {
-                used = first + PADDING + column.min_width + PADDING - 1;
+                used_width = first + PADDING + column.min_width + PADDING - 1;
                 parts.push(column.index..end);
             }
         }
@@ -174,7 +174,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     cells: impl Fn(usize) -> C,
     width: Option<usize>,
 ) -> Vec<VisibleColumn<'a>> {
-    let mut visible = measured(columns, has_header, &cells);
+    let mut visible = measure_columns(columns, has_header, &cells);
     let Some(width) = width else { return visible };
     while line_width(visible.iter().map(|column| column.min_width)) > width {
         let last = visible
@@ -219,9 +219,9 @@ pub(super) fn note(columns: &[Column], visible: &[VisibleColumn<'_>]) -> Option<
     let out =
         (0..).zip(columns).filter(|(index, _)| visible.iter().all(|entry| entry.index != *index));
     let out: Vec<_> = out.map(|(_, column)| column.name()).collect();
-    let cut: Vec<_> =
+    let shortened: Vec<_> =
         visible.iter().filter(|entry| entry.is_cut).map(|entry| entry.column.name()).collect();
-    let parts: Vec<_> = [("left out", out), ("shortened", cut)]
+    let parts: Vec<_> = [("left out", out), ("shortened", shortened)]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
         .map(|(change, names)| format!("{change}: {}", names.join(", ")))

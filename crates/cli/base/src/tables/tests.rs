@@ -317,7 +317,7 @@ fn all_key_values() -> Vec<Sample> {
             ["circuit", HASH], ["miner", ALICE], ["nonce", HASH], ["proof", "128 bytes"],
             ["outputs", "-12.3456 12.3456 0.1234 0.1234 0.1234 -0.1234 -0.1234 0.1234 0.1234 0.1234 0.1234 0.1234"],
         ]),
-        Sample::key_values("proof/prove/many.rs", &[
+        Sample::key_values("proof/prove/verify_many.rs", &[
             ["first.json", "valid"], ["second.json", "the proof is invalid: the openings do not match the commitment"],
         ]),
         Sample::key_values("proof/prove/reveal.rs", &[

@@ -1,4 +1,4 @@
-//! What the demonstration's miners sell: a model, and the tasks for it.
+//! Market of the demonstration: the model that its miners serve, and the tasks for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,11 +38,12 @@ impl DemoMarket {
         seed: u64,
         context: &Context,
     ) -> anyhow::Result<Self> {
-        let painted = if has_images { " A painter draws the images, without a model." } else { "" };
+        let image_note =
+            if has_images { " A painter draws the images, without a model." } else { "" };
         let cheaper = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
         let installed = if model.is_none() { chat_model::installed_chat_model()? } else { None };
-        let trained = model.filter(|model| *model != Path::new(RANDOM)).or(installed.as_deref());
-        let Some(trained) = trained else {
+        let source = model.filter(|model| *model != Path::new(RANDOM)).or(installed.as_deref());
+        let Some(source) = source else {
             if model.is_none() {
                 let (name, megabytes) = (CHAT_MODEL.name, CHAT_MODEL.bytes() as f64 / 1e6);
                 context.print_notice(&format!(
@@ -51,7 +52,7 @@ impl DemoMarket {
                 ));
             }
             let note = format!(
-                "The chain runs in memory; the models have random weights, generated from the seed.{painted}"
+                "The chain runs in memory; the models have random weights, generated from the seed.{image_note}"
             );
             let model = Arc::new(LanguageModel::random("demo", 4, seed)?);
             let market = tasks(include_str!("tasks.toml"), has_images)?;
@@ -65,16 +66,16 @@ impl DemoMarket {
                 note,
             });
         };
-        let name = chat_model::name_of(trained);
+        let name = chat_model::name_of(source);
         context.print_notice(&format!(
             "the miners serve {name}; `--model {RANDOM}` selects a small model with random weights"
         ));
         let note = format!(
             "The chain runs in memory; the miners serve {name}, the quantised one with weights of 4 bits, the cheating \
-             one a random model.{painted}"
+             one a random model.{image_note}"
         );
-        let model = Arc::new(chat_model::load("demo", trained)?);
-        let quantised = Some(Arc::new(chat_model::load_rounded("demo", trained, Bits::Four)?));
+        let model = Arc::new(chat_model::load("demo", source)?);
+        let quantised = Some(Arc::new(chat_model::load_rounded("demo", source, Bits::Four)?));
         let market = tasks(include_str!("trained.toml"), has_images)?;
         Ok(Self { model, cheaper, quantised, market, has_images, is_trained: true, note })
     }
@@ -166,24 +167,24 @@ mod tests {
     /// quality, and another model has none.
     #[tokio::test]
     async fn checks_detect_rounded_weights_and_other_models() {
-        let Some(trained) = chat_model::installed_chat_model().unwrap() else {
+        let Some(source) = chat_model::installed_chat_model().unwrap() else {
             let name = CHAT_MODEL.name;
             taonet_testing::skip(&format!(
                 "NOT TESTED: {name} is not installed. Run scripts/models {name}, or ./test, which does so"
             ));
             return;
         };
-        let model = Arc::new(chat_model::load("demo", &trained).unwrap());
-        let quantised = chat_model::load_rounded("demo", &trained, Bits::Four).unwrap();
+        let model = Arc::new(chat_model::load("demo", &source).unwrap());
+        let quantised = chat_model::load_rounded("demo", &source, Bits::Four).unwrap();
         let other = LanguageModel::random("demo", 2, 7).unwrap();
         let reference = LocalReference::new(Arc::clone(&model));
-        let own = mean_quality(&reference, &model).await;
-        assert!(own >= 0.99, "{own}");
+        let own_quality = mean_quality(&reference, &model).await;
+        assert!(own_quality >= 0.99, "{own_quality}");
         // Measured with a separate implementation: 0.62, with a standard deviation of 0.09.
-        let rounded = mean_quality(&reference, &quantised).await;
-        assert!(rounded < 0.85, "{rounded}");
-        let foreign = mean_quality(&reference, &other).await;
-        assert!(foreign < 0.01, "{foreign}");
+        let rounded_quality = mean_quality(&reference, &quantised).await;
+        assert!(rounded_quality < 0.85, "{rounded_quality}");
+        let other_quality = mean_quality(&reference, &other).await;
+        assert!(other_quality < 0.01, "{other_quality}");
     }
 
     #[test]

@@ -61,17 +61,17 @@ impl Buyer {
 
     /// Starts sending requests.
     pub(super) fn start(&self) -> Load {
-        let (stop, mut stopped) = oneshot::channel();
+        let (stop_sender, mut stop_receiver) = oneshot::channel();
         let buyer = self.clone();
         let task = tokio::spawn(async move {
             let mut tokens = 0;
-            while stopped.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
+            while stop_receiver.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
                 tokio::time::sleep(buyer.pause).await;
                 tokens += buyer.buy().await.unwrap_or(0);
             }
             tokens
         });
-        Load { stop, task }
+        Load { stop: stop_sender, task }
     }
 
     /// Sends one request and returns its completion tokens.

@@ -17,7 +17,7 @@ use taonet_lm::EngineSettings;
 use taonet_lm::server::router;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::{PaintRequest, paint, worker_answer};
-use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, Served, miner_router};
+use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, ServedTask, miner_router};
 use taonet_nineteen_transport::{FiberRules, MAX_REQUEST, MinerHandshake, RsaKey, signed_requests};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
@@ -141,7 +141,7 @@ pub(super) async fn start(
         let tasks =
             demo_market.market.tasks.iter().filter(|task| task.task_type == TaskType::Image);
         let served = tasks
-            .map(|task| Served { task: task.task.clone(), model: None, capacity: None })
+            .map(|task| ServedTask { task: task.task.clone(), model: None, capacity: None })
             .collect();
         let miner = miner_of(TaskType::Image, served, &backend)?;
         miners.push(register(miner, behaviour, chain, validator, shutdown).await?);
@@ -149,7 +149,7 @@ pub(super) async fn start(
     Ok(miners)
 }
 
-fn miner_of(task_type: TaskType, served: Vec<Served>, backend: &Url) -> anyhow::Result<Miner> {
+fn miner_of(task_type: TaskType, served: Vec<ServedTask>, backend: &Url) -> anyhow::Result<Miner> {
     let config = MinerConfig {
         task_type,
         served,

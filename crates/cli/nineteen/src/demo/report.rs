@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
-use taonet_cli_base::table::{Cell, decimals, status_cell, table, wrapped};
+use taonet_cli_base::table::{Cell, decimals, status_cell, table, wrap_text};
 use taonet_cli_base::tables::MARKET;
 use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_nineteen_control::MarketReport;
@@ -107,7 +107,12 @@ impl DemoReport {
     }
 
     /// Updates the report with the latest round and the account balances.
-    pub(super) fn take(&mut self, round: Round, balances: Vec<(String, i64)>, is_balanced: bool) {
+    pub(super) fn set_round(
+        &mut self,
+        round: Round,
+        balances: Vec<(String, i64)>,
+        is_balanced: bool,
+    ) {
         self.round = Some(round);
         let mut credits = BTreeMap::new();
         for (account, balance) in balances {
@@ -160,10 +165,10 @@ impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tokens = usize::try_from(self.tokens).unwrap_or(usize::MAX);
         let revenue = self.credits.0.get("revenue").copied().unwrap_or(0);
-        let books = if self.credits.1 { "balance" } else { "do not balance" };
+        let verdict = if self.credits.1 { "balance" } else { "do not balance" };
         let [periods, tokens] = [counted(self.periods, "period"), counted(tokens, "token")];
-        let head = format!("{periods}, {tokens} sold for {revenue} credits; the books {books}");
-        writeln!(f, "{}\n", wrapped(&head))?;
+        let head = format!("{periods}, {tokens} sold for {revenue} credits; the books {verdict}");
+        writeln!(f, "{}\n", wrap_text(&head))?;
         let mut rows = table(&MARKET);
         for standing in self.round.iter().flat_map(|round| &round.standings) {
             rows.add_row([
@@ -183,6 +188,6 @@ impl fmt::Display for DemoReport {
             ]);
         }
         writeln!(f, "{rows}\n")?;
-        write!(f, "{}", wrapped(&self.note))
+        write!(f, "{}", wrap_text(&self.note))
     }
 }

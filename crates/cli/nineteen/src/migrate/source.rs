@@ -1,4 +1,4 @@
-//! Address of the reference's database: its file of variables, or a URL.
+//! Address of the reference's database: its environment file, or a URL.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,21 +21,22 @@ pub(super) fn url(from: &str, host: Option<&str>) -> anyhow::Result<Zeroizing<St
     let mut url = if is_postgres_url(from) {
         // The error must not have the text, which can contain a password.
         Url::parse(from)
-            .map_err(|_| malformed("--from", "postgres://USER:PASSWORD@HOST/DATABASE"))?
+            .map_err(|_| malformed_option("--from", "postgres://USER:PASSWORD@HOST/DATABASE"))?
     } else {
         Variables { file: from, values: settings::read_file(Path::new(from))? }.url()?
     };
     if let Some(host) = host {
-        set_address(&mut url, host).ok_or_else(|| malformed("--from-host", "HOST or HOST:PORT"))?;
+        set_address(&mut url, host)
+            .ok_or_else(|| malformed_option("--from-host", "HOST or HOST:PORT"))?;
     }
     Ok(Zeroizing::new(url.into()))
 }
 
-fn malformed(option: &str, expected: &str) -> anyhow::Error {
+fn malformed_option(option: &str, expected: &str) -> anyhow::Error {
     ClassifiedError::usage(format!("malformed {option}, expected {expected}"))
 }
 
-/// Variables of the reference's file.
+/// Variables of the reference's environment file.
 struct Variables<'a> {
     file: &'a str,
     values: BTreeMap<String, String>,
@@ -57,7 +58,7 @@ impl Variables<'_> {
         })
     }
 
-    fn invalid(&self, name: &str) -> anyhow::Error {
+    fn invalid_variable(&self, name: &str) -> anyhow::Error {
         ClassifiedError::usage(format!("{}: {name} is invalid", self.file))
     }
 
@@ -68,38 +69,41 @@ impl Variables<'_> {
         } else {
             self.get("POSTGRES_HOST").unwrap_or(HOST)
         };
-        let mut url = Url::parse("postgres://host/").map_err(|_| self.invalid("POSTGRES_HOST"))?;
-        let user = url.set_username(escaped(self.required("POSTGRES_USER")?).as_str());
-        user.map_err(|()| self.invalid("POSTGRES_USER"))?;
+        let mut url =
+            Url::parse("postgres://host/").map_err(|_| self.invalid_variable("POSTGRES_HOST"))?;
+        let user = url.set_username(percent_encode(self.required("POSTGRES_USER")?).as_str());
+        user.map_err(|()| self.invalid_variable("POSTGRES_USER"))?;
         let password =
-            url.set_password(Some(escaped(self.required("POSTGRES_PASSWORD")?).as_str()));
-        password.map_err(|()| self.invalid("POSTGRES_PASSWORD"))?;
-        url.set_path(escaped(self.required("POSTGRES_DB")?).as_str());
-        set_address(&mut url, host).ok_or_else(|| self.invalid("POSTGRES_HOST"))?;
+            url.set_password(Some(percent_encode(self.required("POSTGRES_PASSWORD")?).as_str()));
+        password.map_err(|()| self.invalid_variable("POSTGRES_PASSWORD"))?;
+        url.set_path(percent_encode(self.required("POSTGRES_DB")?).as_str());
+        set_address(&mut url, host).ok_or_else(|| self.invalid_variable("POSTGRES_HOST"))?;
         let port = match self.get("POSTGRES_PORT") {
-            Some(port) => port.parse::<u16>().map_err(|_| self.invalid("POSTGRES_PORT"))?,
+            Some(port) => {
+                port.parse::<u16>().map_err(|_| self.invalid_variable("POSTGRES_PORT"))?
+            }
             None => PORT,
         };
-        url.set_port(Some(port)).map_err(|()| self.invalid("POSTGRES_PORT"))?;
+        url.set_port(Some(port)).map_err(|()| self.invalid_variable("POSTGRES_PORT"))?;
         Ok(url)
     }
 }
 
 /// Escapes percent signs, which the setters of URLs take for escapes.
-fn escaped(text: &str) -> Zeroizing<String> {
+fn percent_encode(text: &str) -> Zeroizing<String> {
     Zeroizing::new(text.replace('%', "%25"))
 }
 
 /// Sets host and port of a URL; returns `None` if they are malformed.
 fn set_address(url: &mut Url, address: &str) -> Option<()> {
-    let others: Vec<(String, String)> = url
+    let other_parameters: Vec<(String, String)> = url
         .query_pairs()
         .filter(|(name, _)| !HOST_PARAMETERS.contains(&&**name))
         .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .collect();
     url.set_query(None);
-    if !others.is_empty() {
-        url.query_pairs_mut().extend_pairs(others);
+    if !other_parameters.is_empty() {
+        url.query_pairs_mut().extend_pairs(other_parameters);
     }
     if address.starts_with('/') {
         url.query_pairs_mut().append_pair("host", address);
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_addresses_are_refused_without_the_password() {
+    fn address_errors_omit_the_password() {
         let login = "POSTGRES_USER=user\nPOSTGRES_PASSWORD=hunter2\nPOSTGRES_DB=19_db\n";
         let [port, name] = ["PORT=x", "HOST=a b"].map(|line| format!("{login}POSTGRES_{line}\n"));
         for (text, host, expected) in [

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
-use taonet_cli_base::table::{Cell, decimals, status_cell, table, wrapped};
+use taonet_cli_base::table::{Cell, decimals, status_cell, table, wrap_text};
 use taonet_cli_base::tables::PROMPTING;
 use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
@@ -123,7 +123,7 @@ impl fmt::Display for DemoReport {
             counted(self.steps, "step"),
             self.question
         );
-        writeln!(f, "{}\n", wrapped(&head))?;
+        writeln!(f, "{}\n", wrap_text(&head))?;
         let mut rows = table(&PROMPTING);
         for standing in &self.standings {
             rows.add_row([

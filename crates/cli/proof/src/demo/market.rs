@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::{demonstrate, serve_on_loopback};
+use taonet_cli_base::daemon::{run_demonstration, serve_on_loopback};
 use taonet_cli_localnet::demo_chain::{
     ANNOUNCED, DemoChain, MinerOnChain, NETUID, VALIDATOR, submit_weights,
 };
@@ -48,7 +48,7 @@ const REQUEST_INTERVAL: Duration = Duration::from_millis(100);
 const LANGUAGE_MODEL: &str = "facts-lm";
 /// Tokens of the language model's circuit: as many as the prompt and its answer take.
 const TOKENS: usize = 32;
-/// What the user asks the language model.
+/// The user's prompt for the language model.
 const PROMPT: &str = "The capital of Texas is";
 
 /// A compiled circuit, and its compile time in seconds.
@@ -100,7 +100,7 @@ impl Market {
         epochs: usize,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
-        demonstrate(async |state_directory, shutdown| {
+        run_demonstration(async |state_directory, shutdown| {
             self.run_all(epochs, state_directory, shutdown, context).await
         })
         .await
@@ -155,7 +155,7 @@ impl Market {
         let user = User::start(&examiner, state_directory, shutdown).await?;
         // Before the benchmarks: the miner of a user's proof has no others meanwhile, and so would
         // earn less.
-        examiner.follow_list(&listed).await;
+        examiner.follow_miners(&listed).await;
         let answer = self.ask(&user, &bundles, context).await?;
         let ((list, listed), stop) = (watch::channel(listed), shutdown.clone());
         shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
@@ -296,7 +296,7 @@ impl Market {
         // One slot for the validator's requests, one for those of the copying miner.
         let settings = MinerSettings { concurrency: 2, behaviour, ..MinerSettings::new(hotkey) };
         let timeout = settings.timeout;
-        let miner = loaded.sibling(settings);
+        let miner = loaded.with_settings(settings);
         let signed = signed_requests(hotkey, timeout)
             .policy(Policy::only([self.validator.hotkey()]))
             .build();
@@ -316,10 +316,11 @@ impl Market {
             let is_enough = score_store.read(|board| {
                 let tallies = board.tallies();
                 let verified: u64 = tallies.values().map(|tally| tally.verified).sum();
-                let all = self.names.keys().all(|hotkey| {
+                let has_all_outcomes = self.names.keys().all(|hotkey| {
                     tallies.get(hotkey).is_some_and(|tally| tally.answers() >= MIN_ANSWERS)
                 });
-                all && verified >= MIN_PROOFS * epoch
+                has_all_outcomes
+                    && verified >= MIN_PROOFS * epoch
                     && kinds.iter().all(|kind| board.price(kind).is_some())
             });
             if is_enough {

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use taonet_cli_base::table::{decimals, status_cell, table, wrapped};
+use taonet_cli_base::table::{decimals, status_cell, table, wrap_text};
 use taonet_cli_base::tables::{PROOF_CIRCUITS, PROOF_STANDINGS, PROOF_USER};
 use taonet_cli_localnet::demo_chain::MinerOnChain;
 use taonet_primitives::{Hotkey, Uid};
@@ -195,10 +195,10 @@ impl fmt::Display for DemoReport {
                 proof.failures.join(", ").into(),
             ]);
         }
-        let head = wrapped(
+        let head = wrap_text(
             "Proofs that the user requested through the API; each bundle was verified offline:",
         );
-        writeln!(f, "{head}\n{rows}\n\n{}\n", wrapped(&self.answer.to_string()))?;
+        writeln!(f, "{head}\n{rows}\n\n{}\n", wrap_text(&self.answer.to_string()))?;
         write!(
             f,
             "Every proof was verified. The chain ran in memory; {:.1} s.",

@@ -74,7 +74,7 @@ pub(super) struct UserAnswer {
     pub(super) bundle: PathBuf,
 }
 
-/// What the API returned for a request.
+/// Response of the API to a request.
 struct Received {
     /// The stream of events.
     events: String,
@@ -92,7 +92,7 @@ impl User {
     ) -> anyhow::Result<Self> {
         let path = directory.join("api-keys.json");
         let key = ApiKeys::open(&path)?.add(NAME, &path)?;
-        let identity = Identity::own(directory)?;
+        let identity = Identity::self_signed(directory)?;
         let root = Certificate::from_pem(identity.certificate())?;
         let client =
             Client::builder().tls_certs_only([root]).no_proxy().timeout(TIMEOUT).build()?;

@@ -28,9 +28,9 @@ fn this_program() -> io::Result<String> {
     let file = std::env::current_exe()?.metadata()?;
     // Whoever changes the contents changes this time, too, which no system call sets, unlike that
     // of the modification.
-    let changed = format!("{}.{:09}", file.ctime(), file.ctime_nsec());
+    let change_time = format!("{}.{:09}", file.ctime(), file.ctime_nsec());
     let version = env!("CARGO_PKG_VERSION");
-    Ok(format!("{version} {} {} {} {changed}", file.dev(), file.ino(), file.size()))
+    Ok(format!("{version} {} {} {} {change_time}", file.dev(), file.ino(), file.size()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use taonet_cli_base::table::key_values;
 use taonet_proof_circuits::{Backends, ModelBundle, Opening, read_bundle, read_user_file};
 use taonet_proof_lm::ProofBundle;
 
-use super::{ExpectedCircuit, checks, compare_circuit, first_of, id_of, shortened};
+use super::{ExpectedCircuit, checks, compare_circuit, format_first, id_of, shorten_values};
 
 /// Verify which inputs a proof hides
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub struct RevealArgs {
 
 pub(crate) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()> {
     let model = ProofBundle::from_json(&read_bundle(&args.bundle)?)?.model();
-    let ModelBundle::Whole(bundle) = &model else {
+    let ModelBundle::Single(bundle) = &model else {
         anyhow::bail!("the inputs of a sliced model are public; hint: use tao proof verify");
     };
     let opening = Opening::from_json(&read_user_file(&args.opening)?)
@@ -60,7 +60,7 @@ pub(crate) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
     rows.add_row(["miner", &bundle.miner.to_string()]);
     rows.add_row(["nonce", &bundle.nonce.to_string()]);
     rows.add_row(["commitment to the inputs", &opening.commitment.to_string()]);
-    rows.add_row(["inputs", &shortened(inputs.len(), &first_of(inputs))]);
-    rows.add_row(["outputs", &shortened(outputs.len(), &outputs)]);
+    rows.add_row(["inputs", &shorten_values(inputs.len(), &format_first(inputs))]);
+    rows.add_row(["outputs", &shorten_values(outputs.len(), &outputs)]);
     context.print(&rows.to_string())
 }

@@ -19,15 +19,15 @@ pub(super) fn check(
         saturations.extend(directory.saturations(&execution)?);
         values = execution.outputs(directory.circuit());
     }
-    if let Some(described) = describe(&saturations) {
-        let described = printable(&described);
+    if let Some(description) = describe(&saturations) {
+        let description = printable(&description);
         anyhow::ensure!(
             are_allowed,
-            "{described}; hint: compile the model with a sample that has inputs like this one, or pass --allow-saturated \
+            "{description}; hint: compile the model with a sample that has inputs like this one, or pass --allow-saturated \
              for outputs that can be far from those of the model"
         );
         context.print_notice(&format!(
-            "warning: {described}. The proof is valid, but its outputs can be far from those of the model"
+            "warning: {description}. The proof is valid, but its outputs can be far from those of the model"
         ));
     }
     Ok(saturations)

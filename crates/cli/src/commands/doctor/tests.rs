@@ -117,9 +117,9 @@ fn ledger_option_replaces_directory_of_gateway() {
 #[test]
 fn doctor_skips_custom_language_models_and_reports_unknown_ones() {
     let folder = tempfile::tempdir().unwrap();
-    let own = folder.path().to_str().unwrap();
+    let own_model = folder.path().to_str().unwrap();
     for (name, status) in [
-        (own, Status::Skipped),
+        (own_model, Status::Skipped),
         ("hub:owner/name", Status::Skipped),
         ("no/such/model", Status::Fault),
         ("tiny-ctc", Status::Fault),

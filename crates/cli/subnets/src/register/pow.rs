@@ -10,12 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use taonet_chain::{At, Block, Chain as _, Client, calls};
-use taonet_cli_base::chain::{Plan, failed};
+use taonet_cli_base::chain::{Plan, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_pow::{Device, Searcher, Solution, Work};
 use taonet_primitives::{Coldkey, Hotkey, NetUid};
 
-use super::{RegisterArgs, registered};
+use super::{RegisterArgs, registration_json};
 
 const SUBTENSOR: &str = "SubtensorModule";
 /// Number of blocks after which the search begins again with a newer one: the chain accepts the
@@ -50,44 +50,45 @@ pub(super) async fn register(
     let call = calls::pow_register(netuid, block.number, solution.nonce, &solution.seal, hotkey);
     let mut plan =
         Plan::new(call, format!("Register {hotkey} on subnet {netuid} for proof of work"), details);
-    plan.event_fields = registered;
+    plan.event_fields = registration_json;
     // Costs nothing, and the work is soon too old.
     args.tx.submit.submit(chain, &key, plan, context).await
 }
 
 /// Returns an error if a search would be in vain.
 async fn check(chain: &Client, netuid: NetUid, hotkey: Hotkey) -> anyhow::Result<()> {
-    let metadata = chain.calls().await.map_err(failed)?;
+    let metadata = chain.calls().await.map_err(chain_error)?;
     if !metadata.iter().any(|call| call.pallet == SUBTENSOR && call.name == "pow_register") {
         bail!("the chain has no registration by proof of work\nhint: register without --pow");
     }
-    chain.subnet(netuid, At::Head).await.map_err(failed)?;
-    if !read::<bool>(chain, "NetworkPowRegistrationAllowed", netuid).await? {
+    chain.subnet(netuid, At::Head).await.map_err(chain_error)?;
+    if !read_storage::<bool>(chain, "NetworkPowRegistrationAllowed", netuid).await? {
         bail!(
             "subnet {netuid} forbids registration by proof of work\nhint: register without --pow"
         );
     }
-    if let Some(uid) = chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)? {
+    if let Some(uid) = chain.uid(netuid, &hotkey, At::Head).await.map_err(chain_error)? {
         bail!("{hotkey} is already registered on subnet {netuid}, with uid {uid}");
     }
     Ok(())
 }
 
-async fn read<T: DeserializeOwned>(
+async fn read_storage<T: DeserializeOwned>(
     chain: &Client,
     item: &str,
     netuid: NetUid,
 ) -> anyhow::Result<T> {
-    let value = chain.storage(SUBTENSOR, item, &[json!(netuid)], At::Head).await.map_err(failed)?;
+    let value =
+        chain.storage(SUBTENSOR, item, &[json!(netuid)], At::Head).await.map_err(chain_error)?;
     serde_json::from_value(value).with_context(|| format!("malformed value of {SUBTENSOR}.{item}"))
 }
 
 /// Returns the difficulty of a subnet: `Difficulty` within its bounds, at least 1.
 async fn difficulty(chain: &Client, netuid: NetUid) -> anyhow::Result<u64> {
     let (difficulty, min, max): (u64, u64, u64) = tokio::try_join!(
-        read(chain, "Difficulty", netuid),
-        read(chain, "MinDifficulty", netuid),
-        read(chain, "MaxDifficulty", netuid)
+        read_storage(chain, "Difficulty", netuid),
+        read_storage(chain, "MinDifficulty", netuid),
+        read_storage(chain, "MaxDifficulty", netuid)
     )?;
     Ok(difficulty.min(max).max(min).max(1))
 }
@@ -95,8 +96,8 @@ async fn difficulty(chain: &Client, netuid: NetUid) -> anyhow::Result<u64> {
 /// Opens the device of the search; a driver can take seconds to compile.
 async fn open(device: Device) -> anyhow::Result<Searcher> {
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let opened = tokio::task::spawn_blocking(move || Searcher::open(device, threads)).await;
-    Ok(opened.context("the search failed")??)
+    let searcher = tokio::task::spawn_blocking(move || Searcher::open(device, threads)).await;
+    Ok(searcher.context("the search failed")??)
 }
 
 /// The work that was found.
@@ -116,23 +117,23 @@ async fn search(
     mut searcher: Searcher,
     timeout: Duration,
 ) -> anyhow::Result<SolvedWork> {
-    let (started, hashed, device) =
+    let (started, hash_count, device) =
         (Instant::now(), Arc::new(AtomicU64::new(0)), searcher.name().to_owned());
     let bar = ProgressBar::new_spinner()
         .with_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}")?);
     while let Some(left) = timeout.checked_sub(started.elapsed()) {
-        let block = chain.head().await.map_err(failed)?;
+        let block = chain.head().await.map_err(chain_error)?;
         let difficulty = difficulty(chain, netuid).await?;
         let work = Work { netuid, block: block.hash, hotkey, coldkey, difficulty };
         let deadline = Instant::now() + left.min(chain.block_time() * SEARCH_BLOCKS);
-        let (start, count) = (rand::random(), Arc::clone(&hashed));
+        let (start, count) = (rand::random(), Arc::clone(&hash_count));
         let mut search = tokio::task::spawn_blocking(move || {
             let result = searcher.search(&work, start, deadline, &count);
             (searcher, result)
         });
-        let (returned, result) = loop {
+        let (returned_searcher, result) = loop {
             let outcome = tokio::time::timeout(REFRESH_INTERVAL, &mut search).await;
-            let hashes = hashed.load(Ordering::Relaxed);
+            let hashes = hash_count.load(Ordering::Relaxed);
             let rate = hashes as f64 / started.elapsed().as_secs_f64().max(f64::EPSILON) / 1e6;
             bar.set_message(format!(
                 "searching on {device} at difficulty {difficulty}: {hashes} hashes, {rate:.2} million/s"
@@ -141,19 +142,19 @@ async fn search(
                 break outcome.context("the search failed")?;
             }
         };
-        searcher = returned;
+        searcher = returned_searcher;
         if let Some(solution) = result? {
             bar.finish_and_clear();
             return Ok(SolvedWork {
                 block,
                 solution,
                 difficulty,
-                hashes: hashed.load(Ordering::Relaxed),
+                hashes: hash_count.load(Ordering::Relaxed),
             });
         }
     }
     bar.finish_and_clear();
-    let (hashes, seconds) = (hashed.load(Ordering::Relaxed), timeout.as_secs());
+    let (hashes, seconds) = (hash_count.load(Ordering::Relaxed), timeout.as_secs());
     bail!(
         "no work found in {seconds} s and {hashes} hashes\nhint: allow more time with --timeout, or register for the \
          price, without --pow"

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
-use taonet_cli_base::table::{decimals, wrapped};
+use taonet_cli_base::table::{decimals, wrap_text};
 use taonet_kit::{Explanation, RecordedReward, RecordedStep};
 use taonet_primitives::{Hotkey, Ss58Error, Uid, counted};
 use taonet_service::unix_time;
@@ -57,9 +57,9 @@ impl MinerName {
 pub struct ReportedStep {
     /// The step.
     pub step: RecordedStep,
-    /// How the reward moved the score.
+    /// The recorded reward, with the score before and after it.
     pub reward: RecordedReward,
-    /// How much the reward contributes to the score.
+    /// Contribution of the reward to the score.
     pub contribution: f64,
     /// The reply of the miner in one line, for the overview.
     pub summary: Option<String>,
@@ -69,7 +69,7 @@ pub struct ReportedStep {
     pub fields: Map<String, Value>,
 }
 
-/// How the score of a miner came about.
+/// Explanation of a miner's score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoreReport {
     /// Name and version of the JSON document.
@@ -107,7 +107,7 @@ impl ScoreReport {
         }
         match (context.json, number, self.steps.first()) {
             (true, _, _) => context.print_json(&self.document()),
-            (false, Some(_), Some(step)) => context.print(&step.page()),
+            (false, Some(_), Some(step)) => context.print(&step.details_text()),
             (false, _, _) => context.print(&self.summary()),
         }
     }
@@ -127,7 +127,7 @@ impl ScoreReport {
     }
 
     /// Returns the score, and whether it follows from the record.
-    fn head(&self) -> String {
+    fn heading(&self) -> String {
         let Explanation { hotkey, score, rewards } = &self.explanation;
         let count = counted(rewards.len(), "recorded reward");
         let follows = match (rewards.is_empty(), self.explanation.is_consistent()) {
@@ -143,8 +143,8 @@ impl ScoreReport {
 
     /// Returns the score and its newest rewards as text.
     fn summary(&self) -> String {
-        let mut lines = vec![wrapped(&self.head())];
-        lines.extend(self.steps.iter().take(MAX_PRINTED_STEPS).map(ReportedStep::line));
+        let mut lines = vec![wrap_text(&self.heading())];
+        lines.extend(self.steps.iter().take(MAX_PRINTED_STEPS).map(ReportedStep::summary_line));
         let older = self.steps.get(MAX_PRINTED_STEPS..).unwrap_or_default();
         if !older.is_empty() {
             let sum = older.iter().fold(0.0, |sum, one| sum + one.contribution);
@@ -166,7 +166,7 @@ impl ScoreReport {
 
 impl ReportedStep {
     /// Returns the step as text.
-    fn page(&self) -> String {
+    fn details_text(&self) -> String {
         let Self { step, reward, .. } = self;
         let mut lines = vec![
             format!(
@@ -181,7 +181,7 @@ impl ReportedStep {
     }
 
     /// Returns the step in one line, and the summary in a second one.
-    fn line(&self) -> String {
+    fn summary_line(&self) -> String {
         let contribution = decimals(Some(self.contribution), 6);
         let summary = self.summary.as_ref().map(|summary| format!("\n  {summary}"));
         format!(
@@ -202,11 +202,11 @@ impl ReportedStep {
 
     fn document(&self) -> Value {
         let Self { step, reward, .. } = self;
-        let began = unix_time(step.completed.began).as_millis();
+        let started_at = unix_time(step.completed.started_at).as_millis();
         let mut document = json!({
             "step": step.number,
             "block": step.completed.block,
-            "began_ms": u64::try_from(began).unwrap_or(u64::MAX),
+            "began_ms": u64::try_from(started_at).unwrap_or(u64::MAX),
             "request": step.request,
             "uid": reward.uid,
             "alpha": step.alpha,
@@ -259,7 +259,8 @@ mod tests {
         let hotkey: Hotkey = ALICE.parse().unwrap();
         let (mut score, mut rewards) = (0.0, Vec::new());
         for number in 1..=steps {
-            let completed = CompletedStep { block: BlockNumber::new(number), began: UNIX_EPOCH };
+            let completed =
+                CompletedStep { block: BlockNumber::new(number), started_at: UNIX_EPOCH };
             let request = RequestHash::from_bytes([0; 32]);
             let step = RecordedStep { number: number.into(), completed, alpha: 0.5, request };
             let score_before = score;
@@ -278,7 +279,7 @@ mod tests {
     fn summary_has_the_newest_steps_and_the_sum_of_the_others() {
         let report = report(12);
         let expected = format!("{ALICE}: score 0.999756, which follows from 12 recorded rewards");
-        assert_eq!(report.head(), expected);
+        assert_eq!(report.heading(), expected);
         let summary = report.summary();
         let steps: Vec<&str> = summary.lines().filter(|line| line.starts_with("step ")).collect();
         assert_eq!(steps.len(), MAX_PRINTED_STEPS, "{summary}");
@@ -291,11 +292,11 @@ mod tests {
     fn inconsistent_and_unrecorded_scores_are_reported() {
         let mut changed = report(2);
         changed.explanation.score = 0.25;
-        let head = changed.head();
+        let head = changed.heading();
         let expected =
             "score 0.250000, which does not follow from 2 recorded rewards: these give 0.750000";
         assert!(head.ends_with(expected), "{head}");
-        let head = report(0).head();
+        let head = report(0).heading();
         assert!(head.ends_with("; its last reward is no longer recorded"), "{head}");
     }
 
@@ -312,6 +313,6 @@ mod tests {
         assert_eq!((&steps[0]["step"], &steps[0]["question"]), (&json!(2), &json!("What?")));
         assert_eq!((&steps[1]["step"], steps[1].get("question")), (&json!(1), None));
         assert!(report.summary().contains("contributes 0.500000\n  What? → That.\nstep 1: "));
-        assert!(report.steps[0].page().ends_with("\nquestion: What?"));
+        assert!(report.steps[0].details_text().ends_with("\nquestion: What?"));
     }
 }

@@ -73,7 +73,7 @@ pub fn run(command: &Command, schema: &str, context: &Context) -> anyhow::Result
     if context.json {
         return context.print_json(&document(schema, &export, file));
     }
-    context.print(&format!("{} {preposition} {}", described(&export), file.display()))
+    context.print(&format!("{} {preposition} {}", describe(&export), file.display()))
 }
 
 fn write_file(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport> {
@@ -109,7 +109,7 @@ fn read_file(args: &FileArgs, context: &Context) -> anyhow::Result<ScoresExport>
 }
 
 /// Returns the numbers of scores and steps in a file, and the block of the last step, as text.
-fn described(export: &ScoresExport) -> String {
+fn describe(export: &ScoresExport) -> String {
     let (scores, steps) =
         (counted(export.scores(), "score"), counted(export.steps(), "recorded step"));
     let last = export

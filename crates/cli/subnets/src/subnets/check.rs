@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use taonet_chain::{
     At, Block, Chain as _, Client, Detail, Hyperparameter, Hyperparameters, WeightRules,
 };
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::{Cell, status_cell, table, warning_cell};
@@ -16,7 +16,7 @@ use taonet_cli_base::tables::SUBNET_CHECKS;
 use taonet_primitives::{MechId, NetUid, Rao, counted};
 use taonet_service::BLOCK_TIME;
 
-use neurons::Neurons;
+use neurons::NeuronCounts;
 
 /// Check the costs and hyperparameters that matter before a subnet's launch
 #[derive(Debug, Args)]
@@ -29,13 +29,13 @@ pub struct CheckArgs {
     network: NetworkArgs,
 }
 
-/// What the checks read from the chain.
-struct State {
+/// Chain state that the checks read.
+struct SubnetState {
     netuid: NetUid,
     registration_cost: Rao,
     registration_allowed: bool,
     max_neurons: u16,
-    neurons: Neurons,
+    neurons: NeuronCounts,
     /// Stake weight from which a neuron can set weights.
     stake_threshold: Rao,
     /// If a full subnet has no more neurons without immunity than these, immune ones are replaced.
@@ -57,7 +57,7 @@ struct CheckResult {
     /// The value as text.
     #[serde(skip)]
     text: String,
-    /// What the value means or, with a warning, what follows from it.
+    /// Meaning of the value or, with a warning, its consequence.
     note: String,
 }
 
@@ -76,7 +76,8 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let mut checks = vec![creation(chain.subnet_cost(block.into()).await.map_err(failed)?)];
+        let mut checks =
+            vec![creation(chain.subnet_cost(block.into()).await.map_err(chain_error)?)];
         if let Some(netuid) = args.netuid {
             checks.extend(read(&chain, netuid, block).await?.checks());
         }
@@ -101,23 +102,24 @@ pub(super) fn run(args: &CheckArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<State> {
+async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<SubnetState> {
     let at = At::from(block);
-    let metagraph = chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(failed)?;
-    let parameters = chain.hyperparameters(netuid, at).await.map_err(failed)?;
+    let metagraph =
+        chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(chain_error)?;
+    let parameters = chain.hyperparameters(netuid, at).await.map_err(chain_error)?;
     let subnet = [json!(netuid)];
-    let emission = stored(chain, "SubnetEmissionEnabled", &subnet, at).await?;
-    let min_non_immune = stored(chain, "MinNonImmuneUids", &subnet, at).await?;
+    let emission = read_storage(chain, "SubnetEmissionEnabled", &subnet, at).await?;
+    let min_non_immune = read_storage(chain, "MinNonImmuneUids", &subnet, at).await?;
     let immunity_blocks = number(&parameters, "immunity_period")?;
     let activity_cutoff_blocks = number(&parameters, "activity_cutoff")?;
-    let stake_threshold = stored(chain, "StakeThreshold", &[], at).await?;
+    let stake_threshold = read_storage(chain, "StakeThreshold", &[], at).await?;
     let stake_threshold = Rao::new(stake_threshold.as_u64().unwrap_or_default());
-    Ok(State {
+    Ok(SubnetState {
         netuid,
         registration_cost: metagraph.burn,
         registration_allowed: switch(&parameters, "registration_allowed")?,
         max_neurons: metagraph.max_uids,
-        neurons: Neurons::count(
+        neurons: NeuronCounts::count(
             &metagraph,
             stake_threshold,
             immunity_blocks,
@@ -129,12 +131,12 @@ async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<St
         has_tao_emission: emission != json!(false),
         immunity_blocks,
         activity_cutoff_blocks,
-        rules: chain.weight_rules(netuid, at).await.map_err(failed)?,
+        rules: chain.weight_rules(netuid, at).await.map_err(chain_error)?,
     })
 }
 
-async fn stored(chain: &Client, item: &str, keys: &[Value], at: At) -> anyhow::Result<Value> {
-    chain.storage("SubtensorModule", item, keys, at).await.map_err(failed)
+async fn read_storage(chain: &Client, item: &str, keys: &[Value], at: At) -> anyhow::Result<Value> {
+    chain.storage("SubtensorModule", item, keys, at).await.map_err(chain_error)
 }
 
 fn number(parameters: &Hyperparameters, name: &str) -> anyhow::Result<u64> {
@@ -172,7 +174,7 @@ fn creation(cost: Rao) -> CheckResult {
     CheckResult::new("creation_cost_rao", json!(cost), format!("{cost} TAO"), meaning, None)
 }
 
-impl State {
+impl SubnetState {
     fn checks(&self) -> [CheckResult; 13] {
         [
             self.started(),
@@ -233,7 +235,7 @@ impl State {
     }
 
     fn neurons(&self) -> CheckResult {
-        let (neurons, Neurons { permits, owners, .. }) = (self.rules.neurons, &self.neurons);
+        let (neurons, NeuronCounts { permits, owners, .. }) = (self.rules.neurons, &self.neurons);
         let warning = if *permits == 0 && *owners > 0 {
             Some(
                 "no validator permits, so only the owner's hotkey can set weights; they need stake and an epoch",
@@ -264,7 +266,7 @@ impl State {
         let warning =
             "nobody can set weights: neither a neuron with a permit nor the owner's has this stake"
                 .to_owned();
-        let warning = (self.neurons.able == 0).then_some(warning);
+        let warning = (self.neurons.can_set_weights == 0).then_some(warning);
         let meaning = "each validator needs this stake (alpha and weighted TAO) to set weights, also the owner's hotkey";
         CheckResult::new(
             "stake_threshold_rao",
@@ -436,13 +438,19 @@ mod tests {
     use super::*;
 
     /// A subnet without warnings.
-    fn state() -> State {
-        State {
+    fn state() -> SubnetState {
+        SubnetState {
             netuid: NetUid(59),
             registration_cost: Rao::new(500_000),
             registration_allowed: true,
             max_neurons: 256,
-            neurons: Neurons { permits: 2, validating: 2, able: 2, not_immune: 15, owners: 1 },
+            neurons: NeuronCounts {
+                permits: 2,
+                validating: 2,
+                can_set_weights: 2,
+                not_immune: 15,
+                owners: 1,
+            },
             stake_threshold: Rao::new(1_000_000_000_000),
             min_non_immune: 10,
             is_started: true,
@@ -467,7 +475,7 @@ mod tests {
         }
     }
 
-    fn warnings(state: &State) -> Vec<&'static str> {
+    fn warnings(state: &SubnetState) -> Vec<&'static str> {
         let checks = state.checks();
         checks
             .iter()
@@ -479,14 +487,14 @@ mod tests {
     /// Columns: change of the state · checks that warn
     #[test]
     fn each_setup_mistake_raises_its_warning() {
-        type Change = fn(&mut State);
+        type Change = fn(&mut SubnetState);
         let rows: [(Change, &[&str]); 23] = [
             (|_| (), &[]),
             (|state| state.is_started = false, &["started"]),
             (|state| state.registration_allowed = false, &["registration_cost_rao"]),
             (|state| state.has_tao_emission = false, &["tao_emission"]),
             (|state| state.neurons.permits = 0, &["neurons"]),
-            (|state| state.neurons.able = 0, &["stake_threshold_rao"]),
+            (|state| state.neurons.can_set_weights = 0, &["stake_threshold_rao"]),
             (|state| state.max_neurons = 20, &["neurons"]),
             (|state| (state.max_neurons, state.neurons.not_immune) = (20, 11), &["neurons"]),
             (

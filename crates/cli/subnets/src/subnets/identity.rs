@@ -2,7 +2,7 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, SubnetIdentity, calls};
 use taonet_cli_base::chain::{
-    ColdkeyArgs, Plan, TxArgs, block_json, changes, failed, print_identity,
+    ColdkeyArgs, Plan, TxArgs, block_json, chain_error, changes, print_identity,
 };
 use taonet_cli_base::context::Context;
 use taonet_primitives::NetUid;
@@ -56,16 +56,16 @@ const LIMITS: [(&str, usize); 8] = [
 
 impl SetIdentityArgs {
     /// Returns the given fields, with the others as they are on the chain.
-    fn merged_with(&self, now: SubnetIdentity) -> SubnetIdentity {
+    fn merged_with(&self, current: SubnetIdentity) -> SubnetIdentity {
         SubnetIdentity {
-            subnet_name: self.subnet_name.clone().unwrap_or(now.subnet_name),
-            github_repo: self.github_repo.clone().unwrap_or(now.github_repo),
-            subnet_contact: self.subnet_contact.clone().unwrap_or(now.subnet_contact),
-            subnet_url: self.subnet_url.clone().unwrap_or(now.subnet_url),
-            discord: self.discord.clone().unwrap_or(now.discord),
-            description: self.description.clone().unwrap_or(now.description),
-            logo_url: self.logo_url.clone().unwrap_or(now.logo_url),
-            additional: self.additional.clone().unwrap_or(now.additional),
+            subnet_name: self.subnet_name.clone().unwrap_or(current.subnet_name),
+            github_repo: self.github_repo.clone().unwrap_or(current.github_repo),
+            subnet_contact: self.subnet_contact.clone().unwrap_or(current.subnet_contact),
+            subnet_url: self.subnet_url.clone().unwrap_or(current.subnet_url),
+            discord: self.discord.clone().unwrap_or(current.discord),
+            description: self.description.clone().unwrap_or(current.description),
+            logo_url: self.logo_url.clone().unwrap_or(current.logo_url),
+            additional: self.additional.clone().unwrap_or(current.additional),
         }
     }
 }
@@ -74,9 +74,10 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
     let netuid = args.netuid;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let now = chain.subnet(netuid, At::Head).await.map_err(failed)?.identity.unwrap_or_default();
-        let identity = args.merged_with(now.clone());
-        let changed = changes(identity.fields(), now.fields(), LIMITS, "--subnet-name or --subnet-url")?;
+        let current =
+            chain.subnet(netuid, At::Head).await.map_err(chain_error)?.identity.unwrap_or_default();
+        let identity = args.merged_with(current.clone());
+        let changed = changes(identity.fields(), current.fields(), LIMITS, "--subnet-name or --subnet-url")?;
         let key = args.tx.unlock()?;
         let details = json!({ "netuid": netuid, "coldkey": args.tx.submit.coldkey(&key), "identity": identity });
         let summary = format!("Publish the identity of subnet {netuid} with {changed}");
@@ -90,7 +91,7 @@ pub(super) fn get(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let identity = chain.subnet(netuid, block.into()).await.map_err(failed)?.identity;
+        let identity = chain.subnet(netuid, block.into()).await.map_err(chain_error)?.identity;
         if context.json {
             return context.print_json(
                 &json!({ "block": block_json(block), "netuid": netuid, "identity": identity }),

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, ChainError, Client};
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, convictions, failed};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error, convictions};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::{CONVICTIONS, PRICES};
@@ -29,11 +29,11 @@ pub(super) fn price(args: &PriceArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let mut subnets = chain.subnets(block.into()).await.map_err(failed)?;
-        let prices = chain.prices(block.into()).await.map_err(failed)?;
+        let mut subnets = chain.subnets(block.into()).await.map_err(chain_error)?;
+        let prices = chain.prices(block.into()).await.map_err(chain_error)?;
         for netuid in &args.netuids {
             if subnets.iter().all(|subnet| subnet.netuid != *netuid) {
-                return Err(failed(ChainError::NoSuchSubnet(*netuid)));
+                return Err(chain_error(ChainError::NoSuchSubnet(*netuid)));
             }
         }
         subnets.retain(|subnet| args.netuids.is_empty() || args.netuids.contains(&subnet.netuid));
@@ -69,7 +69,7 @@ pub(super) fn burn_cost(args: &ListArgs, context: &Context) -> anyhow::Result<()
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let cost = chain.subnet_cost(block.into()).await.map_err(failed)?;
+        let cost = chain.subnet_cost(block.into()).await.map_err(chain_error)?;
         if context.json {
             return context.print_json(&json!({ "block": block_json(block), "cost_rao": cost }));
         }
@@ -120,7 +120,7 @@ pub(super) fn check_start(args: &SubnetArgs, context: &Context) -> anyhow::Resul
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let subnet = chain.subnet(netuid, block.into()).await.map_err(failed)?;
+        let subnet = chain.subnet(netuid, block.into()).await.map_err(chain_error)?;
         let first =
             stored_block_number(&chain, "FirstEmissionBlockNumber", Some(netuid), block.into())
                 .await?;
@@ -162,7 +162,7 @@ async fn stored_block_number(
     at: At,
 ) -> anyhow::Result<Option<BlockNumber>> {
     let keys: Vec<_> = netuid.iter().map(|netuid| json!(netuid)).collect();
-    let value = chain.storage(SUBTENSOR, item, &keys, at).await.map_err(failed)?;
+    let value = chain.storage(SUBTENSOR, item, &keys, at).await.map_err(chain_error)?;
     serde_json::from_value(value)
         .map_err(|error| anyhow::anyhow!("malformed {SUBTENSOR}.{item}: {error}"))
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Share, calls};
-use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, block_json, failed};
+use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::table;
@@ -106,7 +106,7 @@ pub(super) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 }
 
 async fn mechanisms(chain: &Client, netuid: NetUid, at: At) -> anyhow::Result<u8> {
-    Ok(chain.weight_rules(netuid, at).await.map_err(failed)?.mechanisms)
+    Ok(chain.weight_rules(netuid, at).await.map_err(chain_error)?.mechanisms)
 }
 
 fn count(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
@@ -133,10 +133,10 @@ fn emissions(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
         let keys = [json!(netuid)];
         let stored =
             chain.storage("SubtensorModule", "MechanismEmissionSplit", &keys, block.into()).await;
-        let stored: Option<Vec<u16>> = serde_json::from_value(stored.map_err(failed)?)
+        let stored: Option<Vec<u16>> = serde_json::from_value(stored.map_err(chain_error)?)
             .map_err(|error| anyhow::anyhow!("malformed emission split: {error}"))?;
         let is_set = stored.is_some();
-        let parts = effective(stored, count);
+        let parts = effective_shares(stored, count);
         let mechanisms = (0..).map(MechId).zip(parts.into_iter().map(Share::new));
         if context.json {
             let list: Vec<_> =
@@ -158,7 +158,7 @@ fn emissions(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
 
 /// Returns the parts of all mechanisms, as the chain applies them: without a split, equal parts;
 /// mechanisms beyond the split receive nothing.
-fn effective(stored: Option<Vec<u16>>, count: u8) -> Vec<u16> {
+fn effective_shares(stored: Option<Vec<u16>>, count: u8) -> Vec<u16> {
     let mechanisms = usize::from(count);
     let mut parts = stored.unwrap_or_else(|| vec![u16::MAX / u16::from(count.max(1)); mechanisms]);
     parts.resize(mechanisms, 0);
@@ -169,19 +169,20 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let (netuid, count) = (args.netuid, args.count);
     context.block_on(async {
         let chain = args.signer.connect().await?;
-        let before = mechanisms(&chain, netuid, At::Head).await?;
-        let details = json!({ "netuid": netuid, "count_before": before, "count": count });
+        let old_count = mechanisms(&chain, netuid, At::Head).await?;
+        let details = json!({ "netuid": netuid, "count_before": old_count, "count": count });
         let description =
-            format!("Set the mechanisms of subnet {netuid} from {before} to {count}, and split its emission equally");
+            format!("Set the mechanisms of subnet {netuid} from {old_count} to {count}, and split its emission equally");
         let arguments = json!({ "netuid": netuid, "mechanism_count": count });
-        let call = chain.call(ADMIN, "sudo_set_mechanism_count", &arguments).await.map_err(failed)?;
+        let call =
+            chain.call(ADMIN, "sudo_set_mechanism_count", &arguments).await.map_err(chain_error)?;
         args.signer.submit(&chain, call, description, details, context).await
     })
 }
 
 fn split(args: &SplitArgs, context: &Context) -> anyhow::Result<()> {
     let netuid = args.netuid;
-    let parts = if args.equal { None } else { Some(parts(&args.shares)?) };
+    let parts = if args.equal { None } else { Some(scale_to_parts(&args.shares)?) };
     context.block_on(async {
         let chain = args.signer.connect().await?;
         let count = mechanisms(&chain, netuid, At::Head).await?;
@@ -207,14 +208,14 @@ fn split(args: &SplitArgs, context: &Context) -> anyhow::Result<()> {
         let call = chain
             .call(ADMIN, "sudo_set_mechanism_emission_split", &arguments)
             .await
-            .map_err(failed)?;
+            .map_err(chain_error)?;
         args.signer.submit(&chain, call, description, details, context).await
     })
 }
 
 /// Converts relative shares to parts that add up to 65535; the last mechanism with a share receives
 /// the remainder.
-fn parts(shares: &[u32]) -> anyhow::Result<Vec<u16>> {
+fn scale_to_parts(shares: &[u32]) -> anyhow::Result<Vec<u16>> {
     let sum: u64 = shares.iter().copied().map(u64::from).sum();
     if sum == 0 {
         return Err(ClassifiedError::usage("at least one mechanism must have a share above 0"));
@@ -243,7 +244,7 @@ mod tests {
             (&[1, 2, 4, 0], &[9_362, 18_724, 37_449, 0]),
             (&[u32::MAX, u32::MAX], &[32_767, 32_768]),
         ] {
-            let actual = parts(shares).unwrap();
+            let actual = scale_to_parts(shares).unwrap();
             assert_eq!(actual, expected, "{shares:?}");
             assert_eq!(
                 actual.iter().map(|part| u32::from(*part)).sum::<u32>(),
@@ -252,7 +253,7 @@ mod tests {
             );
         }
         for shares in [&[][..], &[0, 0]] {
-            assert!(parts(shares).is_err(), "{shares:?}");
+            assert!(scale_to_parts(shares).is_err(), "{shares:?}");
         }
     }
 
@@ -264,7 +265,7 @@ mod tests {
             (Some(vec![40_000, 25_535]), 2, &[40_000, 25_535]),
             (None, 0, &[]),
         ] {
-            assert_eq!(effective(stored.clone(), count), expected, "{stored:?} {count}");
+            assert_eq!(effective_shares(stored.clone(), count), expected, "{stored:?} {count}");
         }
     }
 }

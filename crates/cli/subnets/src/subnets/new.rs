@@ -68,7 +68,7 @@ pub struct NewArgs {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct PackageName(String);
 
-/// Where the generated package gets taonet's crates from.
+/// Source of taonet's crates for the generated package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
     Checkout(PathBuf),
@@ -160,7 +160,7 @@ impl FromStr for Source {
 impl Source {
     /// Returns the source with an absolute path or with the commit; an error if it is not a
     /// checkout.
-    fn checked(&self, rev: Option<&str>) -> anyhow::Result<Self> {
+    fn validate(&self, rev: Option<&str>) -> anyhow::Result<Self> {
         let path = match self {
             Self::Git { url, .. } => {
                 return Ok(Self::Git { url: url.clone(), rev: rev.map(str::to_owned) });
@@ -217,7 +217,7 @@ impl Source {
 
 pub(super) fn run(args: &NewArgs, context: &Context) -> anyhow::Result<()> {
     let PackageName(name) = &args.name;
-    let source = args.taonet.checked(args.rev.as_deref())?;
+    let source = args.taonet.validate(args.rev.as_deref())?;
     let current_directory =
         Path::new(".").canonicalize().context("cannot resolve the current directory")?;
     source.check_outside(&current_directory)?;
@@ -267,7 +267,8 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 /// Returns the files of a package by their paths, with the miner in Python if `has_python`.
 fn files(name: &str, source: &Source, has_python: bool) -> anyhow::Result<Vec<(String, String)>> {
     // The source is inserted after the names: its path or URL can contain those of the example.
-    let mut files = vec![("Cargo.toml".to_owned(), manifest(&named(MANIFEST, name), source)?)];
+    let mut files =
+        vec![("Cargo.toml".to_owned(), manifest(&replace_example_name(MANIFEST, name), source)?)];
     if let Source::Checkout(path) = source {
         // With the versions that the checkout is tested with. Cargo removes those that the package
         // does not use.
@@ -278,12 +279,16 @@ fn files(name: &str, source: &Source, has_python: bool) -> anyhow::Result<Vec<(S
     }
     let python = PYTHON.iter().filter(|_| has_python);
     let example = EXAMPLE.iter().chain(python);
-    files.extend(example.map(|(path, text)| (named(path, name), named(text, name))));
+    files.extend(
+        example.map(|(path, text)| {
+            (replace_example_name(path, name), replace_example_name(text, name))
+        }),
+    );
     Ok(files)
 }
 
 /// Replaces the names of the example's package, crate, program and Python module.
-fn named(text: &str, name: &str) -> String {
+fn replace_example_name(text: &str, name: &str) -> String {
     // In two steps each, since the new name can contain the old one.
     let text = text.replace(PACKAGE, "\0").replace(PROGRAM, "\0").replace('\0', name);
     let [package, program, module] = [PACKAGE, PROGRAM, name].map(|name| name.replace('-', "_"));
@@ -325,12 +330,12 @@ mod tests {
     }
 
     /// Lists the files below a directory, by their paths in it.
-    fn listed(directory: &Path, below: &str, paths: &mut BTreeSet<String>) {
+    fn list_files(directory: &Path, below: &str, paths: &mut BTreeSet<String>) {
         for entry in fs::read_dir(directory.join(below)).unwrap() {
             let entry = entry.unwrap();
             let path = Path::new(below).join(entry.file_name()).to_str().unwrap().to_owned();
             if entry.path().is_dir() {
-                listed(directory, &path, paths);
+                list_files(directory, &path, paths);
             } else {
                 paths.insert(path);
             }
@@ -359,7 +364,7 @@ mod tests {
             assert_eq!(*text, example, "{path}");
         }
         let mut expected = BTreeSet::new();
-        listed(&example(), "", &mut expected);
+        list_files(&example(), "", &mut expected);
         // These compare with the guide, kill the programs, and fill the subnet.
         for test in ["guide", "main", "programs", "registrations"] {
             assert!(expected.remove(&format!("tests/repository/{test}.rs")), "{test}");
@@ -369,7 +374,7 @@ mod tests {
 
     #[test]
     fn manifest_has_the_dependencies_of_the_example() {
-        let own = manifest(MANIFEST, &git()).unwrap();
+        let generated = manifest(MANIFEST, &git()).unwrap();
         let example = fs::read_to_string(example().join("Cargo.toml")).unwrap();
         let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
         for section in ["dependencies", "dev-dependencies"] {
@@ -379,8 +384,8 @@ mod tests {
                     .map(|(name, _)| name.to_owned())
                     .collect()
             };
-            assert_eq!(names(&own), names(&example), "{section}");
-            for (name, value) in dependencies(&own, section) {
+            assert_eq!(names(&generated), names(&example), "{section}");
+            for (name, value) in dependencies(&generated, section) {
                 if let Some(crate_name) = name.strip_prefix("taonet-") {
                     let directory =
                         format!("{name} = {{ path = \"crates/{crate_name}\", version = ");
@@ -401,7 +406,8 @@ mod tests {
             }
         }
         for key in ["edition", "rust-version"] {
-            let line = own.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
+            let line =
+                generated.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
             assert!(workspace.contains(&format!("\n{line}\n")), "{line}");
         }
     }
@@ -409,7 +415,7 @@ mod tests {
     #[test]
     fn package_name_replaces_the_example_name() {
         assert_eq!(
-            named("taonet-summing-subnet summing-subnet", "my-summing-subnet"),
+            replace_example_name("taonet-summing-subnet summing-subnet", "my-summing-subnet"),
             "my-summing-subnet my-summing-subnet"
         );
         for (path, text) in files("my-subnet", &git(), true).unwrap() {
@@ -429,9 +435,9 @@ mod tests {
 
     #[test]
     fn crates_come_from_a_checkout_or_a_git_repository() {
-        let here: Source = root().to_str().unwrap().parse().unwrap();
-        let checked = here.checked(None).unwrap();
-        let Source::Checkout(path) = &checked else { panic!("{here:?}") };
+        let checkout_source: Source = root().to_str().unwrap().parse().unwrap();
+        let checked = checkout_source.validate(None).unwrap();
+        let Source::Checkout(path) = &checked else { panic!("{checkout_source:?}") };
         let checkout = manifest(MANIFEST, &checked).unwrap();
         let kit = json!(path.join("crates/kit").to_str().unwrap());
         assert!(checkout.contains(&format!("\ntaonet-kit = {{ path = {kit} }}\n")), "{checkout}");
@@ -443,7 +449,7 @@ mod tests {
         ] {
             let source: Source = text.parse().unwrap();
             for (rev, key) in [(None, ""), (Some("v1.0"), ", rev = \"v1.0\"")] {
-                let manifest = manifest(MANIFEST, &source.checked(rev).unwrap()).unwrap();
+                let manifest = manifest(MANIFEST, &source.validate(rev).unwrap()).unwrap();
                 let validator = format!(
                     "\ntaonet-validator = {{ git = \"{url}\"{key}, features = [\"testing\"] }}\n"
                 );
@@ -454,9 +460,9 @@ mod tests {
         let quoted = manifest(MANIFEST, &quoted).unwrap();
         assert!(quoted.contains(r#"git = "https://git.example/\"\\" }"#), "{quoted}");
         let other: Source = "/nowhere".parse().unwrap();
-        let error = other.checked(None).unwrap_err().to_string();
+        let error = other.validate(None).unwrap_err().to_string();
         assert!(error.contains("/nowhere is no checkout of taonet"), "{error}");
-        let error = here.checked(Some("v1.0")).unwrap_err().to_string();
+        let error = checkout_source.validate(Some("v1.0")).unwrap_err().to_string();
         assert!(error.contains("--rev is the commit of a git repository"), "{error}");
     }
 
@@ -505,12 +511,12 @@ mod tests {
     #[test]
     fn package_in_the_checkout_is_refused() {
         let checkout = Source::Checkout("/srv/taonet".into());
-        for inside in ["/srv/taonet", "/srv/taonet/examples"] {
-            let error = checkout.check_outside(Path::new(inside)).unwrap_err().to_string();
+        for directory in ["/srv/taonet", "/srv/taonet/examples"] {
+            let error = checkout.check_outside(Path::new(directory)).unwrap_err().to_string();
             assert!(error.contains("is in taonet's checkout"), "{error}");
         }
-        for outside in ["/srv", "/srv/taonet-subnets"] {
-            checkout.check_outside(Path::new(outside)).unwrap();
+        for directory in ["/srv", "/srv/taonet-subnets"] {
+            checkout.check_outside(Path::new(directory)).unwrap();
         }
         git().check_outside(Path::new("/srv/taonet")).unwrap();
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
-use taonet_cli_base::chain::{ColdkeyArgs, PairArgs, Plan, Spending, TxArgs, failed};
+use taonet_cli_base::chain::{ColdkeyArgs, PairArgs, Plan, Spending, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_primitives::NetUid;
 
@@ -41,7 +41,7 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
     let hotkey = args.tx.hotkey_address()?;
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let cost = chain.subnet_cost(At::Head).await.map_err(failed)?;
+        let cost = chain.subnet_cost(At::Head).await.map_err(chain_error)?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
         let details = json!({ "coldkey": coldkey, "hotkey": hotkey, "cost_rao": cost });
@@ -49,13 +49,13 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
             format!("Create a subnet for {cost} TAO, owned by {coldkey}, with {hotkey} as uid 0");
         let mut plan = Plan::new(calls::register_network(hotkey), description, details)
             .spending(Spending::read(&chain, coldkey, cost).await?);
-        plan.event_fields = created;
+        plan.event_fields = creation_json;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Returns the netuid from the creation event, as JSON.
-fn created(inclusion: &Inclusion) -> Value {
+fn creation_json(inclusion: &Inclusion) -> Value {
     let added = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NetworkAdded"));
     json!({ "netuid": added.map(|event| &event.fields[0]) })
 }
@@ -78,7 +78,7 @@ pub(super) fn set_symbol(args: &SetSymbolArgs, context: &Context) -> anyhow::Res
     let (netuid, symbol) = (args.netuid, &args.symbol);
     context.block_on(async {
         let chain = args.signer.connect().await?;
-        let before = chain.subnet(netuid, At::Head).await.map_err(failed)?.symbol;
+        let before = chain.subnet(netuid, At::Head).await.map_err(chain_error)?.symbol;
         let details = json!({ "netuid": netuid, "symbol_before": before, "symbol": symbol });
         let description = format!("Change the symbol of subnet {netuid} from {before} to {symbol}");
         args.signer

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, json};
 use taonet_chain::{Chain as _, Detail, Hyperparameter, Price};
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::subnet_names::keep_subnets;
 use taonet_cli_base::table::{key_values, table, tao_decimals};
@@ -34,8 +34,8 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let subnets = chain.subnets(block.into()).await.map_err(failed)?;
-        let prices = chain.prices(block.into()).await.map_err(failed)?;
+        let subnets = chain.subnets(block.into()).await.map_err(chain_error)?;
+        let prices = chain.prices(block.into()).await.map_err(chain_error)?;
         keep_subnets(&args.network.network()?, &subnets);
         if context.json {
             let subnets: anyhow::Result<Vec<_>> = subnets
@@ -77,11 +77,11 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
         let (netuid, at) = (args.netuid, block.into());
-        let subnet = chain.subnet(netuid, at).await.map_err(failed)?;
-        let price = chain.price(netuid, at).await.map_err(failed)?;
+        let subnet = chain.subnet(netuid, at).await.map_err(chain_error)?;
+        let price = chain.price(netuid, at).await.map_err(chain_error)?;
         let metagraph =
-            chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(failed)?;
-        let rules = chain.weight_rules(netuid, at).await.map_err(failed)?;
+            chain.metagraph(netuid, MechId(0), Detail::Lite, at).await.map_err(chain_error)?;
+        let rules = chain.weight_rules(netuid, at).await.map_err(chain_error)?;
         let next_epoch = rules.schedule.next_epoch(block.number);
         if context.json {
             return context.print_json(&json!({
@@ -144,7 +144,8 @@ pub(super) fn hyperparameters(args: &SubnetArgs, context: &Context) -> anyhow::R
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let parameters = chain.hyperparameters(args.netuid, block.into()).await.map_err(failed)?;
+        let parameters =
+            chain.hyperparameters(args.netuid, block.into()).await.map_err(chain_error)?;
         if context.json {
             let values: Map<_, _> = parameters.iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
             let document = json!({ "block": block_json(block), "netuid": args.netuid, "hyperparameters": values });

@@ -26,13 +26,13 @@ pub(super) fn run(args: &TriggerEpochArgs, context: &Context) -> anyhow::Result<
         let details = json!({ "netuid": args.netuid, "coldkey": args.tx.submit.coldkey(&key) });
         let description = format!("Trigger an epoch of subnet {}", args.netuid);
         let mut plan = Plan::new(calls::trigger_epoch(args.netuid), description, details);
-        plan.event_fields = triggered;
+        plan.event_fields = trigger_json;
         args.tx.submit.submit(&chain, &key, plan, context).await
     })
 }
 
 /// Returns the block of the epoch from the event, as JSON.
-fn triggered(inclusion: &Inclusion) -> Value {
+fn trigger_json(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "EpochTriggered"));
     json!({ "fires_at": event.map(|event| &event.fields["fires_at"]) })
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Chain as _, Detail, calls};
-use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, failed};
+use taonet_cli_base::chain::{ColdkeyArgs, Plan, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_primitives::{MechId, NetUid, counted};
 
@@ -27,10 +27,14 @@ pub(super) fn run(args: &TrimArgs, context: &Context) -> anyhow::Result<()> {
     let (netuid, max) = (args.netuid, args.max);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let metagraph = chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await.map_err(failed)?;
+        let metagraph =
+            chain.metagraph(netuid, MechId(0), Detail::Lite, At::Head).await.map_err(chain_error)?;
         let key = args.tx.unlock()?;
         let arguments = json!({ "netuid": netuid, "max_n": max });
-        let call = chain.call("AdminUtils", "sudo_trim_to_max_allowed_uids", &arguments).await.map_err(failed)?;
+        let call = chain
+            .call("AdminUtils", "sudo_trim_to_max_allowed_uids", &arguments)
+            .await
+            .map_err(chain_error)?;
         let call = if args.owner { call } else { calls::sudo(call) };
         let neurons = metagraph.neurons.len();
         let details = json!({ "netuid": netuid, "max_neurons": max, "neurons": neurons, "as_owner": args.owner });

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taonet_chain::{Chain as _, calls};
-use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
+use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::input;
@@ -48,7 +48,7 @@ pub struct RevealArgs {
 /// Reveal data of a commit.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Secret {
+struct WeightsSecret {
     netuid: NetUid,
     mech: MechId,
     hotkey: Hotkey,
@@ -58,7 +58,7 @@ struct Secret {
     version_key: u64,
 }
 
-impl Secret {
+impl WeightsSecret {
     fn weights(&self) -> Vec<(Uid, u16)> {
         self.uids.iter().copied().zip(self.values.iter().copied()).collect()
     }
@@ -78,8 +78,8 @@ impl Secret {
 pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
     let weights = row(&args.weights)?;
-    let zeros = rounded_to_zero(&args.weights, &weights);
-    warn_of_zeros(&zeros, context);
+    let rounded_uids = rounded_to_zero(&args.weights, &weights);
+    warn_of_zeros(&rounded_uids, context);
     if args.save.exists() {
         let text = format!(
             "{} already exists and may belong to a different commit\nhint: choose a new \
@@ -90,12 +90,12 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let head = chain.head().await.map_err(failed)?;
-        let rules = chain.weight_rules(netuid, head.into()).await.map_err(failed)?;
+        let head = chain.head().await.map_err(chain_error)?;
+        let rules = chain.weight_rules(netuid, head.into()).await.map_err(chain_error)?;
         let version_key = args.version_key.unwrap_or(rules.version_key);
         let key = args.tx.unlock()?;
         let hotkey = args.tx.submit.hotkey(&key);
-        let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(failed)? else {
+        let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(chain_error)? else {
             bail!(
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid {netuid}`"
             );
@@ -103,7 +103,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
         let expected_refusal = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let (uids, values) = weights.iter().copied().unzip();
         let salt = salt(&mut rand::rng());
-        let secret = Secret { netuid, mech, hotkey, uids, values, salt, version_key };
+        let secret = WeightsSecret { netuid, mech, hotkey, uids, values, salt, version_key };
         if expected_refusal.is_none() && !args.tx.submit.is_dry_run() {
             // Saved before the commit, which cannot be revealed without its salt.
             let text = serde_json::to_vec_pretty(&secret).context("cannot serialise the weights")?;
@@ -116,7 +116,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             "mech": mech,
             "hotkey": secret.hotkey,
             "commit_hash": format!("0x{}", hex::encode(hash)),
-            "rounded_to_zero": zeros,
+            "rounded_to_zero": rounded_uids,
             "file": args.save,
         });
         let description = format!(
@@ -131,11 +131,12 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
 
 pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()> {
     let text = input::read_text(&args.file)?;
-    let secret: Secret = serde_json::from_str(&text).with_context(|| foreign_file(&args.file))?;
+    let secret: WeightsSecret =
+        serde_json::from_str(&text).with_context(|| not_a_secret_file(&args.file))?;
     if secret.uids.len() != secret.values.len() {
         bail!(
             "{}: {} and {}",
-            foreign_file(&args.file),
+            not_a_secret_file(&args.file),
             counted(secret.uids.len(), "uid"),
             counted(secret.values.len(), "value")
         );
@@ -147,7 +148,7 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
         if hotkey != secret.hotkey {
             bail!("the commit belongs to hotkey {}, not {hotkey}", secret.hotkey);
         }
-        let Secret { netuid, mech, version_key, .. } = secret;
+        let WeightsSecret { netuid, mech, version_key, .. } = secret;
         let weights = secret.weights();
         let call =
             calls::reveal_mechanism_weights(netuid, mech, &weights, &secret.salt, version_key);
@@ -164,6 +165,6 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
     })
 }
 
-fn foreign_file(file: &Path) -> String {
+fn not_a_secret_file(file: &Path) -> String {
     format!("{} was not written by tao weights commit", file.display())
 }

@@ -6,12 +6,12 @@ use anyhow::bail;
 use serde_json::{Value, json};
 use taonet_chain::weights::{self, WeightError, quantise, refusal};
 use taonet_chain::{Client, WeightRow, WeightRules};
-use taonet_cli_base::chain::{ExpectedRefusal, RateLimit, failed};
+use taonet_cli_base::chain::{ExpectedRefusal, RateLimit, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{BlockNumber, MechId, NetUid, Uid, counted};
 
-/// What the rate limit of weights limits: the chain counts from the neuron's last submission, or
+/// Subject of the rate limit of weights: the chain counts from the neuron's last submission, or
 /// from its registration.
 const ACTIONS: &str = "two submissions of a neuron's weights (its registration counts as one)";
 
@@ -80,7 +80,7 @@ pub(super) async fn rate_limit(
     let updates = chain
         .storage("SubtensorModule", "LastUpdate", &[index], head.into())
         .await
-        .map_err(failed)?;
+        .map_err(chain_error)?;
     let last = updates.get(usize::from(uid.0)).and_then(Value::as_u64).unwrap_or_default();
     let error = if rules.commit_reveal.is_some() {
         "SubtensorModule.CommittingWeightsTooFast"

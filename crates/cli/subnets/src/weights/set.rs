@@ -5,9 +5,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, calls};
-use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, failed};
+use taonet_cli_base::chain::{Plan, SigningHotkeyArgs, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
-use taonet_ledger::{Form, Sealing, timelocked_commit};
+use taonet_ledger::{Sealing, SubmissionForm, timelocked_commit};
 use taonet_timelock::{Beacon, WeightsPayload};
 
 use super::MechanismArgs;
@@ -31,16 +31,16 @@ pub struct SetArgs {
 pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
     let MechanismArgs { netuid, mech } = args.mechanism;
     let weights = row(&args.weights)?;
-    let zeros = rounded_to_zero(&args.weights, &weights);
-    warn_of_zeros(&zeros, context);
+    let rounded_uids = rounded_to_zero(&args.weights, &weights);
+    warn_of_zeros(&rounded_uids, context);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let head = chain.head().await.map_err(failed)?;
-        let rules = chain.weight_rules(netuid, head.into()).await.map_err(failed)?;
+        let head = chain.head().await.map_err(chain_error)?;
+        let rules = chain.weight_rules(netuid, head.into()).await.map_err(chain_error)?;
         let version_key = args.version_key.unwrap_or(rules.version_key);
         let key = args.tx.unlock()?;
         let hotkey = args.tx.submit.hotkey(&key);
-        let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(failed)? else {
+        let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(chain_error)? else {
             bail!(
                 "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid \
                 {netuid}`"
@@ -49,12 +49,15 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         check(&weights, uid, mech, &rules)?;
         let expected_refusal = rate_limit(&chain, (netuid, mech, uid), &rules, head.number).await?;
         let rng = &mut rand::rng();
-        let (form, call, round) = match Form::of(netuid, &rules, rng)? {
-            Form::Plain => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),
-            Form::Timelocked { period_epochs } => {
+        let (form, call, round) = match SubmissionForm::of(netuid, &rules, rng)? {
+            SubmissionForm::Plain => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),
+            SubmissionForm::Timelocked { period_epochs } => {
                 let local_time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 let local_time = local_time.context("the system clock is before 1970")?;
-                let state = chain.hotkey_state(netuid, mech, &hotkey, head.into()).await.map_err(failed)?;
+                let state = chain
+                    .hotkey_state(netuid, mech, &hotkey, head.into())
+                    .await
+                    .map_err(chain_error)?;
                 let (beacon, block_time) = (Beacon::quicknet(), chain.block_time());
                 let sealing = Sealing { beacon, head: head.number, block_time, state: &state, local_time };
                 let (uids, values) = weights.iter().copied().unzip();
@@ -84,7 +87,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             "reveal_round": round,
             "uids": weights.iter().map(|(uid, _)| uid).collect::<Vec<_>>(),
             "values": weights.iter().map(|(_, value)| value).collect::<Vec<_>>(),
-            "rounded_to_zero": zeros,
+            "rounded_to_zero": rounded_uids,
             "version_key": version_key,
         });
         let plan = Plan::new(call, description, details).expected_refusal(expected_refusal);

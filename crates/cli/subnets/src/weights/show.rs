@@ -1,7 +1,7 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{Chain as _, Detail, Share, WeightRow};
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::WEIGHTS;
@@ -28,7 +28,8 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let metagraph = chain.metagraph(netuid, mech, Detail::Full, block.into()).await.map_err(failed)?;
+        let metagraph =
+            chain.metagraph(netuid, mech, Detail::Full, block.into()).await.map_err(chain_error)?;
         let rows = (0..).map(Uid).zip(metagraph.weights.into_iter().flatten());
         let rows: Vec<(Uid, WeightRow)> =
             rows.filter(|(uid, row)| args.uid.map_or(!row.is_empty(), |selected| selected == *uid)).collect();
@@ -37,14 +38,19 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
             return context
                 .print_json(&json!({ "block": block_json(block), "netuid": netuid, "mech": mech, "rows": rows }));
         }
-        let mut rendered = table(&WEIGHTS);
+        let mut output = table(&WEIGHTS);
         for (from, row) in &rows {
             let sum: f64 = row.iter().map(|(_, weight)| f64::from(*weight)).sum();
             for (to, weight) in row {
                 let share = Share::new((f64::from(*weight) / sum * f64::from(u16::MAX)).round() as u16);
-                rendered.add_row([from.to_string(), to.to_string(), weight.to_string(), share.to_string()]);
+                output.add_row([
+                    from.to_string(),
+                    to.to_string(),
+                    weight.to_string(),
+                    share.to_string(),
+                ]);
             }
         }
-        context.print(&format!("{rendered}\n\nblock {block}"))
+        context.print(&format!("{output}\n\nblock {block}"))
     })
 }

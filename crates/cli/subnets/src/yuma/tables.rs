@@ -101,7 +101,7 @@ pub(super) fn classic(epoch: &ClassicEpoch) -> String {
         bonds.iter().enumerate().map(move |(column, bond)| (row, column, *bond))
     });
     section("Classic epoch", &neurons)
-        + &grid("Bonds B", &entries.filter(|entry| entry.2 != 0.0).collect::<Vec<_>>())
+        + &matrix_table("Bonds B", &entries.filter(|entry| entry.2 != 0.0).collect::<Vec<_>>())
 }
 
 fn stake(input: &EpochInput, epoch: &Epoch) -> String {
@@ -137,16 +137,16 @@ fn sparse(title: &str, matrix: &Sparse) -> String {
     let rows = (0..matrix.rows()).flat_map(|row| {
         matrix.row(row).map(move |(column, entry)| (row, usize::from(column), entry.to_f64()))
     });
-    grid(title, &rows.collect::<Vec<_>>())
+    matrix_table(title, &rows.collect::<Vec<_>>())
 }
 
 /// Renders a sparse matrix from (row, column, value); empty rows and columns are omitted.
-fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
+fn matrix_table(title: &str, entries: &[(usize, usize, f64)]) -> String {
     if entries.is_empty() {
         return format!("{title}\nnone\n\n");
     }
-    let rows = distinct(entries.iter().map(|(row, _, _)| *row));
-    let columns = distinct(entries.iter().map(|(_, column, _)| *column));
+    let rows = sorted_distinct(entries.iter().map(|(row, _, _)| *row));
+    let columns = sorted_distinct(entries.iter().map(|(_, column, _)| *column));
     let values: HashMap<_, _> =
         entries.iter().map(|&(row, column, value)| ((row, column), value)).collect();
     let mut table = matrix(yuma_matrix(&columns));
@@ -160,7 +160,7 @@ fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
 }
 
 /// Returns numbers in ascending order, each once.
-fn distinct(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
+fn sorted_distinct(numbers: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut numbers: Vec<usize> = numbers.collect();
     numbers.sort_unstable();
     numbers.dedup();

@@ -1,7 +1,7 @@
 //! `tao crowdloan contributors`: the contributors of a crowdloan with their shares.
 
 use serde_json::json;
-use taonet_cli_base::chain::{block_json, failed};
+use taonet_cli_base::chain::{block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::CROWDLOAN_SHARES;
@@ -13,8 +13,8 @@ pub(super) fn run(args: &ShowArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let raised = super::existing(&chain, args.id, block.into()).await?.raised;
-        let contributions = chain.contributions(args.id, block.into()).await.map_err(failed)?;
+        let raised = super::find_crowdloan(&chain, args.id, block.into()).await?.raised;
+        let contributions = chain.contributions(args.id, block.into()).await.map_err(chain_error)?;
         if context.json {
             let list: Vec<_> = contributions
                 .iter()

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Call, Chain as _, Client, Decoded, calls};
 use taonet_cli_base::chain::{
-    Account, ColdkeyArgs, HexBytes, NamedArgument, Plan, TxArgs, failed, hex_text,
+    Account, ColdkeyArgs, HexBytes, NamedArgument, Plan, TxArgs, chain_error, hex_text,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
@@ -60,16 +60,16 @@ impl FromStr for AnnouncedCall {
 impl ExecuteArgs {
     /// Builds the announced call. Returns it with its name and its arguments as the chain reads
     /// them.
-    async fn built(&self, chain: &Client) -> anyhow::Result<(Call, String, Value)> {
+    async fn build(&self, chain: &Client) -> anyhow::Result<(Call, String, Value)> {
         let (pallet, name, arguments) = match &self.call {
             AnnouncedCall::Named { pallet, name } => {
-                (pallet.clone(), name.clone(), any_call::object(&self.named)?)
+                (pallet.clone(), name.clone(), any_call::argument_object(&self.named)?)
             }
             AnnouncedCall::Encoded(_) if !self.named.is_empty() => {
                 return Err(ClassifiedError::usage("an encoded call already has its arguments"));
             }
             AnnouncedCall::Encoded(bytes) => {
-                match chain.inspect(bytes, At::Head).await.map_err(failed)? {
+                match chain.inspect(bytes, At::Head).await.map_err(chain_error)? {
                     Decoded::Call(call) => {
                         (call.pallet, call.name, call.args.as_object().cloned().unwrap_or_default())
                     }
@@ -86,11 +86,11 @@ pub(super) fn run(args: &ExecuteArgs, context: &Context) -> anyhow::Result<()> {
     let real = args.account.id();
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let (call, name, arguments) = args.built(&chain).await?;
-        let hash = hex_text(&chain.call_hash(&call).await.map_err(failed)?);
+        let (call, name, arguments) = args.build(&chain).await?;
+        let hash = hex_text(&chain.call_hash(&call).await.map_err(chain_error)?);
         let key = args.tx.unlock()?;
         let delegate: AccountId = args.delegate.map_or_else(|| args.tx.submit.coldkey(&key).into(), Account::id);
-        let announced = chain.announcements(delegate, At::Head).await.map_err(failed)?;
+        let announced = chain.announcements(delegate, At::Head).await.map_err(chain_error)?;
         if !announced.iter().any(|announcement| announcement.real == real && announcement.call_hash == hash) {
             bail!(
                 "{delegate} has not announced the call {hash} for {real}\nhint: list the announcements with `tao proxy \

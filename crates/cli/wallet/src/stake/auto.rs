@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_chain::calls;
-use taonet_cli_base::chain::{PairArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, failed};
+use taonet_cli_base::chain::{PairArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::AUTO_STAKES;
@@ -38,7 +38,7 @@ fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let coldkey = args.coldkey()?;
     context.block_on(async {
         let (chain, block) = args.connect().await?;
-        let hotkeys = chain.auto_stake_hotkeys(coldkey, block.into()).await.map_err(failed)?;
+        let hotkeys = chain.auto_stake_hotkeys(coldkey, block.into()).await.map_err(chain_error)?;
         if context.json {
             let list: Vec<_> = hotkeys
                 .iter()

@@ -5,12 +5,12 @@
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_chain::{At, Inclusion, calls};
-use taonet_cli_base::chain::{PairArgs, Plan, Spending, TxArgs, failed};
+use taonet_cli_base::chain::{PairArgs, Plan, Spending, TxArgs, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{NetUid, Rao};
 
-use super::limit::{TAO_PER_ALPHA, described};
+use super::limit::{TAO_PER_ALPHA, describe};
 use super::trade::LimitArgs;
 
 /// Buy a subnet's alpha and burn it
@@ -38,8 +38,11 @@ pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let expected =
-            chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?.alpha_amount;
+        let expected = chain
+            .simulate_buying(netuid, amount, At::Head)
+            .await
+            .map_err(chain_error)?
+            .alpha_amount;
         let limit = args.limit.tolerance.for_purchase(&chain, netuid, args.limit.limit).await?;
         let price = limit.map(|limit| limit.price);
         let key = args.tx.unlock()?;
@@ -51,7 +54,7 @@ pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
             "expected_alpha_rao": expected,
             "limit_price": price,
         });
-        let limit = described(limit, "most", TAO_PER_ALPHA);
+        let limit = describe(limit, "most", TAO_PER_ALPHA);
         let description = format!(
             "Buy about {expected} alpha of subnet {netuid} for {amount} TAO{limit}, and burn it"
         );
@@ -59,13 +62,13 @@ pub fn run(args: &StakeBurnArgs, context: &Context) -> anyhow::Result<()> {
         let mut plan =
             Plan::new(calls::add_stake_burn(hotkey, netuid, amount, price), description, details)
                 .spending(spending);
-        plan.event_fields = burned;
+        plan.event_fields = burn_json;
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Returns the burned alpha from the event, as JSON.
-fn burned(inclusion: &Inclusion) -> Value {
+fn burn_json(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "AddStakeBurn"));
     json!({ "burned_alpha_rao": event.map(|event| &event.fields["alpha"]) })
 }

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use taonet_chain::{At, Chain as _, Inclusion, Proportion, Relative, Share, calls};
 use taonet_cli_base::chain::{
-    Account, AtArgs, NetworkArgs, PairArgs, Plan, RateLimit, TxArgs, block_json, failed,
+    Account, AtArgs, NetworkArgs, PairArgs, Plan, RateLimit, TxArgs, block_json, chain_error,
     stored_blocks,
 };
 use taonet_cli_base::context::Context;
@@ -127,7 +127,8 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let relatives = chain.relatives(hotkey, args.netuid, block.into()).await.map_err(failed)?;
+        let relatives =
+            chain.relatives(hotkey, args.netuid, block.into()).await.map_err(chain_error)?;
         if context.json {
             let scheduled = relatives
                 .scheduled
@@ -212,7 +213,7 @@ fn submit(
         let key = tx.unlock()?;
         let list: Vec<Value> = children.iter().map(relative_json).collect();
         let details = json!({ "coldkey": tx.submit.coldkey(&key), "hotkey": hotkey, "netuid": netuid, "children": list });
-        let head = chain.head().await.map_err(failed)?;
+        let head = chain.head().await.map_err(chain_error)?;
         let keys = [json!(hotkey), json!(netuid), json!(SET_CHILDREN)];
         let last = stored_blocks(&chain, "TransactionKeyLastBlock", &keys, head.into()).await?;
         let limit = RateLimit {
@@ -223,13 +224,13 @@ fn submit(
             limit.expected_refusal(&chain, last, MIN_CHANGE_BLOCKS, head.number).await?;
         let call = calls::set_children(hotkey, netuid, children);
         let mut plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
-        plan.event_fields = scheduled;
+        plan.event_fields = schedule_json;
         tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
 /// Returns the block from which the next epoch applies the children, from the event, as JSON.
-fn scheduled(inclusion: &Inclusion) -> Value {
+fn schedule_json(inclusion: &Inclusion) -> Value {
     let event =
         inclusion.events.iter().find(|event| event.is("SubtensorModule", "SetChildrenScheduled"));
     json!({ "from_block": event.map(|event| &event.fields[2]) })
@@ -243,12 +244,12 @@ fn check(hotkey: Hotkey, children: &[Relative]) -> anyhow::Result<()> {
             counted(children.len(), "child hotkey")
         )));
     }
-    let mut seen = HashSet::new();
+    let mut hotkeys = HashSet::new();
     for child in children {
         if child.hotkey == hotkey {
             return Err(ClassifiedError::usage(format!("{hotkey} cannot be its own child")));
         }
-        if !seen.insert(child.hotkey) {
+        if !hotkeys.insert(child.hotkey) {
             return Err(ClassifiedError::usage(format!("duplicate child {}", child.hotkey)));
         }
     }
@@ -263,7 +264,8 @@ fn take(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid) = (args.tx.hotkey_address()?, args.netuid);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let current_take = chain.relatives(hotkey, netuid, At::Head).await.map_err(failed)?.take;
+        let current_take =
+            chain.relatives(hotkey, netuid, At::Head).await.map_err(chain_error)?.take;
         let Some(new) = args.take else {
             if args.tx.submit.is_dry_run() {
                 return Err(ClassifiedError::usage("--dry-run requires the new take"));

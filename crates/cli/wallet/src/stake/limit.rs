@@ -5,7 +5,7 @@ use std::str::FromStr;
 use clap::Args;
 use taonet_chain::calls::PriceLimit;
 use taonet_chain::{At, Client};
-use taonet_cli_base::chain::failed;
+use taonet_cli_base::chain::chain_error;
 use taonet_primitives::{NetUid, Rao};
 
 const ROOT: NetUid = NetUid(0);
@@ -15,7 +15,7 @@ const UNIT: u64 = 1_000_000_000;
 const HUNDRED_PERCENT: u32 = 1_000_000;
 /// Number of decimals of a tolerance in percent.
 const DECIMALS: usize = 4;
-/// Unit of a subnet's price, for [`described`].
+/// Unit of a subnet's price, for [`describe`].
 pub(super) const TAO_PER_ALPHA: &str = "TAO per alpha";
 
 /// Arguments for the price limit of a trade, besides the limit itself
@@ -84,7 +84,7 @@ impl ToleranceArgs {
             Some(price) => Ok(Some(self.limit(price))),
             None if self.no_limit || netuid == ROOT => Ok(None),
             None => {
-                let price = chain.price(netuid, At::Head).await.map_err(failed)?;
+                let price = chain.price(netuid, At::Head).await.map_err(chain_error)?;
                 Ok(Some(self.limit(worst(self.tolerance(), price))))
             }
         }
@@ -117,7 +117,7 @@ async fn price(chain: &Client, netuid: NetUid) -> anyhow::Result<Rao> {
     if netuid == ROOT {
         return Ok(Rao::new(UNIT));
     }
-    chain.price(netuid, At::Head).await.map_err(failed)
+    chain.price(netuid, At::Head).await.map_err(chain_error)
 }
 
 /// Returns the ratio of two prices.
@@ -127,7 +127,7 @@ fn ratio(from: Rao, to: Rao) -> Rao {
 }
 
 /// Describes a limit for the confirmation; `bound` is `most` or `least`.
-pub(super) fn described(limit: Option<PriceLimit>, bound: &str, unit: &str) -> String {
+pub(super) fn describe(limit: Option<PriceLimit>, bound: &str, unit: &str) -> String {
     limit.map_or_else(
         || ", at any price".to_owned(),
         |limit| {
@@ -150,17 +150,17 @@ impl Default for Tolerance {
 
 impl Tolerance {
     /// Returns the part of a price that is within the tolerance.
-    fn part(self, price: Rao) -> u64 {
+    fn absolute(self, price: Rao) -> u64 {
         let part = u128::from(price.get()) * u128::from(self.0) / u128::from(HUNDRED_PERCENT);
         u64::try_from(part).unwrap_or(u64::MAX)
     }
 
     fn above(self, price: Rao) -> Rao {
-        Rao::new(price.get().saturating_add(self.part(price)))
+        Rao::new(price.get().saturating_add(self.absolute(price)))
     }
 
     fn below(self, price: Rao) -> Rao {
-        Rao::new(price.get().saturating_sub(self.part(price)))
+        Rao::new(price.get().saturating_sub(self.absolute(price)))
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
             (limit(false), ", at most 0.105 TAO per alpha"),
             (limit(true), ", at most 0.105 TAO per alpha (partial trade allowed)"),
         ] {
-            assert_eq!(described(limit, "most", TAO_PER_ALPHA), text);
+            assert_eq!(describe(limit, "most", TAO_PER_ALPHA), text);
         }
     }
 }

@@ -1,5 +1,5 @@
 use serde_json::json;
-use taonet_cli_base::chain::{ReadColdkeyArgs, block_json, failed};
+use taonet_cli_base::chain::{ReadColdkeyArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::STAKES;
@@ -10,8 +10,8 @@ pub(super) fn run(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<(
     let coldkey = args.coldkey()?;
     context.block_on(async {
         let (chain, block) = args.connect().await?;
-        let stakes = chain.stakes(coldkey, block.into()).await.map_err(failed)?;
-        let prices = chain.prices(block.into()).await.map_err(failed)?;
+        let stakes = chain.stakes(coldkey, block.into()).await.map_err(chain_error)?;
+        let prices = chain.prices(block.into()).await.map_err(chain_error)?;
         if context.json {
             let stakes = stakes.iter().map(|stake| {
                 json!({

@@ -4,12 +4,12 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::calls::{self, PriceLimit};
 use taonet_chain::{At, Client};
-use taonet_cli_base::chain::{Account, PairArgs, Plan, TxArgs, Withdrawal, failed};
+use taonet_cli_base::chain::{Account, PairArgs, Plan, TxArgs, Withdrawal, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{Alpha, NetUid, Rao};
 
-use super::limit::{ToleranceArgs, described};
+use super::limit::{ToleranceArgs, describe};
 
 /// Arguments for the amount of a move
 #[derive(Debug, Args)]
@@ -113,7 +113,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
         let withdrawal =
             Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
         let Withdrawal { amount, expected_refusal } = withdrawal;
-        let expected = expected(&chain, from, to, amount).await?;
+        let expected = expected_amount(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.for_swap(&chain, (from, to), args.limit.limit).await?;
         let details = json!({
             "coldkey": coldkey,
@@ -127,7 +127,7 @@ pub(super) fn move_stake(args: &MoveArgs, context: &Context) -> anyhow::Result<(
         });
         let description = format!(
             "Move {} from {hotkey} to {to_hotkey}",
-            route((from, to), amount, expected, limit)
+            describe_route((from, to), amount, expected, limit)
         );
         let call = match limit {
             Some(limit) => calls::move_stake_limit((hotkey, from), (to_hotkey, to), amount, limit),
@@ -150,7 +150,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
         let withdrawal =
             Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
         let Withdrawal { amount, expected_refusal } = withdrawal;
-        let expected = expected(&chain, from, to, amount).await?;
+        let expected = expected_amount(&chain, from, to, amount).await?;
         let limit = args.limit.tolerance.for_swap(&chain, (from, to), args.limit.limit).await?;
         let call = match limit {
             Some(limit) => calls::swap_stake_limit(hotkey, from, to, amount, limit),
@@ -166,7 +166,7 @@ pub(super) fn swap(args: &SwapArgs, context: &Context) -> anyhow::Result<()> {
             "limit_price": limit.map(|limit| limit.price),
         });
         let description =
-            format!("Swap {} on {hotkey}", route((from, to), amount, expected, limit));
+            format!("Swap {} on {hotkey}", describe_route((from, to), amount, expected, limit));
         let plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
@@ -188,7 +188,7 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
         let withdrawal =
             Withdrawal::read(&chain, (hotkey, coldkey, from), args.amount.amount).await?;
         let Withdrawal { amount, expected_refusal } = withdrawal;
-        let expected = expected(&chain, from, to, amount).await?;
+        let expected = expected_amount(&chain, from, to, amount).await?;
         let details = json!({
             "coldkey": coldkey,
             "to": receiver,
@@ -198,8 +198,10 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
             "amount_rao": amount,
             "expected_alpha_rao": expected,
         });
-        let description =
-            format!("Give {} on {hotkey} to {receiver}", route((from, to), amount, expected, None));
+        let description = format!(
+            "Give {} on {hotkey} to {receiver}",
+            describe_route((from, to), amount, expected, None)
+        );
         let call = calls::transfer_stake(receiver, hotkey, from, to, amount);
         let plan = Plan::new(call, description, details).expected_refusal(expected_refusal);
         args.tx.submit.confirm_and_submit(&chain, &key, plan, context).await
@@ -208,7 +210,7 @@ pub(super) fn transfer(args: &TransferArgs, context: &Context) -> anyhow::Result
 
 /// Returns the alpha that is expected at the destination: between subnets, the origin's alpha is
 /// sold for TAO, which buys the destination's.
-async fn expected(
+async fn expected_amount(
     chain: &Client,
     from: NetUid,
     to: NetUid,
@@ -217,12 +219,13 @@ async fn expected(
     if from == to {
         return Ok(amount);
     }
-    let sold = chain.simulate_selling(from, amount, At::Head).await.map_err(failed)?;
-    let bought = chain.simulate_buying(to, sold.tao_amount, At::Head).await.map_err(failed)?;
-    Ok(bought.alpha_amount)
+    let sale = chain.simulate_selling(from, amount, At::Head).await.map_err(chain_error)?;
+    let purchase =
+        chain.simulate_buying(to, sale.tao_amount, At::Head).await.map_err(chain_error)?;
+    Ok(purchase.alpha_amount)
 }
 
-fn route(
+fn describe_route(
     (from, to): (NetUid, NetUid),
     amount: Alpha,
     expected: Alpha,
@@ -231,7 +234,7 @@ fn route(
     if from == to {
         format!("{amount} alpha of subnet {from}")
     } else {
-        let limit = described(limit, "least", "alpha per alpha");
+        let limit = describe(limit, "least", "alpha per alpha");
         format!("{amount} alpha of subnet {from} for about {expected} alpha of subnet {to}{limit}")
     }
 }

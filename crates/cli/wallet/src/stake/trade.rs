@@ -1,12 +1,12 @@
 use clap::Args;
 use serde_json::json;
 use taonet_chain::{At, Client, calls};
-use taonet_cli_base::chain::{PairArgs, Plan, Spending, TxArgs, Withdrawal, failed};
+use taonet_cli_base::chain::{PairArgs, Plan, Spending, TxArgs, Withdrawal, chain_error};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{Alpha, Coldkey, Hotkey, NetUid, Rao};
 
-use super::limit::{TAO_PER_ALPHA, ToleranceArgs, described};
+use super::limit::{TAO_PER_ALPHA, ToleranceArgs, describe};
 use super::unstake_all;
 
 /// Arguments for the price limit of a trade
@@ -56,7 +56,8 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
     let (hotkey, netuid, amount) = (args.tx.hotkey_address()?, args.netuid, args.amount);
     context.block_on(async {
         let chain = args.tx.connect().await?;
-        let expected = chain.simulate_buying(netuid, amount, At::Head).await.map_err(failed)?;
+        let expected =
+            chain.simulate_buying(netuid, amount, At::Head).await.map_err(chain_error)?;
         let limit = args.limit.tolerance.for_purchase(&chain, netuid, args.limit.limit).await?;
         let call = match limit {
             Some(limit) => calls::add_stake_limit(hotkey, netuid, amount, limit),
@@ -71,7 +72,7 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
             "expected_alpha_rao": expected.alpha_amount,
             "limit_price": limit.map(|limit| limit.price),
         });
-        let limit = described(limit, "most", TAO_PER_ALPHA);
+        let limit = describe(limit, "most", TAO_PER_ALPHA);
         let alpha = expected.alpha_amount;
         let description = format!(
             "Stake {amount} TAO on {hotkey} on subnet {netuid} for about {alpha} alpha{limit}"
@@ -120,7 +121,7 @@ async fn remove_on(
         Some(limit) => calls::remove_stake_limit(hotkey, netuid, amount, limit),
         None => calls::remove_stake(hotkey, netuid, amount),
     };
-    let expected = chain.simulate_selling(netuid, amount, At::Head).await.map_err(failed)?;
+    let expected = chain.simulate_selling(netuid, amount, At::Head).await.map_err(chain_error)?;
     let details = json!({
         "coldkey": coldkey,
         "hotkey": hotkey,
@@ -130,7 +131,7 @@ async fn remove_on(
         "limit_price": limit.map(|limit| limit.price),
     });
     let everything = if is_full { "everything, now " } else { "" };
-    let (tao, limit) = (expected.tao_amount, described(limit, "least", TAO_PER_ALPHA));
+    let (tao, limit) = (expected.tao_amount, describe(limit, "least", TAO_PER_ALPHA));
     let description = format!(
         "Unstake {everything}{amount} alpha from {hotkey} on subnet {netuid} for about {tao} TAO{limit}"
     );

@@ -2,7 +2,7 @@ use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use taonet_chain::{At, Client, calls};
-use taonet_cli_base::chain::{PairArgs, Plan, TxArgs, failed, no_stake};
+use taonet_cli_base::chain::{PairArgs, Plan, TxArgs, chain_error, no_stake};
 use taonet_cli_base::context::Context;
 use taonet_primitives::{Coldkey, Hotkey, Rao};
 
@@ -39,38 +39,43 @@ pub(super) async fn plan(
     coldkey: Coldkey,
     to_root: bool,
 ) -> anyhow::Result<Plan> {
-    let stakes = chain.stakes(coldkey, At::Head).await.map_err(failed)?;
-    let prices = chain.prices(At::Head).await.map_err(failed)?;
+    let stakes = chain.stakes(coldkey, At::Head).await.map_err(chain_error)?;
+    let prices = chain.prices(At::Head).await.map_err(chain_error)?;
     let on_hotkey = stakes.iter().filter(|stake| stake.hotkey == hotkey && stake.stake.get() > 0);
-    let sold: Vec<_> = on_hotkey.filter(|stake| !to_root || stake.netuid.0 != 0).collect();
-    let expected_refusal =
-        sold.is_empty().then(|| no_stake(&format!("{coldkey} has no stake to sell on {hotkey}")));
-    let sales: Vec<_> = sold
+    let sold_stakes: Vec<_> = on_hotkey.filter(|stake| !to_root || stake.netuid.0 != 0).collect();
+    let expected_refusal = sold_stakes
+        .is_empty()
+        .then(|| no_stake(&format!("{coldkey} has no stake to sell on {hotkey}")));
+    let sales: Vec<_> = sold_stakes
         .iter()
         .map(|stake| chain.simulate_selling(stake.netuid, stake.stake, At::Head))
         .collect();
-    let sales: Vec<_> =
-        stream::iter(sales).buffered(MAX_CONCURRENT_READS).try_collect().await.map_err(failed)?;
-    let worth = total(sold.iter().map(|stake| value(&prices, stake)));
+    let sales: Vec<_> = stream::iter(sales)
+        .buffered(MAX_CONCURRENT_READS)
+        .try_collect()
+        .await
+        .map_err(chain_error)?;
+    let total_value = total(sold_stakes.iter().map(|stake| value(&prices, stake)));
     let expected = total(sales.iter().map(|sale| sale.tao_amount));
     let (call, description) = if to_root {
         (calls::unstake_all_alpha(hotkey), "Sell all alpha staked on")
     } else {
         (calls::unstake_all(hotkey), "Unstake everything from")
     };
-    let netuids: Vec<_> = sold.iter().map(|stake| stake.netuid).collect();
+    let netuids: Vec<_> = sold_stakes.iter().map(|stake| stake.netuid).collect();
     let list: Vec<_> = netuids.iter().map(ToString::to_string).collect();
     let details = json!({
         "coldkey": coldkey,
         "hotkey": hotkey,
         "netuids": netuids,
-        "value_rao": worth,
+        "value_rao": total_value,
         "expected_tao_rao": expected,
         "to_root": to_root,
     });
     let restake_text = if to_root { ", and stake the TAO on the root network" } else { "" };
     let description = format!(
-        "{description} {hotkey} on subnets {}, worth {worth} TAO at spot prices, for about {expected} TAO after fees and \
+        "{description} {hotkey} on subnets {}, worth {total_value} TAO at spot prices, \
+         for about {expected} TAO after fees and \
          slippage, at any price{restake_text}",
         list.join(", ")
     );

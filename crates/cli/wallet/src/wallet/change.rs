@@ -55,7 +55,7 @@ pub(crate) fn encrypt(args: &EncryptArgs, context: &Context) -> anyhow::Result<(
 }
 
 pub(crate) fn decrypt(args: &DecryptArgs, context: &Context) -> anyhow::Result<()> {
-    let stored = encrypted(&args.key)?;
+    let stored = require_encrypted(&args.key)?;
     let path = stored.path().display();
     prompt::confirm(
         &format!("Anyone who can read {path} will have the key. Decrypt it?"),
@@ -67,14 +67,14 @@ pub(crate) fn decrypt(args: &DecryptArgs, context: &Context) -> anyhow::Result<(
 }
 
 pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> anyhow::Result<()> {
-    let stored = encrypted(&args.key)?;
+    let stored = require_encrypted(&args.key)?;
     let old = args.password.existing(stored.path())?;
     let new = args.new.for_new(&stored.path().display().to_string())?;
     stored.change_password(Some(&old), Some(&new)).map_err(open_error)?;
     report(&stored, true, context)
 }
 
-fn encrypted(key: &KeyArgs) -> anyhow::Result<StoredKey> {
+fn require_encrypted(key: &KeyArgs) -> anyhow::Result<StoredKey> {
     let stored = key.stored()?;
     if stored.encryption().is_none() {
         bail!(

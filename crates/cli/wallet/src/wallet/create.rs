@@ -7,7 +7,10 @@ use clap::Args;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::password::PasswordArgs;
 use taonet_cli_base::wallet_args::{HotkeyArgs, WalletArgs};
-use taonet_wallet::{CryptoType, Keyfile, Mnemonic, Name, Overwrite, Password, Wallet, WordCount};
+use taonet_wallet::{
+    CryptoType, Keyfile, Mnemonic, Name, Overwrite, Password, Wallet, WalletError, WordCount,
+    WrittenFiles,
+};
 
 use super::mnemonic::{Destination, word_count};
 use super::written_key::{self, WrittenKey, check_free, not_completed};
@@ -146,7 +149,7 @@ pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args
         .new
         .hotkey(&wallet, &hotkey, None, &hotkey_output, context)
-        .with_context(|| coldkey.remains())?;
+        .with_context(|| coldkey.written_files_text())?;
     written_key::report(&wallet, &[coldkey, hotkey], context)
 }
 
@@ -211,7 +214,7 @@ impl NewKeyArgs {
     fn create(
         &self,
         role: &'static str,
-        write: impl FnOnce(&Keyfile) -> Result<taonet_wallet::Written, taonet_wallet::WalletError>,
+        write: impl FnOnce(&Keyfile) -> Result<WrittenFiles, WalletError>,
         encrypted: bool,
         mnemonic_output: &Destination<'_>,
         context: &Context,
@@ -236,8 +239,6 @@ impl NewKeyArgs {
 #[cfg(test)]
 mod tests {
     use std::io;
-
-    use taonet_wallet::WalletError;
 
     use super::*;
 

@@ -10,7 +10,7 @@ use taonet_primitives::Rao;
 use taonet_wallet::Keypair;
 
 /// The account that funds the faucet: it holds most of the TAO on a development chain.
-const FUNDED: &str = "//Alice";
+const SENDER_URI: &str = "//Alice";
 
 /// Get TAO for a wallet on a development chain.
 ///
@@ -42,18 +42,18 @@ pub(crate) fn run(args: &FaucetArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         check_development(&chain, &args.network.network()?).await?;
-        let rich = Keypair::from_uri(FUNDED)?;
+        let sender = Keypair::from_uri(SENDER_URI)?;
         let amount = args.amount;
         let details =
-            json!({ "from": args.submit.coldkey(&rich), "to": to.id(), "amount_rao": amount });
+            json!({ "from": args.submit.coldkey(&sender), "to": to.id(), "amount_rao": amount });
         let plan = Plan::new(
             calls::transfer_keep_alive(to.id(), amount),
             format!(
-                "Transfer {amount} TAO from {FUNDED} to \
+                "Transfer {amount} TAO from {SENDER_URI} to \
                 {to}"
             ),
             details,
         );
-        args.submit.submit(&chain, &rich, plan, context).await
+        args.submit.submit(&chain, &sender, plan, context).await
     })
 }

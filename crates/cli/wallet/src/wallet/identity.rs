@@ -2,7 +2,7 @@ use clap::Args;
 use serde_json::json;
 use taonet_chain::{Identity, calls};
 use taonet_cli_base::chain::{
-    ColdkeyArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, changes, failed, print_identity,
+    ColdkeyArgs, Plan, ReadColdkeyArgs, TxArgs, block_json, chain_error, changes, print_identity,
 };
 use taonet_cli_base::context::Context;
 
@@ -47,15 +47,15 @@ const LIMITS: [(&str, usize); 7] = [
 
 impl SetIdentityArgs {
     /// Returns the given fields, with the others as they are on the chain.
-    fn merged_with(&self, now: Identity) -> Identity {
+    fn merged_with(&self, current: Identity) -> Identity {
         Identity {
-            name: self.name.clone().unwrap_or(now.name),
-            url: self.url.clone().unwrap_or(now.url),
-            github_repo: self.github_repo.clone().unwrap_or(now.github_repo),
-            image: self.image.clone().unwrap_or(now.image),
-            discord: self.discord.clone().unwrap_or(now.discord),
-            description: self.description.clone().unwrap_or(now.description),
-            additional: self.additional.clone().unwrap_or(now.additional),
+            name: self.name.clone().unwrap_or(current.name),
+            url: self.url.clone().unwrap_or(current.url),
+            github_repo: self.github_repo.clone().unwrap_or(current.github_repo),
+            image: self.image.clone().unwrap_or(current.image),
+            discord: self.discord.clone().unwrap_or(current.discord),
+            description: self.description.clone().unwrap_or(current.description),
+            additional: self.additional.clone().unwrap_or(current.additional),
         }
     }
 }
@@ -65,13 +65,13 @@ pub(super) fn set(args: &SetIdentityArgs, context: &Context) -> anyhow::Result<(
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let coldkey = args.tx.submit.coldkey(&key);
-        let now = chain
+        let current = chain
             .identity(coldkey, taonet_chain::At::Head)
             .await
-            .map_err(failed)?
+            .map_err(chain_error)?
             .unwrap_or_default();
-        let identity = args.merged_with(now.clone());
-        let changed = changes(identity.fields(), now.fields(), LIMITS, "--id-name or --url")?;
+        let identity = args.merged_with(current.clone());
+        let changed = changes(identity.fields(), current.fields(), LIMITS, "--id-name or --url")?;
         let details = json!({ "coldkey": coldkey, "identity": identity });
         let summary = format!("Publish the identity of {coldkey} with {changed}");
         args.tx
@@ -90,7 +90,7 @@ pub(super) fn get(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<(
     let coldkey = args.coldkey()?;
     context.block_on(async {
         let (chain, block) = args.connect().await?;
-        let identity = chain.identity(coldkey, block.into()).await.map_err(failed)?;
+        let identity = chain.identity(coldkey, block.into()).await.map_err(chain_error)?;
         if context.json {
             return context.print_json(
                 &json!({ "block": block_json(block), "coldkey": coldkey, "identity": identity }),

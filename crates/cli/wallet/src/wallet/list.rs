@@ -68,17 +68,18 @@ fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
     let mut rows = headerless_table(&WALLETS);
     for (position, wallet) in list.iter().enumerate() {
         let is_last = position + 1 == list.len();
-        let (branch, below) = if is_last { ("└──", "    ") } else { ("├──", "│   ") };
-        let name = format!("{branch} {}", wallet.name).into();
+        let (connector, indent) =
+            if is_last { ("└──", "    ") } else { ("├──", "│   ") };
+        let name = format!("{connector} {}", wallet.name).into();
         rows.add_row([
             name,
             address(wallet.coldkey).into(),
             state(wallet.mismatch, coldkey_note(wallet.secret)),
         ]);
         for (position, key) in wallet.hotkeys.iter().enumerate() {
-            let branch =
+            let connector =
                 if position + 1 == wallet.hotkeys.len() { "└──" } else { "├──" };
-            let name = format!("{below}{branch} {}", key.name).into();
+            let name = format!("{indent}{connector} {}", key.name).into();
             rows.add_row([
                 name,
                 address(key.hotkey).into(),

@@ -4,9 +4,9 @@ use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use taonet_chain::{At, Chain as _, Client, Detail, Metagraph, Neuron, Share};
-use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, failed};
+use taonet_cli_base::chain::{AtArgs, NetworkArgs, block_json, chain_error};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::table::{table, tao_decimals, wrapped};
+use taonet_cli_base::table::{table, tao_decimals, wrap_text};
 use taonet_cli_base::tables::OVERVIEW;
 use taonet_cli_base::wallet_args::WalletArgs;
 use taonet_primitives::{Hotkey, MechId, NetUid};
@@ -31,7 +31,7 @@ pub struct OverviewArgs {
 }
 
 /// A hotkey of the wallet with its name.
-struct Named {
+struct NamedHotkey {
     name: String,
     hotkey: Hotkey,
 }
@@ -42,20 +42,23 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
     let wallet = args.wallet.wallet()?;
     let coldkey = wallet.coldkeypub()?.coldkey();
     let listed = wallet.list().into_iter().flat_map(|listed| listed.hotkeys);
-    let hotkeys: Vec<Named> = listed
-        .filter_map(|key| Some(Named { name: key.name.to_string(), hotkey: key.hotkey?.hotkey() }))
+    let hotkeys: Vec<NamedHotkey> = listed
+        .filter_map(|key| {
+            Some(NamedHotkey { name: key.name.to_string(), hotkey: key.hotkey?.hotkey() })
+        })
         .collect();
     context.block_on(async {
         let chain = args.network.connect().await?;
         let block = args.at.block(&chain).await?;
-        let balance = async { chain.balance(coldkey.into(), block.into()).await.map_err(failed) };
-        let (balance, worth, metagraphs) = tokio::try_join!(
+        let balance =
+            async { chain.balance(coldkey.into(), block.into()).await.map_err(chain_error) };
+        let (balance, stake_value, metagraphs) = tokio::try_join!(
             balance,
             staked(&chain, coldkey.into(), block.into()),
             metagraphs(&chain, &hotkeys, args.netuid, block.into())
         )?;
         let neurons: Vec<_> =
-            metagraphs.iter().flat_map(|metagraph| ours(metagraph, &hotkeys)).collect();
+            metagraphs.iter().flat_map(|metagraph| wallet_neurons(metagraph, &hotkeys)).collect();
         if context.json {
             let neurons: Vec<_> = neurons.iter().map(document).collect();
             return context.print_json(&json!({
@@ -63,7 +66,7 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
                 "wallet": wallet.name().as_str(),
                 "coldkey": coldkey,
                 "free_rao": balance.free,
-                "stake_rao": worth,
+                "stake_rao": stake_value,
                 "neurons": neurons,
             }));
         }
@@ -83,39 +86,39 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
             ]);
         }
         let funds = format!(
-            "{} {coldkey}: {} TAO free, stake worth {worth} TAO",
+            "{} {coldkey}: {} TAO free, stake worth {stake_value} TAO",
             wallet.name(),
             balance.free
         );
-        context.print(&format!("{}\n\n{rows}\n\nblock {block}", wrapped(&funds)))
+        context.print(&format!("{}\n\n{rows}\n\nblock {block}", wrap_text(&funds)))
     })
 }
 
 /// Returns the metagraphs of the subnets on which a hotkey is registered, ordered by subnet.
 async fn metagraphs(
     chain: &Client,
-    hotkeys: &[Named],
+    hotkeys: &[NamedHotkey],
     only: Option<NetUid>,
     at: At,
 ) -> anyhow::Result<Vec<Metagraph>> {
     let hotkeys: Vec<_> = hotkeys.iter().map(|key| key.hotkey).collect();
     let netuids = match only {
         Some(netuid) => vec![netuid],
-        None => chain.netuids(at).await.map_err(failed)?,
+        None => chain.netuids(at).await.map_err(chain_error)?,
     };
-    let registrations = chain.registrations(&hotkeys, &netuids, at).await.map_err(failed)?;
+    let registrations = chain.registrations(&hotkeys, &netuids, at).await.map_err(chain_error)?;
     let mut netuids: Vec<_> = registrations.into_iter().map(|(netuid, ..)| netuid).collect();
     netuids.dedup();
     let reads: Vec<_> = netuids
         .into_iter()
         .map(|netuid| chain.metagraph(netuid, MechId(0), Detail::Lite, at))
         .collect();
-    stream::iter(reads).buffered(MAX_CONCURRENT_READS).try_collect().await.map_err(failed)
+    stream::iter(reads).buffered(MAX_CONCURRENT_READS).try_collect().await.map_err(chain_error)
 }
 
-fn ours<'a>(
+fn wallet_neurons<'a>(
     metagraph: &'a Metagraph,
-    hotkeys: &'a [Named],
+    hotkeys: &'a [NamedHotkey],
 ) -> impl Iterator<Item = (&'a Metagraph, &'a str, &'a Neuron)> {
     metagraph.neurons.iter().filter_map(move |neuron| {
         let key = hotkeys.iter().find(|key| key.hotkey == neuron.hotkey)?;

@@ -5,7 +5,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_chain::{At, Chain as _, calls};
 use taonet_cli_base::chain::{
-    Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, Spending, TxArgs, block_json, failed,
+    Account, ColdkeyArgs, PairArgs, Plan, ReadColdkeyArgs, Spending, TxArgs, block_json,
+    chain_error,
 };
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
@@ -69,15 +70,18 @@ pub struct OwnArgs {
 }
 
 pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result<()> {
-    let (old, new, netuid) =
-        (args.tx.hotkey_address()?, named(&args.new, args.tx.key.wallet_hotkey())?, args.netuid);
+    let (old, new, netuid) = (
+        args.tx.hotkey_address()?,
+        parse_hotkey(&args.new, args.tx.key.wallet_hotkey())?,
+        args.netuid,
+    );
     if old == new {
         return Err(ClassifiedError::usage("the new hotkey is the old one"));
     }
     context.block_on(async {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
-        let cost = chain.key_swap_cost(netuid.is_some()).await.map_err(failed)?;
+        let cost = chain.key_swap_cost(netuid.is_some()).await.map_err(chain_error)?;
         let details = json!({
             "coldkey": args.tx.submit.coldkey(&key),
             "hotkey": old,
@@ -88,8 +92,9 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
         });
         let subnets =
             netuid.map_or_else(|| "all subnets".to_owned(), |netuid| format!("subnet {netuid}"));
-        let without = if args.keep_stake { ", without its stake" } else { "" };
-        let description = format!("Replace {old} by {new} on {subnets}{without}, for {cost} TAO");
+        let stake_note = if args.keep_stake { ", without its stake" } else { "" };
+        let description =
+            format!("Replace {old} by {new} on {subnets}{stake_note}, for {cost} TAO");
         let plan =
             Plan::new(calls::swap_hotkey(old, new, netuid, args.keep_stake), description, details)
                 .spending(Spending::read(&chain, args.tx.submit.coldkey(&key), cost).await?);
@@ -98,7 +103,7 @@ pub(super) fn hotkey(args: &SwapHotkeyArgs, context: &Context) -> anyhow::Result
 }
 
 /// Returns the hotkey with this address, or with this name in the wallet.
-fn named(text: &str, wallet: &HotkeyArgs) -> anyhow::Result<Hotkey> {
+fn parse_hotkey(text: &str, wallet: &HotkeyArgs) -> anyhow::Result<Hotkey> {
     if let Ok(account) = text.parse::<Account>() {
         return Ok(account.hotkey());
     }
@@ -138,9 +143,13 @@ fn announce(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         if old == new {
             return Err(ClassifiedError::usage("the new coldkey is the old one"));
         }
-        let delay = chain.coldkey_swap_delay(At::Head).await.map_err(failed)?;
-        let is_first = chain.coldkey_swap(old, At::Head).await.map_err(failed)?.is_none();
-        let cost = if is_first { chain.key_swap_cost(false).await.map_err(failed)? } else { Rao::ZERO };
+        let delay = chain.coldkey_swap_delay(At::Head).await.map_err(chain_error)?;
+        let is_first = chain.coldkey_swap(old, At::Head).await.map_err(chain_error)?.is_none();
+        let cost = if is_first {
+            chain.key_swap_cost(false).await.map_err(chain_error)?
+        } else {
+            Rao::ZERO
+        };
         let details = json!({ "coldkey": old, "new_coldkey": new, "delay_blocks": delay, "cost_rao": cost });
         let description = format!(
             "Announce for {cost} TAO that {new} replaces {old} in {}; until then, {old} can make no other calls",
@@ -157,10 +166,10 @@ fn execute(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
         let chain = args.tx.connect().await?;
         let key = args.tx.unlock()?;
         let (old, new) = (args.tx.submit.coldkey(&key), args.new.coldkey());
-        let Some(swap) = chain.coldkey_swap(old, At::Head).await.map_err(failed)? else {
+        let Some(swap) = chain.coldkey_swap(old, At::Head).await.map_err(chain_error)? else {
             bail!("no swap of {old} is announced\nhint: announce it with `tao wallet swap-coldkey announce {new}`");
         };
-        let head = chain.head().await.map_err(failed)?;
+        let head = chain.head().await.map_err(chain_error)?;
         // The chain executes the call in the next block at the earliest.
         if head.number.plus(1) < swap.due {
             bail!("the swap can be executed from block {}, and the newest block is {}", swap.due, head.number);
@@ -202,7 +211,7 @@ fn status(args: &ReadColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let coldkey = args.coldkey()?;
     context.block_on(async {
         let (chain, block) = args.connect().await?;
-        let swap = chain.coldkey_swap(coldkey, block.into()).await.map_err(failed)?;
+        let swap = chain.coldkey_swap(coldkey, block.into()).await.map_err(chain_error)?;
         if context.json {
             return context.print_json(
                 &json!({ "block": block_json(block), "coldkey": coldkey, "swap": swap }),

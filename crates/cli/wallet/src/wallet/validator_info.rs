@@ -63,7 +63,7 @@ impl ValidatorInfo {
         let fields: Vec<_> = self
             .fields
             .iter()
-            .map(|(key, text)| format!("{}: {}", quoted(key), quoted(text)))
+            .map(|(key, text)| format!("{}: {}", quote(key), quote(text)))
             .collect();
         format!("{{\"{}\": {{{}}}}}", self.hotkey, fields.join(", "))
     }
@@ -78,7 +78,7 @@ impl ValidatorInfo {
 }
 
 /// Encodes a JSON string in ASCII as Python does: other characters are escaped as UTF-16 units.
-fn quoted(text: &str) -> String {
+fn quote(text: &str) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {
         match character {
@@ -117,7 +117,7 @@ mod tests {
             ("\"\\/\n\r\t\u{8}\u{c}", r#""\"\\/\n\r\t\b\f""#),
             ("\0\u{1f}\u{7f}", r#""\u0000\u001f\u007f""#),
         ] {
-            assert_eq!(quoted(text), expected);
+            assert_eq!(quote(text), expected);
         }
     }
 

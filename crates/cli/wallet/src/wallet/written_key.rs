@@ -6,7 +6,7 @@ use std::slice;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use taonet_cli_base::context::Context;
-use taonet_wallet::{Overwrite, PublicKey, Wallet, WalletError, Written};
+use taonet_wallet::{Overwrite, PublicKey, Wallet, WalletError, WrittenFiles};
 
 /// Report of a key that was written to disk.
 #[derive(Debug, Serialize)]
@@ -30,9 +30,9 @@ impl WrittenKey {
         role: &'static str,
         key: PublicKey,
         encrypted: bool,
-        written: Written,
+        written: WrittenFiles,
     ) -> Self {
-        let Written { files, backups } = written;
+        let WrittenFiles { files, backups } = written;
         let (address, crypto_type) = (key.to_string(), key.crypto_type().name());
         Self {
             role,
@@ -60,17 +60,17 @@ impl WrittenKey {
         let name = self.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
         let key =
             format!("{}{name}  {} ({}{protection})", self.role, self.address, self.crypto_type);
-        key + &listing(&self.files, &self.backups, self.mnemonic_file.as_ref())
+        key + &list_files(&self.files, &self.backups, self.mnemonic_file.as_ref())
     }
 
     /// Returns the error context for a wallet of which only this key was written.
-    pub(super) fn remains(&self) -> String {
+    pub(super) fn written_files_text(&self) -> String {
         format!("the wallet is incomplete; it has\n{}", self.text())
     }
 }
 
 /// Lists the files of a key, one per line.
-fn listing(files: &[PathBuf], backups: &[PathBuf], mnemonic_file: Option<&PathBuf>) -> String {
+fn list_files(files: &[PathBuf], backups: &[PathBuf], mnemonic_file: Option<&PathBuf>) -> String {
     let kinds = [
         ("written", files),
         ("backup", backups),
@@ -121,7 +121,7 @@ pub(super) fn not_completed(error: WalletError, mnemonic_file: Option<&PathBuf>)
             "the key already exists\nhint: --overwrite replaces it and keeps a backup".to_owned()
         }
         WalletError::PartlyWritten { files, backups, .. } => {
-            let files = listing(files, backups, mnemonic_file);
+            let files = list_files(files, backups, mnemonic_file);
             format!(
                 "the key was written, but a later step failed; keep its mnemonic. Files:{files}"
             )

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::super::account::{Account, MAX_CALLS};
 use super::super::reads::Node;
-use super::super::storage::Entries;
-use super::super::subnet::Details;
+use super::super::storage::StorageEntries;
+use super::super::subnet::SubnetDetails;
 use super::*;
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -49,9 +49,9 @@ impl Node for FakeNode {
         })
     }
 
-    async fn contents(&self, block: Block) -> Result<seen::SeenBlock, ChainError> {
+    async fn contents(&self, block: Block) -> Result<contents::BlockContents, ChainError> {
         self.read("contents").await;
-        seen::SeenBlock::read(&self.chain, block).await
+        contents::BlockContents::read(&self.chain, block).await
     }
 
     async fn account(&self, account: AccountId, _: At) -> Result<Account, ChainError> {
@@ -85,13 +85,13 @@ impl Node for FakeNode {
         })
     }
 
-    async fn subnet(&self, netuid: NetUid, _: At) -> Result<Details, ChainError> {
+    async fn subnet(&self, netuid: NetUid, _: At) -> Result<SubnetDetails, ChainError> {
         self.read("subnet").await;
         if netuid != NetUid(7) {
             return Err(ChainError::NoSuchSubnet(netuid));
         }
         let read = r#"[["tempo", 10], ["min_burn", { "rao": 500000 }]]"#;
-        Ok(Details {
+        Ok(SubnetDetails {
             summary: Some(summary(7)),
             price: Some(Rao::new(12_345_678)),
             schedule: Some(rules(3, 30).schedule),
@@ -120,12 +120,15 @@ impl Node for FakeNode {
         item: &StorageItem,
         keys: &[serde_json::Value],
         _: At,
-    ) -> Result<Entries, ChainError> {
+    ) -> Result<StorageEntries, ChainError> {
         self.read("entries").await;
         let entry = |position: usize| {
             (format!("{keys:?}{position}"), format!("[\"{ALICE}\",\"{HOSTILE}\"]"))
         };
-        Ok(Entries { entries: (0..=item.keys).map(entry).collect(), has_more: item.keys > 0 })
+        Ok(StorageEntries {
+            entries: (0..=item.keys).map(entry).collect(),
+            has_more: item.keys > 0,
+        })
     }
 }
 
@@ -415,7 +418,7 @@ async fn earlier_blocks_are_read_in_the_background() {
     };
     tokio::select! { () = follow => panic!("the future ended"), () = watch => {} }
     let numbers: Vec<_> =
-        section.source.state().blocks.iter().map(|seen| seen.block.number.get()).collect();
+        section.source.state().blocks.iter().map(|contents| contents.block.number.get()).collect();
     assert_eq!(numbers, (0..=35).rev().collect::<Vec<_>>());
     let (_, body) = escaped_page(&router, "/chain/blocks").await;
     assert!(body.contains("36 blocks from 0 to 35"), "{body}");
@@ -452,7 +455,7 @@ fn reverted_blocks_and_the_oldest_large_ones_are_dropped() {
         hash: BlockHash::from_bytes([number as u8; 32]),
     };
     let numbers = |state: &source::State| {
-        state.blocks.iter().map(|seen| seen.block.number.get()).collect::<Vec<_>>()
+        state.blocks.iter().map(|contents| contents.block.number.get()).collect::<Vec<_>>()
     };
     let mut state = source::State::default();
     for number in [1, 2, 3, 4, 3] {
@@ -463,10 +466,11 @@ fn reverted_blocks_and_the_oldest_large_ones_are_dropped() {
         state.push_newest(empty_block(block(number)));
     }
     assert_eq!((state.blocks.len(), state.blocks[0].block.number.get()), (source::MAX_BLOCKS, 299));
-    let event = seen::SeenEvent { extrinsic: None, name: "A.B".into(), fields: "{}".into() };
+    let event = contents::EventSummary { extrinsic: None, name: "A.B".into(), fields: "{}".into() };
     for number in 300..360 {
-        let events = Listed { count: 500, items: vec![event.clone(); 500].into(), problem: None };
-        state.push_newest(seen::SeenBlock { events, ..empty_block(block(number)) });
+        let events =
+            TruncatedList { count: 500, items: vec![event.clone(); 500].into(), problem: None };
+        state.push_newest(contents::BlockContents { events, ..empty_block(block(number)) });
     }
     assert_eq!(numbers(&state), (320..360).rev().collect::<Vec<_>>());
 }
@@ -474,8 +478,8 @@ fn reverted_blocks_and_the_oldest_large_ones_are_dropped() {
 /// Returns the numbers of the blocks in memory, after a check that the chain has these blocks.
 async fn cached_block_numbers(chain: &MockChain, section: &ChainSection) -> Vec<u32> {
     let mut numbers = Vec::new();
-    for seen in &section.source.state().blocks {
-        let Block { number, hash } = seen.block;
+    for contents in &section.source.state().blocks {
+        let Block { number, hash } = contents.block;
         assert_eq!(chain.block_hash(number).await.unwrap(), Some(hash), "block {number}");
         numbers.push(number.get());
     }
@@ -502,7 +506,7 @@ async fn reverted_branch_is_dropped_once_the_chain_is_longer() {
     );
     assert_eq!(epochs(), [30]);
 
-    chain.undo(9);
+    chain.revert(9);
     chain.mine(20);
     run_epoch(&chain, 4, 40);
     section.read(&chain, &changes).await;
@@ -513,7 +517,7 @@ async fn reverted_branch_is_dropped_once_the_chain_is_longer() {
     assert_eq!(epochs(), [40]);
 
     // The new branch is shorter, but longer than the common part.
-    chain.undo(5);
+    chain.revert(5);
     chain.mine(3);
     section.read(&chain, &changes).await;
     assert_eq!(

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::testing::{NETUID, SumRequest, chain, client, key, listen, neuron};
-use crate::validator::Select;
+use crate::validator::Selection;
 
 /// Number of validators that the tests have started.
 static STARTS: AtomicU32 = AtomicU32::new(0);
@@ -23,8 +23,8 @@ const NOW: u64 = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Behaviour {
     Works,
-    /// Draws only the neurons with these uids.
-    Draws(&'static [u16]),
+    /// Selects only the neurons with these uids.
+    Selects(&'static [u16]),
     RequestFails,
     RewardsFail,
     RewardsHang,
@@ -33,12 +33,12 @@ enum Behaviour {
 impl Challenge for Behaviour {
     type Request = SumRequest;
 
-    fn select(&self, eligible: Vec<Neuron>, setting: Select) -> Vec<Neuron> {
+    fn select(&self, eligible: Vec<Neuron>, selection: Selection) -> Vec<Neuron> {
         match self {
-            Self::Draws(uids) => {
+            Self::Selects(uids) => {
                 eligible.into_iter().filter(|neuron| uids.contains(&neuron.uid.0)).collect()
             }
-            _ => setting.choose(eligible),
+            _ => selection.choose(eligible),
         }
     }
 
@@ -137,14 +137,15 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
     };
     // Rewards for all, so that all have scores.
     let all_miners = StepResults {
-        step: CompletedStep { block: BlockNumber::new(1), began: UNIX_EPOCH },
+        step: CompletedStep { block: BlockNumber::new(1), started_at: UNIX_EPOCH },
         request: RequestHash::from_bytes([0; 32]),
         rewards: all.map(|uri| (key(uri).hotkey(), 1.0)).into(),
         registered: (0..).map(Uid).zip(all).map(|(uid, uri)| (key(uri).hotkey(), uid)).collect(),
     };
     fixture.scores.update(&all_miners, Averaging { alpha: 0.5, absence: 100 }).await.unwrap();
     assert_eq!(fixture.scores_of(all).await, [Some(0.5); 5]);
-    let report = fixture.steps(Behaviour::Draws(&[1, 2]), 2, neurons()).await.step().await.unwrap();
+    let report =
+        fixture.steps(Behaviour::Selects(&[1, 2]), 2, neurons()).await.step().await.unwrap();
     assert_eq!(report.rewards, [(Uid(1), 1.0)]);
     assert_eq!(fixture.scores_of(all).await, [0.25, 0.75, 0.25, 0.5, 0.5].map(Some));
     let report = fixture.steps(Behaviour::Works, 3, neurons()).await.step().await.unwrap();
@@ -152,7 +153,7 @@ async fn only_selected_neurons_and_non_miners_change_their_scores() {
     assert!(report.is_registered);
     assert_eq!(fixture.scores_of(all).await, [0.125, 0.875, 0.125, 0.75, 0.25].map(Some));
     let last = fixture.scores.last_step().await.unwrap().unwrap();
-    assert_eq!((last.block.get(), last.began), (3, UNIX_EPOCH + Duration::from_secs(NOW)));
+    assert_eq!((last.block.get(), last.started_at), (3, UNIX_EPOCH + Duration::from_secs(NOW)));
 }
 
 #[tokio::test]
@@ -225,7 +226,7 @@ async fn failure_of_the_challenge_changes_no_score() {
 
 /// Part of a step in which a challenge or its miner hangs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum StepPart {
     Request,
     Query,
     Rewards,
@@ -233,14 +234,14 @@ enum Part {
 
 /// A challenge that notifies the test of a part of the step, and hangs in it.
 struct HangingChallenge {
-    part: Part,
-    reached: Arc<Notify>,
+    part: StepPart,
+    hang_started: Arc<Notify>,
 }
 
 impl HangingChallenge {
-    async fn hang_at(&self, part: Part) {
+    async fn hang_at(&self, part: StepPart) {
         if self.part == part {
-            self.reached.notify_one();
+            self.hang_started.notify_one();
             std::future::pending::<()>().await;
         }
     }
@@ -250,7 +251,7 @@ impl Challenge for HangingChallenge {
     type Request = SumRequest;
 
     async fn request(&self, _: &[MinerEntry]) -> Result<SumRequest, BoxError> {
-        self.hang_at(Part::Request).await;
+        self.hang_at(StepPart::Request).await;
         Ok(SumRequest::ONE_AND_TWO)
     }
 
@@ -259,18 +260,18 @@ impl Challenge for HangingChallenge {
         _: &SumRequest,
         replies: &[Reply<SumRequest>],
     ) -> Result<Vec<f64>, BoxError> {
-        self.hang_at(Part::Rewards).await;
+        self.hang_at(StepPart::Rewards).await;
         Ok(vec![1.0; replies.len()])
     }
 }
 
-/// A stop drops the step, as the loop of steps does. `interrupted_update_is_atomic` has the rest of
-/// a step.
+/// A stop drops the step, as the loop of steps does. `interrupted_update_is_atomic` covers the
+/// rest of a step.
 #[tokio::test]
 async fn interrupted_step_is_repeated_and_counted_once() {
-    for part in [Part::Request, Part::Query, Part::Rewards] {
-        let (fixture, reached) = (Fixture::new().await, Arc::new(Notify::new()));
-        let miner_reached = Arc::clone(&reached);
+    for part in [StepPart::Request, StepPart::Query, StepPart::Rewards] {
+        let (fixture, hang_started) = (Fixture::new().await, Arc::new(Notify::new()));
+        let miner_reached = Arc::clone(&hang_started);
         let unresponsive = Router::new().fallback(move || {
             let miner_reached = Arc::clone(&miner_reached);
             async move {
@@ -278,16 +279,16 @@ async fn interrupted_step_is_repeated_and_counted_once() {
                 std::future::pending::<()>().await;
             }
         });
-        let port = if part == Part::Query {
+        let port = if part == StepPart::Query {
             Some(listen(unresponsive).await.port())
         } else {
             serve_honest_miner().await
         };
-        let challenge = HangingChallenge { part, reached: Arc::clone(&reached) };
+        let challenge = HangingChallenge { part, hang_started: Arc::clone(&hang_started) };
         let steps = fixture.steps(challenge, 1, vec![neuron(0, "//miner", port)]).await;
         tokio::select! {
             step = steps.step() => panic!("{part:?}: {step:?}"),
-            () = reached.notified() => {}
+            () = hang_started.notified() => {}
         }
         let scores = fixture.scores_of(["//miner"]).await;
         assert_eq!((scores, fixture.scores.last_step().await.unwrap()), ([None], None), "{part:?}");
@@ -334,7 +335,7 @@ async fn restart_waits_for_the_remaining_interval() {
         let results = StepResults {
             step: CompletedStep {
                 block: BlockNumber::new(1),
-                began: UNIX_EPOCH + Duration::from_secs(NOW - before),
+                started_at: UNIX_EPOCH + Duration::from_secs(NOW - before),
             },
             request: RequestHash::from_bytes([0; 32]),
             rewards: BTreeMap::new(),

@@ -133,7 +133,7 @@ async fn weights_are_submitted_again_after_earlier_ones_are_reverted() {
     let submitter = fixture.start().await;
     let error = submitter.submit(fixture.weights().await).await.unwrap_err();
     assert!(matches!(error, SubmitError::AlreadySubmitted { .. }), "{error}");
-    fixture.chain.undo(1);
+    fixture.chain.revert(1);
     fixture.chain.mine(1);
     assert!(submitter.submit(fixture.weights().await).await.unwrap().submit.is_some());
     assert_eq!(fixture.calls().len(), 2);

@@ -2,38 +2,42 @@
 
 use super::*;
 
-/// Mines until `left` blocks remain in the first epoch, whose last block is 99.
-fn at(fixture: &Fixture, left: u32) {
-    fixture.chain.mine(99 - left - 10);
+/// Mines until `blocks_left` blocks remain in the first epoch, whose last block is 99.
+fn set_blocks_left(fixture: &Fixture, blocks_left: u32) {
+    fixture.chain.mine(99 - blocks_left - 10);
 }
 
 #[tokio::test]
 async fn era_ends_before_the_next_epoch() {
-    for (lag, left, last_block) in
+    for (lag, blocks_left, last_block) in
         [(0, 89, 73), (0, 63, 99), (0, 40, 90), (3, 15, 96), (3, 7, 96), (0, 3, 99)]
     {
         let fixture = Fixture::plain();
         fixture.chain.set_finality_lag(lag);
-        at(&fixture, left);
+        set_blocks_left(&fixture, blocks_left);
         let submission = fixture.start().await.submit(fixture.weights().await).await.unwrap();
         let signed = submission.submit.unwrap().extrinsic;
-        assert_eq!(signed.last_block, Some(BlockNumber::new(last_block)), "{lag} {left}");
+        assert_eq!(signed.last_block, Some(BlockNumber::new(last_block)), "{lag} {blocks_left}");
         assert_eq!(submission.intent.plan.key.epoch, 7);
     }
 }
 
 #[tokio::test]
 async fn weights_with_too_few_blocks_left_are_planned_for_next_epoch() {
-    for (lag, left) in [(0, 2), (0, 1), (3, 3), (6, 5)] {
+    for (lag, blocks_left) in [(0, 2), (0, 1), (3, 3), (6, 5)] {
         let mut fixture = Fixture::plain();
         fixture.chain.set_finality_lag(lag);
-        at(&fixture, left);
+        set_blocks_left(&fixture, blocks_left);
         let submitter = fixture.start().await;
         let planned = submitter.submit(fixture.weights().await).await.unwrap();
-        assert_eq!((planned.intent.plan.key.epoch, &planned.submit), (8, &None), "{lag} {left}");
+        assert_eq!(
+            (planned.intent.plan.key.epoch, &planned.submit),
+            (8, &None),
+            "{lag} {blocks_left}"
+        );
         assert!(fixture.calls().is_empty());
         assert_eq!(advance(&submitter).await.submit, None, "not yet");
-        fixture.chain.mine(left);
+        fixture.chain.mine(blocks_left);
         fixture.next_epoch().await;
         let submission = advance(&submitter).await;
         assert!(submission.submit.unwrap().outcome.unwrap().is_success());
@@ -66,7 +70,7 @@ async fn node_behind_the_ledger_is_an_error() {
     fixture.chain.mine(5);
     let submitter = fixture.start().await;
     submitter.submit(fixture.weights().await).await.unwrap();
-    fixture.chain.undo(2);
+    fixture.chain.revert(2);
     let error = submitter.submit(fixture.weights().await).await.unwrap_err();
     assert!(matches!(error, SubmitError::Behind { .. }) && error.is_retryable(), "{error}");
     fixture.chain.mine(2);

@@ -17,7 +17,7 @@ async fn included(commit_reveal: Option<CommitReveal>) -> (Fixture, Submitter, S
 #[tokio::test]
 async fn extrinsic_of_reverted_block_is_resent() {
     let (fixture, submitter, first) = included(None).await;
-    fixture.chain.undo(1);
+    fixture.chain.revert(1);
     fixture.chain.mine(1);
     assert_eq!(
         submit_state(&advance(&submitter).await),
@@ -26,8 +26,8 @@ async fn extrinsic_of_reverted_block_is_resent() {
     );
     fixture.chain.mine(LAG);
     // A different block at the same height is finalized.
-    let again = advance(&submitter).await;
-    assert_eq!(submit_state(&again), Some(State::Included));
+    let reincluded = advance(&submitter).await;
+    assert_eq!(submit_state(&reincluded), Some(State::Included));
     fixture.chain.mine(LAG);
     let done = advance(&submitter).await;
     assert!(done.is_done());
@@ -38,9 +38,9 @@ async fn extrinsic_of_reverted_block_is_resent() {
 #[tokio::test]
 async fn extrinsic_included_in_another_block_is_found() {
     let (fixture, submitter, first) = included(None).await;
-    fixture.chain.undo(1);
+    fixture.chain.revert(1);
     fixture.chain.mine(1);
-    fixture.chain.include_undone();
+    fixture.chain.include_reverted();
     fixture.chain.mine(LAG);
     let done = advance(&submitter).await;
     assert!(done.is_done());
@@ -78,7 +78,7 @@ async fn nonce_used_in_unfinalized_block_does_not_supersede() {
         1
     );
     // The other extrinsic is reverted, and ours gets the nonce after all.
-    fixture.chain.undo(1);
+    fixture.chain.revert(1);
     fixture.chain.mine(1);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included));
     fixture.chain.mine(LAG);
@@ -97,7 +97,7 @@ async fn era_ended_in_unfinalized_block_does_not_expire() {
     let last = lost.submit.unwrap().extrinsic.last_block.unwrap();
     fixture.chain.mine(last.since(fixture.chain.head().await.unwrap().number));
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Unknown));
-    fixture.chain.undo(3);
+    fixture.chain.revert(3);
     fixture.chain.mine(2);
     let submitter = fixture.start_again(submitter).await;
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Included));
@@ -109,10 +109,10 @@ async fn a_commit_that_moves_to_a_later_epoch_is_revealed_later() {
     let (mut fixture, submitter, first) =
         included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
     assert_eq!(first.intent.commit_epoch, Some(7));
-    fixture.chain.undo(1);
+    fixture.chain.revert(1);
     fixture.chain.mine(1);
     fixture.next_epoch().await;
-    fixture.chain.include_undone();
+    fixture.chain.include_reverted();
     fixture.chain.mine(LAG);
     let moved = advance(&submitter).await;
     assert_eq!(moved.intent.commit_epoch, Some(8));
@@ -128,7 +128,7 @@ async fn a_commit_that_moves_to_a_later_epoch_is_revealed_later() {
 async fn permanently_reverted_commit_is_not_revealed() {
     let (mut fixture, submitter, _) =
         included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
-    fixture.chain.undo(1);
+    fixture.chain.revert(1);
     fixture.chain.mine(LAG + 1);
     fixture.next_epoch().await;
     let lost = advance(&submitter).await;
@@ -151,7 +151,7 @@ async fn pruned_blocks_are_identified_by_hash() {
     for is_undone in [false, true] {
         let (fixture, submitter, _) = included(None).await;
         if is_undone {
-            fixture.chain.undo(1);
+            fixture.chain.revert(1);
         }
         fixture.chain.mine(400);
         fixture.chain.prune(BlockNumber::new(390));

@@ -127,8 +127,8 @@ async fn refused_weights_are_not_resent_without_retry() {
     assert_eq!(outcome(&advance(&submitter).await), outcome(&refused));
     assert_eq!(fixture.calls().len(), 1);
 
-    let again = submitter.retry(&key).await.unwrap();
-    assert_eq!(submit_state(&again), Some(State::Invalid));
+    let retried = submitter.retry(&key).await.unwrap();
+    assert_eq!(submit_state(&retried), Some(State::Invalid));
     let nonces: Vec<_> = fixture.chain.submitted().iter().map(|one| one.extrinsic.nonce).collect();
     assert_eq!(nonces, [0, 0], "at most one of the two can ever be in a block");
     assert!(submitter.retry(&key).await.unwrap().is_done());
@@ -172,8 +172,8 @@ async fn failed_call_is_re_signed_once_its_block_is_final() {
     fixture.chain.mine(2);
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
     assert_eq!(submit_state(&advance(&submitter).await), Some(State::Failed));
-    let again = submitter.retry(&key).await.unwrap();
-    assert_eq!(submit_state(&again), Some(State::Included));
+    let retried = submitter.retry(&key).await.unwrap();
+    assert_eq!(submit_state(&retried), Some(State::Included));
     fixture.chain.mine(2);
     assert!(advance(&submitter).await.is_done());
     assert_eq!(fixture.chain.included().len(), 2);
@@ -255,10 +255,10 @@ async fn only_void_extrinsics_can_be_replaced() {
         submitter.ledger().mark(&mut signed, state).await.unwrap();
         uid += 1;
         let newer = crate::Plan { weights: vec![(Uid(uid), 1)], ..plan.clone() };
-        let entered = submitter.ledger().store_intent(&newer).await.unwrap();
-        assert_eq!(entered.plan.weights == newer.weights, state.is_void(), "{state}");
+        let stored_intent = submitter.ledger().store_intent(&newer).await.unwrap();
+        assert_eq!(stored_intent.plan.weights == newer.weights, state.is_void(), "{state}");
         assert_eq!(
-            submitter.ledger().is_bound(&entered).await.unwrap(),
+            submitter.ledger().may_take_effect(&stored_intent).await.unwrap(),
             !state.is_void(),
             "{state}"
         );

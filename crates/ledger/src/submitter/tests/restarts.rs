@@ -76,23 +76,24 @@ async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
     use StepProgress::{
         ExtrinsicStored, IntentStored, OutcomeStored, ResponseReceived, Sending, Signed,
     };
-    for moment in [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
+    for progress in
+        [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
     {
         let fixture = Fixture::plain();
-        fixture.crash(Step::Submit, moment, Some(fixture.weights().await)).await;
-        let was_sent = matches!(moment, ResponseReceived | OutcomeStored);
-        assert_eq!(fixture.calls().len(), usize::from(was_sent), "{moment:?}");
+        fixture.crash(Step::Submit, progress, Some(fixture.weights().await)).await;
+        let was_sent = matches!(progress, ResponseReceived | OutcomeStored);
+        assert_eq!(fixture.calls().len(), usize::from(was_sent), "{progress:?}");
         let submitter = fixture.start().await;
         let done = match submitter.advance().await.unwrap().pop() {
             Some((_, submission)) => submission.unwrap(),
             None => submitter.submit(fixture.weights().await).await.unwrap(),
         };
-        assert!(done.is_done(), "{moment:?}");
-        assert_eq!(fixture.chain.included().len(), 1, "{moment:?}");
+        assert!(done.is_done(), "{progress:?}");
+        assert_eq!(fixture.chain.included().len(), 1, "{progress:?}");
         assert_eq!(
             submitter.ledger().extrinsics(&done.intent, Step::Submit).await.unwrap().len(),
             1,
-            "{moment:?}"
+            "{progress:?}"
         );
     }
 }
@@ -100,14 +101,14 @@ async fn crash_at_any_step_neither_loses_nor_repeats_weights() {
 #[tokio::test]
 async fn crash_at_any_step_of_reveal_neither_loses_nor_repeats_it() {
     use StepProgress::{ExtrinsicStored, OutcomeStored, ResponseReceived, Sending, Signed};
-    for moment in [Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored] {
+    for progress in [Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored] {
         let mut fixture = Fixture::by_hash();
         fixture.start().await.submit(fixture.weights().await).await.unwrap();
         fixture.next_epoch().await;
-        fixture.crash(Step::Reveal, moment, None).await;
+        fixture.crash(Step::Reveal, progress, None).await;
         let submitter = fixture.start().await;
-        assert!(advance(&submitter).await.is_done(), "{moment:?}");
-        assert_eq!(fixture.chain.included().len(), 2, "{moment:?}");
+        assert!(advance(&submitter).await.is_done(), "{progress:?}");
+        assert_eq!(fixture.chain.included().len(), 2, "{progress:?}");
     }
 }
 

@@ -32,8 +32,8 @@ async fn extrinsic_of_older_runtime_is_re_signed_with_its_nonce() {
 async fn upgrade_between_signing_and_sending_is_detected() {
     let fixture = Fixture::plain();
     let chain = fixture.chain.clone();
-    let submitter = fixture.start().await.with_observer(Arc::new(move |_, _, moment| {
-        if moment == StepProgress::Signed {
+    let submitter = fixture.start().await.with_observer(Arc::new(move |_, _, progress| {
+        if progress == StepProgress::Signed {
             chain.set_spec_version(2);
         }
     }));
@@ -66,8 +66,8 @@ async fn included_extrinsic_of_two_with_one_nonce_counts() {
     let submitter = fixture.start().await;
     fixture.chain.script([Script::Refuse(rate_limit()), Script::LoseRequest]);
     let refused = submitter.submit(fixture.weights().await).await.unwrap();
-    let again = submitter.retry(&refused.intent.plan.key).await.unwrap();
-    assert_eq!(submit_state(&again), Some(State::Unknown));
+    let retried = submitter.retry(&refused.intent.plan.key).await.unwrap();
+    assert_eq!(submit_state(&retried), Some(State::Unknown));
     // A pool had accepted the first extrinsic after all.
     let first = refused.submit.unwrap().extrinsic;
     assert!(fixture.chain.submit(&first, Follow::default()).await.is_success());

@@ -39,7 +39,7 @@ pub(crate) struct ChildResult {
 
 /// The JSON form of a [`Task`], in which enums are written by their `Debug` names.
 #[derive(Serialize, Deserialize)]
-struct Text {
+struct TaskJson {
     port: u16,
     directory: PathBuf,
     tasks: usize,
@@ -54,37 +54,37 @@ pub(crate) fn hotkey() -> Keypair {
 /// killed.
 pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<ChildResult>) {
     let Task { port, directory, tasks, kill } = task;
-    let kill = kill.map(|moment| format!("{moment:?}"));
-    let text = Text { port: *port, directory: directory.clone(), tasks: *tasks, kill };
+    let kill = kill.map(|progress| format!("{progress:?}"));
+    let task_json = TaskJson { port: *port, directory: directory.clone(), tasks: *tasks, kill };
     let child = tokio::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "processes::child::child_process_entry", "--nocapture"])
-        .env(TASK, serde_json::to_string(&text).unwrap())
+        .env(TASK, serde_json::to_string(&task_json).unwrap())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let output = child.wait_with_output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let end = text
+    let result = text
         .lines()
         .find_map(|line| line.split_once(TASK))
-        .map(|(_, end)| serde_json::from_str(end).unwrap());
-    (output.status, end)
+        .map(|(_, json)| serde_json::from_str(json).unwrap());
+    (output.status, result)
 }
 
 /// The entry point of the subprocess started by [`run`]; does nothing without a task.
 #[test]
 fn child_process_entry() {
     let Ok(task) = std::env::var(TASK) else { return };
-    let task: Text = serde_json::from_str(&task).unwrap();
+    let task: TaskJson = serde_json::from_str(&task).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(task.tasks.max(1))
         .enable_all()
         .build();
-    let end = runtime.unwrap().block_on(execute_task(task));
-    println!("{TASK}{}", serde_json::to_string(&end).unwrap());
+    let result = runtime.unwrap().block_on(execute_task(task));
+    println!("{TASK}{}", serde_json::to_string(&result).unwrap());
 }
 
-async fn execute_task(task: Text) -> ChildResult {
+async fn execute_task(task: TaskJson) -> ChildResult {
     let ledger = loop {
         match Ledger::open(&task.directory).await {
             // Another process has the ledger locked until it exits.
@@ -95,8 +95,8 @@ async fn execute_task(task: Text) -> ChildResult {
     let chain = Arc::new(RemoteChain::connect(task.port).await);
     let kill = task.kill;
     let submitter = Submitter::new(ledger, chain.clone(), hotkey()).await.unwrap();
-    let submitter = Arc::new(submitter.with_observer(Arc::new(move |_, step, moment| {
-        if kill.as_deref() == Some(&format!("{:?}", (step, moment))) {
+    let submitter = Arc::new(submitter.with_observer(Arc::new(move |_, step, progress| {
+        if kill.as_deref() == Some(&format!("{:?}", (step, progress))) {
             kill_process(getpid(), Signal::KILL).unwrap();
         }
     })));
@@ -110,7 +110,7 @@ async fn execute_task(task: Text) -> ChildResult {
         version_key: 0,
         state_block: chain.head().await.unwrap().number,
     };
-    let threads: Vec<_> = (0..task.tasks)
+    let submissions: Vec<_> = (0..task.tasks)
         .map(|_| {
             let (submitter, weights) = (Arc::clone(&submitter), weights.clone());
             tokio::spawn(async move {
@@ -119,8 +119,8 @@ async fn execute_task(task: Text) -> ChildResult {
         })
         .collect();
     let mut extrinsics = BTreeSet::new();
-    for thread in threads {
-        extrinsics.insert(thread.await.unwrap().to_string());
+    for submission in submissions {
+        extrinsics.insert(submission.await.unwrap().to_string());
     }
     ChildResult { extrinsics }
 }

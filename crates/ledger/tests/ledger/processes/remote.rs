@@ -218,7 +218,7 @@ impl Chain for RemoteChain {
     }
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
-        Ok(NonceLease::alone(self.ask(&RemoteRequest::Nonce(account)).await))
+        Ok(NonceLease::unshared(self.ask(&RemoteRequest::Nonce(account)).await))
     }
 
     async fn sign(

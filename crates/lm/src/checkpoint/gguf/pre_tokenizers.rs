@@ -23,7 +23,7 @@ impl PreTokenizer {
     }
 
     /// Returns the pre-tokenizer with this name, if it is supported.
-    pub(super) fn named(name: &str) -> Option<&'static Self> {
+    pub(super) fn from_name(name: &str) -> Option<&'static Self> {
         let index = NAMES.binary_search_by_key(&name, |(name, _)| *name).ok()?;
         NAMES.get(index).map(|(_, rule)| *rule)
     }
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn pre_tokenizer_names_are_sorted_and_recognised() {
         assert!(NAMES.is_sorted_by(|(one, _), (other, _)| one < other));
-        assert!(NAMES.iter().all(|(name, rule)| PreTokenizer::named(name) == Some(*rule)));
-        assert_eq!(PreTokenizer::named("kimi-k2"), None);
+        assert!(NAMES.iter().all(|(name, rule)| PreTokenizer::from_name(name) == Some(*rule)));
+        assert_eq!(PreTokenizer::from_name("kimi-k2"), None);
     }
 }

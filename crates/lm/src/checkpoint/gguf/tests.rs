@@ -10,7 +10,7 @@ use crate::linear::{Bits, Weight};
 use crate::vocabulary::Vocabulary;
 
 /// A value of the metadata to write.
-enum Written<'a> {
+enum MetadataValue<'a> {
     Flag(bool),
     Integer(u32),
     Text(&'a str),
@@ -24,25 +24,29 @@ fn text_bytes(text: &str) -> Vec<u8> {
 }
 
 fn array<T>(kind: u32, elements: &[T], bytes: impl Fn(&T) -> Vec<u8>) -> Vec<u8> {
-    let head =
+    let header =
         [&9_u32.to_le_bytes()[..], &kind.to_le_bytes(), &(elements.len() as u64).to_le_bytes()]
             .concat();
-    [head, elements.iter().flat_map(bytes).collect()].concat()
+    [header, elements.iter().flat_map(bytes).collect()].concat()
 }
 
 /// Opens a file that has metadata only.
-fn open(values: &[(&str, Written<'_>)]) -> Result<Gguf, LoadError> {
+fn open(values: &[(&str, MetadataValue<'_>)]) -> Result<Gguf, LoadError> {
     let mut file = [&MAGIC[..], &3_u32.to_le_bytes(), &0_u64.to_le_bytes()].concat();
     file.extend((values.len() as u64).to_le_bytes());
     for (name, value) in values {
         file.extend(text_bytes(name));
         file.extend(match value {
-            Written::Flag(flag) => [&7_u32.to_le_bytes()[..], &[u8::from(*flag)]].concat(),
-            Written::Integer(number) => [4_u32.to_le_bytes(), number.to_le_bytes()].concat(),
-            Written::Text(text) => [&8_u32.to_le_bytes()[..], &text_bytes(text)].concat(),
-            Written::Texts(texts) => array(8, texts, |text| text_bytes(text)),
-            Written::Floats(numbers) => array(6, numbers, |number| number.to_le_bytes().to_vec()),
-            Written::Integers(numbers) => array(5, numbers, |number| number.to_le_bytes().to_vec()),
+            MetadataValue::Flag(flag) => [&7_u32.to_le_bytes()[..], &[u8::from(*flag)]].concat(),
+            MetadataValue::Integer(number) => [4_u32.to_le_bytes(), number.to_le_bytes()].concat(),
+            MetadataValue::Text(text) => [&8_u32.to_le_bytes()[..], &text_bytes(text)].concat(),
+            MetadataValue::Texts(texts) => array(8, texts, |text| text_bytes(text)),
+            MetadataValue::Floats(numbers) => {
+                array(6, numbers, |number| number.to_le_bytes().to_vec())
+            }
+            MetadataValue::Integers(numbers) => {
+                array(5, numbers, |number| number.to_le_bytes().to_vec())
+            }
         });
     }
     let folder = tempfile::tempdir().unwrap();
@@ -54,10 +58,10 @@ fn open(values: &[(&str, Written<'_>)]) -> Result<Gguf, LoadError> {
 #[test]
 fn chat_template_has_begin_and_end_token_texts() {
     let tokens = ["<s>", "</s>"].map(str::to_owned);
-    let texts = || ("tokenizer.ggml.tokens", Written::Texts(&tokens));
-    let template = ("tokenizer.chat_template", Written::Text("{{ bos_token }}"));
+    let texts = || ("tokenizer.ggml.tokens", MetadataValue::Texts(&tokens));
+    let template = ("tokenizer.chat_template", MetadataValue::Text("{{ bos_token }}"));
     let ids = [("tokenizer.ggml.bos_token_id", 0), ("tokenizer.ggml.eos_token_id", 1)];
-    let [begin, end] = ids.map(|(name, id)| (name, Written::Integer(id)));
+    let [begin, end] = ids.map(|(name, id)| (name, MetadataValue::Integer(id)));
     let actual = open(&[texts(), template, begin, end]).unwrap().template().unwrap().unwrap();
     assert_eq!((&*actual.source, &*actual.begin, &*actual.end), ("{{ bos_token }}", "<s>", "</s>"));
     assert!(open(&[texts()]).unwrap().template().unwrap().is_none());
@@ -66,8 +70,8 @@ fn chat_template_has_begin_and_end_token_texts() {
 #[test]
 fn control_tokens_with_known_end_texts_stop_generation() {
     let tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|end|>"].map(str::to_owned);
-    let kinds = ("tokenizer.ggml.token_type", Written::Integers(&[3, 3, 3, 1]));
-    let file = open(&[("tokenizer.ggml.tokens", Written::Texts(&tokens)), kinds]).unwrap();
+    let kinds = ("tokenizer.ggml.token_type", MetadataValue::Integers(&[3, 3, 3, 1]));
+    let file = open(&[("tokenizer.ggml.tokens", MetadataValue::Texts(&tokens)), kinds]).unwrap();
     assert_eq!(file.ends().into_iter().collect::<Vec<_>>(), [0, 2], "the last one is a text");
 }
 
@@ -167,7 +171,7 @@ fn alignment_must_be_a_power_of_two() {
         (1 << 21, false),
         (u32::MAX, false),
     ] {
-        let actual = open(&[("general.alignment", Written::Integer(alignment))]);
+        let actual = open(&[("general.alignment", MetadataValue::Integer(alignment))]);
         assert_eq!(actual.is_ok(), expected, "{alignment}");
         if let Err(error) = actual {
             let expected = format!(
@@ -190,7 +194,7 @@ fn tensor_with_non_finite_weights_is_reported() {
         let gguf = Gguf::open(&vectors(file)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.gguf");
-        let mut checked = 0;
+        let mut checked_count = 0;
         for (name, entry) in &gguf.tensors {
             let start = entry.start as usize;
             let (step, number) =
@@ -207,10 +211,10 @@ fn tensor_with_non_finite_weights_is_reported() {
                 let expected =
                     format!("tensor {name} has values that are not finite numbers; hint: ");
                 assert!(error.starts_with(&expected), "{file}: {error}");
-                checked += 1;
+                checked_count += 1;
             }
         }
-        assert!(checked > 20, "{checked}");
+        assert!(checked_count > 20, "{checked_count}");
     }
 }
 
@@ -239,22 +243,22 @@ fn recording() -> Recording {
 impl Recorded {
     fn byte_level(&self, pre: &str) -> Result<Gguf, LoadError> {
         open(&[
-            ("tokenizer.ggml.model", Written::Text("gpt2")),
-            ("tokenizer.ggml.pre", Written::Text(pre)),
-            ("tokenizer.ggml.tokens", Written::Texts(&self.tokens)),
-            ("tokenizer.ggml.merges", Written::Texts(&self.merges)),
-            ("tokenizer.ggml.token_type", Written::Integers(&self.types)),
+            ("tokenizer.ggml.model", MetadataValue::Text("gpt2")),
+            ("tokenizer.ggml.pre", MetadataValue::Text(pre)),
+            ("tokenizer.ggml.tokens", MetadataValue::Texts(&self.tokens)),
+            ("tokenizer.ggml.merges", MetadataValue::Texts(&self.merges)),
+            ("tokenizer.ggml.token_type", MetadataValue::Integers(&self.types)),
         ])
     }
 
     fn sentence_pieces(&self, scores: &[f32], prefix: bool) -> Result<Gguf, LoadError> {
         open(&[
-            ("tokenizer.ggml.model", Written::Text("llama")),
-            ("tokenizer.ggml.pre", Written::Text("default")),
-            ("tokenizer.ggml.tokens", Written::Texts(&self.tokens)),
-            ("tokenizer.ggml.scores", Written::Floats(scores)),
-            ("tokenizer.ggml.token_type", Written::Integers(&self.types)),
-            ("tokenizer.ggml.add_space_prefix", Written::Flag(prefix)),
+            ("tokenizer.ggml.model", MetadataValue::Text("llama")),
+            ("tokenizer.ggml.pre", MetadataValue::Text("default")),
+            ("tokenizer.ggml.tokens", MetadataValue::Texts(&self.tokens)),
+            ("tokenizer.ggml.scores", MetadataValue::Floats(scores)),
+            ("tokenizer.ggml.token_type", MetadataValue::Integers(&self.types)),
+            ("tokenizer.ggml.add_space_prefix", MetadataValue::Flag(prefix)),
         ])
     }
 }
@@ -312,8 +316,8 @@ fn unsupported_tokenizer_is_reported() {
     );
     let model = |name| {
         open(&[
-            ("tokenizer.ggml.model", Written::Text(name)),
-            (TOKENS, Written::Texts(&recorded.tokens)),
+            ("tokenizer.ggml.model", MetadataValue::Text(name)),
+            (TOKENS, MetadataValue::Texts(&recorded.tokens)),
         ])
     };
     assert_eq!(

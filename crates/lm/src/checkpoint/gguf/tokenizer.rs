@@ -40,13 +40,13 @@ impl Gguf {
             Some("gpt2") => {
                 // llama.cpp treats files without a name as `default`, whose words are not those of
                 // GPT-2.
-                let unnamed = if self.text("general.architecture") == Some("gpt2") {
+                let default_name = if self.text("general.architecture") == Some("gpt2") {
                     "gpt-2"
                 } else {
                     "default"
                 };
-                let name = self.text(PRE).unwrap_or(unnamed);
-                let Some(rule) = PreTokenizer::named(name) else {
+                let name = self.text(PRE).unwrap_or(default_name);
+                let Some(rule) = PreTokenizer::from_name(name) else {
                     return Ok(Err(format!("{PRE} {name:?} is not supported")));
                 };
                 self.byte_level(tokens, rule).map(Ok)
@@ -146,10 +146,10 @@ impl Gguf {
     /// the user defines.
     fn added_tokens(&self, tokens: &[String]) -> Vec<Value> {
         let kinds = self.integers("tokenizer.ggml.token_type").unwrap_or_default();
-        let added = tokens.iter().zip(kinds).enumerate().filter(|(_, (text, kind))| {
+        let added_tokens = tokens.iter().zip(kinds).enumerate().filter(|(_, (text, kind))| {
             matches!(**kind, UNKNOWN | CONTROL | USER_DEFINED) && !text.is_empty()
         });
-        added
+        added_tokens
             .map(|(id, (text, kind))| {
                 json!({"id": id, "content": text, "single_word": false, "lstrip": false,
                     "rstrip": false, "normalized": false, "special": *kind != USER_DEFINED})
@@ -169,17 +169,19 @@ impl Gguf {
 
 /// Returns the merges that give the pieces of SentencePiece, in the order of their scores.
 fn merges(tokens: &[String], scores: &[f32], kinds: &[i32]) -> Vec<[String; 2]> {
-    let normal = tokens.iter().zip(scores).enumerate();
-    let normal: HashMap<&str, f32> = normal
+    let normal_tokens = tokens.iter().zip(scores).enumerate();
+    let normal_tokens: HashMap<&str, f32> = normal_tokens
         .filter(|(id, _)| kinds.get(*id).is_none_or(|kind| *kind == NORMAL))
         .map(|(_, (token, score))| (token.as_str(), *score))
         .collect();
     let mut merges: Vec<(f32, &str, &str)> = Vec::new();
-    for (piece, score) in normal.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED_BYTES) {
+    for (piece, score) in normal_tokens.iter().filter(|(piece, _)| piece.len() <= MAX_MERGED_BYTES)
+    {
         let splits = piece.char_indices().skip(1).map(|(index, _)| piece.split_at(index));
-        let listed =
-            splits.filter(|(left, right)| normal.contains_key(left) && normal.contains_key(right));
-        merges.extend(listed.map(|(left, right)| (*score, left, right)));
+        let normal_splits = splits.filter(|(left, right)| {
+            normal_tokens.contains_key(left) && normal_tokens.contains_key(right)
+        });
+        merges.extend(normal_splits.map(|(left, right)| (*score, left, right)));
     }
     // Lengths and texts only make the order of equal scores definite.
     merges.sort_unstable_by(|(score, left, right), (other_score, other_left, other_right)| {

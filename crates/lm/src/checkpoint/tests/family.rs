@@ -146,7 +146,7 @@ fn largest_difference(one: &[f32], other: &[f32]) -> f32 {
 
 /// Columns: architecture · field of the tokenizer · begin token
 #[test]
-fn begin_token_of_a_gguf_file_is_added_as_by_the_tokenizer() {
+fn begin_token_of_a_gguf_file_matches_the_tokenizer() {
     for (kind, adds_begin, expected) in [
         ("qwen2", None, None),
         ("qwen3", None, None),

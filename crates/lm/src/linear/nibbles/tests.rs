@@ -2,13 +2,13 @@ use super::*;
 use crate::linear::tests::{largest_difference, random};
 
 /// Quantises and packs weights; `None` on processors without AVX2, which use candle's products.
-fn packed(weights: &Tensor, format: GgmlDType) -> Option<(QTensor, Nibbles)> {
+fn pack(weights: &Tensor, format: GgmlDType) -> Option<(QTensor, Nibbles)> {
     let blocks = QTensor::quantize(weights, format).unwrap();
     Nibbles::pack(&blocks).unwrap().map(|weights| (blocks, weights))
 }
 
 /// Returns the values to which the input is rounded.
-fn restored(input: &[Block], shape: (usize, usize)) -> Tensor {
+fn dequantize(input: &[Block], shape: (usize, usize)) -> Tensor {
     let values = input.iter().flat_map(|block| {
         let bytes: [i8; INPUTS] = bytemuck::cast(block.words);
         bytes.map(|byte| f32::from(byte) * block.scale)
@@ -21,7 +21,7 @@ fn quantised_product_equals_dequantised_product() {
     // Outputs that fill no tile, and enough work for several threads.
     for (outputs, inputs) in [(7, 32), (16, 96), (100, 768), (33, 3_072), (3_001, 512)] {
         for format in [GgmlDType::Q4_0, GgmlDType::Q4_1, GgmlDType::Q8_0] {
-            let Some((blocks, weights)) = packed(&random(outputs, inputs, "w"), format) else {
+            let Some((blocks, weights)) = pack(&random(outputs, inputs, "w"), format) else {
                 return;
             };
             let floats = blocks.dequantize(&Device::Cpu).unwrap();
@@ -36,13 +36,13 @@ fn quantised_product_equals_dequantised_product() {
 /// Compares products with those of weights as floats.
 fn check(weights: &Nibbles, floats: &Tensor, input: &Tensor) {
     let (rows, inputs) = input.dims2().unwrap();
-    let blocks = weights.rounded(&input.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+    let blocks = weights.quantize(&input.flatten_all().unwrap().to_vec1::<f32>().unwrap());
     let actual = weights.multiply(input).unwrap();
     // The standard deviation of an output is about this.
-    let spread = (inputs as f32).sqrt();
-    for (input, bound) in [(&restored(&blocks, (rows, inputs)), 1e-4), (input, 0.05)] {
+    let scale = (inputs as f32).sqrt();
+    for (input, bound) in [(&dequantize(&blocks, (rows, inputs)), 1e-4), (input, 0.05)] {
         let difference =
-            largest_difference(&actual, &input.matmul(&floats.t().unwrap()).unwrap()) / spread;
+            largest_difference(&actual, &input.matmul(&floats.t().unwrap()).unwrap()) / scale;
         assert!(
             difference < bound,
             "{:?}, {}×{inputs}, {rows} rows: {difference}",
@@ -70,7 +70,7 @@ fn extreme_values_do_not_overflow() {
             (0..INPUTS).map(|index| if index == 0 { first } else { other }).collect();
         let sum: f32 = row.iter().sum();
         let row = Tensor::from_vec(row, (1, INPUTS), &Device::Cpu).unwrap();
-        let Some((_, weights)) = packed(&row, format) else { return };
+        let Some((_, weights)) = pack(&row, format) else { return };
         for (value, factor) in
             [(1.0_f32, 1.0_f32), (-1.0, -1.0), (0.0, 0.0), (1e30, 1e30), (1e-44, 0.0)]
         {
@@ -89,7 +89,7 @@ fn extreme_values_do_not_overflow() {
 
 #[test]
 fn mismatched_shapes_are_errors() {
-    let Some((_, weights)) = packed(&random(4, 64, "w"), GgmlDType::Q4_0) else { return };
+    let Some((_, weights)) = pack(&random(4, 64, "w"), GgmlDType::Q4_0) else { return };
     assert!(weights.multiply(&random(1, 32, "x")).is_err());
     assert!(weights.select(&Tensor::new(&[4_u32], &Device::Cpu).unwrap()).is_err());
 }

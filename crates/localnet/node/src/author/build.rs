@@ -16,10 +16,10 @@ use taonet_localnet_runtime::{Header, UncheckedExtrinsic};
 use super::shield;
 use crate::execute::{CallError, Overlay, call, call_as};
 use crate::pool::{QueuedExtrinsic, SubmitError};
-use crate::store::{Head, KnownState};
+use crate::store::{CachedState, Head};
 
 /// A block counts as full once this many extrinsics have exceeded its remaining weight.
-const MAX_MISFITS: usize = 8;
+const MAX_OVERWEIGHT_EXTRINSICS: usize = 8;
 /// The consensus engine ID that clients expect in the digest.
 const AURA: [u8; 4] = *b"aura";
 
@@ -82,12 +82,12 @@ pub enum BuildError {
 pub(crate) enum SkipReason {
     /// The extrinsic exceeds the block's remaining weight or its nonce is too high, but it may fit
     /// a later block.
-    Later,
+    Deferred,
     /// The extrinsic is invalid.
     Invalid,
 }
 
-/// What a development command adds to a block, which then has no other extrinsics.
+/// Addition of a development command to a block, which then has no other extrinsics.
 #[derive(Debug, Clone)]
 pub(crate) struct Addition {
     pub(crate) directive: Directive,
@@ -123,7 +123,7 @@ pub(crate) struct BuiltBlock {
 /// A block while it is built.
 pub(super) struct Draft<'a> {
     pub(super) overlay: Overlay,
-    state: &'a KnownState,
+    state: &'a CachedState,
     number: u32,
     extrinsics: Vec<Vec<u8>>,
 }
@@ -132,7 +132,7 @@ impl<'a> Draft<'a> {
     /// Begins the block after `parent`, with its inherents. Also returns its header, without roots.
     pub(super) fn begin(
         parent: &Head,
-        state: &'a KnownState,
+        state: &'a CachedState,
         millis: u64,
         slot: u64,
         addition: Option<&Addition>,
@@ -161,12 +161,12 @@ impl<'a> Draft<'a> {
         let applied =
             call_as(&mut self.overlay, self.state, "BlockBuilder_apply_extrinsic", extrinsic);
         let is_applicable = matches!(applied, Ok(Ok(_)));
-        let closed = if is_applicable {
+        let transaction_result = if is_applicable {
             self.overlay.commit_transaction()
         } else {
             self.overlay.rollback_transaction()
         };
-        closed.map_err(|_| CallError::Nested)?;
+        transaction_result.map_err(|_| CallError::Nested)?;
         if is_applicable {
             self.extrinsics.push(extrinsic.to_vec());
         }
@@ -217,7 +217,7 @@ impl<'a> Draft<'a> {
 /// the queue.
 pub(crate) fn build(
     parent: &Head,
-    state: &KnownState,
+    state: &CachedState,
     millis: u64,
     slot: u64,
     queued: &[QueuedExtrinsic],
@@ -270,24 +270,24 @@ fn apply_queued(
     queued: &[QueuedExtrinsic],
     shield_key: &ShieldKey,
 ) -> (Vec<usize>, Vec<(usize, SkipReason)>) {
-    let (mut included, mut skipped, mut too_large) = (Vec::new(), Vec::new(), 0);
+    let (mut included, mut skipped, mut overweight) = (Vec::new(), Vec::new(), 0);
     for (position, call) in queued.iter().enumerate() {
-        if too_large >= MAX_MISFITS {
+        if overweight >= MAX_OVERWEIGHT_EXTRINSICS {
             break;
         }
         match draft.apply(&call.bytes) {
             Ok(Ok(_)) => {
                 included.push(position);
-                if let Some(inner) = shield::opened(&call.bytes, shield_key) {
+                if let Some(inner) = shield::decrypt(&call.bytes, shield_key) {
                     apply_shielded(draft, &inner);
                 }
             }
             Ok(Err(TransactionValidityError::Invalid(InvalidTransaction::Future))) => {
-                skipped.push((position, SkipReason::Later));
+                skipped.push((position, SkipReason::Deferred));
             }
             Ok(Err(error)) if error.exhausted_resources() => {
-                too_large += 1;
-                skipped.push((position, SkipReason::Later));
+                overweight += 1;
+                skipped.push((position, SkipReason::Deferred));
             }
             Ok(Err(error)) => {
                 tracing::debug!(hash = ?call.hash, %error, "pooled extrinsic is no longer valid");

@@ -8,7 +8,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 use crate::chain::{Chain, NewBlock};
 use crate::pool::{IncludedExtrinsic, TxEvent};
-use crate::store::{Staged, StoreError};
+use crate::store::{StagedBlock, StoreError};
 
 /// Maximum number of blocks per group. The memory of so few blocks stays in the caches of the
 /// threads that build and commit them: with 64, an empty block takes a quarter longer.
@@ -25,16 +25,16 @@ pub(super) struct PendingBlock {
 /// Blocks that share a commit.
 #[derive(Default)]
 pub(super) struct Group {
-    staged: Vec<Staged>,
-    waiting: Vec<PendingBlock>,
-    weight: usize,
+    staged: Vec<StagedBlock>,
+    pending: Vec<PendingBlock>,
+    node_bytes: usize,
 }
 
 impl Group {
-    pub(super) fn push(&mut self, staged: Staged, waiting: PendingBlock) {
-        self.weight += staged.weight();
+    pub(super) fn push(&mut self, staged: StagedBlock, pending: PendingBlock) {
+        self.node_bytes += staged.node_bytes();
         self.staged.push(staged);
-        self.waiting.push(waiting);
+        self.pending.push(pending);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -42,7 +42,7 @@ impl Group {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.staged.len() >= MAX_GROUP_BLOCKS || self.weight >= MAX_GROUP_BYTES
+        self.staged.len() >= MAX_GROUP_BLOCKS || self.node_bytes >= MAX_GROUP_BYTES
     }
 
     /// Commits the blocks, then announces them.
@@ -51,7 +51,7 @@ impl Group {
             self.drop_extrinsics();
             return Err(error);
         }
-        for PendingBlock { block, included } in self.waiting {
+        for PendingBlock { block, included } in self.pending {
             let hash = block.head.hash;
             chain.publish(block);
             for call in included {
@@ -64,7 +64,7 @@ impl Group {
 
     /// Reports the extrinsics of uncommitted blocks as dropped.
     pub(super) fn drop_extrinsics(self) {
-        for call in self.waiting.into_iter().flat_map(|waiting| waiting.included) {
+        for call in self.pending.into_iter().flat_map(|pending| pending.included) {
             call.watcher.send(TxEvent::Dropped);
         }
     }
@@ -98,10 +98,10 @@ impl<'scope> Committer<'scope> {
     /// Waits for the result of the oldest group without one.
     ///
     /// # Errors
-    /// That of the commit.
+    /// The error of the commit.
     ///
     /// # Panics
-    /// As the commit did.
+    /// If the commit panicked.
     pub(super) fn result(&mut self) -> Result<(), StoreError> {
         if let Ok(result) = self.results.recv() {
             return result;

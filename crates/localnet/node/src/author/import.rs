@@ -18,7 +18,7 @@ use super::{Author, AuthorError, PendingBlock};
 use crate::chain::NewBlock;
 use crate::execute::{CallError, Overlay, call, call_as};
 use crate::meter;
-use crate::store::{FirstBlock, Head, KnownState, StoreError, Target};
+use crate::store::{CachedState, FirstBlock, Head, RevertTarget, StoreError};
 
 /// Why a block of another node was refused.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ impl Block {
 
     /// Returns the error for a part of the block's header that differs from the result on this
     /// node.
-    fn differs(&self, part: &'static str, received: &impl Debug, own: &impl Debug) -> ImportError {
+    fn mismatch(&self, part: &'static str, received: &impl Debug, own: &impl Debug) -> ImportError {
         let (received, own) = (format!("{received:?}"), format!("{own:?}"));
         ImportError::Differs {
             number: self.head.number(),
@@ -115,21 +115,21 @@ impl Block {
 
 /// A block that another node produced, with its complete state and the genesis block of its chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Start {
+pub(crate) struct Checkpoint {
     pub(crate) genesis: Head,
     pub(crate) block: Block,
     pub(crate) state: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-impl Start {
+impl Checkpoint {
     /// Builds the first block of a chain.
     ///
     /// # Errors
     /// [`ImportError::Differs`] if the state is not that of the block.
-    pub(crate) fn first(self) -> Result<FirstBlock, ImportError> {
+    pub(crate) fn into_first_block(self) -> Result<FirstBlock, ImportError> {
         let Self { genesis, block, state } = self;
         FirstBlock::from_leader(genesis, block.head.clone(), block.extrinsics.clone(), state)
-            .map_err(|own| block.differs("state root", block.head.header.state_root(), &own))
+            .map_err(|own| block.mismatch("state root", block.head.header.state_root(), &own))
     }
 }
 
@@ -137,14 +137,16 @@ impl Author {
     /// Reverts the chain to a stored block.
     pub(super) fn rewind(&mut self, hash: H256) -> Result<(), AuthorError> {
         match self.chain.store.state(hash)? {
-            Some((head, Some(state))) => self.revert_to(Target { head, state, time: self.time }),
+            Some((head, Some(state))) => {
+                self.revert_to(RevertTarget { head, state, time: self.time })
+            }
             _ => Err(StoreError::Damaged("the state of a block is missing").into()),
         }
     }
 
     /// Replaces the whole chain by a block of the followed node.
-    pub(super) fn restart(&mut self, start: Start) -> Result<(), AuthorError> {
-        let first = start.first()?;
+    pub(super) fn restart(&mut self, checkpoint: Checkpoint) -> Result<(), AuthorError> {
+        let first = checkpoint.into_first_block()?;
         let head = first.head().clone();
         self.chain.restart(first)?;
         tracing::info!(
@@ -159,10 +161,10 @@ impl Author {
 
     /// Imports and commits blocks of the followed node, up to the first one that is refused.
     pub(super) fn import(&mut self, blocks: Vec<Block>) -> Result<(), AuthorError> {
-        let mut imported = Ok(());
+        let mut result = Ok(());
         for block in blocks {
-            imported = self.import_one(block);
-            if imported.is_err() {
+            result = self.import_one(block);
+            if result.is_err() {
                 break;
             }
             if self.group.is_full() {
@@ -171,13 +173,13 @@ impl Author {
         }
         self.commit()?;
         self.read_time()?;
-        imported
+        result
     }
 
     fn import_one(&mut self, block: Block) -> Result<(), AuthorError> {
         let start = Instant::now();
         let state = self.chain.store.tip(&self.tip)?;
-        let Executed { nodes, changes } = execute(&self.tip, &state, &block)?;
+        let ExecutedBlock { nodes, changes } = execute(&self.tip, &state, &block)?;
         let Block { head, extrinsics } = block;
         state.advance(head.header.state_root, &changes);
         let staged = self.stage(&head, extrinsics, nodes);
@@ -189,7 +191,7 @@ impl Author {
 }
 
 /// The effect of an imported block.
-struct Executed {
+struct ExecutedBlock {
     nodes: BackendTransaction<BlakeTwo256>,
     changes: Vec<StorageEntry>,
 }
@@ -199,7 +201,11 @@ struct Executed {
 /// # Errors
 /// [`ImportError`] if the block does not follow `parent`, is invalid, or its result differs from
 /// its header.
-fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed, ImportError> {
+fn execute(
+    parent: &Head,
+    state: &CachedState,
+    block: &Block,
+) -> Result<ExecutedBlock, ImportError> {
     let (hash, header, number) = (block.head.hash, &block.head.header, block.head.number());
     if *header.parent_hash() != parent.hash || number != parent.number().saturating_add(1) {
         return Err(ImportError::Parent {
@@ -222,33 +228,33 @@ fn execute(parent: &Head, state: &KnownState, block: &Block) -> Result<Executed,
             ImportError::Extrinsic { number, hash, index, reason }
         })?;
     }
-    let own: Header = call_as(&mut overlay, state, "BlockBuilder_finalize_block", &[])
+    let own_header: Header = call_as(&mut overlay, state, "BlockBuilder_finalize_block", &[])
         .map_err(|source| block.call_failed(source))?;
-    if own.extrinsics_root() != header.extrinsics_root() {
-        return Err(block.differs(
+    if own_header.extrinsics_root() != header.extrinsics_root() {
+        return Err(block.mismatch(
             "extrinsics root",
             header.extrinsics_root(),
-            own.extrinsics_root(),
+            own_header.extrinsics_root(),
         ));
     }
-    if own.digest() != header.digest() {
-        return Err(block.differs("digest", header.digest(), own.digest()));
+    if own_header.digest() != header.digest() {
+        return Err(block.mismatch("digest", header.digest(), own_header.digest()));
     }
     let changes = overlay
         .drain_storage_changes(state, StateVersion::V1)
         .and_then(|changes| state.check_roots().map(|()| changes))
         .map_err(|reason| ImportError::State { number, hash, reason })?;
     if changes.transaction_storage_root != *header.state_root() {
-        return Err(block.differs(
+        return Err(block.mismatch(
             "state root",
             header.state_root(),
             &changes.transaction_storage_root,
         ));
     }
-    if own != *header {
-        return Err(block.differs("header", header, &own));
+    if own_header != *header {
+        return Err(block.mismatch("header", header, &own_header));
     }
-    Ok(Executed { nodes: changes.transaction, changes: changes.main_storage_changes })
+    Ok(ExecutedBlock { nodes: changes.transaction, changes: changes.main_storage_changes })
 }
 
 #[cfg(test)]

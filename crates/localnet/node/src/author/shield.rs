@@ -11,7 +11,7 @@ const MAX_CALL_DEPTH: u32 = 8;
 
 /// Decrypts the signed extrinsic in a `submit_encrypted` extrinsic; `None` for any other call, or
 /// if it cannot be decrypted.
-pub(super) fn opened(extrinsic: &[u8], key: &ShieldKey) -> Option<Vec<u8>> {
+pub(super) fn decrypt(extrinsic: &[u8], key: &ShieldKey) -> Option<Vec<u8>> {
     if extrinsic.len() <= MIN_LENGTH {
         return None;
     }

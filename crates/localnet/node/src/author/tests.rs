@@ -30,22 +30,22 @@ fn author_on(store: Store) -> Author {
 fn panicking_call_is_dropped_without_effect_on_the_block() {
     let (mut one, mut other) = (author(), author());
     let hash = H256::repeat_byte(7);
-    let mut events = one.chain.pool.force(hash, vec![1, 2, 3]);
-    one.make(1).unwrap();
-    other.make(1).unwrap();
+    let mut events = one.chain.pool.insert_unvalidated(hash, vec![1, 2, 3]);
+    one.produce(1).unwrap();
+    other.produce(1).unwrap();
     assert_eq!(one.tip, other.tip);
     assert_eq!(events.try_recv().unwrap(), TxEvent::Ready);
     assert_eq!(events.try_recv().unwrap(), TxEvent::Invalid);
     assert_eq!(one.chain.pool.size(), (0, 0));
-    one.make(1).unwrap();
+    one.produce(1).unwrap();
 }
 
 #[test]
 fn stopping_author_commits_finished_blocks() {
     let mut author = author();
-    author.make(3).unwrap();
+    author.produce(3).unwrap();
     author.stopping.store(true, Ordering::SeqCst);
-    assert!(matches!(author.make(5), Err(AuthorError::Stopping)));
+    assert!(matches!(author.produce(5), Err(AuthorError::Stopping)));
     assert_eq!(author.chain.head().number(), 3);
 }
 
@@ -53,7 +53,7 @@ fn stopping_author_commits_finished_blocks() {
 fn command_is_cancelled_when_its_caller_disconnects() {
     let mut author = author();
     let (reply, answer) = oneshot::channel();
-    let (_, mut events) = author.chain.follow();
+    let (_, mut events) = author.chain.subscribe();
     let chain = author.chain.clone();
     let caller = std::thread::spawn(move || {
         while events.try_recv().is_err() {
@@ -62,7 +62,7 @@ fn command_is_cancelled_when_its_caller_disconnects() {
         drop(answer);
         chain.head().number()
     });
-    author.execute(Command { action: Action::Blocks(u32::MAX), reply });
+    author.execute(Command { action: Action::MineBlocks(u32::MAX), reply });
     // Blocks that were produced before the caller disconnected remain.
     assert!(author.chain.head().number() >= caller.join().unwrap());
     assert_eq!(author.chain.head(), author.tip);
@@ -71,8 +71,8 @@ fn command_is_cancelled_when_its_caller_disconnects() {
 #[test]
 fn block_is_announced_after_it_is_on_disk() {
     let mut author = author();
-    let (_, mut events) = author.chain.follow();
-    author.make_one().unwrap();
+    let (_, mut events) = author.chain.subscribe();
+    author.produce_from_pool().unwrap();
     assert_eq!(author.chain.head().number(), 0);
     assert!(events.try_recv().is_err());
     author.commit().unwrap();
@@ -88,9 +88,9 @@ fn block_is_announced_after_it_is_on_disk() {
 fn blocks_are_the_same_in_groups_and_one_by_one() {
     let (mut one, mut other) = (author(), author());
     let blocks = 3 * MAX_GROUP_BLOCKS as u32 + 5;
-    one.make(blocks).unwrap();
+    one.produce(blocks).unwrap();
     for _ in 0..blocks {
-        other.make(1).unwrap();
+        other.produce(1).unwrap();
     }
     assert_eq!(one.tip, other.tip);
     for author in [one, other] {
@@ -102,7 +102,7 @@ fn blocks_are_the_same_in_groups_and_one_by_one() {
 /// A storage backend that counts flushes to disk, and whose writes fail while the disk is full, and
 /// wait while another thread holds the gate.
 #[derive(Debug, Default)]
-struct Disk {
+struct TestDisk {
     file: InMemoryBackend,
     flushes: Arc<AtomicUsize>,
     full: Arc<AtomicBool>,
@@ -111,7 +111,7 @@ struct Disk {
     waiting: Arc<AtomicBool>,
 }
 
-impl StorageBackend for Disk {
+impl StorageBackend for TestDisk {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
@@ -143,15 +143,15 @@ impl StorageBackend for Disk {
 
 #[test]
 fn unwritable_block_is_neither_announced_nor_a_parent() {
-    let disk = Disk::default();
+    let disk = TestDisk::default();
     let full = disk.full.clone();
-    let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
-    author.make(1).unwrap();
+    let mut author = author_on(Store::on_backend(disk, genesis::genesis(&[]).unwrap()));
+    author.produce(1).unwrap();
     let (first, last_timestamp) = (author.tip.clone(), author.last_timestamp);
-    let (_, mut events) = author.chain.follow();
+    let (_, mut events) = author.chain.subscribe();
     full.store(true, Ordering::SeqCst);
     // One group fails while the next is built.
-    assert!(matches!(author.make(3 * MAX_GROUP_BLOCKS as u32), Err(AuthorError::Store(_))));
+    assert!(matches!(author.produce(3 * MAX_GROUP_BLOCKS as u32), Err(AuthorError::Store(_))));
     assert!(events.try_recv().is_err());
     assert!(author.group.is_empty());
     assert_eq!(
@@ -163,9 +163,9 @@ fn unwritable_block_is_neither_announced_nor_a_parent() {
 
 #[test]
 fn the_newest_block_is_served_while_the_chain_is_replaced() {
-    let disk = Disk::default();
+    let disk = TestDisk::default();
     let (gate, waiting) = (disk.gate.clone(), disk.waiting.clone());
-    let author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
+    let author = author_on(Store::on_backend(disk, genesis::genesis(&[]).unwrap()));
     let (chain, first) =
         (author.chain.clone(), FirstBlock::from_genesis(genesis::genesis(&[]).unwrap()).unwrap());
     let gate_guard = gate.lock().unwrap();
@@ -186,16 +186,16 @@ fn the_newest_block_is_served_while_the_chain_is_replaced() {
 
 #[test]
 fn author_flushes_at_intervals() {
-    let disk = Disk::default();
+    let disk = TestDisk::default();
     let flushes = disk.flushes.clone();
-    let mut author = author_on(Store::on(disk, genesis::genesis(&[]).unwrap()));
-    author.make(1).unwrap();
+    let mut author = author_on(Store::on_backend(disk, genesis::genesis(&[]).unwrap()));
+    author.produce(1).unwrap();
     assert_eq!(flushes.load(Ordering::SeqCst), 0);
-    author.flushed -= FLUSH_INTERVAL;
-    author.make(1).unwrap();
+    author.last_flush -= FLUSH_INTERVAL;
+    author.produce(1).unwrap();
     let after = flushes.load(Ordering::SeqCst);
     assert!(after > 0);
-    author.make(1).unwrap();
+    author.produce(1).unwrap();
     assert_eq!(flushes.load(Ordering::SeqCst), after);
 }
 

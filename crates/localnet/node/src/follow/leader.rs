@@ -32,7 +32,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// Duration without any message after which the connection is closed.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Number of storage keys or block numbers in a request.
-pub(super) const PAGE: u32 = 1_000;
+pub(super) const PAGE_SIZE: u32 = 1_000;
 /// Maximum number of keys of a state to fetch.
 const MAX_KEYS: usize = 4 << 20;
 /// Maximum size of a state to fetch, in bytes.
@@ -104,7 +104,7 @@ impl Leader {
     }
 
     /// Marks the leader as followed through this connection.
-    pub(super) fn followed(&self, link: &Link) {
+    pub(super) fn mark_followed(&self, link: &Link) {
         let mut state = self.write();
         (state.client, state.error) = (Some(link.client.clone()), None);
         meter::leader_up(true);
@@ -134,7 +134,7 @@ impl Leader {
                 reason: error.to_string(),
             })?;
         let link = Link { client: Arc::new(client), url: self.url.clone() };
-        link.check().await?;
+        link.check_node().await?;
         Ok(link)
     }
 
@@ -204,17 +204,17 @@ pub(super) struct Link {
 
 #[derive(Deserialize)]
 struct SignedBlock {
-    block: Content,
+    block: BlockContent,
 }
 
 #[derive(Deserialize)]
-struct Content {
+struct BlockContent {
     header: Header,
     extrinsics: Vec<Bytes>,
 }
 
 #[derive(Deserialize)]
-struct Values {
+struct StorageChanges {
     changes: Vec<(Bytes, Option<Bytes>)>,
 }
 
@@ -229,48 +229,52 @@ impl Link {
         &self.url
     }
 
-    pub(super) fn changed(&self) -> FollowError {
-        FollowError::Changed(self.url.clone())
+    pub(super) fn leader_changed(&self) -> FollowError {
+        FollowError::LeaderChanged(self.url.clone())
     }
 
-    pub(super) fn closed(&self) -> FollowError {
+    pub(super) fn connection_closed(&self) -> FollowError {
         FollowError::Unreachable {
             url: self.url.clone(),
             reason: "the connection was closed".to_owned(),
         }
     }
 
-    pub(super) fn malformed(&self, method: &'static str, reason: &impl Display) -> FollowError {
+    pub(super) fn malformed_response(
+        &self,
+        method: &'static str,
+        reason: &impl Display,
+    ) -> FollowError {
         FollowError::ErrorResponse { url: self.url.clone(), method, reason: reason.to_string() }
     }
 
-    async fn ask<T: DeserializeOwned>(
+    async fn request_as<T: DeserializeOwned>(
         &self,
         method: &'static str,
         params: impl ToRpcParams + Send,
     ) -> Result<T, FollowError> {
         self.client.request(method, params).await.map_err(|error| match error {
             // The block was reverted or pruned.
-            ClientError::Call(error) if error.code() == CLIENT_ERROR => self.changed(),
+            ClientError::Call(error) if error.code() == CLIENT_ERROR => self.leader_changed(),
             error @ (ClientError::Call(_) | ClientError::ParseError(_)) => {
-                self.malformed(method, &error)
+                self.malformed_response(method, &error)
             }
             error => FollowError::Unreachable { url: self.url.clone(), reason: error.to_string() },
         })
     }
 
     /// Checks that the node produces blocks of this node's runtime.
-    async fn check(&self) -> Result<(), FollowError> {
-        let actual: String = self.ask("system_name", ArrayParams::new()).await?;
+    async fn check_node(&self) -> Result<(), FollowError> {
+        let actual: String = self.request_as("system_name", ArrayParams::new()).await?;
         if actual != NAME {
             return Err(FollowError::NotLocalnet { url: self.url.clone(), actual });
         }
-        let roles: Vec<String> = self.ask("system_nodeRoles", ArrayParams::new()).await?;
+        let roles: Vec<String> = self.request_as("system_nodeRoles", ArrayParams::new()).await?;
         if !roles.iter().any(|role| role == PRODUCER) {
             return Err(FollowError::Follower(self.url.clone()));
         }
         let Version { spec_version: actual } =
-            self.ask("state_getRuntimeVersion", ArrayParams::new()).await?;
+            self.request_as("state_getRuntimeVersion", ArrayParams::new()).await?;
         if actual != VERSION.spec_version {
             return Err(FollowError::Runtime { url: self.url.clone(), actual });
         }
@@ -292,22 +296,24 @@ impl Link {
 
     /// Returns the leader's newest block.
     pub(super) async fn head(&self) -> Result<Head, FollowError> {
-        Ok(Head::of(self.ask("chain_getHeader", ArrayParams::new()).await?))
+        Ok(Head::of(self.request_as("chain_getHeader", ArrayParams::new()).await?))
     }
 
     /// Returns the leader's genesis block.
     pub(super) async fn genesis(&self) -> Result<Head, FollowError> {
-        let hash: H256 = self.ask("chain_getBlockHash", (0,)).await?;
-        self.checked(self.ask("chain_getHeader", (hash,)).await?, hash)
+        let hash: H256 = self.request_as("chain_getBlockHash", (0,)).await?;
+        self.verify_head(self.request_as("chain_getHeader", (hash,)).await?, hash)
     }
 
-    fn checked(&self, header: Header, hash: H256) -> Result<Head, FollowError> {
+    fn verify_head(&self, header: Header, hash: H256) -> Result<Head, FollowError> {
         let head = Head::of(header);
         if head.hash == hash {
             return Ok(head);
         }
-        Err(self
-            .malformed("chain_getBlock", &format!("block {hash:?} has the hash {:?}", head.hash)))
+        Err(self.malformed_response(
+            "chain_getBlock",
+            &format!("block {hash:?} has the hash {:?}", head.hash),
+        ))
     }
 
     /// Returns the hashes of blocks; `None` for blocks that the leader does not have.
@@ -316,10 +322,10 @@ impl Link {
         numbers: RangeInclusive<u32>,
     ) -> Result<Vec<Option<H256>>, FollowError> {
         let numbers: Vec<u32> = numbers.collect();
-        let hashes: Vec<Option<H256>> = self.ask("chain_getBlockHash", (&numbers,)).await?;
+        let hashes: Vec<Option<H256>> = self.request_as("chain_getBlockHash", (&numbers,)).await?;
         if hashes.len() != numbers.len() {
             let reason = format!("{} hashes for {} blocks", hashes.len(), numbers.len());
-            return Err(self.malformed("chain_getBlockHash", &reason));
+            return Err(self.malformed_response("chain_getBlockHash", &reason));
         }
         Ok(hashes)
     }
@@ -327,12 +333,12 @@ impl Link {
     /// Returns the block with this hash; `None` if the leader does not have its extrinsics and its
     /// state.
     pub(super) async fn block(&self, hash: H256) -> Result<Option<Block>, FollowError> {
-        let response: Option<SignedBlock> = self.ask("chain_getBlock", (hash,)).await?;
-        let Some(SignedBlock { block: Content { header, extrinsics } }) = response else {
+        let response: Option<SignedBlock> = self.request_as("chain_getBlock", (hash,)).await?;
+        let Some(SignedBlock { block: BlockContent { header, extrinsics } }) = response else {
             return Ok(None);
         };
         let extrinsics = extrinsics.into_iter().map(|bytes| bytes.0).collect();
-        Ok(Some(Block { head: self.checked(header, hash)?, extrinsics }))
+        Ok(Some(Block { head: self.verify_head(header, hash)?, extrinsics }))
     }
 
     /// Returns the block with this number.
@@ -348,27 +354,29 @@ impl Link {
         &self,
         hash: H256,
     ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, FollowError> {
-        let mut fetched = Fetched::default();
+        let mut fetched = FetchedState::default();
         loop {
-            let keys: Vec<Bytes> =
-                self.ask("state_getKeysPaged", ("0x", PAGE, &fetched.last, hash)).await?;
+            let keys: Vec<Bytes> = self
+                .request_as("state_getKeysPaged", ("0x", PAGE_SIZE, &fetched.last, hash))
+                .await?;
             if keys.is_empty() {
                 return Ok(fetched.state);
             }
             fetched
                 .push_keys(&keys)
-                .map_err(|reason| self.malformed("state_getKeysPaged", &reason))?;
-            let values: Vec<Values> = self.ask("state_queryStorageAt", (&keys, hash)).await?;
+                .map_err(|reason| self.malformed_response("state_getKeysPaged", &reason))?;
+            let values: Vec<StorageChanges> =
+                self.request_as("state_queryStorageAt", (&keys, hash)).await?;
             fetched
                 .push_values(values)
-                .map_err(|reason| self.malformed("state_queryStorageAt", &reason))?;
+                .map_err(|reason| self.malformed_response("state_queryStorageAt", &reason))?;
         }
     }
 }
 
 /// The part of a state that was fetched so far.
 #[derive(Default)]
-struct Fetched {
+struct FetchedState {
     state: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The last key that the leader returned.
     last: Option<Bytes>,
@@ -378,7 +386,7 @@ struct Fetched {
     bytes: usize,
 }
 
-impl Fetched {
+impl FetchedState {
     /// Checks the next page of keys; fails with the reason if it is refused.
     fn push_keys(&mut self, keys: &[Bytes]) -> Result<(), &'static str> {
         // Without this check, a leader that repeats keys would cause an endless loop.
@@ -396,7 +404,7 @@ impl Fetched {
     }
 
     /// Adds the values of a page; fails with the reason if they are refused.
-    fn push_values(&mut self, values: Vec<Values>) -> Result<(), &'static str> {
+    fn push_values(&mut self, values: Vec<StorageChanges>) -> Result<(), &'static str> {
         for (key, value) in values.into_iter().flat_map(|values| values.changes) {
             let Some(value) = value else { continue };
             self.bytes = self.bytes.saturating_add(key.len()).saturating_add(value.len());
@@ -418,7 +426,7 @@ mod tests {
     fn unordered_state_keys_are_refused() {
         let keys =
             |keys: &[u8]| -> Vec<Bytes> { keys.iter().map(|key| Bytes(vec![*key])).collect() };
-        let mut fetched = Fetched::default();
+        let mut fetched = FetchedState::default();
         assert_eq!(fetched.push_keys(&keys(&[1, 2])), Ok(()));
         for refused in [&[1, 2][..], &[2], &[3, 3], &[4, 3]] {
             assert_eq!(fetched.push_keys(&keys(refused)), Err(UNORDERED), "{refused:?}");
@@ -428,12 +436,12 @@ mod tests {
 
     #[test]
     fn oversized_state_is_refused() {
-        let mut fetched = Fetched { keys: MAX_KEYS, ..Fetched::default() };
+        let mut fetched = FetchedState { keys: MAX_KEYS, ..FetchedState::default() };
         assert_eq!(fetched.push_keys(&[Bytes(vec![1])]), Err(TOO_LARGE));
         let values = |bytes: usize| {
-            vec![Values { changes: vec![(Bytes(vec![1]), Some(Bytes(vec![0; bytes])))] }]
+            vec![StorageChanges { changes: vec![(Bytes(vec![1]), Some(Bytes(vec![0; bytes])))] }]
         };
-        let mut fetched = Fetched { bytes: MAX_BYTES - 10, ..Fetched::default() };
+        let mut fetched = FetchedState { bytes: MAX_BYTES - 10, ..FetchedState::default() };
         assert_eq!(fetched.push_values(values(9)), Ok(()));
         assert_eq!(fetched.push_values(values(9)), Err(TOO_LARGE));
     }

@@ -16,7 +16,7 @@ use crate::execute::panic_text;
 
 /// Whether and why the node must shut down.
 #[derive(Debug, Clone)]
-enum Stop {
+enum StopState {
     Running,
     Requested,
     Failed {
@@ -27,15 +27,15 @@ enum Stop {
     },
 }
 
-impl Stop {
+impl StopState {
     /// Sets this as the reason, unless a reason is already set.
     fn send_to(self, stop: &watch::Sender<Self>) {
         stop.send_if_modified(|state| {
-            let first = matches!(state, Self::Running);
-            if first {
+            let is_first = matches!(state, Self::Running);
+            if is_first {
                 *state = self;
             }
-            first
+            is_first
         });
     }
 }
@@ -45,9 +45,9 @@ impl Stop {
 pub(crate) struct Control {
     commands: SyncSender<Command>,
     stopping: Arc<AtomicBool>,
-    stop: Arc<watch::Sender<Stop>>,
+    stop: Arc<watch::Sender<StopState>>,
     /// URL of the followed node, if any.
-    follows: Option<Arc<str>>,
+    leader_url: Option<Arc<str>>,
 }
 
 impl Control {
@@ -55,11 +55,11 @@ impl Control {
     /// commands.
     pub(super) fn new(
         stopping: Arc<AtomicBool>,
-        follows: Option<Arc<str>>,
+        leader_url: Option<Arc<str>>,
     ) -> (Self, Receiver<Command>) {
         let (commands, inbox) = mpsc::sync_channel(MAX_COMMANDS);
-        let stop = Arc::new(watch::channel(Stop::Running).0);
-        (Self { commands, stopping, stop, follows }, inbox)
+        let stop = Arc::new(watch::channel(StopState::Running).0);
+        (Self { commands, stopping, stop, leader_url }, inbox)
     }
 
     /// Waits for the author's thread to end; if it panics, shuts the node down.
@@ -77,7 +77,7 @@ impl Control {
                 let reason = panic_text(panic.as_ref());
                 tracing::error!(reason, "block production failed, node is shutting down");
                 let database = chain.store.path().map(Path::to_owned);
-                Stop::Failed { reason, database }.send_to(&stop);
+                StopState::Failed { reason, database }.send_to(&stop);
             }
             chain.pool.close();
             if let Err(error) = chain.store.flush() {
@@ -89,7 +89,7 @@ impl Control {
     /// Runs a command that changes the chain, and waits for its result; a node that follows another
     /// one refuses it.
     pub(crate) async fn command(&self, action: Action) -> Result<CommandOutput, AuthorError> {
-        match &self.follows {
+        match &self.leader_url {
             Some(url) => Err(AuthorError::Following(url.to_string())),
             None => self.send(action).await,
         }
@@ -106,11 +106,11 @@ impl Control {
     }
 
     /// Wakes the author after a submission, if its clock is [`Clock::Instant`].
-    pub(crate) fn submitted(&self, clock: Clock) {
+    pub(crate) fn notify_submitted(&self, clock: Clock) {
         if clock == Clock::Instant {
             let (reply, _) = oneshot::channel();
             // If the queue is full, the author looks at the pool after each command in it.
-            let _ = self.commands.try_send(Command { action: Action::Submitted, reply });
+            let _ = self.commands.try_send(Command { action: Action::IncludeSubmitted, reply });
         }
     }
 
@@ -120,8 +120,8 @@ impl Control {
         // Wakes the manual clock's author, which sleeps until a command arrives. If the queue is
         // full, the author is awake.
         let (reply, _) = oneshot::channel();
-        let _ = self.commands.try_send(Command { action: Action::Blocks(0), reply });
-        Stop::Requested.send_to(&self.stop);
+        let _ = self.commands.try_send(Command { action: Action::MineBlocks(0), reply });
+        StopState::Requested.send_to(&self.stop);
     }
 
     /// Waits until a shutdown is requested or the author panics.
@@ -131,8 +131,8 @@ impl Control {
     pub(super) async fn stopped(&self) -> Result<(), AuthorError> {
         let mut stop = self.stop.subscribe();
         // The sender is a field of this control, so the wait cannot fail.
-        match stop.wait_for(|stop| !matches!(stop, Stop::Running)).await.as_deref() {
-            Ok(Stop::Failed { reason, database }) => {
+        match stop.wait_for(|stop| !matches!(stop, StopState::Running)).await.as_deref() {
+            Ok(StopState::Failed { reason, database }) => {
                 Err(AuthorError::Panicked { reason: reason.clone(), database: database.clone() })
             }
             _ => Ok(()),
@@ -152,7 +152,7 @@ mod tests {
     use crate::store::{History, Store};
 
     /// Creates a node whose author runs the given function on its thread.
-    fn node_of(
+    fn control_with_author(
         directory: Option<&Path>,
         author: impl FnOnce() + Send + 'static,
     ) -> (Control, JoinHandle<()>) {
@@ -169,7 +169,7 @@ mod tests {
     #[tokio::test]
     async fn node_with_failed_author_stops_with_the_reason() {
         let directory = tempfile::tempdir().unwrap();
-        let (control, author) = node_of(Some(directory.path()), || panic!("a defect"));
+        let (control, author) = control_with_author(Some(directory.path()), || panic!("a defect"));
         let error = timeout(Duration::from_secs(20), control.stopped())
             .await
             .unwrap()
@@ -189,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn author_stopped_on_request_is_not_a_failure() {
-        let (control, author) = node_of(None, || ());
+        let (control, author) = control_with_author(None, || ());
         control.stop();
         author.await.unwrap();
         assert!(control.stopped().await.is_ok());

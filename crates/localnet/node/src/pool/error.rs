@@ -128,7 +128,7 @@ impl SubmitError {
     }
 
     /// Whether a retry of the same extrinsic would fail, so that it is banned for a while.
-    pub(crate) fn bans(&self) -> bool {
+    pub(crate) fn causes_ban(&self) -> bool {
         matches!(self, Self::Invalid(_) | Self::Verification(_))
     }
 }

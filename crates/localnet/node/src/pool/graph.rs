@@ -39,10 +39,10 @@ impl Entry {
         bytes: Vec<u8>,
         sender: Option<AccountId>,
         watcher: Watcher,
-        valid: ValidTransaction,
+        validity: ValidTransaction,
         at: u32,
     ) -> Self {
-        let ValidTransaction { priority, mut requires, provides, longevity, .. } = valid;
+        let ValidTransaction { priority, mut requires, provides, longevity, .. } = validity;
         requires.sort_unstable();
         requires.dedup();
         let valid_till = u64::from(at).saturating_add(longevity);
@@ -125,7 +125,7 @@ impl Graph {
         if self.contains(&entry.hash) {
             return Err(SubmitError::Known(entry.hash));
         }
-        let conflicts = self.conflicting(&entry)?;
+        let conflicts = self.conflicts_of(&entry)?;
         for seq in self.evictions(&entry, &conflicts, limits)? {
             if let Some(victim) = self.remove(seq) {
                 victim.watcher.send(TxEvent::Dropped);
@@ -141,7 +141,7 @@ impl Graph {
     }
 
     /// Returns the pooled extrinsics that `entry` would replace.
-    fn conflicting(&self, entry: &Entry) -> Result<Vec<Seq>, SubmitError> {
+    fn conflicts_of(&self, entry: &Entry) -> Result<Vec<Seq>, SubmitError> {
         let mut conflicts: Vec<Seq> =
             entry.provides.iter().filter_map(|tag| self.providers.get(tag)).copied().collect();
         conflicts.sort_unstable();
@@ -167,13 +167,13 @@ impl Graph {
         conflicts: &[Seq],
         limits: &PoolLimits,
     ) -> Result<Vec<Seq>, SubmitError> {
-        let waits = self.count_unmet(entry) > 0;
-        if waits && self.entries.len() - self.ready >= limits.future {
+        let is_future = self.count_unmet(entry) > 0;
+        if is_future && self.entries.len() - self.ready >= limits.future {
             return Err(SubmitError::Full);
         }
-        let sent =
+        let sender_count =
             entry.sender.as_ref().and_then(|sender| self.senders.get(sender)).copied().unwrap_or(0);
-        if sent >= limits.per_sender && conflicts.is_empty() {
+        if sender_count >= limits.per_sender && conflicts.is_empty() {
             return Err(SubmitError::Full);
         }
         let mut count = self.entries.len() - conflicts.len();
@@ -232,10 +232,10 @@ impl Graph {
         }
         self.bytes += entry.bytes.len();
         self.by_hash.insert(entry.hash, seq);
-        let ready = entry.unmet == 0;
-        entry.watcher.send(if ready { TxEvent::Ready } else { TxEvent::Future });
+        let is_ready = entry.unmet == 0;
+        entry.watcher.send(if is_ready { TxEvent::Ready } else { TxEvent::Future });
         self.entries.insert(seq, entry);
-        if ready {
+        if is_ready {
             self.ready += 1;
             self.promote(seq);
         }
@@ -280,10 +280,10 @@ impl Graph {
 
     /// Removes an extrinsic that was not included.
     pub(super) fn remove(&mut self, seq: Seq) -> Option<Entry> {
-        let behind = self.dependents_of(seq);
+        let dependents = self.dependents_of(seq);
         let entry = self.unlink(seq)?;
         if entry.unmet == 0 {
-            self.demote(behind);
+            self.demote(dependents);
         }
         Some(entry)
     }
@@ -308,18 +308,18 @@ impl Graph {
             self.providers.remove(tag);
         }
         for tag in &entry.requires {
-            if let Some(waiting) = self.dependents.get_mut(tag) {
-                waiting.retain(|other| *other != seq);
-                if waiting.is_empty() {
+            if let Some(dependents) = self.dependents.get_mut(tag) {
+                dependents.retain(|other| *other != seq);
+                if dependents.is_empty() {
                     self.dependents.remove(tag);
                 }
             }
         }
         if let Some(sender) = &entry.sender
-            && let Some(sent) = self.senders.get_mut(sender)
+            && let Some(sender_count) = self.senders.get_mut(sender)
         {
-            *sent -= 1;
-            if *sent == 0 {
+            *sender_count -= 1;
+            if *sender_count == 0 {
                 self.senders.remove(sender);
             }
         }
@@ -339,24 +339,24 @@ impl Graph {
 
     /// Returns the ready extrinsics in the order of inclusion: by priority, each after its
     /// dependencies.
-    pub(super) fn in_order(&self) -> Vec<Seq> {
-        let mut open: HashMap<Seq, usize> = HashMap::new();
-        let mut free = BinaryHeap::new();
+    pub(super) fn ready_in_order(&self) -> Vec<Seq> {
+        let mut unmet_counts: HashMap<Seq, usize> = HashMap::new();
+        let mut ready = BinaryHeap::new();
         for (seq, entry) in self.entries.iter().filter(|(_, entry)| entry.unmet == 0) {
             match entry.requires.len() {
-                0 => free.push(entry.rank(*seq)),
-                requires => drop(open.insert(*seq, requires)),
+                0 => ready.push(entry.rank(*seq)),
+                requires => drop(unmet_counts.insert(*seq, requires)),
             }
         }
         let mut order = Vec::with_capacity(self.ready);
-        while let Some(Rank { seq, .. }) = free.pop() {
+        while let Some(Rank { seq, .. }) = ready.pop() {
             order.push(seq);
             for dependent in self.dependents_of(seq) {
-                let Some(requires) = open.get_mut(&dependent) else { continue };
+                let Some(requires) = unmet_counts.get_mut(&dependent) else { continue };
                 *requires -= 1;
                 if *requires == 0 {
-                    open.remove(&dependent);
-                    free.extend(self.entries.get(&dependent).map(|entry| entry.rank(dependent)));
+                    unmet_counts.remove(&dependent);
+                    ready.extend(self.entries.get(&dependent).map(|entry| entry.rank(dependent)));
                 }
             }
         }
@@ -364,7 +364,7 @@ impl Graph {
     }
 
     /// Returns all extrinsics, in order of arrival.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn iter_entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }
 }

@@ -3,7 +3,8 @@ use tokio::sync::mpsc::Receiver;
 
 use super::*;
 
-const WIDE: PoolLimits = PoolLimits { count: 100, bytes: 10_000, future: 100, per_sender: 100 };
+const WIDE_LIMITS: PoolLimits =
+    PoolLimits { count: 100, bytes: 10_000, future: 100, per_sender: 100 };
 
 fn account(number: u8) -> AccountId {
     AccountId::new([number; 32])
@@ -60,12 +61,16 @@ impl TestPool {
     }
 
     fn order(&self) -> Vec<H256> {
-        self.graph.in_order().into_iter().map(|seq| self.graph.get(seq).unwrap().hash).collect()
+        self.graph
+            .ready_in_order()
+            .into_iter()
+            .map(|seq| self.graph.get(seq).unwrap().hash)
+            .collect()
     }
 
     fn seq(&self, hash: H256) -> Seq {
         self.graph
-            .in_order()
+            .ready_in_order()
             .into_iter()
             .find(|seq| self.graph.get(*seq).unwrap().hash == hash)
             .unwrap()
@@ -74,7 +79,7 @@ impl TestPool {
 
 #[test]
 fn calls_are_ordered_by_priority_and_nonce() {
-    let mut pool = TestPool::new(WIDE);
+    let mut pool = TestPool::new(WIDE_LIMITS);
     pool.add(1, 0, 0, 5).unwrap();
     pool.add(1, 1, 0, 100).unwrap();
     pool.add(2, 7, 7, 50).unwrap();
@@ -88,7 +93,7 @@ fn calls_are_ordered_by_priority_and_nonce() {
 
 #[test]
 fn nonce_gap_keeps_later_calls_future() {
-    let mut pool = TestPool::new(WIDE);
+    let mut pool = TestPool::new(WIDE_LIMITS);
     pool.add(1, 2, 0, 5).unwrap();
     pool.add(1, 3, 0, 5).unwrap();
     pool.add(1, 0, 0, 5).unwrap();
@@ -103,7 +108,7 @@ fn nonce_gap_keeps_later_calls_future() {
 
 #[test]
 fn dropped_transaction_requeues_dependents() {
-    let mut pool = TestPool::new(WIDE);
+    let mut pool = TestPool::new(WIDE_LIMITS);
     for nonce in 0..4 {
         pool.add(1, nonce, 0, 5).unwrap();
     }
@@ -121,7 +126,7 @@ fn dropped_transaction_requeues_dependents() {
 
 #[test]
 fn included_transaction_keeps_dependents_ready() {
-    let mut pool = TestPool::new(WIDE);
+    let mut pool = TestPool::new(WIDE_LIMITS);
     for nonce in 0..3 {
         pool.add(1, nonce, 0, 5).unwrap();
     }
@@ -133,7 +138,7 @@ fn included_transaction_keeps_dependents_ready() {
 
 #[test]
 fn only_higher_priority_replaces_a_call_with_the_same_nonce() {
-    let mut pool = TestPool::new(WIDE);
+    let mut pool = TestPool::new(WIDE_LIMITS);
     pool.add(1, 0, 0, 5).unwrap();
     assert!(matches!(pool.add(1, 0, 0, 4), Err(SubmitError::Priority { pooled: 5, new: 4 })));
     assert!(matches!(pool.add(1, 0, 0, 5), Err(SubmitError::Known(_))));
@@ -198,7 +203,7 @@ fn replacement_call_evicts_no_other_call() {
 
 #[test]
 fn future_call_expires() {
-    let mut pool = TestPool::new(WIDE);
+    let mut pool = TestPool::new(WIDE_LIMITS);
     pool.add(1, 0, 0, 5).unwrap();
     pool.add(2, 5, 0, 5).unwrap();
     assert!(pool.graph.expired(10).is_empty());
@@ -212,7 +217,7 @@ fn call_without_tags_is_refused() {
     let mut graph = Graph::default();
     let valid = ValidTransaction { provides: Vec::new(), ..valid(1, 0, 0, 1) };
     let entry = Entry::new(H256::zero(), vec![1], None, Watcher::default(), valid, 0);
-    assert!(matches!(graph.insert(entry, &WIDE), Err(SubmitError::NoTags)));
+    assert!(matches!(graph.insert(entry, &WIDE_LIMITS), Err(SubmitError::NoTags)));
 }
 
 proptest::proptest! {
@@ -228,14 +233,14 @@ proptest::proptest! {
             match kind {
                 0 => {
                     // A block includes the first call.
-                    if let Some(seq) = pool.graph.in_order().first().copied() {
+                    if let Some(seq) = pool.graph.ready_in_order().first().copied() {
                         let entry = pool.graph.include(seq).unwrap();
                         let sender = entry.sender.unwrap();
                         next[<AccountId as AsRef<[u8; 32]>>::as_ref(&sender)[0] as usize] += 1;
                     }
                 }
                 1 => {
-                    if let Some(seq) = pool.graph.in_order().last().copied() {
+                    if let Some(seq) = pool.graph.ready_in_order().last().copied() {
                         pool.graph.remove(seq).unwrap();
                     }
                 }
@@ -246,7 +251,7 @@ proptest::proptest! {
                     }
                 }
             }
-            let order = pool.graph.in_order();
+            let order = pool.graph.ready_in_order();
             proptest::prop_assert_eq!(order.len(), pool.graph.ready());
             let mut expected = next;
             for seq in order {

@@ -9,7 +9,7 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 use sp_core::H256;
 
-use super::error::{RpcResult, internal, submit};
+use super::error::{RpcResult, internal, submit_error};
 use super::params::Args;
 use super::subscribe::SubscriptionRequest;
 use super::{Context, Methods, RegisterError};
@@ -18,8 +18,8 @@ use crate::follow::wait_for_import;
 use crate::pool::{TxEvent, Watcher};
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
-    methods.forwarded(&["author_submitExtrinsic"], &["extrinsic"], submit_extrinsic);
-    methods.forwarded(&["author_pendingExtrinsics"], &[], |context, _| {
+    methods.register_forwarded(&["author_submitExtrinsic"], &["extrinsic"], submit_extrinsic);
+    methods.register_forwarded(&["author_pendingExtrinsics"], &[], |context, _| {
         let mut budget = context.budget();
         context
             .chain
@@ -30,7 +30,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             .collect::<Result<_, _>>()
             .map(Value::Array)
     });
-    methods.subscription(
+    methods.register_subscription(
         ["author_submitAndWatchExtrinsic", "author_extrinsicUpdate", "author_unwatchExtrinsic"],
         |params, request, context| Box::pin(watch(params, request, context)),
     )
@@ -38,8 +38,9 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
 
 fn submit_extrinsic(context: &Context, args: &Args) -> RpcResult {
     let bytes = args.bytes(0, "an extrinsic")?;
-    let hash = context.chain.submit(bytes, Watcher::default()).map_err(|error| submit(&error))?;
-    context.control.submitted(context.clock);
+    let hash =
+        context.chain.submit(bytes, Watcher::default()).map_err(|error| submit_error(&error))?;
+    context.control.notify_submitted(context.clock);
     Ok(json!(hash))
 }
 
@@ -70,17 +71,17 @@ async fn watch(
     if let Some(leader) = &chain.leader {
         return match leader.watch(bytes).await {
             Ok(events) => relay(events, request, &chain).await,
-            Err(error) => request.reject(submit(&error)).await,
+            Err(error) => request.reject(submit_error(&error)).await,
         };
     }
-    let submitting = chain.clone();
+    let worker_chain = chain.clone();
     let submitted = request
         .backpressure
-        .heavy(context.workers.run(move || submitting.submit(bytes, watcher)))
+        .run_heavy(context.workers.run(move || worker_chain.submit(bytes, watcher)))
         .await;
     match submitted {
-        Some(Ok(_)) => context.control.submitted(context.clock),
-        Some(Err(error)) => return request.reject(submit(&error)).await,
+        Some(Ok(_)) => context.control.notify_submitted(context.clock),
+        Some(Err(error)) => return request.reject(submit_error(&error)).await,
         None => return request.reject(internal("cannot validate the extrinsic")).await,
     }
     let feed = request.accept().await?;

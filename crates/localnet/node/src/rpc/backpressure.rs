@@ -85,7 +85,7 @@ impl Backpressure {
     fn report_state(&self, state: &State) {
         let Some(progress) = self.progress.as_ref().filter(|_| state.is_enabled) else { return };
         if state.requests == 0 && state.subscriptions == 0 {
-            progress.upgraded_idle();
+            progress.mark_upgraded_idle();
         } else {
             // Responses to an evicted connection's requests are discarded.
             progress.complete();
@@ -101,10 +101,10 @@ impl Backpressure {
     }
 
     /// Changes the counters, and resumes reading if they allow it.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn update(&self, update: impl FnOnce(&mut State)) {
         let reader = {
             let mut state = self.lock();
-            change(&mut state);
+            update(&mut state);
             if state.may_read(self.limits) { state.reader.take() } else { None }
         };
         self.counters_changed.notify_waiters();
@@ -114,7 +114,7 @@ impl Backpressure {
     }
 
     /// Counts a request of this size as in flight until the guard is dropped.
-    pub(super) fn request(self: &Arc<Self>, bytes: usize) -> InFlightGuard {
+    pub(super) fn begin_request(self: &Arc<Self>, bytes: usize) -> InFlightGuard {
         let mut state = self.lock();
         state.requests += 1;
         state.request_bytes = state.request_bytes.saturating_add(bytes);
@@ -125,7 +125,7 @@ impl Backpressure {
     }
 
     /// Counts a subscription until the guard is dropped.
-    pub(super) fn subscription(self: &Arc<Self>) -> SubscriptionSlot {
+    pub(super) fn begin_subscription(self: &Arc<Self>) -> SubscriptionSlot {
         let mut state = self.lock();
         state.subscriptions += 1;
         if state.subscriptions == 1 {
@@ -144,12 +144,12 @@ impl Backpressure {
 
     /// Subtracts bytes that the client has read, or will never receive.
     pub(super) fn subtract_unread(&self, bytes: usize) {
-        self.change(|state| state.bytes = state.bytes.saturating_sub(bytes));
+        self.update(|state| state.bytes = state.bytes.saturating_sub(bytes));
     }
 
     /// Marks the client as disconnected, and wakes all tasks that wait for it.
     fn close(&self) {
-        self.change(|state| {
+        self.update(|state| {
             state.is_enabled = false;
             state.bytes = 0;
         });
@@ -157,7 +157,7 @@ impl Backpressure {
 
     /// Runs `work` under the connection's limit on heavy requests, once the client has read enough
     /// responses.
-    pub(super) async fn heavy<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(super) async fn run_heavy<T>(&self, work: impl Future<Output = T>) -> T {
         // The semaphore is never closed.
         let _permit = self.heavy.acquire().await;
         loop {
@@ -189,7 +189,7 @@ pub(super) struct InFlightGuard {
 
 impl Drop for InFlightGuard {
     fn drop(&mut self) {
-        self.backpressure.change(|state| {
+        self.backpressure.update(|state| {
             state.requests = state.requests.saturating_sub(1);
             state.request_bytes = state.request_bytes.saturating_sub(self.bytes);
             if state.requests == 0 {
@@ -221,13 +221,13 @@ pub(super) struct BackpressuredStream<T> {
     slot: Option<ConnectionSlot>,
     /// Futures that complete when the connection is evicted: one for its reader, one for its
     /// writer.
-    evicted: Option<[Evicted; 2]>,
+    evicted: Option<[EvictionFuture; 2]>,
 }
 
-type Evicted = Pin<Box<dyn Future<Output = ()> + Send>>;
+type EvictionFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Returns a future that completes when the connection of a slot is evicted.
-fn evicted(slot: &ConnectionSlot) -> Evicted {
+fn evicted(slot: &ConnectionSlot) -> EvictionFuture {
     let progress = slot.progress();
     Box::pin(async move { progress.evicted().await })
 }
@@ -238,7 +238,7 @@ impl<T> BackpressuredStream<T> {
     }
 
     /// Attaches a connection slot, which is released when the connection ends.
-    pub(super) fn holding(mut self, slot: ConnectionSlot) -> Self {
+    pub(super) fn with_slot(mut self, slot: ConnectionSlot) -> Self {
         self.evicted = Some([evicted(&slot), evicted(&slot)]);
         self.slot = Some(slot);
         self
@@ -347,7 +347,7 @@ mod tests {
         (backpressure.clone(), BackpressuredStream::new(server, backpressure), client)
     }
 
-    async fn reads(server: &mut BackpressuredStream<DuplexStream>) -> bool {
+    async fn can_read(server: &mut BackpressuredStream<DuplexStream>) -> bool {
         timeout(Duration::ZERO, server.read_u8()).await.is_ok()
     }
 
@@ -355,8 +355,8 @@ mod tests {
     async fn reading_pauses_at_maximum_requests_in_flight() {
         let (backpressure, mut server, _client) = connection().await;
         backpressure.start();
-        let (first, _second) = (backpressure.request(1), backpressure.request(1));
-        assert!(!reads(&mut server).await);
+        let (first, _second) = (backpressure.begin_request(1), backpressure.begin_request(1));
+        assert!(!can_read(&mut server).await);
         let waiting = tokio::spawn(async move { server.read_u8().await.unwrap() });
         drop(first);
         assert_eq!(waiting.await.unwrap(), b'r');
@@ -366,9 +366,9 @@ mod tests {
     async fn reading_pauses_while_a_large_request_is_in_flight() {
         let (backpressure, mut server, _client) = connection().await;
         backpressure.start();
-        let large = backpressure.request(11);
-        assert!(!reads(&mut server).await);
-        backpressure.heavy(async {}).await;
+        let large = backpressure.begin_request(11);
+        assert!(!can_read(&mut server).await);
+        backpressure.run_heavy(async {}).await;
         drop(large);
         assert_eq!(server.read_u8().await.unwrap(), b'r');
     }
@@ -378,11 +378,11 @@ mod tests {
         let (backpressure, mut server, mut client) = connection().await;
         backpressure.start();
         backpressure.add_unread(11);
-        assert!(!reads(&mut server).await);
-        assert!(timeout(Duration::ZERO, backpressure.heavy(async {})).await.is_err());
+        assert!(!can_read(&mut server).await);
+        assert!(timeout(Duration::ZERO, backpressure.run_heavy(async {})).await.is_err());
         let waiting = tokio::spawn({
             let backpressure = backpressure.clone();
-            async move { backpressure.heavy(async {}).await }
+            async move { backpressure.run_heavy(async {}).await }
         });
         tokio::task::yield_now().await;
         server.write_all(b"answer").await.unwrap();
@@ -398,15 +398,15 @@ mod tests {
         backpressure.add_unread(11);
         drop(client);
         assert!(server.write_all(b"answer").await.is_err());
-        timeout(Duration::from_secs(5), backpressure.heavy(async {})).await.unwrap();
+        timeout(Duration::from_secs(5), backpressure.run_heavy(async {})).await.unwrap();
         assert_eq!(server.read_u8().await.unwrap(), b'r');
     }
 
     #[tokio::test]
-    async fn only_websockets_are_paced() {
+    async fn http_requests_are_not_delayed_by_backpressure() {
         let (backpressure, mut server, _client) = connection().await;
         backpressure.add_unread(11);
-        let _both = (backpressure.request(1), backpressure.request(1));
+        let _both = (backpressure.begin_request(1), backpressure.begin_request(1));
         assert_eq!(server.read_u8().await.unwrap(), b'r');
     }
 }

@@ -3,22 +3,26 @@
 use serde_json::{Value, json};
 use sp_core::H256;
 
-use super::error::{RpcResult, store};
-use super::params::{Args, BlockRef, block_ref, bounded, to_hex};
+use super::error::{RpcResult, store_error};
+use super::params::{Args, BlockRef, block_ref, check_list_length, to_hex};
 use super::{Context, Methods};
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.heavy(&["chain_getBlockHash", "chain_getHead"], &["hash"], block_hash);
-    methods.heavy(&["chain_getFinalizedHead", "chain_getFinalisedHead"], &[], |context, _| {
-        Ok(json!(context.chain.finalized().map_err(|error| store(&error))?.hash))
-    });
-    methods.heavy(&["chain_getHeader"], &["hash"], header);
-    methods.heavy(&["chain_getBlock"], &["hash"], block);
+    methods.register_heavy(&["chain_getBlockHash", "chain_getHead"], &["hash"], block_hash);
+    methods.register_heavy(
+        &["chain_getFinalizedHead", "chain_getFinalisedHead"],
+        &[],
+        |context, _| {
+            Ok(json!(context.chain.finalized().map_err(|error| store_error(&error))?.hash))
+        },
+    );
+    methods.register_heavy(&["chain_getHeader"], &["hash"], header);
+    methods.register_heavy(&["chain_getBlock"], &["hash"], block);
 }
 
 fn block_hash(context: &Context, args: &Args) -> RpcResult {
     match args.value(0) {
-        Value::Array(numbers) => bounded(numbers)?
+        Value::Array(numbers) => check_list_length(numbers)?
             .iter()
             .map(|number| one_hash(context, number))
             .collect::<Result<_, _>>()
@@ -33,7 +37,7 @@ fn one_hash(context: &Context, number: &Value) -> RpcResult {
         BlockRef::Newest => Some(head.hash),
         BlockRef::Number(Some(number)) if number == head.number() => Some(head.hash),
         BlockRef::Number(Some(number)) if number < head.number() => {
-            context.chain.store.hash(number).map_err(|error| store(&error))?
+            context.chain.store.hash(number).map_err(|error| store_error(&error))?
         }
         BlockRef::Number(_) => None,
     };
@@ -48,14 +52,14 @@ fn header(context: &Context, args: &Args) -> RpcResult {
             .store
             .header(hash)
             .map(|header| json!(header))
-            .map_err(|error| store(&error)),
+            .map_err(|error| store_error(&error)),
         _ => Ok(json!(head.header)),
     }
 }
 
 fn block(context: &Context, args: &Args) -> RpcResult {
     let hash = args.hash(0)?.unwrap_or_else(|| context.chain.head().hash);
-    let block = context.chain.store.block(hash).map_err(|error| store(&error))?;
+    let block = context.chain.store.block(hash).map_err(|error| store_error(&error))?;
     Ok(block.map_or(Value::Null, |(head, extrinsics)| {
         let extrinsics: Vec<_> = extrinsics.iter().map(|bytes| to_hex(bytes)).collect();
         json!({"block": {"header": head.header, "extrinsics": extrinsics}, "justifications": null})

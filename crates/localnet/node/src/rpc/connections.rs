@@ -25,21 +25,21 @@ use tower::layer::util::{Identity, Stack};
 
 use super::RpcLimits;
 use super::backpressure::{Backpressure, BackpressuredStream};
-use super::count::{Names, RequestCounter};
+use super::count::{MethodNames, RequestCounter};
 use super::origin::{Origins, refusal};
 
 /// The pause after a failed accept, for instance with too many open files.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 /// Timeout of a request head, and idle timeout of a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout for write progress: a client that does not read is disconnected.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout of a request body.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Memory limit of all request bodies beyond their first 64 KiB each, as a number of bodies of the
 /// maximum size.
-pub(super) const LARGE_BODIES: usize = 4;
+pub(super) const MAX_LARGE_BODIES: usize = 4;
 /// Maximum number of connections beyond the limits, which only receive the response 429.
 const MAX_REJECTED_CONNECTIONS: usize = 64;
 
@@ -51,9 +51,9 @@ pub(super) type HttpLayers = Stack<ProxyGetRequestLayer, Stack<HostFilterLayer, 
 pub(super) struct SharedState {
     pub(super) builder: TowerServiceBuilder<Identity, HttpLayers>,
     pub(super) methods: Methods,
-    pub(super) names: Names,
+    pub(super) names: MethodNames,
     pub(super) limits: RpcLimits,
-    pub(super) bodies: BodyLimits,
+    pub(super) body_limits: BodyLimits,
     pub(super) origins: Origins,
     pub(super) stop: StopHandle,
 }
@@ -67,7 +67,8 @@ impl SharedState {
             limits.connections as usize,
             limits.connections_per_address as usize,
         );
-        let spare = ConnectionSlots::new(MAX_REJECTED_CONNECTIONS, MAX_REJECTED_CONNECTIONS);
+        let rejection_slots =
+            ConnectionSlots::new(MAX_REJECTED_CONNECTIONS, MAX_REJECTED_CONNECTIONS);
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -77,13 +78,13 @@ impl SharedState {
                 Ok((socket, peer)) => {
                     if let Some(slot) = slots.try_acquire(peer.ip()) {
                         self.clone().serve(socket, slot, true);
-                    } else if let Some(slot) = spare.try_acquire(peer.ip()) {
+                    } else if let Some(slot) = rejection_slots.try_acquire(peer.ip()) {
                         self.clone().serve(socket, slot, false);
                     }
                 }
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept connection");
-                    if !spare.evict() && !slots.evict() {
+                    if !rejection_slots.evict() && !slots.evict() {
                         tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                     }
                 }
@@ -104,13 +105,18 @@ impl SharedState {
             Some(progress.clone()),
         );
         let socket = WriteDeadline::new(socket, progress.clone(), WRITE_TIMEOUT);
-        let stream = BackpressuredStream::new(socket, backpressure.clone()).holding(slot);
-        let answers = progress.clone();
+        let stream = BackpressuredStream::new(socket, backpressure.clone()).with_slot(slot);
+        let request_progress = progress.clone();
         let service = tower::service_fn(move |request| {
-            self.clone().answer(request, backpressure.clone(), answers.clone(), is_admitted)
+            self.clone().respond(
+                request,
+                backpressure.clone(),
+                request_progress.clone(),
+                is_admitted,
+            )
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        http.timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD_TIMEOUT);
         let connection = http
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
             .with_upgrades();
@@ -129,7 +135,7 @@ impl SharedState {
     }
 
     /// Answers a request once its body is complete; an incomplete request uses no shared resources.
-    async fn answer(
+    async fn respond(
         self,
         mut request: HttpRequest<Incoming>,
         backpressure: Arc<Backpressure>,
@@ -145,9 +151,9 @@ impl SharedState {
         let is_upgrade = is_upgrade_request(&request);
         request.extensions_mut().insert(backpressure.clone());
         let (head, body) = request.into_parts();
-        let mut body = match self.bodies.read(body).await {
+        let mut body = match self.body_limits.read(body).await {
             Ok(body) => body,
-            Err(refusal) => return Ok(self.unread(refusal)),
+            Err(refusal) => return Ok(self.body_error_response(refusal)),
         };
         if !progress.complete() {
             return Ok(malformed());
@@ -160,16 +166,17 @@ impl SharedState {
             HttpBody::from(Vec::from(std::mem::take(&mut body.bytes))),
         );
         let (names, stop) = (self.names, self.stop);
-        let counted = {
+        let counter_layer = {
             let backpressure = backpressure.clone();
             move |service| RequestCounter::new(service, names.clone(), backpressure.clone())
         };
-        let builder = self.builder.set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counted));
+        let builder =
+            self.builder.set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counter_layer));
         let response = builder.build(self.methods, stop).call(request).await;
         if is_upgrade {
             backpressure.report_idle();
         } else {
-            progress.answered();
+            progress.mark_answered();
         }
         response
     }
@@ -177,15 +184,15 @@ impl SharedState {
     /// Returns the response 429. Reads the request first, since many clients write all of it before
     /// they read.
     async fn refuse(self, request: HttpRequest<Incoming>) -> HttpResponse {
-        let mut response = match self.bodies.read(request.into_body()).await {
+        let mut response = match self.body_limits.read(request.into_body()).await {
             Ok(_) => too_many_requests(),
-            Err(refusal) => self.unread(refusal),
+            Err(refusal) => self.body_error_response(refusal),
         };
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
     }
 
-    fn unread(&self, refusal: BodyRefusal) -> HttpResponse {
+    fn body_error_response(&self, refusal: BodyRefusal) -> HttpResponse {
         match refusal {
             BodyRefusal::TooLarge { .. } => too_large(self.limits.request_bytes),
             BodyRefusal::Incomplete => malformed(),

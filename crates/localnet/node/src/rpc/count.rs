@@ -13,9 +13,9 @@ use crate::meter;
 
 /// The names of the registered methods; requests for any other method are counted as `unknown`.
 #[derive(Clone)]
-pub(super) struct Names(Arc<HashSet<&'static str>>);
+pub(super) struct MethodNames(Arc<HashSet<&'static str>>);
 
-impl Names {
+impl MethodNames {
     pub(super) fn new(names: impl Iterator<Item = &'static str>) -> Self {
         Self(Arc::new(names.collect()))
     }
@@ -29,12 +29,12 @@ impl Names {
 #[derive(Clone)]
 pub(super) struct RequestCounter<S> {
     service: S,
-    names: Names,
+    names: MethodNames,
     backpressure: Arc<Backpressure>,
 }
 
 impl<S> RequestCounter<S> {
-    pub(super) fn new(service: S, names: Names, backpressure: Arc<Backpressure>) -> Self {
+    pub(super) fn new(service: S, names: MethodNames, backpressure: Arc<Backpressure>) -> Self {
         Self { service, names, backpressure }
     }
 
@@ -44,9 +44,10 @@ impl<S> RequestCounter<S> {
         bytes: usize,
         response: impl Future<Output = MethodResponse> + Send + 'a,
     ) -> impl Future<Output = MethodResponse> + Send + 'a {
-        let (in_work, backpressure) = (self.backpressure.request(bytes), self.backpressure.clone());
+        let (in_flight, backpressure) =
+            (self.backpressure.begin_request(bytes), self.backpressure.clone());
         async move {
-            let _in_work = in_work;
+            let _in_flight = in_flight;
             let response = response.await;
             // Notifications have no response, and the response to a subscribe call was sent
             // already.

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use taonet_localnet_runtime::dev::StorageEntry;
 use taonet_localnet_runtime::{RuntimeCall, UncheckedExtrinsic, VERSION};
 
-use super::error::{RpcResult, author, internal, invalid_params, snapshot, store};
+use super::error::{
+    RpcResult, author_error, internal, invalid_params, snapshot_error, store_error,
+};
 use super::params::{Args, to_hex};
 use super::{Context, Methods, RegisterError};
 use crate::author::{Action, AppliedCommand, AuthorError, CommandOutput, simulate};
@@ -20,25 +22,25 @@ use crate::store::Snapshot;
 const MAX_SET_BYTES: usize = 64 << 10;
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
-    methods.command("dev_mine", &["blocks"], |args| {
+    methods.register_command("dev_mine", &["blocks"], |args| {
         let blocks = args.count(0, "the number of blocks")?;
         let blocks = u32::try_from(blocks)
             .map_err(|_| invalid_params("the number of blocks is at most 4294967295"))?;
-        Ok(Action::Blocks(blocks))
+        Ok(Action::MineBlocks(blocks))
     })?;
-    methods.command("dev_epoch", &["netuid"], |args| {
+    methods.register_command("dev_epoch", &["netuid"], |args| {
         let netuid = args.count(0, "a netuid")?;
         let netuid =
             u16::try_from(netuid).map_err(|_| invalid_params("a netuid is at most 65535"))?;
-        Ok(Action::Epoch(netuid))
+        Ok(Action::MineToEpoch(netuid))
     })?;
-    methods.heavy(&["dev_status"], &[], status);
-    methods.heavy(&["dev_dryRun"], &["extrinsic"], |context, args| {
+    methods.register_heavy(&["dev_status"], &[], status);
+    methods.register_heavy(&["dev_dryRun"], &["extrinsic"], |context, args| {
         let extrinsic = args.bytes(0, "an extrinsic")?;
         UncheckedExtrinsic::decode_all_with_depth_limit(MAX_CALL_DEPTH, &mut extrinsic.as_slice())
             .map_err(|failure| invalid_params(format!("malformed extrinsic: {failure}")))?;
         let simulated = simulate(&context.chain, context.clock, &extrinsic)
-            .map_err(|failure| author(&failure))?;
+            .map_err(|failure| author_error(&failure))?;
         Ok(json!({
             "parent": simulated.parent,
             "index": simulated.index,
@@ -46,30 +48,31 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             "events": to_hex(&simulated.events),
         }))
     });
-    methods.heavy(&["dev_snapshot"], &["path"], |context, args| {
+    methods.register_heavy(&["dev_snapshot"], &["path"], |context, args| {
         let path = PathBuf::from(args.name(0, "a file")?);
         if path.is_relative() {
             return Err(invalid_params("the path of the file must be absolute"));
         }
-        context.chain.store.save(&path).map_err(|failure| snapshot(&failure))?;
+        context.chain.store.save(&path).map_err(|failure| snapshot_error(&failure))?;
         Ok(json!(path))
     });
-    methods.heavy(&["dev_takeSnapshot"], &["name"], |context, args| {
+    methods.register_heavy(&["dev_takeSnapshot"], &["name"], |context, args| {
         let name = args.name(0, "a snapshot")?;
-        let stored = context.chain.snapshots().and_then(|store| store.take(&name));
-        Ok(named(&stored.map_err(|failure| snapshot(&failure))?))
+        let result = context.chain.snapshots().and_then(|store| store.take_snapshot(&name));
+        Ok(snapshot_to_json(&result.map_err(|failure| snapshot_error(&failure))?))
     });
-    methods.heavy(&["dev_listSnapshots"], &[], |context, _| {
-        let snapshots = context.chain.store.snapshots().map_err(|failure| snapshot(&failure))?;
-        Ok(snapshots.iter().map(named).collect())
+    methods.register_heavy(&["dev_listSnapshots"], &[], |context, _| {
+        let snapshots =
+            context.chain.store.snapshots().map_err(|failure| snapshot_error(&failure))?;
+        Ok(snapshots.iter().map(snapshot_to_json).collect())
     });
-    methods.heavy(&["dev_dropSnapshot"], &["name"], |context, args| {
+    methods.register_heavy(&["dev_dropSnapshot"], &["name"], |context, args| {
         let name = args.name(0, "a snapshot")?;
-        let dropped = context.chain.snapshots().and_then(|store| store.forget(&name));
-        dropped.map_err(|failure| snapshot(&failure))?;
+        let result = context.chain.snapshots().and_then(|store| store.drop_snapshot(&name));
+        result.map_err(|failure| snapshot_error(&failure))?;
         Ok(json!(true))
     });
-    methods.command("dev_revertSnapshot", &["name"], |args| {
+    methods.register_command("dev_revertSnapshot", &["name"], |args| {
         Ok(Action::Revert(args.name(0, "a snapshot")?))
     })?;
     methods.module.register_async_method("dev_advance", |params, context, _| async move {
@@ -78,8 +81,8 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
             .control
             .command(Action::Advance(millis))
             .await
-            .map_err(|failure| author(&failure))?;
-        let time = context.chain.store.time().map_err(|failure| store(&failure))?;
+            .map_err(|failure| author_error(&failure))?;
+        let time = context.chain.store.time().map_err(|failure| store_error(&failure))?;
         RpcResult::Ok(json!({"time": time.floor}))
     })?;
     methods.module.register_async_method("dev_impersonate", |params, context, _| async move {
@@ -97,7 +100,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         let call = call.map_err(|failure| invalid_params(format!("malformed call: {failure}")))?;
         command_response(context.control.command(Action::Impersonate(account, call)).await)
     })?;
-    methods.command("dev_setStorage", &["items"], |args| {
+    methods.register_command("dev_setStorage", &["items"], |args| {
         let entries = args.entries(0)?;
         if entries.iter().any(|(key, _)| key.is_empty() || key.starts_with(b":")) {
             return Err(invalid_params("only keys of pallets can be set"));
@@ -109,7 +112,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         }
         Ok(Action::SetStorage(entries))
     })?;
-    methods.light(&["dev_stop"], &[], |context, _| {
+    methods.register_light(&["dev_stop"], &[], |context, _| {
         context.control.stop();
         Ok(json!(true))
     });
@@ -120,7 +123,7 @@ fn entry_bytes((key, value): &StorageEntry) -> usize {
     key.len() + value.as_ref().map_or(0, Vec::len)
 }
 
-fn named(snapshot: &Snapshot) -> Value {
+fn snapshot_to_json(snapshot: &Snapshot) -> Value {
     json!({"name": snapshot.name, "number": snapshot.number, "hash": snapshot.hash})
 }
 
@@ -141,15 +144,15 @@ fn status(context: &Context, _: &Args) -> RpcResult {
         "number": head.number(),
         "hash": head.hash,
         "genesis": chain.genesis,
-        "oldest": chain.store.oldest_state().map_err(|failure| store(&failure))?,
-        "oldestBlock": chain.store.oldest().map_err(|failure| store(&failure))?,
+        "oldest": chain.store.oldest_state().map_err(|failure| store_error(&failure))?,
+        "oldestBlock": chain.store.oldest().map_err(|failure| store_error(&failure))?,
         "specVersion": VERSION.spec_version,
         "clock": clock,
         "blockMillis": millis,
-        "offsetMillis": chain.store.time().map_err(|failure| store(&failure))?.offset,
+        "offsetMillis": chain.store.time().map_err(|failure| store_error(&failure))?.offset,
         "pool": {"ready": ready, "future": calls - ready},
         "bytes": chain.store.bytes(),
-        "nodes": chain.store.node_count().map_err(|failure| store(&failure))?,
+        "nodes": chain.store.node_count().map_err(|failure| store_error(&failure))?,
         "pid": std::process::id(),
         "leader": chain.leader.as_ref().map(|leader| leader.status()),
     }))
@@ -157,7 +160,7 @@ fn status(context: &Context, _: &Args) -> RpcResult {
 
 /// Returns the response to a finished command.
 pub(super) fn command_response(outcome: Result<CommandOutput, AuthorError>) -> RpcResult {
-    let CommandOutput { head, applied } = outcome.map_err(|failure| author(&failure))?;
+    let CommandOutput { head, applied } = outcome.map_err(|failure| author_error(&failure))?;
     Ok(match applied {
         None => json!({"number": head.number(), "hash": head.hash}),
         Some(AppliedCommand { hash, index, result }) => json!({

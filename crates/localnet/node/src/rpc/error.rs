@@ -51,30 +51,30 @@ pub(crate) fn response_too_large(max: usize) -> ErrorObjectOwned {
     )
 }
 
-pub(crate) fn state(failure: &StateError) -> ErrorObjectOwned {
+pub(crate) fn state_error(failure: &StateError) -> ErrorObjectOwned {
     error(CLIENT_ERROR, format!("Client error: {failure}"), None)
 }
 
-pub(crate) fn store(failure: &StoreError) -> ErrorObjectOwned {
+pub(crate) fn store_error(failure: &StoreError) -> ErrorObjectOwned {
     error(CLIENT_ERROR, format!("Client error: {failure}"), None)
 }
 
-pub(crate) fn submit(failure: &SubmitError) -> ErrorObjectOwned {
+pub(crate) fn submit_error(failure: &SubmitError) -> ErrorObjectOwned {
     error(failure.code(), failure.to_string(), failure.data())
 }
 
-pub(crate) fn payment(failure: &StateError) -> ErrorObjectOwned {
+pub(crate) fn payment_error(failure: &StateError) -> ErrorObjectOwned {
     error(PAYMENT_ERROR, "Unable to query dispatch info.", Some(failure.to_string()))
 }
 
-pub(crate) fn author(failure: &AuthorError) -> ErrorObjectOwned {
+pub(crate) fn author_error(failure: &AuthorError) -> ErrorObjectOwned {
     match failure {
-        AuthorError::Build(BuildError::Refused(refused)) => submit(refused),
+        AuthorError::Build(BuildError::Refused(refused)) => submit_error(refused),
         failure => error(DEV_ERROR, failure.to_string(), None),
     }
 }
 
-pub(crate) fn snapshot(failure: &SnapshotError) -> ErrorObjectOwned {
+pub(crate) fn snapshot_error(failure: &SnapshotError) -> ErrorObjectOwned {
     error(DEV_ERROR, failure.to_string(), None)
 }
 

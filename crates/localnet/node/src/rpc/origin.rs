@@ -22,9 +22,9 @@ impl Origins {
     /// Whether a request with these headers is allowed.
     pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| {
-            let named =
-                |origin: &str| self.0.iter().any(|named| named.eq_ignore_ascii_case(origin));
-            origin.to_str().is_ok_and(|origin| is_loopback(origin) || named(origin))
+            let is_listed =
+                |origin: &str| self.0.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
+            origin.to_str().is_ok_and(|origin| is_loopback(origin) || is_listed(origin))
         })
     }
 }

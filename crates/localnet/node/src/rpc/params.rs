@@ -9,15 +9,15 @@ use taonet_localnet_runtime::dev::StorageEntry;
 
 use super::error::{invalid_params, too_many};
 
-type Parsed<T> = Result<T, ErrorObjectOwned>;
+type ParamResult<T> = Result<T, ErrorObjectOwned>;
 
 /// Maximum number of storage keys or block numbers in a list, the same as for a page of keys.
-const MAX_LIST: usize = 1_000;
+const MAX_LIST_LENGTH: usize = 1_000;
 /// Maximum bytes of a storage key in a list; no key of the runtime is longer.
 const MAX_KEY_BYTES: usize = 512;
 
 /// The names of a method's parameters, in order, as in the real chain's node.
-pub(crate) type Names = &'static [&'static str];
+pub(crate) type ParamNames = &'static [&'static str];
 
 /// The parameters of one request, in the order of their method; missing ones are null.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,12 +52,12 @@ fn camel_case(name: &str) -> String {
     camel_case
 }
 
-fn from_hex(text: &str) -> Parsed<Vec<u8>> {
+fn from_hex(text: &str) -> ParamResult<Vec<u8>> {
     hex::decode(text.strip_prefix("0x").unwrap_or(text))
         .map_err(|error| invalid_params(error.to_string()))
 }
 
-fn hash_of(text: &str) -> Parsed<H256> {
+fn parse_hash(text: &str) -> ParamResult<H256> {
     let bytes = from_hex(text)?;
     let bytes: [u8; 32] =
         bytes.try_into().map_err(|_| invalid_params("a hash must have 32 bytes"))?;
@@ -65,9 +65,9 @@ fn hash_of(text: &str) -> Parsed<H256> {
 }
 
 /// Checks the length of a list; returns the list.
-pub(crate) fn bounded(values: &[Value]) -> Parsed<&[Value]> {
-    if values.len() > MAX_LIST {
-        Err(too_many(values.len() as u64, MAX_LIST as u64))
+pub(crate) fn check_list_length(values: &[Value]) -> ParamResult<&[Value]> {
+    if values.len() > MAX_LIST_LENGTH {
+        Err(too_many(values.len() as u64, MAX_LIST_LENGTH as u64))
     } else {
         Ok(values)
     }
@@ -77,7 +77,7 @@ fn malformed_entries() -> ErrorObjectOwned {
     invalid_params("storage must be a list of [key, value or null]")
 }
 
-fn storage_entry(entry: &Value) -> Parsed<StorageEntry> {
+fn storage_entry(entry: &Value) -> ParamResult<StorageEntry> {
     let [name, value] = entry.as_array().map(Vec::as_slice).ok_or_else(malformed_entries)? else {
         return Err(malformed_entries());
     };
@@ -89,7 +89,7 @@ fn storage_entry(entry: &Value) -> Parsed<StorageEntry> {
     Ok((key(name)?, value))
 }
 
-fn key(value: &Value) -> Parsed<Vec<u8>> {
+fn key(value: &Value) -> ParamResult<Vec<u8>> {
     let text = value.as_str().ok_or_else(|| invalid_params("a storage key must be a string"))?;
     if text.len() > 2 * (MAX_KEY_BYTES + 1) {
         return Err(invalid_params(format!(
@@ -100,7 +100,7 @@ fn key(value: &Value) -> Parsed<Vec<u8>> {
 }
 
 /// Parses a block number: an integer, or hexadecimal or decimal text.
-pub(crate) fn block_ref(value: &Value) -> Parsed<BlockRef> {
+pub(crate) fn block_ref(value: &Value) -> ParamResult<BlockRef> {
     let number = match value {
         Value::Null => return Ok(BlockRef::Newest),
         Value::Number(number) => number.as_u64(),
@@ -121,7 +121,7 @@ impl Args {
     ///
     /// Like the real chain's node, this accepts a name in snake case or camel case, and ignores
     /// unknown names.
-    pub(crate) fn parse(params: &Params<'_>, names: Names) -> Parsed<Self> {
+    pub(crate) fn parse(params: &Params<'_>, names: ParamNames) -> ParamResult<Self> {
         let Some(text) = params.as_str() else { return Ok(Self::default()) };
         match serde_json::from_str(text) {
             Ok(Value::Array(values)) => Ok(Self(values)),
@@ -145,24 +145,28 @@ impl Args {
         self.0.get(position).unwrap_or(&Value::Null)
     }
 
-    fn text(&self, position: usize, name: &str) -> Parsed<&str> {
+    fn text(&self, position: usize, name: &str) -> ParamResult<&str> {
         self.value(position)
             .as_str()
             .ok_or_else(|| invalid_params(format!("{name} must be a string")))
     }
 
     /// Parses a name, such as that of a runtime API method.
-    pub(crate) fn name(&self, position: usize, name: &str) -> Parsed<String> {
+    pub(crate) fn name(&self, position: usize, name: &str) -> ParamResult<String> {
         self.text(position, name).map(str::to_owned)
     }
 
     /// Parses hexadecimal bytes.
-    pub(crate) fn bytes(&self, position: usize, name: &str) -> Parsed<Vec<u8>> {
+    pub(crate) fn bytes(&self, position: usize, name: &str) -> ParamResult<Vec<u8>> {
         from_hex(self.text(position, name)?)
     }
 
     /// Parses hexadecimal bytes, or null.
-    pub(crate) fn optional_bytes(&self, position: usize, name: &str) -> Parsed<Option<Vec<u8>>> {
+    pub(crate) fn optional_bytes(
+        &self,
+        position: usize,
+        name: &str,
+    ) -> ParamResult<Option<Vec<u8>>> {
         match self.value(position) {
             Value::Null => Ok(None),
             _ => self.bytes(position, name).map(Some),
@@ -170,40 +174,40 @@ impl Args {
     }
 
     /// Parses a block hash; null means the newest block.
-    pub(crate) fn hash(&self, position: usize) -> Parsed<Option<H256>> {
+    pub(crate) fn hash(&self, position: usize) -> ParamResult<Option<H256>> {
         match self.value(position) {
             Value::Null => Ok(None),
-            _ => hash_of(self.text(position, "a block's hash")?).map(Some),
+            _ => parse_hash(self.text(position, "a block's hash")?).map(Some),
         }
     }
 
     /// Parses a list of storage keys; null is an empty list.
-    pub(crate) fn keys(&self, position: usize) -> Parsed<Vec<Vec<u8>>> {
+    pub(crate) fn keys(&self, position: usize) -> ParamResult<Vec<Vec<u8>>> {
         match self.value(position) {
             Value::Null => Ok(Vec::new()),
-            Value::Array(values) => bounded(values)?.iter().map(key).collect(),
+            Value::Array(values) => check_list_length(values)?.iter().map(key).collect(),
             _ => Err(invalid_params("storage keys must be a list")),
         }
     }
 
     /// Parses a list of storage keys, each with a value or null.
-    pub(crate) fn entries(&self, position: usize) -> Parsed<Vec<StorageEntry>> {
+    pub(crate) fn entries(&self, position: usize) -> ParamResult<Vec<StorageEntry>> {
         let entries = self.value(position).as_array().ok_or_else(malformed_entries)?;
-        bounded(entries)?.iter().map(storage_entry).collect()
+        check_list_length(entries)?.iter().map(storage_entry).collect()
     }
 
     /// Parses a non-negative count.
-    pub(crate) fn count(&self, position: usize, name: &str) -> Parsed<u64> {
+    pub(crate) fn count(&self, position: usize, name: &str) -> ParamResult<u64> {
         self.value(position)
             .as_u64()
             .ok_or_else(|| invalid_params(format!("{name} must be a non-negative integer")))
     }
 
     /// Parses an account: its SS58 address, or its public key in hexadecimal.
-    pub(crate) fn account(&self, position: usize) -> Parsed<AccountId> {
+    pub(crate) fn account(&self, position: usize) -> ParamResult<AccountId> {
         let text = self.text(position, "an account")?;
         if text.starts_with("0x") {
-            return hash_of(text).map(|key| AccountId::new(key.0));
+            return parse_hash(text).map(|key| AccountId::new(key.0));
         }
         AccountId::from_ss58check(text)
             .map_err(|error| invalid_params(format!("malformed address {text:?}: {error:?}")))

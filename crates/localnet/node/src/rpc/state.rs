@@ -11,7 +11,7 @@ use taonet_localnet_runtime::VERSION;
 use taonet_localnet_runtime::runtime::SlotDuration;
 
 use super::error::{self, RpcResult, internal, too_many};
-use super::params::{Args, Names, to_hex};
+use super::params::{Args, ParamNames, to_hex};
 use super::{Context, Methods, ResponseBudget};
 use crate::chain::StateError;
 use crate::store::State;
@@ -21,53 +21,74 @@ const MAX_PAGE_KEYS: u64 = 1_000;
 /// Maximum number of keys in an unpaged listing.
 const MAX_UNPAGED_KEYS: usize = 250_000;
 /// Parameters of methods that read a storage key.
-const KEY: Names = &["key", "hash"];
+const KEY_PARAMS: ParamNames = &["key", "hash"];
 /// Parameters of a page of storage keys.
-const PAGED: Names = &["prefix", "count", "start_key", "hash"];
+const PAGED_PARAMS: ParamNames = &["prefix", "count", "start_key", "hash"];
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.heavy(
+    methods.register_heavy(
         &["state_getRuntimeVersion", "chain_getRuntimeVersion"],
         &["hash"],
         runtime_version,
     );
-    methods.heavy(&["state_getMetadata"], &["hash"], metadata);
-    methods.heavy(&["state_call", "state_callAt"], &["name", "bytes", "hash"], call);
-    methods.heavy(&["state_getStorage", "state_getStorageAt"], KEY, |context, args| {
-        read(context, args, |state, key| Ok(json!(state.storage(key)?.map(|value| to_hex(&value)))))
-    });
-    methods.heavy(&["state_getStorageHash", "state_getStorageHashAt"], KEY, |context, args| {
-        read(context, args, |state, key| match key {
-            well_known_keys::CODE => Ok(json!(code_hash(state)?)),
-            key => Ok(json!(state.storage_hash(key)?)),
-        })
-    });
-    methods.heavy(&["state_getStorageSize", "state_getStorageSizeAt"], KEY, |context, args| {
-        read(context, args, |state, key| Ok(json!(state.storage(key)?.map(|value| value.len()))))
-    });
-    methods.heavy(&["state_queryStorageAt"], &["keys", "at"], query_storage);
-    methods.heavy(&["state_getKeysPaged", "state_getKeysPagedAt"], PAGED, keys_paged);
-    methods.heavy(&["state_getKeys"], &["prefix", "hash"], keys);
+    methods.register_heavy(&["state_getMetadata"], &["hash"], metadata);
+    methods.register_heavy(&["state_call", "state_callAt"], &["name", "bytes", "hash"], call);
+    methods.register_heavy(
+        &["state_getStorage", "state_getStorageAt"],
+        KEY_PARAMS,
+        |context, args| {
+            read(context, args, |state, key| {
+                Ok(json!(state.storage(key)?.map(|value| to_hex(&value))))
+            })
+        },
+    );
+    methods.register_heavy(
+        &["state_getStorageHash", "state_getStorageHashAt"],
+        KEY_PARAMS,
+        |context, args| {
+            read(context, args, |state, key| match key {
+                well_known_keys::CODE => Ok(json!(code_hash(state)?)),
+                key => Ok(json!(state.storage_hash(key)?)),
+            })
+        },
+    );
+    methods.register_heavy(
+        &["state_getStorageSize", "state_getStorageSizeAt"],
+        KEY_PARAMS,
+        |context, args| {
+            read(context, args, |state, key| {
+                Ok(json!(state.storage(key)?.map(|value| value.len())))
+            })
+        },
+    );
+    methods.register_heavy(&["state_queryStorageAt"], &["keys", "at"], query_storage);
+    methods.register_heavy(
+        &["state_getKeysPaged", "state_getKeysPagedAt"],
+        PAGED_PARAMS,
+        keys_paged,
+    );
+    methods.register_heavy(&["state_getKeys"], &["prefix", "hash"], keys);
 }
 
 pub(super) fn state_at(
     context: &Context,
     at: Option<H256>,
 ) -> Result<(H256, State), ErrorObjectOwned> {
-    let (head, state) = context.chain.state(at).map_err(|failure| error::state(&failure))?;
+    let (head, state) = context.chain.state(at).map_err(|failure| error::state_error(&failure))?;
     Ok((head.hash, state))
 }
 
-pub(super) fn trie(reason: String) -> ErrorObjectOwned {
-    error::state(&StateError::Trie(reason))
+pub(super) fn trie_error(reason: String) -> ErrorObjectOwned {
+    error::state_error(&StateError::Trie(reason))
 }
 
 /// Returns the runtime version, which is the same for all blocks; the block hash must still be
 /// known.
 fn runtime_version(context: &Context, args: &Args) -> RpcResult {
     if let Some(hash) = args.hash(0)? {
-        let header = context.chain.store.header(hash).map_err(|failure| error::store(&failure))?;
-        header.ok_or_else(|| error::state(&StateError::UnknownBlock(hash)))?;
+        let header =
+            context.chain.store.header(hash).map_err(|failure| error::store_error(&failure))?;
+        header.ok_or_else(|| error::state_error(&StateError::UnknownBlock(hash)))?;
     }
     Ok(json!(VERSION))
 }
@@ -83,11 +104,11 @@ fn metadata(context: &Context, args: &Args) -> RpcResult {
     let encoded = context
         .chain
         .call(args.hash(0)?, "Metadata_metadata", &[])
-        .map_err(|failure| error::state(&failure))?;
+        .map_err(|failure| error::state_error(&failure))?;
     // The result is opaque bytes; clients expect their content.
-    let inside = Vec::<u8>::decode(&mut encoded.as_slice())
+    let metadata_bytes = Vec::<u8>::decode(&mut encoded.as_slice())
         .map_err(|failure| internal(failure.to_string()))?;
-    Ok(json!(to_hex(&inside)))
+    Ok(json!(to_hex(&metadata_bytes)))
 }
 
 fn call(context: &Context, args: &Args) -> RpcResult {
@@ -95,7 +116,7 @@ fn call(context: &Context, args: &Args) -> RpcResult {
         (args.name(0, "a method")?, args.bytes(1, "arguments")?, args.hash(2)?);
     let output = context.chain.call(at, &method, &data).map_err(|failure| match failure {
         StateError::Discarded(hash) => error::discarded_call(hash),
-        failure => error::state(&failure),
+        failure => error::state_error(&failure),
     })?;
     Ok(json!(to_hex(&output)))
 }
@@ -107,7 +128,7 @@ fn read(
 ) -> RpcResult {
     let key = args.bytes(0, "a storage key")?;
     let (_, state) = state_at(context, args.hash(1)?)?;
-    value(&state, &key).map_err(trie)
+    value(&state, &key).map_err(trie_error)
 }
 
 fn query_storage(context: &Context, args: &Args) -> RpcResult {
@@ -116,7 +137,7 @@ fn query_storage(context: &Context, args: &Args) -> RpcResult {
     let mut budget = context.budget();
     let mut changes = Vec::with_capacity(keys.len());
     for key in &keys {
-        let value = state.storage(key).map_err(trie)?;
+        let value = state.storage(key).map_err(trie_error)?;
         changes.push(json!([budget.hex(key)?, value.map(|value| budget.hex(&value)).transpose()?]));
     }
     Ok(json!([{"block": hash, "changes": changes}]))
@@ -130,20 +151,21 @@ fn keys_paged(context: &Context, args: &Args) -> RpcResult {
     }
     let start = args.optional_bytes(2, "a start key")?;
     let (_, state) = state_at(context, args.hash(3)?)?;
-    list(&state, prefix.as_deref(), start.as_deref(), count as usize, context.budget())
+    list_keys(&state, prefix.as_deref(), start.as_deref(), count as usize, context.budget())
 }
 
 fn keys(context: &Context, args: &Args) -> RpcResult {
     let prefix = args.optional_bytes(0, "a prefix")?;
     let (_, state) = state_at(context, args.hash(1)?)?;
-    let listed = list(&state, prefix.as_deref(), None, MAX_UNPAGED_KEYS + 1, context.budget())?;
-    match listed.as_array().map_or(0, Vec::len) {
+    let key_list =
+        list_keys(&state, prefix.as_deref(), None, MAX_UNPAGED_KEYS + 1, context.budget())?;
+    match key_list.as_array().map_or(0, Vec::len) {
         count if count > MAX_UNPAGED_KEYS => Err(too_many(count as u64, MAX_UNPAGED_KEYS as u64)),
-        _ => Ok(listed),
+        _ => Ok(key_list),
     }
 }
 
-fn list(
+fn list_keys(
     state: &State,
     prefix: Option<&[u8]>,
     start: Option<&[u8]>,
@@ -154,6 +176,8 @@ fn list(
     range.prefix = prefix;
     range.start_at = start;
     range.start_at_exclusive = true;
-    let keys = state.keys(range).map_err(trie)?.take(count);
-    keys.map(|key| budget.hex(&key.map_err(trie)?)).collect::<Result<_, _>>().map(Value::Array)
+    let keys = state.keys(range).map_err(trie_error)?.take(count);
+    keys.map(|key| budget.hex(&key.map_err(trie_error)?))
+        .collect::<Result<_, _>>()
+        .map(Value::Array)
 }

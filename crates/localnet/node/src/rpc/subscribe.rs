@@ -21,7 +21,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::backpressure::{Backpressure, SubscriptionSlot};
 use super::error::internal;
 use super::params::{Args, to_hex};
-use super::state::{state_at, trie};
+use super::state::{state_at, trie_error};
 use super::{Context, Methods, RegisterError};
 use crate::chain::{ChainEvent, NewBlock};
 use crate::meter::SubscriptionGuard;
@@ -79,7 +79,7 @@ impl Feed {
             () = self.sink.closed() => None,
             received = events.recv() => match received {
                 Ok(event) => Some(Received::ChainEvent(event)),
-                Err(RecvError::Lagged(_)) => Some(Received::Missed),
+                Err(RecvError::Lagged(_)) => Some(Received::Lagged),
                 Err(RecvError::Closed) => None,
             },
         }
@@ -88,7 +88,7 @@ impl Feed {
 
 enum Received {
     ChainEvent(Arc<ChainEvent>),
-    Missed,
+    Lagged,
 }
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
@@ -96,10 +96,11 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         ["chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads"],
         ["chain_subscribeAllHeads", "chain_allHead", "chain_unsubscribeAllHeads"],
     ] {
-        methods
-            .subscription(names, |_, request, context| Box::pin(heads(request, context, false)))?;
+        methods.register_subscription(names, |_, request, context| {
+            Box::pin(heads(request, context, false))
+        })?;
     }
-    methods.subscription(
+    methods.register_subscription(
         ["chain_subscribeFinalizedHeads", "chain_finalizedHead", "chain_unsubscribeFinalizedHeads"],
         |_, request, context| Box::pin(heads(request, context, true)),
     )?;
@@ -111,9 +112,9 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         ("chain_subscribeFinalisedHeads", "chain_subscribeFinalizedHeads"),
         ("chain_unsubscribeFinalisedHeads", "chain_unsubscribeFinalizedHeads"),
     ] {
-        methods.alias(alias, name)?;
+        methods.register_alias(alias, name)?;
     }
-    methods.subscription(
+    methods.register_subscription(
         [
             "state_subscribeRuntimeVersion",
             "state_runtimeVersion",
@@ -121,7 +122,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
         ],
         |_, request, _| Box::pin(runtime_version(request)),
     )?;
-    methods.subscription(
+    methods.register_subscription(
         ["state_subscribeStorage", "state_storage", "state_unsubscribeStorage"],
         |params, request, context| Box::pin(storage(params, request, context)),
     )
@@ -130,19 +131,19 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
 async fn heads(
     request: SubscriptionRequest,
     context: Arc<Context>,
-    finalized: bool,
+    only_finalized: bool,
 ) -> Result<(), SubscriptionError> {
     let chain = &context.chain;
-    let announced =
-        |head: &Head| if finalized { chain.finalized_at(head) } else { Ok(head.clone()) };
-    let (head, mut events) = chain.follow();
+    let head_to_announce =
+        |head: &Head| if only_finalized { chain.finalized_at(head) } else { Ok(head.clone()) };
+    let (head, mut events) = chain.subscribe();
     let feed = request.accept().await?;
-    let mut last = announced(&head)?;
+    let mut last = head_to_announce(&head)?;
     feed.send(&last.header).await?;
     while let Some(received) = feed.next(&mut events).await {
         let Received::ChainEvent(event) = received else { continue };
         let (ChainEvent::Block(NewBlock { head, .. }) | ChainEvent::Reverted(head)) = &*event;
-        let next = announced(head)?;
+        let next = head_to_announce(head)?;
         // The first blocks of a chain finalize none.
         if next.hash != last.hash || next.hash == head.hash {
             feed.send(&next.header).await?;
@@ -162,7 +163,7 @@ async fn runtime_version(request: SubscriptionRequest) -> Result<(), Subscriptio
 
 /// Hashes of the last values sent to a storage subscriber, by key. Hashes save memory when many
 /// subscribers follow large values.
-type Sent = HashMap<Vec<u8>, Option<H256>>;
+type SentFingerprints = HashMap<Vec<u8>, Option<H256>>;
 
 async fn storage(
     params: Params<'static>,
@@ -173,10 +174,11 @@ async fn storage(
         Ok(keys) => keys,
         Err(error) => return request.reject(error).await,
     };
-    let (_, mut events) = context.chain.follow();
-    let mut sent_values = Sent::new();
+    let (_, mut events) = context.chain.subscribe();
+    let mut sent_values = SentFingerprints::new();
     let first =
-        match request.backpressure.heavy(read_changes(&context, &keys, &mut sent_values)).await {
+        match request.backpressure.run_heavy(read_changes(&context, &keys, &mut sent_values)).await
+        {
             Ok(first) => first,
             Err(error) => return request.reject(error).await,
         };
@@ -190,7 +192,7 @@ async fn storage(
                 ChainEvent::Block(block) => Some(block),
                 ChainEvent::Reverted(_) => None,
             },
-            Received::Missed => None,
+            Received::Lagged => None,
         };
         let message = match block {
             Some(block) => block_changes(block, &mut sent_values),
@@ -213,7 +215,7 @@ fn fingerprint(value: Option<&Vec<u8>>) -> Option<H256> {
 }
 
 /// Returns the changes of a block to a subscriber's keys.
-fn block_changes(block: &NewBlock, sent: &mut Sent) -> Option<Value> {
+fn block_changes(block: &NewBlock, sent: &mut SentFingerprints) -> Option<Value> {
     let mut changed = Vec::new();
     for (key, value) in &block.changes {
         let Some(last_value) = sent.get_mut(key) else { continue };
@@ -231,14 +233,14 @@ fn block_changes(block: &NewBlock, sent: &mut Sent) -> Option<Value> {
 async fn read_changes(
     context: &Arc<Context>,
     keys: &[Vec<u8>],
-    sent: &mut Sent,
+    sent: &mut SentFingerprints,
 ) -> Result<Option<Value>, ErrorObjectOwned> {
-    let (job, keys, mut values) = (context.clone(), keys.to_vec(), sent.clone());
-    let read = context.workers.run(move || {
-        let (head, state) = state_at(&job, None)?;
-        let (mut budget, mut changed) = (job.budget(), Vec::new());
+    let (worker_context, keys, mut values) = (context.clone(), keys.to_vec(), sent.clone());
+    let result = context.workers.run(move || {
+        let (head, state) = state_at(&worker_context, None)?;
+        let (mut budget, mut changed) = (worker_context.budget(), Vec::new());
         for key in keys {
-            let value = state.storage(&key).map_err(trie)?;
+            let value = state.storage(&key).map_err(trie_error)?;
             let new = fingerprint(value.as_ref());
             if values.get(&key) != Some(&new) {
                 changed.push(json!([
@@ -250,8 +252,8 @@ async fn read_changes(
         }
         Ok((message(head, &changed), values))
     });
-    let read = read.await.unwrap_or_else(|| Err(internal("the request's worker panicked")));
-    let (message, values) = read?;
+    let result = result.await.unwrap_or_else(|| Err(internal("the request's worker panicked")));
+    let (message, values) = result?;
     *sent = values;
     Ok(message)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::error::{RpcResult, submit};
+use super::error::{RpcResult, submit_error};
 use super::params::Args;
 use super::{Context, Methods};
 use crate::chain::Chain;
@@ -13,25 +13,29 @@ pub(crate) const NAME: &str = "taonet localnet";
 pub(crate) const PRODUCER: &str = "Authority";
 
 pub(super) fn register(methods: &mut Methods) {
-    methods.light(&["system_chain"], &[], |_, _| Ok(json!("Bittensor")));
-    methods.light(&["system_name"], &[], |_, _| Ok(json!(NAME)));
-    methods.light(&["system_version"], &[], |_, _| Ok(json!(env!("CARGO_PKG_VERSION"))));
-    methods.light(&["system_chainType"], &[], |_, _| Ok(json!("Local")));
-    methods.light(&["system_properties"], &[], |_, _| {
+    methods.register_light(&["system_chain"], &[], |_, _| Ok(json!("Bittensor")));
+    methods.register_light(&["system_name"], &[], |_, _| Ok(json!(NAME)));
+    methods.register_light(&["system_version"], &[], |_, _| Ok(json!(env!("CARGO_PKG_VERSION"))));
+    methods.register_light(&["system_chainType"], &[], |_, _| Ok(json!("Local")));
+    methods.register_light(&["system_properties"], &[], |_, _| {
         Ok(json!({"ss58Format": 42, "tokenDecimals": 9, "tokenSymbol": "TAO"}))
     });
-    methods.light(&["system_health"], &[], |context, _| Ok(health(&context.chain)));
-    methods.light(&["system_nodeRoles"], &[], |context, _| {
+    methods.register_light(&["system_health"], &[], |context, _| Ok(health(&context.chain)));
+    methods.register_light(&["system_nodeRoles"], &[], |context, _| {
         Ok(json!([if context.chain.leader.is_some() { "Full" } else { PRODUCER }]))
     });
-    methods.light(&["system_peers"], &[], |_, _| Ok(json!([])));
-    methods.light(&["system_syncState"], &[], |context, _| {
+    methods.register_light(&["system_peers"], &[], |_, _| Ok(json!([])));
+    methods.register_light(&["system_syncState"], &[], |context, _| {
         let number = context.chain.head().number();
         let highest =
             context.chain.leader.as_ref().map_or(number, |leader| leader.height().max(number));
         Ok(json!({"startingBlock": 0, "currentBlock": number, "highestBlock": highest}))
     });
-    methods.forwarded(&["system_accountNextIndex", "account_nextIndex"], &["account"], next_index);
+    methods.register_forwarded(
+        &["system_accountNextIndex", "account_nextIndex"],
+        &["account"],
+        next_index,
+    );
 }
 
 /// Returns the result of `system_health`. The only peer of a node is the one that it follows.
@@ -45,5 +49,9 @@ fn health(chain: &Chain) -> Value {
 
 fn next_index(context: &Context, args: &Args) -> RpcResult {
     let account = args.account(0)?;
-    context.chain.next_nonce(&account).map(|nonce| json!(nonce)).map_err(|error| submit(&error))
+    context
+        .chain
+        .next_nonce(&account)
+        .map(|nonce| json!(nonce))
+        .map_err(|error| submit_error(&error))
 }

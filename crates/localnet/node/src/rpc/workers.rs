@@ -6,7 +6,7 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
 /// The stack size of a worker, in bytes: calls can be nested 256 deep, and decoding them recurses.
-const STACK: usize = 64 << 20;
+const STACK_SIZE: usize = 64 << 20;
 
 /// A fixed number of threads; further jobs are queued.
 pub(crate) struct Workers(ThreadPool);
@@ -16,7 +16,7 @@ impl Workers {
         let threads = available_parallelism().map_or(2, |cores| cores.get().clamp(2, 8));
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
-            .stack_size(STACK)
+            .stack_size(STACK_SIZE)
             .thread_name(|number| format!("localnet-rpc-{number}"))
             // The panic was printed; the waiting caller sees its channel closed.
             .panic_handler(|_| ())

@@ -22,16 +22,16 @@ use super::{
 pub(super) const MAX_EXTRA_PRUNED: u32 = 64;
 
 /// A block that is built but not committed.
-pub(crate) struct Staged {
+pub(crate) struct StagedBlock {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
     new_nodes: Vec<(NodeName, Arc<Vec<u8>>)>,
     removed_nodes: Vec<(Vec<u8>, Option<u32>)>,
 }
 
-impl Staged {
+impl StagedBlock {
     /// Returns the size of the block's new trie nodes, in bytes.
-    pub(crate) fn weight(&self) -> usize {
+    pub(crate) fn node_bytes(&self) -> usize {
         self.new_nodes.iter().map(|(name, node)| name.len() + node.len()).sum()
     }
 
@@ -48,7 +48,7 @@ impl Store {
         head: Head,
         extrinsics: Vec<Vec<u8>>,
         mut nodes: BackendTransaction<BlakeTwo256>,
-    ) -> Staged {
+    ) -> StagedBlock {
         let created_in = head.number();
         let memory = self.memory();
         let (mut new_nodes, mut removed_nodes) = (Vec::new(), Vec::new());
@@ -65,15 +65,15 @@ impl Store {
         for (name, bytes) in &new_nodes {
             memory.stage(name.clone(), Node { created_in, bytes: bytes.clone() });
         }
-        Staged { head, extrinsics, new_nodes, removed_nodes }
+        StagedBlock { head, extrinsics, new_nodes, removed_nodes }
     }
 
     /// Commits the oldest staged blocks and prunes old ones, in one transaction. Later blocks may
     /// be staged meanwhile.
     ///
     /// # Errors
-    /// [`StoreError`]; the blocks then stay staged until [`Self::discard`].
-    pub(crate) fn commit(&self, blocks: &[Staged]) -> Result<(), StoreError> {
+    /// [`StoreError`]; the blocks then stay staged until [`Self::discard_staged`].
+    pub(crate) fn commit(&self, blocks: &[StagedBlock]) -> Result<(), StoreError> {
         if blocks.is_empty() {
             return Ok(());
         }
@@ -81,32 +81,32 @@ impl Store {
         self.write(&write, blocks)?;
         let removed = self.prune(&write, blocks)?;
         write.commit()?;
-        self.settle(blocks);
+        self.update_memory(blocks);
         self.memory().remove_recent(&removed);
         Ok(())
     }
 
     /// Marks the nodes of blocks as committed.
-    fn settle(&self, blocks: &[Staged]) {
+    fn update_memory(&self, blocks: &[StagedBlock]) {
         let memory = self.memory();
         for block in blocks.iter().filter(|block| block.has_recent_row()) {
             memory.add_recent(block.head.number(), block.new_nodes.iter().map(|(name, _)| &**name));
         }
         if let Some(newest) = blocks.last() {
-            memory.settle(newest.head.number());
+            memory.drop_committed(newest.head.number());
         }
     }
 
     /// Discards all staged blocks.
-    pub(crate) fn discard(&self) {
-        self.memory().discard();
+    pub(crate) fn discard_staged(&self) {
+        self.memory().discard_staged();
     }
 
     #[allow(clippy::unused_self, reason = "operates on the tables of this store")]
     pub(super) fn write(
         &self,
         write: &WriteTransaction,
-        blocks: &[Staged],
+        blocks: &[StagedBlock],
     ) -> Result<(), StoreError> {
         let mut nodes = write.open_table(NODES)?;
         let mut recent = write.open_table(RECENT)?;
@@ -154,7 +154,7 @@ impl Store {
     fn prune(
         &self,
         write: &WriteTransaction,
-        added: &[Staged],
+        added: &[StagedBlock],
     ) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
         let Some(newest) = added.last().map(|block| block.head.number()) else {
             return Ok(Vec::new());
@@ -170,7 +170,7 @@ impl Store {
         let mut meta = write.open_table(META)?;
         let oldest = oldest_state(&meta, &bodies)?;
         // A named snapshot keeps the history that the chain had when it was taken.
-        let end = named::oldest(write)?.map_or(newest, |kept| kept.min(newest)) + 1;
+        let end = named::oldest_snapshot(write)?.map_or(newest, |kept| kept.min(newest)) + 1;
         let (bound, block_bound) = match self.history {
             History::Last(keep) => {
                 (end.saturating_sub(keep), end.saturating_sub(keep.max(self.kept_blocks)))
@@ -207,7 +207,7 @@ impl Store {
             numbers.remove(&head.hash.0)?;
         }
         // Of blocks that are kept for longer, all nodes are still in use.
-        let bound = (newest + 1).saturating_sub(self.history.recent());
+        let bound = (newest + 1).saturating_sub(self.history.recent_blocks());
         let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
         for number in oldest..bound.min(oldest.saturating_add(maximum)) {
             move_row(&mut recent, &mut nodes, number, &HashSet::new(), &mut removed)?;

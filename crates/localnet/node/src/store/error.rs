@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sp_core::H256;
 use taonet_localnet_runtime::VERSION;
 
-use super::{FILE, FORMAT};
+use super::{FILE_NAME, FORMAT};
 use crate::execute::panic_text;
 
 /// Why the store failed.
@@ -92,7 +92,7 @@ impl StoreError {
     /// Creates the error for a panic of the database in this directory.
     pub(crate) fn from_panic(panic: &(dyn Any + Send), directory: Option<&Path>) -> Self {
         Self::Corrupt(panic_text(panic))
-            .with_path(directory.map(|directory| directory.join(FILE)).as_deref())
+            .with_path(directory.map(|directory| directory.join(FILE_NAME)).as_deref())
     }
 
     /// Adds the path to the errors of the database.

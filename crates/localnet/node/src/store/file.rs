@@ -18,7 +18,7 @@ pub(crate) struct Flushing(Arc<AtomicBool>);
 
 impl Flushing {
     /// Enables flushing of each commit.
-    pub(crate) fn on(&self) {
+    pub(crate) fn enable(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
@@ -34,21 +34,21 @@ pub(crate) struct LazyFile<B = FileBackend> {
     file: B,
     flushing: Flushing,
     /// The file, which the caller has locked.
-    locked: Option<File>,
+    lock_file: Option<File>,
 }
 
 impl LazyFile {
     /// Takes a locked file, and unlocks it when the database is closed.
     pub(crate) fn new(file: File, flushing: Flushing) -> Result<Self, DatabaseError> {
-        let locked = file.try_clone().map_err(StorageError::from)?;
-        Ok(Self { file: FileBackend::new(file)?, flushing, locked: Some(locked) })
+        let lock_file = file.try_clone().map_err(StorageError::from)?;
+        Ok(Self { file: FileBackend::new(file)?, flushing, lock_file: Some(lock_file) })
     }
 }
 
 #[cfg(test)]
 impl<B> LazyFile<B> {
-    pub(crate) fn on(file: B, flushing: Flushing) -> Self {
-        Self { file, flushing, locked: None }
+    pub(crate) fn on_backend(file: B, flushing: Flushing) -> Self {
+        Self { file, flushing, lock_file: None }
     }
 }
 
@@ -77,6 +77,6 @@ impl<B: StorageBackend> StorageBackend for LazyFile<B> {
         self.file.close()?;
         // Closing alone does not unlock the file while a child of this process, which another
         // thread has just started, still has it open.
-        self.locked.as_ref().map_or(Ok(()), File::unlock)
+        self.lock_file.as_ref().map_or(Ok(()), File::unlock)
     }
 }

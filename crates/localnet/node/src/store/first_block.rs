@@ -39,8 +39,8 @@ fn empty_block(
     let values = state.iter().map(|(key, value)| (key.as_slice(), Some(value.as_slice())));
     let tree = Tree::new(empty_trie_root::<LayoutV1<BlakeTwo256>>());
     // Inserting into a trie of `sp-trie` took a quarter of the instructions of a chain's start.
-    let built = tree.changed(values, &BackendTransaction::<BlakeTwo256>::default());
-    let (state, nodes) = built.map_err(|error| StoreError::Corrupt(error.to_string()))?;
+    let result = tree.with_changes(values, &BackendTransaction::<BlakeTwo256>::default());
+    let (state, nodes) = result.map_err(|error| StoreError::Corrupt(error.to_string()))?;
     let extrinsics_root = BlakeTwo256::ordered_trie_root(Vec::new(), StateVersion::V0);
     let header = Header::new(number, extrinsics_root, state.root(), parent, Digest::default());
     Ok((Head::of(header), nodes))
@@ -130,7 +130,7 @@ impl Store {
         let result =
             self.write_first(&write, first).and_then(|()| self.commit_and_clear_cache(write));
         if result.is_err() {
-            self.discard();
+            self.discard_staged();
         }
         result
     }
@@ -142,7 +142,7 @@ impl Store {
     }
 
     /// Marks the chain as independent: this node produces its next blocks.
-    pub(crate) fn set_own(&self) -> Result<(), StoreError> {
+    pub(crate) fn clear_follower(&self) -> Result<(), StoreError> {
         let write = self.database.begin_write()?;
         write.open_table(META)?.remove(FOLLOWER_KEY)?;
         Ok(write.commit()?)

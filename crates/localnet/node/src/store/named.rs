@@ -44,7 +44,7 @@ struct Row {
 }
 
 /// The block of a snapshot, with its state and the time that was set.
-pub(crate) struct Target {
+pub(crate) struct RevertTarget {
     pub(crate) head: Head,
     pub(crate) state: State,
     pub(crate) time: Time,
@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// [`SnapshotError`], for instance if the name is in use.
-    pub(crate) fn take(&self, name: &str) -> Result<Snapshot, SnapshotError> {
+    pub(crate) fn take_snapshot(&self, name: &str) -> Result<Snapshot, SnapshotError> {
         let is_printable =
             !name.is_empty() && name.len() <= MAX_NAME && !name.chars().any(char::is_control);
         if !is_printable {
@@ -114,13 +114,13 @@ impl Store {
     ///
     /// # Errors
     /// [`SnapshotError::Unknown`]; [`SnapshotError::Pruned`] if the block is not in the database.
-    pub(crate) fn snapshot(&self, name: &str) -> Result<Target, SnapshotError> {
+    pub(crate) fn revert_target(&self, name: &str) -> Result<RevertTarget, SnapshotError> {
         let table = self.table()?;
         let row = table.as_ref().map(|table| table.get(name)).transpose()?.flatten();
         let row = row.ok_or_else(|| SnapshotError::Unknown(name.to_owned()))?;
         let Row { hash, time, .. } = Row::read(row.value())?;
         match self.state(hash)? {
-            Some((head, Some(state))) => Ok(Target { head, state, time }),
+            Some((head, Some(state))) => Ok(RevertTarget { head, state, time }),
             _ => Err(SnapshotError::Pruned(name.to_owned())),
         }
     }
@@ -129,7 +129,7 @@ impl Store {
     ///
     /// # Errors
     /// [`SnapshotError::Unknown`].
-    pub(crate) fn forget(&self, name: &str) -> Result<(), SnapshotError> {
+    pub(crate) fn drop_snapshot(&self, name: &str) -> Result<(), SnapshotError> {
         let write = self.database.begin_write()?;
         if write.open_table(SNAPSHOTS)?.remove(name)?.is_none() {
             return Err(SnapshotError::Unknown(name.to_owned()));
@@ -171,7 +171,7 @@ impl Store {
 }
 
 /// Returns the height of the oldest snapshot.
-pub(super) fn oldest(write: &WriteTransaction) -> Result<Option<u32>, StoreError> {
+pub(super) fn oldest_snapshot(write: &WriteTransaction) -> Result<Option<u32>, StoreError> {
     let snapshots = write.open_table(SNAPSHOTS)?;
     let mut oldest: Option<u32> = None;
     for row in snapshots.iter()? {

@@ -39,7 +39,7 @@ const CACHE_BYTES: usize = 32 << 20;
 /// The overhead of a cache entry in bytes.
 const ENTRY_OVERHEAD: usize = 128;
 /// The length of the hash prefix in a row's key, in bytes.
-const TAG: usize = 8;
+const HASH_TAG_BYTES: usize = 8;
 
 /// Identifier of a node as in the trie's own memory databases: the prefix, then 32 bytes of hash.
 pub(crate) type NodeName = Arc<[u8]>;
@@ -63,13 +63,13 @@ fn name_of(hash: &H256, prefix: Prefix<'_>) -> Vec<u8> {
 /// the hash.
 pub(crate) fn row_key(name: &[u8], created_in: u32) -> Vec<u8> {
     let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
-    let mut key = position(prefix, created_in);
-    key.extend_from_slice(hash.get(..TAG).unwrap_or(hash));
+    let mut key = position_key(prefix, created_in);
+    key.extend_from_slice(hash.get(..HASH_TAG_BYTES).unwrap_or(hash));
     key
 }
 
-fn position(prefix: &[u8], created_in: u32) -> Vec<u8> {
-    let mut key = Vec::with_capacity(2 + prefix.len() + 4 + TAG);
+fn position_key(prefix: &[u8], created_in: u32) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + prefix.len() + 4 + HASH_TAG_BYTES);
     key.extend_from_slice(&u16::try_from(prefix.len()).unwrap_or(u16::MAX).to_be_bytes());
     key.extend_from_slice(prefix);
     key.extend_from_slice(&created_in.to_be_bytes());
@@ -78,7 +78,7 @@ fn position(prefix: &[u8], created_in: u32) -> Vec<u8> {
 
 /// Returns the block that created the node of a row.
 pub(crate) fn creation_block_of(key: &[u8]) -> Option<u32> {
-    let (without_tag, _) = key.split_last_chunk::<TAG>()?;
+    let (without_tag, _) = key.split_last_chunk::<HASH_TAG_BYTES>()?;
     without_tag.last_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
@@ -90,10 +90,10 @@ pub(crate) fn find(
     at: u32,
 ) -> Result<Option<(u32, DBValue)>, StoreError> {
     let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
-    let tag = hash.get(..TAG).unwrap_or(hash);
-    let first = position(prefix, 0);
-    let mut last = position(prefix, at);
-    last.extend_from_slice(&[u8::MAX; TAG]);
+    let tag = hash.get(..HASH_TAG_BYTES).unwrap_or(hash);
+    let first = position_key(prefix, 0);
+    let mut last = position_key(prefix, at);
+    last.extend_from_slice(&[u8::MAX; HASH_TAG_BYTES]);
     for row in table.range(first.as_slice()..=last.as_slice())?.rev() {
         let (key, value) = row?;
         let Some(created_in) = creation_block_of(key.value()) else { continue };
@@ -117,7 +117,8 @@ pub(crate) fn recent_row(nodes: &[(NodeName, Arc<DBValue>)]) -> Vec<u8> {
 /// Returns the names and bytes of the nodes in a row of [`RECENT`].
 pub(crate) fn nodes_in(mut row: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), StoreError>> {
     std::iter::from_fn(move || {
-        let node = (!row.is_empty()).then(|| Some((sized(&mut row)?, sized(&mut row)?)))?;
+        let node =
+            (!row.is_empty()).then(|| Some((read_sized(&mut row)?, read_sized(&mut row)?)))?;
         if node.is_none() {
             row = &[];
         }
@@ -125,7 +126,7 @@ pub(crate) fn nodes_in(mut row: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[
     })
 }
 
-fn sized<'a>(row: &mut &'a [u8]) -> Option<&'a [u8]> {
+fn read_sized<'a>(row: &mut &'a [u8]) -> Option<&'a [u8]> {
     let Compact(length) = Compact::<u32>::decode(row).ok()?;
     let (bytes, remaining) = row.split_at_checked(length as usize)?;
     *row = remaining;
@@ -149,18 +150,18 @@ struct NodeCache {
 
 impl NodeCache {
     fn put(&mut self, name: NodeName, node: Arc<DBValue>) {
-        self.bytes += weight(&name, &node);
+        self.bytes += entry_bytes(&name, &node);
         if let Some((name, node)) = self.nodes.push(name, node) {
-            self.bytes = self.bytes.saturating_sub(weight(&name, &node));
+            self.bytes = self.bytes.saturating_sub(entry_bytes(&name, &node));
         }
         while self.bytes > CACHE_BYTES {
             let Some((name, node)) = self.nodes.pop_lru() else { break };
-            self.bytes = self.bytes.saturating_sub(weight(&name, &node));
+            self.bytes = self.bytes.saturating_sub(entry_bytes(&name, &node));
         }
     }
 }
 
-fn weight(name: &NodeName, node: &DBValue) -> usize {
+fn entry_bytes(name: &NodeName, node: &DBValue) -> usize {
     name.len() + node.len() + ENTRY_OVERHEAD
 }
 
@@ -184,7 +185,7 @@ impl NodeMemory {
         })
     }
 
-    fn remember(&self, name: NodeName, node: Arc<DBValue>) {
+    fn cache_node(&self, name: NodeName, node: Arc<DBValue>) {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(name, node);
     }
 
@@ -252,7 +253,7 @@ impl NodeMemory {
     }
 
     /// Forgets the staged nodes of the blocks up to `newest`, which are committed.
-    pub(crate) fn settle(&self, newest: u32) {
+    pub(crate) fn drop_committed(&self, newest: u32) {
         self.staged
             .write()
             .unwrap_or_else(PoisonError::into_inner)
@@ -260,7 +261,7 @@ impl NodeMemory {
     }
 
     /// Discards the staged nodes.
-    pub(crate) fn discard(&self) {
+    pub(crate) fn discard_staged(&self) {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
@@ -348,7 +349,7 @@ impl TrieBackendStorage<BlakeTwo256> for NodeView {
         }
         let node = self.read(&name).map_err(|error| error.to_string())?;
         if let Some(node) = &node {
-            self.memory.remember(name.into(), Arc::new(node.clone()));
+            self.memory.cache_node(name.into(), Arc::new(node.clone()));
         }
         Ok(node)
     }

@@ -17,14 +17,14 @@ use redb::{
 
 use super::nodes::{NODES, RECENT};
 use super::{
-    BODIES, FILE, FORMAT, HEADERS, META, NUMBERS, OBSOLETE_NODES, Store, StoreError, builder,
+    BODIES, FILE_NAME, FORMAT, HEADERS, META, NUMBERS, OBSOLETE_NODES, Store, StoreError, builder,
 };
 
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
 /// Maximum length of a key or value, in bytes.
 const MAX_LENGTH: u32 = 64 << 20;
 /// Number of rows that are loaded per transaction.
-const LOAD: u64 = 50_000;
+const ROWS_PER_TRANSACTION: u64 = 50_000;
 
 /// Why a snapshot could not be saved, loaded, taken, found or reverted to.
 #[derive(Debug, thiserror::Error)]
@@ -80,40 +80,40 @@ impl SnapshotError {
     }
 }
 
-struct Hashing<T> {
+struct HashingStream<T> {
     inner: T,
     hash: Blake2b<U32>,
 }
 
-impl<T> Hashing<T> {
+impl<T> HashingStream<T> {
     fn new(inner: T) -> Self {
         Self { inner, hash: Blake2b::new() }
     }
 }
 
-impl<T: Write> Hashing<T> {
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+impl<T: Write> HashingStream<T> {
+    fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hash.update(bytes);
         self.inner.write_all(bytes)
     }
 
-    fn put_sized(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write_sized(&mut self, bytes: &[u8]) -> io::Result<()> {
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-        self.put(&length.to_le_bytes())?;
-        self.put(bytes)
+        self.write_bytes(&length.to_le_bytes())?;
+        self.write_bytes(bytes)
     }
 }
 
-impl<T: Read> Hashing<T> {
-    fn take<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+impl<T: Read> HashingStream<T> {
+    fn read_array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
         self.inner.read_exact(&mut bytes)?;
         self.hash.update(bytes);
         Ok(bytes)
     }
 
-    fn take_sized(&mut self) -> io::Result<Vec<u8>> {
-        let length = u32::from_le_bytes(self.take()?);
+    fn read_sized(&mut self) -> io::Result<Vec<u8>> {
+        let length = u32::from_le_bytes(self.read_array()?);
         if length > MAX_LENGTH {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -181,9 +181,9 @@ impl Store {
 
     fn dump(&self, out: BufWriter<File>) -> Result<(), Failure> {
         let read = self.database.begin_read()?;
-        let mut out = Hashing::new(out);
-        out.put(&MAGIC)?;
-        out.put(&(FORMAT as u32).to_le_bytes())?;
+        let mut out = HashingStream::new(out);
+        out.write_bytes(&MAGIC)?;
+        out.write_bytes(&(FORMAT as u32).to_le_bytes())?;
         dump_table(&read, META, &mut out)?;
         dump_table(&read, HEADERS, &mut out)?;
         dump_table(&read, BODIES, &mut out)?;
@@ -201,14 +201,14 @@ impl Store {
 fn dump_table<K: Key, V: Value>(
     read: &ReadTransaction,
     table: TableDefinition<'static, K, V>,
-    out: &mut Hashing<BufWriter<File>>,
+    out: &mut HashingStream<BufWriter<File>>,
 ) -> Result<(), Failure> {
     let table = read.open_table(table)?;
-    out.put(&table.len()?.to_le_bytes())?;
+    out.write_bytes(&table.len()?.to_le_bytes())?;
     for row in table.iter()? {
         let (key, value) = row?;
-        out.put_sized(K::as_bytes(&key.value()).as_ref())?;
-        out.put_sized(V::as_bytes(&value.value()).as_ref())?;
+        out.write_sized(K::as_bytes(&key.value()).as_ref())?;
+        out.write_sized(V::as_bytes(&value.value()).as_ref())?;
     }
     Ok(())
 }
@@ -218,13 +218,13 @@ fn dump_table<K: Key, V: Value>(
 /// # Errors
 /// [`SnapshotError`].
 pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError> {
-    let target = directory.join(FILE);
+    let target = directory.join(FILE_NAME);
     if target.exists() {
         return Err(SnapshotError::ChainExists(directory.to_owned()));
     }
     let input = File::open(file).map_err(|source| SnapshotError::file(file, source))?;
     fs::create_dir_all(directory).map_err(|source| SnapshotError::file(file, source))?;
-    let partial = directory.join(format!("{FILE}.loading"));
+    let partial = directory.join(format!("{FILE_NAME}.loading"));
     // Files left by an interrupted load would be mixed with this chain.
     match fs::remove_file(&partial) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -232,12 +232,12 @@ pub fn load_snapshot(file: &Path, directory: &Path) -> Result<(), SnapshotError>
         }
         _ => {}
     }
-    let loaded = load_into(&partial, BufReader::new(input), file);
-    if loaded.is_err() {
+    let result = load_into(&partial, BufReader::new(input), file);
+    if result.is_err() {
         // The first error is the one to report.
         let _ = fs::remove_file(&partial);
     }
-    loaded?;
+    result?;
     fs::rename(&partial, &target).map_err(|source| SnapshotError::file(file, source))
 }
 
@@ -254,14 +254,14 @@ fn read_error(file: &Path, failure: Failure) -> SnapshotError {
     }
 }
 
-fn load_into(partial: &Path, input: BufReader<File>, name: &Path) -> Result<(), SnapshotError> {
-    let mut input = Hashing::new(input);
-    let start = (|| Ok((input.take::<8>()?, input.take::<4>()?)))();
-    let (magic, format) = start.map_err(|failure| read_error(name, failure))?;
+fn load_into(partial: &Path, input: BufReader<File>, file: &Path) -> Result<(), SnapshotError> {
+    let mut input = HashingStream::new(input);
+    let header = (|| Ok((input.read_array::<8>()?, input.read_array::<4>()?)))();
+    let (magic, format) = header.map_err(|failure| read_error(file, failure))?;
     if magic != MAGIC || u64::from(u32::from_le_bytes(format)) != FORMAT {
-        return Err(SnapshotError::Format(name.to_owned()));
+        return Err(SnapshotError::Format(file.to_owned()));
     }
-    let read = (|| {
+    let result = (|| {
         let database = builder().create(partial)?;
         load_table(&database, META, &mut input)?;
         load_table(&database, HEADERS, &mut input)?;
@@ -270,31 +270,31 @@ fn load_into(partial: &Path, input: BufReader<File>, name: &Path) -> Result<(), 
         load_table(&database, OBSOLETE_NODES, &mut input)?;
         load_table(&database, NODES, &mut input)?;
         load_table(&database, RECENT, &mut input)?;
-        let mut stated = Vec::new();
-        (&mut input.inner).take(33).read_to_end(&mut stated)?;
-        Ok(stated)
+        let mut stored_hash = Vec::new();
+        (&mut input.inner).take(33).read_to_end(&mut stored_hash)?;
+        Ok(stored_hash)
     })();
-    let stated = read.map_err(|failure| read_error(name, failure))?;
+    let stored_hash = result.map_err(|failure| read_error(file, failure))?;
     let hash = input.hash.finalize();
-    if stated.as_slice() == hash.as_slice() {
+    if stored_hash.as_slice() == hash.as_slice() {
         Ok(())
     } else {
-        Err(SnapshotError::Damaged(name.to_owned()))
+        Err(SnapshotError::Damaged(file.to_owned()))
     }
 }
 
 fn load_table<K: Key, V: Value>(
     database: &Database,
     table: TableDefinition<'static, K, V>,
-    input: &mut Hashing<BufReader<File>>,
+    input: &mut HashingStream<BufReader<File>>,
 ) -> Result<(), Failure> {
-    let mut rows = u64::from_le_bytes(input.take()?);
+    let mut rows = u64::from_le_bytes(input.read_array()?);
     loop {
         let write = database.begin_write()?;
         {
             let mut table = write.open_table(table)?;
-            for _ in 0..rows.min(LOAD) {
-                let (key, value) = (input.take_sized()?, input.take_sized()?);
+            for _ in 0..rows.min(ROWS_PER_TRANSACTION) {
+                let (key, value) = (input.read_sized()?, input.read_sized()?);
                 if !has_width(&key, K::fixed_width()) || !has_width(&value, V::fixed_width()) {
                     return Err(io::Error::from(io::ErrorKind::InvalidData).into());
                 }
@@ -302,7 +302,7 @@ fn load_table<K: Key, V: Value>(
             }
         }
         write.commit()?;
-        rows = rows.saturating_sub(LOAD);
+        rows = rows.saturating_sub(ROWS_PER_TRANSACTION);
         if rows == 0 {
             return Ok(());
         }

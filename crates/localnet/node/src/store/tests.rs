@@ -27,7 +27,7 @@ fn genesis() -> Storage {
 }
 
 /// Stages a block that changes, adds and removes keys, depending on its number.
-fn advance(store: &Store, head: &Head) -> Staged {
+fn stage_next(store: &Store, head: &Head) -> StagedBlock {
     let number = head.number() + 1;
     let key = |index: u32| sp_io::hashing::blake2_128(&(index % 260).encode()).to_vec();
     let changes = vec![
@@ -43,7 +43,7 @@ fn advance(store: &Store, head: &Head) -> Staged {
 }
 
 /// Stages a block with these changes.
-fn stage(store: &Store, head: &Head, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Staged {
+fn stage(store: &Store, head: &Head, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> StagedBlock {
     let number = head.number() + 1;
     let state = store.tip(head).unwrap();
     let mut overlay = OverlayedChanges::<BlakeTwo256>::default();
@@ -58,20 +58,20 @@ fn stage(store: &Store, head: &Head, items: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> 
 }
 
 /// Returns the changes of a block that has too many nodes for a row.
-fn many(number: u8) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+fn large_block_items(number: u8) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     let key = |index: u32| sp_io::hashing::blake2_128(&(index, "large").encode()).to_vec();
     (0..400).map(|index| (key(index), Some(vec![number; 40]))).collect()
 }
 
 /// Produces blocks, with commits of these sizes in turn.
-fn grow(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
+fn produce_blocks(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
     let mut head = store.head().unwrap();
     let last = head.number() + blocks;
     let mut sizes = sizes.iter().cycle();
     while head.number() < last {
         let mut group = Vec::new();
         for _ in 0..*sizes.next().unwrap() {
-            let staged = advance(store, &head);
+            let staged = stage_next(store, &head);
             head = staged.head.clone();
             group.push(staged);
         }
@@ -82,7 +82,7 @@ fn grow(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
 
 /// Returns all keys and values of a state, read from disk and not from memory.
 fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let fresh = Store {
+    let uncached_store = Store {
         database: store.database.clone(),
         memory: RwLock::new(Arc::new(NodeMemory::new())),
         values: Arc::default(),
@@ -91,7 +91,7 @@ fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
         flushing: Flushing::default(),
         path: None,
     };
-    let (_, state) = fresh.state(head.hash).unwrap().unwrap();
+    let (_, state) = uncached_store.state(head.hash).unwrap().unwrap();
     state
         .unwrap()
         .pairs(sp_state_machine::IterArgs::default())
@@ -101,7 +101,7 @@ fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Returns the rows of all stored nodes, also those in rows of recent blocks.
-fn stored(store: &Store) -> BTreeSet<Vec<u8>> {
+fn stored_rows(store: &Store) -> BTreeSet<Vec<u8>> {
     let read = store.database.begin_read().unwrap();
     let nodes = read.open_table(NODES).unwrap();
     let mut rows: BTreeSet<_> =
@@ -114,8 +114,8 @@ fn stored(store: &Store) -> BTreeSet<Vec<u8>> {
 }
 
 /// Returns the rows of all nodes that are reachable from the retained states.
-fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
-    let stored = stored(store);
+fn reachable_rows(store: &Store) -> BTreeSet<Vec<u8>> {
+    let stored_rows = stored_rows(store);
     let mut rows = BTreeSet::new();
     for number in store.oldest_state().unwrap()..=store.head().unwrap().number() {
         let head =
@@ -125,12 +125,13 @@ fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
             let top = pairs(store, &head).into_iter().collect();
             Storage { top, ..Default::default() }
         };
-        let complete: MemoryState<BlakeTwo256> = (values, StateVersion::V1).into();
-        assert_eq!(complete.root(), head.header.state_root(), "block {number}");
-        for (name, (_, references)) in complete.into_storage().drain() {
+        let trie: MemoryState<BlakeTwo256> = (values, StateVersion::V1).into();
+        assert_eq!(trie.root(), head.header.state_root(), "block {number}");
+        for (name, (_, references)) in trie.into_storage().drain() {
             if references > 0 && name.len() >= 32 {
                 let tag = row_key(&name, 0).split_off(row_key(&name, 0).len() - 8);
-                let mut visible = stored.range(row_key(&name, 0)..row_key(&name, number + 1)).rev();
+                let mut visible =
+                    stored_rows.range(row_key(&name, 0)..row_key(&name, number + 1)).rev();
                 let row =
                     visible.find(|row| row.ends_with(&tag) && row.len() == row_key(&name, 0).len());
                 rows.insert(row.unwrap_or_else(|| panic!("block {number} lacks a node")).clone());
@@ -144,12 +145,12 @@ fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
 fn pruning_keeps_exactly_the_nodes_of_kept_states() {
     for sizes in [&[1][..], &[7, 1, 30]] {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
-        let head = grow(&store, 300, sizes);
+        let head = produce_blocks(&store, 300, sizes);
         assert_eq!(store.oldest().unwrap(), head.number() - 19);
-        let reached = reachable(&store);
-        let stored = stored(&store);
-        assert_eq!(stored.difference(&reached).count(), 0, "unreachable nodes");
-        assert_eq!(reached.difference(&stored).count(), 0);
+        let reached = reachable_rows(&store);
+        let stored_rows = stored_rows(&store);
+        assert_eq!(stored_rows.difference(&reached).count(), 0, "unreachable nodes");
+        assert_eq!(reached.difference(&stored_rows).count(), 0);
     }
 }
 
@@ -159,11 +160,11 @@ fn only_recent_blocks_have_rows_of_nodes() {
         [(History::Last(5), 5), (History::Last(40), 16), (History::Archive, 16)]
     {
         let store = Store::open(None, Some(genesis()), history).unwrap();
-        let head = grow(&store, 60, &[7, 1]);
+        let head = produce_blocks(&store, 60, &[7, 1]);
         let rows = store.database.begin_read().unwrap().open_table(RECENT).unwrap();
         let numbers: Vec<u32> = rows.iter().unwrap().map(|row| row.unwrap().0.value()).collect();
         assert_eq!(numbers, (head.number() + 1 - expected..=head.number()).collect::<Vec<_>>());
-        assert_eq!(stored(&store), reachable(&store));
+        assert_eq!(stored_rows(&store), reachable_rows(&store));
     }
 }
 
@@ -176,7 +177,7 @@ fn nodes_that_a_large_block_creates_again_are_pruned() {
         let (mut head, mut blocks) = (store.head().unwrap(), Vec::new());
         for number in 0..42_u8 {
             let (exists, is_large) = (number % 2 == 0, number % 4 == 2);
-            let mut items = if is_large { many(number) } else { Vec::new() };
+            let mut items = if is_large { large_block_items(number) } else { Vec::new() };
             items.push((b"again".to_vec(), exists.then(|| vec![9; 70])));
             let staged = stage(&store, &head, items);
             assert_eq!(staged.has_recent_row(), !is_large);
@@ -188,8 +189,8 @@ fn nodes_that_a_large_block_creates_again_are_pruned() {
             }
         }
         store.commit(&blocks).unwrap();
-        grow(&store, 25, &[1]);
-        assert_eq!(stored(&store), reachable(&store), "commits of {group} blocks");
+        produce_blocks(&store, 25, &[1]);
+        assert_eq!(stored_rows(&store), reachable_rows(&store), "commits of {group} blocks");
     }
 }
 
@@ -197,11 +198,13 @@ fn nodes_that_a_large_block_creates_again_are_pruned() {
 fn headers_and_bodies_outlive_their_states() {
     let directory = tempfile::tempdir().unwrap();
     let open = |genesis| {
-        Store::open(Some(directory.path()), genesis, History::Last(20)).unwrap().keeping(40)
+        Store::open(Some(directory.path()), genesis, History::Last(20))
+            .unwrap()
+            .with_kept_blocks(40)
     };
     let store = open(Some(genesis()));
-    let first = grow(&store, 1, &[1]);
-    let head = grow(&store, 99, &[1, 7]).number();
+    let first = produce_blocks(&store, 1, &[1]);
+    let head = produce_blocks(&store, 99, &[1, 7]).number();
     drop(store);
     let store = open(None);
     assert_eq!((store.oldest_state().unwrap(), store.oldest().unwrap()), (head - 19, head - 39));
@@ -221,13 +224,13 @@ fn headers_and_bodies_outlive_their_states() {
     assert!(store.header(first.hash).unwrap().is_none());
     // The nodes of the states are pruned as before.
     let without_blocks = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
-    grow(&without_blocks, 1, &[1]);
-    grow(&without_blocks, 99, &[1, 7]);
-    assert_eq!(stored(&store), stored(&without_blocks));
+    produce_blocks(&without_blocks, 1, &[1]);
+    produce_blocks(&without_blocks, 99, &[1, 7]);
+    assert_eq!(stored_rows(&store), stored_rows(&without_blocks));
 }
 
 #[test]
-fn a_malformed_row_of_nodes_is_an_error() {
+fn malformed_row_of_trie_nodes_is_an_error() {
     let row = recent_row(&[(NodeName::from(&b"name"[..]), Arc::new(vec![7; 100]))]);
     let nodes: Vec<_> = nodes_in(&row).map(Result::unwrap).collect();
     assert_eq!(nodes, [(&b"name"[..], &[7; 100][..])]);
@@ -241,9 +244,9 @@ fn a_malformed_row_of_nodes_is_an_error() {
 #[test]
 fn an_archive_keeps_every_state() {
     let archive = Store::open(None, Some(genesis()), History::Archive).unwrap();
-    let head = grow(&archive, 120, &[5]);
+    let head = produce_blocks(&archive, 120, &[5]);
     assert_eq!(archive.oldest().unwrap(), 1);
-    assert!(reachable(&archive).len() > 400);
+    assert!(reachable_rows(&archive).len() > 400);
     let first = archive.hash(0).unwrap().unwrap();
     assert!(archive.state(first).unwrap().unwrap().1.is_some());
     assert_eq!(archive.block(head.hash).unwrap().unwrap().1, vec![head.number().encode()]);
@@ -252,10 +255,10 @@ fn an_archive_keeps_every_state() {
 #[test]
 fn a_view_outlives_the_pruning_of_its_block() {
     let store = Store::open(None, Some(genesis()), History::Last(10)).unwrap();
-    let old = grow(&store, 5, &[1]);
+    let old = produce_blocks(&store, 5, &[1]);
     let (_, state) = store.state(old.hash).unwrap().unwrap();
     let state = state.unwrap();
-    grow(&store, 50, &[1]);
+    produce_blocks(&store, 50, &[1]);
     assert!(store.state(old.hash).unwrap().is_none());
     let mut keys = 0;
     for pair in state.pairs(sp_state_machine::IterArgs::default()).unwrap() {
@@ -269,7 +272,7 @@ fn a_view_outlives_the_pruning_of_its_block() {
 #[test]
 fn states_are_complete_while_blocks_are_written_and_pruned() {
     let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
-    grow(&store, 30, &[1]);
+    produce_blocks(&store, 30, &[1]);
     let read = |number: u32| -> u32 {
         let Some(hash) = store.hash(number).unwrap() else { return 0 };
         let Some((head, Some(state))) = store.state(hash).unwrap() else { return 0 };
@@ -285,14 +288,15 @@ fn states_are_complete_while_blocks_are_written_and_pruned() {
         );
         1
     };
-    let read_often = || {
-        let ends = || read(store.oldest_state().unwrap()) + read(store.head().unwrap().number());
-        (0..100).map(|_| ends()).sum::<u32>()
+    let read_repeatedly = || {
+        let read_oldest_and_newest =
+            || read(store.oldest_state().unwrap()) + read(store.head().unwrap().number());
+        (0..100).map(|_| read_oldest_and_newest()).sum::<u32>()
     };
     std::thread::scope(|scope| {
-        let reader = scope.spawn(read_often);
+        let reader = scope.spawn(read_repeatedly);
         while !reader.is_finished() {
-            grow(&store, 10, &[7, 1]);
+            produce_blocks(&store, 10, &[7, 1]);
         }
         assert!(reader.join().unwrap() > 0, "no state was read");
     });
@@ -304,23 +308,23 @@ fn reopened_chain_prunes_as_before() {
     let open = |genesis| Store::open(Some(directory.path()), genesis, History::Last(20)).unwrap();
     let mut store = open(Some(genesis()));
     for _ in 0..12 {
-        grow(&store, 9, &[4, 1]);
+        produce_blocks(&store, 9, &[4, 1]);
         drop(store);
         store = open(None);
     }
-    assert_eq!(stored(&store), reachable(&store));
+    assert_eq!(stored_rows(&store), reachable_rows(&store));
 }
 
 #[test]
 fn chain_opened_with_less_history_is_pruned_gradually() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
-    grow(&store, 300, &[10]);
+    produce_blocks(&store, 300, &[10]);
     drop(store);
     let store = Store::open(Some(directory.path()), None, History::Last(20)).unwrap();
-    let head = grow(&store, 1, &[1]);
+    let head = produce_blocks(&store, 1, &[1]);
     assert_eq!(store.oldest().unwrap(), u32::from(MAX_EXTRA_PRUNED > 0) + MAX_EXTRA_PRUNED);
-    let head = grow(&store, 10, &[1]).number().max(head.number());
+    let head = produce_blocks(&store, 10, &[1]).number().max(head.number());
     assert_eq!(store.oldest().unwrap(), head - 19);
 }
 
@@ -328,21 +332,21 @@ fn chain_opened_with_less_history_is_pruned_gradually() {
 fn reverted_store_equals_its_snapshot() {
     for sizes in [&[1][..], &[7, 1, 30]] {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
-        let head = grow(&store, 100, sizes);
+        let head = produce_blocks(&store, 100, sizes);
         let (oldest, nodes, before) =
-            (store.oldest().unwrap(), stored(&store), pairs(&store, &head));
-        store.take("here").unwrap();
+            (store.oldest().unwrap(), stored_rows(&store), pairs(&store, &head));
+        store.take_snapshot("here").unwrap();
         for _ in 0..2 {
-            let later = grow(&store, 150, sizes);
+            let later = produce_blocks(&store, 150, sizes);
             // The snapshot keeps its own history.
             assert_eq!(store.oldest().unwrap(), oldest);
-            store.take("later").unwrap();
+            store.take_snapshot("later").unwrap();
             store.set_time(Time { offset: 5, floor: 9 }).unwrap();
-            let Target { head: target, time, .. } = store.snapshot("here").unwrap();
+            let RevertTarget { head: target, time, .. } = store.revert_target("here").unwrap();
             store.revert(&target, time).unwrap();
             assert_eq!(store.time().unwrap(), Time::default());
             assert_eq!(store.head().unwrap(), head);
-            assert_eq!((store.oldest().unwrap(), stored(&store)), (oldest, nodes.clone()));
+            assert_eq!((store.oldest().unwrap(), stored_rows(&store)), (oldest, nodes.clone()));
             assert_eq!(pairs(&store, &head), before);
             assert!(store.header(later.hash).unwrap().is_none());
             assert!(store.hash(head.number() + 1).unwrap().is_none());
@@ -351,10 +355,10 @@ fn reverted_store_equals_its_snapshot() {
             assert_eq!(names, ["here"]);
         }
         // Without the snapshot, pruning catches up and leaves no unreachable node.
-        store.forget("here").unwrap();
-        let head = grow(&store, 300, sizes);
+        store.drop_snapshot("here").unwrap();
+        let head = produce_blocks(&store, 300, sizes);
         assert_eq!(store.oldest().unwrap(), head.number() - 19);
-        assert_eq!(stored(&store), reachable(&store));
+        assert_eq!(stored_rows(&store), reachable_rows(&store));
     }
 }
 
@@ -363,36 +367,36 @@ fn reverted_store_equals_its_snapshot() {
 #[test]
 fn view_of_reverted_block_does_not_affect_later_blocks() {
     let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
-    grow(&store, 30, &[1]);
-    store.take("here").unwrap();
-    let reverted_head = grow(&store, 40, &[1]);
-    let target = store.snapshot("here").unwrap().head;
+    produce_blocks(&store, 30, &[1]);
+    store.take_snapshot("here").unwrap();
+    let reverted_head = produce_blocks(&store, 40, &[1]);
+    let target = store.revert_target("here").unwrap().head;
     let view = store.tip(&reverted_head).unwrap();
     store.revert(&target, Time::default()).unwrap();
     assert!(
         view.pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).count()
             > 190
     );
-    store.forget("here").unwrap();
-    let head = grow(&store, 100, &[1]);
+    store.drop_snapshot("here").unwrap();
+    let head = produce_blocks(&store, 100, &[1]);
     assert_eq!(store.oldest().unwrap(), head.number() - 19);
-    assert_eq!(stored(&store), reachable(&store));
+    assert_eq!(stored_rows(&store), reachable_rows(&store));
 }
 
 #[test]
 fn a_snapshot_of_a_pruned_block_is_refused() {
     let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
-    grow(&store, 5, &[1]);
-    store.take("here").unwrap();
-    store.forget("here").unwrap();
-    grow(&store, 100, &[1]);
+    produce_blocks(&store, 5, &[1]);
+    store.take_snapshot("here").unwrap();
+    store.drop_snapshot("here").unwrap();
+    produce_blocks(&store, 100, &[1]);
     // A version of the node without named snapshots would leave such a row.
     let row = (5u32, H256::repeat_byte(5), Time::default()).encode();
     let write = store.database.begin_write().unwrap();
     write.open_table(named::SNAPSHOTS).unwrap().insert("here", row.as_slice()).unwrap();
     write.commit().unwrap();
-    let error = store.snapshot("here").err().unwrap();
+    let error = store.revert_target("here").err().unwrap();
     assert!(matches!(error, SnapshotError::Pruned(_)), "{error}");
-    assert!(matches!(store.snapshot("there"), Err(SnapshotError::Unknown(_))));
-    store.forget("here").unwrap();
+    assert!(matches!(store.revert_target("there"), Err(SnapshotError::Unknown(_))));
+    store.drop_snapshot("here").unwrap();
 }

@@ -31,7 +31,7 @@ type TrieKeys = <State as Backend<BlakeTwo256>>::RawIter;
 
 /// Values of one state.
 #[derive(Debug, Default)]
-pub(crate) struct Values {
+pub(crate) struct ValueCache {
     tree: Tree,
     /// The trie after the changes whose root was computed last. They may be those of the next
     /// block.
@@ -44,7 +44,7 @@ pub(crate) struct Values {
     next: BTreeMap<StorageKey, Option<StorageKey>>,
 }
 
-impl Values {
+impl ValueCache {
     /// Applies the changes of the block after the state with root `parent`. Values of another state
     /// are discarded.
     fn advance(&mut self, parent: H256, root: H256, changes: &[StorageEntry]) {
@@ -65,19 +65,19 @@ impl Values {
     }
 
     /// Remembers the trie of a state that may be the next one.
-    fn propose(&mut self, tree: Tree) {
-        let few = tree.loaded() <= MAX_NODES;
-        if !few {
+    fn set_candidate(&mut self, tree: Tree) {
+        let fits = tree.loaded_nodes() <= MAX_NODES;
+        if !fits {
             self.tree = Tree::new(self.tree.root());
         }
-        self.candidate = few.then_some(tree);
+        self.candidate = fits.then_some(tree);
     }
 
     /// Forgets the positions whose first key changes when a key appears or disappears.
     fn forget_positions(&mut self, key: &StorageKey, exists: bool) {
         // A later position has no earlier first key, so the affected ones are the last before the
         // key.
-        let affected: Vec<StorageKey> = self
+        let affected_positions: Vec<StorageKey> = self
             .next
             .range::<StorageKey, _>(..key)
             .rev()
@@ -88,7 +88,7 @@ impl Values {
             })
             .map(|(position, _)| position.clone())
             .collect();
-        for position in affected {
+        for position in affected_positions {
             self.next.remove(&position);
         }
     }
@@ -109,7 +109,7 @@ impl Values {
         }
     }
 
-    fn remember(&mut self, key: &[u8], value: Option<&StorageValue>) {
+    fn cache_value(&mut self, key: &[u8], value: Option<&StorageValue>) {
         let bytes = key.len().saturating_add(size(value));
         if self.bytes.saturating_add(bytes) > MAX_BYTES {
             self.items.clear();
@@ -133,16 +133,16 @@ fn size(value: Option<&StorageValue>) -> usize {
 
 /// A state that reads known values from memory, and others from the trie.
 #[derive(Debug)]
-pub(crate) struct KnownState {
+pub(crate) struct CachedState {
     state: State,
     /// Values of this state, or of another one if blocks were built since.
-    values: Arc<RwLock<Values>>,
+    values: Arc<RwLock<ValueCache>>,
     /// Why a root could not be computed.
     failure: OnceLock<TreeError>,
 }
 
-impl KnownState {
-    pub(crate) fn new(state: State, values: Arc<RwLock<Values>>) -> Self {
+impl CachedState {
+    pub(crate) fn new(state: State, values: Arc<RwLock<ValueCache>>) -> Self {
         Self { state, values, failure: OnceLock::new() }
     }
 
@@ -169,56 +169,56 @@ impl KnownState {
     }
 
     /// Returns the values, unless they are those of another state.
-    fn values(&self) -> Option<RwLockReadGuard<'_, Values>> {
+    fn values(&self) -> Option<RwLockReadGuard<'_, ValueCache>> {
         let values = self.values.read().unwrap_or_else(PoisonError::into_inner);
         (values.tree.root() == *self.state.root()).then_some(values)
     }
 
-    fn values_mut(&self) -> Option<RwLockWriteGuard<'_, Values>> {
+    fn values_mut(&self) -> Option<RwLockWriteGuard<'_, ValueCache>> {
         let values = self.values.write().unwrap_or_else(PoisonError::into_inner);
         (values.tree.root() == *self.state.root()).then_some(values)
     }
 
     /// Returns the value of a key, if it is known.
     #[allow(clippy::option_option, reason = "unknown, known to be absent, or a value")]
-    fn known(&self, key: &[u8]) -> Option<Option<StorageValue>> {
+    fn cached_value(&self, key: &[u8]) -> Option<Option<StorageValue>> {
         self.values()?.items.get(key).cloned()
     }
 
     /// Whether no key has this prefix.
     fn is_empty(&self, prefix: &[u8]) -> Outcome<bool> {
-        let follows = self.next_storage_key(prefix)?.is_some_and(|next| next.starts_with(prefix));
-        Ok(!follows && !self.exists_storage(prefix)?)
+        let has_next = self.next_storage_key(prefix)?.is_some_and(|next| next.starts_with(prefix));
+        Ok(!has_next && !self.exists_storage(prefix)?)
     }
 
     /// Computes the root after changes, and the nodes that appear and disappear.
-    fn changed<'b>(
+    fn compute_root<'b>(
         &self,
         delta: impl Iterator<Item = (&'b [u8], Option<&'b [u8]>)>,
     ) -> Result<(H256, BackendTransaction<BlakeTwo256>), TreeError> {
         let cached = self.values().map(|values| values.tree.clone());
         let tree = cached.unwrap_or_else(|| Tree::new(*self.state.root()));
-        let (tree, nodes) = tree.changed(delta, self.state.backend_storage())?;
+        let (tree, nodes) = tree.with_changes(delta, self.state.backend_storage())?;
         let root = tree.root();
         if let Some(mut values) = self.values_mut() {
-            values.propose(tree);
+            values.set_candidate(tree);
         }
         Ok((root, nodes))
     }
 }
 
-impl Backend<BlakeTwo256> for KnownState {
+impl Backend<BlakeTwo256> for CachedState {
     type Error = DefaultError;
     type TrieBackendStorage = <State as Backend<BlakeTwo256>>::TrieBackendStorage;
     type RawIter = Keys;
 
     fn storage(&self, key: &[u8]) -> Outcome<Option<StorageValue>> {
-        if let Some(value) = self.known(key) {
+        if let Some(value) = self.cached_value(key) {
             return Ok(value);
         }
         let value = self.state.storage(key)?;
         if let Some(mut values) = self.values_mut() {
-            values.remember(key, value.as_ref());
+            values.cache_value(key, value.as_ref());
         }
         Ok(value)
     }
@@ -244,11 +244,11 @@ impl Backend<BlakeTwo256> for KnownState {
     }
 
     fn raw_iter(&self, args: IterArgs<'_>) -> Outcome<Self::RawIter> {
-        let empty = match args.prefix {
+        let is_empty = match args.prefix {
             Some(prefix) if args.child_info.is_none() => self.is_empty(prefix)?,
             _ => false,
         };
-        Ok(Keys(if empty { TrieKeys::default() } else { self.state.raw_iter(args)? }))
+        Ok(Keys(if is_empty { TrieKeys::default() } else { self.state.raw_iter(args)? }))
     }
 
     fn storage_root<'b>(
@@ -259,7 +259,7 @@ impl Backend<BlakeTwo256> for KnownState {
         if state_version != StateVersion::V1 {
             return self.state.storage_root(delta, state_version);
         }
-        self.changed(delta).unwrap_or_else(|error| {
+        self.compute_root(delta).unwrap_or_else(|error| {
             // The first failure is the one to report.
             let _ = self.failure.set(error);
             (*self.state.root(), BackendTransaction::default())
@@ -312,20 +312,20 @@ impl Backend<BlakeTwo256> for KnownState {
     }
 }
 
-/// An iterator over the keys of a [`KnownState`].
+/// An iterator over the keys of a [`CachedState`].
 pub(crate) struct Keys(TrieKeys);
 
 impl StorageIterator<BlakeTwo256> for Keys {
-    type Backend = KnownState;
+    type Backend = CachedState;
     type Error = DefaultError;
 
-    fn next_key(&mut self, known_state: &KnownState) -> Option<Outcome<StorageKey>> {
+    fn next_key(&mut self, known_state: &CachedState) -> Option<Outcome<StorageKey>> {
         self.0.next_key(&known_state.state)
     }
 
     fn next_pair(
         &mut self,
-        known_state: &KnownState,
+        known_state: &CachedState,
     ) -> Option<Outcome<(StorageKey, StorageValue)>> {
         self.0.next_pair(&known_state.state)
     }

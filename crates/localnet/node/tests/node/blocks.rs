@@ -8,7 +8,7 @@ use taonet_localnet_runtime::{RuntimeCall, subtensor};
 
 use crate::impersonate::reexecute;
 use crate::support::{
-    START, account, ask, get, node, remark, signed, storage_key, transfer, unhex,
+    START, account, node, remark, rpc, signed, storage_key, transfer, try_rpc, unhex,
 };
 
 #[tokio::test]
@@ -16,15 +16,15 @@ async fn a_header_hashes_to_the_blocks_hash() {
     let node = node().await;
     let head = node.mine(3).await.unwrap();
     for number in 0..=3 {
-        let hash = get(&node, "chain_getBlockHash", json!([number])).await;
-        let header = get(&node, "chain_getHeader", json!([hash])).await;
+        let hash = rpc(&node, "chain_getBlockHash", json!([number])).await;
+        let header = rpc(&node, "chain_getHeader", json!([hash])).await;
         let header: taonet_localnet_runtime::Header = serde_json::from_value(header).unwrap();
         assert_eq!(
             json!(format!("0x{}", hex::encode(sp_io::hashing::blake2_256(&header.encode())))),
             hash
         );
     }
-    assert_eq!(get(&node, "chain_getBlockHash", json!([3])).await, json!(head.hash));
+    assert_eq!(rpc(&node, "chain_getBlockHash", json!([3])).await, json!(head.hash));
     node.stop().await;
 }
 
@@ -32,19 +32,19 @@ async fn a_header_hashes_to_the_blocks_hash() {
 async fn block_hash_accepts_every_parameter_form() {
     let node = node().await;
     node.mine(20).await.unwrap();
-    let sixteen = get(&node, "chain_getBlockHash", json!([16])).await;
-    assert!(sixteen.is_string());
-    assert_eq!(get(&node, "chain_getBlockHash", json!(["0x10"])).await, sixteen);
+    let block_hash = rpc(&node, "chain_getBlockHash", json!([16])).await;
+    assert!(block_hash.is_string());
+    assert_eq!(rpc(&node, "chain_getBlockHash", json!(["0x10"])).await, block_hash);
     assert_eq!(
-        get(&node, "chain_getBlockHash", json!([[16, "0x10", 21]])).await,
-        json!([sixteen, sixteen, null])
+        rpc(&node, "chain_getBlockHash", json!([[16, "0x10", 21]])).await,
+        json!([block_hash, block_hash, null])
     );
-    assert_eq!(get(&node, "chain_getBlockHash", json!([21])).await, Value::Null);
-    assert_eq!(get(&node, "chain_getBlockHash", json!([1_u64 << 40])).await, Value::Null);
-    let answer = get(&node, "chain_getBlockHash", json!([vec![16; 1_000]])).await;
-    assert_eq!(answer, json!(vec![sixteen; 1_000]));
+    assert_eq!(rpc(&node, "chain_getBlockHash", json!([21])).await, Value::Null);
+    assert_eq!(rpc(&node, "chain_getBlockHash", json!([1_u64 << 40])).await, Value::Null);
+    let answer = rpc(&node, "chain_getBlockHash", json!([vec![16; 1_000]])).await;
+    assert_eq!(answer, json!(vec![block_hash; 1_000]));
     assert_eq!(
-        ask(&node, "chain_getBlockHash", json!([vec![16; 1_001]])).await.unwrap_err()["code"],
+        try_rpc(&node, "chain_getBlockHash", json!([vec![16; 1_001]])).await.unwrap_err()["code"],
         4002
     );
     let head = json!(node.head().hash);
@@ -55,7 +55,7 @@ async fn block_hash_accepts_every_parameter_form() {
         ("chain_getFinalizedHead", json!([])),
         ("chain_getFinalisedHead", json!([])),
     ] {
-        assert_eq!(get(&node, method, params).await, head, "{method}");
+        assert_eq!(rpc(&node, method, params).await, head, "{method}");
     }
     node.stop().await;
 }
@@ -100,15 +100,15 @@ async fn named_parameters_are_accepted() {
         ("dev_status", json!({}), json!([])),
     ] {
         assert_eq!(
-            get(&node, method, named).await,
-            get(&node, method, positional).await,
+            rpc(&node, method, named).await,
+            rpc(&node, method, positional).await,
             "{method}"
         );
     }
-    let submitted = get(&node, "author_submitExtrinsic", json!({"extrinsic": call})).await;
+    let submitted = rpc(&node, "author_submitExtrinsic", json!({"extrinsic": call})).await;
     assert_eq!(submitted, json!(sp_core::H256(sp_io::hashing::blake2_256(&unhex(&json!(call))))));
-    assert_eq!(get(&node, "dev_mine", json!({"blocks": 2})).await["number"], 5);
-    let error = ask(&node, "state_getStorage", json!({"hash": hash})).await.unwrap_err();
+    assert_eq!(rpc(&node, "dev_mine", json!({"blocks": 2})).await["number"], 5);
+    let error = try_rpc(&node, "state_getStorage", json!({"hash": hash})).await.unwrap_err();
     assert_eq!(
         (&error["code"], &error["data"]),
         (&json!(-32602), &json!("a storage key must be a string"))
@@ -121,7 +121,7 @@ async fn health_is_served_over_http_get() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     let node = node().await;
-    let health = get(&node, "system_health", json!([])).await;
+    let health = rpc(&node, "system_health", json!([])).await;
     let request =
         format!("GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", node.address());
     let mut stream = tokio::net::TcpStream::connect(node.address()).await.unwrap();
@@ -141,9 +141,9 @@ async fn code_hash_identifies_the_metadata() {
         let mut config = crate::support::config();
         config.clock = Some(clock);
         let node = taonet_localnet::Node::start(config).await.unwrap();
-        let hash = get(&node, "state_getStorageHash", json!(["0x3a636f6465"])).await;
+        let hash = rpc(&node, "state_getStorageHash", json!(["0x3a636f6465"])).await;
         node.mine(1).await.unwrap();
-        assert_eq!(get(&node, "state_getStorageHash", json!(["0x3a636f6465"])).await, hash);
+        assert_eq!(rpc(&node, "state_getStorageHash", json!(["0x3a636f6465"])).await, hash);
         node.stop().await;
         assert_eq!(unhex(&hash).len(), 32);
         hash
@@ -159,42 +159,42 @@ async fn block_starts_with_its_timestamp_and_contains_its_calls() {
     let call = signed(&node, "Alice", 0, &remark("hello"));
     node.submit(call.clone()).await.unwrap();
     let head = node.mine(1).await.unwrap();
-    let block = get(&node, "chain_getBlock", json!([head.hash])).await;
+    let block = rpc(&node, "chain_getBlock", json!([head.hash])).await;
     assert_eq!(block["justifications"], Value::Null);
     let extrinsics = block["block"]["extrinsics"].as_array().unwrap();
     assert_eq!(extrinsics.len(), 2);
     assert_eq!(unhex(&extrinsics[1]), call);
     // Timestamp.set: pallet 2, call 0, then milliseconds as a compact integer.
     assert_eq!(&unhex(&extrinsics[0])[2..4], &[2, 0]);
-    let now = get(
+    let timestamp = rpc(
         &node,
         "state_getStorage",
         json!([crate::support::hex(&storage_key("Timestamp", "Now"))]),
     )
     .await;
-    assert_eq!(unhex(&now), (START + 250).to_le_bytes());
-    let unknown = json!(["0x".to_owned() + &"11".repeat(32)]);
-    assert_eq!(get(&node, "chain_getBlock", unknown.clone()).await, Value::Null);
-    assert_eq!(get(&node, "chain_getHeader", unknown).await, Value::Null);
-    assert!(ask(&node, "chain_getBlock", json!(["0x11"])).await.is_err());
+    assert_eq!(unhex(&timestamp), (START + 250).to_le_bytes());
+    let unknown_hash = json!(["0x".to_owned() + &"11".repeat(32)]);
+    assert_eq!(rpc(&node, "chain_getBlock", unknown_hash.clone()).await, Value::Null);
+    assert_eq!(rpc(&node, "chain_getHeader", unknown_hash).await, Value::Null);
+    assert!(try_rpc(&node, "chain_getBlock", json!(["0x11"])).await.is_err());
     node.stop().await;
 }
 
 #[tokio::test]
 async fn same_configuration_gives_the_same_chain() {
-    let (one, two) = (node().await, node().await);
+    let (first_node, second_node) = (node().await, node().await);
     // Signed only once, since signatures are randomised.
-    let call = signed(&one, "Alice", 0, &remark("same"));
-    for node in [&one, &two] {
+    let call = signed(&first_node, "Alice", 0, &remark("same"));
+    for node in [&first_node, &second_node] {
         node.submit(call.clone()).await.unwrap();
     }
     // One node commits each block, the other commits all blocks at once.
     for _ in 0..70 {
-        one.mine(1).await.unwrap();
+        first_node.mine(1).await.unwrap();
     }
-    assert_eq!(one.mine(1).await.unwrap(), two.mine(71).await.unwrap());
-    one.stop().await;
-    two.stop().await;
+    assert_eq!(first_node.mine(1).await.unwrap(), second_node.mine(71).await.unwrap());
+    first_node.stop().await;
+    second_node.stop().await;
 }
 
 /// Blocks are built with values in memory, while calls arrive and earlier blocks are written. Each
@@ -227,8 +227,8 @@ async fn stored_blocks_reexecute_to_the_same_result() {
     let head = node.mine(1).await.unwrap();
     let mut included = 0;
     for number in 1..=head.number() {
-        let hash = get(&node, "chain_getBlockHash", json!([number])).await;
-        let block = get(&node, "chain_getBlock", json!([hash])).await;
+        let hash = rpc(&node, "chain_getBlockHash", json!([number])).await;
+        let block = rpc(&node, "chain_getBlock", json!([hash])).await;
         // The first extrinsic is the inherent.
         included += block["block"]["extrinsics"].as_array().unwrap().len() - 1;
         reexecute(&node, &hash).await.unwrap_or_else(|error| panic!("block {number}: {error}"));

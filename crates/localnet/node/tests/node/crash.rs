@@ -20,7 +20,7 @@ use taonet_localnet_runtime::{AccountId, RuntimeCall, RuntimeEvent, crowdloan};
 
 use crate::process::{Process, announce};
 use crate::support::{
-    account, account_key, config, get, hex, post, remark, signed, storage_key, transfer, unhex,
+    account, account_key, config, hex, post, remark, rpc, signed, storage_key, transfer, unhex,
 };
 
 /// Environment variable with the directory of a child that takes snapshots and reverts to them.
@@ -75,19 +75,19 @@ async fn produce(grouped: bool) {
     let node = Node::start(config).await.unwrap();
     announce(directory, node.address());
     let seed = std::fs::read_to_string(directory.join(SEED_FILE)).unwrap().parse().unwrap();
-    let mut draws = LoadGenerator::for_load(seed, node.head().number());
+    let mut generator = LoadGenerator::for_load(seed, node.head().number());
     let mut nonces = [0; SIGNERS.len()];
     for (nonce, signer) in nonces.iter_mut().zip(SIGNERS) {
         let next =
-            get(&node, "system_accountNextIndex", json!([account(signer).to_string()])).await;
+            rpc(&node, "system_accountNextIndex", json!([account(signer).to_string()])).await;
         *nonce = next.as_u64().unwrap() as u32;
     }
     loop {
         let head = node.head().number();
         let calls = async {
             for _ in 0..16 {
-                let signer = draws.below(SIGNERS.len() as u64) as usize;
-                let call = load(SIGNERS[signer], draws.below(u64::MAX), head);
+                let signer = generator.next_below(SIGNERS.len() as u64) as usize;
+                let call = load(SIGNERS[signer], generator.next_below(u64::MAX), head);
                 let submitted =
                     node.submit(signed(&node, SIGNERS[signer], nonces[signer], &call)).await;
                 // A refused call leaves its nonce to the signer's next call.
@@ -115,9 +115,9 @@ fn load(signer: &str, draw: u64, head: u32) -> RuntimeCall {
     let netuid = if draw & (1 << 40) == 0 { BABELBIT } else { NetUid::ROOT };
     // The signer's own hotkey exists after its registration.
     let is_own = draw & (1 << 41) == 0;
-    let own = || account(&format!("{signer}_hk"));
-    let hotkey = if is_own { own() } else { account("Alice_hk") };
-    let other = || account(&format!("load{}", draw % 300));
+    let own_hotkey = || account(&format!("{signer}_hk"));
+    let hotkey = if is_own { own_hotkey() } else { account("Alice_hk") };
+    let random_account = || account(&format!("load{}", draw % 300));
     let crowdloan_id = draw as u32 % 8;
     let call = match draw >> 60 {
         0 => return remark("load"),
@@ -141,14 +141,17 @@ fn load(signer: &str, draw: u64, head: u32) -> RuntimeCall {
         },
         10 => Call::move_stake {
             origin_hotkey: hotkey,
-            destination_hotkey: other(),
+            destination_hotkey: random_account(),
             origin_netuid: netuid,
             destination_netuid: BABELBIT,
             alpha_amount: alpha,
         },
         11 => Call::unstake_all { hotkey },
-        12 => Call::burned_register { netuid, hotkey: if is_own { own() } else { other() } },
-        13 => Call::set_children { hotkey, netuid, children: vec![(draw, other())] },
+        12 => Call::burned_register {
+            netuid,
+            hotkey: if is_own { own_hotkey() } else { random_account() },
+        },
+        13 => Call::set_children { hotkey, netuid, children: vec![(draw, random_account())] },
         14 => Call::swap_stake {
             hotkey,
             origin_netuid: BABELBIT,
@@ -195,7 +198,7 @@ impl LoadGenerator {
     }
 
     /// Returns a pseudo-random number below `bound`.
-    fn below(&mut self, bound: u64) -> u64 {
+    fn next_below(&mut self, bound: u64) -> u64 {
         self.drawn += 1;
         let hash = sp_io::hashing::twox_64(&(self.seed, self.drawn).encode());
         u64::from_le_bytes(hash) % bound
@@ -203,7 +206,7 @@ impl LoadGenerator {
 }
 
 /// Polls the child's head for the duration `moment`; returns the last number and hash.
-async fn watch(child: &mut Process, moment: Duration) -> (u64, Value) {
+async fn watch(child: &mut Process, kill_delay: Duration) -> (u64, Value) {
     let address = child.address().await;
     let start = Instant::now();
     let request =
@@ -213,7 +216,7 @@ async fn watch(child: &mut Process, moment: Duration) -> (u64, Value) {
         let answer: Value = serde_json::from_str(&body).unwrap();
         let newest =
             (answer["result"]["number"].as_u64().unwrap(), answer["result"]["hash"].clone());
-        if start.elapsed() >= moment {
+        if start.elapsed() >= kill_delay {
             return newest;
         }
     }
@@ -247,28 +250,28 @@ fn check_sums(pairs: &[(Vec<u8>, Vec<u8>)]) {
         values::<u64>(pairs, pallet, item).iter().map(|(_, amount)| amount).sum::<u64>()
     };
     let accounts = values::<AccountInfo<u32, AccountData<u64>>>(pairs, "System", "Account");
-    let held: u64 =
+    let account_total: u64 =
         accounts.iter().map(|(_, account)| account.data.free + account.data.reserved).sum();
-    assert_eq!(sum("Balances", "TotalIssuance"), held);
+    assert_eq!(sum("Balances", "TotalIssuance"), account_total);
     let pools = sum("SubtensorModule", "SubnetTAO");
     assert_eq!(sum("SubtensorModule", "TotalStake"), pools);
-    assert_eq!(sum("SubtensorModule", "TotalIssuance"), held + pools);
+    assert_eq!(sum("SubtensorModule", "TotalIssuance"), account_total + pools);
     let alpha = |pallet, item| values::<u64>(pairs, pallet, item);
-    let outside = alpha("SubtensorModule", "SubnetAlphaOut");
-    let inside = alpha("SubtensorModule", "SubnetAlphaIn");
+    let alpha_out = alpha("SubtensorModule", "SubnetAlphaOut");
+    let alpha_in = alpha("SubtensorModule", "SubnetAlphaIn");
     let issued = alpha("AlphaAssets", "TotalAlphaIssuance");
     let staked = alpha("SubtensorModule", "TotalHotkeyAlpha");
     let total_staked = alpha("SubtensorModule", "TotalAlphaStaked");
-    assert!(!outside.is_empty() && !staked.is_empty());
-    for (netuid, outside) in outside {
+    assert!(!alpha_out.is_empty() && !staked.is_empty());
+    for (netuid, alpha_out) in alpha_out {
         let stake = on_subnet(&staked, netuid);
-        assert!(stake <= outside, "subnet {netuid:?}");
+        assert!(stake <= alpha_out, "subnet {netuid:?}");
         assert_eq!(on_subnet(&total_staked, netuid), stake, "subnet {netuid:?}");
         // Root has no alpha of its own.
         if *netuid != [0, 0] {
             assert_eq!(
                 on_subnet(&issued, netuid),
-                outside + on_subnet(&inside, netuid),
+                alpha_out + on_subnet(&alpha_in, netuid),
                 "subnet {netuid:?}"
             );
         }
@@ -281,18 +284,18 @@ pub(crate) async fn check_state(node: &NodeHandle, hash: &Value) {
     let mut pairs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
     loop {
         let last = pairs.last().map(|(key, _)| hex(key));
-        let keys = get(node, "state_getKeysPaged", json!(["0x", 1_000, last, hash])).await;
+        let keys = rpc(node, "state_getKeysPaged", json!(["0x", 1_000, last, hash])).await;
         if keys.as_array().unwrap().is_empty() {
             break;
         }
-        let values = get(node, "state_queryStorageAt", json!([keys, hash])).await;
+        let values = rpc(node, "state_queryStorageAt", json!([keys, hash])).await;
         let changes = values[0]["changes"].as_array().unwrap().clone();
         pairs.extend(changes.iter().map(|change| (unhex(&change[0]), unhex(&change[1]))));
     }
     assert!(pairs.len() > 20, "{}", pairs.len());
     check_sums(&pairs);
     let root = LayoutV1::<BlakeTwo256>::trie_root(pairs);
-    let header = get(node, "chain_getHeader", json!([hash])).await;
+    let header = rpc(node, "chain_getHeader", json!([hash])).await;
     assert_eq!(json!(root), header["stateRoot"], "block {}", header["number"]);
 }
 
@@ -309,15 +312,15 @@ impl Effects {
     /// Counts the events of a block.
     async fn count(&mut self, node: &NodeHandle, hash: &Value) {
         let events = hex(&storage_key("System", "Events"));
-        let events = get(node, "state_getStorage", json!([events, hash])).await;
+        let events = rpc(node, "state_getStorage", json!([events, hash])).await;
         let events =
             Vec::<EventRecord<RuntimeEvent, H256>>::decode(&mut unhex(&events).as_slice()).unwrap();
         for record in &events {
             if let RuntimeEvent::SubtensorModule(Event::StakeAdded(coldkey, ..)) = &record.event {
                 self.stakers.insert(coldkey.clone());
             }
-            if let Some(kind) = effect(&record.event) {
-                *self.counts.entry(kind).or_default() += 1;
+            if let Some(effect_name) = effect(&record.event) {
+                *self.counts.entry(effect_name).or_default() += 1;
             }
         }
     }
@@ -353,10 +356,10 @@ fn effect(event: &RuntimeEvent) -> Option<&'static str> {
 
 #[tokio::test]
 async fn killed_process_loses_no_announced_block() {
-    let mut moments = LoadGenerator::new();
+    let mut kill_delays = LoadGenerator::new();
     let mut effects = Effects::default();
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join(SEED_FILE), moments.seed.to_string()).unwrap();
+    std::fs::write(directory.path().join(SEED_FILE), kill_delays.seed.to_string()).unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());
     // The child creates the chain, with its own block time.
@@ -364,17 +367,18 @@ async fn killed_process_loses_no_announced_block() {
     let (mut previous, mut announced) = (0, (0, Value::Null));
     let mut round = 0_u32;
     loop {
-        let (test, longest) = if round.is_multiple_of(2) {
+        let (process_entry, max_micros) = if round.is_multiple_of(2) {
             ("crash::producer_process_entry", 60_000)
         } else {
             ("crash::grouping_process_entry", 200_000)
         };
-        let mut child = Process::start(test, DIRECTORY, directory.path());
+        let mut child = Process::start(process_entry, DIRECTORY, directory.path());
         // Kill the child sometimes during startup, otherwise under load.
-        if moments.below(5) == 0 {
-            tokio::time::sleep(Duration::from_micros(moments.below(400_000))).await;
+        if kill_delays.next_below(5) == 0 {
+            tokio::time::sleep(Duration::from_micros(kill_delays.next_below(400_000))).await;
         } else {
-            announced = watch(&mut child, Duration::from_micros(moments.below(longest))).await;
+            announced =
+                watch(&mut child, Duration::from_micros(kill_delays.next_below(max_micros))).await;
         }
         child.kill();
 
@@ -392,7 +396,7 @@ async fn killed_process_loses_no_announced_block() {
         );
         if !hash.is_null() {
             assert_eq!(
-                get(&node, "chain_getBlockHash", json!([number])).await,
+                rpc(&node, "chain_getBlockHash", json!([number])).await,
                 *hash,
                 "round {round}"
             );
@@ -400,14 +404,14 @@ async fn killed_process_loses_no_announced_block() {
         // The states are complete: the newest one and an older one.
         check_state(&node, &json!(head.hash)).await;
         let oldest = previous.max(head.number().saturating_sub(History::MIN));
-        let older = oldest + moments.below(u64::from(head.number() - oldest) + 1) as u32;
-        check_state(&node, &get(&node, "chain_getBlockHash", json!([older])).await).await;
+        let older = oldest + kill_delays.next_below(u64::from(head.number() - oldest) + 1) as u32;
+        check_state(&node, &rpc(&node, "chain_getBlockHash", json!([older])).await).await;
         // The chain is linked: every block since the last round names its parent.
-        let mut parent = get(&node, "chain_getBlockHash", json!([oldest])).await;
+        let mut parent = rpc(&node, "chain_getBlockHash", json!([oldest])).await;
         for number in oldest + 1..=head.number() {
-            let hash = get(&node, "chain_getBlockHash", json!([number])).await;
+            let hash = rpc(&node, "chain_getBlockHash", json!([number])).await;
             assert_eq!(
-                get(&node, "chain_getHeader", json!([hash])).await["parentHash"],
+                rpc(&node, "chain_getHeader", json!([hash])).await["parentHash"],
                 parent,
                 "block {number}"
             );
@@ -416,8 +420,8 @@ async fn killed_process_loses_no_announced_block() {
             }
             parent = hash;
         }
-        let made = node.mine(1).await.unwrap();
-        (previous, announced) = (made.number(), (u64::from(made.number()), json!(made.hash)));
+        let head = node.mine(1).await.unwrap();
+        (previous, announced) = (head.number(), (u64::from(head.number()), json!(head.hash)));
         let calls = SIGNERS.map(|signer| {
             let account = node.storage(&account_key(signer)).unwrap().unwrap();
             u32::from_le_bytes(account[..4].try_into().unwrap())
@@ -460,7 +464,7 @@ async fn reverting_process_entry() {
 
 #[tokio::test]
 async fn chain_killed_during_revert_is_complete() {
-    let mut moments = LoadGenerator::new();
+    let mut kill_delays = LoadGenerator::new();
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());
@@ -469,27 +473,27 @@ async fn chain_killed_during_revert_is_complete() {
         let mut child =
             Process::start("crash::reverting_process_entry", REVERTING, directory.path());
         child.address().await;
-        tokio::time::sleep(Duration::from_micros(moments.below(300_000))).await;
+        tokio::time::sleep(Duration::from_micros(kill_delays.next_below(300_000))).await;
         child.kill();
 
         let node = Node::start(config.clone()).await.unwrap();
         let head = node.head();
         check_state(&node, &json!(head.hash)).await;
         for number in head.number().saturating_sub(40)..head.number() {
-            let hash = get(&node, "chain_getBlockHash", json!([number])).await;
-            let next = get(&node, "chain_getBlockHash", json!([number + 1])).await;
+            let hash = rpc(&node, "chain_getBlockHash", json!([number])).await;
+            let next = rpc(&node, "chain_getBlockHash", json!([number + 1])).await;
             assert_eq!(
-                get(&node, "chain_getHeader", json!([next])).await["parentHash"],
+                rpc(&node, "chain_getHeader", json!([next])).await["parentHash"],
                 hash,
                 "block {number}"
             );
         }
-        let beyond = get(&node, "chain_getBlockHash", json!([head.number() + 1])).await;
-        assert_eq!(beyond, Value::Null, "round {round}");
+        let next_hash = rpc(&node, "chain_getBlockHash", json!([head.number() + 1])).await;
+        assert_eq!(next_hash, Value::Null, "round {round}");
         for snapshot in node.snapshots().unwrap() {
             assert!(snapshot.number <= head.number(), "round {round}: {snapshot:?}");
             assert_eq!(
-                get(&node, "chain_getBlockHash", json!([snapshot.number])).await,
+                rpc(&node, "chain_getBlockHash", json!([snapshot.number])).await,
                 json!(snapshot.hash)
             );
             check_state(&node, &json!(snapshot.hash)).await;

@@ -4,7 +4,7 @@ use codec::{Decode, Encode};
 use serde_json::{Value, json};
 use taonet_localnet_runtime::RuntimeCall;
 
-use crate::support::{account_key, ask, get, hex, node, remark, signed, transfer, unhex};
+use crate::support::{account_key, hex, node, remark, rpc, signed, transfer, try_rpc, unhex};
 
 /// Number of events up to and including the extrinsic.
 fn count(simulated: &Value) -> u32 {
@@ -18,7 +18,7 @@ async fn simulated_call_reports_its_effect_without_applying_it() {
         node.mine(blocks).await.unwrap();
         let (head, before) = (node.head(), node.storage(&account_key("Bob")).unwrap());
         let done = signed(&node, "Bob", 0, &transfer("Dave", 1_000_000_000));
-        let simulated = get(&node, "dev_dryRun", json!([hex(&done)])).await;
+        let simulated = rpc(&node, "dev_dryRun", json!([hex(&done)])).await;
         assert_eq!(
             (&simulated["parent"], &simulated["error"]),
             (&json!(head.hash), &Value::Null),
@@ -26,14 +26,14 @@ async fn simulated_call_reports_its_effect_without_applying_it() {
         );
         assert!(simulated["index"].as_u64() > Some(0) && count(&simulated) > 1, "{simulated}");
         let failing = signed(&node, "Bob", 0, &transfer("Dave", u64::MAX / 2));
-        let simulated = get(&node, "dev_dryRun", json!([hex(&failing)])).await;
+        let simulated = rpc(&node, "dev_dryRun", json!([hex(&failing)])).await;
         assert!(!simulated["error"].is_null(), "{simulated}");
         // Nothing happened.
         assert_eq!(
             (node.head().hash, node.storage(&account_key("Bob")).unwrap()),
             (head.hash, before)
         );
-        assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+        assert_eq!(rpc(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     }
     node.stop().await;
 }
@@ -43,7 +43,7 @@ async fn the_simulation_predicts_the_next_block() {
     let node = node().await;
     node.mine(1).await.unwrap();
     let extrinsic = signed(&node, "Bob", 0, &transfer("Dave", 1_000_000_000));
-    let simulated = get(&node, "dev_dryRun", json!([hex(&extrinsic)])).await;
+    let simulated = rpc(&node, "dev_dryRun", json!([hex(&extrinsic)])).await;
     node.submit(extrinsic).await.unwrap();
     let block = node.mine(1).await.unwrap();
     let events =
@@ -51,11 +51,15 @@ async fn the_simulation_predicts_the_next_block() {
     let events = node.storage(&events).unwrap().unwrap();
     // The first byte or bytes count the events; the block may have more of them after the
     // extrinsic.
-    let skip = |bytes: &[u8]| {
+    let count_length = |bytes: &[u8]| {
         codec::Compact(codec::Compact::<u32>::decode(&mut &*bytes).unwrap().0).encode().len()
     };
     let predicted = unhex(&simulated["events"]);
-    assert!(events[skip(&events)..].starts_with(&predicted[skip(&predicted)..]), "{}", block.hash);
+    assert!(
+        events[count_length(&events)..].starts_with(&predicted[count_length(&predicted)..]),
+        "{}",
+        block.hash
+    );
     node.stop().await;
 }
 
@@ -70,14 +74,14 @@ async fn invalid_extrinsic_is_not_simulated() {
         signed(&node, "Nobody", 0, &remark("poor")),
         signed(&node, "Bob", 7, &remark("future")),
     ] {
-        let refused = ask(&node, "dev_dryRun", json!([hex(&extrinsic)])).await.unwrap_err();
+        let refused = try_rpc(&node, "dev_dryRun", json!([hex(&extrinsic)])).await.unwrap_err();
         assert_eq!(refused["code"], 1010, "{refused}");
     }
     let deep = (0..400).fold(remark("deep"), |call, _| {
         RuntimeCall::Utility(pallet_utility::Call::batch { calls: vec![call] })
     });
     for malformed in [json!(["0xffff"]), json!([]), json!([hex(&signed(&node, "Bob", 0, &deep))])] {
-        assert_eq!(ask(&node, "dev_dryRun", malformed).await.unwrap_err()["code"], -32602);
+        assert_eq!(try_rpc(&node, "dev_dryRun", malformed).await.unwrap_err()["code"], -32602);
     }
     node.mine(1).await.unwrap();
     node.stop().await;

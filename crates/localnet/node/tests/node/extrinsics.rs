@@ -7,10 +7,10 @@ use taonet_localnet::NodeHandle;
 use taonet_localnet_runtime::RuntimeCall;
 use taonet_localnet_runtime::runtime::OriginCaller;
 
-use crate::support::{Signing, account_key, ask, get, hex, node, remark, signed, transfer};
+use crate::support::{Signing, account_key, hex, node, remark, rpc, signed, transfer, try_rpc};
 
-async fn refused(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
-    let error = ask(node, "author_submitExtrinsic", json!([hex(bytes)])).await.unwrap_err();
+async fn submit_error(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
+    let error = try_rpc(node, "author_submitExtrinsic", json!([hex(bytes)])).await.unwrap_err();
     (
         error["code"].as_i64().unwrap(),
         error["message"].as_str().unwrap().to_owned(),
@@ -20,20 +20,20 @@ async fn refused(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
 
 #[tokio::test]
 async fn malformed_calls_are_refused_and_change_nothing() {
-    let (node, untouched) = (node().await, node().await);
+    let (node, other_node) = (node().await, node().await);
     // Consumes nonce 0, so that it is stale below.
     let first = signed(&node, "Alice", 0, &remark("first"));
-    for node in [&node, &untouched] {
+    for node in [&node, &other_node] {
         node.submit(first.clone()).await.unwrap();
         node.mine(1).await.unwrap();
     }
-    let good = Signing::new(node.genesis(), 1);
-    let with = |change: fn(&mut Signing)| {
-        let mut signing = good.clone();
+    let valid_signing = Signing::new(node.genesis(), 1);
+    let signed_with = |change: fn(&mut Signing)| {
+        let mut signing = valid_signing.clone();
         change(&mut signing);
         signing.sign("Alice", &remark("x"))
     };
-    let extrinsic = good.sign("Alice", &remark("x"));
+    let extrinsic = valid_signing.sign("Alice", &remark("x"));
     let mut bad_signature = extrinsic.clone();
     bad_signature[50] ^= 1;
     let mut wrong_length = extrinsic.clone();
@@ -47,20 +47,20 @@ async fn malformed_calls_are_refused_and_change_nothing() {
         ("bad signature", bad_signature, 1010, Some("Transaction has a bad signature")),
         (
             "other genesis",
-            with(|s| s.genesis = H256::repeat_byte(9)),
+            signed_with(|s| s.genesis = H256::repeat_byte(9)),
             1010,
             Some("Transaction has a bad signature"),
         ),
         (
             "other version",
-            with(|s| s.spec_version = 1),
+            signed_with(|s| s.spec_version = 1),
             1010,
             Some("Transaction has a bad signature"),
         ),
-        ("old nonce", with(|s| s.nonce = 0), 1010, Some("Transaction is outdated")),
+        ("old nonce", signed_with(|s| s.nonce = 0), 1010, Some("Transaction is outdated")),
         (
             "era of another block",
-            with(|s| s.era = vec![0x15, 0x00]),
+            signed_with(|s| s.era = vec![0x15, 0x00]),
             1010,
             Some("Transaction has a bad signature"),
         ),
@@ -79,8 +79,8 @@ async fn malformed_calls_are_refused_and_change_nothing() {
         ("zeros", vec![0; 64], 1001, None),
     ];
     for (name, bytes, code, data) in cases {
-        let (got, message, text) = refused(&node, &bytes).await;
-        assert_eq!(got, code, "{name}: {message} {text}");
+        let (actual_code, message, text) = submit_error(&node, &bytes).await;
+        assert_eq!(actual_code, code, "{name}: {message} {text}");
         match data {
             Some(data) => {
                 assert_eq!(message, "Invalid Transaction", "{name}");
@@ -92,21 +92,21 @@ async fn malformed_calls_are_refused_and_change_nothing() {
         }
         // Extrinsics that were refused as invalid are banned for a while; undecodable bytes get the
         // same error again.
-        let (again, message, _) = refused(&node, &bytes).await;
-        assert_eq!(again, if code == 1010 { 1012 } else { code }, "{name}: {message}");
+        let (second_code, message, _) = submit_error(&node, &bytes).await;
+        assert_eq!(second_code, if code == 1010 { 1012 } else { code }, "{name}: {message}");
     }
-    let (code, _, data) = refused(&node, &unsigned).await;
+    let (code, _, data) = submit_error(&node, &unsigned).await;
     assert_eq!((code, data), (1010, json!("Transaction call is not expected")));
-    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    assert_eq!(rpc(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     // The chain continues as if it had received none of these extrinsics: the same state root, the
     // same block.
-    assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
-    untouched.stop().await;
+    assert_eq!(node.mine(1).await.unwrap(), other_node.mine(1).await.unwrap());
+    other_node.stop().await;
     // The valid call is still valid.
     node.submit(extrinsic).await.unwrap();
     node.mine(1).await.unwrap();
     assert_eq!(
-        get(&node, "chain_getBlock", json!([])).await["block"]["extrinsics"]
+        rpc(&node, "chain_getBlock", json!([])).await["block"]["extrinsics"]
             .as_array()
             .unwrap()
             .len(),
@@ -120,20 +120,20 @@ async fn the_same_bytes_and_the_same_nonce_are_refused() {
     let node = node().await;
     let call = signed(&node, "Alice", 0, &remark("one"));
     node.submit(call.clone()).await.unwrap();
-    let (code, message, data) = refused(&node, &call).await;
+    let (code, message, data) = submit_error(&node, &call).await;
     assert_eq!((code, message.as_str()), (1013, "Transaction Already Imported"));
     assert_eq!(data, json!(hex(&sp_io::hashing::blake2_256(&call))));
-    let (code, message, _) = refused(&node, &signed(&node, "Alice", 0, &remark("two"))).await;
+    let (code, message, _) = submit_error(&node, &signed(&node, "Alice", 0, &remark("two"))).await;
     assert_eq!(code, 1014);
     assert!(message.starts_with("Priority is too low"), "{message}");
     let mut invalid = signed(&node, "Bob", 0, &remark("bad"));
     invalid[50] ^= 1;
-    assert_eq!(refused(&node, &invalid).await.0, 1010);
-    assert_eq!(refused(&node, &invalid).await.0, 1012);
+    assert_eq!(submit_error(&node, &invalid).await.0, 1010);
+    assert_eq!(submit_error(&node, &invalid).await.0, 1012);
     // Once in a block, the same bytes are refused as by the real chain's pool, and no longer
     // pending.
     node.mine(1).await.unwrap();
-    assert_eq!(refused(&node, &call).await.0, 1012);
+    assert_eq!(submit_error(&node, &call).await.0, 1012);
     node.stop().await;
 }
 
@@ -148,8 +148,8 @@ async fn panicking_call_leaves_no_changes() {
         as_origin,
         call: Box::new(set_time),
     });
-    let panics = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(as_inherent) });
-    let calls = vec![transfer("Dave", 1_000_000), panics];
+    let panicking_call = RuntimeCall::Sudo(pallet_sudo::Call::sudo { call: Box::new(as_inherent) });
+    let calls = vec![transfer("Dave", 1_000_000), panicking_call];
     let batch = RuntimeCall::Utility(pallet_utility::Call::batch_all { calls });
     node.submit(signed(&node, "Alice", 0, &batch)).await.unwrap();
     let good = signed(&node, "Bob", 0, &transfer("Dave", 5));
@@ -157,14 +157,14 @@ async fn panicking_call_leaves_no_changes() {
         node.submit(good.clone()).await.unwrap();
     }
     assert_eq!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
-    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    assert_eq!(rpc(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     let alice = node.storage(&account_key("Alice")).unwrap().unwrap();
     assert_eq!(alice[..4], [0; 4], "the nonce was incremented");
     // Without the call that panics, the same calls do write.
-    let fine = RuntimeCall::Utility(pallet_utility::Call::batch_all {
+    let batch_call = RuntimeCall::Utility(pallet_utility::Call::batch_all {
         calls: vec![transfer("Dave", 1_000_000)],
     });
-    node.submit(signed(&node, "Alice", 0, &fine)).await.unwrap();
+    node.submit(signed(&node, "Alice", 0, &batch_call)).await.unwrap();
     assert_ne!(node.mine(1).await.unwrap(), untouched.mine(1).await.unwrap());
     node.stop().await;
     untouched.stop().await;
@@ -182,9 +182,9 @@ async fn deeply_nested_calls_are_refused() {
     }
     let head = [&[0x84, 0][..], &[1; 32], &[1], &[2; 64], &[0, 0, 0, 0]].concat();
     let bytes = codec::Encode::encode(&[head, call].concat());
-    assert_eq!(refused(&node, &bytes).await.0, 1001);
+    assert_eq!(submit_error(&node, &bytes).await.0, 1001);
     // The node may return a fee or an error, but must survive.
-    let _ = ask(&node, "payment_queryInfo", json!([hex(&bytes)])).await;
+    let _ = try_rpc(&node, "payment_queryInfo", json!([hex(&bytes)])).await;
     node.mine(1).await.unwrap();
     node.stop().await;
 }
@@ -220,7 +220,7 @@ async fn runtime_cannot_be_replaced() {
     assert_eq!(node.storage(b":code").unwrap(), None, "the code was set");
     node.mine(2).await.unwrap();
     assert_eq!(
-        get(&node, "state_getRuntimeVersion", json!([])).await["specName"],
+        rpc(&node, "state_getRuntimeVersion", json!([])).await["specName"],
         "node-subtensor"
     );
     node.stop().await;
@@ -249,7 +249,7 @@ async fn sudo_sets_and_removes_storage() {
     let kill_code = System::kill_storage { keys: vec![b":code".to_vec()] };
     let kill_all = System::kill_prefix { prefix: Vec::new(), subkeys: 10 };
     for call in [kill_code, kill_all] {
-        let (code, _, data) = refused(&node, &signed(&node, "Alice", 3, &sudo(call))).await;
+        let (code, _, data) = submit_error(&node, &signed(&node, "Alice", 3, &sudo(call))).await;
         assert_eq!((code, data), (1010, json!("Transaction call is not expected")));
     }
     node.stop().await;
@@ -258,18 +258,18 @@ async fn sudo_sets_and_removes_storage() {
 #[tokio::test]
 async fn mortal_call_expires_with_its_era() {
     let node = node().await;
-    let born = node.mine(8).await.unwrap();
+    let birth_block = node.mine(8).await.unwrap();
     let mut signing = Signing::new(node.genesis(), 1);
     // An era of period 4 and phase 0 that begins at block 8.
     signing.era = vec![0x01, 0x00];
-    signing.era_block = born.hash;
+    signing.era_block = birth_block.hash;
     // The extrinsic waits for nonce 0 until after the end of its era.
     node.submit(signing.sign("Alice", &remark("mortal"))).await.unwrap();
     assert_eq!(
-        get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
+        rpc(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
         1
     );
     node.mine(8).await.unwrap();
-    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    assert_eq!(rpc(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     node.stop().await;
 }

@@ -17,12 +17,12 @@ use tokio::time::timeout;
 
 use crate::process::{Process, announce};
 use crate::support::{
-    Signing, ask, ask_at, config, frame, get, hex, node, post, post_to, storage_key, unhex,
+    Signing, config, frame, hex, node, post, post_to, rpc, storage_key, try_rpc, try_rpc_at, unhex,
     upgrade, websocket,
 };
 
 async fn assert_alive(node: &NodeHandle) {
-    assert_eq!(get(node, "system_chain", json!([])).await, "Bittensor");
+    assert_eq!(rpc(node, "system_chain", json!([])).await, "Bittensor");
     let before = node.head().number();
     assert_eq!(node.mine(1).await.unwrap().number(), before + 1);
 }
@@ -30,8 +30,8 @@ async fn assert_alive(node: &NodeHandle) {
 #[tokio::test]
 async fn malformed_bodies_are_refused() {
     let node = node().await;
-    let deep = "[".repeat(100_000);
-    let many = format!("[{}]", vec!["1"; 5_000].join(","));
+    let nested_array = "[".repeat(100_000);
+    let long_array = format!("[{}]", vec!["1"; 5_000].join(","));
     for body in [
         "",
         "{",
@@ -45,8 +45,8 @@ async fn malformed_bodies_are_refused() {
         "{\"jsonrpc\":\"2.0\"}",
         "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":1}",
         "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"state_call\",\"params\":1}",
-        &deep,
-        &many,
+        &nested_array,
+        &long_array,
     ] {
         let (status, answer) = post(node.address(), body.as_bytes()).await;
         let text = &body[..body.len().min(60)];
@@ -64,8 +64,11 @@ async fn oversized_request_is_refused() {
     config.rpc.request_bytes = 100_000;
     config.rpc.batch = 10;
     let node = Node::start(config).await.unwrap();
-    let huge = json!({"jsonrpc": "2.0", "id": 1, "method": "state_getStorage", "params": ["0x".to_owned() + &"00".repeat(100_000)]});
-    let (status, answer) = post(node.address(), huge.to_string().as_bytes()).await;
+    let oversized_request = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "state_getStorage",
+        "params": ["0x".to_owned() + &"00".repeat(100_000)],
+    });
+    let (status, answer) = post(node.address(), oversized_request.to_string().as_bytes()).await;
     assert!(status == 413 || answer.contains("-32007") || answer.is_empty(), "{status} {answer}");
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []});
     let (_, answer) =
@@ -81,8 +84,8 @@ async fn oversized_request_is_refused() {
 #[tokio::test]
 async fn arbitrary_parameters_get_a_response() {
     let node = node().await;
-    let listed = get(&node, "rpc_methods", json!([])).await;
-    let methods: Vec<_> = listed["methods"]
+    let response = rpc(&node, "rpc_methods", json!([])).await;
+    let methods: Vec<_> = response["methods"]
         .as_array()
         .unwrap()
         .iter()
@@ -112,9 +115,9 @@ async fn arbitrary_parameters_get_a_response() {
         }
         for _ in 0..6 {
             let params = params.new_tree(&mut runner).unwrap().current();
-            let _ = ask(&node, &method, json!(params)).await;
+            let _ = try_rpc(&node, &method, json!(params)).await;
         }
-        let _ = ask(&node, &method, json!({"named": 1})).await;
+        let _ = try_rpc(&node, &method, json!({"named": 1})).await;
     }
     assert_alive(&node).await;
     node.stop().await;
@@ -157,10 +160,10 @@ async fn subscriptions_per_connection_are_limited() {
         let names = ("chain_subscribeNewHeads", "chain_unsubscribeNewHeads");
         open.push(client.subscribe(names.0, rpc_params![], names.1).await.unwrap());
     }
-    let one_more: Result<Subscription<Value>, _> = client
+    let extra_subscription: Result<Subscription<Value>, _> = client
         .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
         .await;
-    assert!(one_more.is_err());
+    assert!(extra_subscription.is_err());
     assert_alive(&node).await;
     node.stop().await;
 }
@@ -244,7 +247,7 @@ async fn commands_are_cancelled_on_disconnect_and_bounded() {
             // A command that gets a slot waits in the queue; an abandoned command still occupies
             // its slot.
             if let Ok(Err(error)) =
-                timeout(Duration::from_millis(100), ask(&node, "dev_mine", json!([1]))).await
+                timeout(Duration::from_millis(100), try_rpc(&node, "dev_mine", json!([1]))).await
             {
                 break error;
             }
@@ -307,7 +310,10 @@ async fn memory_is_bounded_when_client_does_not_read_responses() {
     // Other clients are served during the flood: their requests do not wait for all of its
     // responses.
     for _ in 0..200 {
-        child.with_bounded_memory(ask_at(address, "state_getMetadata", json!([]))).await.unwrap();
+        child
+            .with_bounded_memory(try_rpc_at(address, "state_getMetadata", json!([])))
+            .await
+            .unwrap();
     }
     flood.abort();
 }
@@ -320,21 +326,21 @@ async fn response_building_stops_at_the_size_limit() {
     let mut child =
         Process::start("flood::flooded_process_entry", FLOODED_DIRECTORY, directory.path());
     let address = child.address().await;
-    let genesis = ask_at(address, "chain_getBlockHash", json!([0])).await.unwrap();
+    let genesis = try_rpc_at(address, "chain_getBlockHash", json!([0])).await.unwrap();
     let genesis = H256::from_slice(&unhex(&genesis));
     // The events of a block are one storage value.
     let remark = RuntimeCall::System(frame_system::Call::remark_with_event { remark: Vec::new() });
     let batch =
         RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark; 5_000] });
     let call = Signing::new(genesis, 0).sign("Alice", &batch);
-    ask_at(address, "author_submitExtrinsic", json!([hex(&call)])).await.unwrap();
-    ask_at(address, "dev_mine", json!([1])).await.unwrap();
+    try_rpc_at(address, "author_submitExtrinsic", json!([hex(&call)])).await.unwrap();
+    try_rpc_at(address, "dev_mine", json!([1])).await.unwrap();
     let events = hex(&storage_key("System", "Events"));
-    let size = ask_at(address, "state_getStorageSize", json!([events])).await.unwrap();
+    let size = try_rpc_at(address, "state_getStorageSize", json!([events])).await.unwrap();
     assert!(size.as_u64().unwrap() > 300_000, "{size}");
     let keys = vec![events; 1_000];
     let error = child
-        .with_bounded_memory(ask_at(address, "state_queryStorageAt", json!([keys])))
+        .with_bounded_memory(try_rpc_at(address, "state_queryStorageAt", json!([keys])))
         .await
         .unwrap_err();
     assert_eq!(error["code"], -32008, "{error}");

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use crate::crash::check_state;
 use crate::process::{Process, announce};
 use crate::support::{
-    account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer,
+    account, account_key, config, hex, node, remark, rpc, signed, storage_key, transfer, try_rpc,
 };
 use crate::watch::{WAIT_TIMEOUT, client, next, watch};
 
@@ -27,14 +27,14 @@ use crate::watch::{WAIT_TIMEOUT, client, next, watch};
 const FOLLOWER_DIRECTORY: &str = "TAONET_CRASH_FOLLOWING";
 const KILLS: u64 = 12;
 
-fn following(leader: &NodeHandle) -> NodeConfig {
+fn follower_config(leader: &NodeHandle) -> NodeConfig {
     let mut config = config();
     config.follow = Some(leader.url());
     config
 }
 
-async fn follower(leader: &NodeHandle) -> NodeHandle {
-    Node::start(following(leader)).await.unwrap()
+async fn start_follower(leader: &NodeHandle) -> NodeHandle {
+    Node::start(follower_config(leader)).await.unwrap()
 }
 
 /// Waits until a condition holds.
@@ -52,11 +52,11 @@ fn wait_while_progressing<P: PartialEq>(
 ) -> impl Future<Output = ()> {
     let caller = std::panic::Location::caller();
     async move {
-        let (mut reached, mut deadline) = (progress(), Instant::now() + WAIT_TIMEOUT);
+        let (mut last_progress, mut deadline) = (progress(), Instant::now() + WAIT_TIMEOUT);
         while !condition() {
-            let now = progress();
-            if now != reached {
-                (reached, deadline) = (now, Instant::now() + WAIT_TIMEOUT);
+            let current = progress();
+            if current != last_progress {
+                (last_progress, deadline) = (current, Instant::now() + WAIT_TIMEOUT);
             }
             assert!(Instant::now() < deadline, "{caller}: not {condition_name}");
             sleep(Duration::from_millis(2)).await;
@@ -76,7 +76,7 @@ fn wait_until_caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Futu
 async fn leader_error(follower: &NodeHandle) -> String {
     let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
-        let status = get(follower, "dev_status", json!([])).await;
+        let status = rpc(follower, "dev_status", json!([])).await;
         if let Some(error) = status["leader"]["error"].as_str() {
             return error.to_owned();
         }
@@ -86,17 +86,21 @@ async fn leader_error(follower: &NodeHandle) -> String {
 }
 
 /// Compares the blocks of two nodes.
-async fn compare(follower: &NodeHandle, leader: &NodeHandle, numbers: impl Iterator<Item = u32>) {
+async fn compare_blocks(
+    follower: &NodeHandle,
+    leader: &NodeHandle,
+    numbers: impl Iterator<Item = u32>,
+) {
     for number in numbers {
-        let hash = get(leader, "chain_getBlockHash", json!([number])).await;
+        let hash = rpc(leader, "chain_getBlockHash", json!([number])).await;
         assert_eq!(
-            get(follower, "chain_getBlockHash", json!([number])).await,
+            rpc(follower, "chain_getBlockHash", json!([number])).await,
             hash,
             "block {number}"
         );
-        let block = get(leader, "chain_getBlock", json!([hash])).await;
+        let block = rpc(leader, "chain_getBlock", json!([hash])).await;
         assert!(block.is_object(), "block {number}");
-        assert_eq!(get(follower, "chain_getBlock", json!([hash])).await, block, "block {number}");
+        assert_eq!(rpc(follower, "chain_getBlock", json!([hash])).await, block, "block {number}");
     }
 }
 
@@ -105,7 +109,7 @@ async fn follower_has_the_same_chain_and_announces_every_block() {
     let leader = node().await;
     leader.submit(signed(&leader, "Alice", 0, &transfer("Dave", 7))).await.unwrap();
     leader.mine(5).await.unwrap();
-    let follower = follower(&leader).await;
+    let follower = start_follower(&leader).await;
     wait_until_caught_up(&follower, &leader).await;
     assert_eq!(follower.genesis(), leader.genesis());
     let client = client(&follower).await;
@@ -118,34 +122,34 @@ async fn follower_has_the_same_chain_and_announces_every_block() {
         )
         .await
         .unwrap();
-    let mut dave: Subscription<Value> = client
+    let mut dave_changes: Subscription<Value> = client
         .subscribe("state_subscribeStorage", rpc_params![[&key]], "state_unsubscribeStorage")
         .await
         .unwrap();
     assert_eq!(next(&mut heads).await["number"], "0x5");
-    next(&mut dave).await;
+    next(&mut dave_changes).await;
     leader.submit(signed(&leader, "Alice", 1, &transfer("Dave", 8))).await.unwrap();
     let head = leader.mine(1).await.unwrap();
-    assert_eq!(next(&mut dave).await["block"], json!(head.hash));
+    assert_eq!(next(&mut dave_changes).await["block"], json!(head.hash));
     leader.mine(2).await.unwrap();
     for number in 6..=8 {
         assert_eq!(next(&mut heads).await["number"], format!("0x{number:x}"));
     }
     wait_until_caught_up(&follower, &leader).await;
-    compare(&follower, &leader, 0..=8).await;
+    compare_blocks(&follower, &leader, 0..=8).await;
     assert_eq!(
         follower.storage(&account_key("Dave")).unwrap(),
         leader.storage(&account_key("Dave")).unwrap()
     );
     check_state(&follower, &json!(follower.head().hash)).await;
     let health = json!({"peers": 1, "isSyncing": false, "shouldHavePeers": true});
-    assert_eq!(get(&follower, "system_health", json!([])).await, health);
-    assert_eq!(get(&follower, "system_nodeRoles", json!([])).await, json!(["Full"]));
+    assert_eq!(rpc(&follower, "system_health", json!([])).await, health);
+    assert_eq!(rpc(&follower, "system_nodeRoles", json!([])).await, json!(["Full"]));
     let sync = json!({"startingBlock": 0, "currentBlock": 8, "highestBlock": 8});
-    assert_eq!(get(&follower, "system_syncState", json!([])).await, sync);
+    assert_eq!(rpc(&follower, "system_syncState", json!([])).await, sync);
     let state = json!({"url": leader.url(), "connected": true, "height": 8, "error": null});
-    assert_eq!(get(&follower, "dev_status", json!([])).await["leader"], state);
-    assert_eq!(get(&leader, "dev_status", json!([])).await["leader"], Value::Null);
+    assert_eq!(rpc(&follower, "dev_status", json!([])).await["leader"], state);
+    assert_eq!(rpc(&leader, "dev_status", json!([])).await["leader"], Value::Null);
     follower.stop().await;
     leader.stop().await;
 }
@@ -153,17 +157,17 @@ async fn follower_has_the_same_chain_and_announces_every_block() {
 #[tokio::test]
 async fn extrinsics_are_forwarded_to_the_leader() {
     let leader = node().await;
-    let follower = follower(&leader).await;
+    let follower = start_follower(&leader).await;
     wait_until_caught_up(&follower, &leader).await;
     let client = client(&follower).await;
     let watched = signed(&follower, "Alice", 0, &remark("watched"));
     let mut events = watch(&client, &watched).await;
     assert_eq!(next(&mut events).await, "ready");
     let alice = json!([account("Alice").to_string()]);
-    assert_eq!(get(&follower, "system_accountNextIndex", alice.clone()).await, 1);
-    assert_eq!(get(&follower, "author_pendingExtrinsics", json!([])).await, json!([hex(&watched)]));
+    assert_eq!(rpc(&follower, "system_accountNextIndex", alice.clone()).await, 1);
+    assert_eq!(rpc(&follower, "author_pendingExtrinsics", json!([])).await, json!([hex(&watched)]));
     let second = signed(&follower, "Alice", 1, &remark("second"));
-    let hash = get(&follower, "author_submitExtrinsic", json!([hex(&second)])).await;
+    let hash = rpc(&follower, "author_submitExtrinsic", json!([hex(&second)])).await;
     assert_eq!(hash, json!(hex(&sp_io::hashing::blake2_256(&second))));
     let third = signed(&follower, "Alice", 2, &remark("third"));
     let hash = follower.submit(third.clone()).await.unwrap();
@@ -173,15 +177,16 @@ async fn extrinsics_are_forwarded_to_the_leader() {
     assert_eq!(next(&mut events).await, json!({"inBlock": head.hash}));
     assert_eq!(follower.head(), head);
     assert_eq!(next(&mut events).await, json!({"finalized": head.hash}));
-    let block = get(&follower, "chain_getBlock", json!([head.hash])).await;
+    let block = rpc(&follower, "chain_getBlock", json!([head.hash])).await;
     assert_eq!(block["block"]["extrinsics"].as_array().unwrap().len(), 4);
     // The leader's refusals are relayed.
     assert_eq!(follower.submit(third).await.unwrap_err().code(), 1012);
     for bytes in ["0x1234", "1", &hex(&second)] {
-        let refused = ask(&follower, "author_submitExtrinsic", json!([bytes])).await.unwrap_err();
+        let refused =
+            try_rpc(&follower, "author_submitExtrinsic", json!([bytes])).await.unwrap_err();
         assert_eq!(
             refused,
-            ask(&leader, "author_submitExtrinsic", json!([bytes])).await.unwrap_err(),
+            try_rpc(&leader, "author_submitExtrinsic", json!([bytes])).await.unwrap_err(),
             "{bytes}"
         );
         let watched: Result<Subscription<Value>, _> = client
@@ -205,19 +210,19 @@ async fn extrinsics_are_forwarded_to_the_leader() {
 #[tokio::test]
 async fn development_methods_are_followed_and_refused() {
     let leader = node().await;
-    let follower = follower(&leader).await;
+    let follower = start_follower(&leader).await;
     leader.mine(3).await.unwrap();
     leader.take_snapshot("before").unwrap();
     leader.advance(Duration::from_hours(24)).await.unwrap();
     let call = hex(&transfer("Dave", 9).encode());
-    get(&leader, "dev_impersonate", json!([account("Bob").to_string(), call])).await;
+    rpc(&leader, "dev_impersonate", json!([account("Bob").to_string(), call])).await;
     let tempo = hex(&[storage_key("SubtensorModule", "Tempo"), 59u16.encode()].concat());
-    get(&leader, "dev_setStorage", json!([[[tempo, "0x4d00"]]])).await;
+    rpc(&leader, "dev_setStorage", json!([[[tempo, "0x4d00"]]])).await;
     leader.mine_to_epoch(59).await.unwrap();
     wait_until_caught_up(&follower, &leader).await;
     let abandoned_head = follower.head();
-    compare(&follower, &leader, 0..=abandoned_head.number()).await;
-    assert_eq!(get(&follower, "state_getStorage", json!([tempo])).await, "0x4d00");
+    compare_blocks(&follower, &leader, 0..=abandoned_head.number()).await;
+    assert_eq!(rpc(&follower, "state_getStorage", json!([tempo])).await, "0x4d00");
     let heads = client(&follower).await;
     let mut heads: Subscription<Value> = heads
         .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
@@ -230,7 +235,7 @@ async fn development_methods_are_followed_and_refused() {
     leader.mine(1).await.unwrap();
     wait_until_caught_up(&follower, &leader).await;
     assert_eq!(follower.head().number(), 4);
-    assert_eq!(get(&follower, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
+    assert_eq!(rpc(&follower, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
     while next(&mut heads).await["number"] != "0x4" {}
     leader.revert("before").await.unwrap();
     wait_until_caught_up(&follower, &leader).await;
@@ -249,16 +254,19 @@ async fn development_methods_are_followed_and_refused() {
         ("dev_dropSnapshot", json!(["own"])),
         ("dev_revertSnapshot", json!(["own"])),
     ] {
-        let error = ask(&follower, method, params).await.unwrap_err();
+        let error = try_rpc(&follower, method, params).await.unwrap_err();
         let text = format!("this node follows {}", leader.url());
         assert_eq!(error["code"], 5001, "{method}: {error}");
         assert!(error["message"].as_str().unwrap().starts_with(&text), "{method}: {error}");
     }
     assert!(matches!(follower.mine(1).await, Err(AuthorError::Following(_))));
     assert!(matches!(follower.take_snapshot("own"), Err(SnapshotError::Following(_))));
-    assert_eq!(get(&follower, "dev_listSnapshots", json!([])).await, json!([]));
-    let dry = signed(&follower, "Alice", 0, &remark("dry"));
-    assert_eq!(get(&follower, "dev_dryRun", json!([hex(&dry)])).await["error"], Value::Null);
+    assert_eq!(rpc(&follower, "dev_listSnapshots", json!([])).await, json!([]));
+    let dry_run_extrinsic = signed(&follower, "Alice", 0, &remark("dry"));
+    assert_eq!(
+        rpc(&follower, "dev_dryRun", json!([hex(&dry_run_extrinsic)])).await["error"],
+        Value::Null
+    );
     assert_eq!(follower.head(), leader.head());
     follower.stop().await;
     leader.stop().await;
@@ -268,32 +276,33 @@ async fn development_methods_are_followed_and_refused() {
 async fn reads_work_while_the_leader_is_unreachable() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = (directory.path().join("first"), directory.path().join("second"));
-    let mut own = config();
-    own.directory = Some(first);
+    let mut leader_config = config();
+    leader_config.directory = Some(first);
     // Below the ports that the system gives to others: it must still be free at the leader's second
     // start.
-    own.listen.set_port(20_000 + (std::process::id() % 10_000) as u16);
-    let leader = Node::start(own.clone()).await.unwrap();
+    leader_config.listen.set_port(20_000 + (std::process::id() % 10_000) as u16);
+    let leader = Node::start(leader_config.clone()).await.unwrap();
     leader.mine(5).await.unwrap();
-    let mut config = following(&leader);
+    let mut config = follower_config(&leader);
     config.directory = Some(second);
     let follower = Node::start(config.clone()).await.unwrap();
     wait_until_caught_up(&follower, &leader).await;
     let head = leader.head();
     leader.stop().await;
     wait_until("away", || !follower.is_following()).await;
-    assert_eq!(get(&follower, "chain_getHead", json!([])).await, json!(head.hash));
+    assert_eq!(rpc(&follower, "chain_getHead", json!([])).await, json!(head.hash));
     check_state(&follower, &json!(head.hash)).await;
     let health = json!({"peers": 0, "isSyncing": false, "shouldHavePeers": true});
-    assert_eq!(get(&follower, "system_health", json!([])).await, health);
-    let status = get(&follower, "dev_status", json!([])).await;
+    assert_eq!(rpc(&follower, "system_health", json!([])).await, health);
+    let status = rpc(&follower, "dev_status", json!([])).await;
     assert_eq!(status["leader"]["connected"], false);
     let bytes = signed(&follower, "Alice", 0, &transfer("Dave", 5));
-    let error = ask(&follower, "author_submitExtrinsic", json!([hex(&bytes)])).await.unwrap_err();
+    let error =
+        try_rpc(&follower, "author_submitExtrinsic", json!([hex(&bytes)])).await.unwrap_err();
     assert_eq!(error["code"], 1040);
     assert!(error["message"].as_str().unwrap().contains("does not respond"), "{error}");
     assert_eq!(
-        get(&follower, "system_accountNextIndex", json!([account("Alice").to_string()])).await,
+        rpc(&follower, "system_accountNextIndex", json!([account("Alice").to_string()])).await,
         0
     );
     // The follower restarts without the leader.
@@ -301,16 +310,16 @@ async fn reads_work_while_the_leader_is_unreachable() {
     let follower = Node::start(config.clone()).await.unwrap();
     assert_eq!(follower.head(), head);
     sleep(Duration::from_millis(50)).await;
-    let error = get(&follower, "dev_status", json!([])).await["leader"]["error"].clone();
+    let error = rpc(&follower, "dev_status", json!([])).await["leader"]["error"].clone();
     assert!(error.is_null() || error.as_str().unwrap().contains("cannot reach"), "{error}");
 
-    let leader = Node::start(own).await.unwrap();
+    let leader = Node::start(leader_config).await.unwrap();
     leader.mine(300).await.unwrap();
     wait_until_caught_up(&follower, &leader).await;
     follower.submit(bytes).await.unwrap();
     leader.mine(1).await.unwrap();
     wait_until_caught_up(&follower, &leader).await;
-    compare(&follower, &leader, 295..=306).await;
+    compare_blocks(&follower, &leader, 295..=306).await;
     follower.stop().await;
     // Started without `follow`, the chain becomes independent and cannot follow again.
     config.follow = None;
@@ -334,19 +343,19 @@ async fn failed_start_does_not_convert_a_follower() {
     let directory = tempfile::tempdir().unwrap();
     let leader = node().await;
     leader.mine(3).await.unwrap();
-    let mut config = following(&leader);
+    let mut config = follower_config(&leader);
     config.directory = Some(directory.path().to_owned());
     let follower = Node::start(config.clone()).await.unwrap();
     wait_until_caught_up(&follower, &leader).await;
     follower.stop().await;
-    let mut alone = config.clone();
-    alone.follow = None;
-    alone.clock = Some(Clock::PRODUCTION);
-    let error = Node::start(alone.clone()).await.unwrap_err();
+    let mut independent_config = config.clone();
+    independent_config.follow = None;
+    independent_config.clock = Some(Clock::PRODUCTION);
+    let error = Node::start(independent_config.clone()).await.unwrap_err();
     assert!(matches!(error, NodeError::Author(AuthorError::BlockTime { .. })), "{error}");
-    alone.clock = Some(Clock::Manual);
-    alone.listen = leader.address();
-    let error = Node::start(alone).await.unwrap_err();
+    independent_config.clock = Some(Clock::Manual);
+    independent_config.listen = leader.address();
+    let error = Node::start(independent_config).await.unwrap_err();
     assert!(matches!(error, NodeError::Listen { .. }), "{error}");
     leader.mine(2).await.unwrap();
     let follower = Node::start(config).await.unwrap();
@@ -359,22 +368,22 @@ async fn failed_start_does_not_convert_a_follower() {
 #[tokio::test]
 async fn a_late_follower_begins_with_the_oldest_state() {
     let directory = tempfile::tempdir().unwrap();
-    let mut own = config();
-    own.history = History::Last(2_400);
-    own.kept_blocks = 0;
-    let leader = Node::start(own).await.unwrap();
+    let mut leader_config = config();
+    leader_config.history = History::Last(2_400);
+    leader_config.kept_blocks = 0;
+    let leader = Node::start(leader_config).await.unwrap();
     leader.mine(2_450).await.unwrap();
-    let mut config = following(&leader);
+    let mut config = follower_config(&leader);
     config.directory = Some(directory.path().to_owned());
     config.history = History::Archive;
     let follower = Node::start(config.clone()).await.unwrap();
     wait_until_caught_up(&follower, &leader).await;
     let oldest = leader.head().number() - 2_399;
-    assert_eq!(get(&follower, "dev_status", json!([])).await["oldest"], oldest);
-    compare(&follower, &leader, (oldest..=leader.head().number()).step_by(301)).await;
-    let hash = get(&follower, "chain_getBlockHash", json!([oldest])).await;
+    assert_eq!(rpc(&follower, "dev_status", json!([])).await["oldest"], oldest);
+    compare_blocks(&follower, &leader, (oldest..=leader.head().number()).step_by(301)).await;
+    let hash = rpc(&follower, "chain_getBlockHash", json!([oldest])).await;
     check_state(&follower, &hash).await;
-    assert_eq!(get(&follower, "chain_getBlockHash", json!([0])).await, json!(leader.genesis()));
+    assert_eq!(rpc(&follower, "chain_getBlockHash", json!([0])).await, json!(leader.genesis()));
     let abandoned_head = follower.head();
     follower.stop().await;
 
@@ -383,9 +392,9 @@ async fn a_late_follower_begins_with_the_oldest_state() {
     let follower = Node::start(config).await.unwrap();
     wait_until_caught_up(&follower, &leader).await;
     let oldest = leader.head().number() - 2_399;
-    assert_eq!(get(&follower, "dev_status", json!([])).await["oldest"], oldest);
-    assert_eq!(get(&follower, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
-    let hash = get(&follower, "chain_getBlockHash", json!([oldest])).await;
+    assert_eq!(rpc(&follower, "dev_status", json!([])).await["oldest"], oldest);
+    assert_eq!(rpc(&follower, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
+    let hash = rpc(&follower, "chain_getBlockHash", json!([oldest])).await;
     check_state(&follower, &hash).await;
     check_state(&follower, &json!(follower.head().hash)).await;
     leader.mine(1).await.unwrap();
@@ -398,31 +407,31 @@ async fn a_late_follower_begins_with_the_oldest_state() {
 async fn following_an_unsuitable_leader_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let leader = node().await;
-    let follower = follower(&leader).await;
-    let error = Node::start(following(&follower)).await.unwrap_err();
+    let follower = start_follower(&leader).await;
+    let error = Node::start(follower_config(&follower)).await.unwrap_err();
     assert!(
         matches!(&error, NodeError::Follow(FollowError::Follower(url)) if *url == follower.url()),
         "{error}"
     );
-    let mut config = following(&leader);
+    let mut config = follower_config(&leader);
     config.directory = Some(directory.path().to_owned());
-    let second = Node::start(config.clone()).await.unwrap();
-    wait_until_caught_up(&second, &leader).await;
-    second.stop().await;
+    let second_follower = Node::start(config.clone()).await.unwrap();
+    wait_until_caught_up(&second_follower, &leader).await;
+    second_follower.stop().await;
     // A chain that follows one node cannot follow a node with another genesis block.
-    let mut other = crate::support::config();
-    other.genesis = Some(genesis::genesis(&[account("Somebody")]).unwrap());
-    let other = Node::start(other).await.unwrap();
-    config.follow = Some(other.url());
-    let second = Node::start(config).await.unwrap();
-    let error = leader_error(&second).await;
+    let mut other_leader = crate::support::config();
+    other_leader.genesis = Some(genesis::genesis(&[account("Somebody")]).unwrap());
+    let other_leader = Node::start(other_leader).await.unwrap();
+    config.follow = Some(other_leader.url());
+    let second_follower = Node::start(config).await.unwrap();
+    let error = leader_error(&second_follower).await;
     assert!(error.contains("has genesis"), "{error}");
-    assert!(!second.is_following());
-    assert_eq!(second.genesis(), leader.genesis());
-    second.stop().await;
-    other.stop().await;
+    assert!(!second_follower.is_following());
+    assert_eq!(second_follower.genesis(), leader.genesis());
+    second_follower.stop().await;
+    other_leader.stop().await;
     follower.stop().await;
-    let stopped_follower = following(&leader);
+    let stopped_follower = follower_config(&leader);
     leader.stop().await;
     let error = Node::start(stopped_follower).await.unwrap_err();
     assert!(matches!(&error, NodeError::Follow(FollowError::Unreachable { .. })), "{error}");
@@ -446,10 +455,10 @@ async fn follower_process_entry() {
 #[tokio::test]
 async fn a_follower_that_is_killed_catches_up() {
     let directory = tempfile::tempdir().unwrap();
-    let mut own = config();
-    own.clock = Some(Clock::Every(Duration::from_millis(3)));
-    own.history = History::Archive;
-    let leader = Node::start(own).await.unwrap();
+    let mut leader_config = config();
+    leader_config.clock = Some(Clock::Every(Duration::from_millis(3)));
+    leader_config.history = History::Archive;
+    let leader = Node::start(leader_config).await.unwrap();
     std::fs::write(directory.path().join("leader"), leader.url()).unwrap();
     let mut nonce = 0;
     for round in 0..KILLS {
@@ -468,34 +477,34 @@ async fn a_follower_that_is_killed_catches_up() {
             leader.mine(20).await.unwrap();
             leader.revert(&round.to_string()).await.unwrap();
             let alice = json!([account("Alice").to_string()]);
-            nonce = get(&leader, "system_accountNextIndex", alice).await.as_u64().unwrap() as u32;
+            nonce = rpc(&leader, "system_accountNextIndex", alice).await.as_u64().unwrap() as u32;
         }
         child.kill();
     }
-    let mut config = following(&leader);
+    let mut config = follower_config(&leader);
     config.directory = Some(directory.path().to_owned());
     config.history = History::Archive;
     let follower = Node::start(config).await.unwrap();
-    let reached = leader.head().number();
+    let leader_height = leader.head().number();
     // The killed process may have stored blocks that the leader reverted since.
-    let (mut start, mut newest) = (Instant::now(), 0);
+    let (mut last_import, mut newest) = (Instant::now(), 0);
     let head = loop {
         let head = follower.head();
         if head.number() > newest {
-            (start, newest) = (Instant::now(), head.number());
+            (last_import, newest) = (Instant::now(), head.number());
         }
-        let hash = get(&leader, "chain_getBlockHash", json!([head.number()])).await;
-        if head.number() >= reached && hash == json!(head.hash) {
+        let hash = rpc(&leader, "chain_getBlockHash", json!([head.number()])).await;
+        if head.number() >= leader_height && hash == json!(head.hash) {
             break head;
         }
         assert!(
-            start.elapsed() < Duration::from_mins(1),
+            last_import.elapsed() < Duration::from_mins(1),
             "caught up with {hash}, not {:?}",
             head.hash
         );
         sleep(Duration::from_millis(10)).await;
     };
-    compare(&follower, &leader, (1..=head.number()).step_by(7)).await;
+    compare_blocks(&follower, &leader, (1..=head.number()).step_by(7)).await;
     check_state(&follower, &json!(head.hash)).await;
     assert!(head.number() > 50, "the leader made no blocks");
     follower.stop().await;

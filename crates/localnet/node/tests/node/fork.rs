@@ -7,7 +7,7 @@ use taonet_localnet_recording::{Origin, Recording, Source, record};
 use taonet_localnet_runtime::types::{NetUid, TaoBalance};
 use taonet_localnet_runtime::{RuntimeCall, VERSION, genesis, subtensor};
 
-use crate::support::{account, ask_at, config, get, hex, signed, storage_key, transfer, unhex};
+use crate::support::{account, config, hex, rpc, signed, storage_key, transfer, try_rpc_at, unhex};
 
 const BABELBIT: u16 = 59;
 const TAO: u64 = 1_000_000_000;
@@ -19,8 +19,8 @@ struct Remote {
 }
 
 impl Remote {
-    async fn ask(&self, method: &str, params: Value) -> Result<Value, String> {
-        ask_at(self.address, method, params).await.map_err(|error| error.to_string())
+    async fn request(&self, method: &str, params: Value) -> Result<Value, String> {
+        try_rpc_at(self.address, method, params).await.map_err(|error| error.to_string())
     }
 }
 
@@ -31,7 +31,7 @@ impl Source for Remote {
         let mut keys = Vec::new();
         for prefix in prefixes {
             let page = self
-                .ask("state_getKeysPaged", json!([hex(&prefix), 1_000, null, self.block]))
+                .request("state_getKeysPaged", json!([hex(&prefix), 1_000, null, self.block]))
                 .await?;
             keys.extend(page.as_array().unwrap().iter().map(unhex));
         }
@@ -42,10 +42,10 @@ impl Source for Remote {
         let mut values = Vec::new();
         for keys in keys.chunks(1_000) {
             let keys: Vec<String> = keys.iter().map(|key| hex(key)).collect();
-            let answer = self.ask("state_queryStorageAt", json!([keys, self.block])).await?;
+            let answer = self.request("state_queryStorageAt", json!([keys, self.block])).await?;
             let changes = answer[0]["changes"].as_array().unwrap().clone();
-            let set = changes.iter().filter(|change| !change[1].is_null());
-            values.extend(set.map(|change| (unhex(&change[0]), unhex(&change[1]))));
+            let present_changes = changes.iter().filter(|change| !change[1].is_null());
+            values.extend(present_changes.map(|change| (unhex(&change[0]), unhex(&change[1]))));
         }
         Ok(values)
     }
@@ -55,7 +55,7 @@ impl Source for Remote {
 async fn record_subnets(node: &NodeHandle, netuids: &[u16]) -> Recording {
     let head = node.head();
     let remote = Remote { address: node.address(), block: json!(head.hash) };
-    let metadata = unhex(&remote.ask("state_getMetadata", json!([head.hash])).await.unwrap());
+    let metadata = unhex(&remote.request("state_getMetadata", json!([head.hash])).await.unwrap());
     let origin = Origin {
         chain: "Recorded".to_owned(),
         genesis: node.genesis(),
@@ -67,18 +67,18 @@ async fn record_subnets(node: &NodeHandle, netuids: &[u16]) -> Recording {
 }
 
 /// Includes a call in a block.
-async fn include(node: &NodeHandle, who: &str, call: impl Into<RuntimeCall>) {
-    let nonce = get(node, "system_accountNextIndex", json!([account(who).to_string()])).await;
+async fn include(node: &NodeHandle, signer: &str, call: impl Into<RuntimeCall>) {
+    let nonce = rpc(node, "system_accountNextIndex", json!([account(signer).to_string()])).await;
     let nonce = u32::try_from(nonce.as_u64().unwrap()).unwrap();
     let events = storage_key("System", "Events");
-    node.submit(signed(node, who, nonce, &call.into())).await.unwrap();
+    node.submit(signed(node, signer, nonce, &call.into())).await.unwrap();
     node.mine(1).await.unwrap();
     // ExtrinsicFailed is event 1 of pallet 0, in phase ApplyExtrinsic(1).
     let events = node.storage(&events).unwrap().unwrap();
-    let failed = [&[0][..], &1u32.encode(), &[0, 1]].concat();
+    let failed_event = [&[0][..], &1u32.encode(), &[0, 1]].concat();
     assert!(
-        !events.windows(failed.len()).any(|bytes| bytes == failed),
-        "{who}'s call failed: {}",
+        !events.windows(failed_event.len()).any(|bytes| bytes == failed_event),
+        "{signer}'s call failed: {}",
         hex(&events)
     );
 }
@@ -133,30 +133,30 @@ fn displayed_state(node: &NodeHandle) -> Vec<Vec<u8>> {
         "NeuronInfoRuntimeApi_get_neurons",
         "SubnetInfoRuntimeApi_get_subnet_hyperparams_v2",
     ];
-    let mut shown: Vec<_> =
+    let mut results: Vec<_> =
         subnet_methods.iter().map(|method| node.call(method, &BABELBIT).unwrap()).collect();
     for coldkey in ["Zoe", "Yan"] {
-        shown.push(
+        results.push(
             node.call("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &account(coldkey)).unwrap(),
         );
-        shown.push(node.free_balance(&account(coldkey)).unwrap().encode());
+        results.push(node.free_balance(&account(coldkey)).unwrap().encode());
     }
-    shown
+    results
 }
 
 #[tokio::test]
 async fn a_fork_continues_a_subnet_that_was_used() {
-    let source = Node::start(config()).await.unwrap();
-    use_subnet(&source).await;
-    let recording = record_subnets(&source, &[BABELBIT]).await;
-    assert_eq!(record_subnets(&source, &[BABELBIT]).await, recording);
+    let source_node = Node::start(config()).await.unwrap();
+    use_subnet(&source_node).await;
+    let recording = record_subnets(&source_node, &[BABELBIT]).await;
+    assert_eq!(record_subnets(&source_node, &[BABELBIT]).await, recording);
     let mut config = config();
     config.start = None;
     let fork = recording.fork(config.genesis.as_mut().unwrap()).unwrap();
-    assert!(fork.left_out.is_empty(), "{:?}", fork.left_out);
+    assert!(fork.omitted_items.is_empty(), "{:?}", fork.omitted_items);
     let node = Node::start(config).await.unwrap();
-    assert_eq!(node.head().number(), source.head().number());
-    assert_eq!(displayed_state(&node), displayed_state(&source));
+    assert_eq!(node.head().number(), source_node.head().number());
+    assert_eq!(displayed_state(&node), displayed_state(&source_node));
     assert_issuance_balances(&node);
     // The accounts of the genesis state can be used as before.
     assert_eq!(node.free_balance(&account("Alice")).unwrap(), 1_000_000 * TAO);
@@ -164,22 +164,22 @@ async fn a_fork_continues_a_subnet_that_was_used() {
 
     // Both continue with the same blocks: calls with the accounts' nonces, and an epoch.
     node.mine(1).await.unwrap();
-    source.mine(2).await.unwrap();
-    for node in [&node, &source] {
+    source_node.mine(2).await.unwrap();
+    for node in [&node, &source_node] {
         include(node, "Yan", stake("Zoe_hk", BABELBIT, 10)).await;
         include(node, "Yan", stake("Yan_hk", BABELBIT, 10)).await;
     }
-    assert_eq!(node.head().number(), source.head().number());
+    assert_eq!(node.head().number(), source_node.head().number());
     assert_eq!(
         node.mine_to_epoch(BABELBIT).await.unwrap().number(),
-        source.mine_to_epoch(BABELBIT).await.unwrap().number()
+        source_node.mine_to_epoch(BABELBIT).await.unwrap().number()
     );
     assert_issuance_balances(&node);
     let weights =
         |node: &NodeHandle| node.call("NeuronInfoRuntimeApi_get_neurons", &BABELBIT).unwrap();
     assert!(!weights(&node).is_empty());
     node.stop().await;
-    source.stop().await;
+    source_node.stop().await;
 }
 
 #[tokio::test]
@@ -188,22 +188,22 @@ async fn fork_is_a_new_chain_without_earlier_blocks() {
     source.mine(5).await.unwrap();
     let recording = record_subnets(&source, &[1]).await;
     let directory = tempfile::tempdir().unwrap();
-    let mut forked = config();
-    forked.directory = Some(directory.path().to_owned());
-    forked.kept_blocks = 0;
-    recording.fork(forked.genesis.as_mut().unwrap()).unwrap();
-    let node = Node::start(forked.clone()).await.unwrap();
+    let mut fork_config = config();
+    fork_config.directory = Some(directory.path().to_owned());
+    fork_config.kept_blocks = 0;
+    recording.fork(fork_config.genesis.as_mut().unwrap()).unwrap();
+    let node = Node::start(fork_config.clone()).await.unwrap();
     let (first, genesis_hash) = (node.head(), node.genesis());
     assert_ne!(genesis_hash, source.genesis());
     let hash = async |node: &NodeHandle, number: u32| {
-        get(node, "chain_getBlockHash", json!([number])).await
+        rpc(node, "chain_getBlockHash", json!([number])).await
     };
     assert_eq!(hash(&node, 0).await, json!(genesis_hash));
     assert_eq!(hash(&node, 3).await, Value::Null);
     assert_eq!(hash(&node, 5).await, json!(first.hash));
-    let header = get(&node, "chain_getHeader", json!([first.hash])).await;
+    let header = rpc(&node, "chain_getHeader", json!([first.hash])).await;
     assert_eq!((&header["parentHash"], &header["number"]), (&json!(genesis_hash), &json!("0x5")));
-    assert_eq!(get(&node, "chain_getBlock", json!([genesis_hash])).await, Value::Null);
+    assert_eq!(rpc(&node, "chain_getBlock", json!([genesis_hash])).await, Value::Null);
     // Old blocks are pruned as ever, and the first one is one of them.
     include(&node, "Alice", transfer("Bob", 5)).await;
     assert_eq!(node.mine(2_600).await.unwrap().number(), 2_606);
@@ -212,12 +212,12 @@ async fn fork_is_a_new_chain_without_earlier_blocks() {
     let head = node.head();
     node.stop().await;
     // The same recording opens it again; other states are refused.
-    let node = Node::start(forked.clone()).await.unwrap();
+    let node = Node::start(fork_config.clone()).await.unwrap();
     assert_eq!((node.head(), node.genesis()), (head, genesis_hash));
     node.mine(1).await.unwrap();
     node.stop().await;
-    forked.genesis = Some(genesis::genesis(&[]).unwrap());
-    let error = Node::start(forked).await.unwrap_err().to_string();
+    fork_config.genesis = Some(genesis::genesis(&[]).unwrap());
+    let error = Node::start(fork_config).await.unwrap_err().to_string();
     assert!(error.contains("the chain has genesis"), "{error}");
     source.stop().await;
 }

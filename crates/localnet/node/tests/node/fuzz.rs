@@ -9,7 +9,7 @@ use subxt::Metadata;
 use taonet_localnet::RpcLimits;
 use tokio::task::JoinSet;
 
-use crate::support::{account, ask, get, hex, node, post, unhex};
+use crate::support::{account, hex, node, post, rpc, try_rpc, unhex};
 
 /// The number of random inputs per method, in addition to the fixed ones.
 const INPUTS_PER_METHOD: usize = 8;
@@ -28,24 +28,24 @@ fn methods(metadata: &Metadata) -> Vec<String> {
 async fn runtime_methods_survive_arbitrary_arguments() {
     let node = node().await;
     let answer = unhex(
-        &get(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await,
+        &rpc(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await,
     );
     let metadata = Option::<Vec<u8>>::decode(&mut answer.as_slice()).unwrap().unwrap();
     let methods = methods(&Metadata::decode_from(&metadata).unwrap());
     assert!(methods.len() > 40 && methods.iter().any(|name| name == "Core_version"), "{methods:?}");
     // Typical arguments: a subnet, a neuron or a mechanism, an account, lists.
     let account = account("Alice");
-    let plausible = (1u16, 0u16, account.clone(), vec![account; 3], vec![59u16; 3]).encode();
+    let well_formed = (1u16, 0u16, account.clone(), vec![account; 3], vec![59u16; 3]).encode();
     let mut runner = TestRunner::deterministic();
     let bytes = proptest::collection::vec(any::<u8>(), 0..200);
     let (mut answers, mut errors) = (0, 0);
     for method in methods {
-        let mut arguments = vec![Vec::new(), vec![0; 200], vec![0xff; 200], plausible.clone()];
-        arguments.extend([1, 2, 3, 4, 33, 35, 36, 37].map(|length| plausible[..length].to_vec()));
+        let mut arguments = vec![Vec::new(), vec![0; 200], vec![0xff; 200], well_formed.clone()];
+        arguments.extend([1, 2, 3, 4, 33, 35, 36, 37].map(|length| well_formed[..length].to_vec()));
         arguments
             .extend((0..INPUTS_PER_METHOD).map(|_| bytes.new_tree(&mut runner).unwrap().current()));
         for argument in arguments {
-            match ask(&node, "state_call", json!([method, hex(&argument)])).await {
+            match try_rpc(&node, "state_call", json!([method, hex(&argument)])).await {
                 Ok(answer) => answers += usize::from(answer.is_string()),
                 Err(error) => {
                     let message = error["message"].as_str().unwrap();

@@ -61,7 +61,7 @@ async fn start_node_with(connections: u32, connections_per_address: u32) -> Node
     Node::start(config).await.unwrap()
 }
 
-async fn subscribed(node: &NodeHandle) -> (WsClient, Subscription<Value>) {
+async fn subscribe_heads(node: &NodeHandle) -> (WsClient, Subscription<Value>) {
     let client = WsClientBuilder::default().build(node.url()).await.unwrap();
     let subscription = client
         .subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads")
@@ -92,7 +92,7 @@ async fn idle_websockets_are_evicted_for_new_connections() {
 #[tokio::test]
 async fn websockets_in_use_are_not_evicted() {
     let node = start_node_with(3, 3).await;
-    let (client, mut subscription) = subscribed(&node).await;
+    let (client, mut subscription) = subscribe_heads(&node).await;
     expect_notification(&mut subscription).await;
     let mut first = websocket_from("127.0.0.1", node.address()).await;
     let mut second = websocket_from("127.0.0.1", node.address()).await;
@@ -116,8 +116,8 @@ async fn websockets_in_use_are_not_evicted() {
 #[tokio::test]
 async fn connection_is_rejected_when_pool_is_full() {
     let node = start_node_with(2, 2).await;
-    let (first, mut heads) = subscribed(&node).await;
-    let (_second, _heads) = subscribed(&node).await;
+    let (first, mut heads) = subscribe_heads(&node).await;
+    let (_second, _heads) = subscribe_heads(&node).await;
     assert_eq!(status_from("127.0.0.7", node.address()).await, 429);
     let (_, answer) =
         upgrade_on(connect_from("127.0.0.7", node.address()).await, node.address(), "").await;
@@ -139,8 +139,8 @@ async fn connection_is_rejected_when_pool_is_full() {
 #[tokio::test]
 async fn connections_per_address_are_limited() {
     let node = start_node_with(3, 2).await;
-    let (_first, _heads) = subscribed(&node).await;
-    let (_second, _more_heads) = subscribed(&node).await;
+    let (_first, _heads) = subscribe_heads(&node).await;
+    let (_second, _more_heads) = subscribe_heads(&node).await;
     assert_eq!(status_from("127.0.0.1", node.address()).await, 429);
     assert_eq!(status_from("127.0.0.7", node.address()).await, 200);
     node.stop().await;

@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use taonet_localnet::NodeHandle;
 use taonet_localnet_runtime::RuntimeCall;
 
-use crate::support::{account, account_key, ask, get, hex, node, remark, signed, transfer, unhex};
+use crate::support::{
+    account, account_key, hex, node, remark, rpc, signed, transfer, try_rpc, unhex,
+};
 
 /// Makes a call as an account.
 async fn call_as(node: &NodeHandle, name: &str, call: &RuntimeCall) -> Result<Value, Value> {
-    ask(node, "dev_impersonate", json!([account(name).to_string(), hex(&call.encode())])).await
+    try_rpc(node, "dev_impersonate", json!([account(name).to_string(), hex(&call.encode())])).await
 }
 
 fn nonce_and_free(node: &NodeHandle, name: &str) -> (u32, u64) {
@@ -22,7 +24,7 @@ fn nonce_and_free(node: &NodeHandle, name: &str) -> (u32, u64) {
 
 /// Re-executes a block on the state of its parent.
 pub(crate) async fn reexecute(node: &NodeHandle, hash: &Value) -> Result<Value, Value> {
-    let block = get(node, "chain_getBlock", json!([hash])).await;
+    let block = rpc(node, "chain_getBlock", json!([hash])).await;
     let header = &block["block"]["header"];
     let extrinsics = block["block"]["extrinsics"].as_array().unwrap();
     let extrinsics: Vec<u8> = extrinsics.iter().flat_map(unhex).collect();
@@ -42,7 +44,7 @@ pub(crate) async fn reexecute(node: &NodeHandle, hash: &Value) -> Result<Value, 
         extrinsics,
     ]
     .concat();
-    ask(node, "state_call", json!(["Core_execute_block", hex(&encoded), header["parentHash"]]))
+    try_rpc(node, "state_call", json!(["Core_execute_block", hex(&encoded), header["parentHash"]]))
         .await
 }
 
@@ -56,7 +58,7 @@ async fn impersonated_call_needs_no_key() {
         (&response["number"], &response["hash"], &response["error"]),
         (&json!(3), &json!(node.head().hash), &Value::Null)
     );
-    let block = get(&node, "chain_getBlock", json!([response["hash"]])).await;
+    let block = rpc(&node, "chain_getBlock", json!([response["hash"]])).await;
     let index = response["extrinsic"]["index"].as_u64().unwrap() as usize;
     let extrinsic = unhex(&block["block"]["extrinsics"][index]);
     assert_eq!(json!(hex(&sp_io::hashing::blake2_256(&extrinsic))), response["extrinsic"]["hash"]);
@@ -67,7 +69,8 @@ async fn impersonated_call_needs_no_key() {
     assert!((1..10_000_000).contains(&paid), "{paid}");
     // The same bytes in another block are refused, as is the placeholder in any extrinsic that
     // clients submit.
-    let refused = ask(&node, "author_submitExtrinsic", json!([hex(&extrinsic)])).await.unwrap_err();
+    let refused =
+        try_rpc(&node, "author_submitExtrinsic", json!([hex(&extrinsic)])).await.unwrap_err();
     assert_eq!(refused["code"], 1010, "{refused}");
     node.stop().await;
 }
@@ -99,7 +102,7 @@ async fn impersonated_call_leaves_the_pool_unchanged() {
     node.submit(signed(&node, "Alice", 0, &remark("waits"))).await.unwrap();
     call_as(&node, "Bob", &remark("alone")).await.unwrap();
     assert_eq!(
-        get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
+        rpc(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
         1
     );
     node.mine(1).await.unwrap();
@@ -125,10 +128,10 @@ async fn failed_call_is_in_a_block_and_refused_call_is_not() {
     for malformed in
         [json!(["nobody", "0x00"]), json!([account("Bob").to_string(), "0xffff"]), json!([])]
     {
-        assert_eq!(ask(&node, "dev_impersonate", malformed).await.unwrap_err()["code"], -32602);
+        assert_eq!(try_rpc(&node, "dev_impersonate", malformed).await.unwrap_err()["code"], -32602);
     }
     let trailing = hex(&[remark("x").encode(), vec![0]].concat());
-    let refused = ask(&node, "dev_impersonate", json!([account("Bob").to_string(), trailing]))
+    let refused = try_rpc(&node, "dev_impersonate", json!([account("Bob").to_string(), trailing]))
         .await
         .unwrap_err();
     assert_eq!(refused["code"], -32602);
@@ -148,7 +151,8 @@ async fn nested_calls_do_not_overflow_the_stack() {
             call = [start, &call].concat();
         }
         let response =
-            ask(&node, "dev_impersonate", json!([account("Bob").to_string(), hex(&call)])).await;
+            try_rpc(&node, "dev_impersonate", json!([account("Bob").to_string(), hex(&call)]))
+                .await;
         // Nested batches fail in their block, and deeper ones are malformed.
         match response {
             Ok(response) => assert!(depth == 200 && !response["error"].is_null(), "{response}"),

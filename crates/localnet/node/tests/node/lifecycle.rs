@@ -11,44 +11,50 @@ use taonet_localnet::{
 use taonet_localnet_runtime::genesis;
 
 use crate::support::{
-    account, account_key, ask, config, get, hex, remark, signed, storage_key, transfer, unhex,
+    account, account_key, config, hex, remark, rpc, signed, storage_key, transfer, try_rpc, unhex,
 };
 
 #[tokio::test]
 async fn chain_resumes_where_it_stopped() {
     let directory = tempfile::tempdir().unwrap();
-    let mut first = config();
-    first.directory = Some(directory.path().join("deep/chain"));
-    let node = Node::start(first.clone()).await.unwrap();
+    let mut first_config = config();
+    first_config.directory = Some(directory.path().join("deep/chain"));
+    let node = Node::start(first_config.clone()).await.unwrap();
     node.submit(signed(&node, "Alice", 0, &transfer("Dave", 12))).await.unwrap();
     let head = node.mine(10).await.unwrap();
-    let dave = node.storage(&account_key("Dave")).unwrap();
+    let dave_account = node.storage(&account_key("Dave")).unwrap();
     // Only one process at a time can open the chain.
     assert!(matches!(
-        Node::start(first.clone()).await,
+        Node::start(first_config.clone()).await,
         Err(NodeError::Store(StoreError::InUse(_)))
     ));
     node.stop().await;
 
-    let mut again = config();
-    again.directory.clone_from(&first.directory);
-    again.genesis = None;
-    let node = Node::start(again).await.unwrap();
+    let mut second_config = config();
+    second_config.directory.clone_from(&first_config.directory);
+    second_config.genesis = None;
+    let node = Node::start(second_config).await.unwrap();
     assert_eq!(node.head(), head);
-    assert_eq!(node.storage(&account_key("Dave")).unwrap(), dave);
+    assert_eq!(node.storage(&account_key("Dave")).unwrap(), dave_account);
     let next = node.mine(1).await.unwrap();
     assert_eq!(next.number(), 11);
     assert_eq!(next.header.parent_hash, head.hash);
     node.stop().await;
 
-    let mut other = config();
-    other.directory = first.directory;
-    other.genesis = Some(genesis::genesis(&[account("Somebody")]).unwrap());
-    assert!(matches!(Node::start(other).await, Err(NodeError::Store(StoreError::Genesis { .. }))));
-    let mut missing = config();
-    missing.directory = Some(directory.path().join("nothing"));
-    missing.genesis = None;
-    assert!(matches!(Node::start(missing).await, Err(NodeError::Store(StoreError::Missing(_)))));
+    let mut genesis_config = config();
+    genesis_config.directory = first_config.directory;
+    genesis_config.genesis = Some(genesis::genesis(&[account("Somebody")]).unwrap());
+    assert!(matches!(
+        Node::start(genesis_config).await,
+        Err(NodeError::Store(StoreError::Genesis { .. }))
+    ));
+    let mut missing_config = config();
+    missing_config.directory = Some(directory.path().join("nothing"));
+    missing_config.genesis = None;
+    assert!(matches!(
+        Node::start(missing_config).await,
+        Err(NodeError::Store(StoreError::Missing(_)))
+    ));
 }
 
 #[tokio::test]
@@ -61,21 +67,22 @@ async fn history_is_kept_for_the_configured_length() {
     let oldest = head.number() - 2_399;
     let key = hex(&storage_key("System", "Number"));
     for number in [oldest, oldest + 1, 2_000, head.number()] {
-        let hash = get(&node, "chain_getBlockHash", json!([number])).await;
-        let stored = get(&node, "state_getStorage", json!([key, hash])).await;
+        let hash = rpc(&node, "chain_getBlockHash", json!([number])).await;
+        let stored = rpc(&node, "state_getStorage", json!([key, hash])).await;
         assert_eq!(unhex(&stored), number.to_le_bytes(), "{number}");
-        assert!(get(&node, "chain_getBlock", json!([hash])).await.is_object());
+        assert!(rpc(&node, "chain_getBlock", json!([hash])).await.is_object());
     }
-    assert_eq!(get(&node, "chain_getBlockHash", json!([oldest - 1])).await, json!(null));
+    assert_eq!(rpc(&node, "chain_getBlockHash", json!([oldest - 1])).await, json!(null));
     // Clients identify the chain by its genesis block; its state was pruned.
-    let first = get(&node, "chain_getBlockHash", json!([0])).await;
+    let first = rpc(&node, "chain_getBlockHash", json!([0])).await;
     assert_eq!(first, json!(node.genesis()));
-    let error = ask(&node, "state_getStorage", json!([key, first])).await.unwrap_err();
+    let error = try_rpc(&node, "state_getStorage", json!([key, first])).await.unwrap_err();
     let text = format!("State already discarded for {}", first.as_str().unwrap());
     assert!(error["message"].as_str().unwrap().contains(&text), "{error}");
-    let error = ask(&node, "state_call", json!(["Core_version", "0x", first])).await.unwrap_err();
+    let error =
+        try_rpc(&node, "state_call", json!(["Core_version", "0x", first])).await.unwrap_err();
     assert!(error["message"].as_str().unwrap().contains(&text), "{error}");
-    assert_eq!(get(&node, "dev_status", json!([])).await["oldest"], oldest);
+    assert_eq!(rpc(&node, "dev_status", json!([])).await["oldest"], oldest);
     node.stop().await;
 }
 
@@ -87,17 +94,17 @@ async fn headers_and_bodies_outlive_their_states() {
     config.directory = Some(directory.path().to_owned());
     let node = Node::start(config.clone()).await.unwrap();
     let first = node.mine(1).await.unwrap();
-    let body = get(&node, "chain_getBlock", json!([first.hash])).await;
+    let body = rpc(&node, "chain_getBlock", json!([first.hash])).await;
     assert_eq!(body["block"]["extrinsics"].as_array().unwrap().len(), 1);
     node.mine(2_450).await.unwrap();
     node.stop().await;
     let node = Node::start(config).await.unwrap();
-    assert_eq!(get(&node, "chain_getBlock", json!([first.hash])).await, body);
-    assert_eq!(get(&node, "chain_getBlockHash", json!([1])).await, json!(first.hash));
-    assert_eq!(get(&node, "chain_getHeader", json!([first.hash])).await, body["block"]["header"]);
-    let error = ask(&node, "state_getStorage", json!(["0x00", first.hash])).await.unwrap_err();
+    assert_eq!(rpc(&node, "chain_getBlock", json!([first.hash])).await, body);
+    assert_eq!(rpc(&node, "chain_getBlockHash", json!([1])).await, json!(first.hash));
+    assert_eq!(rpc(&node, "chain_getHeader", json!([first.hash])).await, body["block"]["header"]);
+    let error = try_rpc(&node, "state_getStorage", json!(["0x00", first.hash])).await.unwrap_err();
     assert!(error["message"].as_str().unwrap().contains("State already discarded"), "{error}");
-    let status = get(&node, "dev_status", json!([])).await;
+    let status = rpc(&node, "dev_status", json!([])).await;
     assert_eq!(
         (&status["oldest"], &status["oldestBlock"]),
         (&json!(node.head().number() - 2_399), &json!(1))
@@ -113,32 +120,32 @@ async fn instant_clock_makes_a_block_per_submission() {
     config.clock = Some(Clock::Instant);
     config.directory = Some(directory.path().to_owned());
     let node = Node::start(config.clone()).await.unwrap();
-    let reaches = async |node: &NodeHandle, number: u32| {
-        let reached = async {
+    let wait_for_height = async |node: &NodeHandle, number: u32| {
+        let height_reached = async {
             while node.head().number() < number {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), height_reached).await.unwrap();
         assert_eq!(node.head().number(), number);
     };
     node.submit(signed(&node, "Alice", 0, &remark("through the handle"))).await.unwrap();
-    reaches(&node, 1).await;
+    wait_for_height(&node, 1).await;
     let call = hex(&signed(&node, "Alice", 1, &remark("through the API")));
-    get(&node, "author_submitExtrinsic", json!([call])).await;
-    reaches(&node, 2).await;
+    rpc(&node, "author_submitExtrinsic", json!([call])).await;
+    wait_for_height(&node, 2).await;
     // A call that waits for an earlier nonce is in no block, and then in the block of that call.
     node.submit(signed(&node, "Alice", 3, &remark("later"))).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(node.head().number(), 2);
     node.submit(signed(&node, "Alice", 2, &remark("sooner"))).await.unwrap();
-    reaches(&node, 3).await;
-    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    wait_for_height(&node, 3).await;
+    assert_eq!(rpc(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     node.stop().await;
     config.clock = None;
     let node = Node::start(config).await.unwrap();
     assert_eq!((node.clock(), node.head().number()), (Some(Clock::Instant), 3));
-    assert_eq!(get(&node, "dev_status", json!([])).await["clock"], "instant");
+    assert_eq!(rpc(&node, "dev_status", json!([])).await["clock"], "instant");
     node.stop().await;
 }
 
@@ -156,10 +163,10 @@ async fn snapshots_restore_the_chain() {
     let node = Node::start(config()).await.unwrap();
     node.submit(signed(&node, "Alice", 0, &transfer("Dave", 99))).await.unwrap();
     let head = node.mine(30).await.unwrap();
-    let saved = ask(&node, "dev_snapshot", json!([file])).await.unwrap();
+    let saved = try_rpc(&node, "dev_snapshot", json!([file])).await.unwrap();
     assert_eq!(saved, json!(file));
     assert!(matches!(node.save_snapshot(&file), Err(SnapshotError::Exists(_))));
-    assert!(ask(&node, "dev_snapshot", json!(["relative"])).await.is_err());
+    assert!(try_rpc(&node, "dev_snapshot", json!(["relative"])).await.is_err());
     let next = node.mine(5).await.unwrap();
 
     let restored = directory.path().join("restored");
@@ -226,18 +233,18 @@ async fn slot_duration_api_returns_initial_block_time() {
     let slot = |node: &NodeHandle| {
         u64::decode(&mut node.call("AuraApi_slot_duration", &()).unwrap().as_slice()).unwrap()
     };
-    let mut slow = config();
-    slow.clock = Some(Clock::PRODUCTION);
-    slow.directory = Some(directory.path().to_owned());
-    let node = Node::start(slow.clone()).await.unwrap();
+    let mut slow_config = config();
+    slow_config.clock = Some(Clock::PRODUCTION);
+    slow_config.directory = Some(directory.path().to_owned());
+    let node = Node::start(slow_config.clone()).await.unwrap();
     assert_eq!(slot(&node), 12_000);
-    let cap = node.storage(&storage_key("SubtensorModule", "MaxEpochsPerBlock")).unwrap();
-    assert_eq!(cap, Some(vec![2]));
+    let max_epochs = node.storage(&storage_key("SubtensorModule", "MaxEpochsPerBlock")).unwrap();
+    assert_eq!(max_epochs, Some(vec![2]));
     node.mine(1).await.unwrap();
     node.stop().await;
 
     // On every clock, the blocks state the chain's own block time.
-    let mut manual = slow.clone();
+    let mut manual = slow_config.clone();
     manual.clock = Some(Clock::Manual);
     let node = Node::start(manual).await.unwrap();
     let now = |node: &NodeHandle| {
@@ -251,9 +258,9 @@ async fn slot_duration_api_returns_initial_block_time() {
     assert_eq!((slot(&node), now(&node)), (12_000, before + 12_000));
     node.stop().await;
 
-    let mut fast = slow;
-    fast.clock = Some(Clock::FAST);
-    let error = Node::start(fast).await.unwrap_err();
+    let mut fast_config = slow_config;
+    fast_config.clock = Some(Clock::FAST);
+    let error = Node::start(fast_config).await.unwrap_err();
     assert!(matches!(&error, NodeError::Author(AuthorError::BlockTime { .. })), "{error}");
     assert!(
         error.to_string().contains("block time of 12s")
@@ -339,7 +346,11 @@ async fn disabled_dev_methods_refuse_to_stop_the_node() {
         "dev_setStorage",
         "dev_dryRun",
     ] {
-        assert_eq!(ask(&node, method, json!([1])).await.unwrap_err()["code"], -32601, "{method}");
+        assert_eq!(
+            try_rpc(&node, method, json!([1])).await.unwrap_err()["code"],
+            -32601,
+            "{method}"
+        );
     }
     node.stop().await;
 }

@@ -8,7 +8,7 @@ use taonet_localnet_runtime::drand::pulse_extrinsic;
 use taonet_localnet_runtime::types::{MechId, NetUid};
 use taonet_localnet_runtime::{Runtime, RuntimeCall, admin_utils, subtensor};
 
-use crate::support::{account, ask, config, get, hex, node, signed, storage_key};
+use crate::support::{account, config, hex, node, rpc, signed, storage_key, try_rpc};
 
 /// The signature of quicknet's round 1 000.
 const SIGNATURE: &str = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
@@ -35,16 +35,16 @@ fn submission(round: u64) -> Vec<u8> {
 #[tokio::test]
 async fn a_pulse_is_stored_once() {
     let node = node().await;
-    ask(&node, "author_submitExtrinsic", json!([hex(&submission(1_000))])).await.unwrap();
+    try_rpc(&node, "author_submitExtrinsic", json!([hex(&submission(1_000))])).await.unwrap();
     node.mine(1).await.unwrap();
-    let last = hex(&storage_key("Drand", "LastStoredRound"));
+    let last_round_key = hex(&storage_key("Drand", "LastStoredRound"));
     assert_eq!(
-        get(&node, "state_getStorage", json!([last])).await,
+        rpc(&node, "state_getStorage", json!([last_round_key])).await,
         json!(hex(&1_000_u64.encode()))
     );
 
     for round in [1_000, 999] {
-        let error = ask(&node, "author_submitExtrinsic", json!([hex(&submission(round))]))
+        let error = try_rpc(&node, "author_submitExtrinsic", json!([hex(&submission(round))]))
             .await
             .unwrap_err();
         assert_eq!(
@@ -58,7 +58,7 @@ async fn a_pulse_is_stored_once() {
     node.submit(submission(1_001)).await.unwrap();
     node.mine(1).await.unwrap();
     assert_eq!(
-        get(&node, "state_getStorage", json!([last])).await,
+        rpc(&node, "state_getStorage", json!([last_round_key])).await,
         json!(hex(&1_000_u64.encode()))
     );
 }
@@ -101,22 +101,24 @@ async fn a_pulse_reveals_weights_and_commitments() {
     node.mine(1).await.unwrap();
     let netuid = BABELBIT.0.encode();
     let hotkey = account("Alice_hk").encode();
-    let hashed = [&netuid[..], &sp_io::hashing::twox_64(&hotkey), &hotkey].concat();
-    let weights = [&netuid[..], &0_u16.encode()].concat();
-    let revealed =
-        |node: &NodeHandle| storage_value(node, "Commitments", "RevealedCommitments", &hashed);
-    let row = |node: &NodeHandle| storage_value(node, "SubtensorModule", "Weights", &weights);
-    assert!(storage_value(&node, "Commitments", "CommitmentOf", &hashed).is_some());
+    let commitment_key = [&netuid[..], &sp_io::hashing::twox_64(&hotkey), &hotkey].concat();
+    let weights_key = [&netuid[..], &0_u16.encode()].concat();
+    let revealed = |node: &NodeHandle| {
+        storage_value(node, "Commitments", "RevealedCommitments", &commitment_key)
+    };
+    let weights_row =
+        |node: &NodeHandle| storage_value(node, "SubtensorModule", "Weights", &weights_key);
+    assert!(storage_value(&node, "Commitments", "CommitmentOf", &commitment_key).is_some());
 
-    ask(&node, "author_submitExtrinsic", json!([hex(&submission(1_000))])).await.unwrap();
+    try_rpc(&node, "author_submitExtrinsic", json!([hex(&submission(1_000))])).await.unwrap();
     node.mine(1).await.unwrap();
-    assert_eq!((revealed(&node), row(&node)), (None, None));
+    assert_eq!((revealed(&node), weights_row(&node)), (None, None));
     node.mine(1).await.unwrap();
     let block = u64::from(node.head().number());
     assert_eq!(revealed(&node), Some(vec![(b"speech at 16 kHz".to_vec(), block)].encode()));
-    assert_eq!(storage_value(&node, "Commitments", "CommitmentOf", &hashed), None);
-    assert_eq!(row(&node), None, "the reveal window has not begun");
-    get(&node, "dev_epoch", json!([59])).await;
-    assert_eq!(row(&node), Some(vec![(0_u16, 65_535_u16)].encode()));
+    assert_eq!(storage_value(&node, "Commitments", "CommitmentOf", &commitment_key), None);
+    assert_eq!(weights_row(&node), None, "the reveal window has not begun");
+    rpc(&node, "dev_epoch", json!([59])).await;
+    assert_eq!(weights_row(&node), Some(vec![(0_u16, 65_535_u16)].encode()));
     node.stop().await;
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use taonet_localnet::{History, Node};
 
 use crate::impersonate::reexecute;
-use crate::support::{account_key, ask, config, get, hex, node, remark, signed, storage_key};
+use crate::support::{account_key, config, hex, node, remark, rpc, signed, storage_key, try_rpc};
 use crate::watch::{client, next};
 
 /// Returns the storage key of `SubtensorModule.Tempo` for a subnet.
@@ -22,20 +22,20 @@ async fn a_value_is_set_in_a_new_block() {
     let node = Node::start(config.clone()).await.unwrap();
     let before = node.mine(3).await.unwrap();
     let old = node.storage(&tempo(59)).unwrap();
-    let made =
-        get(&node, "dev_setStorage", json!([[[hex(&tempo(59)), hex(&77u16.encode())]]])).await;
-    assert_eq!(made, json!({"number": 4, "hash": node.head().hash}));
+    let block =
+        rpc(&node, "dev_setStorage", json!([[[hex(&tempo(59)), hex(&77u16.encode())]]])).await;
+    assert_eq!(block, json!({"number": 4, "hash": node.head().hash}));
     assert_eq!(node.storage(&tempo(59)).unwrap(), Some(77u16.encode()));
     // The block before it has the old value.
     let key = hex(&tempo(59));
-    let read = get(&node, "state_getStorage", json!([key, before.hash])).await;
+    let read = rpc(&node, "state_getStorage", json!([key, before.hash])).await;
     assert_eq!(read, json!(old.map(|old| hex(&old))));
-    reexecute(&node, &made["hash"]).await.unwrap();
+    reexecute(&node, &block["hash"]).await.unwrap();
     // Several values, one of which is removed.
     let entries = json!([[[hex(&tempo(59)), Value::Null], [hex(&tempo(1)), hex(&5u16.encode())]]]);
-    let made = get(&node, "dev_setStorage", entries).await;
+    let block = rpc(&node, "dev_setStorage", entries).await;
     assert_eq!(node.storage(&tempo(59)).unwrap(), None);
-    reexecute(&node, &made["hash"]).await.unwrap();
+    reexecute(&node, &block["hash"]).await.unwrap();
     node.mine(3).await.unwrap();
     node.stop().await;
     let node = Node::start(config).await.unwrap();
@@ -58,10 +58,10 @@ async fn subscribers_are_notified_of_the_value() {
         .await
         .unwrap();
     next(&mut changes).await;
-    let made = get(&node, "dev_setStorage", json!([[[key, "0x0700"]]])).await;
+    let block = rpc(&node, "dev_setStorage", json!([[[key, "0x0700"]]])).await;
     assert_eq!(
         next(&mut changes).await,
-        json!({"block": made["hash"], "changes": [[key, "0x0700"]]})
+        json!({"block": block["hash"], "changes": [[key, "0x0700"]]})
     );
     node.stop().await;
 }
@@ -69,30 +69,30 @@ async fn subscribers_are_notified_of_the_value() {
 /// Values with which the block cannot be built are refused, and leave the chain as it was.
 #[tokio::test]
 async fn a_value_that_would_stop_the_chain_is_refused() {
-    let (node, untouched) = (node().await, node().await);
-    let waits = signed(&node, "Alice", 0, &remark("waits"));
-    node.submit(waits.clone()).await.unwrap();
-    let far = hex(&u64::MAX.encode());
+    let (node, other_node) = (node().await, node().await);
+    let pending_call = signed(&node, "Alice", 0, &remark("waits"));
+    node.submit(pending_call.clone()).await.unwrap();
+    let far_slot = hex(&u64::MAX.encode());
     for (pallet, item, value) in [
-        ("Aura", "CurrentSlot", &far),
-        ("Timestamp", "Now", &far),
+        ("Aura", "CurrentSlot", &far_slot),
+        ("Timestamp", "Now", &far_slot),
         ("System", "Number", &hex(&7u32.encode())),
         ("System", "ParentHash", &hex(&[7; 32])),
         ("System", "Digest", &"0x00".to_owned()),
     ] {
-        let set = json!([[[hex(&storage_key(pallet, item)), value]]]);
-        let error = ask(&node, "dev_setStorage", set).await.unwrap_err();
+        let params = json!([[[hex(&storage_key(pallet, item)), value]]]);
+        let error = try_rpc(&node, "dev_setStorage", params).await.unwrap_err();
         assert_eq!(error["code"], 5001, "{pallet}.{item}: {error}");
         assert_eq!(node.head().number(), 0, "{pallet}.{item}");
     }
     assert_eq!(
-        get(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
+        rpc(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
         1
     );
-    untouched.submit(waits).await.unwrap();
-    assert_eq!(node.mine(3).await.unwrap(), untouched.mine(3).await.unwrap());
+    other_node.submit(pending_call).await.unwrap();
+    assert_eq!(node.mine(3).await.unwrap(), other_node.mine(3).await.unwrap());
     node.stop().await;
-    untouched.stop().await;
+    other_node.stop().await;
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn malformed_requests_are_refused() {
         json!([[[key, hex(&vec![0; 64 << 10])]]]),
     ] {
         assert_eq!(
-            ask(&node, "dev_setStorage", params.clone()).await.unwrap_err()["code"],
+            try_rpc(&node, "dev_setStorage", params.clone()).await.unwrap_err()["code"],
             -32602,
             "{params}"
         );

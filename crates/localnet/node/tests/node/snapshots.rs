@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use taonet_localnet::{AuthorError, History, Node, SnapshotError};
 
 use crate::support::{
-    account, account_key, ask, config, get, hex, node, remark, signed, storage_key, transfer, unhex,
+    account, account_key, config, hex, node, remark, rpc, signed, storage_key, transfer, try_rpc,
+    unhex,
 };
 use crate::watch::{client, next, watch};
 
@@ -14,7 +15,7 @@ use crate::watch::{client, next, watch};
 async fn chain_reverts_to_a_snapshot_repeatedly() {
     let node = node().await;
     let head = node.mine(5).await.unwrap();
-    let snapshot = get(&node, "dev_takeSnapshot", json!(["before"])).await;
+    let snapshot = rpc(&node, "dev_takeSnapshot", json!(["before"])).await;
     assert_eq!(snapshot, json!({"name": "before", "number": 5, "hash": head.hash}));
     let call = signed(&node, "Alice", 0, &transfer("Dave", 1_000_000_000));
     let dave = node.storage(&account_key("Dave")).unwrap();
@@ -23,21 +24,21 @@ async fn chain_reverts_to_a_snapshot_repeatedly() {
         node.submit(call.clone()).await.unwrap();
         let abandoned_head = node.mine(3).await.unwrap();
         assert_ne!(node.storage(&account_key("Dave")).unwrap(), dave);
-        let reverted = get(&node, "dev_revertSnapshot", json!(["before"])).await;
+        let reverted = rpc(&node, "dev_revertSnapshot", json!(["before"])).await;
         assert_eq!(reverted, json!({"number": 5, "hash": head.hash}));
         assert_eq!(node.head(), head);
         assert_eq!(node.storage(&account_key("Dave")).unwrap(), dave);
-        assert_eq!(get(&node, "chain_getBlockHash", json!([6])).await, Value::Null);
-        assert_eq!(get(&node, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
+        assert_eq!(rpc(&node, "chain_getBlockHash", json!([6])).await, Value::Null);
+        assert_eq!(rpc(&node, "chain_getHeader", json!([abandoned_head.hash])).await, Value::Null);
         assert_eq!(
-            get(&node, "system_accountNextIndex", json!([account("Alice").to_string()])).await,
+            rpc(&node, "system_accountNextIndex", json!([account("Alice").to_string()])).await,
             0
         );
     }
     // The chain goes on, with the timestamps of the manual clock: the same block again.
-    let again = node.mine(2).await.unwrap();
+    let same_head = node.mine(2).await.unwrap();
     node.revert("before").await.unwrap();
-    assert_eq!(node.mine(2).await.unwrap(), again);
+    assert_eq!(node.mine(2).await.unwrap(), same_head);
     node.stop().await;
 }
 
@@ -54,7 +55,7 @@ async fn a_snapshot_of_the_genesis_block_is_a_new_chain() {
 #[tokio::test]
 async fn snapshots_are_listed_dropped_and_refused_by_name() {
     let node = node().await;
-    assert_eq!(get(&node, "dev_listSnapshots", json!([])).await, json!([]));
+    assert_eq!(rpc(&node, "dev_listSnapshots", json!([])).await, json!([]));
     node.take_snapshot("z").unwrap();
     let second = node.mine(1).await.unwrap();
     node.take_snapshot("a").unwrap();
@@ -68,22 +69,22 @@ async fn snapshots_are_listed_dropped_and_refused_by_name() {
             .map(|one| one["name"].as_str().unwrap().to_owned())
             .collect()
     };
-    let listed = get(&node, "dev_listSnapshots", json!([])).await;
+    let listed = rpc(&node, "dev_listSnapshots", json!([])).await;
     assert_eq!(listed[1], json!({"name": "a", "number": 1, "hash": second.hash}));
     assert_eq!(names(listed), ["z", "a", "last"]);
     assert!(matches!(node.take_snapshot("a"), Err(SnapshotError::Taken(_))));
     for name in [String::new(), "two\nlines".to_owned(), "n".repeat(65)] {
         assert!(matches!(node.take_snapshot(&name), Err(SnapshotError::Name(_))), "{name:?}");
     }
-    let missing = node.revert("b").await.unwrap_err();
-    assert!(matches!(missing, AuthorError::Snapshot(SnapshotError::Unknown(_))), "{missing}");
-    assert!(ask(&node, "dev_revertSnapshot", json!([])).await.is_err());
+    let error = node.revert("b").await.unwrap_err();
+    assert!(matches!(error, AuthorError::Snapshot(SnapshotError::Unknown(_))), "{error}");
+    assert!(try_rpc(&node, "dev_revertSnapshot", json!([])).await.is_err());
     // A revert drops the snapshots of later blocks.
     node.revert("a").await.unwrap();
-    assert_eq!(names(get(&node, "dev_listSnapshots", json!([])).await), ["z", "a"]);
-    assert_eq!(get(&node, "dev_dropSnapshot", json!(["a"])).await, true);
-    assert_eq!(ask(&node, "dev_dropSnapshot", json!(["a"])).await.unwrap_err()["code"], 5001);
-    assert_eq!(names(get(&node, "dev_listSnapshots", json!([])).await), ["z"]);
+    assert_eq!(names(rpc(&node, "dev_listSnapshots", json!([])).await), ["z", "a"]);
+    assert_eq!(rpc(&node, "dev_dropSnapshot", json!(["a"])).await, true);
+    assert_eq!(try_rpc(&node, "dev_dropSnapshot", json!(["a"])).await.unwrap_err()["code"], 5001);
+    assert_eq!(names(rpc(&node, "dev_listSnapshots", json!([])).await), ["z"]);
     node.stop().await;
 }
 
@@ -96,7 +97,7 @@ async fn a_snapshot_survives_restarts_and_pruning() {
     let node = Node::start(config.clone()).await.unwrap();
     let head = node.mine(2_410).await.unwrap();
     node.take_snapshot("kept").unwrap();
-    let oldest = get(&node, "dev_status", json!([])).await["oldest"].clone();
+    let oldest = rpc(&node, "dev_status", json!([])).await["oldest"].clone();
     node.mine(2_450).await.unwrap();
     node.stop().await;
     let node = Node::start(config.clone()).await.unwrap();
@@ -105,13 +106,13 @@ async fn a_snapshot_survives_restarts_and_pruning() {
     node.stop().await;
     let node = Node::start(config).await.unwrap();
     assert_eq!(node.head(), head);
-    assert_eq!(get(&node, "dev_status", json!([])).await["oldest"], oldest);
+    assert_eq!(rpc(&node, "dev_status", json!([])).await["oldest"], oldest);
     let number = node.storage(&storage_key("System", "Number")).unwrap().unwrap();
     assert_eq!(number, head.number().to_le_bytes());
     // The state of the oldest block is complete, too.
     let key = hex(&storage_key("System", "Number"));
-    let hash = get(&node, "chain_getBlockHash", json!([oldest])).await;
-    let number = unhex(&get(&node, "state_getStorage", json!([key, hash])).await);
+    let hash = rpc(&node, "chain_getBlockHash", json!([oldest])).await;
+    let number = unhex(&rpc(&node, "state_getStorage", json!([key, hash])).await);
     assert_eq!(json!(u32::from_le_bytes(number.try_into().unwrap())), oldest);
     node.stop().await;
 }
@@ -134,19 +135,19 @@ async fn subscribers_are_notified_of_a_revert() {
         .await
         .unwrap();
     assert_eq!(next(&mut heads).await["number"], "0x5");
-    let richer = next(&mut eve).await["changes"][0][1].clone();
+    let eve_account = next(&mut eve).await["changes"][0][1].clone();
     // What waits in the pool is dropped.
     let mut waiting = watch(&client, &signed(&node, "Alice", 2, &remark("gap"))).await;
     assert_eq!(next(&mut waiting).await, "future");
 
     let head = node.revert("here").await.unwrap();
     assert_eq!(next(&mut waiting).await, "dropped");
-    assert_eq!(get(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
+    assert_eq!(rpc(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     assert_eq!(next(&mut heads).await["number"], "0x2");
     let changes = next(&mut eve).await;
     assert_eq!(changes["block"], json!(head.hash));
-    assert_eq!(changes["changes"][0][1], get(&node, "state_getStorage", json!([key])).await);
-    assert_ne!(changes["changes"][0][1], richer);
+    assert_eq!(changes["changes"][0][1], rpc(&node, "state_getStorage", json!([key])).await);
+    assert_ne!(changes["changes"][0][1], eve_account);
     let next_block = node.mine(1).await.unwrap();
     let header = next(&mut heads).await;
     assert_eq!((&header["number"], &header["parentHash"]), (&json!("0x3"), &json!(head.hash)));

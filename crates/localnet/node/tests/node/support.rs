@@ -76,8 +76,9 @@ impl Signing {
         } else {
             pair(name).sign(&payload)
         };
-        let head = [&[0x84, 0][..], &pair(name).public().0, &[1], &signature.0].concat();
-        [head, extra, call.encode()].concat().encode()
+        let signature_fields =
+            [&[0x84, 0][..], &pair(name).public().0, &[1], &signature.0].concat();
+        [signature_fields, extra, call.encode()].concat().encode()
     }
 }
 
@@ -139,25 +140,29 @@ pub(crate) async fn post_on(
 }
 
 fn dechunk(mut body: &str) -> String {
-    let mut complete = String::new();
+    let mut body_text = String::new();
     while let Some((length, rest)) = body.split_once("\r\n") {
         let length = usize::from_str_radix(length.trim(), 16).unwrap_or(0);
         if length == 0 {
             break;
         }
-        complete.push_str(&rest[..length]);
+        body_text.push_str(&rest[..length]);
         body = &rest[length + 2..];
     }
-    complete
+    body_text
 }
 
 /// Sends a request and returns its result or error.
-pub(crate) async fn ask(node: &NodeHandle, method: &str, params: Value) -> Result<Value, Value> {
-    ask_at(node.address(), method, params).await
+pub(crate) async fn try_rpc(
+    node: &NodeHandle,
+    method: &str,
+    params: Value,
+) -> Result<Value, Value> {
+    try_rpc_at(node.address(), method, params).await
 }
 
-/// Sends a request like [`ask`] to a node in another process.
-pub(crate) async fn ask_at(
+/// Sends a request like [`try_rpc`] to a node in another process.
+pub(crate) async fn try_rpc_at(
     address: SocketAddr,
     method: &str,
     params: Value,
@@ -172,8 +177,8 @@ pub(crate) async fn ask_at(
     }
 }
 
-pub(crate) async fn get(node: &NodeHandle, method: &str, params: Value) -> Value {
-    ask(node, method, params).await.unwrap_or_else(|error| panic!("{method}: {error}"))
+pub(crate) async fn rpc(node: &NodeHandle, method: &str, params: Value) -> Value {
+    try_rpc(node, method, params).await.unwrap_or_else(|error| panic!("{method}: {error}"))
 }
 
 /// Returns the storage key of `System.Account` for a development account.

@@ -6,7 +6,7 @@ use codec::Decode;
 use serde_json::json;
 use taonet_localnet::{AuthorError, Clock, Node, NodeHandle};
 
-use crate::support::{START, ask, config, get, storage_key};
+use crate::support::{START, config, rpc, storage_key, try_rpc};
 
 const WEEK: Duration = Duration::from_hours(7 * 24);
 const WEEK_MILLIS: u64 = 604_800_000;
@@ -29,8 +29,11 @@ async fn time_jump_shifts_later_blocks() {
     let node = Node::start(config.clone()).await.unwrap();
     node.mine(2).await.unwrap();
     assert_eq!(now(&node), START + 500);
-    let later = START + 500 + WEEK_MILLIS;
-    assert_eq!(get(&node, "dev_advance", json!([WEEK_MILLIS])).await, json!({"time": later}));
+    let expected_time = START + 500 + WEEK_MILLIS;
+    assert_eq!(
+        rpc(&node, "dev_advance", json!([WEEK_MILLIS])).await,
+        json!({"time": expected_time})
+    );
     // Only the time has changed.
     assert_eq!((node.head().number(), now(&node)), (2, START + 500));
     node.stop().await;
@@ -38,17 +41,17 @@ async fn time_jump_shifts_later_blocks() {
     // A jump that no block has stated yet survives a restart.
     let node = Node::start(config.clone()).await.unwrap();
     node.mine(1).await.unwrap();
-    assert_eq!((node.head().number(), now(&node)), (3, later + 250));
+    assert_eq!((node.head().number(), now(&node)), (3, expected_time + 250));
     node.mine(1).await.unwrap();
-    assert_eq!(now(&node), later + 500);
+    assert_eq!(now(&node), expected_time + 500);
     // Jumps add up.
     node.advance(WEEK).await.unwrap();
-    assert_eq!(node.advance(WEEK).await.unwrap(), later + 500 + 2 * WEEK_MILLIS);
-    let century = Duration::from_hours(24 * 366 * 10_000);
-    assert!(matches!(node.advance(century).await, Err(AuthorError::TooLate)));
-    assert!(ask(&node, "dev_advance", json!([-1])).await.is_err());
+    assert_eq!(node.advance(WEEK).await.unwrap(), expected_time + 500 + 2 * WEEK_MILLIS);
+    let excessive_duration = Duration::from_hours(24 * 366 * 10_000);
+    assert!(matches!(node.advance(excessive_duration).await, Err(AuthorError::TooLate)));
+    assert!(try_rpc(&node, "dev_advance", json!([-1])).await.is_err());
     node.mine(1).await.unwrap();
-    assert_eq!(now(&node), later + 750 + 2 * WEEK_MILLIS);
+    assert_eq!(now(&node), expected_time + 750 + 2 * WEEK_MILLIS);
     node.stop().await;
 }
 
@@ -61,7 +64,7 @@ async fn interval_clock_keeps_its_offset_from_wall_clock() {
     config.directory = Some(directory.path().to_owned());
     let node = Node::start(config.clone()).await.unwrap();
     node.advance(WEEK).await.unwrap();
-    let ahead = |node: &NodeHandle, before: u64| {
+    let assert_week_ahead = |node: &NodeHandle, before: u64| {
         let timestamp = now(node);
         assert!(timestamp >= before + WEEK_MILLIS, "{timestamp}");
         // Produced blocks are each one block time apart, however fast they are produced.
@@ -69,13 +72,13 @@ async fn interval_clock_keeps_its_offset_from_wall_clock() {
     };
     let before = wall_clock_millis();
     node.mine(1).await.unwrap();
-    ahead(&node, before);
-    assert_eq!(get(&node, "dev_status", json!([])).await["offsetMillis"], WEEK_MILLIS);
+    assert_week_ahead(&node, before);
+    assert_eq!(rpc(&node, "dev_status", json!([])).await["offsetMillis"], WEEK_MILLIS);
     node.stop().await;
     let node = Node::start(config).await.unwrap();
     let before = wall_clock_millis();
     node.mine(1).await.unwrap();
-    ahead(&node, before);
+    assert_week_ahead(&node, before);
     node.stop().await;
 }
 
@@ -89,7 +92,7 @@ async fn chain_begins_at_the_configured_time() {
     let timestamp = now(&node);
     assert!(timestamp >= START + 20, "{timestamp}");
     assert!(timestamp <= START + 1_000 + (wall_clock_millis() - before), "{timestamp}");
-    let offset = get(&node, "dev_status", json!([])).await["offsetMillis"].as_i64().unwrap();
+    let offset = rpc(&node, "dev_status", json!([])).await["offsetMillis"].as_i64().unwrap();
     assert!(offset < 0, "{offset}");
     node.stop().await;
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use taonet_localnet::{Node, NodeHandle};
 use tokio::time::timeout;
 
-use crate::support::{Signing, account_key, config, get, hex, node, remark, signed, transfer};
+use crate::support::{Signing, account_key, config, hex, node, remark, rpc, signed, transfer};
 
 pub(crate) const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -60,14 +60,17 @@ async fn call_after_nonce_gap_is_future_until_filled() {
 async fn higher_tip_usurps_the_pooled_call() {
     let node = node().await;
     let client = client(&node).await;
-    let mut poor = watch(&client, &signed(&node, "Alice", 0, &remark("poor"))).await;
-    assert_eq!(next(&mut poor).await, "ready");
+    let mut low_tip_events = watch(&client, &signed(&node, "Alice", 0, &remark("poor"))).await;
+    assert_eq!(next(&mut low_tip_events).await, "ready");
     let mut signing = Signing::new(node.genesis(), 0);
     signing.tip = 1_000_000_000;
-    let rich = signing.sign("Alice", &remark("rich"));
-    let mut rich_events = watch(&client, &rich).await;
-    assert_eq!(next(&mut rich_events).await, "ready");
-    assert_eq!(next(&mut poor).await, json!({"usurped": hex(&sp_io::hashing::blake2_256(&rich))}));
+    let high_tip_call = signing.sign("Alice", &remark("rich"));
+    let mut high_tip_events = watch(&client, &high_tip_call).await;
+    assert_eq!(next(&mut high_tip_events).await, "ready");
+    assert_eq!(
+        next(&mut low_tip_events).await,
+        json!({"usurped": hex(&sp_io::hashing::blake2_256(&high_tip_call))})
+    );
     node.stop().await;
 }
 
@@ -76,8 +79,8 @@ async fn watcher_is_notified_of_invalid_call() {
     let node = node().await;
     let client = client(&node).await;
     // Dave can pay for either call, but not for both.
-    let all = 2_000_000_000_000 - 3_000_000;
-    let mut first = watch(&client, &signed(&node, "Dave", 0, &transfer("Alice", all))).await;
+    let amount = 2_000_000_000_000 - 3_000_000;
+    let mut first = watch(&client, &signed(&node, "Dave", 0, &transfer("Alice", amount))).await;
     let mut signing = Signing::new(node.genesis(), 1);
     signing.tip = 1_000_000_000;
     let mut second = watch(&client, &signing.sign("Dave", &remark("broke"))).await;
@@ -94,11 +97,11 @@ async fn stopping_node_drops_pooled_calls() {
     let client = client(&node).await;
     let mut events = watch(&client, &signed(&node, "Alice", 0, &remark("late"))).await;
     assert_eq!(next(&mut events).await, "ready");
-    let stopped = tokio::spawn(node.stop());
+    let stop_task = tokio::spawn(node.stop());
     let last = timeout(WAIT_TIMEOUT, events.next()).await.unwrap();
     // The submitter gets a "dropped" event or the end of the stream, and never waits forever.
     assert!(last.is_none_or(|event| event.is_ok_and(|event| event == "dropped")));
-    timeout(WAIT_TIMEOUT, stopped).await.unwrap().unwrap();
+    timeout(WAIT_TIMEOUT, stop_task).await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -106,9 +109,9 @@ async fn refused_call_rejects_the_subscription() {
     let node = node().await;
     let client = client(&node).await;
     let params = rpc_params!["0x1234"];
-    let refused: Result<Subscription<Value>, _> =
+    let result: Result<Subscription<Value>, _> =
         client.subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic").await;
-    assert!(refused.unwrap_err().to_string().contains("1001"));
+    assert!(result.unwrap_err().to_string().contains("1001"));
     node.stop().await;
 }
 
@@ -154,11 +157,11 @@ async fn finality_lag_delays_finalized_heads_and_events() {
     let block = node.mine(1).await.unwrap();
     assert_eq!(next(&mut events).await, json!({"inBlock": block.hash}));
     node.mine(1).await.unwrap();
-    assert_eq!(get(&node, "chain_getFinalizedHead", json!([])).await, json!(node.genesis()));
+    assert_eq!(rpc(&node, "chain_getFinalizedHead", json!([])).await, json!(node.genesis()));
     node.mine(1).await.unwrap();
     assert_eq!(next(&mut events).await, json!({"finalized": block.hash}));
     assert_eq!(next(&mut heads).await["number"], "0x1");
-    assert_eq!(get(&node, "chain_getFinalizedHead", json!([])).await, json!(block.hash));
+    assert_eq!(rpc(&node, "chain_getFinalizedHead", json!([])).await, json!(block.hash));
     // A revert deletes a block that is not final: its extrinsic is dropped.
     let mut events = watch(&client, &signed(&node, "Alice", 1, &remark("reverted"))).await;
     assert_eq!(next(&mut events).await, "ready");
@@ -186,7 +189,7 @@ async fn storage_changes_are_announced() {
     let head = node.mine(1).await.unwrap();
     let notification = next(&mut changes).await;
     assert_eq!(notification["block"], json!(head.hash));
-    assert_eq!(notification["changes"][0][1], get(&node, "state_getStorage", json!([key])).await);
+    assert_eq!(notification["changes"][0][1], rpc(&node, "state_getStorage", json!([key])).await);
     node.stop().await;
 }
 
@@ -198,7 +201,7 @@ async fn runtime_version_is_announced_once() {
         ("state_subscribeRuntimeVersion", "state_unsubscribeRuntimeVersion");
     let mut version: Subscription<Value> =
         client.subscribe(subscribe, rpc_params![], unsubscribe).await.unwrap();
-    assert_eq!(next(&mut version).await, get(&node, "state_getRuntimeVersion", json!([])).await);
+    assert_eq!(next(&mut version).await, rpc(&node, "state_getRuntimeVersion", json!([])).await);
     node.stop().await;
 }
 
@@ -206,8 +209,8 @@ async fn runtime_version_is_announced_once() {
 async fn dev_methods_mine_blocks_and_stop_the_node() {
     let node = node().await;
     let client = client(&node).await;
-    let made: Value = client.request("dev_mine", rpc_params![100]).await.unwrap();
-    assert_eq!(made, json!({"number": 100, "hash": node.head().hash}));
+    let head: Value = client.request("dev_mine", rpc_params![100]).await.unwrap();
+    assert_eq!(head, json!({"number": 100, "hash": node.head().hash}));
     let status: Value = client.request("dev_status", rpc_params![]).await.unwrap();
     assert_eq!(status["number"], 100);
     assert_eq!(status["clock"], "manual");

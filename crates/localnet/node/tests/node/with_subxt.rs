@@ -39,10 +39,13 @@ async fn subxt_client_reads_state_and_tracks_transactions() {
         Value::unnamed_variant("Id", [Value::from_bytes(sp_core::Pair::public(&pair("Dave")).0)]);
     let call =
         subxt::dynamic::transaction("Balances", "transfer_keep_alive", (dest, Value::u128(1_234)));
-    let now = api.at_current_block().await.unwrap();
+    let api_at_block = api.at_current_block().await.unwrap();
     let alice = Key(pair("Alice"));
-    let submitted =
-        now.transactions().sign_and_submit_then_watch_default(&call, &alice).await.unwrap();
+    let submitted = api_at_block
+        .transactions()
+        .sign_and_submit_then_watch_default(&call, &alice)
+        .await
+        .unwrap();
     let included = submitted.wait_for_finalized().await.unwrap();
     let events = included.wait_for_success().await.unwrap();
     let names: Vec<_> = events
@@ -56,11 +59,15 @@ async fn subxt_client_reads_state_and_tracks_transactions() {
     // The amount is too high: the call is included, and fails with a named error.
     let dest =
         Value::unnamed_variant("Id", [Value::from_bytes(sp_core::Pair::public(&pair("Dave")).0)]);
-    let beyond = Value::u128(2_000_000_000_000_000);
-    let call = subxt::dynamic::transaction("Balances", "transfer_keep_alive", (dest, beyond));
-    let now = api.at_current_block().await.unwrap();
-    let submitted =
-        now.transactions().sign_and_submit_then_watch_default(&call, &alice).await.unwrap();
+    let excessive_amount = Value::u128(2_000_000_000_000_000);
+    let call =
+        subxt::dynamic::transaction("Balances", "transfer_keep_alive", (dest, excessive_amount));
+    let api_at_block = api.at_current_block().await.unwrap();
+    let submitted = api_at_block
+        .transactions()
+        .sign_and_submit_then_watch_default(&call, &alice)
+        .await
+        .unwrap();
     let error = submitted.wait_for_finalized_success().await.unwrap_err().to_string();
     assert!(error.contains("FundsUnavailable") || error.contains("Token"), "{error}");
     node.stop().await;

@@ -120,7 +120,7 @@ impl Authority {
     /// # Errors
     /// `BadOrigin`, `SubnetDoesNotExist`, `SubnetNotExists`, `TempoOutOfBounds`,
     /// `ActivityCutoffFactorMilliOutOfBounds`, the errors of
-    /// [`subtensor::Pallet::ensure_owner_may`], and the errors of `change`.
+    /// [`subtensor::Pallet::ensure_action_allowed`], and the errors of `change`.
     pub(super) fn execute_change<T: Config>(
         self,
         origin: OriginFor<T>,
@@ -144,7 +144,7 @@ impl Authority {
             Self::Owner { netuid, action, refused_to_owners, must_exist } => {
                 let owner = ensure_owner_or_root::<T>(origin, netuid)?;
                 if let Some(who) = &owner {
-                    ensure_owner_may_now::<T>(who, netuid, action)?;
+                    ensure_owner_action_allowed::<T>(who, netuid, action)?;
                     refused_to_owners.map_or(Ok(()), Err)?;
                 }
                 if must_exist {
@@ -157,7 +157,11 @@ impl Authority {
                 ensure_exists::<T>(netuid, subtensor::Error::<T>::SubnetNotExists)?;
                 if let Some(who) = &owner {
                     ensure!(in_bounds, subtensor::Error::<T>::TempoOutOfBounds);
-                    subtensor::Pallet::<T>::ensure_owner_may(who, netuid, LimitedAction::Tempo)?;
+                    subtensor::Pallet::<T>::ensure_action_allowed(
+                        who,
+                        netuid,
+                        LimitedAction::Tempo,
+                    )?;
                 }
                 apply::<T>(netuid, owner.map(|who| (who, LimitedAction::Tempo)), change)
             }
@@ -166,7 +170,7 @@ impl Authority {
                 let owner = ensure_owner_or_root::<T>(origin, netuid)?;
                 ensure!(in_bounds, subtensor::Error::<T>::ActivityCutoffFactorMilliOutOfBounds);
                 if let Some(who) = &owner {
-                    subtensor::Pallet::<T>::ensure_owner_may(who, netuid, action)?;
+                    subtensor::Pallet::<T>::ensure_action_allowed(who, netuid, action)?;
                 }
                 apply::<T>(netuid, owner.map(|who| (who, action)), change)
             }
@@ -199,7 +203,7 @@ fn ensure_owner_or_root<T: Config>(
 }
 
 /// Checks the rate limit of an owner's action, and then the freeze window.
-fn ensure_owner_may_now<T: Config>(
+fn ensure_owner_action_allowed<T: Config>(
     owner: &AccountId32,
     netuid: NetUid,
     action: Option<LimitedAction>,
@@ -207,7 +211,7 @@ fn ensure_owner_may_now<T: Config>(
     if let Some(action) = action {
         subtensor::Pallet::<T>::ensure_within_rate(owner, netuid, action)?;
     }
-    let is_frozen = subtensor::Pallet::<T>::in_freeze_window(netuid);
+    let is_frozen = subtensor::Pallet::<T>::is_in_freeze_window(netuid);
     ensure!(!is_frozen, subtensor::Error::<T>::AdminActionProhibitedDuringWeightsWindow);
     Ok(())
 }

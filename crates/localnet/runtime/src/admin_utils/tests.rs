@@ -13,7 +13,9 @@ use crate::subtensor::{
     MaxAllowedUids, MechanismEmissionSplit, MinAllowedUids, SubnetOwner, SubnetOwnerHotkey, Tempo,
     Weights,
 };
-use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, last_event, outcome};
+use crate::testing::{
+    BABELBIT, Subtensor, account, at_first_block, jump_to, key, last_event, outcome,
+};
 use crate::types::{MechId, NetUidStorageIndex, TaoBalance};
 
 fn call(origin: RuntimeOrigin, call: &Call<Runtime>) -> String {
@@ -31,7 +33,7 @@ fn as_owner(setter: &Call<Runtime>) -> String {
 
 /// Runs a test with a subnet whose owner may change settings.
 fn with_owner_settings(test: impl FnOnce()) {
-    chain(|| {
+    at_first_block(|| {
         jump_to(50);
         AdminFreezeWindow::<Runtime>::put(0);
         LiquidAlphaOn::<Runtime>::insert(BABELBIT, true);

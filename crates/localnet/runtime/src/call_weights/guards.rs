@@ -17,17 +17,17 @@ weights! {
 
 /// Returns the weight of the checks before a call, and before the calls within it whose weights it
 /// includes.
-pub(crate) fn of_call(call: &RuntimeCall) -> Weight {
+pub(crate) fn weight_of_call(call: &RuntimeCall) -> Weight {
     let own = match call {
         RuntimeCall::SubtensorModule(call) => {
-            coldkey_swap().saturating_add(of_subtensor_call(call))
+            coldkey_swap().saturating_add(weight_of_subtensor_call(call))
         }
         _ => coldkey_swap(),
     };
-    inner_calls(call).into_iter().fold(own, |sum, inner| sum.saturating_add(of_call(inner)))
+    inner_calls(call).into_iter().fold(own, |sum, inner| sum.saturating_add(weight_of_call(inner)))
 }
 
-fn of_subtensor_call(call: &subtensor::Call<Runtime>) -> Weight {
+fn weight_of_subtensor_call(call: &subtensor::Call<Runtime>) -> Weight {
     use subtensor::Call;
     match call {
         Call::set_weights { .. }
@@ -96,15 +96,15 @@ mod tests {
     fn nested_calls_are_weighed() {
         let remark: RuntimeCall =
             frame_system::Call::<Runtime>::remark { remark: Vec::new() }.into();
-        assert_eq!(of_call(&remark), Weight::from_parts(60_000_000, 4_198));
+        assert_eq!(weight_of_call(&remark), Weight::from_parts(60_000_000, 4_198));
         let served = Weight::from_parts(60_000_000 + 86_000_000, 4_198 + 4_112);
-        assert_eq!(of_call(&serve()), served);
+        assert_eq!(weight_of_call(&serve()), served);
         let batch: RuntimeCall =
             pallet_utility::Call::<Runtime>::batch { calls: vec![remark.clone(), serve()] }.into();
-        let in_batch = of_call(&remark).saturating_mul(2).saturating_add(served);
-        assert_eq!(of_call(&batch), in_batch);
+        let in_batch = weight_of_call(&remark).saturating_mul(2).saturating_add(served);
+        assert_eq!(weight_of_call(&batch), in_batch);
         let sudo: RuntimeCall = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(batch) }.into();
-        assert_eq!(of_call(&sudo), in_batch.saturating_add(coldkey_swap()));
+        assert_eq!(weight_of_call(&sudo), in_batch.saturating_add(coldkey_swap()));
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
             pallet_sudo::Call::<Runtime>::sudo_unchecked_weight { call, weight }.into(),
         ] {
             assert_eq!(declared.get_dispatch_info().call_weight, weight);
-            assert_eq!(of_call(&declared), coldkey_swap());
+            assert_eq!(weight_of_call(&declared), coldkey_swap());
         }
     }
 }

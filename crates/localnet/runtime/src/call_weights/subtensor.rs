@@ -115,7 +115,7 @@ pub(crate) fn reveal_mechanism_weights(uids: &[u16]) -> Weight {
 /// the swap keeps it on one subnet.
 pub(crate) fn swap_hotkey(netuid: Option<NetUid>, keep_stake: bool) -> Weight {
     if netuid.is_some() && keep_stake {
-        hotkey_swapped(1)
+        actual_swap_hotkey(1)
     } else {
         weight(87_695_000_000, 6_523_886, 6_928, 4_111)
     }
@@ -123,7 +123,7 @@ pub(crate) fn swap_hotkey(netuid: Option<NetUid>, keep_stake: bool) -> Weight {
 
 /// Weight of a hotkey swap on this many subnets. The real chain counts reads and writes; this is
 /// its weight for a swap on one subnet that keeps the stake.
-pub(crate) fn hotkey_swapped(subnets: u64) -> Weight {
+pub(crate) fn actual_swap_hotkey(subnets: u64) -> Weight {
     weight(275_300_000, 0, 53, 39).saturating_mul(subnets.clamp(1, MAX_SWAPS))
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn terminate_lease() -> Weight {
 }
 
 /// Weight of ending a lease with this many contributors.
-pub(crate) fn lease_terminated(contributors: u64) -> Weight {
+pub(crate) fn actual_terminate_lease(contributors: u64) -> Weight {
     if contributors < CONTRIBUTORS {
         per_item(weight(56_635_122, 6_148, 4, 6), weight(912_993, 2_529, 1, 1), contributors)
     } else {
@@ -148,22 +148,22 @@ pub(crate) fn lease_terminated(contributors: u64) -> Weight {
 
 /// Weight of a claim, for the maximum number of baskets.
 pub(crate) fn claim_root() -> Weight {
-    root_claimed(CLAIMS).saturating_add(weight(6_000_000, 1_000, 3, 0).saturating_mul(CLAIMS))
+    actual_claim_root(CLAIMS).saturating_add(weight(6_000_000, 1_000, 3, 0).saturating_mul(CLAIMS))
 }
 
 /// Weight of a claim from this many baskets.
-pub(crate) fn root_claimed(baskets: u64) -> Weight {
+pub(crate) fn actual_claim_root(baskets: u64) -> Weight {
     weight(70_000_000, 7_909, 17, 4).saturating_mul(baskets.clamp(1, CLAIMS))
 }
 
 /// Weight of a deposit in a basket, for the maximum numbers of purchases and holdings.
 pub(crate) fn stake_into_basket() -> Weight {
     let (purchases, holdings) = BASKET;
-    staked_into_basket(purchases, holdings)
+    actual_stake_into_basket(purchases, holdings)
 }
 
 /// Weight of a deposit in a basket with this many holdings, by this many purchases.
-pub(crate) fn staked_into_basket(purchases: u64, holdings: u64) -> Weight {
+pub(crate) fn actual_stake_into_basket(purchases: u64, holdings: u64) -> Weight {
     let purchased = per_item(weight(0, 0, 8, 6), weight(25_000_000, 4_000, 6, 5), purchases);
     per_item(purchased, weight(10_000_000, 1_000, 4, 0), holdings)
 }
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::runtime::{Runtime, RuntimeCall, RuntimeOrigin};
     use crate::subtensor::Call;
-    use crate::testing::{Subtensor, account, chain, key};
+    use crate::testing::{Subtensor, account, at_first_block, key};
     use crate::types::TaoBalance;
 
     /// Makes a call as Bob, and returns its declared and its actual weight.
@@ -191,11 +191,11 @@ mod tests {
 
     #[test]
     fn calls_are_charged_for_their_actual_weight() {
-        chain(|| {
+        at_first_block(|| {
             let (bob, old) = (account("Bob"), key(1));
             assert_eq!(
                 declared_and_actual_weight(Call::claim_root { subnets: BTreeSet::new() }),
-                (claim_root(), root_claimed(1))
+                (claim_root(), actual_claim_root(1))
             );
             Subtensor::own_hotkey(&bob, &old).unwrap();
             let (netuid, amount_staked) = (NetUid::ROOT, TaoBalance(1_000_000_000));
@@ -204,11 +204,11 @@ mod tests {
             let swap = Call::swap_hotkey { hotkey: old, new_hotkey: key(2), netuid: None };
             assert_eq!(
                 declared_and_actual_weight(swap),
-                (swap_hotkey(None, false), hotkey_swapped(1))
+                (swap_hotkey(None, false), actual_swap_hotkey(1))
             );
             assert_eq!(
                 declared_and_actual_weight(Call::claim_root_with_hotkey { hotkey: key(2) }),
-                (claim_root(), root_claimed(1))
+                (claim_root(), actual_claim_root(1))
             );
         });
     }
@@ -216,12 +216,15 @@ mod tests {
     #[test]
     fn no_call_uses_more_than_it_declared() {
         for count in [0, 1, 2, 99, 1_000] {
-            assert!(hotkey_swapped(count).all_lte(swap_hotkey(None, false)), "{count} subnets");
-            assert!(root_claimed(count).all_lte(claim_root()), "{count} baskets");
-            assert!(lease_terminated(count).all_lte(terminate_lease()), "{count} contributors");
+            assert!(actual_swap_hotkey(count).all_lte(swap_hotkey(None, false)), "{count} subnets");
+            assert!(actual_claim_root(count).all_lte(claim_root()), "{count} baskets");
+            assert!(
+                actual_terminate_lease(count).all_lte(terminate_lease()),
+                "{count} contributors"
+            );
         }
-        assert!(staked_into_basket(1, 1).all_lte(stake_into_basket()));
-        assert_eq!(swap_hotkey(Some(NetUid::ROOT), true), hotkey_swapped(1));
+        assert!(actual_stake_into_basket(1, 1).all_lte(stake_into_basket()));
+        assert_eq!(swap_hotkey(Some(NetUid::ROOT), true), actual_swap_hotkey(1));
         assert_eq!(swap_hotkey(Some(NetUid::ROOT), false), swap_hotkey(None, false));
     }
 }

@@ -1,7 +1,7 @@
 //! Reveals of timelocked commitments.
 
 use frame_support::{BoundedVec, ensure};
-use taonet_timelock::{Ciphertext, Wrapped};
+use taonet_timelock::{Ciphertext, WrappedCiphertext};
 
 use super::{
     CommitmentOf, Config, Data, Event, Pallet, RevealFailure, RevealedCommitments, TimelockedIndex,
@@ -17,10 +17,10 @@ impl<T: Config> Pallet<T> {
     /// block.
     pub(super) fn reveal_timelocked() {
         let neurons = TimelockedIndex::<T>::get();
-        let mut waiting = neurons.clone();
-        waiting.retain(|(netuid, who)| Self::reveal_commitment(*netuid, who));
-        if waiting != neurons {
-            TimelockedIndex::<T>::put(waiting);
+        let mut timelocked = neurons.clone();
+        timelocked.retain(|(netuid, who)| Self::reveal_commitment(*netuid, who));
+        if timelocked != neurons {
+            TimelockedIndex::<T>::put(timelocked);
         }
     }
 
@@ -29,7 +29,7 @@ impl<T: Config> Pallet<T> {
     /// [`Data::TimelockRevealFailed`]. Returns whether a field is still timelocked.
     fn reveal_commitment(netuid: NetUid, who: &T::AccountId) -> bool {
         let Some(mut registration) = CommitmentOf::<T>::get(netuid, who) else { return false };
-        let (mut remaining, mut revealed, mut waits) = (Vec::new(), Vec::new(), false);
+        let (mut remaining, mut revealed, mut is_timelocked) = (Vec::new(), Vec::new(), false);
         for field in &registration.info.fields {
             let Data::TimelockEncrypted { encrypted, reveal_round } = field else {
                 remaining.push(field.clone());
@@ -49,7 +49,7 @@ impl<T: Config> Pallet<T> {
                     remaining.push(Data::TimelockRevealFailed { encrypted, reveal_round });
                 }
                 None => {
-                    waits = true;
+                    is_timelocked = true;
                     remaining.push(field.clone());
                 }
             }
@@ -62,7 +62,7 @@ impl<T: Config> Pallet<T> {
             CommitmentOf::<T>::insert(netuid, who, registration);
         }
         Self::append_revealed(netuid, who, revealed);
-        waits
+        is_timelocked
     }
 
     /// Appends texts to a neuron's revealed commitments.
@@ -100,8 +100,8 @@ fn decrypt(encrypted: &[u8], reveal_round: u64, pulse: &Pulse) -> Result<Vec<u8>
     let ciphertext = if let Ok(ciphertext) = Ciphertext::from_bytes(encrypted) {
         ciphertext
     } else {
-        let wrapped =
-            Wrapped::from_bytes(encrypted).map_err(|_| RevealFailure::CiphertextDeserialize)?;
+        let wrapped = WrappedCiphertext::from_bytes(encrypted)
+            .map_err(|_| RevealFailure::CiphertextDeserialize)?;
         ensure!(wrapped.round.0 == reveal_round, RevealFailure::RoundMismatch);
         wrapped.ciphertext
     };

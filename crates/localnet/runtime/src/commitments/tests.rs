@@ -9,7 +9,7 @@ use super::{
 };
 use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
 use crate::subtensor::{Bonds, BondsResetOn, SubnetEpochIndex};
-use crate::testing::{BABELBIT, Subtensor, chain, key, outcome, send};
+use crate::testing::{BABELBIT, Subtensor, at_first_block, key, outcome, send};
 use crate::types::{NetUidStorageIndex, TaoBalance};
 
 pub(super) fn raw(text: &[u8]) -> Data {
@@ -30,7 +30,7 @@ pub(super) fn was_emitted(event: &Event<Runtime>) -> bool {
 
 #[test]
 fn neuron_sets_a_commitment() {
-    chain(|| {
+    at_first_block(|| {
         System::set_block_number(7);
         let who = key(1);
         assert_eq!(commit(&who, &[raw(b"hello")]), "AccountNotAllowedCommit");
@@ -48,7 +48,7 @@ fn neuron_sets_a_commitment() {
 
 #[test]
 fn timelocked_commitment_is_kept_until_replaced() {
-    chain(|| {
+    at_first_block(|| {
         let who = key(1);
         Subtensor::append_neuron(BABELBIT, &who);
         let timelocked = Data::TimelockEncrypted {
@@ -69,7 +69,7 @@ fn timelocked_commitment_is_kept_until_replaced() {
 
 #[test]
 fn commitments_of_an_epoch_share_a_size_limit() {
-    chain(|| {
+    at_first_block(|| {
         let who = key(1);
         Subtensor::append_neuron(BABELBIT, &who);
         let big = Data::BigRaw(vec![7; 512].try_into().unwrap());
@@ -108,7 +108,7 @@ fn commitments_of_an_epoch_share_a_size_limit() {
 
 #[test]
 fn reset_flag_clears_bonds_where_enabled() {
-    chain(|| {
+    at_first_block(|| {
         let who = key(1);
         let uid = Subtensor::append_neuron(BABELBIT, &who);
         let index = NetUidStorageIndex(BABELBIT.0);
@@ -199,8 +199,8 @@ fn malformed_commitments_do_not_decode() {
     }
     let four_fields = [&[16][..], &[0; 4]].concat();
     assert!(CommitmentInfo::decode(&mut &four_fields[..]).is_err());
-    let huge = [&[136][..], &codec::Compact(513_u32).encode(), &[0; 513]].concat();
-    assert!(Data::decode(&mut &huge[..]).is_err());
+    let oversized = [&[136][..], &codec::Compact(513_u32).encode(), &[0; 513]].concat();
+    assert!(Data::decode(&mut &oversized[..]).is_err());
 }
 
 fn field() -> impl Strategy<Value = Data> {

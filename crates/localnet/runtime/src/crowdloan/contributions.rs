@@ -16,7 +16,7 @@ use crate::subtensor::{self, FinalizedCrowdloan};
 use crate::types::TaoBalance;
 
 impl<T: Config> subtensor::Crowdloans<T::AccountId> for Pallet<T> {
-    fn finalizing() -> Result<FinalizedCrowdloan<T::AccountId>, DispatchError> {
+    fn finalizing_crowdloan() -> Result<FinalizedCrowdloan<T::AccountId>, DispatchError> {
         let crowdloan_id = CurrentCrowdloanId::<T>::get().ok_or(Error::<T>::InvalidCrowdloanId)?;
         let CrowdloanInfo { creator, funds_account, raised, .. } = Self::crowdloan(crowdloan_id)?;
         let contributions = Contributions::<T>::iter_prefix(crowdloan_id).collect();
@@ -66,10 +66,10 @@ impl<T: Config> Pallet<T> {
         let contributed =
             Contributions::<T>::get(crowdloan_id, &who).ok_or(Error::<T>::NoContribution)?;
         let amount = if who == crowdloan.creator {
-            let above = contributed.saturating_sub(crowdloan.deposit);
-            ensure!(above > TaoBalance::ZERO, Error::<T>::DepositCannotBeWithdrawn);
+            let withdrawable = contributed.saturating_sub(crowdloan.deposit);
+            ensure!(withdrawable > TaoBalance::ZERO, Error::<T>::DepositCannotBeWithdrawn);
             Contributions::<T>::insert(crowdloan_id, &who, crowdloan.deposit);
-            above
+            withdrawable
         } else {
             Contributions::<T>::remove(crowdloan_id, &who);
             crowdloan.contributors_count = crowdloan.contributors_count.saturating_sub(1);

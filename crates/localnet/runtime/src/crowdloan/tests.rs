@@ -7,7 +7,7 @@ use super::*;
 use crate::runtime::{
     AccountId, Balances, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System,
 };
-use crate::testing::{account, balance, chain, jump_to, key, outcome, send};
+use crate::testing::{account, at_first_block, balance, jump_to, key, outcome, send};
 
 const TAO: u64 = 1_000_000_000;
 
@@ -35,7 +35,7 @@ fn dispatch_result(who: &AccountId, call: Call<Runtime>) -> String {
 }
 
 /// Creates crowdloan 0 of Alice, with a cap of 100 TAO that Eve receives.
-fn open() -> [AccountId; 3] {
+fn create_open_crowdloan() -> [AccountId; 3] {
     let accounts = ["Alice", "Bob", "Eve"].map(account);
     assert_eq!(
         dispatch_result(&accounts[0], create(tao(100), 100, None, Some(accounts[2].clone()))),
@@ -64,8 +64,8 @@ fn assert_settled() {
 
 #[test]
 fn funds_of_a_completed_crowdloan_are_paid_to_the_target() {
-    chain(|| {
-        let [alice, bob, eve] = open();
+    at_first_block(|| {
+        let [alice, bob, eve] = create_open_crowdloan();
         let funds = crowdloan().funds_account;
         let expected: AccountId =
             sp_runtime::traits::AccountIdConversion::into_sub_account_truncating(
@@ -113,8 +113,8 @@ fn funds_of_a_completed_crowdloan_are_paid_to_the_target() {
 
 #[test]
 fn a_failed_crowdloan_is_refunded_and_dissolved() {
-    chain(|| {
-        let [alice, bob, _] = open();
+    at_first_block(|| {
+        let [alice, bob, _] = create_open_crowdloan();
         let before = balance(&alice) + 10 * TAO;
         let contributors: Vec<AccountId> = (0..60).map(key).collect();
         for contributor in &contributors {
@@ -170,11 +170,11 @@ fn a_failed_crowdloan_is_refunded_and_dissolved() {
 
 #[test]
 fn crowdloan_with_invalid_terms_is_refused() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let target = || Some(account("Bob"));
         let remark = || RuntimeCall::from(frame_system::Call::remark { remark: vec![1] });
-        let with = |deposit: u64, min_contribution: u64, cap: u64, end: u32| {
+        let create_with = |deposit: u64, min_contribution: u64, cap: u64, end: u32| {
             let (deposit, min_contribution, cap) =
                 (deposit.into(), min_contribution.into(), cap.into());
             Call::create {
@@ -188,26 +188,26 @@ fn crowdloan_with_invalid_terms_is_refused() {
         };
         let (ten, tenth) = (10 * TAO, TAO / 10);
         let cases = [
-            (with(ten - 1, tenth, 2 * ten, 51), "DepositTooLow"),
-            (with(0, 0, 0, 0), "DepositTooLow"),
-            (with(ten, tenth, ten, 51), "CapTooLow"),
-            (with(ten, tenth - 1, 2 * ten, 51), "MinimumContributionTooLow"),
+            (create_with(ten - 1, tenth, 2 * ten, 51), "DepositTooLow"),
+            (create_with(0, 0, 0, 0), "DepositTooLow"),
+            (create_with(ten, tenth, ten, 51), "CapTooLow"),
+            (create_with(ten, tenth - 1, 2 * ten, 51), "MinimumContributionTooLow"),
             (create(tao(100), 51, None, None), "InvalidFinalizationConfig"),
             (create(tao(100), 51, Some(remark()), target()), "InvalidFinalizationConfig"),
-            (with(ten, tenth, 2 * ten, 1), "CannotEndInPast"),
-            (with(ten, tenth, 2 * ten, 50), "BlockDurationTooShort"),
-            (with(ten, tenth, 2 * ten, 20_002), "BlockDurationTooLong"),
-            (with(ten, tenth, 2 * ten, u32::MAX), "BlockDurationTooLong"),
-            (with(u64::MAX - 1, tenth, u64::MAX, 51), "InsufficientBalance"),
-            (with(ten, tenth, 2 * ten, 51), "ok"),
-            (with(ten, u64::MAX, u64::MAX, 20_001), "ok"),
+            (create_with(ten, tenth, 2 * ten, 1), "CannotEndInPast"),
+            (create_with(ten, tenth, 2 * ten, 50), "BlockDurationTooShort"),
+            (create_with(ten, tenth, 2 * ten, 20_002), "BlockDurationTooLong"),
+            (create_with(ten, tenth, 2 * ten, u32::MAX), "BlockDurationTooLong"),
+            (create_with(u64::MAX - 1, tenth, u64::MAX, 51), "InsufficientBalance"),
+            (create_with(ten, tenth, 2 * ten, 51), "ok"),
+            (create_with(ten, u64::MAX, u64::MAX, 20_001), "ok"),
         ];
         for (call, expected) in cases {
             assert_eq!(dispatch_result(&alice, call.clone()), expected, "{call:?}");
         }
         assert_eq!(NextCrowdloanId::<Runtime>::get(), 2);
         NextCrowdloanId::<Runtime>::put(u32::MAX);
-        assert_eq!(dispatch_result(&alice, with(ten, tenth, 2 * ten, 51)), "Overflow");
+        assert_eq!(dispatch_result(&alice, create_with(ten, tenth, 2 * ten, 51)), "Overflow");
         assert_eq!(
             dispatch_result(&bob, Call::contribute { crowdloan_id: u32::MAX, amount: tao(1) }),
             "InvalidCrowdloanId"
@@ -217,8 +217,8 @@ fn crowdloan_with_invalid_terms_is_refused() {
 
 #[test]
 fn contribution_outside_the_crowdloan_limits_is_refused() {
-    chain(|| {
-        let [alice, bob, eve] = open();
+    at_first_block(|| {
+        let [alice, bob, eve] = create_open_crowdloan();
         for amount in [0, 1, TAO - 1] {
             assert_eq!(dispatch_result(&bob, contribute(amount.into())), "ContributionTooLow");
         }
@@ -297,7 +297,7 @@ fn take(value: TaoBalance) -> RuntimeCall {
 
 #[test]
 fn call_spends_the_raised_amount() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, _] = raised_crowdloan(take(tao(20)));
         assert_eq!(dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }), "ok");
         assert_eq!((balance(&key(1)), CurrentCrowdloanId::<Runtime>::get()), (20 * TAO, None));
@@ -307,7 +307,7 @@ fn call_spends_the_raised_amount() {
 
 #[test]
 fn finalisation_whose_call_fails_or_leaves_tao_is_reverted() {
-    chain(|| {
+    at_first_block(|| {
         let nested = RuntimeCall::from(Call::<Runtime>::finalize { crowdloan_id: 0 });
         let withdraw = RuntimeCall::from(Call::<Runtime>::withdraw { crowdloan_id: 0 });
         let cases = [
@@ -343,7 +343,7 @@ fn finalisation_whose_call_fails_or_leaves_tao_is_reverted() {
 
 #[test]
 fn crowdloan_call_keeps_the_call_filter_of_the_caller() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, _] = raised_crowdloan(take(tao(20)));
         let mut origin = RuntimeOrigin::signed(alice);
         origin.add_filter(|call: &RuntimeCall| !matches!(call, RuntimeCall::Sudo(_)));
@@ -356,10 +356,13 @@ fn crowdloan_call_keeps_the_call_filter_of_the_caller() {
 
 #[test]
 fn a_long_call_is_kept_as_a_preimage_until_the_crowdloan_is_dissolved() {
-    chain(|| {
-        let long = frame_system::Call::remark { remark: vec![1; 1_000] };
+    at_first_block(|| {
+        let long_remark = frame_system::Call::remark { remark: vec![1; 1_000] };
         let alice = account("Alice");
-        assert_eq!(dispatch_result(&alice, create(tao(20), 100, Some(long.into()), None)), "ok");
+        assert_eq!(
+            dispatch_result(&alice, create(tao(20), 100, Some(long_remark.into()), None)),
+            "ok"
+        );
         assert_eq!(pallet_preimage::PreimageFor::<Runtime>::iter().count(), 1);
         assert_eq!(dispatch_result(&alice, Call::dissolve { crowdloan_id: 0 }), "ok");
         assert_eq!(pallet_preimage::PreimageFor::<Runtime>::iter().count(), 0);
@@ -368,8 +371,8 @@ fn a_long_call_is_kept_as_a_preimage_until_the_crowdloan_is_dissolved() {
 
 #[test]
 fn unsigned_and_root_origins_are_refused() {
-    chain(|| {
-        open();
+    at_first_block(|| {
+        create_open_crowdloan();
         for call in [
             create(tao(20), 100, None, Some(key(1))),
             contribute(tao(1)),
@@ -392,8 +395,8 @@ proptest! {
     fn crowdloan_sums_agree_after_random_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..7, prop_oneof![0_u64..200, Just(u64::MAX / TAO)]), 1..40)
     ) {
-        chain(|| {
-            let accounts = open();
+        at_first_block(|| {
+            let accounts = create_open_crowdloan();
             let issued = Balances::total_issuance();
             for (who, kind, amount) in steps {
                 let call = match kind {

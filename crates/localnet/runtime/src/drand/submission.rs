@@ -1,4 +1,4 @@
-//! Submission of a pulse, as by the off-chain workers of the real chain's nodes.
+//! Submission of a pulse, which the off-chain workers do on the real chain.
 
 use codec::Encode;
 use sp_core::{Pair as _, sr25519};

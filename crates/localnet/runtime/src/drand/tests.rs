@@ -10,12 +10,12 @@ use sp_runtime::{MultiSignature, MultiSigner};
 
 use super::*;
 use crate::runtime::{Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
-use crate::testing::{account, chain, jump_to, outcome, send};
+use crate::testing::{account, at_first_block, jump_to, outcome, send};
 
 type Payload = PulsesPayload<MultiSigner, u32>;
 
 /// Returns the recorded pulses of rounds 1 000 and 2 000; `None` without the recordings.
-fn recorded() -> Option<[Pulse; 2]> {
+fn recorded_pulses() -> Option<[Pulse; 2]> {
     let vectors = taonet_chain_vectors::json("drand_timelock.json")?;
     let cases = vectors["cases"].as_array().unwrap();
     let pulse_of_round = |round: u64| {
@@ -56,7 +56,7 @@ fn validity(call: &Call<Runtime>) -> Result<ValidTransaction, InvalidTransaction
     })
 }
 
-fn stored() -> (u64, u64, usize) {
+fn stored_rounds() -> (u64, u64, usize) {
     (
         OldestStoredRound::<Runtime>::get(),
         LastStoredRound::<Runtime>::get(),
@@ -66,10 +66,10 @@ fn stored() -> (u64, u64, usize) {
 
 #[test]
 fn a_pulse_of_the_beacon_is_stored() {
-    let Some([first, second]) = recorded() else { return };
-    chain(|| {
+    let Some([first, second]) = recorded_pulses() else { return };
+    at_first_block(|| {
         assert_eq!(submit(std::slice::from_ref(&first)), "ok");
-        assert_eq!(stored(), (1_000, 1_000, 1));
+        assert_eq!(stored_rounds(), (1_000, 1_000, 1));
         assert_eq!(Pulses::<Runtime>::get(1_000), Some(first.clone()));
         System::assert_last_event(RuntimeEvent::Drand(Event::NewPulse { rounds: vec![1_000] }));
         assert_eq!(NextUnsignedAt::<Runtime>::get(), 1);
@@ -78,24 +78,24 @@ fn a_pulse_of_the_beacon_is_stored() {
         for refused in [[first.clone()], [second.clone()]] {
             assert_eq!(submit(&refused), "InvalidRoundNumber");
         }
-        assert_eq!(stored(), (1_000, 1_000, 1));
+        assert_eq!(stored_rounds(), (1_000, 1_000, 1));
 
         // As if the rounds in between had come.
         LastStoredRound::<Runtime>::put(1_999);
         assert_eq!(submit(&[second]), "ok");
-        assert_eq!(stored(), (1_000, 2_000, 2));
+        assert_eq!(stored_rounds(), (1_000, 2_000, 2));
     });
 }
 
 #[test]
 fn pulses_that_the_beacon_did_not_sign_are_not_stored() {
-    let Some([first, second]) = recorded() else { return };
-    chain(|| {
+    let Some([first, second]) = recorded_pulses() else { return };
+    at_first_block(|| {
         let events = System::events().len();
         // Another round's signature is a signature, but not of this round.
         let exchanged = pulse(1_001, first.signature.to_vec());
         assert_eq!(submit(&[exchanged]), "ok");
-        assert_eq!((stored(), System::events().len()), ((0, 0, 0), events));
+        assert_eq!((stored_rounds(), System::events().len()), ((0, 0, 0), events));
 
         let mut outside = vec![0; 48];
         (outside[0], outside[47]) = (0x80, 4);
@@ -112,11 +112,14 @@ fn pulses_that_the_beacon_did_not_sign_are_not_stored() {
         // One malformed pulse undoes the others.
         assert_eq!(submit(&[first.clone(), pulse(1_001, vec![1])]), "PulseVerificationError");
         assert_eq!(submit(&[first.clone(), second]), "InvalidRoundNumber");
-        assert_eq!((stored(), submit(&[]), stored()), ((0, 0, 0), "ok".to_owned(), (0, 0, 0)));
+        assert_eq!(
+            (stored_rounds(), submit(&[]), stored_rounds()),
+            ((0, 0, 0), "ok".to_owned(), (0, 0, 0))
+        );
         for round in [0, u64::MAX] {
             assert_eq!(submit(&[pulse(round, first.signature.to_vec())]), "ok");
         }
-        assert_eq!(stored(), (0, 0, 0));
+        assert_eq!(stored_rounds(), (0, 0, 0));
 
         let call = RuntimeCall::from(submission(1, &[first]));
         assert_eq!(outcome(send(&account("Alice"), call.clone())), "BadOrigin");
@@ -129,47 +132,65 @@ fn pulses_that_the_beacon_did_not_sign_are_not_stored() {
 
 #[test]
 fn the_pool_accepts_a_signed_pulse_of_a_new_round() {
-    let some = |round| pulse(round, vec![1; 48]);
-    chain(|| {
+    let dummy_pulse = |round| pulse(round, vec![1; 48]);
+    at_first_block(|| {
         jump_to(10);
         // The first round may be any; later ones must be near.
-        let valid = validity(&submission(10, &[some(5_000_000)])).unwrap();
+        let valid = validity(&submission(10, &[dummy_pulse(5_000_000)])).unwrap();
         assert_eq!(
             (valid.longevity, valid.propagate, valid.requires.len(), valid.provides.len()),
             (3, false, 0, 1)
         );
         LastStoredRound::<Runtime>::put(1_000);
         let [next, later] =
-            [1_001, 1_050].map(|round| validity(&submission(9, &[some(round)])).unwrap());
+            [1_001, 1_050].map(|round| validity(&submission(9, &[dummy_pulse(round)])).unwrap());
         assert!(next.priority >= later.priority);
         assert_ne!(next.provides, later.provides);
-        assert_eq!(validity(&submission(10, &[some(1_051)])), Err(InvalidTransaction::Future));
-        assert_eq!(validity(&submission(10, &[some(1_000)])), Err(InvalidTransaction::Stale));
-        assert_eq!(validity(&submission(11, &[some(1_001)])), Err(InvalidTransaction::Future));
-        for pulses in [vec![], vec![some(1_001), some(1_002)]] {
+        assert_eq!(
+            validity(&submission(10, &[dummy_pulse(1_051)])),
+            Err(InvalidTransaction::Future)
+        );
+        assert_eq!(
+            validity(&submission(10, &[dummy_pulse(1_000)])),
+            Err(InvalidTransaction::Stale)
+        );
+        assert_eq!(
+            validity(&submission(11, &[dummy_pulse(1_001)])),
+            Err(InvalidTransaction::Future)
+        );
+        for pulses in [vec![], vec![dummy_pulse(1_001), dummy_pulse(1_002)]] {
             assert_eq!(validity(&submission(10, &pulses)), Err(InvalidTransaction::Call));
         }
         NextUnsignedAt::<Runtime>::put(11);
-        assert_eq!(validity(&submission(10, &[some(1_001)])), Err(InvalidTransaction::Stale));
+        assert_eq!(
+            validity(&submission(10, &[dummy_pulse(1_001)])),
+            Err(InvalidTransaction::Stale)
+        );
     });
 }
 
 #[test]
 fn the_pool_refuses_pulses_without_a_valid_signature() {
-    chain(|| {
+    at_first_block(|| {
         let valid = submission(1, &[pulse(1, vec![1; 48])]);
         let Call::write_pulse { pulses_payload, signature } = valid else { unreachable!() };
-        let with = |payload: &Payload, signature: Option<MultiSignature>| {
+        let submission_with = |payload: &Payload, signature: Option<MultiSignature>| {
             validity(&Call::write_pulse { pulses_payload: payload.clone(), signature })
         };
-        assert!(with(&pulses_payload, signature.clone()).is_ok());
-        assert_eq!(with(&pulses_payload, None), Err(InvalidTransaction::BadSigner));
+        assert!(submission_with(&pulses_payload, signature.clone()).is_ok());
+        assert_eq!(submission_with(&pulses_payload, None), Err(InvalidTransaction::BadSigner));
         let changed = Payload { block_number: 0, ..pulses_payload.clone() };
-        assert_eq!(with(&changed, signature.clone()), Err(InvalidTransaction::BadProof));
+        assert_eq!(submission_with(&changed, signature.clone()), Err(InvalidTransaction::BadProof));
         let other = sr25519::Pair::from_seed(&[1; 32]).sign(&pulses_payload.encode());
-        assert_eq!(with(&pulses_payload, Some(other.into())), Err(InvalidTransaction::BadProof));
+        assert_eq!(
+            submission_with(&pulses_payload, Some(other.into())),
+            Err(InvalidTransaction::BadProof)
+        );
         let ed25519 = MultiSignature::Ed25519(sp_core::ed25519::Signature::from_raw([0; 64]));
-        assert_eq!(with(&pulses_payload, Some(ed25519)), Err(InvalidTransaction::BadProof));
+        assert_eq!(
+            submission_with(&pulses_payload, Some(ed25519)),
+            Err(InvalidTransaction::BadProof)
+        );
         let root = Call::set_oldest_stored_round { oldest_round: 1 };
         assert_eq!(validity(&root), Err(InvalidTransaction::Call));
     });
@@ -177,7 +198,7 @@ fn the_pool_refuses_pulses_without_a_valid_signature() {
 
 #[test]
 fn root_sets_the_beacon_and_the_oldest_round() {
-    chain(|| {
+    at_first_block(|| {
         let mut config = BeaconConfig::<Runtime>::get();
         assert_eq!(config, Quicknet::get());
         config.period = 0;
@@ -205,9 +226,9 @@ fn root_sets_the_beacon_and_the_oldest_round() {
 
 #[test]
 fn oldest_pulses_are_pruned() {
-    chain(|| {
+    at_first_block(|| {
         Pallet::<Runtime>::remove_old(u64::MAX);
-        assert_eq!(stored(), (0, 0, 0));
+        assert_eq!(stored_rounds(), (0, 0, 0));
         OldestStoredRound::<Runtime>::put(1);
         (1..=150).for_each(|round| Pulses::<Runtime>::insert(round, pulse(round, vec![1])));
         for (last, oldest, left) in [

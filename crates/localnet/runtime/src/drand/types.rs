@@ -77,15 +77,17 @@ pub struct BeaconConfigurationPayload<Public, BlockNumber> {
 
 /// A pulse's signature or a beacon's key is not a point of its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedSignature;
 
 impl BeaconConfiguration {
     /// Whether the beacon signed this pulse.
-    pub(super) fn has_signed(&self, pulse: &Pulse) -> Result<bool, Malformed> {
-        let key: &[u8; 96] = self.public_key.as_slice().try_into().map_err(|_| Malformed)?;
-        let period = NonZeroU32::new(self.period).ok_or(Malformed)?;
-        let beacon = Beacon::new(key, self.genesis_time.into(), period).map_err(|_| Malformed)?;
-        Ok(pulse.decryption_key().ok_or(Malformed)?.verify(&beacon).is_ok())
+    pub(super) fn has_signed(&self, pulse: &Pulse) -> Result<bool, MalformedSignature> {
+        let key: &[u8; 96] =
+            self.public_key.as_slice().try_into().map_err(|_| MalformedSignature)?;
+        let period = NonZeroU32::new(self.period).ok_or(MalformedSignature)?;
+        let beacon =
+            Beacon::new(key, self.genesis_time.into(), period).map_err(|_| MalformedSignature)?;
+        Ok(pulse.decryption_key().ok_or(MalformedSignature)?.verify(&beacon).is_ok())
     }
 }
 

@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
     use crate::runtime::RuntimeCall;
-    use crate::testing::{chain, key};
+    use crate::testing::{at_first_block, key};
 
     fn call() -> RuntimeCall {
         frame_system::Call::remark { remark: Vec::new() }.into()
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn calls_of_account_without_balance_keep_nonce_order() {
-        chain(|| {
+        at_first_block(|| {
             assert_eq!(Account::<Runtime>::get(key(1)).providers, 0);
             let first = validate(0).unwrap();
             assert_eq!((first.provides, first.requires), (vec![(key(1), 0_u32).encode()], vec![]));

@@ -6,7 +6,7 @@ use sp_runtime::traits::AsSystemOriginSigner;
 use sp_runtime::transaction_validity::{
     InvalidTransaction, TransactionValidityError, ValidTransaction,
 };
-use taonet_shield::Parts;
+use taonet_shield::CiphertextParts;
 
 use crate::mev_shield::Call;
 use crate::runtime::{MevShield, RuntimeCall, RuntimeOrigin};
@@ -30,7 +30,8 @@ impl CheckShieldedTxValidity {
         if let (Some(_), RuntimeCall::MevShield(Call::submit_encrypted { ciphertext })) =
             (origin.as_system_origin_signer(), call)
         {
-            let parts = Parts::parse(ciphertext).ok_or(InvalidTransaction::Custom(MALFORMED))?;
+            let parts =
+                CiphertextParts::parse(ciphertext).ok_or(InvalidTransaction::Custom(MALFORMED))?;
             if !MevShield::is_known_key(parts.key_hash) {
                 return Err(InvalidTransaction::Custom(WRONG_KEY).into());
             }
@@ -43,7 +44,7 @@ impl CheckShieldedTxValidity {
 mod tests {
     use super::*;
     use crate::mev_shield::development_key;
-    use crate::testing::{account, chain};
+    use crate::testing::{account, at_first_block};
 
     fn validate(ciphertext: Vec<u8>) -> Result<(), TransactionValidityError> {
         let call = RuntimeCall::from(Call::submit_encrypted {
@@ -54,7 +55,7 @@ mod tests {
 
     #[test]
     fn only_ciphertexts_for_the_authors_key_enter_the_pool() {
-        chain(|| {
+        at_first_block(|| {
             let custom = |number| Err(InvalidTransaction::Custom(number).into());
             let hash = sp_io::hashing::twox_128(&development_key().public()).to_vec();
             let body = [&4_u16.to_le_bytes()[..], &[0; 4], &[0; 24], &[0; 16]].concat();

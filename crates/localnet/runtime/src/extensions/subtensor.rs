@@ -32,7 +32,7 @@ impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
     impl_tx_ext_default!(RuntimeCall; prepare);
 
     fn weight(&self, call: &RuntimeCall) -> Weight {
-        guards::of_call(call)
+        guards::weight_of_call(call)
     }
 
     fn validate(

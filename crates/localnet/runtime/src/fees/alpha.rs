@@ -20,16 +20,16 @@ use crate::runtime::{AccountId, Balances, Runtime, RuntimeCall, SubtensorModule}
 use crate::subtensor::{self, Call, Fee, SubtokenEnabled};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-type InTao = FungibleAdapter<Balances, ToAuthor>;
+type TaoFeeAdapter = FungibleAdapter<Balances, ToAuthor>;
 
 /// Charges the fees of signed extrinsics in TAO, or in alpha if the sender lacks TAO, and pays them
 /// to the block's author.
-pub struct Charge;
+pub struct ChargeInTaoOrAlpha;
 
 /// The fee that was withdrawn before a call.
-pub enum Withdrawn {
+pub enum WithdrawnFee {
     /// TAO.
-    Tao(<InTao as OnChargeTransaction<Runtime>>::LiquidityInfo),
+    Tao(<TaoFeeAdapter as OnChargeTransaction<Runtime>>::LiquidityInfo),
     /// Stake that was sold.
     Alpha {
         /// Subnet of the stake.
@@ -41,19 +41,19 @@ pub enum Withdrawn {
     },
 }
 
-impl Default for Withdrawn {
+impl Default for WithdrawnFee {
     fn default() -> Self {
         Self::Tao(None)
     }
 }
 
-impl TxCreditHold<Runtime> for Charge {
+impl TxCreditHold<Runtime> for ChargeInTaoOrAlpha {
     type Credit = NoDrop<Credit<AccountId, Balances>>;
 }
 
-impl OnChargeTransaction<Runtime> for Charge {
+impl OnChargeTransaction<Runtime> for ChargeInTaoOrAlpha {
     type Balance = u64;
-    type LiquidityInfo = Withdrawn;
+    type LiquidityInfo = WithdrawnFee;
 
     fn withdraw_fee(
         who: &AccountId,
@@ -61,9 +61,11 @@ impl OnChargeTransaction<Runtime> for Charge {
         info: &DispatchInfo,
         fee: u64,
         tip: u64,
-    ) -> Result<Withdrawn, TransactionValidityError> {
-        match <InTao as OnChargeTransaction<Runtime>>::withdraw_fee(who, call, info, fee, tip) {
-            Ok(credit) => Ok(Withdrawn::Tao(credit)),
+    ) -> Result<WithdrawnFee, TransactionValidityError> {
+        match <TaoFeeAdapter as OnChargeTransaction<Runtime>>::withdraw_fee(
+            who, call, info, fee, tip,
+        ) {
+            Ok(credit) => Ok(WithdrawnFee::Tao(credit)),
             Err(error) => {
                 let stake = spent_stake(who, call).ok_or(error)?;
                 stake.sell(TaoBalance(fee)).map_err(|_| InvalidTransaction::Payment.into())
@@ -78,8 +80,9 @@ impl OnChargeTransaction<Runtime> for Charge {
         fee: u64,
         tip: u64,
     ) -> Result<(), TransactionValidityError> {
-        let in_tao =
-            <InTao as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip);
+        let in_tao = <TaoFeeAdapter as OnChargeTransaction<Runtime>>::can_withdraw_fee(
+            who, call, info, fee, tip,
+        );
         in_tao.or_else(|error| {
             let stake = spent_stake(who, call).filter(|stake| {
                 stake.amount() >= SubtensorModule::alpha_for_tao(stake.netuid, TaoBalance(fee))
@@ -94,15 +97,15 @@ impl OnChargeTransaction<Runtime> for Charge {
         post_info: &PostDispatchInfoOf<RuntimeCall>,
         fee: u64,
         tip: u64,
-        withdrawn: Withdrawn,
+        withdrawn: WithdrawnFee,
     ) -> Result<(), TransactionValidityError> {
         match withdrawn {
-            Withdrawn::Tao(credit) => {
-                <InTao as OnChargeTransaction<Runtime>>::correct_and_deposit_fee(
+            WithdrawnFee::Tao(credit) => {
+                <TaoFeeAdapter as OnChargeTransaction<Runtime>>::correct_and_deposit_fee(
                     who, info, post_info, fee, tip, credit,
                 )
             }
-            Withdrawn::Alpha { netuid, alpha_fee, tao_amount } => {
+            WithdrawnFee::Alpha { netuid, alpha_fee, tao_amount } => {
                 let who = who.clone();
                 let event = subtensor::Event::TransactionFeePaidWithAlpha {
                     who,
@@ -135,8 +138,8 @@ impl Stake<'_> {
     ///
     /// # Errors
     /// The errors of [`subtensor::Pallet::quote_sell`], before any change of the state.
-    fn sell(self, fee: TaoBalance) -> Result<Withdrawn, DispatchError> {
-        let Some(author) = Author::get() else { return Ok(Withdrawn::default()) };
+    fn sell(self, fee: TaoBalance) -> Result<WithdrawnFee, DispatchError> {
+        let Some(author) = Author::get() else { return Ok(WithdrawnFee::default()) };
         let (stake, needed_alpha) =
             (self.amount(), SubtensorModule::alpha_for_tao(self.netuid, fee));
         let alpha_fee =
@@ -149,7 +152,7 @@ impl Stake<'_> {
             alpha_fee,
             Fee::Waived,
         )?;
-        Ok(Withdrawn::Alpha { netuid: self.netuid, alpha_fee, tao_amount })
+        Ok(WithdrawnFee::Alpha { netuid: self.netuid, alpha_fee, tao_amount })
     }
 }
 

@@ -215,7 +215,7 @@ pub fn items(metadata: &[u8]) -> Result<Items, MetadataError> {
     let mut items = Items::new();
     for pallet in &metadata.pallets {
         let Some(storage) = &pallet.storage else { continue };
-        for entry in storage.entries.iter().filter(|entry| is_wanted(&pallet.name, &entry.name)) {
+        for entry in storage.entries.iter().filter(|entry| is_imported(&pallet.name, &entry.name)) {
             let item = item(&metadata.types, &storage.prefix, entry);
             items.insert(format!("{}.{}", pallet.name, entry.name), item);
         }
@@ -236,22 +236,22 @@ pub fn runtime_items() -> Result<Items, MetadataError> {
 /// Returns the main network's further items of shares, whose entries a recording converts to
 /// `AlphaV2` and `TotalHotkeySharesV2`. `own` are the items of this crate's runtime.
 pub fn share_items(own: &Items) -> BTreeMap<String, Item> {
-    let items = SHARE_ITEMS.into_iter().filter_map(|(name, like, value)| {
-        let like = own.get(&format!("SubtensorModule.{like}"))?.as_ref().ok()?;
-        let (pallet, _) = like.prefix.split_at_checked(16)?;
-        let (keys, _) = like.encoding.split_once("-> ")?;
+    let items = SHARE_ITEMS.into_iter().filter_map(|(name, template, value)| {
+        let template = own.get(&format!("SubtensorModule.{template}"))?.as_ref().ok()?;
+        let (pallet, _) = template.prefix.split_at_checked(16)?;
+        let (keys, _) = template.encoding.split_once("-> ")?;
         let item = Item {
             default: None,
             prefix: [pallet, &twox_128(name.as_bytes())].concat(),
             encoding: format!("{keys}-> {value}"),
-            ..like.clone()
+            ..template.clone()
         };
         Some((format!("SubtensorModule.{name}"), item))
     });
     items.collect()
 }
 
-fn is_wanted(pallet: &str, item: &str) -> bool {
+fn is_imported(pallet: &str, item: &str) -> bool {
     match pallet {
         "SubtensorModule" => !DERIVED.contains(&item),
         "Swap" | "Commitments" | "AlphaAssets" => true,
@@ -268,7 +268,7 @@ fn item(
     pallet: &str,
     entry: &StorageEntryMetadata<PortableForm>,
 ) -> Result<Item, &'static str> {
-    let mut describe = Description { types, left: MAX_TYPES, within: Vec::new() };
+    let mut describer = TypeDescriber { types, left: MAX_TYPES, enclosing: Vec::new() };
     let (key, value, encoding) = match &entry.ty {
         StorageEntryType::Plain(value) => (Vec::new(), value.id, String::new()),
         StorageEntryType::Map { hashers, key, value } => {
@@ -289,12 +289,12 @@ fn item(
             for (hasher, id) in hashers.iter().zip(parts) {
                 let readable = Hasher::of(hasher).ok_or("its keys are hashes")?;
                 key.push((readable, part(types, id)));
-                encoding = format!("{encoding}{hasher:?}({}) ", describe.required(id)?);
+                encoding = format!("{encoding}{hasher:?}({}) ", describer.required(id)?);
             }
             (key, value.id, format!("{encoding}-> "))
         }
     };
-    let encoding = format!("{encoding}{}", describe.required(value)?);
+    let encoding = format!("{encoding}{}", describer.required(value)?);
     let parts: Vec<Part> = key.iter().map(|(_, part)| *part).collect();
     let access = match parts.as_slice() {
         [] => Access::Value,
@@ -325,15 +325,15 @@ fn part(types: &PortableRegistry, id: u32) -> Part {
 
 /// Describes types by their encoding: without names, and without the boundaries of structs, which
 /// encode nothing.
-struct Description<'a> {
+struct TypeDescriber<'a> {
     types: &'a PortableRegistry,
     /// Number of types that may still be described.
     left: usize,
     /// The types that contain the current one.
-    within: Vec<u32>,
+    enclosing: Vec<u32>,
 }
 
-impl Description<'_> {
+impl TypeDescriber<'_> {
     fn required(&mut self, id: u32) -> Result<String, &'static str> {
         self.encoding(id).ok_or("its type is too large or malformed")
     }
@@ -348,12 +348,12 @@ impl Description<'_> {
 
     fn parts(&mut self, id: u32) -> Option<Vec<String>> {
         self.left = self.left.checked_sub(1)?;
-        if let Some(up) = self.within.iter().rev().position(|outer| *outer == id) {
-            return Some(vec![format!("outer{up}")]);
+        if let Some(levels_up) = self.enclosing.iter().rev().position(|outer| *outer == id) {
+            return Some(vec![format!("outer{levels_up}")]);
         }
-        self.within.push(id);
+        self.enclosing.push(id);
         let parts = self.parts_of(id);
-        self.within.pop();
+        self.enclosing.pop();
         parts
     }
 

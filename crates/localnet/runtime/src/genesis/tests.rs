@@ -142,11 +142,11 @@ fn every_netuid_up_to_babelbit_has_a_subnet() {
             (NetUid(18), 360, 256, 64, 1, 1, "σ"),
             (BABELBIT, 10, 256, 64, 1, 1, "د"),
         ];
-        for (netuid, tempo, slots, permits, least, neurons, symbol) in rows {
+        for (netuid, tempo, max_neurons, permits, min_weights, neurons, symbol) in rows {
             assert_eq!(Tempo::<Runtime>::get(netuid), tempo);
-            assert_eq!(MaxAllowedUids::<Runtime>::get(netuid), slots);
+            assert_eq!(MaxAllowedUids::<Runtime>::get(netuid), max_neurons);
             assert_eq!(MaxAllowedValidators::<Runtime>::get(netuid), permits);
-            assert_eq!(MinAllowedWeights::<Runtime>::get(netuid), least);
+            assert_eq!(MinAllowedWeights::<Runtime>::get(netuid), min_weights);
             assert_eq!(Subtensor::neuron_count(netuid), neurons);
             assert_eq!(TokenSymbol::<Runtime>::get(netuid), symbol.as_bytes());
         }

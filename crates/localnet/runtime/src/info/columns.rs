@@ -40,7 +40,7 @@ impl Columns {
 }
 
 /// Returns a neuron's value in a column; the default if the column is shorter.
-pub(super) fn at<Value: Copy + Default>(column: &[Value], uid: u16) -> Value {
+pub(super) fn value_at<Value: Copy + Default>(column: &[Value], uid: u16) -> Value {
     column.get(usize::from(uid)).copied().unwrap_or_default()
 }
 
@@ -92,8 +92,8 @@ impl Neurons {
         self.stakes.get_or_init(|| {
             let mut stakes = Stakes::default();
             for hotkey in self.hotkeys::<T>() {
-                let alpha = Pallet::<T>::inherited(hotkey, self.netuid, self.netuid);
-                let root = Pallet::<T>::inherited(hotkey, self.netuid, NetUid::ROOT);
+                let alpha = Pallet::<T>::inherited_stake(hotkey, self.netuid, self.netuid);
+                let root = Pallet::<T>::inherited_stake(hotkey, self.netuid, NetUid::ROOT);
                 stakes.alpha.push(alpha);
                 stakes.tao.push(TaoBalance(root.0));
                 stakes.total.push(TaoBalance(Pallet::<T>::weighted_stake(hotkey, self.netuid).0));

@@ -6,7 +6,7 @@ use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
 use sp_runtime::{AccountId32, PerU16};
 
-use super::columns::at;
+use super::columns::value_at;
 use crate::subtensor::{
     AlphaV2, Config, Delegates, Emission, IsNetworkMember, Owner, Pallet, StakingHotkeys, Tempo,
     Uids, ValidatorPermit,
@@ -86,10 +86,10 @@ impl DelegateInfo {
         let mut daily: u128 = 0;
         for netuid in registrations.iter().copied() {
             let Some(uid) = Uids::<T>::get(netuid, &hotkey) else { continue };
-            if at(&ValidatorPermit::<T>::get(netuid), uid) {
+            if value_at(&ValidatorPermit::<T>::get(netuid), uid) {
                 validator_permits.push(Compact(netuid));
             }
-            let emission = u128::from(at(&Emission::<T>::get(netuid), uid).0);
+            let emission = u128::from(value_at(&Emission::<T>::get(netuid), uid).0);
             let a_day =
                 (emission * BLOCKS_PER_DAY).checked_div(u128::from(Tempo::<T>::get(netuid)));
             daily = daily.saturating_add(a_day.unwrap_or(0));

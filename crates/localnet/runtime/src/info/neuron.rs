@@ -5,7 +5,7 @@ use scale_info::TypeInfo;
 use sp_runtime::{AccountId32, PerU16};
 
 use super::NO_PRUNING_SCORE;
-use super::columns::{Columns, at};
+use super::columns::{Columns, value_at};
 use crate::subtensor::types::{AxonInfo, PrometheusInfo};
 use crate::subtensor::{
     Axons, Bonds, Config, Keys, NetworksAdded, Owner, Pallet, Prometheus, SubnetworkN, Weights,
@@ -66,19 +66,19 @@ macro_rules! neuron_info {
                 Some(Self {
                     uid: Compact(uid),
                     netuid: Compact(netuid),
-                    active: at(&columns.active, uid),
+                    active: value_at(&columns.active, uid),
                     axon_info: Axons::<T>::get(netuid, &hotkey).unwrap_or_default(),
                     prometheus_info: Prometheus::<T>::get(netuid, &hotkey).unwrap_or_default(),
                     stake: vec![(coldkey.clone(), Compact(Pallet::<T>::total_alpha(&hotkey, netuid)))],
                     rank: Compact(0),
-                    emission: Compact(at(&columns.emission, uid)),
-                    incentive: Compact(at(&columns.incentive, uid)),
-                    consensus: Compact(at(&columns.consensus, uid)),
+                    emission: Compact(value_at(&columns.emission, uid)),
+                    incentive: Compact(value_at(&columns.incentive, uid)),
+                    consensus: Compact(value_at(&columns.consensus, uid)),
                     trust: Compact(PerU16::default()),
-                    validator_trust: Compact(at(&columns.validator_trust, uid)),
-                    dividends: Compact(at(&columns.dividends, uid)),
-                    last_update: Compact(at(&columns.last_update, uid)),
-                    validator_permit: at(&columns.validator_permit, uid),
+                    validator_trust: Compact(value_at(&columns.validator_trust, uid)),
+                    dividends: Compact(value_at(&columns.dividends, uid)),
+                    last_update: Compact(value_at(&columns.last_update, uid)),
+                    validator_permit: value_at(&columns.validator_permit, uid),
                     $($row: row($storage::<T>::get(NetUidStorageIndex(netuid.0), uid)),)*
                     pruning_score: NO_PRUNING_SCORE,
                     hotkey,

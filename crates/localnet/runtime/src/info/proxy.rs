@@ -112,7 +112,7 @@ fn filter_mode(kind: ProxyType, calls: &[NamedCall]) -> FilterMode {
     if kind == ProxyType::Any {
         return FilterMode::AllowAll;
     }
-    let allowed = calls.iter().filter(|call| kind.names(call.pallet, call.name));
+    let allowed = calls.iter().filter(|call| kind.lists_call(call.pallet, call.name));
     FilterMode::Allow(
         allowed
             .map(|call| CallInfo {

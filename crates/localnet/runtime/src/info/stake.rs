@@ -90,8 +90,9 @@ pub struct StakeAvailability {
 
 impl StakeAvailability {
     fn of<T: Config>(coldkey: &AccountId32, netuid: NetUid, total: AlphaBalance) -> Self {
-        let locked = Compact(Pallet::<T>::locked(coldkey, netuid));
-        let available = Compact(total.saturating_sub(Pallet::<T>::held(coldkey, netuid)));
+        let locked = Compact(Pallet::<T>::locked_alpha(coldkey, netuid));
+        let available =
+            Compact(total.saturating_sub(Pallet::<T>::unavailable_stake(coldkey, netuid)));
         Self { total: Compact(total), locked, available }
     }
 }

@@ -36,7 +36,7 @@ pub struct SimSwapResult {
 
 impl SimSwapResult {
     /// Simulates a purchase of alpha for `tao`; all zero if the pool cannot execute it.
-    pub fn buying<T: Config>(netuid: NetUid, tao: TaoBalance) -> Self {
+    pub fn quote_buy<T: Config>(netuid: NetUid, tao: TaoBalance) -> Self {
         let Ok(trade) = Pallet::<T>::quote_buy(netuid, tao, crate::subtensor::Fee::Charged) else {
             return Self::default();
         };
@@ -51,7 +51,7 @@ impl SimSwapResult {
     }
 
     /// Simulates a sale of `alpha`; all zero if the pool cannot execute it.
-    pub fn selling<T: Config>(netuid: NetUid, alpha: AlphaBalance) -> Self {
+    pub fn quote_sell<T: Config>(netuid: NetUid, alpha: AlphaBalance) -> Self {
         let Ok(trade) = Pallet::<T>::quote_sell(netuid, alpha, crate::subtensor::Fee::Charged)
         else {
             return Self::default();

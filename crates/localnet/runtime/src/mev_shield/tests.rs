@@ -6,13 +6,13 @@ use taonet_shield::{KEY_LEN, MAX_CIPHERTEXT};
 
 use super::*;
 use crate::runtime::{MevShield, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
-use crate::testing::{account, chain, outcome, send};
+use crate::testing::{account, at_first_block, outcome, send};
 
 fn bytes(length: usize) -> BoundedVec<u8, frame_support::traits::ConstU32<MAX_CIPHERTEXT>> {
     vec![7; length].try_into().unwrap()
 }
 
-fn last() -> Event<Runtime> {
+fn last_event() -> Event<Runtime> {
     let actual = System::events().into_iter().rev().find_map(|record| match record.event {
         RuntimeEvent::MevShield(event) => Some(event),
         _ => None,
@@ -27,7 +27,7 @@ fn as_root(call: Call<Runtime>) -> String {
 
 #[test]
 fn the_first_block_has_the_development_key() {
-    chain(|| {
+    at_first_block(|| {
         let key = development_key().public();
         for stored in
             [CurrentKey::<Runtime>::get(), PendingKey::<Runtime>::get(), NextKey::<Runtime>::get()]
@@ -43,7 +43,7 @@ fn the_first_block_has_the_development_key() {
 fn next_key_becomes_current_key() {
     let key = |byte: u8| Some(BoundedVec::try_from(vec![byte; KEY_LEN]).unwrap());
     let announce = |enc_key| MevShield::announce_next_key(RuntimeOrigin::none(), enc_key);
-    chain(|| {
+    at_first_block(|| {
         let first = NextKey::<Runtime>::get();
         announce(key(1)).unwrap();
         assert_eq!(NextKey::<Runtime>::get(), first);
@@ -73,18 +73,18 @@ fn next_key_becomes_current_key() {
 
 #[test]
 fn submitted_ciphertext_has_an_event() {
-    chain(|| {
+    at_first_block(|| {
         let alice = account("Alice");
         assert_eq!(outcome(send(&alice, Call::submit_encrypted { ciphertext: bytes(40) })), "ok");
-        let Event::EncryptedSubmitted { id, who } = last() else { panic!("another event") };
+        let Event::EncryptedSubmitted { id, who } = last_event() else { panic!("another event") };
         let expected = sp_io::hashing::blake2_256(&codec::Encode::encode(&(&alice, bytes(40))));
         assert_eq!((id.0, who), (expected, alice));
     });
 }
 
 #[test]
-fn stored_ciphertexts_leave_with_the_next_block() {
-    chain(|| {
+fn stored_ciphertexts_are_removed_in_the_next_block() {
+    at_first_block(|| {
         let alice = account("Alice");
         let store = || outcome(send(&alice, Call::store_encrypted { encrypted_call: bytes(9) }));
         assert_eq!(as_root(Call::set_max_pending_extrinsics_number { value: 2 }), "ok");
@@ -97,17 +97,17 @@ fn stored_ciphertexts_leave_with_the_next_block() {
             (2, 2)
         );
         MevShield::on_initialize(2);
-        assert_eq!(last(), Event::ExtrinsicDecodeFailed { index: 1 });
+        assert_eq!(last_event(), Event::ExtrinsicDecodeFailed { index: 1 });
         assert_eq!(PendingExtrinsics::<Runtime>::count(), 0);
         assert_eq!(store(), "ok");
         MevShield::on_initialize(13);
-        assert_eq!(last(), Event::ExtrinsicExpired { index: 2 });
+        assert_eq!(last_event(), Event::ExtrinsicExpired { index: 2 });
     });
 }
 
 #[test]
 fn root_sets_the_limits() {
-    chain(|| {
+    at_first_block(|| {
         let calls: [fn(u64) -> Call<Runtime>; 4] = [
             |value| Call::set_max_pending_extrinsics_number { value: value as u32 },
             |value| Call::set_on_initialize_weight { value },

@@ -84,7 +84,7 @@ impl ProxyType {
     }
 
     /// Whether this type allows calls of this name; their arguments may be limited in addition.
-    pub(crate) fn names(self, pallet: &str, call: &str) -> bool {
+    pub(crate) fn lists_call(self, pallet: &str, call: &str) -> bool {
         self.groups().is_none_or(|groups| {
             groups.iter().copied().flatten().any(|group| group.contains(pallet, call))
         })
@@ -94,7 +94,7 @@ impl ProxyType {
 impl InstanceFilter<RuntimeCall> for ProxyType {
     fn filter(&self, call: &RuntimeCall) -> bool {
         let name = call.get_call_metadata();
-        self.names(name.pallet_name, name.function_name)
+        self.lists_call(name.pallet_name, name.function_name)
             && match self {
                 Self::SmallTransfer => is_small(call),
                 Self::SudoUncheckedSetCode => sets_code(call),

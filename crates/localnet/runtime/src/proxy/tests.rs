@@ -5,7 +5,7 @@ use sp_runtime::{DispatchResult, MultiAddress};
 
 use super::*;
 use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
-use crate::testing::{account, balance, chain, jump_to, key, outcome, send};
+use crate::testing::{account, at_first_block, balance, jump_to, key, outcome, send};
 use crate::types::TaoBalance;
 
 mod fees;
@@ -45,7 +45,7 @@ fn dispatch_result(who: &AccountId, call: Call<Runtime>) -> String {
 }
 
 /// Makes a call for an account, and returns the call's result.
-fn executes(
+fn execute_by_proxy(
     delegate: &AccountId,
     real: &AccountId,
     call: impl Into<RuntimeCall>,
@@ -67,13 +67,13 @@ fn last_proxy_result() -> DispatchResult {
 }
 
 /// Returns `Ok` if the proxy type allows the call, otherwise the error of a forbidden call.
-fn allowed(is_allowed: bool) -> DispatchResult {
+fn expected_result(is_allowed: bool) -> DispatchResult {
     if is_allowed { Ok(()) } else { Err(frame_system::Error::<Runtime>::CallFiltered.into()) }
 }
 
 #[test]
 fn a_delegate_makes_calls_for_an_account_until_it_is_removed() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, bob, eve] = ["Alice", "Bob", "Eve"].map(account);
         let receiver = key(1);
         assert_eq!(dispatch_result(&bob, by_proxy(&alice, pay(&receiver, TAO))), "NotProxy");
@@ -81,7 +81,7 @@ fn a_delegate_makes_calls_for_an_account_until_it_is_removed() {
         assert_eq!(reserved(&alice), 60_000_000 + 33_000_000);
 
         let before = balance(&alice);
-        assert_eq!(executes(&bob, &alice, pay(&receiver, TAO)), Ok(()));
+        assert_eq!(execute_by_proxy(&bob, &alice, pay(&receiver, TAO)), Ok(()));
         assert_eq!((before - balance(&alice), balance(&receiver)), (TAO, TAO));
         assert_eq!(dispatch_result(&eve, by_proxy(&alice, pay(&receiver, TAO))), "NotProxy");
         let other_type = Call::proxy {
@@ -105,7 +105,7 @@ fn a_delegate_makes_calls_for_an_account_until_it_is_removed() {
 
 #[test]
 fn delegates_are_limited_and_paid_for() {
-    chain(|| {
+    at_first_block(|| {
         let (alice, bob) = (account("Alice"), account("Bob"));
         assert_eq!(dispatch_result(&alice, add(&alice, ProxyType::Any, 0)), "NoSelfProxy");
         for number in 0..20 {
@@ -134,7 +134,7 @@ fn delegates_are_limited_and_paid_for() {
 
 #[test]
 fn announced_calls_wait_for_their_delay() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, bob, eve] = ["Alice", "Bob", "Eve"].map(account);
         let call = pay(&key(1), TAO);
         let hash = BlakeTwo256::hash_of(&call);
@@ -183,7 +183,7 @@ fn announced_calls_wait_for_their_delay() {
 
 #[test]
 fn pure_proxies_belong_to_their_delegates() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let create = |index| Call::create_pure { proxy_type: ProxyType::Any, delay: 0, index };
         assert_eq!(dispatch_result(&alice, create(7)), "ok");
@@ -194,7 +194,7 @@ fn pure_proxies_belong_to_their_delegates() {
         assert_eq!((reserved(&alice), reserved(&pure)), (93_000_000, 0));
 
         assert_eq!(outcome(send(&alice, pay(&pure, 5 * TAO))), "ok");
-        assert_eq!(executes(&alice, &pure, pay(&bob, TAO)), Ok(()));
+        assert_eq!(execute_by_proxy(&alice, &pure, pay(&bob, TAO)), Ok(()));
         assert_eq!(balance(&pure), 4 * TAO);
         assert_eq!(dispatch_result(&bob, by_proxy(&pure, pay(&bob, TAO))), "NotProxy");
 
@@ -207,9 +207,12 @@ fn pure_proxies_belong_to_their_delegates() {
         };
         assert_eq!(dispatch_result(&alice, kill(&alice, 1)), "NoPermission");
         for wrong in [kill(&alice, 2), kill(&bob, 1)] {
-            assert_eq!(executes(&alice, &pure, wrong), Err(Error::<Runtime>::NoPermission.into()));
+            assert_eq!(
+                execute_by_proxy(&alice, &pure, wrong),
+                Err(Error::<Runtime>::NoPermission.into())
+            );
         }
-        assert_eq!(executes(&alice, &pure, kill(&alice, 1)), Ok(()));
+        assert_eq!(execute_by_proxy(&alice, &pure, kill(&alice, 1)), Ok(()));
         assert_eq!((reserved(&alice), Proxies::<Runtime>::contains_key(&pure)), (0, false));
         assert_eq!(dispatch_result(&alice, by_proxy(&pure, pay(&bob, TAO))), "NotProxy");
     });
@@ -217,7 +220,7 @@ fn pure_proxies_belong_to_their_delegates() {
 
 #[test]
 fn deposits_are_adjusted_on_request() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let poke = || RuntimeCall::from(Call::<Runtime>::poke_deposit {});
         let pays = |who: &AccountId| {
@@ -251,7 +254,7 @@ fn deposits_are_adjusted_on_request() {
 
 #[test]
 fn unsigned_and_root_origins_are_refused() {
-    chain(|| {
+    at_first_block(|| {
         let bob = account("Bob");
         let calls = [
             by_proxy(&bob, pay(&bob, 1)),
@@ -284,9 +287,9 @@ proptest! {
     fn deposits_agree_after_random_calls(
         steps in prop::collection::vec((0_usize..3, 0_usize..3, 0_usize..7, 0_u8..19, 0_u32..2), 1..60)
     ) {
-        chain(|| {
+        at_first_block(|| {
             let accounts = ["Alice", "Bob", "Eve"].map(account);
-            let complete = accounts.each_ref().map(|who| balance(who) + reserved(who));
+            let totals = accounts.each_ref().map(|who| balance(who) + reserved(who));
             for (who, other, operation, kind, delay) in steps {
                 let (kind, hash) = (ProxyType::ALL[usize::from(kind)], H256::repeat_byte(kind));
                 let [who, other] = [&accounts[who], &accounts[other]];
@@ -299,13 +302,13 @@ proptest! {
                     _ => Call::remove_proxies {},
                 };
                 let _ = send(who, call);
-                for (who, complete) in accounts.iter().zip(complete) {
+                for (who, totals) in accounts.iter().zip(totals) {
                     let (proxies, for_proxies) = Proxies::<Runtime>::get(who);
                     let (pending, for_pending) = Announcements::<Runtime>::get(who);
                     assert_eq!(for_proxies, Proxy::proxy_deposit(proxies.len()));
                     assert_eq!(for_pending.0 == 0, pending.is_empty());
                     assert_eq!(reserved(who), for_proxies.0 + for_pending.0);
-                    assert_eq!(balance(who) + reserved(who), complete);
+                    assert_eq!(balance(who) + reserved(who), totals);
                 }
             }
         });

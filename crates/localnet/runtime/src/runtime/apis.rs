@@ -44,7 +44,7 @@ use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
 /// Returns the dispatch information of a call, with the weight of the checks before it.
 fn with_checks(call: &RuntimeCall) -> DispatchInfo {
-    DispatchInfo { extension_weight: guards::of_call(call), ..call.get_dispatch_info() }
+    DispatchInfo { extension_weight: guards::weight_of_call(call), ..call.get_dispatch_info() }
 }
 
 impl_runtime_apis! {
@@ -360,11 +360,11 @@ impl_runtime_apis! {
         }
 
         fn sim_swap_tao_for_alpha(netuid: NetUid, tao: TaoBalance) -> SimSwapResult {
-            SimSwapResult::buying::<Runtime>(netuid, tao)
+            SimSwapResult::quote_buy::<Runtime>(netuid, tao)
         }
 
         fn sim_swap_alpha_for_tao(netuid: NetUid, alpha: AlphaBalance) -> SimSwapResult {
-            SimSwapResult::selling::<Runtime>(netuid, alpha)
+            SimSwapResult::quote_sell::<Runtime>(netuid, alpha)
         }
     }
 

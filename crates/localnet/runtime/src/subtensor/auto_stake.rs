@@ -63,11 +63,13 @@ mod tests {
     use super::*;
     use crate::runtime::Runtime;
     use crate::subtensor::Call;
-    use crate::testing::{BABELBIT, Subtensor, account, chain, key, last_event, outcome, send};
+    use crate::testing::{
+        BABELBIT, Subtensor, account, at_first_block, key, last_event, outcome, send,
+    };
 
     #[test]
     fn earnings_are_staked_on_the_selected_hotkey() {
-        chain(|| {
+        at_first_block(|| {
             let (bob, first, second) = (account("Bob"), key(1), key(2));
             let choose = |netuid, hotkey: &AccountId32| {
                 let hotkey = hotkey.clone();

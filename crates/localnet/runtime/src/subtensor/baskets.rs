@@ -164,7 +164,7 @@ impl<T: Config> Pallet<T> {
     fn fill_basket(hotkey: &AccountId32, tao: TaoBalance, shares: u64) {
         let alpha = AlphaBalance(tao.0);
         Self::increase_stake(hotkey, &Self::basket_account(), NetUid::ROOT, alpha);
-        Self::grow_tao(NetUid::ROOT, tao);
+        Self::increase_pool_tao(NetUid::ROOT, tao);
         SubnetAlphaOut::<T>::mutate(NetUid::ROOT, |out| *out = out.saturating_add(alpha));
         BasketShares::<T>::mutate(hotkey, |sum| *sum = sum.saturating_add(shares));
         BasketDepositedTao::<T>::mutate(hotkey, |sum| *sum = sum.saturating_add(tao));
@@ -183,7 +183,7 @@ impl<T: Config> Pallet<T> {
         let alpha = AlphaBalance(tao.0);
         Self::decrease_stake(hotkey, &Self::basket_account(), NetUid::ROOT, alpha);
         Self::increase_stake(hotkey, coldkey, NetUid::ROOT, alpha);
-        Self::root_stake_grew(hotkey, coldkey, NetUid::ROOT, alpha);
+        Self::on_root_stake_increase(hotkey, coldkey, NetUid::ROOT, alpha);
         let claimed = i128::from(shares);
         BasketClaimed::<T>::mutate(hotkey, coldkey, |sum| *sum = sum.saturating_add(claimed));
         BasketShares::<T>::mutate(hotkey, |sum| *sum = sum.saturating_sub(shares));
@@ -195,7 +195,7 @@ impl<T: Config> Pallet<T> {
 
     /// Adjusts the shares of a coldkey whose stake on `netuid` has grown; only root stake has
     /// shares.
-    pub(super) fn root_stake_grew(
+    pub(super) fn on_root_stake_increase(
         hotkey: &AccountId32,
         coldkey: &AccountId32,
         netuid: NetUid,
@@ -206,7 +206,7 @@ impl<T: Config> Pallet<T> {
 
     /// Adjusts the shares of a coldkey whose stake on `netuid` has shrunk; only root stake has
     /// shares.
-    pub(super) fn root_stake_shrank(
+    pub(super) fn on_root_stake_decrease(
         hotkey: &AccountId32,
         coldkey: &AccountId32,
         netuid: NetUid,

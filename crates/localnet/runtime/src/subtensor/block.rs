@@ -17,7 +17,7 @@ impl<T: Config> Pallet<T> {
         Self::reveal_timelocked(&subnets);
         Self::emit(&subnets, emission);
         Self::run_due_epochs(&subnets);
-        Self::move_prices(&subnets);
+        Self::update_moving_prices(&subnets);
         Self::store_root_proportions(&subnets);
         Self::apply_scheduled_children(&subnets);
     }
@@ -25,7 +25,7 @@ impl<T: Config> Pallet<T> {
     /// Runs due epochs up to the maximum per block; the others stay due.
     fn run_due_epochs(subnets: &[NetUid]) {
         let block = Self::current_block();
-        let mut room = MaxEpochsPerBlock::<T>::get();
+        let mut remaining_epochs = MaxEpochsPerBlock::<T>::get();
         for &netuid in subnets {
             if !Self::is_epoch_due(netuid, block) {
                 BlocksSinceLastStep::<T>::mutate(netuid, |blocks| {
@@ -33,7 +33,7 @@ impl<T: Config> Pallet<T> {
                 });
                 continue;
             }
-            let Some(remaining) = room.checked_sub(1) else {
+            let Some(remaining) = remaining_epochs.checked_sub(1) else {
                 BlocksSinceLastStep::<T>::mutate(netuid, |blocks| {
                     *blocks = blocks.saturating_add(1);
                 });
@@ -41,7 +41,7 @@ impl<T: Config> Pallet<T> {
                 Self::deposit_event(Event::EpochDeferred { netuid, from_block: block, to_block });
                 continue;
             };
-            room = remaining;
+            remaining_epochs = remaining;
             BlocksSinceLastStep::<T>::insert(netuid, 0);
             LastEpochBlock::<T>::insert(netuid, block);
             PendingEpochAt::<T>::remove(netuid);

@@ -297,10 +297,10 @@ impl<T: Config> Pallet<T> {
         ChildKeys::<T>::remove(old, netuid);
         ParentKeys::<T>::remove(old, netuid);
         for (_, child) in &children {
-            Self::change_parents(netuid, child, |parents| rename(parents, old, new));
+            Self::change_parents(netuid, child, |parents| replace_hotkey(parents, old, new));
         }
         for (_, parent) in &parents {
-            Self::change_children(netuid, parent, |children| rename(children, old, new));
+            Self::change_children(netuid, parent, |children| replace_hotkey(children, old, new));
         }
         Self::change_children(netuid, new, |relations| relations.extend(children));
         Self::change_parents(netuid, new, |relations| relations.extend(parents));
@@ -315,7 +315,7 @@ impl<T: Config> Pallet<T> {
             .collect();
         for parent in planned {
             PendingChildKeys::<T>::mutate(netuid, parent, |(children, _)| {
-                rename(children, old, new);
+                replace_hotkey(children, old, new);
             });
         }
         if ChildkeyTake::<T>::contains_key(old, netuid) {
@@ -360,7 +360,7 @@ impl<T: Config> Pallet<T> {
 }
 
 /// Replaces a hotkey in a list of relatives.
-fn rename(relatives: &mut Relatives, old: &AccountId32, new: &AccountId32) {
+fn replace_hotkey(relatives: &mut Relatives, old: &AccountId32, new: &AccountId32) {
     for (_, relative) in relatives.iter_mut().filter(|(_, relative)| relative == old) {
         *relative = new.clone();
     }

@@ -57,8 +57,8 @@ impl<T: Config> Pallet<T> {
         if locked == AlphaBalance::ZERO {
             return Ok(());
         }
-        let free = Self::stake_of(hotkey, coldkey, netuid).saturating_sub(locked);
-        ensure!(amount <= free, Error::<T>::StakeUnavailable);
+        let unlocked = Self::stake_of(hotkey, coldkey, netuid).saturating_sub(locked);
+        ensure!(amount <= unlocked, Error::<T>::StakeUnavailable);
         Ok(())
     }
 
@@ -129,9 +129,9 @@ impl<T: Config> Pallet<T> {
         });
         let result = change(&mut state);
         let locked = state.locked;
-        let is_left = locked != AlphaBalance::ZERO || state.min_locked != AlphaBalance::ZERO;
-        Self::list_collateral_hotkey(netuid, coldkey, hotkey, is_left)?;
-        MinerCollateral::<T>::set(key, is_left.then_some(state));
+        let is_nonempty = locked != AlphaBalance::ZERO || state.min_locked != AlphaBalance::ZERO;
+        Self::list_collateral_hotkey(netuid, coldkey, hotkey, is_nonempty)?;
+        MinerCollateral::<T>::set(key, is_nonempty.then_some(state));
         if locked != before {
             let total = ColdkeyMinerCollateral::<T>::get(netuid, coldkey)
                 .saturating_sub(before)
@@ -195,16 +195,16 @@ fn settle(
     capturable: AlphaBalance,
 ) -> AlphaBalance {
     state.earned = state.earned.saturating_add(emission);
-    let missing = state.min_locked.saturating_sub(state.locked);
-    if missing != AlphaBalance::ZERO {
-        let captured = capturable.min(missing);
+    let shortfall = state.min_locked.saturating_sub(state.locked);
+    if shortfall != AlphaBalance::ZERO {
+        let captured = capturable.min(shortfall);
         state.locked = state.locked.saturating_add(captured);
         return captured;
     }
     let released = AlphaBalance(
         U64F64::from_num(emission.0).saturating_mul(state.drain_ratio).saturating_to_num(),
     );
-    let above = state.locked.saturating_sub(state.min_locked);
-    state.locked = state.locked.saturating_sub(released.min(above));
+    let surplus = state.locked.saturating_sub(state.min_locked);
+    state.locked = state.locked.saturating_sub(released.min(surplus));
     AlphaBalance::ZERO
 }

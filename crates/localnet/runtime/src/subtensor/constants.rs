@@ -409,9 +409,9 @@ mod constants {
         #[pallet::constant_name(MaxEpochsPerBlock)]
         fn max_epochs_per_block() -> u8 {
             let key = MaxEpochsPerBlock::<T>::hashed_key();
-            let stated =
+            let stored =
                 sp_externalities::with_externalities(|state| state.storage(&key)).flatten();
-            stated.and_then(|bytes| u8::decode(&mut bytes.as_slice()).ok()).unwrap_or(32)
+            stored.and_then(|bytes| u8::decode(&mut bytes.as_slice()).ok()).unwrap_or(32)
         }
     }
 }

@@ -91,7 +91,7 @@ impl<T: Config> Pallet<T> {
             );
             let coldkey = Owner::<T>::get(hotkey);
             let take = Delegates::<T>::get(hotkey);
-            let (alpha_take, root_take) = (taken(take, *alpha), taken(take, *root));
+            let (alpha_take, root_take) = (take_amount(take, *alpha), take_amount(take, *root));
             let (alpha_rest, root_rest) =
                 (alpha.saturating_sub(alpha_take), root.saturating_sub(root_take));
             for (dividend, take) in [(*alpha, alpha_take), (*root, root_take)] {
@@ -104,8 +104,8 @@ impl<T: Config> Pallet<T> {
                     AlphaBalance(take),
                 );
             }
-            let taken = AlphaBalance(alpha_take.saturating_add(root_take));
-            Self::increase_stake(hotkey, &coldkey, netuid, taken);
+            let total_take = AlphaBalance(alpha_take.saturating_add(root_take));
+            Self::increase_stake(hotkey, &coldkey, netuid, total_take);
             Self::increase_pool_of(hotkey, netuid, AlphaBalance(alpha_rest));
             AlphaDividendsPerSubnet::<T>::insert(netuid, hotkey, AlphaBalance(*alpha));
             if *root > 0 {
@@ -157,7 +157,7 @@ impl<T: Config> Pallet<T> {
 }
 
 /// Returns ⌊`amount` · `take`⌋.
-fn taken(take: PerU16, amount: u64) -> u64 {
+fn take_amount(take: PerU16, amount: u64) -> u64 {
     (u128::from(amount) * u128::from(take.deconstruct()) / u128::from(PerU16::ACCURACY)) as u64
 }
 

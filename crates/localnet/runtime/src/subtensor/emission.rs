@@ -21,21 +21,21 @@ const MAX_SUPPLY: u64 = 21_000_000 * UNIT;
 /// Returns the block emission of TAO, or of a subnet's alpha, at the given issuance: one unit,
 /// halved each time half of the remaining supply is issued.
 pub(super) fn block_emission(issuance: u64) -> u64 {
-    let left = MAX_SUPPLY.saturating_sub(issuance);
-    let halvings = MAX_SUPPLY.checked_div(left).and_then(u64::checked_ilog2);
+    let remaining_supply = MAX_SUPPLY.saturating_sub(issuance);
+    let halvings = MAX_SUPPLY.checked_div(remaining_supply).and_then(u64::checked_ilog2);
     halvings.map_or(0, |halvings| UNIT >> halvings)
 }
 
 /// Split of a block's alpha emission to the participants of a subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Split {
+struct EmissionSplit {
     owner: AlphaBalance,
     server: AlphaBalance,
     validator: AlphaBalance,
     root: AlphaBalance,
 }
 
-impl Split {
+impl EmissionSplit {
     /// Splits `alpha`: the owner receives `owner_cut` parts of 65 535. Of the rest, miners and
     /// validators receive half each, and root stake receives its proportion of the validators'
     /// half.
@@ -59,7 +59,7 @@ impl<T: Config> Pallet<T> {
     /// enabled; every emitting subnet issues its own alpha to its participants.
     pub(super) fn emit(subnets: &[NetUid], emission: u64) {
         let (emitting, idle): (Vec<NetUid>, Vec<NetUid>) =
-            subnets.iter().partition(|netuid| Self::emits(**netuid));
+            subnets.iter().partition(|netuid| Self::has_emission(**netuid));
         for netuid in
             idle.into_iter().filter(|netuid| SubnetAlphaOutEmission::<T>::contains_key(netuid))
         {
@@ -88,7 +88,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Whether a subnet emits alpha to its participants: it is started and registration is enabled.
-    fn emits(netuid: NetUid) -> bool {
+    fn has_emission(netuid: NetUid) -> bool {
         FirstEmissionBlockNumber::<T>::contains_key(netuid)
             && SubtokenEnabled::<T>::get(netuid)
             && NetworkRegistrationAllowed::<T>::get(netuid)
@@ -129,11 +129,11 @@ impl<T: Config> Pallet<T> {
             alpha_assets::Pallet::<T>::issue(netuid, alpha_in);
         }
         if tao_in != TaoBalance::ZERO {
-            Self::grow_tao(netuid, tao_in);
+            Self::increase_pool_tao(netuid, tao_in);
         }
-        let entered = tao_in.saturating_add(spent);
-        if entered != TaoBalance::ZERO {
-            Self::record_protocol_inflow(netuid, entered);
+        let total_in = tao_in.saturating_add(spent);
+        if total_in != TaoBalance::ZERO {
+            Self::record_protocol_inflow(netuid, total_in);
         }
         TotalIssuance::<T>::mutate(|total| {
             *total = total.saturating_add(tao_in).saturating_add(excess);
@@ -161,7 +161,8 @@ impl<T: Config> Pallet<T> {
     fn accumulate(netuid: NetUid, alpha: u64, root_proportion: U64F64, root_is_paid: bool) {
         let owner_cut =
             if OwnerCutEnabled::<T>::get(netuid) { SubnetOwnerCut::<T>::get() } else { 0 };
-        let Split { owner, server, validator, root } = Split::of(alpha, owner_cut, root_proportion);
+        let EmissionSplit { owner, server, validator, root } =
+            EmissionSplit::of(alpha, owner_cut, root_proportion);
         SubnetAlphaOutEmission::<T>::insert(netuid, AlphaBalance(alpha));
         let issued = if root_is_paid {
             AlphaBalance(alpha)

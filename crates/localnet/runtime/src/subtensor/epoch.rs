@@ -17,7 +17,7 @@ pub use inputs::Neurons;
 
 /// The storage maps of a subnet are inconsistent, so its epoch cannot be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Inconsistent;
+pub struct InconsistentMaps;
 
 /// Pending emission of an epoch, in alpha.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,8 +52,8 @@ impl<T: Config> Pallet<T> {
     /// Runs the epoch of a subnet and distributes the pending emission.
     ///
     /// # Errors
-    /// [`Inconsistent`]; the storage is then unchanged, and the emission stays pending.
-    pub(super) fn run_epoch(netuid: NetUid, block: u64) -> Result<(), Inconsistent> {
+    /// [`InconsistentMaps`]; the storage is then unchanged, and the emission stays pending.
+    pub(super) fn run_epoch(netuid: NetUid, block: u64) -> Result<(), InconsistentMaps> {
         let neurons = Self::neurons(netuid)?;
         let mut pending = Pending {
             server: PendingServerEmission::<T>::get(netuid).0,
@@ -65,7 +65,7 @@ impl<T: Config> Pallet<T> {
         let mut outputs = Vec::with_capacity(emissions.len());
         for (mecid, emission) in (0..).map(MechId).zip(emissions) {
             let input = Self::epoch_input(netuid, mecid, &neurons, block, emission);
-            outputs.push(run(&input).map_err(|_| Inconsistent)?);
+            outputs.push(run(&input).map_err(|_| InconsistentMaps)?);
         }
         PendingServerEmission::<T>::remove(netuid);
         PendingValidatorEmission::<T>::remove(netuid);
@@ -183,7 +183,7 @@ fn average(
         .map(|uid| {
             let parts = outputs.iter().zip(split);
             let sum: u64 = parts
-                .map(|(output, &part)| u64::from(at(field(output), uid)) * u64::from(part))
+                .map(|(output, &part)| u64::from(value_at(field(output), uid)) * u64::from(part))
                 .sum();
             (sum / total) as u16
         })
@@ -192,17 +192,19 @@ fn average(
 
 fn sum(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<u64>) -> Vec<u64> {
     (0..count(outputs, field))
-        .map(|uid| outputs.iter().map(|output| at(field(output), uid)).fold(0, u64::saturating_add))
+        .map(|uid| {
+            outputs.iter().map(|output| value_at(field(output), uid)).fold(0, u64::saturating_add)
+        })
         .collect()
 }
 
 fn any(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<bool>) -> Vec<bool> {
     (0..count(outputs, field))
-        .map(|uid| outputs.iter().any(|output| at(field(output), uid)))
+        .map(|uid| outputs.iter().any(|output| value_at(field(output), uid)))
         .collect()
 }
 
-fn at<V: Copy + Default>(list: &[V], uid: usize) -> V {
+fn value_at<V: Copy + Default>(list: &[V], uid: usize) -> V {
     list.get(uid).copied().unwrap_or_default()
 }
 

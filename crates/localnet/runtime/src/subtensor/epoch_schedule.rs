@@ -58,12 +58,12 @@ impl<T: Config> Pallet<T> {
 
     /// Whether the owner's settings are frozen: fewer than `AdminFreezeWindow` blocks remain until
     /// the next epoch, or a triggered epoch is not due yet. Never frozen if the tempo is 0.
-    pub fn in_freeze_window(netuid: NetUid) -> bool {
+    pub fn is_in_freeze_window(netuid: NetUid) -> bool {
         let is_triggered = PendingEpochAt::<T>::get(netuid) > Self::current_block();
-        Tempo::<T>::get(netuid) > 0 && (is_triggered || Self::epoch_is_near(netuid))
+        Tempo::<T>::get(netuid) > 0 && (is_triggered || Self::is_epoch_near(netuid))
     }
 
-    fn epoch_is_near(netuid: NetUid) -> bool {
+    fn is_epoch_near(netuid: NetUid) -> bool {
         let window = u64::from(AdminFreezeWindow::<T>::get());
         Self::scheduled_epoch_block(netuid)
             .is_some_and(|block| block.saturating_sub(Self::current_block()) < window)
@@ -113,7 +113,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::DynamicTempoBlockedByCommitReveal
         );
         ensure!(PendingEpochAt::<T>::get(netuid) == 0, Error::<T>::EpochTriggerAlreadyPending);
-        ensure!(!Self::epoch_is_near(netuid), Error::<T>::AutoEpochAlreadyImminent);
+        ensure!(!Self::is_epoch_near(netuid), Error::<T>::AutoEpochAlreadyImminent);
         Self::ensure_within_rate(who, netuid, action)?;
         let fires_at = Self::current_block().saturating_add(AdminFreezeWindow::<T>::get().into());
         Self::wake(netuid);

@@ -38,7 +38,7 @@ impl<T: Config> Pallet<T> {
             Self::build_dormant(NetUid(netuid), owner, hotkey);
         }
         Self::build_babelbit(owner, hotkey);
-        Self::count_issuance();
+        Self::recompute_total_issuance();
     }
 
     /// Creates root and the first subnet, as the reference's local network does: no hotkey has an
@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
         Self::wake(FIRST);
         // Builds with a faucet do not limit the rate of new subnets.
         NetworkRateLimit::<T>::put(0);
-        Self::count_issuance();
+        Self::recompute_total_issuance();
     }
 
     fn build_root(owner: &AccountId32, hotkey: &AccountId32) {

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
     use crate::runtime::Runtime;
     use crate::subtensor::Call;
-    use crate::testing::{account, chain, key, last_event, outcome, send};
+    use crate::testing::{account, at_first_block, key, last_event, outcome, send};
 
     fn describe(name: usize, description: usize) -> Call<Runtime> {
         Call::set_identity {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn coldkeys_with_a_neuron_set_their_identity() {
-        chain(|| {
+        at_first_block(|| {
             let (alice, bob) = (account("Alice"), account("Bob"));
             assert_eq!(outcome(send(&bob, describe(1, 1))), "HotKeyNotRegisteredInNetwork");
             assert_eq!(outcome(send(&bob, Call::try_associate_hotkey { hotkey: key(1) })), "ok");
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_hotkey_keeps_its_owner() {
-        chain(|| {
+        at_first_block(|| {
             let (alice, bob) = (account("Alice"), account("Bob"));
             assert_eq!(outcome(send(&bob, Call::try_associate_hotkey { hotkey: key(1) })), "ok");
             assert!(super::Pallet::<Runtime>::owns(&bob, &key(1)));

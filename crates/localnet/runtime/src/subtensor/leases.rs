@@ -36,7 +36,7 @@ impl<T: Config> Pallet<T> {
         emissions_share: Percent,
         end_block: Option<u32>,
     ) -> DispatchResult {
-        let crowdloan = T::Crowdloans::finalizing()?;
+        let crowdloan = T::Crowdloans::finalizing_crowdloan()?;
         ensure!(*who == crowdloan.creator, Error::<T>::InvalidLeaseBeneficiary);
         ensure!(
             end_block.is_none_or(|end| end > Self::block_number()),

@@ -58,7 +58,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::InsufficientStakeForLock
         );
         let kind = Self::kind_of_lock(coldkey, netuid, hotkey);
-        Self::store_lock(coldkey, netuid, hotkey, kind.rolled(lock, Self::rates()));
+        Self::store_lock(coldkey, netuid, hotkey, kind.roll_forward(lock, Self::rates()));
         Self::add_to_total(
             netuid,
             hotkey,
@@ -128,24 +128,24 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
         amount: AlphaBalance,
     ) -> Result<(), Error<T>> {
-        let held = Self::held(coldkey, netuid);
-        if held == AlphaBalance::ZERO {
+        let unavailable = Self::unavailable_stake(coldkey, netuid);
+        if unavailable == AlphaBalance::ZERO {
             return Ok(());
         }
-        let available = Self::total_stake_of(coldkey, netuid).saturating_sub(held);
+        let available = Self::total_stake_of(coldkey, netuid).saturating_sub(unavailable);
         ensure!(available >= amount, Error::<T>::StakeUnavailable);
         Ok(())
     }
 
     /// Returns the stake of a coldkey on a subnet that it cannot withdraw now: locked stake and
     /// collateral.
-    pub fn held(coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
-        Self::locked(coldkey, netuid)
+    pub fn unavailable_stake(coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
+        Self::locked_alpha(coldkey, netuid)
             .saturating_add(ColdkeyMinerCollateral::<T>::get(netuid, coldkey))
     }
 
     /// Returns the stake of a coldkey on a subnet that is locked now.
-    pub fn locked(coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
+    pub fn locked_alpha(coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
         Self::lock_of(coldkey, netuid).map_or(AlphaBalance::ZERO, |(_, lock)| lock.locked_mass)
     }
 
@@ -154,13 +154,13 @@ impl<T: Config> Pallet<T> {
     pub fn lock_of(coldkey: &AccountId32, netuid: NetUid) -> Option<(AccountId32, LockState)> {
         let (hotkey, lock) = Lock::<T>::iter_prefix((coldkey, netuid)).next()?;
         let kind = Self::kind_of_lock(coldkey, netuid, &hotkey);
-        Some((hotkey, kind.rolled(lock, Self::rates())))
+        Some((hotkey, kind.roll_forward(lock, Self::rates())))
     }
 
     /// Returns the conviction of a hotkey on a subnet: that of all stake locked to it.
     pub fn conviction_of(hotkey: &AccountId32, netuid: NetUid) -> U64F64 {
         let is_owner = Self::is_owner_hotkey(netuid, hotkey);
-        let kinds = LockKind::ALL.into_iter().filter(|kind| is_owner || !kind.of_owner);
+        let kinds = LockKind::ALL.into_iter().filter(|kind| is_owner || !kind.is_owner_lock);
         kinds
             .map(|kind| Self::total_lock(netuid, hotkey, kind).conviction)
             .fold(U64F64::default(), U64F64::saturating_add)
@@ -223,8 +223,8 @@ impl<T: Config> Pallet<T> {
     }
 
     fn kind_of_lock(coldkey: &AccountId32, netuid: NetUid, hotkey: &AccountId32) -> LockKind {
-        let perpetual = DecayingLock::<T>::get(coldkey, netuid) == Some(false);
-        LockKind { of_owner: Self::is_owner_hotkey(netuid, hotkey), perpetual }
+        let is_perpetual = DecayingLock::<T>::get(coldkey, netuid) == Some(false);
+        LockKind { is_owner_lock: Self::is_owner_hotkey(netuid, hotkey), is_perpetual }
     }
 
     fn rates() -> Rates {
@@ -257,28 +257,34 @@ impl<T: Config> Pallet<T> {
     /// Returns the total of a hotkey's locks of a kind, as it is now.
     fn total_lock(netuid: NetUid, hotkey: &AccountId32, kind: LockKind) -> LockState {
         let stored = match kind {
-            LockKind { of_owner: true, perpetual: true } => OwnerLock::<T>::get(netuid),
-            LockKind { of_owner: true, perpetual: false } => DecayingOwnerLock::<T>::get(netuid),
-            LockKind { of_owner: false, perpetual: true } => HotkeyLock::<T>::get(netuid, hotkey),
-            LockKind { of_owner: false, perpetual: false } => {
+            LockKind { is_owner_lock: true, is_perpetual: true } => OwnerLock::<T>::get(netuid),
+            LockKind { is_owner_lock: true, is_perpetual: false } => {
+                DecayingOwnerLock::<T>::get(netuid)
+            }
+            LockKind { is_owner_lock: false, is_perpetual: true } => {
+                HotkeyLock::<T>::get(netuid, hotkey)
+            }
+            LockKind { is_owner_lock: false, is_perpetual: false } => {
                 DecayingHotkeyLock::<T>::get(netuid, hotkey)
             }
         };
-        kind.rolled(stored.unwrap_or_else(Self::empty_lock), Self::rates())
+        kind.roll_forward(stored.unwrap_or_else(Self::empty_lock), Self::rates())
     }
 
     fn store_total(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, total: LockState) {
-        let is_left = total.locked_mass != AlphaBalance::ZERO || total.conviction > 0;
-        let total = is_left.then_some(total);
+        let is_nonempty = total.locked_mass != AlphaBalance::ZERO || total.conviction > 0;
+        let total = is_nonempty.then_some(total);
         match kind {
-            LockKind { of_owner: true, perpetual: true } => OwnerLock::<T>::set(netuid, total),
-            LockKind { of_owner: true, perpetual: false } => {
+            LockKind { is_owner_lock: true, is_perpetual: true } => {
+                OwnerLock::<T>::set(netuid, total);
+            }
+            LockKind { is_owner_lock: true, is_perpetual: false } => {
                 DecayingOwnerLock::<T>::set(netuid, total);
             }
-            LockKind { of_owner: false, perpetual: true } => {
+            LockKind { is_owner_lock: false, is_perpetual: true } => {
                 HotkeyLock::<T>::set(netuid, hotkey, total);
             }
-            LockKind { of_owner: false, perpetual: false } => {
+            LockKind { is_owner_lock: false, is_perpetual: false } => {
                 DecayingHotkeyLock::<T>::set(netuid, hotkey, total);
             }
         }
@@ -288,7 +294,7 @@ impl<T: Config> Pallet<T> {
         let mut total = Self::total_lock(netuid, hotkey, kind);
         total.locked_mass = total.locked_mass.saturating_add(lock.locked_mass);
         total.conviction = total.conviction.saturating_add(lock.conviction);
-        Self::store_total(netuid, hotkey, kind, kind.rolled(total, Self::rates()));
+        Self::store_total(netuid, hotkey, kind, kind.roll_forward(total, Self::rates()));
     }
 
     fn subtract_from_total(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, lock: LockState) {

@@ -38,12 +38,12 @@ impl Trade {
         Self { paid: amount, fee: 0, received: amount }
     }
 
-    const fn of(paid: u64, fee: u64) -> Self {
+    const fn unfilled(paid: u64, fee: u64) -> Self {
         Self { paid, fee, received: 0 }
     }
 
     /// Computes the trade's output from a pool with the reserves `paid_side` and `received_side`.
-    fn filled<T: swap::Config>(
+    fn fill<T: swap::Config>(
         mut self,
         received: impl FnOnce(u64) -> u64,
         paid_side: u64,
@@ -72,7 +72,7 @@ pub enum Fee {
 }
 
 impl Fee {
-    fn on<T: swap::Config>(self, netuid: NetUid, amount: u64) -> u64 {
+    fn amount_on<T: swap::Config>(self, netuid: NetUid, amount: u64) -> u64 {
         match self {
             Self::Charged => swap::Pallet::<T>::fee(netuid, amount),
             Self::Waived => 0,
@@ -119,7 +119,7 @@ impl<T: Config> Pallet<T> {
 
     /// Removes what the swap and alpha pallets store about a dissolved subnet.
     pub(super) fn remove_pool(netuid: NetUid) {
-        alpha_assets::Pallet::<T>::forget(netuid);
+        alpha_assets::Pallet::<T>::remove_subnet(netuid);
         swap::FeeRate::<T>::remove(netuid);
         swap::SwapBalancer::<T>::remove(netuid);
         swap::PalSwapInitialized::<T>::remove(netuid);
@@ -135,8 +135,8 @@ impl<T: Config> Pallet<T> {
             return Ok(Trade::without_conversion(tao.0));
         }
         let pool = Self::pool_of(netuid);
-        let trade = Trade::of(tao.0, fee.on::<T>(netuid, tao.0));
-        trade.filled(|traded| pool.buy(TaoBalance(traded)).0, pool.tao.0, pool.alpha.0)
+        let trade = Trade::unfilled(tao.0, fee.amount_on::<T>(netuid, tao.0));
+        trade.fill(|traded| pool.buy(TaoBalance(traded)).0, pool.tao.0, pool.alpha.0)
     }
 
     /// Quotes a sale of `alpha`, fee included.
@@ -152,8 +152,8 @@ impl<T: Config> Pallet<T> {
             return Ok(Trade::without_conversion(alpha.0));
         }
         let pool = Self::pool_of(netuid);
-        let trade = Trade::of(alpha.0, fee.on::<T>(netuid, alpha.0));
-        trade.filled(|traded| pool.sell(AlphaBalance(traded)).0, pool.alpha.0, pool.tao.0)
+        let trade = Trade::unfilled(alpha.0, fee.amount_on::<T>(netuid, alpha.0));
+        trade.fill(|traded| pool.sell(AlphaBalance(traded)).0, pool.alpha.0, pool.tao.0)
     }
 
     /// Whether `amount` is within the maximum trade of a pool with this reserve.
@@ -165,7 +165,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `ReservesTooLow`; `PriceLimitExceeded` if the price is already at or above the limit.
-    pub(super) fn max_bought_below(
+    pub(super) fn max_buy_below_price(
         netuid: NetUid,
         limit: TaoBalance,
     ) -> Result<TaoBalance, swap::Error<T>> {
@@ -185,7 +185,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `ReservesTooLow`; `PriceLimitExceeded` if the price is already at or below the limit.
-    pub(super) fn max_sold_above(
+    pub(super) fn max_sell_above_price(
         netuid: NetUid,
         limit: TaoBalance,
     ) -> Result<AlphaBalance, swap::Error<T>> {
@@ -214,7 +214,7 @@ impl<T: Config> Pallet<T> {
 
     /// Moves TAO into and alpha out of the pool; the fee does not enter the pool.
     pub(super) fn settle_buy(netuid: NetUid, trade: &Trade) {
-        Self::grow_tao(netuid, TaoBalance(trade.traded()));
+        Self::increase_pool_tao(netuid, TaoBalance(trade.traded()));
         let bought = AlphaBalance(trade.received);
         if Self::has_pool(netuid) {
             SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(bought));
@@ -232,7 +232,7 @@ impl<T: Config> Pallet<T> {
             SubnetAlphaIn::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_add(sold));
         }
         SubnetAlphaOut::<T>::mutate(netuid, |alpha| *alpha = alpha.saturating_sub(sold));
-        Self::shrink_tao(netuid, TaoBalance(trade.received));
+        Self::decrease_pool_tao(netuid, TaoBalance(trade.received));
         SubnetVolume::<T>::mutate(netuid, |volume| {
             *volume = volume.saturating_add(trade.received.into());
         });
@@ -276,9 +276,9 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Sets the total issuance to the TAO on accounts and in pools. Called at the end of genesis.
-    pub fn count_issuance() {
-        let free = TaoBalance(T::Currency::total_issuance());
-        TotalIssuance::<T>::put(free.saturating_add(TotalStake::<T>::get()));
+    pub fn recompute_total_issuance() {
+        let account_balances = TaoBalance(T::Currency::total_issuance());
+        TotalIssuance::<T>::put(account_balances.saturating_add(TotalStake::<T>::get()));
     }
 
     /// Whether a subnet's alpha is traded in a pool; otherwise one alpha is worth one TAO.
@@ -295,12 +295,12 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    pub(super) fn grow_tao(netuid: NetUid, tao: TaoBalance) {
+    pub(super) fn increase_pool_tao(netuid: NetUid, tao: TaoBalance) {
         SubnetTAO::<T>::mutate(netuid, |pool_tao| *pool_tao = pool_tao.saturating_add(tao));
         TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
     }
 
-    pub(super) fn shrink_tao(netuid: NetUid, tao: TaoBalance) {
+    pub(super) fn decrease_pool_tao(netuid: NetUid, tao: TaoBalance) {
         SubnetTAO::<T>::mutate(netuid, |pool_tao| *pool_tao = pool_tao.saturating_sub(tao));
         TotalStake::<T>::mutate(|total| *total = total.saturating_sub(tao));
     }

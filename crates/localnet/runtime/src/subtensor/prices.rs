@@ -12,7 +12,7 @@ impl<T: Config> Pallet<T> {
     /// Updates the moving price of each started subnet towards its alpha price, capped at one TAO.
     /// The smoothing factor grows with the age t of the subnet: α' = α t / (t +
     /// `EMAPriceHalvingBlocks`).
-    pub(super) fn move_prices(subnets: &[NetUid]) {
+    pub(super) fn update_moving_prices(subnets: &[NetUid]) {
         let block = Self::current_block();
         for &netuid in subnets {
             let Some(start) = FirstEmissionBlockNumber::<T>::get(netuid) else { continue };

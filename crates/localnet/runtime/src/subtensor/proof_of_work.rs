@@ -45,7 +45,7 @@ impl<T: Config> Pallet<T> {
             Some(Self::neuron_to_prune(netuid).ok_or(Error::<T>::NoNeuronIdAvailable)?)
         };
         Self::own_hotkey(who, &hotkey)?;
-        let uid = Self::take_slot(netuid, replaced, &hotkey);
+        let uid = Self::assign_slot(netuid, replaced, &hotkey);
         LastPowRegistrationBlock::<T>::insert(&hotkey, work_block);
         RegistrationsThisBlock::<T>::mutate(netuid, |count| *count = count.saturating_add(1));
         Self::deposit_event(Event::NeuronRegistered(netuid, uid, hotkey));
@@ -87,7 +87,10 @@ impl<T: Config> Pallet<T> {
         let block_hash = Self::block_hash(work_block).ok_or(Error::<T>::InvalidWorkBlock)?;
         let seal = registration_seal(netuid, block_hash, hotkey, who, nonce);
         ensure!(work == seal.as_bytes(), Error::<T>::InvalidSeal);
-        ensure!(meets(seal, Self::pow_difficulty(netuid)), Error::<T>::InvalidDifficulty);
+        ensure!(
+            meets_difficulty(seal, Self::pow_difficulty(netuid)),
+            Error::<T>::InvalidDifficulty
+        );
         let is_free = Owner::<T>::try_get(hotkey).map_or(true, |owner| owner == *who);
         ensure!(is_free, Error::<T>::NonAssociatedColdKey);
         Ok(())
@@ -107,7 +110,7 @@ impl<T: Config> Pallet<T> {
         let is_recent = Self::age_of(block_number).is_some_and(|age| age <= MAX_FAUCET_AGE);
         ensure!(is_recent, Error::<T>::InvalidWorkBlock);
         let claimed = <[u8; 32]>::try_from(work.as_slice()).map_err(|_| Error::<T>::InvalidSeal)?;
-        ensure!(meets(H256(claimed), FAUCET_DIFFICULTY), Error::<T>::InvalidDifficulty);
+        ensure!(meets_difficulty(H256(claimed), FAUCET_DIFFICULTY), Error::<T>::InvalidDifficulty);
         let block_hash = Self::block_hash(block_number).ok_or(Error::<T>::InvalidWorkBlock)?;
         ensure!(H256(claimed) == legacy_seal(block_hash, &who, nonce), Error::<T>::InvalidSeal);
         ensure!(!UsedWork::<T>::contains_key(&work), Error::<T>::InvalidSeal);
@@ -158,7 +161,7 @@ fn legacy_seal(block: H256, key: &AccountId32, nonce: u64) -> H256 {
 
 /// Whether a seal, as a little-endian number, meets a difficulty: seal · difficulty does not
 /// overflow.
-fn meets(seal: H256, difficulty: u64) -> bool {
+fn meets_difficulty(seal: H256, difficulty: u64) -> bool {
     U256::from_little_endian(seal.as_bytes()).checked_mul(U256::from(difficulty)).is_some()
 }
 

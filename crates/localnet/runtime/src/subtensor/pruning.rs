@@ -19,7 +19,7 @@ const MAX_IMMUNE_PERCENT: usize = 80;
 type Row = (u16, Vec<(u16, u16)>);
 
 /// Replaces the uids in rows by those in `numbers`; rows and values of other uids are dropped.
-fn renumbered(rows: impl Iterator<Item = Row>, numbers: &BTreeMap<u16, u16>) -> Vec<Row> {
+fn renumber(rows: impl Iterator<Item = Row>, numbers: &BTreeMap<u16, u16>) -> Vec<Row> {
     rows.filter_map(|(from, row)| {
         let row = row.iter().filter_map(|&(to, value)| Some((*numbers.get(&to)?, value))).collect();
         Some((*numbers.get(&from)?, row))
@@ -128,8 +128,8 @@ impl<T: Config> Pallet<T> {
     /// Renumbers rows and columns of weights and bonds; those of removed neurons are dropped.
     fn renumber_rows(index: NetUidStorageIndex, kept: &[u16]) {
         let numbers: BTreeMap<u16, u16> = kept.iter().copied().zip(0..).collect();
-        let weights = renumbered(Weights::<T>::drain_prefix(index), &numbers);
-        let bonds = renumbered(Bonds::<T>::drain_prefix(index), &numbers);
+        let weights = renumber(Weights::<T>::drain_prefix(index), &numbers);
+        let bonds = renumber(Bonds::<T>::drain_prefix(index), &numbers);
         for (uid, row) in weights {
             Weights::<T>::insert(index, uid, row);
         }

@@ -40,7 +40,7 @@ impl From<Hyperparameter> for LimitedAction {
 }
 
 /// Storage location of the block at which an action last happened.
-enum Memory<AccountId> {
+enum ActionRecord<AccountId> {
     Keyed(RateLimitKey<AccountId>),
     Transaction(u16),
 }
@@ -63,19 +63,19 @@ impl LimitedAction {
     }
 
     // The transaction type numbers are those of the real chain.
-    fn memory(self, netuid: NetUid) -> Memory<AccountId32> {
+    fn record(self, netuid: NetUid) -> ActionRecord<AccountId32> {
         match self {
             Self::Hyperparameter(hyperparameter) => {
-                Memory::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, hyperparameter))
+                ActionRecord::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, hyperparameter))
             }
-            Self::OwnerHotkey => Memory::Keyed(RateLimitKey::SetSNOwnerHotkey(netuid)),
-            Self::WeightsVersion => Memory::Transaction(4),
-            Self::MechanismCount => Memory::Transaction(7),
-            Self::MechanismSplit => Memory::Transaction(8),
-            Self::Trimming => Memory::Transaction(9),
-            Self::Tempo => Memory::Transaction(11),
-            Self::Children => Memory::Transaction(0),
-            Self::ChildkeyTake => Memory::Transaction(1),
+            Self::OwnerHotkey => ActionRecord::Keyed(RateLimitKey::SetSNOwnerHotkey(netuid)),
+            Self::WeightsVersion => ActionRecord::Transaction(4),
+            Self::MechanismCount => ActionRecord::Transaction(7),
+            Self::MechanismSplit => ActionRecord::Transaction(8),
+            Self::Trimming => ActionRecord::Transaction(9),
+            Self::Tempo => ActionRecord::Transaction(11),
+            Self::Children => ActionRecord::Transaction(0),
+            Self::ChildkeyTake => ActionRecord::Transaction(1),
         }
     }
 }
@@ -102,13 +102,13 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `AdminActionProhibitedDuringWeightsWindow` in the freeze window, `TxRateLimitExceeded`
     /// within the rate limit.
-    pub fn ensure_owner_may(
+    pub fn ensure_action_allowed(
         owner: &AccountId32,
         netuid: NetUid,
         action: LimitedAction,
     ) -> DispatchResult {
         ensure!(
-            !Self::in_freeze_window(netuid),
+            !Self::is_in_freeze_window(netuid),
             Error::<T>::AdminActionProhibitedDuringWeightsWindow
         );
         Self::ensure_within_rate(owner, netuid, action)
@@ -129,9 +129,11 @@ impl<T: Config> Pallet<T> {
 
     /// Whether the rate limit of an action allows it now.
     pub fn action_is_within_rate(key: &AccountId32, netuid: NetUid, action: LimitedAction) -> bool {
-        let last = match action.memory(netuid) {
-            Memory::Keyed(key) => LastRateLimitedBlock::<T>::get(key),
-            Memory::Transaction(kind) => TransactionKeyLastBlock::<T>::get((key, netuid, kind)),
+        let last = match action.record(netuid) {
+            ActionRecord::Keyed(key) => LastRateLimitedBlock::<T>::get(key),
+            ActionRecord::Transaction(kind) => {
+                TransactionKeyLastBlock::<T>::get((key, netuid, kind))
+            }
         };
         Self::rate_allows(last, action.blocks::<T>(netuid))
     }
@@ -149,9 +151,9 @@ impl<T: Config> Pallet<T> {
 
     /// Records an action at the current block.
     pub fn record_action(key: &AccountId32, netuid: NetUid, action: LimitedAction) {
-        match action.memory(netuid) {
-            Memory::Keyed(key) => Self::record_rate_limited(&key),
-            Memory::Transaction(kind) => {
+        match action.record(netuid) {
+            ActionRecord::Keyed(key) => Self::record_rate_limited(&key),
+            ActionRecord::Transaction(kind) => {
                 TransactionKeyLastBlock::<T>::insert((key, netuid, kind), Self::current_block());
             }
         }

@@ -36,7 +36,7 @@ impl<T: Config> Pallet<T> {
         };
 
         Self::pay_registration(netuid, &hotkey, who, charge)?;
-        let uid = Self::take_slot(netuid, replaced, &hotkey);
+        let uid = Self::assign_slot(netuid, replaced, &hotkey);
         Self::raise_burn(netuid);
         RegistrationsThisBlock::<T>::mutate(netuid, |count| *count = count.saturating_add(1));
         RAORecycledForRegistration::<T>::mutate(netuid, |sum| {
@@ -103,7 +103,7 @@ impl<T: Config> Pallet<T> {
         if let Some(uid) = replaced {
             Self::end_delegation_to_owners(&Self::hotkey_at(root, uid));
         }
-        let uid = Self::take_slot(root, replaced, hotkey);
+        let uid = Self::assign_slot(root, replaced, hotkey);
         // Members of root become delegates.
         if !Delegates::<T>::contains_key(hotkey) {
             Delegates::<T>::insert(hotkey, Delegates::<T>::get(hotkey));
@@ -129,7 +129,7 @@ impl<T: Config> Pallet<T> {
             .map(|(stake, _, uid)| (stake, uid))
     }
 
-    pub(super) fn take_slot(netuid: NetUid, replaced: Option<u16>, hotkey: &AccountId32) -> u16 {
+    pub(super) fn assign_slot(netuid: NetUid, replaced: Option<u16>, hotkey: &AccountId32) -> u16 {
         Self::wake(netuid);
         match replaced {
             Some(uid) => {

@@ -35,7 +35,7 @@ impl SafeFloat {
 
     /// Returns `self` + `other`.
     pub(super) fn plus(self, other: Self, round: Round) -> Self {
-        self.combined(other, round, |large, small| large + small)
+        self.combine(other, round, |large, small| large + small)
     }
 
     /// Returns `self` − `other`, at least zero.
@@ -43,7 +43,7 @@ impl SafeFloat {
         if self.digits_above(other).is_none() {
             return Self::ZERO;
         }
-        self.combined(other, round, U256::saturating_sub)
+        self.combine(other, round, U256::saturating_sub)
     }
 
     /// Whether `self` has fewer digits than `before`: after a subtraction, its last digits may be
@@ -60,7 +60,7 @@ impl SafeFloat {
         // 36 + 20 + 20 digits fit in 256 bits; the 20 zeros keep 36 digits after the division.
         let numerator = U256::from(self.mantissa) * U256::from(factor) * power_of_ten(20);
         Self::rounded(
-            divided(numerator, divisor.into(), round),
+            divide(numerator, divisor.into(), round),
             self.exponent.saturating_sub(20),
             round,
         )
@@ -91,21 +91,22 @@ impl SafeFloat {
         if other.is_zero() {
             return Some(0);
         }
-        let above = self.exponent.saturating_sub(other.exponent);
-        let larger =
-            !self.is_zero() && (above > 0 || (above == 0 && self.mantissa >= other.mantissa));
-        larger.then_some(above)
+        let exponent_difference = self.exponent.saturating_sub(other.exponent);
+        let is_larger = !self.is_zero()
+            && (exponent_difference > 0
+                || (exponent_difference == 0 && self.mantissa >= other.mantissa));
+        is_larger.then_some(exponent_difference)
     }
 
     /// Aligns two numbers, the larger one first, applies an operation and rounds the result.
-    fn combined(self, other: Self, round: Round, operation: impl Fn(U256, U256) -> U256) -> Self {
+    fn combine(self, other: Self, round: Round, operation: impl Fn(U256, U256) -> U256) -> Self {
         let (large, small) =
             if self.digits_above(other).is_some() { (self, other) } else { (other, self) };
         if small.is_zero() {
             return large;
         }
-        let above = large.exponent.saturating_sub(small.exponent);
-        match u32::try_from(above) {
+        let exponent_difference = large.exponent.saturating_sub(small.exponent);
+        match u32::try_from(exponent_difference) {
             Ok(digits) if digits <= DIGITS + 2 => {
                 let aligned = U256::from(large.mantissa) * power_of_ten(digits);
                 Self::rounded(operation(aligned, small.mantissa.into()), small.exponent, round)
@@ -127,8 +128,8 @@ impl SafeFloat {
         let digits = count_digits(mantissa);
         let (mantissa, exponent) = if digits > DIGITS {
             let surplus = digits - DIGITS;
-            let cut = divided(mantissa, power_of_ten(surplus), round);
-            (cut, exponent.saturating_add(surplus.into()))
+            let truncated = divide(mantissa, power_of_ten(surplus), round);
+            (truncated, exponent.saturating_add(surplus.into()))
         } else {
             let missing = DIGITS - digits;
             (mantissa * power_of_ten(missing), exponent.saturating_sub(missing.into()))
@@ -155,7 +156,7 @@ fn count_digits(number: U256) -> u32 {
     if number >= power_of_ten(estimate) { estimate + 1 } else { estimate }
 }
 
-fn divided(numerator: U256, denominator: U256, round: Round) -> U256 {
+fn divide(numerator: U256, denominator: U256, round: Round) -> U256 {
     let (quotient, remainder) = numerator.div_mod(denominator);
     if round == Round::Up && !remainder.is_zero() { quotient + 1 } else { quotient }
 }

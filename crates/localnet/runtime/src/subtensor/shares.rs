@@ -34,12 +34,12 @@ impl<T: Config> Pallet<T> {
     /// Returns the stake with which a hotkey validates in a subnet: its alpha plus its weighted TAO
     /// on root, both minus the stake lent to its children and plus the stake lent by its parents.
     pub fn weighted_stake(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
-        let alpha = Self::inherited(hotkey, netuid, netuid);
+        let alpha = Self::inherited_stake(hotkey, netuid, netuid);
         if netuid == NetUid::ROOT {
             return alpha;
         }
         alpha.saturating_add(weighted_root(
-            Self::inherited(hotkey, netuid, NetUid::ROOT),
+            Self::inherited_stake(hotkey, netuid, NetUid::ROOT),
             TaoWeight::<T>::get(),
         ))
     }

@@ -64,8 +64,8 @@ impl<T: Config> Pallet<T> {
         Self::pay_author(trade.fee);
         let bought = AlphaBalance(trade.received);
         Self::increase_stake(hotkey, coldkey, netuid, bought);
-        Self::root_stake_grew(hotkey, coldkey, netuid, bought);
-        Self::stake_grew(hotkey);
+        Self::on_root_stake_increase(hotkey, coldkey, netuid, bought);
+        Self::on_stake_increase(hotkey);
         LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());
         let (coldkey, hotkey) = (coldkey.clone(), hotkey.clone());
         Self::deposit_event(Event::StakeAdded(coldkey, hotkey, tao, bought, netuid, trade.fee));
@@ -97,9 +97,9 @@ impl<T: Config> Pallet<T> {
         fee: Fee,
     ) -> Result<TaoBalance, DispatchError> {
         let trade = Self::quote_sell(netuid, alpha, fee)?;
-        Self::root_stake_shrank(hotkey, coldkey, netuid, alpha);
+        Self::on_root_stake_decrease(hotkey, coldkey, netuid, alpha);
         Self::decrease_stake(hotkey, coldkey, netuid, alpha);
-        Self::stake_shrank(hotkey);
+        Self::on_stake_decrease(hotkey);
         Self::settle_sell(netuid, &trade);
         Self::record_tao_outflow(netuid, TaoBalance(trade.received));
         Self::credit(beneficiary, trade.received);

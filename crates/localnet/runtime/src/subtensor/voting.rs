@@ -71,7 +71,7 @@ impl<T: Config> Pallet<T> {
             neurons.hotkeys.iter().zip(neurons.stake()).zip(permits)
         {
             let before = VotingPower::<T>::get(netuid, hotkey);
-            let power = if may_validate { averaged(stake, before, alpha) } else { 0 };
+            let power = if may_validate { moving_average(stake, before, alpha) } else { 0 };
             if power == 0 || (power < min && before >= min) {
                 VotingPower::<T>::remove(netuid, hotkey);
             } else {
@@ -106,7 +106,7 @@ impl<T: Config> Pallet<T> {
 }
 
 /// Returns the moving average after one more stake: α · stake + (1 − α) · before.
-fn averaged(stake: u64, before: u64, alpha: u64) -> u64 {
+fn moving_average(stake: u64, before: u64, alpha: u64) -> u64 {
     // Both factors have at most 64 bits, and α is at most one: the sum has at most 124 bits.
     let sum = u128::from(alpha) * u128::from(stake)
         + u128::from(ONE.saturating_sub(alpha)) * u128::from(before);
@@ -119,8 +119,8 @@ mod tests {
     use crate::runtime::Runtime;
     use crate::subtensor::Call;
     use crate::testing::{
-        BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to,
-        send_as_root,
+        BABELBIT, Subtensor, account, at_first_block, attempt, jump_to, key, last_event, outcome,
+        run_to, send_as_root,
     };
     use crate::types::AlphaBalance;
 
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_owner_and_root_track_voting_power() {
-        chain(|| {
+        at_first_block(|| {
             let (alice, bob) = (account("Alice"), account("Bob"));
             let enable = |netuid| Call::<Runtime>::enable_voting_power_tracking { netuid };
             let disable = |netuid| Call::<Runtime>::disable_voting_power_tracking { netuid };
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn voting_power_approaches_the_stake_of_validators() {
-        chain(|| {
+        at_first_block(|| {
             let stake = AlphaBalance(1_000_000_000_000);
             Subtensor::increase_stake(&account("Alice_hk"), &account("Alice"), BABELBIT, stake);
             Subtensor::do_enable_voting_power_tracking(BABELBIT);
@@ -206,7 +206,7 @@ mod tests {
             (0, 100, ONE / 4, 75),
             (1, 0, ONE / 2, 0),
         ] {
-            assert_eq!(averaged(stake, before, alpha), expected);
+            assert_eq!(moving_average(stake, before, alpha), expected);
         }
     }
 }

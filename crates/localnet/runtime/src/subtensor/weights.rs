@@ -41,7 +41,7 @@ impl<T: Config> Pallet<T> {
         version_key: u64,
     ) -> DispatchResult {
         Self::ensure_commits_disabled(netuid)?;
-        Self::put_weights(who, netuid, mecid, dests, weights, version_key)
+        Self::store_weights(who, netuid, mecid, dests, weights, version_key)
     }
 
     pub(super) fn ensure_commits_disabled(netuid: NetUid) -> Result<(), Error<T>> {
@@ -54,7 +54,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// The errors of [`Self::check_weights`].
-    fn put_weights(
+    fn store_weights(
         who: &AccountId32,
         netuid: NetUid,
         mecid: MechId,
@@ -67,7 +67,7 @@ impl<T: Config> Pallet<T> {
         let row: Vec<_> = uids.iter().copied().zip(max_upscale_weights(values)).collect();
         Weights::<T>::insert(index, uid, row);
         if !CommitRevealWeightsEnabled::<T>::get(netuid) {
-            Self::update_now(netuid, index, uid);
+            Self::record_update(netuid, index, uid);
         }
         Self::deposit_event(Event::WeightsSet(index, uid));
         Ok(())
@@ -111,7 +111,7 @@ impl<T: Config> Pallet<T> {
             only_itself || Self::may_validate(netuid, uid, who),
             Error::<T>::NeuronNoValidatorPermit
         );
-        ensure!(all_differ(uids), Error::<T>::DuplicateUids);
+        ensure!(are_unique(uids), Error::<T>::DuplicateUids);
         ensure!(uids.iter().all(|uid| *uid < neurons), Error::<T>::UidVecContainInvalidOne);
         let min_length = MinAllowedWeights::<T>::get(netuid).min(neurons);
         ensure!(
@@ -152,7 +152,7 @@ impl<T: Config> Pallet<T> {
             || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or_default()
     }
 
-    fn update_now(netuid: NetUid, index: NetUidStorageIndex, uid: u16) {
+    fn record_update(netuid: NetUid, index: NetUidStorageIndex, uid: u16) {
         Self::wake(netuid);
         LastUpdate::<T>::mutate(index, |updates| {
             if let Some(update) = updates.get_mut(usize::from(uid)) {
@@ -162,7 +162,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-fn all_differ(uids: &[u16]) -> bool {
+fn are_unique(uids: &[u16]) -> bool {
     let mut sorted = uids.to_vec();
     sorted.sort_unstable();
     sorted.is_sorted_by(|a, b| a < b)

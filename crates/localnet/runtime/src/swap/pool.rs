@@ -4,7 +4,7 @@ use sp_core::U256;
 use sp_runtime::{PerThing, Perquintill};
 use substrate_fixed::types::U64F64;
 
-use super::power::{Ratio, fall, rise};
+use super::power::{Ratio, decrease_by_power, increase_by_power};
 use crate::types::{AlphaBalance, TaoBalance};
 
 /// Minimum weight of either side of a pool.
@@ -38,13 +38,13 @@ impl Pool {
     /// Returns the alpha that `tao` buys: x (1 − (y / (y + `tao`))^(w₂ / w₁)), rounded down.
     pub fn buy(&self, tao: TaoBalance) -> AlphaBalance {
         let exponent = Ratio { numerator: self.quote.deconstruct(), denominator: self.base() };
-        AlphaBalance(fall(self.alpha.0, self.tao.0, tao.0, exponent))
+        AlphaBalance(decrease_by_power(self.alpha.0, self.tao.0, tao.0, exponent))
     }
 
     /// Returns the TAO that `alpha` sells for: y (1 − (x / (x + `alpha`))^(w₁ / w₂)), rounded down.
     pub fn sell(&self, alpha: AlphaBalance) -> TaoBalance {
         let exponent = Ratio { numerator: self.base(), denominator: self.quote.deconstruct() };
-        TaoBalance(fall(self.tao.0, self.alpha.0, alpha.0, exponent))
+        TaoBalance(decrease_by_power(self.tao.0, self.alpha.0, alpha.0, exponent))
     }
 
     /// Returns the TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1),
@@ -52,7 +52,7 @@ impl Pool {
     pub fn tao_until(&self, limit: TaoBalance) -> TaoBalance {
         let (price, unit) = self.price_fraction();
         let exponent = Ratio { numerator: self.base(), denominator: Perquintill::ACCURACY };
-        TaoBalance(rise(self.tao.0, U256::from(limit.0) * unit, price, exponent))
+        TaoBalance(increase_by_power(self.tao.0, U256::from(limit.0) * unit, price, exponent))
     }
 
     /// Returns the alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂
@@ -61,7 +61,7 @@ impl Pool {
         let (price, unit) = self.price_fraction();
         let exponent =
             Ratio { numerator: self.quote.deconstruct(), denominator: Perquintill::ACCURACY };
-        AlphaBalance(rise(self.alpha.0, price, U256::from(limit.0) * unit, exponent))
+        AlphaBalance(increase_by_power(self.alpha.0, price, U256::from(limit.0) * unit, exponent))
     }
 
     /// Returns the weight w₂ with which adding these amounts to the reserves keeps the price;

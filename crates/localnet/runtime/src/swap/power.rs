@@ -18,7 +18,7 @@ pub(super) struct Ratio {
 
 /// Returns `amount` · (1 − (`reserve` / (`reserve` + `added`))^`exponent`), rounded down; 0 for an
 /// empty reserve.
-pub(super) fn fall(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u64 {
+pub(super) fn decrease_by_power(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u64 {
     if reserve == 0 {
         return 0;
     }
@@ -33,7 +33,7 @@ pub(super) fn fall(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u6
 
 /// Returns `amount` · ((`high` / `low`)^`exponent` − 1), rounded down and saturating; 0 when `high`
 /// ≤ `low`. `high` and `low` have at most 190 bits.
-pub(super) fn rise(amount: u64, high: U256, low: U256, exponent: Ratio) -> u64 {
+pub(super) fn increase_by_power(amount: u64, high: U256, low: U256, exponent: Ratio) -> u64 {
     if amount == 0 || high <= low {
         return 0;
     }

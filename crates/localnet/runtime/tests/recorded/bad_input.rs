@@ -21,7 +21,7 @@ const UNDISPATCHED_CALLS: [&str; 2] = ["Timestamp.set", "System.set_code"];
 /// Netuid of the subnet that is started.
 const BABELBIT: u16 = 59;
 
-/// How the arguments of a call are filled.
+/// Values for the arguments of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fill {
     /// Zeros, empty lists, first variants.
@@ -80,12 +80,12 @@ impl Arguments {
             TypeDef::Variant(variants) => {
                 // Without a value, the arguments do not decode.
                 let Some(last) = variants.variants.len().checked_sub(1) else { return };
-                let at = match self.fill {
+                let variant_position = match self.fill {
                     Fill::Zero => 0,
                     Fill::One => last.min(1),
                     Fill::Max => last,
                 };
-                let variant = &variants.variants[at];
+                let variant = &variants.variants[variant_position];
                 out.push(variant.index);
                 variant.fields.iter().for_each(|field| self.encode(field.ty.id, out));
             }

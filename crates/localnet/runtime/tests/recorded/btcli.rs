@@ -12,7 +12,7 @@ fn storage_item_read_by_btcli_weights_commit_does_not_exist() {
     for (chain, metadata) in
         [("real chain", theirs), ("development chain", vectors::localnet_metadata())]
     {
-        let items = items::of(metadata);
+        let items = items::from_metadata(metadata);
         let has = |name: &str| {
             items.iter().any(|item| {
                 item.kind == Kind::Storage && item.owner == "SubtensorModule" && item.name == name

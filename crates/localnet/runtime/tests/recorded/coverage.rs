@@ -63,10 +63,11 @@ pub(crate) fn rows(
             ))
         }
     };
-    let find = |items: &[Item], item: &Item| items.iter().position(|other| same_name(other, item));
+    let find =
+        |items: &[Item], item: &Item| items.iter().position(|other| is_same_item(other, item));
     let mut rows = Vec::new();
     for their in theirs {
-        let status = match find(ours, their).map(|at| &ours[at]) {
+        let status = match find(ours, their).map(|position| &ours[position]) {
             None => Status::Missing,
             Some(our) => match difference(our, their, pairs) {
                 None if our.text == their.text => Status::Served,
@@ -82,7 +83,7 @@ pub(crate) fn rows(
     (rows, used)
 }
 
-fn same_name(one: &Item, other: &Item) -> bool {
+fn is_same_item(one: &Item, other: &Item) -> bool {
     (&one.owner, one.kind, &one.name) == (&other.owner, other.kind, &other.name)
 }
 
@@ -91,9 +92,9 @@ fn same_name(one: &Item, other: &Item) -> bool {
 fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String> {
     let mut differences = Vec::new();
     if (our.owner.as_str(), our.name.as_str()) == ("System", "Version") {
-        differing(&version(our), &version(their), &mut differences);
+        collect_differences(&version(our), &version(their), &mut differences);
     } else {
-        differing(&our.text, &their.text, &mut differences);
+        collect_differences(&our.text, &their.text, &mut differences);
     }
     // All types are compared, so that the test of the corpus covers all of them.
     let types = our.types.iter().zip(&their.types);
@@ -103,15 +104,17 @@ fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String>
 }
 
 /// Appends the differing parts of two JSON texts to `differences`.
-fn differing(our: &Json, their: &Json, differences: &mut Vec<String>) {
+fn collect_differences(our: &Json, their: &Json, differences: &mut Vec<String>) {
     match (our, their) {
         (Json::Array(ours), Json::Array(theirs)) if ours.len() == theirs.len() => {
-            ours.iter().zip(theirs).for_each(|(our, their)| differing(our, their, differences));
+            ours.iter()
+                .zip(theirs)
+                .for_each(|(our, their)| collect_differences(our, their, differences));
         }
         // Missing named items are counted elsewhere.
         (Json::Object(ours), Json::Object(theirs)) => {
             ours.iter().for_each(|(name, our)| {
-                differing(our, theirs.get(name).unwrap_or(&Json::Null), differences);
+                collect_differences(our, theirs.get(name).unwrap_or(&Json::Null), differences);
             });
         }
         (Json::String(our), Json::String(their)) if *our == their.replace("TaoBalance", "u64") => {}
@@ -148,7 +151,7 @@ fn extensions(items: &[Item]) -> Vec<&str> {
 fn all_served_items_exist_on_the_real_chain() {
     let Some(recorded) = vectors::real_chain_metadata() else { return };
     let metadata = vectors::localnet_metadata();
-    let (ours, theirs) = (items::of(metadata), items::of(recorded));
+    let (ours, theirs) = (items::from_metadata(metadata), items::from_metadata(recorded));
     let (our_types, their_types): (&PortableRegistry, &PortableRegistry) =
         (&metadata.types, &recorded.types);
 
@@ -262,6 +265,6 @@ pub(crate) fn equal_types() -> Option<std::collections::BTreeMap<u32, u32>> {
     let recorded = vectors::real_chain_metadata()?;
     let metadata = vectors::localnet_metadata();
     let mut pairs = Pairs::new(&metadata.types, &recorded.types);
-    rows(&items::of(metadata), &items::of(recorded), &mut pairs);
+    rows(&items::from_metadata(metadata), &items::from_metadata(recorded), &mut pairs);
     Some(pairs.equal())
 }

@@ -52,7 +52,7 @@ fn table() -> BTreeMap<&'static str, Row> {
 }
 
 /// Returns every supported call, by name, with arguments that are all zeros when encoded.
-pub(crate) fn served() -> Vec<(String, RuntimeCall)> {
+pub(crate) fn served_calls() -> Vec<(String, RuntimeCall)> {
     let metadata = vectors::localnet_metadata();
     let variants = |id: u32| match &metadata.types.resolve(id).unwrap().type_def {
         scale_info::TypeDef::Variant(variants) => variants.variants.clone(),
@@ -73,7 +73,7 @@ pub(crate) fn served() -> Vec<(String, RuntimeCall)> {
 
 #[test]
 fn call_table_lists_exactly_the_served_calls() {
-    let served: Vec<String> = served().into_iter().map(|(name, _)| name).collect();
+    let served: Vec<String> = served_calls().into_iter().map(|(name, _)| name).collect();
     let (served, rows): (BTreeSet<&str>, BTreeSet<&str>) =
         (served.iter().map(String::as_str).collect(), table().into_keys().collect());
     let missing: Vec<_> = served.difference(&rows).collect();
@@ -87,7 +87,7 @@ fn call_table_lists_exactly_the_served_calls() {
 #[test]
 fn every_call_has_the_class_and_the_fee_of_the_real_chain() {
     let table = table();
-    let served = served();
+    let served = served_calls();
     assert!(served.len() > 170, "{}", served.len());
     for (name, call) in served {
         let info = call.get_dispatch_info();
@@ -99,7 +99,7 @@ fn every_call_has_the_class_and_the_fee_of_the_real_chain() {
 
 #[test]
 fn fee_free_calls_match_the_specification() {
-    let free: Vec<&str> =
+    let free_calls: Vec<&str> =
         table().into_iter().filter(|(_, row)| row.pays == "No").map(|(name, _)| name).collect();
     let expected = [
         "Commitments.set_commitment",
@@ -124,7 +124,7 @@ fn fee_free_calls_match_the_specification() {
         "SubtensorModule.set_mechanism_weights",
         "SubtensorModule.set_weights",
     ];
-    assert_eq!(free, expected);
+    assert_eq!(free_calls, expected);
 }
 
 /// The whitelist of the safe mode: complete pallets, then single calls.
@@ -133,16 +133,20 @@ fn safe_mode_calls_match_the_whitelist() {
     let calls =
         ["Commitments.set_commitment", "SubtensorModule.serve_axon", "SubtensorModule.set_weights"];
     for (name, row) in table() {
-        let complete = ["Multisig.", "SafeMode.", "Sudo.", "System.", "Timestamp."]
+        let is_complete_pallet = ["Multisig.", "SafeMode.", "Sudo.", "System.", "Timestamp."]
             .iter()
             .any(|pallet| name.starts_with(pallet));
-        assert_eq!(row.filter == "safe-mode", complete || calls.contains(&name), "{name}");
+        assert_eq!(
+            row.filter == "safe-mode",
+            is_complete_pallet || calls.contains(&name),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn safe_mode_allows_only_recorded_calls() {
-    let (table, served) = (table(), served());
+    let (table, served) = (table(), served_calls());
     let passes =
         |call: &RuntimeCall| <Runtime as frame_system::Config>::BaseCallFilter::contains(call);
     sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(|| {
@@ -163,7 +167,7 @@ fn safe_mode_allows_only_recorded_calls() {
 /// The filter refuses a batch within a batch, and no other call.
 #[test]
 fn filter_refuses_the_calls_of_the_table() {
-    let (table, served) = (table(), served());
+    let (table, served) = (table(), served_calls());
     let batch = |index: u8, inner: &[Vec<u8>]| {
         let mut bytes = vec![11, index];
         codec::Compact(inner.len() as u32).encode_to(&mut bytes);

@@ -1,4 +1,4 @@
-//! What a fork takes from a recording of the real chain.
+//! Import of a recording of the real chain into a fork.
 
 use taonet_localnet_runtime::fork::{items, runtime_items, share_items};
 

@@ -55,7 +55,7 @@ pub(crate) struct Item {
 }
 
 /// Returns all items of a runtime.
-pub(crate) fn of(metadata: &RuntimeMetadataV15) -> Vec<Item> {
+pub(crate) fn from_metadata(metadata: &RuntimeMetadataV15) -> Vec<Item> {
     let types = &metadata.types;
     let name = |id| notation::name(types, id);
     let mut items = Vec::new();
@@ -133,7 +133,7 @@ fn hasher(hasher: &StorageHasher) -> String {
 }
 
 /// Returns the items of `runtime_spec461.json`, without type IDs.
-fn written(runtime: &Json) -> Vec<Item> {
+fn recorded_items(runtime: &Json) -> Vec<Item> {
     let list = |json: &Json| json.as_array().cloned().unwrap_or_default();
     let item = |owner: &Json, kind, name: &Json, text| {
         let [owner, name] = [owner, name].map(|json| json.as_str().unwrap().to_owned());
@@ -182,18 +182,18 @@ fn recorded_json_equals_recorded_metadata() {
     else {
         return;
     };
-    let (mut written, mut read) = (written(&json), of(theirs));
+    let (mut recorded_items, mut read) = (recorded_items(&json), from_metadata(theirs));
     for item in &mut read {
         item.types.clear();
     }
     // The JSON description lists calls by index.
-    for items in [&mut written, &mut read] {
+    for items in [&mut recorded_items, &mut read] {
         items.sort_by(|one, other| {
             (&one.owner, one.kind, &one.name).cmp(&(&other.owner, other.kind, &other.name))
         });
     }
-    assert_eq!(read.len(), written.len());
-    for (read, written) in read.iter().zip(&written) {
-        assert_eq!(read, written);
+    assert_eq!(read.len(), recorded_items.len());
+    for (read, recorded) in read.iter().zip(&recorded_items) {
+        assert_eq!(read, recorded);
     }
 }

@@ -34,13 +34,13 @@ const TAO: u64 = 1_000_000_000;
 type Availability = BTreeMap<AccountId32, BTreeMap<NetUid, StakeAvailability>>;
 type Delegated = Vec<(DelegateInfo, (Compact<NetUid>, Compact<AlphaBalance>))>;
 
-fn ask<Answer: Decode>(method: &str, arguments: impl Encode) -> Answer {
+fn call_api<Answer: Decode>(method: &str, arguments: impl Encode) -> Answer {
     let answer = api::dispatch(method, &arguments.encode()).unwrap();
     Answer::decode_all(&mut &answer[..]).unwrap()
 }
 
-fn on_the_first_block<Answer>(ask_runtime: impl FnOnce() -> Answer) -> Answer {
-    sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(ask_runtime)
+fn on_the_first_block<Answer>(call_apis: impl FnOnce() -> Answer) -> Answer {
+    sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(call_apis)
 }
 
 fn account(number: u16) -> AccountId32 {
@@ -121,7 +121,7 @@ fn neuron_fields_come_from_their_columns() {
         fill(FIRST, 8);
         subtensor::Weights::<Runtime>::insert(NetUidStorageIndex(1), 5, vec![(0, 0), (1, 7)]);
         subtensor::Bonds::<Runtime>::insert(NetUidStorageIndex(1), 5, vec![(2, 9), (3, 0)]);
-        let neurons: Vec<NeuronInfo> = ask("NeuronInfoRuntimeApi_get_neurons", FIRST);
+        let neurons: Vec<NeuronInfo> = call_api("NeuronInfoRuntimeApi_get_neurons", FIRST);
         assert_eq!(neurons.len(), 8);
         let neuron = &neurons[5];
         assert_eq!((&neuron.hotkey, &neuron.coldkey), (&account(5), &account(1_005)));
@@ -142,19 +142,22 @@ fn neuron_fields_come_from_their_columns() {
         assert_eq!(neuron.weights, [(Compact(1), Compact(7))]);
         assert_eq!(neuron.bonds, [(Compact(2), Compact(9))]);
 
-        let one: Option<NeuronInfo> = ask("NeuronInfoRuntimeApi_get_neuron", (FIRST, 5_u16));
+        let one: Option<NeuronInfo> = call_api("NeuronInfoRuntimeApi_get_neuron", (FIRST, 5_u16));
         assert_eq!(one.as_ref(), Some(neuron));
         let lite: Option<NeuronInfoLite> =
-            ask("NeuronInfoRuntimeApi_get_neuron_lite", (FIRST, 5_u16));
-        let all: Vec<NeuronInfoLite> = ask("NeuronInfoRuntimeApi_get_neurons_lite", FIRST);
+            call_api("NeuronInfoRuntimeApi_get_neuron_lite", (FIRST, 5_u16));
+        let all: Vec<NeuronInfoLite> = call_api("NeuronInfoRuntimeApi_get_neurons_lite", FIRST);
         assert_eq!(lite.as_ref(), all.get(5));
         for (netuid, uid) in [(FIRST, 8), (MISSING_SUBNET, 0)] {
             assert_eq!(
-                ask::<Option<NeuronInfo>>("NeuronInfoRuntimeApi_get_neuron", (netuid, uid)),
+                call_api::<Option<NeuronInfo>>("NeuronInfoRuntimeApi_get_neuron", (netuid, uid)),
                 None
             );
         }
-        assert_eq!(ask::<Vec<NeuronInfo>>("NeuronInfoRuntimeApi_get_neurons", MISSING_SUBNET), []);
+        assert_eq!(
+            call_api::<Vec<NeuronInfo>>("NeuronInfoRuntimeApi_get_neurons", MISSING_SUBNET),
+            []
+        );
     });
 }
 
@@ -163,7 +166,7 @@ fn fields_of_a_metagraph_can_be_chosen() {
     on_the_first_block(|| {
         fill(FIRST, 6);
         let metagraph: Metagraph =
-            ask::<Option<_>>("SubnetInfoRuntimeApi_get_metagraph", FIRST).unwrap();
+            call_api::<Option<_>>("SubnetInfoRuntimeApi_get_metagraph", FIRST).unwrap();
         assert_eq!(
             (metagraph.netuid, metagraph.num_uids, metagraph.tempo),
             (Compact(FIRST), Compact(6), Compact(100))
@@ -179,24 +182,24 @@ fn fields_of_a_metagraph_can_be_chosen() {
         assert_eq!(metagraph.total_stake[5], Compact(TaoBalance(5 * TAO)));
 
         let select = |numbers: &[u16]| -> SelectiveMetagraph {
-            ask::<Option<_>>("SubnetInfoRuntimeApi_get_selective_metagraph", (FIRST, numbers))
+            call_api::<Option<_>>("SubnetInfoRuntimeApi_get_selective_metagraph", (FIRST, numbers))
                 .unwrap()
         };
-        let some = select(&[8, 52, 72, 73, 76, 77, 128, u16::MAX, 8]);
+        let selected = select(&[8, 52, 72, 73, 76, 77, 128, u16::MAX, 8]);
         assert_eq!(
-            (some.tempo, some.hotkeys),
+            (selected.tempo, selected.hotkeys),
             (Some(metagraph.tempo), Some(metagraph.hotkeys.clone()))
         );
         assert_eq!(
-            some.validators,
+            selected.validators,
             Some([1, 3, 5].map(Compact).to_vec()),
             "the largest stake last"
         );
         assert_eq!(
-            (some.commitments, some.collateral_earned),
+            (selected.commitments, selected.collateral_earned),
             (Some(Vec::new()), Some(metagraph.collateral_earned.clone()))
         );
-        assert_eq!((some.name, some.axons, some.collateral_locked), (None, None, None));
+        assert_eq!((selected.name, selected.axons, selected.collateral_locked), (None, None, None));
 
         // Each index selects one field, in the order of the struct; field 0 is always included.
         for number in 1..77 {
@@ -210,7 +213,7 @@ fn fields_of_a_metagraph_can_be_chosen() {
         );
 
         let missing = |netuid, mecid| {
-            ask::<Option<Metagraph>>("SubnetInfoRuntimeApi_get_mechagraph", (netuid, mecid))
+            call_api::<Option<Metagraph>>("SubnetInfoRuntimeApi_get_mechagraph", (netuid, mecid))
         };
         assert!(missing(FIRST, MechId(0)).is_some());
         assert_eq!((missing(MISSING_SUBNET, MechId(0)), missing(FIRST, MechId(1))), (None, None));
@@ -224,11 +227,11 @@ fn metagraphs_have_their_mechanisms_own_columns() {
         subtensor::MechanismCountCurrent::<Runtime>::insert(FIRST, MechId(2));
         subtensor::LastUpdate::<Runtime>::insert(FIRST.mechanism(MechId(1)), vec![40_u64, 41]);
         let second: Option<Metagraph> =
-            ask("SubnetInfoRuntimeApi_get_mechagraph", (FIRST, MechId(1)));
+            call_api("SubnetInfoRuntimeApi_get_mechagraph", (FIRST, MechId(1)));
         assert_eq!(second.unwrap().last_update, [Compact(40), Compact(41)]);
-        let all: Vec<Option<Metagraph>> = ask("SubnetInfoRuntimeApi_get_all_mechagraphs", ());
+        let all: Vec<Option<Metagraph>> = call_api("SubnetInfoRuntimeApi_get_all_mechagraphs", ());
         assert_eq!(all.len(), 61, "one for each subnet, two for the first");
-        let all: Vec<Option<Metagraph>> = ask("SubnetInfoRuntimeApi_get_all_metagraphs", ());
+        let all: Vec<Option<Metagraph>> = call_api("SubnetInfoRuntimeApi_get_all_metagraphs", ());
         assert_eq!(all.len(), 60);
     });
 }
@@ -238,16 +241,17 @@ fn subnet_methods_return_all_subnets() {
     on_the_first_block(|| {
         fill(FIRST, 3);
         let info: SubnetInfo =
-            ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_info", FIRST).unwrap();
+            call_api::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_info", FIRST).unwrap();
         assert_eq!(
             (info.subnetwork_n, info.tempo, info.emission_values),
             (Compact(3), Compact(100), Compact(0))
         );
-        let all: Vec<Option<SubnetInfov2>> = ask("SubnetInfoRuntimeApi_get_subnets_info_v2", ());
+        let all: Vec<Option<SubnetInfov2>> =
+            call_api("SubnetInfoRuntimeApi_get_subnets_info_v2", ());
         let present: Vec<_> = all.iter().flatten().map(|info| info.netuid.0.0).collect();
         assert_eq!(present, (0..60).collect::<Vec<_>>());
         let dynamic: Vec<Option<DynamicInfo>> =
-            ask("SubnetInfoRuntimeApi_get_all_dynamic_info", ());
+            call_api("SubnetInfoRuntimeApi_get_all_dynamic_info", ());
         let names: Vec<String> = dynamic
             .iter()
             .flatten()
@@ -261,17 +265,17 @@ fn subnet_methods_return_all_subnets() {
         let numbers = dynamic.iter().flatten().map(|info| info.netuid.0.0);
         assert_eq!(numbers.collect::<Vec<_>>(), (0..60).collect::<Vec<_>>());
         let state: SubnetState =
-            ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_state", FIRST).unwrap();
+            call_api::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_state", FIRST).unwrap();
         assert_eq!((state.hotkeys.len(), state.last_update), (3, [0, 1, 2].map(Compact).to_vec()));
 
         let second: SubnetHyperparamsV2 =
-            ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_hyperparams_v2", FIRST).unwrap();
+            call_api::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_hyperparams_v2", FIRST).unwrap();
         assert_eq!(
             (second.yuma_version, second.alpha_sigmoid_steepness.to_num::<i32>()),
             (Compact(3), 1_000)
         );
         let third: Vec<HyperparamEntry> =
-            ask::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_hyperparams_v3", FIRST).unwrap();
+            call_api::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_hyperparams_v3", FIRST).unwrap();
         assert_eq!(third.len(), 33);
         let value = |name: &str| {
             third.iter().find(|entry| entry.name == name.as_bytes()).unwrap().value.clone()
@@ -281,18 +285,19 @@ fn subnet_methods_return_all_subnets() {
         assert_eq!(value("yuma_version"), HyperparamValue::U16(Compact(3)));
         assert_eq!(value("min_burn"), HyperparamValue::TaoBalance(Compact(TaoBalance(500_000))));
 
-        let account: Option<AccountId32> = ask("SubnetInfoRuntimeApi_get_subnet_account_id", FIRST);
+        let account: Option<AccountId32> =
+            call_api("SubnetInfoRuntimeApi_get_subnet_account_id", FIRST);
         assert_eq!(&<[u8; 32]>::from(account.unwrap())[..14], b"modlsubtensr\x01\0");
         assert!(
-            ask::<Option<u64>>("SubnetInfoRuntimeApi_get_next_epoch_start_block", BABELBIT)
+            call_api::<Option<u64>>("SubnetInfoRuntimeApi_get_next_epoch_start_block", BABELBIT)
                 .is_some()
         );
         assert_eq!(
-            ask::<TaoBalance>("SubnetInfoRuntimeApi_get_block_emission", ()),
+            call_api::<TaoBalance>("SubnetInfoRuntimeApi_get_block_emission", ()),
             TaoBalance(TAO)
         );
         let cost: TaoBalance =
-            ask("SubnetRegistrationRuntimeApi_get_network_registration_cost", ());
+            call_api("SubnetRegistrationRuntimeApi_get_network_registration_cost", ());
         assert_eq!(cost, TaoBalance(1_000 * TAO));
         for method in [
             "get_subnet_info",
@@ -316,7 +321,7 @@ fn stakes_are_returned_by_coldkey() {
         let (hotkey, coldkey) = (account(2), account(1_002));
         Pallet::<Runtime>::increase_stake(&hotkey, &coldkey, NetUid::ROOT, AlphaBalance(4 * TAO));
         let stakes: Vec<StakeInfo> =
-            ask("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &coldkey);
+            call_api("StakeInfoRuntimeApi_get_stake_info_for_coldkey", &coldkey);
         let balances: BTreeMap<_, _> = stakes
             .iter()
             .map(|stake| (stake.netuid.0, (stake.stake.0, stake.is_registered)))
@@ -326,7 +331,7 @@ fn stakes_are_returned_by_coldkey() {
             (FIRST, (AlphaBalance(2 * TAO), true)),
         ];
         assert_eq!(balances, BTreeMap::from(expected));
-        let many_stakes: Vec<(AccountId32, Vec<StakeInfo>)> = ask(
+        let many_stakes: Vec<(AccountId32, Vec<StakeInfo>)> = call_api(
             "StakeInfoRuntimeApi_get_stake_info_for_coldkeys",
             vec![coldkey.clone(), account(9)],
         );
@@ -334,7 +339,7 @@ fn stakes_are_returned_by_coldkey() {
 
         let available = |netuids: Option<Vec<NetUid>>| -> BTreeMap<NetUid, u64> {
             let method = "StakeInfoRuntimeApi_get_stake_availability_for_coldkeys";
-            let mut all: Availability = ask(method, (vec![coldkey.clone()], netuids));
+            let mut all: Availability = call_api(method, (vec![coldkey.clone()], netuids));
             let subnets = all.remove(&coldkey).unwrap().into_iter();
             subnets
                 .map(|(netuid, stake)| {
@@ -360,7 +365,7 @@ fn stakes_are_returned_by_coldkey() {
                 &coldkey,
                 65_535_000_u64,
             );
-            ask("StakeInfoRuntimeApi_get_stake_fee", stake)
+            call_api("StakeInfoRuntimeApi_get_stake_fee", stake)
         };
         assert_eq!((fee(NetUid::ROOT), fee(FIRST)), (0, 33_000));
         let lock =
@@ -376,13 +381,13 @@ fn delegates_are_returned_with_their_stakers() {
         fill(FIRST, 3);
         let (hotkey, coldkey, staker) = (account(1), account(1_001), account(2_000));
         assert_eq!(
-            ask::<Option<DelegateInfo>>("DelegateInfoRuntimeApi_get_delegate", &hotkey),
+            call_api::<Option<DelegateInfo>>("DelegateInfoRuntimeApi_get_delegate", &hotkey),
             None
         );
         subtensor::Delegates::<Runtime>::insert(&hotkey, PerU16::from_percent(10));
         Pallet::<Runtime>::increase_stake(&hotkey, &staker, NetUid::ROOT, AlphaBalance(TAO));
         let delegate: DelegateInfo =
-            ask::<Option<_>>("DelegateInfoRuntimeApi_get_delegate", &hotkey).unwrap();
+            call_api::<Option<_>>("DelegateInfoRuntimeApi_get_delegate", &hotkey).unwrap();
         assert_eq!(
             (&delegate.owner_ss58, delegate.take),
             (&coldkey, Compact(PerU16::from_percent(10)))
@@ -395,9 +400,9 @@ fn delegates_are_returned_with_their_stakers() {
         assert_eq!(stakers[&staker], [(Compact(NetUid::ROOT), Compact(TAO))]);
         assert_eq!(stakers[&coldkey], [(Compact(FIRST), Compact(TAO))]);
         assert_eq!(delegate.total_daily_return, Compact(72), "one rao per 100 blocks");
-        let all: Vec<DelegateInfo> = ask("DelegateInfoRuntimeApi_get_delegates", ());
+        let all: Vec<DelegateInfo> = call_api("DelegateInfoRuntimeApi_get_delegates", ());
         assert!(all.contains(&delegate));
-        let delegated: Delegated = ask("DelegateInfoRuntimeApi_get_delegated", &staker);
+        let delegated: Delegated = call_api("DelegateInfoRuntimeApi_get_delegated", &staker);
         let without_stakers = DelegateInfo { nominators: Vec::new(), ..delegate };
         assert_eq!(
             delegated,
@@ -409,16 +414,16 @@ fn delegates_are_returned_with_their_stakers() {
 #[test]
 fn trade_quotes_equal_executed_trades() {
     on_the_first_block(|| {
-        let prices: Vec<SubnetPrice> = ask("SwapRuntimeApi_current_alpha_price_all", ());
+        let prices: Vec<SubnetPrice> = call_api("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();
         assert_eq!(prices.len(), 60);
         // One tenth has no finite binary representation; the result is rounded down, as on the
         // chain.
         assert_eq!([prices[0], prices[1], prices[59]], [(0, TAO), (1, TAO), (59, TAO / 10 - 1)]);
-        assert_eq!(ask::<u64>("SwapRuntimeApi_current_alpha_price", BABELBIT), TAO / 10 - 1);
+        assert_eq!(call_api::<u64>("SwapRuntimeApi_current_alpha_price", BABELBIT), TAO / 10 - 1);
 
         let bought: SimSwapResult =
-            ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (BABELBIT, TaoBalance(65_535_000)));
+            call_api("SwapRuntimeApi_sim_swap_tao_for_alpha", (BABELBIT, TaoBalance(65_535_000)));
         assert_eq!(
             (bought.tao_fee, bought.tao_amount),
             (TaoBalance(33_000), TaoBalance(65_502_000))
@@ -427,17 +432,17 @@ fn trade_quotes_equal_executed_trades() {
         assert_eq!(bought.alpha_amount.0 + bought.alpha_slippage.0, 655_350_000);
         assert!(bought.alpha_amount.0 < 655_020_000);
         let sold: SimSwapResult =
-            ask("SwapRuntimeApi_sim_swap_alpha_for_tao", (BABELBIT, AlphaBalance(65_535_000)));
+            call_api("SwapRuntimeApi_sim_swap_alpha_for_tao", (BABELBIT, AlphaBalance(65_535_000)));
         assert_eq!(
             (sold.alpha_fee, sold.alpha_amount),
             (AlphaBalance(33_000), AlphaBalance(65_502_000))
         );
         assert_eq!(sold.tao_amount.0 + sold.tao_slippage.0, 6_553_499);
         let root: SimSwapResult =
-            ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (NetUid::ROOT, TaoBalance(TAO)));
+            call_api("SwapRuntimeApi_sim_swap_tao_for_alpha", (NetUid::ROOT, TaoBalance(TAO)));
         assert_eq!((root.alpha_amount, root.tao_fee), (AlphaBalance(TAO), TaoBalance::ZERO));
         let too_much: SimSwapResult =
-            ask("SwapRuntimeApi_sim_swap_tao_for_alpha", (FIRST, TaoBalance(u64::MAX)));
+            call_api("SwapRuntimeApi_sim_swap_tao_for_alpha", (FIRST, TaoBalance(u64::MAX)));
         assert_eq!(too_much, SimSwapResult::default());
     });
 }
@@ -447,16 +452,16 @@ fn baskets_and_locks_are_empty() {
     on_the_first_block(|| {
         let account = account(3);
         assert_eq!(
-            ask::<TaoBalance>("BetaBasketRuntimeApi_get_root_basket_owed", &account),
+            call_api::<TaoBalance>("BetaBasketRuntimeApi_get_root_basket_owed", &account),
             TaoBalance::ZERO
         );
         let positions: Vec<(AccountId32, u64, TaoBalance)> =
-            ask("BetaBasketRuntimeApi_get_root_basket_positions", &account);
+            call_api("BetaBasketRuntimeApi_get_root_basket_positions", &account);
         assert_eq!(positions, []);
         let baskets = api::dispatch("BetaBasketRuntimeApi_get_all_validator_baskets", &[]).unwrap();
         assert_eq!(baskets, [0]);
         assert_eq!(
-            ask::<U64F64>("StakeInfoRuntimeApi_get_hotkey_conviction", (&account, FIRST)),
+            call_api::<U64F64>("StakeInfoRuntimeApi_get_hotkey_conviction", (&account, FIRST)),
             U64F64::default()
         );
         assert_eq!(api::dispatch("NeuronInfoRuntimeApi_get_nothing", &[]), None);

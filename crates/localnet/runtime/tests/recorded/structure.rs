@@ -55,19 +55,20 @@ impl<'a> Pairs<'a> {
         if our_name == their_name && PALLET_ENUMS.contains(&our_name.as_str()) {
             return None;
         }
-        let (inner_ours, inner_theirs) = (wrapped(self.ours, ours), wrapped(self.theirs, theirs));
+        let (inner_ours, inner_theirs) =
+            (newtype_inner(self.ours, ours), newtype_inner(self.theirs, theirs));
         if inner_ours.is_some() || inner_theirs.is_some() {
             return self.difference(inner_ours.unwrap_or(ours), inner_theirs.unwrap_or(theirs));
         }
         let (our_type, their_type) =
             (self.ours.resolve(ours).unwrap(), self.theirs.resolve(theirs).unwrap());
-        let within = |difference: String| format!("{our_name}: {difference}");
+        let with_type_name = |difference: String| format!("{our_name}: {difference}");
         match (&our_type.type_def, &their_type.type_def) {
             (TypeDef::Composite(ours), TypeDef::Composite(theirs)) => {
-                self.fields(&ours.fields, &theirs.fields).map(within)
+                self.fields(&ours.fields, &theirs.fields).map(with_type_name)
             }
             (TypeDef::Variant(ours), TypeDef::Variant(theirs)) => {
-                self.variants(ours, theirs).map(within)
+                self.variants(ours, theirs).map(with_type_name)
             }
             (TypeDef::Sequence(ours), TypeDef::Sequence(theirs)) => {
                 self.difference(ours.type_param.id, theirs.type_param.id)
@@ -129,7 +130,7 @@ impl<'a> Pairs<'a> {
 }
 
 /// Returns the type inside a wrapper with a single unnamed field, which is encoded like that type.
-fn wrapped(registry: &PortableRegistry, id: u32) -> Option<u32> {
+fn newtype_inner(registry: &PortableRegistry, id: u32) -> Option<u32> {
     match &registry.resolve(id).unwrap().type_def {
         TypeDef::Composite(composite) => match composite.fields.as_slice() {
             [field] if field.name.is_none() => Some(field.ty.id),

@@ -62,7 +62,11 @@ fn full_name(call: &Item) -> String {
 
 /// Returns the names of a runtime's calls.
 fn calls(metadata: &RuntimeMetadataV15) -> BTreeSet<String> {
-    items::of(metadata).iter().filter(|item| item.kind == Kind::Call).map(full_name).collect()
+    items::from_metadata(metadata)
+        .iter()
+        .filter(|item| item.kind == Kind::Call)
+        .map(full_name)
+        .collect()
 }
 
 #[test]
@@ -120,7 +124,8 @@ fn calls_listed_for_taonet_match_the_chain_client() {
     }
     let ours = calls(vectors::localnet_metadata());
     let is_built = |call: &&str| call.split_once('.').is_some_and(|(_, name)| words.contains(name));
-    let built: BTreeSet<&str> = ours.iter().map(String::as_str).filter(is_built).collect();
+    let submitted_calls: BTreeSet<&str> =
+        ours.iter().map(String::as_str).filter(is_built).collect();
     let listed = TIER_1.iter().filter(|(_, clients)| clients.contains("taonet"));
-    assert_eq!(built, listed.map(|(call, _)| *call).collect());
+    assert_eq!(submitted_calls, listed.map(|(call, _)| *call).collect());
 }

@@ -22,11 +22,11 @@ pub(crate) fn round_trip(id: u32, bytes: &[u8]) -> Result<Value<u32>, String> {
     if !remaining.is_empty() {
         return Err(format!("{} bytes too many", remaining.len()));
     }
-    let mut again = Vec::new();
-    scale_value::scale::encode_as_type(&value, id, types, &mut again)
+    let mut reencoded = Vec::new();
+    scale_value::scale::encode_as_type(&value, id, types, &mut reencoded)
         .map_err(|error| error.to_string())?;
-    if again != bytes {
-        return Err(format!("{} became {}", hex::encode(bytes), hex::encode(again)));
+    if reencoded != bytes {
+        return Err(format!("{} became {}", hex::encode(bytes), hex::encode(reencoded)));
     }
     Ok(value)
 }
@@ -83,18 +83,18 @@ pub(crate) fn composite_agrees(composite: &Composite<u32>, json: &Json) -> bool 
         }
         (Composite::Unnamed(values), Json::Array(list)) if values.len() == list.len() => {
             values.iter().zip(list).all(|(value, json)| agrees(value, json))
-                || wrapped_agrees(values, json)
+                || newtype_agrees(values, json)
         }
         (Composite::Unnamed(values), Json::String(text)) => {
-            bytes_of(values).is_some_and(|bytes| written_bytes(text) == Some(bytes))
-                || wrapped_agrees(values, json)
+            bytes_of(values).is_some_and(|bytes| decode_bytes(text) == Some(bytes))
+                || newtype_agrees(values, json)
         }
-        (Composite::Unnamed(values), json) => wrapped_agrees(values, json),
+        (Composite::Unnamed(values), json) => newtype_agrees(values, json),
         _ => false,
     }
 }
 
-fn wrapped_agrees(values: &[Value<u32>], json: &Json) -> bool {
+fn newtype_agrees(values: &[Value<u32>], json: &Json) -> bool {
     matches!(values, [value] if agrees(value, json))
 }
 
@@ -102,7 +102,7 @@ fn bytes_of(values: &[Value<u32>]) -> Option<Vec<u8>> {
     values.iter().map(|value| value.as_u128().and_then(|byte| u8::try_from(byte).ok())).collect()
 }
 
-fn written_bytes(text: &str) -> Option<Vec<u8>> {
+fn decode_bytes(text: &str) -> Option<Vec<u8>> {
     match text.strip_prefix("0x") {
         Some(digits) => hex::decode(digits).ok(),
         None => Some(account(text)?.into()),
@@ -152,7 +152,7 @@ pub(crate) fn storage_key(
             _ => vec![key.id],
         };
         for ((hasher, id), parameter) in hashers.iter().zip(ids).zip(parameters) {
-            let parameter = encoded(id, parameter);
+            let parameter = encode_parameter(id, parameter);
             match hasher {
                 StorageHasher::Identity => {}
                 StorageHasher::Blake2_128Concat => bytes.extend(blake2_128(&parameter)),
@@ -166,9 +166,9 @@ pub(crate) fn storage_key(
 }
 
 /// Encodes a number, an account or bytes, as a parameter of a storage key or a runtime API.
-pub(crate) fn encoded(id: u32, json: &Json) -> Vec<u8> {
+pub(crate) fn encode_parameter(id: u32, json: &Json) -> Vec<u8> {
     if let Some(text) = json.as_str() {
-        return written_bytes(text).unwrap();
+        return decode_bytes(text).unwrap();
     }
     let value = Value::u128(json.as_u64().unwrap().into());
     let mut bytes = Vec::new();

@@ -11,7 +11,7 @@ use taonet_localnet_runtime::genesis::genesis;
 use taonet_localnet_runtime::runtime::{BlockWeights, TransactionPayment};
 use taonet_localnet_runtime::{Runtime, RuntimeCall, mev_shield};
 
-use crate::dispatch::served;
+use crate::dispatch::served_calls;
 use crate::golden::{list, part};
 use crate::vectors;
 
@@ -65,7 +65,7 @@ fn inner(name: &str) -> u64 {
 
 #[test]
 fn weight_table_lists_exactly_the_calls_of_our_pallets() {
-    let served = served();
+    let served = served_calls();
     let is_ours = |name: &str| {
         // The weight of this call is an argument.
         name != "Utility.with_weight"
@@ -87,7 +87,7 @@ fn every_call_has_the_weight_of_the_real_chain() {
     let table = table();
     let remark = weight("System.remark", &remark());
     let mut wrong = Vec::new();
-    for (name, call) in served() {
+    for (name, call) in served_calls() {
         let Some(row) = table.get(name.as_str()) else { continue };
         let expected = row.saturating_add(remark.saturating_mul(inner(&name)));
         let actual = weight(&name, &call);
@@ -137,7 +137,7 @@ fn transfer() -> Option<RuntimeCall> {
     Some(RuntimeCall::decode(&mut vectors::bytes(&call["data_hex"]).as_slice()).unwrap())
 }
 
-fn recorded(json: &serde_json::Value) -> Weight {
+fn parse_weight(json: &serde_json::Value) -> Weight {
     Weight::from_parts(json["ref_time"].as_u64().unwrap(), json["proof_size"].as_u64().unwrap())
 }
 
@@ -146,7 +146,7 @@ fn transfer_fee_matches_recording() {
     let (Some(info), Some(transfer)) = (part("payment_info"), transfer()) else { return };
     let mut dispatch = transfer.get_dispatch_info();
     dispatch.extension_weight = SubtensorTransactionExtension.weight(&transfer);
-    assert_eq!(dispatch.total_weight(), recorded(&info["weight"]));
+    assert_eq!(dispatch.total_weight(), parse_weight(&info["weight"]));
 
     let (block, receipt) = (part("block").unwrap(), part("receipt").unwrap());
     let index = usize::try_from(receipt["extrinsic_idx"].as_u64().unwrap()).unwrap();
@@ -175,7 +175,7 @@ fn the_extrinsics_of_the_recorded_block_have_their_weights() {
         let (name, call) =
             &calls[usize::try_from(event["extrinsic_idx"].as_u64().unwrap()).unwrap()];
         let base = BlockWeights::get().get(call.get_dispatch_info().class).base_extrinsic;
-        let expected = recorded(&event["attributes"]["dispatch_info"]["weight"]);
+        let expected = parse_weight(&event["attributes"]["dispatch_info"]["weight"]);
         assert_eq!(weight(name, call).saturating_add(base), expected, "{name}");
         compared += 1;
     }

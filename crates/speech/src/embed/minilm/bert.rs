@@ -54,7 +54,7 @@ impl Bert {
         Ok(Self {
             words: weights.get("embeddings.word_embeddings.weight")?,
             positions: positions.broadcast_add(&types.narrow(0, 0, 1)?)?,
-            norm: AddNorm::new(vec![0.0; WIDTH], weights.pair("embeddings.LayerNorm")?),
+            norm: AddNorm::new(vec![0.0; WIDTH], weights.scale_and_shift("embeddings.LayerNorm")?),
             layers: (0..LAYERS).map(|index| Layer::load(&weights, index)).collect::<Result<_>>()?,
         })
     }
@@ -74,7 +74,7 @@ impl Bert {
         let mut hidden = self.words.index_select(&Tensor::new(ids, &Device::Cpu)?, 0)?;
         let positions = self.positions.index_select(&Tensor::new(positions, &Device::Cpu)?, 0)?;
         hidden.inplace_op2(&positions, &self.norm)?;
-        let runs = runs(&lengths);
+        let runs = equal_length_runs(&lengths);
         for layer in &self.layers {
             hidden = layer.forward(&hidden, &runs)?;
         }
@@ -108,7 +108,7 @@ impl Layer {
         })
     }
 
-    fn forward(&self, hidden: &Tensor, runs: &[Run]) -> Result<Tensor> {
+    fn forward(&self, hidden: &Tensor, runs: &[TextRun]) -> Result<Tensor> {
         let qkv = self.qkv.apply(hidden)?;
         qkv.inplace_op1(&self.qkv_bias)?;
         let contexts = runs.iter().map(|run| run.attend(&qkv)).collect::<Result<Vec<_>>>()?;
@@ -123,13 +123,13 @@ impl Layer {
 }
 
 /// A run of neighbouring texts of equal length.
-struct Run {
+struct TextRun {
     first_row: usize,
     texts: usize,
     length: usize,
 }
 
-impl Run {
+impl TextRun {
     /// Computes self-attention within each text of the run, from rows of queries, keys and values
     /// to rows of contexts.
     fn attend(&self, qkv: &Tensor) -> Result<Tensor> {
@@ -150,13 +150,13 @@ impl Run {
     }
 }
 
-fn runs(lengths: &[usize]) -> Vec<Run> {
+fn equal_length_runs(lengths: &[usize]) -> Vec<TextRun> {
     let mut first_row = 0;
     lengths
         .chunk_by(|a, b| a == b)
         .map(|run| {
             let length = run.first().copied().unwrap_or_default();
-            let run = Run { first_row, texts: run.len(), length };
+            let run = TextRun { first_row, texts: run.len(), length };
             first_row += run.texts * length;
             run
         })
@@ -190,7 +190,7 @@ impl Weights {
     }
 
     /// Loads the weight and bias of a layer norm.
-    fn pair(&self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
+    fn scale_and_shift(&self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
         Ok((self.vector(&format!("{name}.weight"))?, self.vector(&format!("{name}.bias"))?))
     }
 
@@ -200,7 +200,7 @@ impl Weights {
 
     /// Loads a layer norm with the bias of the dense layer before it.
     fn add_norm(&self, name: &str) -> Result<AddNorm> {
-        let pair = self.pair(&format!("{name}.LayerNorm"))?;
+        let pair = self.scale_and_shift(&format!("{name}.LayerNorm"))?;
         Ok(AddNorm::new(self.vector(&format!("{name}.dense.bias"))?, pair))
     }
 }

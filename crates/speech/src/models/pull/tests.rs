@@ -44,7 +44,7 @@ impl Setup {
     }
 
     /// Writes a file as left by an earlier attempt.
-    fn leave(&self, name: &str, content: &str) {
+    fn write_file(&self, name: &str, content: &str) {
         std::fs::create_dir_all(self.root.path().join("small")).unwrap();
         std::fs::write(self.file(name), content).unwrap();
     }
@@ -87,14 +87,17 @@ fn ok(body: &str) -> ResponseTemplate {
 async fn a_model_is_fetched_with_progress() {
     let setup = Setup::new().await;
     setup.answer(ok(CONTENT)).await;
-    let seen = Mutex::new(Vec::new());
-    let dir =
-        setup.store.pull(&SMALL, |event| seen.lock().unwrap().push(progress(event))).await.unwrap();
+    let events = Mutex::new(Vec::new());
+    let dir = setup
+        .store
+        .pull(&SMALL, |event| events.lock().unwrap().push(progress(event)))
+        .await
+        .unwrap();
     assert_eq!(dir, setup.root.path().join("small"));
     setup.assert_complete();
-    let seen = seen.into_inner().unwrap();
+    let events = events.into_inner().unwrap();
     let expected = |done| PullProgress { file: "weights.bin", done, total: 10 };
-    assert_eq!((seen.first(), seen.last()), (Some(&expected(0)), Some(&expected(10))));
+    assert_eq!((events.first(), events.last()), (Some(&expected(0)), Some(&expected(10))));
 }
 
 #[tokio::test]
@@ -112,7 +115,7 @@ async fn model_in_a_directory_of_its_repository_is_fetched() {
 #[tokio::test]
 async fn complete_file_is_not_fetched_again() {
     let setup = Setup::new().await;
-    setup.leave("weights.bin", CONTENT);
+    setup.write_file("weights.bin", CONTENT);
     setup.pull().await.unwrap();
     assert_eq!(setup.requests().await, 0);
 }
@@ -123,20 +126,20 @@ async fn given_directory_is_filled_from_cache() {
     for (cached, requests) in [(CONTENT, 0), ("something else", 1)] {
         let setup = Setup::new().await;
         setup.answer(ok(CONTENT)).await;
-        setup.leave("weights.bin", cached);
+        setup.write_file("weights.bin", cached);
         let extra_directory = tempfile::tempdir().unwrap();
         let directories = vec![extra_directory.path().to_owned(), setup.root.path().to_owned()];
         let store = ModelStore::with(directories, &setup.server.uri());
-        let copied = Mutex::new(Vec::new());
+        let copies = Mutex::new(Vec::new());
         let observe = |event: PullEvent<'_>| {
             if let PullEvent::Copy { file, from } = event {
-                copied.lock().unwrap().push((file, from.to_owned()));
+                copies.lock().unwrap().push((file, from.to_owned()));
             }
         };
         let dir = store.pull(&SMALL, observe).await.unwrap();
         assert_eq!(dir, extra_directory.path().join("small"));
         let expected = (requests == 0).then(|| ("weights.bin", setup.root.path().join("small")));
-        assert_eq!(copied.into_inner().unwrap(), Vec::from_iter(expected), "{cached}");
+        assert_eq!(copies.into_inner().unwrap(), Vec::from_iter(expected), "{cached}");
         assert_eq!(std::fs::read_to_string(dir.join("weights.bin")).unwrap(), CONTENT);
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
         assert_eq!(setup.requests().await, requests, "{cached}");
@@ -151,7 +154,7 @@ async fn given_directory_is_filled_from_cache() {
 #[tokio::test]
 async fn model_file_with_other_content_is_replaced() {
     let setup = Setup::new().await;
-    setup.leave("weights.bin", "something else");
+    setup.write_file("weights.bin", "something else");
     setup.answer(ok(CONTENT)).await;
     setup.pull().await.unwrap();
     setup.assert_complete();
@@ -160,7 +163,7 @@ async fn model_file_with_other_content_is_replaced() {
 #[tokio::test]
 async fn interrupted_download_resumes() {
     let setup = Setup::new().await;
-    setup.leave("weights.bin.part", "0123");
+    setup.write_file("weights.bin.part", "0123");
     let remaining = ResponseTemplate::new(206)
         .insert_header("Content-Range", "bytes 4-9/10")
         .set_body_bytes("456789");
@@ -169,20 +172,20 @@ async fn interrupted_download_resumes() {
         .expect(1)
         .mount(&setup.server)
         .await;
-    let seen = Mutex::new(Vec::new());
+    let done_counts = Mutex::new(Vec::new());
     setup
         .store
-        .pull(&SMALL, |event| seen.lock().unwrap().push(progress(event).done))
+        .pull(&SMALL, |event| done_counts.lock().unwrap().push(progress(event).done))
         .await
         .unwrap();
     setup.assert_complete();
-    assert_eq!(seen.into_inner().unwrap().last(), Some(&10));
+    assert_eq!(done_counts.into_inner().unwrap().last(), Some(&10));
 }
 
 #[tokio::test]
 async fn complete_partial_file_is_used_without_request() {
     let setup = Setup::new().await;
-    setup.leave("weights.bin.part", CONTENT);
+    setup.write_file("weights.bin.part", CONTENT);
     setup.pull().await.unwrap();
     setup.assert_complete();
     assert_eq!(setup.requests().await, 0);
@@ -191,7 +194,7 @@ async fn complete_partial_file_is_used_without_request() {
 #[tokio::test]
 async fn hub_without_ranges_sends_the_complete_file() {
     let setup = Setup::new().await;
-    setup.leave("weights.bin.part", "0123");
+    setup.write_file("weights.bin.part", "0123");
     setup.answer(ok(CONTENT)).await;
     setup.pull().await.unwrap();
     setup.assert_complete();
@@ -200,7 +203,7 @@ async fn hub_without_ranges_sends_the_complete_file() {
 #[tokio::test]
 async fn too_long_partial_file_is_fetched_again() {
     let setup = Setup::new().await;
-    setup.leave("weights.bin.part", "0123456789ab");
+    setup.write_file("weights.bin.part", "0123456789ab");
     setup.answer(ok(CONTENT)).await;
     setup.pull().await.unwrap();
     setup.assert_complete();
@@ -209,7 +212,7 @@ async fn too_long_partial_file_is_fetched_again() {
 #[tokio::test]
 async fn unsatisfiable_range_restarts_the_next_download() {
     let setup = Setup::new().await;
-    setup.leave("weights.bin.part", "0123");
+    setup.write_file("weights.bin.part", "0123");
     Mock::given(header_exists("Range"))
         .respond_with(ResponseTemplate::new(416))
         .mount(&setup.server)
@@ -295,7 +298,7 @@ async fn too_long_response_is_refused() {
 #[tokio::test]
 async fn two_processes_do_not_write_one_file() {
     let setup = Setup::new().await;
-    setup.leave("weights.bin.part", "");
+    setup.write_file("weights.bin.part", "");
     let other = File::open(setup.file("weights.bin.part")).unwrap();
     other.lock().unwrap();
     assert!(matches!(setup.pull().await, Err(ModelError::Busy { .. })));

@@ -64,33 +64,33 @@ fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
     let mut steps: Vec<(usize, Vec<u8>)> = Vec::with_capacity(rows.len() / labels::COUNT);
     let mut active = 0..1;
     for row in rows.chunks_exact(labels::COUNT) {
-        let reach = if steps.is_empty() { 1 } else { 2 };
-        let range = active.start..(active.end + reach).min(count);
-        let mut back = Vec::with_capacity(range.len());
+        let max_step = if steps.is_empty() { 1 } else { 2 };
+        let range = active.start..(active.end + max_step).min(count);
+        let mut back_pointers = Vec::with_capacity(range.len());
         let mut best = LOG_ZERO;
         for state in range.clone() {
             let label = states[state];
-            let mut from = (scores[state], 0);
-            if state >= 1 && scores[state - 1] > from.0 {
-                from = (scores[state - 1], 1);
+            let mut best_source = (scores[state], 0);
+            if state >= 1 && scores[state - 1] > best_source.0 {
+                best_source = (scores[state - 1], 1);
             }
             // A blank can be skipped only between different labels.
             let skips = state >= 2 && label != labels::BLANK && label != states[state - 2];
-            if skips && scores[state - 2] > from.0 {
-                from = (scores[state - 2], 2);
+            if skips && scores[state - 2] > best_source.0 {
+                best_source = (scores[state - 2], 2);
             }
-            next[state] = from.0 + f64::from(row[usize::from(label)]);
+            next[state] = best_source.0 + f64::from(row[usize::from(label)]);
             best = best.max(next[state]);
-            back.push(from.1);
+            back_pointers.push(best_source.1);
         }
-        steps.push((range.start, back));
+        steps.push((range.start, back_pointers));
         scores[active].fill(LOG_ZERO);
         std::mem::swap(&mut scores, &mut next);
-        let mut alive = range
+        let mut reachable = range
             .clone()
             .filter(|state| scores[*state] > LOG_ZERO && scores[*state] >= best - window);
-        let first = alive.next()?;
-        let last = alive.next_back().unwrap_or(first);
+        let first = reachable.next()?;
+        let last = reachable.next_back().unwrap_or(first);
         scores[range.start..first].fill(LOG_ZERO);
         scores[last + 1..range.end].fill(LOG_ZERO);
         active = first..last + 1;
@@ -104,9 +104,9 @@ fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
         return None;
     }
     let mut path = Vec::with_capacity(steps.len());
-    for (first, back) in steps.iter().rev() {
+    for (first, back_pointers) in steps.iter().rev() {
         path.push(state);
-        state -= usize::from(back[state - first]);
+        state -= usize::from(back_pointers[state - first]);
     }
     path.reverse();
     Some(path)
@@ -147,9 +147,9 @@ mod tests {
         for letter in text.replace('_', "").bytes() {
             states.extend([labels::of(letter).unwrap_or(labels::SPACE), labels::BLANK]);
         }
-        let complete = best_path(&probabilities, &states, f64::INFINITY);
-        assert!(complete.is_some());
-        assert_eq!(best_path(&probabilities, &states, 20.0), complete);
+        let unlimited_path = best_path(&probabilities, &states, f64::INFINITY);
+        assert!(unlimited_path.is_some());
+        assert_eq!(best_path(&probabilities, &states, 20.0), unlimited_path);
     }
 
     /// Finds the best score over all paths by exhaustive search.

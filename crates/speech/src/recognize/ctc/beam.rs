@@ -91,10 +91,10 @@ impl Candidates {
     }
 
     fn add(&mut self, key: Key, blank: f64, label: f64, word_rewards: f64) {
-        let mixed =
+        let packed_key =
             (u64::from(key.history) << 32 | u64::from(key.node)) ^ (u64::from(key.last) << 59);
         let mask = self.slots.len() - 1;
-        let mut slot = (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
+        let mut slot = (packed_key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
         loop {
             let (frame, index) = self.slots[slot];
             if frame != self.frame {
@@ -113,7 +113,7 @@ impl Candidates {
     }
 
     /// Selects the `width` best hypotheses, best first; ties go to the first one found.
-    fn best(&mut self, width: usize, ranking: &mut Vec<(f64, u32)>, into: &mut Vec<Hypothesis>) {
+    fn best(&mut self, width: usize, ranking: &mut Vec<(f64, u32)>, beam: &mut Vec<Hypothesis>) {
         ranking.clear();
         for (i, hypothesis) in self.list.iter_mut().enumerate() {
             hypothesis.total = log_add(hypothesis.blank, hypothesis.label);
@@ -124,8 +124,8 @@ impl Candidates {
             ranking.truncate(width);
         }
         ranking.sort_unstable_by(best_first);
-        into.clear();
-        into.extend(ranking.iter().map(|&(_, i)| self.list[i as usize]));
+        beam.clear();
+        beam.extend(ranking.iter().map(|&(_, i)| self.list[i as usize]));
     }
 }
 
@@ -137,12 +137,12 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     let start = Key { history: EMPTY_HISTORY, node: 0, last: labels::BLANK };
     let mut beam =
         vec![Hypothesis { key: start, blank: 0.0, label: LOG_ZERO, word_rewards: 0.0, total: 0.0 }];
-    let mut likely = Vec::with_capacity(labels::COUNT);
+    let mut likely_labels = Vec::with_capacity(labels::COUNT);
 
     for row in rows.chunks_exact(labels::COUNT) {
         candidates.next_frame();
-        likely.clear();
-        likely.extend(
+        likely_labels.clear();
+        likely_labels.extend(
             (1..labels::COUNT as u8)
                 .filter(|&label| row[usize::from(label)] > settings.label_cut_ln),
         );
@@ -153,11 +153,11 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
                 LOG_ZERO,
                 word_rewards,
             );
-            let again = row[usize::from(key.last)];
-            if key.last != labels::BLANK && again > settings.label_cut_ln {
-                candidates.add(key, LOG_ZERO, label + f64::from(again), word_rewards);
+            let repeat_score = row[usize::from(key.last)];
+            if key.last != labels::BLANK && repeat_score > settings.label_cut_ln {
+                candidates.add(key, LOG_ZERO, label + f64::from(repeat_score), word_rewards);
             }
-            for &next in &likely {
+            for &next in &likely_labels {
                 // A repeated label is a new letter only after a blank.
                 let before = if next == key.last { blank } else { total };
                 let score = before + f64::from(row[usize::from(next)]);

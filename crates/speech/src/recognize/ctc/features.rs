@@ -48,7 +48,7 @@ impl LogMel {
         let length = samples.len().max(WINDOW);
         let mut padded = Vec::with_capacity(length + WINDOW);
         padded.resize(WINDOW / 2, 0.0);
-        padded.extend(samples.iter().map(|&sample| crate::wav::clean(sample)));
+        padded.extend(samples.iter().map(|&sample| crate::wav::sanitize(sample)));
         padded.resize(WINDOW / 2 + length, 0.0);
         for i in 0..WINDOW / 2 {
             padded[i] = padded[WINDOW - i];

@@ -33,7 +33,7 @@ pub(super) mod tests {
         word.bytes().map(|byte| of(byte).unwrap()).collect()
     }
 
-    /// Creates one row of probabilities per character. The label of the character has nearly all of
+    /// Creates one row of log-probabilities per character. The label of the character has nearly all of
     /// the probability; `_` is the blank.
     pub(in super::super) fn rows(frames: &str) -> Vec<f32> {
         frames

@@ -15,7 +15,7 @@ const NO_WORD: WordId = WordId::MAX;
 
 /// A node of the trie. Its children are adjacent, in the order of [`labels::rank`].
 struct Entry {
-    /// A bit mask of the letters that may follow.
+    /// A bit mask of the labels that may follow: bit [`labels::rank`] of each.
     letters: u32,
     first_child: Node,
     word: WordId,
@@ -53,12 +53,12 @@ impl Lexicon {
             lexicon.ends.push(lexicon.text.len() as u32);
             lexicon.rewards.push(beta - alpha * f64::from(cost) / 100.0);
         }
-        lexicon.grow(&words);
+        lexicon.build(&words);
         Ok(lexicon)
     }
 
     /// Builds the trie level by level: each node is the range of words with its prefix.
-    fn grow(&mut self, words: &[&[u8]]) {
+    fn build(&mut self, words: &[&[u8]]) {
         let mut ranges = vec![(0, words.len(), 0)];
         let mut next = 0;
         while let Some(&(mut start, end, depth)) = ranges.get(next) {
@@ -70,20 +70,21 @@ impl Lexicon {
             }
             while start < end {
                 let byte = words[start][depth];
-                let same = words[start..end].iter().take_while(|word| word[depth] == byte).count();
+                let group_size =
+                    words[start..end].iter().take_while(|word| word[depth] == byte).count();
                 entry.letters |= labels::of(byte).map_or(0, |label| 1 << labels::rank(label));
-                ranges.push((start, start + same, depth + 1));
-                start += same;
+                ranges.push((start, start + group_size, depth + 1));
+                start += group_size;
             }
             self.nodes.push(entry);
             next += 1;
         }
     }
 
-    /// Returns the child of `node` for a letter.
-    pub(super) fn child(&self, node: Node, letter: u8) -> Option<Node> {
+    /// Returns the child of `node` for the label of a letter or apostrophe.
+    pub(super) fn child(&self, node: Node, label: u8) -> Option<Node> {
         let entry = &self.nodes[node as usize];
-        let bit = 1 << labels::rank(letter);
+        let bit = 1 << labels::rank(label);
         let before = (entry.letters & (bit - 1)).count_ones();
         (entry.letters & bit != 0).then_some(entry.first_child + before)
     }
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn lexicon_returns_the_score_of_each_word() {
+    fn lexicon_returns_the_reward_of_each_word() {
         let lexicon =
             Lexicon::parse("a 100\ncan 200\ncan't 300\ncane 400\nzoo 500\n", 0.5, 2.0).unwrap();
         assert_eq!(find(&lexicon, "a"), Some(1.5));
@@ -126,8 +127,8 @@ mod tests {
         assert_eq!(find(&lexicon, "can't"), Some(0.5));
         assert_eq!(find(&lexicon, "cane"), Some(0.0));
         assert_eq!(find(&lexicon, "zoo"), Some(-0.5));
-        for absent in ["", "c", "ca", "zo", "zooo", "b"] {
-            assert_eq!(find(&lexicon, absent), None, "{absent}");
+        for unknown in ["", "c", "ca", "zo", "zooo", "b"] {
+            assert_eq!(find(&lexicon, unknown), None, "{unknown}");
         }
     }
 

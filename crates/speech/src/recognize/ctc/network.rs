@@ -214,8 +214,8 @@ fn relu(values: &mut [f32]) {
 fn log_softmax(row: &mut [f32]) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f32 = row.iter().map(|value| (value - max).exp()).sum();
-    let shift = max + sum.ln();
+    let log_sum_exp = max + sum.ln();
     for value in row {
-        *value -= shift;
+        *value -= log_sum_exp;
     }
 }

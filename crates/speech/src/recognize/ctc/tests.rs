@@ -64,7 +64,7 @@ fn held_out_recordings_have_the_expected_texts() {
         "scientists measured the temperature of the lake for thirty years",
         "thank you for waiting you call will be answered son",
     ];
-    let (mut words, mut same) = (0, 0);
+    let (mut words, mut correct_texts) = (0, 0);
     for (item, expected) in vectors().iter().zip(expected) {
         let recognised = recognizer().recognize(&sound(&item.file)).unwrap();
         let transcript = recognised.transcript;
@@ -76,11 +76,11 @@ fn held_out_recordings_have_the_expected_texts() {
             recognised.confidence
         );
         words += item.text.split(' ').count();
-        same += usize::from(transcript.text == expected);
+        correct_texts += usize::from(transcript.text == expected);
     }
     assert_eq!(words, 215);
     // Processors round differently, so one near tie may have a different result.
-    assert!(same >= 19, "only {same} of 20 texts are as expected");
+    assert!(correct_texts >= 19, "only {correct_texts} of 20 texts are as expected");
 }
 
 #[test]
@@ -112,22 +112,22 @@ fn features_and_probabilities_are_those_of_the_reference() {
     let samples = sound("utt00.wav");
     let features = recognizer().features.compute(&samples).unwrap();
     assert_eq!(features.len(), 378 * 80);
-    let close = |actual: &[f32], expected: &[f32], tolerance: f32| {
+    let assert_close = |actual: &[f32], expected: &[f32], tolerance: f32| {
         assert!(
             actual.iter().zip(expected).all(|(a, b)| (a - b).abs() < tolerance),
             "{actual:?} {expected:?}"
         );
     };
-    close(&features[..3], &[-0.777_089_95; 3], 1e-4);
-    close(
+    assert_close(&features[..3], &[-0.777_089_95; 3], 1e-4);
+    assert_close(
         &features[100 * 80 + 40..100 * 80 + 43],
         &[-0.473_199_5, -0.606_399_66, -0.597_537_3],
         1e-4,
     );
     let rows = recognizer().network.forward(features).unwrap();
     assert_eq!(rows.len(), 126 * labels::COUNT);
-    close(&rows[..3], &[-1.144e-5, -20.219_7, -16.158_16], 1e-2);
-    close(
+    assert_close(&rows[..3], &[-1.144e-5, -20.219_7, -16.158_16], 1e-2);
+    assert_close(
         &rows[50 * 29..50 * 29 + 4],
         &[-1.639_753_6, -13.637_574, -11.392_541, -13.497_561],
         1e-2,
@@ -145,8 +145,9 @@ fn folder_and_embedded_model_are_equal() {
 
 #[test]
 fn byte_order_mark_of_text_files_is_ignored() {
-    let marked = |text: &[u8]| [&b"\xef\xbb\xbf"[..], text].concat();
-    let (config, lexicon) = (marked(EMBEDDED_CONFIG), marked(EMBEDDED_LEXICON));
+    let with_byte_order_mark = |text: &[u8]| [&b"\xef\xbb\xbf"[..], text].concat();
+    let (config, lexicon) =
+        (with_byte_order_mark(EMBEDDED_CONFIG), with_byte_order_mark(EMBEDDED_LEXICON));
     // The first line of the lexicon is the word `a`, which would have the mark in it.
     let recognizer = CtcRecognizer::from_files(&config, EMBEDDED_WEIGHTS, &lexicon).unwrap();
     let samples = sound("utt09.wav");
@@ -178,22 +179,25 @@ fn lengths_beyond_the_limits_are_refused() {
 
 #[test]
 fn nan_counts_as_zero() {
-    let mut clean = sound("utt09.wav");
-    clean[1000] = 0.0;
-    let mut broken = clean.clone();
-    broken[1000] = f32::NAN;
-    assert_eq!(recognizer().recognize(&broken).unwrap(), recognizer().recognize(&clean).unwrap());
+    let mut with_zero = sound("utt09.wav");
+    with_zero[1000] = 0.0;
+    let mut with_nan = with_zero.clone();
+    with_nan[1000] = f32::NAN;
+    assert_eq!(
+        recognizer().recognize(&with_nan).unwrap(),
+        recognizer().recognize(&with_zero).unwrap()
+    );
 }
 
 #[test]
 fn threads_do_not_change_results() {
     let samples = sound("utt03.wav");
-    let alone = recognizer().recognize(&samples).unwrap();
+    let expected = recognizer().recognize(&samples).unwrap();
     std::thread::scope(|scope| {
         let threads: Vec<_> =
             (0..4).map(|_| scope.spawn(|| recognizer().recognize(&samples).unwrap())).collect();
         for thread in threads {
-            assert_eq!(thread.join().unwrap(), alone);
+            assert_eq!(thread.join().unwrap(), expected);
         }
     });
 }
@@ -201,24 +205,25 @@ fn threads_do_not_change_results() {
 #[test]
 fn damaged_model_names_its_file() {
     let lexicon = b"a 1\n";
-    let with = |config: &[u8], weights: &[u8], lexicon: &[u8]| {
+    let load_error = |config: &[u8], weights: &[u8], lexicon: &[u8]| {
         CtcRecognizer::from_files(config, weights, lexicon).map(|_| ()).unwrap_err()
     };
-    assert!(matches!(with(b"{", EMBEDDED_WEIGHTS, lexicon), CtcError::Json(_)));
+    assert!(matches!(load_error(b"{", EMBEDDED_WEIGHTS, lexicon), CtcError::Json(_)));
     let text = str::from_utf8(EMBEDDED_CONFIG).unwrap();
-    let other = |from, to| with(text.replace(from, to).as_bytes(), EMBEDDED_WEIGHTS, lexicon);
-    assert!(matches!(other("16000", "8000"), CtcError::Config { setting: "sample_rate" }));
+    let config_error =
+        |from, to| load_error(text.replace(from, to).as_bytes(), EMBEDDED_WEIGHTS, lexicon);
+    assert!(matches!(config_error("16000", "8000"), CtcError::Config { setting: "sample_rate" }));
     assert!(matches!(
-        other("\"beam\": 40", "\"beam\": 0"),
+        config_error("\"beam\": 40", "\"beam\": 0"),
         CtcError::Config { setting: "lexicon.beam" }
     ));
-    assert!(matches!(other("\"blocks\": 6", "\"blocks\": 7"), CtcError::Weights(_)));
+    assert!(matches!(config_error("\"blocks\": 6", "\"blocks\": 7"), CtcError::Weights(_)));
     assert!(matches!(
-        with(EMBEDDED_CONFIG, &EMBEDDED_WEIGHTS[..1000], lexicon),
+        load_error(EMBEDDED_CONFIG, &EMBEDDED_WEIGHTS[..1000], lexicon),
         CtcError::Weights(_)
     ));
     assert!(matches!(
-        with(EMBEDDED_CONFIG, EMBEDDED_WEIGHTS, b"\xff 1\n"),
+        load_error(EMBEDDED_CONFIG, EMBEDDED_WEIGHTS, b"\xff 1\n"),
         CtcError::Lexicon { line: 1 }
     ));
     assert!(matches!(CtcRecognizer::load(Path::new("/nowhere")), Err(CtcError::Io { .. })));

@@ -103,44 +103,47 @@ impl Agreement {
     fn unsettled(&self) -> Result<Vec<Word>, RecognizeError> {
         let shift = seconds(self.dropped);
         let words = self.transcribe()?;
-        let until = self.settled.last().map_or(f64::NEG_INFINITY, |word| word.end);
-        let later = words.into_iter().map(|word| Word {
+        let last_end = self.settled.last().map_or(f64::NEG_INFINITY, |word| word.end);
+        let new_words = words.into_iter().map(|word| Word {
             start: word.start + shift,
             end: word.end + shift,
             ..word
         });
-        let mut later: Vec<Word> =
-            later.filter(|word| f64::midpoint(word.start, word.end) > until - JITTER).collect();
-        if later.first().is_some_and(|word| word.start < until + MAX_REPEAT_DISTANCE_S) {
+        let mut new_words: Vec<Word> = new_words
+            .filter(|word| f64::midpoint(word.start, word.end) > last_end - JITTER)
+            .collect();
+        if new_words.first().is_some_and(|word| word.start < last_end + MAX_REPEAT_DISTANCE_S) {
             // A final word whose time has moved is heard again.
-            let repeated =
-                (1..=COMPARED_WORDS.min(later.len()).min(self.settled.len())).rev().find(|count| {
+            let repeated_count = (1..=COMPARED_WORDS.min(new_words.len()).min(self.settled.len()))
+                .rev()
+                .find(|count| {
                     let last = self.settled.iter().skip(self.settled.len() - count);
-                    last.zip(&later).all(|(one, other)| is_same(one, other) && other.start < until)
+                    last.zip(&new_words)
+                        .all(|(one, other)| is_same(one, other) && other.start < last_end)
                 });
-            later.drain(..repeated.unwrap_or_default());
+            new_words.drain(..repeated_count.unwrap_or_default());
         }
-        Ok(later)
+        Ok(new_words)
     }
 
     /// Drops audio that is no longer needed.
-    fn forget(&mut self, is_silent: bool) {
+    fn drop_old_samples(&mut self, is_silent: bool) {
         let length = self.samples.len();
-        let surplus = if is_silent && self.tentative.is_empty() {
+        let dropped_samples = if is_silent && self.tentative.is_empty() {
             // Nothing was said: a short silence remains before the next word.
             length.saturating_sub(STEP)
         } else if length > MAX_PASS_SAMPLES {
-            let kept =
+            let kept_from =
                 self.settled.last().map_or(0.0, |word| word.end - CONTEXT) - seconds(self.dropped);
-            let kept = (kept.max(0.0) * RATE as f64) as usize;
+            let kept_from = (kept_from.max(0.0) * RATE as f64) as usize;
             // Without any agreement, at least the oldest half goes, so that each hearing has a
             // bound.
-            kept.max(length.saturating_sub(2 * MAX_PASS_SAMPLES)).min(length)
+            kept_from.max(length.saturating_sub(2 * MAX_PASS_SAMPLES)).min(length)
         } else {
             0
         };
-        self.samples.drain(..surplus);
-        self.dropped += surplus;
+        self.samples.drain(..dropped_samples);
+        self.dropped += dropped_samples;
     }
 }
 
@@ -151,19 +154,20 @@ impl SimultaneousRecognition for Agreement {
         if self.new < STEP && !is_end {
             return Ok(self.uncommitted.clone());
         }
-        let fresh =
+        let new_samples =
             self.samples.get(self.samples.len().saturating_sub(self.new)..).unwrap_or_default();
-        let is_silent = fresh.iter().all(|sample| sample.abs() <= SILENCE);
+        let is_silent = new_samples.iter().all(|sample| sample.abs() <= SILENCE);
         self.new = 0;
         // Silence confirms the words before it only if they are not final yet.
         let mut words =
             if is_silent && self.tentative.is_empty() { Vec::new() } else { self.unsettled()? };
-        let agreed = if is_end { words.len() } else { common(&self.tentative, &words) };
+        let agreed =
+            if is_end { words.len() } else { agreed_prefix_length(&self.tentative, &words) };
         self.tentative = words.split_off(agreed);
         self.settled.extend_from_slice(&words);
         self.settled.drain(..self.settled.len().saturating_sub(COMPARED_WORDS));
         self.uncommitted.append(&mut words);
-        self.forget(is_silent);
+        self.drop_old_samples(is_silent);
         Ok(self.uncommitted.clone())
     }
 
@@ -182,7 +186,7 @@ fn seconds(samples: usize) -> f64 {
 }
 
 /// Returns the length of the common prefix of two transcripts, in words.
-fn common(one: &[Word], other: &[Word]) -> usize {
+fn agreed_prefix_length(one: &[Word], other: &[Word]) -> usize {
     one.iter().zip(other).take_while(|(one, other)| is_same(one, other)).count()
 }
 
@@ -218,10 +222,9 @@ mod tests {
         }
 
         fn recognize(&self, _: &[f32]) -> Result<Recognition, RecognizeError> {
-            let hearing =
-                self.0.lock().unwrap().next().expect("one more hearing than in the script");
+            let words = self.0.lock().unwrap().next().expect("one more hearing than in the script");
             // The policy adds 0.2 s of silence.
-            let words = hearing.into_iter().map(|(text, end)| Word {
+            let words = words.into_iter().map(|(text, end)| Word {
                 text: text.to_owned(),
                 start: end,
                 end: end + 0.2,
@@ -237,9 +240,9 @@ mod tests {
 
     /// Plays one step of audio per recognition pass, and returns the words that become final in
     /// each.
-    fn play(hearings: Vec<Vec<(&'static str, f64)>>) -> Vec<String> {
-        let count = hearings.len();
-        let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(hearings.into_iter()))));
+    fn play(transcripts: Vec<Vec<(&'static str, f64)>>) -> Vec<String> {
+        let count = transcripts.len();
+        let mut agreement = Agreement::new(Arc::new(Script(Mutex::new(transcripts.into_iter()))));
         let steps = (1..=count).map(|step| {
             let words = agreement.push(&vec![0.3; STEP], step == count).unwrap();
             agreement.commit(words.len());
@@ -250,7 +253,7 @@ mod tests {
 
     #[test]
     fn words_in_two_consecutive_transcripts_are_final() {
-        let found = play(vec![
+        let actual = play(vec![
             vec![("the", 0.4), ("fair", 0.8)],
             vec![("the", 0.4), ("ferry", 0.9), ("leaf", 1.5)],
             vec![("the", 0.4), ("ferry", 0.9), ("leaves", 1.6), ("at", 1.9), ("no", 2.3)],
@@ -264,7 +267,7 @@ mod tests {
                 ("today", 3.2),
             ],
         ]);
-        assert_eq!(found, ["", "the", "ferry", "leaves at", "noon today"]);
+        assert_eq!(actual, ["", "the", "ferry", "leaves at", "noon today"]);
     }
 
     #[test]
@@ -288,14 +291,14 @@ mod tests {
     #[test]
     fn agreed_final_words_are_not_repeated() {
         // The second hearing moves the final words "we must" back and forth.
-        let found = play(vec![
+        let actual = play(vec![
             vec![("we", 0.3), ("must", 0.6)],
             vec![("we", 0.3), ("must", 0.6), ("go", 1.2)],
             vec![("must", 0.75), ("go", 1.2), ("we", 1.6)],
             vec![("we", 0.3), ("must", 0.55), ("go", 1.1), ("we", 1.6), ("must", 1.9)],
             vec![("we", 0.3), ("must", 0.6), ("go", 1.2), ("we", 1.6), ("must", 1.9)],
         ]);
-        assert_eq!(found, ["", "we must", "go", "we", "must"]);
+        assert_eq!(actual, ["", "we must", "go", "we", "must"]);
     }
 
     #[test]

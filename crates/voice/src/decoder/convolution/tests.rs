@@ -84,7 +84,7 @@ fn check(shape: Shape, width: usize, range: impl FnOnce(usize) -> Range<usize>) 
     let range = range(width);
     let addends =
         [4, 5].map(|seed| Signal { values: values(outputs * width, seed), width, start: 0 });
-    let needed = convolution.needed(&range);
+    let needed = convolution.needed_inputs(&range);
     let input = part(&input, needed.start.min(input.width)..needed.end.min(input.width));
     let signal = convolution.run(
         &input,

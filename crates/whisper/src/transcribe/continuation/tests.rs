@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::options::Options;
-use crate::testing::{END_OF_TEXT, lenient, model, noise};
+use crate::testing::{END_OF_TEXT, model, noise, options_without_thresholds};
 
 /// Number of encoder positions of the audio: 4 s.
 const LENGTH: usize = 200;
@@ -21,16 +21,16 @@ fn continue_with(options: Options, prefix: &Prefix) -> Continuation {
     let (model, mut recording) = (model(), recording(options, &noise(64_000)));
     let (mut buffers, mut cache) = (model.buffers(), model.decoder.cache());
     let continuation = recording.continue_text(&mut buffers, &mut cache, prefix).unwrap();
-    assert_eq!(cache.used(), 0);
+    assert_eq!(cache.used_slots(), 0);
     continuation
 }
 
 fn continue_noise(prefix: &Prefix) -> Continuation {
-    continue_with(lenient(), prefix)
+    continue_with(options_without_thresholds(), prefix)
 }
 
 /// A prefix without text. With little silence after the noise, the model's tokens are words.
-fn begin() -> Prefix {
+fn empty_prefix() -> Prefix {
     Prefix { padding: Some(1.0), ..Prefix::default() }
 }
 
@@ -40,7 +40,7 @@ fn tokens(continuation: &Continuation) -> Vec<u32> {
 
 /// Decoded tokens, each of which attends to the position given with it; the last one is not
 /// accepted.
-fn decoded(prefix: &Prefix, attended: &[(u32, usize)]) -> Decoded {
+fn decoded(prefix: &Prefix, attended: &[(u32, usize)]) -> DecodedPass {
     let mut attention = Attention::new(1, LENGTH);
     let forced = (1..=prefix.tokens.len()).map(|number| 5 * number);
     // Two tokens of the prompt precede the row that predicts the first token of the text.
@@ -53,7 +53,7 @@ fn decoded(prefix: &Prefix, attended: &[(u32, usize)]) -> Decoded {
         attention.append(vec![(0..LENGTH).map(score).collect()], LENGTH);
     }
     let (&(next, _), accepted) = attended.split_last().unwrap();
-    Decoded {
+    DecodedPass {
         tokens: accepted.iter().map(|&(token, _)| token).collect(),
         next,
         latest: accepted.last().map_or(0, |&(_, position)| position),
@@ -87,9 +87,10 @@ fn four_repeats_of_tokens_are_a_repetition() {
 /// A repetition that began in the prefix would otherwise be repeated endlessly.
 #[test]
 fn repetition_in_the_prefix_is_not_forced_again() {
-    let prefix = Prefix { tokens: vec![WORD, WORD + 1, WORD + 1, WORD + 1], ..begin() };
+    let prefix = Prefix { tokens: vec![WORD, WORD + 1, WORD + 1, WORD + 1], ..empty_prefix() };
     let decoded = decoded(&prefix, &[(WORD + 1, 30), (WORD + 1, 35)]);
-    let options = Options { compression_ratio_threshold: Some(2.4), ..lenient() };
+    let options =
+        Options { compression_ratio_threshold: Some(2.4), ..options_without_thresholds() };
     let recording = recording(options, &noise(64_000));
     let (words, _, kept) = recording.complete_words(decoded, &prefix);
     assert!(words.is_empty(), "{words:?}");
@@ -149,7 +150,7 @@ fn number_of_tokens_is_limited_by_the_audio() {
         assert_eq!(max_tokens(positions), expected, "{positions}");
     }
     // The model decodes without end if nothing stops it.
-    let prefix = Prefix { is_end: true, ..begin() };
+    let prefix = Prefix { is_end: true, ..empty_prefix() };
     let tokens = tokens(&continue_noise(&prefix));
     assert!(!tokens.is_empty() && tokens.len() <= max_tokens(LENGTH), "{} tokens", tokens.len());
 }
@@ -158,7 +159,7 @@ fn number_of_tokens_is_limited_by_the_audio() {
 fn full_context_keeps_the_accepted_words() {
     let forced = |count| {
         let text = (0..count).map(|n| WORD + n % 40).collect();
-        tokens(&continue_noise(&Prefix { tokens: text, is_end: true, ..begin() }))
+        tokens(&continue_noise(&Prefix { tokens: text, is_end: true, ..empty_prefix() }))
     };
     // Prompt of three tokens, and the mark for text without timestamps.
     let room = |count: usize| CONTEXT_TOKENS - 4 - count;
@@ -173,7 +174,7 @@ fn full_context_keeps_the_accepted_words() {
 
 #[test]
 fn words_before_an_attention_rewind_are_kept() {
-    let recording = recording(lenient(), &[]);
+    let recording = recording(options_without_thresholds(), &[]);
     let prefix = Prefix { tokens: vec![WORD + 20], ..Prefix::default() };
     for is_end in [false, true] {
         let prefix = Prefix { is_end, ..prefix.clone() };
@@ -190,7 +191,7 @@ fn words_before_an_attention_rewind_are_kept() {
 
 #[test]
 fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
-    let recording = recording(lenient(), &[]);
+    let recording = recording(options_without_thresholds(), &[]);
     let prefix = Prefix { tokens: vec![WORD + 20], frame_threshold: 25, ..Prefix::default() };
     for (is_past_end, next, expected) in [
         (false, END_OF_TEXT, &[" aa", " ba"][..]),
@@ -199,7 +200,7 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
     ] {
         let decoded = decoded(&prefix, &[(WORD, 100), (WORD + 1, 150), (next, 165)]);
         let (words, until, _) =
-            recording.complete_words(Decoded { is_past_end, ..decoded }, &prefix);
+            recording.complete_words(DecodedPass { is_past_end, ..decoded }, &prefix);
         assert_eq!(texts(&words), expected, "{is_past_end} {next}");
         // The end of text that the decoder did not want to pass says nothing about later audio.
         let is_covered = until >= 3.5 - 1e-9;
@@ -209,7 +210,7 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
 
 #[test]
 fn early_end_of_text_leaves_the_remaining_audio_undecoded() {
-    let recording = recording(lenient(), &[]);
+    let recording = recording(options_without_thresholds(), &[]);
     let prefix = Prefix { frame_threshold: 25, ..Prefix::default() };
     for (latest, is_covered) in
         [(LENGTH - MAX_UNATTENDED, true), (LENGTH - MAX_UNATTENDED - 1, false), (20, false)]
@@ -229,7 +230,7 @@ fn translation_is_split_into_english_words() {
         (SpeechTask::Transcribe, &[" aa", "A", " ba"][..]),
         (SpeechTask::Translate, &[" aaA", " ba"]),
     ] {
-        let mut recording = recording(Options { task, ..lenient() }, &[]);
+        let mut recording = recording(Options { task, ..options_without_thresholds() }, &[]);
         "zh".clone_into(&mut recording.language);
         let (words, ..) = recording.complete_words(decoded(&prefix, &attended), &prefix);
         assert_eq!(texts(&words), expected, "{task:?}");
@@ -241,7 +242,8 @@ fn repetitions_are_dropped() {
     let attended: Vec<_> = (0..60).map(|n| (WORD, 3 * n)).chain([(END_OF_TEXT, 190)]).collect();
     let prefix = Prefix::default();
     let complete = |threshold| {
-        let options = Options { compression_ratio_threshold: threshold, ..lenient() };
+        let options =
+            Options { compression_ratio_threshold: threshold, ..options_without_thresholds() };
         recording(options, &[]).complete_words(decoded(&prefix, &attended), &prefix).0.len()
     };
     assert_eq!(complete(None), 60);
@@ -259,8 +261,10 @@ fn text_with_too_many_words_per_second_is_dropped() {
     {
         let words = (0..count).map(|n| (WORD + n, 4 * n as usize));
         let attended: Vec<_> = words.chain([(END_OF_TEXT, 190)]).collect();
-        let options =
-            Options { compression_ratio_threshold: has_threshold.then_some(100.0), ..lenient() };
+        let options = Options {
+            compression_ratio_threshold: has_threshold.then_some(100.0),
+            ..options_without_thresholds()
+        };
         let mut recording = recording(options, &[]);
         language.clone_into(&mut recording.language);
         let (words, ..) = recording.complete_words(decoded(&prefix, &attended), &prefix);
@@ -270,12 +274,12 @@ fn text_with_too_many_words_per_second_is_dropped() {
 
 #[test]
 fn probable_silence_keeps_text_of_high_log_probability_only() {
-    let prefix = Prefix { is_end: true, ..begin() };
+    let prefix = Prefix { is_end: true, ..empty_prefix() };
     let words = |no_speech, log_prob| {
         let options = Options {
             no_speech_threshold: Some(no_speech),
             log_prob_threshold: log_prob,
-            ..lenient()
+            ..options_without_thresholds()
         };
         !continue_with(options, &prefix).words.is_empty()
     };
@@ -289,8 +293,12 @@ fn probable_silence_keeps_text_of_high_log_probability_only() {
 
 #[test]
 fn language_is_detected_as_in_a_transcription() {
-    let options =
-        Options { language: None, temperatures: vec![0.0], max_new_tokens: Some(8), ..lenient() };
+    let options = Options {
+        language: None,
+        temperatures: vec![0.0],
+        max_new_tokens: Some(8),
+        ..options_without_thresholds()
+    };
     let prefix = Prefix { padding: Some(0.5), is_end: true, ..Prefix::default() };
     let model = model();
     for count in [32_000, 64_000, 100_000] {
@@ -317,7 +325,7 @@ fn language_is_detected_as_in_a_transcription() {
 
 #[test]
 fn a_token_near_the_end_of_the_audio_is_not_decoded() {
-    let prefix = |frame_threshold| Prefix { frame_threshold, ..begin() };
+    let prefix = |frame_threshold| Prefix { frame_threshold, ..empty_prefix() };
     assert!(tokens(&continue_noise(&prefix(LENGTH))).is_empty());
     let texts: Vec<_> = (1..LENGTH)
         .step_by(20)
@@ -335,7 +343,7 @@ fn a_token_near_the_end_of_the_audio_is_not_decoded() {
 fn final_words_are_not_decoded_again() {
     let mut count = 0;
     for frame_threshold in (1..LENGTH).step_by(20) {
-        let prefix = Prefix { frame_threshold, ..begin() };
+        let prefix = Prefix { frame_threshold, ..empty_prefix() };
         let first = continue_noise(&prefix);
         if first.words.is_empty() {
             continue;
@@ -351,7 +359,7 @@ fn final_words_are_not_decoded_again() {
 fn times_ascend_within_the_audio() {
     let mut count = 0;
     for frame_threshold in (1..LENGTH).step_by(20) {
-        let continuation = continue_noise(&Prefix { frame_threshold, ..begin() });
+        let continuation = continue_noise(&Prefix { frame_threshold, ..empty_prefix() });
         count += continuation.words.len();
         let times: Vec<f64> = continuation
             .words

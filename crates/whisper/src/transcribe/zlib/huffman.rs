@@ -85,13 +85,13 @@ pub(super) fn block_bits(
     let mut counts = [0; LENGTHS];
     count_lengths(&literal_code, &mut counts);
     count_lengths(&distance_code, &mut counts);
-    let sent = counts;
+    let symbol_counts = counts;
     let length_code = code_lengths(&mut counts, 7);
     let last =
         ORDER.iter().rposition(|&symbol| length_code.get(symbol).is_some_and(|length| *length > 0));
     let dynamic = 14
         + 3 * (last.unwrap_or(0).max(3) + 1)
-        + sum_bits(&sent, |symbol| {
+        + sum_bits(&symbol_counts, |symbol| {
             length_code.get(symbol).copied().unwrap_or(0) + extra_of_length(symbol)
         })
         + sum_bits(&literal_bits, |symbol| {

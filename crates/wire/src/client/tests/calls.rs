@@ -158,19 +158,19 @@ async fn malformed_addresses_are_refused() {
 
 #[tokio::test]
 async fn response_chunks_are_streamed() {
-    let more = Arc::new(Notify::new());
-    let gate = more.clone();
+    let next_chunk = Arc::new(Notify::new());
+    let handler_next_chunk = next_chunk.clone();
     let handler = move || {
-        let gate = gate.clone();
+        let handler_next_chunk = handler_next_chunk.clone();
         async move {
             let pieces = futures::stream::unfold(0, move |index| {
-                let gate = gate.clone();
+                let handler_next_chunk = handler_next_chunk.clone();
                 async move {
                     if index == 2 {
                         return None;
                     }
                     if index == 1 {
-                        gate.notified().await;
+                        handler_next_chunk.notified().await;
                     }
                     Some((Ok::<_, Infallible>(format!("piece {index}")), index + 1))
                 }
@@ -184,7 +184,7 @@ async fn response_chunks_are_streamed() {
     assert_eq!(answer.status, StatusCode::OK);
     // The second piece is sent only after the first was received.
     assert_eq!(answer.next().await.unwrap().unwrap(), "piece 0");
-    more.notify_one();
+    next_chunk.notify_one();
     assert_eq!(answer.next().await.unwrap().unwrap(), "piece 1");
     assert!(answer.next().await.is_none());
     assert!(answer.next().await.is_none(), "the end stays the end");
@@ -261,25 +261,31 @@ async fn unsigned_bodies_are_streamed() {
 async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
     let running = Arc::new(AtomicUsize::new(0));
     let maximum = Arc::new(AtomicUsize::new(0));
-    let (now, peak, three) = (running.clone(), maximum.clone(), Arc::new(Barrier::new(3)));
+    let (handler_running, handler_maximum, barrier) =
+        (running.clone(), maximum.clone(), Arc::new(Barrier::new(3)));
     let busy = any(move || {
-        let (now, peak, three) = (now.clone(), peak.clone(), three.clone());
+        let (handler_running, handler_maximum, barrier) =
+            (handler_running.clone(), handler_maximum.clone(), barrier.clone());
         async move {
-            peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            three.wait().await;
-            now.fetch_sub(1, Ordering::SeqCst);
+            handler_maximum
+                .fetch_max(handler_running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            barrier.wait().await;
+            handler_running.fetch_sub(1, Ordering::SeqCst);
         }
     });
     let never = any(std::future::pending::<()>);
     let router = Router::new().route("/busy", busy).route("/never", never);
-    let works = peer(listen(router).await);
+    let responding_peer = peer(listen(router).await);
     let unreachable = Peer::new(key("//Bob").hotkey(), "127.0.0.1", 1).unwrap();
     let mut calls = vec![
-        (works.clone(), Call { deadline: Duration::from_millis(100), ..post_to("/never", "") }),
+        (
+            responding_peer.clone(),
+            Call { deadline: Duration::from_millis(100), ..post_to("/never", "") },
+        ),
         (unreachable, post_to("/busy", "")),
-        (works.clone(), post_to("/elsewhere", "")),
+        (responding_peer.clone(), post_to("/elsewhere", "")),
     ];
-    calls.extend((0..9).map(|_| (works.clone(), post_to("/busy", ""))));
+    calls.extend((0..9).map(|_| (responding_peer.clone(), post_to("/busy", ""))));
     let replies =
         btauth(ClientConfig::default()).call_all(calls, NonZeroUsize::new(3).unwrap()).await;
     let codes: Vec<_> = replies.iter().map(|reply| reply.code).collect();

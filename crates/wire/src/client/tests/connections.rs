@@ -16,7 +16,7 @@ const COMPLETE: &str =
 const ENDLESS: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
 
 /// Starts a server that runs `serve` with each connection.
-async fn serving<F: Future<Output = ()> + Send + 'static>(
+async fn serve_connections<F: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(TcpStream) -> F + Send + 'static,
 ) -> Peer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -213,7 +213,7 @@ async fn connection_with_unread_chunks_is_closed() {
 
 #[tokio::test]
 async fn response_in_small_packets_is_read() {
-    let peer = serving(move |mut stream| async move {
+    let peer = serve_connections(move |mut stream| async move {
         stream.set_nodelay(true).unwrap();
         while read_request(&mut stream).await {
             for byte in COMPLETE.as_bytes() {
@@ -232,7 +232,7 @@ async fn response_in_small_packets_is_read() {
 /// The head of the response and its chunks are separate packets.
 #[tokio::test]
 async fn chunks_are_read_until_the_end_of_the_connection() {
-    let peer = serving(move |mut stream| async move {
+    let peer = serve_connections(move |mut stream| async move {
         assert!(read_request(&mut stream).await);
         let (head, chunk) = ENDLESS.split_at(ENDLESS.find("5\r\n").unwrap());
         for packet in [head, chunk] {
@@ -276,16 +276,16 @@ async fn connection_is_closed_after_its_last_response() {
 
 #[tokio::test]
 async fn bytes_on_an_idle_connection_are_not_a_response() {
-    let (sent_sender, mut sent) = mpsc::unbounded_channel();
-    let peer = serving(move |mut stream| {
-        let sent_sender = sent_sender.clone();
+    let (response_sender, mut response_sent) = mpsc::unbounded_channel();
+    let peer = serve_connections(move |mut stream| {
+        let response_sender = response_sender.clone();
         async move {
             while read_request(&mut stream).await {
                 stream.write_all(COMPLETE.as_bytes()).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(10)).await;
-                let forged = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged";
-                let _ = stream.write_all(forged).await;
-                let _ = sent_sender.send(());
+                let forged_response = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged";
+                let _ = stream.write_all(forged_response).await;
+                let _ = response_sender.send(());
             }
         }
     })
@@ -293,7 +293,7 @@ async fn bytes_on_an_idle_connection_are_not_a_response() {
     let client = client();
     for _ in 0..3 {
         assert_eq!(client.call(&peer, &predict()).await.unwrap().body, "first");
-        sent.recv().await.unwrap();
+        response_sent.recv().await.unwrap();
         // The runtime must notice the bytes.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -304,7 +304,7 @@ async fn bytes_on_an_idle_connection_are_not_a_response() {
 async fn request_that_the_peer_has_read_is_not_sent_again() {
     let requests = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&requests);
-    let peer = serving(move |mut stream| {
+    let peer = serve_connections(move |mut stream| {
         let count = Arc::clone(&count);
         async move {
             assert!(read_request(&mut stream).await);
@@ -339,7 +339,7 @@ async fn all_connections_that_the_peer_has_closed_are_replaced() {
 #[tokio::test]
 async fn timeout_closes_the_connection() {
     let (closed_sender, mut closed) = mpsc::unbounded_channel();
-    let peer = serving(move |mut stream| {
+    let peer = serve_connections(move |mut stream| {
         let closed_sender = closed_sender.clone();
         async move {
             assert!(read_request(&mut stream).await);
@@ -380,16 +380,16 @@ async fn small_chunks_leave_time_to_other_tasks() {
     let mut answer = client.stream(&server.peer, &predict()).await.unwrap();
     // All chunks must arrive, so that none is awaited.
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let (mut length, mut turns) = (0, 0);
+    let (mut length, mut pending_polls) = (0, 0);
     loop {
         let next = std::future::poll_fn(|context| {
             let next = answer.poll_next_unpin(context);
-            turns += u32::from(next.is_pending());
+            pending_polls += u32::from(next.is_pending());
             next
         });
         let Some(chunk) = next.await else { break };
         length += chunk.unwrap().len();
     }
     assert_eq!(length, 5_000);
-    assert!(turns > 20, "{turns}");
+    assert!(pending_polls > 20, "{pending_polls}");
 }

@@ -42,12 +42,12 @@ const LONG_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// Enters the queue, and returns once the request is queued.
 async fn wait(gate: &Arc<Gate>, stake: u64) -> tokio::task::JoinHandle<Result<Permit, Refusal>> {
-    let before = gate.lock().arrivals;
+    let old_arrivals = gate.lock().arrivals;
     let task = tokio::spawn({
         let gate = Arc::clone(gate);
         async move { gate.enter(stake, Duration::ZERO).await }
     });
-    while gate.lock().arrivals == before {
+    while gate.lock().arrivals == old_arrivals {
         tokio::task::yield_now().await;
     }
     task
@@ -93,9 +93,9 @@ async fn cancelled_request_leaves_the_queue() {
     let running = gate.enter(0, Duration::ZERO).await.unwrap();
     let limit = Duration::from_millis(1);
     assert_eq!(gate.enter(7, limit).await.unwrap_err(), Refusal::WaitedTooLong { limit });
-    let hung_up = wait(&gate, 8).await;
-    hung_up.abort();
-    assert!(hung_up.await.unwrap_err().is_cancelled());
+    let cancelled = wait(&gate, 8).await;
+    cancelled.abort();
+    assert!(cancelled.await.unwrap_err().is_cancelled());
     assert_eq!(gate.lock().waiting.len(), 0);
     drop(running);
     assert_eq!(gate.lock().running, 0);

@@ -87,13 +87,13 @@ pub(super) struct TokenScope {
     pub(super) uid: u16,
 }
 
-struct Cached {
+struct CachedToken {
     token: Arc<str>,
-    until: Instant,
+    expires_at: Instant,
 }
 
 /// A cached token, locked while it is being requested: concurrent callers share one response.
-type Slot = Arc<Mutex<Option<Cached>>>;
+type Slot = Arc<Mutex<Option<CachedToken>>>;
 
 /// Cache of tokens, with the keypair that signs requests for new tokens.
 pub(super) struct Tokens {
@@ -117,14 +117,14 @@ impl Tokens {
         let slot = self.slot(scope);
         let mut cached = slot.lock().await;
         let now = self.time.now();
-        if let Some(cached) = cached.as_ref().filter(|cached| now < cached.until) {
+        if let Some(cached) = cached.as_ref().filter(|cached| now < cached.expires_at) {
             return Ok(Arc::clone(&cached.token));
         }
         *cached = None;
         let answer = self.authenticate(client, scope).await?;
-        let life = Duration::from_secs(answer.expires_in).clamp(MIN_LIFETIME, MAX_LIFETIME);
+        let lifetime = Duration::from_secs(answer.expires_in).clamp(MIN_LIFETIME, MAX_LIFETIME);
         let token: Arc<str> = answer.auth_token.into();
-        *cached = Some(Cached { token: Arc::clone(&token), until: now + life });
+        *cached = Some(CachedToken { token: Arc::clone(&token), expires_at: now + lifetime });
         Ok(token)
     }
 
@@ -152,11 +152,11 @@ impl Tokens {
         scope: &TokenScope,
     ) -> Result<TokenAnswer, TokenError> {
         let miner = Some((scope.miner_hotkey.as_str(), scope.uid));
-        let first = match self.ask(client, &scope.auth_url, miner).await {
+        let first = match self.request_token(client, &scope.auth_url, miner).await {
             Err(TokenError::Call(first @ CallError::Status { .. })) => first,
             other => return other,
         };
-        match self.ask(client, &scope.auth_url, None).await {
+        match self.request_token(client, &scope.auth_url, None).await {
             Err(TokenError::Call(second @ CallError::Status { .. })) => {
                 Err(TokenError::Refused { first: Box::new(first), second: Box::new(second) })
             }
@@ -164,7 +164,7 @@ impl Tokens {
         }
     }
 
-    async fn ask(
+    async fn request_token(
         &self,
         client: &SignedClient,
         url: &str,

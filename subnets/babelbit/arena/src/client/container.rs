@@ -6,7 +6,7 @@ use taonet_primitives::Hotkey;
 use taonet_wire::{PeerError, SignedClient};
 use url::Url;
 
-use super::gateway::MIN_TOTAL;
+use super::gateway::MIN_CALL_TIMEOUT;
 use taonet_babelbit_runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
 
 /// Connection to a miner in a container, at its own endpoint. The signature covers the hash of each
@@ -21,7 +21,7 @@ impl ContainerMiner {
         predict_path: &str,
     ) -> Result<Self, PeerError> {
         let url = predict_url(endpoint.url(), predict_path);
-        HttpMiner::at(client, hotkey, endpoint, url).map(Self)
+        HttpMiner::with_url(client, hotkey, endpoint, url).map(Self)
     }
 
     /// Returns the connection to the predict route.
@@ -32,7 +32,7 @@ impl ContainerMiner {
 
 impl MinerConnection for ContainerMiner {
     fn min_timeout(&self) -> Duration {
-        MIN_TOTAL
+        MIN_CALL_TIMEOUT
     }
 
     fn init(
@@ -40,7 +40,7 @@ impl MinerConnection for ContainerMiner {
         request: InitRequest,
         timeout: Duration,
     ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
-        self.0.init(request, timeout.max(MIN_TOTAL))
+        self.0.init(request, timeout.max(MIN_CALL_TIMEOUT))
     }
 
     fn predict(
@@ -48,7 +48,7 @@ impl MinerConnection for ContainerMiner {
         call: PredictCall,
         timeout: Duration,
     ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
-        self.0.predict(call, timeout.max(MIN_TOTAL))
+        self.0.predict(call, timeout.max(MIN_CALL_TIMEOUT))
     }
 }
 

@@ -32,7 +32,7 @@ mod retry;
 use retry::{is_retryable, pause};
 
 /// Minimum total timeout of a call: a managed miner may have to be started first.
-pub(super) const MIN_TOTAL: Duration = Duration::from_mins(10);
+pub(super) const MIN_CALL_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A miner, and the URL of the gateway through which it is called.
 pub(super) struct GatewayRoute {
@@ -50,7 +50,7 @@ pub(super) struct GatewayMiner {
     route: GatewayRoute,
     peer: Peer,
     backoff: Backoff,
-    total: Duration,
+    call_timeout: Duration,
     time: ArenaTime,
     sent: Mutex<SentFrames>,
 }
@@ -62,12 +62,12 @@ struct SentFrames {
     frames: u64,
 }
 
-/// A message to the miner. A retry may send other bytes than the first attempt: `repeated` instead
-/// of `first`.
+/// A message to the miner. A retry may send other bytes than the first attempt: `retry_body`
+/// instead of `first_body`.
 pub(super) struct Message {
     pub(super) name: &'static str,
-    pub(super) first: Result<Vec<u8>, serde_json::Error>,
-    pub(super) repeated: Option<Result<Vec<u8>, serde_json::Error>>,
+    pub(super) first_body: Result<Vec<u8>, serde_json::Error>,
+    pub(super) retry_body: Option<Result<Vec<u8>, serde_json::Error>>,
     pub(super) max_response_bytes: usize,
 }
 
@@ -99,7 +99,7 @@ impl GatewayMiner {
                 uid: route.uid.0,
             },
             backoff: Backoff::new(settings.retry_base_delay, settings.retry_max_delay),
-            total: settings.gateway_timeout.max(MIN_TOTAL),
+            call_timeout: settings.gateway_timeout.max(MIN_CALL_TIMEOUT),
             client,
             tokens,
             route,
@@ -123,7 +123,7 @@ impl GatewayMiner {
         message: Message,
         timeout: Duration,
     ) -> Result<T, CallError> {
-        self.call_within(message, timeout.max(self.total)).await
+        self.call_within(message, timeout.max(self.call_timeout)).await
     }
 
     /// Sends a message, and retries it until `total` has passed.
@@ -132,24 +132,24 @@ impl GatewayMiner {
         message: Message,
         total: Duration,
     ) -> Result<T, CallError> {
-        let until = self.time.now() + total;
-        let mut body = message.first.map_err(|error| encoding_failed(&error))?;
-        let mut repeated = message.repeated;
+        let deadline = self.time.now() + total;
+        let mut body = message.first_body.map_err(|error| encoding_error(&error))?;
+        let mut retry_body = message.retry_body;
         let mut is_renewed = false;
-        let mut repeats = 0;
+        let mut retries = 0;
         let mut attempt = 1;
         loop {
             let current_attempt = Attempt { number: attempt, name: message.name, body: &body };
             let failure = match self
-                .attempt(&current_attempt, until, total, message.max_response_bytes)
+                .attempt(&current_attempt, deadline, total, message.max_response_bytes)
                 .await
             {
                 Ok(answer) => return read_value(answer),
                 Err(failure) => failure,
             };
             attempt += 1;
-            if let Some(again) = repeated.take() {
-                body = again.map_err(|error| encoding_failed(&error))?;
+            if let Some(retry_body) = retry_body.take() {
+                body = retry_body.map_err(|error| encoding_error(&error))?;
             }
             match &failure {
                 Failure::Call { error: WireError::Status { status, .. }, token }
@@ -165,11 +165,11 @@ impl GatewayMiner {
                     if is_retryable(status.as_u16(), text) => {}
                 _ => return Err(failure.into()),
             }
-            let remaining = until.saturating_duration_since(self.time.now());
-            let Some(pause) = pause(self.backoff, repeats, remaining) else {
+            let remaining = deadline.saturating_duration_since(self.time.now());
+            let Some(pause) = pause(self.backoff, retries, remaining) else {
                 return Err(failure.into());
             };
-            repeats += 1;
+            retries += 1;
             tracing::debug!(uid = %self.route.uid, attempt, pause_s = pause.as_secs_f64(), "retrying gateway call");
             self.time.sleep(pause).await;
         }
@@ -178,20 +178,22 @@ impl GatewayMiner {
     async fn attempt(
         &self,
         sent: &Attempt<'_>,
-        until: Instant,
+        deadline: Instant,
         total: Duration,
         max_response_bytes: usize,
     ) -> Result<Value, Failure> {
         let token = self.tokens.get(&self.client, &self.scope).await.map_err(Failure::Token)?;
         let body = self.request(sent, &token, total).map_err(Failure::Final)?;
-        let remaining = until.saturating_duration_since(self.time.now());
+        let remaining = deadline.saturating_duration_since(self.time.now());
         let limit = max_response_bytes.saturating_add(MAX_ENVELOPE_BYTES);
         let headers = headers(&token);
         let answer =
             self.client.post(self.route.url.as_str(), headers, body.into(), remaining, limit).await;
         let answer = answer.map_err(|error| Failure::Call { error, token })?;
         let answer = serde_json::from_slice(&answer);
-        answer.map(unwrapped).map_err(|error| Failure::Final(CallError::Parse(error.to_string())))
+        answer
+            .map(unwrap_envelope)
+            .map_err(|error| Failure::Final(CallError::Parse(error.to_string())))
     }
 
     /// Serialises the message and its signed headers in the gateway's format.
@@ -213,7 +215,7 @@ impl GatewayMiner {
             }
         }
         let predict_payload: Box<RawValue> =
-            serde_json::from_slice(body).map_err(|error| encoding_failed(&error))?;
+            serde_json::from_slice(body).map_err(|error| encoding_error(&error))?;
         let id = Uuid::new_v4().simple();
         let request = RunsyncRequest {
             input: RunsyncInput { predict_payload, bt_headers },
@@ -222,7 +224,7 @@ impl GatewayMiner {
             miner_hotkey: Some(self.route.hotkey.to_string()),
             request_id: Some(format!("gw-audio:{name}:{}:{number}:{id}", self.route.uid)),
         };
-        serde_json::to_vec(&request).map_err(|error| encoding_failed(&error))
+        serde_json::to_vec(&request).map_err(|error| encoding_error(&error))
     }
 }
 
@@ -236,7 +238,7 @@ struct Attempt<'a> {
 
 impl MinerConnection for GatewayMiner {
     fn min_timeout(&self) -> Duration {
-        self.total
+        self.call_timeout
     }
 
     fn init(
@@ -246,8 +248,8 @@ impl MinerConnection for GatewayMiner {
     ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         let message = Message {
             name: INIT_MESSAGE,
-            first: serde_json::to_vec(&MinerRequest::Init(request)),
-            repeated: None,
+            first_body: serde_json::to_vec(&MinerRequest::Init(request)),
+            retry_body: None,
             max_response_bytes: MAX_INIT_RESPONSE_BYTES,
         };
         self.call(message, timeout).boxed()
@@ -263,8 +265,8 @@ impl MinerConnection for GatewayMiner {
         let index = self.count(&call.session_id);
         let message = Message {
             name: PREDICT_MESSAGE,
-            first: serde_json::to_vec(&PredictBody::new(&call, None)),
-            repeated: Some(serde_json::to_vec(&PredictBody::new(&call, Some(index)))),
+            first_body: serde_json::to_vec(&PredictBody::new(&call, None)),
+            retry_body: Some(serde_json::to_vec(&PredictBody::new(&call, Some(index)))),
             max_response_bytes: call.max_response_bytes,
         };
         self.call(message, timeout).boxed()
@@ -281,7 +283,7 @@ impl From<Failure> for CallError {
     }
 }
 
-fn encoding_failed(error: &serde_json::Error) -> CallError {
+fn encoding_error(error: &serde_json::Error) -> CallError {
     CallError::Transport(error.to_string())
 }
 
@@ -297,7 +299,7 @@ fn headers(token: &str) -> HeaderMap {
 }
 
 /// Unwraps the miner's response: the `output` object if there is one, else the complete response.
-fn unwrapped(mut answer: Value) -> Value {
+fn unwrap_envelope(mut answer: Value) -> Value {
     match answer.get_mut("output") {
         Some(output @ Value::Object(_)) => output.take(),
         _ => answer,

@@ -30,7 +30,7 @@ const MIN_POLL: Duration = Duration::from_millis(200);
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
 /// Health route of containers, and fallback of pods when the configured route fails.
-pub(super) const HEALTH: &str = "/health";
+pub(super) const HEALTH_PATH: &str = "/health";
 
 /// Starts pods and waits until they are healthy.
 pub(super) struct Pods {
@@ -86,7 +86,7 @@ impl Pods {
     }
 
     async fn is_healthy(&self, base: &Url) -> bool {
-        for path in [self.health_path.as_str(), HEALTH] {
+        for path in [self.health_path.as_str(), HEALTH_PATH] {
             let answer = self.checked.get(join_path(base, path)).send().await;
             if answer.is_ok_and(|answer| answer.status().as_u16() == 200) {
                 return true;

@@ -10,7 +10,7 @@ use taonet_wire::SignedClient;
 use url::Url;
 
 use super::auth::{TokenError, TokenScope, Tokens};
-use super::route::{Listing, Rows};
+use super::registry_rows::{Listing, ListingBuilder};
 use super::{ArenaConfig, ArenaTime};
 use taonet_http::client::{bearer, join_path};
 use taonet_http::{JsonCallError, JsonClient};
@@ -26,7 +26,7 @@ const MAX_BODY: usize = 8 << 20;
 const RESUMABLE_STATES: [&str; 6] =
     ["running", "warming", "idle", "unhealthy", "unavailable", "stopped"];
 /// Registry route of older gateways.
-const LEGACY: &str = "/live_containers";
+const LEGACY_PATH: &str = "/live_containers";
 
 /// Why the registry is unavailable.
 #[derive(Debug, thiserror::Error)]
@@ -125,7 +125,7 @@ impl Registry {
     /// Lists the miners in any of the requested states.
     pub(super) async fn listing(&self) -> Result<Listing, RegistryError> {
         let mut paths = self.paths.as_slice();
-        let mut rows = Rows::new(&self.predict_path);
+        let mut rows = ListingBuilder::new(&self.predict_path);
         for status in &self.statuses {
             let (path, response) = self.page(&mut paths, status).await?;
             if let Some(Value::Array(containers)) = response.get("containers") {
@@ -162,11 +162,13 @@ impl Registry {
         status: &str,
     ) -> Result<(String, Value), RegistryError> {
         loop {
-            let (path, others) = paths
+            let (path, alternatives) = paths
                 .split_first()
-                .map_or(("/", &[][..]), |(path, others)| (path.as_str(), others));
+                .map_or(("/", &[][..]), |(path, alternatives)| (path.as_str(), alternatives));
             match self.get(path, status).await {
-                Err(error) if error.is_not_found() && !others.is_empty() => *paths = others,
+                Err(error) if error.is_not_found() && !alternatives.is_empty() => {
+                    *paths = alternatives;
+                }
                 result => return result.map(|response| (path.to_owned(), response)),
             }
         }
@@ -223,11 +225,12 @@ impl Registry {
 /// added or removed. If the base ends with `/v1`, the only candidate is the path without `/v1`.
 fn candidates(base: &Url, path: &str) -> Vec<String> {
     let path = normalise(path);
-    let without = path.strip_prefix("/v1").filter(|after_version| after_version.starts_with('/'));
+    let without_version =
+        path.strip_prefix("/v1").filter(|after_version| after_version.starts_with('/'));
     if base.path().trim_end_matches('/').ends_with("/v1") {
-        return vec![without.unwrap_or(&path).to_owned()];
+        return vec![without_version.unwrap_or(&path).to_owned()];
     }
-    let other = without.map_or_else(|| format!("/v1{path}"), str::to_owned);
+    let other = without_version.map_or_else(|| format!("/v1{path}"), str::to_owned);
     vec![path, other]
 }
 
@@ -235,8 +238,8 @@ fn candidates(base: &Url, path: &str) -> Vec<String> {
 fn normalise(path: &str) -> String {
     let segments: Vec<_> = path.trim().split('/').filter(|segment| !segment.is_empty()).collect();
     let path = format!("/{}", segments.join("/"));
-    match path.strip_suffix(LEGACY) {
-        Some(before) => format!("{before}/list_arena_miners"),
+    match path.strip_suffix(LEGACY_PATH) {
+        Some(base_path) => format!("{base_path}/list_arena_miners"),
         None => path,
     }
 }

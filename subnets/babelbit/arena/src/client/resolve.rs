@@ -6,7 +6,7 @@ use taonet_babelbit_core::arena_api::GATEWAY_PROVIDER;
 use taonet_primitives::{Hotkey, Uid};
 use url::Url;
 
-use super::route::Row;
+use super::registry_rows::Row;
 use taonet_babelbit_runner::{AddressError, AddressPolicy, MinerAddress, MinerEntry};
 
 /// States of a miner, best first.
@@ -89,7 +89,7 @@ pub(super) struct Endpoints<'a> {
 
 /// Routes of the listed miners that are registered, with counts of skipped rows.
 #[derive(Debug, Default)]
-pub(super) struct Resolved {
+pub(super) struct ResolvedRoutes {
     /// Routes in the order of the registry.
     pub(super) routes: Vec<Route>,
     pub(super) unregistered: usize,
@@ -104,16 +104,16 @@ pub(super) fn resolve(
     rows: &[Row],
     registered: &[MinerEntry],
     endpoints: &Endpoints<'_>,
-) -> Resolved {
+) -> ResolvedRoutes {
     let by_hotkey: HashMap<Hotkey, &MinerEntry> =
         registered.iter().map(|miner| (miner.hotkey, miner)).collect();
     let by_uid: HashMap<u16, &MinerEntry> =
         registered.iter().map(|miner| (miner.uid.0, miner)).collect();
-    let mut resolved = Resolved::default();
+    let mut resolved = ResolvedRoutes::default();
     let mut positions: HashMap<Hotkey, usize> = HashMap::new();
     for row in rows {
         if row.status == "terminated"
-            && !["not_in_list", "idle"].iter().any(|soft| row.reason.contains(soft))
+            && !["not_in_list", "idle"].iter().any(|reason| row.reason.contains(reason))
         {
             resolved.terminated += 1;
             continue;

@@ -56,14 +56,14 @@ impl VirtualClock {
         let now = move || start + Duration::from_millis(millis.load(Ordering::SeqCst));
         let virtual_clock = self.clone();
         let sleeper = move |pause: Duration| {
-            virtual_clock.pass(pause);
+            virtual_clock.advance(pause);
             virtual_clock.waits.lock().unwrap().push(pause.as_secs_f64());
             Box::pin(std::future::ready(())) as _
         };
         ArenaTime { now: Arc::new(now), sleeper: Arc::new(sleeper) }
     }
 
-    pub(super) fn pass(&self, time: Duration) {
+    pub(super) fn advance(&self, time: Duration) {
         self.millis.fetch_add(time.as_millis() as u64, Ordering::SeqCst);
     }
 
@@ -94,8 +94,8 @@ pub(super) struct ScriptedResponses(Vec<ResponseTemplate>, AtomicUsize);
 
 impl Respond for ScriptedResponses {
     fn respond(&self, _: &Request) -> ResponseTemplate {
-        let turn = self.1.fetch_add(1, Ordering::SeqCst);
-        self.0[turn.min(self.0.len() - 1)].clone()
+        let index = self.1.fetch_add(1, Ordering::SeqCst);
+        self.0[index.min(self.0.len() - 1)].clone()
     }
 }
 
@@ -109,12 +109,12 @@ pub(super) fn text_response(status: u16, body: &str) -> ResponseTemplate {
 
 pub(super) async fn route(
     server: &MockServer,
-    verb: &str,
-    at: &str,
+    http_method: &str,
+    url_path: &str,
     answers: Vec<ResponseTemplate>,
 ) {
-    Mock::given(method(verb))
-        .and(path(at))
+    Mock::given(method(http_method))
+        .and(path(url_path))
         .respond_with(ScriptedResponses(answers, AtomicUsize::new(0)))
         .mount(server)
         .await;
@@ -131,9 +131,9 @@ pub(super) async fn gateway() -> MockServer {
 }
 
 /// Returns the requests for one path.
-pub(super) async fn requests_to(server: &MockServer, at: &str) -> Vec<Request> {
+pub(super) async fn requests_to(server: &MockServer, url_path: &str) -> Vec<Request> {
     let requests = server.received_requests().await.unwrap();
-    requests.into_iter().filter(|request| request.url.path() == at).collect()
+    requests.into_iter().filter(|request| request.url.path() == url_path).collect()
 }
 
 pub(super) fn body(request: &Request) -> Value {

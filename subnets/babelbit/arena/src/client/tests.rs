@@ -12,7 +12,7 @@ use super::testing::{
     VirtualClock, config, gateway, hotkey, ok, registered, requests_to, route, text_response,
 };
 use super::*;
-use crate::gateway::testing::{Running, parrot, play};
+use crate::gateway::testing::{RunningGateway, parrot, play};
 use crate::gateway::{ArenaGatewayConfig, Listing};
 
 const LIST: &str = "/list_arena_miners";
@@ -89,9 +89,10 @@ async fn ready_polls_are_at_least_1_s_apart() {
 }
 
 /// Starts a gateway with an echoing miner for each of these uids.
-async fn start_gateway_with_miners(listing: Listing, uids: &[u16]) -> Running {
+async fn start_gateway_with_miners(listing: Listing, uids: &[u16]) -> RunningGateway {
     let running =
-        Running::start(ArenaGatewayConfig { listing, ..crate::gateway::testing::config() }).await;
+        RunningGateway::start(ArenaGatewayConfig { listing, ..crate::gateway::testing::config() })
+            .await;
     for uid in uids {
         let url = parrot(*uid).await;
         assert!(running.submit(*uid, url.as_str()).await.unwrap().listed);
@@ -126,16 +127,17 @@ async fn miners_are_played_through_our_gateway_and_directly() {
 
 #[tokio::test]
 async fn endpoints_are_checked_and_redirects_are_not_followed() {
-    let (server, trap) = (gateway().await, MockServer::start().await);
+    let (server, redirect_target) = (gateway().await, MockServer::start().await);
     route(&server, "GET", LIST, vec![text_response(302, "")]).await;
     let virtual_clock = VirtualClock::default();
     let error = arena(&server.uri(), &virtual_clock).miners(&registered(&[1])).await.err().unwrap();
     assert!(error.to_string().contains("status=302"), "{error}");
 
     let server = gateway().await;
-    let moved = text_response(307, "").insert_header("location", format!("{}/x", trap.uri()));
-    route(&server, "POST", "/v1/predict", vec![moved.clone()]).await;
-    route(&server, "POST", "/runsync", vec![moved]).await;
+    let redirect =
+        text_response(307, "").insert_header("location", format!("{}/x", redirect_target.uri()));
+    route(&server, "POST", "/v1/predict", vec![redirect.clone()]).await;
+    route(&server, "POST", "/runsync", vec![redirect]).await;
     let row = |uid: u16, provider: &str, path: &str| {
         let url = format!("{}{path}", server.uri());
         json!({ "hotkey": hotkey(uid), "status": "running", "provider": provider, "url": url })
@@ -149,7 +151,7 @@ async fn endpoints_are_checked_and_redirects_are_not_followed() {
         let error = miner.connection.init(init, Duration::from_secs(5)).await.unwrap_err();
         assert!(error.to_string().starts_with("307:"), "{error}");
     }
-    assert!(trap.received_requests().await.unwrap().is_empty());
+    assert!(redirect_target.received_requests().await.unwrap().is_empty());
 
     // In production, only the gateway itself is allowed.
     let mut production =

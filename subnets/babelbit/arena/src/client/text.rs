@@ -15,7 +15,7 @@ use url::Url;
 
 use super::container::{ContainerMiner, base_url};
 use super::gateway::{GatewayMiner, Message};
-use super::pod::{HEALTH, PodMiner, Pods};
+use super::pod::{HEALTH_PATH, PodMiner, Pods};
 use super::resolve::{Route, Target};
 use super::{Arena, ArenaError, log_skipped};
 
@@ -66,7 +66,7 @@ impl Arena {
 
 /// Returns the health route of an endpoint: `health` in place of the path of the predict route.
 fn health_url(endpoint: &Url, predict_path: &str) -> Url {
-    join_path(&base_url(endpoint, predict_path), HEALTH)
+    join_path(&base_url(endpoint, predict_path), HEALTH_PATH)
 }
 
 /// A text miner in a container.
@@ -120,8 +120,8 @@ impl TextConnection for GatewayMiner {
     ) -> BoxFuture<'a, Result<String, CallError>> {
         let message = Message {
             name: PREDICT_MESSAGE,
-            first: serde_json::to_vec(request),
-            repeated: None,
+            first_body: serde_json::to_vec(request),
+            retry_body: None,
             max_response_bytes: MAX_PREDICTION_BYTES,
         };
         async move { Ok(self.call_within::<PredictionResponse>(message, timeout).await?.prediction) }.boxed()

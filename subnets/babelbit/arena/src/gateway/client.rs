@@ -54,7 +54,7 @@ pub async fn submit(
 ) -> Result<SubmissionAnswer, SubmitError> {
     let receiver = match receiver {
         Some(receiver) => receiver,
-        None => ask_hotkey(gateway).await?,
+        None => fetch_hotkey(gateway).await?,
     };
     let mut base = gateway.clone();
     let path = gateway.path().trim_end_matches('/');
@@ -70,7 +70,7 @@ pub async fn submit(
     serde_json::from_slice(&answer).map_err(SubmitError::Answer)
 }
 
-async fn ask_hotkey(gateway: &Url) -> Result<Hotkey, SubmitError> {
+async fn fetch_hotkey(gateway: &Url) -> Result<Hotkey, SubmitError> {
     let client = JsonClient::new(gateway, None, MAX_BODY).map_err(|_| SubmitError::NoHotkey)?;
     let health = client.get("/healthz", &[], TIMEOUT).await.map_err(SubmitError::Health)?;
     let hotkey = health.get("hotkey").and_then(Value::as_str);

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::arena_api::Submission;
-use taonet_babelbit_core::qualifying::{Candidate, Record, Winner, entrants, records};
+use taonet_babelbit_core::qualifying::{Candidate, WinRecord, Winner, entrants, records};
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use tokio::sync::Mutex;
@@ -150,7 +150,7 @@ impl Entries {
             if saved.submissions.len() >= MAX_SUBMISSIONS
                 && !saved.submissions.contains_key(&hotkey)
             {
-                saved.make_room();
+                saved.evict_oldest();
             }
             saved.submissions.insert(hotkey, Entry { first_at_ms, ..entry });
         })
@@ -181,9 +181,9 @@ impl Entries {
     }
 
     /// Returns the uids of the latest challenges, newest first.
-    pub(super) async fn newest_challenges(&self, most: usize) -> Vec<String> {
+    pub(super) async fn newest_challenges(&self, limit: usize) -> Vec<String> {
         let saved = self.saved.lock().await;
-        saved.challenges.iter().rev().take(most).map(|challenge| challenge.uid.clone()).collect()
+        saved.challenges.iter().rev().take(limit).map(|challenge| challenge.uid.clone()).collect()
     }
 
     /// Replaces a challenge's known winners, and purges challenges older than `window`.
@@ -225,7 +225,7 @@ impl Entries {
         rules: &Rules,
         now: SystemTime,
         uid_of: impl Fn(&Hotkey, u16) -> Option<u16>,
-    ) -> Vec<Listed> {
+    ) -> Vec<ListedEntry> {
         let saved = self.saved.lock().await;
         let records = saved.records(now, rules.window);
         let mut members: BTreeMap<String, (Hotkey, u16, &Entry)> = BTreeMap::new();
@@ -240,14 +240,18 @@ impl Entries {
         let qualified = entrants(candidates, rules.wins_needed, rules.slots);
         // If two miners claim the same uid, the better-ranked one gets it.
         let mut listed_uids = BTreeSet::new();
-        let listed = qualified.into_iter().filter_map(|candidate| {
+        let listed_entries = qualified.into_iter().filter_map(|candidate| {
             let (hotkey, uid, entry) = members.get(&candidate.hotkey)?;
             if !listed_uids.insert(*uid) {
                 return None;
             }
-            Some(Listed { hotkey: *hotkey, uid: *uid, endpoint_url: entry.endpoint_url.clone() })
+            Some(ListedEntry {
+                hotkey: *hotkey,
+                uid: *uid,
+                endpoint_url: entry.endpoint_url.clone(),
+            })
         });
-        listed.collect()
+        listed_entries.collect()
     }
 
     /// Returns a miner's wins within `window`.
@@ -256,7 +260,7 @@ impl Entries {
         hotkey: &Hotkey,
         now: SystemTime,
         window: Duration,
-    ) -> Record {
+    ) -> WinRecord {
         let saved = self.saved.lock().await;
         saved.records(now, window).get(hotkey.to_string().as_str()).copied().unwrap_or_default()
     }
@@ -264,13 +268,14 @@ impl Entries {
     /// Applies a change on disk, then in memory. If the write fails, the change is discarded.
     async fn change(&self, change: impl FnOnce(&mut SavedEntries)) -> Result<(), WriteError> {
         let mut saved = self.saved.lock().await;
-        let mut changed = saved.clone();
-        change(&mut changed);
-        let bytes = serde_json::to_vec(&changed).map_err(|error| self.write_error(error.into()))?;
+        let mut new_entries = saved.clone();
+        change(&mut new_entries);
+        let bytes =
+            serde_json::to_vec(&new_entries).map_err(|error| self.write_error(error.into()))?;
         let path = self.path.clone();
         let result = spawn_blocking(move || atomic_write(&path, &bytes, Access::Everyone)).await;
         result.map_err(|error| self.write_error(io::Error::other(error)))??;
-        *saved = changed;
+        *saved = new_entries;
         self.version.fetch_add(1, Ordering::SeqCst);
         metrics::gauge!("taonet_arena_gateway_submissions").set(saved.submissions.len() as f64);
         metrics::gauge!("taonet_arena_gateway_challenges").set(saved.challenges.len() as f64);
@@ -292,24 +297,25 @@ pub(super) struct Rules {
 
 /// A miner in the arena.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct ListedEntry {
     pub(super) hotkey: Hotkey,
     pub(super) uid: u16,
     pub(super) endpoint_url: String,
 }
 
 impl SavedEntries {
-    fn records(&self, now: SystemTime, window: Duration) -> BTreeMap<&str, Record> {
+    fn records(&self, now: SystemTime, window: Duration) -> BTreeMap<&str, WinRecord> {
         let since = unix_time(now).as_secs().saturating_sub(window.as_secs());
         let recent = self.challenges.iter().filter(|challenge| challenge.seen_at >= since);
         records(recent.flat_map(|challenge| &challenge.winners))
     }
 
-    fn make_room(&mut self) {
-        let won: Vec<_> = self.challenges.iter().flat_map(|challenge| &challenge.winners).collect();
+    fn evict_oldest(&mut self) {
+        let winners: Vec<_> =
+            self.challenges.iter().flat_map(|challenge| &challenge.winners).collect();
         let has_won = |hotkey: &Hotkey| {
             let name = hotkey.to_string();
-            won.iter().any(|winner| winner.hotkey == name)
+            winners.iter().any(|winner| winner.hotkey == name)
         };
         let oldest = self
             .submissions

@@ -13,7 +13,7 @@ use taonet_wire::CallError;
 
 use super::State;
 use super::answer::ApiError;
-use super::entries::Listed;
+use super::entries::ListedEntry;
 use crate::client::predict_url;
 
 /// Signed headers of a message. Other headers are not forwarded.
@@ -44,7 +44,7 @@ impl State {
         request: RunsyncRequest,
     ) -> Result<Response, ApiError> {
         let _permit = self.calls.try_acquire().map_err(|_| ApiError::Busy)?;
-        let miner = self.addressee(&request).await?;
+        let miner = self.receiver(&request).await?;
         let RunsyncInput { predict_payload, bt_headers } = request.input;
         // A token authorises only messages signed by its own hotkey, not replayed messages of
         // others.
@@ -55,8 +55,9 @@ impl State {
         let requested_timeout = bt_headers.get(TIMEOUT).and_then(|text| text.parse().ok());
         let requested_timeout =
             requested_timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let longest = self.config.call_timeout;
-        let limit = requested_timeout.unwrap_or(longest).clamp(MIN_CALL.min(longest), longest);
+        let max_timeout = self.config.call_timeout;
+        let limit =
+            requested_timeout.unwrap_or(max_timeout).clamp(MIN_CALL.min(max_timeout), max_timeout);
         // The submission may have been accepted under another policy.
         let address = self
             .config
@@ -72,8 +73,9 @@ impl State {
             .await;
         metrics::histogram!("taonet_arena_gateway_call_seconds")
             .record(start.elapsed().as_secs_f64());
-        let answer =
-            answer.map_err(|error| failed(error, limit)).and_then(|answer| enveloped(&answer));
+        let answer = answer
+            .map_err(|error| call_error(error, limit))
+            .and_then(|answer| wrap_in_envelope(&answer));
         let result = if answer.is_ok() { "answered" } else { "failed" };
         metrics::counter!("taonet_arena_gateway_calls_total", "result" => result).increment(1);
         if let Err(error) = &answer {
@@ -85,7 +87,7 @@ impl State {
     }
 
     /// Returns the addressed miner in the arena, found by hotkey, else by uid.
-    async fn addressee(&self, request: &RunsyncRequest) -> Result<Listed, ApiError> {
+    async fn receiver(&self, request: &RunsyncRequest) -> Result<ListedEntry, ApiError> {
         let listed = self.listed().await?;
         let miner = match &request.miner_hotkey {
             Some(hotkey) => listed.iter().find(|listed| hotkey.parse() == Ok(listed.hotkey)),
@@ -109,7 +111,7 @@ fn headers(bt_headers: &std::collections::BTreeMap<String, String>) -> Result<He
     Ok(headers)
 }
 
-fn failed(error: CallError, limit: Duration) -> ApiError {
+fn call_error(error: CallError, limit: Duration) -> ApiError {
     match error {
         CallError::Status { status, text } => ApiError::from_miner_response(status.as_u16(), &text),
         CallError::Timeout { .. } => ApiError::Silent(limit),
@@ -122,7 +124,7 @@ fn failed(error: CallError, limit: Duration) -> ApiError {
 }
 
 /// Wraps the miner's response in `{"output": …}`, with its bytes unchanged.
-fn enveloped(answer: &[u8]) -> Result<Response, ApiError> {
+fn wrap_in_envelope(answer: &[u8]) -> Result<Response, ApiError> {
     let object: &RawValue =
         serde_json::from_slice(answer).map_err(|_| ApiError::InvalidMinerResponse)?;
     let object = object.get();

@@ -49,7 +49,7 @@ impl Grants {
     }
 
     /// Issues a token for a signed request; rejects a repeated request.
-    pub(super) fn grant(
+    pub(super) fn issue_token(
         &self,
         request: &TokenRequest,
         now: SystemTime,
@@ -76,14 +76,14 @@ impl Grants {
         if self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hotkey)) {
             return Err(ApiError::NotAllowed);
         }
-        self.remember(hotkey, signature, nonce, now)?;
+        self.record_signature(hotkey, signature, nonce, now)?;
         let auth_token = self.tokens.issue(hotkey, now);
         metrics::gauge!("taonet_arena_gateway_tokens").set(self.tokens.len() as f64);
         tracing::debug!(%hotkey, miner = request.miner_hotkey, "token issued");
         Ok(TokenAnswer { auth_token, expires_in: self.tokens.lifetime().as_secs() })
     }
 
-    fn remember(
+    fn record_signature(
         &self,
         sender: Hotkey,
         signature: Signature,

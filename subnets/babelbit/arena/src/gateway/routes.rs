@@ -18,7 +18,7 @@ use taonet_primitives::Hotkey;
 use taonet_wire::{Caller as Signer, SignedLayer};
 
 use super::answer::{ApiError, Body, error_body};
-use super::entries::{Listed, Rules};
+use super::entries::{ListedEntry, Rules};
 use super::{CachedList, Listing, State};
 use taonet_http::{JsonService, subscriber, token_of};
 
@@ -55,18 +55,18 @@ impl State {
     ///
     /// # Errors
     /// [`ApiError::MembersUnknown`] while the registered members are unknown.
-    pub(super) async fn listed(&self) -> Result<Arc<[Listed]>, ApiError> {
+    pub(super) async fn listed(&self) -> Result<Arc<[ListedEntry]>, ApiError> {
         let (config, now, version) = (&self.config, self.now(), self.entries.version());
         let mut cached = self.listed.lock().await;
         if let Some(latest) = cached.as_ref()
             && latest.version == version
-            && now.duration_since(latest.at).is_ok_and(|age| age < LIST_LIFETIME)
+            && now.duration_since(latest.read_at).is_ok_and(|age| age < LIST_LIFETIME)
         {
             return Ok(Arc::clone(&latest.miners));
         }
         let rules =
             Rules { slots: config.slots, window: config.window, wins_needed: config.wins_needed };
-        let miners: Arc<[Listed]> = match &self.members {
+        let miners: Arc<[ListedEntry]> = match &self.members {
             None => self.entries.listed(&rules, now, |_, claimed| Some(claimed)).await,
             Some(members) => {
                 let uids = members.uids()?;
@@ -75,12 +75,12 @@ impl State {
         }
         .into();
         metrics::gauge!("taonet_arena_gateway_listed").set(miners.len() as f64);
-        *cached = Some(CachedList { version, at: now, miners: Arc::clone(&miners) });
+        *cached = Some(CachedList { version, read_at: now, miners: Arc::clone(&miners) });
         Ok(miners)
     }
 
     /// Returns the uid of a submitting miner: from the chain if known, else as claimed.
-    fn slot(&self, hotkey: Hotkey, claimed: u16) -> Result<u16, ApiError> {
+    fn resolve_uid(&self, hotkey: Hotkey, claimed: u16) -> Result<u16, ApiError> {
         match &self.members {
             None => Ok(claimed),
             Some(members) => {
@@ -148,7 +148,7 @@ async fn token(
     _: UnauthenticatedCaller,
     Body(request): Body<TokenRequest>,
 ) -> Result<Json<TokenAnswer>, ApiError> {
-    state.grants.grant(&request, state.now()).map(Json)
+    state.grants.issue_token(&request, state.now()).map(Json)
 }
 
 /// Lists the arena's miners. The query is ignored: the list does not depend on a time window, and
@@ -158,14 +158,14 @@ async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
     let count = listed.len();
     Ok(match state.config.listing {
         Listing::Gateway => {
-            let miner = |listed: &Listed| ListedMiner {
+            let miner = |listed: &ListedEntry| ListedMiner {
                 hotkey: listed.hotkey.to_string(),
                 uid: listed.uid,
             };
             Json(ListedMiners { miners: listed.iter().map(miner).collect(), count }).into_response()
         }
         Listing::Endpoints => {
-            let container = |listed: &Listed| ListedContainer {
+            let container = |listed: &ListedEntry| ListedContainer {
                 miner_hotkey: listed.hotkey.to_string(),
                 miner_uid: listed.uid,
                 status: "running".to_owned(),
@@ -183,13 +183,13 @@ async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
 /// in the body.
 async fn runsync(Shared(state): Gateway, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let presented = match token_of(&parts.headers) {
+    let header_token = match token_of(&parts.headers) {
         Some(_) => Some(parts.extract_with_state::<Caller, _>(&state).await?.0),
         None => None,
     };
     let request = Request::from_parts(parts.clone(), body);
     let Body(request) = Body::<RunsyncRequest>::from_request(request, &state).await?;
-    let caller = match (presented, &request.auth_token) {
+    let caller = match (header_token, &request.auth_token) {
         (Some(caller), _) => caller,
         (None, token) => {
             let owner = token.as_deref().map(|token| state.grants.owner(token, state.now()));
@@ -212,7 +212,7 @@ async fn submit(
 ) -> Result<Json<SubmissionAnswer>, ApiError> {
     let hotkey = signer.hotkey;
     let address = state.config.policy.resolve_managed(&submission.endpoint_url)?;
-    let uid = state.slot(hotkey, submission.uid)?;
+    let uid = state.resolve_uid(hotkey, submission.uid)?;
     let submission = Submission { endpoint_url: address.url().to_string(), uid };
     let now = state.now();
     state.entries.submit(hotkey, &submission, now).await.map_err(|error| {

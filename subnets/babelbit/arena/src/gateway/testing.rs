@@ -46,20 +46,20 @@ impl OffsetClock {
         Arc::new(move || SystemTime::now() + Duration::from_secs(seconds.load(Ordering::SeqCst)))
     }
 
-    pub(crate) fn pass(&self, time: Duration) {
+    pub(crate) fn advance(&self, time: Duration) {
         self.0.fetch_add(time.as_secs(), Ordering::SeqCst);
     }
 }
 
 /// A gateway on a loopback port.
-pub(crate) struct Running {
+pub(crate) struct RunningGateway {
     pub(crate) gateway: ArenaGateway,
     pub(crate) router: Router,
     pub(crate) url: Url,
     pub(crate) directory: TempDir,
 }
 
-impl Running {
+impl RunningGateway {
     pub(crate) async fn start(config: ArenaGatewayConfig) -> Self {
         Self::with_members(config, None).await
     }
@@ -100,11 +100,11 @@ pub(crate) fn frame_b64(number: u16) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-pub(crate) fn frame(session: &str, number: u16, last: bool) -> PredictCall {
+pub(crate) fn frame(session: &str, number: u16, is_last: bool) -> PredictCall {
     PredictCall {
         session_id: session.into(),
         audio_b64: frame_b64(number).into(),
-        in_eos: last,
+        in_eos: is_last,
         max_response_bytes: 1 << 20,
     }
 }
@@ -114,9 +114,9 @@ pub(crate) async fn play(miner: &dyn MinerConnection, utterance: u32, frames: u1
     let limit = Duration::from_secs(10);
     let session = miner.init(init(utterance), limit).await.unwrap().session_id;
     for number in 0..frames {
-        let last = number + 1 == frames;
-        let answer = miner.predict(frame(&session, number, last), limit).await.unwrap();
+        let is_last = number + 1 == frames;
+        let answer = miner.predict(frame(&session, number, is_last), limit).await.unwrap();
         assert!(answer.audio_b64 == frame_b64(number), "frame {number} of utterance {utterance}");
-        assert_eq!(answer.out_eos, last);
+        assert_eq!(answer.out_eos, is_last);
     }
 }

@@ -8,7 +8,9 @@ use taonet_wire::CallError;
 use wiremock::matchers::{method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use super::testing::{OffsetClock, Running, config, frame, init, key, miner_key, parrot, play};
+use super::testing::{
+    OffsetClock, RunningGateway, config, frame, init, key, miner_key, parrot, play,
+};
 use super::*;
 use crate::ArenaSettings;
 use crate::client::{Arena, ArenaConfig, signed_request};
@@ -19,7 +21,7 @@ use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_validator::testing::{ask, unused_address};
 
 /// Gets a token for Alice.
-async fn token(running: &Running) -> String {
+async fn token(running: &RunningGateway) -> String {
     let request =
         serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now())).unwrap();
     let (status, answer) = ask(&running.router, Method::POST, "/auth/token", &[], &request).await;
@@ -28,22 +30,22 @@ async fn token(running: &Running) -> String {
     answer["auth_token"].as_str().unwrap().to_owned()
 }
 
-async fn get(running: &Running, path: &str, token: &str) -> (u16, Value) {
+async fn get(running: &RunningGateway, path: &str, token: &str) -> (u16, Value) {
     ask(&running.router, Method::GET, path, &[("authorization", &format!("Bearer {token}"))], "")
         .await
 }
 
-async fn listed(running: &Running) -> Vec<u64> {
+async fn listed(running: &RunningGateway) -> Vec<u64> {
     let (_, list) = get(running, "/list_arena_miners", &token(running).await).await;
     list["miners"].as_array().unwrap().iter().map(|miner| miner["uid"].as_u64().unwrap()).collect()
 }
 
-async fn runsync(running: &Running, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
+async fn runsync(running: &RunningGateway, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
     ask(&running.router, Method::POST, "/runsync", headers, &body.to_string()).await
 }
 
 /// Creates a validator's client of the arena.
-fn arena(running: &Running) -> Arena {
+fn arena(running: &RunningGateway) -> Arena {
     let config = ArenaConfig {
         settings: ArenaSettings { ready_timeout: Duration::ZERO, ..ArenaSettings::default() },
         gateway: running.url.clone(),
@@ -56,7 +58,7 @@ fn arena(running: &Running) -> Arena {
     Arena::new(config).unwrap()
 }
 
-async fn miners(running: &Running, uids: &[u16]) -> Vec<Miner> {
+async fn miners(running: &RunningGateway, uids: &[u16]) -> Vec<Miner> {
     let entry = |uid: &u16| MinerEntry {
         uid: taonet_primitives::Uid(*uid),
         hotkey: miner_key(*uid).hotkey(),
@@ -68,7 +70,7 @@ async fn miners(running: &Running, uids: &[u16]) -> Vec<Miner> {
 
 #[tokio::test]
 async fn miner_list_requires_token_and_follows_listing_mode() {
-    let running = Running::start(config()).await;
+    let running = RunningGateway::start(config()).await;
     for uid in [3, 1] {
         running.submit(uid, &format!("http://127.0.0.1:{uid}/x")).await.unwrap();
     }
@@ -103,10 +105,11 @@ async fn miner_list_requires_token_and_follows_listing_mode() {
         (404, json!({ "error": "invalid_request", "detail": "Not Found" }))
     );
 
-    let direct =
-        Running::start(ArenaGatewayConfig { listing: Listing::Endpoints, ..config() }).await;
-    direct.submit(3, "127.0.0.1:3/x").await.unwrap();
-    let (_, list) = get(&direct, "/list_arena_miners", &self::token(&direct).await).await;
+    let endpoint_gateway =
+        RunningGateway::start(ArenaGatewayConfig { listing: Listing::Endpoints, ..config() }).await;
+    endpoint_gateway.submit(3, "127.0.0.1:3/x").await.unwrap();
+    let (_, list) =
+        get(&endpoint_gateway, "/list_arena_miners", &self::token(&endpoint_gateway).await).await;
     let expected = json!({ "containers": [{
         "miner_hotkey": miner_key(3).hotkey().to_string(), "miner_uid": 3, "status": "running", "provider": "miner",
         "endpoint_url": "http://127.0.0.1:3/x", "container_name": "arena-miner-3",
@@ -116,7 +119,7 @@ async fn miner_list_requires_token_and_follows_listing_mode() {
 
 #[tokio::test]
 async fn gateway_relays_messages_and_responses() {
-    let running = Running::start(config()).await;
+    let running = RunningGateway::start(config()).await;
     for uid in [1, 2] {
         running.submit(uid, parrot(uid).await.as_str()).await.unwrap();
     }
@@ -137,7 +140,7 @@ async fn gateway_relays_messages_and_responses() {
 /// sender.
 #[tokio::test]
 async fn message_needs_a_token_of_its_sender() {
-    let running = Running::start(config()).await;
+    let running = RunningGateway::start(config()).await;
     running.submit(1, parrot(1).await.as_str()).await.unwrap();
     let hotkey = miner_key(1).hotkey();
     let payload =
@@ -159,45 +162,46 @@ async fn message_needs_a_token_of_its_sender() {
     };
     let token = token(&running).await;
     let bearer = format!("Bearer {token}");
-    let with = |mut body: Value, field: &str, value: Value| {
+    let modified = |mut body: Value, field: &str, value: Value| {
         body[field] = value;
         body
     };
     let (status, answer) =
-        runsync(&running, &[], &with(message("//Alice"), "auth_token", json!(token))).await;
+        runsync(&running, &[], &modified(message("//Alice"), "auth_token", json!(token))).await;
     assert_eq!((status, &answer["output"]["ready"]), (200, &json!(true)), "{answer}");
-    let head = [("authorization", bearer.as_str())];
-    assert_eq!(runsync(&running, &head, &message("//Alice")).await.0, 200);
+    let auth_headers = [("authorization", bearer.as_str())];
+    assert_eq!(runsync(&running, &auth_headers, &message("//Alice")).await.0, 200);
 
-    let none = with(message("//Alice"), "auth_token", json!("guess"));
-    let stranger = miner_key(2).hotkey().to_string();
+    let invalid_token = modified(message("//Alice"), "auth_token", json!("guess"));
+    let unlisted_hotkey = miner_key(2).hotkey().to_string();
     for (headers, body, status, marker) in [
         (&[][..], message("//Alice"), 401, "invalid_auth_token"),
-        (&[], none.clone(), 401, "invalid_auth_token"),
+        (&[], invalid_token.clone(), 401, "invalid_auth_token"),
         // Refused before the body is read.
         (&[("authorization", "Bearer guess")], json!("no message"), 401, "invalid_auth_token"),
-        (&head, message("//Bob"), 403, "other_caller"),
-        (&head, with(message("//Alice"), "uid", json!(2)), 404, "endpoint_not_found"),
+        (&auth_headers, message("//Bob"), 403, "other_caller"),
+        (&auth_headers, modified(message("//Alice"), "uid", json!(2)), 404, "endpoint_not_found"),
         (
-            &head,
-            with(message("//Alice"), "miner_hotkey", json!(stranger)),
+            &auth_headers,
+            modified(message("//Alice"), "miner_hotkey", json!(unlisted_hotkey)),
             404,
             "endpoint_not_found",
         ),
-        (&head, json!({ "input": {} }), 422, "invalid_request"),
-        (&head, json!([]), 422, "invalid_request"),
+        (&auth_headers, json!({ "input": {} }), 422, "invalid_request"),
+        (&auth_headers, json!([]), 422, "invalid_request"),
     ] {
         let (actual, answer) = runsync(&running, headers, &body).await;
         assert_eq!((actual, &answer["error"]), (status, &json!(marker)), "{answer}");
     }
-    let mut bad = message("//Alice");
-    bad["input"]["bt_headers"]["name"] = json!("a\nb");
-    let (status, answer) = runsync(&running, &head, &bad).await;
+    let mut bad_header = message("//Alice");
+    bad_header["input"]["bt_headers"]["name"] = json!("a\nb");
+    let (status, answer) = runsync(&running, &auth_headers, &bad_header).await;
     assert_eq!((status, &answer["error"]), (422, &json!("invalid_request")), "{answer}");
-    let (status, answer) = ask(&running.router, Method::POST, "/runsync", &head, "{").await;
+    let (status, answer) = ask(&running.router, Method::POST, "/runsync", &auth_headers, "{").await;
     assert_eq!((status, &answer["error"]), (400, &json!("invalid_request")));
-    let large = "x".repeat(300 << 10);
-    let (status, answer) = ask(&running.router, Method::POST, "/runsync", &head, &large).await;
+    let large_body = "x".repeat(300 << 10);
+    let (status, answer) =
+        ask(&running.router, Method::POST, "/runsync", &auth_headers, &large_body).await;
     assert_eq!((status, &answer["error"]), (413, &json!("invalid_request")), "{answer}");
 }
 
@@ -230,7 +234,7 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
             max_response_bytes: 1_000,
             ..config()
         };
-        let running = Running::start(config).await;
+        let running = RunningGateway::start(config).await;
         running.submit(1, &server.uri()).await.unwrap();
         let token = token(&running).await;
         let alice = key("//Alice").hotkey().to_string();
@@ -240,7 +244,7 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
             runsync(&running, &[], &json!({ "input": input, "auth_token": token, "uid": 1 })).await;
         assert_eq!((actual, &answer["error"]), (status, &json!(marker)), "{answer}");
     }
-    let running = Running::start(config()).await;
+    let running = RunningGateway::start(config()).await;
     running.submit(1, unused_address().as_str()).await.unwrap();
     let alice = key("//Alice").hotkey().to_string();
     let input =
@@ -252,7 +256,7 @@ async fn miner_failure_and_refusal_have_different_status_codes() {
 
 #[tokio::test]
 async fn submission_is_verified_and_stored() {
-    let running = Running::start(config()).await;
+    let running = RunningGateway::start(config()).await;
     let answer = running.submit(1, "127.0.0.1:9000").await.unwrap();
     assert_eq!(
         (answer.endpoint_url.as_str(), answer.listed, answer.wins),
@@ -278,7 +282,8 @@ async fn submission_is_verified_and_stored() {
     assert_eq!((status, &refusal["error"]), (401, &json!("MalformedAuth")), "{refusal}");
 
     let production =
-        Running::start(ArenaGatewayConfig { policy: AddressPolicy::default(), ..config() }).await;
+        RunningGateway::start(ArenaGatewayConfig { policy: AddressPolicy::default(), ..config() })
+            .await;
     for (endpoint, taken) in [
         ("http://10.0.0.1:80", false),
         ("http://localhost:80", false),
@@ -290,7 +295,7 @@ async fn submission_is_verified_and_stored() {
 
 #[tokio::test]
 async fn replayed_submission_is_refused() {
-    let running = Running::start(config()).await;
+    let running = RunningGateway::start(config()).await;
     let signer = Signer::new(miner_key(1), "0.0.0.0", BtauthScheme::new());
     let peer = taonet_wire::Peer::new(running.gateway.hotkey(), "0.0.0.0", 0).unwrap();
     let body = r#"{"endpoint_url":"127.0.0.1:9","uid":1}"#;
@@ -312,29 +317,31 @@ async fn replayed_submission_is_refused() {
 async fn gateway_enforces_rate_and_slot_limits() {
     let limit = |requests| RateLimit { requests, window: Duration::from_mins(1) };
     let running =
-        Running::start(ArenaGatewayConfig { data_limit: limit(2), slots: 2, ..config() }).await;
+        RunningGateway::start(ArenaGatewayConfig { data_limit: limit(2), slots: 2, ..config() })
+            .await;
     let token = token(&running).await;
     for expected in [200, 200, 429] {
         let (status, answer) = get(&running, "/list_arena_miners", &token).await;
         assert_eq!(status, expected, "{answer}");
     }
-    let strict = Running::start(ArenaGatewayConfig { auth_limit: limit(2), ..config() }).await;
+    let limited_gateway =
+        RunningGateway::start(ArenaGatewayConfig { auth_limit: limit(2), ..config() }).await;
     for expected in [200, 200, 429] {
         let request =
             serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now()))
                 .unwrap();
         let (status, answer) =
-            ask(&strict.router, Method::POST, "/auth/token", &[], &request).await;
+            ask(&limited_gateway.router, Method::POST, "/auth/token", &[], &request).await;
         assert_eq!(status, expected, "{answer}");
         assert!(status == 200 || answer["error"] == "rate_limited");
     }
 
     // With one call slot, the second concurrent call is refused and may be retried.
     let server = MockServer::start().await;
-    let slow =
+    let slow_response =
         ResponseTemplate::new(200).set_body_json(json!({})).set_delay(Duration::from_millis(500));
-    Mock::given(method("POST")).respond_with(slow).mount(&server).await;
-    let single = Running::start(ArenaGatewayConfig { calls: 1, ..config() }).await;
+    Mock::given(method("POST")).respond_with(slow_response).mount(&server).await;
+    let single = RunningGateway::start(ArenaGatewayConfig { calls: 1, ..config() }).await;
     single.submit(1, &server.uri()).await.unwrap();
     let alice = key("//Alice").hotkey().to_string();
     let input =
@@ -349,12 +356,12 @@ async fn gateway_enforces_rate_and_slot_limits() {
 }
 
 /// An engine and a scoring API with scripted responses.
-struct Qualifying {
+struct QualifyingServices {
     engine: MockServer,
     scoring: MockServer,
 }
 
-impl Qualifying {
+impl QualifyingServices {
     async fn start() -> Self {
         Self { engine: MockServer::start().await, scoring: MockServer::start().await }
     }
@@ -427,13 +434,13 @@ async fn current_challenge_needs_no_session_if_the_engine_names_it() {
             3,
         ),
     ] {
-        let qualifying = Qualifying::start().await;
+        let qualifying = QualifyingServices::start().await;
         qualifying.set_challenges("a", &[]).await;
         if let Some(answer) = answer {
             let route = Mock::given(method("GET")).and(path("/transcription"));
             route.respond_with(answer).with_priority(1).mount(&qualifying.engine).await;
         }
-        let (running, results) = (Running::start(config()).await, qualifying.results());
+        let (running, results) = (RunningGateway::start(config()).await, qualifying.results());
         for _ in 0..3 {
             running.gateway.poll(&results).await;
         }
@@ -450,10 +457,10 @@ fn row(uid: u16, score: f64) -> Value {
 
 #[tokio::test]
 async fn winners_of_the_last_days_are_in_the_arena() {
-    let (qualifying, ahead) = (Qualifying::start().await, OffsetClock::default());
+    let (qualifying, offset_clock) = (QualifyingServices::start().await, OffsetClock::default());
     let config =
-        ArenaGatewayConfig { wins_needed: true, slots: 2, clock: ahead.clock(), ..config() };
-    let running = Running::start(config).await;
+        ArenaGatewayConfig { wins_needed: true, slots: 2, clock: offset_clock.clock(), ..config() };
+    let running = RunningGateway::start(config).await;
     for uid in 1..=4 {
         assert!(!running.submit(uid, &format!("127.0.0.1:{uid}")).await.unwrap().listed);
     }
@@ -490,7 +497,7 @@ async fn winners_of_the_last_days_are_in_the_arena() {
     running.gateway.poll(&results).await;
     assert_eq!(listed(&running).await, [3, 1]);
     // After a week they expire.
-    ahead.pass(Duration::from_hours(7 * 24 + 1));
+    offset_clock.advance(Duration::from_hours(7 * 24 + 1));
     let list = running.gateway.state.listed().await.unwrap();
     assert!(list.is_empty());
 }
@@ -507,7 +514,7 @@ async fn only_registered_miners_enter_with_their_uid() {
         GatewayClient::new(&chain.uri().parse().unwrap(), None, Duration::from_secs(5)).unwrap(),
         NetUid(59),
     );
-    let running = Running::with_members(config(), Some(members.clone())).await;
+    let running = RunningGateway::with_members(config(), Some(members.clone())).await;
     let error = running.submit(1, "127.0.0.1:1").await.unwrap_err();
     assert!(
         matches!(&error, SubmitError::Call(CallError::Status { status, .. }) if status.as_u16() == 503),
@@ -517,7 +524,7 @@ async fn only_registered_miners_enter_with_their_uid() {
     let (status, answer) = get(&running, "/list_arena_miners", &token(&running).await).await;
     assert_eq!((status, &answer["error"]), (503, &json!("members_unknown")));
     members.refresh().await.unwrap_err();
-    let is = async |hotkeys: &[u16]| {
+    let assert_listed = async |hotkeys: &[u16]| {
         chain.reset().await;
         let answer = ResponseTemplate::new(200).set_body_json(snapshot(hotkeys));
         Mock::given(method("POST"))
@@ -527,23 +534,23 @@ async fn only_registered_miners_enter_with_their_uid() {
             .await;
         members.refresh().await.unwrap();
     };
-    is(&[7, 1]).await;
+    assert_listed(&[7, 1]).await;
     running.submit(1, "127.0.0.1:1").await.unwrap();
     let error = running.submit(2, "127.0.0.1:1").await.unwrap_err();
     assert!(error.to_string().contains("not_registered"), "{error}");
     assert_eq!(listed(&running).await, [1]);
     // A changed uid is listed, and a deregistered miner removed, within a second.
-    is(&[1]).await;
+    assert_listed(&[1]).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(listed(&running).await, [0]);
-    is(&[7]).await;
+    assert_listed(&[7]).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(listed(&running).await, [0_u64; 0]);
 }
 
 #[tokio::test]
 async fn a_miner_outside_the_arena_is_not_called() {
-    let running = Running::start(ArenaGatewayConfig { slots: 1, ..config() }).await;
+    let running = RunningGateway::start(ArenaGatewayConfig { slots: 1, ..config() }).await;
     running.submit(1, parrot(1).await.as_str()).await.unwrap();
     assert!(!running.submit(2, parrot(2).await.as_str()).await.unwrap().listed);
     let actual = miners(&running, &[1, 2]).await;

@@ -11,7 +11,7 @@ pub(super) struct Difference {
     /// Keys and indices joined by dots, e.g. `latency.score`; empty for the complete document.
     pub(super) path: String,
     pub(super) recorded: Value,
-    pub(super) found: Value,
+    pub(super) actual: Value,
 }
 
 /// Finds the differences between two documents. A missing value equals null; `skip` lists ignored
@@ -23,26 +23,28 @@ pub(super) fn differences(recorded: &Value, actual: &Value, skip: &[&str]) -> Ve
 }
 
 fn collect(path: &str, recorded: &Value, actual: &Value, skip: &[&str], all: &mut Vec<Difference>) {
-    let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let child_path =
+        |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match (recorded, actual) {
         (Value::Object(fields), Value::Object(others)) => {
-            let only_here = others.keys().filter(|key| !fields.contains_key(*key));
-            for key in fields.keys().chain(only_here).filter(|key| !skip.contains(&key.as_str())) {
+            let actual_only = others.keys().filter(|key| !fields.contains_key(*key));
+            for key in fields.keys().chain(actual_only).filter(|key| !skip.contains(&key.as_str()))
+            {
                 let [recorded, actual] =
                     [fields, others].map(|fields| fields.get(key).unwrap_or(&Value::Null));
-                collect(&below(key), recorded, actual, skip, all);
+                collect(&child_path(key), recorded, actual, skip, all);
             }
         }
         (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
             for (index, (recorded, actual)) in items.iter().zip(others).enumerate() {
-                collect(&below(&index.to_string()), recorded, actual, skip, all);
+                collect(&child_path(&index.to_string()), recorded, actual, skip, all);
             }
         }
         _ if recorded == actual || are_close(recorded, actual) => {}
         _ => all.push(Difference {
             path: path.to_owned(),
             recorded: recorded.clone(),
-            found: actual.clone(),
+            actual: actual.clone(),
         }),
     }
 }
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn differences_above_the_tolerance_are_named_by_path() {
-        for (recorded, found, paths) in [
+        for (recorded, actual, paths) in [
             (json!({"a": 1.0, "b": null}), json!({"a": 1}), vec![]),
             (json!({"a": 0.5}), json!({"a": 0.500_009}), vec![]),
             (json!({"a": 0.5}), json!({"a": 0.500_02}), vec!["a"]),
@@ -73,9 +75,9 @@ mod tests {
             (json!({"a": {"skipped": 1}}), json!({"a": {"skipped": 2}}), vec![]),
             (json!([]), json!(null), vec![""]),
         ] {
-            let found = differences(&recorded, &found, &["skipped"]);
+            let differences = differences(&recorded, &actual, &["skipped"]);
             assert_eq!(
-                found.iter().map(|found| found.path.as_str()).collect::<Vec<_>>(),
+                differences.iter().map(|difference| difference.path.as_str()).collect::<Vec<_>>(),
                 paths,
                 "{recorded}"
             );

@@ -11,7 +11,7 @@ use taonet_service::read_bounded;
 
 use super::compare::differences;
 use super::recompute::reference_texts;
-use super::{Engines, Mismatch, MismatchLocation, Record};
+use super::{ChallengeRecord, Engines, Mismatch, MismatchLocation};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::MinerResult;
 use taonet_babelbit_runner::files::{Layout, predicted_name, source_name};
@@ -20,14 +20,14 @@ use taonet_babelbit_runner::{ChallengeState, ResultRow};
 /// Maximum size of a result file in bytes.
 const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Keys with file paths, which are not part of the content.
-const PATHS: [&str; 2] = ["log_file", "run_file"];
+const PATH_FIELDS: [&str; 2] = ["log_file", "run_file"];
 /// Key of the speech translation metrics, which files of earlier versions lack.
 const METRICS: &str = "metrics";
 
 /// Compares sources, result files and bundles with their expected content. `rows` contain the
 /// recomputed scores.
 pub(super) fn compare(
-    record: &Record,
+    record: &ChallengeRecord,
     layout: &Layout,
     rows: &[ResultRow],
     engines: &Engines,
@@ -58,7 +58,7 @@ pub(super) fn compare(
     mismatches
 }
 
-fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
+fn sources(record: &ChallengeRecord, layout: &Layout) -> Vec<Mismatch> {
     let mismatches = record.challenge.utterances.iter().filter_map(|utterance| {
         let source = utterance.source.as_ref().ok()?;
         let digest = hash_of(&layout.shared_source(utterance.index));
@@ -80,58 +80,63 @@ fn sources(record: &Record, layout: &Layout) -> Vec<Mismatch> {
 
 /// Whether all files of the miner are written: the miner is finished, or the challenge is partial
 /// and the miner's challenge score exists.
-fn has_files(record: &Record, layout: &Layout, miner: MinerKey) -> bool {
+fn has_files(record: &ChallengeRecord, layout: &Layout, miner: MinerKey) -> bool {
     let is_partial = record.challenge.state == ChallengeState::Partial;
     record.finished.contains(&miner) || (is_partial && layout.challenge_score(miner).exists())
 }
 
 /// Compares the miner's three JSON files.
-fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<Mismatch> {
-    let places = [
+fn documents(record: &ChallengeRecord, layout: &Layout, result: &MinerResult<'_>) -> Vec<Mismatch> {
+    let locations = [
         MismatchLocation::RunLog,
         MismatchLocation::ChallengeRun,
         MismatchLocation::ChallengeScore,
     ];
     // Serialising numbers and strings cannot fail.
     let Ok(documents) = result.documents(layout) else { return Vec::new() };
-    let mut all = Vec::new();
-    for (place, document) in places.into_iter().zip(documents) {
+    let mut mismatches = Vec::new();
+    for (location, document) in locations.into_iter().zip(documents) {
         let content = match read_json(&document.path) {
             Ok(content) => content,
             Err(error) => {
                 let mismatch =
-                    Mismatch::new(place, "file", json!(error.to_string()), json!("a JSON file"));
-                all.push(mismatch.with_miner(result.miner));
+                    Mismatch::new(location, "file", json!(error.to_string()), json!("a JSON file"));
+                mismatches.push(mismatch.with_miner(result.miner));
                 continue;
             }
         };
-        let mut skipped = PATHS.to_vec();
+        let mut skipped = PATH_FIELDS.to_vec();
         if content.get(METRICS).is_none() {
             skipped.push(METRICS);
         }
         for difference in differences(&content, &document.content, &skipped) {
-            let (index, field) = position(&difference.path, result.rows);
-            let mismatch = Mismatch::new(place, field, difference.recorded, difference.found)
+            let (index, field) = split_utterance_path(&difference.path, result.rows);
+            let mismatch = Mismatch::new(location, field, difference.recorded, difference.actual)
                 .with_miner(result.miner);
-            all.push(match index {
+            mismatches.push(match index {
                 Some(index) => mismatch.with_utterance(record, index),
                 None => mismatch,
             });
         }
     }
-    all
+    mismatches
 }
 
 /// Splits a path such as `utterances.2.score` into the utterance and its field.
-fn position<'a>(path: &'a str, rows: &[ResultRow]) -> (Option<u32>, &'a str) {
-    let inside = path.strip_prefix("utterances.").and_then(|rest| rest.split_once('.'));
-    let row = inside
+fn split_utterance_path<'a>(path: &'a str, rows: &[ResultRow]) -> (Option<u32>, &'a str) {
+    let utterance_field = path.strip_prefix("utterances.").and_then(|rest| rest.split_once('.'));
+    let row = utterance_field
         .and_then(|(position, field)| Some((rows.get(position.parse::<usize>().ok()?)?, field)));
     row.map_or((None, path), |(row, field)| (Some(row.utterance_index), field))
 }
 
 /// Compares the members of the miner's `audio.tar`.
-fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow]) -> Vec<Mismatch> {
+fn bundle(
+    record: &ChallengeRecord,
+    layout: &Layout,
+    miner: MinerKey,
+    rows: &[ResultRow],
+) -> Vec<Mismatch> {
     let mut expected = BTreeMap::new();
     for row in rows {
         let index = row.utterance_index;
@@ -190,7 +195,7 @@ fn members(path: &Path) -> io::Result<BTreeMap<String, String>> {
     Ok(members)
 }
 
-fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
+fn status(record: &ChallengeRecord, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
     let read = || -> io::Result<ChallengeStatus> {
         Ok(serde_json::from_value(read_json(&layout.status())?)?)
     };
@@ -219,7 +224,7 @@ fn status(record: &Record, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
                 MismatchLocation::Status,
                 difference.path,
                 difference.recorded,
-                difference.found,
+                difference.actual,
             )
         })
         .collect()

@@ -8,7 +8,7 @@ use taonet_primitives::{SampleRate, Seconds, Transcript};
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
 use super::compare::differences;
-use super::{AuditError, Mismatch, MismatchLocation, Record, StoredReplies};
+use super::{AuditError, ChallengeRecord, Mismatch, MismatchLocation, StoredReplies};
 use taonet_babelbit_runner::References;
 use taonet_babelbit_runner::{ResultRow, SourceInfo, StoredScore};
 use taonet_babelbit_scorer::{
@@ -61,15 +61,19 @@ pub(crate) struct Recomputed {
 
 /// Scores every unchanged reply again and compares it with its row.
 pub(crate) fn recompute(
-    record: &Record,
+    record: &ChallengeRecord,
     replies: &StoredReplies,
     engines: &Engines,
 ) -> Result<Recomputed, AuditError> {
-    let mut work = Work { record, replies, scorers: HashMap::new() };
+    let mut recomputation = Recomputation { record, replies, scorers: HashMap::new() };
     for row in record.rows.iter().filter(|row| row.score.is_some()) {
-        work.prepare(row, engines)?;
+        recomputation.prepare(row, engines)?;
     }
-    let mut done = Recomputed { rows: record.rows.clone(), replies: 0, mismatches: work.changed() };
+    let mut recomputed = Recomputed {
+        rows: record.rows.clone(),
+        replies: 0,
+        mismatches: recomputation.reply_mismatches(),
+    };
     let keys = record.rows.iter().map(|row| (row.miner, row.utterance_index));
     let row_indices: HashMap<_, usize> = keys.zip(0..).collect();
     for utterance in &record.challenge.utterances {
@@ -83,19 +87,21 @@ pub(crate) fn recompute(
         for number in batches {
             let batch_rows: Vec<&ResultRow> =
                 rows.iter().copied().filter(|row| batch(row) <= number).collect();
-            for (row, score) in work.score(&batch_rows, number, source, &utterance.utterance_id)? {
-                done.replies += 1;
-                done.mismatches.extend(work.compare(row, &score));
+            for (row, score) in
+                recomputation.score(&batch_rows, number, source, &utterance.utterance_id)?
+            {
+                recomputed.replies += 1;
+                recomputed.mismatches.extend(recomputation.compare(row, &score));
                 let row = row_indices
                     .get(&(row.miner, row.utterance_index))
-                    .and_then(|index| done.rows.get_mut(*index));
+                    .and_then(|index| recomputed.rows.get_mut(*index));
                 if let Some(row) = row {
                     row.score = Some(score);
                 }
             }
         }
     }
-    Ok(done)
+    Ok(recomputed)
 }
 
 fn batch(row: &ResultRow) -> u32 {
@@ -103,17 +109,17 @@ fn batch(row: &ResultRow) -> u32 {
 }
 
 /// Key of a scorer: SHA-256 of its conditions, `None` if unknown.
-type Name = Option<String>;
+type ConditionsHash = Option<String>;
 
-struct Work<'a> {
-    record: &'a Record,
+struct Recomputation<'a> {
+    record: &'a ChallengeRecord,
     replies: &'a StoredReplies,
-    scorers: HashMap<Name, BatchScorer>,
+    scorers: HashMap<ConditionsHash, BatchScorer>,
 }
 
-impl Work<'_> {
+impl Recomputation<'_> {
     /// Returns the key of the conditions under which a row was scored.
-    fn name(&self, row: &ResultRow) -> Name {
+    fn conditions_hash(&self, row: &ResultRow) -> ConditionsHash {
         self.record.conditions_of(row)?;
         row.score.as_ref()?.conditions.clone()
     }
@@ -125,7 +131,7 @@ impl Work<'_> {
     }
 
     /// Returns the mismatches of changed replies.
-    fn changed(&self) -> Vec<Mismatch> {
+    fn reply_mismatches(&self) -> Vec<Mismatch> {
         let rows = self.record.rows.iter();
         let replies = rows
             .filter_map(|row| Some((row, self.replies.get(&(row.miner, row.utterance_index))?)));
@@ -145,14 +151,14 @@ impl Work<'_> {
 
     /// Starts the recognition of a reply, with the scorer for its conditions.
     fn prepare(&mut self, row: &ResultRow, engines: &Engines) -> Result<(), AuditError> {
-        let name = self.name(row);
-        if !self.scorers.contains_key(&name) {
+        let hash = self.conditions_hash(row);
+        if !self.scorers.contains_key(&hash) {
             let recorded = self.record.conditions_of(row);
             let (options, gates) = recorded.map_or((&engines.options, true), |conditions| {
                 (&conditions.options, conditions.gates)
             });
             self.scorers
-                .insert(name.clone(), engines.scorer(options, gates, self.record.rows.len())?);
+                .insert(hash.clone(), engines.scorer(options, gates, self.record.rows.len())?);
         }
         let source = self
             .record
@@ -161,7 +167,7 @@ impl Work<'_> {
             .iter()
             .find(|utterance| utterance.index == row.utterance_index);
         let source = source.and_then(|utterance| utterance.source.as_ref().ok());
-        if let (Some(scorer), Some(source)) = (self.scorers.get(&name), source) {
+        if let (Some(scorer), Some(source)) = (self.scorers.get(&hash), source) {
             scorer.prepare(&self.candidate(row, source));
         }
         Ok(())
@@ -203,7 +209,8 @@ impl Work<'_> {
         utterance_id: &str,
     ) -> Result<Vec<(&'r ResultRow, StoredScore)>, AuditError> {
         let first = batch_rows.iter().find(|row| batch(row) == number);
-        let Some(scorer) = first.and_then(|row| self.scorers.get(&self.name(row))) else {
+        let Some(scorer) = first.and_then(|row| self.scorers.get(&self.conditions_hash(row)))
+        else {
             return Ok(Vec::new());
         };
         let references =
@@ -217,7 +224,7 @@ impl Work<'_> {
         }
         let scored = batch_rows.iter().zip(&candidates).zip(results);
         let scored = scored.filter(|((row, _), _)| batch(row) == number && self.is_intact(row));
-        let stored = scored.map(|((row, candidate), result)| {
+        let stored_scores = scored.map(|((row, candidate), result)| {
             let audio = candidate.wav.as_ref().filter(|_| result.stt_text.is_some());
             let transcription = audio
                 .and_then(|audio| scorer.cached_transcript(audio.hash()))
@@ -225,7 +232,7 @@ impl Work<'_> {
             let conditions = row.score.as_ref().and_then(|score| score.conditions.clone());
             (*row, StoredScore { transcription, conditions, batch: number, ..result.into() })
         });
-        Ok(stored.collect())
+        Ok(stored_scores.collect())
     }
 
     fn compare(&self, row: &ResultRow, recomputed: &StoredScore) -> Vec<Mismatch> {
@@ -237,23 +244,23 @@ impl Work<'_> {
             .filter(|_| recorded.transcription.is_some() || recorded.conditions.is_some());
         let recorded_score = document(recorded, recorded.transcription.as_ref());
         let recomputed_score = document(recomputed, transcription);
-        let changed = differences(&recorded_score, &recomputed_score, &[]);
-        let changed = changed.into_iter().filter(|difference| {
+        let score_differences = differences(&recorded_score, &recomputed_score, &[]);
+        let score_differences = score_differences.into_iter().filter(|difference| {
             // The path of a missing reference depends on the machine.
             let is_missing = |value: &Value| {
                 value.as_str().is_some_and(|text| text.starts_with("FileNotFoundError:"))
             };
             !(difference.path == "score_error"
                 && is_missing(&difference.recorded)
-                && is_missing(&difference.found))
+                && is_missing(&difference.actual))
         });
-        changed
+        score_differences
             .map(|difference| {
                 Mismatch::new(
                     MismatchLocation::Ledger,
                     difference.path,
                     difference.recorded,
-                    difference.found,
+                    difference.actual,
                 )
             })
             .map(|mismatch| {
@@ -274,7 +281,10 @@ fn document(score: &StoredScore, transcription: Option<&Transcription>) -> Value
 }
 
 /// Returns the expected translation of each utterance, as in result files.
-pub(super) fn reference_texts(record: &Record, target_language: &str) -> BTreeMap<u32, String> {
+pub(super) fn reference_texts(
+    record: &ChallengeRecord,
+    target_language: &str,
+) -> BTreeMap<u32, String> {
     let references = References::of(&record.challenge, target_language, None);
     let utterances = record.challenge.utterances.iter();
     utterances

@@ -5,7 +5,7 @@ use serde_json::Value;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_primitives::{Hotkey, Uid};
 
-use super::{Engines, Record, order};
+use super::{ChallengeRecord, Engines, order};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_scorer::{ConditionDifference, ScoringConditions};
 
@@ -52,7 +52,8 @@ impl MismatchLocation {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mismatch {
     /// Location of the mismatch.
-    pub place: MismatchLocation,
+    #[serde(rename = "place")]
+    pub location: MismatchLocation,
     /// Uid of the miner, if the mismatch concerns a miner.
     pub miner_uid: Option<Uid>,
     /// Hotkey of the miner.
@@ -71,14 +72,14 @@ pub struct Mismatch {
 
 impl Mismatch {
     pub(crate) fn new(
-        place: MismatchLocation,
+        location: MismatchLocation,
         field: impl Into<String>,
         recorded: Value,
         recomputed: Value,
     ) -> Self {
         let field = field.into();
         Self {
-            place,
+            location,
             miner_uid: None,
             miner_hotkey: None,
             utterance_index: None,
@@ -93,7 +94,7 @@ impl Mismatch {
         Self { miner_uid: Some(miner.uid), miner_hotkey: Some(miner.hotkey), ..self }
     }
 
-    pub(crate) fn with_utterance(self, record: &Record, index: u32) -> Self {
+    pub(crate) fn with_utterance(self, record: &ChallengeRecord, index: u32) -> Self {
         let utterance_id = record.utterance_id(index).map(str::to_owned);
         Self { utterance_index: Some(index), utterance_id, ..self }
     }
@@ -136,7 +137,7 @@ pub struct AuditReport {
 
 impl AuditReport {
     pub(crate) fn new(
-        record: &Record,
+        record: &ChallengeRecord,
         engines: &Engines,
         recomputed: usize,
         mut mismatches: Vec<Mismatch>,
@@ -176,7 +177,7 @@ impl AuditReport {
     /// Returns the miner's uid and the utterance's index of each changed reply.
     pub fn changed_replies(&self) -> HashSet<(Uid, u32)> {
         let replies =
-            self.mismatches.iter().filter(|mismatch| mismatch.place == MismatchLocation::Reply);
+            self.mismatches.iter().filter(|mismatch| mismatch.location == MismatchLocation::Reply);
         replies
             .filter_map(|mismatch| Some((mismatch.miner_uid?, mismatch.utterance_index?)))
             .collect()

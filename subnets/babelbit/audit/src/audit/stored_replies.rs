@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use taonet_service::read_bounded;
 use taonet_speech::WavHeader;
 
-use super::{Record, StoredReplies};
+use super::{ChallengeRecord, StoredReplies};
 use taonet_babelbit_runner::ResultRow;
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_scorer::AudioHash;
@@ -28,17 +28,17 @@ impl StoredReply {
 }
 
 /// Compares every stored reply with its row, several in parallel.
-pub(super) fn examine_all(record: &Record, layout: &Layout) -> StoredReplies {
-    let examine = |row: &ResultRow| {
+pub(super) fn check_replies(record: &ChallengeRecord, layout: &Layout) -> StoredReplies {
+    let check = |row: &ResultRow| {
         let path = layout.predicted(row.miner, row.utterance_index);
-        let reply = examine(row, record.channels(row.utterance_index), path)?;
+        let reply = check_reply(row, record.channels(row.utterance_index), path)?;
         Some(((row.miner, row.utterance_index), reply))
     };
-    record.rows.par_iter().filter_map(examine).collect()
+    record.rows.par_iter().filter_map(check).collect()
 }
 
 /// Compares a stored reply with its row; `None` for a failed reply, which has no audio.
-pub(crate) fn examine(
+pub(crate) fn check_reply(
     row: &ResultRow,
     channels: Option<u16>,
     path: PathBuf,

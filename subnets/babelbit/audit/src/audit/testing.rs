@@ -13,7 +13,7 @@ use taonet_speech::{
     EmbedError, Embedding, Recognition, RecognizeError, Recognizer, SentenceEmbedder,
 };
 
-use super::{Engines, Record};
+use super::{ChallengeRecord, Engines};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_engine::client::{PrefetchedChallenge, Reference};
 use taonet_babelbit_runner::testing::{ScriptedMiner, Step, wav};
@@ -43,11 +43,11 @@ impl Recognizer for LoudnessRecognizer {
             TRANSCRIPTS.iter().find(|(percent, _)| *percent == loudness).ok_or_else(|| {
                 RecognizeError::Engine(format!("no such recording: {loudness}").into())
             })?;
-        let each = samples.len() as f64 / 16_000.0 / 2.0;
+        let word_duration = samples.len() as f64 / 16_000.0 / 2.0;
         let words = text.split(' ').zip([0.0, 1.0]).map(|(word, position)| Word {
             text: word.to_owned(),
-            start: position * each,
-            end: (position + 1.0) * each,
+            start: position * word_duration,
+            end: (position + 1.0) * word_duration,
         });
         let transcript = Transcript {
             text: (*text).to_owned(),
@@ -138,7 +138,7 @@ fn challenge() -> PrefetchedChallenge {
 
 /// Plays the challenge to miners of the given uids and loudnesses; returns the paths of the files.
 pub(crate) async fn play(directory: &Path, miners: &[(u8, u8)]) -> RunPaths {
-    let paths = RunPaths::below(directory);
+    let paths = RunPaths::in_directory(directory);
     let Engines { recognizer, embedder, options } = engines();
     let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
     let scorer =
@@ -150,8 +150,8 @@ pub(crate) async fn play(directory: &Path, miners: &[(u8, u8)]) -> RunPaths {
     paths
 }
 
-pub(crate) async fn record(paths: &RunPaths) -> Record {
-    Record::read(&paths.state, UID, ChallengeType::Main).await.unwrap()
+pub(crate) async fn record(paths: &RunPaths) -> ChallengeRecord {
+    ChallengeRecord::read(&paths.state, UID, ChallengeType::Main).await.unwrap()
 }
 
 /// Changes the byte at `position` from the end of a file.

@@ -10,12 +10,12 @@ use super::*;
 /// Two miners with nearly the same reply, one with a different reply, and a silent one.
 const MINERS: [(u8, u8); 4] = [(1, 10), (2, 20), (3, 30), (4, 0)];
 
-struct Run {
+struct AuditedRun {
     _directory: TempDir,
     paths: RunPaths,
 }
 
-impl Run {
+impl AuditedRun {
     async fn of(miners: &[(u8, u8)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let paths = play(directory.path(), miners).await;
@@ -33,7 +33,7 @@ impl Run {
             .unwrap()
     }
 
-    fn home(&self, uid: u8) -> PathBuf {
+    fn miner_directory(&self, uid: u8) -> PathBuf {
         self.paths.logs.join(format!("s2s/{UID}/main/miner_{uid}__hk_{}", key(uid).hotkey))
     }
 
@@ -64,7 +64,7 @@ fn mismatch_locations(
     mismatches
         .map(|mismatch| {
             (
-                mismatch.place,
+                mismatch.location,
                 mismatch.miner_uid.map(|uid| uid.0),
                 mismatch.utterance_index,
                 mismatch.field.as_str(),
@@ -75,7 +75,7 @@ fn mismatch_locations(
 
 #[tokio::test]
 async fn unchanged_run_has_no_mismatch() {
-    let run = Run::of(&MINERS).await;
+    let run = AuditedRun::of(&MINERS).await;
     let report = run.audit().await;
     assert_eq!(mismatch_locations(&report), []);
     assert!(report.is_clean());
@@ -86,17 +86,17 @@ async fn unchanged_run_has_no_mismatch() {
     assert_eq!(report.conditions, std::slice::from_ref(&report.here));
     // The duplication step must have an effect, or the test proves nothing.
     let record = record(&run.paths).await;
-    let pressed =
+    let penalties =
         record.rows.iter().filter_map(|row| row.score.as_ref()?.result.duplicate_penalty.as_ref());
     assert!(
-        pressed.filter_map(|penalty| penalty.duplicate_pressure).any(|pressure| pressure > 1.5)
+        penalties.filter_map(|penalty| penalty.duplicate_pressure).any(|pressure| pressure > 1.5)
     );
 }
 
 #[tokio::test]
 async fn only_the_changed_reply_is_reported() {
-    let run = Run::of(&MINERS).await;
-    let wav = run.home(1).join("predicted/utt_0001.wav");
+    let run = AuditedRun::of(&MINERS).await;
+    let wav = run.miner_directory(1).join("predicted/utt_0001.wav");
     let recorded = record(&run.paths).await.rows[1].outcome.clone().unwrap();
     change_byte(&wav, 1);
     let report = run.audit().await;
@@ -126,20 +126,20 @@ async fn only_the_changed_reply_is_reported() {
 
 #[tokio::test]
 async fn mismatch_names_the_changed_file_and_field() {
-    let run = Run::of(&MINERS).await;
+    let run = AuditedRun::of(&MINERS).await;
     let edit = |path: PathBuf, pointer: &str, value: Value| {
         let mut document: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         *document.pointer_mut(pointer).unwrap() = value;
         std::fs::write(&path, document.to_string()).unwrap();
     };
-    edit(run.home(1).join("run.json"), "/utterances/1/transcript_text", json!("omega"));
+    edit(run.miner_directory(1).join("run.json"), "/utterances/1/transcript_text", json!("omega"));
     edit(run.score_file("run", 2), "/utterances/0/score_breakdown/latency/score", json!(0.1));
     edit(run.score_file("score", 3), "/challenge_mean_U", json!(1.0));
     edit(run.paths.status.join(format!("{UID}__main.json")), "/mean_score", json!(1.0));
     std::fs::write(run.score_file("score", 4), "{").unwrap();
     change_byte(&run.paths.logs.join(format!("s2s/{UID}/main/source/utt_0000.wav")), 1);
     // A tar file ends with 1024 zeros; the last source precedes them.
-    change_byte(&run.home(2).join("audio.tar"), 1025 + 512);
+    change_byte(&run.miner_directory(2).join("audio.tar"), 1025 + 512);
     assert_eq!(
         mismatch_locations(&run.audit().await),
         [
@@ -156,7 +156,7 @@ async fn mismatch_names_the_changed_file_and_field() {
 
 #[tokio::test]
 async fn a_changed_ledger_is_reported() {
-    let run = Run::of(&MINERS).await;
+    let run = AuditedRun::of(&MINERS).await;
     run.sql(
         "UPDATE result SET score = json_set(score, '$.result.score', 0.9) WHERE miner_uid = 3 AND utterance_index = 0",
     )
@@ -198,7 +198,7 @@ async fn a_changed_ledger_is_reported() {
 
 #[tokio::test]
 async fn different_engines_and_options_are_reported() {
-    let run = Run::of(&MINERS).await;
+    let run = AuditedRun::of(&MINERS).await;
     let fields = |report: &AuditReport| -> Vec<String> {
         assert!(!report.is_clean());
         report.different_conditions.iter().map(|difference| difference.field.clone()).collect()
@@ -221,7 +221,7 @@ async fn different_engines_and_options_are_reported() {
 
 #[tokio::test]
 async fn scores_without_conditions_are_recomputed_as_this_machine_scores() {
-    let run = Run::of(&MINERS).await;
+    let run = AuditedRun::of(&MINERS).await;
     run.sql("UPDATE result SET score = json_remove(score, '$.heard', '$.conditions', '$.batch')")
         .await;
     let report = run.audit().await;
@@ -233,7 +233,7 @@ async fn scores_without_conditions_are_recomputed_as_this_machine_scores() {
 
 #[tokio::test]
 async fn later_miner_is_compared_with_earlier_ones_but_not_the_reverse() {
-    let run = Run::of(&[(1, 10)]).await;
+    let run = AuditedRun::of(&[(1, 10)]).await;
     let directory = run.paths.logs.parent().unwrap().to_owned();
     play(&directory, &[(1, 10), (2, 20)]).await;
     let report = run.audit().await;
@@ -247,8 +247,9 @@ async fn later_miner_is_compared_with_earlier_ones_but_not_the_reverse() {
 
 #[tokio::test]
 async fn error_for_missing_challenge_lists_existing_ones() {
-    let run = Run::of(&[(1, 10)]).await;
-    let error = Record::read(&run.paths.state, "other", ChallengeType::Main).await.unwrap_err();
+    let run = AuditedRun::of(&[(1, 10)]).await;
+    let error =
+        ChallengeRecord::read(&run.paths.state, "other", ChallengeType::Main).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "no main challenge \"other\" in the ledger; the ledger has challenge-1"

@@ -52,7 +52,7 @@ pub enum ContestError {
 
 /// Result of one challenge.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Played {
+pub struct PlayedChallenge {
     /// ID of the challenge.
     pub challenge_uid: String,
     /// Title of the challenge, for display.
@@ -87,8 +87,8 @@ impl ChallengePlayer<'_> {
     pub async fn play_challenges(
         self,
         challenges: Vec<Challenge>,
-        mut observe: impl FnMut(&Played),
-    ) -> Result<(Vec<Played>, Timings), ContestError> {
+        mut observe: impl FnMut(&PlayedChallenge),
+    ) -> Result<(Vec<PlayedChallenge>, Timings), ContestError> {
         let Self { target, synthesizer, scorer, settings, target_language, speakers } = self;
         let connection =
             Arc::new(TimedMiner { inner: connect(target, &settings)?, times: Mutex::default() });
@@ -102,33 +102,35 @@ impl ChallengePlayer<'_> {
             Arc::new(DeferredScorer::new(scorer, Arc::clone(&counter)))
         };
         let runner = Runner::open(settings, target_language, scorer).await?;
-        let (mut all, mut challenges) = (Vec::new(), challenges.into_iter().peekable());
+        let (mut played_challenges, mut challenges) =
+            (Vec::new(), challenges.into_iter().peekable());
         while challenges.peek().is_some() {
             let mut group = Vec::new();
             for challenge in challenges.by_ref().take(speakers.get()) {
                 let title = challenge.title.clone();
                 let synthesizer = Arc::clone(&synthesizer);
-                let built = BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
+                let built_challenge =
+                    BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
                 // Before the first challenge of the group is played.
-                group.push((title, prefetched(&built), counter.start()));
+                group.push((title, prefetched_challenge(&built_challenge), counter.start()));
             }
-            let plays = group.into_iter().map(|(title, challenge, observer)| {
+            let challenge_runs = group.into_iter().map(|(title, challenge, observer)| {
                 let played =
                     runner.play(challenge, std::slice::from_ref(&miner), Arc::new(observer));
                 played.map_ok(|report| (title, report))
             });
-            for (title, report) in try_join_all(plays).await? {
+            for (title, report) in try_join_all(challenge_runs).await? {
                 let challenge_uid = report.challenge_uid;
                 for miner in report.miners {
                     let (challenge_uid, title) = (challenge_uid.clone(), title.clone());
-                    let played = Played { challenge_uid, title, miner };
+                    let played = PlayedChallenge { challenge_uid, title, miner };
                     observe(&played);
-                    all.push(played);
+                    played_challenges.push(played);
                 }
             }
         }
         let times = connection.times.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((all, times.timings(&play)))
+        Ok((played_challenges, times.timings(&play)))
     }
 }
 
@@ -140,8 +142,8 @@ pub async fn speech(
     challenge: Challenge,
     synthesizer: Arc<dyn Synthesizer>,
 ) -> Result<Source, ContestError> {
-    let built = BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
-    let first = built.payload("", 0);
+    let built_challenge = BuiltChallenge::build(Arc::new(challenge), synthesizer).await?;
+    let first = built_challenge.payload("", 0);
     let (wav, _) = read_source(&first, PlaySettings::default().max_source)?;
     Ok(Source::from_wav(0, first.utterance_id, first.language, &wav)?)
 }
@@ -163,14 +165,16 @@ fn connect(target: &Target, settings: &RunnerSettings) -> Result<HttpMiner, Cont
 }
 
 /// Converts a challenge to the format in which an engine delivers challenges.
-fn prefetched(built: &BuiltChallenge) -> PrefetchedChallenge {
+fn prefetched_challenge(built_challenge: &BuiltChallenge) -> PrefetchedChallenge {
     PrefetchedChallenge {
-        challenge_uid: built.challenge.uid.clone(),
-        title: Some(built.challenge.title.clone()),
-        utterances: (0..built.audio.len()).map(|index| built.payload("", index)).collect(),
+        challenge_uid: built_challenge.challenge.uid.clone(),
+        title: Some(built_challenge.challenge.title.clone()),
+        utterances: (0..built_challenge.audio.len())
+            .map(|index| built_challenge.payload("", index))
+            .collect(),
         error: None,
         reference: Some(Reference {
-            document: built.challenge.reference_document(),
+            document: built_challenge.challenge.reference_document(),
             source: "shipped".to_owned(),
         }),
     }

@@ -102,13 +102,14 @@ mod tests {
     fn scoring_waits_for_the_last_reply() {
         let counter = Arc::new(PlayCounter::default());
         let [first, second, third] = std::array::from_fn(|_| counter.start());
-        let waiting = Arc::clone(&counter);
-        let scorer = std::thread::spawn(move || waiting.wait_until_idle());
-        let played = |reply_sec| RunEvent::Played { miner: Uid(0), utterance_index: 0, reply_sec };
-        first.observe(played(1.0));
+        let scoring_counter = Arc::clone(&counter);
+        let scorer = std::thread::spawn(move || scoring_counter.wait_until_idle());
+        let played_event =
+            |reply_sec| RunEvent::Played { miner: Uid(0), utterance_index: 0, reply_sec };
+        first.observe(played_event(1.0));
         // Further events of a challenge that has been played do not count.
         first.observe(RunEvent::Scored { utterance_index: 0, scores: Vec::new() });
-        first.observe(played(1.0));
+        first.observe(played_event(1.0));
         let error = "timeout".to_owned();
         second.observe(RunEvent::Failed { miner: Uid(0), utterance_index: 0, error });
         std::thread::sleep(Duration::from_millis(20));

@@ -24,7 +24,7 @@ pub(super) enum NoReply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FailedExchange {
     pub(super) kind: Fault,
-    pub(super) seen: String,
+    pub(super) observation: String,
 }
 
 /// Kind of a response that is not an answer of a miner.

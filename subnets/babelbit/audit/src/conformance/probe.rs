@@ -66,14 +66,14 @@ struct Probe<'a> {
 }
 
 /// Serialises a JSON object as the reference system's client does: with spaces after `,` and `:`.
-fn spaced(fields: &[(&str, Value)]) -> String {
+fn json_with_spaces(fields: &[(&str, Value)]) -> String {
     let fields: Vec<_> =
         fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
     format!("{{{}}}", fields.join(", "))
 }
 
 fn init(source: &Source, channels: u16) -> String {
-    spaced(&[
+    json_with_spaces(&[
         ("kind", json!("init")),
         ("challenge_uid", json!(CHALLENGE)),
         ("utterance_id", json!(source.utterance_id)),
@@ -87,19 +87,21 @@ fn init(source: &Source, channels: u16) -> String {
 }
 
 /// Parses a response as a JSON object.
-fn object(reply: &Result<Reply, FailedExchange>) -> Result<Map<String, Value>, FailedExchange> {
+fn parse_object(
+    reply: &Result<Reply, FailedExchange>,
+) -> Result<Map<String, Value>, FailedExchange> {
     let reply = reply.as_ref().map_err(Clone::clone)?;
     if let Some(kind) = Fault::of(reply) {
-        return Err(FailedExchange { kind, seen: shown(reply) });
+        return Err(FailedExchange { kind, observation: excerpt(reply) });
     }
     match serde_json::from_slice(&reply.body) {
         Ok(Value::Object(object)) if !object.contains_key("error") => Ok(object),
-        _ => Err(FailedExchange { kind: Fault::NotAnswer, seen: shown(reply) }),
+        _ => Err(FailedExchange { kind: Fault::NotAnswer, observation: excerpt(reply) }),
     }
 }
 
 /// Returns the start of a response, for display: decompressed, and of a page only its text.
-fn shown(reply: &Reply) -> String {
+fn excerpt(reply: &Reply) -> String {
     let body = String::from_utf8_lossy(&reply.body);
     let text = if reply.is_page() { page_text(&body) } else { body.into_owned() };
     let mut excerpt = reply.status.to_string();
@@ -115,11 +117,11 @@ fn shown(reply: &Reply) -> String {
     format!("{excerpt} {}", text.trim_end()).trim_end().to_owned()
 }
 
-fn described(reply: &Result<Reply, FailedExchange>) -> String {
-    reply.as_ref().map_or_else(|failed| failed.seen.clone(), shown)
+fn description(reply: &Result<Reply, FailedExchange>) -> String {
+    reply.as_ref().map_or_else(|failed| failed.observation.clone(), excerpt)
 }
 
-fn of(object: &Map<String, Value>, fields: &[&str]) -> String {
+fn quote_fields(object: &Map<String, Value>, fields: &[&str]) -> String {
     let lines = fields.iter().map(|field| match object.get(*field) {
         Some(value) => {
             format!(
@@ -151,33 +153,33 @@ impl<'a> Probe<'a> {
     /// Reports that a request got no answer; `label` names the request, if there are several.
     fn fail(&mut self, rule: Rule, label: &str, failed: &FailedExchange) {
         let remedy = failed.kind.remedy(rule, &self.wire.path, self.wire.is_text());
-        let seen = if label.is_empty() {
-            failed.seen.clone()
+        let observation = if label.is_empty() {
+            failed.observation.clone()
         } else {
-            format!("{label}: {}", failed.seen)
+            format!("{label}: {}", failed.observation)
         };
-        self.findings.fail_with(rule, seen, Some(remedy));
+        self.findings.fail_with(rule, observation, Some(remedy));
     }
 
     async fn health(&mut self) {
         let mut observations = Vec::new();
         for route in ["/healthz", "/health"] {
             let reply = self.wire.get(route).await;
-            let health = match object(&reply) {
+            let health = match parse_object(&reply) {
                 Ok(health) => health,
                 Err(failed) => return self.fail(Rule::Health, route, &failed),
             };
-            let keeps = health.get("status") == Some(&json!("healthy"))
+            let is_met = health.get("status") == Some(&json!("healthy"))
                 && health.get("model").is_some_and(Value::is_string)
                 && health.get("model_loaded").is_some_and(Value::is_boolean);
-            let text = described(&reply);
-            if !keeps {
+            let text = description(&reply);
+            if !is_met {
                 return self.findings.fail(Rule::Health, format!("{route}: {text}"));
             }
             observations.push(format!("{route}: {text}"));
         }
         self.findings.pass(Rule::Health, observations.join("; "));
-        self.findings.settle(&[Rule::Health]);
+        self.findings.report_final(&[Rule::Health]);
     }
 
     /// Opens the session; returns its ID, or `None` if the miner opens none.
@@ -185,10 +187,10 @@ impl<'a> Probe<'a> {
         let start = Instant::now();
         let reply = self
             .wire
-            .signed(init(source, source.channels), deadline(Phase::Init, self.settings))
+            .post_signed(init(source, source.channels), deadline(Phase::Init, self.settings))
             .await;
         self.times.add(Phase::Init, start.elapsed());
-        let object = match object(&reply) {
+        let object = match parse_object(&reply) {
             Ok(object) => object,
             Err(failed) => {
                 self.fail(Rule::SignedRequest, "", &failed);
@@ -197,7 +199,7 @@ impl<'a> Probe<'a> {
         };
         self.findings.pass(Rule::SignedRequest, "200");
         self.session(&object, source, source.channels);
-        self.findings.settle(&[
+        self.findings.report_final(&[
             Rule::SignedRequest,
             Rule::Ready,
             Rule::SessionId,
@@ -212,27 +214,28 @@ impl<'a> Probe<'a> {
 
     /// Checks the response to init.
     fn session(&mut self, object: &Map<String, Value>, source: &Source, channels: u16) {
-        let is = |field: &str, expected: Value| object.get(field) == Some(&expected);
-        let above_0 = |field: &str| {
+        let has_value = |field: &str, expected: Value| object.get(field) == Some(&expected);
+        let is_positive = |field: &str| {
             object.get(field).and_then(Value::as_f64).is_some_and(|value| value > 0.0)
         };
-        let named = object
+        let has_session_id = object
             .get("session_id")
             .and_then(Value::as_str)
             .is_some_and(|session| !session.is_empty());
-        let is_same =
-            is("challenge_uid", json!(CHALLENGE)) && is("utterance_id", json!(source.utterance_id));
-        let format = is("sample_rate_hz", json!(SAMPLE_RATE_HZ)) && is("dtype", json!(DTYPE));
-        let format = format && is("channels", json!(channels));
-        let grid = above_0("frame_rate_hz") && above_0("frame_samples");
-        for (rule, keeps, fields) in [
-            (Rule::Ready, is("ready", json!(true)), &["ready"][..]),
-            (Rule::SessionId, named, &["session_id"]),
+        let is_same = has_value("challenge_uid", json!(CHALLENGE))
+            && has_value("utterance_id", json!(source.utterance_id));
+        let format =
+            has_value("sample_rate_hz", json!(SAMPLE_RATE_HZ)) && has_value("dtype", json!(DTYPE));
+        let format = format && has_value("channels", json!(channels));
+        let has_frame_grid = is_positive("frame_rate_hz") && is_positive("frame_samples");
+        for (rule, is_met, fields) in [
+            (Rule::Ready, has_value("ready", json!(true)), &["ready"][..]),
+            (Rule::SessionId, has_session_id, &["session_id"]),
             (Rule::SameUtterance, is_same, &["challenge_uid", "utterance_id"]),
             (Rule::AudioFormat, format, &["sample_rate_hz", "dtype", "channels"]),
-            (Rule::FrameGrid, grid, &["frame_rate_hz", "frame_samples"]),
+            (Rule::FrameGrid, has_frame_grid, &["frame_rate_hz", "frame_samples"]),
         ] {
-            self.findings.judge(rule, keeps, of(object, fields));
+            self.findings.record(rule, is_met, quote_fields(object, fields));
         }
     }
 
@@ -249,29 +252,29 @@ impl<'a> Probe<'a> {
             match self.predict(session, frame, number == frames, limit, &label, &mut received).await
             {
                 Some(false) => {}
-                Some(true) => return self.ended(&label, &received),
+                Some(true) => return self.check_reply_audio(&label, &received),
                 None => return,
             }
         }
         // All empty requests share one deadline, as in a validator.
-        let over = (last_sent + self.settings.drain_timeout)
+        let drain_end = (last_sent + self.settings.drain_timeout)
             .max(Instant::now() + self.settings.final_drain_min);
         for request in 1..=self.settings.drain_max_requests {
             let label = format!("empty request {request}");
             self.progress(&mut reported, &label);
-            let limit = over.saturating_duration_since(Instant::now());
+            let limit = drain_end.saturating_duration_since(Instant::now());
             match self.predict(session, "", true, limit, &label, &mut received).await {
                 Some(false) => {}
-                Some(true) => return self.ended(&label, &received),
+                Some(true) => return self.check_reply_audio(&label, &received),
                 None => return,
             }
         }
-        let seen = format!(
+        let observation = format!(
             "no out_eos in {} and {}",
             counted(frames, "frame"),
             counted(self.settings.drain_max_requests, "empty request")
         );
-        self.findings.fail(Rule::ReplyEnds, seen);
+        self.findings.fail(Rule::ReplyEnds, observation);
     }
 
     /// Reports the progress, at most once in [`PROGRESS_INTERVAL`].
@@ -282,7 +285,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    fn ended(&mut self, label: &str, received: &ReceivedAudio) {
+    fn check_reply_audio(&mut self, label: &str, received: &ReceivedAudio) {
         self.findings.pass(Rule::ReplyEnds, format!("out_eos with {label}"));
         let unit = SAMPLE_BYTES as u64 * u64::from(received.channels);
         let sound = format!(
@@ -290,7 +293,7 @@ impl<'a> Probe<'a> {
             counted(received.bytes, "byte"),
             counted(received.pieces, "answer")
         );
-        self.findings.judge(Rule::WholeSamples, received.bytes.is_multiple_of(unit), sound);
+        self.findings.record(Rule::WholeSamples, received.bytes.is_multiple_of(unit), sound);
         let seconds = received.bytes as f64 / (unit as f64 * f64::from(SAMPLE_RATE_HZ));
         self.findings.pass(Rule::ReplyLength, format!("{seconds:.2} s"));
     }
@@ -306,7 +309,7 @@ impl<'a> Probe<'a> {
         label: &str,
         received: &mut ReceivedAudio,
     ) -> Option<bool> {
-        let body = spaced(&[
+        let body = json_with_spaces(&[
             ("kind", json!("predict")),
             ("session_id", json!(session)),
             ("audio_b64", json!(audio)),
@@ -314,19 +317,19 @@ impl<'a> Probe<'a> {
         ]);
         let phase = Phase::for_predict(!audio.is_empty(), in_eos);
         let start = Instant::now();
-        let reply = self.wire.signed(body, self.settings.miner_timeout.max(limit)).await;
+        let reply = self.wire.post_signed(body, self.settings.miner_timeout.max(limit)).await;
         let elapsed = start.elapsed();
         self.times.add(phase, elapsed);
         if elapsed > limit {
             let rule = if phase == Phase::Drain { Rule::ReplyEnds } else { Rule::FrameDeadline };
-            let seen = format!(
+            let observation = format!(
                 "{label}: {:.2} s, at most {:.2} s",
                 elapsed.as_secs_f64(),
                 limit.as_secs_f64()
             );
-            self.findings.fail(rule, seen);
+            self.findings.fail(rule, observation);
         }
-        let answer = match object(&reply) {
+        let answer = match parse_object(&reply) {
             Ok(answer) => answer,
             Err(_) if elapsed > limit => return None,
             Err(failed) => {
@@ -337,18 +340,20 @@ impl<'a> Probe<'a> {
         self.findings.pass(Rule::JsonAnswer, "every response");
         self.findings.pass(Rule::FrameDeadline, "every response");
         let is_same = answer.get("session_id").and_then(Value::as_str) == Some(session);
-        self.findings.judge(
+        self.findings.record(
             Rule::AnswerSession,
             is_same,
-            format!("{label}: {}", of(&answer, &["session_id"])),
+            format!("{label}: {}", quote_fields(&answer, &["session_id"])),
         );
         self.sound(&answer, label, received)?;
         match answer.get("out_eos") {
             None => Some(false),
             Some(Value::Bool(ended)) => Some(*ended),
             Some(_) => {
-                self.findings
-                    .fail(Rule::ReplyEnds, format!("{label}: {}", of(&answer, &["out_eos"])));
+                self.findings.fail(
+                    Rule::ReplyEnds,
+                    format!("{label}: {}", quote_fields(&answer, &["out_eos"])),
+                );
                 None
             }
         }
@@ -367,17 +372,22 @@ impl<'a> Probe<'a> {
             Some(_) => None,
         };
         let Some(bytes) = bytes else {
-            self.findings.fail(Rule::Base64, format!("{label}: {}", of(answer, &["audio_b64"])));
+            self.findings
+                .fail(Rule::Base64, format!("{label}: {}", quote_fields(answer, &["audio_b64"])));
             return None;
         };
         self.findings.pass(Rule::Base64, "every response");
         let is_counted = answer.get("n_bytes").is_none_or(|count| {
             count.as_u64().is_some_and(|count| count == 0 || count == bytes as u64)
         });
-        self.findings.judge(
+        self.findings.record(
             Rule::ByteCount,
             is_counted,
-            format!("{label}: {}, {} of audio", of(answer, &["n_bytes"]), counted(bytes, "byte")),
+            format!(
+                "{label}: {}, {} of audio",
+                quote_fields(answer, &["n_bytes"]),
+                counted(bytes, "byte")
+            ),
         );
         received.bytes += bytes as u64;
         received.pieces += usize::from(bytes > 0);
@@ -394,34 +404,40 @@ impl<'a> Probe<'a> {
 
     async fn signed_body(&mut self, source: &Source) {
         // The session is over: its outcomes are final.
-        self.findings.settle(&Rule::SPEECH);
-        let reply =
-            self.wire.body_signed(init(source, source.channels), self.settings.miner_timeout).await;
-        match object(&reply) {
-            Ok(_) => self.findings.pass(Rule::SignedBody, described(&reply)),
+        self.findings.report_final(&Rule::SPEECH);
+        let reply = self
+            .wire
+            .post_body_signed(init(source, source.channels), self.settings.miner_timeout)
+            .await;
+        match parse_object(&reply) {
+            Ok(_) => self.findings.pass(Rule::SignedBody, description(&reply)),
             // Signed requests without a body hash were accepted: the hash makes the difference.
             Err(failed) if failed.kind == Fault::Status(401) => {
-                self.findings.fail(Rule::SignedBody, failed.seen);
+                self.findings.fail(Rule::SignedBody, failed.observation);
             }
             Err(failed) => self.fail(Rule::SignedBody, "", &failed),
         }
-        self.findings.settle(&[Rule::SignedBody]);
+        self.findings.report_final(&[Rule::SignedBody]);
     }
 
     async fn two_channels(&mut self, source: &Source) {
-        let reply = self.wire.signed(init(source, 2), self.settings.miner_timeout).await;
-        match object(&reply) {
+        let reply = self.wire.post_signed(init(source, 2), self.settings.miner_timeout).await;
+        match parse_object(&reply) {
             Ok(answer) => {
-                let keeps = answer.get("channels") == Some(&json!(2));
-                self.findings.judge(Rule::TwoChannels, keeps, of(&answer, &["channels"]));
+                let is_met = answer.get("channels") == Some(&json!(2));
+                self.findings.record(
+                    Rule::TwoChannels,
+                    is_met,
+                    quote_fields(&answer, &["channels"]),
+                );
             }
             // A miner may refuse the number of channels with any status.
             Err(failed) if matches!(failed.kind, Fault::Status(400..) | Fault::NotAnswer) => {
-                self.findings.fail(Rule::TwoChannels, failed.seen);
+                self.findings.fail(Rule::TwoChannels, failed.observation);
             }
             Err(failed) => self.fail(Rule::TwoChannels, "", &failed),
         }
-        self.findings.settle(&[Rule::TwoChannels]);
+        self.findings.report_final(&[Rule::TwoChannels]);
     }
 
     /// Sends requests with this body that must be refused.
@@ -435,24 +451,24 @@ impl<'a> Probe<'a> {
             (Forgery::Replay, Rule::ReplayRefused, false),
         ] {
             let reply =
-                self.wire.forged(forgery, body.to_owned(), self.settings.miner_timeout).await;
+                self.wire.post_forged(forgery, body.to_owned(), self.settings.miner_timeout).await;
             // Other forged requests may be refused with any 4xx status.
             let refuses = |reply: &Reply| {
                 reply.status == 401 || (!must_be_401 && (400..500).contains(&reply.status))
             };
             match &reply {
-                Ok(reply) if refuses(reply) => self.findings.pass(rule, shown(reply)),
+                Ok(reply) if refuses(reply) => self.findings.pass(rule, excerpt(reply)),
                 // Accepted, or refused with another status.
                 Ok(reply) if reply.status < 300 || (400..500).contains(&reply.status) => {
-                    self.findings.fail(rule, shown(reply));
+                    self.findings.fail(rule, excerpt(reply));
                 }
                 Ok(reply) => {
                     let kind = Fault::of(reply).unwrap_or(Fault::NotAnswer);
-                    self.fail(rule, "", &FailedExchange { kind, seen: shown(reply) });
+                    self.fail(rule, "", &FailedExchange { kind, observation: excerpt(reply) });
                 }
                 Err(failed) => self.fail(rule, "", failed),
             }
-            self.findings.settle(&[rule]);
+            self.findings.report_final(&[rule]);
         }
     }
 }

@@ -65,11 +65,11 @@ pub enum Rule {
 }
 
 /// Descriptive texts of a rule.
-struct Text {
+struct RuleText {
     name: &'static str,
     section: &'static str,
-    demands: &'static str,
-    mend: &'static str,
+    requirement: &'static str,
+    hint: &'static str,
 }
 
 impl Rule {
@@ -125,24 +125,24 @@ impl Rule {
     }
 
     /// Returns the required behaviour of the miner.
-    pub(crate) const fn demands(self) -> &'static str {
-        self.text().demands
+    pub(crate) const fn requirement(self) -> &'static str {
+        self.text().requirement
     }
 
     /// Returns a hint for fixing a violation.
     pub const fn fix_hint(self) -> &'static str {
-        self.text().mend
+        self.text().hint
     }
 
     #[expect(clippy::too_many_lines, reason = "one entry after the other")]
-    const fn text(self) -> Text {
+    const fn text(self) -> RuleText {
         const fn text(
             section: &'static str,
             name: &'static str,
-            demands: &'static str,
-            mend: &'static str,
-        ) -> Text {
-            Text { name, section, demands, mend }
+            requirement: &'static str,
+            hint: &'static str,
+        ) -> RuleText {
+            RuleText { name, section, requirement, hint }
         }
         const MESSAGES: &str = "messages";
         const DEADLINES: &str = "deadlines";
@@ -334,9 +334,11 @@ pub struct RuleReport {
     #[serde(rename = "verdict")]
     pub outcome: RuleOutcome,
     /// Observed behaviour.
-    pub seen: String,
+    #[serde(rename = "seen")]
+    pub observation: String,
     /// Hint for fixing the violation, if there is one.
-    pub mend: Option<Cow<'static, str>>,
+    #[serde(rename = "mend")]
+    pub hint: Option<Cow<'static, str>>,
 }
 
 /// Outcome of a rule, what was seen, and a remedy other than the rule's own.
@@ -344,46 +346,48 @@ type Finding = (RuleOutcome, String, Option<Cow<'static, str>>);
 
 /// Outcomes so far. Once a rule is violated, a later success does not change its outcome.
 pub(super) struct Findings<'a> {
-    found: BTreeMap<Rule, Finding>,
+    outcomes: BTreeMap<Rule, Finding>,
     reported: BTreeSet<Rule>,
     observe: &'a mut Observer<'a>,
 }
 
 impl<'a> Findings<'a> {
     pub(super) fn new(observe: &'a mut Observer<'a>) -> Self {
-        Self { found: BTreeMap::new(), reported: BTreeSet::new(), observe }
+        Self { outcomes: BTreeMap::new(), reported: BTreeSet::new(), observe }
     }
 
-    pub(super) fn pass(&mut self, rule: Rule, seen: impl Into<String>) {
-        self.found.entry(rule).or_insert_with(|| (RuleOutcome::Passed, seen.into(), None));
+    pub(super) fn pass(&mut self, rule: Rule, observation: impl Into<String>) {
+        self.outcomes
+            .entry(rule)
+            .or_insert_with(|| (RuleOutcome::Passed, observation.into(), None));
     }
 
-    pub(super) fn fail(&mut self, rule: Rule, seen: impl Into<String>) {
-        self.fail_with(rule, seen, None);
+    pub(super) fn fail(&mut self, rule: Rule, observation: impl Into<String>) {
+        self.fail_with(rule, observation, None);
     }
 
     /// Reports a violation with its own remedy.
     pub(super) fn fail_with(
         &mut self,
         rule: Rule,
-        seen: impl Into<String>,
+        observation: impl Into<String>,
         remedy: Option<Cow<'static, str>>,
     ) {
         let entry =
-            self.found.entry(rule).or_insert_with(|| (RuleOutcome::Passed, String::new(), None));
+            self.outcomes.entry(rule).or_insert_with(|| (RuleOutcome::Passed, String::new(), None));
         if entry.0 == RuleOutcome::Passed {
-            *entry = (RuleOutcome::Failed, seen.into(), remedy);
-            self.settle(&[rule]);
+            *entry = (RuleOutcome::Failed, observation.into(), remedy);
+            self.report_final(&[rule]);
         }
     }
 
-    pub(super) fn judge(&mut self, rule: Rule, keeps: bool, seen: impl Into<String>) {
-        if keeps { self.pass(rule, seen) } else { self.fail(rule, seen) }
+    pub(super) fn record(&mut self, rule: Rule, is_met: bool, observation: impl Into<String>) {
+        if is_met { self.pass(rule, observation) } else { self.fail(rule, observation) }
     }
 
     /// Whether a rule was checked, and not violated so far.
     pub(super) fn has_passed(&self, rule: Rule) -> bool {
-        self.found.get(&rule).is_some_and(|(outcome, ..)| *outcome == RuleOutcome::Passed)
+        self.outcomes.get(&rule).is_some_and(|(outcome, ..)| *outcome == RuleOutcome::Passed)
     }
 
     /// Reports what the test is doing.
@@ -393,9 +397,9 @@ impl<'a> Findings<'a> {
 
     /// Reports the outcomes of these rules, which no later response changes, unless they are
     /// reported already.
-    pub(super) fn settle(&mut self, rules: &[Rule]) {
+    pub(super) fn report_final(&mut self, rules: &[Rule]) {
         for rule in rules {
-            if self.found.contains_key(rule) && self.reported.insert(*rule) {
+            if self.outcomes.contains_key(rule) && self.reported.insert(*rule) {
                 let report = self.report(*rule);
                 (self.observe)(Event::RuleChecked(&report));
             }
@@ -403,17 +407,25 @@ impl<'a> Findings<'a> {
     }
 
     fn report(&self, rule: Rule) -> RuleReport {
-        let (outcome, seen, remedy) = self.found.get(&rule).cloned().unwrap_or_else(|| {
-            (RuleOutcome::NotTested, "an earlier failure prevented the test".to_owned(), None)
-        });
-        let mend = (outcome == RuleOutcome::Failed)
+        let (outcome, observation, remedy) =
+            self.outcomes.get(&rule).cloned().unwrap_or_else(|| {
+                (RuleOutcome::NotTested, "an earlier failure prevented the test".to_owned(), None)
+            });
+        let hint = (outcome == RuleOutcome::Failed)
             .then(|| remedy.unwrap_or(Cow::Borrowed(rule.fix_hint())));
-        RuleReport { rule, section: rule.section(), expected: rule.demands(), outcome, seen, mend }
+        RuleReport {
+            rule,
+            section: rule.section(),
+            expected: rule.requirement(),
+            outcome,
+            observation,
+            hint,
+        }
     }
 
     /// Returns the report of each rule, after reporting the outcomes that were not reported yet.
     pub(super) fn finish(mut self, rules: &[Rule]) -> Vec<RuleReport> {
-        self.settle(rules);
+        self.report_final(rules);
         rules.iter().map(|rule| self.report(*rule)).collect()
     }
 }
@@ -451,11 +463,11 @@ mod tests {
         let reports = findings.finish(&[Rule::Ready, Rule::TwoChannels, Rule::Base64]);
         let report = |rule| reports.iter().find(|report| report.rule == rule).unwrap();
         assert_eq!(
-            (report(Rule::Base64).outcome, report(Rule::Base64).seen.as_str()),
+            (report(Rule::Base64).outcome, report(Rule::Base64).observation.as_str()),
             (RuleOutcome::Failed, "first")
         );
         assert_eq!(
-            (report(Rule::TwoChannels).outcome, &report(Rule::TwoChannels).mend),
+            (report(Rule::TwoChannels).outcome, &report(Rule::TwoChannels).hint),
             (RuleOutcome::NotTested, &None)
         );
         // A violation is reported at once, and every outcome once.

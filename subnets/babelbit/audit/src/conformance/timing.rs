@@ -96,10 +96,10 @@ impl ResponseTimes {
     }
 }
 
-/// Returns the quantile at `share`: the smallest value that at least this share of the values does
-/// not exceed; 0 if there are no values.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let rank = (sorted.len() as f64 * share).ceil() as usize;
+/// Returns the quantile at `fraction`: the smallest value that at least this share of the values
+/// does not exceed; 0 if there are no values.
+fn quantile(sorted: &[f64], fraction: f64) -> f64 {
+    let rank = (sorted.len() as f64 * fraction).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 

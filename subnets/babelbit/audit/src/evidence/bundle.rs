@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
 use taonet_wallet::verify;
 
-use super::{EvidenceError, Manifest, Seal, signed_text};
-use crate::audit::{MAX_REPLY_BYTES, Record, StoredReplies, examine};
+use super::{EvidenceError, Manifest, ManifestSignature, signed_text};
+use crate::audit::{ChallengeRecord, MAX_REPLY_BYTES, StoredReplies, check_reply};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_scorer::ScoringConditions;
 
@@ -27,7 +27,7 @@ pub(super) fn member_name(miner: MinerKey, index: u32) -> String {
 }
 
 /// Returns the first 200 characters of the path of a member.
-fn shown_path(entry: &tar::Entry<'_, impl Read>) -> String {
+fn printable_path(entry: &tar::Entry<'_, impl Read>) -> String {
     String::from_utf8_lossy(&entry.path_bytes()).chars().take(200).collect()
 }
 
@@ -36,7 +36,7 @@ fn shown_path(entry: &tar::Entry<'_, impl Read>) -> String {
 pub struct Bundle {
     validator: Hotkey,
     manifest_sha256: String,
-    record: Record,
+    record: ChallengeRecord,
     replies: StoredReplies,
 }
 
@@ -51,14 +51,14 @@ impl Bundle {
         let mut archive = tar::Archive::new(source);
         let mut members = Members { entries: archive.entries()?.raw(true) };
         let manifest = members.bytes(MANIFEST, MAX_MANIFEST_BYTES)?;
-        let seal = members.bytes(SIGNATURE, MAX_SIGNATURE_BYTES)?;
-        let seal: Seal =
-            serde_json::from_slice(&seal).map_err(EvidenceError::MalformedSignature)?;
-        if !verify(&seal.hotkey, signed_text(&manifest).as_bytes(), &seal.signature) {
-            return Err(EvidenceError::InvalidSignature(seal.hotkey));
+        let signature_json = members.bytes(SIGNATURE, MAX_SIGNATURE_BYTES)?;
+        let signature: ManifestSignature =
+            serde_json::from_slice(&signature_json).map_err(EvidenceError::MalformedSignature)?;
+        if !verify(&signature.hotkey, signed_text(&manifest).as_bytes(), &signature.signature) {
+            return Err(EvidenceError::InvalidSignature(signature.hotkey));
         }
         let manifest_sha256 = hex::encode(Sha256::digest(&manifest));
-        let parsed = Manifest::parse(&manifest, seal.hotkey)?;
+        let parsed = Manifest::parse(&manifest, signature.hotkey)?;
         drop(manifest);
         let record = parsed.into_record();
         let mut replies = StoredReplies::new();
@@ -67,8 +67,8 @@ impl Bundle {
             let mut member =
                 members.next(&member_name(row.miner, row.utterance_index), MAX_REPLY_BYTES)?;
             io::copy(&mut member, &mut File::create(&path)?)?;
-            if let Some(stored) = examine(row, record.channels(row.utterance_index), path) {
-                replies.insert((row.miner, row.utterance_index), stored);
+            if let Some(reply) = check_reply(row, record.channels(row.utterance_index), path) {
+                replies.insert((row.miner, row.utterance_index), reply);
             }
         }
         members.end()?;
@@ -77,7 +77,7 @@ impl Bundle {
         if trailing.len() as u64 > MAX_END_BYTES || trailing.iter().any(|byte| *byte != 0) {
             return Err(EvidenceError::TrailingData);
         }
-        Ok(Self { validator: seal.hotkey, manifest_sha256, record, replies })
+        Ok(Self { validator: signature.hotkey, manifest_sha256, record, replies })
     }
 
     /// Returns the hotkey of the signer.
@@ -95,7 +95,7 @@ impl Bundle {
         self.record.conditions()
     }
 
-    pub(super) const fn record(&self) -> &Record {
+    pub(super) const fn record(&self) -> &ChallengeRecord {
         &self.record
     }
 
@@ -116,15 +116,15 @@ impl<'a, R: Read> Members<'a, R> {
         if *entry.path_bytes() != *name.as_bytes() {
             return Err(EvidenceError::UnexpectedMember {
                 expected: name.to_owned(),
-                actual: shown_path(&entry),
+                actual: printable_path(&entry),
             });
         }
         if entry.header().entry_type() != tar::EntryType::Regular {
-            return Err(EvidenceError::NotRegularFile(shown_path(&entry)));
+            return Err(EvidenceError::NotRegularFile(printable_path(&entry)));
         }
         let bytes = entry.size();
         if bytes > limit {
-            return Err(EvidenceError::TooLarge { name: shown_path(&entry), bytes, limit });
+            return Err(EvidenceError::TooLarge { name: printable_path(&entry), bytes, limit });
         }
         Ok(entry)
     }

@@ -3,8 +3,8 @@ use std::io::{self, Write};
 use taonet_wallet::Keypair;
 
 use super::bundle::{MANIFEST, SIGNATURE, member_name};
-use super::{EvidenceError, Manifest, Seal, signed_text};
-use crate::audit::{Record, examine};
+use super::{EvidenceError, Manifest, ManifestSignature, signed_text};
+use crate::audit::{ChallengeRecord, check_reply};
 use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_runner::files::Layout;
 
@@ -15,21 +15,23 @@ use taonet_babelbit_runner::files::Layout;
 /// [`EvidenceError::AlteredReply`] when a stored reply differs from the record; another
 /// [`EvidenceError`] when the bundle cannot be written.
 pub fn export(
-    record: &Record,
+    record: &ChallengeRecord,
     paths: &RunPaths,
     validator: &Keypair,
     out: impl Write,
 ) -> Result<(), EvidenceError> {
     let manifest = serde_json::to_vec(&Manifest::of(record, validator.hotkey()))?;
     let signature = validator.sign(signed_text(&manifest).as_bytes());
-    let seal = serde_json::to_vec(&Seal { hotkey: validator.hotkey(), signature })?;
+    let signature_json =
+        serde_json::to_vec(&ManifestSignature { hotkey: validator.hotkey(), signature })?;
     let mut tar = tar::Builder::new(out);
     append(&mut tar, MANIFEST, &manifest)?;
-    append(&mut tar, SIGNATURE, &seal)?;
+    append(&mut tar, SIGNATURE, &signature_json)?;
     let layout = Layout::new(paths, &record.challenge);
     for row in &record.rows {
         let index = row.utterance_index;
-        let Some(reply) = examine(row, record.channels(index), layout.predicted(row.miner, index))
+        let Some(reply) =
+            check_reply(row, record.channels(index), layout.predicted(row.miner, index))
         else {
             continue;
         };

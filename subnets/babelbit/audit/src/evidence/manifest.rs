@@ -7,7 +7,7 @@ use taonet_babelbit_core::scoring::Timeline;
 use taonet_primitives::{Hotkey, Uid};
 
 use super::FORMAT;
-use crate::audit::Record;
+use crate::audit::ChallengeRecord;
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::{
     ChallengeRow, ChallengeState, ReplyFailure, ReplyRecord, ResultRow, SourceInfo, StoredScore,
@@ -135,7 +135,7 @@ pub struct ReplyEvidence {
 
 impl Manifest {
     /// Builds the manifest of a record, to be signed by `validator`.
-    pub(super) fn of(record: &Record, validator: Hotkey) -> Self {
+    pub(super) fn of(record: &ChallengeRecord, validator: Hotkey) -> Self {
         let ChallengeRow {
             challenge_uid,
             challenge_type,
@@ -256,7 +256,7 @@ impl Manifest {
     }
 
     /// Converts the manifest back to a record.
-    pub(super) fn into_record(self) -> Record {
+    pub(super) fn into_record(self) -> ChallengeRecord {
         let state =
             if self.error.is_some() { ChallengeState::Partial } else { ChallengeState::Finished };
         let utterances = self.utterances.into_iter().map(|utterance| UtteranceRow {
@@ -281,7 +281,7 @@ impl Manifest {
             utterances: utterances.collect(),
         };
         let rows = self.replies.into_iter().map(ResultRow::from).collect();
-        Record { challenge, rows, finished: HashSet::new(), conditions: self.conditions }
+        ChallengeRecord { challenge, rows, finished: HashSet::new(), conditions: self.conditions }
     }
 }
 

@@ -21,7 +21,7 @@ async fn played_run() -> (TempDir, RunPaths) {
     (directory, paths)
 }
 
-async fn exported() -> Vec<u8> {
+async fn exported_bundle() -> Vec<u8> {
     let (_directory, paths) = played_run().await;
     let mut bundle = Vec::new();
     export(&record(&paths).await, &paths, &alice(), &mut bundle).unwrap();
@@ -48,7 +48,7 @@ fn members(bundle: &[u8]) -> Vec<Member> {
     archive.entries().unwrap().map(member).collect()
 }
 
-fn packed(members: &[Member]) -> Vec<u8> {
+fn pack(members: &[Member]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (name, bytes) in members {
         let mut header = tar::Header::new_ustar();
@@ -70,13 +70,14 @@ fn with_manifest(
     edit(&mut manifest);
     members[0].1 = serde_json::to_vec(&manifest).unwrap();
     let signature = signer.sign(signed_text(&members[0].1).as_bytes());
-    members[1].1 = serde_json::to_vec(&Seal { hotkey: signer.hotkey(), signature }).unwrap();
-    packed(&members)
+    members[1].1 =
+        serde_json::to_vec(&ManifestSignature { hotkey: signer.hotkey(), signature }).unwrap();
+    pack(&members)
 }
 
 #[tokio::test]
 async fn exported_bundle_can_be_verified() {
-    let bundle = exported().await;
+    let bundle = exported_bundle().await;
     let report = read(&bundle).unwrap();
     assert!(report.audit.is_clean(), "{report:?}");
     assert_eq!(
@@ -101,12 +102,12 @@ async fn bundle_is_reproducible_except_for_the_signature() {
     let [first, second] = [(); 2].map(|()| {
         let mut bundle = Vec::new();
         export(&record, &paths, &alice(), &mut bundle).unwrap();
-        let (from, to) = {
+        let (start, end) = {
             let text = String::from_utf8_lossy(&bundle);
-            let from = text.find("\"signature\":\"0x").unwrap() + "\"signature\":\"0x".len();
-            (from, from + 128)
+            let start = text.find("\"signature\":\"0x").unwrap() + "\"signature\":\"0x".len();
+            (start, start + 128)
         };
-        bundle[from..to].fill(0);
+        bundle[start..end].fill(0);
         bundle
     });
     assert!(first == second);
@@ -114,22 +115,22 @@ async fn bundle_is_reproducible_except_for_the_signature() {
 
 #[tokio::test]
 async fn a_changed_byte_of_a_reply_is_reported() {
-    let bundle = exported().await;
+    let bundle = exported_bundle().await;
     let mut members = members(&bundle);
     let last = members[3].1.len() - 1;
     members[3].1[last] ^= 1;
-    let report = read(&packed(&members)).unwrap();
+    let report = read(&pack(&members)).unwrap();
     let mismatches: Vec<_> = report
         .audit
         .mismatches
         .iter()
-        .map(|mismatch| (mismatch.place, mismatch.miner_uid, mismatch.utterance_index))
+        .map(|mismatch| (mismatch.location, mismatch.miner_uid, mismatch.utterance_index))
         .collect();
     assert_eq!(mismatches, [(MismatchLocation::Reply, Some(key(1).uid), Some(1))]);
     // Truncated, longer, or replaced by another reply: the result is the same.
     for change in [Vec::new(), vec![0; 100_000], members[4].1.clone()] {
         members[3].1 = change;
-        let report = read(&packed(&members)).unwrap();
+        let report = read(&pack(&members)).unwrap();
         assert_eq!(report.audit.changed_replies(), [(key(1).uid, 1)].into());
     }
 }
@@ -148,12 +149,12 @@ async fn export_with_changed_reply_is_refused() {
 
 #[tokio::test]
 async fn changed_manifest_is_rejected() {
-    let bundle = exported().await;
+    let bundle = exported_bundle().await;
     let bob = Keypair::from_uri("//Bob").unwrap();
-    let mut changed = members(&bundle);
-    let offset = changed[0].1.len() / 2;
-    changed[0].1[offset] ^= 1;
-    assert!(matches!(read(&packed(&changed)), Err(EvidenceError::InvalidSignature(_))));
+    let mut changed_members = members(&bundle);
+    let offset = changed_members[0].1.len() / 2;
+    changed_members[0].1[offset] ^= 1;
+    assert!(matches!(read(&pack(&changed_members)), Err(EvidenceError::InvalidSignature(_))));
 
     let error = |bundle: &[u8]| read(bundle).unwrap_err().to_string();
     assert!(
@@ -197,16 +198,16 @@ async fn changed_manifest_is_rejected() {
 
 #[tokio::test]
 async fn signed_scores_that_do_not_follow_from_replies_are_reported() {
-    let bundle = exported().await;
-    let lying = with_manifest(&bundle, &alice(), |manifest| {
+    let bundle = exported_bundle().await;
+    let false_score = with_manifest(&bundle, &alice(), |manifest| {
         manifest["replies"][0]["score"]["result"]["score"] = 1.0.into();
     });
-    let report = read(&lying).unwrap();
+    let report = read(&false_score).unwrap();
     let fields: Vec<_> = report
         .audit
         .mismatches
         .iter()
-        .map(|mismatch| (mismatch.place, mismatch.field.as_str()))
+        .map(|mismatch| (mismatch.location, mismatch.field.as_str()))
         .collect();
     assert_eq!(fields, [(MismatchLocation::Ledger, "score")]);
 
@@ -220,12 +221,12 @@ async fn signed_scores_that_do_not_follow_from_replies_are_reported() {
 
 #[tokio::test]
 async fn unexpected_and_missing_bundle_members_are_rejected() {
-    let bundle = exported().await;
-    let good = members(&bundle);
+    let bundle = exported_bundle().await;
+    let original = members(&bundle);
     let error = |edit: &dyn Fn(&mut Vec<Member>)| {
-        let mut members = good.clone();
+        let mut members = original.clone();
         edit(&mut members);
-        read(&packed(&members)).unwrap_err().to_string()
+        read(&pack(&members)).unwrap_err().to_string()
     };
     assert!(
         error(&|members| members[2].0 = "elsewhere.wav".into())
@@ -245,10 +246,10 @@ async fn unexpected_and_missing_bundle_members_are_rejected() {
     let mut trailing = bundle.clone();
     trailing.extend(b"more");
     assert!(matches!(read(&trailing), Err(EvidenceError::TrailingData)));
-    for cut in [100, 512, 700, bundle.len() / 2, bundle.len() - 1500] {
+    for length in [100, 512, 700, bundle.len() / 2, bundle.len() - 1500] {
         assert!(
-            read(&bundle[..cut]).is_err() || !read(&bundle[..cut]).unwrap().audit.is_clean(),
-            "{cut}"
+            read(&bundle[..length]).is_err() || !read(&bundle[..length]).unwrap().audit.is_clean(),
+            "{length}"
         );
     }
 }
@@ -303,7 +304,7 @@ fn verify_without_panic(bundle: &[u8], directory: &Path) {
 #[test]
 fn modified_bundle_never_panics() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let bundle = runtime.block_on(exported());
+    let bundle = runtime.block_on(exported_bundle());
     let directory = tempfile::tempdir().unwrap();
     proptest!(ProptestConfig::with_cases(64), |(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4))| {
         let mut bundle = bundle.clone();

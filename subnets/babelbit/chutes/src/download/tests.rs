@@ -13,7 +13,7 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const WEIGHTS_CONTENT: &str = "0123456789";
 
 /// A hub with one model, its storage for large files, and a directory for downloads.
-struct Setup {
+struct TestHub {
     hub: MockServer,
     storage: MockServer,
     directory: tempfile::TempDir,
@@ -40,7 +40,7 @@ fn files() -> Value {
     ])
 }
 
-impl Setup {
+impl TestHub {
     async fn new() -> Self {
         Self {
             hub: MockServer::start().await,
@@ -160,95 +160,93 @@ fn model_name_is_split_into_repository_file_and_revision() {
 
 #[tokio::test]
 async fn a_model_is_downloaded_once() {
-    let setup = Setup::new().await;
-    setup.complete().await;
-    setup.store(ok(WEIGHTS_CONTENT)).await;
+    let hub = TestHub::new().await;
+    hub.complete().await;
+    hub.store(ok(WEIGHTS_CONTENT)).await;
     let reported = Mutex::new(Vec::new());
     let progress = |progress: HubProgress<'_>| {
         reported.lock().unwrap().push((progress.file.to_owned(), progress.done));
     };
-    let actual =
-        setup.api().download(&model("al/m"), setup.directory.path(), progress).await.unwrap();
-    assert_eq!(actual, setup.directory.path().join("al+m").join(COMMIT));
+    let actual = hub.api().download(&model("al/m"), hub.directory.path(), progress).await.unwrap();
+    assert_eq!(actual, hub.directory.path().join("al+m").join(COMMIT));
     for (name, content) in [
         ("config.json", "{}"),
         ("tokenizer.json", "{\"a\": 1}"),
         ("model.safetensors", WEIGHTS_CONTENT),
     ] {
-        assert_eq!(std::fs::read_to_string(setup.path(name)).unwrap(), content);
+        assert_eq!(std::fs::read_to_string(hub.path(name)).unwrap(), content);
     }
     assert!(
-        !setup.path("pytorch_model.bin").exists() && !setup.path("model.safetensors.part").exists()
+        !hub.path("pytorch_model.bin").exists() && !hub.path("model.safetensors.part").exists()
     );
     assert_eq!(reported.into_inner().unwrap().last(), Some(&("model.safetensors".to_owned(), 10)));
-    let before = setup.requests().await;
-    assert_eq!(setup.download("al/m").await.unwrap(), actual);
+    let request_count = hub.requests().await;
+    assert_eq!(hub.download("al/m").await.unwrap(), actual);
     assert_eq!(
-        setup.requests().await,
-        before + 2,
+        hub.requests().await,
+        request_count + 2,
         "the branch is looked up again, nothing is downloaded"
     );
 }
 
 #[tokio::test]
 async fn key_is_sent_to_the_hub_but_not_to_its_storage() {
-    let setup = Setup::new().await;
-    setup.complete().await;
-    setup.store(ok(WEIGHTS_CONTENT)).await;
-    let api = setup.api_with(Some("hf_secret"));
-    api.download(&model("al/m"), setup.directory.path(), |_| ()).await.unwrap();
-    let is_keyed = |request: &wiremock::Request| request.headers.contains_key("authorization");
-    assert!(setup.hub.received_requests().await.unwrap().iter().all(is_keyed));
-    let stored = setup.storage.received_requests().await.unwrap();
-    assert!(!stored.is_empty() && !stored.iter().any(is_keyed));
-    let keyless = Setup::new().await;
+    let hub = TestHub::new().await;
+    hub.complete().await;
+    hub.store(ok(WEIGHTS_CONTENT)).await;
+    let api = hub.api_with(Some("hf_secret"));
+    api.download(&model("al/m"), hub.directory.path(), |_| ()).await.unwrap();
+    let has_key = |request: &wiremock::Request| request.headers.contains_key("authorization");
+    assert!(hub.hub.received_requests().await.unwrap().iter().all(has_key));
+    let stored = hub.storage.received_requests().await.unwrap();
+    assert!(!stored.is_empty() && !stored.iter().any(has_key));
+    let keyless = TestHub::new().await;
     keyless.complete().await;
     keyless.store(ok(WEIGHTS_CONTENT)).await;
     keyless.download("al/m").await.unwrap();
-    assert!(!keyless.hub.received_requests().await.unwrap().iter().any(is_keyed));
+    assert!(!keyless.hub.received_requests().await.unwrap().iter().any(has_key));
 }
 
 #[tokio::test]
 async fn an_interrupted_download_resumes() {
-    let setup = Setup::new().await;
-    setup.complete().await;
-    setup.write_file("model.safetensors.part", "0123");
+    let hub = TestHub::new().await;
+    hub.complete().await;
+    hub.write_file("model.safetensors.part", "0123");
     let remaining = ResponseTemplate::new(206)
         .insert_header("Content-Range", "bytes 4-9/10")
         .set_body_bytes("456789");
     let mock = Mock::given(method("GET"))
         .and(path("/bucket/model.safetensors"))
         .and(header("Range", "bytes=4-"));
-    mock.respond_with(remaining).expect(1).mount(&setup.storage).await;
-    setup.download("al/m").await.unwrap();
-    assert_eq!(std::fs::read_to_string(setup.path("model.safetensors")).unwrap(), WEIGHTS_CONTENT);
+    mock.respond_with(remaining).expect(1).mount(&hub.storage).await;
+    hub.download("al/m").await.unwrap();
+    assert_eq!(std::fs::read_to_string(hub.path("model.safetensors")).unwrap(), WEIGHTS_CONTENT);
 }
 
 #[tokio::test]
 async fn complete_partial_file_needs_no_request() {
-    let setup = Setup::new().await;
-    setup.complete().await;
-    setup.write_file("model.safetensors.part", WEIGHTS_CONTENT);
-    setup.download("al/m").await.unwrap();
-    assert!(setup.path("model.safetensors").exists());
-    assert_eq!(setup.storage.received_requests().await.unwrap().len(), 0);
+    let hub = TestHub::new().await;
+    hub.complete().await;
+    hub.write_file("model.safetensors.part", WEIGHTS_CONTENT);
+    hub.download("al/m").await.unwrap();
+    assert!(hub.path("model.safetensors").exists());
+    assert_eq!(hub.storage.received_requests().await.unwrap().len(), 0);
 }
 
 /// Columns: content of the storage
 #[tokio::test]
 async fn file_with_wrong_size_or_hash_is_deleted() {
     for content in ["9876543210", "0123456789 and more"] {
-        let setup = Setup::new().await;
-        setup.complete().await;
-        setup.store(ok(content)).await;
-        let error = setup.download("al/m").await.unwrap_err();
+        let hub = TestHub::new().await;
+        hub.complete().await;
+        hub.store(ok(content)).await;
+        let error = hub.download("al/m").await.unwrap_err();
         assert!(
             error.to_string().starts_with("model.safetensors of al/m differs from the hub's list"),
             "{error}"
         );
         assert!(
-            !setup.path("model.safetensors").exists()
-                && !setup.path("model.safetensors.part").exists()
+            !hub.path("model.safetensors").exists() && !hub.path("model.safetensors.part").exists()
         );
     }
 }
@@ -289,9 +287,9 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
         expected
     );
     // One file has precedence over parts.
-    let both = [&parts[..], &["model.safetensors"]].concat();
+    let weights_and_index = [&parts[..], &["model.safetensors"]].concat();
     assert_eq!(
-        names(file_list(&both), "al/m").unwrap(),
+        names(file_list(&weights_and_index), "al/m").unwrap(),
         [&base[..], &["model.safetensors"]].concat()
     );
     let ggufs = file_list(&["m-q4_0.gguf", "sub/m.gguf", "sub/tokenizer.json"]);
@@ -326,18 +324,18 @@ async fn download_refusals_have_hints() {
         (200, 404, "cannot download the model: HTTP 404", false, false),
         (503, 200, "cannot read the model's revision: HTTP 503", true, false),
     ] {
-        let setup = Setup::new().await;
+        let hub = TestHub::new().await;
         let list = ResponseTemplate::new(listed)
             .set_body_json(json!({ "sha": COMMIT, "siblings": files() }));
         Mock::given(path("/api/models/al/m/revision/main"))
             .respond_with(list)
-            .mount(&setup.hub)
+            .mount(&hub.hub)
             .await;
         Mock::given(method("GET"))
             .respond_with(ResponseTemplate::new(resolved))
-            .mount(&setup.hub)
+            .mount(&hub.hub)
             .await;
-        let error = setup.download("al/m").await.unwrap_err();
+        let error = hub.download("al/m").await.unwrap_err();
         assert!(error.to_string().starts_with(expected), "{listed} {resolved}: {error}");
         assert_eq!((error.is_retryable(), error.is_auth()), (retryable, auth), "{error}");
     }
@@ -351,10 +349,10 @@ async fn malformed_file_lists_are_reported() {
         (json!({ "sha": COMMIT, "siblings": [{ "rfilename": "config.json" }] }), "siblings"),
         (json!({ "sha": "../../x", "siblings": [] }), "sha"),
     ] {
-        let setup = Setup::new().await;
+        let hub = TestHub::new().await;
         let list = ResponseTemplate::new(200).set_body_json(&answer);
-        Mock::given(method("GET")).respond_with(list).mount(&setup.hub).await;
-        let error = setup.download("al/m").await.unwrap_err().to_string();
+        Mock::given(method("GET")).respond_with(list).mount(&hub.hub).await;
+        let error = hub.download("al/m").await.unwrap_err().to_string();
         assert_eq!(
             error,
             format!(
@@ -366,70 +364,70 @@ async fn malformed_file_lists_are_reported() {
 
 #[tokio::test]
 async fn redirect_of_a_renamed_model_is_followed_and_endless_ones_are_refused() {
-    let setup = Setup::new().await;
-    setup.complete().await;
-    setup.store(ok(WEIGHTS_CONTENT)).await;
-    let moved = |target: &str| ResponseTemplate::new(307).insert_header("Location", target);
-    let redirected = moved("/api/models/al/m/revision/main?blobs=true");
+    let hub = TestHub::new().await;
+    hub.complete().await;
+    hub.store(ok(WEIGHTS_CONTENT)).await;
+    let redirect = |target: &str| ResponseTemplate::new(307).insert_header("Location", target);
+    let redirected = redirect("/api/models/al/m/revision/main?blobs=true");
     Mock::given(path("/api/models/old/revision/main"))
         .respond_with(redirected)
-        .mount(&setup.hub)
+        .mount(&hub.hub)
         .await;
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
-        let redirected = moved(&format!("/al/m/resolve/{COMMIT}/{name}"));
+        let redirected = redirect(&format!("/al/m/resolve/{COMMIT}/{name}"));
         Mock::given(path(format!("/old/resolve/{COMMIT}/{name}")))
             .respond_with(redirected)
-            .mount(&setup.hub)
+            .mount(&hub.hub)
             .await;
     }
-    let actual = setup.download("old").await.unwrap();
+    let actual = hub.download("old").await.unwrap();
     assert_eq!(std::fs::read_to_string(actual.join("model.safetensors")).unwrap(), WEIGHTS_CONTENT);
     for target in ["/api/models/loop/revision/main", "ftp://127.0.0.1/x"] {
-        let setup = Setup::new().await;
+        let hub = TestHub::new().await;
         Mock::given(header_exists("user-agent"))
-            .respond_with(moved(target))
-            .mount(&setup.hub)
+            .respond_with(redirect(target))
+            .mount(&hub.hub)
             .await;
-        let error = setup.download("loop").await.unwrap_err().to_string();
+        let error = hub.download("loop").await.unwrap_err().to_string();
         assert_eq!(error, "cannot read the model's revision: HTTP 307");
     }
 }
 
 #[tokio::test]
 async fn last_download_is_used_when_the_hub_is_unreachable() {
-    let setup = Setup::new().await;
-    setup.complete().await;
-    setup.store(ok(WEIGHTS_CONTENT)).await;
-    let actual = setup.download("al/m").await.unwrap();
-    setup.hub.reset().await;
+    let hub = TestHub::new().await;
+    hub.complete().await;
+    hub.store(ok(WEIGHTS_CONTENT)).await;
+    let actual = hub.download("al/m").await.unwrap();
+    hub.hub.reset().await;
     Mock::given(header_exists("user-agent"))
         .respond_with(ResponseTemplate::new(503))
-        .mount(&setup.hub)
+        .mount(&hub.hub)
         .await;
-    assert_eq!(setup.download("al/m").await.unwrap(), actual);
+    assert_eq!(hub.download("al/m").await.unwrap(), actual);
     assert!(
-        setup.download("al/m@v1").await.unwrap_err().is_retryable(),
+        hub.download("al/m@v1").await.unwrap_err().is_retryable(),
         "another revision is not the same"
     );
     // A commit never changes.
-    let pinned = format!("al/m@{COMMIT}");
-    assert!(setup.download(&pinned).await.is_err());
+    let pinned_model = format!("al/m@{COMMIT}");
+    assert!(hub.download(&pinned_model).await.is_err());
     std::fs::copy(
-        setup.directory.path().join("al+m/complete/main"),
-        setup.directory.path().join("al+m/complete").join(COMMIT),
+        hub.directory.path().join("al+m/complete/main"),
+        hub.directory.path().join("al+m/complete").join(COMMIT),
     )
     .unwrap();
-    let before = setup.requests().await;
-    assert_eq!(setup.download(&pinned).await.unwrap(), actual);
-    assert_eq!(setup.requests().await, before);
+    let request_count = hub.requests().await;
+    assert_eq!(hub.download(&pinned_model).await.unwrap(), actual);
+    assert_eq!(hub.requests().await, request_count);
 }
 
 #[tokio::test]
 async fn concurrent_processes_download_a_model_once() {
-    let setup = Setup::new().await;
-    setup.complete().await;
-    setup.write_file(".lock", "");
-    let _lock = lock_file(&setup.path(".lock")).await.unwrap().unwrap();
-    let error = setup.download("al/m").await.unwrap_err();
+    let hub = TestHub::new().await;
+    hub.complete().await;
+    hub.write_file(".lock", "");
+    let _lock = lock_file(&hub.path(".lock")).await.unwrap().unwrap();
+    let error = hub.download("al/m").await.unwrap_err();
     assert!(matches!(error, HubDownloadError::Busy(_)) && error.is_retryable(), "{error}");
 }

@@ -21,7 +21,7 @@ fn model(directory: &Path) -> LocalModel {
 }
 
 #[tokio::test]
-async fn a_model_is_uploaded_in_the_steps_of_the_hub() {
+async fn model_upload_sends_the_expected_hub_requests() {
     let directory = tempfile::tempdir().unwrap();
     let model = model(directory.path());
     let names: Vec<_> = model.files.iter().map(|file| file.name.as_str()).collect();

@@ -26,9 +26,10 @@ fn script_values_are_quoted_strings() {
         "{text}"
     );
     let directory = tempfile::tempdir().unwrap();
-    let own = Script { template: Some(directory.path()), ..script };
+    let own_script = Script { template: Some(directory.path()), ..script };
     assert!(
-        own.render()
+        own_script
+            .render()
             .unwrap_err()
             .to_string()
             .ends_with("has none of setup.py, load.py and predict.py")
@@ -38,14 +39,14 @@ fn script_values_are_quoted_strings() {
         "def load(repository, revision):\n    return 1, 2\n",
     )
     .unwrap();
-    let text = own.render().unwrap();
+    let text = own_script.render().unwrap();
     assert!(
         text.contains("return 1, 2")
             && text.contains("def complete(")
             && !text.contains("AutoModelForCausalLM")
     );
     std::fs::write(directory.path().join("load.py"), "#".repeat(200_000)).unwrap();
-    assert!(own.render().unwrap_err().to_string().starts_with("the script has 20"));
+    assert!(own_script.render().unwrap_err().to_string().starts_with("the script has 20"));
 }
 
 #[test]

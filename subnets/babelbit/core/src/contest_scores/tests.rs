@@ -145,9 +145,9 @@ fn miners_share_all_weight_without_a_burn_uid() {
     assert_eq!(weights(&[]), None);
     assert_eq!(weights(&[(1, 0.0)]), Some(Weights::default()));
     assert_eq!(weights(&[(1, 0.3)]), Some(Weights { uids: vec![Uid(1)], weights: vec![1.0] }));
-    let all_to_the_arena = ArenaShare::from_percent(100.0);
+    let full_arena_share = ArenaShare::from_percent(100.0);
     assert_eq!(
-        only_main(&[(1, 0.3)]).weights(all_to_the_arena, None, Rules::Reference),
+        only_main(&[(1, 0.3)]).weights(full_arena_share, None, Rules::Reference),
         Some(Weights::default())
     );
 }

@@ -93,12 +93,14 @@ fn tokenize(text: &str) -> String {
     }
     spaced.push(' ');
     let is_digit = |c: char| c.is_ascii_digit();
-    let is_point = |c: char| matches!(c, '.' | ',');
-    let spaced =
-        between(&spaced, |a, b| (!is_digit(a) && is_point(b)).then(|| format!("{a} {b} ")));
-    let spaced =
-        between(&spaced, |a, b| (is_point(a) && !is_digit(b)).then(|| format!(" {a} {b}")));
-    between(&spaced, |a, b| (is_digit(a) && b == '-').then(|| format!("{a} {b} ")))
+    let is_punctuation = |c: char| matches!(c, '.' | ',');
+    let spaced = replace_pairs(&spaced, |a, b| {
+        (!is_digit(a) && is_punctuation(b)).then(|| format!("{a} {b} "))
+    });
+    let spaced = replace_pairs(&spaced, |a, b| {
+        (is_punctuation(a) && !is_digit(b)).then(|| format!(" {a} {b}"))
+    });
+    replace_pairs(&spaced, |a, b| (is_digit(a) && b == '-').then(|| format!("{a} {b} ")))
 }
 
 /// Whether an ASCII symbol is always a separate token: all but the apostrophe, comma, hyphen and
@@ -108,7 +110,7 @@ fn is_symbol(c: char) -> bool {
 }
 
 /// Replaces pairs of adjacent characters from left to right; replaced pairs do not overlap.
-fn between(text: &str, replace: impl Fn(char, char) -> Option<String>) -> String {
+fn replace_pairs(text: &str, replace: impl Fn(char, char) -> Option<String>) -> String {
     let mut result = String::with_capacity(text.len() * 2);
     let mut characters = text.chars().peekable();
     while let Some(first) = characters.next() {

@@ -24,11 +24,12 @@ pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
             order.add(matches);
         }
     }
-    let counted: Vec<_> =
+    let counted_orders: Vec<_> =
         orders.into_iter().filter(|order| order.hypothesis > 0 && order.reference > 0).collect();
     let mean = |number: fn(&Matches) -> u64| {
-        let sum: f64 = counted.iter().map(|order| order.both as f64 / number(order) as f64).sum();
-        sum / counted.len().max(1) as f64
+        let sum: f64 =
+            counted_orders.iter().map(|order| order.both as f64 / number(order) as f64).sum();
+        sum / counted_orders.len().max(1) as f64
     };
     let (precision, recall) = (mean(|order| order.hypothesis), mean(|order| order.reference));
     if precision + recall == 0.0 {

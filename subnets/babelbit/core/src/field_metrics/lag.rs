@@ -24,25 +24,25 @@ pub fn average_lagging(
     reference: &str,
     length: TargetLength,
 ) -> Option<Milliseconds> {
-    let expected = words(reference).len();
+    let reference_words = words(reference).len();
     let target = match length {
-        TargetLength::Reference => expected,
-        TargetLength::Adaptive => expected.max(delays.len()),
+        TargetLength::Reference => reference_words,
+        TargetLength::Adaptive => reference_words.max(delays.len()),
     };
     let (first, source) = (delays.first()?, source.get());
-    if expected == 0 || source <= 0.0 {
+    if reference_words == 0 || source <= 0.0 {
         return None;
     }
     if first.get() > source {
         return Some(*first);
     }
-    let pace = source / target as f64;
-    let counted =
+    let word_duration = source / target as f64;
+    let counted_words =
         delays.iter().position(|delay| delay.get() >= source).map_or(delays.len(), |last| last + 1);
     let lags = delays
         .iter()
-        .take(counted)
+        .take(counted_words)
         .enumerate()
-        .map(|(word, delay)| delay.get() - word as f64 * pace);
-    Milliseconds::new(lags.sum::<f64>() / counted as f64)
+        .map(|(word, delay)| delay.get() - word as f64 * word_duration);
+    Milliseconds::new(lags.sum::<f64>() / counted_words as f64)
 }

@@ -71,11 +71,11 @@ impl Playback {
     pub fn word_delays(&self, words: &[Word]) -> Vec<Milliseconds> {
         let ends =
             words.iter().filter(|word| !word.text.trim().is_empty()).map(|word| 1000.0 * word.end);
-        ends.filter_map(|end| Milliseconds::new(self.time_of(end)?)).collect()
+        ends.filter_map(|end| Milliseconds::new(self.playback_time(end)?)).collect()
     }
 
     /// Returns the time in milliseconds at which the recording has been played up to a position.
-    fn time_of(&self, position: f64) -> Option<f64> {
+    fn playback_time(&self, position: f64) -> Option<f64> {
         let (mut offset, mut played) = (0.0, 0.0_f64);
         let mut time = None;
         for piece in &self.pieces {

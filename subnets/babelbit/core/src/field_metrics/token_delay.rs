@@ -3,7 +3,7 @@
 use super::{Milliseconds, Piece, Playback};
 
 /// Duration of a speech token in milliseconds, about that of a word.
-const TOKEN: f64 = 300.0;
+const TOKEN_MS: f64 = 300.0;
 
 /// Tokens of the source or of the reply, grouped by chunk.
 #[derive(Default)]
@@ -18,8 +18,8 @@ struct ChunkedTokens {
 /// token.
 ///
 /// Source and reply are split into tokens of 300 ms, chunk by chunk. Reply token `t` corresponds to
-/// token `t - ahead` of the source, or to the last received source token if that is earlier.
-/// `ahead` is the number of tokens by which the reply led the source before the chunk. Returns
+/// token `t - lead` of the source, or to the last received source token if that is earlier.
+/// `lead` is the number of tokens by which the reply led the source before the chunk. Returns
 /// `None` for an empty reply.
 pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     let chunks = chunks(playback.pieces());
@@ -27,10 +27,10 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     let (mut previous_delay, mut reply_end) = (0.0, 0.0_f64);
     for chunk in &chunks {
         let delay = chunk.delay.get();
-        let read = delay - previous_delay;
+        let received = delay - previous_delay;
         previous_delay = delay;
         let mut end = source.ends.last().copied().unwrap_or(0.0);
-        source.push(read, |token| {
+        source.push(received, |token| {
             end += token;
             end
         });
@@ -41,13 +41,13 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     }
     let mut sum = 0.0;
     for chunk in 0..chunks.len() {
-        let before = |side: &ChunkedTokens| {
-            chunk.checked_sub(1).and_then(|last| side.totals.get(last).copied()).unwrap_or(0)
+        let tokens_before = |tokens: &ChunkedTokens| {
+            chunk.checked_sub(1).and_then(|last| tokens.totals.get(last).copied()).unwrap_or(0)
         };
-        let ahead = before(&reply).saturating_sub(before(&source));
+        let lead = tokens_before(&reply).saturating_sub(tokens_before(&source));
         let source_tokens = source.totals.get(chunk).copied().unwrap_or(0);
-        for token in before(&reply)..reply.totals.get(chunk).copied().unwrap_or(0) {
-            let source_token = (token + 1 - ahead).min(source_tokens);
+        for token in tokens_before(&reply)..reply.totals.get(chunk).copied().unwrap_or(0) {
+            let source_token = (token + 1 - lead).min(source_tokens);
             let end = source_token
                 .checked_sub(1)
                 .and_then(|index| source.ends.get(index).copied())
@@ -62,9 +62,9 @@ impl ChunkedTokens {
     /// Adds the tokens of a chunk; the last token may be shorter than the others. `end` maps a
     /// token's duration to the time of its end.
     fn push(&mut self, duration: f64, mut end: impl FnMut(f64) -> f64) {
-        let remainder = duration.rem_euclid(TOKEN);
-        let full_tokens = ((duration - remainder) / TOKEN).round().max(0.0) as usize;
-        self.ends.extend(std::iter::repeat_n(TOKEN, full_tokens).map(&mut end));
+        let remainder = duration.rem_euclid(TOKEN_MS);
+        let full_tokens = ((duration - remainder) / TOKEN_MS).round().max(0.0) as usize;
+        self.ends.extend(std::iter::repeat_n(TOKEN_MS, full_tokens).map(&mut end));
         if remainder > 0.0 {
             self.ends.push(end(remainder));
         }

@@ -24,9 +24,11 @@ fn challenge_types_are_parsed_with_their_old_names() {
 
 #[test]
 fn score_file_head_is_parsed() {
-    let head = |file: serde_json::Value| ScoreFileHead::parse(file.to_string().as_bytes());
+    let parse_head = |file: serde_json::Value| ScoreFileHead::parse(file.to_string().as_bytes());
     let kind = |kind: serde_json::Value| {
-        head(json!({"challenge_uid": "c", "challenge_type": kind, "miner_uid": 3, "miner_hotkey": ALICE, "x": 1}))
+        parse_head(json!({
+            "challenge_uid": "c", "challenge_type": kind, "miner_uid": 3, "miner_hotkey": ALICE, "x": 1
+        }))
             .unwrap()
             .challenge_type
     };
@@ -34,10 +36,10 @@ fn score_file_head_is_parsed() {
     assert_eq!(kind(json!(null)), Some(ChallengeType::Main));
     assert_eq!(kind(json!(" ")), Some(ChallengeType::Main));
     assert_eq!(kind(json!("other")), None);
-    let untyped =
-        head(json!({"challenge_uid": "c", "miner_uid": 3, "miner_hotkey": ALICE})).unwrap();
-    assert_eq!(untyped.challenge_type, Some(ChallengeType::Main));
-    assert_eq!(head(json!({"challenge_uid": "c"})), None);
-    assert_eq!(head(json!([])), None);
+    let without_type =
+        parse_head(json!({"challenge_uid": "c", "miner_uid": 3, "miner_hotkey": ALICE})).unwrap();
+    assert_eq!(without_type.challenge_type, Some(ChallengeType::Main));
+    assert_eq!(parse_head(json!({"challenge_uid": "c"})), None);
+    assert_eq!(parse_head(json!([])), None);
     assert_eq!(ScoreFileHead::parse(b"{"), None);
 }

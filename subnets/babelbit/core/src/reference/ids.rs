@@ -11,10 +11,10 @@ pub fn same_utterance(left: &str, right: &str) -> bool {
 }
 
 fn forms(id: &str) -> Vec<String> {
-    let full = id.trim();
-    let tail = full.rsplit(':').next().unwrap_or(full).trim();
+    let full_id = id.trim();
+    let last_part = full_id.rsplit(':').next().unwrap_or(full_id).trim();
     let mut forms = Vec::with_capacity(4);
-    for form in [full, tail] {
+    for form in [full_id, last_part] {
         forms.push(form.to_owned());
         forms.extend(plain_integer(form));
     }
@@ -50,19 +50,19 @@ mod tests {
 
     #[test]
     fn id_forms_cover_suffix_and_number() {
-        let distinct = |id| {
+        let sorted_forms = |id| {
             let mut forms = forms(id);
             forms.sort();
             forms.dedup();
             forms
         };
-        assert_eq!(distinct(" challenge-x:007 "), ["007", "7", "challenge-x:007"]);
-        assert_eq!(distinct("0"), ["0"]);
-        assert_eq!(distinct("u:+1_0"), ["+1_0", "10", "u:+1_0"]);
-        assert_eq!(distinct("u:-03"), ["-03", "-3", "u:-03"]);
-        assert_eq!(distinct("intro"), ["intro"]);
-        assert_eq!(distinct("a:"), ["a:"]);
-        assert_eq!(distinct("  "), Vec::<String>::new());
+        assert_eq!(sorted_forms(" challenge-x:007 "), ["007", "7", "challenge-x:007"]);
+        assert_eq!(sorted_forms("0"), ["0"]);
+        assert_eq!(sorted_forms("u:+1_0"), ["+1_0", "10", "u:+1_0"]);
+        assert_eq!(sorted_forms("u:-03"), ["-03", "-3", "u:-03"]);
+        assert_eq!(sorted_forms("intro"), ["intro"]);
+        assert_eq!(sorted_forms("a:"), ["a:"]);
+        assert_eq!(sorted_forms("  "), Vec::<String>::new());
     }
 
     #[test]

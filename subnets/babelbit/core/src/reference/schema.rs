@@ -8,16 +8,16 @@ use super::{Reference, ReferenceError};
 type Object = Map<String, Value>;
 
 /// Whether one of the three schemas applies to the entry.
-pub(super) fn applies(entry: &Object) -> bool {
+pub(super) fn matches_schema(entry: &Object) -> bool {
     ["target", "reference_text", "utterance_translations"]
         .iter()
-        .any(|key| present(entry.get(*key)).is_some())
+        .any(|key| non_null(entry.get(*key)).is_some())
 }
 
 /// Returns the ID of an utterance: `utterance_id`, else `utterance_index`, else its position in the
 /// list.
 pub(super) fn id_of(entry: &Object, position: usize) -> String {
-    match present(entry.get("utterance_id")).or_else(|| present(entry.get("utterance_index"))) {
+    match non_null(entry.get("utterance_id")).or_else(|| non_null(entry.get("utterance_index"))) {
         Some(Value::String(id)) => id.clone(),
         Some(id) => id.to_string(),
         None => position.to_string(),
@@ -28,32 +28,35 @@ pub(super) fn reference_of(
     entry: &Object,
     target_language: &str,
 ) -> Result<Reference, ReferenceError> {
-    let parts = if let Some(Value::Object(target)) = entry.get("target") {
-        Parts::of(target, "text", "words", "wps")
-    } else if present(entry.get("reference_text")).is_some() {
-        Parts::of(entry, "reference_text", "reference_words", "reference_wps")
+    let fields = if let Some(Value::Object(target)) = entry.get("target") {
+        ReferenceFields::of(target, "text", "words", "wps")
+    } else if non_null(entry.get("reference_text")).is_some() {
+        ReferenceFields::of(entry, "reference_text", "reference_words", "reference_wps")
     } else if let Some(Value::Array(translations)) = entry.get("utterance_translations") {
         let language_entry =
             translation(translations, target_language).ok_or(ReferenceError::MissingText)?;
-        Parts::of(language_entry, "text", "words", "reference_wps")
+        ReferenceFields::of(language_entry, "text", "words", "reference_wps")
     } else {
         return Err(ReferenceError::UnknownSchema);
     };
-    let mut reference =
-        Reference::new(parts.text.unwrap_or_default(), words_of(parts.words), number(parts.wps))?;
-    reference.language = language_of(parts.language);
+    let mut reference = Reference::new(
+        fields.text.unwrap_or_default(),
+        words_of(fields.words),
+        number(fields.wps),
+    )?;
+    reference.language = language_of(fields.language);
     Ok(reference)
 }
 
 /// Fields of an entry, located by its schema.
-struct Parts<'a> {
+struct ReferenceFields<'a> {
     text: Option<&'a str>,
     words: Option<&'a Value>,
     wps: Option<&'a Value>,
     language: Option<&'a Value>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> ReferenceFields<'a> {
     fn of(object: &'a Object, text: &str, words: &str, wps: &str) -> Self {
         // In the flat schema, `language` is the source language, not that of the reference.
         let language = if text == "reference_text" { None } else { object.get("language") };
@@ -106,6 +109,6 @@ pub(super) fn text_of(value: Option<&Value>) -> Option<String> {
     value.and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-fn present(value: Option<&Value>) -> Option<&Value> {
+fn non_null(value: Option<&Value>) -> Option<&Value> {
     value.filter(|value| !value.is_null())
 }

@@ -81,13 +81,13 @@ fn words_are_trimmed() {
 /// Columns: given rate · words · resulting rate
 #[test]
 fn speech_rate_is_given_or_computed_from_words() {
-    let two = vec![word("a", 0.0, 0.4), word("b", 0.4, 0.8)];
+    let two_words = vec![word("a", 0.0, 0.4), word("b", 0.4, 0.8)];
     for (name, provided, words, wps) in [
-        ("provided", Some(3.0), two.clone(), 3.0),
-        ("two words over 0.8 s", None, two.clone(), 2.5),
-        ("provided 0", Some(0.0), two.clone(), 2.5),
-        ("provided below 0", Some(-1.0), two.clone(), 2.5),
-        ("provided NaN", Some(f64::NAN), two, 2.5),
+        ("provided", Some(3.0), two_words.clone(), 3.0),
+        ("two words over 0.8 s", None, two_words.clone(), 2.5),
+        ("provided 0", Some(0.0), two_words.clone(), 2.5),
+        ("provided below 0", Some(-1.0), two_words.clone(), 2.5),
+        ("provided NaN", Some(f64::NAN), two_words, 2.5),
         ("no words", None, vec![], 4.0),
         ("one word", None, vec![word("a", 0.0, 2.0)], 4.0),
         ("span 0", None, vec![word("a", 1.0, 1.0), word("b", 1.0, 1.0)], 4.0),

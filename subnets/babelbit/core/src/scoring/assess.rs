@@ -63,18 +63,18 @@ pub fn score_one(
     reply: &Reply<'_>,
     options: &ScoreOptions,
 ) -> ScoreResult {
-    let basis = CommonInputs { reference, timing: &reply.timing, options };
+    let inputs = CommonInputs { reference, timing: &reply.timing, options };
     match (&reply.evidence, reference) {
-        (_, Err(failure)) => basis.error(&failure.error),
-        (Evidence::Failed(error), _) => basis.error(error),
+        (_, Err(failure)) => inputs.error(&failure.error),
+        (Evidence::Failed(error), _) => inputs.error(error),
         (Evidence::NoAudio, _) => {
-            ScoreResult { gate: Some(Gate::NoAudio), ..basis.error(&ScoreError::NoAudio) }
+            ScoreResult { gate: Some(Gate::NoAudio), ..inputs.error(&ScoreError::NoAudio) }
         }
-        (Evidence::TooLate, _) => basis.too_late(),
+        (Evidence::TooLate, _) => inputs.too_late_result(),
         (Evidence::Transcribed { transcript, confidence }, Ok(reference)) => {
             let seconds = reply.timing.predicted_duration.get();
             if transcript.is_silent() && seconds > 0.0 {
-                return basis.error(&ScoreError::NoSpeech { seconds });
+                return inputs.error(&ScoreError::NoSpeech { seconds });
             }
             let blank = transcript.text.trim().is_empty();
             let other_language = speaks_other_language(
@@ -98,7 +98,7 @@ pub fn score_one(
                     _ => speech_rate(&transcript.words, reference.wps, options),
                 },
             };
-            basis.score_transcribed(&transcribed)
+            inputs.score_transcribed(&transcribed)
         }
     }
 }
@@ -121,18 +121,18 @@ pub fn score_batch(
     if reference.is_err() && options.rules == Rules::Reference {
         return results;
     }
-    let mut taking_part = Vec::with_capacity(replies.len());
+    let mut scored_replies = Vec::with_capacity(replies.len());
     for (result, reply) in results.iter_mut().zip(replies) {
         result.raw_score = Some(result.score);
         if result.gate == Some(Gate::TooLate) {
             result.duplicate_penalty = Some(DuplicatePenalty::absent(options));
         } else {
-            taking_part.push((result, reply.vector));
+            scored_replies.push((result, reply.vector));
         }
     }
     let scored: Vec<_> =
-        taking_part.iter().map(|(result, vector)| (result.score, *vector)).collect();
-    for ((result, _), row) in taking_part.into_iter().zip(duplication(&scored, options)) {
+        scored_replies.iter().map(|(result, vector)| (result.score, *vector)).collect();
+    for ((result, _), row) in scored_replies.into_iter().zip(duplication(&scored, options)) {
         let penalty = DuplicatePenalty::of(&row, options);
         result.score = penalty.final_score;
         result.duplicate_penalty = Some(penalty);
@@ -170,7 +170,7 @@ impl CommonInputs<'_> {
 
     /// Creates a result with score 0 that contains only the latency, the durations and the
     /// reference's data.
-    fn empty(&self, latency: &Latency) -> ScoreResult {
+    fn empty_result(&self, latency: &Latency) -> ScoreResult {
         let completion = round4(self.timing.effective_completion.get());
         let source = round4(self.timing.source_duration.get());
         ScoreResult {
@@ -216,9 +216,9 @@ impl CommonInputs<'_> {
     fn score_transcribed(&self, transcribed: &TranscribedReply<'_>) -> ScoreResult {
         let TranscribedReply { accuracy, rate, .. } = transcribed;
         let latency = self.latency();
-        let pass = *accuracy >= self.options.accuracy_threshold;
+        let is_accurate = *accuracy >= self.options.accuracy_threshold;
         let mut failed = Vec::new();
-        match (pass, transcribed.other_language) {
+        match (is_accurate, transcribed.other_language) {
             (_, true) => failed.push(Gate::Language),
             (false, false) => failed.push(Gate::Accuracy),
             (true, false) => {}
@@ -233,9 +233,9 @@ impl CommonInputs<'_> {
         let bounds =
             |ratio: f64| (ratio - self.options.rate_lower).min(self.options.rate_upper - ratio);
         ScoreResult {
-            score: if pass && rate.passes() { latency.score } else { 0.0 },
+            score: if is_accurate && rate.passes() { latency.score } else { 0.0 },
             accuracy: Some(round6(*accuracy)),
-            accuracy_pass: Some(pass),
+            accuracy_pass: Some(is_accurate),
             speech_rate: SpeechRate::Measured {
                 penalty: Some(round6(rate.penalty)),
                 miner_wps: rate.miner_wps.map(round3),
@@ -249,15 +249,15 @@ impl CommonInputs<'_> {
                 rate: rate.ratio.map(|ratio| round6(bounds(ratio))),
             }),
             failed,
-            ..self.empty(&latency)
+            ..self.empty_result(&latency)
         }
     }
 
-    fn too_late(&self) -> ScoreResult {
+    fn too_late_result(&self) -> ScoreResult {
         ScoreResult {
             gate: Some(Gate::TooLate),
             failed: vec![Gate::TooLate],
-            ..self.empty(&self.latency())
+            ..self.empty_result(&self.latency())
         }
     }
 
@@ -266,7 +266,7 @@ impl CommonInputs<'_> {
     /// all known values.
     fn error(&self, error: &ScoreError) -> ScoreResult {
         let reason = "scoring_error".to_owned();
-        let empty = self.empty(&self.latency());
+        let empty = self.empty_result(&self.latency());
         let failed = match error {
             ScoreError::NoAudio => Gate::NoAudio,
             ScoreError::NoSpeech { .. } => Gate::NoSpeech,

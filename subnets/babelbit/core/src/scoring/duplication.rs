@@ -39,15 +39,16 @@ pub struct Duplication {
 /// unit length; an empty or zero vector, or one shorter than the longest, is similar to no other
 /// vector. NaN and infinite components and scores count as 0.
 pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Duplication> {
-    let raw: Vec<f32> = replies.iter().map(|(score, _)| clean(*score as f32).max(0.0)).collect();
-    let untouched = |raw_score| Duplication {
+    let raw: Vec<f32> =
+        replies.iter().map(|(score, _)| finite_or_zero(*score as f32).max(0.0)).collect();
+    let unpenalized = |raw_score| Duplication {
         raw_score,
         final_score: raw_score,
         penalty_factor: 1.0,
         duplicate_pressure: 1.0,
         max_peer_similarity: 0.0,
     };
-    let mut rows: Vec<_> = raw.iter().map(|score| untouched(*score)).collect();
+    let mut rows: Vec<_> = raw.iter().map(|score| unpenalized(*score)).collect();
     if raw.len() < 2 {
         return rows;
     }
@@ -59,7 +60,7 @@ pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Dup
         for (j, (similarity, score)) in similarities.row(i).iter().zip(&raw).enumerate() {
             if i != j {
                 row.max_peer_similarity = row.max_peer_similarity.max(*similarity);
-                pressure += pressure_options.of(*similarity, *score, row.raw_score);
+                pressure += pressure_options.pressure(*similarity, *score, row.raw_score);
             }
         }
         row.duplicate_pressure = 1.0 + pressure;
@@ -69,7 +70,7 @@ pub fn duplication(replies: &[(f64, &[f32])], options: &ScoreOptions) -> Vec<Dup
     rows
 }
 
-fn clean(value: f32) -> f32 {
+fn finite_or_zero(value: f32) -> f32 {
     if value.is_finite() { value } else { 0.0 }
 }
 
@@ -91,7 +92,7 @@ impl PressureOptions {
         }
     }
 
-    fn of(&self, similarity: f32, peer: f32, own: f32) -> f32 {
+    fn pressure(&self, similarity: f32, peer: f32, own: f32) -> f32 {
         if similarity <= self.threshold || peer < self.min_score {
             return 0.0;
         }

@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn latency_power_1_is_linear() {
-        let straight = ScoreOptions { latency_power: 1.0, ..ScoreOptions::default() };
-        assert_eq!(latency(11.5, 10.0, &straight).score, 0.5);
+        let linear = ScoreOptions { latency_power: 1.0, ..ScoreOptions::default() };
+        assert_eq!(latency(11.5, 10.0, &linear).score, 0.5);
     }
 }

@@ -88,17 +88,24 @@ mod tests {
     /// Columns: words · reference wps · wps, ratio, penalty
     #[test]
     fn rate_gate_passes_from_0_3_to_1_3_times_the_reference() {
-        let five = [(0.0, 0.3), (0.3, 0.7), (0.7, 1.1), (1.1, 1.5), (1.5, 1.845)];
-        let two = [(0.0, 1.0), (1.0, 2.0)];
-        let duplicates = [(0.0, 0.2), (0.0, 0.2), (0.2, 0.6), (0.6, 1.0)];
+        let five_words = [(0.0, 0.3), (0.3, 0.7), (0.7, 1.1), (1.1, 1.5), (1.5, 1.845)];
+        let two_words = [(0.0, 1.0), (1.0, 2.0)];
+        let duplicate_times = [(0.0, 0.2), (0.0, 0.2), (0.2, 0.6), (0.6, 1.0)];
         for (case, times, reference, wps, ratio, penalty) in [
-            ("5 words 0.0-1.845 s", &five[..], 2.969, Some(2.71), Some(0.913), 1.0),
-            ("2 words over 2 s", &two, 3.33, Some(1.0), Some(0.3003), 1.0),
-            ("2 words over 2 s", &two, 3.34, Some(1.0), Some(0.2994), 0.0),
-            ("4 words, first two share timestamps", &duplicates, 3.0, Some(3.0), Some(1.0), 1.0),
+            ("5 words 0.0-1.845 s", &five_words[..], 2.969, Some(2.71), Some(0.913), 1.0),
+            ("2 words over 2 s", &two_words, 3.33, Some(1.0), Some(0.3003), 1.0),
+            ("2 words over 2 s", &two_words, 3.34, Some(1.0), Some(0.2994), 0.0),
+            (
+                "4 words, first two share timestamps",
+                &duplicate_times,
+                3.0,
+                Some(3.0),
+                Some(1.0),
+                1.0,
+            ),
             ("none", &[], 2.0, None, None, 1.0),
             ("one word 0-0.05 s", &[(0.0, 0.05)], 2.0, None, None, 0.0),
-            ("reference rate 0", &two, 0.0, None, None, 1.0),
+            ("reference rate 0", &two_words, 0.0, None, None, 1.0),
             ("exactly 1.3", &[(0.0, 0.5), (0.5, 1.0)], 2.0 / 1.3, Some(2.0), Some(1.3), 1.0),
             ("too fast", &[(0.0, 0.25), (0.25, 0.5)], 2.0, Some(4.0), Some(2.0), 0.0),
             ("times run backwards", &[(2.0, 3.0), (0.0, 1.0)], 2.0, None, None, 0.0),

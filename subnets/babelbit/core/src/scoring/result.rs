@@ -252,19 +252,19 @@ impl ScoreResult {
     /// `latency`, `duplication` (if that step took place), `score_error` and `gate` (if present).
     pub fn breakdown(&self) -> Value {
         let mut breakdown = Map::new();
-        let mut put = |key: &str, value: Option<Value>| {
+        let mut insert = |key: &str, value: Option<Value>| {
             breakdown.extend(value.map(|value| (key.to_owned(), value)));
         };
-        put("speech_rate", serde_json::to_value(&self.speech_rate).ok());
-        put("latency", serde_json::to_value(&self.latency).ok());
+        insert("speech_rate", serde_json::to_value(&self.speech_rate).ok());
+        insert("latency", serde_json::to_value(&self.latency).ok());
         let mut duplication =
             self.duplicate_penalty.as_ref().and_then(|row| serde_json::to_value(row).ok());
         if let Some(Value::Object(row)) = &mut duplication {
             row.retain(|key, _| key != "max_similarity" && key != "penalty");
         }
-        put("duplication", duplication);
-        put("score_error", self.score_error.clone().map(Value::from));
-        put("gate", self.gate.map(|gate| gate.name().into()));
+        insert("duplication", duplication);
+        insert("score_error", self.score_error.clone().map(Value::from));
+        insert("gate", self.gate.map(|gate| gate.name().into()));
         Value::Object(breakdown)
     }
 }

@@ -138,7 +138,7 @@ mod tests {
     /// Columns: case · completion · effective completion
     #[test]
     fn completion_follows_the_virtual_clock() {
-        let steady = (11..=60).map(|frame| (frame, bytes(0.08))).collect();
+        let steady_arrivals = (11..=60).map(|frame| (frame, bytes(0.08))).collect();
         for (case, arrivals, eos, completion, effective) in [
             ("one 2.0 s chunk at frame 30, eos frame 50", vec![(30, bytes(2.0))], 50, 4.4, 4.4),
             (
@@ -148,7 +148,7 @@ mod tests {
                 13.08,
                 13.08,
             ),
-            ("50 x 0.08 s at frames 11…60", steady, 60, 4.88, 4.88),
+            ("50 x 0.08 s at frames 11…60", steady_arrivals, 60, 4.88, 4.88),
             ("no audio, eos at frame 10", vec![], 10, 0.8, 0.8),
             ("empty replies do not count", vec![(3, 0), (5, bytes(0.08)), (9, 0)], 5, 0.48, 0.48),
         ] {

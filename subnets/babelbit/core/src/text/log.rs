@@ -73,18 +73,18 @@ struct LogContents<'a> {
 /// Parses the complete utterances of a log, sorted by number. Of repeated events, the last
 /// prediction at a step and the last ground truth count. An utterance has one step per revealed
 /// word, or one per prediction if the log has no revealed words. Subtracts the steps without an
-/// event from `absent`, the number that is left, at first [`MAX_ABSENT_STEPS`].
+/// event from `absent_steps`, the number that is left, at first [`MAX_ABSENT_STEPS`].
 ///
 /// # Errors
 /// [`StepError`] when a step is not below [`MAX_STEPS`], an utterance has too many predictions, or
-/// `absent` is used up.
-pub fn utterances(events: &[Event], absent: &mut i64) -> Result<Vec<Utterance>, StepError> {
-    let mut collected = BTreeMap::<i64, LogContents<'_>>::new();
+/// `absent_steps` is used up.
+pub fn utterances(events: &[Event], absent_steps: &mut i64) -> Result<Vec<Utterance>, StepError> {
+    let mut contents = BTreeMap::<i64, LogContents<'_>>::new();
     for (index, event) in events.iter().enumerate() {
         let (Some(kind), Some(number)) = (event.event.as_deref(), event.utterance_index) else {
             continue;
         };
-        let utterance = collected.entry(number).or_default();
+        let utterance = contents.entry(number).or_default();
         utterance.events += 1;
         let step =
             event.step.as_ref().and_then(|step| step.as_i64().or(step.as_u64().map(|_| i64::MAX)));
@@ -114,12 +114,12 @@ pub fn utterances(events: &[Event], absent: &mut i64) -> Result<Vec<Utterance>, 
             _ => {}
         }
     }
-    let mut complete = Vec::with_capacity(collected.len());
-    for (number, utterance) in collected {
+    let mut complete = Vec::with_capacity(contents.len());
+    for (number, utterance) in contents {
         let Some(ground_truth) = utterance.ground_truth else { continue };
         let steps = utterance.revealed.unwrap_or(utterance.predicted);
-        *absent -= (steps - utterance.events).max(0);
-        if *absent < 0 {
+        *absent_steps -= (steps - utterance.events).max(0);
+        if *absent_steps < 0 {
             return Err(StepError { event: utterance.last });
         }
         let prediction = |step| {
@@ -230,12 +230,12 @@ mod tests {
                 json!({"event": "utterance_complete", "utterance_index": index, "ground_truth": "a"}),
             ]
         };
-        let many = |count: i64| log((0..count).flat_map(events).collect());
+        let log_of = |count: i64| log((0..count).flat_map(events).collect());
         assert_eq!(
-            many(10).unwrap().iter().map(|utterance| utterance.predictions.len()).sum::<usize>(),
+            log_of(10).unwrap().iter().map(|utterance| utterance.predictions.len()).sum::<usize>(),
             100_000
         );
-        assert_eq!(many(11), Err(StepError { event: 20 }));
+        assert_eq!(log_of(11), Err(StepError { event: 20 }));
         // The limit is that of all logs together.
         let one: Vec<Event> = serde_json::from_value(json!(events(0))).unwrap();
         let mut absent = 9_998;

@@ -129,20 +129,20 @@ impl SentenceVectors {
 /// Scales a vector of finite numbers to length 1.
 fn normalize(vector: &mut [f64]) {
     // The squares of numbers above 1e154 are infinite.
-    if !square(vector).is_finite() {
-        let greatest = vector.iter().fold(0.0, |greatest: f64, number| greatest.max(number.abs()));
+    if !squared_norm(vector).is_finite() {
+        let max_abs = vector.iter().fold(0.0, |max_abs: f64, number| max_abs.max(number.abs()));
         for number in &mut *vector {
-            *number /= greatest;
+            *number /= max_abs;
         }
     }
-    let norm = square(vector).sqrt().max(1e-12);
+    let norm = squared_norm(vector).sqrt().max(1e-12);
     for number in &mut *vector {
         *number /= norm;
     }
 }
 
 /// Computes the sum of the squares.
-fn square(vector: &[f64]) -> f64 {
+fn squared_norm(vector: &[f64]) -> f64 {
     vector.iter().map(|number| number * number).sum()
 }
 
@@ -150,13 +150,13 @@ fn square(vector: &[f64]) -> f64 {
 fn pairs(count: usize, seed: u32) -> impl Iterator<Item = (usize, usize)> {
     let mut random = Mt::new_with_key([seed]);
     std::iter::repeat_with(move || {
-        let (one, other) = (below(count, &mut random), below(count, &mut random));
+        let (one, other) = (random_below(count, &mut random), random_below(count, &mut random));
         (one, if one == other { (other + 1) % count } else { other })
     })
 }
 
 /// Draws like Python's `randrange(count)`: random bits until they are below `count`.
-fn below(count: usize, random: &mut Mt) -> usize {
+fn random_below(count: usize, random: &mut Mt) -> usize {
     let bits = usize::BITS - count.leading_zeros();
     loop {
         let number = (random.next_u32() >> 32_u32.saturating_sub(bits)) as usize;

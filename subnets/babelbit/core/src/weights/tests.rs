@@ -89,14 +89,14 @@ fn weights_are_shared_between_main_arena_and_burn() {
 /// under strict rules
 #[test]
 fn full_arena_share_without_winner_leaves_no_weights() {
-    let shared: &[(u16, f64)] = &[(1, 0.75), (3, 0.25)];
+    let shared_weights: &[(u16, f64)] = &[(1, 0.75), (3, 0.25)];
     for (arena, percent, burn, by_reference, by_strict) in [
-        (&[][..], 100.0, None, &[][..], shared),
-        (&[], 120.0, None, &[], shared),
-        (&[(5, f64::NAN)], 100.0, None, &[], shared),
+        (&[][..], 100.0, None, &[][..], shared_weights),
+        (&[], 120.0, None, &[], shared_weights),
+        (&[(5, f64::NAN)], 100.0, None, &[], shared_weights),
         (&[(5, 0.5)], 100.0, None, &[(5, 1.0)], &[(5, 1.0)]),
         (&[], 100.0, BURN, &[(248, 1.0)], &[(248, 1.0)]),
-        (&[], 99.0, None, shared, shared),
+        (&[], 99.0, None, shared_weights, shared_weights),
     ] {
         for (rules, expected) in [(Rules::Reference, by_reference), (Rules::Strict, by_strict)] {
             let (main, share) = (scores(&[(1, 0.6), (3, 0.2)]), ArenaShare::from_percent(percent));

@@ -47,8 +47,8 @@ pub(crate) async fn reply(
 
 async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, Refusal> {
     let indexed = section.source.index().challenge(id).map(|challenge| {
-        let head = &challenge.head;
-        layout(section.source.paths(), &head.challenge_uid, head.challenge_type, "")
+        let header = &challenge.header;
+        layout(section.source.paths(), &header.challenge_uid, header.challenge_type, "")
     });
     let layout = match indexed {
         Some(layout) => layout,

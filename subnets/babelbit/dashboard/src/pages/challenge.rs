@@ -9,7 +9,7 @@ use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_runner::{ChallengeRow, ResultRow, StoredScore, UtteranceRow};
 use taonet_dashboard::draw::{Lane, Peaks, Piece, ruler, together};
-use taonet_dashboard::{Page, Paging, Refusal, View, duration, live, number, problem, shown};
+use taonet_dashboard::{Page, Paging, Refusal, View, duration, live, number, printable, problem};
 use taonet_primitives::counted;
 
 use super::audio::layout;
@@ -74,7 +74,7 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
     };
     let title = challenge.title();
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/challenges", "Challenges")], &title))
+        (view.breadcrumbs(&[("/", "Overview"), ("/challenges", "Challenges")], &title))
         h1 { (title) " " span.badge { (row.challenge_type) } }
         (live("challenge-state", &about(challenge)))
         @if let Some(error) = &row.error { (problem("The challenge is incomplete", error)) }
@@ -87,14 +87,14 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
 }
 
 fn about(challenge: &Challenge) -> Markup {
-    let Challenge { head, standings, .. } = challenge;
+    let Challenge { header, standings, .. } = challenge;
     html! {
         p.sub {
-            (state(challenge)) " · started " (time(head.started_unix)) " · " (counted(head.utterances as usize, "utterance"))
+            (state(challenge)) " · started " (time(header.started_unix)) " · " (counted(header.utterances as usize, "utterance"))
             " · " (counted(standings.len(), "miner"))
-            @if head.resumes > 0 { " · resumed " (counted(head.resumes as usize, "time")) }
+            @if header.resumes > 0 { " · resumed " (counted(header.resumes as usize, "time")) }
             // Files and logs name the challenge by its ID.
-            @if head.title.is_some() { " · " span.mono { (shown(&head.challenge_uid)) } }
+            @if header.title.is_some() { " · " span.mono { (printable(&header.challenge_uid)) } }
         }
     }
 }
@@ -154,12 +154,12 @@ async fn utterances(
     };
     let paging = Paging::of(view, "replies", PER_PAGE, challenge.standings.len());
     let standings = paging.slice(&challenge.standings).iter();
-    let loaded = standings.map(|stats| load(section, view, &about, files.as_ref(), stats));
+    let loading = standings.map(|stats| load(section, view, &about, files.as_ref(), stats));
     let source = async {
         let path = files.as_ref()?.shared_source(utterance.index);
         section.source.peaks(&path, hash).await
     };
-    let (peaks, replies) = join(source, try_join_all(loaded)).await;
+    let (peaks, replies) = join(source, try_join_all(loading)).await;
     let replies = replies?;
     about.peaks = peaks;
     // All replies on the page share one time axis.
@@ -167,25 +167,26 @@ async fn utterances(
         .iter()
         .filter_map(|reply| reply.row.as_ref())
         .map(|row| row.reply.timeline.completion(channels));
-    let allowed = replies.iter().filter_map(|reply| {
+    let window_ends = replies.iter().filter_map(|reply| {
         reply.row.as_ref()?.score.as_ref()?.result.latency.allowed_overshoot_sec
     });
-    let window_end = allowed.fold(None, |widest: Option<f64>, allowed| {
-        Some(widest.unwrap_or(0.0).max(seconds + allowed))
+    let latest_window_end = window_ends.fold(None, |widest: Option<f64>, window_end| {
+        Some(widest.unwrap_or(0.0).max(seconds + window_end))
     });
-    let longest = ends.filter(|end| end.is_finite()).fold(window_end.unwrap_or(seconds), f64::max);
-    let axis = longest.clamp(1.0, 7_200.0) * 1.01;
+    let max_end =
+        ends.filter(|end| end.is_finite()).fold(latest_window_end.unwrap_or(seconds), f64::max);
+    let axis = max_end.clamp(1.0, 7_200.0) * 1.01;
     let part = html! {
         section.card.source aria-label="Source" {
             div.reply-head {
-                h3 { "Source " small { (shown(&about.row.language)) " · " (duration(Some(seconds))) } }
+                h3 { "Source " small { (printable(&about.row.language)) " · " (duration(Some(seconds))) } }
                 (player(view, &source_path(about.id, about.row.index), about.row.source.is_ok(), "source"))
             }
             @if let Err(error) = &about.row.source { (problem("The source cannot be played", error)) }
             (lane(axis, &about, None, "Waveform of the source"))
             (ruler(axis))
             @if let Some(reference) = &about.reference {
-                p.text { span.label { "Expected" } (shown(&reference.text)) }
+                p.text { span.label { "Expected" } (printable(&reference.text)) }
             } @else { p.empty { "No reference is recorded for this utterance." } }
         }
         @for reply in &replies { (card(section, view, axis, &about, reply)) }
@@ -197,7 +198,7 @@ async fn utterances(
                     aria-current=[(other.index == utterance.index).then_some("true")] { (other.index + 1) }
             }
         }
-        h2 { "Utterance " (utterance.index + 1) " " small.sub { (shown(&utterance.utterance_id)) } }
+        h2 { "Utterance " (utterance.index + 1) " " small.sub { (printable(&utterance.utterance_id)) } }
         p.legend {
             span.key.source-key { "end of the source" } span.key.window-key { "allowed window" } span.key.end-key { "end of the reply" }
         }
@@ -213,8 +214,8 @@ async fn load(
     files: Option<&Layout>,
     stats: &MinerStats,
 ) -> Result<Reply, Refusal> {
-    let read = section.source.result(about.id, stats.miner, about.row.index).await;
-    let row = read.map_err(|reason| view.unavailable("Challenge", &reason.0))?;
+    let result = section.source.result(about.id, stats.miner, about.row.index).await;
+    let row = result.map_err(|reason| view.unavailable("Challenge", &reason.0))?;
     let hash = row.as_ref().and_then(|row| row.outcome.as_ref().ok());
     let peaks = match (files, hash) {
         (Some(files), Some(hash)) => {
@@ -296,9 +297,9 @@ fn card(
     html! {
         article.card.reply aria-label=(label) {
             (heading)
-            @if let Err(failure) = &row.outcome { p.decided { strong { "Failed: " } (shown(&failure.0)) } }
+            @if let Err(failure) = &row.outcome { p.decided { strong { "Failed: " } (printable(&failure.0)) } }
             @if let Some(decided) = stored.and_then(|stored| decision(stored, &about.options)) {
-                p.decided { strong { "Decided by: " } (shown(&decided)) }
+                p.decided { strong { "Decided by: " } (printable(&decided)) }
             }
             (lane(axis, about, Some(reply), &format!("Waveform of the reply of {name}")))
             (ruler(axis))
@@ -317,13 +318,13 @@ fn card(
                 } @else if stored.result.gate.is_some() {
                     p.empty { "Not transcribed: the score is 0 regardless of the transcript." }
                 } @else { p.empty { "The recogniser found no words." } }
-                (numbers(stored, &about.options, row))
+                (score_numbers(stored, &about.options, row))
             }
         }
     }
 }
 
-fn numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Markup {
+fn score_numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Markup {
     let components = components(stored, options);
     html! {
         details {
@@ -337,7 +338,7 @@ fn numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Mar
                             tr class=(class) {
                                 th scope="row" { (component.name) @if !text.is_empty() { span.mark { (text) } } }
                                 td.num { (component.value) }
-                                td { (shown(&component.rule)) }
+                                td { (printable(&component.rule)) }
                             }
                         }
                         tr.neutral {
@@ -349,7 +350,7 @@ fn numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Mar
                             th scope="row" { "Transcript" }
                             td.num { (number(stored.transcription.as_ref().and_then(|transcription| transcription.confidence).map(f64::from), 2)) }
                             td { "confidence of the recogniser; language "
-                                (shown(stored.transcription.as_ref().map_or("unknown", |transcription| transcription.transcript.detected_language.as_str()))) }
+                                (printable(stored.transcription.as_ref().map_or("unknown", |transcription| transcription.transcript.detected_language.as_str()))) }
                         }
                     }
                 }

@@ -13,7 +13,7 @@ const PER_PAGE: usize = 25;
 pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
     let index = section.source.index();
     let contest = contest(view, &index);
-    let challenges: Vec<_> = index.of(contest).collect();
+    let challenges: Vec<_> = index.challenges_of(contest).collect();
     let paging = Paging::of(view, "page", PER_PAGE, challenges.len());
     let table = html! {
         @if challenges.is_empty() { p.empty { "This contest has no challenges." } } @else {
@@ -38,8 +38,8 @@ pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
                             tr {
                                 th scope="row" { (challenge_link(view, challenge)) }
                                 td { (state(challenge)) }
-                                td { (time(challenge.head.started_unix)) }
-                                td.num { (challenge.head.utterances) }
+                                td { (time(challenge.header.started_unix)) }
+                                td.num { (challenge.header.utterances) }
                                 td.num { (standings.len()) }
                                 @if let Some(best) = standings.first() {
                                     td { (section.miner_link(view, &best.miner)) }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
-use taonet_babelbit_core::scoring::losses;
-use taonet_babelbit_runner::ResultDigest;
+use taonet_babelbit_core::scoring::describe_failed_gates;
+use taonet_babelbit_runner::ResultSummary;
 use taonet_dashboard::draw::{Column, columns, histogram};
-use taonet_dashboard::{Page, View, duration, live, number, shown};
+use taonet_dashboard::{Page, View, duration, live, number, printable};
 use taonet_primitives::Hotkey;
 
 use super::parts::{challenge_link, contest, reply_path, score, state, tabs, time};
@@ -20,7 +20,7 @@ const HISTORY: usize = 60;
 const MAX_EXTREMES: usize = 3;
 
 /// A challenge with the results of one miner.
-type ChallengeResults<'a> = (&'a Challenge, Vec<&'a ResultDigest>);
+type ChallengeResults<'a> = (&'a Challenge, Vec<&'a ResultSummary>);
 
 pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page {
     let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
@@ -33,7 +33,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
     let Some(miner) = keys.next() else { return Err(view.missing("A miner with this hotkey")) };
     let contest = selected_contest(view, &index, &hotkey);
     let parts: Vec<ChallengeResults<'_>> = index
-        .of(contest)
+        .challenges_of(contest)
         .filter(|challenge| challenge.stats(&hotkey).is_some())
         .map(|challenge| {
             let results =
@@ -49,7 +49,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
         (extremes(view, &parts))
     };
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/miners", "Miners")], &name))
+        (view.breadcrumbs(&[("/", "Overview"), ("/miners", "Miners")], &name))
         h1 { (name) }
         p.sub.address { "uid " (miner.uid) " · " (hotkey) }
         (tabs(view, &index, contest))
@@ -65,14 +65,15 @@ fn selected_contest(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeTyp
     }
     let played_challenges =
         index.challenges.iter().filter(|challenge| challenge.stats(hotkey).is_some());
-    played_challenges.map(|challenge| challenge.head.challenge_type).min().unwrap_or_default()
+    played_challenges.map(|challenge| challenge.header.challenge_type).min().unwrap_or_default()
 }
 
 fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
     let board = index.leaderboard(contest, 0);
-    let ranked = board.iter().enumerate().find(|(_, stats)| stats.miner.hotkey == miner.hotkey);
+    let rank_and_stats =
+        board.iter().enumerate().find(|(_, stats)| stats.miner.hotkey == miner.hotkey);
     html! {
-        @if let Some((rank, stats)) = ranked {
+        @if let Some((rank, stats)) = rank_and_stats {
             dl.figures {
                 div { dt { "Rank" } dd { (rank + 1) small { "of " (board.len()) } } }
                 div { dt { "Score" } dd { (score(stats.score)) } }
@@ -93,7 +94,7 @@ fn history(view: &View, parts: &[ChallengeResults<'_>], hotkey: &Hotkey) -> Mark
             Some(Column {
                 value: stats.score,
                 label: format!("{}: {}", challenge.title(), number(Some(stats.score), 3)),
-                href: view.href(&format!("/challenges/{}", challenge.head.id)),
+                href: view.href(&format!("/challenges/{}", challenge.header.id)),
             })
         })
         .collect();
@@ -112,9 +113,9 @@ fn history(view: &View, parts: &[ChallengeResults<'_>], hotkey: &Hotkey) -> Mark
                                     tr {
                                         th scope="row" { (challenge_link(view, challenge)) }
                                         td { (state(challenge)) }
-                                        td { (time(challenge.head.started_unix)) }
+                                        td { (time(challenge.header.started_unix)) }
                                         td.num { (number(Some(stats.score), 3)) }
-                                        td.losses { (losses(&stats.failed_gates, stats.utterances)) }
+                                        td.losses { (describe_failed_gates(&stats.failed_gates, stats.utterances)) }
                                     }
                                 }
                             }
@@ -158,7 +159,7 @@ fn failures(parts: &[ChallengeResults<'_>]) -> Markup {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for result in parts.iter().flat_map(|(_, results)| results) {
         let texts = match (&result.error, &result.score) {
-            (Some(error), _) => vec![shown(error)],
+            (Some(error), _) => vec![printable(error)],
             (None, Some(score)) => {
                 score.failed_gates.iter().map(|gate| gate.reason().to_owned()).collect()
             }
@@ -192,18 +193,20 @@ fn extremes(view: &View, parts: &[ChallengeResults<'_>]) -> Markup {
     scored.sort_by(|(.., a), (.., b)| b.total_cmp(a));
     let best = scored.iter().take(MAX_EXTREMES);
     let worst = scored.iter().skip(MAX_EXTREMES).rev().take(MAX_EXTREMES);
-    let list = |replies: Vec<&(&Challenge, &ResultDigest, f64)>| {
+    let list = |replies: Vec<&(&Challenge, &ResultSummary, f64)>| {
         html! {
             ul.replies {
                 @for (challenge, result, value) in replies {
-                    @let number_here = result.utterance_index + 1;
+                    @let utterance_number = result.utterance_index + 1;
                     li {
-                        a href=(view.href(&format!("/challenges/{}?utterance={number_here}", challenge.head.id))) {
-                            (challenge.title()) ", utterance " (number_here)
+                        a href=(view.href(&format!(
+                            "/challenges/{}?utterance={utterance_number}", challenge.header.id
+                        ))) {
+                            (challenge.title()) ", utterance " (utterance_number)
                         }
                         strong { (number(Some(*value), 3)) }
-                        audio controls preload="none" aria-label={ "Play utterance " (number_here) }
-                            src=(view.href(&reply_path(challenge.head.id, result.utterance_index, &result.miner))) {}
+                        audio controls preload="none" aria-label={ "Play utterance " (utterance_number) }
+                            src=(view.href(&reply_path(challenge.header.id, result.utterance_index, &result.miner))) {}
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use maud::html;
-use taonet_babelbit_core::scoring::losses;
+use taonet_babelbit_core::scoring::describe_failed_gates;
 use taonet_dashboard::{Paging, Sort, View, duration, live, number};
 
 use super::parts::{contest, history, score, tabs, warning};
@@ -85,7 +85,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
                                 td.num { (duration(stats.overshoot_sec)) }
                                 td.num { (duration(stats.wall_after_source_sec)) }
                                 td.num { (failed_utterances(stats)) " of " (stats.utterances) }
-                                td.losses { (losses(&stats.failed_gates, stats.utterances)) }
+                                td.losses { (describe_failed_gates(&stats.failed_gates, stats.utterances)) }
                             }
                         }
                     }

@@ -77,7 +77,7 @@ fn progress(view: &View, index: &Index) -> Markup {
                         @let (done, expected) = challenge.progress();
                         @let share = done as f64 / expected.max(1) as f64;
                         li {
-                            span { (challenge_link(view, challenge)) " " span.badge { (challenge.head.challenge_type) } " " (state(challenge)) }
+                            span { (challenge_link(view, challenge)) " " span.badge { (challenge.header.challenge_type) } " " (state(challenge)) }
                             (meter(share, &format!("{done} of {expected} replies scored")))
                             small { (done) " of " (expected) " replies scored" }
                         }
@@ -136,8 +136,8 @@ fn recent(view: &View, index: &Index) -> Markup {
             ul.list {
                 @for challenge in index.challenges.iter().take(MAX_LISTED_CHALLENGES) {
                     li {
-                        span { (challenge_link(view, challenge)) " " span.badge { (challenge.head.challenge_type) } }
-                        small { (state(challenge)) " · " (time(challenge.head.started_unix)) }
+                        span { (challenge_link(view, challenge)) " " span.badge { (challenge.header.challenge_type) } }
+                        small { (state(challenge)) " · " (time(challenge.header.started_unix)) }
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
-use taonet_babelbit_core::scoring::losses;
+use taonet_babelbit_core::scoring::describe_failed_gates;
 use taonet_babelbit_runner::ChallengeState;
 use taonet_dashboard::draw::{meter, sparkline};
 use taonet_dashboard::{View, ago, duration, now_unix, number, problem, timestamp};
@@ -15,7 +15,9 @@ use crate::section::BabelbitSection;
 pub(super) fn contest(view: &View, index: &Index) -> ChallengeType {
     let named = view.param("contest").and_then(|name| name.parse().ok());
     named
-        .or_else(|| CONTESTS.into_iter().find(|contest| index.of(*contest).next().is_some()))
+        .or_else(|| {
+            CONTESTS.into_iter().find(|contest| index.challenges_of(*contest).next().is_some())
+        })
         .unwrap_or_default()
 }
 
@@ -24,7 +26,7 @@ pub(super) fn tabs(view: &View, index: &Index, current: ChallengeType) -> Markup
     html! {
         nav.tabs aria-label="Contests" {
             @for contest in CONTESTS {
-                @let count = index.of(contest).count();
+                @let count = index.challenges_of(contest).count();
                 a href=(view.with(&[("contest", contest.as_str()), ("page", "")]))
                     aria-current=[(contest == current).then_some("true")] { (contest) " " span.count { (count) } }
             }
@@ -39,7 +41,7 @@ pub(super) fn warning(index: &Index) -> Markup {
 
 /// Renders the progress of a challenge as a badge.
 pub(super) fn state(challenge: &Challenge) -> Markup {
-    let (class, text) = match challenge.head.state {
+    let (class, text) = match challenge.header.state {
         ChallengeState::Playing => ("badge active", "playing"),
         ChallengeState::Partial => ("badge warn", "partial"),
         ChallengeState::Finished => ("badge ok", "finished"),
@@ -75,7 +77,7 @@ pub(super) fn stats_cells(stats: &MinerStats) -> Markup {
         td.num { (number(stats.rate_ratio, 2)) }
         td.num { (duration(stats.overshoot_sec)) }
         td.num { (duration(stats.wall_after_source_sec)) }
-        td.losses { (losses(&stats.failed_gates, stats.utterances)) }
+        td.losses { (describe_failed_gates(&stats.failed_gates, stats.utterances)) }
     }
 }
 
@@ -94,7 +96,7 @@ pub(super) fn history(section: &BabelbitSection, stats: &MinerStats) -> Markup {
 
 /// Renders the title of a challenge, or its ID if it has none, as a link to its page.
 pub(super) fn challenge_link(view: &View, challenge: &Challenge) -> Markup {
-    html! { a href=(view.href(&format!("/challenges/{}", challenge.head.id))) { (challenge.title()) } }
+    html! { a href=(view.href(&format!("/challenges/{}", challenge.header.id))) { (challenge.title()) } }
 }
 
 /// Returns the path of a source's recording.

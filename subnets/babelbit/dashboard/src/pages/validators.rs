@@ -14,8 +14,8 @@ const PER_PAGE: usize = 20;
 /// A miner with its score from this validator and from all validators.
 struct Row {
     hotkey: Hotkey,
-    own: Option<f64>,
-    all: Option<f64>,
+    own_score: Option<f64>,
+    validators_score: Option<f64>,
 }
 
 /// Renders a warning if the scoring API is unreadable.
@@ -33,18 +33,18 @@ pub(super) fn score_comparison(
     challenge: &Challenge,
 ) -> Markup {
     let state = section.validators.state();
-    let contest = challenge.head.challenge_type;
+    let contest = challenge.header.challenge_type;
     if !state.is_followed || contest == ChallengeType::Solo {
         return Markup::default();
     }
-    let all = state.of(&challenge.head.challenge_uid, contest);
-    let rows = rows(challenge, all.unwrap_or_default());
+    let validators_scores = state.scores_of(&challenge.header.challenge_uid, contest);
+    let rows = rows(challenge, validators_scores.unwrap_or_default());
     let paging = Paging::of(view, "validators", PER_PAGE, rows.len());
     html! {
         section.card aria-labelledby="validators" {
             h2 id="validators" { "Scores of all validators" }
             (warning(section))
-            @match all {
+            @match validators_scores {
                 None => p.empty { "The scores have not been read from the scoring API yet." },
                 Some([]) => p.empty { "The scoring API has no scores for this challenge." },
                 Some(_) => {
@@ -62,8 +62,12 @@ pub(super) fn score_comparison(
                                 @for row in paging.slice(&rows) {
                                     tr {
                                         th scope="row" { (miner(section, view, challenge, &row.hotkey)) }
-                                        td.num { @if row.all.is_some() { (number(row.all, 3)) } @else { span.badge.warn { "not submitted" } } }
-                                        td.num { (number(row.own, 3)) }
+                                        td.num {
+                                            @if row.validators_score.is_some() {
+                                                (number(row.validators_score, 3))
+                                            } @else { span.badge.warn { "not submitted" } }
+                                        }
+                                        td.num { (number(row.own_score, 3)) }
                                         td.num { (difference(row)) }
                                     }
                                 }
@@ -80,20 +84,23 @@ pub(super) fn score_comparison(
 
 /// Returns the miners that the scoring API knows, in its order, then those that only this validator
 /// has scored.
-fn rows(challenge: &Challenge, all: &[(Hotkey, f64)]) -> Vec<Row> {
+fn rows(challenge: &Challenge, validators_scores: &[(Hotkey, f64)]) -> Vec<Row> {
     let own = |hotkey: &Hotkey| challenge.stats(hotkey).map(|stats| stats.score);
-    let submitted = all.iter().map(|(hotkey, score)| Row {
+    let submitted = validators_scores.iter().map(|(hotkey, score)| Row {
         hotkey: *hotkey,
-        own: own(hotkey),
-        all: Some(*score),
+        own_score: own(hotkey),
+        validators_score: Some(*score),
     });
-    let missing = challenge
+    let not_submitted = challenge
         .standings
         .iter()
-        .filter(|stats| all.iter().all(|(hotkey, _)| *hotkey != stats.miner.hotkey));
-    let missing =
-        missing.map(|stats| Row { hotkey: stats.miner.hotkey, own: Some(stats.score), all: None });
-    submitted.chain(missing).collect()
+        .filter(|stats| validators_scores.iter().all(|(hotkey, _)| *hotkey != stats.miner.hotkey));
+    let not_submitted = not_submitted.map(|stats| Row {
+        hotkey: stats.miner.hotkey,
+        own_score: Some(stats.score),
+        validators_score: None,
+    });
+    submitted.chain(not_submitted).collect()
 }
 
 fn miner(section: &BabelbitSection, view: &View, challenge: &Challenge, hotkey: &Hotkey) -> Markup {
@@ -105,7 +112,7 @@ fn miner(section: &BabelbitSection, view: &View, challenge: &Challenge, hotkey: 
 }
 
 fn difference(row: &Row) -> String {
-    match row.own.zip(row.all).map(|(own, all)| own - all) {
+    match row.own_score.zip(row.validators_score).map(|(own, all)| own - all) {
         Some(difference) if difference.abs() < 5e-4 => "0".to_owned(),
         Some(difference) => format!("{difference:+.3}"),
         None => "–".to_owned(),

@@ -9,16 +9,16 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use taonet_babelbit_runner::file_name_part;
-use taonet_dashboard::{open_file, shown};
+use taonet_dashboard::{open_file, printable};
 
 /// Maximum number of runs of miners listed, the latest first.
 const MAX_RUNS: usize = 512;
 /// Maximum size of a result file in bytes.
 const MAX_BYTES: u64 = 8 << 20;
 /// Prefix of the file with a miner's scores in a challenge.
-const RUN: &str = "challenge_run_";
+const RUN_PREFIX: &str = "challenge_run_";
 /// Length of the time at the end of a file's name, such as `20261122_030405`.
-const TIME: usize = 15;
+const TIMESTAMP_LEN: usize = 15;
 
 /// The runs of a directory.
 #[derive(Debug, Default)]
@@ -140,7 +140,7 @@ impl Summary {
             challenge: run.challenge(),
             contest: run.contest(),
             miner_uid: run.document.miner_uid,
-            miner_hotkey: shown(&run.document.miner_hotkey),
+            miner_hotkey: printable(&run.document.miner_hotkey),
             dialogues,
             mean: run.document.mean,
             name: run.name,
@@ -151,18 +151,18 @@ impl Summary {
 impl Run {
     /// Returns the challenge's ID for display.
     pub(super) fn challenge(&self) -> String {
-        shown(self.document.challenge_uid.as_deref().unwrap_or("unknown"))
+        printable(self.document.challenge_uid.as_deref().unwrap_or("unknown"))
     }
 
     /// Returns the contest for display.
     pub(super) fn contest(&self) -> String {
-        shown(self.document.challenge_type.as_deref().unwrap_or("main"))
+        printable(self.document.challenge_type.as_deref().unwrap_or("main"))
     }
 
     /// Returns the name of the file with the scores of a dialogue; `None` if the run's name is not
     /// one that the runner writes.
     fn dialogue_file(&self, dialogue_uid: &str) -> Option<String> {
-        let (head, time) = self.name.strip_prefix(RUN)?.rsplit_once("_run_")?;
+        let (head, time) = self.name.strip_prefix(RUN_PREFIX)?.rsplit_once("_run_")?;
         Some(format!(
             "dialogue_run_{head}_dlg_{}_run_{time}-score.json",
             file_name_part(dialogue_uid)
@@ -188,7 +188,7 @@ impl Run {
 }
 
 fn time(name: &str) -> &str {
-    name.get(name.len().saturating_sub(TIME)..).unwrap_or_default()
+    name.get(name.len().saturating_sub(TIMESTAMP_LEN)..).unwrap_or_default()
 }
 
 impl Index {
@@ -201,18 +201,19 @@ impl Index {
         for entry in std::fs::read_dir(scores)? {
             let name = entry?.file_name();
             let name = name.to_str().and_then(|name| name.strip_suffix(".json"));
-            files.extend(name.filter(|name| name.starts_with(RUN)).map(str::to_owned));
+            files.extend(name.filter(|name| name.starts_with(RUN_PREFIX)).map(str::to_owned));
         }
         files.sort_unstable_by(|a, b| time(b).cmp(time(a)).then_with(|| a.cmp(b)));
         files.truncate(MAX_RUNS);
-        let mut before = std::mem::take(&mut self.entries);
+        let mut old_entries = std::mem::take(&mut self.entries);
         let mut runs = Runs::default();
         for name in files {
             let metadata = std::fs::metadata(scores.join(format!("{name}.json"))).ok();
             let version = metadata
                 .map(|metadata| (metadata.len(), metadata.modified().ok()))
                 .unwrap_or_default();
-            let unchanged = before.remove(&name).filter(|unchanged| unchanged.version == version);
+            let unchanged =
+                old_entries.remove(&name).filter(|unchanged| unchanged.version == version);
             let entry = unchanged.unwrap_or_else(|| {
                 #[cfg(test)]
                 {
@@ -251,7 +252,7 @@ impl Content {
 pub(super) fn run(scores: &Path, name: &str) -> io::Result<Run> {
     let is_plain =
         name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
-    if !is_plain || !name.starts_with(RUN) {
+    if !is_plain || !name.starts_with(RUN_PREFIX) {
         return Err(io::ErrorKind::NotFound.into());
     }
     Ok(Run { name: name.to_owned(), document: read(&scores.join(format!("{name}.json")))? })

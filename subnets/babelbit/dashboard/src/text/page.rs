@@ -5,7 +5,7 @@ use std::path::Path;
 
 use axum::response::Response;
 use maud::{Markup, html};
-use taonet_dashboard::{Page, Paging, View, live, number, problem, shortened, shown};
+use taonet_dashboard::{Page, Paging, View, live, number, printable, problem, shortened};
 use taonet_primitives::counted;
 
 use super::files::{self, Dialogue, DialogueDocument, Run, Runs, Utterance};
@@ -89,9 +89,9 @@ impl RunPage {
 }
 
 /// Renders the page of a run.
-pub(super) fn run(view: &View, read: io::Result<RunPage>) -> Page {
-    let RunPage { run, number: number_of, dialogue } =
-        read.map_err(|_| view.missing("This result"))?;
+pub(super) fn run(view: &View, page: io::Result<RunPage>) -> Page {
+    let RunPage { run, number: dialogue_number, dialogue } =
+        page.map_err(|_| view.missing("This result"))?;
     let content = match dialogue {
         None => html! { p.empty { "The miner predicted nothing." } },
         Some(Ok(document)) => utterances(&document),
@@ -99,14 +99,14 @@ pub(super) fn run(view: &View, read: io::Result<RunPage>) -> Page {
     };
     let (challenge, document) = (run.challenge(), &run.document);
     let body = html! {
-        (view.trail(&[("/text", "Text contest")], &challenge))
+        (view.breadcrumbs(&[("/text", "Text contest")], &challenge))
         h1 { (challenge) }
         p {
             (miner(document.miner_uid, &document.miner_hotkey)) " · " (run.contest()) " · score "
             (number(document.mean, 3))
         }
         section.card {
-            (tabs(view, document.dialogues.as_deref().unwrap_or_default(), number_of))
+            (tabs(view, document.dialogues.as_deref().unwrap_or_default(), dialogue_number))
             (content)
         }
     };
@@ -121,7 +121,7 @@ fn tabs(view: &View, dialogues: &[Dialogue], current: usize) -> Markup {
                 @for (position, dialogue) in (1..).zip(dialogues) {
                     a href=(view.with(&[("dialogue", &position.to_string())]))
                         aria-current=[(position == current).then_some("page")] {
-                        (shown(&dialogue.dialogue_uid)) " " small { (number(Some(dialogue.score), 3)) }
+                        (printable(&dialogue.dialogue_uid)) " " small { (number(Some(dialogue.score), 3)) }
                     }
                 }
             }
@@ -142,7 +142,7 @@ fn steps(utterance: &Utterance) -> Markup {
     let words: Vec<_> = utterance.ground_truth.split_whitespace().collect();
     let last_needed = utterance.best_step.saturating_add(1);
     html! {
-        h2 { (shown(&utterance.ground_truth)) }
+        h2 { (printable(&utterance.ground_truth)) }
         p {
             "Utterance " (utterance.number)
             @if !utterance.steps.is_empty() { " · stops after word " (last_needed) " of " (words.len().max(last_needed)) }
@@ -166,11 +166,11 @@ fn steps(utterance: &Utterance) -> Markup {
                         tr {
                             th.num scope="row" { (step.index.saturating_add(1)) }
                             td {
-                                (shown(words.get(step.index).copied().unwrap_or_default()))
+                                (printable(words.get(step.index).copied().unwrap_or_default()))
                                 @if step.index > utterance.best_step { " " small { "not needed" } }
                             }
                             td {
-                                (shown(&step.prediction))
+                                (printable(&step.prediction))
                                 @if step.index == utterance.best_step { " " span.badge.ok { "stops here" } }
                             }
                             td.num { (number(Some(step.lexical_similarity), 3)) }
@@ -186,5 +186,5 @@ fn steps(utterance: &Utterance) -> Markup {
 }
 
 fn miner(uid: u16, hotkey: &str) -> Markup {
-    html! { "uid " (uid) " " small title=(shown(hotkey)) { (shortened(&shown(hotkey))) } }
+    html! { "uid " (uid) " " small title=(printable(hotkey)) { (shortened(&printable(hotkey))) } }
 }

@@ -11,11 +11,11 @@ const INJECTION: &str = "<script>alert(1)</script>\u{202e}";
 
 /// A run directory with a challenge of the text contest: two miners with one dialogue each, and a
 /// file of the speech contest.
-struct Results {
+struct ResultFiles {
     folder: tempfile::TempDir,
 }
 
-impl Results {
+impl ResultFiles {
     fn write() -> Self {
         let results = Self { folder: tempfile::tempdir().unwrap() };
         std::fs::create_dir_all(results.paths().scores).unwrap();
@@ -48,7 +48,7 @@ impl Results {
     }
 
     fn paths(&self) -> RunPaths {
-        RunPaths::below(self.folder.path())
+        RunPaths::in_directory(self.folder.path())
     }
 
     fn add(&self, name: &str, document: &Value) {
@@ -69,7 +69,7 @@ impl Results {
 
 #[tokio::test]
 async fn runs_are_listed_with_the_best_miner_first() {
-    let results = Results::write();
+    let results = ResultFiles::write();
     let (status, page) = results.get("/text").await;
     assert_eq!(status, 200);
     let [worse, better] = ["uid 4", "uid 7"].map(|miner| page.find(miner).unwrap());
@@ -91,7 +91,7 @@ async fn runs_are_listed_with_the_best_miner_first() {
 
 #[tokio::test]
 async fn run_page_shows_predictions_and_stopping_points() {
-    let results = Results::write();
+    let results = ResultFiles::write();
     let path = "/text/challenge_run_small-talk_type_main_miner_7_run_20261122_030405";
     let (status, page) = results.get(path).await;
     assert_eq!(status, 200);
@@ -117,8 +117,8 @@ async fn run_page_shows_predictions_and_stopping_points() {
 }
 
 #[tokio::test]
-async fn dialogues_with_any_uid_are_shown() {
-    let results = Results::write();
+async fn dialogue_uid_with_path_characters_is_shown() {
+    let results = ResultFiles::write();
     let head = "small-talk_type_main_miner_9";
     let run = json!({"challenge_uid": "small-talk", "challenge_type": "main", "miner_uid": 9, "miner_hotkey": "5G",
         "challenge_mean_U": 0.5,
@@ -134,7 +134,7 @@ async fn dialogues_with_any_uid_are_shown() {
 
 #[tokio::test]
 async fn only_text_result_files_are_served() {
-    let results = Results::write();
+    let results = ResultFiles::write();
     for name in [
         "absent",
         "challenge_run_absent",
@@ -149,14 +149,14 @@ async fn only_text_result_files_are_served() {
 #[tokio::test]
 async fn directories_without_texts_have_no_section() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(TextSection::open(&RunPaths::below(folder.path())).await.is_none());
+    assert!(TextSection::open(&RunPaths::in_directory(folder.path())).await.is_none());
     std::fs::create_dir(folder.path().join("scores")).unwrap();
-    assert!(TextSection::open(&RunPaths::below(folder.path())).await.is_none());
+    assert!(TextSection::open(&RunPaths::in_directory(folder.path())).await.is_none());
 }
 
 #[test]
 fn files_are_read_once_until_they_change() {
-    let results = Results::write();
+    let results = ResultFiles::write();
     let (mut index, scores) = (files::Index::default(), results.paths().scores);
     for _ in 0..3 {
         assert_eq!(index.list(&scores).unwrap().runs.len(), 2);
@@ -173,7 +173,7 @@ fn files_are_read_once_until_they_change() {
 
 #[tokio::test]
 async fn named_pipe_among_results_does_not_block() {
-    let results = Results::write();
+    let results = ResultFiles::write();
     let name = "challenge_run_pipe_run_20261122_030407";
     let pipe = results.paths().scores.join(format!("{name}.json"));
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -192,7 +192,7 @@ async fn named_pipe_among_results_does_not_block() {
 
 #[tokio::test]
 async fn text_of_result_files_is_escaped() {
-    let results = Results::write();
+    let results = ResultFiles::write();
     let head = "a_type_main_miner_9";
     let dialogue = |uid: &str| json!({"dialogue_uid": uid, "dialogue_average_u_best_early": 0.5, "dialogue_index": 0});
     let run = json!({"challenge_uid": INJECTION, "miner_uid": 9, "miner_hotkey": INJECTION,

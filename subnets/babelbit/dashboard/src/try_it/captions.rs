@@ -9,17 +9,17 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Samples per second.
-const RATE: f64 = 24_000.0;
+const SAMPLE_RATE: f64 = 24_000.0;
 /// Minimum number of new samples between two passes of the recogniser: 0.5 s.
 const MIN_NEW_SAMPLES: usize = 12_000;
 /// Duration of the speech of a pass, in seconds, above which its first words become final. It
 /// bounds the cost of a pass, and leaves the recogniser the context of a sentence.
-const WINDOW: f64 = 8.0;
+const MAX_WINDOW_SECONDS: f64 = 8.0;
 /// Duration at the end of a pass in which no word becomes final, in seconds: what follows can still
 /// change it.
 const TENTATIVE_SECONDS: f64 = 2.0;
-/// Amplitude at or below which speech is silence. It is not transcribed: Whisper takes several times
-/// as long for it as for speech, and invents words.
+/// Amplitude at or below which speech is silence. It is not transcribed: Whisper takes several
+/// times as long for it as for speech, and invents words.
 const SILENCE: f32 = 0.01;
 /// Ends of sentences, at which the speech of a pass is cut.
 const SENTENCE_ENDS: [char; 7] = ['.', '?', '!', '…', '。', '？', '！'];
@@ -28,7 +28,7 @@ const SENTENCE_ENDS: [char; 7] = ['.', '?', '!', '…', '。', '？', '！'];
 /// the miners.
 pub(super) struct Captions {
     recognizer: Arc<dyn Recognizer>,
-    turn: Arc<Semaphore>,
+    slot: Arc<Semaphore>,
 }
 
 /// A caption of unfinished speech.
@@ -60,21 +60,21 @@ pub(super) struct CaptionTrack {
 
 impl Captions {
     pub(super) fn new(recognizer: Arc<dyn Recognizer>) -> Self {
-        Self { recognizer, turn: Arc::new(Semaphore::new(1)) }
+        Self { recognizer, slot: Arc::new(Semaphore::new(1)) }
     }
 
-    /// Extends a caption by transcribing `open`, the speech after [`CaptionTrack::final_samples`],
-    /// if it has enough new samples.
-    pub(super) async fn extend(&self, track: &mut CaptionTrack, open: Vec<f32>) {
-        let (samples, start) = (open.len(), Instant::now());
+    /// Extends a caption by transcribing `unfinished`, the speech after
+    /// [`CaptionTrack::final_samples`], if it has enough new samples.
+    pub(super) async fn extend(&self, track: &mut CaptionTrack, unfinished: Vec<f32>) {
+        let (samples, start) = (unfinished.len(), Instant::now());
         if track.final_samples + samples < track.transcribed + MIN_NEW_SAMPLES {
             return;
         }
-        if open.iter().all(|sample| sample.abs() <= SILENCE) {
-            track.skip(samples);
+        if unfinished.iter().all(|sample| sample.abs() <= SILENCE) {
+            track.skip_silence(samples);
             return;
         }
-        let transcript = self.transcribe(open).await;
+        let transcript = self.transcribe(unfinished).await;
         track.update(samples, transcript);
         track.caption.delay_sec = start.elapsed().as_secs_f64();
     }
@@ -82,13 +82,13 @@ impl Captions {
     /// Transcribes mono samples at 24 kHz. The transcript is empty if there is no speech, or if the
     /// recogniser fails.
     pub(super) async fn transcribe(&self, samples: Vec<f32>) -> Transcript {
-        let Ok(turn) = Arc::clone(&self.turn).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(&self.slot).acquire_owned().await else {
             return Transcript::default();
         };
         let recognizer = Arc::clone(&self.recognizer);
         let work = move || {
             // Held until the work ends, even if the visitor disconnects.
-            let _turn = turn;
+            let _permit = permit;
             recognizer.recognize(&resample_for_recognition(&Pcm::mono(samples, SampleRate::HZ_24K)))
         };
         match tokio::task::spawn_blocking(work).await {
@@ -123,7 +123,7 @@ impl CaptionTrack {
     }
 
     /// Skips silence after the final words, except for its end, in which speech can begin.
-    fn skip(&mut self, samples: usize) {
+    fn skip_silence(&mut self, samples: usize) {
         self.transcribed = self.final_samples + samples;
         self.final_samples += samples.saturating_sub(MIN_NEW_SAMPLES);
     }
@@ -132,18 +132,20 @@ impl CaptionTrack {
     /// ones.
     fn update(&mut self, samples: usize, transcript: Transcript) {
         let Transcript { text, words, detected_language } = transcript;
-        let (duration, shift) = (samples as f64 / RATE, self.final_samples as f64 / RATE);
+        let (duration, shift) =
+            (samples as f64 / SAMPLE_RATE, self.final_samples as f64 / SAMPLE_RATE);
         self.transcribed = self.final_samples + samples;
         if !text.is_empty() && !detected_language.is_empty() {
             self.caption.language = detected_language;
         }
-        let (count, until) = if duration > WINDOW && (text.is_empty() || !words.is_empty()) {
-            settled(&words, duration)
-        } else {
-            (0, 0.0)
-        };
+        let (count, until) =
+            if duration > MAX_WINDOW_SECONDS && (text.is_empty() || !words.is_empty()) {
+                final_part(&words, duration)
+            } else {
+                (0, 0.0)
+            };
         let (final_text, tentative) =
-            text.split_at_checked(end_of(&text, &words, count)).unwrap_or((text.as_str(), ""));
+            text.split_at_checked(words_end(&text, &words, count)).unwrap_or((text.as_str(), ""));
         append(&mut self.final_text, final_text);
         self.caption.text.clone_from(&self.final_text);
         append(&mut self.caption.text, tentative);
@@ -154,14 +156,14 @@ impl CaptionTrack {
             ..word
         }));
         self.final_words += count;
-        self.final_samples += (until * RATE) as usize;
+        self.final_samples += (until * SAMPLE_RATE) as usize;
     }
 }
 
 /// Returns how many words of a pass over `duration` seconds are final, and the time at which they
 /// end: those up to the last end of a sentence, or else up to the longest pause, except for the
 /// tentative ones.
-fn settled(words: &[Word], duration: f64) -> (usize, f64) {
+fn final_part(words: &[Word], duration: f64) -> (usize, f64) {
     let limit = duration - TENTATIVE_SECONDS;
     let pause = |(index, word): (usize, &Word)| {
         words.get(index + 1).map_or(duration, |next| next.start) - word.end
@@ -179,7 +181,7 @@ fn settled(words: &[Word], duration: f64) -> (usize, f64) {
 }
 
 /// Returns the position in `text` after its first `count` words.
-fn end_of(text: &str, words: &[Word], count: usize) -> usize {
+fn words_end(text: &str, words: &[Word], count: usize) -> usize {
     words.iter().take(count).fold(0, |end, word| {
         let following = text.get(end..).unwrap_or_default();
         following.find(&word.text).map_or(end, |start| end + start + word.text.len())
@@ -187,12 +189,12 @@ fn end_of(text: &str, words: &[Word], count: usize) -> usize {
 }
 
 /// Appends words after a space.
-fn append(text: &mut String, more: &str) {
-    let more = more.trim();
-    if !text.is_empty() && !more.is_empty() {
+fn append(text: &mut String, addition: &str) {
+    let addition = addition.trim();
+    if !text.is_empty() && !addition.is_empty() {
         text.push(' ');
     }
-    text.push_str(more);
+    text.push_str(addition);
 }
 
 #[cfg(test)]
@@ -203,8 +205,8 @@ mod tests {
 
     use super::*;
 
-    /// A recogniser that hears a word every second, and records the durations of its recordings in
-    /// seconds. The amplitude of the samples numbers the words.
+    /// A recogniser that recognises a word every second, and records the durations of its
+    /// recordings in seconds. The amplitude of the samples numbers the words.
     #[derive(Default)]
     struct CountingRecognizer(Mutex<Vec<f64>>);
 
@@ -253,10 +255,10 @@ mod tests {
         let recognizer = Arc::new(CountingRecognizer::default());
         let captions = Captions::new(Arc::clone(&recognizer) as _);
         let mut track = CaptionTrack::default();
-        let all = speech(11..41);
+        let speech_samples = speech(11..41);
         for seconds in 1..=30 {
-            let open = all[track.final_samples()..seconds * 24_000].to_vec();
-            captions.extend(&mut track, open).await;
+            let unfinished = speech_samples[track.final_samples()..seconds * 24_000].to_vec();
+            captions.extend(&mut track, unfinished).await;
             let expected: Vec<_> = (11..11 + seconds).map(|second| second.to_string()).collect();
             assert_eq!(track.caption().text, expected.join(" "));
             let last = track.words().last().unwrap();
@@ -265,11 +267,11 @@ mod tests {
         assert_eq!(track.caption().language, "en");
         let durations = recognizer.0.lock().unwrap().clone();
         assert_eq!(durations.len(), 30);
-        let longest = durations.iter().copied().fold(0.0, f64::max);
-        assert!(longest <= WINDOW + 1.0, "{durations:?}");
+        let max_duration = durations.iter().copied().fold(0.0, f64::max);
+        assert!(max_duration <= MAX_WINDOW_SECONDS + 1.0, "{durations:?}");
         // Without new speech, nothing is transcribed.
-        let open = all[track.final_samples()..].to_vec();
-        captions.extend(&mut track, open).await;
+        let unfinished = speech_samples[track.final_samples()..].to_vec();
+        captions.extend(&mut track, unfinished).await;
         assert_eq!(recognizer.0.lock().unwrap().len(), 30);
     }
 
@@ -278,10 +280,10 @@ mod tests {
         let recognizer = Arc::new(CountingRecognizer::default());
         let captions = Captions::new(Arc::clone(&recognizer) as _);
         let mut track = CaptionTrack::default();
-        let all = speech([0, 0, 0, 11]);
+        let speech_samples = speech([0, 0, 0, 11]);
         for seconds in 1..=4 {
-            let open = all[track.final_samples()..seconds * 24_000].to_vec();
-            captions.extend(&mut track, open).await;
+            let unfinished = speech_samples[track.final_samples()..seconds * 24_000].to_vec();
+            captions.extend(&mut track, unfinished).await;
         }
         // Half a second of silence precedes the word.
         assert_eq!(*recognizer.0.lock().unwrap(), [1.5]);
@@ -301,12 +303,12 @@ mod tests {
     #[test]
     fn speech_is_cut_after_a_sentence_or_in_the_longest_pause() {
         let sentence = words(&[("Yes.", 0.0, 1.0), ("I", 3.0, 3.5), ("do", 4.0, 9.5)]);
-        assert_eq!(settled(&sentence, 10.0), (1, 2.0));
+        assert_eq!(final_part(&sentence, 10.0), (1, 2.0));
         let pause = words(&[("one", 0.0, 1.0), ("two", 1.5, 2.0), ("three", 4.0, 9.5)]);
-        assert_eq!(settled(&pause, 10.0), (2, 3.0));
+        assert_eq!(final_part(&pause, 10.0), (2, 3.0));
         // All words may still change.
-        assert_eq!(settled(&words(&[("long", 0.0, 9.5)]), 10.0), (0, 0.0));
-        assert_eq!(settled(&[], 10.0), (0, 8.0));
+        assert_eq!(final_part(&words(&[("long", 0.0, 9.5)]), 10.0), (0, 0.0));
+        assert_eq!(final_part(&[], 10.0), (0, 8.0));
     }
 
     #[test]
@@ -315,9 +317,9 @@ mod tests {
         let spoken =
             words(&[("I,", 0.0, 1.0), ("who", 1.0, 2.0), ("am?", 2.0, 3.0), ("I.", 3.0, 4.0)]);
         for (count, end) in [(0, ""), (1, "I,"), (3, "I, who am?"), (4, text)] {
-            assert_eq!(&text[..end_of(text, &spoken, count)], end);
+            assert_eq!(&text[..words_end(text, &spoken, count)], end);
         }
         // A recogniser that spells a word in the text otherwise.
-        assert_eq!(end_of(text, &words(&[("Who", 0.0, 1.0)]), 1), 0);
+        assert_eq!(words_end(text, &words(&[("Who", 0.0, 1.0)]), 1), 0);
     }
 }

@@ -64,6 +64,6 @@ impl TryError {
 
 impl IntoResponse for TryError {
     fn into_response(self) -> Response {
-        (self.status(), taonet_dashboard::shown(&self.to_string())).into_response()
+        (self.status(), taonet_dashboard::printable(&self.to_string())).into_response()
     }
 }

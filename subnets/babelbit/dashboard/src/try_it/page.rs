@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
-use taonet_dashboard::{View, duration, live, number, problem, shown};
+use taonet_dashboard::{View, duration, live, number, printable, problem};
 use taonet_primitives::Transcript;
 
 use super::error::TryError;
@@ -15,7 +15,7 @@ pub(super) fn form(section: &TrySection, view: &View, error: Option<&TryError>) 
         h1 { "Try it" }
         p.sub {
             "Speak to a miner of the contest for at most " (MAX_SECONDS) " s, or choose a recording of at most that \
-             length. The miner interprets it into the contest's language (" (shown(&section.target_language)) "). Your \
+             length. The miner interprets it into the contest's language (" (printable(&section.target_language)) "). Your \
              speech and the reply are deleted after 10 minutes"
             @if section.recordings.is_some() { ", unless you allow them to be kept" }
             ". The captions are those of " (section.caption_note) "."
@@ -84,7 +84,7 @@ fn miners(section: &TrySection, view: &View) -> Markup {
                     label for="try-miner" { "Miner" }
                     select id="try-miner" name="miner" {
                         @for miner in &miners {
-                            option value=(miner.key.uid) { (shown(&name(miner))) " · uid " (miner.key.uid) }
+                            option value=(miner.key.uid) { (printable(&name(miner))) " · uid " (miner.key.uid) }
                         }
                     }
                 }
@@ -98,7 +98,7 @@ fn miners(section: &TrySection, view: &View) -> Markup {
                     p.filter role="group" aria-labelledby="try-samples" {
                         span id="try-samples" { "Sample" }
                         @for sample in &section.samples {
-                            button type="submit" name="sample" value=(sample.language) title=(shown(&sample.text))
+                            button type="submit" name="sample" value=(sample.language) title=(printable(&sample.text))
                                 formnovalidate
                             { (sample.language) }
                         }
@@ -120,8 +120,8 @@ fn miners(section: &TrySection, view: &View) -> Markup {
 pub(super) fn result(view: &View, trial: &Trial) -> Response {
     let recording = |file: &str| view.href(&format!("/try/results/{}/{file}", trial.id));
     let body = html! {
-        (view.trail(&[("/", "Overview"), ("/try", "Try it")], "Result"))
-        h1 { "Interpretation by " (shown(&trial.name)) }
+        (view.breadcrumbs(&[("/", "Overview"), ("/try", "Try it")], "Result"))
+        h1 { "Interpretation by " (printable(&trial.name)) }
         div id="try-outcome" {
             (figures(&trial.figures))
             section.card aria-labelledby="try-recordings" {
@@ -133,8 +133,8 @@ pub(super) fn result(view: &View, trial: &Trial) -> Response {
                         h3 { (label) }
                         audio controls preload="metadata" src=(recording(file)) aria-label=(label) {}
                     }
-                    @if text.is_empty() { p.empty { "No words were recognised." } } @else { p { (shown(text)) } }
-                    @if !detected_language.is_empty() { p.sub { "Language: " (shown(detected_language)) } }
+                    @if text.is_empty() { p.empty { "No words were recognised." } } @else { p { (printable(text)) } }
+                    @if !detected_language.is_empty() { p.sub { "Language: " (printable(detected_language)) } }
                 }
                 p.sub {
                     @if trial.is_kept { "The recordings are kept in the directory of this contest." }

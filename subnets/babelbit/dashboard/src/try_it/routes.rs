@@ -53,7 +53,7 @@ impl Default for Bodies {
     }
 }
 
-pub(super) fn of(section: &Arc<TrySection>) -> Router<Site> {
+pub(super) fn router(section: &Arc<TrySection>) -> Router<Site> {
     let [form, uploads, starts, sounds, captions, results, recordings, samples] =
         std::array::from_fn(|_| Arc::clone(section));
     let form = move |view: View| async move { page::form(&form, &view, None) };
@@ -122,14 +122,14 @@ async fn interpret(section: &TrySection, request: Request) -> Result<Arc<Trial>,
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Start {
+struct StartRequest {
     miner: Uid,
     keep: bool,
 }
 
 /// Opens a visit; returns its ID.
 async fn start(section: &TrySection, request: Request) -> Result<Json<Value>, TryError> {
-    let Start { miner, keep } =
+    let StartRequest { miner, keep } =
         read_json(request, &section.bodies.small).await.map_err(TryError::Json)?;
     let visit = section.open(miner, keep).await?;
     Ok(Json(json!({ "visit": section.visits.add(visit) })))

@@ -23,7 +23,7 @@ use super::*;
 const RECORDING: &[u8] = include_bytes!("../../../../../vectors/speech/utt00.wav");
 const TEXT: &str = "the old ferry crossed the harbor twice before the fog came down";
 const INJECTION: &str = "<script>alert(1)</script>";
-const FORM: &str = "multipart/form-data; boundary=b";
+const FORM_CONTENT_TYPE: &str = "multipart/form-data; boundary=b";
 
 /// Returns a miner that returns the source unchanged.
 fn parrot() -> ScriptedMiner {
@@ -34,7 +34,7 @@ fn parrot() -> ScriptedMiner {
 fn section(recordings: Option<&Path>) -> Arc<TrySection> {
     let section = TrySection::new(TrySettings {
         recognizer: Arc::new(CtcRecognizer::embedded().unwrap()),
-        understood: "synthesised English speech only",
+        recognized_speech: "synthesised English speech only",
         target_language: "de".to_owned(),
         samples: vec![TrySample {
             language: "English".to_owned(),
@@ -47,9 +47,11 @@ fn section(recordings: Option<&Path>) -> Arc<TrySection> {
         let key = MinerKey { uid: Uid(uid), hotkey: Hotkey::from_bytes([7; 32]) };
         Miner { key, name: Some(INJECTION.to_owned()), connection }
     };
-    let broken = ScriptedMiner::new(|_, _| Step::error(CallError::Refused(INJECTION.into())));
-    section
-        .offer(vec![miner(1, Arc::new(parrot())), miner(2, Arc::new(broken))], &Changes::default());
+    let failing = ScriptedMiner::new(|_, _| Step::error(CallError::Refused(INJECTION.into())));
+    section.offer(
+        vec![miner(1, Arc::new(parrot())), miner(2, Arc::new(failing))],
+        &Changes::default(),
+    );
     section
 }
 
@@ -99,7 +101,7 @@ async fn start(site: &Router, miner: u16, keep: bool) -> Result<String, (StatusC
 }
 
 /// Sends samples of a visit; returns the JSON response, or the status and the error.
-async fn say(
+async fn send_speech(
     site: &Router,
     visit: &str,
     samples: &[f32],
@@ -149,7 +151,8 @@ async fn recording_is_interpreted_without_javascript() {
         "{page}"
     );
 
-    let (status, headers, body) = post(&site, "/try", FORM, form(1, true, RECORDING)).await;
+    let (status, headers, body) =
+        post(&site, "/try", FORM_CONTENT_TYPE, form(1, true, RECORDING)).await;
     assert_eq!(status, StatusCode::SEE_OTHER, "{body}");
     let result = headers[LOCATION].to_str().unwrap().to_owned();
     let (status, page) = get(&site, &result).await;
@@ -178,7 +181,7 @@ async fn a_reply_arrives_while_the_visitor_speaks() {
     let visit = start(&site, 1, false).await.unwrap();
     let mut reply = Vec::new();
     for samples in speech.chunks(1_000) {
-        let answer = say(&site, &visit, samples, false).await.unwrap();
+        let answer = send_speech(&site, &visit, samples, false).await.unwrap();
         assert!(answer.get("result").is_none(), "{answer}");
         reply.extend(STANDARD.decode(answer["audio"].as_str().unwrap()).unwrap());
     }
@@ -186,8 +189,8 @@ async fn a_reply_arrives_while_the_visitor_speaks() {
     assert_eq!(reply.len(), speech.len() / 1_920 * 7_680);
     let (_, captions) = get(&site, &format!("{visit}/captions")).await;
     let captions: Value = serde_json::from_str(&captions).unwrap();
-    for side in ["heard", "said"] {
-        let caption = &captions[side];
+    for speaker in ["heard", "said"] {
+        let caption = &captions[speaker];
         assert_eq!((&caption["text"], &caption["language"]), (&json!(TEXT), &json!("en")));
         assert!(caption["delay_sec"].as_f64() > Some(0.0), "{captions}");
     }
@@ -195,7 +198,7 @@ async fn a_reply_arrives_while_the_visitor_speaks() {
     let lagging = captions["lagging_sec"].as_f64().unwrap();
     assert!((0.0..3.0).contains(&lagging), "{captions}");
 
-    let answer = say(&site, &visit, &[], true).await.unwrap();
+    let answer = send_speech(&site, &visit, &[], true).await.unwrap();
     assert_eq!((&answer["heard"], &answer["said"]), (&Value::from(TEXT), &Value::from(TEXT)));
     reply.extend(STANDARD.decode(answer["audio"].as_str().unwrap()).unwrap());
     let mut padded = speech.clone();
@@ -205,7 +208,7 @@ async fn a_reply_arrives_while_the_visitor_speaks() {
     assert_eq!(status, 200);
     // 48 frames of 80 ms, each heard one frame later, less the speech of 3.780 s.
     assert!(page.contains("0.14 s") && page.contains("Average lagging"), "{page}");
-    assert_eq!(say(&site, &visit, &[], true).await.unwrap_err().0, 404);
+    assert_eq!(send_speech(&site, &visit, &[], true).await.unwrap_err().0, 404);
 }
 
 #[tokio::test]
@@ -222,11 +225,11 @@ async fn sample_is_interpreted_with_and_without_javascript() {
 
     let submit =
         |sample: &'static [u8]| form_of(&[("miner", b"1"), ("sound", b""), ("sample", sample)]);
-    let (status, headers, body) = post(&site, "/try", FORM, submit(b"English")).await;
+    let (status, headers, body) = post(&site, "/try", FORM_CONTENT_TYPE, submit(b"English")).await;
     assert_eq!(status, StatusCode::SEE_OTHER, "{body}");
     let (_, page) = get(&site, headers[LOCATION].to_str().unwrap()).await;
     assert!(page.contains(TEXT) && page.contains("Language: en"), "{page}");
-    let (status, _, body) = post(&site, "/try", FORM, submit(b"French")).await;
+    let (status, _, body) = post(&site, "/try", FORM_CONTENT_TYPE, submit(b"French")).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(body.contains("no such sample"), "{body}");
 }
@@ -236,7 +239,7 @@ async fn empty_conversation_has_a_result() {
     let section = section(None);
     let site = site(&section);
     let visit = start(&site, 1, false).await.unwrap();
-    let answer = say(&site, &visit, &[], true).await.unwrap();
+    let answer = send_speech(&site, &visit, &[], true).await.unwrap();
     let (status, page) = get(&site, answer["result"].as_str().unwrap()).await;
     assert_eq!(status, 200);
     assert!(page.contains("No words were recognised."), "{page}");
@@ -253,19 +256,19 @@ async fn visitors_are_limited_and_idle_ones_are_removed() {
     let (status, error) = start(&site, 1, false).await.unwrap_err();
     assert_eq!(status, 503);
     assert!(error.contains("all 4 sessions are in use"), "{error}");
-    assert_eq!(post(&site, "/try", FORM, form(1, false, RECORDING)).await.0, 503);
+    assert_eq!(post(&site, "/try", FORM_CONTENT_TYPE, form(1, false, RECORDING)).await.0, 503);
     // Only the first visitor continues to speak.
     for _ in 0..2 {
         tokio::time::advance(Duration::from_secs(10)).await;
-        say(&site, &visits[0], &[0.0; 480], false).await.unwrap();
+        send_speech(&site, &visits[0], &[0.0; 480], false).await.unwrap();
     }
     section.visits.sweep(Instant::now());
-    assert_eq!(say(&site, &visits[1], &[], false).await.unwrap_err().0, 404);
+    assert_eq!(send_speech(&site, &visits[1], &[], false).await.unwrap_err().0, 404);
     for _ in 1..MAX_VISITORS {
         start(&site, 1, false).await.unwrap();
     }
     assert_eq!(start(&site, 1, false).await.unwrap_err().0, 503);
-    say(&site, &visits[0], &[0.0; 480], false).await.unwrap();
+    send_speech(&site, &visits[0], &[0.0; 480], false).await.unwrap();
 }
 
 #[tokio::test]
@@ -283,10 +286,16 @@ async fn malformed_requests_are_refused() {
         (sound.as_str(), "", vec![0; 5], 400, "not a multiple of 4"),
         (sound.as_str(), "", vec![0; 200_000], 413, "the body exceeds 192000 bytes"),
         ("/try", "", Vec::new(), 400, "malformed form"),
-        ("/try", FORM, form(1, false, b"MP3"), 400, "not a WAV recording"),
-        ("/try", FORM, form(9, false, RECORDING), 404, "no miner has uid 9"),
-        ("/try", FORM, vec![0; (12 << 20) + 1], 413, "the body exceeds 12582912 bytes"),
-        ("/try", FORM, form(2, false, RECORDING), 502, "the miner failed"),
+        ("/try", FORM_CONTENT_TYPE, form(1, false, b"MP3"), 400, "not a WAV recording"),
+        ("/try", FORM_CONTENT_TYPE, form(9, false, RECORDING), 404, "no miner has uid 9"),
+        (
+            "/try",
+            FORM_CONTENT_TYPE,
+            vec![0; (12 << 20) + 1],
+            413,
+            "the body exceeds 12582912 bytes",
+        ),
+        ("/try", FORM_CONTENT_TYPE, form(2, false, RECORDING), 502, "the miner failed"),
     ] {
         let (status, _, body) = post(&site, path, kind, body).await;
         assert_eq!(status.as_u16(), expected, "{path}: {body}");
@@ -307,14 +316,14 @@ async fn speech_is_limited_and_samples_are_cleaned() {
     let site = site(&section);
     let visit = start(&site, 1, false).await.unwrap();
     let invalid = [vec![f32::NAN; 960], vec![2.0; 960]].concat();
-    let answer = say(&site, &visit, &invalid, false).await.unwrap();
-    let clean = samples_to_bytes(&[vec![0.0; 960], vec![1.0; 960]].concat());
-    assert_eq!(STANDARD.decode(answer["audio"].as_str().unwrap()).unwrap(), clean);
+    let answer = send_speech(&site, &visit, &invalid, false).await.unwrap();
+    let cleaned = samples_to_bytes(&[vec![0.0; 960], vec![1.0; 960]].concat());
+    assert_eq!(STANDARD.decode(answer["audio"].as_str().unwrap()).unwrap(), cleaned);
     for _ in 1..15 {
-        say(&site, &visit, &vec![0.0; 48_000], false).await.unwrap();
+        send_speech(&site, &visit, &vec![0.0; 48_000], false).await.unwrap();
     }
-    say(&site, &visit, &vec![0.0; 46_080], false).await.unwrap();
-    let (status, error) = say(&site, &visit, &[0.0], false).await.unwrap_err();
+    send_speech(&site, &visit, &vec![0.0; 46_080], false).await.unwrap();
+    let (status, error) = send_speech(&site, &visit, &[0.0], false).await.unwrap_err();
     assert_eq!(status, 413);
     assert!(error.contains("longer than 30 s"), "{error}");
 }
@@ -324,12 +333,12 @@ async fn failing_miner_ends_the_conversation() {
     let section = section(None);
     let site = site(&section);
     let visit = start(&site, 2, false).await.unwrap();
-    let (status, error) = say(&site, &visit, &[0.0; 1_920], false).await.unwrap_err();
+    let (status, error) = send_speech(&site, &visit, &[0.0; 1_920], false).await.unwrap_err();
     assert_eq!(
         (status, error.as_str()),
         (StatusCode::BAD_GATEWAY, "the miner failed: <script>alert(1)</script>")
     );
-    assert_eq!(say(&site, &visit, &[0.0; 1_920], false).await.unwrap_err().0, 404);
+    assert_eq!(send_speech(&site, &visit, &[0.0; 1_920], false).await.unwrap_err().0, 404);
 }
 
 #[tokio::test]
@@ -339,9 +348,12 @@ async fn recordings_are_kept_only_with_consent() {
     let section = section(Some(&recordings));
     let site = site(&section);
     assert!(get(&site, "/try").await.1.contains("name=\"keep\""));
-    assert_eq!(post(&site, "/try", FORM, form(1, false, RECORDING)).await.0, StatusCode::SEE_OTHER);
+    assert_eq!(
+        post(&site, "/try", FORM_CONTENT_TYPE, form(1, false, RECORDING)).await.0,
+        StatusCode::SEE_OTHER
+    );
     assert!(!recordings.exists());
-    let (_, headers, _) = post(&site, "/try", FORM, form(1, true, RECORDING)).await;
+    let (_, headers, _) = post(&site, "/try", FORM_CONTENT_TYPE, form(1, true, RECORDING)).await;
     let (_, page) = get(&site, headers[LOCATION].to_str().unwrap()).await;
     assert!(page.contains("kept in the directory of this contest"), "{page}");
     let folders: Vec<_> =

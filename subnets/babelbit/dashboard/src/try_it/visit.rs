@@ -51,7 +51,7 @@ pub(super) struct Visit {
     /// Whether the visitor allows the recordings to be stored.
     pub(super) is_kept: bool,
     opened: Instant,
-    touched: Mutex<Instant>,
+    last_used: Mutex<Instant>,
     speech: AsyncMutex<Speech>,
     sound: Mutex<VisitAudio>,
     timing: Mutex<Timing>,
@@ -86,7 +86,7 @@ impl Visit {
             miner,
             is_kept,
             opened: now,
-            touched: Mutex::new(now),
+            last_used: Mutex::new(now),
             speech: AsyncMutex::new(Speech { live, pending: Vec::new(), has_ended: false }),
             sound: Mutex::default(),
             timing: Mutex::default(),
@@ -102,7 +102,7 @@ impl Visit {
         if speech.has_ended {
             return Err(TryError::Ended);
         }
-        self.touch();
+        self.mark_used();
         {
             let mut sound = lock(&self.sound);
             if sound.source.len() + samples.len() > MAX_SAMPLES {
@@ -112,7 +112,7 @@ impl Visit {
         }
         let reply = speech.send(samples, is_last, &self.timing).await?;
         lock(&self.sound).reply.extend_from_slice(&reply);
-        self.touch();
+        self.mark_used();
         Ok(reply)
     }
 
@@ -135,12 +135,12 @@ impl Visit {
         lock(&self.timing).clone()
     }
 
-    fn touch(&self) {
-        *lock(&self.touched) = Instant::now();
+    fn mark_used(&self) {
+        *lock(&self.last_used) = Instant::now();
     }
 
     fn is_expired(&self, now: Instant) -> bool {
-        now.duration_since(*lock(&self.touched)) > IDLE_TIMEOUT
+        now.duration_since(*lock(&self.last_used)) > IDLE_TIMEOUT
             || now.duration_since(self.opened) > MAX_VISIT_DURATION
     }
 }
@@ -159,10 +159,10 @@ impl Speech {
             let frames = self.pending.len().div_ceil(LiveUtterance::FRAME).max(1);
             self.pending.resize(frames * LiveUtterance::FRAME, 0.0);
         }
-        let complete = self.pending.len() / LiveUtterance::FRAME * LiveUtterance::FRAME;
-        let complete: Vec<f32> = self.pending.drain(..complete).collect();
+        let frame_samples = self.pending.len() / LiveUtterance::FRAME * LiveUtterance::FRAME;
+        let frame_samples: Vec<f32> = self.pending.drain(..frame_samples).collect();
         let mut reply = Vec::new();
-        let mut frames = complete.chunks_exact(LiveUtterance::FRAME).peekable();
+        let mut frames = frame_samples.chunks_exact(LiveUtterance::FRAME).peekable();
         while let Some(frame) = frames.next() {
             if !is_last || frames.peek().is_some() {
                 reply.extend(self.live.send(frame, false).await?);

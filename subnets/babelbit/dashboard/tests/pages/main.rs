@@ -26,10 +26,10 @@ use taonet_dashboard::{Access, BasePath, Changes, Dashboard, Top};
 use taonet_service::Shutdown;
 use tower::ServiceExt as _;
 
-use recorded::{INJECTION, Recorded, hotkey};
+use recorded::{INJECTION, RecordedRuns, hotkey};
 
 async fn site(directory: &Path) -> Router {
-    let section = BabelbitSection::open(RunPaths::below(directory)).await;
+    let section = BabelbitSection::open(RunPaths::in_directory(directory)).await;
     Dashboard::new(Access::Local, BasePath::default(), Changes::default())
         .with(section)
         .router(Shutdown::new())
@@ -38,11 +38,11 @@ async fn site(directory: &Path) -> Router {
 #[tokio::test]
 async fn overview_fits_every_terminal_width() {
     let directory = tempfile::tempdir().unwrap();
-    let recorded = Recorded::open(directory.path()).await;
+    let recorded = RecordedRuns::open(directory.path()).await;
     recorded.play("challenge-1", 6, 2).await;
     recorded.play_hostile().await;
-    recorded::name(directory.path(), 2, "a miner with a long name, of a large company");
-    let section = BabelbitSection::open(RunPaths::below(directory.path())).await;
+    recorded::set_name(directory.path(), 2, "a miner with a long name, of a large company");
+    let section = BabelbitSection::open(RunPaths::in_directory(directory.path())).await;
     let mut top = Top::new(Changes::default()).with(section);
     let screens = [80, 100, 120, 200].map(|width| {
         let mut terminal = Terminal::new(TestBackend::new(width, 24)).unwrap();
@@ -106,7 +106,7 @@ fn pages() -> Vec<String> {
 #[tokio::test]
 async fn every_page_shows_the_contest() {
     let directory = tempfile::tempdir().unwrap();
-    let recorded = Recorded::open(directory.path()).await;
+    let recorded = RecordedRuns::open(directory.path()).await;
     recorded.play("challenge-1", 3, 2).await;
     let router = site(directory.path()).await;
     for page in pages() {
@@ -153,7 +153,7 @@ async fn every_page_shows_the_contest() {
 #[tokio::test]
 async fn challenges_are_shown_with_their_titles() {
     let directory = tempfile::tempdir().unwrap();
-    let recorded = Recorded::open(directory.path()).await;
+    let recorded = RecordedRuns::open(directory.path()).await;
     recorded.play("challenge-1", 3, 2).await;
     recorded.play("challenge-2", 3, 2).await;
     let title = "UPDATE challenge SET title = 'The <ferry>' WHERE challenge_uid = 'challenge-1'";
@@ -180,13 +180,18 @@ async fn runner_is_marked_as_running_until_it_is_silent() {
     let body = overview().await;
     assert!(!body.contains(">running<"), "there is no ledger");
     assert_eq!(health(&body), ("waiting", "no challenge yet"));
-    Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
+    RecordedRuns::open(directory.path()).await.play("challenge-1", 2, 1).await;
     recorded::execute(&state, "UPDATE challenge SET started_unix = 1000").await;
     let body = overview().await;
     assert!(body.contains(">running<"));
     assert_eq!(health(&body), ("healthy", "1 of 2 miners answers"));
-    let ago = SystemTime::now() - Duration::from_mins(11);
-    File::options().write(true).open(state.join("runner.lock")).unwrap().set_modified(ago).unwrap();
+    let eleven_minutes_ago = SystemTime::now() - Duration::from_mins(11);
+    File::options()
+        .write(true)
+        .open(state.join("runner.lock"))
+        .unwrap()
+        .set_modified(eleven_minutes_ago)
+        .unwrap();
     // A single contest has ended, which is not a problem.
     let body = overview().await;
     assert!(body.contains(">stopped<") && body.contains("data-problems=\"0\""), "{body}");
@@ -202,7 +207,7 @@ async fn runner_is_marked_as_running_until_it_is_silent() {
     assert_eq!(health(&body), ("stopped", "last heartbeat 11 min ago"));
     // The end of a demonstration is announced.
     let (changes, section) =
-        (Changes::default(), BabelbitSection::open(RunPaths::below(directory.path())).await);
+        (Changes::default(), BabelbitSection::open(RunPaths::in_directory(directory.path())).await);
     section.end(&changes);
     let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes).with(section);
     let (_, body) = get(&dashboard.router(Shutdown::new()), "/").await;
@@ -213,7 +218,7 @@ async fn runner_is_marked_as_running_until_it_is_silent() {
 #[tokio::test]
 async fn recordings_support_range_requests() {
     let directory = tempfile::tempdir().unwrap();
-    Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
+    RecordedRuns::open(directory.path()).await.play("challenge-1", 2, 1).await;
     let router = site(directory.path()).await;
     let (status, headers, complete) = send(&router, "/audio/1/0/source.wav", None).await;
     assert_eq!((status, headers[CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, "audio/wav"));
@@ -238,9 +243,9 @@ async fn recordings_support_range_requests() {
 #[tokio::test]
 async fn untrusted_text_is_escaped_in_every_field() {
     let directory = tempfile::tempdir().unwrap();
-    let recorded = Recorded::open(directory.path()).await;
+    let recorded = RecordedRuns::open(directory.path()).await;
     recorded.play_hostile().await;
-    recorded::name(directory.path(), 1, INJECTION);
+    recorded::set_name(directory.path(), 1, INJECTION);
     let router = site(directory.path()).await;
     for page in pages() {
         let (status, body) = get(&router, &page).await;
@@ -260,7 +265,7 @@ async fn untrusted_text_is_escaped_in_every_field() {
 #[tokio::test]
 async fn missing_audio_is_reported_and_other_data_is_shown() {
     let directory = tempfile::tempdir().unwrap();
-    Recorded::open(directory.path()).await.play("challenge-1", 3, 2).await;
+    RecordedRuns::open(directory.path()).await.play("challenge-1", 3, 2).await;
     let logs = directory.path().join("logs");
     std::fs::remove_dir_all(&logs).unwrap();
     let router = site(directory.path()).await;
@@ -311,7 +316,7 @@ async fn foreign_and_half_written_directories_are_reported() {
 #[tokio::test]
 async fn malformed_result_hides_only_its_challenge() {
     let directory = tempfile::tempdir().unwrap();
-    let recorded = Recorded::open(directory.path()).await;
+    let recorded = RecordedRuns::open(directory.path()).await;
     recorded.play("challenge-1", 2, 1).await;
     recorded.play("challenge-2", 2, 1).await;
     recorded::execute(
@@ -331,7 +336,7 @@ async fn malformed_result_hides_only_its_challenge() {
 #[tokio::test]
 async fn page_updates_while_the_runner_plays() {
     let directory = tempfile::tempdir().unwrap();
-    let section = BabelbitSection::open(RunPaths::below(directory.path())).await;
+    let section = BabelbitSection::open(RunPaths::in_directory(directory.path())).await;
     let (changes, shutdown) = (Changes::default(), Shutdown::new());
     let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());
     let router = dashboard.with(Arc::clone(&section) as _).router(shutdown.clone());
@@ -339,7 +344,7 @@ async fn page_updates_while_the_runner_plays() {
     shutdown.spawn("contest", async move { section.follow(&reports, &stop).await });
     assert!(get(&router, "/").await.1.contains("does not exist"));
     let mut updates = changes.subscribe();
-    let recorded = Recorded::open(directory.path()).await;
+    let recorded = RecordedRuns::open(directory.path()).await;
     recorded.play("challenge-1", 2, 1).await;
     let start = Instant::now();
     while !get(&router, "/").await.1.contains("Miner 2") {
@@ -349,7 +354,7 @@ async fn page_updates_while_the_runner_plays() {
     // Replace the ledger file with another ledger. The first one stays open: SQLite removes the
     // write-ahead log at its path when it is closed, which would be that of the new ledger.
     std::fs::remove_dir_all(directory.path().join("state")).unwrap();
-    Recorded::open(directory.path()).await.play("challenge-9", 2, 1).await;
+    RecordedRuns::open(directory.path()).await.play("challenge-9", 2, 1).await;
     while !get(&router, "/").await.1.contains("challenge-9") {
         assert!(start.elapsed() < Duration::from_mins(1));
         updates.changed().await.unwrap();
@@ -372,7 +377,7 @@ async fn pages_of_a_large_ledger_take_milliseconds() {
     let directory = tempfile::tempdir().unwrap();
     recorded::generate(directory.path(), 50, 256, 3, &[2, 50]).await;
     recorded::generate_texts(directory.path(), 512);
-    let paths = RunPaths::below(directory.path());
+    let paths = RunPaths::in_directory(directory.path());
     let start = Instant::now();
     let section = BabelbitSection::open(paths.clone()).await;
     println!("index of 38 400 replies: {:?}", start.elapsed());

@@ -38,7 +38,7 @@ pub(crate) async fn execute(state: &Path, statement: &'static str) {
 }
 
 /// Stores the display name of a miner, as the runner does.
-pub(crate) fn name(directory: &Path, number: u16, name: &str) {
+pub(crate) fn set_name(directory: &Path, number: u16, name: &str) {
     let file = directory.join("state/miner-names.json");
     std::fs::write(file, json!({ hotkey(number).to_string(): name }).to_string()).unwrap();
 }
@@ -104,14 +104,14 @@ fn sample_transcription(text: &str) -> Transcription {
 }
 
 /// A run directory with a ledger and recordings.
-pub(crate) struct Recorded {
+pub(crate) struct RecordedRuns {
     pub(crate) ledger: Ledger,
     paths: RunPaths,
 }
 
-impl Recorded {
+impl RecordedRuns {
     pub(crate) async fn open(directory: &Path) -> Self {
-        let paths = RunPaths::below(directory);
+        let paths = RunPaths::in_directory(directory);
         Self { ledger: Ledger::open(&paths.state).await.unwrap(), paths }
     }
 
@@ -207,16 +207,16 @@ impl Recorded {
             self.record(&row, 1, index, Err(INJECTION.into())).await;
             self.record(&row, 2, index, Ok("ab".into())).await;
             self.record(&row, 3, index, Ok("cd".into())).await;
-            let other = "<script>alert(2)</script>";
-            let mut foreign = sample_transcription(other);
-            foreign.transcript.detected_language = INJECTION.into();
+            let injected_text = "<script>alert(2)</script>";
+            let mut other_language = sample_transcription(injected_text);
+            other_language.transcript.detected_language = INJECTION.into();
             let scores = [
                 (
                     miner(2),
                     StoredScore {
-                        transcription: Some(foreign),
+                        transcription: Some(other_language),
                         failed_gates: vec![Gate::Language],
-                        ..score(0.0, 0.2, 0.5, INJECTION, other, None).into()
+                        ..score(0.0, 0.2, 0.5, INJECTION, injected_text, None).into()
                     },
                 ),
                 (
@@ -239,7 +239,7 @@ fn link(file: &Path, path: &Path) {
 
 /// Adds results of the text contest, each with ten dialogues.
 pub(crate) fn generate_texts(directory: &Path, runs: u32) {
-    let scores = RunPaths::below(directory).scores;
+    let scores = RunPaths::in_directory(directory).scores;
     std::fs::create_dir_all(&scores).unwrap();
     let dialogue = |index: u32| json!({"dialogue_uid": format!("dialogue-{index}"), "dialogue_average_u_best_early": 0.5});
     let dialogues: Vec<_> = (0..10).map(dialogue).collect();
@@ -278,7 +278,7 @@ pub(crate) async fn generate(
     utterances: u32,
     recordings: &[u32],
 ) {
-    let recorded = Recorded::open(directory).await;
+    let recorded = RecordedRuns::open(directory).await;
     recorded.play("challenge-1", 2, 1).await;
     let (source, reply) = (directory.join("source.wav"), directory.join("reply.wav"));
     write(&source, &tone(4.0));

@@ -11,7 +11,7 @@ use taonet_babelbit_dashboard::BabelbitSection;
 use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_babelbit_scoring_api::server::ScoringApi;
-use taonet_babelbit_scoring_api::server::testing::{served, sqlite};
+use taonet_babelbit_scoring_api::server::testing::{serve_api, sqlite};
 use taonet_dashboard::{Access, BasePath, Changes, Dashboard};
 use taonet_primitives::Uid;
 use taonet_service::{Shutdown, Sleeper, system_clock, unix_time};
@@ -19,7 +19,7 @@ use taonet_validator::testing::{key, listen, post, unused_address};
 use taonet_wire::sorted_json;
 
 use super::get;
-use super::recorded::{INJECTION, Recorded, execute, hotkey};
+use super::recorded::{INJECTION, RecordedRuns, execute, hotkey};
 
 /// Marks a file of a miner as delivered.
 const MARK_DELIVERED: &str = "INSERT INTO outbox \
@@ -46,7 +46,7 @@ async fn submit(api: &ScoringApi, validator: &str, miner: u16, score: f64) {
 
 /// Returns the dashboard of a directory, with its section.
 async fn site(directory: &std::path::Path, changes: &Changes) -> (Arc<BabelbitSection>, Router) {
-    let section = BabelbitSection::open(RunPaths::below(directory)).await;
+    let section = BabelbitSection::open(RunPaths::in_directory(directory)).await;
     let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());
     let router = dashboard.with(Arc::clone(&section) as _).router(Shutdown::new());
     (section, router)
@@ -62,8 +62,8 @@ fn row(body: &str, miner: &str) -> String {
 #[tokio::test]
 async fn scores_of_all_validators_are_shown() {
     let directory = tempfile::tempdir().unwrap();
-    Recorded::open(directory.path()).await.play("challenge-1", 3, 2).await;
-    let (api, url) = served(directory.path(), &sqlite(directory.path())).await;
+    RecordedRuns::open(directory.path()).await.play("challenge-1", 3, 2).await;
+    let (api, url) = serve_api(directory.path(), &sqlite(directory.path())).await;
     // This runner gave miner 2 the score 0.75, and miner 3 the score 0; it did not play miner 9.
     for (validator, score) in [("//a", 0.5), ("//b", 0.6), ("//c", 0.9)] {
         submit(&api, validator, 2, score).await;
@@ -101,8 +101,8 @@ async fn scores_of_all_validators_are_shown() {
 #[tokio::test]
 async fn last_scores_stay_when_scoring_api_is_down() {
     let directory = tempfile::tempdir().unwrap();
-    Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
-    let (api, url) = served(directory.path(), &sqlite(directory.path())).await;
+    RecordedRuns::open(directory.path()).await.play("challenge-1", 2, 1).await;
+    let (api, url) = serve_api(directory.path(), &sqlite(directory.path())).await;
     submit(&api, "//a", 2, 0.5).await;
     let changes = Changes::default();
     let (section, router) = site(directory.path(), &changes).await;
@@ -124,7 +124,7 @@ async fn last_scores_stay_when_scoring_api_is_down() {
 #[tokio::test]
 async fn errors_of_the_scoring_api_are_escaped() {
     let directory = tempfile::tempdir().unwrap();
-    Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
+    RecordedRuns::open(directory.path()).await.play("challenge-1", 2, 1).await;
     let url = listen(Router::new().fallback(|| async { (StatusCode::FORBIDDEN, INJECTION) })).await;
     let changes = Changes::default();
     let (section, router) = site(directory.path(), &changes).await;
@@ -146,8 +146,8 @@ async fn errors_of_the_scoring_api_are_escaped() {
 #[tokio::test]
 async fn scores_are_read_when_the_runner_has_submitted_its_own() {
     let directory = tempfile::tempdir().unwrap();
-    Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
-    let (api, url) = served(directory.path(), &sqlite(directory.path())).await;
+    RecordedRuns::open(directory.path()).await.play("challenge-1", 2, 1).await;
+    let (api, url) = serve_api(directory.path(), &sqlite(directory.path())).await;
     let (changes, shutdown) = (Changes::default(), Shutdown::new());
     let (section, router) = site(directory.path(), &changes).await;
     let (reader, reports, stop) = (Arc::clone(&section), changes.clone(), shutdown.clone());

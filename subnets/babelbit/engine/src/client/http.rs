@@ -67,7 +67,7 @@ impl Http {
     }
 
     /// Sends a request and returns the JSON object of the response.
-    pub(super) async fn object(
+    pub(super) async fn request_object(
         &self,
         method: Method,
         path: &str,
@@ -100,13 +100,13 @@ async fn refusal(response: Response) -> Fault {
     }
     let retry_after = match retry_after(&response) {
         Some(wait) => Some(wait),
-        None => read_capped(response, MAX_ERROR_BODY).await.ok().and_then(|body| hint(&body)),
+        None => read_capped(response, MAX_ERROR_BODY).await.ok().and_then(|body| retry_hint(&body)),
     };
     Fault::Status { status, retry_after }
 }
 
 /// Returns the first positive number of `detail.retry_after` and `detail.window_sec`.
-fn hint(body: &[u8]) -> Option<Duration> {
+fn retry_hint(body: &[u8]) -> Option<Duration> {
     let body: Value = serde_json::from_slice(body).ok()?;
     let detail = body.get("detail")?;
     ["retry_after", "window_sec"].into_iter().find_map(|key| match detail.get(key)? {
@@ -135,7 +135,11 @@ mod tests {
             ("garbage", None),
         ];
         for (body, expected) in table {
-            assert_eq!(hint(body.as_bytes()), expected.map(Duration::from_secs_f64), "{body}");
+            assert_eq!(
+                retry_hint(body.as_bytes()),
+                expected.map(Duration::from_secs_f64),
+                "{body}"
+            );
         }
         for text in ["", "0", "-3", "nan", "inf", "Wed, 21 Oct 2015 07:28:00 GMT"] {
             assert_eq!(seconds(text), None, "{text}");

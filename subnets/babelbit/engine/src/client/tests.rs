@@ -8,14 +8,14 @@ use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 use super::*;
 
 /// A scripted engine, a client of it, and a record of the client's delays.
-struct Scripted {
+struct ScriptedEngine {
     server: MockServer,
     client: EngineClient,
     waits: Arc<Mutex<Vec<u64>>>,
     time: Arc<AtomicU64>,
 }
 
-impl Scripted {
+impl ScriptedEngine {
     async fn new() -> Self {
         Self::with(|_| ()).await
     }
@@ -23,15 +23,15 @@ impl Scripted {
     async fn with(adjust: impl FnOnce(&mut EngineOptions)) -> Self {
         let server = MockServer::start().await;
         let (waits, time) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(1_000)));
-        let (notes, hands) = (Arc::clone(&waits), Arc::clone(&time));
+        let (recorded, elapsed_seconds) = (Arc::clone(&waits), Arc::clone(&time));
         let mut options = EngineOptions {
             sleeper: Arc::new(move |wait| {
-                notes.lock().unwrap().push(wait.as_secs());
+                recorded.lock().unwrap().push(wait.as_secs());
                 Box::pin(std::future::ready(()))
             }),
             clock: Arc::new(move || {
                 std::time::SystemTime::UNIX_EPOCH
-                    + Duration::from_secs(hands.load(Ordering::SeqCst))
+                    + Duration::from_secs(elapsed_seconds.load(Ordering::SeqCst))
             }),
             ..EngineOptions::default()
         };
@@ -42,9 +42,9 @@ impl Scripted {
     }
 
     /// Scripts the responses of one route in order; the last response repeats.
-    async fn route(&self, verb: &str, at: &str, answers: Vec<ResponseTemplate>) {
-        Mock::given(method(verb))
-            .and(path(at))
+    async fn route(&self, http_method: &str, url_path: &str, answers: Vec<ResponseTemplate>) {
+        Mock::given(method(http_method))
+            .and(path(url_path))
             .respond_with(SequentialResponses::new(answers))
             .mount(&self.server)
             .await;
@@ -62,13 +62,13 @@ impl Scripted {
         self.route("POST", "/auth/verify", (0..10).map(token).collect()).await;
     }
 
-    async fn calls(&self, at: &str) -> usize {
+    async fn calls(&self, url_path: &str) -> usize {
         self.server
             .received_requests()
             .await
             .unwrap()
             .iter()
-            .filter(|request| request.url.path() == at)
+            .filter(|request| request.url.path() == url_path)
             .count()
     }
 
@@ -87,8 +87,8 @@ impl SequentialResponses {
 
 impl Respond for SequentialResponses {
     fn respond(&self, _: &wiremock::Request) -> ResponseTemplate {
-        let turn = self.1.fetch_add(1, Ordering::SeqCst) as usize;
-        self.0[turn.min(self.0.len() - 1)].clone()
+        let index = self.1.fetch_add(1, Ordering::SeqCst) as usize;
+        self.0[index.min(self.0.len() - 1)].clone()
     }
 }
 
@@ -113,7 +113,7 @@ mod authentication {
 
     #[tokio::test]
     async fn client_signs_challenge_as_received() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         engine.open(86_400).await;
         engine.client.authenticate().await.unwrap();
         let requests = engine.server.received_requests().await.unwrap();
@@ -134,7 +134,7 @@ mod authentication {
 
     #[tokio::test]
     async fn token_is_reused_until_5_min_before_expiry() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         engine.open(1_000).await;
         engine.client.authenticate().await.unwrap();
         engine.time.fetch_add(699, Ordering::SeqCst);
@@ -147,7 +147,7 @@ mod authentication {
 
     #[tokio::test]
     async fn concurrent_callers_share_one_authentication() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         engine.open(86_400).await;
         let outcomes =
             futures::future::join_all((0..8).map(|_| engine.client.authenticate())).await;
@@ -157,7 +157,7 @@ mod authentication {
 
     #[tokio::test]
     async fn failed_request_is_tried_five_times() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         engine.route("POST", "/auth", vec![status(500)]).await;
         let error = engine.client.authenticate_with_retry().await.unwrap_err();
         assert_eq!(engine.waits(), [2, 4, 8, 16]);
@@ -170,7 +170,7 @@ mod authentication {
 
     #[tokio::test]
     async fn retry_after_only_lengthens_the_wait() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         let limited = |body: &str| status(429).set_body_string(body.to_owned());
         let answers = vec![
             limited(r#"{"detail":{"retry_after":5,"window_sec":60}}"#)
@@ -190,7 +190,7 @@ mod authentication {
     #[tokio::test]
     async fn permanent_refusal_is_not_retried() {
         for code in [401, 403] {
-            let engine = Scripted::new().await;
+            let engine = ScriptedEngine::new().await;
             engine.route("POST", "/auth", vec![ok(json!({"challenge": "sign me"}))]).await;
             engine.route("POST", "/auth/verify", vec![status(code)]).await;
             let error = engine.client.authenticate_with_retry().await.unwrap_err();
@@ -207,7 +207,7 @@ mod authentication {
     #[tokio::test]
     async fn malformed_auth_response_is_an_authentication_error() {
         for body in ["", "{", "[]", "{}", "{\"challenge\": 7}"] {
-            let engine = Scripted::new().await;
+            let engine = ScriptedEngine::new().await;
             engine.route("POST", "/auth", vec![status(200).set_body_string(body)]).await;
             let error = engine.client.start(ChallengeKind::Main).await.unwrap_err();
             assert!(error.is_auth() && !error.is_permanent_auth(), "{body}: {error}");
@@ -216,7 +216,7 @@ mod authentication {
 
     #[tokio::test]
     async fn a_refused_token_is_renewed_once() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         engine.open(86_400).await;
         let answer = |token: &str, answer| {
             Mock::given(path("/transcription"))
@@ -243,7 +243,7 @@ mod calls {
 
     #[tokio::test]
     async fn error_text_names_the_failed_request() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         engine.open(86_400).await;
         let routes = [
             ("POST", "/source-audio/start", "Failed to start source-audio session"),
@@ -260,9 +260,13 @@ mod calls {
             (status(200).set_body_string("<html>"), ": invalid payload type"),
             (ok(json!({})), ": invalid payload: missing field `challenge_uid`"),
         ];
-        for (verb, at, _) in routes {
+        for (http_method, url_path, _) in routes {
             engine
-                .route(verb, at, answers.iter().map(|(answer, _)| answer.clone()).collect())
+                .route(
+                    http_method,
+                    url_path,
+                    answers.iter().map(|(answer, _)| answer.clone()).collect(),
+                )
                 .await;
         }
         for (_, expected) in &answers {
@@ -282,7 +286,7 @@ mod calls {
 
     #[tokio::test]
     async fn next_request_names_the_session() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         engine.open(86_400).await;
         engine.route("POST", "/source-audio/next", vec![ok(utterance(1, "AAA=", true))]).await;
         engine.client.next(ChallengeKind::Main, "s-1").await.unwrap();
@@ -297,7 +301,7 @@ mod calls {
 
     #[tokio::test]
     async fn oversized_response_is_an_error() {
-        let engine = Scripted::with(|options| options.max_body_bytes = 1_000).await;
+        let engine = ScriptedEngine::with(|options| options.max_body_bytes = 1_000).await;
         engine.open(86_400).await;
         engine
             .route("POST", "/source-audio/start", vec![ok(utterance(0, &"A".repeat(1_000), false))])
@@ -311,10 +315,10 @@ mod calls {
 
     #[tokio::test]
     async fn silent_engine_times_out() {
-        let engine = Scripted::with(|options| options.timeout = Duration::from_secs(1)).await;
+        let engine = ScriptedEngine::with(|options| options.timeout = Duration::from_secs(1)).await;
         engine.open(86_400).await;
-        let late = ok(utterance(0, "AAA=", true)).set_delay(Duration::from_mins(1));
-        engine.route("POST", "/source-audio/start", vec![late]).await;
+        let late_response = ok(utterance(0, "AAA=", true)).set_delay(Duration::from_mins(1));
+        engine.route("POST", "/source-audio/start", vec![late_response]).await;
         let error = engine.client.start(ChallengeKind::Main).await.unwrap_err();
         assert_eq!(
             error.to_score_file_text(),
@@ -338,7 +342,7 @@ mod calls {
 
     #[tokio::test]
     async fn session_start_is_tried_three_times() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         engine.open(86_400).await;
         let answers = vec![status(503), status(503), ok(utterance(0, "AAA=", true)), status(503)];
         engine.route("POST", "/source-audio/start", answers).await;
@@ -355,8 +359,8 @@ mod calls {
 mod prefetch {
     use super::*;
 
-    async fn fetched(
-        engine: &Scripted,
+    async fn prefetch(
+        engine: &ScriptedEngine,
         first: Value,
         next: Vec<ResponseTemplate>,
     ) -> PrefetchedChallenge {
@@ -368,9 +372,9 @@ mod prefetch {
 
     #[tokio::test]
     async fn failure_after_some_utterances_keeps_them() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         let next = vec![ok(utterance(1, "AAA=", false)), status(503)];
-        let challenge = fetched(&engine, utterance(0, "AAA=", false), next).await;
+        let challenge = prefetch(&engine, utterance(0, "AAA=", false), next).await;
         assert_eq!(challenge.utterances.len(), 2);
         assert_eq!(
             challenge.error.as_deref(),
@@ -389,8 +393,8 @@ mod prefetch {
             (utterance(0, "", true), utterance(1, "AAA=", true), 0, 0),
         ];
         for (first, next, utterances, calls) in table {
-            let engine = Scripted::new().await;
-            let challenge = fetched(&engine, first, vec![ok(next)]).await;
+            let engine = ScriptedEngine::new().await;
+            let challenge = prefetch(&engine, first, vec![ok(next)]).await;
             assert_eq!((challenge.utterances.len(), challenge.error), (utterances, None));
             assert_eq!(challenge.challenge_uid, "c");
             assert_eq!(engine.calls("/source-audio/next").await, calls);
@@ -399,10 +403,10 @@ mod prefetch {
 
     #[tokio::test]
     async fn challenge_without_uid_has_no_utterances() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         let mut first = utterance(0, "AAA=", false);
         first["challenge_uid"] = json!("");
-        let challenge = fetched(&engine, first, vec![]).await;
+        let challenge = prefetch(&engine, first, vec![]).await;
         assert!(challenge.utterances.is_empty() && challenge.error.is_none());
     }
 
@@ -416,19 +420,19 @@ mod prefetch {
             (json!(7), None),
             (json!(null), None),
         ] {
-            let engine = Scripted::new().await;
+            let engine = ScriptedEngine::new().await;
             let mut first = utterance(0, "AAA=", true);
             first["title"] = title;
-            let challenge = fetched(&engine, first, vec![]).await;
+            let challenge = prefetch(&engine, first, vec![]).await;
             assert_eq!((challenge.title.as_deref(), challenge.utterances.len()), (expected, 1));
         }
     }
 
     #[tokio::test]
     async fn active_utterance_without_sound_is_an_error() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         let challenge =
-            fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "", false))]).await;
+            prefetch(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "", false))]).await;
         assert_eq!(challenge.utterances.len(), 1);
         let error = "AudioChallengeError:empty audio payload for an active utterance";
         assert_eq!(challenge.error.as_deref(), Some(error));
@@ -436,16 +440,16 @@ mod prefetch {
 
     #[tokio::test]
     async fn number_of_utterances_is_limited() {
-        let engine = Scripted::with(|options| options.max_utterances = 3).await;
+        let engine = ScriptedEngine::with(|options| options.max_utterances = 3).await;
         let challenge =
-            fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))])
+            prefetch(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))])
                 .await;
         assert_eq!(challenge.utterances.len(), 3);
         assert!(challenge.error.unwrap().ends_with("the challenge has more than 3 utterances"));
 
-        let engine = Scripted::with(|options| options.max_challenge_bytes = 10).await;
+        let engine = ScriptedEngine::with(|options| options.max_challenge_bytes = 10).await;
         let challenge =
-            fetched(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))])
+            prefetch(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))])
                 .await;
         assert_eq!(challenge.utterances.len(), 2);
         assert!(
@@ -455,7 +459,7 @@ mod prefetch {
 
     #[tokio::test]
     async fn a_session_that_cannot_be_started_is_an_error() {
-        let engine = Scripted::new().await;
+        let engine = ScriptedEngine::new().await;
         engine.open(86_400).await;
         engine.route("GET", "/solo/start", vec![status(503)]).await;
         let error = engine.client.prefetch(ChallengeKind::Solo).await.unwrap_err();
@@ -484,9 +488,9 @@ mod prefetch {
             (status(404), &inline, "/source-audio"),
         ];
         for (answer, document, source) in table {
-            let engine = Scripted::new().await;
+            let engine = ScriptedEngine::new().await;
             engine.route("GET", "/transcription", vec![answer]).await;
-            let challenge = fetched(&engine, first.clone(), vec![ok(second.clone())]).await;
+            let challenge = prefetch(&engine, first.clone(), vec![ok(second.clone())]).await;
             let reference = challenge.reference.unwrap();
             assert_eq!(reference.document, *document);
             assert_eq!(reference.source, format!("{}{source}", engine.server.uri()));
@@ -500,8 +504,8 @@ mod prefetch {
 
     #[tokio::test]
     async fn failed_reference_download_leaves_no_reference() {
-        let engine = Scripted::new().await;
-        let challenge = fetched(&engine, utterance(0, "AAA=", true), vec![status(500)]).await;
+        let engine = ScriptedEngine::new().await;
+        let challenge = prefetch(&engine, utterance(0, "AAA=", true), vec![status(500)]).await;
         assert_eq!(challenge.reference, None);
     }
 }

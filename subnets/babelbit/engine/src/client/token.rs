@@ -104,7 +104,7 @@ async fn step<T: serde::de::DeserializeOwned>(
     path: &str,
     body: Option<Value>,
 ) -> Result<T, EngineError> {
-    let answer = http.object(Method::POST, path, body.as_ref(), None).await;
+    let answer = http.request_object(Method::POST, path, body.as_ref(), None).await;
     answer
         .and_then(|object| serde_json::from_value(object).map_err(Fault::Payload))
         .map_err(|fault| EngineError::Auth { step, fault })

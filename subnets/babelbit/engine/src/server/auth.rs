@@ -42,9 +42,9 @@ impl Authenticator {
         let timestamp = unix_time(now).as_secs();
         let challenge = format!("taonet-engine:{timestamp}:{}", random_hex());
         let mut pending = lock(&self.pending);
-        pending.retain(|_, issued| is_unexpired(*issued, self.challenge_lifetime, now));
+        pending.retain(|_, issued_at| is_unexpired(*issued_at, self.challenge_lifetime, now));
         if pending.len() >= MAX_PENDING {
-            drop_oldest(&mut pending, |issued| *issued);
+            drop_oldest(&mut pending, |issued_at| *issued_at);
         }
         pending.insert(challenge.clone(), now);
         AuthChallenge { challenge, timestamp: json!(timestamp) }
@@ -58,11 +58,11 @@ impl Authenticator {
     ) -> Result<AuthToken, ApiError> {
         let hotkey: Hotkey = parse("hotkey", &answer.hotkey)?;
         let signature: Signature = parse("signature", &answer.signature)?;
-        let issued = lock(&self.pending).remove(&answer.message).ok_or(ApiError::Challenge)?;
-        if !is_unexpired(issued, self.challenge_lifetime, now) {
+        let issued_at = lock(&self.pending).remove(&answer.message).ok_or(ApiError::Challenge)?;
+        if !is_unexpired(issued_at, self.challenge_lifetime, now) {
             return Err(ApiError::Challenge);
         }
-        if answer.timestamp != json!(unix_time(issued).as_secs()) {
+        if answer.timestamp != json!(unix_time(issued_at).as_secs()) {
             return Err(ApiError::Timestamp);
         }
         if !verify(&hotkey, answer.message.as_bytes(), &signature) {
@@ -102,8 +102,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn is_unexpired(issued: SystemTime, lifetime: Duration, now: SystemTime) -> bool {
-    now.duration_since(issued).is_ok_and(|age| age < lifetime)
+fn is_unexpired(issued_at: SystemTime, lifetime: Duration, now: SystemTime) -> bool {
+    now.duration_since(issued_at).is_ok_and(|age| age < lifetime)
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ async fn start(
     Caller(hotkey): Caller,
     stream: Stream,
 ) -> Result<Json<UtterancePayload>, ApiError> {
-    let built = prepared(state.current(stream).await)?;
+    let built = require_challenge(state.current(stream).await)?;
     tracing::info!(%hotkey, ?stream, challenge_uid = built.challenge.uid, "session started");
     let id = state.sessions.start(hotkey, stream, Arc::clone(&built), state.now());
     Ok(Json(built.payload(&id, 0)))
@@ -184,7 +184,7 @@ async fn transcription(
 }
 
 /// Logs the cause of a failure instead of returning it, because the cause may contain file names.
-fn prepared(
+fn require_challenge(
     outcome: Result<Option<Arc<BuiltChallenge>>, BuildError>,
 ) -> Result<Arc<BuiltChallenge>, ApiError> {
     match outcome {

@@ -18,7 +18,7 @@ pub(super) enum Stream {
 }
 
 /// A challenge that a session serves item by item.
-pub(super) trait Content {
+pub(super) trait SessionContent {
     /// Name of the contest in metrics.
     const CONTEST: &'static str;
 
@@ -26,7 +26,7 @@ pub(super) trait Content {
     fn len(&self) -> usize;
 }
 
-impl Content for BuiltChallenge {
+impl SessionContent for BuiltChallenge {
     const CONTEST: &'static str = "speech";
 
     fn len(&self) -> usize {
@@ -41,7 +41,7 @@ struct Session<C> {
     content: Arc<C>,
     /// Position of the next item to serve.
     next: usize,
-    used: SystemTime,
+    last_used: SystemTime,
     /// Serial number of the session: it identifies the oldest session independently of the clock.
     serial: u64,
 }
@@ -49,20 +49,20 @@ struct Session<C> {
 pub(super) struct Sessions<C> {
     idle: Duration,
     per_hotkey: usize,
-    table: Mutex<Table<C>>,
+    table: Mutex<SessionTable<C>>,
 }
 
-struct Table<C> {
+struct SessionTable<C> {
     sessions: HashMap<String, Session<C>>,
     serial: u64,
 }
 
-impl<C: Content> Sessions<C> {
+impl<C: SessionContent> Sessions<C> {
     pub(super) fn new(idle: Duration, per_hotkey: usize) -> Self {
         Self {
             idle,
             per_hotkey: per_hotkey.max(1),
-            table: Mutex::new(Table { sessions: HashMap::new(), serial: 0 }),
+            table: Mutex::new(SessionTable { sessions: HashMap::new(), serial: 0 }),
         }
     }
 
@@ -87,9 +87,10 @@ impl<C: Content> Sessions<C> {
         }
         table.serial += 1;
         let serial = table.serial;
-        table
-            .sessions
-            .insert(id.clone(), Session { hotkey, stream, content, next: 1, used: now, serial });
+        table.sessions.insert(
+            id.clone(),
+            Session { hotkey, stream, content, next: 1, last_used: now, serial },
+        );
         metrics::gauge!("taonet_engine_sessions", "contest" => C::CONTEST)
             .set(table.sessions.len() as f64);
         id
@@ -113,7 +114,7 @@ impl<C: Content> Sessions<C> {
         if session.stream != stream {
             return Err(ApiError::OtherKind);
         }
-        session.used = now;
+        session.last_used = now;
         let (content, position) =
             (Arc::clone(&session.content), session.next.min(session.content.len()));
         session.next = position.saturating_add(1);
@@ -123,17 +124,19 @@ impl<C: Content> Sessions<C> {
     /// Returns the content of the hotkey's latest main session.
     pub(super) fn latest_main(&self, hotkey: Hotkey, now: SystemTime) -> Option<Arc<C>> {
         let table = self.lock();
-        let mine = table.sessions.values().filter(|s| {
+        let own_sessions = table.sessions.values().filter(|s| {
             s.hotkey == hotkey && s.stream == Stream::Main && self.is_unexpired(s, now)
         });
-        mine.max_by_key(|session| session.serial).map(|session| Arc::clone(&session.content))
+        own_sessions
+            .max_by_key(|session| session.serial)
+            .map(|session| Arc::clone(&session.content))
     }
 
     fn is_unexpired(&self, session: &Session<C>, now: SystemTime) -> bool {
-        now.duration_since(session.used).map_or(true, |idle| idle < self.idle)
+        now.duration_since(session.last_used).map_or(true, |idle| idle < self.idle)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table<C>> {
+    fn lock(&self) -> MutexGuard<'_, SessionTable<C>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

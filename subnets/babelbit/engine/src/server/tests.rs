@@ -63,25 +63,30 @@ fn config() -> EngineConfig {
 }
 
 /// A running engine and a plain HTTP client.
-struct Served {
+struct TestEngine {
     engine: Engine,
     url: String,
-    hands: TestClock,
+    test_clock: TestClock,
     http: reqwest::Client,
 }
 
-impl Served {
+impl TestEngine {
     async fn new(adjust: impl FnOnce(&mut EngineConfig)) -> Self {
-        let hands = TestClock::default();
-        hands.advance(1_000_000);
-        let mut config = EngineConfig { clock: hands.clock(), ..config() };
+        let test_clock = TestClock::default();
+        test_clock.advance(1_000_000);
+        let mut config = EngineConfig { clock: test_clock.clock(), ..config() };
         adjust(&mut config);
         let engine = Engine::new(config).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let service = engine.router().into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        Self { engine, url, hands, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self {
+            engine,
+            url,
+            test_clock,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
     }
 
     fn client(&self, uri: &str) -> EngineClient {
@@ -89,7 +94,7 @@ impl Served {
     }
 
     fn client_at(&self, url: &str, uri: &str, options: EngineOptions) -> EngineClient {
-        let options = EngineOptions { clock: self.hands.clock(), ..options };
+        let options = EngineOptions { clock: self.test_clock.clock(), ..options };
         EngineClient::new(url, Arc::new(key(uri)), options).unwrap()
     }
 
@@ -107,7 +112,7 @@ impl Served {
     }
 
     /// Returns the response of `uri` to a newly signed challenge.
-    async fn signed(&self, uri: &str) -> Value {
+    async fn verify_body(&self, uri: &str) -> Value {
         let challenge = self.challenge().await;
         let text = challenge["challenge"].as_str().unwrap();
         json!({
@@ -120,7 +125,7 @@ impl Served {
 
     async fn token(&self, uri: &str) -> String {
         let answer: Value =
-            self.post("/auth/verify", self.signed(uri).await).await.json().await.unwrap();
+            self.post("/auth/verify", self.verify_body(uri).await).await.json().await.unwrap();
         answer["access_token"].as_str().unwrap().to_owned()
     }
 }
@@ -138,8 +143,8 @@ async fn refusal(response: Response) -> (u16, String) {
 
 #[tokio::test]
 async fn a_validator_gets_the_main_challenge_with_its_reference() {
-    let served = Served::new(|_| ()).await;
-    let fetched = served.client("//Alice").prefetch(ChallengeKind::Main).await.unwrap();
+    let server = TestEngine::new(|_| ()).await;
+    let fetched = server.client("//Alice").prefetch(ChallengeKind::Main).await.unwrap();
     assert_eq!(fetched.challenge_uid, "challenge-0");
     assert_eq!(fetched.title.as_deref(), Some(challenges(1)[0].title.as_str()));
     assert_eq!(fetched.error, None);
@@ -157,17 +162,17 @@ async fn a_validator_gets_the_main_challenge_with_its_reference() {
         assert_eq!((utterance.channels, utterance.language.as_str()), (1, "en"));
     }
     let reference = fetched.reference.unwrap();
-    assert_eq!(reference.source, format!("{}/transcription", served.url));
+    assert_eq!(reference.source, format!("{}/transcription", server.url));
     assert_eq!(reference.document, challenges(1)[0].reference_document());
 }
 
 #[tokio::test]
 async fn solo_challenge_is_the_next_one_with_its_reference() {
-    let served = Served::new(|_| ()).await;
-    let fetched = served.client("//Alice").prefetch(ChallengeKind::Solo).await.unwrap();
+    let server = TestEngine::new(|_| ()).await;
+    let fetched = server.client("//Alice").prefetch(ChallengeKind::Solo).await.unwrap();
     assert_eq!((fetched.challenge_uid.as_str(), fetched.utterances.len()), ("challenge-1", 2));
     let reference = fetched.reference.unwrap();
-    assert_eq!(reference.source, format!("{}/source-audio", served.url));
+    assert_eq!(reference.source, format!("{}/source-audio", server.url));
     assert_eq!(
         reference.document["utterances"][0]["target"]["text"],
         "Good morning, what would you like?"
@@ -176,22 +181,22 @@ async fn solo_challenge_is_the_next_one_with_its_reference() {
 
 #[tokio::test]
 async fn an_expired_token_is_refused_and_renewed() {
-    let served = Served::new(|_| ()).await;
-    let token = served.token("//Alice").await;
-    assert_eq!(served.send(Method::GET, "/transcription", &token, json!(null)).await.status(), 200);
+    let server = TestEngine::new(|_| ()).await;
+    let token = server.token("//Alice").await;
+    assert_eq!(server.send(Method::GET, "/transcription", &token, json!(null)).await.status(), 200);
     // This client's clock is stopped, so the client considers its token valid.
     let client = EngineClient::new(
-        &served.url,
+        &server.url,
         Arc::new(key("//Alice")),
         EngineOptions { clock: Arc::new(|| SystemTime::UNIX_EPOCH), ..EngineOptions::default() },
     )
     .unwrap();
     let first = client.start(ChallengeKind::Main).await.unwrap();
-    served.hands.advance(86_400);
-    let refused = served.send(Method::GET, "/transcription", &token, json!(null)).await;
-    assert_eq!(refused.headers()["www-authenticate"], "Bearer");
+    server.test_clock.advance(86_400);
+    let refused_response = server.send(Method::GET, "/transcription", &token, json!(null)).await;
+    assert_eq!(refused_response.headers()["www-authenticate"], "Bearer");
     assert_eq!(
-        refusal(refused).await,
+        refusal(refused_response).await,
         (401, "the token is missing, unknown or expired".to_owned())
     );
     assert_eq!(
@@ -203,10 +208,10 @@ async fn an_expired_token_is_refused_and_renewed() {
 
 #[tokio::test]
 async fn session_continues_after_its_token_expires() {
-    let served = Served::new(|config| config.token_lifetime = Duration::from_mins(10)).await;
-    let client = served.client("//Alice");
+    let server = TestEngine::new(|config| config.token_lifetime = Duration::from_mins(10)).await;
+    let client = server.client("//Alice");
     let first = client.start(ChallengeKind::Main).await.unwrap();
-    served.hands.advance(700);
+    server.test_clock.advance(700);
     assert_eq!(
         client.next(ChallengeKind::Main, &first.session_id).await.unwrap().utterance_index,
         1
@@ -215,7 +220,7 @@ async fn session_continues_after_its_token_expires() {
 
 #[tokio::test]
 async fn every_data_route_needs_a_token() {
-    let served = Served::new(|_| ()).await;
+    let server = TestEngine::new(|_| ()).await;
     let routes = [
         (Method::POST, "/source-audio/start"),
         (Method::POST, "/source-audio/next"),
@@ -224,22 +229,22 @@ async fn every_data_route_needs_a_token() {
         (Method::GET, "/transcription"),
     ];
     for (method, path) in routes {
-        let response = served.send(method, path, &"0".repeat(64), json!({"session_id": "x"})).await;
+        let response = server.send(method, path, &"0".repeat(64), json!({"session_id": "x"})).await;
         assert_eq!(refusal(response).await.0, 401, "{path}");
     }
-    let health = served.send(Method::GET, "/healthz", "", json!(null)).await;
+    let health = server.send(Method::GET, "/healthz", "", json!(null)).await;
     assert_eq!(health.json::<Value>().await.unwrap(), json!({"status": "ok"}));
 }
 
 #[tokio::test]
 async fn wrong_challenge_answer_is_refused() {
-    let served = Served::new(|config| config.auth_limit.requests = 1_000).await;
-    let alter = |field: &'static str, value: Value| {
-        let served = &served;
+    let server = TestEngine::new(|config| config.auth_limit.requests = 1_000).await;
+    let verify_altered = |field: &'static str, value: Value| {
+        let server = &server;
         async move {
-            let mut body = served.signed("//Alice").await;
+            let mut body = server.verify_body("//Alice").await;
             body[field] = value;
-            refusal(served.post("/auth/verify", body).await).await
+            refusal(server.post("/auth/verify", body).await).await
         }
     };
     #[rustfmt::skip]
@@ -254,29 +259,32 @@ async fn wrong_challenge_answer_is_refused() {
         ("hotkey", json!(null), 422, "hotkey: invalid type"),
     ];
     for (field, value, status, text) in table {
-        let refused = alter(field, value.clone()).await;
-        assert!(refused.0 == status && refused.1.starts_with(text), "{field}={value}: {refused:?}");
+        let refused_response = verify_altered(field, value.clone()).await;
+        assert!(
+            refused_response.0 == status && refused_response.1.starts_with(text),
+            "{field}={value}: {refused_response:?}"
+        );
     }
 
-    let body = served.signed("//Alice").await;
-    assert_eq!(served.post("/auth/verify", body.clone()).await.status(), 200);
-    let replayed = refusal(served.post("/auth/verify", body).await).await;
+    let body = server.verify_body("//Alice").await;
+    assert_eq!(server.post("/auth/verify", body.clone()).await.status(), 200);
+    let replayed = refusal(server.post("/auth/verify", body).await).await;
     assert_eq!(
         replayed,
         (401, "the auth challenge is unknown, expired or already used".to_owned())
     );
 
-    let late = served.signed("//Alice").await;
-    served.hands.advance(60);
-    assert_eq!(refusal(served.post("/auth/verify", late).await).await.0, 401);
+    let late_answer = server.verify_body("//Alice").await;
+    server.test_clock.advance(60);
+    assert_eq!(refusal(server.post("/auth/verify", late_answer).await).await.0, 401);
 }
 
 #[tokio::test]
 async fn only_listed_hotkeys_get_a_token() {
-    let served =
-        Served::new(|config| config.allowed = Some([key("//Alice").hotkey()].into())).await;
-    served.client("//Alice").authenticate_with_retry().await.unwrap();
-    let error = served.client("//Bob").authenticate_with_retry().await.unwrap_err();
+    let server =
+        TestEngine::new(|config| config.allowed = Some([key("//Alice").hotkey()].into())).await;
+    server.client("//Alice").authenticate_with_retry().await.unwrap();
+    let error = server.client("//Bob").authenticate_with_retry().await.unwrap_err();
     assert!(matches!(error, EngineError::PermanentAuth(_)) && error.is_permanent_auth());
     assert!(error.to_string().starts_with("Permanent authentication failure: "), "{error}");
     assert!(error.to_string().contains("HTTP 403"), "{error}");
@@ -284,16 +292,19 @@ async fn only_listed_hotkeys_get_a_token() {
 
 #[tokio::test]
 async fn rate_limit_response_has_retry_after() {
-    let served = Served::new(|config| config.auth_limit.requests = 2).await;
-    served.challenge().await;
-    served.hands.advance(15);
-    served.challenge().await;
-    let refused = served.post("/auth", json!(null)).await;
+    let server = TestEngine::new(|config| config.auth_limit.requests = 2).await;
+    server.challenge().await;
+    server.test_clock.advance(15);
+    server.challenge().await;
+    let refused_response = server.post("/auth", json!(null)).await;
     assert_eq!(
-        (refused.status().as_u16(), refused.headers()["retry-after"].to_str().unwrap()),
+        (
+            refused_response.status().as_u16(),
+            refused_response.headers()["retry-after"].to_str().unwrap()
+        ),
         (429, "45")
     );
-    let body: Value = refused.json().await.unwrap();
+    let body: Value = refused_response.json().await.unwrap();
     assert_eq!(
         body["detail"],
         json!({
@@ -305,28 +316,28 @@ async fn rate_limit_response_has_retry_after() {
 
 #[tokio::test]
 async fn client_waits_for_retry_after() {
-    let served = Served::new(|config| config.auth_limit.requests = 2).await;
+    let server = TestEngine::new(|config| config.auth_limit.requests = 2).await;
     let waits = Arc::new(Mutex::new(Vec::new()));
-    let (hands, notes) = (served.hands.clone(), Arc::clone(&waits));
+    let (test_clock, recorded_waits) = (server.test_clock.clone(), Arc::clone(&waits));
     let options = EngineOptions {
         sleeper: Arc::new(move |wait| {
-            hands.advance(wait.as_secs());
-            notes.lock().unwrap().push(wait.as_secs());
+            test_clock.advance(wait.as_secs());
+            recorded_waits.lock().unwrap().push(wait.as_secs());
             Box::pin(std::future::ready(()))
         }),
         ..EngineOptions::default()
     };
-    let client = served.client_at(&served.url, "//Alice", options);
-    served.challenge().await;
-    served.challenge().await;
+    let client = server.client_at(&server.url, "//Alice", options);
+    server.challenge().await;
+    server.challenge().await;
     client.authenticate_with_retry().await.unwrap();
     assert_eq!(*waits.lock().unwrap(), [60]);
 }
 
 #[tokio::test]
 async fn rate_of_data_requests_is_limited_by_hotkey() {
-    let served = Served::new(|config| config.data_limit.requests = 1).await;
-    let (alice, bob) = (served.client("//Alice"), served.client("//Bob"));
+    let server = TestEngine::new(|config| config.data_limit.requests = 1).await;
+    let (alice, bob) = (server.client("//Alice"), server.client("//Bob"));
     alice.start(ChallengeKind::Main).await.unwrap();
     let error = alice.start(ChallengeKind::Main).await.unwrap_err();
     assert_eq!(error.to_string(), "Failed to start source-audio session: HTTP 429");
@@ -337,8 +348,8 @@ async fn rate_of_data_requests_is_limited_by_hotkey() {
 
 #[tokio::test]
 async fn end_marker_of_session_can_be_requested_again() {
-    let served = Served::new(|_| ()).await;
-    let client = served.client("//Alice");
+    let server = TestEngine::new(|_| ()).await;
+    let client = server.client("//Alice");
     let session = client.start(ChallengeKind::Main).await.unwrap().session_id;
     let last = client.next(ChallengeKind::Main, &session).await.unwrap();
     assert!(last.done && !last.audio_b64.is_empty());
@@ -354,8 +365,8 @@ async fn end_marker_of_session_can_be_requested_again() {
 
 #[tokio::test]
 async fn sessions_are_private_and_expire() {
-    let served = Served::new(|config| config.sessions_per_hotkey = 2).await;
-    let (alice, bob) = (served.client("//Alice"), served.client("//Bob"));
+    let server = TestEngine::new(|config| config.sessions_per_hotkey = 2).await;
+    let (alice, bob) = (server.client("//Alice"), server.client("//Bob"));
     let status = |outcome: Result<_, EngineError>| {
         outcome.map(drop).map_err(|error| error.status().unwrap().as_u16())
     };
@@ -371,9 +382,9 @@ async fn sessions_are_private_and_expire() {
         Err(409),
         "wrong route for the session"
     );
-    served.hands.advance(899);
+    server.test_clock.advance(899);
     assert_eq!(status(alice.next(ChallengeKind::Main, &first).await), Ok(()));
-    served.hands.advance(900);
+    server.test_clock.advance(900);
     assert_eq!(status(alice.next(ChallengeKind::Main, &first).await), Err(404), "idle");
 
     let mut sessions = Vec::new();
@@ -390,10 +401,10 @@ async fn sessions_are_private_and_expire() {
 
 #[tokio::test]
 async fn invalid_request_is_reported() {
-    let served = Served::new(|_| ()).await;
-    let token = served.token("//Alice").await;
+    let server = TestEngine::new(|_| ()).await;
+    let token = server.token("//Alice").await;
     let post = async |path: &str, body: Vec<u8>| {
-        let request = served.http.post(format!("{}{path}", served.url)).bearer_auth(&token);
+        let request = server.http.post(format!("{}{path}", server.url)).bearer_auth(&token);
         refusal(request.body(body).send().await.unwrap()).await
     };
     let next = "/source-audio/next";
@@ -409,73 +420,76 @@ async fn invalid_request_is_reported() {
         ("/nowhere", b"", 404, "Not Found"),
     ];
     for (path, body, status, text) in table {
-        let refused = post(path, body.to_vec()).await;
-        assert!(refused.0 == status && refused.1.starts_with(text), "{path} {body:?}: {refused:?}");
+        let refused_response = post(path, body.to_vec()).await;
+        assert!(
+            refused_response.0 == status && refused_response.1.starts_with(text),
+            "{path} {body:?}: {refused_response:?}"
+        );
     }
     assert_eq!(
         post(next, vec![b' '; (64 << 10) + 1]).await,
         (413, "the body exceeds 65536 bytes".to_owned())
     );
-    let wrong_method = served.send(Method::GET, next, &token, json!(null)).await;
+    let wrong_method = server.send(Method::GET, next, &token, json!(null)).await;
     assert_eq!(refusal(wrong_method).await, (405, "Method Not Allowed".to_owned()));
 }
 
 #[tokio::test]
 async fn body_without_content_length_is_limited() {
-    let served = Served::new(|_| ()).await;
+    let server = TestEngine::new(|_| ()).await;
     let chunks = futures::stream::iter((0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024])));
-    let request = served
+    let request = server
         .http
-        .post(format!("{}/auth/verify", served.url))
+        .post(format!("{}/auth/verify", server.url))
         .body(reqwest::Body::wrap_stream(chunks));
     assert_eq!(refusal(request.send().await.unwrap()).await.0, 413);
 }
 
 #[tokio::test]
 async fn repeated_slashes_count_as_one() {
-    let served = Served::new(|_| ()).await;
+    let server = TestEngine::new(|_| ()).await;
     for path in ["//auth", "/auth", "///auth"] {
-        assert_eq!(served.post(path, json!(null)).await.status(), 200, "{path}");
+        assert_eq!(server.post(path, json!(null)).await.status(), 200, "{path}");
     }
     let client =
-        served.client_at(&format!("{}//", served.url), "//Alice", EngineOptions::default());
+        server.client_at(&format!("{}//", server.url), "//Alice", EngineOptions::default());
     let reference = client.prefetch(ChallengeKind::Main).await.unwrap().reference.unwrap();
-    assert_eq!(reference.source, format!("{}/transcription", served.url));
+    assert_eq!(reference.source, format!("{}/transcription", server.url));
 }
 
 #[tokio::test]
 async fn challenges_rotate_by_time() {
-    let served = Served::new(|config| {
+    let server = TestEngine::new(|config| {
         config.challenges = challenges(3);
         config.rotation = Rotation::Every(Duration::from_hours(1));
     })
     .await;
     // 1 000 000 s are 277 hours: 277 mod 3 is 1.
-    let client = served.client("//Alice");
+    let client = server.client("//Alice");
     assert_eq!(client.start(ChallengeKind::Solo).await.unwrap().challenge_uid, "challenge-2");
     assert_eq!(client.start(ChallengeKind::Main).await.unwrap().challenge_uid, "challenge-1");
     // 277.8 hours; the next turn begins after 800 s.
-    served.hands.advance(800);
+    server.test_clock.advance(800);
     assert_eq!(
         client.transcription().await.unwrap().challenge_uid,
         "challenge-1",
         "still being played"
     );
-    assert_eq!(served.client("//Bob").transcription().await.unwrap().challenge_uid, "challenge-2");
-    assert_eq!(served.client("//Bob").current_main().await.unwrap(), "challenge-2");
+    assert_eq!(server.client("//Bob").transcription().await.unwrap().challenge_uid, "challenge-2");
+    assert_eq!(server.client("//Bob").current_main().await.unwrap(), "challenge-2");
     assert_eq!(client.start(ChallengeKind::Main).await.unwrap().challenge_uid, "challenge-2");
     assert_eq!(client.start(ChallengeKind::Solo).await.unwrap().challenge_uid, "challenge-0");
 }
 
 #[tokio::test]
 async fn engine_without_synthesizer_has_no_challenge() {
-    let served = Served::new(|config| config.synthesizer = Arc::new(FailingSynthesizer)).await;
-    let error = served.engine.prepare().await.unwrap_err();
+    let server = TestEngine::new(|config| config.synthesizer = Arc::new(FailingSynthesizer)).await;
+    let error = server.engine.prepare().await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "challenge-0: cannot synthesise utterances[0]: espeak-ng failed: no voice"
     );
-    let error = served.client("//Alice").start(ChallengeKind::Main).await.unwrap_err();
+    let error = server.client("//Alice").start(ChallengeKind::Main).await.unwrap_err();
     assert_eq!(error.to_string(), "Failed to start source-audio session: HTTP 503");
 }
 
@@ -501,17 +515,17 @@ fn token_and_challenge_lifetimes_have_bounds() {
         (Duration::from_secs(u64::MAX), year, false),
         (year, Duration::MAX, false),
     ] {
-        let made = Engine::new(EngineConfig {
+        let result = Engine::new(EngineConfig {
             token_lifetime: token,
             challenge_lifetime: challenge,
             ..config()
         });
-        assert_eq!(made.is_ok(), is_accepted, "{token:?} {challenge:?}");
+        assert_eq!(result.is_ok(), is_accepted, "{token:?} {challenge:?}");
     }
-    let none =
+    let no_challenge =
         Engine::new(EngineConfig { token_lifetime: Duration::ZERO, ..config() }).unwrap_err();
     assert_eq!(
-        none.to_string(),
+        no_challenge.to_string(),
         "the token lifetime must be above 0 and at most 365 days, not 0 s"
     );
 }

@@ -11,7 +11,7 @@ use taonet_babelbit_core::engine_api::TextToken;
 use super::State;
 use super::answer::{ApiError, Body};
 use super::routes::TextCaller;
-use super::sessions::{Content, Stream};
+use super::sessions::{SessionContent, Stream};
 
 type Engine = Shared<Arc<State>>;
 
@@ -54,7 +54,7 @@ impl TokenStream {
     }
 }
 
-impl Content for TokenStream {
+impl SessionContent for TokenStream {
     const CONTEST: &'static str = "text";
 
     fn len(&self) -> usize {
@@ -129,8 +129,8 @@ fn next(
     SessionId(id): &SessionId,
     stream: Stream,
 ) -> Result<Json<TextToken>, ApiError> {
-    let advanced = state.text_sessions.next(*hotkey, stream, id, state.now());
-    let (text, position) = advanced.map_err(|error| match error {
+    let next_position = state.text_sessions.next(*hotkey, stream, id, state.now());
+    let (text, position) = next_position.map_err(|error| match error {
         ApiError::OtherKind => {
             ApiError::TextSession("advance main sessions at /next, solo sessions at /solo/next")
         }

@@ -5,7 +5,7 @@ use taonet_babelbit_core::protocol::SAMPLE_RATE_HZ;
 use taonet_primitives::Word;
 use taonet_speech::{Recognizer, SimultaneousRecognizer, Synthesizer, Voice};
 
-use super::phrasing::{RecognisedWord, best_cut, complete, split_into_breath_groups};
+use super::phrasing::{RecognisedWord, best_cut, complete_phrase_words, split_into_breath_groups};
 use super::playback::Playback;
 use super::recognizer::{LiveRecognizer, PhraseRecognizer};
 use super::segmenter::{ScanResult, Segmenter};
@@ -313,10 +313,14 @@ impl InterpreterSession {
     ) -> Result<(), ProfileError> {
         let Some(live) = &mut self.live else { return Ok(()) };
         self.recognised_words = live.process(frame, end)?;
-        let until = live.ready_until();
-        while let Some(count) =
-            complete(&self.recognised_words, until, MIN_PHRASE_WORDS, self.is_idle())
-                .filter(|_| !end)
+        let ready_until = live.ready_until();
+        while let Some(count) = complete_phrase_words(
+            &self.recognised_words,
+            ready_until,
+            MIN_PHRASE_WORDS,
+            self.is_idle(),
+        )
+        .filter(|_| !end)
         {
             let (words, starts_sentence) = self.commit(count);
             self.interpret(&words, starts_sentence, false, reply)?;
@@ -342,8 +346,8 @@ impl InterpreterSession {
     /// simultaneous recognition, the next words are mostly ready before these end: slower speech
     /// would end the reply later, and its pauses leave room for faster speech.
     fn base_speed(&self) -> f64 {
-        let clear = self.stages.speaker.clear_speed().min(self.stages.max_speed);
-        if self.live.is_some() { clear } else { 1.0 }
+        let max_clear_speed = self.stages.speaker.max_clear_speed().min(self.stages.max_speed);
+        if self.live.is_some() { max_clear_speed } else { 1.0 }
     }
 
     /// Takes the first heard words, which are then no longer revised, and returns whether they
@@ -396,9 +400,9 @@ impl InterpreterSession {
             None if seconds < MAX_PHRASE_S => return Ok((Vec::new(), starts_sentence)),
             None => words.len(),
         };
-        let after = words.split_off(index);
+        let remaining_words = words.split_off(index);
         let end = words.last().map_or(0.0, |word| word.end);
-        let at = after.first().map_or(seconds, |word| f64::midpoint(end, word.start));
+        let at = remaining_words.first().map_or(seconds, |word| f64::midpoint(end, word.start));
         let phrase = self.segmenter.cut((at * f64::from(SAMPLE_RATE_HZ)) as usize).samples;
         self.extend_context(&phrase);
         Ok((words, starts_sentence))
@@ -437,14 +441,14 @@ impl InterpreterSession {
             if sound.is_empty() {
                 continue;
             }
-            let gap = if self.playback.backlog() > 0.0 { BREATH_GAP_SAMPLES } else { 0 };
-            if !self.playback.has_room(gap + sound.len()) {
+            let gap_samples = if self.playback.backlog() > 0.0 { BREATH_GAP_SAMPLES } else { 0 };
+            if !self.playback.has_room(gap_samples + sound.len()) {
                 // Later breath groups would lack their beginning.
                 tracing::debug!(left_out = breath.join(" "), "the reply is too long");
                 break;
             }
-            if gap > 0 {
-                self.pause(gap, reply);
+            if gap_samples > 0 {
+                self.pause(gap_samples, reply);
             }
             self.playback.append_speech(sound.len());
             self.spoken_words += breath.len();

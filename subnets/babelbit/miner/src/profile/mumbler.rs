@@ -36,12 +36,12 @@ impl Mumbler {
     /// [`SynthesisError`] when the synthesiser is missing or fails.
     pub fn new(synthesizer: Arc<dyn Synthesizer>, voice: Voice) -> Result<Self, SynthesisError> {
         let speaker = Speaker::new(synthesizer, voice);
-        let spoken = SENTENCES.iter().map(|sentence| {
+        let sentence_samples = SENTENCES.iter().map(|sentence| {
             let mut samples = speaker.speak(sentence, 1.0, None)?;
             samples.resize(samples.len() + SENTENCE_GAP_SAMPLES, 0.0);
             Ok(samples)
         });
-        Ok(Self { sentences: spoken.collect::<Result<_, SynthesisError>>()? })
+        Ok(Self { sentences: sentence_samples.collect::<Result<_, SynthesisError>>()? })
     }
 }
 
@@ -103,14 +103,14 @@ mod tests {
         let voice = Voice { name: "en-gb".to_owned(), words_per_minute: 150, pitch: 50 };
         let mumbler = Mumbler::new(Arc::new(ConstantSynthesizer), voice).unwrap();
         let mut session = mumbler.open(2, None);
-        let mut spoken = 0;
+        let mut spoken_samples = 0;
         for number in 1..=125 {
             let reply = session.push(&[0.0; 3840], number == 125).unwrap();
             assert_eq!(reply.done, number == 125);
-            spoken += reply.samples.len() / 2;
+            spoken_samples += reply.samples.len() / 2;
         }
         // The source has ten seconds; the last sentence may exceed its end.
-        let seconds = spoken as f64 / 24_000.0;
+        let seconds = spoken_samples as f64 / 24_000.0;
         assert!((10.0..11.5).contains(&seconds), "{seconds}");
     }
 }

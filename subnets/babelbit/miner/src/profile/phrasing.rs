@@ -2,7 +2,7 @@
 
 use taonet_primitives::Word;
 
-use crate::rewrite::plain;
+use crate::rewrite::normalized;
 
 /// Maximum number of words per breath: about 2.5 s.
 const MAX_WORDS_PER_BREATH: usize = 8;
@@ -37,7 +37,7 @@ pub(super) struct RecognisedWord {
 impl RecognisedWord {
     /// Creates a word from one with the recogniser's punctuation.
     pub(super) fn new(mut word: Word) -> Self {
-        let text = plain(&word.text);
+        let text = normalized(&word.text);
         // A mark after a single letter belongs to an initial or an abbreviation, such as "J." or
         // "U.S.", of which Whisper makes the words " U" and ".S.".
         let is_letter = text.chars().count() == 1 && text.starts_with(char::is_alphabetic);
@@ -61,14 +61,14 @@ pub(super) fn split_into_breath_groups(words: &[String]) -> Vec<&[String]> {
     if count == 1 {
         return if words.is_empty() { Vec::new() } else { vec![words] };
     }
-    let even = words.len() as f64 / count as f64;
+    let even_length = words.len() as f64 / count as f64;
     let cuts = (1..words.len()).filter(|index| {
-        index.abs_diff(even.round() as usize) <= 2 && *index <= MAX_WORDS_PER_BREATH
+        index.abs_diff(even_length.round() as usize) <= 2 && *index <= MAX_WORDS_PER_BREATH
     });
     let value = |index: &usize| {
         let (before, after) = (words.get(index - 1), words.get(*index));
         before.zip(after).map_or(0.0, |(before, after)| boundary_quality(before, after))
-            - (*index as f64 - even).abs() * 0.2
+            - (*index as f64 - even_length).abs() * 0.2
     };
     let best = cuts.max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(MAX_WORDS_PER_BREATH);
     let (first, remaining) = words.split_at(best);
@@ -78,18 +78,18 @@ pub(super) fn split_into_breath_groups(words: &[String]) -> Vec<&[String]> {
 }
 
 /// Returns the index of the word before which to cut speech of `length` seconds, if there is a good
-/// boundary after at least `fewest` words.
+/// boundary after at least `min_words` words.
 ///
 /// Never cuts in the last 0.3 s, where words may be incomplete, or in the first 30 % of the speech.
-pub(super) fn best_cut(words: &[Word], length: f64, fewest: usize) -> Option<usize> {
+pub(super) fn best_cut(words: &[Word], length: f64, min_words: usize) -> Option<usize> {
     let value = |index: usize| {
         let (before, after) = words.get(index.checked_sub(1)?).zip(words.get(index))?;
         let at = f64::midpoint(before.end, after.start);
-        let allowed = at >= 0.3 * length && after.start <= length - 0.3;
+        let is_allowed = at >= 0.3 * length && after.start <= length - 0.3;
         let gap = (after.start - before.end).clamp(0.0, 0.3);
-        allowed.then(|| boundary_quality(&before.text, &after.text) + 4.0 * gap + at / length)
+        is_allowed.then(|| boundary_quality(&before.text, &after.text) + 4.0 * gap + at / length)
     };
-    let cuts = (fewest.max(1)..words.len()).filter_map(|index| Some((index, value(index)?)));
+    let cuts = (min_words.max(1)..words.len()).filter_map(|index| Some((index, value(index)?)));
     cuts.max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(index, _)| index)
 }
 
@@ -104,12 +104,12 @@ const LONG_SPEECH_WHEN_IDLE_S: f64 = 1.2;
 const MAX_SPEECH_S: f64 = 5.0;
 
 /// Returns the number of words of the first complete phrase; `None` while there is none. The next
-/// word starts at `until` or later. A phrase has at least `fewest` words, and is shorter if the
+/// word starts at `until` or later. A phrase has at least `min_words` words, and is shorter if the
 /// reply `is_idle`: if it plays no speech.
-pub(super) fn complete(
+pub(super) fn complete_phrase_words(
     words: &[RecognisedWord],
     until: f64,
-    fewest: usize,
+    min_words: usize,
     is_idle: bool,
 ) -> Option<usize> {
     let (first, last) = (&words.first()?.word, &words.last()?.word);
@@ -119,7 +119,7 @@ pub(super) fn complete(
         // Recognisers tend to end a sentence where the audio ends, so punctuation counts only
         // before another word.
         let is_clause = recognised.ends_clause && *count < words.len();
-        *count >= fewest && (is_clause || next - recognised.word.end >= PAUSE)
+        *count >= min_words && (is_clause || next - recognised.word.end >= PAUSE)
     });
     if let Some((count, _)) = end {
         return Some(count);
@@ -136,7 +136,7 @@ pub(super) fn complete(
             ..word.clone()
         })
         .collect();
-    best_cut(&shifted, length, fewest).or((length > MAX_SPEECH_S).then_some(words.len()))
+    best_cut(&shifted, length, min_words).or((length > MAX_SPEECH_S).then_some(words.len()))
 }
 
 #[cfg(test)]
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     /// Words of 0.35 s and pauses of 0.05 s, from 7 s on.
-    fn timed(text: &str) -> Vec<RecognisedWord> {
+    fn timed_words(text: &str) -> Vec<RecognisedWord> {
         let word = |(n, text)| {
             let start = 7.0 + f64::from(n) * 0.4;
             RecognisedWord::new(Word { text, start, end: start + 0.35 })
@@ -154,25 +154,25 @@ mod tests {
 
     #[test]
     fn phrases_end_at_pauses_or_good_boundaries() {
-        let short = timed("we should leave");
-        assert_eq!(complete(&short, 8.2, 3, false), None);
-        assert_eq!(complete(&short, 8.6, 3, false), Some(3));
-        assert_eq!(complete(&short, 8.6, 4, false), None);
-        let mut paused = timed("we should leave it here");
-        paused[4].word.start += 0.5;
-        assert_eq!(complete(&paused, 9.7, 3, false), Some(4));
-        let long = timed("we should leave the house because the train");
-        assert_eq!(complete(&long, 10.2, 3, false), Some(5));
-        assert_eq!(complete(&long[..5], 9.0, 3, false), None);
-        assert_eq!(complete(&long[..5], 9.0, 3, true), Some(3));
-        assert_eq!(complete(&long[..3], 8.2, 3, true), None);
+        let short_phrase = timed_words("we should leave");
+        assert_eq!(complete_phrase_words(&short_phrase, 8.2, 3, false), None);
+        assert_eq!(complete_phrase_words(&short_phrase, 8.6, 3, false), Some(3));
+        assert_eq!(complete_phrase_words(&short_phrase, 8.6, 4, false), None);
+        let mut with_pause = timed_words("we should leave it here");
+        with_pause[4].word.start += 0.5;
+        assert_eq!(complete_phrase_words(&with_pause, 9.7, 3, false), Some(4));
+        let long_phrase = timed_words("we should leave the house because the train");
+        assert_eq!(complete_phrase_words(&long_phrase, 10.2, 3, false), Some(5));
+        assert_eq!(complete_phrase_words(&long_phrase[..5], 9.0, 3, false), None);
+        assert_eq!(complete_phrase_words(&long_phrase[..5], 9.0, 3, true), Some(3));
+        assert_eq!(complete_phrase_words(&long_phrase[..3], 8.2, 3, true), None);
         // The best boundary is after too few words.
-        let early = timed("so everybody and was running around");
-        assert_eq!(complete(&early, 9.4, 2, false), Some(2));
-        assert_eq!(complete(&early, 9.4, 3, false), Some(5));
+        let early_conjunction = timed_words("so everybody and was running around");
+        assert_eq!(complete_phrase_words(&early_conjunction, 9.4, 2, false), Some(2));
+        assert_eq!(complete_phrase_words(&early_conjunction, 9.4, 3, false), Some(5));
         // No boundary, but too long.
-        assert!(complete(&timed(&"the ".repeat(14)), 12.6, 3, false).is_some());
-        assert_eq!(complete(&[], 12.6, 3, false), None);
+        assert!(complete_phrase_words(&timed_words(&"the ".repeat(14)), 12.6, 3, false).is_some());
+        assert_eq!(complete_phrase_words(&[], 12.6, 3, false), None);
     }
 
     /// Columns: recognised text · number of words of the phrase
@@ -195,9 +195,9 @@ mod tests {
             ("because of the, the train", None),
             ("it costs 3.5 euros now", None),
         ] {
-            let words = timed(text);
+            let words = timed_words(text);
             let until = words.last().unwrap().word.end;
-            assert_eq!(complete(&words, until, 3, false), expected, "{text}");
+            assert_eq!(complete_phrase_words(&words, until, 3, false), expected, "{text}");
         }
     }
 
@@ -205,19 +205,19 @@ mod tests {
         text.split_whitespace().map(str::to_owned).collect()
     }
 
-    fn spoken(text: &str) -> Vec<String> {
+    fn breath_groups(text: &str) -> Vec<String> {
         split_into_breath_groups(&words(text)).iter().map(|part| part.join(" ")).collect()
     }
 
     #[test]
     fn long_phrases_are_split_at_conjunctions() {
-        assert!(spoken("").is_empty());
-        assert_eq!(spoken("we should leave now"), ["we should leave now"]);
+        assert!(breath_groups("").is_empty());
+        assert_eq!(breath_groups("we should leave now"), ["we should leave now"]);
         assert_eq!(
-            spoken("we should leave the house now because the train is at noon"),
+            breath_groups("we should leave the house now because the train is at noon"),
             ["we should leave the house now", "because the train is at noon"]
         );
-        let long = spoken(&"word ".repeat(40));
+        let long = breath_groups(&"word ".repeat(40));
         assert!(
             long.iter().all(|part| part.split(' ').count() <= MAX_WORDS_PER_BREATH),
             "{long:?}"
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn phrases_are_split_before_conjunctions() {
         let text = "we should leave the house because the train";
-        let timed: Vec<_> = (0..)
+        let word_times: Vec<_> = (0..)
             .zip(words(text))
             .map(|(n, text)| Word {
                 text,
@@ -235,8 +235,8 @@ mod tests {
                 end: f64::from(n) * 0.4 + 0.35,
             })
             .collect();
-        assert_eq!(best_cut(&timed, 3.2, 1), Some(5));
-        assert_eq!(best_cut(&timed[..1], 3.2, 1), None);
+        assert_eq!(best_cut(&word_times, 3.2, 1), Some(5));
+        assert_eq!(best_cut(&word_times[..1], 3.2, 1), None);
         assert_eq!(best_cut(&[], 3.2, 1), None);
     }
 }

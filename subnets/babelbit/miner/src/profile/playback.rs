@@ -20,7 +20,7 @@ pub(super) struct Playback {
     now: u64,
     until: u64,
     /// Start of the first spoken word.
-    began: Option<u64>,
+    start: Option<u64>,
     /// End of the last spoken word.
     spoken: u64,
     /// Length of the reply from its first word.
@@ -36,7 +36,7 @@ impl Playback {
     /// Appends this many samples of speech to the reply, returned for the current frame.
     pub(super) fn append_speech(&mut self, samples: usize) {
         let start = self.until.max(self.now);
-        self.began = self.began.or(Some(start));
+        self.start = self.start.or(Some(start));
         self.until = start + samples as u64;
         self.spoken = self.until;
         self.sent += samples as u64;
@@ -45,7 +45,7 @@ impl Playback {
     /// Records `samples` of silence returned for the current frame.
     pub(super) fn append_silence(&mut self, samples: usize) {
         self.until = self.until.max(self.now) + samples as u64;
-        if self.began.is_some() {
+        if self.start.is_some() {
             self.sent += samples as u64;
         }
     }
@@ -59,8 +59,8 @@ impl Playback {
     /// seconds; 0 before the first word.
     pub(super) fn length(&self) -> f64 {
         let next = self.until.max(self.now);
-        self.began
-            .map_or(0.0, |began| next.saturating_sub(began) as f64 / f64::from(SAMPLE_RATE_HZ))
+        self.start
+            .map_or(0.0, |start| next.saturating_sub(start) as f64 / f64::from(SAMPLE_RATE_HZ))
     }
 
     /// Returns the duration of the reply from its first word, in seconds: the time on which

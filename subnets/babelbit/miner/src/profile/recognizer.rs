@@ -7,7 +7,7 @@ use taonet_speech::{
 };
 
 use super::phrasing::RecognisedWord;
-use crate::rewrite::{continues_number, plain};
+use crate::rewrite::{continues_number, normalized};
 
 /// Padding before and after a recording, in samples at 24 kHz: 0.2 s and 0.4 s of silence.
 /// Recognisers expect silence at both ends, and their output lags slightly.
@@ -42,13 +42,13 @@ impl PhraseRecognizer {
         padded.resize(padded.len() + TRAILING_SILENCE, 0.0);
         let recording = resample_for_recognition(&Pcm::mono(padded, SampleRate::HZ_24K));
         let recognition = self.0.recognize_by(&recording, deadline)?;
-        let shift = LEADING_SILENCE as f64 / f64::from(SampleRate::HZ_24K.hz());
+        let leading_seconds = LEADING_SILENCE as f64 / f64::from(SampleRate::HZ_24K.hz());
         let words = recognition.transcript.words.into_iter().map(|word| Word {
-            start: (word.start - shift).max(0.0),
-            end: (word.end - shift).max(0.0),
+            start: (word.start - leading_seconds).max(0.0),
+            end: (word.end - leading_seconds).max(0.0),
             ..word
         });
-        Ok(plain_words(joined_words(words)))
+        Ok(normalized_words(joined_words(words)))
     }
 }
 
@@ -88,11 +88,11 @@ impl LiveRecognizer {
         let samples = self.resample(samples, end);
         let mut words = join_numbers(self.recognition.push(&samples, end)?);
         let until = self.recognition.ready_until();
-        let is_open = words.last().is_some_and(|(word, _)| {
+        let may_continue = words.last().is_some_and(|(word, _)| {
             word.text.ends_with(char::is_numeric) && until - word.end <= MAX_NUMBER_GAP_S
         });
-        let open = if is_open && !end { words.pop() } else { None };
-        self.number_start = open.map(|(word, _)| word.start);
+        let unfinished_number = if may_continue && !end { words.pop() } else { None };
+        self.number_start = unfinished_number.map(|(word, _)| word.start);
         self.parts = words.iter().map(|(_, parts)| *parts).collect();
         // Each word has a letter or a digit: none is dropped, as `commit` counts them.
         Ok(words.into_iter().map(|(word, _)| RecognisedWord::new(word)).collect())
@@ -122,8 +122,8 @@ impl LiveRecognizer {
 }
 
 /// Returns words in lowercase, without punctuation; drops words that consist of punctuation only.
-fn plain_words(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
-    let words = words.into_iter().map(|word| Word { text: plain(&word.text), ..word });
+fn normalized_words(words: impl IntoIterator<Item = Word>) -> Vec<Word> {
+    let words = words.into_iter().map(|word| Word { text: normalized(&word.text), ..word });
     words.filter(|word| !word.text.is_empty()).collect()
 }
 
@@ -205,13 +205,13 @@ mod tests {
 
     #[test]
     fn recognised_parts_of_numbers_are_joined() {
-        let found = plain_words(joined_words(words(
+        let recognised_words = normalized_words(joined_words(words(
             0.0,
             &["About", "3", ".5", "or", "1", ",000", ",000."],
         )));
-        let texts: Vec<&str> = found.iter().map(|word| word.text.as_str()).collect();
+        let texts: Vec<&str> = recognised_words.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(texts, ["about", "3.5", "or", "1,000,000"]);
-        assert_eq!((found[1].start, found[1].end), (0.5, 1.5));
+        assert_eq!((recognised_words[1].start, recognised_words[1].end), (0.5, 1.5));
     }
 
     #[test]
@@ -235,12 +235,12 @@ mod tests {
             (4, &[], 4.0),
             (5, &["5"], 4.5),
         ] {
-            let found = recognizer.process(&[0.0; 3], number == 5).unwrap();
+            let recognised_words = recognizer.process(&[0.0; 3], number == 5).unwrap();
             let texts: Vec<&str> =
-                found.iter().map(|recognised| recognised.word.text.as_str()).collect();
+                recognised_words.iter().map(|recognised| recognised.word.text.as_str()).collect();
             assert_eq!(texts, expected, "call {number}");
             assert!((recognizer.ready_until() - until).abs() < 1e-9, "call {number}");
-            recognizer.commit(found.len());
+            recognizer.commit(recognised_words.len());
         }
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Segmenter {
     /// Level of the surrounding speech.
     level: f32,
     /// Number of quiet blocks since the last loud one, across phrases.
-    quiet: usize,
+    quiet_blocks: usize,
     /// Whether the current phrase starts a sentence.
     starts_sentence: bool,
     /// Number of blocks at which the phrase is reported as too long.
@@ -59,7 +59,7 @@ impl Segmenter {
             pending: Vec::new(),
             loud: Vec::new(),
             level: 0.0,
-            quiet: SENTENCE_PAUSE,
+            quiet_blocks: SENTENCE_PAUSE,
             starts_sentence: true,
             too_long: MAX_LENGTH,
         }
@@ -81,25 +81,25 @@ impl Segmenter {
             let loud = loudness > MIN_LOUDNESS.max(self.level * MIN_RELATIVE_LOUDNESS);
             if loud {
                 if !self.loud.contains(&true) {
-                    self.starts_sentence = self.quiet >= SENTENCE_PAUSE;
+                    self.starts_sentence = self.quiet_blocks >= SENTENCE_PAUSE;
                 }
-                self.quiet = 0;
+                self.quiet_blocks = 0;
             } else {
-                self.quiet += 1;
+                self.quiet_blocks += 1;
             }
             self.loud.push(loud);
-            let spoken = self.loud.iter().filter(|loud| **loud).count();
-            if spoken == 0 {
+            let loud_count = self.loud.iter().filter(|loud| **loud).count();
+            if loud_count == 0 {
                 self.drop_leading_silence();
-            } else if spoken >= MIN_LENGTH && self.quiet == PAUSE {
-                return Some(ScanResult::Phrase(self.take(self.loud.len() * BLOCK)));
+            } else if loud_count >= MIN_LENGTH && self.quiet_blocks == PAUSE {
+                return Some(ScanResult::Phrase(self.take_phrase(self.loud.len() * BLOCK)));
             } else if self.loud.len() >= self.too_long {
                 self.too_long = self.loud.len() + RECHECK_INTERVAL;
                 return Some(ScanResult::TooLong);
             }
         }
         let is_last = end && self.loud.contains(&true);
-        is_last.then(|| ScanResult::Phrase(self.take(self.pending.len())))
+        is_last.then(|| ScanResult::Phrase(self.take_phrase(self.pending.len())))
     }
 
     /// Returns the samples of the current phrase.
@@ -125,12 +125,12 @@ impl Segmenter {
             .step_by(BLOCK / 8);
         let quietest = positions.min_by(|a, b| energy(a).total_cmp(&energy(b)));
         let at = quietest.unwrap_or(at).clamp(BLOCK.min(self.pending.len()), self.pending.len());
-        let phrase = self.take(at);
+        let phrase = self.take_phrase(at);
         self.starts_sentence = false;
         phrase
     }
 
-    fn take(&mut self, at: usize) -> Phrase {
+    fn take_phrase(&mut self, at: usize) -> Phrase {
         let remaining = self.pending.split_off(at);
         let samples = mem::replace(&mut self.pending, remaining);
         // After a cut within a block, the loud flags shift by less than one block.
@@ -142,9 +142,9 @@ impl Segmenter {
 
     /// Drops the silence before a phrase, except for its last [`PAUSE`] blocks.
     fn drop_leading_silence(&mut self) {
-        let surplus = self.loud.len().saturating_sub(PAUSE);
-        self.loud.drain(..surplus);
-        self.pending.drain(..surplus * BLOCK);
+        let surplus_blocks = self.loud.len().saturating_sub(PAUSE);
+        self.loud.drain(..surplus_blocks);
+        self.pending.drain(..surplus_blocks * BLOCK);
     }
 }
 
@@ -163,31 +163,32 @@ mod tests {
         let mut segmenter = Segmenter::new();
         let source: Vec<f32> =
             parts.iter().flat_map(|(loud, length)| sound(*loud, *length)).collect();
-        let mut found = Vec::new();
+        let mut phrases_found = Vec::new();
         let frames: Vec<_> = source.chunks(1920).collect();
         for (number, frame) in frames.iter().enumerate() {
             segmenter.push(frame.iter().copied());
             while let Some(next) = segmenter.scan(number + 1 == frames.len()) {
                 match next {
                     ScanResult::Phrase(phrase) => {
-                        found.push((phrase.samples.len() / 24, phrase.starts_sentence));
+                        phrases_found.push((phrase.samples.len() / 24, phrase.starts_sentence));
                     }
                     ScanResult::TooLong => {
                         let starts_sentence = segmenter.starts_sentence;
                         let at = segmenter.pending().len() / 2;
-                        found.push((segmenter.cut(at).samples.len() / 24, starts_sentence));
+                        phrases_found.push((segmenter.cut(at).samples.len() / 24, starts_sentence));
                     }
                 }
             }
         }
-        found
+        phrases_found
     }
 
     #[test]
     fn long_pauses_end_phrases() {
-        let found = phrases(&[(true, 1000), (false, 120), (true, 800), (false, 400), (true, 600)]);
+        let phrases_found =
+            phrases(&[(true, 1000), (false, 120), (true, 800), (false, 400), (true, 600)]);
         // The detected part of a pause counts towards the phrase before it.
-        assert_eq!(found, [(1100, true), (920, false), (700, true)]);
+        assert_eq!(phrases_found, [(1100, true), (920, false), (700, true)]);
     }
 
     #[test]
@@ -215,13 +216,14 @@ mod tests {
 
     #[test]
     fn speech_without_a_pause_is_cut() {
-        let found = phrases(&[(true, 9000)]);
-        assert!(found.len() > 3, "{found:?}");
+        let phrases_found = phrases(&[(true, 9000)]);
+        assert!(phrases_found.len() > 3, "{phrases_found:?}");
         // Each length is rounded down to a millisecond.
         assert!(
-            found.iter().map(|(length, _)| length).sum::<usize>().abs_diff(9000) <= found.len(),
-            "{found:?}"
+            phrases_found.iter().map(|(length, _)| length).sum::<usize>().abs_diff(9000)
+                <= phrases_found.len(),
+            "{phrases_found:?}"
         );
-        assert!(found.iter().skip(1).all(|(_, starts_sentence)| !starts_sentence));
+        assert!(phrases_found.iter().skip(1).all(|(_, starts_sentence)| !starts_sentence));
     }
 }

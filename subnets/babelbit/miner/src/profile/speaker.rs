@@ -8,7 +8,7 @@ use taonet_speech::{SynthesisError, Synthesizer, Voice, resample_endpoints};
 const SILENCE: f32 = 0.004;
 /// Margin of silence on both sides of a phrase, in samples at 24 kHz: a cut within the fading end
 /// of a word is audible as a click.
-const MARGIN: usize = 960;
+const MARGIN_SAMPLES: usize = 960;
 
 /// Synthesis stage: turns words into audio at 24 kHz.
 #[derive(Clone)]
@@ -28,8 +28,8 @@ impl Speaker {
     }
 
     /// Returns the speed relative to the normal rate at which the voice is as clear as at this rate.
-    pub(super) fn clear_speed(&self) -> f64 {
-        self.synthesizer.clear_speed()
+    pub(super) fn max_clear_speed(&self) -> f64 {
+        self.synthesizer.max_clear_speed()
     }
 
     /// Speaks a phrase at `speed` times the voice's normal rate, trimming leading and trailing
@@ -46,16 +46,16 @@ impl Speaker {
             Some(deadline) => self.synthesizer.speak_until(phrase, &voice, deadline)?,
             None => self.synthesizer.speak(phrase, &voice)?,
         };
-        Ok(trim(resample_endpoints(&pcm, SampleRate::HZ_24K).samples))
+        Ok(trim_silence(resample_endpoints(&pcm, SampleRate::HZ_24K).samples))
     }
 }
 
-fn trim(mut samples: Vec<f32>) -> Vec<f32> {
+fn trim_silence(mut samples: Vec<f32>) -> Vec<f32> {
     let loud = |sample: &f32| sample.abs() > SILENCE;
     let Some(last) = samples.iter().rposition(loud) else { return Vec::new() };
     let first = samples.iter().position(loud).unwrap_or_default();
-    samples.truncate(last.saturating_add(1 + MARGIN));
-    samples.drain(..first.saturating_sub(MARGIN));
+    samples.truncate(last.saturating_add(1 + MARGIN_SAMPLES));
+    samples.drain(..first.saturating_sub(MARGIN_SAMPLES));
     samples
 }
 
@@ -79,9 +79,9 @@ mod tests {
         let mut samples = vec![0.0; 5000];
         samples.extend([0.5; 100]);
         samples.extend([0.001; 2000]);
-        assert_eq!(trim(samples).len(), MARGIN + 100 + MARGIN);
-        assert_eq!(trim(vec![0.5; 3]), [0.5; 3]);
-        assert!(trim(vec![0.0; 100]).is_empty() && trim(Vec::new()).is_empty());
+        assert_eq!(trim_silence(samples).len(), MARGIN_SAMPLES + 100 + MARGIN_SAMPLES);
+        assert_eq!(trim_silence(vec![0.5; 3]), [0.5; 3]);
+        assert!(trim_silence(vec![0.0; 100]).is_empty() && trim_silence(Vec::new()).is_empty());
     }
 
     #[test]

@@ -112,9 +112,9 @@ struct Segment {
 impl Response {
     /// Returns the transcript of a recording of `seconds`; all times lie within it, in order.
     fn transcript(self, seconds: f64) -> Transcript {
-        let timed = self.words.unwrap_or_default();
-        let mut words = if !timed.is_empty() {
-            timed
+        let timed_words = self.words.unwrap_or_default();
+        let mut words = if !timed_words.is_empty() {
+            timed_words
         } else if let Some(segments) = self.segments.filter(|segments| !segments.is_empty()) {
             segments
                 .iter()
@@ -143,12 +143,12 @@ fn evenly_timed_words(text: &str, start: f64, end: f64) -> Vec<Word> {
     // Each word is followed by a pause of one letter.
     let letters = |word: &str| word.chars().count() as f64;
     let total: f64 = text.split_whitespace().map(|word| letters(word) + 1.0).sum();
-    let each = (end - start).max(0.0) / total.max(1.0);
+    let letter_duration = (end - start).max(0.0) / total.max(1.0);
     let mut at = start;
     let words = text.split_whitespace().map(|word| {
-        let begin = at;
-        at += each * (letters(word) + 1.0);
-        Word { text: word.to_owned(), start: begin, end: at - each }
+        let word_start = at;
+        at += letter_duration * (letters(word) + 1.0);
+        Word { text: word.to_owned(), start: word_start, end: at - letter_duration }
     });
     words.collect()
 }

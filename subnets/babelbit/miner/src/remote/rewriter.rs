@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use taonet_http::ModelServer;
 
 use super::{CallError, RemoteModel, Stage};
-use crate::rewrite::plain;
+use crate::rewrite::normalized;
 
 /// Path of the chats below the server's base URL.
 const CHAT: &str = "chat/completions";
@@ -16,7 +16,7 @@ const MAX_MEAN_WORD_BYTES: usize = 32;
 /// Marks a phrase that continues the previous one, or that the next one continues.
 const CONTINUATION_MARK: &str = "...";
 /// Message in place of a phrase, after the end of speech.
-const END: &str = "(end of speech)";
+const END_MESSAGE: &str = "(end of speech)";
 /// Response of the model for a phrase that needs no speech.
 const NO_SPEECH: &str = "-";
 
@@ -61,11 +61,11 @@ impl ChatRewriter {
         deadline: Option<Instant>,
     ) -> Option<Vec<String>> {
         self.stage.call(deadline, async |server: &ModelServer| {
-            self.ask(server, turns, source_phrase).await
+            self.request_reply(server, turns, source_phrase).await
         })
     }
 
-    async fn ask(
+    async fn request_reply(
         &self,
         server: &ModelServer,
         turns: &[Turn],
@@ -93,7 +93,7 @@ impl ChatRewriter {
                 (None, Err(CallError::Unusable(fault)))
             }
             (ChatCompletion { content: Some(content), .. }, Ok(())) => {
-                (Some(spoken(&content)), Ok(()))
+                (Some(spoken_words(&content)), Ok(()))
             }
             (ChatCompletion { content: None, .. }, Ok(())) => {
                 (None, Err(CallError::Unusable("the stream has no choices")))
@@ -102,7 +102,7 @@ impl ChatRewriter {
                 let mut content = content.unwrap_or_default();
                 // The last word may be incomplete.
                 content.truncate(content.rfind(char::is_whitespace).unwrap_or_default());
-                let words = spoken(&content);
+                let words = spoken_words(&content);
                 ((!words.is_empty()).then_some(words), Err(error.into()))
             }
         }
@@ -141,7 +141,7 @@ impl ChatCompletion {
         content.push_str(piece);
         // A long answer is a comment, or the model repeats itself.
         if content.len() > MAX_MEAN_WORD_BYTES * self.max_words
-            || spoken(content).len() > self.max_words
+            || spoken_words(content).len() > self.max_words
         {
             return self.fail("the answer is much longer than the phrase");
         }
@@ -156,20 +156,20 @@ impl ChatCompletion {
 }
 
 /// Returns the words of an answer in lowercase, without punctuation.
-pub(crate) fn spoken(answer: &str) -> Vec<String> {
+pub(crate) fn spoken_words(answer: &str) -> Vec<String> {
     let words = answer
         .split(|letter: char| letter.is_whitespace() || matches!(letter, '-' | '–' | '—' | '/'));
-    words.map(plain).filter(|word| !word.is_empty()).collect()
+    words.map(normalized).filter(|word| !word.is_empty()).collect()
 }
 
-/// Returns the message for a phrase; without words, the message at the end of speech. `begins`
-/// means that the phrase does not continue the previous one, `last` that it is the last one.
-pub(crate) fn message(source_phrase: &[String], begins: bool, last: bool) -> String {
+/// Returns the message for a phrase; without words, the message at the end of speech. `is_start`
+/// means that the phrase does not continue the previous one, `is_last` that it is the last one.
+pub(crate) fn message(source_phrase: &[String], is_start: bool, is_last: bool) -> String {
     if source_phrase.is_empty() {
-        return END.to_owned();
+        return END_MESSAGE.to_owned();
     }
     let text = source_phrase.join(" ");
-    match (begins, last) {
+    match (is_start, is_last) {
         (true, true) => text,
         (true, false) => format!("{text} {CONTINUATION_MARK}"),
         (false, true) => format!("{CONTINUATION_MARK} {text}"),
@@ -179,15 +179,15 @@ pub(crate) fn message(source_phrase: &[String], begins: bool, last: bool) -> Str
 
 /// Returns the arguments of [`message`] that give this message.
 #[cfg(any(test, feature = "testing"))]
-pub(crate) fn phrase(message: &str) -> (Vec<String>, bool, bool) {
-    if message == END {
+pub(crate) fn parse_message(message: &str) -> (Vec<String>, bool, bool) {
+    if message == END_MESSAGE {
         return (Vec::new(), true, true);
     }
-    let (text, begins) =
+    let (text, is_start) =
         message.strip_prefix(CONTINUATION_MARK).map_or((message, true), |text| (text, false));
-    let (text, last) =
+    let (text, is_last) =
         text.strip_suffix(CONTINUATION_MARK).map_or((text, true), |text| (text, false));
-    (text.split_whitespace().map(str::to_owned).collect(), begins, last)
+    (text.split_whitespace().map(str::to_owned).collect(), is_start, is_last)
 }
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
         ];
         for (source_phrase, begins, last, expected) in table {
             assert_eq!(message(&words(source_phrase), begins, last), expected);
-            assert_eq!(phrase(expected), (words(source_phrase), begins, last));
+            assert_eq!(parse_message(expected), (words(source_phrase), begins, last));
         }
     }
 
@@ -223,7 +223,7 @@ mod tests {
             (" \n", ""),
         ];
         for (answer, expected) in table {
-            assert_eq!(spoken(answer), words(expected), "{answer}");
+            assert_eq!(spoken_words(answer), words(expected), "{answer}");
         }
     }
 }

@@ -13,7 +13,7 @@ const SPEECH: &str = "audio/speech";
 /// Maximum size of the speech in bytes: a minute at 48 kHz.
 const MAX_SPEECH: usize = 6 << 20;
 /// Words per minute that correspond to the speed 1 of the server's voices.
-const NORMAL: f64 = 150.0;
+const NORMAL_WORDS_PER_MINUTE: f64 = 150.0;
 
 /// Synthesiser on an inference server, which receives each text and returns a WAV file. The file is
 /// read as it arrives.
@@ -37,18 +37,21 @@ impl RemoteSynthesizer {
         text: &str,
         words_per_minute: u16,
     ) -> (Option<Pcm>, Result<(), CallError>) {
-        let speed = (f64::from(words_per_minute) / NORMAL).clamp(0.25, 4.0);
+        let speed = (f64::from(words_per_minute) / NORMAL_WORDS_PER_MINUTE).clamp(0.25, 4.0);
         let body = json!({
             "model": self.stage.remote.model, "input": text, "voice": self.voice, "response_format": "wav",
             "speed": speed,
         });
         let mut file = Vec::new();
         match server.receive(SPEECH, &body, MAX_SPEECH, &mut file).await {
-            Ok(()) => value_and_outcome(speech(Wav::decode(&file))),
+            Ok(()) => value_and_outcome(decode_speech(Wav::decode(&file))),
             Err(error) => {
                 let is_endless = matches!(error, ModelServerError::Fault(Fault::TooLarge(_)));
                 let is_used = self.fallback.is_none() && !is_endless;
-                (is_used.then(|| speech(Wav::decode(&file)).ok()).flatten(), Err(error.into()))
+                (
+                    is_used.then(|| decode_speech(Wav::decode(&file)).ok()).flatten(),
+                    Err(error.into()),
+                )
             }
         }
     }
@@ -71,7 +74,7 @@ impl RemoteSynthesizer {
 }
 
 /// Returns the samples of a file, at least one.
-fn speech(decoded: Result<Wav, WavError>) -> Result<Pcm, CallError> {
+fn decode_speech(decoded: Result<Wav, WavError>) -> Result<Pcm, CallError> {
     let speech = decoded?.pcm.into_mono();
     if speech.samples.is_empty() {
         Err(CallError::Unusable("the speech has no samples"))

@@ -21,10 +21,10 @@ use crate::testing::{InferenceServer, chat_event};
 
 const DEADLINE: Duration = Duration::from_secs(1);
 /// The default deadline of `bb miner`.
-const DEFAULT: Duration = Duration::from_millis(800);
+const DEFAULT_TIMEOUT: Duration = Duration::from_millis(800);
 /// Time that validators wait for the response to a frame, and to the last one.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(3);
-const LAST_FRAME: Duration = Duration::from_secs(10);
+const LAST_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const RAMBLING: &str = "Well, um, I mean, at this point in time I think, I think that the plan is, you know, a piece \
     of cake, and, to be perfectly honest with you, we should all just get on with the bloody thing before the weekend.";
 
@@ -47,29 +47,30 @@ fn remote(server: &InferenceServer, deadline: Duration) -> Interpreter {
 }
 
 /// A reply and its measurements.
-struct Played {
+struct PlayResult {
     text: String,
     /// Seconds from the end of the source to the end of the reply.
     overshoot: f64,
     /// The longest time for one frame before the last.
-    slowest: Duration,
+    slowest_frame: Duration,
     /// Time for the last frame.
-    last: Duration,
+    last_frame: Duration,
 }
 
 /// Plays the rambling at 205 words per minute to an interpreter, and transcribes its reply.
-fn play(interpreter: &Interpreter) -> Played {
-    let fast = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
-    let source = resample_endpoints(&espeak().speak(RAMBLING, &fast).unwrap(), SampleRate::HZ_24K);
+fn play(interpreter: &Interpreter) -> PlayResult {
+    let fast_voice = Voice { name: "en-gb".to_owned(), words_per_minute: 205, pitch: 50 };
+    let source =
+        resample_endpoints(&espeak().speak(RAMBLING, &fast_voice).unwrap(), SampleRate::HZ_24K);
     let mut interpretation = interpreter.open(1, None);
     let (mut reply, mut completion) = (Vec::new(), 0.0_f64);
-    let (mut slowest, mut last) = (Duration::ZERO, Duration::ZERO);
+    let (mut slowest_frame, mut last_frame) = (Duration::ZERO, Duration::ZERO);
     let frames = source.samples.len().div_ceil(1920);
     for (number, frame) in (1..).zip(source.samples.chunks(1920)) {
         let began = Instant::now();
         let part = interpretation.push(frame, number == frames).unwrap();
-        slowest = slowest.max(last);
-        last = began.elapsed();
+        slowest_frame = slowest_frame.max(last_frame);
+        last_frame = began.elapsed();
         if !part.samples.is_empty() {
             completion =
                 completion.max(number as f64 / 12.5) + part.samples.len() as f64 / 24_000.0;
@@ -83,21 +84,26 @@ fn play(interpreter: &Interpreter) -> Played {
             .recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K)));
         transcription.unwrap().transcript.text
     };
-    Played { text, overshoot: completion - source.duration().get(), slowest, last }
+    PlayResult { text, overshoot: completion - source.duration().get(), slowest_frame, last_frame }
 }
 
-fn local() -> Played {
+fn play_local() -> PlayResult {
     play(&Interpreter::new(recognizer(), espeak(), InterpreterVoice::default()).unwrap())
 }
 
 /// Compares two replies: nine of ten words are equal, and they end within 0.3 s.
 #[track_caller]
-fn assert_alike(actual: &Played, expected: &Played, case: &str) {
+fn assert_alike(actual: &PlayResult, expected: &PlayResult, case: &str) {
     let [found_words, words] =
         [actual, expected].map(|played| played.text.split(' ').collect::<BTreeSet<_>>());
-    let common = words.intersection(&found_words).count();
+    let common_words = words.intersection(&found_words).count();
     let larger = words.len().max(found_words.len());
-    assert!(common * 10 >= larger * 9, "{case}: {} instead of {}", actual.text, expected.text);
+    assert!(
+        common_words * 10 >= larger * 9,
+        "{case}: {} instead of {}",
+        actual.text,
+        expected.text
+    );
     let difference = (actual.overshoot - expected.overshoot).abs();
     assert!(difference < 0.3, "{case}: {} s instead of {} s", actual.overshoot, expected.overshoot);
 }
@@ -105,31 +111,31 @@ fn assert_alike(actual: &Played, expected: &Played, case: &str) {
 #[test]
 fn remote_stages_equal_local_ones() {
     let server = InferenceServer::start(&[]);
-    assert_alike(&play(&remote(&server, Duration::from_secs(10))), &local(), "remote");
+    assert_alike(&play(&remote(&server, Duration::from_secs(10))), &play_local(), "remote");
 }
 
 /// Plays to an interpreter, and checks that the response to every frame is in time for validators.
 /// It may be late only on a machine that needs most of that time for its own engines. On a busy
 /// machine a play can be late: one of three counts.
 #[track_caller]
-fn play_in_time(start: impl Fn() -> InferenceServer, local: &Played, case: &str) -> Played {
-    let own = local.slowest.max(local.last) * 4;
-    let mut late = Vec::new();
-    while late.len() < 3 {
-        let played = play(&remote(&start(), DEFAULT));
-        if played.slowest < FRAME_TIMEOUT.max(Interpreter::CALL_TIME + own)
-            && played.last < LAST_FRAME.max(Interpreter::CALL_TIME * 3 + own)
+fn play_in_time(start: impl Fn() -> InferenceServer, local: &PlayResult, case: &str) -> PlayResult {
+    let local_margin = local.slowest_frame.max(local.last_frame) * 4;
+    let mut late_plays = Vec::new();
+    while late_plays.len() < 3 {
+        let played = play(&remote(&start(), DEFAULT_TIMEOUT));
+        if played.slowest_frame < FRAME_TIMEOUT.max(Interpreter::CALL_TIME + local_margin)
+            && played.last_frame < LAST_FRAME_TIMEOUT.max(Interpreter::CALL_TIME * 3 + local_margin)
         {
             return played;
         }
-        late.push((played.slowest, played.last));
+        late_plays.push((played.slowest_frame, played.last_frame));
     }
-    panic!("{case}: the slowest frame and the last one took {late:?}");
+    panic!("{case}: the slowest frame and the last one took {late_plays:?}");
 }
 
 #[test]
 fn a_stalled_stage_delays_one_frame_and_its_fallback_replies() {
-    let expected = local();
+    let expected = play_local();
     let stages: [&'static [&'static str]; 4] =
         [&["stt"], &["llm"], &["tts"], &["stt", "llm", "tts"]];
     for stalled in stages {
@@ -141,7 +147,7 @@ fn a_stalled_stage_delays_one_frame_and_its_fallback_replies() {
 
 #[test]
 fn slow_calls_share_the_time_of_a_frame() {
-    let expected = local();
+    let expected = play_local();
     let played =
         play_in_time(|| InferenceServer::slow(Duration::from_millis(700)), &expected, "slow");
     assert_alike(&played, &expected, "slow");
@@ -175,18 +181,18 @@ impl Recognizer for FixedRecognizer {
 /// Duration of a call whose frame has time for two of them.
 const CALL_DURATION: Duration = Duration::from_secs(1);
 
-/// Starts a server of speech; also returns the number of its requests. `takes` is the duration of a
-/// request by its index.
-fn voice_server(takes: fn(usize) -> Duration) -> (InferenceServer, Arc<AtomicUsize>) {
+/// Starts a server of speech; also returns the number of its requests. `call_duration` is the
+/// duration of a request by its index.
+fn voice_server(call_duration: fn(usize) -> Duration) -> (InferenceServer, Arc<AtomicUsize>) {
     let requests = Arc::<AtomicUsize>::default();
-    let counted = Arc::clone(&requests);
+    let request_count = Arc::clone(&requests);
     let wav =
         Wav::encode(&Pcm::mono(vec![0.25; 480], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     let respond = move || {
-        let index = counted.fetch_add(1, Ordering::Relaxed);
+        let index = request_count.fetch_add(1, Ordering::Relaxed);
         let wav = wav.clone();
         async move {
-            tokio::time::sleep(takes(index)).await;
+            tokio::time::sleep(call_duration(index)).await;
             wav
         }
     };
@@ -241,11 +247,11 @@ fn call_cut_at_the_frame_deadline_does_not_pause_the_server() {
 
 /// Starts a server whose routes return this status and body, and the number of requests that it
 /// got.
-fn broken(status: StatusCode, body: &'static Value) -> (InferenceServer, Arc<AtomicUsize>) {
+fn failing_server(status: StatusCode, body: &'static Value) -> (InferenceServer, Arc<AtomicUsize>) {
     let requests = Arc::<AtomicUsize>::default();
-    let counted = Arc::clone(&requests);
+    let request_count = Arc::clone(&requests);
     let respond = move || {
-        counted.fetch_add(1, Ordering::Relaxed);
+        request_count.fetch_add(1, Ordering::Relaxed);
         async move { (status, Json(body)) }
     };
     let router = Router::new()
@@ -256,7 +262,7 @@ fn broken(status: StatusCode, body: &'static Value) -> (InferenceServer, Arc<Ato
 }
 
 /// Responses that no stage can use.
-fn unusable() -> [(StatusCode, &'static Value); 3] {
+fn unusable_responses() -> [(StatusCode, &'static Value); 3] {
     let long = json!({"choices": [{"message": {"content": "as a language model I ".repeat(40)}}]});
     [
         (StatusCode::SERVICE_UNAVAILABLE, json!({"error": {"message": "loading the model"}})),
@@ -268,9 +274,9 @@ fn unusable() -> [(StatusCode, &'static Value); 3] {
 
 #[test]
 fn failing_server_is_called_once_and_then_paused() {
-    let expected = local();
-    for (status, body) in unusable() {
-        let (server, requests) = broken(status, body);
+    let expected = play_local();
+    for (status, body) in unusable_responses() {
+        let (server, requests) = failing_server(status, body);
         let began = Instant::now();
         assert_alike(&play(&remote(&server, DEADLINE)), &expected, &body.to_string());
         // One request of each stage in each pause.
@@ -285,14 +291,16 @@ fn failing_server_is_called_once_and_then_paused() {
 
 #[test]
 fn phrases_are_lost_without_a_fallback_but_the_session_continues() {
-    for (status, body) in unusable() {
-        let (server, _) = broken(status, body);
+    for (status, body) in unusable_responses() {
+        let (server, _) = failing_server(status, body);
         let stt = || Arc::new(RemoteRecognizer::new(server.model(DEADLINE), None));
-        let deaf = Interpreter::new(stt(), espeak(), InterpreterVoice::default()).unwrap();
-        assert_eq!(play(&deaf).text, "", "{body}");
+        let without_recognizer =
+            Interpreter::new(stt(), espeak(), InterpreterVoice::default()).unwrap();
+        assert_eq!(play(&without_recognizer).text, "", "{body}");
         let tts = Arc::new(RemoteSynthesizer::new(server.model(DEADLINE), "any".to_owned(), None));
-        let mute = Interpreter::new(recognizer(), tts, InterpreterVoice::default()).unwrap();
-        assert_eq!(play(&mute).text, "", "{body}");
+        let without_synthesizer =
+            Interpreter::new(recognizer(), tts, InterpreterVoice::default()).unwrap();
+        assert_eq!(play(&without_synthesizer).text, "", "{body}");
     }
 }
 
@@ -300,15 +308,15 @@ fn phrases_are_lost_without_a_fallback_but_the_session_continues() {
 const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A server that answers every request with the same bytes, and never ends the response.
-struct Scripted {
+struct ScriptedServer {
     url: String,
     runtime: Runtime,
 }
 
-impl Scripted {
-    /// Starts a server that sends `first` as the body of each response, then repeats `then` until
-    /// the client disconnects. With an empty `then`, the response stalls after `first`.
-    fn start(content_type: &'static str, first: &[u8], then: &'static [u8]) -> Self {
+impl ScriptedServer {
+    /// Starts a server that sends `first` as the body of each response, then repeats `tail` until
+    /// the client disconnects. With an empty `tail`, the response stalls after `first`.
+    fn start(content_type: &'static str, first: &[u8], tail: &'static [u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let head =
@@ -320,7 +328,7 @@ impl Scripted {
                 std::thread::spawn(move || {
                     let _ = connection.read(&mut [0; 4_096]);
                     let _ = connection.write_all(&first);
-                    while !then.is_empty() && connection.write_all(then).is_ok() {}
+                    while !tail.is_empty() && connection.write_all(tail).is_ok() {}
                     // Until the client closes the connection.
                     while connection.read(&mut [0; 4_096]).is_ok_and(|bytes| bytes > 0) {}
                 });
@@ -356,7 +364,7 @@ fn words_of_a_chat_before_the_deadline_are_used() {
         (vec![], None),
     ];
     for (events, expected) in table {
-        let server = Scripted::start(EVENTS, events.concat().as_bytes(), b"");
+        let server = ScriptedServer::start(EVENTS, events.concat().as_bytes(), b"");
         let rewriter = ChatRewriter::new(server.model(DEADLINE));
         let began = Instant::now();
         let words = rewriter.rewrite(&[], TRANSCRIPT, None);
@@ -390,7 +398,7 @@ fn speech_received_before_deadline_is_spoken_without_fallback() {
     let file =
         Wav::encode(&Pcm::mono(vec![0.25; 1_000], SampleRate::HZ_24K), SampleFormat::S16).unwrap();
     for (bytes, without, with) in [(44 + 601, 300, 7), (44, 0, 7), (30, 0, 7), (0, 0, 7)] {
-        let server = Scripted::start("audio/wav", &file[..bytes], b"");
+        let server = ScriptedServer::start("audio/wav", &file[..bytes], b"");
         let fallbacks: [(Option<Arc<dyn Synthesizer>>, usize); 2] =
             [(None, without), (Some(Arc::new(FixedSynthesizer)), with)];
         for (fallback, expected) in fallbacks {
@@ -407,12 +415,13 @@ fn speech_received_before_deadline_is_spoken_without_fallback() {
 #[test]
 fn endless_responses_are_truncated() {
     let began = Instant::now();
-    let server = Scripted::start("application/json", b"{\"text\": \"", b"all work and no play ");
+    let server =
+        ScriptedServer::start("application/json", b"{\"text\": \"", b"all work and no play ");
     let stt = RemoteRecognizer::new(server.model(WAIT_TIMEOUT), None);
     assert_eq!(stt.recognize(&[0.1; 1_600]).unwrap().transcript.text, "");
     for text in ["all work and no play ", "work"] {
         let event: &'static str = Box::leak(chat_event(text).into_boxed_str());
-        let server = Scripted::start(EVENTS, b"", event.as_bytes());
+        let server = ScriptedServer::start(EVENTS, b"", event.as_bytes());
         assert_eq!(
             ChatRewriter::new(server.model(WAIT_TIMEOUT)).rewrite(&[], TRANSCRIPT, None),
             None,
@@ -422,7 +431,7 @@ fn endless_responses_are_truncated() {
     let file =
         Wav::encode(&Pcm::mono(vec![0.25; 8_000_000], SampleRate::HZ_24K), SampleFormat::S16)
             .unwrap();
-    let server = Scripted::start("audio/wav", &file[..44], &[1; 4_096]);
+    let server = ScriptedServer::start("audio/wav", &file[..44], &[1; 4_096]);
     let tts = RemoteSynthesizer::new(server.model(WAIT_TIMEOUT), "any".to_owned(), None);
     assert_eq!(tts.speak("Hello.", &voice()).unwrap().samples.len(), 0);
     assert!(began.elapsed() < WAIT_TIMEOUT / 2, "{:?}", began.elapsed());
@@ -430,8 +439,11 @@ fn endless_responses_are_truncated() {
 
 #[test]
 fn incomplete_transcript_is_not_used() {
-    let server =
-        Scripted::start("application/json", b"{\"text\": \"we should stop\", \"words\": [", b"");
+    let server = ScriptedServer::start(
+        "application/json",
+        b"{\"text\": \"we should stop\", \"words\": [",
+        b"",
+    );
     let stt = RemoteRecognizer::new(server.model(DEADLINE), None);
     assert_eq!(stt.recognize(&[0.1; 1_600]).unwrap().transcript.text, "");
 }

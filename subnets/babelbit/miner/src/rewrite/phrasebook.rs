@@ -27,14 +27,14 @@ struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Slot {
     Word(String),
-    Any,
+    Wildcard,
 }
 
 impl Slot {
-    fn fits(&self, word: &str) -> bool {
+    fn matches(&self, word: &str) -> bool {
         match self {
             Self::Word(expected) => expected == word,
-            Self::Any => true,
+            Self::Wildcard => true,
         }
     }
 }
@@ -51,17 +51,17 @@ pub struct PhrasebookError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Problem {
     #[error("expected one `|` between phrase and replacement")]
-    Bar,
+    Separator,
     #[error("the phrase must start with a word")]
     FirstWord,
     #[error("empty option")]
     EmptyOption,
     #[error("no choice in the phrase has as many options as `{0}`")]
-    LoneChoice(String),
+    UnmatchedChoice(String),
     #[error("the replacement has more `_` than the phrase")]
-    LoneAny,
+    TooManyWildcards,
     #[error("the line expands to more than {MAX_ENTRIES} entries")]
-    TooMany,
+    TooManyEntries,
 }
 
 /// Maximum number of entries to which one line may expand.
@@ -118,41 +118,47 @@ impl Phrasebook {
     /// Replaces every phrase, from left to right, longest match first. Replacements are not scanned
     /// again.
     ///
-    /// `starts` means that the words start a sentence.
-    pub fn apply(&self, words: &[String], starts: bool) -> Vec<String> {
-        let mut out = Vec::with_capacity(words.len());
+    /// `starts_sentence` means that the words start a sentence.
+    pub fn apply(&self, words: &[String], starts_sentence: bool) -> Vec<String> {
+        let mut rewritten = Vec::with_capacity(words.len());
         let mut remaining = words;
         while let Some((word, after)) = remaining.split_first() {
             // Words removed so far do not count: without "well okay", "look" still starts the
             // sentence.
             if let Some((length, replacement)) =
-                self.replacement(remaining, starts && out.is_empty())
+                self.replacement(remaining, starts_sentence && rewritten.is_empty())
             {
-                out.extend(replacement);
+                rewritten.extend(replacement);
                 remaining = remaining.get(length..).unwrap_or_default();
             } else {
-                out.push(word.clone());
+                rewritten.push(word.clone());
                 remaining = after;
             }
         }
-        out
+        rewritten
     }
 
     /// Returns the replacement of the longest phrase at the start of `words`, and the number of
     /// words in that phrase.
-    pub fn replacement(&self, words: &[String], starts: bool) -> Option<(usize, Vec<String>)> {
+    pub fn replacement(
+        &self,
+        words: &[String],
+        starts_sentence: bool,
+    ) -> Option<(usize, Vec<String>)> {
         let entry = self.candidates(words).find(|entry| {
-            (starts || !entry.anchored) && entry.phrase.len() <= words.len() && entry.agrees(words)
+            (starts_sentence || !entry.anchored)
+                && entry.phrase.len() <= words.len()
+                && entry.matches(words)
         })?;
         let mut carried = entry
             .phrase
             .iter()
             .zip(words)
-            .filter(|(slot, _)| **slot == Slot::Any)
+            .filter(|(slot, _)| **slot == Slot::Wildcard)
             .map(|(_, word)| word);
         let replacement = entry.replacement.iter().filter_map(|slot| match slot {
             Slot::Word(word) => Some(word.clone()),
-            Slot::Any => carried.next().cloned(),
+            Slot::Wildcard => carried.next().cloned(),
         });
         Some((entry.phrase.len(), replacement.collect()))
     }
@@ -161,9 +167,14 @@ impl Phrasebook {
     /// everything.
     pub(crate) fn is_prefix(&self, words: &[String]) -> bool {
         self.candidates(words).any(|entry| {
-            let begun =
-                entry.phrase.get(..words.len()).is_some_and(|begun| !begun.contains(&Slot::Any));
-            begun && !entry.anchored && entry.phrase.len() > words.len() && entry.agrees(words)
+            let has_literal_prefix = entry
+                .phrase
+                .get(..words.len())
+                .is_some_and(|prefix| !prefix.contains(&Slot::Wildcard));
+            has_literal_prefix
+                && !entry.anchored
+                && entry.phrase.len() > words.len()
+                && entry.matches(words)
         })
     }
 
@@ -174,8 +185,8 @@ impl Phrasebook {
 
 impl Entry {
     /// Whether phrase and words match up to the end of the shorter one.
-    fn agrees(&self, words: &[String]) -> bool {
-        self.phrase.iter().zip(words).all(|(slot, word)| slot.fits(word))
+    fn matches(&self, words: &[String]) -> bool {
+        self.phrase.iter().zip(words).all(|(slot, word)| slot.matches(word))
     }
 }
 
@@ -197,9 +208,9 @@ fn options(token: &str) -> Result<Vec<&str>, Problem> {
 }
 
 fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
-    let Some((left, right)) = line.split_once('|') else { return Err(Problem::Bar) };
+    let Some((left, right)) = line.split_once('|') else { return Err(Problem::Separator) };
     if right.contains('|') {
-        return Err(Problem::Bar);
+        return Err(Problem::Separator);
     }
     let (anchored, left) = match left.strip_prefix('^') {
         Some(phrase) => (true, phrase),
@@ -208,33 +219,34 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
     let left = left.split_whitespace().map(options).collect::<Result<Vec<_>, _>>()?;
     let right = right.split_whitespace().map(options).collect::<Result<Vec<_>, _>>()?;
     let count =
-        |places: &[Vec<&str>]| places.iter().filter(|options| options.as_slice() == ["_"]).count();
+        |tokens: &[Vec<&str>]| tokens.iter().filter(|options| options.as_slice() == ["_"]).count();
     if count(&right) > count(&left) {
-        return Err(Problem::LoneAny);
+        return Err(Problem::TooManyWildcards);
     }
-    let followed = follow(&left, &right)?;
+    let option_sources = match_options(&left, &right)?;
     let total = left.iter().try_fold(1_usize, |total, options| total.checked_mul(options.len()));
-    let total = total.filter(|total| *total <= MAX_ENTRIES).ok_or(Problem::TooMany)?;
+    let total = total.filter(|total| *total <= MAX_ENTRIES).ok_or(Problem::TooManyEntries)?;
     (0..total)
         .map(|number| {
             // Decodes the number of the entry as a mixed-radix numeral with one digit per choice.
             let mut remaining = number;
-            let picks: Vec<usize> = left
+            let selections: Vec<usize> = left
                 .iter()
                 .map(|options| {
-                    let pick = remaining % options.len();
+                    let selection = remaining % options.len();
                     remaining /= options.len();
-                    pick
+                    selection
                 })
                 .collect();
             let phrase = left
                 .iter()
-                .zip(&picks)
-                .flat_map(|(options, pick)| slots(options, *pick))
+                .zip(&selections)
+                .flat_map(|(options, selection)| slots(options, *selection))
                 .collect::<Vec<_>>();
-            let replacement = right.iter().zip(&followed).flat_map(|(options, index)| {
-                let pick = index.and_then(|index| picks.get(index)).copied().unwrap_or_default();
-                slots(options, pick)
+            let replacement = right.iter().zip(&option_sources).flat_map(|(options, index)| {
+                let selection =
+                    index.and_then(|index| selections.get(index)).copied().unwrap_or_default();
+                slots(options, selection)
             });
             let replacement = replacement.collect();
             match phrase.first() {
@@ -248,8 +260,8 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
 }
 
 /// Maps each token of the replacement to the choice in the phrase that it follows.
-fn follow(left: &[Vec<&str>], right: &[Vec<&str>]) -> Result<Vec<Option<usize>>, Problem> {
-    let mut used: HashMap<usize, usize> = HashMap::new();
+fn match_options(left: &[Vec<&str>], right: &[Vec<&str>]) -> Result<Vec<Option<usize>>, Problem> {
+    let mut occurrences: HashMap<usize, usize> = HashMap::new();
     let index = |options: &Vec<&str>| {
         if options.len() == 1 {
             return Ok(None);
@@ -258,17 +270,19 @@ fn follow(left: &[Vec<&str>], right: &[Vec<&str>]) -> Result<Vec<Option<usize>>,
             .zip(left)
             .filter(|(_, choice)| choice.len() == options.len())
             .map(|(index, _)| index);
-        let nth = used.entry(options.len()).or_default();
-        let index = same.clone().nth(*nth).or_else(|| same.by_ref().last());
-        *nth += 1;
-        index.map(Some).ok_or_else(|| Problem::LoneChoice(options.join("/")))
+        let occurrence = occurrences.entry(options.len()).or_default();
+        let index = same.clone().nth(*occurrence).or_else(|| same.by_ref().last());
+        *occurrence += 1;
+        index.map(Some).ok_or_else(|| Problem::UnmatchedChoice(options.join("/")))
     };
     right.iter().map(index).collect()
 }
 
-fn slots(options: &[&str], pick: usize) -> Vec<Slot> {
-    let words = options.get(pick).copied().unwrap_or_default().split('+');
-    words.map(|word| if word == "_" { Slot::Any } else { Slot::Word(word.to_owned()) }).collect()
+fn slots(options: &[&str], selection: usize) -> Vec<Slot> {
+    let words = options.get(selection).copied().unwrap_or_default().split('+');
+    words
+        .map(|word| if word == "_" { Slot::Wildcard } else { Slot::Word(word.to_owned()) })
+        .collect()
 }
 
 #[cfg(test)]
@@ -323,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_phrase_may_continue() {
+    fn incomplete_phrase_is_a_prefix() {
         let book = Phrasebook::parse("test", "at the end of the day | finally").unwrap();
         assert!(book.is_prefix(&words("at the end")));
         assert!(!book.is_prefix(&words("at the end of the day")));

@@ -86,26 +86,26 @@ const SENTENCE_STARTS: [&str; 8] = ["and", "but", "so", "because", "then", "well
 /// Only a pronoun with an auxiliary, followed by the same pronoun, is detected, and only where no
 /// clause such as "if i could" can precede it.
 pub(super) fn drop_false_starts(words: &[String]) -> Vec<String> {
-    let mut out: Vec<String> = Vec::with_capacity(words.len());
+    let mut kept_words: Vec<String> = Vec::with_capacity(words.len());
     let mut remaining = words;
     while let Some((word, after)) = remaining.split_first() {
         if let [pronoun, auxiliary, repeated, _, ..] = remaining
             && pronoun == repeated
             && PRONOUNS.contains(&pronoun.as_str())
             && AUXILIARIES.contains(&auxiliary.as_str())
-            && out.last().is_none_or(|before| SENTENCE_STARTS.contains(&before.as_str()))
+            && kept_words.last().is_none_or(|before| SENTENCE_STARTS.contains(&before.as_str()))
         {
             remaining = remaining.get(2..).unwrap_or_default();
             continue;
         }
-        out.push(word.clone());
+        kept_words.push(word.clone());
         remaining = after;
     }
-    out
+    kept_words
 }
 
 /// Phrases that introduce a correction.
-const MARKERS: [&[&str]; 10] = [
+const CORRECTION_MARKERS: [&[&str]; 10] = [
     &["no", "wait"],
     &["wait", "no"],
     &["no", "sorry"],
@@ -125,37 +125,37 @@ const MAX_CORRECTION_DISTANCE: usize = 5;
 /// The words after the marker must start with a word that also occurs shortly before the marker;
 /// otherwise only the marker is removed.
 pub(super) fn apply_corrections(words: &[String]) -> Vec<String> {
-    let mut out: Vec<String> = Vec::with_capacity(words.len());
+    let mut kept_words: Vec<String> = Vec::with_capacity(words.len());
     let mut remaining = words;
     while let Some((word, after)) = remaining.split_first() {
-        let marker = MARKERS.iter().find(|marker| {
+        let marker = CORRECTION_MARKERS.iter().find(|marker| {
             remaining.len() >= marker.len()
                 && marker.iter().zip(remaining).all(|(expected, word)| expected == word)
         });
         if let Some(marker) = marker
-            && !out.is_empty()
+            && !kept_words.is_empty()
         {
             let corrected = remaining.get(marker.len()..).unwrap_or_default();
-            let window = out.len().saturating_sub(MAX_CORRECTION_DISTANCE);
-            let repeated = corrected
-                .first()
-                .and_then(|next| out.iter().skip(window).rposition(|word| word == next));
+            let window_start = kept_words.len().saturating_sub(MAX_CORRECTION_DISTANCE);
+            let repeated = corrected.first().and_then(|next| {
+                kept_words.iter().skip(window_start).rposition(|word| word == next)
+            });
             if let Some(offset) = repeated {
-                out.truncate(window + offset);
+                kept_words.truncate(window_start + offset);
             } else if *marker == ["i", "mean"] {
                 // The marker is part of a longer filler, as in "if you know what i mean", or a
                 // filler itself.
-                out.push(word.clone());
+                kept_words.push(word.clone());
                 remaining = after;
                 continue;
             }
             remaining = corrected;
         } else {
-            out.push(word.clone());
+            kept_words.push(word.clone());
             remaining = after;
         }
     }
-    out
+    kept_words
 }
 
 #[cfg(test)]

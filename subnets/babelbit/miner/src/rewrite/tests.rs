@@ -43,7 +43,7 @@ fn rule_tables_have_enough_entries() {
 }
 
 #[test]
-fn rewriting_equals_that_of_a_human_interpreter() {
+fn rewrites_of_recorded_sentences_match_a_human_interpreter() {
     check(&[
         (
             "i i think i think that it would be best to finish now",
@@ -177,7 +177,7 @@ fn words_are_normalised_without_case_and_punctuation() {
         ("3.B", "3b"),
     ];
     for (phrase, word) in table {
-        assert_eq!(plain(phrase), word);
+        assert_eq!(normalized(phrase), word);
     }
 }
 

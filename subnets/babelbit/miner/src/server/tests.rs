@@ -17,7 +17,7 @@ use crate::profile::{Interpretation, Parrot, ProfileError, ProfileName, Reply, S
 use crate::samples;
 
 /// A miner on a loopback port, with Alice as its client.
-struct Running {
+struct RunningMiner {
     url: String,
     peer: Peer,
     client: reqwest::Client,
@@ -25,7 +25,7 @@ struct Running {
     stop: CancellationToken,
 }
 
-impl Drop for Running {
+impl Drop for RunningMiner {
     fn drop(&mut self) {
         self.stop.cancel();
     }
@@ -35,7 +35,7 @@ fn signer(uri: &str) -> Signer {
     Signer::new(Keypair::from_uri(uri).unwrap(), "203.0.113.7", BabelbitScheme::axon())
 }
 
-async fn start(profile: impl Profile + 'static, limits: Limits) -> Running {
+async fn start(profile: impl Profile + 'static, limits: Limits) -> RunningMiner {
     start_with_clock(profile, limits, monotonic_clock()).await
 }
 
@@ -43,7 +43,7 @@ async fn start_with_clock(
     profile: impl Profile + 'static,
     limits: Limits,
     clock: MonotonicClock,
-) -> Running {
+) -> RunningMiner {
     let config = MinerConfig { limits, ..MinerConfig::default() };
     let me = Keypair::from_uri("//Miner").unwrap().hotkey();
     let signed = signed_requests(me, &config).build();
@@ -57,7 +57,7 @@ async fn start_with_clock(
             .with_graceful_shutdown(stop.clone().cancelled_owned())
             .into_future(),
     );
-    Running {
+    RunningMiner {
         url: format!("http://127.0.0.1:{port}"),
         peer: Peer::new(me, "127.0.0.1", port).unwrap(),
         client: reqwest::Client::new(),
@@ -72,12 +72,12 @@ fn init_body(utterance: u32) -> Value {
 }
 
 /// Returns `body` with `field` set to `value`.
-fn with(mut body: Value, field: &str, value: Value) -> Value {
+fn with_field(mut body: Value, field: &str, value: Value) -> Value {
     body[field] = value;
     body
 }
 
-impl Running {
+impl RunningMiner {
     async fn post(&self, body: impl Into<Bytes>) -> (StatusCode, Value) {
         self.post_as(Some(&self.alice), body).await
     }
@@ -160,12 +160,12 @@ async fn init_request_fields_are_validated() {
     }
     // Null means missing.
     assert_eq!(
-        miner.post(with(init_body(4), "language", Value::Null).to_string()).await.0,
+        miner.post(with_field(init_body(4), "language", Value::Null).to_string()).await.0,
         StatusCode::OK
     );
     // Unknown fields are ignored, for later versions.
     assert_eq!(
-        miner.post(with(init_body(5), "mood", json!(7)).to_string()).await.0,
+        miner.post(with_field(init_body(5), "mood", json!(7)).to_string()).await.0,
         StatusCode::OK
     );
 }
@@ -174,7 +174,7 @@ async fn init_request_fields_are_validated() {
 #[tokio::test]
 async fn init_response_has_protocol_fields() {
     let miner = start(Silent, Limits::default()).await;
-    let request = with(init_body(3), "channels", json!(2));
+    let request = with_field(init_body(3), "channels", json!(2));
     let (status, response) = miner.post(request.to_string()).await;
     assert_eq!(status, StatusCode::OK);
     for (field, value) in [
@@ -225,7 +225,7 @@ async fn predict_response_has_protocol_fields() {
         (2, noise(3840, 3), true),
         (1, vec![], true),
     ]) {
-        let init = with(init_body(number), "channels", json!(channels));
+        let init = with_field(init_body(number), "channels", json!(channels));
         let (_, init) = miner.post(init.to_string()).await;
         let session = init["session_id"].as_str().unwrap();
         let (status, response) = miner.predict(session, &samples::encode(&frame), in_eos).await;
@@ -335,7 +335,8 @@ async fn invalid_session_parameters_are_refused() {
         ("language", json!("x".repeat(257)), "language must have 1 to 256 bytes"),
     ];
     for (field, value, message) in table {
-        let (status, body) = miner.post(with(init_body(0), field, value.clone()).to_string()).await;
+        let (status, body) =
+            miner.post(with_field(init_body(0), field, value.clone()).to_string()).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{field} {value}");
         assert!(body["error"].as_str().unwrap().contains(message), "{field} {value}: {body}");
     }
@@ -354,8 +355,8 @@ async fn malformed_frame_is_refused_without_changing_the_session() {
         (&long, false, StatusCode::PAYLOAD_TOO_LARGE, "more than 1920 samples"),
     ];
     for (audio, in_eos, status, message) in table {
-        let (got, body) = miner.predict(&session, audio, in_eos).await;
-        assert_eq!(got, status, "{message}");
+        let (actual_status, body) = miner.predict(&session, audio, in_eos).await;
+        assert_eq!(actual_status, status, "{message}");
         assert!(body["error"].as_str().unwrap().contains(message), "{message}: {body}");
     }
     let (_, body) = miner.predict(&session, &samples::encode(&[0.5, f32::NAN]), true).await;
@@ -447,9 +448,9 @@ async fn concurrent_requests_of_a_session_are_refused() {
     let second = async {
         let gate_open = Arc::clone(&gate);
         tokio::task::spawn_blocking(move || gate_open.wait()).await.unwrap();
-        let refused = miner.predict(&session, &audio, true).await;
+        let refused_response = miner.predict(&session, &audio, true).await;
         tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
-        refused
+        refused_response
     };
     let (first, second) = tokio::join!(miner.predict(&session, &audio, true), second);
     assert_eq!(first.0, StatusCode::OK);
@@ -476,14 +477,14 @@ async fn init_during_a_frame_does_not_cancel_it() {
     let miner = start(BlockingProfile(Arc::clone(&gate)), Limits::default()).await;
     let old = miner.init(0).await;
     let audio = samples::encode(&[0.5]);
-    let again = async {
-        let begun = Arc::clone(&gate);
-        tokio::task::spawn_blocking(move || begun.wait()).await.unwrap();
+    let second_init = async {
+        let frame_started = Arc::clone(&gate);
+        tokio::task::spawn_blocking(move || frame_started.wait()).await.unwrap();
         let new = miner.init(0).await;
         tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
         new
     };
-    let (answer, new) = tokio::join!(miner.predict(&old, &audio, false), again);
+    let (answer, new) = tokio::join!(miner.predict(&old, &audio, false), second_init);
     assert_eq!(answer.0, StatusCode::OK);
     // From then on, only the new session is valid.
     assert_eq!(miner.predict(&old, &audio, false).await.0, StatusCode::NOT_FOUND);
@@ -494,13 +495,16 @@ async fn init_during_a_frame_does_not_cancel_it() {
 async fn failure_ends_only_its_session() {
     let miner =
         start(BlockingProfile(Arc::new(std::sync::Barrier::new(1))), Limits::default()).await;
-    let (lost, good) = (miner.init(0).await, miner.init(1).await);
+    let (failed_session, other_session) = (miner.init(0).await, miner.init(1).await);
     for _ in 0..2 {
-        let (status, body) = miner.predict(&lost, &STANDARD.encode([0; 4]), false).await;
+        let (status, body) = miner.predict(&failed_session, &STANDARD.encode([0; 4]), false).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(body, json!({"error": "the session was aborted by an earlier failure"}));
     }
-    assert_eq!(miner.predict(&good, &samples::encode(&[0.5]), true).await.0, StatusCode::OK);
+    assert_eq!(
+        miner.predict(&other_session, &samples::encode(&[0.5]), true).await.0,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -517,14 +521,16 @@ async fn cancelled_call_keeps_its_worker_until_done() {
         in_eos: true,
         frame_index: None,
     };
-    let begun = Arc::clone(&gate);
+    let frame_started = Arc::clone(&gate);
     tokio::select! {
         biased;
         _ = miner.predict(caller, request) => panic!("answered before its work was done"),
-        begun = tokio::task::spawn_blocking(move || begun.wait()) => drop(begun.unwrap()),
+        joined = tokio::task::spawn_blocking(move || frame_started.wait()) => {
+            joined.unwrap();
+        }
     }
     assert_eq!(miner.workers.available_permits(), 0);
     tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
-    let _free = miner.workers.acquire().await.unwrap();
-    assert_eq!(miner.sessions.live(), 0);
+    let _permit = miner.workers.acquire().await.unwrap();
+    assert_eq!(miner.sessions.live_count(), 0);
 }

@@ -16,7 +16,7 @@ const LIMITS: Limits = Limits {
 
 impl Sessions {
     /// Returns the number of sessions with an incomplete reply.
-    pub(crate) fn live(&self) -> usize {
+    pub(crate) fn live_count(&self) -> usize {
         self.lock().values().filter(|entry| !entry.finished).count()
     }
 }
@@ -47,18 +47,18 @@ fn idle_sessions_expire() {
     // Each request restarts the idle timeout.
     assert!(sessions.acquire(&id, ALICE, at(118)).is_ok());
     assert!(matches!(sessions.acquire(&id, ALICE, at(178)), Err(Refusal::UnknownSession)));
-    assert_eq!(sessions.live(), 0);
+    assert_eq!(sessions.live_count(), 0);
 }
 
 #[test]
 fn session_in_use_does_not_expire() {
     let (sessions, start) = (Sessions::new(LIMITS), Instant::now());
     let id = open(&sessions, ALICE, 0, start).unwrap();
-    let (_, working) = sessions.acquire(&id, ALICE, start).unwrap();
-    let late = start + Duration::from_mins(10);
-    assert!(matches!(sessions.acquire(&id, ALICE, late), Err(Refusal::Busy)));
-    drop(working);
-    assert!(sessions.acquire(&id, ALICE, late).is_ok());
+    let (_, state) = sessions.acquire(&id, ALICE, start).unwrap();
+    let later = start + Duration::from_mins(10);
+    assert!(matches!(sessions.acquire(&id, ALICE, later), Err(Refusal::Busy)));
+    drop(state);
+    assert!(sessions.acquire(&id, ALICE, later).is_ok());
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn sessions_are_limited_in_number() {
     sessions.finish(second.parse().unwrap());
     open(&sessions, ALICE, 2, now).unwrap();
     // The idle timeout frees a slot too.
-    let late = now + LIMITS.idle;
-    open(&sessions, BOB, 1, late).unwrap();
-    assert_eq!(sessions.live(), 1);
+    let later = now + LIMITS.idle;
+    open(&sessions, BOB, 1, later).unwrap();
+    assert_eq!(sessions.live_count(), 1);
 }
 
 #[test]
@@ -92,11 +92,11 @@ fn finished_sessions_are_limited_too() {
 fn a_second_init_replaces_the_first() {
     let (sessions, now) = (Sessions::new(LIMITS), Instant::now());
     let first = open(&sessions, ALICE, 0, now).unwrap();
-    let theirs = open(&sessions, BOB, 0, now).unwrap();
+    let bobs_session = open(&sessions, BOB, 0, now).unwrap();
     let second = open(&sessions, ALICE, 0, now).unwrap();
     assert!(matches!(sessions.acquire(&first, ALICE, now), Err(Refusal::UnknownSession)));
     assert!(sessions.acquire(&second, ALICE, now).is_ok());
-    assert!(sessions.acquire(&theirs, BOB, now).is_ok());
+    assert!(sessions.acquire(&bobs_session, BOB, now).is_ok());
 }
 
 struct Playback {

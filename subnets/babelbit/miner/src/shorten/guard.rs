@@ -105,32 +105,32 @@ impl ProposalGuard {
             return Ok(());
         }
         if proposal.is_empty() {
-            return Err(Rejection::Meaning);
+            return Err(Rejection::MeaningChanged);
         }
         // Longer words take longer to speak, too.
-        if proposal.len() > phrase.len() || letters(proposal) > letters(phrase) {
+        if proposal.len() > phrase.len() || count_letters(proposal) > count_letters(phrase) {
             return Err(ProposalError::TooLong.into());
         }
         if has_repetition(proposal) && !has_repetition(phrase) {
             return Err(Rejection::Repetitive);
         }
         if is_foreign(phrase, proposal) {
-            return Err(Rejection::Foreign);
+            return Err(Rejection::ForeignLanguage);
         }
         if negations(phrase) != negations(proposal) || numbers(phrase) != numbers(proposal) {
-            return Err(Rejection::Meaning);
+            return Err(Rejection::MeaningChanged);
         }
         let (phrase, proposal) = (phrase.join(" "), proposal.join(" "));
         let embeddings = self.embedder.embed(&[phrase.as_str(), proposal.as_str()])?;
         match embeddings.as_slice() {
             [phrase, proposal] if phrase.dot(proposal) >= MIN_SIMILARITY => Ok(()),
-            _ => Err(Rejection::Meaning),
+            _ => Err(Rejection::MeaningChanged),
         }
     }
 }
 
 /// Returns the number of characters without spaces.
-fn letters(words: &[String]) -> usize {
+fn count_letters(words: &[String]) -> usize {
     words.iter().map(|word| word.chars().count()).sum()
 }
 
@@ -151,9 +151,9 @@ fn has_repetition(words: &[String]) -> bool {
 /// ASCII, or many are foreign function words. Words of the phrase, such as names, do not count.
 fn is_foreign(phrase: &[String], proposal: &[String]) -> bool {
     let new_words = || proposal.iter().filter(move |word| !phrase.contains(word));
-    let foreign = new_words().filter(|word| FOREIGN_WORDS.contains(&word.as_str())).count();
+    let foreign_count = new_words().filter(|word| FOREIGN_WORDS.contains(&word.as_str())).count();
     new_words().any(|word| !word.is_ascii())
-        || (foreign > 0 && foreign * MAX_WORDS_PER_FOREIGN >= proposal.len())
+        || (foreign_count > 0 && foreign_count * MAX_WORDS_PER_FOREIGN >= proposal.len())
 }
 
 /// Returns the number of negations. Two of them may cancel each other out.
@@ -167,7 +167,7 @@ fn numbers(words: &[String]) -> Vec<&str> {
         NUMBERS.contains(&word) || word.contains(|letter: char| letter.is_ascii_digit())
     };
     let word = |index: usize| words.get(index).map(String::as_str);
-    let is_part = |index: usize| {
+    let is_number_part = |index: usize| {
         let mut neighbours =
             [index.checked_sub(1), Some(index + 1)].into_iter().flatten().filter_map(word);
         word(index).is_some_and(|word| PARTS_OF_NUMBERS.contains(&word))
@@ -175,7 +175,7 @@ fn numbers(words: &[String]) -> Vec<&str> {
     };
     let numbers = words.iter().map(String::as_str).enumerate();
     numbers
-        .filter(|(index, word)| is_number(word) || is_part(*index))
+        .filter(|(index, word)| is_number(word) || is_number_part(*index))
         .map(|(_, word)| word)
         .collect()
 }

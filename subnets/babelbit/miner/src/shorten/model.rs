@@ -35,7 +35,7 @@ const EXAMPLES: [(&str, &str); 5] = [
     ),
 ];
 /// Number of tokens of a prompt that are read in one step, which cannot be interrupted.
-const STEP: usize = 16;
+const STEP_TOKENS: usize = 16;
 /// Maximum number of tokens for each word of a proposal.
 const MAX_TOKENS_PER_WORD: usize = 4;
 
@@ -49,7 +49,7 @@ pub struct ChatPhraseModel {
     prefix: Vec<u32>,
     /// Keys and values of these tokens.
     cache: KvCache,
-    /// Expected time of a step of [`STEP`] tokens, in microseconds.
+    /// Expected time of a step of [`STEP_TOKENS`] tokens, in microseconds.
     step_time: AtomicU64,
 }
 
@@ -66,16 +66,20 @@ impl ChatPhraseModel {
             Err(error) => return Err(error),
         };
         // The common tokens of two prompts whose phrases differ from the first letter on.
-        let [one, other] =
+        let [first, second] =
             ["a", "the"].map(|phrase| model.direct_prompt(&messages(phrase, has_system)));
-        let (one, other) = (one?, other?);
-        let prefix: Vec<u32> =
-            one.iter().zip(&other).take_while(|(a, b)| a == b).map(|(token, _)| *token).collect();
+        let (first, second) = (first?, second?);
+        let prefix: Vec<u32> = first
+            .iter()
+            .zip(&second)
+            .take_while(|(a, b)| a == b)
+            .map(|(token, _)| *token)
+            .collect();
         let (mut cache, mut step_time) = (KvCache::default(), Duration::ZERO);
-        for tokens in prefix.chunks(STEP) {
+        for tokens in prefix.chunks(STEP_TOKENS) {
             let began = Instant::now();
             model.llama().next(tokens, &mut cache)?;
-            if tokens.len() == STEP {
+            if tokens.len() == STEP_TOKENS {
                 step_time = began.elapsed();
             }
         }
@@ -98,17 +102,17 @@ impl ChatPhraseModel {
         if prompt.len() > context {
             return Err(ModelError::TooLong { tokens: prompt.len(), context }.into());
         }
-        let shared = self.prefix.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        let shared_tokens = self.prefix.iter().zip(prompt).take_while(|(a, b)| a == b).count();
         // The logits of the prefix are not kept: at least the last token is read.
-        let shared = shared.min(prompt.len().saturating_sub(1));
-        let mut cache = self.cache.fork(shared)?;
+        let shared_tokens = shared_tokens.min(prompt.len().saturating_sub(1));
+        let mut cache = self.cache.fork(shared_tokens)?;
         let mut logits = Vec::new();
-        for tokens in prompt.get(shared..).unwrap_or_default().chunks(STEP) {
+        for tokens in prompt.get(shared_tokens..).unwrap_or_default().chunks(STEP_TOKENS) {
             let expected = self.step_time.load(Ordering::Relaxed);
             let result = self.step(tokens, &mut cache, deadline, Duration::from_micros(expected));
             let measured = match &result {
-                Ok((_, took)) if tokens.len() == STEP => microseconds(*took),
-                Ok((_, took)) => expected.max(microseconds(*took)),
+                Ok((_, elapsed)) if tokens.len() == STEP_TOKENS => microseconds(*elapsed),
+                Ok((_, elapsed)) => expected.max(microseconds(*elapsed)),
                 // The machine may have been busy only when the last step was measured. An
                 // expectation that becomes too low is corrected by the next step.
                 Err(_) => expected / 2,
@@ -144,7 +148,7 @@ impl ChatPhraseModel {
         let prompt = self.model.direct_prompt(&messages(phrase, self.has_system))?;
         let (mut logits, mut cache) = self.read(&prompt, limits.deadline)?;
         let vocabulary = self.model.vocabulary();
-        let (mut tokens, mut took) = (Vec::new(), Duration::ZERO);
+        let (mut tokens, mut elapsed) = (Vec::new(), Duration::ZERO);
         loop {
             vocabulary.mask_unused(&mut logits);
             let token = greedy_token(&logits);
@@ -161,7 +165,7 @@ impl ChatPhraseModel {
             if words > limits.max_words || tokens.len() > MAX_TOKENS_PER_WORD * limits.max_words {
                 return Err(ProposalError::TooLong);
             }
-            (logits, took) = self.step(&[token], &mut cache, limits.deadline, took)?;
+            (logits, elapsed) = self.step(&[token], &mut cache, limits.deadline, elapsed)?;
         }
     }
 }
@@ -197,13 +201,13 @@ mod tests {
         ProposalLimits { max_words, deadline: Instant::now() + time }
     }
 
-    fn random() -> LanguageModel {
+    fn random_model() -> LanguageModel {
         LanguageModel::random("m", 2, 7).unwrap()
     }
 
     #[test]
     fn prompt_after_the_cached_prefix_has_the_logits_of_the_whole_prompt() {
-        let (phrases, other) = (ChatPhraseModel::new(random()).unwrap(), random());
+        let (phrases, other) = (ChatPhraseModel::new(random_model()).unwrap(), random_model());
         assert!(phrases.prefix.len() > 100);
         assert_eq!(phrases.cache.tokens(), phrases.prefix.len());
         for phrase in ["the train is late today", "a"] {
@@ -221,7 +225,7 @@ mod tests {
 
     #[test]
     fn same_phrase_has_the_same_proposal() {
-        let phrases = ChatPhraseModel::new(random()).unwrap();
+        let phrases = ChatPhraseModel::new(random_model()).unwrap();
         let propose =
             || phrases.propose("we want to buy the old house", limits(40, Duration::from_mins(1)));
         assert_eq!(format!("{:?}", propose()), format!("{:?}", propose()));
@@ -229,29 +233,34 @@ mod tests {
 
     #[test]
     fn proposal_beyond_its_time_or_context_limit_fails() {
-        let phrases = ChatPhraseModel::new(random()).unwrap();
-        let late = phrases.propose("the train is late", limits(20, Duration::ZERO));
-        assert!(matches!(late, Err(ProposalError::TooSlow)), "{late:?}");
-        let long = phrases.propose(&"word ".repeat(5_000), limits(20, Duration::from_mins(1)));
+        let phrases = ChatPhraseModel::new(random_model()).unwrap();
+        let late_proposal = phrases.propose("the train is late", limits(20, Duration::ZERO));
+        assert!(matches!(late_proposal, Err(ProposalError::TooSlow)), "{late_proposal:?}");
+        let long_proposal =
+            phrases.propose(&"word ".repeat(5_000), limits(20, Duration::from_mins(1)));
         assert!(
-            matches!(long, Err(ProposalError::Model(ModelError::TooLong { context: 4_096, .. }))),
-            "{long:?}"
+            matches!(
+                long_proposal,
+                Err(ProposalError::Model(ModelError::TooLong { context: 4_096, .. }))
+            ),
+            "{long_proposal:?}"
         );
         // Random weights seldom end an answer within a word.
-        let wordy = phrases.propose("the train is late", limits(1, Duration::from_mins(1)));
-        assert!(matches!(wordy, Err(ProposalError::TooLong)), "{wordy:?}");
+        let too_long = phrases.propose("the train is late", limits(1, Duration::from_mins(1)));
+        assert!(matches!(too_long, Err(ProposalError::TooLong)), "{too_long:?}");
     }
 
     #[test]
     fn generation_step_too_late_for_the_deadline_is_skipped() {
-        let phrases = ChatPhraseModel::new(random()).unwrap();
+        let phrases = ChatPhraseModel::new(random_model()).unwrap();
         assert!(
             phrases.step_time.load(Ordering::Relaxed) > 0,
             "measured while the instructions are read"
         );
         phrases.step_time.store(80_000_000, Ordering::Relaxed);
-        let slow = phrases.propose("the train is late", limits(20, Duration::from_mins(1)));
-        assert!(matches!(slow, Err(ProposalError::TooSlow)), "{slow:?}");
+        let slow_proposal =
+            phrases.propose("the train is late", limits(20, Duration::from_mins(1)));
+        assert!(matches!(slow_proposal, Err(ProposalError::TooSlow)), "{slow_proposal:?}");
         // The expectation halves, so that one slow step does not disable the model for ever.
         assert_eq!(phrases.step_time.load(Ordering::Relaxed), 40_000_000);
         let next = phrases.propose("the train is late", limits(20, Duration::from_mins(1)));
@@ -260,10 +269,16 @@ mod tests {
 
     #[test]
     fn instructions_precede_the_first_example_without_a_system_message() {
-        let (with, without) = (messages("hello", true), messages("hello", false));
-        assert_eq!((with[0].role.as_str(), without[0].role.as_str()), ("system", "user"));
-        assert_eq!(without[0].content, format!("{}\n\n{}", with[0].content, with[1].content));
-        assert_eq!(with[2..], without[1..]);
-        assert_eq!(without.last().unwrap().content, "hello");
+        let (with_system, without_system) = (messages("hello", true), messages("hello", false));
+        assert_eq!(
+            (with_system[0].role.as_str(), without_system[0].role.as_str()),
+            ("system", "user")
+        );
+        assert_eq!(
+            without_system[0].content,
+            format!("{}\n\n{}", with_system[0].content, with_system[1].content)
+        );
+        assert_eq!(with_system[2..], without_system[1..]);
+        assert_eq!(without_system.last().unwrap().content, "hello");
     }
 }

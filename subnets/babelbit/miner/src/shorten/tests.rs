@@ -61,14 +61,14 @@ fn words(text: &str) -> Vec<String> {
 
 /// Creates a stage whose model makes the same proposal for every phrase; also returns the number
 /// of its calls.
-fn scripted(
+fn scripted_shortener(
     proposal: fn(ProposalLimits) -> Result<String, ProposalError>,
     limit: Duration,
 ) -> (Shortener, Arc<AtomicUsize>) {
     let calls = Arc::<AtomicUsize>::default();
-    let counted = Arc::clone(&calls);
+    let call_count = Arc::clone(&calls);
     let propose: Propose = Box::new(move |_, limits| {
-        counted.fetch_add(1, Ordering::Relaxed);
+        call_count.fetch_add(1, Ordering::Relaxed);
         proposal(limits)
     });
     (Shortener::new(propose, Arc::new(WordCounts), limit), calls)
@@ -107,24 +107,24 @@ fn proposal_is_spoken_only_if_the_guard_accepts_it() {
         (PHRASE, |_| Err(ProposalError::Model(ModelError::Tokens)), "error"),
     ];
     for (phrase, proposal, expected) in table {
-        let (shortener, _) = scripted(proposal, LONG_TIMEOUT);
+        let (shortener, _) = scripted_shortener(proposal, LONG_TIMEOUT);
         let phrase = words(phrase);
         let actual = shortener.attempt(&phrase, Instant::now() + LONG_TIMEOUT);
         let label = actual.as_ref().map_or_else(Rejection::label, |_| "complete");
         assert_eq!(label, expected, "{actual:?}");
-        let spoken = shortener.shorten(phrase.clone(), Instant::now() + LONG_TIMEOUT);
-        assert_eq!(spoken, actual.unwrap_or(phrase), "the phrase of the rules is the fallback");
+        let result = shortener.shorten(phrase.clone(), Instant::now() + LONG_TIMEOUT);
+        assert_eq!(result, actual.unwrap_or(phrase), "the phrase of the rules is the fallback");
     }
 }
 
 #[test]
 fn accepted_proposal_is_spoken_without_case_and_punctuation() {
-    let (shortener, _) = scripted(
+    let (shortener, _) = scripted_shortener(
         |_| Ok("\"I think we should leave the house at eight.\"".to_owned()),
         LONG_TIMEOUT,
     );
-    let spoken = shortener.shorten(words(PHRASE), Instant::now() + LONG_TIMEOUT);
-    assert_eq!(spoken, words("i think we should leave the house at eight"));
+    let result = shortener.shorten(words(PHRASE), Instant::now() + LONG_TIMEOUT);
+    assert_eq!(result, words("i think we should leave the house at eight"));
 }
 
 /// A repetition of the speaker and names of other languages are not a reason to reject a proposal.
@@ -156,7 +156,7 @@ fn failure_of_the_embedder_is_an_error() {
 
 #[test]
 fn short_phrase_needs_no_model() {
-    let (shortener, calls) = scripted(|_| Ok("we leave".to_owned()), LONG_TIMEOUT);
+    let (shortener, calls) = scripted_shortener(|_| Ok("we leave".to_owned()), LONG_TIMEOUT);
     assert_eq!(
         shortener.shorten(words("we leave now"), Instant::now() + LONG_TIMEOUT),
         words("we leave now")
@@ -167,7 +167,7 @@ fn short_phrase_needs_no_model() {
 #[test]
 fn slow_model_is_not_called_during_the_pause() {
     let limit = Duration::from_millis(500);
-    let (shortener, calls) = scripted(too_slow, limit);
+    let (shortener, calls) = scripted_shortener(too_slow, limit);
     let began = Instant::now();
     assert_eq!(shortener.shorten(words(PHRASE), began + LONG_TIMEOUT), words(PHRASE));
     assert!(began.elapsed() >= limit);
@@ -183,7 +183,7 @@ fn slow_model_is_not_called_during_the_pause() {
 /// The frame's other calls, and not a slow model, have used the time.
 #[test]
 fn frame_deadline_does_not_pause_the_model() {
-    let (shortener, calls) = scripted(too_slow, LONG_TIMEOUT);
+    let (shortener, calls) = scripted_shortener(too_slow, LONG_TIMEOUT);
     for expected in 1..=2 {
         let result = shortener.attempt(&words(PHRASE), Instant::now() + Duration::from_millis(20));
         assert!(matches!(result, Err(Rejection::Proposal(ProposalError::TooSlow))), "{result:?}");
@@ -199,15 +199,17 @@ fn late_proposal_is_not_spoken() {
         );
         Ok("i think we should leave the house at eight".to_owned())
     };
-    let (shortener, _) = scripted(after_the_deadline, Duration::from_millis(20));
+    let (shortener, _) = scripted_shortener(after_the_deadline, Duration::from_millis(20));
     assert_eq!(shortener.shorten(words(PHRASE), Instant::now() + LONG_TIMEOUT), words(PHRASE));
 }
 
 /// A phrase that waited would keep a worker of the miner from the frames of other utterances.
 #[test]
 fn phrase_does_not_wait_for_a_busy_model() {
-    let (shortener, calls) =
-        scripted(|_| Ok("i think we should leave the house at eight".to_owned()), LONG_TIMEOUT);
+    let (shortener, calls) = scripted_shortener(
+        |_| Ok("i think we should leave the house at eight".to_owned()),
+        LONG_TIMEOUT,
+    );
     let permit = shortener.acquire().unwrap();
     let result = shortener.attempt(&words(PHRASE), Instant::now() + LONG_TIMEOUT);
     assert!(matches!(result, Err(Rejection::Busy)), "{result:?}");

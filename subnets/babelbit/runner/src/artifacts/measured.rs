@@ -37,7 +37,7 @@ impl MinerResult<'_> {
 }
 
 /// Combines the metrics of a challenge's replies.
-pub(crate) fn combined(replies: &[MeasuredReply<'_>]) -> Option<ChallengeMetrics> {
+pub(crate) fn challenge_metrics(replies: &[MeasuredReply<'_>]) -> Option<ChallengeMetrics> {
     let replies: Vec<_> = replies.iter().map(|reply| (reply.texts, reply.metrics)).collect();
     ChallengeMetrics::of(&replies)
 }

@@ -6,7 +6,7 @@ use taonet_babelbit_core::records::{
 };
 use taonet_babelbit_core::rounding::{round4, round6};
 
-use super::measured::{MeasuredReply, combined};
+use super::measured::{MeasuredReply, challenge_metrics};
 
 /// Computes the means over a miner's utterances.
 pub(super) fn summary(log: &RunLog) -> ChallengeSummary {
@@ -95,7 +95,7 @@ pub(super) fn challenge_score(
         score_is_fallback: log.score_is_fallback,
         score_method: log.score_method.clone(),
         completed: log.completed,
-        metrics: combined(replies),
+        metrics: challenge_metrics(replies),
         error: log.error.clone(),
     }
 }

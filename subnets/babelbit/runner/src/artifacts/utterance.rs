@@ -24,7 +24,7 @@ impl MinerResult<'_> {
         let channels = source.map_or(1, |source| source.channels);
         let reply = &row.reply;
         let wall_ms = reply.wall.total_sec * 1000.0;
-        let blank = RunLogUtterance {
+        let without_reply = RunLogUtterance {
             challenge_uid: self.challenge.challenge_uid.clone(),
             utterance_index: index,
             utterance_id: utterance.utterance_id.clone(),
@@ -62,11 +62,11 @@ impl MinerResult<'_> {
         if let Err(error) = &row.outcome {
             return Some(RunLogUtterance {
                 score_breakdown: json!({ "prediction_error": error.to_string() }),
-                ..blank
+                ..without_reply
             });
         }
         let frame_bytes = (SAMPLE_BYTES as u64) * u64::from(FRAME_SAMPLES) * u64::from(channels);
-        let played = RunLogUtterance {
+        let with_reply = RunLogUtterance {
             predicted_audio_path: Some(predicted_name(index)),
             frame_rate_hz: FRAME_RATE_HZ,
             frame_samples: FRAME_SAMPLES,
@@ -77,12 +77,12 @@ impl MinerResult<'_> {
             latency_ms: reply.timeline.completion(channels) * 1000.0,
             predicted_duration_sec: round4(reply.frames as f64 / f64::from(SAMPLE_RATE_HZ)),
             score_method: METHOD_NOT_SCORED.to_owned(),
-            ..blank
+            ..without_reply
         };
-        let Some(score) = &row.score else { return Some(played) };
+        let Some(score) = &row.score else { return Some(with_reply) };
         let score = &score.result;
         let reference_text = if score.gt_text.is_empty() {
-            played.reference_text.clone()
+            with_reply.reference_text.clone()
         } else {
             score.gt_text.clone()
         };
@@ -99,7 +99,7 @@ impl MinerResult<'_> {
             transcript_text: score.stt_text.clone().unwrap_or_default(),
             scoring_metadata_source: score.scoring_metadata_source.clone(),
             score_breakdown: score.breakdown(),
-            ..played
+            ..with_reply
         })
     }
 }

@@ -56,16 +56,16 @@ async fn requests_are_signed_with_their_names() {
         "kind": "init", "challenge_uid": "c1", "utterance_id": "c1:0", "language": "fr", "sample_rate_hz": 24_000,
         "frame_rate_hz": 12.5, "frame_samples": 1_920, "dtype": "float32le", "channels": 1,
     });
-    let mut opened = init.clone();
-    opened["ready"] = json!(true);
-    opened["session_id"] = json!("s1");
+    let mut opened_init = init.clone();
+    opened_init["ready"] = json!(true);
+    opened_init["session_id"] = json!("s1");
     Mock::given(path("/base/v1/predict"))
         .and(header("name", "BBAudioMinerInitPayload"))
         .and(header("timeout", "600.0"))
         .and(header("bt_header_axon_hotkey", hotkey.as_str()))
         .and(header("bt_header_axon_ip", "127.0.0.1"))
         .and(body_json(&init))
-        .respond_with(ResponseTemplate::new(200).set_body_json(opened))
+        .respond_with(ResponseTemplate::new(200).set_body_json(opened_init))
         .expect(1)
         .mount(&server)
         .await;
@@ -89,10 +89,13 @@ async fn requests_are_signed_with_their_names() {
 #[tokio::test]
 async fn failed_response_has_the_recorded_error_text() {
     let json = |value: serde_json::Value| ResponseTemplate::new(200).set_body_json(value);
-    let long = "x".repeat(400);
+    let long_body = "x".repeat(400);
     for (template, message) in [
         (ResponseTemplate::new(503).set_body_string("no room"), "503:no room".to_owned()),
-        (ResponseTemplate::new(500).set_body_string(&long), format!("500:{}", "x".repeat(300))),
+        (
+            ResponseTemplate::new(500).set_body_string(&long_body),
+            format!("500:{}", "x".repeat(300)),
+        ),
         (
             ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/"),
             "302:".to_owned(),
@@ -112,12 +115,12 @@ async fn failed_response_has_the_recorded_error_text() {
     ] {
         assert_eq!(answer(template, TIMEOUT).await.unwrap_err().to_string(), message);
     }
-    let late =
+    let timeout_error =
         answer(json(json!({})).set_delay(TIMEOUT), Duration::from_millis(500)).await.unwrap_err();
-    assert_eq!(late.to_string(), "timeout after 0.5s");
-    let garbage =
+    assert_eq!(timeout_error.to_string(), "timeout after 0.5s");
+    let parse_error =
         answer(ResponseTemplate::new(200).set_body_string("<html>"), TIMEOUT).await.unwrap_err();
-    assert!(garbage.to_string().starts_with("parse:expected value"), "{garbage}");
+    assert!(parse_error.to_string().starts_with("parse:expected value"), "{parse_error}");
 }
 
 #[tokio::test]

@@ -274,13 +274,13 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
     pub(crate) async fn record_resume(&self, challenge: &ChallengeRow) -> Result<u32, LedgerError> {
-        let take_ups = sqlx::query_scalar(
+        let resumes = sqlx::query_scalar(
             "UPDATE challenge SET take_ups = take_ups + 1 WHERE id = ? RETURNING take_ups",
         )
         .bind(challenge.id)
         .fetch_one(&mut *self.connection.lock().await)
         .await?;
-        Ok(take_ups)
+        Ok(resumes)
     }
 
     /// Marks a challenge as finished.

@@ -116,7 +116,7 @@ impl Ledger {
     }
 
     /// Waits until files are queued; returns immediately if files were queued since the last call.
-    pub(crate) async fn enqueued(&self) {
+    pub(crate) async fn wait_for_files(&self) {
         self.enqueued.notified().await;
     }
 
@@ -157,7 +157,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn waiting(&self) -> Result<u64, LedgerError> {
+    pub async fn waiting_count(&self) -> Result<u64, LedgerError> {
         let waiting: i64 =
             sqlx::query_scalar("SELECT count(*) FROM outbox WHERE state = 'waiting'")
                 .fetch_one(&mut *self.connection.lock().await)

@@ -81,9 +81,9 @@ async fn stored_challenge_keeps_its_first_timestamp() {
     let row = ledger.begin(&challenge()).await.unwrap();
     assert_eq!(row.utterances, challenge().utterances);
     assert_eq!(row.state, ChallengeState::Playing);
-    let again =
+    let second_begin =
         ledger.begin(&NewChallenge { run_timestamp: "later".into(), ..challenge() }).await.unwrap();
-    assert_eq!(again, row);
+    assert_eq!(second_begin, row);
     assert_eq!(ledger.find("c", ChallengeType::Main).await.unwrap(), Some(row));
     assert_eq!(ledger.find("c", ChallengeType::Solo).await.unwrap(), None);
 }
@@ -143,7 +143,7 @@ async fn newest_title_of_a_challenge_is_stored() {
             .await
             .unwrap();
         assert_eq!(row.title.as_deref(), stored);
-        assert_eq!(ledger.heads(1).await.unwrap()[0].title.as_deref(), stored);
+        assert_eq!(ledger.challenge_headers(1).await.unwrap()[0].title.as_deref(), stored);
     }
 }
 
@@ -267,7 +267,7 @@ async fn miners_with_rows_count_as_played() {
 }
 
 #[tokio::test]
-async fn results_are_entered_once_and_scored_once() {
+async fn results_are_recorded_once_and_scored_once() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let challenge = ledger.begin(&challenge()).await.unwrap();
@@ -380,7 +380,7 @@ async fn scores_refer_to_conditions_stored_once() {
 }
 
 #[tokio::test]
-async fn digest_has_result_counts_and_scores() {
+async fn summaries_have_results_and_scores() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let reader = Ledger::read(directory.path()).await.unwrap();
@@ -395,24 +395,24 @@ async fn digest_has_result_counts_and_scores() {
     let stored = StoredScore { conditions: Some("c1".into()), ..score(0.25) };
     ledger.score(&row, 0, &[(miner(1), stored.clone())], None).await.unwrap();
 
-    let head = &reader.heads(5).await.unwrap()[0];
-    assert_eq!((head.id, head.challenge_uid.as_str(), head.utterances), (row.id, "c", 2));
-    let digests = reader.digests(row.id).await.unwrap();
-    let numbers = |digest: &ResultDigest| {
+    let header = &reader.challenge_headers(5).await.unwrap()[0];
+    assert_eq!((header.id, header.challenge_uid.as_str(), header.utterances), (row.id, "c", 2));
+    let summaries = reader.result_summaries(row.id).await.unwrap();
+    let numbers = |summary: &ResultSummary| {
         let score =
-            digest.score.as_ref().map(|score| (score.score, score.accuracy, score.rate_ratio));
-        (digest.miner, digest.error.clone(), score)
+            summary.score.as_ref().map(|score| (score.score, score.accuracy, score.rate_ratio));
+        (summary.miner, summary.error.clone(), score)
     };
     assert_eq!(
-        digests.iter().map(numbers).collect::<Vec<_>>(),
+        summaries.iter().map(numbers).collect::<Vec<_>>(),
         [
             (miner(1), None, Some((0.25, Some(0.9), Some(1.0)))),
             (miner(2), Some("timeout".into()), None),
             (miner(3), None, None),
         ]
     );
-    assert_eq!(digests[0].score.as_ref().unwrap().overshoot_sec, Some(0.0));
-    assert_eq!(digests[0].wall_after_source_sec, Some(0.0));
+    assert_eq!(summaries[0].score.as_ref().unwrap().overshoot_sec, Some(0.0));
+    assert_eq!(summaries[0].wall_after_source_sec, Some(0.0));
     assert_eq!(reader.conditions_of(row.id).await.unwrap().as_deref(), Some("c1"));
     assert_eq!(reader.by_id(row.id).await.unwrap(), Some(row.clone()));
     assert_eq!(reader.by_id(row.id + 1).await.unwrap(), None);

@@ -22,7 +22,7 @@ async fn play(
     play_utterance(miner, "c", &source(0, frames), settings, &std::env::temp_dir()).await
 }
 
-fn sound(reply: PlayedReply) -> Vec<u8> {
+fn read_pcm(reply: PlayedReply) -> Vec<u8> {
     let (mut pcm, mut bytes) = (reply.pcm, Vec::new());
     pcm.rewind().unwrap();
     pcm.read_to_end(&mut bytes).unwrap();
@@ -70,7 +70,7 @@ async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
     );
     assert_eq!(reply.timeline, Timeline::new(vec![(1, 40), (2, 40)], 2));
     assert_eq!(reply.session_id, "session of c:0");
-    assert_eq!((reply.frames_in, sound(reply).len()), (2, 40));
+    assert_eq!((reply.frames_in, read_pcm(reply).len()), (2, 40));
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,20 +86,23 @@ async fn later_utterances_have_the_short_init_timeout() {
 async fn a_reply_that_ends_early_gets_no_further_frame() {
     let miner = ScriptedMiner::new(|k, _| Step::sound(1_920, k == 2));
     let reply = play(&miner, 5, &settings()).await.unwrap();
-    assert_eq!(miner.predicts(), 2);
+    assert_eq!(miner.predict_count(), 2);
     assert_eq!((reply.frames_in, reply.timeline.eos_frame), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn frame_clock_excludes_response_time() {
-    let fast = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos));
-    let slow = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos).after(30 * MS));
-    let (fast, slow) =
-        (play(&fast, 1, &settings()).await.unwrap(), play(&slow, 1, &settings()).await.unwrap());
-    assert_eq!(fast.timeline, slow.timeline);
-    assert_eq!(fast.timeline.completion(1), 0.16);
+    let fast_miner = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos));
+    let slow_miner =
+        ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos).delayed_by(30 * MS));
+    let (fast_reply, slow_reply) = (
+        play(&fast_miner, 1, &settings()).await.unwrap(),
+        play(&slow_miner, 1, &settings()).await.unwrap(),
+    );
+    assert_eq!(fast_reply.timeline, slow_reply.timeline);
+    assert_eq!(fast_reply.timeline.completion(1), 0.16);
     assert_eq!(
-        (fast.wall.total_sec, slow.wall.total_sec, slow.wall.after_source_sec),
+        (fast_reply.wall.total_sec, slow_reply.wall.total_sec, slow_reply.wall.after_source_sec),
         (0.0, 0.03, 0.03)
     );
 }
@@ -113,29 +116,29 @@ async fn remaining_reply_is_drained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_that_never_ends_uses_up_its_budget() {
+async fn endless_reply_exhausts_drain_budget() {
     let miner = ScriptedMiner::new(|_, _| Step::sound(0, false));
     let settings = PlaySettings { drain_max_requests: 2, ..settings() };
     let error = error(&miner, 2, &settings).await;
     assert!(error.contains("drain budget was exhausted"), "{error}");
-    assert_eq!(miner.predicts(), 4);
+    assert_eq!(miner.predict_count(), 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn chunk_timeout_is_not_retried() {
-    let miner = ScriptedMiner::new(|_, _| Step::sound(0, false).after(20 * MS));
+    let miner = ScriptedMiner::new(|_, _| Step::sound(0, false).delayed_by(20 * MS));
     let settings = PlaySettings { chunk_timeout: 10 * MS, ..settings() };
     assert_eq!(
         error(&miner, 3, &settings).await,
         "audio chunk response for frame 1/3 timed out after 0.01s"
     );
-    assert_eq!(miner.predicts(), 1);
+    assert_eq!(miner.predict_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn last_frame_has_a_longer_timeout() {
     let miner = ScriptedMiner::new(|k, call| {
-        Step::sound(0, call.in_eos).after(if k == 2 { 20 * MS } else { 5 * MS })
+        Step::sound(0, call.in_eos).delayed_by(if k == 2 { 20 * MS } else { 5 * MS })
     });
     let settings = PlaySettings { chunk_timeout: 10 * MS, drain_timeout: 50 * MS, ..settings() };
     let reply = play(&miner, 2, &settings).await.unwrap();
@@ -146,28 +149,29 @@ async fn last_frame_has_a_longer_timeout() {
 async fn drain_has_a_deadline() {
     // 2 frames and one drain request: a drain timeout fails the reply.
     let miner = ScriptedMiner::new(|k, _| {
-        Step::sound(0, false).after(if k == 3 { 1_000 * MS } else { Duration::ZERO })
+        Step::sound(0, false).delayed_by(if k == 3 { 1_000 * MS } else { Duration::ZERO })
     });
-    let tight = PlaySettings { drain_timeout: 100 * MS, final_drain_min: 10 * MS, ..settings() };
+    let short_drain =
+        PlaySettings { drain_timeout: 100 * MS, final_drain_min: 10 * MS, ..settings() };
     assert_eq!(
-        error(&miner, 2, &tight).await,
+        error(&miner, 2, &short_drain).await,
         "drain response after final audio chunk timed out after 0.10s"
     );
-    assert_eq!(miner.predicts(), 3);
+    assert_eq!(miner.predict_count(), 3);
 
     // Each response is in time, but the drain timeout expires before the end of the reply.
     let miner = ScriptedMiner::new(|k, _| {
-        Step::sound(0, false).after(if k > 2 { 50 * MS } else { Duration::ZERO })
+        Step::sound(0, false).delayed_by(if k > 2 { 50 * MS } else { Duration::ZERO })
     });
-    let error = error(&miner, 2, &tight).await;
+    let error = error(&miner, 2, &short_drain).await;
     assert!(error.contains("drain timeout was exhausted"), "{error}");
-    assert_eq!(miner.predicts(), 4);
+    assert_eq!(miner.predict_count(), 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn drain_has_a_minimum_time_after_a_slow_last_frame() {
     let miner = ScriptedMiner::new(|k, _| {
-        Step::sound(0, k == 3).after(if k > 1 { 90 * MS } else { Duration::ZERO })
+        Step::sound(0, k == 3).delayed_by(if k > 1 { 90 * MS } else { Duration::ZERO })
     });
     let settings =
         PlaySettings { drain_timeout: 100 * MS, final_drain_min: 100 * MS, ..settings() };
@@ -176,7 +180,7 @@ async fn drain_has_a_minimum_time_after_a_slow_last_frame() {
 
 #[tokio::test(start_paused = true)]
 async fn a_single_request_has_the_miner_timeout() {
-    let miner = ScriptedMiner::new(|_, _| Step::sound(0, true).after(Duration::from_secs(9)));
+    let miner = ScriptedMiner::new(|_, _| Step::sound(0, true).delayed_by(Duration::from_secs(9)));
     let settings = PlaySettings { miner_timeout: Duration::from_secs(8), ..settings() };
     assert_eq!(error(&miner, 1, &settings).await, "timeout after 8.0s");
 }
@@ -187,7 +191,7 @@ async fn init_without_response_times_out() {
     let failure = play(&miner, 1, &settings()).await.unwrap_err();
     assert_eq!(failure.error.to_string(), "timeout after 600.0s");
     assert_eq!((failure.session_id, failure.wall), (None, Duration::from_mins(10)));
-    assert_eq!((miner.inits(), miner.predicts()), (1, 0));
+    assert_eq!((miner.init_count(), miner.predict_count()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,7 +227,7 @@ async fn init_response_is_validated() {
             Ok(Duration::ZERO)
         });
         assert_eq!(error(&miner, 1, &settings()).await, message);
-        assert_eq!(miner.predicts(), 0);
+        assert_eq!(miner.predict_count(), 0);
     }
 }
 
@@ -246,7 +250,7 @@ async fn irrelevant_init_fields_are_ignored() {
         });
         play(&miner, 2, &settings()).await.unwrap();
         drop(guard);
-        assert_eq!(miner.predicts(), 2);
+        assert_eq!(miner.predict_count(), 2);
         let log = log.text();
         assert_eq!(log.contains("WARN") && log.contains("frame_rate_hz=50"), warns, "{log}");
     }
@@ -254,14 +258,14 @@ async fn irrelevant_init_fields_are_ignored() {
 
 #[tokio::test(start_paused = true)]
 async fn malformed_response_fails_the_utterance_with_a_reason() {
-    let long = "A".repeat(4_000_000);
+    let long_audio = "A".repeat(4_000_000);
     for (step, message) in [
         (Step::text("AAAAA", true), "audio_b64 is not base64: "),
         (
             Step::text("AAAA", true),
             "reply of 3 bytes is not a whole number of float32 samples on 1 channel(s)",
         ),
-        (Step::text(long, true), "reply exceeds 96000 bytes of audio"),
+        (Step::text(long_audio, true), "reply exceeds 96000 bytes of audio"),
         (Step::error(CallError::status(503, b"no room")), "503:no room"),
         (Step::error(CallError::Parse("expected value".into())), "parse:expected value"),
         (Step::error(CallError::InvalidPayloadType), "invalid_payload_type"),
@@ -289,7 +293,7 @@ async fn endless_reply_fails_at_its_limit() {
     let miner = ScriptedMiner::new(|_, _| Step::sound(24_000, false));
     let settings = PlaySettings { max_reply: Duration::from_secs(10), ..settings() };
     assert_eq!(error(&miner, 200, &settings).await, "reply exceeds 960000 bytes of audio");
-    assert_eq!(miner.predicts(), 11);
+    assert_eq!(miner.predict_count(), 11);
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,7 +301,7 @@ async fn nan_becomes_silence() {
     use base64::Engine as _;
     let nan = base64::engine::general_purpose::STANDARD.encode(f32::NAN.to_le_bytes().repeat(3));
     let miner = ScriptedMiner::new(move |_, _| Step::text(nan.clone(), true));
-    assert_eq!(sound(play(&miner, 1, &settings()).await.unwrap()), [0; 6]);
+    assert_eq!(read_pcm(play(&miner, 1, &settings()).await.unwrap()), [0; 6]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -316,21 +320,22 @@ async fn first_arena_frames_have_a_longer_deadline() {
         miner_timeout: Duration::from_mins(2),
         ..settings()
     };
-    let late = |frame: usize| {
+    let late_start = |frame: usize| {
         ScriptedMiner::new(move |k, call| {
             let delay = if k == frame { Duration::from_secs(5) } else { Duration::ZERO };
-            Step::sound(10, call.in_eos).after(delay)
+            Step::sound(10, call.in_eos).delayed_by(delay)
         })
     };
-    let source_at = |index| source(index, 6);
+    let source_of = |index| source(index, 6);
     for (utterance, frame, is_played) in
         [(0, 1, true), (2, 4, true), (2, 5, false), (3, 1, false), (3, 6, true)]
     {
         let spool = std::env::temp_dir();
-        let played = play_utterance(&late(frame), "c", &source_at(utterance), &arena, &spool).await;
+        let played =
+            play_utterance(&late_start(frame), "c", &source_of(utterance), &arena, &spool).await;
         assert_eq!(played.is_ok(), is_played, "utterance {utterance}, frame {frame}");
     }
-    let error = error(&late(1), 6, &settings()).await;
+    let error = error(&late_start(1), 6, &settings()).await;
     assert_eq!(error, "audio chunk response for frame 1/6 timed out after 3.00s");
 }
 
@@ -361,9 +366,13 @@ impl MinerConnection for PatientConnection {
 
 #[tokio::test(start_paused = true)]
 async fn patient_connection_has_the_frame_deadlines() {
-    let slow = |init: u64, first: u64| {
+    let slow_miner = |init: u64, first: u64| {
         let script = ScriptedMiner::new(move |k, call| {
-            Step::sound(10, call.in_eos).after(Duration::from_secs(if k == 1 { first } else { 0 }))
+            Step::sound(10, call.in_eos).delayed_by(Duration::from_secs(if k == 1 {
+                first
+            } else {
+                0
+            }))
         });
         PatientConnection(script.with_init(move |_, _| Ok(Duration::from_secs(init))))
     };
@@ -374,9 +383,14 @@ async fn patient_connection_has_the_frame_deadlines() {
         ..settings()
     };
     for (init, first, is_played) in [(299, 59, true), (301, 0, false), (0, 61, false)] {
-        let played =
-            play_utterance(&slow(init, first), "c", &source(7, 6), &arena, &std::env::temp_dir())
-                .await;
+        let played = play_utterance(
+            &slow_miner(init, first),
+            "c",
+            &source(7, 6),
+            &arena,
+            &std::env::temp_dir(),
+        )
+        .await;
         assert_eq!(played.is_ok(), is_played, "{init} s, {first} s");
     }
 }

@@ -69,7 +69,7 @@ impl ChainView {
             Ok(block) => Ok(block.get()),
             Err(gateway) => {
                 let head = |chain: Arc<dyn Chain>| async move { chain.head().await };
-                self.directly(gateway, head).await.map(|head| head.number.get())
+                self.query_chain(gateway, head).await.map(|head| head.number.get())
             }
         }
     }
@@ -91,25 +91,25 @@ impl ChainView {
         match self.gateway.neurons(netuid).await {
             Ok(neurons) => Ok(neurons),
             Err(gateway) => {
-                let read =
+                let read_neurons =
                     |chain: Arc<dyn Chain>| async move { Neurons::read(&*chain, netuid).await };
-                self.directly(gateway, read).await
+                self.query_chain(gateway, read_neurons).await
             }
         }
     }
 
     /// Reads from the fallback node after a gateway error.
-    async fn directly<T, F: Future<Output = Result<T, ChainError>>>(
+    async fn query_chain<T, F: Future<Output = Result<T, ChainError>>>(
         &self,
         gateway: GatewayError,
-        read: impl FnOnce(Arc<dyn Chain>) -> F,
+        call: impl FnOnce(Arc<dyn Chain>) -> F,
     ) -> Result<T, ChainViewError> {
         let Some(connect) = &self.connect else { return Err(gateway.into()) };
-        let reading = async {
+        let query = async {
             let chain = self.direct.get_or_try_init(|| connect()).await?;
-            read(Arc::clone(chain)).await
+            call(Arc::clone(chain)).await
         };
-        match timeout(CONNECT_TIMEOUT, reading).await {
+        match timeout(CONNECT_TIMEOUT, query).await {
             Ok(Ok(value)) => {
                 tracing::debug!(%gateway, "using the fallback node");
                 Ok(value)

@@ -28,15 +28,15 @@ pub(super) fn describe() {
     }
 }
 
-pub(super) fn block(height: u32) {
+pub(super) fn record_block(height: u32) {
     gauge!(BLOCK).set(f64::from(height));
 }
 
-pub(super) fn round(contest: ChallengeType, outcome: &'static str) {
+pub(super) fn count_round(contest: ChallengeType, outcome: &'static str) {
     counter!(ROUNDS, "contest" => contest.as_str(), "outcome" => outcome).increment(1);
 }
 
-pub(super) fn played(contest: ChallengeType, elapsed: Duration, miners: usize) {
+pub(super) fn record_played_round(contest: ChallengeType, elapsed: Duration, miners: usize) {
     histogram!(ROUND_SECONDS, "contest" => contest.as_str()).record(elapsed);
     gauge!(MINERS, "contest" => contest.as_str()).set(miners as f64);
 }

@@ -74,7 +74,7 @@ struct ContestState {
     /// Whether the startup round is pending.
     startup: bool,
     /// Epoch to which `attempts` applies.
-    attempted: Option<u32>,
+    attempted_epoch: Option<u32>,
     attempts: u32,
     /// Start and length of the current backoff.
     pause: Option<(SystemTime, Duration)>,
@@ -93,8 +93,8 @@ impl ContestState {
     /// Returns the remaining backoff.
     fn remaining_backoff(&self, now: SystemTime) -> Duration {
         // A clock that was set back must not lengthen the pause.
-        let passed = |since| now.duration_since(since).unwrap_or(Duration::MAX);
-        self.pause.map_or(Duration::ZERO, |(since, pause)| pause.saturating_sub(passed(since)))
+        let elapsed = |since| now.duration_since(since).unwrap_or(Duration::MAX);
+        self.pause.map_or(Duration::ZERO, |(since, pause)| pause.saturating_sub(elapsed(since)))
     }
 
     fn end(&mut self, epoch: Option<u32>) {
@@ -111,7 +111,7 @@ pub(super) struct Schedule {
     solo: ContestState,
     arena: ContestState,
     /// Epoch and uid of the main challenge whose solo round is due.
-    solo_of: Option<(Option<u32>, String)>,
+    pending_solo: Option<(Option<u32>, String)>,
     queue: VecDeque<ChallengeType>,
     block: Option<u32>,
     /// End of the last main round, or creation of the schedule.
@@ -127,7 +127,7 @@ impl Schedule {
         last_rounds: &LastRounds,
         now: SystemTime,
     ) -> Self {
-        let ended = |row: &RoundRow| {
+        let end_time = |row: &RoundRow| {
             u64::try_from(row.ended_unix)
                 .ok()
                 .and_then(|unix| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(unix)))
@@ -137,10 +137,10 @@ impl Schedule {
             main: ContestState::load(last_rounds.main.as_ref(), settings.on_startup),
             solo: ContestState::default(),
             arena: ContestState::load(last_rounds.arena.as_ref(), arena_startup),
-            solo_of: None,
+            pending_solo: None,
             queue: VecDeque::new(),
             block: None,
-            main_ended: last_rounds.main.as_ref().and_then(ended).unwrap_or(now),
+            main_ended: last_rounds.main.as_ref().and_then(end_time).unwrap_or(now),
             has_unknown_epoch: false,
             settings,
         };
@@ -168,7 +168,7 @@ impl Schedule {
         if std::mem::take(&mut self.has_unknown_epoch) {
             self.main.last = self.main.last.max(Some(block / self.settings.tempo.max(1)));
         }
-        let mut waiting = Vec::new();
+        let mut waited_rounds = Vec::new();
         for contest in [ChallengeType::Main, ChallengeType::Arena] {
             let Some(epoch) = self.epoch(contest) else { continue };
             let contest_state = self.contest_state_mut(contest);
@@ -184,7 +184,7 @@ impl Schedule {
                         );
                     }
                     contest_state.last = Some(epoch);
-                    waiting.push(row(contest, Some(epoch), RoundEnd::Waited, None, now));
+                    waited_rounds.push(row(contest, Some(epoch), RoundEnd::Waited, None, now));
                     false
                 }
             };
@@ -192,14 +192,14 @@ impl Schedule {
                 self.queue.push_back(contest);
             }
         }
-        waiting
+        waited_rounds
     }
 
     /// Records that the newest block is unreadable. As long as no block is readable, a main round
     /// is due one tempo after the end of the last one, by the clock; arena rounds are not due.
     pub(super) fn observe_outage(&mut self, now: SystemTime) {
-        let passed = now.duration_since(self.main_ended).unwrap_or_default();
-        if (self.main.startup || passed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
+        let elapsed = now.duration_since(self.main_ended).unwrap_or_default();
+        if (self.main.startup || elapsed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
             && !self.queue.contains(&ChallengeType::Main)
         {
             self.block = None;
@@ -214,13 +214,13 @@ impl Schedule {
                 && (**contest != ChallengeType::Arena || self.block.is_some())
         };
         let contest = *self.queue.iter().find(is_ready)?;
-        let (epoch, main_challenge_uid) = match (contest, &self.solo_of) {
+        let (epoch, main_challenge_uid) = match (contest, &self.pending_solo) {
             (ChallengeType::Solo, Some((epoch, uid))) => (*epoch, Some(uid.clone())),
             _ => (self.epoch(contest), None),
         };
         let contest_state = self.contest_state_mut(contest);
-        if contest_state.attempted != epoch {
-            (contest_state.attempted, contest_state.attempts) = (epoch, 0);
+        if contest_state.attempted_epoch != epoch {
+            (contest_state.attempted_epoch, contest_state.attempts) = (epoch, 0);
         }
         Some(DueRound {
             contest,
@@ -240,7 +240,7 @@ impl Schedule {
     }
 
     /// Records that a round was completed; returns the row for the ledger.
-    pub(super) fn played(
+    pub(super) fn record_played(
         &mut self,
         round: &DueRound,
         challenge_uid: &str,
@@ -251,7 +251,7 @@ impl Schedule {
     }
 
     /// Records that a round failed. Returns a row for the ledger if the round is not retried.
-    pub(super) fn failed(
+    pub(super) fn record_failed(
         &mut self,
         round: &DueRound,
         challenge_uid: Option<&str>,
@@ -287,14 +287,14 @@ impl Schedule {
                     self.solo_is_due(round.epoch, uid.to_owned());
                 }
             }
-            ChallengeType::Solo => self.solo_of = None,
+            ChallengeType::Solo => self.pending_solo = None,
             ChallengeType::Arena => {}
         }
     }
 
     fn solo_is_due(&mut self, epoch: Option<u32>, main_challenge_uid: String) {
         if self.settings.solo {
-            self.solo_of = Some((epoch, main_challenge_uid));
+            self.pending_solo = Some((epoch, main_challenge_uid));
             self.queue.retain(|contest| *contest != ChallengeType::Solo);
             self.queue.push_front(ChallengeType::Solo);
         }

@@ -79,11 +79,11 @@ fn gateway(
             post(move |Json(body): Json<Value>| {
                 let mut waiting = waiting.clone();
                 waiting.mark_unchanged();
-                let waits = BlockWaiters::new(&count);
+                let waiter = BlockWaiters::new(&count);
                 async move {
-                    let _waits = waits;
-                    let within = Duration::from_secs_f64(body["timeout_s"].as_f64().unwrap());
-                    match tokio::time::timeout(within, waiting.changed()).await {
+                    let _waiter = waiter;
+                    let wait_limit = Duration::from_secs_f64(body["timeout_s"].as_f64().unwrap());
+                    match tokio::time::timeout(wait_limit, waiting.changed()).await {
                         Ok(_) => Json(json!({ "block": *waiting.borrow() })).into_response(),
                         Err(_) => StatusCode::GATEWAY_TIMEOUT.into_response(),
                     }
@@ -126,13 +126,13 @@ struct Settings {
 }
 
 /// A running round loop, and the channel on which it reports its rounds.
-struct Running {
+struct RunningRounds {
     shutdown: Shutdown,
     reports: mpsc::UnboundedReceiver<RoundReport>,
     waiting: watch::Receiver<usize>,
 }
 
-impl Running {
+impl RunningRounds {
     async fn report(&mut self) -> RoundReport {
         tokio::time::timeout(LONG_TIMEOUT, self.reports.recv())
             .await
@@ -153,7 +153,7 @@ fn parrot() -> Arc<ScriptedMiner> {
     Arc::new(ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)))
 }
 
-fn parrot_after(delay: Duration) -> Arc<ScriptedMiner> {
+fn delayed_parrot(delay: Duration) -> Arc<ScriptedMiner> {
     let parrot = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos));
     Arc::new(parrot.with_init(move |_, _| Ok(delay)))
 }
@@ -212,15 +212,15 @@ impl Fixture {
     }
 
     fn sleeper(&self) -> Sleeper {
-        let (notes, time) = (Arc::clone(&self.waits), self.time.clone());
+        let (recorded, time) = (Arc::clone(&self.waits), self.time.clone());
         Arc::new(move |wait| {
-            notes.lock().unwrap().push(wait.as_secs());
+            recorded.lock().unwrap().push(wait.as_secs());
             time.send_modify(|time| *time += wait.as_secs());
             tokio::time::sleep(Duration::from_millis(2)).boxed()
         })
     }
 
-    async fn parts(&self) -> (RoundDependencies, mpsc::UnboundedReceiver<RoundReport>) {
+    async fn dependencies(&self) -> (RoundDependencies, mpsc::UnboundedReceiver<RoundReport>) {
         let (sender, reports) = mpsc::unbounded_channel();
         let options = EngineOptions {
             sleeper: self.sleeper(),
@@ -229,7 +229,7 @@ impl Fixture {
         };
         let settings = RunnerSettings {
             max_miners: self.max_miners,
-            ..RunnerSettings::new(RunPaths::below(self.directory.path()))
+            ..RunnerSettings::new(RunPaths::in_directory(self.directory.path()))
         };
         let [engine, gateway] = &self.urls;
         let gateway = GatewayClient::new(gateway, None, Duration::from_secs(2)).unwrap();
@@ -253,7 +253,7 @@ impl Fixture {
             observer: Arc::new(()),
             arena_play: self.settings.arena_play.clone(),
         };
-        let parts = RoundDependencies {
+        let dependencies = RoundDependencies {
             player: Arc::new(player),
             ledger,
             engine,
@@ -262,30 +262,30 @@ impl Fixture {
             clock: Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(*time.borrow())),
             sleeper: self.sleeper(),
         };
-        (parts, reports)
+        (dependencies, reports)
     }
 
-    async fn start(&self) -> Running {
-        let (parts, reports) = self.parts().await;
-        let mut rounds = Rounds::new(parts, self.settings.schedule.clone()).await.unwrap();
+    async fn start(&self) -> RunningRounds {
+        let (dependencies, reports) = self.dependencies().await;
+        let mut rounds = Rounds::new(dependencies, self.settings.schedule.clone()).await.unwrap();
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();
         shutdown.spawn("rounds", async move { rounds.run(&stop).await });
-        Running { shutdown, reports, waiting: self.waiting.subscribe() }
+        RunningRounds { shutdown, reports, waiting: self.waiting.subscribe() }
     }
 
     /// Produces blocks up to `block` after the loop has observed the newest one.
     async fn block(&self, height: u32) {
-        self.idle().await;
+        self.wait_until_idle().await;
         self.blocks.send_replace(height);
     }
 
     /// Waits until the loop waits for a block.
-    async fn idle(&self) {
+    async fn wait_until_idle(&self) {
         let mut waiting = self.waiting.subscribe();
-        let idle = waiting.wait_for(|count| *count > 0);
+        let is_idle = waiting.wait_for(|count| *count > 0);
         drop(
-            tokio::time::timeout(LONG_TIMEOUT, idle)
+            tokio::time::timeout(LONG_TIMEOUT, is_idle)
                 .await
                 .expect("the loop waits for a block in time"),
         );
@@ -293,7 +293,7 @@ impl Fixture {
 
     /// Advances time, so that failed rounds are retried; a block wakes the loop.
     async fn pass(&self, seconds: u64) {
-        self.idle().await;
+        self.wait_until_idle().await;
         self.time.send_modify(|time| *time += seconds);
         self.blocks.send_modify(|block| *block += 1);
     }
@@ -316,7 +316,7 @@ fn read(path: &Path) -> Option<Value> {
 }
 
 /// Returns the contest, epoch and outcome of a round.
-fn short(report: &RoundReport) -> (ChallengeType, Option<u32>, &str) {
+fn summary_of(report: &RoundReport) -> (ChallengeType, Option<u32>, &str) {
     (report.contest, report.epoch, report.outcome)
 }
 
@@ -326,10 +326,10 @@ async fn a_main_round_is_followed_by_its_solo_round() {
     let mut running = fixture.start().await;
     fixture.block(104).await;
     let main = running.report().await;
-    assert_eq!(short(&main), (ChallengeType::Main, Some(1), "played"));
+    assert_eq!(summary_of(&main), (ChallengeType::Main, Some(1), "played"));
     assert_eq!((main.challenge_uid.as_deref(), main.miners), (Some("challenge-0"), 3));
     let solo = running.report().await;
-    assert_eq!(short(&solo), (ChallengeType::Solo, Some(1), "played"));
+    assert_eq!(summary_of(&solo), (ChallengeType::Solo, Some(1), "played"));
     assert_eq!(solo.challenge_uid.as_deref(), Some("challenge-1"));
     assert_eq!(solo.main_challenge_uid.as_deref(), Some("challenge-0"));
     let status = fixture.status("challenge-0__main").unwrap();
@@ -342,15 +342,15 @@ async fn a_main_round_is_followed_by_its_solo_round() {
     // One run file and one score file per miner and contest.
     assert_eq!(fixture.score_files(), 12);
     // The next epoch's challenge is the same: no miner is played again.
-    let played = fixture.miner.inits();
+    let played = fixture.miner.init_count();
     fixture.block(200).await;
-    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
-    assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(2), "already_done"));
-    assert_eq!(fixture.miner.inits(), played);
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, Some(2), "already_done"));
+    assert_eq!(fixture.miner.init_count(), played);
     running.stop().await;
 
-    let (parts, _) = fixture.parts().await;
-    let ledger = parts.ledger;
+    let (dependencies, _) = fixture.dependencies().await;
+    let ledger = dependencies.ledger;
     let solo = ledger.find("challenge-1", ChallengeType::Solo).await.unwrap().unwrap();
     assert_eq!(
         (solo.main_challenge_uid.as_deref(), solo.state),
@@ -361,7 +361,7 @@ async fn a_main_round_is_followed_by_its_solo_round() {
 }
 
 #[tokio::test]
-async fn restart_plays_only_in_a_later_epoch() {
+async fn restarted_runner_waits_for_next_epoch() {
     let fixture = Fixture::new().await;
     let mut running = fixture.start().await;
     fixture.block(100).await;
@@ -371,12 +371,12 @@ async fn restart_plays_only_in_a_later_epoch() {
     running.stop().await;
     let mut running = fixture.start().await;
     fixture.block(199).await;
-    fixture.idle().await;
+    fixture.wait_until_idle().await;
     assert!(running.reports.try_recv().is_err());
     running.stop().await;
     fixture.blocks.send_replace(777);
     let mut running = fixture.start().await;
-    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(7), "already_done"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(7), "already_done"));
     running.stop().await;
 }
 
@@ -385,8 +385,8 @@ async fn start_plays_immediately_with_on_startup() {
     let mut fixture = Fixture::new().await;
     fixture.settings.schedule.on_startup = true;
     let mut running = fixture.start().await;
-    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(0), "played"));
-    assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(0), "played"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(0), "played"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, Some(0), "played"));
     running.stop().await;
 }
 
@@ -395,12 +395,12 @@ async fn start_plays_immediately_with_on_startup() {
 async fn interrupted_round_is_resumed_at_the_next_start() {
     for stuck_at in ["challenge-0:1", "challenge-1:1"] {
         let mut fixture = Fixture::new().await;
-        let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
+        let stuck_miner = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
             move |request, _| {
                 Ok(if request.utterance_id == stuck_at { Duration::MAX } else { Duration::ZERO })
             },
         );
-        fixture.miner = Arc::new(stuck);
+        fixture.miner = Arc::new(stuck_miner);
         let running = fixture.start().await;
         fixture.block(100).await;
         let init_count = |id: &str| {
@@ -434,7 +434,7 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
         // the solo round was missing, too.
         let (rounds, inits) = if stuck_at == "challenge-0:1" { (2, 3 + 6) } else { (1, 3) };
         assert_eq!(contests.len(), rounds, "{stuck_at}");
-        assert_eq!(fixture.miner.inits(), inits, "{stuck_at}");
+        assert_eq!(fixture.miner.init_count(), inits, "{stuck_at}");
         assert_eq!(uids.pop().unwrap().as_deref(), Some("challenge-0"));
         let status = fixture.status("challenge-1__solo").unwrap();
         assert_eq!(

@@ -48,7 +48,7 @@ fn challenge(texts: &[&str]) -> PrefetchedChallenge {
 }
 
 fn settings(directory: &Path) -> RunnerSettings {
-    RunnerSettings::new(RunPaths::below(directory))
+    RunnerSettings::new(RunPaths::in_directory(directory))
 }
 
 async fn runner(directory: &Path) -> Runner {
@@ -120,12 +120,12 @@ async fn a_run_writes_every_file_in_its_layout() {
     assert_eq!(report.outcome, RunOutcome::Finished);
     assert!((report.miners[0].score - 0.4).abs() < 1e-12);
 
-    let home = miner_directory(directory, 7);
-    assert_eq!(names(&home), ["audio.tar", "predicted", "run.json", "source"]);
-    assert_eq!(names(&home.join("predicted")), ["utt_0000.wav", "utt_0001.wav"]);
-    assert_eq!(names(&home.join("source")), ["utt_0000.wav", "utt_0001.wav"]);
-    assert_eq!(std::fs::read(home.join("source/utt_0001.wav")).unwrap(), wav(9_600, 24_000));
-    let mut tar = tar::Archive::new(std::fs::File::open(home.join("audio.tar")).unwrap());
+    let miner_home = miner_directory(directory, 7);
+    assert_eq!(names(&miner_home), ["audio.tar", "predicted", "run.json", "source"]);
+    assert_eq!(names(&miner_home.join("predicted")), ["utt_0000.wav", "utt_0001.wav"]);
+    assert_eq!(names(&miner_home.join("source")), ["utt_0000.wav", "utt_0001.wav"]);
+    assert_eq!(std::fs::read(miner_home.join("source/utt_0001.wav")).unwrap(), wav(9_600, 24_000));
+    let mut tar = tar::Archive::new(std::fs::File::open(miner_home.join("audio.tar")).unwrap());
     let members: Vec<_> = tar
         .entries()
         .unwrap()
@@ -141,13 +141,13 @@ async fn a_run_writes_every_file_in_its_layout() {
         ]
     );
 
-    let text = std::fs::read_to_string(home.join("run.json")).unwrap();
+    let text = std::fs::read_to_string(miner_home.join("run.json")).unwrap();
     assert!(
         text.starts_with(
             "{\n  \"challenge_uid\": \"challenge-1\",\n  \"challenge_type\": \"main\",\n  \"miner_uid\": 7,"
         )
     );
-    let log = read(&home.join("run.json"));
+    let log = read(&miner_home.join("run.json"));
     #[rustfmt::skip]
     assert_eq!(keys(&log), [
         "challenge_uid", "challenge_type", "miner_uid", "miner_hotkey", "protocol", "score_is_fallback",
@@ -217,11 +217,11 @@ async fn a_run_writes_every_file_in_its_layout() {
     assert!(Path::new(run["log_file"].as_str().unwrap()).exists());
     assert!(Path::new(score["run_file"].as_str().unwrap()).exists());
     // Both names contain the same timestamp.
-    let stamps: Vec<_> = names(&directory.join("scores"))
+    let timestamps: Vec<_> = names(&directory.join("scores"))
         .iter()
         .map(|name| name[name.len() - 20..].to_owned())
         .collect();
-    assert_eq!(stamps[0], stamps[1]);
+    assert_eq!(timestamps[0], timestamps[1]);
 
     let status = read(&directory.join("challenge_status/challenge-1__main.json"));
     #[rustfmt::skip]
@@ -281,16 +281,17 @@ async fn blank_transcript_is_written_as_null() {
 #[tokio::test]
 async fn slow_and_silent_miners_do_not_delay_others() {
     let directory = tempfile::tempdir().unwrap();
-    let slow = Arc::new(ScriptedMiner::new(|_, call| {
-        Step::sound(0, call.in_eos).after(Duration::from_millis(500))
+    let slow_miner = Arc::new(ScriptedMiner::new(|_, call| {
+        Step::sound(0, call.in_eos).delayed_by(Duration::from_millis(500))
     }));
-    let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
+    let silent_miner =
+        Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).delayed_by(Duration::MAX)));
     let events = Arc::new(Mutex::new(Vec::new()));
     let observed = Arc::clone(&events);
     let mut settings = settings(directory.path());
     settings.play.chunk_timeout = Duration::from_secs(3);
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
-    let miners = [miner(1, &slow), miner(2, &dead), miner(3, &parrot())];
+    let miners = [miner(1, &slow_miner), miner(2, &silent_miner), miner(3, &parrot())];
     let observer = move |event: RunEvent| match event {
         RunEvent::Played { miner, .. } | RunEvent::Failed { miner, .. } => {
             observed.lock().unwrap().push(miner.0);
@@ -310,13 +311,18 @@ async fn slow_and_silent_miners_do_not_delay_others() {
 async fn long_reply_is_written_without_waiting_for_other_miners() {
     let directory = tempfile::tempdir().unwrap();
     // 25 s of audio in the first response; then one of the miners stops responding.
-    let long = |k, call: &PredictCall| Step::sound(if k == 1 { 600_000 } else { 0 }, call.in_eos);
-    let slow = ScriptedMiner::new(move |k, call| {
-        long(k, call).after(if k == 1 { Duration::ZERO } else { Duration::MAX })
+    let long_step =
+        |k, call: &PredictCall| Step::sound(if k == 1 { 600_000 } else { 0 }, call.in_eos);
+    let slow_miner = ScriptedMiner::new(move |k, call| {
+        long_step(k, call).delayed_by(if k == 1 { Duration::ZERO } else { Duration::MAX })
     });
-    let quick = ScriptedMiner::new(move |k, call| {
+    let quick_miner = ScriptedMiner::new(move |k, call| {
         // The other miner has started by now.
-        long(k, call).after(if k == 1 { Duration::from_millis(500) } else { Duration::ZERO })
+        long_step(k, call).delayed_by(if k == 1 {
+            Duration::from_millis(500)
+        } else {
+            Duration::ZERO
+        })
     });
     let mut settings = settings(directory.path());
     settings.play.chunk_timeout = Duration::from_secs(6);
@@ -330,7 +336,7 @@ async fn long_reply_is_written_without_waiting_for_other_miners() {
         }
         _ => {}
     };
-    let miners = [miner(1, &Arc::new(slow)), miner(2, &Arc::new(quick))];
+    let miners = [miner(1, &Arc::new(slow_miner)), miner(2, &Arc::new(quick_miner))];
     let report = runner.play(challenge(&["0.5"]), &miners, Arc::new(observer)).await.unwrap();
     assert_eq!(*events.lock().unwrap(), [2, 1]);
     assert!(report.miners[1].completed && !report.miners[0].completed);
@@ -358,7 +364,7 @@ async fn unplayable_utterance_does_not_affect_others() {
         report.miners[0].utterances[1].error.as_deref(),
         Some("ValueError:source audio channels mismatch: declared 2, got 1")
     );
-    assert_eq!(parrot.inits(), 2);
+    assert_eq!(parrot.init_count(), 2);
 }
 
 #[tokio::test]
@@ -386,7 +392,7 @@ async fn partial_challenge_is_scored_and_can_be_completed() {
     let report =
         runner.play(challenge(&["0.2", "0.6"]), &[miner(1, &parrot)], Arc::new(())).await.unwrap();
     assert_eq!((report.outcome, report.resumed), (RunOutcome::Finished, true));
-    assert_eq!(parrot.inits(), 2);
+    assert_eq!(parrot.init_count(), 2);
     let (_, score) = score_files(directory, 1);
     assert_eq!(
         (&score["challenge_mean_U"], &score["completed"], score.get("error")),
@@ -411,7 +417,7 @@ async fn replies_without_reference_get_error_results() {
 /// Columns: stored file · error of the utterance
 #[tokio::test]
 async fn unusable_reference_files_are_reported() {
-    for (stored, error) in [
+    for (reference_text, error) in [
         (Some("{"), "ValueError:Scoring metadata cannot be read (not JSON, or too large): "),
         (None, "FileNotFoundError:Scoring metadata not found: "),
     ] {
@@ -419,11 +425,11 @@ async fn unusable_reference_files_are_reported() {
         let root = directory.path().join("metadata");
         let file = root.join("challenge-1/challenge.json");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        if let Some(stored) = stored {
-            std::fs::write(&file, stored).unwrap();
+        if let Some(reference_text) = reference_text {
+            std::fs::write(&file, reference_text).unwrap();
         }
         let settings = RunnerSettings { metadata_root: Some(root), ..settings(directory.path()) };
-        let failures = Arc::new(Failures::default());
+        let failures = Arc::new(FailureRecorder::default());
         let runner = Runner::open(settings, "en", Arc::clone(&failures) as Arc<dyn ReplyScorer>)
             .await
             .unwrap();
@@ -435,9 +441,9 @@ async fn unusable_reference_files_are_reported() {
 
 /// An observer that records why a reference is missing.
 #[derive(Default)]
-struct Failures(Mutex<Vec<String>>);
+struct FailureRecorder(Mutex<Vec<String>>);
 
-impl ReplyScorer for Failures {
+impl ReplyScorer for FailureRecorder {
     fn prepare(&self, _: &Candidate) {}
 
     fn score(
@@ -469,10 +475,10 @@ impl ReplyScorer for WaitingScorer {
         candidates: &[Candidate],
     ) -> Vec<ScoreResult> {
         let (prepared, limit) = (self.prepared.lock().unwrap(), Duration::from_secs(30));
-        let (_prepared, waited) =
+        let (_prepared, wait_result) =
             self.changed.wait_timeout_while(prepared, limit, |prepared| *prepared < 3).unwrap();
         assert!(
-            !waited.timed_out(),
+            !wait_result.timed_out(),
             "replies to later utterances wait for the scores of the first one"
         );
         TextScorer.score(reference, candidates)
@@ -525,8 +531,8 @@ async fn unsafe_challenge_uid_is_refused() {
         let error = runner.play(challenge, &[miner(1, &parrot())], Arc::new(())).await.unwrap_err();
         assert!(matches!(error, RunError::ChallengeUid(_)));
     }
-    let none = PrefetchedChallenge { utterances: Vec::new(), ..challenge(&[]) };
-    let report = runner.play(none, &[], Arc::new(())).await.unwrap();
+    let no_utterances = PrefetchedChallenge { utterances: Vec::new(), ..challenge(&[]) };
+    let report = runner.play(no_utterances, &[], Arc::new(())).await.unwrap();
     assert_eq!(report.outcome, RunOutcome::NoChallenge);
     assert_eq!(names(&directory.path().join("logs")), [""; 0]);
 }
@@ -540,15 +546,16 @@ async fn results_are_queued_if_submission_is_enabled() {
         let settings = RunnerSettings { submit, ..settings(&directory.path().join(name)) };
         Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap()
     };
-    let off = open(false, "off").await;
-    off.play(challenge(&["0.2"]), &[miner(7, &parrot())], Arc::new(())).await.unwrap();
-    assert_eq!(off.ledger().outbox_counts().await.unwrap().waiting, 0);
-    let on = open(true, "on").await;
+    let disabled = open(false, "off").await;
+    disabled.play(challenge(&["0.2"]), &[miner(7, &parrot())], Arc::new(())).await.unwrap();
+    assert_eq!(disabled.ledger().outbox_counts().await.unwrap().waiting, 0);
+    let enabled = open(true, "on").await;
     for _ in 0..2 {
-        on.play(challenge(&["0.2"]), &[miner(7, &parrot()), miner(8, &parrot())], Arc::new(()))
+        enabled
+            .play(challenge(&["0.2"]), &[miner(7, &parrot()), miner(8, &parrot())], Arc::new(()))
             .await
             .unwrap();
-        let due = on.ledger().due(i64::MAX, 100).await.unwrap();
+        let due = enabled.ledger().due(i64::MAX, 100).await.unwrap();
         assert_eq!(due.len(), 8);
         assert!(
             due.iter()

@@ -10,7 +10,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::sorted_json;
 use url::Url;
 
-use super::payload::{LocalFile, TAR, artifact_data, is_artifact, text_data};
+use super::payload::{LocalFile, TAR_CONTENT_TYPE, artifact_data, is_artifact, text_data};
 use crate::OutboxEntry;
 use taonet_http::client::{builder, fault, join_path, read_capped, retry_after};
 use taonet_http::{Fault, FormFile, MultipartForm, file_content};
@@ -86,7 +86,7 @@ impl SubmitError {
     }
 }
 
-/// What the scoring API did with a delivered result.
+/// Outcome of a delivery to the scoring API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Acceptance {
     /// The scoring API stored the result.
@@ -140,16 +140,16 @@ impl ScoringApi {
         };
         let name = file.name();
         let request = if is_artifact(entry.file) {
-            let (opened, size) = file.open().await?;
+            let (file_handle, size) = file.open().await?;
             let metadata = signed(artifact_data(entry, &name, size, s3_path));
-            let part = FormFile { field: "file", name: &name, content_type: TAR };
+            let part = FormFile { field: "file", name: &name, content_type: TAR_CONTENT_TYPE };
             let form = MultipartForm::new([("metadata", &*metadata)], part);
             self.http
                 .post(self.submit_artifact.clone())
                 .timeout(self.timeout + Duration::from_secs(size / MIN_UPLOAD_RATE))
                 .header(CONTENT_TYPE, form.content_type())
                 .header(CONTENT_LENGTH, form.length(size))
-                .body(form.stream(file_content(opened, size)))
+                .body(form.stream(file_content(file_handle, size)))
         } else {
             let text = file.text(entry.file).await?;
             let body = signed(text_data(entry, &name, text.as_deref(), s3_path));

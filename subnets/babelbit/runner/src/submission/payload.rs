@@ -12,7 +12,7 @@ use crate::{OutboxEntry, RunPaths};
 use taonet_objects::ObjectStorage;
 
 /// Content type of the audio bundle.
-pub(super) const TAR: &str = "application/x-tar";
+pub(super) const TAR_CONTENT_TYPE: &str = "application/x-tar";
 
 /// A result file on local disk.
 pub(super) struct LocalFile {
@@ -55,7 +55,7 @@ impl LocalFile {
     }
 
     pub(super) async fn exists(&self) -> Result<bool, SubmitError> {
-        tokio::fs::try_exists(&self.path).await.map_err(|source| self.unread(source))
+        tokio::fs::try_exists(&self.path).await.map_err(|source| self.read_error(source))
     }
 
     /// Reads the file; returns `None` for a missing file, which is submitted without content. A
@@ -70,18 +70,19 @@ impl LocalFile {
             {
                 Ok(None)
             }
-            Err(error) => Err(self.unread(error)),
+            Err(error) => Err(self.read_error(error)),
         }
     }
 
     /// Opens the file; returns it with its size.
     pub(super) async fn open(&self) -> Result<(tokio::fs::File, u64), SubmitError> {
-        let file = tokio::fs::File::open(&self.path).await.map_err(|error| self.unread(error))?;
-        let size = file.metadata().await.map_err(|source| self.unread(source))?.len();
+        let file =
+            tokio::fs::File::open(&self.path).await.map_err(|error| self.read_error(error))?;
+        let size = file.metadata().await.map_err(|source| self.read_error(source))?.len();
         Ok((file, size))
     }
 
-    fn unread(&self, source: io::Error) -> SubmitError {
+    fn read_error(&self, source: io::Error) -> SubmitError {
         let path = self.path.clone();
         match source.kind() {
             io::ErrorKind::NotFound => SubmitError::NoFile(path),
@@ -97,7 +98,7 @@ pub(super) fn text_data(
     text: Option<&str>,
     s3_path: Option<&str>,
 ) -> Value {
-    let mut data = common(entry, name, text.map(|text| text.len() as u64), s3_path);
+    let mut data = common_fields(entry, name, text.map(|text| text.len() as u64), s3_path);
     let dialogue_uid = entry.named.as_ref().and_then(|named| named.dialogue_uid.clone());
     data.insert("dialogue_uid".to_owned(), dialogue_uid.into());
     if let Some(text) = text {
@@ -113,12 +114,12 @@ pub(super) fn artifact_data(
     size: u64,
     s3_path: Option<&str>,
 ) -> Value {
-    let mut data = common(entry, name, Some(size), s3_path);
-    data.insert("content_type".to_owned(), TAR.into());
+    let mut data = common_fields(entry, name, Some(size), s3_path);
+    data.insert("content_type".to_owned(), TAR_CONTENT_TYPE.into());
     data.into()
 }
 
-fn common(
+fn common_fields(
     entry: &OutboxEntry,
     name: &str,
     size: Option<u64>,

@@ -49,7 +49,7 @@ pub fn miner(number: u16) -> MinerKey {
     MinerKey { uid: Uid(number), hotkey: Hotkey::from_bytes(bytes) }
 }
 
-pub fn written(name: &str) -> WrittenFiles {
+pub fn written_files(name: &str) -> WrittenFiles {
     WrittenFiles { run_sha256: name.to_owned(), score_method: "semantic_audio_v1".to_owned() }
 }
 
@@ -72,7 +72,7 @@ impl Results {
                 std::fs::write(path, Results::content(file, number)).unwrap();
             }
             self.ledger
-                .enqueue(&self.challenge, miner(number), &written("run"), true)
+                .enqueue(&self.challenge, miner(number), &written_files("run"), true)
                 .await
                 .unwrap();
         }
@@ -111,7 +111,7 @@ impl Results {
     }
 
     pub fn paths(&self) -> RunPaths {
-        RunPaths::below(self.folder.path())
+        RunPaths::in_directory(self.folder.path())
     }
 
     pub fn path(&self, file: ResultFile, number: u16) -> PathBuf {
@@ -201,29 +201,29 @@ impl FaultyProxy {
     pub async fn start(service: &Url, fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let behind = service.socket_addrs(|| None).unwrap()[0];
-        let (fault, watched) = watch::channel(fault);
+        let upstream = service.socket_addrs(|| None).unwrap()[0];
+        let (fault, fault_receiver) = watch::channel(fault);
         let faults = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&faults);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (mut watched, count) = (watched.clone(), Arc::clone(&count));
+                let (mut fault_receiver, count) = (fault_receiver.clone(), Arc::clone(&count));
                 tokio::spawn(async move {
-                    let fault = watched.borrow_and_update().clone();
+                    let fault = fault_receiver.borrow_and_update().clone();
                     // A response counts once the client has it: the test may end the fault as soon
                     // as it counts.
-                    let is_answer = matches!(fault, Fault::Answer(_));
-                    if fault != Fault::None && !is_answer {
+                    let is_response = matches!(fault, Fault::Answer(_));
+                    if fault != Fault::None && !is_response {
                         count.fetch_add(1, Ordering::SeqCst);
                     }
                     tokio::select! {
-                        () = pass(stream, behind, fault) => {
-                            if is_answer {
+                        () = forward_with_fault(stream, upstream, fault) => {
+                            if is_response {
                                 count.fetch_add(1, Ordering::SeqCst);
                             }
                         }
                         // Open connections are closed when the fault changes.
-                        _ = watched.changed() => {}
+                        _ = fault_receiver.changed() => {}
                     }
                 });
             }
@@ -241,7 +241,7 @@ impl FaultyProxy {
     }
 }
 
-async fn pass(mut stream: TcpStream, behind: SocketAddr, fault: Fault) {
+async fn forward_with_fault(mut stream: TcpStream, upstream: SocketAddr, fault: Fault) {
     let mut buffer = vec![0; 1 << 16];
     match fault {
         Fault::Down => {}
@@ -260,11 +260,11 @@ async fn pass(mut stream: TcpStream, behind: SocketAddr, fault: Fault) {
             while stream.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
         }
         Fault::None => {
-            let mut service = TcpStream::connect(behind).await.unwrap();
+            let mut service = TcpStream::connect(upstream).await.unwrap();
             let _ = copy_bidirectional(&mut stream, &mut service).await;
         }
         Fault::NoResponses => {
-            let mut service = TcpStream::connect(behind).await.unwrap();
+            let mut service = TcpStream::connect(upstream).await.unwrap();
             let (mut reader, mut writer) = stream.split();
             let (mut answers, mut requests) = service.split();
             tokio::select! {

@@ -11,9 +11,9 @@ use taonet_wire::sorted_json;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use super::testing::{Results, challenge, miner, written};
+use super::testing::{Results, challenge, miner, written_files};
 use super::*;
-use taonet_babelbit_scoring_api::server::testing::{served, sqlite};
+use taonet_babelbit_scoring_api::server::testing::{serve_api, sqlite};
 use taonet_testing::CapturedLog;
 use taonet_validator::testing::key;
 
@@ -204,11 +204,15 @@ async fn repeated_failure_is_logged_once() {
 async fn superseded_result_is_logged() {
     let (log, _guard) = CapturedLog::start();
     let results = Results::new(1).await;
-    let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
+    let (api, url) = serve_api(results.folder.path(), &sqlite(results.folder.path())).await;
     results.outbox(&url).drain().await.unwrap();
     assert!(!log.text().contains("signed later"), "{}", log.text());
     let earlier: Clock = Arc::new(|| SystemTime::now() - Duration::from_mins(1));
-    results.ledger.enqueue(&results.challenge, miner(0), &written("run-2"), true).await.unwrap();
+    results
+        .ledger
+        .enqueue(&results.challenge, miner(0), &written_files("run-2"), true)
+        .await
+        .unwrap();
     let counts = results.outbox(&url).with_clock(earlier).drain().await.unwrap();
     assert_eq!((counts.delivered, counts.refused), (4, 0));
     assert_eq!(log.text().matches("signed later").count(), 4, "{}", log.text());
@@ -220,9 +224,9 @@ async fn superseded_result_is_logged() {
 async fn scores_are_submitted_before_other_files() {
     let results = Arc::new(Results::new(2).await);
     let sent = Arc::new(Mutex::new(Vec::new()));
-    let (results_too, sent_too) = (Arc::clone(&results), Arc::clone(&sent));
+    let (recorded_results, recorded_sent) = (Arc::clone(&results), Arc::clone(&sent));
     let routes = axum::Router::new().fallback(move |body: Bytes| {
-        let (results, sent) = (Arc::clone(&results_too), Arc::clone(&sent_too));
+        let (results, sent) = (Arc::clone(&recorded_results), Arc::clone(&recorded_sent));
         async move {
             let is_score = String::from_utf8_lossy(&body).contains(r#""kind":"challenge_scores""#);
             let count = {
@@ -249,8 +253,8 @@ async fn scores_are_submitted_before_other_files() {
 async fn permanently_refused_submission_is_kept_with_the_reason() {
     let results = Results::new(1).await;
     let server = MockServer::start().await;
-    let no = ResponseTemplate::new(403).set_body_string("no permit");
-    Mock::given(path("/v1/submit")).respond_with(no).up_to_n_times(3).mount(&server).await;
+    let refusal = ResponseTemplate::new(403).set_body_string("no permit");
+    Mock::given(path("/v1/submit")).respond_with(refusal).up_to_n_times(3).mount(&server).await;
     Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
     let outbox = results.outbox(&server.uri().parse().unwrap());
     let counts = outbox.drain().await.unwrap();
@@ -274,7 +278,7 @@ async fn permanently_refused_submission_is_kept_with_the_reason() {
 async fn solo_results_name_the_main_challenge() {
     let results = Results::new(0).await;
     let solo = results.ledger.begin(&challenge("solo-1", ChallengeType::Solo)).await.unwrap();
-    results.ledger.enqueue(&solo, miner(1), &written("run"), true).await.unwrap();
+    results.ledger.enqueue(&solo, miner(1), &written_files("run"), true).await.unwrap();
     let (server, url) = accepting_server().await;
     results.outbox(&url).drain().await.unwrap();
     for request in requests(&server, "/v1/submit").await {
@@ -302,12 +306,12 @@ async fn running_outbox_submits_new_files() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let feed = async {
+    let enqueue = async {
         sent(4).await;
         for (name, count) in [("run", 4), ("run-2", 8), ("run-2", 8)] {
             results
                 .ledger
-                .enqueue(&results.challenge, miner(0), &written(name), true)
+                .enqueue(&results.challenge, miner(0), &written_files(name), true)
                 .await
                 .unwrap();
             sent(count).await;
@@ -316,7 +320,7 @@ async fn running_outbox_submits_new_files() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         shutdown.request();
     };
-    tokio::join!(outbox.run(&shutdown), feed);
+    tokio::join!(outbox.run(&shutdown), enqueue);
     assert_eq!(server.received_requests().await.unwrap().len(), 8);
     let counts = results.ledger.outbox_counts().await.unwrap();
     assert_eq!((counts.waiting, counts.delivered), (0, 4));
@@ -327,8 +331,8 @@ async fn old_deliveries_are_deleted() {
     let results = Results::new(1).await;
     let (_server, url) = accepting_server().await;
     results.outbox(&url).drain().await.unwrap();
-    let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(8 * 24));
-    let counts = results.outbox(&url).with_clock(later).drain().await.unwrap();
+    let clock_in_8_days: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(8 * 24));
+    let counts = results.outbox(&url).with_clock(clock_in_8_days).drain().await.unwrap();
     assert_eq!(counts, OutboxCounts::default());
 }
 
@@ -348,7 +352,7 @@ async fn retry_pauses_double_up_to_the_maximum() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_artefacts_are_delivered_within_a_minute() {
     let results = Results::new(256).await;
-    let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
+    let (api, url) = serve_api(results.folder.path(), &sqlite(results.folder.path())).await;
     let start = Instant::now();
     let counts = results.outbox(&url).drain().await.unwrap();
     let elapsed = start.elapsed();
@@ -362,17 +366,17 @@ async fn a_thousand_artefacts_are_delivered_within_a_minute() {
 async fn concurrent_submissions_are_limited() {
     let results = Results::new(6).await;
     let running = Arc::new(Mutex::new((0, 0)));
-    let counted = Arc::clone(&running);
+    let running_count = Arc::clone(&running);
     let routes = axum::Router::new().fallback(move || {
-        let counted = Arc::clone(&counted);
+        let running_count = Arc::clone(&running_count);
         async move {
             {
-                let mut running = counted.lock().unwrap();
+                let mut running = running_count.lock().unwrap();
                 running.0 += 1;
                 running.1 = running.1.max(running.0);
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
-            counted.lock().unwrap().0 -= 1;
+            running_count.lock().unwrap().0 -= 1;
             "{}"
         }
     });

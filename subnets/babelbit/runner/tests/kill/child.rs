@@ -39,12 +39,13 @@ use super::{ARENA_DROPS_AFTER, MAX_STEP_DURATION, MINERS, key};
 const DIRECTORY: &str = "TAONET_TEST_KILL_DIRECTORY";
 const SERVICES: &str = "TAONET_TEST_KILL_SERVICES";
 
-/// Starts the child process and kills it after `moment`; returns true if the process exited before.
+/// Starts the child process and kills it after `kill_after`; returns true if the process exited
+/// before.
 pub(crate) fn run(
     directory: &Path,
     services: &Services,
     scoring: &ScoringServer,
-    moment: Option<Duration>,
+    kill_after: Option<Duration>,
 ) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "runner_process_entry"])
@@ -59,7 +60,7 @@ pub(crate) fn run(
             assert!(status.success(), "{status}");
             return true;
         }
-        if moment.is_some_and(|moment| start.elapsed() >= moment) {
+        if kill_after.is_some_and(|kill_after| start.elapsed() >= kill_after) {
             child.kill().unwrap();
             child.wait().unwrap();
             return false;
@@ -87,7 +88,7 @@ pub(crate) fn play() {
 async fn play_and_submit(directory: PathBuf, services: &[Url]) {
     let [engine, gateway, scoring] = services else { panic!("{services:?}") };
     let keypair = Arc::new(Keypair::from_uri("//validator").unwrap());
-    let paths = RunPaths::below(&directory);
+    let paths = RunPaths::in_directory(&directory);
     let settings = RunnerSettings { submit: true, ..RunnerSettings::new(paths.clone()) };
     let runner = Runner::open(settings, "en", Arc::new(TextScorer)).await.unwrap();
     let ledger = Arc::clone(runner.ledger());
@@ -128,9 +129,9 @@ async fn play_and_submit(directory: PathBuf, services: &[Url]) {
     let mut rounds = Rounds::new(parts, schedule).await.unwrap();
 
     let shutdown = Shutdown::new();
-    let (stop, stop_too) = (shutdown.clone(), shutdown.clone());
+    let (stop, stop_rounds) = (shutdown.clone(), shutdown.clone());
     shutdown.spawn("outbox", async move { outbox.run(&stop).await });
-    shutdown.spawn("rounds", async move { rounds.run(&stop_too).await });
+    shutdown.spawn("rounds", async move { rounds.run(&stop_rounds).await });
     loop {
         let report = reports.recv().await.unwrap();
         assert!(matches!(report.outcome, "played" | "already_done"), "{report:?}");

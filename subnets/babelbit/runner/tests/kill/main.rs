@@ -66,30 +66,31 @@ fn killed_runner_loses_and_repeats_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         let scoring = runtime.block_on(ScoringServer::start(directory));
-        let mut moments = Vec::new();
+        let mut kill_times = Vec::new();
         loop {
             let stored_rows = runtime.block_on(ledger_rows(directory));
-            let before = opened_sessions(directory).len();
-            let moment =
+            let session_count = opened_sessions(directory).len();
+            let kill_after =
                 (kills < kill_count).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
             let start = Instant::now();
-            let is_over = child::run(directory, &services, &scoring, moment);
-            let again = opened_sessions(directory).split_off(before);
-            let repeated: Vec<_> = again.iter().filter(|row| stored_rows.contains(*row)).collect();
-            assert!(repeated.is_empty(), "kills at {moments:?}: {repeated:?} were played again");
-            if is_over {
-                if moments.is_empty() {
+            let has_ended = child::run(directory, &services, &scoring, kill_after);
+            let new_sessions = opened_sessions(directory).split_off(session_count);
+            let repeated: Vec<_> =
+                new_sessions.iter().filter(|row| stored_rows.contains(*row)).collect();
+            assert!(repeated.is_empty(), "kills at {kill_times:?}: {repeated:?} were played again");
+            if has_ended {
+                if kill_times.is_empty() {
                     // The first duration may be too long: other tests may have slowed down the
                     // process.
                     duration = duration.min(start.elapsed());
                 }
                 break;
             }
-            moments.extend(moment);
+            kill_times.extend(kill_after);
             kills += 1;
         }
         directories += 1;
-        println!("{} kills at {moments:?}", moments.len());
+        println!("{} kills at {kill_times:?}", kill_times.len());
         runtime.block_on(outcome::check(directory, &scoring));
     }
     println!("{kills} kills in {directories} directories; an undisturbed round takes {duration:?}");
@@ -98,18 +99,19 @@ fn killed_runner_loses_and_repeats_nothing() {
 /// Returns contest, miner and utterance of every row of a killed process.
 async fn ledger_rows(directory: &Path) -> BTreeSet<String> {
     let ledger = Ledger::open(&directory.join("state")).await.unwrap();
-    let mut openings = BTreeSet::new();
+    let mut session_keys = BTreeSet::new();
     for contest in CONTESTS {
         let Some(challenge) = ledger.find(CHALLENGE, contest).await.unwrap() else { continue };
         let rows = ledger.results(&challenge).await.unwrap();
-        openings
-            .extend(rows.iter().map(|row| opening(contest, row.miner.uid, row.utterance_index)));
+        session_keys.extend(
+            rows.iter().map(|row| session_key(contest, row.miner.uid, row.utterance_index)),
+        );
     }
-    openings
+    session_keys
 }
 
 /// Formats the record of an opened session.
-fn opening(contest: ChallengeType, miner: Uid, utterance: u32) -> String {
+fn session_key(contest: ChallengeType, miner: Uid, utterance: u32) -> String {
     format!("{contest} {miner} {CHALLENGE}:{utterance}")
 }
 

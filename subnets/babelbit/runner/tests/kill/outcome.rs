@@ -31,9 +31,9 @@ pub(crate) async fn check(directory: &Path, scoring: &ScoringServer) {
         let challenge = ledger.find(CHALLENGE, contest).await.unwrap().unwrap();
         let scores = check_ledger(&ledger, &challenge).await;
         check_scores(scoring, contest, &scores).await;
-        let home = ContestDirectories { directory: directory.to_owned(), contest };
+        let contest_directories = ContestDirectories { directory: directory.to_owned(), contest };
         for uid in 0..MINERS {
-            home.check_miner(
+            contest_directories.check_miner(
                 &ledger.results(&challenge).await.unwrap(),
                 uid,
                 scores[&Uid(uid.into())],
@@ -41,7 +41,7 @@ pub(crate) async fn check(directory: &Path, scoring: &ScoringServer) {
         }
         let status = json(&directory.join(format!("challenge_status/{CHALLENGE}__{contest}.json")));
         assert_eq!(status["miner_count"], MINERS);
-        home.check_submissions(scoring).await;
+        contest_directories.check_submissions(scoring).await;
     }
     let scores = names(&directory.join("scores"));
     assert_eq!(scores.len(), 2 * CONTESTS.len() * usize::from(MINERS), "{scores:?}");
@@ -112,22 +112,22 @@ impl ContestDirectories {
 
     /// Asserts that every file of a miner is complete and exists once.
     fn check_miner(&self, rows: &[ResultRow], uid: u8, score: f64) {
-        let home = self.miner_directory(uid);
+        let miner_home = self.miner_directory(uid);
         let rows: Vec<_> = rows.iter().filter(|row| row.miner == key(uid)).collect();
-        let log = json(&home.join("run.json"));
+        let log = json(&miner_home.join("run.json"));
         assert_eq!(log["utterances"].as_array().unwrap().len(), rows.len());
         assert!((log["score"].as_f64().unwrap() - score).abs() < 1e-6);
         let replies: Vec<_> = rows.iter().filter_map(|row| row.outcome.as_ref().ok()).collect();
         assert_eq!(log["completed"], !replies.is_empty());
-        let predicted = home.join("predicted");
+        let predicted = miner_home.join("predicted");
         let hashes: Vec<_> = names(&predicted)
             .iter()
             .map(|name| hex::encode(Sha256::digest(fs::read(predicted.join(name)).unwrap())))
             .collect();
         assert_eq!(hashes.iter().collect::<Vec<_>>(), replies);
-        let mut tar = tar::Archive::new(fs::File::open(home.join("audio.tar")).unwrap());
+        let mut tar = tar::Archive::new(fs::File::open(miner_home.join("audio.tar")).unwrap());
         let members: Vec<_> = tar.entries().unwrap().map(Result::unwrap).collect();
-        assert_eq!(members.len(), names(&home.join("source")).len() + replies.len());
+        assert_eq!(members.len(), names(&miner_home.join("source")).len() + replies.len());
         for kind in ["run", "score"] {
             let start =
                 format!("challenge_{kind}_{CHALLENGE}_type_{}_miner_{uid}_{kind}_", self.contest);
@@ -155,16 +155,19 @@ impl ContestDirectories {
         .unwrap();
         assert_eq!(rows.len(), usize::from(MINERS) * FILES);
         for (uid, kind, payload, artifact) in rows {
-            let home = self.miner_directory(u8::try_from(uid).unwrap());
+            let miner_home = self.miner_directory(u8::try_from(uid).unwrap());
             let data = serde_json::from_str::<Value>(&payload).unwrap()["data"].take();
             let name = data["file_name"].as_str().unwrap();
             let (path, submitted) = match (kind.as_str(), artifact) {
                 ("audio_bundle", Some(artifact)) => {
-                    (home.join(name), fs::read(scoring.artifacts.join(artifact)).unwrap())
+                    (miner_home.join(name), fs::read(scoring.artifacts.join(artifact)).unwrap())
                 }
                 (kind, None) => {
-                    let folder =
-                        if kind == "dialogue_logs" { home } else { self.directory.join("scores") };
+                    let folder = if kind == "dialogue_logs" {
+                        miner_home
+                    } else {
+                        self.directory.join("scores")
+                    };
                     (folder.join(name), data["content"].as_str().unwrap().as_bytes().to_owned())
                 }
                 other => panic!("{other:?}"),

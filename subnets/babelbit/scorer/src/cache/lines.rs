@@ -21,7 +21,7 @@ impl Lines {
             std::fs::create_dir_all(folder)?;
         }
         let mut lines = Self { path: path.to_owned(), file: append_to(path)?, limit };
-        lines.keep_to_limit()?;
+        lines.trim_to_limit()?;
         Ok(lines)
     }
 
@@ -36,36 +36,39 @@ impl Lines {
             line.insert(0, b'\n');
         }
         self.file.write_all(&line)?;
-        self.keep_to_limit()
+        self.trim_to_limit()
     }
 
     /// Drops the older half of a file above the limit. May lose lines that another process appends
     /// concurrently; their audio is then recognised again.
-    fn keep_to_limit(&mut self) -> io::Result<()> {
+    fn trim_to_limit(&mut self) -> io::Result<()> {
         if self.file.metadata()?.len() <= self.limit {
             return Ok(());
         }
-        let mut old = File::open(&self.path)?;
-        old.seek(SeekFrom::Start(old.metadata()?.len().saturating_sub(self.limit / 2)))?;
-        let mut old = BufReader::new(old);
-        old.skip_until(b'\n')?;
-        atomic_write_with(&self.path, Access::Everyone, |new| io::copy(&mut old, new).map(drop))
-            .map_err(|error| error.source)?;
+        let mut old_file = File::open(&self.path)?;
+        old_file
+            .seek(SeekFrom::Start(old_file.metadata()?.len().saturating_sub(self.limit / 2)))?;
+        let mut old_file = BufReader::new(old_file);
+        old_file.skip_until(b'\n')?;
+        atomic_write_with(&self.path, Access::Everyone, |new_file| {
+            io::copy(&mut old_file, new_file).map(drop)
+        })
+        .map_err(|error| error.source)?;
         self.file = append_to(&self.path)?;
         Ok(())
     }
 }
 
-/// Calls `take` with each line, or with `None` for a line that is too long.
-pub(super) fn for_each_line(file: &File, mut take: impl FnMut(Option<&[u8]>)) -> io::Result<()> {
+/// Calls `each` with each line, or with `None` for a line that is too long.
+pub(super) fn for_each_line(file: &File, mut each: impl FnMut(Option<&[u8]>)) -> io::Result<()> {
     let mut file = BufReader::new(file);
     let mut line = Vec::new();
     while (&mut file).take(MAX_LINE_BYTES).read_until(b'\n', &mut line)? > 0 {
-        let is_cut = line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n");
-        if is_cut {
+        let is_truncated = line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n");
+        if is_truncated {
             file.skip_until(b'\n')?;
         }
-        take((!is_cut).then_some(&line));
+        each((!is_truncated).then_some(&line));
         line.clear();
     }
     Ok(())

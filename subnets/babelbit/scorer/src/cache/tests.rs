@@ -72,8 +72,8 @@ fn other_recognisers_do_not_write_the_reference_file() {
         (Some("y"), Some("newer"))
     );
     assert_eq!(text(&open(&path, "faster-whisper-small"), "a").as_deref(), Some("x"));
-    assert_eq!(sibling(Path::new("/c/cache"), "a/../b c"), Path::new("/c/cache.a-..-b-c"));
-    let directory = sibling(Path::new("/c/cache.jsonl"), "dir:faster-whisper-small");
+    assert_eq!(recognizer_path(Path::new("/c/cache"), "a/../b c"), Path::new("/c/cache.a-..-b-c"));
+    let directory = recognizer_path(Path::new("/c/cache.jsonl"), "dir:faster-whisper-small");
     assert_eq!(directory, Path::new("/c/cache.dir-faster-whisper-small.jsonl"));
 }
 
@@ -119,10 +119,10 @@ fn malformed_lines_are_skipped_and_later_lines_are_read() {
 #[test]
 fn lines_of_any_length_are_read_in_bounded_memory() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let long = |audio| reference_line(audio, &"long ".repeat(1 << 18));
+    let long_line = |audio| reference_line(audio, &"long ".repeat(1 << 18));
     std::fs::write(
         file.path(),
-        long("a") + &reference_line("b", "short") + &long("c") + "{\"torn\": ",
+        long_line("a") + &reference_line("b", "short") + &long_line("c") + "{\"torn\": ",
     )
     .unwrap();
     let cache = open(file.path(), "faster-whisper-small");
@@ -137,7 +137,7 @@ fn oversized_cache_file_loses_its_older_half() {
     for model in ["tiny-ctc", "faster-whisper-tiny"] {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("stt_cache.jsonl");
-        let file = if model == "tiny-ctc" { sibling(&path, model) } else { path.clone() };
+        let file = if model == "tiny-ctc" { recognizer_path(&path, model) } else { path.clone() };
         let capacity = NonZeroUsize::new(1_000).unwrap();
         let open = |limit| {
             TranscriptCache::open_bounded(&path, &identity(model), capacity, limit).unwrap()

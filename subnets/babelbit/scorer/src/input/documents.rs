@@ -82,14 +82,18 @@ pub(super) struct TextDocument {
 }
 
 impl TextDocument {
-    /// Scores the dialogue. `absent` is the number of steps without an event that the documents may
-    /// still have.
-    pub(super) fn score(self, absent: &mut i64, rules: Rules) -> Result<DialogueScore, InputError> {
+    /// Scores the dialogue. `absent_steps` is the number of steps without an event that the
+    /// documents may still have.
+    pub(super) fn score(
+        self,
+        absent_steps: &mut i64,
+        rules: Rules,
+    ) -> Result<DialogueScore, InputError> {
         const NAME: &str = "the dialogue";
         if !(0.0..=1.0).contains(&self.lex_weight) {
             return Err(read::problem(NAME, "lex_weight", "expected a weight from 0 to 1"));
         }
-        let utterances = text::utterances(&self.events, absent).map_err(|error| {
+        let utterances = text::utterances(&self.events, absent_steps).map_err(|error| {
             read::problem(NAME, &format!("events[{}].step", error.event), &error.to_string())
         })?;
         let vectors = self.vectors.map(SentenceVectors::new).transpose();
@@ -140,11 +144,11 @@ impl PredictionDocument {
             self.arrivals.as_deref(),
             self.eos_frame,
         );
-        let arrived =
+        let reply_duration =
             timeline.total_bytes() as f64 / (f64::from(SAMPLE_RATE_HZ) * SAMPLE_BYTES as f64);
         Ok(Candidate {
             wav,
-            duration: self.duration_sec.or(Seconds::new(arrived).ok()),
+            duration: self.duration_sec.or(Seconds::new(reply_duration).ok()),
             timeline,
             channels: 1,
             source_duration,
@@ -165,14 +169,14 @@ impl ArrivalsDocument {
 }
 
 fn timeline(
-    first: Option<u64>,
-    rate: Option<f64>,
+    first_output_frame: Option<u64>,
+    frame_rate_hz: Option<f64>,
     arrivals: Option<&[(u64, u64)]>,
-    eos: Option<u64>,
+    eos_frame: Option<u64>,
 ) -> Timeline {
-    let mut timeline = Timeline::new(arrivals.unwrap_or_default().to_vec(), eos.unwrap_or(0));
-    timeline.first_output_frame = first.unwrap_or(timeline.first_output_frame);
-    timeline.frame_rate_hz = rate.unwrap_or(FRAME_RATE_HZ);
+    let mut timeline = Timeline::new(arrivals.unwrap_or_default().to_vec(), eos_frame.unwrap_or(0));
+    timeline.first_output_frame = first_output_frame.unwrap_or(timeline.first_output_frame);
+    timeline.frame_rate_hz = frame_rate_hz.unwrap_or(FRAME_RATE_HZ);
     timeline
 }
 

@@ -48,25 +48,25 @@ fn list_of_batches_has_a_list_of_results() {
 
 #[test]
 fn warning_in_a_list_names_its_batch() {
-    let (mut odd, mut wrong) = (batch(), batch());
-    odd["predictions"][0]["mood"] = json!(7);
-    let warnings = run(json!([batch(), odd])).unwrap().warnings;
+    let (mut with_unknown_field, mut with_invalid_frame) = (batch(), batch());
+    with_unknown_field["predictions"][0]["mood"] = json!(7);
+    let warnings = run(json!([batch(), with_unknown_field])).unwrap().warnings;
     assert_eq!(warnings.len(), 1);
     assert_eq!(
         warnings[0].to_string(),
         "the batch at [1].predictions.0.mood: unknown field, ignored"
     );
 
-    wrong["predictions"][0]["eos_frame"] = json!(1.5);
+    with_invalid_frame["predictions"][0]["eos_frame"] = json!(1.5);
     let error_of = |list: Value| run(list).unwrap_err().to_string();
     assert!(
-        error_of(json!([batch(), wrong]))
+        error_of(json!([batch(), with_invalid_frame]))
             .starts_with("the batch at [1].predictions[0].eos_frame: invalid")
     );
-    wrong["predictions"][0]["eos_frame"] = json!(1);
-    wrong["source_duration_sec"] = json!(-1);
+    with_invalid_frame["predictions"][0]["eos_frame"] = json!(1);
+    with_invalid_frame["source_duration_sec"] = json!(-1);
     assert!(
-        error_of(json!([batch(), batch(), wrong]))
+        error_of(json!([batch(), batch(), with_invalid_frame]))
             .starts_with("the batch at [2].source_duration_sec: a duration")
     );
     assert_eq!(error_of(json!([7])), "the batch at [0]: not a JSON object");

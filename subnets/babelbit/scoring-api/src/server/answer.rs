@@ -26,14 +26,14 @@ pub(super) fn answer(
                 .push((score, stake));
         }
     }
-    let row = |((challenge_type, miner_hotkey), given): (
+    let row = |((challenge_type, miner_hotkey), scores): (
         (ChallengeType, String),
         Vec<(ValidatorScore, u64)>,
     )| {
         let median =
-            stake_weighted_median(given.iter().map(|(score, stake)| (score.score, *stake)))?;
+            stake_weighted_median(scores.iter().map(|(score, stake)| (score.score, *stake)))?;
         // If the uid of a miner has changed, use the uid of the latest submission.
-        let newest = given.iter().max_by_key(|(score, _)| (score.signed_unix, score.miner_uid));
+        let newest = scores.iter().max_by_key(|(score, _)| (score.signed_unix, score.miner_uid));
         Some(ScoreRow {
             miner_hotkey,
             miner_uid: newest.map(|(score, _)| score.miner_uid),

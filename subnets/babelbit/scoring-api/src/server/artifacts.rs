@@ -59,17 +59,17 @@ impl ArtifactStore {
         // Clients repeat uploads that a killed process did not complete.
         match std::fs::remove_dir_all(&incoming) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(store.failed(error));
+                return Err(store.io_error(error));
             }
             _ => {}
         }
-        std::fs::create_dir_all(incoming).map_err(|source| store.failed(source))?;
+        std::fs::create_dir_all(incoming).map_err(|source| store.io_error(source))?;
         Ok(store)
     }
 
     pub(super) fn receive(&self) -> Result<PartialUpload, ArtifactError> {
         let file = NamedTempFile::new_in(self.directory.join(INCOMING))
-            .map_err(|source| self.failed(source))?;
+            .map_err(|source| self.io_error(source))?;
         let (file, path) = file.into_parts();
         Ok(PartialUpload { file: File::from_std(file), path, bytes: 0 })
     }
@@ -79,7 +79,7 @@ impl ArtifactStore {
         incoming: &mut PartialUpload,
         chunk: &[u8],
     ) -> Result<(), ArtifactError> {
-        incoming.file.write_all(chunk).await.map_err(|source| self.failed(source))?;
+        incoming.file.write_all(chunk).await.map_err(|source| self.io_error(source))?;
         incoming.bytes += chunk.len() as u64;
         Ok(())
     }
@@ -90,13 +90,13 @@ impl ArtifactStore {
         mut incoming: PartialUpload,
         name: &str,
     ) -> Result<(), ArtifactError> {
-        incoming.file.flush().await.map_err(|source| self.failed(source))?;
+        incoming.file.flush().await.map_err(|source| self.io_error(source))?;
         if let Some(bucket) = &self.bucket {
             return Ok(bucket.upload(&key(name), &incoming.path).await?);
         }
-        incoming.file.sync_all().await.map_err(|source| self.failed(source))?;
+        incoming.file.sync_all().await.map_err(|source| self.io_error(source))?;
         let target = self.directory.join(name);
-        let renamed = spawn_blocking(move || {
+        let rename = spawn_blocking(move || {
             let Some(parent) = target.parent() else {
                 return Err(io::ErrorKind::InvalidInput.into());
             };
@@ -104,7 +104,7 @@ impl ArtifactStore {
             incoming.path.persist(&target)?;
             std::fs::File::open(parent)?.sync_all()
         });
-        renamed.await.map_err(ArtifactError::Task)?.map_err(|source| self.failed(source))
+        rename.await.map_err(ArtifactError::Task)?.map_err(|source| self.io_error(source))
     }
 
     /// Removes a file, if it exists.
@@ -114,7 +114,9 @@ impl ArtifactStore {
         }
         let mut path = self.directory.join(name);
         match tokio::fs::remove_file(&path).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(self.failed(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(self.io_error(error));
+            }
             _ => {}
         }
         // Removes empty parent folders, up to the first that is not empty.
@@ -136,10 +138,10 @@ impl ArtifactStore {
         }
         let directory = self.directory.clone();
         let names = spawn_blocking(move || written_before(&directory, time));
-        names.await.map_err(ArtifactError::Task)?.map_err(|source| self.failed(source))
+        names.await.map_err(ArtifactError::Task)?.map_err(|source| self.io_error(source))
     }
 
-    fn failed(&self, source: io::Error) -> ArtifactError {
+    fn io_error(&self, source: io::Error) -> ArtifactError {
         ArtifactError::Directory { path: self.directory.clone(), source }
     }
 }

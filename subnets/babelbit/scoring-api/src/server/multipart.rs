@@ -103,8 +103,8 @@ impl Form {
                 Some(end) => return Ok(Some(self.buffer.split_to(end).freeze())),
                 // The end of the buffer may be the start of a delimiter.
                 None if self.buffer.len() >= self.delimiter.len() => {
-                    let certain = self.buffer.len() - self.delimiter.len() + 1;
-                    return Ok(Some(self.buffer.split_to(certain).freeze()));
+                    let content_len = self.buffer.len() - self.delimiter.len() + 1;
+                    return Ok(Some(self.buffer.split_to(content_len).freeze()));
                 }
                 None => self.read_more().await?,
             }

@@ -42,7 +42,7 @@ pub(super) struct PurgeReport {
 
 impl PurgeReport {
     /// Logs only the first failure of a purge as a warning, since several are often the same.
-    fn failed(&mut self, item: &str, error: impl Into<RetentionError>) {
+    fn record_failure(&mut self, item: &str, error: impl Into<RetentionError>) {
         let error = error.into();
         self.failures += 1;
         if self.failures == 1 {
@@ -59,10 +59,10 @@ impl PurgeReport {
 
 /// Purges expired submissions until shutdown.
 pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
-    let work = async {
-        for pass in 0_u64.. {
+    let purge_loop = async {
+        for round in 0_u64.. {
             let mut purged = purge_expired(state).await;
-            if pass % PURGES_BETWEEN_LISTS == 0 {
+            if round % PURGES_BETWEEN_LISTS == 0 {
                 purge_orphans(state, &mut purged).await;
             }
             let PurgeReport { submissions, orphans, failures } = purged;
@@ -77,41 +77,42 @@ pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
     };
     tokio::select! {
         () = shutdown.requested() => {}
-        () = work => {}
+        () = purge_loop => {}
     }
 }
 
 /// Returns the expiry limit: submissions received earlier are expired.
 fn expiry_limit(state: &State) -> SystemTime {
-    state.now().checked_sub(state.limits.keep).unwrap_or(SystemTime::UNIX_EPOCH)
+    state.now().checked_sub(state.limits.retention).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// Purges expired submissions: files first, so that no file is orphaned.
 pub(super) async fn purge_expired(state: &State) -> PurgeReport {
-    let before = unix_seconds(expiry_limit(state));
+    let before_unix = unix_seconds(expiry_limit(state));
     let (mut purge, mut last) = (PurgeReport::default(), String::new());
     loop {
-        let expired = match state.store.expired_artifacts(before, &last, FILES_PER_QUERY).await {
+        let expired = match state.store.expired_artifacts(before_unix, &last, FILES_PER_QUERY).await
+        {
             Ok(expired) => expired,
             Err(error) => {
-                purge.failed("expired files", error);
+                purge.record_failure("expired files", error);
                 break;
             }
         };
         let Some(end) = expired.last().cloned() else { break };
         for name in expired {
             if let Err(error) = remove_expired_file(state, &name).await {
-                purge.failed(&name, error);
+                purge.record_failure(&name, error);
             }
         }
         last = end;
     }
-    match state.store.purge(before).await {
+    match state.store.purge(before_unix).await {
         Ok(purged_rows) => {
             purge.submissions = purged_rows;
             metrics::counter!("taonet_scoring_api_forgotten_total").increment(purged_rows);
         }
-        Err(error) => purge.failed("expired results", error),
+        Err(error) => purge.record_failure("expired results", error),
     }
     purge
 }
@@ -126,14 +127,14 @@ pub(super) async fn purge_orphans(state: &State, purge: &mut PurgeReport) {
     let files = match state.artifacts.written_before(expiry_limit(state)).await {
         Ok(files) => files,
         Err(error) => {
-            purge.failed("orphaned files", error);
+            purge.record_failure("orphaned files", error);
             return;
         }
     };
     for name in files {
         match remove_if_orphaned(state, &name).await {
             Ok(is_removed) => purge.orphans += u64::from(is_removed),
-            Err(error) => purge.failed(&name, error),
+            Err(error) => purge.record_failure(&name, error),
         }
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
         // The timeout includes waiting for a concurrency permit.
         .layer(with_timeout(limits.request_timeout * 10));
     // Separate concurrency limits, so that slow submissions do not block reads of scores.
-    let limited = |routes: Router<Arc<State>>| {
+    let with_limits = |routes: Router<Arc<State>>| {
         let bodies = BodyLimits::new(
             limits.max_body_bytes,
             BODY_TIMEOUT,
@@ -68,8 +68,8 @@ pub(super) fn router(state: &Arc<State>) -> Router {
             .layer(middleware::from_fn_with_state(bodies, buffer_body))
             .layer(with_timeout(limits.request_timeout))
     };
-    let texts = limited(Router::new().route("/v1/submit", post(submit)));
-    let queries = limited(Router::new().route("/v1/get_scores", get(get_scores)));
+    let texts = with_limits(Router::new().route("/v1/submit", post(submit)));
+    let queries = with_limits(Router::new().route("/v1/get_scores", get(get_scores)));
     let routes = files
         .merge(texts)
         .merge(queries)
@@ -102,22 +102,22 @@ async fn healthz(Shared(state): Api) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "ok": true })))
 }
 
-/// Checks age, signer and rate of a request with a valid signature. Admits `others` besides
+/// Checks age, signer and rate of a request with a valid signature. Admits `readers` besides
 /// validators.
 fn admit(
     state: &State,
     hotkey: &Hotkey,
     timestamp: i64,
-    others: &BTreeSet<Hotkey>,
+    readers: &BTreeSet<Hotkey>,
 ) -> Result<(), ApiError> {
     check_fresh(timestamp, state.now(), state.limits.window)?;
-    if !others.contains(hotkey) {
+    if !readers.contains(hotkey) {
         state.validators.admit(hotkey)?;
     }
     state.per_validator.admit(*hotkey, state.now()).map_err(|wait| ApiError::TooMany { wait })
 }
 
-fn stored(new: &NewSubmission, stored: bool) -> Json<Value> {
+fn stored_response(new: &NewSubmission, stored: bool) -> Json<Value> {
     metrics::counter!("taonet_scoring_api_submissions_total", "kind" => new.key.kind.as_str())
         .increment(1);
     Json(json!({ "success": true, "stored": stored }))
@@ -135,7 +135,7 @@ async fn submit(Shared(state): Api, request: Request) -> Result<Json<Value>, Api
         return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit-artifact" });
     }
     let outcome = state.store.put(&new).await?;
-    Ok(stored(&new, outcome != PutOutcome::Outdated))
+    Ok(stored_response(&new, outcome != PutOutcome::Outdated))
 }
 
 async fn submit_artifact(
@@ -152,7 +152,7 @@ async fn submit_artifact(
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
     // Only uploads of validators take a concurrency slot, so that slow forms of other callers block
     // no slots.
-    let _turn = state.files.acquire().await;
+    let _permit = state.files.acquire().await;
     let size = signed.data("file_size").and_then(Value::as_u64);
     let name = signed.data("file_name").and_then(Value::as_str).unwrap_or("artifact").to_owned();
     if !is_safe_name(&name) {
@@ -180,14 +180,14 @@ async fn submit_artifact(
         return Err(ApiError::OtherSize { declared: declared_size, received: incoming.bytes });
     }
     if !is_newer {
-        return Ok(stored(&new, false));
+        return Ok(stored_response(&new, false));
     }
     new.artifact = Some(storage_path(&new.key, &name));
-    let (uploads, storing) =
+    let (uploads, store) =
         (state.uploads.clone(), store_artifact(Arc::clone(&state), incoming, new.clone()));
     // A spawned task survives the disconnection of its client.
-    let outcome = uploads.spawn(storing).await.map_err(ArtifactError::Task)??;
-    Ok(stored(&new, outcome != PutOutcome::Outdated))
+    let outcome = uploads.spawn(store).await.map_err(ArtifactError::Task)??;
+    Ok(stored_response(&new, outcome != PutOutcome::Outdated))
 }
 
 /// Stores a file and its row. Then removes the file that no row refers to: the replaced file, or
@@ -206,7 +206,7 @@ async fn store_artifact(
             metrics::counter!("taonet_scoring_api_artifact_bytes_total").increment(bytes);
             replaced.clone()
         }
-        Err(StoreError::Unsure(_)) => None,
+        Err(StoreError::UnknownOutcome(_)) => None,
         Ok(PutOutcome::Outdated) | Err(_) => Some(path),
     };
     if let Some(orphaned) = orphaned
@@ -268,19 +268,19 @@ fn read_query(text: &str) -> Result<ScoreQuery, ApiError> {
             });
         }
     }
-    let mut take = |name: &'static str| {
+    let mut required = |name: &'static str| {
         let value = pairs.remove(name).map(std::borrow::Cow::into_owned);
         value.ok_or(ApiError::Field { field: name, expected: "a query parameter" })
     };
-    let timestamp = take("timestamp")?;
+    let timestamp = required("timestamp")?;
     Ok(ScoreQuery {
-        hotkey: take("hotkey")?,
+        hotkey: required("hotkey")?,
         timestamp: timestamp.parse().map_err(|_| ApiError::Field {
             field: "timestamp",
             expected: "a Unix time in seconds",
         })?,
-        signature: take("signature")?,
-        challenge_uid: take("challenge_uid")?,
-        challenge_type: take("challenge_type").ok(),
+        signature: required("signature")?,
+        challenge_uid: required("challenge_uid")?,
+        challenge_type: required("challenge_type").ok(),
     })
 }

@@ -32,7 +32,7 @@ pub enum StoreError {
     Database(DatabaseError),
     /// The database failed while confirming a submission, which may or may not be stored.
     #[error("{0}; it is unknown whether the submission was stored")]
-    Unsure(#[source] Box<StoreError>),
+    UnknownOutcome(#[source] Box<StoreError>),
     /// A column has an invalid value.
     #[error("invalid value {value:?} in column {column} of the database")]
     Value {
@@ -109,14 +109,14 @@ impl Store {
     /// that was signed later (or, for a file, in the same second) is already stored.
     ///
     /// # Errors
-    /// [`StoreError`] when the database fails; [`StoreError::Unsure`] if the commit fails, so that
-    /// it is unknown whether the submission was stored.
+    /// [`StoreError`] when the database fails; [`StoreError::UnknownOutcome`] if the commit fails,
+    /// so that it is unknown whether the submission was stored.
     pub async fn put(&self, new: &NewSubmission) -> Result<PutOutcome, StoreError> {
         let is_confirming = AtomicBool::new(false);
         self.put_confirming(new, &is_confirming).await.map_err(|error| {
             let error = StoreError::from(error);
             if is_confirming.load(Ordering::Relaxed) {
-                StoreError::Unsure(Box::new(error))
+                StoreError::UnknownOutcome(Box::new(error))
             } else {
                 error
             }
@@ -161,7 +161,7 @@ impl Store {
                 .await?
                 .flatten();
         }
-        let is_kept = is_new || put(PUT_SUBMISSION).execute(&mut transaction).await? > 0;
+        let is_stored = is_new || put(PUT_SUBMISSION).execute(&mut transaction).await? > 0;
         if let Some(score) = new.mean_score.filter(|_| key.miner_hotkey.is_some()) {
             statement(PUT_SCORE)
                 .bind(&key.challenge_uid)
@@ -177,7 +177,7 @@ impl Store {
         }
         is_confirming.store(true, Ordering::Relaxed);
         transaction.commit().await?;
-        Ok(if is_kept { PutOutcome::Stored { replaced } } else { PutOutcome::Outdated })
+        Ok(if is_stored { PutOutcome::Stored { replaced } } else { PutOutcome::Outdated })
     }
 
     /// Returns the signing time of the submission stored under a key, in seconds since the Unix

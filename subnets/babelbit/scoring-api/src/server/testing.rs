@@ -38,7 +38,7 @@ pub async fn api(directory: &Path, database: &str, admission: Admission) -> Scor
 
 /// Creates a scoring API that admits all hotkeys, and serves it on a port of the operating system's
 /// choice.
-pub async fn served(directory: &Path, database: &str) -> (ScoringApi, Url) {
+pub async fn serve_api(directory: &Path, database: &str) -> (ScoringApi, Url) {
     let api = api(directory, database, Admission::Open).await;
     let url = listen(api.router()).await;
     (api, url)

@@ -10,7 +10,7 @@ use taonet_primitives::Uid;
 use taonet_wallet::Keypair;
 use taonet_wire::sorted_json;
 
-use super::testing::{Postgres, api, served, sqlite};
+use super::testing::{Postgres, api, serve_api, sqlite};
 use super::*;
 use crate::ScoresClient;
 use taonet_validator::testing::{ask, key, unused_address};
@@ -26,19 +26,19 @@ fn now() -> i64 {
 }
 
 /// Creates the same scoring API with a clock a month ahead, when all submissions are expired.
-fn a_month_later(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
-    let later: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
+fn with_later_clock(api: &ScoringApi, artifacts: ArtifactStore) -> ScoringApi {
+    let clock_in_31_days: Clock = Arc::new(|| SystemTime::now() + Duration::from_hours(31 * 24));
     ScoringApi::with_clock(
         api.store().clone(),
         artifacts,
         Admission::Open,
         ScoringLimits::default(),
-        later,
+        clock_in_31_days,
     )
 }
 
 /// Returns a clock that is stopped at a Unix time, for tests of ages to the second.
-fn stopped_at(unix: i64) -> Clock {
+fn fixed_clock(unix: i64) -> Clock {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(unix.unsigned_abs());
     Arc::new(move || time)
 }
@@ -70,8 +70,8 @@ async fn post(api: &ScoringApi, body: &Value) -> (u16, Value) {
 }
 
 /// Returns the contest and score of each row, as read by the validators' client.
-async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(String, f64)> {
-    let client = ScoresClient::new(url, Arc::new(key(asker))).unwrap();
+async fn rows(url: &url::Url, validator: &str, contest: Option<Contest>) -> Vec<(String, f64)> {
+    let client = ScoresClient::new(url, Arc::new(key(validator))).unwrap();
     let rows = client.rows("c", contest).await.unwrap();
     let read = |row: &Value| {
         (
@@ -84,17 +84,17 @@ async fn rows(url: &url::Url, asker: &str, contest: Option<Contest>) -> Vec<(Str
 
 /// Checks on one database that three validators' scores become their median, best first.
 async fn validators_read_records_of_other_validators(directory: &Path, database: &str) {
-    let (api, url) = served(directory, database).await;
-    let (good, poor) = (key("//good"), key("//poor"));
+    let (api, url) = serve_api(directory, database).await;
+    let (high_scoring, low_scoring) = (key("//good"), key("//poor"));
     let time = now();
     for (validator, first, second) in [("//a", 0.9, 0.1), ("//b", 0.7, 0.2), ("//c", 0.2, 0.3)] {
-        for (miner, mean) in [(&poor, second), (&good, first)] {
+        for (miner, mean) in [(&low_scoring, second), (&high_scoring, first)] {
             let answer = post(&api, &score(&key(validator), miner, "main", mean, time)).await;
             assert_eq!(answer, (200, json!({ "success": true, "stored": true })));
         }
     }
-    post(&api, &score(&key("//a"), &good, "arena", 0.5, time)).await;
-    post(&api, &score(&key("//a"), &good, "solo", 1.0, time)).await;
+    post(&api, &score(&key("//a"), &high_scoring, "arena", 0.5, time)).await;
+    post(&api, &score(&key("//a"), &high_scoring, "solo", 1.0, time)).await;
     let (main, arena) = ("main".to_owned(), "arena".to_owned());
     assert_eq!(
         rows(&url, "//a", Some(Contest::Main)).await,
@@ -122,7 +122,7 @@ async fn submitted_scores_are_read_from_postgres() {
 #[tokio::test]
 async fn repeated_submission_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
-    let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
+    let (api, url) = serve_api(folder.path(), &sqlite(folder.path())).await;
     let (validator, miner, time) = (key("//a"), key("//good"), now());
     let old = score(&validator, &miner, "main", 0.25, time - 10);
     assert_eq!(post(&api, &old).await.0, 200);
@@ -141,14 +141,14 @@ async fn invalid_submission_is_refused_and_not_stored() {
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
     let limits = ScoringLimits::default();
-    let api = ScoringApi::with_clock(store, artifacts, Admission::Open, limits, stopped_at(time));
-    let good = || score(&validator, &miner, "main", 0.5, time);
-    let with = |field: &str, value: Value| {
-        let mut body = good();
+    let api = ScoringApi::with_clock(store, artifacts, Admission::Open, limits, fixed_clock(time));
+    let valid = || score(&validator, &miner, "main", 0.5, time);
+    let modified = |field: &str, value: Value| {
+        let mut body = valid();
         body[field] = value;
         body
     };
-    let resigned = |data: Value, challenge: &str| {
+    let with_new_signature = |data: Value, challenge: &str| {
         let submission = Submission::new(
             &validator.hotkey(),
             Some((Uid(7), miner.hotkey())),
@@ -158,38 +158,55 @@ async fn invalid_submission_is_refused_and_not_stored() {
         );
         signed(&validator, SubmissionKind::ChallengeScores, &submission)
     };
-    let content = |content: Value| resigned(json!({ "content": content.to_string() }), "c");
-    let mut unsigned = good();
+    let content =
+        |content: Value| with_new_signature(json!({ "content": content.to_string() }), "c");
+    let mut unsigned = valid();
     unsigned.as_object_mut().unwrap().remove("signature");
     #[rustfmt::skip]
     let table = [
         (json!([]), 400, "body: expected a JSON object"),
         (json!({}), 400, "signature: expected hex of 64 bytes"),
         (unsigned, 400, "signature: expected hex of 64 bytes"),
-        (with("signature", json!("ab")), 400, "signature: expected hex of 64 bytes"),
-        (with("vali_hotkey", json!("5V")), 400, "vali_hotkey: expected an SS58 address"),
-        (with("vali_hotkey", json!(miner.hotkey())), 401, "the signature does not match"),
-        (with("miner_uid", json!(8)), 401, "the signature does not match"),
-        (with("extra", json!(8)), 401, "the signature does not match"),
+        (modified("signature", json!("ab")), 400, "signature: expected hex of 64 bytes"),
+        (modified("vali_hotkey", json!("5V")), 400, "vali_hotkey: expected an SS58 address"),
+        (modified("vali_hotkey", json!(miner.hotkey())), 401, "the signature does not match"),
+        (modified("miner_uid", json!(8)), 401, "the signature does not match"),
+        (modified("extra", json!(8)), 401, "the signature does not match"),
         (score(&validator, &miner, "main", 0.5, time - 400), 401, "timestamp differs by 400 s from this server's clock"),
         (score(&validator, &miner, "main", 0.5, time + 400), 401, "synchronise the clock"),
-        (with("kind", json!("scores")), 400, "kind: expected challenge_scores, dialogue_scores"),
-        (with("kind", json!("dialogue_logs")), 400, "kind: expected the kind given in data.file_type"),
-        (with("kind", json!(1)), 400, "kind: expected text"),
+        (
+            modified("kind", json!("scores")),
+            400,
+            "kind: expected challenge_scores, dialogue_scores",
+        ),
+        (
+            modified("kind", json!("dialogue_logs")),
+            400,
+            "kind: expected the kind given in data.file_type",
+        ),
+        (modified("kind", json!(1)), 400, "kind: expected text"),
         (score(&validator, &miner, "round9", 0.5, time), 400, "data.challenge_type: expected main, solo or arena"),
         (score(&validator, &miner, "main", 1.5, time), 400, "data.content: expected challenge_mean_U from 0 to 1"),
         (content(json!({ "challenge_uid": "d" })), 400, "data.content: expected the signed challenge and miner"),
         (content(json!({})), 400, "data.content: expected challenge_mean_U"),
-        (resigned(json!({ "content": "{" }), "c"), 400, "data.content: expected a challenge score in JSON"),
-        (resigned(json!({}), "../c"), 400, "challenge_id: expected"),
-        (resigned(json!({ "dialogue_uid": "\u{0}" }), "c"), 400, "data.dialogue_uid: expected at most 200 printable bytes"),
+        (
+            with_new_signature(json!({ "content": "{" }), "c"),
+            400,
+            "data.content: expected a challenge score in JSON",
+        ),
+        (with_new_signature(json!({}), "../c"), 400, "challenge_id: expected"),
+        (
+            with_new_signature(json!({ "dialogue_uid": "\u{0}" }), "c"),
+            400,
+            "data.dialogue_uid: expected at most 200 printable bytes",
+        ),
     ];
     for (body, status, text) in table {
         let (actual, answer) = post(&api, &body).await;
         let error = answer["error"].as_str().unwrap_or_default();
         assert!(actual == status && error.contains(text), "{actual} {error}, not {status} {text}");
     }
-    let mut bundle = good();
+    let mut bundle = valid();
     bundle["kind"] = json!("audio_bundle");
     bundle["data"] = json!({});
     bundle.as_object_mut().unwrap().remove("signature");
@@ -222,7 +239,7 @@ async fn invalid_submission_is_refused_and_not_stored() {
 #[tokio::test]
 async fn submissions_without_content_or_miner_are_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
+    let (api, url) = serve_api(folder.path(), &sqlite(folder.path())).await;
     let validator = key("//a");
     let data = json!({ "file_type": "dialogue_log", "file_size": null });
     let submission = Submission::new(&validator.hotkey(), None, now(), "c", data);
@@ -243,13 +260,13 @@ async fn submissions_without_content_or_miner_are_kept() {
 #[tokio::test]
 async fn old_submissions_are_deleted() {
     let folder = tempfile::tempdir().unwrap();
-    let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
+    let (api, url) = serve_api(folder.path(), &sqlite(folder.path())).await;
     post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
     assert_eq!(retention::purge_expired(&api.state).await.submissions, 0);
     assert_eq!(rows(&url, "//a", None).await.len(), 1);
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     assert_eq!(
-        retention::purge_expired(&a_month_later(&api, artifacts).state).await.submissions,
+        retention::purge_expired(&with_later_clock(&api, artifacts).state).await.submissions,
         1
     );
     assert_eq!(rows(&url, "//a", None).await, []);

@@ -76,7 +76,7 @@ impl Validators {
     pub(super) async fn refresh_until_shutdown(&self, shutdown: &Shutdown) {
         let Admission::Permits { gateway, netuid } = &self.admission else { return };
         loop {
-            let pause = match look_up(gateway, *netuid).await {
+            let pause = match read_stakes(gateway, *netuid).await {
                 Ok(stakes) => {
                     metrics::gauge!("taonet_scoring_api_validators").set(stakes.len() as f64);
                     *self.stakes.write().unwrap_or_else(PoisonError::into_inner) =
@@ -99,7 +99,7 @@ impl Validators {
     }
 }
 
-async fn look_up(
+async fn read_stakes(
     gateway: &GatewayClient,
     netuid: NetUid,
 ) -> Result<HashMap<Hotkey, u64>, LookupError> {

@@ -35,7 +35,7 @@ enum Answer {
     /// Streams a text, then an error.
     Breaks(&'static str),
     /// Ignores `stream` and sends one document.
-    Whole(&'static str),
+    NotStreamed(&'static str),
     /// Refuses the request.
     Refuses,
 }
@@ -69,7 +69,7 @@ impl Answer {
                 let error = event(&json!({"error": {"message": "out of memory"}}));
                 body(stream::iter([text(piece), error]))
             }
-            Self::Whole(piece) => {
+            Self::NotStreamed(piece) => {
                 return Json(json!({"choices": [{"text": piece}]})).into_response();
             }
             Self::Refuses => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -86,13 +86,13 @@ struct RecordingServer {
 }
 
 async fn completions(
-    State(stand_in): State<RecordingServer>,
+    State(server): State<RecordingServer>,
     headers: http::HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
     let key = headers.get(AUTHORIZATION).map_or("", |value| value.to_str().unwrap());
-    stand_in.requests.lock().unwrap().push((key.to_owned(), body));
-    stand_in.answer.respond()
+    server.requests.lock().unwrap().push((key.to_owned(), body));
+    server.answer.respond()
 }
 
 /// Starts a server and creates a model on it; the model's name comes from the server's list.
@@ -105,24 +105,25 @@ async fn backend_with(
     options: CompletionOptions,
     fallback: bool,
 ) -> (Backend, RecordingServer) {
-    let stand_in = RecordingServer { answer, requests: Arc::default() };
+    let recording_server = RecordingServer { answer, requests: Arc::default() };
     let models = || async { Json(json!({"data": [{"id": "gpt2"}]})) };
     let router =
         Router::new().route("/v1/completions", post(completions)).route("/v1/models", get(models));
-    let url =
-        format!("http://{}/v1", listen(router.with_state(stand_in.clone())).await).parse().unwrap();
+    let url = format!("http://{}/v1", listen(router.with_state(recording_server.clone())).await)
+        .parse()
+        .unwrap();
     let deadline = if matches!(answer, Answer::Stalls(_)) { DEADLINE } else { WAIT_TIMEOUT };
     let server = ModelServer::new(&url, Some("sk-1"), deadline).unwrap();
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you doing today my friend").unwrap();
     let ngram = fallback.then(|| Arc::new(trainer.finish(|_| ()).unwrap()));
-    (Backend::connect(server, None, options, ngram).await.unwrap(), stand_in)
+    (Backend::connect(server, None, options, ngram).await.unwrap(), recording_server)
 }
 
 /// Columns: answer of the server, prediction without and with an n-gram model.
 #[tokio::test]
 async fn words_before_the_deadline_are_completed_by_the_ngram_model() {
-    let full = "How are you doing today my friend";
+    let full_line = "How are you doing today my friend";
     let table = [
         (Answer::Ends(&[" you", " to", "day?"]), "How are you today?", "How are you today?"),
         // The line ends; the next one is not read.
@@ -131,17 +132,17 @@ async fn words_before_the_deadline_are_completed_by_the_ngram_model() {
             "How are you today?",
             "How are you today?",
         ),
-        (Answer::Whole(" you?\nFine."), "How are you?", "How are you?"),
+        (Answer::NotStreamed(" you?\nFine."), "How are you?", "How are you?"),
         (Answer::Ends(&["you", "?"]), "How are you?", "How are you?"),
         (Answer::Ends(&["?"]), "How are?", "How are?"),
         (Answer::Ends(&[]), "How are", "How are"),
         // "doi" may be a part of a word.
-        (Answer::Stalls(&[" you", " doi"]), "How are you", full),
-        (Answer::Stalls(&[" you "]), "How are you", full),
-        (Answer::Stalls(&[" yo"]), "", full),
-        (Answer::Stalls(&[]), "", full),
-        (Answer::Breaks(" you doing so"), "How are you doing", full),
-        (Answer::Refuses, "", full),
+        (Answer::Stalls(&[" you", " doi"]), "How are you", full_line),
+        (Answer::Stalls(&[" you "]), "How are you", full_line),
+        (Answer::Stalls(&[" yo"]), "", full_line),
+        (Answer::Stalls(&[]), "", full_line),
+        (Answer::Breaks(" you doing so"), "How are you doing", full_line),
+        (Answer::Refuses, "", full_line),
     ];
     for (answer, without, with) in table {
         for (fallback, expected) in [(false, without), (true, with)] {

@@ -29,7 +29,7 @@ impl Session {
         Ok(logits)
     }
 
-    fn common(&self, prompt: &[u32]) -> usize {
+    fn common_prefix(&self, prompt: &[u32]) -> usize {
         self.tokens.iter().zip(prompt).take_while(|(one, other)| one == other).count()
     }
 
@@ -37,8 +37,8 @@ impl Session {
     /// required, because generated tokens may be wrong, and a deadline may have truncated the
     /// prompt.
     fn is_continued_by(&self, prompt: &[u32]) -> bool {
-        let common = self.common(prompt);
-        common == prompt.len() || common >= self.prompt.min(self.tokens.len())
+        let prefix = self.common_prefix(prompt);
+        prefix == prompt.len() || prefix >= self.prompt.min(self.tokens.len())
     }
 }
 
@@ -61,27 +61,27 @@ impl Sessions {
     /// session is the last in the list.
     pub(super) fn open(&mut self, prompt: &[u32]) -> Result<&mut Session, ModelError> {
         self.prompts += 1;
-        let max_common = prompt.len().saturating_sub(1);
+        let max_prefix = prompt.len().saturating_sub(1);
         let best = self
             .entries
             .iter()
             .enumerate()
-            .map(|(index, session)| (session.common(prompt).min(max_common), index))
+            .map(|(index, session)| (session.common_prefix(prompt).min(max_prefix), index))
             .max();
-        let best = best.filter(|(common, _)| *common > 0);
-        let mut session = match best.and_then(|(common, index)| {
-            self.entries.get(index).map(|session| (common, index, session))
+        let best = best.filter(|(prefix, _)| *prefix > 0);
+        let mut session = match best.and_then(|(prefix, index)| {
+            self.entries.get(index).map(|session| (prefix, index, session))
         }) {
-            Some((common, index, session)) if session.is_continued_by(prompt) => {
+            Some((prefix, index, session)) if session.is_continued_by(prompt) => {
                 let mut session = self.entries.remove(index);
-                session.cache.truncate(common);
-                session.tokens.truncate(common);
+                session.cache.truncate(prefix);
+                session.tokens.truncate(prefix);
                 session
             }
             // The found utterance may continue, too.
-            Some((common, _, session)) => Session {
-                cache: session.cache.fork(common)?,
-                tokens: session.tokens.iter().take(common).copied().collect(),
+            Some((prefix, _, session)) => Session {
+                cache: session.cache.fork(prefix)?,
+                tokens: session.tokens.iter().take(prefix).copied().collect(),
                 ..Session::default()
             },
             None => Session::default(),
@@ -119,7 +119,7 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::causal::tests::tiny;
+    use crate::causal::tests::tiny_model;
 
     /// Opens the session of a prompt and processes the rest of the prompt, then one more token.
     /// Returns the number of cached tokens.
@@ -135,7 +135,7 @@ mod tests {
     /// Columns: prompt, number of cached tokens.
     #[test]
     fn prompts_with_a_common_prefix_share_the_cache() {
-        let model = tiny();
+        let model = tiny_model();
         let mut sessions = Sessions::new(3, usize::MAX);
         let table: [(&[u32], usize); 11] = [
             (&[1, 2, 3], 0),
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn shared_cache_has_the_logits_of_a_separate_cache() {
-        let model = tiny();
+        let model = tiny_model();
         let mut sessions = Sessions::new(4, usize::MAX);
         for prompt in
             [&[1, 2, 3, 4][..], &[1, 2, 9], &[1, 2, 3, 4, 5], &[1, 2, 9, 8, 7, 6], &[1, 2, 3, 4]]
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn cached_sessions_have_a_memory_limit() {
-        let model = tiny();
+        let model = tiny_model();
         let one = {
             let mut sessions = Sessions::new(1, usize::MAX);
             open(&mut sessions, &model, &[1, 2]);

@@ -11,7 +11,7 @@ fn vectors(name: &str) -> PathBuf {
 }
 
 /// Returns a GPT-2 model with random weights.
-pub(super) fn tiny() -> CausalModel {
+pub(super) fn tiny_model() -> CausalModel {
     CausalModel::open(&vectors("gpt2"), LoadOptions::default()).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn start_with(limits: Limits, options: CompletionOptions, fallback: bool) -> Cau
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you doing today my friend").unwrap();
     let ngram = fallback.then(|| Arc::new(trainer.finish(|_| ()).unwrap()));
-    Causal::start("tiny", tiny(), limits, options, ngram).unwrap()
+    Causal::start("tiny", tiny_model(), limits, options, ngram).unwrap()
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn concurrent_predictions_equal_sequential_ones() {
 
 #[tokio::test]
 async fn the_number_of_added_tokens_is_limited() {
-    let full = start(long_deadline(), false).predict("How are", "").await;
+    let full_prediction = start(long_deadline(), false).predict("How are", "").await;
     let mut last = "How are".len();
     for tokens in [1, 4, 64] {
         let options = CompletionOptions {
@@ -89,10 +89,14 @@ async fn the_number_of_added_tokens_is_limited() {
         };
         let predicted = start_with(long_deadline(), options, false).predict("How are", "").await;
         assert!(
-            predicted.len() >= last && full.starts_with(&predicted),
-            "{tokens}: {predicted:?}, {full:?}"
+            predicted.len() >= last && full_prediction.starts_with(&predicted),
+            "{tokens}: {predicted:?}, {full_prediction:?}"
         );
-        assert_eq!(predicted == full, tokens == 64, "{tokens}: {predicted:?}, {full:?}");
+        assert_eq!(
+            predicted == full_prediction,
+            tokens == 64,
+            "{tokens}: {predicted:?}, {full_prediction:?}"
+        );
         last = predicted.len();
     }
 }

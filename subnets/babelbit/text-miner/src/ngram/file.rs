@@ -101,10 +101,10 @@ impl NgramModel {
     /// # Errors
     /// [`ModelFileError`] naming the file and the defect.
     pub fn load(path: &Path) -> Result<Self, ModelFileError> {
-        let opened = File::open(path)
+        let opened_file = File::open(path)
             .and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
         let (file, length) =
-            opened.map_err(|source| ModelFileError::Open { file: path.to_owned(), source })?;
+            opened_file.map_err(|source| ModelFileError::Open { file: path.to_owned(), source })?;
         Self::read(BufReader::with_capacity(256 << 10, file), length)
             .map_err(|problem| ModelFileError::Content { file: path.to_owned(), problem })
     }
@@ -126,8 +126,8 @@ impl NgramModel {
     /// # Errors
     /// The first [`Problem`] found.
     pub fn read(reader: impl Read, length: u64) -> Result<Self, Problem> {
-        let left = length.checked_sub(CHECKSUM_BYTES).ok_or(Problem::Magic)?;
-        let mut input = Input { inner: reader, hash: Sha256::new(), left };
+        let remaining_bytes = length.checked_sub(CHECKSUM_BYTES).ok_or(Problem::Magic)?;
+        let mut input = Input { inner: reader, hash: Sha256::new(), remaining_bytes };
         if input.array::<8>("header").map_err(|_| Problem::Magic)? != MAGIC {
             return Err(Problem::Magic);
         }
@@ -144,8 +144,8 @@ impl NgramModel {
         let vocabulary = input.vocabulary(words)?;
         let tables = contexts.into_iter().map(|contexts| input.table(contexts, words));
         let tables = tables.collect::<Result<Vec<_>, _>>()?;
-        if input.left > 0 {
-            return Err(Problem::Trailing(input.left));
+        if input.remaining_bytes > 0 {
+            return Err(Problem::Trailing(input.remaining_bytes));
         }
         let mut checksum = [0; CHECKSUM_BYTES as usize];
         input.inner.read_exact(&mut checksum)?;
@@ -204,12 +204,13 @@ impl<W: Write> Output<W> {
 struct Input<R> {
     inner: R,
     hash: Sha256,
-    left: u64,
+    remaining_bytes: u64,
 }
 
 impl<R: Read> Input<R> {
     fn fill(&mut self, bytes: &mut [u8], part: &'static str) -> Result<(), Problem> {
-        self.left = self.left.checked_sub(bytes.len() as u64).ok_or(Problem::Truncated(part))?;
+        self.remaining_bytes =
+            self.remaining_bytes.checked_sub(bytes.len() as u64).ok_or(Problem::Truncated(part))?;
         self.inner.read_exact(bytes)?;
         self.hash.update(&*bytes);
         Ok(())
@@ -231,8 +232,9 @@ impl<R: Read> Input<R> {
 
     /// Returns `count` as a capacity, if the rest of the file can hold that many items.
     fn capacity(&self, count: u64, item_bytes: u64, part: &'static str) -> Result<usize, Problem> {
-        let fits = count.checked_mul(item_bytes).is_some_and(|bytes| bytes <= self.left);
-        usize::try_from(count).ok().filter(|_| fits).ok_or(Problem::Truncated(part))
+        let has_enough_bytes =
+            count.checked_mul(item_bytes).is_some_and(|bytes| bytes <= self.remaining_bytes);
+        usize::try_from(count).ok().filter(|_| has_enough_bytes).ok_or(Problem::Truncated(part))
     }
 
     fn vocabulary(&mut self, words: u64) -> Result<Vocabulary, Problem> {

@@ -146,8 +146,8 @@ fn skip_bom(file: &mut File) -> io::Result<u64> {
     }
     let mut start = Vec::new();
     file.take(3).read_to_end(&mut start)?;
-    let mark = start.len() - bytes_without_bom(&start).len();
-    file.seek(SeekFrom::Start(mark as u64))
+    let mark_len = start.len() - bytes_without_bom(&start).len();
+    file.seek(SeekFrom::Start(mark_len as u64))
 }
 
 /// A reader that reports its progress.
@@ -179,13 +179,13 @@ struct LengthLimitedReader<'a, R> {
     /// Number of the current line, from 1.
     line: u64,
     /// Number of the line in which the value exceeds the limit.
-    excess: &'a Cell<Option<u64>>,
+    excess_line: &'a Cell<Option<u64>>,
 }
 
 impl<R: Read> Read for LengthLimitedReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         // Nothing is read after a failure.
-        let read = if self.excess.get().is_none() { self.inner.read(buffer)? } else { 0 };
+        let read = if self.excess_line.get().is_none() { self.inner.read(buffer)? } else { 0 };
         for byte in buffer.iter().take(read) {
             let is_escaped = std::mem::take(&mut self.is_escape);
             self.length += 1;
@@ -197,7 +197,7 @@ impl<R: Read> Read for LengthLimitedReader<'_, R> {
             }
             self.line += u64::from(*byte == b'\n');
             if self.length > MAX_LINE {
-                self.excess.set(Some(self.line));
+                self.excess_line.set(Some(self.line));
                 return Err(io::Error::from(io::ErrorKind::InvalidData));
             }
         }
@@ -235,23 +235,23 @@ fn read_json(
     file: impl Read,
     each: impl FnMut(&str) -> Result<(), TrainError>,
 ) -> Result<(), InputError> {
-    let excess = Cell::new(None);
-    let bounded = LengthLimitedReader {
+    let excess_line = Cell::new(None);
+    let limited = LengthLimitedReader {
         inner: file,
         is_text: false,
         is_escape: false,
         length: 0,
         line: 1,
-        excess: &excess,
+        excess_line: &excess_line,
     };
-    let reader = BufReader::with_capacity(BUFFER, bounded);
+    let reader = BufReader::with_capacity(BUFFER, limited);
     let mut deserializer = serde_json::Deserializer::from_reader(reader);
     let (each, refused) = (RefCell::new(each), Cell::new(None));
-    let node = Node { each: &each, refused: &refused };
+    let node = JsonNode { each: &each, refused: &refused };
     // Several documents may follow each other, with or without line ends between them.
     while deserializer.end().is_err() {
         node.deserialize(&mut deserializer).map_err(|source| {
-            match (refused.take(), excess.get()) {
+            match (refused.take(), excess_line.get()) {
                 (Some(refused), _) => InputError::Train { file: path.to_owned(), source: refused },
                 (None, Some(line)) => InputError::Value { file: path.to_owned(), line },
                 (None, None) if source.is_io() => {
@@ -276,21 +276,21 @@ fn is_encoding(error: &serde_json::Error) -> bool {
 }
 
 /// Deserializer of a document, a dialogue, or a list of them.
-struct Node<'a, F> {
+struct JsonNode<'a, F> {
     each: &'a RefCell<F>,
     /// The trainer's error, which a deserialisation error cannot carry.
     refused: &'a Cell<Option<TrainError>>,
 }
 
-impl<F> Clone for Node<'_, F> {
+impl<F> Clone for JsonNode<'_, F> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<F> Copy for Node<'_, F> {}
+impl<F> Copy for JsonNode<'_, F> {}
 
-impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for Node<'_, F> {
+impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for JsonNode<'_, F> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -298,7 +298,7 @@ impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for Nod
     }
 }
 
-impl<'de, F: FnMut(&str) -> Result<(), TrainError>> Visitor<'de> for Node<'_, F> {
+impl<'de, F: FnMut(&str) -> Result<(), TrainError>> Visitor<'de> for JsonNode<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -325,7 +325,7 @@ impl<'de, F: FnMut(&str) -> Result<(), TrainError>> Visitor<'de> for Node<'_, F>
 }
 
 /// Deserializer of a list of utterances.
-struct Texts<'a, F>(Node<'a, F>);
+struct Texts<'a, F>(JsonNode<'a, F>);
 
 impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for Texts<'_, F> {
     type Value = ();
@@ -349,7 +349,7 @@ impl<'de, F: FnMut(&str) -> Result<(), TrainError>> Visitor<'de> for Texts<'_, F
 }
 
 /// Deserializer of an utterance.
-struct Text<'a, F>(Node<'a, F>);
+struct Text<'a, F>(JsonNode<'a, F>);
 
 impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for Text<'_, F> {
     type Value = ();
@@ -451,11 +451,15 @@ mod tests {
             let error = read("a.json", content).unwrap_err();
             assert!(error.contains(expected), "{}: {error}", String::from_utf8_lossy(content));
             // Only the error for a truncated file has this hint.
-            let is_cut = expected.contains("truncated");
-            assert_eq!(error.ends_with("; hint: download or copy it again"), is_cut, "{error}");
+            let is_truncated = expected.contains("truncated");
+            assert_eq!(
+                error.ends_with("; hint: download or copy it again"),
+                is_truncated,
+                "{error}"
+            );
         }
-        let deep = "[".repeat(100_000);
-        assert!(read("a.json", deep.as_bytes()).unwrap_err().contains("recursion limit"));
+        let deeply_nested = "[".repeat(100_000);
+        assert!(read("a.json", deeply_nested.as_bytes()).unwrap_err().contains("recursion limit"));
     }
 
     #[test]

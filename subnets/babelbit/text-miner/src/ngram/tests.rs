@@ -107,7 +107,7 @@ fn saved_model_round_trips() {
 }
 
 /// Returns the bytes with a matching checksum.
-fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
+fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     use sha2::{Digest as _, Sha256};
     bytes.truncate(bytes.len() - 32);
     let checksum = Sha256::digest(&bytes);
@@ -118,14 +118,14 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 #[test]
 fn invalid_model_file_is_reported() {
     let model = trained_model(1, &["a b"]);
-    let good = bytes(&model);
+    let valid = bytes(&model);
     // Offsets: magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38,
     // continuations 62, checksum 74
-    assert_eq!(good.len(), 38 + 3 * 12 + 32);
+    assert_eq!(valid.len(), 38 + 3 * 12 + 32);
     let altered = |at: usize, new: &[u8]| {
-        let mut bytes = good.clone();
+        let mut bytes = valid.clone();
         bytes[at..at + new.len()].copy_from_slice(new);
-        read(&resealed(bytes)).unwrap_err().to_string()
+        read(&with_checksum(bytes)).unwrap_err().to_string()
     };
     #[rustfmt::skip]
     let table: [(usize, &[u8], &str); 10] = [
@@ -143,16 +143,19 @@ fn invalid_model_file_is_reported() {
     for (at, new, expected) in table {
         assert_eq!(altered(at, new), expected, "{at}");
     }
-    assert_eq!(altered(46, &good[38..46]), "contexts are out of order");
-    let longer = resealed([&good[..74], &[0; 5], &[0; 32]].concat());
-    assert_eq!(read(&longer).unwrap_err().to_string(), "data after the checksum (bytes: 5)");
-    let mut flipped = good.clone();
-    flipped[40] ^= 1;
-    let problem = read(&flipped).unwrap_err().to_string();
+    assert_eq!(altered(46, &valid[38..46]), "contexts are out of order");
+    let trailing_data = with_checksum([&valid[..74], &[0; 5], &[0; 32]].concat());
+    assert_eq!(read(&trailing_data).unwrap_err().to_string(), "data after the checksum (bytes: 5)");
+    let mut flipped_bit = valid.clone();
+    flipped_bit[40] ^= 1;
+    let problem = read(&flipped_bit).unwrap_err().to_string();
     assert!(problem.contains("checksum") || problem.contains("order"), "{problem}");
-    let mut unsealed = good;
-    *unsealed.last_mut().unwrap() ^= 1;
-    assert_eq!(read(&unsealed).unwrap_err().to_string(), "checksum does not match the content");
+    let mut wrong_checksum = valid;
+    *wrong_checksum.last_mut().unwrap() ^= 1;
+    assert_eq!(
+        read(&wrong_checksum).unwrap_err().to_string(),
+        "checksum does not match the content"
+    );
 }
 
 proptest! {
@@ -176,9 +179,9 @@ proptest! {
 
     #[test]
     fn model_file_of_wrong_length_is_refused(cut in 1_usize..200, added in prop::collection::vec(any::<u8>(), 1..50)) {
-        let good = bytes(&trained_model(2, &["a b c", "a c b", "b a"]));
-        prop_assert!(read(&good[..good.len().saturating_sub(cut)]).is_err());
-        prop_assert!(read(&[good, added].concat()).is_err());
+        let valid = bytes(&trained_model(2, &["a b c", "a c b", "b a"]));
+        prop_assert!(read(&valid[..valid.len().saturating_sub(cut)]).is_err());
+        prop_assert!(read(&[valid, added].concat()).is_err());
     }
 
     #[test]
@@ -186,8 +189,8 @@ proptest! {
         prop_assert!(read(&content).is_err());
         // Arbitrary content with a valid magic number, version and checksum is mostly invalid, and
         // never panics.
-        let sealed = resealed([b"taongram\x01\0\0\0".as_slice(), &content, &[0; 32]].concat());
-        let _ = read(&sealed);
+        let file = with_checksum([b"taongram\x01\0\0\0".as_slice(), &content, &[0; 32]].concat());
+        let _ = read(&file);
     }
 
     /// Back-off without pruning: the continuation of the longest context that training has seen.

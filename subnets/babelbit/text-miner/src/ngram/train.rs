@@ -76,7 +76,7 @@ impl Trainer {
     /// [`TrainError::TooManyWords`] when the utterances exceed [`MAX_WORDS`],
     /// [`TrainError::Vocabulary`] when they have too many different words.
     pub fn add(&mut self, utterance: &str) -> Result<(), TrainError> {
-        let before = self.tokens.len();
+        let old_len = self.tokens.len();
         let words = utterance.split_whitespace();
         for word in words.filter(|word| *word != END_MARKER && word.len() <= MAX_WORD) {
             if self.tokens.len() > MAX_WORDS {
@@ -92,7 +92,7 @@ impl Trainer {
             }
             self.tokens.push(id);
         }
-        if self.tokens.len() > before {
+        if self.tokens.len() > old_len {
             self.tokens.push(BOUNDARY);
             self.utterances += 1;
         }
@@ -119,50 +119,51 @@ impl Trainer {
             return Err(TrainError::Empty);
         }
         // Positions whose continuation is not determined by a shorter context.
-        let mut open: Vec<u32> =
+        let mut open_positions: Vec<u32> =
             (1..u32::try_from(self.tokens.len()).unwrap_or(u32::MAX)).collect();
         let mut tables = Vec::with_capacity(self.context_words);
         for length in 1..=self.context_words {
-            let (table, ambiguous) = count(&self.tokens, &open, length);
+            let (table, ambiguous) = count(&self.tokens, &open_positions, length);
             tables.push(table);
-            open = ambiguous;
+            open_positions = ambiguous;
             each(length);
         }
         Ok(NgramModel { vocabulary: self.vocabulary, tables })
     }
 }
 
-/// Counts the continuations of each context of `length` words before the positions `open`. Returns
+/// Counts the continuations of each context of `length` words before the `open_positions`. Returns
 /// the most frequent continuation per context, and the positions whose contexts have several
 /// continuations. Ties go to the word that came first in training.
-fn count(tokens: &[u32], open: &[u32], length: usize) -> (Table, Vec<u32>) {
+fn count(tokens: &[u32], open_positions: &[u32], length: usize) -> (Table, Vec<u32>) {
     let occurrence = |position: &u32| -> Option<Occurrence> {
-        let at = *position as usize;
-        let context = tokens.get(at.checked_sub(length)?..at)?;
+        let position_index = *position as usize;
+        let context = tokens.get(position_index.checked_sub(length)?..position_index)?;
         // A context may include the start of an utterance, but not the utterance before.
         let is_within = !context.get(1..)?.contains(&BOUNDARY);
-        is_within.then_some((hash(context), *tokens.get(at)?, *position))
+        is_within.then_some((hash(context), *tokens.get(position_index)?, *position))
     };
-    let mut occurrences: Vec<Occurrence> = Vec::with_capacity(open.len());
-    occurrences.extend(open.iter().filter_map(occurrence));
+    let mut occurrences: Vec<Occurrence> = Vec::with_capacity(open_positions.len());
+    occurrences.extend(open_positions.iter().filter_map(occurrence));
     occurrences.par_sort_unstable();
     let (mut table, mut ambiguous) = (Table::default(), Vec::new());
-    for same in occurrences.chunk_by(|one, other| one.0 == other.0) {
+    for context_occurrences in occurrences.chunk_by(|one, other| one.0 == other.0) {
         let mut best: Option<(usize, u32)> = None;
         let mut different = 0;
-        for run in same.chunk_by(|one, other| one.1 == other.1) {
+        for run in context_occurrences.chunk_by(|one, other| one.1 == other.1) {
             different += 1;
             let Some((_, continuation, _)) = run.first() else { continue };
             if best.is_none_or(|(most, _)| run.len() > most) {
                 best = Some((run.len(), *continuation));
             }
         }
-        if let (Some((context, ..)), Some((_, continuation))) = (same.first(), best) {
+        if let (Some((context, ..)), Some((_, continuation))) = (context_occurrences.first(), best)
+        {
             table.contexts.push(*context);
             table.continuations.push(continuation);
         }
         if different > 1 {
-            ambiguous.extend(same.iter().map(|(.., position)| *position));
+            ambiguous.extend(context_occurrences.iter().map(|(.., position)| *position));
         }
     }
     table.contexts.shrink_to_fit();

@@ -8,23 +8,23 @@ use crate::model::Silent;
 use crate::ngram::Trainer;
 
 /// A miner on a loopback port, with Alice as its client.
-struct Running {
+struct RunningMiner {
     url: String,
     peer: Peer,
     client: reqwest::Client,
     alice: Signer,
 }
 
-async fn start(model: impl TextModel + 'static) -> Running {
-    let me = Keypair::from_uri("//Miner").unwrap().hotkey();
-    serve(me, router(Arc::new(model), signed_requests(me).build())).await
+async fn start(model: impl TextModel + 'static) -> RunningMiner {
+    let receiver = Keypair::from_uri("//Miner").unwrap().hotkey();
+    serve(receiver, router(Arc::new(model), signed_requests(receiver).build())).await
 }
 
-async fn serve(me: Hotkey, router: Router) -> Running {
+async fn serve(receiver: Hotkey, router: Router) -> RunningMiner {
     let port = listen(router).await.port();
-    Running {
+    RunningMiner {
         url: format!("http://127.0.0.1:{port}"),
-        peer: Peer::new(me, "127.0.0.1", port).unwrap(),
+        peer: Peer::new(receiver, "127.0.0.1", port).unwrap(),
         client: reqwest::Client::builder().no_proxy().build().unwrap(),
         alice: Signer::new(
             Keypair::from_uri("//Alice").unwrap(),
@@ -34,13 +34,13 @@ async fn serve(me: Hotkey, router: Router) -> Running {
     }
 }
 
-async fn miner_with_trained_model() -> Running {
+async fn miner_with_trained_model() -> RunningMiner {
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you today?").unwrap();
     start(trainer.finish(|_| ()).unwrap()).await
 }
 
-impl Running {
+impl RunningMiner {
     async fn post(&self, body: impl Into<Bytes>, signed: bool) -> (StatusCode, Value) {
         let body = body.into();
         let mut request = self.client.post(format!("{}/predict", self.url)).body(body.clone());
@@ -73,8 +73,8 @@ async fn prediction_includes_the_prefix() {
     let (status, answer) =
         miner.post(r#"{"index": "s", "step": 3, "prefix": "Never heard"}"#, true).await;
     assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": "Never heard"})));
-    let silent = start(Silent).await;
-    let (status, answer) = silent.post(body("How").to_string(), true).await;
+    let silent_miner = start(Silent).await;
+    let (status, answer) = silent_miner.post(body("How").to_string(), true).await;
     assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": ""})));
 }
 
@@ -89,8 +89,8 @@ async fn unsigned_requests_are_refused() {
 async fn requests_need_no_signature_in_development_mode() {
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you today?").unwrap();
-    let me = Keypair::from_uri("//Miner").unwrap().hotkey();
-    let miner = serve(me, unsigned_router(Arc::new(trainer.finish(|_| ()).unwrap()))).await;
+    let receiver = Keypair::from_uri("//Miner").unwrap().hotkey();
+    let miner = serve(receiver, unsigned_router(Arc::new(trainer.finish(|_| ()).unwrap()))).await;
     for signed in [false, true] {
         let (status, answer) = miner.post(body("How are").to_string(), signed).await;
         assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": "How are you today?"})));
@@ -161,7 +161,7 @@ const TYPES: &str =
 #[tokio::test]
 async fn bad_requests_name_their_field() {
     let miner = miner_with_trained_model().await;
-    let with = |field: &str, value: Value| {
+    let modified = |field: &str, value: Value| {
         let mut body = body("How");
         body[field] = value;
         body.to_string().into_bytes()
@@ -177,13 +177,13 @@ async fn bad_requests_name_their_field() {
         (br#"["s", 0"#.to_vec(), 422, ".: invalid type: sequence, expected an object", TYPES),
         (b"7".to_vec(), 422, ".: invalid type: integer `7`, expected an object", TYPES),
         (b"{}".to_vec(), 422, ".: missing field `index`", TYPES),
-        (with("index", json!(7)), 422, "index: invalid type: integer `7`, expected a string", TYPES),
-        (with("step", json!("0")), 422, "step: invalid type", TYPES),
-        (with("step", json!(-1)), 422, "step: invalid value", TYPES),
-        (with("step", json!(1e0)), 422, "step: invalid type", TYPES),
-        (with("prefix", json!(null)), 422, "prefix: invalid type", TYPES),
-        (with("evaluation", json!({"earliness": "x"})), 422, "evaluation.earliness: invalid type", TYPES),
-        (with("prefix", json!("a ".repeat(50_000))), 413, "prefix has 100000 bytes, the limit is 65536",
+        (modified("index", json!(7)), 422, "index: invalid type: integer `7`, expected a string", TYPES),
+        (modified("step", json!("0")), 422, "step: invalid type", TYPES),
+        (modified("step", json!(-1)), 422, "step: invalid value", TYPES),
+        (modified("step", json!(1e0)), 422, "step: invalid type", TYPES),
+        (modified("prefix", json!(null)), 422, "prefix: invalid type", TYPES),
+        (modified("evaluation", json!({"earliness": "x"})), 422, "evaluation.earliness: invalid type", TYPES),
+        (modified("prefix", json!("a ".repeat(50_000))), 413, "prefix has 100000 bytes, the limit is 65536",
             "send only the revealed words of the current utterance"),
     ];
     for (body, expected, text, hint) in table {

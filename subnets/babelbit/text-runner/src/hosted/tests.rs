@@ -27,7 +27,7 @@ fn text(uid: u16, block: u64, text: &str) -> PublishedText {
     PublishedText { hotkey: key(uid).hotkey, block, text: text.to_owned() }
 }
 
-fn committed(slug: &str, model: &str) -> String {
+fn commitment_json(slug: &str, model: &str) -> String {
     json!({ "model": model, "revision": "r", "chute_id": format!("id-{slug}"), "slug": slug })
         .to_string()
 }
@@ -35,17 +35,17 @@ fn committed(slug: &str, model: &str) -> String {
 /// Columns: commitment · whether there is an axon · whether it is a candidate, and of which block
 #[test]
 fn miner_candidate_needs_commitment_or_axon() {
-    let (complete, slugless) = (committed("a", "m"), r#"{"model": "m"}"#.to_owned());
-    let foreign = json!({ "slug": "a", "hotkey": key(9).hotkey }).to_string();
+    let (complete, without_slug) = (commitment_json("a", "m"), r#"{"model": "m"}"#.to_owned());
+    let other_hotkey = json!({ "slug": "a", "hotkey": key(9).hotkey }).to_string();
     for (commitment, has_axon, expected) in [
         (None, false, None),
         (None, true, Some(0)),
         (Some(&complete), false, Some(7)),
         (Some(&complete), true, Some(7)),
-        (Some(&slugless), false, None),
-        (Some(&slugless), true, Some(7)),
+        (Some(&without_slug), false, None),
+        (Some(&without_slug), true, Some(7)),
         (Some(&"nonsense".to_owned()), true, None),
-        (Some(&foreign), true, None),
+        (Some(&other_hotkey), true, None),
     ] {
         let texts: Vec<_> =
             commitment.map(|commitment| text(3, 7, commitment)).into_iter().collect();
@@ -75,11 +75,12 @@ fn the_earliest_commitment_wins() {
         let candidate = |(uid, block, slug): &Miner| Candidate {
             key: key(*uid),
             block: *block,
-            commitment: slug
-                .map(|slug| Commitment::parse(&committed(slug, "m"), &key(*uid).hotkey).unwrap()),
+            commitment: slug.map(|slug| {
+                Commitment::parse(&commitment_json(slug, "m"), &key(*uid).hotkey).unwrap()
+            }),
             axon: None,
         };
-        let remaining = earliest(miners.iter().map(candidate).collect(), Candidate::slug);
+        let remaining = keep_earliest(miners.iter().map(candidate).collect(), Candidate::slug);
         assert_eq!(
             remaining.iter().map(|candidate| candidate.key.uid.0).collect::<Vec<_>>(),
             expected
@@ -144,7 +145,7 @@ fn miners_of(
         source: MinerSource::Metagraph(policy()),
         chain: Arc::new(ChainView::new(gateway, NetUid(59), None)),
         connect: Arc::new(move |_| Ok(Arc::clone(&echo) as Arc<dyn TextConnection>)),
-        choice: MinerSelection::random(256),
+        selection: MinerSelection::random(256),
     };
     let settings = ChutesSettings {
         api_url: url.clone(),
@@ -161,11 +162,11 @@ fn miners_of(
 async fn ineligible_models_and_chutes_are_excluded() {
     let server = services().await;
     let texts = vec![
-        text(0, 9, &committed("good", "a/good")),
-        text(1, 9, &committed("gate", "a/gated")),
-        text(2, 9, &committed("lost", "a/lost")),
-        text(3, 9, &committed("old", "a/old")),
-        text(4, 9, &committed("missing", "a/missing")),
+        text(0, 9, &commitment_json("good", "a/good")),
+        text(1, 9, &commitment_json("gate", "a/gated")),
+        text(2, 9, &commitment_json("lost", "a/lost")),
+        text(3, 9, &commitment_json("old", "a/old")),
+        text(4, 9, &commitment_json("missing", "a/missing")),
     ];
     let miners = miners_of(&server, texts.clone(), Some(Secret::new("cpk")));
     let actual = async |miners: &CommittedMiners| -> Vec<u16> {
@@ -203,7 +204,7 @@ async fn unreachable_hub_excludes_no_miner() {
     let server = services().await;
     let mut miners = miners_of(
         &server,
-        vec![text(0, 9, &committed("good", "a/good"))],
+        vec![text(0, 9, &commitment_json("good", "a/good"))],
         Some(Secret::new("cpk")),
     );
     let unreachable = ChutesSettings {
@@ -217,12 +218,13 @@ async fn unreachable_hub_excludes_no_miner() {
 /// Columns: status of the chute · time until it answers · timeout of the step · prediction
 #[tokio::test]
 async fn the_axon_is_the_fallback_of_a_chute() {
-    let (now, never, long) = (Duration::ZERO, Duration::from_mins(10), Duration::from_mins(1));
+    let (no_delay, max_delay, long) =
+        (Duration::ZERO, Duration::from_mins(10), Duration::from_mins(1));
     for (status, delay, step, expected) in [
-        (200, now, long, "chute"),
-        (503, now, long, "axon Is"),
-        (404, now, long, "axon Is"),
-        (200, never, Duration::from_secs(2), "axon Is"),
+        (200, no_delay, long, "chute"),
+        (503, no_delay, long, "axon Is"),
+        (404, no_delay, long, "axon Is"),
+        (200, max_delay, Duration::from_secs(2), "axon Is"),
     ] {
         let server = services().await;
         let answer = ResponseTemplate::new(status)
@@ -232,7 +234,7 @@ async fn the_axon_is_the_fallback_of_a_chute() {
             .and(path("/chute/good/predict"))
             .and(header("authorization", "Bearer cpk"));
         mock.respond_with(answer).expect(1).mount(&server).await;
-        let texts = vec![text(5, 9, &committed("good", "a/good"))];
+        let texts = vec![text(5, 9, &commitment_json("good", "a/good"))];
         let miners = miners_of(&server, texts, Some(Secret::new("cpk"))).miners().await.unwrap();
         let request =
             serde_json::from_value(json!({ "index": "s", "step": 0, "prefix": "Is" })).unwrap();
@@ -254,7 +256,7 @@ async fn chute_without_an_axon_gets_the_whole_step() {
         .await;
     let miners = miners_of(
         &server,
-        vec![text(0, 9, &committed("good", "a/good"))],
+        vec![text(0, 9, &commitment_json("good", "a/good"))],
         Some(Secret::new("cpk")),
     );
     let request =
@@ -289,7 +291,7 @@ async fn a_chute_returns_a_long_context_but_no_long_prediction() {
             .await;
         let miners = miners_of(
             &server,
-            vec![text(0, 9, &committed("good", "a/good"))],
+            vec![text(0, 9, &commitment_json("good", "a/good"))],
             Some(Secret::new("cpk")),
         );
         let request = json!({ "index": "s", "step": 0, "prefix": "Is", "context": context });

@@ -52,8 +52,8 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
     let directory = tempfile::tempdir().unwrap();
     let runner = runner(&directory).await;
     let engine = engine(TEXT).await;
-    let (echo, broken) = (scripted(|request| Ok(request.prefix.clone())), failing());
-    let listed = Arc::new(ReplaceableMiners(Mutex::new(Vec::new())));
+    let (echo, failing_miner) = (scripted(|request| Ok(request.prefix.clone())), failing());
+    let replaceable_miners = Arc::new(ReplaceableMiners(Mutex::new(Vec::new())));
     let (blocks, _) = watch::channel(100);
     let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
     let parts = RoundDependencies {
@@ -61,7 +61,7 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
         player: Arc::new(TextRounds {
             runner,
             engine: engine.clone(),
-            miners: Arc::clone(&listed) as _,
+            miners: Arc::clone(&replaceable_miners) as _,
             arena: None,
         }),
         engine,
@@ -85,14 +85,14 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
         (report.contest, report.outcome, report.epoch),
         (ChallengeType::Main, "no_miners", Some(10))
     );
-    *listed.0.lock().unwrap() = miners(&[&broken]);
+    *replaceable_miners.0.lock().unwrap() = miners(&[&failing_miner]);
     blocks.send_replace(110);
     let report = next().await;
     assert_eq!((report.outcome, report.challenge_uid.as_deref()), ("no_score", Some("text-1")));
     let report = next().await;
     let solo = (report.contest, report.outcome, report.challenge_uid.as_deref(), report.epoch);
     assert_eq!(solo, (ChallengeType::Solo, "no_score", Some("solo"), Some(11)));
-    *listed.0.lock().unwrap() = miners(&[&echo, &broken]);
+    *replaceable_miners.0.lock().unwrap() = miners(&[&echo, &failing_miner]);
     blocks.send_replace(120);
     let report = next().await;
     assert_eq!((report.contest, report.outcome, report.miners), (ChallengeType::Main, "played", 1));
@@ -176,11 +176,11 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     let directory = tempfile::tempdir().unwrap();
     let (runner, engine) = (runner(&directory).await, engine(TEXT).await);
     let paths = runner.paths.clone();
-    let timed = Arc::new(TimeoutRecorder(Mutex::default()));
-    let mut in_arena = miners(&[&failing()]);
-    in_arena[0].connection = Arc::clone(&timed) as _;
+    let timeout_recorder = Arc::new(TimeoutRecorder(Mutex::default()));
+    let mut arena_miners = miners(&[&failing()]);
+    arena_miners[0].connection = Arc::clone(&timeout_recorder) as _;
     let default_miner = scripted(|request| Ok(request.prefix.clone()));
-    let without = TextRounds {
+    let without_arena = TextRounds {
         runner,
         engine,
         miners: Arc::new(ReplaceableMiners(Mutex::new(miners(&[&default_miner])))),
@@ -188,21 +188,21 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
     };
     let due_round =
         |contest| DueRound { contest, epoch: Some(1), attempt: 1, main_challenge_uid: None };
-    let error = without.play(&due_round(ChallengeType::Arena)).await.unwrap_err();
+    let error = without_arena.play(&due_round(ChallengeType::Arena)).await.unwrap_err();
     assert_eq!(error.outcome(), "no_miners");
 
     let arena = TextArenaRounds {
-        miners: Arc::new(ReplaceableMiners(Mutex::new(in_arena))),
+        miners: Arc::new(ReplaceableMiners(Mutex::new(arena_miners))),
         step_timeout: Duration::from_secs(11),
     };
-    let rounds = TextRounds { arena: Some(arena), ..without };
+    let rounds = TextRounds { arena: Some(arena), ..without_arena };
     let played =
         PlayedRound { challenge_uid: "text-1".to_owned(), miners: 1, was_already_played: false };
     assert_eq!(rounds.play(&due_round(ChallengeType::Main)).await.unwrap(), played);
-    assert!(timed.0.lock().unwrap().is_empty());
+    assert!(timeout_recorder.0.lock().unwrap().is_empty());
     // The arena has the main contest's challenge, which counts as another one.
     assert_eq!(rounds.play(&due_round(ChallengeType::Arena)).await.unwrap(), played);
-    assert_eq!(*timed.0.lock().unwrap(), [Duration::from_secs(11); 6]);
+    assert_eq!(*timeout_recorder.0.lock().unwrap(), [Duration::from_secs(11); 6]);
     assert!(rounds.play(&due_round(ChallengeType::Arena)).await.unwrap().was_already_played);
     for directory in [&paths.logs, &paths.scores] {
         let count = |name: &str| {
@@ -223,11 +223,11 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
 fn a_round_has_at_most_the_maximum_of_miners() {
     let echo = scripted(|request| Ok(request.prefix.clone()));
     for (all, max_miners, expected) in [(3, 256, 3), (3, 3, 3), (3, 2, 2), (0, 2, 0)] {
-        let last_first = MinerSelection { max_miners, shuffle: Arc::new(<[_]>::reverse) };
-        let selected = last_first.of(miners(&vec![&echo; all]));
+        let reversed_selection = MinerSelection { max_miners, shuffle: Arc::new(<[_]>::reverse) };
+        let selected = reversed_selection.select(miners(&vec![&echo; all]));
         assert_eq!(selected.len(), expected);
         assert_eq!(
-            MinerSelection::random(max_miners).of(miners(&vec![&echo; all])).len(),
+            MinerSelection::random(max_miners).select(miners(&vec![&echo; all])).len(),
             expected
         );
         if all > max_miners {

@@ -14,7 +14,7 @@ use crate::tests::{failing, miners};
 struct VirtualClock(Arc<AtomicU64>);
 
 impl VirtualClock {
-    fn pass(&self, seconds: u64) {
+    fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
     }
 
@@ -23,7 +23,7 @@ impl VirtualClock {
         Startup {
             now: Arc::new(move || start + Duration::from_secs(seconds.load(Ordering::SeqCst))),
             sleeper: Arc::new(move |pause: Duration| {
-                clock.pass(pause.as_secs());
+                clock.advance(pause.as_secs());
                 Box::pin(std::future::ready(()))
             }),
             ..Startup::new(Duration::from_secs(budget), Duration::from_mins(1))
@@ -53,7 +53,7 @@ impl TextConnection for SlowStartMiner {
         let Some(answer) = self.answers.lock().unwrap().remove(0) else {
             return std::future::pending().boxed();
         };
-        self.clock.pass(timeout.as_secs());
+        self.clock.advance(timeout.as_secs());
         std::future::ready(answer).boxed()
     }
 
@@ -83,12 +83,12 @@ fn request() -> PredictedUtterance {
 #[tokio::test]
 async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
     let predicted = |text: &str| Some(Ok(text.to_owned()));
-    let late = || Some(Err(CallError::Timeout(Duration::from_mins(1))));
+    let timeout_error = || Some(Err(CallError::Timeout(Duration::from_mins(1))));
     let status = |status| Some(Err(CallError::Status { status, body: String::new() }));
     for (budget, answers, errors, expected) in [
         (
             300,
-            vec![late(), late(), predicted("Is it"), predicted("Is it")],
+            vec![timeout_error(), timeout_error(), predicted("Is it"), predicted("Is it")],
             vec![false, false],
             &[60, 60, 60, 11][..],
         ),
@@ -102,18 +102,29 @@ async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
         // The budget is for all attempts, with a pause of 1 s between them, and is used up once.
         (
             194,
-            vec![late(), late(), late(), late(), late()],
+            vec![
+                timeout_error(),
+                timeout_error(),
+                timeout_error(),
+                timeout_error(),
+                timeout_error(),
+            ],
             vec![true, true],
             &[60, 60, 60, 11, 11],
         ),
-        (120, vec![late(), predicted(""), predicted("Is it")], vec![true, false], &[60, 59, 11]),
+        (
+            120,
+            vec![timeout_error(), predicted(""), predicted("Is it")],
+            vec![true, false],
+            &[60, 59, 11],
+        ),
         // These statuses are final.
         (300, vec![status(400), predicted("Is it")], vec![true, false], &[60, 11]),
         (300, vec![status(401), predicted("Is it")], vec![true, false], &[60, 11]),
         (300, vec![status(403), predicted("Is it")], vec![true, false], &[60, 11]),
         (300, vec![status(404), predicted("Is it")], vec![true, false], &[60, 11]),
         (300, vec![status(422), predicted("Is it")], vec![true, false], &[60, 11]),
-        (0, vec![late(), predicted("Is it")], vec![true, false], &[11, 11]),
+        (0, vec![timeout_error(), predicted("Is it")], vec![true, false], &[11, 11]),
     ] {
         let clock = VirtualClock::default();
         let slow_miner = Arc::new(SlowStartMiner {
@@ -121,7 +132,7 @@ async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
             answers: Mutex::new(answers),
             ..SlowStartMiner::default()
         });
-        let miner = clock.startup(budget).starting(miner_with_connection(&slow_miner));
+        let miner = clock.startup(budget).with_startup_timeout(miner_with_connection(&slow_miner));
         for is_error in errors {
             let answer = miner.connection.predict(&request(), Duration::from_secs(11)).await;
             assert_eq!(answer.is_err(), is_error, "{budget} {expected:?}: {answer:?}");
@@ -145,7 +156,7 @@ async fn a_cancelled_call_preserves_the_startup_budget() {
         answers: Mutex::new(answers),
         ..SlowStartMiner::default()
     });
-    let miner = clock.startup(100).starting(miner_with_connection(&slow_miner));
+    let miner = clock.startup(100).with_startup_timeout(miner_with_connection(&slow_miner));
     let timeout = Duration::from_secs(11);
     for (expected, timeouts) in [
         (None, &[60][..]),
@@ -175,8 +186,12 @@ async fn a_round_waits_until_its_miners_are_healthy() {
         };
         let slow_miner = Arc::new(slow_miner);
         // The other miner has no health check, like those behind the gateway.
-        let both = [miners(&[&failing()]), vec![miner_with_connection(&slow_miner)]].concat();
-        assert_eq!(clock.startup(300).healthy(both).await.len(), count, "{failing_pings}");
+        let all_miners = [miners(&[&failing()]), vec![miner_with_connection(&slow_miner)]].concat();
+        assert_eq!(
+            clock.startup(300).wait_for_healthy(all_miners).await.len(),
+            count,
+            "{failing_pings}"
+        );
         assert_eq!(*slow_miner.pings.lock().unwrap(), expected);
     }
 }

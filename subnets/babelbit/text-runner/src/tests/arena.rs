@@ -5,31 +5,33 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 
-const TWO: &str = r#"{"dialogues": [{"utterances": ["In my practice, I often admit that I am wrong.", "More."]}]}"#;
+const TWO_UTTERANCES: &str = r#"{"dialogues": [{"utterances": ["In my practice, I often admit that I am wrong.", "More."]}]}"#;
 
 /// Columns: whether the session continues without an active miner · outcome · tokens · words in the
 /// miner's log
 #[tokio::test]
 async fn arena_session_without_active_miner_continues_with_empty_predictions() {
-    for (continues_alone, outcome, tokens, words) in [
+    for (continues_without_miners, outcome, tokens, words) in [
         (false, TextOutcome::EndedEarly, 7, vec![7]),
         (true, TextOutcome::Finished, 14, vec![10, 1]),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let once = scripted(|request| match request.step {
+        let miner = scripted(|request| match request.step {
             0 => Ok("In my practice".into()),
             _ => Err(CallError::InvalidPayloadType),
         });
         let runner = TextRunner {
             challenge_type: ChallengeType::Arena,
-            options: PlayOptions { continues_alone, ..PlayOptions::default() },
+            options: PlayOptions { continues_without_miners, ..PlayOptions::default() },
             ..runner(&directory).await
         };
         let mut events = 0;
-        let report =
-            runner.run_once(&engine(TWO).await, &miners(&[&once]), |_| events += 1).await.unwrap();
+        let report = runner
+            .run_once(&engine(TWO_UTTERANCES).await, &miners(&[&miner]), |_| events += 1)
+            .await
+            .unwrap();
         assert_eq!((report.outcome, events, report.miners[0].errors), (outcome, tokens, 5));
-        assert_eq!(once.requests.lock().unwrap().len(), 6, "an inactive miner is not called");
+        assert_eq!(miner.requests.lock().unwrap().len(), 6, "an inactive miner is not called");
         let logs = names(&runner.paths.logs);
         assert!(logs[0].contains("_type_arena_miner_1_"), "{logs:?}");
         let log = std::fs::read_to_string(runner.paths.logs.join(&logs[0])).unwrap();

@@ -12,9 +12,9 @@ async fn long_predictions_exceed_only_the_budget_of_their_miner() {
         .finish();
     let _guard = tracing::subscriber::set_default(log);
     let text = r#"{"dialogues": [{"utterances": ["a b c d e f", "g h i j k l m n"]}]}"#;
-    let flood = scripted(|_| Ok("x".repeat(MIB)));
+    let oversized = scripted(|_| Ok("x".repeat(MIB)));
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    let (engine, miners) = (engine(text).await, miners(&[&flood, &echo]));
+    let (engine, miners) = (engine(text).await, miners(&[&oversized, &echo]));
     engine.authenticate_with_retry().await.unwrap();
     let first = engine.start_text(ChallengeKind::Main).await.unwrap();
     let played = crate::play::play(&engine, first, &miners, &PlayOptions::default(), None, |_| ())
@@ -30,7 +30,7 @@ async fn long_predictions_exceed_only_the_budget_of_their_miner() {
     assert_eq!(sizes(0), [[MIB; 8].as_slice(), &[0; 5]].concat());
     assert_eq!(sizes(1), [1, 3, 5, 7, 9, 11, 1, 3, 5, 7, 9, 11, 13, 15]);
     // Five errors in a row deactivate the miner before the last word.
-    assert_eq!((played.errors, flood.requests.lock().unwrap().len()), (vec![5, 0], 13));
+    assert_eq!((played.errors, oversized.requests.lock().unwrap().len()), (vec![5, 0], 13));
     // One warning names the miner.
     let log = std::fs::read_to_string(file.path()).unwrap();
     let warnings: Vec<_> = log.lines().filter(|line| line.contains("too long in total")).collect();

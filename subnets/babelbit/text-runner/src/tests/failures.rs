@@ -11,8 +11,8 @@ async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
     let (engine, runner, miners) =
         (engine(TEXT).await, runner(&directory).await, miners(&[&echo, &echo]));
     let hotkey = miners[0].key.hotkey;
-    let blocked = format!("dialogue_run_text-1_type_main_miner_1__hk_{hotkey}__dlg_b.jsonl");
-    std::fs::create_dir_all(runner.paths.logs.join(blocked)).unwrap();
+    let blocked_file = format!("dialogue_run_text-1_type_main_miner_1__hk_{hotkey}__dlg_b.jsonl");
+    std::fs::create_dir_all(runner.paths.logs.join(blocked_file)).unwrap();
     let report = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
     let [broken, complete] = &report.miners[..] else { panic!("{report:?}") };
     assert_eq!((broken.score, broken.dialogue_scores.len()), (Some(broken.dialogue_scores[0]), 1));
@@ -28,9 +28,9 @@ async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
 }
 
 /// An embedder that fails for texts with one of these words.
-struct Failing(&'static [&'static str]);
+struct FailingEmbedder(&'static [&'static str]);
 
-impl SentenceEmbedder for Failing {
+impl SentenceEmbedder for FailingEmbedder {
     fn name(&self) -> &'static str {
         "failing"
     }
@@ -58,13 +58,15 @@ async fn unscorable_dialogue_is_skipped_and_others_are_averaged() {
         Ok(complete.to_owned())
     });
     let (engine, miners) = (engine(TEXT).await, miners(&[&oracle]));
-    let all_fail =
-        TextRunner { embedder: Arc::new(Failing(&["one", "five"])), ..runner(&directory).await };
+    let all_fail = TextRunner {
+        embedder: Arc::new(FailingEmbedder(&["one", "five"])),
+        ..runner(&directory).await
+    };
     let error = all_fail.run_once(&engine, &miners, |_| ()).await.unwrap_err();
     assert!(matches!(error, TextRunError::Score(_)), "{error}");
     assert!(names(&all_fail.paths.scores).is_empty());
 
-    let one_fails = TextRunner { embedder: Arc::new(Failing(&["five"])), ..all_fail };
+    let one_fails = TextRunner { embedder: Arc::new(FailingEmbedder(&["five"])), ..all_fail };
     let report = one_fails.run_once(&engine, &miners, |_| ()).await.unwrap();
     assert_eq!((report.outcome, report.dialogues), (TextOutcome::Finished, 2));
     let unscored: Vec<_> =
@@ -75,6 +77,6 @@ async fn unscorable_dialogue_is_skipped_and_others_are_averaged() {
         (Some(1.0), &vec![1.0])
     );
     assert_eq!((names(&one_fails.paths.logs).len(), names(&one_fails.paths.scores).len()), (2, 2));
-    let again = one_fails.run_once(&engine, &miners, |_| ()).await.unwrap();
-    assert_eq!(again.outcome, TextOutcome::AlreadyDone);
+    let second_report = one_fails.run_once(&engine, &miners, |_| ()).await.unwrap();
+    assert_eq!(second_report.outcome, TextOutcome::AlreadyDone);
 }

@@ -16,7 +16,7 @@ struct Step {
 
 /// Plays a session as the reference's runner does: an utterance is complete at `EOF`, and `EOF EOF`
 /// completes nothing. Returns the steps of each dialogue.
-async fn reference_steps(engine: &EngineClient, miner: &Scripted) -> Vec<(String, Vec<Step>)> {
+async fn reference_steps(engine: &EngineClient, miner: &ScriptedMiner) -> Vec<(String, Vec<Step>)> {
     let mut token = engine.start_text(ChallengeKind::Main).await.unwrap();
     let session = token.session_id.clone().unwrap();
     let mut dialogues: Vec<(String, Vec<Step>)> = Vec::new();
@@ -98,13 +98,13 @@ async fn reference_runner_gets_our_logs_and_scores() {
     });
     let engine = engine(text).await;
     engine.authenticate_with_retry().await.unwrap();
-    let theirs = reference_steps(&engine, &miner).await;
+    let reference_dialogues = reference_steps(&engine, &miner).await;
     let first = engine.start_text(ChallengeKind::Main).await.unwrap();
     let played = play(&engine, first, &miners(&[&miner]), &PlayOptions::default(), None, |_| ())
         .await
         .unwrap();
-    assert_eq!(theirs.len(), played.dialogues.len());
-    for ((uid, steps), ours) in theirs.into_iter().zip(&played.dialogues) {
+    assert_eq!(reference_dialogues.len(), played.dialogues.len());
+    for ((uid, steps), ours) in reference_dialogues.into_iter().zip(&played.dialogues) {
         assert_eq!(uid, ours.uid);
         let logs = [reference_log(steps), events(ours, 0, Rules::Reference)];
         assert_eq!(logs[0], logs[1], "{uid}");

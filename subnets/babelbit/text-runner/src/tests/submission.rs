@@ -45,8 +45,8 @@ async fn files_survive_a_restart_until_they_are_submitted() {
         assert_eq!(outbox.drain().await.unwrap().waiting, 5);
     }
     let runner = runner(&directory).await;
-    let again = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
-    assert_eq!((again.outcome, again.files.len()), (TextOutcome::AlreadyDone, 0));
+    let second_report = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
+    assert_eq!((second_report.outcome, second_report.files.len()), (TextOutcome::AlreadyDone, 0));
     let (server, outbox) = outbox(&runner).await;
     Mock::given(path("/v1/submit")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
     // The files are due one second after the failure.
@@ -60,17 +60,18 @@ async fn files_survive_a_restart_until_they_are_submitted() {
 async fn challenge_without_a_record_is_played_again() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
-    let (engine, runner, echoes) = (engine(TEXT).await, runner(&directory).await, miners(&[&echo]));
-    let silent = scripted(|_| Ok(String::new()));
-    let unscored = runner.run_once(&engine, &miners(&[&silent]), |_| ()).await.unwrap();
+    let (engine, runner, echo_miners) =
+        (engine(TEXT).await, runner(&directory).await, miners(&[&echo]));
+    let silent_miner = scripted(|_| Ok(String::new()));
+    let unscored = runner.run_once(&engine, &miners(&[&silent_miner]), |_| ()).await.unwrap();
     assert_eq!((unscored.outcome, unscored.miners[0].score), (TextOutcome::Finished, None));
     assert_eq!(runner.ledger.outbox_counts().await.unwrap().waiting, 0);
     assert_eq!(
-        runner.run_once(&engine, &echoes, |_| ()).await.unwrap().outcome,
+        runner.run_once(&engine, &echo_miners, |_| ()).await.unwrap().outcome,
         TextOutcome::Finished
     );
     assert_eq!(
-        runner.run_once(&engine, &echoes, |_| ()).await.unwrap().outcome,
+        runner.run_once(&engine, &echo_miners, |_| ()).await.unwrap().outcome,
         TextOutcome::AlreadyDone
     );
     assert_eq!(runner.ledger.outbox_counts().await.unwrap().waiting, 5);
@@ -78,7 +79,7 @@ async fn challenge_without_a_record_is_played_again() {
     // Another contest's challenge of the same uid is not the same.
     let solo = TextRunner { challenge_type: ChallengeType::Solo, submit: false, ..runner.clone() };
     assert_eq!(
-        solo.run_once(&engine, &echoes, |_| ()).await.unwrap().outcome,
+        solo.run_once(&engine, &echo_miners, |_| ()).await.unwrap().outcome,
         TextOutcome::Finished
     );
     assert_eq!(
@@ -90,7 +91,7 @@ async fn challenge_without_a_record_is_played_again() {
 
 #[tokio::test]
 async fn refused_file_does_not_delay_other_files() {
-    fn is_log_of_a(request: &wiremock::Request) -> bool {
+    fn is_log_of_dialogue_a(request: &wiremock::Request) -> bool {
         let body: Value = request.body_json().unwrap();
         body["kind"] == "dialogue_logs" && body["data"]["dialogue_uid"] == "a"
     }
@@ -100,7 +101,7 @@ async fn refused_file_does_not_delay_other_files() {
     runner.run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
     let (server, outbox) = outbox(&runner).await;
     Mock::given(path("/v1/submit"))
-        .and(is_log_of_a)
+        .and(is_log_of_dialogue_a)
         .respond_with(ResponseTemplate::new(413))
         .mount(&server)
         .await;

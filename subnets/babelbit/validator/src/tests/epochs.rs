@@ -17,9 +17,9 @@ use taonet_validator::testing::{LocalChain, listen};
 async fn blocks(numbers: Vec<u32>) -> (Url, Arc<Mutex<Vec<String>>>) {
     let (calls, numbers) =
         (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(numbers.into_iter())));
-    let notes = Arc::clone(&calls);
+    let recorded = Arc::clone(&calls);
     let router = Router::new().fallback(move |request: axum::extract::Request| {
-        let (notes, numbers) = (Arc::clone(&notes), Arc::clone(&numbers));
+        let (recorded, numbers) = (Arc::clone(&recorded), Arc::clone(&numbers));
         async move {
             let path = request.uri().path().to_owned();
             let next = || numbers.lock().unwrap().next();
@@ -32,7 +32,7 @@ async fn blocks(numbers: Vec<u32>) -> (Url, Arc<Mutex<Vec<String>>>) {
                     None => std::future::pending().await,
                 },
             };
-            notes.lock().unwrap().push(path);
+            recorded.lock().unwrap().push(path);
             Ok(axum::Json(answer))
         }
     });
@@ -58,19 +58,21 @@ async fn each_epoch_is_processed_once_for_any_block_sequence() {
         let shutdown = Shutdown::new();
         let (stop, path) = (shutdown.clone(), fixture.directory.path().join("state.json"));
         let failures = numbers.iter().filter(|number| **number == 0).count();
-        let watch = async {
+        let stop_after_epochs = async {
             loop {
-                let seen =
+                let request_count =
                     calls.lock().unwrap().iter().filter(|call| call.contains("/block/")).count();
-                let saved = std::fs::read(&path).unwrap_or_default();
-                let saved: Value = serde_json::from_slice(&saved).unwrap_or_default();
-                if seen + failures == numbers.len() && saved["last_epoch"] == json!(epochs.last()) {
+                let saved_state = std::fs::read(&path).unwrap_or_default();
+                let saved_state: Value = serde_json::from_slice(&saved_state).unwrap_or_default();
+                if request_count + failures == numbers.len()
+                    && saved_state["last_epoch"] == json!(epochs.last())
+                {
                     break stop.request();
                 }
                 tokio::task::yield_now().await;
             }
         };
-        tokio::join!(validator.run(&shutdown), watch);
+        tokio::join!(validator.run(&shutdown), stop_after_epochs);
         assert_eq!(
             request_bodies(&fixture.signer, "/set_weights").await.len(),
             epochs.len(),
@@ -80,20 +82,21 @@ async fn each_epoch_is_processed_once_for_any_block_sequence() {
 }
 
 /// Runs until an epoch is processed.
-async fn run_to(fixture: &Fixture, mut validator: Validator<Babelbit>, epoch: u64) {
+async fn run_until_epoch(fixture: &Fixture, mut validator: Validator<Babelbit>, epoch: u64) {
     let (shutdown, path) = (Shutdown::new(), fixture.directory.path().join("state.json"));
     let stop = shutdown.clone();
-    let watch = async {
+    let stop_after_epochs = async {
         loop {
-            let saved: Value = serde_json::from_slice(&std::fs::read(&path).unwrap_or_default())
-                .unwrap_or_default();
-            if saved["last_epoch"] == json!(epoch) {
+            let saved_state: Value =
+                serde_json::from_slice(&std::fs::read(&path).unwrap_or_default())
+                    .unwrap_or_default();
+            if saved_state["last_epoch"] == json!(epoch) {
                 break stop.request();
             }
             tokio::task::yield_now().await;
         }
     };
-    tokio::join!(validator.run(&shutdown), watch);
+    tokio::join!(validator.run(&shutdown), stop_after_epochs);
 }
 
 /// A brief outage of the scoring API costs no miner its share.
@@ -101,13 +104,13 @@ async fn run_to(fixture: &Fixture, mut validator: Validator<Babelbit>, epoch: u6
 async fn failed_score_request_is_retried() {
     let fixture = Fixture::new().await;
     fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
-    let broken =
+    let failing_response =
         Mock::given(method("GET")).and(path(SCORES)).and(query_param("challenge_type", "arena"));
-    let broken = broken.respond_with(ResponseTemplate::new(500));
-    broken.up_to_n_times(3).with_priority(1).mount(&fixture.scoring).await;
+    let failing_response = failing_response.respond_with(ResponseTemplate::new(500));
+    failing_response.up_to_n_times(3).with_priority(1).mount(&fixture.scoring).await;
     let (url, _) = blocks(vec![742, 745]).await;
     let validator = fixture.validator_of(&fixture.signer.uri().parse().unwrap(), &url);
-    run_to(&fixture, validator, 7).await;
+    run_until_epoch(&fixture, validator, 7).await;
     let bodies = request_bodies(&fixture.signer, "/set_weights").await;
     assert_eq!((bodies.len(), &bodies[0]["uids"]), (1, &json!([1, 2])));
     assert_eq!(fixture.waits(), [1, 2, 30]);
@@ -126,7 +129,7 @@ async fn weights_are_signed_soon_after_the_epoch() {
     mount(&scoring, "GET", SCORES, ok(json!({ "scores": rows }))).await;
 
     let signed_at: Arc<Mutex<Option<Instant>>> = Arc::default();
-    let notes = Arc::clone(&signed_at);
+    let recorded = Arc::clone(&signed_at);
     let directory = tempfile::tempdir().unwrap();
     let submitter = Submitter::new(
         Ledger::open(directory.path()).await.unwrap(),
@@ -135,7 +138,7 @@ async fn weights_are_signed_soon_after_the_epoch() {
     );
     let submitter = submitter.await.unwrap().with_observer(Arc::new(move |_, _, moment| {
         if moment == StepProgress::ExtrinsicStored {
-            *notes.lock().unwrap() = Some(Instant::now());
+            *recorded.lock().unwrap() = Some(Instant::now());
         }
     }));
     let gateway = Gateway::new(GatewaySettings::new(NETUID, chain.validator.hotkey()));

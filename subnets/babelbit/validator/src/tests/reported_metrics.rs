@@ -10,27 +10,27 @@ async fn metrics_describe_the_last_epoch() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let (recorded_metrics, _guard) =
         (recorder.handle(), metrics::set_default_local_recorder(&recorder));
-    let assert_shown = |line: &str| {
+    let assert_metric = |line: &str| {
         let text = recorded_metrics.render();
         assert!(text.lines().any(|other| other == line), "{line}: {text}");
     };
     let mut validator = fixture.validator();
     fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     validator.run_once().await.unwrap();
-    assert_shown("scores_by_uid{uid=\"2\"} 0.45");
-    assert_shown("current_winner_uid 1");
+    assert_metric("scores_by_uid{uid=\"2\"} 0.45");
+    assert_metric("current_winner_uid 1");
     // The next challenge has scores of a different miner, and the challenge after it has no scores.
     fixture.challenge("next").await;
     fixture.rows(&[row(3, 0.5)], &[row(2, 0.1)]).await;
     validator.run_once().await.unwrap();
-    assert_shown("scores_by_uid{uid=\"1\"} 0");
-    assert_shown("current_winner_uid 3");
+    assert_metric("scores_by_uid{uid=\"1\"} 0");
+    assert_metric("current_winner_uid 3");
     fixture.rows(&[], &[]).await;
     validator.run_once().await.unwrap();
     for uid in 1..=3 {
-        assert_shown(&format!("scores_by_uid{{uid=\"{uid}\"}} 0"));
+        assert_metric(&format!("scores_by_uid{{uid=\"{uid}\"}} 0"));
     }
-    assert_shown("current_winner_uid NaN");
+    assert_metric("current_winner_uid NaN");
 }
 
 /// Weights are neither set nor counted as set if other weights were submitted in the same epoch of

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use taonet_validator::testing::silent;
+use taonet_validator::testing::silent_server;
 
 /// The first block of the last third of epoch 7.
 const LAST_THIRD_START: u32 = 767;
@@ -21,7 +21,7 @@ async fn scores_are_empty_without_a_challenge() {
         "{error}"
     );
     assert_eq!(fixture.waits(), [1, 2]);
-    fixture.at(LAST_THIRD_START, &hotkeys()).await;
+    fixture.set_block(LAST_THIRD_START, &hotkeys()).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.decision, report.epochs_without_scores, report.round), ("wait", 1, None));
     assert!(fixture.scoring.received_requests().await.unwrap().is_empty());
@@ -47,7 +47,7 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
     ] {
         fixture.scores(main, arena, ok(json!({ "scores": [] }))).await;
         for block in [742, LAST_THIRD_START - 1] {
-            fixture.at(block, &hotkeys()).await;
+            fixture.set_block(block, &hotkeys()).await;
             let error = fixture.validator().run_once().await.unwrap_err();
             assert!(
                 matches!(error, EpochError::Scores(_))
@@ -57,8 +57,8 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
         }
     }
     // Neither contest has scores, and the older form fails.
-    let none = ok(json!({ "scores": [] }));
-    fixture.scores(none.clone(), none, ResponseTemplate::new(500)).await;
+    let no_scores = ok(json!({ "scores": [] }));
+    fixture.scores(no_scores.clone(), no_scores, ResponseTemplate::new(500)).await;
     let error = fixture.validator().run_once().await.unwrap_err();
     assert!(
         error.to_string().contains("cannot get scores (all contests) from the scoring API"),
@@ -68,7 +68,7 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
     assert!(!fixture.directory.path().join("state.json").exists(), "the epoch stays due");
 
     fixture.scores(main, ResponseTemplate::new(500), ok(json!({ "scores": [] }))).await;
-    fixture.at(LAST_THIRD_START, &hotkeys()).await;
+    fixture.set_block(LAST_THIRD_START, &hotkeys()).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(
         (report.decision, pairs(&report)),
@@ -107,7 +107,7 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
         let fixture = Fixture::new().await;
         let debug_text = format!("{answer:?}");
         fixture.scores(answer.clone(), answer.clone(), answer).await;
-        fixture.at(LAST_THIRD_START, &hotkeys()).await;
+        fixture.set_block(LAST_THIRD_START, &hotkeys()).await;
         let report = fixture.validator().run_once().await.unwrap();
         assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1), "{debug_text}");
         let main = fixture.scoring.received_requests().await.unwrap();
@@ -122,18 +122,18 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
 #[tokio::test]
 async fn a_scoring_api_that_recovers_loses_no_scores() {
     let fixture = Fixture::new().await;
-    let broken =
+    let failing_response =
         Mock::given(method("GET")).and(path(SCORES)).respond_with(ResponseTemplate::new(502));
     fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     // Earlier mocks take precedence until they are used up.
-    broken.up_to_n_times(3).with_priority(1).mount(&fixture.scoring).await;
+    failing_response.up_to_n_times(3).with_priority(1).mount(&fixture.scoring).await;
     assert_eq!(fixture.validator().run_once().await.unwrap().decision, "scored");
 }
 
 #[tokio::test]
 async fn silent_scoring_api_times_out() {
     let fixture = Fixture::new().await;
-    let url = silent().await;
+    let url = silent_server().await;
     let keypair = Arc::new(key("//validator"));
     let waits = Arc::clone(&fixture.waits);
     let sleeper: Sleeper = Arc::new(move |wait| {
@@ -154,11 +154,11 @@ async fn truncated_scores_are_an_error() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let count = Arc::new(AtomicUsize::new(0));
-    let served = Arc::clone(&count);
+    let request_count = Arc::clone(&count);
     tokio::spawn(async move {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         while let Ok((mut stream, _)) = listener.accept().await {
-            served.fetch_add(1, Ordering::SeqCst);
+            request_count.fetch_add(1, Ordering::SeqCst);
             let _ = stream.read(&mut [0; 4096]).await;
             let _ = stream
                 .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"scores\": [")

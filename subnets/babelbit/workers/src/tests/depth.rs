@@ -6,7 +6,7 @@ use taonet_babelbit_scorer::AudioHash;
 
 use super::*;
 use crate::job::{Job, group};
-use crate::queue::{Depth, Queue};
+use crate::queue::{Queue, QueueDepth};
 use crate::testing::Nats;
 
 fn recognizer(fingerprint: &str) -> EngineIdentity {
@@ -26,7 +26,7 @@ async fn publish(queue: &Queue, recognizer: &EngineIdentity, recordings: std::op
 
 /// Waits until these jobs are counted: NATS counts a message for its consumer shortly after the
 /// message is stored.
-async fn counted(queue: &Queue, jobs: u64, others: &BTreeMap<String, u64>) -> Depth {
+async fn wait_for_depth(queue: &Queue, jobs: u64, others: &BTreeMap<String, u64>) -> QueueDepth {
     let start = std::time::Instant::now();
     loop {
         let depth = queue.depth().await.unwrap();
@@ -49,8 +49,8 @@ async fn jobs_of_other_recognisers_are_counted_separately() {
     assert_eq!(own_queue.depth().await.unwrap().others, BTreeMap::from([("none".to_owned(), 0)]));
 
     publish(&old_queue, &old, 0..2).await;
-    let gap = Duration::from_millis(300);
-    tokio::time::sleep(gap).await;
+    let interval = Duration::from_millis(300);
+    tokio::time::sleep(interval).await;
     let depth = own_queue.depth().await.unwrap();
     assert_eq!((depth.jobs, depth.oldest), (0, Duration::ZERO));
     assert_eq!(
@@ -65,14 +65,14 @@ async fn jobs_of_other_recognisers_are_counted_separately() {
     let others = |recognizer: &EngineIdentity, jobs| {
         BTreeMap::from([("none".to_owned(), 0), (group(recognizer), jobs)])
     };
-    let own_depth = counted(&own_queue, 3, &others(&old, 2)).await;
-    let old_depth = counted(&old_queue, 2, &others(&own, 3)).await;
-    assert!(old_depth.oldest >= own_depth.oldest + gap, "{old_depth:?} {own_depth:?}");
+    let own_depth = wait_for_depth(&own_queue, 3, &others(&old, 2)).await;
+    let old_depth = wait_for_depth(&old_queue, 2, &others(&own, 3)).await;
+    assert!(old_depth.oldest >= own_depth.oldest + interval, "{old_depth:?} {own_depth:?}");
 
     // A job in progress counts until it is acknowledged.
     let delivery = consumer.pull(1).await.unwrap().next().await.unwrap().unwrap();
     assert_eq!(own_queue.depth().await.unwrap().jobs, 3);
-    delivery.done().await;
+    delivery.acknowledge().await;
     let start = std::time::Instant::now();
     while own_queue.depth().await.unwrap().jobs != 2 {
         assert!(start.elapsed() < Duration::from_secs(30), "the acknowledged job still counts");

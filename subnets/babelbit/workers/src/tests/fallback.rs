@@ -28,14 +28,14 @@ async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
     let Some(servers) = Servers::start().await else { return };
     let (mut services, stop) = (servers.services(), Shutdown::new());
     services.timing.fallback_after = Duration::from_millis(500);
-    let foreign = Worker::new(
+    let foreign_worker = Worker::new(
         "foreign",
         Arc::new(ForeignRecognizer(SlowRecognizer::new(Duration::ZERO))),
         services.clone(),
     );
     let running = {
         let stop = stop.clone();
-        tokio::spawn(async move { foreign.run(&stop, || {}).await })
+        tokio::spawn(async move { foreign_worker.run(&stop, || {}).await })
     };
     // The model is missing at first.
     let loads = Arc::new(AtomicUsize::new(0));
@@ -46,7 +46,7 @@ async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
             _ => Ok(SlowRecognizer::new(Duration::ZERO) as Arc<dyn Recognizer>),
         }
     };
-    let distributed = distributed_or(services, Arc::new(load));
+    let distributed = scorer_with_fallback(services, Arc::new(load));
     for first in [0, 4] {
         let candidates: Vec<_> =
             (first..first + 4).map(|index| candidate(recording(index))).collect();

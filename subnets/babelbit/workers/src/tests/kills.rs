@@ -71,28 +71,28 @@ impl Drop for Process {
 
 /// A thread that starts and kills worker processes. Dropping it stops the thread and its processes.
 struct Supervisor {
-    is_over: Arc<AtomicBool>,
+    should_stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Supervisor {
     fn start(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let is_over_in_thread = Arc::clone(&is_over);
-        Self { is_over, thread: Some(std::thread::spawn(move || work(&is_over_in_thread))) }
+        let should_stop = Arc::new(AtomicBool::new(false));
+        let should_stop_in_thread = Arc::clone(&should_stop);
+        Self { should_stop, thread: Some(std::thread::spawn(move || work(&should_stop_in_thread))) }
     }
 }
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().unwrap().join();
-        assert!(ended.is_ok() || std::thread::panicking(), "the thread of the workers panicked");
+        self.should_stop.store(true, Ordering::Relaxed);
+        let result = self.thread.take().unwrap().join();
+        assert!(result.is_ok() || std::thread::panicking(), "the thread of the workers panicked");
     }
 }
 
 /// Returns the number of repeated attempts of jobs, each of which has one row with a result.
-async fn repeats(servers: &Servers, jobs: &[JobId]) -> i64 {
+async fn repeated_attempts(servers: &Servers, jobs: &[JobId]) -> i64 {
     let rows = Store::open(&servers.postgres.url()).await.unwrap();
     let rows =
         rows.find_rows(&jobs.iter().map(JobId::to_string).collect::<Vec<_>>()).await.unwrap();
@@ -129,11 +129,11 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let _killer = {
         let (servers, kills, target_kills) =
             (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&target_kills));
-        Supervisor::start(move |is_over| {
+        Supervisor::start(move |should_stop| {
             let mut random = StdRng::seed_from_u64(seed);
             let start = || Process::start(&servers, TIMING.transcription);
             let mut workers: Vec<Process> = (0..WORKERS).map(|_| start()).collect();
-            while !is_over.load(Ordering::Relaxed) {
+            while !should_stop.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(random.random_range(800..2_000)));
                 // A worker that ended by itself is started again, as systemd does.
                 for worker in
@@ -141,28 +141,28 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
                 {
                     *worker = start();
                 }
-                let victim = &mut workers[random.random_range(0..WORKERS)];
+                let killed_worker = &mut workers[random.random_range(0..WORKERS)];
                 if kills.load(Ordering::Relaxed) < target_kills.load(Ordering::Relaxed) {
                     // The assignment drops, and thereby kills, the old process.
-                    *victim = start();
+                    *killed_worker = start();
                     kills.fetch_add(1, Ordering::Relaxed);
                 }
             }
         })
     };
-    let (alone, distributed) = (Arc::new(local_scorer()), scorer_with_workers(servers.services()));
+    let (local, distributed) = (Arc::new(local_scorer()), scorer_with_workers(servers.services()));
     let (mut jobs, mut batches, mut repeated) = (Vec::new(), 0, 0);
     while kills.load(Ordering::Relaxed) < target_kills.load(Ordering::Relaxed) {
         let candidates: Vec<_> =
             (0..24).map(|index| candidate(recording(batches * 24 + index))).collect();
         assert_eq!(
             score(&distributed, &candidates).await,
-            score(&alone, &candidates).await,
+            score(&local, &candidates).await,
             "batch {batches}"
         );
         jobs.extend(candidates.iter().map(job));
         batches += 1;
-        repeated = repeats(&servers, &jobs).await;
+        repeated = repeated_attempts(&servers, &jobs).await;
         if repeated == 0 && kills.load(Ordering::Relaxed) == target_kills.load(Ordering::Relaxed) {
             assert!(
                 target_kills.fetch_add(1, Ordering::Relaxed) < MAX_KILLS,
@@ -173,7 +173,7 @@ async fn three_workers_killed_ten_times_lose_and_repeat_nothing() {
     let kills = kills.load(Ordering::Relaxed);
     println!("{} jobs in {batches} batches, {repeated} repeated after {kills} kills", jobs.len());
     // A kill repeats at most the jobs in progress on one worker.
-    let maximum = kills * SLOTS.get();
+    let maximum = kills * CONCURRENCY.get();
     assert!(
         usize::try_from(repeated).unwrap() <= maximum,
         "{repeated} attempts repeated after {kills} kills"
@@ -201,14 +201,14 @@ async fn recording_that_stops_the_recogniser_is_excluded_alone() {
 async fn check_excluded(amplitude: f32, transcription: Duration) {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
-    let deaths = Arc::new(AtomicUsize::new(0));
+    let worker_exits = Arc::new(AtomicUsize::new(0));
     let _supervisor = {
-        let (servers, deaths) = (Arc::clone(&servers), Arc::clone(&deaths));
-        Supervisor::start(move |is_over| {
+        let (servers, worker_exits) = (Arc::clone(&servers), Arc::clone(&worker_exits));
+        Supervisor::start(move |should_stop| {
             let mut worker = Process::start(&servers, transcription);
-            while !is_over.load(Ordering::Relaxed) {
+            while !should_stop.load(Ordering::Relaxed) {
                 if worker.has_ended() {
-                    deaths.fetch_add(1, Ordering::Relaxed);
+                    worker_exits.fetch_add(1, Ordering::Relaxed);
                     worker = Process::start(&servers, transcription);
                 }
                 std::thread::sleep(Duration::from_millis(20));
@@ -236,10 +236,10 @@ async fn check_excluded(amplitude: f32, transcription: Duration) {
         .map(|result| (&result.stt_text, &result.score_error, result.raw_score))
         .collect();
     assert_eq!(others, expected);
-    let deaths = deaths.load(Ordering::Relaxed);
+    let worker_exits = worker_exits.load(Ordering::Relaxed);
     // On a starved machine, another recording may exceed a short deadline, which also ends the
     // worker.
     let is_short = transcription < TIMING.transcription;
     let maximum = if is_short { 3 + others.len() } else { 3 };
-    assert!((3..=maximum).contains(&deaths), "{deaths} workers ended");
+    assert!((3..=maximum).contains(&worker_exits), "{worker_exits} workers ended");
 }

@@ -91,12 +91,12 @@ async fn wait_for_a_result(store: &Store, jobs: &[String]) {
     let count = async || {
         store.find_rows(jobs).await.unwrap().iter().filter(|row| row.result.is_some()).count()
     };
-    let before = count().await;
+    let count_before = count().await;
     let start = std::time::Instant::now();
-    while count().await == before {
+    while count().await == count_before {
         assert!(
             start.elapsed() < Duration::from_mins(1),
-            "no result after {before} of {}",
+            "no result after {count_before} of {}",
             jobs.len()
         );
         sleep_ms(10).await;
@@ -210,7 +210,8 @@ async fn slow_database_that_loses_rows_delays_scores_without_changing_them() {
     let Some(servers) = Servers::start().await else { return };
     let (services, stop) = (servers.services(), Shutdown::new());
     let store = Store::open(&services.database_url).await.unwrap();
-    let operator = Database::postgres(&services.database_url, &migrations(&[])).await.unwrap();
+    let admin_database =
+        Database::postgres(&services.database_url, &migrations(&[])).await.unwrap();
     let running = worker(&services, &stop);
     let distributed = scorer_with_workers(services);
     let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
@@ -222,7 +223,7 @@ async fn slow_database_that_loses_rows_delays_scores_without_changing_them() {
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
     wait_for_a_result(&store, &ids).await;
     // Runner and worker wait for the lock, and then find neither results nor attempts.
-    let mut lock = operator.begin().await.unwrap();
+    let mut lock = admin_database.begin().await.unwrap();
     statement("LOCK TABLE scorer_job").execute(&mut lock).await.unwrap();
     assert!(statement("DELETE FROM scorer_job").execute(&mut lock).await.unwrap() > 0);
     sleep_ms(2_000).await;

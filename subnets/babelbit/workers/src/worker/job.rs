@@ -35,7 +35,7 @@ enum Acknowledgement {
 }
 
 /// The audio of a job.
-enum Fetched {
+enum FetchedAudio {
     Audio(Vec<u8>),
     /// The audio is missing, too large, or does not match the job's hash.
     Unusable(String),
@@ -46,26 +46,29 @@ impl Worker {
     pub(super) async fn handle(&self, delivery: Delivery, store: &Store, stop: &Shutdown) {
         let Some((id, audio)) = delivery.job(&self.identity) else {
             tracing::error!("dropping a malformed message from the queue");
-            delivery.done().await;
+            delivery.acknowledge().await;
             return;
         };
         metrics::gauge!("taonet_scorer_running").increment(1.0);
-        let mut extensions = tokio::time::interval(self.services.timing.redeliver_after / 3);
+        let mut extension_interval =
+            tokio::time::interval(self.services.timing.redeliver_after / 3);
         let start = Instant::now();
         let mut work = std::pin::pin!(self.process(&id, audio, store, stop));
         let next = loop {
             tokio::select! {
                 next = &mut work => break next,
-                _ = extensions.tick(), if start.elapsed() < MAX_PROCESSING_TIME => delivery.extend().await,
+                _ = extension_interval.tick(), if start.elapsed() < MAX_PROCESSING_TIME => {
+                    delivery.extend().await;
+                }
             }
         };
         match next {
-            Ok(Acknowledgement::Done) => delivery.done().await,
-            Ok(Acknowledgement::Later(pause)) => delivery.later(pause).await,
+            Ok(Acknowledgement::Done) => delivery.acknowledge().await,
+            Ok(Acknowledgement::Later(pause)) => delivery.requeue_after(pause).await,
             Err(error) => {
                 tracing::warn!(job = %id, %error, "job postponed after a service failure");
                 count("postponed");
-                delivery.later(self.services.timing.retry_after).await;
+                delivery.requeue_after(self.services.timing.retry_after).await;
             }
         }
         metrics::gauge!("taonet_scorer_running").decrement(1.0);
@@ -87,11 +90,11 @@ impl Worker {
         // the job.
         let fetched = self.fetch(id, audio).await?;
         let is_first = row.as_ref().is_none_or(|row| row.tries == 0);
-        let turns = Arc::clone(&self.turns);
-        let _turn = if is_first {
-            (Some(turns.read_owned().await), None)
+        let attempt_lock = Arc::clone(&self.attempt_lock);
+        let _guard = if is_first {
+            (Some(attempt_lock.read_owned().await), None)
         } else {
-            (None, Some(turns.write_owned().await))
+            (None, Some(attempt_lock.write_owned().await))
         };
         // The grace period applies only to jobs in progress, not to jobs that waited for their
         // turn.
@@ -105,13 +108,15 @@ impl Worker {
         };
         // Another job may have ended the first attempt, but not the later ones, which ran alone.
         // Lost audio has one more attempt: the runner stores it again after the second.
-        let maximum =
-            self.services.timing.max_attempts + i64::from(matches!(fetched, Fetched::Unusable(_)));
+        let maximum = self.services.timing.max_attempts
+            + i64::from(matches!(fetched, FetchedAudio::Unusable(_)));
         if tries > maximum {
-            let last = row.map(|row| row.worker).unwrap_or_default();
+            let last_worker = row.map(|row| row.worker).unwrap_or_default();
             let reason = match fetched {
-                Fetched::Audio(_) => format!("the last worker, {last}, did not finish the job"),
-                Fetched::Unusable(reason) => reason,
+                FetchedAudio::Audio(_) => {
+                    format!("the last worker, {last_worker}, did not finish the job")
+                }
+                FetchedAudio::Unusable(reason) => reason,
             };
             tracing::error!(job = %id, %audio, reason, "job failed permanently after {maximum} attempts");
             let message = format!("transcription {id} failed {maximum} times: {reason}");
@@ -121,8 +126,8 @@ impl Worker {
             return Ok(Acknowledgement::Done);
         }
         match fetched {
-            Fetched::Audio(wav) => self.transcribe(id, wav, store, stop).await,
-            Fetched::Unusable(reason) => {
+            FetchedAudio::Audio(wav) => self.transcribe(id, wav, store, stop).await,
+            FetchedAudio::Unusable(reason) => {
                 tracing::warn!(job = %id, tries, reason, "job audio is unusable, retrying");
                 count("unusable_audio");
                 Ok(Acknowledgement::Later(self.services.timing.retry_after))
@@ -130,12 +135,12 @@ impl Worker {
         }
     }
 
-    async fn fetch(&self, id: &JobId, audio: AudioHash) -> Result<Fetched, WorkError> {
+    async fn fetch(&self, id: &JobId, audio: AudioHash) -> Result<FetchedAudio, WorkError> {
         match self.services.bucket.get(&id.object(), MAX_AUDIO).await {
-            Ok(wav) if AudioHash::of(&wav) == audio => Ok(Fetched::Audio(wav)),
-            Ok(_) => Ok(Fetched::Unusable("the audio in the bucket was modified".to_owned())),
+            Ok(wav) if AudioHash::of(&wav) == audio => Ok(FetchedAudio::Audio(wav)),
+            Ok(_) => Ok(FetchedAudio::Unusable("the audio in the bucket was modified".to_owned())),
             Err(error) if error.is_missing() || matches!(error, StorageError::TooLarge { .. }) => {
-                Ok(Fetched::Unusable(error.to_string()))
+                Ok(FetchedAudio::Unusable(error.to_string()))
             }
             Err(error) => Err(error.into()),
         }
@@ -154,7 +159,7 @@ impl Worker {
         let (recognizer, start) = (Arc::clone(&self.recognizer), Instant::now());
         let work = tokio::task::spawn_blocking(move || transcribe(&*recognizer, &Audio::from(wav)));
         let deadline = self.services.timing.deadline(length);
-        let overdue = async {
+        let grace_period = async {
             stop.requested().await;
             tokio::time::sleep(self.services.timing.shutdown_grace).await;
         };
@@ -172,7 +177,7 @@ impl Worker {
                 tracing::error!(job = %id, ?deadline, "the recogniser is stuck: transcription exceeded its deadline");
                 return Ok(self.shut_down_worker(stop, "stuck"));
             }
-            () = overdue => {
+            () = grace_period => {
                 // A stuck recogniser may be stuck on this recording too: its next attempt must run
                 // alone.
                 if !self.is_stuck() {

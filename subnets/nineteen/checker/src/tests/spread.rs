@@ -140,7 +140,7 @@ async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String>
     };
     for (index, (reading, token)) in readings.iter().zip(&miners).enumerate() {
         let (rank, logprob) =
-            reading.own.unwrap_or_else(|| panic!("token {index} is unknown: {miners:?}"));
+            reading.miner_token.unwrap_or_else(|| panic!("token {index} is unknown: {miners:?}"));
         assert!(
             rank == 1 && (logprob - token.logprob).abs() < 1e-4,
             "{index}: {logprob} {miners:?}"

@@ -31,17 +31,17 @@ impl Controller {
     }
 
     /// A miner that is admitted late has the remaining part of its capacity, and a part of the
-    /// tests for which the period's budget was planned, so that no miner avoids tests by starting
-    /// late.
+    /// synthetic requests for which the period's budget was planned, so that no miner avoids
+    /// synthetic requests by starting late.
     async fn admit_late_miners_once(
         &self,
         period: PeriodId,
         end: Instant,
         config: &MarketConfig,
     ) -> Result<(), ControlError> {
-        let left = end.saturating_duration_since(Instant::now());
-        // So late, a single test would decide the score of the period.
-        if left < self.settings.capacity_retry_interval {
+        let time_left = end.saturating_duration_since(Instant::now());
+        // So late, a single synthetic request would decide the score of the period.
+        if time_left < self.settings.capacity_retry_interval {
             return Ok(());
         }
         self.refresh_nodes(self.settings.capacity_retry_interval).await?;
@@ -50,7 +50,7 @@ impl Controller {
             period_miners.contenders().map(|contender| contender.offer.hotkey).collect();
         let mut nodes = self.store.nodes().await?;
         nodes.retain(|node| !admitted.contains(node.peer.hotkey()));
-        let mut offers = self.offers(nodes, config, left).await?;
+        let mut offers = self.offers(nodes, config, time_left).await?;
         let share =
             end.saturating_duration_since(Instant::now()).as_secs_f64() / config.period().get();
         for offer in offers.iter_mut().flat_map(|offer| &mut offer.contenders) {
@@ -62,14 +62,14 @@ impl Controller {
             return Ok(());
         }
         self.store.add_contenders(period, &contenders).await?;
-        let late = offers.iter().flat_map(|Offer { session, contenders }| {
+        let late_miners = offers.iter().flat_map(|Offer { session, contenders }| {
             contenders.iter().map(move |new| {
-                let allowed = new.capacity.to_score * config.period_multiplier();
-                TaskMiner::new(&new_row(new.clone()), session.clone(), allowed)
+                let allowance = new.capacity.to_score * config.period_multiplier();
+                TaskMiner::new(&new_row(new.clone()), session.clone(), allowance)
             })
         });
         let market = self.querier.market();
-        market.admit(period, late.collect());
+        market.admit(period, late_miners.collect());
         let Some(period_miners) = market.period_miners() else { return Ok(()) };
         metrics::contenders(&period_miners);
         tracing::info!(%period, offers = contenders.len(), "further miners admitted");

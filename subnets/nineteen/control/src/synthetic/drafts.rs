@@ -65,7 +65,7 @@ impl Drafts {
             let models = models(market, references);
             let missing_count = TARGET_COUNT.saturating_sub(self.queue().len());
             let models = &models;
-            let writing =
+            let drafts =
                 futures::stream::iter(0..missing_count.min(MAX_CONCURRENT)).map(|_| async move {
                     let mut random = StdRng::from_os_rng();
                     match models.choose(&mut random) {
@@ -75,7 +75,7 @@ impl Drafts {
                 });
             let conversations: Vec<_> = tokio::select! {
                 () = shutdown.requested() => return,
-                conversations = writing.buffer_unordered(MAX_CONCURRENT).collect() => conversations,
+                conversations = drafts.buffer_unordered(MAX_CONCURRENT).collect() => conversations,
             };
             let mut is_idle = conversations.is_empty() || models.is_empty();
             for conversation in conversations {
@@ -114,7 +114,7 @@ fn models(market: &MarketFile, references: &References) -> Vec<Arc<dyn Reference
     let config = market.current();
     let texts = config.enabled().filter(|task| task.task_type == TaskType::Text);
     let model = |reference| if let Reference::Text(model) = reference { Some(model) } else { None };
-    texts.filter_map(|task| references.of(task)).filter_map(model).collect()
+    texts.filter_map(|task| references.for_task(task)).filter_map(model).collect()
 }
 
 /// Generates a conversation with a model; `None` if the model cannot generate text.
@@ -124,35 +124,35 @@ async fn conversation(
 ) -> Result<Option<Vec<Value>>, CheckError> {
     let mut messages = Vec::new();
     if random.random_bool(0.25) {
-        let like = text(TextKind::System, 12, random);
-        let order = format!(
-            "Write the system prompt of an AI assistant. An example of a different one: \"{like}\". Reply with the \
+        let example = text(TextKind::System, 12, random);
+        let instruction = format!(
+            "Write the system prompt of an AI assistant. An example of a different one: \"{example}\". Reply with the \
              prompt only."
         );
-        let Some(draft_text) = write(model, &[message("user", &order)], random).await? else {
+        let Some(draft_text) = write(model, &[message("user", &instruction)], random).await? else {
             return Ok(None);
         };
         messages.push(message("system", &draft_text));
     }
-    let (like, manner) =
+    let (example, style) =
         (text(TextKind::Message, 25, random), STYLES.choose(random).copied().unwrap_or_default());
-    let order = format!(
-        "Write a message that a person could send to an AI assistant, {manner}. These words set the subject, which you \
-         can change to make sense: \"{like}\". Reply with the message only."
+    let instruction = format!(
+        "Write a message that a person could send to an AI assistant, {style}. These words set the subject, which you \
+         can change to make sense: \"{example}\". Reply with the message only."
     );
-    let Some(draft_text) = write(model, &[message("user", &order)], random).await? else {
+    let Some(draft_text) = write(model, &[message("user", &instruction)], random).await? else {
         return Ok(None);
     };
     messages.push(message("user", &draft_text));
     for _ in 0..FOLLOW_UP_COUNTS.choose(random).copied().unwrap_or(0) {
         let Some(answer) = write(model, &messages, random).await? else { return Ok(None) };
         messages.push(message("assistant", &answer));
-        let order = format!(
+        let instruction = format!(
             "This is a conversation between a user and an AI assistant, in JSON:\n\n{}\n\nWrite the user's next \
              message. Reply with the message only.",
             Value::from(messages.clone())
         );
-        let Some(next) = write(model, &[message("user", &order)], random).await? else {
+        let Some(next) = write(model, &[message("user", &instruction)], random).await? else {
             return Ok(None);
         };
         messages.push(message("user", &next));

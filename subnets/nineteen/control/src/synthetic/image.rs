@@ -143,8 +143,8 @@ mod tests {
 
     use super::*;
 
-    /// Servers of miners and the checking server accept every test: its fields are in range, and
-    /// its images can be decoded.
+    /// Miners' servers and the checking server accept every synthetic request: its fields are in
+    /// range, and its images can be decoded.
     #[test]
     fn synthetic_requests_are_valid_for_image_servers() {
         let mut task = MarketConfig::default().task("avatar").unwrap().clone();

@@ -83,7 +83,7 @@ pub(super) fn portrait(width: u32, height: u32, random: &mut impl Rng) -> String
     let lips = blend(shade(skin, 0.75), [170.0, 60.0, 70.0], 0.35);
     let (x, y) = (random.random_range(0.42..0.58_f32), random.random_range(0.4..0.5_f32));
     let (w, h) = (random.random_range(0.15..0.2_f32), random.random_range(0.21..0.27_f32));
-    let (gap, level) =
+    let (gap, eye_y) =
         (w * random.random_range(0.38..0.48_f32), y - h * random.random_range(0.08..0.18_f32));
     let mut shapes = Vec::new();
     let mut add =
@@ -96,10 +96,10 @@ pub(super) fn portrait(width: u32, height: u32, random: &mut impl Rng) -> String
     for side in [-1.0, 1.0] {
         let eye = x + side * gap;
         add((x + side * w, y), (w * 0.12, h * 0.2), shade(skin, 0.93), 0.2);
-        add((eye, level - h * 0.16), (w * 0.26, h * 0.035), hair, 0.4);
-        add((eye, level), (w * 0.2, h * 0.075), [238.0, 236.0, 232.0], 0.2);
-        add((eye, level), (w * 0.09, h * 0.07), iris, 0.2);
-        add((eye, level), (w * 0.04, h * 0.032), [15.0, 12.0, 12.0], 0.2);
+        add((eye, eye_y - h * 0.16), (w * 0.26, h * 0.035), hair, 0.4);
+        add((eye, eye_y), (w * 0.2, h * 0.075), [238.0, 236.0, 232.0], 0.2);
+        add((eye, eye_y), (w * 0.09, h * 0.07), iris, 0.2);
+        add((eye, eye_y), (w * 0.04, h * 0.032), [15.0, 12.0, 12.0], 0.2);
         add((x + side * w * 0.1, y + h * 0.26), (w * 0.05, h * 0.025), shade(skin, 0.6), 0.5);
     }
     add((x, y + h * 0.1), (w * 0.06, h * 0.22), shade(skin, 1.06), 0.9);
@@ -121,7 +121,7 @@ pub(super) fn mask(width: u32, height: u32, random: &mut impl Rng) -> String {
         })
         .collect();
     let pixel = |x: f32, y: f32| {
-        if shapes.iter().any(|shape| cover(shape, x, y) > 0.5) { [255; 3] } else { [0; 3] }
+        if shapes.iter().any(|shape| coverage(shape, x, y) > 0.5) { [255; 3] } else { [0; 3] }
     };
     png(width, height, pixel)
 }
@@ -141,7 +141,7 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
     let pixel = |x: f32, y: f32| {
         let mut pixel = blend(top, bottom, y);
         for shape in shapes {
-            pixel = blend(pixel, shape.colour, cover(shape, x, y));
+            pixel = blend(pixel, shape.colour, coverage(shape, x, y));
         }
         let light: f32 = light
             .iter()
@@ -155,17 +155,21 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
 }
 
 /// Returns a mixture of two colours, of which `part` is the second.
-fn blend(one: Colour, other: Colour, part: f32) -> Colour {
+fn blend(one: Colour, other: Colour, fraction: f32) -> Colour {
     let ([red, green, blue], [other_red, other_green, other_blue]) = (one, other);
-    [mix(red, other_red, part), mix(green, other_green, part), mix(blue, other_blue, part)]
+    [
+        mix(red, other_red, fraction),
+        mix(green, other_green, fraction),
+        mix(blue, other_blue, fraction),
+    ]
 }
 
-fn mix(one: f32, other: f32, part: f32) -> f32 {
-    one + (other - one) * part
+fn mix(one: f32, other: f32, fraction: f32) -> f32 {
+    one + (other - one) * fraction
 }
 
 /// Returns the opacity of a shape at a position: 1 inside, 0 outside, less than 1 at its edge.
-fn cover(shape: &Ellipse, x: f32, y: f32) -> f32 {
+fn coverage(shape: &Ellipse, x: f32, y: f32) -> f32 {
     let (across, down) =
         ((x - shape.centre.0) / shape.radii.0, (y - shape.centre.1) / shape.radii.1);
     let distance = (across * across + down * down).sqrt();
@@ -248,18 +252,18 @@ mod tests {
 
     #[test]
     fn pictures_are_drawn_from_the_seed() {
-        let with = |seed, draw: fn(u32, u32, &mut StdRng) -> String| {
+        let draw_from_seed = |seed, draw: fn(u32, u32, &mut StdRng) -> String| {
             draw(64, 48, &mut StdRng::seed_from_u64(seed))
         };
-        let draws: [fn(u32, u32, &mut StdRng) -> String; 2] = [scene, portrait];
-        for draw in draws {
-            let one = pixels(&with(1, draw), 64, 48);
+        let draw_functions: [fn(u32, u32, &mut StdRng) -> String; 2] = [scene, portrait];
+        for draw in draw_functions {
+            let one = pixels(&draw_from_seed(1, draw), 64, 48);
             let shades: std::collections::HashSet<_> = one.chunks(3).collect();
             assert!(shades.len() > 500, "{}", shades.len());
-            assert_eq!(with(1, draw), with(1, draw));
-            assert_ne!(one, pixels(&with(2, draw), 64, 48));
+            assert_eq!(draw_from_seed(1, draw), draw_from_seed(1, draw));
+            assert_ne!(one, pixels(&draw_from_seed(2, draw), 64, 48));
         }
-        let mask = pixels(&with(3, mask), 64, 48);
+        let mask = pixels(&draw_from_seed(3, mask), 64, 48);
         assert!(
             mask.contains(&0)
                 && mask.contains(&255)

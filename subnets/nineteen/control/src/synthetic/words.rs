@@ -65,7 +65,7 @@ pub(super) fn text(kind: TextKind, words: usize, random: &mut impl Rng) -> Strin
     }
     let mut text = text.split(' ').take(words).collect::<Vec<_>>().join(" ");
     if kind == TextKind::Message {
-        text = as_typed(text, random);
+        text = with_typing_habits(text, random);
     }
     text
 }
@@ -92,11 +92,11 @@ fn add(text: &mut String, name: &str, depth: usize, random: &mut impl Rng) {
 /// Adds text, with a capital letter where a sentence begins.
 fn push(out: &mut String, text: &str) {
     let trimmed = out.trim_end();
-    let begins =
+    let begins_sentence =
         out.is_empty() || (trimmed.len() < out.len() && trimmed.ends_with(['.', '?', '!']));
     let mut letters = text.chars();
     match letters.next() {
-        Some(first) if begins => {
+        Some(first) if begins_sentence => {
             out.extend(first.to_uppercase());
             out.push_str(letters.as_str());
         }
@@ -145,7 +145,7 @@ fn syllable(random: &mut impl Rng) -> String {
 
 /// Returns a text as people type it: sometimes without capitals or the last full stop, sometimes
 /// with a typing error.
-fn as_typed(mut text: String, random: &mut impl Rng) -> String {
+fn with_typing_habits(mut text: String, random: &mut impl Rng) -> String {
     if random.random_bool(0.2) {
         text = text.to_lowercase();
     }
@@ -208,13 +208,16 @@ mod tests {
         let words: HashSet<_> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
         assert!(words.len() > 3_000, "{} different words", words.len());
         let mut phrases = HashSet::new();
-        let (mut repeated, mut all) = (0, 0);
+        let (mut repeated_count, mut total_count) = (0, 0);
         for text in &texts {
             for phrase in text.split_whitespace().collect::<Vec<_>>().windows(5) {
-                all += 1;
-                repeated += u32::from(!phrases.insert(phrase.join(" ")));
+                total_count += 1;
+                repeated_count += u32::from(!phrases.insert(phrase.join(" ")));
             }
         }
-        assert!(repeated * 4 < all, "{repeated} of {all} phrases of five words are repeated");
+        assert!(
+            repeated_count * 4 < total_count,
+            "{repeated_count} of {total_count} phrases of five words are repeated"
+        );
     }
 }

@@ -55,7 +55,7 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
         }
     };
     tokio::time::timeout(Duration::from_mins(1), is_known).await.unwrap();
-    // The budget of tests is that of before.
+    // The budget of synthetic requests is unchanged.
     assert!(period.await.unwrap().unwrap());
     let budget = store.budgets(PeriodId(1), None).await.unwrap().remove(0);
     assert!(budget.remaining < budget.planned, "{budget:?}");

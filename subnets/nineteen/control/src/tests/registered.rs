@@ -81,9 +81,9 @@ fn shares(effective: &[f64], exponent: i32) -> Vec<f64> {
 
 #[track_caller]
 fn assert_close(actual: &[f64], expected: &[f64]) {
-    let close =
+    let is_close =
         actual.iter().zip(expected).all(|(actual, expected)| (actual - expected).abs() < 1e-9);
-    assert!(actual.len() == expected.len() && close, "{actual:?}, expected {expected:?}");
+    assert!(actual.len() == expected.len() && is_close, "{actual:?}, expected {expected:?}");
 }
 
 #[tokio::test]
@@ -91,16 +91,16 @@ async fn weights_include_hotkeys_without_axon_but_no_deregistered_ones() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
     let mut config = MarketConfig::from_toml(TASKS).unwrap();
-    let start = i64::try_from(unix_time(system_clock()()).as_millis()).unwrap() - 10_000;
+    let start_ms = i64::try_from(unix_time(system_clock()()).as_millis()).unwrap() - 10_000;
     let all = SPEEDS.map(|(uri, _)| uri);
-    replace_nodes(&store, &all, &[], start).await;
-    let first = begin_period(&store, &config, &all, start).await;
-    put_rewards(&store, start + 1_000).await;
-    close_period(&store, first, start + 2_000).await;
+    replace_nodes(&store, &all, &[], start_ms).await;
+    let first = begin_period(&store, &config, &all, start_ms).await;
+    put_rewards(&store, start_ms + 1_000).await;
+    close_period(&store, first, start_ms + 2_000).await;
     let second = ["//Bob", "//Charlie", "//Dave", "//Ferdie"];
-    begin_period(&store, &config, &second, start + 3_000).await;
-    replace_nodes(&store, &["//Bob", "//Charlie"], &["//Dave", "//Eve"], start + 4_000).await;
-    let now = start + 5_000;
+    begin_period(&store, &config, &second, start_ms + 3_000).await;
+    replace_nodes(&store, &["//Bob", "//Charlie"], &["//Dave", "//Eve"], start_ms + 4_000).await;
+    let now = start_ms + 5_000;
     let neurons = ["//Bob", "//Charlie", "//Dave", "//Eve"];
     let neurons = neurons.map(|uri| Neuron::new(uid_of(uri), key(uri).hotkey(), None)).to_vec();
     let neurons = Neurons::new(BlockNumber::new(1), neurons);
@@ -114,27 +114,28 @@ async fn weights_include_hotkeys_without_axon_but_no_deregistered_ones() {
     ] {
         config.scoring_profile = profile;
         let subnet =
-            Nineteen::new(store.clone(), MarketFile::fixed(config.clone()), system_clock());
+            Nineteen::new(store.clone(), MarketFile::from_config(config.clone()), system_clock());
         let scores = subnet.scores(&neurons, false).await.unwrap().scores;
         let weights = subnet.weights(&scores, None).unwrap();
         assert_eq!(weights.uids, [1, 2, 3].map(Uid), "{profile:?}");
         assert_close(&weights.weights, &shares(&effective, exponent));
         // `tao nineteen explain --export` and `tao nineteen weights` compute the same.
         let state = MarketState::load(&store, &config, now).await.unwrap();
-        let earned: Vec<_> =
+        let miner_weights: Vec<_> =
             state.report(&config).miners.iter().map(|miner| miner.weight).collect();
         let document =
             taonet_nineteen_core::document::weights(&state.export(&config), None).unwrap();
-        assert_eq!(document["weights"], json!(earned), "{profile:?}");
-        assert_eq!(earned.len(), if profile.is_strict() { 4 } else { 3 });
+        assert_eq!(document["weights"], json!(miner_weights), "{profile:?}");
+        assert_eq!(miner_weights.len(), if profile.is_strict() { 4 } else { 3 });
     }
     // When the first period closed, Ferdie was registered: of five, Ferdie, Bob, Charlie, Eve and
     // Dave are ranked.
     config.scoring_profile = ScoringProfile::Reference;
-    let earlier =
+    let earlier_report =
         MarketState::load_at(&store, &config, first, now).await.unwrap().unwrap().report(&config);
-    let earned: Vec<_> = earlier.miners.iter().map(|miner| (miner.uid.0, miner.weight)).collect();
-    let (uids, weights): (Vec<_>, Vec<_>) = earned.into_iter().unzip();
+    let miner_weights: Vec<_> =
+        earlier_report.miners.iter().map(|miner| (miner.uid.0, miner.weight)).collect();
+    let (uids, weights): (Vec<_>, Vec<_>) = miner_weights.into_iter().unzip();
     assert_eq!(uids, [1, 2, 3, 4, 5]);
     assert_close(&weights, &shares(&[9.0, 8.0, 6.0, 7.0, 10.0], 3));
 }

@@ -26,7 +26,7 @@ async fn resumes_its_period(store: Store) {
         neuron(0, &key("//Alice"), "127.0.0.1:9".parse().unwrap()),
         neuron(3, &key("//Dave"), "127.0.0.1:9".parse().unwrap()),
     ];
-    let total = async |store: &Store, period| -> f64 {
+    let total_requests = async |store: &Store, period| -> f64 {
         store
             .contenders(PeriodId(period))
             .await
@@ -39,19 +39,19 @@ async fn resumes_its_period(store: Store) {
     let shutdown = Shutdown::new();
     first.spawn(&shutdown);
     // Kill the process in the middle of its first period.
-    let counted = async {
-        while total(&store, 1).await < 2.0 {
+    let two_requests = async {
+        while total_requests(&store, 1).await < 2.0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::select! {
         ended = first.controller.period() => panic!("the period is over: {ended:?}"),
-        () = counted => {}
+        () = two_requests => {}
     }
     shutdown.request();
     // The last counters are stored before the other process reads what is left to send.
     shutdown.finished().await.unwrap();
-    let before = total(&store, 1).await;
+    let before = total_requests(&store, 1).await;
     assert!(before > 0.0);
     drop(first);
     // Another process resumes the period with the same session keys.
@@ -66,9 +66,9 @@ async fn resumes_its_period(store: Store) {
         Some(7),
         "the announced concurrency outlives the process"
     );
-    assert!(total(&store, 1).await >= before);
+    assert!(total_requests(&store, 1).await >= before);
     let planned = store.budgets(PeriodId(1), None).await.unwrap()[0].planned as f64;
-    assert!(total(&store, 1).await <= planned, "no request is planned twice");
+    assert!(total_requests(&store, 1).await <= planned, "no request is planned twice");
     assert!(second.controller.period().await.unwrap());
     assert_eq!(handshakes.load(Ordering::SeqCst), 2, "session keys outlive a period");
     second.controller.close().await.unwrap();
@@ -92,8 +92,8 @@ async fn resumes_its_period(store: Store) {
     let config = second.market.current();
     let mut export = MarketState::load(&store, &config, now).await.unwrap().export(&config);
     let weights = taonet_nineteen_core::document::weights(&export, None).unwrap();
-    let earned: Vec<_> = report.miners.iter().map(|miner| miner.weight).collect();
-    assert_eq!(weights, serde_json::json!({"uids": [1, 2], "weights": earned}));
+    let miner_weights: Vec<_> = report.miners.iter().map(|miner| miner.weight).collect();
+    assert_eq!(weights, serde_json::json!({"uids": [1, 2], "weights": miner_weights}));
     export["period_scores"][0]["requests_500"] = 1.0.into();
     assert!(taonet_nineteen_core::document::weights(&export, None).is_err());
     shutdown.request();

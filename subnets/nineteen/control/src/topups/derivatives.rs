@@ -11,7 +11,7 @@ pub(super) struct Derivatives(Mutex<Option<(AccountId, Arc<HashSet<AccountId>>)>
 
 impl Derivatives {
     /// Returns all derivatives of an account.
-    pub(super) fn of(&self, account: AccountId) -> Arc<HashSet<AccountId>> {
+    pub(super) fn of_account(&self, account: AccountId) -> Arc<HashSet<AccountId>> {
         let mut computed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((computed_of, derivatives)) = &*computed
             && *computed_of == account
@@ -36,7 +36,7 @@ mod tests {
         for (account, other) in
             [(accounts[0], accounts[1]), (accounts[0], accounts[1]), (accounts[1], accounts[0])]
         {
-            let account_derivatives = derivatives.of(account);
+            let account_derivatives = derivatives.of_account(account);
             assert_eq!(account_derivatives.len(), 65_536);
             assert!(
                 [0, 7, u16::MAX]

@@ -24,7 +24,7 @@ struct Forks {
     /// Newest block of the best fork.
     best: Mutex<Block>,
     /// Every request with a number that is a multiple of this fails; 0 for none.
-    fails: AtomicU32,
+    failure_interval: AtomicU32,
     /// Number of requests after which all fail.
     limit: AtomicU32,
     requests: AtomicU32,
@@ -38,7 +38,7 @@ impl Forks {
             blocks: Mutex::default(),
             finalized: Mutex::new(genesis()),
             best: Mutex::new(genesis()),
-            fails: AtomicU32::new(0),
+            failure_interval: AtomicU32::new(0),
             limit: AtomicU32::new(u32::MAX),
             requests: AtomicU32::new(0),
             announcements: watch::channel(None).0,
@@ -79,7 +79,7 @@ impl Forks {
 
     fn request(&self) -> Result<(), ChainError> {
         let number = self.requests.fetch_add(1, Ordering::SeqCst);
-        let fails = number.checked_rem(self.fails.load(Ordering::SeqCst)) == Some(0);
+        let fails = number.checked_rem(self.failure_interval.load(Ordering::SeqCst)) == Some(0);
         if fails || number >= self.limit.load(Ordering::SeqCst) {
             let source = TransportError::Connection("the node is down".into());
             return Err(ChainError::Unreachable { endpoint: "test".to_owned(), source });
@@ -307,7 +307,7 @@ async fn interrupted_watchers_credit_each_transfer_once() {
             chain.finalize(block);
         }
     }
-    chain.fails.store(401, Ordering::SeqCst);
+    chain.failure_interval.store(401, Ordering::SeqCst);
     let watchers: Vec<_> = (0..2_u64)
         .map(|index| {
             let (chain, store) = (Arc::clone(chain), market.store.clone());
@@ -346,7 +346,7 @@ async fn watcher_runs_until_shutdown() {
     let market = TestMarket::open().await;
     let (chain, shutdown) = (&market.chain, Shutdown::new());
     // The first request fails, the watcher continues with the next block.
-    chain.fails.store(1, Ordering::SeqCst);
+    chain.failure_interval.store(1, Ordering::SeqCst);
     let first = chain.add(genesis(), 1, &[(PAYER, market.address, 500)]);
     chain.finalize(first);
     let watcher = TopUpWatcher::new(Arc::clone(chain) as _, market.store.clone(), system_clock());
@@ -355,7 +355,7 @@ async fn watcher_runs_until_shutdown() {
     while chain.requests.load(Ordering::SeqCst) == 0 {
         tokio::task::yield_now().await;
     }
-    chain.fails.store(0, Ordering::SeqCst);
+    chain.failure_interval.store(0, Ordering::SeqCst);
     chain.finalize(chain.add(first, 1, &[(PAYER, market.address, 100)]));
     let credited = async {
         while market.balance().await < 6 {
@@ -375,7 +375,7 @@ fn pay_in_blocks(market: &TestMarket, count: u32) -> Block {
     last
 }
 
-async fn recorded(market: &TestMarket) -> u32 {
+async fn recorded_block(market: &TestMarket) -> u32 {
     market.store.topups().await.unwrap().unwrap().block.get()
 }
 
@@ -391,13 +391,13 @@ async fn failure_while_catching_up_keeps_the_recorded_blocks() {
         "{error:?}"
     );
     assert_eq!(
-        (recorded(&market).await, market.balance().await),
+        (recorded_block(&market).await, market.balance().await),
         (MAX_BLOCKS, i64::from(MAX_BLOCKS))
     );
     market.chain.limit.store(u32::MAX, Ordering::SeqCst);
     market.chain.requests.store(0, Ordering::SeqCst);
     market.watcher.advance().await.unwrap();
-    assert_eq!((recorded(&market).await, market.balance().await), (last.number.get(), 200));
+    assert_eq!((recorded_block(&market).await, market.balance().await), (last.number.get(), 200));
     let requests = market.chain.requests.load(Ordering::SeqCst);
     assert!(requests <= 3 * (200 - MAX_BLOCKS) + 5, "{requests} requests");
 }
@@ -415,7 +415,7 @@ async fn block_without_events_is_not_recorded() {
         "{error:?}"
     );
     assert!(error.is_permanent());
-    assert_eq!(recorded(&market).await, 0);
+    assert_eq!(recorded_block(&market).await, 0);
 }
 
 #[tokio::test]
@@ -430,7 +430,10 @@ async fn pruned_node_gets_few_requests() {
         matches!(error, TopUpError::Chain(ChainError::NoSuchBlock(_))) && error.is_permanent(),
         "{error:?}"
     );
-    assert_eq!((market.chain.requests.load(Ordering::SeqCst), recorded(&market).await), (3, 0));
+    assert_eq!(
+        (market.chain.requests.load(Ordering::SeqCst), recorded_block(&market).await),
+        (3, 0)
+    );
 }
 
 /// The requests for heights are answered by a node with another fork than that which has reported
@@ -446,7 +449,7 @@ async fn blocks_of_a_lagging_node_are_not_recorded() {
         let error = market.watcher.advance().await.unwrap_err();
         assert!(matches!(error, TopUpError::Lagging(_)) && !error.is_permanent(), "{error:?}");
     }
-    assert_eq!(recorded(&market).await, 0);
+    assert_eq!(recorded_block(&market).await, 0);
     chain.announce(last);
     market.watcher.advance().await.unwrap();
     assert_eq!(market.balance().await, 100);
@@ -493,7 +496,7 @@ async fn header_of_another_block_is_rejected() {
         matches!(error, TopUpError::WrongHeader { requested, .. } if requested == last),
         "{error:?}"
     );
-    assert_eq!(recorded(&market).await, 0);
+    assert_eq!(recorded_block(&market).await, 0);
 }
 
 #[tokio::test]
@@ -502,22 +505,28 @@ async fn disabled_topups_are_not_credited() {
     pay_in_blocks(&market, 2);
     market.store.disable_topups().await.unwrap();
     market.watcher.advance().await.unwrap();
-    assert_eq!((recorded(&market).await, market.chain.requests.load(Ordering::SeqCst)), (0, 0));
+    assert_eq!(
+        (recorded_block(&market).await, market.chain.requests.load(Ordering::SeqCst)),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
 async fn large_transfer_batches_are_split_and_small_transfers_ignored() {
     let market = TestMarket::open().await;
     let (chain, payment) = (&market.chain, (PAYER, market.address, RAO_PER_CREDIT));
-    let first =
-        chain.add(genesis(), 1, &vec![(PAYER, market.address, RAO_PER_CREDIT - 1); 2 * TRANSFERS]);
-    let second = chain.add(first, 1, &vec![payment; TRANSFERS + 1]);
+    let first = chain.add(
+        genesis(),
+        1,
+        &vec![(PAYER, market.address, RAO_PER_CREDIT - 1); 2 * MAX_TRANSFERS_PER_BATCH],
+    );
+    let second = chain.add(first, 1, &vec![payment; MAX_TRANSFERS_PER_BATCH + 1]);
     let third = chain.add(second, 1, &[payment]);
     chain.set_events(third, Vec::new());
     chain.finalize(third);
     market.watcher.advance().await.unwrap_err();
-    assert_eq!(recorded(&market).await, 2, "the third block is in a part of its own");
-    assert_eq!(market.store.deposits(None).await.unwrap().len(), TRANSFERS + 1);
+    assert_eq!(recorded_block(&market).await, 2, "the third block is in a part of its own");
+    assert_eq!(market.store.deposits(None).await.unwrap().len(), MAX_TRANSFERS_PER_BATCH + 1);
 }
 
 #[test]

@@ -167,7 +167,7 @@ mod tests {
         // Smaller than a unit, and a disabled task.
         config.tasks[0].weight = 1e-9;
         config.tasks[1].enabled = false;
-        let market = MarketFile::fixed(config);
+        let market = MarketFile::from_config(config);
         Voter::new(Keypair::from_uri("//Bob").unwrap(), NETUID, market, clock).ballot()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use taonet_chain::Chain;
-use taonet_http::{JsonClient, fields};
+use taonet_http::{JsonClient, parse_fields};
 use taonet_neuron::Neurons;
 use taonet_nineteen_core::config::stake_weighted;
 use taonet_primitives::Hotkey;
@@ -76,7 +76,7 @@ impl PeerVotes {
         });
         let votes: Vec<_> = votes.collect();
         let count = votes.len();
-        self.voter.market().vote(stake_weighted(votes));
+        self.voter.market().set_votes(stake_weighted(votes));
         Ok(count)
     }
 
@@ -105,7 +105,7 @@ fn peer(url: &Url) -> Result<(Url, JsonClient), VotesError> {
 }
 
 async fn fetch(client: &JsonClient) -> Result<Ballot, VotesError> {
-    Ok(fields(client.get(PATH, &[], TIMEOUT).await?)?)
+    Ok(parse_fields(client.get(PATH, &[], TIMEOUT).await?)?)
 }
 
 /// Keeps a vote, unless that of its validator is newer: a gateway could repeat an old one.

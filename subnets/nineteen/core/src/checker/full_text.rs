@@ -45,7 +45,7 @@ pub enum FullTextError {
     Unlikely(usize),
     /// The answer continues where the model would have ended it.
     #[error("answer continues at token {0}, where the end token is over 100 times as likely")]
-    PastItsEnd(usize),
+    AfterEnd(usize),
 }
 
 /// Checks every token of an answer of `chunks` chunks; returns the positions of the unlikely
@@ -68,7 +68,7 @@ pub fn check(
             .end_logprob
             .is_some_and(|end| end.exp() > MAX_END_RATIO * likelihood.logprob.exp())
         {
-            return Err(FullTextError::PastItsEnd(index));
+            return Err(FullTextError::AfterEnd(index));
         }
         if rank >= UNLIKELY_RANK || likelihood.logprob == f64::NEG_INFINITY {
             unlikely.push(index);
@@ -95,13 +95,13 @@ mod tests {
         let impossible =
             TokenLikelihood { logprob: f64::NEG_INFINITY, end_logprob: None, ..likely() };
         let absent_token = TokenLikelihood { rank: None, ..likely() };
-        let past = TokenLikelihood { logprob: -5.0, end_logprob: Some(-0.3), ..likely() };
-        let nearly = TokenLikelihood { logprob: -4.8, end_logprob: Some(-0.3), ..likely() };
-        assert_eq!(check(&[likely(), nearly, likely()], 3, 3), Ok(vec![]));
+        let past_end = TokenLikelihood { logprob: -5.0, end_logprob: Some(-0.3), ..likely() };
+        let before_end = TokenLikelihood { logprob: -4.8, end_logprob: Some(-0.3), ..likely() };
+        assert_eq!(check(&[likely(), before_end, likely()], 3, 3), Ok(vec![]));
         assert_eq!(check(&[unlikely, likely(), impossible, unlikely], 4, 10), Ok(vec![0, 2, 3]));
         assert_eq!(check(&[unlikely; 4], 4, 10), Err(FullTextError::Unlikely(4)));
         assert_eq!(check(&[likely(), absent_token], 2, 10), Err(FullTextError::Absent(1)));
-        assert_eq!(check(&[likely(), past], 2, 10), Err(FullTextError::PastItsEnd(1)));
+        assert_eq!(check(&[likely(), past_end], 2, 10), Err(FullTextError::AfterEnd(1)));
         assert_eq!(
             check(&[likely(); 4], 4, 3),
             Err(FullTextError::TooLong { chunks: 4, max_tokens: 3 })

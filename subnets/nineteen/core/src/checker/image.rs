@@ -20,13 +20,13 @@ const EMBEDDING_WEIGHT: f64 = 0.6;
 const PERFECT_SIMILARITY: f64 = 0.95;
 
 /// Log-odds that two images are the same if all hashes are equal; yields p = 0.9975.
-const EQUAL: f64 = 6.0;
+const SAME_IMAGE_SCORE: f64 = 6.0;
 /// Decrease of the log-odds per differing bit of the perceptual hash; the constants below apply to
 /// the other hashes.
-const PERCEPTUAL_BIT: f64 = 0.30;
-const AVERAGE_BIT: f64 = 0.20;
-const DIFFERENCE_BIT: f64 = 0.20;
-const COLOUR_BIT: f64 = 0.10;
+const PERCEPTUAL_BIT_COST: f64 = 0.30;
+const AVERAGE_BIT_COST: f64 = 0.20;
+const DIFFERENCE_BIT_COST: f64 = 0.20;
+const COLOUR_BIT_COST: f64 = 0.10;
 
 /// Perceptual hashes of an image, in hex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,11 +102,11 @@ fn differing_bits(one: &str, other: &str) -> Option<u32> {
 /// differ) less than 1e-6.
 pub fn same_image(distances: &HashDistances) -> f64 {
     let HashDistances { perceptual, average, difference, colour } = *distances;
-    let lost_score = PERCEPTUAL_BIT * f64::from(perceptual)
-        + AVERAGE_BIT * f64::from(average)
-        + DIFFERENCE_BIT * f64::from(difference)
-        + COLOUR_BIT * f64::from(colour);
-    1.0 / (1.0 + (lost_score - EQUAL).exp())
+    let lost_score = PERCEPTUAL_BIT_COST * f64::from(perceptual)
+        + AVERAGE_BIT_COST * f64::from(average)
+        + DIFFERENCE_BIT_COST * f64::from(difference)
+        + COLOUR_BIT_COST * f64::from(colour);
+    1.0 / (1.0 + (lost_score - SAME_IMAGE_SCORE).exp())
 }
 
 /// Returns the cosine similarity: 1 if both vectors are zero, 0 if only one is; `None` if their
@@ -148,12 +148,12 @@ pub fn quality(miner: &ImageAnswer, validator: &ImageAnswer) -> Option<f64> {
     if miner.is_nsfw != validator.is_nsfw {
         return Some(0.0);
     }
-    let compared = || {
+    let compare = || {
         let cosine = cosine(miner.clip_embeddings.as_ref()?, expected)?;
         let distances = HashDistances::between(miner.image_hashes.as_ref()?, hashes)?;
         Some(similarity_score(same_image(&distances), cosine)).filter(|score| score.is_finite())
     };
-    Some(compared().unwrap_or(0.0))
+    Some(compare().unwrap_or(0.0))
 }
 
 #[cfg(test)]
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn close(actual: f64, expected: f64, tolerance: f64) {
+    fn assert_close(actual: f64, expected: f64, tolerance: f64) {
         assert!((actual - expected).abs() <= tolerance, "{actual}, expected {expected}");
     }
 
@@ -174,7 +174,7 @@ mod tests {
             (0.25, 0.90, 0.4706),
             (0.0,  0.98, 0.3321),
         ] {
-            close(similarity_score(p, c), score, 5e-5);
+            assert_close(similarity_score(p, c), score, 5e-5);
         }
     }
 
@@ -188,7 +188,8 @@ mod tests {
             (12,  6,  0,  0, 0.768_525),
             (32, 32, 32, 21, 0.0),
         ] {
-            close(same_image(&HashDistances { perceptual, average, difference, colour }), p, 1e-6);
+            let distances = HashDistances { perceptual, average, difference, colour };
+            assert_close(same_image(&distances), p, 1e-6);
         }
     }
 
@@ -245,7 +246,7 @@ mod tests {
             assert_eq!(quality(&broken, &good), Some(0.0), "{broken:?}");
         }
         let other = changed(&|answer| answer.clip_embeddings = Some(vec![0.3, 0.2, 0.1]));
-        close(
+        assert_close(
             quality(&other, &good).unwrap(),
             (0.4 * 0.997_527_f64.sqrt() + 0.6 * (10.0_f64 / 14.0).powi(2)).powi(2),
             1e-6,

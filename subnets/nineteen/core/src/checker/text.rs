@@ -7,7 +7,7 @@ use serde_json::Value;
 pub const MAX_CHECKS: usize = 5;
 
 /// Distance of a token that is not among the top tokens of the validator's model.
-const ABSENT: f64 = 1.0;
+const ABSENT_DISTANCE: f64 = 1.0;
 
 /// Mean distance up to which the score is 1; it decreases to 0.5 at twice this distance.
 const TOLERANCE: f64 = 0.125;
@@ -79,19 +79,19 @@ const MAX_CHARACTER_TOKENS: usize = 4;
 ///
 /// A server streams such a character with its last token, and nothing with the others, so the texts
 /// do not show which bytes belong to which token.
-pub fn comparable(tokens: &[Token]) -> Vec<usize> {
+pub fn comparable_positions(tokens: &[Token]) -> Vec<usize> {
     let mut positions = Vec::with_capacity(tokens.len());
     let mut position = 0;
     while let Some(token) = tokens.get(position) {
         let remaining = tokens.get(position..).unwrap_or_default();
         let empty = remaining.iter().take_while(|token| token.text.is_empty()).count();
-        let is_character = remaining.get(empty).is_none_or(|last| {
+        let is_split_character = remaining.get(empty).is_none_or(|last| {
             // Otherwise a miner could hide any token behind an empty one.
-            let mut letters = last.text.chars();
-            letters.next().is_some_and(|character| !character.is_ascii())
-                && letters.next().is_none()
+            let mut characters = last.text.chars();
+            characters.next().is_some_and(|character| !character.is_ascii())
+                && characters.next().is_none()
         });
-        if token.text.is_empty() && is_character && empty < MAX_CHARACTER_TOKENS {
+        if token.text.is_empty() && is_split_character && empty < MAX_CHARACTER_TOKENS {
             position += empty + 1;
         } else {
             positions.push(position);
@@ -105,7 +105,7 @@ pub fn comparable(tokens: &[Token]) -> Vec<usize> {
 /// most [`MAX_CHECKS`].
 ///
 /// `draw(n)` returns a random number below `n`.
-pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usize> {
+pub fn draw_positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usize> {
     let Some(last) = count.checked_sub(1) else { return Vec::new() };
     let mut positions = vec![0];
     if last > 0 {
@@ -122,9 +122,10 @@ pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usiz
 /// Returns the distance of one token: `|exp(validator) − exp(miner)|`, or 1 if the token is not
 /// among the top tokens of the validator's model.
 pub fn token_distance(validator: Option<f64>, miner: f64) -> f64 {
-    let distance = validator.map_or(ABSENT, |validator| (validator.exp() - miner.exp()).abs());
+    let distance =
+        validator.map_or(ABSENT_DISTANCE, |validator| (validator.exp() - miner.exp()).abs());
     // The miner's value may be infinite or overflow.
-    if distance.is_finite() { distance } else { ABSENT }
+    if distance.is_finite() { distance } else { ABSENT_DISTANCE }
 }
 
 /// Returns the score of an answer with mean distance d: 1 up to 0.125, `1 − 0.5·(d − 0.125)/0.125`
@@ -150,13 +151,13 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn close(actual: f64, expected: f64, tolerance: f64) {
+    fn assert_close(actual: f64, expected: f64, tolerance: f64) {
         assert!((actual - expected).abs() <= tolerance, "{actual}, expected {expected}");
     }
 
     #[test]
     fn token_distance_is_the_difference_of_probabilities() {
-        close(token_distance(Some(-0.10), -0.30), 0.1640, 5e-5);
+        assert_close(token_distance(Some(-0.10), -0.30), 0.1640, 5e-5);
         assert_eq!(token_distance(Some(-0.7), -0.7), 0.0);
         assert_eq!(token_distance(None, 0.0), 1.0);
         assert_eq!(token_distance(Some(-1.0), f64::INFINITY), 1.0);
@@ -176,20 +177,20 @@ mod tests {
             (vec![0.2501],                      0.0),
             (vec![],                            0.0),
         ] {
-            close(distance_score(&distances), score, 1e-12);
+            assert_close(distance_score(&distances), score, 1e-12);
         }
     }
 
     #[test]
     fn first_and_last_positions_are_always_compared() {
         let first = |_| 0;
-        assert_eq!(positions(0, first), [0; 0]);
-        assert_eq!(positions(1, first), [0]);
-        assert_eq!(positions(2, first), [0, 1]);
-        assert_eq!(positions(4, first), [0, 3, 1, 2]);
-        assert_eq!(positions(100, |count| count - 1), [0, 99, 98, 97, 96]);
+        assert_eq!(draw_positions(0, first), [0; 0]);
+        assert_eq!(draw_positions(1, first), [0]);
+        assert_eq!(draw_positions(2, first), [0, 1]);
+        assert_eq!(draw_positions(4, first), [0, 3, 1, 2]);
+        assert_eq!(draw_positions(100, |count| count - 1), [0, 99, 98, 97, 96]);
         assert_eq!(
-            positions(4, |count| count),
+            draw_positions(4, |count| count),
             [0, 3, 2, 1],
             "an out-of-range draw selects the last"
         );
@@ -199,7 +200,7 @@ mod tests {
     fn characters_split_between_tokens_are_not_compared() {
         let checked_positions = |texts: &[&str]| {
             let token = |text: &&str| Token { text: (*text).to_owned(), logprob: -0.5 };
-            comparable(&texts.iter().map(token).collect::<Vec<_>>())
+            comparable_positions(&texts.iter().map(token).collect::<Vec<_>>())
         };
         assert_eq!(checked_positions(&["a", "b"]), [0, 1]);
         assert_eq!(checked_positions(&["a", "", "\u{e9}", "b"]), [0, 3]);
@@ -243,11 +244,11 @@ mod tests {
 
     #[test]
     fn incomplete_chunks_are_refused() {
-        let without = json!({"choices": [{"delta": {"content": "a"}, "logprobs": null}]});
-        let textless =
+        let without_logprobs = json!({"choices": [{"delta": {"content": "a"}, "logprobs": null}]});
+        let without_text =
             json!({"choices": [{"delta": {}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
-        let worded = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"logprob": "low"}]}}]});
-        for broken in [without, textless, worded, json!({}), json!(7)] {
+        let text_logprob = json!({"choices": [{"delta": {"content": "a"}, "logprobs": {"content": [{"logprob": "low"}]}}]});
+        for broken in [without_logprobs, without_text, text_logprob, json!({}), json!(7)] {
             assert_eq!(tokens(&[chunk("a", -0.5), broken]), Err(TextFault::Malformed(1)));
         }
     }

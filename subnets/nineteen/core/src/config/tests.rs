@@ -8,7 +8,7 @@ fn config_error(from: &str, to: &str) -> String {
 
 #[test]
 #[rustfmt::skip]
-fn default_tasks_begin_with_the_references() {
+fn default_tasks_begin_with_the_reference_tasks() {
     let config = MarketConfig::default();
     let table = [
         ("chat-llama-3-2-3b",           "text",  120_000.0, 300.0, 0.05,  2.0, true,  "/chat/completions"),
@@ -189,17 +189,17 @@ fn votes_are_weighted_by_stake() {
 
 #[test]
 fn aliases_name_tasks_of_the_file() {
-    let with = |aliases: &str| {
+    let with_aliases = |aliases: &str| {
         MarketConfig::from_toml(&DEFAULT.replacen("[[tasks]]", &format!("{aliases}\n[[tasks]]"), 1))
     };
     let config =
-        with(r#"aliases = { fast = ["chat-llama-3-2-3b", "chat-llama-3-1-8b"] }"#).unwrap();
+        with_aliases(r#"aliases = { fast = ["chat-llama-3-2-3b", "chat-llama-3-1-8b"] }"#).unwrap();
     let names = |config: &MarketConfig, alias: &str| {
         config.alias(alias).map(|tasks| tasks.map(|task| task.task.to_string()).collect::<Vec<_>>())
     };
     assert_eq!(names(&config, "fast").unwrap(), ["chat-llama-3-2-3b", "chat-llama-3-1-8b"]);
     assert_eq!(names(&config, "slow"), None);
-    let config_with_hyphen = with(r#"aliases = { very-fast = ["avatar"] }"#).unwrap();
+    let config_with_hyphen = with_aliases(r#"aliases = { very-fast = ["avatar"] }"#).unwrap();
     assert_eq!(names(&config_with_hyphen, "very_fast").unwrap(), ["avatar"]);
     // Disabled tasks are left out.
     let mut disabled = config.clone();
@@ -229,10 +229,10 @@ fn aliases_name_tasks_of_the_file() {
             "use a name that buyers use for no task",
         ),
     ] {
-        let error = with(aliases).unwrap_err().to_string();
+        let error = with_aliases(aliases).unwrap_err().to_string();
         assert!(error.starts_with(path) && error.contains(hint), "{error}");
     }
-    assert!(with(r#"aliases = { "a b" = ["avatar"] }"#).is_err());
+    assert!(with_aliases(r#"aliases = { "a b" = ["avatar"] }"#).is_err());
 }
 
 /// The reference's payloads for avatars and inpainting name no task, but two tasks of a route must
@@ -240,13 +240,16 @@ fn aliases_name_tasks_of_the_file() {
 #[test]
 fn task_is_named_unless_the_route_selects_it() {
     let mut config = MarketConfig::default();
-    let named = |config: &MarketConfig, task: &str| config.names_task(config.task(task).unwrap());
-    assert!(named(&config, "proteus-text-to-image") && named(&config, "chat-llama-3-2-3b"));
-    assert!(!named(&config, "avatar"));
+    let names_task =
+        |config: &MarketConfig, task: &str| config.names_task(config.task(task).unwrap());
+    assert!(
+        names_task(&config, "proteus-text-to-image") && names_task(&config, "chat-llama-3-2-3b")
+    );
+    assert!(!names_task(&config, "avatar"));
     let second =
         Task { task: "portrait".parse().unwrap(), ..config.task("avatar").unwrap().clone() };
     config.tasks.push(second);
-    assert!(named(&config, "avatar") && named(&config, "portrait"));
+    assert!(names_task(&config, "avatar") && names_task(&config, "portrait"));
     config.tasks.last_mut().unwrap().enabled = false;
-    assert!(!named(&config, "avatar"));
+    assert!(!names_task(&config, "avatar"));
 }

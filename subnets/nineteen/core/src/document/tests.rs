@@ -146,7 +146,7 @@ fn scoring_profile_is_read_from_the_document() {
 /// Period scores are computed from the counters, and must be those of the document.
 #[test]
 fn period_scores_are_recomputed() {
-    let with = |profile: &str, score: Value, changed: (&str, Value)| {
+    let weights_with = |profile: &str, score: Value, changed: (&str, Value)| {
         let mut document = tables();
         let row = document["period_scores"][0].as_object_mut().unwrap();
         row.extend(counters(40, 10).as_object().unwrap().clone());
@@ -160,10 +160,10 @@ fn period_scores_are_recomputed() {
     finished["period_scores"][0]["period_score"] = json!(0.75);
     finished["period_scores"][0]["consumed_capacity"] = json!(120_000.0);
     assert_eq!(
-        with("reference", json!(0.75), unchanged()).unwrap(),
+        weights_with("reference", json!(0.75), unchanged()).unwrap(),
         weights(&finished, None).unwrap()
     );
-    assert!(with("seed", json!(1.0), unchanged()).is_ok());
+    assert!(weights_with("seed", json!(1.0), unchanged()).is_ok());
     for (profile, score, changed, message) in [
         (
             "reference",
@@ -202,34 +202,34 @@ fn period_scores_are_recomputed() {
             "document.period_scores[0].period_profile: unknown variant",
         ),
     ] {
-        let error = with(profile, score, changed).unwrap_err();
+        let error = weights_with(profile, score, changed).unwrap_err();
         assert!(error.starts_with(message), "{error}");
     }
 }
 
 #[test]
 fn invalid_table_field_is_named_in_the_error() {
-    let refused = |change: &dyn Fn(&mut Value)| {
+    let error_after = |change: &dyn Fn(&mut Value)| {
         let mut document = tables();
         change(&mut document);
         weights(&json!([tables(), document]), None).unwrap_err().to_string()
     };
     assert!(
-        refused(&|tables| tables["contenders"][1]["capacity"] = json!("many"))
+        error_after(&|tables| tables["contenders"][1]["capacity"] = json!("many"))
             .starts_with("[1].contenders[1].capacity: ")
     );
     assert_eq!(
-        refused(&|tables| tables["contenders"][1]["capacity"] = json!(-1)),
+        error_after(&|tables| tables["contenders"][1]["capacity"] = json!(-1)),
         "[1].contenders[1].capacity: -1 is below 0"
     );
     for (field, number) in [("period_score", json!(-0.5)), ("consumed_capacity", json!(-2))] {
         assert_eq!(
-            refused(&|tables| tables["period_scores"][1][field] = number.clone()),
+            error_after(&|tables| tables["period_scores"][1][field] = number.clone()),
             format!("[1].period_scores[1].{field}: {number} is below 0")
         );
     }
     assert_eq!(
-        refused(&|tables| {
+        error_after(&|tables| {
             let mut second = tables["contenders"][0].clone();
             second["task"] = json!("Y");
             second["uid"] = json!(8);
@@ -238,11 +238,11 @@ fn invalid_table_field_is_named_in_the_error() {
         "[1]: contenders[3] has another uid than an earlier contender with its hotkey"
     );
     assert_eq!(
-        refused(&|tables| tables["tasks"][0] = json!({"task": "X"})),
+        error_after(&|tables| tables["tasks"][0] = json!({"task": "X"})),
         "[1].tasks[0]: missing field `weight`"
     );
     assert!(
-        refused(&|tables| tables["contenders"][1]["hotkey"] = json!("one"))
+        error_after(&|tables| tables["contenders"][1]["hotkey"] = json!("one"))
             .starts_with("[1]: contenders[1] has the hotkey")
     );
     let error = period_scores(&json!([counters(1, 0), {"capacity": 1}]), PeriodProfile::Reference)

@@ -5,15 +5,15 @@ use std::time::Duration;
 use taonet_primitives::Backoff;
 
 /// Weight of the newest value in an average.
-const NEWEST: f64 = 0.2;
+const NEWEST_WEIGHT: f64 = 0.2;
 /// Initial latency of a new miner, in seconds.
 const EXPECTED_LATENCY: f64 = 1.0;
 /// Consecutive failures that open the circuit breaker.
-const FAILURES: u32 = 5;
+const MAX_FAILURES: u32 = 5;
 /// Pauses of an open circuit breaker.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(2));
 /// Pause after a rate limit (429), in seconds.
-const LIMIT_PAUSE: f64 = 1.0;
+const RATE_LIMIT_PAUSE: f64 = 1.0;
 
 /// An exponentially weighted moving average in which the newest value has weight 1/5.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,13 +21,13 @@ pub struct Ewma(f64);
 
 impl Ewma {
     /// Creates an average with an initial value.
-    pub const fn expecting(value: f64) -> Self {
+    pub const fn with_initial(value: f64) -> Self {
         Self(value)
     }
 
     /// Adds a value to the average.
     pub fn push(&mut self, value: f64) {
-        self.0 += NEWEST * (value - self.0);
+        self.0 += NEWEST_WEIGHT * (value - self.0);
     }
 
     /// Returns the current average.
@@ -56,21 +56,21 @@ impl Breaker {
     }
 
     /// Returns the time from which requests are allowed, in seconds.
-    pub const fn opens_at(&self) -> f64 {
+    pub const fn allows_from(&self) -> f64 {
         self.open_until
     }
 
     const fn is_half_open(&self) -> bool {
-        self.failures >= FAILURES
+        self.failures >= MAX_FAILURES
     }
 
-    fn succeeded(&mut self) {
+    fn record_success(&mut self) {
         *self = Self::default();
     }
 
-    fn failed(&mut self, now: f64) {
+    fn record_failure(&mut self, now: f64) {
         self.failures = self.failures.saturating_add(1);
-        if let Some(retries) = self.failures.checked_sub(FAILURES) {
+        if let Some(retries) = self.failures.checked_sub(MAX_FAILURES) {
             self.pause(now, BACKOFF.delay(retries).as_secs_f64());
         }
     }
@@ -92,8 +92,8 @@ impl Default for Health {
     /// Returns the health of a new miner: a latency of 1 s, no failures.
     fn default() -> Self {
         Self {
-            latency: Ewma::expecting(EXPECTED_LATENCY),
-            success: Ewma::expecting(1.0),
+            latency: Ewma::with_initial(EXPECTED_LATENCY),
+            success: Ewma::with_initial(1.0),
             breaker: Breaker::default(),
         }
     }
@@ -118,33 +118,33 @@ impl Health {
     }
 
     /// Records an answer, with the latency of its first token in seconds.
-    pub fn succeeded(&mut self, latency: f64) {
+    pub fn record_success(&mut self, latency: f64) {
         self.latency.push(latency);
         self.success.push(1.0);
-        self.breaker.succeeded();
+        self.breaker.record_success();
     }
 
     /// Records a failed request at `now`, in seconds.
-    pub fn failed(&mut self, now: f64) {
+    pub fn record_failure(&mut self, now: f64) {
         self.success.push(0.0);
-        self.breaker.failed(now);
+        self.breaker.record_failure(now);
     }
 
     /// Records a failed request that no other miner has tried: the request itself may be the cause,
     /// so that it lowers the success rate, but does not open the circuit breaker.
-    pub fn failed_alone(&mut self) {
+    pub fn record_isolated_failure(&mut self) {
         self.success.push(0.0);
     }
 
     /// Records a rate limit (429) at `now`, in seconds: pauses requests for 1 s, without counting a
     /// failure.
-    pub fn limited(&mut self, now: f64) {
-        self.breaker.pause(now, LIMIT_PAUSE);
+    pub fn record_rate_limit(&mut self, now: f64) {
+        self.breaker.pause(now, RATE_LIMIT_PAUSE);
     }
 
     /// Records a request that was cancelled after `latency` seconds without a first token. Has no
     /// effect unless `latency` exceeds the average.
-    pub fn waited(&mut self, latency: f64) {
+    pub fn record_wait(&mut self, latency: f64) {
         if latency > self.latency.get() {
             self.latency.push(latency);
         }
@@ -175,17 +175,17 @@ mod tests {
         let mut health = Health::default();
         let mut now = 1_000.0;
         for _ in 0..4 {
-            health.failed(now);
+            health.record_failure(now);
             assert!(health.breaker().allows(now));
         }
         for pause in [5.0, 10.0, 20.0, 40.0, 80.0, 120.0, 120.0] {
-            health.failed(now);
+            health.record_failure(now);
             assert!(!health.breaker().allows(now + pause - 0.1), "{pause}");
             now += pause;
             assert!(health.breaker().allows(now), "{pause}");
         }
-        health.succeeded(0.1);
-        health.failed(now);
+        health.record_success(0.1);
+        health.record_failure(now);
         assert!(health.breaker().allows(now));
     }
 
@@ -194,7 +194,7 @@ mod tests {
         let mut health = Health::default();
         assert_eq!((health.start(0.0), health.start(0.0)), (Some(false), Some(false)));
         for _ in 0..5 {
-            health.failed(0.0);
+            health.record_failure(0.0);
         }
         assert_eq!(health.start(4.9), None);
         assert_eq!((health.start(5.0), health.start(5.0)), (Some(true), None));
@@ -202,13 +202,13 @@ mod tests {
         health.end_probe();
         assert_eq!((health.start(5.0), health.start(5.0)), (Some(true), None));
         health.end_probe();
-        health.failed(5.0);
+        health.record_failure(5.0);
         assert_eq!(
             (health.start(14.9), health.start(15.0), health.start(15.0)),
             (None, Some(true), None)
         );
         health.end_probe();
-        health.succeeded(0.1);
+        health.record_success(0.1);
         assert_eq!((health.start(15.0), health.start(15.0)), (Some(false), Some(false)));
     }
 
@@ -216,7 +216,7 @@ mod tests {
     fn rate_limit_does_not_count_as_failure() {
         let mut health = Health::default();
         for _ in 0..100 {
-            health.limited(50.0);
+            health.record_rate_limit(50.0);
         }
         assert_eq!((health.breaker().allows(50.9), health.breaker().allows(51.0)), (false, true));
         assert_eq!(health.success(), 1.0);
@@ -226,7 +226,7 @@ mod tests {
     fn failures_alone_never_open_the_breaker() {
         let mut health = Health::default();
         for _ in 0..100 {
-            health.failed_alone();
+            health.record_isolated_failure();
         }
         assert!(health.breaker().allows(0.0) && health.success() < 1e-9);
     }
@@ -234,9 +234,9 @@ mod tests {
     #[test]
     fn averages_follow_each_outcome() {
         let mut health = Health::default();
-        health.succeeded(0.5);
+        health.record_success(0.5);
         assert_eq!((health.latency(), health.success()), (0.9, 1.0));
-        health.failed(0.0);
+        health.record_failure(0.0);
         assert_eq!((health.latency(), health.success()), (0.9, 0.8));
     }
 }

@@ -1,13 +1,13 @@
 //! Limit of the requests in flight at a miner.
 
 /// Initial limit of a miner that announces none, as in earlier releases.
-const INITIAL: usize = 32;
+const INITIAL_LIMIT: usize = 32;
 /// Maximum limit that a miner's answers can raise.
 const MAX_LEARNED_LIMIT: usize = 256;
 /// Maximum limit that a miner can announce.
 const MAX_ANNOUNCED_LIMIT: usize = 65_536;
 /// Factor of the limit after a rate limit (429).
-const DECREASE: f64 = 0.9;
+const DECREASE_FACTOR: f64 = 0.9;
 /// Number of failed probes after which the pause before the next probe no longer doubles.
 const MAX_FAILED_PROBES: u32 = 6;
 
@@ -28,14 +28,14 @@ const MAX_FAILED_PROBES: u32 = 6;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InFlightLimit {
     limit: f64,
-    largest: usize,
+    max_limit: usize,
     /// Number in flight that the miner announces, or 32.
     promised: usize,
     /// Number in flight that the miner must accept, at most `promised`.
     required: usize,
     /// Number in flight at which the miner has answered. Only approximate, because requests
     /// overtake each other.
-    shown: usize,
+    accepted: usize,
     failed_probes: u32,
     /// Number of probes that were sent.
     probes: u64,
@@ -61,12 +61,12 @@ impl InFlightLimit {
     /// Returns the limit of a miner that announces the number of concurrent requests that it
     /// accepts, from 1 to 65 536.
     pub fn announced(concurrency: usize) -> Self {
-        Self::starting_at(concurrency.clamp(1, MAX_ANNOUNCED_LIMIT))
+        Self::with_initial(concurrency.clamp(1, MAX_ANNOUNCED_LIMIT))
     }
 
     /// Returns the initial limit of a miner that announces none.
     pub fn unannounced() -> Self {
-        Self::starting_at(INITIAL)
+        Self::with_initial(INITIAL_LIMIT)
     }
 
     /// Returns a process's share of the limit of a miner that announces `announced` concurrent
@@ -75,27 +75,27 @@ impl InFlightLimit {
     /// Answers do not raise a share of an announced number: the miner's answers to one process do
     /// not show how many requests of the others it has accepted.
     pub fn divided(announced: Option<usize>, share: impl Fn(usize) -> usize) -> Self {
-        let promised =
-            announced.map_or(INITIAL, |concurrency| concurrency.clamp(1, MAX_ANNOUNCED_LIMIT));
-        let (initial, largest) = (share(promised).max(1), share(MAX_LEARNED_LIMIT).max(1));
+        let promised = announced
+            .map_or(INITIAL_LIMIT, |concurrency| concurrency.clamp(1, MAX_ANNOUNCED_LIMIT));
+        let (initial, max_limit) = (share(promised).max(1), share(MAX_LEARNED_LIMIT).max(1));
         Self {
-            largest: if announced.is_some() { initial } else { largest },
-            ..Self::starting_at(initial)
+            max_limit: if announced.is_some() { initial } else { max_limit },
+            ..Self::with_initial(initial)
         }
     }
 
     /// Returns the number that the miner announces to this process, or 32, and the maximum limit.
     pub const fn bounds(&self) -> (usize, usize) {
-        (self.promised, self.largest)
+        (self.promised, self.max_limit)
     }
 
-    fn starting_at(initial: usize) -> Self {
+    fn with_initial(initial: usize) -> Self {
         Self {
             limit: initial as f64,
-            largest: initial.max(MAX_LEARNED_LIMIT),
+            max_limit: initial.max(MAX_LEARNED_LIMIT),
             promised: initial,
             required: initial,
-            shown: initial,
+            accepted: initial,
             failed_probes: 0,
             probes: 0,
             round: 0,
@@ -106,13 +106,13 @@ impl InFlightLimit {
     /// the miner may reject them, because they were sent under other terms, and their rate limits
     /// do not lower this limit.
     #[must_use]
-    pub const fn succeeding(self, earlier: &Self) -> Self {
+    pub const fn with_predecessor(self, earlier: &Self) -> Self {
         Self { probes: earlier.probes + 1, round: earlier.round + 1, ..self }
     }
 
     /// Returns the maximum number of requests in flight, at least 1.
     pub fn get(&self) -> usize {
-        (self.limit as usize).clamp(1, self.largest)
+        (self.limit as usize).clamp(1, self.max_limit)
     }
 
     /// Returns the number of requests in flight that the miner must accept.
@@ -123,7 +123,7 @@ impl InFlightLimit {
     /// Returns the number of requests in flight that the miner must accept, or at which it has
     /// answered.
     pub fn proven(&self) -> usize {
-        self.required.max(self.shown)
+        self.required.max(self.accepted)
     }
 
     /// Returns the position of the request that is sent as the `nth` in flight.
@@ -158,27 +158,27 @@ impl InFlightLimit {
     }
 
     /// Records an answer.
-    pub fn answered(&mut self, position: Position) {
+    pub fn record_answer(&mut self, position: Position) {
         let nth = position.nth;
         // The miner has shown that it can keep its promise again.
         self.required = self.required.max(nth.min(self.promised));
-        if nth > self.shown {
-            self.shown = nth;
+        if nth > self.accepted {
+            self.accepted = nth;
             self.failed_probes = 0;
         }
         if nth < self.get() {
             return;
         }
         // Only the step beyond what the miner has shown is slowed down.
-        let caution = if self.get() < self.shown { 0 } else { self.failed_probes };
-        let step = 1.0 / (self.limit * f64::from(1_u32 << caution));
-        self.limit = (self.limit + step).min(self.largest as f64);
+        let failure_exponent = if self.get() < self.accepted { 0 } else { self.failed_probes };
+        let step = 1.0 / (self.limit * f64::from(1_u32 << failure_exponent));
+        self.limit = (self.limit + step).min(self.max_limit as f64);
     }
 
     /// Records a rate limit (429), or a probe that got no answer in time.
-    pub fn rate_limited(&mut self, position: Position) {
+    pub fn record_rate_limit(&mut self, position: Position) {
         let accepted = position.nth.saturating_sub(1).max(1);
-        self.shown = self.shown.min(accepted);
+        self.accepted = self.accepted.min(accepted);
         let is_probe = !self.must_accept(position);
         if !is_probe {
             self.required = self.required.min(accepted);
@@ -189,7 +189,8 @@ impl InFlightLimit {
         self.round += 1;
         self.failed_probes = (self.failed_probes + u32::from(is_probe)).min(MAX_FAILED_PROBES);
         let is_last = position.nth >= self.get();
-        let lowered = if is_probe && is_last { accepted as f64 } else { DECREASE * self.limit };
+        let lowered =
+            if is_probe && is_last { accepted as f64 } else { DECREASE_FACTOR * self.limit };
         self.limit = lowered.max(1.0);
     }
 }
@@ -205,10 +206,10 @@ mod tests {
         for _ in 0..requests {
             let position = limit.position(limit.get());
             if position.nth <= capacity {
-                limit.answered(position);
+                limit.record_answer(position);
             } else {
                 *(if position.is_probe { &mut probes } else { &mut counted }) += 1;
-                limit.rate_limited(position);
+                limit.record_rate_limit(position);
             }
         }
         (counted, probes)
@@ -284,7 +285,7 @@ mod tests {
         // A miner that rejects every request keeps one in flight, whose rate limits count.
         let mut limit = InFlightLimit::announced(4);
         for _ in 0..40 {
-            limit.rate_limited(limit.position(limit.get()));
+            limit.record_rate_limit(limit.position(limit.get()));
         }
         let is_probe = |nth| limit.position(nth).is_probe;
         assert_eq!((limit.get(), is_probe(1), is_probe(2)), (1, false, true));
@@ -295,25 +296,25 @@ mod tests {
         let mut limit = InFlightLimit::announced(100);
         let burst: Vec<_> = (1..=100).map(|nth| limit.position(nth)).collect();
         for position in burst.iter().skip(3) {
-            limit.rate_limited(*position);
+            limit.record_rate_limit(*position);
         }
         assert_eq!(limit.get(), 90);
-        limit.rate_limited(burst[0]);
+        limit.record_rate_limit(burst[0]);
         assert_eq!(limit.get(), 90, "the request was sent before the limit was lowered");
-        limit.rate_limited(limit.position(1));
+        limit.record_rate_limit(limit.position(1));
         assert_eq!(limit.get(), 81, "90 % of the limit, not of the position");
     }
 
     #[test]
     fn answers_restore_the_required_number_of_requests() {
         let mut limit = InFlightLimit::announced(8);
-        limit.rate_limited(limit.position(3));
+        limit.record_rate_limit(limit.position(3));
         assert_eq!(limit.required(), 2);
-        limit.answered(limit.position(5));
+        limit.record_answer(limit.position(5));
         assert_eq!((limit.required(), limit.position(6).is_probe), (5, true));
-        limit.answered(limit.position(9));
+        limit.record_answer(limit.position(9));
         assert_eq!(limit.required(), 8, "at most the announced number");
-        limit.rate_limited(limit.position(1));
+        limit.record_rate_limit(limit.position(1));
         let lowered = limit.get();
         limit.renew();
         assert_eq!((limit.required(), limit.get()), (8, lowered));
@@ -326,11 +327,11 @@ mod tests {
         let [request, probe] = [4, 5].map(|nth| limit.send(nth));
         assert!(!request.is_probe && probe.is_probe);
         assert!(!limit.must_accept(request) && !limit.must_accept(probe));
-        limit.rate_limited(request);
+        limit.record_rate_limit(request);
         assert_eq!(limit.required(), 4, "the promise remains");
         let later = limit.send(4);
         assert!(limit.must_accept(later));
-        limit.rate_limited(later);
+        limit.record_rate_limit(later);
         assert_eq!(limit.required(), 3);
     }
 
@@ -339,13 +340,13 @@ mod tests {
         let mut earlier = InFlightLimit::announced(8);
         let request = earlier.send(2);
         assert!(earlier.must_accept(request));
-        let mut limit = InFlightLimit::announced(4).succeeding(&earlier);
+        let mut limit = InFlightLimit::announced(4).with_predecessor(&earlier);
         assert!(!limit.must_accept(request));
-        limit.rate_limited(request);
+        limit.record_rate_limit(request);
         assert_eq!((limit.get(), limit.required()), (4, 4));
         let later = limit.send(2);
         assert!(limit.must_accept(later));
-        limit.rate_limited(later);
+        limit.record_rate_limit(later);
         assert_eq!((limit.get(), limit.required()), (3, 1));
     }
 
@@ -353,7 +354,7 @@ mod tests {
     fn unused_limit_does_not_grow() {
         let mut limit = InFlightLimit::unannounced();
         for _ in 0..10_000 {
-            limit.answered(limit.position(5));
+            limit.record_answer(limit.position(5));
         }
         assert_eq!(limit.get(), 32);
     }

@@ -25,14 +25,14 @@ pub fn normalised_period(rows: &[(f64, f64)], rules: &ScoringRules) -> Normalise
     let periods = rows.len();
     let factor = if periods >= rules.full_periods { 1.0 } else { rules.probation_factor };
     let volume: f64 = rows.iter().map(|(_, volume)| volume).sum();
-    let (mut weighted, mut weights) = (0.0, 0.0);
+    let (mut weighted_sum, mut weight_sum) = (0.0, 0.0);
     if volume > 0.0 {
-        for (age, (score, own)) in (0..).zip(rows) {
-            let weight = own / volume * rules.period_decay.powi(age);
-            weighted += score * weight;
-            weights += weight;
+        for (age, (score, period_volume)) in (0..).zip(rows) {
+            let weight = period_volume / volume * rules.period_decay.powi(age);
+            weighted_sum += score * weight;
+            weight_sum += weight;
         }
     }
-    let mean = if weights > 0.0 { weighted / weights } else { 0.0 };
+    let mean = if weight_sum > 0.0 { weighted_sum / weight_sum } else { 0.0 };
     NormalisedPeriod { periods, mean, factor, score: factor * mean }
 }

@@ -12,7 +12,7 @@ fn rules() -> ScoringRules {
 }
 
 #[track_caller]
-fn close(actual: f64, expected: f64, tolerance: f64) {
+fn assert_close(actual: f64, expected: f64, tolerance: f64) {
     assert!((actual - expected).abs() <= tolerance, "{actual}, expected {expected}");
 }
 
@@ -40,10 +40,10 @@ fn periods<'a>(task: &'a str, hotkey: &'a str, score: f64) -> Vec<PeriodRow<&'a 
 }
 
 /// Input of an example with two tasks: A, B and C serve X, A and D serve Y.
-fn example() -> ScoringInput<&'static str, &'static str> {
+fn example_input() -> ScoringInput<&'static str, &'static str> {
     // In Y, D is faster: 1.25 · 0.72 · 800 = 720; A has 0.75 · 0.5333 · 1000 = 400. Fifty rows
     // avoid fill rows.
-    let repeated = |qualities: &[f64]| {
+    let repeat_50_times = |qualities: &[f64]| {
         qualities.iter().copied().cycle().take(qualities.len() * 50).collect::<Vec<_>>()
     };
     ScoringInput {
@@ -57,11 +57,11 @@ fn example() -> ScoringInput<&'static str, &'static str> {
             contender("D", "Y", 800.0),
         ],
         rewards: [
-            rewards("X", "A", &repeated(&[1.0, 1.0, 0.8, 1.0]), 95.0),
-            rewards("X", "B", &repeated(&[0.6, 0.9, 1.0]), 80.0),
-            rewards("X", "C", &repeated(&[1.0, 1.0, 1.0]), 60.0),
-            rewards("Y", "A", &repeated(&[1.0]), 3.0),
-            rewards("Y", "D", &repeated(&[1.0]), 4.0),
+            rewards("X", "A", &repeat_50_times(&[1.0, 1.0, 0.8, 1.0]), 95.0),
+            rewards("X", "B", &repeat_50_times(&[0.6, 0.9, 1.0]), 80.0),
+            rewards("X", "C", &repeat_50_times(&[1.0, 1.0, 1.0]), 60.0),
+            rewards("Y", "A", &repeat_50_times(&[1.0]), 3.0),
+            rewards("Y", "D", &repeat_50_times(&[1.0]), 4.0),
         ]
         .concat(),
         periods: [
@@ -78,7 +78,7 @@ fn example() -> ScoringInput<&'static str, &'static str> {
 #[test]
 fn worked_example_is_reproduced() {
     // The example ignores that the reference ranks D, which serves only Y, in X too.
-    let scores = score(&example(), &ScoringProfile::Strict.rules());
+    let scores = score(&example_input(), &ScoringProfile::Strict.rules());
     #[rustfmt::skip]
     let table = [
         // hotkey, average, metric, bonus, combined, period, capacity, effective, share, net
@@ -94,26 +94,26 @@ fn worked_example_is_reproduced() {
             (actual.hotkey, actual.quality.metric, actual.capacity),
             (hotkey, Some(metric), capacity)
         );
-        close(actual.quality.average, average, 5e-6);
-        close(actual.quality.rank.unwrap().bonus, bonus, 1e-12);
-        close(actual.quality.combined, combined, 5e-6);
-        close(actual.period.score, period, 1e-12);
-        close(actual.effective, effective, 0.05);
-        close(actual.share, share, 5e-6);
-        close(actual.net, net, 5e-6);
+        assert_close(actual.quality.average, average, 5e-6);
+        assert_close(actual.quality.rank.unwrap().bonus, bonus, 1e-12);
+        assert_close(actual.quality.combined, combined, 5e-6);
+        assert_close(actual.period.score, period, 1e-12);
+        assert_close(actual.effective, effective, 0.05);
+        assert_close(actual.share, share, 5e-6);
+        assert_close(actual.net, net, 5e-6);
     }
     for (actual, (hotkey, effective, net)) in
         scores.tasks[1].contenders.iter().zip([("A", 400.0, 0.14637), ("D", 720.0, 0.85363)])
     {
         assert_eq!(actual.hotkey, hotkey);
-        close(actual.effective, effective, 1e-9);
-        close(actual.net, net, 5e-6);
+        assert_close(actual.effective, effective, 1e-9);
+        assert_close(actual.net, net, 5e-6);
     }
     let weights = [("A", 0.57403), ("B", 0.01616), ("C", 0.06836), ("D", 0.34145)];
     assert_eq!(scores.totals.len(), weights.len());
     for (total, (hotkey, weight)) in scores.totals.iter().zip(weights) {
         assert_eq!(total.hotkey, hotkey);
-        close(total.weight, weight, 5e-6);
+        assert_close(total.weight, weight, 5e-6);
     }
     let largest = scores.totals.iter().map(|total| total.weight).fold(0.0, f64::max);
     let quantised = scores
@@ -128,7 +128,7 @@ fn worked_example_is_reproduced() {
 fn weight_is_the_product_of_its_factors() {
     for profile in PROFILES {
         let rules = profile.rules();
-        let scores = score(&example(), &rules);
+        let scores = score(&example_input(), &rules);
         for total in &scores.totals {
             let mut sum = 0.0;
             for task in &scores.tasks {
@@ -156,18 +156,18 @@ fn weight_is_the_product_of_its_factors() {
 #[test]
 #[rustfmt::skip]
 fn period_score_is_normalised_by_rows() {
-    let perfect = |periods| vec![(1.0, 10_000.0); periods];
-    let mut nine = vec![(0.9, 10_000.0), (0.5, 20_000.0)];
-    nine.extend(perfect(7));
+    let perfect_periods = |periods| vec![(1.0, 10_000.0); periods];
+    let mut nine_periods = vec![(0.9, 10_000.0), (0.5, 20_000.0)];
+    nine_periods.extend(perfect_periods(7));
     for (rows, score) in [
         (vec![(0.9, 10_000.0), (0.5, 20_000.0), (1.0, 10_000.0)], 0.18333),
-        (perfect(9), 1.0),
-        (perfect(8), 0.25),
-        (nine, 0.75962),
+        (perfect_periods(9), 1.0),
+        (perfect_periods(8), 0.25),
+        (nine_periods, 0.75962),
         (vec![], 0.0),
         (vec![(1.0, 0.0), (0.5, 0.0)], 0.0),
     ] {
-        close(normalised_period(&rows, &rules()).score, score, 5e-6);
+        assert_close(normalised_period(&rows, &rules()).score, score, 5e-6);
     }
 }
 
@@ -199,7 +199,7 @@ fn percentile_30_selects_the_lower_index() {
 /// Each row counts once, and speeds of other tasks, which can have other units, are not ranked.
 #[test]
 fn each_row_counts_once_and_units_are_kept_separate() {
-    let mut input = example();
+    let mut input = example_input();
     // B has three rewards in X and two in Y, for which it does not contend. D, which is fast in Y,
     // does not serve X.
     input.rewards.retain(|reward| reward.hotkey != "B");
@@ -209,7 +209,11 @@ fn each_row_counts_once_and_units_are_kept_separate() {
     let b = &scores.tasks[0].contenders[1];
     assert_eq!((b.quality.rewards, b.quality.filled, b.quality.metric), (3, 2, Some(80.0)));
     let powered = |quality: f64| quality.powf(1.5);
-    close(b.quality.average, (powered(0.6) + powered(0.9) + 1.0 + 2.0 * powered(0.5)) / 5.0, 1e-12);
+    assert_close(
+        b.quality.average,
+        (powered(0.6) + powered(0.9) + 1.0 + 2.0 * powered(0.5)) / 5.0,
+        1e-12,
+    );
     assert_eq!(b.quality.rank.map(|rank| (rank.rank, rank.of)), Some((1, 3)));
     let hotkeys =
         scores.tasks[1].contenders.iter().map(|contender| contender.hotkey).collect::<Vec<_>>();
@@ -271,7 +275,7 @@ fn reference_profile_counts_rows_twice() {
 /// The reference ranks all registered miners with any reward, by speeds in whatever units.
 #[test]
 fn reference_ranks_miners_that_never_served_the_task() {
-    let mut input = example();
+    let mut input = example_input();
     input.rewards.retain(|reward| !(reward.task == "X" && reward.hotkey == "A"));
     let x = &score(&input, &rules()).tasks[0];
     // D serves only Y, with 4 units per second; A has only rewards in Y, with 3.
@@ -295,7 +299,7 @@ fn reference_ranks_miners_that_never_served_the_task() {
 
 #[test]
 fn rewards_without_metric_are_ignored() {
-    let mut input = example();
+    let mut input = example_input();
     for reward in input.rewards.iter_mut().filter(|reward| reward.hotkey == "B") {
         reward.metric = None;
     }
@@ -306,17 +310,17 @@ fn rewards_without_metric_are_ignored() {
     );
     assert_eq!(scores.totals.iter().map(|total| total.hotkey).collect::<Vec<_>>(), ["A", "C", "D"]);
     // A period without requests does not count.
-    let mut input = example();
+    let mut input = example_input();
     input.periods[0].score = None;
     assert_eq!(score(&input, &rules()).tasks[0].contenders[0].period.factor, 0.25);
 }
 
 #[test]
 fn unserved_and_disabled_tasks_are_ignored() {
-    let mut input = example();
+    let mut input = example_input();
     input.tasks.insert(0, task("unserved", 5.0));
     input.tasks.push(TaskWeight { enabled: false, ..task("Y", 5.0) });
-    assert_eq!(score(&input, &rules()).totals, score(&example(), &rules()).totals);
+    assert_eq!(score(&input, &rules()).totals, score(&example_input(), &rules()).totals);
     input.periods.clear();
     assert_eq!(score(&input, &rules()).totals, []);
 }
@@ -341,12 +345,12 @@ fn shares_are_proportional_to_powers_of_the_scores() {
     let cubes = [0.125, 0.512, 0.008];
     let sum: f64 = cubes.iter().sum();
     for (actual, cube) in shares(&[0.5, 0.8, 0.2], 3.0).unwrap().into_iter().zip(cubes) {
-        close(actual, cube / sum, 1e-12);
+        assert_close(actual, cube / sum, 1e-12);
     }
     for (actual, share) in
         shares(&[100.0, 200.0, 300.0], 1.0).unwrap().into_iter().zip([1.0, 2.0, 3.0])
     {
-        close(actual, share / 6.0, 1e-12);
+        assert_close(actual, share / 6.0, 1e-12);
     }
     assert_eq!(shares(&[0.0, 0.0], 3.0), None);
     assert_eq!(shares(&[], 3.0), None);
@@ -355,7 +359,7 @@ fn shares_are_proportional_to_powers_of_the_scores() {
 #[test]
 fn later_strict_profile_squares_low_quality_averages() {
     let rules = ScoringProfile::LaterStrict.rules();
-    let scores = score(&example(), &rules);
+    let scores = score(&example_input(), &rules);
     let [a, b, c] = &scores.tasks[0].contenders[..] else { panic!("three contenders") };
     // Averages up to 0.85 are squared; B's quality-weighted speeds are 48, 72 and 80.
     assert_eq!(a.quality.adjusted, a.quality.average);
@@ -365,8 +369,8 @@ fn later_strict_profile_squares_low_quality_averages() {
         [Some(95.0), Some(48.0), Some(60.0)]
     );
     assert_eq!([a, b, c].map(|own| own.quality.rank.unwrap().rank), [0, 2, 1]);
-    close(a.powered, a.share.powi(4), 1e-12);
-    let mut input = example();
+    assert_close(a.powered, a.share.powi(4), 1e-12);
+    let mut input = example_input();
     input.rewards.retain(|reward| reward.task == "X");
     for row in &mut input.tasks {
         row.task = if row.task == "X" { "avatar" } else { "other" };
@@ -379,7 +383,7 @@ fn later_strict_profile_squares_low_quality_averages() {
 
 #[test]
 fn duplicate_contenders_and_uids_are_rejected() {
-    let mut input = example();
+    let mut input = example_input();
     assert_eq!(input.check(), Ok(()));
     input.contenders.push(contender("A", "Y", 1.0));
     assert_eq!(input.check(), Err(DuplicateRow::Contender(5)));

@@ -81,7 +81,7 @@ pub fn score<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     input: &ScoringInput<T, K>,
     rules: &ScoringRules,
 ) -> Scores<T, K> {
-    let rows = Rows::group(input);
+    let rows = GroupedRows::group(input);
     let tasks = input.tasks.iter().filter(|task| task.enabled);
     let tasks: Vec<_> = tasks.map(|task| score_task(task, &input.nodes, &rows, rules)).collect();
     let (totals, score_sum) = totals(&tasks);
@@ -89,14 +89,14 @@ pub fn score<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
 }
 
 /// Input rows grouped by miner and task, each group in input order.
-struct Rows<'a, T, K> {
+struct GroupedRows<'a, T, K> {
     contenders: HashMap<T, Vec<&'a Contender<T, K>>>,
     rewards: HashMap<(T, K), Vec<&'a Reward<T, K>>>,
     rewards_by_miner: HashMap<K, Vec<&'a Reward<T, K>>>,
     periods: HashMap<(T, K), Vec<(f64, f64)>>,
 }
 
-impl<'a, T: Copy + Eq + Hash, K: Copy + Eq + Hash> Rows<'a, T, K> {
+impl<'a, T: Copy + Eq + Hash, K: Copy + Eq + Hash> GroupedRows<'a, T, K> {
     fn group(input: &'a ScoringInput<T, K>) -> Self {
         let mut contenders: HashMap<_, Vec<_>> = HashMap::new();
         for contender in &input.contenders {
@@ -124,24 +124,24 @@ impl<'a, T: Copy + Eq + Hash, K: Copy + Eq + Hash> Rows<'a, T, K> {
         hotkey: K,
         rules: &ScoringRules,
     ) -> (&[&'a Reward<T, K>], impl Iterator<Item = &'a Reward<T, K>>) {
-        let own = self.rewards.get(&(task, hotkey)).map(Vec::as_slice).unwrap_or_default();
+        let task_rewards = self.rewards.get(&(task, hotkey)).map(Vec::as_slice).unwrap_or_default();
         let rewards = self.rewards_by_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
-        let missing = rules.minimum_rewards.saturating_sub(own.len());
-        let strict = rules.strict;
+        let missing_count = rules.minimum_rewards.saturating_sub(task_rewards.len());
+        let is_strict = rules.strict;
         // The reference does not exclude the rewards in the task, which then count twice.
-        let fill = rewards
+        let other_rewards = rewards
             .iter()
             .copied()
-            .filter(move |reward| !strict || reward.task != task)
-            .take(missing);
-        (own, fill)
+            .filter(move |reward| !is_strict || reward.task != task)
+            .take(missing_count);
+        (task_rewards, other_rewards)
     }
 }
 
 fn score_task<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     task: &TaskWeight<T>,
     nodes: &[K],
-    rows: &Rows<'_, T, K>,
+    rows: &GroupedRows<'_, T, K>,
     rules: &ScoringRules,
 ) -> TaskScores<T, K> {
     let task_contenders = rows.contenders.get(&task.task).map(Vec::as_slice).unwrap_or_default();
@@ -170,7 +170,7 @@ fn score_task<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
         });
     }
     assign_shares(&mut contenders, task.weight, rules.share_exponent);
-    let (effective_sum, powered_sum) = sums(&contenders);
+    let (effective_sum, powered_sum) = effective_sums(&contenders);
     TaskScores { task: *task, contenders, effective_sum, powered_sum }
 }
 
@@ -179,16 +179,16 @@ fn score_task<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
 fn qualities<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     task: T,
     hotkeys: impl Iterator<Item = K>,
-    rows: &Rows<'_, T, K>,
+    rows: &GroupedRows<'_, T, K>,
     rules: &ScoringRules,
 ) -> HashMap<K, Quality> {
-    let rated: Vec<(K, Quality)> = hotkeys
+    let rated_miners: Vec<(K, Quality)> = hotkeys
         .filter_map(|hotkey| Some((hotkey, miner_quality(task, hotkey, rows, rules)?)))
         .collect();
-    let speeds: Vec<_> = rated.iter().map(|(_, quality)| quality.metric).collect();
+    let speeds: Vec<_> = rated_miners.iter().map(|(_, quality)| quality.metric).collect();
     let ranks = rank_by_speed(&speeds, rules);
-    let mut qualities = HashMap::with_capacity(rated.len());
-    for ((hotkey, mut quality), rank) in rated.into_iter().zip(ranks) {
+    let mut qualities = HashMap::with_capacity(rated_miners.len());
+    for ((hotkey, mut quality), rank) in rated_miners.into_iter().zip(ranks) {
         quality.rank = rank;
         quality.combined = quality.adjusted * (1.0 + rank.map_or(0.0, |rank| rank.bonus));
         qualities.insert(hotkey, quality);
@@ -200,23 +200,27 @@ fn qualities<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
 fn miner_quality<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
     task: T,
     hotkey: K,
-    rows: &Rows<'_, T, K>,
+    rows: &GroupedRows<'_, T, K>,
     rules: &ScoringRules,
 ) -> Option<Quality> {
-    let (own, fill) = rows.rewards(task, hotkey, rules);
+    let (task_rewards, other_rewards) = rows.rewards(task, hotkey, rules);
     // Ignore rewards without a quality or a speed.
     let values = |reward: &Reward<T, K>| reward.quality.zip(reward.metric);
-    let own: Vec<(f64, f64)> = own.iter().filter_map(|reward| values(reward)).collect();
-    let fill: Vec<(f64, f64)> = fill.filter_map(values).collect();
-    let average = average_quality(own.iter().chain(&fill).map(|(quality, _)| *quality), rules)?;
+    let task_rewards: Vec<(f64, f64)> =
+        task_rewards.iter().filter_map(|reward| values(reward)).collect();
+    let other_rewards: Vec<(f64, f64)> = other_rewards.filter_map(values).collect();
+    let average = average_quality(
+        task_rewards.iter().chain(&other_rewards).map(|(quality, _)| *quality),
+        rules,
+    )?;
     let is_exempt = rules.never_squared.iter().any(|name| name == task.as_ref());
     let is_squared =
         rules.squared_up_to.is_some_and(|threshold| average <= threshold && !is_exempt);
     let adjusted = if is_squared { average * average } else { average };
-    let filled = if rules.strict { &[] } else { fill.as_slice() };
-    let metrics = own
+    let metric_fill = if rules.strict { &[] } else { other_rewards.as_slice() };
+    let metrics = task_rewards
         .iter()
-        .chain(filled)
+        .chain(metric_fill)
         .map(
             |(quality, metric)| {
                 if rules.weigh_metric_by_quality { metric * quality } else { *metric }
@@ -224,8 +228,8 @@ fn miner_quality<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
         )
         .collect();
     Some(Quality {
-        rewards: own.len(),
-        filled: fill.len(),
+        rewards: task_rewards.len(),
+        filled: other_rewards.len(),
         average,
         adjusted,
         metric: percentile(metrics, rules.metric_percentile),
@@ -238,10 +242,10 @@ fn miner_quality<T: Copy + Eq + Hash + AsRef<str>, K: Copy + Eq + Hash>(
 /// the sum of the volumes or of the powers is 0.
 pub fn shares(effective: &[f64], exponent: f64) -> Option<Vec<f64>> {
     let sum: f64 = effective.iter().sum();
-    let powered: Vec<_> = effective.iter().map(|volume| (volume / sum).powf(exponent)).collect();
-    let power_sum: f64 = powered.iter().sum();
+    let powers: Vec<_> = effective.iter().map(|volume| (volume / sum).powf(exponent)).collect();
+    let power_sum: f64 = powers.iter().sum();
     (sum > 0.0 && power_sum > 0.0)
-        .then(|| powered.into_iter().map(|power| power / power_sum).collect())
+        .then(|| powers.into_iter().map(|power| power / power_sum).collect())
 }
 
 fn assign_shares<K>(contenders: &mut [ContenderScore<K>], task_weight: f64, exponent: f64) {
@@ -257,7 +261,7 @@ fn assign_shares<K>(contenders: &mut [ContenderScore<K>], task_weight: f64, expo
 }
 
 /// Returns the sums of the effective volumes and of the powered shares.
-fn sums<K>(contenders: &[ContenderScore<K>]) -> (f64, f64) {
+fn effective_sums<K>(contenders: &[ContenderScore<K>]) -> (f64, f64) {
     let effective = contenders.iter().map(|contender| contender.effective).sum();
     (effective, contenders.iter().map(|contender| contender.powered).sum())
 }

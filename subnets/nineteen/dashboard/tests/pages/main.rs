@@ -29,7 +29,7 @@ use taonet_service::Shutdown;
 use tower::ServiceExt as _;
 use url::Url;
 
-use market::{TASK, counts_of_bob, hotkey, spend, trade};
+use market::{TASK, counts_of_bob, hotkey, write_periods, write_spend};
 
 /// A status of the gateway, with a task whose name the gateway would not accept.
 const STATUS: &str = r#"{"tasks": [
@@ -108,7 +108,7 @@ fn health(page: &str) -> (&str, &str) {
 #[tokio::test]
 async fn market_shows_tasks_miners_and_periods() {
     let directory = tempfile::tempdir().unwrap();
-    trade(directory.path(), Duration::from_mins(1)).await;
+    write_periods(directory.path(), Duration::from_mins(1)).await;
     let (_, router) = site(Some(directory.path()), None).await;
     let (status, market) = page(&router, "/nineteen").await;
     assert!(
@@ -144,10 +144,10 @@ async fn market_shows_tasks_miners_and_periods() {
 #[tokio::test]
 async fn spend_is_shown_by_name_and_day_without_the_key() {
     let directory = tempfile::tempdir().unwrap();
-    trade(directory.path(), Duration::from_mins(1)).await;
+    write_periods(directory.path(), Duration::from_mins(1)).await;
     let (_, router) = site(Some(directory.path()), None).await;
     assert!(page(&router, "/nineteen").await.1.contains("No API key has been charged"));
-    let (key, [today, older]) = spend(directory.path(), "<b>shop</b>").await;
+    let (key, [today, older]) = write_spend(directory.path(), "<b>shop</b>").await;
     let (_, router) = site(Some(directory.path()), None).await;
     let (_, market) = page(&router, "/nineteen").await;
     // Day, requests, charged.
@@ -159,7 +159,7 @@ async fn spend_is_shown_by_name_and_day_without_the_key() {
 #[tokio::test]
 async fn miner_page_shows_offers_and_past_results() {
     let directory = tempfile::tempdir().unwrap();
-    trade(directory.path(), Duration::from_mins(1)).await;
+    write_periods(directory.path(), Duration::from_mins(1)).await;
     let (_, router) = site(Some(directory.path()), None).await;
     let (status, alice) = page(&router, &format!("/nineteen/miners/{}", hotkey("//Alice"))).await;
     assert_eq!(status, 200);
@@ -181,7 +181,7 @@ async fn miner_page_shows_offers_and_past_results() {
 #[tokio::test]
 async fn miners_are_sorted_by_the_requested_column() {
     let directory = tempfile::tempdir().unwrap();
-    trade(directory.path(), Duration::from_mins(1)).await;
+    write_periods(directory.path(), Duration::from_mins(1)).await;
     let (_, router) = site(Some(directory.path()), None).await;
     for (query, first, second) in [
         ("", "Miner 1", "Miner 2"),
@@ -197,7 +197,7 @@ async fn miners_are_sorted_by_the_requested_column() {
 #[tokio::test]
 async fn gateway_adds_availability_and_latency() {
     let directory = tempfile::tempdir().unwrap();
-    trade(directory.path(), Duration::from_mins(1)).await;
+    write_periods(directory.path(), Duration::from_mins(1)).await;
     let code = Arc::new(AtomicU16::new(200));
     let url = gateway(Arc::clone(&code)).await;
     let (section, router) = site(Some(directory.path()), Some(url)).await;
@@ -245,7 +245,7 @@ async fn missing_database_is_reported_until_it_exists() {
             "{page}"
         );
     }
-    trade(directory.path(), Duration::from_mins(1)).await;
+    write_periods(directory.path(), Duration::from_mins(1)).await;
     let changes = Changes::default();
     let reports = changes.subscribe();
     section.read(&changes).await;
@@ -257,7 +257,7 @@ async fn missing_database_is_reported_until_it_exists() {
 #[tokio::test]
 async fn period_that_never_ends_is_a_problem() {
     let directory = tempfile::tempdir().unwrap();
-    trade(directory.path(), Duration::from_hours(2)).await;
+    write_periods(directory.path(), Duration::from_hours(2)).await;
     let (_, router) = site(Some(directory.path()), None).await;
     let (_, market) = page(&router, "/nineteen").await;
     assert!(market.contains("No period runs") && market.contains(">stopped<"), "{market}");
@@ -269,7 +269,7 @@ async fn period_that_never_ends_is_a_problem() {
 #[tokio::test]
 async fn terminal_shows_tasks_and_miners() {
     let directory = tempfile::tempdir().unwrap();
-    trade(directory.path(), Duration::from_mins(1)).await;
+    write_periods(directory.path(), Duration::from_mins(1)).await;
     let (section, _) = site(Some(directory.path()), None).await;
     let mut top = Top::new(Changes::default()).with(section);
     let mut terminal = Terminal::new(TestBackend::new(120, 30)).unwrap();

@@ -47,7 +47,7 @@ fn offers() -> Vec<NewContender> {
 }
 
 /// Adds requests to each contender: Alice answers all of them, Bob fails at one and rejects one.
-fn count(rows: &mut [ContenderRow]) {
+fn add_counts(rows: &mut [ContenderRow]) {
     for row in rows {
         row.counts.count(RequestOutcome::Answered { work: 100.0 });
         row.counts.count(RequestOutcome::Answered { work: 50.0 });
@@ -71,7 +71,7 @@ pub(crate) fn counts_of_bob() -> PeriodCounts {
 
 /// Writes a closed period and an open one that began `age` ago, both of an hour, and a checked
 /// answer of Alice.
-pub(crate) async fn trade(directory: &Path, age: Duration) {
+pub(crate) async fn write_periods(directory: &Path, age: Duration) {
     let store = Store::open(directory).await.unwrap();
     let (hour, hour_ms) = (Duration::from_hours(1), 3_600_000);
     let config = MarketConfig::default();
@@ -81,7 +81,7 @@ pub(crate) async fn trade(directory: &Path, age: Duration) {
             .await;
         let period = start.unwrap();
         let mut rows = store.contenders(period).await.unwrap();
-        count(&mut rows);
+        add_counts(&mut rows);
         (period, rows)
     };
     let process = Process::random();
@@ -101,7 +101,7 @@ pub(crate) async fn trade(directory: &Path, age: Duration) {
 
 /// Charges a new API key for two requests of different tasks today, and for one three days ago;
 /// returns the key's ID and both days.
-pub(crate) async fn spend(directory: &Path, name: &str) -> (String, [String; 2]) {
+pub(crate) async fn write_spend(directory: &Path, name: &str) -> (String, [String; 2]) {
     let store = Store::open(directory).await.unwrap();
     let now_ms = ago_ms(Duration::ZERO);
     let day = |days: u64| -> String {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use taonet_nineteen_query::Chunk;
 
 use super::functions::function_call;
-use super::{ChoiceForm, End, Head};
+use super::{ChoiceEnd, ChoiceFormat, ResponseHead};
 use crate::items::MAX_CALLS;
 
 /// Content of a choice, put together from chunks.
@@ -54,13 +54,13 @@ impl Choice {
     }
 
     /// Returns the choice as a JSON document.
-    pub(super) fn document(self, head: &Head, index: usize, end: &End) -> Value {
+    pub(super) fn document(self, head: &ResponseHead, index: usize, end: &ChoiceEnd) -> Value {
         let Self { mut text, calls, logprobs, extra_fields, .. } = self;
         let finish = head.finish_reason(end);
-        if !head.form.is_chat() {
+        if !head.choice_format.is_chat() {
             text.insert_str(0, head.echo_of(index));
             let names = ["tokens", "token_logprobs", "top_logprobs", "text_offset"];
-            let lists = names.iter().map(|name| ((*name).to_owned(), joined(&logprobs, name)));
+            let lists = names.iter().map(|name| ((*name).to_owned(), join_lists(&logprobs, name)));
             let logprobs = head.wants_logprobs.then(|| Value::Object(lists.collect()));
             return json!({"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish});
         }
@@ -68,7 +68,7 @@ impl Choice {
         let mut message = json!({"role": "assistant", "content": content, "refusal": null});
         if let Some(message) = message.as_object_mut() {
             message.extend(extra_fields);
-            if head.form == ChoiceForm::FunctionChat {
+            if head.choice_format == ChoiceFormat::FunctionChat {
                 message
                     .extend(function_call(&calls).map(|call| ("function_call".to_owned(), call)));
             } else if !calls.is_empty() {
@@ -78,7 +78,7 @@ impl Choice {
         }
         let logprobs = head
             .wants_logprobs
-            .then(|| json!({"content": joined(&logprobs, "content"), "refusal": null}));
+            .then(|| json!({"content": join_lists(&logprobs, "content"), "refusal": null}));
         json!({"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish})
     }
 }
@@ -91,7 +91,7 @@ fn token_logprobs(chunk: &Chunk) -> impl Iterator<Item = f64> {
 }
 
 /// Concatenates the lists called `name` in the chunks' log-probabilities.
-fn joined(logprobs: &[Value], name: &str) -> Value {
+fn join_lists(logprobs: &[Value], name: &str) -> Value {
     let lists = logprobs.iter().filter_map(|logprobs| logprobs.get(name)?.as_array());
     lists.flatten().cloned().collect()
 }

@@ -79,15 +79,19 @@ struct Options {
 
 impl Options {
     fn take(fields: &mut Fields) -> Result<Self, GatewayError> {
-        let is = |expected: &'static [&'static str]| {
+        let is_one_of = |expected: &'static [&'static str]| {
             move |value: &Value| value.as_str().is_some_and(|value| expected.contains(&value))
         };
         fields.refuse_unless(
             "background",
-            is(&["auto", "opaque"]),
+            is_one_of(&["auto", "opaque"]),
             "background must be auto or opaque",
         )?;
-        fields.refuse_unless("moderation", is(&["auto"]), "only moderation = auto is supported")?;
+        fields.refuse_unless(
+            "moderation",
+            is_one_of(&["auto"]),
+            "only moderation = auto is supported",
+        )?;
         fields.refuse_unless(
             "stream",
             |value| *value == Value::Bool(false),
@@ -192,18 +196,18 @@ fn invalid_size() -> GatewayError {
 /// Returns the size of an image if miners accept it, otherwise the next one with nearly the same
 /// ratio.
 fn size_of(image: &Picture) -> Result<(u64, u64), GatewayError> {
-    let own = (u64::from(image.width()), u64::from(image.height()));
-    let (shorter, longer) = (own.0.min(own.1), own.0.max(own.1));
+    let image_size = (u64::from(image.width()), u64::from(image.height()));
+    let (shorter, longer) = (image_size.0.min(image_size.1), image_size.0.max(image_size.1));
     let scaled = |to: u64, from: u64| {
         let side = |side: u64| (side * to / from.max(1) + STEP / 2) / STEP * STEP;
-        (side(own.0), side(own.1))
+        (side(image_size.0), side(image_size.1))
     };
     let (width, height) = if shorter < *SIDE_RANGE.start() {
         scaled(SIDE_RANGE.start().next_multiple_of(STEP), shorter)
     } else if longer > *SIDE_RANGE.end() {
         scaled(*SIDE_RANGE.end() / STEP * STEP, longer)
     } else {
-        own
+        image_size
     };
     if SIDE_RANGE.contains(&width) && SIDE_RANGE.contains(&height) {
         return Ok((width, height));
@@ -220,7 +224,7 @@ fn picture(
     let file = value.as_str().and_then(|text| STANDARD.decode(text).ok());
     let file = file.ok_or_else(|| invalid_picture(name, &PictureError::Base64))?;
     let picture = Picture::decode(&file).map_err(|error| invalid_picture(name, &error))?;
-    let file = match Format::of(&file) {
+    let file = match Format::detect(&file) {
         // The reference's routes accept no WebP files.
         Some(Format::WebP) => picture.to_png().map_err(|error| invalid_picture(name, &error))?,
         _ => file,

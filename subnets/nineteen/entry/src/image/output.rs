@@ -74,13 +74,15 @@ impl OpenAiOutput {
             return Ok(json!({"b64_json": image}));
         }
         let file = STANDARD.decode(&image).map_err(|_| PictureError::Base64)?;
-        let own = Format::of(&file);
+        let file_format = Format::detect(&file);
         // A file in another format, such as GIF, becomes a PNG file if it is converted at all.
-        let format = match self.format.or(own) {
+        let format = match self.format.or(file_format) {
             Some(Format::Jpeg) => Format::Jpeg,
             _ => Format::Png,
         };
-        let image = if self.side.is_none() && self.format.is_none_or(|format| own == Some(format)) {
+        let image = if self.side.is_none()
+            && self.format.is_none_or(|format| file_format == Some(format))
+        {
             image
         } else {
             let mut picture = Picture::decode(&file)?;

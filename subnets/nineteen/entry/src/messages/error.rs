@@ -20,10 +20,10 @@ pub(crate) fn translate_error(
     let request_id = request_id.and_then(|id| id.to_str().ok());
     let Some(error) = response.extensions_mut().remove::<GatewayError>() else {
         let kind = kind_of(response.status());
-        return error_as_json(response, |reason| form(kind, reason, request_id));
+        return error_as_json(response, |reason| error_document(kind, reason, request_id));
     };
     let (mut head, _) = response.into_parts();
-    (head.status, _) = parts(&error);
+    (head.status, _) = classify(&error);
     head.headers.remove(CONTENT_LENGTH);
     head.headers.remove(CONTENT_TYPE);
     (head, Json(document(&error, request_id))).into_response()
@@ -31,19 +31,19 @@ pub(crate) fn translate_error(
 
 /// Returns an error as a JSON document.
 pub(super) fn document(error: &GatewayError, request_id: Option<&str>) -> Value {
-    let (_, kind) = parts(error);
-    form(kind, &error.to_string(), request_id)
+    let (_, kind) = classify(error);
+    error_document(kind, &error.to_string(), request_id)
 }
 
-fn form(kind: &str, message: &str, request_id: Option<&str>) -> Value {
+fn error_document(kind: &str, message: &str, request_id: Option<&str>) -> Value {
     json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id})
 }
 
 /// Returns the HTTP status and the type of an error.
-fn parts(error: &GatewayError) -> (StatusCode, &'static str) {
+fn classify(error: &GatewayError) -> (StatusCode, &'static str) {
     match error {
         // Clients retry after 429, which does not help.
-        GatewayError::Credits { .. } | GatewayError::Budget { .. } => {
+        GatewayError::InsufficientCredits { .. } | GatewayError::BudgetExceeded { .. } => {
             (StatusCode::PAYMENT_REQUIRED, "billing_error")
         }
         GatewayError::NoCapacity(_) | GatewayError::Busy { .. } => (
@@ -87,10 +87,10 @@ mod tests {
     async fn errors_have_the_anthropic_status_and_type() {
         let id = HeaderValue::from_static("mine");
         for (error, status, kind, retries) in [
-            (GatewayError::Key, 401, "authentication_error", false),
+            (GatewayError::UnknownKey, 401, "authentication_error", false),
             (GatewayError::Forbidden("m".to_owned()), 403, "permission_error", false),
-            (GatewayError::Model("m".to_owned()), 404, "not_found_error", false),
-            (GatewayError::Method, 405, "invalid_request_error", false),
+            (GatewayError::UnknownModel("m".to_owned()), 404, "not_found_error", false),
+            (GatewayError::UnsupportedMethod, 405, "invalid_request_error", false),
             (GatewayError::InProgress, 409, "conflict_error", true),
             (GatewayError::Timeout(Duration::from_secs(30)), 408, "timeout_error", false),
             (
@@ -99,17 +99,17 @@ mod tests {
                 "request_too_large",
                 false,
             ),
-            (GatewayError::Reused, 422, "invalid_request_error", false),
+            (GatewayError::ReusedIdempotencyKey, 422, "invalid_request_error", false),
             (GatewayError::field("model", "model is wrong"), 400, "invalid_request_error", false),
             (
-                GatewayError::Rate { limit: 1, retry: Duration::from_secs(3) },
+                GatewayError::RateLimit { limit: 1, retry: Duration::from_secs(3) },
                 429,
                 "rate_limit_error",
                 true,
             ),
-            (GatewayError::Credits { needed: 2, has: 1 }, 402, "billing_error", false),
+            (GatewayError::InsufficientCredits { needed: 2, has: 1 }, 402, "billing_error", false),
             (
-                GatewayError::Budget {
+                GatewayError::BudgetExceeded {
                     needed: 2,
                     left: 1,
                     period: BudgetPeriod::Day,

@@ -11,10 +11,10 @@ use crate::translation::{
 use crate::vision::{check_image, image_part};
 
 /// Type of a content block with text.
-const TEXT: [&str; 1] = ["text"];
+const TEXT_TYPES: [&str; 1] = ["text"];
 
 /// Fields that the gateway ignores: they cannot change an answer that depends only on its request.
-const WITHOUT_EFFECT: [&str; 5] =
+const IGNORED_FIELDS: [&str; 5] =
     ["cache_control", "context_management", "diagnostics", "inference_geo", "user_profile_id"];
 
 /// Fields of a request on which the format of the answer depends.
@@ -60,7 +60,7 @@ fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayErro
     let mut extra_fields = Map::new();
     let mut messages = Vec::new();
     if let Some(system) = fields.take("system") {
-        let text = joined_text(&system, &TEXT, "\n");
+        let text = joined_text(&system, &TEXT_TYPES, "\n");
         let text = text.ok_or_else(|| {
             GatewayError::field("system", "system must be a string or an array of text blocks")
         })?;
@@ -75,7 +75,7 @@ fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayErro
         chat.0.insert("stop".to_owned(), stop_sequences.clone().into());
     }
     let wants_reasoning = thinking(&mut fields)?;
-    for name in WITHOUT_EFFECT {
+    for name in IGNORED_FIELDS {
         fields.take(name);
     }
     fields.refuse_unless("speed", |speed| speed == "standard", "speed must be standard")?;
@@ -203,7 +203,8 @@ fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, Block
     for (index, block) in blocks.iter().enumerate() {
         match kind(block) {
             "text" => {
-                let text = text_of(block, &TEXT).ok_or((index, "requires the string text"))?;
+                let text =
+                    text_of(block, &TEXT_TYPES).ok_or((index, "requires the string text"))?;
                 parts.push(json!({"type": "text", "text": text}));
             }
             "image" => {
@@ -225,7 +226,7 @@ fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, Block
     if !parts.is_empty() {
         let parts = Value::from(parts);
         // Not all models accept parts.
-        let text = if images.is_empty() { joined_text(&parts, &TEXT, "\n") } else { None };
+        let text = if images.is_empty() { joined_text(&parts, &TEXT_TYPES, "\n") } else { None };
         messages.push(json!({"role": "user", "content": text.map_or(parts, Value::from)}));
     }
     Ok(images)
@@ -251,7 +252,7 @@ fn tool_result(block: &Value) -> Result<Value, &'static str> {
         .ok_or("requires the string tool_use_id")?;
     let text = match block.get("content") {
         None | Some(Value::Null) => String::new(),
-        Some(content) => joined_text(content, &TEXT, "\n")
+        Some(content) => joined_text(content, &TEXT_TYPES, "\n")
             .ok_or("requires content: a string or an array of text blocks")?,
     };
     // Messages of chats have no field for errors.
@@ -264,7 +265,9 @@ fn assistant(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockErr
     let (mut texts, mut calls) = (Vec::new(), Vec::new());
     for (index, block) in blocks.iter().enumerate() {
         match kind(block) {
-            "text" => texts.push(text_of(block, &TEXT).ok_or((index, "requires the string text"))?),
+            "text" => {
+                texts.push(text_of(block, &TEXT_TYPES).ok_or((index, "requires the string text"))?);
+            }
             "tool_use" => {
                 calls
                     .push(tool_use(block).ok_or((index, "requires id, name and an object input"))?);
@@ -302,7 +305,7 @@ fn system(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError>
         .iter()
         .enumerate()
         .map(|(index, block)| {
-            text_of(block, &TEXT).ok_or((index, "must have the type text and a string text"))
+            text_of(block, &TEXT_TYPES).ok_or((index, "must have the type text and a string text"))
         })
         .collect();
     messages.push(json!({"role": "system", "content": texts?.join("\n")}));
@@ -415,20 +418,20 @@ fn stop_sequences(fields: &mut Fields) -> Result<Vec<String>, GatewayError> {
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let sequences: Option<Vec<String>> =
         value.as_array().and_then(|values| values.iter().map(text).collect());
-    let wrong = || {
+    let invalid_sequences = || {
         GatewayError::field(
             "stop_sequences",
             "stop_sequences must be an array of up to 4 non-empty strings",
         )
     };
-    sequences.filter(|sequences| sequences.len() <= MAX_STOPS).ok_or_else(wrong)
+    sequences.filter(|sequences| sequences.len() <= MAX_STOPS).ok_or_else(invalid_sequences)
 }
 
 /// Returns whether the answer contains the model's reasoning. Whether and how long a model reasons
 /// is up to the model.
 fn thinking(fields: &mut Fields) -> Result<bool, GatewayError> {
     let Some(value) = fields.take("thinking") else { return Ok(false) };
-    let is_shown = match value.get("display") {
+    let shows_thinking = match value.get("display") {
         None | Some(Value::Null) => true,
         Some(display) if display == "summarized" => true,
         Some(display) if display == "omitted" => false,
@@ -441,7 +444,7 @@ fn thinking(fields: &mut Fields) -> Result<bool, GatewayError> {
         }
     };
     match kind(&value) {
-        "enabled" | "adaptive" | "between_tools" => Ok(is_shown),
+        "enabled" | "adaptive" | "between_tools" => Ok(shows_thinking),
         "disabled" => Ok(false),
         _ => {
             let message =

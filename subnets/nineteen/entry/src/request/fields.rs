@@ -11,7 +11,7 @@ use crate::GatewayError;
 
 /// Fields that the gateway ignores: OpenAI uses them for abuse detection and caching. Only text
 /// requests have an effective `prompt_cache_key`.
-const WITHOUT_EFFECT: [&str; 4] =
+const IGNORED_FIELDS: [&str; 4] =
     ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
 /// Fields of a request that remain to be parsed.
@@ -19,7 +19,7 @@ pub(crate) struct Fields(pub(crate) Map<String, Value>);
 
 impl Fields {
     pub(crate) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
-        parse_object(body).map(Self).map_err(|error| GatewayError::Body(error.to_string()))
+        parse_object(body).map(Self).map_err(|error| GatewayError::InvalidBody(error.to_string()))
     }
 
     /// Moves the named fields to a new set.
@@ -58,7 +58,7 @@ impl Fields {
 
     /// Ends the parsing: rejects the first remaining field, which is unknown or unsupported.
     pub(crate) fn end(mut self) -> Result<(), GatewayError> {
-        for name in WITHOUT_EFFECT {
+        for name in IGNORED_FIELDS {
             self.take(name);
         }
         match self.0.iter().find(|(_, value)| !value.is_null()) {

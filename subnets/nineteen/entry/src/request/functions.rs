@@ -23,9 +23,12 @@ impl Fields {
                 "functions must be an array of 1..=128 functions, each with a name",
             )
         })?;
-        if let Some(other) = ["tools", "tool_choice"].into_iter().find(|name| self.has(name)) {
-            let message =
-                format!("functions cannot be combined with {other}; hint: use tools only");
+        if let Some(conflicting_field) =
+            ["tools", "tool_choice"].into_iter().find(|name| self.has(name))
+        {
+            let message = format!(
+                "functions cannot be combined with {conflicting_field}; hint: use tools only"
+            );
             return Err(GatewayError::field("functions", message));
         }
         self.0.insert("tools".to_owned(), tools.into());
@@ -138,7 +141,7 @@ fn translate_result(
 mod tests {
     use super::super::TextRequest;
     use super::*;
-    use crate::answer::ChoiceForm;
+    use crate::answer::ChoiceFormat;
 
     fn chat(extra_fields: &Value) -> Result<TextRequest, GatewayError> {
         let mut body =
@@ -161,14 +164,14 @@ mod tests {
             ),
         ] {
             let request = chat(&json!({"functions": [function], "function_call": call})).unwrap();
-            assert_eq!(request.form, ChoiceForm::FunctionChat);
+            assert_eq!(request.choice_format, ChoiceFormat::FunctionChat);
             let map = request.payload.into_map();
             assert_eq!(map["tools"], json!([{"type": "function", "function": function}]));
             assert_eq!(map.get("tool_choice").unwrap_or(&Value::Null), &choice);
             assert_eq!(map["parallel_tool_calls"], false);
             assert!(!map.contains_key("functions") && !map.contains_key("function_call"));
         }
-        assert_eq!(chat(&json!({"functions": null})).unwrap().form, ChoiceForm::Chat);
+        assert_eq!(chat(&json!({"functions": null})).unwrap().choice_format, ChoiceFormat::Chat);
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn check_parts(
             continue;
         }
         let param = format!("messages[{message}].content[{index}]");
-        let checked = if is_image(part) && role == "user" {
+        let result = if is_image(part) && role == "user" {
             check_image(part)
         } else {
             Err(
@@ -72,7 +72,8 @@ fn check_parts(
                  supported",
             )
         };
-        checked.map_err(|what| GatewayError::field(param.clone(), format!("{param} {what}")))?;
+        result
+            .map_err(|problem| GatewayError::field(param.clone(), format!("{param} {problem}")))?;
         images.push(param);
     }
     Ok(())

@@ -15,7 +15,7 @@ const MAX_LIST_LENGTH: usize = 4_096;
 /// Prefix of the names that fields of `structured_outputs` had in earlier releases of vLLM.
 const GUIDED_PREFIX: &str = "guided_";
 /// Constraints of `structured_outputs` that have such a name, too.
-const FORMER_CONSTRAINTS: [&str; 4] =
+const DEPRECATED_CONSTRAINTS: [&str; 4] =
     ["guided_json", "guided_regex", "guided_choice", "guided_grammar"];
 
 impl Fields {
@@ -115,7 +115,7 @@ impl Fields {
         &mut self,
         extra_fields: &mut Map<String, Value>,
     ) -> Result<(), GatewayError> {
-        let names = std::iter::once("structured_outputs").chain(FORMER_CONSTRAINTS);
+        let names = std::iter::once("structured_outputs").chain(DEPRECATED_CONSTRAINTS);
         let present: Vec<&str> = names.filter(|name| self.has(name)).collect();
         if let [first, second, ..] = present.as_slice() {
             return Err(GatewayError::field(
@@ -126,7 +126,7 @@ impl Fields {
         let expected =
             "an object with one of json, regex, choice, grammar, json_object and structural_tag";
         self.copy_field("structured_outputs", extra_fields, expected, is_structured)?;
-        for name in FORMER_CONSTRAINTS {
+        for name in DEPRECATED_CONSTRAINTS {
             let expected = match name {
                 "guided_json" => "a JSON Schema",
                 "guided_choice" => "an array of 1..=4096 strings",

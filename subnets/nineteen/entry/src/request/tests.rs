@@ -144,17 +144,17 @@ fn answers_to_a_request_are_limited_together() {
 /// Documents are in memory with the alternatives of their tokens.
 #[test]
 fn documents_with_log_probabilities_have_fewer_tokens() {
-    let with = |n: u64, top: u64, max_tokens: u64, streams: bool| {
+    let result_with = |n: u64, top: u64, max_tokens: u64, streams: bool| {
         let options = json!({"n": n, "logprobs": true, "top_logprobs": top, "max_tokens": max_tokens,
                              "stream": streams});
         chat(&options).map(drop)
     };
-    assert_eq!(with(8, 20, 32_768, false), Ok(()));
-    assert_eq!(with(128, 20, 97, false), Ok(()));
-    assert_eq!(with(128, 20, 2_048, true), Ok(()));
-    assert_eq!(with(128, 0, 2_048, false), Ok(()));
+    assert_eq!(result_with(8, 20, 32_768, false), Ok(()));
+    assert_eq!(result_with(128, 20, 97, false), Ok(()));
+    assert_eq!(result_with(128, 20, 2_048, true), Ok(()));
+    assert_eq!(result_with(128, 0, 2_048, false), Ok(()));
     for (n, top, max_tokens) in [(128, 20, 98), (9, 20, 1_388), (128, 1, 1_025)] {
-        let error = with(n, top, max_tokens, false).unwrap_err();
+        let error = result_with(n, top, max_tokens, false).unwrap_err();
         let GatewayError::Field { param, message } = &error else { panic!("{error:?}") };
         assert!(param == "n" && message.contains("log-probabilities"), "{message}");
     }
@@ -170,25 +170,31 @@ fn documents_with_log_probabilities_have_fewer_tokens() {
 #[test]
 fn message_parts_are_texts_and_images() {
     let text = json!({"type": "text", "text": "hello"});
-    let with = |parts: Value| {
+    let request_with_parts = |parts: Value| {
         let earlier = json!({"role": "system", "content": "Be brief."});
         chat(&json!({"messages": [earlier, {"role": "user", "content": parts}]}))
     };
     let parts = json!([text, text]);
-    assert_eq!(with(parts.clone()).unwrap().payload.into_map()["messages"][1]["content"], parts);
+    assert_eq!(
+        request_with_parts(parts.clone()).unwrap().payload.into_map()["messages"][1]["content"],
+        parts
+    );
     let image =
         json!({"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AAQ"}});
     let parts = json!([image, text, image]);
-    let request = with(parts.clone()).unwrap();
+    let request = request_with_parts(parts.clone()).unwrap();
     assert_eq!(request.images, ["messages[1].content[0]", "messages[1].content[2]"]);
     assert_eq!(request.payload.into_map()["messages"][1]["content"], parts);
-    let named = |error: GatewayError| match error {
+    let error_param = |error: GatewayError| match error {
         GatewayError::Field { param, .. } => param,
         error => panic!("{error:?}"),
     };
-    assert_eq!(named(with(json!(vec![image.clone(); 9])).unwrap_err()), "messages[1].content[8]");
+    assert_eq!(
+        error_param(request_with_parts(json!(vec![image.clone(); 9])).unwrap_err()),
+        "messages[1].content[8]"
+    );
     let assistant_image = json!({"messages": [{"role": "assistant", "content": [image]}]});
-    assert_eq!(named(chat(&assistant_image).unwrap_err()), "messages[0].content[0]");
+    assert_eq!(error_param(chat(&assistant_image).unwrap_err()), "messages[0].content[0]");
     for other in [
         json!({"type": "image_url", "image_url": {"url": "http://example.com/a.png"}}),
         json!({"type": "image_url", "image_url": "https://example.com/a.png"}),
@@ -199,7 +205,7 @@ fn message_parts_are_texts_and_images() {
         json!("hello"),
     ] {
         assert_eq!(
-            named(with(json!([text, other])).unwrap_err()),
+            error_param(request_with_parts(json!([text, other])).unwrap_err()),
             "messages[1].content[1]",
             "{other}"
         );
@@ -322,7 +328,10 @@ fn unknown_fields_are_refused_by_name() {
         );
     }
     for body in ["", "[]", "7", "{"] {
-        assert!(matches!(TextRequest::chat(body.as_bytes()), Err(GatewayError::Body(_))), "{body}");
+        assert!(
+            matches!(TextRequest::chat(body.as_bytes()), Err(GatewayError::InvalidBody(_))),
+            "{body}"
+        );
     }
 }
 
@@ -362,7 +371,7 @@ fn completion_prompts_are_parsed_as_text_or_list() {
         (several.extra_prompts.as_slice(), several.echo()),
         (&["y".to_owned(), String::new()][..], vec!["x".to_owned(), "y".to_owned(), String::new()])
     );
-    assert_eq!((several.prompts(), several.all_answers(), several.choices), (3, 9, 2));
+    assert_eq!((several.prompts(), several.answer_count(), several.choices), (3, 9, 2));
     assert!(request.echo().is_empty());
     let maximum =
         read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();

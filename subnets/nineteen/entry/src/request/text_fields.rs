@@ -7,7 +7,7 @@ use taonet_nineteen_core::payload::{TextInput, TextPayload};
 
 use super::{Fields, MAX_CHOICES, MAX_TOKENS, MAX_TOOLS, TextRequest};
 use crate::GatewayError;
-use crate::answer::ChoiceForm;
+use crate::answer::ChoiceFormat;
 
 /// Maximum number of pairs in `metadata`.
 const MAX_METADATA: usize = 16;
@@ -63,9 +63,9 @@ impl Fields {
         let cache_key = self.take("prompt_cache_key").as_ref().and_then(Value::as_str).map(hash);
         self.end()?;
         let maximum = max_tokens.unwrap_or(MAX_TOKENS);
-        let form = match input {
-            TextInput::Messages(_) => ChoiceForm::Chat,
-            TextInput::Prompt(_) => ChoiceForm::Completion { echoes: false },
+        let choice_format = match input {
+            TextInput::Messages(_) => ChoiceFormat::Chat,
+            TextInput::Prompt(_) => ChoiceFormat::Completion { echoes: false },
         };
         let payload = TextPayload {
             input,
@@ -81,7 +81,7 @@ impl Fields {
             model,
             payload,
             extra_prompts: Vec::new(),
-            form,
+            choice_format,
             max_tokens,
             min_tokens,
             images: Vec::new(),

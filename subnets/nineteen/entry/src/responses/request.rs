@@ -6,9 +6,9 @@ use taonet_nineteen_openapi::{
     INCLUDE_VALUES, INCLUDED_LOGPROBS, REASONING_EFFORTS, SUMMARIES, VERBOSITIES,
 };
 
-use super::State;
+use super::ResponseState;
 use crate::GatewayError;
-use crate::answer::Head;
+use crate::answer::ResponseHead;
 use crate::request::{Fields, MAX_TOKENS, TextRequest};
 use crate::translation::{
     function_choice, function_tool, joined_text, text_of, tool_call, tool_message,
@@ -18,20 +18,20 @@ use crate::vision::{check_image, image_part};
 /// Maximum number of input items in a request.
 const MAX_ITEMS: usize = 1_024;
 /// Types of the parts of a message with text.
-const TEXTS: [&str; 2] = ["input_text", "output_text"];
+const TEXT_PART_TYPES: [&str; 2] = ["input_text", "output_text"];
 /// Maximum number of likeliest tokens for each token.
 const MAX_LOGPROBS: u64 = 20;
 
 /// Fields of a request that the response repeats.
-pub(crate) struct Echo(Map<String, Value>);
+pub(crate) struct EchoedFields(Map<String, Value>);
 
-impl Echo {
+impl EchoedFields {
     /// Returns the response as a JSON document, with the output items and the token counts of
     /// request and answer.
     pub(super) fn document(
         &self,
-        head: &Head,
-        state: State,
+        head: &ResponseHead,
+        state: ResponseState,
         output: Vec<Value>,
         tokens: Option<(u64, u64)>,
     ) -> Value {
@@ -43,7 +43,7 @@ impl Echo {
             })
         });
         let reason = match state {
-            State::Incomplete(reason) => json!({ "reason": reason }),
+            ResponseState::Incomplete(reason) => json!({ "reason": reason }),
             _ => Value::Null,
         };
         let mut document = self.0.clone();
@@ -66,7 +66,7 @@ impl Echo {
 
 /// Parses a request to `POST /v1/responses`; returns the equivalent chat completion request, and
 /// the fields that the response repeats.
-pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
+pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, EchoedFields), GatewayError> {
     let mut fields = Fields::parse(body)?;
     refuse_unsupported(&mut fields)?;
     let chat_fields = [
@@ -134,7 +134,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     ] {
         echo.entry(name).or_insert(value);
     }
-    Ok((request, Echo(echo)))
+    Ok((request, EchoedFields(echo)))
 }
 
 /// Rejects options that need stored state, and others that the gateway does not support.
@@ -260,10 +260,11 @@ fn reasoning(
 fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String> {
     let mut images = Vec::new();
     let text = |name: &str| item.get(name).and_then(Value::as_str);
-    let needed = |name: &str| text(name).ok_or_else(|| format!("requires the string {name}"));
+    let required_text =
+        |name: &str| text(name).ok_or_else(|| format!("requires the string {name}"));
     match text("type").unwrap_or("message") {
         "message" => {
-            let role = needed("role")?;
+            let role = required_text("role")?;
             if !matches!(role, "system" | "developer" | "user" | "assistant") {
                 return Err("must have the role system, developer, user or assistant".to_owned());
             }
@@ -274,7 +275,7 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String
                     parts?.into()
                 }
                 Some(content @ (Value::String(_) | Value::Array(_))) => Value::from(
-                    joined_text(content, &TEXTS, "")
+                    joined_text(content, &TEXT_PART_TYPES, "")
                         .ok_or("must have parts of type input_text, output_text or, of a user, input_image only")?,
                 ),
                 _ => return Err("requires content: a string or an array of parts".to_owned()),
@@ -282,7 +283,11 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String
             messages.push(json!({"role": role, "content": content}));
         }
         "function_call" => {
-            let call = tool_call(needed("call_id")?, needed("name")?, needed("arguments")?);
+            let call = tool_call(
+                required_text("call_id")?,
+                required_text("name")?,
+                required_text("arguments")?,
+            );
             // Consecutive function calls form one message of the assistant.
             let last = messages
                 .last_mut()
@@ -295,10 +300,11 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String
             }
         }
         "function_call_output" => {
-            let output = item.get("output").and_then(|output| joined_text(output, &TEXTS, ""));
+            let output =
+                item.get("output").and_then(|output| joined_text(output, &TEXT_PART_TYPES, ""));
             let output = output
                 .ok_or("requires output: a string or an array of parts of type input_text")?;
-            messages.push(tool_message(needed("call_id")?, &output));
+            messages.push(tool_message(required_text("call_id")?, &output));
         }
         // Chat templates leave out the reasoning of earlier answers.
         "reasoning" => {}
@@ -323,7 +329,7 @@ fn is_input_image(part: &Value) -> bool {
 
 /// Converts a part of a user's message with images; appends its position if it is one.
 fn user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Value, String> {
-    if let Some(text) = text_of(part, &TEXTS) {
+    if let Some(text) = text_of(part, &TEXT_PART_TYPES) {
         return Ok(json!({"type": "text", "text": text}));
     }
     let url = part.get("image_url").and_then(Value::as_str).filter(|_| is_input_image(part));

@@ -125,7 +125,7 @@ const STREAMS: &[(&str, Outcome<'_>)] = &[
 ];
 
 /// Scripted streams that text completions do not have, or whose JSON is not in one line of UTF-8.
-const CHATS_ONLY: [&str; 15] = [
+const CHAT_ONLY_SCRIPTS: [&str; 15] = [
     "split_bytes",
     "multi_line_data",
     "json_document",
@@ -240,7 +240,7 @@ async fn buy_at(gateway: &TestGateway, endpoint: Endpoint, name: &str, streams: 
 
 /// A streamed answer as the buyer gets it.
 #[derive(Debug, Default)]
-struct Streamed {
+struct StreamedAnswer {
     text: String,
     finish: Vec<String>,
     calls: Vec<Value>,
@@ -248,8 +248,8 @@ struct Streamed {
     error: Option<Value>,
 }
 
-fn parsed(stream: &str, endpoint: Endpoint) -> Streamed {
-    let mut streamed = Streamed::default();
+fn parse_stream(stream: &str, endpoint: Endpoint) -> StreamedAnswer {
+    let mut streamed = StreamedAnswer::default();
     let events = stream.strip_suffix("data: [DONE]\n\n").unwrap();
     for event in events.split_terminator("\n\n") {
         let event: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
@@ -290,7 +290,7 @@ async fn stream(
         assert_eq!(charged, 0, "{name}: {body}");
         return compare(Refused(status));
     }
-    let streamed = parsed(&body, endpoint);
+    let streamed = parse_stream(&body, endpoint);
     match (&streamed.error, streamed.finish.as_slice()) {
         (Some(error), []) => {
             assert_eq!(error["code"], "no_answer", "{name}: {body}");
@@ -338,7 +338,7 @@ async fn buy_document(
 
 /// Buys an answer, which resets the miner's consecutive failures, so that they do not stop its
 /// requests. A rate limit pauses them for a second.
-async fn succeed(gateway: &TestGateway, endpoint: Endpoint, after: &str) {
+async fn assert_succeeds(gateway: &TestGateway, endpoint: Endpoint, after: &str) {
     for _ in 0..50 {
         if buy_at(gateway, endpoint, "plain", false).await.status() == 200 {
             return;
@@ -362,11 +362,11 @@ async fn compare_streams(
             }
         };
         stream(&gateway, endpoint, name, |actual| compare("stream", actual, *expected)).await;
-        succeed(&gateway, endpoint, name).await;
+        assert_succeeds(&gateway, endpoint, name).await;
         let expected = if matches!(expected, Interrupted(_)) { Refused(502) } else { *expected };
         buy_document(&gateway, endpoint, name, |actual| compare("document", actual, expected))
             .await;
-        succeed(&gateway, endpoint, name).await;
+        assert_succeeds(&gateway, endpoint, name).await;
     }
     assert!(mismatches.is_empty(), "{mismatches:#?}");
 }
@@ -381,7 +381,7 @@ async fn chat_streams_are_delivered_or_fail() {
 async fn completion_streams_are_delivered_or_fail() {
     compare_streams(
         Endpoint::Completions,
-        STREAMS.iter().filter(|(name, _)| !CHATS_ONLY.contains(name)),
+        STREAMS.iter().filter(|(name, _)| !CHAT_ONLY_SCRIPTS.contains(name)),
     )
     .await;
 }
@@ -413,7 +413,7 @@ async fn tool_calls_arrive_in_openais_form() {
         let function =
             |(name, arguments): &(&str, &str)| json!({"name": name, "arguments": arguments});
         assert_eq!(functions, expected.iter().map(function).collect::<Vec<_>>(), "{name}");
-        let streamed = parsed(&text(buy(&gateway, name, true).await).await, Endpoint::Chat);
+        let streamed = parse_stream(&text(buy(&gateway, name, true).await).await, Endpoint::Chat);
         let mut arguments = vec![String::new(); expected.len()];
         for call in streamed.calls {
             let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();

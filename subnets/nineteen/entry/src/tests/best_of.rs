@@ -137,7 +137,7 @@ async fn echoed_prompts_begin_the_choices_of_a_stream() {
 }
 
 /// Returns a chunk without log-probabilities.
-fn bare(text: &str) -> String {
+fn token_without_logprobs(text: &str) -> String {
     format!("data: {}\n\n", json!({"choices": [{"text": text}]}))
 }
 
@@ -149,7 +149,7 @@ async fn best_of_is_refused_by_name_without_log_probabilities() {
         let answers = Arc::clone(&answers);
         post(move || {
             answers.fetch_add(1, Ordering::SeqCst);
-            async { bare("a") }
+            async { token_without_logprobs("a") }
         })
     };
     let gateway = start_gateway(miner).await;
@@ -174,9 +174,9 @@ async fn best_of_is_refused_by_name_without_log_probabilities() {
 async fn answers_without_log_probabilities_are_ranked_last() {
     let miner = post(|Json(payload): Json<Value>| async move {
         match payload["seed"].as_u64() {
-            Some(7) => bare("a"),
+            Some(7) => token_without_logprobs("a"),
             Some(8) => token("b", -9.0),
-            _ => bare("c"),
+            _ => token_without_logprobs("c"),
         }
     });
     let gateway = start_gateway(miner).await;
@@ -195,7 +195,11 @@ async fn answers_without_log_probabilities_are_ranked_last() {
 #[tokio::test]
 async fn best_of_works_after_a_response_with_log_probabilities() {
     let miner = post(|Json(payload): Json<Value>| async move {
-        if payload["seed"].as_u64() < Some(100) { bare("a") } else { token("b", -1.0) }
+        if payload["seed"].as_u64() < Some(100) {
+            token_without_logprobs("a")
+        } else {
+            token("b", -1.0)
+        }
     });
     let gateway = start_gateway(miner).await;
     let select = async |seed: u64| complete(&gateway, json!({"seed": seed, "best_of": 2})).await.0;

@@ -178,9 +178,9 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
     for parse in PARSERS {
         let Ok(request) = parse(text.as_bytes()) else { continue };
         prop_assert!(
-            (1..=128).contains(&request.choices) && (1..=128).contains(&request.all_answers())
+            (1..=128).contains(&request.choices) && (1..=128).contains(&request.answer_count())
         );
-        let maximum = u64::try_from(request.all_answers()).unwrap()
+        let maximum = u64::try_from(request.answer_count()).unwrap()
             * request.max_tokens.unwrap_or(request.min_tokens);
         prop_assert!(
             maximum <= MAX_TOTAL_TOKENS && request.min_tokens <= request.payload.max_tokens

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::market::{TASK, TestGateway, start_gateway_for, word};
-use super::sockets::{LONG_TIMEOUT, RawResponse, Served, request};
+use super::sockets::{LONG_TIMEOUT, RawResponse, ServedGateway, request};
 
 /// Number of words of an answer, each of which is a token and costs a credit.
 const WORDS: usize = 3;
@@ -41,7 +41,7 @@ const EVENT_END: &[u8] = b"\n\n\r\n";
 struct Gates(Arc<Mutex<HashMap<String, Arc<Semaphore>>>>);
 
 impl Gates {
-    fn of(&self, text: &str) -> Arc<Semaphore> {
+    fn gate_of(&self, text: &str) -> Arc<Semaphore> {
         let mut gates = self.0.lock().unwrap();
         Arc::clone(gates.entry(text.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(0))))
     }
@@ -50,7 +50,7 @@ impl Gates {
     fn miner(&self) -> MethodRouter {
         let gates = self.clone();
         post(move |Json(payload): Json<Value>| async move {
-            let gate = gates.of(payload["messages"][0]["content"].as_str().unwrap());
+            let gate = gates.gate_of(payload["messages"][0]["content"].as_str().unwrap());
             let words = futures::stream::iter(0..WORDS).then(move |_| {
                 let gate = Arc::clone(&gate);
                 async move {
@@ -94,7 +94,7 @@ fn disconnect(stream: TcpStream, resets: bool) {
 
 /// What a buyer got until the connection was cut.
 #[derive(Debug)]
-struct CutResponse {
+struct InterruptedResponse {
     key_id: String,
     bytes: usize,
     /// Whether the response ended before the cut.
@@ -109,14 +109,14 @@ struct CutResponse {
 /// word once the buyer has the one before.
 async fn cut_stream(
     gateway: &TestGateway,
-    served: &Served,
+    served: &ServedGateway,
     gates: &Gates,
     bytes: usize,
-) -> CutResponse {
+) -> InterruptedResponse {
     let (text, mut sent, mut is_complete) = (format!("cut after {bytes}"), 1, false);
     let mut received: Vec<u8> = Vec::new();
     let (key_id, key) = create_buyer(gateway, bytes).await;
-    let gate = gates.of(&text);
+    let gate = gates.gate_of(&text);
     gate.add_permits(1);
     let mut stream = served.connect().await;
     stream.write_all(&request("/v1/chat/completions", &key, &question(&text, true))).await.unwrap();
@@ -140,11 +140,11 @@ async fn cut_stream(
     disconnect(stream, bytes % 2 == 1);
     let bytes = received.len();
     let received = memchr::memmem::find_iter(&received, WORD).count();
-    CutResponse { key_id, bytes, is_complete, received, sent }
+    InterruptedResponse { key_id, bytes, is_complete, received, sent }
 }
 
 /// Returns the credits that were charged for a key.
-async fn charged(gateway: &TestGateway, key_id: &str) -> usize {
+async fn charged_words(gateway: &TestGateway, key_id: &str) -> usize {
     let charged: i64 =
         gateway.store.usage(Some(key_id)).await.unwrap().iter().map(|row| row.charged).sum();
     usize::try_from(charged).unwrap()
@@ -156,7 +156,7 @@ async fn charged(gateway: &TestGateway, key_id: &str) -> usize {
 async fn interrupted_stream_is_charged_for_its_delivered_part() {
     let gates = Gates::default();
     let gateway = start_gateway(gates.miner()).await;
-    let served = Served::start(&gateway, ServeLimits::default()).await;
+    let served = ServedGateway::start(&gateway, ServeLimits::default()).await;
     let complete = cut_stream(&gateway, &served, &gates, usize::MAX).await;
     assert!(complete.is_complete && complete.received == WORDS, "{complete:?}");
     // Events that are sent together have fewer chunks, and so fewer bytes.
@@ -164,9 +164,9 @@ async fn interrupted_stream_is_charged_for_its_delivered_part() {
     let step = if is_exhaustive() { 1 } else { 13 };
     let cuts = (0..=end).step_by(step).map(|bytes| cut_stream(&gateway, &served, &gates, bytes));
     let cuts: Vec<_> = futures::stream::iter(cuts).buffer_unordered(MAX_CONCURRENT).collect().await;
-    gateway.settled().await;
+    gateway.wait_until_settled().await;
     for cut in cuts.iter().chain([&complete]) {
-        let charged = charged(&gateway, &cut.key_id).await;
+        let charged = charged_words(&gateway, &cut.key_id).await;
         let minimum = if cut.is_complete { WORDS } else { cut.received };
         assert!((minimum..=cut.sent).contains(&charged), "{charged} credits for {cut:?}");
     }
@@ -180,13 +180,13 @@ async fn interrupted_stream_is_charged_for_its_delivered_part() {
 async fn interrupted_document_is_charged_from_its_first_byte() {
     let gates = Gates::default();
     let gateway = start_gateway(gates.miner()).await;
-    let served = Served::start(&gateway, ServeLimits::default()).await;
+    let served = ServedGateway::start(&gateway, ServeLimits::default()).await;
     let (gateway, server, gates) = (&gateway, &served, &gates);
     let cut_document = |(bytes, answers): (usize, usize)| async move {
         let (key_id, key) = create_buyer(gateway, 2 * bytes + answers).await;
         let (text, mut stream) =
             (format!("cut after {bytes} of {answers}"), server.connect().await);
-        let gate = gates.of(&text);
+        let gate = gates.gate_of(&text);
         let words = answers * WORDS;
         gate.add_permits(if bytes == 0 { words - 1 } else { words });
         let mut body = question(&text, false);
@@ -212,11 +212,11 @@ async fn interrupted_document_is_charged_from_its_first_byte() {
     let step = if is_exhaustive() { 1 } else { 23 };
     let cuts = (0..end).step_by(step).flat_map(|bytes| [(bytes, 1), (bytes, 2)]).map(cut_document);
     let cuts: Vec<_> = futures::stream::iter(cuts).buffer_unordered(MAX_CONCURRENT).collect().await;
-    gateway.settled().await;
+    gateway.wait_until_settled().await;
     for (key_id, bytes, words) in cuts {
         let expected = if bytes == 0 { 0 } else { words };
         assert_eq!(
-            charged(gateway, &key_id).await,
+            charged_words(gateway, &key_id).await,
             expected,
             "cut after {bytes} bytes of {words} words"
         );
@@ -242,7 +242,7 @@ async fn interrupted_request_is_free() {
         async { word() }
     });
     let gateway = start_gateway(miner).await;
-    let served = Served::start(&gateway, ServeLimits::default()).await;
+    let served = ServedGateway::start(&gateway, ServeLimits::default()).await;
     let complete_request = request("/v1/chat/completions", &gateway.key, &question("a", false));
     let head_end = memchr::memmem::find(&complete_request, b"\r\n\r\n").unwrap() + 4;
     let (server, head_and_body) = (&served, complete_request.as_slice());
@@ -277,7 +277,7 @@ async fn interrupted_request_is_free() {
         .buffer_unordered(4 * MAX_CONCURRENT)
         .collect::<Vec<()>>()
         .await;
-    gateway.settled().await;
+    gateway.wait_until_settled().await;
     assert_eq!((gateway.charged().await, requests.load(Ordering::SeqCst)), (0, 0));
     let mut stream = served.connect().await;
     stream.write_all(&complete_request).await.unwrap();

@@ -76,8 +76,10 @@ async fn interrupted_choice_interrupts_the_others() {
         };
         Body::from_stream(word.chain(end))
     });
-    let deadlines =
-        QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
+    let deadlines = QueryDeadlines {
+        between_chunks: Some(Duration::from_secs(1)),
+        ..QueryDeadlines::default()
+    };
     let gateway =
         start_gateway_with_deadlines(MarketConfig::default(), vec![(TASK, miner)], deadlines).await;
     let stream = text(gateway.buy(&json!({"n": 2, "seed": 7, "stream": true})).await).await;
@@ -97,7 +99,7 @@ async fn interrupted_choice_interrupts_the_others() {
 }
 
 /// Returns a handler that streams a word after each of these pauses, in milliseconds.
-fn pauses(pauses: Vec<u64>) -> MethodRouter {
+fn respond_after(pauses: Vec<u64>) -> MethodRouter {
     post(move || async move {
         let words = futures::stream::iter(pauses).then(|pause| async move {
             tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -120,9 +122,13 @@ async fn start_gateway_with_two_slots(
 /// Choices never hold the slots for which other choices wait.
 #[tokio::test]
 async fn more_choices_than_slots_are_answered() {
-    let long = Duration::from_secs(20);
-    let gateway =
-        start_gateway_with_two_slots(pauses(vec![20, 20]), long, QueryDeadlines::default()).await;
+    let long_timeout = Duration::from_secs(20);
+    let gateway = start_gateway_with_two_slots(
+        respond_after(vec![20, 20]),
+        long_timeout,
+        QueryDeadlines::default(),
+    )
+    .await;
     let buy = async |streams: bool| {
         text(gateway.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await).await
     };
@@ -142,8 +148,12 @@ async fn more_choices_than_slots_are_answered() {
 #[tokio::test]
 async fn choice_that_times_out_waiting_for_a_slot_is_retried() {
     let wait = Duration::from_millis(200);
-    let gateway =
-        start_gateway_with_two_slots(pauses(vec![400, 400]), wait, QueryDeadlines::default()).await;
+    let gateway = start_gateway_with_two_slots(
+        respond_after(vec![400, 400]),
+        wait,
+        QueryDeadlines::default(),
+    )
+    .await;
     for streams in [false, true] {
         let response = gateway.buy(&json!({"n": 4, "max_tokens": 9, "stream": streams})).await;
         assert_eq!(response.status(), StatusCode::OK);
@@ -159,7 +169,7 @@ async fn slow_buyer_receives_several_choices() {
     let total = Duration::from_secs(2);
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
     // More words than are read ahead, and a last one that arrives after the buyer's pause.
-    let words = pauses(vec![300, 100, 0, 0, 0, 0, 2_600]);
+    let words = respond_after(vec![300, 100, 0, 0, 0, 0, 2_600]);
     let gateway = start_gateway_with_two_slots(words, Duration::from_secs(2), deadlines).await;
     let response = gateway.buy(&json!({"n": 2, "max_tokens": 9, "stream": true})).await;
     let mut body = response.into_body();
@@ -183,7 +193,7 @@ async fn buyer_that_leaves_cancels_all_choices() {
     let (started_count, ended) = (Arc::clone(&started), Arc::clone(&cancelled));
     let miner = post(move || {
         started_count.fetch_add(1, Ordering::SeqCst);
-        let running = Cancelled(Arc::clone(&ended));
+        let running = CancellationCounter(Arc::clone(&ended));
         async move {
             Body::from_stream(futures::stream::unfold(running, |running| async move {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -212,9 +222,9 @@ async fn buyer_that_leaves_cancels_all_choices() {
 }
 
 /// Counts when it is dropped.
-struct Cancelled(Arc<AtomicUsize>);
+struct CancellationCounter(Arc<AtomicUsize>);
 
-impl Drop for Cancelled {
+impl Drop for CancellationCounter {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
@@ -227,7 +237,7 @@ async fn repeated_request_gets_the_same_choices_without_a_charge() {
     let path = "/v1/chat/completions";
     let first = text(gateway.send(path, &body, Some("a")).await).await;
     let charged = gateway.charged().await;
-    let again = gateway.send(path, &body, Some("a")).await;
-    assert_eq!(again.headers()["idempotency-replayed"], "true");
-    assert_eq!((text(again).await, gateway.charged().await), (first, charged));
+    let replayed = gateway.send(path, &body, Some("a")).await;
+    assert_eq!(replayed.headers()["idempotency-replayed"], "true");
+    assert_eq!((text(replayed).await, gateway.charged().await), (first, charged));
 }

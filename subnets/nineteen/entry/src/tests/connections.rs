@@ -21,7 +21,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::market::{TASK, TestGateway, start_gateway_for, word};
-use super::sockets::{LONG_TIMEOUT, RawResponse, Served, request};
+use super::sockets::{LONG_TIMEOUT, RawResponse, ServedGateway, request};
 
 /// Longer than the gateway needs to notice a closed connection.
 const PAUSE: Duration = Duration::from_millis(150);
@@ -46,12 +46,12 @@ impl Running {
     }
 
     async fn wait_for_count(&self, count: usize) {
-        let reached = async {
+        let count_reached = async {
             while self.count() != count {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        timeout(LONG_TIMEOUT, reached)
+        timeout(LONG_TIMEOUT, count_reached)
             .await
             .unwrap_or_else(|_| panic!("{} requests in flight", self.count()));
     }
@@ -89,7 +89,7 @@ fn question(text: &str, max_tokens: usize, streams: bool) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_closed_buyer_gets_the_complete_answer() {
     let gateway = start_gateway(slow_words()).await;
-    let served = Served::start(&gateway, ServeLimits::default()).await;
+    let served = ServedGateway::start(&gateway, ServeLimits::default()).await;
     let responses = json!({"model": TASK, "input": "a", "max_output_tokens": 9, "stream": true});
     let mut charged = 0;
     for (path, body) in [
@@ -123,7 +123,7 @@ async fn disconnected_buyer_releases_its_slot() {
         std::future::pending::<()>().await;
     });
     let gateway = start_gateway(miner).await;
-    let served = Served::start(&gateway, ServeLimits::default()).await;
+    let served = ServedGateway::start(&gateway, ServeLimits::default()).await;
     for (streams, closes_first) in [(false, false), (true, false), (false, true), (true, true)] {
         let mut stream = served.connect().await;
         let body = question("a", 9, streams);
@@ -136,7 +136,7 @@ async fn disconnected_buyer_releases_its_slot() {
         }
         drop(stream);
         running.wait_for_count(0).await;
-        gateway.settled().await;
+        gateway.wait_until_settled().await;
     }
     assert_eq!(gateway.charged().await, 0);
     served.stop().await;
@@ -150,7 +150,7 @@ fn large_chunk() -> Bytes {
 }
 
 /// Connects with a small receive buffer.
-async fn connect_slowly(served: &Served) -> TcpStream {
+async fn connect_slowly(served: &ServedGateway) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     socket.connect(served.address).await.unwrap()
@@ -192,13 +192,14 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     let gateway = start_gateway(miner).await;
     let terms = KeyTerms::new("slow", 100);
     let credits = 2 * u64::try_from(MAX_TOKENS).unwrap();
-    let slow = gateway.store.create_key_with_credits(&terms, credits, &[5; 40], 0).await.unwrap();
-    let served = Served::start(&gateway, ServeLimits { write_timeout, ..default }).await;
+    let slow_key =
+        gateway.store.create_key_with_credits(&terms, credits, &[5; 40], 0).await.unwrap();
+    let served = ServedGateway::start(&gateway, ServeLimits { write_timeout, ..default }).await;
     let start = Instant::now();
     let mut stream = connect_slowly(&served).await;
     let mut body = question("slow", MAX_TOKENS, true);
     body["logprobs"] = json!(true);
-    stream.write_all(&request("/v1/chat/completions", &slow.secret, &body)).await.unwrap();
+    stream.write_all(&request("/v1/chat/completions", &slow_key.secret, &body)).await.unwrap();
     running.wait_for_count(1).await;
     for _ in 0..10 {
         let mut other = served.connect().await;
@@ -216,9 +217,9 @@ async fn buyer_that_does_not_read_is_cut_off_and_charged() {
     };
     timeout(2 * write_timeout + LONG_TIMEOUT, cut_off).await.expect("the buyer is not cut off");
     assert!(start.elapsed() >= write_timeout, "{:?}", start.elapsed());
-    gateway.settled().await;
+    gateway.wait_until_settled().await;
     let received = received_words(&mut stream).await;
-    let charged = gateway.store.usage(Some(&slow.id)).await.unwrap()[0].charged;
+    let charged = gateway.store.usage(Some(&slow_key.id)).await.unwrap()[0].charged;
     let charged = usize::try_from(charged).unwrap();
     assert!(received > 0 && charged >= received, "{charged} credits for {received} words");
     assert!(charged <= sent.load(Ordering::SeqCst) && charged < MAX_TOKENS, "{charged} credits");

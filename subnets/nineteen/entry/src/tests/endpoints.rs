@@ -37,7 +37,7 @@ async fn embeddings(handler: MethodRouter) -> TestGateway {
 }
 
 /// Returns a handler that responds with a document, and its count of requests.
-fn counted(answer: Value) -> (MethodRouter, Arc<AtomicUsize>) {
+fn counting_handler(answer: Value) -> (MethodRouter, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let handler = post(move || {
@@ -84,13 +84,13 @@ async fn embeddings_are_charged_by_the_request() {
 
 #[tokio::test]
 async fn incomplete_embedding_is_not_charged() {
-    let (handler, _) = counted(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
+    let (handler, _) = counting_handler(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
     let gateway = embeddings(handler).await;
     let response =
         gateway.send("/v1/embeddings", &json!({"model": "embed", "input": ["a", "b"]}), None).await;
     assert_eq!((response.status(), gateway.charged().await), (StatusCode::BAD_GATEWAY, 0));
     // Another miner may have answered with the requested dimensions.
-    let (handler, _) = counted(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
+    let (handler, _) = counting_handler(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
     let gateway = embeddings(handler).await;
     let body = json!({"model": "embed", "input": "a", "dimensions": 3});
     let response = gateway.send("/v1/embeddings", &body, None).await;
@@ -117,7 +117,7 @@ async fn images_are_charged_by_their_steps() {
 
 #[tokio::test]
 async fn withheld_images_are_not_charged() {
-    let (handler, _) = counted(json!({"image_b64": null, "is_nsfw": true}));
+    let (handler, _) = counting_handler(json!({"image_b64": null, "is_nsfw": true}));
     let gateway = start_gateway_for(MarketConfig::default(), IMAGE, handler).await;
     let body = json!({"model": IMAGE, "prompt": "a cat"});
     let response = gateway.send("/v1/images/generations", &body, None).await;
@@ -220,10 +220,10 @@ async fn a_repeated_request_is_answered_and_charged_once() {
     let path = "/v1/chat/completions";
     let first = text(gateway.send(path, &question(), Some("a")).await).await;
     let charged = gateway.charged().await;
-    let again = gateway.send(path, &question(), Some("a")).await;
-    assert_eq!(again.headers()["idempotency-replayed"], "true");
-    assert_eq!(again.headers()["content-type"], "application/json");
-    assert_eq!((text(again).await, gateway.charged().await), (first, charged));
+    let replayed = gateway.send(path, &question(), Some("a")).await;
+    assert_eq!(replayed.headers()["idempotency-replayed"], "true");
+    assert_eq!(replayed.headers()["content-type"], "application/json");
+    assert_eq!((text(replayed).await, gateway.charged().await), (first, charged));
     assert_eq!(count.load(Ordering::SeqCst), 1);
     // A different request with the same key is rejected.
     let mut other = question();
@@ -237,8 +237,8 @@ async fn a_repeated_request_is_answered_and_charged_once() {
     streamed["stream"] = json!(true);
     let first = text(gateway.send(path, &streamed, Some("b")).await).await;
     let charged = gateway.charged().await;
-    let again = text(gateway.send(path, &streamed, Some("b")).await).await;
-    assert_eq!((again, gateway.charged().await), (first, charged));
+    let replayed = text(gateway.send(path, &streamed, Some("b")).await).await;
+    assert_eq!((replayed, gateway.charged().await), (first, charged));
     assert_eq!(count.load(Ordering::SeqCst), 2);
     // Without an idempotency key, a retry is charged again.
     for _ in 0..2 {

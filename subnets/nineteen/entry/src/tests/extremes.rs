@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tower::ServiceExt as _;
 
 use super::market::{TASK, TestGateway, document, start_gateway_with_backend};
-use super::sockets::{RawResponse, Served, request};
+use super::sockets::{RawResponse, ServedGateway, request};
 
 /// Maximum size of a request body, in bytes, which the documents name.
 const MAX_BODY: usize = 8 << 20;
@@ -34,7 +34,7 @@ fn body_for(path: &str, model: &str) -> Value {
 }
 
 /// Encodes each byte of a part of a path.
-fn encoded(name: &str) -> String {
+fn percent_encoded(name: &str) -> String {
     let mut path = String::new();
     for byte in name.bytes() {
         write!(path, "%{byte:02x}").unwrap();
@@ -81,7 +81,7 @@ async fn unknown_models_of_any_length_and_script_do_not_exist() {
     }
     names.push("\u{1f98a}".repeat(4_000));
     for (name, status) in
-        names.iter().map(|name| (encoded(name), 404)).chain([("%ff".to_owned(), 400)])
+        names.iter().map(|name| (percent_encoded(name), 404)).chain([("%ff".to_owned(), 400)])
     {
         let request = Request::get(format!("/v1/models/{name}")).body(Body::empty()).unwrap();
         let response = gateway.router.clone().oneshot(request).await.unwrap();
@@ -92,7 +92,7 @@ async fn unknown_models_of_any_length_and_script_do_not_exist() {
             "{error}"
         );
     }
-    gateway.settled().await;
+    gateway.wait_until_settled().await;
 }
 
 /// Answers a request with the length of its longest text.
@@ -127,7 +127,7 @@ async fn start_gateway_for(endpoint: Endpoint) -> TestGateway {
 /// the length of the prompt.
 async fn buy(
     gateway: &TestGateway,
-    served: &Served,
+    served: &ServedGateway,
     path: &str,
     size: usize,
 ) -> (RawResponse, usize) {
@@ -157,7 +157,7 @@ async fn prompts_up_to_the_limit_reach_the_backend() {
     }
     for (path, endpoint, text) in routes {
         let gateway = start_gateway_for(endpoint).await;
-        let served = Served::start(&gateway, ServeLimits::default()).await;
+        let served = ServedGateway::start(&gateway, ServeLimits::default()).await;
         let (response, length) = buy(&gateway, &served, path, MAX_BODY).await;
         assert_eq!(response.status, 200, "{path}: {}", response.body);
         let answer: Value = serde_json::from_str(&response.body).unwrap();
@@ -197,5 +197,5 @@ async fn hidden_nesting_is_refused() {
             "{path}: {error}"
         );
     }
-    gateway.settled().await;
+    gateway.wait_until_settled().await;
 }

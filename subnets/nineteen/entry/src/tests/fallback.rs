@@ -17,10 +17,10 @@ use tower::ServiceExt as _;
 use super::market::{TestGateway, document, start_gateway_with_routes, text, word};
 
 /// Has no miner.
-const LARGE: &str = "chat-llama-3-1-70b";
+const LARGE_TASK: &str = "chat-llama-3-1-70b";
 /// Has a miner that fails.
 const FAILING_TASK: &str = "chat-llama-3-1-8b";
-const SMALL: &str = "chat-llama-3-2-3b";
+const SMALL_TASK: &str = "chat-llama-3-2-3b";
 
 async fn start_gateway() -> TestGateway {
     // An empty answer is the fault of the miner.
@@ -33,19 +33,25 @@ async fn start_gateway_with(
     broken: fn() -> Response,
 ) -> TestGateway {
     let mut config = MarketConfig::default();
-    let tasks: [TaskName; 3] = [LARGE, FAILING_TASK, SMALL].map(|task| task.parse().unwrap());
+    let tasks: [TaskName; 3] =
+        [LARGE_TASK, FAILING_TASK, SMALL_TASK].map(|task| task.parse().unwrap());
     config.aliases.insert("fast".parse().unwrap(), tasks.to_vec());
-    config.aliases.insert("large".parse().unwrap(), vec![LARGE.parse().unwrap()]);
+    config.aliases.insert("large".parse().unwrap(), vec![LARGE_TASK.parse().unwrap()]);
     change(&mut config);
     let chat = post(move |Json(payload): Json<Value>| async move {
         match payload["model"].as_str() {
-            Some(SMALL) => words(),
+            Some(SMALL_TASK) => words(),
             _ => broken(),
         }
     });
     let handlers = Router::new().route("/chat/completions", chat);
-    start_gateway_with_routes(config, &[FAILING_TASK, SMALL], handlers, QueryDeadlines::default())
-        .await
+    start_gateway_with_routes(
+        config,
+        &[FAILING_TASK, SMALL_TASK],
+        handlers,
+        QueryDeadlines::default(),
+    )
+    .await
 }
 
 fn words() -> Response {
@@ -67,16 +73,16 @@ async fn alias_falls_back_to_its_next_task() {
         document(gateway.send("/v1/chat/completions", &chat("fast", false), None).await).await;
     assert_eq!(
         (&answer["model"], &answer["object"]),
-        (&json!(SMALL), &json!("chat.completion")),
+        (&json!(SMALL_TASK), &json!("chat.completion")),
         "{answer}"
     );
     let stream = text(gateway.send("/v1/chat/completions", &chat("fast", true), None).await).await;
-    assert!(stream.contains(SMALL) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    assert!(stream.contains(SMALL_TASK) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
     // Only delivered answers are charged, and the error is that of the last task.
     let usage = async || gateway.store.usage(None).await.unwrap();
     gateway.charged().await;
     assert!(
-        usage().await.iter().all(|row| row.charged == 0 || row.model == SMALL),
+        usage().await.iter().all(|row| row.charged == 0 || row.model == SMALL_TASK),
         "{:?}",
         usage().await
     );
@@ -90,10 +96,10 @@ async fn alias_falls_back_to_its_next_task() {
 #[tokio::test]
 async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
     let change = |config: &mut MarketConfig| {
-        task(config, LARGE).price = Price { input: 300, output: 200, step: 0 };
-        task(config, SMALL).price = Price { input: 100, output: 900, step: 0 };
-        task(config, SMALL).image_tokens = NonZeroU32::new(700);
-        let options = &mut task(config, SMALL).orchestrator_server_config.load_model_config;
+        task(config, LARGE_TASK).price = Price { input: 300, output: 200, step: 0 };
+        task(config, SMALL_TASK).price = Price { input: 100, output: 900, step: 0 };
+        task(config, SMALL_TASK).image_tokens = NonZeroU32::new(700);
+        let options = &mut task(config, SMALL_TASK).orchestrator_server_config.load_model_config;
         options.insert("max_model_len".to_owned(), 9_000.into());
     };
     let gateway = start_gateway_with(change, || String::new().into_response()).await;
@@ -111,7 +117,7 @@ async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
     let alias = get("/v1/models/fast").await;
     assert_eq!(
         (&alias["models"], &alias["object"]),
-        (&json!([LARGE, FAILING_TASK, SMALL]), &json!("model"))
+        (&json!([LARGE_TASK, FAILING_TASK, SMALL_TASK]), &json!("model"))
     );
     let highest = json!({"input": 300, "output": 900, "step": 0});
     assert_eq!((&alias["price"], &alias["context_length"]), (&highest, &json!(9_000)));
@@ -127,7 +133,7 @@ async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
         gateway.store.update_key(&gateway.id, &terms).await.unwrap();
         gateway.send("/v1/chat/completions", &chat("fast", false), None).await.status()
     };
-    assert_eq!(limit(SMALL).await, StatusCode::OK);
+    assert_eq!(limit(SMALL_TASK).await, StatusCode::OK);
     assert_eq!(limit(FAILING_TASK).await, StatusCode::BAD_GATEWAY);
     assert_eq!(limit("avatar").await, StatusCode::FORBIDDEN);
 }
@@ -145,20 +151,20 @@ async fn alias_does_not_fall_back_after_a_failed_request() {
             .unwrap()
             .contains("failed at the request")
     );
-    let response = gateway.send("/v1/chat/completions", &chat(SMALL, false), None).await;
+    let response = gateway.send("/v1/chat/completions", &chat(SMALL_TASK, false), None).await;
     assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long() {
-    let short = |config: &mut MarketConfig| {
-        for name in [LARGE, FAILING_TASK, SMALL] {
+    let shorten_context = |config: &mut MarketConfig| {
+        for name in [LARGE_TASK, FAILING_TASK, SMALL_TASK] {
             let options = &mut task(config, name).orchestrator_server_config.load_model_config;
             options.insert("max_model_len".to_owned(), 9.into());
         }
     };
     let refuse = || StatusCode::BAD_REQUEST.into_response();
-    let gateway = start_gateway_with(short, refuse).await;
+    let gateway = start_gateway_with(shorten_context, refuse).await;
     let response = json!({"model": FAILING_TASK, "input": "a"});
     for (path, body, field) in [
         ("/v1/chat/completions", chat(FAILING_TASK, false), "messages"),
@@ -177,7 +183,7 @@ async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long()
     // The next model may have a longer context than the task file tells.
     let answer =
         document(gateway.send("/v1/chat/completions", &chat("fast", false), None).await).await;
-    assert_eq!(answer["model"], SMALL, "{answer}");
+    assert_eq!(answer["model"], SMALL_TASK, "{answer}");
     let refused = start_gateway_with(|_| {}, refuse)
         .await
         .send("/v1/chat/completions", &chat(FAILING_TASK, false), None)
@@ -190,26 +196,26 @@ type Change = fn(&mut MarketConfig);
 
 #[tokio::test]
 async fn tasks_that_cannot_serve_the_request_are_skipped() {
-    let expensive =
+    let raise_price =
         |config: &mut MarketConfig| task(config, FAILING_TASK).price.output = 1_000_000_000;
-    let short = |config: &mut MarketConfig| {
+    let shorten_context = |config: &mut MarketConfig| {
         let options = &mut task(config, FAILING_TASK).orchestrator_server_config.load_model_config;
         options.insert("max_model_len".to_owned(), 9.into());
     };
-    let without_vision = |config: &mut MarketConfig| {
+    let remove_vision = |config: &mut MarketConfig| {
         task(config, FAILING_TASK).image_tokens = None;
-        task(config, SMALL).image_tokens = std::num::NonZeroU32::new(3);
+        task(config, SMALL_TASK).image_tokens = std::num::NonZeroU32::new(3);
     };
     let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAAA"}}]);
     let cases: [(Change, Value); 3] =
-        [(expensive, json!("a")), (short, json!("a")), (without_vision, image)];
+        [(raise_price, json!("a")), (shorten_context, json!("a")), (remove_vision, image)];
     for (change, content) in cases {
         // Without the change, the miner's failure would end the request.
         let gateway =
             start_gateway_with(change, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
         let body = json!({"model": "fast", "max_tokens": 9, "messages": [{"role": "user", "content": content}]});
         let answer = document(gateway.send("/v1/chat/completions", &body, None).await).await;
-        assert_eq!(answer["model"], SMALL, "{content}: {answer}");
+        assert_eq!(answer["model"], SMALL_TASK, "{content}: {answer}");
     }
 }
 
@@ -226,19 +232,19 @@ async fn route(gateway: &TestGateway, preference: &str) -> Response {
 async fn header_orders_the_tasks_of_an_alias() {
     let prices = |config: &mut MarketConfig| {
         task(config, FAILING_TASK).price.output = 5;
-        task(config, SMALL).price.output = 1;
+        task(config, SMALL_TASK).price.output = 1;
         task(config, FAILING_TASK).price.input = 5;
-        task(config, SMALL).price.input = 1;
+        task(config, SMALL_TASK).price.input = 1;
     };
     // Both miners answer.
     let gateway = start_gateway_with(prices, words).await;
     let answers =
         async |preference: &str| document(route(&gateway, preference).await).await["model"].clone();
     assert_eq!(answers("quality").await, FAILING_TASK, "the operator's order");
-    assert_eq!(answers("price").await, SMALL);
+    assert_eq!(answers("price").await, SMALL_TASK);
     assert_eq!(answers("speed").await, FAILING_TASK, "no stream yet");
-    text(gateway.send("/v1/chat/completions", &chat(SMALL, true), None).await).await;
-    assert_eq!(answers("speed").await, SMALL);
+    text(gateway.send("/v1/chat/completions", &chat(SMALL_TASK, true), None).await).await;
+    assert_eq!(answers("speed").await, SMALL_TASK);
 }
 
 #[tokio::test]

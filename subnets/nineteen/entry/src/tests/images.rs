@@ -70,7 +70,7 @@ async fn start_image_gateway(config: MarketConfig, tasks: &[&str], is_openai: bo
 
 /// Returns deadlines for miners on a busy machine, instead of those of the tasks.
 fn long_deadlines() -> QueryDeadlines {
-    QueryDeadlines { first: Some(Duration::from_mins(1)), ..QueryDeadlines::default() }
+    QueryDeadlines { first_chunk: Some(Duration::from_mins(1)), ..QueryDeadlines::default() }
 }
 
 /// Returns what the painter draws for a payload without a model, as PNG in base64.
@@ -84,14 +84,14 @@ fn request() -> Value {
 }
 
 /// Returns `request` with further fields.
-fn with(extra_fields: &Value) -> Value {
+fn request_with(extra_fields: &Value) -> Value {
     let mut body = request();
     body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     body
 }
 
 /// Returns a photo and a mask whose left half is white, in base64.
-fn inputs() -> (String, String) {
+fn photo_and_mask() -> (String, String) {
     let photo = expected_image(
         Endpoint::TextToImage,
         &json!({"prompt": "hills", "width": SIDE, "height": SIDE}),
@@ -141,7 +141,7 @@ async fn send_form(
 /// miner's backend has.
 #[tokio::test]
 async fn every_route_has_the_image_of_its_task() {
-    let (photo, white) = inputs();
+    let (photo, white) = photo_and_mask();
     for is_openai in [false, true] {
         let gateway = start_image_gateway(market(), &TASKS, is_openai).await;
         let mut charged = 0;
@@ -167,10 +167,10 @@ async fn every_route_has_the_image_of_its_task() {
                 Endpoint::Avatar,
             ),
         ] {
-            let mut body = with(&extra_fields);
+            let mut body = request_with(&extra_fields);
             body["model"] = json!(model);
             let answer = document(gateway.send(&format!("/v1/{route}"), &body, None).await).await;
-            let mut payload = with(&extra_fields);
+            let mut payload = request_with(&extra_fields);
             if let Some(mask) = payload.as_object_mut().unwrap().shift_remove("mask") {
                 payload["mask_image"] = mask;
             }
@@ -190,7 +190,7 @@ async fn every_route_has_the_image_of_its_task() {
 
 #[tokio::test]
 async fn edit_with_a_mask_changes_only_the_transparent_area() {
-    let (photo, white) = inputs();
+    let (photo, white) = photo_and_mask();
     let gateway = start_image_gateway(market(), &TASKS, false).await;
     let files = [
         ("image", STANDARD.decode(&photo).unwrap()),
@@ -201,7 +201,7 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
     assert_eq!(status, 200, "{answer}");
     let expected = expected_image(
         Endpoint::Inpaint,
-        &with(&json!({"init_image": photo, "mask_image": white})),
+        &request_with(&json!({"init_image": photo, "mask_image": white})),
     );
     assert!(answer["data"][0]["b64_json"] == expected, "another image");
     // Without a mask, the complete image changes.
@@ -209,7 +209,7 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
     assert_eq!(status, 200, "{answer}");
     let expected = expected_image(
         Endpoint::ImageToImage,
-        &with(&json!({"init_image": photo, "image_strength": 0.5})),
+        &request_with(&json!({"init_image": photo, "image_strength": 0.5})),
     );
     assert!(answer["data"][0]["b64_json"] == expected, "another image");
     // The route has the errors of all routes.
@@ -263,18 +263,18 @@ async fn images_are_converted_to_the_requested_format() {
         document(gateway.send("/v1/images/generations", &body, None).await).await["data"][0].clone()
     };
     let decoded = |text: &Value| STANDARD.decode(text.as_str().unwrap()).unwrap();
-    assert_eq!(Format::of(&decoded(&generate(json!({})).await["b64_json"])), Some(Format::Png));
+    assert_eq!(Format::detect(&decoded(&generate(json!({})).await["b64_json"])), Some(Format::Png));
     let jpeg = decoded(
         &generate(json!({"output_format": "jpeg", "output_compression": 40})).await["b64_json"],
     );
-    assert_eq!(Format::of(&jpeg), Some(Format::Jpeg));
+    assert_eq!(Format::detect(&jpeg), Some(Format::Jpeg));
     assert_eq!(Picture::decode(&jpeg).unwrap().width(), SIDE);
     let small = decoded(&generate(json!({"size": "256x256"})).await["b64_json"]);
     let small = Picture::decode(&small).unwrap();
     assert_eq!((small.width(), small.height()), (256, 256));
     let entry = generate(json!({"response_format": "url", "output_format": "jpeg"})).await;
     let url = entry["url"].as_str().unwrap().strip_prefix("data:image/jpeg;base64,").unwrap();
-    assert_eq!(Format::of(&STANDARD.decode(url).unwrap()), Some(Format::Jpeg));
+    assert_eq!(Format::detect(&STANDARD.decode(url).unwrap()), Some(Format::Jpeg));
 }
 
 /// Ten images can be larger than any other response.
@@ -324,14 +324,14 @@ async fn model_selects_one_of_several_avatar_tasks() {
     let gateway =
         start_gateway_with_routes(config, &["avatar", "portrait"], handlers, long_deadlines())
             .await;
-    let (photo, _) = inputs();
+    let (photo, _) = photo_and_mask();
     for (model, value) in [(Value::Null, 0), (json!("avatar"), 0), (json!("portrait"), 255)] {
-        let body = with(&json!({"init_image": photo, "model": model}));
+        let body = request_with(&json!({"init_image": photo, "model": model}));
         let answer = document(gateway.send("/v1/avatar", &body, None).await).await;
         let expected = Picture::from_grey(8, 8, vec![value; 64]).unwrap().to_png().unwrap();
         assert_eq!(answer["image_b64"], STANDARD.encode(expected), "{model}");
     }
-    let body = with(&json!({"init_image": photo, "model": "nobody"}));
+    let body = request_with(&json!({"init_image": photo, "model": "nobody"}));
     assert_eq!(gateway.send("/v1/avatar", &body, None).await.status().as_u16(), 404);
 }
 

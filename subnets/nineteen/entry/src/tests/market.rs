@@ -70,8 +70,10 @@ pub(super) async fn start_gateway_for(
 
 /// Starts a gateway and one miner that streams these chunks and then stalls.
 pub(super) async fn start_stalling_gateway(chunks: Vec<String>) -> TestGateway {
-    let deadlines =
-        QueryDeadlines { between: Some(Duration::from_secs(1)), ..QueryDeadlines::default() };
+    let deadlines = QueryDeadlines {
+        between_chunks: Some(Duration::from_secs(1)),
+        ..QueryDeadlines::default()
+    };
     start_gateway_with_deadlines(
         MarketConfig::default(),
         vec![(TASK, stall_after(chunks))],
@@ -128,8 +130,12 @@ pub(super) async fn start_gateway_with_backend(endpoint: Endpoint, backend: Rout
     market.tasks[0].endpoint = endpoint;
     market.tasks[0].price = Price { input: 0, output: 1_000, step: 0 };
     // Longer than the task's timeout, which a busy machine exceeds with hundreds of chunks.
-    let long = Some(Duration::from_secs(30));
-    let deadlines = QueryDeadlines { first: long, between: long, ..QueryDeadlines::default() };
+    let long_timeout = Some(Duration::from_secs(30));
+    let deadlines = QueryDeadlines {
+        first_chunk: long_timeout,
+        between_chunks: long_timeout,
+        ..QueryDeadlines::default()
+    };
     start_gateway_with_routes(market, &[TASK], taonet_nineteen_miner::routes(miner), deadlines)
         .await
 }
@@ -185,9 +191,13 @@ pub(super) async fn start_gateway_with_slots(
     let terms = KeyTerms::new("test", 100);
     let created = store.create_key(&terms, &[3; 40], 0).await.unwrap();
     store.grant(&created.id, CREDITS, "test", 0).await.unwrap();
-    let router =
-        Gateway::new(store.clone(), querier.clone(), MarketFile::fixed(config), system_clock())
-            .router();
+    let router = Gateway::new(
+        store.clone(),
+        querier.clone(),
+        MarketFile::from_config(config),
+        system_clock(),
+    )
+    .router();
     let samples = Mutex::new(samples);
     TestGateway {
         router,
@@ -248,7 +258,7 @@ impl TestGateway {
     }
 
     /// Waits until no request of any key is in flight, and checks that the books balance.
-    pub(super) async fn settled(&self) {
+    pub(super) async fn wait_until_settled(&self) {
         let start = Instant::now();
         let mut since = Instant::now();
         while since.elapsed() < SETTLE_TIME {

@@ -258,9 +258,9 @@ async fn repeated_message_is_replayed_without_a_charge() {
     let first =
         text(gateway.send(PATH, &question(&json!({"stream": true})), Some("a")).await).await;
     let charged = gateway.charged().await;
-    let again = gateway.send(PATH, &question(&json!({"stream": true})), Some("a")).await;
-    assert_eq!(again.headers()["idempotency-replayed"], "true");
-    assert_eq!((text(again).await, gateway.charged().await), (first, charged));
+    let replayed = gateway.send(PATH, &question(&json!({"stream": true})), Some("a")).await;
+    assert_eq!(replayed.headers()["idempotency-replayed"], "true");
+    assert_eq!((text(replayed).await, gateway.charged().await), (first, charged));
 }
 
 async fn ask(gateway: &TestGateway, key: &str, body: &Value) -> Response {
@@ -277,15 +277,15 @@ async fn ask(gateway: &TestGateway, key: &str, body: &Value) -> Response {
 #[tokio::test]
 async fn key_and_errors_have_anthropics_format() {
     let gateway = start_gateway(vec![word()]).await;
-    let own = gateway.key.as_str();
-    assert_eq!(ask(&gateway, own, &question(&json!({}))).await.status(), StatusCode::OK);
+    let key = gateway.key.as_str();
+    assert_eq!(ask(&gateway, key, &question(&json!({}))).await.status(), StatusCode::OK);
     gateway.charged().await;
     for (key, body, status, kind) in [
         ("sk-tao-x", question(&json!({})), 401, "authentication_error"),
-        (own, question(&json!({"model": "claude"})), 404, "not_found_error"),
-        (own, question(&json!({"max_tokens": 0})), 400, "invalid_request_error"),
-        (own, json!([]), 400, "invalid_request_error"),
-        (own, question(&json!({"max_tokens": 30_000})), 402, "billing_error"),
+        (key, question(&json!({"model": "claude"})), 404, "not_found_error"),
+        (key, question(&json!({"max_tokens": 0})), 400, "invalid_request_error"),
+        (key, json!([]), 400, "invalid_request_error"),
+        (key, question(&json!({"max_tokens": 30_000})), 402, "billing_error"),
     ] {
         let response = ask(&gateway, key, &body).await;
         assert_eq!(response.status().as_u16(), status, "{body}");
@@ -295,12 +295,12 @@ async fn key_and_errors_have_anthropics_format() {
         assert!(error["error"]["message"].is_string());
         assert_eq!(error["request_id"], id);
     }
-    let response = ask(&gateway, own, &json!("x".repeat(9 << 20))).await;
+    let response = ask(&gateway, key, &json!("x".repeat(9 << 20))).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(document(response).await["error"]["type"], "request_too_large");
     gateway.store.update_key(&gateway.id, &KeyTerms::new("test", 1)).await.unwrap();
-    assert_eq!(ask(&gateway, own, &question(&json!({}))).await.status(), StatusCode::OK);
-    let response = ask(&gateway, own, &question(&json!({}))).await;
+    assert_eq!(ask(&gateway, key, &question(&json!({}))).await.status(), StatusCode::OK);
+    let response = ask(&gateway, key, &question(&json!({}))).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(response.headers().contains_key("retry-after"));
     assert_eq!(document(response).await["error"]["type"], "rate_limit_error");

@@ -21,9 +21,9 @@ use super::peers::{recorded_requests, start_gateway};
 use mutator::Mutation;
 
 /// Number of changed requests of a client.
-const SAMPLE: u64 = 250;
+const SAMPLE_COUNT: u64 = 250;
 /// The same in `./test --all`.
-const ALL: u64 = 10_000;
+const EXHAUSTIVE_COUNT: u64 = 10_000;
 /// Number of requests at the same time: together with their choices, they find enough slots.
 const MAX_CONCURRENT: usize = 4;
 /// Texts of events that report an interrupted answer.
@@ -67,9 +67,9 @@ async fn send_changed_requests(client: &str) {
     }
     // The others are errors that the contract tests provoke.
     assert!(answers * 4 >= requests.len() * 3, "{answers} of {}", requests.len());
-    let count = if is_exhaustive() { ALL } else { SAMPLE };
+    let count = if is_exhaustive() { EXHAUSTIVE_COUNT } else { SAMPLE_COUNT };
     let changed = (0..count).map(|number| {
-        let mutation = Mutation::of(&requests, &mut StdRng::seed_from_u64(number));
+        let mutation = Mutation::random(&requests, &mut StdRng::seed_from_u64(number));
         let gateway = &gateway;
         async move {
             let (status, body) = send(gateway, &mutation).await;
@@ -85,7 +85,9 @@ async fn send_changed_requests(client: &str) {
     }
     println!("{client}: {counts:?}");
     assert!(counts.contains_key(&200) && counts.contains_key(&400), "{counts:?}");
-    timeout(Duration::from_mins(2), gateway.settled()).await.expect("a request is still in flight");
+    timeout(Duration::from_mins(2), gateway.wait_until_settled())
+        .await
+        .expect("a request is still in flight");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

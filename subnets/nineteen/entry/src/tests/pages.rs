@@ -52,13 +52,13 @@ async fn bytes(response: Response) -> Vec<u8> {
 async fn every_route_is_documented_or_a_page() {
     let (router, _store, _folder) = gateway().await;
     let api = document(send(&router, Request::get("/openapi.json"), Vec::new()).await).await;
-    let documented = api["paths"].as_object().unwrap().keys().cloned();
-    let known: BTreeSet<String> =
-        documented.chain(PAGES.map(|(path, _)| path.to_owned())).collect();
+    let documented_routes = api["paths"].as_object().unwrap().keys().cloned();
+    let known_routes: BTreeSet<String> =
+        documented_routes.chain(PAGES.map(|(path, _)| path.to_owned())).collect();
     let routes = include_str!("../routes.rs").split(".route(\"").skip(1);
     let routes: BTreeSet<String> =
         routes.map(|rest| rest.split('"').next().unwrap().replace("{*", "{")).collect();
-    assert_eq!(routes, known);
+    assert_eq!(routes, known_routes);
 }
 
 #[tokio::test]

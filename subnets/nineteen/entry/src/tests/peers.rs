@@ -72,7 +72,7 @@ fn chat() -> MethodRouter {
             {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             }
-            first(chunks(&payload), &payload).into_response()
+            truncate_chunks(chunks(&payload), &payload).into_response()
         }
     })
 }
@@ -96,7 +96,7 @@ fn chunks(payload: &Value) -> Vec<String> {
     }
 }
 
-fn first(chunks: Vec<String>, payload: &Value) -> String {
+fn truncate_chunks(chunks: Vec<String>, payload: &Value) -> String {
     let maximum = usize::try_from(payload["max_tokens"].as_u64().unwrap()).unwrap();
     chunks.into_iter().take(maximum).collect()
 }
@@ -105,7 +105,7 @@ fn completion() -> MethodRouter {
     let logprobs = json!({"tokens": ["word "], "token_logprobs": [-0.5], "top_logprobs": [{}], "text_offset": [0]});
     let chunk =
         format!("data: {}\n\n", json!({"choices": [{"text": "word ", "logprobs": logprobs}]}));
-    post(|Json(payload): Json<Value>| async move { first(vec![chunk; 2], &payload) })
+    post(|Json(payload): Json<Value>| async move { truncate_chunks(vec![chunk; 2], &payload) })
 }
 
 /// Returns a handler that responds with one vector per text, of the requested dimensions; its
@@ -140,20 +140,20 @@ pub(super) async fn start_gateway() -> TestGateway {
 }
 
 /// A running gateway that serves every route.
-struct Served {
+struct ServedGateway {
     gateway: TestGateway,
     url: String,
     shutdown: Shutdown,
     recorder: Recorder,
 }
 
-impl Served {
+impl ServedGateway {
     async fn start() -> Self {
         let (gateway, recorder) = (start_gateway().await, Recorder::default());
         let (requests, key) = (recorder.clone(), gateway.key.clone());
         let record = move |request: Request, next: Next| {
             let (requests, key) = (requests.clone(), key.clone());
-            async move { requests.pass(&key, request, next).await }
+            async move { requests.record_and_forward(&key, request, next).await }
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -168,7 +168,7 @@ impl Served {
 
     /// Runs the script of a client against the gateway; returns the results that it prints.
     /// Compares the requests with the recorded ones.
-    fn sell_to(&self, client: &str, buyer: &mut Command) -> Value {
+    fn run_buyer(&self, client: &str, buyer: &mut Command) -> Value {
         let results =
             ask(buyer, &json!({"url": format!("{}/v1", self.url), "key": self.gateway.key}));
         self.recorder.compare(client);
@@ -218,10 +218,10 @@ fn expected_results() -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn openai_python_client_is_compatible() {
     let Some(peer) = peer_directory("openai") else { return };
-    let served = Served::start().await;
+    let served = ServedGateway::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
     buyer.arg(manifest_path("src/tests/peers/buyer.py"));
-    let results = tokio::task::block_in_place(|| served.sell_to("openai-python", &mut buyer));
+    let results = tokio::task::block_in_place(|| served.run_buyer("openai-python", &mut buyer));
     assert_eq!(results, expected_results());
     served.stop().await;
 }
@@ -229,10 +229,10 @@ async fn openai_python_client_is_compatible() {
 #[tokio::test(flavor = "multi_thread")]
 async fn openai_node_client_is_compatible() {
     let Some(peer) = peer_directory("openai-node") else { return };
-    let served = Served::start().await;
+    let served = ServedGateway::start().await;
     let mut buyer = Command::new("node");
     buyer.arg(manifest_path("src/tests/peers/buyer.mjs")).arg(peer);
-    let results = tokio::task::block_in_place(|| served.sell_to("openai-node", &mut buyer));
+    let results = tokio::task::block_in_place(|| served.run_buyer("openai-node", &mut buyer));
     assert_eq!(results, expected_results());
     served.stop().await;
 }
@@ -240,10 +240,10 @@ async fn openai_node_client_is_compatible() {
 #[tokio::test(flavor = "multi_thread")]
 async fn anthropic_python_client_is_compatible() {
     let Some(peer) = peer_directory("anthropic") else { return };
-    let served = Served::start().await;
+    let served = ServedGateway::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
     buyer.arg(manifest_path("src/tests/peers/anthropic_buyer.py"));
-    let results = tokio::task::block_in_place(|| served.sell_to("anthropic", &mut buyer));
+    let results = tokio::task::block_in_place(|| served.run_buyer("anthropic", &mut buyer));
     let turn = |input: u64| {
         json!({
             "type": "message", "role": "assistant", "text": "word word word ", "stop": "end_turn",
@@ -290,7 +290,7 @@ fn schemathesis_settings() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn openapi_document_describes_the_routes() {
     let Some(peer) = peer_directory("schemathesis") else { return };
-    let served = Served::start().await;
+    let served = ServedGateway::start().await;
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("schemathesis.toml");
     std::fs::write(&settings, schemathesis_settings()).unwrap();

@@ -15,15 +15,15 @@ use super::market::TestGateway;
 /// Timeout for what takes milliseconds on an idle machine.
 pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(30);
 /// Begins an interim response, which clients skip.
-const INTERIM: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+const CONTINUE_RESPONSE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A gateway that is served on a port, as by `tao nineteen`.
-pub(super) struct Served {
+pub(super) struct ServedGateway {
     pub(super) address: SocketAddr,
     shutdown: Shutdown,
 }
 
-impl Served {
+impl ServedGateway {
     pub(super) async fn start(gateway: &TestGateway, limits: ServeLimits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, router, shutdown) =
@@ -74,7 +74,7 @@ impl RawResponse {
 
     /// Parses a response after any number of interim ones; `None` if it is incomplete.
     pub(super) fn parse(mut bytes: &[u8]) -> Option<Self> {
-        while let Some(after) = bytes.strip_prefix(INTERIM) {
+        while let Some(after) = bytes.strip_prefix(CONTINUE_RESPONSE) {
             bytes = after;
         }
         let end = memchr::memmem::find(bytes, b"\r\n\r\n")?;
@@ -82,7 +82,7 @@ impl RawResponse {
             (std::str::from_utf8(&bytes[..end]).unwrap().to_lowercase(), &bytes[end + 4..]);
         let status = head.strip_prefix("http/1.1 ")?.get(..3)?.parse().ok()?;
         let body = if head.contains("transfer-encoding: chunked") {
-            joined_chunks(body)?
+            join_chunks(body)?
         } else {
             body.to_vec()
         };
@@ -96,7 +96,7 @@ impl RawResponse {
 }
 
 /// Returns the content of chunks; `None` if the last one is missing.
-fn joined_chunks(mut bytes: &[u8]) -> Option<Vec<u8>> {
+fn join_chunks(mut bytes: &[u8]) -> Option<Vec<u8>> {
     let mut content = Vec::new();
     loop {
         let end = memchr::memmem::find(bytes, b"\r\n")?;

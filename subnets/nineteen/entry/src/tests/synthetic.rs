@@ -61,13 +61,14 @@ fn synthetic_requests_are_indistinguishable_from_buyer_requests() {
         };
         let may_be_unnamed = matches!(endpoint, Endpoint::Avatar | Endpoint::Inpaint);
         for names_task in (0..rounds).map(|_| true).chain(may_be_unnamed.then_some(false)) {
-            let mut made = payload(&task, None, names_task, &mut random).unwrap();
-            let mut bought = miner_payload(&task, made.clone());
-            let (seed, sold) = (made.shift_remove("seed"), bought.shift_remove("seed"));
-            assert_eq!(sold.is_some(), seed.is_some());
+            let mut synthetic_payload = payload(&task, None, names_task, &mut random).unwrap();
+            let mut buyer_payload = miner_payload(&task, synthetic_payload.clone());
+            let (seed, buyer_seed) =
+                (synthetic_payload.shift_remove("seed"), buyer_payload.shift_remove("seed"));
+            assert_eq!(buyer_seed.is_some(), seed.is_some());
             assert_eq!(
-                Value::from(made).to_string(),
-                Value::from(bought).to_string(),
+                Value::from(synthetic_payload).to_string(),
+                Value::from(buyer_payload).to_string(),
                 "{endpoint:?}"
             );
         }

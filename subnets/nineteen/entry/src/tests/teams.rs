@@ -25,7 +25,7 @@ async fn buy_with(gateway: &TestGateway, key: &str) -> Response {
         .unwrap()
 }
 
-fn in_team(team: &str) -> KeyTerms {
+fn team_terms(team: &str) -> KeyTerms {
     KeyTerms { team: Some(team.to_owned()), ..KeyTerms::new("test", 100) }
 }
 
@@ -39,16 +39,19 @@ async fn spent(store: &Store) -> i64 {
 async fn keys_of_a_team_share_its_budget() {
     let gateway = start_gateway(respond_with(vec![word(), word()])).await;
     gateway.store.create_team("shops", Some(500), Some(7)).await.unwrap();
-    gateway.store.update_key(&gateway.id, &in_team("shops")).await.unwrap();
-    let other =
-        gateway.store.create_key_with_credits(&in_team("shops"), 100, &[5; 40], 0).await.unwrap();
+    gateway.store.update_key(&gateway.id, &team_terms("shops")).await.unwrap();
+    let other = gateway
+        .store
+        .create_key_with_credits(&team_terms("shops"), 100, &[5; 40], 0)
+        .await
+        .unwrap();
     // Each answer costs two credits, of up to five that are reserved.
     for key in [gateway.key.as_str(), other.secret.as_str()] {
-        let earlier = spent(&gateway.store).await;
+        let spent_before = spent(&gateway.store).await;
         let bought = buy_with(&gateway, key).await;
         assert_eq!(bought.status(), 200);
         document(bought).await;
-        while spent(&gateway.store).await == earlier {
+        while spent(&gateway.store).await == spent_before {
             tokio::task::yield_now().await;
         }
     }
@@ -65,13 +68,15 @@ async fn keys_of_a_team_share_its_budget() {
     // Another team, or none, is not affected.
     gateway.store.update_key(&gateway.id, &KeyTerms::new("test", 100)).await.unwrap();
     assert_eq!(buy_with(&gateway, &gateway.key).await.status(), 200);
-    let own = Request::get("/v1/key").header("authorization", format!("Bearer {}", *other.secret));
-    let own = gateway.router.clone().oneshot(own.body(Body::empty()).unwrap()).await.unwrap();
-    let own = document(own).await;
+    let request =
+        Request::get("/v1/key").header("authorization", format!("Bearer {}", *other.secret));
+    let request = request.body(Body::empty()).unwrap();
+    let response = gateway.router.clone().oneshot(request).await.unwrap();
+    let key_document = document(response).await;
     let day_budget = json!({"period": "day", "budget": 7, "spent": 7 - remaining});
     let month_budget = json!({"period": "month", "budget": 500, "spent": 7 - remaining});
     assert_eq!(
-        (&own["team"], &own["budgets"]),
+        (&key_document["team"], &key_document["budgets"]),
         (&json!({"name": "shops", "budgets": [month_budget, day_budget]}), &json!([]))
     );
 }
@@ -84,7 +89,7 @@ async fn responses_to_the_keys_of_a_team_have_its_warnings() {
     let gateway = gateway_on(&store);
     gateway.warn_of_budgets().await.unwrap();
     for (number, terms, warning) in
-        [(1, in_team("shops"), Some("team day 100%")), (2, KeyTerms::new("test", 5), None)]
+        [(1, team_terms("shops"), Some("team day 100%")), (2, KeyTerms::new("test", 5), None)]
     {
         let key = store.create_key(&terms, &[number; 40], 0).await.unwrap();
         let request = Request::post("/v1/completions")

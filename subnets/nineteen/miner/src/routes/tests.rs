@@ -42,7 +42,7 @@ fn chats<H: axum::handler::Handler<T, ()>, T: 'static>(handler: H) -> Router {
     Router::new().route("/v1/chat/completions", post(handler))
 }
 
-async fn ask(miner: &Miner, path: &str, payload: Value) -> Response {
+async fn post_payload(miner: &Miner, path: &str, payload: Value) -> Response {
     let mut request = Request::post(path).body(Body::from(payload.to_string())).unwrap();
     request.extensions_mut().insert(Caller {
         hotkey: key("//Alice").hotkey(),
@@ -53,8 +53,12 @@ async fn ask(miner: &Miner, path: &str, payload: Value) -> Response {
 }
 
 async fn chat(miner: &Miner) -> Response {
-    ask(miner, "/chat/completions", json!({"model": "chat-a", "messages": [], "stream": true}))
-        .await
+    post_payload(
+        miner,
+        "/chat/completions",
+        json!({"model": "chat-a", "messages": [], "stream": true}),
+    )
+    .await
 }
 
 async fn text(response: Response) -> String {
@@ -74,7 +78,7 @@ async fn payload_reaches_the_backend_and_chunks_the_validator() {
     let miner = miner_with_backend(backend, config()).await;
     let payload =
         json!({"model": "chat_a", "nonce": "1_x", "stream": true, "logprobs": true, "top_k": 5});
-    let response = ask(&miner, "/chat/completions", payload).await;
+    let response = post_payload(&miner, "/chat/completions", payload).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream; charset=utf-8");
     let events = text(response).await;
@@ -111,7 +115,7 @@ async fn unstreamed_answers_are_passed_on_unchanged() {
     let backend = chats(|| async { Json(json!({"choices": [{"message": {"content": "whole"}}]})) });
     let miner = miner_with_backend(backend, config()).await;
     let response =
-        ask(&miner, "/chat/completions", json!({"model": "org/A", "stream": false})).await;
+        post_payload(&miner, "/chat/completions", json!({"model": "org/A", "stream": false})).await;
     assert_eq!(text(response).await, r#"{"choices":[{"message":{"content":"whole"}}]}"#);
 }
 
@@ -123,10 +127,11 @@ async fn embeddings_are_passed_on_unchanged() {
     let config = MinerConfig { task_type: TaskType::Embedding, ..config() };
     let miner = miner_with_backend(backend, config).await;
     let response =
-        text(ask(&miner, "/embeddings", json!({"model": "chat-a", "input": ["a"]})).await).await;
+        text(post_payload(&miner, "/embeddings", json!({"model": "chat-a", "input": ["a"]})).await)
+            .await;
     assert_eq!(serde_json::from_str::<Value>(&response).unwrap(), expected);
     assert_eq!(
-        ask(&miner, "/chat/completions", json!({"model": "chat-a"})).await.status(),
+        post_payload(&miner, "/chat/completions", json!({"model": "chat-a"})).await.status(),
         StatusCode::NOT_FOUND
     );
 }
@@ -153,7 +158,7 @@ async fn finish_reason_is_sent_on_request() {
 }
 
 /// Returns a body that sends these bytes and then stalls.
-fn endless(first: Bytes) -> Body {
+fn endless_body(first: Bytes) -> Body {
     let first = futures::stream::iter([Ok::<_, std::io::Error>(first)]);
     Body::from_stream(first.chain(futures::stream::pending()))
 }

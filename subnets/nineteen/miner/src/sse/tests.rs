@@ -35,7 +35,7 @@ fn filtered(pieces: &[&[u8]], relays_end: bool) -> (Vec<String>, Option<StreamFa
     (events.collect(), result.err())
 }
 
-fn of_chunks(chunks: &[&str], relays_end: bool) -> (Vec<String>, Option<StreamFault>) {
+fn filtered_chunks(chunks: &[&str], relays_end: bool) -> (Vec<String>, Option<StreamFault>) {
     let stream =
         chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect::<Vec<_>>().concat();
     let (events, fault) = filtered(&[stream.as_bytes()], relays_end);
@@ -81,11 +81,11 @@ fn reference_validators_get_chunks_with_content_only() {
         (vec![completion], vec![EMPTY_COMPLETION], vec![completion]),
     ] {
         assert_eq!(
-            of_chunks(&chunks, false),
+            filtered_chunks(&chunks, false),
             (reference.iter().map(|chunk| (*chunk).to_owned()).collect(), None)
         );
         assert_eq!(
-            of_chunks(&chunks, true),
+            filtered_chunks(&chunks, true),
             (ours.iter().map(|chunk| (*chunk).to_owned()).collect(), None)
         );
     }
@@ -148,7 +148,7 @@ fn faults_of_streams_are_reported() {
             "{empty:?}"
         );
     }
-    let full = reported(r#"{"error":{"message":"no capacity","code":429}}"#);
+    let full = parse_reported_error(r#"{"error":{"message":"no capacity","code":429}}"#);
     assert!(
         matches!(full, StreamFault::Reported { status: Some(StatusCode::TOO_MANY_REQUESTS), .. }),
         "{full:?}"
@@ -158,7 +158,10 @@ fn faults_of_streams_are_reported() {
 #[test]
 fn chunks_after_done_are_ignored() {
     let text = r#"{"choices":[{"delta":{"content":"a"}}]}"#;
-    assert_eq!(of_chunks(&[text, "[DONE]", text, "{broken"], true), (vec![text.to_owned()], None));
+    assert_eq!(
+        filtered_chunks(&[text, "[DONE]", text, "{broken"], true),
+        (vec![text.to_owned()], None)
+    );
 }
 
 #[test]

@@ -5,9 +5,9 @@ use utoipa::openapi::schema::{AdditionalProperties, Type};
 use utoipa::openapi::{ComponentsBuilder, KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat};
 
 use super::{
-    Field, any, array_of, constant, either, flag, integer, list, needs, nonempty, null, number,
-    object, of_type, one_at_most, one_of, refer, request, some_text, string, text_like, typed,
-    with_conditions,
+    Field, any, any_of, array_of, at_most_one, constant, flag, integer, list, nonempty,
+    nonempty_string, null, number, object, of_type, one_of, pattern, reference, request, requires,
+    string, typed_object, with_conditions,
 };
 use crate::{
     INCLUDE_VALUES, REASONING_EFFORTS, SUMMARIES, TEMPLATE_OVERRIDES, VERBOSITIES, VLLM_FLAGS,
@@ -39,7 +39,7 @@ const SIZE: &str = concat!(
 
 /// Fields of all text requests.
 fn sampling() -> Vec<Field> {
-    let stop = either([some_text(), list(some_text(), 1, 4)]);
+    let stop = any_of([nonempty_string(), list(nonempty_string(), 1, 4)]);
     let options =
         object([], [("include_usage", flag()), ("include_obfuscation", constant(false.into()))])
             .additional_properties(Some(AdditionalProperties::FreeForm(false)));
@@ -54,7 +54,7 @@ fn sampling() -> Vec<Field> {
         ("seed", of_type(Type::Integer).into()),
         ("top_k", integer(-1.0, 1_000_000.0)),
         ("min_p", number(0.0, 1.0)),
-        ("repetition_penalty", positive(2.0)),
+        ("repetition_penalty", positive_number(2.0)),
         ("stop", stop),
         ("frequency_penalty", number(-2.0, 2.0)),
         ("presence_penalty", number(-2.0, 2.0)),
@@ -76,25 +76,25 @@ fn sampling() -> Vec<Field> {
 /// Fields of text requests that only vLLM and servers like it have.
 fn vllm_sampling() -> Vec<Field> {
     let tokens = || list(integer(0.0, 1_000_000.0), 1, 4_096);
-    let texts = || list(some_text(), 1, 4_096);
-    let schema = || either([some_text(), of_type(Type::Object).into()]);
+    let texts = || list(nonempty_string(), 1, 4_096);
+    let schema = || any_of([nonempty_string(), of_type(Type::Object).into()]);
     let constraint = |name: &'static str, value: RefOr<Schema>| -> RefOr<Schema> {
         let flags = ["disable_fallback", "disable_any_whitespace", "disable_additional_properties"];
         let options = flags
             .map(|name| (name, flag()))
             .into_iter()
-            .chain([("whitespace_pattern", some_text())]);
+            .chain([("whitespace_pattern", nonempty_string())]);
         object([(name, value)], options)
             .additional_properties(Some(AdditionalProperties::FreeForm(false)))
             .into()
     };
     let structured = [
         constraint("json", schema()),
-        constraint("regex", some_text()),
+        constraint("regex", nonempty_string()),
         constraint("choice", texts()),
-        constraint("grammar", some_text()),
+        constraint("grammar", nonempty_string()),
         constraint("json_object", constant(true.into())),
-        constraint("structural_tag", some_text()),
+        constraint("structural_tag", nonempty_string()),
     ];
     let fields = [
         ("min_tokens", integer(0.0, 32_768.0)),
@@ -102,30 +102,30 @@ fn vllm_sampling() -> Vec<Field> {
         ("stop_token_ids", tokens()),
         ("allowed_token_ids", tokens()),
         ("bad_words", texts()),
-        ("truncate_prompt_tokens", either([constant((-1).into()), integer(1.0, 1_000_000.0)])),
+        ("truncate_prompt_tokens", any_of([constant((-1).into()), integer(1.0, 1_000_000.0)])),
         ("use_beam_search", constant(false.into())),
-        ("structured_outputs", either(structured)),
+        ("structured_outputs", any_of(structured)),
         ("guided_json", schema()),
-        ("guided_regex", some_text()),
+        ("guided_regex", nonempty_string()),
         ("guided_choice", texts()),
-        ("guided_grammar", some_text()),
-        ("guided_whitespace_pattern", some_text()),
-        ("guided_decoding_backend", some_text()),
+        ("guided_grammar", nonempty_string()),
+        ("guided_whitespace_pattern", nonempty_string()),
+        ("guided_decoding_backend", nonempty_string()),
     ];
     VLLM_FLAGS.map(|name| (name, flag())).into_iter().chain(fields).collect()
 }
 
 fn tools() -> Vec<Field> {
-    let call = either([one_of(&["none", "auto"]), object([("name", string())], []).into()]);
+    let call = any_of([one_of(&["none", "auto"]), object([("name", string())], []).into()]);
     let options = object([], TEMPLATE_OVERRIDES.map(|name| (name, null())));
     vec![
-        ("tools", list(typed(), 1, 128)),
+        ("tools", list(typed_object(), 1, 128)),
         ("functions", list(object([("name", string())], []).into(), 1, 128)),
         ("function_call", call),
         ("chat_template_kwargs", options.into()),
-        ("tool_choice", either([one_of(&["none", "auto", "required"]), typed()])),
+        ("tool_choice", any_of([one_of(&["none", "auto", "required"]), typed_object()])),
         ("parallel_tool_calls", flag()),
-        ("response_format", typed()),
+        ("response_format", typed_object()),
         ("reasoning_effort", one_of(&REASONING_EFFORTS)),
         ("verbosity", one_of(&VERBOSITIES)),
         ("modalities", array_of(one_of(&["text"]))),
@@ -145,7 +145,7 @@ fn image(extra_fields: impl IntoIterator<Item = Field>) -> Vec<Field> {
 /// Returns the optional fields of OpenAI's image routes.
 fn openai_images() -> Vec<Field> {
     vec![
-        ("size", text_like(SIZE, None)),
+        ("size", pattern(SIZE, None)),
         ("n", integer(1.0, 10.0)),
         ("response_format", one_of(&["b64_json", "url"])),
         ("quality", one_of(&["auto", "low", "medium", "high", "standard", "hd"])),
@@ -161,16 +161,17 @@ fn openai_images() -> Vec<Field> {
 /// Returns the schema condition that only JPEG files are compressed as the buyer asks.
 fn compressed_jpeg() -> RefOr<Schema> {
     let jpeg = object([("output_format", one_of(&["jpeg"]))], []);
-    either([object([], [("output_compression", null())]).into(), jpeg.into()])
+    any_of([object([], [("output_compression", null())]).into(), jpeg.into()])
 }
 
 /// Returns the schema of the form of `/v1/images/edits`.
-fn edit(prompt: Field) -> ObjectBuilder {
+fn image_edit(prompt: Field) -> ObjectBuilder {
     let file = |name| {
         let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
         (name, of_type(Type::String).format(Some(binary)).into())
     };
-    let extra_fields = [file("mask"), ("model", some_text()), ("image_strength", number(0.1, 1.0))];
+    let extra_fields =
+        [file("mask"), ("model", nonempty_string()), ("image_strength", number(0.1, 1.0))];
     let extra_fields = extra_fields
         .into_iter()
         .chain([("input_fidelity", one_of(&["low"]))])
@@ -179,12 +180,12 @@ fn edit(prompt: Field) -> ObjectBuilder {
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
-/// Returns the schema of a number above 0 and up to `largest`.
-fn positive(largest: f64) -> RefOr<Schema> {
-    of_type(Type::Number).exclusive_minimum(Some(0.0)).maximum(Some(largest)).into()
+/// Returns the schema of a number above 0 and up to `maximum`.
+fn positive_number(maximum: f64) -> RefOr<Schema> {
+    of_type(Type::Number).exclusive_minimum(Some(0.0)).maximum(Some(maximum)).into()
 }
 
-fn sides() -> [Field; 2] {
+fn width_and_height() -> [Field; 2] {
     [("width", integer(513.0, 2_047.0)), ("height", integer(513.0, 2_047.0))]
 }
 
@@ -195,7 +196,7 @@ fn object_of_type(name: &str) -> RefOr<Schema> {
 
 /// Returns the schema of an object with a URL of an image, which may have further fields.
 fn image_url(extra_fields: impl IntoIterator<Item = Field>) -> ObjectBuilder {
-    let url = either([text_like(DATA_URL, None), text_like("^https://", None)]);
+    let url = any_of([pattern(DATA_URL, None), pattern("^https://", None)]);
     object([("url", url)], extra_fields)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
@@ -209,22 +210,22 @@ fn message() -> RefOr<Schema> {
         object([("type", one_of(&["image_url"])), ("image_url", image_url([detail]).into())], [])
             .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     let with_content = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
-        object([("role", one_of(roles)), ("content", either([string(), array_of(part)]))], [])
+        object([("role", one_of(roles)), ("content", any_of([string(), array_of(part)]))], [])
             .into()
     };
     let roles = ["system", "developer", "user", "assistant", "tool"];
     let with_calls =
         object([("role", one_of(&roles)), ("tool_calls", array_of(any()))], [("content", null())]);
     let call = object([("name", string()), ("arguments", string())], []);
-    let content = || ("content", either([string(), null()]));
+    let content = || ("content", any_of([string(), null()]));
     let with_function_call = object(
         [("role", one_of(&["assistant"])), ("function_call", call.into())],
         [content(), ("tool_calls", null())],
     );
     let result = object([("role", one_of(&["function"])), ("name", string())], [content()]);
-    either([
+    any_of([
         with_content(&roles, text_block()),
-        with_content(&["user"], either([text_block(), image.into()])),
+        with_content(&["user"], any_of([text_block(), image.into()])),
         with_calls.into(),
         with_function_call.into(),
         result.into(),
@@ -233,8 +234,8 @@ fn message() -> RefOr<Schema> {
 
 /// Returns the schema of `reasoning` in `/v1/responses`.
 fn reasoning() -> RefOr<Schema> {
-    let summary = || either([one_of(&SUMMARIES), null()]);
-    let effort = either([one_of(&REASONING_EFFORTS), null()]);
+    let summary = || any_of([one_of(&SUMMARIES), null()]);
+    let effort = any_of([one_of(&REASONING_EFFORTS), null()]);
     object([], [("effort", effort), ("summary", summary()), ("generate_summary", summary())])
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
         .into()
@@ -244,11 +245,11 @@ fn reasoning() -> RefOr<Schema> {
 fn item() -> RefOr<Schema> {
     let part =
         || object([("type", one_of(&["input_text", "output_text"])), ("text", string())], []);
-    let url = either([text_like(DATA_URL, None), text_like("^https://", None)]);
-    let detail = ("detail", either([one_of(&["auto", "low", "high"]), null()]));
+    let url = any_of([pattern(DATA_URL, None), pattern("^https://", None)]);
+    let detail = ("detail", any_of([one_of(&["auto", "low", "high"]), null()]));
     let image = object([("type", one_of(&["input_image"])), ("image_url", url)], [detail]);
     let message = |roles: &[&str], part: RefOr<Schema>| -> RefOr<Schema> {
-        let content = either([string(), array_of(part)]);
+        let content = any_of([string(), array_of(part)]);
         object([("role", one_of(roles)), ("content", content)], [("type", one_of(&["message"]))])
             .into()
     };
@@ -256,12 +257,12 @@ fn item() -> RefOr<Schema> {
     let kind = |name: &str| ("type", one_of(&[name]));
     let call =
         object([kind("function_call"), id(), ("name", string()), ("arguments", string())], []);
-    let result = either([string(), array_of(part().into())]);
+    let result = any_of([string(), array_of(part().into())]);
     let output = object([kind("function_call_output"), id(), ("output", result)], []);
     let reasoning = object([kind("reasoning")], []);
-    either([
+    any_of([
         message(&["system", "developer", "user", "assistant"], part().into()),
-        message(&["user"], either([part().into(), image.into()])),
+        message(&["user"], any_of([part().into(), image.into()])),
         call.into(),
         output.into(),
         reasoning.into(),
@@ -276,57 +277,57 @@ fn text_block() -> RefOr<Schema> {
 /// Returns the schema of a message of `/v1/messages`.
 fn anthropic_turn() -> RefOr<Schema> {
     let kind = |name: &str| ("type", one_of(&[name]));
-    let texts = either([string(), null(), array_of(text_block())]);
+    let texts = any_of([string(), null(), array_of(text_block())]);
     let result = object([kind("tool_result"), ("tool_use_id", string())], [("content", texts)]);
     let input = of_type(Type::Object).into();
     let call =
         object([kind("tool_use"), ("id", string()), ("name", string()), ("input", input)], []);
     let media = one_of(&["image/jpeg", "image/png", "image/gif", "image/webp"]);
     let base64 =
-        object([kind("base64"), ("media_type", media), ("data", text_like(IMAGE_DATA, None))], []);
-    let url = object([kind("url"), ("url", text_like("^https://", None))], []);
-    let image = object([kind("image"), ("source", either([base64.into(), url.into()]))], []);
+        object([kind("base64"), ("media_type", media), ("data", pattern(IMAGE_DATA, None))], []);
+    let url = object([kind("url"), ("url", pattern("^https://", None))], []);
+    let image = object([kind("image"), ("source", any_of([base64.into(), url.into()]))], []);
     let reasoning = object([("type", one_of(&["thinking", "redacted_thinking"]))], []);
     let turn = |role: &str, block: RefOr<Schema>| -> RefOr<Schema> {
-        object([("role", one_of(&[role])), ("content", either([string(), nonempty(block)]))], [])
+        object([("role", one_of(&[role])), ("content", any_of([string(), nonempty(block)]))], [])
             .into()
     };
-    either([
-        turn("user", either([text_block(), image.into(), result.into()])),
-        turn("assistant", either([text_block(), call.into(), reasoning.into()])),
+    any_of([
+        turn("user", any_of([text_block(), image.into(), result.into()])),
+        turn("assistant", any_of([text_block(), call.into(), reasoning.into()])),
         turn("system", text_block()),
     ])
 }
 
 /// Returns the optional fields of `/v1/messages`.
 fn anthropic_options() -> Vec<Field> {
-    let parallel = || ("disable_parallel_tool_use", either([flag(), null()]));
+    let parallel = || ("disable_parallel_tool_use", any_of([flag(), null()]));
     let any_tool = object([("type", one_of(&["auto", "any", "none"]))], [parallel()]);
     let one_tool = object([("type", one_of(&["tool"])), ("name", string())], [parallel()]);
     let object_of_any = || RefOr::from(of_type(Type::Object));
     let tool = object(
         [("name", string()), ("input_schema", object_of_any())],
-        [("type", either([one_of(&["custom"]), null()]))],
+        [("type", any_of([one_of(&["custom"]), null()]))],
     );
-    let display = either([one_of(&["summarized", "omitted"]), null()]);
+    let display = any_of([one_of(&["summarized", "omitted"]), null()]);
     let thinking = one_of(&["enabled", "adaptive", "between_tools", "disabled"]);
     let thinking = object([("type", thinking)], [("display", display)]);
-    let effort = either([one_of(&["low", "medium", "high", "xhigh", "max"]), null()]);
+    let effort = any_of([one_of(&["low", "medium", "high", "xhigh", "max"]), null()]);
     let format = object([("type", one_of(&["json_schema"])), ("schema", object_of_any())], []);
-    let config = object([], [("effort", effort), ("format", either([format.into(), null()]))])
+    let config = object([], [("effort", effort), ("format", any_of([format.into(), null()]))])
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     vec![
-        ("system", either([string(), array_of(text_block())])),
+        ("system", any_of([string(), array_of(text_block())])),
         ("stream", flag()),
         ("temperature", number(0.0, 2.0)),
         ("top_p", number(0.0, 1.0)),
         ("top_k", integer(-1.0, 1_000_000.0)),
-        ("stop_sequences", list(some_text(), 0, 4)),
+        ("stop_sequences", list(nonempty_string(), 0, 4)),
         ("tools", list(tool.into(), 0, 128)),
-        ("tool_choice", either([any_tool.into(), one_tool.into()])),
+        ("tool_choice", any_of([any_tool.into(), one_tool.into()])),
         ("thinking", thinking.into()),
         ("output_config", config.into()),
-        ("metadata", object([], [("user_id", either([string(), null()]))]).into()),
+        ("metadata", object([], [("user_id", any_of([string(), null()]))]).into()),
         ("service_tier", one_of(&["auto", "standard_only"])),
         ("speed", one_of(&["standard"])),
         ("cache_control", any()),
@@ -344,10 +345,10 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
 
 /// Adds the schemas of requests for texts and embeddings.
 fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
-    let model = || ("model", some_text());
+    let model = || ("model", nonempty_string());
     let embedding =
         [("encoding_format", one_of(&["float", "base64"])), ("dimensions", integer(1.0, 65_536.0))];
-    let turns = || ("messages", list(refer("AnthropicTurn"), 1, 1_024));
+    let turns = || ("messages", list(reference("AnthropicTurn"), 1, 1_024));
     let positive_integer = || -> RefOr<Schema> { of_type(Type::Integer).minimum(Some(1.0)).into() };
     components
         .schema("Message", message())
@@ -357,7 +358,7 @@ fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema(
             "ResponseRequest",
             request(
-                [model(), ("input", either([string(), list(refer("Item"), 1, 1_024)]))],
+                [model(), ("input", any_of([string(), list(reference("Item"), 1, 1_024)]))],
                 response_options(),
             ),
         )
@@ -376,7 +377,10 @@ fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema(
             "EmbeddingRequest",
             request(
-                [model(), ("input", either([some_text(), list(some_text(), 1, 2_048)]))],
+                [
+                    model(),
+                    ("input", any_of([nonempty_string(), list(nonempty_string(), 1, 2_048)])),
+                ],
                 embedding,
             ),
         )
@@ -387,15 +391,15 @@ fn add_texts(components: ComponentsBuilder) -> ComponentsBuilder {
 /// constraints of the text. With these as well, the schema would have more combinations than
 /// programs that expand it support.
 fn text_conditions() -> [RefOr<Schema>; 2] {
-    [one_at_most(["max_tokens", "max_completion_tokens"]), needs("stream_options", "stream")]
+    [at_most_one(["max_tokens", "max_completion_tokens"]), requires("stream_options", "stream")]
 }
 
 fn chat(model: Field) -> RefOr<Schema> {
     let options = [("logprobs", flag()), ("top_logprobs", integer(0.0, 20.0))];
     let options = sampling().into_iter().chain(tools()).chain(options);
-    let conditions = text_conditions().into_iter().chain([needs("top_logprobs", "logprobs")]);
+    let conditions = text_conditions().into_iter().chain([requires("top_logprobs", "logprobs")]);
     with_conditions(
-        request([model, ("messages", list(refer("Message"), 1, 1_024))], options),
+        request([model, ("messages", list(reference("Message"), 1, 1_024))], options),
         conditions,
     )
 }
@@ -403,14 +407,17 @@ fn chat(model: Field) -> RefOr<Schema> {
 fn completion(model: Field) -> RefOr<Schema> {
     let extra_fields =
         [("logprobs", integer(0.0, 5.0)), ("best_of", integer(1.0, 128.0)), ("echo", flag())];
-    let prompt = ("prompt", either([string(), list(string(), 1, 128)]));
-    let off = || either([constant(false.into()), null()]);
-    let unstreamed = object([], [("stream", off())]);
-    let unselected = object([], [("best_of", either([integer(1.0, 1.0), null()]))]);
+    let prompt = ("prompt", any_of([string(), list(string(), 1, 128)]));
+    let false_or_null = || any_of([constant(false.into()), null()]);
+    let without_stream = object([], [("stream", false_or_null())]);
+    let without_best_of = object([], [("best_of", any_of([integer(1.0, 1.0), null()]))]);
     // A stream has no selection of answers, and prompts have no log-probabilities.
     let conditions = text_conditions().into_iter().chain([
-        either([unstreamed.into(), unselected.into()]),
-        either([object([], [("logprobs", null())]).into(), object([], [("echo", off())]).into()]),
+        any_of([without_stream.into(), without_best_of.into()]),
+        any_of([
+            object([], [("logprobs", null())]).into(),
+            object([], [("echo", false_or_null())]).into(),
+        ]),
     ]);
     with_conditions(
         request([model, prompt], sampling().into_iter().chain(extra_fields)),
@@ -421,7 +428,7 @@ fn completion(model: Field) -> RefOr<Schema> {
 /// Returns the optional fields of `/v1/responses`.
 fn response_options() -> Vec<Field> {
     let format = object([("type", one_of(&["text", "json_object", "json_schema"]))], []);
-    let verbosity = either([one_of(&VERBOSITIES), null()]);
+    let verbosity = any_of([one_of(&VERBOSITIES), null()]);
     let text = object([], [("format", format.into()), ("verbosity", verbosity)])
         .additional_properties(Some(AdditionalProperties::FreeForm(false)));
     vec![
@@ -436,7 +443,7 @@ fn response_options() -> Vec<Field> {
         ),
         (
             "tool_choice",
-            either([one_of(&["none", "auto", "required"]), object_of_type("function")]),
+            any_of([one_of(&["none", "auto", "required"]), object_of_type("function")]),
         ),
         ("parallel_tool_calls", flag()),
         ("text", text.into()),
@@ -450,9 +457,9 @@ fn response_options() -> Vec<Field> {
 
 /// Adds the schemas of requests for images.
 fn add_images(components: ComponentsBuilder) -> ComponentsBuilder {
-    let prompt = || ("prompt", text_like(r"\S", Some(32_000)));
-    let model = || ("model", some_text());
-    let picture = |name| (name, either([text_like(IMAGE, None), text_like("^https://", None)]));
+    let prompt = || ("prompt", pattern(r"\S", Some(32_000)));
+    let model = || ("model", nonempty_string());
+    let picture = |name| (name, any_of([pattern(IMAGE, None), pattern("^https://", None)]));
     let strength = |name| (name, number(0.1, 1.0));
     let init = || picture("init_image");
     components
@@ -463,27 +470,27 @@ fn add_images(components: ComponentsBuilder) -> ComponentsBuilder {
                 [compressed_jpeg()],
             ),
         )
-        .schema("EditRequest", edit(prompt()))
-        .schema("TextToImageRequest", request([model(), prompt()], image(sides())))
+        .schema("EditRequest", image_edit(prompt()))
+        .schema("TextToImageRequest", request([model(), prompt()], image(width_and_height())))
         .schema(
             "ImageToImageRequest",
             request(
                 [model(), prompt(), init()],
-                image(sides().into_iter().chain([strength("image_strength")])),
+                image(width_and_height().into_iter().chain([strength("image_strength")])),
             ),
         )
         .schema(
             "InpaintRequest",
             request(
                 [prompt(), init(), picture("mask")],
-                image(sides().into_iter().chain([model()])),
+                image(width_and_height().into_iter().chain([model()])),
             ),
         )
         .schema(
             "AvatarRequest",
             request(
                 [prompt(), init()],
-                image(sides().into_iter().chain([
+                image(width_and_height().into_iter().chain([
                     strength("ipadapter_strength"),
                     strength("control_strength"),
                     model(),

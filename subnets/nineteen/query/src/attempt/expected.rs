@@ -1,4 +1,4 @@
-//! What a request determines about its answer.
+//! Properties of an answer that its request determines.
 
 use serde_json::Value;
 use taonet_nineteen_core::task::TaskType;
@@ -8,7 +8,7 @@ use crate::Payload;
 use crate::embedding::ignored_dimensions;
 use crate::failure::AttemptError;
 
-/// What a request determines about its answer, by the type of the task.
+/// Properties of an answer that its request determines, by the type of the task.
 pub(super) enum ExpectedAnswer {
     /// A text. Its work depends on its length.
     Text,

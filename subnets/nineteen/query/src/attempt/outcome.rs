@@ -1,11 +1,11 @@
-//! What an attempt counts as.
+//! Outcomes of attempts, as counted for their contenders.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use taonet_nineteen_core::period::RequestOutcome;
 
-/// What an attempt counts as in the contender's counters.
+/// Outcome of an attempt, as counted for its contender.
 pub(super) struct AttemptOutcome {
     /// `None` until the first chunk or an error. An attempt dropped before then was cancelled.
     outcome: Option<RequestOutcome>,

@@ -61,12 +61,12 @@ impl ReceivedAnswer {
         bytes: Option<&[u8]>,
         ready: &mut VecDeque<Chunk>,
     ) -> Result<bool, AttemptError> {
-        let earlier = ready.len();
-        let done = self.push_events(bytes, ready);
-        if ready.len() == earlier {
-            return done;
+        let chunks_before = ready.len();
+        let result = self.push_events(bytes, ready);
+        if ready.len() == chunks_before {
+            return result;
         }
-        done.or_else(|fault| {
+        result.or_else(|fault| {
             self.fault = Some(fault);
             Ok(false)
         })
@@ -85,13 +85,13 @@ impl ReceivedAnswer {
         // The buffer is put back, so that its memory is allocated only once per answer.
         let mut events = std::mem::take(&mut self.pending_events);
         let parsed = self.parser.push(bytes, &mut events);
-        let mut done = bytes.is_none();
+        let mut is_done = bytes.is_none();
         for event in events.drain(..) {
-            done |= self.push_event(event, ready)?;
+            is_done |= self.push_event(event, ready)?;
         }
         self.pending_events = events;
         parsed?;
-        Ok(done)
+        Ok(is_done)
     }
 
     /// Processes an event and returns whether it is the last.
@@ -104,7 +104,7 @@ impl ReceivedAnswer {
             Event::Done => return Ok(true),
             Event::Text(chunk) => chunk,
             Event::Object(value) => {
-                let mut chunk = Chunk::streamed(value)?;
+                let mut chunk = Chunk::from_stream(value)?;
                 self.call_numbers.write(&mut chunk);
                 chunk
             }
@@ -178,6 +178,6 @@ impl ReceivedAnswer {
 
     /// Takes a sampled answer as a JSON array; `None` if nothing was kept.
     pub(super) fn take_json(&mut self) -> Option<String> {
-        self.body_json.take().or_else(|| self.parser.take_kept())
+        self.body_json.take().or_else(|| self.parser.take_recorded())
     }
 }

@@ -14,7 +14,7 @@ use crate::slot::Slot;
 use crate::{QueueSettings, metrics};
 
 /// Period over which the rate of started requests is averaged, in seconds.
-const AVERAGE: f64 = 10.0;
+const AVERAGING_SECONDS: f64 = 10.0;
 /// Estimate of the waiting time before any request has been started.
 const UNKNOWN_WAIT: Duration = Duration::from_secs(5);
 /// Maximum estimate of the waiting time.
@@ -22,7 +22,7 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 /// Estimate of the duration of a request before any has ended, in seconds.
 const UNKNOWN_DURATION: f64 = 1.0;
 /// Weight of the latest request in the average duration.
-const NEWEST: f64 = 0.1;
+const NEWEST_WEIGHT: f64 = 0.1;
 /// Maximum lead of a key's service over that of another key, in average durations for each request
 /// in flight. Requests that take longer than the average make leads of a few durations; much larger
 /// ones come from slots that the other key could not use, and would let it starve this one for as
@@ -73,20 +73,20 @@ struct StartRate {
 
 impl StartRate {
     fn start(&mut self, now: f64) {
-        self.per_second = self.decayed(now) + 1.0 / AVERAGE;
+        self.per_second = self.decayed(now) + 1.0 / AVERAGING_SECONDS;
         self.first.get_or_insert(now);
         self.last = now;
     }
 
     fn decayed(&self, now: f64) -> f64 {
-        self.per_second * (-(now - self.last).max(0.0) / AVERAGE).exp()
+        self.per_second * (-(now - self.last).max(0.0) / AVERAGING_SECONDS).exp()
     }
 
     /// Returns the number of starts per second; `None` before the first one.
     fn get(&self, now: f64) -> Option<f64> {
         // The average contains only the time since the first start.
         let elapsed = (now - self.first?).max(1.0);
-        Some(self.decayed(now) / (1.0 - (-elapsed / AVERAGE).exp()))
+        Some(self.decayed(now) / (1.0 - (-elapsed / AVERAGING_SECONDS).exp()))
     }
 }
 
@@ -122,7 +122,7 @@ impl FairQueue {
     pub(super) fn insert(&mut self, arrival: u64, request: QueuedRequest, now: f64) {
         let length = self.lengths.entry(request.task.clone()).or_default();
         *length += 1;
-        metrics::queued(request.task.as_str(), *length);
+        metrics::set_queued(request.task.as_str(), *length);
         self.bytes += request.bytes;
         let minimum =
             self.least_service(Some(&request.task), now).or_else(|| self.least_service(None, now));
@@ -160,7 +160,7 @@ impl FairQueue {
         self.bytes = self.bytes.saturating_sub(request.bytes);
         if let Some(length) = self.lengths.get_mut(&request.task) {
             *length -= 1;
-            metrics::queued(request.task.as_str(), *length);
+            metrics::set_queued(request.task.as_str(), *length);
             if *length == 0 {
                 self.lengths.remove(&request.task);
             }
@@ -245,15 +245,15 @@ impl FairQueue {
         for (_, request) in queued() {
             shares.entry(&request.key).or_insert((0, request.weight)).0 += share(request);
         }
-        let own = shares.get(&*new.key).map_or(0, |(own, _)| *own);
+        let own_share = shares.get(&*new.key).map_or(0, |(own_share, _)| *own_share);
         let weighted = |sum: usize, weight: KeyWeight| {
-            let weight = if own == 0 { KeyWeight::default() } else { weight };
+            let weight = if own_share == 0 { KeyWeight::default() } else { weight };
             sum as f64 / f64::from(weight.get())
         };
         let shares = shares.iter().map(|(key, (sum, weight))| (*key, weighted(*sum, *weight)));
         let (largest, maximum) =
             shares.max_by(|one, other| one.1.total_cmp(&other.1).then(one.0.cmp(other.0)))?;
-        if maximum <= weighted(own + share(new), new.weight) {
+        if maximum <= weighted(own_share + share(new), new.weight) {
             return None;
         }
         let mut newest = queued().rev().map(|(arrival, request)| (*arrival, request));
@@ -281,7 +281,7 @@ impl FairQueue {
     /// earlier.
     pub(super) fn end(&mut self, key: &Arc<str>, answered: Option<f64>, now: f64) {
         if let Some(seconds) = answered {
-            self.duration += NEWEST * (seconds - self.duration);
+            self.duration += NEWEST_WEIGHT * (seconds - self.duration);
         }
         self.change(key, |load| load.end(now));
     }

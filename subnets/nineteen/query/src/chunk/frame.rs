@@ -37,7 +37,7 @@ impl TextChunks {
         let chunk = Chunk::text_only(data, keeps_logprobs)?;
         if self.searches < MAX_SEARCHES {
             self.searches += 1;
-            if let Some(frame) = Frame::of(data) {
+            if let Some(frame) = Frame::from_chunk(data) {
                 self.frame = Some(frame);
             }
         }
@@ -49,34 +49,34 @@ impl TextChunks {
 #[derive(Debug)]
 struct Frame {
     /// Bytes up to the first character of the text.
-    before: Vec<u8>,
+    prefix: Vec<u8>,
     /// Bytes from the end of the text to the log-probabilities, or to the end of the chunk.
-    between: Vec<u8>,
+    middle: Vec<u8>,
     /// Bytes after the log-probabilities; `None` for chunks without that field.
-    after: Option<Vec<u8>>,
+    suffix: Option<Vec<u8>>,
 }
 
 impl Frame {
     /// Finds the frame of a text chunk; `None` for an unusual one.
-    fn of(data: &[u8]) -> Option<Self> {
+    fn from_chunk(data: &[u8]) -> Option<Self> {
         let start = TEXT_STARTS.iter().find_map(|start| {
             memmem::find(data, start).map(|position| position.saturating_add(start.len()))
         })?;
-        let (before, text) = data.split_at_checked(start)?;
-        let (_, rest) = text.split_at_checked(plain_length(text)?)?;
+        let (prefix, text) = data.split_at_checked(start)?;
+        let (_, rest) = text.split_at_checked(unescaped_length(text)?)?;
         let frame = match memmem::find(rest, LOGPROBS) {
-            None => Self { before: before.to_vec(), between: rest.to_vec(), after: None },
+            None => Self { prefix: prefix.to_vec(), middle: rest.to_vec(), suffix: None },
             Some(name) => {
-                let (between, logprobs) =
+                let (middle, logprobs) =
                     rest.split_at_checked(name.saturating_add(LOGPROBS.len()))?;
                 let mut values =
                     serde_json::Deserializer::from_slice(logprobs).into_iter::<IgnoredAny>();
                 values.next()?.ok()?;
-                let after = logprobs.get(values.byte_offset()..)?;
+                let suffix = logprobs.get(values.byte_offset()..)?;
                 Self {
-                    before: before.to_vec(),
-                    between: between.to_vec(),
-                    after: Some(after.to_vec()),
+                    prefix: prefix.to_vec(),
+                    middle: middle.to_vec(),
+                    suffix: Some(suffix.to_vec()),
                 }
             }
         };
@@ -84,55 +84,55 @@ impl Frame {
     }
 
     fn size(&self) -> usize {
-        self.before.len() + self.between.len() + self.after.as_ref().map_or(0, Vec::len)
+        self.prefix.len() + self.middle.len() + self.suffix.as_ref().map_or(0, Vec::len)
     }
 
     /// Whether the frame surrounds the text and the log-probabilities of a text chunk, and not
     /// those of another field: then, any text and log-probabilities in it are a text chunk. Two
     /// texts are tried: that of another field would be the same both times.
     fn is_valid(&self) -> bool {
-        let logprobs = if self.after.is_some() {
+        let logprobs = if self.suffix.is_some() {
             [("null", 0), ("{\"content\":[0,0]}", 2)]
         } else {
             [("", 0); 2]
         };
         let is_parsed = |(text, (logprobs, entries)): (&str, (&str, usize))| {
-            Chunk::text_only(&self.filled(text, logprobs), false)
+            Chunk::text_only(&self.render(text, logprobs), false)
                 .is_some_and(|chunk| chunk.text() == Some(text) && chunk.entries == entries)
         };
         ["one text", "another"].into_iter().zip(logprobs).all(is_parsed)
     }
 
-    fn filled(&self, text: &str, logprobs: &str) -> Vec<u8> {
-        let mut data = [self.before.as_slice(), text.as_bytes(), &self.between].concat();
-        if let Some(after) = &self.after {
+    fn render(&self, text: &str, logprobs: &str) -> Vec<u8> {
+        let mut data = [self.prefix.as_slice(), text.as_bytes(), &self.middle].concat();
+        if let Some(suffix) = &self.suffix {
             data.extend_from_slice(logprobs.as_bytes());
-            data.extend_from_slice(after);
+            data.extend_from_slice(suffix);
         }
         data
     }
 
     /// Parses a chunk with this frame; `None` if it has another one, or an escape in its text.
     fn parse(&self, data: &[u8]) -> Option<Chunk> {
-        let rest = data.strip_prefix(self.before.as_slice())?;
-        let (text, rest) = rest.split_at_checked(plain_length(rest)?)?;
-        let rest = rest.strip_prefix(self.between.as_slice())?;
-        let entries = match &self.after {
+        let rest = data.strip_prefix(self.prefix.as_slice())?;
+        let (text, rest) = rest.split_at_checked(unescaped_length(rest)?)?;
+        let rest = rest.strip_prefix(self.middle.as_slice())?;
+        let entries = match &self.suffix {
             None if rest.is_empty() => 0,
             None => return None,
-            Some(after) => {
-                let logprobs = rest.strip_suffix(after.as_slice())?;
+            Some(suffix) => {
+                let logprobs = rest.strip_suffix(suffix.as_slice())?;
                 let logprobs: Option<TextLogprobs> = serde_json::from_slice(logprobs).ok()?;
                 logprobs.map_or(0, |TextLogprobs(entries)| entries)
             }
         };
-        Some(Chunk::of_text(std::str::from_utf8(text).ok()?.to_owned(), entries))
+        Some(Chunk::from_text(std::str::from_utf8(text).ok()?.to_owned(), entries))
     }
 }
 
 /// Returns the length of the JSON string whose first character `bytes` begin with; `None` if it has
 /// escapes, or characters that must be escaped.
-fn plain_length(bytes: &[u8]) -> Option<usize> {
+fn unescaped_length(bytes: &[u8]) -> Option<usize> {
     let length = memchr2(b'"', b'\\', bytes)?;
     let (text, rest) = bytes.split_at_checked(length)?;
     (rest.first() == Some(&b'"') && text.iter().all(|byte| *byte >= b' ')).then_some(length)

@@ -18,7 +18,7 @@ pub(crate) struct OrganicOrder<'a> {
     tried: &'a [Hotkey],
     order: routing::OrganicOrder,
     /// Whether the prefix of the prompt determines the order.
-    pub(crate) is_of_prefix: bool,
+    pub(crate) is_by_prefix: bool,
     /// Whether the answer of the first contender may be sampled. If the prefix determines the
     /// order, this is as probable as that a random order begins with this contender: a buyer who
     /// selects a miner by the prompt cannot add to its samples.
@@ -63,10 +63,10 @@ impl TaskMiners {
             .iter()
             .map(|contender| {
                 let live = contender.live();
-                Allowance { to_score: live.allowed, sent: live.sent + live.others_sent }
+                Allowance { to_score: live.allowance, sent: live.sent + live.others_sent }
             })
             .collect();
-        self.at(&synthetic_order(&allowances))
+        self.contenders_at(&synthetic_order(&allowances))
     }
 
     /// Returns the contenders for an organic request, in a random order weighted by the value of
@@ -89,7 +89,7 @@ impl TaskMiners {
             let draw = |index| hotkey(index).map_or(0.0, |hotkey| prefix.draw(hotkey));
             let order = organic_order(candidates.iter().copied(), now, draw);
             let mut order =
-                OrganicOrder { contenders, tried, order, is_of_prefix: true, is_sampled: false };
+                OrganicOrder { contenders, tried, order, is_by_prefix: true, is_sampled: false };
             if let Some(first) = order.peek()
                 && !exceeds_share(&candidates, first)
             {
@@ -98,21 +98,21 @@ impl TaskMiners {
             }
         }
         let order = organic_order(candidates(), now, |_| random());
-        OrganicOrder { contenders, tried, order, is_of_prefix: false, is_sampled: true }
+        OrganicOrder { contenders, tried, order, is_by_prefix: false, is_sampled: true }
     }
 
     /// Returns whether any contender with remaining capacity, except for those in `tried`, may
     /// accept an organic request within `pause` seconds. It may be busy.
-    pub(crate) fn opens_within(&self, now: f64, pause: f64, tried: &[Hotkey]) -> bool {
+    pub(crate) fn may_accept_within(&self, now: f64, pause: f64, tried: &[Hotkey]) -> bool {
         let mut contenders =
             self.contenders.iter().filter(|contender| !tried.contains(&contender.offer.hotkey));
         contenders.any(|contender| {
             let live = contender.live();
-            live.capacity_left() > 0.0 && live.health.breaker().opens_at() - now <= pause
+            live.capacity_left() > 0.0 && live.health.breaker().allows_from() - now <= pause
         })
     }
 
-    fn at(&self, indices: &[usize]) -> Vec<Arc<TaskMiner>> {
+    fn contenders_at(&self, indices: &[usize]) -> Vec<Arc<TaskMiner>> {
         indices.iter().filter_map(|index| self.contenders.get(*index)).map(Arc::clone).collect()
     }
 }

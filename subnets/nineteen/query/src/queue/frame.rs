@@ -8,7 +8,7 @@ const MAX_BODY: usize = 512 << 10;
 /// Maximum size of a document that is sent in several frames.
 const MAX_DOCUMENT: usize = 32 << 20;
 /// Bytes of a frame before its body: tag and number.
-const HEAD: usize = 5;
+const HEADER_BYTES: usize = 5;
 
 /// A frame between an entry and a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Frame {
             Self::Failed(body) => (b'F', body.clone()),
             Self::Interrupted(body) => (b'I', body.clone()),
         };
-        let mut bytes = BytesMut::with_capacity(HEAD + body.len());
+        let mut bytes = BytesMut::with_capacity(HEADER_BYTES + body.len());
         bytes.put_u8(tag);
         bytes.put_u32(number);
         bytes.put(body);
@@ -53,7 +53,7 @@ impl Frame {
     pub(super) fn decode(bytes: &Bytes) -> Option<(u32, Self)> {
         let (tag, remaining) = bytes.split_first()?;
         let number = u32::from_be_bytes(*remaining.first_chunk()?);
-        let body = bytes.slice(HEAD..);
+        let body = bytes.slice(HEADER_BYTES..);
         let frame = match *tag {
             b'T' => Self::Take,
             b'A' => Self::Alive,
@@ -73,7 +73,7 @@ impl Frame {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     /// The previous message had no receiver: the other side no longer exists.
-    Gone,
+    NoReceiver,
     /// A numbered frame.
     Frame(u32, Frame),
 }
@@ -82,7 +82,7 @@ impl Received {
     /// Parses a message; returns `None` if it is malformed.
     pub(super) fn parse(message: &Message) -> Option<Self> {
         if message.status == Some(StatusCode::NO_RESPONDERS) {
-            return Some(Self::Gone);
+            return Some(Self::NoReceiver);
         }
         Frame::decode(&message.payload).map(|(number, frame)| Self::Frame(number, frame))
     }
@@ -92,20 +92,20 @@ impl Received {
 #[derive(Debug)]
 pub(super) struct Outbox {
     client: Client,
-    to: String,
+    recipient: String,
     /// Own inbox, where NATS reports that the other side no longer exists.
-    own: String,
+    own_inbox: String,
     number: u32,
 }
 
 impl Outbox {
-    pub(super) const fn new(client: Client, to: String, own: String) -> Self {
-        Self { client, to, own, number: 0 }
+    pub(super) const fn new(client: Client, recipient: String, own_inbox: String) -> Self {
+        Self { client, recipient, own_inbox, number: 0 }
     }
 
     /// Returns the inbox of the other side.
-    pub(super) fn to(&self) -> &str {
-        &self.to
+    pub(super) fn recipient(&self) -> &str {
+        &self.recipient
     }
 
     /// Queues a frame for sending. If the frame is lost later, the receiver detects a gap in the
@@ -113,8 +113,10 @@ impl Outbox {
     pub(super) async fn send(&mut self, frame: Frame) {
         let bytes = frame.encode(self.number);
         self.number = self.number.wrapping_add(1);
-        if let Err(error) =
-            self.client.publish_with_reply(self.to.clone(), self.own.clone(), bytes).await
+        if let Err(error) = self
+            .client
+            .publish_with_reply(self.recipient.clone(), self.own_inbox.clone(), bytes)
+            .await
         {
             tracing::debug!(%error, "cannot send to NATS");
         }
@@ -217,9 +219,9 @@ mod tests {
         assert_eq!(assembly.take(6, last("c")), Err(LostFrames), "one is missing");
         let mut assembly = Assembly::default();
         let large = Bytes::from(vec![0; MAX_BODY]);
-        let taken = (0..100).map(|number| assembly.take(number, Frame::Part(large.clone())));
+        let pushed = (0..100).map(|number| assembly.take(number, Frame::Part(large.clone())));
         assert!(
-            taken.into_iter().any(|taken| taken == Err(LostFrames)),
+            pushed.into_iter().any(|pushed| pushed == Err(LostFrames)),
             "no sender fills the memory"
         );
     }

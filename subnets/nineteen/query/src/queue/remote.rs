@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
 use super::frame::{Assembly, Frame, Outbox, Received};
-use super::{HEARTBEAT_INTERVAL, MAX_UNREAD_CHUNKS, Order, Queue, REDELIVERY_DELAY};
+use super::{HEARTBEAT_INTERVAL, JobRequest, MAX_UNREAD_CHUNKS, Queue, REDELIVERY_DELAY};
 use crate::answer::Interrupted;
 use crate::{Attempts, Chunk, Market, QueryError, Request, metrics};
 
@@ -50,29 +50,34 @@ impl Workers {
     ///
     /// # Errors
     /// [`QueryError`] when no worker takes the request, or no miner answers.
-    pub async fn ask(&self, request: Request) -> Result<RemoteAnswer, QueryError> {
+    pub async fn query(&self, request: Request) -> Result<RemoteAnswer, QueryError> {
         let start = Instant::now();
         let task = request.task.clone();
         let refused = |error: &(dyn std::error::Error + 'static)| {
             tracing::warn!(error, "cannot queue a request");
             QueryError::NoWorker(task.clone())
         };
-        let own = self.queue.client.new_inbox();
-        let inbox =
-            self.queue.client.subscribe(own.clone()).await.map_err(|error| refused(&error))?;
-        if self.queue.publish(&own).await.is_err() {
+        let own_inbox = self.queue.client.new_inbox();
+        let inbox = self
+            .queue
+            .client
+            .subscribe(own_inbox.clone())
+            .await
+            .map_err(|error| refused(&error))?;
+        if self.queue.publish(&own_inbox).await.is_err() {
             // After a restart of NATS, the stream is missing.
             self.queue.stream().await.map_err(|error| refused(&error))?;
-            self.queue.publish(&own).await.map_err(|error| refused(&error))?;
+            self.queue.publish(&own_inbox).await.map_err(|error| refused(&error))?;
         }
-        let order = serde_json::to_vec(&Order::of(request)).map_err(|error| refused(&error))?;
+        let job_request = serde_json::to_vec(&JobRequest::from_request(request))
+            .map_err(|error| refused(&error))?;
         let mut answer = RemoteAnswer {
             client: self.queue.client.clone(),
-            own,
+            own_inbox,
             inbox,
             worker: None,
             first: None,
-            arrived: None,
+            latest_frame: None,
             ended: false,
         };
         loop {
@@ -80,8 +85,8 @@ impl Workers {
                 if answer.worker.is_some() { FIRST_MESSAGE_TIMEOUT } else { ACCEPT_TIMEOUT };
             match answer.receive(max_silence).await {
                 Ok(Event::Take(from)) => {
-                    metrics::taken(start.elapsed().as_secs_f64());
-                    answer.assign_worker(from, order.clone()).await;
+                    metrics::record_take(start.elapsed().as_secs_f64());
+                    answer.assign_worker(from, job_request.clone()).await;
                 }
                 Ok(Event::Chunk(chunk)) => {
                     answer.first = Some(chunk);
@@ -127,13 +132,13 @@ enum Event {
 pub struct RemoteAnswer {
     client: Client,
     /// Subject of `inbox`.
-    own: String,
+    own_inbox: String,
     inbox: Subscriber,
     worker: Option<WorkerConnection>,
     first: Option<Chunk>,
     /// The latest complete frame, stored until it is returned, so that dropping the future of
     /// [`Self::next`] loses no frame.
-    arrived: Option<Frame>,
+    latest_frame: Option<Frame>,
     ended: bool,
 }
 
@@ -177,15 +182,15 @@ impl RemoteAnswer {
 
     /// Sends the request to a worker. An earlier worker of the request is considered dead and
     /// receives [`Frame::End`].
-    async fn assign_worker(&mut self, from: String, order: Vec<u8>) {
-        let mut outbox = Outbox::new(self.client.clone(), from, self.own.clone());
-        outbox.send_document(order).await;
-        let hired =
+    async fn assign_worker(&mut self, from: String, job_request: Vec<u8>) {
+        let mut outbox = Outbox::new(self.client.clone(), from, self.own_inbox.clone());
+        outbox.send_document(job_request).await;
+        let connection =
             WorkerConnection { outbox, assembly: Assembly::default(), read: 0, credited: 0 };
-        let earlier = self.worker.replace(hired);
-        self.arrived = None;
+        let earlier = self.worker.replace(connection);
+        self.latest_frame = None;
         if let Some(WorkerConnection { mut outbox, .. }) = earlier {
-            metrics::worker_lost();
+            metrics::record_lost_worker();
             outbox.send(Frame::End).await;
         }
         if let Some(worker) = &mut self.worker {
@@ -195,13 +200,13 @@ impl RemoteAnswer {
     }
 
     async fn decline(&self, from: String) {
-        Outbox::new(self.client.clone(), from, self.own.clone()).send(Frame::End).await;
+        Outbox::new(self.client.clone(), from, self.own_inbox.clone()).send(Frame::End).await;
     }
 
     /// Waits for the next event from the current worker, or for a worker that takes the job.
     async fn receive(&mut self, max_silence: Duration) -> Result<Event, Interrupted> {
         loop {
-            match self.arrived.take() {
+            match self.latest_frame.take() {
                 Some(Frame::Last(bytes)) => {
                     return Ok(Event::Chunk(parse(&bytes)?));
                 }
@@ -216,7 +221,7 @@ impl RemoteAnswer {
             }
             let message = timeout(max_silence, self.inbox.next()).await.ok().flatten();
             let Some(message) = message else {
-                metrics::worker_lost();
+                metrics::record_lost_worker();
                 return Err(Interrupted("no query worker responds".to_owned()));
             };
             let (Some(Received::Frame(number, frame)), Some(from)) =
@@ -228,13 +233,13 @@ impl RemoteAnswer {
                 return Ok(Event::Take(from.to_string()));
             }
             let Some(worker) =
-                self.worker.as_mut().filter(|worker| worker.outbox.to() == from.as_str())
+                self.worker.as_mut().filter(|worker| worker.outbox.recipient() == from.as_str())
             else {
                 continue;
             };
             let is_alive = frame == Frame::Alive;
             worker.read += u64::from(matches!(frame, Frame::Part(_) | Frame::Last(_)));
-            self.arrived = worker
+            self.latest_frame = worker
                 .assembly
                 .take(number, frame)
                 .map_err(|lost| Interrupted(lost.to_string()))?;

@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::frame::{Assembly, Frame};
 
 /// Decodes a message between an entry and a worker, and encodes it again.
-pub fn encoded_again(message: &Bytes) -> Option<Bytes> {
+pub fn reencode(message: &Bytes) -> Option<Bytes> {
     let (number, frame) = Frame::decode(message)?;
     Some(frame.encode(number))
 }

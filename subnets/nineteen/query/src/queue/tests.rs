@@ -42,7 +42,7 @@ struct QueueFixture {
     entry: Workers,
 }
 
-async fn net() -> Option<QueueFixture> {
+async fn start_queue() -> Option<QueueFixture> {
     let nats = Nats::start()?;
     let folder = tempfile::tempdir().unwrap();
     let queue = connect(&nats.url(), &folder).await;
@@ -61,24 +61,24 @@ struct Process {
 }
 
 impl Process {
-    async fn start(net: &QueueFixture, market: &Market) -> Self {
+    async fn start(fixture: &QueueFixture, market: &Market) -> Self {
         // Less than the pause after a rate limit.
         let wait = Duration::from_millis(100);
         Self::start_with(
-            net,
+            fixture,
             market,
             QueueSettings { wait, running: 8, ..QueueSettings::default() },
         )
         .await
     }
 
-    async fn start_with(net: &QueueFixture, market: &Market, settings: QueueSettings) -> Self {
+    async fn start_with(fixture: &QueueFixture, market: &Market, settings: QueueSettings) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let queue = (net.nats.url(), Store::open(net.folder.path()).await.unwrap());
+        let queue = (fixture.nats.url(), Store::open(fixture.folder.path()).await.unwrap());
         let (market, (ready, is_ready)) = (market.clone(), oneshot::channel());
         runtime.spawn(async move {
             let queue = Queue::connect(&queue.0, &queue.1).await.unwrap();
@@ -90,7 +90,7 @@ impl Process {
             let (samples, _) = mpsc::channel(1);
             // A busy machine takes longer than the task's timeout.
             let deadlines =
-                QueryDeadlines { first: Some(LONG_TIMEOUT), ..QueryDeadlines::default() };
+                QueryDeadlines { first_chunk: Some(LONG_TIMEOUT), ..QueryDeadlines::default() };
             let querier =
                 Querier::new(client, market, deadlines, 8, clocks, samples).with_queue(settings);
             let ready = std::sync::Mutex::new(Some((ready, querier.clone())));
@@ -138,10 +138,10 @@ fn endless(
     post(move || {
         let state = (Arc::clone(&sent), DropNotifier(cancelled.clone()));
         async move {
-            let chunks = futures::stream::unfold(state, move |(sent, tell)| async move {
+            let chunks = futures::stream::unfold(state, move |(sent, notifier)| async move {
                 sleep(pause).await;
                 sent.fetch_add(1, Ordering::SeqCst);
-                Some((Ok::<_, Infallible>(Bytes::from(chunk(&"x".repeat(size)))), (sent, tell)))
+                Some((Ok::<_, Infallible>(Bytes::from(chunk(&"x".repeat(size)))), (sent, notifier)))
             });
             Body::from_stream(chunks)
         }
@@ -152,7 +152,7 @@ fn endless(
 /// request is queued.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_and_errors_cross_the_queue() {
-    let Some(net) = net().await else { return };
+    let Some(fixture) = start_queue().await else { return };
     let limited = || post(|| async { axum::http::StatusCode::TOO_MANY_REQUESTS });
     for (handlers, expected) in [
         (vec![respond_with([chunk("a"), chunk("b"), chunk("c")].concat())], Ok("abc")),
@@ -167,8 +167,8 @@ async fn answers_and_errors_cross_the_queue() {
     ] {
         let TestMarket { querier, contenders, .. } =
             test_market(handlers, QueryDeadlines::default()).await;
-        let worker = Process::start(&net, querier.market()).await;
-        match (net.entry.ask(organic()).await, expected) {
+        let worker = Process::start(&fixture, querier.market()).await;
+        match (fixture.entry.query(organic()).await, expected) {
             (Ok(answer), Ok(expected)) => {
                 assert_eq!(text(answer).await.unwrap(), expected);
                 assert_eq!(contenders[0].counts().total_requests, 1.0);
@@ -186,27 +186,27 @@ async fn answers_and_errors_cross_the_queue() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_and_answers_may_be_larger_than_a_frame() {
-    let Some(net) = net().await else { return };
+    let Some(fixture) = start_queue().await else { return };
     let miner = post(|Json(payload): Json<Value>| async move {
         let text = payload["text"].as_str().unwrap().len();
         [chunk(&text.to_string()), chunk(&"y".repeat(900_000))].concat()
     });
     let TestMarket { querier, .. } = test_market(vec![miner], QueryDeadlines::default()).await;
-    let _worker = Process::start(&net, querier.market()).await;
+    let _worker = Process::start(&fixture, querier.market()).await;
     let mut order = organic();
     order.payload.insert("text".to_owned(), json!("z".repeat(700_000)));
-    let answer = text(net.entry.ask(order).await.unwrap()).await.unwrap();
+    let answer = text(fixture.entry.query(order).await.unwrap()).await.unwrap();
     assert_eq!(answer, format!("700000{}", "y".repeat(900_000)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_reader_slows_the_miner() {
-    let Some(net) = net().await else { return };
-    let (sent, (cancelled, _told)) = (Arc::default(), mpsc::unbounded_channel());
+    let Some(fixture) = start_queue().await else { return };
+    let (sent, (cancelled, _cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_micros(100), 8_000, &sent, &cancelled);
     let TestMarket { querier, .. } = test_market(vec![handler], QueryDeadlines::default()).await;
-    let _worker = Process::start(&net, querier.market()).await;
-    let mut answer = net.entry.ask(organic()).await.unwrap();
+    let _worker = Process::start(&fixture, querier.market()).await;
+    let mut answer = fixture.entry.query(organic()).await.unwrap();
     // Wait until the window and the connection's buffers are full.
     let (start, mut before) = (Instant::now(), 0);
     loop {
@@ -225,12 +225,12 @@ async fn slow_reader_slows_the_miner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_request_is_cancelled_at_the_miner() {
-    let Some(net) = net().await else { return };
+    let Some(fixture) = start_queue().await else { return };
     let (sent, (cancelled, mut cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
     let TestMarket { querier, .. } = test_market(vec![handler], QueryDeadlines::default()).await;
-    let worker = Process::start(&net, querier.market()).await;
-    let mut answer = net.entry.ask(organic()).await.unwrap();
+    let worker = Process::start(&fixture, querier.market()).await;
+    let mut answer = fixture.entry.query(organic()).await.unwrap();
     for _ in 0..3 {
         answer.next().await.unwrap().unwrap();
     }
@@ -239,20 +239,20 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
     drop(worker);
     // Even before the first chunk, a disconnecting buyer cancels the miner's work.
     let arrived = Arc::new(AtomicUsize::new(0));
-    let (count, tell) = (Arc::clone(&arrived), cancelled.clone());
+    let (count, notifier) = (Arc::clone(&arrived), cancelled.clone());
     let silent = post(move || {
-        let tell = DropNotifier(tell.clone());
+        let notifier = DropNotifier(notifier.clone());
         count.fetch_add(1, Ordering::SeqCst);
         async move {
             sleep(LONG_TIMEOUT).await;
-            drop(tell);
+            drop(notifier);
         }
     });
-    let deadlines = QueryDeadlines { first: Some(LONG_TIMEOUT), ..QueryDeadlines::default() };
+    let deadlines = QueryDeadlines { first_chunk: Some(LONG_TIMEOUT), ..QueryDeadlines::default() };
     let TestMarket { querier, .. } = test_market(vec![silent], deadlines).await;
-    let _worker = Process::start(&net, querier.market()).await;
-    let entry = net.entry.clone();
-    let waiting = tokio::spawn(async move { entry.ask(organic()).await.map(drop) });
+    let _worker = Process::start(&fixture, querier.market()).await;
+    let entry = fixture.entry.clone();
+    let waiting = tokio::spawn(async move { entry.query(organic()).await.map(drop) });
     while arrived.load(Ordering::SeqCst) == 0 {
         sleep(Duration::from_millis(10)).await;
     }
@@ -262,7 +262,7 @@ async fn cancelled_request_is_cancelled_at_the_miner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_worker_is_replaced_before_the_first_chunk() {
-    let Some(net) = net().await else { return };
+    let Some(fixture) = start_queue().await else { return };
     let arrived = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&arrived);
     let first_hangs = post(move || {
@@ -276,27 +276,28 @@ async fn failed_worker_is_replaced_before_the_first_chunk() {
     });
     let TestMarket { querier, .. } =
         test_market(vec![first_hangs], QueryDeadlines::default()).await;
-    let killed = Process::start(&net, querier.market()).await;
-    let entry = net.entry.clone();
-    let asking = tokio::spawn(async move { text(entry.ask(organic()).await.unwrap()).await });
+    let killed_process = Process::start(&fixture, querier.market()).await;
+    let entry = fixture.entry.clone();
+    let pending_text =
+        tokio::spawn(async move { text(entry.query(organic()).await.unwrap()).await });
     while arrived.load(Ordering::SeqCst) == 0 {
         sleep(Duration::from_millis(10)).await;
     }
-    drop(killed);
-    let _survivor = Process::start(&net, querier.market()).await;
-    assert_eq!(timeout(LONG_TIMEOUT, asking).await.unwrap().unwrap().unwrap(), "good");
+    drop(killed_process);
+    let _survivor = Process::start(&fixture, querier.market()).await;
+    assert_eq!(timeout(LONG_TIMEOUT, pending_text).await.unwrap().unwrap().unwrap(), "good");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
-    let Some(net) = net().await else { return };
+    let Some(fixture) = start_queue().await else { return };
     let (sent, (cancelled, mut cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_millis(5), 1, &sent, &cancelled);
     let TestMarket { querier, .. } = test_market(vec![handler], QueryDeadlines::default()).await;
-    let killed = Process::start(&net, querier.market()).await;
-    let answer = net.entry.ask(organic()).await.unwrap();
-    let _survivor = Process::start(&net, querier.market()).await;
-    drop(killed);
+    let killed_process = Process::start(&fixture, querier.market()).await;
+    let answer = fixture.entry.query(organic()).await.unwrap();
+    let _survivor = Process::start(&fixture, querier.market()).await;
+    drop(killed_process);
     let error = timeout(LONG_TIMEOUT, text(answer)).await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the answer was interrupted: no query worker responds");
     timeout(LONG_TIMEOUT, cancellations.recv()).await.unwrap();
@@ -306,18 +307,18 @@ async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restarted_nats_is_used_again() {
-    let Some(mut net) = net().await else { return };
-    let refused = net.entry.ask(organic()).await.map(drop);
+    let Some(mut fixture) = start_queue().await else { return };
+    let refused = fixture.entry.query(organic()).await.map(drop);
     assert_eq!(refused, Err(QueryError::NoWorker(TASK.parse().unwrap())), "there is none");
     let TestMarket { querier, .. } =
         test_market(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
-    let _worker = Process::start(&net, querier.market()).await;
-    net.nats.stop();
-    net.nats.delete_all_data();
-    net.nats.run();
+    let _worker = Process::start(&fixture, querier.market()).await;
+    fixture.nats.stop();
+    fixture.nats.delete_all_data();
+    fixture.nats.run();
     let start = Instant::now();
     let answer = loop {
-        match net.entry.ask(organic()).await {
+        match fixture.entry.query(organic()).await {
             Ok(answer) => break answer,
             Err(error) => assert!(start.elapsed() < LONG_TIMEOUT, "{error}"),
         }
@@ -329,16 +330,16 @@ async fn restarted_nats_is_used_again() {
 /// jobs.
 #[tokio::test(flavor = "multi_thread")]
 async fn worker_takes_no_jobs_before_it_knows_its_share() {
-    let Some(net) = net().await else { return };
+    let Some(fixture) = start_queue().await else { return };
     let TestMarket { querier, .. } =
         test_market(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
     let market = querier.market();
     market.divide(Divisions::new([Division::UNKNOWN], false));
-    let mut starting = std::pin::pin!(Process::start(&net, market));
+    let mut starting = std::pin::pin!(Process::start(&fixture, market));
     assert!(timeout(Duration::from_secs(1), &mut starting).await.is_err());
     market.divide(Divisions::default());
     let _worker = timeout(LONG_TIMEOUT, starting).await.unwrap();
-    assert_eq!(text(net.entry.ask(organic()).await.unwrap()).await.unwrap(), "good");
+    assert_eq!(text(fixture.entry.query(organic()).await.unwrap()).await.unwrap(), "good");
 }
 
 const OTHER: &str = "chat-llama-3-1-8b";
@@ -390,7 +391,7 @@ async fn wait_until(condition: impl Fn() -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn backlog_of_a_busy_model_does_not_delay_another_model() {
     const BACKLOG: usize = 40;
-    let Some(net) = net().await else { return };
+    let Some(fixture) = start_queue().await else { return };
     let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
     let test_market = test_market(
         vec![gated(&gate, &arrived), respond_with(chunk("good"))],
@@ -400,16 +401,16 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
     let market = offer_a_task_each(&test_market);
     // More than the 8 slots of the busy miner, and far less than its backlog.
     let settings = QueueSettings { wait: LONG_TIMEOUT, running: 10, ..QueueSettings::default() };
-    let _worker = Process::start_with(&net, &market, settings).await;
+    let _worker = Process::start_with(&fixture, &market, settings).await;
     let mut busy = JoinSet::new();
     for _ in 0..BACKLOG {
-        let entry = net.entry.clone();
-        busy.spawn(async move { text(entry.ask(organic()).await.unwrap()).await });
+        let entry = fixture.entry.clone();
+        busy.spawn(async move { text(entry.query(organic()).await.unwrap()).await });
     }
     wait_until(|| arrived.load(Ordering::SeqCst) == 8).await;
     let other = || Request { task: OTHER.parse().unwrap(), ..organic() };
     for _ in 0..5 {
-        let answer = timeout(LONG_TIMEOUT, net.entry.ask(other())).await.unwrap().unwrap();
+        let answer = timeout(LONG_TIMEOUT, fixture.entry.query(other())).await.unwrap().unwrap();
         assert_eq!(text(answer).await.unwrap(), "good");
         assert_eq!(arrived.load(Ordering::SeqCst), 8, "the busy model has answered nothing");
     }
@@ -423,16 +424,18 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
 /// with many requests does not delay another key's only request.
 #[tokio::test(flavor = "multi_thread")]
 async fn backlog_of_a_busy_worker_is_fair_among_keys() {
-    let Some(net) = net().await else { return };
+    let Some(fixture) = start_queue().await else { return };
     let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::default());
     let test_market = test_market(vec![gated(&gate, &arrived)], QueryDeadlines::default()).await;
     let settings = QueueSettings { wait: LONG_TIMEOUT, running: 2, ..QueueSettings::default() };
-    let worker = Process::start_with(&net, test_market.querier.market(), settings).await;
+    let worker = Process::start_with(&fixture, test_market.querier.market(), settings).await;
     let mut buying = JoinSet::new();
     let mut buy = |key: &'static str| {
-        let entry = net.entry.clone();
+        let entry = fixture.entry.clone();
         buying.spawn(async move {
-            text(entry.ask(Request { key: key.into(), ..organic() }).await.unwrap()).await.unwrap();
+            text(entry.query(Request { key: key.into(), ..organic() }).await.unwrap())
+                .await
+                .unwrap();
             key
         });
     };

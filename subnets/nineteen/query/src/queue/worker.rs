@@ -22,7 +22,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeou
 
 use super::frame::{Assembly, Frame, Outbox, Received};
 use super::{
-    HEARTBEAT_INTERVAL, MAX_UNREAD_CHUNKS, Order, Queue, QueueError, REQUEST_TIMEOUT, with_timeout,
+    HEARTBEAT_INTERVAL, JobRequest, MAX_UNREAD_CHUNKS, Queue, QueueError, REQUEST_TIMEOUT,
+    with_timeout,
 };
 use crate::{Answer, Querier, Request, RequestKind, metrics};
 
@@ -49,14 +50,14 @@ pub struct Worker {
     queue: Queue,
     querier: Querier,
     /// One permit per job that is being received: it is neither queued nor in flight.
-    receiving: Arc<Semaphore>,
+    receive_slots: Arc<Semaphore>,
 }
 
 impl Worker {
     /// Creates a worker. [`QueueSettings`](crate::QueueSettings) of the querier limit the requests
     /// in flight and in the queue.
     pub fn new(queue: Queue, querier: Querier) -> Self {
-        Self { queue, querier, receiving: Arc::new(Semaphore::new(MAX_RECEIVING_JOBS)) }
+        Self { queue, querier, receive_slots: Arc::new(Semaphore::new(MAX_RECEIVING_JOBS)) }
     }
 
     /// Takes jobs until shutdown, then completes the answers in flight. Calls `on_ready` once the
@@ -93,13 +94,13 @@ impl Worker {
         }
         let consumer = self.queue.consumer().await?;
         on_ready();
-        let mut verified = Instant::now();
+        let mut verified_at = Instant::now();
         loop {
-            let pulled = self.pull(&consumer, running).await?;
+            let pulled_count = self.pull(&consumer, running).await?;
             // Pulls from a deleted consumer return neither an error nor jobs.
-            if pulled == 0 && verified.elapsed() >= PULL_TIMEOUT {
+            if pulled_count == 0 && verified_at.elapsed() >= PULL_TIMEOUT {
                 with_timeout(consumer.get_info()).await?.map_err(QueueError::jetstream)?;
-                verified = Instant::now();
+                verified_at = Instant::now();
             }
         }
     }
@@ -113,12 +114,12 @@ impl Worker {
         running: &mut JoinSet<()>,
     ) -> Result<usize, QueueError> {
         while running.try_join_next().is_some() {}
-        let Ok(mut permits) = Arc::clone(&self.receiving).acquire_owned().await else {
+        let Ok(mut permits) = Arc::clone(&self.receive_slots).acquire_owned().await else {
             return Ok(0);
         };
-        let free = u32::try_from(self.receiving.available_permits()).unwrap_or(u32::MAX);
-        if let Ok(more) = Arc::clone(&self.receiving).try_acquire_many_owned(free) {
-            permits.merge(more);
+        let free = u32::try_from(self.receive_slots.available_permits()).unwrap_or(u32::MAX);
+        if let Ok(extra_permits) = Arc::clone(&self.receive_slots).try_acquire_many_owned(free) {
+            permits.merge(extra_permits);
         }
         let mut batch = match self.querier.free() {
             0 => {
@@ -135,18 +136,18 @@ impl Worker {
             }
         }
         .map_err(QueueError::jetstream)?;
-        let mut pulled = 0;
+        let mut pulled_count = 0;
         while let Some(message) = next_job(&mut batch).await? {
             let permit = permits.split(1);
             let worker = self.clone();
             running.spawn(async move {
                 let outcome = worker.serve(&message, permit).await;
                 tracing::debug!(outcome = outcome.as_str(), "request finished");
-                metrics::job(outcome.as_str());
+                metrics::record_job(outcome.as_str());
             });
-            pulled += 1;
+            pulled_count += 1;
         }
-        Ok(pulled)
+        Ok(pulled_count)
     }
 
     async fn serve(&self, message: &Message, receiving: Option<OwnedSemaphorePermit>) -> Outcome {
@@ -155,14 +156,16 @@ impl Worker {
             return Outcome::Malformed;
         };
         let client = &self.queue.client;
-        let own = client.new_inbox();
-        let Ok(mut inbox) = client.subscribe(own.clone()).await else { return Outcome::Lost };
-        let mut outbox = Outbox::new(client.clone(), entry.to_owned(), own);
+        let own_inbox = client.new_inbox();
+        let Ok(mut inbox) = client.subscribe(own_inbox.clone()).await else {
+            return Outcome::EntryLost;
+        };
+        let mut outbox = Outbox::new(client.clone(), entry.to_owned(), own_inbox);
         outbox.send(Frame::Take).await;
         let request = match timeout(REQUEST_TIMEOUT, request(&mut inbox)).await {
             Ok(Ok(request)) => request,
             // Not acknowledged, so JetStream redelivers the job.
-            Err(_) => return Outcome::Lost,
+            Err(_) => return Outcome::EntryLost,
             Ok(Err(outcome)) => {
                 acknowledge(message, AckKind::Ack).await;
                 return outcome;
@@ -171,15 +174,15 @@ impl Worker {
         let mut alive = interval(HEARTBEAT_INTERVAL);
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let result = {
-            let mut ask = pin!(self.querier.ask(request));
+            let mut query = pin!(self.querier.query(request));
             let mut receiving = receiving;
             loop {
                 tokio::select! {
                     biased;
-                    result = &mut ask => break result,
+                    result = &mut query => break result,
                     () = wait_for_cancellation(&mut inbox) => {
                         acknowledge(message, AckKind::Ack).await;
-                        return Outcome::Left;
+                        return Outcome::BuyerLeft;
                     }
                     // The first tick is immediate.
                     _ = alive.tick() => {
@@ -193,9 +196,9 @@ impl Worker {
         };
         match result {
             Ok(mut answer) => {
-                let longest = self.querier.inner.deadlines.longest;
+                let max_total = self.querier.inner.deadlines.max_total;
                 let relayed =
-                    timeout(longest, relay(&mut answer, &mut inbox, &mut outbox, alive, message))
+                    timeout(max_total, relay(&mut answer, &mut inbox, &mut outbox, alive, message))
                         .await;
                 relayed.unwrap_or(Outcome::Interrupted)
             }
@@ -229,9 +232,9 @@ enum Outcome {
     /// The answer is incomplete.
     Interrupted,
     /// The buyer disconnected, or another worker has the job.
-    Left,
+    BuyerLeft,
     /// The entry did not respond.
-    Lost,
+    EntryLost,
     Malformed,
 }
 
@@ -241,8 +244,8 @@ impl Outcome {
             Self::Answered => "answered",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
-            Self::Left => "left",
-            Self::Lost => "lost",
+            Self::BuyerLeft => "left",
+            Self::EntryLost => "lost",
             Self::Malformed => "malformed",
         }
     }
@@ -252,16 +255,18 @@ impl Outcome {
 async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
     let mut assembly = Assembly::default();
     loop {
-        let message = inbox.next().await.ok_or(Outcome::Left)?;
+        let message = inbox.next().await.ok_or(Outcome::BuyerLeft)?;
         match Received::parse(&message) {
-            Some(Received::Gone | Received::Frame(_, Frame::End)) => return Err(Outcome::Left),
+            Some(Received::NoReceiver | Received::Frame(_, Frame::End)) => {
+                return Err(Outcome::BuyerLeft);
+            }
             Some(Received::Frame(number, frame)) => {
                 if let Some(Frame::Last(bytes)) =
                     assembly.take(number, frame).map_err(|_| Outcome::Malformed)?
                 {
-                    let order: Order =
+                    let job_request: JobRequest =
                         serde_json::from_slice(&bytes).map_err(|_| Outcome::Malformed)?;
-                    let Order {
+                    let JobRequest {
                         task,
                         payload,
                         max_chunks,
@@ -272,7 +277,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                         has_images,
                         max_wait,
                         cache_key,
-                    } = order;
+                    } = job_request;
                     let (kind, key) = (RequestKind::Organic, key.into());
                     return Ok(Request {
                         task,
@@ -304,7 +309,7 @@ async fn credit(inbox: &mut Subscriber) -> Option<u64> {
     loop {
         let message = inbox.next().await?;
         match Received::parse(&message) {
-            Some(Received::Gone | Received::Frame(_, Frame::End)) => return None,
+            Some(Received::NoReceiver | Received::Frame(_, Frame::End)) => return None,
             Some(Received::Frame(_, Frame::Credit(read))) => return Some(read),
             _ => {}
         }
@@ -329,9 +334,9 @@ async fn relay(
                 let may_send = sent < read + MAX_UNREAD_CHUNKS;
                 tokio::select! {
                     biased;
-                    more = credit(inbox) => match more {
-                        Some(more) => read = read.max(more),
-                        None => return Outcome::Left,
+                    chunks_read = credit(inbox) => match chunks_read {
+                        Some(chunks_read) => read = read.max(chunks_read),
+                        None => return Outcome::BuyerLeft,
                     },
                     chunk = &mut next, if may_send => break chunk,
                     _ = alive.tick() => outbox.send(Frame::Alive).await,

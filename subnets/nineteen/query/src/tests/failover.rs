@@ -9,7 +9,7 @@ use super::*;
 
 const GARBAGE: &str = "data: garbage\n\n";
 
-fn each(
+fn with_slots(
     handlers: Vec<axum::routing::MethodRouter>,
     slots: usize,
 ) -> Vec<(axum::routing::MethodRouter, Option<usize>)> {
@@ -29,20 +29,21 @@ async fn failed_attempt_releases_its_slot_before_waiting() {
             chunk("good").into_response()
         })
     };
-    let test_market = market(each(vec![handler(), handler()], 1), QueueSettings::default()).await;
+    let test_market =
+        market(with_slots(vec![handler(), handler()], 1), QueueSettings::default()).await;
     let start = std::time::Instant::now();
-    let mut poisoned = JoinSet::new();
+    let mut poison_requests = JoinSet::new();
     for _ in 0..2 {
         let querier = test_market.querier.clone();
         let mut request = buyer_request("a");
         request
             .payload
             .insert("messages".to_owned(), json!([{"role": "user", "content": "poison"}]));
-        poisoned.spawn(async move { querier.ask(request).await.map(drop) });
+        poison_requests.spawn(async move { querier.query(request).await.map(drop) });
     }
     wait_until(|| test_market.contenders.iter().all(|contender| contender.running() == 1)).await;
     assert_eq!(buy(test_market.querier.clone(), "b").await, Ok("b"));
-    while let Some(outcome) = poisoned.join_next().await {
+    while let Some(outcome) = poison_requests.join_next().await {
         assert!(matches!(outcome.unwrap(), Err(QueryError::Failed { refused: None, .. })));
     }
     assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
@@ -62,7 +63,7 @@ async fn poison_prompt_does_not_lower_the_limit() {
         let handler = post(move || async move { status });
         let test_market = market(vec![(handler, Some(64))], QueueSettings::default()).await;
         for _ in 0..3 {
-            test_market.querier.ask(buyer_request("a")).await.unwrap_err();
+            test_market.querier.query(buyer_request("a")).await.unwrap_err();
         }
         let period_miners = test_market.querier.market().period_miners().unwrap();
         assert_eq!(
@@ -77,14 +78,14 @@ async fn poison_prompt_does_not_lower_the_limit() {
 /// miner again.
 #[tokio::test]
 async fn rate_limited_request_waits_for_any_number_of_miners() {
-    let handlers = scripted(6, |call| async move {
+    let handlers = scripted_handlers(6, |call| async move {
         if call < 6 {
             StatusCode::TOO_MANY_REQUESTS.into_response()
         } else {
             chunk("a").into_response()
         }
     });
-    let test_market = market(each(handlers, 1), QueueSettings::default()).await;
+    let test_market = market(with_slots(handlers, 1), QueueSettings::default()).await;
     assert_eq!(buy(test_market.querier.clone(), "a").await, Ok("a"));
     // The miners have refused a request that they had announced to accept.
     let limited: f64 =
@@ -97,7 +98,7 @@ async fn rate_limited_request_waits_for_any_number_of_miners() {
 async fn rate_limited_request_returns_to_a_full_queue() {
     let (rejects, answers) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
     let (reject, answer) = (Arc::clone(&rejects), Arc::clone(&answers));
-    let handlers = scripted(1, move |call| {
+    let handlers = scripted_handlers(1, move |call| {
         let (reject, answer) = (Arc::clone(&reject), Arc::clone(&answer));
         async move {
             if call == 1 {
@@ -109,14 +110,15 @@ async fn rate_limited_request_returns_to_a_full_queue() {
         }
     });
     let test_market =
-        market(each(handlers, 2), QueueSettings { length: 1, ..QueueSettings::default() }).await;
+        market(with_slots(handlers, 2), QueueSettings { length: 1, ..QueueSettings::default() })
+            .await;
     let mut buying = JoinSet::new();
     for running in 1..=2 {
         buying.spawn(buy(test_market.querier.clone(), "a"));
         wait_until(|| test_market.contenders[0].running() == running).await;
     }
     buying.spawn(buy(test_market.querier.clone(), "a"));
-    queued(&test_market, 1).await;
+    wait_for_queued(&test_market, 1).await;
     rejects.notify_one();
     wait_until(|| test_market.contenders[0].counts().requests_429 > 0.0).await;
     answers.add_permits(3);
@@ -130,7 +132,7 @@ async fn rate_limited_request_returns_to_a_full_queue() {
 async fn hedged_attempt_counts_as_attempt() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
-    let handlers = scripted(8, move |call| {
+    let handlers = scripted_handlers(8, move |call| {
         count.fetch_add(1, Ordering::SeqCst);
         async move {
             tokio::time::sleep(Duration::from_millis(if call < 4 { 0 } else { 1_200 })).await;
@@ -138,8 +140,9 @@ async fn hedged_attempt_counts_as_attempt() {
         }
     });
     let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(600)), ..long_deadlines() };
-    let test_market = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
-    let error = test_market.querier.ask(buyer_request("a")).await.unwrap_err();
+    let test_market =
+        market_with(with_slots(handlers, 1), QueueSettings::default(), deadlines).await;
+    let error = test_market.querier.query(buyer_request("a")).await.unwrap_err();
     let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
     assert_eq!((attempts, calls.load(Ordering::SeqCst)), (Attempts { limited: 0, failed: 5 }, 5));
 }
@@ -148,9 +151,9 @@ async fn hedged_attempt_counts_as_attempt() {
 #[tokio::test]
 async fn attempts_do_not_shorten_the_wait_in_the_queue() {
     let gate = Arc::new(Semaphore::new(0));
-    let own = Arc::clone(&gate);
-    let handlers = scripted(2, move |call| {
-        let gate = Arc::clone(&own);
+    let handler_gate = Arc::clone(&gate);
+    let handlers = scripted_handlers(2, move |call| {
+        let gate = Arc::clone(&handler_gate);
         async move {
             match call {
                 0 => gate.acquire().await.unwrap().forget(),
@@ -164,11 +167,11 @@ async fn attempts_do_not_shorten_the_wait_in_the_queue() {
         }
     });
     let queue = QueueSettings { wait: Duration::from_secs(1), ..QueueSettings::default() };
-    let test_market = market(each(handlers, 1), queue).await;
+    let test_market = market(with_slots(handlers, 1), queue).await;
     let first = tokio::spawn(buy(test_market.querier.clone(), "a"));
     wait_until(|| test_market.contenders.iter().any(|contender| contender.running() == 1)).await;
     let second = tokio::spawn(buy(test_market.querier.clone(), "b"));
-    queued(&test_market, 1).await;
+    wait_for_queued(&test_market, 1).await;
     gate.add_permits(1);
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("b")));
 }
@@ -178,25 +181,26 @@ async fn attempts_do_not_shorten_the_wait_in_the_queue() {
 async fn total_deadline_covers_all_attempts() {
     let handlers = (0..5).map(|_| stall_after(vec![(5_000, chunk("late"))])).collect();
     let deadlines = QueryDeadlines {
-        first: Some(Duration::from_millis(700)),
-        longest: Duration::from_secs(1),
+        first_chunk: Some(Duration::from_millis(700)),
+        max_total: Duration::from_secs(1),
         ..QueryDeadlines::default()
     };
-    let test_market = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
-    let error = test_market.querier.ask(buyer_request("a")).await.unwrap_err();
+    let test_market =
+        market_with(with_slots(handlers, 1), QueueSettings::default(), deadlines).await;
+    let error = test_market.querier.query(buyer_request("a")).await.unwrap_err();
     let QueryError::Failed { attempts, .. } = error else { panic!("{error:?}") };
     assert!(attempts.failed <= 2, "{attempts:?}");
     // The second miner had too little time.
-    let counted: f64 =
+    let total_requests: f64 =
         test_market.contenders.iter().map(|contender| contender.counts().total_requests).sum();
-    assert!(counted <= 1.0, "{counted}");
+    assert!(total_requests <= 1.0, "{total_requests}");
 }
 
 /// Of a hedged request that is answered as a whole, only the complete answer counts, even if both
 /// miners have begun.
 #[tokio::test]
 async fn hedged_collected_request_counts_once() {
-    let handlers = scripted(2, |call| async move {
+    let handlers = scripted_handlers(2, |call| async move {
         tokio::time::sleep(Duration::from_millis(if call == 0 { 600 } else { 0 })).await;
         let incomplete_body =
             futures::stream::iter([Ok::<_, Infallible>(Bytes::from(chunk("half ")))]);
@@ -207,10 +211,11 @@ async fn hedged_collected_request_counts_once() {
         Body::from_stream(incomplete_body.chain(end)).into_response()
     });
     let deadlines = QueryDeadlines { hedge: Some(Duration::from_millis(100)), ..long_deadlines() };
-    let mut test_market = market_with(each(handlers, 1), QueueSettings::default(), deadlines).await;
+    let mut test_market =
+        market_with(with_slots(handlers, 1), QueueSettings::default(), deadlines).await;
     let answer = test_market
         .querier
-        .ask(Request { is_collected: true, ..buyer_request("a") })
+        .query(Request { is_collected: true, ..buyer_request("a") })
         .await
         .unwrap();
     let winner = Arc::clone(answer.contender());
@@ -226,13 +231,13 @@ async fn hedged_collected_request_counts_once() {
 #[tokio::test]
 async fn complete_answer_that_is_not_read_holds_no_slot() {
     let test_market = capped_market(vec![(respond_with(chunk("a")), None)], 1).await;
-    let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
-    let first = test_market.querier.ask(collected()).await.unwrap();
+    let collected_request = || Request { is_collected: true, ..request(RequestKind::Organic) };
+    let first = test_market.querier.query(collected_request()).await.unwrap();
     assert_eq!(
         (test_market.contenders[0].running(), test_market.contenders[0].counts().total_requests),
         (0, 1.0)
     );
-    let second = test_market.querier.ask(collected()).await.unwrap();
+    let second = test_market.querier.query(collected_request()).await.unwrap();
     for answer in [first, second] {
         assert_eq!(text(answer).await.unwrap(), "a");
     }

@@ -11,7 +11,7 @@ fn refusing(status: u16) -> axum::routing::MethodRouter {
 }
 
 /// Sums of the contenders' requests and failures.
-fn counted(test_market: &TestMarket) -> (f64, f64) {
+fn count_requests(test_market: &TestMarket) -> (f64, f64) {
     let counts = test_market.contenders.iter().map(|contender| contender.counts());
     counts.fold((0.0, 0.0), |(total, failed), counts| {
         (total + counts.total_requests, failed + counts.requests_500)
@@ -24,18 +24,18 @@ fn counted(test_market: &TestMarket) -> (f64, f64) {
 async fn request_refused_by_two_miners_counts_against_neither() {
     let test_market =
         test_market([400, 404, 422].map(refusing).into(), QueryDeadlines::default()).await;
-    let error = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    let error = test_market.querier.query(request(RequestKind::Organic)).await.unwrap_err();
     let QueryError::Failed { attempts, refused: Some(400 | 404 | 422), .. } = error else {
         panic!("{error:?}")
     };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
-    assert_eq!(counted(&test_market), (0.0, 0.0));
+    assert_eq!(count_requests(&test_market), (0.0, 0.0));
     assert!(test_market.contenders.iter().all(|contender| contender.running() == 0));
     let unknown = Request { task: "none".parse().unwrap(), ..request(RequestKind::Organic) };
-    assert!(matches!(test_market.querier.ask(unknown).await, Err(QueryError::UnknownTask(_))));
-    // A test is well-formed, so that a refusal is a failure.
-    test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err();
-    assert_eq!(counted(&test_market), (1.0, 1.0));
+    assert!(matches!(test_market.querier.query(unknown).await, Err(QueryError::UnknownTask(_))));
+    // A synthetic request is well-formed, so that a refusal is a failure.
+    test_market.querier.query(request(RequestKind::Synthetic)).await.unwrap_err();
+    assert_eq!(count_requests(&test_market), (1.0, 1.0));
 }
 
 /// Opens a period in which the miners offer embeddings, on the same route.
@@ -78,7 +78,7 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
         let mut request =
             Request { is_collected: true, max_chunks: 1, ..request(RequestKind::Organic) };
         request.payload.insert("dimensions".to_owned(), json!(4));
-        match test_market.querier.ask(request).await.map(drop) {
+        match test_market.querier.query(request).await.map(drop) {
             Ok(()) => assert!(is_answered, "{widths:?}"),
             Err(QueryError::Dimensions(width)) => assert_eq!(Some(width), ignored),
             Err(QueryError::Failed { refused: None, .. }) => {
@@ -86,7 +86,7 @@ async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
             }
             Err(error) => panic!("{widths:?}: {error:?}"),
         }
-        assert_eq!(counted(&test_market).1, failures, "{widths:?}");
+        assert_eq!(count_requests(&test_market).1, failures, "{widths:?}");
     }
 }
 
@@ -97,7 +97,7 @@ async fn request_refused_by_one_miner_counts_against_it() {
         test_market(vec![refusing(422), respond_with(chunk("a"))], QueryDeadlines::default()).await;
     while test_market.contenders[0].counts().total_requests == 0.0 {
         assert_eq!(
-            text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap())
+            text(test_market.querier.query(request(RequestKind::Organic)).await.unwrap())
                 .await
                 .unwrap(),
             "a"
@@ -106,34 +106,34 @@ async fn request_refused_by_one_miner_counts_against_it() {
     assert_eq!(test_market.contenders[0].counts().requests_500, 1.0);
 }
 
-/// A prompt at which every miner's server fails closes the market for nobody: no miner fails, and
-/// no breaker opens.
+/// A prompt at which every miner's server fails does not count against the miners: no miner fails,
+/// and no breaker opens.
 #[tokio::test]
 async fn poison_prompt_counts_against_no_miner() {
-    let reported = "data: {\"error\":{\"message\":\"bad prompt\"}}\n\n".to_owned();
+    let error_event = "data: {\"error\":{\"message\":\"bad prompt\"}}\n\n".to_owned();
     let poisoned = || {
         vec![
             refusing(500),
             refusing(502),
-            respond_with(reported.clone()),
+            respond_with(error_event.clone()),
             refusing(500),
             refusing(500),
         ]
     };
     let test_market = test_market(poisoned(), QueryDeadlines::default()).await;
     for _ in 0..20 {
-        let error = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+        let error = test_market.querier.query(request(RequestKind::Organic)).await.unwrap_err();
         let QueryError::Failed { attempts, refused: None, .. } = error else { panic!("{error:?}") };
         assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "the third miner is not asked");
     }
-    assert_eq!(counted(&test_market), (0.0, 0.0));
+    assert_eq!(count_requests(&test_market), (0.0, 0.0));
     assert!(test_market.querier.is_served(TASK));
     // Alone, a miner has failed, but its breaker stays closed for other buyers.
     let test_market = self::test_market(vec![refusing(500)], QueryDeadlines::default()).await;
     for _ in 0..20 {
-        test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+        test_market.querier.query(request(RequestKind::Organic)).await.unwrap_err();
     }
-    assert_eq!(counted(&test_market), (20.0, 20.0));
+    assert_eq!(count_requests(&test_market), (20.0, 20.0));
     assert!(test_market.querier.is_served(TASK));
     // No prompt is the cause of a malformed stream.
     let test_market = self::test_market(
@@ -142,7 +142,7 @@ async fn poison_prompt_counts_against_no_miner() {
     )
     .await;
     for _ in 0..5 {
-        test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+        test_market.querier.query(request(RequestKind::Organic)).await.unwrap_err();
     }
     assert!(!test_market.querier.is_served(TASK));
 }
@@ -153,7 +153,8 @@ async fn poison_prompt_counts_against_no_miner() {
 async fn half_open_breaker_allows_one_request() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let test_market =
-        miners::market(vec![(miners::gated(&gate), Some(8))], QueueSettings::default()).await;
+        miners::market(vec![(miners::gated_handler(&gate), Some(8))], QueueSettings::default())
+            .await;
     let contender = &test_market.contenders[0];
     // Five failures, of which the last one was 6 s before the querier's clock began.
     let failed = Some(taonet_nineteen_core::period::RequestOutcome::Failed);
@@ -168,7 +169,7 @@ async fn half_open_breaker_allows_one_request() {
     for _ in 0..8 {
         buying.spawn(miners::buy(test_market.querier.clone(), "a"));
     }
-    miners::queued(&test_market, 7).await;
+    miners::wait_for_queued(&test_market, 7).await;
     assert_eq!(contender.running(), 1);
     // A cancelled request tells nothing of the miner, so that the next one tries it.
     buying.abort_all();
@@ -176,7 +177,7 @@ async fn half_open_breaker_allows_one_request() {
     for _ in 0..8 {
         buying.spawn(miners::buy(test_market.querier.clone(), "a"));
     }
-    miners::queued(&test_market, 7).await;
+    miners::wait_for_queued(&test_market, 7).await;
     assert_eq!((contender.running(), test_market.querier.is_served(TASK)), (1, true));
     gate.add_permits(10);
     while let Some(answer) = buying.join_next().await {
@@ -203,7 +204,7 @@ async fn half_open_breaker_allows_next_request_after_first_chunk() {
     }
     let mut answers = Vec::new();
     for running in 1..=3 {
-        answers.push(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap());
+        answers.push(test_market.querier.query(request(RequestKind::Organic)).await.unwrap());
         assert_eq!(test_market.contenders[0].running(), running);
     }
 }
@@ -214,13 +215,13 @@ async fn too_long_collected_answer_counts_against_no_miner() {
     let slow = || stall_after((0..49).map(|_| (100, chunk("x"))).collect());
     let deadlines = QueryDeadlines { total: Duration::from_secs(1), ..QueryDeadlines::default() };
     let test_market = test_market(vec![slow(), slow(), slow()], deadlines).await;
-    let collected = Request { is_collected: true, ..request(RequestKind::Organic) };
-    let error = test_market.querier.ask(collected).await.unwrap_err();
+    let collected_request = Request { is_collected: true, ..request(RequestKind::Organic) };
+    let error = test_market.querier.query(collected_request).await.unwrap_err();
     let QueryError::Failed { attempts, refused: None, last, is_disputed: true } = error else {
         panic!("{error:?}")
     };
     assert_eq!(attempts, Attempts { limited: 0, failed: 2 }, "{last}");
-    assert_eq!(counted(&test_market), (0.0, 0.0));
+    assert_eq!(count_requests(&test_market), (0.0, 0.0));
 }
 
 /// Options such as grammars can keep every model from answering. As miners that are down fail in
@@ -228,22 +229,24 @@ async fn too_long_collected_answer_counts_against_no_miner() {
 #[tokio::test]
 async fn timeout_with_unusual_options_counts_only_if_another_miner_answers() {
     let silent = || stall_after(Vec::<(u64, String)>::new());
-    let plain = request(RequestKind::Organic);
-    let mut unusual = plain.clone();
-    unusual.payload.insert("structured_outputs".to_owned(), json!({"regex": "a+"}));
-    for (request, failures) in [(&unusual, 0.0), (&plain, 3.0)] {
+    let plain_request = request(RequestKind::Organic);
+    let mut unusual_request = plain_request.clone();
+    unusual_request.payload.insert("structured_outputs".to_owned(), json!({"regex": "a+"}));
+    for (request, failures) in [(&unusual_request, 0.0), (&plain_request, 3.0)] {
         let test_market =
-            test_market(vec![silent(), respond_with(String::new()), silent()], short()).await;
-        let error = test_market.querier.ask(request.clone()).await.unwrap_err();
+            test_market(vec![silent(), respond_with(String::new()), silent()], short_deadlines())
+                .await;
+        let error = test_market.querier.query(request.clone()).await.unwrap_err();
         let QueryError::Failed { attempts, is_disputed: false, .. } = error else {
             panic!("{error:?}")
         };
         assert_eq!(attempts, Attempts { limited: 0, failed: 3 });
-        assert_eq!(counted(&test_market), (failures, failures));
+        assert_eq!(count_requests(&test_market), (failures, failures));
     }
-    let test_market = test_market(vec![silent(), respond_with(chunk("a"))], short()).await;
+    let test_market =
+        test_market(vec![silent(), respond_with(chunk("a"))], short_deadlines()).await;
     while test_market.contenders[0].counts().total_requests == 0.0 {
-        let answer = test_market.querier.ask(unusual.clone()).await.unwrap();
+        let answer = test_market.querier.query(unusual_request.clone()).await.unwrap();
         assert_eq!(text(answer).await.unwrap(), "a");
     }
     assert_eq!(test_market.contenders[0].counts().requests_500, 1.0);
@@ -256,7 +259,7 @@ async fn broken_server_among_others_counts_as_failure() {
         test_market(vec![refusing(500), respond_with(chunk("a"))], QueryDeadlines::default()).await;
     for _ in 0..100 {
         assert_eq!(
-            text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap())
+            text(test_market.querier.query(request(RequestKind::Organic)).await.unwrap())
                 .await
                 .unwrap(),
             "a"
@@ -303,10 +306,14 @@ async fn malformed_stream_is_reported_with_reason() {
     ] {
         let handler = post(move || async move { body });
         let test_market = test_market(vec![handler], QueryDeadlines::default()).await;
-        let error =
-            test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap_err().to_string();
+        let error = test_market
+            .querier
+            .query(request(RequestKind::Synthetic))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(expected), "{error} does not contain {expected}");
-        assert_eq!(counted(&test_market), (1.0, 1.0), "{expected}");
+        assert_eq!(count_requests(&test_market), (1.0, 1.0), "{expected}");
     }
     // A character may arrive in two packets.
     let pieces = vec![
@@ -314,7 +321,7 @@ async fn malformed_stream_is_reported_with_reason() {
         (50, b"\xa9\"}}]}\n\n".to_vec()),
     ];
     let test_market = test_market(vec![stall_after(pieces)], QueryDeadlines::default()).await;
-    let mut answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let mut answer = test_market.querier.query(request(RequestKind::Organic)).await.unwrap();
     assert_eq!(answer.next().await.unwrap().unwrap().text(), Some("h\u{e9}"));
 }
 
@@ -331,7 +338,8 @@ async fn empty_answer_is_not_a_miner_failure() {
         let mut test_market =
             test_market(vec![respond_with(body)], QueryDeadlines::default()).await;
         for _ in 0..8 {
-            let mut answer = test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
+            let mut answer =
+                test_market.querier.query(request(RequestKind::Organic)).await.unwrap();
             let mut actual = None;
             while let Some(chunk) = answer.next().await {
                 let chunk = chunk.unwrap();
@@ -346,8 +354,8 @@ async fn empty_answer_is_not_a_miner_failure() {
             (8.0, 0.0, 8.0)
         );
         assert!(test_market.samples.try_recv().is_err());
-        // A validator's own test asks for a text.
-        test_market.querier.ask(request(RequestKind::Synthetic)).await.unwrap();
+        // A validator's synthetic request asks for a text.
+        test_market.querier.query(request(RequestKind::Synthetic)).await.unwrap();
         assert!(test_market.samples.recv().await.is_some());
     }
 }
@@ -361,7 +369,7 @@ async fn empty_chunks_are_limited() {
     let test_market =
         test_market(vec![respond_with(empty.repeat(251))], QueryDeadlines::default()).await;
     let error =
-        test_market.querier.ask(request(RequestKind::Organic)).await.unwrap_err().to_string();
+        test_market.querier.query(request(RequestKind::Organic)).await.unwrap_err().to_string();
     assert!(error.contains("more chunks than requested"), "{error}");
-    assert_eq!(counted(&test_market), (1.0, 1.0));
+    assert_eq!(count_requests(&test_market), (1.0, 1.0));
 }

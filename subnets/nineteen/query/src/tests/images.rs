@@ -20,7 +20,7 @@ fn refuses_images(contender: &TaskMiner) -> bool {
     contender.refuses_images.load(Ordering::Relaxed)
 }
 
-fn with_images() -> Request {
+fn image_request() -> Request {
     Request { has_images: true, ..request(RequestKind::Organic) }
 }
 
@@ -33,9 +33,9 @@ async fn miner_without_vision_gets_no_further_images() {
         let test_market =
             test_market(vec![miner, respond_with(chunk("a"))], QueryDeadlines::default()).await;
         let buy =
-            async |request| text(test_market.querier.ask(request).await.unwrap()).await.unwrap();
+            async |request| text(test_market.querier.query(request).await.unwrap()).await.unwrap();
         while request_count.load(Ordering::SeqCst) == 0 {
-            assert_eq!(buy(with_images()).await, "a");
+            assert_eq!(buy(image_request()).await, "a");
         }
         assert_eq!(test_market.contenders[0].counts().total_requests, 0.0);
         assert!(
@@ -43,7 +43,7 @@ async fn miner_without_vision_gets_no_further_images() {
                 && !refuses_images(&test_market.contenders[1])
         );
         for _ in 0..20 {
-            buy(with_images()).await;
+            buy(image_request()).await;
         }
         assert_eq!(request_count.load(Ordering::SeqCst), 1);
         // It still gets texts, which it must not refuse.
@@ -58,15 +58,15 @@ async fn miner_without_vision_gets_no_further_images() {
 #[tokio::test]
 async fn image_request_is_retried_with_a_third_miner() {
     let request_count = Arc::new(AtomicUsize::new(0));
-    let refuser = || refusing_miner(StatusCode::BAD_REQUEST, &request_count);
+    let create_handler = || refusing_miner(StatusCode::BAD_REQUEST, &request_count);
     let test_market = test_market(
-        vec![refuser(), refuser(), respond_with(chunk("a"))],
+        vec![create_handler(), create_handler(), respond_with(chunk("a"))],
         QueryDeadlines::default(),
     )
     .await;
     // A miner without quality comes last.
     test_market.contenders[2].set_quality(0.0);
-    assert_eq!(text(test_market.querier.ask(with_images()).await.unwrap()).await.unwrap(), "a");
+    assert_eq!(text(test_market.querier.query(image_request()).await.unwrap()).await.unwrap(), "a");
     assert_eq!(request_count.load(Ordering::SeqCst), 2);
     assert!(
         test_market.contenders[..2]
@@ -79,9 +79,10 @@ async fn image_request_is_retried_with_a_third_miner() {
 #[tokio::test]
 async fn image_refused_by_all_miners_is_a_request_error() {
     let request_count = Arc::new(AtomicUsize::new(0));
-    let refuser = || refusing_miner(StatusCode::BAD_REQUEST, &request_count);
-    let test_market = test_market(vec![refuser(), refuser()], QueryDeadlines::default()).await;
-    let error = test_market.querier.ask(with_images()).await.unwrap_err();
+    let create_handler = || refusing_miner(StatusCode::BAD_REQUEST, &request_count);
+    let test_market =
+        test_market(vec![create_handler(), create_handler()], QueryDeadlines::default()).await;
+    let error = test_market.querier.query(image_request()).await.unwrap_err();
     assert!(matches!(error, QueryError::Failed { refused: Some(400), .. }), "{error:?}");
     for contender in &test_market.contenders {
         assert_eq!((contender.counts().total_requests, refuses_images(contender)), (0.0, false));
@@ -97,7 +98,7 @@ async fn refusal_of_large_request_is_not_a_miner_failure() {
         test_market(vec![miner, respond_with(chunk("a"))], QueryDeadlines::default()).await;
     while request_count.load(Ordering::SeqCst) == 0 {
         assert_eq!(
-            text(test_market.querier.ask(request(RequestKind::Organic)).await.unwrap())
+            text(test_market.querier.query(request(RequestKind::Organic)).await.unwrap())
                 .await
                 .unwrap(),
             "a"

@@ -18,12 +18,16 @@ pub(super) async fn wait_until(condition: impl Fn() -> bool) {
 
 /// Deadlines that a busy machine meets.
 pub(super) fn long_deadlines() -> QueryDeadlines {
-    let patient = Some(Duration::from_secs(30));
-    QueryDeadlines { first: patient, between: patient, ..QueryDeadlines::default() }
+    let long_timeout = Some(Duration::from_secs(30));
+    QueryDeadlines {
+        first_chunk: long_timeout,
+        between_chunks: long_timeout,
+        ..QueryDeadlines::default()
+    }
 }
 
 /// Creates miners that share a script: each call passes its number, from 0, over all miners.
-pub(super) fn scripted<F, A>(miners: usize, script: F) -> Vec<axum::routing::MethodRouter>
+pub(super) fn scripted_handlers<F, A>(miners: usize, script: F) -> Vec<axum::routing::MethodRouter>
 where
     F: Fn(usize) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = axum::response::Response> + Send + 'static,
@@ -37,7 +41,7 @@ where
 }
 
 /// A miner with a number of slots: further requests get status 429. Each answer takes `pause`.
-pub(super) fn limited(
+pub(super) fn rate_limiting_handler(
     slots: usize,
     pause: Duration,
     served: &Arc<AtomicUsize>,
@@ -57,7 +61,7 @@ pub(super) fn limited(
 }
 
 /// A miner that answers each request once it is told to.
-pub(super) fn gated(gate: &Arc<Semaphore>) -> axum::routing::MethodRouter {
+pub(super) fn gated_handler(gate: &Arc<Semaphore>) -> axum::routing::MethodRouter {
     let gate = Arc::clone(gate);
     post(move || {
         let gate = Arc::clone(&gate);
@@ -96,7 +100,7 @@ pub(super) async fn market_with(
 }
 
 /// Opens a market of another process, with the miners of `test_market`, each with this capacity.
-pub(super) fn reopened(test_market: &TestMarket, capacity: f64) -> TestMarket {
+pub(super) fn reopen_market(test_market: &TestMarket, capacity: f64) -> TestMarket {
     let contender = |contender: &Arc<TaskMiner>| {
         let counts = PeriodCounts::with_capacity(capacity);
         let row = ContenderRow { offer: contender.offer.clone(), counts, sent: 0.0, score: None };
@@ -124,12 +128,12 @@ pub(super) fn buyer_request(key: &str) -> Request {
     Request { key: key.into(), ..request(RequestKind::Organic) }
 }
 
-pub(super) async fn queued(test_market: &TestMarket, requests: usize) {
+pub(super) async fn wait_for_queued(test_market: &TestMarket, requests: usize) {
     wait_until(|| test_market.querier.queued(TASK) == requests).await;
 }
 
 pub(super) async fn buy(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
-    text(querier.ask(buyer_request(key)).await?)
+    text(querier.query(buyer_request(key)).await?)
         .await
         .map(|_| key)
         .map_err(|_| panic!("interrupted"))

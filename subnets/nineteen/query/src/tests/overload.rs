@@ -23,13 +23,13 @@ const RETRY_DELAY: Duration = Duration::from_millis(100);
 const WARM_UP: Duration = Duration::from_millis(1_500);
 
 /// Answers within a time in a steady state.
-struct Load {
+struct LoadMeasurement {
     per_second: f64,
     p99: Duration,
     rejected: usize,
 }
 
-impl Load {
+impl LoadMeasurement {
     /// Measures buyers that each send one request after the other.
     async fn measure(querier: &Querier, buyers: usize, duration: Duration) -> Self {
         let (start, mut running) = (Instant::now(), JoinSet::new());
@@ -79,34 +79,40 @@ impl Load {
 /// The short form repeats a measurement that a busy machine has disturbed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn overloaded_market_serves_at_capacity_and_bounds_latency() {
-    let long = std::env::var("TAONET_SATURATION_SECONDS").ok();
-    let long = long.map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
+    let requested_duration = std::env::var("TAONET_SATURATION_SECONDS").ok();
+    let requested_duration =
+        requested_duration.map(|seconds| Duration::from_secs(seconds.parse().unwrap()));
     let (duration, most_rounds, minimum) =
-        long.map_or((Duration::from_secs(2), 3, 0.9), |duration| (duration, 1, 0.95));
+        requested_duration.map_or((Duration::from_secs(2), 3, 0.9), |duration| (duration, 1, 0.95));
     let served = Arc::new(AtomicUsize::new(0));
     let slots: usize = SLOTS.iter().sum();
-    let miners = SLOTS.map(|slots| (limited(slots, ANSWER_TIME, &served), Some(slots))).into();
-    let mut test_market = reopened(&market(miners, QueueSettings::default()).await, 1e6);
+    let miners =
+        SLOTS.map(|slots| (rate_limiting_handler(slots, ANSWER_TIME, &served), Some(slots))).into();
+    let mut test_market = reopen_market(&market(miners, QueueSettings::default()).await, 1e6);
     test_market.querier = test_market
         .querier
         .with_queue(QueueSettings { length: slots / 2, ..QueueSettings::default() });
     for round in 1..=most_rounds {
-        let unsaturated =
-            Load::measure(&test_market.querier, slots, duration.min(Duration::from_mins(1))).await;
-        let saturated = Load::measure(&test_market.querier, 2 * slots, duration).await;
-        let (ratio, times) = (
+        let unsaturated = LoadMeasurement::measure(
+            &test_market.querier,
+            slots,
+            duration.min(Duration::from_mins(1)),
+        )
+        .await;
+        let saturated = LoadMeasurement::measure(&test_market.querier, 2 * slots, duration).await;
+        let (ratio, latency_ratio) = (
             saturated.per_second / unsaturated.per_second,
             saturated.p99.as_secs_f64() / unsaturated.p99.as_secs_f64(),
         );
         println!(
-            "{:.1} answers/s, {ratio:.3} of the unsaturated market; p99 {:?}, {times:.2} of {:?}; {} requests rejected",
+            "{:.1} answers/s, {ratio:.3} of the unsaturated market; p99 {:?}, {latency_ratio:.2} of {:?}; {} requests rejected",
             saturated.per_second, saturated.p99, unsaturated.p99, saturated.rejected
         );
         assert!(saturated.rejected > 0, "the market is not overloaded");
-        if ratio >= minimum && times <= 2.0 {
+        if ratio >= minimum && latency_ratio <= 2.0 {
             break;
         }
-        assert!(round < most_rounds, "{ratio} of the throughput, {times} of the latency");
+        assert!(round < most_rounds, "{ratio} of the throughput, {latency_ratio} of the latency");
     }
     for contender in &test_market.contenders {
         let counts = contender.counts();

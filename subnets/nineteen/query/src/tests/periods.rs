@@ -65,15 +65,16 @@ async fn requests_count_in_the_period_in_which_they_end() {
         )
     };
     let total = |contender: &TaskMiner| contender.counts().total_requests;
-    let ask = async || test_market.querier.ask(request(RequestKind::Organic)).await.unwrap();
-    let (stored, unstored) = (ask().await, ask().await);
+    let send_request =
+        async || test_market.querier.query(request(RequestKind::Organic)).await.unwrap();
+    let (stored, unstored) = (send_request().await, send_request().await);
     let first = Arc::clone(&test_market.contenders[0]);
     // The first answer ends before the period is closed; the second one ends afterwards, before the
     // next one opens.
     drop(stored);
     let (row, part) = first.take_changes().unwrap();
     assert_eq!((row.counts.total_requests, part.total_requests), (1.0, 1.0));
-    let late = ask().await;
+    let late_answer = send_request().await;
     drop(unstored);
     let second = open(2);
     assert_eq!((total(&second), second.running()), (1.0, 1));
@@ -84,12 +85,12 @@ async fn requests_count_in_the_period_in_which_they_end() {
         (1.0, 1),
         "no period has stored the second request"
     );
-    drop(late);
+    drop(late_answer);
     assert_eq!((total(&second), total(&third), third.running()), (1.0, 2.0, 0));
     let (row, part) = third.take_changes().unwrap();
     assert_eq!((row.counts.total_requests, part.total_requests), (2.0, 2.0));
     // The third period was closed without this part.
     let fourth = open(4);
-    third.carry(&part);
+    third.carry_over(&part);
     assert_eq!((total(&fourth), fourth.take_changes().unwrap().1.total_requests), (2.0, 2.0));
 }

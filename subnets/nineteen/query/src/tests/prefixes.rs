@@ -19,7 +19,7 @@ fn long_request(number: usize) -> Request {
 }
 
 fn prefix(request: &Request) -> PromptPrefix {
-    PromptPrefix::of(request).unwrap()
+    PromptPrefix::from_request(request).unwrap()
 }
 
 /// Returns a request that one of the miners gets even if another one is many times as fast.
@@ -35,10 +35,10 @@ fn request_with_clear_favourite(contenders: &[Arc<TaskMiner>]) -> Request {
 }
 
 /// Sends a request [`REQUESTS`] times; returns the largest number that a miner got, the number of
-/// replaced tests, and that of samples.
-async fn sent(test_market: &mut TestMarket, request: &Request) -> (f64, u64, u64) {
+/// replaced synthetic requests, and that of samples.
+async fn send_requests(test_market: &mut TestMarket, request: &Request) -> (f64, u64, u64) {
     for _ in 0..REQUESTS {
-        text(test_market.querier.ask(request.clone()).await.unwrap()).await.unwrap();
+        text(test_market.querier.query(request.clone()).await.unwrap()).await.unwrap();
     }
     let maximum = test_market
         .contenders
@@ -57,24 +57,27 @@ async fn market(miners: usize) -> TestMarket {
 }
 
 #[tokio::test]
-async fn requests_with_a_common_prefix_go_to_one_miner_and_do_not_replace_tests() {
+async fn common_prefixes_go_to_one_miner_and_replace_no_synthetic_requests() {
     let mut test_market = market(4).await;
     test_market.querier.set_prefix_affinity(true);
     let request = request_with_clear_favourite(&test_market.contenders);
-    let (maximum, replaced, samples) = sent(&mut test_market, &request).await;
+    let (maximum, replaced, samples) = send_requests(&mut test_market, &request).await;
     // About 2 of the requests are sent as without affinity; these are sampled. Of the others, some
     // may be.
-    assert!(replaced < 10 && replaced <= samples, "{replaced} replaced tests, {samples} samples");
+    assert!(
+        replaced < 10 && replaced <= samples,
+        "{replaced} replaced synthetic requests, {samples} samples"
+    );
     assert!(maximum >= (REQUESTS - replaced) as f64, "{maximum} of {REQUESTS}, without {replaced}");
 }
 
-/// The budget of a test market is 10 tests.
+/// The budget of a test market is 10 synthetic requests.
 #[tokio::test]
 async fn all_requests_are_sampled_without_affinity_or_with_short_prompts() {
     for (is_affine, request) in [(false, long_request(1)), (true, request(RequestKind::Organic))] {
         let mut test_market = market(2).await;
         test_market.querier.set_prefix_affinity(is_affine);
-        let (_, replaced, samples) = sent(&mut test_market, &request).await;
+        let (_, replaced, samples) = send_requests(&mut test_market, &request).await;
         assert_eq!((replaced, samples), (10, REQUESTS), "{is_affine}");
     }
 }
@@ -87,7 +90,7 @@ async fn prefixes_spread_over_the_miners() {
     let order = |number: usize, tried: &[taonet_primitives::Hotkey]| {
         let order =
             task_miners.for_organic(0.0, tried, Some(prefix(&long_request(number))), || 0.5);
-        assert!(order.is_of_prefix);
+        assert!(order.is_by_prefix);
         order.cloned().collect::<Vec<_>>()
     };
     let mut first_counts = [0; 3];
@@ -145,10 +148,10 @@ async fn prefix_affinity_ends_at_too_many_requests_in_flight() {
         preferred.enter(0.0).unwrap();
     }
     let mut still = order();
-    assert!(still.is_of_prefix && Arc::ptr_eq(still.next().unwrap(), &preferred));
+    assert!(still.is_by_prefix && Arc::ptr_eq(still.next().unwrap(), &preferred));
     // Its share is a third: 4 requests, and two thirds of those in flight.
     preferred.enter(0.0).unwrap();
     preferred.enter(0.0).unwrap();
     let random = order();
-    assert!(!random.is_of_prefix && random.is_sampled && random.count() == 3);
+    assert!(!random.is_by_prefix && random.is_sampled && random.count() == 3);
 }

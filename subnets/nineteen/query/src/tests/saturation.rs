@@ -53,7 +53,8 @@ async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
     const PAUSE: Duration = Duration::from_millis(500);
     const SLOTS: [usize; 2] = [24, 40];
     let served = Arc::new(AtomicUsize::new(0));
-    let miners = SLOTS.map(|slots| (limited(slots, PAUSE, &served), Some(slots))).into();
+    let miners =
+        SLOTS.map(|slots| (rate_limiting_handler(slots, PAUSE, &served), Some(slots))).into();
     let test_market = market(miners, QueueSettings::default()).await;
     let slots: usize = SLOTS.iter().sum();
     let mut rounds = 0;
@@ -103,7 +104,7 @@ async fn announced_limit_grows_to_the_capacity_without_loss() {
 
 async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
     let (served, stops) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let miner = limited(40, Duration::from_millis(20), &served);
+    let miner = rate_limiting_handler(40, Duration::from_millis(20), &served);
     let test_market = market(vec![(miner, announced)], QueueSettings::default()).await;
     let mut buyers = JoinSet::new();
     for _ in 0..64 {
@@ -134,7 +135,7 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
             let running = Arc::clone(&running);
             async move {
                 let nth = running.fetch_add(1, Ordering::SeqCst) + 1;
-                let _leaves = InFlightGuard(running);
+                let _in_flight = InFlightGuard(running);
                 let pause =
                     if nth > SLOTS { Duration::from_mins(1) } else { Duration::from_millis(100) };
                 tokio::time::sleep(pause).await;
@@ -142,7 +143,8 @@ async fn unannounced_limit_stops_growing_where_requests_time_out() {
             }
         })
     };
-    let deadlines = QueryDeadlines { first: Some(Duration::from_secs(3)), ..long_deadlines() };
+    let deadlines =
+        QueryDeadlines { first_chunk: Some(Duration::from_secs(3)), ..long_deadlines() };
     let test_market = market_with(vec![(handler, None)], QueueSettings::default(), deadlines).await;
     let mut buyers = JoinSet::new();
     for _ in 0..64 {
@@ -179,14 +181,14 @@ impl Drop for InFlightGuard {
 #[tokio::test]
 async fn key_with_many_requests_does_not_delay_others() {
     let gate = Arc::new(Semaphore::new(0));
-    let test_market = market(vec![(gated(&gate), Some(4))], QueueSettings::default()).await;
+    let test_market = market(vec![(gated_handler(&gate), Some(4))], QueueSettings::default()).await;
     let mut answers = JoinSet::new();
     for _ in 0..104 {
         answers.spawn(buy(test_market.querier.clone(), "many"));
     }
-    queued(&test_market, 100).await;
+    wait_for_queued(&test_market, 100).await;
     answers.spawn(buy(test_market.querier.clone(), "one"));
-    queued(&test_market, 101).await;
+    wait_for_queued(&test_market, 101).await;
     let mut order = Vec::new();
     for _ in 0..105 {
         gate.add_permits(1);
@@ -201,7 +203,7 @@ async fn key_with_many_requests_does_not_delay_others() {
 #[tokio::test]
 async fn saturating_keys_get_answers_in_proportion_to_their_weights() {
     let served = Arc::new(AtomicUsize::new(0));
-    let miner = limited(4, Duration::from_millis(20), &served);
+    let miner = rate_limiting_handler(4, Duration::from_millis(20), &served);
     let test_market = capped_market(vec![(miner, Some(4))], 4).await;
     let stops = Arc::new(AtomicBool::new(false));
     let mut buying = JoinSet::new();
@@ -211,7 +213,7 @@ async fn saturating_keys_get_answers_in_proportion_to_their_weights() {
             let request = || Request { weight: weight.try_into().unwrap(), ..buyer_request(key) };
             let mut answers = 0;
             loop {
-                text(querier.ask(request()).await.unwrap()).await.unwrap();
+                text(querier.query(request()).await.unwrap()).await.unwrap();
                 if stops.load(Ordering::SeqCst) {
                     return (key, answers);
                 }
@@ -235,7 +237,7 @@ async fn saturating_keys_get_answers_in_proportion_to_their_weights() {
 async fn full_queue_rejects_the_longest_key() {
     let gate = Arc::new(Semaphore::new(0));
     let settings = QueueSettings { length: 3, ..QueueSettings::default() };
-    let test_market = market(vec![(gated(&gate), Some(1))], settings).await;
+    let test_market = market(vec![(gated_handler(&gate), Some(1))], settings).await;
     let mut answers = JoinSet::new();
     for count in 0..4 {
         answers.spawn(buy(test_market.querier.clone(), "many"));
@@ -243,8 +245,8 @@ async fn full_queue_rejects_the_longest_key() {
             wait_until(|| test_market.contenders[0].running() == 1).await;
         }
     }
-    queued(&test_market, 3).await;
-    let error = test_market.querier.ask(buyer_request("many")).await.unwrap_err();
+    wait_for_queued(&test_market, 3).await;
+    let error = test_market.querier.query(buyer_request("many")).await.unwrap_err();
     let QueryError::Busy { retry, .. } = error else { panic!("{error}") };
     assert!((Duration::ZERO..=Duration::from_mins(1)).contains(&retry), "{retry:?}");
     answers.spawn(buy(test_market.querier.clone(), "one"));
@@ -262,37 +264,37 @@ async fn full_queue_rejects_the_longest_key() {
 async fn queued_request_fails_at_its_deadline_or_leaves() {
     let gate = Arc::new(Semaphore::new(0));
     let settings = QueueSettings { wait: Duration::from_millis(300), ..QueueSettings::default() };
-    let test_market = market(vec![(gated(&gate), Some(1))], settings).await;
+    let test_market = market(vec![(gated_handler(&gate), Some(1))], settings).await;
     let first = tokio::spawn(buy(test_market.querier.clone(), "a"));
     wait_until(|| test_market.contenders[0].running() == 1).await;
     let start = Instant::now();
     let timed_out = test_market
         .querier
-        .ask(Request { max_wait: Some(Duration::ZERO), ..buyer_request("a") })
+        .query(Request { max_wait: Some(Duration::ZERO), ..buyer_request("a") })
         .await;
     assert!(
         matches!(timed_out, Err(QueryError::Busy { .. })) && start.elapsed() < settings.wait,
         "{timed_out:?}"
     );
     let start = Instant::now();
-    let error = test_market.querier.ask(buyer_request("a")).await.unwrap_err();
+    let error = test_market.querier.query(buyer_request("a")).await.unwrap_err();
     assert!(
         matches!(error, QueryError::Busy { .. }) && start.elapsed() >= settings.wait,
         "{error}"
     );
-    let leaving = tokio::spawn(buy(test_market.querier.clone(), "a"));
-    queued(&test_market, 1).await;
-    leaving.abort();
-    queued(&test_market, 0).await;
+    let cancelled_request = tokio::spawn(buy(test_market.querier.clone(), "a"));
+    wait_for_queued(&test_market, 1).await;
+    cancelled_request.abort();
+    wait_for_queued(&test_market, 0).await;
     gate.add_permits(1);
     first.await.unwrap().unwrap();
     // Without a queue, a busy market rejects requests immediately.
     let settings = QueueSettings { length: 0, ..QueueSettings::default() };
-    let test_market = market(vec![(gated(&gate), Some(1))], settings).await;
+    let test_market = market(vec![(gated_handler(&gate), Some(1))], settings).await;
     let _running = tokio::spawn(buy(test_market.querier.clone(), "a"));
     wait_until(|| test_market.contenders[0].running() == 1).await;
     assert!(matches!(
-        test_market.querier.ask(buyer_request("a")).await,
+        test_market.querier.query(buyer_request("a")).await,
         Err(QueryError::Busy { .. })
     ));
 }
@@ -302,7 +304,7 @@ async fn queued_request_fails_at_its_deadline_or_leaves() {
 async fn rate_limited_requests_wait_for_a_slot() {
     let served = Arc::new(AtomicUsize::new(0));
     // The miner announces more slots than it has.
-    let miner = limited(3, Duration::from_millis(50), &served);
+    let miner = rate_limiting_handler(3, Duration::from_millis(50), &served);
     let test_market = market(vec![(miner, Some(16))], QueueSettings::default()).await;
     let mut answers = JoinSet::new();
     for _ in 0..16 {
@@ -320,12 +322,12 @@ async fn rate_limited_requests_wait_for_a_slot() {
 #[tokio::test]
 async fn queued_request_fails_once_no_miner_is_left() {
     let gate = Arc::new(Semaphore::new(0));
-    let test_market = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    let test_market = market(vec![(gated_handler(&gate), Some(1))], QueueSettings::default()).await;
     let first = tokio::spawn(buy(test_market.querier.clone(), "a"));
     wait_until(|| test_market.contenders[0].running() == 1).await;
     let start = Instant::now();
     let waiting = tokio::spawn(buy(test_market.querier.clone(), "a"));
-    queued(&test_market, 1).await;
+    wait_for_queued(&test_market, 1).await;
     // Another process has used up the miner's capacity.
     let counts = PeriodCounts { consumed_capacity: 1e6, ..PeriodCounts::default() };
     let row = ContenderRow {
@@ -345,16 +347,19 @@ async fn queued_request_fails_once_no_miner_is_left() {
 /// A collected answer that breaks off at one miner is that of another miner, complete.
 #[tokio::test]
 async fn collected_answer_that_breaks_off_fails_over() {
-    let deadlines = QueryDeadlines { first: None, ..short() };
-    let broken = [chunk("half "), "data: garbage\n\n".to_owned()].concat();
+    let deadlines = QueryDeadlines { first_chunk: None, ..short_deadlines() };
+    let broken_stream = [chunk("half "), "data: garbage\n\n".to_owned()].concat();
     let test_market = test_market(
-        vec![respond_with(broken), respond_with([chunk("whole "), chunk("answer")].concat())],
+        vec![
+            respond_with(broken_stream),
+            respond_with([chunk("whole "), chunk("answer")].concat()),
+        ],
         deadlines,
     )
     .await;
-    let collected = || Request { is_collected: true, ..request(RequestKind::Organic) };
+    let collected_request = || Request { is_collected: true, ..request(RequestKind::Organic) };
     while test_market.contenders[0].counts().total_requests == 0.0 {
-        let answer = test_market.querier.ask(collected()).await.unwrap();
+        let answer = test_market.querier.query(collected_request()).await.unwrap();
         assert_eq!(answer.contender().offer.uid, Uid(1));
         assert_eq!(text(answer).await.unwrap(), "whole answer");
     }
@@ -371,10 +376,10 @@ async fn collected_answer_that_breaks_off_fails_over() {
 async fn queue_full_of_large_requests_rejects_the_largest_key() {
     let gate = Arc::new(Semaphore::new(0));
     let settings = QueueSettings { bytes: 300_000, ..QueueSettings::default() };
-    let test_market = market(vec![(gated(&gate), Some(1))], settings).await;
+    let test_market = market(vec![(gated_handler(&gate), Some(1))], settings).await;
     let first = tokio::spawn(buy(test_market.querier.clone(), "a"));
     wait_until(|| test_market.contenders[0].running() == 1).await;
-    let large = || {
+    let large_request = || {
         let mut request = buyer_request("large");
         request.payload.insert(
             "messages".to_owned(),
@@ -383,11 +388,14 @@ async fn queue_full_of_large_requests_rejects_the_largest_key() {
         request
     };
     let querier = test_market.querier.clone();
-    let waiting = tokio::spawn(async move { querier.ask(large()).await.map(drop) });
-    queued(&test_market, 1).await;
-    assert!(matches!(test_market.querier.ask(large()).await, Err(QueryError::Busy { .. })));
+    let waiting = tokio::spawn(async move { querier.query(large_request()).await.map(drop) });
+    wait_for_queued(&test_market, 1).await;
+    assert!(matches!(
+        test_market.querier.query(large_request()).await,
+        Err(QueryError::Busy { .. })
+    ));
     let second = tokio::spawn(buy(test_market.querier.clone(), "a"));
-    queued(&test_market, 2).await;
+    wait_for_queued(&test_market, 2).await;
     gate.add_permits(3);
     assert_eq!(
         (first.await.unwrap(), second.await.unwrap(), waiting.await.unwrap()),
@@ -409,14 +417,14 @@ async fn two_processes_share_the_slots_of_a_miner() {
                 (Arc::clone(&gate), Arc::clone(&running), Arc::clone(&maximum));
             async move {
                 maximum.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                let _leaves = InFlightGuard(running);
+                let _in_flight = InFlightGuard(running);
                 gate.acquire().await.unwrap().forget();
                 chunk("a")
             }
         })
     };
     let test_market = market(vec![(miner, Some(SLOTS))], QueueSettings::default()).await;
-    let other = reopened(&test_market, 1_000.0).querier;
+    let other = reopen_market(&test_market, 1_000.0).querier;
     for (index, querier) in [&test_market.querier, &other].into_iter().enumerate() {
         querier.market().divide(Divisions::new([Division::new(2, 2, Some(index))], true));
     }

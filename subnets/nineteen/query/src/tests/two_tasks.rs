@@ -34,11 +34,11 @@ fn offer_two_tasks(test_market: &TestMarket) {
 
 async fn buy_other(querier: Querier, key: &'static str) -> Result<&'static str, QueryError> {
     let request = Request { task: OTHER.parse().unwrap(), ..buyer_request(key) };
-    text(querier.ask(request).await?).await.map(|_| key).map_err(|_| panic!("interrupted"))
+    text(querier.query(request).await?).await.map(|_| key).map_err(|_| panic!("interrupted"))
 }
 
 /// Returns the number of requests in flight at the only miner, over all its tasks.
-fn running(test_market: &TestMarket) -> usize {
+fn running_requests(test_market: &TestMarket) -> usize {
     let period_miners = test_market.querier.market().period_miners().unwrap();
     period_miners.contenders().map(|contender| contender.running()).sum()
 }
@@ -47,10 +47,10 @@ fn running(test_market: &TestMarket) -> usize {
 #[tokio::test]
 async fn tasks_of_a_miner_share_its_slots() {
     let gate = Arc::new(Semaphore::new(0));
-    let test_market = market(vec![(gated(&gate), Some(1))], QueueSettings::default()).await;
+    let test_market = market(vec![(gated_handler(&gate), Some(1))], QueueSettings::default()).await;
     offer_two_tasks(&test_market);
     let first = tokio::spawn(buy(test_market.querier.clone(), "a"));
-    wait_until(|| running(&test_market) == 1).await;
+    wait_until(|| running_requests(&test_market) == 1).await;
     let second = tokio::spawn(buy_other(test_market.querier.clone(), "a"));
     wait_until(|| test_market.querier.queued(OTHER) == 1).await;
     gate.add_permits(2);
@@ -81,7 +81,7 @@ async fn breaker_of_a_task_does_not_stop_other_tasks_of_the_miner() {
 #[tokio::test]
 async fn key_has_one_share_of_all_tasks() {
     let gate = Arc::new(Semaphore::new(0));
-    let test_market = capped_market(vec![(gated(&gate), Some(2))], 2).await;
+    let test_market = capped_market(vec![(gated_handler(&gate), Some(2))], 2).await;
     let order = answers_of_two_tasks(&gate, &test_market).await;
     // Behind the two requests that were in flight before.
     assert_eq!(order.iter().position(|key| *key == "one"), Some(2), "{order:?}");
@@ -91,7 +91,7 @@ async fn key_has_one_share_of_all_tasks() {
 #[tokio::test]
 async fn key_has_one_share_of_all_tasks_with_a_growing_limit() {
     let gate = Arc::new(Semaphore::new(0));
-    let test_market = market(vec![(gated(&gate), Some(2))], QueueSettings::default()).await;
+    let test_market = market(vec![(gated_handler(&gate), Some(2))], QueueSettings::default()).await;
     let order = answers_of_two_tasks(&gate, &test_market).await;
     // The next request may overtake it at the miner.
     let position = order.iter().position(|key| *key == "one").unwrap();
@@ -105,7 +105,7 @@ async fn answers_of_two_tasks(gate: &Semaphore, test_market: &TestMarket) -> Vec
     let mut buying = JoinSet::new();
     for count in 1..=2 {
         buying.spawn(buy(test_market.querier.clone(), "many"));
-        wait_until(|| running(test_market) == count).await;
+        wait_until(|| running_requests(test_market) == count).await;
     }
     for count in 1..=3 {
         buying.spawn(buy_other(test_market.querier.clone(), "many"));
@@ -115,7 +115,7 @@ async fn answers_of_two_tasks(gate: &Semaphore, test_market: &TestMarket) -> Vec
     wait_until(|| test_market.querier.queued(OTHER) == 4).await;
     let mut order = Vec::new();
     for _ in 0..6 {
-        wait_until(|| running(test_market) >= 2.min(6 - order.len())).await;
+        wait_until(|| running_requests(test_market) >= 2.min(6 - order.len())).await;
         gate.add_permits(1);
         order.push(buying.join_next().await.unwrap().unwrap().unwrap());
     }

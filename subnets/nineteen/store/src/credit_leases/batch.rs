@@ -97,9 +97,9 @@ impl Inserts {
         for (rows, sql) in SIZES.iter().zip(self.statements) {
             while remaining >= *rows {
                 remaining -= rows;
-                let bound =
+                let statement_with_values =
                     values.by_ref().take(rows * self.columns).fold(statement(sql), Statement::bind);
-                bound.execute(&mut *transaction).await?;
+                statement_with_values.execute(&mut *transaction).await?;
             }
         }
         Ok(())
@@ -111,7 +111,7 @@ impl Inserts {
 struct Rows<'a> {
     leases: Vec<Value>,
     /// Ids of leases that end.
-    ended: Vec<String>,
+    ended_leases: Vec<String>,
     /// Requests, input tokens, output tokens and charges by key, day and model.
     usages: BTreeMap<(&'a str, &'a str, &'a str), [i64; 4]>,
     /// Changes of balances by account. Their order puts `revenue` last, which all processes lock.
@@ -131,7 +131,7 @@ pub(super) async fn write(
     let mut teams = Teams::lock(&mut transaction, plans).await?;
     for (key, plan) in plans {
         let id = format!("{}:{key}", process.as_str());
-        let mut key_state = find(&mut transaction, key, &id, plan.day()).await?;
+        let mut key_state = read_key_state(&mut transaction, key, &id, plan.day()).await?;
         if let Some(day) = plan.day()
             && let Some((budgets, keys)) =
                 teams.budgets(&mut transaction, key, key_state.lease, day).await?
@@ -143,7 +143,7 @@ pub(super) async fn write(
         for pending_charge in &plan.pending_charges {
             let Hold { transfer_id, is_retried, .. } = pending_charge.hold;
             earlier.push(if is_retried {
-                charged(&mut transaction, transfer_id).await?
+                earlier_charge(&mut transaction, transfer_id).await?
             } else {
                 None
             });
@@ -159,7 +159,7 @@ pub(super) async fn write(
 }
 
 /// Reads a key's credits, and its own budgets. The latter count only if `day` is given.
-async fn find(
+async fn read_key_state(
     transaction: &mut Transaction,
     key: &str,
     id: &str,
@@ -200,7 +200,10 @@ async fn find(
 }
 
 /// Returns the credits that an earlier transaction charged by a transfer, if any.
-async fn charged(transaction: &mut Transaction, transfer: i64) -> Result<Option<i64>, StoreError> {
+async fn earlier_charge(
+    transaction: &mut Transaction,
+    transfer: i64,
+) -> Result<Option<i64>, StoreError> {
     let charge =
         statement("SELECT amount FROM posting WHERE transfer_id = $1 AND account = 'revenue'");
     Ok(charge.bind(transfer).value(transaction).await?)
@@ -280,7 +283,7 @@ impl<'a> Rows<'a> {
                 plan.now_ms.into(),
             ]);
         } else if key_state.lease > 0 {
-            self.ended.push(id.to_owned());
+            self.ended_leases.push(id.to_owned());
         }
     }
 
@@ -314,7 +317,7 @@ impl<'a> Rows<'a> {
         teams: Teams<'_>,
     ) -> Result<(), StoreError> {
         LEASES.execute(transaction, self.leases).await?;
-        for id in self.ended {
+        for id in self.ended_leases {
             statement("DELETE FROM hold WHERE request_id = $1")
                 .bind(id)
                 .execute(&mut *transaction)

@@ -52,8 +52,8 @@ pub(super) struct SettledKey {
     pub(super) lease: i64,
     /// Size of the reserve; `None` if it is unchanged.
     pub(super) reserve: Option<i64>,
-    /// Charges, in the order of [`Plan::pending_charges`]; `None` if the lease was released, because
-    /// this process was suspended.
+    /// Charges, in the order of [`Plan::pending_charges`]; `None` if the lease was released,
+    /// because this process was suspended.
     pub(super) charges: Vec<Option<i64>>,
     /// Results of [`Plan::pending_holds`], in the same order.
     pub(super) granted: Vec<Result<(), HoldRefusal>>,
@@ -75,15 +75,15 @@ impl Plan {
         let pending =
             sum(self.pending_charges.iter().map(|pending_charge| pending_charge.hold.amount));
         self.running = lease.held.saturating_sub(pending);
-        let times = self
+        let times_ms = self
             .pending_holds
             .iter()
             .map(|pending_hold| pending_hold.hold.created_ms)
             .chain(self.pending_charges.iter().map(|pending_charge| pending_charge.now_ms));
-        self.now_ms = times.max().unwrap_or_else(|| lease.now_ms());
+        self.now_ms = times_ms.max().unwrap_or_else(|| lease.now_ms());
         self.keeps_reserve = !returns_reserve;
         let free = lease.free();
-        let is_uncertain = !lease.is_known || lease.is_over_budget || free < 0;
+        let is_uncertain = !lease.is_confirmed || lease.is_over_budget || free < 0;
         if !self.pending_holds.is_empty() || returns_reserve || is_uncertain {
             self.set_aside = free.max(0);
         } else {
@@ -91,8 +91,9 @@ impl Plan {
                 pending.saturating_sub(sum(self.pending_charges.iter().map(PendingCharge::charge)));
             let remaining = free.saturating_add(released);
             let smallest = if self.refill.is_some() { lease.reserve } else { 0 };
-            let is_enough = (smallest..=lease.reserve.saturating_mul(2)).contains(&remaining);
-            let change = if is_enough { 0 } else { lease.reserve.saturating_sub(remaining) };
+            let is_within_bounds =
+                (smallest..=lease.reserve.saturating_mul(2)).contains(&remaining);
+            let change = if is_within_bounds { 0 } else { lease.reserve.saturating_sub(remaining) };
             self.set_aside = change.saturating_add(released).saturating_neg().max(0);
             self.change = Some(change);
         }
@@ -221,7 +222,7 @@ mod tests {
             request: "r".to_owned(),
             hold: hold(amount),
             day: DAY.to_owned(),
-            done: oneshot::channel().0,
+            reply: oneshot::channel().0,
         }
     }
 
@@ -233,7 +234,7 @@ mod tests {
             hold: hold(amount),
             usage,
             now_ms: 0,
-            done: oneshot::channel().0,
+            reply: oneshot::channel().0,
         }
     }
 
@@ -415,7 +416,7 @@ mod tests {
             ..Plan::default()
         };
         let mut lease = lease(20, 20, 0);
-        lease.is_known = false;
+        lease.is_confirmed = false;
         plan.prepare(&mut lease, false);
         let settled = plan.settle(&key_state(0, 16), &[Some(4), None]);
         assert_eq!((settled.lease, settled.charges), (0, vec![Some(4), Some(3)]));
@@ -431,7 +432,7 @@ mod tests {
         /// are conserved.
         #[test]
         fn lease_plan_never_overflows_and_conserves_credits(
-            wanted in prop::collection::vec(prop_oneof![credits(), any::<i64>().prop_map(|price| price.max(0)), Just(i64::MAX)], 0..5),
+            hold_amounts in prop::collection::vec(prop_oneof![credits(), any::<i64>().prop_map(|price| price.max(0)), Just(i64::MAX)], 0..5),
             charges in prop::collection::vec((credits(), any::<i64>()), 0..5),
             (running, free, reserve, available) in (credits(), credits(), credits(), credits()),
             (budget, team_budget) in (prop::option::of(any::<i64>()), prop::option::of(any::<i64>())),
@@ -440,7 +441,7 @@ mod tests {
             let pending: i64 = charges.iter().map(|(amount, _)| amount).sum();
             let mut lease = lease(running + pending + free, running + pending, reserve);
             let mut plan = Plan {
-                pending_holds: wanted.iter().map(|amount| pending_hold(*amount)).collect(),
+                pending_holds: hold_amounts.iter().map(|amount| pending_hold(*amount)).collect(),
                 pending_charges: charges
                     .iter()
                     .map(|(amount, charge)| pending_charge(*amount, *charge))
@@ -458,7 +459,7 @@ mod tests {
                 prop_assert_eq!(*charged_credits, Some((*charge).clamp(0, *amount)));
                 charged += charged_credits.unwrap_or(0);
             }
-            let granted = settled.granted.iter().zip(&wanted).filter(|(result, _)| result.is_ok());
+            let granted = settled.granted.iter().zip(&hold_amounts).filter(|(result, _)| result.is_ok());
             let granted: i128 = granted.map(|(_, amount)| i128::from(*amount)).sum();
             prop_assert!(granted <= i128::from(MAX_CREDITS));
             let moved = settled.lease - (lease.amount - charged);
@@ -469,17 +470,17 @@ mod tests {
         /// Credits are neither created nor lost, and the lease covers all holds.
         #[test]
         fn leases_cover_holds(
-            wanted in prop::collection::vec(0..2_000_i64, 0..5),
+            hold_amounts in prop::collection::vec(0..2_000_i64, 0..5),
             charges in prop::collection::vec((0..2_000_i64, 0..3_000_i64), 0..5),
             (running, free, reserve) in (0..5_000_i64, 0..5_000_i64, 0..2_000_i64),
             available in 0..500_000_i64,
             (budget, team_budget) in (prop::option::of(0..10_000_i64), prop::option::of(0..10_000_i64)),
-            (returns, refills, meanwhile) in (any::<bool>(), any::<bool>(), 0..=100_i64),
+            (returns, refills, concurrent_hold) in (any::<bool>(), any::<bool>(), 0..=100_i64),
         ) {
             let pending: i64 = charges.iter().map(|(amount, _)| amount).sum();
             let mut lease = lease(running + pending + free, running + pending, reserve);
             let mut plan = Plan {
-                pending_holds: wanted.iter().map(|amount| pending_hold(*amount)).collect(),
+                pending_holds: hold_amounts.iter().map(|amount| pending_hold(*amount)).collect(),
                 pending_charges: charges
                     .iter()
                     .map(|(amount, charge)| pending_charge(*amount, *charge))
@@ -489,7 +490,7 @@ mod tests {
             };
             plan.prepare(&mut lease, returns);
             // Another request takes a part of the rest during the transaction.
-            let meanwhile = lease.free() * meanwhile / 100;
+            let concurrent_hold = lease.free() * concurrent_hold / 100;
             prop_assert!(lease.free() >= 0 && plan.set_aside <= free);
             let budgets = in_team(budget, team_budget);
             let key_state = KeyState { available, lease: lease.amount, budgets };
@@ -499,11 +500,11 @@ mod tests {
                 prop_assert_eq!(*charged, Some(*charge.min(amount)));
             }
             let charged: i64 = settled.charges.iter().flatten().sum();
-            let granted = settled.granted.iter().zip(&wanted).filter(|(result, _)| result.is_ok());
+            let granted = settled.granted.iter().zip(&hold_amounts).filter(|(result, _)| result.is_ok());
             let granted: i64 = granted.map(|(_, amount)| amount).sum();
             let moved = settled.lease - (lease.amount - charged);
             prop_assert!(moved <= available, "the key has {available}, {moved} are leased");
-            let free = settled.lease - running - granted - meanwhile;
+            let free = settled.lease - running - granted - concurrent_hold;
             prop_assert!(free >= 0, "holds exceed the lease by {}", -free);
             prop_assert!(!returns || settled.lease == running + granted);
             if let Some(budget) = budget.filter(|_| granted > 0) {
@@ -514,11 +515,11 @@ mod tests {
                 prop_assert!(settled.lease <= maximum, "{} leased of {maximum}", settled.lease);
             }
             // The first refusal is exact.
-            let rest = available + lease.amount - charged - running;
+            let uncommitted = available + lease.amount - charged - running;
             if let Some(index) = settled.granted.iter().position(Result::is_err) {
-                let before: i64 = wanted[..index].iter().sum();
+                let before: i64 = hold_amounts[..index].iter().sum();
                 let budget = budget.map_or(i64::MAX, |budget| budget - charged - running);
-                prop_assert!(rest.min(budget) - before < wanted[index]);
+                prop_assert!(uncommitted.min(budget) - before < hold_amounts[index]);
             }
         }
     }

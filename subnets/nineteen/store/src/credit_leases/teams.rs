@@ -18,7 +18,7 @@ use crate::keys::lock_with_team;
 #[derive(Debug, Default)]
 pub(super) struct Teams<'a> {
     /// Teams by the ID of the API key.
-    of_keys: BTreeMap<&'a str, String>,
+    team_of_key: BTreeMap<&'a str, String>,
     /// Changes of the leases of all keys of a team together, in credits.
     leased: BTreeMap<String, i64>,
     /// Charges, in credits, by team and day.
@@ -38,7 +38,7 @@ impl<'a> Teams<'a> {
             if plan.day().is_some() {
                 limiting.insert(team.clone());
             }
-            teams.of_keys.insert(key, team);
+            teams.team_of_key.insert(key, team);
         }
         for team in limiting {
             let lock = statement("UPDATE team SET monthly_budget = monthly_budget WHERE name = $1");
@@ -56,7 +56,7 @@ impl<'a> Teams<'a> {
         lease: i64,
         day: &str,
     ) -> Result<Option<(Budgets, i64)>, StoreError> {
-        let Some(team) = self.of_keys.get(key) else { return Ok(None) };
+        let Some(team) = self.team_of_key.get(key) else { return Ok(None) };
         let row = statement(
             "SELECT monthly_budget, daily_budget,
              CAST((SELECT COUNT(*) FROM api_key WHERE api_key.team = $1 AND revoked_ms IS NULL) AS BIGINT) AS members,
@@ -96,7 +96,7 @@ impl<'a> Teams<'a> {
         charges: impl Iterator<Item = (&'a PendingCharge, Option<i64>)>,
         (before, after): (i64, i64),
     ) {
-        let Some(team) = self.of_keys.get(key) else { return };
+        let Some(team) = self.team_of_key.get(key) else { return };
         for (pending_charge, charge) in charges {
             let sum = self.charged.entry((team.clone(), &pending_charge.usage.day)).or_default();
             *sum = sum.saturating_add(charge.unwrap_or(0));

@@ -24,7 +24,7 @@ impl CreditLeases {
         let mut state = self.state();
         let lease = state.leases.entry(hold.key.clone()).or_insert_with(|| Lease::new(now_ms));
         lease.hold(hold.amount);
-        lease.is_known = false;
+        lease.is_confirmed = false;
         state.holds.insert(request.to_owned(), hold);
     }
 }
@@ -60,11 +60,11 @@ fn a_failed_charge_keeps_its_transfer() {
                 charge: 2,
             },
             now_ms: 1,
-            done: oneshot::channel().0,
+            reply: oneshot::channel().0,
         })
         .into();
-    let plans = state.begin();
-    state.fail(plans, &Arc::new(StoreError::Stopping));
+    let plans = state.take_plans();
+    state.fail_plans(plans, &Arc::new(StoreError::Stopping));
     for transfer_id in [7_i64, 8] {
         let hold = &state.holds[&transfer_id.to_string()];
         assert_eq!((hold.transfer_id, hold.is_retried), (transfer_id, true));
@@ -87,24 +87,28 @@ fn requests_of_two_days_are_in_two_plans() {
             request: day.to_owned(),
             hold,
             day: day.to_owned(),
-            done: oneshot::channel().0,
+            reply: oneshot::channel().0,
         }
     };
     state.pending_holds = ["2026-12-01", "2026-11-30", "2026-12-01"].map(pending_hold).into();
-    state.refilled.insert("k".to_owned(), "2026-12-01".to_owned());
-    let mut begin = || {
-        let plans = state.begin();
+    state.keys_to_refill.insert("k".to_owned(), "2026-12-01".to_owned());
+    let mut take_plans = || {
+        let plans = state.take_plans();
         plans.get("k").map(|plan| (plan.day().map(str::to_owned), plan.pending_holds.len()))
     };
-    assert_eq!(begin(), Some((Some("2026-11-30".to_owned()), 1)));
-    assert_eq!(begin(), Some((Some("2026-12-01".to_owned()), 2)));
-    assert_eq!(begin(), None);
+    assert_eq!(take_plans(), Some((Some("2026-11-30".to_owned()), 1)));
+    assert_eq!(take_plans(), Some((Some("2026-12-01".to_owned()), 2)));
+    assert_eq!(take_plans(), None);
 }
 
 #[test]
 fn hold_rereads_budgets_after_a_second_or_when_exceeded() {
-    let lease =
-        |is_over_budget, written| Lease { amount: 10, is_over_budget, written, ..Lease::new(0) };
+    let lease = |is_over_budget, written| Lease {
+        amount: 10,
+        is_over_budget,
+        written_at: written,
+        ..Lease::new(0)
+    };
     let (now, before) = (Instant::now(), Instant::now().checked_sub(BUDGET_MAX_AGE).unwrap());
     for (lease, is_granted) in
         [(lease(false, now), true), (lease(true, now), false), (lease(false, before), false)]

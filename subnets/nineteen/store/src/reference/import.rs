@@ -19,7 +19,7 @@ const BALANCE: &str = "balance at the reference";
 /// Reason of a note on rows of miners that have left the subnet.
 const UNREGISTERED: &str = "not registered: counts if the hotkey registers again";
 
-/// What the database has already.
+/// Rows that the database already has.
 #[derive(Debug, Default)]
 struct ExistingRows {
     /// Hashes of the API keys.
@@ -41,7 +41,7 @@ struct ExistingPeriod {
 }
 
 /// New rows, and the report on all rows.
-struct Plan<'a> {
+struct ImportPlan<'a> {
     /// Keys with their credits.
     keys: Vec<(&'a KeyRecord, i64)>,
     rewards: Vec<&'a (Sample, Reward)>,
@@ -56,7 +56,7 @@ impl ReferenceRecords {
     /// # Errors
     /// [`StoreError::TooManyCredits`] when the credits of all keys together are too many.
     pub fn preview(&self, credits: Option<i64>) -> Result<ImportReport, StoreError> {
-        Ok(plan(self, &ExistingRows::default(), credits)?.report)
+        Ok(plan_import(self, &ExistingRows::default(), credits)?.report)
     }
 }
 
@@ -76,7 +76,8 @@ impl Store {
     ) -> Result<ImportReport, StoreError> {
         let mut transaction = self.database.begin().await?;
         let existing = ExistingRows::read(&mut transaction).await?;
-        let Plan { keys, rewards, periods, report } = plan(records, &existing, credits)?;
+        let ImportPlan { keys, rewards, periods, report } =
+            plan_import(records, &existing, credits)?;
         for (key, credits) in keys {
             insert_key(&mut transaction, key, credits, records.now_ms).await?;
         }
@@ -101,7 +102,7 @@ impl Store {
     ) -> Result<ImportReport, StoreError> {
         let mut transaction = self.database.begin_reading().await?;
         let existing = ExistingRows::read(&mut transaction).await?;
-        Ok(plan(records, &existing, credits)?.report)
+        Ok(plan_import(records, &existing, credits)?.report)
     }
 }
 
@@ -131,11 +132,11 @@ impl ExistingRows {
 }
 
 /// Returns the rows that are not in the database yet, and the report.
-fn plan<'a>(
+fn plan_import<'a>(
     records: &'a ReferenceRecords,
     existing: &ExistingRows,
     credits: Option<i64>,
-) -> Result<Plan<'a>, StoreError> {
+) -> Result<ImportPlan<'a>, StoreError> {
     let (mut left_out, mut notes) = (records.left_out.clone(), Remarks::default());
     let keys = new_keys(records, existing, credits, &mut left_out, &mut notes);
     let credits = keys.iter().map(|(_, credits)| *credits).fold(0, i64::saturating_add);
@@ -155,7 +156,7 @@ fn plan<'a>(
         let Some((_, imported)) = imported.iter().copied().find(|(name, _)| *name == table) else {
             return TableReport { table, rows, imported: 0, present: 0, left_out: rows, note };
         };
-        let left_out = left_out.rows_of(table);
+        let left_out = left_out.count_rows_of(table);
         let present = rows.saturating_sub(imported).saturating_sub(left_out);
         TableReport { table, rows, imported, present, left_out, note }
     });
@@ -166,7 +167,7 @@ fn plan<'a>(
         periods: periods.len() as u64,
         credits,
     };
-    Ok(Plan { keys, rewards, periods, report })
+    Ok(ImportPlan { keys, rewards, periods, report })
 }
 
 fn new_keys<'a>(
@@ -258,7 +259,7 @@ fn add_contender_remarks(
     if !records.registered.contains(hotkey) {
         notes.add(CONTENDERS_HISTORY, "node_hotkey", UNREGISTERED, id);
     }
-    if !contender.follows(profile) {
+    if !contender.matches_formula(profile) {
         let reason = "differs from the formula: imported as it is";
         notes.add(CONTENDERS_HISTORY, "period_score", reason, id);
     }

@@ -83,7 +83,7 @@ pub(super) struct PeriodRecord {
 }
 
 impl PeriodRecord {
-    fn of(contender: ContenderRecord) -> Self {
+    fn new(contender: ContenderRecord) -> Self {
         let ContenderRecord { started_ms, closed_ms, .. } = contender;
         Self { started_ms, closed_ms, first_ms: closed_ms, contenders: vec![contender] }
     }
@@ -97,8 +97,9 @@ impl PeriodRecord {
     /// Returns the formula of the period's scores: the later one if it explains all of them, and
     /// that of the reference's release of October 2024 does not.
     pub(super) fn profile(&self) -> PeriodProfile {
-        let explains = |profile| self.contenders.iter().all(|contender| contender.follows(profile));
-        if !explains(PeriodProfile::Reference) && explains(PeriodProfile::Later) {
+        let all_match =
+            |profile| self.contenders.iter().all(|contender| contender.matches_formula(profile));
+        if !all_match(PeriodProfile::Reference) && all_match(PeriodProfile::Later) {
             PeriodProfile::Later
         } else {
             PeriodProfile::Reference
@@ -108,7 +109,7 @@ impl PeriodRecord {
 
 impl ContenderRecord {
     /// Returns whether the score is that of a formula.
-    pub(super) fn follows(&self, profile: PeriodProfile) -> bool {
+    pub(super) fn matches_formula(&self, profile: PeriodProfile) -> bool {
         match (self.score, period_score(&self.counts, profile)) {
             (Some(score), Some(expected)) => (score - expected).abs() <= ROUNDING,
             (score, _) => score.is_none(),
@@ -142,20 +143,26 @@ pub(super) async fn read(
     let mut left_out = Remarks::default();
     let latest_ms = terms.now_ms.saturating_add(CLOCK_DIFFERENCE_MS);
 
-    let rows = rows_of(transaction, API_KEYS, statement(SELECT_KEYS)).await?;
+    let rows = query_rows(transaction, API_KEYS, statement(SELECT_KEYS)).await?;
     let mut tables = vec![(API_KEYS, count(&rows), "keys of buyers, with rate limits and credits")];
     let keys = records(&rows, (API_KEYS, "name"), &mut left_out, |row| key(row, terms))?;
 
-    let aged = (SELECT_REWARDS, COUNT_OLD_REWARDS);
+    let statements = (SELECT_REWARDS, COUNT_OLD_REWARDS);
     let (rows, count) =
-        recent_rows(transaction, (REWARD_DATA, "created_at"), aged, terms, &mut left_out).await?;
+        recent_rows(transaction, (REWARD_DATA, "created_at"), statements, terms, &mut left_out)
+            .await?;
     tables.push((REWARD_DATA, count, "rewards of the last 7 days"));
     let rewards = records(&rows, (REWARD_DATA, "id"), &mut left_out, |row| reward(row, latest_ms))?;
 
-    let aged = (SELECT_CONTENDERS, COUNT_OLD_CONTENDERS);
-    let (rows, count) =
-        recent_rows(transaction, (CONTENDERS_HISTORY, "expired_at"), aged, terms, &mut left_out)
-            .await?;
+    let statements = (SELECT_CONTENDERS, COUNT_OLD_CONTENDERS);
+    let (rows, count) = recent_rows(
+        transaction,
+        (CONTENDERS_HISTORY, "expired_at"),
+        statements,
+        terms,
+        &mut left_out,
+    )
+    .await?;
     tables.push((CONTENDERS_HISTORY, count, "period scores of the last 7 days"));
     let contenders = records(&rows, (CONTENDERS_HISTORY, "id"), &mut left_out, |row| {
         contender(row, terms, latest_ms)
@@ -163,13 +170,17 @@ pub(super) async fn read(
     let periods = periods(contenders, &mut left_out);
 
     let select = statement(SELECT_NODES).bind(i64::from(terms.netuid.0));
-    let registered = rows_of(transaction, NODES, select).await?;
+    let registered = query_rows(transaction, NODES, select).await?;
     let registered = records(&registered, (NODES, "hotkey"), &mut Remarks::default(), |row| {
         parsed(row, "hotkey", NO_HOTKEY)
     })?;
     for (table, select, reason) in NOT_IMPORTED {
         if existing.contains(table) {
-            tables.push((table, number(transaction, table, statement(select)).await?, reason));
+            tables.push((
+                table,
+                query_number(transaction, table, statement(select)).await?,
+                reason,
+            ));
         }
     }
     Ok(ReferenceRecords {
@@ -243,7 +254,7 @@ fn count(rows: &[Row]) -> u64 {
     rows.len() as u64
 }
 
-async fn rows_of(
+async fn query_rows(
     transaction: &mut Transaction,
     table: &'static str,
     select: Statement,
@@ -251,7 +262,7 @@ async fn rows_of(
     select.rows(transaction).await.map_err(|source| ReferenceError::Read { table, source })
 }
 
-async fn number(
+async fn query_number(
     transaction: &mut Transaction,
     table: &'static str,
     select: Statement,
@@ -271,8 +282,8 @@ async fn recent_rows(
     left_out: &mut Remarks,
 ) -> Result<(Vec<Row>, u64), ReferenceError> {
     let since_ms = terms.now_ms.saturating_sub(MAX_AGE_MS);
-    let rows = rows_of(transaction, table, statement(select).bind(since_ms)).await?;
-    let old = number(transaction, table, statement(count_old).bind(since_ms)).await?;
+    let rows = query_rows(transaction, table, statement(select).bind(since_ms)).await?;
+    let old = query_number(transaction, table, statement(count_old).bind(since_ms)).await?;
     left_out.count(table, time, OLD, old);
     let total = count(&rows).saturating_add(old);
     Ok((rows, total))
@@ -286,16 +297,16 @@ fn records<T>(
     left_out: &mut Remarks,
     read: impl Fn(&Row) -> Result<T, RowError>,
 ) -> Result<Vec<T>, ReferenceError> {
-    let failed = |source| ReferenceError::Read { table, source };
+    let read_error = |source| ReferenceError::Read { table, source };
     let mut records = Vec::with_capacity(rows.len());
     for row in rows {
         match read(row) {
             Ok(record) => records.push(record),
             Err(RowError::LeftOut { column, reason }) => {
-                let example: Option<String> = row.get(example).map_err(failed)?;
+                let example: Option<String> = row.get(example).map_err(read_error)?;
                 left_out.add(table, column, reason, example.as_deref().unwrap_or(MISSING));
             }
-            Err(RowError::Database(source)) => return Err(failed(source)),
+            Err(RowError::Database(source)) => return Err(read_error(source)),
         }
     }
     Ok(records)
@@ -461,7 +472,7 @@ fn periods(mut contenders: Vec<ContenderRecord>, left_out: &mut Remarks) -> Vec<
             // With periods of seconds, several end within a minute.
             _ => {
                 offers.clear();
-                periods.push(PeriodRecord::of(contender));
+                periods.push(PeriodRecord::new(contender));
             }
         }
         offers.insert(offer, began_ms);

@@ -14,7 +14,7 @@ pub(super) const NODES: &str = "nodes";
 
 /// Type of a column, which PostgreSQL may store in several ways.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum ColumnType {
     /// Any type: the column is read as text.
     Any,
     Text,
@@ -24,7 +24,7 @@ enum Kind {
     Time,
 }
 
-impl Kind {
+impl ColumnType {
     const fn types(self) -> &'static [&'static str] {
         match self {
             Self::Any => &[],
@@ -51,7 +51,7 @@ impl Kind {
 /// A table that an import reads, with the columns that it reads.
 pub(super) struct Table {
     pub(super) name: &'static str,
-    columns: &'static [(&'static str, Kind)],
+    columns: &'static [(&'static str, ColumnType)],
 }
 
 /// Tables that an import reads.
@@ -59,49 +59,52 @@ pub(super) const IMPORTED: [Table; 4] = [
     Table {
         name: API_KEYS,
         columns: &[
-            ("key", Kind::Text),
-            ("name", Kind::Text),
-            ("balance", Kind::Float),
-            ("rate_limit_per_minute", Kind::Integer),
-            ("created_at", Kind::Time),
+            ("key", ColumnType::Text),
+            ("name", ColumnType::Text),
+            ("balance", ColumnType::Float),
+            ("rate_limit_per_minute", ColumnType::Integer),
+            ("created_at", ColumnType::Time),
         ],
     },
     Table {
         name: REWARD_DATA,
         columns: &[
-            ("id", Kind::Any),
-            ("task", Kind::Text),
-            ("node_id", Kind::Integer),
-            ("quality_score", Kind::Float),
-            ("node_hotkey", Kind::Text),
-            ("synthetic_query", Kind::Boolean),
-            ("response_time", Kind::Float),
-            ("volume", Kind::Float),
-            ("created_at", Kind::Time),
-            ("metric", Kind::Float),
+            ("id", ColumnType::Any),
+            ("task", ColumnType::Text),
+            ("node_id", ColumnType::Integer),
+            ("quality_score", ColumnType::Float),
+            ("node_hotkey", ColumnType::Text),
+            ("synthetic_query", ColumnType::Boolean),
+            ("response_time", ColumnType::Float),
+            ("volume", ColumnType::Float),
+            ("created_at", ColumnType::Time),
+            ("metric", ColumnType::Float),
         ],
     },
     Table {
         name: CONTENDERS_HISTORY,
         columns: &[
-            ("id", Kind::Any),
-            ("node_hotkey", Kind::Text),
-            ("node_id", Kind::Integer),
-            ("netuid", Kind::Integer),
-            ("task", Kind::Text),
-            ("raw_capacity", Kind::Float),
-            ("capacity", Kind::Float),
-            ("capacity_to_score", Kind::Float),
-            ("consumed_capacity", Kind::Float),
-            ("total_requests_made", Kind::Integer),
-            ("requests_429", Kind::Integer),
-            ("requests_500", Kind::Integer),
-            ("period_score", Kind::Float),
-            ("created_at", Kind::Time),
-            ("expired_at", Kind::Time),
+            ("id", ColumnType::Any),
+            ("node_hotkey", ColumnType::Text),
+            ("node_id", ColumnType::Integer),
+            ("netuid", ColumnType::Integer),
+            ("task", ColumnType::Text),
+            ("raw_capacity", ColumnType::Float),
+            ("capacity", ColumnType::Float),
+            ("capacity_to_score", ColumnType::Float),
+            ("consumed_capacity", ColumnType::Float),
+            ("total_requests_made", ColumnType::Integer),
+            ("requests_429", ColumnType::Integer),
+            ("requests_500", ColumnType::Integer),
+            ("period_score", ColumnType::Float),
+            ("created_at", ColumnType::Time),
+            ("expired_at", ColumnType::Time),
         ],
     },
-    Table { name: NODES, columns: &[("hotkey", Kind::Text), ("netuid", Kind::Integer)] },
+    Table {
+        name: NODES,
+        columns: &[("hotkey", ColumnType::Text), ("netuid", ColumnType::Integer)],
+    },
 ];
 
 /// Tables of which no row is imported: name, number of rows, reason.
@@ -164,13 +167,13 @@ async fn types(
     transaction: &mut Transaction,
     table: &'static str,
 ) -> Result<HashMap<String, String>, ReferenceError> {
-    let failed = |source| ReferenceError::Read { table, source };
+    let read_error = |source| ReferenceError::Read { table, source };
     let columns = statement(
         "SELECT column_name::text AS name, data_type::text AS type FROM information_schema.columns
          WHERE table_schema::text = ANY (current_schemas(false)::text[]) AND table_name::text = $1",
     );
-    let rows = columns.bind(table).rows(transaction).await.map_err(failed)?;
+    let rows = columns.bind(table).rows(transaction).await.map_err(read_error)?;
     rows.iter()
-        .map(|row| Ok((row.get("name").map_err(failed)?, row.get("type").map_err(failed)?)))
+        .map(|row| Ok((row.get("name").map_err(read_error)?, row.get("type").map_err(read_error)?)))
         .collect()
 }

@@ -11,7 +11,7 @@ use crate::{HoldRefusal, MAX_CREDITS, Usage};
 const DAY: &str = "2026-11-21";
 
 #[track_caller]
-fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (i64, i64) {
+fn refusal_amounts<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (i64, i64) {
     match result {
         Err(StoreError::TooManyCredits { amount, left }) => (amount, left),
         other => panic!("not refused: {other:?}"),
@@ -22,22 +22,25 @@ async fn balance(store: &Store, key: &str) -> i64 {
     store.key(key).await.unwrap().unwrap().balance
 }
 
-pub(super) async fn grants_above_the_limit_are_refused(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn grants_above_the_limit_are_refused(location: DatabaseLocation) {
+    let store = location.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
-    assert_eq!(refused(store.grant(&key, i64::MAX, "test", 0).await), (i64::MAX, MAX_CREDITS));
+    assert_eq!(
+        refusal_amounts(store.grant(&key, i64::MAX, "test", 0).await),
+        (i64::MAX, MAX_CREDITS)
+    );
     assert_eq!(store.grant(&key, i64::MIN, "test", 0).await.unwrap(), None);
     assert_eq!(store.grant(&key, MAX_CREDITS - 5, "test", 0).await.unwrap(), Some(MAX_CREDITS - 5));
     // The limit is that of all keys together. A key whose credits cannot be granted is not created.
     let create = async |byte, credits| {
         store.create_key_with_credits(&terms(None), credits, &[byte; 40], 0).await
     };
-    assert_eq!(refused(create(2, 6).await.map(|key| key.id)), (6, 5));
-    assert_eq!(refused(create(2, u64::MAX).await.map(|key| key.id)), (i64::MAX, 5));
+    assert_eq!(refusal_amounts(create(2, 6).await.map(|key| key.id)), (6, 5));
+    assert_eq!(refusal_amounts(create(2, u64::MAX).await.map(|key| key.id)), (i64::MAX, 5));
     assert_eq!(store.keys().await.unwrap().len(), 1);
     let other = create(2, 5).await.unwrap().id;
     assert_eq!(balance(&store, &other).await, 5);
-    assert_eq!(refused(store.grant(&key, 1, "test", 0).await), (1, 0));
+    assert_eq!(refusal_amounts(store.grant(&key, 1, "test", 0).await), (1, 0));
     // Withdrawn credits can be granted again.
     assert_eq!(store.grant(&other, -2, "test", 0).await.unwrap(), Some(3));
     assert_eq!(store.grant(&key, 2, "test", 0).await.unwrap(), Some(MAX_CREDITS - 3));
@@ -46,12 +49,12 @@ pub(super) async fn grants_above_the_limit_are_refused(home: DatabaseLocation) {
 
 /// Random operations with amounts at the limits of integers and credits, compared with exact
 /// arithmetic.
-pub(super) async fn amounts_at_the_limits_never_overflow(home: DatabaseLocation) {
+pub(super) async fn amounts_at_the_limits_never_overflow(location: DatabaseLocation) {
     let seed = std::env::var("TAONET_TEST_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these operations");
     let mut random = StdRng::seed_from_u64(seed);
-    let store = home.open().await;
+    let store = location.open().await;
     let mut keys = Vec::new();
     for byte in 1..=3 {
         let id = store.create_key(&terms(Some(i64::MAX)), &[byte; 40], 0).await.unwrap().id;
@@ -77,7 +80,7 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: DatabaseLocation)
             let after = own + i128::from(amount);
             let result = store.grant(&key, amount, "test", 1).await;
             if amount > 0 && issued + i128::from(amount) > max {
-                assert_eq!(refused(result), (amount, i64::try_from(max - issued).unwrap()));
+                assert_eq!(refusal_amounts(result), (amount, i64::try_from(max - issued).unwrap()));
             } else if after < 0 {
                 assert_eq!(result.unwrap(), None);
             } else {
@@ -115,8 +118,8 @@ pub(super) async fn amounts_at_the_limits_never_overflow(home: DatabaseLocation)
 }
 
 /// An integer that overflows is an error, and not stored as a floating-point number.
-pub(super) async fn integer_columns_stay_integers(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn integer_columns_stay_integers(location: DatabaseLocation) {
+    let store = location.open().await;
     store.create_team("shops", Some(9), Some(9)).await.unwrap();
     let team = Some("shops".to_owned());
     let limits =
@@ -151,10 +154,11 @@ pub(super) async fn integer_columns_stay_integers(home: DatabaseLocation) {
         assert!(statement(&*sql.leak()).execute(&store.database).await.is_err(), "{column}");
     }
     if !store.is_shared() {
-        let lenient = "SELECT COUNT(*) FROM pragma_table_list WHERE type = 'table' AND strict = 0
+        let non_strict_tables =
+            "SELECT COUNT(*) FROM pragma_table_list WHERE type = 'table' AND strict = 0
                        AND name NOT LIKE 'sqlite%' AND name NOT LIKE '%sqlx%'";
         assert_eq!(
-            statement(lenient).number(&store.database).await.unwrap(),
+            statement(non_strict_tables).number(&store.database).await.unwrap(),
             0,
             "tables that are not STRICT"
         );
@@ -163,8 +167,8 @@ pub(super) async fn integer_columns_stay_integers(home: DatabaseLocation) {
 }
 
 /// Earlier releases had no limit, and SQLite stored overflowed balances as floating-point numbers.
-pub(super) async fn overflowed_books_are_repaired(home: DatabaseLocation) {
-    let old = home.open_old(6).await;
+pub(super) async fn overflowed_books_are_repaired(location: DatabaseLocation) {
+    let old = location.open_old(6).await;
     let grants: &[(&str, i64)] = if old.is_shared() {
         &[("a", i64::MAX), ("b", 1)]
     } else {
@@ -186,7 +190,7 @@ pub(super) async fn overflowed_books_are_repaired(home: DatabaseLocation) {
         }
     }
     old.close().await;
-    let store = home.open().await;
+    let store = location.open().await;
     assert_eq!(balance(&store, "a").await, MAX_CREDITS);
     assert_eq!(balance(&store, "b").await, if store.is_shared() { 1 } else { MAX_CREDITS });
     assert!(store.is_balanced().await.unwrap(), "{:?}", store.balances().await);

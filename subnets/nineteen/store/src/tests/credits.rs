@@ -16,35 +16,38 @@ pub(super) fn usage(day: &str, charge: i64) -> Usage {
     Usage { model: "a".to_owned(), day: day.to_owned(), input_tokens: 3, output_tokens: 5, charge }
 }
 
-pub(super) async fn keys_are_looked_up_by_their_secret_only(home: DatabaseLocation) {
-    let store = home.open().await;
-    let made = store.create_key(&terms(None), &[9; 40], 7).await.unwrap();
-    let stored = store.key_of(&made.secret).await.unwrap().unwrap();
+pub(super) async fn keys_are_looked_up_by_their_secret_only(location: DatabaseLocation) {
+    let store = location.open().await;
+    let created = store.create_key(&terms(None), &[9; 40], 7).await.unwrap();
+    let stored = store.key_of(&created.secret).await.unwrap().unwrap();
     assert_eq!(
         (&stored.id, &stored.terms, stored.balance, stored.created_ms),
-        (&made.id, &terms(None), 0, 7)
+        (&created.id, &terms(None), 0, 7)
     );
-    for wrong in
-        ["", &made.id, &made.secret[..made.secret.len() - 1], &format!("{}0", *made.secret)]
-    {
+    for wrong in [
+        "",
+        &created.id,
+        &created.secret[..created.secret.len() - 1],
+        &format!("{}0", *created.secret),
+    ] {
         assert_eq!(store.key_of(wrong).await.unwrap(), None, "{wrong}");
     }
     assert!(
-        store.revoke_key(&made.id, 8).await.unwrap()
-            && !store.revoke_key(&made.id, 9).await.unwrap()
+        store.revoke_key(&created.id, 8).await.unwrap()
+            && !store.revoke_key(&created.id, 9).await.unwrap()
     );
-    assert_eq!(store.key(&made.id).await.unwrap().unwrap().revoked_ms, Some(8));
+    assert_eq!(store.key(&created.id).await.unwrap().unwrap().revoked_ms, Some(8));
     assert!(!store.update_key("none", &terms(None)).await.unwrap());
 }
 
 pub(super) async fn key_weight_is_stored_and_keys_of_earlier_releases_have_weight_1(
-    home: DatabaseLocation,
+    location: DatabaseLocation,
 ) {
-    let old = home.open_old(7).await;
+    let old = location.open_old(7).await;
     let insert = "INSERT INTO api_key (id, hash, name, rate_per_minute, created_ms) VALUES ('old', 'x', 'old', 60, 0)";
     statement(insert).execute(&old).await.unwrap();
     old.close().await;
-    let store = home.open().await;
+    let store = location.open().await;
     let terms = |weight: u32| KeyTerms { weight: weight.try_into().unwrap(), ..terms(None) };
     let new = store.create_key(&terms(100), &[9; 40], 7).await.unwrap().id;
     let weights = async || {
@@ -62,8 +65,8 @@ pub(super) async fn key_weight_is_stored_and_keys_of_earlier_releases_have_weigh
     assert!(matches!(store.key("old").await, Err(StoreError::Value { column: "weight", .. })));
 }
 
-pub(super) async fn concurrent_holds_never_overdraw_credits(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn concurrent_holds_never_overdraw_credits(location: DatabaseLocation) {
+    let store = location.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     assert_eq!(store.grant(&key, 105, "test", 0).await.unwrap(), Some(105));
     assert_eq!(store.grant(&key, -106, "test", 0).await.unwrap(), None);
@@ -101,8 +104,8 @@ pub(super) async fn concurrent_holds_never_overdraw_credits(home: DatabaseLocati
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn spend_is_summed_by_key_and_day(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn spend_is_summed_by_key_and_day(location: DatabaseLocation) {
+    let store = location.open().await;
     assert!(store.spend_between("", "9999", 9).await.unwrap().is_empty());
     let mut requests = 0;
     for (name, seed, charges) in [
@@ -140,8 +143,8 @@ pub(super) async fn spend_is_summed_by_key_and_day(home: DatabaseLocation) {
     }
 }
 
-pub(super) async fn monthly_budget_is_renewed_each_month(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn monthly_budget_is_renewed_each_month(location: DatabaseLocation) {
+    let store = location.open().await;
     let key = store.create_key(&terms(Some(10)), &[2; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
     let hold = async |request: &str, amount, day: &str| {
@@ -160,8 +163,8 @@ pub(super) async fn monthly_budget_is_renewed_each_month(home: DatabaseLocation)
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn budgets_of_a_day_and_a_month_apply_together(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn budgets_of_a_day_and_a_month_apply_together(location: DatabaseLocation) {
+    let store = location.open().await;
     let limits = KeyTerms { daily_budget: Some(10), expires_ms: Some(7), ..terms(Some(25)) };
     let key = store.create_key(&limits, &[2; 40], 0).await.unwrap().id;
     let stored = store.key(&key).await.unwrap().unwrap();
@@ -196,8 +199,8 @@ pub(super) async fn budgets_of_a_day_and_a_month_apply_together(home: DatabaseLo
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn operators_grant_and_revoke_while_requests_run(home: DatabaseLocation) {
-    let (store, operator) = (home.open().await, home.open().await);
+pub(super) async fn operators_grant_and_revoke_while_requests_run(location: DatabaseLocation) {
+    let (store, operator) = (location.open().await, location.open().await);
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     store.grant(&key, 10, "test", 0).await.unwrap();
     store.hold(&key, "1", 10, "2026-11-21", 0).await.unwrap().unwrap();
@@ -222,8 +225,8 @@ pub(super) async fn operators_grant_and_revoke_while_requests_run(home: Database
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn manipulated_books_do_not_balance(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn manipulated_books_do_not_balance(location: DatabaseLocation) {
+    let store = location.open().await;
     let key = store.create_key(&terms(None), &[3; 40], 0).await.unwrap().id;
     store.grant(&key, 10, "test", 0).await.unwrap();
     store.hold(&key, "1", 3, "2026-11-21", 0).await.unwrap().unwrap();
@@ -247,8 +250,8 @@ pub(super) async fn manipulated_books_do_not_balance(home: DatabaseLocation) {
     }
 }
 
-pub(super) async fn repeated_requests_run_once(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn repeated_requests_run_once(location: DatabaseLocation) {
+    let store = location.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let other = store.create_key(&terms(None), &[2; 40], 0).await.unwrap().id;
     let claim = async |key: &str, fingerprint: &str, now| {
@@ -285,8 +288,8 @@ pub(super) async fn repeated_requests_run_once(home: DatabaseLocation) {
     assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "the claim expires after a day");
 }
 
-pub(super) async fn invoice_covers_one_key_and_month(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn invoice_covers_one_key_and_month(location: DatabaseLocation) {
+    let store = location.open().await;
     let key = store
         .create_key_with_credits(&terms(None), 100, &[1; 40], 1_793_491_199_999)
         .await

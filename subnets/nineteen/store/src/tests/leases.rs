@@ -13,7 +13,7 @@ use crate::{HoldRefusal, StoreError};
 
 const DAY: &str = "2026-11-21";
 
-async fn key_with(store: &Store, random: u8, credits: i64) -> String {
+async fn create_key_with(store: &Store, random: u8, credits: i64) -> String {
     let key = store.create_key(&terms(None), &[random; 40], 0).await.unwrap().id;
     store.grant(&key, credits, "test", 0).await.unwrap();
     key
@@ -28,11 +28,11 @@ async fn accounts(store: &Store, key: &str) -> (i64, i64) {
 
 /// Concurrent requests of several keys, some charged twice at once, while another process grants
 /// credits.
-pub(super) async fn charges_of_a_batch_balance(home: DatabaseLocation) {
-    let (store, operator) = (home.open().await, home.open().await);
+pub(super) async fn charges_of_a_batch_balance(location: DatabaseLocation) {
+    let (store, operator) = (location.open().await, location.open().await);
     let mut requests = Vec::new();
     for byte in 1..=3 {
-        let key = key_with(&store, byte, 1_000).await;
+        let key = create_key_with(&store, byte, 1_000).await;
         for index in 0..50_i64 {
             let (store, operator, key) = (store.clone(), operator.clone(), key.clone());
             requests.push(tokio::spawn(async move {
@@ -71,9 +71,9 @@ pub(super) async fn charges_of_a_batch_balance(home: DatabaseLocation) {
 }
 
 /// A transaction has the budgets of one day: that of a later day follows without another request.
-pub(super) async fn concurrent_requests_of_two_days_are_granted(home: DatabaseLocation) {
-    let store = home.open().await;
-    let key = key_with(&store, 1, 100).await;
+pub(super) async fn concurrent_requests_of_two_days_are_granted(location: DatabaseLocation) {
+    let store = location.open().await;
+    let key = create_key_with(&store, 1, 100).await;
     for round in 0..3 {
         let hold =
             async |request: &str, day: &str| store.hold(&key, request, 10, day, 0).await.unwrap();
@@ -94,18 +94,18 @@ pub(super) async fn concurrent_requests_of_two_days_are_granted(home: DatabaseLo
 
 /// The transaction fails after it has computed the charges, as if the response to its commit had
 /// been lost.
-pub(super) async fn charge_is_retried_after_database_recovery(home: DatabaseLocation) {
-    let store = home.open().await;
-    let key = key_with(&store, 1, 100).await;
+pub(super) async fn charge_is_retried_after_database_recovery(location: DatabaseLocation) {
+    let store = location.open().await;
+    let key = create_key_with(&store, 1, 100).await;
     for request in ["a", "b"] {
         store.hold(&key, request, 10, DAY, 0).await.unwrap().unwrap();
     }
     let run = async |sql: &'static str| statement(sql).execute(&store.database).await.unwrap();
     run("ALTER TABLE posting RENAME TO elsewhere").await;
     let error = store.charge("a", &usage(DAY, 7), 1).await.unwrap_err();
-    assert!(matches!(error, StoreError::Uncharged(_)), "{error}");
+    assert!(matches!(error, StoreError::ChargeFailed(_)), "{error}");
     let error = store.hold(&key, "c", 10, DAY, 0).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unreserved(_)), "{error}");
+    assert!(matches!(error, StoreError::HoldFailed(_)), "{error}");
     run("ALTER TABLE elsewhere RENAME TO posting").await;
     assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 80, "both are held");
     assert_eq!(store.charge("a", &usage(DAY, 7), 1).await.unwrap(), Some(7));
@@ -116,9 +116,9 @@ pub(super) async fn charge_is_retried_after_database_recovery(home: DatabaseLoca
 }
 
 /// The transaction is committed, but the response to its commit is lost.
-pub(super) async fn committed_charge_is_not_repeated(home: DatabaseLocation) {
-    let store = home.open().await;
-    let key = key_with(&store, 1, 100).await;
+pub(super) async fn committed_charge_is_not_repeated(location: DatabaseLocation) {
+    let store = location.open().await;
+    let key = create_key_with(&store, 1, 100).await;
     for request in ["a", "b"] {
         store.hold(&key, request, 10, DAY, 0).await.unwrap().unwrap();
     }
@@ -139,9 +139,9 @@ pub(super) async fn committed_charge_is_not_repeated(home: DatabaseLocation) {
 }
 
 /// Otherwise, an answer that takes long would be free.
-pub(super) async fn running_requests_are_not_abandoned(home: DatabaseLocation) {
-    let store = home.open().await;
-    let key = key_with(&store, 1, 100).await;
+pub(super) async fn running_requests_are_not_abandoned(location: DatabaseLocation) {
+    let store = location.open().await;
+    let key = create_key_with(&store, 1, 100).await;
     for request in ["long", "retried", "given up"] {
         store.hold(&key, request, 10, DAY, 0).await.unwrap().unwrap();
     }
@@ -160,9 +160,9 @@ pub(super) async fn running_requests_are_not_abandoned(home: DatabaseLocation) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: DatabaseLocation) {
-    let (store, other) = (home.open().await, home.open().await);
-    let key = key_with(&store, 1, 64_100).await;
+pub(super) async fn a_reserve_serves_further_requests_and_is_returned(location: DatabaseLocation) {
+    let (store, other) = (location.open().await, location.open().await);
+    let key = create_key_with(&store, 1, 64_100).await;
     store.hold(&key, "0", 100, DAY, 0).await.unwrap().unwrap();
     for request in 1..=4 {
         store.hold(&key, &request.to_string(), 100, DAY, 0).await.unwrap().unwrap();
@@ -210,9 +210,9 @@ pub(super) async fn a_reserve_serves_further_requests_and_is_returned(home: Data
 }
 
 /// A thousand requests of one key, 64 at a time, need a handful of leases.
-pub(super) async fn a_busy_key_needs_few_leases(home: DatabaseLocation) {
-    let store = home.open().await;
-    let key = key_with(&store, 1, 10_000_000).await;
+pub(super) async fn a_busy_key_needs_few_leases(location: DatabaseLocation) {
+    let store = location.open().await;
+    let key = create_key_with(&store, 1, 10_000_000).await;
     let callers: Vec<_> = (0..64)
         .map(|caller| {
             let (store, key) = (store.clone(), key.clone());
@@ -228,7 +228,8 @@ pub(super) async fn a_busy_key_needs_few_leases(home: DatabaseLocation) {
     for caller in callers {
         caller.await.unwrap();
     }
-    // 7 168 credits are charged; each lease but the first refills at least half of a reserve of 2 550.
+    // 7 168 credits are charged; each lease but the first refills at least half of a reserve of
+    // 2 550.
     let leases = statement("SELECT COUNT(*) FROM transfer WHERE kind = 'hold'");
     let leases = leases.number(&store.database).await.unwrap();
     assert!(leases <= 12, "{leases} leases");
@@ -237,9 +238,9 @@ pub(super) async fn a_busy_key_needs_few_leases(home: DatabaseLocation) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn a_killed_process_loses_no_credits(home: DatabaseLocation) {
-    let (killed, store) = (home.open().await, home.open().await);
-    let key = key_with(&store, 1, 10_000).await;
+pub(super) async fn a_killed_process_loses_no_credits(location: DatabaseLocation) {
+    let (killed, store) = (location.open().await, location.open().await);
+    let key = create_key_with(&store, 1, 10_000).await;
     killed.hold(&key, "lost", 10, DAY, 1_000).await.unwrap().unwrap();
     killed.hold(&key, "charged", 10, DAY, 1_000).await.unwrap().unwrap();
     assert_eq!(killed.charge("charged", &usage(DAY, 3), 1_000).await.unwrap(), Some(3));
@@ -254,9 +255,9 @@ pub(super) async fn a_killed_process_loses_no_credits(home: DatabaseLocation) {
 }
 
 /// The future of a hold is dropped at each of its stages.
-pub(super) async fn cancelled_caller_holds_no_credits(home: DatabaseLocation) {
-    let store = home.open().await;
-    let key = key_with(&store, 1, 100).await;
+pub(super) async fn cancelled_caller_holds_no_credits(location: DatabaseLocation) {
+    let store = location.open().await;
+    let key = create_key_with(&store, 1, 100).await;
     for millis in 0..20 {
         let request = millis.to_string();
         let hold = store.hold(&key, &request, 100, DAY, 0);
@@ -274,14 +275,14 @@ pub(super) async fn cancelled_caller_holds_no_credits(home: DatabaseLocation) {
 }
 
 /// Random operations of three processes, some of which are killed, on one key.
-pub(super) async fn random_operations_never_overdraw(home: DatabaseLocation) {
+pub(super) async fn random_operations_never_overdraw(location: DatabaseLocation) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     for case in 0..6_u8 {
-        let mut stores = [home.open().await, home.open().await, home.open().await];
+        let mut stores = [location.open().await, location.open().await, location.open().await];
         let mut granted = random.random_range(0..20_000);
-        let key = key_with(&stores[0], case, granted).await;
+        let key = create_key_with(&stores[0], case, granted).await;
         let mut charged = 0;
         // Running requests, by process.
         let mut running: [Vec<(String, i64)>; 3] = Default::default();
@@ -303,12 +304,12 @@ pub(super) async fn random_operations_never_overdraw(home: DatabaseLocation) {
                         let balance = granted - charged - held_credits;
                         result =
                             stores[process].hold(&key, &request, amount, DAY, 1).await.unwrap();
-                        let exact = if balance < amount {
+                        let expected = if balance < amount {
                             Err(HoldRefusal::Credits { balance })
                         } else {
                             Ok(())
                         };
-                        assert_eq!(result, exact);
+                        assert_eq!(result, expected);
                     }
                     if result.is_ok() {
                         assert!(
@@ -337,7 +338,7 @@ pub(super) async fn random_operations_never_overdraw(home: DatabaseLocation) {
                 9 if random.random_range(0..4) == 0 => {
                     // Killed, and released by another process.
                     let killed = Arc::downgrade(&stores[process].leases);
-                    stores[process] = home.open().await;
+                    stores[process] = location.open().await;
                     // A transaction in the background ends first.
                     while killed.strong_count() > 0 {
                         tokio::time::sleep(std::time::Duration::from_millis(1)).await;

@@ -37,8 +37,8 @@ fn neurons(uris: &[&str]) -> Vec<(Uid, Hotkey)> {
 
 /// Session keys survive a refresh of the list of miners: the reference deletes them, and has no
 /// miners to query until the next handshakes.
-pub(super) async fn session_keys_survive_refresh_of_nodes(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn session_keys_survive_refresh_of_nodes(location: DatabaseLocation) {
+    let store = location.open().await;
     let (alice, bob) = (peer("//Alice", 1), peer("//Bob", 2));
     let registered = neurons(&["//Alice", "//Bob", "//Charlie"]);
     store
@@ -61,7 +61,7 @@ pub(super) async fn session_keys_survive_refresh_of_nodes(home: DatabaseLocation
     assert_eq!(actual, [(2, 3, false), (5, 1, true), (7, 1, false)]);
     let stored_session = nodes[1].session.as_ref().unwrap();
     assert_eq!(
-        (stored_session.id(), stored_session.ends_ns(), stored_session.is_signed()),
+        (stored_session.id(), stored_session.expires_at_ns(), stored_session.is_signed()),
         (session.id(), 99, true)
     );
     assert_eq!(stored_session.key().as_bytes(), [7; 32]);
@@ -71,8 +71,8 @@ pub(super) async fn session_keys_survive_refresh_of_nodes(home: DatabaseLocation
 
 /// A hotkey that has signed once must sign until it leaves the subnet: neither an unsigned session,
 /// a new address nor a time without an address changes that.
-pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn signing_hotkeys_are_remembered_while_registered(location: DatabaseLocation) {
+    let store = location.open().await;
     let session = |port, signed| {
         Session::restore(peer("//Alice", port), "ab".repeat(32), FernetKey::random(), 99, signed)
     };
@@ -100,9 +100,9 @@ pub(super) async fn signing_hotkeys_are_remembered_while_registered(home: Databa
     assert_eq!(refresh(&[(Uid(0), peer("//Alice", 9))], &both, 70).await, [(false, false)]);
 }
 
-pub(super) async fn registered_neurons_are_listed_as_of_a_time_by_uid(home: DatabaseLocation) {
-    let store = home.open().await;
-    let at = async |at_ms| store.registered(at_ms).await.unwrap();
+pub(super) async fn registered_neurons_are_listed_as_of_a_time_by_uid(location: DatabaseLocation) {
+    let store = location.open().await;
+    let registered_at = async |at_ms| store.registered(at_ms).await.unwrap();
     let refresh = async |neurons: &[(Uid, Hotkey)], now_ms| {
         store.replace_nodes(&[], neurons, now_ms).await.unwrap();
     };
@@ -110,7 +110,10 @@ pub(super) async fn registered_neurons_are_listed_as_of_a_time_by_uid(home: Data
     let mut reversed = neurons(&three);
     reversed.reverse();
     refresh(&reversed, 10).await;
-    assert_eq!((at(9).await, at(10).await), (vec![], three.map(hotkey).to_vec()));
+    assert_eq!(
+        (registered_at(9).await, registered_at(10).await),
+        (vec![], three.map(hotkey).to_vec())
+    );
     // An unchanged list takes no space.
     refresh(&neurons(&three), 20).await;
     let count = async || {
@@ -120,28 +123,30 @@ pub(super) async fn registered_neurons_are_listed_as_of_a_time_by_uid(home: Data
     // Alice's uid is reassigned, then Bob leaves.
     refresh(&neurons(&["//Charlie", "//Dave", "//Bob"]), 30).await;
     refresh(&neurons(&["//Charlie", "//Dave"]), 40).await;
-    assert_eq!(at(29).await, three.map(hotkey));
-    assert_eq!(at(39).await, ["//Charlie", "//Dave", "//Bob"].map(hotkey));
-    assert_eq!(at(i64::MAX).await, ["//Charlie", "//Dave"].map(hotkey));
+    assert_eq!(registered_at(29).await, three.map(hotkey));
+    assert_eq!(registered_at(39).await, ["//Charlie", "//Dave", "//Bob"].map(hotkey));
+    assert_eq!(registered_at(i64::MAX).await, ["//Charlie", "//Dave"].map(hotkey));
     // Lists remain as long as the periods that closed while they were current.
     store.sweep(0, 35, 0).await.unwrap();
-    assert_eq!((at(29).await, count().await), (vec![], 5));
-    assert_eq!(at(35).await, ["//Charlie", "//Dave", "//Bob"].map(hotkey));
+    assert_eq!((registered_at(29).await, count().await), (vec![], 5));
+    assert_eq!(registered_at(35).await, ["//Charlie", "//Dave", "//Bob"].map(hotkey));
     // The clock is set back.
     refresh(&neurons(&three), 32).await;
-    assert_eq!(at(i64::MAX).await, three.map(hotkey));
+    assert_eq!(registered_at(i64::MAX).await, three.map(hotkey));
 }
 
 /// A database of an earlier release keeps its miners, and gets the registered neurons at once, not
 /// 30 minutes later.
-pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(home: DatabaseLocation) {
-    let old = home.open_old(7).await;
+pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(
+    location: DatabaseLocation,
+) {
+    let old = location.open_old(7).await;
     let insert = "INSERT INTO node (hotkey, uid, host, port, seen_ms, key_id, key_hex, key_ends_ns, key_signed)
                   VALUES ($1, 3, '192.0.2.1', 1, 500, 'x', $2, 99, 1)";
     let alice = hotkey("//Alice").to_string();
     statement(insert).bind(&alice).bind("07".repeat(32)).execute(&old).await.unwrap();
     old.close().await;
-    let store = home.open().await;
+    let store = location.open().await;
     let nodes = store.nodes().await.unwrap();
     assert!(
         nodes.len() == 1
@@ -160,8 +165,8 @@ pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(home: Da
     assert_eq!(store.registered(600).await.unwrap(), ["//Bob", "//Alice"].map(hotkey));
 }
 
-pub(super) async fn a_period_is_counted_once(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn a_period_is_counted_once(location: DatabaseLocation) {
+    let store = location.open().await;
     let unannounced = NewContender { concurrency: None, ..offer("//Bob", "a") };
     let offers = [offer("//Alice", "a"), unannounced, offer("//Alice", "b")];
     let (budgets, mut config) = ([(task("a"), 7)], MarketConfig::default());
@@ -170,7 +175,7 @@ pub(super) async fn a_period_is_counted_once(home: DatabaseLocation) {
         store.begin_period(1_000, 60_000, PeriodProfile::Seed, &offers, &budgets, &config).await
     };
     let id = begin().await.unwrap();
-    assert!(matches!(begin().await, Err(StoreError::StillOpen(1))));
+    assert!(matches!(begin().await, Err(StoreError::PeriodStillOpen(1))));
     let mut rows = store.contenders(id).await.unwrap();
     assert!(rows.len() == 3 && rows.iter().all(|row| offers.contains(&row.offer)), "{rows:?}");
     let busy = rows.iter_mut().find(|row| row.offer == offers[0]).unwrap();
@@ -190,7 +195,7 @@ pub(super) async fn a_period_is_counted_once(home: DatabaseLocation) {
     );
     // After a crash, another process finds the open period.
     store.close().await;
-    let store = home.open().await;
+    let store = location.open().await;
     assert_eq!(store.current_period().await.unwrap().unwrap().id, id);
     store.close_period(id, &process, &rows, &spent, 70_000).await.unwrap();
     assert_eq!(
@@ -257,8 +262,8 @@ fn reward(quality: f64) -> Reward {
 }
 
 /// Each answer has at most one reward, keyed by its job.
-pub(super) async fn rewards_are_keyed_by_job(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn rewards_are_keyed_by_job(location: DatabaseLocation) {
+    let store = location.open().await;
     for (job, uri, created) in [("1", "//Alice", 1), ("2", "//Alice", 2), ("3", "//Bob", 3)] {
         assert!(store.put_sample(&sample(job, uri, created), 1.0).await.unwrap());
         assert!(!store.put_sample(&sample(job, uri, created), 1.0).await.unwrap(), "the same job");
@@ -285,8 +290,8 @@ pub(super) async fn rewards_are_keyed_by_job(home: DatabaseLocation) {
     assert_eq!(store.rewards_since(501).await.unwrap(), []);
 }
 
-pub(super) async fn stored_answers_of_a_task_follow_its_weight(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn stored_answers_of_a_task_follow_its_weight(location: DatabaseLocation) {
+    let store = location.open().await;
     for index in 0..8 {
         let is_stored =
             store.put_sample(&sample(&index.to_string(), "//Alice", index), 0.005).await.unwrap();
@@ -297,8 +302,8 @@ pub(super) async fn stored_answers_of_a_task_follow_its_weight(home: DatabaseLoc
     assert_eq!(store.next_sample(&task("b")).await.unwrap(), None);
 }
 
-pub(super) async fn rows_are_sorted_bytewise(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn rows_are_sorted_bytewise(location: DatabaseLocation) {
+    let store = location.open().await;
     let mut offers = Vec::new();
     // PostgreSQL's locales ignore punctuation and case in the first pass.
     for name in ["b-a", "ba", "b.b", "b"] {

@@ -17,7 +17,7 @@ fn one_line(name: &str) -> String {
 }
 
 /// Returns the time some seconds before the imports.
-fn ago(seconds: i64) -> i64 {
+fn seconds_ago(seconds: i64) -> i64 {
     NOW_MS - seconds * 1_000
 }
 
@@ -62,7 +62,7 @@ fn counts(report: &ImportReport, table: &str) -> [u64; 4] {
 }
 
 #[track_caller]
-fn has_remarks(remarks: &[RowRemark], expected: &[(&str, &str, &str, u64, Option<&str>)]) {
+fn assert_remarks(remarks: &[RowRemark], expected: &[(&str, &str, &str, u64, Option<&str>)]) {
     let actual: Vec<_> = remarks
         .iter()
         .map(|remark| {
@@ -99,8 +99,8 @@ async fn api_keys_of_the_reference_work_with_their_limits_and_balances() {
         )
         .await;
     let records = reference.read().await;
-    for home in [DatabaseLocation::sqlite(), DatabaseLocation::postgres(&server, "keys")] {
-        let store = home.open().await;
+    for location in [DatabaseLocation::sqlite(), DatabaseLocation::postgres(&server, "keys")] {
+        let store = location.open().await;
         let expected = records.preview(None).unwrap();
         assert_eq!(store.preview_import(&records, None).await.unwrap(), expected);
         assert_eq!(store.keys().await.unwrap(), [], "a preview writes nothing");
@@ -108,7 +108,7 @@ async fn api_keys_of_the_reference_work_with_their_limits_and_balances() {
         assert_eq!(report, expected);
         assert_eq!(counts(&report, "api_keys"), [7, 4, 0, 3]);
         assert_eq!((report.credits, report.periods), (100_000_012, 0));
-        has_remarks(
+        assert_remarks(
             &report.left_out,
             &[
                 ("api_keys", "key", "not text that a request's header can have", 2, Some("accent")),
@@ -117,7 +117,7 @@ async fn api_keys_of_the_reference_work_with_their_limits_and_balances() {
         );
         let note =
             |column, reason, rows, example| ("api_keys", column, reason, rows, Some(example));
-        has_remarks(
+        assert_remarks(
             &report.notes,
             &[
                 note("key", "shorter than a UUID: replace it if it can be guessed", 1, "No-Name"),
@@ -166,14 +166,14 @@ async fn api_keys_of_the_reference_work_with_their_limits_and_balances() {
 }
 
 #[tokio::test]
-async fn credits_of_imported_keys_are_those_of_the_operator() {
+async fn operator_credits_replace_excessive_imported_balances() {
     let Some(server) = Postgres::start() else { return };
     let reference = Reference::create(&server, &[KEYS]).await;
     // Together more than all credits.
     reference.run("UPDATE api_keys SET balance = 9000000000000000 WHERE length(key) = 36").await;
     let records = reference.read().await;
-    let home = DatabaseLocation::sqlite();
-    let store = home.open().await;
+    let location = DatabaseLocation::sqlite();
+    let store = location.open().await;
     for refused in [
         records.preview(None).unwrap_err(),
         store.preview_import(&records, None).await.unwrap_err(),
@@ -240,8 +240,8 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
     ];
     let reference = Reference::create(&server, &statements).await;
     let records = reference.read().await;
-    for home in [DatabaseLocation::sqlite(), DatabaseLocation::postgres(&server, "rewards")] {
-        let store = home.open().await;
+    for location in [DatabaseLocation::sqlite(), DatabaseLocation::postgres(&server, "rewards")] {
+        let store = location.open().await;
         let report = store.import(&records, None).await.unwrap();
         assert_eq!(counts(&report, "reward_data"), [16, 3, 0, 13]);
         assert_eq!(counts(&report, "nodes"), [3, 0, 0, 3]);
@@ -270,8 +270,8 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
                 ("reward_data", *column, *reason, *rows, id.as_deref())
             })
             .collect();
-        has_remarks(&report.left_out, &expected);
-        has_remarks(
+        assert_remarks(&report.left_out, &expected);
+        assert_remarks(
             &report.notes,
             &[(
                 "reward_data",
@@ -312,8 +312,8 @@ async fn rewards_of_the_reference_keep_their_times_in_every_time_zone() {
              TYPE TIMESTAMP WITH TIME ZONE USING created_at AT TIME ZONE 'utc'",
         )
         .await;
-    let home = DatabaseLocation::sqlite();
-    let store = home.open().await;
+    let location = DatabaseLocation::sqlite();
+    let store = location.open().await;
     store.import(&reference.read().await, None).await.unwrap();
     let ages = store.rewards_since(0).await.unwrap();
     let ages: Vec<_> =
@@ -367,10 +367,10 @@ async fn missing_tables_and_columns_are_reported() {
 #[tokio::test]
 async fn shared_database_is_read_while_a_validator_uses_it() {
     let Some(server) = Postgres::start() else { return };
-    let home = DatabaseLocation::postgres(&server, "shared");
-    let store = home.open().await;
+    let location = DatabaseLocation::postgres(&server, "shared");
+    let store = location.open().await;
     store.create_key(&KeyTerms::new("shop", 60), &[7; 40], NOW_MS).await.unwrap();
-    let reader = Store::read_shared(home.url.as_ref().unwrap()).await.unwrap().unwrap();
+    let reader = Store::read_shared(location.url.as_ref().unwrap()).await.unwrap().unwrap();
     assert_eq!(reader.keys().await.unwrap(), store.keys().await.unwrap());
     assert!(reader.create_key(&KeyTerms::new("other", 60), &[8; 40], NOW_MS).await.is_err());
 }

@@ -14,12 +14,12 @@ use crate::HoldRefusal;
 const DAY: &str = "2026-11-21";
 
 /// Opens the database twice, like two processes.
-async fn processes(home: &DatabaseLocation) -> [Store; 2] {
-    [home.open().await, home.open().await]
+async fn processes(location: &DatabaseLocation) -> [Store; 2] {
+    [location.open().await, location.open().await]
 }
 
-pub(super) async fn credits_are_shared_across_processes(home: DatabaseLocation) {
-    let stores = processes(&home).await;
+pub(super) async fn credits_are_shared_across_processes(location: DatabaseLocation) {
+    let stores = processes(&location).await;
     let keys = [1, 2].map(|byte| [byte; 40]);
     let mut ids = Vec::new();
     for random in &keys {
@@ -79,8 +79,8 @@ pub(super) async fn credits_are_shared_across_processes(home: DatabaseLocation) 
     assert_eq!((used[0].requests, used[0].charged, used[0].output_tokens), (20, 140, 100));
 }
 
-pub(super) async fn budgets_apply_across_processes(home: DatabaseLocation) {
-    let stores = processes(&home).await;
+pub(super) async fn budgets_apply_across_processes(location: DatabaseLocation) {
+    let stores = processes(&location).await;
     let key = stores[0].create_key(&terms(Some(100)), &[1; 40], 0).await.unwrap().id;
     stores[0].grant(&key, 10_000, "test", 0).await.unwrap();
     // Holds and charges run concurrently.
@@ -105,8 +105,8 @@ pub(super) async fn budgets_apply_across_processes(home: DatabaseLocation) {
 }
 
 /// Rate limits are atomic, and their counters expire.
-pub(super) async fn rate_limits_hold_across_processes(home: DatabaseLocation) {
-    let stores = processes(&home).await;
+pub(super) async fn rate_limits_hold_across_processes(location: DatabaseLocation) {
+    let stores = processes(&location).await;
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let requests: Vec<_> = (0..40)
         .map(|index| {
@@ -127,8 +127,8 @@ pub(super) async fn rate_limits_hold_across_processes(home: DatabaseLocation) {
     );
 }
 
-pub(super) async fn rate_window_slides(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn rate_window_slides(location: DatabaseLocation) {
+    let store = location.open().await;
     let [key, other] = [1, 2].map(|byte| [byte; 40]);
     let key = store.create_key(&terms(None), &key, 0).await.unwrap().id;
     let other = store.create_key(&terms(None), &other, 0).await.unwrap().id;
@@ -157,8 +157,8 @@ pub(super) async fn rate_window_slides(home: DatabaseLocation) {
     );
 }
 
-pub(super) async fn busy_keys_reserve_admissions(home: DatabaseLocation) {
-    let stores = processes(&home).await;
+pub(super) async fn busy_keys_reserve_admissions(location: DatabaseLocation) {
+    let stores = processes(&location).await;
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let admit = async |process: usize, now_ms| {
         let usage = stores[process].admit(&key, 1_800, now_ms).await.unwrap();
@@ -181,9 +181,9 @@ pub(super) async fn busy_keys_reserve_admissions(home: DatabaseLocation) {
     assert!(!usage.is_admitted && usage.retry.as_millis() == 60_000, "{usage:?}");
 }
 
-pub(super) async fn reserved_admissions_never_exceed_the_limit(home: DatabaseLocation) {
+pub(super) async fn reserved_admissions_never_exceed_the_limit(location: DatabaseLocation) {
     const LIMIT: u32 = 1_200;
-    let stores = [home.open().await, home.open().await, home.open().await];
+    let stores = [location.open().await, location.open().await, location.open().await];
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let seed: u64 = rand::random();
     println!("seed {seed}");
@@ -205,14 +205,15 @@ pub(super) async fn reserved_admissions_never_exceed_the_limit(home: DatabaseLoc
         }
     }
     for (index, time) in admitted.iter().enumerate() {
-        let within = admitted[index..].iter().take_while(|later| **later < time + 60_000).count();
-        assert!(within <= 1_200, "{within} requests from {time} ms");
+        let count_within_minute =
+            admitted[index..].iter().take_while(|later| **later < time + 60_000).count();
+        assert!(count_within_minute <= 1_200, "{count_within_minute} requests from {time} ms");
     }
     println!("{} requests admitted", admitted.len());
 }
 
-pub(super) async fn counters_of_a_closed_period_are_unchanged(home: DatabaseLocation) {
-    let stores = processes(&home).await;
+pub(super) async fn counters_of_a_closed_period_are_unchanged(location: DatabaseLocation) {
+    let stores = processes(&location).await;
     let ([control, worker], config) =
         ([Process::random(), Process::random()], MarketConfig::default());
     let answered = RequestOutcome::Answered { work: 5.0 };
@@ -222,23 +223,23 @@ pub(super) async fn counters_of_a_closed_period_are_unchanged(home: DatabaseLoca
             .await
             .unwrap();
         let none = stores[0].contenders(id).await.unwrap();
-        let mut part = none.clone();
-        part[0].counts.count(answered);
+        let mut process_part = none.clone();
+        process_part[0].counts.count(answered);
         // One process closes the period while another one stores counters.
-        let (closed, put) = tokio::join!(
+        let (closed, put_result) = tokio::join!(
             stores[0].close_period(id, &control, &none, &[], round + 1),
-            stores[1].put_part(id, &worker, &part, &[])
+            stores[1].put_part(id, &worker, &process_part, &[])
         );
         closed.unwrap();
-        let expected = if put.unwrap() { &part } else { &none };
+        let expected = if put_result.unwrap() { &process_part } else { &none };
         let actual = stores[0].contenders(id).await.unwrap();
         assert_eq!(actual[0].counts, expected[0].counts);
         assert_eq!(actual[0].score.is_some(), expected[0].counts.total_requests > 0.0);
     }
 }
 
-pub(super) async fn counts_of_processes_add_up(home: DatabaseLocation) {
-    let stores = processes(&home).await;
+pub(super) async fn counts_of_processes_add_up(location: DatabaseLocation) {
+    let stores = processes(&location).await;
     let processes: Vec<_> = (0..4).map(|_| Process::random()).collect();
     let (offers, config) = ([offer("//Alice", "a"), offer("//Bob", "a")], MarketConfig::default());
     let id = stores[0]
@@ -297,11 +298,11 @@ pub(super) async fn counts_of_processes_add_up(home: DatabaseLocation) {
     assert_eq!(sums().await, (41.0, 82.0, 123.0, 0.0));
 }
 
-pub(super) async fn only_one_process_has_control(home: DatabaseLocation) {
-    let stores = processes(&home).await;
+pub(super) async fn only_one_process_has_control(location: DatabaseLocation) {
+    let stores = processes(&location).await;
     assert_eq!(stores[0].market_id().await.unwrap(), stores[1].market_id().await.unwrap());
     let lock = stores[0].lock_control().await.unwrap();
-    assert!(matches!(stores[1].lock_control().await, Err(StoreError::Controlled)));
+    assert!(matches!(stores[1].lock_control().await, Err(StoreError::ControlLockHeld)));
     // The first process exits while the second one waits for the lock.
     let (next, ()) = tokio::join!(stores[1].lock_control(), async {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;

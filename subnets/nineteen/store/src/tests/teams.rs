@@ -33,8 +33,8 @@ async fn spend(
     hold
 }
 
-pub(super) async fn keys_of_a_team_share_its_budgets(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn keys_of_a_team_share_its_budgets(location: DatabaseLocation) {
+    let store = location.open().await;
     store.create_team("shops", Some(25), Some(10)).await.unwrap();
     let (one, other) = (key_in(&store, "shops", 1).await, key_in(&store, "shops", 2).await);
     let refused = |left, period, scope| Err(HoldRefusal::Budget { left, period, scope });
@@ -75,26 +75,26 @@ pub(super) async fn keys_of_a_team_share_its_budgets(home: DatabaseLocation) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-/// What a key has spent counts for the team to which it belonged at the time.
-pub(super) async fn spending_stays_with_the_former_team_of_a_key(home: DatabaseLocation) {
-    let store = home.open().await;
+/// Spending counts for the team to which the key belonged at the time.
+pub(super) async fn spending_stays_with_the_former_team_of_a_key(location: DatabaseLocation) {
+    let store = location.open().await;
     let unknown = KeyTerms { team: Some("nosuch".to_owned()), ..terms(None) };
     assert!(store.create_key(&unknown, &[9; 40], 0).await.is_err());
     for team in ["b", "a"] {
         store.create_team(team, Some(10), None).await.unwrap();
     }
-    let (leaving, staying) = (key_in(&store, "a", 1).await, key_in(&store, "a", 2).await);
-    assert_eq!(spend(&store, &leaving, "1", 7, DAY).await, Ok(()));
+    let (moved_key, remaining_key) = (key_in(&store, "a", 1).await, key_in(&store, "a", 2).await);
+    assert_eq!(spend(&store, &moved_key, "1", 7, DAY).await, Ok(()));
     let in_team = |team: Option<&str>| KeyTerms { team: team.map(str::to_owned), ..terms(None) };
-    assert!(store.update_key(&leaving, &in_team(Some("b"))).await.unwrap());
-    assert_eq!(spend(&store, &leaving, "2", 10, DAY).await, Ok(()));
+    assert!(store.update_key(&moved_key, &in_team(Some("b"))).await.unwrap());
+    assert_eq!(spend(&store, &moved_key, "2", 10, DAY).await, Ok(()));
     let refused = |left| {
         Err(HoldRefusal::Budget { left, period: BudgetPeriod::Month, scope: BudgetScope::Team })
     };
-    assert_eq!(spend(&store, &staying, "3", 4, DAY).await, refused(3));
-    assert!(store.update_key(&leaving, &in_team(None)).await.unwrap());
-    assert_eq!(spend(&store, &leaving, "4", 1_000, DAY).await, Ok(()));
-    assert!(store.update_key(&leaving, &unknown).await.is_err());
+    assert_eq!(spend(&store, &remaining_key, "3", 4, DAY).await, refused(3));
+    assert!(store.update_key(&moved_key, &in_team(None)).await.unwrap());
+    assert_eq!(spend(&store, &moved_key, "4", 1_000, DAY).await, Ok(()));
+    assert!(store.update_key(&moved_key, &unknown).await.is_err());
     let teams = async || store.teams("2026-11-22").await.unwrap();
     let actual: Vec<_> =
         teams().await.into_iter().map(|team| (team.name, team.keys, team.spent_in_month)).collect();
@@ -103,14 +103,14 @@ pub(super) async fn spending_stays_with_the_former_team_of_a_key(home: DatabaseL
     store.update_team("a", BudgetChange::Set(None), BudgetChange::Set(Some(9))).await.unwrap();
     let [team, _] = teams().await.try_into().unwrap();
     assert_eq!((team.monthly_budget, team.daily_budget, team.spent_in_day), (None, Some(9), 0));
-    assert!(store.revoke_key(&staying, 1).await.unwrap());
+    assert!(store.revoke_key(&remaining_key, 1).await.unwrap());
     assert_eq!(teams().await[0].keys, 0);
     assert!(store.is_balanced().await.unwrap());
 }
 
 /// Concurrent requests of three keys on two processes, many of them in one transaction.
-pub(super) async fn team_budgets_apply_across_processes(home: DatabaseLocation) {
-    let stores = [home.open().await, home.open().await];
+pub(super) async fn team_budgets_apply_across_processes(location: DatabaseLocation) {
+    let stores = [location.open().await, location.open().await];
     stores[0].create_team("shops", Some(100), None).await.unwrap();
     let mut keys = Vec::new();
     for random in 1..=3 {
@@ -141,11 +141,11 @@ pub(super) async fn team_budgets_apply_across_processes(home: DatabaseLocation) 
 }
 
 /// Random operations of two processes on three keys of a team, also with reserves.
-pub(super) async fn random_operations_never_exceed_a_team_budget(home: DatabaseLocation) {
+pub(super) async fn random_operations_never_exceed_a_team_budget(location: DatabaseLocation) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let stores = [home.open().await, home.open().await];
+    let stores = [location.open().await, location.open().await];
     for case in 0..4_u8 {
         let (team, budget) = (format!("team {case}"), random.random_range(0..40_000));
         stores[0].create_team(&team, Some(budget), None).await.unwrap();
@@ -172,12 +172,12 @@ pub(super) async fn random_operations_never_exceed_a_team_budget(home: DatabaseL
                     result = hold().await;
                     let (left, period, scope) =
                         (budget - spent - held_credits, BudgetPeriod::Month, BudgetScope::Team);
-                    let exact = if left < amount {
+                    let expected = if left < amount {
                         Err(HoldRefusal::Budget { left, period, scope })
                     } else {
                         Ok(())
                     };
-                    assert_eq!(result, exact);
+                    assert_eq!(result, expected);
                 }
                 if result.is_ok() {
                     assert!(
@@ -213,8 +213,10 @@ enum BudgetReduction {
 }
 
 /// Once a request of the key ends, the next one needs a budget, and the reserve is returned.
-pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: DatabaseLocation) {
-    let (store, operator) = (home.open().await, home.open().await);
+pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(
+    location: DatabaseLocation,
+) {
+    let (store, operator) = (location.open().await, location.open().await);
     store.create_team("wide", None, None).await.unwrap();
     store.create_team("narrow", None, Some(15)).await.unwrap();
     for (number, narrowing) in
@@ -277,11 +279,11 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(home: D
 ///
 /// A reserve from before a change may still be used until a request of its key and process ends.
 /// All other holds fit into the team's budget.
-pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(home: DatabaseLocation) {
+pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(location: DatabaseLocation) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let stores = [home.open().await, home.open().await];
+    let stores = [location.open().await, location.open().await];
     let teams = ["a", "b"];
     let (mut budgets, mut spent, mut team_of) = ([20_000_i64, 20_000], [0_i64; 2], [0_usize, 0, 1]);
     let mut keys = Vec::new();
@@ -352,8 +354,8 @@ pub(super) async fn changed_budgets_do_not_limit_earlier_reserves(home: Database
     assert!(stores[0].is_balanced().await.unwrap());
 }
 
-pub(super) async fn concurrent_changes_of_both_budgets_are_kept(home: DatabaseLocation) {
-    let stores = [home.open().await, home.open().await];
+pub(super) async fn concurrent_changes_of_both_budgets_are_kept(location: DatabaseLocation) {
+    let stores = [location.open().await, location.open().await];
     assert!(stores[0].create_team("shops", None, None).await.unwrap());
     assert!(!stores[1].create_team("shops", Some(1), Some(1)).await.unwrap(), "the team exists");
     for budget in 1..20 {
@@ -369,8 +371,8 @@ pub(super) async fn concurrent_changes_of_both_budgets_are_kept(home: DatabaseLo
     }
 }
 
-pub(super) async fn deleted_team_has_no_keys_and_keeps_its_charges(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn deleted_team_has_no_keys_and_keeps_its_charges(location: DatabaseLocation) {
+    let store = location.open().await;
     store.create_team("shops", Some(100), None).await.unwrap();
     let (one, other) = (key_in(&store, "shops", 1).await, key_in(&store, "shops", 2).await);
     assert_eq!(spend(&store, &one, "1", 7, DAY).await, Ok(()));

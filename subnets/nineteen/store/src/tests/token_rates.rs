@@ -3,8 +3,8 @@
 use super::credits::terms;
 use super::*;
 
-pub(super) async fn tokens_are_reserved_and_returned(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn tokens_are_reserved_and_returned(location: DatabaseLocation) {
+    let store = location.open().await;
     let limits = KeyTerms { tokens_per_minute: Some(100), ..terms(None) };
     let key = store.create_key(&limits, &[1; 40], 0).await.unwrap().id;
     let other = store.create_key(&limits, &[2; 40], 0).await.unwrap().id;
@@ -30,8 +30,8 @@ pub(super) async fn tokens_are_reserved_and_returned(home: DatabaseLocation) {
     assert_eq!(reserve(&key, 0, 200_000).await, (true, 100, 0));
 }
 
-pub(super) async fn token_limits_hold_across_processes(home: DatabaseLocation) {
-    let stores = [home.open().await, home.open().await];
+pub(super) async fn token_limits_hold_across_processes(location: DatabaseLocation) {
+    let stores = [location.open().await, location.open().await];
     let key = stores[0].create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let requests: Vec<_> = (0..40)
         .map(|index| {

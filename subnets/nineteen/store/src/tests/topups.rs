@@ -21,11 +21,11 @@ fn hash(block: u32) -> BlockHash {
     BlockHash::from_bytes(bytes)
 }
 
-fn last(block: u32) -> (BlockNumber, BlockHash) {
+fn block_of(block: u32) -> (BlockNumber, BlockHash) {
     (BlockNumber::new(block), hash(block))
 }
 
-fn price(rao_per_credit: u64) -> TopUpTerms {
+fn topup_terms(rao_per_credit: u64) -> TopUpTerms {
     TopUpTerms { account: OPERATOR, rao_per_credit: NonZeroU64::new(rao_per_credit).unwrap() }
 }
 
@@ -35,9 +35,9 @@ fn transfer(block: u32, event: u32, to: AccountId, rao: u64) -> Transfer {
 }
 
 /// Opens the database with top-ups after block 10, at 100 rao per credit.
-async fn enabled(home: &DatabaseLocation) -> Store {
-    let store = home.open().await;
-    store.enable_topups(price(100), GENESIS, last(10)).await.unwrap();
+async fn enabled(location: &DatabaseLocation) -> Store {
+    let store = location.open().await;
+    store.enable_topups(topup_terms(100), GENESIS, block_of(10)).await.unwrap();
     store
 }
 
@@ -51,11 +51,11 @@ async fn balance(store: &Store, key: &str) -> i64 {
     store.key(key).await.unwrap().unwrap().balance
 }
 
-pub(super) async fn each_key_has_one_deposit_address(home: DatabaseLocation) {
-    let store = home.open().await;
+pub(super) async fn each_key_has_one_deposit_address(location: DatabaseLocation) {
+    let store = location.open().await;
     let first = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     assert!(matches!(store.deposit_address(&first).await, Err(StoreError::TopUpsDisabled)));
-    let store = enabled(&home).await;
+    let store = enabled(&location).await;
     let (second, address) = key(&store, 2).await;
     assert_eq!((&first[..4], &second[..4]), ("0101", "0202"));
     assert_eq!(address, OPERATOR.derivative(0x0202));
@@ -70,8 +70,8 @@ pub(super) async fn each_key_has_one_deposit_address(home: DatabaseLocation) {
     );
     assert_eq!(store.deposit_address("none").await.unwrap(), None);
     // Addresses of an earlier account remain.
-    let terms = TopUpTerms { account: PAYER, ..price(5) };
-    store.enable_topups(terms, GENESIS, last(50)).await.unwrap();
+    let terms = TopUpTerms { account: PAYER, ..topup_terms(5) };
+    store.enable_topups(terms, GENESIS, block_of(50)).await.unwrap();
     assert_eq!(
         store.deposit_address(&first).await.unwrap().unwrap().address,
         PAYER.derivative(0x0101)
@@ -84,8 +84,8 @@ pub(super) async fn each_key_has_one_deposit_address(home: DatabaseLocation) {
     assert!(!store.topups().await.unwrap().unwrap().is_enabled);
 }
 
-pub(super) async fn concurrent_keys_get_different_deposit_addresses(home: DatabaseLocation) {
-    let stores = [enabled(&home).await, home.open().await];
+pub(super) async fn concurrent_keys_get_different_deposit_addresses(location: DatabaseLocation) {
+    let stores = [enabled(&location).await, location.open().await];
     let mut ids = Vec::new();
     for byte in 1..=10 {
         ids.push(stores[0].create_key(&terms(None), &[byte; 40], 0).await.unwrap().id);
@@ -111,9 +111,9 @@ pub(super) async fn concurrent_keys_get_different_deposit_addresses(home: Databa
 }
 
 pub(super) async fn keys_with_the_same_prefix_get_different_deposit_addresses(
-    home: DatabaseLocation,
+    location: DatabaseLocation,
 ) {
-    let store = enabled(&home).await;
+    let store = enabled(&location).await;
     let mut indices = Vec::new();
     for byte in 0..3 {
         let mut random = [byte; 40];
@@ -125,12 +125,12 @@ pub(super) async fn keys_with_the_same_prefix_get_different_deposit_addresses(
 }
 
 /// A restored, older database lacks a key whose buyer has sent TAO to its address.
-pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: DatabaseLocation) {
-    let store = enabled(&home).await;
+pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(location: DatabaseLocation) {
+    let store = enabled(&location).await;
     let lost = OPERATOR.derivative(0x0101);
     let transfers = [transfer(11, 0, lost, 1_000), transfer(11, 1, OPERATOR, 1_000)];
     let deposits =
-        store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap().unwrap();
+        store.record_transfers(hash(10), block_of(11), &transfers, 0).await.unwrap().unwrap();
     assert!(deposits.iter().all(|deposit| deposit.key_id.is_none()), "{deposits:?}");
     let (id, address) = key(&store, 1).await;
     assert_eq!(address, OPERATOR.derivative(0x0102));
@@ -145,8 +145,8 @@ pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(home: Data
     assert_eq!(store.collectable_addresses(PAYER).await.unwrap(), []);
 }
 
-pub(super) async fn transfers_are_credited_once(home: DatabaseLocation) {
-    let store = enabled(&home).await;
+pub(super) async fn transfers_are_credited_once(location: DatabaseLocation) {
+    let store = enabled(&location).await;
     let ((buyer, address), (other, other_address)) = (key(&store, 1).await, key(&store, 2).await);
     let transfers = [
         transfer(11, 3, address, 1_099),
@@ -154,16 +154,16 @@ pub(super) async fn transfers_are_credited_once(home: DatabaseLocation) {
         transfer(12, 5, address, 100),
     ];
     let deposits =
-        store.record_transfers(hash(10), last(12), &transfers, 77).await.unwrap().unwrap();
+        store.record_transfers(hash(10), block_of(12), &transfers, 77).await.unwrap().unwrap();
     let credits: Vec<_> = deposits.iter().map(|deposit| deposit.credits).collect();
     assert_eq!(credits, [10, 1], "a transfer worth no credit is left out");
     assert_eq!((balance(&store, &buyer).await, balance(&store, &other).await), (11, 0));
     // A process that has not noticed records nothing.
-    assert_eq!(store.record_transfers(hash(10), last(12), &transfers, 78).await.unwrap(), None);
-    assert_eq!(store.record_transfers(hash(11), last(12), &transfers, 78).await.unwrap(), None);
+    assert_eq!(store.record_transfers(hash(10), block_of(12), &transfers, 78).await.unwrap(), None);
+    assert_eq!(store.record_transfers(hash(11), block_of(12), &transfers, 78).await.unwrap(), None);
     // Nor is an event credited again.
     assert_eq!(
-        store.record_transfers(hash(12), last(13), &transfers, 78).await.unwrap(),
+        store.record_transfers(hash(12), block_of(13), &transfers, 78).await.unwrap(),
         Some(Vec::new())
     );
     assert_eq!(balance(&store, &buyer).await, 11);
@@ -177,9 +177,9 @@ pub(super) async fn transfers_are_credited_once(home: DatabaseLocation) {
     );
     assert!(store.is_balanced().await.unwrap());
     // After the price has changed, the next transfers have the new one.
-    store.enable_topups(price(7), GENESIS, last(90)).await.unwrap();
+    store.enable_topups(topup_terms(7), GENESIS, block_of(90)).await.unwrap();
     let deposits = store
-        .record_transfers(hash(13), last(14), &[transfer(14, 0, address, 70)], 79)
+        .record_transfers(hash(13), block_of(14), &[transfer(14, 0, address, 70)], 79)
         .await
         .unwrap();
     assert_eq!(deposits.unwrap()[0].credits, 10);
@@ -191,29 +191,33 @@ pub(super) async fn transfers_are_credited_once(home: DatabaseLocation) {
     assert!(!store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn transfers_of_another_chain_are_refused(home: DatabaseLocation) {
-    let store = enabled(&home).await;
+pub(super) async fn transfers_of_another_chain_are_refused(location: DatabaseLocation) {
+    let store = enabled(&location).await;
     let other = BlockHash::from_bytes([3; 32]);
-    let error = store.enable_topups(price(1), other, last(10)).await.unwrap_err();
-    let StoreError::OtherChain { recorded, connected } = error else { panic!("{error:?}") };
+    let error = store.enable_topups(topup_terms(1), other, block_of(10)).await.unwrap_err();
+    let StoreError::ChainMismatch { recorded, connected } = error else { panic!("{error:?}") };
     assert_eq!((recorded, connected), (GENESIS, other));
-    assert_eq!(store.topups().await.unwrap().unwrap().terms, price(100), "nothing is changed");
+    assert_eq!(
+        store.topups().await.unwrap().unwrap().terms,
+        topup_terms(100),
+        "nothing is changed"
+    );
 }
 
-pub(super) async fn unattributed_transfers_are_assigned_once(home: DatabaseLocation) {
-    let store = enabled(&home).await;
+pub(super) async fn unattributed_transfers_are_assigned_once(location: DatabaseLocation) {
+    let store = enabled(&location).await;
     let ((deleted_key, address), (buyer, _)) = (key(&store, 1).await, key(&store, 2).await);
     assert!(store.revoke_key(&deleted_key, 1).await.unwrap());
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, OPERATOR, 2_000)];
     let deposits =
-        store.record_transfers(hash(10), last(11), &transfers, 2).await.unwrap().unwrap();
+        store.record_transfers(hash(10), block_of(11), &transfers, 2).await.unwrap().unwrap();
     let is_unattributed = |deposit: &Deposit| {
         deposit.key_id.is_none() && deposit.credited_ms.is_none() && deposit.credits == 0
     };
     assert!(deposits.iter().all(is_unattributed), "{deposits:?}");
     assert_eq!(balance(&store, &deleted_key).await, 0);
     // The price is that of the transfer's time.
-    store.enable_topups(price(1), GENESIS, last(11)).await.unwrap();
+    store.enable_topups(topup_terms(1), GENESIS, block_of(11)).await.unwrap();
     let assignments: Vec<_> = (0..8)
         .map(|_| {
             let (store, buyer) = (store.clone(), buyer.clone());
@@ -242,8 +246,8 @@ pub(super) async fn unattributed_transfers_are_assigned_once(home: DatabaseLocat
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn credits_above_the_limit_await_the_operator(home: DatabaseLocation) {
-    let store = enabled(&home).await;
+pub(super) async fn credits_above_the_limit_await_the_operator(location: DatabaseLocation) {
+    let store = enabled(&location).await;
     let (buyer, address) = key(&store, 1).await;
     store.grant(&buyer, MAX_CREDITS - 5, "test", 0).await.unwrap();
     let transfers = [
@@ -252,7 +256,7 @@ pub(super) async fn credits_above_the_limit_await_the_operator(home: DatabaseLoc
         transfer(11, 2, address, u64::MAX),
     ];
     let deposits =
-        store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap().unwrap();
+        store.record_transfers(hash(10), block_of(11), &transfers, 0).await.unwrap().unwrap();
     assert_eq!(deposits.iter().map(|deposit| deposit.credits).collect::<Vec<_>>(), [0, 5, 0]);
     assert!(matches!(
         store.assign_deposit(hash(11), 0, &buyer, 0).await,
@@ -266,15 +270,15 @@ pub(super) async fn credits_above_the_limit_await_the_operator(home: DatabaseLoc
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn transfers_to_inactive_keys_await_the_operator(home: DatabaseLocation) {
-    let store = enabled(&home).await;
+pub(super) async fn transfers_to_inactive_keys_await_the_operator(location: DatabaseLocation) {
+    let store = enabled(&location).await;
     let ((expiring, address), (other, _)) = (key(&store, 1).await, key(&store, 2).await);
     let expires = KeyTerms { expires_ms: Some(50), ..terms(None) };
     assert!(store.update_key(&expiring, &expires).await.unwrap());
     let record = async |before: u32, now_ms| {
         let transfers = [transfer(before + 1, 0, address, 1_000)];
         store
-            .record_transfers(hash(before), last(before + 1), &transfers, now_ms)
+            .record_transfers(hash(before), block_of(before + 1), &transfers, now_ms)
             .await
             .unwrap()
             .unwrap()
@@ -293,27 +297,27 @@ pub(super) async fn transfers_to_inactive_keys_await_the_operator(home: Database
         [lost],
         "nothing has changed"
     );
-    let extended = KeyTerms { expires_ms: Some(500), ..terms(None) };
-    assert!(store.update_key(&expiring, &extended).await.unwrap());
+    let extended_terms = KeyTerms { expires_ms: Some(500), ..terms(None) };
+    assert!(store.update_key(&expiring, &extended_terms).await.unwrap());
     assert!(store.assign_deposit(hash(12), 0, &expiring, 53).await.unwrap().is_some());
     assert_eq!(balance(&store, &expiring).await, 20);
 }
 
-pub(super) async fn disabled_topups_record_nothing(home: DatabaseLocation) {
-    let store = enabled(&home).await;
+pub(super) async fn disabled_topups_record_nothing(location: DatabaseLocation) {
+    let store = enabled(&location).await;
     let (_, address) = key(&store, 1).await;
     store.disable_topups().await.unwrap();
     let transfers = [transfer(11, 0, address, 1_000)];
-    assert_eq!(store.record_transfers(hash(10), last(11), &transfers, 0).await.unwrap(), None);
+    assert_eq!(store.record_transfers(hash(10), block_of(11), &transfers, 0).await.unwrap(), None);
     assert_eq!(store.topups().await.unwrap().unwrap().hash, hash(10));
 }
 
-pub(super) async fn deposits_are_listed_in_pages(home: DatabaseLocation) {
-    let store = enabled(&home).await;
+pub(super) async fn deposits_are_listed_in_pages(location: DatabaseLocation) {
+    let store = enabled(&location).await;
     let (buyer, address) = key(&store, 1).await;
     let transfers: Vec<_> =
         (0..5).map(|index| transfer(11 + index / 2, index, address, 100)).collect();
-    store.record_transfers(hash(10), last(13), &transfers, 0).await.unwrap().unwrap();
+    store.record_transfers(hash(10), block_of(13), &transfers, 0).await.unwrap().unwrap();
     let page = async |before: Option<(u32, u32)>| {
         let before = before.map(|(block, event)| (BlockNumber::new(block), event));
         let page = store.latest_deposits(&buyer, before, 2).await.unwrap();
@@ -325,8 +329,8 @@ pub(super) async fn deposits_are_listed_in_pages(home: DatabaseLocation) {
     assert!(page(Some((11, 0))).await.is_empty());
 }
 
-pub(super) async fn accounts_are_looked_up(home: DatabaseLocation) {
-    let store = enabled(&home).await;
+pub(super) async fn accounts_are_looked_up(location: DatabaseLocation) {
+    let store = enabled(&location).await;
     let mut expected = std::collections::HashSet::new();
     for byte in 1..=20 {
         expected.insert(key(&store, byte).await.1);
@@ -339,15 +343,17 @@ pub(super) async fn accounts_are_looked_up(home: DatabaseLocation) {
 }
 
 /// An invoice of an earlier month stays as it is when an operator assigns a transfer of that month.
-pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home: DatabaseLocation) {
+pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(
+    location: DatabaseLocation,
+) {
     const DECEMBER: i64 = 1_796_083_200_000;
-    let store = enabled(&home).await;
+    let store = enabled(&location).await;
     let ((buyer, address), (deleted_key, lost)) = (key(&store, 1).await, key(&store, 2).await);
     store.revoke_key(&deleted_key, 0).await.unwrap();
     store.grant(&buyer, 7, "=secret", DECEMBER - 2_000).await.unwrap();
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, lost, 500)];
     store
-        .record_transfers(hash(10), last(11), &transfers, DECEMBER - 1_000)
+        .record_transfers(hash(10), block_of(11), &transfers, DECEMBER - 1_000)
         .await
         .unwrap()
         .unwrap();
@@ -372,8 +378,8 @@ pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(home:
 
 /// Two processes read the same 60 blocks, in parts of different lengths, while buyers spend and
 /// operators grant.
-pub(super) async fn concurrent_watchers_credit_once(home: DatabaseLocation) {
-    let stores = [enabled(&home).await, home.open().await];
+pub(super) async fn concurrent_watchers_credit_once(location: DatabaseLocation) {
+    let stores = [enabled(&location).await, location.open().await];
     let (mut ids, mut addresses) = (Vec::new(), Vec::new());
     for byte in 1..=3 {
         let (id, address) = key(&stores[0], byte).await;
@@ -403,7 +409,7 @@ pub(super) async fn concurrent_watchers_credit_once(home: DatabaseLocation) {
                         .filter(|one| (from + 1..=to).contains(&one.block.get()))
                         .copied()
                         .collect();
-                    store.record_transfers(topups.hash, last(to), &part, 0).await.unwrap();
+                    store.record_transfers(topups.hash, block_of(to), &part, 0).await.unwrap();
                 }
             })
         })

@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 
-use taonet_database::{On, Row, Transaction, statement};
+use taonet_database::{Executor, Row, Transaction, statement};
 use taonet_primitives::AccountId;
 
-use super::{DepositAddress, TopUps, locked};
+use super::{DepositAddress, TopUps, lock_topups};
 use crate::error::{number, parsed};
 use crate::keys::lock;
 use crate::{Store, StoreError};
 
 /// Number of accounts that one statement looks up.
-const ACCOUNTS: usize = 8;
+const MAX_ACCOUNTS_PER_QUERY: usize = 8;
 
 impl Store {
     /// Returns the deposit address of an API key; creates it if missing. Returns `None` if the key
@@ -27,7 +27,7 @@ impl Store {
         }
         let mut transaction = self.database.begin().await?;
         // Locked, so that no two keys get the same index.
-        let account = enabled_account(locked(&mut transaction).await?)?;
+        let account = enabled_account(lock_topups(&mut transaction).await?)?;
         if !lock(&mut transaction, key).await? {
             return Ok(None);
         }
@@ -72,11 +72,11 @@ impl Store {
         let accounts: Vec<String> =
             accounts.into_iter().map(|account| account.to_string()).collect();
         let mut addresses = HashSet::new();
-        for part in accounts.chunks(ACCOUNTS) {
+        for chunk in accounts.chunks(MAX_ACCOUNTS_PER_QUERY) {
             let mut rows = statement(SELECT);
-            for index in 0..ACCOUNTS {
+            for index in 0..MAX_ACCOUNTS_PER_QUERY {
                 // The last part is filled up with its last account.
-                rows = rows.bind(part.get(index).or(part.last()).cloned());
+                rows = rows.bind(chunk.get(index).or(chunk.last()).cloned());
             }
             for row in rows.rows(&self.database).await? {
                 addresses.insert(parsed(&row, "address")?);
@@ -102,12 +102,12 @@ impl Store {
             .filter(|address| address.account == account);
         let mut collectable: Vec<_> =
             addresses.map(|address| (address.index, address.address)).collect();
-        let mut paid = paid_without_key(&self.database).await?;
+        let mut paid_addresses = paid_without_key(&self.database).await?;
         // A transfer to the account itself is recorded, too.
-        paid.remove(&account);
-        if !paid.is_empty() {
+        paid_addresses.remove(&account);
+        if !paid_addresses.is_empty() {
             let derivatives = (0..=u16::MAX).map(|index| (index, account.derivative(index)));
-            collectable.extend(derivatives.filter(|(_, address)| paid.contains(address)));
+            collectable.extend(derivatives.filter(|(_, address)| paid_addresses.contains(address)));
         }
         Ok(collectable)
     }
@@ -121,7 +121,7 @@ fn enabled_account(topups: Option<TopUps>) -> Result<AccountId, StoreError> {
 
 /// Returns the deposit address of an API key that is a derivative of an account, if it exists.
 async fn existing_address(
-    on: impl Into<On<'_>>,
+    executor: impl Into<Executor<'_>>,
     account: AccountId,
     key: &str,
 ) -> Result<Option<DepositAddress>, StoreError> {
@@ -129,17 +129,19 @@ async fn existing_address(
         statement("SELECT address, key_id, account, number FROM deposit_address WHERE account = $1 AND key_id = $2")
             .bind(account.to_string())
             .bind(key)
-            .row(on)
+            .row(executor)
             .await?;
     row.as_ref().map(deposit_address).transpose()
 }
 
 /// Returns the addresses of recorded transfers that are not deposit addresses.
-async fn paid_without_key(on: impl Into<On<'_>>) -> Result<HashSet<AccountId>, StoreError> {
+async fn paid_without_key(
+    executor: impl Into<Executor<'_>>,
+) -> Result<HashSet<AccountId>, StoreError> {
     let rows = statement(
         "SELECT DISTINCT address FROM deposit WHERE address NOT IN (SELECT address FROM deposit_address)",
     );
-    rows.rows(on).await?.iter().map(|row| parsed(row, "address")).collect()
+    rows.rows(executor).await?.iter().map(|row| parsed(row, "address")).collect()
 }
 
 /// Returns the index of a derivative of an account that is the address of no key. The search starts
@@ -158,13 +160,15 @@ async fn unused_index(
     for row in numbers.rows(&mut *transaction).await? {
         used.insert(number::<u16>(&row, "number")?);
     }
-    let paid = paid_without_key(transaction).await?;
+    let paid_addresses = paid_without_key(transaction).await?;
     let first =
-        key.get(..4).and_then(|bits| u16::from_str_radix(bits, 16).ok()).unwrap_or_default();
-    let mut free =
-        (0..=u16::MAX).map(|step| first.wrapping_add(step)).filter(|index| !used.contains(index));
-    let unpaid = free.clone().find(|index| !paid.contains(&account.derivative(*index)));
-    unpaid.or_else(|| free.next()).ok_or(StoreError::NoFreeAddress(account))
+        key.get(..4).and_then(|prefix| u16::from_str_radix(prefix, 16).ok()).unwrap_or_default();
+    let mut free_indices = (0..=u16::MAX)
+        .map(|offset| first.wrapping_add(offset))
+        .filter(|index| !used.contains(index));
+    let unpaid =
+        free_indices.clone().find(|index| !paid_addresses.contains(&account.derivative(*index)));
+    unpaid.or_else(|| free_indices.next()).ok_or(StoreError::NoFreeAddress(account))
 }
 
 fn deposit_address(row: &Row) -> Result<DepositAddress, StoreError> {

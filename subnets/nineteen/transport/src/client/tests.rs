@@ -49,11 +49,11 @@ async fn handshake_opens_a_usable_session() {
         let session = client.handshake(&peer("//Bob", address)).await.unwrap();
         assert!(session.is_signed());
         assert_eq!(
-            (session.id().len(), session.ends_ns()),
+            (session.id().len(), session.expires_at_ns()),
             (64, clock.now_ns() + 5 * 3_600 * 1_000_000_000)
         );
         let payload = json!({"task_configs": ["\u{e9}"]}).as_object().unwrap().clone();
-        let ask = async |session: &Session| {
+        let send_payload = async |session: &Session| {
             let answer = client
                 .send(session, "/capacity", payload.clone(), Duration::from_secs(5))
                 .await
@@ -62,7 +62,7 @@ async fn handshake_opens_a_usable_session() {
             let chunks: Vec<_> = futures::StreamExt::collect(answer).await;
             (status, chunks.into_iter().flat_map(Result::unwrap).collect::<Vec<u8>>())
         };
-        let (status, body) = ask(&session).await;
+        let (status, body) = send_payload(&session).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(
             serde_json::from_slice::<Value>(&body).unwrap()["task_configs"],
@@ -74,16 +74,16 @@ async fn handshake_opens_a_usable_session() {
             session.peer().clone(),
             id,
             FernetKey::random(),
-            session.ends_ns(),
+            session.expires_at_ns(),
             signed,
         );
-        assert_eq!(ask(&other).await.0, StatusCode::BAD_REQUEST);
+        assert_eq!(send_payload(&other).await.0, StatusCode::BAD_REQUEST);
     }
     // The key expires after five hours.
     clock.advance(Duration::from_secs(1));
     let client = client(Trust::Signed, &clock);
     let session = client.handshake(&peer("//Bob", address)).await.unwrap();
-    clock.set(session.ends_ns());
+    clock.set(session.expires_at_ns());
     let answer =
         client.send(&session, "/capacity", Map::new(), Duration::from_secs(5)).await.unwrap();
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
@@ -95,10 +95,10 @@ async fn wrong_clock_of_the_validator_has_no_lasting_effect() {
     let client = client(Trust::Signed, &own);
     let session = client.handshake(&peer("//Bob", miner("//Bob", &clock).await)).await.unwrap();
     let mut statuses = Vec::new();
-    for ahead in [Duration::ZERO, Duration::from_hours(24), Duration::ZERO] {
+    for clock_offset in [Duration::ZERO, Duration::from_hours(24), Duration::ZERO] {
         clock.advance(Duration::from_secs(1));
         own.set(clock.now_ns());
-        own.advance(ahead);
+        own.advance(clock_offset);
         let answer = client.send(&session, "/capacity", Map::new(), Duration::from_secs(5)).await;
         statuses.push(answer.unwrap().status);
     }
@@ -110,30 +110,33 @@ async fn wrong_clock_of_the_validator_has_no_lasting_effect() {
 async fn unsigned_key_of_miner_is_rejected() {
     let clock = Arc::new(ManualClock::at(NOW));
     let bob = miner("//Bob", &clock).await;
-    let shake = async |trust, peer: &Peer| client(trust, &clock).handshake(peer).await;
+    let shake_hands = async |trust, peer: &Peer| client(trust, &clock).handshake(peer).await;
     // Bob's server impersonates Charlie's.
     for trust in [Trust::Any, Trust::Signed] {
-        let error = shake(trust, &peer("//Charlie", bob)).await.unwrap_err();
+        let error = shake_hands(trust, &peer("//Charlie", bob)).await.unwrap_err();
         assert!(matches!(error, HandshakeError::Forged), "{error}");
     }
     // A man in the middle replaces Bob's key.
     let (own, theirs) = (RsaKey::generate().unwrap(), bob_key_message(&clock));
     let message = PublicKeyMessage { public_key: own.public_pem().to_owned(), ..theirs.0 };
     let forged = listen(publish(message, Some(theirs.1))).await;
-    assert!(matches!(shake(Trust::Any, &peer("//Bob", forged)).await, Err(HandshakeError::Forged)));
+    assert!(matches!(
+        shake_hands(Trust::Any, &peer("//Bob", forged)).await,
+        Err(HandshakeError::Forged)
+    ));
     // A replay of an old key that Bob signed.
     let old = bob_key_message(&clock);
     let replayed = listen(publish(old.0, Some(old.1))).await;
     clock.advance(Duration::from_secs(121));
     assert!(matches!(
-        shake(Trust::Signed, &peer("//Bob", replayed)).await,
+        shake_hands(Trust::Signed, &peer("//Bob", replayed)).await,
         Err(HandshakeError::Clock)
     ));
     // Bob's key is genuine, but the exchange is not confirmed.
     let now = bob_key_message(&clock);
     let unconfirmed = listen(publish(now.0, Some(now.1))).await;
     assert!(matches!(
-        shake(Trust::Any, &peer("//Bob", unconfirmed)).await,
+        shake_hands(Trust::Any, &peer("//Bob", unconfirmed)).await,
         Err(HandshakeError::Forged)
     ));
 }
@@ -155,24 +158,25 @@ async fn unsigned_miners_are_trusted_only_by_option() {
 #[tokio::test]
 async fn refused_and_malformed_handshakes_are_errors() {
     let clock = Arc::new(ManualClock::at(NOW));
-    let shake = async |router: Router| {
+    let shake_hands = async |router: Router| {
         let address = listen(router).await;
         client(Trust::Any, &clock).handshake(&peer("//Bob", address)).await.unwrap_err()
     };
-    let missing_route = shake(Router::new()).await;
+    let missing_route = shake_hands(Router::new()).await;
     assert!(
         matches!(missing_route, HandshakeError::Refused { status: StatusCode::NOT_FOUND, .. }),
         "{missing_route}"
     );
-    let nonsense =
-        shake(Router::new().route("/public-encryption-key", get(|| async { "hello" }))).await;
-    assert!(matches!(nonsense, HandshakeError::Malformed), "{nonsense}");
+    let text_key =
+        shake_hands(Router::new().route("/public-encryption-key", get(|| async { "hello" }))).await;
+    assert!(matches!(text_key, HandshakeError::Malformed), "{text_key}");
     let keyless = PublicKeyMessage { public_key: "hello".to_owned(), timestamp: 0.0 };
-    let keyless = shake(publish(keyless, None)).await;
+    let keyless = shake_hands(publish(keyless, None)).await;
     assert!(matches!(keyless, HandshakeError::Key(RsaError::Key)), "{keyless}");
-    let huge =
-        shake(Router::new().route("/public-encryption-key", get(|| async { "x".repeat(1 << 20) })))
-            .await;
+    let huge = shake_hands(
+        Router::new().route("/public-encryption-key", get(|| async { "x".repeat(1 << 20) })),
+    )
+    .await;
     assert!(matches!(huge, HandshakeError::Call(CallError::TooLarge { .. })), "{huge}");
 }
 

@@ -28,12 +28,14 @@ fn loss(parameters: &[f64], embedding: &[f32], rewards: &[(usize, f64)]) -> f64 
 
 /// The gradient of the loss by central differences.
 fn gradient(parameters: &[f64], embedding: &[f32], rewards: &[(usize, f64)]) -> Vec<f64> {
-    let at = |index: usize, change: f64| {
+    let loss_at = |index: usize, change: f64| {
         let mut moved = parameters.to_vec();
         moved[index] += change;
         loss(&moved, embedding, rewards)
     };
-    (0..parameters.len()).map(|index| (at(index, 1e-5) - at(index, -1e-5)) / 2e-5).collect()
+    (0..parameters.len())
+        .map(|index| (loss_at(index, 1e-5) - loss_at(index, -1e-5)) / 2e-5)
+        .collect()
 }
 
 #[test]

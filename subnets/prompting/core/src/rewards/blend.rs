@@ -96,10 +96,10 @@ impl Blend {
 
 /// Returns the values of a model within their range; those of empty completions are 0.
 fn values(model: &dyn RewardModel, prompt: &Prompt, completions: &[Completion]) -> Vec<f64> {
-    let valued = model.rewards(prompt, completions).into_iter().zip(completions);
-    let limited = |value: f64| if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) };
-    valued
-        .map(|(value, completion)| if completion.is_empty() { 0.0 } else { limited(value) })
+    let valued_completions = model.rewards(prompt, completions).into_iter().zip(completions);
+    let clamp = |value: f64| if value.is_nan() { 0.0 } else { value.clamp(0.0, 1.0) };
+    valued_completions
+        .map(|(value, completion)| if completion.is_empty() { 0.0 } else { clamp(value) })
         .collect()
 }
 

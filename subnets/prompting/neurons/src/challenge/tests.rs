@@ -29,7 +29,7 @@ fn open(directory: &TempDir, dataset: Dataset, settings: ChallengeSettings) -> P
     PromptingChallenge::open(directory.path(), judge(), dataset, 7, settings).unwrap()
 }
 
-fn gated() -> ChallengeSettings {
+fn gated_settings() -> ChallengeSettings {
     ChallengeSettings { best: Some(1), random: 1, ..ChallengeSettings::default() }
 }
 
@@ -55,7 +55,7 @@ fn reply(uid: u16, completion: Option<String>, request: &Prompting) -> Reply<Pro
 
 /// Makes a step with the chosen miners; returns their uids with the shares.
 async fn step(challenge: &PromptingChallenge) -> Vec<(u16, f64)> {
-    let selected = challenge.select(neurons(), Select::All);
+    let selected = challenge.select(neurons(), Selection::All);
     let request = challenge.request(&[]).await.unwrap();
     let uids: Vec<u16> = selected.iter().map(|neuron| neuron.uid.0).collect();
     let replies: Vec<_> =
@@ -87,11 +87,11 @@ async fn good_miner_earns_most_and_parrot_and_silent_miner_nothing() {
 #[tokio::test]
 async fn gate_prefers_the_good_miner_after_200_steps_and_a_restart() {
     let directory = tempfile::tempdir().unwrap();
-    let mut challenge = open(&directory, Dataset::built_in().unwrap(), gated());
+    let mut challenge = open(&directory, Dataset::built_in().unwrap(), gated_settings());
     for number in 0..200 {
         assert_eq!(step(&challenge).await.len(), 2, "one miner by the gate, one at random");
         if number == 100 {
-            challenge = open(&directory, Dataset::built_in().unwrap(), gated());
+            challenge = open(&directory, Dataset::built_in().unwrap(), gated_settings());
         }
     }
     let gate = GateFile::open(directory.path(), &judge(), 8).unwrap().gate().clone();
@@ -138,22 +138,22 @@ async fn question_about_a_passage_precedes_its_answer() {
     }
 }
 
-/// Also without `best`, with which the gate chooses nobody.
+/// Also without `best`, with which the gate selects no miner.
 #[test]
 fn gate_removes_departed_miners() {
-    for settings in [gated(), ChallengeSettings::default()] {
+    for settings in [gated_settings(), ChallengeSettings::default()] {
         let directory = tempfile::tempdir().unwrap();
         let challenge = open(&directory, Dataset::built_in().unwrap(), settings.clone());
-        let former = (0..=MAX_GATE_HOTKEYS as u16).map(|number| {
+        let departed = (0..=MAX_GATE_HOTKEYS as u16).map(|number| {
             let mut bytes = [0xff; 32];
             bytes[..2].copy_from_slice(&number.to_be_bytes());
             (Hotkey::from_bytes(bytes), 0.5)
         });
-        let rewards: Vec<_> = former.chain([(hotkey(GOOD_MINER), 1.0)]).collect();
+        let rewards: Vec<_> = departed.chain([(hotkey(GOOD_MINER), 1.0)]).collect();
         let embedding = judge().embed("Who?").unwrap();
         challenge.state().file.gate.train(&embedding, &rewards, settings.gate);
         assert_eq!(challenge.gate().miners(), MAX_GATE_HOTKEYS + 2);
-        challenge.select(neurons(), Select::All);
+        challenge.select(neurons(), Selection::All);
         assert_eq!(challenge.gate().miners(), 1, "{settings:?}");
     }
 }
@@ -161,10 +161,10 @@ fn gate_removes_departed_miners() {
 #[tokio::test]
 async fn step_after_a_failed_one_has_a_question() {
     let directory = tempfile::tempdir().unwrap();
-    let challenge = open(&directory, Dataset::built_in().unwrap(), gated());
+    let challenge = open(&directory, Dataset::built_in().unwrap(), gated_settings());
     let first = challenge.request(&[]).await.unwrap();
     // The query failed: no rewards were computed, and none are prepared for the next step.
-    assert_eq!(challenge.select(neurons(), Select::All).len(), 2);
+    assert_eq!(challenge.select(neurons(), Selection::All).len(), 2);
     let second = challenge.request(&[]).await.unwrap();
     assert!(!first.messages[1].is_empty() && !second.messages[1].is_empty());
 }
@@ -199,7 +199,7 @@ fn out_of_range_settings_are_refused() {
         |learning_rate, momentum| taonet_prompting_core::GateSettings { learning_rate, momentum };
     for (settings, is_valid) in [
         (default(), true),
-        (gated(), true),
+        (gated_settings(), true),
         (ChallengeSettings { best: Some(0), random: 1, ..default() }, true),
         (ChallengeSettings { best: Some(0), random: 0, ..default() }, false),
         (ChallengeSettings { question_prompt: default().base_prompt, ..default() }, false),
@@ -209,13 +209,13 @@ fn out_of_range_settings_are_refused() {
         (ChallengeSettings { gate: gate(0.1, 1.0), ..default() }, false),
         (ChallengeSettings { deadline: Duration::ZERO, ..default() }, false),
     ] {
-        let opened = PromptingChallenge::open(
+        let result = PromptingChallenge::open(
             directory.path(),
             judge(),
             Dataset::built_in().unwrap(),
             7,
             settings.clone(),
         );
-        assert_eq!(opened.is_ok(), is_valid, "{settings:?}");
+        assert_eq!(result.is_ok(), is_valid, "{settings:?}");
     }
 }

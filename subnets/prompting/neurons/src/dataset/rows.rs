@@ -9,12 +9,12 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
 use parquet::schema::types::Type;
 
-use super::{DatasetError, Item, Line};
+use super::{DatasetError, DatasetLine, Item};
 use crate::lines::{LinesError, MAX_BYTES, read_bytes};
 
 /// The columns that are read: the fields of a line of a JSONL file.
 const COLUMNS: [&str; 3] = ["question", "prompt", "text"];
-/// What a row counts besides its text: a small file can have billions of rows without a text.
+/// Bytes counted for a row besides its text: a small file can have billions of rows without a text.
 const ROW_BYTES: u64 = 32;
 
 /// Reads the questions and passages of a Parquet file. Only the columns of [`COLUMNS`] are read.
@@ -32,7 +32,7 @@ fn read_limited(path: &Path, limit: u64) -> Result<Vec<Item>, DatasetError> {
     }
     let (mut items, mut bytes) = (Vec::new(), 0);
     for row in reader.get_row_iter(Some(projection)).map_err(malformed)? {
-        let mut line = Line { question: None, text: None };
+        let mut line = DatasetLine { question: None, text: None };
         for (column, value) in row.map_err(malformed)?.into_columns() {
             let value = match value {
                 Field::Str(value) => value,

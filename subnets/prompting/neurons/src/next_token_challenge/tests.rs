@@ -95,8 +95,9 @@ async fn each_miner_is_rewarded_by_its_contribution() {
     };
     let answered = || record.answers.iter().filter(|answer| answer.error.is_none());
     let probabilities: Vec<Vec<f64>> = answered().map(total_probability).collect();
-    let again = contributions(&NextTokenLosses::new(&probabilities, TEXTS), record.seed.unwrap());
-    for (answer, contribution) in answered().zip(&again) {
+    let recomputed =
+        contributions(&NextTokenLosses::new(&probabilities, TEXTS), record.seed.unwrap());
+    for (answer, contribution) in answered().zip(&recomputed) {
         assert!((answer.share - contribution.share).abs() < 1e-9, "{answer:?} {contribution:?}");
         assert!(
             (answer.parts["shapley"] - contribution.shapley).abs() < 1e-9,
@@ -159,7 +160,7 @@ fn beginning_and_token_are_a_part_of_the_text() {
     let (model, mut draws, text) = (model(), Draws::new(1), "The ferry leaves at half past seven.");
     for _ in 0..50 {
         let TextPrefix { text: before, truth } =
-            beginning(&model, text, &mut draws).unwrap().unwrap();
+            draw_prefix(&model, text, &mut draws).unwrap().unwrap();
         assert!(text.starts_with(&format!("{before}{truth}")), "{before}: {truth}");
         assert!(model.vocabulary().encode(&before).unwrap().len() >= MIN_CONTEXT, "{before}");
     }

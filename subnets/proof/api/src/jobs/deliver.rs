@@ -4,7 +4,7 @@ use std::sync::Arc;
 use taonet_proof_circuits::{CircuitDirectory, ModelBundle};
 use taonet_proof_core::Digest;
 use taonet_proof_lm::{LmError, ProofBundle, TextBundle};
-use taonet_proof_validator::{Delivery, DeliveryError, Examiner};
+use taonet_proof_validator::{DeliveryError, Examiner, ProgressCallback};
 use tokio::sync::Semaphore;
 
 use super::Submission;
@@ -13,10 +13,10 @@ use super::Submission;
 /// one task at a time.
 pub(super) async fn deliver(
     examiner: &Arc<Examiner>,
-    answering: &Arc<Semaphore>,
+    answer_slot: &Arc<Semaphore>,
     circuit: Digest,
     submission: Submission,
-    report: Delivery,
+    report: ProgressCallback,
 ) -> Result<ProofBundle, DeliveryError> {
     let prompt = match submission {
         Submission::Inputs(inputs) => {
@@ -27,7 +27,7 @@ pub(super) async fn deliver(
     let directory = examiner.circuit(&circuit).ok_or(DeliveryError::UnknownModel(circuit))?;
     let inputs = {
         let (permit, prompt) =
-            (Arc::clone(answering).acquire_owned().await.map_err(local)?, prompt.clone());
+            (Arc::clone(answer_slot).acquire_owned().await.map_err(local_error)?, prompt.clone());
         let answer = move |directory: &CircuitDirectory| {
             // Held until the work ends, even if the request is interrupted.
             let _permit = permit;
@@ -35,8 +35,8 @@ pub(super) async fn deliver(
         };
         blocking(directory, answer).await?
     };
-    let ModelBundle::Whole(proof) = examiner.deliver(&circuit, &inputs, report).await? else {
-        return Err(local("a language model has slices"));
+    let ModelBundle::Single(proof) = examiner.deliver(&circuit, &inputs, report).await? else {
+        return Err(local_error("a language model has slices"));
     };
     let bundle =
         blocking(directory, move |directory| TextBundle::new(directory, &prompt, *proof)).await?;
@@ -49,9 +49,12 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&CircuitDirectory) -> Result<T, LmError> + Send + 'static,
 ) -> Result<T, DeliveryError> {
     let directory = Arc::clone(directory);
-    tokio::task::spawn_blocking(move || work(&directory)).await.map_err(local)?.map_err(local)
+    tokio::task::spawn_blocking(move || work(&directory))
+        .await
+        .map_err(local_error)?
+        .map_err(local_error)
 }
 
-fn local(error: impl Display) -> DeliveryError {
+fn local_error(error: impl Display) -> DeliveryError {
     DeliveryError::Local(error.to_string())
 }

@@ -74,8 +74,8 @@ impl JobFile {
     }
 
     /// Creates the file of a finished proof.
-    pub(super) fn ended(owner: &str, circuit: Digest, ending: JobResult) -> Self {
-        Self { ending: Some(ending), ..Self::new(owner, circuit, Submission::Inputs(Vec::new())) }
+    pub(super) fn finished(owner: &str, circuit: Digest, result: JobResult) -> Self {
+        Self { ending: Some(result), ..Self::new(owner, circuit, Submission::Inputs(Vec::new())) }
     }
 }
 

@@ -13,17 +13,17 @@ const CLOCK_RESOLUTION: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct LiveKeys {
     path: PathBuf,
-    loaded: Mutex<Loaded>,
+    loaded: Mutex<LoadedKeys>,
 }
 
 #[derive(Debug)]
-struct Loaded {
+struct LoadedKeys {
     keys: ApiKeys,
-    stamp: Option<FileVersion>,
+    version: Option<FileVersion>,
 }
 
 /// A version of the file. Two versions within the resolution of the file system's clock can have
-/// the same stamp.
+/// the same version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileVersion {
     modified: SystemTime,
@@ -31,8 +31,8 @@ struct FileVersion {
 }
 
 impl FileVersion {
-    /// Returns whether the file changed so recently that another change could leave the stamp as it
-    /// is.
+    /// Returns whether the file changed so recently that another change could leave the version
+    /// as it is.
     fn is_recent(&self) -> bool {
         // A time in the future is an error.
         !self.modified.elapsed().is_ok_and(|age| age >= CLOCK_RESOLUTION)
@@ -45,10 +45,11 @@ impl LiveKeys {
     /// # Errors
     /// When the file cannot be read or is malformed.
     pub fn open(path: &Path) -> Result<Self, KeyError> {
-        // The stamp is taken first: a change in between makes the next request read the file again.
-        let stamp =
-            stamp(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
-        let loaded = Mutex::new(Loaded { keys: ApiKeys::open(path)?, stamp });
+        // The version is read first: a change in between makes the next request read the file
+        // again.
+        let version =
+            version(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+        let loaded = Mutex::new(LoadedKeys { keys: ApiKeys::open(path)?, version });
         Ok(Self { path: path.to_owned(), loaded })
     }
 
@@ -65,9 +66,12 @@ impl LiveKeys {
     /// Reads the file again if it has changed. While it cannot be read, the previous keys apply.
     fn read<T>(&self, read: impl FnOnce(&ApiKeys) -> T) -> T {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        match stamp(&self.path) {
-            Ok(stamp) if stamp != loaded.stamp || stamp.is_some_and(|stamp| stamp.is_recent()) => {
-                loaded.stamp = stamp;
+        match version(&self.path) {
+            Ok(version)
+                if version != loaded.version
+                    || version.is_some_and(|version| version.is_recent()) =>
+            {
+                loaded.version = version;
                 match ApiKeys::open(&self.path) {
                     Ok(keys) => loaded.keys = keys,
                     Err(error) => {
@@ -85,7 +89,7 @@ impl LiveKeys {
 }
 
 /// Returns the version of a file; `None` if it does not exist.
-fn stamp(path: &Path) -> std::io::Result<Option<FileVersion>> {
+fn version(path: &Path) -> std::io::Result<Option<FileVersion>> {
     let metadata = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         metadata => metadata?,
@@ -111,13 +115,13 @@ mod tests {
         assert_eq!((live.name_of(&ada), live.name_of(&bob).as_deref()), (None, Some("bob")));
         // A new key of the same length and name, in quick succession.
         keys.remove("bob", &path).unwrap();
-        let again = keys.add("bob", &path).unwrap();
-        assert_eq!((live.name_of(&bob), live.name_of(&again).as_deref()), (None, Some("bob")));
+        let new_key = keys.add("bob", &path).unwrap();
+        assert_eq!((live.name_of(&bob), live.name_of(&new_key).as_deref()), (None, Some("bob")));
         // A malformed file changes nothing; without the file there are no keys.
         std::fs::write(&path, "{").unwrap();
-        assert_eq!(live.name_of(&again).as_deref(), Some("bob"));
+        assert_eq!(live.name_of(&new_key).as_deref(), Some("bob"));
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(live.name_of(&again), None);
+        assert_eq!(live.name_of(&new_key), None);
         assert!(live.is_empty());
         std::fs::write(&path, "{").unwrap();
         assert!(LiveKeys::open(&path).is_err());

@@ -5,13 +5,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-/// Maximum size of a JSON document in bytes. Parsed, it takes up to 16 times as much memory.
+/// Maximum size of ametadata and tensor: `u32 BE length
+/// | JSON | tensor`document in bytes. Parsed, it takes up to 16 times as much memory.
 pub(super) const MAX_JSON: usize = 16 << 20;
 
 /// Type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(super) enum FrameKind {
     AuthChallenge = 0x01,
     AuthResponse = 0x02,
     AuthSuccess = 0x03,
@@ -25,7 +26,7 @@ pub(super) enum Kind {
     Error = 0xFE,
 }
 
-impl Kind {
+impl FrameKind {
     const ALL: [Self; 11] = [
         Self::AuthChallenge,
         Self::AuthResponse,
@@ -47,7 +48,7 @@ pub(super) type RequestId = u32;
 /// A frame received from the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: FrameKind,
     pub(super) id: RequestId,
     pub(super) payload: &'a [u8],
 }
@@ -69,10 +70,10 @@ pub(super) enum FrameError {
 
 impl<'a> Frame<'a> {
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
-        let (head, payload) =
+        let (header, payload) =
             bytes.split_first_chunk::<5>().ok_or(FrameError::Short(bytes.len()))?;
-        let [kind, id @ ..] = *head;
-        let parsed = Kind::ALL.into_iter().find(|candidate| *candidate as u8 == kind);
+        let [kind, id @ ..] = *header;
+        let parsed = FrameKind::ALL.into_iter().find(|candidate| *candidate as u8 == kind);
         Ok(Self {
             kind: parsed.ok_or(FrameError::Kind(kind))?,
             id: u32::from_be_bytes(id),
@@ -84,8 +85,8 @@ impl<'a> Frame<'a> {
         parse(self.payload)
     }
 
-    /// Splits the payload of [`Kind::Submit`] into metadata and tensor: `u32 BE length | JSON |
-    /// tensor`.
+    /// Splits the payload of [`FrameKind::Submit`] into metadata and tensor:
+    /// `u32 BE length | JSON | tensor`.
     pub(super) fn submission(&self) -> Result<(Request, Option<&'a [u8]>), FrameError> {
         let (length, remaining) =
             self.payload.split_first_chunk::<4>().ok_or(FrameError::Meta(0))?;
@@ -104,7 +105,7 @@ fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, FrameError> {
 }
 
 /// Encodes a frame with a JSON payload.
-pub(super) fn encode(kind: Kind, id: RequestId, payload: &Value) -> Vec<u8> {
+pub(super) fn encode(kind: FrameKind, id: RequestId, payload: &Value) -> Vec<u8> {
     let mut bytes = vec![kind as u8];
     bytes.extend(id.to_be_bytes());
     bytes.extend(payload.to_string().into_bytes());
@@ -118,14 +119,14 @@ pub(super) struct Request {
     pub(super) inputs: Option<Value>,
 }
 
-/// Payload of [`Kind::AuthChallenge`].
+/// Payload of [`FrameKind::AuthChallenge`].
 #[derive(Debug, Deserialize)]
 pub(super) struct Challenge {
     /// Bytes to sign, in base64.
     pub(super) challenge: String,
 }
 
-/// Payload of [`Kind::StatusRequest`].
+/// Payload of [`FrameKind::StatusRequest`].
 #[derive(Debug, Deserialize)]
 pub(super) struct StatusRequest {
     pub(super) run_uid: String,
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn frames_round_trip() {
-        for kind in Kind::ALL {
+        for kind in FrameKind::ALL {
             let bytes = encode(kind, 0x0102_0304, &json!({ "a": 1 }));
             assert_eq!(&bytes[..5], [kind as u8, 1, 2, 3, 4]);
             assert_eq!(
@@ -163,12 +164,12 @@ mod tests {
         let meta = br#"{"circuit_id": "c", "inputs": [1], "prove_pct": 0.5}"#;
         let length = u32::try_from(meta.len()).unwrap().to_be_bytes();
         let payload = [&length[..], meta, b"tensor"].concat();
-        let frame = |payload| Frame { kind: Kind::Submit, id: 1, payload };
+        let frame = |payload| Frame { kind: FrameKind::Submit, id: 1, payload };
         let request = Request { circuit_id: "c".to_owned(), inputs: Some(json!([1])) };
         assert_eq!(frame(&payload[..]).submission().unwrap(), (request, Some(&b"tensor"[..])));
         assert_eq!(frame(&payload[..4 + meta.len()]).submission().unwrap().1, None);
-        for cut in 0..4 + meta.len() {
-            assert!(frame(&payload[..cut]).submission().is_err(), "{cut}");
+        for cut_length in 0..4 + meta.len() {
+            assert!(frame(&payload[..cut_length]).submission().is_err(), "{cut_length}");
         }
     }
 
@@ -176,14 +177,15 @@ mod tests {
     fn json_payload_above_the_limit_is_refused() {
         let mut payload = br#"{"circuit_id": "c"}"#.to_vec();
         payload.resize(MAX_JSON, b' ');
-        let frame =
-            |payload: &[u8]| Frame { kind: Kind::ProofRequest, id: 1, payload }.json::<Request>();
+        let frame = |payload: &[u8]| {
+            Frame { kind: FrameKind::ProofRequest, id: 1, payload }.json::<Request>()
+        };
         assert!(frame(&payload).is_ok());
         payload.push(b' ');
         assert!(matches!(frame(&payload), Err(FrameError::Large(length)) if length > MAX_JSON));
         let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
         let payload = [&length[..], &payload].concat();
-        let submission = Frame { kind: Kind::Submit, id: 1, payload: &payload }.submission();
+        let submission = Frame { kind: FrameKind::Submit, id: 1, payload: &payload }.submission();
         assert!(matches!(submission, Err(FrameError::Large(_))));
     }
 

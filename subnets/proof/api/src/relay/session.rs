@@ -18,8 +18,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
-use super::frame::{Challenge, Frame, Kind, Request, StatusRequest, encode};
-use super::{End, Outgoing, Relay, SessionError, tensor};
+use super::frame::{Challenge, Frame, FrameKind, Request, StatusRequest, encode};
+use super::{Outgoing, Relay, SessionEnd, SessionError, tensor};
 use crate::{Job, Status, Submission};
 
 /// Maximum size of a message in bytes, as in the reference's relay. Only a tensor can be that
@@ -64,7 +64,7 @@ impl Relay {
         outbound: &Sender<Outgoing>,
         queue: &mut Receiver<Outgoing>,
         is_authenticated: &mut bool,
-    ) -> Result<End, SessionError> {
+    ) -> Result<SessionEnd, SessionError> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MAX_MESSAGE))
             .max_frame_size(Some(MAX_MESSAGE));
@@ -97,11 +97,15 @@ impl Relay {
                     Some(Ok(Message::Pong(_))) => last_pong = Instant::now(),
                     Some(Ok(Message::Close(close))) => {
                         let is_superseded = close.is_some_and(|close| u16::from(close.code) == SUPERSEDED);
-                        return Ok(if is_superseded { End::Superseded } else { End::Closed });
+                        return Ok(if is_superseded {
+                            SessionEnd::Superseded
+                        } else {
+                            SessionEnd::Closed
+                        });
                     }
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error.into()),
-                    None => return Ok(End::Closed),
+                    None => return Ok(SessionEnd::Closed),
                 },
                 Some(outgoing) = queue.recv() => {
                     if outgoing.session.is_none_or(|target| target == session) {
@@ -121,7 +125,7 @@ impl Relay {
     async fn authenticate(&self, socket: &mut Socket) -> Result<(), SessionError> {
         let message = receive(socket).await?;
         let challenge = match Frame::decode(&message)? {
-            frame if frame.kind == Kind::AuthChallenge => frame.json::<Challenge>()?,
+            frame if frame.kind == FrameKind::AuthChallenge => frame.json::<Challenge>()?,
             _ => return Err(SessionError::Authentication("the relay sent no challenge")),
         };
         let challenge = BASE64
@@ -137,10 +141,10 @@ impl Relay {
         let signature = hex::decode(self.signer.sign(&challenge).to_bare_hex()).unwrap_or_default();
         let response =
             json!({ "ss58": self.signer.hotkey(), "signature": BASE64.encode(signature) });
-        send(socket, encode(Kind::AuthResponse, 0, &response)).await?;
+        send(socket, encode(FrameKind::AuthResponse, 0, &response)).await?;
         let message = receive(socket).await?;
         match Frame::decode(&message)?.kind {
-            Kind::AuthSuccess => Ok(()),
+            FrameKind::AuthSuccess => Ok(()),
             _ => Err(SessionError::Authentication("the relay refused the signature")),
         }
     }
@@ -154,11 +158,11 @@ impl Relay {
         outbound: &Sender<Outgoing>,
     ) -> Option<Vec<u8>> {
         let (kind, result) = match frame.kind {
-            Kind::Submit => (Kind::SubmitResult, self.submit(frame, outbound)),
-            Kind::StatusRequest => (Kind::StatusResult, self.status(frame)),
-            Kind::ProofRequest => match self.prove(frame, session, outbound) {
+            FrameKind::Submit => (FrameKind::SubmitResult, self.submit(frame, outbound)),
+            FrameKind::StatusRequest => (FrameKind::StatusResult, self.status(frame)),
+            FrameKind::ProofRequest => match self.prove(frame, session, outbound) {
                 Ok(()) => return None,
-                Err(refusal) => (Kind::ProofResult, Err(refusal)),
+                Err(refusal) => (FrameKind::ProofResult, Err(refusal)),
             },
             other => {
                 tracing::warn!(relay = %self.url, kind = ?other, "ignored a message of an unexpected type");
@@ -168,9 +172,9 @@ impl Relay {
         let (kind, payload) = match result {
             Ok(payload) => (kind, payload),
             Err(Refusal::Error(code, message)) => {
-                (Kind::Error, json!({ "code": code, "message": message }))
+                (FrameKind::Error, json!({ "code": code, "message": message }))
             }
-            Err(Refusal::Result(error)) if kind == Kind::ProofResult => {
+            Err(Refusal::Result(error)) if kind == FrameKind::ProofResult => {
                 (kind, json!({ "success": false, "error": error }))
             }
             Err(Refusal::Result(error)) => (kind, json!({ "error": error })),
@@ -178,7 +182,7 @@ impl Relay {
         (frame.id != 0).then(|| encode(kind, frame.id, &payload))
     }
 
-    /// Starts a run. Its end is announced with [`Kind::BatchDone`].
+    /// Starts a run. Its end is announced with [`FrameKind::BatchDone`].
     fn submit(
         self: &Arc<Self>,
         frame: Frame<'_>,
@@ -186,19 +190,24 @@ impl Relay {
     ) -> Result<Value, Refusal> {
         let (request, tensor) =
             frame.submission().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
-        let (circuit, slices, inputs) = self.read(&request, tensor)?;
+        let (circuit, slices, inputs) = self.parse_request(&request, tensor)?;
         let (run, job) = self.start(circuit, inputs)?;
         let outbound = outbound.clone();
         tokio::spawn(async move {
-            let done = if let Status::Failed(_) | Status::Interrupted(_) = job.finished().await {
-                let failed = job.unproven(slices);
+            let batch_result = if let Status::Failed(_) | Status::Interrupted(_) =
+                job.wait_until_finished().await
+            {
+                let failed = job.unproven_slices(slices);
                 json!({ "run_uid": run, "circuit_id": circuit, "status": "partial", "failed_slices": failed })
             } else {
                 json!({ "run_uid": run, "circuit_id": circuit, "status": "completed" })
             };
             // The receiver is gone only during shutdown.
             let _ = outbound
-                .send(Outgoing { session: None, bytes: encode(Kind::BatchDone, 0, &done) })
+                .send(Outgoing {
+                    session: None,
+                    bytes: encode(FrameKind::BatchDone, 0, &batch_result),
+                })
                 .await;
         });
         // Slices are not divided into tiles.
@@ -230,7 +239,7 @@ impl Relay {
             }
             Status::Failed(error) => {
                 let slices = self.slices(&job.circuit).unwrap_or(1);
-                let failed = job.unproven(slices);
+                let failed = job.unproven_slices(slices);
                 json!({ "run_uid": run, "status": "partial", "failed_slices": failed, "error": error })
             }
         };
@@ -247,11 +256,11 @@ impl Relay {
     ) -> Result<(), Refusal> {
         let request: Request =
             frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
-        let (circuit, _, inputs) = self.read(&request, None)?;
+        let (circuit, _, inputs) = self.parse_request(&request, None)?;
         let (run, job) = self.start(circuit, inputs)?;
         let (relay, outbound, id) = (Arc::clone(self), outbound.clone(), frame.id);
         tokio::spawn(async move {
-            let result = match job.finished().await {
+            let result = match job.wait_until_finished().await {
                 Status::Done(finished) => proof(&finished.bundle),
                 Status::Failed(error) => json!({ "success": false, "error": error }),
                 Status::Interrupted(error) => json!({ "success": false, "error": error }),
@@ -260,7 +269,7 @@ impl Relay {
             relay.jobs.forget(&run);
             if id != 0 {
                 // The receiver is gone only during shutdown.
-                let bytes = encode(Kind::ProofResult, id, &result);
+                let bytes = encode(FrameKind::ProofResult, id, &result);
                 let _ = outbound.send(Outgoing { session: Some(session), bytes }).await;
             }
         });
@@ -268,21 +277,20 @@ impl Relay {
     }
 
     /// Returns the model of a request, its number of slices, and the inputs.
-    fn read(
+    fn parse_request(
         &self,
         request: &Request,
         tensor: Option<&[u8]>,
     ) -> Result<(Digest, usize, Vec<i64>), Refusal> {
         let examiner = self.jobs.examiner();
         let circuit: Option<Digest> = request.circuit_id.parse().ok();
-        let served =
-            circuit.and_then(|circuit| examiner.served().find(|served| served.id == circuit));
-        let served = served.ok_or_else(|| {
+        let model = circuit.and_then(|circuit| examiner.served().find(|model| model.id == circuit));
+        let model = model.ok_or_else(|| {
             Refusal::Result(format!("circuit {} is not served", request.circuit_id))
         })?;
-        let circuit = served.id;
+        let circuit = model.id;
         let inputs = if let Some(bytes) = tensor {
-            tensor::integers(bytes, served.input).map_err(|error| error.to_string())
+            tensor::integers(bytes, model.input).map_err(|error| error.to_string())
         } else {
             let inputs = request.inputs.as_ref().and_then(input_of).and_then(query::integers);
             inputs.ok_or_else(|| "inputs: expected a list of integers, or a tensor".to_owned())
@@ -291,22 +299,20 @@ impl Relay {
         examiner
             .check(&circuit, &inputs)
             .map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
-        Ok((circuit, served.slices, inputs))
+        Ok((circuit, model.slices, inputs))
     }
 
     fn start(&self, circuit: Digest, inputs: Vec<i64>) -> Result<(Digest, Arc<Job>), Refusal> {
-        let busy = || Refusal::Error(BUSY, "Server busy, try again later".to_owned());
-        let run =
-            self.jobs.start(OWNER, circuit, Submission::Inputs(inputs)).map_err(|_| busy())?;
-        Ok((run, self.jobs.get(OWNER, &run).ok_or_else(busy)?))
+        let busy_error = || Refusal::Error(BUSY, "Server busy, try again later".to_owned());
+        let run = self
+            .jobs
+            .start(OWNER, circuit, Submission::Inputs(inputs))
+            .map_err(|_| busy_error())?;
+        Ok((run, self.jobs.get(OWNER, &run).ok_or_else(busy_error)?))
     }
 
     fn slices(&self, circuit: &Digest) -> Option<usize> {
-        self.jobs
-            .examiner()
-            .served()
-            .find(|served| served.id == *circuit)
-            .map(|served| served.slices)
+        self.jobs.examiner().served().find(|model| model.id == *circuit).map(|model| model.slices)
     }
 }
 

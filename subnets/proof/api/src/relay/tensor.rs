@@ -115,25 +115,25 @@ mod tests {
 
     #[test]
     fn malformed_tensors_are_refused() {
-        let refusal = |bytes: &[u8]| integers(bytes, &input(2, 2, 0)).unwrap_err().to_string();
-        assert!(refusal(&tensor(&[1.0; 4], &[4])).contains("shape is [4], expected [2, 2, 1]"));
-        assert!(refusal(&tensor(&[1.0; 3], &[2, 2])).contains("shape is [2, 2], expected"));
-        assert!(refusal(&tensor(&[1.0; 4], &[1; 40])).contains("shape"));
+        let error_of = |bytes: &[u8]| integers(bytes, &input(2, 2, 0)).unwrap_err().to_string();
+        assert!(error_of(&tensor(&[1.0; 4], &[4])).contains("shape is [4], expected [2, 2, 1]"));
+        assert!(error_of(&tensor(&[1.0; 3], &[2, 2])).contains("shape is [2, 2], expected"));
+        assert!(error_of(&tensor(&[1.0; 4], &[1; 40])).contains("shape"));
         assert_eq!(
-            refusal(&tensor(&[1.0, 1.0, 1.0, f32::NAN], &[2, 2])),
+            error_of(&tensor(&[1.0, 1.0, 1.0, f32::NAN], &[2, 2])),
             "tensor: NaN is out of range"
         );
         assert_eq!(
-            refusal(&tensor(&[1.0, 1.0, 1.0, 1e30], &[2, 2])),
+            error_of(&tensor(&[1.0, 1.0, 1.0, 1e30], &[2, 2])),
             format!("tensor: {} is out of range", 1e30_f32)
         );
-        assert!(refusal(b"no gzip").starts_with("tensor: "));
-        assert!(refusal(&gzip(&[0xff; 9])).starts_with("tensor: "));
+        assert!(error_of(b"no gzip").starts_with("tensor: "));
+        assert!(error_of(&gzip(&[0xff; 9])).starts_with("tensor: "));
         assert_eq!(
-            refusal(&gzip(&vec![0; 1 << 20])),
+            error_of(&gzip(&vec![0; 1 << 20])),
             "tensor: more than 1044 bytes after decompression"
         );
-        let complete = tensor(&[1.0; 4], &[2, 2]);
-        assert!(integers(&complete[..complete.len() / 2], &input(2, 2, 0)).is_err());
+        let valid_tensor = tensor(&[1.0; 4], &[2, 2]);
+        assert!(integers(&valid_tensor[..valid_tensor.len() / 2], &input(2, 2, 0)).is_err());
     }
 }

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::frame::{Frame, Kind, encode};
+use super::frame::{Frame, FrameKind, encode};
 use super::*;
 use crate::testing::TestValidator;
 
@@ -39,16 +39,20 @@ impl Server {
         let mut server = Self::accept(listener).await;
         let challenge: [u8; 24] = rand::random();
         server
-            .send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": BASE64.encode(challenge) })))
+            .send(encode(
+                FrameKind::AuthChallenge,
+                0,
+                &json!({ "challenge": BASE64.encode(challenge) }),
+            ))
             .await;
         let (kind, _, response) = server.next().await;
-        assert_eq!(kind, Kind::AuthResponse);
+        assert_eq!(kind, FrameKind::AuthResponse);
         let alice = alice().hotkey();
         assert_eq!(response["ss58"], json!(alice));
         let signature =
             hex::encode(BASE64.decode(response["signature"].as_str().unwrap()).unwrap());
         assert!(verify(&alice, &challenge, &signature.parse().unwrap()));
-        server.send(encode(Kind::AuthSuccess, 0, &json!({}))).await;
+        server.send(encode(FrameKind::AuthSuccess, 0, &json!({}))).await;
         server
     }
 
@@ -56,7 +60,12 @@ impl Server {
         self.socket.send(Message::Binary(bytes.into())).await.unwrap();
     }
 
-    async fn ask(&mut self, kind: Kind, id: u32, payload: &Value) -> (Kind, u32, Value) {
+    async fn send_request(
+        &mut self,
+        kind: FrameKind,
+        id: u32,
+        payload: &Value,
+    ) -> (FrameKind, u32, Value) {
         self.send(encode(kind, id, payload)).await;
         self.next().await
     }
@@ -64,12 +73,12 @@ impl Server {
     async fn submit(&mut self, id: u32, meta: &Value, tensor: &[u8]) {
         let meta = meta.to_string().into_bytes();
         let length = u32::try_from(meta.len()).unwrap().to_be_bytes();
-        let mut bytes = vec![Kind::Submit as u8];
+        let mut bytes = vec![FrameKind::Submit as u8];
         bytes.extend([&id.to_be_bytes()[..], &length, &meta, tensor].concat());
         self.send(bytes).await;
     }
 
-    async fn next(&mut self) -> (Kind, u32, Value) {
+    async fn next(&mut self) -> (FrameKind, u32, Value) {
         loop {
             if let Message::Binary(bytes) =
                 timeout(TIMEOUT, self.socket.next()).await.unwrap().unwrap().unwrap()
@@ -115,7 +124,7 @@ async fn submissions_are_proven() {
     let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     let scale =
-        fixture.examiner.served().find(|served| served.id == fixture.model).unwrap().input.scale;
+        fixture.examiner.served().find(|model| model.id == fixture.model).unwrap().input.scale;
     for (id, circuit, slices, tensor) in
         [(1, fixture.circuit, 1, None), (2, fixture.model, 2, Some(tensor(&inputs(), scale)))]
     {
@@ -124,22 +133,27 @@ async fn submissions_are_proven() {
             None => json!({ "circuit_id": circuit, "inputs": { "input_data": [inputs()] } }),
         };
         relay.submit(id, &meta, &tensor.unwrap_or_default()).await;
-        let (kind, replied, started) = relay.next().await;
-        assert_eq!((kind, replied), (Kind::SubmitResult, id), "{started}");
-        let run = &started["run_uid"];
-        let expected = json!({ "run_uid": run, "status": "started", "total_slices": slices, "total_tiles": slices });
-        assert_eq!(started, expected);
-        let (kind, replied, done) = relay.next().await;
-        assert_eq!((kind, replied), (Kind::BatchDone, 0));
-        assert_eq!(done, json!({ "run_uid": run, "circuit_id": circuit, "status": "completed" }));
-        let status_request = json!({ "run_uid": run });
-        let (kind, _, status) = relay.ask(Kind::StatusRequest, 7, &status_request).await;
-        assert_eq!((kind, &status["status"]), (Kind::StatusResult, &json!("complete")));
+        let (kind, reply_id, start_reply) = relay.next().await;
+        assert_eq!((kind, reply_id), (FrameKind::SubmitResult, id), "{start_reply}");
+        let run_id = &start_reply["run_uid"];
+        let expected = json!({ "run_uid": run_id, "status": "started", "total_slices": slices, "total_tiles": slices });
+        assert_eq!(start_reply, expected);
+        let (kind, reply_id, batch_result) = relay.next().await;
+        assert_eq!((kind, reply_id), (FrameKind::BatchDone, 0));
+        assert_eq!(
+            batch_result,
+            json!({ "run_uid": run_id, "circuit_id": circuit, "status": "completed" })
+        );
+        let status_request = json!({ "run_uid": run_id });
+        let (kind, _, status) =
+            relay.send_request(FrameKind::StatusRequest, 7, &status_request).await;
+        assert_eq!((kind, &status["status"]), (FrameKind::StatusResult, &json!("complete")));
         assert_eq!(status["output"].as_array().unwrap().len(), 1, "{status}");
-        let (kind, _, second_status) = relay.ask(Kind::StatusRequest, 8, &status_request).await;
+        let (kind, _, second_status) =
+            relay.send_request(FrameKind::StatusRequest, 8, &status_request).await;
         assert_eq!(
             (kind, second_status),
-            (Kind::Error, json!({ "code": 11, "message": "run not found" }))
+            (FrameKind::Error, json!({ "code": 11, "message": "run not found" }))
         );
     }
 }
@@ -151,10 +165,11 @@ async fn large_messages_are_accepted() {
     let mut relay = Server::accept_authenticated(&listener).await;
     relay.submit(1, &json!({ "circuit_id": fixture.circuit }), &vec![7; 20 << 20]).await;
     let (kind, id, refusal) = relay.next().await;
-    assert_eq!((kind, id, &refusal["code"]), (Kind::Error, 1, &json!(-32_602)), "{refusal}");
+    assert_eq!((kind, id, &refusal["code"]), (FrameKind::Error, 1, &json!(-32_602)), "{refusal}");
     assert!(refusal["message"].as_str().unwrap().starts_with("tensor: "), "{refusal}");
-    let (kind, ..) = relay.ask(Kind::StatusRequest, 2, &json!({ "run_uid": "none" })).await;
-    assert_eq!(kind, Kind::Error);
+    let (kind, ..) =
+        relay.send_request(FrameKind::StatusRequest, 2, &json!({ "run_uid": "none" })).await;
+    assert_eq!(kind, FrameKind::Error);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,8 +177,12 @@ async fn proofs_verify_offline() {
     let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     let request = json!({ "circuit_id": fixture.circuit, "inputs": [inputs()] });
-    let (kind, id, result) = relay.ask(Kind::ProofRequest, 5, &request).await;
-    assert_eq!((kind, id, &result["success"]), (Kind::ProofResult, 5, &json!(true)), "{result}");
+    let (kind, id, result) = relay.send_request(FrameKind::ProofRequest, 5, &request).await;
+    assert_eq!(
+        (kind, id, &result["success"]),
+        (FrameKind::ProofResult, 5, &json!(true)),
+        "{result}"
+    );
     let bundle: ModelBundle = serde_json::from_value(result["bundle"].clone()).unwrap();
     bundle.verify().unwrap();
     assert_eq!(result["proof"], json!(bundle.proofs()[0].proof));
@@ -175,10 +194,10 @@ async fn proofs_verify_offline() {
 async fn saturating_inputs_are_refused_with_their_tensors() {
     let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
-    let lowest = vec![-256; inputs().len()];
+    let saturating_inputs = vec![-256; inputs().len()];
     for circuit in [fixture.circuit, fixture.model] {
-        let request = json!({ "circuit_id": circuit, "inputs": [lowest] });
-        let (_, _, result) = relay.ask(Kind::ProofRequest, 1, &request).await;
+        let request = json!({ "circuit_id": circuit, "inputs": [saturating_inputs] });
+        let (_, _, result) = relay.send_request(FrameKind::ProofRequest, 1, &request).await;
         assert_eq!(result["success"], json!(false), "{result}");
         let expected = "values are beyond the range of the model's sample and saturate: ";
         assert!(result["error"].as_str().unwrap().starts_with(expected), "{result}");
@@ -190,48 +209,56 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
     let (fixture, listener) = start(Behaviour::WrongOutput).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     let request = json!({ "circuit_id": fixture.circuit, "inputs": [inputs()] });
-    let (_, _, result) = relay.ask(Kind::ProofRequest, 1, &request).await;
+    let (_, _, result) = relay.send_request(FrameKind::ProofRequest, 1, &request).await;
     assert_eq!(result, json!({ "success": false, "error": "no miner proved slice 0" }));
 
     relay.submit(2, &json!({ "circuit_id": fixture.model, "inputs": [inputs()] }), &[]).await;
-    let (_, _, started) = relay.next().await;
-    let (kind, _, done) = relay.next().await;
+    let (_, _, start_reply) = relay.next().await;
+    let (kind, _, batch_result) = relay.next().await;
     assert_eq!(
-        (kind, &done["status"], &done["failed_slices"]),
-        (Kind::BatchDone, &json!("partial"), &json!(2))
+        (kind, &batch_result["status"], &batch_result["failed_slices"]),
+        (FrameKind::BatchDone, &json!("partial"), &json!(2))
     );
-    let (_, _, status) =
-        relay.ask(Kind::StatusRequest, 3, &json!({ "run_uid": started["run_uid"] })).await;
+    let (_, _, status) = relay
+        .send_request(FrameKind::StatusRequest, 3, &json!({ "run_uid": start_reply["run_uid"] }))
+        .await;
     assert_eq!(
         (&status["status"], &status["failed_slices"]),
         (&json!("partial"), &json!(2)),
         "{status}"
     );
 
-    let unknown = Digest::of(b"");
-    let (kind, _, result) =
-        relay.ask(Kind::ProofRequest, 4, &json!({ "circuit_id": unknown })).await;
-    let reason = format!("circuit {unknown} is not served");
-    assert_eq!((kind, result), (Kind::ProofResult, json!({ "success": false, "error": reason })));
+    let unknown_circuit = Digest::of(b"");
+    let (kind, _, result) = relay
+        .send_request(FrameKind::ProofRequest, 4, &json!({ "circuit_id": unknown_circuit }))
+        .await;
+    let reason = format!("circuit {unknown_circuit} is not served");
+    assert_eq!(
+        (kind, result),
+        (FrameKind::ProofResult, json!({ "success": false, "error": reason }))
+    );
     for (payload, expected_message) in [
         (json!({ "circuit_id": fixture.circuit, "inputs": [1] }), "input"),
         (json!({ "circuit_id": fixture.circuit }), "expected a list of integers"),
         (json!({ "inputs": [1] }), "circuit_id"),
         (json!(1), "Invalid payload"),
     ] {
-        let (kind, id, error) = relay.ask(Kind::ProofRequest, 5, &payload).await;
-        assert_eq!((kind, id, &error["code"]), (Kind::Error, 5, &json!(-32_602)), "{error}");
+        let (kind, id, error) = relay.send_request(FrameKind::ProofRequest, 5, &payload).await;
+        assert_eq!((kind, id, &error["code"]), (FrameKind::Error, 5, &json!(-32_602)), "{error}");
         assert!(error["message"].as_str().unwrap().contains(expected_message), "{error}");
     }
     relay.submit(6, &json!({ "circuit_id": fixture.circuit }), b"no tensor").await;
     assert_eq!(relay.next().await.2["code"], -32_602);
-    relay.send(vec![Kind::Submit as u8, 0, 0, 0, 7, 0, 0, 1, 0]).await;
+    relay.send(vec![FrameKind::Submit as u8, 0, 0, 0, 7, 0, 0, 1, 0]).await;
     assert_eq!(relay.next().await.1, 7);
     // Unknown and short messages, and requests without a reply, do not end the connection.
     relay.send(vec![9, 0, 0, 0, 0]).await;
     relay.send(vec![1]).await;
-    relay.send(encode(Kind::StatusRequest, 0, &json!({ "run_uid": "x" }))).await;
-    assert_eq!(relay.ask(Kind::StatusRequest, 9, &json!({ "run_uid": "x" })).await.1, 9);
+    relay.send(encode(FrameKind::StatusRequest, 0, &json!({ "run_uid": "x" }))).await;
+    assert_eq!(
+        relay.send_request(FrameKind::StatusRequest, 9, &json!({ "run_uid": "x" })).await.1,
+        9
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -239,21 +266,22 @@ async fn connections_are_reopened_and_results_survive_them() {
     let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     relay.submit(1, &json!({ "circuit_id": fixture.circuit, "inputs": [inputs()] }), &[]).await;
-    let (_, _, started) = relay.next().await;
+    let (_, _, start_reply) = relay.next().await;
     drop(relay);
     let mut relay = Server::accept_authenticated(&listener).await;
-    let status_request = json!({ "run_uid": started["run_uid"] });
+    let status_request = json!({ "run_uid": start_reply["run_uid"] });
     let status = timeout(TIMEOUT, async {
         loop {
-            let (kind, _, status) = relay.ask(Kind::StatusRequest, 2, &status_request).await;
-            if kind == Kind::StatusResult && status["status"] != "processing" {
+            let (kind, _, status) =
+                relay.send_request(FrameKind::StatusRequest, 2, &status_request).await;
+            if kind == FrameKind::StatusResult && status["status"] != "processing" {
                 return status;
             }
         }
     });
     assert_eq!(status.await.unwrap()["status"], "complete");
-    let superseded = CloseFrame { code: 4_000.into(), reason: "superseded".into() };
-    relay.socket.close(Some(superseded)).await.unwrap();
+    let close_frame = CloseFrame { code: 4_000.into(), reason: "superseded".into() };
+    relay.socket.close(Some(close_frame)).await.unwrap();
     assert!(
         timeout(Duration::from_secs(3), listener.accept()).await.is_err(),
         "a superseded client reconnects"
@@ -267,7 +295,7 @@ async fn challenges_that_could_be_extrinsics_are_not_signed() {
     for bytes in [0, 15, 32, 65, 200] {
         let mut server = Server::accept(&listener).await;
         let challenge = BASE64.encode(vec![7; bytes]);
-        server.send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": challenge }))).await;
+        server.send(encode(FrameKind::AuthChallenge, 0, &json!({ "challenge": challenge }))).await;
         let next = timeout(TIMEOUT, server.socket.next()).await.unwrap();
         assert!(!matches!(next, Some(Ok(Message::Binary(_)))), "{bytes} bytes are signed");
     }
@@ -280,27 +308,27 @@ async fn trusted_relays_may_send_challenges_of_any_short_length() {
     let url = format!("ws://{}", listener.local_addr().unwrap());
     let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&fixture.examiner), &fixture.stop)
         .unwrap()
-        .trusted(true);
+        .with_trusted(true);
     let stop = fixture.stop.clone();
     fixture.stop.spawn("relay", async move { relay.run(&stop).await });
     let mut server = Server::accept(&listener).await;
     server
-        .send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": BASE64.encode([7; 32]) })))
+        .send(encode(FrameKind::AuthChallenge, 0, &json!({ "challenge": BASE64.encode([7; 32]) })))
         .await;
-    assert_eq!(server.next().await.0, Kind::AuthResponse);
+    assert_eq!(server.next().await.0, FrameKind::AuthResponse);
 }
 
 #[test]
 fn relay_url_must_be_wss_or_loopback() {
     let fixture = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let fixture = fixture.block_on(TestValidator::start(Behaviour::Honest));
-    let new = |url: &str| {
+    let create_relay = |url: &str| {
         Relay::new(url, Arc::new(alice()), Arc::clone(&fixture.examiner), &fixture.stop).map(drop)
     };
     for url in
         ["wss://relay.example:8443", "ws://127.0.0.1:1", "ws://localhost:1/x", "ws://[::1]:1"]
     {
-        new(url).unwrap();
+        create_relay(url).unwrap();
     }
     for url in [
         "ws://relay.example",
@@ -310,6 +338,6 @@ fn relay_url_must_be_wss_or_loopback() {
         "",
         "ws://8.8.8.8",
     ] {
-        assert!(new(url).is_err(), "{url}");
+        assert!(create_relay(url).is_err(), "{url}");
     }
 }

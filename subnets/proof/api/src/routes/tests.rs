@@ -52,15 +52,19 @@ async fn serve_api(
     limits: ServeLimits,
 ) -> (String, Client) {
     let keys = LiveKeys::open(&fixture.work_directory.path().join("keys.json")).unwrap();
-    let identity = Identity::own(fixture.work_directory.path()).unwrap();
-    let again = Identity::own(fixture.work_directory.path()).unwrap();
-    assert_eq!(identity.certificate(), again.certificate(), "the certificate survives a restart");
+    let identity = Identity::self_signed(fixture.work_directory.path()).unwrap();
+    let reloaded = Identity::self_signed(fixture.work_directory.path()).unwrap();
+    assert_eq!(
+        identity.certificate(),
+        reloaded.certificate(),
+        "the certificate survives a restart"
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let routes = router(Arc::clone(&fixture.examiner), keys, settings, stop).unwrap();
-    let (stopped, serving) = (stop.clone(), identity.clone());
+    let (stop_signal, server_identity) = (stop.clone(), identity.clone());
     stop.spawn("api", async move {
-        serve_tls(listener, routes, &serving, limits, &stopped).await.unwrap();
+        serve_tls(listener, routes, &server_identity, limits, &stop_signal).await.unwrap();
     });
     let root = Certificate::from_pem(identity.certificate()).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
@@ -148,15 +152,15 @@ async fn removed_keys_are_rejected_without_a_restart() {
         [api.get(0, "/v1/circuits").await.0, api.get(1, "/v1/circuits").await.0],
         [401, 200]
     );
-    let eve = keys.add("eve", &path).unwrap();
-    let request = api.client.get(format!("{}/v1/circuits", api.url)).bearer_auth(eve);
+    let eve_key = keys.add("eve", &path).unwrap();
+    let request = api.client.get(format!("{}/v1/circuits", api.url)).bearer_auth(eve_key);
     assert_eq!(request.send().await.unwrap().status().as_u16(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_keys_and_invalid_submissions_are_refused() {
-    let rate = RateLimit { requests: 15, window: Duration::from_mins(10) };
-    let api = start(Behaviour::WrongOutput, ApiSettings { rate, jobs: jobs(1) }).await;
+    let rate_limit = RateLimit { requests: 15, window: Duration::from_mins(10) };
+    let api = start(Behaviour::WrongOutput, ApiSettings { rate: rate_limit, jobs: jobs(1) }).await;
     for request in [
         api.client.get(format!("{}/v1/circuits", api.url)),
         api.client.get(format!("{}/v1/circuits", api.url)).bearer_auth("taoproof_0"),
@@ -168,7 +172,7 @@ async fn unknown_keys_and_invalid_submissions_are_refused() {
         api.client.get(format!("{}/healthz", api.url)).send().await.unwrap().status().as_u16(),
         200
     );
-    for bad in [
+    for body in [
         json!({}),
         json!({ "circuit": Digest::of(b"x"), "input": [1] }),
         json!({ "circuit": api.circuit, "input": [1] }),
@@ -178,14 +182,18 @@ async fn unknown_keys_and_invalid_submissions_are_refused() {
         json!({ "circuit": api.circuit, "prompt": "The capital of Texas is" }),
         json!({ "circuit": api.circuit, "input": submission(api.circuit)["input"], "prompt": "" }),
     ] {
-        assert_eq!(api.submit(&bad).await.0, 422, "{bad}");
+        assert_eq!(api.submit(&body).await.0, 422, "{body}");
     }
-    let long = api
+    let oversized_request = api
         .client
         .post(format!("{}/v1/proofs", api.url))
         .bearer_auth(&api.keys[0])
         .body(" ".repeat(10_000));
-    assert_eq!(long.send().await.unwrap().status().as_u16(), 413, "ten integers are shorter");
+    assert_eq!(
+        oversized_request.send().await.unwrap().status().as_u16(),
+        413,
+        "ten integers are shorter"
+    );
     let (status, accepted) = api.submit(&submission(api.circuit)).await;
     assert_eq!(status, 202);
     let id = accepted["id"].as_str().unwrap();
@@ -196,19 +204,20 @@ async fn unknown_keys_and_invalid_submissions_are_refused() {
     );
     assert_eq!(api.get(0, &format!("/v1/proofs/{id}/bundle")).await.0, 409);
     assert_eq!(api.get(0, "/v1/proofs/nonsense").await.0, 404);
-    let mut last = 0;
+    let mut last_status = 0;
     for _ in 0..5 {
-        last = api.get(0, "/v1/circuits").await.0;
+        last_status = api.get(0, "/v1/circuits").await.0;
     }
-    assert_eq!(last, 429, "the key's rate is used up");
+    assert_eq!(last_status, 429, "the key's rate is used up");
     assert_eq!(api.get(1, "/v1/circuits").await.0, 200, "another key's is not");
 }
 
 /// Compiles digits-mlp for pictures that have a sixteenth of the brightness.
-fn dim_digits() -> Compiled {
+fn digits_for_dim_images() -> Compiled {
     let model = ShippedModel::DigitsMlp;
-    let bright = model.sample().unwrap().inputs;
-    let dim = bright.iter().map(|picture| picture.iter().map(|pixel| pixel / 16).collect());
+    let bright_images = model.sample().unwrap().inputs;
+    let dim_images =
+        bright_images.iter().map(|image| image.iter().map(|pixel| pixel / 16).collect());
     let options = CompileOptions {
         name: model.name().to_owned(),
         backend: "stark".to_owned(),
@@ -217,24 +226,24 @@ fn dim_digits() -> Compiled {
         max_error: None,
         contributor: "anonymous".to_owned(),
     };
-    let sample = Sample { inputs: dim.collect(), ..Sample::default() };
+    let sample = Sample { inputs: dim_images.collect(), ..Sample::default() };
     compile(model.onnx(), &sample, &options).unwrap()
 }
 
 /// A proof of the outputs would be valid, but they could be far from those of the model.
 #[tokio::test(flavor = "multi_thread")]
 async fn saturating_inputs_are_refused_with_their_tensors() {
-    let compiled = dim_digits();
+    let compiled = digits_for_dim_images();
     let circuit = compiled.metadata.id().unwrap();
     let validator = TestValidator::start_with(Behaviour::Honest, Some(&compiled)).await;
     let api = serve_users(validator, ApiSettings::default()).await;
-    let bright = ShippedModel::DigitsMlp.sample().unwrap().inputs[0].clone();
-    let (status, answer) = api.submit(&json!({ "circuit": circuit, "input": bright })).await;
+    let bright_image = ShippedModel::DigitsMlp.sample().unwrap().inputs[0].clone();
+    let (status, answer) = api.submit(&json!({ "circuit": circuit, "input": bright_image })).await;
     let expected = "values are beyond the range of the model's sample and saturate: Relu '";
     assert!(answer["error"].as_str().unwrap().starts_with(expected), "{answer}");
     assert_eq!(status, 400);
-    let black = vec![0; bright.len()];
-    assert_eq!(api.submit(&json!({ "circuit": circuit, "input": black })).await.0, 202);
+    let black_image = vec![0; bright_image.len()];
+    assert_eq!(api.submit(&json!({ "circuit": circuit, "input": black_image })).await.0, 202);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,16 +264,19 @@ async fn event_streams_last_as_long_as_the_proof() {
     let path = fixture.work_directory.path().join("keys.json");
     let key = ApiKeys::open(&path).unwrap().add("ada", &path).unwrap();
     // Each timeout of a connection is shorter than the time that the proof takes.
-    let short = Duration::from_secs(3);
-    let limits =
-        ServeLimits { header_timeout: short, write_timeout: short, ..ServeLimits::default() };
+    let short_timeout = Duration::from_secs(3);
+    let limits = ServeLimits {
+        header_timeout: short_timeout,
+        write_timeout: short_timeout,
+        ..ServeLimits::default()
+    };
     let (url, client) = serve_api(&fixture, &ApiSettings::default(), &fixture.stop, limits).await;
-    let post = client
+    let request = client
         .post(format!("{url}/v1/proofs"))
         .bearer_auth(&key)
         .body(submission(fixture.circuit).to_string());
     let accepted: Value =
-        serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
+        serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
     let id = accepted["id"].as_str().unwrap();
     let events =
         client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
@@ -285,12 +297,12 @@ async fn proofs_in_progress_survive_restarts() {
         ApiSettings { jobs: JobSettings { directory, ..jobs(4) }, ..ApiSettings::default() };
     let first = Shutdown::new();
     let (url, client) = serve_api(&fixture, &settings, &first, ServeLimits::default()).await;
-    let post = client
+    let request = client
         .post(format!("{url}/v1/proofs"))
         .bearer_auth(&key)
         .body(submission(fixture.circuit).to_string());
     let accepted: Value =
-        serde_json::from_str(&post.send().await.unwrap().text().await.unwrap()).unwrap();
+        serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
     let id = accepted["id"].as_str().unwrap().to_owned();
     let document = async |client: &Client, url: &str| {
         let answer =
@@ -298,9 +310,9 @@ async fn proofs_in_progress_survive_restarts() {
         serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap()
     };
     // The second server starts as after a kill: the first one has written nothing but the request.
-    let second = Shutdown::new();
+    let second_stop = Shutdown::new();
     let (other, other_client) =
-        serve_api(&fixture, &settings, &second, ServeLimits::default()).await;
+        serve_api(&fixture, &settings, &second_stop, ServeLimits::default()).await;
     assert_eq!(document(&other_client, &other).await["status"], "running");
     let events =
         client.get(format!("{url}/v1/proofs/{id}/events")).bearer_auth(&key).send().await.unwrap();
@@ -314,8 +326,8 @@ async fn proofs_in_progress_survive_restarts() {
     while document(&other_client, &other).await["status"] == "running" {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    second.request();
-    second.finished().await.unwrap();
+    second_stop.request();
+    second_stop.finished().await.unwrap();
     // The finished proof is still available after another restart.
     let (url, client) = serve_api(&fixture, &settings, &fixture.stop, ServeLimits::default()).await;
     assert_eq!(document(&client, &url).await["status"], "done");

@@ -42,7 +42,7 @@ struct Server {
 impl Server {
     async fn start(limits: ServeLimits) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let identity = Identity::own(folder.path()).unwrap();
+        let identity = Identity::self_signed(folder.path()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(identity.certificate()).unwrap()).unwrap();
         let client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -64,7 +64,7 @@ impl Server {
 
     fn hello(&self) -> Vec<u8> {
         let mut hello = Vec::new();
-        ClientConnection::new(Arc::clone(&self.client), name())
+        ClientConnection::new(Arc::clone(&self.client), server_name())
             .unwrap()
             .write_tls(&mut hello)
             .unwrap();
@@ -72,41 +72,43 @@ impl Server {
     }
 }
 
-fn name() -> ServerName<'static> {
+fn server_name() -> ServerName<'static> {
     ServerName::try_from("localhost").unwrap()
 }
 
-async fn plain(from: u8, to: SocketAddr) -> io::Result<TcpStream> {
+async fn connect_tcp(host: u8, address: SocketAddr) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::new(Ipv4Addr::new(127, 0, 0, from).into(), 0))?;
-    socket.connect(to).await
+    socket.bind(SocketAddr::new(Ipv4Addr::new(127, 0, 0, host).into(), 0))?;
+    socket.connect(address).await
 }
 
-async fn secure(
-    from: u8,
-    to: SocketAddr,
+async fn connect_tls(
+    host: u8,
+    address: SocketAddr,
     config: &Arc<ClientConfig>,
 ) -> io::Result<TlsStream<TcpStream>> {
-    TlsConnector::from(Arc::clone(config)).connect(name(), plain(from, to).await?).await
+    TlsConnector::from(Arc::clone(config))
+        .connect(server_name(), connect_tcp(host, address).await?)
+        .await
 }
 
 /// Sends the first half of a message, and waits until the server closes the connection.
-async fn hold(
+async fn send_incomplete(
     number: u8,
-    to: SocketAddr,
+    address: SocketAddr,
     config: &Arc<ClientConfig>,
-    half: &IncompleteData,
+    incomplete: &IncompleteData,
 ) -> io::Result<()> {
-    let from = 2 + number % ADDRESSES;
-    match half {
+    let host = 2 + number % ADDRESSES;
+    match incomplete {
         IncompleteData::Hello(bytes) => {
-            let mut stream = plain(from, to).await?;
+            let mut stream = connect_tcp(host, address).await?;
             stream.write_all(bytes).await?;
             // The server's part of the handshake.
             stream.read_to_end(&mut Vec::new()).await.map(drop)
         }
         IncompleteData::Request(bytes) => {
-            let mut stream = secure(from, to, config).await?;
+            let mut stream = connect_tls(host, address, config).await?;
             stream.write_all(bytes).await?;
             stream.flush().await?;
             stream.read_u8().await.map(drop)
@@ -121,13 +123,14 @@ enum IncompleteData {
 }
 
 /// Opens connections, and reopens each closed one, until the test ends.
-fn attack(server: &Server, half: &IncompleteData) -> JoinSet<()> {
+fn attack(server: &Server, incomplete: &IncompleteData) -> JoinSet<()> {
     let mut attackers = JoinSet::new();
     for number in 0..ATTACKERS {
-        let (to, client, half) = (server.address, Arc::clone(&server.client), half.clone());
+        let (address, client, incomplete) =
+            (server.address, Arc::clone(&server.client), incomplete.clone());
         attackers.spawn(async move {
             loop {
-                let _ = hold(number, to, &client, &half).await;
+                let _ = send_incomplete(number, address, &client, &incomplete).await;
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         });
@@ -135,8 +138,8 @@ fn attack(server: &Server, half: &IncompleteData) -> JoinSet<()> {
     attackers
 }
 
-async fn ask(server: &Server) -> io::Result<String> {
-    let mut stream = secure(1, server.address, &server.client).await?;
+async fn get_page(server: &Server) -> io::Result<String> {
+    let mut stream = connect_tls(1, server.address, &server.client).await?;
     stream.write_all(GET).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
@@ -146,15 +149,19 @@ async fn ask(server: &Server) -> io::Result<String> {
 #[test]
 fn byte_order_mark_of_pem_files_is_ignored() {
     let directory = tempfile::tempdir().unwrap();
-    let own = Identity::own(directory.path()).unwrap();
-    let marked = |name: &str| {
+    let identity = Identity::self_signed(directory.path()).unwrap();
+    let with_byte_order_mark = |name: &str| {
         let path = directory.path().join(name);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, format!("\u{feff}{text}")).unwrap();
         path
     };
-    let read = Identity::read(&marked("api-certificate.pem"), &marked("api-key.pem")).unwrap();
-    assert_eq!(read.certificate(), own.certificate());
+    let read = Identity::read(
+        &with_byte_order_mark("api-certificate.pem"),
+        &with_byte_order_mark("api-key.pem"),
+    )
+    .unwrap();
+    assert_eq!(read.certificate(), identity.certificate());
     assert!(read.acceptor().is_ok());
 }
 
@@ -164,19 +171,24 @@ async fn half_open_connections_are_replaced() {
     let hello = server.hello();
     let half_hello = IncompleteData::Hello(hello[..hello.len() / 2].to_vec());
     // The second leaves the handshake after the client's first message.
-    for half in [
+    for incomplete in [
         half_hello,
         IncompleteData::Hello(hello),
         IncompleteData::Request(&GET[..20]),
         IncompleteData::Request(POST),
     ] {
-        let attackers = attack(&server, &half);
+        let attackers = attack(&server, &incomplete);
         tokio::time::sleep(Duration::from_millis(500)).await;
         for _ in 0..20 {
             let start = Instant::now();
-            let answer = ask(&server).await.unwrap_or_else(|error| panic!("{half:?}: {error}"));
-            assert!(answer.ends_with("here"), "{half:?}: {answer}");
-            assert!(start.elapsed() < Duration::from_secs(30), "{half:?}: {:?}", start.elapsed());
+            let answer =
+                get_page(&server).await.unwrap_or_else(|error| panic!("{incomplete:?}: {error}"));
+            assert!(answer.ends_with("here"), "{incomplete:?}: {answer}");
+            assert!(
+                start.elapsed() < Duration::from_secs(30),
+                "{incomplete:?}: {:?}",
+                start.elapsed()
+            );
         }
         drop(attackers);
     }
@@ -189,17 +201,17 @@ async fn handshakes_and_heads_time_out() {
     let limits = ServeLimits { header_timeout: Duration::from_millis(200), ..LIMITS };
     let server = Server::start(limits).await;
     let hello = server.hello();
-    for half in [
+    for incomplete in [
         IncompleteData::Hello(hello[..hello.len() / 2].to_vec()),
         IncompleteData::Request(&GET[..20]),
     ] {
         let start = Instant::now();
         let read = tokio::time::timeout(
             Duration::from_secs(20),
-            hold(0, server.address, &server.client, &half),
+            send_incomplete(0, server.address, &server.client, &incomplete),
         );
-        let _ended = read.await.unwrap_or_else(|_| panic!("{half:?} is held"));
-        assert!(start.elapsed() >= limits.header_timeout, "{half:?}");
+        let _ended = read.await.unwrap_or_else(|_| panic!("{incomplete:?} is held"));
+        assert!(start.elapsed() >= limits.header_timeout, "{incomplete:?}");
     }
     server.stop.request();
 }

@@ -26,7 +26,7 @@ pub(super) struct Limits {
 /// Runs a program with a document on standard input and returns its standard output. The program
 /// inherits this process's standard error. When this function returns, the program and all
 /// processes of its process group are killed.
-pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Result<Vec<u8>> {
+pub(super) fn run(program: &Path, input: Vec<u8>, limits: Limits) -> io::Result<Vec<u8>> {
     let mut command = Command::new(program);
     command
         .env_clear()
@@ -34,24 +34,24 @@ pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Resu
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .process_group(0);
-    let mut group = Group(command.spawn()?);
+    let mut group = ProcessGroup(command.spawn()?);
     // The program receives its request after this.
     group.limit_memory(limits.memory)?;
     let pipes = group.0.stdin.take().zip(group.0.stdout.take());
     let (mut stdin, stdout) = pipes.ok_or_else(|| io::Error::other("the program has no pipes"))?;
-    let (sender, answer) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     // Both threads end when the pipes close, at the latest when the process group is killed.
     thread::spawn(move || {
         // A program may answer without reading all of its input.
-        let _ = stdin.write_all(&question);
+        let _ = stdin.write_all(&input);
     });
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = stdout.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes);
         let _ = sender.send(read);
     });
-    let answer = answer.recv_timeout(limits.timeout);
-    let bytes = answer
+    let result = receiver.recv_timeout(limits.timeout);
+    let bytes = result
         .map_err(|_| io::Error::other("the program did not respond before the timeout"))??;
     if bytes.len() as u64 > MAX_OUTPUT_BYTES {
         return Err(io::Error::other("the program's response is too long"));
@@ -62,9 +62,9 @@ pub(super) fn run(program: &Path, question: Vec<u8>, limits: Limits) -> io::Resu
 
 /// A program and the process group that it leads, which is killed on drop. A process that leaves
 /// the group is not.
-struct Group(Child);
+struct ProcessGroup(Child);
 
-impl Group {
+impl ProcessGroup {
     fn leader(&self) -> Pid {
         Pid::from_child(&self.0)
     }
@@ -75,7 +75,8 @@ impl Group {
         use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
         // A limit above this process's own is not permitted.
-        let bytes = getrlimit(Resource::Data).maximum.map_or(bytes, |own| own.min(bytes));
+        let bytes =
+            getrlimit(Resource::Data).maximum.map_or(bytes, |hard_limit| hard_limit.min(bytes));
         prlimit(
             Some(self.leader()),
             Resource::Data,
@@ -117,7 +118,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         // Nobody has waited for the leader, so its process ID is still that of the group.
         let _ = kill_process_group(self.leader(), Signal::KILL);

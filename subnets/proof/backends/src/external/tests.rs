@@ -5,7 +5,7 @@ const CAPABILITIES: Capabilities = Capabilities { trusted_setup: false, ..Capabi
 
 /// A mock proof system whose proof is a keyed digest of the statement. It follows the protocol, but
 /// proves nothing.
-const HASHING: &str = r#"#!/usr/bin/python3
+const HASHING_PROGRAM: &str = r#"#!/usr/bin/python3
 import hashlib, json, sys
 q = json.load(sys.stdin)
 assert q["version"] == 1
@@ -37,7 +37,7 @@ fn program(text: &str, timeout: Duration) -> Program {
 
 #[test]
 fn a_program_proves_and_verifies() {
-    let program = program(HASHING, Duration::from_mins(1));
+    let program = program(HASHING_PROGRAM, Duration::from_mins(1));
     let test_setup = TestSetup::new(&program.external, &testing::network(1));
     let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
     assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
@@ -82,8 +82,8 @@ fn misbehaving_program_never_accepts() {
     ];
     for script in scripts {
         let program = program(script, Duration::from_millis(300));
-        let verified = verify(&program.external);
-        assert!(matches!(&verified, Err(error) if error.is_local()), "{script}: {verified:?}");
+        let result = verify(&program.external);
+        assert!(matches!(&result, Err(error) if error.is_local()), "{script}: {result:?}");
     }
     assert!(External::new(Path::new("relative"), Duration::from_secs(1), CAPABILITIES).is_err());
 }
@@ -112,8 +112,8 @@ fn processes_of_a_program_end_with_it() {
     ];
     for (script, answers) in scripts {
         let program = program(&script, Duration::from_secs(10));
-        let verified = verify(&program.external);
-        assert_eq!(verified.is_ok(), answers, "{script}: {verified:?}");
+        let result = verify(&program.external);
+        assert_eq!(result.is_ok(), answers, "{script}: {result:?}");
         let process = std::fs::read_to_string(&id).unwrap().trim().to_owned();
         let deadline = std::time::Instant::now() + Duration::from_mins(1);
         while is_running(&process) {
@@ -132,6 +132,6 @@ fn external_verifier_above_its_memory_limit_fails() {
     let script = "#!/usr/bin/python3\nimport sys\nsys.stdin.read()\nblock = bytearray(512 << 20)\nprint('{\"valid\": true}')\n";
     let program = program(script, Duration::from_mins(1));
     assert_eq!(verify(&program.external.clone().with_memory(1 << 30)), Ok(()));
-    let verified = verify(&program.external.with_memory(256 << 20));
-    assert!(matches!(&verified, Err(error) if error.is_local()), "{verified:?}");
+    let result = verify(&program.external.with_memory(256 << 20));
+    assert!(matches!(&result, Err(error) if error.is_local()), "{result:?}");
 }

@@ -83,7 +83,7 @@ impl Transcript {
     /// Creates the transcript of a key with a single contributor.
     pub fn new(contributor: &str, keys: &Keys) -> Self {
         Self {
-            initial: name(contributor),
+            initial: printable_name(contributor),
             initial_key: Digest::of(&keys.proving),
             contributions: Vec::new(),
         }
@@ -105,11 +105,11 @@ pub fn contribute(
     let mut generator = generator()?;
     let (factor, blind) = (nonzero(&mut generator), nonzero(&mut generator));
     let inverse = factor.inverse().ok_or_else(|| internal("a factor is zero"))?;
-    let before = key.delta_g1;
-    let delta = (before * factor).into_affine();
-    let commitment = (before * blind).into_affine();
-    let contributor = name(contributor);
-    let challenge = challenge(&contributor, &before, &delta, &commitment);
+    let previous_delta = key.delta_g1;
+    let delta = (previous_delta * factor).into_affine();
+    let commitment = (previous_delta * blind).into_affine();
+    let contributor = printable_name(contributor);
+    let challenge = challenge(&contributor, &previous_delta, &delta, &commitment);
     key.delta_g1 = delta;
     key.vk.delta_g2 = (key.vk.delta_g2 * factor).into_affine();
     for query in [&mut key.l_query, &mut key.h_query] {
@@ -191,16 +191,16 @@ pub fn check_transcript(
 
 impl Contribution {
     /// Verifies the proof of knowledge and returns δ after the contribution.
-    fn check(&self, index: usize, before: &G1Affine) -> Result<G1Affine, CeremonyError> {
+    fn check(&self, index: usize, previous_delta: &G1Affine) -> Result<G1Affine, CeremonyError> {
         let delta = G1Affine::deserialize_compressed(&*self.delta)
             .map_err(|_| CeremonyError::Malformed(index))?;
         let commitment = G1Affine::deserialize_compressed(&*self.commitment);
         let commitment = commitment.map_err(|_| CeremonyError::Malformed(index))?;
         let response = Fr::deserialize_compressed(&*self.response)
             .map_err(|_| CeremonyError::Malformed(index))?;
-        let challenge = challenge(&self.contributor, before, &delta, &commitment);
-        let holds = *before * response == commitment + delta * challenge;
-        if holds && !G1Projective::from(delta).is_zero() {
+        let challenge = challenge(&self.contributor, previous_delta, &delta, &commitment);
+        let is_valid = *previous_delta * response == commitment + delta * challenge;
+        if is_valid && !G1Projective::from(delta).is_zero() {
             Ok(delta)
         } else {
             Err(CeremonyError::Knowledge(index))
@@ -211,7 +211,7 @@ impl Contribution {
 /// Checks that everything but δ is equal, and that every point divided by δ changed by the same
 /// factor.
 fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<(), CeremonyError> {
-    let unchanged = before.beta_g1 == after.beta_g1
+    let is_unchanged = before.beta_g1 == after.beta_g1
         && before.a_query == after.a_query
         && before.b_g1_query == after.b_g1_query
         && before.b_g2_query == after.b_g2_query
@@ -219,7 +219,7 @@ fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<
         && before.vk.beta_g2 == after.vk.beta_g2
         && before.vk.gamma_g2 == after.vk.gamma_g2
         && before.vk.gamma_abc_g1 == after.vk.gamma_abc_g1;
-    if !unchanged {
+    if !is_unchanged {
         return Err(CeremonyError::Unrelated("a part that no contribution changes"));
     }
     if Bn254::pairing(after.delta_g1, before.vk.delta_g2)
@@ -241,23 +241,28 @@ fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<
 fn same_ratio(
     old: &[G1Affine],
     new: &[G1Affine],
-    before: G2Affine,
-    after: G2Affine,
+    delta_before: G2Affine,
+    delta_after: G2Affine,
 ) -> Result<bool, CeremonyError> {
     let mut generator = generator()?;
     let factors: Vec<Fr> = old.iter().map(|_| Fr::from(u128::rand(&mut generator))).collect();
     let combine = |points: &[G1Affine]| {
         G1Projective::msm(points, &factors).map_err(|_| CeremonyError::Unrelated("a query"))
     };
-    Ok(Bn254::pairing(combine(new)?, after) == Bn254::pairing(combine(old)?, before))
+    Ok(Bn254::pairing(combine(new)?, delta_after) == Bn254::pairing(combine(old)?, delta_before))
 }
 
-fn challenge(contributor: &str, before: &G1Affine, delta: &G1Affine, commitment: &G1Affine) -> Fr {
+fn challenge(
+    contributor: &str,
+    previous_delta: &G1Affine,
+    delta: &G1Affine,
+    commitment: &G1Affine,
+) -> Fr {
     let mut hash = Sha256::new();
     hash.update(DOMAIN);
     hash.update((contributor.len() as u64).to_le_bytes());
     hash.update(contributor);
-    for point in [before, delta, commitment] {
+    for point in [previous_delta, delta, commitment] {
         // Encoding a point in memory never fails; an empty encoding would only make the check fail.
         hash.update(encode(point).unwrap_or_default());
     }
@@ -281,6 +286,6 @@ fn nonzero(generator: &mut impl ark_std::rand::Rng) -> Fr {
 }
 
 /// Removes control characters from a name and truncates it to [`MAX_NAME`].
-fn name(text: &str) -> String {
+fn printable_name(text: &str) -> String {
     printable_excerpt(text, MAX_NAME)
 }

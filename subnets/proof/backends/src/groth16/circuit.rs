@@ -43,7 +43,7 @@ const ACTIVATION_BYTES: u64 = 4 << 10;
 
 /// Public form of the inputs or outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Public {
+pub(super) struct PublicValues {
     pub(super) count: usize,
     /// Range of every value, which the verifier checks.
     pub(super) range: Range,
@@ -54,24 +54,24 @@ pub(super) struct Public {
 /// Public form of a circuit's inputs and outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    pub(super) inputs: Public,
-    pub(super) outputs: Public,
+    pub(super) inputs: PublicValues,
+    pub(super) outputs: PublicValues,
 }
 
 impl Layout {
-    /// Returns the layout for new keys: more than `most_public` inputs or outputs are hashed.
-    pub(super) fn of(circuit: &Circuit, most_public: usize) -> Self {
+    /// Returns the layout for new keys: more than `max_public` inputs or outputs are hashed.
+    pub(super) fn of(circuit: &Circuit, max_public: usize) -> Self {
         let (inputs, outputs) = (circuit.inputs, circuit.outputs.len());
         Self {
-            inputs: Public {
+            inputs: PublicValues {
                 count: inputs,
                 range: circuit.input_range,
-                hashed: inputs > most_public,
+                hashed: inputs > max_public,
             },
-            outputs: if outputs > most_public {
-                Public { count: outputs, range: circuit.output_range(), hashed: true }
+            outputs: if outputs > max_public {
+                PublicValues { count: outputs, range: circuit.output_range(), hashed: true }
             } else {
-                Public::unhashed(outputs)
+                PublicValues::unhashed(outputs)
             },
         }
     }
@@ -79,9 +79,9 @@ impl Layout {
     /// Returns whether a key with this layout can be the key of a circuit. Keys of older versions
     /// have many outputs as public values.
     pub(super) fn fits(&self, circuit: &Circuit) -> bool {
-        let new = Self::of(circuit, if self.outputs.hashed { 0 } else { usize::MAX });
-        self.outputs == new.outputs
-            && Public { hashed: self.inputs.hashed, ..new.inputs } == self.inputs
+        let new_layout = Self::of(circuit, if self.outputs.hashed { 0 } else { usize::MAX });
+        self.outputs == new_layout.outputs
+            && PublicValues { hashed: self.inputs.hashed, ..new_layout.inputs } == self.inputs
     }
 
     /// Returns all public values of a statement.
@@ -93,7 +93,7 @@ impl Layout {
     }
 }
 
-impl Public {
+impl PublicValues {
     /// Returns the form of outputs that are public values themselves.
     pub(super) const fn unhashed(count: usize) -> Self {
         Self { count, range: SUMS, hashed: false }
@@ -217,7 +217,7 @@ fn check_size(cs: &R1cs) -> Result<(), BackendError> {
 
 /// Allocates witness variables for the inputs, range-checked, packed and hashed to the public value
 /// at `digest`.
-fn hashed_inputs(cs: &mut R1cs, public: &Public, digest: usize) -> Vec<Lc> {
+fn hashed_inputs(cs: &mut R1cs, public: &PublicValues, digest: usize) -> Vec<Lc> {
     let low = Lc::constant(Fr::from(public.range.low));
     let inputs: Vec<Lc> = (0..public.count)
         .map(|_| gadgets::unsigned(cs, public.width()).plus(Fr::one(), &low))
@@ -276,12 +276,12 @@ fn term_bytes(stage: &Stage, cells: &[Lc]) -> u64 {
 /// Returns the memory of the outputs that repeat a cell, in bytes: a move can repeat a cell of many
 /// terms many times.
 fn repeated_bytes(outputs: &[Cell], cells: &[Lc]) -> u64 {
-    let mut seen = HashSet::new();
-    let repeated = outputs
+    let mut distinct_cells = HashSet::new();
+    let repeated_outputs = outputs
         .iter()
-        .filter(|&&cell| !seen.insert(cell))
+        .filter(|&&cell| !distinct_cells.insert(cell))
         .filter_map(|&cell| cells.get(cell as usize));
-    let terms: u64 = repeated.map(|cell| cell.0.len() as u64).sum();
+    let terms: u64 = repeated_outputs.map(|cell| cell.0.len() as u64).sum();
     terms.saturating_mul(TERM_BYTES)
 }
 
@@ -300,9 +300,9 @@ fn constrain_stage(cs: &mut R1cs, stage: &Stage, cells: &mut Vec<Lc>) {
         StageKind::Max(Max { groups, operands }) => {
             for group in groups {
                 let operand = |cell: &Cell| read(cells, *cell);
-                let larger =
+                let maximum =
                     group.iter().map(operand).reduce(|a, b| gadgets::max(cs, &a, &b, *operands));
-                cells.push(larger.unwrap_or_default());
+                cells.push(maximum.unwrap_or_default());
             }
         }
         StageKind::Product(Product { pairs, rescale, sums }) => {
@@ -361,7 +361,7 @@ pub(super) fn assign(
     let binding = binding_element(binding);
     values.push(binding * binding);
     if layout.inputs.hashed {
-        let Public { range, .. } = layout.inputs;
+        let PublicValues { range, .. } = layout.inputs;
         for &input in inputs {
             gadgets::assign_unsigned(&mut values, input - range.low, layout.inputs.width());
         }

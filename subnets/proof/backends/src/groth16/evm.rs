@@ -15,7 +15,7 @@ use ark_groth16::Proof;
 use taonet_primitives::counted;
 use taonet_proof_core::Digest;
 
-use super::circuit::{Layout, Public};
+use super::circuit::{Layout, PublicValues};
 use super::verifier::Groth16Verifier;
 use crate::{BackendError, Statement, VerifyError};
 
@@ -88,8 +88,8 @@ impl EvmVerifier {
             .replace("$KEY", &self.0.digest.to_string())
             .replace("$VALUES", &values.to_string())
             .replace("$ORDER", &hex::encode(Fr::MODULUS.to_bytes_be()))
-            .replace("$OUTPUTS", &described(&layout.outputs, "output"))
-            .replace("$INPUTS", &described(&layout.inputs, "input"))
+            .replace("$OUTPUTS", &describe(&layout.outputs, "output"))
+            .replace("$INPUTS", &describe(&layout.inputs, "input"))
             .replace("$RANGES", &range_checks(layout))
             .replace("$POINTS", &literals))
     }
@@ -112,7 +112,7 @@ impl EvmVerifier {
 }
 
 /// Describes public values in the contract's comment.
-fn described(public: &Public, quantity: &str) -> String {
+fn describe(public: &PublicValues, quantity: &str) -> String {
     let count = counted(public.count, quantity);
     if public.hashed { format!("the Poseidon digest of {count}") } else { count }
 }

@@ -83,18 +83,18 @@ fn not(lc: &Lc) -> Lc {
 pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) -> Lc {
     let quotient_width = Width::of(rescale.quotients(&sums));
     let width = Width { bits: quotient_width.bits + u32::from(rescale.shift), ..quotient_width };
-    let raised = sum.clone().plus(Fr::one(), &Lc::constant(Fr::from(rescale.half())));
-    let (bits, sign) = split(cs, &raised, width);
+    let sum_plus_half = sum.clone().plus(Fr::one(), &Lc::constant(Fr::from(rescale.half())));
+    let (bits, sign) = split(cs, &sum_plus_half, width);
     let quotient = bits.get(usize::from(rescale.shift)..).unwrap_or_default();
-    let kept = usize::from(rescale.clamp.bits());
-    let (low, high) = quotient.split_at(kept.min(quotient.len()));
+    let kept_bits = usize::from(rescale.clamp.bits());
+    let (low, high) = quotient.split_at(kept_bits.min(quotient.len()));
     let sign = sign.map(Lc::var);
     match rescale.clamp {
         Clamp::Unsigned(_) => {
             let magnitude = if high.is_empty() {
                 Lc::bits(low)
             } else {
-                let fits = none(cs, &sum_of(high), high.len());
+                let fits = is_zero(cs, &sum_of(high), high.len());
                 select(cs, fits, &Lc::bits(low), &limit(rescale.clamp.range().high))
             };
             match sign {
@@ -106,21 +106,21 @@ pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) ->
             None => Lc::bits(low),
             Some(sign) => Lc::bits(low).plus(-power(quotient_width.bits), &sign),
         },
-        Clamp::Signed(kept) => {
+        Clamp::Signed(kept_bits) => {
             let range = rescale.clamp.range();
             let count = Lc::constant(Fr::from(high.len() as u64));
             // High bits that differ from the sign; none differ if the quotient fits.
-            let (differing, value, bound) = match sign {
+            let (differing_bits, value, bound) = match sign {
                 None => (sum_of(high), Lc::bits(low), limit(range.high)),
                 Some(sign) => {
-                    let flipped =
+                    let sign_correction =
                         product(cs, sign.clone(), count.plus(-Fr::from(2_u64), &sum_of(high)));
-                    let value = Lc::bits(low).plus(-power(u32::from(kept)), &sign);
+                    let value = Lc::bits(low).plus(-power(u32::from(kept_bits)), &sign);
                     let bound = limit(range.high).plus(Fr::from(range.low - range.high), &sign);
-                    (sum_of(high).plus(Fr::one(), &flipped), value, bound)
+                    (sum_of(high).plus(Fr::one(), &sign_correction), value, bound)
                 }
             };
-            let fits = none(cs, &differing, high.len());
+            let fits = is_zero(cs, &differing_bits, high.len());
             select(cs, fits, &value, &bound)
         }
     }
@@ -132,17 +132,17 @@ pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: Rescale, 
     let width = Width { bits: quotient_width.bits + u32::from(rescale.shift), ..quotient_width };
     assign_split(witness, sum + rescale.half(), width);
     let (quotient, _) = rescale.split(sum);
-    let kept = u32::from(rescale.clamp.bits());
+    let kept_bits = u32::from(rescale.clamp.bits());
     let activation = rescale.clamp.apply(quotient);
-    let high = quotient_width.bits.saturating_sub(kept);
-    let ones = (kept..quotient_width.bits).map(|bit| (quotient >> bit) & 1).sum::<i64>();
+    let high = quotient_width.bits.saturating_sub(kept_bits);
+    let ones = (kept_bits..quotient_width.bits).map(|bit| (quotient >> bit) & 1).sum::<i64>();
     match rescale.clamp {
         Clamp::Unsigned(_) => {
             if high > 0 {
-                assign_none(witness, ones, high);
+                assign_is_zero(witness, ones, high);
                 // The value before a negative quotient is replaced by zero: its low bits, or the
                 // upper limit.
-                let low = quotient & ((1 << kept) - 1);
+                let low = quotient & ((1 << kept_bits) - 1);
                 witness.push(Fr::from(if ones == 0 { low } else { rescale.clamp.range().high }));
             }
             if quotient_width.signed {
@@ -150,13 +150,13 @@ pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: Rescale, 
             }
         }
         Clamp::Signed(_) if high > 0 => {
-            let mut differing = ones;
+            let mut differing_bits = ones;
             if quotient_width.signed {
-                let flipped = if quotient < 0 { i64::from(high) - 2 * ones } else { 0 };
-                witness.push(Fr::from(flipped));
-                differing += flipped;
+                let sign_correction = if quotient < 0 { i64::from(high) - 2 * ones } else { 0 };
+                witness.push(Fr::from(sign_correction));
+                differing_bits += sign_correction;
             }
-            assign_none(witness, differing, high);
+            assign_is_zero(witness, differing_bits, high);
             witness.push(Fr::from(activation));
         }
         Clamp::Signed(_) => {}
@@ -172,17 +172,17 @@ fn limit(value: i64) -> Lc {
 }
 
 /// Returns one if none of the counted bits is set, else zero.
-fn none(cs: &mut R1cs, count: &Lc, max_count: usize) -> Lc {
+fn is_zero(cs: &mut R1cs, count: &Lc, max_count: usize) -> Lc {
     if max_count == 1 {
         return not(count);
     }
-    let (zero, inverse) = (cs.witness(), cs.witness());
-    cs.enforce(count.clone(), Lc::var(inverse), not(&Lc::var(zero)));
-    cs.enforce(count.clone(), Lc::var(zero), Lc::zero());
-    Lc::var(zero)
+    let (is_zero_var, inverse) = (cs.witness(), cs.witness());
+    cs.enforce(count.clone(), Lc::var(inverse), not(&Lc::var(is_zero_var)));
+    cs.enforce(count.clone(), Lc::var(is_zero_var), Lc::zero());
+    Lc::var(is_zero_var)
 }
 
-fn assign_none(witness: &mut Vec<Fr>, count: i64, max_count: u32) {
+fn assign_is_zero(witness: &mut Vec<Fr>, count: i64, max_count: u32) {
     if max_count > 1 {
         witness.push(Fr::from(i64::from(count == 0)));
         witness.push(Fr::from(count).inverse().unwrap_or_else(Fr::zero));

@@ -8,7 +8,7 @@ use ark_serialize::{CanonicalDeserialize as _, CanonicalSerialize as _, Serializ
 use serde::{Deserialize, Serialize};
 use taonet_proof_core::{MAX_ELEMENTS, Range};
 
-use super::circuit::{Layout, MAX_MAGNITUDE, Public};
+use super::circuit::{Layout, MAX_MAGNITUDE, PublicValues};
 use crate::BackendError;
 
 /// File format of keys whose outputs are public values themselves.
@@ -26,7 +26,7 @@ pub(super) struct VerificationKeyFile {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Encoded {
+struct EncodedKey {
     format: u32,
     inputs: u32,
     range: Range,
@@ -44,9 +44,11 @@ impl VerificationKeyFile {
 
     pub(super) fn to_bytes(&self) -> Result<Vec<u8>, BackendError> {
         let mut key = Vec::new();
-        self.key.serialize_compressed(&mut key).map_err(|error| refuse(&error))?;
+        self.key
+            .serialize_compressed(&mut key)
+            .map_err(|error| invalid_verification_key(&error))?;
         let Layout { inputs, outputs } = self.layout;
-        let encoded = Encoded {
+        let encoded = EncodedKey {
             format: if outputs.hashed { HASHED_OUTPUTS } else { FORMAT },
             inputs: inputs.count as u32,
             range: inputs.range,
@@ -59,70 +61,75 @@ impl VerificationKeyFile {
         } else {
             postcard::to_allocvec(&encoded)
         };
-        bytes.map_err(|error| refuse(&error))
+        bytes.map_err(|error| invalid_verification_key(&error))
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, BackendError> {
         if bytes.len() > MAX_VERIFICATION_BYTES {
-            return Err(refuse(&"the file is too large"));
+            return Err(invalid_verification_key(&"the file is too large"));
         }
         // Other formats may have other fields.
-        let (format, _) =
-            postcard::take_from_bytes::<u32>(bytes).map_err(|error| refuse(&error))?;
+        let (format, _) = postcard::take_from_bytes::<u32>(bytes)
+            .map_err(|error| invalid_verification_key(&error))?;
         if ![FORMAT, HASHED_OUTPUTS].contains(&format) {
             return Err(BackendError::Format { format, newest: HASHED_OUTPUTS });
         }
-        let (encoded, remaining): (Encoded, &[u8]) =
-            postcard::take_from_bytes(bytes).map_err(|error| refuse(&error))?;
+        let (encoded, remaining): (EncodedKey, &[u8]) =
+            postcard::take_from_bytes(bytes).map_err(|error| invalid_verification_key(&error))?;
         let count = encoded.outputs as usize;
         let (outputs, remaining) = if format == HASHED_OUTPUTS {
-            let (range, remaining) =
-                postcard::take_from_bytes(remaining).map_err(|error| refuse(&error))?;
-            (Public { count, range, hashed: true }, remaining)
+            let (range, remaining) = postcard::take_from_bytes(remaining)
+                .map_err(|error| invalid_verification_key(&error))?;
+            (PublicValues { count, range, hashed: true }, remaining)
         } else {
-            (Public::unhashed(count), remaining)
+            (PublicValues::unhashed(count), remaining)
         };
         if !remaining.is_empty() {
-            return Err(refuse(&"trailing bytes"));
+            return Err(invalid_verification_key(&"trailing bytes"));
         }
         let mut reader = encoded.key.as_slice();
         // Compressed and checked: every point lies on the curve and in the subgroup.
-        let key =
-            VerifyingKey::deserialize_compressed(&mut reader).map_err(|error| refuse(&error))?;
+        let key = VerifyingKey::deserialize_compressed(&mut reader)
+            .map_err(|error| invalid_verification_key(&error))?;
         if !reader.is_empty() {
-            return Err(refuse(&"trailing bytes after the key"));
+            return Err(invalid_verification_key(&"trailing bytes after the key"));
         }
-        let inputs =
-            Public { count: encoded.inputs as usize, range: encoded.range, hashed: encoded.hashed };
+        let inputs = PublicValues {
+            count: encoded.inputs as usize,
+            range: encoded.range,
+            hashed: encoded.hashed,
+        };
         let file = Self { layout: Layout { inputs, outputs }, key };
         file.check()?;
         // Each key has exactly one encoding, because requests are bound to its digest.
         if file.to_bytes()? != bytes {
-            return Err(refuse(&"not the canonical encoding"));
+            return Err(invalid_verification_key(&"not the canonical encoding"));
         }
         Ok(file)
     }
 
     fn check(&self) -> Result<(), BackendError> {
         let Layout { inputs, outputs } = self.layout;
-        let bounded = |values: &Public, limit: u64| {
+        let is_bounded = |values: &PublicValues, limit: u64| {
             let Range { low, high } = values.range;
             (1..=MAX_ELEMENTS).contains(&values.count)
                 && low <= high
                 && values.range.magnitude() <= limit
         };
-        if !bounded(&inputs, 1 << 31) || !bounded(&outputs, MAX_MAGNITUDE) {
-            return Err(refuse(&"inputs or outputs are out of bounds"));
+        if !is_bounded(&inputs, 1 << 31) || !is_bounded(&outputs, MAX_MAGNITUDE) {
+            return Err(invalid_verification_key(&"inputs or outputs are out of bounds"));
         }
         // One point each for the constant one, the binding, and every other public value.
         if self.key.gamma_abc_g1.len() != 2 + outputs.values() + inputs.values() {
-            return Err(refuse(&"the number of points does not fit the number of public values"));
+            return Err(invalid_verification_key(
+                &"the number of points does not fit the number of public values",
+            ));
         }
         Ok(())
     }
 }
 
-fn refuse(reason: &dyn std::fmt::Display) -> BackendError {
+fn invalid_verification_key(reason: &dyn std::fmt::Display) -> BackendError {
     BackendError::Key { key: "verification key", reason: reason.to_string() }
 }
 
@@ -150,7 +157,7 @@ fn invalid_proving_key(reason: String) -> BackendError {
 }
 
 /// Reads the verification key with which a proving key begins, without checking its points.
-pub(super) fn verification_of_proving(bytes: &[u8]) -> Result<VerifyingKey<Bn254>, BackendError> {
+pub(super) fn verification_key_of(bytes: &[u8]) -> Result<VerifyingKey<Bn254>, BackendError> {
     VerifyingKey::deserialize_uncompressed_unchecked(bytes)
         .map_err(|error| BackendError::Key { key: "proving key", reason: error.to_string() })
 }

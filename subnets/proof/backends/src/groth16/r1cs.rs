@@ -58,15 +58,15 @@ impl Lc {
     #[must_use]
     pub(super) fn compact(mut self) -> Self {
         self.0.sort_unstable_by_key(|&(_, var)| var);
-        let mut joined: Vec<(Fr, Var)> = Vec::with_capacity(self.0.len());
+        let mut merged: Vec<(Fr, Var)> = Vec::with_capacity(self.0.len());
         for (coefficient, var) in self.0 {
-            match joined.last_mut() {
+            match merged.last_mut() {
                 Some((sum, last)) if *last == var => *sum += coefficient,
-                _ => joined.push((coefficient, var)),
+                _ => merged.push((coefficient, var)),
             }
         }
-        joined.retain(|(coefficient, _)| !coefficient.is_zero());
-        Self(joined)
+        merged.retain(|(coefficient, _)| !coefficient.is_zero());
+        Self(merged)
     }
 }
 

@@ -50,10 +50,10 @@ fn verifier_rejects_proof_with_binding_of_other_inputs() {
     let (requested_public, proven_public) = (public(&requested), public(&proven));
     let values: Vec<Fr> =
         requested_public[..1].iter().chain(&proven_public[1..]).copied().collect();
-    let equation = verifier::Groth16Verifier::new(&test_setup.keys.verification).unwrap();
+    let groth16_verifier = verifier::Groth16Verifier::new(&test_setup.keys.verification).unwrap();
     let verify = |values: &[Fr]| {
         let proof = Proof::<Bn254>::deserialize_compressed(proof.as_slice()).unwrap();
-        equation.verify_single(&(values.to_vec(), proof))
+        groth16_verifier.verify_single(&(values.to_vec(), proof))
     };
     assert_eq!(verify(&values), Ok(()));
     // The binding, four outputs and the digest: that of the request's inputs does not verify.
@@ -80,15 +80,15 @@ fn convolutions_over_padding_only_are_proven() {
 /// multiply-adds for it.
 #[test]
 fn terms_of_sums_have_a_memory_limit() {
-    let side = 400;
+    let size = 400;
     let layer = |tensor| Layer {
         inputs: vec![tensor],
-        operation: Operation::Dense { weights: vec![1; side * side], bias: vec![0; side] },
+        operation: Operation::Dense { weights: vec![1; size * size], bias: vec![0; size] },
         rescale: None,
         scale: 0,
     };
     let input =
-        Input { shape: Shape::vector(side).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
+        Input { shape: Shape::vector(size).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
     let circuit =
         Network { format: FORMAT, input, layers: vec![layer(0), layer(1)] }.lower().unwrap();
     let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else { panic!("refused") };
@@ -107,14 +107,14 @@ fn rerandomised_proof_is_bound_to_its_statement() {
     let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
     let file = VerificationKeyFile::from_bytes(&test_setup.keys.verification).unwrap();
     let original = Proof::<Bn254>::deserialize_compressed(proof.as_slice()).unwrap();
-    let copy = Scheme::rerandomize_proof(&file.key, &original, &mut generator().unwrap());
-    let bytes = compressed(&copy);
+    let rerandomised = Scheme::rerandomize_proof(&file.key, &original, &mut generator().unwrap());
+    let bytes = compressed(&rerandomised);
     assert_ne!(bytes, proof);
     // A re-randomised proof verifies for the same miner only.
     assert_eq!(test_setup.verifier.verify(&statement, &bytes), Ok(()));
-    let thief = Binding { miner: Hotkey::from_bytes([9; 32]), ..statement.binding.clone() };
+    let other_binding = Binding { miner: Hotkey::from_bytes([9; 32]), ..statement.binding.clone() };
     assert_eq!(
-        test_setup.verifier.verify(&Statement { binding: thief, ..statement }, &bytes),
+        test_setup.verifier.verify(&Statement { binding: other_binding, ..statement }, &bytes),
         Err(VerifyError::Invalid)
     );
 }
@@ -135,35 +135,36 @@ fn points_outside_the_curve_groups_are_refused() {
         .map(Fq::from)
         .find(|x| G1Affine::get_point_from_x_unchecked(*x, true).is_none())
         .unwrap();
-    let pairs = || (1_u64..100).map(|x| Fq2::new(Fq::from(x), Fq::one()));
+    let abscissas = || (1_u64..100).map(|x| Fq2::new(Fq::from(x), Fq::one()));
     let off_g2 =
-        pairs().find(|x| G2Affine::get_point_from_x_unchecked(*x, true).is_none()).unwrap();
-    let mut points = pairs().filter_map(|x| G2Affine::get_point_from_x_unchecked(x, true));
-    let outside = points.find(|point| !point.is_in_correct_subgroup_assuming_on_curve()).unwrap();
-    assert!(outside.is_on_curve());
-    let replaced = [
+        abscissas().find(|x| G2Affine::get_point_from_x_unchecked(*x, true).is_none()).unwrap();
+    let mut points = abscissas().filter_map(|x| G2Affine::get_point_from_x_unchecked(x, true));
+    let outside_subgroup =
+        points.find(|point| !point.is_in_correct_subgroup_assuming_on_curve()).unwrap();
+    assert!(outside_subgroup.is_on_curve());
+    let replacements = [
         (0, compressed(&off_g1)),
         (32, compressed(&off_g2)),
         (96, compressed(&off_g1)),
-        (32, compressed(&outside)),
+        (32, compressed(&outside_subgroup)),
         (0, compressed(&G1Affine::zero())),
         (32, compressed(&G2Affine::zero())),
     ];
-    for (at, point) in replaced {
-        let mut bad = proof.clone();
-        bad[at..at + point.len()].copy_from_slice(&point);
-        let verified = test_setup.verifier.verify(&statement, &bad);
-        assert!(matches!(verified, Err(VerifyError::Malformed(_))), "{at}: {verified:?}");
+    for (offset, point) in replacements {
+        let mut changed_proof = proof.clone();
+        changed_proof[offset..offset + point.len()].copy_from_slice(&point);
+        let result = test_setup.verifier.verify(&statement, &changed_proof);
+        assert!(matches!(result, Err(VerifyError::Malformed(_))), "{offset}: {result:?}");
     }
     let key = |change: fn(&mut VerificationKeyFile, G2Affine)| {
         let mut file = VerificationKeyFile::from_bytes(&test_setup.keys.verification).unwrap();
-        change(&mut file, outside);
+        change(&mut file, outside_subgroup);
         Groth16.verifier(&file.to_bytes().unwrap())
     };
     assert!(key(|_, _| {}).is_ok());
-    assert!(key(|file, outside| file.key.beta_g2 = outside).is_err());
-    assert!(key(|file, outside| file.key.gamma_g2 = outside).is_err());
-    assert!(key(|file, outside| file.key.delta_g2 = outside).is_err());
+    assert!(key(|file, outside_subgroup| file.key.beta_g2 = outside_subgroup).is_err());
+    assert!(key(|file, outside_subgroup| file.key.gamma_g2 = outside_subgroup).is_err());
+    assert!(key(|file, outside_subgroup| file.key.delta_g2 = outside_subgroup).is_err());
 }
 
 /// Checks that the assignment of an execution satisfies the constraints at both ends of the
@@ -191,16 +192,17 @@ fn extremes_of_every_rescale_satisfy_the_constraints() {
 /// Networks with larger sums are invalid.
 #[test]
 fn extremes_of_every_layer_satisfy_the_constraints() {
-    let wide = |bits: u32| Range { low: -(1 << bits), high: (1 << bits) - 1 };
+    let range_of_bits = |bits: u32| Range { low: -(1 << bits), high: (1 << bits) - 1 };
     for kind in LayerKind::ALL {
-        let (fits, wraps) = if kind == LayerKind::MaxPool { (56, 57) } else { (25, 27) };
+        let (fitting_bits, overflowing_bits) =
+            if kind == LayerKind::MaxPool { (56, 57) } else { (25, 27) };
         for clamp in [None, Some(Clamp::Unsigned(30)), Some(Clamp::Signed(8))] {
             let rescale = clamp.map(|clamp| Rescale { shift: 20, clamp });
-            check_extremes(&kind.network(wide(fits), 1 << 30, rescale));
-            let refused = kind.network(wide(wraps), 1 << 30, rescale).lower();
+            check_extremes(&kind.network(range_of_bits(fitting_bits), 1 << 30, rescale));
+            let result = kind.network(range_of_bits(overflowing_bits), 1 << 30, rescale).lower();
             let expected =
-                matches!(refused, Err(NetworkError::Overflow(_) | NetworkError::InputRange(_)));
-            assert!(expected, "{kind:?}: {refused:?}");
+                matches!(result, Err(NetworkError::Overflow(_) | NetworkError::InputRange(_)));
+            assert!(expected, "{kind:?}: {result:?}");
         }
     }
 }
@@ -221,9 +223,9 @@ fn bit_widths_cover_their_intervals_and_fit_the_field() {
         assert_eq!(Width::of(Range { low, high }), Width { bits, signed }, "{low} {high}");
     }
     let maximum = circuit::MAX_MAGNITUDE.cast_signed();
-    let widest = Width::of(Range { low: -maximum, high: maximum });
+    let max_width = Width::of(Range { low: -maximum, high: maximum });
     // The largest sum has far fewer bits, sign included, than the field's 254.
-    assert!(widest.bits + 1 < 100);
+    assert!(max_width.bits + 1 < 100);
 }
 
 /// Changes each witness value individually: bits, signs, remainders, activations, maxima, hashes.
@@ -234,31 +236,31 @@ fn every_changed_witness_value_breaks_a_constraint() {
     check_witness(0, 7);
 }
 
-fn check_witness(most_public: usize, step: usize) {
+fn check_witness(max_public: usize, step: usize) {
     let circuit = testing::network(5).lower().unwrap();
-    let layout = Layout::of(&circuit, most_public);
+    let layout = Layout::of(&circuit, max_public);
     let cs = circuit::constrain(&circuit, &layout).unwrap();
     let inputs = testing::inputs(&circuit, 4);
     let execution = circuit.execute(&inputs).unwrap();
     let honest = circuit::assign(&circuit, &layout, &Digest::of(b"x"), &inputs, &execution);
     assert_eq!(cs.violated_constraint(&honest), None);
-    let mut free = 0;
+    let mut unconstrained = 0;
     for position in (1..honest.len()).step_by(step) {
         for change in [Fr::one(), -Fr::one()] {
-            let mut wrong = honest.clone();
-            wrong[position] += change;
-            if cs.violated_constraint(&wrong).is_none() {
-                free += 1;
+            let mut changed = honest.clone();
+            changed[position] += change;
+            if cs.violated_constraint(&changed).is_none() {
+                unconstrained += 1;
                 // A variable for the inverse of zero may have any value; nothing depends on it.
                 assert!(honest[position] == Fr::from(0), "variable {position}");
-                let uses: Vec<usize> = (0..cs.constraints())
+                let constraint_rows: Vec<usize> = (0..cs.constraints())
                     .filter(|&row| cs.b[row].iter().any(|&(_, var)| var == position))
                     .collect();
-                assert_eq!(uses.len(), 1, "variable {position}");
+                assert_eq!(constraint_rows.len(), 1, "variable {position}");
             }
         }
     }
-    assert!(free < honest.len() / 4);
+    assert!(unconstrained < honest.len() / 4);
 }
 
 /// The prover accepts any assignment; the verifier rejects the proofs of changed witnesses.
@@ -285,11 +287,11 @@ fn proofs_of_changed_witnesses_are_refused() {
     assert_eq!(verifier.verify(&statement, &proof), Ok(()));
     let witness = cs.instance..honest.len();
     for position in witness.clone().step_by(witness.len() / 16) {
-        let mut wrong = honest.clone();
-        wrong[position] += Fr::one();
+        let mut changed = honest.clone();
+        changed[position] += Fr::one();
         // A variable for the inverse of zero may have any value.
-        if cs.violated_constraint(&wrong).is_some() {
-            let proof = prover.prove_assignment(&wrong).unwrap();
+        if cs.violated_constraint(&changed).is_some() {
+            let proof = prover.prove_assignment(&changed).unwrap();
             assert_eq!(
                 verifier.verify(&statement, &proof),
                 Err(VerifyError::Invalid),
@@ -301,9 +303,9 @@ fn proofs_of_changed_witnesses_are_refused() {
 
 /// Proves a network whose inputs and outputs are public values up to this number, and checks that
 /// changed ones are rejected. Returns the verification key.
-fn check_layout(network: &Network, most_public: usize) -> Keys {
+fn check_layout(network: &Network, max_public: usize) -> Keys {
     let circuit = Arc::new(network.lower().unwrap());
-    let keys = setup(&circuit, Layout::of(&circuit, most_public)).unwrap();
+    let keys = setup(&circuit, Layout::of(&circuit, max_public)).unwrap();
     let prover = Groth16Prover::new(Arc::clone(&circuit), &keys).unwrap();
     let verifier = verifier::Groth16Verifier::new(&keys.verification).unwrap();
     let binding = Binding {
@@ -313,7 +315,7 @@ fn check_layout(network: &Network, most_public: usize) -> Keys {
         verification_key: Digest::of(&keys.verification),
     };
     let inputs = testing::inputs(&circuit, 6);
-    let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
+    let ProofWithOutputs { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
     let statement = Statement { binding, inputs, outputs };
     assert_eq!(verifier.verify(&statement, &proof), Ok(()));
     let (last_input, last_output) = (statement.inputs.len() - 1, statement.outputs.len() - 1);
@@ -332,7 +334,7 @@ fn check_layout(network: &Network, most_public: usize) -> Keys {
 
 /// Returns the format of a verification key and its number of public values, the constant one
 /// included.
-fn described(keys: &Keys) -> (u8, usize) {
+fn format_and_points(keys: &Keys) -> (u8, usize) {
     // The format is the first byte of the key.
     (
         keys.verification[0],
@@ -345,9 +347,9 @@ fn many_inputs_and_outputs_are_hashed() {
     let network = testing::network(2);
     let circuit = network.lower().unwrap();
     // The constant one, the binding, 4 outputs and 72 inputs; a digest takes the place of either.
-    for (most_public, expected) in [(MAX_PUBLIC_VALUES, (1, 78)), (8, (1, 7)), (3, (2, 4))] {
-        let keys = check_layout(&network, most_public);
-        assert_eq!(described(&keys), expected);
+    for (max_public, expected) in [(MAX_PUBLIC_VALUES, (1, 78)), (8, (1, 7)), (3, (2, 4))] {
+        let keys = check_layout(&network, max_public);
+        assert_eq!(format_and_points(&keys), expected);
         // A key that does not say what it is for.
         let mut other = keys.verification.clone();
         other[0] = 3 - other[0];
@@ -367,7 +369,7 @@ fn keys_with_older_layouts_are_accepted() {
     assert!(new.inputs.hashed && new.outputs.hashed && !old.outputs.hashed);
     assert!(new.fits(&circuit) && old.fits(&circuit));
     let keys = setup(&circuit, old).unwrap();
-    assert_eq!(described(&keys).0, 1);
+    assert_eq!(format_and_points(&keys).0, 1);
     assert!(Groth16Prover::new(Arc::clone(&circuit), &keys).is_ok());
     let mut other = new;
     other.outputs.range.high += 1;
@@ -385,7 +387,7 @@ fn large_slice_boundaries_are_hashed() {
     assert_eq!(widths, [1296, 3]);
     let expected = [(2, 2 + 1 + 16), (1, 2 + 3 + 1)];
     for (slice, expected) in slices.iter().zip(expected) {
-        assert_eq!(described(&check_layout(slice, MAX_PUBLIC_VALUES)), expected);
+        assert_eq!(format_and_points(&check_layout(slice, MAX_PUBLIC_VALUES)), expected);
     }
 }
 
@@ -398,8 +400,8 @@ fn proofs_are_verified_together() {
     proofs[2].0.outputs[0] += 1;
     proofs[3].1.truncate(100);
     let results = test_setup.verifier.verify_all(&proofs);
-    let good: Vec<bool> = results.iter().map(Result::is_ok).collect();
-    assert_eq!(good, [true, true, false, false, true]);
+    let is_valid: Vec<bool> = results.iter().map(Result::is_ok).collect();
+    assert_eq!(is_valid, [true, true, false, false, true]);
     assert!(test_setup.verifier.verify_all(&[]).is_empty());
 }
 
@@ -409,8 +411,9 @@ fn other_circuits_keys_are_refused() {
     let circuit = Arc::new(a.lower().unwrap());
     let keys = Groth16.setup(&circuit).unwrap();
     let other = Groth16.setup(&b.lower().unwrap()).unwrap();
-    let mixed = Keys { proving: keys.proving.clone(), verification: other.verification.clone() };
-    assert!(Groth16.prover(Arc::clone(&circuit), &mixed).is_err());
+    let mixed_keys =
+        Keys { proving: keys.proving.clone(), verification: other.verification.clone() };
+    assert!(Groth16.prover(Arc::clone(&circuit), &mixed_keys).is_err());
     // Proofs of one network do not verify with the other's key.
     let test_setup = TestSetup::new(&Groth16, &a);
     let (mut statement, proof) = test_setup.prove(&testing::inputs(&circuit, 1));
@@ -439,13 +442,13 @@ fn contributions_are_recorded_and_checked() {
         verification_key: Digest::of(&third.verification),
     };
     let inputs = testing::inputs(&circuit, 1);
-    let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
+    let ProofWithOutputs { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
     let statement = Statement { binding, inputs, outputs };
     assert_eq!(Groth16.verifier(&third.verification).unwrap().verify(&statement, &proof), Ok(()));
 
-    let mut left_out = transcript.clone();
-    left_out.contributions.remove(0);
-    assert!(verify(&first, &third, &left_out).is_err());
+    let mut without_first = transcript.clone();
+    without_first.contributions.remove(0);
+    assert!(verify(&first, &third, &without_first).is_err());
     let mut renamed = transcript.clone();
     renamed.contributions[0].contributor = "Mallory".to_owned();
     assert!(verify(&first, &third, &renamed).is_err());

@@ -158,11 +158,11 @@ impl Verifier for Groth16Verifier {
     /// Verifies all well-formed proofs with one equation. If that fails, the proofs are bisected:
     /// an invalid proof costs a few more equations, not a verification of each of the others.
     fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {
-        let read: Vec<Result<ReadProof, VerifyError>> =
+        let parsed: Vec<Result<ReadProof, VerifyError>> =
             proofs.iter().map(|(statement, proof)| self.read(statement, proof)).collect();
-        let good: Vec<&ReadProof> = read.iter().flatten().collect();
-        let invalid_candidates = invalid_candidates(good.len(), |range| {
-            good.get(range).is_some_and(|proofs| self.verify_combined(proofs).is_ok())
+        let well_formed: Vec<&ReadProof> = parsed.iter().flatten().collect();
+        let invalid_candidates = invalid_candidates(well_formed.len(), |range| {
+            well_formed.get(range).is_some_and(|proofs| self.verify_combined(proofs).is_ok())
         });
         let mut positions = 0..;
         let verify = |proof: Result<ReadProof, VerifyError>| {
@@ -171,7 +171,7 @@ impl Verifier for Groth16Verifier {
                 positions.next().is_some_and(|position| invalid_candidates.contains(&position));
             if is_suspect { self.verify_single(&proof) } else { Ok(()) }
         };
-        read.into_iter().map(verify).collect()
+        parsed.into_iter().map(verify).collect()
     }
 }
 
@@ -240,9 +240,12 @@ mod tests {
             }
         }
         // Not many more than one for each proof, even if all are invalid.
-        let all: Vec<usize> = (0..MAX_BATCH).collect();
-        let (suspect_proofs, equations) = search(&all);
-        assert!(suspect_proofs == all && equations <= MAX_BATCH + 2 * MAX_FAILURES, "{equations}");
+        let all_positions: Vec<usize> = (0..MAX_BATCH).collect();
+        let (suspect_proofs, equations) = search(&all_positions);
+        assert!(
+            suspect_proofs == all_positions && equations <= MAX_BATCH + 2 * MAX_FAILURES,
+            "{equations}"
+        );
         assert!(invalid_candidates(0, |_| false).is_empty());
     }
 }

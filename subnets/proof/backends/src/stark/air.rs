@@ -356,11 +356,15 @@ fn public<AB>(builder: &mut AB, local: &[AB::Var], fixed: &[AB::Var]) -> Option<
 where
     AB: AirBuilder<F = Val> + InteractionBuilder,
 {
-    let claimed = builder.periodic_values().first().copied()?;
+    let statement_value = builder.periodic_values().first().copied()?;
     let (&[value], &[address, bias, count]) = (local, fixed) else { return None };
-    builder.assert_eq(value, claimed);
-    let stored: AB::Expr = value - bias;
-    builder.push_interaction(MEMORY, [address.into(), stored], Count::bounded(count.into(), 1));
+    builder.assert_eq(value, statement_value);
+    let value_in_memory: AB::Expr = value - bias;
+    builder.push_interaction(
+        MEMORY,
+        [address.into(), value_in_memory],
+        Count::bounded(count.into(), 1),
+    );
     Some(())
 }
 
@@ -419,8 +423,8 @@ fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
     &[sum, added, divisor, quotient_table, remainder_table, address, reads]: &[AB::Var;
          ACTIVATION_FIXED],
 ) {
-    let stored: AB::Expr = quotient * divisor + remainder - added;
-    read(builder, sum, stored);
+    let value_in_memory: AB::Expr = quotient * divisor + remainder - added;
+    read(builder, sum, value_in_memory);
     look_up(builder, quotient_table.into(), quotient.into(), value.into());
     look_up(builder, remainder_table.into(), remainder.into(), AB::Expr::ZERO);
     write(builder, address.into(), value.into(), reads);

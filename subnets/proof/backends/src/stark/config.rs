@@ -206,7 +206,7 @@ impl Parameters {
 
     /// Absorbs public values and the commitment to the early columns, and draws the challenges that
     /// may depend on them. Returns the challenges, and the proof system for the rest of the proof:
-    /// its transcript goes on from here.
+    /// its transcript continues from here.
     pub(super) fn second_stage<S: Scheme>(
         &self,
         config: &Config<S>,

@@ -117,7 +117,7 @@ impl VerificationKeyFile {
             [first @ .., maxima, products, polynomials, kernels, operands]
                 if self.lists_all_tables() =>
             {
-                let optional =
+                let has_valid_optional_tables =
                     [maxima, products, operands].into_iter().all(|log| *log == 0 || has_table(log));
                 // Those of products of polynomials, which format 4 always has.
                 let has_both_tables = [polynomials, kernels].into_iter().all(has_table);
@@ -125,7 +125,10 @@ impl VerificationKeyFile {
                     && self.gaps.is_empty()
                     && [polynomials, kernels, operands].into_iter().all(|log| *log == 0);
                 let has_all = first.iter().all(has_table) && (has_both_tables || has_no_tables);
-                (optional && has_all, first.len() == 4 + usize::from(parameters.hides_inputs))
+                (
+                    has_valid_optional_tables && has_all,
+                    first.len() == 4 + usize::from(parameters.hides_inputs),
+                )
             }
             rows => (
                 rows.iter().all(has_table),
@@ -134,7 +137,8 @@ impl VerificationKeyFile {
         };
         let gaps =
             self.gaps.len() <= MAX_GAPS && self.gaps.iter().all(|&gap| gap as usize <= MAX_DEGREE);
-        let sides = self.tile.iter().all(|&side| (1..=MAX_TILE_SIDE).contains(&(side as usize)));
+        let has_valid_tile =
+            self.tile.iter().all(|&side| (1..=MAX_TILE_SIDE).contains(&(side as usize)));
         // The table of public values has a zero, too.
         let has_room = |table: usize, values: u32| {
             self.log_rows
@@ -144,11 +148,11 @@ impl VerificationKeyFile {
         let values = self.public_inputs().saturating_add(self.outputs).saturating_add(1);
         let public = has_room(0, values)
             && (!parameters.hides_inputs || has_room(INPUTS_INDEX, self.inputs));
-        let fits = elements(self.inputs)
+        let has_valid_counts = elements(self.inputs)
             && elements(self.outputs)
             && range(&self.input_range)
             && range(&self.output_range);
-        if fits && rows && tables && gaps && sides && public {
+        if has_valid_counts && rows && tables && gaps && has_valid_tile && public {
             Ok(())
         } else {
             Err(invalid_key("sizes are out of bounds"))

@@ -73,14 +73,14 @@ struct Layout {
     /// Location of each cell's value.
     locations: Vec<CellLocation>,
     /// Whether each cell is read by a stage, not only as an output.
-    inner: Vec<bool>,
+    is_read_by_stage: Vec<bool>,
     method: Method,
     products: Products,
     polynomials: Polynomials,
     /// Fixed columns of activations, with the address in place of the read count.
     activations: Vec<[i64; ACTIVATION_FIXED]>,
     /// Stage and output of each activation.
-    sources: Vec<(u32, u32)>,
+    activation_sources: Vec<(u32, u32)>,
     stages: u32,
     maxima: Vec<[i64; MAX_FIXED]>,
     multiplications: Vec<[i64; MULTIPLICATION_FIXED]>,
@@ -133,26 +133,32 @@ impl Plan {
 
 impl Layout {
     fn new(circuit: &Circuit, method: Method) -> Result<Self, BackendError> {
-        let mut inner = vec![false; circuit.cells()];
+        let mut is_read_by_stage = vec![false; circuit.cells()];
         for stage in &circuit.stages {
-            let mut mark = |cell: u32| {
-                if let Some(read) = inner.get_mut(cell as usize) {
+            let mut mark_read = |cell: u32| {
+                if let Some(read) = is_read_by_stage.get_mut(cell as usize) {
                     *read = true;
                 }
             };
             match &stage.kind {
                 StageKind::Linear(linear) => {
-                    linear.jobs.iter().flat_map(|job| &job.taps).for_each(|tap| mark(tap.cell));
+                    linear
+                        .jobs
+                        .iter()
+                        .flat_map(|job| &job.taps)
+                        .for_each(|tap| mark_read(tap.cell));
                 }
-                StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
+                StageKind::Max(max) => {
+                    max.groups.iter().flatten().for_each(|&cell| mark_read(cell));
+                }
                 // Those of bounded formats add the bias of a cell themselves.
                 StageKind::Table(_) if method.format.is_bounded() => {}
-                StageKind::Table(table) => table.cells.iter().for_each(|&cell| mark(cell)),
+                StageKind::Table(table) => table.cells.iter().for_each(|&cell| mark_read(cell)),
                 StageKind::Product(product) => {
-                    product.pairs.iter().flatten().for_each(|&cell| mark(cell));
+                    product.pairs.iter().flatten().for_each(|&cell| mark_read(cell));
                 }
                 StageKind::MatrixProduct(product) => {
-                    product.a.iter().chain(&product.b).for_each(|&cell| mark(cell));
+                    product.a.iter().chain(&product.b).for_each(|&cell| mark_read(cell));
                 }
             }
         }
@@ -162,12 +168,12 @@ impl Layout {
         Ok(Self {
             reads: vec![0; circuit.inputs + 1],
             locations,
-            inner,
+            is_read_by_stage,
             method,
             products: Products::new(method.tile),
             polynomials: Polynomials::new(method.format),
             activations: Vec::new(),
-            sources: Vec::new(),
+            activation_sources: Vec::new(),
             stages: 0,
             maxima: Vec::new(),
             multiplications: Vec::new(),
@@ -249,9 +255,13 @@ impl Layout {
         };
         let sums = sums.map_or_else(|| self.products(stage, linear), Ok)?;
         for (index, (&sum, &bias)) in sums.iter().zip(&linear.bias).enumerate() {
-            let inner = self.inner.get(stage.first as usize + index).copied().unwrap_or_default();
+            let is_read_by_stage = self
+                .is_read_by_stage
+                .get(stage.first as usize + index)
+                .copied()
+                .unwrap_or_default();
             let location = match linear.rescale {
-                None if bias == 0 || !inner => CellLocation { address: sum, bias },
+                None if bias == 0 || !is_read_by_stage => CellLocation { address: sum, bias },
                 _ => self.rescaled(index, sum, bias, linear.rescale.as_ref(), &linear.sums)?,
             };
             self.locations.push(location);
@@ -293,7 +303,7 @@ impl Layout {
             address_value,
             address_value,
         ]);
-        self.sources.push((self.stages, index as u32));
+        self.activation_sources.push((self.stages, index as u32));
         CellLocation { address, bias: 0 }
     }
 
@@ -417,29 +427,34 @@ impl Layout {
             // An input is written as often as it is read; the count of a write is negative.
             row[2] = -self.count(row[2]);
         }
-        let idle = [0, 0, 1, i64::from(ZERO), i64::from(ZERO), 0, 0];
-        let lanes_of_activations = filled(self.activations, &self.reads, activations, idle);
-        let lanes_of_maxima = filled(self.maxima, &self.reads, maxima, [0; MAX_FIXED]);
-        let lanes_of_products =
-            filled(self.multiplications, &self.reads, multiplications, [0; MULTIPLICATION_FIXED]);
-        let rows_of_inputs = filled(inputs, &self.reads, input_rows, [0, i64::from(ZERO), 0]);
+        let padding_lane = [0, 0, 1, i64::from(ZERO), i64::from(ZERO), 0, 0];
+        let lanes_of_activations =
+            padded_lanes(self.activations, &self.reads, activations, padding_lane);
+        let lanes_of_maxima = padded_lanes(self.maxima, &self.reads, maxima, [0; MAX_FIXED]);
+        let lanes_of_products = padded_lanes(
+            self.multiplications,
+            &self.reads,
+            multiplications,
+            [0; MULTIPLICATION_FIXED],
+        );
+        let rows_of_inputs = padded_lanes(inputs, &self.reads, input_rows, [0, i64::from(ZERO), 0]);
         public.resize(public_rows, [0; 3]);
         let functions = self.functions.finish(format.min_rows());
         let products = self.products.finish(&self.reads, product_rows);
         let mut tables = vec![
-            table(Kind::Public, flat(&public)),
+            table(Kind::Public, flatten(&public)),
             Table::new(Kind::Products(tile), Some(Arc::new(products))),
-            table(Kind::Activations, flat(&lanes_of_activations)),
+            table(Kind::Activations, flatten(&lanes_of_activations)),
             table(Kind::Functions, functions.columns()),
         ];
         if !rows_of_inputs.is_empty() {
-            tables.push(table(Kind::Inputs, flat(&rows_of_inputs)));
+            tables.push(table(Kind::Inputs, flatten(&rows_of_inputs)));
         }
         if has_maxima {
-            tables.push(table(Kind::Maxima, flat(&lanes_of_maxima)));
+            tables.push(table(Kind::Maxima, flatten(&lanes_of_maxima)));
         }
         if has_products {
-            tables.push(table(Kind::Multiplications, flat(&lanes_of_products)));
+            tables.push(table(Kind::Multiplications, flatten(&lanes_of_products)));
         }
         let mut polynomials = PolynomialPlan::default();
         if !self.polynomials.is_empty() {
@@ -455,15 +470,14 @@ impl Layout {
             .iter()
             .map(|table| table.fixed.as_ref().map_or(0, |fixed| log_height(fixed)))
             .collect();
-        let (locations, activations, addresses) = (self.locations, self.sources, self.reads.len());
         Ok(Plan {
             tables,
             method: Method { tile, format },
             functions,
             polynomials,
-            locations,
-            activations,
-            addresses,
+            locations: self.locations,
+            activations: self.activation_sources,
+            addresses: self.reads.len(),
             log_rows,
         })
     }
@@ -490,18 +504,18 @@ impl Layout {
 
 /// Replaces the address at the end of each lane by the address's read count, and appends idle
 /// lanes.
-fn filled<const N: usize>(
+fn padded_lanes<const N: usize>(
     mut lanes: Vec<[i64; N]>,
     reads: &[u32],
     length: usize,
-    idle: [i64; N],
+    padding_lane: [i64; N],
 ) -> Vec<[i64; N]> {
     for lane in &mut lanes {
         if let Some(last) = lane.last_mut() {
             *last = reads.get(*last as usize).copied().map_or(0, i64::from);
         }
     }
-    lanes.resize(length, idle);
+    lanes.resize(length, padding_lane);
     lanes
 }
 
@@ -514,7 +528,7 @@ fn log_height(matrix: &RowMajorMatrix<Val>) -> usize {
     (matrix.values.len() / matrix.width.max(1)).trailing_zeros() as usize
 }
 
-fn flat<const N: usize>(rows: &[[i64; N]]) -> Vec<Val> {
+fn flatten<const N: usize>(rows: &[[i64; N]]) -> Vec<Val> {
     rows.iter().flatten().map(|&value| Val::from_i64(value)).collect()
 }
 

@@ -11,7 +11,7 @@ use super::projection::Powers;
 use super::trace::{self, Traces};
 use super::{
     StagedProof, StarkProver, System, early_columns, masks, polynomials_index, public_values,
-    with_public,
+    with_public_column,
 };
 use crate::{BackendError, Seed};
 
@@ -24,7 +24,7 @@ pub(super) struct ProofRun<'a, S: Scheme> {
     seed: Seed,
 }
 
-/// What a proof needs after the challenges are drawn.
+/// State of a proof after the challenges are drawn.
 pub(super) struct SecondStage<S: Scheme> {
     pub(super) config: Config<S>,
     pub(super) tables: Vec<Table>,
@@ -46,8 +46,8 @@ impl<S: Scheme> StarkProver<S> {
     /// seed.
     pub(super) fn start_with(&self, seed: &Seed) -> Result<ProofRun<'_, S>, BackendError> {
         let System { parameters, config, .. } = &self.system;
-        // Nobody computes other commitments again. A copy has random generators of its own: see
-        // `StagedPcs::get_quotient_ldes`.
+        // Only the commitments of proofs that hide their inputs are computed again. A copy has
+        // random generators of its own: see `StagedPcs::get_quotient_ldes`.
         let config =
             if parameters.hides_inputs { parameters.config_of(seed)? } else { config.clone() };
         Ok(ProofRun { prover: self, config, seed: seed.clone() })
@@ -102,14 +102,14 @@ impl<S: Scheme> ProofRun<'_, S> {
     ) -> (Vec<Table>, Vec<Vec<Val>>) {
         let System { plan, tables, .. } = &self.prover.system;
         let rows = plan.log_rows.first().map_or(0, |log| 1 << log);
-        let tables = with_public(tables, &trace::public_column(inputs, outputs, rows));
+        let tables = with_public_column(tables, &trace::public_column(inputs, outputs, rows));
         let publics = public_values(&tables, binding, outputs);
         (tables, publics)
     }
 
     /// Returns the value columns of all tables with the masks of this proof.
     fn masked(&self, columns: &[&RowMajorMatrix<Val>]) -> Vec<RowMajorMatrix<Val>> {
-        masks::mask(columns, &mut Generators::of(&self.seed).masks)
+        masks::with_masks(columns, &mut Generators::of(&self.seed).masks)
     }
 
     /// Proves all tables, with masks if the proof hides their columns.
@@ -164,8 +164,8 @@ impl<S: Scheme> ProofRun<'_, S> {
         let indices: Vec<usize> = early.tables.iter().map(|&(table, _)| table).collect();
         let (challenges, config) = parameters.second_stage(&self.config, early, &publics.concat());
         let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
-        let late = plan.tables.get(first..).unwrap_or_default();
-        let values = trace::evaluate(&plan.polynomials, late, coefficients, &powers);
+        let late_tables = plan.tables.get(first..).unwrap_or_default();
+        let values = trace::evaluate(&plan.polynomials, late_tables, coefficients, &powers);
         for table in tables.iter_mut().skip(first) {
             table.powers = Some(Arc::clone(&powers));
         }

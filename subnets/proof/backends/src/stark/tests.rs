@@ -131,12 +131,12 @@ fn extremes_of_every_layer_are_proven() {
         let rescale = clamp.map(|clamp| Rescale { shift: 15, clamp });
         let test_setup = TestSetup::new(&Stark, &kind.network(WIDE, 32_000, rescale));
         let magnitude = test_setup.circuit.magnitude();
-        let is_close = magnitude > plan::MAX_MAGNITUDE / 100 * 98;
+        let is_near_limit = magnitude > plan::MAX_MAGNITUDE / 100 * 98;
         assert!(
-            magnitude < plan::MAX_MAGNITUDE && (is_close || kind == LayerKind::MaxPool),
+            magnitude < plan::MAX_MAGNITUDE && (is_near_limit || kind == LayerKind::MaxPool),
             "{kind:?}: {magnitude}"
         );
-        for inputs in testing::outermost(&test_setup.circuit) {
+        for inputs in testing::extreme_sum_inputs(&test_setup.circuit) {
             let (statement, proof) = test_setup.prove(&inputs);
             assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
         }
@@ -159,11 +159,8 @@ fn circuits_beyond_the_field_are_refused() {
             let rescale = clamp.map(|clamp| Rescale { shift: 15, clamp });
             let circuit = kind.network(range, 33_000, rescale).lower().unwrap();
             assert!(circuit.magnitude() >= plan::MAX_MAGNITUDE, "{kind:?}");
-            let refused = Stark.estimate(&circuit);
-            assert!(
-                matches!(refused, Err(BackendError::Magnitude { .. })),
-                "{kind:?}: {refused:?}"
-            );
+            let result = Stark.estimate(&circuit);
+            assert!(matches!(result, Err(BackendError::Magnitude { .. })), "{kind:?}: {result:?}");
             assert!(Stark.setup(&circuit).is_err(), "{kind:?}");
         }
     }
@@ -174,18 +171,18 @@ fn circuits_beyond_the_field_are_refused() {
 #[test]
 fn rescales_at_the_limit_have_one_quotient_and_remainder() {
     let rescale = Rescale { shift: 16, clamp: Clamp::Signed(8) };
-    let network = |most: i64| {
-        let range = Range { low: -most, high: most };
+    let network = |maximum: i64| {
+        let range = Range { low: -maximum, high: maximum };
         testing::one_layer(Some(rescale), vec![32_511], vec![0], range)
     };
     let test_setup = TestSetup::new(&Stark, &network((1 << 15) - 1));
     assert!(test_setup.circuit.magnitude() + (1 << rescale.shift) > plan::MAX_MAGNITUDE);
-    for inputs in testing::outermost(&test_setup.circuit) {
+    for inputs in testing::extreme_sum_inputs(&test_setup.circuit) {
         let (statement, proof) = test_setup.prove(&inputs);
         assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
     }
-    let refused = Stark.setup(&network(1 << 15).lower().unwrap()).err();
-    assert!(matches!(refused, Some(BackendError::Magnitude { .. })), "{refused:?}");
+    let error = Stark.setup(&network(1 << 15).lower().unwrap()).err();
+    assert!(matches!(error, Some(BackendError::Magnitude { .. })), "{error:?}");
 }
 
 /// An honest execution, whose trace can be changed before it is proven.
@@ -302,8 +299,8 @@ fn changed_columns<S: Scheme>(width: usize) -> impl Iterator<Item = usize> {
 /// Returns the rows in which the value of a column is changed: the first one and a random one, or
 /// one of them in turn unless `TAONET_TEST_ALL` is set, since every change takes a proof.
 fn changed_rows(column: usize, random: usize) -> impl Iterator<Item = usize> {
-    let is_tried = move |(index, _): &(usize, usize)| is_exhaustive() || *index == column % 2;
-    [0, random].into_iter().enumerate().filter(is_tried).map(|(_, row)| row)
+    let is_tested = move |(index, _): &(usize, usize)| is_exhaustive() || *index == column % 2;
+    [0, random].into_iter().enumerate().filter(is_tested).map(|(_, row)| row)
 }
 
 fn check_columns<S: Scheme>(forger: &Forger<S>) {
@@ -352,24 +349,24 @@ fn check_remainders<S: Scheme>(forger: &Forger<S>) {
         let columns = &fixed.values[lane * ACTIVATION_FIXED..][..ACTIVATION_FIXED];
         let [quotient_table, remainder_table] =
             [3, 4].map(|column| columns[column].as_canonical_u32());
-        let (honest, other) = (
+        let (honest_row, other_row) = (
             plan.functions.row(quotient_table, quotient),
             plan.functions.row(quotient_table, quotient - 1),
         );
-        let (Some(honest), Some(other)) = (honest, other) else { continue };
+        let (Some(honest_row), Some(other_row)) = (honest_row, other_row) else { continue };
         if rescale.clamp.apply(quotient) != rescale.clamp.apply(quotient - 1) {
             continue;
         }
-        let checked = plan.functions.row(remainder_table, remainder).unwrap();
-        let verified = forger.forge(|traces| {
+        let remainder_row = plan.functions.row(remainder_table, remainder).unwrap();
+        let result = forger.forge(|traces| {
             traces[activations].values[lane * 3] -= Val::ONE;
             traces[activations].values[lane * 3 + 1] += Val::from_i64(1 << rescale.shift);
             let counts = &mut traces[functions].values;
-            counts[honest] -= Val::ONE;
-            counts[other] += Val::ONE;
-            counts[checked] -= Val::ONE;
+            counts[honest_row] -= Val::ONE;
+            counts[other_row] += Val::ONE;
+            counts[remainder_row] -= Val::ONE;
         });
-        assert_eq!(verified, Err(VerifyError::Invalid), "lane {lane}");
+        assert_eq!(result, Err(VerifyError::Invalid), "lane {lane}");
         forged += 1;
         if forged == 10 {
             return;
@@ -389,7 +386,7 @@ fn keys_are_derived_from_the_network() {
     assert!(Stark.prover(circuit, &other).is_err());
 }
 
-/// Keys whose tile another version chose are proven with, too.
+/// Keys whose tile another version chose remain usable.
 #[test]
 fn tile_is_read_from_the_key() {
     let network = testing::network(1);
@@ -406,7 +403,7 @@ fn tile_is_read_from_the_key() {
             verification_key: Digest::of(&keys.verification),
         };
         let inputs = testing::inputs(&circuit, 1);
-        let Proven { proof, outputs } =
+        let ProofWithOutputs { proof, outputs } =
             Stark.prover(Arc::clone(&circuit), &keys).unwrap().prove(&inputs, &binding).unwrap();
         let statement = Statement { binding, inputs, outputs };
         assert_eq!(Stark.verifier(&keys.verification).unwrap().verify(&statement, &proof), Ok(()));
@@ -431,13 +428,13 @@ fn unknown_format_has_a_hint() {
             expected
         );
     }
-    let foreign = Keys {
+    let other_keys = Keys {
         proving: Vec::new(),
         verification: Stark.setup(&testing::network(2).lower().unwrap()).unwrap().verification,
     };
-    let refused =
-        Stark.prover(Arc::clone(&test_setup.circuit), &foreign).err().unwrap().to_string();
-    assert!(refused.contains("compile the model again"), "{refused}");
+    let error =
+        Stark.prover(Arc::clone(&test_setup.circuit), &other_keys).err().unwrap().to_string();
+    assert!(error.contains("compile the model again"), "{error}");
 }
 
 #[test]

@@ -37,39 +37,46 @@ impl LayerKind {
     /// largest input, and whose smallest sum is about `factor` times the smallest. `rescale`
     /// applies to sums; max pooling ignores it.
     pub(crate) fn network(self, range: Range, factor: i32, rescale: Option<Rescale>) -> Network {
-        let grid = Shape::new(2, 4, 4).unwrap();
+        let image = Shape::new(2, 4, 4).unwrap();
         let vector = Shape::vector(5).unwrap();
         // Nine weights that add up to the factor.
-        let spread: Vec<i32> =
+        let weights_of_factor: Vec<i32> =
             (0..9).map(|index| factor / 9 + i32::from(index < factor % 9)).collect();
         let (shape, operations) = match self {
             Self::Dense => (vector, vec![dense(5, factor, 3)]),
-            Self::Flatten => (grid, vec![dense(32, factor, 2)]),
+            Self::Flatten => (image, vec![dense(32, factor, 2)]),
             Self::Convolution => {
                 // Each output reads one channel, the second one with negative weights.
                 let weights = [
-                    &spread[..],
+                    &weights_of_factor[..],
                     &[0; 9],
                     &[0; 9],
-                    &spread.iter().map(|weight| -weight).collect::<Vec<_>>(),
+                    &weights_of_factor.iter().map(|weight| -weight).collect::<Vec<_>>(),
                 ];
-                (grid, vec![convolution(3, 1, 1, weights.concat(), vec![-1, 1])])
+                (image, vec![convolution(3, 1, 1, weights.concat(), vec![-1, 1])])
             }
             Self::BatchNorm => {
-                (grid, vec![convolution(1, 0, 2, vec![factor, -factor], vec![1, -1])])
+                (image, vec![convolution(1, 0, 2, vec![factor, -factor], vec![1, -1])])
             }
-            Self::AveragePool => {
-                (grid, vec![convolution(3, 0, 2, [&spread[..], &spread].concat(), vec![0, 0])])
-            }
-            Self::Relu => (grid, vec![Operation::Sum { factors: vec![factor] }]),
+            Self::AveragePool => (
+                image,
+                vec![convolution(
+                    3,
+                    0,
+                    2,
+                    [&weights_of_factor[..], &weights_of_factor].concat(),
+                    vec![0, 0],
+                )],
+            ),
+            Self::Relu => (image, vec![Operation::Sum { factors: vec![factor] }]),
             // Subtracts the negated input from the input, so that the extremes of both tensors meet
             // in one sum.
             Self::Add => {
                 let half = factor / 2;
-                let negated = convolution(1, 0, 2, vec![-1, -1], vec![0, 0]);
-                (grid, vec![negated, Operation::Sum { factors: vec![factor - half, -half] }])
+                let negation = convolution(1, 0, 2, vec![-1, -1], vec![0, 0]);
+                (image, vec![negation, Operation::Sum { factors: vec![factor - half, -half] }])
             }
-            Self::MaxPool => (grid, vec![Operation::MaxPool { window: window(2, 2, 0) }]),
+            Self::MaxPool => (image, vec![Operation::MaxPool { window: window(2, 2, 0) }]),
         };
         let last = operations.len() - 1;
         let layers = operations.into_iter().enumerate().map(|(index, operation)| {
@@ -146,11 +153,11 @@ pub(crate) fn rescaled_layers() -> Vec<Network> {
 /// these inputs would miss the extremes.
 pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
     let range = circuit.input_range;
-    let (last, before) = circuit.stages.split_last().unwrap();
+    let (last, earlier) = circuit.stages.split_last().unwrap();
     let mut cells: Vec<Vec<i64>> = (0..circuit.inputs)
         .map(|input| (0..circuit.inputs).map(|index| i64::from(index == input)).collect())
         .collect();
-    for stage in before {
+    for stage in earlier {
         let StageKind::Linear(linear) = &stage.kind else {
             panic!("a maximum before the last stage")
         };
@@ -174,7 +181,7 @@ pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
         // or by one.
         StageKind::Max(max) => {
             let width = max.groups.iter().map(Vec::len).max().unwrap();
-            let raised = |position: usize, low: i64, high: i64| {
+            let with_one_high = |position: usize, low: i64, high: i64| {
                 let mut values = vec![low; circuit.inputs];
                 for group in &max.groups {
                     values[group[position % group.len()] as usize] = high;
@@ -183,8 +190,8 @@ pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
             };
             let ends =
                 [(range.low, range.high), (range.high, range.low), (range.high - 1, range.high)];
-            let ends =
-                (0..width).flat_map(|position| ends.map(|(low, high)| raised(position, low, high)));
+            let ends = (0..width)
+                .flat_map(|position| ends.map(|(low, high)| with_one_high(position, low, high)));
             ends.chain([vec![range.low; circuit.inputs], vec![range.high; circuit.inputs]])
                 .collect()
         }
@@ -192,7 +199,8 @@ pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
             panic!("tables and products have tests of their own")
         }
     };
-    let reached: Vec<i64> = inputs.iter().flat_map(|inputs| last_sums(circuit, inputs)).collect();
+    let reached_sums: Vec<i64> =
+        inputs.iter().flat_map(|inputs| last_sums(circuit, inputs)).collect();
     let interval = match &last.kind {
         StageKind::Linear(linear) => linear.sums,
         StageKind::Max(max) => max.operands,
@@ -200,13 +208,16 @@ pub(crate) fn extremes(circuit: &Circuit) -> Vec<Vec<i64>> {
             panic!("tables and products have tests of their own")
         }
     };
-    let ends = Range { low: *reached.iter().min().unwrap(), high: *reached.iter().max().unwrap() };
+    let ends = Range {
+        low: *reached_sums.iter().min().unwrap(),
+        high: *reached_sums.iter().max().unwrap(),
+    };
     assert_eq!(ends, interval, "the inputs miss the extremes");
     inputs
 }
 
 /// Returns the inputs of [`extremes`] that reach the lowest and the highest sum.
-pub(crate) fn outermost(circuit: &Circuit) -> [Vec<i64>; 2] {
+pub(crate) fn extreme_sum_inputs(circuit: &Circuit) -> [Vec<i64>; 2] {
     let inputs = extremes(circuit);
     let lowest = inputs.iter().min_by_key(|inputs| last_sums(circuit, inputs).into_iter().min());
     let highest = inputs.iter().max_by_key(|inputs| last_sums(circuit, inputs).into_iter().max());

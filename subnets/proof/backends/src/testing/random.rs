@@ -65,9 +65,9 @@ impl RandomNetwork {
     /// Returns a tensor of the same shape as another one, such as this one.
     fn tensor_like(&mut self, tensor: usize) -> usize {
         let shape = self.tensors[tensor].0;
-        let alike: Vec<usize> =
+        let same_shape: Vec<usize> =
             (0..self.tensors.len()).filter(|&other| self.tensors[other].0 == shape).collect();
-        alike[self.generator.random_range(0..alike.len())]
+        same_shape[self.generator.random_range(0..same_shape.len())]
     }
 
     fn weights(&mut self, count: usize) -> Vec<i32> {
@@ -83,7 +83,7 @@ impl RandomNetwork {
     fn operation(&mut self) -> Option<(Vec<usize>, Operation)> {
         let tensor = self.tensor();
         let (shape, range) = self.tensors[tensor];
-        let drawn = match self.generator.random_range(0..KINDS) {
+        let inputs_and_operation = match self.generator.random_range(0..KINDS) {
             0 => (vec![tensor], self.dense(shape)),
             1 => (vec![tensor], self.convolution(shape)?),
             2 => {
@@ -108,7 +108,7 @@ impl RandomNetwork {
             }
             _ => return None,
         };
-        Some(drawn)
+        Some(inputs_and_operation)
     }
 
     fn dense(&mut self, shape: Shape) -> Operation {

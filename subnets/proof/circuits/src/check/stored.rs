@@ -174,8 +174,8 @@ mod tests {
             fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(is_name(files[0].file_name().unwrap().as_encoded_bytes()), "{files:?}");
         assert_eq!((files.len(), mode(&path), mode(&files[0])), (1, 0o700, 0o600));
-        let again = StoredChecks::open(&path, "one").unwrap();
-        assert!(again.contains(&digest(1)) && !again.contains(&digest(2)));
+        let reopened = StoredChecks::open(&path, "one").unwrap();
+        assert!(reopened.contains(&digest(1)) && !reopened.contains(&digest(2)));
         assert!(!StoredChecks::open(&path, "two").unwrap().contains(&digest(1)));
     }
 
@@ -220,14 +220,14 @@ mod tests {
     #[test]
     fn directory_replacing_the_open_one_is_ignored() {
         let folder = TempDir::new().unwrap();
-        let (path, moved) = (folder.path().join("checks"), folder.path().join("moved"));
+        let (path, moved_path) = (folder.path().join("checks"), folder.path().join("moved"));
         let checks = StoredChecks::open(&path, "one").unwrap();
-        fs::rename(&path, &moved).unwrap();
+        fs::rename(&path, &moved_path).unwrap();
         fs::create_dir(&path).unwrap();
         File::create(path.join(checks.name(&digest(1)))).unwrap();
         assert!(!checks.contains(&digest(1)));
         checks.insert(&digest(1)).unwrap();
-        assert!(checks.contains(&digest(1)) && moved.join(checks.name(&digest(1))).exists());
+        assert!(checks.contains(&digest(1)) && moved_path.join(checks.name(&digest(1))).exists());
     }
 
     #[test]
@@ -256,7 +256,7 @@ mod tests {
         names.retain(|name| name.starts_with("stark-"));
         names.sort();
         let key = |name: &String| match ModelBundle::open(&vectors.join(name)).unwrap() {
-            ModelBundle::Whole(bundle) => hex::decode(bundle.verification_key).unwrap(),
+            ModelBundle::Single(bundle) => hex::decode(bundle.verification_key).unwrap(),
             ModelBundle::Sliced(_) => panic!("{name} is sliced"),
         };
         let keys: Vec<Vec<u8>> = names.iter().map(key).collect();

@@ -8,13 +8,13 @@
 
 use taonet_proof_backends::BackendError;
 use taonet_proof_circuits::{
-    Backends, Catalogue, CircuitDirectory, CircuitError, Compiled, ShippedModel, Skipped,
+    Backends, Catalogue, CircuitDirectory, CircuitError, Compiled, ShippedModel, SkippedEntry,
 };
 use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::{FILE, NETWORK, VERIFICATION_KEY};
 
 /// Changes the format of a circuit's verification key, and its hash in the metadata.
-fn of_another_version(mut circuit: Compiled) -> Compiled {
+fn with_other_key_format(mut circuit: Compiled) -> Compiled {
     let key = circuit.files.get_mut(VERIFICATION_KEY).unwrap();
     // The format is the first byte of the key.
     key[0] = 100;
@@ -37,7 +37,7 @@ fn circuit_that_would_take_too_much_memory_is_skipped() {
     let good = CircuitDirectory::create(&folder.path().join("good"), &good).unwrap();
     let (catalogue, skipped) = Catalogue::open_usable(folder.path(), &Backends::default()).unwrap();
     assert!(catalogue.circuits().count() == 1 && catalogue.get(&good.id()).is_some());
-    let [Skipped { path, error }] = &skipped[..] else { panic!("{skipped:?}") };
+    let [SkippedEntry { path, error }] = &skipped[..] else { panic!("{skipped:?}") };
     assert!(
         path.ends_with("large") && error.to_string().contains("more than the limit of"),
         "{error}"
@@ -56,7 +56,7 @@ fn circuits_with_hidden_inputs_are_not_served() {
     }
     let (catalogue, skipped) = Catalogue::open_usable(folder.path(), &Backends::default()).unwrap();
     assert_eq!(catalogue.circuits().count(), 1);
-    let [Skipped { path, error }] = &skipped[..] else { panic!("{skipped:?}") };
+    let [SkippedEntry { path, error }] = &skipped[..] else { panic!("{skipped:?}") };
     assert!(
         path.ends_with("hidden") && matches!(error, CircuitError::HiddenInputs),
         "{}: {error}",
@@ -73,12 +73,12 @@ fn circuits_of_other_versions_are_skipped_with_a_hint() {
         CircuitDirectory::create(&folder.path().join("good"), &model.compile("stark").unwrap())
             .unwrap();
     for backend in ["groth16", "stark"] {
-        let old = of_another_version(model.compile(backend).unwrap());
+        let old = with_other_key_format(model.compile(backend).unwrap());
         CircuitDirectory::create(&folder.path().join(format!("old-{backend}")), &old).unwrap();
     }
-    let foreign = folder.path().join("foreign");
-    std::fs::create_dir(&foreign).unwrap();
-    std::fs::write(foreign.join(FILE), br#"{"version": 2, "fields": []}"#).unwrap();
+    let foreign_path = folder.path().join("foreign");
+    std::fs::create_dir(&foreign_path).unwrap();
+    std::fs::write(foreign_path.join(FILE), br#"{"version": 2, "fields": []}"#).unwrap();
     let sliced = folder.path().join("sliced");
     model.compile_slices("stark", 2).unwrap().write(&sliced).unwrap();
     std::fs::remove_dir_all(sliced.join("slice_1")).unwrap();
@@ -91,18 +91,21 @@ fn circuits_of_other_versions_are_skipped_with_a_hint() {
         skipped.iter().map(|skipped| skipped.path.file_name().unwrap().to_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["foreign", "old-groth16", "old-stark", "sliced"]);
-    for Skipped { path, error } in &skipped {
-        let advises = error.to_string().contains("compile the model again");
+    for SkippedEntry { path, error } in &skipped {
+        let has_hint = error.to_string().contains("compile the model again");
         assert!(
-            advises || matches!(error, CircuitError::NoSlice { .. }),
+            has_hint || matches!(error, CircuitError::NoSlice { .. }),
             "{}: {error}",
             path.display()
         );
     }
     // A list has all circuits with readable metadata, usable or not: the good one, two old ones and
     // the slice.
-    let listed = Catalogue::list(folder.path()).unwrap();
-    assert_eq!((listed.len(), listed.get(&good.id())), (4, Some(good.metadata())));
+    let listed_circuits = Catalogue::list(folder.path()).unwrap();
+    assert_eq!(
+        (listed_circuits.len(), listed_circuits.get(&good.id())),
+        (4, Some(good.metadata()))
+    );
     assert!(matches!(Catalogue::list(&sliced.join("slice_1")), Err(CircuitError::File { .. })));
     assert!(
         Catalogue::open(folder.path()).is_err(),

@@ -13,7 +13,7 @@ use taonet_proof_backends::external::External;
 use taonet_proof_backends::{BackendError, Capabilities, VerifyError};
 use taonet_proof_circuits::{
     Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, CompileOptions, ModelBundle,
-    ShippedModel, Skipped, SlicedBundle, compile, compile_slices,
+    ShippedModel, SkippedEntry, SlicedBundle, compile, compile_slices,
 };
 use taonet_proof_core::Digest;
 
@@ -25,7 +25,7 @@ fn program() -> PathBuf {
         .unwrap()
 }
 
-fn running(program: &Path) -> Backends {
+fn backends_with_program(program: &Path) -> Backends {
     Backends::with_external(
         External::new(program, Duration::from_mins(2), Capabilities::UNKNOWN).unwrap(),
     )
@@ -50,7 +50,7 @@ fn request() -> (Digest, Hotkey) {
 /// kind of operator, and it rejects all other outputs.
 #[test]
 fn external_program_proves_and_verifies_models() {
-    let backends = running(&program());
+    let backends = backends_with_program(&program());
     let (nonce, miner) = request();
     for model in [ShippedModel::DiabetesRegression, ShippedModel::DigitsLenet] {
         let (name, sample) = (model.name(), model.sample().unwrap());
@@ -82,21 +82,28 @@ fn external_program_proves_and_verifies_models() {
 #[test]
 fn program_of_a_circuit_takes_precedence() {
     let (model, temp_dir) = (ShippedModel::DiabetesRegression, tempfile::tempdir().unwrap());
-    let compiled =
-        compile(model.onnx(), &model.sample().unwrap(), &options(model, &running(&program())))
-            .unwrap();
-    let external =
+    let compiled = compile(
+        model.onnx(),
+        &model.sample().unwrap(),
+        &options(model, &backends_with_program(&program())),
+    )
+    .unwrap();
+    let external_id =
         CircuitDirectory::create(&temp_dir.path().join("external"), &compiled).unwrap().id();
-    let none = Backends::default();
-    assert!(matches!(Catalogue::open_usable(temp_dir.path(), &none), Err(CircuitError::NoProgram)));
+    let no_programs = Backends::default();
+    assert!(matches!(
+        Catalogue::open_usable(temp_dir.path(), &no_programs),
+        Err(CircuitError::NoProgram)
+    ));
 
     let built_in =
         CircuitDirectory::create(&temp_dir.path().join("stark"), &model.compile("stark").unwrap())
             .unwrap();
-    let (catalogue, skipped) = Catalogue::open_usable(temp_dir.path(), &none).unwrap();
-    assert!(
-        matches!(&skipped[..], [Skipped { path, error: CircuitError::NoProgram }] if path.ends_with("external"))
-    );
+    let (catalogue, skipped) = Catalogue::open_usable(temp_dir.path(), &no_programs).unwrap();
+    assert!(matches!(
+        &skipped[..],
+        [SkippedEntry { path, error: CircuitError::NoProgram }] if path.ends_with("external")
+    ));
     assert_eq!(
         catalogue.circuits().map(|circuit| circuit.id()).collect::<Vec<_>>(),
         [built_in.id()]
@@ -105,19 +112,20 @@ fn program_of_a_circuit_takes_precedence() {
     let failing =
         External::new(Path::new("/bin/false"), Duration::from_mins(1), Capabilities::UNKNOWN)
             .unwrap();
-    let works = External::new(&program(), Duration::from_mins(1), Capabilities::UNKNOWN).unwrap();
-    let backends = Backends::with_external(failing).with_program_of(external, works);
+    let working = External::new(&program(), Duration::from_mins(1), Capabilities::UNKNOWN).unwrap();
+    let backends = Backends::with_external(failing).with_program_of(external_id, working);
     let (catalogue, skipped) = Catalogue::open_usable(temp_dir.path(), &backends).unwrap();
     assert!(skipped.is_empty(), "{skipped:?}");
     let (nonce, miner) = request();
     let inputs = model.sample().unwrap().inputs[0].clone();
-    let bundle = Bundle::prove(catalogue.get(&external).unwrap(), &inputs, nonce, miner).unwrap();
+    let bundle =
+        Bundle::prove(catalogue.get(&external_id).unwrap(), &inputs, nonce, miner).unwrap();
     bundle.verify_with(&backends).unwrap();
 }
 
 #[test]
 fn external_programs_prove_slices() {
-    let backends = running(&program());
+    let backends = backends_with_program(&program());
     let (nonce, miner) = request();
     let model = ShippedModel::DiabetesRegression;
     let sample = model.sample().unwrap();
@@ -141,19 +149,18 @@ fn external_programs_prove_slices() {
 fn failing_external_program_neither_proves_nor_rejects() {
     let model = ShippedModel::DiabetesRegression;
     let sample = model.sample().unwrap();
-    let failing = running(Path::new("/bin/false"));
+    let failing = backends_with_program(Path::new("/bin/false"));
     let compiled = compile(model.onnx(), &sample, &options(model, &failing));
     assert!(matches!(compiled, Err(CircuitError::Prover(BackendError::External(_)))));
 
     let folder = tempfile::tempdir().unwrap();
-    let compiled = compile(model.onnx(), &sample, &options(model, &running(&program()))).unwrap();
+    let compiled =
+        compile(model.onnx(), &sample, &options(model, &backends_with_program(&program())))
+            .unwrap();
     let directory = CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
-    let directory = directory.with_backends(&running(&program()));
+    let directory = directory.with_backends(&backends_with_program(&program()));
     let (nonce, miner) = request();
     let bundle = Bundle::prove(&directory, &sample.inputs[0], nonce, miner).unwrap();
-    let verified = bundle.verify_with(&failing);
-    assert!(
-        matches!(&verified, Err(CircuitError::Verify(VerifyError::Verifier(_)))),
-        "{verified:?}"
-    );
+    let result = bundle.verify_with(&failing);
+    assert!(matches!(&result, Err(CircuitError::Verify(VerifyError::Verifier(_)))), "{result:?}");
 }

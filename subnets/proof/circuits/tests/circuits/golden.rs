@@ -55,10 +55,10 @@ fn vectors_directory() -> PathBuf {
 }
 
 /// Changes an output of the last proof.
-fn changed(bundle: &ModelBundle) -> ModelBundle {
+fn with_changed_output(bundle: &ModelBundle) -> ModelBundle {
     let mut bundle = bundle.clone();
     let last = match &mut bundle {
-        ModelBundle::Whole(whole) => &mut **whole,
+        ModelBundle::Single(whole) => &mut **whole,
         ModelBundle::Sliced(sliced) => sliced.slices.last_mut().unwrap(),
     };
     last.outputs[0] += 1;
@@ -71,15 +71,15 @@ fn bundles_of_all_released_formats_verify() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<String> = entries.filter(|name| name != "README.md").collect();
-    let known = BUNDLES.into_iter().chain([OPENING, BOUNDED_KEY]).map(str::to_owned);
-    let known: BTreeSet<String> = known.collect();
-    assert_eq!(files, known, "every file is a known bundle, its opening or its key");
+    let known_files = BUNDLES.into_iter().chain([OPENING, BOUNDED_KEY]).map(str::to_owned);
+    let known_files: BTreeSet<String> = known_files.collect();
+    assert_eq!(files, known_files, "every file is a known bundle, its opening or its key");
     for name in BUNDLES {
         let bundle =
             ModelBundle::from_json(&std::fs::read(vectors_directory().join(name)).unwrap())
                 .unwrap();
         bundle.verify().unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert!(changed(&bundle).verify().is_err(), "{name}");
+        assert!(with_changed_output(&bundle).verify().is_err(), "{name}");
     }
 }
 
@@ -164,7 +164,7 @@ fn create_missing_bundles() {
                 std::fs::write(vectors_directory().join(OPENING), opening.to_json().unwrap())
                     .unwrap();
             }
-            ModelBundle::Whole(Box::new(bundle))
+            ModelBundle::Single(Box::new(bundle))
         };
         std::fs::write(path, serde_json::to_vec(&bundle).unwrap()).unwrap();
     }

@@ -15,11 +15,12 @@ use tempfile::TempDir;
 
 /// Compiles digits-mlp for pictures that have a sixteenth of the brightness. Returns the directory,
 /// and the first picture with its full brightness.
-fn dim_digits(folder: &TempDir, backend: &str) -> (CircuitDirectory, Vec<i64>) {
+fn digits_for_dim_images(folder: &TempDir, backend: &str) -> (CircuitDirectory, Vec<i64>) {
     let model = ShippedModel::DigitsMlp;
-    let bright = model.sample().unwrap().inputs;
-    let dim = bright.iter().map(|picture| picture.iter().map(|pixel| pixel / 16).collect());
-    let sample = Sample { inputs: dim.collect(), ..Sample::default() };
+    let bright_images = model.sample().unwrap().inputs;
+    let dim_images =
+        bright_images.iter().map(|image| image.iter().map(|pixel| pixel / 16).collect());
+    let sample = Sample { inputs: dim_images.collect(), ..Sample::default() };
     let options = CompileOptions {
         name: model.name().to_owned(),
         backend: backend.to_owned(),
@@ -30,29 +31,30 @@ fn dim_digits(folder: &TempDir, backend: &str) -> (CircuitDirectory, Vec<i64>) {
     };
     let compiled = compile(model.onnx(), &sample, &options).unwrap();
     let directory = CircuitDirectory::create(&folder.path().join(backend), &compiled).unwrap();
-    (directory, bright[0].clone())
+    (directory, bright_images[0].clone())
 }
 
 #[test]
 fn saturating_inputs_are_refused_with_their_tensors() {
     for backend in ["stark", "groth16"] {
         let folder = TempDir::new().unwrap();
-        let (directory, bright) = dim_digits(&folder, backend);
+        let (directory, bright_image) = digits_for_dim_images(&folder, backend);
         let check: InputCheck = directory.input_check().unwrap();
         let verifier = directory.verifier().unwrap();
-        for error in
-            [check.execute(&bright).unwrap_err(), check.outputs(&bright, &*verifier).unwrap_err()]
-        {
+        for error in [
+            check.execute(&bright_image).unwrap_err(),
+            check.outputs(&bright_image, &*verifier).unwrap_err(),
+        ] {
             assert!(matches!(error, CircuitError::Saturated(_)), "{error}");
             let error = error.to_string();
             let expected = "beyond the range of the model's sample and saturate: Relu '";
             assert!(error.contains(expected) && error.contains("hint: "), "{error}");
         }
-        let black = vec![0; bright.len()];
-        let execution = check.execute(&black).unwrap();
-        let outputs = check.outputs(&black, &*verifier).unwrap();
+        let black_image = vec![0; bright_image.len()];
+        let execution = check.execute(&black_image).unwrap();
+        let outputs = check.outputs(&black_image, &*verifier).unwrap();
         assert_eq!(outputs, execution.outputs(directory.circuit()));
-        assert!(check.execute(&black[1..]).is_err());
+        assert!(check.execute(&black_image[1..]).is_err());
         // A value without an entry in a key of format 8.
         let error = check.with_tensor(BackendError::Unprovable { layer: 0, value: 9000 });
         let error = error.to_string();
@@ -82,9 +84,9 @@ fn sample_of_the_digits_does_not_saturate() {
 #[test]
 fn tensors_of_circuits_without_descriptions_are_named_by_layer() {
     let folder = TempDir::new().unwrap();
-    let (directory, bright) = dim_digits(&folder, "stark");
+    let (directory, bright_image) = digits_for_dim_images(&folder, "stark");
     let saturations = {
-        let execution = directory.circuit().execute(&bright).unwrap();
+        let execution = directory.circuit().execute(&bright_image).unwrap();
         taonet_proof_core::saturation::saturations(directory.circuit(), &execution, &[])
     };
     assert!(saturations[0].tensor.starts_with("layer "), "{saturations:?}");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::stark::Stark;
-use taonet_proof_backends::{Backend as _, Keys, Proven, Statement};
+use taonet_proof_backends::{Backend as _, Keys, ProofWithOutputs, Statement};
 use taonet_proof_circuits::{
     Backends, Bundle, Catalogue, CircuitDirectory, CircuitError, Compiled, CompiledSlices,
     ModelBundle, ShippedModel, SlicedBundle, StoredChecks,
@@ -26,13 +26,13 @@ use taonet_proof_core::{Binding, Digest};
 /// The output of the false network.
 const FALSE_OUTPUT: i64 = 4242;
 const MINER: Hotkey = Hotkey::from_bytes([5; 32]);
-/// What a circuit with the key of another network is refused with.
+/// Error for a circuit with the key of another network.
 const REFUSAL: &str = "the verification key does not match the network";
 
 /// Changes a circuit.
 type Change = fn(&mut Compiled);
 
-fn honest(backend: &str) -> Compiled {
+fn compile_honest(backend: &str) -> Compiled {
     ShippedModel::DiabetesRegression.compile(backend).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn replace(compiled: &mut Compiled, name: &str, contents: Vec<u8>) {
 }
 
 /// Returns a network with the same shapes whose output is always the same.
-fn constant(compiled: &Compiled) -> Network {
+fn constant_network(compiled: &Compiled) -> Network {
     let mut network = Network::from_bytes(&compiled.files[NETWORK]).unwrap();
     let Operation::Dense { weights, bias } = &mut network.layers.last_mut().unwrap().operation
     else {
@@ -56,15 +56,15 @@ fn constant(compiled: &Compiled) -> Network {
 
 /// A circuit with an honest network and the key of a false one, and a bundle of a false output that
 /// verifies for it.
-struct Cheat {
+struct ForgedCircuit {
     circuit: Compiled,
     bundle: Bundle,
 }
 
-impl Cheat {
+impl ForgedCircuit {
     fn new() -> Self {
         let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
-        Self::with_nonce(honest("stark"), inputs, |_| Digest::of(b"a request"))
+        Self::with_nonce(compile_honest("stark"), inputs, |_| Digest::of(b"a request"))
     }
 
     /// Gives a circuit the key of a false network, and proves its output for `inputs`. The nonce
@@ -75,7 +75,7 @@ impl Cheat {
         nonce: impl FnOnce(&Compiled) -> Digest,
     ) -> Self {
         let network = circuit.files[NETWORK].clone();
-        let other = Arc::new(constant(&circuit).lower().unwrap());
+        let other = Arc::new(constant_network(&circuit).lower().unwrap());
         let verification = Stark.setup(&other).unwrap().verification;
         replace(&mut circuit, VERIFICATION_KEY, verification.clone());
         let (nonce, miner, inputs) = (nonce(&circuit), MINER, inputs.to_vec());
@@ -86,7 +86,7 @@ impl Cheat {
             verification_key: Digest::of(&verification),
         };
         let keys = Keys { proving: Vec::new(), verification: verification.clone() };
-        let Proven { proof, outputs } =
+        let ProofWithOutputs { proof, outputs } =
             Stark.prover(other, &keys).unwrap().prove(&inputs, &binding).unwrap();
         assert_eq!(outputs, [FALSE_OUTPUT]);
         // The proof itself is valid for this key.
@@ -115,22 +115,26 @@ impl Cheat {
 fn circuit_with_another_networks_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("false");
-    let created = Cheat::new().write(&path);
+    let created = ForgedCircuit::new().write(&path);
     let to_prove = CircuitDirectory::open_to_prove(&path, &Backends::default()).unwrap();
-    for refused in [
+    for result in [
         created.verifier().err(),
         CircuitDirectory::open(&path).err(),
         Catalogue::open(&path).err(),
         to_prove.prover().err(),
         to_prove.verifier().err(),
     ] {
-        let error = refused.unwrap().to_string();
+        let error = result.unwrap().to_string();
         assert!(error.contains(REFUSAL), "{error}");
     }
     // Among other circuits, only this one is not served.
-    let good = CircuitDirectory::create(&folder.path().join("good"), &honest("stark")).unwrap();
+    let good_circuit =
+        CircuitDirectory::create(&folder.path().join("good"), &compile_honest("stark")).unwrap();
     let (catalogue, skipped) = Catalogue::open_usable(folder.path(), &Backends::default()).unwrap();
-    assert_eq!(catalogue.circuits().map(|circuit| circuit.id()).collect::<Vec<_>>(), [good.id()]);
+    assert_eq!(
+        catalogue.circuits().map(|circuit| circuit.id()).collect::<Vec<_>>(),
+        [good_circuit.id()]
+    );
     assert!(skipped.len() == 1 && skipped[0].error.to_string().contains(REFUSAL), "{skipped:?}");
 }
 
@@ -140,7 +144,7 @@ fn circuit_with_another_networks_key_is_refused() {
 fn stored_check_replaces_the_comparison_of_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().join("checks");
-    let stored_by = |program: &str| {
+    let backends_of = |program: &str| {
         Backends::default().with_stored_checks(StoredChecks::open(&directory, program).unwrap())
     };
     let names = || -> Vec<String> {
@@ -148,37 +152,37 @@ fn stored_check_replaces_the_comparison_of_the_key() {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     // No other test of this process compares the key of this circuit.
-    let mut compiled = honest("stark");
+    let mut compiled = compile_honest("stark");
     "with a name of its own".clone_into(&mut compiled.metadata.name);
     let circuit = CircuitDirectory::create(&folder.path().join("circuit"), &compiled).unwrap();
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
     let bundle = Bundle::prove(&circuit, inputs, Digest::of(b"a request"), MINER).unwrap();
-    bundle.verify_with(&stored_by("one")).unwrap();
+    bundle.verify_with(&backends_of("one")).unwrap();
     let files = names();
     let version = files[0].strip_prefix(&circuit.id().to_string()).unwrap();
     assert_eq!(files.len(), 1);
     let mut changed = bundle.clone();
     changed.outputs[0] += 1;
-    assert!(matches!(changed.verify_with(&stored_by("one")), Err(CircuitError::Verify(_))));
+    assert!(matches!(changed.verify_with(&backends_of("one")), Err(CircuitError::Verify(_))));
 
-    let cheat = Cheat::new();
+    let forgery = ForgedCircuit::new();
     let false_circuit = folder.path().join("false");
-    cheat.write(&false_circuit);
-    let refused = |backends: &Backends| {
-        let opened = CircuitDirectory::open_with(&false_circuit, backends).err();
-        for error in [cheat.bundle.verify_with(backends).unwrap_err(), opened.unwrap()] {
+    forgery.write(&false_circuit);
+    let assert_refused = |backends: &Backends| {
+        let open_error = CircuitDirectory::open_with(&false_circuit, backends).err();
+        for error in [forgery.bundle.verify_with(backends).unwrap_err(), open_error.unwrap()] {
             assert!(error.to_string().contains(REFUSAL), "{error}");
         }
     };
-    refused(&stored_by("one"));
+    assert_refused(&backends_of("one"));
     assert_eq!(names(), files);
     // With the permissions of the other file.
-    let forged = format!("{}{version}", cheat.bundle.circuit_id().unwrap());
+    let forged = format!("{}{version}", forgery.bundle.circuit_id().unwrap());
     std::fs::copy(directory.join(&files[0]), directory.join(forged)).unwrap();
-    cheat.bundle.verify_with(&stored_by("one")).unwrap();
-    CircuitDirectory::open_with(&false_circuit, &stored_by("one")).unwrap();
-    refused(&stored_by("two"));
-    refused(&Backends::default());
+    forgery.bundle.verify_with(&backends_of("one")).unwrap();
+    CircuitDirectory::open_with(&false_circuit, &backends_of("one")).unwrap();
+    assert_refused(&backends_of("two"));
+    assert_refused(&Backends::default());
 }
 
 /// Files as a cheat published them: the output would always be 424242.
@@ -191,52 +195,59 @@ fn published_circuit_with_another_networks_key_is_refused() {
 
 #[test]
 fn bundle_with_another_networks_key_is_refused() {
-    let bundle = Cheat::new().bundle;
+    let bundle = ForgedCircuit::new().bundle;
     let id = bundle.circuit_id().unwrap();
-    let complete = |bundle: &Bundle| ModelBundle::Whole(Box::new(bundle.clone()));
+    let model_bundle = |bundle: &Bundle| ModelBundle::Single(Box::new(bundle.clone()));
     for error in [
         bundle.verify().unwrap_err(),
-        complete(&bundle).verify_for(&id, &Backends::default()).unwrap_err(),
+        model_bundle(&bundle).verify_for(&id, &Backends::default()).unwrap_err(),
     ] {
         assert!(error.to_string().contains(REFUSAL), "{error}");
     }
     // A bundle of version 1 has no network: its proof verifies, but nobody can tell for which
     // network.
-    let old = Bundle { version: 1, network: None, ..bundle.clone() };
-    assert!(old.lacks_network());
-    old.verify().unwrap();
-    let refused = complete(&old).verify_for(&id, &Backends::default());
-    assert!(matches!(refused, Err(CircuitError::NoNetwork)), "{refused:?}");
+    let old_bundle = Bundle { version: 1, network: None, ..bundle.clone() };
+    assert!(old_bundle.lacks_network());
+    old_bundle.verify().unwrap();
+    let result = model_bundle(&old_bundle).verify_for(&id, &Backends::default());
+    assert!(matches!(result, Err(CircuitError::NoNetwork)), "{result:?}");
     // Nor does another network help.
-    let other = hex::encode(constant(&honest("stark")).to_bytes().unwrap());
-    let refused = Bundle { network: Some(other), ..bundle }.verify();
+    let other = hex::encode(constant_network(&compile_honest("stark")).to_bytes().unwrap());
+    let result = Bundle { network: Some(other), ..bundle }.verify();
     assert!(
-        matches!(refused, Err(CircuitError::Metadata(MetadataError::Mismatch { .. }))),
-        "{refused:?}"
+        matches!(result, Err(CircuitError::Metadata(MetadataError::Mismatch { .. }))),
+        "{result:?}"
     );
 }
 
 #[test]
 fn sliced_bundle_with_another_networks_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let shipped = ShippedModel::DiabetesRegression;
-    let CompiledSlices { mut model, mut slices } = shipped.compile_slices("stark", 2).unwrap();
+    let shipped_model = ShippedModel::DiabetesRegression;
+    let CompiledSlices { mut model, mut slices } =
+        shipped_model.compile_slices("stark", 2).unwrap();
     let first = CircuitDirectory::create(&folder.path().join("first"), &slices[0]).unwrap();
-    let (inputs, nonce) = (&shipped.sample().unwrap().inputs[0], Digest::of(b"a request"));
-    let boundary = first.circuit().execute(inputs).unwrap().outputs(first.circuit());
-    let cheat = Cheat::with_nonce(slices.remove(1), &boundary, |circuit| {
+    let (inputs, nonce) = (&shipped_model.sample().unwrap().inputs[0], Digest::of(b"a request"));
+    let boundary_values = first.circuit().execute(inputs).unwrap().outputs(first.circuit());
+    let forgery = ForgedCircuit::with_nonce(slices.remove(1), &boundary_values, |circuit| {
         model.slices[1] = circuit.metadata.id().unwrap();
-        model.nonce(&nonce, 1, &boundary, &[FALSE_OUTPUT]).unwrap()
+        model.nonce(&nonce, 1, &boundary_values, &[FALSE_OUTPUT]).unwrap()
     });
-    let honest =
-        Bundle::prove(&first, inputs, model.nonce(&nonce, 0, inputs, &boundary).unwrap(), MINER)
-            .unwrap();
-    let bundle = SlicedBundle { version: 2, model, nonce, slices: vec![honest, cheat.bundle] };
+    let honest_bundle = Bundle::prove(
+        &first,
+        inputs,
+        model.nonce(&nonce, 0, inputs, &boundary_values).unwrap(),
+        MINER,
+    )
+    .unwrap();
+    let bundle =
+        SlicedBundle { version: 2, model, nonce, slices: vec![honest_bundle, forgery.bundle] };
     let id = bundle.model_id().unwrap();
-    let complete = ModelBundle::Sliced(Box::new(bundle.clone()));
-    for error in
-        [bundle.verify().unwrap_err(), complete.verify_for(&id, &Backends::default()).unwrap_err()]
-    {
+    let model_bundle = ModelBundle::Sliced(Box::new(bundle.clone()));
+    for error in [
+        bundle.verify().unwrap_err(),
+        model_bundle.verify_for(&id, &Backends::default()).unwrap_err(),
+    ] {
         assert!(error.to_string().contains(REFUSAL), "{error}");
     }
 }
@@ -247,7 +258,8 @@ fn honest_bundle_is_verified_for_its_circuit() {
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
     for (backend, has_network) in [("stark", true), ("groth16", false)] {
         let directory =
-            CircuitDirectory::create(&folder.path().join(backend), &honest(backend)).unwrap();
+            CircuitDirectory::create(&folder.path().join(backend), &compile_honest(backend))
+                .unwrap();
         let bundle = Bundle::prove(
             &directory,
             inputs,
@@ -260,11 +272,11 @@ fn honest_bundle_is_verified_for_its_circuit() {
             (has_network, false),
             "{backend}"
         );
-        let bundle = ModelBundle::Whole(Box::new(bundle));
+        let bundle = ModelBundle::Single(Box::new(bundle));
         bundle.verify_for(&directory.id(), &Backends::default()).unwrap();
         let other = Digest::of(b"another circuit");
-        let refused = bundle.verify_for(&other, &Backends::default());
-        assert!(matches!(refused, Err(CircuitError::OtherId { .. })), "{refused:?}");
+        let result = bundle.verify_for(&other, &Backends::default());
+        assert!(matches!(result, Err(CircuitError::IdMismatch { .. })), "{result:?}");
     }
 }
 
@@ -279,7 +291,7 @@ fn metadata_of_another_network_is_refused() {
         ("number of multiply-adds", |compiled| compiled.metadata.multiply_adds = 0),
     ];
     for (index, (part, change)) in changes.into_iter().enumerate() {
-        let mut compiled = honest("stark");
+        let mut compiled = compile_honest("stark");
         change(&mut compiled);
         let path = folder.path().join(index.to_string());
         let created = CircuitDirectory::create(&path, &compiled);
@@ -295,7 +307,7 @@ fn metadata_of_another_network_is_refused() {
 fn circuit_with_another_networks_key_proves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("false");
-    Cheat::new().write(&path);
+    ForgedCircuit::new().write(&path);
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];
     let directory = CircuitDirectory::open_to_prove(&path, &Backends::default()).unwrap();
     let error =
@@ -308,17 +320,21 @@ fn circuit_with_another_networks_key_proves_nothing() {
 #[test]
 fn groth16_key_or_transcript_of_another_circuit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let mut other_shapes = honest("groth16");
+    let mut other_shapes = compile_honest("groth16");
     let digits = ShippedModel::DigitsMlp.compile("groth16").unwrap();
     replace(&mut other_shapes, VERIFICATION_KEY, digits.files[VERIFICATION_KEY].clone());
-    let mut other_transcript = honest("groth16");
-    let text = honest("groth16").files[TRANSCRIPT].clone();
+    let mut other_transcript = compile_honest("groth16");
+    let text = compile_honest("groth16").files[TRANSCRIPT].clone();
     replace(&mut other_transcript, TRANSCRIPT, text);
     // Of another setup for the same circuit, so with equal shapes.
-    let mut other_setup = honest("groth16");
-    replace(&mut other_setup, VERIFICATION_KEY, honest("groth16").files[VERIFICATION_KEY].clone());
+    let mut other_setup = compile_honest("groth16");
+    replace(
+        &mut other_setup,
+        VERIFICATION_KEY,
+        compile_honest("groth16").files[VERIFICATION_KEY].clone(),
+    );
     let without_field = |name: &str| {
-        let mut circuit = honest("groth16");
+        let mut circuit = compile_honest("groth16");
         circuit.metadata.files.remove(name).unwrap();
         circuit.files.remove(name);
         circuit
@@ -336,11 +352,11 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
     ] {
         let path = folder.path().join(name);
         CircuitDirectory::create(&path, &compiled).unwrap();
-        for refused in [
+        for result in [
             CircuitDirectory::open(&path),
             CircuitDirectory::open_to_prove(&path, &Backends::default()),
         ] {
-            let error = refused.unwrap_err().to_string();
+            let error = result.unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -351,8 +367,8 @@ fn groth16_key_or_transcript_of_another_circuit_is_refused() {
 #[test]
 fn groth16_bundle_with_a_network_does_not_skip_the_transcript() {
     let folder = tempfile::tempdir().unwrap();
-    let mut circuit = honest("groth16");
-    replace(&mut circuit, TRANSCRIPT, honest("groth16").files[TRANSCRIPT].clone());
+    let mut circuit = compile_honest("groth16");
+    replace(&mut circuit, TRANSCRIPT, compile_honest("groth16").files[TRANSCRIPT].clone());
     let path = folder.path().join("circuit");
     let directory = CircuitDirectory::create(&path, &circuit).unwrap();
     let inputs = &ShippedModel::DiabetesRegression.sample().unwrap().inputs[0];

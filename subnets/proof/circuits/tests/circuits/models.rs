@@ -80,8 +80,12 @@ fn check_proof(model: ShippedModel, compiled: &Compiled, largest: usize) -> Bund
     let text = serde_json::to_vec(&bundle).unwrap();
     let read = Bundle::from_json(&text).unwrap();
     assert_eq!(read, bundle);
-    let marked = [&b"\xef\xbb\xbf"[..], &text].concat();
-    assert_eq!(Bundle::from_json(&marked).unwrap(), bundle, "a byte order mark is ignored");
+    let with_byte_order_mark = [&b"\xef\xbb\xbf"[..], &text].concat();
+    assert_eq!(
+        Bundle::from_json(&with_byte_order_mark).unwrap(),
+        bundle,
+        "a byte order mark is ignored"
+    );
     read.verify().unwrap();
     for change in [
         |bundle: &mut Bundle| bundle.outputs[0] += 1,
@@ -93,9 +97,9 @@ fn check_proof(model: ShippedModel, compiled: &Compiled, largest: usize) -> Bund
         |bundle: &mut Bundle| bundle.verification_key.replace_range(0..2, "ff"),
         |bundle: &mut Bundle| bundle.proof.truncate(100),
     ] {
-        let mut other = bundle.clone();
-        change(&mut other);
-        assert!(other.verify().is_err(), "{name} {backend}");
+        let mut other_bundle = bundle.clone();
+        change(&mut other_bundle);
+        assert!(other_bundle.verify().is_err(), "{name} {backend}");
     }
     bundle
 }
@@ -215,8 +219,9 @@ fn openings_of_other_inputs_are_rejected() {
     let plain = compiled(model, "stark");
     let directory = CircuitDirectory::create(&folder.path().join("circuit"), &plain).unwrap();
     let inputs = &sample(model).inputs[0];
-    let (plain, none) = Bundle::prove_with_opening(&directory, inputs, nonce(), miner()).unwrap();
-    assert!(none.is_none() && plain.input_commitment().unwrap().is_none());
+    let (plain, no_opening) =
+        Bundle::prove_with_opening(&directory, inputs, nonce(), miner()).unwrap();
+    assert!(no_opening.is_none() && plain.input_commitment().unwrap().is_none());
     let error = plain.verify_opening(&opening, &Backends::default()).unwrap_err();
     assert!(error.to_string().contains("inputs are public"), "{error}");
 }
@@ -230,9 +235,9 @@ fn changed_and_missing_files_are_rejected() {
     assert!(matches!(CircuitDirectory::create(&path, &compiled), Err(CircuitError::NotEmpty(_))));
     for name in [NETWORK, VERIFICATION_KEY] {
         let original = std::fs::read(path.join(name)).unwrap();
-        let mut flipped = original.clone();
-        flipped[original.len() / 2] ^= 1;
-        for contents in [&flipped[..], &original[..original.len() - 1], &[]] {
+        let mut changed = original.clone();
+        changed[original.len() / 2] ^= 1;
+        for contents in [&changed[..], &original[..original.len() - 1], &[]] {
             std::fs::write(path.join(name), contents).unwrap();
             let opened = CircuitDirectory::open(&path).and_then(|directory| directory.keys());
             assert!(matches!(opened, Err(CircuitError::Metadata(_))), "{name}");
@@ -283,34 +288,39 @@ fn contributions_are_verified_against_an_earlier_key() {
     };
     let compiled_once = compiled(ShippedModel::DiabetesRegression, "groth16");
     let first = CircuitDirectory::create(&folder.path().join("first"), &compiled_once).unwrap();
-    let grace =
+    let after_grace =
         copy(&first, "grace", &|_| ()).replace(&contribute(&first, "Grace").unwrap()).unwrap();
-    let last = copy(&grace, "last", &|_| ()).replace(&contribute(&grace, "Ada").unwrap()).unwrap();
-    assert_eq!(verify_contributions(&first, &last).unwrap(), ["Grace", "Ada"]);
-    assert_eq!(verify_contributions(&grace, &last).unwrap(), ["Ada"]);
-    assert!(verify_contributions(&last, &last).unwrap().is_empty());
+    let after_ada = copy(&after_grace, "last", &|_| ())
+        .replace(&contribute(&after_grace, "Ada").unwrap())
+        .unwrap();
+    assert_eq!(verify_contributions(&first, &after_ada).unwrap(), ["Grace", "Ada"]);
+    assert_eq!(verify_contributions(&after_grace, &after_ada).unwrap(), ["Ada"]);
+    assert!(verify_contributions(&after_ada, &after_ada).unwrap().is_empty());
 
     // Each of these is rejected: a different setup, swapped copies, a changed contributor, a
     // changed name, and a circuit without a setup.
     let other = compiled(ShippedModel::DiabetesRegression, "groth16");
     let other = CircuitDirectory::create(&folder.path().join("other"), &other).unwrap();
-    let renamed = copy(&last, "renamed", &|compiled| compiled.metadata.name.push('x'));
-    let foreign = copy(&last, "foreign", &|compiled| {
+    let renamed = copy(&after_ada, "renamed", &|compiled| compiled.metadata.name.push('x'));
+    let with_other_keys = copy(&after_ada, "foreign", &|compiled| {
         for name in [PROVING_KEY, VERIFICATION_KEY] {
             compiled.files.insert(name.to_owned(), other.file(name).unwrap());
         }
     });
-    let credited = copy(&last, "credited", &|compiled| {
+    let with_other_contributor = copy(&after_ada, "credited", &|compiled| {
         let text = String::from_utf8(compiled.files[TRANSCRIPT].clone()).unwrap();
         compiled.files.insert(TRANSCRIPT.to_owned(), text.replace("Grace", "Grete").into_bytes());
     });
     let stark = compiled(ShippedModel::DiabetesRegression, "stark");
     let stark = CircuitDirectory::create(&folder.path().join("stark"), &stark).unwrap();
-    for (earlier, later) in
-        [(&other, &last), (&last, &first), (&first, &foreign), (&first, &credited)]
-    {
-        let verified = verify_contributions(earlier, later);
-        assert!(matches!(verified, Err(CircuitError::Ceremony(_))), "{verified:?}");
+    for (earlier, later) in [
+        (&other, &after_ada),
+        (&after_ada, &first),
+        (&first, &with_other_keys),
+        (&first, &with_other_contributor),
+    ] {
+        let result = verify_contributions(earlier, later);
+        assert!(matches!(result, Err(CircuitError::Ceremony(_))), "{result:?}");
     }
     assert!(matches!(verify_contributions(&first, &renamed), Err(CircuitError::OtherCircuit(_))));
     assert!(matches!(verify_contributions(&stark, &stark), Err(CircuitError::NoSetup(_))));
@@ -328,7 +338,7 @@ fn outputs_match_onnxruntime() {
         let float = onnx::read(model.onnx()).unwrap();
         let network = quantise(&float, &model.quantise_options(), &calibration).unwrap();
         let circuit = network.lower().unwrap();
-        let ours: Vec<Vec<f64>> = inputs
+        let integer_outputs: Vec<Vec<f64>> = inputs
             .iter()
             .map(|values| {
                 circuit
@@ -342,12 +352,12 @@ fn outputs_match_onnxruntime() {
             .collect();
         let runs =
             [onnx::export(&circuit), model.onnx().to_vec()].map(|file| (file, inputs.clone()));
-        let [exported, theirs]: [Vec<Vec<f64>>; 2] = run_onnx(&python, &runs).try_into().unwrap();
-        assert_eq!(exported, ours, "{name}");
+        let [exported, expected]: [Vec<Vec<f64>>; 2] = run_onnx(&python, &runs).try_into().unwrap();
+        assert_eq!(exported, integer_outputs, "{name}");
 
         let report = compiled(model, "stark").metadata.quantisation.unwrap();
         let scale = f64::from(-network.output_scale()).exp2();
-        for (float, integer) in theirs.iter().flatten().zip(ours.iter().flatten()) {
+        for (float, integer) in expected.iter().flatten().zip(integer_outputs.iter().flatten()) {
             assert!(
                 (float - integer * scale).abs() <= report.largest_error * 1.001 + 1e-3,
                 "{name}"

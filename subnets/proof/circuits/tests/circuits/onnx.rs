@@ -148,12 +148,12 @@ fn compiled_network_stays_within_the_maximum_error() {
         "{default_report:?}"
     );
     let max_error = default_report.largest_error / 8.0;
-    let within = report(Some(max_error)).unwrap();
-    assert!(within.largest_error <= max_error, "{within:?}");
-    let precision = within.precision.unwrap();
+    let limited_report = report(Some(max_error)).unwrap();
+    assert!(limited_report.largest_error <= max_error, "{limited_report:?}");
+    let precision = limited_report.precision.unwrap();
     assert!(precision.bits[1] > 8 && precision.worst.is_some(), "{precision:?}");
-    let refused = report(Some(1e-12)).unwrap_err().to_string();
-    assert!(refused.contains("more than the maximum error of"), "{refused}");
+    let error = report(Some(1e-12)).unwrap_err().to_string();
+    assert!(error.contains("more than the maximum error of"), "{error}");
 }
 
 /// A network that the quantiser or reader would get wrong is refused with the largest difference.
@@ -174,13 +174,13 @@ fn network_that_differs_from_its_file_is_refused() {
         panic!("a dense layer")
     };
     bias[0] += 0.5;
-    let refused = compare(&model, &other, &network, &options, &inputs).unwrap_err();
-    let CompareError::Difference { representation: "float", difference, tolerance, .. } = &refused
+    let error = compare(&model, &other, &network, &options, &inputs).unwrap_err();
+    let CompareError::Difference { representation: "float", difference, tolerance, .. } = &error
     else {
-        panic!("{refused}")
+        panic!("{error}")
     };
-    assert!((difference - 0.5).abs() < 0.01 && *tolerance < 0.1, "{refused}");
-    let text = refused.to_string();
+    assert!((difference - 0.5).abs() < 0.01 && *tolerance < 0.1, "{error}");
+    let text = error.to_string();
     assert!(
         text.contains(&format!("the difference {difference} exceeds the tolerance {tolerance}")),
         "{text}"
@@ -194,10 +194,7 @@ fn network_that_differs_from_its_file_is_refused() {
         panic!("a dense layer")
     };
     bias[0] += 1 << 20;
-    let refused = compare(&model, &float, &other, &options, &inputs).unwrap_err();
-    assert!(
-        matches!(refused, CompareError::Difference { representation: "integer", .. }),
-        "{refused}"
-    );
+    let error = compare(&model, &float, &other, &options, &inputs).unwrap_err();
+    assert!(matches!(error, CompareError::Difference { representation: "integer", .. }), "{error}");
     assert!(matches!(Model::decode(b"no model"), Err(OnnxError::Malformed(_))));
 }

@@ -269,18 +269,18 @@ fn outputs_match_onnxruntime() {
     for (((model, bound), (circuit, unit)), (runs, answers)) in
         models.iter().zip(&circuits).zip(answers)
     {
-        let ([(_, inputs), (_, calibration)], [exported, theirs]) = (runs, answers) else {
+        let ([(_, inputs), (_, calibration)], [exported, expected]) = (runs, answers) else {
             panic!("two files of each model")
         };
         let execute = |row: &Vec<i64>| circuit.execute(row).unwrap().outputs(circuit);
-        let ours: Vec<Vec<f64>> = inputs
+        let integer_outputs: Vec<Vec<f64>> = inputs
             .iter()
             .map(|row| execute(row).iter().map(|&value| value as f64).collect())
             .collect();
-        assert_eq!(*exported, ours, "{}", model.name);
-        let theirs = theirs.concat();
-        let largest = theirs.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-        for (integer, float) in calibration.iter().flat_map(execute).zip(theirs) {
+        assert_eq!(*exported, integer_outputs, "{}", model.name);
+        let expected = expected.concat();
+        let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        for (integer, float) in calibration.iter().flat_map(execute).zip(expected) {
             let error = (integer as f64 * unit - float).abs();
             assert!(error < bound * largest, "{}: {float} differs by {error}", model.name);
         }
@@ -291,8 +291,8 @@ fn outputs_match_onnxruntime() {
 /// accepted.
 fn check_proofs(model: &TestModel, backend: &str) -> Vec<Bundle> {
     let Range { low, high } = model.range;
-    let ends = [vec![low; model.elements], vec![high; model.elements]];
-    check_proofs_of(model, backend, &[&model.sample().inputs[..1], &ends].concat())
+    let extreme_inputs = [vec![low; model.elements], vec![high; model.elements]];
+    check_proofs_of(model, backend, &[&model.sample().inputs[..1], &extreme_inputs].concat())
 }
 
 /// Proves a model for inputs, and checks that no other input or output is accepted. Each output is
@@ -340,8 +340,8 @@ fn check_proofs_of(model: &TestModel, backend: &str, inputs: &[Vec<i64>]) -> Vec
 #[test]
 fn position_of_an_equal_element_is_tolerated() {
     let mut weights = [-1.0; 80];
-    for at in [0, 39, 40, 79] {
-        weights[at] = 1.0;
+    for index in [0, 39, 40, 79] {
+        weights[index] = 1.0;
     }
     let graph = Graph::default()
         .floats("w", &[2, 40], &weights)
@@ -360,7 +360,7 @@ fn position_of_an_equal_element_is_tolerated() {
     // The other row is larger, so that nothing saturates.
     let row = vec![50, 31];
     let network = quantise(&float, &options, &[vec![100, 100], row.clone()]).unwrap();
-    let raised = |column: usize, units: i64| {
+    let with_raised_bias = |column: usize, units: i64| {
         let mut network = network.clone();
         let layer = &mut network.layers[0];
         let unit = 1_i64 << layer.rescale.map_or(0, |rescale| rescale.shift);
@@ -376,17 +376,17 @@ fn position_of_an_equal_element_is_tolerated() {
     let compare = |network: &Network| {
         onnx::compare(&model, &float, network, &options, std::slice::from_ref(&row))
     };
-    let rounded = raised(39, 1);
-    assert_eq!((position(&network), position(&rounded)), (0, 39));
-    assert_eq!((compare(&network), compare(&rounded)), (Ok(()), Ok(())));
+    let raised_by_unit = with_raised_bias(39, 1);
+    assert_eq!((position(&network), position(&raised_by_unit)), (0, 39));
+    assert_eq!((compare(&network), compare(&raised_by_unit)), (Ok(()), Ok(())));
     // The first element after the two inputs.
     let largest = network.lower().unwrap().execute(&row).unwrap().cells[2];
-    let other = raised(38, 2 * largest + largest / 4);
-    assert_eq!(position(&other), 38);
-    let refused = compare(&other);
+    let raised_to_largest = with_raised_bias(38, 2 * largest + largest / 4);
+    assert_eq!(position(&raised_to_largest), 38);
+    let result = compare(&raised_to_largest);
     assert!(
-        matches!(refused, Err(onnx::CompareError::Difference { representation: "integer", .. })),
-        "{refused:?}"
+        matches!(result, Err(onnx::CompareError::Difference { representation: "integer", .. })),
+        "{result:?}"
     );
 }
 

@@ -35,8 +35,8 @@ fn inputs_of_slices_cannot_be_hidden() {
         contributor: "anonymous".to_owned(),
     };
     let sample = model.sample().unwrap();
-    let refused = compile_slices(&std::fs::read(file).unwrap(), &sample, &options, 2);
-    assert!(matches!(refused, Err(CircuitError::SlicedInputs)), "{:?}", refused.err());
+    let result = compile_slices(&std::fs::read(file).unwrap(), &sample, &options, 2);
+    assert!(matches!(result, Err(CircuitError::SlicedInputs)), "{:?}", result.err());
 }
 
 #[test]
@@ -51,8 +51,8 @@ fn a_chain_of_slices_proves_the_lenet() {
     bundle.verify().unwrap();
 
     // The whole network in one circuit computes the same outputs.
-    let complete = model.compile("stark").unwrap();
-    let directory = CircuitDirectory::create(&folder.path().join("whole"), &complete).unwrap();
+    let whole_model = model.compile("stark").unwrap();
+    let directory = CircuitDirectory::create(&folder.path().join("whole"), &whole_model).unwrap();
     let execution = directory.circuit().execute(&inputs[0]).unwrap();
     assert_eq!(bundle.slices[2].outputs, execution.outputs(directory.circuit()));
     assert_eq!(bundle.model.output, directory.metadata().output);
@@ -60,21 +60,26 @@ fn a_chain_of_slices_proves_the_lenet() {
     let text = serde_json::to_vec(&bundle).unwrap();
     let read = ModelBundle::from_json(&text).unwrap();
     assert_eq!(read, ModelBundle::Sliced(Box::new(bundle.clone())));
-    let marked = [&b"\xef\xbb\xbf"[..], &text].concat();
-    assert_eq!(ModelBundle::from_json(&marked).unwrap(), read, "a byte order mark is ignored");
+    let with_byte_order_mark = [&b"\xef\xbb\xbf"[..], &text].concat();
+    assert_eq!(
+        ModelBundle::from_json(&with_byte_order_mark).unwrap(),
+        read,
+        "a byte order mark is ignored"
+    );
     assert_eq!(read.id().unwrap(), bundle.model_id().unwrap());
 
-    let refused = |change: &dyn Fn(&mut SlicedBundle)| {
+    let error_of_change = |change: &dyn Fn(&mut SlicedBundle)| {
         let mut changed = bundle.clone();
         change(&mut changed);
         changed.verify().unwrap_err()
     };
     // A slice from a different run is rejected: its activations are correct, but for a different
     // input.
-    let other = prove(&catalogue, &inputs[1], b"one");
-    other.verify().unwrap();
+    let other_run = prove(&catalogue, &inputs[1], b"one");
+    other_run.verify().unwrap();
     for slice in 0..3 {
-        let error = refused(&|changed| changed.slices[slice] = other.slices[slice].clone());
+        let error =
+            error_of_change(&|changed| changed.slices[slice] = other_run.slices[slice].clone());
         assert!(
             matches!(
                 error,
@@ -84,7 +89,7 @@ fn a_chain_of_slices_proves_the_lenet() {
         );
     }
     // A value is changed on both sides of a boundary, so that both slices still agree on it.
-    let error = refused(&|changed| {
+    let error = error_of_change(&|changed| {
         changed.slices[0].outputs[0] ^= 1;
         changed.slices[1].inputs[0] ^= 1;
     });
@@ -92,7 +97,7 @@ fn a_chain_of_slices_proves_the_lenet() {
         matches!(error, CircuitError::Bundle("nonce of a slice does not match the request")),
         "{error}"
     );
-    let error = refused(&|changed| {
+    let error = error_of_change(&|changed| {
         changed.slices[0].outputs[0] ^= 1;
         changed.slices[1].inputs[0] ^= 1;
         for index in [0, 1] {
@@ -105,12 +110,12 @@ fn a_chain_of_slices_proves_the_lenet() {
     assert!(matches!(error, CircuitError::Verify(_)), "{error}");
     // Each change is rejected: a different request, a missing slice, slices in a different order, a
     // different model.
-    refused(&|changed| changed.nonce = Digest::of(b"two"));
-    refused(&|changed| drop(changed.slices.pop()));
-    refused(&|changed| changed.slices.swap(0, 1));
-    refused(&|changed| changed.model.slices[1] = Digest::of(b"other"));
-    refused(&|changed| changed.model.output.scale += 1);
-    refused(&|changed| changed.slices.clear());
+    error_of_change(&|changed| changed.nonce = Digest::of(b"two"));
+    error_of_change(&|changed| drop(changed.slices.pop()));
+    error_of_change(&|changed| changed.slices.swap(0, 1));
+    error_of_change(&|changed| changed.model.slices[1] = Digest::of(b"other"));
+    error_of_change(&|changed| changed.model.output.scale += 1);
+    error_of_change(&|changed| changed.slices.clear());
 }
 
 #[test]

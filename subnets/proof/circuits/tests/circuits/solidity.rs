@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use taonet_primitives::Hotkey;
 use taonet_proof_backends::groth16::Groth16;
 use taonet_proof_backends::groth16::evm::{Call, EvmVerifier, FUNCTION, MAX_VALUES, Word};
-use taonet_proof_backends::{Backend as _, BackendError, Keys, Proven, Statement};
+use taonet_proof_backends::{Backend as _, BackendError, Keys, ProofWithOutputs, Statement};
 use taonet_proof_circuits::{
     Backends, Bundle, CircuitDirectory, CircuitError, CompileOptions, ModelBundle, ShippedModel,
     compile, solidity_call, solidity_contract,
@@ -40,11 +40,11 @@ fn modulus() -> U256 {
 }
 
 /// Modulus of the public values.
-fn order() -> U256 {
+fn scalar_modulus() -> U256 {
     U256::from_be_slice(&ark_bn254::Fr::MODULUS.to_bytes_be())
 }
 
-fn number(word: &Word) -> U256 {
+fn to_number(word: &Word) -> U256 {
     U256::from_be_bytes(*word)
 }
 
@@ -61,16 +61,16 @@ struct Contract {
 impl Contract {
     fn deploy(solc: &Path, source: &str) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/solc.mjs");
-        let question = json!({ "source": source, "contract": "ProofVerifier" });
-        let compiled = ask(Command::new("node").arg(script).arg(solc), &question);
+        let request = json!({ "source": source, "contract": "ProofVerifier" });
+        let compiled = ask(Command::new("node").arg(script).arg(solc), &request);
         assert_eq!(compiled["messages"], json!([]), "{source}");
         let code = |name: &str| hex::decode(compiled[name].as_str().unwrap()).unwrap();
         let mut evm = Context::mainnet().with_db(InMemoryDB::default()).build_mainnet();
         let transaction =
             TxEnv::builder().kind(TxKind::Create).data(code("code").into()).gas_limit(10_000_000);
-        let created = evm.transact_commit(transaction.build().unwrap()).unwrap();
-        assert!(created.is_success(), "{created:?}");
-        let address = created.created_address().unwrap();
+        let creation = evm.transact_commit(transaction.build().unwrap()).unwrap();
+        assert!(creation.is_success(), "{creation:?}");
+        let address = creation.created_address().unwrap();
         Self {
             evm,
             address,
@@ -91,9 +91,9 @@ impl Contract {
     }
 
     fn accepts(&mut self, call: &Call) -> bool {
-        let (answer, _) = self.call(call.data());
-        assert!(answer <= U256::ONE);
-        answer == U256::ONE
+        let (result, _) = self.call(call.data());
+        assert!(result <= U256::ONE);
+        result == U256::ONE
     }
 
     /// Returns the binding that the contract computes.
@@ -136,7 +136,7 @@ fn circuit(folder: &TempDir, model: ShippedModel, backends: Backends) -> Circuit
 fn prove(circuit: &CircuitDirectory, inputs: &[i64]) -> (Bundle, Call) {
     let bundle =
         Bundle::prove(circuit, inputs, Digest::of(b"nonce"), Hotkey::from_bytes([7; 32])).unwrap();
-    let call = solidity_call(&ModelBundle::Whole(Box::new(bundle.clone()))).unwrap();
+    let call = solidity_call(&ModelBundle::Single(Box::new(bundle.clone()))).unwrap();
     (bundle, call)
 }
 
@@ -167,57 +167,58 @@ fn contract_accepts_exactly_the_valid_proof() {
     let (_, gas) = contract.call(call.data());
     println!("12 public values: {gas} gas, {} bytes of code", contract.size);
     assert!(gas < 310_000 && contract.size < 24_576, "{gas} gas, {} bytes", contract.size);
-    assert_eq!(contract.binding(&bundle), number(&call.values[0]));
+    assert_eq!(contract.binding(&bundle), to_number(&call.values[0]));
     let other = Bundle { miner: Hotkey::from_bytes([8; 32]), ..bundle.clone() };
-    assert_ne!(contract.binding(&other), number(&call.values[0]));
+    assert_ne!(contract.binding(&other), to_number(&call.values[0]));
 
-    let mut wrong = Vec::new();
+    let mut invalid_calls = Vec::new();
     for position in 0..call.values.len() {
-        let value = number(&call.values[position]);
-        let others = [
+        let value = to_number(&call.values[position]);
+        let other_values = [
             value.wrapping_add(U256::ONE),
             value.wrapping_sub(U256::ONE),
-            value + order(),
-            order(),
+            value + scalar_modulus(),
+            scalar_modulus(),
             U256::MAX,
         ];
-        wrong.extend(others.map(|other| with_value(&call, position, other)));
+        invalid_calls.extend(other_values.map(|other| with_value(&call, position, other)));
     }
-    let (_, second) = prove(&circuit, &[1; 10]);
-    let outside = outside_of_subgroup();
+    let (_, second_call) = prove(&circuit, &[1; 10]);
+    let outside_subgroup = outside_of_subgroup();
     for (first, count) in [(0, 2), (2, 4), (6, 2)] {
         // The point of another valid proof, the negative, infinity, and coordinates above the
         // modulus.
-        wrong.push(with_words(&call, first, &second.proof[first..first + count]));
-        let negated =
-            call.proof[first + count / 2..first + count].iter().map(|y| modulus() - number(y));
-        wrong.push(with_words(
+        invalid_calls.push(with_words(&call, first, &second_call.proof[first..first + count]));
+        let negated_ordinates =
+            call.proof[first + count / 2..first + count].iter().map(|y| modulus() - to_number(y));
+        invalid_calls.push(with_words(
             &call,
             first + count / 2,
-            &negated.map(|y| y.to_be_bytes()).collect::<Vec<Word>>(),
+            &negated_ordinates.map(|y| y.to_be_bytes()).collect::<Vec<Word>>(),
         ));
-        wrong.push(with_words(&call, first, &vec![[0; 32]; count]));
+        invalid_calls.push(with_words(&call, first, &vec![[0; 32]; count]));
         for position in first..first + count {
-            let coordinate = number(&call.proof[position]);
+            let coordinate = to_number(&call.proof[position]);
             // Not on the curve, and the same coordinate modulo the modulus.
             for other in [coordinate.wrapping_add(U256::ONE), coordinate + modulus(), U256::MAX] {
-                wrong.push(with_words(&call, position, &[other.to_be_bytes()]));
+                invalid_calls.push(with_words(&call, position, &[other.to_be_bytes()]));
             }
         }
     }
-    wrong.push(with_words(&call, 2, &outside));
-    wrong.push(with_words(&call, 0, &[call.proof[6], call.proof[7]]));
-    wrong.push(Call { values: call.values[..11].to_vec(), ..call.clone() });
-    wrong.push(Call { values: [call.values.clone(), vec![[0; 32]]].concat(), ..call.clone() });
-    wrong.push(Call { values: second.values.clone(), ..call.clone() });
-    for (index, wrong) in wrong.iter().enumerate() {
+    invalid_calls.push(with_words(&call, 2, &outside_subgroup));
+    invalid_calls.push(with_words(&call, 0, &[call.proof[6], call.proof[7]]));
+    invalid_calls.push(Call { values: call.values[..11].to_vec(), ..call.clone() });
+    invalid_calls
+        .push(Call { values: [call.values.clone(), vec![[0; 32]]].concat(), ..call.clone() });
+    invalid_calls.push(Call { values: second_call.values.clone(), ..call.clone() });
+    for (index, invalid_call) in invalid_calls.iter().enumerate() {
         assert!(
-            !contract.accepts(wrong),
-            "call {index} of {} was accepted: {wrong:?}",
+            !contract.accepts(invalid_call),
+            "call {index} of {} was accepted: {invalid_call:?}",
             call.values.len()
         );
     }
-    assert!(contract.accepts(&second) && contract.accepts(&call));
+    assert!(contract.accepts(&second_call) && contract.accepts(&call));
 }
 
 fn with_value(call: &Call, position: usize, value: U256) -> Call {
@@ -250,14 +251,18 @@ fn contract_rejects_values_out_of_range() {
     // The smallest input of this proof is -100, the largest 100.
     for (low, high, accepted) in [(-100, 100, true), (-99, 255, false), (-256, 99, false)] {
         let (offset, span) = (format!("{:064x}, ", -low), high - low);
-        let narrowed = source
+        let narrowed_source = source
             .replace(&format!("{inputs}{:064x}, 511)", 256), &format!("{inputs}{offset}{span})"));
-        assert_eq!(Contract::deploy(&solc, &narrowed).accepts(&call), accepted, "{low}..={high}");
+        assert_eq!(
+            Contract::deploy(&solc, &narrowed_source).accepts(&call),
+            accepted,
+            "{low}..={high}"
+        );
     }
 }
 
 /// Returns a circuit of a single output, and its keys.
-fn linear(inputs: usize) -> (Arc<Circuit>, Keys) {
+fn linear_circuit(inputs: usize) -> (Arc<Circuit>, Keys) {
     let weights = (1..=7).cycle().take(inputs).collect();
     let operation = Operation::Dense { weights, bias: vec![5] };
     let layer = Layer { inputs: vec![0], operation, rescale: None, scale: 0 };
@@ -276,10 +281,10 @@ fn linear(inputs: usize) -> (Arc<Circuit>, Keys) {
 #[test]
 fn contract_of_256_public_values_is_deployed_and_one_of_257_is_refused() {
     let id = Digest::of(b"a circuit");
-    let (_, keys) = linear(255);
+    let (_, keys) = linear_circuit(255);
     let error = EvmVerifier::new(&keys.verification).unwrap().contract(&id).unwrap_err();
     assert!(matches!(error, BackendError::Contract { values: 257, limit: 256 }), "{error}");
-    let (circuit, keys) = linear(254);
+    let (circuit, keys) = linear_circuit(254);
     let verifier = EvmVerifier::new(&keys.verification).unwrap();
     let source = verifier.contract(&id).unwrap();
     let Some(solc) = peer_directory("solc") else { return };
@@ -291,14 +296,14 @@ fn contract_of_256_public_values_is_deployed_and_one_of_257_is_refused() {
         verification_key: Digest::of(&keys.verification),
     };
     let inputs: Vec<i64> = (-127..127).collect();
-    let Proven { proof, outputs } =
+    let ProofWithOutputs { proof, outputs } =
         Groth16.prover(circuit, &keys).unwrap().prove(&inputs, &binding).unwrap();
     let call = verifier.call(&Statement { binding, inputs, outputs }, &proof).unwrap();
     assert_eq!(call.values.len(), MAX_VALUES);
     assert!(contract.accepts(&call));
     let (_, gas) = contract.call(call.data());
     println!("256 public values: {gas} gas, {} bytes of code", contract.size);
-    let last = number(&call.values[255]).wrapping_add(U256::ONE);
+    let last = to_number(&call.values[255]).wrapping_add(U256::ONE);
     assert!(!contract.accepts(&with_value(&call, 255, last)));
 }
 
@@ -324,14 +329,14 @@ fn contract_verifies_hashed_inputs() {
     let (_, gas) = contract.call(call.data());
     println!("784 hashed inputs: {gas} gas, {} bytes of code", contract.size);
     assert!(gas < 310_000, "{gas} gas");
-    assert_eq!(contract.binding(&bundle), number(&call.values[0]));
+    assert_eq!(contract.binding(&bundle), to_number(&call.values[0]));
     let (_, other) = prove(&circuit, &inputs[1]);
     // The digest of another picture, and another output.
-    assert!(!contract.accepts(&with_value(&call, 11, number(&other.values[11]))));
+    assert!(!contract.accepts(&with_value(&call, 11, to_number(&other.values[11]))));
     assert!(!contract.accepts(&with_value(
         &call,
         1,
-        number(&call.values[1]).wrapping_add(U256::ONE)
+        to_number(&call.values[1]).wrapping_add(U256::ONE)
     )));
     assert!(contract.accepts(&other));
 }
@@ -346,7 +351,7 @@ fn other_backends_and_sliced_models_have_no_contract() {
     let bundle =
         Bundle::prove(&circuit, &[0; 10], Digest::of(b"nonce"), Hotkey::from_bytes([7; 32]))
             .unwrap();
-    let error = solidity_call(&ModelBundle::Whole(Box::new(bundle))).unwrap_err();
+    let error = solidity_call(&ModelBundle::Single(Box::new(bundle))).unwrap_err();
     assert!(matches!(error, CircuitError::NoContract(_)), "{error}");
 }
 
@@ -357,6 +362,6 @@ fn invalid_proof_has_no_call() {
     let circuit = circuit(&folder, ShippedModel::DiabetesRegression, Backends::default());
     let (mut bundle, _) = prove(&circuit, &[0; 10]);
     bundle.outputs[0] += 1;
-    let error = solidity_call(&ModelBundle::Whole(Box::new(bundle))).unwrap_err();
+    let error = solidity_call(&ModelBundle::Single(Box::new(bundle))).unwrap_err();
     assert!(matches!(error, CircuitError::Verify(_)), "{error}");
 }

@@ -33,15 +33,15 @@ pub struct Lookup {
     values: Vec<f32>,
     width: usize,
     magnitude: f32,
-    is_of_integers: bool,
+    has_integer_values: bool,
 }
 
 impl Lookup {
     /// Creates a table with rows of this width.
     pub fn new(values: Vec<f32>, width: usize) -> Self {
         let magnitude = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-        let is_of_integers = values.iter().all(|value| value.fract().abs() <= 0.0);
-        Self { values, width, magnitude, is_of_integers }
+        let has_integer_values = values.iter().all(|value| value.fract().abs() <= 0.0);
+        Self { values, width, magnitude, has_integer_values }
     }
 
     /// Returns a value; not a number if the table has no such row.
@@ -102,13 +102,13 @@ impl Function {
 
     /// Returns whether the function looks values up in a table.
     pub(crate) fn looks_up(&self) -> bool {
-        self.has(|part| matches!(part, Self::Lookup(..)))
+        self.any_part(|part| matches!(part, Self::Lookup(..)))
     }
 
     /// Returns whether the function looks up rows that its argument names only if that is an exact
     /// integer.
     pub(crate) fn looks_up_exactly(&self) -> bool {
-        self.has(|part| matches!(part, Self::Lookup(_, _, row) if !row.is_integer()))
+        self.any_part(|part| matches!(part, Self::Lookup(_, _, row) if !row.is_integer()))
     }
 
     /// Returns whether the function's values are integers, whatever its argument is.
@@ -130,14 +130,14 @@ impl Function {
                 operation.is_comparison() || (keeps && a.is_integer() && b.is_integer())
             }
             Self::Select(_, a, b) => a.is_integer() && b.is_integer(),
-            Self::Lookup(table, ..) => table.is_of_integers,
+            Self::Lookup(table, ..) => table.has_integer_values,
         }
     }
 
     /// Returns whether neighbouring arguments can have entirely different values, as the rows of a
     /// table have.
     pub(crate) fn is_discontinuous(&self) -> bool {
-        self.has(|part| match part {
+        self.any_part(|part| match part {
             Self::Lookup(..) => true,
             Self::Unary(operation, _) => operation.is_step(),
             Self::Binary(operation, ..) => operation.is_comparison() || operation.is_remainder(),
@@ -146,32 +146,39 @@ impl Function {
     }
 
     /// Returns whether the function or one that it consists of has a property.
-    fn has(&self, property: fn(&Self) -> bool) -> bool {
+    fn any_part(&self, property: fn(&Self) -> bool) -> bool {
         property(self)
             || match self {
                 Self::Variable | Self::Constant(_) => false,
-                Self::Unary(_, function) | Self::Lookup(_, _, function) => function.has(property),
-                Self::Binary(_, a, b) => a.has(property) || b.has(property),
+                Self::Unary(_, function) | Self::Lookup(_, _, function) => {
+                    function.any_part(property)
+                }
+                Self::Binary(_, a, b) => a.any_part(property) || b.any_part(property),
                 Self::Select(condition, a, b) => {
-                    [condition, a, b].iter().any(|part| part.has(property))
+                    [condition, a, b].iter().any(|part| part.any_part(property))
                 }
             }
     }
 
     /// Returns whether the function depends on nothing but the sign of its argument, or whether
     /// that is 0.
-    pub fn is_of_sign(&self) -> bool {
+    pub fn is_function_of_sign(&self) -> bool {
         match self {
             Self::Variable => false,
             Self::Constant(_) => true,
             Self::Unary(Unary::Sign, function) if **function == Self::Variable => true,
-            Self::Unary(_, function) | Self::Lookup(_, _, function) => function.is_of_sign(),
+            Self::Unary(_, function) | Self::Lookup(_, _, function) => {
+                function.is_function_of_sign()
+            }
             Self::Binary(operation, a, b) => {
                 let is_with_zero = **a == Self::Variable
                     && matches!(**b, Self::Constant(zero) if zero.abs() <= 0.0);
-                (operation.is_comparison() && is_with_zero) || (a.is_of_sign() && b.is_of_sign())
+                (operation.is_comparison() && is_with_zero)
+                    || (a.is_function_of_sign() && b.is_function_of_sign())
             }
-            Self::Select(condition, a, b) => [condition, a, b].iter().all(|part| part.is_of_sign()),
+            Self::Select(condition, a, b) => {
+                [condition, a, b].iter().all(|part| part.is_function_of_sign())
+            }
         }
     }
 
@@ -296,7 +303,7 @@ mod tests {
             .select(Function::Constant(-1.0), Function::Variable.then(Unary::Sqrt));
         assert_eq!(values(&root, &[-4.0, 4.0]), vec![-1.0, 2.0]);
         assert!(!root.is_boolean() && !Function::Variable.is_boolean());
-        let inverse = Function::Variable.then(Unary::Inverse { least: 0.5 });
+        let inverse = Function::Variable.then(Unary::Inverse { minimum: 0.5 });
         assert_eq!(
             values(&inverse, &[-4.0, -0.25, 0.0, 0.25, 4.0]),
             vec![-0.25, -2.0, 2.0, 2.0, 0.25]
@@ -320,8 +327,8 @@ mod tests {
                 "{a} {b}: {values:?}"
             );
         }
-        let by_zero = Function::Variable.with(Binary::Modulo, Function::Constant(0.0));
-        assert!(by_zero.apply(1.0).is_nan());
+        let modulo_zero = Function::Variable.with(Binary::Modulo, Function::Constant(0.0));
+        assert!(modulo_zero.apply(1.0).is_nan());
     }
 
     #[test]
@@ -329,7 +336,7 @@ mod tests {
         let zero = || Function::Constant(0.0);
         let is_positive = || Function::Variable.with(Binary::Greater, zero());
         let table = Arc::new(Lookup::new(vec![1.0, 2.0], 1));
-        for (function, is_of_sign, is_discontinuous, looks_up) in [
+        for (function, is_function_of_sign, is_discontinuous, looks_up) in [
             (Function::Variable, false, false, false),
             (zero(), true, false, false),
             (Function::Variable.then(Unary::Sigmoid), false, false, false),
@@ -353,8 +360,9 @@ mod tests {
             (is_positive().look_up(&table, 0), true, true, true),
             (Function::Variable.look_up(&table, 0).then(Unary::Exp), false, true, true),
         ] {
-            let actual = (function.is_of_sign(), function.is_discontinuous(), function.looks_up());
-            assert_eq!(actual, (is_of_sign, is_discontinuous, looks_up), "{function:?}");
+            let actual =
+                (function.is_function_of_sign(), function.is_discontinuous(), function.looks_up());
+            assert_eq!(actual, (is_function_of_sign, is_discontinuous, looks_up), "{function:?}");
         }
     }
 

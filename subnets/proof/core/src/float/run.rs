@@ -63,16 +63,17 @@ impl FloatNetwork {
     ) -> Vec<f32> {
         let mut is_changed = vec![false; tensors.len()];
         is_changed[tensor] = true;
-        let mut replaced = vec![(tensor, std::mem::replace(&mut tensors[tensor], values))];
+        let mut original_tensors = vec![(tensor, std::mem::replace(&mut tensors[tensor], values))];
         for (index, node) in self.nodes.iter().enumerate().skip(tensor) {
             if node.inputs.iter().any(|&input| is_changed[input]) {
                 let output = node.run(self, tensors);
                 is_changed[index + 1] = output != tensors[index + 1];
-                replaced.push((index + 1, std::mem::replace(&mut tensors[index + 1], output)));
+                original_tensors
+                    .push((index + 1, std::mem::replace(&mut tensors[index + 1], output)));
             }
         }
         let output = tensors.last().cloned().unwrap_or_default();
-        for (tensor, values) in replaced {
+        for (tensor, values) in original_tensors {
             tensors[tensor] = values;
         }
         output
@@ -144,12 +145,12 @@ impl FloatNode {
             }
             FloatOperation::Relu => input.iter().map(|value| value.max(0.0)).collect(),
             FloatOperation::MaxPool(window) => pool(shape, self.shape, window, |plane, taps| {
-                taps.iter().map(|&at| input[plane + at]).fold(f32::NEG_INFINITY, f32::max)
+                taps.iter().map(|&tap| input[plane + tap]).fold(f32::NEG_INFINITY, f32::max)
             }),
             FloatOperation::AveragePool(window) => {
                 let count = (window.kernel[0] * window.kernel[1]) as f32;
                 pool(shape, self.shape, window, |plane, taps| {
-                    taps.iter().map(|&at| input[plane + at]).sum::<f32>() / count
+                    taps.iter().map(|&tap| input[plane + tap]).sum::<f32>() / count
                 })
             }
         }
@@ -220,9 +221,10 @@ fn convolve(
     for row in 0..output.height {
         for column in 0..output.width {
             let taps: Vec<(usize, usize)> = window.taps(&input, row, column).collect();
-            for out in 0..output.channels {
-                let first_channel = out / outputs * channels;
-                let kernel = &weights[out * channels * area..(out + 1) * channels * area];
+            for output_channel in 0..output.channels {
+                let first_channel = output_channel / outputs * channels;
+                let kernel = &weights
+                    [output_channel * channels * area..(output_channel + 1) * channels * area];
                 let sum: f32 = (0..channels)
                     .map(|channel| {
                         let source = &values[(first_channel + channel) * plane
@@ -233,7 +235,7 @@ fn convolve(
                             .sum::<f32>()
                     })
                     .sum();
-                result[out * positions + row * output.width + column] += sum;
+                result[output_channel * positions + row * output.width + column] += sum;
             }
         }
     }

@@ -59,7 +59,7 @@ impl Network {
     /// # Errors
     /// When a layer does not fit its inputs, or could overflow.
     pub fn lower(&self) -> Result<Circuit, NetworkError> {
-        Ok(self.lowered()?.0)
+        Ok(self.lower_with_choices()?.0)
     }
 
     /// Returns the format of the network: [`CHOICES_FORMAT`] only if it narrows the interval of a
@@ -68,12 +68,12 @@ impl Network {
     /// # Errors
     /// As [`Network::lower`].
     pub(crate) fn smallest_format(&self) -> Result<u32, NetworkError> {
-        let (_, has_choices) = self.lowered()?;
+        let (_, has_choices) = self.lower_with_choices()?;
         Ok(if has_choices { self.format } else { FORMAT })
     }
 
     /// Returns the circuit, and whether it has a sum over a choice.
-    fn lowered(&self) -> Result<(Circuit, bool), NetworkError> {
+    fn lower_with_choices(&self) -> Result<(Circuit, bool), NetworkError> {
         if !FORMATS.contains(&self.format) {
             return Err(NetworkError::Format(self.format));
         }
@@ -388,14 +388,14 @@ fn positions(shape: Shape) -> impl Iterator<Item = (usize, usize, usize)> {
     })
 }
 
-type Parts = (Vec<Kernel>, Vec<Job>, Vec<i64>);
+type LinearParts = (Vec<Kernel>, Vec<Job>, Vec<i64>);
 
 fn linear(
     index: usize,
     layer: &Layer,
     inputs: &[PlacedTensor],
     output: Shape,
-) -> Result<Parts, NetworkError> {
+) -> Result<LinearParts, NetworkError> {
     match (&layer.operation, inputs) {
         (Operation::Dense { weights, bias }, [input]) => {
             let slots = input.shape.elements();

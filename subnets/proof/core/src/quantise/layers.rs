@@ -8,7 +8,7 @@ pub(super) use self::elements::MAX_BITS;
 use self::integers::IntegerLayer;
 pub(super) use self::integers::deciding_tensors;
 use self::linear::{MEAN_BITS, channel_affine, channel_sum, mean};
-use self::residual::Stream;
+use self::residual::StreamRelation;
 use super::{QuantiseError, QuantiseOptions};
 use crate::float::{ElementType, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{CHOICES_FORMAT, Input, Layer, MAX_SUM, Network, Operation};
@@ -53,8 +53,8 @@ pub(super) struct Quantiser<'a> {
     /// Whether rows of tables, or comparisons, depend on each float tensor, so that integers must
     /// not be rounded.
     is_deciding: Vec<bool>,
-    /// How each float tensor belongs to a residual stream; empty without bits for one.
-    streams: Vec<Stream>,
+    /// Relation of each float tensor to a residual stream; empty without bits for one.
+    stream_relations: Vec<StreamRelation>,
     tensors: Vec<Tensor>,
     layers: Vec<Layer>,
     /// The node of each layer, and the arguments of its table whose values saturate.
@@ -69,7 +69,7 @@ struct Target {
     /// The node that produces the tensor: the node itself, or the ReLU after it.
     node: usize,
     /// Whether that node is a ReLU.
-    positive: bool,
+    is_relu: bool,
 }
 
 impl<'a> Quantiser<'a> {
@@ -84,8 +84,8 @@ impl<'a> Quantiser<'a> {
             vec![Tensor { index: 0, scale, range: range.with_zero(), values: range, is_exact }];
         let (readers, is_fine) = (network.readers(), elements::fine_tensors(network));
         let is_deciding = deciding_tensors(network);
-        let streams = match options.residual_bits {
-            Some(_) => residual::streams(network),
+        let stream_relations = match options.residual_bits {
+            Some(_) => residual::stream_relations(network),
             None => Vec::new(),
         };
         Self {
@@ -96,7 +96,7 @@ impl<'a> Quantiser<'a> {
             readers,
             is_fine,
             is_deciding,
-            streams,
+            stream_relations,
             tensors,
             layers: Vec::new(),
             descriptions: Vec::new(),
@@ -119,10 +119,10 @@ impl<'a> Quantiser<'a> {
         let mut node = 0;
         while let Some(current) = self.network.nodes.get(node) {
             let target = self.target(node, current);
-            let before = self.layers.len();
+            let layer_count = self.layers.len();
             self.node(node, current, target)?;
             if let Some(name) = self.network.names.get(target.node) {
-                for description in self.descriptions.iter_mut().skip(before) {
+                for description in self.descriptions.iter_mut().skip(layer_count) {
                     description.node.clone_from(name);
                 }
             }
@@ -147,14 +147,14 @@ impl<'a> Quantiser<'a> {
     /// Returns the target of a node's sums. A ReLU that is the only reader is merged into the
     /// node's rescale.
     fn target(&self, node: usize, current: &FloatNode) -> Target {
-        let positive = matches!(current.operation, FloatOperation::Relu);
-        let fused = self.network.nodes.get(node + 1).is_some_and(|next| {
+        let is_relu = matches!(current.operation, FloatOperation::Relu);
+        let is_fused = self.network.nodes.get(node + 1).is_some_and(|next| {
             matches!(next.operation, FloatOperation::Relu)
                 && next.inputs == [node + 1]
                 && self.readers.get(node + 1) == Some(&1)
                 && current.operation.has_sums()
         });
-        if fused { Target { node: node + 1, positive: true } } else { Target { node, positive } }
+        if is_fused { Target { node: node + 1, is_relu: true } } else { Target { node, is_relu } }
     }
 
     fn node(
@@ -213,7 +213,7 @@ impl<'a> Quantiser<'a> {
                 self.compare(first, limits, is_above);
                 Ok(())
             }
-            FloatOperation::Multiply if !target.positive && self.push_masked(&inputs) => Ok(()),
+            FloatOperation::Multiply if !target.is_relu && self.push_masked(&inputs) => Ok(()),
             FloatOperation::Multiply => {
                 let scale = inputs.iter().map(|tensor| tensor.scale).sum();
                 self.linear(&inputs, Operation::Product, scale, target)
@@ -256,7 +256,7 @@ impl<'a> Quantiser<'a> {
                 let (operation, bits) = mean(window, node.shape.channels);
                 if window.kernel.iter().product::<usize>() <= EXACT_AREA
                     && bits < MEAN_BITS
-                    && !target.positive
+                    && !target.is_relu
                 {
                     // The weights are 1, or the scale is that of the mean.
                     let range = first.range.times(1 << bits).unwrap_or(SUM_INTERVAL);

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::layers::{MAX_BITS, Quantiser, deciding_tensors, integer_bits};
-use super::report::rounded;
+use super::report::round_to_nine_digits;
 use super::{QuantiseError, QuantiseOptions, checked_magnitudes, power};
 use crate::float::{FloatError, FloatNetwork, FloatNode, FloatOperation};
 use crate::network::Network;
@@ -71,7 +71,7 @@ pub fn quantise_within(
         Ok::<_, FloatError>(tensors.pop().unwrap_or_default())
     });
     let expected = outputs.collect::<Result<Vec<Vec<f32>>, _>>()?;
-    let losses = Losses::measure(network, options, &magnitudes, sample)?;
+    let losses = RoundingLosses::measure(network, options, &magnitudes, sample)?;
     let (mut previous, mut smallest): (Option<Vec<u8>>, f64) = (None, f64::INFINITY);
     for halvings in 0..=MAX_HALVINGS {
         let extra = losses.extra_bits(halvings);
@@ -112,7 +112,7 @@ fn largest_error(
 }
 
 /// Rounding losses of the float tensors.
-struct Losses {
+struct RoundingLosses {
     /// Loss of each tensor with its default bits, in real units; 0 if it is not rounded.
     per_tensor: Vec<f64>,
     /// Default bits of each tensor, without those that the sample does not need.
@@ -122,7 +122,7 @@ struct Losses {
     is_rounded: Vec<bool>,
 }
 
-impl Losses {
+impl RoundingLosses {
     fn measure(
         network: &FloatNetwork,
         options: &QuantiseOptions,
@@ -185,7 +185,7 @@ impl Losses {
         });
         let (node, error) = losses.max_by(|(_, a), (_, b)| a.total_cmp(b))?;
         let name = network.node_name(node);
-        (error > 0.0).then(|| NodeError { node: name, error: rounded(error) })
+        (error > 0.0).then(|| NodeError { node: name, error: round_to_nine_digits(error) })
     }
 
     fn precision(&self, network: &FloatNetwork, extra: &[u8], max_error: f64) -> Precision {
@@ -195,7 +195,7 @@ impl Losses {
         let [min_bits, max_bits] =
             [bits.iter().min(), bits.iter().max()].map(|bits| bits.copied().unwrap_or_default());
         Precision {
-            max_error: rounded(max_error),
+            max_error: round_to_nine_digits(max_error),
             bits: [min_bits, max_bits],
             worst: self.worst(network, extra),
         }

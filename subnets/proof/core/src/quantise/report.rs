@@ -105,7 +105,7 @@ struct Tally {
     total: f64,
     agreeing: usize,
     labelled: usize,
-    right: [usize; 2],
+    correct: [usize; 2],
     targeted: usize,
     squares: [f64; 2],
 }
@@ -118,17 +118,18 @@ impl Tally {
             self.largest = self.largest.max((a - b).abs());
             self.total += (a - b).abs();
         }
-        let (classes, both) = ([largest(expected), largest(actual)], [expected, actual]);
+        let (classes, outputs_of_both) =
+            ([index_of_largest(expected), index_of_largest(actual)], [expected, actual]);
         self.agreeing += usize::from(classes[0] == classes[1]);
         if let Some(label) = label {
             self.labelled += 1;
-            for (right, class) in self.right.iter_mut().zip(classes) {
-                *right += usize::from(class == Some(label));
+            for (correct, class) in self.correct.iter_mut().zip(classes) {
+                *correct += usize::from(class == Some(label));
             }
         }
         if let Some(target) = target {
             self.targeted += 1;
-            for (squares, outputs) in self.squares.iter_mut().zip(both) {
+            for (squares, outputs) in self.squares.iter_mut().zip(outputs_of_both) {
                 *squares += outputs.first().map_or(0.0, |output| (output - target).powi(2));
             }
         }
@@ -139,14 +140,17 @@ impl Tally {
         (self.samples > 0).then(|| QuantisationReport {
             samples: self.samples,
             calibration_samples: None,
-            largest_error: rounded(self.largest),
-            mean_error: rounded(self.total / (self.outputs.max(1)) as f64),
+            largest_error: round_to_nine_digits(self.largest),
+            mean_error: round_to_nine_digits(self.total / (self.outputs.max(1)) as f64),
             agreement: (self.outputs > self.samples)
-                .then(|| rounded(self.agreeing as f64 / samples)),
-            accuracy: (self.labelled > 0)
-                .then(|| self.right.map(|right| rounded(right as f64 / self.labelled as f64))),
-            root_mean_square: (self.targeted > 0)
-                .then(|| self.squares.map(|sum| rounded((sum / self.targeted as f64).sqrt()))),
+                .then(|| round_to_nine_digits(self.agreeing as f64 / samples)),
+            accuracy: (self.labelled > 0).then(|| {
+                self.correct
+                    .map(|correct| round_to_nine_digits(correct as f64 / self.labelled as f64))
+            }),
+            root_mean_square: (self.targeted > 0).then(|| {
+                self.squares.map(|sum| round_to_nine_digits((sum / self.targeted as f64).sqrt()))
+            }),
             precision: None,
         })
     }
@@ -154,12 +158,12 @@ impl Tally {
 
 /// Rounds to nine digits. All parsers agree on numbers with few digits, but not on those with 17,
 /// and the circuit's identity is the hash of the text.
-pub(super) fn rounded(number: f64) -> f64 {
+pub(super) fn round_to_nine_digits(number: f64) -> f64 {
     format!("{number:.8e}").parse().unwrap_or(number)
 }
 
 /// Returns the position of the largest value; the first one if several are equal.
-fn largest(values: &[f64]) -> Option<usize> {
+fn index_of_largest(values: &[f64]) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (index, &value) in values.iter().enumerate() {
         if best.is_none_or(|(_, highest)| value > highest) {
@@ -178,7 +182,7 @@ mod tests {
     proptest! {
         #[test]
         fn report_numbers_round_trip_as_json(number in 0.0..1e9_f64) {
-            let number = rounded(number);
+            let number = round_to_nine_digits(number);
             let text = serde_json::to_string(&number).unwrap();
             prop_assert_eq!(serde_json::from_str::<f64>(&text).unwrap().to_bits(), number.to_bits());
         }

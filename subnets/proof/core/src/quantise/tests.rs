@@ -10,7 +10,7 @@ use crate::{Clamp, Shape, Window};
 fn network() -> FloatNetwork {
     let input = Shape::new(1, 6, 6).unwrap();
     let grid = Shape::new(2, 6, 6).unwrap();
-    let half = Shape::new(2, 3, 3).unwrap();
+    let half_shape = Shape::new(2, 3, 3).unwrap();
     let window = |kernel: usize, stride, padding| Window {
         kernel: [kernel; 2],
         stride: [stride; 2],
@@ -34,7 +34,7 @@ fn network() -> FloatNetwork {
             FloatNode { inputs: vec![4], shape: grid, operation: FloatOperation::Relu },
             FloatNode {
                 inputs: vec![5],
-                shape: half,
+                shape: half_shape,
                 operation: FloatOperation::MaxPool(window(2, 2, 0)),
             },
             FloatNode {
@@ -85,12 +85,12 @@ fn quantised_outputs_approximate_float_outputs() {
 fn calibration_and_test_rows_are_disjoint() {
     for count in [2, 3, 6, 7] {
         let rows = i64::try_from(count).unwrap();
-        let complete = Sample {
+        let full_sample = Sample {
             inputs: (0..rows).map(|row| vec![row]).collect(),
             labels: (0..count).collect(),
             targets: (0..count).map(|row| row as f64).collect(),
         };
-        let (calibration, test) = complete.split();
+        let (calibration, test) = full_sample.split();
         assert_eq!(calibration.len() + test.inputs.len(), count);
         assert!(!calibration.is_empty() && test.inputs.len() >= calibration.len());
         assert!(test.inputs.iter().all(|row| !calibration.contains(row)));
@@ -98,24 +98,24 @@ fn calibration_and_test_rows_are_disjoint() {
             assert_eq!((input[0], *target), (i64::try_from(*label).unwrap(), *label as f64));
         }
     }
-    let single = Sample { inputs: vec![vec![1]], ..Sample::default() };
-    assert_eq!(single.split(), (single.inputs.clone(), single));
+    let single_row = Sample { inputs: vec![vec![1]], ..Sample::default() };
+    assert_eq!(single_row.split(), (single_row.inputs.clone(), single_row));
 }
 
 /// Scales chosen with dim inputs saturate on bright ones, and the report shows that.
 #[test]
 fn quantisation_error_on_test_rows_is_reported() {
     let float = network();
-    let bright = sample(1);
-    let dim: Vec<Vec<i64>> =
-        bright.iter().map(|row| row.iter().map(|value| value / 25).collect()).collect();
-    let network = quantise(&float, &options(), &dim).unwrap();
-    let measured = |inputs: Vec<Vec<i64>>| {
+    let bright_inputs = sample(1);
+    let dim_inputs: Vec<Vec<i64>> =
+        bright_inputs.iter().map(|row| row.iter().map(|value| value / 25).collect()).collect();
+    let network = quantise(&float, &options(), &dim_inputs).unwrap();
+    let report_of = |inputs: Vec<Vec<i64>>| {
         let sample = Sample { inputs, ..Sample::default() };
         QuantisationReport::measure(&float, &network, &options(), &sample).unwrap().largest_error
     };
-    let (same, other) = (measured(dim.clone()), measured(bright));
-    assert!(other > 10.0 * same, "{same} {other}");
+    let (same_report, other_report) = (report_of(dim_inputs.clone()), report_of(bright_inputs));
+    assert!(other_report > 10.0 * same_report, "{same_report} {other_report}");
 }
 
 #[test]
@@ -125,9 +125,9 @@ fn activations_are_fused_into_layers_where_possible() {
     assert_eq!(network.layers.len(), 6);
     let clamps: Vec<Option<Clamp>> =
         network.layers.iter().map(|layer| layer.rescale.map(|rescale| rescale.clamp)).collect();
-    let (relu, signed) = (Some(Clamp::Unsigned(8)), Some(Clamp::Signed(8)));
+    let (relu_clamp, signed_clamp) = (Some(Clamp::Unsigned(8)), Some(Clamp::Signed(8)));
     // Nine is not a power of two, so the mean is rounded; the outputs are exact sums.
-    assert_eq!(clamps, [relu, signed, relu, None, signed, None]);
+    assert_eq!(clamps, [relu_clamp, signed_clamp, relu_clamp, None, signed_clamp, None]);
     assert!(matches!(network.layers[3].operation, Operation::MaxPool { .. }));
     let bytes = network.to_bytes().unwrap();
     assert_eq!(Network::from_bytes(&bytes).unwrap(), network);
@@ -136,8 +136,8 @@ fn activations_are_fused_into_layers_where_possible() {
 #[test]
 fn values_beyond_the_sample_saturate() {
     let float = network();
-    let dim: Vec<Vec<i64>> = vec![vec![10; 36]];
-    let network = quantise(&float, &options(), &dim).unwrap();
+    let dim_inputs: Vec<Vec<i64>> = vec![vec![10; 36]];
+    let network = quantise(&float, &options(), &dim_inputs).unwrap();
     let circuit = network.lower().unwrap();
     let execution = circuit.execute(&[255; 36]).unwrap();
     let first = &circuit.stages[0];
@@ -222,8 +222,8 @@ proptest! {
     ) {
         let mut bytes = quantise(&network(), &options(), &sample(1)).unwrap().to_bytes().unwrap();
         for (index, byte) in flips {
-            let at = index.index(bytes.len());
-            bytes[at] = byte;
+            let offset = index.index(bytes.len());
+            bytes[offset] = byte;
         }
         if let Ok(circuit) = Network::from_bytes(&bytes).and_then(|network| network.lower())
             && circuit.inputs <= 1000

@@ -107,13 +107,13 @@ impl WorkAccounts {
     /// Returns each miner's share of the weight, in the order of `miners`. The sum is 1, or 0 if no
     /// miner has work and at least [`WorkRules::minimum_answers`] answers.
     pub fn weights(&self, miners: &[Hotkey], rules: &WorkRules, now: Duration) -> Vec<f64> {
-        let raw = miners.iter().map(|miner| match self.miners.get(miner) {
+        let raw_weights = miners.iter().map(|miner| match self.miners.get(miner) {
             Some(account) if account.answers >= rules.minimum_answers => {
                 account.work(now).powf(rules.power)
             }
             _ => 0.0,
         });
-        shares(&raw.collect::<Vec<_>>())
+        shares(&raw_weights.collect::<Vec<_>>())
     }
 }
 
@@ -193,10 +193,10 @@ mod tests {
         for (weight, expected) in weights.iter().zip([0.6365, 0.2585, 0.1050, 0.0]) {
             assert!((weight - expected).abs() < 5e-5, "{weights:?}");
         }
-        let steep =
+        let steep_weights =
             accounts.weights(&miners, &WorkRules { power: 5.0, ..WorkRules::default() }, NOW);
-        for (weight, expected) in steep.iter().zip([0.9688, 0.0303, 0.0009, 0.0]) {
-            assert!((weight - expected).abs() < 5e-5, "{steep:?}");
+        for (weight, expected) in steep_weights.iter().zip([0.9688, 0.0303, 0.0009, 0.0]) {
+            assert!((weight - expected).abs() < 5e-5, "{steep_weights:?}");
         }
     }
 
@@ -228,12 +228,12 @@ mod tests {
             events in prop::collection::vec((any::<bool>(), 1_u64..20, 0_u64..5), 1..200),
         ) {
             let mut accounts = WorkAccounts::default();
-            for (good, seconds, hours) in events {
-                let at = NOW + Duration::from_secs(hours * BUCKET);
-                if good {
-                    accounts.verified(hotkey(1), "a:0", Duration::from_secs(seconds), at);
+            for (is_verified, seconds, hours) in events {
+                let time = NOW + Duration::from_secs(hours * BUCKET);
+                if is_verified {
+                    accounts.verified(hotkey(1), "a:0", Duration::from_secs(seconds), time);
                 } else {
-                    accounts.failed(hotkey(1), "a:0", at);
+                    accounts.failed(hotkey(1), "a:0", time);
                 }
             }
             let last = NOW + Duration::from_secs(5 * BUCKET);

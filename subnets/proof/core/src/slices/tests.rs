@@ -10,12 +10,15 @@ fn chain(widths: &[usize], residual: Option<usize>) -> Network {
     let rescale = Some(Rescale { shift: 4, clamp: Clamp::Unsigned(6) });
     let mut layers = Vec::new();
     for (index, pair) in (0_i32..).zip(widths.windows(2)) {
-        let [from, to] = [pair[0], pair[1]];
-        let weights = (0_i32..).take(from * to).map(|weight| weight * 37 % 41 - 20).collect();
+        let [input_width, output_width] = [pair[0], pair[1]];
+        let weights = (0_i32..)
+            .take(input_width * output_width)
+            .map(|weight| weight * 37 % 41 - 20)
+            .collect();
         let previous = layers.len() as u32;
-        let operation = Operation::Dense { weights, bias: vec![3; to] };
+        let operation = Operation::Dense { weights, bias: vec![3; output_width] };
         layers.push(Layer { inputs: vec![previous], operation, rescale, scale: index });
-        if usize::try_from(index).ok() == residual && from == to {
+        if usize::try_from(index).ok() == residual && input_width == output_width {
             let operation = Operation::Sum { factors: vec![1, 2] };
             layers.push(Layer {
                 inputs: vec![previous, previous + 1],
@@ -107,8 +110,9 @@ proptest! {
         match network.slices(count) {
             Ok(slices) => {
                 prop_assert_eq!(slices.len(), count);
-                let chained = slices.iter().fold(inputs.clone(), |values, slice| run(slice, &values));
-                prop_assert_eq!(chained, run(&network, &inputs));
+                let outputs_of_slices =
+                    slices.iter().fold(inputs.clone(), |values, slice| run(slice, &values));
+                prop_assert_eq!(outputs_of_slices, run(&network, &inputs));
             }
             Err(SliceError::Borders { borders, .. }) => prop_assert!(borders + 1 < count),
             Err(error) => prop_assert!(false, "{error}"),

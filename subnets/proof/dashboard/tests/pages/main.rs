@@ -36,7 +36,7 @@ fn hotkey(number: u8) -> Hotkey {
 }
 
 /// Records ten proofs of miner 1 and, of miner 2, one proof and two failures. The store stays open.
-async fn prove(directory: &Path) -> ScoreStore {
+async fn record_proofs(directory: &Path) -> ScoreStore {
     let score_store = ScoreStore::open(directory).await.unwrap();
     let event = |miner: u8, outcome| Event {
         miner: hotkey(miner),
@@ -94,7 +94,7 @@ fn health(page: &str) -> (&str, &str) {
 #[tokio::test]
 async fn page_shows_circuits_and_miners_of_a_running_validator() {
     let directory = tempfile::tempdir().unwrap();
-    let _book = prove(directory.path()).await;
+    let _book = record_proofs(directory.path()).await;
     let (changes, section) =
         (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
     section.read(&changes).await;
@@ -114,7 +114,7 @@ async fn page_shows_circuits_and_miners_of_a_running_validator() {
 #[tokio::test]
 async fn miners_are_sorted_by_the_requested_column() {
     let directory = tempfile::tempdir().unwrap();
-    let _book = prove(directory.path()).await;
+    let _book = record_proofs(directory.path()).await;
     let (changes, section) =
         (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
     section.read(&changes).await;
@@ -142,7 +142,7 @@ async fn missing_scores_and_circuits_are_problems() {
         "{proof}"
     );
     assert_eq!(health(&proof), ("degraded", "The validator's scores are unavailable"));
-    let _book = prove(&state).await;
+    let _book = record_proofs(&state).await;
     let reports = changes.subscribe();
     section.read(&changes).await;
     assert!(reports.has_changed().unwrap());
@@ -156,7 +156,7 @@ async fn missing_scores_and_circuits_are_problems() {
 #[tokio::test]
 async fn validator_without_an_outcome_for_ten_minutes_is_a_problem() {
     let directory = tempfile::tempdir().unwrap();
-    drop(prove(directory.path()).await);
+    drop(record_proofs(directory.path()).await);
     for (minutes, problems) in [(9, 0), (11, 1)] {
         let journal =
             File::options().write(true).open(directory.path().join("scores.journal")).unwrap();
@@ -178,7 +178,7 @@ async fn validator_without_an_outcome_for_ten_minutes_is_a_problem() {
 #[tokio::test]
 async fn failed_service_of_the_validator_degrades_the_subnet() {
     let directory = tempfile::tempdir().unwrap();
-    let _book = prove(directory.path()).await;
+    let _book = record_proofs(directory.path()).await;
     let changes = Changes::default();
     // Nobody listens on this port.
     let services = ServicesSection::new(vec!["proof=http://127.0.0.1:9".parse().unwrap()]);
@@ -195,7 +195,7 @@ async fn failed_service_of_the_validator_degrades_the_subnet() {
 #[tokio::test]
 async fn verification_time_comes_from_the_metrics() {
     let directory = tempfile::tempdir().unwrap();
-    let _book = prove(directory.path()).await;
+    let _book = record_proofs(directory.path()).await;
     let routes = Router::new()
         .route("/readyz", get(|| async {}))
         .route("/metrics", get(|| async { METRICS }));
@@ -217,7 +217,7 @@ async fn verification_time_comes_from_the_metrics() {
 #[tokio::test]
 async fn terminal_shows_miners() {
     let directory = tempfile::tempdir().unwrap();
-    let _book = prove(directory.path()).await;
+    let _book = record_proofs(directory.path()).await;
     let (changes, section) =
         (Changes::default(), ProofSection::new(directory.path().to_owned(), None, None));
     section.read(&changes).await;

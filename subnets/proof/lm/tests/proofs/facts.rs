@@ -32,7 +32,7 @@ fn model() -> &'static Path {
 }
 
 /// Returns the bundle with a changed document.
-fn changed(bundle: &TextBundle, change: impl FnOnce(&mut Value)) -> TextBundle {
+fn with_change(bundle: &TextBundle, change: impl FnOnce(&mut Value)) -> TextBundle {
     let mut document = serde_json::to_value(bundle).unwrap();
     change(&mut document);
     TextBundle::from_json(document.to_string().as_bytes()).unwrap().unwrap()
@@ -47,9 +47,9 @@ fn answer_of_a_language_model_is_proven() {
     let directory = CircuitDirectory::create(&folder.path().join("facts"), &compiled).unwrap();
 
     let (nonce, miner) = (Digest::of(b"a nonce"), Hotkey::from_bytes([7; 32]));
-    let long = "The capital of the moon is not known";
+    let long_prompt = "The capital of the moon is not known";
     assert!(matches!(
-        TextBundle::prove(&directory, long, nonce, miner),
+        TextBundle::prove(&directory, long_prompt, nonce, miner),
         Err(LmError::Prompt { tokens: TOKENS, .. })
     ));
     let bundle = TextBundle::prove(&directory, "The capital of Texas is", nonce, miner).unwrap();
@@ -92,7 +92,7 @@ fn assert_greedy_decoding(directory: &CircuitDirectory) {
     }
 }
 
-/// Who proves the outputs for the inputs of a prompt needs neither prompt nor tokenizer.
+/// A prover of the outputs for a prompt's inputs needs neither prompt nor tokenizer.
 fn assert_a_proof_of_the_inputs_is_one_of_the_answer(
     directory: &CircuitDirectory,
     bundle: &TextBundle,
@@ -107,10 +107,10 @@ fn assert_a_proof_of_the_inputs_is_one_of_the_answer(
         bundle_with("The capital of Maine is"),
         Err(LmError::Bundle("prompt is not that of its inputs"))
     ));
-    let mut other = bundle.proof.clone();
-    "other".clone_into(&mut other.circuit.name);
-    let refused = TextBundle::new(directory, "The capital of Texas is", other);
-    assert!(matches!(refused, Err(LmError::Bundle("proof is for another circuit"))));
+    let mut other_proof = bundle.proof.clone();
+    "other".clone_into(&mut other_proof.circuit.name);
+    let result = TextBundle::new(directory, "The capital of Texas is", other_proof);
+    assert!(matches!(result, Err(LmError::Bundle("proof is for another circuit"))));
     TextBundle::check_prompt(directory, "The capital of Maine is").unwrap();
     assert!(matches!(
         TextBundle::check_prompt(directory, &"a".repeat(TOKENS)),
@@ -126,22 +126,22 @@ fn assert_a_proof_of_the_inputs_is_one_of_the_answer(
 /// what its prompt is.
 fn assert_end_of_the_prompt_is_checked(bundle: &TextBundle) {
     let bundle_with = |prompt: &str, answer: u64| {
-        changed(bundle, |document| {
+        with_change(bundle, |document| {
             document["prompt"] = json!(prompt);
             document["answer"] = json!(answer);
         })
     };
-    let longer =
+    let longer_prompt =
         bundle_with("The capital of Texas is ", 7).verify_with(&Backends::default()).unwrap();
     assert_eq!(
-        (longer.prompt.as_str(), longer.answer.as_str()),
+        (longer_prompt.prompt.as_str(), longer_prompt.answer.as_str()),
         ("The capital of Texas is ", "Austin.")
     );
     // The model continues "The capital of Texas i" in the same way.
-    let shorter =
+    let shorter_prompt =
         bundle_with("The capital of Texas i", 9).verify_with(&Backends::default()).unwrap();
     assert_eq!(
-        (shorter.prompt.as_str(), shorter.answer.as_str()),
+        (shorter_prompt.prompt.as_str(), shorter_prompt.answer.as_str()),
         ("The capital of Texas i", "s Austin.")
     );
     for (prompt, answer) in [
@@ -159,28 +159,28 @@ fn assert_end_of_the_prompt_is_checked(bundle: &TextBundle) {
     }
 }
 
-/// What is proven, and what turns it into a text, cannot be replaced.
+/// Neither the proven tokens nor the tokenizer that decodes them can be replaced.
 fn assert_changes_are_refused(bundle: &TextBundle) {
     // The second token of the answer is "A", 3.
-    let other_token = changed(bundle, |document| document["proof"]["inputs"][25] = json!(4));
+    let other_token = with_change(bundle, |document| document["proof"]["inputs"][25] = json!(4));
     assert!(matches!(
         other_token.text(),
         Err(LmError::Token { position: 1, claimed: 4, expected: 3 })
     ));
     assert!(matches!(other_token.verify_with(&Backends::default()), Err(LmError::Circuit(_))));
-    let other_logit = changed(bundle, |document| {
+    let other_logit = with_change(bundle, |document| {
         let logit = document["proof"]["outputs"][0].as_i64().unwrap();
         document["proof"]["outputs"][0] = json!(i64::from(logit == 0));
     });
     assert!(matches!(other_logit.verify_with(&Backends::default()), Err(LmError::Circuit(_))));
     for field in ["model", "tokenizer"] {
-        let other_file = changed(bundle, |document| {
+        let other_file = with_change(bundle, |document| {
             document[field] = json!(document[field].as_str().unwrap().replacen('0', "1", 1));
         });
         assert!(matches!(other_file.text(), Err(LmError::Metadata(_))), "{field}");
     }
     // Metadata that asks for a vocabulary of 16 million tokens.
-    let huge = changed(bundle, |document| {
+    let huge_model = with_change(bundle, |document| {
         let model =
             json!({ "version": 1, "tokens": 1, "vocabulary": 1 << 24, "begin": null, "ends": [0] })
                 .to_string();
@@ -191,7 +191,7 @@ fn assert_changes_are_refused(bundle: &TextBundle) {
         document["model"] = json!(model);
     });
     assert!(matches!(
-        huge.text(),
+        huge_model.text(),
         Err(LmError::Bundle("inputs or outputs do not match the circuit in number"))
     ));
 }

@@ -22,7 +22,7 @@ use taonet_testing::is_exhaustive;
 
 /// Directories and GGUF files of `vectors/lm`: two layers of 32 values, and 320 tokens.
 const MODELS: [&str; 2] = ["llama", "llama-q8_0.gguf"];
-/// Those of further architectures, and with 4 bits, which `TAONET_TEST_ALL` tests.
+/// Models of further architectures, and with 4 bits, which `TAONET_TEST_ALL` tests.
 const FURTHER_FAMILIES: [&str; 7] = [
     "llama-q4_0.gguf",
     "qwen2",
@@ -51,8 +51,8 @@ fn options(name: &str) -> CompileOptions {
 
 #[test]
 fn models_with_random_weights_are_proven() {
-    let larger: &[&str] = if is_exhaustive() { &FURTHER_FAMILIES } else { &[] };
-    for name in MODELS.iter().chain(larger) {
+    let further_families: &[&str] = if is_exhaustive() { &FURTHER_FAMILIES } else { &[] };
+    for name in MODELS.iter().chain(further_families) {
         check_model(name);
     }
 }
@@ -76,21 +76,21 @@ fn check_model(name: &str) {
     assert_eq!(TextBundle::inputs(&directory, PROMPT).unwrap(), bundle.proof.inputs, "{name}");
 
     for position in [0, text.prompt_tokens, bundle.proof.inputs.len() - 1] {
-        let mut other = bundle.clone();
-        other.proof.inputs[position] ^= 1;
-        assert!(verify(&other).is_err(), "{name}: input {position}");
+        let mut changed_bundle = bundle.clone();
+        changed_bundle.proof.inputs[position] ^= 1;
+        assert!(verify(&changed_bundle).is_err(), "{name}: input {position}");
     }
     for position in (0..bundle.proof.outputs.len()).step_by(97) {
-        let mut other = bundle.clone();
-        other.proof.outputs[position] ^= 1;
-        assert!(verify(&other).is_err(), "{name}: output {position}");
+        let mut changed_bundle = bundle.clone();
+        changed_bundle.proof.outputs[position] ^= 1;
+        assert!(verify(&changed_bundle).is_err(), "{name}: output {position}");
     }
     let digits = bundle.proof.proof.len();
     for position in [0, digits / 3, digits / 2, digits - 1] {
-        let mut other = bundle.clone();
-        let digit = if &other.proof.proof[position..=position] == "0" { "1" } else { "0" };
-        other.proof.proof.replace_range(position..=position, digit);
-        assert!(verify(&other).is_err(), "{name}: digit {position} of the proof");
+        let mut changed_bundle = bundle.clone();
+        let digit = if &changed_bundle.proof.proof[position..=position] == "0" { "1" } else { "0" };
+        changed_bundle.proof.proof.replace_range(position..=position, digit);
+        assert!(verify(&changed_bundle).is_err(), "{name}: digit {position} of the proof");
     }
 }
 
@@ -142,12 +142,12 @@ fn perplexities(tokens: usize, count: usize) -> [f64; 2] {
     let lines: Vec<&str> = facts.lines().collect();
     // The sample has 32 lines at most, evenly spread.
     let step = lines.len().div_ceil(32);
-    let (mut losses, mut predicted) = ([0.0_f64; 2], 0);
+    let (mut losses, mut predicted_tokens) = ([0.0_f64; 2], 0);
     for line in
         lines.iter().enumerate().filter(|(index, _)| index % step != 0).map(|(_, line)| line)
     {
-        let words = vocabulary.encode(line).unwrap();
-        let text = vocabulary.begin().into_iter().chain(words).chain([vocabulary.end()]);
+        let tokens_of_line = vocabulary.encode(line).unwrap();
+        let text = vocabulary.begin().into_iter().chain(tokens_of_line).chain([vocabulary.end()]);
         let text: Vec<u32> = text.take(tokens).collect();
         let mut inputs: Vec<i64> = text.iter().copied().map(i64::from).collect();
         inputs.resize(tokens, 0);
@@ -159,13 +159,13 @@ fn perplexities(tokens: usize, count: usize) -> [f64; 2] {
             let logits = float.next(&[token], &mut cache).unwrap();
             losses[0] += loss(logits.into_iter().map(f64::from), next);
             losses[1] += loss(row.iter().map(|&logit| logit as f64 * unit), next);
-            predicted += 1;
-            if predicted == count {
+            predicted_tokens += 1;
+            if predicted_tokens == count {
                 return losses.map(|loss| (loss / count as f64).exp());
             }
         }
     }
-    panic!("the text has {predicted} tokens only");
+    panic!("the text has {predicted_tokens} tokens only");
 }
 
 /// Returns the negative logarithm of a token's probability.

@@ -47,9 +47,9 @@ struct Nonces {
 impl Nonces {
     /// Marks a nonce as used. Returns `false` if it was used before.
     fn insert(&mut self, nonce: &str, now: u64) -> bool {
-        let is_old = |used: u64| now.saturating_sub(used) > MAX_AGE + MAX_CLOCK_LEAD_SECONDS;
+        let is_expired = |used: u64| now.saturating_sub(used) > MAX_AGE + MAX_CLOCK_LEAD_SECONDS;
         while self.order.len() >= MAX_NONCES
-            || self.order.front().is_some_and(|(used, _)| is_old(*used))
+            || self.order.front().is_some_and(|(used, _)| is_expired(*used))
         {
             if let Some((_, oldest)) = self.order.pop_front() {
                 self.used.remove(&oldest);
@@ -164,10 +164,10 @@ pub(super) fn unix_seconds(time: SystemTime) -> u64 {
 /// Authenticated connections, one for each hotkey.
 pub(super) struct Validators {
     slots: ConnectionSlots,
-    by_hotkey: Mutex<HashMap<Hotkey, Registered>>,
+    by_hotkey: Mutex<HashMap<Hotkey, RegisteredConnection>>,
 }
 
-struct Registered {
+struct RegisteredConnection {
     connection: Connection,
     slot: ConnectionSlot,
 }
@@ -177,7 +177,7 @@ impl Validators {
         Self { slots, by_hotkey: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Hotkey, Registered>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Hotkey, RegisteredConnection>> {
         self.by_hotkey.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -197,7 +197,7 @@ impl Validators {
         };
         let progress = slot.progress();
         if let Some(previous) =
-            by_hotkey.insert(hotkey, Registered { connection: connection.clone(), slot })
+            by_hotkey.insert(hotkey, RegisteredConnection { connection: connection.clone(), slot })
         {
             previous.connection.close(0_u32.into(), b"replaced");
         }

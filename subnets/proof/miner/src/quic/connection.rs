@@ -245,7 +245,7 @@ impl Caller {
         connection_progress: Progress,
     ) -> Self {
         let progress = [connection_progress, registration.progress.clone()];
-        progress.iter().for_each(Progress::upgraded_idle);
+        progress.iter().for_each(Progress::mark_upgraded_idle);
         Self { connection, registration, progress, in_progress: Mutex::default() }
     }
 
@@ -268,7 +268,7 @@ impl Drop for RequestGuard {
         let mut in_progress = self.0.in_progress.lock().unwrap_or_else(PoisonError::into_inner);
         *in_progress -= 1;
         if *in_progress == 0 {
-            self.0.progress.iter().for_each(Progress::upgraded_idle);
+            self.0.progress.iter().for_each(Progress::mark_upgraded_idle);
         }
     }
 }

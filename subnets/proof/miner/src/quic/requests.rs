@@ -19,14 +19,14 @@ pub(super) type Handlers = HashMap<&'static str, Arc<dyn AsyncSynapseHandler>>;
 
 /// Returns the handlers of a miner.
 pub(super) fn handlers(miner: &Miner, requests: &Requests) -> Handlers {
-    let (serving, counter) = (miner.clone(), requests.clone());
+    let (handler_miner, handler_requests) = (miner.clone(), requests.clone());
     let circuit = typed_async_handler(move |message: QueryZkProof| {
-        let (miner, requests) = (serving.clone(), counter.clone());
+        let (miner, requests) = (handler_miner.clone(), handler_requests.clone());
         async move { prove(&miner, &requests, &message).await }
     });
-    let (serving, counter) = (miner.clone(), requests.clone());
+    let (handler_miner, handler_requests) = (miner.clone(), requests.clone());
     let slice = typed_async_handler(move |message: SliceProofRequest| {
-        let (miner, requests) = (serving.clone(), counter.clone());
+        let (miner, requests) = (handler_miner.clone(), handler_requests.clone());
         async move { prove_slice(&miner, &requests, &message).await }
     });
     HashMap::from([(QUERY_ZK_PROOF, circuit), (SLICE_PROOF, slice)])
@@ -63,7 +63,10 @@ async fn prove(
         let _in_progress = requests.begin()?;
         Ok(miner.answer(&ProofQuery::from_message(message)?).await?.to_message()?)
     };
-    counted(answer.await, || QueryZkProofResponse { busy: true, ..QueryZkProofResponse::default() })
+    count_outcome(answer.await, || QueryZkProofResponse {
+        busy: true,
+        ..QueryZkProofResponse::default()
+    })
 }
 
 async fn prove_slice(
@@ -75,12 +78,15 @@ async fn prove_slice(
         let _in_progress = requests.begin()?;
         Ok(miner.answer_slice(&SliceQuery::from_message(message)?).await?.to_slice_message()?)
     };
-    counted(answer.await, || SliceProofResponse { busy: true, ..SliceProofResponse::default() })
+    count_outcome(answer.await, || SliceProofResponse {
+        busy: true,
+        ..SliceProofResponse::default()
+    })
 }
 
 /// Counts an outcome in the metrics, by HTTP status. The protocol has no code for a miner at
 /// capacity, so such a refusal becomes an answer with `busy` set.
-fn counted<T>(answer: Result<T, Refusal>, busy: impl FnOnce() -> T) -> Result<T, Refusal> {
+fn count_outcome<T>(answer: Result<T, Refusal>, busy: impl FnOnce() -> T) -> Result<T, Refusal> {
     metrics::request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
     match answer {
         Err(Refusal::Full) => Ok(busy()),

@@ -96,7 +96,7 @@ impl TestMiner {
         ProofQuery { circuit: self.circuit(0).id(), nonce: Digest::of(nonce), inputs }
     }
 
-    async fn ask(&self, client: &LightningClient, request: QuicRequest) -> QuicResponse {
+    async fn send_request(&self, client: &LightningClient, request: QuicRequest) -> QuicResponse {
         client
             .query_axon_with_timeout(self.axon.clone(), request, Duration::from_mins(1))
             .await
@@ -123,7 +123,7 @@ async fn the_published_client_gets_proofs_of_circuits_and_slices() {
     let alice = client("//Alice").await;
     let query = miner.query(b"1");
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap();
-    let response = miner.ask(&alice, request).await.into_result().unwrap();
+    let response = miner.send_request(&alice, request).await.into_result().unwrap();
     let answer: QueryZkProofResponse = response.deserialize_data().unwrap();
     assert!(answer.witness.is_empty() && !answer.busy);
     assert!(miner.is_valid(&query, &ProofAnswer::from_message(answer)));
@@ -132,7 +132,7 @@ async fn the_published_client_gets_proofs_of_circuits_and_slices() {
     let slice = SliceQuery { model: *model, slice: 0, query: miner.query(b"2") };
     let request =
         QuicRequest::from_typed(SLICE_PROOF, &slice.to_message(ProofSystem::Stark)).unwrap();
-    let response = miner.ask(&alice, request).await.into_result().unwrap();
+    let response = miner.send_request(&alice, request).await.into_result().unwrap();
     let answer: SliceProofResponse = response.deserialize_data().unwrap();
     assert!(miner.is_valid(&slice.query, &ProofAnswer::from_slice_message(answer)));
 }
@@ -141,28 +141,29 @@ async fn the_published_client_gets_proofs_of_circuits_and_slices() {
 async fn refusals_have_the_texts_of_the_protocol() {
     let miner = start(1, None);
     let alice = client("//Alice").await;
-    let good = miner.query(b"1").to_message();
+    let valid_message = miner.query(b"1").to_message();
     let error = async |synapse: &str, message: &QueryZkProof| {
-        let response = miner.ask(&alice, QuicRequest::from_typed(synapse, message).unwrap()).await;
+        let response =
+            miner.send_request(&alice, QuicRequest::from_typed(synapse, message).unwrap()).await;
         assert!(!response.success);
         response.error.unwrap()
     };
-    let unknown = QueryZkProof { model_id: Some("0".repeat(64)), ..good.clone() };
-    assert_eq!(error(QUERY_ZK_PROOF, &unknown).await, "request processing failed");
+    let unknown_circuit = QueryZkProof { model_id: Some("0".repeat(64)), ..valid_message.clone() };
+    assert_eq!(error(QUERY_ZK_PROOF, &unknown_circuit).await, "request processing failed");
     assert_eq!(error(QUERY_ZK_PROOF, &QueryZkProof::default()).await, "request processing failed");
-    assert_eq!(error(SLICE_PROOF, &good).await, "request processing failed");
+    assert_eq!(error(SLICE_PROOF, &valid_message).await, "request processing failed");
     for unsupported in
         ["proof-of-everything", "proof-of-weights", "competition", "QueryForCapacities"]
     {
-        assert_eq!(error(unsupported, &good).await, "unrecognized synapse type");
+        assert_eq!(error(unsupported, &valid_message).await, "unrecognized synapse type");
     }
 
     // Another hotkey at the same address.
-    let other =
+    let other_hotkey =
         QuicAxonInfo { hotkey: key("//Charlie").hotkey().to_string(), ..miner.axon.clone() };
-    let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &good).unwrap();
+    let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &valid_message).unwrap();
     let stranger = client("//Dave").await;
-    let error = stranger.query_axon(other, request).await.unwrap_err();
+    let error = stranger.query_axon(other_hotkey, request).await.unwrap_err();
     assert!(error.to_string().starts_with("handshake error:"), "{error}");
 }
 
@@ -174,16 +175,16 @@ async fn only_hotkeys_with_a_permit_connect() {
     let eve = client("//Eve").await;
     let error = eve.query_axon(miner.axon.clone(), query.clone()).await.unwrap_err();
     assert!(error.to_string().starts_with("handshake error:"), "{error}");
-    assert!(miner.ask(&client("//Alice").await, query).await.success);
+    assert!(miner.send_request(&client("//Alice").await, query).await.success);
 }
 
 /// A permit that is revoked has an effect on open connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn permits_are_required_for_each_request() {
     let is_permitted = Arc::new(AtomicBool::new(true));
-    let current = Arc::clone(&is_permitted);
+    let current_permit = Arc::clone(&is_permitted);
     let permits: Permits = Arc::new(move || {
-        current
+        current_permit
             .load(Ordering::SeqCst)
             .then(|| key("//Alice").hotkey())
             .into_iter()
@@ -193,11 +194,11 @@ async fn permits_are_required_for_each_request() {
     let alice = client("//Alice").await;
     let request =
         || QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();
-    for permitted in [true, false, true] {
-        is_permitted.store(permitted, Ordering::SeqCst);
-        let response = miner.ask(&alice, request()).await;
-        let expected = (!permitted).then_some("authentication failed");
-        assert_eq!((response.success, response.error.as_deref()), (permitted, expected));
+    for has_permit in [true, false, true] {
+        is_permitted.store(has_permit, Ordering::SeqCst);
+        let response = miner.send_request(&alice, request()).await;
+        let expected = (!has_permit).then_some("authentication failed");
+        assert_eq!((response.success, response.error.as_deref()), (has_permit, expected));
     }
 }
 
@@ -207,25 +208,31 @@ async fn full_miner_reports_busy() {
     let alice = client("//Alice").await;
     let request =
         || QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"1").to_message()).unwrap();
-    miner.ask(&alice, request()).await.into_result().unwrap();
-    let several = at_once(&miner, &alice, &request).await;
-    let busy = several.iter().filter(|answer| answer.busy).count();
-    let proven = several.iter().filter(|answer| !answer.query_output.is_empty()).count();
+    miner.send_request(&alice, request()).await.into_result().unwrap();
+    let answers = send_at_once(&miner, &alice, &request).await;
+    let busy = answers.iter().filter(|answer| answer.busy).count();
+    let proven = answers.iter().filter(|answer| !answer.query_output.is_empty()).count();
     assert!(
-        busy > 0 && proven > 0 && busy + proven == several.len(),
+        busy > 0 && proven > 0 && busy + proven == answers.len(),
         "{busy} busy, {proven} proven"
     );
 }
 
-async fn at_once(
+async fn send_at_once(
     miner: &TestMiner,
     client: &LightningClient,
     request: &impl Fn() -> QuicRequest,
 ) -> [QueryZkProofResponse; 3] {
-    let ask = async || {
-        miner.ask(client, request()).await.into_result().unwrap().deserialize_data().unwrap()
+    let send = async || {
+        miner
+            .send_request(client, request())
+            .await
+            .into_result()
+            .unwrap()
+            .deserialize_data()
+            .unwrap()
     };
-    let (first, second, third) = tokio::join!(ask(), ask(), ask());
+    let (first, second, third) = tokio::join!(send(), send(), send());
     [first, second, third]
 }
 
@@ -235,8 +242,8 @@ async fn proofs_in_progress_are_answered_at_shutdown() {
     let alice = client("//Alice").await;
     let (query, axon) = (miner.query(b"1"), miner.axon.clone());
     // Connecting takes a while; afterwards, a request arrives soon.
-    let unknown = QuicRequest::from_typed("none", &query.to_message()).unwrap();
-    assert!(!miner.ask(&alice, unknown).await.success);
+    let unknown_request = QuicRequest::from_typed("none", &query.to_message()).unwrap();
+    assert!(!miner.send_request(&alice, unknown_request).await.success);
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap();
     let response_future = async {
         alice.query_axon_with_timeout(axon, request, Duration::from_mins(1)).await.unwrap()
@@ -249,11 +256,11 @@ async fn proofs_in_progress_are_answered_at_shutdown() {
     let answer: QueryZkProofResponse = response.into_result().unwrap().deserialize_data().unwrap();
     assert!(!answer.query_output.is_empty() && !answer.busy, "the proof in progress is complete");
     miner.server.await.unwrap();
-    let late = alice.query_axon(
+    let late_request = alice.query_axon(
         miner.axon,
         QuicRequest::from_typed(QUERY_ZK_PROOF, &query.to_message()).unwrap(),
     );
-    assert!(late.await.is_err());
+    assert!(late_request.await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +274,7 @@ async fn oversized_message_is_refused_and_server_keeps_running() {
         alice.query_axon_with_timeout(miner.axon.clone(), request, Duration::from_secs(20)).await;
     assert!(answer.is_err() || answer.is_ok_and(|answer| !answer.success));
     let request = QuicRequest::from_typed(QUERY_ZK_PROOF, &miner.query(b"2").to_message()).unwrap();
-    assert!(miner.ask(&client("//Charlie").await, request).await.success);
+    assert!(miner.send_request(&client("//Charlie").await, request).await.success);
 }
 
 #[test]
@@ -278,12 +285,15 @@ fn limits_bound_the_total_bytes_in_flight() {
             limits.message >= inputs.saturating_mul(MAX_INTEGER_BYTES).min(MAX_IN_FLIGHT_BYTES),
             "{inputs}: all fit"
         );
-        let total = limits.validators * limits.streams as usize * limits.message;
-        assert!(total <= MAX_IN_FLIGHT_BYTES, "{inputs}: {total} bytes");
+        let total_bytes = limits.validators * limits.streams as usize * limits.message;
+        assert!(total_bytes <= MAX_IN_FLIGHT_BYTES, "{inputs}: {total_bytes} bytes");
         assert!(limits.validators_per_address > 0, "{inputs}");
     }
     let shipped = Limits::of(784);
     assert_eq!((shipped.message, shipped.validators, shipped.streams), (64 << 10, 64, 128));
-    let large = Limits::of(1 << 20);
-    assert_eq!((large.message, large.validators, large.streams), ((21 << 20) + 4096, 24, 1));
+    let large_limits = Limits::of(1 << 20);
+    assert_eq!(
+        (large_limits.message, large_limits.validators, large_limits.streams),
+        ((21 << 20) + 4096, 24, 1)
+    );
 }

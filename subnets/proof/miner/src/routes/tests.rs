@@ -74,7 +74,7 @@ impl TestMiner {
         (status, serde_json::from_slice(&body).unwrap())
     }
 
-    async fn ask(&self, body: &Value) -> (StatusCode, Value) {
+    async fn send_signed(&self, body: &Value) -> (StatusCode, Value) {
         let body = body.to_string();
         self.send(signed(&body), body).await
     }
@@ -86,7 +86,8 @@ impl TestMiner {
 
     /// Requests a proof and returns whether it verifies.
     async fn is_proven(&self, query: &ProofQuery) -> bool {
-        let (status, answer) = self.ask(&serde_json::to_value(query.to_message()).unwrap()).await;
+        let (status, answer) =
+            self.send_signed(&serde_json::to_value(query.to_message()).unwrap()).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         let answer: ProofAnswer = serde_json::from_value(answer).unwrap();
         assert_eq!(answer.witness, "");
@@ -122,39 +123,43 @@ fn broken_provers_are_skipped() {
             Catalogue::open(folder.path()).unwrap(),
         )
     };
-    let (broken, only_broken) = create("groth16");
-    let (good, both) = create("stark");
+    let (broken, broken_catalogue) = create("groth16");
+    let (working, full_catalogue) = create("stark");
     // The keys were checked when the circuits were opened.
     std::fs::write(broken.path().join("proving_key.bin"), b"").unwrap();
     let settings = || MinerSettings::new(key("//Bob").hotkey());
-    assert!(Miner::load(&only_broken, settings()).is_err());
-    let served: Vec<Digest> = Miner::load(&both, settings()).unwrap().circuits().copied().collect();
-    assert_eq!(served, [good.id()]);
+    assert!(Miner::load(&broken_catalogue, settings()).is_err());
+    let served: Vec<Digest> =
+        Miner::load(&full_catalogue, settings()).unwrap().circuits().copied().collect();
+    assert_eq!(served, [working.id()]);
 }
 
 #[tokio::test]
 async fn unsigned_and_malformed_requests_are_refused() {
     let miner = start(|settings| settings);
-    let good = serde_json::to_value(miner.query(b"1").to_message()).unwrap();
-    let (status, _) = miner.send(HeaderMap::new(), good.to_string()).await;
+    let valid_message = serde_json::to_value(miner.query(b"1").to_message()).unwrap();
+    let (status, _) = miner.send(HeaderMap::new(), valid_message.to_string()).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
-    let changed = |pointer: &str, value: Value| {
-        let mut message = good.clone();
+    let with_change = |pointer: &str, value: Value| {
+        let mut message = valid_message.clone();
         *message.pointer_mut(pointer).unwrap() = value;
         message
     };
     for (message, expected) in [
         (json!("text"), StatusCode::UNPROCESSABLE_ENTITY),
         (json!({}), StatusCode::UNPROCESSABLE_ENTITY),
-        (changed("/model_id", json!("0".repeat(64))), StatusCode::NOT_FOUND),
-        (changed("/model_id", json!("../../etc/passwd")), StatusCode::UNPROCESSABLE_ENTITY),
-        (changed("/query_input/nonce", json!(7)), StatusCode::UNPROCESSABLE_ENTITY),
-        (changed("/query_input/input_data", json!([1, 2])), StatusCode::UNPROCESSABLE_ENTITY),
-        (changed("/query_input/input_data/0", json!(1_000_000)), StatusCode::UNPROCESSABLE_ENTITY),
-        (changed("/query_input/input_data/0", json!(null)), StatusCode::UNPROCESSABLE_ENTITY),
-        (changed("/query_input/input_data/0", json!(0.5)), StatusCode::UNPROCESSABLE_ENTITY),
+        (with_change("/model_id", json!("0".repeat(64))), StatusCode::NOT_FOUND),
+        (with_change("/model_id", json!("../../etc/passwd")), StatusCode::UNPROCESSABLE_ENTITY),
+        (with_change("/query_input/nonce", json!(7)), StatusCode::UNPROCESSABLE_ENTITY),
+        (with_change("/query_input/input_data", json!([1, 2])), StatusCode::UNPROCESSABLE_ENTITY),
+        (
+            with_change("/query_input/input_data/0", json!(1_000_000)),
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
+        (with_change("/query_input/input_data/0", json!(null)), StatusCode::UNPROCESSABLE_ENTITY),
+        (with_change("/query_input/input_data/0", json!(0.5)), StatusCode::UNPROCESSABLE_ENTITY),
     ] {
-        let (status, answer) = miner.ask(&message).await;
+        let (status, answer) = miner.send_signed(&message).await;
         assert_eq!(status, expected, "{message:.200}");
         assert!(answer["error"].is_string(), "{answer}");
     }
@@ -162,10 +167,11 @@ async fn unsigned_and_malformed_requests_are_refused() {
 }
 
 /// Compiles digits-mlp for pictures that have a sixteenth of the brightness.
-fn dim_digits() -> Compiled {
+fn digits_for_dim_images() -> Compiled {
     let model = ShippedModel::DigitsMlp;
-    let bright = model.sample().unwrap().inputs;
-    let dim = bright.iter().map(|picture| picture.iter().map(|pixel| pixel / 16).collect());
+    let bright_images = model.sample().unwrap().inputs;
+    let dim_images =
+        bright_images.iter().map(|image| image.iter().map(|pixel| pixel / 16).collect());
     let options = CompileOptions {
         name: model.name().to_owned(),
         backend: "stark".to_owned(),
@@ -174,7 +180,7 @@ fn dim_digits() -> Compiled {
         max_error: None,
         contributor: "anonymous".to_owned(),
     };
-    let sample = Sample { inputs: dim.collect(), ..Sample::default() };
+    let sample = Sample { inputs: dim_images.collect(), ..Sample::default() };
     compile(model.onnx(), &sample, &options).unwrap()
 }
 
@@ -182,21 +188,22 @@ fn dim_digits() -> Compiled {
 #[tokio::test]
 async fn saturating_inputs_are_refused_with_their_tensors() {
     let folder = tempfile::tempdir().unwrap();
-    let (miner, circuit) = load_compiled(folder.path(), &dim_digits(), |settings| settings);
-    let bright = ShippedModel::DigitsMlp.sample().unwrap().inputs[0].clone();
-    let black = vec![0; bright.len()];
+    let (miner, circuit) =
+        load_compiled(folder.path(), &digits_for_dim_images(), |settings| settings);
+    let bright_image = ShippedModel::DigitsMlp.sample().unwrap().inputs[0].clone();
+    let black_image = vec![0; bright_image.len()];
     let query = |inputs| ProofQuery { circuit: circuit.id(), nonce: Digest::of(b"n"), inputs };
-    let refusal = miner.answer(&query(bright.clone())).await.unwrap_err();
+    let refusal = miner.answer(&query(bright_image.clone())).await.unwrap_err();
     assert!(matches!(refusal, Refusal::Unprovable(_)), "{refusal}");
     let signed_layer = signed_requests(key("//Bob").hotkey(), Duration::from_mins(3)).build();
     let router = router(miner, signed_layer);
-    let running = TestMiner { router, circuit: Arc::clone(&circuit), _folder: folder };
+    let test_miner = TestMiner { router, circuit: Arc::clone(&circuit), _folder: folder };
     let message = |inputs| serde_json::to_value(query(inputs).to_message()).unwrap();
-    let (status, answer) = running.ask(&message(bright)).await;
+    let (status, answer) = test_miner.send_signed(&message(bright_image)).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     let expected = "values are beyond the range of the model's sample and saturate: Relu '";
     assert!(answer["error"].as_str().unwrap().starts_with(expected), "{answer}");
-    assert_eq!(running.ask(&message(black)).await.0, StatusCode::OK);
+    assert_eq!(test_miner.send_signed(&message(black_image)).await.0, StatusCode::OK);
 }
 
 /// Messages of the reference that have no equivalent here.
@@ -224,21 +231,24 @@ async fn full_miner_refuses_immediately_and_slow_proof_times_out() {
     assert!(matches!(second, Err(Refusal::Full)));
 
     let folder = tempfile::tempdir().unwrap();
-    let (short_deadline, _) =
+    let (short_timeout_miner, _) =
         load(folder.path(), |settings| MinerSettings { timeout: Duration::ZERO, ..settings });
-    assert!(matches!(short_deadline.answer(&query).await, Err(Refusal::Timeout(_))));
+    assert!(matches!(short_timeout_miner.answer(&query).await, Err(Refusal::Timeout(_))));
 }
 
 #[tokio::test]
 async fn answers_of_dishonest_miners_do_not_verify() {
-    let wrong = start(|settings| MinerSettings { behaviour: Behaviour::WrongOutput, ..settings });
-    assert!(!wrong.is_proven(&wrong.query(b"1")).await);
-    let replay = start(|settings| MinerSettings { behaviour: Behaviour::Replay, ..settings });
-    assert!(replay.is_proven(&replay.query(b"1")).await);
-    assert!(!replay.is_proven(&replay.query(b"2")).await);
+    let wrong_output_miner =
+        start(|settings| MinerSettings { behaviour: Behaviour::WrongOutput, ..settings });
+    assert!(!wrong_output_miner.is_proven(&wrong_output_miner.query(b"1")).await);
+    let replaying_miner =
+        start(|settings| MinerSettings { behaviour: Behaviour::Replay, ..settings });
+    assert!(replaying_miner.is_proven(&replaying_miner.query(b"1")).await);
+    assert!(!replaying_miner.is_proven(&replaying_miner.query(b"2")).await);
     let folder = tempfile::tempdir().unwrap();
     let hotkey = key("//Charlie").hotkey();
     let (other, _) = load(folder.path(), |_| MinerSettings::new(hotkey));
-    let copy = start(|settings| MinerSettings { behaviour: Behaviour::Copy(other), ..settings });
-    assert!(!copy.is_proven(&copy.query(b"1")).await);
+    let copying_miner =
+        start(|settings| MinerSettings { behaviour: Behaviour::Copy(other), ..settings });
+    assert!(!copying_miner.is_proven(&copying_miner.query(b"1")).await);
 }

@@ -67,9 +67,9 @@ pub fn transposed(dims: &[usize], order: &[usize]) -> Vec<u32> {
 /// one is `None`, the position after the last element stands for the constant.
 pub fn selected(dims: &[usize], positions: &[Vec<Option<usize>>]) -> Vec<u32> {
     let mut selected = vec![Some(0)];
-    for (&extent, along) in dims.iter().zip(positions) {
+    for (&extent, axis_positions) in dims.iter().zip(positions) {
         let step = |&start: &Option<usize>| {
-            along
+            axis_positions
                 .iter()
                 .map(move |index| start.zip(*index).map(|(start, index)| start * extent + index))
         };
@@ -96,7 +96,7 @@ pub fn spans(
     if lengths.into_iter().flatten().any(|length| length != starts.len()) {
         return Err(unsupported(node, "starts, ends, axes and steps differ in length".to_owned()));
     }
-    let mut cut = vec![false; dims.len()];
+    let mut is_sliced = vec![false; dims.len()];
     for (position, (&start, &end)) in starts.iter().zip(ends).enumerate() {
         let index =
             axes.map_or(Some(position.cast_signed() as i64), |axes| axes.get(position).copied());
@@ -104,7 +104,7 @@ pub fn spans(
         let step =
             steps.map_or(Some(1), |steps| steps.get(position).copied()).filter(|&step| step != 0);
         let step = step.ok_or_else(|| unsupported(node, "a step is 0".to_owned()))?;
-        let (Some(span), Some(is_cut)) = (spans.get_mut(along), cut.get_mut(along)) else {
+        let (Some(span), Some(is_cut)) = (spans.get_mut(along), is_sliced.get_mut(along)) else {
             continue;
         };
         if std::mem::replace(is_cut, true) {
@@ -118,9 +118,9 @@ pub fn spans(
 /// Cuts an axis as the standard defines it: negative limits count from the end, and limits beyond
 /// an end stop there.
 fn span_of(extent: i64, start: i64, end: i64, step: i64) -> Span {
-    let from_end = |limit: i64| if limit < 0 { limit.saturating_add(extent) } else { limit };
+    let resolve = |limit: i64| if limit < 0 { limit.saturating_add(extent) } else { limit };
     let (low, high) = if step > 0 { (0, extent) } else { (-1, extent - 1) };
-    let (start, end) = (from_end(start).clamp(low, high), from_end(end).clamp(low, high));
+    let (start, end) = (resolve(start).clamp(low, high), resolve(end).clamp(low, high));
     let start = if step < 0 { start.max(0) } else { start };
     // Rounded up: the last step need not be complete. The divisor of a long step is never reached.
     let (distance, size) =
@@ -164,23 +164,27 @@ pub fn parts(
 /// Returns the axis along which tensors are joined, and the dimensions of the result.
 pub fn concatenated(node: &NodeProto, all: &[&[usize]]) -> Result<(usize, Vec<usize>), OnnxError> {
     let first = all.first().ok_or_else(|| unsupported(node, "the node has no input".to_owned()))?;
-    let joined =
+    let joined_axis =
         axis(node, node.attribute("axis").map_or(i64::MAX, |attribute| attribute.i), first.len())?;
     let mut dims = first.to_vec();
     for other in all.iter().skip(1) {
         let fits = other.len() == first.len()
-            && other.iter().zip(*first).enumerate().all(|(axis, (a, b))| axis == joined || a == b);
+            && other
+                .iter()
+                .zip(*first)
+                .enumerate()
+                .all(|(axis, (a, b))| axis == joined_axis || a == b);
         let (Some(total), Some(&added)) =
-            (dims.get_mut(joined).filter(|_| fits), other.get(joined))
+            (dims.get_mut(joined_axis).filter(|_| fits), other.get(joined_axis))
         else {
             return Err(unsupported(
                 node,
-                format!("inputs of {first:?} and {other:?} cannot be joined along {joined}"),
+                format!("inputs of {first:?} and {other:?} cannot be joined along {joined_axis}"),
             ));
         };
         *total = total.saturating_add(added);
     }
-    Ok((joined, dims))
+    Ok((joined_axis, dims))
 }
 
 /// Returns the positions of joined elements, counted through all tensors one after the other.

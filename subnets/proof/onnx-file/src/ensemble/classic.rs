@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{Ensemble, Scores, Test, TreeNode, check_lengths, list, numbers, outputs, text};
+use super::{
+    BranchTest, Ensemble, Scores, TreeNode, check_lengths, integer_list, number_list, outputs,
+    text_attribute,
+};
 use crate::proto::NodeProto;
 use crate::{OnnxError, rules, unsupported};
 
@@ -11,10 +14,11 @@ use crate::{OnnxError, rules, unsupported};
 type Key = (i64, i64);
 
 pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
-    let (trees, numbers_of_nodes) = (list(node, "nodes_treeids"), list(node, "nodes_nodeids"));
-    let keys: Vec<Key> = trees.iter().copied().zip(numbers_of_nodes.iter().copied()).collect();
+    let (trees, node_numbers) =
+        (integer_list(node, "nodes_treeids"), integer_list(node, "nodes_nodeids"));
+    let keys: Vec<Key> = trees.iter().copied().zip(node_numbers.iter().copied()).collect();
     let node_indices: HashMap<Key, usize> = keys.iter().copied().zip(0..).collect();
-    check_lengths(node, &[("nodes_nodeids", numbers_of_nodes.len())], trees.len())?;
+    check_lengths(node, &[("nodes_nodeids", node_numbers.len())], trees.len())?;
     if node_indices.len() != keys.len() {
         return Err(unsupported(node, "two nodes of a tree have the same number".to_owned()));
     }
@@ -22,11 +26,11 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
     let weights = weights(node, &node_indices)?;
     let scores = scores(node, outputs, &weights)?;
     let mut nodes = branches(node, &keys, &node_indices)?;
-    let mut weighted = HashSet::new();
+    let mut weighted_pairs = HashSet::new();
     for (leaf, output, weight) in weights {
         // Weights of branches have no effect.
         if let Some(TreeNode::Leaf(weights)) = nodes.get_mut(leaf) {
-            if !weighted.insert((leaf, output)) {
+            if !weighted_pairs.insert((leaf, output)) {
                 return Err(unsupported(
                     node,
                     format!("leaf {leaf} has two weights for output {output}"),
@@ -36,16 +40,16 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
         }
     }
     // The first node of each tree is its root.
-    let mut seen = BTreeSet::new();
+    let mut seen_trees = BTreeSet::new();
     let roots: Vec<usize> = (0..keys.len())
-        .filter(|&index| keys.get(index).is_some_and(|key| seen.insert(key.0)))
+        .filter(|&index| keys.get(index).is_some_and(|key| seen_trees.insert(key.0)))
         .collect();
-    average(node, &mut nodes, roots.len())?;
+    divide_by_trees(node, &mut nodes, roots.len())?;
     let sums = match scores {
         Scores::Complement | Scores::Opposite | Scores::Logistic => 1,
         Scores::Sums | Scores::Sigmoids | Scores::Softmax => outputs,
     };
-    let mut base = numbers(node, "base_values")?;
+    let mut base = number_list(node, "base_values")?;
     if base.is_empty() {
         base = vec![0.0; sums];
     }
@@ -61,8 +65,9 @@ fn branches(
 ) -> Result<Vec<TreeNode>, OnnxError> {
     let no_modes = Vec::new();
     let modes = node.attribute("nodes_modes").map_or(&no_modes, |modes| &modes.strings);
-    let (features, values) = (list(node, "nodes_featureids"), numbers(node, "nodes_values")?);
-    let children = ["nodes_truenodeids", "nodes_falsenodeids"].map(|name| list(node, name));
+    let (features, values) =
+        (integer_list(node, "nodes_featureids"), number_list(node, "nodes_values")?);
+    let children = ["nodes_truenodeids", "nodes_falsenodeids"].map(|name| integer_list(node, name));
     let lengths = [
         ("nodes_modes", modes.len()),
         ("nodes_featureids", features.len()),
@@ -77,8 +82,8 @@ fn branches(
         .zip(modes)
         .zip(features.iter().zip(&values))
         .zip(children[0].iter().zip(children[1]));
-    for (((&(tree, _), mode), (&feature, &value)), (&one, &other)) in parts {
-        let Some(test) = test(node, mode)? else {
+    for (((&(tree, _), mode), (&feature, &value)), (&true_child, &false_child)) in parts {
+        let Some(test) = branch_test(node, mode)? else {
             nodes.push(TreeNode::Leaf(Vec::new()));
             continue;
         };
@@ -91,22 +96,22 @@ fn branches(
             feature,
             test,
             value,
-            children: [index(one)?, index(other)?],
+            children: [index(true_child)?, index(false_child)?],
         });
     }
     Ok(nodes)
 }
 
 /// Returns the test of a node; `None` for a leaf.
-fn test(node: &NodeProto, mode: &[u8]) -> Result<Option<Test>, OnnxError> {
+fn branch_test(node: &NodeProto, mode: &[u8]) -> Result<Option<BranchTest>, OnnxError> {
     Ok(Some(match mode {
         b"LEAF" => return Ok(None),
-        b"BRANCH_LEQ" => Test::AtMost,
-        b"BRANCH_LT" => Test::Below,
-        b"BRANCH_GTE" => Test::AtLeast,
-        b"BRANCH_GT" => Test::Above,
-        b"BRANCH_EQ" => Test::Equal,
-        b"BRANCH_NEQ" => Test::Unequal,
+        b"BRANCH_LEQ" => BranchTest::AtMost,
+        b"BRANCH_LT" => BranchTest::Below,
+        b"BRANCH_GTE" => BranchTest::AtLeast,
+        b"BRANCH_GT" => BranchTest::Above,
+        b"BRANCH_EQ" => BranchTest::Equal,
+        b"BRANCH_NEQ" => BranchTest::Unequal,
         other => {
             return Err(unsupported(
                 node,
@@ -123,8 +128,8 @@ fn weights(
 ) -> Result<Vec<(usize, usize, f64)>, OnnxError> {
     let kind = if rules::is_classifier(node) { "class" } else { "target" };
     let [trees, nodes, ids] =
-        ["treeids", "nodeids", "ids"].map(|name| list(node, &format!("{kind}_{name}")));
-    let values = numbers(node, &format!("{kind}_weights"))?;
+        ["treeids", "nodeids", "ids"].map(|name| integer_list(node, &format!("{kind}_{name}")));
+    let values = number_list(node, &format!("{kind}_weights"))?;
     let lengths = [("weights", values.len()), ("nodeids", nodes.len()), ("ids", ids.len())];
     check_lengths(node, &lengths, trees.len())?;
     let weights = trees.iter().zip(nodes).zip(ids.iter().zip(&values)).map(
@@ -150,7 +155,7 @@ fn scores(
     outputs: usize,
     weights: &[(usize, usize, f64)],
 ) -> Result<Scores, OnnxError> {
-    let transform = text(node, "post_transform", "NONE");
+    let transform = text_attribute(node, "post_transform", "NONE");
     let refuse =
         |reason: &str| Err(unsupported(node, format!("post_transform '{transform}' {reason}")));
     if !rules::is_classifier(node) {
@@ -170,7 +175,7 @@ fn scores(
             _ => refuse("of two classes with one sum is unsupported"),
         };
     }
-    if outputs == 2 && !super::numbers(node, "base_values")?.is_empty() {
+    if outputs == 2 && !super::number_list(node, "base_values")?.is_empty() {
         return Err(unsupported(
             node,
             "base values of two classes with a sum each are unsupported".to_owned(),
@@ -185,8 +190,12 @@ fn scores(
 }
 
 /// Divides the weights by the number of trees if the node averages.
-fn average(node: &NodeProto, nodes: &mut [TreeNode], trees: usize) -> Result<(), OnnxError> {
-    let divisor = match text(node, "aggregate_function", "SUM") {
+fn divide_by_trees(
+    node: &NodeProto,
+    nodes: &mut [TreeNode],
+    trees: usize,
+) -> Result<(), OnnxError> {
+    let divisor = match text_attribute(node, "aggregate_function", "SUM") {
         "SUM" => return Ok(()),
         "AVERAGE" => trees.max(1) as f64,
         other => {

@@ -1,6 +1,8 @@
 //! Parsing of TreeEnsemble, whose branches and leaves are in separate lists.
 
-use super::{Ensemble, Scores, Test, TreeNode, check_lengths, list, numbers, outputs};
+use super::{
+    BranchTest, Ensemble, Scores, TreeNode, check_lengths, integer_list, number_list, outputs,
+};
 use crate::proto::NodeProto;
 use crate::{OnnxError, unsupported};
 
@@ -16,19 +18,22 @@ pub(super) fn parse(node: &NodeProto) -> Result<Ensemble, OnnxError> {
             "a post_transform, or another aggregation than sum and mean, is unsupported".to_owned(),
         ));
     }
-    let roots: Vec<usize> = list(node, "tree_roots").iter().map(|&root| to_index(root)).collect();
+    let roots: Vec<usize> =
+        integer_list(node, "tree_roots").iter().map(|&root| to_index(root)).collect();
     let divisor = if aggregate == AVERAGE { roots.len().max(1) as f64 } else { 1.0 };
-    let (targets, weights) = (list(node, "leaf_targetids"), numbers(node, "leaf_weights")?);
+    let (targets, weights) =
+        (integer_list(node, "leaf_targetids"), number_list(node, "leaf_weights")?);
     check_lengths(node, &[("leaf_weights", weights.len())], targets.len())?;
     let leaves: Vec<(usize, f64)> = targets
         .iter()
         .zip(weights)
         .map(|(&target, weight)| (to_index(target), weight / divisor))
         .collect();
-    let (features, splits) = (list(node, "nodes_featureids"), numbers(node, "nodes_splits")?);
-    let modes = numbers(node, "nodes_modes")?;
-    let children = ["nodes_truenodeids", "nodes_falsenodeids"].map(|name| list(node, name));
-    let is_leaf = ["nodes_trueleafs", "nodes_falseleafs"].map(|name| list(node, name));
+    let (features, splits) =
+        (integer_list(node, "nodes_featureids"), number_list(node, "nodes_splits")?);
+    let modes = number_list(node, "nodes_modes")?;
+    let children = ["nodes_truenodeids", "nodes_falsenodeids"].map(|name| integer_list(node, name));
+    let is_leaf = ["nodes_trueleafs", "nodes_falseleafs"].map(|name| integer_list(node, name));
     let lengths = [
         ("nodes_splits", splits.len()),
         ("nodes_modes", modes.len()),
@@ -74,14 +79,14 @@ fn to_index(index: i64) -> usize {
     usize::try_from(index).unwrap_or(usize::MAX)
 }
 
-fn branch_test(node: &NodeProto, mode: f64) -> Result<Test, OnnxError> {
+fn branch_test(node: &NodeProto, mode: f64) -> Result<BranchTest, OnnxError> {
     Ok(match mode as i64 {
-        0 => Test::AtMost,
-        1 => Test::Below,
-        2 => Test::AtLeast,
-        3 => Test::Above,
-        4 => Test::Equal,
-        5 => Test::Unequal,
+        0 => BranchTest::AtMost,
+        1 => BranchTest::Below,
+        2 => BranchTest::AtLeast,
+        3 => BranchTest::Above,
+        4 => BranchTest::Equal,
+        5 => BranchTest::Unequal,
         6 => {
             let reason =
                 "branches by membership are unsupported; hint: export a branch for each member";

@@ -34,8 +34,8 @@ impl Operands<'_> {
     pub(super) fn where_elements(&self) -> Result<Tensor, OnnxError> {
         let (condition, a, b) = (self.get(0)?, self.get(1)?, self.get(2)?);
         let first =
-            self.combined(&condition, &a, |holds, a| if holds > 0.0 { a } else { f64::NAN })?;
-        self.combined(&first, &b, |first, b| if first.is_nan() { b } else { first })
+            self.combine(&condition, &a, |holds, a| if holds > 0.0 { a } else { f64::NAN })?;
+        self.combine(&first, &b, |first, b| if first.is_nan() { b } else { first })
     }
 
     /// Evaluates an operator that applies a function to each element; `None` if there is no such
@@ -132,10 +132,10 @@ impl Operands<'_> {
             return Err(self.refuse("perm is malformed"));
         }
         let dims = order.iter().map(|&axis| input.dims[axis]).collect();
-        Ok(built(dims, |coordinates| {
+        Ok(tensor_from_fn(dims, |coordinates| {
             let mut source = vec![0; rank];
-            for (&axis, &at) in order.iter().zip(coordinates) {
-                source[axis] = at;
+            for (&axis, &coordinate) in order.iter().zip(coordinates) {
+                source[axis] = coordinate;
             }
             input.at(&source)
         }))
@@ -158,18 +158,23 @@ impl Operands<'_> {
             let extent = input.dims[axis].cast_signed() as i64;
             let resolve = |limit: i64| if limit < 0 { limit.saturating_add(extent) } else { limit };
             let last = if step > 0 { extent } else { extent - 1 };
-            let mut at = resolve(start).clamp(0, last.max(0));
+            let mut coordinate = resolve(start).clamp(0, last.max(0));
             let end = resolve(end).max(-1);
             selected[axis].clear();
-            while (0..extent).contains(&at) && if step > 0 { at < end } else { at > end } {
-                selected[axis].push(at as usize);
-                at = at.saturating_add(step);
+            while (0..extent).contains(&coordinate)
+                && if step > 0 { coordinate < end } else { coordinate > end }
+            {
+                selected[axis].push(coordinate as usize);
+                coordinate = coordinate.saturating_add(step);
             }
         }
         let dims = selected.iter().map(Vec::len).collect();
-        Ok(built(dims, |coordinates| {
-            let source: Vec<usize> =
-                coordinates.iter().zip(&selected).map(|(&at, selected)| selected[at]).collect();
+        Ok(tensor_from_fn(dims, |coordinates| {
+            let source: Vec<usize> = coordinates
+                .iter()
+                .zip(&selected)
+                .map(|(&coordinate, selected)| selected[coordinate])
+                .collect();
             input.at(&source)
         }))
     }
@@ -190,7 +195,7 @@ impl Operands<'_> {
             let mut dims = input.dims.clone();
             dims[axis] = size;
             let first = start;
-            parts.push(built(dims, |coordinates| {
+            parts.push(tensor_from_fn(dims, |coordinates| {
                 let mut source = coordinates.to_vec();
                 source[axis] += first;
                 input.at(&source)
@@ -209,7 +214,7 @@ impl Operands<'_> {
         let dims = target.filter(|dims| elements(dims).is_some_and(|count| count <= MAX_ELEMENTS));
         let dims = dims.ok_or_else(|| self.refuse("the dimensions are malformed"))?;
         let values = vec![0.0; elements(&dims).unwrap_or_default()];
-        self.combined(&input, &Tensor { dims, values }, |value, _| value)
+        self.combine(&input, &Tensor { dims, values }, |value, _| value)
     }
 
     pub(super) fn concatenated(&self) -> Result<Tensor, OnnxError> {
@@ -232,7 +237,7 @@ impl Operands<'_> {
             }
             dims[axis] = total;
         }
-        Ok(built(dims, |coordinates| {
+        Ok(tensor_from_fn(dims, |coordinates| {
             let mut source = coordinates.to_vec();
             for part in &parts {
                 if source[axis] < part.dims[axis] {
@@ -267,21 +272,26 @@ impl Operands<'_> {
             );
             dims[axis] = extent.map_err(|_| self.refuse("the pads remove all elements"))?;
         }
-        Ok(built(dims, |coordinates| {
+        Ok(tensor_from_fn(dims, |coordinates| {
             let mut source = Vec::with_capacity(rank);
-            for ((&at, &before), &extent) in coordinates.iter().zip(&before).zip(&input.dims) {
-                let (at, last) =
-                    (at.cast_signed() as i64 - before, extent.cast_signed() as i64 - 1);
+            for ((&coordinate, &before), &extent) in
+                coordinates.iter().zip(&before).zip(&input.dims)
+            {
+                let (coordinate, last) =
+                    (coordinate.cast_signed() as i64 - before, extent.cast_signed() as i64 - 1);
                 source.push(match &mode[..] {
-                    _ if (0..=last).contains(&at) => at as usize,
+                    _ if (0..=last).contains(&coordinate) => coordinate as usize,
                     b"edge" => {
-                        if at < 0 {
+                        if coordinate < 0 {
                             0
                         } else {
                             extent - 1
                         }
                     }
-                    b"reflect" => (if at < 0 { -at } else { last - (at - last) }) as usize,
+                    b"reflect" => {
+                        (if coordinate < 0 { -coordinate } else { last - (coordinate - last) })
+                            as usize
+                    }
                     _ => return constant,
                 });
             }
@@ -295,7 +305,7 @@ impl Operands<'_> {
         let extent = input.dims[axis] as f64;
         let (outer, inner) = (&input.dims[..axis], &input.dims[axis + 1..]);
         let dims = [outer, &indices.dims, inner].concat();
-        Ok(built(dims, |coordinates| {
+        Ok(tensor_from_fn(dims, |coordinates| {
             let (outer, remaining) = coordinates.split_at(axis);
             let (middle, inner) = remaining.split_at(indices.dims.len());
             let index = indices.at(middle);
@@ -323,7 +333,10 @@ impl Tensor {
 
     /// Returns the index of the element at these positions along the axes.
     fn index(&self, coordinates: &[usize]) -> usize {
-        coordinates.iter().zip(&self.dims).fold(0, |index, (&at, &extent)| index * extent + at)
+        coordinates
+            .iter()
+            .zip(&self.dims)
+            .fold(0, |index, (&coordinate, &extent)| index * extent + coordinate)
     }
 }
 
@@ -333,19 +346,19 @@ pub(super) fn all_coordinates(dims: &[usize]) -> impl Iterator<Item = Vec<usize>
     let mut next = vec![0; dims.len()];
     (0..count).map(move |_| {
         let coordinates = next.clone();
-        for (at, &extent) in next.iter_mut().zip(&dims).rev() {
-            *at += 1;
-            if *at < extent {
+        for (coordinate, &extent) in next.iter_mut().zip(&dims).rev() {
+            *coordinate += 1;
+            if *coordinate < extent {
                 break;
             }
-            *at = 0;
+            *coordinate = 0;
         }
         coordinates
     })
 }
 
 /// Builds a tensor from a function of the positions along its axes.
-pub(super) fn built(dims: Vec<usize>, element: impl Fn(&[usize]) -> f64) -> Tensor {
+pub(super) fn tensor_from_fn(dims: Vec<usize>, element: impl Fn(&[usize]) -> f64) -> Tensor {
     let values = all_coordinates(&dims).map(|coordinates| element(&coordinates)).collect();
     Tensor { dims, values }
 }

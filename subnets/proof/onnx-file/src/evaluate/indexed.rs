@@ -3,8 +3,8 @@
 
 use taonet_proof_core::MAX_ELEMENTS;
 
-use super::elements::{all_coordinates, built, existing_axis};
-use super::reduced::change_lines;
+use super::elements::{all_coordinates, existing_axis, tensor_from_fn};
+use super::reduced::map_lines;
 use super::{Operands, Tensor};
 use crate::OnnxError;
 
@@ -54,7 +54,7 @@ impl Operands<'_> {
             .map(|(coordinates, _)| coordinates)
             .collect();
         let dims = vec![input.dims.len(), nonzero.len()];
-        Ok(built(dims, |at| nonzero[at[1]][at[0]] as f64))
+        Ok(tensor_from_fn(dims, |coordinates| nonzero[coordinates[1]][coordinates[0]] as f64))
     }
 
     pub(super) fn tiled(&self) -> Result<Tensor, OnnxError> {
@@ -74,9 +74,12 @@ impl Operands<'_> {
             .map(|(&extent, &count)| extent.saturating_mul(count))
             .collect();
         self.check_size(&dims)?;
-        Ok(built(dims, |coordinates| {
-            let source: Vec<usize> =
-                coordinates.iter().zip(&input.dims).map(|(&at, &extent)| at % extent).collect();
+        Ok(tensor_from_fn(dims, |coordinates| {
+            let source: Vec<usize> = coordinates
+                .iter()
+                .zip(&input.dims)
+                .map(|(&coordinate, &extent)| coordinate % extent)
+                .collect();
             input.at(&source)
         }))
     }
@@ -89,7 +92,7 @@ impl Operands<'_> {
         if input.dims.len() < 2 {
             return Err(self.refuse("the operand has no matrices"));
         }
-        Ok(built(input.dims.clone(), |coordinates| {
+        Ok(tensor_from_fn(input.dims.clone(), |coordinates| {
             let [.., row, column] = coordinates else { return f64::NAN };
             let distance = (column.cast_signed() as i64)
                 .saturating_sub(row.cast_signed() as i64)
@@ -110,7 +113,7 @@ impl Operands<'_> {
         let (input, indices) = (self.get(0)?, self.get(1)?);
         let axis = self.axis(0, &input.dims)?;
         self.check_covered(&input.dims, &indices.dims, axis)?;
-        Ok(built(indices.dims.clone(), |coordinates| {
+        Ok(tensor_from_fn(indices.dims.clone(), |coordinates| {
             let mut source = coordinates.to_vec();
             // A computed index that does not exist has no value.
             match Self::index(indices.at(coordinates), input.dims[axis]) {
@@ -174,7 +177,7 @@ impl Operands<'_> {
         }
         let dims = [&outer[..], &input.dims[batch + width..]].concat();
         self.check_size(&dims)?;
-        Ok(built(dims, |coordinates| {
+        Ok(tensor_from_fn(dims, |coordinates| {
             let (tuple, inner) = coordinates.split_at(outer.len());
             let mut source = tuple[..batch].to_vec();
             for position in 0..width {
@@ -202,7 +205,11 @@ impl Operands<'_> {
             let index = Self::index(indices.at(&coordinates), output.dims[axis]);
             coordinates[axis] = index.unwrap_or(usize::MAX);
             // A computed index that does not exist changes nothing.
-            if coordinates.iter().zip(&output.dims).all(|(&at, &extent)| at < extent) {
+            if coordinates
+                .iter()
+                .zip(&output.dims)
+                .all(|(&coordinate, &extent)| coordinate < extent)
+            {
                 *output.at_mut(&coordinates) = update;
             }
         }
@@ -245,7 +252,7 @@ impl Operands<'_> {
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
         dims.insert(axis, depth);
         self.check_size(&dims)?;
-        Ok(built(dims, |coordinates| {
+        Ok(tensor_from_fn(dims, |coordinates| {
             let mut source = coordinates.to_vec();
             let position = source.remove(axis);
             if Self::index(indices.at(&source), depth) == Some(position) { on } else { off }
@@ -259,16 +266,19 @@ impl Operands<'_> {
         let rank = input.dims.len();
         let is_upsample = self.node.op_type == "Upsample";
         // Before version 11, the scales come second, and before version 9, they are an attribute.
-        let at = if is_upsample || self.opset < 11 { 1 } else { 2 };
+        let scales_position = if is_upsample || self.opset < 11 { 1 } else { 2 };
         let scales_input = self
             .node
             .floats("scales")
             .map(|scales| scales.iter().copied().map(f64::from).collect());
         let scales = scales_input
-            .or_else(|| self.optional(at).map(|scales| scales.into_owned().values))
+            .or_else(|| self.optional(scales_position).map(|scales| scales.into_owned().values))
             .unwrap_or_default();
-        let sizes =
-            if at == 2 { self.optional(3).map(|sizes| sizes.into_owned().values) } else { None };
+        let sizes = if scales_position == 2 {
+            self.optional(3).map(|sizes| sizes.into_owned().values)
+        } else {
+            None
+        };
         let axes = self
             .node
             .ints("axes")
@@ -304,18 +314,18 @@ impl Operands<'_> {
                 text("nearest_mode", "round_prefer_floor"),
             )
         };
-        Ok(built(dims.clone(), |coordinates| {
+        Ok(tensor_from_fn(dims.clone(), |coordinates| {
             let mut source = Vec::with_capacity(rank);
-            for (axis, &at) in coordinates.iter().enumerate() {
-                let (extent, size, factor, at) =
-                    (input.dims[axis] as f32, dims[axis] as f32, factors[axis], at as f32);
+            for (axis, &coordinate) in coordinates.iter().enumerate() {
+                let (extent, size, factor, coordinate) =
+                    (input.dims[axis] as f32, dims[axis] as f32, factors[axis], coordinate as f32);
                 let original = f64::from(match mode.as_str() {
-                    _ if (factor - 1.0).abs() <= 0.0 => at,
-                    "asymmetric" => at / factor,
-                    "align_corners" if size > 1.0 => at * (extent - 1.0) / (size - 1.0),
+                    _ if (factor - 1.0).abs() <= 0.0 => coordinate,
+                    "asymmetric" => coordinate / factor,
+                    "align_corners" if size > 1.0 => coordinate * (extent - 1.0) / (size - 1.0),
                     "align_corners" => 0.0,
                     "pytorch_half_pixel" if size <= 1.0 => 0.0,
-                    _ => (at + 0.5) / factor - 0.5,
+                    _ => (coordinate + 0.5) / factor - 0.5,
                 });
                 let nearest = match rounding.as_str() {
                     "floor" => original.floor(),
@@ -334,17 +344,17 @@ impl Operands<'_> {
         let mut tensor = self.get(0)?.into_owned();
         let axis = existing_axis(self.number(1)? as i64, &tensor.dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
-        let (is_reverse, excludes) =
+        let (is_reverse, is_exclusive) =
             (self.node.int("reverse", 0) != 0, self.node.int("exclusive", 0) != 0);
         let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
-        change_lines(&mut tensor.values, width, inner, |line| {
+        map_lines(&mut tensor.values, width, inner, |line| {
             if is_reverse {
                 line.reverse();
             }
             let mut sum = 0.0;
             for value in &mut *line {
                 let next = sum + *value;
-                *value = if excludes { sum } else { next };
+                *value = if is_exclusive { sum } else { next };
                 sum = next;
             }
             if is_reverse {
@@ -377,7 +387,7 @@ impl Operands<'_> {
         if is_space_to_depth {
             let dims = vec![batch, channels.saturating_mul(area), height / size, width / size];
             self.check_size(&dims)?;
-            return Ok(built(dims, |coordinates| {
+            return Ok(tensor_from_fn(dims, |coordinates| {
                 let (block, channel) = (coordinates[1] / channels, coordinates[1] % channels);
                 input.at(&[
                     coordinates[0],
@@ -396,7 +406,7 @@ impl Operands<'_> {
             _ => return Err(self.refuse("mode is neither DCR nor CRD")),
         };
         let block_channels = channels / area;
-        Ok(built(dims, |coordinates| {
+        Ok(tensor_from_fn(dims, |coordinates| {
             let block = coordinates[2] % size * size + coordinates[3] % size;
             let channel = if is_by_column {
                 coordinates[1] * area + block

@@ -3,8 +3,8 @@
 
 use super::{Operands, Tensor};
 use crate::OnnxError;
-use crate::ensemble::{Ensemble, Scores, Test, TreeNode};
-use crate::machine::{Kernel, Machine};
+use crate::ensemble::{BranchTest, Ensemble, Scores, TreeNode};
+use crate::support_vectors::{Kernel, SupportVectorMachine};
 
 impl Operands<'_> {
     /// Returns the only row of the first operand.
@@ -17,7 +17,7 @@ impl Operands<'_> {
     }
 
     /// Returns the scores of a classifier.
-    pub(super) fn classified(&self) -> Result<Tensor, OnnxError> {
+    pub(super) fn classifier_scores(&self) -> Result<Tensor, OnnxError> {
         let values = match self.node.op_type.as_str() {
             "LinearClassifier" => self.linear_scores()?,
             "SVMClassifier" => self.machine_scores()?,
@@ -38,7 +38,7 @@ impl Operands<'_> {
     }
 
     /// Returns weighted sums of the row.
-    fn weighted(&self, sums: usize) -> Result<Vec<f64>, OnnxError> {
+    fn weighted_sums(&self, sums: usize) -> Result<Vec<f64>, OnnxError> {
         let row = self.row()?;
         let weights = self.node.floats("coefficients").unwrap_or_default();
         let offsets = self.node.floats("intercepts").unwrap_or_default();
@@ -58,7 +58,7 @@ impl Operands<'_> {
     }
 
     fn linear_scores(&self) -> Result<Vec<f64>, OnnxError> {
-        let sums = self.weighted(self.node.floats("intercepts").unwrap_or_default().len())?;
+        let sums = self.weighted_sums(self.node.floats("intercepts").unwrap_or_default().len())?;
         let labels =
             self.node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
         let labels = labels.max(self.node.ints("classlabels_ints").map_or(0, <[i64]>::len));
@@ -72,7 +72,7 @@ impl Operands<'_> {
 
     pub(super) fn linear_regression(&self) -> Result<Tensor, OnnxError> {
         let targets = usize::try_from(self.node.int("targets", 1)).unwrap_or_default();
-        Ok(Self::row_tensor(self.weighted(targets)?))
+        Ok(Self::row_tensor(self.weighted_sums(targets)?))
     }
 
     pub(super) fn scaled(&self) -> Result<Tensor, OnnxError> {
@@ -116,7 +116,7 @@ impl Operands<'_> {
     }
 
     /// Returns the sums of a support vector machine.
-    fn machine_sums(&self, machine: &Machine) -> Result<Vec<f64>, OnnxError> {
+    fn machine_sums(&self, machine: &SupportVectorMachine) -> Result<Vec<f64>, OnnxError> {
         let row = self.row()?;
         let product =
             |vector: &[f32]| vector.iter().zip(&row).map(|(&a, b)| f64::from(a) * b).sum::<f64>();
@@ -156,7 +156,7 @@ impl Operands<'_> {
     }
 
     fn machine_scores(&self) -> Result<Vec<f64>, OnnxError> {
-        let machine = Machine::parse(self.node, self.row()?.len())?;
+        let machine = SupportVectorMachine::parse(self.node, self.row()?.len())?;
         let sums = self.machine_sums(&machine)?;
         Ok(match (machine.probability, &sums[..]) {
             (Some([factor, offset]), &[sum]) => {
@@ -169,7 +169,7 @@ impl Operands<'_> {
     }
 
     pub(super) fn support_vector_regression(&self) -> Result<Tensor, OnnxError> {
-        let machine = Machine::parse(self.node, self.row()?.len())?;
+        let machine = SupportVectorMachine::parse(self.node, self.row()?.len())?;
         Ok(Self::row_tensor(self.machine_sums(&machine)?))
     }
 
@@ -183,12 +183,12 @@ impl Operands<'_> {
         let ensemble = Ensemble::parse(self.node, row.len())?;
         let mut sums = ensemble.base.clone();
         for &root in &ensemble.roots {
-            let mut at = root;
+            let mut node_index = root;
             let weights = loop {
-                match &ensemble.nodes[at] {
+                match &ensemble.nodes[node_index] {
                     TreeNode::Leaf(weights) => break weights,
                     &TreeNode::Branch { feature, test, value, children: [one, other] } => {
-                        at = if holds(test, row[feature], value) { one } else { other };
+                        node_index = if holds(test, row[feature], value) { one } else { other };
                     }
                 }
             };
@@ -208,14 +208,14 @@ impl Operands<'_> {
 }
 
 #[expect(clippy::float_cmp, reason = "a branch compares exactly")]
-fn holds(test: Test, feature: f64, value: f64) -> bool {
+fn holds(test: BranchTest, feature: f64, value: f64) -> bool {
     match test {
-        Test::AtMost => feature <= value,
-        Test::Below => feature < value,
-        Test::AtLeast => feature >= value,
-        Test::Above => feature > value,
-        Test::Equal => feature == value,
-        Test::Unequal => feature != value,
+        BranchTest::AtMost => feature <= value,
+        BranchTest::Below => feature < value,
+        BranchTest::AtLeast => feature >= value,
+        BranchTest::Above => feature > value,
+        BranchTest::Equal => feature == value,
+        BranchTest::Unequal => feature != value,
     }
 }
 

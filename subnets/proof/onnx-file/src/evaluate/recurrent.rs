@@ -3,7 +3,7 @@
 
 use super::{Operands, Tensor};
 use crate::OnnxError;
-use crate::recurrent::Form;
+use crate::recurrent::RecurrentLayer;
 
 /// Operands of one direction.
 struct Direction<'a> {
@@ -20,12 +20,12 @@ impl Operands<'_> {
     /// Returns the outputs of all steps, and of the last step, and the last cells of an LSTM.
     pub(super) fn recurrent(&self) -> Result<Vec<Tensor>, OnnxError> {
         let (input, weights, recurrent) = (self.get(0)?, self.get(1)?, self.get(2)?);
-        let form = Form::parse(self.node, &input.dims, &weights.dims)?;
+        let layer = RecurrentLayer::parse(self.node, &input.dims, &weights.dims)?;
         let (hidden, directions, rows) =
-            (form.hidden, form.is_reverse.len(), form.gates * form.hidden);
-        let is_lstm = form.gates == 4;
+            (layer.hidden, layer.is_reverse.len(), layer.gates * layer.hidden);
+        let is_lstm = layer.gates == 4;
         let length = self.integers(4).and_then(|lengths| lengths.first().copied());
-        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(form.steps);
+        let length = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(layer.steps);
         let part = |position: usize, direction: usize, length: usize| {
             let Some(tensor) = self.optional(position) else { return Ok(vec![0.0; length]) };
             let part = tensor
@@ -35,38 +35,39 @@ impl Operands<'_> {
             part.ok_or_else(|| self.refuse("the operands do not fit each other"))
         };
         if recurrent.values.len() != directions * rows * hidden
-            || !(1..=form.steps).contains(&length)
+            || !(1..=layer.steps).contains(&length)
         {
             return Err(self.refuse("the operands do not fit each other"));
         }
-        let [sequence_dims, last_dims] = form.output_dims();
-        let mut sequence = vec![0.0; form.steps * directions * hidden];
-        let (mut last, mut cells) = (Vec::new(), Vec::new());
-        for (index, &is_reverse) in form.is_reverse.iter().enumerate() {
+        let [sequence_dims, last_dims] = layer.output_dims();
+        let mut sequence = vec![0.0; layer.steps * directions * hidden];
+        let (mut last_outputs, mut cells) = (Vec::new(), Vec::new());
+        for (index, &is_reverse) in layer.is_reverse.iter().enumerate() {
             let bias = part(3, index, 2 * rows)?;
             let mut direction = Direction {
                 weights: [
-                    &weights.values[index * rows * form.inputs..][..rows * form.inputs],
+                    &weights.values[index * rows * layer.inputs..][..rows * layer.inputs],
                     &recurrent.values[index * rows * hidden..][..rows * hidden],
                 ],
                 bias: [bias[..rows].to_vec(), bias[rows..].to_vec()],
                 peepholes: if is_lstm { part(7, index, 3 * hidden)? } else { Vec::new() },
-                activations: &form.activations[index],
+                activations: &layer.activations[index],
                 output: part(5, index, hidden)?,
                 cell: if is_lstm { part(6, index, hidden)? } else { Vec::new() },
             };
             for step in 0..length {
-                let at = if is_reverse { length - 1 - step } else { step };
-                direction.step(&input.values[at * form.inputs..][..form.inputs], &form);
-                sequence[(at * directions + index) * hidden..][..hidden]
+                let step_position = if is_reverse { length - 1 - step } else { step };
+                direction
+                    .step(&input.values[step_position * layer.inputs..][..layer.inputs], &layer);
+                sequence[(step_position * directions + index) * hidden..][..hidden]
                     .copy_from_slice(&direction.output);
             }
-            last.extend(direction.output);
+            last_outputs.extend(direction.output);
             cells.extend(direction.cell);
         }
         let mut outputs = vec![
             Tensor { dims: sequence_dims, values: sequence },
-            Tensor { dims: last_dims.clone(), values: last },
+            Tensor { dims: last_dims.clone(), values: last_outputs },
         ];
         if is_lstm {
             outputs.push(Tensor { dims: last_dims, values: cells });
@@ -76,12 +77,12 @@ impl Operands<'_> {
 }
 
 impl Direction<'_> {
-    fn step(&mut self, input: &[f64], form: &Form) {
-        let hidden = form.hidden;
+    fn step(&mut self, input: &[f64], layer: &RecurrentLayer) {
+        let hidden = layer.hidden;
         let [input_sums, output_sums] = [self.sums(0, input), self.sums(1, &self.output)];
         let sum = |row: usize| input_sums[row] + output_sums[row];
         let activate = |index: usize, value: f64| activation(&self.activations[index], value);
-        match form.gates {
+        match layer.gates {
             4 => {
                 let peephole = |gate: usize, unit: usize, cell: f64| {
                     self.peepholes[gate * hidden + unit] * cell
@@ -90,12 +91,13 @@ impl Direction<'_> {
                 let mut output = Vec::with_capacity(hidden);
                 for unit in 0..hidden {
                     let cell = self.cell[unit];
-                    let enters = activate(0, sum(unit) + peephole(0, unit, cell));
-                    let forget = activate(0, sum(2 * hidden + unit) + peephole(2, unit, cell));
-                    let cell = forget * cell + enters * activate(1, sum(3 * hidden + unit));
-                    let leaves = activate(0, sum(hidden + unit) + peephole(1, unit, cell));
+                    let input_gate = activate(0, sum(unit) + peephole(0, unit, cell));
+                    let forget_gate = activate(0, sum(2 * hidden + unit) + peephole(2, unit, cell));
+                    let cell =
+                        forget_gate * cell + input_gate * activate(1, sum(3 * hidden + unit));
+                    let output_gate = activate(0, sum(hidden + unit) + peephole(1, unit, cell));
                     next.push(cell);
-                    output.push(leaves * activate(2, cell));
+                    output.push(output_gate * activate(2, cell));
                 }
                 (self.cell, self.output) = (next, output);
             }
@@ -108,8 +110,11 @@ impl Direction<'_> {
                 let early = self.sums(1, &reset_output);
                 let candidate = |unit: usize| {
                     let row = 2 * hidden + unit;
-                    let inner =
-                        if form.resets_late { reset[unit] * output_sums[row] } else { early[row] };
+                    let inner = if layer.is_linear_before_reset {
+                        reset[unit] * output_sums[row]
+                    } else {
+                        early[row]
+                    };
                     activate(1, input_sums[row] + inner)
                 };
                 let mixed = |unit: usize| {

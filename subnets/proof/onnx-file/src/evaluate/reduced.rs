@@ -7,10 +7,13 @@ use crate::OnnxError;
 
 impl Operands<'_> {
     /// Combines all operands, one after the other.
-    pub(super) fn folded(&self, operation: fn(f64, f64) -> f64) -> Result<Tensor, OnnxError> {
+    pub(super) fn fold_operands(
+        &self,
+        operation: fn(f64, f64) -> f64,
+    ) -> Result<Tensor, OnnxError> {
         let first = self.get(0)?.into_owned();
         (1..self.node.input.len()).try_fold(first, |folded, position| {
-            self.combined(&folded, self.get(position)?.as_ref(), operation)
+            self.combine(&folded, self.get(position)?.as_ref(), operation)
         })
     }
 
@@ -79,7 +82,7 @@ impl Operands<'_> {
         let axis = self.axis(if is_old { 1 } else { -1 }, &tensor.dims)?;
         let inner: usize = if is_old { 1 } else { tensor.dims[axis + 1..].iter().product() };
         let width = tensor.dims[axis..].iter().product::<usize>() / inner.max(1);
-        change_lines(&mut tensor.values, width, inner, |line| {
+        map_lines(&mut tensor.values, width, inner, |line| {
             let largest = line.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let first = line.iter().position(|value| *value >= largest);
             for (index, value) in line.iter_mut().enumerate() {
@@ -95,7 +98,7 @@ impl Operands<'_> {
         let axis = self.axis(-1, &tensor.dims)?;
         let (width, inner) = (tensor.dims[axis], tensor.dims[axis + 1..].iter().product::<usize>());
         let operator = if self.node.int("p", 2) == 1 { "ReduceL1" } else { "ReduceL2" };
-        change_lines(&mut tensor.values, width, inner, |line| {
+        map_lines(&mut tensor.values, width, inner, |line| {
             let norm = reduced_value(operator, line);
             if norm > 0.0 {
                 for value in line.iter_mut() {
@@ -129,9 +132,9 @@ impl Operands<'_> {
             let variance =
                 values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / width as f64;
             for (index, value) in values.iter_mut().enumerate() {
-                let at = (group * width + index) / area * count / channels;
-                *value = (*value - mean) / (variance + epsilon).sqrt() * scale.values[at]
-                    + shift.values[at];
+                let channel = (group * width + index) / area * count / channels;
+                *value = (*value - mean) / (variance + epsilon).sqrt() * scale.values[channel]
+                    + shift.values[channel];
             }
         }
         Ok(tensor)
@@ -149,7 +152,7 @@ impl Operands<'_> {
             return Ok(tensor);
         }
         let width = tensor.values.len() / (outer * inner).max(1);
-        change_lines(&mut tensor.values, width, inner, |line| {
+        map_lines(&mut tensor.values, width, inner, |line| {
             let largest = line.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let sum: f64 = line.iter().map(|argument| (argument - largest).exp()).sum();
             for value in line {
@@ -190,7 +193,7 @@ impl Operands<'_> {
             part
         };
         let scale = part(1).ok_or_else(|| self.refuse("an operand is missing"))?;
-        let scaled = self.combined(&tensor, &scale, |a, b| a * b)?;
+        let scaled = self.combine(&tensor, &scale, |a, b| a * b)?;
         match part(2) {
             Some(shift) => self.sum(&scaled, &shift),
             None => Ok(scaled),
@@ -200,7 +203,7 @@ impl Operands<'_> {
 
 /// Changes all lines of elements along an axis. A line has `width` elements, which are `inner`
 /// elements apart.
-pub(super) fn change_lines(
+pub(super) fn map_lines(
     values: &mut [f64],
     width: usize,
     inner: usize,
@@ -220,21 +223,22 @@ pub(super) fn change_lines(
 /// Reduces the elements of a group to one number.
 fn reduced_value(operator: &str, group: &[f64]) -> f64 {
     let largest = || group.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum_of = |function: fn(f64) -> f64| group.iter().map(|&value| function(value)).sum::<f64>();
+    let sum_mapped =
+        |function: fn(f64) -> f64| group.iter().map(|&value| function(value)).sum::<f64>();
     match operator {
         "ReduceMax" => largest(),
         "ReduceMin" => group.iter().copied().fold(f64::INFINITY, f64::min),
-        "ReduceMean" => sum_of(|value| value) / group.len() as f64,
-        "ReduceL1" => sum_of(f64::abs),
-        "ReduceL2" => sum_of(|value| value * value).sqrt(),
-        "ReduceSumSquare" => sum_of(|value| value * value),
+        "ReduceMean" => sum_mapped(|value| value) / group.len() as f64,
+        "ReduceL1" => sum_mapped(f64::abs),
+        "ReduceL2" => sum_mapped(|value| value * value).sqrt(),
+        "ReduceSumSquare" => sum_mapped(|value| value * value),
         "ReduceProd" => group.iter().product(),
-        "ReduceLogSum" => sum_of(|value| value).ln(),
+        "ReduceLogSum" => sum_mapped(|value| value).ln(),
         "ReduceLogSumExp" => {
             let largest = largest();
             group.iter().map(|value| (value - largest).exp()).sum::<f64>().ln() + largest
         }
-        _ => sum_of(|value| value),
+        _ => sum_mapped(|value| value),
     }
 }
 

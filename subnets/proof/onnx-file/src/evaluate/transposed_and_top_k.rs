@@ -9,8 +9,8 @@ use super::elements::existing_axis;
 use super::{Operands, Tensor};
 use crate::dims::elements;
 use crate::tensor::Constant;
-use crate::transposed::Transposed;
-use crate::{OnnxError, UNSIGNED};
+use crate::transposed::TransposedConvolution;
+use crate::{OnnxError, UINT8_RANGE};
 
 impl Operands<'_> {
     /// Returns a tensor of one number, which has the dimensions that the operand names.
@@ -44,7 +44,7 @@ impl Operands<'_> {
         else {
             return Err(self.refuse("the operands do not have four dimensions"));
         };
-        let sizes = Transposed::parse(self.node, [rows, columns])?;
+        let sizes = TransposedConvolution::parse(self.node, [rows, columns])?;
         let outputs = outputs_per_group
             .checked_mul(sizes.groups)
             .filter(|_| channels.is_multiple_of(sizes.groups));
@@ -56,10 +56,10 @@ impl Operands<'_> {
         let [Some(full_rows), Some(full_columns)] = extents else {
             return Err(self.refuse("the output is too large"));
         };
-        let removed =
+        let cropped =
             full_rows.checked_sub(top + bottom).zip(full_columns.checked_sub(left + right));
         let (Some((out_rows, out_columns)), true) =
-            (removed, inputs == channels && bias.len() == outputs)
+            (cropped, inputs == channels && bias.len() == outputs)
         else {
             return Err(self.refuse("the operands do not fit each other"));
         };
@@ -67,10 +67,11 @@ impl Operands<'_> {
             bias.iter().flat_map(|&bias| vec![bias; out_rows * out_columns]).collect();
         for channel in 0..channels {
             let group = channel / (channels / sizes.groups);
-            for (at, value) in
+            for (position, value) in
                 input.values[channel * height * width..][..height * width].iter().enumerate()
             {
-                let corner = [at / width * sizes.stride[0], at % width * sizes.stride[1]];
+                let corner =
+                    [position / width * sizes.stride[0], position % width * sizes.stride[1]];
                 for output in 0..outputs_per_group {
                     for tap in 0..rows * columns {
                         let (row, column) = (corner[0] + tap / columns, corner[1] + tap % columns);
@@ -114,10 +115,11 @@ impl Operands<'_> {
             Ok(Some(part))
         };
         let scale = along_axis(1)?.ok_or_else(|| self.refuse("the scale is missing"))?;
-        let zero = along_axis(2)?.unwrap_or_else(|| Tensor { dims: Vec::new(), values: vec![0.0] });
+        let zero_point =
+            along_axis(2)?.unwrap_or_else(|| Tensor { dims: Vec::new(), values: vec![0.0] });
         if self.node.op_type == "DequantizeLinear" {
-            return self.combined(
-                &self.combined(&input, &zero, |x, zero| x - zero)?,
+            return self.combine(
+                &self.combine(&input, &zero_point, |x, zero| x - zero)?,
                 &scale,
                 |x, scale| x * scale,
             );
@@ -128,16 +130,16 @@ impl Operands<'_> {
             .get(2)
             .and_then(|name| self.int8_ranges.get(name))
             .copied()
-            .unwrap_or(UNSIGNED);
+            .unwrap_or(UINT8_RANGE);
         let [low, high] = range.map(|limit| limit as f64);
-        let steps = self.combined(&input, &scale, |x, scale| (x / scale).round_ties_even())?;
-        let mut integers = self.combined(&steps, &zero, |x, zero| x + zero)?;
+        let steps = self.combine(&input, &scale, |x, scale| (x / scale).round_ties_even())?;
+        let mut integers = self.combine(&steps, &zero_point, |x, zero| x + zero)?;
         integers.values.iter_mut().for_each(|value| *value = value.clamp(low, high));
         Ok(integers)
     }
 
     /// Returns the largest or smallest elements along an axis, and their positions.
-    pub(super) fn largest(&self) -> Result<Vec<Tensor>, OnnxError> {
+    pub(super) fn top_k(&self) -> Result<Vec<Tensor>, OnnxError> {
         let input = self.get(0)?;
         let axis = existing_axis(self.node.int("axis", -1), &input.dims);
         let axis = axis.ok_or_else(|| self.refuse("the axis does not exist"))?;
@@ -156,12 +158,12 @@ impl Operands<'_> {
         for (outer, block) in input.values.chunks((width * inner).max(1)).enumerate() {
             for column in 0..inner {
                 let mut order: Vec<usize> = (0..width).collect();
-                let value = |at: usize| sign * block[at * inner + column];
+                let value = |position: usize| sign * block[position * inner + column];
                 order.sort_by(|&a, &b| value(b).total_cmp(&value(a)).then(a.cmp(&b)));
-                for (rank, &at) in order.iter().take(count).enumerate() {
+                for (rank, &position) in order.iter().take(count).enumerate() {
                     let index = (outer * count + rank) * inner + column;
-                    outputs[0].values[index] = block[at * inner + column];
-                    outputs[1].values[index] = at as f64;
+                    outputs[0].values[index] = block[position * inner + column];
+                    outputs[1].values[index] = position as f64;
                 }
             }
         }

@@ -4,7 +4,7 @@
 use super::elements::all_coordinates;
 use super::{Operands, Tensor};
 use crate::OnnxError;
-use crate::window::Sliding;
+use crate::window::SlidingWindow;
 
 /// A position of the kernel, and the element of a channel that it covers.
 type Tap = (usize, usize);
@@ -26,7 +26,7 @@ impl Operands<'_> {
         if bias.len() != outputs {
             return Err(self.refuse("the bias does not fit"));
         }
-        let window = Sliding::parse(self.node, kernel, extents)?;
+        let window = SlidingWindow::parse(self.node, kernel, extents)?;
         let (plane, area) = (extents.iter().product::<usize>(), kernel.iter().product::<usize>());
         let taps: Vec<Vec<Tap>> = all_coordinates(&window.positions)
             .map(|coordinates| covered_elements(&window, extents, &coordinates))
@@ -39,7 +39,7 @@ impl Operands<'_> {
                 let channel_output = |channel: usize| {
                     let (weights, elements) =
                         (&kernel[channel * area..], &input.values[(first + channel) * plane..]);
-                    taps.iter().map(|&(tap, at)| weights[tap] * elements[at]).sum::<f64>()
+                    taps.iter().map(|&(tap, element)| weights[tap] * elements[element]).sum::<f64>()
                 };
                 bias + (0..inner).map(channel_output).sum::<f64>()
             }));
@@ -60,7 +60,7 @@ impl Operands<'_> {
                 sizes.map(|&size| usize::try_from(size).ok()).collect::<Option<Vec<usize>>>();
             sizes.ok_or_else(|| self.refuse("kernel_shape is malformed"))?
         };
-        let window = Sliding::parse(self.node, &kernel, extents)?;
+        let window = SlidingWindow::parse(self.node, &kernel, extents)?;
         let is_max = self.node.op_type.ends_with("MaxPool");
         let counts_padding = self.node.int("count_include_pad", 0) != 0;
         let windows: Vec<(Vec<Tap>, usize)> = all_coordinates(&window.positions)
@@ -77,7 +77,7 @@ impl Operands<'_> {
         let mut values = Vec::with_capacity(channels * windows.len());
         for plane in input.values.chunks(extents.iter().product::<usize>().max(1)) {
             values.extend(windows.iter().map(|(taps, count)| {
-                let covered = taps.iter().map(|&(_, at)| plane[at]);
+                let covered = taps.iter().map(|&(_, element)| plane[element]);
                 if is_max {
                     covered.fold(f64::NEG_INFINITY, f64::max)
                 } else {
@@ -90,13 +90,16 @@ impl Operands<'_> {
 }
 
 /// Returns the elements that a window covers at a position, without padding.
-fn covered_elements(window: &Sliding, extents: &[usize], coordinates: &[usize]) -> Vec<Tap> {
+fn covered_elements(window: &SlidingWindow, extents: &[usize], coordinates: &[usize]) -> Vec<Tap> {
     let taps = all_coordinates(&window.kernel).enumerate().filter_map(|(tap, offset)| {
         let mut element = 0;
         for (axis, &extent) in extents.iter().enumerate() {
-            let at = coordinates[axis] * window.stride[axis] + offset[axis] * window.dilation[axis];
-            let at = at.checked_sub(window.before[axis]).filter(|&at| at < extent)?;
-            element = element * extent + at;
+            let coordinate =
+                coordinates[axis] * window.stride[axis] + offset[axis] * window.dilation[axis];
+            let coordinate = coordinate
+                .checked_sub(window.before[axis])
+                .filter(|&coordinate| coordinate < extent)?;
+            element = element * extent + coordinate;
         }
         Some((tap, element))
     });
@@ -104,13 +107,13 @@ fn covered_elements(window: &Sliding, extents: &[usize], coordinates: &[usize]) 
 }
 
 /// Returns the number of elements and of padding that a window covers at a position.
-fn padded_count(window: &Sliding, extents: &[usize], coordinates: &[usize]) -> usize {
+fn padded_count(window: &SlidingWindow, extents: &[usize], coordinates: &[usize]) -> usize {
     let counts = extents.iter().enumerate().map(|(axis, &extent)| {
         let end = window.before[axis] + extent + window.after[axis];
-        let at = |offset: usize| {
+        let coordinate = |offset: usize| {
             coordinates[axis] * window.stride[axis] + offset * window.dilation[axis]
         };
-        (0..window.kernel[axis]).filter(|&offset| at(offset) < end).count()
+        (0..window.kernel[axis]).filter(|&offset| coordinate(offset) < end).count()
     });
     counts.product()
 }

@@ -133,7 +133,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("Upsample", "mode nearest, constant scales"),
 ];
 
-const STATE: &str = "use tensors of fixed sizes in place of sequences and optional values";
+const SEQUENCE: &str = "use tensors of fixed sizes in place of sequences and optional values";
 const RANDOM: &str = "export the model for inference: a proof needs the same outputs each time";
 const LOOP: &str =
     "unroll it when the model is exported, since a circuit has a fixed number of steps";
@@ -162,7 +162,7 @@ const UNSUPPORTED_OPERATORS: &[(&str, &str)] = &[
     ("CenterCropPad", "use Slice and Pad with constant limits"),
     ("Col2Im", "use ConvTranspose"),
     ("Compress", "use Gather with constant indices"),
-    ("ConcatFromSequence", STATE),
+    ("ConcatFromSequence", SEQUENCE),
     ("ConvInteger", INTEGER_PRODUCT),
     ("DFT", SIGNAL),
     ("DeformConv", "use Conv: its offsets would depend on the input"),
@@ -187,9 +187,9 @@ const UNSUPPORTED_OPERATORS: &[(&str, &str)] = &[
     ("Multinomial", RANDOM),
     ("NegativeLogLikelihoodLoss", LOSS),
     ("NonMaxSuppression", "select boxes after the model"),
-    ("Optional", STATE),
-    ("OptionalGetElement", STATE),
-    ("OptionalHasElement", STATE),
+    ("Optional", SEQUENCE),
+    ("OptionalGetElement", SEQUENCE),
+    ("OptionalHasElement", SEQUENCE),
     ("QLinearConv", INTEGER_PRODUCT),
     ("QLinearMatMul", INTEGER_PRODUCT),
     ("RandomNormal", RANDOM),
@@ -203,13 +203,13 @@ const UNSUPPORTED_OPERATORS: &[(&str, &str)] = &[
     ("STFT", SIGNAL),
     ("Scan", LOOP),
     ("Scatter", "use ScatterElements, as since operator set 11"),
-    ("SequenceAt", STATE),
-    ("SequenceConstruct", STATE),
-    ("SequenceEmpty", STATE),
-    ("SequenceErase", STATE),
-    ("SequenceInsert", STATE),
-    ("SequenceLength", STATE),
-    ("SequenceMap", STATE),
+    ("SequenceAt", SEQUENCE),
+    ("SequenceConstruct", SEQUENCE),
+    ("SequenceEmpty", SEQUENCE),
+    ("SequenceErase", SEQUENCE),
+    ("SequenceInsert", SEQUENCE),
+    ("SequenceLength", SEQUENCE),
+    ("SequenceMap", SEQUENCE),
     ("SoftmaxCrossEntropyLoss", LOSS),
     ("SplitToSequence", "use Split"),
     ("StringConcat", TEXT),
@@ -234,7 +234,7 @@ const UNSUPPORTED_ML_OPERATORS: &[(&str, &str)] = &[
 
 /// Returns what to use in place of an operator; `None` if the standard does not have it, or it is
 /// supported.
-pub(super) fn remedy(operator: &str) -> Option<&'static str> {
+pub(super) fn operator_hint(operator: &str) -> Option<&'static str> {
     let mut rules = UNSUPPORTED_OPERATORS.iter().chain(UNSUPPORTED_ML_OPERATORS);
     rules.find(|(name, _)| *name == operator).map(|(_, remedy)| *remedy)
 }
@@ -302,7 +302,10 @@ mod tests {
         for name in LIMITS.iter().map(|(name, _)| *name).chain(FOLDED_OPERATORS.iter().copied()) {
             assert!(supported.contains(&name), "{name}");
         }
-        assert_eq!((remedy("Loop"), remedy("Relu"), remedy("Surprise")), (Some(LOOP), None, None));
+        assert_eq!(
+            (operator_hint("Loop"), operator_hint("Relu"), operator_hint("Surprise")),
+            (Some(LOOP), None, None)
+        );
     }
 
     /// docs/proof.md has this table. To regenerate it: `TAONET_UPDATE_DOCS=1 cargo test -p

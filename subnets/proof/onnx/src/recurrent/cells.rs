@@ -1,6 +1,6 @@
 //! The cells of recurrent nodes, by the equations of the standard.
 
-use super::{Form, Steps};
+use super::{DirectionOutputs, RecurrentLayer};
 use crate::expansion::{Expansion, int};
 use crate::proto::NodeProto;
 use crate::{OnnxError, Reader, Value, unsupported};
@@ -38,16 +38,16 @@ impl Direction {
     pub(super) fn read(
         reader: &Reader,
         node: &NodeProto,
-        form: &Form,
+        layer: &RecurrentLayer,
         index: usize,
     ) -> Result<Self, OnnxError> {
         let (directions, hidden, rows) =
-            (form.is_reverse.len(), form.hidden, form.gates * form.hidden);
+            (layer.is_reverse.len(), layer.hidden, layer.gates * layer.hidden);
         let part = |position: usize, dims: [usize; 2]| {
             let tensor = reader.floats(node, position, &[directions, dims[0], dims[1]])?;
             Ok(slice(&tensor, index, dims[0] * dims[1]))
         };
-        let (inputs, recurrent) = (part(1, [rows, form.inputs])?, part(2, [rows, hidden])?);
+        let (inputs, recurrent) = (part(1, [rows, layer.inputs])?, part(2, [rows, hidden])?);
         let bias = match reader.weights(node, 3)? {
             Some(_) => slice(&reader.floats(node, 3, &[directions, 2 * rows])?, index, 2 * rows),
             None => vec![0.0; 2 * rows],
@@ -60,11 +60,11 @@ impl Direction {
             }
             None => None,
         };
-        let state = |position: usize| State::read(reader, node, position, form, index);
+        let state = |position: usize| State::read(reader, node, position, layer, index);
         Ok(Self {
-            is_reverse: form.is_reverse.get(index).copied().unwrap_or_default(),
-            activations: form.activations.get(index).cloned().unwrap_or_default(),
-            inputs: transposed(&inputs, form.inputs),
+            is_reverse: layer.is_reverse.get(index).copied().unwrap_or_default(),
+            activations: layer.activations.get(index).cloned().unwrap_or_default(),
+            inputs: transposed(&inputs, layer.inputs),
             recurrent: transposed(&recurrent, hidden),
             bias: [input_bias.to_vec(), output_bias.to_vec()],
             peepholes,
@@ -78,51 +78,61 @@ impl Direction {
     pub(super) fn unroll(
         mut self,
         expansion: &mut Expansion<'_>,
-        form: &Form,
+        layer: &RecurrentLayer,
         row: &str,
         length: usize,
-    ) -> Result<Steps, OnnxError> {
-        let columns = form.gates * form.hidden;
+    ) -> Result<DirectionOutputs, OnnxError> {
+        let columns = layer.gates * layer.hidden;
         let weights =
-            expansion.floats(&[form.inputs, columns], std::mem::take(&mut self.inputs))?;
+            expansion.floats(&[layer.inputs, columns], std::mem::take(&mut self.inputs))?;
         // The bias of the previous output is added here, too, unless a GRU multiplies it with its
         // reset gate.
-        let biased_columns =
-            if form.gates == 3 && form.resets_late { 2 * form.hidden } else { columns };
+        let biased_columns = if layer.gates == 3 && layer.is_linear_before_reset {
+            2 * layer.hidden
+        } else {
+            columns
+        };
         let [input_bias, output_bias] = &self.bias;
-        let added = output_bias
+        let bias_to_add = output_bias
             .iter()
             .enumerate()
             .map(|(index, &bias)| if index < biased_columns { bias } else { 0.0 });
-        let bias = input_bias.iter().zip(added).map(|(one, other)| one + other).collect();
+        let bias = input_bias.iter().zip(bias_to_add).map(|(one, other)| one + other).collect();
         let bias = expansion.floats(&[columns], bias)?;
         let products = expansion.node("MatMul", &[row, &weights]);
         let input_sums = expansion.node("Add", &[&products, &bias]);
-        let split = if form.gates == 3 { 2 * form.hidden } else { columns };
+        let split_column = if layer.gates == 3 { 2 * layer.hidden } else { columns };
         let recurrent = [
-            self.named_weights(expansion, 0..split)?,
-            self.named_weights(expansion, split..columns)?,
+            self.named_weights(expansion, 0..split_column)?,
+            self.named_weights(expansion, split_column..columns)?,
         ];
         let mut outputs = vec![String::new(); length];
-        let (mut state, mut cell) =
-            (self.output.named(expansion, form.hidden)?, self.cell.named(expansion, form.hidden)?);
+        let (mut state, mut cell) = (
+            self.output.named(expansion, layer.hidden)?,
+            self.cell.named(expansion, layer.hidden)?,
+        );
         let mut last = String::new();
         for step in 0..length {
-            let at = if self.is_reverse { length - 1 - step } else { step };
-            let position = expansion.integers(&[at.cast_signed() as i64])?;
+            let step_index = if self.is_reverse { length - 1 - step } else { step };
+            let position = expansion.integers(&[step_index.cast_signed() as i64])?;
             let input =
                 expansion.node_with("Gather", &[&input_sums, &position], vec![int("axis", 1)]);
             let input = expansion.reshape(&input, &[1, columns])?;
-            let (output, next) = match form.gates {
-                4 => self.lstm(expansion, form, &input, &recurrent, &state, &cell)?,
-                3 => (self.gru(expansion, form, &input, &recurrent, &state)?, State::Zero),
+            let (output, next) = match layer.gates {
+                4 => self.lstm(expansion, layer, &input, &recurrent, &state, &cell)?,
+                3 => (self.gru(expansion, layer, &input, &recurrent, &state)?, State::Zero),
                 _ => {
-                    let sum =
-                        self.with_recurrent(expansion, &input, &recurrent, &state, 0..form.hidden)?;
+                    let sum = self.with_recurrent(
+                        expansion,
+                        &input,
+                        &recurrent,
+                        &state,
+                        0..layer.hidden,
+                    )?;
                     (self.activate(expansion, 0, &sum), State::Zero)
                 }
             };
-            if let Some(slot) = outputs.get_mut(at) {
+            if let Some(slot) = outputs.get_mut(step_index) {
                 slot.clone_from(&output);
             }
             last.clone_from(&output);
@@ -132,19 +142,19 @@ impl Direction {
             State::Tensor(name, _) => Some(name),
             _ => None,
         };
-        Ok(Steps { outputs, last, last_cell })
+        Ok(DirectionOutputs { outputs, last, last_cell })
     }
 
     fn lstm(
         &self,
         expansion: &mut Expansion<'_>,
-        form: &Form,
+        layer: &RecurrentLayer,
         input: &str,
         recurrent: &[String; 2],
         state: &State,
         cell: &State,
     ) -> Result<(String, State), OnnxError> {
-        let hidden = form.hidden;
+        let hidden = layer.hidden;
         let sum = self.with_recurrent(expansion, input, recurrent, state, 0..4 * hidden)?;
         // The order of the gates is input, output, forget, cell.
         let gate = |expansion: &mut Expansion<'_>, index: usize, cell: &State| {
@@ -161,28 +171,28 @@ impl Direction {
             };
             Ok::<String, OnnxError>(self.activate(expansion, usize::from(index == 3), &part))
         };
-        let (enters, candidate) = (gate(expansion, 0, cell)?, gate(expansion, 3, cell)?);
-        let mut next = expansion.node("Mul", &[&enters, &candidate]);
+        let (input_gate, candidate) = (gate(expansion, 0, cell)?, gate(expansion, 3, cell)?);
+        let mut next = expansion.node("Mul", &[&input_gate, &candidate]);
         if let Some(cell_name) = cell.name(expansion, hidden)? {
-            let forget = gate(expansion, 2, cell)?;
-            let retained_cell = expansion.node("Mul", &[&forget, &cell_name]);
+            let forget_gate = gate(expansion, 2, cell)?;
+            let retained_cell = expansion.node("Mul", &[&forget_gate, &cell_name]);
             next = expansion.node("Add", &[&retained_cell, &next]);
         }
         let next_state = State::Tensor(next.clone(), 0);
-        let leaves = gate(expansion, 1, &next_state)?;
-        let bounded = self.activate(expansion, 2, &next);
-        Ok((expansion.node("Mul", &[&leaves, &bounded]), next_state))
+        let output_gate = gate(expansion, 1, &next_state)?;
+        let activated_cell = self.activate(expansion, 2, &next);
+        Ok((expansion.node("Mul", &[&output_gate, &activated_cell]), next_state))
     }
 
     fn gru(
         &self,
         expansion: &mut Expansion<'_>,
-        form: &Form,
+        layer: &RecurrentLayer,
         input: &str,
         recurrent: &[String; 2],
         state: &State,
     ) -> Result<String, OnnxError> {
-        let hidden = form.hidden;
+        let hidden = layer.hidden;
         // The order of the gates is update, reset, candidate.
         let gates = expansion.columns(input, 0..2 * hidden)?;
         let gates = self.with_recurrent(expansion, &gates, recurrent, state, 0..2 * hidden)?;
@@ -195,7 +205,7 @@ impl Direction {
         };
         let candidate = expansion.columns(input, 2 * hidden..3 * hidden)?;
         let range = 2 * hidden..3 * hidden;
-        let sum = if form.resets_late {
+        let sum = if layer.is_linear_before_reset {
             let mut bias = slice(&self.bias[1], 2, hidden);
             let inner = match state {
                 State::Tensor(..) => {
@@ -225,12 +235,12 @@ impl Direction {
         let candidate = self.activate(expansion, 1, &sum);
         let one = expansion.number(1.0)?;
         let complement = expansion.node("Sub", &[&one, &update]);
-        let changed = expansion.node("Mul", &[&complement, &candidate]);
+        let new_part = expansion.node("Mul", &[&complement, &candidate]);
         Ok(match state.name(expansion, hidden)? {
-            None => changed,
+            None => new_part,
             Some(name) => {
-                let retained = expansion.node("Mul", &[&update, &name]);
-                expansion.node("Add", &[&changed, &retained])
+                let old_part = expansion.node("Mul", &[&update, &name]);
+                expansion.node("Add", &[&new_part, &old_part])
             }
         })
     }
@@ -310,16 +320,16 @@ impl State {
         reader: &Reader,
         node: &NodeProto,
         position: usize,
-        form: &Form,
+        layer: &RecurrentLayer,
         direction: usize,
     ) -> Result<Self, OnnxError> {
-        let [_, expected] = form.output_dims();
+        let [_, expected] = layer.output_dims();
         let Some(name) = node.input.get(position).filter(|name| !name.is_empty()) else {
             return Ok(Self::Zero);
         };
         match reader.values.get(name) {
             Some(Value::Tensor(_, dims)) if *dims == expected => {
-                Ok(Self::Tensor(name.clone(), direction * form.hidden))
+                Ok(Self::Tensor(name.clone(), direction * layer.hidden))
             }
             Some(Value::Tensor(_, dims)) => Err(unsupported(
                 node,
@@ -327,7 +337,7 @@ impl State {
             )),
             _ => {
                 let values =
-                    slice(&reader.floats(node, position, &expected)?, direction, form.hidden);
+                    slice(&reader.floats(node, position, &expected)?, direction, layer.hidden);
                 let is_zero = values.iter().all(|value| value.abs() <= 0.0);
                 Ok(if is_zero { Self::Zero } else { Self::Constant(values) })
             }

@@ -46,7 +46,7 @@ fn shapes_are_computed_when_the_model_is_read() {
     }
 }
 
-/// A mask as some exporters compute it: 1 for what counts, as integers.
+/// A mask as some exporters compute it: the integer 1 at each position to keep.
 #[test]
 fn masks_are_computed_when_the_model_is_read() {
     let nodes = vec![
@@ -128,7 +128,7 @@ fn constants_without_a_value_are_refused() {
     );
 }
 
-/// What computed tensors are refused for, constants are refused for, too.
+/// Constants are refused for the same reasons as computed tensors.
 #[test]
 fn constants_of_unsupported_forms_are_refused() {
     let scatter = |operator: &str| {
@@ -161,10 +161,10 @@ fn constants_of_unsupported_forms_are_refused() {
     }
 }
 
-/// Double precision would round them, or a conversion cut them off.
+/// Double precision would round such integers, or a conversion truncate them.
 #[test]
 fn integers_beyond_their_type_are_refused() {
-    let used = |constant: NodeProto| {
+    let multiply_by_constant = |constant: NodeProto| {
         vec![constant, cast("c", "f", DataType::Float), node("Mul", &["x", "f"], "y", &[])]
     };
     for (computed, large) in [
@@ -175,11 +175,12 @@ fn integers_beyond_their_type_are_refused() {
     ] {
         let weights =
             || vec![integers("large", &[large]), integers("one", &[1]), scalar("real", 1e20)];
-        let error =
-            read(&model(small(&[1, 3], used(computed), weights()))).unwrap_err().to_string();
+        let error = read(&model(small(&[1, 3], multiply_by_constant(computed), weights())))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("exceeds its type"), "{large}: {error}");
     }
-    // Limits that stand for none are only moved.
+    // A limit of `i64::MAX`, which means none, passes through operators that only move values.
     let nodes = vec![
         with_int(node("Concat", &["zero", "most"], "both", &[]), "axis", 0),
         node("Slice", &["both", "one", "two"], "end", &[]),
@@ -206,10 +207,10 @@ fn branches_of_constant_conditions_are_selected() {
     };
     let if_node = |condition: &str| {
         // Both branches have a weight with the name of the graph's own.
-        let removed =
+        let nodes_of_removed_axis =
             vec![node("Squeeze", &["x", "one"], "r", &[]), node("Mul", &["r", "s"], "m", &[])];
         let branches = [
-            ("then_branch", removed, "m"),
+            ("then_branch", nodes_of_removed_axis, "m"),
             ("else_branch", vec![node("Neg", &["x"], "r", &[])], "r"),
         ];
         let attribute = branches.map(|(name, nodes, output)| branch(name, nodes, output)).to_vec();
@@ -230,14 +231,14 @@ fn branches_of_constant_conditions_are_selected() {
     assert_eq!(outputs(graph(&[1, 3], if_node("is_one")), &[1.0, -2.0, 3.0]), [1.0, -2.0, 3.0]);
     let mut nested = if_node("is_one");
     nested.attribute[0].g.as_mut().unwrap().node.push(if_node("is_one"));
-    let mut without = if_node("is_one");
-    without.attribute.truncate(1);
+    let mut without_else_branch = if_node("is_one");
+    without_else_branch.attribute.truncate(1);
     let mut more_outputs = if_node("is_one");
     more_outputs.output.push("d".to_owned());
     for (dims, if_node, expected) in [
         (&[1, 1, 1][..], if_node("computed"), "the condition depends on the network's input"),
         (&[1, 1, 3], nested, "then_branch has a branch of its own"),
-        (&[1, 3], without, "else_branch is missing"),
+        (&[1, 3], without_else_branch, "else_branch is missing"),
         (&[1, 3], more_outputs, "else_branch does not have the outputs of the node"),
     ] {
         let error = read(&model(graph(dims, if_node))).unwrap_err().to_string();

@@ -54,7 +54,7 @@ fn functions_match_the_onnx_standard() {
 /// A function of the standard library.
 type Function = fn(f64) -> f64;
 
-/// Where their arguments are defined: between 0 and 1, or from 1 on.
+/// For arguments within the functions' domains: between 0 and 1, or from 1 on.
 #[test]
 fn inverse_and_hyperbolic_functions_match_the_standard_library() {
     let below_one = || node("Sigmoid", &["x"], "s", &[]);
@@ -73,8 +73,8 @@ fn inverse_and_hyperbolic_functions_match_the_standard_library() {
     ];
     for (operator, function) in functions {
         let is_acosh = operator == "Acosh";
-        let before = if is_acosh { above_one() } else { vec![below_one()] };
-        let nodes = [before, vec![node(operator, &["s"], "y", &[])]].concat();
+        let input_nodes = if is_acosh { above_one() } else { vec![below_one()] };
+        let nodes = [input_nodes, vec![node(operator, &["s"], "y", &[])]].concat();
         let graph = small(&[1, 6], nodes, vec![floats("one", &[], &[1.0])]);
         let input = [-1.5_f32, -0.5, 0.0, 0.5, 1.5, 3.0];
         let argument = |x: f64| if is_acosh { x.exp() + 1.0 } else { 1.0 / (1.0 + (-x).exp()) };
@@ -102,7 +102,7 @@ fn outputs_of(graph: &GraphProto, input: &[f32]) -> Vec<f64> {
 /// Every function becomes one table, whose error is that of an activation.
 #[test]
 fn functions_are_quantised() {
-    let between = |low: f32, high: f32| {
+    let in_range = |low: f32, high: f32| {
         (
             node("Clip", &["x", "low", "high"], "y", &[]),
             vec![floats("low", &[], &[low]), floats("high", &[], &[high])],
@@ -113,8 +113,8 @@ fn functions_are_quantised() {
     for (node, weights) in [
         plain("Abs"),
         plain("Celu"),
-        between(0.0, 6.0),
-        between(-1.0, 1.0),
+        in_range(0.0, 6.0),
+        in_range(-1.0, 1.0),
         plain("Cos"),
         plain("Elu"),
         plain("Erf"),
@@ -164,8 +164,8 @@ fn functions_between_layers_are_quantised() {
     }
 }
 
-/// What exporters write for Gelu, Swish, Mish and HardSwish is one table, and its parts are not
-/// computed.
+/// The nodes that exporters write for Gelu, Swish, Mish and HardSwish become one table, and their
+/// intermediate values are not computed.
 #[test]
 fn chains_of_functions_become_one_table() {
     let scalar = |name: &str, value: f32| floats(name, &[], &[value]);
@@ -212,26 +212,26 @@ fn chains_of_functions_become_one_table() {
         assert!(error < 0.000_1, "{first}: {error}");
     }
     // A chain longer than one function is split.
-    let long = (0..100).map(|index| {
-        let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
+    let long_chain = (0..100).map(|index| {
+        let (source, target) = (format!("t{index}"), format!("t{}", index + 1));
         node(
             "Neg",
-            &[if index == 0 { "x" } else { &from }],
-            if index == 99 { "y" } else { &to },
+            &[if index == 0 { "x" } else { &source }],
+            if index == 99 { "y" } else { &target },
             &[],
         )
     });
-    let (float, _, error) = read_small(&[1, 3], long.collect(), vec![]);
+    let (float, _, error) = read_small(&[1, 3], long_chain.collect(), vec![]);
     assert!((2..5).contains(&float.nodes.len()) && error < 0.01, "{} {error}", float.nodes.len());
 }
 
 #[test]
 fn functions_with_undefined_values_are_refused() {
-    let refused = |nodes: Vec<NodeProto>| {
+    let error_of = |nodes: Vec<NodeProto>| {
         quantised(20, small(&[1, 3], nodes, vec![])).unwrap_err().to_string()
     };
     for operator in ["Sqrt", "Log", "Reciprocal"] {
-        let error = refused(vec![unary(operator)]);
+        let error = error_of(vec![unary(operator)]);
         assert!(
             error.contains("undefined for") && error.contains("hint: restrict its input"),
             "{operator}: {error}"

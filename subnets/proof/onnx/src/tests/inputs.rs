@@ -7,21 +7,21 @@ use taonet_proof_core::quantise::{QuantiseError, QuantiseOptions, quantise};
 use super::operators::{quantised, read_small};
 use super::*;
 
-fn typed(name: &str, dims: &[i64], kind: DataType) -> ValueInfoProto {
+fn value_of_type(name: &str, dims: &[i64], kind: DataType) -> ValueInfoProto {
     let mut input = value(name, dims);
     input.kind.as_mut().unwrap().tensor.as_mut().unwrap().element = kind as i32;
     input
 }
 
 /// Gives a dimension of an input a name in place of an extent.
-fn symbolic(mut input: ValueInfoProto, index: usize, name: &str) -> ValueInfoProto {
+fn with_dimension_name(mut input: ValueInfoProto, index: usize, name: &str) -> ValueInfoProto {
     let shape = input.kind.as_mut().unwrap().tensor.as_mut().unwrap().shape.as_mut().unwrap();
     shape.dim[index].value = Some(DimensionValue::Name(name.to_owned()));
     input
 }
 
 /// Rows of a table that integers choose, plus a row; and the squares of that row.
-fn mixed() -> GraphProto {
+fn mixed_inputs_graph() -> GraphProto {
     let nodes = vec![
         node("Gather", &["e", "k"], "rows", &[]),
         node("Add", &["rows", "x"], "sum", &[]),
@@ -29,7 +29,7 @@ fn mixed() -> GraphProto {
     ];
     let table: Vec<f32> = (0..10_u8).map(f32::from).collect();
     let mut graph = small(&[1, 2], nodes, vec![floats("e", &[5, 2], &table)]);
-    graph.input.push(typed("k", &[3], DataType::Int64));
+    graph.input.push(value_of_type("k", &[3], DataType::Int64));
     graph.output = vec![value("sum", &[]), value("square", &[])];
     graph
 }
@@ -42,8 +42,8 @@ fn multiple_inputs_and_outputs_are_concatenated() {
         offset,
     };
     let expected = [1.5, -1.0, 9.5, 7.0, 5.5, 3.0, 2.25, 4.0];
-    assert_eq!(outputs(mixed(), &[1.5, -2.0, 0.0, 4.0, 2.0]), expected);
-    let model = Model::decode(&model(mixed())).unwrap();
+    assert_eq!(outputs(mixed_inputs_graph(), &[1.5, -2.0, 0.0, 4.0, 2.0]), expected);
+    let model = Model::decode(&model(mixed_inputs_graph())).unwrap();
     let float = model.network().unwrap();
     assert_eq!(float.inputs, [part("x", &[1, 2], 0), part("k", &[3], 2)]);
     assert_eq!(float.outputs, [part("sum", &[3, 2], 0), part("square", &[1, 2], 6)]);
@@ -70,7 +70,7 @@ fn multiple_inputs_and_outputs_are_concatenated() {
 fn inputs_follow_the_rules_of_their_type() {
     let graph = |kind: DataType, operator: &str| {
         let mut graph = small(&[1, 2], vec![node(operator, &["x", "z"], "y", &[])], vec![]);
-        graph.input = vec![typed("x", &[1, 2], kind), typed("z", &[1, 2], kind)];
+        graph.input = vec![value_of_type("x", &[1, 2], kind), value_of_type("z", &[1, 2], kind)];
         graph
     };
     let booleans = read(&model(graph(DataType::Bool, "And"))).unwrap();
@@ -80,8 +80,8 @@ fn inputs_follow_the_rules_of_their_type() {
         ..QuantiseOptions::default()
     };
     let sample = vec![vec![0, 1, 1, 1]];
-    let refused = quantise(&booleans, &options(2, 0), &sample);
-    assert_eq!(refused, Err(QuantiseError::BooleanInput(Range { low: 0, high: 2 })));
+    let result = quantise(&booleans, &options(2, 0), &sample);
+    assert_eq!(result, Err(QuantiseError::BooleanInput(Range { low: 0, high: 2 })));
     let circuit = quantise(&booleans, &options(1, 0), &sample).unwrap().lower().unwrap();
     assert_eq!(circuit.execute(&[0, 1, 1, 1]).unwrap().outputs(&circuit), [0, 1]);
     let integers = read(&model(graph(DataType::Uint8, "Add"))).unwrap();
@@ -127,7 +127,11 @@ fn symbolic_dimensions_have_the_given_extents() {
     let graph = || {
         let mut graph = small(&[1, 2, 3], vec![node("Relu", &["x"], "y", &[])], vec![]);
         let input = graph.input.remove(0);
-        graph.input.push(symbolic(symbolic(input, 0, "batch"), 1, "sequence"));
+        graph.input.push(with_dimension_name(
+            with_dimension_name(input, 0, "batch"),
+            1,
+            "sequence",
+        ));
         graph
     };
     let decode = |fixed_dimensions: &[(&str, usize)]| {
@@ -142,11 +146,14 @@ fn symbolic_dimensions_have_the_given_extents() {
         (elements(&[("sequence", 4)]), elements(&[("sequence", 4), ("batch", 2)])),
         (12, 24)
     );
-    let missing = decode(&[]).unwrap_err().to_string();
-    assert!(missing.contains("dimension 1 of input 'x' is 'sequence'"), "{missing}");
-    assert!(missing.contains("--dimension sequence=N"), "{missing}");
-    let unknown = decode(&[("sequence", 4), ("length", 2)]).unwrap_err().to_string();
-    assert!(unknown.contains("'length'") && unknown.contains("batch, sequence"), "{unknown}");
+    let missing_error = decode(&[]).unwrap_err().to_string();
+    assert!(missing_error.contains("dimension 1 of input 'x' is 'sequence'"), "{missing_error}");
+    assert!(missing_error.contains("--dimension sequence=N"), "{missing_error}");
+    let unknown_error = decode(&[("sequence", 4), ("length", 2)]).unwrap_err().to_string();
+    assert!(
+        unknown_error.contains("'length'") && unknown_error.contains("batch, sequence"),
+        "{unknown_error}"
+    );
 }
 
 /// Integers are an output like others, unless they are the position of the largest score and the
@@ -160,7 +167,7 @@ fn integer_output_is_computed_unless_scores_determine_it() {
             with_int(node("ArgMax", &[ranked], "position", &[]), "axis", 1),
         ];
         let mut graph = small(&[1, 3], nodes, vec![]);
-        graph.output.push(typed("position", &[1, 1], DataType::Int64));
+        graph.output.push(value_of_type("position", &[1, 1], DataType::Int64));
         graph
     };
     let (network, _, error) = quantised(17, graph("x")).unwrap();
@@ -187,22 +194,25 @@ fn named_outputs_are_computed_in_the_order_of_the_file() {
         ],
         vec![],
     );
-    graph.output.push(typed("position", &[1, 1], DataType::Int64));
+    graph.output.push(value_of_type("position", &[1, 1], DataType::Int64));
     graph.output.push(value("unsupported", &[1, 3]));
-    let named = |names: &[&str]| {
+    let read_outputs = |names: &[&str]| {
         let outputs = names.iter().map(|&name| name.to_owned()).collect();
         let options = ReadOptions { outputs, ..ReadOptions::default() };
         Model::decode_with(&model(graph.clone()), &options).and_then(|model| model.network())
     };
-    let both = named(&["position", "y"]).unwrap();
-    let names: Vec<&str> = both.outputs.iter().map(|output| output.name.as_str()).collect();
+    let both_outputs = read_outputs(&["position", "y"]).unwrap();
+    let names: Vec<&str> = both_outputs.outputs.iter().map(|output| output.name.as_str()).collect();
     assert_eq!(names, ["y", "position"]);
-    assert_eq!(both.notes, ["the output 'unsupported' is omitted"]);
-    let one = named(&["position"]).unwrap();
-    assert_eq!((one.notes.len(), one.outputs.len()), (2, 0));
-    assert!(matches!(named(&["unsupported"]), Err(OnnxError::Operator { .. })));
-    let unknown = named(&["y", "z"]).unwrap_err().to_string();
-    assert!(unknown.contains("'z'") && unknown.contains("y, position, unsupported"), "{unknown}");
+    assert_eq!(both_outputs.notes, ["the output 'unsupported' is omitted"]);
+    let one_output = read_outputs(&["position"]).unwrap();
+    assert_eq!((one_output.notes.len(), one_output.outputs.len()), (2, 0));
+    assert!(matches!(read_outputs(&["unsupported"]), Err(OnnxError::Operator { .. })));
+    let unknown_error = read_outputs(&["y", "z"]).unwrap_err().to_string();
+    assert!(
+        unknown_error.contains("'z'") && unknown_error.contains("y, position, unsupported"),
+        "{unknown_error}"
+    );
 }
 
 #[test]

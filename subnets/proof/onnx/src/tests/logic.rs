@@ -18,7 +18,7 @@ pub(super) fn booleans(name: &str, dims: &[i64], values: &[bool]) -> TensorProto
 }
 
 /// A matrix that doubles a row of four elements and turns it around.
-fn turned() -> TensorProto {
+fn reversing_matrix() -> TensorProto {
     let mut matrix = [0.0; 16];
     for row in 0..4 {
         matrix[row * 4 + 3 - row] = 2.0;
@@ -31,7 +31,7 @@ fn conditions_match_the_onnx_standard() {
     let compare = |operator: &str| vec![node(operator, &["x", "one"], "y", &[])];
     // The product of `x` with the matrix is 6, 2, -1, -2.
     let product = || node("MatMul", &["x", "w"], "h", &[]);
-    let both = |operator: &str| {
+    let combine_conditions = |operator: &str| {
         vec![
             product(),
             node("Less", &["x", "zero"], "a", &[]),
@@ -51,8 +51,8 @@ fn conditions_match_the_onnx_standard() {
         (compare("GreaterOrEqual"), [0.0, 0.0, 1.0, 1.0]),
         (compare("Less"), [1.0, 1.0, 0.0, 0.0]),
         (compare("LessOrEqual"), [1.0, 1.0, 1.0, 0.0]),
-        (both("And"), [1.0, 1.0, 0.0, 0.0]),
-        (both("Or"), [1.0, 1.0, 0.0, 0.0]),
+        (combine_conditions("And"), [1.0, 1.0, 0.0, 0.0]),
+        (combine_conditions("Or"), [1.0, 1.0, 0.0, 0.0]),
         (vec![cast("x", "y", DataType::Int64)], [-1.0, 0.0, 1.0, 3.0]),
         (vec![less(), cast("c", "y", DataType::Float)], [1.0, 1.0, 0.0, 0.0]),
         (vec![cast("x", "b", DataType::Bool), node("Not", &["b"], "y", &[])], [0.0; 4]),
@@ -82,7 +82,7 @@ fn conditions_match_the_onnx_standard() {
     ] {
         let names: Vec<String> = nodes.iter().map(|node| node.op_type.clone()).collect();
         let weights = vec![
-            turned(),
+            reversing_matrix(),
             floats("zero", &[], &[0.0]),
             floats("one", &[1], &[1.0]),
             floats("two", &[1, 1], &[2.0]),
@@ -132,7 +132,7 @@ fn condition_tensors_are_exact_integers() {
         node("Where", &["c", "h", "x"], "m", &[]),
         node("MatMul", &["m", "w"], "y", &[]),
     ];
-    let (_, network, error) = read_small(&[1, 4], nodes, vec![turned()]);
+    let (_, network, error) = read_small(&[1, 4], nodes, vec![reversing_matrix()]);
     assert!(error < 0.02, "{error}");
     let tables = network.layers.iter().filter_map(|layer| match &layer.operation {
         Operation::Table { values, .. } => {
@@ -152,14 +152,15 @@ fn quotients_are_products_with_reciprocals() {
         node("Add", &["s", "half"], "d", &[]),
         node("Div", &["x", "d"], "y", &[]),
     ];
-    let (_, _, error) = read_small(&[1, 4], nodes, vec![turned(), floats("half", &[], &[0.5])]);
+    let (_, _, error) =
+        read_small(&[1, 4], nodes, vec![reversing_matrix(), floats("half", &[], &[0.5])]);
     assert!(error < 0.02, "{error}");
     let nodes = vec![
         node("MatMul", &["x", "w"], "h", &[]),
         node("Abs", &["h"], "d", &[]),
         node("Div", &["x", "d"], "y", &[]),
     ];
-    let graph = small(&[1, 4], nodes, vec![turned()]);
+    let graph = small(&[1, 4], nodes, vec![reversing_matrix()]);
     let float = Model::decode(&model_of(20, graph)).unwrap().network().unwrap();
     let sample = vec![vec![100, 50, -50, -100], vec![-100, 100, 50, 25]];
     let circuit = quantise(&float, &options(), &sample).unwrap().lower().unwrap();
@@ -169,12 +170,12 @@ fn quotients_are_products_with_reciprocals() {
 
 #[test]
 fn where_operands_of_mismatched_shapes_are_refused() {
-    let three = || booleans("mask", &[3], &[true; 3]);
+    let mask_of_three = || booleans("mask", &[3], &[true; 3]);
     let numbers = || floats("two", &[4], &[1.0, 2.0, 3.0, 4.0]);
     for (nodes, weights, expected) in [
         (
             vec![node("Where", &["mask", "x", "x"], "y", &[])],
-            vec![three()],
+            vec![mask_of_three()],
             "the operands do not fit each other",
         ),
         (

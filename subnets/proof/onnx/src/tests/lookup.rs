@@ -38,7 +38,8 @@ fn embeddings_are_rows_of_their_table() {
         [3.0, 4.0, 5.0, 0.0, 1.0, 2.0, 12.0, 13.0, 14.0, 3.0, 4.0, 5.0]
     );
     // Of the transposed table, the columns: rows of the output, one for each element of the index.
-    let transposed: Vec<f32> = (0..15_u8).map(|at| f32::from(at % 5 * 3 + at / 5)).collect();
+    let transposed: Vec<f32> =
+        (0..15_u8).map(|element| f32::from(element % 5 * 3 + element / 5)).collect();
     let by_column = with_int(node("Gather", &["e", "x"], "y", &[]), "axis", 1);
     let by_column =
         with_integers(small(&[1, 4], vec![by_column], vec![floats("e", &[3, 5], &transposed)]));
@@ -91,22 +92,23 @@ fn models_with_integer_inputs_are_quantised() {
     };
     let graph = small(&[1, 4], nodes, weights());
     quantised(graph.clone(), &options()).unwrap();
-    let scaled = QuantiseOptions { input_scale: 1, ..options() };
-    assert_eq!(quantised(graph.clone(), &scaled), Err(QuantiseError::IntegerInput(1)));
-    let wide = QuantiseOptions { input_range: Range { low: 0, high: 5 }, ..options() };
-    let error = quantised(graph, &wide).unwrap_err().to_string();
+    let scaled_options = QuantiseOptions { input_scale: 1, ..options() };
+    assert_eq!(quantised(graph.clone(), &scaled_options), Err(QuantiseError::IntegerInput(1)));
+    let wide_options = QuantiseOptions { input_range: Range { low: 0, high: 5 }, ..options() };
+    let error = quantised(graph, &wide_options).unwrap_err().to_string();
     assert!(error.contains("undefined for 5") && error.contains("rows of an embedding"), "{error}");
 }
 
 #[test]
 fn lookups_that_are_unsupported_are_refused() {
     let table = || floats("e", &[5, 4], &[0.5; 20]);
-    let by_float = vec![node("Gather", &["e", "x"], "y", &[])];
-    let error = read(&model(small(&[1, 4], by_float, vec![table()]))).unwrap_err().to_string();
+    let float_index_nodes = vec![node("Gather", &["e", "x"], "y", &[])];
+    let error =
+        read(&model(small(&[1, 4], float_index_nodes, vec![table()]))).unwrap_err().to_string();
     assert!(error.contains("the indices are not integers"), "{error}");
-    let many = vec![node("Gather", &["e", "x"], "y", &[])];
+    let lookup_nodes = vec![node("Gather", &["e", "x"], "y", &[])];
     let wide = floats("e", &[1, 5000], &vec![0.5; 5000]);
-    let error = read(&model(with_integers(small(&[1, 1], many, vec![wide])))).unwrap_err();
+    let error = read(&model(with_integers(small(&[1, 1], lookup_nodes, vec![wide])))).unwrap_err();
     assert!(matches!(error, OnnxError::Nodes(_)), "{error}");
 }
 
@@ -150,9 +152,9 @@ fn large_vocabularies_are_exact() {
         .unwrap()
         .network()
         .unwrap();
-    let wide = QuantiseOptions { input_range: Range { low: 0, high: 1 << 20 }, ..options };
-    let refused = quantise(&float, &wide, &[vec![0; 4]]);
-    assert!(matches!(refused, Err(QuantiseError::Magnitude { .. })), "{refused:?}");
+    let wide_options = QuantiseOptions { input_range: Range { low: 0, high: 1 << 20 }, ..options };
+    let result = quantise(&float, &wide_options, &[vec![0; 4]]);
+    assert!(matches!(result, Err(QuantiseError::Magnitude { .. })), "{result:?}");
 }
 
 /// Numbers of 16 bits that differ by one are not equal.
@@ -212,12 +214,12 @@ pub(super) fn quantised_outputs(
 /// choose a row.
 #[test]
 fn computed_integers_select_their_row() {
-    let parts = |operator: &str| {
+    let combine_parts = |operator: &str| {
         let mut split = with_int(node("Split", &["x"], "a", &[]), "axis", 1);
         split.output.push("b".to_owned());
         vec![split, node(operator, &["a", "b"], "i", &[]), node("Gather", &["e", "i"], "y", &[])]
     };
-    let moved = vec![
+    let moved_nodes = vec![
         node("Add", &["x", "two"], "placed", &[]),
         node("Slice", &["placed", "start", "end", "axis"], "i", &[]),
         node("Gather", &["e", "i"], "y", &[]),
@@ -237,9 +239,9 @@ fn computed_integers_select_their_row() {
     };
     let sample = [vec![0, 1], vec![1, 3]];
     for (nodes, rows, high, row, chosen_row) in [
-        (parts("Add"), 10_001, 5000, [4999, 2348], 7347),
-        (parts("Mul"), 10_001, 100, [97, 99], 9603),
-        (moved, 5003, 5000, [0, 4321], 4323),
+        (combine_parts("Add"), 10_001, 5000, [4999, 2348], 7347),
+        (combine_parts("Mul"), 10_001, 100, [97, 99], 9603),
+        (moved_nodes, 5003, 5000, [0, 4321], 4323),
         (sums, 10_001, 5000, [4999, 2350], 7349),
     ] {
         let outputs = quantised_outputs(graph(nodes, rows), high, &sample, &row).unwrap();
@@ -247,8 +249,8 @@ fn computed_integers_select_their_row() {
         assert!((outputs[0] - f64::from(chosen_row % 7)).abs() < 0.01, "{chosen_row}: {outputs:?}");
     }
     // Sums of more integers than a table has values would be rounded.
-    let refused = quantised_outputs(graph(parts("Add"), 10), 1 << 17, &sample, &[0, 1]);
-    assert!(matches!(refused, Err(QuantiseError::Rounded { .. })), "{refused:?}");
+    let result = quantised_outputs(graph(combine_parts("Add"), 10), 1 << 17, &sample, &[0, 1]);
+    assert!(matches!(result, Err(QuantiseError::Rounded { .. })), "{result:?}");
 }
 
 /// Sums beyond the bits of an activation, which differ by one, are not equal.

@@ -15,7 +15,7 @@ use crate::compare;
 /// A model with integer inputs and onnxruntime's outputs.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
+struct RecordedCase {
     name: String,
     scale: i32,
     low: i64,
@@ -36,11 +36,11 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/proof-models")
 }
 
-fn cases() -> Vec<Case> {
+fn cases() -> Vec<RecordedCase> {
     serde_json::from_slice(&std::fs::read(directory().join("models.json")).unwrap()).unwrap()
 }
 
-impl Case {
+impl RecordedCase {
     fn model(&self) -> Model {
         let file = std::fs::read(directory().join(format!("{}.onnx", self.name))).unwrap();
         Model::decode(&file).unwrap_or_else(|error| panic!("{}: {error}", self.name))
@@ -63,8 +63,8 @@ impl Case {
         let options = self.options();
         let network = quantise(&float, &options, &self.inputs)
             .unwrap_or_else(|error| panic!("{}: {error}", self.name));
-        let compared = compare(model, &float, &network, &options, &self.inputs);
-        compared.unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        let result = compare(model, &float, &network, &options, &self.inputs);
+        result.unwrap_or_else(|error| panic!("{}: {error}", self.name));
         network
     }
 
@@ -80,9 +80,13 @@ fn softmax(values: &[f64]) -> Vec<f64> {
     powers.iter().map(|power| power / sum).collect()
 }
 
-fn largest_difference(ours: &[f64], theirs: &[f64]) -> f64 {
-    assert_eq!(ours.len(), theirs.len());
-    ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f64::max)
+fn largest_difference(actual: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    actual
+        .iter()
+        .zip(expected)
+        .map(|(actual, expected)| (actual - expected).abs())
+        .fold(0.0, f64::max)
 }
 
 /// Every file of the directory has a case.
@@ -134,7 +138,7 @@ fn integer_networks_are_close_to_onnxruntime() {
             let outputs: Vec<f64> = integers.iter().map(|&value| value as f64 * unit).collect();
             let outputs = if case.softmax { softmax(&outputs) } else { outputs };
             largest = largest.max(largest_difference(&outputs, expected) / case.largest());
-            classes += usize::from(class(&outputs) != class(expected));
+            classes += usize::from(index_of_largest(&outputs) != index_of_largest(expected));
         }
         println!("{}: {largest:.5} of {}, {classes} other classes", case.name, case.bound);
         if largest > case.bound || (case.classifier && classes > 1) {
@@ -148,6 +152,6 @@ fn integer_networks_are_close_to_onnxruntime() {
 }
 
 /// Returns the position of the largest score.
-fn class(scores: &[f64]) -> Option<usize> {
+fn index_of_largest(scores: &[f64]) -> Option<usize> {
     (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)))
 }

@@ -16,18 +16,18 @@ fn tensors_are_split_and_expanded() {
         vec![split, with_int(node("Concat", &["c", "a", "b"], "y", &[]), "axis", 1)]
     };
     // For parts of two rows each, and of one, three and two.
-    let turned: Vec<u8> = vec![8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 6, 7];
+    let expected_outputs: Vec<u8> = vec![8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 6, 7];
     let parts = || vec![integers("parts", &[1, 3, 2])];
     for (opset, dims, nodes, weights, expected) in [
-        (17, [1, 6, 2], split(&["x"], &[], &[("axis", 1)]), vec![], turned.clone()),
+        (17, [1, 6, 2], split(&["x"], &[], &[("axis", 1)]), vec![], expected_outputs.clone()),
         (
             12,
             [1, 6, 2],
             split(&["x"], &[("split", &[1, 3, 2])], &[("axis", -2)]),
             vec![],
-            turned.clone(),
+            expected_outputs.clone(),
         ),
-        (13, [1, 6, 2], split(&["x", "parts"], &[], &[("axis", 1)]), parts(), turned),
+        (13, [1, 6, 2], split(&["x", "parts"], &[], &[("axis", 1)]), parts(), expected_outputs),
         (
             17,
             [1, 4, 3],

@@ -89,8 +89,8 @@ fn norms_match_the_onnx_standard() {
         weights(),
         &rows,
     );
-    let both = with_int(node("LayerNormalization", &["x", "t"], "y", &[]), "axis", 1);
-    check(17, &[1, 2, 3], vec![both], vec![floats("t", &[2, 3], &[1.0; 6])], &all);
+    let two_axes_norm = with_int(node("LayerNormalization", &["x", "t"], "y", &[]), "axis", 1);
+    check(17, &[1, 2, 3], vec![two_axes_norm], vec![floats("t", &[2, 3], &[1.0; 6])], &all);
     let root = with_float(node("RMSNormalization", &["x", "s"], "y", &[]), "epsilon", 0.25);
     check(23, &[1, 2, 3], vec![root], vec![ones()], &roots);
     // Factors and offsets of columns, of elements, and of channels.
@@ -113,9 +113,9 @@ fn norms_match_the_onnx_standard() {
         &expected,
     );
     let factors = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-    let both = with_int(node("LayerNormalization", &["x", "t"], "y", &[]), "axis", -2);
+    let two_axes_norm = with_int(node("LayerNormalization", &["x", "t"], "y", &[]), "axis", -2);
     let weights = vec![floats("t", &[2, 3], &factors.map(|factor: f64| factor as f32))];
-    check(17, &[1, 2, 3], vec![both], weights, &affine(&all, factors, [0.0; 6]));
+    check(17, &[1, 2, 3], vec![two_axes_norm], weights, &affine(&all, factors, [0.0; 6]));
     let instance = || vec![node("InstanceNormalization", &["x", "s", "b"], "y", &[])];
     let weights = || vec![floats("s", &[2], &[1.0, 2.0]), floats("b", &[2], &[0.0, 3.0])];
     let expected = affine(&rows, [1.0, 1.0, 1.0, 2.0, 2.0, 2.0], [0.0, 0.0, 0.0, 3.0, 3.0, 3.0]);
@@ -199,13 +199,15 @@ fn softmax_is_divided_after_a_product_with_fewer_columns() {
     assert_eq!(products(&read_small(&heads(6), nodes, weights).1), [2 * 6 * 6, 2 * 6 * 4]);
 }
 
-/// What exporters write for a causal mask costs nothing, and no output depends on a later position.
+/// The nodes that exporters write for a causal mask cost nothing, and no output depends on a later
+/// position.
 #[test]
 fn masked_elements_do_not_count() {
-    let kept = [true, false, false, true, true, false, true, true, true];
-    let mask = || booleans("kept", &[3, 3], &kept);
-    let added =
-        |value: f32| floats("mask", &[3, 3], &kept.map(|kept| if kept { 0.0 } else { value }));
+    let is_kept = [true, false, false, true, true, false, true, true, true];
+    let mask = || booleans("kept", &[3, 3], &is_kept);
+    let added = |value: f32| {
+        floats("mask", &[3, 3], &is_kept.map(|is_kept| if is_kept { 0.0 } else { value }))
+    };
     let add = || node("Add", &["scaled", "mask"], "masked", &[]);
     let select = || node("Where", &["kept", "scaled", "low"], "masked", &[]);
     let low = |value: f32| floats("low", &[], &[value]);
@@ -229,10 +231,14 @@ fn masked_elements_do_not_count() {
         for head in [0, 12] {
             input[head + 8..head + 12].fill(17);
         }
-        let changed = circuit.execute(&input).unwrap().outputs(&circuit);
+        let changed_outputs = circuit.execute(&input).unwrap().outputs(&circuit);
         for head in [0, 12] {
-            assert_eq!(changed[head..head + 8], outputs[head..head + 8], "{name}");
-            assert_ne!(changed[head + 8..head + 12], outputs[head + 8..head + 12], "{name}");
+            assert_eq!(changed_outputs[head..head + 8], outputs[head..head + 8], "{name}");
+            assert_ne!(
+                changed_outputs[head + 8..head + 12],
+                outputs[head + 8..head + 12],
+                "{name}"
+            );
         }
     }
 }
@@ -280,7 +286,7 @@ fn norms_are_quantised() {
         ]
     };
     let mean = |input: &str, output: &str| node("ReduceMean", &[input, "last"], output, &[]);
-    let ends = |inner: Vec<NodeProto>| {
+    let with_end_layers = |inner: Vec<NodeProto>| {
         let (start, end) =
             (node("MatMul", &["x", "v"], "h", &[]), node("MatMul", &["n", "w"], "y", &[]));
         [vec![start], inner, vec![end]].concat()
@@ -311,7 +317,8 @@ fn norms_are_quantised() {
         ("layer norm", vec![layer]),
         ("root mean square", vec![root, node("Add", &["m", "b"], "n", &[])]),
     ] {
-        let (_, network, error) = quantised(23, small(&[1, 3, 4], ends(inner), weights())).unwrap();
+        let (_, network, error) =
+            quantised(23, small(&[1, 3, 4], with_end_layers(inner), weights())).unwrap();
         assert!(error < 0.02, "{name}: {error}");
         // The square, and the reciprocal of the deviation; the mean of six is a table, too, if it
         // is subtracted.
@@ -360,7 +367,7 @@ fn norms_are_finite_for_any_input() {
 
 #[test]
 fn undefined_softmaxes_and_norms_are_refused() {
-    let masked = |operator: &str, kept: [bool; 3]| {
+    let masked_softmax_error = |operator: &str, kept: [bool; 3]| {
         let nodes = vec![
             node("Where", &["kept", "x", "low"], "m", &[]),
             node(operator, &["m"], "s", &[]),
@@ -368,16 +375,16 @@ fn undefined_softmaxes_and_norms_are_refused() {
         ];
         (nodes, vec![booleans("kept", &[3], &kept), floats("low", &[], &[f32::NEG_INFINITY])])
     };
-    let mut twice = node("LayerNormalization", &["x", "s"], "y", &[]);
-    twice.output.push("mean".to_owned());
+    let mut norm_node = node("LayerNormalization", &["x", "s"], "y", &[]);
+    norm_node.output.push("mean".to_owned());
     let scale = vec![floats("s", &[3], &[1.0; 3])];
     for ((nodes, weights), expected) in [
         (
-            masked("LogSoftmax", [true, false, true]),
+            masked_softmax_error("LogSoftmax", [true, false, true]),
             "the logarithm of a masked element is infinite",
         ),
-        (masked("Softmax", [false; 3]), "all elements of a row are masked"),
-        ((vec![twice], scale.clone()), "a second output is unsupported"),
+        (masked_softmax_error("Softmax", [false; 3]), "all elements of a row are masked"),
+        ((vec![norm_node], scale.clone()), "a second output is unsupported"),
         (
             (vec![node("InstanceNormalization", &["x", "s", "s"], "y", &[])], scale),
             "the input has dimensions [1, 3], expected a batch of 1",

@@ -185,8 +185,9 @@ fn rows_are_multiplied_with_a_matrix() {
         assert_eq!(float.nodes.len(), if dims == [1, 1, 4] { 5 } else { 8 }, "{dims:?}");
         assert!(error < 0.02, "{dims:?}: {error}");
     }
-    let wrong = vec![node("MatMul", &["x", "w"], "y", &[])];
-    let error = quantised(20, small(&[1, 3, 4], wrong, weights())).unwrap_err().to_string();
+    let mismatched_nodes = vec![node("MatMul", &["x", "w"], "y", &[])];
+    let error =
+        quantised(20, small(&[1, 3, 4], mismatched_nodes, weights())).unwrap_err().to_string();
     assert!(error.contains("weights [5, 4] do not match an input of [1, 3, 4]"), "{error}");
 }
 
@@ -221,8 +222,9 @@ fn computed_matrices_are_multiplied() {
         outputs(graph, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
         [5.0, 11.0, 11.0, 25.0, 17.0, 39.0, 23.0, 53.0]
     );
-    let wrong = vec![node("MatMul", &["x", "x"], "y", &[])];
-    let error = quantised(20, small(&[1, 2, 3, 4], wrong, vec![])).unwrap_err().to_string();
+    let mismatched_nodes = vec![node("MatMul", &["x", "x"], "y", &[])];
+    let error =
+        quantised(20, small(&[1, 2, 3, 4], mismatched_nodes, vec![])).unwrap_err().to_string();
     assert!(error.contains("matrices of [1, 2, 3, 4] and [1, 2, 3, 4] do not fit"), "{error}");
 }
 
@@ -230,12 +232,13 @@ fn computed_matrices_are_multiplied() {
 #[test]
 fn moved_elements_have_the_order_of_the_standard() {
     let image: &[i64] = &[1, 2, 2, 3];
-    let lists = |lists: &[(&str, &[i64])]| {
-        lists.iter().map(|(name, values)| integers(name, values)).collect::<Vec<_>>()
+    let integer_lists = |integer_lists: &[(&str, &[i64])]| {
+        integer_lists.iter().map(|(name, values)| integers(name, values)).collect::<Vec<_>>()
     };
     let pad = |mode: &str| with_text(node("Pad", &["x", "pads", "value"], "y", &[]), "mode", mode);
-    let pads =
-        |pads: &[i64]| [lists(&[("pads", pads)]), vec![floats("value", &[], &[-1.0])]].concat();
+    let pads = |pads: &[i64]| {
+        [integer_lists(&[("pads", pads)]), vec![floats("value", &[], &[-1.0])]].concat()
+    };
     let scalar = TensorProto { dims: vec![], ..integers("index", &[-1]) };
     for (node, weights, expected) in [
         (
@@ -246,7 +249,7 @@ fn moved_elements_have_the_order_of_the_standard() {
         (node("Transpose", &["x"], "y", &[]), vec![], vec![0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11]),
         (
             node("Slice", &["x", "starts", "ends", "axes", "steps"], "y", &[]),
-            lists(&[
+            integer_lists(&[
                 ("starts", &[1, -1]),
                 ("ends", &[2, -4]),
                 ("axes", &[1, -1]),
@@ -269,7 +272,7 @@ fn moved_elements_have_the_order_of_the_standard() {
         ),
         (
             with_int(node("Gather", &["x", "index"], "y", &[]), "axis", 3),
-            lists(&[("index", &[2, 0, 2])]),
+            integer_lists(&[("index", &[2, 0, 2])]),
             vec![2, 0, 2, 5, 3, 5, 8, 6, 8, 11, 9, 11],
         ),
     ] {
@@ -354,11 +357,11 @@ fn inputs_of_any_rank_are_read() {
 #[test]
 fn files_with_too_many_moved_elements_are_refused() {
     let chain = (0..300).map(|index| {
-        let (from, to) = (format!("t{index}"), format!("t{}", index + 1));
+        let (source, target) = (format!("t{index}"), format!("t{}", index + 1));
         node(
             "Transpose",
-            &[if index == 0 { "x" } else { &from }],
-            if index == 299 { "y" } else { &to },
+            &[if index == 0 { "x" } else { &source }],
+            if index == 299 { "y" } else { &target },
             &[],
         )
     });

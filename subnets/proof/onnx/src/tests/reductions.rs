@@ -171,14 +171,14 @@ fn weights_rounded_to_one_have_an_error() {
 fn positions_of_extrema_are_exact() {
     let position =
         |operator: &str, axis: i64| with_int(node(operator, &["x"], "y", &[]), "axis", axis);
-    let last = |node: NodeProto| with_int(node, "select_last_index", 1);
+    let with_last_index = |node: NodeProto| with_int(node, "select_last_index", 1);
     let input = [3.0, -1.0, 3.0, 3.0, 0.0, -1.0];
     for (node, expected) in [
         (position("ArgMax", -1), vec![0.0, 0.0]),
-        (last(position("ArgMax", -1)), vec![2.0, 0.0]),
+        (with_last_index(position("ArgMax", -1)), vec![2.0, 0.0]),
         (position("ArgMin", 2), vec![1.0, 2.0]),
         (position("ArgMax", 1), vec![0.0, 1.0, 0.0]),
-        (last(position("ArgMax", 1)), vec![1.0, 1.0, 0.0]),
+        (with_last_index(position("ArgMax", 1)), vec![1.0, 1.0, 0.0]),
         (position("ArgMin", 1), vec![0.0, 0.0, 1.0]),
         (with_int(position("ArgMin", 1), "keepdims", 0), vec![0.0, 0.0, 1.0]),
         (position("ArgMin", 0), vec![0.0; 6]),
@@ -188,23 +188,24 @@ fn positions_of_extrema_are_exact() {
     }
     // Integers, of which the last bit decides: 300 elements are more than a weight of 8 bits has
     // values. A Relu yields activations of 8 bits; the input has more.
-    for (tensor, most) in [("h", 255), ("x", 40_000)] {
+    for (tensor, max_value) in [("h", 255), ("x", 40_000)] {
         let nodes = vec![
             node("Relu", &["x"], "h", &[]),
             with_int(node("ArgMax", &[tensor], "y", &[]), "axis", 1),
         ];
         let model = Model::decode(&model(small(&[1, 300], nodes, vec![]))).unwrap();
         let options = QuantiseOptions {
-            input_range: Range { low: 0, high: most },
+            input_range: Range { low: 0, high: max_value },
             ..QuantiseOptions::default()
         };
         let sample =
-            vec![(0..300).map(|index| index * 7 % 256 * (most / 255)).collect::<Vec<i64>>()];
+            vec![(0..300).map(|index| index * 7 % 256 * (max_value / 255)).collect::<Vec<i64>>()];
         let circuit =
             quantise(&model.network().unwrap(), &options, &sample).unwrap().lower().unwrap();
-        let peaks = [0, 1, 150, 298, 299].into_iter();
-        let inputs = peaks.flat_map(|peak| {
-            [(0, 1), (0, most), (most - 1, most), (most, most)].map(|pair| (peak, pair))
+        let peak_positions = [0, 1, 150, 298, 299].into_iter();
+        let inputs = peak_positions.flat_map(|peak| {
+            [(0, 1), (0, max_value), (max_value - 1, max_value), (max_value, max_value)]
+                .map(|pair| (peak, pair))
         });
         for (peak, (others, value)) in inputs {
             let mut input = vec![others; 300];

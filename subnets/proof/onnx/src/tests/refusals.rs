@@ -3,7 +3,7 @@
 use super::super::proto::StringStringEntryProto;
 use super::*;
 
-fn refuse(change: impl FnOnce(&mut GraphProto)) -> OnnxError {
+fn read_error_after(change: impl FnOnce(&mut GraphProto)) -> OnnxError {
     let mut graph = graph();
     change(&mut graph);
     read(&model(graph)).unwrap_err()
@@ -11,52 +11,53 @@ fn refuse(change: impl FnOnce(&mut GraphProto)) -> OnnxError {
 
 #[test]
 fn cycles_and_missing_tensors_are_reported() {
-    let cycle = refuse(|graph| graph.node[0].input[0] = "a".to_owned());
+    let cycle = read_error_after(|graph| graph.node[0].input[0] = "a".to_owned());
     assert!(matches!(&cycle, OnnxError::Cycle { tensor, .. } if tensor == "a"), "{cycle}");
-    let itself = refuse(|graph| graph.node[2].input[0] = "r".to_owned());
-    assert!(matches!(itself, OnnxError::Cycle { .. }), "{itself}");
-    let missing = refuse(|graph| graph.node[2].input[0] = "nowhere".to_owned());
+    let self_cycle_error = read_error_after(|graph| graph.node[2].input[0] = "r".to_owned());
+    assert!(matches!(self_cycle_error, OnnxError::Cycle { .. }), "{self_cycle_error}");
+    let missing = read_error_after(|graph| graph.node[2].input[0] = "nowhere".to_owned());
     assert!(
         matches!(&missing, OnnxError::Missing { tensor, .. } if tensor == "nowhere"),
         "{missing}"
     );
-    let weight = refuse(|graph| drop(graph.initializer.remove(5)));
+    let weight = read_error_after(|graph| drop(graph.initializer.remove(5)));
     assert!(matches!(weight, OnnxError::Interface { .. } | OnnxError::Missing { .. }), "{weight}");
-    let output = refuse(|graph| graph.output[0].name = "nowhere".to_owned());
+    let output = read_error_after(|graph| graph.output[0].name = "nowhere".to_owned());
     assert!(matches!(output, OnnxError::Missing { .. }), "{output}");
 }
 
 #[test]
 fn weights_with_a_false_size_are_refused() {
     for dims in [vec![i64::MAX, i64::MAX], vec![1 << 40], vec![-1, 8], vec![2, 1, 3, 4], vec![]] {
-        let error = refuse(|graph| graph.initializer[0].dims.clone_from(&dims));
+        let error = read_error_after(|graph| graph.initializer[0].dims.clone_from(&dims));
         assert!(
             matches!(error, OnnxError::Weight { .. } | OnnxError::Unsupported { .. }),
             "{dims:?}: {error}"
         );
     }
-    let truncated = refuse(|graph| graph.initializer[0].raw_data.truncate(71));
-    assert!(matches!(truncated, OnnxError::Weight { .. }), "{truncated}");
-    let infinite =
-        refuse(|graph| graph.initializer[0] = floats("w", &[2, 1, 3, 3], &[f32::NAN; 18]));
+    let truncated_error = read_error_after(|graph| graph.initializer[0].raw_data.truncate(71));
+    assert!(matches!(truncated_error, OnnxError::Weight { .. }), "{truncated_error}");
+    let infinite = read_error_after(|graph| {
+        graph.initializer[0] = floats("w", &[2, 1, 3, 3], &[f32::NAN; 18]);
+    });
     assert!(matches!(infinite, OnnxError::Weight { .. }), "{infinite}");
-    let halves = refuse(|graph| graph.initializer[0].data_type = 10);
+    let halves = read_error_after(|graph| graph.initializer[0].data_type = 10);
     assert!(halves.to_string().contains("72 bytes do not match"), "{halves}");
     assert!(matches!(halves, OnnxError::Weight { .. }), "{halves}");
 }
 
 #[test]
 fn weights_in_other_files_are_refused() {
-    let external = refuse(|graph| graph.initializer[0].data_location = 1);
-    assert_eq!(external, OnnxError::External("w".to_owned()));
+    let external_error = read_error_after(|graph| graph.initializer[0].data_location = 1);
+    assert_eq!(external_error, OnnxError::External("w".to_owned()));
     let path = StringStringEntryProto { key: "location".to_owned() };
-    let external = refuse(|graph| graph.initializer[1].external_data.push(path));
-    assert_eq!(external, OnnxError::External("s".to_owned()));
+    let external_error = read_error_after(|graph| graph.initializer[1].external_data.push(path));
+    assert_eq!(external_error, OnnxError::External("s".to_owned()));
 }
 
 #[test]
 fn unsupported_graphs_are_refused() {
-    let operator = refuse(|graph| graph.node[2].op_type = "Loop".to_owned());
+    let operator = read_error_after(|graph| graph.node[2].op_type = "Loop".to_owned());
     assert!(matches!(operator, OnnxError::Operator { .. }), "{operator}");
     let text = operator.to_string();
     assert!(
@@ -65,29 +66,33 @@ fn unsupported_graphs_are_refused() {
         ),
         "{text}"
     );
-    let text = refuse(|graph| graph.node[2].op_type = "Surprise".to_owned()).to_string();
+    let text = read_error_after(|graph| graph.node[2].op_type = "Surprise".to_owned()).to_string();
     assert!(
         text.starts_with("Surprise 'r': unsupported operator; hint: supported are Abs, Acos"),
         "{text}"
     );
-    let domain = refuse(|graph| graph.node[2].domain = "com.example".to_owned());
+    let domain = read_error_after(|graph| graph.node[2].domain = "com.example".to_owned());
     assert!(matches!(domain, OnnxError::Operator { .. }), "{domain}");
-    let batch = refuse(|graph| graph.input[0] = value("x", &[32, 1, 4, 4])).to_string();
+    let batch = read_error_after(|graph| graph.input[0] = value("x", &[32, 1, 4, 4])).to_string();
     assert!(
         batch.contains("a batch of 32 is unsupported; hint: export the model with a batch of 1"),
         "{batch}"
     );
-    let huge = refuse(|graph| graph.input[0] = value("x", &[1, 1 << 40, 1 << 40, 4]));
-    assert!(matches!(huge, OnnxError::Shape { .. }), "{huge}");
-    let stride = refuse(|graph| graph.node[3].attribute[1].ints = vec![0, 0]);
+    let huge_error =
+        read_error_after(|graph| graph.input[0] = value("x", &[1, 1 << 40, 1 << 40, 4]));
+    assert!(matches!(huge_error, OnnxError::Shape { .. }), "{huge_error}");
+    let stride = read_error_after(|graph| graph.node[3].attribute[1].ints = vec![0, 0]);
     assert!(stride.to_string().contains("kernel, strides or dilations are 0"), "{stride}");
-    let twice = refuse(|graph| graph.node[1].output[0] = "c".to_owned());
-    assert!(matches!(twice, OnnxError::Duplicate(_) | OnnxError::Cycle { .. }), "{twice}");
+    let duplicate_error = read_error_after(|graph| graph.node[1].output[0] = "c".to_owned());
+    assert!(
+        matches!(duplicate_error, OnnxError::Duplicate(_) | OnnxError::Cycle { .. }),
+        "{duplicate_error}"
+    );
     assert!(matches!(read(b"not a model"), Err(OnnxError::Malformed(_))));
     assert!(matches!(read(&[]), Err(OnnxError::Malformed(_))));
 }
 
-/// What the file means is not what the reader would compile.
+/// By the standard, the file has another meaning than the reader would compile.
 #[test]
 fn nodes_with_unsupported_form_are_refused() {
     let pool =

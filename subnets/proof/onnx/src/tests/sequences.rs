@@ -22,12 +22,12 @@ fn unsupported_recurrent_nodes_are_refused() {
         nodes[0].input.push(name.to_owned());
         (dims, nodes, weights)
     };
-    let with = |change: fn(NodeProto) -> NodeProto| {
+    let with_node = |change: fn(NodeProto) -> NodeProto| {
         let (dims, nodes, weights) = lstm(4);
         (dims, nodes.into_iter().map(change).collect::<Vec<_>>(), weights)
     };
-    let clip = |node: NodeProto| with_float(node, "clip", 1.0);
-    let unknown = |mut node: NodeProto| {
+    let with_clip = |node: NodeProto| with_float(node, "clip", 1.0);
+    let with_unknown_activation = |mut node: NodeProto| {
         let strings = vec![b"Sigmoid".to_vec(), b"Affine".to_vec(), b"Tanh".to_vec()];
         let kind = AttributeKind::Strings as i32;
         node.attribute.push(AttributeProto {
@@ -40,13 +40,13 @@ fn unsupported_recurrent_nodes_are_refused() {
     };
     for ((dims, nodes, weights), expected) in [
         (lstm(1 << 14), "a sequence of 16384 steps, expected at most 1024"),
-        (with(clip), "attribute 'clip' is unsupported"),
-        (with(unknown), "the activation 'Affine' is unsupported"),
-        (with(|node| with_int(node, "input_forget", 1)), "input_forget is unsupported"),
-        (with(|node| with_text(node, "direction", "sideways")), "the direction is unknown"),
-        (with(|node| with_text(node, "direction", "bidirectional")), "do not fit an input"),
-        (with(|node| with_int(node, "hidden_size", 3)), "do not fit an input"),
-        (with(|node| NodeProto { op_type: "GRU".to_owned(), ..node }), "do not fit an input"),
+        (with_node(with_clip), "attribute 'clip' is unsupported"),
+        (with_node(with_unknown_activation), "the activation 'Affine' is unsupported"),
+        (with_node(|node| with_int(node, "input_forget", 1)), "input_forget is unsupported"),
+        (with_node(|node| with_text(node, "direction", "sideways")), "the direction is unknown"),
+        (with_node(|node| with_text(node, "direction", "bidirectional")), "do not fit an input"),
+        (with_node(|node| with_int(node, "hidden_size", 3)), "do not fit an input"),
+        (with_node(|node| NodeProto { op_type: "GRU".to_owned(), ..node }), "do not fit an input"),
         (with_input(4, "x"), "input 4 must be a weight"),
         (with_input(5, "x"), "an initial state has dimensions [1, 4, 3], expected [1, 1, 2]"),
     ] {

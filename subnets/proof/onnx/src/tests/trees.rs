@@ -45,14 +45,14 @@ const MODES: [&str; 6] =
 fn tree(modes: &[usize], features: &[i64], values: &[f32]) -> NodeProto {
     let leaf = |index: i64| index >= 7;
     let (mut node_modes, mut node_features, mut node_values) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    let (mut true_children, mut false_children) = (Vec::new(), Vec::new());
     for index in 0..15_usize {
         node_modes.push(modes.get(index).map_or("LEAF", |&mode| MODES[mode]));
         node_features.push(features.get(index).copied().unwrap_or(0));
         node_values.push(values.get(index).copied().unwrap_or(0.0));
         let index = index.cast_signed() as i64;
-        ones.push(if leaf(index) { 0 } else { 2 * index + 1 });
-        others.push(if leaf(index) { 0 } else { 2 * index + 2 });
+        true_children.push(if leaf(index) { 0 } else { 2 * index + 1 });
+        false_children.push(if leaf(index) { 0 } else { 2 * index + 2 });
     }
     let leaves: Vec<i64> = (7..15).collect();
     let weights: Vec<f32> = (0..8_u8).map(f32::from).collect();
@@ -62,8 +62,8 @@ fn tree(modes: &[usize], features: &[i64], values: &[f32]) -> NodeProto {
         list("nodes_nodeids", &(0..15).collect::<Vec<i64>>()),
         list("nodes_featureids", &node_features),
         numbers("nodes_values", &node_values),
-        list("nodes_truenodeids", &ones),
-        list("nodes_falsenodeids", &others),
+        list("nodes_truenodeids", &true_children),
+        list("nodes_falsenodeids", &false_children),
         list("target_treeids", &[0; 8]),
         list("target_nodeids", &leaves),
         list("target_ids", &[0; 8]),
@@ -78,7 +78,7 @@ fn file(node: NodeProto) -> Vec<u8> {
 }
 
 /// Changes one attribute of a tree.
-fn changed(name: &str, change: impl FnOnce(&mut AttributeProto)) -> NodeProto {
+fn with_changed_attribute(name: &str, change: impl FnOnce(&mut AttributeProto)) -> NodeProto {
     let mut node = tree(&[0; 7], &[0; 7], &[0.5; 7]);
     change(node.attribute.iter_mut().find(|attribute| attribute.name == name).unwrap());
     node
@@ -107,8 +107,8 @@ proptest! {
             let input: Vec<f32> = row.iter().map(|&value| value as f32 / 4.0).collect();
             let leaf = model.evaluate(&input).unwrap().outputs[0];
             prop_assert!((float.run(&input).unwrap().pop().unwrap()[0] - leaf as f32).abs() < 1e-6);
-            let ours = circuit.execute(row).unwrap().outputs(&circuit)[0] as f64 * unit;
-            prop_assert!((ours - leaf).abs() < 1e-9, "{row:?}: {ours} {leaf}");
+            let actual = circuit.execute(row).unwrap().outputs(&circuit)[0] as f64 * unit;
+            prop_assert!((actual - leaf).abs() < 1e-9, "{row:?}: {actual} {leaf}");
         }
     }
 }
@@ -168,20 +168,20 @@ fn malformed_trees_are_refused() {
         ("target_weights", |list| list.floats[0] = f32::INFINITY, "has weights"),
     ];
     for (name, change, expected) in table {
-        let error = read(&file(changed(name, change))).unwrap_err().to_string();
+        let error = read(&file(with_changed_attribute(name, change))).unwrap_err().to_string();
         assert!(error.contains(expected), "{name}: {error}");
     }
-    let mut many = tree(&[0; 7], &[0; 7], &[0.5; 7]);
-    many.attribute.push(AttributeProto {
+    let mut oversized_tree = tree(&[0; 7], &[0; 7], &[0.5; 7]);
+    oversized_tree.attribute.push(AttributeProto {
         name: "n_targets".to_owned(),
         i: 1 << 40,
         kind: AttributeKind::Int as i32,
         ..AttributeProto::default()
     });
-    let error = read(&file(many)).unwrap_err().to_string();
+    let error = read(&file(oversized_tree)).unwrap_err().to_string();
     assert!(error.contains("classes or targets"), "{error}");
-    let standard = NodeProto { domain: String::new(), ..tree(&[0; 7], &[0; 7], &[0.5; 7]) };
-    assert!(matches!(read(&file(standard)), Err(OnnxError::Operator { .. })));
+    let standard_domain = NodeProto { domain: String::new(), ..tree(&[0; 7], &[0; 7], &[0.5; 7]) };
+    assert!(matches!(read(&file(standard_domain)), Err(OnnxError::Operator { .. })));
 }
 
 /// A tree compares sums of integers beyond the bits of an activation, which differ by one.
@@ -204,7 +204,7 @@ fn computed_integers_are_compared_exactly() {
 /// Converters write trees as layers, too: conditions plus constants are the rows of leaves, or sums
 /// of conditions name the leaf whose path holds.
 #[test]
-fn trees_of_layers_select_the_rows_of_their_leaves() {
+fn trees_converted_to_layers_select_the_rows_of_their_leaves() {
     let by_index = vec![
         node("Greater", &["limits", "x"], "is_below", &[]),
         node("Not", &["is_below"], "condition", &[]),
@@ -294,16 +294,22 @@ fn deep_trees_are_refused_before_memory_is_spent() {
     let is_branch = |node: i64| node < levels;
     let modes: Vec<&str> =
         nodes.iter().map(|&node| if is_branch(node) { "BRANCH_LEQ" } else { "LEAF" }).collect();
-    let one = |node: i64| if is_branch(node) { node + 1 } else { 0 };
-    let other = |node: i64| if is_branch(node) { levels + 1 + node } else { 0 };
+    let true_child = |node: i64| if is_branch(node) { node + 1 } else { 0 };
+    let false_child = |node: i64| if is_branch(node) { levels + 1 + node } else { 0 };
     let attribute = vec![
         texts("nodes_modes", &modes),
         list("nodes_treeids", &vec![0; nodes.len()]),
         list("nodes_nodeids", &nodes),
         list("nodes_featureids", &vec![0; nodes.len()]),
         numbers("nodes_values", &nodes.iter().map(|&node| node as f32).collect::<Vec<f32>>()),
-        list("nodes_truenodeids", &nodes.iter().map(|&node| one(node)).collect::<Vec<i64>>()),
-        list("nodes_falsenodeids", &nodes.iter().map(|&node| other(node)).collect::<Vec<i64>>()),
+        list(
+            "nodes_truenodeids",
+            &nodes.iter().map(|&node| true_child(node)).collect::<Vec<i64>>(),
+        ),
+        list(
+            "nodes_falsenodeids",
+            &nodes.iter().map(|&node| false_child(node)).collect::<Vec<i64>>(),
+        ),
         list("target_treeids", &[0]),
         list("target_nodeids", &[levels]),
         list("target_ids", &[0]),

@@ -34,36 +34,36 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
     };
     let range =
         request.headers().get(RANGE).filter(|_| !server.ignores_ranges.load(Ordering::SeqCst));
-    let from = range.map(|range| {
+    let start = range.map(|range| {
         range.to_str().unwrap().trim_start_matches("bytes=").trim_end_matches('-').parse()
     });
-    let from: usize = from.map_or(0, Result::unwrap);
-    if range.is_some() && from >= contents.len() {
+    let start: usize = start.map_or(0, Result::unwrap);
+    if range.is_some() && start >= contents.len() {
         return Response::builder()
             .status(StatusCode::RANGE_NOT_SATISFIABLE)
             .body(Body::empty())
             .unwrap();
     }
-    let remaining = contents[from..].to_vec();
+    let remaining = contents[start..].to_vec();
     let length = remaining.len();
     let cut = server.cut.load(Ordering::SeqCst);
-    let sent = if cut > 0 { length.min(cut) } else { length };
-    server.sent.fetch_add(sent, Ordering::SeqCst);
+    let sent_length = if cut > 0 { length.min(cut) } else { length };
+    server.sent.fetch_add(sent_length, Ordering::SeqCst);
     let mut response = Response::builder().header("content-length", length);
     if range.is_some() {
-        let range = format!("bytes {from}-{}/{}", contents.len() - 1, contents.len());
+        let range = format!("bytes {start}-{}/{}", contents.len() - 1, contents.len());
         response = response.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, range);
     }
-    let broken = (sent < length).then(|| Err(io::Error::other("cut")));
-    let pieces = std::iter::once(Ok(remaining[..sent].to_vec())).chain(broken);
-    let pieces = futures::stream::iter(pieces.collect::<Vec<_>>()).then(async |piece| {
-        if piece.is_err() {
+    let error_chunk = (sent_length < length).then(|| Err(io::Error::other("cut")));
+    let chunks = std::iter::once(Ok(remaining[..sent_length].to_vec())).chain(error_chunk);
+    let chunks = futures::stream::iter(chunks.collect::<Vec<_>>()).then(async |chunk| {
+        if chunk.is_err() {
             // Without this pause, the error would discard the data that was sent before it.
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
-        piece
+        chunk
     });
-    response.body(Body::from_stream(pieces)).unwrap()
+    response.body(Body::from_stream(chunks)).unwrap()
 }
 
 struct FileServer {
@@ -78,9 +78,9 @@ fn compiled() -> Compiled {
 
 /// Returns the same circuit with a different name, and therefore a different identity.
 fn renamed(compiled: &Compiled, name: &str) -> Compiled {
-    let mut other = compiled.clone();
-    other.metadata.name = name.to_owned();
-    other
+    let mut renamed_circuit = compiled.clone();
+    renamed_circuit.metadata.name = name.to_owned();
+    renamed_circuit
 }
 
 impl FileServer {
@@ -132,20 +132,20 @@ const LARGE_LIMIT: u64 = 1 << 30;
 
 #[tokio::test]
 async fn circuits_are_downloaded_once_and_completely() {
-    let one = compiled();
-    let site = FileServer::start(std::slice::from_ref(&one)).await;
-    let store = site.store(LARGE_LIMIT, &[]);
-    let id = one.metadata.id().unwrap();
+    let compiled_circuit = compiled();
+    let file_server = FileServer::start(std::slice::from_ref(&compiled_circuit)).await;
+    let store = file_server.store(LARGE_LIMIT, &[]);
+    let id = compiled_circuit.metadata.id().unwrap();
     let path = store.fetch(&id).await.unwrap();
     let fetched = CircuitDirectory::open(&path).unwrap();
     assert_eq!(fetched.id(), id);
     fetched.keys().unwrap();
-    let sent = site.server.sent.load(Ordering::SeqCst);
+    let sent = file_server.server.sent.load(Ordering::SeqCst);
     // The cache serves the circuit after the catalogue is deleted, to another process, too.
-    fs::remove_file(site.server.root.join("circuits.json")).unwrap();
+    fs::remove_file(file_server.server.root.join("circuits.json")).unwrap();
     assert_eq!(store.fetch(&id).await.unwrap(), path);
-    assert_eq!(site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap(), path);
-    assert_eq!(site.server.sent.load(Ordering::SeqCst), sent);
+    assert_eq!(file_server.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap(), path);
+    assert_eq!(file_server.server.sent.load(Ordering::SeqCst), sent);
     assert!(matches!(
         store.fetch(&Digest::of(b"x")).await,
         Err(StoreError::Source(SourceError::Http { .. }))
@@ -154,11 +154,12 @@ async fn circuits_are_downloaded_once_and_completely() {
 
 #[tokio::test]
 async fn one_listing_serves_all_circuits() {
-    let one = compiled();
-    let circuits: Vec<Compiled> = ["a", "b", "c"].iter().map(|name| renamed(&one, name)).collect();
-    let site = FileServer::start(&circuits).await;
+    let compiled_circuit = compiled();
+    let circuits: Vec<Compiled> =
+        ["a", "b", "c"].iter().map(|name| renamed(&compiled_circuit, name)).collect();
+    let file_server = FileServer::start(&circuits).await;
     let ids = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
-    site.store(LARGE_LIMIT, &[]).sync(&ids).await.unwrap();
+    file_server.store(LARGE_LIMIT, &[]).sync(&ids).await.unwrap();
     let size = |path: PathBuf| fs::metadata(path).unwrap().len() as usize;
     let names = |compiled: &Compiled| {
         compiled.files.keys().cloned().chain([metadata::FILE.to_owned()]).collect()
@@ -167,10 +168,10 @@ async fn one_listing_serves_all_circuits() {
         let names: Vec<String> = names(compiled);
         names.into_iter().map(move |name| (index, name))
     });
-    let files: usize = files.map(|(index, name)| size(site.file(index, &name))).sum();
-    let listing = size(site.server.root.join("circuits.json"));
+    let files: usize = files.map(|(index, name)| size(file_server.file(index, &name))).sum();
+    let listing = size(file_server.server.root.join("circuits.json"));
     assert_eq!(
-        site.server.sent.load(Ordering::SeqCst),
+        file_server.server.sent.load(Ordering::SeqCst),
         files + listing,
         "the catalogue was read more than once"
     );
@@ -186,21 +187,21 @@ async fn circuit_with_another_networks_key_is_refused() {
     false_key.metadata.files.insert(metadata::VERIFICATION_KEY.to_owned(), Digest::of(&key));
     false_key.files.insert(metadata::VERIFICATION_KEY.to_owned(), key);
     let (good, bad) = (honest.metadata.id().unwrap(), false_key.metadata.id().unwrap());
-    let site = FileServer::start(std::slice::from_ref(&honest)).await;
+    let file_server = FileServer::start(std::slice::from_ref(&honest)).await;
     // The directory of the site refuses such a circuit, so that its catalogue is written by hand.
-    let bad_place = site.server.root.join(bad.to_string());
-    CircuitDirectory::create(&bad_place, &false_key).unwrap();
-    let document = fs::read(site.server.root.join("circuits.json")).unwrap();
+    let bad_path = file_server.server.root.join(bad.to_string());
+    CircuitDirectory::create(&bad_path, &false_key).unwrap();
+    let document = fs::read(file_server.server.root.join("circuits.json")).unwrap();
     let mut listing = Listing::from_json(&document).unwrap();
     listing.circuits.push(ListedCircuit { id: bad, files: BTreeMap::new() });
-    fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
+    fs::write(file_server.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
         .unwrap();
 
-    let store = site.store(LARGE_LIMIT, &[]);
-    let refused = store.sync(&BTreeSet::from([bad, good])).await.unwrap_err().to_string();
-    assert!(refused.contains("the verification key does not match the network"), "{refused}");
+    let store = file_server.store(LARGE_LIMIT, &[]);
+    let error = store.sync(&BTreeSet::from([bad, good])).await.unwrap_err().to_string();
+    assert!(error.contains("the verification key does not match the network"), "{error}");
     // The others are fetched, and nothing is left of the refused one.
-    let entries: Vec<_> = fs::read_dir(site.temp_dir.path().join("cache"))
+    let entries: Vec<_> = fs::read_dir(file_server.temp_dir.path().join("cache"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
@@ -219,163 +220,184 @@ async fn circuit_with_too_large_network_is_refused() {
     large.metadata.files.insert(metadata::NETWORK.to_owned(), Digest::of(&network));
     large.files.insert(metadata::NETWORK.to_owned(), network.to_vec());
     let id = large.metadata.id().unwrap();
-    let site = FileServer::start(&[compiled()]).await;
+    let file_server = FileServer::start(&[compiled()]).await;
     // Opening the new directory fails, once its files are written.
-    CircuitDirectory::create(&site.server.root.join(id.to_string()), &large).unwrap_err();
+    CircuitDirectory::create(&file_server.server.root.join(id.to_string()), &large).unwrap_err();
     let listing = Listing {
         circuits: vec![ListedCircuit { id, files: BTreeMap::new() }],
         models: Vec::new(),
     };
-    fs::write(site.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
+    fs::write(file_server.server.root.join("circuits.json"), serde_json::to_vec(&listing).unwrap())
         .unwrap();
-    let refused =
-        site.store(LARGE_LIMIT, &[]).sync(&BTreeSet::from([id])).await.unwrap_err().to_string();
-    assert!(refused.contains("more than the limit of"), "{refused}");
+    let error = file_server
+        .store(LARGE_LIMIT, &[])
+        .sync(&BTreeSet::from([id]))
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("more than the limit of"), "{error}");
 }
 
 #[tokio::test]
 async fn corrupt_files_in_the_cache_are_fetched_again() {
-    let one = compiled();
-    let site = FileServer::start(std::slice::from_ref(&one)).await;
-    let id = one.metadata.id().unwrap();
-    let path = site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
+    let compiled_circuit = compiled();
+    let file_server = FileServer::start(std::slice::from_ref(&compiled_circuit)).await;
+    let id = compiled_circuit.metadata.id().unwrap();
+    let path = file_server.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
     for name in [metadata::FILE, metadata::NETWORK, metadata::VERIFICATION_KEY] {
         let temp_dir = path.join(name);
-        let good = fs::read(&temp_dir).unwrap();
-        let flipped: Vec<u8> =
-            good.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at == 10)).collect();
-        for bad in [flipped, good[..good.len() / 2].to_vec()] {
-            fs::write(&temp_dir, bad).unwrap();
+        let valid_contents = fs::read(&temp_dir).unwrap();
+        let flipped: Vec<u8> = valid_contents
+            .iter()
+            .enumerate()
+            .map(|(index, byte)| byte ^ u8::from(index == 10))
+            .collect();
+        for corrupt_contents in [flipped, valid_contents[..valid_contents.len() / 2].to_vec()] {
+            fs::write(&temp_dir, corrupt_contents).unwrap();
             // Each store represents a separate process.
-            assert_eq!(site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap(), path, "{name}");
-            assert!(fs::read(&temp_dir).unwrap() == good, "{name}");
+            assert_eq!(
+                file_server.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap(),
+                path,
+                "{name}"
+            );
+            assert!(fs::read(&temp_dir).unwrap() == valid_contents, "{name}");
         }
     }
     fs::remove_file(path.join(metadata::VERIFICATION_KEY)).unwrap();
-    site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
+    file_server.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
     CircuitDirectory::open(&path).unwrap().keys().unwrap();
     let entries = fs::read_dir(path.parent().unwrap()).unwrap();
     assert_eq!(entries.count(), 1, "nothing is left beside the circuit");
     // A corrupt circuit stays, and is not used, until a catalogue has it again.
     fs::write(path.join(metadata::NETWORK), b"corrupt").unwrap();
-    fs::remove_file(site.server.root.join("circuits.json")).unwrap();
-    assert!(site.store(LARGE_LIMIT, &[]).fetch(&id).await.is_err());
+    fs::remove_file(file_server.server.root.join("circuits.json")).unwrap();
+    assert!(file_server.store(LARGE_LIMIT, &[]).fetch(&id).await.is_err());
 }
 
 #[tokio::test]
 async fn interrupted_downloads_resume_where_they_ended() {
-    let one = ShippedModel::DigitsMlp.compile("stark").unwrap();
-    let site = FileServer::start(std::slice::from_ref(&one)).await;
-    let id = one.metadata.id().unwrap();
-    let network = fs::metadata(site.file(0, metadata::NETWORK)).unwrap().len() as usize;
+    let compiled_circuit = ShippedModel::DigitsMlp.compile("stark").unwrap();
+    let file_server = FileServer::start(std::slice::from_ref(&compiled_circuit)).await;
+    let id = compiled_circuit.metadata.id().unwrap();
+    let network = fs::metadata(file_server.file(0, metadata::NETWORK)).unwrap().len() as usize;
     // Every response is truncated after a third of the network; all other files are shorter.
     let others = ["circuits/0/circuit_metadata.json", "circuits.json"];
     let others: Vec<u64> = others
         .iter()
-        .map(|name| fs::metadata(site.server.root.join(name)).unwrap().len())
+        .map(|name| fs::metadata(file_server.server.root.join(name)).unwrap().len())
         .collect();
-    let cut = (network / 3 + 1).max(*others.iter().max().unwrap() as usize + 1);
-    assert!(cut < network / 2, "the network takes three attempts");
-    site.server.cut.store(cut, Ordering::SeqCst);
-    let small = [metadata::VERIFICATION_KEY, saturation::FILE]
-        .map(|name| fs::metadata(site.file(0, name)).unwrap().len() as usize);
-    let path = site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
+    let truncation_length = (network / 3 + 1).max(*others.iter().max().unwrap() as usize + 1);
+    assert!(truncation_length < network / 2, "the network takes three attempts");
+    file_server.server.cut.store(truncation_length, Ordering::SeqCst);
+    let small_files = [metadata::VERIFICATION_KEY, saturation::FILE]
+        .map(|name| fs::metadata(file_server.file(0, name)).unwrap().len() as usize);
+    let path = file_server.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
     CircuitDirectory::open(&path).unwrap().keys().unwrap();
-    let total = network + small.iter().sum::<usize>() + others.iter().sum::<u64>() as usize;
-    assert_eq!(site.server.sent.load(Ordering::SeqCst), total, "no byte was sent twice");
+    let total = network + small_files.iter().sum::<usize>() + others.iter().sum::<u64>() as usize;
+    assert_eq!(file_server.server.sent.load(Ordering::SeqCst), total, "no byte was sent twice");
 }
 
 #[tokio::test]
 async fn download_without_range_support_restarts() {
-    let one = compiled();
-    let site = FileServer::start(std::slice::from_ref(&one)).await;
-    let id = one.metadata.id().unwrap();
-    let contents = fs::read(site.file(0, metadata::NETWORK)).unwrap();
+    let compiled_circuit = compiled();
+    let file_server = FileServer::start(std::slice::from_ref(&compiled_circuit)).await;
+    let id = compiled_circuit.metadata.id().unwrap();
+    let contents = fs::read(file_server.file(0, metadata::NETWORK)).unwrap();
     let write_partial = |bytes: &[u8]| {
-        let partial = site.temp_dir.path().join(format!("cache/.partial-{id}"));
-        let _ = fs::remove_dir_all(site.temp_dir.path().join("cache"));
+        let partial = file_server.temp_dir.path().join(format!("cache/.partial-{id}"));
+        let _ = fs::remove_dir_all(file_server.temp_dir.path().join("cache"));
         fs::create_dir_all(&partial).unwrap();
         fs::write(partial.join(metadata::NETWORK), bytes).unwrap();
     };
-    let wrong: Vec<u8> = contents.iter().map(|byte| byte ^ 1).collect();
+    let corrupt_contents: Vec<u8> = contents.iter().map(|byte| byte ^ 1).collect();
     for ignores_ranges in [false, true] {
-        site.server.ignores_ranges.store(ignores_ranges, Ordering::SeqCst);
+        file_server.server.ignores_ranges.store(ignores_ranges, Ordering::SeqCst);
         for bytes in
             [&contents[..], &contents[..contents.len() / 2], &[contents.clone(), vec![7]].concat()]
         {
             write_partial(bytes);
-            let path = site.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
+            let path = file_server.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
             assert_eq!(fs::read(path.join(metadata::NETWORK)).unwrap(), contents);
         }
     }
     // A wrong prefix is detected and removed, and the next attempt starts from the beginning.
-    site.server.ignores_ranges.store(false, Ordering::SeqCst);
-    write_partial(&wrong[..wrong.len() / 2]);
-    let store = site.store(LARGE_LIMIT, &[]);
+    file_server.server.ignores_ranges.store(false, Ordering::SeqCst);
+    write_partial(&corrupt_contents[..corrupt_contents.len() / 2]);
+    let store = file_server.store(LARGE_LIMIT, &[]);
     assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })));
     store.fetch(&id).await.unwrap();
 }
 
 #[tokio::test]
 async fn changed_file_is_not_cached() {
-    let one = compiled();
-    let id = one.metadata.id().unwrap();
+    let compiled_circuit = compiled();
+    let id = compiled_circuit.metadata.id().unwrap();
     for name in [metadata::NETWORK, metadata::VERIFICATION_KEY] {
-        let site = FileServer::start(std::slice::from_ref(&one)).await;
-        let mut contents = fs::read(site.file(0, name)).unwrap();
+        let file_server = FileServer::start(std::slice::from_ref(&compiled_circuit)).await;
+        let mut contents = fs::read(file_server.file(0, name)).unwrap();
         contents[10] ^= 1;
-        fs::write(site.file(0, name), contents).unwrap();
-        let store = site.store(LARGE_LIMIT, &[]);
+        fs::write(file_server.file(0, name), contents).unwrap();
+        let store = file_server.store(LARGE_LIMIT, &[]);
         assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })), "{name}");
-        assert!(Catalogue::open(&site.temp_dir.path().join("cache")).is_err(), "nothing is served");
+        assert!(
+            Catalogue::open(&file_server.temp_dir.path().join("cache")).is_err(),
+            "nothing is served"
+        );
     }
     // The server returns another circuit's metadata, then metadata above the maximum size.
-    let site = FileServer::start(std::slice::from_ref(&one)).await;
-    let other = renamed(&one, "other");
-    fs::write(site.file(0, metadata::FILE), other.metadata.to_json().unwrap()).unwrap();
+    let file_server = FileServer::start(std::slice::from_ref(&compiled_circuit)).await;
+    let renamed_circuit = renamed(&compiled_circuit, "other");
+    fs::write(file_server.file(0, metadata::FILE), renamed_circuit.metadata.to_json().unwrap())
+        .unwrap();
     assert!(matches!(
-        site.store(LARGE_LIMIT, &[]).fetch(&id).await,
+        file_server.store(LARGE_LIMIT, &[]).fetch(&id).await,
         Err(StoreError::OtherCircuit { .. })
     ));
-    fs::write(site.file(0, metadata::FILE), vec![b' '; (MAX_METADATA + 1) as usize]).unwrap();
+    fs::write(file_server.file(0, metadata::FILE), vec![b' '; (MAX_METADATA + 1) as usize])
+        .unwrap();
     assert!(matches!(
-        site.store(LARGE_LIMIT, &[]).fetch(&id).await,
+        file_server.store(LARGE_LIMIT, &[]).fetch(&id).await,
         Err(StoreError::TooLarge { .. })
     ));
 }
 
 #[tokio::test]
 async fn least_recently_used_circuits_are_evicted() {
-    let one = compiled();
+    let compiled_circuit = compiled();
     let circuits: Vec<Compiled> =
-        ["a", "b", "c", "d"].iter().map(|name| renamed(&one, name)).collect();
+        ["a", "b", "c", "d"].iter().map(|name| renamed(&compiled_circuit, name)).collect();
     let ids: Vec<Digest> = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
-    let site = FileServer::start(&circuits).await;
+    let file_server = FileServer::start(&circuits).await;
     let size = {
-        let path = site.store(LARGE_LIMIT, &[]).fetch(&ids[0]).await.unwrap();
+        let path = file_server.store(LARGE_LIMIT, &[]).fetch(&ids[0]).await.unwrap();
         fs::read_dir(path).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
     };
     // The limit fits three circuits. Each store represents a separate process.
     let limit = size * 3 + size / 2;
     let fetch = async |index: usize, pinned: &[Digest]| {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        site.store(limit, pinned).fetch(&ids[index]).await
+        file_server.store(limit, pinned).fetch(&ids[index]).await
     };
     fetch(1, &[]).await.unwrap();
     fetch(2, &[]).await.unwrap();
     fetch(0, &[]).await.unwrap();
     fetch(3, &[]).await.unwrap();
-    let has =
-        |index: usize| site.temp_dir.path().join(format!("cache/model_{}", ids[index])).exists();
+    let is_cached = |index: usize| {
+        file_server.temp_dir.path().join(format!("cache/model_{}", ids[index])).exists()
+    };
     assert_eq!(
-        [has(0), has(1), has(2), has(3)],
+        [is_cached(0), is_cached(1), is_cached(2), is_cached(3)],
         [true, false, true, true],
         "b was not used for longest"
     );
     fetch(1, &[ids[2]]).await.unwrap();
-    assert_eq!([has(0), has(1), has(2), has(3)], [false, true, true, true], "c is pinned");
+    assert_eq!(
+        [is_cached(0), is_cached(1), is_cached(2), is_cached(3)],
+        [false, true, true, true],
+        "c is pinned"
+    );
     // A process uses more circuits than the limit allows.
-    let store = site.store(size + 1, &[]);
+    let store = file_server.store(size + 1, &[]);
     store.fetch(&ids[1]).await.unwrap();
     assert!(matches!(store.fetch(&ids[2]).await, Err(StoreError::Full { .. })));
 }

@@ -26,7 +26,7 @@ fn key(number: u16) -> Hotkey {
     Hotkey::from_bytes(bytes)
 }
 
-struct Case {
+struct Fixture {
     circuits: Vec<LoadedCircuit>,
     miners: Vec<ProofMiner>,
     count: Arc<AtomicUsize>,
@@ -35,12 +35,12 @@ struct Case {
 
 /// Returns a model with both built-in backends, and 256 miners of which the first shares its host
 /// with the last.
-fn case() -> Case {
-    case_with(["stark", "groth16"])
+fn fixture() -> Fixture {
+    fixture_with(["stark", "groth16"])
 }
 
 /// Returns a model with two backends, and 256 miners.
-fn case_with(backends: [&str; 2]) -> Case {
+fn fixture_with(backends: [&str; 2]) -> Fixture {
     let (folder, count) = (tempfile::tempdir().unwrap(), Arc::<AtomicUsize>::default());
     let program = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../backends/examples/rerun.py")
@@ -60,10 +60,10 @@ fn case_with(backends: [&str; 2]) -> Case {
         let compiled = compile(model.onnx(), &model.sample().unwrap(), &options).unwrap();
         let directory = CircuitDirectory::create(&folder.path().join(backend), &compiled).unwrap();
         let directory = Arc::new(directory.with_backends(&options.backends));
-        let examined = LoadedCircuit::load(&directory).unwrap();
+        let loaded = LoadedCircuit::load(&directory).unwrap();
         LoadedCircuit {
-            verifier: Box::new(CountingVerifier(examined.verifier, Arc::clone(&count))),
-            ..examined
+            verifier: Box::new(CountingVerifier(loaded.verifier, Arc::clone(&count))),
+            ..loaded
         }
     });
     let miners = (0..256_u16).map(|number| {
@@ -74,10 +74,10 @@ fn case_with(backends: [&str; 2]) -> Case {
         };
         ProofMiner { peer: Peer::new(key(number), host, 1).unwrap(), wire: Wire::Http }
     });
-    Case { circuits: circuits.into(), miners: miners.collect(), count, _folder: folder }
+    Fixture { circuits: circuits.into(), miners: miners.collect(), count, _folder: folder }
 }
 
-impl Case {
+impl Fixture {
     /// Returns a proof by `prover` that `claimant` claims, for the same or a different request.
     fn claim(
         &self,
@@ -86,13 +86,13 @@ impl Case {
         claimant: u16,
         nonces: [&[u8]; 2],
     ) -> UnverifiedProof {
-        let examined = &self.circuits[circuit];
+        let loaded = &self.circuits[circuit];
         let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-        let [proven, claimed] = nonces.map(Digest::of);
-        let proof = examined.directory.prover().unwrap();
-        let proof = proof.prove(&inputs, &examined.binding(proven, key(prover))).unwrap();
+        let [proven_nonce, claimed_nonce] = nonces.map(Digest::of);
+        let proof = loaded.directory.prover().unwrap();
+        let proof = proof.prove(&inputs, &loaded.binding(proven_nonce, key(prover))).unwrap();
         let statement = Statement {
-            binding: examined.binding(claimed, key(claimant)),
+            binding: loaded.binding(claimed_nonce, key(claimant)),
             inputs,
             outputs: proof.outputs,
         };
@@ -103,17 +103,17 @@ impl Case {
     fn diagnose(
         &self,
         circuit: usize,
-        claimed: &UnverifiedProof,
-        remembered: &ProofHistory,
+        claim: &UnverifiedProof,
+        proof_history: &ProofHistory,
     ) -> (Fault, usize) {
         let before = self.count.load(Ordering::Relaxed);
-        let examined = &self.circuits[circuit];
+        let loaded = &self.circuits[circuit];
         let fault = diagnose(
-            examined,
+            loaded,
             &self.circuits,
-            claimed,
+            claim,
             &VerifyError::Invalid,
-            remembered,
+            proof_history,
             &self.miners,
         );
         (fault, self.count.load(Ordering::Relaxed) - before)
@@ -122,24 +122,24 @@ impl Case {
 
 #[test]
 fn a_diagnosis_costs_a_bounded_number_of_verifications() {
-    let case = case();
-    let remembered = ProofHistory::default();
+    let fixture = fixture();
+    let proof_history = ProofHistory::default();
     // Every miner has four statements.
-    let honest = case.claim(0, 1, 1, [b"honest"; 2]);
+    let honest = fixture.claim(0, 1, 1, [b"honest"; 2]);
     for miner in 0..256 {
         for nonce in [&b"1"[..], b"2", b"3", b"4"] {
-            let binding = case.circuits[0].binding(Digest::of(nonce), key(miner));
-            remembered.add(
+            let binding = fixture.circuits[0].binding(Digest::of(nonce), key(miner));
+            proof_history.add(
                 Statement { binding, ..honest.statement.clone() },
                 &[nonce, &miner.to_le_bytes()].concat(),
             );
         }
     }
     // The proof is bound to an unknown request of an unknown miner, so every trial fails.
-    let bad = case.claim(0, 999, 5, [b"a", b"b"]);
+    let invalid_claim = fixture.claim(0, 999, 5, [b"a", b"b"]);
     let mut total = 0;
     for _ in 0..20 {
-        let (fault, trials) = case.diagnose(0, &bad, &remembered);
+        let (fault, trials) = fixture.diagnose(0, &invalid_claim, &proof_history);
         assert_eq!(fault, Fault::Invalid);
         assert!(trials <= MAX_TRIALS, "{trials} verifications for one proof");
         total += trials;
@@ -149,44 +149,44 @@ fn a_diagnosis_costs_a_bounded_number_of_verifications() {
         "20 proofs of a miner cost no more than a minute's allowance"
     );
     // Another miner has its own allowance.
-    let other = case.claim(0, 999, 6, [b"a", b"b"]);
-    assert_eq!(case.diagnose(0, &other, &remembered), (Fault::Invalid, MAX_TRIALS));
+    let other_claim = fixture.claim(0, 999, 6, [b"a", b"b"]);
+    assert_eq!(fixture.diagnose(0, &other_claim, &proof_history), (Fault::Invalid, MAX_TRIALS));
     // The allowance is renewed after a minute.
     let later = Instant::now() + MINUTE;
-    assert_eq!(remembered.allowance(&key(5), later), MAX_TRIALS);
+    assert_eq!(proof_history.allowance(&key(5), later), MAX_TRIALS);
 }
 
 #[test]
 fn common_faults_are_diagnosed_with_few_verifications() {
-    let case = case();
-    let remembered = ProofHistory::default();
+    let fixture = fixture();
+    let proof_history = ProofHistory::default();
     // A verbatim replay and a verbatim copy of a verified proof cost nothing.
-    let verified = case.claim(0, 1, 1, [b"first"; 2]);
-    remembered.add(verified.statement.clone(), &verified.proof);
-    let again = |miner: u16| {
-        let binding = case.circuits[0].binding(Digest::of(b"second"), key(miner));
-        let statement = Statement { binding, ..verified.statement.clone() };
-        UnverifiedProof { statement, proof: verified.proof.clone(), time: verified.time }
+    let first_claim = fixture.claim(0, 1, 1, [b"first"; 2]);
+    proof_history.add(first_claim.statement.clone(), &first_claim.proof);
+    let second_claim = |miner: u16| {
+        let binding = fixture.circuits[0].binding(Digest::of(b"second"), key(miner));
+        let statement = Statement { binding, ..first_claim.statement.clone() };
+        UnverifiedProof { statement, proof: first_claim.proof.clone(), time: first_claim.time }
     };
-    assert_eq!(case.diagnose(0, &again(1), &remembered), (Fault::ReplayedProof, 0));
-    assert_eq!(case.diagnose(0, &again(2), &remembered), (Fault::CopiedProof, 0));
+    assert_eq!(fixture.diagnose(0, &second_claim(1), &proof_history), (Fault::ReplayedProof, 0));
+    assert_eq!(fixture.diagnose(0, &second_claim(2), &proof_history), (Fault::CopiedProof, 0));
     // A new proof by the miner on the same host, one of 256 miners, is recognised in two trials:
     // with the other circuit, then with that miner.
-    let copied = case.claim(0, 255, 0, [b"third"; 2]);
-    assert_eq!(case.diagnose(0, &copied, &remembered), (Fault::CopiedProof, 2));
+    let copied_claim = fixture.claim(0, 255, 0, [b"third"; 2]);
+    assert_eq!(fixture.diagnose(0, &copied_claim, &proof_history), (Fault::CopiedProof, 2));
     // A proof for the other circuit is recognised in one trial.
-    let mut other = case.claim(1, 3, 3, [b"fourth"; 2]);
-    other.statement.binding = case.circuits[0].binding(Digest::of(b"fourth"), key(3));
-    assert_eq!(case.diagnose(0, &other, &remembered), (Fault::OtherCircuit, 1));
+    let mut other_claim = fixture.claim(1, 3, 3, [b"fourth"; 2]);
+    other_claim.statement.binding = fixture.circuits[0].binding(Digest::of(b"fourth"), key(3));
+    assert_eq!(fixture.diagnose(0, &other_claim, &proof_history), (Fault::OtherCircuit, 1));
 }
 
 /// A verification by an external program may take minutes, so only the built-in backend is tried.
 #[test]
 fn diagnosis_skips_external_verifiers() {
-    let case = case_with(["external", "stark"]);
-    let remembered = ProofHistory::default();
-    let honest = case.claim(0, 1, 1, [b"honest"; 2]);
-    remembered.add(honest.statement, &honest.proof);
-    let bad = case.claim(0, 1, 5, [b"a", b"b"]);
-    assert_eq!(case.diagnose(0, &bad, &remembered), (Fault::Invalid, 1));
+    let fixture = fixture_with(["external", "stark"]);
+    let proof_history = ProofHistory::default();
+    let honest = fixture.claim(0, 1, 1, [b"honest"; 2]);
+    proof_history.add(honest.statement, &honest.proof);
+    let invalid_claim = fixture.claim(0, 1, 5, [b"a", b"b"]);
+    assert_eq!(fixture.diagnose(0, &invalid_claim, &proof_history), (Fault::Invalid, 1));
 }

@@ -34,7 +34,7 @@ impl Examiner {
     pub(crate) async fn save_performance(&self) {
         let Some(path) = self.settings.performance.clone() else { return };
         let circuits: Vec<Digest> =
-            self.circuits.iter().map(|examined| examined.directory.id()).collect();
+            self.circuits.iter().map(|loaded| loaded.directory.id()).collect();
         let saved = self.dispatcher.save(&circuits, unix_time((self.clock)()));
         let result = tokio::task::spawn_blocking(move || {
             let text = serde_json::to_vec(&saved).map_err(|error| error.to_string())?;

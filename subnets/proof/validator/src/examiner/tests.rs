@@ -23,13 +23,13 @@ use super::*;
 use crate::{Progress, QuicClient, Wire};
 
 /// One model with both backends, a validator, and miners on loopback.
-struct Market {
+struct TestMarket {
     temp_dir: TempDir,
     catalogue: Catalogue,
     stop: Shutdown,
 }
 
-impl Drop for Market {
+impl Drop for TestMarket {
     fn drop(&mut self) {
         self.stop.request();
     }
@@ -39,7 +39,7 @@ fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-impl Market {
+impl TestMarket {
     fn new(backends: &[&str]) -> Self {
         let temp_dir = tempfile::tempdir().unwrap();
         for backend in backends {
@@ -137,20 +137,20 @@ impl Market {
             router(miner.clone(), signed_requests(key(uri).hotkey(), LONG_TIMEOUT).build());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stopped = stop.clone();
+        let stop_signal = stop.clone();
         let limits = ServeLimits { drain: Duration::ZERO, ..ServeLimits::default() };
-        stop.spawn("miner", async move { serve(listener, routes, &stopped, limits).await });
-        (entry(uri, port), miner)
+        stop.spawn("miner", async move { serve(listener, routes, &stop_signal, limits).await });
+        (miner_entry(uri, port), miner)
     }
 }
 
 /// Returns the entry of a miner on loopback.
-fn entry(uri: &str, port: u16) -> ProofMiner {
+fn miner_entry(uri: &str, port: u16) -> ProofMiner {
     let peer = Peer::new(key(uri).hotkey(), "127.0.0.1", port).unwrap();
     ProofMiner { peer, wire: Wire::Http }
 }
 
-fn failed(fault: Fault) -> Outcome {
+fn failed_outcome(fault: Fault) -> Outcome {
     Outcome::Failed(fault)
 }
 
@@ -158,7 +158,7 @@ const LONG_TIMEOUT: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_proofs_verify_and_are_kept_as_bundles() {
-    let market = Market::new(&["stark", "groth16"]);
+    let market = TestMarket::new(&["stark", "groth16"]);
     let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let (honest, _) = market.miner("//Bob", Behaviour::Honest).await;
     for _ in 0..6 {
@@ -179,36 +179,46 @@ async fn honest_proofs_verify_and_are_kept_as_bundles() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_invalid_answer_has_its_fault() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let (honest, miner) = market.miner("//Bob", Behaviour::Honest).await;
-    let (wrong, _) = market.miner("//Charlie", Behaviour::WrongOutput).await;
-    let (replay, _) = market.miner("//Dave", Behaviour::Replay).await;
-    let (copy, _) = market.miner("//Eve", Behaviour::Copy(miner)).await;
-    let all = [&honest, &wrong, &replay, &copy].map(ProofMiner::clone);
-    examiner.follow_list(&all).await;
-    assert_eq!(examiner.examine(&wrong).await, Some(failed(Fault::WrongOutput)));
-    assert!(matches!(examiner.examine(&replay).await, Some(Outcome::Verified { .. })));
-    assert_eq!(examiner.examine(&replay).await, Some(failed(Fault::ReplayedProof)));
-    assert_eq!(examiner.examine(&copy).await, Some(failed(Fault::CopiedProof)));
+    let (wrong_output_miner, _) = market.miner("//Charlie", Behaviour::WrongOutput).await;
+    let (replaying_miner, _) = market.miner("//Dave", Behaviour::Replay).await;
+    let (copying_miner, _) = market.miner("//Eve", Behaviour::Copy(miner)).await;
+    let all_miners =
+        [&honest, &wrong_output_miner, &replaying_miner, &copying_miner].map(ProofMiner::clone);
+    examiner.follow_miners(&all_miners).await;
+    assert_eq!(
+        examiner.examine(&wrong_output_miner).await,
+        Some(failed_outcome(Fault::WrongOutput))
+    );
+    assert!(matches!(examiner.examine(&replaying_miner).await, Some(Outcome::Verified { .. })));
+    assert_eq!(
+        examiner.examine(&replaying_miner).await,
+        Some(failed_outcome(Fault::ReplayedProof))
+    );
+    assert_eq!(examiner.examine(&copying_miner).await, Some(failed_outcome(Fault::CopiedProof)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn external_programs_prove_and_verify() {
-    let market = Market::external();
+    let market = TestMarket::external();
     let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let (honest, _) = market.miner("//Bob", Behaviour::Honest).await;
-    let (wrong, _) = market.miner("//Charlie", Behaviour::WrongOutput).await;
+    let (wrong_output_miner, _) = market.miner("//Charlie", Behaviour::WrongOutput).await;
     assert!(matches!(examiner.examine(&honest).await, Some(Outcome::Verified { .. })));
-    assert_eq!(examiner.examine(&wrong).await, Some(failed(Fault::WrongOutput)));
+    assert_eq!(
+        examiner.examine(&wrong_output_miner).await,
+        Some(failed_outcome(Fault::WrongOutput))
+    );
 }
 
 /// Runs an examiner with these miners until `enough`, and stops it.
 async fn run_until(examiner: Arc<Examiner>, miners: Vec<ProofMiner>, enough: impl Fn() -> bool) {
-    let (_list, listed) = watch::channel(miners);
+    let (_list, receiver) = watch::channel(miners);
     let stop = Shutdown::new();
-    let end = stop.clone();
-    let run = tokio::spawn(async move { examiner.run(listed, &end).await });
+    let stop_signal = stop.clone();
+    let run = tokio::spawn(async move { examiner.run(receiver, &stop_signal).await });
     while !enough() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -218,7 +228,7 @@ async fn run_until(examiner: Arc<Examiner>, miners: Vec<ProofMiner>, enough: imp
 
 #[tokio::test(flavor = "multi_thread")]
 async fn measured_performance_survives_restarts_and_corruption() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let path = market.temp_dir.path().join("performance.json");
     let settings = ExaminerSettings {
         interval: Duration::from_millis(1),
@@ -256,44 +266,59 @@ async fn measured_performance_survives_restarts_and_corruption() {
 #[tokio::test(flavor = "multi_thread")]
 async fn proof_of_another_circuit_is_recognised() {
     for backends in [["stark", "groth16"], ["groth16", "stark"]] {
-        let market = Market::new(&backends);
+        let market = TestMarket::new(&backends);
         let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
         let (cheating, _) = market.miner("//Ferdie", Behaviour::OtherCircuit).await;
         for _ in 0..4 {
-            assert_eq!(examiner.examine(&cheating).await, Some(failed(Fault::OtherCircuit)));
+            assert_eq!(
+                examiner.examine(&cheating).await,
+                Some(failed_outcome(Fault::OtherCircuit))
+            );
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let (examiner, score_store) = market.examiner(Duration::from_secs(2)).await;
-    let (slow, _) = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(5))).await;
-    assert_eq!(examiner.examine(&slow).await, Some(failed(Fault::Timeout)));
+    let (slow_miner, _) = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(5))).await;
+    assert_eq!(examiner.examine(&slow_miner).await, Some(failed_outcome(Fault::Timeout)));
     // Nobody else gets the port of a socket that does not listen.
     let silent = TcpSocket::new_v4().unwrap();
     silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let silent_miner = entry("//Charlie", silent.local_addr().unwrap().port());
-    assert_eq!(examiner.examine(&silent_miner).await, Some(failed(Fault::Unreachable)));
+    let silent_miner = miner_entry("//Charlie", silent.local_addr().unwrap().port());
+    assert_eq!(examiner.examine(&silent_miner).await, Some(failed_outcome(Fault::Unreachable)));
     // Bob refuses requests signed for Dave.
     assert_eq!(
-        examiner.examine(&entry("//Dave", slow.peer.port())).await,
-        Some(failed(Fault::Refused))
+        examiner.examine(&miner_entry("//Dave", slow_miner.peer.port())).await,
+        Some(failed_outcome(Fault::Refused))
     );
-    let full = axum_response(&market, 429, "{}").await;
-    assert_eq!(examiner.examine(&full).await, None);
-    let garbage =
-        axum_response(&market, 200, r#"{"query_output":"zz","computed_outputs":[0.3]}"#).await;
-    assert_eq!(examiner.examine(&garbage).await, Some(failed(Fault::Malformed)));
-    let short =
-        axum_response(&market, 200, r#"{"query_output":"00ff","computed_outputs":[1]}"#).await;
-    assert_eq!(examiner.examine(&short).await, Some(failed(Fault::Malformed)));
+    let full_miner = start_miner_with_response(&market, 429, "{}").await;
+    assert_eq!(examiner.examine(&full_miner).await, None);
+    let malformed_miner = start_miner_with_response(
+        &market,
+        200,
+        r#"{"query_output":"zz","computed_outputs":[0.3]}"#,
+    )
+    .await;
+    assert_eq!(examiner.examine(&malformed_miner).await, Some(failed_outcome(Fault::Malformed)));
+    let short_proof_miner = start_miner_with_response(
+        &market,
+        200,
+        r#"{"query_output":"00ff","computed_outputs":[1]}"#,
+    )
+    .await;
+    assert_eq!(examiner.examine(&short_proof_miner).await, Some(failed_outcome(Fault::Malformed)));
     assert_eq!(score_store.events(), 5);
 }
 
 /// Starts a miner that sends the same response to every request.
-async fn axum_response(market: &Market, status: u16, body: &'static str) -> ProofMiner {
+async fn start_miner_with_response(
+    market: &TestMarket,
+    status: u16,
+    body: &'static str,
+) -> ProofMiner {
     let status = axum::http::StatusCode::from_u16(status).unwrap();
     let routes = axum::Router::new().fallback(move || async move { (status, body) });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -303,19 +328,19 @@ async fn axum_response(market: &Market, status: u16, body: &'static str) -> Proo
         serve(listener, routes, &stop, ServeLimits::default()).await;
     });
     let uri = format!("//{port}");
-    entry(&uri, port)
+    miner_entry(&uri, port)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pipelines_follow_the_list_of_miners() {
-    let market = Market::new(&["stark"]);
+async fn examined_miners_follow_the_current_list() {
+    let market = TestMarket::new(&["stark"]);
     let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let (bob, _) = market.miner("//Bob", Behaviour::Honest).await;
     let (charlie, _) = market.miner("//Charlie", Behaviour::Honest).await;
-    let (list, listed) = watch::channel(vec![bob.clone()]);
+    let (list, receiver) = watch::channel(vec![bob.clone()]);
     let stop = Shutdown::new();
-    let (running, end) = (Arc::clone(&examiner), stop.clone());
-    let run = tokio::spawn(async move { running.run(listed, &end).await });
+    let (running, stop_signal) = (Arc::clone(&examiner), stop.clone());
+    let run = tokio::spawn(async move { running.run(receiver, &stop_signal).await });
     let verified = |miner: &ProofMiner| {
         score_store
             .read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified))
@@ -340,7 +365,7 @@ async fn pipelines_follow_the_list_of_miners() {
 }
 
 /// Starts a server that accepts connections and never answers.
-async fn silent_miner(market: &Market, uri: &str) -> ProofMiner {
+async fn silent_miner(market: &TestMarket, uri: &str) -> ProofMiner {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     market.stop.spawn("silent", async move {
@@ -349,12 +374,12 @@ async fn silent_miner(market: &Market, uri: &str) -> ProofMiner {
             connections.push(connection);
         }
     });
-    entry(uri, port)
+    miner_entry(uri, port)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_miners_never_stop_honest_ones() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let settings = ExaminerSettings {
         interval: Duration::from_millis(10),
         overdue_after: Duration::from_millis(300),
@@ -377,10 +402,10 @@ async fn silent_miners_never_stop_honest_ones() {
     ];
     // The silent miners come first, and hold every permit until their requests are overdue.
     miners.extend(honest.iter().cloned());
-    let (_list, listed) = watch::channel(miners);
+    let (_list, receiver) = watch::channel(miners);
     let stop = Shutdown::new();
-    let (running, end) = (Arc::clone(&examiner), stop.clone());
-    let run = tokio::spawn(async move { running.run(listed, &end).await });
+    let (running, stop_signal) = (Arc::clone(&examiner), stop.clone());
+    let run = tokio::spawn(async move { running.run(receiver, &stop_signal).await });
     let verified = |miner: &ProofMiner| {
         score_store
             .read(|board| board.tallies().get(miner.hotkey()).map_or(0, |tally| tally.verified))
@@ -403,7 +428,7 @@ async fn silent_miners_never_stop_honest_ones() {
     // A user's request goes to miners that deliver.
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (observed, report) = steps();
+    let (observed, report) = record_progress();
     tokio::time::timeout(LONG_TIMEOUT, examiner.deliver(&circuit, &inputs, report))
         .await
         .unwrap()
@@ -418,24 +443,24 @@ async fn silent_miners_never_stop_honest_ones() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_in_flight_at_shutdown_are_recorded() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
-    let slow = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(1))).await.0;
-    let (_list, listed) = watch::channel(vec![slow.clone()]);
+    let slow_miner = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(1))).await.0;
+    let (_list, receiver) = watch::channel(vec![slow_miner.clone()]);
     let stop = Shutdown::new();
-    let (running, end) = (Arc::clone(&examiner), stop.clone());
-    let run = tokio::spawn(async move { running.run(listed, &end).await });
+    let (running, stop_signal) = (Arc::clone(&examiner), stop.clone());
+    let run = tokio::spawn(async move { running.run(receiver, &stop_signal).await });
     while examiner.dispatcher.in_flight() == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     stop.request();
     run.await.unwrap();
-    assert_eq!(score_store.read(|board| board.tallies()[slow.hotkey()].verified), 1);
+    assert_eq!(score_store.read(|board| board.tallies()[slow_miner.hotkey()].verified), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn miners_are_queried_over_quic() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let (examiner, score_store) = market.examiner(Duration::from_secs(20)).await;
     let mut miners = Vec::new();
     for (uri, behaviour) in [("//Bob", Behaviour::Honest), ("//Charlie", Behaviour::WrongOutput)] {
@@ -446,25 +471,27 @@ async fn miners_are_queried_over_quic() {
         let port = server.address().unwrap().port();
         let stop = market.stop.clone();
         market.stop.spawn("miner", async move { server.serve_until(stop.requested()).await });
-        miners.push(ProofMiner { wire: Wire::Quic, ..entry(uri, port) });
+        miners.push(ProofMiner { wire: Wire::Quic, ..miner_entry(uri, port) });
     }
-    examiner.follow_list(&miners).await;
+    examiner.follow_miners(&miners).await;
     for _ in 0..3 {
         assert!(matches!(examiner.examine(&miners[0]).await, Some(Outcome::Verified { .. })));
     }
-    assert_eq!(examiner.examine(&miners[1]).await, Some(failed(Fault::WrongOutput)));
+    assert_eq!(examiner.examine(&miners[1]).await, Some(failed_outcome(Fault::WrongOutput)));
     // Two unreachable miners: another hotkey at Bob's address, and an address without a server.
-    let stranger = ProofMiner { wire: Wire::Quic, ..entry("//Dave", miners[0].peer.port()) };
-    assert_eq!(examiner.examine(&stranger).await, Some(failed(Fault::Refused)));
+    let stranger = ProofMiner { wire: Wire::Quic, ..miner_entry("//Dave", miners[0].peer.port()) };
+    assert_eq!(examiner.examine(&stranger).await, Some(failed_outcome(Fault::Refused)));
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let unreachable =
-        ProofMiner { wire: Wire::Quic, ..entry("//Eve", silent.local_addr().unwrap().port()) };
-    assert_eq!(examiner.examine(&unreachable).await, Some(failed(Fault::Unreachable)));
+    let unreachable = ProofMiner {
+        wire: Wire::Quic,
+        ..miner_entry("//Eve", silent.local_addr().unwrap().port())
+    };
+    assert_eq!(examiner.examine(&unreachable).await, Some(failed_outcome(Fault::Unreachable)));
     assert_eq!(score_store.events(), 6);
 }
 
 /// Returns a list of progress events and the callback that fills it.
-fn steps() -> (Arc<Mutex<Vec<Progress>>>, crate::Delivery) {
+fn record_progress() -> (Arc<Mutex<Vec<Progress>>>, crate::ProgressCallback) {
     let steps = Arc::<Mutex<Vec<Progress>>>::default();
     let sink = Arc::clone(&steps);
     (steps, Arc::new(move |step| sink.lock().unwrap().push(step)))

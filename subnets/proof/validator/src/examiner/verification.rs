@@ -20,18 +20,18 @@ pub(super) struct Verifications {
     shared: Arc<Shared>,
     threads: Arc<Semaphore>,
     /// Proofs queued for a thread, by the circuit's position.
-    waiting: Vec<Mutex<VecDeque<QueuedProof>>>,
+    queues: Vec<Mutex<VecDeque<QueuedProof>>>,
 }
 
 struct Shared {
     circuits: Arc<Vec<LoadedCircuit>>,
-    remembered: Arc<ProofHistory>,
+    proof_history: Arc<ProofHistory>,
     bundles: Option<PathBuf>,
 }
 
 /// A queued proof. If its channel closes without an outcome, the verifier itself failed.
 struct QueuedProof {
-    claimed: Arc<UnverifiedProof>,
+    claim: Arc<UnverifiedProof>,
     outcome: oneshot::Sender<Outcome>,
 }
 
@@ -40,15 +40,18 @@ impl Verifications {
     /// if there is one.
     pub(super) fn new(
         circuits: &Arc<Vec<LoadedCircuit>>,
-        remembered: &Arc<ProofHistory>,
+        proof_history: &Arc<ProofHistory>,
         threads: usize,
         bundles: Option<PathBuf>,
     ) -> Self {
-        let waiting = circuits.iter().map(|_| Mutex::default()).collect();
-        let shared =
-            Shared { circuits: Arc::clone(circuits), remembered: Arc::clone(remembered), bundles };
+        let queues = circuits.iter().map(|_| Mutex::default()).collect();
+        let shared = Shared {
+            circuits: Arc::clone(circuits),
+            proof_history: Arc::clone(proof_history),
+            bundles,
+        };
         let threads = Arc::new(Semaphore::new(threads.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { shared: Arc::new(shared), threads, waiting }
+        Self { shared: Arc::new(shared), threads, queues }
     }
 
     /// Verifies a proof for the circuit at `position`. `miners` is the current list, for the
@@ -56,16 +59,16 @@ impl Verifications {
     pub(super) async fn verify(
         &self,
         position: usize,
-        claimed: Arc<UnverifiedProof>,
+        claim: Arc<UnverifiedProof>,
         miners: Arc<Vec<ProofMiner>>,
     ) -> Option<Outcome> {
         let max_proofs = self.shared.circuits.get(position)?.verifier.max_batch_size().max(1);
-        let queue = self.waiting.get(position)?;
+        let queue = self.queues.get(position)?;
         let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
         let (sender, outcome) = oneshot::channel();
-        lock().push_back(QueuedProof { claimed: Arc::clone(&claimed), outcome: sender });
+        lock().push_back(QueuedProof { claim: Arc::clone(&claim), outcome: sender });
         let permit = Arc::clone(&self.threads).acquire_owned().await.ok()?;
-        let proofs = take(&mut lock(), &claimed, max_proofs);
+        let proofs = take_proofs(&mut lock(), &claim, max_proofs);
         if proofs.is_empty() {
             // Another request's thread has taken this proof.
             drop(permit);
@@ -82,74 +85,74 @@ impl Verifications {
 
 /// Removes a proof from the queue, with up to `max_proofs` - 1 others. Returns no proofs if the
 /// proof is not in the queue.
-fn take(
-    waiting: &mut VecDeque<QueuedProof>,
-    claimed: &Arc<UnverifiedProof>,
+fn take_proofs(
+    queue: &mut VecDeque<QueuedProof>,
+    claim: &Arc<UnverifiedProof>,
     max_proofs: usize,
 ) -> Vec<QueuedProof> {
     // Nobody waits for the proofs of abandoned requests.
-    waiting.retain(|waiting| !waiting.outcome.is_closed());
-    let own = waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.claimed, claimed));
-    let Some(own) = own.and_then(|own| waiting.remove(own)) else { return Vec::new() };
-    let others = waiting.len().min(max_proofs.saturating_sub(1));
-    std::iter::once(own).chain(waiting.drain(..others)).collect()
+    queue.retain(|queued| !queued.outcome.is_closed());
+    let position = queue.iter().position(|queued| Arc::ptr_eq(&queued.claim, claim));
+    let Some(proof) = position.and_then(|position| queue.remove(position)) else {
+        return Vec::new();
+    };
+    let other_count = queue.len().min(max_proofs.saturating_sub(1));
+    std::iter::once(proof).chain(queue.drain(..other_count)).collect()
 }
 
 impl Shared {
     /// Verifies proofs for one circuit, and sends their outcomes. Valid proofs do not wait for the
     /// diagnosis of others.
     fn verify(&self, position: usize, proofs: Vec<QueuedProof>, miners: &[ProofMiner]) {
-        let Some(examined) = self.circuits.get(position) else { return };
+        let Some(loaded) = self.circuits.get(position) else { return };
         let (start, count) = (Instant::now(), proofs.len());
-        let results = verify_all(examined, &proofs);
-        let each = start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
+        let results = verify_all(loaded, &proofs);
+        let time_per_proof = start.elapsed() / u32::try_from(count).unwrap_or(u32::MAX).max(1);
         let mut rejected = Vec::new();
-        for (QueuedProof { claimed, outcome }, result) in proofs.into_iter().zip(results) {
-            metrics::verification(each);
+        for (QueuedProof { claim, outcome }, result) in proofs.into_iter().zip(results) {
+            metrics::verification(time_per_proof);
             match result {
                 Ok(()) => {
                     if let Some(Err(error)) =
-                        self.bundles.as_deref().map(|path| save_bundle(path, examined, &claimed))
+                        self.bundles.as_deref().map(|path| save_bundle(path, loaded, &claim))
                     {
                         tracing::warn!(%error, "cannot write a bundle");
                     }
-                    self.remembered.add(claimed.statement.clone(), &claimed.proof);
-                    let bytes = claimed.proof.len() as u64;
+                    self.proof_history.add(claim.statement.clone(), &claim.proof);
+                    let bytes = claim.proof.len() as u64;
                     // The request may have been abandoned.
-                    let _ = outcome.send(Outcome::Verified { time: claimed.time, bytes });
+                    let _ = outcome.send(Outcome::Verified { time: claim.time, bytes });
                 }
                 Err(error) if error.is_local() => tracing::error!(%error, "cannot verify a proof"),
-                Err(error) => rejected.push((claimed, outcome, error)),
+                Err(error) => rejected.push((claim, outcome, error)),
             }
         }
-        for (claimed, outcome, error) in rejected {
+        for (claim, outcome, error) in rejected {
             let fault =
-                diagnose(examined, &self.circuits, &claimed, &error, &self.remembered, miners);
-            tracing::info!(miner = %claimed.statement.binding.miner, %error, %fault, "proof rejected");
+                diagnose(loaded, &self.circuits, &claim, &error, &self.proof_history, miners);
+            tracing::info!(miner = %claim.statement.binding.miner, %error, %fault, "proof rejected");
             let _ = outcome.send(Outcome::Failed(fault));
         }
     }
 }
 
-fn verify_all(examined: &LoadedCircuit, proofs: &[QueuedProof]) -> Vec<Result<(), VerifyError>> {
-    let verify =
-        |claimed: &UnverifiedProof| examined.verifier.verify(&claimed.statement, &claimed.proof);
+fn verify_all(loaded: &LoadedCircuit, proofs: &[QueuedProof]) -> Vec<Result<(), VerifyError>> {
+    let verify = |claim: &UnverifiedProof| loaded.verifier.verify(&claim.statement, &claim.proof);
     let results = match proofs {
-        [only] => vec![verify(&only.claimed)],
+        [only] => vec![verify(&only.claim)],
         several => {
-            let pair = |waiting: &QueuedProof| {
-                (waiting.claimed.statement.clone(), waiting.claimed.proof.clone())
-            };
-            examined.verifier.verify_all(&several.iter().map(pair).collect::<Vec<_>>())
+            let pair =
+                |queued: &QueuedProof| (queued.claim.statement.clone(), queued.claim.proof.clone());
+            loaded.verifier.verify_all(&several.iter().map(pair).collect::<Vec<_>>())
         }
     };
-    let again = |(waiting, result): (&QueuedProof, Result<(), VerifyError>)| match result {
+    let recheck = |(queued, result): (&QueuedProof, Result<(), VerifyError>)| match result {
         // An error of the local verifier is not the miner's fault. An external program has used its
         // timeout, so it is not run again.
-        Err(error) if error.is_local() && !examined.is_external() => verify(&waiting.claimed),
+        Err(error) if error.is_local() && !loaded.is_external() => verify(&queued.claim),
         result => result,
     };
-    proofs.iter().zip(results).map(again).collect()
+    proofs.iter().zip(results).map(recheck).collect()
 }
 
 #[cfg(test)]
@@ -193,11 +196,11 @@ mod tests {
         let compiled = model.compile(backend).unwrap();
         let directory =
             Arc::new(CircuitDirectory::create(&folder.path().join(backend), &compiled).unwrap());
-        let examined = LoadedCircuit::load(&directory).unwrap();
+        let loaded = LoadedCircuit::load(&directory).unwrap();
         let prover = directory.prover().unwrap();
         let claims = (0..8_u8).map(|number| {
             let inputs = model.sample().unwrap().inputs[usize::from(number)].clone();
-            let binding = examined.binding(Digest::of(&[number]), Hotkey::from_bytes([number; 32]));
+            let binding = loaded.binding(Digest::of(&[number]), Hotkey::from_bytes([number; 32]));
             let mut proven = prover.prove(&inputs, &binding).unwrap();
             proven.outputs[0] += i64::from(number == 7);
             let statement = Statement { binding, inputs, outputs: proven.outputs };
@@ -208,25 +211,25 @@ mod tests {
             })
         });
         let claims: Vec<Arc<UnverifiedProof>> = claims.collect();
-        let examined = LoadedCircuit {
-            verifier: Box::new(CountingVerifier(examined.verifier, Arc::clone(&count))),
-            ..examined
+        let loaded = LoadedCircuit {
+            verifier: Box::new(CountingVerifier(loaded.verifier, Arc::clone(&count))),
+            ..loaded
         };
         let verifications =
-            Arc::new(Verifications::new(&Arc::new(vec![examined]), &Arc::default(), 1, None));
-        let busy = Arc::clone(&verifications.threads).acquire_owned().await.unwrap();
-        let mut running = JoinSet::new();
-        for (number, claimed) in claims.into_iter().enumerate() {
+            Arc::new(Verifications::new(&Arc::new(vec![loaded]), &Arc::default(), 1, None));
+        let busy_permit = Arc::clone(&verifications.threads).acquire_owned().await.unwrap();
+        let mut tasks = JoinSet::new();
+        for (number, claim) in claims.into_iter().enumerate() {
             let verifications = Arc::clone(&verifications);
-            running.spawn(async move {
-                (number, verifications.verify(0, claimed, Arc::default()).await)
-            });
+            tasks.spawn(
+                async move { (number, verifications.verify(0, claim, Arc::default()).await) },
+            );
         }
-        while verifications.waiting[0].lock().unwrap().len() < 8 {
+        while verifications.queues[0].lock().unwrap().len() < 8 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        drop(busy);
-        let mut outcomes = running.join_all().await;
+        drop(busy_permit);
+        let mut outcomes = tasks.join_all().await;
         outcomes.sort_by_key(|(number, _)| *number);
         (outcomes.into_iter().map(|(_, outcome)| outcome).collect(), count.load(Ordering::Relaxed))
     }

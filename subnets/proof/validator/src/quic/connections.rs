@@ -23,28 +23,28 @@ pub(super) struct Connections {
     keypair: Keypair,
     /// Timeout of a connection attempt.
     connect_timeout: Duration,
-    by_address: Mutex<HashMap<SocketAddr, Arc<tokio::sync::Mutex<Link>>>>,
+    by_address: Mutex<HashMap<SocketAddr, Arc<tokio::sync::Mutex<PeerConnection>>>>,
 }
 
 /// The connection to an address. Hotkeys share it: a miner closes a validator's connection when the
 /// validator opens another, so anyone who announces the address of another miner could otherwise
 /// interrupt its requests.
 #[derive(Default)]
-struct Link {
+struct PeerConnection {
     connection: Option<Connection>,
     /// Hotkeys with an accepted handshake on the connection.
     authenticated: HashSet<Hotkey>,
-    connecting: Pauses,
-    handshakes: HashMap<Hotkey, Pauses>,
+    connecting: RetryPause,
+    handshakes: HashMap<Hotkey, RetryPause>,
 }
 
-impl Link {
+impl PeerConnection {
     fn is_authenticated(&self, miner: &Hotkey) -> bool {
         self.connection.is_some() && self.authenticated.contains(miner)
     }
 
     /// Returns the pauses of the next step: the connection, or the handshake with this miner.
-    fn pauses(&mut self, miner: &Hotkey) -> &mut Pauses {
+    fn retry_pause(&mut self, miner: &Hotkey) -> &mut RetryPause {
         if self.connection.is_none() {
             &mut self.connecting
         } else {
@@ -55,12 +55,12 @@ impl Link {
 
 /// Pauses after failed attempts.
 #[derive(Default)]
-struct Pauses {
+struct RetryPause {
     failures: u32,
     until: Option<Instant>,
 }
 
-impl Pauses {
+impl RetryPause {
     fn is_over(&self) -> bool {
         self.until.is_none_or(|until| until <= Instant::now())
     }
@@ -107,7 +107,7 @@ impl Connections {
             return Err(RequestError::Fault(Fault::Unreachable));
         };
         link.connection.take_if(|connection| connection.close_reason().is_some());
-        if !link.is_authenticated(miner) && !link.pauses(miner).is_over() {
+        if !link.is_authenticated(miner) && !link.retry_pause(miner).is_over() {
             let is_connected = link.connection.is_some();
             return Err(RequestError::Fault(if is_connected {
                 Fault::Refused
@@ -118,14 +118,14 @@ impl Connections {
         let connected = timeout_at(deadline, self.connect(&mut link, miner, address)).await;
         let connected = connected.unwrap_or(Err(RequestError::Fault(Fault::Unreachable)));
         if connected.is_err() {
-            link.pauses(miner).fail();
+            link.retry_pause(miner).fail();
         }
         connected
     }
 
     async fn connect(
         &self,
-        link: &mut Link,
+        link: &mut PeerConnection,
         miner: &Hotkey,
         address: SocketAddr,
     ) -> Result<Connection, RequestError> {
@@ -139,7 +139,7 @@ impl Connections {
                 tracing::debug!(%address, %error, "cannot open a QUIC connection");
                 RequestError::Fault(Fault::Unreachable)
             })?;
-            link.connecting = Pauses::default();
+            link.connecting = RetryPause::default();
             link.connection.insert(connection).clone()
         };
         if !link.is_authenticated(miner) {

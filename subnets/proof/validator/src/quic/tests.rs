@@ -31,12 +31,12 @@ fn client(limits: Limits) -> QuicClient {
 
 /// Runs a client beside a miner that never stops serving.
 async fn run_beside_server<T>(
-    asking: impl Future<Output = T>,
-    serving: impl Future<Output = ()>,
+    client_task: impl Future<Output = T>,
+    server_task: impl Future<Output = ()>,
 ) -> T {
     tokio::select! {
-        actual = asking => actual,
-        () = serving => unreachable!("the miner serves"),
+        actual = client_task => actual,
+        () = server_task => unreachable!("the miner serves"),
     }
 }
 
@@ -113,7 +113,7 @@ impl FakeMiner {
 }
 
 /// Sends a request without content.
-async fn ask(
+async fn request_proof(
     client: &QuicClient,
     peer: &Peer,
     time_limit: Duration,
@@ -123,7 +123,7 @@ async fn ask(
 }
 
 /// Begins an answer of `size` bytes with its first `sent` bytes.
-async fn begin(stream: &mut SendStream, size: usize, sent: usize) {
+async fn begin_answer(stream: &mut SendStream, size: usize, sent: usize) {
     let header =
         [&[MessageType::SynapseResponse as u8][..], &u32::try_from(size).unwrap().to_be_bytes()]
             .concat();
@@ -139,7 +139,7 @@ fn fault<T: std::fmt::Debug>(result: Result<T, RequestError>) -> Fault {
 }
 
 /// Returns an answer with this error.
-fn refused(error: &str) -> Vec<u8> {
+fn error_answer(error: &str) -> Vec<u8> {
     let data = std::collections::HashMap::new();
     rmp_serde::to_vec(&SynapseResponse {
         success: false,
@@ -158,27 +158,27 @@ async fn connection_attempts_time_out() {
     let unreachable =
         Peer::new(key("//Bob").hotkey(), "127.0.0.1", silent.local_addr().unwrap().port()).unwrap();
     let start = Instant::now();
-    assert_eq!(fault(ask(&client, &unreachable, LONG_TIMEOUT).await), Fault::Unreachable);
+    assert_eq!(fault(request_proof(&client, &unreachable, LONG_TIMEOUT).await), Fault::Unreachable);
     assert!(
         (limits.connect_timeout..LONG_TIMEOUT / 2).contains(&start.elapsed()),
         "{:?}",
         start.elapsed()
     );
-    let again = Instant::now();
-    assert_eq!(fault(ask(&client, &unreachable, LONG_TIMEOUT).await), Fault::Unreachable);
+    let second_start = Instant::now();
+    assert_eq!(fault(request_proof(&client, &unreachable, LONG_TIMEOUT).await), Fault::Unreachable);
     assert!(
-        again.elapsed() < limits.connect_timeout,
+        second_start.elapsed() < limits.connect_timeout,
         "no second attempt at once: {:?}",
-        again.elapsed()
+        second_start.elapsed()
     );
 
     // A miner that connects, and does not answer the signed handshake.
     let miner = FakeMiner::start(true);
-    let holding = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
+    let server_task = async { drop((miner.accept().await, std::future::pending::<()>().await)) };
     let start = Instant::now();
     let actual = run_beside_server(
-        async { ask(&client, &miner.peer("//Bob"), LONG_TIMEOUT).await },
-        holding,
+        async { request_proof(&client, &miner.peer("//Bob"), LONG_TIMEOUT).await },
+        server_task,
     )
     .await;
     assert_eq!(fault(actual), Fault::Unreachable);
@@ -195,7 +195,7 @@ async fn connection_attempts_time_out() {
 async fn response_timeout_excludes_wait_for_memory() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
     let peer = miner.peer("//Bob");
-    let serving = async {
+    let server_task = async {
         let connection = miner.accept().await;
         miner.accept_handshake(&connection).await;
         // The first two answers never end: one has all memory, the other is the one that may exceed
@@ -203,15 +203,17 @@ async fn response_timeout_excludes_wait_for_memory() {
         let mut connections = Vec::new();
         for _ in 0..2 {
             let mut stream = FakeMiner::request(&connection).await;
-            begin(&mut stream, LIMIT, 1 << 20).await;
+            begin_answer(&mut stream, LIMIT, 1 << 20).await;
             connections.push(stream);
         }
         let mut last = FakeMiner::request(&connection).await;
-        let large = refused(&"x".repeat(1 << 20));
-        write_frame_and_finish(&mut last, MessageType::SynapseResponse, &large).await.unwrap();
+        let large_answer = error_answer(&"x".repeat(1 << 20));
+        write_frame_and_finish(&mut last, MessageType::SynapseResponse, &large_answer)
+            .await
+            .unwrap();
         std::future::pending::<()>().await;
     };
-    let asking = async {
+    let client_task = async {
         let after = async |pause: u64, time_limit: Duration| {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             let start = Instant::now();
@@ -229,7 +231,7 @@ async fn response_timeout_excludes_wait_for_memory() {
             after(600, Duration::from_secs(1))
         )
     };
-    let (first, second, (last, waited)) = run_beside_server(asking, serving).await;
+    let (first, second, (last, waited)) = run_beside_server(client_task, server_task).await;
     assert_eq!((first.0, second.0), (Fault::Timeout, Fault::Timeout));
     assert_eq!(last, Fault::Refused, "the answer was complete within its second");
     assert!(
@@ -245,34 +247,37 @@ async fn declared_size_reserves_no_memory() {
         (client(Limits { transfer: LONG_TIMEOUT, ..LIMITS }), FakeMiner::start(true));
     let all_held = tokio::sync::Notify::new();
     let peer = miner.peer("//Bob");
-    let serving = async {
+    let server_task = async {
         let connection = miner.accept().await;
         miner.accept_handshake(&connection).await;
         let mut connections = Vec::new();
         for _ in 0..8 {
             let mut stream = FakeMiner::request(&connection).await;
-            begin(&mut stream, LIMIT, 1_000).await;
+            begin_answer(&mut stream, LIMIT, 1_000).await;
             connections.push(stream);
         }
         all_held.notify_one();
         let mut last = FakeMiner::request(&connection).await;
-        let large = refused(&"x".repeat(1 << 20));
-        write_frame_and_finish(&mut last, MessageType::SynapseResponse, &large).await.unwrap();
+        let large_answer = error_answer(&"x".repeat(1 << 20));
+        write_frame_and_finish(&mut last, MessageType::SynapseResponse, &large_answer)
+            .await
+            .unwrap();
         std::future::pending::<()>().await;
     };
-    let asking = async {
+    let client_task = async {
         // Connecting takes a while, after which waiting requests would be sent in any order.
         client.follow(&[ProofMiner { peer: peer.clone(), wire: Wire::Quic }]).await;
-        let mut waiting = JoinSet::new();
+        let mut waiting_requests = JoinSet::new();
         for _ in 0..8 {
             let (client, peer) = (QuicClient(Arc::clone(&client.0)), peer.clone());
-            waiting.spawn(async move { fault(ask(&client, &peer, LONG_TIMEOUT).await) });
+            waiting_requests
+                .spawn(async move { fault(request_proof(&client, &peer, LONG_TIMEOUT).await) });
         }
         all_held.notified().await;
-        let last = fault(ask(&client, &peer, LONG_TIMEOUT).await);
-        (last, waiting.len(), waiting.try_join_next().is_none())
+        let last = fault(request_proof(&client, &peer, LONG_TIMEOUT).await);
+        (last, waiting_requests.len(), waiting_requests.try_join_next().is_none())
     };
-    let actual = run_beside_server(asking, serving).await;
+    let actual = run_beside_server(client_task, server_task).await;
     assert_eq!(actual, (Fault::Refused, 8, true), "the large answer does not wait for the others");
 }
 
@@ -280,24 +285,26 @@ async fn declared_size_reserves_no_memory() {
 async fn answers_are_bounded_in_size_and_time() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
     let peer = miner.peer("//Bob");
-    let serving = async {
+    let server_task = async {
         let connection = miner.accept().await;
         miner.accept_handshake(&connection).await;
-        let mut large = FakeMiner::request(&connection).await;
-        begin(&mut large, LIMIT + 1, 0).await;
-        let mut other = FakeMiner::request(&connection).await;
-        write_frame_and_finish(&mut other, MessageType::StreamEnd, &refused("no")).await.unwrap();
+        let mut large_stream = FakeMiner::request(&connection).await;
+        begin_answer(&mut large_stream, LIMIT + 1, 0).await;
+        let mut other_stream = FakeMiner::request(&connection).await;
+        write_frame_and_finish(&mut other_stream, MessageType::StreamEnd, &error_answer("no"))
+            .await
+            .unwrap();
         let _none = FakeMiner::request(&connection).await;
         std::future::pending::<()>().await;
     };
-    let asking = async {
+    let client_task = async {
         [
-            fault(ask(&client, &peer, LONG_TIMEOUT).await),
-            fault(ask(&client, &peer, LONG_TIMEOUT).await),
-            fault(ask(&client, &peer, Duration::from_millis(300)).await),
+            fault(request_proof(&client, &peer, LONG_TIMEOUT).await),
+            fault(request_proof(&client, &peer, LONG_TIMEOUT).await),
+            fault(request_proof(&client, &peer, Duration::from_millis(300)).await),
         ]
     };
-    let actual = run_beside_server(asking, serving).await;
+    let actual = run_beside_server(client_task, server_task).await;
     assert_eq!(actual, [Fault::Malformed, Fault::Malformed, Fault::Timeout]);
 }
 
@@ -305,7 +312,7 @@ async fn answers_are_bounded_in_size_and_time() {
 async fn streams_opened_by_miners_are_refused() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
     let peer = miner.peer("//Bob");
-    let serving = async {
+    let server_task = async {
         let connection = miner.accept().await;
         miner.accept_handshake(&connection).await;
         let mut answer = FakeMiner::request(&connection).await;
@@ -315,12 +322,12 @@ async fn streams_opened_by_miners_are_refused() {
         ] {
             assert!(opened.is_err(), "the miner opened a stream");
         }
-        write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no"))
+        write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &error_answer("no"))
             .await
             .unwrap();
         std::future::pending::<()>().await;
     };
-    let actual = run_beside_server(ask(&client, &peer, LONG_TIMEOUT), serving).await;
+    let actual = run_beside_server(request_proof(&client, &peer, LONG_TIMEOUT), server_task).await;
     assert_eq!(fault(actual), Fault::Refused);
 }
 
@@ -329,7 +336,7 @@ async fn streams_opened_by_miners_are_refused() {
 async fn servers_need_the_key_of_their_certificate() {
     for has_key in [true, false] {
         let (client, miner) = (client(LIMITS), FakeMiner::start(has_key));
-        let serving = async {
+        let server_task = async {
             let Ok(connection) = miner.endpoint.accept().await.unwrap().await else {
                 return std::future::pending().await;
             };
@@ -340,13 +347,14 @@ async fn servers_need_the_key_of_their_certificate() {
             }
             miner.accept_handshake(&connection).await;
             let mut answer = FakeMiner::request(&connection).await;
-            write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &refused("no"))
+            write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &error_answer("no"))
                 .await
                 .unwrap();
             std::future::pending::<()>().await;
         };
         let peer = miner.peer("//Bob");
-        let actual = run_beside_server(ask(&client, &peer, LONG_TIMEOUT), serving).await;
+        let actual =
+            run_beside_server(request_proof(&client, &peer, LONG_TIMEOUT), server_task).await;
         let expected = if has_key { Fault::Refused } else { Fault::Unreachable };
         assert_eq!(fault(actual), expected, "{has_key}");
     }
@@ -356,7 +364,7 @@ async fn servers_need_the_key_of_their_certificate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hotkeys_at_one_address_share_its_connection() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
-    let serving = async {
+    let server_task = async {
         let connection = miner.accept().await;
         for _ in 0..2 {
             miner.accept_handshake(&connection).await;
@@ -365,22 +373,22 @@ async fn hotkeys_at_one_address_share_its_connection() {
         write_frame_and_finish(
             &mut answer,
             MessageType::SynapseResponse,
-            &refused("handler timed out"),
+            &error_answer("handler timed out"),
         )
         .await
         .unwrap();
         std::future::pending::<()>().await;
     };
     let (bob, stranger) = (miner.peer("//Bob"), miner.peer("//Charlie"));
-    let asking = async {
+    let client_task = async {
         [
-            fault(ask(&client, &stranger, LONG_TIMEOUT).await),
+            fault(request_proof(&client, &stranger, LONG_TIMEOUT).await),
             // At once, without another handshake.
-            fault(ask(&client, &stranger, LONG_TIMEOUT).await),
-            fault(ask(&client, &bob, LONG_TIMEOUT).await),
+            fault(request_proof(&client, &stranger, LONG_TIMEOUT).await),
+            fault(request_proof(&client, &bob, LONG_TIMEOUT).await),
         ]
     };
-    let actual = run_beside_server(asking, serving).await;
+    let actual = run_beside_server(client_task, server_task).await;
     assert_eq!(actual, [Fault::Refused, Fault::Refused, Fault::Timeout]);
 }
 
@@ -389,7 +397,7 @@ async fn hotkeys_at_one_address_share_its_connection() {
 async fn hotkeys_that_left_the_list_are_forgotten() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
     let handshakes = std::sync::atomic::AtomicUsize::new(0);
-    let serving = async {
+    let server_task = async {
         let connection = miner.accept().await;
         loop {
             miner.accept_handshake(&connection).await;
@@ -397,14 +405,17 @@ async fn hotkeys_that_left_the_list_are_forgotten() {
         }
     };
     let (bob, stranger) = (miner.peer("//Bob"), miner.peer("//Charlie"));
-    let asking = async {
+    let client_task = async {
         for _ in 0..2 {
-            assert_eq!(fault(ask(&client, &stranger, LONG_TIMEOUT).await), Fault::Refused);
+            assert_eq!(
+                fault(request_proof(&client, &stranger, LONG_TIMEOUT).await),
+                Fault::Refused
+            );
         }
         client.follow(&[ProofMiner { peer: bob, wire: Wire::Quic }]).await;
-        assert_eq!(fault(ask(&client, &stranger, LONG_TIMEOUT).await), Fault::Refused);
+        assert_eq!(fault(request_proof(&client, &stranger, LONG_TIMEOUT).await), Fault::Refused);
     };
-    run_beside_server(asking, serving).await;
+    run_beside_server(client_task, server_task).await;
     // One each for the stranger, Bob, and the stranger again.
     assert_eq!(handshakes.into_inner(), 3);
 }

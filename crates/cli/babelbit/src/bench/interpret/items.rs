@@ -66,7 +66,7 @@ impl Item {
     }
 
     /// Returns the same recording at another position; `count` is the number of the repetition.
-    fn repeated(&self, index: usize, count: usize) -> Self {
+    fn repeat(&self, index: usize, count: usize) -> Self {
         let mut challenge = self.challenge.clone();
         challenge.uid = format!("bench-{}", index + 1);
         for utterance in &mut challenge.utterances {
@@ -82,11 +82,11 @@ impl Item {
 }
 
 /// Repeats recordings, in order, until there are enough for this many speakers.
-pub(super) fn repeated(mut items: Vec<Item>, speakers: usize) -> Vec<Item> {
+pub(super) fn repeat(mut items: Vec<Item>, speakers: usize) -> Vec<Item> {
     let recordings = items.len();
     let repetitions = (recordings..speakers).zip(items.iter().cycle());
     let repetitions: Vec<_> =
-        repetitions.map(|(index, item)| item.repeated(index, index / recordings + 1)).collect();
+        repetitions.map(|(index, item)| item.repeat(index, index / recordings + 1)).collect();
     items.extend(repetitions);
     items
 }
@@ -136,9 +136,9 @@ impl Recordings {
             Self::Challenge(challenge) => Arc::new(challenge),
             Self::Files(items) => return Ok(items),
         };
-        let built = BuiltChallenge::build(Arc::clone(&challenge), synthesizer).await?;
+        let built_challenge = BuiltChallenge::build(Arc::clone(&challenge), synthesizer).await?;
         let languages = (challenge.language.as_str(), challenge.target_language.as_str());
-        let utterances = challenge.utterances.iter().zip(built.audio).enumerate();
+        let utterances = challenge.utterances.iter().zip(built_challenge.audio).enumerate();
         let items = utterances.map(|(index, (utterance, audio))| {
             let source = match &utterance.source {
                 Source::Text { text, .. } => Some(text.clone()),
@@ -189,8 +189,10 @@ fn file(
     let words = text_of(&path.with_extension("src.txt"))?;
     let item = Item::new(index, name, words, audio.clone(), target, languages);
     // The runner would skip a recording beyond its limits.
-    let built = BuiltChallenge { challenge: Arc::new(item.challenge.clone()), audio: vec![audio] };
-    read_source(&built.payload("", 0), max_source).with_context(|| path.display().to_string())?;
+    let built_challenge =
+        BuiltChallenge { challenge: Arc::new(item.challenge.clone()), audio: vec![audio] };
+    read_source(&built_challenge.payload("", 0), max_source)
+        .with_context(|| path.display().to_string())?;
     Ok(item)
 }
 
@@ -279,14 +281,14 @@ mod tests {
             std::fs::write(path.with_extension("wav"), file).unwrap();
             std::fs::write(path.with_extension("txt"), "Hello.").unwrap();
         }
-        let items = |speakers| repeated(list_recordings(directory.path(), None).unwrap(), speakers);
+        let items = |speakers| repeat(list_recordings(directory.path(), None).unwrap(), speakers);
         assert_eq!(items(1).len(), 2);
         let five = items(5);
         let names: Vec<_> = five.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names, ["a", "b", "a (2)", "b (2)", "a (3)"]);
         let last = &five[4].challenge;
         assert_eq!((&*last.uid, &*last.utterances[0].id), ("bench-5", "bench-5:0"));
-        assert!(repeated(Vec::new(), 5).is_empty());
+        assert!(repeat(Vec::new(), 5).is_empty());
     }
 
     /// Columns: channels · seconds · whether a limit of 10 s over all channels permits the

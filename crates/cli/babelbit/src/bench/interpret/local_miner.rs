@@ -80,7 +80,7 @@ impl LocalMiner {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the miner")?;
-        let url = started(&mut child, START_TIMEOUT).await?;
+        let url = wait_until_started(&mut child, START_TIMEOUT).await?;
         let process = child.id().map(|id| id.to_string()).unwrap_or_default();
         Ok(Self { child, process, url, hotkey, _directory: directory })
     }
@@ -109,7 +109,7 @@ impl LocalMiner {
 }
 
 /// Waits for the start of a miner; returns the miner's URL.
-async fn started(child: &mut Child, timeout: Duration) -> anyhow::Result<String> {
+async fn wait_until_started(child: &mut Child, timeout: Duration) -> anyhow::Result<String> {
     match tokio::time::timeout(timeout, announced_url(child)).await {
         Ok(url) => url,
         Err(_) => bail!(
@@ -155,7 +155,10 @@ mod tests {
         let mut command = Command::new("sleep");
         let mut child =
             command.arg("600").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let error = started(&mut child, Duration::from_millis(50)).await.unwrap_err().to_string();
+        let error = wait_until_started(&mut child, Duration::from_millis(50))
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("the miner did not start within 50ms\nhint: "), "{error}");
     }
 }

@@ -5,19 +5,19 @@ use std::num::NonZeroUsize;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use taonet_babelbit_audit::conformance::{Played, Timings};
+use taonet_babelbit_audit::conformance::{PlayedChallenge, Timings};
 use taonet_babelbit_core::field_metrics::{
     ChallengeMetrics, TextPair, UtteranceMetrics, chrf, sentence_bleu, word_error_rate,
 };
 use taonet_babelbit_core::rounding::round6;
 use taonet_babelbit_core::scoring::Gate;
 use taonet_cli_base::printable::printable;
-use taonet_cli_base::table::{decimals, table, wrapped};
+use taonet_cli_base::table::{decimals, table, wrap_text};
 use taonet_cli_base::tables::INTERPRET_BENCHMARK;
 use taonet_primitives::Hotkey;
 use taonet_speech::models::describe_recognizer;
 
-use super::super::measure::per;
+use super::super::measure::ratio;
 use super::items::Item;
 use crate::test_miner::timing_table;
 
@@ -102,7 +102,7 @@ struct Total {
 impl ItemFigures {
     /// Computes the figures of a recording from its result. A recording that was not played has
     /// failed.
-    pub(super) fn of(item: Item, played: &[Played]) -> Self {
+    pub(super) fn of(item: Item, played: &[PlayedChallenge]) -> Self {
         let played = played.iter().find(|played| played.challenge_uid == item.challenge.uid);
         let reply = played.and_then(|played| played.miner.utterances.first());
         // Only transcribed replies have metrics; a reply that could not be transcribed has an empty
@@ -139,7 +139,7 @@ impl ItemFigures {
             rate_ratio: reply.and_then(|reply| reply.rate_ratio),
             overshoot_sec: reply.and_then(|reply| reply.overshoot_sec),
             wall_sec,
-            real_time_factor: wall_sec.map(|wall| per(wall, item.source_sec)),
+            real_time_factor: wall_sec.map(|wall| ratio(wall, item.source_sec)),
             after_source_sec: reply.and_then(|reply| reply.wall_after_source_sec),
             failed_gates,
             error,
@@ -158,7 +158,7 @@ impl ItemFigures {
 }
 
 impl Total {
-    fn of(items: &[ItemFigures]) -> Self {
+    fn from_items(items: &[ItemFigures]) -> Self {
         let pairs: Vec<_> = items.iter().map(|item| (item.texts(), item.metrics)).collect();
         let replies = items.iter().filter(|item| item.transcript.is_some()).count();
         let accuracies: Vec<f64> = items.iter().filter_map(|item| item.accuracy).collect();
@@ -167,7 +167,7 @@ impl Total {
         let wall: f64 = complete.iter().map(|(wall, _)| wall).sum();
         let source: f64 = complete.iter().map(|(_, source)| source).sum();
         Self {
-            score: per(items.iter().map(|item| item.score).sum(), items.len() as f64),
+            score: ratio(items.iter().map(|item| item.score).sum(), items.len() as f64),
             accuracy: (!accuracies.is_empty())
                 .then(|| accuracies.iter().sum::<f64>() / accuracies.len() as f64),
             metrics: ChallengeMetrics::of(&pairs)
@@ -196,7 +196,7 @@ impl Report {
             "recognizer": { "name": name, "fingerprint": fingerprint },
             "embedder": self.embedder,
             "miner": self.miner,
-            "total": Total::of(&self.items),
+            "total": Total::from_items(&self.items),
             "items": self.items,
             "timings": self.timings,
         })
@@ -204,7 +204,7 @@ impl Report {
 
     /// Formats the report as text.
     pub(super) fn format_report(&self) -> String {
-        let total = Total::of(&self.items);
+        let total = Total::from_items(&self.items);
         let mut rows = table(&INTERPRET_BENCHMARK);
         for item in &self.items {
             let reasons =
@@ -227,7 +227,7 @@ impl Report {
         let (timings, conditions, usage) =
             (timing_table(&self.timings), self.conditions(), self.usage(&total));
         let mut text =
-            format!("{rows}\n\n{timings}\n\n{}\n{}", wrapped(&conditions), wrapped(&usage));
+            format!("{rows}\n\n{timings}\n\n{}\n{}", wrap_text(&conditions), wrap_text(&usage));
         for (item, error) in self.items.iter().filter_map(|item| Some((item, item.error.as_ref()?)))
         {
             let _ = write!(text, "\nerror: {}: {}", printable(&item.name), printable(error));
@@ -250,7 +250,7 @@ impl Report {
             let _ = write!(text, " by {} speakers at a time", self.speakers);
         }
         if let Some(seconds) = self.miner.cpu_sec {
-            let factor = per(seconds, total.source_sec);
+            let factor = ratio(seconds, total.source_sec);
             let _ = write!(
                 text,
                 "; processor time of the miner {seconds:.2} s ({factor:.3} × real time)"
@@ -355,7 +355,7 @@ mod tests {
         );
         let Recordings::Files(items) = recordings.unwrap() else { panic!("a directory") };
         let figures: Vec<_> = items.into_iter().map(|item| ItemFigures::of(item, &[])).collect();
-        let total = Total::of(&figures);
+        let total = Total::from_items(&figures);
         assert_eq!((total.failed, total.score, total.source_sec), (1, 0.0, 1.0));
         assert_eq!(figures[0].error.as_deref(), Some("the recording was not played"));
         assert_eq!(
@@ -370,13 +370,13 @@ mod tests {
     fn reply_without_transcript_counts_as_an_empty_text() {
         let reference = "the cat sat on the mat";
         let perfect = figures("1", Some(reference), reference, Some(1_500.0));
-        let all = Total::of(std::slice::from_ref(&perfect));
+        let all = Total::from_items(std::slice::from_ref(&perfect));
         let metrics = all.metrics.unwrap();
         assert_eq!(
             (metrics.wer, metrics.bleu, metrics.chrf, metrics.replies),
             (0.0, 100.0, 100.0, 1)
         );
-        let both = Total::of(&[perfect, figures("2", None, reference, None)]);
+        let both = Total::from_items(&[perfect, figures("2", None, reference, None)]);
         let metrics = both.metrics.unwrap();
         // The brevity penalty is e^(1 - 12/6); chrF has precision 1 and recall 1/2.
         assert_eq!((metrics.wer, metrics.bleu, metrics.chrf), (50.0, 36.787_944, 55.555_556));
@@ -384,7 +384,7 @@ mod tests {
         assert_eq!((both.score, both.accuracy, both.source_sec), (0.25, Some(0.8), 8.0));
         // Only the recording with a complete reply counts.
         assert_eq!(both.real_time_factor, Some(0.25));
-        let none = Total::of(&[]);
+        let none = Total::from_items(&[]);
         assert_eq!((none.score, none.metrics, none.real_time_factor), (0.0, None, None));
     }
 }

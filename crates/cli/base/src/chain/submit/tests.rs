@@ -135,13 +135,13 @@ async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
         name: "SubtokenDisabled".into(),
         docs: "No.".into(),
     };
-    let dry = SubmitArgs { dry_run: true, ..QUIET };
+    let dry_run = SubmitArgs { dry_run: true, ..QUIET };
     for (result, code) in [(Ok(()), 0), (Err(error), 5)] {
         chain.simulate(Some(Effect { result, events: Vec::new() }));
-        let result = outcome_of(&chain, &dry).await;
+        let result = outcome_of(&chain, &dry_run).await;
         assert_eq!(exit_code(&result), code, "{result:?}");
     }
-    for args in [&dry, &QUIET] {
+    for args in [&dry_run, &QUIET] {
         let result = args.confirm_and_submit(&chain, &alice(), plan(), &Context::new(true)).await;
         let text = result.unwrap_err().to_string();
         assert!(
@@ -232,7 +232,7 @@ async fn proxy_options_select_the_submitted_call() {
         let real = args.proxy_for();
         let coldkey = real.map_or_else(|| alice().coldkey(), |_| bob.coldkey());
         assert_eq!(args.coldkey(&alice()), coldkey);
-        let plan = args.proxy.wrapped(&chain, &alice(), plan()).await.unwrap();
+        let plan = args.proxy.wrap_plan(&chain, &alice(), plan()).await.unwrap();
         assert_eq!(
             (plan.call.name(), plan.details.get("proxy_for")),
             (name, real.map(|real| json!(real)).as_ref())

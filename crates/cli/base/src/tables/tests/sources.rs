@@ -39,7 +39,7 @@ fn sources() -> Vec<(String, String)> {
                 .contains(&name.as_str());
             if path.is_dir() && !is_module {
                 directories.push(path);
-            } else if path.extension().is_some_and(|ending| ending == "rs")
+            } else if path.extension().is_some_and(|extension| extension == "rs")
                 && !name.ends_with("tests.rs")
                 && !is_module
             {
@@ -79,10 +79,10 @@ fn declarations() -> String {
 
 #[test]
 fn every_table_has_a_sample() {
-    let (mut used, mut key_value_paths) = (BTreeSet::new(), BTreeSet::new());
+    let (mut used_names, mut key_value_paths) = (BTreeSet::new(), BTreeSet::new());
     let sources = sources();
     for (path, source) in &sources {
-        used.extend(
+        used_names.extend(
             ["table", "headerless_table", "matrix"]
                 .into_iter()
                 .flat_map(|function| arguments(source, function)),
@@ -94,14 +94,14 @@ fn every_table_has_a_sample() {
     let samples = samples();
     let (paths, names): (BTreeSet<_>, BTreeSet<_>) =
         samples.iter().map(|sample| sample.name).partition(|name| name.contains('/'));
-    assert_eq!(used, names);
+    assert_eq!(used_names, names);
     assert_eq!(key_value_paths, paths);
     let declarations = declarations();
     let declared = declarations.lines().filter_map(|line| {
         let (name, _) = line.strip_prefix("pub static ")?.split_once(':')?;
         Some(name)
     });
-    assert!(declared.collect::<BTreeSet<_>>().is_subset(&used));
+    assert!(declared.collect::<BTreeSet<_>>().is_subset(&used_names));
 }
 
 /// Returns whether a placeholder of a format string sets a width, other than by leading zeros.
@@ -132,10 +132,10 @@ fn output_has_no_width_specifiers() {
                 aligned.insert((path.as_str(), placeholder));
             }
         }
-        for foreign in ["comfy_table", "Column::", "}\\t{"] {
+        for forbidden in ["comfy_table", "Column::", "}\\t{"] {
             assert!(
-                !source.contains(foreign),
-                "{path} contains {foreign}; declare its columns in the module tables"
+                !source.contains(forbidden),
+                "{path} contains {forbidden}; declare its columns in the module tables"
             );
         }
     }

@@ -1,19 +1,21 @@
 use taonet_chain::Metagraph;
 use taonet_primitives::{BlockNumber, Rao};
 
-/// How many neurons of a subnet have a property.
+/// Numbers of a subnet's neurons by role.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Neurons {
-    /// They have a validator permit.
+pub(super) struct NeuronCounts {
+    /// Number of neurons with a validator permit.
     pub(super) permits: u16,
-    /// They have a permit, and get dividends or have set weights within the activity cutoff.
+    /// Number of neurons with a permit that get dividends or have set weights within the activity
+    /// cutoff.
     pub(super) validating: u16,
-    /// They have a permit, or the owner's hotkey, which needs none; and enough stake to set
-    /// weights.
-    pub(super) able: u16,
-    /// A registration on a full subnet can replace them. The owner's hotkey is never replaced.
+    /// Number of neurons with enough stake to set weights, and with a permit or the owner's hotkey,
+    /// which needs none.
+    pub(super) can_set_weights: u16,
+    /// Number of neurons that a registration on a full subnet can replace. The owner's hotkey is
+    /// never replaced.
     pub(super) not_immune: u16,
-    /// They have the owner's hotkey.
+    /// Number of neurons with the owner's hotkey.
     pub(super) owners: u16,
 }
 
@@ -22,14 +24,15 @@ fn age(metagraph: &Metagraph, since: BlockNumber) -> u64 {
     u64::from(metagraph.block.number.get().saturating_sub(since.get()))
 }
 
-impl Neurons {
+impl NeuronCounts {
     pub(super) fn count(
         metagraph: &Metagraph,
         stake_threshold: Rao,
         immunity_blocks: u64,
         activity_cutoff_blocks: u64,
     ) -> Self {
-        let mut counts = Self { permits: 0, validating: 0, able: 0, not_immune: 0, owners: 0 };
+        let mut counts =
+            Self { permits: 0, validating: 0, can_set_weights: 0, not_immune: 0, owners: 0 };
         for neuron in &metagraph.neurons {
             let has_permit = neuron.validator_permit;
             let is_owner = neuron.hotkey == metagraph.owner_hotkey;
@@ -41,7 +44,7 @@ impl Neurons {
             let is_prunable = !is_owner && age(metagraph, neuron.registered_at) >= immunity_blocks;
             counts.permits += u16::from(has_permit);
             counts.validating += u16::from(validates);
-            counts.able += u16::from(can_validate);
+            counts.can_set_weights += u16::from(can_validate);
             counts.not_immune += u16::from(is_prunable);
             counts.owners += u16::from(is_owner);
         }
@@ -71,17 +74,17 @@ mod tests {
 
     /// Counts neurons in block 1000, with a threshold of 10, an immunity of 900 blocks and a cutoff
     /// of 50.
-    fn counted(neurons: Vec<Neuron>) -> Neurons {
+    fn count_at_block(neurons: Vec<Neuron>) -> NeuronCounts {
         let metagraph = Metagraph {
             block: Block { number: BlockNumber::new(1_000), hash: BlockHash::from_bytes([1; 32]) },
             owner_hotkey: Hotkey::from_bytes([0; 32]),
             neurons,
             ..metagraph(NetUid(59), &Keypair::from_uri("//owner").unwrap())
         };
-        Neurons::count(&metagraph, Rao::new(10), 900, 50)
+        NeuronCounts::count(&metagraph, Rao::new(10), 900, 50)
     }
 
-    /// Columns: neuron · permits · validating · able · not immune · owners
+    /// Columns: neuron · permits · validating · able to set weights · not immune · owners
     #[test]
     fn neurons_are_counted_by_role() {
         let block = BlockNumber::new;
@@ -106,9 +109,13 @@ mod tests {
                 [1, 0, 1, 0, 0],
             ),
         ] {
-            let Neurons { permits, validating, able, not_immune, owners } =
-                counted(vec![neuron.clone()]);
-            assert_eq!([permits, validating, able, not_immune, owners], expected, "{neuron:?}");
+            let NeuronCounts { permits, validating, can_set_weights, not_immune, owners } =
+                count_at_block(vec![neuron.clone()]);
+            assert_eq!(
+                [permits, validating, can_set_weights, not_immune, owners],
+                expected,
+                "{neuron:?}"
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 
 /// Creates two validators with stake 1 : 2. Only the smaller one weights server 3, which therefore
 /// has no majority.
-fn pair() -> EpochInput {
+fn two_validators() -> EpochInput {
     let document = br#"{"input": {
         "n": 4, "block": 2, "tempo": 360, "activity_cutoff": 5000, "emission": 1000,
         "stake": [100, 200, 0, 0], "stake_threshold": 0, "max_validators": 2,
@@ -27,7 +27,7 @@ fn line<'a>(text: &'a str, title: &str, label: &str) -> Vec<&'a str> {
 
 #[test]
 fn every_step_is_explained() {
-    let input = pair();
+    let input = two_validators();
     let text = steps(&input, &Epoch::compute(&input).unwrap());
     assert_eq!(
         line(&text, "1. Stake", "1"),
@@ -45,7 +45,7 @@ fn every_step_is_explained() {
 
 #[test]
 fn result_table_has_a_row_per_neuron() {
-    let text = result(&Epoch::compute(&pair()).unwrap().into_output());
+    let text = result(&Epoch::compute(&two_validators()).unwrap().into_output());
     assert_eq!(
         line(&text, "Result", "2"),
         "2 0 yes no 65535 0 65535 0 500 0 500".split(' ').collect::<Vec<_>>()
@@ -54,7 +54,7 @@ fn result_table_has_a_row_per_neuron() {
 
 #[test]
 fn the_classic_epoch_shows_its_quantities() {
-    let text = classic(&ClassicEpoch::of(&pair(), Curve::default()).unwrap());
+    let text = classic(&ClassicEpoch::of(&two_validators(), Curve::default()).unwrap());
     let line = line(&text, "Classic epoch", "3");
     assert_eq!(line[1..5], ["0.000000", "0.166667", "0.333333", "0.158869"]);
 }

@@ -29,14 +29,14 @@ fn blocks(author: &Author, first: u32) -> Vec<Block> {
 #[test]
 fn blocks_of_another_author_are_executed_with_the_same_results() {
     let (mut leader, mut follower) = (author(), author());
-    leader.make(3).unwrap();
+    leader.produce(3).unwrap();
     leader
         .set_storage(vec![(b"new key".to_vec(), Some(vec![7; 50])), (b"none".to_vec(), None)])
         .unwrap();
     leader.advance(7_000).unwrap();
     leader.impersonate(alice(), remark()).unwrap();
-    leader.make(80).unwrap();
-    let (_, mut events) = follower.chain.follow();
+    leader.produce(80).unwrap();
+    let (_, mut events) = follower.chain.subscribe();
     follower.import(blocks(&leader, 1)).unwrap();
     assert_eq!((&follower.tip, follower.last_timestamp), (&leader.tip, leader.last_timestamp));
     assert_eq!((&follower.chain.head(), &follower.chain.pool.tip()), (&leader.tip, &leader.tip));
@@ -54,7 +54,7 @@ type BlockChange = fn(&mut Block);
 #[test]
 fn a_block_with_another_result_is_refused() {
     let mut leader = author();
-    leader.make(2).unwrap();
+    leader.produce(2).unwrap();
     let changes: [(BlockChange, &str); 7] = [
         (|block| block.head.header.state_root = H256::zero(), "its state root is 0x0000"),
         (|block| block.head.header.extrinsics_root = H256::zero(), "its extrinsics root is 0x0000"),
@@ -90,17 +90,17 @@ fn a_block_with_another_result_is_refused() {
 #[test]
 fn chain_restarts_from_a_block_and_its_state() {
     let (mut leader, mut follower) = (author(), author());
-    leader.make(30).unwrap();
+    leader.produce(30).unwrap();
     follower.set_storage(vec![(b"own".to_vec(), Some(vec![1]))]).unwrap();
     let own = follower.tip.clone();
-    let mut start = Start {
+    let mut checkpoint = Checkpoint {
         genesis: block(&leader, 0).head,
         block: block(&leader, 20),
         state: BTreeMap::new(),
     };
-    let (_, state) = leader.chain.state(Some(start.block.head.hash)).unwrap();
-    start.state = state.pairs(IterArgs::default()).unwrap().map(Result::unwrap).collect();
-    let mut wrong = start.clone();
+    let (_, state) = leader.chain.state(Some(checkpoint.block.head.hash)).unwrap();
+    checkpoint.state = state.pairs(IterArgs::default()).unwrap().map(Result::unwrap).collect();
+    let mut wrong = checkpoint.clone();
     wrong.state.insert(b"own".to_vec(), vec![1]);
     let error = follower.restart(wrong).unwrap_err();
     assert!(
@@ -109,8 +109,8 @@ fn chain_restarts_from_a_block_and_its_state() {
     );
     assert_eq!((&follower.tip, &follower.chain.head()), (&own, &own));
 
-    let (_, mut events) = follower.chain.follow();
-    follower.restart(start).unwrap();
+    let (_, mut events) = follower.chain.subscribe();
+    follower.restart(checkpoint).unwrap();
     assert!(
         matches!(&*events.try_recv().unwrap(), ChainEvent::Reverted(head) if head.number() == 20)
     );

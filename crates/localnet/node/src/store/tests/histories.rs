@@ -41,21 +41,21 @@ proptest! {
             let head = store.head().unwrap();
             let newest = store.snapshots().unwrap().pop();
             match (step, newest) {
-                (Step::Grow(blocks, sizes), _) => drop(grow(&store, blocks, &sizes)),
+                (Step::Grow(blocks, sizes), _) => drop(produce_blocks(&store, blocks, &sizes)),
                 (Step::Large, _) => {
-                    let mut items = many(head.number() as u8);
+                    let mut items = large_block_items(head.number() as u8);
                     // The smaller blocks remove this value, and create it again.
                     items.push((b"abc".to_vec(), Some(vec![3; 70])));
                     store.commit(&[stage(&store, &head, items)]).unwrap();
                 }
                 (Step::Take, newest) if newest.as_ref().is_none_or(|newest| newest.hash != head.hash) => {
-                    store.take(&head.number().to_string()).unwrap();
+                    store.take_snapshot(&head.number().to_string()).unwrap();
                 }
                 (Step::Revert, Some(newest)) => {
-                    let Target { head, time, .. } = store.snapshot(&newest.name).unwrap();
-                    store.revert(&head, time).unwrap();
+                    let target = store.revert_target(&newest.name).unwrap();
+                    store.revert(&target.head, target.time).unwrap();
                 }
-                (Step::Forget, Some(newest)) => store.forget(&newest.name).unwrap(),
+                (Step::Forget, Some(newest)) => store.drop_snapshot(&newest.name).unwrap(),
                 (Step::Reopen(history), _) => {
                     drop(store);
                     store = open(None, history);
@@ -63,13 +63,13 @@ proptest! {
                 (Step::Take | Step::Revert | Step::Forget, _) => {}
             }
         }
-        prop_assert!(reachable(&store).is_subset(&stored(&store)));
+        prop_assert!(reachable_rows(&store).is_subset(&stored_rows(&store)));
         for snapshot in store.snapshots().unwrap() {
-            store.forget(&snapshot.name).unwrap();
+            store.drop_snapshot(&snapshot.name).unwrap();
         }
         drop(store);
         let store = open(None, History::Last(20));
-        grow(&store, 100, &[3]);
-        prop_assert_eq!(stored(&store), reachable(&store));
+        produce_blocks(&store, 100, &[3]);
+        prop_assert_eq!(stored_rows(&store), reachable_rows(&store));
     }
 }

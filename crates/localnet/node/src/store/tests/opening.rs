@@ -7,44 +7,44 @@ use super::*;
 fn uncommitted_blocks_are_dropped() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
-    let head = grow(&store, 3, &[1]);
-    let staged = advance(&store, &head);
-    let lost = staged.head.clone();
-    assert!(store.tip(&lost).unwrap().storage(b"a").unwrap().is_some());
+    let head = produce_blocks(&store, 3, &[1]);
+    let staged = stage_next(&store, &head);
+    let uncommitted_head = staged.head.clone();
+    assert!(store.tip(&uncommitted_head).unwrap().storage(b"a").unwrap().is_some());
     drop(store);
     let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();
     assert_eq!(store.head().unwrap(), head);
-    assert!(store.header(lost.hash).unwrap().is_none());
+    assert!(store.header(uncommitted_head.hash).unwrap().is_none());
     // The same block again has the same hash.
-    assert_eq!(advance(&store, &head).head, lost);
+    assert_eq!(stage_next(&store, &head).head, uncommitted_head);
 }
 
 #[test]
 fn interrupted_load_is_not_mixed_with_the_chain() {
     let directory = tempfile::tempdir().unwrap();
     let (saved, target) = (directory.path().join("saved"), directory.path().join("target"));
-    let short = Store::open(None, Some(genesis()), History::Archive).unwrap();
-    let head = grow(&short, 5, &[1]);
-    short.save(&saved).unwrap();
-    let long = Store::open(Some(&target), Some(genesis()), History::Archive).unwrap();
-    grow(&long, 50, &[10]);
-    drop(long);
-    fs::rename(target.join(FILE), target.join(format!("{FILE}.loading"))).unwrap();
+    let short_chain = Store::open(None, Some(genesis()), History::Archive).unwrap();
+    let head = produce_blocks(&short_chain, 5, &[1]);
+    short_chain.save(&saved).unwrap();
+    let long_chain = Store::open(Some(&target), Some(genesis()), History::Archive).unwrap();
+    produce_blocks(&long_chain, 50, &[10]);
+    drop(long_chain);
+    fs::rename(target.join(FILE_NAME), target.join(format!("{FILE_NAME}.loading"))).unwrap();
 
     load_snapshot(&saved, &target).unwrap();
     let loaded = Store::open(Some(&target), None, History::Archive).unwrap();
     assert_eq!(loaded.head().unwrap(), head);
-    assert_eq!(loaded.node_count().unwrap(), short.node_count().unwrap());
-    assert!(!target.join(format!("{FILE}.loading")).exists());
+    assert_eq!(loaded.node_count().unwrap(), short_chain.node_count().unwrap());
+    assert!(!target.join(format!("{FILE_NAME}.loading")).exists());
 }
 
 #[test]
 fn store_with_other_format_or_spec_version_is_refused() {
-    for (key, found) in [(FORMAT_KEY, FORMAT - 1), (FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
+    for (key, value) in [(FORMAT_KEY, FORMAT - 1), (FORMAT_KEY, FORMAT + 1), (SPEC_KEY, 7)] {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
         let write = store.database.begin_write().unwrap();
-        write.open_table(META).unwrap().insert(key, found).unwrap();
+        write.open_table(META).unwrap().insert(key, value).unwrap();
         write.commit().unwrap();
         drop(store);
         let error =
@@ -59,7 +59,7 @@ fn partially_created_database_is_recreated() {
     for abandoned_head in [0, 4, 1 << 20] {
         let chain = directory.path().join(abandoned_head.to_string());
         fs::create_dir(&chain).unwrap();
-        fs::write(chain.join(FILE), vec![0; abandoned_head]).unwrap();
+        fs::write(chain.join(FILE_NAME), vec![0; abandoned_head]).unwrap();
         let missing = Store::open(Some(&chain), None, History::Archive);
         assert!(matches!(missing, Err(StoreError::Missing(_))), "{abandoned_head}");
         let store = Store::open(Some(&chain), Some(genesis()), History::Archive).unwrap();
@@ -70,7 +70,7 @@ fn partially_created_database_is_recreated() {
 #[test]
 fn file_without_database_format_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join(FILE), b"no database").unwrap();
+    fs::write(directory.path().join(FILE_NAME), b"no database").unwrap();
     assert!(Store::open(Some(directory.path()), Some(genesis()), History::Archive).is_err());
 }
 
@@ -78,7 +78,7 @@ fn file_without_database_format_is_refused() {
 fn a_damaged_chain_is_an_error_with_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
-    grow(&store, 3, &[1]);
+    produce_blocks(&store, 3, &[1]);
     let write = store.database.begin_write().unwrap();
     write.open_table(RECENT).unwrap().insert(2_u32, &[7_u8; 3][..]).unwrap();
     write.commit().unwrap();
@@ -92,7 +92,7 @@ fn a_damaged_chain_is_an_error_with_its_path() {
     drop(store);
     let error =
         Store::open(Some(directory.path()), None, History::Archive).err().unwrap().to_string();
-    let path = directory.path().join(FILE).display().to_string();
+    let path = directory.path().join(FILE_NAME).display().to_string();
     assert!(
         error.contains(&path) && error.contains("hint: reset the chain, or load a snapshot"),
         "{error}"
@@ -103,9 +103,9 @@ fn a_damaged_chain_is_an_error_with_its_path() {
 fn a_file_with_only_its_header_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
-    grow(&store, 3, &[1]);
+    produce_blocks(&store, 3, &[1]);
     drop(store);
-    let original = fs::read(directory.path().join(FILE)).unwrap();
+    let original = fs::read(directory.path().join(FILE_NAME)).unwrap();
     let mut overwritten = original.clone();
     overwritten[4_096..].fill(0xa5);
     for (name, abandoned_head) in
@@ -113,7 +113,7 @@ fn a_file_with_only_its_header_is_refused() {
     {
         let chain = directory.path().join(name);
         fs::create_dir(&chain).unwrap();
-        fs::write(chain.join(FILE), abandoned_head).unwrap();
+        fs::write(chain.join(FILE_NAME), abandoned_head).unwrap();
         let error = Store::open(Some(&chain), None, History::Archive).err().unwrap();
         assert!(matches!(error, StoreError::Unreadable { .. }), "{name}: {error}");
     }
@@ -133,41 +133,46 @@ fn leader_block(state: &Storage) -> (Head, Head) {
 fn chain_restarts_from_another_block() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
-    store.take("mark").unwrap();
-    let abandoned_head = grow(&store, 20, &[3]);
+    store.take_snapshot("mark").unwrap();
+    let abandoned_head = produce_blocks(&store, 20, &[3]);
     assert!(!store.is_follower().unwrap());
     // A value that differs, and one that both chains have.
     let mut state = genesis();
     state.top.insert(b"a".to_vec(), vec![7; 70]);
-    let (other, head) = leader_block(&state);
+    let (leader_genesis, head) = leader_block(&state);
     let first = |state: &Storage| {
-        FirstBlock::from_leader(other.clone(), head.clone(), vec![vec![1, 2]], state.top.clone())
+        FirstBlock::from_leader(
+            leader_genesis.clone(),
+            head.clone(),
+            vec![vec![1, 2]],
+            state.top.clone(),
+        )
     };
-    let wrong = first(&genesis()).err().unwrap();
-    assert_ne!(wrong, *head.header.state_root());
+    let wrong_root = first(&genesis()).err().unwrap();
+    assert_ne!(wrong_root, *head.header.state_root());
     store.restart(first(&state).ok().unwrap()).unwrap();
     assert!(store.is_follower().unwrap());
     assert_eq!((store.head().unwrap(), store.oldest_state().unwrap()), (head.clone(), 7));
     assert_eq!(
         (store.hash(0).unwrap(), store.header(abandoned_head.hash).unwrap()),
-        (Some(other.hash), None)
+        (Some(leader_genesis.hash), None)
     );
     assert_eq!(store.block(head.hash).unwrap(), Some((head.clone(), vec![vec![1, 2]])));
     assert!(store.snapshots().unwrap().is_empty());
     let expected_pairs: Vec<_> = state.top.clone().into_iter().collect();
     assert_eq!(pairs(&store, &head), expected_pairs);
     // The chain continues, and survives a restart.
-    let newest = grow(&store, 10, &[2, 3]);
+    let newest = produce_blocks(&store, 10, &[2, 3]);
     assert_eq!(newest.number(), 17);
-    let reached = reachable(&store);
-    assert_eq!(stored(&store), reached, "nodes of the earlier chain");
+    let reached = reachable_rows(&store);
+    assert_eq!(stored_rows(&store), reached, "nodes of the earlier chain");
     let expected_pairs = pairs(&store, &newest);
     drop(store);
     let store = Store::open(Some(directory.path()), None, History::Archive).unwrap();
     assert_eq!((store.head().unwrap(), pairs(&store, &newest)), (newest.clone(), expected_pairs));
     assert!(store.is_follower().unwrap());
-    store.set_own().unwrap();
+    store.clear_follower().unwrap();
     assert!(!store.is_follower().unwrap());
     // A named snapshot can be taken again.
-    assert_eq!(store.take("mark").unwrap().hash, newest.hash);
+    assert_eq!(store.take_snapshot("mark").unwrap().hash, newest.hash);
 }

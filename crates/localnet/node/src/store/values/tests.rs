@@ -14,7 +14,7 @@ fn key() -> impl Strategy<Value = StorageKey> {
 
 /// Keys that are changed. They have one length: `trie-db` panics when it removes a missing key that
 /// is a prefix of others, which only the plain trie is asked to do.
-fn item() -> impl Strategy<Value = StorageKey> {
+fn changed_key() -> impl Strategy<Value = StorageKey> {
     prop::collection::vec(0..3_u8, 3)
 }
 
@@ -28,7 +28,7 @@ fn value() -> impl Strategy<Value = Option<StorageValue>> {
 
 /// The keys that a block reads, and its changes.
 fn block() -> impl Strategy<Value = (Vec<StorageKey>, Vec<StorageEntry>)> {
-    (prop::collection::vec(key(), 0..8), prop::collection::vec((item(), value()), 0..8))
+    (prop::collection::vec(key(), 0..8), prop::collection::vec((changed_key(), value()), 0..8))
 }
 
 fn keys_of<B: Backend<BlakeTwo256>>(state: &B, prefix: &[u8]) -> Vec<StorageKey> {
@@ -58,21 +58,21 @@ proptest! {
                 overlay.set_storage(key, value);
             }
             let expected = overlay.clone().drain_storage_changes(state, StateVersion::V1).unwrap();
-            let built = overlay.drain_storage_changes(&newest, StateVersion::V1).unwrap();
-            prop_assert_eq!(built.transaction_storage_root, expected.transaction_storage_root);
-            prop_assert_eq!(&built.main_storage_changes, &expected.main_storage_changes);
-            prop_assert_eq!(built.transaction.keys(), expected.transaction.keys());
-            newest.advance(built.transaction_storage_root, &built.main_storage_changes);
-            let (number, root) = (head.number() + 1, built.transaction_storage_root);
+            let actual = overlay.drain_storage_changes(&newest, StateVersion::V1).unwrap();
+            prop_assert_eq!(actual.transaction_storage_root, expected.transaction_storage_root);
+            prop_assert_eq!(&actual.main_storage_changes, &expected.main_storage_changes);
+            prop_assert_eq!(actual.transaction.keys(), expected.transaction.keys());
+            newest.advance(actual.transaction_storage_root, &actual.main_storage_changes);
+            let (number, root) = (head.number() + 1, actual.transaction_storage_root);
             head = Head::of(Header::new(number, H256::zero(), root, head.hash, Digest::default()));
-            let staged = store.stage(head.clone(), Vec::new(), built.transaction);
+            let staged = store.stage(head.clone(), Vec::new(), actual.transaction);
             store.commit(&[staged]).unwrap();
         }
     }
 }
 
 /// Returns a view of the newest state, and its root.
-fn newest_state(store: &Store) -> (KnownState, H256) {
+fn newest_state(store: &Store) -> (CachedState, H256) {
     let state = store.tip(&store.head().unwrap()).unwrap();
     let root = *state.state.root();
     (state, root)
@@ -110,7 +110,7 @@ fn cached_values_of_another_state_are_not_used() {
 }
 
 /// Returns the root after a change of one item, and the change.
-fn next(state: &KnownState) -> (H256, [StorageEntry; 1]) {
+fn change_one_item(state: &CachedState) -> (H256, [StorageEntry; 1]) {
     let (key, value) = (b"key".to_vec(), b"value".to_vec());
     let (root, _) = state
         .storage_root([(key.as_slice(), Some(value.as_slice()))].into_iter(), StateVersion::V1);
@@ -121,7 +121,7 @@ fn next(state: &KnownState) -> (H256, [StorageEntry; 1]) {
 fn root_with_missing_node_is_an_error() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
-    let _ = next(&state);
+    let _ = change_one_item(&state);
     assert_eq!(state.check_roots(), Ok(()));
     let incomplete = Head::of(Header::new(
         1,
@@ -135,7 +135,7 @@ fn root_with_missing_node_is_an_error() {
     for root in [*state.state.root(), root] {
         store.values.write().unwrap().advance(H256::zero(), root, &[]);
         let state = store.tip(&incomplete).unwrap();
-        assert_eq!(next(&state).0, *incomplete.header.state_root());
+        assert_eq!(change_one_item(&state).0, *incomplete.header.state_root());
         assert!(state.check_roots().unwrap_err().contains("is missing; hint: reset the chain"));
     }
 }
@@ -144,15 +144,15 @@ fn root_with_missing_node_is_an_error() {
 fn the_trie_of_the_next_state_stays_in_memory() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
-    let (first, changes) = next(&state);
+    let (first, changes) = change_one_item(&state);
     assert!(store.values.read().unwrap().candidate.is_none(), "the trie of another state");
     state.advance(root, &[]);
-    let (second, _) = next(&state);
+    let (second, _) = change_one_item(&state);
     assert_eq!(second, first);
     state.advance(second, &changes);
     let values = store.values.read().unwrap();
     assert_eq!(values.tree.root(), second);
-    assert!(values.tree.loaded() > 1, "no node is in memory");
+    assert!(values.tree.loaded_nodes() > 1, "no node is in memory");
 }
 
 #[test]
@@ -160,11 +160,11 @@ fn the_trie_of_a_discarded_state_leaves_memory() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     state.advance(root, &[]);
-    let _ = next(&state);
+    let _ = change_one_item(&state);
     state.advance(H256::repeat_byte(1), &[]);
     let values = store.values.read().unwrap();
     assert_eq!(values.tree.root(), H256::repeat_byte(1));
-    assert_eq!(values.tree.loaded(), 1, "only the tree");
+    assert_eq!(values.tree.loaded_nodes(), 1, "only the tree");
     assert!(values.candidate.is_none());
 }
 
@@ -175,13 +175,13 @@ fn number_of_cached_nodes_is_bounded() {
     let empty = Tree::new(sp_trie::empty_trie_root::<sp_trie::LayoutV1<BlakeTwo256>>());
     let keys: Vec<_> = (0..65_600_u32).map(u32::to_be_bytes).collect();
     let delta = keys.iter().map(|key| (key.as_slice(), Some(key.as_slice())));
-    let (tree, _) = empty.changed(delta, state.state.backend_storage()).unwrap();
-    let mut values = Values { tree, ..Values::default() };
+    let (tree, _) = empty.with_changes(delta, state.state.backend_storage()).unwrap();
+    let mut values = ValueCache { tree, ..ValueCache::default() };
     let root = values.tree.root();
-    values.propose(values.tree.clone());
+    values.set_candidate(values.tree.clone());
     assert!(values.candidate.is_none());
     assert_eq!(values.tree.root(), root);
-    assert_eq!(values.tree.loaded(), 1, "only the tree");
+    assert_eq!(values.tree.loaded_nodes(), 1, "only the tree");
 }
 
 /// Columns: changed key · whether it exists afterwards · positions to forget
@@ -197,7 +197,7 @@ fn change_invalidates_positions_up_to_the_previous_key() {
         (8, false, &[5, 6, 7]),
         (9, true, &[8]),
     ] {
-        let mut values = Values::default();
+        let mut values = ValueCache::default();
         for position in 0..10_u8 {
             let next = [2, 5, 8].into_iter().find(|key| *key > position).map(|key| vec![key]);
             values.cache_next(&[position], next.as_ref());
@@ -212,25 +212,25 @@ fn change_invalidates_positions_up_to_the_previous_key() {
 }
 
 /// Returns the size of all items in bytes.
-fn total(values: &Values) -> usize {
+fn item_bytes(values: &ValueCache) -> usize {
     values.items.iter().map(|(key, value)| key.len() + size(value.as_ref())).sum()
 }
 
 #[test]
 fn memory_of_the_value_cache_is_bounded() {
-    let mut values = Values::default();
+    let mut values = ValueCache::default();
     let large = vec![0; MAX_BYTES / 4];
     for number in 0..20_u8 {
-        values.remember(&[number], Some(&large));
+        values.cache_value(&[number], Some(&large));
         values.cache_next(&[number], None);
         assert!(values.bytes <= MAX_BYTES);
-        assert_eq!(values.bytes, total(&values));
+        assert_eq!(values.bytes, item_bytes(&values));
     }
     let changes = [(vec![19], Some(vec![1])), (vec![18], None), (vec![0], Some(vec![2]))];
     values.advance(H256::zero(), H256::zero(), &changes);
     assert_eq!(values.items.get(&vec![19]), Some(&Some(vec![1])));
     assert_eq!(values.items.get(&vec![18]), None);
-    assert_eq!(values.bytes, total(&values));
+    assert_eq!(values.bytes, item_bytes(&values));
     for number in 0..3_000_u32 {
         values.cache_next(&number.to_le_bytes(), None);
     }

@@ -6,12 +6,12 @@ use jsonrpsee::{RpcModule, rpc_params};
 use serde_json::{Value, json};
 use taonet_localnet::{Node, NodeHandle};
 
-use super::{following, leader_error, wait_until_caught_up};
+use super::{follower_config, leader_error, wait_until_caught_up};
 use crate::support::{config, node};
 use crate::watch::client;
 
 /// The methods with which a follower reads its leader.
-const READ: [&str; 7] = [
+const READ_METHODS: [&str; 7] = [
     "system_name",
     "system_nodeRoles",
     "state_getRuntimeVersion",
@@ -23,8 +23,8 @@ const READ: [&str; 7] = [
 
 /// Falsifies the parameters of a request, and the response to it.
 struct Falsification {
-    ask: fn(&str, &mut Vec<Value>),
-    answer: fn(&str, &[Value], &mut Value),
+    change_params: fn(&str, &mut Vec<Value>),
+    change_response: fn(&str, &[Value], &mut Value),
 }
 
 /// Serves falsified responses of a node; returns the URL.
@@ -33,18 +33,18 @@ async fn serve_falsified(
     falsification: &'static Falsification,
 ) -> (String, ServerHandle) {
     let mut module = RpcModule::new(client(node).await);
-    for method in READ.into_iter().chain(["chain_getBlock"]) {
-        let answered = module.register_async_method(method, move |params, client, _| async move {
+    for method in READ_METHODS.into_iter().chain(["chain_getBlock"]) {
+        let result = module.register_async_method(method, move |params, client, _| async move {
             let mut params: Vec<Value> = params.parse().unwrap_or_default();
-            (falsification.ask)(method, &mut params);
-            let mut answer: Value = client.request(method, params.as_slice()).await.unwrap();
-            (falsification.answer)(method, &params, &mut answer);
-            answer
+            (falsification.change_params)(method, &mut params);
+            let mut response: Value = client.request(method, params.as_slice()).await.unwrap();
+            (falsification.change_response)(method, &params, &mut response);
+            response
         });
-        answered.unwrap();
+        result.unwrap();
     }
     let names = ("chain_subscribeNewHeads", "chain_newHead", "chain_unsubscribeNewHeads");
-    let subscribed = module.register_subscription(
+    let result = module.register_subscription(
         names.0,
         names.1,
         names.2,
@@ -61,7 +61,7 @@ async fn serve_falsified(
             }
         },
     );
-    subscribed.unwrap();
+    result.unwrap();
     let server = Server::builder().build("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}", server.local_addr().unwrap());
     (url, server.start(module))
@@ -71,62 +71,62 @@ const ZERO: &str = "0x0000000000000000000000000000000000000000000000000000000000
 
 /// Falsifies the state root of the newest block, and thereby its hash.
 static OTHER_STATE: Falsification = Falsification {
-    ask: |method, params| {
+    change_params: |method, params| {
         if method == "chain_getBlock" {
             params.clear();
         }
     },
-    answer: |method, params, answer| match method {
-        "chain_getHeader" if params.is_empty() => answer["stateRoot"] = json!(ZERO),
-        "chain_getBlock" => answer["block"]["header"]["stateRoot"] = json!(ZERO),
+    change_response: |method, params, response| match method {
+        "chain_getHeader" if params.is_empty() => response["stateRoot"] = json!(ZERO),
+        "chain_getBlock" => response["block"]["header"]["stateRoot"] = json!(ZERO),
         _ => {}
     },
 };
 
 /// Falsifies the headers of blocks, but not their hashes.
 static OTHER_HEADER: Falsification = Falsification {
-    ask: |_, _| {},
-    answer: |method, _, answer| {
+    change_params: |_, _| {},
+    change_response: |method, _, response| {
         if method == "chain_getBlock" {
-            answer["block"]["header"]["stateRoot"] = json!(ZERO);
+            response["block"]["header"]["stateRoot"] = json!(ZERO);
         }
     },
 };
 
 /// Removes the extrinsics of blocks.
 static NO_EXTRINSICS: Falsification = Falsification {
-    ask: |_, _| {},
-    answer: |method, _, answer| {
+    change_params: |_, _| {},
+    change_response: |method, _, response| {
         if method == "chain_getBlock" {
-            answer["block"]["extrinsics"] = json!([]);
+            response["block"]["extrinsics"] = json!([]);
         }
     },
 };
 
 static OTHER_VALUES: Falsification = Falsification {
-    ask: |_, _| {},
-    answer: |method, _, answer| {
+    change_params: |_, _| {},
+    change_response: |method, _, response| {
         if method == "state_queryStorageAt" {
-            answer[0]["changes"][0][1] = json!("0x1234");
+            response[0]["changes"][0][1] = json!("0x1234");
         }
     },
 };
 
 /// Repeats the first page of keys.
 static SAME_KEYS: Falsification = Falsification {
-    ask: |method, params| {
+    change_params: |method, params| {
         if method == "state_getKeysPaged" {
             params[2] = Value::Null;
         }
     },
-    answer: |_, _, _| {},
+    change_response: |_, _, _| {},
 };
 
 static OTHER_SOFTWARE: Falsification = Falsification {
-    ask: |_, _| {},
-    answer: |method, _, answer| {
+    change_params: |_, _| {},
+    change_response: |method, _, response| {
         if method == "system_name" {
-            *answer = json!("Subtensor");
+            *response = json!("Subtensor");
         }
     },
 };
@@ -141,7 +141,7 @@ async fn leader_with_false_blocks_is_refused() {
         (&NO_EXTRINSICS, "cannot execute block".to_owned()),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let mut config = following(&leader);
+        let mut config = follower_config(&leader);
         config.directory = Some(directory.path().to_owned());
         let follower = Node::start(config.clone()).await.unwrap();
         wait_until_caught_up(&follower, &leader).await;

@@ -8,7 +8,7 @@ use super::*;
 
 /// Authority that a call requires: the subnet owner's or root's.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum By {
+enum Caller {
     Owner,
     Root,
 }
@@ -16,8 +16,8 @@ enum By {
 /// Returns all settings: a call, its authority, and the storage item of the Subtensor pallet that
 /// receives its last argument.
 #[allow(clippy::too_many_lines)] // A table.
-fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
-    use By::{Owner, Root};
+fn settings() -> Vec<(Call<Runtime>, Caller, &'static str)> {
+    use Caller::{Owner, Root};
     let netuid = BABELBIT;
     let take = PerU16::from_parts(77);
     let burn = TaoBalance(777_000_000);
@@ -273,7 +273,7 @@ fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
 }
 
 /// Returns the keys and values of the Subtensor pallet's storage.
-fn stored() -> Vec<(Vec<u8>, Vec<u8>)> {
+fn stored_entries() -> Vec<(Vec<u8>, Vec<u8>)> {
     let prefix = twox_128(b"SubtensorModule");
     let mut actual = Vec::new();
     let mut last = prefix.to_vec();
@@ -293,10 +293,10 @@ fn each_setting_changes_its_own_item() {
             if item == "LiquidAlphaOn" {
                 LiquidAlphaOn::<Runtime>::insert(BABELBIT, false);
             }
-            let before = stored();
+            let before = stored_entries();
             assert_eq!(as_root(&setter), "ok", "{setter:?}");
             let changed: Vec<_> =
-                stored().into_iter().filter(|entry| !before.contains(entry)).collect();
+                stored_entries().into_iter().filter(|entry| !before.contains(entry)).collect();
             let [(key, value)] = &changed[..] else {
                 panic!("{setter:?} changed {} entries", changed.len())
             };
@@ -311,7 +311,7 @@ fn only_owners_change_settings_of_their_subnet() {
     for (setter, by, item) in settings() {
         with_owner_settings(|| {
             assert_eq!(call(RuntimeOrigin::signed(key(3)), &setter), "BadOrigin", "{setter:?}");
-            if by == By::Root {
+            if by == Caller::Root {
                 assert_eq!(as_owner(&setter), "BadOrigin", "{setter:?}");
                 return;
             }

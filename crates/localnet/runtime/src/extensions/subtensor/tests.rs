@@ -10,7 +10,7 @@ use crate::subtensor::{
     AssociatedEvmAddress, CommitRevealWeightsEnabled, LastRateLimitedBlock, MinDelegateTake,
     StakeThreshold, WeightsSetRateLimit,
 };
-use crate::testing::{BABELBIT, account, chain, jump_to, key, outcome, send};
+use crate::testing::{BABELBIT, account, at_first_block, jump_to, key, outcome, send};
 use crate::types::{MechId, NetUid};
 
 /// Returns the custom error code with which the pool refuses a call; `None` if it accepts the call.
@@ -70,7 +70,7 @@ fn endpoints_that_cannot_be_announced_are_refused() {
         ("Alice_hk", 0x0808_0808, 0, 4, Some(13)),
         ("Alice_hk", 0, 1, 4, None),
     ];
-    chain(|| {
+    at_first_block(|| {
         for (who, ip, port, ip_type, expected) in cases {
             assert_eq!(
                 refusal(&account(who), axon(ip, port, ip_type)),
@@ -108,7 +108,7 @@ fn subnet_creation_within_the_rate_limit_is_refused() {
     let create = || Call::<Runtime>::register_network { hotkey: key(1) };
     let described =
         || Call::<Runtime>::register_network_with_identity { hotkey: key(1), identity: None };
-    chain(|| {
+    at_first_block(|| {
         let bob = account("Bob");
         assert_eq!(refusal(&bob, create()), None);
         LastRateLimitedBlock::<Runtime>::insert(RateLimitKey::NetworkLastRegistered, 1);
@@ -128,7 +128,7 @@ fn takes_that_cannot_be_set_are_refused() {
         hotkey,
         take: PerU16::from_parts(take),
     };
-    chain(|| {
+    at_first_block(|| {
         let (alice, bob, hotkey) = (account("Alice"), account("Bob"), account("Alice_hk"));
         MinDelegateTake::<Runtime>::put(PerU16::from_parts(10));
         assert_eq!(refusal(&bob, raise(key(1), 20)), Some(4));
@@ -152,7 +152,7 @@ fn takes_that_cannot_be_set_are_refused() {
 
 #[test]
 fn addresses_that_cannot_be_associated_are_refused() {
-    chain(|| {
+    at_first_block(|| {
         let hotkey = account("Alice_hk");
         let associate = || Call::<Runtime>::associate_evm_key {
             netuid: BABELBIT,
@@ -171,7 +171,7 @@ fn addresses_that_cannot_be_associated_are_refused() {
 
 #[test]
 fn weights_that_cannot_be_set_are_refused() {
-    chain(|| {
+    at_first_block(|| {
         let hotkey = account("Alice_hk");
         assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None);
         assert_eq!(
@@ -206,7 +206,7 @@ fn commits_and_reveals_that_cannot_succeed_are_refused() {
         salt: vec![],
         version_key: 0,
     };
-    chain(|| {
+    at_first_block(|| {
         let hotkey = account("Alice_hk");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
         WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 9);
@@ -225,7 +225,7 @@ fn commits_and_reveals_that_cannot_succeed_are_refused() {
 
 #[test]
 fn calls_without_pool_check_pass() {
-    chain(|| {
+    at_first_block(|| {
         let bob = account("Bob");
         let register = Call::<Runtime>::burned_register { netuid: NetUid(77), hotkey: key(1) };
         assert_eq!(refusal(&bob, register), None);
@@ -262,16 +262,16 @@ fn every_reason_has_the_real_chains_number() {
 
 #[test]
 fn coldkey_with_announced_swap_can_only_make_swap_calls() {
-    chain(|| {
+    at_first_block(|| {
         let (bob, remark) = (account("Bob"), || frame_system::Call::remark { remark: Vec::new() });
         let stake = || Call::unstake_all { hotkey: key(1) };
-        let again = || Call::announce_coldkey_swap { new_coldkey_hash: H256::zero() };
+        let reannounce = || Call::announce_coldkey_swap { new_coldkey_hash: H256::zero() };
         assert_eq!(refusal(&bob, remark()), None);
-        assert_eq!(outcome(send(&bob, again())), "ok");
+        assert_eq!(outcome(send(&bob, reannounce())), "ok");
         assert_eq!((refusal(&bob, remark()), refusal(&bob, stake())), (Some(0), Some(0)));
         let swap_calls = || {
             [
-                again(),
+                reannounce(),
                 Call::swap_coldkey_announced { new_coldkey: key(2) },
                 Call::dispute_coldkey_swap {},
                 Call::clear_coldkey_swap_announcement {},

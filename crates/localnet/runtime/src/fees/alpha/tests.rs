@@ -5,15 +5,15 @@ use sp_runtime::traits::{Dispatchable as _, TransactionExtension as _, TxBaseImp
 use super::*;
 use crate::extensions::ChargeFee;
 use crate::runtime::{RuntimeEvent, RuntimeOrigin, System};
-use crate::testing::{BABELBIT, all_tao, balance, chain, key, send};
+use crate::testing::{BABELBIT, at_first_block, balance, key, send, total_tao};
 
 const TAO: u64 = 1_000_000_000;
 /// Length of the extrinsics in these tests, in bytes.
 const LENGTH: usize = 150;
 
 /// Runs a test on a chain where a coldkey has staked all TAO that it can on a hotkey in a subnet.
-fn all_staked(test: impl FnOnce(&AccountId, &AccountId)) {
-    chain(|| {
+fn with_all_staked(test: impl FnOnce(&AccountId, &AccountId)) {
+    at_first_block(|| {
         let (coldkey, hotkey) = (key(50), key(1));
         SubtensorModule::own_hotkey(&coldkey, &hotkey).unwrap();
         SubtensorModule::credit(&coldkey, 10 * TAO);
@@ -47,7 +47,7 @@ fn charge_and_dispatch(who: &AccountId, call: &RuntimeCall) {
 }
 
 /// Returns the subnet, the alpha sold and the TAO received for each fee paid in alpha.
-fn paid_with_stake() -> Vec<(NetUid, AlphaBalance, TaoBalance)> {
+fn fees_paid_with_alpha() -> Vec<(NetUid, AlphaBalance, TaoBalance)> {
     let events = System::events().into_iter().filter_map(|record| match record.event {
         RuntimeEvent::SubtensorModule(subtensor::Event::TransactionFeePaidWithAlpha {
             netuid,
@@ -66,14 +66,14 @@ fn remove(hotkey: &AccountId, alpha: AlphaBalance) -> RuntimeCall {
 
 #[test]
 fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
-    all_staked(|coldkey, hotkey| {
+    with_all_staked(|coldkey, hotkey| {
         let before = SubtensorModule::stake_of(hotkey, coldkey, BABELBIT);
-        let (total, author) = (all_tao(), Author::get().unwrap());
+        let (total, author) = (total_tao(), Author::get().unwrap());
         let (author_balance, call) = (balance(&author), remove(hotkey, AlphaBalance(TAO)));
         charge_and_dispatch(coldkey, &call);
 
-        let [(BABELBIT, alpha, tao)] = paid_with_stake()[..] else {
-            panic!("{:?}", paid_with_stake())
+        let [(BABELBIT, alpha, tao)] = fees_paid_with_alpha()[..] else {
+            panic!("{:?}", fees_paid_with_alpha())
         };
         let fee = pallet_transaction_payment::Pallet::<Runtime>::compute_fee(
             u32::try_from(LENGTH).unwrap(),
@@ -88,28 +88,28 @@ fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
         );
         assert!(balance(&author) - author_balance >= tao.0, "and the fee of the sale");
         assert!(balance(coldkey) > 1_000);
-        assert_eq!(all_tao(), total);
+        assert_eq!(total_tao(), total);
 
         // With TAO, the next fee is paid in TAO.
         charge_and_dispatch(coldkey, &call);
-        assert_eq!(paid_with_stake().len(), 1);
+        assert_eq!(fees_paid_with_alpha().len(), 1);
     });
 }
 
 /// The fee takes a part of the stake before the call, which sells the rest.
 #[test]
 fn sale_of_the_full_stake_pays_its_fee() {
-    all_staked(|coldkey, hotkey| {
+    with_all_staked(|coldkey, hotkey| {
         let all = SubtensorModule::stake_of(hotkey, coldkey, BABELBIT);
         charge_and_dispatch(coldkey, &remove(hotkey, all));
-        assert_eq!(paid_with_stake().len(), 1);
+        assert_eq!(fees_paid_with_alpha().len(), 1);
         assert_eq!(SubtensorModule::stake_of(hotkey, coldkey, BABELBIT), AlphaBalance::ZERO);
     });
 }
 
 #[test]
 fn calls_that_spend_the_stake_on_one_subnet_pay_with_it() {
-    all_staked(|coldkey, hotkey| {
+    with_all_staked(|coldkey, hotkey| {
         let hotkey = || hotkey.clone();
         let (netuid, root, alpha) = (BABELBIT, NetUid::ROOT, AlphaBalance(TAO));
         let paying = [
@@ -184,7 +184,7 @@ fn calls_that_spend_the_stake_on_one_subnet_pay_with_it() {
 
 #[test]
 fn stake_worth_less_than_the_fee_does_not_pay() {
-    all_staked(|coldkey, hotkey| {
+    with_all_staked(|coldkey, hotkey| {
         let all = SubtensorModule::stake_of(hotkey, coldkey, BABELBIT);
         SubtensorModule::decrease_stake(hotkey, coldkey, BABELBIT, AlphaBalance(all.0 - 1_000));
         assert!(!is_valid(coldkey, &remove(hotkey, AlphaBalance(1_000))));

@@ -105,11 +105,11 @@ mod tests {
     use super::*;
     use crate::runtime::Runtime;
     use crate::subtensor::{Call, MaxBurn};
-    use crate::testing::{BABELBIT, account, chain, jump_to, key, send};
+    use crate::testing::{BABELBIT, account, at_first_block, jump_to, key, send};
 
     #[test]
     fn validators_are_listed_by_ascending_stake_above_the_threshold() {
-        chain(|| {
+        at_first_block(|| {
             let bob = account("Bob");
             MaxBurn::<Runtime>::insert(BABELBIT, TaoBalance(1_000_000_000));
             // Neurons with 30, 10, 20 and no TAO of stake.

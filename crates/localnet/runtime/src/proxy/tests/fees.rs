@@ -15,7 +15,7 @@ fn consent(account: &AccountId, delegate: &AccountId) {
 
 #[test]
 fn account_pays_proxied_fees_after_its_consent() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let call = RuntimeCall::from(by_proxy(&alice, pay(&bob, 1)));
         let set = |pays_fee| Call::set_real_pays_fee { delegate: id(&bob), pays_fee };
@@ -43,7 +43,7 @@ fn account_pays_proxied_fees_after_its_consent() {
 
 #[test]
 fn consent_extends_to_one_nested_delegate() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, bob, eve] = ["Alice", "Bob", "Eve"].map(account);
         let inner = || RuntimeCall::from(by_proxy(&alice, pay(&eve, 1)));
         let through_bob = |call: RuntimeCall| RuntimeCall::from(by_proxy(&bob, call));
@@ -79,7 +79,7 @@ fn fee_extension_charges_the_paying_account() {
 
     use crate::extensions::ChargeFee;
 
-    chain(|| {
+    at_first_block(|| {
         // The delegate has no TAO. Alice would get the fee back, as the author of the block.
         let (bob, delegate) = (account("Bob"), key(5));
         let call = RuntimeCall::from(by_proxy(&bob, pay(&key(6), TAO)));

@@ -97,26 +97,26 @@ fn each_proxy_type_allows_only_its_calls() {
 
 #[test]
 fn call_forbidden_by_proxy_type_changes_nothing() {
-    chain(|| {
+    at_first_block(|| {
         let alice = account("Alice");
         for (number, kind) in (0_u32..).zip(ProxyType::ALL) {
             let delegate = key(number);
             assert_eq!(dispatch_result(&alice, add(&delegate, kind, 0)), "ok", "{kind:?}");
             let before = balance(&alice);
-            let paid = executes(&delegate, &alice, pay(&account("Bob"), TAO));
+            let paid = execute_by_proxy(&delegate, &alice, pay(&account("Bob"), TAO));
             let pays =
                 [ProxyType::Any, ProxyType::NonCritical, ProxyType::Transfer].contains(&kind);
             assert_eq!(
                 (paid, before - balance(&alice)),
-                (allowed(pays), if pays { TAO } else { 0 }),
+                (expected_result(pays), if pays { TAO } else { 0 }),
                 "{kind:?}"
             );
 
             // In a batch too.
             let batch = pallet_utility::Call::batch_all { calls: vec![pay(&account("Bob"), TAO)] };
-            let paid = executes(&delegate, &alice, batch);
+            let paid = execute_by_proxy(&delegate, &alice, batch);
             let batches = [ProxyType::Any, ProxyType::NonCritical].contains(&kind);
-            assert_eq!(paid, allowed(batches), "{kind:?}");
+            assert_eq!(paid, expected_result(batches), "{kind:?}");
 
             assert_eq!(dispatch_result(&alice, remove(&delegate, kind, 0)), "ok");
         }
@@ -125,19 +125,19 @@ fn call_forbidden_by_proxy_type_changes_nothing() {
 
 #[test]
 fn delegates_do_not_extend_their_permissions() {
-    chain(|| {
+    at_first_block(|| {
         let (alice, other) = (account("Alice"), key(50));
         for (number, kind) in (0_u32..).zip(ProxyType::ALL) {
             let delegate = key(number);
             send(&alice, add(&delegate, kind, 0)).unwrap();
-            let added = executes(&delegate, &alice, add(&other, ProxyType::Any, 0));
-            assert_eq!(added, allowed(kind == ProxyType::Any), "{kind:?}");
-            let reaches_proxies = kind.names("Proxy", "add_proxy");
+            let added = execute_by_proxy(&delegate, &alice, add(&other, ProxyType::Any, 0));
+            assert_eq!(added, expected_result(kind == ProxyType::Any), "{kind:?}");
+            let reaches_proxies = kind.lists_call("Proxy", "add_proxy");
             for proxy_type in ProxyType::ALL {
-                let added = executes(&delegate, &alice, add(&other, proxy_type, 1));
+                let added = execute_by_proxy(&delegate, &alice, add(&other, proxy_type, 1));
                 assert_eq!(
                     added,
-                    allowed(reaches_proxies && kind.includes(proxy_type)),
+                    expected_result(reaches_proxies && kind.includes(proxy_type)),
                     "{kind:?} {proxy_type:?}"
                 );
                 let _ = send(&alice, remove(&other, proxy_type, 1));
@@ -146,8 +146,8 @@ fn delegates_do_not_extend_their_permissions() {
                 Call::remove_proxies {},
                 Call::set_real_pays_fee { delegate: id(&delegate), pays_fee: true },
             ] {
-                let result = executes(&delegate, &alice, call);
-                assert_eq!(result, allowed(kind == ProxyType::Any), "{kind:?}");
+                let result = execute_by_proxy(&delegate, &alice, call);
+                assert_eq!(result, expected_result(kind == ProxyType::Any), "{kind:?}");
                 // The first call has removed the delegate, if it was allowed.
                 let _ = send(&alice, add(&delegate, kind, 0));
             }
@@ -163,9 +163,9 @@ fn proxy_type_allows_calls_of_included_types() {
         ProxyType::ALL.into_iter().flat_map(|kind| ProxyType::ALL.map(|other| (kind, other)))
     {
         if kind.includes(other) {
-            let lost = calls
-                .iter()
-                .find(|(pallet, call)| other.names(pallet, call) && !kind.names(pallet, call));
+            let lost = calls.iter().find(|(pallet, call)| {
+                other.lists_call(pallet, call) && !kind.lists_call(pallet, call)
+            });
             assert_eq!(lost, None, "{kind:?} includes {other:?}");
         }
     }

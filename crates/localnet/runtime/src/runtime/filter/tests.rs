@@ -5,7 +5,7 @@ use sp_runtime::traits::Dispatchable as _;
 
 use super::*;
 use crate::runtime::{RuntimeOrigin, SafeMode};
-use crate::testing::{account, balance, chain, jump_to, key, outcome, send};
+use crate::testing::{account, at_first_block, balance, jump_to, key, outcome, send};
 
 fn pay(to: &AccountId) -> RuntimeCall {
     let dest = MultiAddress::Id(to.clone());
@@ -28,7 +28,7 @@ fn pay_outcome(by: &AccountId) -> String {
 
 #[test]
 fn root_enters_and_leaves_safe_mode() {
-    chain(|| {
+    at_first_block(|| {
         let alice = account("Alice");
         assert_eq!(by_root(Call::force_exit {}), "Exited");
         assert_eq!(by_root(Call::force_extend {}), "Exited");
@@ -41,7 +41,8 @@ fn root_enters_and_leaves_safe_mode() {
         assert_eq!(EnteredUntil::<Runtime>::get(), Some(10_801));
 
         assert_eq!(pay_outcome(&account("Bob")), "CallFiltered");
-        // Not in a batch, nor through a delegate; sudo passes, and so does what it makes.
+        // Neither in a batch nor through a delegate; sudo calls pass, with the calls that they
+        // dispatch.
         let batch = pallet_utility::Call::batch { calls: vec![pay(&key(1))] };
         assert_eq!(outcome(send(&alice, batch)), "CallFiltered");
         let add = crate::proxy::Call::add_proxy {
@@ -67,7 +68,7 @@ fn root_enters_and_leaves_safe_mode() {
 
 #[test]
 fn safe_mode_ends_by_itself() {
-    chain(|| {
+    at_first_block(|| {
         assert_eq!(by_root(Call::force_enter {}), "ok");
         for (block, expected) in [(7_201, "CallFiltered"), (7_202, "ok")] {
             jump_to(block);
@@ -79,7 +80,7 @@ fn safe_mode_ends_by_itself() {
 
 #[test]
 fn users_cannot_enter_safe_mode() {
-    chain(|| {
+    at_first_block(|| {
         let alice = account("Alice");
         let (account, block) = (alice.clone(), 1);
         let cases = [

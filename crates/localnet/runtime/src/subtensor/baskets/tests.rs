@@ -4,14 +4,15 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::{Call, SubnetTAO, TotalIssuance, TotalStake};
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, key, last_event, outcome, send_as_root,
+    BABELBIT, Subtensor, account, at_first_block, attempt, balance, key, last_event, outcome,
+    send_as_root,
 };
 
 const TAO: u64 = 1_000_000_000;
 
 /// Runs a test in which Bob has three times as much root stake on a validator as Charlie.
-fn fund(test: impl FnOnce(AccountId)) {
-    chain(|| {
+fn with_fund(test: impl FnOnce(AccountId)) {
+    at_first_block(|| {
         let hotkey = key(1);
         Subtensor::own_hotkey(&account("Dave"), &hotkey).unwrap();
         Subtensor::append_neuron(NetUid::ROOT, &hotkey);
@@ -21,9 +22,9 @@ fn fund(test: impl FnOnce(AccountId)) {
             assert_eq!(attempt(&account(staker), call), "ok");
         }
         test(hotkey);
-        let counted =
+        let expected_issuance =
             pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
-        assert_eq!(TotalIssuance::<Runtime>::get().0, counted);
+        assert_eq!(TotalIssuance::<Runtime>::get().0, expected_issuance);
         let pools: u64 = SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum();
         assert_eq!(TotalStake::<Runtime>::get().0, pools);
     });
@@ -50,28 +51,28 @@ fn claim(who: &str) -> String {
     attempt(&account(who), Call::claim_root { subnets: BTreeSet::new() })
 }
 
-fn close(one: u64, other: u64) -> bool {
+fn is_close(one: u64, other: u64) -> bool {
     one.abs_diff(other) <= 1_000
 }
 
 #[test]
 fn dividends_are_shared_by_root_stake_and_claimed_as_root_stake() {
-    fund(|hotkey| {
+    with_fund(|hotkey| {
         let value = earn(&hotkey, 8);
         assert!(value > 7 * TAO, "{value}");
         assert_eq!(BasketDepositedTao::<Runtime>::get(&hotkey).0, value);
         assert!(
-            close(claimable_value(&hotkey, "Bob"), value / 4 * 3)
-                && close(claimable_value(&hotkey, "Charlie"), value / 4)
+            is_close(claimable_value(&hotkey, "Bob"), value / 4 * 3)
+                && is_close(claimable_value(&hotkey, "Charlie"), value / 4)
         );
         assert_eq!(claim("Bob"), "ok");
         let Event::RootClaimed { coldkey, tao } = last_event() else {
             panic!("{:?}", last_event())
         };
-        assert!(coldkey == account("Bob") && close(tao.0, value / 4 * 3));
-        assert!(close(root_stake(&hotkey, "Bob"), 300 * TAO + tao.0));
+        assert!(coldkey == account("Bob") && is_close(tao.0, value / 4 * 3));
+        assert!(is_close(root_stake(&hotkey, "Bob"), 300 * TAO + tao.0));
         assert_eq!(BasketRedeemedTao::<Runtime>::get(&hotkey), tao);
-        assert!(close(claimable_value(&hotkey, "Charlie"), value / 4), "the others keep theirs");
+        assert!(is_close(claimable_value(&hotkey, "Charlie"), value / 4), "the others keep theirs");
         // Nothing is claimed twice.
         assert_eq!(claim("Bob"), "ok");
         assert_eq!(
@@ -80,14 +81,14 @@ fn dividends_are_shared_by_root_stake_and_claimed_as_root_stake() {
         );
         let call = Call::claim_root_with_hotkey { hotkey: hotkey.clone() };
         assert_eq!(attempt(&account("Charlie"), call), "ok");
-        assert!(close(root_stake(&hotkey, "Charlie"), 100 * TAO + value / 4));
+        assert!(is_close(root_stake(&hotkey, "Charlie"), 100 * TAO + value / 4));
         assert!(Subtensor::basket_value(&hotkey).0 < 1_000);
     });
 }
 
 #[test]
 fn stake_changes_keep_the_value_of_shares() {
-    fund(|hotkey| {
+    with_fund(|hotkey| {
         let value = earn(&hotkey, 8);
         let add = Call::add_stake {
             hotkey: hotkey.clone(),
@@ -103,7 +104,7 @@ fn stake_changes_keep_the_value_of_shares() {
         };
         assert_eq!(attempt(&account("Bob"), remove), "ok");
         assert!(
-            close(claimable_value(&hotkey, "Bob"), value / 4 * 3),
+            is_close(claimable_value(&hotkey, "Bob"), value / 4 * 3),
             "{}",
             claimable_value(&hotkey, "Bob")
         );
@@ -116,17 +117,17 @@ fn stake_changes_keep_the_value_of_shares() {
         };
         assert_eq!(attempt(&account("Charlie"), give), "ok");
         assert!(
-            close(claimable_value(&hotkey, "Charlie"), value / 4)
+            is_close(claimable_value(&hotkey, "Charlie"), value / 4)
                 && claimable_value(&hotkey, "Ferdie") < 1_000
         );
         // The next dividends are shared by the stake of then; the part of the basket's own stake
         // raises all shares.
-        let more = earn(&hotkey, 5);
+        let second_dividend = earn(&hotkey, 5);
         let all: u64 = ["Bob", "Charlie", "Eve", "Ferdie"]
             .iter()
             .map(|who| claimable_value(&hotkey, who))
             .sum();
-        assert!(all.abs_diff(value + more) <= 10_000, "{all} {value} {more}");
+        assert!(all.abs_diff(value + second_dividend) <= 10_000, "{all} {value} {second_dividend}");
         assert!(
             claimable_value(&hotkey, "Eve").abs_diff(claimable_value(&hotkey, "Ferdie") * 4)
                 <= 10_000
@@ -136,7 +137,7 @@ fn stake_changes_keep_the_value_of_shares() {
 
 #[test]
 fn basket_shares_can_be_bought() {
-    fund(|hotkey| {
+    with_fund(|hotkey| {
         let buy = |who: &str, hotkey: &AccountId, rao| {
             let (hotkey, amount_staked) = (hotkey.clone(), TaoBalance(rao));
             attempt(&account(who), Call::stake_into_basket { hotkey, amount_staked })
@@ -156,17 +157,17 @@ fn basket_shares_can_be_bought() {
         );
         assert_eq!(balance(&account("Eve")), before - 10 * TAO);
         assert!(
-            close(claimable_value(&hotkey, "Eve"), 10 * TAO)
-                && close(claimable_value(&hotkey, "Bob"), value / 4 * 3)
+            is_close(claimable_value(&hotkey, "Eve"), 10 * TAO)
+                && is_close(claimable_value(&hotkey, "Bob"), value / 4 * 3)
         );
         assert_eq!(claim("Eve"), "ok");
-        assert!(close(root_stake(&hotkey, "Eve"), 10 * TAO));
+        assert!(is_close(root_stake(&hotkey, "Eve"), 10 * TAO));
     });
 }
 
 #[test]
 fn dividends_without_root_stake_are_recycled() {
-    fund(|_| {
+    with_fund(|_| {
         let unrelated = key(2);
         Subtensor::own_hotkey(&account("Dave"), &unrelated).unwrap();
         let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT);
@@ -178,7 +179,7 @@ fn dividends_without_root_stake_are_recycled() {
 
 #[test]
 fn claim_below_threshold_pays_nothing() {
-    fund(|hotkey| {
+    with_fund(|hotkey| {
         let set = |netuid, new_value| Call::<Runtime>::sudo_set_root_claim_threshold {
             netuid,
             new_value,
@@ -208,12 +209,12 @@ fn claim_below_threshold_pays_nothing() {
 
 #[test]
 fn shares_follow_swapped_keys() {
-    fund(|hotkey| {
+    with_fund(|hotkey| {
         let value = earn(&hotkey, 8);
         let swap = Call::swap_hotkey { hotkey: hotkey.clone(), new_hotkey: key(3), netuid: None };
         assert_eq!(attempt(&account("Dave"), swap), "ok");
         assert!(
-            close(claimable_value(&key(3), "Bob"), value / 4 * 3)
+            is_close(claimable_value(&key(3), "Bob"), value / 4 * 3)
                 && claimable_value(&hotkey, "Bob") == 0
         );
         assert!(
@@ -226,7 +227,7 @@ fn shares_follow_swapped_keys() {
             "ok"
         );
         let shares = Subtensor::shares_of(&key(3), &key(50));
-        assert!(close(Subtensor::value_of_shares(&key(3), shares).0, value / 4 * 3));
+        assert!(is_close(Subtensor::value_of_shares(&key(3), shares).0, value / 4 * 3));
         assert_eq!(claimable_value(&key(3), "Bob"), 0);
     });
 }

@@ -6,7 +6,7 @@ use crate::subtensor::{
     SubnetTaoInEmission, Tempo, TotalHotkeyAlpha, TotalStake, Uids,
 };
 use crate::swap::Pool;
-use crate::testing::{BABELBIT, Subtensor, all_tao, chain, key, run_to};
+use crate::testing::{BABELBIT, Subtensor, at_first_block, key, run_to, total_tao};
 use crate::types::{AlphaBalance, TaoBalance};
 
 fn events() -> Vec<Event<Runtime>> {
@@ -21,13 +21,13 @@ fn events() -> Vec<Event<Runtime>> {
 
 #[test]
 fn every_rao_is_on_an_account_or_in_a_pool() {
-    chain(|| {
+    at_first_block(|| {
         let issued = TotalIssuance::<Runtime>::get().0;
-        assert_eq!(issued, all_tao());
+        assert_eq!(issued, total_tao());
         run_to(300);
         let pools: u64 = SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum();
         assert_eq!(TotalStake::<Runtime>::get().0, pools);
-        assert_eq!(TotalIssuance::<Runtime>::get().0, all_tao());
+        assert_eq!(TotalIssuance::<Runtime>::get().0, total_tao());
         // Only one subnet has a moving price: it receives all TAO of each block.
         assert_eq!(TotalIssuance::<Runtime>::get().0, issued + 299 * 1_000_000_000);
     });
@@ -35,7 +35,7 @@ fn every_rao_is_on_an_account_or_in_a_pool() {
 
 #[test]
 fn alpha_is_issued_on_its_schedule() {
-    chain(|| {
+    at_first_block(|| {
         // With stake but no weights, all emission except the cut goes to validators by their stake.
         let before = 1_000_000_000_000;
         let owners = crate::subtensor::SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
@@ -47,7 +47,7 @@ fn alpha_is_issued_on_its_schedule() {
         let bought = SubnetProtocolAlpha::<Runtime>::get(BABELBIT).0;
         let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT).0 - bought - before;
         assert_eq!(issued, 200 * 1_000_000_000);
-        let waiting = PendingOwnerCut::<Runtime>::get(BABELBIT).0
+        let pending = PendingOwnerCut::<Runtime>::get(BABELBIT).0
             + PendingServerEmission::<Runtime>::get(BABELBIT).0
             + PendingValidatorEmission::<Runtime>::get(BABELBIT).0
             + PendingRootAlphaDivs::<Runtime>::get(BABELBIT).0;
@@ -55,14 +55,14 @@ fn alpha_is_issued_on_its_schedule() {
             .filter(|(_, netuid, _)| *netuid == BABELBIT)
             .map(|(_, _, alpha)| alpha.0)
             .sum();
-        let rounding_loss = (before + issued) - (waiting + staked);
-        assert!(rounding_loss <= 20, "{waiting} pending, {staked} staked");
+        let rounding_loss = (before + issued) - (pending + staked);
+        assert!(rounding_loss <= 20, "{pending} pending, {staked} staked");
     });
 }
 
 #[test]
 fn subnet_with_disabled_emission_gets_no_tao_but_emits_alpha() {
-    chain(|| {
+    at_first_block(|| {
         crate::subtensor::SubnetEmissionEnabled::<Runtime>::insert(BABELBIT, false);
         let (tao, alpha) =
             (SubnetTAO::<Runtime>::get(BABELBIT), SubnetAlphaOut::<Runtime>::get(BABELBIT));
@@ -75,7 +75,7 @@ fn subnet_with_disabled_emission_gets_no_tao_but_emits_alpha() {
 
 #[test]
 fn injection_keeps_the_price_and_the_excess_buys_alpha() {
-    chain(|| {
+    at_first_block(|| {
         let root = key(1);
         Subtensor::own_hotkey(&key(2), &root).unwrap();
         Subtensor::increase_stake(
@@ -114,26 +114,26 @@ fn injection_keeps_the_price_and_the_excess_buys_alpha() {
 
 #[test]
 fn moving_price_matches_the_chain() {
-    chain(|| {
+    at_first_block(|| {
         let start = crate::subtensor::FirstEmissionBlockNumber::<Runtime>::get(BABELBIT).unwrap();
         crate::subtensor::SubnetMovingPrice::<Runtime>::insert(
             BABELBIT,
             substrate_fixed::types::I96F32::from_num(0),
         );
         frame_system::Pallet::<Runtime>::set_block_number(u32::try_from(start).unwrap() + 201_600);
-        Subtensor::move_prices(&[BABELBIT]);
+        Subtensor::update_moving_prices(&[BABELBIT]);
         // With 32 fraction bits, the smoothing factor is 12 885 and its half, after one halving
         // period, is 6 442. The price is 0.1.
         let price = (1_u64 << 32) / 10;
         let expected = (6_442 * price) >> 32;
-        let moved = crate::subtensor::SubnetMovingPrice::<Runtime>::get(BABELBIT).to_bits();
-        assert_eq!(moved, i128::from(expected));
+        let moving_price = crate::subtensor::SubnetMovingPrice::<Runtime>::get(BABELBIT).to_bits();
+        assert_eq!(moving_price, i128::from(expected));
     });
 }
 
 #[test]
 fn epochs_beyond_the_limit_of_a_block_are_deferred() {
-    chain(|| {
+    at_first_block(|| {
         Subtensor::wake(NetUid(1));
         for netuid in [NetUid(1), BABELBIT] {
             Tempo::<Runtime>::insert(netuid, 5);
@@ -160,7 +160,7 @@ fn epochs_beyond_the_limit_of_a_block_are_deferred() {
 
 #[test]
 fn requested_epoch_runs_once() {
-    chain(|| {
+    at_first_block(|| {
         Tempo::<Runtime>::insert(BABELBIT, 400);
         PendingEpochAt::<Runtime>::insert(BABELBIT, 4);
         run_to(8);
@@ -172,7 +172,7 @@ fn requested_epoch_runs_once() {
 
 #[test]
 fn epoch_with_inconsistent_maps_is_skipped_and_its_emission_kept() {
-    chain(|| {
+    at_first_block(|| {
         let hotkey = crate::subtensor::Keys::<Runtime>::get(BABELBIT, 0);
         Uids::<Runtime>::insert(BABELBIT, &hotkey, 3);
         PendingEpochAt::<Runtime>::insert(BABELBIT, 2);

@@ -1,7 +1,9 @@
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::Call;
-use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome, run_to, send};
+use crate::testing::{
+    BABELBIT, Subtensor, account, at_first_block, jump_to, key, outcome, run_to, send,
+};
 
 type Price = Burn<Runtime>;
 
@@ -21,7 +23,7 @@ fn burn_price_changes_as_on_the_real_chain() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let vector = &vectors["burn_trajectory"];
     let number = |name: &str| vector[name].as_u64().unwrap();
-    chain(|| {
+    at_first_block(|| {
         Price::insert(BABELBIT, TaoBalance(number("initial_rao")));
         MinBurn::<Runtime>::insert(BABELBIT, TaoBalance(number("min")));
         MaxBurn::<Runtime>::insert(BABELBIT, TaoBalance(number("max")));
@@ -58,7 +60,7 @@ fn burn_price_stays_within_its_bounds() {
         (1_000, 0, 2, 500_000),
         (1_000_000_000, 1, 2, 500_000_000),
     ];
-    chain(|| {
+    at_first_block(|| {
         for (price, half_life, block, expected) in cases {
             jump_to(block);
             Price::insert(BABELBIT, TaoBalance(price));

@@ -12,7 +12,7 @@ macro_rules! calls_of_baskets {
             pub fn claim_root(origin: OriginFor<T>, _subnets: BTreeSet<NetUid>) -> DispatchResultWithPostInfo {
                 let who = ensure_signed(origin)?;
                 let baskets = Self::do_claim_root(who);
-                Ok(Some(call_weights::root_claimed(baskets)).into())
+                Ok(Some(call_weights::actual_claim_root(baskets)).into())
             }
 
             /// Sets the minimum value of a claim, in rao. Only root and the subnet's owner may call
@@ -38,7 +38,7 @@ macro_rules! calls_of_baskets {
             ) -> DispatchResultWithPostInfo {
                 let who = ensure_signed(origin)?;
                 Self::do_stake_into_basket(&who, &hotkey, amount_staked)?;
-                Ok(Some(call_weights::staked_into_basket(1, 1)).into())
+                Ok(Some(call_weights::actual_stake_into_basket(1, 1)).into())
             }
 
             /// Claims the dividends of the caller's root stake on one validator.
@@ -47,7 +47,7 @@ macro_rules! calls_of_baskets {
             pub fn claim_root_with_hotkey(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResultWithPostInfo {
                 let who = ensure_signed(origin)?;
                 Self::do_claim_root_with_hotkey(who, hotkey);
-                Ok(Some(call_weights::root_claimed(1)).into())
+                Ok(Some(call_weights::actual_claim_root(1)).into())
             }
         }
     };

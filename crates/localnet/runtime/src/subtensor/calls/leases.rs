@@ -28,7 +28,7 @@ macro_rules! calls_of_leases {
             ) -> DispatchResultWithPostInfo {
                 let who = ensure_signed(origin)?;
                 let contributors = Self::do_terminate_lease(&who, lease_id, &hotkey)?;
-                Ok(Some(call_weights::lease_terminated(contributors)).into())
+                Ok(Some(call_weights::actual_terminate_lease(contributors)).into())
             }
         }
     };

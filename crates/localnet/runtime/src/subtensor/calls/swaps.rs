@@ -16,7 +16,7 @@ macro_rules! calls_of_swaps {
             ) -> DispatchResultWithPostInfo {
                 let who = ensure_signed(origin)?;
                 let subnets = Self::do_swap_hotkey(&who, &hotkey, &new_hotkey, netuid, false)?;
-                Ok(Some(call_weights::hotkey_swapped(subnets)).into())
+                Ok(Some(call_weights::actual_swap_hotkey(subnets)).into())
             }
 
             /// Replaces a coldkey by another one, for `swap_cost`. Only root may call this.
@@ -45,7 +45,7 @@ macro_rules! calls_of_swaps {
             ) -> DispatchResultWithPostInfo {
                 let who = ensure_signed(origin)?;
                 let subnets = Self::do_swap_hotkey(&who, &hotkey, &new_hotkey, netuid, keep_stake)?;
-                Ok(Some(call_weights::hotkey_swapped(subnets)).into())
+                Ok(Some(call_weights::actual_swap_hotkey(subnets)).into())
             }
 
             /// Fails with `Deprecated`: use `announce_coldkey_swap`.

@@ -19,14 +19,14 @@ fn proportion(parts: u64) -> U96F32 {
     U96F32::from_num(parts).checked_div(U96F32::from_num(u64::MAX)).unwrap_or_default()
 }
 
-fn scaled(stake: AlphaBalance, proportion: U96F32) -> U96F32 {
+fn scale_stake(stake: AlphaBalance, proportion: U96F32) -> U96F32 {
     U96F32::from_num(stake.0).saturating_mul(proportion)
 }
 
 impl<T: Config> Pallet<T> {
     /// Returns the stake with which a hotkey validates on `netuid`: its own stake on
     /// `stake_netuid`, minus the stake lent to its children, plus the stake lent by its parents.
-    pub(crate) fn inherited(
+    pub(crate) fn inherited_stake(
         hotkey: &AccountId32,
         netuid: NetUid,
         stake_netuid: NetUid,
@@ -39,12 +39,12 @@ impl<T: Config> Pallet<T> {
         }
         let lent_stake = children
             .iter()
-            .map(|(parts, _)| scaled(own, proportion(*parts)))
+            .map(|(parts, _)| scale_stake(own, proportion(*parts)))
             .fold(U96F32::default(), U96F32::saturating_add);
         let received = parents
             .iter()
             .map(|(parts, parent)| {
-                scaled(Self::total_alpha(parent, stake_netuid), proportion(*parts))
+                scale_stake(Self::total_alpha(parent, stake_netuid), proportion(*parts))
             })
             .fold(U96F32::default(), U96F32::saturating_add);
         let stake = U96F32::from_num(own.0).saturating_sub(lent_stake).saturating_add(received);
@@ -109,9 +109,9 @@ impl<T: Config> Pallet<T> {
     /// contributes to a validator.
     fn contribution(hotkey: &AccountId32, netuid: NetUid, proportion: U96F32) -> U96F32 {
         let tao_weight = self::proportion(TaoWeight::<T>::get());
-        let root =
-            scaled(Self::total_alpha(hotkey, NetUid::ROOT), proportion).saturating_mul(tao_weight);
-        scaled(Self::total_alpha(hotkey, netuid), proportion).saturating_add(root)
+        let root = scale_stake(Self::total_alpha(hotkey, NetUid::ROOT), proportion)
+            .saturating_mul(tao_weight);
+        scale_stake(Self::total_alpha(hotkey, netuid), proportion).saturating_add(root)
     }
 
     /// Returns a hotkey's own stake on a subnet: alpha, and weighted TAO.

@@ -7,8 +7,8 @@ use crate::subtensor::{
     TargetRegistrationsPerInterval, TxChildkeyTakeRateLimit,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to,
-    send_as_root,
+    BABELBIT, Subtensor, account, at_first_block, attempt, jump_to, key, last_event, outcome,
+    run_to, send_as_root,
 };
 use crate::types::{AlphaBalance, TaoBalance};
 
@@ -18,7 +18,7 @@ const STAKE: u64 = 1_000_000_000_000;
 /// Runs a test at block 10 with a parent hotkey owned by Bob and a child hotkey owned by Charlie,
 /// both neurons with stake.
 fn with_parent_and_child(test: impl FnOnce(AccountId, AccountId)) {
-    chain(|| {
+    at_first_block(|| {
         jump_to(10);
         for (owner, hotkey) in [("Bob", key(1)), ("Charlie", key(2))] {
             Subtensor::own_hotkey(&account(owner), &hotkey).unwrap();
@@ -46,8 +46,8 @@ fn set_child(parent: &AccountId, child: &AccountId, proportion: u64) {
     Subtensor::replace_children(BABELBIT, parent, vec![(proportion, child.clone())]);
 }
 
-fn inherited(hotkey: &AccountId) -> u64 {
-    Subtensor::inherited(hotkey, BABELBIT, BABELBIT).0
+fn inherited_stake(hotkey: &AccountId) -> u64 {
+    Subtensor::inherited_stake(hotkey, BABELBIT, BABELBIT).0
 }
 
 #[test]
@@ -140,9 +140,13 @@ fn scheduled_children_that_became_parents_are_dropped() {
 fn a_child_validates_with_the_stake_of_its_parents() {
     with_parent_and_child(|parent, child| {
         set_child(&parent, &child, HALF);
-        let half = inherited(&parent);
+        let half = inherited_stake(&parent);
         assert!(half.abs_diff(STAKE / 2) <= 1_000, "{half}");
-        assert!(inherited(&child).abs_diff(STAKE + STAKE / 2) <= 1_000, "{}", inherited(&child));
+        assert!(
+            inherited_stake(&child).abs_diff(STAKE + STAKE / 2) <= 1_000,
+            "{}",
+            inherited_stake(&child)
+        );
         Subtensor::increase_stake(&parent, &account("Bob"), NetUid::ROOT, AlphaBalance(8 * STAKE));
         let weight = TaoWeight::<Runtime>::get() as f64 / 2_f64.powi(64);
         let child_stake = Subtensor::weighted_stake(&child, BABELBIT).0 as f64;
@@ -153,8 +157,8 @@ fn a_child_validates_with_the_stake_of_its_parents() {
             "root has no children"
         );
         set_child(&parent, &child, u64::MAX);
-        assert_eq!(inherited(&parent), 0);
-        assert_eq!(Subtensor::neurons(BABELBIT).unwrap().alpha[2], inherited(&child));
+        assert_eq!(inherited_stake(&parent), 0);
+        assert_eq!(Subtensor::neurons(BABELBIT).unwrap().alpha[2], inherited_stake(&child));
     });
 }
 
@@ -234,7 +238,7 @@ fn child_key_take_increases_are_rate_limited_and_decreases_are_not() {
 
 #[test]
 fn only_root_sets_take_bounds_and_cooldown() {
-    chain(|| {
+    at_first_block(|| {
         let settings = || {
             [
                 Call::sudo_set_tx_childkey_take_rate_limit { tx_rate_limit: u64::MAX },
@@ -305,7 +309,7 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
         Subtensor::replace_children(NetUid(22), &other_member, vec![(1, member.clone())]);
         let rate =
             |netuid| Subtensor::action_is_within_rate(&member, netuid, LimitedAction::Children);
-        let awake = Subtensor::awake_netuids();
+        let awake_netuids = Subtensor::awake_netuids();
         // As on the real chain, the threshold is for calls of `set_children` only.
         StakeThreshold::<Runtime>::put(u64::MAX);
         assert_eq!(attempt(&account("Bob"), Call::root_register { hotkey: member.clone() }), "ok");
@@ -325,7 +329,7 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
             [(u64::MAX, member.clone())]
         );
         assert_eq!(ParentKeys::<Runtime>::get(&owner, NetUid(20)), [(u64::MAX, member)]);
-        assert_eq!(Subtensor::awake_netuids(), awake, "dormant subnets stay dormant");
+        assert_eq!(Subtensor::awake_netuids(), awake_netuids, "dormant subnets stay dormant");
 
         // Children that a new member chose, or has scheduled, remain. An owner is not its own
         // child.
@@ -402,7 +406,7 @@ fn parent_below_minimum_stake_delegates_no_stake() {
         assert_eq!(attempt(&bob, unstake), "ok");
         let remaining_stake = Subtensor::total_alpha(&parent, BABELBIT).0;
         // A proportion has 32 fractional bits.
-        let lent_stake = inherited(&child) - STAKE;
+        let lent_stake = inherited_stake(&child) - STAKE;
         assert!(
             lent_stake.abs_diff(remaining_stake / 2) <= (remaining_stake >> 32) + 1
                 && !is_suspended(),
@@ -410,13 +414,13 @@ fn parent_below_minimum_stake_delegates_no_stake() {
         );
         end_block();
         assert!(is_suspended() && ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());
-        assert_eq!((inherited(&parent), inherited(&child)), (remaining_stake, STAKE));
+        assert_eq!((inherited_stake(&parent), inherited_stake(&child)), (remaining_stake, STAKE));
         assert_eq!(Subtensor::shares_of_dividends(&child, BABELBIT, 100), [(child.clone(), 100)]);
         assert_eq!(ChildKeys::<Runtime>::get(&parent, BABELBIT).len(), 1, "the relation stays");
         // On the subnet that it owns, a parent is not suspended.
         let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
         SubnetOwnerHotkey::<Runtime>::insert(BABELBIT, &parent);
-        assert!(inherited(&child) > STAKE);
+        assert!(inherited_stake(&child) > STAKE);
         SubnetOwnerHotkey::<Runtime>::insert(BABELBIT, owner);
         // A new threshold has no effect before the stake changes.
         StakeThreshold::<Runtime>::put(0);
@@ -429,9 +433,9 @@ fn parent_below_minimum_stake_delegates_no_stake() {
             amount_staked: TaoBalance(30_000_000_000),
         };
         assert_eq!(attempt(&bob, stake), "ok");
-        assert_eq!(inherited(&child), STAKE);
+        assert_eq!(inherited_stake(&child), STAKE);
         end_block();
-        assert!(!is_suspended() && inherited(&child) > STAKE);
+        assert!(!is_suspended() && inherited_stake(&child) > STAKE);
         // Hotkeys without children are not checked.
         let hotkey = child.clone();
         let unstake =
@@ -474,7 +478,7 @@ fn moved_or_burned_stake_suspends_a_parent() {
             assert!(ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent), "{:?}", call());
             // Without a threshold, nobody is suspended.
             StakeThreshold::<Runtime>::put(0);
-            Subtensor::stake_shrank(&parent);
+            Subtensor::on_stake_decrease(&parent);
             Subtensor::on_idle(10, Weight::zero());
             assert!(!ChildkeyThresholdSuspended::<Runtime>::contains_key(&parent));
         });

@@ -34,7 +34,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Schedules a check of a parent at the end of this or a later block, because its stake shrank.
-    pub(in crate::subtensor) fn stake_shrank(hotkey: &AccountId32) {
+    pub(in crate::subtensor) fn on_stake_decrease(hotkey: &AccountId32) {
         if ChildkeyThresholdSuspended::<T>::contains_key(hotkey)
             || ChildKeys::<T>::iter_key_prefix(hotkey).next().is_some()
         {
@@ -44,7 +44,7 @@ impl<T: Config> Pallet<T> {
 
     /// Schedules a check of a suspended parent at the end of this or a later block, because its
     /// stake grew.
-    pub(in crate::subtensor) fn stake_grew(hotkey: &AccountId32) {
+    pub(in crate::subtensor) fn on_stake_increase(hotkey: &AccountId32) {
         if ChildkeyThresholdSuspended::<T>::contains_key(hotkey) {
             ChildkeyThresholdChecks::<T>::insert(hotkey, ());
         }

@@ -18,8 +18,8 @@ impl<T: Config> Pallet<T> {
     /// In this order: `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`,
     /// `SubtokenDisabled`, `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `AmountTooLow` for 0.
     /// For a purchase: `InsufficientLiquidity` without a moving price or above 1 000 times the
-    /// pool's TAO, the errors of `validate_add` and `max_bought_below`, `SlippageTooHigh` above the
-    /// limit. `ColdkeyCollateralPositionsFull`.
+    /// pool's TAO, the errors of `validate_add` and `max_buy_below_price`, `SlippageTooHigh` above
+    /// the limit. `ColdkeyCollateralPositionsFull`.
     pub(crate) fn do_add_collateral(
         who: &AccountId32,
         netuid: NetUid,
@@ -42,7 +42,7 @@ impl<T: Config> Pallet<T> {
             );
             Self::validate_add(who, hotkey, netuid, tao, tao, false)?;
             ensure!(
-                tao <= Self::max_bought_below(netuid, limit_price)?,
+                tao <= Self::max_buy_below_price(netuid, limit_price)?,
                 Error::<T>::SlippageTooHigh
             );
             locked_alpha = locked_alpha.saturating_add(Self::buy_into(

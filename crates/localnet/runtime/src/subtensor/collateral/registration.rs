@@ -15,14 +15,14 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// TAO that a registration costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::subtensor) struct Charge {
+pub(in crate::subtensor) struct RegistrationCharge {
     /// Part that buys alpha to burn.
     pub(in crate::subtensor) burned: TaoBalance,
     /// Part that buys alpha to lock.
     pub(in crate::subtensor) locked: TaoBalance,
 }
 
-impl Charge {
+impl RegistrationCharge {
     /// Returns the complete cost.
     pub(in crate::subtensor) const fn total(self) -> TaoBalance {
         self.burned.saturating_add(self.locked)
@@ -44,7 +44,7 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
         hotkey: &AccountId32,
         coldkey: &AccountId32,
-    ) -> Charge {
+    ) -> RegistrationCharge {
         let price = Burn::<T>::get(netuid);
         let share = U64F64::from_num(CollateralLockShare::<T>::get(netuid))
             .checked_div(U64F64::from_num(u16::MAX));
@@ -52,9 +52,12 @@ impl<T: Config> Pallet<T> {
             U64F64::from_num(price.0).saturating_mul(share.unwrap_or_default()).saturating_to_num(),
         );
         let locked = U64F64::from_num(Self::collateral_of(netuid, hotkey, coldkey).0);
-        let held =
+        let existing_collateral =
             TaoBalance(locked.saturating_mul(Self::moving_alpha_price(netuid)).saturating_to_num());
-        Charge { burned: price.saturating_sub(required), locked: required.saturating_sub(held) }
+        RegistrationCharge {
+            burned: price.saturating_sub(required),
+            locked: required.saturating_sub(existing_collateral),
+        }
     }
 
     /// Pays the cost of a registration: buys alpha, burns one part of it, and locks the other part
@@ -62,18 +65,21 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// With collateral, the price must not rise by more than 5 %: `SlippageTooHigh`, and the errors
-    /// of `max_bought_below`. The errors of `quote_buy`, `NotEnoughBalanceToStake`,
+    /// of `max_buy_below_price`. The errors of `quote_buy`, `NotEnoughBalanceToStake`,
     /// `ColdkeyCollateralPositionsFull`.
     pub(in crate::subtensor) fn pay_registration(
         netuid: NetUid,
         hotkey: &AccountId32,
         coldkey: &AccountId32,
-        charge: Charge,
+        charge: RegistrationCharge,
     ) -> DispatchResult {
         let total = charge.total();
         if charge.locked != TaoBalance::ZERO {
             let limit = Self::collateral_price_limit(netuid)?;
-            ensure!(total <= Self::max_bought_below(netuid, limit)?, Error::<T>::SlippageTooHigh);
+            ensure!(
+                total <= Self::max_buy_below_price(netuid, limit)?,
+                Error::<T>::SlippageTooHigh
+            );
         }
         let trade = Self::quote_buy(netuid, total, Fee::Charged)?;
         Self::charge(coldkey, total.0)?;

@@ -1,6 +1,6 @@
 use substrate_fixed::types::I96F32;
 
-use super::registration::Charge;
+use super::registration::RegistrationCharge;
 use super::*;
 use crate::info::metagraph::Metagraph;
 use crate::runtime::{AccountId, Runtime, RuntimeEvent, System};
@@ -9,8 +9,8 @@ use crate::subtensor::{
     SubnetMovingPrice, SubnetTAO, SubtokenEnabled, TotalIssuance, TotalStake, TxRateLimit,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome,
-    send_as_root,
+    BABELBIT, Subtensor, account, at_first_block, attempt, balance, jump_to, key, last_event,
+    outcome, send_as_root,
 };
 use crate::types::{MechId, TaoBalance};
 
@@ -47,7 +47,7 @@ fn unstake(hotkey: u32, alpha: u64) -> Call<Runtime> {
 
 /// Runs a test at block 10 on a subnet whose registrations cost one TAO, half of which is locked.
 fn with_collateral(test: impl FnOnce(AccountId)) {
-    chain(|| {
+    at_first_block(|| {
         jump_to(10);
         CollateralLockShare::<Runtime>::insert(BABELBIT, HALF);
         Burn::<Runtime>::insert(BABELBIT, TaoBalance(TAO));
@@ -58,7 +58,7 @@ fn with_collateral(test: impl FnOnce(AccountId)) {
 
 /// Runs a test in which Bob owns two hotkeys, with 100 alpha on the first one.
 fn with_stake(test: impl FnOnce(AccountId)) {
-    chain(|| {
+    at_first_block(|| {
         jump_to(10);
         let bob = account("Bob");
         for hotkey in 1..=2 {
@@ -106,8 +106,9 @@ fn assert_totals_agree() {
     }
     assert_eq!(positions, MinerCollateral::<Runtime>::iter().count());
     assert!(positions > 0 || ColdkeyMinerCollateral::<Runtime>::iter().next().is_none());
-    let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
-    assert_eq!(TotalIssuance::<Runtime>::get().0, counted);
+    let expected_issuance =
+        pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
+    assert_eq!(TotalIssuance::<Runtime>::get().0, expected_issuance);
 }
 
 #[test]
@@ -157,13 +158,16 @@ fn collateral_counts_for_the_next_registration() {
             let charge = Subtensor::registration_charge(BABELBIT, &key(hotkey), coldkey);
             (charge.burned.0, charge.locked.0)
         };
-        let (burned, fresh) = charge(2, &bob);
-        assert_eq!((burned + fresh, charge(1, &account("Eve"))), (TAO, (burned, fresh)));
-        let missing = fresh - locked / 10;
+        let (burned, newly_locked) = charge(2, &bob);
+        assert_eq!(
+            (burned + newly_locked, charge(1, &account("Eve"))),
+            (TAO, (burned, newly_locked))
+        );
+        let missing = newly_locked - locked / 10;
         assert!(charge(1, &bob).1.abs_diff(missing) <= 3, "at the moving price of 0.1 TAO");
         // The spot price does not count, and without a moving price nothing does.
         SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(0));
-        assert_eq!(charge(1, &bob), (burned, fresh));
+        assert_eq!(charge(1, &bob), (burned, newly_locked));
         SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(1));
         assert_eq!(charge(1, &bob), (burned, 0));
         let before = balance(&bob);
@@ -196,11 +200,11 @@ fn collateral_purchase_above_slippage_limit_is_refused() {
 
 #[test]
 fn collateral_share_is_rounded_down() {
-    let charge = Charge { burned: TaoBalance(1), locked: TaoBalance(2) };
+    let charge = RegistrationCharge { burned: TaoBalance(1), locked: TaoBalance(2) };
     assert_eq!((charge.total(), charge.part_of_collateral(10)), (TaoBalance(3), 6));
-    let extreme = Charge { burned: TaoBalance(0), locked: TaoBalance(u64::MAX) };
+    let extreme = RegistrationCharge { burned: TaoBalance(0), locked: TaoBalance(u64::MAX) };
     assert_eq!(extreme.part_of_collateral(u64::MAX), u64::MAX);
-    let no_charge = Charge { burned: TaoBalance(0), locked: TaoBalance(0) };
+    let no_charge = RegistrationCharge { burned: TaoBalance(0), locked: TaoBalance(0) };
     assert_eq!(no_charge.part_of_collateral(5), 0);
 }
 
@@ -231,16 +235,16 @@ fn free_stake_is_locked_before_alpha_is_bought() {
 #[test]
 fn collateral_that_cannot_be_added_is_refused() {
     with_stake(|bob| {
-        let on = |netuid| Call::add_collateral {
+        let add_on = |netuid| Call::add_collateral {
             netuid,
             hotkey: key(1),
             alpha: AlphaBalance(TAO),
             limit_price: TaoBalance(TAO),
         };
         assert_eq!(outcome(send_as_root(add(1, TAO, TAO))), "BadOrigin");
-        assert_eq!(attempt(&bob, on(NetUid::ROOT)), "RegistrationNotPermittedOnRootSubnet");
-        assert_eq!(attempt(&bob, on(NetUid(77))), "SubnetNotExists");
-        assert_eq!(attempt(&bob, on(NetUid(18))), "SubtokenDisabled");
+        assert_eq!(attempt(&bob, add_on(NetUid::ROOT)), "RegistrationNotPermittedOnRootSubnet");
+        assert_eq!(attempt(&bob, add_on(NetUid(77))), "SubnetNotExists");
+        assert_eq!(attempt(&bob, add_on(NetUid(18))), "SubtokenDisabled");
         assert_eq!(attempt(&bob, add(99, TAO, TAO)), "HotKeyAccountNotExists");
         assert_eq!(attempt(&account("Eve"), add(1, TAO, TAO)), "NonAssociatedColdKey");
         assert_eq!(attempt(&bob, add(1, 0, TAO)), "AmountTooLow");
@@ -265,13 +269,13 @@ fn collateral_that_cannot_be_added_is_refused() {
 fn collateral_minimum_is_set_and_removed() {
     with_stake(|bob| {
         assert_eq!(outcome(send_as_root(set_min(1, 5))), "BadOrigin");
-        let on = |netuid| Call::set_min_collateral {
+        let set_min_on = |netuid| Call::set_min_collateral {
             netuid,
             hotkey: key(1),
             min_locked: AlphaBalance(5),
         };
-        assert_eq!(attempt(&bob, on(NetUid::ROOT)), "RegistrationNotPermittedOnRootSubnet");
-        assert_eq!(attempt(&bob, on(NetUid(77))), "SubnetNotExists");
+        assert_eq!(attempt(&bob, set_min_on(NetUid::ROOT)), "RegistrationNotPermittedOnRootSubnet");
+        assert_eq!(attempt(&bob, set_min_on(NetUid(77))), "SubnetNotExists");
         assert_eq!(attempt(&bob, set_min(99, 5)), "HotKeyAccountNotExists");
         assert_eq!(attempt(&account("Eve"), set_min(1, 5)), "NonAssociatedColdKey");
         assert_eq!(attempt(&bob, set_min(1, 0)), "ok");
@@ -374,7 +378,7 @@ fn collateral_and_locked_stake_do_not_overlap() {
         let lock =
             Call::lock_stake { hotkey: key(1), netuid: BABELBIT, amount: AlphaBalance(30 * TAO) };
         assert_eq!(attempt(&bob, lock), "ok");
-        assert_eq!(Subtensor::held(&bob, BABELBIT).0, 90 * TAO);
+        assert_eq!(Subtensor::unavailable_stake(&bob, BABELBIT).0, 90 * TAO);
         assert_eq!(attempt(&bob, unstake(1, 11 * TAO)), "StakeUnavailable");
         assert_eq!(attempt(&bob, unstake(1, 9 * TAO)), "ok");
     });
@@ -458,7 +462,7 @@ fn a_dissolved_subnet_leaves_no_collateral() {
 
 #[test]
 fn owner_sets_collateral_share_and_ratio() {
-    chain(|| {
+    at_first_block(|| {
         use crate::admin_utils::Call as Admin;
         let share = |lock_share| Admin::<Runtime>::sudo_set_collateral_lock_share {
             netuid: BABELBIT,

@@ -1,17 +1,17 @@
 use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::SubnetAlphaOut;
-use crate::testing::{BABELBIT, Subtensor, chain, key};
+use crate::testing::{BABELBIT, Subtensor, at_first_block, key};
 
 const STAKE: u64 = 1_000_000_000_000;
 
-fn nothing_earned() -> EpochEmission {
+fn zero_emission() -> EpochEmission {
     EpochEmission { server: vec![0; 3], validator: vec![0; 3] }
 }
 
 /// Runs a test with the owner's genesis neuron and two more with stake.
-fn subnet(test: impl FnOnce([AccountId; 3], Neurons)) {
-    chain(|| {
+fn with_subnet(test: impl FnOnce([AccountId; 3], Neurons)) {
+    at_first_block(|| {
         let owners = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
         let hotkeys = [owners, key(1), key(2)];
         for (number, hotkey) in [(1, &hotkeys[1]), (2, &hotkeys[2])] {
@@ -31,11 +31,11 @@ fn stake(hotkey: &AccountId, coldkey: u32) -> u64 {
 #[test]
 fn rewards_of_owner_miners_are_recycled_or_burned() {
     for (choice, burned) in [(RecycleOrBurnEnum::Burn, 0), (RecycleOrBurnEnum::Recycle, 300)] {
-        subnet(|hotkeys, neurons| {
+        with_subnet(|hotkeys, neurons| {
             RecycleOrBurn::<Runtime>::insert(BABELBIT, choice);
             SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(5_000));
             let before = Subtensor::total_alpha(&hotkeys[0], BABELBIT).0;
-            let earned = EpochEmission { server: vec![300, 500, 200], ..nothing_earned() };
+            let earned = EpochEmission { server: vec![300, 500, 200], ..zero_emission() };
             Subtensor::distribute(
                 BABELBIT,
                 &neurons,
@@ -57,11 +57,11 @@ fn rewards_of_owner_miners_are_recycled_or_burned() {
 
 #[test]
 fn validators_deduct_take_and_share_remainder_with_stakers() {
-    subnet(|hotkeys, _| {
+    with_subnet(|hotkeys, _| {
         // A nominator holds as much as the owner of the hotkey.
         Subtensor::increase_stake(&hotkeys[1], &key(300), BABELBIT, AlphaBalance(STAKE));
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
-        let earned = EpochEmission { validator: vec![0, 750, 250], ..nothing_earned() };
+        let earned = EpochEmission { validator: vec![0, 750, 250], ..zero_emission() };
         Subtensor::distribute(
             BABELBIT,
             &neurons,
@@ -82,14 +82,14 @@ fn validators_deduct_take_and_share_remainder_with_stakers() {
 
 #[test]
 fn root_stake_earns_claimable_dividends() {
-    subnet(|hotkeys, _| {
+    with_subnet(|hotkeys, _| {
         Subtensor::increase_stake(&hotkeys[1], &key(300), NetUid::ROOT, AlphaBalance(100 * STAKE));
         Delegates::<Runtime>::insert(&hotkeys[1], PerU16::from_parts(0));
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
         // By the TAO weight, 100 TAO count as 5.27 alpha.
         let by_root = neurons.root[1] as f64 / (neurons.root[1] + STAKE) as f64;
         assert!((by_root - 0.8404).abs() < 1e-4, "{by_root}");
-        let earned = EpochEmission { validator: vec![0, 1_000, 1_000], ..nothing_earned() };
+        let earned = EpochEmission { validator: vec![0, 1_000, 1_000], ..zero_emission() };
         let pending = Pending { validator: 1_000_000, root: 500_000, ..Pending::default() };
         Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
         // The neuron with root stake receives the whole root part, and 160 of 1 160 of the alpha
@@ -101,14 +101,14 @@ fn root_stake_earns_claimable_dividends() {
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 137_931);
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[2]).0, 862_068);
         // The next epoch clears the dividends of this one.
-        Subtensor::distribute(BABELBIT, &neurons, &nothing_earned(), &Pending::default());
+        Subtensor::distribute(BABELBIT, &neurons, &zero_emission(), &Pending::default());
         assert!(!AlphaDividendsPerSubnet::<Runtime>::contains_key(BABELBIT, &hotkeys[1]));
     });
 }
 
 #[test]
 fn validators_receive_miner_emission_when_no_miner_earned() {
-    subnet(|hotkeys, _| {
+    with_subnet(|hotkeys, _| {
         use crate::subtensor::{PendingServerEmission, PendingValidatorEmission};
         PendingServerEmission::<Runtime>::insert(BABELBIT, AlphaBalance(600_000));
         PendingValidatorEmission::<Runtime>::insert(BABELBIT, AlphaBalance(400_000));

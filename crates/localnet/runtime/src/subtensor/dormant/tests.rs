@@ -2,7 +2,7 @@ use super::*;
 use crate::admin_utils;
 use crate::runtime::{Runtime, RuntimeCall, RuntimeOrigin};
 use crate::subtensor::{Call, NetworksAdded, SubtokenEnabled};
-use crate::testing::{BABELBIT, Subtensor, account, chain, key, outcome, run_to, send};
+use crate::testing::{BABELBIT, Subtensor, account, at_first_block, key, outcome, run_to, send};
 use sp_runtime::traits::Dispatchable;
 
 /// Returns all stored keys and values.
@@ -25,7 +25,7 @@ fn values_of(netuid: NetUid) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 #[test]
 fn blocks_do_not_process_dormant_subnets() {
-    chain(|| {
+    at_first_block(|| {
         assert_eq!(Subtensor::awake_netuids(), [BABELBIT]);
         let before: Vec<_> = (1..59).map(|netuid| values_of(NetUid(netuid))).collect();
         assert!(before.iter().all(|values| values.len() > 15));
@@ -38,7 +38,7 @@ fn blocks_do_not_process_dormant_subnets() {
 #[test]
 fn woken_subnet_has_the_schedule_of_an_active_one() {
     let at = |woken_at: u32, until: u32| {
-        chain(|| {
+        at_first_block(|| {
             run_to(woken_at);
             Subtensor::wake(NetUid(18));
             run_to(until);
@@ -58,7 +58,7 @@ fn woken_subnet_has_the_schedule_of_an_active_one() {
 
 #[test]
 fn dormant_subnet_reports_its_schedule() {
-    chain(|| {
+    at_first_block(|| {
         run_to(800);
         assert_eq!(
             Subtensor::schedule(NetUid(18)),
@@ -81,24 +81,24 @@ fn call_to_dormant_subnet_wakes_it() {
     let alice = account("Alice");
     let set_tempo: RuntimeCall = admin_utils::Call::sudo_set_tempo { netuid, tempo: 20 }.into();
     let owner_hotkey = account("Alice_hk");
-    chain(|| {
+    at_first_block(|| {
         assert_eq!(outcome(send(&alice, Call::start_call { netuid })), "ok");
         assert!(Subtensor::is_awake(netuid) && SubtokenEnabled::<Runtime>::get(netuid));
     });
-    chain(|| {
+    at_first_block(|| {
         assert_eq!(outcome(send(&alice, Call::burned_register { netuid, hotkey: key(1) })), "ok");
         assert!(Subtensor::is_awake(netuid));
     });
-    chain(|| {
+    at_first_block(|| {
         set_tempo.clone().dispatch(RuntimeOrigin::root()).unwrap();
         assert!(Subtensor::is_awake(netuid));
     });
-    chain(|| {
+    at_first_block(|| {
         let commit = Call::commit_weights { netuid, commit_hash: sp_core::H256::zero() };
         assert_eq!(outcome(send(&owner_hotkey, commit)), "ok");
         assert!(Subtensor::is_awake(netuid));
     });
-    chain(|| {
+    at_first_block(|| {
         assert_eq!(
             outcome(send(&alice, admin_utils::Call::sudo_set_tempo { netuid, tempo: 400 })),
             "ok"

@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
     pub(super) fn emission_shares(netuids: &[NetUid]) -> Vec<U64F64> {
         let prices: Vec<U64F64> =
             netuids.iter().map(|netuid| Self::moving_alpha_price(*netuid)).collect();
-        let Some(by_price) = normalized(&prices) else { return prices };
+        let Some(by_price) = normalize(&prices) else { return prices };
         let weighted: Vec<U64F64> = netuids
             .iter()
             .zip(&by_price)
@@ -37,9 +37,10 @@ impl<T: Config> Pallet<T> {
             })
             .collect();
         // If all miner emission was withheld, prices alone determine the shares.
-        let shares = normalized(&weighted).unwrap_or(by_price);
+        let shares = normalize(&weighted).unwrap_or(by_price);
         Self::update_emission_bar(&shares);
-        let shares = gated(shares, EmissionGateBar::<T>::get(), EmissionGateExponent::<T>::get());
+        let shares =
+            apply_gate(shares, EmissionGateBar::<T>::get(), EmissionGateExponent::<T>::get());
         if netuids.iter().all(|netuid| SubnetEmissionEnabled::<T>::get(*netuid)) {
             return shares;
         }
@@ -51,7 +52,7 @@ impl<T: Config> Pallet<T> {
                     if SubnetEmissionEnabled::<T>::get(*netuid) { share } else { U64F64::default() }
                 })
                 .collect();
-        normalized(&enabled).unwrap_or(enabled)
+        normalize(&enabled).unwrap_or(enabled)
     }
 
     /// Sets the emission bar to the share with the rank `EmissionBarRank`, or to the lowest share
@@ -73,7 +74,7 @@ impl<T: Config> Pallet<T> {
 }
 
 /// Returns values divided by their sum; `None` if all are 0.
-fn normalized(values: &[U64F64]) -> Option<Vec<U64F64>> {
+fn normalize(values: &[U64F64]) -> Option<Vec<U64F64>> {
     let sum = values.iter().copied().fold(U64F64::default(), U64F64::saturating_add);
     values.iter().map(|value| value.checked_div(sum)).collect()
 }
@@ -82,21 +83,21 @@ fn normalized(values: &[U64F64]) -> Option<Vec<U64F64>> {
 /// last share.
 fn share_at(sorted: &[U64F64], quantile: U64F64) -> Option<U64F64> {
     let mut sum = U64F64::default();
-    let reached = sorted.iter().find(|share| {
+    let share_at_quantile = sorted.iter().find(|share| {
         sum = sum.saturating_add(**share);
         sum >= quantile
     });
-    reached.or(sorted.last()).copied()
+    share_at_quantile.or(sorted.last()).copied()
 }
 
 /// Returns shares after the gate, which multiplies a share s by sʰ / (sʰ + barʰ), for the exponent
 /// h. Shares that would all become 0 stay as they are, and so do all shares without a bar.
-fn gated(shares: Vec<U64F64>, bar: U64F64, exponent: U64F64) -> Vec<U64F64> {
+fn apply_gate(shares: Vec<U64F64>, bar: U64F64, exponent: U64F64) -> Vec<U64F64> {
     if bar == 0 {
         return shares;
     }
     let one = U64F64::from_num(1);
-    let passed: Vec<U64F64> = shares
+    let gated_shares: Vec<U64F64> = shares
         .iter()
         .map(|share| {
             let ratio = bar.checked_div(*share).unwrap_or_default();
@@ -105,7 +106,7 @@ fn gated(shares: Vec<U64F64>, bar: U64F64, exponent: U64F64) -> Vec<U64F64> {
             share.saturating_mul(gate)
         })
         .collect();
-    normalized(&passed).unwrap_or(shares)
+    normalize(&gated_shares).unwrap_or(shares)
 }
 
 /// Returns a power with 32 fraction bits: 0 for a base without a logarithm of this size, and at

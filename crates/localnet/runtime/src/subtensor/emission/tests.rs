@@ -1,7 +1,7 @@
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::SubnetTAO;
-use crate::testing::{BABELBIT, Subtensor, chain, run_to};
+use crate::testing::{BABELBIT, Subtensor, at_first_block, run_to};
 
 #[test]
 fn recorded_issuance_gives_the_recorded_emission() {
@@ -26,7 +26,7 @@ fn recorded_alpha_is_shared_as_recorded() {
     for case in cases {
         let number = |name: &str| case[name].as_u64().unwrap();
         let proportion = U64F64::from_num(case["root_proportion"].as_f64().unwrap());
-        let split = Split::of(number("alpha_out"), 11_796, proportion);
+        let split = EmissionSplit::of(number("alpha_out"), 11_796, proportion);
         assert_eq!(split.owner.0, number("owner"), "{case}");
         assert_eq!(split.server.0, number("server"), "{case}");
         assert_eq!(split.validator.0 + split.root.0, number("validator_plus_root"), "{case}");
@@ -37,7 +37,7 @@ fn recorded_alpha_is_shared_as_recorded() {
 #[test]
 fn split_parts_sum_to_the_amount() {
     for alpha in [0, 1, 2, 3, 999_999_999] {
-        let split = Split::of(alpha, 11_796, U64F64::from_num(0.3));
+        let split = EmissionSplit::of(alpha, 11_796, U64F64::from_num(0.3));
         assert_eq!(split.owner.0 + split.server.0 + split.validator.0 + split.root.0, alpha);
     }
 }
@@ -82,9 +82,9 @@ impl PublishedPool {
         let chain = Self::of_chain();
         // Powers of floating-point numbers differ from exact ones by some rao of a pool of 10¹²
         // rao.
-        let near = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1.0 + theirs * 1e-15;
+        let is_close = |ours: f64, theirs: f64| (ours - theirs).abs() <= 1.0 + theirs * 1e-15;
         assert!(
-            near(chain.tao, self.tao) && near(chain.alpha, self.alpha),
+            is_close(chain.tao, self.tao) && is_close(chain.alpha, self.alpha),
             "block {block}: {chain:?} {self:?}"
         );
         assert!((chain.quote - self.quote).abs() < 1e-15, "block {block}: {chain:?} {self:?}");
@@ -103,7 +103,7 @@ fn compare_with_the_published_source(blocks: std::ops::Range<u32>) {
 
 #[test]
 fn idle_subnet_without_root_stake_has_the_published_price_in_each_block() {
-    chain(|| {
+    at_first_block(|| {
         let before = PublishedPool::of_chain();
         compare_with_the_published_source(2..6_242);
         // All TAO buys alpha, so the price grows with the square of the pool's TAO.
@@ -118,7 +118,7 @@ fn idle_subnet_with_root_stake_has_the_published_price_in_each_block() {
     // At a price of 0.1 TAO, the alpha for all TAO would exceed root's part of the alpha emission;
     // at 2 TAO it does not.
     for (alpha, buys) in [(10_000, true), (500, false)] {
-        chain(|| {
+        at_first_block(|| {
             SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(10_000_000 * UNIT));
             SubnetAlphaIn::<Runtime>::insert(BABELBIT, AlphaBalance(alpha * UNIT));
             compare_with_the_published_source(2..300);
@@ -130,7 +130,7 @@ fn idle_subnet_with_root_stake_has_the_published_price_in_each_block() {
 
 #[test]
 fn pool_below_the_minimum_reserve_buys_no_alpha() {
-    chain(|| {
+    at_first_block(|| {
         SubnetAlphaIn::<Runtime>::insert(BABELBIT, AlphaBalance(swap::MIN_RESERVE - 1));
         let (before, issued) = (Subtensor::pool_of(BABELBIT), TotalIssuance::<Runtime>::get());
         run_to(2);

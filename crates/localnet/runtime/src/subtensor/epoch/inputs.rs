@@ -2,7 +2,7 @@ use sp_runtime::{AccountId32, PerThing};
 use taonet_consensus::{EpochInput, Row};
 use taonet_primitives::Uid;
 
-use super::Inconsistent;
+use super::InconsistentMaps;
 use crate::subtensor::shares::weighted_root;
 use crate::subtensor::types::ConsensusMode;
 use crate::subtensor::{
@@ -37,8 +37,8 @@ impl<T: Config> Pallet<T> {
     /// Reads the neurons of a subnet.
     ///
     /// # Errors
-    /// [`Inconsistent`] if the maps from uid to hotkey and from hotkey to uid do not match.
-    pub fn neurons(netuid: NetUid) -> Result<Neurons, Inconsistent> {
+    /// [`InconsistentMaps`] if the maps from uid to hotkey and from hotkey to uid do not match.
+    pub fn neurons(netuid: NetUid) -> Result<Neurons, InconsistentMaps> {
         let n = SubnetworkN::<T>::get(netuid);
         let tao_weight = TaoWeight::<T>::get();
         let capacity = usize::from(n);
@@ -51,12 +51,12 @@ impl<T: Config> Pallet<T> {
         for uid in 0..n {
             let hotkey = Keys::<T>::get(netuid, uid);
             if Uids::<T>::get(netuid, &hotkey) != Some(uid) {
-                return Err(Inconsistent);
+                return Err(InconsistentMaps);
             }
-            neurons.alpha.push(Self::inherited(&hotkey, netuid, netuid).0);
-            neurons
-                .root
-                .push(weighted_root(Self::inherited(&hotkey, netuid, NetUid::ROOT), tao_weight).0);
+            neurons.alpha.push(Self::inherited_stake(&hotkey, netuid, netuid).0);
+            neurons.root.push(
+                weighted_root(Self::inherited_stake(&hotkey, netuid, NetUid::ROOT), tao_weight).0,
+            );
             neurons.registered.push(BlockAtRegistration::<T>::get(netuid, uid));
             neurons.hotkeys.push(hotkey);
         }
@@ -91,8 +91,8 @@ impl<T: Config> Pallet<T> {
             stake_threshold: StakeThreshold::<T>::get(),
             owner_uid,
             max_validators: MaxAllowedValidators::<T>::get(netuid),
-            validator_permit: resized(ValidatorPermit::<T>::get(netuid), n),
-            last_update: resized(LastUpdate::<T>::get(index), n),
+            validator_permit: resize(ValidatorPermit::<T>::get(netuid), n),
+            last_update: resize(LastUpdate::<T>::get(index), n),
             block_at_registration: neurons.registered.clone(),
             commit_blocks: Self::commit_blocks(netuid, mecid),
             weights: (0..n).map(|uid| row(Weights::<T>::get(index, uid))).collect(),
@@ -106,7 +106,7 @@ impl<T: Config> Pallet<T> {
             alpha_high,
             alpha_sigmoid_steepness: AlphaSigmoidSteepness::<T>::get(netuid),
             liquid_alpha_consensus: match LiquidAlphaConsensusMode::<T>::get(netuid) {
-                ConsensusMode::Previous => Some(resized(previous_consensus::<T>(index), n)),
+                ConsensusMode::Previous => Some(resize(previous_consensus::<T>(index), n)),
                 ConsensusMode::Current | ConsensusMode::Auto => None,
             },
         }
@@ -119,7 +119,7 @@ fn previous_consensus<T: Config>(index: NetUidStorageIndex) -> Vec<u16> {
 
 /// Pads or truncates a stored list to the number of neurons: it can be outdated until the next
 /// epoch.
-fn resized<V: Clone + Default>(mut list: Vec<V>, n: u16) -> Vec<V> {
+fn resize<V: Clone + Default>(mut list: Vec<V>, n: u16) -> Vec<V> {
     list.resize(n.into(), V::default());
     list
 }

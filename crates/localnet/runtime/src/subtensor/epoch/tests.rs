@@ -10,7 +10,7 @@ use crate::subtensor::{
     StakeThreshold, SubnetOwnerHotkey, SubnetworkN, TaoWeight, Tempo, TotalHotkeyAlpha, Uids,
     Weights, Yuma3On,
 };
-use crate::testing::{BABELBIT, Subtensor, chain, key, run_to, send};
+use crate::testing::{BABELBIT, Subtensor, at_first_block, key, run_to, send};
 
 /// Tempo of the test subnet, in blocks.
 const TEMPO: u32 = 10;
@@ -128,7 +128,7 @@ fn fifty_epochs_store_the_results_of_consensus() {
     ];
     let mut bonds_by_mode = Vec::new();
     for (yuma3, liquid, mode) in kinds {
-        chain(|| {
+        at_first_block(|| {
             Yuma3On::<Runtime>::insert(BABELBIT, yuma3);
             LiquidAlphaOn::<Runtime>::insert(BABELBIT, liquid);
             LiquidAlphaConsensusMode::<Runtime>::insert(BABELBIT, mode);
@@ -188,7 +188,7 @@ fn fifty_epochs_store_the_results_of_consensus() {
 
 #[test]
 fn mechanisms_share_the_emission_and_keep_their_own_results() {
-    chain(|| {
+    at_first_block(|| {
         let hotkeys = register(&[5_000_000_000_000, 3_000_000_000_000, 0, 0]);
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         MechanismEmissionSplit::<Runtime>::insert(
@@ -229,7 +229,7 @@ fn mechanisms_share_the_emission_and_keep_their_own_results() {
 
 #[test]
 fn mechanisms_missing_from_split_have_no_emission() {
-    chain(|| {
+    at_first_block(|| {
         let split = |count| {
             Subtensor::set_mechanism_count(BABELBIT, MechId(count));
             MechanismEmissionSplit::<Runtime>::insert(BABELBIT, vec![60_000, 5_535]);
@@ -244,7 +244,7 @@ fn mechanisms_missing_from_split_have_no_emission() {
 
 #[test]
 fn bonds_are_removed_with_the_permit() {
-    chain(|| {
+    at_first_block(|| {
         let hotkeys = register(&[5_000_000_000_000, 3_000_000_000_000, 0]);
         run_to(30);
         for validator in &hotkeys[..2] {

@@ -6,7 +6,7 @@ use crate::subtensor::{
     SubnetEpochIndex, SubnetOwner, Tempo,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, chain, jump_to, key, last_event, outcome, send, send_as_root,
+    BABELBIT, Subtensor, at_first_block, jump_to, key, last_event, outcome, send, send_as_root,
 };
 use crate::types::NetUid;
 
@@ -35,7 +35,7 @@ fn epoch_is_due_after_tempo_on_request_or_at_maximum_delay() {
         ((60_000, 990, 0, 50_401), true, Some(1_001)),
     ];
     for ((tempo, last, pending_at, blocks_since_epoch), is_due, next) in cases {
-        chain(|| {
+        at_first_block(|| {
             jump_to(1_000);
             schedule(tempo, last, pending_at, blocks_since_epoch);
             SubnetEpochIndex::<Runtime>::insert(BABELBIT, 5);
@@ -49,7 +49,7 @@ fn epoch_is_due_after_tempo_on_request_or_at_maximum_delay() {
 
 #[test]
 fn settings_freeze_while_fewer_blocks_remain_than_the_window() {
-    chain(|| {
+    at_first_block(|| {
         jump_to(1_000);
         AdminFreezeWindow::<Runtime>::put(10);
         // The schedule and whether settings are frozen.
@@ -66,20 +66,20 @@ fn settings_freeze_while_fewer_blocks_remain_than_the_window() {
         for ((tempo, last, pending_at, blocks_since_epoch), frozen) in cases {
             schedule(tempo, last, pending_at, blocks_since_epoch);
             assert_eq!(
-                Subtensor::in_freeze_window(BABELBIT),
+                Subtensor::is_in_freeze_window(BABELBIT),
                 frozen,
                 "{tempo} {last} {pending_at}"
             );
         }
         AdminFreezeWindow::<Runtime>::put(0);
         schedule(100, 800, 0, 0);
-        assert!(!Subtensor::in_freeze_window(BABELBIT));
+        assert!(!Subtensor::is_in_freeze_window(BABELBIT));
     });
 }
 
 #[test]
 fn activity_cutoff_is_a_share_of_epochs_and_at_least_one_block() {
-    chain(|| {
+    at_first_block(|| {
         for (factor, tempo, blocks) in
             [(13_889, 360, 5_000), (13_889, 10, 138), (1, 10, 1), (50_000, 0, 1)]
         {
@@ -103,7 +103,7 @@ fn set_tempo(who: &AccountId, netuid: NetUid, tempo: u16) -> String {
 
 #[test]
 fn an_owner_changes_the_tempo_and_begins_a_new_cycle() {
-    chain(|| {
+    at_first_block(|| {
         let owner = owner();
         assert_eq!(set_tempo(&key(1), NetUid(77), 360), "BadOrigin");
         assert_eq!(set_tempo(&key(1), BABELBIT, 360), "BadOrigin");
@@ -125,7 +125,7 @@ fn an_owner_changes_the_tempo_and_begins_a_new_cycle() {
 
 #[test]
 fn root_sets_any_tempo_and_begins_a_new_cycle() {
-    chain(|| {
+    at_first_block(|| {
         owner();
         AdminFreezeWindow::<Runtime>::put(1_000);
         let set =
@@ -140,7 +140,7 @@ fn root_sets_any_tempo_and_begins_a_new_cycle() {
 
 #[test]
 fn deprecated_settings_succeed_without_effect() {
-    chain(|| {
+    at_first_block(|| {
         let owner = owner();
         let netuid = BABELBIT;
         let settings =
@@ -161,7 +161,7 @@ fn deprecated_settings_succeed_without_effect() {
 
 #[test]
 fn activity_cutoff_changes_are_rate_limited_by_epochs() {
-    chain(|| {
+    at_first_block(|| {
         let owner = owner();
         let set = |who: &AccountId, factor_milli| {
             outcome(send(
@@ -191,7 +191,7 @@ fn activity_cutoff_changes_are_rate_limited_by_epochs() {
 
 #[test]
 fn epoch_trigger_checks_run_in_order() {
-    chain(|| {
+    at_first_block(|| {
         let owner = owner();
         let trigger = |who: &AccountId, netuid| outcome(send(who, Call::trigger_epoch { netuid }));
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);

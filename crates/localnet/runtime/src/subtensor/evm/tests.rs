@@ -4,7 +4,8 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::{Call, ImmunityPeriod, MinAllowedUids, MinNonImmuneUids};
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, send_as_root,
+    BABELBIT, Subtensor, account, at_first_block, attempt, jump_to, key, last_event, outcome,
+    send_as_root,
 };
 
 /// Secret key of the first account of the common Ethereum development tools, and its address.
@@ -35,8 +36,8 @@ fn associate(netuid: NetUid, evm_key: H160, signature: ecdsa::Signature) -> Call
 }
 
 /// Runs a test at block 10 with two neurons of Bob.
-fn neurons(test: impl FnOnce(AccountId, AccountId)) {
-    chain(|| {
+fn with_neurons(test: impl FnOnce(AccountId, AccountId)) {
+    at_first_block(|| {
         jump_to(10);
         for hotkey in [key(1), key(2)] {
             Subtensor::own_hotkey(&account("Bob"), &hotkey).unwrap();
@@ -52,7 +53,7 @@ fn uids_of(of: &str) -> Vec<(u16, u64)> {
 
 #[test]
 fn an_address_is_associated_by_its_signature() {
-    neurons(|first, second| {
+    with_neurons(|first, second| {
         for (hotkey, number, uid) in [(&first, 0, 1), (&second, 27, 2)] {
             let call = associate(BABELBIT, address(ADDRESS), signature(SECRET, hotkey, number));
             assert_eq!(attempt(hotkey, call), "ok");
@@ -69,47 +70,56 @@ fn an_address_is_associated_by_its_signature() {
         assert_eq!(uids_of(ADDRESS), [(1, 10), (2, 10)]);
 
         // Once per block: the same address gets a new date, and another address replaces it.
-        let again = |secret, signed_address| {
+        let reassociate = |secret, signed_address| {
             associate(BABELBIT, address(signed_address), signature(secret, &first, 27))
         };
-        assert_eq!(attempt(&first, again(SECRET, ADDRESS)), "EvmKeyAssociateRateLimitExceeded");
+        assert_eq!(
+            attempt(&first, reassociate(SECRET, ADDRESS)),
+            "EvmKeyAssociateRateLimitExceeded"
+        );
         jump_to(11);
-        assert_eq!(attempt(&first, again(SECRET, ADDRESS)), "ok");
+        assert_eq!(attempt(&first, reassociate(SECRET, ADDRESS)), "ok");
         assert_eq!(uids_of(ADDRESS), [(1, 11), (2, 10)]);
         jump_to(12);
-        assert_eq!(attempt(&first, again(OTHER_SECRET, OTHER_ADDRESS)), "ok");
+        assert_eq!(attempt(&first, reassociate(OTHER_SECRET, OTHER_ADDRESS)), "ok");
         assert_eq!((uids_of(ADDRESS), uids_of(OTHER_ADDRESS)), (vec![(2, 10)], vec![(1, 12)]));
     });
 }
 
 #[test]
 fn addresses_without_a_valid_signature_are_refused() {
-    neurons(|first, second| {
-        let good = || signature(SECRET, &first, 0);
+    with_neurons(|first, second| {
+        let valid_signature = || signature(SECRET, &first, 0);
         let evm_address = address(ADDRESS);
-        assert_eq!(outcome(send_as_root(associate(BABELBIT, evm_address, good()))), "BadOrigin");
-        assert_eq!(attempt(&first, associate(NetUid(77), evm_address, good())), "SubnetNotExists");
         assert_eq!(
-            attempt(&key(9), associate(BABELBIT, evm_address, good())),
+            outcome(send_as_root(associate(BABELBIT, evm_address, valid_signature()))),
+            "BadOrigin"
+        );
+        assert_eq!(
+            attempt(&first, associate(NetUid(77), evm_address, valid_signature())),
+            "SubnetNotExists"
+        );
+        assert_eq!(
+            attempt(&key(9), associate(BABELBIT, evm_address, valid_signature())),
             "NonAssociatedColdKey"
         );
         assert_eq!(
-            attempt(&first, associate(NetUid(1), evm_address, good())),
+            attempt(&first, associate(NetUid(1), evm_address, valid_signature())),
             "HotKeyNotRegisteredInSubNet"
         );
         assert_eq!(
-            attempt(&second, associate(BABELBIT, evm_address, good())),
+            attempt(&second, associate(BABELBIT, evm_address, valid_signature())),
             "InvalidRecoveredPublicKey"
         );
         assert_eq!(
-            attempt(&first, associate(BABELBIT, address(OTHER_ADDRESS), good())),
+            attempt(&first, associate(BABELBIT, address(OTHER_ADDRESS), valid_signature())),
             "InvalidRecoveredPublicKey"
         );
         let other_block = Call::associate_evm_key {
             netuid: BABELBIT,
             evm_key: evm_address,
             block_number: u64::MAX,
-            signature: good(),
+            signature: valid_signature(),
         };
         assert_eq!(attempt(&first, other_block), "InvalidRecoveredPublicKey");
         for bytes in [[0; 65], [0xff; 65]] {
@@ -122,14 +132,14 @@ fn addresses_without_a_valid_signature_are_refused() {
             );
         }
         assert_eq!(AssociatedEvmAddress::<Runtime>::iter().count(), 0);
-        let full: Vec<(u16, u64)> = (100..132).map(|uid| (uid, 1)).collect();
+        let full_list: Vec<(u16, u64)> = (100..132).map(|uid| (uid, 1)).collect();
         AssociatedUidsByEvmAddress::<Runtime>::insert(
             BABELBIT,
             evm_address,
-            frame_support::BoundedVec::truncate_from(full),
+            frame_support::BoundedVec::truncate_from(full_list),
         );
         assert_eq!(
-            attempt(&first, associate(BABELBIT, evm_address, good())),
+            attempt(&first, associate(BABELBIT, evm_address, valid_signature())),
             "EvmKeyAssociationLimitExceeded"
         );
     });
@@ -137,7 +147,7 @@ fn addresses_without_a_valid_signature_are_refused() {
 
 #[test]
 fn evm_addresses_follow_their_neurons() {
-    neurons(|first, second| {
+    with_neurons(|first, second| {
         for hotkey in [&first, &second] {
             let call = associate(BABELBIT, address(ADDRESS), signature(SECRET, hotkey, 0));
             assert_eq!(attempt(hotkey, call), "ok");

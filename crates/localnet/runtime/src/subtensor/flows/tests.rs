@@ -4,7 +4,7 @@ use crate::subtensor::{
     Call, SubnetAlphaIn, SubnetAlphaOut, SubnetEmaTaoFlow, SubnetExcessTao, SubnetProtocolAlpha,
     SubnetTAO,
 };
-use crate::testing::{BABELBIT, Subtensor, account, attempt, chain, key, run_to};
+use crate::testing::{BABELBIT, Subtensor, account, at_first_block, attempt, key, run_to};
 use crate::types::AlphaBalance;
 
 const TAO: u64 = 1_000_000_000;
@@ -16,7 +16,7 @@ fn pool(netuid: NetUid) -> i64 {
 
 #[test]
 fn account_trades_are_recorded_as_flows() {
-    chain(|| {
+    at_first_block(|| {
         let (bob, hotkey) = (account("Bob"), key(1));
         Subtensor::own_hotkey(&bob, &hotkey).unwrap();
         let stake = |netuid| Call::<Runtime>::add_stake {
@@ -54,7 +54,7 @@ fn account_trades_are_recorded_as_flows() {
 
 #[test]
 fn emission_is_a_protocol_flow_and_its_excess_buys_alpha() {
-    chain(|| {
+    at_first_block(|| {
         let issued = Subtensor::alpha_issuance(BABELBIT).0;
         let (alpha, average) =
             (SubnetAlphaIn::<Runtime>::get(BABELBIT).0, SubnetEmaTaoFlow::<Runtime>::get(BABELBIT));
@@ -78,7 +78,7 @@ fn emission_is_a_protocol_flow_and_its_excess_buys_alpha() {
 
 #[test]
 fn sold_root_dividends_are_a_negative_protocol_flow() {
-    chain(|| {
+    at_first_block(|| {
         let (dave, hotkey) = (account("Dave"), key(1));
         Subtensor::own_hotkey(&dave, &hotkey).unwrap();
         Subtensor::append_neuron(NetUid::ROOT, &hotkey);
@@ -95,7 +95,7 @@ fn sold_root_dividends_are_a_negative_protocol_flow() {
 
 #[test]
 fn subnet_flows_saturate() {
-    chain(|| {
+    at_first_block(|| {
         SubnetTaoFlow::<Runtime>::insert(BABELBIT, 1_i64);
         Subtensor::record_tao_inflow(BABELBIT, TaoBalance(u64::MAX));
         assert_eq!(SubnetTaoFlow::<Runtime>::get(BABELBIT), i64::MAX);

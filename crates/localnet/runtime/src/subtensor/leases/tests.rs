@@ -9,8 +9,8 @@ use crate::subtensor::{
     Call, NetworkMinLockCost, Owner, SubnetAlphaOut, SubnetOwnerHotkey, TotalIssuance, TotalStake,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome, send,
-    send_as_root,
+    BABELBIT, Subtensor, account, at_first_block, attempt, balance, jump_to, key, last_event,
+    outcome, send, send_as_root,
 };
 
 const TAO: u64 = 1_000_000_000;
@@ -51,7 +51,7 @@ fn finalize(who: &AccountId) -> String {
 /// Runs a test with a lease until block 500, whose contributors receive this share of the owner's
 /// cut.
 fn with_lease(percent: u8, test: impl FnOnce([AccountId; 3], SubnetLease<AccountId>)) {
-    chain(|| {
+    at_first_block(|| {
         let accounts = raise(register(percent, Some(500)), CONTRIBUTIONS);
         assert_eq!(finalize(&accounts[0]), "ok");
         test(accounts, SubnetLeases::<Runtime>::get(0).unwrap());
@@ -70,13 +70,14 @@ fn stake(lease: &SubnetLease<AccountId>, coldkey: &AccountId) -> u64 {
 }
 
 fn check_issuance() {
-    let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
-    assert_eq!(TotalIssuance::<Runtime>::get().0, counted);
+    let expected_issuance =
+        pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
+    assert_eq!(TotalIssuance::<Runtime>::get().0, expected_issuance);
 }
 
 #[test]
 fn a_crowdloan_pays_for_a_subnet() {
-    chain(|| {
+    at_first_block(|| {
         let before = ["Alice", "Bob", "Charlie"].map(|name| balance(&account(name)));
         let accounts = raise(register(30, Some(500)), CONTRIBUTIONS);
         let [alice, bob, charlie] = &accounts;
@@ -136,7 +137,7 @@ fn a_crowdloan_pays_for_a_subnet() {
 
 #[test]
 fn a_lease_that_cannot_be_created_changes_nothing() {
-    chain(|| {
+    at_first_block(|| {
         let alice = account("Alice");
         assert_eq!(
             attempt(&alice, register(30, None)),
@@ -282,7 +283,7 @@ fn owner_cut_of_leased_subnet_is_not_locked() {
                 stake(&lease, &bob).abs_diff(u64::from(payments) * 3_000_000_000) <= 10,
                 "{payments}"
             );
-            assert_eq!(Subtensor::locked(&lease.coldkey, LEASED).0, 0);
+            assert_eq!(Subtensor::locked_alpha(&lease.coldkey, LEASED).0, 0);
         }
     });
 }
@@ -333,7 +334,7 @@ fn a_lease_ends_with_a_new_owner() {
 
 #[test]
 fn a_lease_without_an_end_is_not_terminated() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, ..] = raise(register(100, None), CONTRIBUTIONS);
         assert_eq!(finalize(&alice), "ok");
         jump_to(u32::MAX);
@@ -405,7 +406,7 @@ proptest! {
         percent in 0_u8..=100,
         cuts in prop::collection::vec(0_u64..50_000_000_000, 1..8),
     ) {
-        chain(|| {
+        at_first_block(|| {
             let accounts = raise(register(percent, None), [deposit, bob, charlie]);
             let issued = TotalIssuance::<Runtime>::get();
             assert_eq!(finalize(&accounts[0]), "ok");

@@ -26,26 +26,26 @@ pub(super) struct Rates {
 pub(super) struct LockKind {
     /// Whether the stake is locked to the hotkey of the subnet's owner, where conviction equals the
     /// locked stake immediately.
-    pub(super) of_owner: bool,
+    pub(super) is_owner_lock: bool,
     /// Whether the lock does not decay.
-    pub(super) perpetual: bool,
+    pub(super) is_perpetual: bool,
 }
 
 impl LockKind {
     pub(super) const ALL: [Self; 4] = [
-        Self { of_owner: false, perpetual: true },
-        Self { of_owner: false, perpetual: false },
-        Self { of_owner: true, perpetual: true },
-        Self { of_owner: true, perpetual: false },
+        Self { is_owner_lock: false, is_perpetual: true },
+        Self { is_owner_lock: false, is_perpetual: false },
+        Self { is_owner_lock: true, is_perpetual: true },
+        Self { is_owner_lock: true, is_perpetual: false },
     ];
 
     /// Returns a lock of this kind as it is now.
-    pub(super) fn rolled(self, mut lock: LockState, rates: Rates) -> LockState {
+    pub(super) fn roll_forward(self, mut lock: LockState, rates: Rates) -> LockState {
         if let Some(blocks) = rates.now.checked_sub(lock.last_update).filter(|blocks| *blocks > 0) {
-            (lock.locked_mass, lock.conviction) = self.after(blocks, &lock, rates);
+            (lock.locked_mass, lock.conviction) = self.decayed_after(blocks, &lock, rates);
             lock.last_update = rates.now;
         }
-        if self.of_owner {
+        if self.is_owner_lock {
             lock.conviction = U64F64::from_num(lock.locked_mass.0);
         }
         if is_negligible(&lock) {
@@ -56,7 +56,7 @@ impl LockKind {
     }
 
     /// Returns the amount and the conviction of a lock after a number of blocks.
-    fn after(
+    fn decayed_after(
         self,
         blocks: u64,
         lock: &LockState,
@@ -64,13 +64,13 @@ impl LockKind {
     ) -> (AlphaBalance, U64F64) {
         let mass = U64F64::from_num(lock.locked_mass.0);
         let (remaining, maturity_decay) = (decay(blocks, unlock), decay(blocks, maturity));
-        let amount = if self.perpetual {
+        let amount = if self.is_perpetual {
             lock.locked_mass.0
         } else {
             remaining.saturating_mul(mass).saturating_to_num()
         };
         // The share of the amount that becomes conviction in this time.
-        let matured = if self.perpetual {
+        let matured = if self.is_perpetual {
             U64F64::from_num(1).saturating_sub(maturity_decay)
         } else if unlock == maturity {
             let timescales = U64F64::from_num(blocks)
@@ -80,7 +80,7 @@ impl LockKind {
         } else if unlock == 0 || maturity == 0 {
             U64F64::default()
         } else {
-            between(remaining, maturity_decay, unlock, maturity)
+            conviction_share(remaining, maturity_decay, unlock, maturity)
         };
         let conviction = maturity_decay
             .saturating_mul(lock.conviction)
@@ -91,7 +91,7 @@ impl LockKind {
 
 /// Returns the share of an amount that decays on the timescale `unlock` and becomes conviction on
 /// the timescale `maturity`: unlock · (remaining − faded) / (unlock − maturity).
-fn between(remaining: U64F64, faded: U64F64, unlock: u64, maturity: u64) -> U64F64 {
+fn conviction_share(remaining: U64F64, faded: U64F64, unlock: u64, maturity: u64) -> U64F64 {
     let difference =
         I64F64::saturating_from_num(remaining).saturating_sub(I64F64::saturating_from_num(faded));
     let timescales =
@@ -110,9 +110,11 @@ fn decay(blocks: u64, timescale: u64) -> U64F64 {
         return U64F64::default();
     }
     let minimum = I64F64::from_num(MAX_TIMESCALES.saturating_neg());
-    let passed = I64F64::saturating_from_num(i128::from(blocks).saturating_neg());
-    let timescales =
-        passed.checked_div(I64F64::saturating_from_num(timescale)).unwrap_or(minimum).max(minimum);
+    let negative_blocks = I64F64::saturating_from_num(i128::from(blocks).saturating_neg());
+    let timescales = negative_blocks
+        .checked_div(I64F64::saturating_from_num(timescale))
+        .unwrap_or(minimum)
+        .max(minimum);
     let remaining: I64F64 = exp(timescales).unwrap_or_default();
     U64F64::saturating_from_num(remaining.max(I64F64::default()))
 }
@@ -136,13 +138,18 @@ mod tests {
         }
     }
 
-    fn rolled(of_owner: bool, perpetual: bool, lock: LockState, rates: Rates) -> (f64, f64) {
-        let rolled = LockKind { of_owner, perpetual }.rolled(lock, rates);
+    fn roll_forward(
+        is_owner_lock: bool,
+        is_perpetual: bool,
+        lock: LockState,
+        rates: Rates,
+    ) -> (f64, f64) {
+        let rolled = LockKind { is_owner_lock, is_perpetual }.roll_forward(lock, rates);
         assert_eq!(rolled.last_update, rates.now);
         (rolled.locked_mass.0 as f64, rolled.conviction.to_num())
     }
 
-    fn close(actual: (f64, f64), expected: (f64, f64)) -> bool {
+    fn is_close(actual: (f64, f64), expected: (f64, f64)) -> bool {
         (actual.0 - expected.0).abs() < 2.0 && (actual.1 - expected.1).abs() < 2.0
     }
 
@@ -152,28 +159,28 @@ mod tests {
         let e = (-1.0_f64).exp();
         let share_of_mass = |share: f64| mass as f64 * share;
         let decayed = conviction as f64 * e;
-        assert!(close(
-            rolled(false, true, lock(mass, conviction), RATES),
+        assert!(is_close(
+            roll_forward(false, true, lock(mass, conviction), RATES),
             (share_of_mass(1.0), share_of_mass(1.0 - e) + decayed)
         ));
-        assert!(close(
-            rolled(false, false, lock(mass, conviction), RATES),
+        assert!(is_close(
+            roll_forward(false, false, lock(mass, conviction), RATES),
             (share_of_mass(e), share_of_mass(e) + decayed)
         ));
-        assert!(close(
-            rolled(true, false, lock(mass, conviction), RATES),
+        assert!(is_close(
+            roll_forward(true, false, lock(mass, conviction), RATES),
             (share_of_mass(e), share_of_mass(e))
         ));
         let slower = Rates { unlock: 2_000, ..RATES };
         let (remaining, share) = ((-0.5_f64).exp(), 2.0 * ((-0.5_f64).exp() - e));
-        assert!(close(
-            rolled(false, false, lock(mass, 0), slower),
+        assert!(is_close(
+            roll_forward(false, false, lock(mass, 0), slower),
             (share_of_mass(remaining), share_of_mass(share))
         ));
         let faster = Rates { unlock: 500, ..RATES };
         let (remaining, share) = ((-2.0_f64).exp(), -((-2.0_f64).exp() - e));
-        assert!(close(
-            rolled(false, false, lock(mass, 0), faster),
+        assert!(is_close(
+            roll_forward(false, false, lock(mass, 0), faster),
             (share_of_mass(remaining), share_of_mass(share))
         ));
     }
@@ -196,11 +203,12 @@ mod tests {
                 .flat_map(move |(a, b)| [0, 1, 99, u64::MAX].map(|mass| (mass, now, a, b)))
         }) {
             for kind in LockKind::ALL {
-                let lock = kind.rolled(lock(mass, u64::MAX), Rates { now, unlock, maturity });
+                let lock = kind.roll_forward(lock(mass, u64::MAX), Rates { now, unlock, maturity });
                 assert!(lock.locked_mass.0 <= mass, "{kind:?} {mass} {now} {unlock} {maturity}");
             }
         }
-        let empty_lock = LockKind { of_owner: false, perpetual: true }.rolled(lock(99, 99), RATES);
+        let empty_lock =
+            LockKind { is_owner_lock: false, is_perpetual: true }.roll_forward(lock(99, 99), RATES);
         assert_eq!((empty_lock.locked_mass.0, empty_lock.conviction.to_num::<u64>()), (0, 0));
     }
 }

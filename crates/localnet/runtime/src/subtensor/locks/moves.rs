@@ -34,7 +34,7 @@ impl<T: Config> Pallet<T> {
         }
         let before = Self::kind_of_lock(coldkey, netuid, &origin_hotkey);
         let after = Self::kind_of_lock(coldkey, netuid, destination_hotkey);
-        let moved = after.rolled(moved, Self::rates());
+        let moved = after.roll_forward(moved, Self::rates());
         Self::remove_lock(coldkey, netuid, &origin_hotkey);
         Self::subtract_from_total(netuid, &origin_hotkey, before, lock);
         Self::store_lock(coldkey, netuid, destination_hotkey, moved);
@@ -75,7 +75,7 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::accepts_locked_alpha(to), Error::<T>::AccountRejectsLockedAlpha);
         let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
         let moved = LockState { locked_mass, conviction, ..Self::empty_lock() };
-        Self::store_lock(from, netuid, &hotkey, reduced(lock, moved));
+        Self::store_lock(from, netuid, &hotkey, reduce(lock, moved));
         Self::subtract_from_total(
             netuid,
             &hotkey,
@@ -86,7 +86,7 @@ impl<T: Config> Pallet<T> {
         received.locked_mass = received.locked_mass.saturating_add(moved.locked_mass);
         received.conviction = received.conviction.saturating_add(moved.conviction);
         let kind = Self::kind_of_lock(to, netuid, &hotkey);
-        Self::store_lock(to, netuid, &hotkey, kind.rolled(received, Self::rates()));
+        Self::store_lock(to, netuid, &hotkey, kind.roll_forward(received, Self::rates()));
         Self::add_to_total(netuid, &hotkey, kind, moved);
         Ok(())
     }
@@ -101,7 +101,7 @@ impl<T: Config> Pallet<T> {
         let locked_mass = amount.min(lock.locked_mass);
         let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
         let removed = LockState { locked_mass, conviction, ..lock };
-        Self::store_lock(coldkey, netuid, &hotkey, reduced(lock, removed));
+        Self::store_lock(coldkey, netuid, &hotkey, reduce(lock, removed));
         Self::subtract_from_total(
             netuid,
             &hotkey,
@@ -127,8 +127,8 @@ impl<T: Config> Pallet<T> {
                 continue;
             };
             let before = Self::kind_of_lock(&coldkey, netuid, &hotkey);
-            let after = LockKind { of_owner: becomes_owner, ..before };
-            let moved = after.rolled(lock, Self::rates());
+            let after = LockKind { is_owner_lock: becomes_owner, ..before };
+            let moved = after.roll_forward(lock, Self::rates());
             Self::remove_lock(&coldkey, netuid, old);
             Self::subtract_from_total(netuid, old, before, lock);
             Self::store_lock(&coldkey, netuid, new, moved);
@@ -142,14 +142,24 @@ impl<T: Config> Pallet<T> {
         if old == *new {
             return;
         }
-        for perpetual in [true, false] {
-            let [of_owner, of_others] =
-                [true, false].map(|of_owner| LockKind { of_owner, perpetual });
-            let before = Self::total_lock(netuid, &old, of_owner);
-            let after = Self::total_lock(netuid, new, of_others);
-            Self::store_total(netuid, &old, of_others, of_others.rolled(before, Self::rates()));
-            Self::store_total(netuid, new, of_others, Self::empty_lock());
-            Self::store_total(netuid, new, of_owner, of_owner.rolled(after, Self::rates()));
+        for is_perpetual in [true, false] {
+            let [owner_kind, other_kind] =
+                [true, false].map(|is_owner_lock| LockKind { is_owner_lock, is_perpetual });
+            let before = Self::total_lock(netuid, &old, owner_kind);
+            let after = Self::total_lock(netuid, new, other_kind);
+            Self::store_total(
+                netuid,
+                &old,
+                other_kind,
+                other_kind.roll_forward(before, Self::rates()),
+            );
+            Self::store_total(netuid, new, other_kind, Self::empty_lock());
+            Self::store_total(
+                netuid,
+                new,
+                owner_kind,
+                owner_kind.roll_forward(after, Self::rates()),
+            );
         }
     }
 
@@ -163,7 +173,7 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let has_lock = Self::netuids_with_locks(new)
             .iter()
-            .any(|netuid| Self::locked(new, *netuid) > AlphaBalance::ZERO);
+            .any(|netuid| Self::locked_alpha(new, *netuid) > AlphaBalance::ZERO);
         ensure!(!has_lock, Error::<T>::ActiveLockExists);
         let moved: Vec<(NetUid, AccountId32, LockState, LockKind)> = Self::netuids_with_locks(old)
             .into_iter()
@@ -220,7 +230,7 @@ fn share_of(part: AlphaBalance, total: AlphaBalance) -> U64F64 {
 }
 
 /// Returns a lock reduced by an amount.
-fn reduced(lock: LockState, removed: LockState) -> LockState {
+fn reduce(lock: LockState, removed: LockState) -> LockState {
     LockState {
         locked_mass: lock.locked_mass.saturating_sub(removed.locked_mass),
         conviction: lock.conviction.saturating_sub(removed.conviction),

@@ -46,7 +46,7 @@ impl<T: Config> Pallet<T> {
             if is_full && replaced.is_none() {
                 return;
             }
-            Self::take_slot(netuid, replaced, &hotkey);
+            Self::assign_slot(netuid, replaced, &hotkey);
         }
         Self::change_owner_hotkey_of_locks(netuid, &hotkey);
         SubnetOwner::<T>::insert(netuid, &new_coldkey);

@@ -2,16 +2,16 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::{Call, SubnetAlphaOut, SubnetOwner, SubtokenEnabled};
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, chain, jump_to, key, last_event, outcome, run_to,
-    send_as_root,
+    BABELBIT, Subtensor, account, at_first_block, attempt, jump_to, key, last_event, outcome,
+    run_to, send_as_root,
 };
 use crate::types::TaoBalance;
 
 const STAKE: u64 = 1_000_000_000_000;
 
 /// Runs a test in which Bob has stake on a hotkey of Charlie.
-fn staked(test: impl FnOnce(AccountId, AccountId)) {
-    chain(|| {
+fn with_stake(test: impl FnOnce(AccountId, AccountId)) {
+    at_first_block(|| {
         jump_to(10);
         let (bob, hotkey) = (account("Bob"), key(1));
         Subtensor::own_hotkey(&account("Charlie"), &hotkey).unwrap();
@@ -44,16 +44,16 @@ fn transfer_stake_call(to: &AccountId, hotkey: &AccountId, amount: u64) -> Call<
     }
 }
 
-fn locked(coldkey: &AccountId) -> u64 {
-    Subtensor::locked(coldkey, BABELBIT).0
+fn locked_alpha(coldkey: &AccountId) -> u64 {
+    Subtensor::locked_alpha(coldkey, BABELBIT).0
 }
 
 /// Checks that the totals of all hotkeys are the sums of the locks, but for rounding.
 fn check_totals() {
     let mut locks = 0;
     for (_, hotkey, coldkey) in LockingColdkeys::<Runtime>::iter_keys() {
-        let (of, lock) = Subtensor::lock_of(&coldkey, BABELBIT).unwrap();
-        assert_eq!(of, hotkey);
+        let (locked_hotkey, lock) = Subtensor::lock_of(&coldkey, BABELBIT).unwrap();
+        assert_eq!(locked_hotkey, hotkey);
         locks += lock.locked_mass.0;
     }
     assert_eq!(Lock::<Runtime>::iter().count(), LockingColdkeys::<Runtime>::iter().count());
@@ -65,14 +65,14 @@ fn check_totals() {
     };
     let totals: u64 = LockKind::ALL
         .into_iter()
-        .map(|kind| if kind.of_owner { total(&owner, kind) } else { others(kind) })
+        .map(|kind| if kind.is_owner_lock { total(&owner, kind) } else { others(kind) })
         .sum();
     assert!(totals.abs_diff(locks) <= 1_000, "{totals} {locks}");
 }
 
 #[test]
 fn stake_that_cannot_be_locked_is_refused() {
-    staked(|bob, hotkey| {
+    with_stake(|bob, hotkey| {
         assert_eq!(attempt(&bob, lock(&key(99), NetUid(77), 0)), "SubnetNotExists");
         assert_eq!(
             attempt(&bob, Call::move_lock { destination_hotkey: key(99), netuid: NetUid(77) }),
@@ -103,14 +103,14 @@ fn stake_that_cannot_be_locked_is_refused() {
             "InsufficientStakeForLock"
         );
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
-        assert_eq!(locked(&bob), STAKE);
+        assert_eq!(locked_alpha(&bob), STAKE);
         check_totals();
     });
 }
 
 #[test]
 fn locked_stake_cannot_be_unstaked() {
-    staked(|bob, hotkey| {
+    with_stake(|bob, hotkey| {
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
         assert_eq!(attempt(&bob, unstake(&hotkey, STAKE / 2 + 1)), "StakeUnavailable");
         let burn = |amount| Call::burn_alpha {
@@ -132,7 +132,11 @@ fn locked_stake_cannot_be_unstaked() {
         assert_eq!(attempt(&bob, unstake(&hotkey, 100_000_000)), "StakeUnavailable");
         // A lock decays to a third in its timescale of 934 866 blocks.
         jump_to(934_876);
-        assert!(locked(&bob).abs_diff(STAKE / 2 * 368 / 1_000) < STAKE / 1_000, "{}", locked(&bob));
+        assert!(
+            locked_alpha(&bob).abs_diff(STAKE / 2 * 368 / 1_000) < STAKE / 1_000,
+            "{}",
+            locked_alpha(&bob)
+        );
         assert_eq!(attempt(&bob, unstake(&hotkey, STAKE / 4)), "ok");
         check_totals();
     });
@@ -140,7 +144,7 @@ fn locked_stake_cannot_be_unstaked() {
 
 #[test]
 fn a_perpetual_lock_stays_and_gains_conviction() {
-    staked(|bob, hotkey| {
+    with_stake(|bob, hotkey| {
         let perpetual =
             |enabled| attempt(&bob, Call::set_perpetual_lock { netuid: BABELBIT, enabled });
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE)), "ok");
@@ -149,21 +153,21 @@ fn a_perpetual_lock_stays_and_gains_conviction() {
         assert_eq!(last_event(), Event::PerpetualLockUpdated { coldkey, netuid, enabled: true });
         check_totals();
         jump_to(934_876);
-        assert_eq!(locked(&bob), STAKE);
+        assert_eq!(locked_alpha(&bob), STAKE);
         let conviction: u64 = Subtensor::conviction_of(&hotkey, BABELBIT).to_num();
         assert!(conviction.abs_diff(STAKE * 632 / 1_000) < STAKE / 1_000, "{conviction}");
         assert_eq!(Subtensor::most_convicted(BABELBIT), Some(hotkey.clone()));
         assert_eq!(perpetual(false), "ok");
         check_totals();
         jump_to(2 * 934_876);
-        assert!(locked(&bob) < STAKE / 2);
+        assert!(locked_alpha(&bob) < STAKE / 2);
         assert!(HotkeyLock::<Runtime>::get(BABELBIT, &hotkey).is_none());
     });
 }
 
 #[test]
 fn a_lock_moves_to_another_hotkey() {
-    staked(|bob, hotkey| {
+    with_stake(|bob, hotkey| {
         let move_to = |hotkey| Call::move_lock { destination_hotkey: hotkey, netuid: BABELBIT };
         assert_eq!(attempt(&bob, move_to(key(2))), "NoExistingLock");
         assert_eq!(attempt(&bob, move_to(key(99))), "HotKeyAccountNotExists");
@@ -184,14 +188,14 @@ fn a_lock_moves_to_another_hotkey() {
         check_totals();
         // Stake locked to the owner's hotkey has full conviction at once.
         assert_eq!(attempt(&bob, move_to(account("Alice_hk"))), "ok");
-        assert_eq!(conviction(account("Alice_hk")), locked(&bob));
+        assert_eq!(conviction(account("Alice_hk")), locked_alpha(&bob));
         check_totals();
     });
 }
 
 #[test]
 fn locked_stake_transfers_only_to_accepting_accounts() {
-    staked(|bob, hotkey| {
+    with_stake(|bob, hotkey| {
         let eve = account("Eve");
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE / 2)), "ok");
         assert_eq!(
@@ -199,7 +203,7 @@ fn locked_stake_transfers_only_to_accepting_accounts() {
             "ok",
             "free stake moves first"
         );
-        assert_eq!((locked(&bob), locked(&eve)), (STAKE / 2, 0));
+        assert_eq!((locked_alpha(&bob), locked_alpha(&eve)), (STAKE / 2, 0));
         assert_eq!(
             attempt(&bob, transfer_stake_call(&eve, &hotkey, STAKE / 4)),
             "AccountRejectsLockedAlpha"
@@ -211,7 +215,7 @@ fn locked_stake_transfers_only_to_accepting_accounts() {
             Event::RejectLockedAlphaUpdated { coldkey: eve.clone(), enabled: false }
         );
         assert_eq!(attempt(&bob, transfer_stake_call(&eve, &hotkey, STAKE / 4)), "ok");
-        assert_eq!((locked(&bob), locked(&eve)), (STAKE / 4, STAKE / 4));
+        assert_eq!((locked_alpha(&bob), locked_alpha(&eve)), (STAKE / 4, STAKE / 4));
         check_totals();
         assert_eq!(
             attempt(&eve, Call::move_lock { destination_hotkey: key(2), netuid: BABELBIT }),
@@ -228,7 +232,7 @@ fn locked_stake_transfers_only_to_accepting_accounts() {
 
 #[test]
 fn locks_follow_swapped_keys() {
-    staked(|bob, hotkey| {
+    with_stake(|bob, hotkey| {
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE)), "ok");
         Subtensor::swap_hotkey_of_locks(BABELBIT, &hotkey, &key(3));
         assert_eq!(Subtensor::lock_of(&bob, BABELBIT).map(|(hotkey, _)| hotkey), Some(key(3)));
@@ -249,7 +253,7 @@ fn locks_follow_swapped_keys() {
             Subtensor::lock_of(&bob, BABELBIT).unwrap().1,
         );
         Subtensor::swap_coldkey_of_locks(&bob, &new).unwrap();
-        assert_eq!((locked(&bob), locked(&new)), (0, STAKE));
+        assert_eq!((locked_alpha(&bob), locked_alpha(&new)), (0, STAKE));
         assert_eq!(DecayingLock::<Runtime>::get(&new, BABELBIT), Some(false));
         assert!(Subtensor::accepts_locked_alpha(&new) && !Subtensor::accepts_locked_alpha(&bob));
         check_totals();
@@ -262,12 +266,12 @@ fn locks_follow_swapped_keys() {
 
 #[test]
 fn owner_cut_is_locked_if_enabled() {
-    staked(|_, _| {
+    with_stake(|_, _| {
         let alice = account("Alice");
         let owner = account("Alice_hk");
         Subtensor::increase_stake(&owner, &alice, BABELBIT, AlphaBalance(STAKE));
         Subtensor::lock_owner_cut(BABELBIT, &alice, AlphaBalance(1_000));
-        assert_eq!(locked(&alice), 0);
+        assert_eq!(locked_alpha(&alice), 0);
         let call =
             |netuid| crate::admin_utils::Call::<Runtime>::sudo_set_owner_cut_auto_lock_enabled {
                 netuid,
@@ -277,7 +281,7 @@ fn owner_cut_is_locked_if_enabled() {
         assert_eq!(outcome(send_as_root(call(NetUid::ROOT))), "NotPermittedOnRootSubnet");
         assert_eq!(outcome(send_as_root(call(BABELBIT))), "ok");
         Subtensor::lock_owner_cut(BABELBIT, &alice, AlphaBalance(1_000));
-        assert_eq!(locked(&alice), 1_000);
+        assert_eq!(locked_alpha(&alice), 1_000);
         assert!(SubtokenEnabled::<Runtime>::get(BABELBIT));
         check_totals();
     });
@@ -285,7 +289,7 @@ fn owner_cut_is_locked_if_enabled() {
 
 #[test]
 fn the_highest_conviction_owns_an_old_subnet() {
-    staked(|bob, hotkey| {
+    with_stake(|bob, hotkey| {
         let (alice, charlie) = (account("Alice"), account("Charlie"));
         let age = u32::try_from(ownership::MIN_AGE).unwrap();
         let owner = || SubnetOwner::<Runtime>::get(BABELBIT);
@@ -346,7 +350,7 @@ fn the_highest_conviction_owns_an_old_subnet() {
 
 #[test]
 fn a_lock_and_collateral_may_cover_the_same_stake() {
-    staked(|_, hotkey| {
+    with_stake(|_, hotkey| {
         let charlie = account("Charlie");
         Subtensor::increase_stake(&hotkey, &charlie, BABELBIT, AlphaBalance(STAKE));
         SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += STAKE);
@@ -362,9 +366,9 @@ fn a_lock_and_collateral_may_cover_the_same_stake() {
             attempt(&charlie, transfer_stake_call(&account("Eve"), &hotkey, STAKE / 10 * 4 - 10)),
             "ok"
         );
-        assert_eq!((locked(&charlie), locked(&account("Eve"))), (STAKE / 10 * 3, 0));
+        assert_eq!((locked_alpha(&charlie), locked_alpha(&account("Eve"))), (STAKE / 10 * 3, 0));
         assert_eq!(attempt(&charlie, lock(&hotkey, BABELBIT, STAKE / 10 * 2)), "ok");
-        assert_eq!(Subtensor::held(&charlie, BABELBIT).0, STAKE / 10 * 11);
+        assert_eq!(Subtensor::unavailable_stake(&charlie, BABELBIT).0, STAKE / 10 * 11);
         assert!(Subtensor::total_stake_of(&charlie, BABELBIT).0.abs_diff(STAKE / 10 * 6) <= 20);
         // Both together hold the stake on the subnet.
         assert_eq!(attempt(&charlie, unstake(&hotkey, STAKE / 10)), "StakeUnavailable");

@@ -55,7 +55,7 @@ impl<T: Config> Pallet<T> {
     /// Dissolves a subnet: its pool's TAO is paid to the stakers in proportion to their stake, and
     /// all its storage is removed.
     pub(super) fn remove_subnet(netuid: NetUid) {
-        Self::share_out_pool(netuid);
+        Self::distribute_pool(netuid);
         let destinations = AutoStakeDestinationColdkeys::<T>::iter_keys()
             .filter(|(_, key_netuid)| *key_netuid == netuid);
         for (hotkey, _) in destinations.collect::<Vec<_>>() {
@@ -107,7 +107,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes all stakes on a subnet and pays out the TAO of its pool.
-    fn share_out_pool(netuid: NetUid) {
+    fn distribute_pool(netuid: NetUid) {
         let stakes: Vec<(AccountId32, AccountId32, AlphaBalance)> = AlphaV2::<T>::iter_keys()
             .filter(|(_, _, key_netuid)| *key_netuid == netuid)
             .map(|(hotkey, coldkey, _)| {

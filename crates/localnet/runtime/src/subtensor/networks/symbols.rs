@@ -85,7 +85,7 @@ mod tests {
     use crate::runtime::Runtime;
     use crate::subtensor::{Call, NetworkRateLimit};
     use crate::testing::{
-        BABELBIT, account, attempt, chain, key, last_event, outcome, send_as_root,
+        BABELBIT, account, at_first_block, attempt, key, last_event, outcome, send_as_root,
     };
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_owner_and_root_choose_an_unused_symbol() {
-        chain(|| {
+        at_first_block(|| {
             let update = |netuid, symbol: &str| Call::<Runtime>::update_symbol {
                 netuid,
                 symbol: symbol.into(),

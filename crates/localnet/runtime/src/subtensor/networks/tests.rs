@@ -11,8 +11,8 @@ use crate::subtensor::{
     TotalStake,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome,
-    run_to, send, send_as_root, timelocked,
+    BABELBIT, Subtensor, account, at_first_block, attempt, balance, jump_to, key, last_event,
+    outcome, run_to, send, send_as_root, timelocked,
 };
 use crate::types::MechId;
 
@@ -32,7 +32,7 @@ fn subnet_lock_cost_equals_recorded_values() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["network_lock_cost"].as_array().unwrap();
     assert_eq!(cases.len(), 9);
-    chain(|| {
+    at_first_block(|| {
         for case in cases {
             let number = |name: &str| case[name].as_u64().unwrap();
             NetworkLastLockCost::<Runtime>::put(TaoBalance(number("last_lock")));
@@ -56,7 +56,7 @@ fn subnet_lock_cost_equals_recorded_values() {
 
 #[test]
 fn new_subnet_has_initial_values() {
-    chain(|| {
+    at_first_block(|| {
         jump_to(25);
         let (alice, before) = (account("Alice"), balance(&account("Alice")));
         assert_eq!(create("Alice", 1), "ok");
@@ -109,7 +109,7 @@ fn creation_checks_run_in_order() {
         }),
     ];
     for first in 0..breaks.len() {
-        let answer = chain(|| {
+        let answer = at_first_block(|| {
             breaks[first..].iter().for_each(|(_, breaks)| breaks());
             create("Bob", 1)
         });
@@ -119,7 +119,7 @@ fn creation_checks_run_in_order() {
 
 #[test]
 fn subnets_are_created_at_the_rate_that_the_chain_allows() {
-    chain(|| {
+    at_first_block(|| {
         assert_eq!(create("Alice", 1), "ok");
         jump_to(7_200);
         assert_eq!(create("Bob", 2), "NetworkTxRateLimitExceeded", "the rate limit is global");
@@ -134,7 +134,7 @@ fn subnets_are_created_at_the_rate_that_the_chain_allows() {
 
 #[test]
 fn median_price_includes_all_subnets() {
-    chain(|| {
+    at_first_block(|| {
         let set = |netuid: u16, tao: u64, alpha: u64| {
             NetworksAdded::<Runtime>::insert(NetUid(netuid), true);
             SubnetMechanism::<Runtime>::insert(NetUid(netuid), 1);
@@ -162,7 +162,7 @@ fn cheapest_subnet_without_immunity_is_replaced() {
     let price = |netuid: u16, milli: u64| {
         SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(milli) / 1_000);
     };
-    chain(|| {
+    at_first_block(|| {
         NetworkRateLimit::<Runtime>::put(0);
         SubnetLimit::<Runtime>::put(60);
         (2..59).for_each(|netuid| price(netuid, 900));
@@ -184,7 +184,7 @@ fn cheapest_subnet_without_immunity_is_replaced() {
 
 #[test]
 fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
-    chain(|| {
+    at_first_block(|| {
         jump_to(1_300_000);
         SubnetLimit::<Runtime>::put(59);
         (1..59).for_each(|netuid| {
@@ -222,7 +222,7 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
 
 /// Returns the storage keys whose first or only component is this netuid, and the keys of its rate
 /// limits.
-fn stored_for(netuid: NetUid) -> Vec<String> {
+fn stored_keys_of(netuid: NetUid) -> Vec<String> {
     let number = netuid.0.to_le_bytes();
     let mut actual = Vec::new();
     for pallet in ["SubtensorModule", "Commitments"] {
@@ -263,13 +263,13 @@ fn set_owner_of_subnet(netuid: NetUid, owner: &AccountId, hotkey: &AccountId) {
 
 #[test]
 fn dissolved_subnet_leaves_no_storage_key() {
-    chain(|| {
+    at_first_block(|| {
         run_to(25);
         assert_eq!(create("Bob", 1), "ok");
-        let before = (stored_for(BABELBIT).len(), stored_for(NetUid(60)).len());
+        let before = (stored_keys_of(BABELBIT).len(), stored_keys_of(NetUid(60)).len());
         set_owner_of_subnet(BABELBIT, &account("Alice"), &account("Alice_hk"));
         set_owner_of_subnet(NetUid(60), &account("Bob"), &key(1));
-        let (dissolved, other) = (stored_for(BABELBIT), stored_for(NetUid(60)));
+        let (dissolved, other) = (stored_keys_of(BABELBIT), stored_keys_of(NetUid(60)));
         assert!(dissolved.len() > 50 && other.len() > 30, "{} {}", dissolved.len(), other.len());
         assert_eq!(
             (dissolved.len() - before.0, other.len() - before.1),
@@ -277,15 +277,15 @@ fn dissolved_subnet_leaves_no_storage_key() {
             "five commitments, four actions"
         );
         Subtensor::remove_subnet(BABELBIT);
-        let counted =
+        let expected_issuance =
             pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
         assert_eq!(
             TotalIssuance::<Runtime>::get().0,
-            counted,
+            expected_issuance,
             "the pool's TAO was not paid out or removed"
         );
-        assert_eq!(stored_for(BABELBIT), Vec::<String>::new());
-        assert_eq!(stored_for(NetUid(60)), other);
+        assert_eq!(stored_keys_of(BABELBIT), Vec::<String>::new());
+        assert_eq!(stored_keys_of(NetUid(60)), other);
         let waiting = commitments::TimelockedIndex::<Runtime>::get();
         assert_eq!(waiting.into_iter().collect::<Vec<_>>(), [(NetUid(60), key(1))]);
         assert!(matches!(last_event(), Event::NetworkRemoved(BABELBIT)));
@@ -334,7 +334,7 @@ fn describe(netuid: NetUid, identity: SubnetIdentityV3) -> Call<Runtime> {
 #[test]
 fn an_owner_describes_its_subnet() {
     let alice = account("Alice");
-    chain(|| {
+    at_first_block(|| {
         assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(256, 1_024)))), "ok");
         assert!(matches!(last_event(), Event::SubnetIdentitySet(BABELBIT)));
         assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT), Some(identity(256, 1_024)));
@@ -358,7 +358,7 @@ fn a_subnet_can_be_described_when_it_is_created() {
         hotkey: key(hotkey),
         identity,
     };
-    chain(|| {
+    at_first_block(|| {
         NetworkRateLimit::<Runtime>::put(0);
         let bob = account("Bob");
         let before = balance(&bob);
@@ -380,7 +380,7 @@ fn a_subnet_can_be_described_when_it_is_created() {
 #[test]
 fn an_owner_starts_its_subnet_once() {
     let start = |who: &str, netuid| outcome(send(&account(who), Call::start_call { netuid }));
-    chain(|| {
+    at_first_block(|| {
         jump_to(40);
         assert_eq!(create("Bob", 1), "ok");
         let netuid = NetUid(60);
@@ -401,7 +401,7 @@ fn an_owner_starts_its_subnet_once() {
 
 #[test]
 fn only_root_dissolves_a_subnet() {
-    chain(|| {
+    at_first_block(|| {
         let alice = account("Alice");
         let calls = |netuid| {
             [

@@ -4,7 +4,7 @@ use super::*;
 use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::Call;
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event,
+    BABELBIT, Subtensor, account, at_first_block, attempt, balance, jump_to, key, last_event,
 };
 
 fn bytes(value: &Json) -> [u8; 32] {
@@ -36,18 +36,19 @@ fn seals_match_the_reference() {
         let (block, hotkey, coldkey, netuid) = challenge(row);
         let difficulty = number(&row["difficulty"]);
         let first = number(&row["pow_register_first_nonce"]);
-        let meets_at =
-            |nonce| meets(registration_seal(netuid, block, &hotkey, &coldkey, nonce), difficulty);
+        let meets_at = |nonce| {
+            meets_difficulty(registration_seal(netuid, block, &hotkey, &coldkey, nonce), difficulty)
+        };
         assert_eq!((0..=first).find(|nonce| meets_at(*nonce)), Some(first), "{row}");
         let first = number(&row["legacy_first_nonce"]);
-        let meets_at = |nonce| meets(legacy_seal(block, &hotkey, nonce), difficulty);
+        let meets_at = |nonce| meets_difficulty(legacy_seal(block, &hotkey, nonce), difficulty);
         assert_eq!((0..=first).find(|nonce| meets_at(*nonce)), Some(first), "{row}");
     }
 }
 
 /// Runs a test at block 10 of a chain with low proof-of-work difficulty and known block hashes.
 fn with_low_difficulty(test: impl FnOnce(AccountId)) {
-    chain(|| {
+    at_first_block(|| {
         jump_to(10);
         MinDifficulty::<Runtime>::insert(BABELBIT, 0);
         Difficulty::<Runtime>::insert(BABELBIT, 2);
@@ -59,10 +60,10 @@ fn with_low_difficulty(test: impl FnOnce(AccountId)) {
 }
 
 /// Finds a nonce whose seal meets the difficulty, or one whose seal does not.
-fn mine(coldkey: &AccountId, hotkey: &AccountId, block: u64, good: bool) -> (u64, Vec<u8>) {
+fn mine(coldkey: &AccountId, hotkey: &AccountId, block: u64, is_valid: bool) -> (u64, Vec<u8>) {
     let seal =
         |nonce| registration_seal(BABELBIT, H256::from_low_u64_be(block), hotkey, coldkey, nonce);
-    let nonce = (0..1_000).find(|nonce| meets(seal(*nonce), 2) == good).unwrap();
+    let nonce = (0..1_000).find(|nonce| meets_difficulty(seal(*nonce), 2) == is_valid).unwrap();
     (nonce, seal(nonce).as_bytes().to_vec())
 }
 
@@ -104,35 +105,45 @@ fn valid_work_registers_a_neuron() {
 fn invalid_work_is_refused() {
     with_low_difficulty(|bob| {
         let hotkey = key(1);
-        let good = mine(&bob, &hotkey, 9, true);
+        let valid_work = mine(&bob, &hotkey, 9, true);
         let refusal = |call| attempt(&bob, call);
         assert_eq!(
-            refusal(register(NetUid::ROOT, 9, good.clone(), &hotkey)),
+            refusal(register(NetUid::ROOT, 9, valid_work.clone(), &hotkey)),
             "RegistrationNotPermittedOnRootSubnet"
         );
-        assert_eq!(refusal(register(NetUid(77), 9, good.clone(), &hotkey)), "SubnetNotExists");
+        assert_eq!(
+            refusal(register(NetUid(77), 9, valid_work.clone(), &hotkey)),
+            "SubnetNotExists"
+        );
         for block in [0, 4, 10, 11, u64::MAX] {
             assert_eq!(
-                refusal(register(BABELBIT, block, good.clone(), &hotkey)),
+                refusal(register(BABELBIT, block, valid_work.clone(), &hotkey)),
                 "InvalidWorkBlock",
                 "{block}"
             );
         }
-        for work in
-            [Vec::new(), vec![0; 32], good.1[..31].to_vec(), [good.1.clone(), vec![0]].concat()]
-        {
-            assert_eq!(refusal(register(BABELBIT, 9, (good.0, work), &hotkey)), "InvalidSeal");
+        for work in [
+            Vec::new(),
+            vec![0; 32],
+            valid_work.1[..31].to_vec(),
+            [valid_work.1.clone(), vec![0]].concat(),
+        ] {
+            assert_eq!(
+                refusal(register(BABELBIT, 9, (valid_work.0, work), &hotkey)),
+                "InvalidSeal"
+            );
         }
         assert_eq!(
-            refusal(register(BABELBIT, 9, (good.0 + 1, good.1.clone()), &hotkey)),
+            refusal(register(BABELBIT, 9, (valid_work.0 + 1, valid_work.1.clone()), &hotkey)),
             "InvalidSeal"
         );
         assert_eq!(
-            refusal(register(BABELBIT, 8, good.clone(), &hotkey)),
+            refusal(register(BABELBIT, 8, valid_work.clone(), &hotkey)),
             "InvalidSeal",
             "work for another block"
         );
-        let others = attempt(&account("Charlie"), register(BABELBIT, 9, good.clone(), &hotkey));
+        let others =
+            attempt(&account("Charlie"), register(BABELBIT, 9, valid_work.clone(), &hotkey));
         assert_eq!(others, "InvalidSeal", "work of another coldkey");
         assert_eq!(
             refusal(register(BABELBIT, 9, mine(&bob, &hotkey, 9, false), &hotkey)),
@@ -148,12 +159,15 @@ fn invalid_work_is_refused() {
         assert_eq!(refusal(register(netuid, 9, work, &owned)), "NonAssociatedColdKey");
         LastPowRegistrationBlock::<Runtime>::insert(&hotkey, 9);
         assert_eq!(
-            refusal(register(BABELBIT, 9, good.clone(), &hotkey)),
+            refusal(register(BABELBIT, 9, valid_work.clone(), &hotkey)),
             "InvalidWorkBlock",
             "the block was used"
         );
         NetworkPowRegistrationAllowed::<Runtime>::insert(BABELBIT, false);
-        assert_eq!(refusal(register(BABELBIT, 9, good, &hotkey)), "SubNetRegistrationDisabled");
+        assert_eq!(
+            refusal(register(BABELBIT, 9, valid_work, &hotkey)),
+            "SubNetRegistrationDisabled"
+        );
     });
 }
 
@@ -186,7 +200,9 @@ fn faucet_pays_each_proof_of_work_once() {
         assert_eq!(faucet(10, 0, &[]), "InvalidSeal");
         assert_eq!(faucet(10, 0, &[0xff; 32]), "InvalidDifficulty");
         assert_eq!(faucet(10, 0, &[0; 32]), "InvalidSeal");
-        let nonce = (0..100_000_000).find(|nonce| meets(seal(*nonce), FAUCET_DIFFICULTY)).unwrap();
+        let nonce = (0..100_000_000)
+            .find(|nonce| meets_difficulty(seal(*nonce), FAUCET_DIFFICULTY))
+            .unwrap();
         let work = seal(nonce);
         assert_eq!(faucet(10, nonce + 1, work.as_bytes()), "InvalidSeal");
         let (before, issued) = (balance(&bob), TotalIssuance::<Runtime>::get());

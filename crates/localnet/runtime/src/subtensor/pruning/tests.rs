@@ -3,7 +3,7 @@ use sp_runtime::PerU16;
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::{ImmuneOwnerUidsLimit, SubnetOwner};
-use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome};
+use crate::testing::{BABELBIT, Subtensor, account, at_first_block, jump_to, key, outcome};
 use crate::types::MechId;
 
 /// Emission and registration block of a neuron.
@@ -39,7 +39,7 @@ fn neuron_with_lowest_emission_is_pruned() {
         ("never the owner's neuron", &[], None),
     ];
     for (case, neurons, expected) in cases {
-        chain(|| {
+        at_first_block(|| {
             ImmunityPeriod::<Runtime>::insert(BABELBIT, 50);
             MinNonImmuneUids::<Runtime>::insert(BABELBIT, 1);
             fill(neurons);
@@ -51,12 +51,12 @@ fn neuron_with_lowest_emission_is_pruned() {
 
 #[test]
 fn empty_subnet_has_no_neuron_to_prune() {
-    chain(|| assert_eq!(Subtensor::neuron_to_prune(NetUid::ROOT), None));
+    at_first_block(|| assert_eq!(Subtensor::neuron_to_prune(NetUid::ROOT), None));
 }
 
 #[test]
 fn owner_hotkeys_are_protected_up_to_the_limit() {
-    chain(|| {
+    at_first_block(|| {
         SubnetOwner::<Runtime>::insert(BABELBIT, account("Bob"));
         fill(&[(0, 1), (0, 2), (9, 3)]);
         jump_to(9_000);
@@ -76,7 +76,7 @@ fn owner_hotkeys_are_protected_up_to_the_limit() {
 #[test]
 fn trim_limits_are_checked() {
     let trim = |room| outcome(Subtensor::trim_to_max_allowed_uids(BABELBIT, room));
-    chain(|| {
+    at_first_block(|| {
         assert_eq!(outcome(Subtensor::trim_to_max_allowed_uids(NetUid(77), 64)), "SubnetNotExists");
         assert_eq!(trim(63), "InvalidValue");
         assert_eq!(trim(257), "InvalidValue");
@@ -98,7 +98,7 @@ fn trim_limits_are_checked() {
 
 #[test]
 fn trim_removes_lowest_emission_and_compacts_uids() {
-    chain(|| {
+    at_first_block(|| {
         MinAllowedUids::<Runtime>::insert(BABELBIT, 1);
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         fill(&[(10, 1), (20, 2), (10, 3), (30, 4)]);

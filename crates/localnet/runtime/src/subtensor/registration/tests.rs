@@ -5,7 +5,8 @@ use crate::subtensor::{
     OwnedHotkeys, Owner, SubnetAlphaIn, SubnetTAO, Tempo, Uids,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send,
+    BABELBIT, Subtensor, account, at_first_block, balance, jump_to, key, last_event, outcome,
+    run_to, send,
 };
 
 const ROOT: NetUid = NetUid::ROOT;
@@ -31,7 +32,7 @@ fn has_event(event: &Event<Runtime>) -> bool {
 
 #[test]
 fn a_registration_costs_the_price_and_gives_a_slot() {
-    chain(|| {
+    at_first_block(|| {
         jump_to(7);
         let before = balance(&account("Bob"));
         let price = Burn::<Runtime>::get(BABELBIT).0;
@@ -83,16 +84,16 @@ fn registration_checks_run_in_order() {
         ("NonAssociatedColdKey", || Owner::<Runtime>::insert(key(1), account("Charlie"))),
         ("NoNeuronIdAvailable", || MaxAllowedUids::<Runtime>::insert(BABELBIT, 0)),
     ];
-    assert_eq!(chain(|| register("Bob", ROOT, 1)), "RegistrationNotPermittedOnRootSubnet");
+    assert_eq!(at_first_block(|| register("Bob", ROOT, 1)), "RegistrationNotPermittedOnRootSubnet");
     for first in 0..breaks.len() {
-        let answer = chain(|| {
+        let answer = at_first_block(|| {
             breaks[first..].iter().for_each(|(_, breaks)| breaks());
             register("Bob", BABELBIT, 1)
         });
         assert_eq!(answer, breaks[first].0);
     }
     // The payment may reduce the balance to the existential deposit.
-    chain(|| {
+    at_first_block(|| {
         Burn::<Runtime>::insert(BABELBIT, TaoBalance(balance(&account("Bob")) - 500));
         assert_eq!(register("Bob", BABELBIT, 1), "ok");
         assert_eq!(balance(&account("Bob")), 500);
@@ -101,7 +102,7 @@ fn registration_checks_run_in_order() {
 
 #[test]
 fn refused_registration_changes_no_state() {
-    chain(|| {
+    at_first_block(|| {
         MaxAllowedUids::<Runtime>::insert(BABELBIT, 1);
         let before = balance(&account("Bob"));
         // The only neuron is the owner's, which is never replaced.
@@ -113,7 +114,7 @@ fn refused_registration_changes_no_state() {
 
 #[test]
 fn registration_above_price_limit_is_refused() {
-    chain(|| {
+    at_first_block(|| {
         let price = Burn::<Runtime>::get(BABELBIT).0;
         assert_eq!(register_limit("Bob", ROOT, 1, 0), "RegistrationNotPermittedOnRootSubnet");
         assert_eq!(register_limit("Bob", NetUid(77), 1, 0), "SubnetNotExists");
@@ -128,7 +129,7 @@ fn registration_above_price_limit_is_refused() {
 
 #[test]
 fn a_full_subnet_replaces_a_neuron() {
-    chain(|| {
+    at_first_block(|| {
         MaxAllowedUids::<Runtime>::insert(BABELBIT, 3);
         assert_eq!(register("Bob", BABELBIT, 1), "ok");
         assert_eq!(register("Bob", BABELBIT, 2), "ok");
@@ -152,7 +153,7 @@ fn a_full_subnet_replaces_a_neuron() {
 
 #[test]
 fn root_registrations_are_limited_per_block_and_interval() {
-    chain(|| {
+    at_first_block(|| {
         BurnHalfLife::<Runtime>::insert(ROOT, 0);
         let (before, price) = (balance(&account("Bob")), Burn::<Runtime>::get(ROOT).0);
         assert_eq!(root_register("Bob", 1), "ok");
@@ -194,7 +195,7 @@ fn a_full_root_replaces_its_weakest_member() {
     let stake = |hotkey: u32, rao: u64| {
         Subtensor::increase_stake(&key(hotkey), &account("Bob"), ROOT, AlphaBalance(rao));
     };
-    chain(|| {
+    at_first_block(|| {
         MaxAllowedUids::<Runtime>::insert(ROOT, 2);
         MaxRegistrationsPerBlock::<Runtime>::insert(ROOT, 9);
         TargetRegistrationsPerInterval::<Runtime>::insert(ROOT, 9);
@@ -225,7 +226,7 @@ fn a_full_root_replaces_its_weakest_member() {
 
 #[test]
 fn account_of_a_subnet_cannot_be_a_hotkey() {
-    chain(|| {
+    at_first_block(|| {
         let hotkey = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
         let calls: [Call<Runtime>; 4] = [
             Call::burned_register { netuid: BABELBIT, hotkey: hotkey.clone() },
@@ -247,7 +248,7 @@ fn account_of_a_subnet_cannot_be_a_hotkey() {
 
 #[test]
 fn existing_take_is_kept_when_joining_root() {
-    chain(|| {
+    at_first_block(|| {
         Delegates::<Runtime>::insert(key(1), sp_runtime::PerU16::from_parts(5));
         assert_eq!(root_register("Bob", 1), "ok");
         assert_eq!(Delegates::<Runtime>::get(key(1)).deconstruct(), 5);
@@ -257,7 +258,7 @@ fn existing_take_is_kept_when_joining_root() {
 
 #[test]
 fn registering_twice_in_a_batch_fails_as_a_whole() {
-    chain(|| {
+    at_first_block(|| {
         let call = || RuntimeCall::from(Call::burned_register { netuid: BABELBIT, hotkey: key(1) });
         let batch = pallet_utility::Call::batch_all { calls: vec![call(), call()] };
         assert_eq!(outcome(send(&account("Bob"), batch)), "HotKeyAlreadyRegisteredInSubNet");

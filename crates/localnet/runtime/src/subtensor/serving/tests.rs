@@ -3,7 +3,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::Call;
-use crate::testing::{BABELBIT, account, chain, jump_to, key, last_event, outcome, send};
+use crate::testing::{BABELBIT, account, at_first_block, jump_to, key, last_event, outcome, send};
 
 fn axon(ip: u128, port: u16, ip_type: u8) -> Call<Runtime> {
     let (protocol, placeholder1, placeholder2) = (4, 5, 6);
@@ -33,7 +33,7 @@ fn v6(ip: Ipv6Addr) -> u128 {
 
 #[test]
 fn an_endpoint_is_stored_as_it_was_announced() {
-    chain(|| {
+    at_first_block(|| {
         jump_to(9);
         let hotkey = account("Alice_hk");
         let ip = v4(203, 0, 113, 9);
@@ -86,7 +86,7 @@ fn unreachable_addresses_are_refused() {
     ];
     for (ip, port, ip_type, for_axon, for_prometheus) in cases {
         let hotkey = account("Alice_hk");
-        let answers = chain(|| {
+        let answers = at_first_block(|| {
             (
                 outcome(send(&hotkey, axon(ip, port, ip_type))),
                 send(&hotkey, prometheus(ip, port, ip_type)),
@@ -99,7 +99,7 @@ fn unreachable_addresses_are_refused() {
 
 #[test]
 fn endpoint_announcements_require_registration_and_are_rate_limited() {
-    chain(|| {
+    at_first_block(|| {
         let hotkey = account("Alice_hk");
         let ip = v4(8, 8, 8, 8);
         for call in [axon, prometheus] {
@@ -154,7 +154,7 @@ fn a_certificate_has_at_most_64_bytes_of_key() {
     let hotkey = account("Alice_hk");
     for (bytes, key_length) in [(0, None), (1, Some(0)), (33, Some(32)), (65, Some(64)), (66, None)]
     {
-        chain(|| {
+        at_first_block(|| {
             assert_eq!(outcome(send(&hotkey, tls(vec![7; bytes]))), "ok");
             assert!(Axons::<Runtime>::contains_key(BABELBIT, &hotkey), "{bytes}");
             let stored = NeuronCertificates::<Runtime>::get(BABELBIT, &hotkey);

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{BABELBIT, Subtensor, chain, key};
+use crate::testing::{BABELBIT, Subtensor, at_first_block, key};
 
 const COLDKEYS: u32 = 4;
 
@@ -33,13 +33,13 @@ proptest! {
 
     #[test]
     fn staking_moves_only_the_stakers_own_alpha(steps in steps()) {
-        chain(|| -> Result<(), TestCaseError> {
+        at_first_block(|| -> Result<(), TestCaseError> {
             let hotkey = key(1_000);
             Owner::<crate::Runtime>::insert(&hotkey, key(0));
             let other_stake = TotalAlphaStaked::<crate::Runtime>::get(BABELBIT).0;
             for step in steps {
                 let (before, total) = (stakes(&hotkey), Subtensor::total_alpha(&hotkey, BABELBIT).0);
-                let moved = match step {
+                let moved_amount = match step {
                     Step::Add(coldkey, amount) => {
                         Subtensor::increase_stake(&hotkey, &key(coldkey), BABELBIT, AlphaBalance(amount));
                         Some((coldkey, i128::from(amount)))
@@ -63,15 +63,19 @@ proptest! {
                 prop_assert_eq!(TotalAlphaStaked::<crate::Runtime>::get(BABELBIT).0, other_stake + new_total);
                 // The stakes sum up to the pool, except for the rao lost by rounding down each of
                 // them.
-                let held: u64 = after.iter().sum();
-                prop_assert!(held <= new_total, "{} of {} held", held, new_total);
-                if held > 0 {
-                    prop_assert!(new_total - held <= u64::from(COLDKEYS) + 1, "{} of {} held", held, new_total);
+                let total_held: u64 = after.iter().sum();
+                prop_assert!(total_held <= new_total, "{} of {} held", total_held, new_total);
+                if total_held > 0 {
+                    prop_assert!(
+                        new_total - total_held <= u64::from(COLDKEYS) + 1,
+                        "{} of {} held", total_held, new_total
+                    );
                 }
-                let Some((coldkey, moved)) = moved else { continue };
-                prop_assert_eq!(i128::from(new_total), i128::from(total) + moved);
+                let Some((coldkey, moved_amount)) = moved_amount else { continue };
+                prop_assert_eq!(i128::from(new_total), i128::from(total) + moved_amount);
                 for (number, (&before, &after)) in (0..).zip(before.iter().zip(&after)) {
-                    let expected = i128::from(before) + if number == coldkey { moved } else { 0 };
+                    let change = if number == coldkey { moved_amount } else { 0 };
+                    let expected = i128::from(before) + change;
                     let error = i128::from(after) - expected;
                     // Rounding a withdrawal can raise each other stake by up to one rao, and that
                     // stake's own fraction by a second one.
@@ -86,7 +90,7 @@ proptest! {
 
 #[test]
 fn a_coldkey_lists_the_hotkeys_on_which_it_has_stake() {
-    chain(|| {
+    at_first_block(|| {
         let (hotkey, coldkey) = (key(1), key(2));
         let listed = || StakingHotkeys::<crate::Runtime>::get(&coldkey);
         Subtensor::increase_stake(&hotkey, &coldkey, BABELBIT, AlphaBalance(10));
@@ -103,7 +107,7 @@ fn a_coldkey_lists_the_hotkeys_on_which_it_has_stake() {
 
 #[test]
 fn a_reward_without_stakers_goes_to_the_owner() {
-    chain(|| {
+    at_first_block(|| {
         let (hotkey, owner) = (key(1), key(2));
         Owner::<crate::Runtime>::insert(&hotkey, &owner);
         Subtensor::increase_pool_of(&hotkey, BABELBIT, AlphaBalance(7));
@@ -113,7 +117,7 @@ fn a_reward_without_stakers_goes_to_the_owner() {
 
 #[test]
 fn tao_on_root_counts_by_its_weight() {
-    chain(|| {
+    at_first_block(|| {
         let hotkey = key(1);
         Subtensor::increase_stake(&hotkey, &key(2), BABELBIT, AlphaBalance(5));
         Subtensor::increase_stake(&hotkey, &key(2), NetUid::ROOT, AlphaBalance(1_000_000_000));

@@ -37,7 +37,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `InsufficientLiquidity` if `amount` exceeds 1 000 times the pool's TAO, and the errors of
-    /// [`Self::max_bought_below`], `validate_add` and [`Self::buy_into`].
+    /// [`Self::max_buy_below_price`], `validate_add` and [`Self::buy_into`].
     pub(super) fn buy_stake(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -50,7 +50,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::InsufficientLiquidity
         );
         let (max, allow_partial) = match limit {
-            Some(limit) => (Self::max_bought_below(netuid, limit.price)?, limit.allow_partial),
+            Some(limit) => (Self::max_buy_below_price(netuid, limit.price)?, limit.allow_partial),
             None => (amount, false),
         };
         Self::validate_add(coldkey, hotkey, netuid, amount, max, allow_partial)?;

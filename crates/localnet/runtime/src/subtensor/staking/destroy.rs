@@ -80,7 +80,7 @@ impl<T: Config> Pallet<T> {
         Self::ensure_unlocked(coldkey, netuid, amount)?;
         Self::ensure_covers_collateral(coldkey, hotkey, netuid, amount)?;
         Self::decrease_stake(hotkey, coldkey, netuid, amount);
-        Self::stake_shrank(hotkey);
+        Self::on_stake_decrease(hotkey);
         Ok(amount)
     }
 }

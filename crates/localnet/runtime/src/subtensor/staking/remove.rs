@@ -114,7 +114,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `InsufficientLiquidity` if `amount` exceeds 1 000 times the pool's alpha, and the errors of
-    /// [`Self::max_sold_above`], [`Self::validate_remove`] and [`Self::sell_from`].
+    /// [`Self::max_sell_above_price`], [`Self::validate_remove`] and [`Self::sell_from`].
     fn sell_stake(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -127,7 +127,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::InsufficientLiquidity
         );
         let (max, allow_partial) = match limit {
-            Some(limit) => (Self::max_sold_above(netuid, limit.price)?, limit.allow_partial),
+            Some(limit) => (Self::max_sell_above_price(netuid, limit.price)?, limit.allow_partial),
             None => (amount, false),
         };
         Self::validate_remove(coldkey, hotkey, netuid, amount, max, allow_partial)?;
@@ -191,7 +191,7 @@ impl<T: Config> Pallet<T> {
             return;
         }
         if Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {
-            Self::root_stake_shrank(hotkey, coldkey, netuid, stake);
+            Self::on_root_stake_decrease(hotkey, coldkey, netuid, stake);
             Self::decrease_stake(hotkey, coldkey, netuid, stake);
         }
         Self::reduce_lock(coldkey, netuid, stake);

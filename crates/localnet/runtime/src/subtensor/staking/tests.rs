@@ -9,15 +9,16 @@ use crate::subtensor::{
 };
 use crate::swap::{self, FeeRate, Pool};
 use crate::testing::{
-    BABELBIT, Subtensor, account, all_tao, balance, chain, key, last_event, outcome, send,
+    BABELBIT, Subtensor, account, at_first_block, balance, key, last_event, outcome, send,
+    total_tao,
 };
 
 const TAO: u64 = 1_000_000_000;
 
 /// Runs a test on a chain where Bob has a hotkey, with 10 TAO staked on it in the subnet and on
 /// root.
-fn market(test: impl FnOnce(AccountId, AccountId)) {
-    chain(|| {
+fn with_market(test: impl FnOnce(AccountId, AccountId)) {
+    at_first_block(|| {
         let (bob, hotkey) = (account("Bob"), key(1));
         Subtensor::own_hotkey(&bob, &hotkey).unwrap();
         for netuid in [BABELBIT, NetUid::ROOT] {
@@ -69,12 +70,12 @@ fn remove_limit(
 
 #[test]
 fn invalid_stake_is_refused() {
-    market(|bob, hotkey| {
+    with_market(|bob, hotkey| {
         let poor = key(77);
         Subtensor::credit(&poor, TAO);
-        let unowned = key(2);
-        let waiting = NetUid(1);
-        let missing = NetUid(77);
+        let unowned_hotkey = key(2);
+        let unstarted_netuid = NetUid(1);
+        let missing_netuid = NetUid(77);
         let stake = Subtensor::stake_of(&hotkey, &bob, BABELBIT).0;
         let reserve = SubnetTAO::<Runtime>::get(BABELBIT).0;
         let alpha_reserve = SubnetAlphaIn::<Runtime>::get(BABELBIT).0;
@@ -88,15 +89,15 @@ fn invalid_stake_is_refused() {
             AlphaBalance(1_001 * alpha_reserve),
         );
         let cases = [
-            (&bob, add(&hotkey, missing, TAO), "SubnetNotExists"),
-            (&bob, add(&unowned, missing, 1), "SubnetNotExists"),
-            (&bob, add(&hotkey, waiting, TAO), "SubtokenDisabled"),
-            (&bob, add(&unowned, waiting, 1), "SubtokenDisabled"),
+            (&bob, add(&hotkey, missing_netuid, TAO), "SubnetNotExists"),
+            (&bob, add(&unowned_hotkey, missing_netuid, 1), "SubnetNotExists"),
+            (&bob, add(&hotkey, unstarted_netuid, TAO), "SubtokenDisabled"),
+            (&bob, add(&unowned_hotkey, unstarted_netuid, 1), "SubtokenDisabled"),
             (&bob, add(&hotkey, BABELBIT, 2_001_006), "AmountTooLow"),
-            (&bob, add(&unowned, BABELBIT, 0), "AmountTooLow"),
+            (&bob, add(&unowned_hotkey, BABELBIT, 0), "AmountTooLow"),
             (&bob, add(&hotkey, NetUid::ROOT, 1_999_999), "AmountTooLow"),
-            (&bob, add(&unowned, BABELBIT, TAO), "HotKeyAccountNotExists"),
-            (&poor, add(&unowned, BABELBIT, 2 * TAO), "NotEnoughBalanceToStake"),
+            (&bob, add(&unowned_hotkey, BABELBIT, TAO), "HotKeyAccountNotExists"),
+            (&poor, add(&unowned_hotkey, BABELBIT, 2 * TAO), "NotEnoughBalanceToStake"),
             (&poor, add(&hotkey, BABELBIT, TAO), "NotEnoughBalanceToStake"),
             (&poor, add(&hotkey, BABELBIT, TAO - 499), "NotEnoughBalanceToStake"),
             (&poor, add_limit(&hotkey, BABELBIT, 2 * TAO, 1, false), "PriceLimitExceeded"),
@@ -107,10 +108,10 @@ fn invalid_stake_is_refused() {
             (&bob, add_limit(&hotkey, NetUid::ROOT, TAO, TAO - 1, false), "SlippageTooHigh"),
             (&bob, add(&hotkey, BABELBIT, u64::MAX), "InsufficientLiquidity"),
             (&rich, add(&hotkey, BABELBIT, 1_000 * reserve + 1), "InsufficientLiquidity"),
-            (&bob, remove(&hotkey, missing, 1), "SubtokenDisabled"),
-            (&bob, remove_limit(&hotkey, missing, 1, TAO, true), "SubnetNotExists"),
-            (&bob, remove(&unowned, BABELBIT, 0), "AmountTooLow"),
-            (&bob, remove(&unowned, BABELBIT, 1), "AmountTooLow"),
+            (&bob, remove(&hotkey, missing_netuid, 1), "SubtokenDisabled"),
+            (&bob, remove_limit(&hotkey, missing_netuid, 1, TAO, true), "SubnetNotExists"),
+            (&bob, remove(&unowned_hotkey, BABELBIT, 0), "AmountTooLow"),
+            (&bob, remove(&unowned_hotkey, BABELBIT, 1), "AmountTooLow"),
             (&bob, remove_limit(&hotkey, BABELBIT, stake + 1, 1, true), "NotEnoughStakeToWithdraw"),
             (&poor, remove(&hotkey, BABELBIT, 1), "AmountTooLow"),
             (&bob, remove_limit(&hotkey, BABELBIT, stake, TAO, true), "PriceLimitExceeded"),
@@ -134,10 +135,10 @@ fn invalid_stake_is_refused() {
 
 #[test]
 fn staking_buys_from_the_pool_and_pays_the_author() {
-    chain(|| {
+    at_first_block(|| {
         let (bob, author, hotkey) = (account("Bob"), account("One"), key(1));
         Subtensor::own_hotkey(&account("Charlie"), &hotkey).unwrap();
-        let (before, authors, issued) = (balance(&bob), balance(&author), all_tao());
+        let (before, authors, issued) = (balance(&bob), balance(&author), total_tao());
         let (tao, alpha) =
             (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
         let out = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
@@ -158,7 +159,7 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
         assert_eq!(Subtensor::stake_of(&hotkey, &bob, BABELBIT).0, bought);
         assert_eq!(StakingHotkeys::<Runtime>::get(&bob), std::slice::from_ref(&hotkey));
         assert_eq!(LastColdkeyHotkeyStakeBlock::<Runtime>::get(&bob, &hotkey), Some(1));
-        assert_eq!(all_tao(), issued);
+        assert_eq!(total_tao(), issued);
         let event = Event::StakeAdded(
             bob,
             hotkey,
@@ -173,11 +174,11 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
 
 #[test]
 fn unstaking_sells_to_the_pool_and_pays_the_author() {
-    market(|bob, hotkey| {
+    with_market(|bob, hotkey| {
         let author = account("One");
         let stake = Subtensor::stake_of(&hotkey, &bob, BABELBIT).0;
         let (before, issued, alpha) =
-            (balance(&bob), all_tao(), Subtensor::alpha_issuance(BABELBIT));
+            (balance(&bob), total_tao(), Subtensor::alpha_issuance(BABELBIT));
         let pool = Subtensor::pool_of(BABELBIT);
         let authors = balance(&author);
 
@@ -194,7 +195,7 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
             ..pool
         };
         assert_eq!(balance(&author), authors + pool_after_sale.sell(AlphaBalance(fee)).0);
-        assert_eq!((all_tao(), Subtensor::alpha_issuance(BABELBIT)), (issued, alpha));
+        assert_eq!((total_tao(), Subtensor::alpha_issuance(BABELBIT)), (issued, alpha));
         let event =
             Event::StakeRemoved(bob, hotkey, received, AlphaBalance(stake - fee), BABELBIT, fee);
         assert_eq!(last_event(), event);
@@ -203,7 +204,7 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
 
 #[test]
 fn root_stakes_tao_without_conversion() {
-    market(|bob, hotkey| {
+    with_market(|bob, hotkey| {
         let before = balance(&bob);
         assert_eq!(Subtensor::stake_of(&hotkey, &bob, NetUid::ROOT), AlphaBalance(10 * TAO));
         assert_eq!(SubnetTAO::<Runtime>::get(NetUid::ROOT), TaoBalance(10 * TAO));
@@ -224,7 +225,7 @@ fn root_stakes_tao_without_conversion() {
 
 #[test]
 fn partial_trade_stops_at_the_limit_price() {
-    market(|bob, hotkey| {
+    with_market(|bob, hotkey| {
         let before = balance(&bob);
         send(&bob, add_limit(&hotkey, BABELBIT, 500 * TAO, 110_000_000, true)).unwrap();
         let spent = before - balance(&bob);
@@ -243,7 +244,7 @@ fn partial_trade_stops_at_the_limit_price() {
 
 #[test]
 fn price_limit_that_is_not_reached_does_not_change_the_trade() {
-    market(|bob, hotkey| {
+    with_market(|bob, hotkey| {
         send(&bob, add_limit(&hotkey, BABELBIT, TAO, 110_000_000, false)).unwrap();
         send(&bob, remove_limit(&hotkey, BABELBIT, TAO, 90_000_000, false)).unwrap();
         send(&bob, add_limit(&hotkey, NetUid::ROOT, TAO, TAO, false)).unwrap();
@@ -254,7 +255,7 @@ fn price_limit_that_is_not_reached_does_not_change_the_trade() {
 fn root_sets_the_fee_of_a_subnet() {
     use crate::runtime::{RuntimeCall, RuntimeOrigin};
     use sp_runtime::traits::Dispatchable;
-    chain(|| {
+    at_first_block(|| {
         let owner = crate::subtensor::SubnetOwner::<Runtime>::get(BABELBIT);
         let call = |netuid, rate| RuntimeCall::from(swap::Call::set_fee_rate { netuid, rate });
         let as_root = |netuid, rate| {

@@ -262,25 +262,25 @@ impl<T: Config> Pallet<T> {
         to: StakePosition<'_>,
         amount: AlphaBalance,
     ) -> Result<TaoBalance, DispatchError> {
-        let worth = Self::alpha_price(from.netuid)
+        let value = Self::alpha_price(from.netuid)
             .saturating_mul(U64F64::from_num(amount.0))
             .saturating_to_num();
-        let worth = TaoBalance(worth);
-        ensure!(worth >= MIN_TRANSFER, Error::<T>::AmountTooLow);
+        let value = TaoBalance(value);
+        ensure!(value >= MIN_TRANSFER, Error::<T>::AmountTooLow);
         Self::move_lock_with_stake(from.coldkey, to.coldkey, from.netuid, amount)?;
-        Self::root_stake_shrank(from.hotkey, from.coldkey, from.netuid, amount);
+        Self::on_root_stake_decrease(from.hotkey, from.coldkey, from.netuid, amount);
         Self::decrease_stake(from.hotkey, from.coldkey, from.netuid, amount);
-        Self::stake_shrank(from.hotkey);
+        Self::on_stake_decrease(from.hotkey);
         Self::increase_stake(to.hotkey, to.coldkey, to.netuid, amount);
-        Self::stake_grew(to.hotkey);
-        Self::root_stake_grew(to.hotkey, to.coldkey, to.netuid, amount);
+        Self::on_stake_increase(to.hotkey);
+        Self::on_root_stake_increase(to.hotkey, to.coldkey, to.netuid, amount);
         LastColdkeyHotkeyStakeBlock::<T>::insert(to.coldkey, to.hotkey, Self::current_block());
         let netuid = from.netuid;
         let (coldkey, hotkey) = (from.coldkey.clone(), from.hotkey.clone());
-        Self::deposit_event(Event::StakeRemoved(coldkey, hotkey, worth, amount, netuid, 0));
+        Self::deposit_event(Event::StakeRemoved(coldkey, hotkey, value, amount, netuid, 0));
         let (coldkey, hotkey) = (to.coldkey.clone(), to.hotkey.clone());
-        Self::deposit_event(Event::StakeAdded(coldkey, hotkey, worth, amount, netuid, 0));
-        Ok(worth)
+        Self::deposit_event(Event::StakeAdded(coldkey, hotkey, value, amount, netuid, 0));
+        Ok(value)
     }
 
     /// Gives stake on a hotkey to another coldkey, without a call of its owner. Moves at most the
@@ -317,16 +317,16 @@ impl<T: Config> Pallet<T> {
     ) -> Result<(), Error<T>> {
         let Transition { from, to, limit, is_transfer } = transition;
         ensure!(from != to, Error::<T>::SameNetuid);
-        let sides = [from, to];
+        let positions = [from, to];
         ensure!(
-            sides.iter().all(|side| Self::subnet_exists(side.netuid)),
+            positions.iter().all(|position| Self::subnet_exists(position.netuid)),
             Error::<T>::SubnetNotExists
         );
-        for side in sides {
-            Self::ensure_subtoken_enabled(side.netuid)?;
+        for position in positions {
+            Self::ensure_subtoken_enabled(position.netuid)?;
         }
         ensure!(
-            sides.iter().all(|side| Self::hotkey_exists(side.hotkey)),
+            positions.iter().all(|position| Self::hotkey_exists(position.hotkey)),
             Error::<T>::HotKeyAccountNotExists
         );
         let stake = Self::stake_of(from.hotkey, from.coldkey, from.netuid);
@@ -343,7 +343,7 @@ impl<T: Config> Pallet<T> {
         if *is_transfer {
             ensure!(*to.coldkey != Self::basket_account(), Error::<T>::CannotUseSystemAccount);
             ensure!(
-                sides.iter().all(|side| TransferToggle::<T>::get(side.netuid)),
+                positions.iter().all(|position| TransferToggle::<T>::get(position.netuid)),
                 Error::<T>::TransferDisallowed
             );
         }
@@ -359,8 +359,8 @@ impl<T: Config> Pallet<T> {
     /// pools with equal weights.
     ///
     /// # Errors
-    /// The errors of [`Self::max_bought_below`] or [`Self::max_sold_above`] if one of the subnets
-    /// has no pool.
+    /// The errors of [`Self::max_buy_below_price`] or [`Self::max_sell_above_price`] if one of the
+    /// subnets has no pool.
     fn max_moved_above(
         from: NetUid,
         to: NetUid,
@@ -375,9 +375,9 @@ impl<T: Config> Pallet<T> {
                     .checked_div(u128::from(limit.0))
                     .unwrap_or(0);
                 let inverse = TaoBalance(u64::try_from(inverse).unwrap_or(u64::MAX));
-                Ok(AlphaBalance(Self::max_bought_below(to, inverse)?.0))
+                Ok(AlphaBalance(Self::max_buy_below_price(to, inverse)?.0))
             }
-            (true, false) => Ok(Self::max_sold_above(from, limit)?),
+            (true, false) => Ok(Self::max_sell_above_price(from, limit)?),
             (true, true) => Ok(AlphaBalance(Self::max_moved_between_pools(from, to, limit))),
         }
     }
@@ -386,11 +386,11 @@ impl<T: Config> Pallet<T> {
     /// T₂ / (T₁ + T₂), for pools of αᵢ alpha and Tᵢ TAO.
     fn max_moved_between_pools(from: NetUid, to: NetUid, limit: TaoBalance) -> u64 {
         let (from_pool, to_pool) = (Self::pool_of(from), Self::pool_of(to));
-        let sides = [from_pool.tao.0, from_pool.alpha.0, to_pool.tao.0, to_pool.alpha.0];
-        if sides.contains(&0) {
+        let reserves = [from_pool.tao.0, from_pool.alpha.0, to_pool.tao.0, to_pool.alpha.0];
+        if reserves.contains(&0) {
             return 0;
         }
-        let [tao_1, alpha_1, tao_2, alpha_2] = sides.map(U64F64::from_num);
+        let [tao_1, alpha_1, tao_2, alpha_2] = reserves.map(U64F64::from_num);
         let ratio =
             U64F64::from_num(limit.0).checked_div(U64F64::from_num(UNIT)).unwrap_or_default();
         let price = Self::alpha_price(from).checked_div(Self::alpha_price(to)).unwrap_or_default();
@@ -403,8 +403,8 @@ impl<T: Config> Pallet<T> {
         let total = tao_1.saturating_add(tao_2);
         let [share_1, share_2] =
             [tao_1, tao_2].map(|tao| tao.checked_div(total).unwrap_or_default());
-        let reached =
+        let alpha_at_limit =
             alpha_2.saturating_mul(share_1).checked_div(ratio).unwrap_or(U64F64::max_value());
-        reached.saturating_sub(alpha_1.saturating_mul(share_2)).saturating_to_num()
+        alpha_at_limit.saturating_sub(alpha_1.saturating_mul(share_2)).saturating_to_num()
     }
 }

@@ -45,24 +45,24 @@ impl<T: Config> Pallet<T> {
             Some(netuid) => vec![netuid],
             None => Self::all_netuids(),
         };
-        let swapped: Vec<NetUid> = match netuid {
+        let swapped_netuids: Vec<NetUid> = match netuid {
             Some(netuid) => vec![netuid],
             None => {
                 subnets.iter().copied().filter(|netuid| Self::is_used_on(old, *netuid)).collect()
             }
         };
         let is_retired = netuid.is_none() && !keep_stake;
-        Self::hand_over_ownership(who, old, new, is_retired);
+        Self::transfer_hotkey_ownership(who, old, new, is_retired);
         for &netuid in &subnets {
             Self::swap_hotkey_on(netuid, old, new, keep_stake)?;
         }
         // With `keep_stake`, the new hotkey has the children, but not the stake.
-        Self::stake_shrank(new);
-        Self::stake_shrank(old);
+        Self::on_stake_decrease(new);
+        Self::on_stake_decrease(old);
         if netuid.is_none() && Delegates::<T>::contains_key(old) {
             Delegates::<T>::insert(new, Delegates::<T>::take(old));
         }
-        for &netuid in &swapped {
+        for &netuid in &swapped_netuids {
             LastHotkeySwapOnNetuid::<T>::insert(netuid, who, Self::current_block());
             Self::record_hotkey_successor(netuid, old, new);
         }
@@ -74,7 +74,7 @@ impl<T: Config> Pallet<T> {
             }
             None => Event::HotkeySwapped { coldkey, old_hotkey, new_hotkey },
         });
-        Ok(swapped.len() as u64)
+        Ok(swapped_netuids.len() as u64)
     }
 
     /// Checks a swap of a hotkey, without its cost.
@@ -167,7 +167,7 @@ impl<T: Config> Pallet<T> {
 
     /// Makes the coldkey the owner of the new hotkey; the old one loses its owner if it
     /// `is_retired`.
-    fn hand_over_ownership(
+    fn transfer_hotkey_ownership(
         who: &AccountId32,
         old: &AccountId32,
         new: &AccountId32,

@@ -15,16 +15,16 @@ use crate::subtensor::{
     WeightCommits,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, account, attempt, balance, chain, jump_to, key, last_event, outcome,
-    send_as_root,
+    BABELBIT, Subtensor, account, at_first_block, attempt, balance, jump_to, key, last_event,
+    outcome, send_as_root,
 };
 use crate::types::{AlphaBalance, MechId, NetUid};
 
 const STAKE: AlphaBalance = AlphaBalance(5_000_000_000);
 
 /// Runs a test at block 10, where Bob's hotkey is a neuron with the stake of Bob and Charlie.
-fn neuron(test: impl FnOnce(AccountId, AccountId)) {
-    chain(|| {
+fn with_neuron(test: impl FnOnce(AccountId, AccountId)) {
+    at_first_block(|| {
         jump_to(10);
         let (bob, hotkey) = (account("Bob"), key(1));
         Subtensor::own_hotkey(&bob, &hotkey).unwrap();
@@ -53,31 +53,38 @@ fn stake(hotkey: &AccountId, staker: &str, netuid: NetUid) -> AlphaBalance {
 
 /// Checks that every rao is on an account or in a pool.
 fn check_issuance() {
-    let counted = pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
-    assert_eq!(TotalIssuance::<Runtime>::get().0, counted);
+    let expected_issuance =
+        pallet_balances::TotalIssuance::<Runtime>::get() + TotalStake::<Runtime>::get().0;
+    assert_eq!(TotalIssuance::<Runtime>::get().0, expected_issuance);
 }
 
 #[test]
 fn hotkeys_that_cannot_be_swapped_are_refused() {
-    neuron(|bob, old| {
+    with_neuron(|bob, old| {
         let new = key(2);
-        let on = Some(BABELBIT);
+        let on_babelbit = Some(BABELBIT);
         assert_eq!(attempt(&bob, swap(&old, &new, Some(NetUid(77)), false)), "SubnetNotExists");
         assert_eq!(
-            attempt(&account("Charlie"), swap(&old, &new, on, false)),
+            attempt(&account("Charlie"), swap(&old, &new, on_babelbit, false)),
             "NonAssociatedColdKey"
         );
-        assert_eq!(attempt(&bob, swap(&key(99), &new, on, false)), "NonAssociatedColdKey");
+        assert_eq!(attempt(&bob, swap(&key(99), &new, on_babelbit, false)), "NonAssociatedColdKey");
         assert_eq!(
-            attempt(&bob, swap(&old, &account("Alice_hk"), on, false)),
+            attempt(&bob, swap(&old, &account("Alice_hk"), on_babelbit, false)),
             "NonAssociatedColdKey"
         );
-        assert_eq!(attempt(&bob, swap(&old, &old, on, false)), "NewHotKeyIsSameWithOld");
+        assert_eq!(attempt(&bob, swap(&old, &old, on_babelbit, false)), "NewHotKeyIsSameWithOld");
         let subnet = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
-        assert_eq!(attempt(&bob, swap(&old, &subnet, on, false)), "CannotUseSystemAccount");
+        assert_eq!(
+            attempt(&bob, swap(&old, &subnet, on_babelbit, false)),
+            "CannotUseSystemAccount"
+        );
         Subtensor::own_hotkey(&bob, &new).unwrap();
         Subtensor::append_neuron(BABELBIT, &new);
-        assert_eq!(attempt(&bob, swap(&old, &new, on, false)), "HotKeyAlreadyRegisteredInSubNet");
+        assert_eq!(
+            attempt(&bob, swap(&old, &new, on_babelbit, false)),
+            "HotKeyAlreadyRegisteredInSubNet"
+        );
         assert_eq!(attempt(&bob, swap(&old, &new, None, false)), "HotKeyAlreadyRegisteredInSubNet");
         let staked = key(3);
         Subtensor::increase_stake(&staked, &bob, NetUid::ROOT, STAKE);
@@ -93,7 +100,7 @@ fn hotkeys_that_cannot_be_swapped_are_refused() {
             "NotEnoughBalanceToPaySwapHotKey"
         );
         assert_eq!(
-            attempt(&poor, swap(&key(51), &key(52), on, false)),
+            attempt(&poor, swap(&key(51), &key(52), on_babelbit, false)),
             "NotEnoughBalanceToPaySwapHotKey"
         );
     });
@@ -101,7 +108,7 @@ fn hotkeys_that_cannot_be_swapped_are_refused() {
 
 #[test]
 fn hotkey_swap_moves_all_entries() {
-    neuron(|bob, old| {
+    with_neuron(|bob, old| {
         let new = key(2);
         let index = BABELBIT.mechanism(MechId(0));
         Axons::<Runtime>::insert(BABELBIT, &old, AxonInfo { port: 9, ..AxonInfo::default() });
@@ -160,7 +167,7 @@ fn hotkey_swap_moves_all_entries() {
 
 #[test]
 fn a_hotkey_is_swapped_on_one_subnet() {
-    neuron(|bob, old| {
+    with_neuron(|bob, old| {
         let new = key(2);
         let before = balance(&bob);
         assert_eq!(attempt(&bob, swap(&old, &new, Some(BABELBIT), false)), "ok");
@@ -178,7 +185,7 @@ fn a_hotkey_is_swapped_on_one_subnet() {
 
 #[test]
 fn hotkey_swap_keeps_stake_on_request() {
-    neuron(|bob, old| {
+    with_neuron(|bob, old| {
         let new = key(2);
         assert_eq!(attempt(&bob, swap(&old, &new, None, true)), "ok");
         assert_eq!(stake(&old, "Charlie", BABELBIT), STAKE);
@@ -194,7 +201,7 @@ fn hotkey_swap_keeps_stake_on_request() {
 
 #[test]
 fn hotkey_swaps_are_rate_limited() {
-    neuron(|bob, old| {
+    with_neuron(|bob, old| {
         assert_eq!(attempt(&bob, swap(&old, &key(2), None, false)), "ok");
         assert_eq!(
             LastRateLimitedBlock::<Runtime>::get(RateLimitKey::LastTxBlock(bob.clone())),
@@ -241,7 +248,7 @@ fn execute(new: &AccountId) -> Call<Runtime> {
 
 #[test]
 fn a_coldkey_is_swapped_after_its_announcement() {
-    neuron(|bob, hotkey| {
+    with_neuron(|bob, hotkey| {
         let new = key(70);
         assert_eq!(attempt(&bob, execute(&new)), "ColdkeySwapAnnouncementNotFound");
         assert_eq!(attempt(&key(71), announce(&new)), "NotEnoughBalanceToPaySwapColdKey");
@@ -295,7 +302,7 @@ fn a_coldkey_is_swapped_after_its_announcement() {
 
 #[test]
 fn a_coldkey_is_not_swapped_to_one_in_use() {
-    neuron(|bob, hotkey| {
+    with_neuron(|bob, hotkey| {
         Subtensor::own_hotkey(&account("Dave"), &key(9)).unwrap();
         for (new, error) in [
             (account("Charlie"), "ColdKeyAlreadyAssociated"),
@@ -316,7 +323,7 @@ fn a_coldkey_is_not_swapped_to_one_in_use() {
 
 #[test]
 fn swap_announcement_is_repeated_cleared_and_disputed() {
-    neuron(|bob, _| {
+    with_neuron(|bob, _| {
         let clear = || Call::clear_coldkey_swap_announcement {};
         let dispute = || Call::dispute_coldkey_swap {};
         assert_eq!(attempt(&bob, clear()), "ColdkeySwapAnnouncementNotFound");
@@ -348,7 +355,7 @@ fn swap_announcement_is_repeated_cleared_and_disputed() {
 
 #[test]
 fn root_swaps_any_coldkey() {
-    neuron(|bob, hotkey| {
+    with_neuron(|bob, hotkey| {
         let call = |swap_cost| Call::<Runtime>::swap_coldkey {
             old_coldkey: bob.clone(),
             new_coldkey: key(70),

@@ -2,7 +2,7 @@ use sp_runtime::PerU16;
 
 use crate::runtime::Runtime;
 use crate::subtensor::{Call, Delegates, Event, MinDelegateTake};
-use crate::testing::{Subtensor, chain, jump_to, key, last_event, outcome, send};
+use crate::testing::{Subtensor, at_first_block, jump_to, key, last_event, outcome, send};
 
 fn take(parts: u16) -> PerU16 {
     PerU16::from_parts(parts)
@@ -18,7 +18,7 @@ fn lower(coldkey: u32, parts: u16) -> String {
 
 #[test]
 fn only_the_owner_of_a_hotkey_changes_its_take() {
-    chain(|| {
+    at_first_block(|| {
         assert_eq!(
             (raise(1, 5), lower(1, 5)),
             ("HotKeyAccountNotExists".into(), "HotKeyAccountNotExists".into())
@@ -33,7 +33,7 @@ fn only_the_owner_of_a_hotkey_changes_its_take() {
 
 #[test]
 fn take_increases_are_rate_limited_and_decreases_are_not() {
-    chain(|| {
+    at_first_block(|| {
         jump_to(10);
         Subtensor::own_hotkey(&key(1), &key(2)).unwrap();
         MinDelegateTake::<Runtime>::put(take(100));

@@ -1,7 +1,7 @@
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::types::{AxonInfo, PrometheusInfo};
-use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key};
+use crate::testing::{BABELBIT, Subtensor, account, at_first_block, jump_to, key};
 
 type Row = Vec<(u16, u16)>;
 
@@ -14,7 +14,7 @@ fn neurons(count: u32) {
 
 #[test]
 fn new_neuron_has_an_entry_in_every_map() {
-    chain(|| {
+    at_first_block(|| {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         jump_to(5);
         neurons(3);
@@ -38,7 +38,7 @@ fn new_neuron_has_an_entry_in_every_map() {
 
 #[test]
 fn replaced_neuron_leaves_no_state() {
-    chain(|| {
+    at_first_block(|| {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         neurons(4);
         let half = PerU16::from_percent(50);
@@ -80,17 +80,17 @@ fn replaced_neuron_leaves_no_state() {
         assert_eq!(Subtensor::neuron_count(BABELBIT), 4);
         assert_eq!(BlockAtRegistration::<Runtime>::get(BABELBIT, 2), 12);
         assert_eq!(BlockAtRegistration::<Runtime>::get(BABELBIT, 1), 1);
-        let gone = |value: PerU16| vec![value, value, PerU16::zero(), value];
+        let with_cleared_uid = |value: PerU16| vec![value, value, PerU16::zero(), value];
         assert_eq!(Emission::<Runtime>::get(BABELBIT), [7, 7, 0, 7].map(AlphaBalance));
-        assert_eq!(Consensus::<Runtime>::get(BABELBIT), gone(half));
-        assert_eq!(Dividends::<Runtime>::get(BABELBIT), gone(half));
-        assert_eq!(ValidatorTrust::<Runtime>::get(BABELBIT), gone(half));
+        assert_eq!(Consensus::<Runtime>::get(BABELBIT), with_cleared_uid(half));
+        assert_eq!(Dividends::<Runtime>::get(BABELBIT), with_cleared_uid(half));
+        assert_eq!(ValidatorTrust::<Runtime>::get(BABELBIT), with_cleared_uid(half));
         assert_eq!(ValidatorPermit::<Runtime>::get(BABELBIT), [true, true, false, true]);
         assert_eq!(StakeWeight::<Runtime>::get(BABELBIT), [9, 9, 0, 9]);
         assert_eq!(Active::<Runtime>::get(BABELBIT), [false, false, true, false]);
         for index in indices {
-            assert_eq!(Incentive::<Runtime>::get(index), gone(half));
-            assert_eq!(ConsensusByMechanism::<Runtime>::get(index), gone(half));
+            assert_eq!(Incentive::<Runtime>::get(index), with_cleared_uid(half));
+            assert_eq!(ConsensusByMechanism::<Runtime>::get(index), with_cleared_uid(half));
             assert_eq!(Weights::<Runtime>::get(index, 1), [(0, 1), (2, 0), (3, 3)]);
             assert_eq!(Weights::<Runtime>::get(index, 2), Row::new());
             assert_eq!(
@@ -109,7 +109,7 @@ fn replaced_neuron_leaves_no_state() {
 
 #[test]
 fn owner_hotkeys_are_protected_up_to_the_limit() {
-    chain(|| {
+    at_first_block(|| {
         let alice = account("Alice");
         for number in [5, 6, 7] {
             Subtensor::own_hotkey(&alice, &key(number)).unwrap();

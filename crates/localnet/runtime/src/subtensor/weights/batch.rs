@@ -66,7 +66,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `InputLengthsUnequal`, `CommitRevealDisabled`, `NoWeightsCommitFound`, for each commit
     /// `ExpiredWeightCommit`, `InvalidRevealCommitHashNotMatch` and `RevealTooEarly`, and the
-    /// errors of [`Self::put_weights`].
+    /// errors of [`Self::store_weights`].
     pub(crate) fn do_batch_reveal_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -84,7 +84,7 @@ impl<T: Config> Pallet<T> {
         let index = netuid.mechanism(MechId(0));
         let commits =
             WeightCommits::<T>::get(index, who).ok_or(Error::<T>::NoWeightsCommitFound)?;
-        let (expired, mut open): (Vec<_>, Vec<_>) =
+        let (expired, mut open_commits): (Vec<_>, Vec<_>) =
             commits.into_iter().partition(|(_, epoch, ..)| Self::is_expired(netuid, *epoch));
         let reveals: Vec<(&[u16], &[u16], u64, H256)> = uids_list
             .iter()
@@ -103,7 +103,7 @@ impl<T: Config> Pallet<T> {
             }
         };
         for (.., hash) in &reveals {
-            let commit = open
+            let commit = open_commits
                 .iter()
                 .find(|(committed, ..)| committed == hash)
                 .ok_or_else(|| not_found(*hash))?;
@@ -111,18 +111,18 @@ impl<T: Config> Pallet<T> {
         }
         let mut revealed = Vec::with_capacity(reveals.len());
         for (uids, values, version_key, hash) in reveals {
-            let position = open
+            let position = open_commits
                 .iter()
                 .position(|(committed, ..)| *committed == hash)
                 .ok_or_else(|| not_found(hash))?;
-            open.remove(position);
-            Self::put_weights(who, netuid, MechId(0), uids, values, version_key)?;
+            open_commits.remove(position);
+            Self::store_weights(who, netuid, MechId(0), uids, values, version_key)?;
             revealed.push(hash);
         }
-        if open.is_empty() {
+        if open_commits.is_empty() {
             WeightCommits::<T>::remove(index, who);
         } else {
-            WeightCommits::<T>::insert(index, who, open);
+            WeightCommits::<T>::insert(index, who, open_commits);
         }
         Self::deposit_event(Event::WeightsBatchRevealed(who.clone(), netuid, revealed));
         Ok(())

@@ -39,7 +39,7 @@ impl<T: Config> Pallet<T> {
             Self::expected_reveal_block(netuid),
         ));
         WeightCommits::<T>::insert(index, who, commits);
-        Self::update_now(netuid, index, uid);
+        Self::record_update(netuid, index, uid);
         Self::deposit_event(Event::WeightsCommitted(who.clone(), index, commit_hash));
         Ok(())
     }
@@ -58,7 +58,7 @@ impl<T: Config> Pallet<T> {
     /// Reveals weights, and removes their commit and the hotkey's older commits.
     ///
     /// # Errors
-    /// `CommitRevealDisabled`, the errors of [`Self::check_reveal`] and [`Self::put_weights`].
+    /// `CommitRevealDisabled`, the errors of [`Self::check_reveal`] and [`Self::store_weights`].
     pub(crate) fn do_reveal_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -82,7 +82,7 @@ impl<T: Config> Pallet<T> {
         } else {
             WeightCommits::<T>::insert(index, who, later);
         }
-        Self::put_weights(who, netuid, mecid, uids, values, version_key)?;
+        Self::store_weights(who, netuid, mecid, uids, values, version_key)?;
         Self::deposit_event(Event::WeightsRevealed(who.clone(), index, hash));
         Ok(())
     }
@@ -125,11 +125,11 @@ impl<T: Config> Pallet<T> {
     ) -> Result<usize, Error<T>> {
         let commits = WeightCommits::<T>::get(netuid.mechanism(mecid), who)
             .ok_or(Error::<T>::NoWeightsCommitFound)?;
-        let open = commits
+        let open_position = commits
             .iter()
             .position(|(commit, epoch, ..)| *commit == hash && !Self::is_expired(netuid, *epoch));
         let Some((position, (_, epoch, ..))) =
-            open.and_then(|position| Some((position, commits.get(position)?)))
+            open_position.and_then(|position| Some((position, commits.get(position)?)))
         else {
             return Err(if commits.iter().any(|(commit, ..)| *commit == hash) {
                 Error::<T>::ExpiredWeightCommit

@@ -12,7 +12,7 @@ use crate::subtensor::{
     WeightsSetRateLimit, WeightsVersionKey,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, attempt, chain, jump_to, key, last_event, outcome, send,
+    BABELBIT, Subtensor, at_first_block, attempt, jump_to, key, last_event, outcome, send,
 };
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
@@ -84,7 +84,7 @@ fn weight_checks_are_in_the_order_of_the_chain() {
         ("WeightVecLengthIsLow", |_| MinAllowedWeights::<Runtime>::insert(BABELBIT, 2)),
         ("MaxWeightExceeded", |_| MaxWeightsLimit::<Runtime>::insert(BABELBIT, 45_875)),
     ];
-    chain(|| {
+    at_first_block(|| {
         jump_to(2);
         let (_, uid) = neuron(1);
         neuron(2);
@@ -114,7 +114,7 @@ fn weight_checks_are_in_the_order_of_the_chain() {
 
 #[test]
 fn self_weight_and_owner_need_no_permit() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = neuron(1);
         neuron(2);
         MinAllowedWeights::<Runtime>::insert(BABELBIT, 3);
@@ -139,7 +139,7 @@ fn self_weight_and_owner_need_no_permit() {
 }
 
 #[test]
-fn the_recorded_call_is_read_and_written_as_recorded() {
+fn recorded_call_is_decoded_and_encoded_unchanged() {
     let call = RuntimeCall::from(Call::set_weights {
         netuid: NetUid(1),
         dests: vec![0, 1],
@@ -185,26 +185,26 @@ fn reveal(who: &AccountId, salt: u16) -> String {
         salt: vec![salt],
         version_key: 3,
     };
-    let early = Subtensor::precheck_weights(who, &call);
+    let precheck = Subtensor::precheck_weights(who, &call);
     let result = outcome(send(who, call));
-    assert_eq!(early.is_ok(), result == "ok" || result == "CommitRevealDisabled", "{result}");
+    assert_eq!(precheck.is_ok(), result == "ok" || result == "CommitRevealDisabled", "{result}");
     result
 }
 
 #[test]
 fn commit_hash_covers_encoding_of_revealed_fields() {
-    let mut plain = key(1).encode();
-    plain.extend(hex::decode("3b00").unwrap()); // the mechanism's index
-    plain.extend(hex::decode("0800000100").unwrap());
-    plain.extend(hex::decode("0801000200").unwrap());
-    plain.extend(hex::decode("040900").unwrap());
-    plain.extend(hex::decode("0300000000000000").unwrap());
-    assert_eq!(hash_of(&key(1), 9).0, sp_io::hashing::blake2_256(&plain));
+    let mut encoded_fields = key(1).encode();
+    encoded_fields.extend(hex::decode("3b00").unwrap()); // the mechanism's index
+    encoded_fields.extend(hex::decode("0800000100").unwrap());
+    encoded_fields.extend(hex::decode("0801000200").unwrap());
+    encoded_fields.extend(hex::decode("040900").unwrap());
+    encoded_fields.extend(hex::decode("0300000000000000").unwrap());
+    assert_eq!(hash_of(&key(1), 9).0, sp_io::hashing::blake2_256(&encoded_fields));
 }
 
 #[test]
 fn commit_checks_are_in_the_order_of_the_chain() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
         let commit_to = |mecid| {
             let call = Call::commit_mechanism_weights {
@@ -256,7 +256,7 @@ fn weights_are_revealed_in_one_epoch_only() {
         (3, 11, "ExpiredWeightCommit"),
     ];
     for (period, epoch, expected) in cases {
-        chain(|| {
+        at_first_block(|| {
             let (who, uid) = committing_validator();
             RevealPeriodEpochs::<Runtime>::insert(BABELBIT, period);
             assert_eq!(commit(&who, 1), "ok");
@@ -281,7 +281,7 @@ fn weights_are_revealed_in_one_epoch_only() {
 
 #[test]
 fn reveal_counts_epoch_due_in_current_block() {
-    chain(|| {
+    at_first_block(|| {
         let (who, _) = committing_validator();
         assert_eq!(commit(&who, 1), "ok");
         jump_to(709);
@@ -293,7 +293,7 @@ fn reveal_counts_epoch_due_in_current_block() {
 
 #[test]
 fn reveal_must_match_one_of_the_commits() {
-    chain(|| {
+    at_first_block(|| {
         let (who, _) = committing_validator();
         assert_eq!(reveal(&who, 1), "NoWeightsCommitFound");
         for salt in 1..=3 {
@@ -326,7 +326,7 @@ fn commit_timelocked(who: &AccountId, mecid: u8, version: u16) -> String {
 
 #[test]
 fn timelocked_commit_checks_are_in_the_order_of_the_chain() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
         assert_eq!(commit_timelocked(&key(8), 1, 3), "MechanismDoesNotExist");
@@ -355,7 +355,7 @@ fn timelocked_commit_checks_are_in_the_order_of_the_chain() {
 
 #[test]
 fn expired_timelocked_commits_are_removed() {
-    chain(|| {
+    at_first_block(|| {
         let (who, _) = committing_validator();
         assert_eq!(commit_timelocked(&who, 0, 4), "ok");
         for (epoch, left) in [(7, 1), (8, 1), (9, 0)] {
@@ -372,7 +372,7 @@ fn expired_timelocked_commits_are_removed() {
 
 #[test]
 fn commit_block_is_the_oldest_pending_one() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
         let waiting =
             |uid: u16| Subtensor::commit_blocks(BABELBIT, MechId(0)).unwrap()[usize::from(uid)];
@@ -390,7 +390,7 @@ fn commit_block_is_the_oldest_pending_one() {
 
 #[test]
 fn pool_checks_stake_and_rate_limits_only() {
-    chain(|| {
+    at_first_block(|| {
         let (who, _) = neuron(1);
         let submission = |who: &AccountId, weights: &[u16]| Submission {
             who: who.clone(),
@@ -456,7 +456,7 @@ fn events() -> Vec<Event<Runtime>> {
 
 #[test]
 fn batch_sets_valid_weights_and_reports_failures() {
-    chain(|| {
+    at_first_block(|| {
         let (hotkey, uid) = neuron(1);
         permit(uid);
         MinAllowedWeights::<Runtime>::insert(BABELBIT, 1);
@@ -485,7 +485,7 @@ fn batch_sets_valid_weights_and_reports_failures() {
 
 #[test]
 fn a_batch_commits_and_reveals_all_or_nothing() {
-    chain(|| {
+    at_first_block(|| {
         let (hotkey, uid) = neuron(1);
         permit(uid);
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);

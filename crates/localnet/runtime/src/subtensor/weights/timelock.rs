@@ -60,7 +60,7 @@ impl<T: Config> Pallet<T> {
                 Ok::<_, Error<T>>(())
             },
         )?;
-        Self::update_now(netuid, index, uid);
+        Self::record_update(netuid, index, uid);
         Self::deposit_event(Event::TimelockedWeightsCommitted(
             who.clone(),
             index,
@@ -122,20 +122,20 @@ impl<T: Config> Pallet<T> {
     /// be set, is removed without effect, as on the real chain.
     fn reveal_commits_of(netuid: NetUid, mecid: MechId, epoch: u64) {
         let index = netuid.mechanism(mecid);
-        let (mut revealed, mut waiting) = (Vec::new(), Vec::new());
+        let (mut revealed, mut pending) = (Vec::new(), Vec::new());
         for commit in TimelockedWeightCommits::<T>::get(index, epoch) {
             match Pulses::<T>::get(commit.3) {
                 Some(pulse) => revealed.push((commit, pulse)),
-                None => waiting.push(commit),
+                None => pending.push(commit),
             }
         }
         if revealed.is_empty() {
             return;
         }
-        if waiting.is_empty() {
+        if pending.is_empty() {
             TimelockedWeightCommits::<T>::remove(index, epoch);
         } else {
-            TimelockedWeightCommits::<T>::insert(index, epoch, waiting);
+            TimelockedWeightCommits::<T>::insert(index, epoch, pending);
         }
         for ((who, _, ciphertext, _), pulse) in revealed {
             let Some(WeightsPayload { uids, values, version_key, .. }) =
@@ -144,7 +144,7 @@ impl<T: Config> Pallet<T> {
                 continue;
             };
             let uids: Vec<u16> = uids.into_iter().map(|uid| uid.0).collect();
-            if Self::put_weights(&who, netuid, mecid, &uids, &values, version_key).is_ok() {
+            if Self::store_weights(&who, netuid, mecid, &uids, &values, version_key).is_ok() {
                 Self::deposit_event(Event::TimelockedWeightsRevealed(index, who));
             }
         }

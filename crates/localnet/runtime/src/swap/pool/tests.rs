@@ -7,7 +7,7 @@ fn pool(tao: u64, alpha: u64, quote: f64) -> Pool {
 }
 
 /// Whether two amounts differ by less than a billionth, or by at most one rao because of rounding.
-fn agree(ours: u64, theirs: f64) -> bool {
+fn is_close(ours: u64, theirs: f64) -> bool {
     let difference = (ours as f64 - theirs).abs();
     difference <= theirs * 1e-9 || difference <= 1.0
 }
@@ -28,9 +28,12 @@ fn trades_match_recorded_ones() {
         let price = pool.price().to_num::<f64>();
         assert!((price / case["price"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{case}: {price}");
         let bought = pool.buy(TaoBalance(amount)).0;
-        assert!(agree(bought, case["buy_alpha_out_no_fee"].as_f64().unwrap()), "{case}: {bought}");
+        assert!(
+            is_close(bought, case["buy_alpha_out_no_fee"].as_f64().unwrap()),
+            "{case}: {bought}"
+        );
         let sold = pool.sell(AlphaBalance(amount)).0;
-        assert!(agree(sold, case["sell_tao_out_no_fee"].as_f64().unwrap()), "{case}: {sold}");
+        assert!(is_close(sold, case["sell_tao_out_no_fee"].as_f64().unwrap()), "{case}: {sold}");
     }
 }
 
@@ -48,7 +51,7 @@ fn an_empty_pool_trades_nothing() {
 fn amount_until_limit_is_large_without_limit_and_zero_past_it() {
     let pool = pool(1_000_000_000_000, 10_000_000_000_000, 0.5);
     // Expected: (√(p' / p) − 1) times the TAO reserve.
-    assert!(agree(pool.tao_until(TaoBalance(u64::MAX)).0, 429_495.729_6e12));
+    assert!(is_close(pool.tao_until(TaoBalance(u64::MAX)).0, 429_495.729_6e12));
     assert_eq!(pool.tao_until(TaoBalance(100_000_000)), TaoBalance(0));
     assert_eq!(pool.tao_until(TaoBalance(99_000_000)), TaoBalance(0));
     assert_eq!(pool.alpha_until(TaoBalance(100_000_000)), AlphaBalance(0));

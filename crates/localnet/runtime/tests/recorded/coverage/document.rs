@@ -187,9 +187,9 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page += &table_of_reasons(differences(rows));
     page += PARTIALLY_SUPPORTED;
     page += FOR_CLIENTS;
-    page += &table_of_reasons(UNUSED.iter().map(listed));
+    page += &table_of_reasons(UNUSED.iter().map(absence_entry));
     page += "\n## Unsupported items\n";
-    page += &table_of_reasons(ABSENCES.iter().map(listed));
+    page += &table_of_reasons(ABSENCES.iter().map(absence_entry));
     page += SUITES;
     page
 }
@@ -265,7 +265,7 @@ fn differences(rows: &[Row]) -> Vec<(String, &'static str)> {
 }
 
 /// Returns the items of an absence with their reason.
-fn listed(absence: &Absence) -> (String, &'static str) {
+fn absence_entry(absence: &Absence) -> (String, &'static str) {
     let owners = absence.owners.join(", ");
     match absence.items {
         AbsentItems::All => (owners, absence.reason),

@@ -47,7 +47,7 @@ const WRITE_METHODS: [&str; 15] = [
     "try_mutate_exists",
 ];
 
-/// Those of them whose callers get the stored value.
+/// Writing methods that return the stored value.
 const READING_WRITES: [&str; 3] = ["drain", "drain_prefix", "take"];
 
 /// A pallet, a kind and the name of an item.
@@ -84,7 +84,7 @@ fn items_for_clients_only_match_the_document() {
     let written_items: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
     let read: BTreeSet<&str> = reads.into_iter().map(|(item, _)| item).collect();
     let pallets: BTreeSet<String> = modules.keys().map(|module| pallet(module)).collect();
-    let own = items::of(vectors::localnet_metadata())
+    let own = items::from_metadata(vectors::localnet_metadata())
         .into_iter()
         .filter(|item| pallets.contains(&item.owner));
     let unused = own.map(|item| (item.owner, item.kind, item.name)).filter(|name| match name.1 {

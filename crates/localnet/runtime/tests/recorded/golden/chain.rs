@@ -69,7 +69,7 @@ fn events_but_issued(events: &Json) -> Vec<u8> {
 }
 
 #[test]
-fn events_are_read_as_recorded() {
+fn decoded_events_equal_recorded_events() {
     let Some(events) = part("events") else { return };
     let raw = events_but_issued(&events);
     let records = Vec::<EventRecord<RuntimeEvent, H256>>::decode_all(&mut &raw[..]).unwrap();

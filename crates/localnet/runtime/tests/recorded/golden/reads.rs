@@ -113,8 +113,9 @@ fn runtime_api_results_are_read_as_recorded() {
         let api = vectors::localnet_metadata().apis.iter().find(|ours| ours.name == api).unwrap();
         let method = api.methods.iter().find(|ours| ours.name == method).unwrap();
         let parameters = method.inputs.iter().zip(list(&recorded["params"]));
-        let parameters: Vec<u8> =
-            parameters.flat_map(|(input, json)| values::encoded(input.ty.id, json)).collect();
+        let parameters: Vec<u8> = parameters
+            .flat_map(|(input, json)| values::encode_parameter(input.ty.id, json))
+            .collect();
         assert_eq!(parameters, bytes(&recorded["encoded_params_hex"]), "{recorded}");
         let answer = bytes(&recorded["raw_hex"]);
         let value = values::round_trip(method.output.id, &answer).unwrap();

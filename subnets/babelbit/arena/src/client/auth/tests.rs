@@ -30,8 +30,8 @@ fn token_request_signs_protocol_text() {
     let request = signed_request(&key("//validator"), None, now);
     let expected = r#"1700000000000|1700000000000000000|{"scope":"gateway"}"#;
     assert_eq!(request.signed_text(&sorted_json(&request.signed_object())), expected);
-    let sent = serde_json::to_value(&request).unwrap();
-    let fields: Vec<_> = sent.as_object().unwrap().keys().collect();
+    let request_json = serde_json::to_value(&request).unwrap();
+    let fields: Vec<_> = request_json.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["hotkey", "timestamp_ms", "nonce", "signature"]);
 }
 
@@ -109,9 +109,9 @@ async fn token_is_reused_for_its_lifetime_of_at_least_30_s() {
         let tokens = tokens(&virtual_clock);
         let get = async || tokens.get(&client(), &scope(&server.uri(), 7)).await.unwrap();
         assert_eq!(&*get().await, "token-0");
-        virtual_clock.pass(Duration::from_secs(used - 1));
+        virtual_clock.advance(Duration::from_secs(used - 1));
         assert_eq!(&*get().await, "token-0");
-        virtual_clock.pass(Duration::from_secs(1));
+        virtual_clock.advance(Duration::from_secs(1));
         assert_eq!(&*get().await, "token-1", "{expires_in}");
     }
 }
@@ -121,11 +121,12 @@ async fn concurrent_callers_share_one_token_request_per_miner() {
     let server = gateway().await;
     let tokens = tokens(&VirtualClock::default());
     let (client, scope) = (client(), scope(&server.uri(), 7));
-    let all = futures::future::join_all((0..20).map(|_| tokens.get(&client, &scope))).await;
-    assert!(all.into_iter().all(|token| &*token.unwrap() == "token-0"));
+    let concurrent_tokens =
+        futures::future::join_all((0..20).map(|_| tokens.get(&client, &scope))).await;
+    assert!(concurrent_tokens.into_iter().all(|token| &*token.unwrap() == "token-0"));
     assert_eq!(requests_to(&server, "/auth/token").await.len(), 1);
-    let other = TokenScope { uid: 8, ..scope.clone() };
-    assert_eq!(&*tokens.get(&client, &other).await.unwrap(), "token-1");
+    let other_scope = TokenScope { uid: 8, ..scope.clone() };
+    assert_eq!(&*tokens.get(&client, &other_scope).await.unwrap(), "token-1");
     // A late rejection of the old token does not remove the new one.
     tokens.forget(&scope, "token-0").await;
     assert_eq!(&*tokens.get(&client, &scope).await.unwrap(), "token-2");

@@ -99,10 +99,10 @@ mod tests {
                 pause(backoff, repeats, remaining).map(|pause| pause.as_millis())
             })
         };
-        let plenty: Vec<_> = pauses(Duration::from_mins(10)).collect();
-        assert_eq!(plenty, [2_000, 4_000, 8_000, 10_000, 10_000].map(Some));
-        let little: Vec<_> = pauses(Duration::from_millis(3_500)).collect();
-        assert_eq!(little, [2_000, 3_000, 3_000, 3_000, 3_000].map(Some));
+        let with_long_deadline: Vec<_> = pauses(Duration::from_mins(10)).collect();
+        assert_eq!(with_long_deadline, [2_000, 4_000, 8_000, 10_000, 10_000].map(Some));
+        let with_short_deadline: Vec<_> = pauses(Duration::from_millis(3_500)).collect();
+        assert_eq!(with_short_deadline, [2_000, 3_000, 3_000, 3_000, 3_000].map(Some));
         assert_eq!(pause(backoff, 0, Duration::from_millis(500)), None);
         assert_eq!(
             pause(backoff, u32::MAX, Duration::from_mins(10)),

@@ -38,7 +38,7 @@ fn frame(session: &str) -> PredictCall {
     }
 }
 
-fn answered() -> ResponseTemplate {
+fn ok_response() -> ResponseTemplate {
     ok(json!({ "output": { "session_id": "s1", "out_eos": true } }))
 }
 
@@ -50,7 +50,7 @@ async fn calls(server: &MockServer) -> Vec<Value> {
 #[tokio::test]
 async fn message_carries_signed_headers_token_and_miner_name() {
     let server = gateway().await;
-    route(&server, "POST", "/runsync", vec![answered()]).await;
+    route(&server, "POST", "/runsync", vec![ok_response()]).await;
     let miner = miner(&server, &VirtualClock::default());
     assert!(miner.predict(frame("s1"), MINUTE).await.unwrap().out_eos);
     // The response is incomplete, but the request can be inspected.
@@ -129,7 +129,7 @@ async fn retry_after_temporary_failure_has_a_new_nonce() {
         text_response(410, "miner endpoint unavailable"),
         text_response(409, "upstream said no"),
         text_response(404, ""),
-        answered(),
+        ok_response(),
     ];
     route(&server, "POST", "/runsync", answers).await;
     miner(&server, &virtual_clock).predict(frame("s1"), MINUTE).await.unwrap();
@@ -150,20 +150,20 @@ async fn retry_after_temporary_failure_has_a_new_nonce() {
 async fn retried_frame_carries_its_sequence_number() {
     let server = gateway().await;
     let answers = vec![
-        answered(),
+        ok_response(),
         text_response(504, ""),
         text_response(504, ""),
-        answered(),
-        answered(),
+        ok_response(),
+        ok_response(),
         text_response(504, ""),
-        answered(),
+        ok_response(),
     ];
     route(&server, "POST", "/runsync", answers).await;
     let miner = miner(&server, &VirtualClock::default());
     for session in ["s1", "s1", "s1", "s2"] {
         miner.predict(frame(session), MINUTE).await.unwrap();
     }
-    let sent: Vec<_> = calls(&server)
+    let sent_frames: Vec<_> = calls(&server)
         .await
         .iter()
         .map(|call| {
@@ -176,18 +176,18 @@ async fn retried_frame_carries_its_sequence_number() {
             )
         })
         .collect();
-    let plain = |session: &str| (session.to_owned(), None);
-    let counted = |session: &str, index: u64| (session.to_owned(), Some(json!(index)));
+    let without_index = |session: &str| (session.to_owned(), None);
+    let with_index = |session: &str, index: u64| (session.to_owned(), Some(json!(index)));
     assert_eq!(
-        sent,
+        sent_frames,
         [
-            plain("s1"),
-            plain("s1"),
-            counted("s1", 1),
-            counted("s1", 1),
-            plain("s1"),
-            plain("s2"),
-            counted("s2", 0)
+            without_index("s1"),
+            without_index("s1"),
+            with_index("s1", 1),
+            with_index("s1", 1),
+            without_index("s1"),
+            without_index("s2"),
+            with_index("s2", 0)
         ]
     );
 }
@@ -219,15 +219,20 @@ async fn retries_end_at_the_deadline() {
     route(&server, "POST", "/runsync", vec![text_response(503, "busy")]).await;
     let error = miner(&server, &virtual_clock).predict(frame("s"), MINUTE).await.unwrap_err();
     assert_eq!(error, CallError::Status { status: 503, body: "busy".into() });
-    let waited: f64 = virtual_clock.waits().iter().sum();
-    assert!((599.0..=599.6).contains(&waited), "{waited}");
+    let waited_seconds: f64 = virtual_clock.waits().iter().sum();
+    assert!((599.0..=599.6).contains(&waited_seconds), "{waited_seconds}");
 }
 
 #[tokio::test]
 async fn a_refused_token_is_renewed_once_for_each_call() {
     let server = gateway().await;
-    route(&server, "POST", "/runsync", vec![text_response(401, "invalid_auth_token"), answered()])
-        .await;
+    route(
+        &server,
+        "POST",
+        "/runsync",
+        vec![text_response(401, "invalid_auth_token"), ok_response()],
+    )
+    .await;
     let (miner, virtual_clock) =
         (miner(&server, &VirtualClock::default()), VirtualClock::default());
     miner.predict(frame("s"), MINUTE).await.unwrap();

@@ -8,19 +8,19 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-struct Scripted {
+struct ScriptedPod {
     server: MockServer,
     virtual_clock: VirtualClock,
 }
 
-impl Scripted {
+impl ScriptedPod {
     async fn new() -> Self {
         let server = MockServer::start().await;
-        let opened = json!({
+        let init_response = json!({
             "ready": true, "session_id": "s1", "challenge_uid": "c1", "utterance_id": "c1:0", "sample_rate_hz": 24_000,
             "frame_rate_hz": 12.5, "frame_samples": 1_920, "dtype": "float32le", "channels": 1,
         });
-        route(&server, "POST", "/v1/predict", vec![ok(opened)]).await;
+        route(&server, "POST", "/v1/predict", vec![ok(init_response)]).await;
         Self { server, virtual_clock: VirtualClock::default() }
     }
 
@@ -63,7 +63,7 @@ fn frame() -> PredictCall {
 
 #[tokio::test]
 async fn stopped_pod_is_started_and_checked_before_its_session() {
-    let pod = Scripted::new().await;
+    let pod = ScriptedPod::new().await;
     route(&pod.server, "POST", "/api/pods/abc/start", vec![text_response(201, "")]).await;
     route(&pod.server, "GET", "/healthz", vec![text_response(200, "")]).await;
     let miner = pod.miner(Some("secret"), Some("abc"), false);
@@ -83,7 +83,7 @@ async fn stopped_pod_is_started_and_checked_before_its_session() {
 
 #[tokio::test]
 async fn running_pod_is_checked_without_a_start() {
-    let pod = Scripted::new().await;
+    let pod = ScriptedPod::new().await;
     route(&pod.server, "GET", "/healthz", vec![text_response(404, "")]).await;
     route(
         &pod.server,
@@ -101,7 +101,7 @@ async fn running_pod_is_checked_without_a_start() {
 
 #[tokio::test]
 async fn pod_that_never_becomes_healthy_times_out_and_is_restarted() {
-    let pod = Scripted::new().await;
+    let pod = ScriptedPod::new().await;
     route(
         &pod.server,
         "POST",
@@ -112,8 +112,8 @@ async fn pod_that_never_becomes_healthy_times_out_and_is_restarted() {
     let miner = pod.miner(Some("k"), Some("abc"), false);
     let error = miner.init(init(), Duration::from_secs(10)).await.unwrap_err();
     assert_eq!(error, CallError::Timeout(Duration::from_secs(90)));
-    let waited: f64 = pod.virtual_clock.waits().iter().sum();
-    assert!((waited - 90.0).abs() < 0.1, "{waited}");
+    let waited_seconds: f64 = pod.virtual_clock.waits().iter().sum();
+    assert!((waited_seconds - 90.0).abs() < 0.1, "{waited_seconds}");
     let error = miner.init(init(), MINUTE).await.unwrap_err();
     assert_eq!(error.to_string(), "500:no capacity");
     assert!(requests_to(&pod.server, "/v1/predict").await.is_empty());
@@ -121,7 +121,7 @@ async fn pod_that_never_becomes_healthy_times_out_and_is_restarted() {
 
 #[tokio::test]
 async fn missing_pod_setting_is_reported() {
-    let pod = Scripted::new().await;
+    let pod = ScriptedPod::new().await;
     for (key, id, expected_message) in [
         (None, Some("abc"), "missing_runpod_api_key_for_pod_route"),
         (Some("k"), None, "missing_endpoint_id_for_pod_route"),
@@ -134,7 +134,7 @@ async fn missing_pod_setting_is_reported() {
 
 #[tokio::test]
 async fn endpoint_id_is_escaped_in_the_path() {
-    let pod = Scripted::new().await;
+    let pod = ScriptedPod::new().await;
     let error =
         pod.miner(Some("k"), Some("../x?y/z"), false).init(init(), MINUTE).await.unwrap_err();
     assert!(error.to_string().starts_with("404:"), "{error}");

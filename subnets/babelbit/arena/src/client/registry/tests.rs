@@ -106,14 +106,14 @@ async fn miner_list_without_routes_uses_the_gateway_and_one_request() {
 
 #[tokio::test]
 async fn a_refused_token_is_renewed_once() {
-    let empty = || ok(json!({ "miners": [] }));
+    let no_miners = || ok(json!({ "miners": [] }));
     for (refusal, renewed) in [
         (r#"{"detail":"invalid_auth_token"}"#, true),
         ("bad Auth Token", true),
         ("who are you?", false),
     ] {
         let server = gateway().await;
-        route(&server, "GET", LIST, vec![text_response(401, refusal), empty()]).await;
+        route(&server, "GET", LIST, vec![text_response(401, refusal), no_miners()]).await;
         let outcome = default_registry(&server.uri()).listing().await;
         assert_eq!(outcome.is_ok(), renewed, "{refusal}");
         let tokens: Vec<_> = requests_to(&server, LIST)
@@ -180,9 +180,9 @@ async fn versioned_base_url_is_not_changed() {
 /// Columns: response · attempts · error
 #[tokio::test]
 async fn response_without_miner_list_is_an_error() {
-    let long = "x".repeat(400);
+    let long_path = "x".repeat(400);
     for (answer, attempts, expected_message) in [
-        (text_response(500, &long), 3, format!("status=500 body={}", "x".repeat(300))),
+        (text_response(500, &long_path), 3, format!("status=500 body={}", "x".repeat(300))),
         (text_response(429, "slow down"), 3, "status=429".into()),
         (text_response(403, "no"), 1, "status=403 body=no".into()),
         (text_response(302, ""), 1, "status=302".into()),

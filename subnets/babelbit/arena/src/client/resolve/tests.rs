@@ -1,39 +1,39 @@
 use serde_json::{Value, json};
 
-use super::super::route::Rows;
+use super::super::registry_rows::ListingBuilder;
 use super::super::testing::{hotkey, policy, registered};
 use super::*;
 
 const GATEWAY: &str = "https://gw.example.com/api";
 
-fn resolved(rows: &[Value], uids: &[u16], dev_mode: bool) -> Resolved {
-    let mut all = Rows::new("v1/predict");
-    all.add(rows);
+fn resolved(rows: &[Value], uids: &[u16], dev_mode: bool) -> ResolvedRoutes {
+    let mut list = ListingBuilder::new("v1/predict");
+    list.add(rows);
     let policy = policy(dev_mode);
     let endpoints = Endpoints { policy: &policy, gateway: &GATEWAY.parse().unwrap() };
-    resolve(&all.into_listing().rows, &registered(uids), &endpoints)
+    resolve(&list.into_listing().rows, &registered(uids), &endpoints)
 }
 
 fn row(uid: u16, status: &str) -> Value {
     json!({ "hotkey": hotkey(uid), "uid": uid, "status": status, "url": format!("http://9.9.9.9:{uid}/{status}") })
 }
 
-fn uids(resolved: &Resolved) -> Vec<u16> {
+fn uids(resolved: &ResolvedRoutes) -> Vec<u16> {
     resolved.routes.iter().map(|route| route.miner.uid.0).collect()
 }
 
 #[test]
 fn only_registered_miners_are_played_with_uids_of_the_chain() {
-    let mut other_slot = row(2, "running");
-    other_slot["uid"] = json!(9);
+    let mut other_uid = row(2, "running");
+    other_uid["uid"] = json!(9);
     let mut other_hotkey = row(3, "running");
     other_hotkey["hotkey"] = json!("5SomethingElse");
     let mut without_hotkey = row(8, "running");
     without_hotkey["uid"] = json!(77);
-    let mut no_slot = row(4, "running");
-    no_slot.as_object_mut().unwrap().remove("uid");
+    let mut without_uid = row(4, "running");
+    without_uid.as_object_mut().unwrap().remove("uid");
     let resolution = resolved(
-        &[row(1, "running"), other_slot, other_hotkey, without_hotkey, no_slot, row(6, "idle")],
+        &[row(1, "running"), other_uid, other_hotkey, without_hotkey, without_uid, row(6, "idle")],
         &[1, 2, 3, 4, 5],
         true,
     );

@@ -211,7 +211,7 @@ async fn frame_is_retried_after_temporary_faults() {
         (Fault::Slow, 1, Some("no answer")),
     ]) {
         let session = miner.init(init(utterance), Duration::from_secs(5)).await.unwrap().session_id;
-        let before = gateway.failures();
+        let failures_before = gateway.failures();
         for number in 0..4 {
             if number == 2 {
                 gateway.fail(fault, times);
@@ -233,7 +233,7 @@ async fn frame_is_retried_after_temporary_faults() {
                 (Err(error), _) => panic!("{fault:?}: frame {number}: {error}"),
             }
         }
-        assert_eq!(gateway.failures() - before, times, "{fault:?}");
+        assert_eq!(gateway.failures() - failures_before, times, "{fault:?}");
     }
     play(miner, 99, 3).await;
 }
@@ -264,9 +264,9 @@ async fn restarted_gateway_is_used_with_a_new_token() {
     std::fs::copy(fixture.directory.path().join("arena.json"), directory.path().join("arena.json"))
         .unwrap();
     let config = crate::gateway::testing::config();
-    let again =
+    let restarted_gateway =
         crate::gateway::ArenaGateway::open(config, directory.path(), false, None).await.unwrap();
-    let back = async {
+    let restart = async {
         tokio::time::sleep(REGISTRY_TIMEOUT).await;
         let listener = loop {
             match TcpListener::bind(address).await {
@@ -277,10 +277,10 @@ async fn restarted_gateway_is_used_with_a_new_token() {
                 bound => break bound.unwrap(),
             }
         };
-        let second = tokio::spawn(serve(listener, again.router()));
+        let second = tokio::spawn(serve(listener, restarted_gateway.router()));
         move || second.abort()
     };
-    let ((), stop) = tokio::join!(play(&*miners[0].connection, 1, 3), back);
+    let ((), stop) = tokio::join!(play(&*miners[0].connection, 1, 3), restart);
     play(&*miners[0].connection, 2, 3).await;
     stop();
 }

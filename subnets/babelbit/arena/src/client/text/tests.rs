@@ -16,7 +16,7 @@ fn request() -> PredictedUtterance {
 }
 
 /// Lists a miner in a container, one behind the gateway, and one in a pod without an API key.
-async fn listed(server: &MockServer, virtual_clock: &VirtualClock) -> Vec<TextMiner> {
+async fn list_miners(server: &MockServer, virtual_clock: &VirtualClock) -> Vec<TextMiner> {
     let row = |uid: u16, provider: &str, path: &str| {
         let url = format!("{}{path}", server.uri());
         let kind = if uid == 3 { "POD" } else { "" };
@@ -65,7 +65,7 @@ fn health_replaces_the_predict_route() {
 #[tokio::test]
 async fn miners_behind_the_gateway_are_not_probed() {
     let server = gateway().await;
-    let miners = listed(&server, &VirtualClock::default()).await;
+    let miners = list_miners(&server, &VirtualClock::default()).await;
     route(
         &server,
         "GET",
@@ -78,16 +78,16 @@ async fn miners_behind_the_gateway_are_not_probed() {
         assert_eq!(container.connection.is_healthy(TEN_SECONDS).await, expected);
     }
     assert_eq!(requests_to(&server, "/1/health").await.len(), 3);
-    let before = server.received_requests().await.unwrap().len();
+    let request_count = server.received_requests().await.unwrap().len();
     assert!(gateway.connection.is_healthy(TEN_SECONDS).await);
     assert!(!pod.connection.is_healthy(TEN_SECONDS).await, "a pod needs an API key");
-    assert_eq!(server.received_requests().await.unwrap().len(), before);
+    assert_eq!(server.received_requests().await.unwrap().len(), request_count);
 }
 
 #[tokio::test]
 async fn predictions_are_requested_directly_and_through_the_gateway() {
     let server = gateway().await;
-    let miners = listed(&server, &VirtualClock::default()).await;
+    let miners = list_miners(&server, &VirtualClock::default()).await;
     for path in ["/1/predict", "/3/predict"] {
         route(&server, "POST", path, vec![ok(json!({ "prediction": path }))]).await;
     }
@@ -116,7 +116,7 @@ async fn predictions_are_requested_directly_and_through_the_gateway() {
 #[tokio::test]
 async fn the_gateway_is_retried_within_the_timeout_of_a_prediction() {
     let (server, virtual_clock) = (gateway().await, VirtualClock::default());
-    let miners = listed(&server, &virtual_clock).await;
+    let miners = list_miners(&server, &virtual_clock).await;
     route(&server, "POST", RUNSYNC_PATH, vec![ResponseTemplate::new(503)]).await;
     let error = miners[1].connection.predict(&request(), TEN_SECONDS).await.unwrap_err();
     assert!(matches!(error, CallError::Status { status: 503, .. }), "{error}");

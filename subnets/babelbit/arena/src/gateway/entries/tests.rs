@@ -72,9 +72,9 @@ async fn entries_survive_a_restart_and_second_gateway_is_refused() {
     assert!(second.starts_with("another arena gateway is using"), "{second}");
     let saved = entries.saved.lock().await.clone();
     drop(entries);
-    let again = Entries::open(folder.path()).await.unwrap();
-    assert_eq!(*again.saved.lock().await, saved);
-    let listed = again.listed(&RULES, at(60), |_, uid| Some(uid)).await;
+    let reopened = Entries::open(folder.path()).await.unwrap();
+    assert_eq!(*reopened.saved.lock().await, saved);
+    let listed = reopened.listed(&RULES, at(60), |_, uid| Some(uid)).await;
     assert_eq!((listed.len(), listed[0].endpoint_url.as_str()), (1, "http://9.9.9.9:7/"));
     assert_eq!(saved.submissions.values().next().unwrap().first_at_ms, 1_700_000_000_000);
 }
@@ -113,7 +113,7 @@ fn submissions_without_a_win_are_evicted_first() {
     }
     let winners = vec![winner(1, 0.5)];
     saved.challenges.push(Challenge { uid: "a".into(), seen_at: 0, winners });
-    saved.make_room();
+    saved.evict_oldest();
     let remaining: Vec<_> = saved.submissions.values().map(|entry| entry.uid).collect();
     assert!(
         remaining.len() == 2 && remaining.contains(&1) && remaining.contains(&3),

@@ -66,9 +66,12 @@ const PAGE: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<bo
 #[test]
 fn proxy_error_page_is_shown_without_repeated_status() {
     let reply = |status, page: &str| Reply { status, body: page.into(), ..Reply::default() };
-    assert_eq!(shown(&reply(502, PAGE)), "502 Bad Gateway nginx");
-    assert_eq!(shown(&reply(404, "<p>404</p> <b>No\n route</b>here<p>here")), "404 No route here");
-    assert_eq!(shown(&reply(502, "<title>5020 ways</title>")), "502 5020 ways");
+    assert_eq!(excerpt(&reply(502, PAGE)), "502 Bad Gateway nginx");
+    assert_eq!(
+        excerpt(&reply(404, "<p>404</p> <b>No\n route</b>here<p>here")),
+        "404 No route here"
+    );
+    assert_eq!(excerpt(&reply(502, "<title>5020 ways</title>")), "502 5020 ways");
 }
 
 /// Columns: response to every request · what the report shows · beginning of the remedy
@@ -135,12 +138,12 @@ async fn each_fault_has_a_specific_hint() {
     ];
     let settings = PlaySettings { init_timeout: Duration::from_secs(1), ..PlaySettings::default() };
     let source = tone().unwrap();
-    for (answer, seen, remedy) in rows {
+    for (answer, observation, remedy) in rows {
         let target = target(server(answer).await, "v1/predict");
-        let mut live = Vec::new();
+        let mut reported_rules = Vec::new();
         let mut observe = |event: Event<'_>| {
             if let Event::RuleChecked(report) = event {
-                live.push(report.clone());
+                reported_rules.push(report.clone());
             }
         };
         let mut probe = Probe::new(&target, MESSAGE, &settings, &mut observe).unwrap();
@@ -149,12 +152,12 @@ async fn each_fault_has_a_specific_hint() {
         assert_eq!(
             (report.rule, report.outcome),
             (Rule::SignedRequest, RuleOutcome::Failed),
-            "{seen}"
+            "{observation}"
         );
-        assert!(report.seen.contains(seen), "{seen}: {}", report.seen);
-        let mend = report.mend.clone().unwrap();
-        assert!(mend.starts_with(remedy), "{seen}: {mend}");
-        assert_eq!(live, [report]);
+        assert!(report.observation.contains(observation), "{observation}: {}", report.observation);
+        let hint = report.hint.clone().unwrap();
+        assert!(hint.starts_with(remedy), "{observation}: {hint}");
+        assert_eq!(reported_rules, [report]);
     }
 }
 
@@ -173,7 +176,7 @@ async fn closed_port_has_a_specific_hint() {
     );
     for report in failed {
         assert!(
-            report.mend.as_ref().unwrap().starts_with("start the miner, and check scheme, host"),
+            report.hint.as_ref().unwrap().starts_with("start the miner, and check scheme, host"),
             "{report:?}"
         );
     }
@@ -213,7 +216,7 @@ async fn text_miner_is_checked_word_by_word() {
         Rule::FutureNonceRefused,
         Rule::ReplayRefused,
     ];
-    let long = format!(r#"{{"prediction": "{}"}}"#, "x".repeat(9_000));
+    let long_prediction = format!(r#"{{"prediction": "{}"}}"#, "x".repeat(9_000));
     for (fourth, violated, remedy) in [
         (r#"{"prediction": ""}"#.to_owned(), None, ""),
         (
@@ -222,11 +225,12 @@ async fn text_miner_is_checked_word_by_word() {
             "respond with {\"prediction\"",
         ),
         ("[]".to_owned(), Some(Rule::Prediction), "respond with {\"prediction\""),
-        (long, Some(Rule::PredictionLength), "predict the current utterance only"),
+        (long_prediction, Some(Rule::PredictionLength), "predict the current utterance only"),
     ] {
-        let shown = fourth.clone();
-        let live = Arc::new(Mutex::new(Vec::new()));
-        let (recorded, before_response) = (Arc::clone(&live), Arc::clone(&live));
+        let prediction_body = fourth.clone();
+        let reported_rules = Arc::new(Mutex::new(Vec::new()));
+        let (recorded, before_response) =
+            (Arc::clone(&reported_rules), Arc::clone(&reported_rules));
         let reported = Arc::new(AtomicUsize::new(0));
         let reported_to_miner = Arc::clone(&reported);
         let miner = text_miner(move |number| {
@@ -246,19 +250,23 @@ async fn text_miner_is_checked_word_by_word() {
         assert_eq!(report.rules.iter().map(|report| report.rule).collect::<Vec<_>>(), Rule::TEXT);
         let failed: Vec<_> = report.failed().map(|report| report.rule).collect();
         let expected: Vec<_> = violated.into_iter().chain(FORGERIES).collect();
-        assert_eq!(failed, expected, "{shown}");
+        assert_eq!(failed, expected, "{prediction_body}");
         if let Some(rule) = violated {
-            let mend = report
+            let hint = report
                 .rules
                 .iter()
                 .find(|report| report.rule == rule)
                 .unwrap()
-                .mend
+                .hint
                 .clone()
                 .unwrap();
-            assert!(mend.starts_with(remedy), "{mend}");
+            assert!(hint.starts_with(remedy), "{hint}");
         }
-        assert_eq!(live.lock().unwrap().len(), Rule::TEXT.len(), "each outcome is reported once");
+        assert_eq!(
+            reported_rules.lock().unwrap().len(),
+            Rule::TEXT.len(),
+            "each outcome is reported once"
+        );
         // Outcomes that the last request does not decide are reported before its response.
         let reported = reported.load(Ordering::Relaxed);
         assert!(reported > Rule::TEXT.len() / 2, "{reported} outcomes before the last response");
@@ -285,10 +293,10 @@ async fn hints_are_specific_to_the_text_contest() {
         let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
         let report = check_text(&target, &settings, &mut observe).await.unwrap();
         let signed = report.rules.iter().find(|report| report.rule == Rule::SignedRequest).unwrap();
-        assert_eq!(signed.mend.as_deref(), Some(remedy), "{head}");
+        assert_eq!(signed.hint.as_deref(), Some(remedy), "{head}");
         for report in report.failed() {
-            let mend = report.mend.as_deref().unwrap_or_default();
-            assert!(!mend.contains("frame") && !mend.contains("audio"), "{head}: {mend}");
+            let hint = report.hint.as_deref().unwrap_or_default();
+            assert!(!hint.contains("frame") && !hint.contains("audio"), "{head}: {hint}");
         }
     }
     let timed_out = Fault::NoReply(NoReply::TimedOut).remedy(Rule::SignedRequest, "/predict", true);

@@ -5,7 +5,7 @@ use taonet_babelbit_core::text_api::{CONTEXT_SEPARATOR, PREDICT_MESSAGE, Predict
 use taonet_babelbit_runner::PlaySettings;
 use tokio::time::Instant;
 
-use super::{CHALLENGE, Probe, object, of};
+use super::{CHALLENGE, Probe, parse_object, quote_fields};
 use crate::conformance::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
 
 /// Utterances to predict: each with one that precedes it.
@@ -60,7 +60,7 @@ impl Probe<'_> {
                 let revealed = words.get(..count).unwrap_or_default();
                 let label = format!("word {count} of {}", words.len());
                 self.progress(&mut reported, &label);
-                if !self.predicted(body(revealed, &context), &label).await {
+                if !self.check_prediction(body(revealed, &context), &label).await {
                     break;
                 }
             }
@@ -72,7 +72,7 @@ impl Probe<'_> {
             }
             context.push_str(utterance);
         }
-        self.findings.settle(&[
+        self.findings.report_final(&[
             Rule::SignedRequest,
             Rule::Prediction,
             Rule::PredictionLength,
@@ -82,43 +82,44 @@ impl Probe<'_> {
     }
 
     /// Sends one request; returns whether the next one of the utterance is worth sending.
-    async fn predicted(&mut self, body: String, label: &str) -> bool {
+    async fn check_prediction(&mut self, body: String, label: &str) -> bool {
         let limit = deadline(Phase::Step, self.settings);
         let start = Instant::now();
-        let reply = self.wire.signed(body, limit).await;
+        let reply = self.wire.post_signed(body, limit).await;
         let elapsed = start.elapsed();
         self.times.add(Phase::Step, elapsed);
         let is_first = !self.findings.has_passed(Rule::SignedRequest);
-        let answer = match object(&reply) {
+        let answer = match parse_object(&reply) {
             Ok(answer) => answer,
             Err(failed) => {
-                let late = if elapsed > limit { Rule::StepDeadline } else { Rule::Prediction };
-                let rule = if is_first { Rule::SignedRequest } else { late };
+                let deadline_or_prediction =
+                    if elapsed > limit { Rule::StepDeadline } else { Rule::Prediction };
+                let rule = if is_first { Rule::SignedRequest } else { deadline_or_prediction };
                 self.fail(rule, label, &failed);
                 return false;
             }
         };
         self.findings.pass(Rule::SignedRequest, "200");
         let is_text = answer.get("prediction").is_some_and(Value::is_string);
-        let seen = if is_text {
+        let observation = if is_text {
             "every response".to_owned()
         } else {
-            format!("{label}: {}", of(&answer, &["prediction"]))
+            format!("{label}: {}", quote_fields(&answer, &["prediction"]))
         };
-        self.findings.judge(Rule::Prediction, is_text, seen);
+        self.findings.record(Rule::Prediction, is_text, observation);
         let bytes = reply.map_or(0, |reply| reply.body.len());
-        let seen = if bytes > MAX_RESPONSE_BYTES {
+        let observation = if bytes > MAX_RESPONSE_BYTES {
             format!("{label}: {bytes} bytes")
         } else {
             "every response".to_owned()
         };
-        self.findings.judge(Rule::PredictionLength, bytes <= MAX_RESPONSE_BYTES, seen);
-        let seen = if elapsed > limit {
+        self.findings.record(Rule::PredictionLength, bytes <= MAX_RESPONSE_BYTES, observation);
+        let observation = if elapsed > limit {
             format!("{label}: {:.2} s, at most {:.2} s", elapsed.as_secs_f64(), limit.as_secs_f64())
         } else {
             "every response".to_owned()
         };
-        self.findings.judge(Rule::StepDeadline, elapsed <= limit, seen);
+        self.findings.record(Rule::StepDeadline, elapsed <= limit, observation);
         is_text && elapsed <= limit
     }
 }

@@ -114,7 +114,7 @@ impl Wire {
     }
 
     /// Sends a request as validators do to an axon: its body is not signed.
-    pub(super) async fn signed(
+    pub(super) async fn post_signed(
         &self,
         body: String,
         limit: Duration,
@@ -124,7 +124,7 @@ impl Wire {
     }
 
     /// Sends a request as validators do to a managed miner: the hash of its body is signed.
-    pub(super) async fn body_signed(
+    pub(super) async fn post_body_signed(
         &self,
         body: String,
         limit: Duration,
@@ -133,46 +133,46 @@ impl Wire {
         self.post(headers, body, limit).await
     }
 
-    pub(super) async fn forged(
+    pub(super) async fn post_forged(
         &self,
         forgery: Forgery,
         body: String,
         limit: Duration,
     ) -> Result<Reply, FailedExchange> {
         let sign = |signer: &Signer, peer: &Peer| self.headers(signer, peer, limit, &body);
-        let dated = |now_ns: u64| {
+        let signer_at = |now_ns: u64| {
             let clock = Arc::new(ManualClock::at(now_ns));
             Signer::with_clock(self.validator.clone(), UNKNOWN, BabelbitScheme::axon(), clock)
         };
-        let off = u64::try_from((CLOCK_OFFSET + limit).as_nanos()).unwrap_or(u64::MAX);
+        let offset = u64::try_from((CLOCK_OFFSET + limit).as_nanos()).unwrap_or(u64::MAX);
         let now = SystemClock.now_ns();
         let headers = match forgery {
             Forgery::Unsigned => HeaderMap::new(),
             Forgery::OtherReceiver => {
                 // The validator's own hotkey, which no miner has.
                 let other = Peer::new(self.validator.hotkey(), self.peer.host(), self.peer.port());
-                sign(&self.signer, &other.map_err(|error| unsent(&error))?)?
+                sign(&self.signer, &other.map_err(|error| unsent_error(&error))?)?
             }
             Forgery::FalseSignature => {
                 let mut headers = sign(&self.signer, &self.peer)?;
                 let signature = self.validator.sign(b"something else").to_string();
                 headers.insert(
                     SIGNATURE,
-                    HeaderValue::try_from(signature).map_err(|error| unsent(&error))?,
+                    HeaderValue::try_from(signature).map_err(|error| unsent_error(&error))?,
                 );
                 headers
             }
-            Forgery::OldNonce => sign(&dated(now.saturating_sub(off)), &self.peer)?,
-            Forgery::FutureNonce => sign(&dated(now.saturating_add(off)), &self.peer)?,
+            Forgery::OldNonce => sign(&signer_at(now.saturating_sub(offset)), &self.peer)?,
+            Forgery::FutureNonce => sign(&signer_at(now.saturating_add(offset)), &self.peer)?,
             Forgery::Replay => {
                 let headers = sign(&self.signer, &self.peer)?;
                 let first = self.post(headers.clone(), body.clone(), limit).await?;
                 if let Some(kind) = Fault::of(&first) {
-                    let seen = format!(
+                    let observation = format!(
                         "the first of two identical requests returned status {}",
                         first.status
                     );
-                    return Err(FailedExchange { kind, seen });
+                    return Err(FailedExchange { kind, observation });
                 }
                 headers
             }
@@ -189,7 +189,7 @@ impl Wire {
     ) -> Result<HeaderMap, FailedExchange> {
         let headers =
             signer.headers(peer, &Method::POST, &self.path, self.message, limit, body.as_bytes());
-        headers.map_err(|error| unsent(&error))
+        headers.map_err(|error| unsent_error(&error))
     }
 
     async fn post(
@@ -206,7 +206,7 @@ impl Wire {
     }
 
     async fn read(&self, response: reqwest::Result<Response>) -> Result<Reply, FailedExchange> {
-        let mut response = response.map_err(failed)?;
+        let mut response = response.map_err(exchange_error)?;
         let status = response.status().as_u16();
         let text = |name: HeaderName| {
             let value = response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -217,15 +217,18 @@ impl Wire {
         let location = response.headers().get(header::LOCATION);
         let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        while let Some(chunk) = response.chunk().await.map_err(exchange_error)? {
             if body.len() + chunk.len() > self.limit {
-                let seen = format!("{status} with more than {} bytes", self.limit);
-                return Err(FailedExchange { kind: Fault::NoReply(NoReply::TooLarge), seen });
+                let observation = format!("{status} with more than {} bytes", self.limit);
+                return Err(FailedExchange {
+                    kind: Fault::NoReply(NoReply::TooLarge),
+                    observation,
+                });
             }
             body.extend_from_slice(&chunk);
         }
         if let Some(encoding) = &encoding {
-            body = decompressed(&body, encoding, self.limit).unwrap_or(body);
+            body = decompress(&body, encoding, self.limit).unwrap_or(body);
         }
         Ok(Reply { status, body, encoding, kind, location })
     }
@@ -233,7 +236,7 @@ impl Wire {
 
 /// Decompresses up to `limit` bytes; `None` if the encoding is unsupported or the body is
 /// malformed.
-fn decompressed(body: &[u8], encoding: &str, limit: usize) -> Option<Vec<u8>> {
+fn decompress(body: &[u8], encoding: &str, limit: usize) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let read = match encoding {
         "gzip" | "x-gzip" => MultiGzDecoder::new(body).take(limit as u64).read_to_end(&mut text),
@@ -248,13 +251,13 @@ async fn with_timeout(
     exchange: impl Future<Output = Result<Reply, FailedExchange>>,
 ) -> Result<Reply, FailedExchange> {
     tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
-        let seen = format!("no response within {:.0} s", limit.as_secs_f64());
-        Err(FailedExchange { kind: Fault::NoReply(NoReply::TimedOut), seen })
+        let observation = format!("no response within {:.0} s", limit.as_secs_f64());
+        Err(FailedExchange { kind: Fault::NoReply(NoReply::TimedOut), observation })
     })
 }
 
 /// Describes a connection error with its causes.
-fn failed(error: reqwest::Error) -> FailedExchange {
+fn exchange_error(error: reqwest::Error) -> FailedExchange {
     let kind = if error.is_connect() {
         NoReply::Unreachable
     } else if error.is_timeout() {
@@ -262,9 +265,9 @@ fn failed(error: reqwest::Error) -> FailedExchange {
     } else {
         NoReply::NotHttp
     };
-    FailedExchange { kind: Fault::NoReply(kind), seen: with_causes(&error.without_url()) }
+    FailedExchange { kind: Fault::NoReply(kind), observation: with_causes(&error.without_url()) }
 }
 
-fn unsent(error: &dyn std::error::Error) -> FailedExchange {
-    FailedExchange { kind: Fault::NoReply(NoReply::Unsent), seen: error.to_string() }
+fn unsent_error(error: &dyn std::error::Error) -> FailedExchange {
+    FailedExchange { kind: Fault::NoReply(NoReply::Unsent), observation: error.to_string() }
 }

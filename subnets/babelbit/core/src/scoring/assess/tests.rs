@@ -81,8 +81,8 @@ fn score_result_has_fixed_field_order() {
     });
     assert_eq!(json_of(&result).to_string(), expected.to_string());
     assert_eq!(result.failed_gates(), []);
-    let read: ScoreResult = serde_json::from_value(expected).unwrap();
-    assert_eq!(read, result);
+    let parsed: ScoreResult = serde_json::from_value(expected).unwrap();
+    assert_eq!(parsed, result);
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn error_result_has_fixed_field_order() {
 #[test]
 fn silence_and_failures_are_errors() {
     let silent = transcript("", 1.0, "");
-    let hear = |transcript| Evidence::Transcribed { transcript, confidence: None };
+    let transcribed = |transcript| Evidence::Transcribed { transcript, confidence: None };
     for (case, evidence, seconds, error, gate) in [
         (
             "out_eos with no audio",
@@ -129,14 +129,14 @@ fn silence_and_failures_are_errors() {
         ),
         (
             "nothing heard in 0.5 s",
-            hear(&silent),
+            transcribed(&silent),
             0.5,
             "RuntimeError:empty transcript from STT for non-trivial audio output",
             Gate::NoSpeech,
         ),
         (
             "nothing heard in 0.2 s",
-            hear(&silent),
+            transcribed(&silent),
             0.2,
             "RuntimeError:empty transcript from STT for short audio output (0.2000s)",
             Gate::NoSpeech,
@@ -166,13 +166,13 @@ fn blank_text_with_words_is_scored_0() {
 /// Columns: words · language · vector · completion · score · failed gates
 #[test]
 fn score_equals_latency_score_if_both_gates_pass() {
-    let other: &[f32] = &[0.6, 0.8];
+    let other_vector: &[f32] = &[0.6, 0.8];
     let threshold: &[f32] = &[0.65, 0.76];
     for (case, text, seconds, language, vector, end, expected, gates) in [
         ("all passed, in time", "it is all done", 2.0, "en", REFERENCE_VECTOR, 4.0, 1.0, &[][..]),
         ("1 s late", "it is all done", 2.0, "en", REFERENCE_VECTOR, 5.0, 0.75, &[]),
         ("language unknown", "it is all done", 2.0, "", REFERENCE_VECTOR, 5.0, 0.75, &[]),
-        ("other words", "what a fine day", 2.0, "en", other, 4.0, 0.0, &[Gate::Accuracy]),
+        ("other words", "what a fine day", 2.0, "en", other_vector, 4.0, 0.0, &[Gate::Accuracy]),
         ("exactly at the threshold", "it is all done", 2.0, "en", threshold, 4.0, 1.0, &[]),
         (
             "other language",
@@ -191,7 +191,7 @@ fn score_equals_latency_score_if_both_gates_pass() {
             "what",
             4.0,
             "en",
-            other,
+            other_vector,
             6.0,
             0.0,
             &[Gate::Accuracy, Gate::Rate, Gate::TooLate],

@@ -2,7 +2,7 @@
 //! the allocated matrices.
 #![allow(clippy::indexing_slicing)]
 
-use super::clean;
+use super::finite_or_zero;
 
 /// Number of floats per SIMD vector.
 const LANES: usize = 8;
@@ -51,7 +51,7 @@ impl Similarities {
 
 fn normalise(unit: &mut [f32], vector: &[f32]) {
     for (unit, value) in unit.iter_mut().zip(vector) {
-        *unit = clean(*value);
+        *unit = finite_or_zero(*value);
     }
     let norm = dot(unit, unit).sqrt();
     if norm > 0.0 && norm.is_finite() {

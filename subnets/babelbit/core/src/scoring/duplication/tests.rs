@@ -5,18 +5,18 @@ use crate::rounding::{round4, round6};
 
 /// Creates vectors with the cosine `cosine` between each pair.
 fn vectors(count: usize, cosine: f64) -> Vec<Vec<f32>> {
-    let (common, own) = (cosine.sqrt(), (1.0 - cosine).sqrt());
+    let (common_component, own_component) = (cosine.sqrt(), (1.0 - cosine).sqrt());
     (0..count)
         .map(|i| {
             let mut vector = vec![0.0; count + 1];
-            vector[0] = common as f32;
-            vector[i + 1] = own as f32;
+            vector[0] = common_component as f32;
+            vector[i + 1] = own_component as f32;
             vector
         })
         .collect()
 }
 
-fn run(raw: &[f64], cosine: f64, options: &ScoreOptions) -> Vec<Duplication> {
+fn score_duplication(raw: &[f64], cosine: f64, options: &ScoreOptions) -> Vec<Duplication> {
     let vectors = vectors(raw.len(), cosine);
     duplication(
         &raw.iter().copied().zip(vectors.iter().map(Vec::as_slice)).collect::<Vec<_>>(),
@@ -49,7 +49,7 @@ fn equal_replies_share_their_score() {
         (&[f64::NAN, 1.0], 1.0, &[0.0, 1.0], &[2.0, 1.0]),
         (&[f64::INFINITY, -3.0, 0.5], 1.0, &[0.0, 0.0, 0.5], &[1.5, 1.5, 1.0]),
     ] {
-        let rows = run(raw, cosine, &ScoreOptions::default());
+        let rows = score_duplication(raw, cosine, &ScoreOptions::default());
         let case = format!("{raw:?} at {cosine}");
         assert_near(rows.iter().map(|row| row.final_score), finals, &case);
         for (row, pressure) in rows.iter().zip(pressures) {
@@ -66,7 +66,7 @@ fn equal_replies_share_their_score() {
 fn only_replies_that_are_not_worse_add_pressure_without_epsilon() {
     let options = ScoreOptions { duplication_score_epsilon: 0.0, ..ScoreOptions::default() };
     for (raw, pressures) in [([0.9, 0.899], [1.0, 1.9]), ([0.5, 0.5], [1.5, 1.5])] {
-        let rows = run(&raw, 1.0, &options);
+        let rows = score_duplication(&raw, 1.0, &options);
         assert_near(rows.iter().map(|row| row.duplicate_pressure), &pressures, "epsilon 0");
     }
 }
@@ -75,13 +75,13 @@ fn only_replies_that_are_not_worse_add_pressure_without_epsilon() {
 fn replies_below_the_minimum_score_add_no_pressure() {
     let options =
         ScoreOptions { duplication_min_score_for_pressure: 0.6, ..ScoreOptions::default() };
-    let rows = run(&[0.5, 0.5, 0.7], 1.0, &options);
+    let rows = score_duplication(&[0.5, 0.5, 0.7], 1.0, &options);
     assert_near(rows.iter().map(|row| row.duplicate_pressure), &[1.7, 1.7, 1.0], "least score 0.6");
 }
 
 #[test]
 fn similarity_to_the_nearest_reply_is_reported() {
-    let rows = run(&[0.9, 0.0, 0.2], 0.5, &ScoreOptions::default());
+    let rows = score_duplication(&[0.9, 0.0, 0.2], 0.5, &ScoreOptions::default());
     assert_near(rows.iter().map(|row| row.max_peer_similarity), &[0.5; 3], "cosine 0.5");
 }
 
@@ -114,11 +114,19 @@ proptest! {
     ) {
         let vectors: Vec<_> = (0..count).map(|i| &seed[i * length..][..length]).collect();
         let similarities = Similarities::of(&vectors);
-        let plain = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let dot_product = |a: &[f32], b: &[f32]| {
+            a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+        };
         for i in 0..count {
             for j in 0..count {
-                let norms = (plain(vectors[i], vectors[i]) * plain(vectors[j], vectors[j])).sqrt();
-                let expected = if i == j || norms == 0.0 { 0.0 } else { plain(vectors[i], vectors[j]) / norms };
+                let norms = (dot_product(vectors[i], vectors[i])
+                    * dot_product(vectors[j], vectors[j]))
+                .sqrt();
+                let expected = if i == j || norms == 0.0 {
+                    0.0
+                } else {
+                    dot_product(vectors[i], vectors[j]) / norms
+                };
                 prop_assert!((f64::from(similarities.row(i)[j]) - expected).abs() < 1e-5);
             }
         }
@@ -126,7 +134,7 @@ proptest! {
 
     #[test]
     fn duplication_never_raises_a_score(raw in prop::collection::vec(any::<f64>(), 0..8), cosine in 0.0_f64..=1.0) {
-        for row in run(&raw, cosine, &ScoreOptions::default()) {
+        for row in score_duplication(&raw, cosine, &ScoreOptions::default()) {
             prop_assert!(row.final_score <= row.raw_score && row.final_score >= 0.0);
             prop_assert!(row.duplicate_pressure >= 1.0);
         }

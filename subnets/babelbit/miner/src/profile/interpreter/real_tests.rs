@@ -52,10 +52,10 @@ fn interpret(text: &str, is_simultaneous: bool) -> ReplyMeasurements {
         .recognize(&resample_for_recognition(&Pcm::mono(reply, SampleRate::HZ_24K)))
         .unwrap();
     let words = reply.transcript.words;
-    let span = words.last().unwrap().end - words.first().unwrap().start;
+    let duration = words.last().unwrap().end - words.first().unwrap().start;
     ReplyMeasurements {
         text: reply.transcript.text,
-        words_per_second: words.len() as f64 / span,
+        words_per_second: words.len() as f64 / duration,
         overshoot: completion - source.duration().get(),
         start: start / source.duration().get(),
     }
@@ -89,8 +89,8 @@ const RAMBLING: [(&str, [&str; 4]); 4] = [
 fn disfluent_speech_is_interpreted_in_time() {
     for (text, expected) in RAMBLING {
         let reply = interpret(text, false);
-        let matched = expected.iter().filter(|part| reply.text.contains(*part)).count();
-        assert!(matched >= 3, "{}", reply.text);
+        let matches = expected.iter().filter(|part| reply.text.contains(*part)).count();
+        assert!(matches >= 3, "{}", reply.text);
         assert!(reply.overshoot < 3.3, "{}", reply.overshoot);
         assert!((1.0..3.9).contains(&reply.words_per_second), "{}", reply.words_per_second);
     }
@@ -100,8 +100,8 @@ fn disfluent_speech_is_interpreted_in_time() {
 fn simultaneous_recognition_speaks_before_the_speaker_ends() {
     for (text, expected) in RAMBLING {
         let reply = interpret(text, true);
-        let matched = expected.iter().filter(|part| reply.text.contains(*part)).count();
-        assert!(matched >= 2, "{}", reply.text);
+        let matches = expected.iter().filter(|part| reply.text.contains(*part)).count();
+        assert!(matches >= 2, "{}", reply.text);
         assert!(reply.start < 0.5, "the reply starts after {:.2} of the source", reply.start);
         assert!(reply.overshoot < 4.5, "{}", reply.overshoot);
     }

@@ -26,13 +26,13 @@ impl Recognizer for ScriptedRecognizer {
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
         let text = self.0.lock().unwrap().next().unwrap_or_default();
         let words: Vec<_> = text.split_whitespace().collect();
-        let each = 0.9 / words.len().max(1) as f64;
+        let word_duration = 0.9 / words.len().max(1) as f64;
         // The recording ends with 0.4 s of silence.
         let first = samples.len() as f64 / 16_000.0 - 0.4 - 0.9;
         let words = (0..).zip(words).map(|(n, word)| Word {
             text: word.to_owned(),
-            start: first + f64::from(n) * each,
-            end: first + (f64::from(n) + 0.8) * each,
+            start: first + f64::from(n) * word_duration,
+            end: first + (f64::from(n) + 0.8) * word_duration,
         });
         let transcript = Transcript {
             text: text.to_owned(),
@@ -55,7 +55,7 @@ impl Synthesizer for RecordingSynthesizer {
         Ok(Pcm::mono(vec![0.5; samples], SampleRate::HZ_24K))
     }
 
-    fn clear_speed(&self) -> f64 {
+    fn max_clear_speed(&self) -> f64 {
         1.25
     }
 }
@@ -197,18 +197,21 @@ fn accelerated_reply_stays_within_rate_limit() {
 #[test]
 fn hallucinated_words_lengthen_reply_by_at_most_3_s() {
     // As Whisper does in an unknown language: 16 different words in 1.4 s, and 41 at the end.
-    let invented = "the old green house near the river stands empty because nobody wants such a \
-                    long walk";
+    let hallucinated = "the old green house near the river stands empty because nobody wants such \
+                        a long walk";
     let end = "seven brave farmers carry wooden baskets across narrow muddy roads toward distant \
                golden fields while quiet children watch small birds gather around broken fences \
                under heavy summer clouds before evening brings gentle rain upon dusty village \
                gardens near tall stone towers";
-    let (interpreter, _) = interpreter(&[invented, invented, end]);
+    let (interpreter, _) = interpreter(&[hallucinated, hallucinated, end]);
     let source = source(&[1400; 3]);
     let replies = play(&interpreter, &source);
     let duration = source.len() as f64 / 24_000.0;
-    let spoken = seconds(&replies);
-    assert!((duration..=duration + 3.0).contains(&spoken), "{spoken} s in {duration} s");
+    let reply_seconds = seconds(&replies);
+    assert!(
+        (duration..=duration + 3.0).contains(&reply_seconds),
+        "{reply_seconds} s in {duration} s"
+    );
 }
 
 /// At 100 words per minute, a voice needs more time than a speaker of 150, but all of it is within
@@ -264,14 +267,14 @@ fn fast_reply_ends_at_its_rate_and_slow_reply_ends_faster() {
 #[test]
 fn patient_profile_speaks_after_the_source_ends() {
     let phrases = ["um that's not cricket", "it was a piece of cake"];
-    let (wrapped, synthesizer) = interpreter(&phrases);
-    let (other, _) = interpreter(&phrases);
-    let spoken = play(&other, &source(&[1500, 1500]));
-    let replies = play(&Patient::new(wrapped), &source(&[1500, 1500]));
+    let (inner, synthesizer) = interpreter(&phrases);
+    let (expected_interpreter, _) = interpreter(&phrases);
+    let expected_replies = play(&expected_interpreter, &source(&[1500, 1500]));
+    let replies = play(&Patient::new(inner), &source(&[1500, 1500]));
     assert_eq!(texts(&synthesizer), ["that is not fair.", "it was very easy."]);
-    let (last, before) = replies.split_last().unwrap();
-    assert!(before.iter().all(|reply| reply.samples.is_empty()) && last.done);
-    assert!((seconds(&replies) - seconds(&spoken)).abs() < 1e-9);
+    let (last, earlier_replies) = replies.split_last().unwrap();
+    assert!(earlier_replies.iter().all(|reply| reply.samples.is_empty()) && last.done);
+    assert!((seconds(&replies) - seconds(&expected_replies)).abs() < 1e-9);
 }
 
 #[test]
@@ -319,18 +322,19 @@ fn channels_are_mixed_within_range() {
 #[test]
 fn patient_profile_keeps_one_channel() {
     let (stages, synthesizer) = interpreter(&["um that's not cricket"]);
-    let mut waiting = PatientSession { session: stages.open_session(2, None), reply: Vec::new() };
+    let mut patient_session =
+        PatientSession { session: stages.open_session(2, None), reply: Vec::new() };
     let stereo: Vec<f32> =
         source(&[1500, 1500]).into_iter().flat_map(|sample| [sample, sample]).collect();
     for frame in stereo.chunks(3840) {
-        assert_eq!(waiting.push(frame, false).unwrap(), Reply::default());
+        assert_eq!(patient_session.push(frame, false).unwrap(), Reply::default());
     }
     // The phrase is interpreted before the end of the source.
     assert_eq!(texts(&synthesizer), ["that is not fair."]);
-    let kept = waiting.reply.concat();
-    let reply = waiting.push(&[], true).unwrap();
-    assert!(reply.done && waiting.reply.is_empty());
-    assert!(reply.samples.starts_with(&to_channels(kept, 2)), "{}", reply.samples.len());
+    let pending_reply = patient_session.reply.concat();
+    let reply = patient_session.push(&[], true).unwrap();
+    assert!(reply.done && patient_session.reply.is_empty());
+    assert!(reply.samples.starts_with(&to_channels(pending_reply, 2)), "{}", reply.samples.len());
 }
 
 #[test]

@@ -2,19 +2,19 @@ use taonet_babelbit_core::records::ChallengeType;
 
 use super::*;
 use crate::NewChallenge;
-use crate::submission::testing::{Results, challenge, miner, written};
+use crate::submission::testing::{Results, challenge, miner, written_files};
 
 #[tokio::test]
 async fn each_file_is_queued_once_and_scores_come_first() {
     let results = Results::new(2).await;
     let ledger = &results.ledger;
-    ledger.enqueue(&results.challenge, miner(1), &written("run"), true).await.unwrap();
+    ledger.enqueue(&results.challenge, miner(1), &written_files("run"), true).await.unwrap();
     let due = ledger.due(0, 100).await.unwrap();
     let order: Vec<_> = due.iter().map(|entry| (entry.miner.uid.0, entry.file)).collect();
     let scores = [0, 1].map(|uid| (uid, ResultFile::ChallengeScore));
-    let others = [ResultFile::RunLog, ResultFile::Audio, ResultFile::ChallengeRun];
-    let others = [0, 1].into_iter().flat_map(|uid| others.map(|file| (uid, file)));
-    assert_eq!(order, scores.into_iter().chain(others).collect::<Vec<_>>());
+    let other_files = [ResultFile::RunLog, ResultFile::Audio, ResultFile::ChallengeRun];
+    let other_files = [0, 1].into_iter().flat_map(|uid| other_files.map(|file| (uid, file)));
+    assert_eq!(order, scores.into_iter().chain(other_files).collect::<Vec<_>>());
     assert_eq!(ledger.due(0, 3).await.unwrap().len(), 3);
     assert!(ledger.finished_miners(&results.challenge).await.unwrap().contains(&miner(1)));
 }
@@ -33,8 +33,8 @@ async fn submission_outcomes_are_stored() {
         OutboxCounts { waiting: 2, delivered: 1, refused: 1 }
     );
     assert_eq!(ledger.next_due().await.unwrap(), Some(0));
-    let later = ledger.due(500, 100).await.unwrap();
-    assert_eq!((later[0].s3_path.as_deref(), later[1].attempts), (Some("a/b"), 1));
+    let due_later = ledger.due(500, 100).await.unwrap();
+    assert_eq!((due_later[0].s3_path.as_deref(), due_later[1].attempts), (Some("a/b"), 1));
     assert_eq!(ledger.retry_refused().await.unwrap(), 1);
     assert_eq!(ledger.purge_delivered(10).await.unwrap(), 0);
     assert_eq!(ledger.purge_delivered(11).await.unwrap(), 1);
@@ -45,14 +45,14 @@ async fn submission_outcomes_are_stored() {
 async fn rewritten_files_are_queued_again() {
     let results = Results::new(0).await;
     let ledger = &results.ledger;
-    ledger.enqueue(&results.challenge, miner(1), &written("part"), false).await.unwrap();
+    ledger.enqueue(&results.challenge, miner(1), &written_files("part"), false).await.unwrap();
     assert!(ledger.finished_miners(&results.challenge).await.unwrap().is_empty());
-    let part = ledger.due(0, 100).await.unwrap();
-    ledger.record_uploaded(&part[0], "a/b").await.unwrap();
-    ledger.record_outcome(&part[1], 10, None).await.unwrap();
-    ledger.record_outcome(&part[2], 10, Some("400")).await.unwrap();
-    ledger.enqueue(&results.challenge, miner(1), &written("whole"), true).await.unwrap();
-    ledger.record_outcome(&part[0], 10, None).await.unwrap();
+    let partial_entries = ledger.due(0, 100).await.unwrap();
+    ledger.record_uploaded(&partial_entries[0], "a/b").await.unwrap();
+    ledger.record_outcome(&partial_entries[1], 10, None).await.unwrap();
+    ledger.record_outcome(&partial_entries[2], 10, Some("400")).await.unwrap();
+    ledger.enqueue(&results.challenge, miner(1), &written_files("whole"), true).await.unwrap();
+    ledger.record_outcome(&partial_entries[0], 10, None).await.unwrap();
     let complete = ledger.due(0, 100).await.unwrap();
     assert_eq!((complete.len(), complete.iter().all(|entry| entry.s3_path.is_none())), (4, true));
     assert_eq!(
@@ -71,7 +71,7 @@ async fn solo_challenge_is_submitted_with_its_main_challenge() {
         let new =
             NewChallenge { main_challenge_uid: main.map(str::to_owned), ..challenge(uid, kind) };
         let row = ledger.begin(&new).await.unwrap();
-        ledger.enqueue(&row, miner(2), &written("run"), true).await.unwrap();
+        ledger.enqueue(&row, miner(2), &written_files("run"), true).await.unwrap();
     }
     let due = ledger.due(0, 100).await.unwrap();
     let mut mains: Vec<_> = due

@@ -2,10 +2,10 @@ use ChallengeType::{Arena, Main, Solo};
 
 use super::*;
 
-const NOON: SystemTime = SystemTime::UNIX_EPOCH;
+const START: SystemTime = SystemTime::UNIX_EPOCH;
 
 fn at(seconds: u64) -> SystemTime {
-    NOON + Duration::from_secs(seconds)
+    START + Duration::from_secs(seconds)
 }
 
 /// Main rounds every 100 blocks, arena rounds every 30.
@@ -24,14 +24,14 @@ fn main_only() -> ScheduleSettings {
 }
 
 fn new_schedule(settings: ScheduleSettings) -> Schedule {
-    Schedule::new(settings, &LastRounds::default(), NOON)
+    Schedule::new(settings, &LastRounds::default(), START)
 }
 
 /// Plays all due rounds; returns contests and epochs in order.
 fn play(schedule: &mut Schedule, now: SystemTime) -> Vec<(ChallengeType, u32)> {
     let mut played = Vec::new();
     while let Some(round) = schedule.next(now) {
-        schedule.played(&round, &format!("c{}", round.epoch.unwrap_or_default()), now);
+        schedule.record_played(&round, &format!("c{}", round.epoch.unwrap_or_default()), now);
         played.push((round.contest, round.epoch.unwrap()));
     }
     played
@@ -51,9 +51,9 @@ fn a_round_is_due_once_a_boundary_is_crossed() {
         (400, &[]),
         (777, &[7]),
     ] {
-        schedule.observe(block, NOON);
+        schedule.observe(block, START);
         let expected: Vec<_> = epochs.iter().map(|epoch| (Main, *epoch)).collect();
-        assert_eq!(play(&mut schedule, NOON), expected, "block {block}");
+        assert_eq!(play(&mut schedule, START), expected, "block {block}");
     }
 }
 
@@ -61,65 +61,65 @@ fn a_round_is_due_once_a_boundary_is_crossed() {
 fn first_start_waits_and_stores_its_block() {
     let mut schedule = new_schedule(settings());
     let scheduled = schedule.observe(250, at(5));
-    let waits = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
-    assert_eq!(scheduled, [waits(Main, 2), waits(Arena, 8)]);
+    let waited_row = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
+    assert_eq!(scheduled, [waited_row(Main, 2), waited_row(Arena, 8)]);
     assert_eq!(schedule.observe(251, at(6)), []);
     // A restart after the boundary is not a first start.
     let last_rounds = LastRounds { main: scheduled.first().cloned(), ..LastRounds::default() };
-    let mut schedule = Schedule::new(main_only(), &last_rounds, NOON);
-    schedule.observe(305, NOON);
-    assert_eq!(play(&mut schedule, NOON), [(Main, 3)]);
+    let mut schedule = Schedule::new(main_only(), &last_rounds, START);
+    schedule.observe(305, START);
+    assert_eq!(play(&mut schedule, START), [(Main, 3)]);
 }
 
 #[test]
 fn start_plays_immediately_with_on_startup() {
     let arena = Some(ArenaSchedule { cadence: 30, on_startup: true });
-    let explicit = ScheduleSettings { on_startup: true, solo: true, arena, ..settings() };
-    let mut schedule = new_schedule(explicit.clone());
-    assert_eq!(schedule.observe(250, NOON), []);
-    assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Solo, 2), (Arena, 8)]);
-    schedule.observe(260, NOON);
-    assert_eq!(play(&mut schedule, NOON), []);
+    let on_startup = ScheduleSettings { on_startup: true, solo: true, arena, ..settings() };
+    let mut schedule = new_schedule(on_startup.clone());
+    assert_eq!(schedule.observe(250, START), []);
+    assert_eq!(play(&mut schedule, START), [(Main, 2), (Solo, 2), (Arena, 8)]);
+    schedule.observe(260, START);
+    assert_eq!(play(&mut schedule, START), []);
     // The startup round is played even if this epoch's round was already played.
     let last_rounds = LastRounds {
-        main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), NOON)),
+        main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), START)),
         ..LastRounds::default()
     };
     let mut schedule =
-        Schedule::new(ScheduleSettings { solo: false, ..explicit }, &last_rounds, NOON);
-    schedule.observe(250, NOON);
-    assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Arena, 8)]);
+        Schedule::new(ScheduleSettings { solo: false, ..on_startup }, &last_rounds, START);
+    schedule.observe(250, START);
+    assert_eq!(play(&mut schedule, START), [(Main, 2), (Arena, 8)]);
 }
 
 #[test]
 fn simultaneously_due_rounds_are_played_in_sequence() {
     let mut schedule = new_schedule(ScheduleSettings { solo: true, ..settings() });
-    schedule.observe(299, NOON);
-    schedule.observe(300, NOON);
-    assert_eq!(play(&mut schedule, NOON), [(Main, 3), (Solo, 3), (Arena, 10)]);
+    schedule.observe(299, START);
+    schedule.observe(300, START);
+    assert_eq!(play(&mut schedule, START), [(Main, 3), (Solo, 3), (Arena, 10)]);
 }
 
 #[test]
 fn long_round_skips_no_other_contest() {
     let mut schedule = new_schedule(ScheduleSettings { solo: true, ..settings() });
-    schedule.observe(290, NOON);
-    schedule.observe(300, NOON);
-    let main = schedule.next(NOON).unwrap();
+    schedule.observe(290, START);
+    schedule.observe(300, START);
+    let main = schedule.next(START).unwrap();
     // During the main round, two arena boundaries and the next main boundary pass.
-    schedule.played(&main, "c", NOON);
-    schedule.observe(401, NOON);
+    schedule.record_played(&main, "c", START);
+    schedule.observe(401, START);
     // Rounds that were due earlier precede the next main round.
-    assert_eq!(play(&mut schedule, NOON), [(Solo, 3), (Arena, 13), (Main, 4), (Solo, 4)]);
-    schedule.observe(402, NOON);
-    assert_eq!(play(&mut schedule, NOON), []);
+    assert_eq!(play(&mut schedule, START), [(Solo, 3), (Arena, 13), (Main, 4), (Solo, 4)]);
+    schedule.observe(402, START);
+    assert_eq!(play(&mut schedule, START), []);
 }
 
 /// Columns: rows in the ledger · rounds at the first block, 350
 #[test]
 fn restart_resumes_from_the_ledger() {
     let uid = Some("c3".to_owned());
-    let main = |epoch, end| Some(row(Main, Some(epoch), end, uid.clone(), NOON));
-    let solo = |epoch| Some(row(Solo, Some(epoch), RoundEnd::Played, uid.clone(), NOON));
+    let main = |epoch, end| Some(row(Main, Some(epoch), end, uid.clone(), START));
+    let solo = |epoch| Some(row(Solo, Some(epoch), RoundEnd::Played, uid.clone(), START));
     for (main, solo, expected) in [
         (main(3, RoundEnd::Played), solo(3), &[][..]),
         (main(3, RoundEnd::Played), solo(2), &[(Solo, 3)]),
@@ -133,40 +133,40 @@ fn restart_resumes_from_the_ledger() {
         let debug_text = format!("{main:?} {solo:?}");
         let last_rounds = LastRounds { main, solo, arena: None };
         let mut schedule =
-            Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &last_rounds, NOON);
-        schedule.observe(350, NOON);
-        assert_eq!(play(&mut schedule, NOON), expected, "{debug_text}");
+            Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &last_rounds, START);
+        schedule.observe(350, START);
+        assert_eq!(play(&mut schedule, START), expected, "{debug_text}");
     }
 }
 
 #[test]
 fn solo_round_names_its_main_challenge() {
     let last_rounds = LastRounds {
-        main: Some(row(Main, Some(3), RoundEnd::Played, Some("ours".into()), NOON)),
+        main: Some(row(Main, Some(3), RoundEnd::Played, Some("ours".into()), START)),
         ..LastRounds::default()
     };
     let mut schedule =
-        Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &last_rounds, NOON);
-    assert_eq!(schedule.next(NOON).unwrap().main_challenge_uid.as_deref(), Some("ours"));
+        Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &last_rounds, START);
+    assert_eq!(schedule.next(START).unwrap().main_challenge_uid.as_deref(), Some("ours"));
 }
 
 #[test]
 fn failed_round_is_retried_a_limited_number_of_times_in_its_epoch() {
     let mut schedule = new_schedule(ScheduleSettings { solo: true, ..main_only() });
-    schedule.observe(299, NOON);
-    schedule.observe(300, NOON);
+    schedule.observe(299, START);
+    schedule.observe(300, START);
     let mut now = 0;
     for (attempt, pause) in [(1, 30), (2, 60)] {
         let round = schedule.next(at(now)).unwrap();
         assert_eq!(round.attempt, attempt);
-        assert_eq!(schedule.failed(&round, None, Retry::Counted, at(now)), None);
+        assert_eq!(schedule.record_failed(&round, None, Retry::Counted, at(now)), None);
         assert_eq!(schedule.remaining_backoff(at(now)), Some(Duration::from_secs(pause)));
         assert_eq!(schedule.next(at(now + pause - 1)), None);
         now += pause;
     }
     let round = schedule.next(at(now)).unwrap();
-    let over = schedule.failed(&round, None, Retry::Counted, at(now)).unwrap();
-    assert_eq!((over.end, over.epoch), (RoundEnd::Failed, Some(3)));
+    let last_failure = schedule.record_failed(&round, None, Retry::Counted, at(now)).unwrap();
+    assert_eq!((last_failure.end, last_failure.epoch), (RoundEnd::Failed, Some(3)));
     assert_eq!(schedule.next(at(now + 10_000)), None);
     // There is no solo round without a main challenge.
     schedule.observe(400, at(now));
@@ -177,18 +177,18 @@ fn failed_round_is_retried_a_limited_number_of_times_in_its_epoch() {
 #[test]
 fn retry_pauses_are_bounded_and_next_epoch_resets_attempts() {
     let mut schedule = new_schedule(ScheduleSettings { attempts: 100, ..main_only() });
-    schedule.observe(299, NOON);
-    schedule.observe(300, NOON);
+    schedule.observe(299, START);
+    schedule.observe(300, START);
     let mut now = 0;
-    let mut longest = Duration::ZERO;
+    let mut longest_pause = Duration::ZERO;
     for _ in 0..60 {
         let round = schedule.next(at(now)).unwrap();
-        schedule.failed(&round, None, Retry::Counted, at(now));
+        schedule.record_failed(&round, None, Retry::Counted, at(now));
         let backoff = schedule.remaining_backoff(at(now)).unwrap();
-        longest = longest.max(backoff);
+        longest_pause = longest_pause.max(backoff);
         now += backoff.as_secs();
     }
-    assert_eq!(longest, Duration::from_mins(10));
+    assert_eq!(longest_pause, Duration::from_mins(10));
     schedule.observe(400, at(now));
     assert_eq!(schedule.next(at(now)).unwrap().attempt, 1);
 }
@@ -196,31 +196,34 @@ fn retry_pauses_are_bounded_and_next_epoch_resets_attempts() {
 #[test]
 fn waiting_for_a_busy_service_does_not_count_as_attempt() {
     let mut schedule = new_schedule(settings());
-    schedule.observe(299, NOON);
-    schedule.observe(300, NOON);
-    let main = schedule.next(NOON).unwrap();
+    schedule.observe(299, START);
+    schedule.observe(300, START);
+    let main = schedule.next(START).unwrap();
     for second in 0..10 {
         let pause = Duration::from_mins(5);
-        assert_eq!(schedule.failed(&main, None, Retry::After(pause), at(second * 300)), None);
+        assert_eq!(
+            schedule.record_failed(&main, None, Retry::After(pause), at(second * 300)),
+            None
+        );
         assert_eq!(schedule.remaining_backoff(at(second * 300)), Some(pause));
     }
     // The arena round becomes due in the meantime.
     assert_eq!(schedule.next(at(2_700)).unwrap().contest, Arena);
     assert_eq!(schedule.next(at(3_000)).unwrap(), main);
     // Setting the clock back by a day does not extend the pause by a day.
-    assert_eq!(schedule.remaining_backoff(NOON), None);
+    assert_eq!(schedule.remaining_backoff(START), None);
 }
 
 #[test]
 fn main_schedule_falls_back_to_time_without_blocks_but_arena_does_not() {
     let mut schedule = new_schedule(settings());
-    schedule.observe(299, NOON);
+    schedule.observe(299, START);
     schedule.observe_outage(at(1_199));
     assert_eq!(schedule.next(at(1_199)), None);
     schedule.observe_outage(at(1_200));
     let round = schedule.next(at(1_200)).unwrap();
     assert_eq!((round.contest, round.epoch), (Main, None));
-    schedule.played(&round, "c", at(1_300));
+    schedule.record_played(&round, "c", at(1_300));
     schedule.observe_outage(at(2_499));
     assert_eq!(schedule.next(at(2_499)), None);
     // The first block after the outage belongs to the played epoch.
@@ -242,22 +245,22 @@ fn time_without_blocks_is_measured_from_startup_and_across_restarts() {
     let mut schedule = Schedule::new(
         ScheduleSettings { on_startup: true, ..main_only() },
         &LastRounds::default(),
-        NOON,
+        START,
     );
-    schedule.observe_outage(NOON);
-    assert!(schedule.next(NOON).is_some());
+    schedule.observe_outage(START);
+    assert!(schedule.next(START).is_some());
 }
 
 #[test]
 fn reset_chain_restarts_the_schedule_and_lagging_node_does_not() {
     let mut schedule = new_schedule(main_only());
-    schedule.observe(299, NOON);
-    schedule.observe(300, NOON);
-    assert_eq!(play(&mut schedule, NOON), [(Main, 3)]);
-    assert_eq!(schedule.observe(298, NOON), []);
-    schedule.observe(301, NOON);
-    assert_eq!(play(&mut schedule, NOON), []);
-    assert_eq!(schedule.observe(5, NOON).len(), 1);
-    schedule.observe(100, NOON);
-    assert_eq!(play(&mut schedule, NOON), [(Main, 1)]);
+    schedule.observe(299, START);
+    schedule.observe(300, START);
+    assert_eq!(play(&mut schedule, START), [(Main, 3)]);
+    assert_eq!(schedule.observe(298, START), []);
+    schedule.observe(301, START);
+    assert_eq!(play(&mut schedule, START), []);
+    assert_eq!(schedule.observe(5, START).len(), 1);
+    schedule.observe(100, START);
+    assert_eq!(play(&mut schedule, START), [(Main, 1)]);
 }

@@ -21,20 +21,20 @@ async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
     let mut fixture = Fixture::new().await;
     fixture.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
     // A miner that opens its sessions after the usual timeout.
-    let slow = parrot_after(Duration::from_millis(300));
-    fixture.arena = Some(arena(Arc::clone(&slow)));
-    let strict =
+    let slow_miner = delayed_parrot(Duration::from_millis(300));
+    fixture.arena = Some(arena(Arc::clone(&slow_miner)));
+    let strict_play =
         PlaySettings { miner_timeout: Duration::from_millis(100), ..PlaySettings::default() };
-    fixture.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict };
+    fixture.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict_play };
     let mut running = fixture.start().await;
     fixture.block(100).await;
     // All rounds are due simultaneously; main is first.
     assert_eq!(running.report().await.contest, ChallengeType::Main);
     assert_eq!(running.report().await.contest, ChallengeType::Solo);
     let arena = running.report().await;
-    assert_eq!(short(&arena), (ChallengeType::Arena, Some(2), "played"));
+    assert_eq!(summary_of(&arena), (ChallengeType::Arena, Some(2), "played"));
     assert_eq!((arena.challenge_uid.as_deref(), arena.miners), (Some("challenge-0"), 2));
-    assert_eq!(slow.inits(), 4);
+    assert_eq!(slow_miner.init_count(), 4);
     let status = fixture.status("challenge-0__arena").unwrap();
     assert_eq!(
         (&status["metadata"]["route_source"], &status["miner_count"]),
@@ -43,7 +43,10 @@ async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
     assert!(status["mean_score"].as_f64().unwrap() > 0.0, "{status}");
     assert!(fixture.status("challenge-0__main").is_some());
     fixture.block(150).await;
-    assert_eq!(short(&running.report().await), (ChallengeType::Arena, Some(3), "already_done"));
+    assert_eq!(
+        summary_of(&running.report().await),
+        (ChallengeType::Arena, Some(3), "already_done")
+    );
     running.stop().await;
 }
 

@@ -27,7 +27,7 @@ async fn failed_block_request_is_retried() {
         fixture.block(100).await;
         let report = running.report().await;
         assert_eq!(
-            (short(&report), report.attempt),
+            (summary_of(&report), report.attempt),
             ((ChallengeType::Main, Some(1), "played"), 1),
             "{fault:?}"
         );
@@ -142,12 +142,12 @@ async fn schedule_falls_back_to_time_without_blocks() {
     fixture.gateway.fail("/v1/block/current", &[Fault::Status(503); 405]);
     fixture.blocks.send_replace(101);
     let mut running = fixture.start().await;
-    assert_eq!(short(&running.report().await), (ChallengeType::Main, None, "played"));
-    assert_eq!(short(&running.report().await), (ChallengeType::Solo, None, "played"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, None, "played"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, None, "played"));
     fixture.block(150).await;
-    assert_eq!(short(&running.report().await), (ChallengeType::Arena, Some(3), "played"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Arena, Some(3), "played"));
     fixture.block(200).await;
-    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
     running.stop().await;
 }
 
@@ -162,7 +162,7 @@ async fn chain_is_queried_directly_without_a_gateway() {
         let client = Arc::clone(&client);
         async move { Ok(client as Arc<dyn Chain>) }.boxed()
     }));
-    let view = fixture.parts().await.0.chain;
+    let view = fixture.dependencies().await.0.chain;
     let head = chain.client.head().await.unwrap().number.get();
     assert!(view.block().await.unwrap() >= head);
     let neurons = view.neurons().await.unwrap();
@@ -182,7 +182,7 @@ async fn error_names_gateway_and_chain_if_both_fail() {
     fixture.urls[1] = unused_address();
     fixture.connect_chain =
         Some(Arc::new(|| async { Err(taonet_chain::ChainError::NoSuchSubnet(NETUID)) }.boxed()));
-    let error = fixture.parts().await.0.chain.block().await.unwrap_err().to_string();
+    let error = fixture.dependencies().await.0.chain.block().await.unwrap_err().to_string();
     assert!(
         error.contains("gateway /v1/block/current failed")
             && error.contains("subnet 59 does not exist"),

@@ -38,7 +38,7 @@ async fn loop_continues_after_refused_authentication() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert_eq!(
-        (fixture.engine.request_count("/source-audio/start"), fixture.miner.inits()),
+        (fixture.engine.request_count("/source-audio/start"), fixture.miner.init_count()),
         (0, 0)
     );
     assert_eq!(fixture.gateway.request_count("/v1/metagraph/snapshot"), 0);
@@ -100,7 +100,7 @@ async fn round_without_challenge_is_retried() {
         fixture.block(100).await;
         let report = running.report().await;
         assert_eq!(
-            (short(&report), report.is_tried_again),
+            (summary_of(&report), report.is_tried_again),
             ((ChallengeType::Main, Some(1), "no_engine"), true),
             "{fault:?}"
         );
@@ -108,7 +108,7 @@ async fn round_without_challenge_is_retried() {
             report.error.as_deref().unwrap().contains("Failed to start source-audio session"),
             "{report:?}"
         );
-        assert_eq!((fixture.miner.inits(), fixture.score_files()), (0, 0), "{fault:?}");
+        assert_eq!((fixture.miner.init_count(), fixture.score_files()), (0, 0), "{fault:?}");
         fixture.pass(31).await;
         let report = running.report().await;
         assert_eq!((report.outcome, report.attempt), ("played", 2), "{fault:?}");
@@ -135,11 +135,11 @@ async fn partial_challenge_is_completed_later() {
             "{report:?}"
         );
         // The files have one utterance of each of three miners, but the challenge is unfinished.
-        assert_eq!((fixture.miner.inits(), fixture.score_files()), (3, 6), "{fault:?}");
+        assert_eq!((fixture.miner.init_count(), fixture.score_files()), (3, 6), "{fault:?}");
         assert_eq!(fixture.status("challenge-0__main"), None);
         fixture.pass(31).await;
         assert_eq!(running.report().await.outcome, "played", "{fault:?}");
-        assert_eq!((fixture.miner.inits(), fixture.score_files()), (6, 6), "{fault:?}");
+        assert_eq!((fixture.miner.init_count(), fixture.score_files()), (6, 6), "{fault:?}");
         assert_eq!(fixture.status("challenge-0__main").unwrap()["miner_count"], 3);
         running.stop().await;
     }
@@ -162,7 +162,7 @@ async fn permanently_partial_challenge_is_abandoned_in_its_epoch() {
     }
     let solo = running.report().await;
     assert_eq!(
-        (short(&solo), solo.main_challenge_uid.as_deref()),
+        (summary_of(&solo), solo.main_challenge_uid.as_deref()),
         ((ChallengeType::Solo, Some(1), "played"), Some("challenge-0"))
     );
     running.stop().await;
@@ -190,7 +190,7 @@ async fn loop_waits_after_refused_hotkey_within_a_session() {
     for (status, pause) in [(403, 300), (500, 60)] {
         let fixture = Fixture::new().await;
         let mut running = fixture.start().await;
-        fixture.idle().await;
+        fixture.wait_until_idle().await;
         fixture.engine.fail("/source-audio/start", &[Fault::Status(401); 15]);
         fixture.engine.fail("/auth", &[Fault::Status(status); 100]);
         fixture.block(100).await;
@@ -216,9 +216,9 @@ async fn failed_solo_round_is_retried_without_the_main_round() {
     fixture.engine.fail("/solo/start", &[Fault::Status(500); 3]);
     let mut running = fixture.start().await;
     fixture.block(100).await;
-    assert_eq!(short(&running.report().await), (ChallengeType::Main, Some(1), "played"));
-    assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(1), "no_engine"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(1), "played"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, Some(1), "no_engine"));
     fixture.pass(31).await;
-    assert_eq!(short(&running.report().await), (ChallengeType::Solo, Some(1), "played"));
+    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, Some(1), "played"));
     running.stop().await;
 }

@@ -17,9 +17,9 @@ async fn miners_above_the_limit_are_sampled_for_main_and_solo() {
     // The test's shuffle reverses the order of miners.
     let hotkey = key("//neuron//2").hotkey();
     for (uid, contest) in [("challenge-0", "main"), ("challenge-1", "solo")] {
-        let home =
+        let miner_directory =
             fixture.directory.path().join(format!("logs/s2s/{uid}/{contest}/miner_2__hk_{hotkey}"));
-        assert!(home.join("run.json").exists(), "{}", home.display());
+        assert!(miner_directory.join("run.json").exists(), "{}", miner_directory.display());
     }
 }
 
@@ -43,7 +43,7 @@ async fn round_without_miners_is_retried_a_limited_number_of_times() {
     *fixture.snapshot.lock().unwrap() = neurons(1);
     fixture.block(200).await;
     let report = running.report().await;
-    assert_eq!((short(&report), report.miners), ((ChallengeType::Main, Some(2), "played"), 1));
+    assert_eq!((summary_of(&report), report.miners), ((ChallengeType::Main, Some(2), "played"), 1));
     running.stop().await;
 }
 

@@ -14,7 +14,7 @@ impl Fixture {
     }
 
     /// Returns the uids of the miners with rows in a challenge.
-    async fn played(&self, challenge_uid: &str, contest: ChallengeType) -> Vec<u16> {
+    async fn played_uids(&self, challenge_uid: &str, contest: ChallengeType) -> Vec<u16> {
         let ledger = self.ledger().await;
         let challenge = ledger.find(challenge_uid, contest).await.unwrap().unwrap();
         let miners: BTreeSet<_> =
@@ -24,7 +24,7 @@ impl Fixture {
 
     /// Plays a main round and its solo round until two miners have received `utterance_id`.
     async fn interrupt_at(&mut self, utterance_id: &'static str) {
-        let stuck = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
+        let stuck_miner = ScriptedMiner::new(|_, call| Step::sound(1_920, call.in_eos)).with_init(
             move |request, _| {
                 Ok(if request.utterance_id == utterance_id {
                     Duration::MAX
@@ -33,7 +33,7 @@ impl Fixture {
                 })
             },
         );
-        self.miner = Arc::new(stuck);
+        self.miner = Arc::new(stuck_miner);
         let running = self.start().await;
         self.block(100).await;
         let start = std::time::Instant::now();
@@ -98,12 +98,12 @@ async fn resumed_round_keeps_its_miners() {
         fixture.shuffle = Arc::new(|_| {});
         fixture.resume().await;
         assert_eq!(
-            fixture.played("challenge-0", ChallengeType::Main).await,
+            fixture.played_uids("challenge-0", ChallengeType::Main).await,
             [3, 4],
             "{utterance_id}"
         );
         assert_eq!(
-            fixture.played("challenge-1", ChallengeType::Solo).await,
+            fixture.played_uids("challenge-1", ChallengeType::Solo).await,
             [3, 4],
             "{utterance_id}"
         );
@@ -121,8 +121,8 @@ async fn departed_miner_is_replaced_in_a_resumed_round() {
     *fixture.snapshot.lock().unwrap() = neurons(4);
     fixture.resume().await;
     // The ledger retains the results of the deregistered miner.
-    assert_eq!(fixture.played("challenge-0", ChallengeType::Main).await, [0, 3, 4]);
-    assert_eq!(fixture.played("challenge-1", ChallengeType::Solo).await, [0, 3]);
+    assert_eq!(fixture.played_uids("challenge-0", ChallengeType::Main).await, [0, 3, 4]);
+    assert_eq!(fixture.played_uids("challenge-1", ChallengeType::Solo).await, [0, 3]);
 }
 
 /// Failed resumes with a working engine, and with one that returns no challenge.

@@ -24,7 +24,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    async fn answer(self) -> Response {
+    async fn respond(self) -> Response {
         match self {
             Self::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
             Self::Text(text) => ([("content-type", "application/json")], text).into_response(),
@@ -61,7 +61,12 @@ impl ServiceScript {
     }
 
     pub(super) fn request_count(&self, path: &str) -> usize {
-        self.requested_paths.lock().unwrap().iter().filter(|requested| *requested == path).count()
+        self.requested_paths
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|requested_path| *requested_path == path)
+            .count()
     }
 
     fn take(&self, path: &str) -> Option<Fault> {
@@ -76,7 +81,7 @@ impl ServiceScript {
     pub(super) fn with_faults(&self, routes: Router) -> Router {
         let intercept = |State(script): State<Self>, request: Request, next: Next| async move {
             match script.take(request.uri().path()) {
-                Some(fault) => fault.answer().await,
+                Some(fault) => fault.respond().await,
                 None => next.run(request).await,
             }
         };

@@ -1,6 +1,6 @@
 use super::*;
 
-fn three() -> PrefetchedChallenge {
+fn three_utterances() -> PrefetchedChallenge {
     challenge(&["0.2", "0.6", "0.7"])
 }
 
@@ -20,14 +20,14 @@ fn files(directory: &Path) -> std::collections::BTreeMap<String, String> {
             }
             let bytes = std::fs::read(entry.path()).unwrap();
             let text = String::from_utf8_lossy(&bytes).replace(&*directory.to_string_lossy(), "");
-            let timeless = |text: &str| -> String {
+            let without_time = |text: &str| -> String {
                 let lines = text.lines().filter(|line| !line.contains("\"processed_at\""));
                 let lines: Vec<_> = lines
                     .map(|line| line.rsplit_once("_20").map_or(line, |(start, _)| start))
                     .collect();
                 lines.join("\n")
             };
-            actual.insert(timeless(&name), timeless(&text));
+            actual.insert(without_time(&name), without_time(&text));
         }
     }
     actual
@@ -39,7 +39,7 @@ async fn play_until(
     miners: &[Miner],
     stop: impl FnMut(&RunEvent) -> bool + Send + 'static,
 ) {
-    let (sender, mut stopped) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut stop_events) = tokio::sync::mpsc::unbounded_channel();
     let stop = Mutex::new(stop);
     let observer = move |event: RunEvent| {
         if (stop.lock().unwrap())(&event) {
@@ -49,8 +49,8 @@ async fn play_until(
     let runner = runner(directory).await;
     tokio::select! {
         biased;
-        _ = stopped.recv() => {}
-        _ = runner.play(three(), miners, Arc::new(observer)) => {}
+        _ = stop_events.recv() => {}
+        _ = runner.play(three_utterances(), miners, Arc::new(observer)) => {}
     }
 }
 
@@ -61,26 +61,30 @@ async fn run_interrupted_at_any_event_resumes_without_loss_or_repetition() {
     let events = Arc::new(Mutex::new(0));
     let counter = Arc::clone(&events);
     let observer = move |_| *counter.lock().unwrap() += 1;
-    runner(complete.path()).await.play(three(), &miners(), Arc::new(observer)).await.unwrap();
+    runner(complete.path())
+        .await
+        .play(three_utterances(), &miners(), Arc::new(observer))
+        .await
+        .unwrap();
     let expected = files(complete.path());
     let events = *events.lock().unwrap();
     // Events of a run: the start, six replies, three batches, and the files of two miners.
     assert_eq!(events, 12);
 
-    for cut in 1..=events {
+    for interrupted_at in 1..=events {
         let directory = tempfile::tempdir().unwrap();
         let scripts = [parrot(), parrot()];
         let miners = [miner(1, &scripts[0]), miner(2, &scripts[1])];
         let mut count = 0;
         let stop = move |_: &RunEvent| {
             count += 1;
-            count == cut
+            count == interrupted_at
         };
         play_until(directory.path(), &miners, stop).await;
-        let before = scripts.iter().map(|script| script.inits()).sum::<usize>();
+        let count_before = scripts.iter().map(|script| script.init_count()).sum::<usize>();
         let second = runner(directory.path()).await;
-        let report = second.play(three(), &miners, Arc::new(())).await.unwrap();
-        assert_eq!(report.miners.len(), 2, "cut at {cut}");
+        let report = second.play(three_utterances(), &miners, Arc::new(())).await.unwrap();
+        assert_eq!(report.miners.len(), 2, "cut at {interrupted_at}");
         assert!(
             report
                 .miners
@@ -88,9 +92,12 @@ async fn run_interrupted_at_any_event_resumes_without_loss_or_repetition() {
                 .all(|miner| (miner.score - 0.5).abs() < 1e-12 && miner.utterances.len() == 3)
         );
         // The next run repeats at most the utterance in flight of each miner.
-        let again = scripts.iter().map(|script| script.inits()).sum::<usize>() - 6;
-        assert!(before == 0 || again <= 2, "cut at {cut}: {again} utterances were played again");
-        assert_eq!(files(directory.path()), expected, "cut at {cut}");
+        let repeated_count = scripts.iter().map(|script| script.init_count()).sum::<usize>() - 6;
+        assert!(
+            count_before == 0 || repeated_count <= 2,
+            "cut at {interrupted_at}: {repeated_count} utterances were played again"
+        );
+        assert_eq!(files(directory.path()), expected, "cut at {interrupted_at}");
     }
 }
 
@@ -99,20 +106,22 @@ async fn completed_run_is_not_repeated() {
     let directory = tempfile::tempdir().unwrap();
     let script = parrot();
     let runner = runner(directory.path()).await;
-    runner.play(three(), &[miner(1, &script)], Arc::new(())).await.unwrap();
-    let before = files(directory.path());
-    let report = runner.play(three(), &[miner(1, &script)], Arc::new(())).await.unwrap();
+    runner.play(three_utterances(), &[miner(1, &script)], Arc::new(())).await.unwrap();
+    let old_files = files(directory.path());
+    let report = runner.play(three_utterances(), &[miner(1, &script)], Arc::new(())).await.unwrap();
     assert_eq!((report.outcome, report.miners.len()), (RunOutcome::AlreadyDone, 1));
     assert!((report.miners[0].score - 0.5).abs() < 1e-12);
-    assert_eq!(script.inits(), 3);
-    assert_eq!(files(directory.path()), before);
+    assert_eq!(script.init_count(), 3);
+    assert_eq!(files(directory.path()), old_files);
 
     // A miner that joins later is played alone; the other miners' files do not interfere.
-    let late = parrot();
-    let report =
-        runner.play(three(), &[miner(1, &script), miner(2, &late)], Arc::new(())).await.unwrap();
+    let late_miner = parrot();
+    let report = runner
+        .play(three_utterances(), &[miner(1, &script), miner(2, &late_miner)], Arc::new(()))
+        .await
+        .unwrap();
     assert_eq!((report.outcome, report.miners.len()), (RunOutcome::Finished, 2));
-    assert_eq!((script.inits(), late.inits()), (3, 3));
+    assert_eq!((script.init_count(), late_miner.init_count()), (3, 3));
 }
 
 /// The engine fails after a part of the challenge, so that some or all references are missing at
@@ -121,7 +130,7 @@ async fn completed_run_is_not_repeated() {
 async fn late_references_are_used_for_scoring() {
     for fetched in [0, 1] {
         let directory = tempfile::tempdir().unwrap();
-        let mut part = three();
+        let mut part = three_utterances();
         part.utterances.truncate(2);
         part.error = Some("gone".into());
         let entries =
@@ -140,18 +149,19 @@ async fn late_references_are_used_for_scoring() {
             (report.outcome, scores(&report)),
             (RunOutcome::Partial, vec![[0.0, 0.2][fetched], 0.0])
         );
-        let report = runner.play(three(), &[miner(1, &script)], Arc::new(())).await.unwrap();
+        let report =
+            runner.play(three_utterances(), &[miner(1, &script)], Arc::new(())).await.unwrap();
         assert_eq!((report.outcome, scores(&report)), (RunOutcome::Finished, vec![0.2, 0.6, 0.7]));
         // The late reference did not cause a replay.
-        assert_eq!(script.inits(), 3);
+        assert_eq!(script.init_count(), 3);
         assert_eq!(score_files(directory.path(), 1).1["challenge_mean_U"], json!(0.5));
     }
 }
 
 /// A scorer that divides each score by the number of replies.
-struct CrowdScorer;
+struct CandidateCountScorer;
 
-impl ReplyScorer for CrowdScorer {
+impl ReplyScorer for CandidateCountScorer {
     fn prepare(&self, _: &Candidate) {}
 
     fn score(
@@ -170,8 +180,9 @@ impl ReplyScorer for CrowdScorer {
 #[tokio::test]
 async fn late_miner_is_scored_with_already_scored_ones() {
     let directory = tempfile::tempdir().unwrap();
-    let runner =
-        Runner::open(settings(directory.path()), "en", Arc::new(CrowdScorer)).await.unwrap();
+    let runner = Runner::open(settings(directory.path()), "en", Arc::new(CandidateCountScorer))
+        .await
+        .unwrap();
     let play = async |miners: &[Miner]| {
         let report = runner.play(challenge(&["0.6"]), miners, Arc::new(())).await.unwrap();
         report.miners.iter().map(|miner| miner.score).collect::<Vec<_>>()
@@ -196,8 +207,12 @@ async fn score_files_of_other_programs_count_as_played() {
         .unwrap();
     let (first, second) = (parrot(), parrot());
     let miners = [miner(1, &first), miner(2, &second)];
-    let report = runner(directory.path()).await.play(three(), &miners, Arc::new(())).await.unwrap();
-    assert_eq!((first.inits(), second.inits()), (0, 3));
+    let report = runner(directory.path())
+        .await
+        .play(three_utterances(), &miners, Arc::new(()))
+        .await
+        .unwrap();
+    assert_eq!((first.init_count(), second.init_count()), (0, 3));
     assert_eq!(report.scored_elsewhere, [Uid(1)]);
     assert_eq!(report.miners.len(), 1);
 }
@@ -206,8 +221,9 @@ async fn score_files_of_other_programs_count_as_played() {
 async fn a_damaged_reply_is_played_again() {
     let directory = tempfile::tempdir().unwrap();
     let script = parrot();
-    let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
-    let miners = [miner(1, &script), miner(2, &dead)];
+    let silent_miner =
+        Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).delayed_by(Duration::MAX)));
+    let miners = [miner(1, &script), miner(2, &silent_miner)];
     play_until(directory.path(), &miners, |event| {
         matches!(event, RunEvent::Played { utterance_index: 2, .. })
     })
@@ -215,8 +231,11 @@ async fn a_damaged_reply_is_played_again() {
     let reply = miner_directory(directory.path(), 1).join("predicted/utt_0001.wav");
     std::fs::write(&reply, "torn").unwrap();
     let second = runner(directory.path()).await;
-    second.play(three(), &[miner(1, &script), miner(2, &parrot())], Arc::new(())).await.unwrap();
-    assert_eq!(script.inits(), 4);
+    second
+        .play(three_utterances(), &[miner(1, &script), miner(2, &parrot())], Arc::new(()))
+        .await
+        .unwrap();
+    assert_eq!(script.init_count(), 4);
     assert_ne!(std::fs::read(&reply).unwrap(), b"torn");
 }
 
@@ -238,7 +257,11 @@ async fn miner_removed_from_the_list_keeps_its_scores() {
         let directory = directory.path();
         let other = parrot();
         if other_is_done {
-            runner(directory).await.play(three(), &[miner(2, &other)], Arc::new(())).await.unwrap();
+            runner(directory)
+                .await
+                .play(three_utterances(), &[miner(2, &other)], Arc::new(()))
+                .await
+                .unwrap();
         }
         // Blocks after its last utterance, so that the interruption is always at the same point.
         let rows: usize = if complete { 3 } else { 1 };
@@ -250,22 +273,26 @@ async fn miner_removed_from_the_list_keeps_its_scores() {
                     Duration::ZERO
                 })
             });
-        let dead = Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).after(Duration::MAX)));
+        let silent_miner =
+            Arc::new(ScriptedMiner::new(|_, _| Step::sound(0, false).delayed_by(Duration::MAX)));
         let last = rows as u32 - 1;
         let stop = move |event: &RunEvent| matches!(event, RunEvent::Played { miner: Uid(1), utterance_index, .. } if *utterance_index == last);
         play_until(
             directory,
             &[
                 miner(1, &Arc::new(leaving_miner)),
-                miner(2, if other_is_done { &other } else { &dead }),
+                miner(2, if other_is_done { &other } else { &silent_miner }),
             ],
             stop,
         )
         .await;
         assert_eq!(names(&miner_directory(directory, 1)), ["predicted"], "{case}");
 
-        let report =
-            runner(directory).await.play(three(), &[miner(2, &other)], Arc::new(())).await.unwrap();
+        let report = runner(directory)
+            .await
+            .play(three_utterances(), &[miner(2, &other)], Arc::new(()))
+            .await
+            .unwrap();
         let scores: Vec<_> = report.miners.iter().map(|miner| miner.score).collect();
         assert!((scores[0] - if complete { 0.5 } else { 0.2 }).abs() < 1e-12, "{case}: {scores:?}");
         let log = read(&miner_directory(directory, 1).join("run.json"));
@@ -276,11 +303,13 @@ async fn miner_removed_from_the_list_keeps_its_scores() {
         assert_eq!(status["miner_count"], json!(2), "{case}");
 
         // A returning miner plays its missing utterances.
-        let back = parrot();
+        let returning_miner = parrot();
         let runner = runner(directory).await;
-        let report =
-            runner.play(three(), &[miner(1, &back), miner(2, &other)], Arc::new(())).await.unwrap();
-        assert_eq!(back.inits(), 3 - rows, "{case}");
+        let report = runner
+            .play(three_utterances(), &[miner(1, &returning_miner), miner(2, &other)], Arc::new(()))
+            .await
+            .unwrap();
+        assert_eq!(returning_miner.init_count(), 3 - rows, "{case}");
         assert!((report.miners[0].score - 0.5).abs() < 1e-12, "{case}");
         assert_eq!(score_files(directory, 1).1["completed"], json!(true), "{case}");
     }
@@ -318,12 +347,13 @@ async fn failures_in_a_row_count_across_runs() {
                 tokio::select! {
                     biased;
                     _ = failed.recv() => {}
-                    _ = runner.play(three(), &miners, Arc::new(observer)) => {}
+                    _ = runner.play(three_utterances(), &miners, Arc::new(observer)) => {}
                 }
                 return (0, 0);
             }
-            let report = runner.play(three(), &miners, Arc::new(observer)).await.unwrap();
-            (report.miners[0].utterances.len(), failing.inits())
+            let report =
+                runner.play(three_utterances(), &miners, Arc::new(observer)).await.unwrap();
+            (report.miners[0].utterances.len(), failing.init_count())
         }
     };
     run(true).await;

@@ -82,9 +82,9 @@ async fn failing_bucket_loses_no_submission() {
         let proxy = FaultyProxy::start(&bucket.url, fault.clone()).await;
         let storage = ObjectStorage::open(&settings(&proxy.url, S3Addressing::Path)).unwrap();
         let outbox = results.outbox_with(results.settings(&url), Some(storage));
-        let spoiled = async |more: usize| {
-            let (start, before) = (Instant::now(), proxy.faults());
-            while proxy.faults() < before + more {
+        let wait_for_faults = async |more: usize| {
+            let (start, faults_before) = (Instant::now(), proxy.faults());
+            while proxy.faults() < faults_before + more {
                 assert!(start.elapsed() < Duration::from_mins(1), "{case}");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
@@ -93,10 +93,13 @@ async fn failing_bucket_loses_no_submission() {
         let inject_fault = async || {
             proxy.set(fault.clone());
             results.add(2..4).await;
-            spoiled(2).await;
+            wait_for_faults(2).await;
         };
         // The bucket fails at the start, and again halfway.
-        tokio::join!(spoiled(2), Results::deliver_through(outbox, &results, 4, inject_fault));
+        tokio::join!(
+            wait_for_faults(2),
+            Results::deliver_through(outbox, &results, 4, inject_fault)
+        );
         check(&results, &bucket, 4);
         assert_eq!(
             server.received_requests().await.unwrap().len(),
@@ -110,10 +113,11 @@ async fn failing_bucket_loses_no_submission() {
 #[tokio::test(flavor = "multi_thread")]
 async fn refusing_bucket_does_not_delay_submissions() {
     let results = Results::new(1).await;
-    let forbidden = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let forbidden_response =
+        "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let proxy = FaultyProxy::start(
         &"http://127.0.0.1:9".parse().unwrap(),
-        Fault::Answer(forbidden.to_owned()),
+        Fault::Answer(forbidden_response.to_owned()),
     )
     .await;
     let (server, url) = accepting_server().await;

@@ -29,9 +29,13 @@ async fn check(results: &Results, api: &ScoringApi, case: &str) {
     let validator = key("//validator").hotkey();
     for number in 0..MINERS {
         let name = miner(number).directory();
-        let kept = results.folder.path().join(format!("artifacts/c/main/{validator}/{name}"));
+        let artifact_directory =
+            results.folder.path().join(format!("artifacts/c/main/{validator}/{name}"));
         let files = || {
-            std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>()
+            std::fs::read_dir(&artifact_directory)
+                .unwrap()
+                .map(|file| file.unwrap().path())
+                .collect::<Vec<_>>()
         };
         // The scoring API may still receive an abandoned request and reject it as older.
         wait_until(async || files().len() == 1).await;
@@ -71,20 +75,20 @@ fn every_fault() -> Vec<(&'static str, Fault)> {
 async fn scoring_api_down_at_startup_loses_no_submission() {
     for (case, fault) in every_fault() {
         let results = Results::new(MINERS).await;
-        let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
+        let (api, url) = serve_api(results.folder.path(), &sqlite(results.folder.path())).await;
         let proxy = FaultyProxy::start(&url, fault.clone()).await;
         let settings =
             OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&proxy.url) };
         let outbox = results.outbox_with(settings, None);
         let start = Instant::now();
-        let mend = async {
+        let repair = async {
             wait_until(async || proxy.faults() >= 4).await;
             if fault != Fault::NoResponses {
                 assert_eq!(api.store().count().await.unwrap(), 0, "{case}");
             }
             proxy.set(Fault::None);
         };
-        let (counts, ()) = tokio::join!(outbox.drain(), mend);
+        let (counts, ()) = tokio::join!(outbox.drain(), repair);
         let counts = counts.unwrap();
         assert_eq!((counts.waiting, counts.delivered, counts.refused), (0, 24, 0), "{case}");
         check(&results, &api, case).await;
@@ -101,7 +105,7 @@ async fn scoring_api_down_at_startup_loses_no_submission() {
 async fn scoring_api_failing_during_submission_loses_nothing() {
     for (case, fault) in every_fault() {
         let results = Results::new(MINERS / 2).await;
-        let (api, url) = served(results.folder.path(), &sqlite(results.folder.path())).await;
+        let (api, url) = serve_api(results.folder.path(), &sqlite(results.folder.path())).await;
         let proxy = FaultyProxy::start(&url, Fault::None).await;
         let settings =
             OutboxSettings { timeout: Duration::from_millis(500), ..results.settings(&proxy.url) };

@@ -6,9 +6,9 @@ use super::*;
 const TYPE: &str = "multipart/form-data; boundary=\"b\"";
 
 /// Creates a form whose body arrives in chunks of this size.
-fn form(body: &[u8], piece: usize) -> Form {
+fn form(body: &[u8], piece_len: usize) -> Form {
     let pieces: Vec<Result<Bytes, std::io::Error>> =
-        body.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        body.chunks(piece_len).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     Form::new(TYPE, Body::from_stream(stream::iter(pieces))).unwrap()
 }
 
@@ -24,8 +24,8 @@ fn body(metadata: &[u8], file: &[u8]) -> Vec<u8> {
     body
 }
 
-async fn read_both(body: &[u8], piece: usize) -> Result<(Vec<u8>, Vec<u8>), FormError> {
-    let mut form = form(body, piece);
+async fn read_both(body: &[u8], piece_len: usize) -> Result<(Vec<u8>, Vec<u8>), FormError> {
+    let mut form = form(body, piece_len);
     form.field("metadata").await?;
     let metadata = form.read_part("metadata", 1_000).await?;
     form.field("file").await?;
@@ -42,17 +42,19 @@ proptest! {
     fn multipart_parts_round_trip(
         metadata in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'-'), any::<u8>()], 0..50),
         file in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'-'), any::<u8>()], 0..300),
-        piece in 1_usize..40,
+        piece_len in 1_usize..40,
     ) {
-        let holds = |part: &[u8]| find(part, b"\r\n--b").is_some() || part.starts_with(b"--b") || part.ends_with(b"\r");
-        prop_assume!(!holds(&metadata) && !holds(&file));
-        let (actual, content) = block_on(read_both(&body(&metadata, &file), piece)).unwrap();
+        let contains_delimiter = |part: &[u8]| {
+            find(part, b"\r\n--b").is_some() || part.starts_with(b"--b") || part.ends_with(b"\r")
+        };
+        prop_assume!(!contains_delimiter(&metadata) && !contains_delimiter(&file));
+        let (actual, content) = block_on(read_both(&body(&metadata, &file), piece_len)).unwrap();
         prop_assert_eq!((actual, content), (metadata, file));
     }
 
     #[test]
-    fn arbitrary_body_is_refused(bytes: Vec<u8>, piece in 1_usize..9) {
-        prop_assert!(block_on(read_both(&bytes, piece)).is_err());
+    fn arbitrary_body_is_refused(bytes: Vec<u8>, piece_len in 1_usize..9) {
+        prop_assert!(block_on(read_both(&bytes, piece_len)).is_err());
     }
 }
 
@@ -67,16 +69,20 @@ async fn truncated_form_is_an_error() {
 /// Columns: malformed form, error message.
 #[tokio::test]
 async fn malformed_form_is_reported() {
-    let swapped = "--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
-    let long = format!("--b\r\nx: {}", "y".repeat(10_000));
+    let swapped_parts =
+        "--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
+    let long_header = format!("--b\r\nx: {}", "y".repeat(10_000));
     for (body, text) in [
-        (swapped, "the form lacks the field metadata; hint: send `metadata` first, then `file`"),
+        (
+            swapped_parts,
+            "the form lacks the field metadata; hint: send `metadata` first, then `file`",
+        ),
         (
             "--b--\r\n",
             "the form lacks the field metadata; hint: send `metadata` first, then `file`",
         ),
         ("--bXY", "malformed form: a boundary is not followed by a line break"),
-        (&long, "malformed form: a part header is incomplete"),
+        (&long_header, "malformed form: a part header is incomplete"),
         ("", "the form ends before its final boundary"),
     ] {
         assert_eq!(

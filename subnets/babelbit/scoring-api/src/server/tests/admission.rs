@@ -7,11 +7,11 @@ use super::*;
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_validator::testing::{LocalChain, NETUID, listen};
 
-async fn question(api: &ScoringApi, asker: &Keypair) -> (u16, Value) {
+async fn query_scores(api: &ScoringApi, signer: &Keypair) -> (u16, Value) {
     let timestamp = now();
-    let signed = json!({ "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": asker.hotkey(), "timestamp": timestamp });
-    let signature = asker.sign(sorted_json(&signed).as_bytes()).to_bare_hex();
-    let hotkey = asker.hotkey();
+    let signed = json!({ "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": signer.hotkey(), "timestamp": timestamp });
+    let signature = signer.sign(sorted_json(&signed).as_bytes()).to_bare_hex();
+    let hotkey = signer.hotkey();
     let path = format!(
         "/v1/get_scores?hotkey={hotkey}&timestamp={timestamp}&signature={signature}&challenge_uid=c"
     );
@@ -21,13 +21,13 @@ async fn question(api: &ScoringApi, asker: &Keypair) -> (u16, Value) {
 #[tokio::test]
 async fn only_validators_submit_and_query_scores() {
     let folder = tempfile::tempdir().unwrap();
-    let (validator, stranger, miner) = (key("//a"), key("//stranger"), key("//good"));
+    let (validator, unlisted, miner) = (key("//a"), key("//stranger"), key("//good"));
     let admission = Admission::Listed(BTreeSet::from([validator.hotkey()]));
     let api = api(folder.path(), &sqlite(folder.path()), admission).await;
-    assert_eq!(post(&api, &score(&stranger, &miner, "main", 0.9, now())).await.0, 403);
-    assert_eq!(question(&api, &stranger).await.0, 403);
+    assert_eq!(post(&api, &score(&unlisted, &miner, "main", 0.9, now())).await.0, 403);
+    assert_eq!(query_scores(&api, &unlisted).await.0, 403);
     assert_eq!(post(&api, &score(&validator, &miner, "main", 0.5, now())).await.0, 200);
-    let (status, answer) = question(&api, &validator).await;
+    let (status, answer) = query_scores(&api, &validator).await;
     assert_eq!((status, answer["scores"].as_array().unwrap().len()), (200, 1));
 }
 
@@ -43,7 +43,7 @@ async fn readers_query_scores_and_cannot_submit() {
     let api = ScoringApi::new(store, artifacts, admission, limits);
     assert_eq!(post(&api, &score(&validator, &miner, "main", 0.5, now())).await.0, 200);
     assert_eq!(post(&api, &score(&reader, &miner, "main", 0.9, now())).await.0, 403);
-    let (status, answer) = question(&api, &reader).await;
+    let (status, answer) = query_scores(&api, &reader).await;
     assert_eq!((status, &answer["scores"][0]["challenge_mean_score"]), (200, &json!(0.5)));
 }
 
@@ -60,7 +60,8 @@ async fn requests_get_retry_after_until_validators_are_loaded() {
     assert_eq!((status, &answer["error"]), (503, &json!(expected)));
 }
 
-/// Columns: permits and stakes of a, b and c; the miner's aggregate of their scores 0.2, 0.4 and 0.9.
+/// Columns: permits and stakes of a, b and c; the miner's aggregate of their scores 0.2, 0.4 and
+/// 0.9.
 #[tokio::test]
 async fn scores_are_weighted_by_validator_stake() {
     let validators = ["//a", "//b", "//c"].map(key);
@@ -86,8 +87,8 @@ async fn scores_are_weighted_by_validator_stake() {
         )
         .await;
         let shutdown = Shutdown::new();
-        let (follower, stop) = (api.clone(), shutdown.clone());
-        shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
+        let (background_api, stop) = (api.clone(), shutdown.clone());
+        shutdown.spawn("upkeep", async move { background_api.follow(&stop).await });
         for ((validator, mean), is_permitted) in validators.iter().zip([0.2, 0.4, 0.9]).zip(permits)
         {
             let body = score(validator, &key("//good"), "main", mean, now());
@@ -144,8 +145,8 @@ async fn permits_and_stakes_come_from_the_chain() {
         api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID })
             .await;
     let shutdown = Shutdown::new();
-    let (follower, stop) = (api.clone(), shutdown.clone());
-    shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
+    let (background_api, stop) = (api.clone(), shutdown.clone());
+    shutdown.spawn("upkeep", async move { background_api.follow(&stop).await });
     let body = score(&chain.validator, &chain.miners[0], "main", 0.5, now());
     while post(&api, &body).await.0 == 503 {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -165,8 +166,8 @@ async fn rate_limited_request_gets_retry_after() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
-    let few = RateLimit { requests: 2, window: Duration::from_mins(1) };
-    let limits = ScoringLimits { per_validator: few, ..ScoringLimits::default() };
+    let low_limit = RateLimit { requests: 2, window: Duration::from_mins(1) };
+    let limits = ScoringLimits { per_validator: low_limit, ..ScoringLimits::default() };
     let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
     let body = |validator: &str| score(&key(validator), &key("//good"), "main", 0.5, now());
     for status in [200, 200, 429, 429] {

@@ -68,23 +68,23 @@ async fn artifact_is_stored_once_and_deleted_with_its_row() {
     let miner = key("//good").hotkey();
     let folder_name = format!("c/main/{}/miner_7__hk_{miner}/", validator.hotkey());
     // Returns the only file, which must be the one in the row.
-    let one_file = async || {
+    let sole_file_content = async || {
         let [(name, content)] = files(&artifacts).try_into().unwrap();
         assert!(name.starts_with(&folder_name) && name.ends_with("-audio.tar"), "{name}");
         assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), [name]);
         content
     };
-    assert_eq!(one_file().await, b"sound");
+    assert_eq!(sole_file_content().await, b"sound");
     // The signature does not cover the file: the same request with another file changes nothing.
     let answer = submit(&api, &metadata(&validator, bundle(5), time), b"other").await;
     assert_eq!(answer, (200, json!({ "success": true, "stored": false })));
-    assert_eq!(one_file().await, b"sound");
+    assert_eq!(sole_file_content().await, b"sound");
     assert_eq!(submit(&api, &metadata(&validator, bundle(3), time + 1), b"new").await.0, 200);
-    assert_eq!(one_file().await, b"new");
+    assert_eq!(sole_file_content().await, b"new");
     assert_eq!(api.store().count().await.unwrap(), 1);
     // After a month, everything is purged.
-    let later = a_month_later(&api, ArtifactStore::open(&artifacts, None).unwrap());
-    assert_eq!(retention::purge_expired(&later.state).await.submissions, 1);
+    let later_api = with_later_clock(&api, ArtifactStore::open(&artifacts, None).unwrap());
+    assert_eq!(retention::purge_expired(&later_api.state).await.submissions, 1);
     assert_eq!(files(&artifacts), []);
     assert!(!artifacts.join("c").exists(), "the folder is removed, too");
 }
@@ -97,18 +97,23 @@ async fn invalid_artifact_is_refused_and_not_stored() {
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
     let limits = ScoringLimits { max_artifact_bytes: 1_000, ..ScoringLimits::default() };
     let (validator, time) = (key("//a"), now());
-    let api = ScoringApi::with_clock(store, artifacts, Admission::Open, limits, stopped_at(time));
+    let api = ScoringApi::with_clock(store, artifacts, Admission::Open, limits, fixed_clock(time));
     let mut forged = metadata(&validator, bundle(5), time);
     forged["timestamp"] = json!(time + 1);
     let mut other_kind = metadata(&validator, json!({}), time);
     other_kind["kind"] = json!("dialogue_logs");
-    let long = vec![0; 1_001];
+    let large = vec![0; 1_001];
     #[rustfmt::skip]
     let table = [
         (forged, &b"sound"[..], 401, "the signature does not match"),
         (metadata(&validator, bundle(5), time - 400), b"sound", 401, "timestamp differs by 400 s"),
         (metadata(&validator, bundle(6), time), b"sound", 400, "data.file_size is 6, but the file has 5 bytes"),
-        (metadata(&validator, bundle(1_001), time), &long, 413, "the file is larger than 1000 bytes"),
+        (
+            metadata(&validator, bundle(1_001), time),
+            &large,
+            413,
+            "the file is larger than 1000 bytes",
+        ),
         (metadata(&validator, json!({ "file_name": "../x" }), time), b"sound", 400, "data.file_name: expected"),
         (other_kind, b"sound", 400, "wrong route for dialogue_logs; hint: use /v1/submit"),
     ];

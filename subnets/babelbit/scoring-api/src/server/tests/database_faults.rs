@@ -50,8 +50,8 @@ async fn submitted_through(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnO
 /// Waits until at least one submission has failed.
 async fn wait_for_failed_attempt(results: &Results) {
     loop {
-        let waiting = results.ledger.due(i64::MAX, 100).await.unwrap();
-        if waiting.iter().any(|entry| entry.attempts > 0) {
+        let pending = results.ledger.due(i64::MAX, 100).await.unwrap();
+        if pending.iter().any(|entry| entry.attempts > 0) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -80,12 +80,12 @@ async fn locked_sqlite_loses_no_submission() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = api_with_short_timeout(folder.path(), &sqlite(folder.path())).await;
     submitted_through(&api, &url, async |results: &Results| {
-        let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
-        sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+        let mut other_connection = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
+        sqlx::query("BEGIN EXCLUSIVE").execute(&mut other_connection).await.unwrap();
         results.add(4..8).await;
         assert_database_error(&api).await;
         wait_for_failed_attempt(results).await;
-        sqlx::query("COMMIT").execute(&mut other).await.unwrap();
+        sqlx::query("COMMIT").execute(&mut other_connection).await.unwrap();
     })
     .await;
 }
@@ -100,7 +100,7 @@ async fn failing_connection_to_postgres_loses_no_submission() {
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {database}"));
         sqlx::query(create).execute(&mut server).await.unwrap();
     }
-    let through = async |database: &str, fault: ProxyFault| {
+    let open_through_proxy = async |database: &str, fault: ProxyFault| {
         let (proxy, folder) = (FaultyProxy::to(&postgres).await, tempfile::tempdir().unwrap());
         let (api, url) = api_with_short_timeout(folder.path(), &proxy.url(database)).await;
         submitted_through(&api, &url, async |results: &Results| {
@@ -113,10 +113,10 @@ async fn failing_connection_to_postgres_loses_no_submission() {
         .await;
     };
     tokio::join!(
-        through("cut", ProxyFault::Cut),
-        through("half_open", ProxyFault::HalfOpen),
-        through("deaf", ProxyFault::NoResponses),
-        through("slow", ProxyFault::Slow(STORE_TIMEOUT * 5)),
+        open_through_proxy("cut", ProxyFault::Cut),
+        open_through_proxy("half_open", ProxyFault::HalfOpen),
+        open_through_proxy("deaf", ProxyFault::NoResponses),
+        open_through_proxy("slow", ProxyFault::Slow(STORE_TIMEOUT * 5)),
     );
 }
 
@@ -146,15 +146,15 @@ async fn failing_connection_to_postgres_at_startup_is_an_error() {
 async fn locked_sqlite_at_startup_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     Store::open(&sqlite(folder.path())).await.unwrap();
-    let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
-    sqlx::query("PRAGMA locking_mode = EXCLUSIVE").execute(&mut other).await.unwrap();
-    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other).await.unwrap();
+    let mut other_connection = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
+    sqlx::query("PRAGMA locking_mode = EXCLUSIVE").execute(&mut other_connection).await.unwrap();
+    sqlx::query("BEGIN EXCLUSIVE").execute(&mut other_connection).await.unwrap();
     let start = Instant::now();
     let error =
         Store::open_with(&sqlite(folder.path()), STORE_TIMEOUT).await.unwrap_err().to_string();
     assert!(error.starts_with("the database failed: "), "{error}");
     assert!(start.elapsed() < FAILURE_DEADLINE, "{:?}", start.elapsed());
-    other.close().await.unwrap();
+    other_connection.close().await.unwrap();
     Store::open_with(&sqlite(folder.path()), FAILURE_DEADLINE).await.unwrap();
 }
 
@@ -166,19 +166,19 @@ async fn slow_statement_is_cancelled_in_the_database() {
         return;
     };
     let (api, _url) = api_with_short_timeout(folder.path(), &postgres.url()).await;
-    let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
-    sqlx::query("BEGIN").execute(&mut other).await.unwrap();
+    let mut other_connection = PgConnection::connect(&postgres.url()).await.unwrap();
+    sqlx::query("BEGIN").execute(&mut other_connection).await.unwrap();
     sqlx::query("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut other)
+        .execute(&mut other_connection)
         .await
         .unwrap();
     assert_database_error(&api).await;
-    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        .fetch_one(&mut other)
+    let pending: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        .fetch_one(&mut other_connection)
         .await
         .unwrap();
-    assert_eq!(waiting, 0);
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(pending, 0);
+    sqlx::query("ROLLBACK").execute(&mut other_connection).await.unwrap();
     assert_eq!(api.store().count().await.unwrap(), 0);
     assert_eq!(post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0, 200);
 }
@@ -194,10 +194,10 @@ async fn half_open_connections_are_replaced() {
     let store = Store::open_with(&proxy.url("postgres"), wait).await.unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let api = ScoringApi::new(store, artifacts, Admission::Open, ScoringLimits::default());
-    let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
-    sqlx::query("BEGIN").execute(&mut other).await.unwrap();
+    let mut other_connection = PgConnection::connect(&postgres.url()).await.unwrap();
+    sqlx::query("BEGIN").execute(&mut other_connection).await.unwrap();
     sqlx::query("LOCK TABLE submission IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut other)
+        .execute(&mut other_connection)
         .await
         .unwrap();
     let submit = async |number: u8| {
@@ -206,8 +206,10 @@ async fn half_open_connections_are_replaced() {
     };
     let start = Instant::now();
     let inject_fault = async {
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted";
-        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut other).await.unwrap() < 8 {
+        let pending = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        while sqlx::query_scalar::<_, i64>(pending).fetch_one(&mut other_connection).await.unwrap()
+            < 8
+        {
             assert!(start.elapsed() < FAILURE_DEADLINE, "the connections are not all in use");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -215,7 +217,7 @@ async fn half_open_connections_are_replaced() {
     };
     tokio::join!(join_all((0..16).map(submit)), inject_fault);
     assert!(start.elapsed() < wait * 8, "{:?}", start.elapsed());
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    sqlx::query("ROLLBACK").execute(&mut other_connection).await.unwrap();
     proxy.set(ProxyFault::None);
     let start = Instant::now();
     while api.store().count().await.is_err() {
@@ -233,7 +235,7 @@ async fn abandoned_transaction_is_ended() {
     let submit =
         || async { post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0 };
     assert_eq!(submit().await, 200);
-    let _left = api.store().abandoned_transaction().await;
+    let _transaction = api.store().abandoned_transaction().await;
     let start = Instant::now();
     while submit().await != 200 {
         assert!(start.elapsed() < FAILURE_DEADLINE);

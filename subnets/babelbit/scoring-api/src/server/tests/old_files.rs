@@ -65,7 +65,7 @@ async fn old_object_without_row_is_deleted() {
     let mut purge = PurgeReport::default();
     purge_orphans(&api.state, &mut purge).await;
     assert_eq!(purge.orphans, 0, "no file is expired");
-    purge_orphans(&a_month_later(&api, artifacts()).state, &mut purge).await;
+    purge_orphans(&with_later_clock(&api, artifacts()).state, &mut purge).await;
     assert_eq!((purge.orphans, purge.failures), (1, 0));
     let [named] =
         api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap().try_into().unwrap();
@@ -95,13 +95,13 @@ async fn undeletable_file_does_not_block_others() {
     let first = artifacts.join(&names[0]);
     std::fs::remove_file(&first).unwrap();
     std::fs::create_dir(&first).unwrap();
-    let later = a_month_later(&api, ArtifactStore::open(&artifacts, None).unwrap());
-    let purge = purge_expired(&later.state).await;
+    let later_api = with_later_clock(&api, ArtifactStore::open(&artifacts, None).unwrap());
+    let purge = purge_expired(&later_api.state).await;
     assert_eq!((purge.submissions, purge.failures), (4, 1));
     assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), names[..1]);
     assert_eq!(files(&artifacts), []);
     // The next purge retries it.
     std::fs::remove_dir(&first).unwrap();
-    let purge = purge_expired(&later.state).await;
+    let purge = purge_expired(&later_api.state).await;
     assert_eq!((purge.submissions, purge.failures), (1, 0));
 }

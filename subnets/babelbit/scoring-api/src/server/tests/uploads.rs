@@ -19,16 +19,16 @@ fn upload(
 ) -> (oneshot::Sender<()>, Upload) {
     let data = json!({ "file_type": "artifact", "file_name": name, "file_size": content.len() });
     let (head, remaining) = form(&metadata(&key("//a"), data, timestamp), content.as_bytes());
-    let (go, signal) = oneshot::channel();
+    let (release, released) = oneshot::channel();
     let remaining = async move {
-        signal.await.map_err(std::io::Error::other)?;
+        released.await.map_err(std::io::Error::other)?;
         Ok(Bytes::from(remaining))
     };
     let body = Body::from_stream(
         stream::iter([Ok::<_, std::io::Error>(Bytes::from(head))]).chain(stream::once(remaining)),
     );
     let api = api.clone();
-    (go, tokio::spawn(async move { send(&api, body).await }))
+    (release, tokio::spawn(async move { send(&api, body).await }))
 }
 
 type Upload = tokio::task::JoinHandle<(u16, Value)>;
@@ -44,37 +44,37 @@ async fn only_file(api: &ScoringApi, artifacts: &Path) -> (String, String) {
 }
 
 async fn check_concurrent_uploads(database: &str, directory: &Path) {
-    let (api, _url) = served(directory, database).await;
+    let (api, _url) = serve_api(directory, database).await;
     let (artifacts, time) = (directory.join("artifacts"), now());
-    let (newest, newest_ends) = upload(&api, "new.tar", "newest", time + 1);
-    let (older, older_ends) = upload(&api, "audio.tar", "older", time);
-    let (forged, forged_ends) = upload(&api, "new.tar", "forged", time + 1);
+    let (newest, newest_response) = upload(&api, "new.tar", "newest", time + 1);
+    let (older, older_response) = upload(&api, "audio.tar", "older", time);
+    let (forged, forged_response) = upload(&api, "new.tar", "forged", time + 1);
     // All uploads have found that no file is stored yet.
     while std::fs::read_dir(artifacts.join(".incoming")).unwrap().count() < 3 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let answer = |stored: bool| (200, json!({ "success": true, "stored": stored }));
     newest.send(()).unwrap();
-    assert_eq!(newest_ends.await.unwrap(), answer(true));
-    for (go, end) in [(older, older_ends), (forged, forged_ends)] {
-        go.send(()).unwrap();
-        assert_eq!(end.await.unwrap(), answer(false));
+    assert_eq!(newest_response.await.unwrap(), answer(true));
+    for (release, response) in [(older, older_response), (forged, forged_response)] {
+        release.send(()).unwrap();
+        assert_eq!(response.await.unwrap(), answer(false));
     }
     let (name, content) = only_file(&api, &artifacts).await;
     assert!(name.ends_with("-new.tar") && content == "newest", "{name}: {content}");
     // In any order of arrival.
-    let several: Vec<_> = (2..10)
+    let uploads: Vec<_> = (2..10)
         .map(|age| upload(&api, &format!("{age}.tar"), &format!("{age}"), time + age))
         .collect();
-    let (go, ends): (Vec<_>, Vec<_>) = several.into_iter().unzip();
+    let (release, responses): (Vec<_>, Vec<_>) = uploads.into_iter().unzip();
     while std::fs::read_dir(artifacts.join(".incoming")).unwrap().count() < 8 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    for go in go {
-        go.send(()).unwrap();
+    for release in release {
+        release.send(()).unwrap();
     }
-    for end in ends {
-        assert_eq!(end.await.unwrap().0, 200);
+    for response in responses {
+        assert_eq!(response.await.unwrap().0, 200);
     }
     let (name, content) = only_file(&api, &artifacts).await;
     assert!(name.ends_with("-9.tar") && content == "9", "{name}: {content}");
@@ -105,8 +105,8 @@ async fn upload_without_database_row_is_deleted() {
     // A writer blocks no reader: the lookup finds no row yet.
     let mut other = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
     sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    let (go, end) = upload(&api, "audio.tar", "sound", now());
-    go.send(()).unwrap();
+    let (release, end) = upload(&api, "audio.tar", "sound", now());
+    release.send(()).unwrap();
     assert_eq!(end.await.unwrap().0, 503);
     assert_eq!(files(&folder.path().join("artifacts")), []);
 }

@@ -29,7 +29,7 @@ fn voter_for(uri: &str, task: &str) -> Voter {
     for configured in &mut config.tasks {
         configured.enabled = configured.task.as_str() == task;
     }
-    Voter::new(key(uri), NETUID, MarketFile::fixed(config), system_clock())
+    Voter::new(key(uri), NETUID, MarketFile::from_config(config), system_clock())
 }
 
 /// Returns the document of a vote.
@@ -80,9 +80,9 @@ async fn signed_votes_count_by_stake() {
     let is_open = Arc::new(AtomicBool::new(true));
     let mut forged = document(&voter_for("//Dave", "avatar"));
     forged["weights"]["avatar"] = json!(7);
-    let mut large = document(&voter_for("//Dave", "avatar"));
-    large["padding"] = json!("a".repeat(MAX_BYTES));
-    let market = MarketFile::fixed(MarketConfig::default());
+    let mut oversized = document(&voter_for("//Dave", "avatar"));
+    oversized["padding"] = json!("a".repeat(MAX_BYTES));
+    let market = MarketFile::from_config(MarketConfig::default());
     let other_subnet_voter = Voter::new(key("//Dave"), NetUid(1), market.clone(), system_clock());
     let mut peers = Vec::new();
     for vote in [
@@ -90,22 +90,22 @@ async fn signed_votes_count_by_stake() {
         document(&voter_for("//Charlie", "chat-llama-3-2-3b")),
         document(&voter_for("//stranger", "chat-llama-3-2-3b")),
         forged,
-        large,
+        oversized,
         document(&other_subnet_voter),
         json!({"hotkey": 7}),
     ] {
         peers.push(gateway(vote, &is_open).await);
     }
-    let own = Voter::new(key("//Alice"), NETUID, market.clone(), system_clock());
-    let mut votes = PeerVotes::new(&peers, own, Arc::new(chain)).unwrap();
+    let own_voter = Voter::new(key("//Alice"), NETUID, market.clone(), system_clock());
+    let mut votes = PeerVotes::new(&peers, own_voter, Arc::new(chain)).unwrap();
     let weights = || {
         let config = market.reload();
         ["avatar", "chat-llama-3-2-3b"].map(|task| config.task(task).unwrap().weight)
     };
     // Alice votes for the default weights, which sum to 1.04, and Bob, with three times the stake,
     // for one task.
-    let before = MarketConfig::default();
-    let own_share = |task: &str| before.task(task).unwrap().weight / 1.04 / 4.0;
+    let initial_config = MarketConfig::default();
+    let own_share = |task: &str| initial_config.task(task).unwrap().weight / 1.04 / 4.0;
     let expected = [own_share("avatar") + 0.75, own_share("chat-llama-3-2-3b")];
     for is_served in [true, false] {
         is_open.store(is_served, Ordering::SeqCst);
@@ -119,14 +119,14 @@ async fn signed_votes_count_by_stake() {
 
 #[test]
 fn older_vote_does_not_replace_a_newer_one() {
-    let at = |seconds: u64| {
+    let ballot_at = |seconds: u64| {
         let clock = Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-        let market = MarketFile::fixed(MarketConfig::default());
+        let market = MarketFile::from_config(MarketConfig::default());
         Voter::new(key("//Bob"), NETUID, market, clock).ballot()
     };
     let mut ballots = HashMap::new();
     for (seconds, newest) in [(100, 100), (90, 100), (101, 101)] {
-        keep_newest(&mut ballots, at(seconds));
+        keep_newest(&mut ballots, ballot_at(seconds));
         let created: Vec<_> = ballots.values().map(Ballot::created).collect();
         assert_eq!(created, [newest]);
     }

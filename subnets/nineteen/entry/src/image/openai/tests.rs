@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-fn named(error: &GatewayError) -> &str {
+fn error_param(error: &GatewayError) -> &str {
     if let GatewayError::Field { param, .. } = error { param } else { "" }
 }
 
@@ -56,7 +56,7 @@ fn openai_fields_are_converted_to_miner_fields() {
         let mut body = body.clone();
         body[field] = value;
         let error = generation(&body).unwrap_err();
-        assert_eq!(named(&error), field, "{error}");
+        assert_eq!(error_param(&error), field, "{error}");
     }
 }
 
@@ -126,7 +126,7 @@ fn invalid_field_of_an_edit_is_reported() {
             body["mask"] = Value::Null;
         }
         let error = edit(&body).unwrap_err();
-        assert_eq!(named(&error), field, "{error}");
+        assert_eq!(error_param(&error), field, "{error}");
     }
 }
 

@@ -234,7 +234,7 @@ fn invalid_fields_are_refused_by_name() {
         let GatewayError::Field { param: named, .. } = &error else { panic!("{error:?}") };
         assert_eq!(named, param, "{extra_fields}: {error}");
     }
-    assert!(matches!(parse(b"[]").map(drop), Err(GatewayError::Body(_))));
+    assert!(matches!(parse(b"[]").map(drop), Err(GatewayError::InvalidBody(_))));
 }
 
 /// Templates of many models require that the roles alternate.

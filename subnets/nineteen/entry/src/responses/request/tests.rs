@@ -1,6 +1,6 @@
 use super::*;
 
-fn read(extra_fields: &Value) -> Result<(TextRequest, Echo), GatewayError> {
+fn read(extra_fields: &Value) -> Result<(TextRequest, EchoedFields), GatewayError> {
     let mut body = json!({"model": "m", "input": "hello"});
     body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
     parse(body.to_string().as_bytes())
@@ -63,7 +63,7 @@ fn tools_and_formats_are_converted_to_chat_fields() {
     assert_eq!(map["tool_choice"], json!({"type": "function", "function": {"name": "f"}}));
     let schema = json!({"name": "n", "schema": {"type": "object"}});
     assert_eq!(map["response_format"], json!({"type": "json_schema", "json_schema": schema}));
-    let Echo(echo) = read(&extra_fields).unwrap().1;
+    let EchoedFields(echo) = read(&extra_fields).unwrap().1;
     assert_eq!((&echo["tools"][0], &echo["text"]["format"]), (&tool, &format));
 }
 
@@ -73,13 +73,13 @@ fn reasoning_is_converted_to_effort() {
     let options = json!({"effort": "low", "summary": "auto"});
     let extra_fields = json!({"reasoning": options, "include": ["reasoning.encrypted_content"]});
     assert_eq!(payload(&extra_fields)["reasoning_effort"], "low");
-    let Echo(echo) = read(&extra_fields).unwrap().1;
+    let EchoedFields(echo) = read(&extra_fields).unwrap().1;
     assert_eq!(echo["reasoning"], options);
     for extra_fields in
         [json!({}), json!({"reasoning": {"effort": null, "generate_summary": "concise"}})]
     {
         assert_eq!(payload(&extra_fields).get("reasoning_effort"), None);
-        let Echo(echo) = read(&extra_fields).unwrap().1;
+        let EchoedFields(echo) = read(&extra_fields).unwrap().1;
         assert_eq!(echo["reasoning"], json!({"effort": null, "summary": null}));
     }
 }
@@ -93,7 +93,7 @@ fn verbosity_is_passed_to_chats() {
     ] {
         let extra_fields = json!({ "text": text });
         assert_eq!(payload(&extra_fields).get("verbosity").and_then(Value::as_str), sent, "{text}");
-        let Echo(echo) = read(&extra_fields).unwrap().1;
+        let EchoedFields(echo) = read(&extra_fields).unwrap().1;
         assert_eq!(echo["text"].get("verbosity").and_then(Value::as_str), sent, "{text}");
         assert!(echo["text"]["format"]["type"].is_string(), "{echo:?}");
     }
@@ -107,7 +107,7 @@ fn log_probabilities_are_requested_by_either_field() {
         (json!({"include": ["message.output_text.logprobs"]}), true, 0),
         (json!({"include": ["reasoning.encrypted_content"], "top_logprobs": 3}), true, 3),
     ] {
-        let (request, Echo(echo)) = read(&extra_fields).unwrap();
+        let (request, EchoedFields(echo)) = read(&extra_fields).unwrap();
         assert_eq!(
             (request.wants_logprobs, &echo["top_logprobs"]),
             (wants_logprobs, &json!(top)),

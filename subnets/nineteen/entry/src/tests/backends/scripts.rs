@@ -36,11 +36,11 @@ fn with_logprobs(text: &str, logprobs: Value) -> String {
     event(&chunk(&json!({"content": text}), Value::Null, Some(logprobs)))
 }
 
-fn role() -> String {
+fn role_event() -> String {
     event(&chunk(&json!({"role": "assistant", "content": ""}), Value::Null, None))
 }
 
-fn finish(reason: &str) -> String {
+fn finish_event(reason: &str) -> String {
     event(&chunk(&json!({}), reason.into(), None))
 }
 
@@ -50,7 +50,7 @@ fn with_usage(delta: &Value, reason: Value, logprobs: Option<Value>, usage: Valu
     event(&chunk)
 }
 
-fn call(calls: &Value) -> String {
+fn tool_calls_event(calls: &Value) -> String {
     event(&chunk(
         &json!({"role": "assistant", "content": null, "tool_calls": calls}),
         Value::Null,
@@ -59,7 +59,7 @@ fn call(calls: &Value) -> String {
 }
 
 /// Returns a chunk whose text is written in JSON as `json`.
-fn raw(json: &[u8]) -> Vec<u8> {
+fn raw_text_event(json: &[u8]) -> Vec<u8> {
     let start = br#"data: {"choices":[{"index":0,"delta":{"content":""#;
     let end =
         br#""},"logprobs":{"content":[{"token":"a","logprob":-0.1}]},"finish_reason":null}]}"#;
@@ -68,9 +68,9 @@ fn raw(json: &[u8]) -> Vec<u8> {
 
 /// Surrounds an answer's chunks with the role, the finish reason and `[DONE_EVENT]`.
 fn complete(chunks: &[String]) -> Vec<String> {
-    let mut stream = vec![role()];
+    let mut stream = vec![role_event()];
     stream.extend(chunks.iter().cloned());
-    stream.extend([finish("stop"), DONE_EVENT.to_owned()]);
+    stream.extend([finish_event("stop"), DONE_EVENT.to_owned()]);
     stream
 }
 
@@ -80,25 +80,25 @@ fn two_words() -> Vec<String> {
 
 /// Returns the beginning of an answer of two words, and these events.
 fn two_words_then(events: &[String]) -> Vec<String> {
-    [&[role(), word("one"), word(" two")], events].concat()
+    [&[role_event(), word("one"), word(" two")], events].concat()
 }
 
 /// Returns the parts of a stream, as they are sent.
 #[expect(clippy::too_many_lines, reason = "a table of streams")]
 pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
     let usage = json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10});
-    let three = [word("one"), word(" two"), word(" three")];
+    let three_words = [word("one"), word(" two"), word(" three")];
     let bytes =
         |stream: Vec<String>| stream.into_iter().map(String::into_bytes).collect::<Vec<_>>();
     let inside = |json: &[u8]| {
         vec![
-            role().into_bytes(),
-            raw(json),
-            finish("stop").into_bytes(),
+            role_event().into_bytes(),
+            raw_text_event(json),
+            finish_event("stop").into_bytes(),
             DONE_EVENT.as_bytes().to_vec(),
         ]
     };
-    let replaced = |from: &str, to: &str| {
+    let replace_in_two_words = |from: &str, to: &str| {
         two_words().iter().map(|event| event.replace(from, to)).collect::<Vec<_>>()
     };
     let stream = match name {
@@ -108,24 +108,29 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         }
         "surrogate_pair" => return inside(br"\ud83e\udd8a ok"),
         "lone_surrogates" => {
-            let parts = [raw(br"a\ud83e"), raw(br"\udd8ab")];
-            return [&[role().into_bytes()], &parts[..], &[finish("stop").into_bytes()]].concat();
+            let parts = [raw_text_event(br"a\ud83e"), raw_text_event(br"\udd8ab")];
+            return [
+                &[role_event().into_bytes()],
+                &parts[..],
+                &[finish_event("stop").into_bytes()],
+            ]
+            .concat();
         }
         "malformed_utf8" => return inside(b"a\xffb"),
-        "crlf" => replaced("\n", "\r\n"),
-        "cr" => replaced("\n", "\r"),
-        "no_space" => replaced("data: ", "data:"),
+        "crlf" => replace_in_two_words("\n", "\r\n"),
+        "cr" => replace_in_two_words("\n", "\r"),
+        "no_space" => replace_in_two_words("data: ", "data:"),
         "byte_order_mark" => [vec!["\u{feff}".to_owned()], two_words()].concat(),
         "comments" => {
             let ping = ": PROCESSING\n\n".to_owned();
             vec![
                 ping.clone(),
                 ping,
-                role(),
+                role_event(),
                 word("one"),
                 ": keep\n".to_owned(),
                 word(" two"),
-                finish("stop"),
+                finish_event("stop"),
                 DONE_EVENT.to_owned(),
             ]
         }
@@ -138,17 +143,23 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
             .collect(),
         "one_packet" => vec![two_words().concat()],
         "done_without_empty_line" => {
-            vec![role(), word("one"), format!("{}\ndata: [DONE]\n", finish("stop").trim_end())]
+            vec![
+                role_event(),
+                word("one"),
+                format!("{}\ndata: [DONE]\n", finish_event("stop").trim_end()),
+            ]
         }
         "done_twice" => [complete(&[word("one")]), vec![DONE_EVENT.to_owned()]].concat(),
         "text_after_done" => [complete(&[word("one")]), vec![word(" more")]].concat(),
-        "no_done" => two_words_then(&[finish("stop")]),
+        "no_done" => two_words_then(&[finish_event("stop")]),
         "no_finish_reason" => two_words_then(&[DONE_EVENT.to_owned()]),
         "no_end" | "cut_connection" => two_words_then(&[]),
-        "empty_finish_reasons" => replaced("\"finish_reason\":null", "\"finish_reason\":\"\""),
-        "length" => vec![role(), word("one"), finish("length"), DONE_EVENT.to_owned()],
+        "empty_finish_reasons" => {
+            replace_in_two_words("\"finish_reason\":null", "\"finish_reason\":\"\"")
+        }
+        "length" => vec![role_event(), word("one"), finish_event("length"), DONE_EVENT.to_owned()],
         "content_filter" => {
-            vec![role(), word("one"), finish("content_filter"), DONE_EVENT.to_owned()]
+            vec![role_event(), word("one"), finish_event("content_filter"), DONE_EVENT.to_owned()]
         }
         "text_with_finish" | "text_with_length" => {
             let reason = if name == "text_with_finish" { "stop" } else { "length" };
@@ -157,7 +168,7 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
             two_words_then(&[event(&last), DONE_EVENT.to_owned()])
         }
         "usage_without_choices" => two_words_then(&[
-            finish("stop"),
+            finish_event("stop"),
             event(&json!({"choices": [], "usage": usage})),
             DONE_EVENT.to_owned(),
         ]),
@@ -210,11 +221,11 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
                 Value::Null,
                 Some(entries(&["one"])),
             );
-            vec![event(&first), word(" two"), finish("stop"), DONE_EVENT.to_owned()]
+            vec![event(&first), word(" two"), finish_event("stop"), DONE_EVENT.to_owned()]
         }
         "role_with_text_without_logprobs" => {
             let first = chunk(&json!({"role": "assistant", "content": "one"}), Value::Null, None);
-            vec![event(&first), word(" two"), finish("stop"), DONE_EVENT.to_owned()]
+            vec![event(&first), word(" two"), finish_event("stop"), DONE_EVENT.to_owned()]
         }
         "content_null" => {
             let first =
@@ -258,9 +269,9 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
         "too_many_empty_tokens" => complete(&[word("").repeat(900), word("one")]),
         // In several parts, so that the text is delivered before there are too many.
         "too_many_empty_tokens_later" => [
-            vec![role(), word("one")],
+            vec![role_event(), word("one")],
             vec![word("").repeat(100); 9],
-            vec![finish("stop"), DONE_EVENT.to_owned()],
+            vec![finish_event("stop"), DONE_EVENT.to_owned()],
         ]
         .concat(),
         "too_many_logprobs" => complete(&[with_logprobs("one", entries(&["one"; 900]))]),
@@ -303,13 +314,15 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
             complete(&[event(&json!({"choices": [choice(0, "A"), choice(1, "B")]}))])
         }
         "reasoning" => {
-            let thought =
+            let reasoning_event =
                 |text: &str| event(&chunk(&json!({"reasoning_content": text}), Value::Null, None));
-            complete(&[thought("hm"), thought(" so"), word("one")])
+            complete(&[reasoning_event("hm"), reasoning_event(" so"), word("one")])
         }
         "tools" => {
-            let piece = |text: &str| call(&json!([{"index": 0, "function": {"arguments": text}}]));
-            let first = call(
+            let piece = |text: &str| {
+                tool_calls_event(&json!([{"index": 0, "function": {"arguments": text}}]))
+            };
+            let first = tool_calls_event(
                 &json!([{"index": 0, "id": "a", "type": "function", "function": {"name": "w", "arguments": ""}}]),
             );
             vec![
@@ -317,27 +330,32 @@ pub(super) fn script(name: &str) -> Vec<Vec<u8>> {
                 piece("{\"ci"),
                 piece("ty\":"),
                 piece("\"Paris\"}"),
-                finish("tool_calls"),
+                finish_event("tool_calls"),
                 DONE_EVENT.to_owned(),
             ]
         }
         "tools_without_index" => {
             let calls = json!([{"id": "a", "type": "function", "function": {"name": "w", "arguments": "{}"}}]);
-            vec![call(&calls), finish("tool_calls"), DONE_EVENT.to_owned()]
+            vec![tool_calls_event(&calls), finish_event("tool_calls"), DONE_EVENT.to_owned()]
         }
         "tools_with_null_arguments" => {
             let first = json!([{"index": 0, "id": "a", "type": "function", "function": {"name": "w", "arguments": null}}]);
             let second = json!([{"index": 0, "function": {"arguments": "{}"}}]);
-            vec![call(&first), call(&second), finish("tool_calls"), DONE_EVENT.to_owned()]
+            vec![
+                tool_calls_event(&first),
+                tool_calls_event(&second),
+                finish_event("tool_calls"),
+                DONE_EVENT.to_owned(),
+            ]
         }
         "two_tools" => {
             let calls = json!([
                 {"index": 0, "id": "a", "type": "function", "function": {"name": "w", "arguments": "{\"c\":1}"}},
                 {"index": 1, "id": "b", "type": "function", "function": {"name": "v", "arguments": "{\"d\":2}"}},
             ]);
-            vec![call(&calls), finish("tool_calls"), DONE_EVENT.to_owned()]
+            vec![tool_calls_event(&calls), finish_event("tool_calls"), DONE_EVENT.to_owned()]
         }
-        "plain" => complete(&three),
+        "plain" => complete(&three_words),
         _ => panic!("no stream {name:?}"),
     };
     bytes(stream)

@@ -12,13 +12,14 @@ use serde_json::{Map, Value, json};
 use super::super::bodies::size;
 use super::super::peers::{KEY, RecordedRequest};
 
-/// Begins a text that stands for one of [`RAW`], whose number follows, or a name that occurs twice.
-const MARK: char = '\u{e000}';
+/// Begins a text that stands for one of [`RAW_JSON_TEXTS`], whose number follows, or a name that
+/// occurs twice.
+const RAW_MARK: char = '\u{e000}';
 /// Private field with which serde_json parses the JSON in a text.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 /// Texts that take the place of a value in the bytes of a body, and need not be JSON.
-static RAW: LazyLock<Vec<String>> = LazyLock::new(|| {
+static RAW_JSON_TEXTS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let nested = |open: &str, close: &str, levels: usize| {
         format!("{}{}", open.repeat(levels), close.repeat(levels))
     };
@@ -149,7 +150,7 @@ pub(super) struct Mutation {
 
 impl Mutation {
     /// Changes one of a client's requests in up to four places.
-    pub(super) fn of(requests: &[RecordedRequest], random: &mut StdRng) -> Self {
+    pub(super) fn random(requests: &[RecordedRequest], random: &mut StdRng) -> Self {
         let request = &requests[random.random_range(0..requests.len())];
         let mut mutation = Self::unchanged(request);
         if let Some(json) = &request.json {
@@ -215,26 +216,26 @@ impl fmt::Display for Mutation {
 }
 
 /// Returns the value at a position in the order of a depth-first walk.
-fn at<'a>(value: &'a mut Value, position: &mut usize) -> Option<&'a mut Value> {
+fn value_at<'a>(value: &'a mut Value, position: &mut usize) -> Option<&'a mut Value> {
     if *position == 0 {
         return Some(value);
     }
     *position -= 1;
     match value {
-        Value::Array(values) => values.iter_mut().find_map(|value| at(value, position)),
-        Value::Object(fields) => fields.values_mut().find_map(|value| at(value, position)),
+        Value::Array(values) => values.iter_mut().find_map(|value| value_at(value, position)),
+        Value::Object(fields) => fields.values_mut().find_map(|value| value_at(value, position)),
         _ => None,
     }
 }
 
 /// Returns a random value within a value.
-fn any_in<'a>(value: &'a mut Value, random: &mut StdRng) -> &'a mut Value {
+fn random_value_in<'a>(value: &'a mut Value, random: &mut StdRng) -> &'a mut Value {
     let mut position = random.random_range(0..size(value));
-    at(value, &mut position).unwrap()
+    value_at(value, &mut position).unwrap()
 }
 
 /// Returns a value at the limits of fields.
-fn extreme(random: &mut StdRng) -> Value {
+fn extreme_value(random: &mut StdRng) -> Value {
     match random.random_range(0..12) {
         0 => Value::Null,
         1 => random.random_bool(0.5).into(),
@@ -245,21 +246,23 @@ fn extreme(random: &mut StdRng) -> Value {
         6 => [json!([]), json!({}), json!([[]]), json!([null]), json!([1, [2]])]
             [random.random_range(0..5)]
         .clone(),
-        7 | 8 => format!("{MARK}{}{MARK}", random.random_range(0..RAW.len())).into(),
+        7 | 8 => {
+            format!("{RAW_MARK}{}{RAW_MARK}", random.random_range(0..RAW_JSON_TEXTS.len())).into()
+        }
         _ => TEXTS[random.random_range(0..TEXTS.len())].into(),
     }
 }
 
 /// Changes a value within the body of a request.
 fn change_value(body: &mut Value, requests: &[RecordedRequest], random: &mut StdRng) {
-    let new = extreme(random);
+    let new = extreme_value(random);
     let other = requests[random.random_range(0..requests.len())].json.clone();
-    let value = any_in(body, random);
+    let value = random_value_in(body, random);
     match random.random_range(0..8) {
         0..3 => *value = new,
         3 => {
             if let Some(mut other) = other {
-                *value = any_in(&mut other, random).take();
+                *value = random_value_in(&mut other, random).take();
             }
         }
         4 => *value = json!([value.take()]),
@@ -270,7 +273,7 @@ fn change_value(body: &mut Value, requests: &[RecordedRequest], random: &mut Std
 }
 
 /// Returns the name of a random field.
-fn any_name(fields: &Map<String, Value>, random: &mut StdRng) -> Option<String> {
+fn random_name(fields: &Map<String, Value>, random: &mut StdRng) -> Option<String> {
     fields.keys().nth(random.random_range(0..fields.len().max(1))).cloned()
 }
 
@@ -280,7 +283,7 @@ fn remove(value: &mut Value, random: &mut StdRng) {
             drop(values.remove(random.random_range(0..values.len())));
         }
         Value::Object(fields) => {
-            if let Some(name) = any_name(fields, random) {
+            if let Some(name) = random_name(fields, random) {
                 fields.shift_remove(&name);
             }
         }
@@ -296,8 +299,8 @@ fn repeat(value: &mut Value, new: Value, random: &mut StdRng) {
             values.push(repeated);
         }
         Value::Object(fields) => {
-            if let Some(name) = any_name(fields, random) {
-                fields.insert(format!("{MARK}{name}"), new);
+            if let Some(name) = random_name(fields, random) {
+                fields.insert(format!("{RAW_MARK}{name}"), new);
             }
         }
         value => *value = new,
@@ -306,7 +309,7 @@ fn repeat(value: &mut Value, new: Value, random: &mut StdRng) {
 
 fn rename(value: &mut Value, random: &mut StdRng) {
     let Value::Object(fields) = value else { return };
-    if let Some(value) = any_name(fields, random).and_then(|name| fields.shift_remove(&name)) {
+    if let Some(value) = random_name(fields, random).and_then(|name| fields.shift_remove(&name)) {
         let names = [
             "",
             "n",
@@ -326,10 +329,10 @@ fn rename(value: &mut Value, random: &mut StdRng) {
 /// Replaces the texts that stand for raw ones, and the marks of names that occur twice.
 fn with_raw(json: &str) -> String {
     let mut text = json.to_owned();
-    for (number, raw) in RAW.iter().enumerate() {
-        text = text.replace(&format!("\"{MARK}{number}{MARK}\""), raw);
+    for (number, raw) in RAW_JSON_TEXTS.iter().enumerate() {
+        text = text.replace(&format!("\"{RAW_MARK}{number}{RAW_MARK}\""), raw);
     }
-    text.replace(MARK, "")
+    text.replace(RAW_MARK, "")
 }
 
 /// Changes bits, bytes and parts of a body.

@@ -6,25 +6,25 @@ use std::process::Command;
 use serde_json::{Value, json};
 use taonet_testing::peer_directory;
 
-use super::{PNG, Served, manifest_path};
+use super::{PNG, ServedGateway, manifest_path};
 
 const WORDS: &str = "word word word ";
 
 /// Returns the results of a client's Python script in the environment of all these libraries;
 /// `None` if it is not installed.
-async fn bought_by(client: &str, script: &str) -> Option<Value> {
+async fn run_library(client: &str, script: &str) -> Option<Value> {
     let peer = peer_directory("clients")?;
-    let served = Served::start().await;
+    let served = ServedGateway::start().await;
     let mut buyer = Command::new(peer.join("bin/python"));
     buyer.arg(manifest_path("src/tests/peers").join(script));
-    let results = tokio::task::block_in_place(|| served.sell_to(client, &mut buyer));
+    let results = tokio::task::block_in_place(|| served.run_buyer(client, &mut buyer));
     served.stop().await;
     Some(results)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn litellm_is_compatible() {
-    let Some(results) = bought_by("litellm", "litellm_buyer.py").await else { return };
+    let Some(results) = run_library("litellm", "litellm_buyer.py").await else { return };
     let tool = json!(["tool_calls", "c1", "weather", "{\"town\":\"Ulm\"}"]);
     let expected = json!({
         "chat": [WORDS, "stop", 9],
@@ -49,7 +49,7 @@ async fn litellm_is_compatible() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn langchain_is_compatible() {
-    let Some(results) = bought_by("langchain", "langchain_buyer.py").await else { return };
+    let Some(results) = run_library("langchain", "langchain_buyer.py").await else { return };
     let call = json!([["c1", "weather", {"town": "Ulm"}]]);
     let model = json!({
         "chat": [WORDS, [6, 3]],
@@ -82,7 +82,7 @@ async fn langchain_is_compatible() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn llm_tool_is_compatible() {
-    let Some(results) = bought_by("llm", "llm_buyer.py").await else { return };
+    let Some(results) = run_library("llm", "llm_buyer.py").await else { return };
     let model = json!({
         "conversation": [[WORDS, 6, 3], [WORDS, 20, 3]],
         "whole": [WORDS, 6, 3],
@@ -103,10 +103,10 @@ async fn llm_tool_is_compatible() {
 #[tokio::test(flavor = "multi_thread")]
 async fn vercel_ai_sdk_is_compatible() {
     let Some(peer) = peer_directory("ai-sdk") else { return };
-    let served = Served::start().await;
+    let served = ServedGateway::start().await;
     let mut buyer = Command::new("node");
     buyer.arg(manifest_path("src/tests/peers/ai_sdk_buyer.mjs")).arg(peer);
-    let results = tokio::task::block_in_place(|| served.sell_to("ai-sdk", &mut buyer));
+    let results = tokio::task::block_in_place(|| served.run_buyer("ai-sdk", &mut buyer));
     let object = json!({"town": "Ulm"});
     let model = json!({
         "conversation": [[WORDS, "stop", 6, 3], [WORDS, "stop", 20, 3]],

@@ -70,13 +70,14 @@ impl RecordedRequest {
     }
 }
 
-fn file(client: &str) -> PathBuf {
+fn recording_path(client: &str) -> PathBuf {
     manifest_path("src/tests/recorded").join(client).with_extension("json")
 }
 
 /// Returns the recorded requests of a client.
 pub(in crate::tests) fn recorded_requests(client: &str) -> Vec<RecordedRequest> {
-    let recording: Recording = serde_json::from_slice(&fs::read(file(client)).unwrap()).unwrap();
+    let recording: Recording =
+        serde_json::from_slice(&fs::read(recording_path(client)).unwrap()).unwrap();
     let mut requests = recording.requests;
     for request in &mut requests {
         for (name, value) in &recording.headers {
@@ -92,7 +93,12 @@ pub(super) struct Recorder(Arc<Mutex<Vec<RecordedRequest>>>);
 
 impl Recorder {
     /// Records a request, and passes it on.
-    pub(super) async fn pass(&self, key: &str, request: Request, next: Next) -> Response {
+    pub(super) async fn record_and_forward(
+        &self,
+        key: &str,
+        request: Request,
+        next: Next,
+    ) -> Response {
         let (head, body) = request.into_parts();
         let body = match to_bytes(body, usize::MAX).await {
             Ok(body) => body,
@@ -127,7 +133,7 @@ impl Recorder {
             |requests: &[RecordedRequest]| requests.iter().map(RecordedRequest::shape).collect();
         let actual: BTreeSet<_> = shapes(&sent);
         if std::env::var_os("TAONET_RECORD_REQUESTS").is_some() {
-            fs::write(file(client), written(sent)).unwrap();
+            fs::write(recording_path(client), to_json_text(sent)).unwrap();
         }
         let expected: BTreeSet<_> = shapes(&recorded_requests(client));
         assert_eq!(
@@ -138,20 +144,25 @@ impl Recorder {
 }
 
 /// Returns a recording as its file: a request in each line, without repeated ones.
-fn written(requests: Vec<RecordedRequest>) -> String {
-    let mut different: Vec<RecordedRequest> = Vec::new();
+fn to_json_text(requests: Vec<RecordedRequest>) -> String {
+    let mut distinct: Vec<RecordedRequest> = Vec::new();
     for request in requests {
-        if !different.contains(&request) {
-            different.push(request);
+        if !distinct.contains(&request) {
+            distinct.push(request);
         }
     }
-    let mut common = different.first().map(|first| first.headers.clone()).unwrap_or_default();
-    common.retain(|name, value| {
-        different.iter().all(|request| request.headers.get(name) == Some(value))
+    let mut common_headers =
+        distinct.first().map(|first| first.headers.clone()).unwrap_or_default();
+    common_headers.retain(|name, value| {
+        distinct.iter().all(|request| request.headers.get(name) == Some(value))
     });
-    for request in &mut different {
-        request.headers.retain(|name, _| !common.contains_key(name));
+    for request in &mut distinct {
+        request.headers.retain(|name, _| !common_headers.contains_key(name));
     }
-    let lines: Vec<String> = different.iter().map(|request| json!(request).to_string()).collect();
-    format!("{{\n\"headers\":{},\n\"requests\":[\n{}\n]\n}}\n", json!(common), lines.join(",\n"))
+    let lines: Vec<String> = distinct.iter().map(|request| json!(request).to_string()).collect();
+    format!(
+        "{{\n\"headers\":{},\n\"requests\":[\n{}\n]\n}}\n",
+        json!(common_headers),
+        lines.join(",\n")
+    )
 }

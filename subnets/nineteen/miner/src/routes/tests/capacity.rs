@@ -8,7 +8,7 @@ use super::*;
 #[tokio::test]
 async fn full_miner_responds_with_429() {
     let miner = miner_with_backend(
-        chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }),
+        chats(|| async { endless_body(Bytes::from_static(CHUNK.as_bytes())) }),
         config(),
     )
     .await;
@@ -23,11 +23,11 @@ async fn full_miner_responds_with_429() {
     assert_eq!(chat(&miner).await.status(), StatusCode::OK);
 }
 
-/// A validator may send the next request before the miner has released the place of the last one.
+/// A validator may send the next request before the miner has released the slot of the last one.
 #[tokio::test]
 async fn slot_released_within_the_wait_is_used() {
     let miner = miner_with_backend(
-        chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }),
+        chats(|| async { endless_body(Bytes::from_static(CHUNK.as_bytes())) }),
         config(),
     )
     .await;
@@ -36,11 +36,11 @@ async fn slot_released_within_the_wait_is_used() {
     assert_eq!(second.status(), StatusCode::OK);
 }
 
-/// Requests beyond those that the miner has announced to their validator leave places for the other
+/// Requests beyond those that the miner has announced to their validator leave slots for the other
 /// validators.
 #[tokio::test]
 async fn probes_leave_a_quarter_of_the_slots_free() {
-    let backend = chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) });
+    let backend = chats(|| async { endless_body(Bytes::from_static(CHUNK.as_bytes())) });
     let miner = miner_with_backend(backend, MinerConfig { concurrency: 8, ..config() }).await;
     let probe = async || {
         let payload = json!({"model": "chat-a", "stream": true}).to_string();
@@ -80,13 +80,13 @@ async fn capacities_are_shared_by_stake() {
         Some(Arc::clone(&validators)),
     );
     let offered = json!({"task_configs": [{"task": "chat-a", "max_capacity": 1_000.0, "weight": 0.5}], "nonce": "1"});
-    let response = ask(&miner, "/capacity", offered).await;
+    let response = post_payload(&miner, "/capacity", offered).await;
     assert_eq!(response.headers()[CONCURRENCY], "2", "a quarter of 10 requests at a time");
     let answer = text(response).await;
     assert_eq!(answer, r#"{"miner_type":"text","chat-a":250.0}"#);
-    assert_eq!(ask(&miner, "/capacity", json!(1)).await.status(), 422);
+    assert_eq!(post_payload(&miner, "/capacity", json!(1)).await.status(), 422);
     validators.replace([(alice, registration(1)), (dave, registration(99))].into());
-    let response = ask(&miner, "/capacity", json!({"task_configs": []})).await;
+    let response = post_payload(&miner, "/capacity", json!({"task_configs": []})).await;
     assert_eq!(
         response.headers()[CONCURRENCY],
         "1",

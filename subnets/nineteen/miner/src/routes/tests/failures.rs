@@ -16,20 +16,20 @@ async fn invalid_payloads_are_reported() {
         // The miner returns client errors of the backend unchanged.
         (json!({"model": "chat-a"}), 404, "backend returned 404 Not Found"),
     ] {
-        let response = ask(&miner, "/chat/completions", payload).await;
+        let response = post_payload(&miner, "/chat/completions", payload).await;
         assert_eq!(response.status(), status);
         let body: Value = serde_json::from_str(&text(response).await).unwrap();
         assert_eq!(body["detail"], detail);
     }
-    let image = ask(&miner, "/text-to-image", json!({"model": "chat-a"})).await;
+    let image = post_payload(&miner, "/text-to-image", json!({"model": "chat-a"})).await;
     assert_eq!(image.status(), StatusCode::NOT_FOUND, "route of another task type");
 }
 
 #[tokio::test]
 async fn failing_backend_is_reported() {
     let short = Duration::from_millis(50);
-    let hasty = MinerConfig {
-        deadlines: Deadlines { first: short, between: short, total: short },
+    let short_deadlines = MinerConfig {
+        deadlines: Deadlines { first_chunk: short, between_chunks: short, total: short },
         ..config()
     };
     let failing =
@@ -39,32 +39,37 @@ async fn failing_backend_is_reported() {
     let garbage =
         miner_with_backend(chats(|| async { "\u{0}garbage\ndata: {}\ndata: [1]\n" }), config())
             .await;
-    let silent = miner_with_backend(chats(std::future::pending::<()>), hasty).await;
+    let silent = miner_with_backend(chats(std::future::pending::<()>), short_deadlines).await;
     // Even on a busy machine, the response's head arrives before the deadline.
     let later = Duration::from_secs(2);
-    let patient = MinerConfig {
-        deadlines: Deadlines { first: later, between: short, total: later },
+    let long_first_deadline = MinerConfig {
+        deadlines: Deadlines { first_chunk: later, between_chunks: short, total: later },
         ..config()
     };
-    let mute = miner_with_backend(chats(|| async { endless(Bytes::new()) }), patient).await;
-    for (miner, status) in [(failing, 502), (full, 429), (garbage, 502), (silent, 504), (mute, 502)]
+    let without_content =
+        miner_with_backend(chats(|| async { endless_body(Bytes::new()) }), long_first_deadline)
+            .await;
+    for (miner, status) in
+        [(failing, 502), (full, 429), (garbage, 502), (silent, 504), (without_content, 502)]
     {
         assert_eq!(chat(&miner).await.status(), status);
     }
     // A stalled stream is aborted, so that the validator does not consider it complete.
-    let impatient =
-        MinerConfig { deadlines: Deadlines { between: short, ..Deadlines::default() }, ..config() };
-    let stops = miner_with_backend(
-        chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }),
-        impatient,
+    let short_chunk_deadline = MinerConfig {
+        deadlines: Deadlines { between_chunks: short, ..Deadlines::default() },
+        ..config()
+    };
+    let stalling = miner_with_backend(
+        chats(|| async { endless_body(Bytes::from_static(CHUNK.as_bytes())) }),
+        short_chunk_deadline,
     )
     .await;
-    let response = chat(&stops).await;
+    let response = chat(&stalling).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.into_body().collect().await.is_err());
-    let gone = Url::parse("http://127.0.0.1:9").unwrap();
-    let gone = Miner::new(config(), Backend::new(&gone, None).unwrap(), None);
-    assert_eq!(chat(&gone).await.status(), 502);
+    let unreachable = Url::parse("http://127.0.0.1:9").unwrap();
+    let unreachable = Miner::new(config(), Backend::new(&unreachable, None).unwrap(), None);
+    assert_eq!(chat(&unreachable).await.status(), 502);
 }
 
 #[tokio::test]
@@ -165,7 +170,7 @@ async fn text_without_log_probabilities_is_logged_once() {
                 .await;
         for (wants_logprobs, warnings) in [(false, 0), (true, 1), (true, 0)] {
             let payload = json!({"model": "chat-a", "messages": [], "stream": true, "logprobs": wants_logprobs});
-            assert_eq!(text(ask(&miner, "/chat/completions", payload).await).await, CHUNK);
+            assert_eq!(text(post_payload(&miner, "/chat/completions", payload).await).await, CHUNK);
             let lines = log.take();
             assert_eq!(lines.matches("WARN").count(), warnings, "{lines}");
             assert_eq!(

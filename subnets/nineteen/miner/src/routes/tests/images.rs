@@ -21,7 +21,7 @@ async fn images_come_from_openais_route() {
     let images = || MinerConfig { task_type: TaskType::Image, ..config() };
     let miner = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
     let payload = json!({"prompt": "a cat", "steps": 8, "width": 768, "height": 1_024, "seed": 7, "model": "chat-a"});
-    let answer = text(ask(&miner, "/text-to-image", payload.clone()).await).await;
+    let answer = text(post_payload(&miner, "/text-to-image", payload.clone()).await).await;
     assert_eq!(
         serde_json::from_str::<Value>(&answer).unwrap(),
         json!({"image_b64": "aW1hZ2U=", "is_nsfw": false})
@@ -30,7 +30,10 @@ async fn images_come_from_openais_route() {
         Router::new().route("/v1/images/generations", post(|| async { Json(json!({"data": []})) }));
     let url = Url::parse(&format!("http://{}/v1", listen(empty).await)).unwrap();
     let miner = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
-    assert_eq!(ask(&miner, "/text-to-image", payload).await.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(
+        post_payload(&miner, "/text-to-image", payload).await.status(),
+        StatusCode::BAD_GATEWAY
+    );
 }
 
 /// Each image route has the image that the painter draws for the payload, by the routes of the
@@ -39,7 +42,7 @@ async fn images_come_from_openais_route() {
 async fn image_routes_work_with_both_protocols_of_a_backend() {
     let url = Url::parse(&format!("http://{}/v1", listen(taonet_nineteen_images::router()).await))
         .unwrap();
-    let served: Vec<Served> = ["a-text-to-image", "a-image-to-image", "inpaint", "avatar"]
+    let served: Vec<ServedTask> = ["a-text-to-image", "a-image-to-image", "inpaint", "avatar"]
         .map(|task| task.parse().unwrap())
         .to_vec();
     let images = || MinerConfig { task_type: TaskType::Image, served: served.clone(), ..config() };
@@ -52,7 +55,7 @@ async fn image_routes_work_with_both_protocols_of_a_backend() {
         payload
     };
     let send = async |miner: &Miner, route: &str, extra_fields: Value| {
-        let response = ask(miner, route, payload(extra_fields)).await;
+        let response = post_payload(miner, route, payload(extra_fields)).await;
         assert_eq!(response.status(), StatusCode::OK, "{route}");
         serde_json::from_str::<Value>(&text(response).await).unwrap()
     };
@@ -86,9 +89,12 @@ async fn image_routes_work_with_both_protocols_of_a_backend() {
         unsafe_prompt["prompt"] = "nsfw".into();
         let withheld = send(miner, "/text-to-image", unsafe_prompt).await;
         assert_eq!((&withheld["image_b64"], &withheld["is_nsfw"]), (&Value::Null, &json!(true)));
-        let response =
-            ask(miner, "/inpaint", payload(json!({"init_image": photo, "mask_image": "aGVsbG8="})))
-                .await;
+        let response = post_payload(
+            miner,
+            "/inpaint",
+            payload(json!({"init_image": photo, "mask_image": "aGVsbG8="})),
+        )
+        .await;
         assert!(response.status().is_client_error(), "{}", response.status());
     }
 }
@@ -103,7 +109,7 @@ async fn validator_announces_route_of_task() {
     let miner =
         miner_with_backend(backend, MinerConfig { task_type: TaskType::Image, served, ..config() })
             .await;
-    let avatar = async || ask(&miner, "/avatar", json!({"prompt": "a"})).await;
+    let avatar = async || post_payload(&miner, "/avatar", json!({"prompt": "a"})).await;
     assert_eq!(
         avatar().await.status(),
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -111,7 +117,8 @@ async fn validator_announces_route_of_task() {
     );
     let task =
         json!({"task": "portrait", "max_capacity": 800.0, "weight": 0.1, "endpoint": "/avatar"});
-    let capacity = text(ask(&miner, "/capacity", json!({ "task_configs": [task] })).await).await;
+    let capacity =
+        text(post_payload(&miner, "/capacity", json!({ "task_configs": [task] })).await).await;
     assert_eq!(capacity, r#"{"miner_type":"image","portrait":800.0}"#);
     assert_eq!(text(avatar().await).await, r#"{"image_b64":"face"}"#);
 }
@@ -130,11 +137,11 @@ async fn payload_without_model_selects_the_task_of_the_route() {
         miner_with_backend(backend, MinerConfig { task_type: TaskType::Image, served, ..config() })
             .await;
     for (route, model) in [("/avatar", "face"), ("/inpaint", "dreamshaper-inpaint")] {
-        let answer = text(ask(&miner, route, json!({"prompt": "a"})).await).await;
+        let answer = text(post_payload(&miner, route, json!({"prompt": "a"})).await).await;
         assert_eq!(answer, json!({"image_b64": model}).to_string());
     }
     // Two tasks have this route.
-    let response = ask(&miner, "/text-to-image", json!({"prompt": "a"})).await;
+    let response = post_payload(&miner, "/text-to-image", json!({"prompt": "a"})).await;
     assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
     assert!(text(response).await.contains("model is missing"));
 }

@@ -262,10 +262,17 @@ fn serve_tasks(
             let full = tasks.iter().filter(|(name, slots, _)| in_flight(name) >= *slots);
             let full: HashSet<_> = full.map(|(name, ..)| task(name)).collect();
             let Some(arrival) = queue.next(&full, &HashSet::new(), now) else { break };
-            let request_of = queue.remove(arrival, now).unwrap();
-            queue.start(&request_of.task, &request_of.key, request_of.weight, true, now);
-            let served = tasks.iter().find(|(name, ..)| *name == request_of.task.as_str()).unwrap();
-            let key = keys.iter().find(|(_, key, _)| **key == *request_of.key).unwrap().1;
+            let removed_request = queue.remove(arrival, now).unwrap();
+            queue.start(
+                &removed_request.task,
+                &removed_request.key,
+                removed_request.weight,
+                true,
+                now,
+            );
+            let served =
+                tasks.iter().find(|(name, ..)| *name == removed_request.task.as_str()).unwrap();
+            let key = keys.iter().find(|(_, key, _)| **key == *removed_request.key).unwrap().1;
             queue.insert(arrivals.next().unwrap(), request(served.0, key, 1), now);
             started.push((served.0, key, now));
             running.push((now + served.2, served, key));
@@ -284,21 +291,25 @@ fn serve_tasks(
 #[test]
 fn key_with_little_service_does_not_starve_keys_of_another_task() {
     let tasks = [("x", 1, 10.0), ("y", 8, 1.0)];
-    for late in ["n", "z"] {
-        let keys = [("x", "z", 0.0), ("y", "i", 0.0), ("y", late, 600.0)];
+    for late_key in ["n", "z"] {
+        let keys = [("x", "z", 0.0), ("y", "i", 0.0), ("y", late_key, 600.0)];
         let started = serve_tasks(&tasks, &keys, 660.0);
-        let starts_of = |key: &str| {
+        let start_times = |key: &str| {
             let key_requests =
                 started.iter().filter(|(name, started, _)| *name == "y" && *started == key);
             key_requests.map(|(.., time)| *time).filter(|time| *time >= 600.0).collect::<Vec<_>>()
         };
-        let (early, late_starts) = (starts_of("i"), starts_of(late));
+        let (early, late_starts) = (start_times("i"), start_times(late_key));
         let pauses = early.windows(2).map(|pair| pair[1] - pair[0]).chain([early[0] - 600.0]);
         let longest = pauses.max_by(f64::total_cmp).unwrap();
-        assert!(longest < 15.0, "{late}: {longest} s without a slot");
-        let settled = |starts: &[f64]| starts.iter().filter(|time| **time >= 630.0).count();
-        let (early, late_starts) = (settled(&early), settled(&late_starts));
-        assert!(early > 60 && late_starts > 60, "{late}: {early} and {late_starts} of 240 slots");
+        assert!(longest < 15.0, "{late_key}: {longest} s without a slot");
+        let count_after_start =
+            |starts: &[f64]| starts.iter().filter(|time| **time >= 630.0).count();
+        let (early, late_starts) = (count_after_start(&early), count_after_start(&late_starts));
+        assert!(
+            early > 60 && late_starts > 60,
+            "{late_key}: {early} and {late_starts} of 240 slots"
+        );
     }
 }
 

@@ -50,13 +50,13 @@ async fn period_scores_of_the_reference_are_imported() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &[NODES]).await;
     let records = reference.read().await;
-    for home in [DatabaseLocation::sqlite(), DatabaseLocation::postgres(&server, "periods")] {
-        let store = home.open().await;
+    for location in [DatabaseLocation::sqlite(), DatabaseLocation::postgres(&server, "periods")] {
+        let store = location.open().await;
         let report = store.import(&records, None).await.unwrap();
         assert_eq!(report.periods, 4);
         assert_eq!(counts(&report, "contenders_history"), [14, 7, 0, 7]);
         let remark = |column, reason, example| ("contenders_history", column, reason, 1, example);
-        has_remarks(
+        assert_remarks(
             &report.left_out,
             &[
                 remark("node_hotkey", "duplicate", Some("3")),
@@ -71,7 +71,7 @@ async fn period_scores_of_the_reference_are_imported() {
         // The first two periods follow the formula of the reference, except for rows 4 and 6.
         let note = "not registered: counts if the hotkey registers again";
         let differs = "differs from the formula: imported as it is";
-        has_remarks(
+        assert_remarks(
             &report.notes,
             &[
                 remark("node_hotkey", note, Some("6")),
@@ -84,10 +84,10 @@ async fn period_scores_of_the_reference_are_imported() {
         {
             let expected = PeriodRow {
                 id: PeriodId(id),
-                started_ms: ago(started),
+                started_ms: seconds_ago(started),
                 length_ms: (started - closed) * 1_000,
                 profile: PeriodProfile::Reference,
-                closed_ms: Some(ago(closed)),
+                closed_ms: Some(seconds_ago(closed)),
             };
             assert_eq!(store.period(PeriodId(id)).await.unwrap(), Some(expected));
         }
@@ -121,8 +121,8 @@ async fn period_scores_of_the_reference_are_imported() {
 async fn newer_formula_of_a_period_is_recognised() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &["DELETE FROM contenders_history WHERE id = 6"]).await;
-    let home = DatabaseLocation::sqlite();
-    let store = home.open().await;
+    let location = DatabaseLocation::sqlite();
+    let store = location.open().await;
     let report = store.import(&reference.read().await, None).await.unwrap();
     assert!(report.notes.iter().all(|note| note.column != "period_score"), "{:#?}", report.notes);
     let profile = async |id| store.period(PeriodId(id)).await.unwrap().unwrap().profile;
@@ -137,14 +137,14 @@ async fn periods_before_the_first_own_period_are_not_imported() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &[]).await;
     let records = reference.read().await;
-    let home = DatabaseLocation::sqlite();
-    let store = home.open().await;
+    let location = DatabaseLocation::sqlite();
+    let store = location.open().await;
     let (config, profile) = (MarketConfig::default(), PeriodProfile::Reference);
-    let own = store.begin_period(ago(4_000), 1, profile, &[], &[], &config).await.unwrap();
+    let own = store.begin_period(seconds_ago(4_000), 1, profile, &[], &[], &config).await.unwrap();
     // A validator that was stopped leaves its period open.
     let report = store.preview_import(&records, None).await.unwrap();
     assert_eq!((report.periods, counts(&report, "contenders_history")), (3, [14, 5, 0, 9]));
-    store.close_period(own, &Process::random(), &[], &[], ago(3_600)).await.unwrap();
+    store.close_period(own, &Process::random(), &[], &[], seconds_ago(3_600)).await.unwrap();
     assert_eq!(store.import(&records, None).await.unwrap(), report);
     let reason = "older than the newest period of this database";
     let older = report.left_out.iter().find(|remark| remark.reason == reason).unwrap();

@@ -88,6 +88,6 @@ fn terms_of_repeated_outputs_have_a_memory_limit() {
         Groth16.estimate(&circuit)
     };
     assert!(estimate(2).is_ok());
-    let refused = estimate(2500);
-    assert!(matches!(refused, Err(BackendError::Memory(_))), "{refused:?}");
+    let result = estimate(2500);
+    assert!(matches!(result, Err(BackendError::Memory(_))), "{result:?}");
 }

@@ -40,16 +40,16 @@ where
     let next: &[[AB::Var; EXTENSION]; 3] = split_lanes(next)?;
     let (addresses, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
     let (counts, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
-    let (&[carry, is_output, is_input, start, kernel], coefficients) =
+    let (&[carry, is_output, is_input, is_start, kernel], coefficients) =
         fixed.split_first_chunk::<5>()?;
     let coefficients: &[AB::Var; COEFFICIENTS] = coefficients.try_into().ok()?;
-    let [carry, is_output, is_input, start] =
-        [carry, is_output, is_input, start].map(Into::<AB::Expr>::into);
+    let [carry, is_output, is_input, is_start] =
+        [carry, is_output, is_input, is_start].map(Into::<AB::Expr>::into);
     // Those without a cell are the outputs of a product that its convolution does not have.
     access_all(builder, addresses, counts, coefficients);
     let [_, factor, _] = local;
-    let consumed: Vec<AB::Var> = [&kernel].into_iter().chain(factor).copied().collect();
-    builder.push_interaction(KERNEL, consumed, Count::bounded(is_input.clone(), 1));
+    let kernel_message: Vec<AB::Var> = [&kernel].into_iter().chain(factor).copied().collect();
+    builder.push_interaction(KERNEL, kernel_message, Count::bounded(is_input.clone(), 1));
     let [value, factor, balance] = local.each_ref().map(extension_value::<AB>);
     let [next_value, _, next_balance] = next.each_ref().map(extension_value::<AB>);
     // The value of the polynomial up to and including this row, by Horner's rule.
@@ -59,7 +59,7 @@ where
     let output = balance.clone() * (powers.y - Challenge::ONE) + after.clone();
     let added = output * is_output - factor * after * is_input;
     builder.assert_zero_ext(next_balance - balance.clone() - added);
-    builder.assert_zero_ext(balance * start);
+    builder.assert_zero_ext(balance * is_start);
     Some(())
 }
 
@@ -74,13 +74,13 @@ where
     let next: &[AB::Var; EXTENSION] = next.try_into().ok()?;
     let (addresses, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
     let (counts, fixed) = fixed.split_first_chunk::<COEFFICIENTS>()?;
-    let (&[starts, reports, kernel], weights) = fixed.split_first_chunk::<3>()?;
+    let (&[is_start, is_report, kernel], weights) = fixed.split_first_chunk::<3>()?;
     let weights: &[AB::Var; COEFFICIENTS] = weights.try_into().ok()?;
-    let [starts, reports] = [starts, reports].map(Into::<AB::Expr>::into);
+    let [is_start, is_report] = [is_start, is_report].map(Into::<AB::Expr>::into);
     access_all(builder, addresses, counts, weights);
-    let report: Vec<AB::Var> = [&kernel].into_iter().chain(local).copied().collect();
-    builder.push_interaction(KERNEL, report, Count::bounded(-reports, 1));
-    let before = extension_value::<AB>(local) * (AB::Expr::ONE - starts);
+    let kernel_message: Vec<AB::Var> = [&kernel].into_iter().chain(local).copied().collect();
+    builder.push_interaction(KERNEL, kernel_message, Count::bounded(-is_report, 1));
+    let before = extension_value::<AB>(local) * (AB::Expr::ONE - is_start);
     builder.assert_zero_ext(
         extension_value::<AB>(next) - horner::<AB, COEFFICIENTS>(before, &powers.operand, weights),
     );
@@ -120,20 +120,20 @@ where
     let local: &[[AB::Var; EXTENSION]; 2] = split_lanes(local)?;
     let next: &[[AB::Var; EXTENSION]; 2] = split_lanes(next)?;
     let (weights, fixed) = fixed.split_first_chunk::<WEIGHTS>()?;
-    let (&[carry, reports, kernel], gaps) = fixed.split_first_chunk::<3>()?;
+    let (&[carry, is_report, kernel], gaps) = fixed.split_first_chunk::<3>()?;
     if gaps.len() != powers.gaps.len() {
         return None;
     }
-    let [carry, reports] = [carry, reports].map(Into::<AB::Expr>::into);
+    let [carry, is_report] = [carry, is_report].map(Into::<AB::Expr>::into);
     let [_, value] = local;
-    let report: Vec<AB::Var> = [&kernel].into_iter().chain(value).copied().collect();
-    builder.push_interaction(KERNEL, report, Count::bounded(-reports.clone(), 1));
+    let kernel_message: Vec<AB::Var> = [&kernel].into_iter().chain(value).copied().collect();
+    builder.push_interaction(KERNEL, kernel_message, Count::bounded(-is_report.clone(), 1));
     let [tap, value] = local.each_ref().map(extension_value::<AB>);
     let [next_tap, next_value] = next.each_ref().map(extension_value::<AB>);
     let tap = horner::<AB, WEIGHTS>(tap, &powers.channel, weights);
     builder.assert_zero_ext(next_tap - tap.clone() * carry.clone());
     // A kernel that this row reports has ended.
-    let value = value * (AB::Expr::ONE - reports);
+    let value = value * (AB::Expr::ONE - is_report);
     let gap = gaps.iter().zip(&powers.gaps).fold(AB::ExprEF::ZERO, |gap, (&selector, &power)| {
         let selector: AB::Expr = selector.into();
         gap + AB::ExprEF::from(power) * selector

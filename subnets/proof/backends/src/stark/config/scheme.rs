@@ -1,4 +1,4 @@
-//! How a proof commits to columns: as they are, or so that its openings say nothing about them.
+//! Commitment schemes for columns: as they are, or so that its openings say nothing about them.
 
 use std::fmt::Debug;
 

@@ -75,16 +75,16 @@ impl LargestCircuit {
                 &LogUpGadget::new(),
             );
             let degrees = base.iter().map(SymbolicExpr::degree_multiple);
-            let own =
+            let max_degree =
                 degrees.chain(extension.iter().map(SymbolicExpr::degree_multiple)).max().unwrap();
-            degree = degree.max(own);
+            degree = degree.max(max_degree);
             constraints += base.len() + extension.len();
             openings += num_batched_openings(
                 table.width(),
                 !table.main_next_row_columns().is_empty(),
                 table.preprocessed_width(),
                 !table.preprocessed_next_row_columns().is_empty(),
-                quotient_chunks(own, parameters.hides),
+                quotient_chunks(max_degree, parameters.hides),
                 columns.len(),
                 <Challenge as BasedVectorSpace<Val>>::DIMENSION,
                 shape_of_openings,
@@ -192,12 +192,15 @@ fn documented_security_bits_match_the_computed_ones() {
             .terms()
             .iter()
             .filter(|term| DOCUMENTED.iter().all(|(label, _)| term.label != *label));
-        assert!(others.all(|term| term.bits.bits() >= least_other(term.label)), "{conjectured:#?}");
+        assert!(
+            others.all(|term| term.bits.bits() >= documented_minimum(term.label)),
+            "{conjectured:#?}"
+        );
     }
 }
 
 /// Returns the documented bits of the steps that have the same ones, or more, in all formats.
-fn least_other(label: &str) -> f64 {
+fn documented_minimum(label: &str) -> f64 {
     if label == POLYNOMIALS_LABEL { 101.0 } else { 113.0 }
 }
 
@@ -221,8 +224,9 @@ fn released_parameters_give_a_hundred_bits() {
 /// challenges, the combination of all openings is the weakest step.
 #[test]
 fn security_level_is_that_of_the_weakest_step() {
-    let none = Grinding { lookups: 0, point: 0, openings: 0, folding: 0, queries: 16 };
-    let (conjectured, _) = reports(&Parameters { queries: 500, grinding: none, ..TILES });
+    let without_grinding = Grinding { lookups: 0, point: 0, openings: 0, folding: 0, queries: 16 };
+    let (conjectured, _) =
+        reports(&Parameters { queries: 500, grinding: without_grinding, ..TILES });
     assert!((89.0..91.0).contains(&conjectured.security_bits()), "{conjectured:#?}");
     assert_eq!(conjectured.binding().label, BATCH_LABEL);
 }

@@ -18,9 +18,9 @@ use p3_matrix::dense::RowMajorMatrix;
 use super::scheme::{Data, Domain, Error, Evaluations, OpeningProof, Root, Scheme};
 use super::{Challenge, Challenger, Val};
 
-type Committed<S> = Result<(Root, Data<S>), <S as Scheme>::Failure>;
+type CommitResult<S> = Result<(Root, Data<S>), <S as Scheme>::Failure>;
 type Matrix = RowMajorMatrix<Val>;
-type Claims = Vec<CommitmentOpening<Challenge, Root, Domain>>;
+type OpeningClaims = Vec<CommitmentOpening<Challenge, Root, Domain>>;
 
 /// Columns that are committed before all others.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ impl<S: Scheme> CommitmentScheme<Challenge, Challenger> for StagedPcs<S> {
         CommitmentScheme::<Challenge, Challenger>::natural_domain_for_degree(&self.inner, degree)
     }
 
-    fn commit(&self, evaluations: impl IntoIterator<Item = (Domain, Matrix)>) -> Committed<S> {
+    fn commit(&self, evaluations: impl IntoIterator<Item = (Domain, Matrix)>) -> CommitResult<S> {
         CommitmentScheme::<Challenge, Challenger>::commit(&self.inner, evaluations)
     }
 
@@ -77,7 +77,7 @@ impl<S: Scheme> CommitmentScheme<Challenge, Challenger> for StagedPcs<S> {
 
     fn verify(
         &self,
-        claims: Claims,
+        claims: OpeningClaims,
         proof: &OpeningProof<S>,
         challenger: &mut Challenger,
     ) -> Result<(), Error> {
@@ -101,7 +101,7 @@ impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
     fn commit_preprocessing(
         &self,
         evaluations: impl IntoIterator<Item = (Domain, Matrix)>,
-    ) -> Committed<S> {
+    ) -> CommitResult<S> {
         let scheme = self.fixed.as_deref().unwrap_or(&self.inner);
         UnivariateStarkPcs::<Challenge, Challenger>::commit_preprocessing(scheme, evaluations)
     }
@@ -119,7 +119,7 @@ impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
         UnivariateStarkPcs::<Challenge, Challenger>::get_quotient_ldes(&scheme, evaluations, chunks)
     }
 
-    fn commit_ldes(&self, ldes: Vec<Matrix>) -> Committed<S> {
+    fn commit_ldes(&self, ldes: Vec<Matrix>) -> CommitResult<S> {
         UnivariateStarkPcs::<Challenge, Challenger>::commit_ldes(&self.inner, ldes)
     }
 
@@ -199,7 +199,7 @@ impl<S: Scheme> UnivariateStarkPcs<Challenge, Challenger> for StagedPcs<S> {
 
     fn verify_with_preprocessing(
         &self,
-        mut claims: Claims,
+        mut claims: OpeningClaims,
         proof: &OpeningProof<S>,
         challenger: &mut Challenger,
         fixed: Option<usize>,

@@ -74,7 +74,7 @@ fn key_of_another_format_is_rejected() {
 fn malformed_keys_of_hidden_proofs_are_rejected() {
     let key =
         |network: &Network| StarkHiding.setup(&network.lower().unwrap()).unwrap().verification;
-    let (with_polynomials, without) = (key(&matrices()), key(&testing::network(1)));
+    let (with_polynomials, without_polynomials) = (key(&matrices()), key(&testing::network(1)));
     let is_valid = |key: &[u8], change: Change| {
         let mut file = VerificationKeyFile::from_bytes(key).unwrap();
         change(&mut file);
@@ -82,7 +82,7 @@ fn malformed_keys_of_hidden_proofs_are_rejected() {
     };
     let [min, max] = HIDING.log_rows;
     assert_eq!((min, max), (7, 21));
-    for key in [&with_polynomials, &without] {
+    for key in [&with_polynomials, &without_polynomials] {
         assert!(is_valid(key, |_| ()));
         assert!(is_valid(key, |file| file.log_rows[1] = 21));
         let changes: [(&str, Change); 4] = [
@@ -101,7 +101,7 @@ fn malformed_keys_of_hidden_proofs_are_rejected() {
         ("gaps without polynomials", |file| file.gaps = vec![1]),
     ];
     for (case, change) in changes {
-        assert!(!is_valid(&without, change), "{case}");
+        assert!(!is_valid(&without_polynomials, change), "{case}");
     }
     assert!(!is_valid(&with_polynomials, |file| file.log_rows[6] = 0));
 }

@@ -1,9 +1,9 @@
 //! Linear stages as products of polynomials, before they are laid out, and what they cost.
 //!
 //! A key of format 4 is computed again from its network, so everything that decides on the layout
-//! is part of the format: [`Form::of`], [`Size::cost`] and [`tile_cost`], and the order of
-//! equations, taps and gaps. A change of any of them needs another format. A test compares the keys
-//! of some networks with their digests.
+//! is part of the format: [`PolynomialStage::of`], [`Size::cost`] and [`tile_cost`], and the order
+//! of equations, taps and gaps. A change of any of them needs another format. A test compares the
+//! keys of some networks with their digests.
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ pub(in super::super) struct Tap {
 
 /// A linear stage as products of polynomials.
 #[allow(clippy::large_enum_variant, reason = "one exists at a time")]
-pub(super) enum Form<'a> {
+pub(super) enum PolynomialStage<'a> {
     Convolution(Cow<'a, Convolution>, Geometry),
     /// A weighted sum of tensors: each is a polynomial, and its factor the only tap of its kernel.
     Sum,
@@ -72,14 +72,14 @@ pub(super) enum Weights {
     Cells(Vec<Cell>),
 }
 
-impl<'a> Form<'a> {
+impl<'a> PolynomialStage<'a> {
     /// Returns the form of a stage; `None` if it has none.
     pub(super) fn of(linear: &'a Linear) -> Option<Self> {
         if let Some(convolution) = &linear.convolution {
             let geometry = Geometry::new(convolution)?;
             let [_, outputs] = channels(linear, convolution);
             return is_bounded(geometry.length, outputs)
-                .then_some(Form::Convolution(Cow::Borrowed(convolution), geometry));
+                .then_some(PolynomialStage::Convolution(Cow::Borrowed(convolution), geometry));
         }
         let [kernel] = &linear.kernels[..] else { return None };
         let is_sum = linear.jobs.len() == linear.bias.len()
@@ -87,7 +87,7 @@ impl<'a> Form<'a> {
                 let slots = job.taps.iter().map(|tap| tap.slot);
                 job.outputs == [index] && slots.eq(0..kernel.slots as u32)
             });
-        (is_sum && is_bounded(linear.bias.len(), 1)).then_some(Form::Sum)
+        (is_sum && is_bounded(linear.bias.len(), 1)).then_some(PolynomialStage::Sum)
     }
 
     /// Returns the form of a stage like [`Self::of`]. A dense layer has one, too: that of a
@@ -97,13 +97,13 @@ impl<'a> Form<'a> {
             let dense = dense(linear)?;
             let geometry = Geometry::new(&dense)?;
             is_bounded(geometry.length, linear.bias.len())
-                .then_some(Form::Convolution(Cow::Owned(dense), geometry))
+                .then_some(PolynomialStage::Convolution(Cow::Owned(dense), geometry))
         })
     }
 
     pub(super) fn size(&self, linear: &Linear) -> Size {
         match self {
-            Form::Convolution(convolution, geometry) => {
+            PolynomialStage::Convolution(convolution, geometry) => {
                 let groups = linear.kernels.len().max(1);
                 let [inputs, outputs] = channels(linear, convolution);
                 let input_rows =
@@ -114,7 +114,7 @@ impl<'a> Form<'a> {
                     kernels: groups * inputs * geometry.tap_count() * outputs.div_ceil(WEIGHTS),
                 }
             }
-            Form::Sum => {
+            PolynomialStage::Sum => {
                 let slots = linear.kernels.first().map_or(0, |kernel| kernel.slots);
                 Size {
                     rows: (slots + 1) * linear.bias.len().div_ceil(COEFFICIENTS),
@@ -126,7 +126,7 @@ impl<'a> Form<'a> {
 
     /// Returns the differences of power between the taps of each kernel, and after the last one.
     pub(super) fn gaps(&self) -> Vec<u32> {
-        let Form::Convolution(_, geometry) = self else { return vec![0] };
+        let PolynomialStage::Convolution(_, geometry) = self else { return vec![0] };
         let lattice_gaps = geometry
             .lattices()
             .flat_map(|lattice| gaps(lattice.taps().iter().map(|&(_, power)| power)));
@@ -135,10 +135,10 @@ impl<'a> Form<'a> {
 
     pub(super) fn equations(&self, linear: &Linear) -> Vec<Equation> {
         match self {
-            Form::Convolution(convolution, geometry) => (0..linear.kernels.len())
+            PolynomialStage::Convolution(convolution, geometry) => (0..linear.kernels.len())
                 .map(|group| convolution_equation(linear, convolution, geometry, group))
                 .collect(),
-            Form::Sum => vec![sum_equation(linear)],
+            PolynomialStage::Sum => vec![sum_equation(linear)],
         }
     }
 }
@@ -285,15 +285,15 @@ pub(super) fn matrix_rows(product: &MatrixProduct) -> [usize; 2] {
 }
 
 /// Returns how much less a stage costs as a product of polynomials than in tiles, if it does.
-pub(super) fn saving(linear: &Linear, tile: Tile) -> Option<usize> {
-    let size = Form::of(linear)?.size(linear);
+pub(super) fn polynomial_saving(linear: &Linear, tile: Tile) -> Option<usize> {
+    let size = PolynomialStage::of(linear)?.size(linear);
     tile_cost(linear, tile).checked_sub(size.cost()).filter(|&saving| saving > 0)
 }
 
 /// Returns the form of a stage that is cheaper than tiles in a circuit whose kernels take more rows
 /// than all else: the rows of further ones cost nothing.
-pub(super) fn form_with_kernels(linear: &Linear, tile: Tile) -> Option<Form<'_>> {
-    let form = Form::of_any(linear)?;
+pub(super) fn form_with_kernels(linear: &Linear, tile: Tile) -> Option<PolynomialStage<'_>> {
+    let form = PolynomialStage::of_any(linear)?;
     let size = Size { kernels: 0, ..form.size(linear) };
     (size.cost() < tile_cost(linear, tile)).then_some(form)
 }

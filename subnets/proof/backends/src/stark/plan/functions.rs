@@ -60,7 +60,7 @@ impl Function {
 
 /// Functions of a circuit with the interval of their arguments.
 pub(super) struct Functions {
-    known: BTreeMap<Function, (u32, Range)>,
+    by_function: BTreeMap<Function, (u32, Range)>,
     /// Index and number of each table; equal ones share their entries.
     tables: BTreeMap<(i64, Vec<i32>), (usize, u32)>,
     /// Maximum number of entries.
@@ -73,7 +73,7 @@ pub(super) struct Functions {
 #[derive(Debug)]
 pub(in super::super) struct FunctionTable {
     /// First row and first argument of each function, by its number.
-    first: Vec<(usize, i64)>,
+    starts: Vec<(usize, i64)>,
     /// Function, argument, value.
     entries: Vec<[i64; 3]>,
 }
@@ -89,13 +89,13 @@ impl Functions {
         });
         let span = spans.max().unwrap_or_default();
         let zero = Range { low: 0, high: 0 };
-        let known = BTreeMap::from([
+        let by_function = BTreeMap::from([
             (Function::Zero, (ZERO, zero)),
             (Function::Positive, (POSITIVE, Range { low: -span, high: span })),
         ]);
         let limit = if format.is_large() { MAX_LARGE_ENTRIES } else { MAX_ENTRIES };
         let is_bounded = format.is_bounded();
-        let functions = Self { known, tables: BTreeMap::new(), limit, is_bounded };
+        let functions = Self { by_function, tables: BTreeMap::new(), limit, is_bounded };
         functions.check()?;
         Ok(functions)
     }
@@ -174,8 +174,8 @@ impl Functions {
     /// Adds arguments to a function; returns its number, and the interval of all its arguments so
     /// far.
     fn add(&mut self, function: Function, arguments: Range) -> Result<(u32, Range), BackendError> {
-        let next = (self.known.len() as u32).max(FIRST_FUNCTION);
-        let (number, range) = self.known.entry(function).or_insert((next, arguments));
+        let next = (self.by_function.len() as u32).max(FIRST_FUNCTION);
+        let (number, range) = self.by_function.entry(function).or_insert((next, arguments));
         *range = range.union(&arguments);
         let added = (*number, *range);
         self.check()?;
@@ -183,7 +183,8 @@ impl Functions {
     }
 
     fn check(&self) -> Result<(), BackendError> {
-        let entries = self.known.values().map(|(_, range)| range.high.abs_diff(range.low) + 1);
+        let entries =
+            self.by_function.values().map(|(_, range)| range.high.abs_diff(range.low) + 1);
         let entries = entries.fold(0_u64, u64::saturating_add);
         if entries > self.limit {
             let quantity = "values of activations, maxima and functions (hint: use a larger shift or fewer bits)";
@@ -195,7 +196,7 @@ impl Functions {
     /// Returns the table with at least the given number of rows.
     pub(super) fn finish(self, min_rows: usize) -> FunctionTable {
         let mut functions: Vec<(u32, Function, Range)> = self
-            .known
+            .by_function
             .into_iter()
             .map(|(function, (number, range))| (number, function, range))
             .collect();
@@ -204,9 +205,9 @@ impl Functions {
             self.tables.into_iter().map(|((_, values), (index, _))| (index, values)).collect();
         tables.sort_unstable_by_key(|&(index, _)| index);
         let tables: Vec<Vec<i32>> = tables.into_iter().map(|(_, values)| values).collect();
-        let mut table = FunctionTable { first: Vec::new(), entries: Vec::new() };
+        let mut table = FunctionTable { starts: Vec::new(), entries: Vec::new() };
         for (number, function, range) in functions {
-            table.first.push((table.entries.len(), range.low));
+            table.starts.push((table.entries.len(), range.low));
             let arguments = (range.low..=range.high).enumerate();
             let entries = arguments.map(|(position, argument)| {
                 [i64::from(number), argument, function.apply(argument, position, &tables)]
@@ -248,7 +249,7 @@ impl FunctionTable {
 
     /// Returns the row that holds a function's value.
     pub(in super::super) fn row(&self, function: u32, argument: i64) -> Option<usize> {
-        let &(row, low) = self.first.get(function as usize)?;
+        let &(row, low) = self.starts.get(function as usize)?;
         let offset = usize::try_from(argument - low).ok()?;
         let entry = self.entries.get(row + offset)?;
         (entry[0] == i64::from(function) && entry[1] == argument).then_some(row + offset)
@@ -256,7 +257,7 @@ impl FunctionTable {
 
     /// Returns the number of entries without padding.
     #[cfg(test)]
-    pub(in super::super) fn used(&self) -> usize {
+    pub(in super::super) fn used_entries(&self) -> usize {
         self.entries.iter().rposition(|entry| *entry != [0; 3]).map_or(0, |last| last + 1)
     }
 

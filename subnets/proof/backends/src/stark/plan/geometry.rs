@@ -61,7 +61,7 @@ struct Residue {
 }
 
 /// Returns an extent as a signed number.
-fn signed(extent: usize) -> i64 {
+fn to_signed(extent: usize) -> i64 {
     i64::try_from(extent).unwrap_or(i64::MAX)
 }
 
@@ -77,8 +77,9 @@ fn axis(
         let first_tap = (first + padding) % stride;
         let taps = kernel.checked_sub(first_tap).filter(|&span| span > 0)?.div_ceil(stride);
         let elements = (extent - first).div_ceil(stride);
-        let nearest = (signed(first_tap) - signed(padding)).div_euclid(signed(stride));
-        let end = (nearest + signed(taps) - 1 + signed(outputs)).clamp(0, signed(elements));
+        let nearest = (to_signed(first_tap) - to_signed(padding)).div_euclid(to_signed(stride));
+        let end =
+            (nearest + to_signed(taps) - 1 + to_signed(outputs)).clamp(0, to_signed(elements));
         let window_range = nearest.max(0) as usize..end as usize;
         Some(Residue { first, elements, covered: window_range, first_tap, taps, nearest })
     });
@@ -87,19 +88,20 @@ fn axis(
 
 impl Residue {
     fn max_distance(&self) -> i64 {
-        self.nearest + signed(self.taps) - 1
+        self.nearest + to_signed(self.taps) - 1
     }
 
     /// Iterates over the taps: index in the kernel, and distance of the element from the output.
     fn taps(&self, stride: usize) -> impl Iterator<Item = (usize, i64)> {
-        (0..self.taps).map(move |tap| (self.first_tap + tap * stride, self.nearest + signed(tap)))
+        (0..self.taps)
+            .map(move |tap| (self.first_tap + tap * stride, self.nearest + to_signed(tap)))
     }
 }
 
 /// Returns the largest number of elements of a residue, and the smallest and the largest distance
 /// of a tap.
 fn extremes(axis: &[Residue]) -> Option<(i64, i64, i64)> {
-    let maximum = axis.iter().map(|residue| signed(residue.elements)).max()?;
+    let maximum = axis.iter().map(|residue| to_signed(residue.elements)).max()?;
     let nearest = axis.iter().map(|residue| residue.nearest).min()?;
     Some((maximum, nearest, axis.iter().map(Residue::max_distance).max()?))
 }
@@ -116,14 +118,14 @@ impl Geometry {
         let (widest, nearest, max_distance) = extremes(&horizontal)?;
         // Neither the padding on the left nor that on the right reaches into another row, and no
         // two outputs coincide.
-        let pitch = (widest - nearest.min(0)).max(signed(*columns) + max_distance.max(0));
+        let pitch = (widest - nearest.min(0)).max(to_signed(*columns) + max_distance.max(0));
         let highest = (tallest - 1) * pitch + widest - 1;
         let (lowest_tap, highest_tap) =
             (uppermost * pitch + nearest, lowermost * pitch + max_distance);
-        let last = (signed(*rows) - 1) * pitch + signed(*columns) - 1;
+        let last = (to_signed(*rows) - 1) * pitch + to_signed(*columns) - 1;
         let shift = (-lowest_tap).max(last - highest).max(0);
         let length = highest + shift + highest_tap.max(0) + 1;
-        (length <= signed(MAX_DEGREE)).then(|| Self {
+        (length <= to_signed(MAX_DEGREE)).then(|| Self {
             length: length as usize,
             input_length: highest as usize + 1,
             vertical,
@@ -163,7 +165,7 @@ impl Geometry {
     /// Returns the power of an output, given its index in the channel.
     pub(super) fn output(&self, index: usize) -> usize {
         let (row, column) = (index / self.columns, index % self.columns);
-        (self.highest + self.shift - signed(row) * self.pitch - signed(column)) as usize
+        (self.highest + self.shift - to_signed(row) * self.pitch - to_signed(column)) as usize
     }
 }
 
@@ -178,7 +180,11 @@ impl Lattice<'_> {
             horizontal.covered.clone().map(move |column| {
                 let from_row = row * stride_rows + vertical.first;
                 let index = from_row * geometry.width + column * stride_columns + horizontal.first;
-                (index, (geometry.highest - signed(row) * geometry.pitch - signed(column)) as usize)
+                (
+                    index,
+                    (geometry.highest - to_signed(row) * geometry.pitch - to_signed(column))
+                        as usize,
+                )
             })
         })
     }

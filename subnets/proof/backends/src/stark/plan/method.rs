@@ -1,4 +1,4 @@
-//! How a circuit multiplies, and the format of its key.
+//! Multiplication method of a circuit, and the format of its key.
 
 use taonet_proof_core::circuit::{Circuit, StageKind};
 
@@ -7,7 +7,7 @@ use super::super::config::{
     BOUNDED, HIDING, HIDING_INPUTS, LARGE, MAX_LOG_ROWS, MAX_TILE_SIDE, POLYNOMIALS, Parameters,
     TILES,
 };
-use super::equations::saving;
+use super::equations::polynomial_saving;
 use super::polynomials::Polynomials;
 
 /// Minimum number of multiply-adds for which a larger tile is cheaper.
@@ -119,7 +119,7 @@ impl KeyFormat {
     }
 }
 
-/// How a circuit multiplies, and the format of its key.
+/// Multiplication method of a circuit, and the format of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Method {
     pub(in super::super) tile: Tile,
@@ -133,39 +133,40 @@ impl Method {
         let [smallest, small, large] =
             [1, MAX_TILE_SIDE / 2, MAX_TILE_SIDE].map(|side| Tile { inputs: side, outputs: side });
         let stages = circuit.stages.iter().filter_map(|stage| match &stage.kind {
-            StageKind::Linear(linear) => Some((linear, saving(linear, small))),
+            StageKind::Linear(linear) => Some((linear, polynomial_saving(linear, small))),
             _ => None,
         });
-        let (mut saved, mut multiplied) = (0, 0);
+        let (mut total_saving, mut polynomial_multiply_adds) = (0, 0);
         for (linear, saving) in stages.filter_map(|(linear, saving)| Some((linear, saving?))) {
-            saved += saving;
-            multiplied += linear.multiply_adds();
+            total_saving += saving;
+            polynomial_multiply_adds += linear.multiply_adds();
         }
         let products = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::MatrixProduct(product) => product.sizes.multiply_adds(),
             _ => 0,
         });
         let products: u64 = products.sum();
-        let has_polynomials = saved >= MIN_SAVING || products > 0;
-        let in_tiles =
-            circuit.multiply_adds() - products - if has_polynomials { multiplied } else { 0 };
-        let usual = if in_tiles < MIN_LARGE_TILE { small } else { large };
+        let has_polynomials = total_saving >= MIN_SAVING || products > 0;
+        let tile_multiply_adds = circuit.multiply_adds()
+            - products
+            - if has_polynomials { polynomial_multiply_adds } else { 0 };
+        let default_tile = if tile_multiply_adds < MIN_LARGE_TILE { small } else { large };
         if !has_polynomials {
-            return Self { tile: usual, format: KeyFormat::Tiles };
+            return Self { tile: default_tile, format: KeyFormat::Tiles };
         }
         let mut tile = smallest;
         let mut size = LinearSize::new(circuit, tile, KeyFormat::Polynomials);
         if size.multiply_adds_in_tiles >= MAX_SMALLEST_TILE {
             // The cost of tiles decides on the products, so these are others now.
-            tile = usual;
+            tile = default_tile;
             size = LinearSize::new(circuit, tile, KeyFormat::Polynomials);
         }
         if size.kernel_rows <= 1 << MAX_LOG_ROWS {
             return Self { tile, format: KeyFormat::Polynomials };
         }
         let format = KeyFormat::Bounded;
-        let in_tiles = LinearSize::new(circuit, large, format).multiply_adds_in_tiles;
-        let tile = match in_tiles {
+        let tile_multiply_adds = LinearSize::new(circuit, large, format).multiply_adds_in_tiles;
+        let tile = match tile_multiply_adds {
             0..MAX_SMALLEST_TILE => smallest,
             MAX_SMALLEST_TILE..MIN_LARGE_TILE => small,
             MIN_LARGE_TILE.. => large,

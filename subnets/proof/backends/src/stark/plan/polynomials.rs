@@ -8,8 +8,8 @@ use super::super::air::{KERNEL_FIXED, Kind, OPERAND_FIXED, POLYNOMIAL_FIXED, Til
 use super::super::config::Val;
 use super::super::projection::{COEFFICIENTS, MAX_GAPS, WEIGHTS, is_bounded};
 use super::equations::{
-    Equation, EquationInput, Form, Tap, Weights, form_with_kernels, gaps, matrix_equations,
-    matrix_rows, saving,
+    Equation, EquationInput, PolynomialStage, Tap, Weights, form_with_kernels, gaps,
+    matrix_equations, matrix_rows, polynomial_saving,
 };
 use super::{KeyFormat, Layout};
 use crate::BackendError;
@@ -66,7 +66,7 @@ enum Coefficient {
 
 /// End of a polynomial.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+enum RowEnd {
     /// The polynomial continues in the next row.
     None,
     Output,
@@ -77,7 +77,7 @@ enum End {
 /// A row of the polynomials table.
 struct Row {
     coefficients: [Coefficient; COEFFICIENTS],
-    end: End,
+    end: RowEnd,
     /// Whether a product starts.
     start: bool,
 }
@@ -150,7 +150,7 @@ impl Polynomials {
         &mut self,
         coefficients: &[Coefficient],
         padding: Coefficient,
-        end: End,
+        end: RowEnd,
         start: bool,
     ) -> usize {
         let first = self.rows.len();
@@ -158,7 +158,7 @@ impl Polynomials {
         for row in (0..count).rev() {
             self.rows.push(Row {
                 coefficients: row_of(coefficients, padding, row),
-                end: if row == 0 { end } else { End::None },
+                end: if row == 0 { end } else { RowEnd::None },
                 start: start && row + 1 == count,
             });
         }
@@ -207,11 +207,15 @@ impl Polynomials {
 
     /// Returns the form of a stage, whose gaps are added; `None` if the stage is cheaper in tiles,
     /// or has more gaps than the kernels table has room for.
-    pub(super) fn form<'a>(&mut self, linear: &'a Linear, tile: Tile) -> Option<Form<'a>> {
+    pub(super) fn form<'a>(
+        &mut self,
+        linear: &'a Linear,
+        tile: Tile,
+    ) -> Option<PolynomialStage<'a>> {
         let form = if self.has_most_rows {
             form_with_kernels(linear, tile)
         } else {
-            saving(linear, tile).and_then(|_| Form::of(linear))
+            polynomial_saving(linear, tile).and_then(|_| PolynomialStage::of(linear))
         };
         form.filter(|form| self.add_gaps(&form.gaps()))
     }
@@ -254,11 +258,11 @@ impl Polynomials {
             let (addresses, remaining) = columns.split_at_mut(COEFFICIENTS);
             let (counts, flags) = remaining.split_at_mut(COEFFICIENTS);
             set_addresses(&row.coefficients, addresses, counts, reads);
-            let kernel = if let End::Input(kernel) = row.end { kernel } else { 0 };
+            let kernel = if let RowEnd::Input(kernel) = row.end { kernel } else { 0 };
             let ends = [
-                row.end == End::None,
-                row.end == End::Output,
-                matches!(row.end, End::Input(_)),
+                row.end == RowEnd::None,
+                row.end == RowEnd::Output,
+                matches!(row.end, RowEnd::Input(_)),
                 row.start,
             ];
             for (flag, value) in
@@ -417,7 +421,7 @@ impl Layout {
             outputs.push(self.polynomials.push(
                 &coefficients,
                 Coefficient::Free,
-                End::Output,
+                RowEnd::Output,
                 start,
             ));
         }
@@ -439,7 +443,7 @@ impl Layout {
             let row = self.polynomials.push(
                 &coefficients,
                 Coefficient::Read(0),
-                End::Input(number),
+                RowEnd::Input(number),
                 false,
             );
             inputs.push(Input { row, length, kernel });

@@ -28,7 +28,7 @@ struct Row {
     /// Number of sums that the row adds to.
     outputs: usize,
     /// Whether the sums are complete after this row.
-    last: bool,
+    is_last: bool,
 }
 
 /// Jobs that share rows: the cells that they read, and the weights of each sum by cell.
@@ -48,13 +48,14 @@ impl Block {
                 job.taps.iter().map(|tap| block.position(tap.cell)).collect();
             for (row, &output) in job.outputs.iter().enumerate() {
                 let weights = kernel.row(row);
-                let weighted = job.taps.iter().zip(&positions).filter_map(|(tap, &position)| {
-                    weights
-                        .get(tap.slot as usize)
-                        .filter(|&&weight| weight != 0)
-                        .map(|&weight| (position, weight))
-                });
-                block.outputs.push((output, weighted.collect()));
+                let weights_by_position =
+                    job.taps.iter().zip(&positions).filter_map(|(tap, &position)| {
+                        weights
+                            .get(tap.slot as usize)
+                            .filter(|&&weight| weight != 0)
+                            .map(|&weight| (position, weight))
+                    });
+                block.outputs.push((output, weights_by_position.collect()));
             }
         }
         block
@@ -110,7 +111,7 @@ impl Products {
                 *column = Val::from_i32(weight);
             }
             first.fill(Val::from_u32(row.first));
-            if row.last {
+            if row.is_last {
                 let sums = reads.iter().skip(row.first as usize).take(row.outputs);
                 for (column, &count) in counts.iter_mut().zip(sums) {
                     *column = Val::from_u32(count);
@@ -176,13 +177,13 @@ impl Layout {
             for &address in &slice {
                 self.read(address);
             }
-            let last = index + 1 == count;
+            let is_last = index + 1 == count;
             self.products.rows.push(Row {
                 addresses: slice,
                 weights,
                 first,
                 outputs: outputs.len(),
-                last,
+                is_last,
             });
         }
     }

@@ -9,14 +9,14 @@ use taonet_proof_core::network::Matrices;
 use super::super::air::{EXTENSION, KERNEL_WIDTH};
 use super::super::config::BOUNDED;
 use super::super::projection::COEFFICIENTS;
-use super::constraints::broken;
+use super::constraints::find_violation;
 use super::forgeries::use_other_kernel;
-use super::random::{inputs_of, tries};
+use super::random::{attempts, inputs_of};
 use super::*;
 use crate::testing::{matrices, moved, random_network, small, table};
 
 /// Sizes of a product of two numbers.
-const SIZES: Matrices = Matrices { count: 1, rows: 1, inner: 1, columns: 1 };
+const SINGLE_PRODUCT: Matrices = Matrices { count: 1, rows: 1, inner: 1, columns: 1 };
 /// Inputs of the dense layer.
 const DENSE_INPUTS: [i64; 6] = [3, 1, 4, 1, 5, 9];
 /// Number of outputs of the dense layer: a kernel has two rows.
@@ -36,18 +36,18 @@ fn sum(input: u32, factor: i32, rescale: Rescale) -> Layer {
 }
 
 /// Creates the product of two numbers in -255..=255, rescaled to -16..=15.
-fn clamped(shift: u8) -> Network {
-    let mut network = matrices(SIZES, Some(rescale(shift, Clamp::Signed(4))));
+fn clamped_product(shift: u8) -> Network {
+    let mut network = matrices(SINGLE_PRODUCT, Some(rescale(shift, Clamp::Signed(4))));
     network.input.range = Range { low: -255, high: 255 };
     network
 }
 
 /// Creates a dense layer, in which 1 is added to the weight with this index.
-fn dense(changed: Option<usize>) -> Network {
+fn dense(changed_weight: Option<usize>) -> Network {
     let mut generator = testing::generator(4);
     let count = DENSE_INPUTS.len() * DENSE_OUTPUTS;
     let mut weights: Vec<i32> = (0..count).map(|_| generator.random_range(1..=9)).collect();
-    if let Some(index) = changed {
+    if let Some(index) = changed_weight {
         weights[index] += 1;
     }
     let bias = (0..).take(DENSE_OUTPUTS).collect();
@@ -64,14 +64,14 @@ fn function(plan: &Plan, lane: usize, is_remainder: bool) -> u32 {
 }
 
 /// Returns the integer of the least magnitude that a field element represents.
-fn signed(value: Val) -> i64 {
+fn to_signed(value: Val) -> i64 {
     let (value, order) = (i64::from(value.as_canonical_u32()), i64::from(Val::ORDER_U32));
     if value > order / 2 { value - order } else { value }
 }
 
 impl Forger<Plain> {
     /// Proves a network with a key of format 8 and tiles with sides of this length.
-    fn bounded(network: &Network, side: usize, inputs: &[i64]) -> Self {
+    fn with_bounded_format(network: &Network, side: usize, inputs: &[i64]) -> Self {
         let circuit = Arc::new(network.lower().unwrap());
         let plan = Plan::with_method(&circuit, method(side)).unwrap();
         assert_eq!(plan.method, method(side));
@@ -86,24 +86,24 @@ impl Forger<Plain> {
         outputs: &[i64],
         lane: usize,
         forged: [Val; 3],
-        counted: Option<usize>,
+        counted_lane: Option<usize>,
     ) -> Result<(), VerifyError> {
         let plan = &self.prover.system.plan;
         let (activations, functions) = (self.table(Kind::Activations), self.table(Kind::Functions));
         let row = |lane: usize, is_remainder: bool, argument: Val| {
-            plan.functions.row(function(plan, lane, is_remainder), signed(argument))
+            plan.functions.row(function(plan, lane, is_remainder), to_signed(argument))
         };
         self.forge_outputs(outputs.to_vec(), |traces| {
             let columns = &mut traces[activations].values[lane * 3..][..3];
             let [quotient, remainder] = [columns[0], columns[1]];
             columns.copy_from_slice(&forged);
-            let Some(counted) = counted else { return };
+            let Some(counted_lane) = counted_lane else { return };
             let counts = &mut traces[functions].values;
             for (is_remainder, honest, forged) in
                 [(false, quotient, forged[0]), (true, remainder, forged[1])]
             {
                 counts[row(lane, is_remainder, honest).unwrap()] -= Val::ONE;
-                if let Some(row) = row(counted, is_remainder, forged) {
+                if let Some(row) = row(counted_lane, is_remainder, forged) {
                     counts[row] += Val::ONE;
                 }
             }
@@ -115,7 +115,7 @@ impl Forger<Plain> {
 /// quotients beyond them have no trace.
 #[test]
 fn ends_of_a_bounded_interval_are_proven() {
-    let mut forger = Forger::bounded(&clamped(2), 8, &[3, 5]);
+    let mut forger = Forger::with_bounded_format(&clamped_product(2), 8, &[3, 5]);
     let verifier = Stark.verifier(&forger.key).unwrap();
     let activations = forger.table(Kind::Activations);
     for (inputs, quotient, output) in [
@@ -131,7 +131,7 @@ fn ends_of_a_bounded_interval_are_proven() {
     ] {
         forger.change_inputs(&inputs);
         let looked_up = forger.traces.tables[activations].values[0];
-        assert_eq!(signed(looked_up), quotient, "{inputs:?}");
+        assert_eq!(to_signed(looked_up), quotient, "{inputs:?}");
         assert_eq!(forger.statement.outputs, [output], "{inputs:?}");
         assert_eq!(forger.forge(|_| ()), Ok(()), "{inputs:?}");
         let execution = forger.prover.circuit.execute(&inputs).unwrap();
@@ -157,7 +157,7 @@ fn ends_of_a_bounded_interval_are_proven() {
 #[test]
 fn proofs_of_format_8_verify_for_their_statement_only() {
     // No product of the inputs has a quotient beyond the bound.
-    for network in [clamped(9), dense(None)] {
+    for network in [clamped_product(9), dense(None)] {
         let circuit = Arc::new(network.lower().unwrap());
         let keys = keys_of(&circuit, Plan::with_method(&circuit, method(1)).unwrap()).unwrap();
         assert_eq!(u32::from(keys.verification[0]), BOUNDED.format);
@@ -180,26 +180,27 @@ fn proofs_of_format_8_verify_for_their_statement_only() {
 /// entry and a remainder beyond the divisor.
 #[test]
 fn quotient_without_an_entry_is_rejected() {
-    let mut forger = Forger::bounded(&clamped(2), 8, &[3, 5]);
+    let mut forger = Forger::with_bounded_format(&clamped_product(2), 8, &[3, 5]);
     // 516 is 129 times 4. With a divisor of 8, it has a quotient and a remainder with entries.
-    let (inputs, other) = ([12, 43], clamped(3).lower().unwrap());
+    let (inputs, other) = ([12, 43], clamped_product(3).lower().unwrap());
     let execution = other.execute(&inputs).unwrap();
     assert_eq!(forger.execute_other(&other, &execution), [15]);
     forger.statement.inputs = inputs.to_vec();
-    let raised = Val::from_u32(516 + 2);
+    let sum_plus_half = Val::from_u32(516 + 2);
     let inverse = Val::from_u32(4).inverse();
-    let exact =
-        (0..4).map(Val::from_u32).map(|remainder| [(raised - remainder) * inverse, remainder]);
-    let ends = [[127, 10], [-128, 1030], [127, 2], [-128, 2], [0, 518]];
-    let ends = ends.map(|pair| pair.map(Val::from_i64));
-    for [quotient, remainder] in exact.chain(ends) {
+    let exact_solutions = (0..4)
+        .map(Val::from_u32)
+        .map(|remainder| [(sum_plus_half - remainder) * inverse, remainder]);
+    let extreme_quotients = [[127, 10], [-128, 1030], [127, 2], [-128, 2], [0, 518]];
+    let extreme_quotients = extreme_quotients.map(|pair| pair.map(Val::from_i64));
+    for [quotient, remainder] in exact_solutions.chain(extreme_quotients) {
         for value in [15, -16] {
-            for counted in [None, Some(0)] {
+            for counted_lane in [None, Some(0)] {
                 let forged = [quotient, remainder, Val::from_i64(value)];
                 assert_eq!(
-                    forger.forge_lane(&[value], 0, forged, counted),
+                    forger.forge_lane(&[value], 0, forged, counted_lane),
                     Err(VerifyError::Invalid),
-                    "{forged:?} {counted:?}"
+                    "{forged:?} {counted_lane:?}"
                 );
             }
         }
@@ -210,7 +211,7 @@ fn quotient_without_an_entry_is_rejected() {
 /// quotient or a remainder of another divisor.
 #[test]
 fn entry_of_another_clamp_or_divisor_is_rejected() {
-    let mut network = matrices(SIZES, None);
+    let mut network = matrices(SINGLE_PRODUCT, None);
     network.layers.extend([
         sum(3, 1, rescale(2, Clamp::Signed(4))),
         sum(3, 1, rescale(5, Clamp::Signed(4))),
@@ -219,7 +220,7 @@ fn entry_of_another_clamp_or_divisor_is_rejected() {
         sum(3, -1, rescale(5, Clamp::Unsigned(4))),
         moved(&[4, 5, 6, 7, 8], &[0, 1, 2, 3, 4], 0),
     ]);
-    let mut forger = Forger::bounded(&network, 8, &[20, 25]);
+    let mut forger = Forger::with_bounded_format(&network, 8, &[20, 25]);
     let plan = &forger.prover.system.plan;
     // The lanes are in the order of the outputs.
     assert_eq!(plan.activations, [(3, 0), (4, 0), (5, 0), (6, 0), (7, 0)]);
@@ -262,11 +263,11 @@ fn entry_of_another_clamp_or_divisor_is_rejected() {
             let mut outputs = honest;
             outputs[lane] = forged[2];
             assert_ne!(outputs, honest);
-            for counted in [None, Some(lane), Some(other)] {
+            for counted_lane in [None, Some(lane), Some(other)] {
                 assert_eq!(
-                    forger.forge_lane(&outputs, lane, forged.map(Val::from_i64), counted),
+                    forger.forge_lane(&outputs, lane, forged.map(Val::from_i64), counted_lane),
                     Err(VerifyError::Invalid),
-                    "{lane} {forged:?} {counted:?}"
+                    "{lane} {forged:?} {counted_lane:?}"
                 );
             }
         }
@@ -277,13 +278,13 @@ fn entry_of_another_clamp_or_divisor_is_rejected() {
 /// without one, is rejected.
 #[test]
 fn table_entry_of_another_bias_is_rejected() {
-    let mut network = matrices(SIZES, Some(rescale(2, Clamp::Signed(4))));
+    let mut network = matrices(SINGLE_PRODUCT, Some(rescale(2, Clamp::Signed(4))));
     let operation = Operation::Dense { weights: vec![1; 2], bias: vec![-7, -9] };
     network.layers.extend([
         Layer { inputs: vec![3], operation, rescale: None, scale: 0 },
         table(4, -9, (-9..=8).map(|argument| 100 - 5 * argument)),
     ]);
-    let mut forger = Forger::bounded(&network, 8, &[5, 10]);
+    let mut forger = Forger::with_bounded_format(&network, 8, &[5, 10]);
     // The sums with a bias have no activation of their own.
     assert_eq!(forger.prover.system.plan.activations, [(2, 0), (4, 0), (4, 1)]);
     // The smallest argument, the largest one, and those that are replaced: 6 and 4.
@@ -306,11 +307,11 @@ fn table_entry_of_another_bias_is_rejected() {
     ] {
         let mut outputs = forger.statement.outputs.clone();
         outputs[output] = forged[2];
-        for counted in [None, Some(output + 1)] {
+        for counted_lane in [None, Some(output + 1)] {
             assert_eq!(
-                forger.forge_lane(&outputs, output + 1, forged.map(Val::from_i64), counted),
+                forger.forge_lane(&outputs, output + 1, forged.map(Val::from_i64), counted_lane),
                 Err(VerifyError::Invalid),
-                "{output} {forged:?} {counted:?}"
+                "{output} {forged:?} {counted_lane:?}"
             );
         }
     }
@@ -323,7 +324,7 @@ fn table_entry_of_another_bias_is_rejected() {
 fn sum_without_table_entry_equals_no_other_entry() {
     let order = i64::from(Val::ORDER_U32);
     for (bits, shift) in [(4, 0), (4, 4), (4, 18), (8, 0), (8, 18), (8, 19), (12, 14), (12, 15)] {
-        let mut network = matrices(SIZES, None);
+        let mut network = matrices(SINGLE_PRODUCT, None);
         let clamp = Clamp::Signed(bits);
         network.layers.extend([
             sum(3, 16_000, rescale(0, clamp)),
@@ -359,7 +360,7 @@ fn sum_without_table_entry_equals_no_other_entry() {
 /// uses or reports.
 #[test]
 fn false_output_of_a_dense_layer_as_polynomials_is_rejected() {
-    let forger = Forger::bounded(&dense(None), 1, &DENSE_INPUTS);
+    let forger = Forger::with_bounded_format(&dense(None), 1, &DENSE_INPUTS);
     let [product] = &forger.prover.system.plan.polynomials.products[..] else {
         panic!("one product")
     };
@@ -384,21 +385,21 @@ fn false_output_of_a_dense_layer_as_polynomials_is_rejected() {
         changed(&[(39, 1)]),
         changed(&[(5, 1), (6, -1)]),
     ] {
-        let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| {
+        let forge_coefficients = |coefficients: &mut [RowMajorMatrix<Val>]| {
             for (output, (forged, honest)) in outputs.iter().zip(&honest).enumerate() {
                 coefficients[0].values[forger.coefficient(output)] +=
                     Val::from_i64(forged - honest);
             }
         };
-        let verified = [
+        let results = [
             forger.forge_staged(&outputs, |_| (), None, |_| ()),
-            forger.forge_staged(&outputs, wrong, None, |_| ()),
+            forger.forge_staged(&outputs, forge_coefficients, None, |_| ()),
         ];
-        assert_eq!(verified, [Err(VerifyError::Invalid), Err(VerifyError::Invalid)], "{outputs:?}");
+        assert_eq!(results, [Err(VerifyError::Invalid), Err(VerifyError::Invalid)], "{outputs:?}");
         for report in [None, Some((1, KERNEL_WIDTH, EXTENSION))] {
             let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
             assert_eq!(
-                forger.forge_staged(&outputs, wrong, None, other),
+                forger.forge_staged(&outputs, forge_coefficients, None, other),
                 Err(VerifyError::Invalid),
                 "{outputs:?} {report:?}"
             );
@@ -410,7 +411,7 @@ fn false_output_of_a_dense_layer_as_polynomials_is_rejected() {
 /// cannot have values.
 #[test]
 fn coefficients_beside_those_of_a_dense_layer_are_rejected() {
-    let forger = Forger::bounded(&dense(None), 1, &DENSE_INPUTS);
+    let forger = Forger::with_bounded_format(&dense(None), 1, &DENSE_INPUTS);
     let [product] = &forger.prover.system.plan.polynomials.products[..] else {
         panic!("one product")
     };
@@ -432,11 +433,11 @@ fn coefficients_beside_those_of_a_dense_layer_are_rejected() {
 #[test]
 fn weights_of_a_dense_layer_as_polynomials_are_part_of_the_key() {
     let forgers = [None, Some(33 * DENSE_INPUTS.len() + 2)]
-        .map(|changed| Forger::bounded(&dense(changed), 1, &DENSE_INPUTS));
+        .map(|changed| Forger::with_bounded_format(&dense(changed), 1, &DENSE_INPUTS));
     for (index, forger) in forgers.iter().enumerate() {
         for (other, Forger { key, .. }) in forgers.iter().enumerate() {
-            let checked = Stark.check_key(&forger.prover.circuit, key);
-            assert_eq!(checked.is_ok(), index == other, "{checked:?}");
+            let result = Stark.check_key(&forger.prover.circuit, key);
+            assert_eq!(result.is_ok(), index == other, "{result:?}");
         }
     }
 }
@@ -454,7 +455,7 @@ fn key_of_format_3_with_bounded_clamps_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(tries(100) as u32))]
+    #![proptest_config(ProptestConfig::with_cases(attempts(100) as u32))]
 
     /// Every execution whose quotients have entries satisfies the constraints. A change of any
     /// value breaks one of them.
@@ -471,18 +472,18 @@ proptest! {
             let outputs = execution.outputs(&circuit);
             let traces = trace::fill(&plan, &circuit, &execution);
             // The clamps are bounded also in a plan without products of polynomials.
-            let checked = check_quotients(method(1).format, &circuit, &execution);
+            let result = check_quotients(method(1).format, &circuit, &execution);
             if let Err(BackendError::Unprovable { value, .. }) = traces {
-                prop_assert!(checked.is_err(), "{value} has no entry");
+                prop_assert!(result.is_err(), "{value} has no entry");
                 continue;
             }
-            prop_assert!(checked.is_ok(), "{checked:?}");
+            prop_assert!(result.is_ok(), "{result:?}");
             let mut traces = traces.unwrap();
-            prop_assert_eq!(broken(&plan, &traces, &inputs, &outputs), None);
+            prop_assert_eq!(find_violation(&plan, &traces, &inputs, &outputs), None);
             let count: usize = traces.tables.iter().map(|table| table.values.len()).sum();
             let mut values = traces.tables.iter_mut().flat_map(|table| &mut table.values);
             *values.nth(changed.index(count)).unwrap() += Val::ONE;
-            prop_assert_ne!(broken(&plan, &traces, &inputs, &outputs), None);
+            prop_assert_ne!(find_violation(&plan, &traces, &inputs, &outputs), None);
         }
     }
 }

@@ -32,7 +32,11 @@ pub(super) fn condition(input: u32, arguments: Range, holds: fn(i64) -> bool) ->
 /// Creates a network like those of TopK, of three elements: outputs the largest one and its
 /// position. The conditions say of a difference whether the second element of a pair comes after
 /// the first one or before it, and of a rank whether its element is chosen.
-fn largest(after: fn(i64) -> bool, before: fn(i64) -> bool, selected: fn(i64) -> bool) -> Network {
+fn largest_element_network(
+    after: fn(i64) -> bool,
+    before: fn(i64) -> bool,
+    selected: fn(i64) -> bool,
+) -> Network {
     let differences = Range { low: -255, high: 255 };
     let layers = vec![
         // All pairs, and which of both elements comes first.
@@ -55,19 +59,31 @@ fn largest(after: fn(i64) -> bool, before: fn(i64) -> bool, selected: fn(i64) ->
 
 /// The cheat compares falsely, chooses another rank, or adds up equal elements.
 fn another_largest_element_is_rejected<S: Scheme>() {
-    let honest =
-        largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 0);
+    let honest = largest_element_network(
+        |difference| difference >= 0,
+        |difference| difference < 0,
+        |rank| rank == 0,
+    );
     for (inputs, outputs) in
         [([50, 200, 100], [200, 1]), ([200, 200, 100], [200, 0]), ([1, 2, 3], [3, 2])]
     {
         assert_eq!(testing::outputs(&honest, &inputs), outputs, "{inputs:?}");
     }
-    let reversed =
-        largest(|difference| difference < 0, |difference| difference >= 0, |rank| rank == 0);
-    let second =
-        largest(|difference| difference >= 0, |difference| difference < 0, |rank| rank == 1);
-    let all_equal =
-        largest(|difference| difference > 0, |difference| difference < 0, |rank| rank == 0);
+    let reversed = largest_element_network(
+        |difference| difference < 0,
+        |difference| difference >= 0,
+        |rank| rank == 0,
+    );
+    let second = largest_element_network(
+        |difference| difference >= 0,
+        |difference| difference < 0,
+        |rank| rank == 1,
+    );
+    let all_equal = largest_element_network(
+        |difference| difference > 0,
+        |difference| difference < 0,
+        |rank| rank == 0,
+    );
     check_false_steps::<S>(&honest, &[50, 200, 100], &reversed, &[50, 0]);
     check_false_steps::<S>(&honest, &[50, 200, 100], &second, &[100, 2]);
     check_false_steps::<S>(&honest, &[200, 200, 100], &all_equal, &[400, 1]);
@@ -75,7 +91,7 @@ fn another_largest_element_is_rejected<S: Scheme>() {
 
 /// Creates a network like that of Where: if the first input is above 100, its output is the second
 /// one, else the third one. The products with the condition and its opposite are the given layers.
-fn choice(above: fn(i64) -> bool, below: fn(i64) -> bool, products: [Layer; 2]) -> Network {
+fn choice_network(above: fn(i64) -> bool, below: fn(i64) -> bool, products: [Layer; 2]) -> Network {
     let inputs = Range { low: 0, high: 255 };
     let mut layers: Vec<Layer> = (0..3).map(|index| moved(&[0], &[index], 0)).collect();
     layers.extend([condition(1, inputs, above), condition(1, inputs, below)]);
@@ -89,10 +105,10 @@ fn gates() -> [Layer; 2] {
 }
 
 fn branch_of_another_condition_is_rejected<S: Scheme>() {
-    let honest = choice(|input| input > 100, |input| input <= 100, gates());
-    let opposite = choice(|input| input <= 100, |input| input > 100, gates());
-    let both = choice(|_| true, |_| true, gates());
-    let neither = choice(|_| false, |_| false, gates());
+    let honest = choice_network(|input| input > 100, |input| input <= 100, gates());
+    let opposite = choice_network(|input| input <= 100, |input| input > 100, gates());
+    let both = choice_network(|_| true, |_| true, gates());
+    let neither = choice_network(|_| false, |_| false, gates());
     check_false_steps::<S>(&honest, &[200, 50, 70], &opposite, &[70]);
     check_false_steps::<S>(&honest, &[200, 50, 70], &both, &[120]);
     check_false_steps::<S>(&honest, &[100, 50, 70], &opposite, &[50]);
@@ -102,11 +118,12 @@ fn branch_of_another_condition_is_rejected<S: Scheme>() {
 /// Both conditions are right, but the product with the true one is 0, and that with the false one
 /// is its branch.
 fn another_product_with_a_condition_is_rejected<S: Scheme>() {
-    let mut forger = Forger::<S>::new(&choice(|input| input > 100, |input| input <= 100, gates()));
+    let mut forger =
+        Forger::<S>::new(&choice_network(|input| input > 100, |input| input <= 100, gates()));
     forger.change_inputs(&[200, 50, 70]);
     assert_eq!(forger.statement.outputs, [50]);
     assert_eq!(forger.forge_outputs(vec![50], |_| ()), Ok(()), "an unchanged trace is proven");
-    let other = choice(
+    let other = choice_network(
         |input| input > 100,
         |input| input <= 100,
         [sum(&[2, 2], &[1, -1]), sum(&[3], &[1])],
@@ -127,9 +144,9 @@ fn another_product_with_a_condition_is_rejected<S: Scheme>() {
     ] {
         let values: Vec<Val> =
             rows.as_flattened().iter().map(|&value| Val::from_i64(value)).collect();
-        let verified = forger.forge_outputs(outputs.clone(), |traces| {
+        let result = forger.forge_outputs(outputs.clone(), |traces| {
             traces[products].values[..6].copy_from_slice(&values);
         });
-        assert_eq!(verified, Err(VerifyError::Invalid), "{rows:?}");
+        assert_eq!(result, Err(VerifyError::Invalid), "{rows:?}");
     }
 }

@@ -3,7 +3,7 @@
 //! and support vector machines. The networks here are small ones of the same form.
 
 use super::choices::{condition, dense, sum};
-use super::nodes::{BYTES, halved, maximum, powers_and_sum, rescaled, table_of};
+use super::nodes::{BYTES, halving_power, maximum, powers_and_sum, rescaled, table_of};
 use super::steps::check_false_steps;
 use super::*;
 use crate::testing::{moved, product, small};
@@ -20,21 +20,21 @@ test_with_both_schemes!(
 );
 
 /// Creates the minimum of three numbers: the opposite of the maximum of their opposites.
-fn minimum(factor: i32) -> Network {
+fn minimum_network(factor: i32) -> Network {
     let [column, largest] = maximum(1);
     small(3, vec![sum(&[0], &[factor]), column, largest, rescaled(sum(&[3], &[factor]), 0, 8)])
 }
 
 fn maximum_in_place_of_a_minimum_is_rejected<S: Scheme>() {
     let inputs = [200, 50, 100];
-    let honest = minimum(-1);
+    let honest = minimum_network(-1);
     assert_eq!(testing::outputs(&honest, &inputs), [50]);
-    check_false_steps::<S>(&honest, &inputs, &minimum(1), &[200]);
+    check_false_steps::<S>(&honest, &inputs, &minimum_network(1), &[200]);
 }
 
 /// Creates the product of three elements: that of two of them, which is rounded, times the third
 /// one.
-fn factors(second: u32, third: u32) -> Network {
+fn product_network(second: u32, third: u32) -> Network {
     let layers = vec![
         moved(&[0], &[0], 0),
         moved(&[0], &[second], 0),
@@ -47,10 +47,10 @@ fn factors(second: u32, third: u32) -> Network {
 
 fn product_of_other_elements_is_rejected<S: Scheme>() {
     let inputs = [200, 50, 100];
-    let honest = factors(1, 2);
+    let honest = product_network(1, 2);
     assert_eq!(testing::outputs(&honest, &inputs), [244]);
-    check_false_steps::<S>(&honest, &inputs, &factors(1, 0), &[488]);
-    check_false_steps::<S>(&honest, &inputs, &factors(0, 2), &[977]);
+    check_false_steps::<S>(&honest, &inputs, &product_network(1, 0), &[488]);
+    check_false_steps::<S>(&honest, &inputs, &product_network(0, 2), &[977]);
 }
 
 fn other_running_sums_are_rejected<S: Scheme>() {
@@ -64,8 +64,8 @@ fn other_running_sums_are_rejected<S: Scheme>() {
 
 /// Creates a logarithmic softmax of three numbers: their distances from the maximum, less a table
 /// of the sum of all powers with these weights.
-fn logarithmic_softmax(weights: [i32; 3], logarithm: fn(i64) -> i64) -> Network {
-    let mut layers = powers_and_sum(halved, weights, logarithm);
+fn logarithmic_softmax_network(weights: [i32; 3], logarithm: fn(i64) -> i64) -> Network {
+    let mut layers = powers_and_sum(halving_power, weights, logarithm);
     layers.push(sum(&[4, 8], &[1, -1]));
     small(3, layers)
 }
@@ -77,17 +77,17 @@ fn logarithm(sum: i64) -> i64 {
 
 fn logarithmic_softmax_with_another_logarithm_is_rejected<S: Scheme>() {
     let inputs = [64, 0, 100];
-    let honest = logarithmic_softmax([1; 3], logarithm);
+    let honest = logarithmic_softmax_network([1; 3], logarithm);
     assert_eq!(testing::outputs(&honest, &inputs), [-316, -380, -280]);
-    let half = logarithmic_softmax([1; 3], |sum| logarithm(sum) / 2);
+    let half = logarithmic_softmax_network([1; 3], |sum| logarithm(sum) / 2);
     check_false_steps::<S>(&honest, &inputs, &half, &[-176, -240, -140]);
-    let without_a_term = logarithmic_softmax([1, 0, 1], logarithm);
+    let without_a_term = logarithmic_softmax_network([1, 0, 1], logarithm);
     check_false_steps::<S>(&honest, &inputs, &without_a_term, &[-296, -360, -260]);
 }
 
 /// Creates the new state of a recurrent cell: the old state, the second input, times a gate of the
 /// first input, and a candidate, whose position is given, times the remaining share of 16.
-fn gated(gate: fn(i64) -> i64, candidate: u32) -> Network {
+fn gated_network(gate: fn(i64) -> i64, candidate: u32) -> Network {
     let layers = vec![
         moved(&[0], &[0], 0),
         table_of(1, BYTES, gate),
@@ -103,16 +103,19 @@ fn gated(gate: fn(i64) -> i64, candidate: u32) -> Network {
 
 fn another_gate_of_a_recurrent_cell_is_rejected<S: Scheme>() {
     let inputs = [128, 200, 50];
-    let honest = gated(|number| number / 16, 2);
+    let honest = gated_network(|number| number / 16, 2);
     assert_eq!(testing::outputs(&honest, &inputs), [125]);
-    let smaller_gate = gated(|number| number / 32, 2);
+    let smaller_gate = gated_network(|number| number / 32, 2);
     check_false_steps::<S>(&honest, &inputs, &smaller_gate, &[75]);
-    let unchanged_state = gated(|number| number / 16, 1);
+    let unchanged_state = gated_network(|number| number / 16, 1);
     check_false_steps::<S>(&honest, &inputs, &unchanged_state, &[200]);
 }
 
 /// Creates a layer of a condition of each of two numbers, and a layer that combines both.
-fn combined(conditions: [fn(i64) -> bool; 2], layers: impl IntoIterator<Item = Layer>) -> Network {
+fn combined_conditions_network(
+    conditions: [fn(i64) -> bool; 2],
+    layers: impl IntoIterator<Item = Layer>,
+) -> Network {
     let [first, second] = conditions;
     let mut all = vec![
         moved(&[0], &[0], 0),
@@ -130,7 +133,7 @@ fn another_logical_result_is_rejected<S: Scheme>() {
     let exclusive = |conditions: [fn(i64) -> bool; 2], differs: fn(i64) -> bool| {
         let differences = Range { low: -1, high: 1 };
         let layers = [sum(&[2, 4], &[1, -1]), condition(5, differences, differs)];
-        combined(conditions, layers)
+        combined_conditions_network(conditions, layers)
     };
     let honest = exclusive([above, above], |difference| difference != 0);
     assert_eq!(testing::outputs(&honest, &inputs), [1]);
@@ -139,7 +142,9 @@ fn another_logical_result_is_rejected<S: Scheme>() {
     let other_limit = exclusive([|number| number > 220, above], |difference| difference != 0);
     check_false_steps::<S>(&honest, &inputs, &other_limit, &[0]);
 
-    let both = |conditions: [fn(i64) -> bool; 2]| combined(conditions, [product(2, 4, None)]);
+    let both = |conditions: [fn(i64) -> bool; 2]| {
+        combined_conditions_network(conditions, [product(2, 4, None)])
+    };
     let honest = both([above, above]);
     assert_eq!(testing::outputs(&honest, &inputs), [0]);
     check_false_steps::<S>(&honest, &inputs, &both([above, |number| number > 30]), &[1]);
@@ -159,7 +164,7 @@ fn sum_with_other_factors_is_rejected<S: Scheme>() {
 
 /// Creates a support vector machine of two features and one support vector: a table of the squared
 /// distance, in which the features have these weights, times a coefficient.
-fn machine(weights: [i32; 2], kernel: fn(i64) -> i64, coefficient: i32) -> Network {
+fn support_vector_network(weights: [i32; 2], kernel: fn(i64) -> i64, coefficient: i32) -> Network {
     let identity = Operation::Dense { weights: vec![1, 0, 0, 1], bias: vec![-60, -90] };
     let layers = vec![
         Layer { inputs: vec![0], operation: identity, rescale: None, scale: 0 },
@@ -171,16 +176,26 @@ fn machine(weights: [i32; 2], kernel: fn(i64) -> i64, coefficient: i32) -> Netwo
     small(2, layers)
 }
 
-fn kernel(distance: i64) -> i64 {
+fn kernel_value(distance: i64) -> i64 {
     16_320 / (64 + distance)
 }
 
 fn another_kernel_of_a_machine_is_rejected<S: Scheme>() {
     let inputs = [100, 80];
-    let honest = machine([1, 1], kernel, 3);
+    let honest = support_vector_network([1, 1], kernel_value, 3);
     assert_eq!(testing::outputs(&honest, &inputs), [642]);
-    let wider_kernel = machine([1, 1], |distance| kernel(distance / 2), 3);
+    let wider_kernel = support_vector_network([1, 1], |distance| kernel_value(distance / 2), 3);
     check_false_steps::<S>(&honest, &inputs, &wider_kernel, &[699]);
-    check_false_steps::<S>(&honest, &inputs, &machine([1, 1], kernel, 2), &[428]);
-    check_false_steps::<S>(&honest, &inputs, &machine([0, 1], kernel, 3), &[765]);
+    check_false_steps::<S>(
+        &honest,
+        &inputs,
+        &support_vector_network([1, 1], kernel_value, 2),
+        &[428],
+    );
+    check_false_steps::<S>(
+        &honest,
+        &inputs,
+        &support_vector_network([0, 1], kernel_value, 3),
+        &[765],
+    );
 }

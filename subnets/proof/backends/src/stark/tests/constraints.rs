@@ -12,15 +12,16 @@ use super::*;
 /// Sums of the counts of all messages, by bus and message: each must be zero.
 type Messages = HashMap<(String, Vec<Val>), Val>;
 
-/// Returns a constraint or lookup that the columns of an execution break; `None` if there is none.
-pub(super) fn broken(
+/// Returns a constraint or lookup that the columns of an execution violate; `None` if there is
+/// none.
+pub(super) fn find_violation(
     plan: &Plan,
     traces: &Traces,
     inputs: &[i64],
     outputs: &[i64],
 ) -> Option<String> {
     let rows = plan.log_rows.first().map_or(0, |log| 1 << log);
-    let mut tables = with_public(&plan.tables, &trace::public_column(inputs, outputs, rows));
+    let mut tables = with_public_column(&plan.tables, &trace::public_column(inputs, outputs, rows));
     let mut columns = traces.tables.clone();
     if let Some(first) = polynomials_index(&tables) {
         // A verifier draws them; here, any will do that a false equation does not expect.
@@ -31,34 +32,34 @@ pub(super) fn broken(
             })
         });
         let powers = Arc::new(Powers::new(challenges, &plan.polynomials.gaps));
-        let late = &plan.tables[first..];
-        let values = trace::evaluate(&plan.polynomials, late, &traces.coefficients, &powers);
+        let late_tables = &plan.tables[first..];
+        let values = trace::evaluate(&plan.polynomials, late_tables, &traces.coefficients, &powers);
         // Those of the last tables are empty.
         columns.truncate(first);
         columns.extend(values);
-        let early = tables.iter_mut().filter(|table| table.kind.early_width() > 0);
-        for (table, coefficients) in early.zip(&traces.coefficients) {
+        let early_tables = tables.iter_mut().filter(|table| table.kind.early_width() > 0);
+        for (table, coefficients) in early_tables.zip(&traces.coefficients) {
             let fixed = table.fixed.as_deref().unwrap().as_view();
-            let all = config::concatenate_columns(fixed, coefficients.as_view());
-            table.fixed = Some(Arc::new(all));
+            let all_columns = config::concatenate_columns(fixed, coefficients.as_view());
+            table.fixed = Some(Arc::new(all_columns));
         }
         for table in &mut tables[first..] {
             table.powers = Some(Arc::clone(&powers));
         }
     }
     let mut messages = Messages::new();
-    let broken = tables
+    let violation = tables
         .iter()
         .zip(&columns)
-        .find_map(|(table, columns)| broken_constraint(table, columns, &mut messages));
-    broken.or_else(|| {
+        .find_map(|(table, columns)| violated_constraint(table, columns, &mut messages));
+    violation.or_else(|| {
         let unbalanced = messages.iter().find(|(_, sum)| !sum.is_zero());
         unbalanced.map(|message| format!("{message:?}"))
     })
 }
 
-/// Returns a constraint of a table that its columns break, and collects its messages.
-fn broken_constraint(
+/// Returns a constraint of a table that its columns violate, and collects its messages.
+fn violated_constraint(
     table: &Table,
     columns: &RowMajorMatrix<Val>,
     messages: &mut Messages,
@@ -72,12 +73,12 @@ fn broken_constraint(
             fixed: window(fixed, row),
             public: table.periodic_values(row),
             edges: [row == 0, row + 1 == rows],
-            broken: 0,
+            violations: 0,
             messages: &mut *messages,
         };
         table.eval(&mut checker);
-        (checker.broken > 0)
-            .then(|| format!("{:?}, row {row}: {} constraints", table.kind, checker.broken))
+        (checker.violations > 0)
+            .then(|| format!("{:?}, row {row}: {} constraints", table.kind, checker.violations))
     })
 }
 
@@ -97,7 +98,7 @@ struct RowChecker<'a> {
     /// Whether the row is the first and the last one.
     edges: [bool; 2],
     /// Number of constraints that do not hold.
-    broken: usize,
+    violations: usize,
     messages: &'a mut Messages,
 }
 
@@ -131,7 +132,7 @@ impl<'a> AirBuilder for RowChecker<'a> {
     }
 
     fn assert_zero<I: Into<Val>>(&mut self, x: I) {
-        self.broken += usize::from(!x.into().is_zero());
+        self.violations += usize::from(!x.into().is_zero());
     }
 
     fn periodic_values(&self) -> &[Val] {
@@ -145,7 +146,7 @@ impl ExtensionBuilder for RowChecker<'_> {
     type VarEF = Challenge;
 
     fn assert_zero_ext<I: Into<Challenge>>(&mut self, x: I) {
-        self.broken += usize::from(!x.into().is_zero());
+        self.violations += usize::from(!x.into().is_zero());
     }
 }
 

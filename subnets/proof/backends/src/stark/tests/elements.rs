@@ -55,8 +55,8 @@ fn extremes_of_products_are_proven() {
             let (statement, proof) = test_setup.prove(&inputs);
             assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{inputs:?}");
         }
-        let refused = Stark.setup(&squares(32_700, rescale).lower().unwrap()).err();
-        assert!(matches!(refused, Some(BackendError::Magnitude { .. })), "{refused:?}");
+        let error = Stark.setup(&squares(32_700, rescale).lower().unwrap()).err();
+        assert!(matches!(error, Some(BackendError::Magnitude { .. })), "{error:?}");
     }
 }
 
@@ -88,7 +88,8 @@ fn verification_key_depends_on_moves_and_products() {
 #[test]
 fn equal_tables_are_stored_once() {
     let values = |factor: i32| (0..256).map(move |argument| argument * factor % 251);
-    let entries = |layers| Plan::new(&small(3, layers).lower().unwrap()).unwrap().functions.used();
+    let entries =
+        |layers| Plan::new(&small(3, layers).lower().unwrap()).unwrap().functions.used_entries();
     let one = entries(vec![table(0, 0, values(3))]);
     assert_eq!(entries(vec![table(0, 0, values(3)), table(0, 0, values(3))]), one);
     assert_eq!(entries(vec![table(0, 0, values(3)), table(0, 0, values(5))]), one + 256);
@@ -168,7 +169,7 @@ fn argument_outside_of_the_table_is_rejected<S: Scheme>() {
     let mut outputs = forger.statement.outputs.clone();
     outputs[0] = value;
     for moves_count in [false, true] {
-        let verified = forger.forge_outputs(outputs.clone(), |traces| {
+        let result = forger.forge_outputs(outputs.clone(), |traces| {
             let lanes = &mut traces[activations].values;
             let honest = lanes[6];
             lanes[2] = Val::from_i64(16);
@@ -180,7 +181,7 @@ fn argument_outside_of_the_table_is_rejected<S: Scheme>() {
                     Val::ONE;
             }
         });
-        assert_eq!(verified, Err(VerifyError::Invalid));
+        assert_eq!(result, Err(VerifyError::Invalid));
     }
     assert_eq!(forger.forge(|_| ()), Ok(()));
 }
@@ -197,12 +198,12 @@ fn false_product_is_rejected<S: Scheme>() {
     {
         let mut outputs = forger.statement.outputs.clone();
         outputs[0] = product;
-        let verified = forger.forge_outputs(outputs, |traces| {
+        let result = forger.forge_outputs(outputs, |traces| {
             for (column, forged) in [a, b, product].into_iter().enumerate() {
                 traces[products].values[column] = Val::from_i64(forged);
             }
         });
-        assert_eq!(verified, Err(VerifyError::Invalid), "{a} {b} {product}");
+        assert_eq!(result, Err(VerifyError::Invalid), "{a} {b} {product}");
     }
 }
 
@@ -242,7 +243,7 @@ fn false_maximum_is_rejected<S: Scheme>() {
         [(200, 0, 100), (200, 0, 0), (200, 0, -100), (100, 0, 0), (200, 155, 155), (255, 155, 155)]
     {
         for moves_count in [false, true] {
-            let verified = forger.forge_outputs(vec![100 + positive], |traces| {
+            let result = forger.forge_outputs(vec![100 + positive], |traces| {
                 let lane = &mut traces[maxima].values;
                 lane[0] = Val::from_i64(first);
                 lane[2] = Val::from_i64(positive);
@@ -253,7 +254,7 @@ fn false_maximum_is_rejected<S: Scheme>() {
                 }
             });
             assert_eq!(
-                verified,
+                result,
                 Err(VerifyError::Invalid),
                 "{first} {positive} {argument} {moves_count}"
             );
@@ -281,8 +282,9 @@ fn false_result_of_a_comparison_is_rejected<S: Scheme>() {
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     // The first outputs of the difference and of the table.
-    let [clamp, lookup] =
-        [1, 2].map(|stage| plan.activations.iter().position(|&at| at == (stage, 0)).unwrap());
+    let [clamp, lookup] = [1, 2].map(|stage| {
+        plan.activations.iter().position(|&activation| activation == (stage, 0)).unwrap()
+    });
     let row = |lane: usize, argument| {
         plan.functions
             .row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument)
@@ -297,7 +299,7 @@ fn false_result_of_a_comparison_is_rejected<S: Scheme>() {
         ([-100, 0, -16], [-16, 0, 1]),
     ] {
         for moves_counts in [false, true] {
-            let verified = forger.forge_outputs(vec![1, 1], |traces| {
+            let result = forger.forge_outputs(vec![1, 1], |traces| {
                 for (lane, forged) in [(clamp, of_clamp), (lookup, of_lookup)] {
                     traces[activations].values[lane * 3..][..3]
                         .copy_from_slice(&forged.map(Val::from_i64));
@@ -310,7 +312,7 @@ fn false_result_of_a_comparison_is_rejected<S: Scheme>() {
                 }
             });
             assert_eq!(
-                verified,
+                result,
                 Err(VerifyError::Invalid),
                 "{of_clamp:?} {of_lookup:?} {moves_counts}"
             );
@@ -338,7 +340,7 @@ fn row_of_another_sum_is_rejected<S: Scheme>() {
     let System { plan, .. } = &forger.prover.system;
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
-    let lane = plan.activations.iter().position(|&at| at == (2, 0)).unwrap();
+    let lane = plan.activations.iter().position(|&activation| activation == (2, 0)).unwrap();
     let row = |argument| {
         plan.functions
             .row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument)
@@ -347,7 +349,7 @@ fn row_of_another_sum_is_rejected<S: Scheme>() {
     let (honest, other) = (i64::from(value(300)), i64::from(value(301)));
     for (argument, remainder) in [(300, 0), (301, 0), (301, -1)] {
         for moves_count in [false, true] {
-            let verified = forger.forge_outputs(vec![other, honest], |traces| {
+            let result = forger.forge_outputs(vec![other, honest], |traces| {
                 let forged = [argument, remainder, other].map(Val::from_i64);
                 traces[activations].values[lane * 3..][..3].copy_from_slice(&forged);
                 if moves_count {
@@ -356,7 +358,7 @@ fn row_of_another_sum_is_rejected<S: Scheme>() {
                     counts[row(301)] += Val::ONE;
                 }
             });
-            assert_eq!(verified, Err(VerifyError::Invalid), "{argument} {remainder} {moves_count}");
+            assert_eq!(result, Err(VerifyError::Invalid), "{argument} {remainder} {moves_count}");
         }
     }
     assert_eq!(forger.forge_outputs(vec![honest; 2], |_| ()), Ok(()));
@@ -391,7 +393,8 @@ fn false_branch_of_a_choice_is_rejected<S: Scheme>() {
     let (activations, functions) = (forger.table(Kind::Activations), forger.table(Kind::Functions));
     let fixed = plan.tables[activations].fixed.as_deref().unwrap();
     for (output, honest, outputs) in [(0, -49, vec![1, 0]), (1, -50, vec![0, 1])] {
-        let lane = plan.activations.iter().position(|&at| at == (0, output)).unwrap();
+        let lane =
+            plan.activations.iter().position(|&activation| activation == (0, output)).unwrap();
         let row = |argument| {
             plan.functions
                 .row(fixed.values[lane * ACTIVATION_FIXED + 3].as_canonical_u32(), argument)
@@ -399,7 +402,7 @@ fn false_branch_of_a_choice_is_rejected<S: Scheme>() {
         };
         for forged in [[honest, 0, 1], [1, 0, 1], [1, honest - 1, 1], [honest, 1, 1]] {
             for moves_counts in [false, true] {
-                let verified = forger.forge_outputs(outputs.clone(), |traces| {
+                let result = forger.forge_outputs(outputs.clone(), |traces| {
                     traces[activations].values[lane * 3..][..3]
                         .copy_from_slice(&forged.map(Val::from_i64));
                     if moves_counts {
@@ -408,11 +411,7 @@ fn false_branch_of_a_choice_is_rejected<S: Scheme>() {
                         counts[row(forged[0])] += Val::ONE;
                     }
                 });
-                assert_eq!(
-                    verified,
-                    Err(VerifyError::Invalid),
-                    "{output} {forged:?} {moves_counts}"
-                );
+                assert_eq!(result, Err(VerifyError::Invalid), "{output} {forged:?} {moves_counts}");
             }
         }
     }

@@ -35,7 +35,7 @@ impl<S: Scheme> Forger<S> {
         let plan = &self.prover.system.plan;
         let mut coefficients = self.traces.coefficients.clone();
         change(&mut coefficients);
-        let (tables, traces, publics) = self.public_parts(outputs);
+        let (tables, traces, publics) = self.tables_with_outputs(outputs);
         let (root, data) = self.prover.start().commit(&coefficients).unwrap();
         let mut stage = self
             .prover
@@ -61,16 +61,16 @@ impl<S: Scheme> Forger<S> {
     fn forge_opened(
         &self,
         outputs: &[i64],
-        choose: impl FnOnce([Challenge; 2], &mut [RowMajorMatrix<Val>]),
-        late: impl FnOnce(&mut [RowMajorMatrix<Val>]),
+        change_after_challenges: impl FnOnce([Challenge; 2], &mut [RowMajorMatrix<Val>]),
+        change_late_columns: impl FnOnce(&mut [RowMajorMatrix<Val>]),
     ) -> Result<(), VerifyError> {
         let System { parameters, config, .. } = &self.prover.system;
         let mut coefficients = self.traces.coefficients.clone();
-        let (tables, traces, publics) = self.public_parts(outputs);
+        let (tables, traces, publics) = self.tables_with_outputs(outputs);
         let (root, mut data) = self.prover.start().commit(&coefficients).unwrap();
         let early: EarlyColumns<S> = early_columns(&tables, root.clone(), None);
         let (challenges, _) = parameters.second_stage(config, early, &publics.concat());
-        choose(challenges, &mut coefficients);
+        change_after_challenges(challenges, &mut coefficients);
         if coefficients != self.traces.coefficients {
             // A commitment that hides is another one each time, even to the same coefficients.
             (_, data) = self.prover.start().commit(&coefficients).unwrap();
@@ -80,14 +80,14 @@ impl<S: Scheme> Forger<S> {
             .start()
             .second_stage(tables, &coefficients, (root.clone(), data), &publics)
             .unwrap();
-        late(&mut stage.values);
+        change_late_columns(&mut stage.values);
         let proof = self.prover.start().prove_second_stage(&stage, &traces, &publics).unwrap();
         self.verify_staged(outputs, root, proof)
     }
 
     /// Returns the tables, the value columns and the public values of a statement with these
     /// outputs.
-    fn public_parts(
+    fn tables_with_outputs(
         &self,
         outputs: &[i64],
     ) -> (Vec<Table>, Vec<RowMajorMatrix<Val>>, Vec<Vec<Val>>) {
@@ -95,7 +95,7 @@ impl<S: Scheme> Forger<S> {
         let mut traces = self.traces.tables.clone();
         let public = &mut traces[self.table(Kind::Public)].values;
         *public = trace::public_column(inputs, outputs, public.len());
-        let tables = with_public(&self.prover.system.tables, public);
+        let tables = with_public_column(&self.prover.system.tables, public);
         let publics = public_values(&tables, &binding.digest(inputs), outputs);
         (tables, traces, publics)
     }
@@ -151,8 +151,8 @@ fn every_changed_column_of_polynomials_is_refused<S: Scheme>() {
             let change = |coefficients: &mut [RowMajorMatrix<Val>]| {
                 coefficients[0].values[row * COEFFICIENTS + column] += Val::ONE;
             };
-            let verified = forger.forge_staged(&honest, change, None, |_| ());
-            assert_eq!(verified, Err(VerifyError::Invalid), "row {row}, column {column}");
+            let result = forger.forge_staged(&honest, change, None, |_| ());
+            assert_eq!(result, Err(VerifyError::Invalid), "row {row}, column {column}");
         }
     }
     for (table, width) in [POLYNOMIAL_WIDTH, KERNEL_WIDTH].into_iter().enumerate() {
@@ -162,9 +162,9 @@ fn every_changed_column_of_polynomials_is_refused<S: Scheme>() {
             let change = |traces: &mut [RowMajorMatrix<Val>]| {
                 traces[table].values[row * width + column] += Val::ONE;
             };
-            let verified = forger.forge_staged(&honest, |_| (), None, change);
+            let result = forger.forge_staged(&honest, |_| (), None, change);
             assert_eq!(
-                verified,
+                result,
                 Err(VerifyError::Invalid),
                 "table {table}, row {row}, column {column}"
             );
@@ -188,15 +188,18 @@ fn wrong_products_of_matrices_are_refused<S: Scheme>() {
     let position = forger.coefficient(5);
     let mut outputs = honest.clone();
     outputs[5] += 1;
-    let wrong =
+    let change_coefficient =
         |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
-    assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid));
+    assert_eq!(
+        forger.forge_staged(&outputs, change_coefficient, None, |_| ()),
+        Err(VerifyError::Invalid)
+    );
     // Weights of both kernels, the padding before them, and rows without a kernel.
     for (index, expected) in [(15, false), (12, false), (0, false), (31, false), (16 * 9, true)] {
         let change =
             |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[1].values[index] += Val::ONE;
-        let verified = forger.forge_staged(&honest, change, None, |_| ());
-        assert_eq!(verified.is_ok(), expected, "weight {index}: {verified:?}");
+        let result = forger.forge_staged(&honest, change, None, |_| ());
+        assert_eq!(result.is_ok(), expected, "weight {index}: {result:?}");
     }
     for row in 0..3 {
         for column in 0..EXTENSION {
@@ -218,23 +221,23 @@ fn false_products_are_refused<S: Scheme>() {
     let position = forger.coefficient(7);
     let mut outputs = forger.statement.outputs.clone();
     outputs[7] += 1;
-    let wrong =
+    let change_coefficient =
         |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
     assert_eq!(
-        forger.forge_staged(&outputs, wrong, None, |_| ()),
+        forger.forge_staged(&outputs, change_coefficient, None, |_| ()),
         Err(VerifyError::Invalid),
         "an honest balance"
     );
     // The balance is zero at the end of the product, without having become it.
     let end = forger.prover.system.plan.polynomials.products[0].inputs.last().unwrap().row
         + forger.prover.system.plan.polynomials.products[0].inputs[0].length.div_ceil(COEFFICIENTS);
-    let reset = |traces: &mut [RowMajorMatrix<Val>]| {
+    let reset_balance = |traces: &mut [RowMajorMatrix<Val>]| {
         for row in traces[0].values.chunks_mut(POLYNOMIAL_WIDTH).skip(end) {
             row[2 * EXTENSION..].fill(Val::ZERO);
         }
     };
     assert_eq!(
-        forger.forge_staged(&outputs, wrong, None, reset),
+        forger.forge_staged(&outputs, change_coefficient, None, reset_balance),
         Err(VerifyError::Invalid),
         "a reset balance"
     );
@@ -243,7 +246,7 @@ fn false_products_are_refused<S: Scheme>() {
     for report in [None, Some((1, KERNEL_WIDTH, EXTENSION))] {
         let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
         assert_eq!(
-            forger.forge_staged(&outputs, wrong, None, other),
+            forger.forge_staged(&outputs, change_coefficient, None, other),
             Err(VerifyError::Invalid),
             "{report:?}"
         );
@@ -286,14 +289,14 @@ fn other_kernels_of_operands_are_refused<S: Scheme>() {
     let position = forger.coefficient(5);
     let mut outputs = forger.statement.outputs.clone();
     outputs[5] += 1;
-    let wrong =
+    let change_coefficient =
         |coefficients: &mut [RowMajorMatrix<Val>]| coefficients[0].values[position] += Val::ONE;
     let last = forger.prover.system.plan.polynomials.products[0].inputs.last().unwrap();
     let end = last.row + last.length.div_ceil(COEFFICIENTS);
     for report in [None, Some((2, EXTENSION, 0))] {
         let other = |traces: &mut [RowMajorMatrix<Val>]| use_other_kernel(traces, end, report);
         assert_eq!(
-            forger.forge_staged(&outputs, wrong, None, other),
+            forger.forge_staged(&outputs, change_coefficient, None, other),
             Err(VerifyError::Invalid),
             "{report:?}"
         );
@@ -321,22 +324,28 @@ fn coefficients_chosen_after_the_challenges_are_refused<S: Scheme>() {
         let column = position % COEFFICIENTS;
         row[column].is_zero() && row[COEFFICIENTS + column].is_zero()
     };
-    let free: Vec<usize> = positions.clone().filter(is_free).take(EXTENSION).collect();
-    let choose = |[x, _]: [Challenge; 2], coefficients: &mut [RowMajorMatrix<Val>]| {
-        let power = |position: usize| x.exp_u64((positions.end - 1 - position) as u64);
-        let powers = std::array::from_fn(|index| power(free[index]));
-        let values = &mut coefficients[0].values;
-        values[position] += Val::ONE;
-        for (&position, factor) in free.iter().zip(combination(powers, -power(position))) {
-            values[position] += factor;
-        }
-    };
+    let free_positions: Vec<usize> = positions.clone().filter(is_free).take(EXTENSION).collect();
+    let change_after_challenges =
+        |[x, _]: [Challenge; 2], coefficients: &mut [RowMajorMatrix<Val>]| {
+            let power = |position: usize| x.exp_u64((positions.end - 1 - position) as u64);
+            let powers = std::array::from_fn(|index| power(free_positions[index]));
+            let values = &mut coefficients[0].values;
+            values[position] += Val::ONE;
+            for (&position, factor) in
+                free_positions.iter().zip(solve_combination(powers, -power(position)))
+            {
+                values[position] += factor;
+            }
+        };
     // At the challenges, the balance is zero: every constraint holds.
-    let balanced = |traces: &mut [RowMajorMatrix<Val>]| {
-        let ends = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
-        assert!(ends[2 * EXTENSION..].iter().all(Field::is_zero));
+    let assert_balanced = |traces: &mut [RowMajorMatrix<Val>]| {
+        let last_row = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
+        assert!(last_row[2 * EXTENSION..].iter().all(Field::is_zero));
     };
-    assert_eq!(forger.forge_opened(&outputs, choose, balanced), Err(VerifyError::Invalid));
+    assert_eq!(
+        forger.forge_opened(&outputs, change_after_challenges, assert_balanced),
+        Err(VerifyError::Invalid)
+    );
     let honest = forger.statement.outputs.clone();
     assert_eq!(forger.forge_opened(&honest, |_, _| (), |_| ()), Ok(()), "the honest coefficients");
 }
@@ -351,12 +360,16 @@ fn operands_chosen_after_the_challenges_are_refused<S: Scheme>() {
         coefficients[1].values[COEFFICIENTS * 9] += Val::ONE;
     };
     assert_eq!(forger.forge_staged(&honest, change, None, |_| ()), Ok(()), "committed before");
-    let choose = |_: [Challenge; 2], coefficients: &mut [RowMajorMatrix<Val>]| change(coefficients);
-    assert_eq!(forger.forge_opened(&honest, choose, |_| ()), Err(VerifyError::Invalid));
+    let change_after_challenges =
+        |_: [Challenge; 2], coefficients: &mut [RowMajorMatrix<Val>]| change(coefficients);
+    assert_eq!(
+        forger.forge_opened(&honest, change_after_challenges, |_| ()),
+        Err(VerifyError::Invalid)
+    );
 }
 
 /// Returns the factors with which four values in the extension field add up to the target.
-fn combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val; EXTENSION] {
+fn solve_combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val; EXTENSION] {
     // A linear equation for each coefficient of the extension field, with the target's at the end.
     let equations = (0..EXTENSION).map(|index| {
         let coefficient = |value: &Challenge| {
@@ -400,7 +413,7 @@ fn remainders_of_polynomial_sums_out_of_range_are_refused<S: Scheme>() {
 fn tables_without_challenges_are_refused<S: Scheme>() {
     let forger = forger::<S>(&small());
     let outputs = &forger.statement.outputs;
-    let (proven, traces, publics) = forger.public_parts(outputs);
+    let (proven_tables, traces, publics) = forger.tables_with_outputs(outputs);
     let coefficients = &forger.traces.coefficients;
     let file = VerificationKeyFile::from_bytes(&forger.key).unwrap();
     let system = &forger.prover.system;
@@ -421,18 +434,18 @@ fn tables_without_challenges_are_refused<S: Scheme>() {
         let mut stage = forger
             .prover
             .start()
-            .second_stage(proven.clone(), coefficients, committed, &publics)
+            .second_stage(proven_tables.clone(), coefficients, committed, &publics)
             .unwrap();
-        let mut tables = with_public(&verifier.tables, public);
-        for (table, proven) in tables.iter_mut().zip(&mut stage.tables).skip(first) {
+        let mut tables = with_public_column(&verifier.tables, public);
+        for (table, proven_table) in tables.iter_mut().zip(&mut stage.tables).skip(first) {
             if !has_powers {
-                proven.powers = None;
+                proven_table.powers = None;
             }
-            table.powers = proven.powers.clone();
+            table.powers = proven_table.powers.clone();
         }
         let proof = forger.prover.start().prove_second_stage(&stage, &traces, &publics).unwrap();
-        let verified = verifier.verify_tables(&stage.config, &tables, &proof, &publics);
-        assert_eq!(verified.is_ok(), has_powers, "{verified:?}");
+        let result = verifier.verify_tables(&stage.config, &tables, &proof, &publics);
+        assert_eq!(result.is_ok(), has_powers, "{result:?}");
     }
 }
 
@@ -447,18 +460,21 @@ fn products_at_other_challenges_are_refused<S: Scheme>() {
     let mut outputs = forger.statement.outputs.clone();
     outputs[6] += 1;
     outputs[7] -= 5;
-    let wrong = |coefficients: &mut [RowMajorMatrix<Val>]| {
+    let change_coefficient = |coefficients: &mut [RowMajorMatrix<Val>]| {
         coefficients[0].values[first] += Val::ONE;
         coefficients[0].values[second] -= Val::from_u32(5);
     };
     // At the chosen point, the balance is zero: every constraint holds.
-    let balanced = |traces: &mut [RowMajorMatrix<Val>]| {
-        let ends = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
-        assert!(ends[2 * EXTENSION..].iter().all(Field::is_zero));
+    let assert_balanced = |traces: &mut [RowMajorMatrix<Val>]| {
+        let last_row = traces[0].values.chunks(POLYNOMIAL_WIDTH).last().unwrap();
+        assert!(last_row[2 * EXTENSION..].iter().all(Field::is_zero));
     };
     assert_eq!(
-        forger.forge_staged(&outputs, wrong, Some(challenges), balanced),
+        forger.forge_staged(&outputs, change_coefficient, Some(challenges), assert_balanced),
         Err(VerifyError::Invalid)
     );
-    assert_eq!(forger.forge_staged(&outputs, wrong, None, |_| ()), Err(VerifyError::Invalid));
+    assert_eq!(
+        forger.forge_staged(&outputs, change_coefficient, None, |_| ()),
+        Err(VerifyError::Invalid)
+    );
 }

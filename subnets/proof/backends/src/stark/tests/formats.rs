@@ -68,7 +68,7 @@ fn key_with(network: &Network, method: Method) -> Vec<u8> {
 }
 
 /// Proves the circuit of a network with a key.
-fn proven(network: &Network, circuit: &Arc<Circuit>, key: &[u8]) -> (Statement, Vec<u8>) {
+fn prove_with_key(network: &Network, circuit: &Arc<Circuit>, key: &[u8]) -> (Statement, Vec<u8>) {
     let keys = Keys { proving: Vec::new(), verification: key.to_vec() };
     let binding = Binding {
         nonce: Digest::of(b"n"),
@@ -78,7 +78,7 @@ fn proven(network: &Network, circuit: &Arc<Circuit>, key: &[u8]) -> (Statement, 
     };
     let inputs = testing::inputs(circuit, 1);
     let prover = Stark.prover(Arc::clone(circuit), &keys).unwrap();
-    let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
+    let ProofWithOutputs { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
     (Statement { binding, inputs, outputs }, proof)
 }
 
@@ -139,7 +139,7 @@ const BUNDLE_4: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../../vectors/proof/stark-4-bundle-2.json");
 
 /// Computes the key of format 8 of the network in the bundle of format 4.
-fn key_8() -> String {
+fn format_8_key() -> String {
     let bundle: serde_json::Value =
         serde_json::from_slice(&std::fs::read(BUNDLE_4).unwrap()).unwrap();
     let network = hex::decode(bundle["network"].as_str().unwrap()).unwrap();
@@ -150,7 +150,7 @@ fn key_8() -> String {
 #[test]
 fn stored_key_of_format_8_matches_its_network() {
     let key = std::fs::read_to_string(KEY_8).expect("run key_of_format_8_is_written");
-    assert_eq!(key, key_8(), "keys of format 8 changed: revert the change, or add a format");
+    assert_eq!(key, format_8_key(), "keys of format 8 changed: revert the change, or add a format");
 }
 
 /// Creates the key, from which `golden.rs` of `taonet-proof-circuits` creates the bundle; never
@@ -160,7 +160,7 @@ fn stored_key_of_format_8_matches_its_network() {
 #[ignore = "writes to vectors/proof"]
 fn key_of_format_8_is_written() {
     if !std::path::Path::new(KEY_8).exists() {
-        std::fs::write(KEY_8, key_8()).unwrap();
+        std::fs::write(KEY_8, format_8_key()).unwrap();
     }
 }
 
@@ -177,7 +177,7 @@ fn networks_without_dense_layers_get_the_smallest_tiles() {
         );
         let lengths = [RELEASED, Method { tile: smallest, ..RELEASED }].map(|method| {
             let key = key_with(&network, method);
-            let (statement, proof) = proven(&network, &circuit, &key);
+            let (statement, proof) = prove_with_key(&network, &circuit, &key);
             assert_eq!(Stark.verifier(&key).unwrap().verify(&statement, &proof), Ok(()), "{name}");
             proof.len()
         });
@@ -205,7 +205,7 @@ fn keys_of_large_circuits_have_a_format_of_their_own() {
         assert_eq!(u32::from(key[0]), LARGE.format, "{name}");
         assert_eq!(key[1..], key_with(&network, RELEASED)[1..], "{name}");
         Stark.check_key(&circuit, &key).unwrap();
-        let (mut statement, proof) = proven(&network, &circuit, &key);
+        let (mut statement, proof) = prove_with_key(&network, &circuit, &key);
         let verifier = Stark.verifier(&key).unwrap();
         assert_eq!(verifier.verify(&statement, &proof), Ok(()), "{name}");
         let mut format_4_key = key.clone();
@@ -235,13 +235,13 @@ fn bounded_clamps_have_few_entries() {
     let (network, key) = bounded_product();
     assert_eq!(u32::from(key[0]), BOUNDED.format);
     let circuit = network.lower().unwrap();
-    let used = |format| {
+    let count_entries = |format| {
         let plan = Plan::with_method(&circuit, Method { format, ..RELEASED }).unwrap();
-        plan.functions.used()
+        plan.functions.used_entries()
     };
-    let removed = used(KeyFormat::Large) - used(KeyFormat::Bounded);
+    let removed_entries = count_entries(KeyFormat::Large) - count_entries(KeyFormat::Bounded);
     // No product is negative.
-    assert_eq!(removed, (255 * 255 + 2) / 4 - 127);
+    assert_eq!(removed_entries, (255 * 255 + 2) / 4 - 127);
     Stark.check_key(&circuit, &key).unwrap();
     let mut key_of_format_6 = key.clone();
     key_of_format_6[0] = LARGE.format as u8;
@@ -262,7 +262,7 @@ fn values_far_beyond_a_bounded_clamp_have_no_proof() {
     let prover = Stark.prover(Arc::clone(&circuit), &keys).unwrap();
     // The last one saturates.
     for (inputs, output) in [([3, 5], 4), ([10, 25], 15)] {
-        let Proven { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
+        let ProofWithOutputs { proof, outputs } = prover.prove(&inputs, &binding).unwrap();
         assert_eq!(outputs, [output]);
         let binding = binding.clone();
         let statement = Statement { binding, inputs: inputs.to_vec(), outputs };
@@ -277,14 +277,14 @@ fn values_far_beyond_a_bounded_clamp_have_no_proof() {
 #[test]
 fn bounded_circuits_share_clamps_and_shift_arguments() {
     let sizes = Matrices { count: 1, rows: 1, inner: 1, columns: 1 };
-    let clamped = |shift| Layer {
+    let clamped_layer = |shift| Layer {
         inputs: vec![3],
         operation: Operation::Sum { factors: vec![1] },
         rescale: Some(Rescale { shift, clamp: Clamp::Signed(4) }),
         scale: 0,
     };
     let mut network = matrices(sizes, None);
-    network.layers.extend([clamped(2), clamped(5), clamped(9)]);
+    network.layers.extend([clamped_layer(2), clamped_layer(5), clamped_layer(9)]);
     let dense = Operation::Dense { weights: vec![1], bias: vec![-7] };
     network.layers.push(Layer { inputs: vec![6], operation: dense, rescale: None, scale: 0 });
     network.layers.push(table(7, -40, (-40..40).map(|argument| argument * 2)));
@@ -294,7 +294,7 @@ fn bounded_circuits_share_clamps_and_shift_arguments() {
     assert_eq!(bounded.activations.len() + 1, large.activations.len());
     // The quotients of all three divisors, the remainders of each, the table for the arguments that
     // it can have, and the two functions of every circuit.
-    assert_eq!(bounded.functions.used(), 128 + (4 + 32 + 512) + 16 + 2);
+    assert_eq!(bounded.functions.used_entries(), 128 + (4 + 32 + 512) + 16 + 2);
     let key = key_with(&network, Method { format: KeyFormat::Bounded, ..RELEASED });
     let keys = Keys { proving: Vec::new(), verification: key.clone() };
     let binding = Binding {
@@ -304,7 +304,7 @@ fn bounded_circuits_share_clamps_and_shift_arguments() {
         verification_key: Digest::of(&key),
     };
     let prover = Stark.prover(Arc::clone(&circuit), &keys).unwrap();
-    let Proven { proof, outputs } = prover.prove(&[20, 20], &binding).unwrap();
+    let ProofWithOutputs { proof, outputs } = prover.prove(&[20, 20], &binding).unwrap();
     // 400 is 1 in units of 512.
     assert_eq!(outputs, [-12]);
     let mut statement = Statement { binding, inputs: vec![20, 20], outputs };
@@ -332,7 +332,7 @@ fn bounded_circuits_multiply_dense_layers_as_polynomials() {
     };
     assert_eq!([rows(KeyFormat::Large), rows(KeyFormat::Bounded)], [Some(12), Some(4)]);
     let key = key_with(&network, Method { format: KeyFormat::Bounded, ..RELEASED });
-    let (mut statement, proof) = proven(&network, &circuit, &key);
+    let (mut statement, proof) = prove_with_key(&network, &circuit, &key);
     let verifier = Stark.verifier(&key).unwrap();
     assert_eq!(verifier.verify(&statement, &proof), Ok(()));
     statement.outputs[299] += 1;

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::quantise::{QuantiseOptions, quantise};
 
-use super::constraints::broken;
-use super::random::{assert_equals_onnxruntime, tries};
+use super::constraints::find_violation;
+use super::random::{assert_equals_onnxruntime, attempts};
 use super::*;
 use crate::testing::check_flipped_proof;
 
@@ -55,7 +55,7 @@ fn inputs_of(circuit: &Circuit) -> [Vec<i64>; 3] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(tries(1) as u32))]
+    #![proptest_config(ProptestConfig::with_cases(attempts(1) as u32))]
 
     /// The values of the executor satisfy the constraints, and onnxruntime has the same outputs.
     #[test]
@@ -76,7 +76,7 @@ proptest! {
                 let execution = circuit.execute(inputs).unwrap();
                 let traces = trace::fill(&plan, &circuit, &execution).unwrap();
                 let outputs = execution.outputs(&circuit);
-                prop_assert_eq!(broken(&plan, &traces, inputs, &outputs), None);
+                prop_assert_eq!(find_violation(&plan, &traces, inputs, &outputs), None);
             }
             circuits.push((circuit, all_inputs));
         }

@@ -38,7 +38,7 @@ fn extremes_of_every_layer_are_proven_with_hidden_values() {
         let clamp = if kind == LayerKind::Relu { clamps[1] } else { clamps[index % 3] };
         let rescale = clamp.map(|clamp| Rescale { shift: 15, clamp });
         let test_setup = TestSetup::new(&StarkHiding, &kind.network(WIDE, 32_000, rescale));
-        for (end, inputs) in testing::outermost(&test_setup.circuit).iter().enumerate() {
+        for (end, inputs) in testing::extreme_sum_inputs(&test_setup.circuit).iter().enumerate() {
             if !is_exhaustive() && end != index % 2 {
                 continue;
             }
@@ -70,8 +70,8 @@ fn public_values_beyond_the_rows_of_a_table_are_rejected() {
     let mut network = small(1, vec![moved(&[0], &[0], 0)]);
     network.input.shape = Shape::new(2, 1 << 10, 1 << 10).unwrap();
     let circuit = network.lower().unwrap();
-    let rejected = StarkHiding.estimate(&circuit);
-    assert!(matches!(rejected, Err(BackendError::Size { .. })), "{rejected:?}");
+    let result = StarkHiding.estimate(&circuit);
+    assert!(matches!(result, Err(BackendError::Size { .. })), "{result:?}");
 }
 
 #[test]
@@ -83,17 +83,17 @@ fn hidden_proofs_are_short() {
 
 impl<S: Scheme> Forger<S> {
     /// Returns the tables and the public values of the statement.
-    fn honest_parts(&self) -> (Vec<Table>, Vec<Vec<Val>>) {
+    fn tables_and_public_values(&self) -> (Vec<Table>, Vec<Vec<Val>>) {
         let Statement { binding, inputs, outputs } = &self.statement;
         let public = &self.traces.tables[self.table(Kind::Public)].values;
-        let tables = with_public(&self.prover.system.tables, public);
+        let tables = with_public_column(&self.prover.system.tables, public);
         let publics = public_values(&tables, &binding.digest(inputs), outputs);
         (tables, publics)
     }
 
     /// Proves the statement, which has products of polynomials.
-    fn prove_again(&self) -> StagedProof<S> {
-        let (tables, publics) = self.honest_parts();
+    fn prove_statement(&self) -> StagedProof<S> {
+        let (tables, publics) = self.tables_and_public_values();
         self.prover.start().prove_staged(tables, &self.traces, &publics).unwrap()
     }
 }
@@ -112,7 +112,7 @@ fn roots<S: Scheme>(staged: &StagedProof<S>) -> Vec<Vec<u8>> {
 }
 
 /// Returns the values of all columns but the fixed ones at the points outside of the rows.
-fn opened(staged: &StagedProof<Hiding>) -> Vec<Challenge> {
+fn opened_values(staged: &StagedProof<Hiding>) -> Vec<Challenge> {
     let values = staged.proof.opened_values.instances.iter().flat_map(|opened| {
         let base = &opened.base_opened_values;
         let rows = [&base.trace_local, &opened.permutation_local, &opened.permutation_next];
@@ -123,12 +123,13 @@ fn opened(staged: &StagedProof<Hiding>) -> Vec<Challenge> {
 }
 
 /// Index of the fixed columns among the commitments that are opened.
-const FIXED: usize = 3;
+const FIXED_COMMITMENT: usize = 3;
 
 /// Returns the rows that queries open, but those of fixed columns.
-fn queried(staged: &StagedProof<Hiding>) -> Vec<&Vec<Val>> {
+fn queried_rows(staged: &StagedProof<Hiding>) -> Vec<&Vec<Val>> {
     let (_, proof) = &staged.proof.opening_proof;
-    let openings = proof.input_openings.iter().enumerate().filter(|&(index, _)| index != FIXED);
+    let openings =
+        proof.input_openings.iter().enumerate().filter(|&(index, _)| index != FIXED_COMMITMENT);
     openings.flat_map(|(_, opening)| opening.opened_values.iter().flatten()).collect()
 }
 
@@ -137,10 +138,10 @@ fn queried(staged: &StagedProof<Hiding>) -> Vec<&Vec<Val>> {
 #[test]
 fn two_hidden_proofs_share_no_opening_and_no_sum() {
     let plain = Forger::<Plain>::new(&matrices());
-    let [first, second] = [(); 2].map(|()| plain.prove_again());
+    let [first, second] = [(); 2].map(|()| plain.prove_statement());
     assert_eq!(roots(&first)[..2], roots(&second)[..2], "the same columns");
     let hiding = Forger::<Hiding>::new(&matrices());
-    let [first, second] = [(); 2].map(|()| hiding.prove_again());
+    let [first, second] = [(); 2].map(|()| hiding.prove_statement());
     assert_eq!(roots(&first).len(), 5);
     for (one, other) in roots(&first).iter().zip(&roots(&second)) {
         assert_ne!(one, other);
@@ -152,15 +153,15 @@ fn two_hidden_proofs_share_no_opening_and_no_sum() {
     let (sums, others) = (sums(&first), sums(&second));
     assert_eq!(sums.len(), hiding.prover.system.tables.len());
     assert!(sums.iter().all(|sum| !others.contains(sum)));
-    let (values, others) = (opened(&first), opened(&second));
+    let (values, others) = (opened_values(&first), opened_values(&second));
     assert!(values.len() > 100 && values.iter().all(|value| !others.contains(value)));
-    let (rows, others) = (queried(&first), queried(&second));
+    let (rows, others) = (queried_rows(&first), queried_rows(&second));
     assert!(rows.len() > 1000 && rows.iter().all(|row| !others.contains(row)));
 }
 
 /// Returns value columns with new masks.
 fn masked(columns: &[&RowMajorMatrix<Val>]) -> Vec<RowMajorMatrix<Val>> {
-    masks::mask(columns, &mut Generators::of(&Seed::random().unwrap()).masks)
+    masks::with_masks(columns, &mut Generators::of(&Seed::random().unwrap()).masks)
 }
 
 /// At the same challenges, the sums of the same lookups differ between two proofs, and add up to
@@ -195,7 +196,7 @@ fn sums_of_lookups_are_masked() {
 #[test]
 fn modified_masks_are_rejected() {
     let forger = Forger::<Hiding>::new(&testing::network(3));
-    let (tables, publics) = forger.honest_parts();
+    let (tables, publics) = forger.tables_and_public_values();
     let columns: Vec<&RowMajorMatrix<Val>> = forger.traces.tables.iter().collect();
     let verify = |changed: Option<usize>| {
         let mut masked = masked(&columns);

@@ -3,7 +3,7 @@
 use taonet_proof_core::network::Matrices;
 
 use super::super::config::HIDING_INPUTS;
-use super::constraints::broken;
+use super::constraints::find_violation;
 use super::*;
 use crate::testing::{check_flipped_proof, elements};
 
@@ -22,8 +22,8 @@ fn test_setup(network: &Network) -> TestSetup {
 }
 
 /// Proves the outputs on inputs. Returns the statement, which has no inputs, and the proof.
-fn proven(test_setup: &TestSetup, inputs: &[i64], seed: &Seed) -> (Statement, Vec<u8>) {
-    let Proven { proof, outputs } =
+fn prove_with_seed(test_setup: &TestSetup, inputs: &[i64], seed: &Seed) -> (Statement, Vec<u8>) {
+    let ProofWithOutputs { proof, outputs } =
         test_setup.prover.prove_with(inputs, &test_setup.binding, seed).unwrap();
     (Statement { binding: test_setup.binding.clone(), inputs: Vec::new(), outputs }, proof)
 }
@@ -40,7 +40,7 @@ fn proofs_with_hidden_inputs_verify_for_their_statement_only() {
         let test_setup = test_setup(&network);
         assert_eq!(u32::from(test_setup.keys.verification[0]), HIDING_INPUTS.format);
         let inputs = testing::inputs(&test_setup.circuit, 1);
-        let (statement, proof) = proven(&test_setup, &inputs, &Seed::random().unwrap());
+        let (statement, proof) = prove_with_seed(&test_setup, &inputs, &Seed::random().unwrap());
         assert_eq!(statement.outputs, testing::outputs(&network, &inputs));
         assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
         let Binding { nonce, miner, circuit, verification_key } = statement.binding;
@@ -74,7 +74,7 @@ fn no_flipped_bit_is_accepted_in_proofs_with_hidden_inputs() {
     for network in [testing::network(1), matrices()] {
         let test_setup = test_setup(&network);
         let inputs = testing::inputs(&test_setup.circuit, 2);
-        let (statement, proof) = proven(&test_setup, &inputs, &Seed::random().unwrap());
+        let (statement, proof) = prove_with_seed(&test_setup, &inputs, &Seed::random().unwrap());
         check_flipped_proof(&test_setup, &statement, &proof, 500, &mut testing::generator(3));
     }
 }
@@ -89,7 +89,7 @@ fn inputs_of(circuit: &Circuit) -> [Vec<i64>; 3] {
 fn extremes_are_proven_with_hidden_inputs() {
     let test_setup = test_setup(&testing::network(1));
     for inputs in inputs_of(&test_setup.circuit) {
-        let (statement, proof) = proven(&test_setup, &inputs, &Seed::random().unwrap());
+        let (statement, proof) = prove_with_seed(&test_setup, &inputs, &Seed::random().unwrap());
         assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
     }
 }
@@ -101,22 +101,25 @@ fn commitment_opens_with_its_inputs_and_seed_only() {
         let (inputs, others) =
             (testing::inputs(&test_setup.circuit, 1), testing::inputs(&test_setup.circuit, 2));
         let [seed, other_seed] = [(); 2].map(|()| Seed::random().unwrap());
-        let (statement, proof) = proven(&test_setup, &inputs, &seed);
+        let (statement, proof) = prove_with_seed(&test_setup, &inputs, &seed);
         assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
         let commitment = test_setup.verifier.input_commitment(&proof).unwrap();
         assert!(commitment.is_some());
-        let opened = |inputs: &[i64], binding: &Binding, seed: &Seed| {
+        let commitment_of = |inputs: &[i64], binding: &Binding, seed: &Seed| {
             test_setup.prover.input_commitment(inputs, binding, seed).unwrap()
         };
-        assert_eq!(opened(&inputs, &test_setup.binding, &seed), commitment);
-        assert_ne!(opened(&others, &test_setup.binding, &seed), commitment);
-        assert_ne!(opened(&inputs, &test_setup.binding, &other_seed), commitment);
+        assert_eq!(commitment_of(&inputs, &test_setup.binding, &seed), commitment);
+        assert_ne!(commitment_of(&others, &test_setup.binding, &seed), commitment);
+        assert_ne!(commitment_of(&inputs, &test_setup.binding, &other_seed), commitment);
         let mut changed = inputs.clone();
         changed[0] ^= 1;
-        assert_ne!(opened(&changed, &test_setup.binding, &seed), commitment);
+        assert_ne!(commitment_of(&changed, &test_setup.binding, &seed), commitment);
         // Another proof of the same inputs has another commitment.
-        let (_, again) = proven(&test_setup, &inputs, &other_seed);
-        assert_ne!(test_setup.verifier.input_commitment(&again).unwrap(), commitment);
+        let (_, proof_with_other_seed) = prove_with_seed(&test_setup, &inputs, &other_seed);
+        assert_ne!(
+            test_setup.verifier.input_commitment(&proof_with_other_seed).unwrap(),
+            commitment
+        );
     }
 }
 
@@ -126,14 +129,14 @@ fn commitment_distinguishes_inputs_with_the_same_outputs() {
     let network = testing::one_layer(None, vec![1, 1], vec![0], Range { low: 0, high: 3 });
     let test_setup = test_setup(&network);
     let seed = Seed::random().unwrap();
-    let (statement, proof) = proven(&test_setup, &[3, 0], &seed);
+    let (statement, proof) = prove_with_seed(&test_setup, &[3, 0], &seed);
     assert_eq!(statement.outputs, [3]);
     let commitment = test_setup.verifier.input_commitment(&proof).unwrap();
-    let opened = |inputs: [i64; 2]| {
+    let commitment_of = |inputs: [i64; 2]| {
         test_setup.prover.input_commitment(&inputs, &test_setup.binding, &seed).unwrap()
     };
-    assert_eq!(opened([3, 0]), commitment);
-    assert!([[0, 3], [2, 1], [1, 2]].into_iter().all(|inputs| opened(inputs) != commitment));
+    assert_eq!(commitment_of([3, 0]), commitment);
+    assert!([[0, 3], [2, 1], [1, 2]].into_iter().all(|inputs| commitment_of(inputs) != commitment));
 }
 
 #[test]
@@ -145,8 +148,8 @@ fn proofs_with_public_inputs_have_no_commitment() {
         assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
         assert_eq!(test_setup.verifier.input_commitment(&proof), Ok(None));
         let seed = Seed::random().unwrap();
-        let opened = test_setup.prover.input_commitment(&inputs, &test_setup.binding, &seed);
-        assert_eq!(opened.unwrap(), None);
+        let result = test_setup.prover.input_commitment(&inputs, &test_setup.binding, &seed);
+        assert_eq!(result.unwrap(), None);
     }
 }
 
@@ -186,10 +189,10 @@ fn traces_with_hidden_inputs_satisfy_the_constraints() {
             let execution = circuit.execute(&inputs).unwrap();
             let outputs = execution.outputs(&circuit);
             let mut traces = trace::fill(&plan, &circuit, &execution).unwrap();
-            assert_eq!(broken(&plan, &traces, &[], &outputs), None);
+            assert_eq!(find_violation(&plan, &traces, &[], &outputs), None);
             let table = plan.tables.iter().position(|table| table.kind == Kind::Inputs).unwrap();
             traces.tables[table].values[0] += Val::ONE;
-            assert!(broken(&plan, &traces, &[], &outputs).is_some());
+            assert!(find_violation(&plan, &traces, &[], &outputs).is_some());
         }
     }
 }

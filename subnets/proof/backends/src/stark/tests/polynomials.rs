@@ -109,7 +109,7 @@ fn extremes_of_every_layer_are_proven_with_polynomials() {
             &Polynomials,
             &kind.network(WIDE, 32_000, clamp.map(|clamp| Rescale { shift: 15, clamp })),
         );
-        for inputs in testing::outermost(&test_setup.circuit) {
+        for inputs in testing::extreme_sum_inputs(&test_setup.circuit) {
             let (statement, proof) = test_setup.prove(&inputs);
             assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()), "{kind:?}");
         }
@@ -309,6 +309,6 @@ fn extremes_of_products_of_matrices_are_proven() {
         assert_eq!(test_setup.verifier.verify(&statement, &proof), Ok(()));
     }
     network.input.range = Range { low: -16_400, high: 16_400 };
-    let refused = Stark.setup(&network.lower().unwrap()).err();
-    assert!(matches!(refused, Some(BackendError::Magnitude { .. })), "{refused:?}");
+    let error = Stark.setup(&network.lower().unwrap()).err();
+    assert!(matches!(error, Some(BackendError::Magnitude { .. })), "{error:?}");
 }

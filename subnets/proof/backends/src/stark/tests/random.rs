@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use taonet_proof_core::circuit::Circuit;
 use taonet_testing::{ask, is_exhaustive, peer_directory};
 
-use super::constraints::broken;
+use super::constraints::find_violation;
 use super::*;
 use crate::testing::{KINDS, kind, random_network};
 
@@ -28,12 +28,12 @@ pub(super) fn inputs_of(circuit: &Circuit, seed: u64) -> [Vec<i64>; 3] {
 }
 
 /// Returns how many networks are tried in place of `default` ones.
-pub(super) fn tries(default: u64) -> u64 {
+pub(super) fn attempts(default: u64) -> u64 {
     if is_exhaustive() { 20 * default } else { default }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(tries(200) as u32))]
+    #![proptest_config(ProptestConfig::with_cases(attempts(200) as u32))]
 
     /// Every execution satisfies the constraints, with tiles and with products of polynomials. A
     /// change of any value breaks one of them.
@@ -50,11 +50,11 @@ proptest! {
                 let execution = circuit.execute(&inputs).unwrap();
                 let outputs = execution.outputs(&circuit);
                 let mut traces = trace::fill(&plan, &circuit, &execution).unwrap();
-                prop_assert_eq!(broken(&plan, &traces, &inputs, &outputs), None);
+                prop_assert_eq!(find_violation(&plan, &traces, &inputs, &outputs), None);
                 let count: usize = traces.tables.iter().map(|table| table.values.len()).sum();
                 let mut values = traces.tables.iter_mut().flat_map(|table| &mut table.values);
                 *values.nth(changed.index(count)).unwrap() += Val::ONE;
-                prop_assert_ne!(broken(&plan, &traces, &inputs, &outputs), None);
+                prop_assert_ne!(find_violation(&plan, &traces, &inputs, &outputs), None);
             }
         }
     }
@@ -84,7 +84,7 @@ fn random_networks_are_proven_with_hidden_values() {
 }
 
 fn check_random_networks(backend: &dyn Backend) {
-    for seed in 0..tries(6) {
+    for seed in 0..attempts(6) {
         let test_setup = TestSetup::new(backend, &random_network(seed, MAX_LAYERS, true));
         for inputs in inputs_of(&test_setup.circuit, seed) {
             let (mut statement, proof) = test_setup.prove(&inputs);
@@ -97,7 +97,7 @@ fn check_random_networks(backend: &dyn Backend) {
 
 #[test]
 fn random_networks_match_onnxruntime() {
-    let circuits = (0..tries(100)).map(|seed| {
+    let circuits = (0..attempts(100)).map(|seed| {
         let circuit = random_network(seed, 1 + seed as usize % MAX_LAYERS, true).lower().unwrap();
         let inputs = inputs_of(&circuit, seed);
         (circuit, inputs)
@@ -109,18 +109,18 @@ fn random_networks_match_onnxruntime() {
 /// if it is installed. All of them are one question, because Python starts slowly.
 pub(super) fn assert_equals_onnxruntime(circuits: &[(Circuit, [Vec<i64>; 3])]) {
     let Some(directory) = peer_directory("onnx") else { return };
-    let questions = circuits.iter().map(|(circuit, inputs)| {
+    let requests = circuits.iter().map(|(circuit, inputs)| {
         let model = BASE64_STANDARD.encode(taonet_proof_onnx::export(circuit));
         json!({ "model": model, "inputs": inputs })
     });
-    let questions: Value = questions.collect();
+    let requests: Value = requests.collect();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../circuits/tests/peers/run_onnx.py");
-    let answers = ask(Command::new(directory.join("bin/python")).arg(script), &questions);
-    let answers: Vec<Vec<Vec<i64>>> = serde_json::from_value(answers).unwrap();
-    assert_eq!(answers.len(), circuits.len());
-    for (index, ((circuit, inputs), theirs)) in circuits.iter().zip(answers).enumerate() {
-        let ours =
+    let responses = ask(Command::new(directory.join("bin/python")).arg(script), &requests);
+    let responses: Vec<Vec<Vec<i64>>> = serde_json::from_value(responses).unwrap();
+    assert_eq!(responses.len(), circuits.len());
+    for (index, ((circuit, inputs), expected)) in circuits.iter().zip(responses).enumerate() {
+        let actual =
             inputs.each_ref().map(|inputs| circuit.execute(inputs).unwrap().outputs(circuit));
-        assert_eq!(theirs, ours, "circuit {index}");
+        assert_eq!(expected, actual, "circuit {index}");
     }
 }

@@ -28,9 +28,9 @@ struct FalseSteps {
     sums: Vec<(u32, Val)>,
 }
 
-/// How a cheat hides false steps.
+/// Method by which a cheat hides false steps.
 #[derive(Clone, Copy, Debug)]
-enum Disguise {
+enum StepForgery {
     /// Not at all: sums are right, and no entry has the value for the quotient or argument.
     FalseValue,
     /// The entry is right, and its quotient or argument is not that of the sum or cell.
@@ -43,21 +43,21 @@ enum Disguise {
 }
 
 /// Disguises, each with whether the counts of lookups are moved to what is looked up.
-const DISGUISES: [(Disguise, bool); 7] = [
-    (Disguise::FalseValue, false),
-    (Disguise::FalseValue, true),
-    (Disguise::OtherArgument, false),
-    (Disguise::OtherArgument, true),
-    (Disguise::Remainder, false),
-    (Disguise::Remainder, true),
-    (Disguise::FalseSum, false),
+const STEP_FORGERIES: [(StepForgery, bool); 7] = [
+    (StepForgery::FalseValue, false),
+    (StepForgery::FalseValue, true),
+    (StepForgery::OtherArgument, false),
+    (StepForgery::OtherArgument, true),
+    (StepForgery::Remainder, false),
+    (StepForgery::Remainder, true),
+    (StepForgery::FalseSum, false),
 ];
 
 /// Returns the disguises that are tried: all of them, or of hidden proofs every third one unless
 /// `TAONET_TEST_ALL` is set. The constraints are the same.
-fn disguises<S: Scheme>() -> impl Iterator<Item = (Disguise, bool)> {
+fn step_forgeries<S: Scheme>() -> impl Iterator<Item = (StepForgery, bool)> {
     let step = if is_hiding::<S>() && !is_exhaustive() { 3 } else { 1 };
-    DISGUISES.into_iter().step_by(step)
+    STEP_FORGERIES.into_iter().step_by(step)
 }
 
 /// Checks that the outputs of a network with other tables, weights or moves are rejected, however
@@ -82,9 +82,9 @@ pub(super) fn check_false_steps<S: Scheme>(
     assert_ne!(outputs, forger.statement.outputs);
     let steps = forger.false_steps(&circuit, &execution);
     assert!(!steps.activations.is_empty() || !steps.sums.is_empty());
-    for (disguise, moves_counts) in disguises::<S>() {
-        let verified = forger.forge_steps(&outputs, &steps, disguise, moves_counts);
-        assert_eq!(verified, Err(VerifyError::Invalid), "{steps:?} {disguise:?} {moves_counts}");
+    for (step_forgery, moves_counts) in step_forgeries::<S>() {
+        let result = forger.forge_steps(&outputs, &steps, step_forgery, moves_counts);
+        assert_eq!(result, Err(VerifyError::Invalid), "{steps:?} {step_forgery:?} {moves_counts}");
     }
 }
 
@@ -145,14 +145,14 @@ impl<S: Scheme> Forger<S> {
         &self,
         outputs: &[i64],
         steps: &FalseSteps,
-        disguise: Disguise,
+        step_forgery: StepForgery,
         moves_counts: bool,
     ) -> Result<(), VerifyError> {
         let plan = &self.prover.system.plan;
         let (activations, functions) = (self.table(Kind::Activations), self.table(Kind::Functions));
         let fixed = plan.tables[activations].fixed.as_deref().unwrap();
         self.forge_outputs(outputs.to_vec(), |traces| {
-            if matches!(disguise, Disguise::FalseSum) {
+            if matches!(step_forgery, StepForgery::FalseSum) {
                 for &(address, stored) in &steps.sums {
                     let (table, column) = self.position_of_sum(address);
                     traces[table].values[column] = stored;
@@ -163,10 +163,10 @@ impl<S: Scheme> Forger<S> {
                 let &FalseActivation { lane, quotient, remainder, divisor, counted, other } =
                     activation;
                 let other = other.unwrap_or(quotient);
-                let [new_quotient, new_remainder] = match disguise {
-                    Disguise::Remainder => [other, remainder + (quotient - other) * divisor],
-                    Disguise::OtherArgument => [other, remainder],
-                    Disguise::FalseValue | Disguise::FalseSum => [quotient, remainder],
+                let [new_quotient, new_remainder] = match step_forgery {
+                    StepForgery::Remainder => [other, remainder + (quotient - other) * divisor],
+                    StepForgery::OtherArgument => [other, remainder],
+                    StepForgery::FalseValue | StepForgery::FalseSum => [quotient, remainder],
                 };
                 let columns = &mut traces[activations].values[lane * 3..];
                 columns[0] = Val::from_i64(new_quotient);

@@ -107,7 +107,7 @@ pub(crate) fn choices() -> TestModel {
     TestModel::new("choices", &[1, 3, 4], &graph)
 }
 
-/// What needs no table: `groth16` proves it, too.
+/// A model without tables, which `groth16` proves, too.
 pub(crate) fn extrema() -> TestModel {
     let graph = Graph::default()
         .floats("v", &[4, 4], &test_weights(16, 0.125))

@@ -13,7 +13,7 @@ use super::{TestModel, attention, check_proofs, check_proofs_of, functions, head
 use crate::onnxruntime::{OnnxRun, python, run_onnx};
 
 /// A model of `vectors/proof-models`, whose inputs are small integers.
-fn vectors(name: &str, elements: usize) -> TestModel {
+fn vector_model(name: &str, elements: usize) -> TestModel {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(format!("../../../vectors/proof-models/{name}.onnx"));
     TestModel {
@@ -25,19 +25,19 @@ fn vectors(name: &str, elements: usize) -> TestModel {
 }
 
 /// Trees and others that need no tables, so both backends prove them.
-fn without_tables() -> [TestModel; 6] {
+fn models_without_tables() -> [TestModel; 6] {
     [
-        vectors("decision-tree", 4),
-        vectors("random-forest-binary", 4),
-        vectors("linear-regression", 3),
-        vectors("tree-branches", 3),
+        vector_model("decision-tree", 4),
+        vector_model("random-forest-binary", 4),
+        vector_model("linear-regression", 3),
+        vector_model("tree-branches", 3),
         transposed(),
         extrema(),
     ]
 }
 
 /// Classical and recurrent models; boosted trees have a softmax at the end or a sigmoid.
-fn classical() -> [TestModel; 13] {
+fn classical_models() -> [TestModel; 13] {
     [
         ("xgboost", 4),
         ("lightgbm-binary", 4),
@@ -53,16 +53,16 @@ fn classical() -> [TestModel; 13] {
         ("svr-linear", 3),
         ("tree-ensemble", 3),
     ]
-    .map(|(name, elements)| vectors(name, elements))
+    .map(|(name, elements)| vector_model(name, elements))
 }
 
 /// Transformers, and operators that choose elements.
-fn selections() -> [TestModel; 7] {
+fn selection_models() -> [TestModel; 7] {
     [transformer(), choices(), positions(), tokens(), computed_indices(), products(), windows()]
 }
 
 /// Models with the operators of no other model.
-fn others() -> [TestModel; 8] {
+fn remaining_models() -> [TestModel; 8] {
     [angles(), logic(), steps(), reductions(), layout(), upsampled(), groups(), folded()]
 }
 
@@ -83,7 +83,7 @@ fn every_function_is_proven() {
 
 #[test]
 fn models_without_tables_are_proven_by_both_backends() {
-    for model in without_tables() {
+    for model in models_without_tables() {
         check_proofs(&model, "stark");
         check_proofs(&model, "groth16");
     }
@@ -91,21 +91,21 @@ fn models_without_tables_are_proven_by_both_backends() {
 
 #[test]
 fn trees_and_recurrent_cells_are_proven() {
-    for model in classical() {
+    for model in classical_models() {
         check_proofs(&model, "stark");
     }
 }
 
 #[test]
 fn transformer_and_selection_operators_are_proven() {
-    for model in selections() {
+    for model in selection_models() {
         check_proofs(&model, "stark");
     }
 }
 
 #[test]
 fn remaining_operators_are_proven() {
-    others().iter().for_each(check_sample);
+    remaining_models().iter().for_each(check_sample);
 }
 
 /// Returns the operators that docs/proof.md lists as supported, or as computed when the model is
@@ -137,10 +137,10 @@ fn has_node(file: &[u8], operator: &str) -> bool {
 fn every_supported_operator_is_in_a_proven_model() {
     let models = functions()
         .into_iter()
-        .chain(without_tables())
-        .chain(classical())
-        .chain(selections())
-        .chain(others())
+        .chain(models_without_tables())
+        .chain(classical_models())
+        .chain(selection_models())
+        .chain(remaining_models())
         .chain([attention(), heads()]);
     let files: Vec<Vec<u8>> = models.map(|model| model.file).collect();
     let mut missing = supported_operators();
@@ -154,8 +154,12 @@ fn exported_networks_of_remaining_operators_match_onnxruntime() {
     let Some(python) = python() else { return };
     let cells = [("RNN", 1), ("GRU", 3), ("LSTM", 4)];
     let cells = cells.map(|(operator, gates)| recurrent(operator, gates));
-    let models: Vec<TestModel> =
-        others().into_iter().chain(classical()).chain(without_tables()).chain(cells).collect();
+    let models: Vec<TestModel> = remaining_models()
+        .into_iter()
+        .chain(classical_models())
+        .chain(models_without_tables())
+        .chain(cells)
+        .collect();
     let circuits: Vec<_> = models.iter().map(|model| model.circuit().0).collect();
     let runs: Vec<OnnxRun> = models
         .iter()
@@ -163,14 +167,14 @@ fn exported_networks_of_remaining_operators_match_onnxruntime() {
         .map(|(model, circuit)| (onnx::export(circuit), model.sample().inputs))
         .collect();
     let answers = run_onnx(&python, &runs);
-    for (((model, circuit), (_, inputs)), theirs) in
+    for (((model, circuit), (_, inputs)), expected) in
         models.iter().zip(&circuits).zip(&runs).zip(answers)
     {
         let execute = |row: &Vec<i64>| {
             let outputs = circuit.execute(row).unwrap().outputs(circuit);
             outputs.into_iter().map(|value| value as f64).collect()
         };
-        let ours: Vec<Vec<f64>> = inputs.iter().map(execute).collect();
-        assert_eq!(theirs, ours, "{}", model.name);
+        let integer_outputs: Vec<Vec<f64>> = inputs.iter().map(execute).collect();
+        assert_eq!(expected, integer_outputs, "{}", model.name);
     }
 }

@@ -148,8 +148,8 @@ pub(crate) fn groups() -> TestModel {
     TestModel::new("groups", &[1, 4, 3], &graph)
 }
 
-/// What is computed when the model is read: positions, shapes, and the branch of a constant
-/// condition.
+/// A model with nodes that are computed when it is read: positions, shapes, and the branch of a
+/// constant condition.
 pub(crate) fn folded() -> TestModel {
     let branch = |operator: &str| Attribute::Branch(Graph::default().node(operator, "k", "b"));
     let graph = Graph::default()

@@ -39,7 +39,7 @@ pub enum Unary {
     HardSwish,
     /// The reciprocal, where the divisor is at least this far from 0.
     Inverse {
-        least: f64,
+        minimum: f64,
     },
     LeakyRelu {
         alpha: f64,
@@ -139,7 +139,7 @@ impl Unary {
             }
             Self::HardSigmoid { alpha, beta } => (alpha * x + beta).clamp(0.0, 1.0),
             Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
-            Self::Inverse { least } => x.abs().max(least).recip().copysign(x),
+            Self::Inverse { minimum } => x.abs().max(minimum).recip().copysign(x),
             Self::LeakyRelu { alpha } => {
                 if x < 0.0 {
                     alpha * x

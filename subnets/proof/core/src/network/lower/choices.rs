@@ -15,16 +15,16 @@ const MAX_ARGUMENTS: usize = 2;
 /// Cells of the stages so far from which choices are deduced.
 #[derive(Debug, Default)]
 pub(super) struct Choices {
-    shifted: HashMap<Cell, Shifted>,
+    shifted: HashMap<Cell, ShiftedCell>,
     /// Cells that are 0 unless a shifted cell has one of the arguments in [`Self::arguments`].
-    indicators: HashMap<Cell, (Shifted, usize)>,
+    indicators: HashMap<Cell, (ShiftedCell, usize)>,
     /// The arguments for which each function of indicators is not 0.
     arguments: Vec<Vec<i64>>,
 }
 
 /// A cell plus a constant.
 #[derive(Clone, Copy, Debug)]
-struct Shifted {
+struct ShiftedCell {
     cell: Cell,
     offset: i64,
 }
@@ -49,28 +49,29 @@ impl Choices {
                 continue;
             };
             if let Some(&offset) = linear.bias.get(output as usize) {
-                self.shifted.insert(first + output, Shifted { cell: tap.cell, offset });
+                self.shifted.insert(first + output, ShiftedCell { cell: tap.cell, offset });
             }
         }
     }
 
     fn record_indicators(&mut self, first: Cell, table: &Table) {
         let arguments = (table.arguments.low..).zip(&table.values);
-        let mut arguments = arguments.filter(|(_, value)| **value != 0).map(|(at, _)| at);
-        let selected: Vec<i64> = arguments.by_ref().take(MAX_ARGUMENTS).collect();
+        let mut arguments = arguments.filter(|(_, value)| **value != 0).map(|(index, _)| index);
+        let nonzero_arguments: Vec<i64> = arguments.by_ref().take(MAX_ARGUMENTS).collect();
         if arguments.next().is_some() {
             return;
         }
         for (indicator, &cell) in (first..).zip(&table.cells) {
-            let shifted = self.shifted.get(&cell).copied().unwrap_or(Shifted { cell, offset: 0 });
+            let shifted =
+                self.shifted.get(&cell).copied().unwrap_or(ShiftedCell { cell, offset: 0 });
             self.indicators.insert(indicator, (shifted, self.arguments.len()));
         }
-        self.arguments.push(selected);
+        self.arguments.push(nonzero_arguments);
     }
 
     /// Returns the cell on which an indicator depends, and the values for which it is not 0.
-    fn selected(&self, indicator: Cell) -> Option<(Cell, impl Iterator<Item = i64>)> {
-        let &(Shifted { cell, offset }, function) = self.indicators.get(&indicator)?;
+    fn nonzero_values(&self, indicator: Cell) -> Option<(Cell, impl Iterator<Item = i64>)> {
+        let &(ShiftedCell { cell, offset }, function) = self.indicators.get(&indicator)?;
         let arguments = self.arguments.get(function)?;
         Some((cell, arguments.iter().map(move |argument| argument - offset)))
     }
@@ -78,11 +79,11 @@ impl Choices {
     /// Returns whether at most one of the cells is not 0, and there are several.
     pub(super) fn is_choice(&self, taps: &[Tap]) -> bool {
         let [first, _, ..] = taps else { return false };
-        let Some((cell, _)) = self.selected(first.cell) else { return false };
+        let Some((cell, _)) = self.nonzero_values(first.cell) else { return false };
         let mut values = HashSet::new();
         taps.iter().all(|tap| {
-            self.selected(tap.cell).is_some_and(|(other, mut selected)| {
-                other == cell && selected.all(|value| values.insert(value))
+            self.nonzero_values(tap.cell).is_some_and(|(other, mut nonzero_values)| {
+                other == cell && nonzero_values.all(|value| values.insert(value))
             })
         })
     }

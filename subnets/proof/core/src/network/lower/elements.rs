@@ -37,7 +37,7 @@ pub(super) fn product(
     a: &PlacedTensor,
     b: &PlacedTensor,
 ) -> Result<(StageKind, Range), NetworkError> {
-    let sums = products(a, b, 1).ok_or(NetworkError::Overflow(index))?;
+    let sums = product_sum_range(a, b, 1).ok_or(NetworkError::Overflow(index))?;
     let pairs = (0..a.shape.elements()).map(|element| [a.cell(element), b.cell(element)]).collect();
     Ok((StageKind::Product(Product { pairs, rescale, sums }), rescaled(rescale, sums)))
 }
@@ -50,7 +50,7 @@ pub(super) fn matrix_product(
     a: &PlacedTensor,
     b: &PlacedTensor,
 ) -> Result<(StageKind, Range), NetworkError> {
-    let sums = products(a, b, sizes.inner).ok_or(NetworkError::Overflow(index))?;
+    let sums = product_sum_range(a, b, sizes.inner).ok_or(NetworkError::Overflow(index))?;
     let [a, b] = [a, b]
         .map(|tensor| (0..tensor.shape.elements()).map(|element| tensor.cell(element)).collect());
     Ok((
@@ -60,7 +60,7 @@ pub(super) fn matrix_product(
 }
 
 /// Returns the interval of sums of `count` products; `None` if a sum could overflow.
-fn products(a: &PlacedTensor, b: &PlacedTensor, count: usize) -> Option<Range> {
+fn product_sum_range(a: &PlacedTensor, b: &PlacedTensor, count: usize) -> Option<Range> {
     let [at_low, at_high] = [b.range.low, b.range.high].map(|factor| a.range.times(factor));
     let sums = at_low?.union(&at_high?).times(i64::try_from(count).ok()?)?;
     (sums.magnitude() <= MAX_SUM).then_some(sums)

@@ -121,9 +121,9 @@ fn file_with_few_parameters_takes_little_memory() {
 
 #[test]
 fn number_of_layers_is_checked_before_they_are_decoded() {
-    let good = Network::from_bytes(&OVERSIZED_NETWORK).unwrap().to_bytes().unwrap();
+    let valid_bytes = Network::from_bytes(&OVERSIZED_NETWORK).unwrap().to_bytes().unwrap();
     // The number of layers is the tenth byte.
-    let mut bytes = good[..9].to_vec();
+    let mut bytes = valid_bytes[..9].to_vec();
     bytes.extend([0xff, 0xff, 0xff, 0x7f]);
     assert_eq!(Network::from_bytes(&bytes), Err(NetworkError::Layers(0x0fff_ffff)));
 }
@@ -183,52 +183,65 @@ fn elements_are_looked_up_moved_and_multiplied() {
 #[test]
 fn elements_can_be_outputs_without_a_stage_of_their_own() {
     let shape = Shape { channels: 3, height: 1, width: 1 };
-    let moved = Operation::Move { shape, indices: vec![4, 7, 8], constant: -3 };
+    let move_operation = Operation::Move { shape, indices: vec![4, 7, 8], constant: -3 };
     let circuit = chain(vec![
         (vec![0], Operation::Table { low: 0, values: vec![9, 7] }),
-        (vec![1, 0], moved),
+        (vec![1, 0], move_operation),
     ]);
     let circuit = circuit.lower().unwrap();
     let execution = circuit.execute(&[0, 1, 0, 1]).unwrap();
     assert_eq!(execution.outputs(&circuit), [0, 1, -3]);
     assert_eq!(circuit.output_range(), Range { low: -3, high: 1 });
     // The stage of a move without a constant has no cells.
-    let moved = Operation::Move { shape, indices: vec![3, 0, 0], constant: 0 };
-    let circuit =
-        chain(vec![(vec![0], moved), (vec![1], Operation::Table { low: 0, values: vec![9, 7] })]);
+    let move_operation = Operation::Move { shape, indices: vec![3, 0, 0], constant: 0 };
+    let circuit = chain(vec![
+        (vec![0], move_operation),
+        (vec![1], Operation::Table { low: 0, values: vec![9, 7] }),
+    ]);
     assert_eq!(circuit.lower().unwrap().output_range(), Range { low: 0, high: 9 });
 }
 
 #[test]
 fn invalid_layers_are_refused() {
     let table = |low: i64, values: usize| Operation::Table { low, values: vec![0; values] };
-    let moved = |extent: usize, indices: Vec<u32>, constant: i64| Operation::Move {
+    let move_operation = |extent: usize, indices: Vec<u32>, constant: i64| Operation::Move {
         shape: Shape { channels: extent, height: 1, width: 1 },
         indices,
         constant,
     };
-    let refused =
+    let lower_error =
         |inputs: Vec<u32>, operation: Operation| chain(vec![(inputs, operation)]).lower().err();
     for (low, values) in
         [(1, 9), (0, 1), (-1, 2), (0, 0), (i64::MIN, 2), (i64::MAX, 2), (0, MAX_TABLE + 1)]
     {
-        let error = refused(vec![0], table(low, values));
+        let error = lower_error(vec![0], table(low, values));
         assert!(matches!(error, Some(NetworkError::Table { .. })), "{low} {values}: {error:?}");
     }
-    assert_eq!(refused(vec![0], table(0, MAX_TABLE)), None);
+    assert_eq!(lower_error(vec![0], table(0, MAX_TABLE)), None);
     for (extent, indices) in [(2, vec![0]), (2, vec![0, 5]), (1, vec![u32::MAX])] {
-        assert_eq!(refused(vec![0], moved(extent, indices, 0)), Some(NetworkError::Move(0)));
+        assert_eq!(
+            lower_error(vec![0], move_operation(extent, indices, 0)),
+            Some(NetworkError::Move(0))
+        );
     }
-    assert_eq!(refused(vec![0], moved(1, vec![4], i64::MIN)), Some(NetworkError::Overflow(0)));
-    assert!(matches!(refused(vec![0], moved(0, vec![], 0)), Some(NetworkError::Shape { .. })));
-    for (inputs, operation) in
-        [(vec![0, 0], table(0, 2)), (vec![0], Operation::Product), (vec![], moved(1, vec![0], 0))]
-    {
-        let error = refused(inputs, operation);
+    assert_eq!(
+        lower_error(vec![0], move_operation(1, vec![4], i64::MIN)),
+        Some(NetworkError::Overflow(0))
+    );
+    assert!(matches!(
+        lower_error(vec![0], move_operation(0, vec![], 0)),
+        Some(NetworkError::Shape { .. })
+    ));
+    for (inputs, operation) in [
+        (vec![0, 0], table(0, 2)),
+        (vec![0], Operation::Product),
+        (vec![], move_operation(1, vec![0], 0)),
+    ] {
+        let error = lower_error(inputs, operation);
         assert!(matches!(error, Some(NetworkError::Arity { .. })), "{error:?}");
     }
     let other_shape =
-        vec![(vec![0], moved(4, vec![0, 1, 2, 3], 0)), (vec![0, 1], Operation::Product)];
+        vec![(vec![0], move_operation(4, vec![0, 1, 2, 3], 0)), (vec![0, 1], Operation::Product)];
     assert_eq!(chain(other_shape).lower().err(), Some(NetworkError::Shapes(1)));
     let mut rescaled = chain(vec![(vec![0], table(0, 2))]);
     rescaled.layers[0].rescale = Some(Rescale { shift: 0, clamp: crate::Clamp::Signed(8) });
@@ -242,12 +255,12 @@ fn invalid_layers_are_refused() {
 /// listed.
 #[test]
 fn move_of_many_large_tensors_is_refused() {
-    let moved = Operation::Move {
+    let move_operation = Operation::Move {
         shape: Shape { channels: 1, height: 1, width: 1 },
         indices: vec![0],
         constant: 0,
     };
-    let mut network = network([1, 1024, 1024], moved);
+    let mut network = network([1, 1024, 1024], move_operation);
     network.layers[0].inputs = vec![0; 1000];
     assert!(matches!(network.lower(), Err(NetworkError::Memory(_))));
 }
@@ -347,7 +360,8 @@ fn sum_over_a_choice_has_the_interval_of_its_largest_product() {
     for number in 0..5 {
         let circuit = network.lower().unwrap();
         let outputs = circuit.execute(&[number, 4 - number]).unwrap().outputs(&circuit);
-        let [first, second] = [number, 4 - number].map(|at| i64::from(rows[0][at as usize]) + 1);
+        let [first, second] =
+            [number, 4 - number].map(|column| i64::from(rows[0][column as usize]) + 1);
         assert_eq!(outputs[..2], [first, second]);
     }
     // Networks of the format before, and their keys, stay as they were.

@@ -27,7 +27,7 @@ impl Quantiser<'_> {
     /// not need.
     pub(in crate::quantise) fn bits(&self, tensor: usize) -> (u8, u8) {
         let (default_bits, headroom) = match self.is_fine.get(tensor) {
-            Some(true) if self.is_total(tensor) || self.is_undivided(tensor) => {
+            Some(true) if self.is_channel_sum(tensor) || self.is_divided_later(tensor) => {
                 (MAX_FINE_BITS.max(self.options.activation_bits), HEADROOM)
             }
             Some(true) => (self.fine_bits(), 0),
@@ -44,7 +44,7 @@ impl Quantiser<'_> {
     }
 
     /// Returns whether a tensor is a sum of channels that only functions read.
-    fn is_total(&self, tensor: usize) -> bool {
+    fn is_channel_sum(&self, tensor: usize) -> bool {
         let nodes = &self.network.nodes;
         let producer = tensor.checked_sub(1).and_then(|node| nodes.get(node));
         let is_sum = producer
@@ -55,7 +55,7 @@ impl Quantiser<'_> {
 
     /// Returns whether a tensor is a product of matrices that is divided by the sums of a softmax:
     /// it grows with them.
-    fn is_undivided(&self, tensor: usize) -> bool {
+    fn is_divided_later(&self, tensor: usize) -> bool {
         let nodes = &self.network.nodes;
         let producer = tensor.checked_sub(1).and_then(|node| nodes.get(node));
         let is_product =
@@ -73,8 +73,8 @@ impl Quantiser<'_> {
         let mut producer = tensor.checked_sub(1).and_then(|node| self.network.nodes.get(node));
         while let Some(FloatNode { operation: FloatOperation::Move { .. }, inputs, .. }) = producer
         {
-            let moved = inputs.first().and_then(|input| input.checked_sub(1));
-            producer = moved.and_then(|node| self.network.nodes.get(node));
+            let moved_node = inputs.first().and_then(|input| input.checked_sub(1));
+            producer = moved_node.and_then(|node| self.network.nodes.get(node));
         }
         matches!(
             producer.map(|node| &node.operation),
@@ -96,8 +96,11 @@ impl Quantiser<'_> {
         let has_table = weighted_sums(inputs, factors).is_some_and(fits_table);
         let mut readers =
             self.network.nodes.iter().filter(|node| node.inputs.contains(&tensor)).peekable();
-        let is_of_sign = |node: &FloatNode| matches!(&node.operation, FloatOperation::Function(function) if function.is_of_sign());
-        has_table && readers.peek().is_some() && readers.all(is_of_sign)
+        let is_function_of_sign = |node: &FloatNode| match &node.operation {
+            FloatOperation::Function(function) => function.is_function_of_sign(),
+            _ => false,
+        };
+        has_table && readers.peek().is_some() && readers.all(is_function_of_sign)
     }
 
     /// Returns whether a tensor has products of matrices of which a move reads only some elements,
@@ -237,7 +240,7 @@ impl Quantiser<'_> {
         let is_exact =
             function.is_discontinuous() || (input.is_exact && self.is_deciding(index + 1));
         let maximum = if is_exact { MAX_TABLE as u64 } else { 1 << (bits + 1) };
-        if width < maximum || self.is_total(tensor) {
+        if width < maximum || self.is_channel_sum(tensor) {
             return Ok(input);
         }
         if function.looks_up() {
@@ -378,13 +381,13 @@ fn possible_values(values: &[i32], input: Tensor) -> Range {
 /// Returns whether each tensor of a network is fine: only functions, sums of channels and products
 /// read it, or what is fine itself and needs the tensor's precision for that, such as the output.
 pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
-    let mut fine: Vec<bool> = network.readers().into_iter().map(|readers| readers > 0).collect();
-    if let Some(output) = fine.last_mut() {
+    let mut is_fine: Vec<bool> = network.readers().into_iter().map(|readers| readers > 0).collect();
+    if let Some(output) = is_fine.last_mut() {
         *output = true;
     }
     for (index, node) in network.nodes.iter().enumerate().rev() {
         // All readers of the output come later.
-        let reads_finely = match node.operation {
+        let is_fine_reader = match node.operation {
             FloatOperation::Function(_)
             | FloatOperation::ChannelSum { .. }
             | FloatOperation::Multiply
@@ -392,16 +395,16 @@ pub(super) fn fine_tensors(network: &FloatNetwork) -> Vec<bool> {
             FloatOperation::Move { .. }
             | FloatOperation::MaxPool(_)
             | FloatOperation::Negate
-            | FloatOperation::Subtract => fine.get(index + 1) == Some(&true),
+            | FloatOperation::Subtract => is_fine.get(index + 1) == Some(&true),
             _ => false,
         };
-        for input in node.inputs.iter().filter(|_| !reads_finely) {
-            if let Some(fine) = fine.get_mut(*input) {
-                *fine = false;
+        for input in node.inputs.iter().filter(|_| !is_fine_reader) {
+            if let Some(is_fine) = is_fine.get_mut(*input) {
+                *is_fine = false;
             }
         }
     }
-    fine
+    is_fine
 }
 
 #[cfg(test)]
@@ -432,10 +435,10 @@ mod tests {
     /// A logarithm has no value for the 0 of padding. No input is 0, so the table's value for it
     /// has no effect.
     #[test]
-    fn functions_need_no_value_for_zero_outside_the_range() {
+    fn function_undefined_at_zero_is_accepted_for_range_without_zero() {
         let shape = Shape::vector(2).unwrap();
         let logarithm = || FloatOperation::Function(Function::Variable.then(Unary::Log));
-        let moved = |is_padded: bool| {
+        let move_operation = |is_padded: bool| {
             let indices = vec![1, if is_padded { 2 } else { 0 }];
             FloatOperation::Move { indices, constant: 0.0 }
         };
@@ -446,7 +449,8 @@ mod tests {
         };
         let sample = [vec![4, 9]];
         let network = |nodes| FloatNetwork::new(shape, nodes);
-        for nodes in [vec![node(0, logarithm())], vec![node(0, moved(false)), node(1, logarithm())]]
+        for nodes in
+            [vec![node(0, logarithm())], vec![node(0, move_operation(false)), node(1, logarithm())]]
         {
             let is_moved = nodes.len() == 2;
             let network = network(nodes);
@@ -464,7 +468,7 @@ mod tests {
             assert!(matches!(error, Err(QuantiseError::Undefined { .. })), "{error:?}");
         }
         // Padding is a 0 among the values.
-        let padded = network(vec![node(0, moved(true)), node(1, logarithm())]);
+        let padded = network(vec![node(0, move_operation(true)), node(1, logarithm())]);
         let error = quantise(&padded, &options(4, 9), &sample);
         assert!(matches!(error, Err(QuantiseError::Undefined { .. })), "{error:?}");
     }

@@ -37,7 +37,7 @@ impl Quantiser<'_> {
     ) -> Option<Range> {
         let node = self.network.nodes.get(target.node)?;
         let is_exact = inputs.iter().all(|input| input.is_exact);
-        if target.positive || !is_exact || !self.is_deciding(target.node + 1) {
+        if target.is_relu || !is_exact || !self.is_deciding(target.node + 1) {
             return None;
         }
         let first = inputs.first()?.range;
@@ -67,7 +67,7 @@ impl Quantiser<'_> {
         bias: &[f32],
     ) -> Option<IntegerLayer> {
         let decides = input.is_exact && self.is_deciding(target.node + 1);
-        if target.positive || !decides || !is_of_integers(weights, bias) {
+        if target.is_relu || !decides || !are_integers(weights, bias) {
             return None;
         }
         let weights: Vec<i32> = weights.iter().map(|&weight| weight as i32).collect();
@@ -114,7 +114,7 @@ pub(super) fn fits_table(range: Range) -> bool {
 }
 
 /// Returns whether a layer with these weights and biases turns integers into integers.
-fn is_of_integers(weights: &[f32], bias: &[f32]) -> bool {
+fn are_integers(weights: &[f32], bias: &[f32]) -> bool {
     let mut values = weights.iter().chain(bias);
     values.all(|value| value.fract().abs() <= 0.0 && value.abs() < MAX_TABLE as f32)
 }
@@ -139,7 +139,7 @@ pub(in crate::quantise) fn deciding_tensors(network: &FloatNetwork) -> Vec<bool>
             | FloatOperation::Subtract => is_deciding.get(index + 1) == Some(&true),
             FloatOperation::Dense { weights, bias }
             | FloatOperation::Convolution { weights, bias, .. } => {
-                is_deciding.get(index + 1) == Some(&true) && is_of_integers(weights, bias)
+                is_deciding.get(index + 1) == Some(&true) && are_integers(weights, bias)
             }
             _ => false,
         };

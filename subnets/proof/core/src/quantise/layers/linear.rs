@@ -52,7 +52,7 @@ impl Quantiser<'_> {
         target: Target,
     ) -> Result<(), QuantiseError> {
         let scale = inputs.first().map_or(0, |input| input.scale);
-        if target.positive {
+        if target.is_relu {
             return self.linear(inputs, operation, scale, target);
         }
         self.push(inputs, operation, None, scale, range);
@@ -68,7 +68,7 @@ impl Quantiser<'_> {
         sums: i32,
         target: Target,
     ) -> Result<(), QuantiseError> {
-        if self.is_output(target.node + 1) && !target.positive {
+        if self.is_output(target.node + 1) && !target.is_relu {
             // Sums without readers need no rescale.
             self.push(inputs, operation, None, sums, SUM_INTERVAL);
             return Ok(());
@@ -79,18 +79,18 @@ impl Quantiser<'_> {
             return Ok(());
         }
         let (bits, headroom) = self.bits(target.node + 1);
-        let positive = target.positive
+        let is_nonnegative = target.is_relu
             || (operation.keeps_sign() && inputs.iter().all(|tensor| tensor.range.low >= 0));
-        let clamp = if positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
+        let clamp = if is_nonnegative { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
         let (rescale, scale) = if self.is_read_for_sign(target.node + 1, inputs, &operation) {
             (Rescale { shift: 0, clamp }, sums)
         } else {
             let (rescale, scale) =
-                self.rescale(target.node + 1, sums, bits - headroom, positive)?;
+                self.rescale(target.node + 1, sums, bits - headroom, is_nonnegative)?;
             (Rescale { clamp, ..rescale }, scale)
         };
         let range = rescale.clamp.range();
-        let minimum = least_sum(inputs, &operation).map(|sum| rescale.apply(sum));
+        let minimum = min_sum(inputs, &operation).map(|sum| rescale.apply(sum));
         self.push(inputs, operation, Some(rescale), scale, range);
         if let Some(low) = minimum {
             self.narrow(Range { low, ..range });
@@ -134,7 +134,7 @@ impl Quantiser<'_> {
         tensor: usize,
         sums: i32,
         bits: u8,
-        positive: bool,
+        is_nonnegative: bool,
     ) -> Result<(Rescale, i32), QuantiseError> {
         let scale = (i32::from(bits) - self.integer_bits(tensor)).min(sums);
         let shift = sums - scale;
@@ -142,7 +142,7 @@ impl Quantiser<'_> {
             let (node, magnitude) = (tensor.saturating_sub(1), self.magnitude(tensor));
             return Err(QuantiseError::Magnitude { node: self.network.node_name(node), magnitude });
         }
-        let clamp = if positive { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
+        let clamp = if is_nonnegative { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
         Ok((Rescale { shift: shift as u8, clamp }, scale))
     }
 
@@ -215,7 +215,7 @@ pub(super) fn channel_affine(
 
 /// Returns a limit below which no sum of positive values is, such as the argument of a logarithm;
 /// `None` for other sums.
-fn least_sum(inputs: &[Tensor], operation: &Operation) -> Option<i64> {
+fn min_sum(inputs: &[Tensor], operation: &Operation) -> Option<i64> {
     let Operation::Convolution { window, weights, bias, .. } = operation else { return None };
     let low = inputs.first()?.values.low;
     // The only output has a term for each weight.

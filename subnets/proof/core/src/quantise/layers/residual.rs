@@ -26,9 +26,9 @@ impl Quantiser<'_> {
     /// options have bits for it, and for values that are only summed.
     pub(super) fn min_bits(&self, tensor: usize) -> u8 {
         let Some(residual_bits) = self.options.residual_bits else { return 0 };
-        let bits = match self.streams.get(tensor) {
-            Some(Stream::Sum) => residual_bits,
-            Some(Stream::Input) => residual_bits.saturating_sub(FEWER_INPUT_BITS),
+        let bits = match self.stream_relations.get(tensor) {
+            Some(StreamRelation::Sum) => residual_bits,
+            Some(StreamRelation::Input) => residual_bits.saturating_sub(FEWER_INPUT_BITS),
             _ => 0,
         };
         bits.min(MAX_BITS)
@@ -100,21 +100,21 @@ impl Quantiser<'_> {
     }
 }
 
-/// How a tensor belongs to a residual stream, in the order of the bits that it needs.
+/// Relation of a tensor to a residual stream, in the order of the bits that it needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stream {
+pub(super) enum StreamRelation {
     /// Not at all.
     #[default]
     None,
     /// A linear layer reads it whose results are added to the stream.
     Input,
-    /// It is a sum of the stream, or added to one.
+    /// The tensor is a sum of the stream, or added to one.
     Sum,
 }
 
 /// Returns how each tensor belongs to a residual stream: a sum of a sum, a sum that another one
 /// reads, and what such sums add.
-pub(super) fn streams(network: &FloatNetwork) -> Vec<Stream> {
+pub(super) fn stream_relations(network: &FloatNetwork) -> Vec<StreamRelation> {
     let count = network.nodes.len() + 1;
     let is_add = |node: &FloatNode| matches!(node.operation, FloatOperation::Add);
     let is_move = |node: &FloatNode| matches!(node.operation, FloatOperation::Move { .. });
@@ -125,29 +125,34 @@ pub(super) fn streams(network: &FloatNetwork) -> Vec<Stream> {
     for node in &network.nodes {
         is_sum.push(is_add(node) || (is_move(node) && is_any(&is_sum, &node.inputs)));
     }
-    let (mut is_added, mut streams) = (vec![false; count], vec![Stream::None; count]);
+    let (mut is_added, mut stream_relations) =
+        (vec![false; count], vec![StreamRelation::None; count]);
     // All readers of a tensor come later.
     for (index, node) in network.nodes.iter().enumerate().rev() {
-        let (output, mut inherited) = ([index + 1], Stream::None);
+        let (output, mut inherited) = ([index + 1], StreamRelation::None);
         if is_add(node) && (is_any(&is_sum, &node.inputs) || is_any(&is_added, &output)) {
-            inherited = Stream::Sum;
-            if let Some(stream) = streams.get_mut(index + 1) {
-                *stream = Stream::Sum;
+            inherited = StreamRelation::Sum;
+            if let Some(stream) = stream_relations.get_mut(index + 1) {
+                *stream = StreamRelation::Sum;
             }
         } else if is_move(node) {
-            inherited = streams.get(index + 1).copied().unwrap_or_default();
-        } else if node.operation.has_weights() && streams.get(index + 1) == Some(&Stream::Sum) {
-            inherited = Stream::Input;
+            inherited = stream_relations.get(index + 1).copied().unwrap_or_default();
+        } else if node.operation.has_weights()
+            && stream_relations.get(index + 1) == Some(&StreamRelation::Sum)
+        {
+            inherited = StreamRelation::Input;
         }
         let adds = is_add(node) || (is_move(node) && is_any(&is_added, &output));
         for &input in &node.inputs {
-            if let (Some(added), Some(stream)) = (is_added.get_mut(input), streams.get_mut(input)) {
+            if let (Some(added), Some(stream)) =
+                (is_added.get_mut(input), stream_relations.get_mut(input))
+            {
                 *added |= adds;
                 *stream = inherited.max(*stream);
             }
         }
     }
-    streams
+    stream_relations
 }
 
 impl FloatOperation {
@@ -170,12 +175,12 @@ mod tests {
             shape,
             operation,
         };
-        let moved = || FloatOperation::Move { indices: vec![1, 0], constant: 0.0 };
+        let move_operation = || FloatOperation::Move { indices: vec![1, 0], constant: 0.0 };
         let dense = FloatOperation::Dense { weights: vec![1.0; 4], bias: vec![0.0; 2] };
         let nodes = vec![
             node(&[0], FloatOperation::Negate),
             node(&[1], dense),
-            node(&[2], moved()),
+            node(&[2], move_operation()),
             // A sum that another one reads, of a moved tensor.
             node(&[0, 3], FloatOperation::Add),
             node(&[4], FloatOperation::Relu),
@@ -187,10 +192,11 @@ mod tests {
             node(&[7, 8], FloatOperation::Add),
             node(&[6, 9], FloatOperation::Multiply),
         ];
-        let found = streams(&FloatNetwork::new(shape, nodes));
-        let (none, sum) = (Stream::None, Stream::Sum);
-        let expected = [sum, Stream::Input, sum, sum, sum, sum, sum, none, none, none, none];
-        assert_eq!(found, expected);
+        let actual = stream_relations(&FloatNetwork::new(shape, nodes));
+        let (none, sum) = (StreamRelation::None, StreamRelation::Sum);
+        let expected =
+            [sum, StreamRelation::Input, sum, sum, sum, sum, sum, none, none, none, none];
+        assert_eq!(actual, expected);
     }
 
     /// Returns a dense layer that multiplies both elements by a factor.
@@ -223,9 +229,10 @@ mod tests {
             .collect();
         // The first tensor is both read by such a layer and added.
         assert_eq!(bits, [15, 15, 15, 15]);
-        let usual = quantise(&stream(1.0), &QuantiseOptions::default(), &[vec![255, 128]]).unwrap();
-        let bits = usual.layers.iter().filter_map(|layer| layer.rescale);
-        assert!(bits.into_iter().all(|rescale| rescale.clamp.bits() <= 11), "{usual:?}");
+        let default_network =
+            quantise(&stream(1.0), &QuantiseOptions::default(), &[vec![255, 128]]).unwrap();
+        let bits = default_network.layers.iter().filter_map(|layer| layer.rescale);
+        assert!(bits.into_iter().all(|rescale| rescale.clamp.bits() <= 11), "{default_network:?}");
     }
 
     /// Sums of terms whose scales differ by 20 bits stay in the field, and so do the products of

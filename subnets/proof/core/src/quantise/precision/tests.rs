@@ -53,7 +53,7 @@ fn tensors_have_as_many_bits_as_the_maximum_error_needs() {
     let default_precision = quantise(&float, &options(), &rows).unwrap();
     let error = error_of(&default_precision);
     assert!(error > 0.002_5, "{error}");
-    let mut most_before = 8;
+    let mut previous_max_bits = 8;
     for max_error in [0.002_5, 0.000_5] {
         let (network, layers, precision) =
             quantise_within(&float, &options(), &rows, &rows, max_error).unwrap();
@@ -63,10 +63,10 @@ fn tensors_have_as_many_bits_as_the_maximum_error_needs() {
         // The branch that matters little keeps its bits.
         let [min_bits, max_bits] = precision.bits;
         assert!(
-            min_bits < max_bits && max_bits > most_before && max_bits <= MAX_BITS,
+            min_bits < max_bits && max_bits > previous_max_bits && max_bits <= MAX_BITS,
             "{precision:?}"
         );
-        most_before = max_bits;
+        previous_max_bits = max_bits;
         let worst = precision.worst.unwrap();
         assert!(float.names.contains(&worst.node) && worst.error > 0.0, "{worst:?}");
     }
@@ -79,12 +79,15 @@ fn tensors_have_as_many_bits_as_the_maximum_error_needs() {
 #[test]
 fn unattainable_maximum_errors_are_refused() {
     let (float, rows) = (branches(), rows());
-    let within = |max_error| quantise_within(&float, &options(), &rows, &rows, max_error);
-    let refused = within(1e-9).unwrap_err();
-    assert!(matches!(refused, QuantiseError::Imprecise { error, .. } if error > 1e-9), "{refused}");
-    assert!(refused.to_string().contains("more bits per weight"), "{refused}");
+    let quantise_with = |max_error| quantise_within(&float, &options(), &rows, &rows, max_error);
+    let quantise_error = quantise_with(1e-9).unwrap_err();
+    assert!(
+        matches!(quantise_error, QuantiseError::Imprecise { error, .. } if error > 1e-9),
+        "{quantise_error}"
+    );
+    assert!(quantise_error.to_string().contains("more bits per weight"), "{quantise_error}");
     for max_error in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert!(matches!(within(max_error), Err(QuantiseError::MaxError(_))), "{max_error}");
+        assert!(matches!(quantise_with(max_error), Err(QuantiseError::MaxError(_))), "{max_error}");
     }
 }
 
@@ -92,12 +95,12 @@ fn unattainable_maximum_errors_are_refused() {
 fn output_with_replaced_tensor_leaves_the_run_unchanged() {
     let float = branches();
     let mut tensors = float.run(&[0.5, 0.25, -1.0, 2.0]).unwrap();
-    let before = tensors.clone();
+    let original_tensors = tensors.clone();
     let other: Vec<f32> = tensors[3].iter().map(|value| value + 1.0).collect();
     let output = float.output_with(&mut tensors, 3, other);
-    let difference = output.iter().zip(&before[5]).map(|(a, b)| (a - b - 1.0).abs());
+    let difference = output.iter().zip(&original_tensors[5]).map(|(a, b)| (a - b - 1.0).abs());
     assert!(difference.fold(0.0, f32::max) < 1e-5, "{output:?}");
-    assert_eq!(tensors, before);
+    assert_eq!(tensors, original_tensors);
 }
 
 #[test]

@@ -128,8 +128,8 @@ impl AsyncUdpSocket for RetryOnlySocket {
     }
 }
 
-fn endpoint(from: u8, only_retries: bool) -> Endpoint {
-    let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, from), 0)).unwrap();
+fn endpoint(host: u8, only_retries: bool) -> Endpoint {
+    let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, host), 0)).unwrap();
     let mut socket = TokioRuntime.wrap_udp_socket(socket).unwrap();
     if only_retries {
         socket = Arc::new(RetryOnlySocket(socket));
@@ -191,16 +191,18 @@ enum Attack {
 
 impl Attack {
     /// Opens connections, and reopens each closed one, until the test ends.
-    fn start(self, to: SocketAddr) -> JoinSet<()> {
+    fn start(self, miner_address: SocketAddr) -> JoinSet<()> {
         let endpoints: Vec<_> =
-            (2..2 + ADDRESSES).map(|from| endpoint(from, self == Self::HalfTls)).collect();
+            (2..2 + ADDRESSES).map(|host| endpoint(host, self == Self::HalfTls)).collect();
         let mut attackers = JoinSet::new();
         for number in 0..ATTACKERS {
             let endpoint = endpoints[usize::from(number % ADDRESSES)].clone();
             attackers.spawn(async move {
                 loop {
-                    if let Ok(connection) = endpoint.connect(to, "localhost").unwrap().await {
-                        let _streams = self.hold(&connection, number).await;
+                    if let Ok(connection) =
+                        endpoint.connect(miner_address, "localhost").unwrap().await
+                    {
+                        let _streams = self.open_attack_streams(&connection, number).await;
                         connection.closed().await;
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -210,7 +212,7 @@ impl Attack {
         attackers
     }
 
-    async fn hold(
+    async fn open_attack_streams(
         self,
         connection: &Connection,
         number: u8,
@@ -244,10 +246,10 @@ async fn is_answered(miner: &TestMiner, client: &LightningClient) -> bool {
 async fn half_open_connections_are_replaced() {
     for attack in [Attack::HalfTls, Attack::Silent, Attack::HalfHandshake, Attack::HalfMessages] {
         let miner = start_within(1, None, Behaviour::Honest, Some(LIMITS));
-        let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
-        let before = client("//Alice").await;
-        assert!(is_answered(&miner, &before).await, "{attack:?}");
-        let attackers = attack.start(to);
+        let miner_address = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
+        let open_client = client("//Alice").await;
+        assert!(is_answered(&miner, &open_client).await, "{attack:?}");
+        let attackers = attack.start(miner_address);
         tokio::time::sleep(Duration::from_secs(1)).await;
         for uri in ["//Charlie", "//Dave", "//Eve"] {
             let start = Instant::now();
@@ -263,7 +265,7 @@ async fn half_open_connections_are_replaced() {
         }
         for _ in 0..20 {
             assert!(
-                is_answered(&miner, &before).await,
+                is_answered(&miner, &open_client).await,
                 "{attack:?}: an open connection is cut off"
             );
         }
@@ -276,30 +278,31 @@ async fn half_open_connections_are_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn new_connection_at_the_limit_closes_another() {
     let miner = start_within(1, None, Behaviour::Honest, Some(LIMITS));
-    let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
-    let endpoints: Vec<_> = (2..2 + ADDRESSES).map(|from| endpoint(from, false)).collect();
-    let mut opened = Vec::new();
+    let miner_address = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
+    let endpoints: Vec<_> = (2..2 + ADDRESSES).map(|host| endpoint(host, false)).collect();
+    let mut connections = Vec::new();
     for number in 0..ATTACKERS {
         let endpoint = &endpoints[usize::from(number % ADDRESSES)];
-        opened.push(endpoint.connect(to, "localhost").unwrap().await.unwrap());
+        connections.push(endpoint.connect(miner_address, "localhost").unwrap().await.unwrap());
     }
     let start = Instant::now();
     loop {
-        let open = opened.iter().filter(|connection| connection.close_reason().is_none()).count();
+        let open =
+            connections.iter().filter(|connection| connection.close_reason().is_none()).count();
         if (open, miner.endpoint.open_connections()) == (LIMITS.connections, LIMITS.connections) {
             break;
         }
-        let on_server = miner.endpoint.open_connections();
+        let server_connections = miner.endpoint.open_connections();
         assert!(
             start.elapsed() < Duration::from_secs(20),
-            "{open} open, {on_server} at the server"
+            "{open} open, {server_connections} at the server"
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 /// Connects to a server; returns both ends.
-async fn connected(server: &Endpoint, client: &Endpoint) -> [Connection; 2] {
+async fn connect(server: &Endpoint, client: &Endpoint) -> [Connection; 2] {
     let connecting = client.connect(server.local_addr().unwrap(), "localhost").unwrap();
     let accepting = async { server.accept().await.unwrap().await.unwrap() };
     let (opened, accepted) = tokio::join!(async { connecting.await.unwrap() }, accepting);
@@ -312,26 +315,32 @@ async fn a_validator_keeps_its_connection_if_its_new_one_gets_no_slot() {
         Endpoint::server(server_config().unwrap().0, "127.0.0.1:0".parse().unwrap()).unwrap();
     let (first_endpoint, second_endpoint) = (endpoint(2, false), endpoint(3, false));
     let validators = Arc::new(Validators::new(ConnectionSlots::new(2, 1)));
-    let [_alice_end, alice] = connected(&server, &first_endpoint).await;
-    let [_bob_end, bob] = connected(&server, &second_endpoint).await;
+    let [_alice_end, alice] = connect(&server, &first_endpoint).await;
+    let [_bob_end, bob] = connect(&server, &second_endpoint).await;
     let register =
         |uri: &str, connection: &Connection| validators.register(key(uri).hotkey(), connection);
-    let alices = register("//Alice", &alice).unwrap();
-    let bobs = register("//Bob", &bob).unwrap();
+    let alice_registration = register("//Alice", &alice).unwrap();
+    let bob_registration = register("//Bob", &bob).unwrap();
     assert!(
-        alices.progress.complete() && bobs.progress.complete(),
+        alice_registration.progress.complete() && bob_registration.progress.complete(),
         "both have a request in progress"
     );
 
-    let [_refused_end, refused] = connected(&server, &second_endpoint).await;
-    assert!(register("//Alice", &refused).is_none(), "Bob has the only slot of this address");
-    assert!(alice.close_reason().is_none() && alices.progress.complete());
+    let [_refused_end, third_connection] = connect(&server, &second_endpoint).await;
+    assert!(
+        register("//Alice", &third_connection).is_none(),
+        "Bob has the only slot of this address"
+    );
+    assert!(alice.close_reason().is_none() && alice_registration.progress.complete());
 
-    let [_new_end, new] = connected(&server, &first_endpoint).await;
+    let [_new_end, new] = connect(&server, &first_endpoint).await;
     let new_connection = register("//Alice", &new).unwrap();
     assert!(alice.close_reason().is_some() && bob.close_reason().is_none());
-    drop(alices);
-    assert!(new_connection.progress.complete() && bobs.progress.complete(), "both have a slot");
+    drop(alice_registration);
+    assert!(
+        new_connection.progress.complete() && bob_registration.progress.complete(),
+        "both have a slot"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -339,9 +348,9 @@ async fn incomplete_handshakes_time_out() {
     let limits = Limits { handshake: Duration::from_secs(1), ..LIMITS };
     for attack in [Attack::HalfTls, Attack::Silent, Attack::HalfHandshake] {
         let miner = start_within(1, None, Behaviour::Honest, Some(limits));
-        let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
+        let miner_address = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
         let endpoint = endpoint(2, attack == Attack::HalfTls);
-        let connecting = endpoint.connect(to, "localhost").unwrap();
+        let connecting = endpoint.connect(miner_address, "localhost").unwrap();
         let start = Instant::now();
         if attack == Attack::HalfTls {
             while miner.endpoint.open_connections() == 0 {
@@ -354,9 +363,10 @@ async fn incomplete_handshakes_time_out() {
             }
         } else {
             let connection = connecting.await.unwrap();
-            let _streams = attack.hold(&connection, 0).await;
-            let closed = tokio::time::timeout(Duration::from_secs(20), connection.closed()).await;
-            let reason = closed.unwrap_or_else(|_| panic!("{attack:?}: still connected"));
+            let _streams = attack.open_attack_streams(&connection, 0).await;
+            let close_reason =
+                tokio::time::timeout(Duration::from_secs(20), connection.closed()).await;
+            let reason = close_reason.unwrap_or_else(|_| panic!("{attack:?}: still connected"));
             assert!(reason.to_string().contains("handshake timeout"), "{attack:?}: {reason}");
         }
         assert!(start.elapsed() >= limits.handshake, "{attack:?}");
@@ -367,16 +377,19 @@ async fn incomplete_handshakes_time_out() {
 async fn incomplete_messages_time_out_and_the_connection_remains() {
     let limits = Limits { transfer: Duration::from_millis(500), ..LIMITS };
     let miner = start_within(1, None, Behaviour::Honest, Some(limits));
-    let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
-    let connection = endpoint(2, false).connect(to, "localhost").unwrap().await.unwrap();
+    let miner_address = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
+    let connection = endpoint(2, false).connect(miner_address, "localhost").unwrap().await.unwrap();
     authenticate(&connection, 0).await.expect("the handshake is accepted");
     for _ in 0..2 * limits.streams {
         let (_send, mut recv) = send_half(&connection, MessageType::SynapsePacket).await.unwrap();
         let start = Instant::now();
-        let cut_off = tokio::time::timeout(Duration::from_secs(20), recv.read(&mut [0]))
+        let read_result = tokio::time::timeout(Duration::from_secs(20), recv.read(&mut [0]))
             .await
             .expect("a timeout");
-        assert!(matches!(cut_off, Ok(None) | Err(quinn::ReadError::Reset(_))), "{cut_off:?}");
+        assert!(
+            matches!(read_result, Ok(None) | Err(quinn::ReadError::Reset(_))),
+            "{read_result:?}"
+        );
         assert!(start.elapsed() >= limits.transfer / 2);
     }
     let (mut send, mut recv) = connection.open_bi().await.unwrap();
@@ -392,8 +405,8 @@ async fn incomplete_messages_time_out_and_the_connection_remains() {
 #[tokio::test(flavor = "multi_thread")]
 async fn request_before_the_handshake_is_refused() {
     let miner = start(1, None);
-    let to = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
-    let connection = endpoint(2, false).connect(to, "localhost").unwrap().await.unwrap();
+    let miner_address = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
+    let connection = endpoint(2, false).connect(miner_address, "localhost").unwrap().await.unwrap();
     let ask = async || {
         let (mut send, mut recv) = connection.open_bi().await.unwrap();
         let (synapse_type, data) = (QUERY_ZK_PROOF.to_owned(), HashMap::new());

@@ -9,20 +9,20 @@ use crate::DeliveryError;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let overdue_after = Duration::from_millis(300);
     let (examiner, score_store) = market
         .examiner_with(ExaminerSettings { overdue_after, ..ExaminerSettings::default() })
         .await;
     let slow = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(10))).await.0;
-    let (silent, quick) =
+    let (silent, fast) =
         (silent_miner(&market, "//Dave").await, market.miner("//Eve", Behaviour::Honest).await.0);
-    examiner.follow_list(&[slow.clone(), silent.clone(), quick.clone()]).await;
+    examiner.follow_miners(&[slow.clone(), silent.clone(), fast.clone()]).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (observed, report) = steps();
+    let (observed, report) = record_progress();
     let bundle = examiner.deliver(&circuit, &inputs, report).await.unwrap();
-    assert_eq!(bundle.proofs()[0].miner, *quick.hotkey());
+    assert_eq!(bundle.proofs()[0].miner, *fast.hotkey());
     let overdue: Vec<Hotkey> = observed
         .lock()
         .unwrap()
@@ -43,23 +43,23 @@ async fn overdue_slice_of_a_user_is_sent_to_another_miner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn user_only_circuit_is_not_benchmarked() {
-    let market = Market::new(&["stark", "groth16"]);
+    let market = TestMarket::new(&["stark", "groth16"]);
     let circuits: Vec<Digest> = market.catalogue.circuits().map(|circuit| circuit.id()).collect();
     let users_only = BTreeSet::from([circuits[0]]);
     let (examiner, _) =
         market.examiner_with(ExaminerSettings { users_only, ..ExaminerSettings::default() }).await;
     for _ in 0..20 {
-        assert_eq!(examiner.choose(), Some(1));
+        assert_eq!(examiner.choose_circuit(), Some(1));
     }
-    examiner.follow_list(&[market.miner("//Bob", Behaviour::Honest).await.0]).await;
+    examiner.follow_miners(&[market.miner("//Bob", Behaviour::Honest).await.0]).await;
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (_, report) = steps();
+    let (_, report) = record_progress();
     examiner.deliver(&circuits[0], &inputs, report).await.unwrap().verify().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
-    let market = Market::sliced();
+    let market = TestMarket::sliced();
     let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let (model, _) = market.catalogue.models().next().unwrap();
     let inputs = ShippedModel::DigitsLenet.sample().unwrap().inputs[0].clone();
@@ -67,8 +67,8 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     for uri in ["//Bob", "//Charlie", "//Dave"] {
         miners.push(market.miner(uri, Behaviour::Honest).await.0);
     }
-    examiner.follow_list(&miners).await;
-    let (_, report) = steps();
+    examiner.follow_miners(&miners).await;
+    let (_, report) = record_progress();
     let bundle = examiner.deliver(model, &inputs, report).await.unwrap();
     bundle.verify().unwrap();
     let provers: std::collections::BTreeSet<Hotkey> =
@@ -77,18 +77,18 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     assert!(matches!(&bundle, ModelBundle::Sliced(sliced) if sliced.slices.len() == 3));
 
     // Eve receives a slice, and her miner is killed while it proves the slice.
-    let killed = Shutdown::new();
-    let (eve, _) = market.miner_until("//Eve", Behaviour::Slow(LONG_TIMEOUT), &killed).await;
+    let kill_signal = Shutdown::new();
+    let (eve, _) = market.miner_until("//Eve", Behaviour::Slow(LONG_TIMEOUT), &kill_signal).await;
     miners[2] = eve.clone();
-    examiner.follow_list(&miners).await;
-    let (observed, report) = steps();
-    let eve_is_asked: crate::Delivery = Arc::new(move |step| {
+    examiner.follow_miners(&miners).await;
+    let (observed, report) = record_progress();
+    let eve_is_asked: crate::ProgressCallback = Arc::new(move |step| {
         report(step);
         if matches!(step, Progress::Asked { miner, .. } if miner == *eve.hotkey()) {
-            let killed = killed.clone();
+            let kill_signal = kill_signal.clone();
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(300)).await;
-                killed.request();
+                kill_signal.request();
             });
         }
     });
@@ -111,15 +111,16 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
     let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-    let (cheating, _) = market.miner("//Bob", Behaviour::WrongOutput).await;
+    let (cheating_miner, _) = market.miner("//Bob", Behaviour::WrongOutput).await;
     let (honest, _) = market.miner("//Charlie", Behaviour::Honest).await;
-    let deliver = async |inputs: &[i64]| examiner.deliver(&circuit, inputs, steps().1).await;
+    let deliver =
+        async |inputs: &[i64]| examiner.deliver(&circuit, inputs, record_progress().1).await;
     assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { slice: 0 })));
-    examiner.follow_list(&[cheating.clone(), honest.clone()]).await;
+    examiner.follow_miners(&[cheating_miner.clone(), honest.clone()]).await;
     for _ in 0..2 {
         let bundle = deliver(&inputs).await.unwrap();
         bundle.verify().unwrap();
@@ -127,19 +128,20 @@ async fn invalid_slice_is_reassigned_until_no_miner_is_left() {
     }
     assert!(matches!(deliver(&[1, 2]).await, Err(DeliveryError::Inputs(_))));
     let unknown = Digest::of(b"unknown");
-    let error = examiner.deliver(&unknown, &inputs, steps().1).await.unwrap_err();
+    let error = examiner.deliver(&unknown, &inputs, record_progress().1).await.unwrap_err();
     assert!(matches!(error, DeliveryError::UnknownModel(id) if id == unknown));
-    examiner.follow_list(&[cheating]).await;
+    examiner.follow_miners(&[cheating_miner]).await;
     assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { .. })));
 }
 
 /// Creates a market with digits-mlp, compiled for pictures that have a sixteenth of the brightness,
 /// and returns the first picture with its full brightness.
-fn dim_digits() -> (Market, Vec<i64>) {
+fn digits_for_dim_images() -> (TestMarket, Vec<i64>) {
     let temp_dir = tempfile::tempdir().unwrap();
     let model = ShippedModel::DigitsMlp;
-    let bright = model.sample().unwrap().inputs;
-    let dim = bright.iter().map(|picture| picture.iter().map(|pixel| pixel / 16).collect());
+    let bright_images = model.sample().unwrap().inputs;
+    let dim_images =
+        bright_images.iter().map(|image| image.iter().map(|pixel| pixel / 16).collect());
     let options = CompileOptions {
         name: model.name().to_owned(),
         backend: "stark".to_owned(),
@@ -148,52 +150,52 @@ fn dim_digits() -> (Market, Vec<i64>) {
         max_error: None,
         contributor: "anonymous".to_owned(),
     };
-    let sample = Sample { inputs: dim.collect(), ..Sample::default() };
+    let sample = Sample { inputs: dim_images.collect(), ..Sample::default() };
     let compiled = compile(model.onnx(), &sample, &options).unwrap();
     CircuitDirectory::create(&temp_dir.path().join("circuits/dim"), &compiled).unwrap();
     let catalogue = Catalogue::open(&temp_dir.path().join("circuits")).unwrap();
-    (Market { temp_dir, catalogue, stop: Shutdown::new() }, bright[0].clone())
+    (TestMarket { temp_dir, catalogue, stop: Shutdown::new() }, bright_images[0].clone())
 }
 
 /// The user gets an error with the tensors; no miner receives a request, which it would refuse.
 #[tokio::test(flavor = "multi_thread")]
 async fn saturating_inputs_of_a_user_reach_no_miner() {
-    let (market, bright) = dim_digits();
-    let (examiner, store) = market.examiner(LONG_TIMEOUT).await;
-    examiner.follow_list(&[market.miner("//Bob", Behaviour::Honest).await.0]).await;
+    let (market, bright_image) = digits_for_dim_images();
+    let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
+    examiner.follow_miners(&[market.miner("//Bob", Behaviour::Honest).await.0]).await;
     let circuit = market.catalogue.circuits().next().unwrap().id();
-    let (observed, report) = steps();
-    let error = examiner.deliver(&circuit, &bright, report).await.unwrap_err();
+    let (observed, report) = record_progress();
+    let error = examiner.deliver(&circuit, &bright_image, report).await.unwrap_err();
     assert!(matches!(error, DeliveryError::Unprovable(_)), "{error}");
     let expected = "values are beyond the range of the model's sample and saturate: Relu '";
     assert!(error.to_string().starts_with(expected), "{error}");
     assert!(observed.lock().unwrap().is_empty());
-    assert_eq!(store.events(), 0);
-    examiner.check(&circuit, &bright).unwrap();
+    assert_eq!(score_store.events(), 0);
+    examiner.check(&circuit, &bright_image).unwrap();
     assert!(matches!(
-        examiner.check_provable(&circuit, &bright),
+        examiner.check_provable(&circuit, &bright_image),
         Err(DeliveryError::Unprovable(_))
     ));
-    let black = vec![0; bright.len()];
-    examiner.check_provable(&circuit, &black).unwrap();
-    examiner.deliver(&circuit, &black, steps().1).await.unwrap().verify().unwrap();
+    let black_image = vec![0; bright_image.len()];
+    examiner.check_provable(&circuit, &black_image).unwrap();
+    examiner.deliver(&circuit, &black_image, record_progress().1).await.unwrap().verify().unwrap();
 }
 
 /// Random inputs of the full range saturate, and miners refuse them.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_inputs_of_benchmarks_do_not_saturate() {
-    let (market, _) = dim_digits();
-    let (examiner, store) = market.examiner(LONG_TIMEOUT).await;
+    let (market, _) = digits_for_dim_images();
+    let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let (honest, miner) = market.miner("//Bob", Behaviour::Honest).await;
-    let examined = &examiner.circuits[0];
+    let loaded = &examiner.circuits[0];
     for _ in 0..20 {
-        let query = examined.benchmark().unwrap();
-        examined.outputs(&query.inputs).unwrap();
+        let query = loaded.benchmark().unwrap();
+        loaded.outputs(&query.inputs).unwrap();
     }
-    miner.answer(&examined.benchmark().unwrap()).await.unwrap();
+    miner.answer(&loaded.benchmark().unwrap()).await.unwrap();
     for _ in 0..3 {
         let outcome = examiner.examine(&honest).await;
         assert!(matches!(outcome, Some(Outcome::Verified { .. })), "{outcome:?}");
     }
-    assert_eq!(store.events(), 3);
+    assert_eq!(score_store.events(), 3);
 }

@@ -29,7 +29,7 @@ struct PublishedServer {
 
 impl PublishedServer {
     /// Starts a server that requires a validator permit if `permitted` names a key.
-    async fn start(market: &Market, uri: &str, permitted: Option<&str>) -> Self {
+    async fn start(market: &TestMarket, uri: &str, permitted: Option<&str>) -> Self {
         let config = LightningServerConfig::builder()
             .require_validator_permit(permitted.is_some())
             .build()
@@ -68,8 +68,10 @@ impl PublishedServer {
         server.register_async_synapse_handler(QUERY_ZK_PROOF.to_owned(), complete).await.unwrap();
         server.register_async_synapse_handler(SLICE_PROOF.to_owned(), slice).await.unwrap();
         server.start().await.unwrap();
-        let entry =
-            ProofMiner { wire: Wire::Quic, ..entry(uri, server.local_addr().unwrap().port()) };
+        let entry = ProofMiner {
+            wire: Wire::Quic,
+            ..miner_entry(uri, server.local_addr().unwrap().port())
+        };
         let server = Arc::new(server);
         let serving = Arc::clone(&server);
         tokio::spawn(async move { serving.serve_forever().await });
@@ -90,15 +92,15 @@ async fn is_verified(examiner: &Examiner, miner: &ProofMiner) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_published_server_proves_circuits_and_slices() {
-    let market = Market::sliced();
+    let market = TestMarket::sliced();
     let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let bob = PublishedServer::start(&market, "//Bob", None).await;
-    examiner.follow_list(std::slice::from_ref(&bob.entry)).await;
+    examiner.follow_miners(std::slice::from_ref(&bob.entry)).await;
     assert!(is_verified(&examiner, &bob.entry).await);
 
     let (model, _) = market.catalogue.models().next().unwrap();
     let inputs = ShippedModel::DigitsLenet.sample().unwrap().inputs[0].clone();
-    let bundle = examiner.deliver(model, &inputs, steps().1).await.unwrap();
+    let bundle = examiner.deliver(model, &inputs, record_progress().1).await.unwrap();
     bundle.verify().unwrap();
     assert!(matches!(&bundle, ModelBundle::Sliced(sliced) if sliced.slices.len() == 3));
     assert!(bundle.proofs().iter().all(|proof| proof.miner == *bob.entry.hotkey()));
@@ -107,12 +109,12 @@ async fn the_published_server_proves_circuits_and_slices() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_published_server_requires_a_permit() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let bob = PublishedServer::start(&market, "//Bob", Some("//Alice")).await;
     assert!(is_verified(&examiner, &bob.entry).await);
     let charlie = PublishedServer::start(&market, "//Charlie", Some("//Dave")).await;
-    assert_eq!(examiner.examine(&charlie.entry).await, Some(failed(Fault::Refused)));
+    assert_eq!(examiner.examine(&charlie.entry).await, Some(failed_outcome(Fault::Refused)));
     let stats = charlie.server.get_connection_stats().await.unwrap();
     assert_eq!(stats["total_connections"], "0", "{stats:?}");
 }
@@ -121,13 +123,14 @@ async fn the_published_server_requires_a_permit() {
 /// older connection when it opens another, so both hotkeys share one.
 #[tokio::test(flavor = "multi_thread")]
 async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let bob = PublishedServer::start(&market, "//Bob", None).await;
-    let charlie = ProofMiner { wire: Wire::Quic, ..entry("//Charlie", bob.entry.peer.port()) };
+    let charlie =
+        ProofMiner { wire: Wire::Quic, ..miner_entry("//Charlie", bob.entry.peer.port()) };
     assert!(is_verified(&examiner, &bob.entry).await);
     bob.connection().await;
-    assert_eq!(examiner.examine(&charlie).await, Some(failed(Fault::Refused)));
+    assert_eq!(examiner.examine(&charlie).await, Some(failed_outcome(Fault::Refused)));
     let shared = bob.connection().await;
     for _ in 0..2 {
         assert!(is_verified(&examiner, &bob.entry).await);
@@ -139,7 +142,7 @@ async fn hotkeys_at_the_address_of_a_published_server_share_its_connection() {
 /// connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_closed_by_a_newer_one_is_reopened() {
-    let market = Market::new(&["stark"]);
+    let market = TestMarket::new(&["stark"]);
     let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let bob = PublishedServer::start(&market, "//Bob", None).await;
     assert!(is_verified(&examiner, &bob.entry).await);

@@ -7,7 +7,7 @@ use sp_io::hashing::blake2_256;
 
 use super::*;
 use crate::runtime::{Multisig, Runtime, RuntimeEvent, System};
-use crate::testing::{account, balance, chain, jump_to, key, outcome, send};
+use crate::testing::{account, at_first_block, balance, jump_to, key, outcome, send};
 
 const UNLIMITED_WEIGHT: Weight = Weight::from_parts(u64::MAX, u64::MAX);
 
@@ -60,7 +60,7 @@ fn approve_hash(who: &AccountId, since: Option<Timepoint<u32>>, call: &RuntimeCa
 
 #[test]
 fn two_of_three_signers_make_a_call() {
-    chain(|| {
+    at_first_block(|| {
         let [first, second, third] = signers();
         let multisig = Multisig::multi_account_id(&signers(), 2);
         send(&account("Alice"), pay(&multisig, 10 * TAO)).unwrap();
@@ -101,7 +101,7 @@ fn two_of_three_signers_make_a_call() {
 
 #[test]
 fn first_signer_cancels_the_multisig_call() {
-    chain(|| {
+    at_first_block(|| {
         let [first, second, _] = signers();
         let call = pay(&key(1), TAO);
         let before = balance(&first);
@@ -123,7 +123,7 @@ fn first_signer_cancels_the_multisig_call() {
 
 #[test]
 fn invalid_signer_lists_are_refused() {
-    chain(|| {
+    at_first_block(|| {
         let [first, second, third] = signers();
         let call = || Box::new(pay(&key(1), TAO));
         let with = |threshold, other_signatories| {
@@ -139,11 +139,11 @@ fn invalid_signer_lists_are_refused() {
                 },
             ))
         };
-        let many = || (0..100).map(key).collect::<Vec<_>>();
+        let many_signatories = || (0..100).map(key).collect::<Vec<_>>();
         assert_eq!(with(0, vec![second.clone()]), "MinimumThreshold");
         assert_eq!(with(1, vec![second.clone()]), "MinimumThreshold");
         assert_eq!(with(2, vec![]), "TooFewSignatories");
-        assert_eq!(with(2, many()), "TooManySignatories");
+        assert_eq!(with(2, many_signatories()), "TooManySignatories");
         assert_eq!(with(2, vec![third.clone(), second.clone()]), "SignatoriesOutOfOrder");
         assert_eq!(with(2, vec![first.clone(), second.clone()]), "SenderInSignatories");
         assert_eq!(

@@ -6,7 +6,7 @@ use sp_runtime::traits::{BlakeTwo256, Hash as _};
 
 use super::*;
 use crate::runtime::{Runtime, System};
-use crate::testing::{account, chain, key, outcome, send};
+use crate::testing::{account, at_first_block, key, outcome, send};
 
 fn note_preimage(bytes: Vec<u8>) -> Call<Runtime> {
     Call::note_preimage { bytes }
@@ -28,7 +28,7 @@ fn by_root(call: Call<Runtime>) -> String {
 
 #[test]
 fn a_deposit_is_held_for_a_preimage() {
-    chain(|| {
+    at_first_block(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let bytes = vec![7; 1_000];
         let hash = BlakeTwo256::hash(&bytes);
@@ -49,7 +49,7 @@ fn a_deposit_is_held_for_a_preimage() {
 
 #[test]
 fn only_root_requests_preimages() {
-    chain(|| {
+    at_first_block(|| {
         let alice = account("Alice");
         let hash = BlakeTwo256::hash(b"later");
         assert_eq!(outcome(send(&alice, Call::request_preimage { hash })), "BadOrigin");

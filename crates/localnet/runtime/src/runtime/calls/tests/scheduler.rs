@@ -5,7 +5,7 @@ use pallet_scheduler::{Agenda, Call, Event, Lookup, Retries};
 
 use super::*;
 use crate::runtime::{Runtime, RuntimeEvent, Scheduler, System};
-use crate::testing::{account, balance, chain, key, outcome, send};
+use crate::testing::{account, at_first_block, balance, key, outcome, send};
 
 /// Returns the name of the error of a call by root, or `ok`.
 fn by_root(call: Call<Runtime>) -> String {
@@ -32,15 +32,19 @@ fn grant(to: &AccountId) -> Box<RuntimeCall> {
     Box::new(pallet_balances::Call::force_transfer { source, dest, value: TAO }.into())
 }
 
-fn at(when: u32, maybe_periodic: Option<(u32, u32)>, call: Box<RuntimeCall>) -> Call<Runtime> {
+fn schedule_at(
+    when: u32,
+    maybe_periodic: Option<(u32, u32)>,
+    call: Box<RuntimeCall>,
+) -> Call<Runtime> {
     Call::schedule { when, maybe_periodic, priority: 0, call }
 }
 
 #[test]
 fn a_scheduled_call_runs_in_its_block() {
-    chain(|| {
+    at_first_block(|| {
         let (alice, receiver) = (account("Alice"), key(1));
-        let schedule = at(5, None, grant(&receiver));
+        let schedule = schedule_at(5, None, grant(&receiver));
         assert_eq!(outcome(send(&alice, schedule.clone())), "BadOrigin");
         // The sudo key schedules.
         assert_eq!(
@@ -60,9 +64,9 @@ fn a_scheduled_call_runs_in_its_block() {
         run_to(20);
         assert_eq!(balance(&receiver), TAO);
 
-        assert_eq!(by_root(at(20, None, grant(&receiver))), "TargetBlockNumberInPast");
-        assert_eq!(by_root(at(0, None, grant(&receiver))), "TargetBlockNumberInPast");
-        assert_eq!(by_root(at(u32::MAX, None, grant(&receiver))), "ok");
+        assert_eq!(by_root(schedule_at(20, None, grant(&receiver))), "TargetBlockNumberInPast");
+        assert_eq!(by_root(schedule_at(0, None, grant(&receiver))), "TargetBlockNumberInPast");
+        assert_eq!(by_root(schedule_at(u32::MAX, None, grant(&receiver))), "ok");
         let after = |after| Call::schedule_after {
             after,
             maybe_periodic: None,
@@ -81,9 +85,9 @@ fn a_scheduled_call_runs_in_its_block() {
 
 #[test]
 fn scheduled_calls_can_be_cancelled_and_repeated() {
-    chain(|| {
+    at_first_block(|| {
         let receiver = key(1);
-        assert_eq!(by_root(at(5, None, grant(&receiver))), "ok");
+        assert_eq!(by_root(schedule_at(5, None, grant(&receiver))), "ok");
         assert_eq!(
             outcome(send(&account("Alice"), Call::cancel { when: 5, index: 0 })),
             "BadOrigin"
@@ -124,7 +128,7 @@ fn scheduled_calls_can_be_cancelled_and_repeated() {
 
 #[test]
 fn failed_calls_are_retried() {
-    chain(|| {
+    at_first_block(|| {
         // The call fails until the account can pay.
         let (poor, receiver) = (key(7), key(1));
         let (source, dest) = (MultiAddress::Id(poor.clone()), MultiAddress::Id(receiver.clone()));
@@ -139,7 +143,7 @@ fn failed_calls_are_retried() {
             )
         };
         assert_eq!(by_root(Call::set_retry { task: (5, 0), retries: 3, period: 2 }), "NotFound");
-        assert_eq!(by_root(at(5, None, call())), "ok");
+        assert_eq!(by_root(schedule_at(5, None, call())), "ok");
         assert_eq!(by_root(Call::set_retry { task: (5, 0), retries: 3, period: 2 }), "ok");
         run_to(8);
         assert_eq!((balance(&receiver), Retries::<Runtime>::iter().count()), (0, 1));
@@ -160,16 +164,16 @@ fn failed_calls_are_retried() {
 
 #[test]
 fn at_most_fifty_calls_are_scheduled_per_block() {
-    chain(|| {
+    at_first_block(|| {
         let long =
             || Box::new(frame_system::Call::remark_with_event { remark: vec![3; 1_000] }.into());
-        assert_eq!(by_root(at(5, None, long())), "ok");
+        assert_eq!(by_root(schedule_at(5, None, long())), "ok");
         // A long call is stored as a preimage.
         assert_eq!(pallet_preimage::PreimageFor::<Runtime>::iter().count(), 1);
         for _ in 1..50 {
-            assert_eq!(by_root(at(5, None, grant(&key(1)))), "ok");
+            assert_eq!(by_root(schedule_at(5, None, grant(&key(1)))), "ok");
         }
-        assert_eq!(by_root(at(5, None, grant(&key(1)))), "Exhausted");
+        assert_eq!(by_root(schedule_at(5, None, grant(&key(1)))), "Exhausted");
         run_to(5);
         assert_eq!(balance(&key(1)), 49 * TAO);
         let has_run = |record: frame_system::EventRecord<RuntimeEvent, _>| {

@@ -32,7 +32,7 @@ fn emission_releases_collateral() {
 }
 
 /// Distributes an epoch's emission to the miner with uid 1.
-fn mine(amount: u64) {
+fn distribute_to_miner(amount: u64) {
     SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
     let neurons = Subtensor::neurons(BABELBIT).unwrap();
     let earned = EpochEmission { server: vec![0, amount, 0], validator: vec![0; 3] };
@@ -47,14 +47,14 @@ fn a_miner_recovers_its_collateral_and_keeps_its_minimum() {
         }
         AutoStakeDestination::<Runtime>::insert(&bob, BABELBIT, key(2));
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
-        mine(10 * TAO);
+        distribute_to_miner(10 * TAO);
         assert_eq!((amounts(1), stake(2)), ((50 * TAO, 0, 10 * TAO), 10 * TAO));
         assert_totals_agree();
         // Emission below the minimum is locked on the miner's own hotkey; the rest is staked as its
         // owner wants.
         assert_eq!(attempt(&bob, set_min(1, 54 * TAO)), "ok");
         let before = stake(1);
-        mine(10 * TAO);
+        distribute_to_miner(10 * TAO);
         assert_eq!(amounts(1), (54 * TAO, 54 * TAO, 20 * TAO));
         assert!((stake(1) - before).abs_diff(4 * TAO) <= 1 && stake(2).abs_diff(16 * TAO) <= 1);
         let expected = Event::AutoStakeAdded {
@@ -65,10 +65,10 @@ fn a_miner_recovers_its_collateral_and_keeps_its_minimum() {
             incentive: AlphaBalance(6 * TAO),
         };
         assert_eq!(last_event(), expected);
-        mine(10 * TAO);
+        distribute_to_miner(10 * TAO);
         assert_eq!(amounts(1), (54 * TAO, 54 * TAO, 30 * TAO));
         assert_eq!(attempt(&bob, set_min(1, 0)), "ok");
-        mine(54 * TAO);
+        distribute_to_miner(54 * TAO);
         assert_eq!(state(1, &bob), None);
         assert_totals_agree();
     });
@@ -82,7 +82,7 @@ fn dividends_release_collateral_but_only_the_take_is_locked() {
         }
         let nominator = account("Charlie");
         add_stake(&nominator, 1, 100 * TAO);
-        let validate = |amount: u64| {
+        let distribute_to_validator = |amount: u64| {
             SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
             let neurons = Subtensor::neurons(BABELBIT).unwrap();
             let earned = EpochEmission { server: vec![0; 3], validator: vec![0, 1, 0] };
@@ -90,10 +90,10 @@ fn dividends_release_collateral_but_only_the_take_is_locked() {
             Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
         };
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
-        validate(10 * TAO);
+        distribute_to_validator(10 * TAO);
         assert_eq!(amounts(1), (50 * TAO, 0, 10 * TAO));
         assert_eq!(attempt(&bob, set_min(1, 80 * TAO)), "ok");
-        validate(10 * TAO);
+        distribute_to_validator(10 * TAO);
         // The take is 18 %.
         let (locked, _, earned) = amounts(1);
         assert!(locked.abs_diff(51_800_000_000) < TAO / 1_000, "{locked}");

@@ -3,7 +3,7 @@ use substrate_fixed::types::{I96F32, U96F32};
 use super::*;
 use crate::runtime::Runtime;
 use crate::subtensor::SubnetMovingPrice;
-use crate::testing::{Subtensor, chain, jump_to};
+use crate::testing::{Subtensor, at_first_block, jump_to};
 
 /// Sets the moving prices of the subnets from 1 on, in thousandths of a TAO, and enables their
 /// emission.
@@ -41,7 +41,7 @@ fn after_gate(shares: &[f64], bar: f64, exponent: f64) -> Vec<f64> {
 
 #[test]
 fn emission_shares_follow_prices_and_gate() {
-    chain(|| {
+    at_first_block(|| {
         let netuids = subnets_with_prices(&[600, 300, 100]);
         // Three subnets are fewer than the rank of the bar: the bar is the lowest share.
         assert_close(&shares(&netuids), &after_gate(&[0.6, 0.3, 0.1], 0.1, 3.0));
@@ -53,7 +53,7 @@ fn emission_shares_follow_prices_and_gate() {
 
 #[test]
 fn rank_or_quantile_selects_the_emission_bar() {
-    chain(|| {
+    at_first_block(|| {
         let netuids = subnets_with_prices(&[100, 600, 300]);
         let quantile =
             |percent: u32| EmissionBarQuantile::<Runtime>::put(U64F64::from_num(percent) / 100);
@@ -83,7 +83,7 @@ fn rank_or_quantile_selects_the_emission_bar() {
 
 #[test]
 fn emission_bar_is_updated_every_360_blocks() {
-    chain(|| {
+    at_first_block(|| {
         shares(&subnets_with_prices(&[750, 250]));
         assert_close(&[bar()], &[0.25]);
         let netuids = subnets_with_prices(&[600, 400]);
@@ -98,7 +98,7 @@ fn emission_bar_is_updated_every_360_blocks() {
 
 #[test]
 fn withheld_miners_and_disabled_emission_lower_a_share() {
-    chain(|| {
+    at_first_block(|| {
         let netuids = subnets_with_prices(&[500, 500]);
         let burn = |netuid: u16, percent: u32| {
             MinerBurned::<Runtime>::insert(NetUid(netuid), U96F32::from_num(percent) / 100);
@@ -122,7 +122,7 @@ fn withheld_miners_and_disabled_emission_lower_a_share() {
 
 #[test]
 fn emission_shares_without_prices_are_zero() {
-    chain(|| {
+    at_first_block(|| {
         assert_close(&shares(&subnets_with_prices(&[0, 0])), &[0.0, 0.0]);
         assert_eq!(Subtensor::emission_shares(&[]), Vec::<U64F64>::new());
         assert!(!EmissionGateBar::<Runtime>::exists());
@@ -130,12 +130,12 @@ fn emission_shares_without_prices_are_zero() {
 }
 
 #[test]
-fn shares_far_below_the_bar_are_not_lost() {
+fn gate_keeps_shares_if_all_would_become_zero() {
     let (one, steep) = (U64F64::from_num(1), U64F64::from_num(8));
     let tiny = U64F64::from_bits(1 << 24);
-    assert_eq!(gated(vec![tiny], one, steep), [tiny]);
-    assert_eq!(gated(vec![tiny], U64F64::default(), steep), [tiny], "no bar");
-    let passed = gated(vec![tiny, U64F64::from_bits(1 << 63)], one, steep);
+    assert_eq!(apply_gate(vec![tiny], one, steep), [tiny]);
+    assert_eq!(apply_gate(vec![tiny], U64F64::default(), steep), [tiny], "no bar");
+    let passed = apply_gate(vec![tiny, U64F64::from_bits(1 << 63)], one, steep);
     assert_eq!(passed[0], 0, "only the larger share passes");
     assert!((power(U64F64::from_num(2), U64F64::from_num(3)).to_num::<f64>() - 8.0).abs() < 1e-6);
     assert_eq!(power(U64F64::default(), steep), 0);

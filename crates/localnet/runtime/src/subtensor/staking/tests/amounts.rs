@@ -27,7 +27,7 @@ const AMOUNTS: &[Row] = &[
         "transfer_allow_death",
         |rao| {
             balances_call(pallet_balances::Call::transfer_allow_death {
-                dest: to("Eve"),
+                dest: address("Eve"),
                 value: rao,
             })
         },
@@ -37,7 +37,7 @@ const AMOUNTS: &[Row] = &[
         "transfer_keep_alive",
         |rao| {
             balances_call(pallet_balances::Call::transfer_keep_alive {
-                dest: to("Eve"),
+                dest: address("Eve"),
                 value: rao,
             })
         },
@@ -310,7 +310,7 @@ fn crowdloan_call(call: crowdloan::Call<Runtime>) -> RuntimeCall {
     RuntimeCall::Crowdloan(call)
 }
 
-fn to(name: &str) -> MultiAddress<AccountId, ()> {
+fn address(name: &str) -> MultiAddress<AccountId, ()> {
     MultiAddress::Id(account(name))
 }
 
@@ -385,7 +385,7 @@ fn attempt_and_roll_back(who: &AccountId, call: fn(u64) -> RuntimeCall, amount: 
 
 #[test]
 fn extreme_amounts_fail_with_the_errors_of_the_real_chain() {
-    market(|bob, _| {
+    with_market(|bob, _| {
         Subtensor::own_hotkey(&bob, &key(2)).unwrap();
         SubtokenEnabled::<Runtime>::insert(OTHER, true);
         WeightsVersionKey::<Runtime>::insert(BABELBIT, VERSION);

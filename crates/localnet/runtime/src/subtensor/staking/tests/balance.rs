@@ -30,11 +30,11 @@ const TWO_EPOCHS: u32 = 21;
 const NETUIDS: [NetUid; 6] = [NetUid::ROOT, NetUid(18), BABELBIT, NetUid(19), LEASED, NetUid(77)];
 
 /// Checks the invariants that hold after every call.
-fn check() {
+fn check_balances() {
     let pools: u64 = SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum();
     assert_eq!(TotalStake::<Runtime>::get().0, pools);
-    assert_eq!(TotalIssuance::<Runtime>::get().0, all_tao());
-    assert_eq!(pallet_balances::TotalIssuance::<Runtime>::get() + pools, all_tao());
+    assert_eq!(TotalIssuance::<Runtime>::get().0, total_tao());
+    assert_eq!(pallet_balances::TotalIssuance::<Runtime>::get() + pools, total_tao());
     check_crowdloans();
     for netuid in NETUIDS {
         let staked: u64 = TotalHotkeyAlpha::<Runtime>::iter()
@@ -67,8 +67,10 @@ fn check() {
             Lock::<Runtime>::iter_keys().filter(|(_, key_netuid, _)| *key_netuid == netuid)
         {
             // A lock and collateral may cover the same stake, but each is covered.
-            let (locked, stake) =
-                (Subtensor::locked(&coldkey, netuid), Subtensor::total_stake_of(&coldkey, netuid));
+            let (locked, stake) = (
+                Subtensor::locked_alpha(&coldkey, netuid),
+                Subtensor::total_stake_of(&coldkey, netuid),
+            );
             assert!(
                 locked.0 <= stake.0.saturating_add(10),
                 "{netuid:?}: {locked:?} locked of {stake:?}"
@@ -98,19 +100,19 @@ fn pending(netuid: NetUid) -> u64 {
 /// Returns the issued alpha outside the pool of a subnet that is neither staked, nor pending, nor
 /// the protocol's, nor burned, in rao.
 fn unaccounted_alpha(netuid: NetUid) -> i128 {
-    let counted = [
+    let accounted = [
         TotalAlphaStaked::<Runtime>::get(netuid).0,
         pending(netuid),
         SubnetProtocolAlpha::<Runtime>::get(netuid).0,
         AlphaBurned::<Runtime>::get(netuid).0,
     ];
     i128::from(SubnetAlphaOut::<Runtime>::get(netuid).0)
-        - counted.into_iter().map(i128::from).sum::<i128>()
+        - accounted.into_iter().map(i128::from).sum::<i128>()
 }
 
 /// Makes a call, and checks the invariants that hold after it. No call leaves alpha without an
 /// owner.
-fn make(step: &Step, coldkeys: &[AccountId; 4]) -> DispatchResult {
+fn execute_step(step: &Step, coldkeys: &[AccountId; 4]) -> DispatchResult {
     let state = state_root();
     let call = step.call(coldkeys);
     let outcome = match step.signer(coldkeys) {
@@ -118,7 +120,7 @@ fn make(step: &Step, coldkeys: &[AccountId; 4]) -> DispatchResult {
         None => send_as_root(call),
     };
     assert!(outcome.is_ok() || state_root() == state, "{step:?} failed and changed the state");
-    check();
+    check_balances();
     for netuid in NETUIDS {
         assert_eq!(unaccounted_alpha(netuid), 0, "{netuid:?} after {step:?}");
     }
@@ -132,8 +134,8 @@ fn run_two_epochs() {
     for block in start + 1..=start + TWO_EPOCHS {
         let before = NETUIDS.map(|netuid| (unaccounted_alpha(netuid), pending(netuid)));
         run_to(block);
-        for (netuid, (lost, pending)) in NETUIDS.into_iter().zip(before) {
-            let more = unaccounted_alpha(netuid) - lost;
+        for (netuid, (unaccounted, pending)) in NETUIDS.into_iter().zip(before) {
+            let new_unaccounted = unaccounted_alpha(netuid) - unaccounted;
             if LastEpochBlock::<Runtime>::get(netuid) == u64::from(block) {
                 let maximum = i128::from(pending)
                     + i128::from(SubnetAlphaOutEmission::<Runtime>::get(netuid).0);
@@ -142,15 +144,15 @@ fn run_two_epochs() {
                 // them.
                 let minimum = -i128::from(TWO_EPOCHS);
                 assert!(
-                    (minimum..=maximum).contains(&more),
-                    "{netuid:?}: {more} of {maximum} in block {block}"
+                    (minimum..=maximum).contains(&new_unaccounted),
+                    "{netuid:?}: {new_unaccounted} of {maximum} in block {block}"
                 );
             } else {
-                assert_eq!(more, 0, "{netuid:?} in block {block}, without an epoch");
+                assert_eq!(new_unaccounted, 0, "{netuid:?} in block {block}, without an epoch");
             }
         }
     }
-    check();
+    check_balances();
 }
 
 /// Checks that the collateral of each coldkey is the sum of that on its hotkeys.
@@ -186,7 +188,7 @@ fn check_crowdloans() {
 const COLDKEYS: [&str; 4] = ["Bob", "Charlie", "Dave", "Eve"];
 
 /// Leases a subnet to the first coldkey, with the TAO of all, and starts it.
-fn lease(coldkeys: &[AccountId; 4]) {
+fn create_lease(coldkeys: &[AccountId; 4]) {
     let tao = |number: u64| TaoBalance(number * 1_000_000_000);
     let call: Call<Runtime> = Call::register_leased_network {
         emissions_share: Percent::from_percent(50),
@@ -221,7 +223,7 @@ fn set_up() -> [AccountId; 4] {
     Subtensor::append_neuron(NetUid::ROOT, &key(1));
     // Registrations lock three quarters of their price.
     CollateralLockShare::<Runtime>::insert(BABELBIT, u16::MAX / 4 * 3);
-    lease(&coldkeys);
+    create_lease(&coldkeys);
     TxRateLimit::<Runtime>::put(0);
     NetworkRateLimit::<Runtime>::put(0);
     let dest = MultiAddress::Id(shared_account(&coldkeys[0], &coldkeys[1]));
@@ -330,12 +332,12 @@ fn one_of_each_kind() -> Vec<Step> {
 
 #[test]
 fn every_staking_call_succeeds_and_keeps_accounts_balanced() {
-    chain(|| {
+    at_first_block(|| {
         let coldkeys = set_up();
         let (mut succeeded, mut failed) = (BTreeSet::new(), Vec::new());
         for (block, step) in (10..).step_by(5).zip(one_of_each_kind()) {
             jump_to(block);
-            match outcome(make(&step, &coldkeys)).as_str() {
+            match outcome(execute_step(&step, &coldkeys)).as_str() {
                 "ok" => {
                     succeeded.insert(step.call);
                 }
@@ -353,12 +355,12 @@ proptest! {
 
     #[test]
     fn issuance_stakes_and_pools_balance(steps in prop::collection::vec(step(), 1..44)) {
-        chain(|| {
+        at_first_block(|| {
             let coldkeys = set_up();
             for (block, step) in (10..).step_by(7).zip(&steps) {
                 jump_to(block);
                 // Many of the calls fail.
-                let _ = make(step, &coldkeys);
+                let _ = execute_step(step, &coldkeys);
             }
             // With the children that were set.
             run_two_epochs();

@@ -9,10 +9,10 @@ const OTHER: NetUid = NetUid(18);
 const WAITING: NetUid = NetUid(19);
 const MISSING: NetUid = NetUid(77);
 
-/// Runs a test on the chain of [`market`], with trading enabled on a second subnet, and a second
-/// hotkey owned by Bob.
-fn two_markets(test: impl FnOnce(AccountId, AccountId, AccountId)) {
-    market(|bob, hotkey| {
+/// Runs a test on the chain of [`with_market`], with trading enabled on a second subnet, and a
+/// second hotkey owned by Bob.
+fn with_two_markets(test: impl FnOnce(AccountId, AccountId, AccountId)) {
+    with_market(|bob, hotkey| {
         let second = key(2);
         Subtensor::own_hotkey(&bob, &second).unwrap();
         SubtokenEnabled::<Runtime>::insert(OTHER, true);
@@ -88,9 +88,9 @@ fn state() -> Vec<u8> {
 
 #[test]
 fn invalid_move_is_refused_without_changes() {
-    two_markets(|bob, hotkey, second| {
-        let unowned = key(9);
-        let (eve, complete) = (account("Eve"), stake(&hotkey, &bob, BABELBIT));
+    with_two_markets(|bob, hotkey, second| {
+        let unowned_hotkey = key(9);
+        let (eve, full_amount) = (account("Eve"), stake(&hotkey, &bob, BABELBIT));
         let full = |netuid, limit_price: Option<u64>| Call::remove_stake_full_limit {
             hotkey: hotkey.clone(),
             netuid,
@@ -105,14 +105,17 @@ fn invalid_move_is_refused_without_changes() {
         let origin = (&hotkey, BABELBIT);
         TransferToggle::<Runtime>::insert(OTHER, false);
         let cases = [
-            (move_stake(origin, origin, complete), "SameNetuid"),
+            (move_stake(origin, origin, full_amount), "SameNetuid"),
             (swap_stake(&hotkey, MISSING, MISSING, 1), "SameNetuid"),
             (swap_stake(&hotkey, MISSING, OTHER, u64::MAX), "SubnetNotExists"),
-            (swap_stake(&hotkey, BABELBIT, MISSING, complete), "SubnetNotExists"),
+            (swap_stake(&hotkey, BABELBIT, MISSING, full_amount), "SubnetNotExists"),
             (swap_stake(&hotkey, WAITING, BABELBIT, 1), "SubtokenDisabled"),
-            (swap_stake(&hotkey, BABELBIT, WAITING, complete), "SubtokenDisabled"),
-            (move_stake((&unowned, BABELBIT), origin, 0), "HotKeyAccountNotExists"),
-            (move_stake(origin, (&unowned, BABELBIT), complete), "HotKeyAccountNotExists"),
+            (swap_stake(&hotkey, BABELBIT, WAITING, full_amount), "SubtokenDisabled"),
+            (move_stake((&unowned_hotkey, BABELBIT), origin, 0), "HotKeyAccountNotExists"),
+            (
+                move_stake(origin, (&unowned_hotkey, BABELBIT), full_amount),
+                "HotKeyAccountNotExists",
+            ),
             (swap_stake(&second, BABELBIT, OTHER, u64::MAX), "AmountTooLow"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 0), "AmountTooLow"),
             (swap_stake(&hotkey, BABELBIT, OTHER, 1), "InsufficientLiquidity"),
@@ -121,13 +124,13 @@ fn invalid_move_is_refused_without_changes() {
             (move_stake(origin, (&second, BABELBIT), 1), "AmountTooLow"),
             (transfer(&eve, &hotkey, BABELBIT, BABELBIT, 900_000), "AmountTooLow"),
             (
-                transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, complete),
+                transfer(&Subtensor::basket_account(), &hotkey, BABELBIT, OTHER, full_amount),
                 "CannotUseSystemAccount",
             ),
-            (transfer(&eve, &hotkey, BABELBIT, OTHER, complete), "TransferDisallowed"),
-            (swap_limit(&hotkey, BABELBIT, OTHER, complete, 2 * TAO, false), "SlippageTooHigh"),
+            (transfer(&eve, &hotkey, BABELBIT, OTHER, full_amount), "TransferDisallowed"),
+            (swap_limit(&hotkey, BABELBIT, OTHER, full_amount, 2 * TAO, false), "SlippageTooHigh"),
             (
-                swap_limit(&hotkey, BABELBIT, NetUid::ROOT, complete, TAO, true),
+                swap_limit(&hotkey, BABELBIT, NetUid::ROOT, full_amount, TAO, true),
                 "PriceLimitExceeded",
             ),
             (
@@ -139,21 +142,21 @@ fn invalid_move_is_refused_without_changes() {
             (full(OTHER, None), "AmountTooLow"),
             (full(BABELBIT, Some(TAO)), "PriceLimitExceeded"),
             (full(BABELBIT, Some(101_900_000)), "SlippageTooHigh"),
-            (Call::unstake_all { hotkey: unowned.clone() }, "HotKeyAccountNotExists"),
-            (Call::unstake_all_alpha { hotkey: unowned.clone() }, "HotKeyAccountNotExists"),
+            (Call::unstake_all { hotkey: unowned_hotkey.clone() }, "HotKeyAccountNotExists"),
+            (Call::unstake_all_alpha { hotkey: unowned_hotkey.clone() }, "HotKeyAccountNotExists"),
             (Call::unstake_all_alpha { hotkey: second.clone() }, "AmountTooLow"),
             (recycle(&hotkey, MISSING, 1), "SubnetNotExists"),
             (recycle(&hotkey, NetUid::ROOT, 1), "CannotBurnOrRecycleOnRootSubnet"),
             (recycle(&hotkey, WAITING, 1), "SubtokenDisabled"),
-            (recycle(&unowned, BABELBIT, 1), "HotKeyAccountNotExists"),
+            (recycle(&unowned_hotkey, BABELBIT, 1), "HotKeyAccountNotExists"),
             (burn(&hotkey, MISSING, 1), "SubnetNotExists"),
             (burn(&hotkey, NetUid::ROOT, 1), "CannotBurnOrRecycleOnRootSubnet"),
             (burn(&hotkey, WAITING, 1), "SubtokenDisabled"),
-            (burn(&unowned, BABELBIT, 1), "HotKeyAccountNotExists"),
+            (burn(&unowned_hotkey, BABELBIT, 1), "HotKeyAccountNotExists"),
             (add_burn(&hotkey, MISSING, TAO, None), "SubnetNotExists"),
             (add_burn(&hotkey, BABELBIT, 0, None), "AmountTooLow"),
             (add_burn(&hotkey, BABELBIT, u64::MAX, None), "InsufficientLiquidity"),
-            (add_burn(&unowned, BABELBIT, TAO, None), "HotKeyAccountNotExists"),
+            (add_burn(&unowned_hotkey, BABELBIT, TAO, None), "HotKeyAccountNotExists"),
             (add_burn(&hotkey, BABELBIT, TAO, Some(1)), "PriceLimitExceeded"),
             (add_burn(&hotkey, NetUid::ROOT, TAO, None), "CannotBurnOrRecycleOnRootSubnet"),
         ];
@@ -177,33 +180,40 @@ fn invalid_move_is_refused_without_changes() {
 
 #[test]
 fn stake_moves_within_a_subnet_without_a_trade() {
-    two_markets(|bob, hotkey, second| {
-        let (complete, pool) = (stake(&hotkey, &bob, BABELBIT), Subtensor::pool_of(BABELBIT));
+    with_two_markets(|bob, hotkey, second| {
+        let (full_amount, pool) = (stake(&hotkey, &bob, BABELBIT), Subtensor::pool_of(BABELBIT));
         jump_to(9);
-        send(&bob, move_stake((&hotkey, BABELBIT), (&second, BABELBIT), complete)).unwrap();
-        assert_eq!((stake(&hotkey, &bob, BABELBIT), stake(&second, &bob, BABELBIT)), (0, complete));
+        send(&bob, move_stake((&hotkey, BABELBIT), (&second, BABELBIT), full_amount)).unwrap();
+        assert_eq!(
+            (stake(&hotkey, &bob, BABELBIT), stake(&second, &bob, BABELBIT)),
+            (0, full_amount)
+        );
         assert_eq!(Subtensor::pool_of(BABELBIT), pool);
         assert_eq!(LastColdkeyHotkeyStakeBlock::<Runtime>::get(&bob, &second), Some(9));
-        let worth =
-            TaoBalance(Subtensor::alpha_price(BABELBIT).saturating_mul(complete.into()).to_num());
+        let value = TaoBalance(
+            Subtensor::alpha_price(BABELBIT).saturating_mul(full_amount.into()).to_num(),
+        );
         let event =
-            Event::StakeMoved(bob.clone(), hotkey, BABELBIT, second.clone(), BABELBIT, worth);
+            Event::StakeMoved(bob.clone(), hotkey, BABELBIT, second.clone(), BABELBIT, value);
         assert_eq!(last_event(), event);
 
         // An amount above the stake is treated as the entire stake.
         let eve = account("Eve");
         send(&bob, transfer(&eve, &second, BABELBIT, BABELBIT, u64::MAX)).unwrap();
-        assert_eq!((stake(&second, &bob, BABELBIT), stake(&second, &eve, BABELBIT)), (0, complete));
+        assert_eq!(
+            (stake(&second, &bob, BABELBIT), stake(&second, &eve, BABELBIT)),
+            (0, full_amount)
+        );
         assert_eq!(
             last_event(),
-            Event::StakeTransferred(bob, eve, second, BABELBIT, BABELBIT, worth)
+            Event::StakeTransferred(bob, eve, second, BABELBIT, BABELBIT, value)
         );
     });
 }
 
 #[test]
 fn transfers_and_moves_within_a_subnet_have_no_minimum() {
-    two_markets(|bob, hotkey, second| {
+    with_two_markets(|bob, hotkey, second| {
         let eve = account("Eve");
         // Worth 0.0002 TAO, a tenth of the minimum of a swap.
         let small = 2_000_000;
@@ -235,17 +245,17 @@ fn transfers_and_moves_within_a_subnet_have_no_minimum() {
 
 #[test]
 fn stake_that_changes_its_subnet_pays_one_fee() {
-    two_markets(|bob, hotkey, _| {
+    with_two_markets(|bob, hotkey, _| {
         let full_stake = stake(&hotkey, &bob, BABELBIT);
         let (first, second, issued) =
-            (Subtensor::pool_of(BABELBIT), Subtensor::pool_of(OTHER), all_tao());
+            (Subtensor::pool_of(BABELBIT), Subtensor::pool_of(OTHER), total_tao());
         let (before, authors) = (balance(&bob), balance(&account("One")));
         send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, full_stake)).unwrap();
         let fee = full_stake * 33 / 65_535;
         let tao = first.sell(AlphaBalance(full_stake - fee));
         assert_eq!(stake(&hotkey, &bob, BABELBIT), 0);
         assert_eq!(stake(&hotkey, &bob, OTHER), second.buy(tao).0);
-        assert_eq!((balance(&bob), all_tao()), (before, issued));
+        assert_eq!((balance(&bob), total_tao()), (before, issued));
         assert!(balance(&account("One")) > authors);
         assert_eq!(
             last_event(),
@@ -254,19 +264,19 @@ fn stake_that_changes_its_subnet_pays_one_fee() {
 
         // A move from root pays the fee when buying alpha.
         let pool = Subtensor::pool_of(OTHER);
-        let had = stake(&hotkey, &bob, OTHER);
+        let initial_stake = stake(&hotkey, &bob, OTHER);
         send(&bob, swap_stake(&hotkey, NetUid::ROOT, OTHER, 4 * TAO)).unwrap();
         let bought = pool.buy(TaoBalance(4 * TAO - 4 * TAO * 33 / 65_535)).0;
-        assert!(stake(&hotkey, &bob, OTHER).abs_diff(had + bought) <= 1);
+        assert!(stake(&hotkey, &bob, OTHER).abs_diff(initial_stake + bought) <= 1);
         assert_eq!(stake(&hotkey, &bob, NetUid::ROOT), 6 * TAO);
     });
 }
 
 #[test]
 fn stake_transfer_creates_the_recipient_account() {
-    two_markets(|bob, hotkey, _| {
-        let (new, complete) = (key(40), stake(&hotkey, &bob, BABELBIT));
-        send(&bob, transfer(&new, &hotkey, BABELBIT, OTHER, complete)).unwrap();
+    with_two_markets(|bob, hotkey, _| {
+        let (new, full_amount) = (key(40), stake(&hotkey, &bob, BABELBIT));
+        send(&bob, transfer(&new, &hotkey, BABELBIT, OTHER, full_amount)).unwrap();
         assert_eq!(balance(&new), 500);
         assert!(stake(&hotkey, &new, OTHER) > 0);
         assert!(
@@ -293,7 +303,7 @@ fn stake_transfer_creates_the_recipient_account() {
 
 #[test]
 fn move_with_limit_price_is_partial() {
-    two_markets(|bob, hotkey, second| {
+    with_two_markets(|bob, hotkey, second| {
         let full_stake = stake(&hotkey, &bob, BABELBIT);
         // The prices are 0.102 and 0.1: their ratio falls as alpha moves.
         let ratio = 1_010_000_000;
@@ -322,9 +332,9 @@ fn move_with_limit_price_is_partial() {
 
 #[test]
 fn all_stake_of_a_hotkey_is_sold_at_once() {
-    two_markets(|bob, hotkey, _| {
+    with_two_markets(|bob, hotkey, _| {
         send(&bob, add(&hotkey, OTHER, 5 * TAO)).unwrap();
-        let (before, issued) = (balance(&bob), all_tao());
+        let (before, issued) = (balance(&bob), total_tao());
         send(&bob, Call::unstake_all_alpha { hotkey: hotkey.clone() }).unwrap();
         assert_eq!((stake(&hotkey, &bob, BABELBIT), stake(&hotkey, &bob, OTHER)), (0, 0));
         let root = stake(&hotkey, &bob, NetUid::ROOT);
@@ -334,7 +344,7 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
         send(&bob, add(&hotkey, OTHER, 5 * TAO)).unwrap();
         send(&bob, Call::unstake_all { hotkey: hotkey.clone() }).unwrap();
         assert_eq!((stake(&hotkey, &bob, OTHER), stake(&hotkey, &bob, NetUid::ROOT)), (0, 0));
-        assert_eq!(all_tao(), issued);
+        assert_eq!(total_tao(), issued);
         // Selling without stake is not an error.
         send(&bob, Call::unstake_all { hotkey: hotkey.clone() }).unwrap();
 
@@ -351,26 +361,36 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
 
 #[test]
 fn recycled_alpha_leaves_the_issuance_and_burned_alpha_does_not() {
-    two_markets(|bob, hotkey, _| {
-        let (complete, issued) =
+    with_two_markets(|bob, hotkey, _| {
+        let (full_amount, issued) =
             (stake(&hotkey, &bob, BABELBIT), Subtensor::alpha_issuance(BABELBIT).0);
         let recycled = AlphaRecycled::<Runtime>::get(BABELBIT).0;
-        send(&bob, burn(&hotkey, BABELBIT, complete / 4)).unwrap();
+        send(&bob, burn(&hotkey, BABELBIT, full_amount / 4)).unwrap();
         assert_eq!(
             last_event(),
-            Event::AlphaBurned(bob.clone(), hotkey.clone(), AlphaBalance(complete / 4), BABELBIT)
+            Event::AlphaBurned(
+                bob.clone(),
+                hotkey.clone(),
+                AlphaBalance(full_amount / 4),
+                BABELBIT
+            )
         );
         assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued);
-        let rest = stake(&hotkey, &bob, BABELBIT);
-        assert_eq!(rest, complete - complete / 4);
+        let remaining_stake = stake(&hotkey, &bob, BABELBIT);
+        assert_eq!(remaining_stake, full_amount - full_amount / 4);
         send(&bob, recycle(&hotkey, BABELBIT, u64::MAX)).unwrap();
         assert_eq!(
             last_event(),
-            Event::AlphaRecycled(bob.clone(), hotkey.clone(), AlphaBalance(rest), BABELBIT)
+            Event::AlphaRecycled(
+                bob.clone(),
+                hotkey.clone(),
+                AlphaBalance(remaining_stake),
+                BABELBIT
+            )
         );
-        assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued - rest);
-        assert_eq!(AlphaBurned::<Runtime>::get(BABELBIT).0, complete / 4);
-        assert_eq!(AlphaRecycled::<Runtime>::get(BABELBIT).0, recycled + rest);
+        assert_eq!(Subtensor::alpha_issuance(BABELBIT).0, issued - remaining_stake);
+        assert_eq!(AlphaBurned::<Runtime>::get(BABELBIT).0, full_amount / 4);
+        assert_eq!(AlphaRecycled::<Runtime>::get(BABELBIT).0, recycled + remaining_stake);
 
         let before = (balance(&bob), stake(&hotkey, &bob, BABELBIT));
         let call = Call::add_stake_burn {
@@ -387,7 +407,7 @@ fn recycled_alpha_leaves_the_issuance_and_burned_alpha_does_not() {
 
 #[test]
 fn small_nominations_are_paid_out() {
-    market(|bob, hotkey| {
+    with_market(|bob, hotkey| {
         let eve = account("Eve");
         send(&eve, add(&hotkey, BABELBIT, TAO)).unwrap();
         NominatorMinRequiredStake::<Runtime>::put(TAO / 2);
@@ -405,7 +425,7 @@ fn small_nominations_are_paid_out() {
 
 #[test]
 fn raised_nominator_minimum_pays_out_small_nominations() {
-    market(|bob, hotkey| {
+    with_market(|bob, hotkey| {
         let (eve, dave) = (account("Eve"), account("Dave"));
         send(&eve, add(&hotkey, BABELBIT, TAO / 4)).unwrap();
         send(&dave, add(&hotkey, BABELBIT, TAO)).unwrap();

@@ -6,7 +6,8 @@ use crate::subtensor::{
     WeightsVersionKey,
 };
 use crate::testing::{
-    BABELBIT, Subtensor, chain, jump_to, last_event, outcome, publish, run_to, send, timelocked,
+    BABELBIT, Subtensor, at_first_block, jump_to, last_event, outcome, publish_pulse, run_to, send,
+    timelocked,
 };
 use crate::types::{MechId, NetUidStorageIndex};
 
@@ -37,10 +38,10 @@ fn reveals() -> usize {
 
 #[test]
 fn a_pulse_reveals_weights_in_their_epoch() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
-        publish(1_000);
+        publish_pulse(1_000);
         assert_eq!((reveal_in(7), reveals()), (1, 0), "the window has not begun");
         // Without commit-reveal, the rate limit would refuse these weights.
         WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 5_000);
@@ -57,10 +58,10 @@ fn a_pulse_reveals_weights_in_their_epoch() {
 
 #[test]
 fn the_block_of_an_epoch_reveals_weights_before_the_epoch() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
-        publish(1_000);
+        publish_pulse(1_000);
         run_to(709);
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), []);
         run_to(710);
@@ -70,15 +71,15 @@ fn the_block_of_an_epoch_reveals_weights_before_the_epoch() {
 
 #[test]
 fn a_commit_waits_for_its_pulse_until_its_window_has_passed() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
         commit(&who, 0, "weights of round 2000", 2_000);
         assert_eq!(reveal_in(8), 2);
-        publish(2_000);
+        publish_pulse(2_000);
         assert_eq!((reveal_in(8), reveals()), (1, 1));
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[1]);
-        publish(1_000);
+        publish_pulse(1_000);
         assert_eq!((reveal_in(8), reveals()), (0, 2));
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[0]);
 
@@ -90,10 +91,10 @@ fn a_commit_waits_for_its_pulse_until_its_window_has_passed() {
 
 #[test]
 fn last_commit_of_an_epoch_is_revealed() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
-        publish(1_000);
-        publish(2_000);
+        publish_pulse(1_000);
+        publish_pulse(2_000);
         for (data, round) in [("weights", 1_000), ("weights of round 2000", 2_000)] {
             commit(&who, 0, data, round);
         }
@@ -117,10 +118,10 @@ fn timelocked_data_without_valid_weights_has_no_effect() {
         ("nothing", 1_000, false),
     ];
     for (data, round, is_set) in cases {
-        chain(|| {
+        at_first_block(|| {
             let (who, uid) = committing_validator();
-            publish(1_000);
-            publish(2_000);
+            publish_pulse(1_000);
+            publish_pulse(2_000);
             commit(&who, 0, data, round);
             assert_eq!(
                 (reveal_in(8), reveals()),
@@ -135,9 +136,9 @@ fn timelocked_data_without_valid_weights_has_no_effect() {
 
 #[test]
 fn revealed_weights_are_checked_like_those_that_are_set() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
-        publish(1_000);
+        publish_pulse(1_000);
         commit(&who, 0, "weights", 1_000);
         WeightsVersionKey::<Runtime>::insert(BABELBIT, 4);
         assert_eq!((reveal_in(8), reveals()), (0, 0), "the weights have version key 3");
@@ -147,12 +148,12 @@ fn revealed_weights_are_checked_like_those_that_are_set() {
 
 #[test]
 fn each_mechanism_has_its_own_reveals() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         let second = NetUidStorageIndex(BABELBIT.0 + 4_096);
-        publish(1_000);
-        publish(2_000);
+        publish_pulse(1_000);
+        publish_pulse(2_000);
         commit(&who, 0, "weights", 1_000);
         commit(&who, 1, "weights of round 2000", 2_000);
         assert_eq!((reveal_in(8), reveals()), (0, 2));
@@ -165,12 +166,12 @@ fn each_mechanism_has_its_own_reveals() {
 
 #[test]
 fn a_later_block_of_the_window_reveals_weights_too() {
-    chain(|| {
+    at_first_block(|| {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
         assert_eq!(reveal_in(8), 1);
         jump_to(809);
-        publish(1_000);
+        publish_pulse(1_000);
         Subtensor::reveal_timelocked(&[BABELBIT]);
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[0]);
     });
@@ -178,12 +179,12 @@ fn a_later_block_of_the_window_reveals_weights_too() {
 
 #[test]
 fn weights_are_not_committed_to_a_past_round() {
-    chain(|| {
+    at_first_block(|| {
         let (who, _) = committing_validator();
         LastStoredRound::<Runtime>::put(1_000);
         let calls = |reveal_round| {
             let (netuid, mecid, commit) = (BABELBIT, MechId(0), timelocked("weights"));
-            let (same, commit_reveal_version) = (commit.clone(), 4);
+            let (commit_copy, commit_reveal_version) = (commit.clone(), 4);
             [
                 Call::commit_crv3_mechanism_weights {
                     netuid,
@@ -200,7 +201,7 @@ fn weights_are_not_committed_to_a_past_round() {
                 Call::commit_timelocked_mechanism_weights {
                     netuid,
                     mecid,
-                    commit: same,
+                    commit: commit_copy,
                     reveal_round,
                     commit_reveal_version,
                 },
@@ -210,8 +211,8 @@ fn weights_are_not_committed_to_a_past_round() {
             [(0, "InvalidRevealRound"), (999, "InvalidRevealRound"), (1_000, "ok")]
         {
             for call in calls(round) {
-                let early = Subtensor::precheck_weights(&who, &call);
-                assert_eq!(outcome(early.map_err(Into::into)), expected, "{round}: {call:?}");
+                let precheck = Subtensor::precheck_weights(&who, &call);
+                assert_eq!(outcome(precheck.map_err(Into::into)), expected, "{round}: {call:?}");
                 assert_eq!(outcome(send(&who, call)), expected, "{round}");
             }
         }

@@ -4,14 +4,14 @@ use taonet_speech::SimultaneousRecognition;
 
 use super::*;
 
-/// Length of the audio between two passes of [`Passes`], in samples at 16 kHz: 0.8 s.
+/// Length of the audio between two passes of [`ScriptedPasses`], in samples at 16 kHz: 0.8 s.
 const PASS_SAMPLES: usize = 12_800;
 
 /// A simultaneous recogniser that recognises the next scripted text at each pass: all words of the
 /// speech so far, 0.4 s each, of which those that are not committed are ready.
-struct Passes(Vec<&'static str>);
+struct ScriptedPasses(Vec<&'static str>);
 
-impl SimultaneousRecognizer for Passes {
+impl SimultaneousRecognizer for ScriptedPasses {
     fn name(&self) -> &'static str {
         "passes"
     }
@@ -60,7 +60,7 @@ impl SimultaneousRecognition for ScriptedSpeech {
 /// it then, and returns the spoken phrases.
 fn interpret_passes(texts: &[&'static str]) -> Vec<String> {
     let (stages, synthesizer) = interpreter(&[]);
-    let stages = stages.simultaneous(Arc::new(Passes(texts.to_vec())));
+    let stages = stages.simultaneous(Arc::new(ScriptedPasses(texts.to_vec())));
     play(&stages, &source(&[800 * texts.len() - 200]));
     self::texts(&synthesizer)
 }
@@ -152,8 +152,8 @@ fn endless_repetition_lengthens_reply_by_at_most_10_s() {
         let source = source(&[1000 * source_seconds]);
         let spoken = seconds(&play(&stages, &source));
         let duration = source.len() as f64 / 24_000.0;
-        let longest = duration + (0.3 * duration).clamp(3.0, 10.0) + 1e-9;
-        assert!(spoken > 0.0 && spoken <= longest, "{spoken} s in {duration} s");
+        let max_duration = duration + (0.3 * duration).clamp(3.0, 10.0) + 1e-9;
+        assert!(spoken > 0.0 && spoken <= max_duration, "{spoken} s in {duration} s");
     }
 }
 
@@ -183,13 +183,13 @@ fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
 #[test]
 fn pause_of_live_reply_is_limited_to_the_maximum() {
     let (stages, synthesizer) = interpreter(&[]);
-    let stages = stages.simultaneous(Arc::new(Passes(vec!["we can leave now, and"; 6])));
+    let stages = stages.simultaneous(Arc::new(ScriptedPasses(vec!["we can leave now, and"; 6])));
     let mut session = stages.open_session(1, None);
-    let mut sent = 0;
+    let mut sent_samples = 0;
     for frame in source(&[3_800]).chunks(1920) {
-        sent += session.push(frame, false).unwrap().samples.len();
+        sent_samples += session.push(frame, false).unwrap().samples.len();
     }
     assert_eq!(*synthesizer.0.lock().unwrap(), [("we can leave now.".to_owned(), 188)]);
-    let pause = (sent - 4 * 60 * 24_000 / 188) as f64 / 24_000.0;
+    let pause = (sent_samples - 4 * 60 * 24_000 / 188) as f64 / 24_000.0;
     assert!((MAX_LIVE_PAUSE_S..MAX_LIVE_PAUSE_S + 0.1).contains(&pause), "{pause} s");
 }

@@ -5,7 +5,7 @@ use taonet_proof_onnx::Attribute;
 
 use super::{RandomGraph, signed};
 
-/// Number of kinds of nodes that [`RandomGraph::learned`] can append.
+/// Number of kinds of nodes that [`RandomGraph::append_learned`] can append.
 pub(super) const NODES: usize = 5;
 
 /// Comparisons of the branches of trees.
@@ -20,7 +20,7 @@ const TRANSFORMS: [&str; 3] = ["NONE", "LOGISTIC", "SOFTMAX"];
 
 impl RandomGraph {
     /// Appends nodes of a kind, which read a tensor with these last two dimensions.
-    pub(super) fn learned(
+    pub(super) fn append_learned(
         &mut self,
         kind: usize,
         x: &str,
@@ -32,21 +32,21 @@ impl RandomGraph {
         let (outputs, count) = match kind {
             0 => self.tree(&row, features, false),
             1 => self.tree(&row, features, true),
-            2 => self.machine(&row, features),
+            2 => self.append_regressor(&row, features),
             3 => self.classifier(&row, features),
-            _ => self.scaled(&row, features),
+            _ => self.append_feature_scaling(&row, features),
         };
         let dims = self.integers(&[1, 1, -1]);
         (self.node("Reshape", &[&outputs, &dims]), [1, count])
     }
 
     /// Returns a random number of at most 1 in magnitude.
-    fn eighth(&mut self) -> f32 {
+    fn random_eighth(&mut self) -> f32 {
         f32::from(self.generator.random_range(-8..=8_i8)) / 8.0
     }
 
     fn random_eighths(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.eighth()).collect()
+        (0..count).map(|_| self.random_eighth()).collect()
     }
 
     /// Appends a tree of two branches and three leaves. Returns its outputs and their number.
@@ -54,7 +54,7 @@ impl RandomGraph {
         let mut feature = || signed(self.generator.random_range(0..features));
         let features = [feature(), feature(), 0, 0, 0];
         let modes = [self.one_of(&BRANCHES), self.one_of(&BRANCHES), "LEAF", "LEAF", "LEAF"];
-        let limits = [self.eighth(), self.eighth(), 0.0, 0.0, 0.0];
+        let limits = [self.random_eighth(), self.random_eighth(), 0.0, 0.0, 0.0];
         let weights = self.random_eighths(3);
         let (count, leaf_outputs, transforms) = match (is_classifier, self.extent(2)) {
             (false, 1) => (1, [0; 3], 1),
@@ -90,11 +90,11 @@ impl RandomGraph {
             Attribute::Floats(&names[3], &weights),
         ];
         let first = self.graph.ml_node(operator, &[row], &attributes);
-        (if is_classifier { self.graph.further_output() } else { first }, count)
+        (if is_classifier { self.graph.add_output() } else { first }, count)
     }
 
     /// Appends a regression by support vectors, or a linear one.
-    fn machine(&mut self, row: &str, features: usize) -> (String, usize) {
+    fn append_regressor(&mut self, row: &str, features: usize) -> (String, usize) {
         if self.extent(4) == 1 {
             let targets = self.extent(3);
             let (coefficients, intercepts) =
@@ -108,8 +108,11 @@ impl RandomGraph {
         }
         let kernel = self.one_of(&KERNELS);
         let count = self.extent(3);
-        let (vectors, coefficients, offset) =
-            (self.random_eighths(count * features), self.random_eighths(count), [self.eighth()]);
+        let (vectors, coefficients, offset) = (
+            self.random_eighths(count * features),
+            self.random_eighths(count),
+            [self.random_eighth()],
+        );
         let attributes = [
             Attribute::Text("kernel_type", kernel),
             Attribute::Floats("kernel_params", &KERNEL),
@@ -138,7 +141,7 @@ impl RandomGraph {
                 Attribute::Text("post_transform", self.one_of(&TRANSFORMS[..transforms])),
             ];
             self.graph.ml_node("LinearClassifier", &[row], &attributes);
-            return (self.graph.further_output(), classes);
+            return (self.graph.add_output(), classes);
         }
         let vectors_of_first = self.extent(2);
         let count = vectors_of_first + classes - 1;
@@ -162,11 +165,11 @@ impl RandomGraph {
             Attribute::Floats("prob_b", &added),
         ];
         self.graph.ml_node("SVMClassifier", &[row], &attributes);
-        (self.graph.further_output(), classes)
+        (self.graph.add_output(), classes)
     }
 
     /// Appends a choice, a scaling or a division by a norm of features.
-    fn scaled(&mut self, row: &str, features: usize) -> (String, usize) {
+    fn append_feature_scaling(&mut self, row: &str, features: usize) -> (String, usize) {
         match self.extent(3) {
             1 => {
                 let chosen = [(); 3].map(|()| signed(self.generator.random_range(0..features)));
@@ -181,7 +184,7 @@ impl RandomGraph {
                 (self.graph.ml_node("Scaler", &[row], &attributes), features)
             }
             _ => {
-                let (magnitude, half) = (self.node("Abs", &[row]), self.number(0.5));
+                let (magnitude, half) = (self.node("Abs", &[row]), self.scalar(0.5));
                 let positive = self.node("Add", &[&magnitude, &half]);
                 let norm = [Attribute::Text("norm", self.one_of(&["L1", "L2", "MAX"]))];
                 (self.graph.ml_node("Normalizer", &[&positive], &norm), features)

@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use taonet_cli_base::chain::{NetworkArgs, failed};
+use taonet_cli_base::chain::{NetworkArgs, chain_error};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{ClassifiedError, Quoting};
+use taonet_cli_base::exit::{ClassifiedError, QuotingError};
 use taonet_cli_base::input;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::printable::{self, printable_lines};
@@ -23,7 +23,7 @@ use taonet_primitives::{Hotkey, NetUid, Uid, counted};
 use taonet_prompting_core::Draws;
 use taonet_prompting_neurons::{
     GateFile, GateFileError, Judge, MinerAnswer, Prompting, ask, ask_streaming, client,
-    query_limits, rewarded,
+    query_limits, reward_reply,
 };
 use taonet_wallet::Keypair;
 
@@ -132,7 +132,7 @@ impl PromptArgs {
     }
 
     /// Returns the miners that can be asked, from the file or the chain.
-    async fn candidates(&self, own: Hotkey) -> anyhow::Result<Vec<MinerEntry>> {
+    async fn candidates(&self, own_hotkey: Hotkey) -> anyhow::Result<Vec<MinerEntry>> {
         if let Some(file) = &self.miners {
             let text = input::read_text(file)?;
             let lines = text
@@ -146,9 +146,11 @@ impl PromptArgs {
         }
         let netuid = self.netuid.context("--netuid or --miners is required")?;
         let chain = self.key.connect(&self.network).await?;
-        let neurons = Neurons::read(&chain, netuid).await.map_err(failed)?;
-        let directory =
-            MinerDirectory { own_hotkey: Some(own), ..MinerDirectory::new(self.addresses()) };
+        let neurons = Neurons::read(&chain, netuid).await.map_err(chain_error)?;
+        let directory = MinerDirectory {
+            own_hotkey: Some(own_hotkey),
+            ..MinerDirectory::new(self.addresses())
+        };
         Ok(directory.select(&neurons).miners)
     }
 
@@ -198,18 +200,18 @@ impl PromptArgs {
 
 /// Parses a miner of the file.
 fn parse_miner(uid: Uid, line: &str, addresses: &AddressPolicy) -> anyhow::Result<MinerEntry> {
-    let refuse = |reason: String| ClassifiedError::usage(format!("miner `{line}`: {reason}"));
+    let usage_error = |reason: String| ClassifiedError::usage(format!("miner `{line}`: {reason}"));
     let (hotkey, address) =
-        line.split_once('@').ok_or_else(|| refuse("expected HOTKEY@HOST:PORT".to_owned()))?;
-    let hotkey = hotkey.parse::<Hotkey>().map_err(|error| refuse(error.to_string()))?;
-    let address = addresses.resolve(address).map_err(|error| refuse(error.to_string()))?;
+        line.split_once('@').ok_or_else(|| usage_error("expected HOTKEY@HOST:PORT".to_owned()))?;
+    let hotkey = hotkey.parse::<Hotkey>().map_err(|error| usage_error(error.to_string()))?;
+    let address = addresses.resolve(address).map_err(|error| usage_error(error.to_string()))?;
     Ok(MinerEntry { uid, hotkey, address, name: None })
 }
 
 pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
     let conversation = args.conversation()?;
-    let is_for_reader = args.limit.is_none() && !context.json && std::io::stdout().is_terminal();
-    if args.stream || is_for_reader {
+    let is_interactive = args.limit.is_none() && !context.json && std::io::stdout().is_terminal();
+    if args.stream || is_interactive {
         return run_streaming(args, conversation, context);
     }
     let keypair = args.key.load(Some(&args.network))?;
@@ -224,7 +226,7 @@ pub(crate) fn run(args: &PromptArgs, context: &Context) -> anyhow::Result<()> {
         let client = client(keypair, &args.addresses(), args.limits())?;
         Ok(ask(&client, &miners, conversation, args.limits(), judge).await?)
     })?;
-    let (best, completion) = best(&answers)?;
+    let (best, completion) = best_answer(&answers)?;
     if context.json {
         return context.print_json(&document(best, completion, &answers));
     }
@@ -261,9 +263,9 @@ fn run_streaming(
         Some(judge) => judge,
         None => args.judge.open(context)?,
     });
-    let rewarded = rewarded(reply, conversation, args.limits(), &judge);
+    let rewarded = reward_reply(reply, conversation, args.limits(), &judge);
     let answers = [context.block_on(async { Ok(rewarded.await?) })?];
-    let (best, completion) = best(&answers)?;
+    let (best, completion) = best_answer(&answers)?;
     if context.json {
         return context.print_json(&document(best, completion, &answers));
     }
@@ -303,14 +305,14 @@ async fn stream_answer(
 }
 
 /// Returns the best answer with its completion; an error if no miner gave one.
-fn best(answers: &[MinerAnswer]) -> anyhow::Result<(&MinerAnswer, &str)> {
+fn best_answer(answers: &[MinerAnswer]) -> anyhow::Result<(&MinerAnswer, &str)> {
     let best = answers.first().context(NO_MINER)?;
     match &best.completion {
         Ok(completion) => Ok((best, completion)),
         Err(error) => {
             let before =
                 format!("no answer from {}; the first error", counted(answers.len(), "miner"));
-            Err(Quoting::error(None, &before, &error.to_string(), None))
+            Err(QuotingError::error(None, &before, &error.to_string(), None))
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use taonet_proof_core::network::MAX_MULTIPLY_ADDS;
 
-use super::attributes::{check_transform, finite};
+use super::attributes::{check_transform, finite_floats};
 use super::proto::NodeProto;
 use super::{MAX_PARAMETERS, OnnxError, unsupported};
 
 /// Attributes of a support vector machine.
-pub struct Machine {
+pub struct SupportVectorMachine {
     /// Function of the row and each support vector.
     pub kernel: Kernel,
     /// Number of support vectors.
@@ -50,15 +50,16 @@ pub enum Kernel {
     },
 }
 
-impl Machine {
+impl SupportVectorMachine {
     /// Parses a classifier or regressor of rows with this number of features.
     pub fn parse(node: &NodeProto, features: usize) -> Result<Self, OnnxError> {
         check_transform(node)?;
-        let finite_floats = |name: &str| finite(node, name, node.floats(name).unwrap_or_default());
+        let attribute_floats =
+            |name: &str| finite_floats(node, name, node.floats(name).unwrap_or_default());
         let (vectors, coefficients, offsets) = (
-            finite_floats("support_vectors")?,
-            finite_floats("coefficients")?,
-            finite_floats("rho")?,
+            attribute_floats("support_vectors")?,
+            attribute_floats("coefficients")?,
+            attribute_floats("rho")?,
         );
         let shape_error = || {
             unsupported(
@@ -107,7 +108,7 @@ impl Machine {
         if !fits {
             return Err(shape_error());
         }
-        let (a, b) = (finite_floats("prob_a")?, finite_floats("prob_b")?);
+        let (a, b) = (attribute_floats("prob_a")?, attribute_floats("prob_b")?);
         let probability = match (&a[..], &b[..]) {
             ([], []) => None,
             (&[a], &[b]) if classes == 2 => Some([a, b]),
@@ -137,17 +138,20 @@ fn pair_coefficients(vectors_per_class: &[usize], coefficients: &[f32], count: u
         .collect();
     let classes = starts.len();
     let mut rows = Vec::new();
-    for one in 0..classes {
-        for other in one + 1..classes {
+    for first_class in 0..classes {
+        for second_class in first_class + 1..classes {
             let mut row = vec![0.0; count];
-            // The classes before another one are its rows, and those after it are one row earlier.
-            for (class, from) in [(one, other - 1), (other, one)] {
+            // Each class has one row per other class, in order. It has none of itself: classes after
+            // it are one row earlier.
+            for (class, row_index) in [(first_class, second_class - 1), (second_class, first_class)]
+            {
                 let (Some(&start), Some(&length)) =
                     (starts.get(class), vectors_per_class.get(class))
                 else {
                     continue;
                 };
-                let source = coefficients.get(from * count + start..from * count + start + length);
+                let source =
+                    coefficients.get(row_index * count + start..row_index * count + start + length);
                 if let (Some(target), Some(source)) = (row.get_mut(start..start + length), source) {
                     target.copy_from_slice(source);
                 }
@@ -161,7 +165,7 @@ fn pair_coefficients(vectors_per_class: &[usize], coefficients: &[f32], count: u
 impl Kernel {
     fn parse(node: &NodeProto) -> Result<Self, OnnxError> {
         let parameters =
-            finite(node, "kernel_params", node.floats("kernel_params").unwrap_or_default())?;
+            finite_floats(node, "kernel_params", node.floats("kernel_params").unwrap_or_default())?;
         let (gamma, offset, degree) = match parameters[..] {
             [] => (0.0, 0.0, 3.0),
             [gamma, offset, degree] => (gamma, offset, degree),

@@ -45,7 +45,7 @@ pub(super) fn verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()>
         let name = path.display().to_string();
         let error = outcome.as_ref().err().map(|error| with_causes(&**error));
         rows.add_row([name.as_str(), error.as_deref().unwrap_or("valid")]);
-        documents.push(described(&name, outcome.ok(), error.as_deref()));
+        documents.push(describe(&name, outcome.ok(), error.as_deref()));
         if error.is_some() {
             rejected.push(name);
         }
@@ -102,7 +102,7 @@ fn check(
 }
 
 /// Returns a JSON document of a verified or rejected bundle.
-fn described(name: &str, document: Option<Value>, error: Option<&str>) -> Value {
+fn describe(name: &str, document: Option<Value>, error: Option<&str>) -> Value {
     let mut described = document.unwrap_or_else(|| json!({}));
     if let Some(fields) = described.as_object_mut() {
         fields.insert("bundle".to_owned(), json!(name));

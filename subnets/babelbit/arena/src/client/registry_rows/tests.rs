@@ -7,12 +7,12 @@ use super::super::testing::{hotkey, policy, registered};
 use super::*;
 
 fn read(rows: &[Value]) -> Listing {
-    let mut all = Rows::new("v1/predict");
-    all.add(rows);
-    all.into_listing()
+    let mut list = ListingBuilder::new("v1/predict");
+    list.add(rows);
+    list.into_listing()
 }
 
-fn one(row: &Value) -> Row {
+fn read_one(row: &Value) -> Row {
     let mut listing = read(std::slice::from_ref(row));
     assert_eq!(listing.rows.len(), 1, "{row}");
     listing.rows.remove(0)
@@ -58,14 +58,14 @@ fn route_fields_have_aliases() {
             "http://x/",
         ),
     ] {
-        let read = one(&row);
+        let read = read_one(&row);
         assert_eq!((read.hotkey.as_str(), read.endpoint.as_str()), (hotkey, endpoint), "{row}");
     }
 }
 
 #[test]
 fn optional_row_fields_are_parsed() {
-    let row = one(&json!({
+    let row = read_one(&json!({
         "hotkey": "a", "url": "http://x", "uid": "7", "platform": "RunPod", "metadata": {
             "endpoint_id": "pod1", "endpoint_type": "POD", "status": "IDLE", "termination_reason": "Idle timeout",
         },
@@ -76,19 +76,24 @@ fn optional_row_fields_are_parsed() {
         (Some("pod1"), Some("POD"))
     );
     assert_eq!(row.reason, "idle timeout");
-    let plain = one(&json!({ "hotkey": "a", "url": "http://x", "miner_uid": 70_000, "uid": 3 }));
+    let without_optional =
+        read_one(&json!({ "hotkey": "a", "url": "http://x", "miner_uid": 70_000, "uid": 3 }));
     assert_eq!(
-        (plain.uid, plain.provider.as_str(), plain.status.as_str()),
+        (
+            without_optional.uid,
+            without_optional.provider.as_str(),
+            without_optional.status.as_str()
+        ),
         (Some(3), "managed_container", "")
     );
 }
 
 #[test]
 fn malformed_rows_are_counted_and_each_row_counts_once() {
-    let good = json!({ "hotkey": "a", "url": "http://x" });
+    let valid = json!({ "hotkey": "a", "url": "http://x" });
     let listing = read(&[
-        good.clone(),
-        good.clone(),
+        valid.clone(),
+        valid.clone(),
         json!({ "hotkey": "a", "url": "http://x", "status": "idle" }),
         json!({ "hotkey": "a", "url": "http://x", "submission_id": 2 }),
         json!({ "hotkey": "a" }),

@@ -5,7 +5,7 @@ use super::Gate;
 
 /// Returns the reasons for lost points, most frequent first, such as `too late in 4 of 5, low
 /// accuracy in 1`. `failed` is the number of failures of each gate.
-pub fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
+pub fn describe_failed_gates(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
     let mut failed: Vec<_> = failed.iter().collect();
     failed.sort_by_key(|(_, count)| Reverse(**count));
     let texts = failed.iter().enumerate().map(|(position, (gate, count))| {
@@ -20,9 +20,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn losses_are_sorted_by_frequency() {
+    fn failed_gates_are_sorted_by_frequency() {
         let failed = [(Gate::Accuracy, 1), (Gate::TooLate, 4)].into();
-        assert_eq!(losses(&failed, 5), "too late in 4 of 5, low accuracy in 1");
-        assert_eq!(losses(&BTreeMap::new(), 5), "");
+        assert_eq!(describe_failed_gates(&failed, 5), "too late in 4 of 5, low accuracy in 1");
+        assert_eq!(describe_failed_gates(&BTreeMap::new(), 5), "");
     }
 }

@@ -1,5 +1,5 @@
-//! The functions of the C library that start, join and suspend threads. Those of a simulation take
-//! turns ([`crate::turns`]).
+//! The functions of the C library that start, join and suspend threads. [`crate::thread_scheduler`]
+//! schedules those of a simulation.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_int, c_long, c_void};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libc::{pthread_attr_t, pthread_key_t, pthread_t, timespec};
 
 use super::{NANOS, fail, simulated};
-use crate::turns::{self, Event, Number};
+use crate::thread_scheduler::{self, Event, ThreadNumber};
 
 /// The main function of a thread.
 type Routine = extern "C" fn(*mut c_void) -> *mut c_void;
@@ -63,11 +63,11 @@ pub(super) unsafe fn system_call<const N: usize>(number: c_long, arguments: [usi
     unsafe { function(number, a0, a1, a2, a3, a4, a5) }
 }
 
-/// The turn of a thread.
+/// A binary semaphore on which a thread waits until it is scheduled.
 #[derive(Debug, Default)]
-pub(crate) struct Turn(AtomicU32);
+pub(crate) struct Semaphore(AtomicU32);
 
-impl Turn {
+impl Semaphore {
     fn futex(&self, operation: c_int, value: usize) {
         let address = &raw const self.0 as usize;
         let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as usize;
@@ -76,13 +76,13 @@ impl Turn {
         unsafe { system_call(libc::SYS_futex, [address, operation, value, 0]) };
     }
 
-    /// Gives the thread its turn.
-    pub(crate) fn give(&self) {
+    /// Lets the thread run.
+    pub(crate) fn post(&self) {
         self.0.store(1, Ordering::Release);
         self.futex(libc::FUTEX_WAKE, 1);
     }
 
-    /// Waits until the thread has its turn.
+    /// Waits until the thread is scheduled.
     pub(crate) fn wait(&self) {
         while self.0.swap(0, Ordering::Acquire) == 0 {
             self.futex(libc::FUTEX_WAIT, 0);
@@ -91,13 +91,13 @@ impl Turn {
 }
 
 /// The numbers of the threads by their handles.
-static HANDLES: Mutex<BTreeMap<pthread_t, Number>> = Mutex::new(BTreeMap::new());
+static HANDLES: Mutex<BTreeMap<pthread_t, ThreadNumber>> = Mutex::new(BTreeMap::new());
 
-/// What a thread is started with.
-struct Start {
-    number: Number,
-    turn: Arc<Turn>,
-    /// Its value ends the thread's last turn.
+/// Start arguments of a thread.
+struct ThreadStart {
+    number: ThreadNumber,
+    semaphore: Arc<Semaphore>,
+    /// Its value ends the thread's last time slice.
     at_end: pthread_key_t,
     routine: Routine,
     argument: *mut c_void,
@@ -105,9 +105,9 @@ struct Start {
 
 extern "C" fn begin(start: *mut c_void) -> *mut c_void {
     // SAFETY: `pthread_create` below passes the pointer of a box to this thread only.
-    let Start { number, turn, at_end, routine, argument } =
-        *unsafe { Box::from_raw(start.cast::<Start>()) };
-    turns::begin(number, &turn);
+    let ThreadStart { number, semaphore, at_end, routine, argument } =
+        *unsafe { Box::from_raw(start.cast::<ThreadStart>()) };
+    thread_scheduler::begin(number, &semaphore);
     // SAFETY: the key exists, and its values are never read.
     unsafe { libc::pthread_setspecific(at_end, std::ptr::dangling()) };
     routine(argument)
@@ -115,10 +115,10 @@ extern "C" fn begin(start: *mut c_void) -> *mut c_void {
 
 /// Called by the C library after the destructors of a thread's variables.
 unsafe extern "C" fn end(_: *mut c_void) {
-    turns::end();
+    thread_scheduler::end();
 }
 
-/// Returns the key whose destructor ends a thread's last turn.
+/// Returns the key whose destructor ends a thread's last time slice.
 fn end_key() -> pthread_key_t {
     static KEY: Mutex<Option<pthread_key_t>> = Mutex::new(None);
     *KEY.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| {
@@ -140,18 +140,23 @@ unsafe extern "C" fn pthread_create(
         unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Routine, *mut c_void) -> c_int;
     // SAFETY: this is the address of the C library's function of this type.
     let create: Function = unsafe { mem::transmute(CREATE.address()) };
-    let Some((number, turn)) = turns::add() else {
+    let Some((number, semaphore)) = thread_scheduler::add() else {
         // SAFETY: the arguments are the caller's.
         return unsafe { create(handle, attributes, routine, argument) };
     };
-    let start =
-        Box::into_raw(Box::new(Start { number, turn, at_end: end_key(), routine, argument }));
+    let start = Box::into_raw(Box::new(ThreadStart {
+        number,
+        semaphore,
+        at_end: end_key(),
+        routine,
+        argument,
+    }));
     // SAFETY: the first arguments are the caller's, and the thread owns the box.
     let code = unsafe { create(handle, attributes, begin, start.cast()) };
     if code != 0 {
         // SAFETY: there is no thread that owns the box.
         drop(unsafe { Box::from_raw(start) });
-        turns::remove(number);
+        thread_scheduler::remove(number);
         return code;
     }
     // SAFETY: the C library has written the handle.
@@ -165,7 +170,7 @@ unsafe extern "C" fn pthread_join(handle: pthread_t, result: *mut *mut c_void) -
     type Function = unsafe extern "C" fn(pthread_t, *mut *mut c_void) -> c_int;
     let number = HANDLES.lock().unwrap_or_else(PoisonError::into_inner).get(&handle).copied();
     if let Some(number) = number {
-        turns::join(number);
+        thread_scheduler::join(number);
     }
     // SAFETY: this is the address of the C library's function of this type.
     let join: Function = unsafe { mem::transmute(JOIN.address()) };
@@ -176,8 +181,8 @@ unsafe extern "C" fn pthread_join(handle: pthread_t, result: *mut *mut c_void) -
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sched_yield() -> c_int {
     type Function = unsafe extern "C" fn() -> c_int;
-    if turns::is_taking() {
-        turns::yield_turn();
+    if thread_scheduler::is_scheduled() {
+        thread_scheduler::yield_thread();
         return 0;
     }
     // SAFETY: this is the address of the C library's function of this type.
@@ -198,10 +203,12 @@ unsafe extern "C" fn syscall(
     a4: usize,
     a5: usize,
 ) -> c_long {
-    if number == libc::SYS_futex && turns::is_taking() {
+    if number == libc::SYS_futex && thread_scheduler::is_scheduled() {
         let operation = a1 as c_int & !libc::FUTEX_PRIVATE_FLAG;
         match operation & !libc::FUTEX_CLOCK_REALTIME {
-            libc::FUTEX_WAKE => return turns::wake(Event::Futex(a0), a2 as u32 as usize) as c_long,
+            libc::FUTEX_WAKE => {
+                return thread_scheduler::wake(Event::Futex(a0), a2 as u32 as usize) as c_long;
+            }
             libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET => {
                 // SAFETY: the caller passes the addresses of a futex, and of a time or null.
                 return unsafe {
@@ -243,6 +250,6 @@ unsafe fn wait(
             _ => now.saturating_add(time.saturating_sub(simulated(libc::CLOCK_REALTIME))),
         }
     });
-    let is_woken = turns::wait(Event::Futex(futex as usize), until);
+    let is_woken = thread_scheduler::wait(Event::Futex(futex as usize), until);
     if is_woken { 0 } else { fail(libc::ETIMEDOUT).into() }
 }

@@ -15,7 +15,7 @@ const MIN_REMAINING_BLOCKS: u32 = 2;
 const MIN_ERA: u32 = 4;
 
 /// A subnet's state after the newest block.
-pub(super) struct Now {
+pub(super) struct ChainView {
     pub(super) head: Block,
     pub(super) finalized: Block,
     pub(super) rules: WeightRules,
@@ -27,7 +27,7 @@ pub(super) struct Now {
     last: BlockNumber,
 }
 
-impl Now {
+impl ChainView {
     pub(super) async fn read(chain: &dyn Chain, netuid: NetUid) -> Result<Self, SubmitError> {
         let (finalized, head) = (chain.finalized_head().await?, chain.head().await?);
         let rules = chain.weight_rules(netuid, head.into()).await?;
@@ -52,10 +52,10 @@ impl Now {
     pub(super) fn check_age(
         &self,
         state_block: BlockNumber,
-        turn: &MechanismState,
+        mechanism: &MechanismState,
     ) -> Result<(), SubmitError> {
         let (age, tempo) = (self.head.number.since(state_block), self.rules.schedule.tempo);
-        if turn.has_signed || age <= u32::from(tempo) {
+        if mechanism.has_signed || age <= u32::from(tempo) {
             Ok(())
         } else {
             Err(SubmitError::StaleState { state_block, age, tempo })

@@ -21,33 +21,34 @@ pub(crate) struct NameArgs {
 }
 
 pub(crate) fn take(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
-    let answer = call("dev_takeSnapshot", args, context)?;
+    let response = call("dev_takeSnapshot", args, context)?;
     if context.json {
-        return context.print_json(&snapshot(&answer));
+        return context.print_json(&snapshot(&response));
     }
     context.print(&format!(
         "snapshot {} of block {} {}",
         args.name,
-        number(&answer, "number")?,
-        text(&answer["hash"])
+        number(&response, "number")?,
+        text(&response["hash"])
     ))
 }
 
 pub(crate) fn list(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
-    let listed =
+    let snapshots =
         context.block_on(async { control(&args.url()?, "dev_listSnapshots", json!([])).await })?;
-    let listed = listed.as_array().map(Vec::as_slice).unwrap_or_default();
+    let snapshots = snapshots.as_array().map(Vec::as_slice).unwrap_or_default();
     if context.json {
-        return context
-            .print_json(&json!({ "snapshots": listed.iter().map(snapshot).collect::<Vec<_>>() }));
+        return context.print_json(
+            &json!({ "snapshots": snapshots.iter().map(snapshot).collect::<Vec<_>>() }),
+        );
     }
-    if listed.is_empty() {
+    if snapshots.is_empty() {
         context.print_notice("no snapshots");
         return Ok(());
     }
     let mut rows = table(&LOCALNET_SNAPSHOTS);
-    for one in listed {
-        rows.add_row([text(&one["name"]), one["number"].to_string()]);
+    for entry in snapshots {
+        rows.add_row([text(&entry["name"]), entry["number"].to_string()]);
     }
     context.print(&rows.to_string())
 }
@@ -65,7 +66,7 @@ pub(crate) fn revert(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
     ))
 }
 
-pub(crate) fn forget(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
+pub(crate) fn drop_snapshot(args: &NameArgs, context: &Context) -> anyhow::Result<()> {
     call("dev_dropSnapshot", args, context)?;
     if context.json {
         return context.print_json(&json!({ "name": args.name, "dropped": true }));

@@ -12,19 +12,19 @@ const MAX_FIELDS: usize = 400;
 
 /// One of the latest blocks.
 #[derive(Debug, Clone)]
-pub(super) struct SeenBlock {
+pub(super) struct BlockContents {
     pub(super) block: Block,
     /// Time of the read, in seconds since the Unix epoch.
-    pub(super) seen_unix: i64,
+    pub(super) read_unix: i64,
     /// Time of the block in seconds since the Unix epoch; `None` if unknown.
     pub(super) time_unix: Option<i64>,
-    pub(super) extrinsics: Listed<SeenExtrinsic>,
-    pub(super) events: Listed<SeenEvent>,
+    pub(super) extrinsics: TruncatedList<ExtrinsicSummary>,
+    pub(super) events: TruncatedList<EventSummary>,
 }
 
 /// A list of a block, of which only the first items are in memory.
 #[derive(Debug, Clone)]
-pub(super) struct Listed<T> {
+pub(super) struct TruncatedList<T> {
     /// Number of items in the block.
     pub(super) count: usize,
     pub(super) items: Arc<[T]>,
@@ -32,16 +32,16 @@ pub(super) struct Listed<T> {
     pub(super) problem: Option<String>,
 }
 
-impl<T> Default for Listed<T> {
+impl<T> Default for TruncatedList<T> {
     fn default() -> Self {
         Self { count: 0, items: Arc::default(), problem: None }
     }
 }
 
-impl<T> Listed<T> {
+impl<T> TruncatedList<T> {
     /// Converts a list that was read from a node. If it is unreadable, for instance because of an
     /// unknown type, the reason replaces the items; errors of the connection are returned.
-    fn of<I>(
+    fn from_read<I>(
         read: Result<Vec<I>, ChainError>,
         convert: impl Fn(&I) -> T,
     ) -> Result<Self, ChainError> {
@@ -60,7 +60,7 @@ impl<T> Listed<T> {
     }
 }
 
-impl SeenBlock {
+impl BlockContents {
     /// Returns the number of extrinsics and events in memory.
     pub(super) fn items(&self) -> usize {
         self.extrinsics.items.len() + self.events.items.len()
@@ -73,10 +73,10 @@ impl SeenBlock {
         let time_unix = extrinsics.as_ref().ok().and_then(|extrinsics| time_of(extrinsics));
         Ok(Self {
             block,
-            seen_unix: now_unix(),
+            read_unix: now_unix(),
             time_unix,
-            extrinsics: Listed::of(extrinsics, SeenExtrinsic::new)?,
-            events: Listed::of(events, SeenEvent::new)?,
+            extrinsics: TruncatedList::from_read(extrinsics, ExtrinsicSummary::new)?,
+            events: TruncatedList::from_read(events, EventSummary::new)?,
         })
     }
 }
@@ -91,7 +91,7 @@ fn time_of(extrinsics: &[Extrinsic]) -> Option<i64> {
 
 /// An extrinsic, with its call as text.
 #[derive(Debug, Clone)]
-pub(super) struct SeenExtrinsic {
+pub(super) struct ExtrinsicSummary {
     pub(super) index: u32,
     pub(super) hash: ExtrinsicHash,
     /// The signer; `None` for an unsigned extrinsic.
@@ -105,7 +105,7 @@ pub(super) struct SeenExtrinsic {
     pub(super) result: Option<Result<(), String>>,
 }
 
-impl SeenExtrinsic {
+impl ExtrinsicSummary {
     fn new(extrinsic: &Extrinsic) -> Self {
         Self {
             index: extrinsic.index,
@@ -124,7 +124,7 @@ impl SeenExtrinsic {
 
 /// An event as text.
 #[derive(Debug, Clone)]
-pub(super) struct SeenEvent {
+pub(super) struct EventSummary {
     /// Index of the extrinsic that emitted the event; `None` for an event of the block itself.
     pub(super) extrinsic: Option<u32>,
     /// Pallet and name, such as `SubtensorModule.WeightsSet`.
@@ -133,7 +133,7 @@ pub(super) struct SeenEvent {
     pub(super) fields: String,
 }
 
-impl SeenEvent {
+impl EventSummary {
     fn new(event: &Event) -> Self {
         let extrinsic = match event.phase {
             Phase::ApplyExtrinsic(index) => Some(index),

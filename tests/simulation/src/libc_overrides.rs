@@ -1,4 +1,4 @@
-//! The boundary to the operating system. This module defines the functions of the C library that
+//! Overrides of the C library. This module defines the functions of the C library that
 //! read clocks, draw random bytes and change files, so that all code of the executable calls these
 //! definitions: the standard library, tokio, SQLite and the daemons. Outside of a simulated
 //! process, they do what the C library does. The functions for threads are in a module of their
@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use libc::{clockid_t, mode_t, off_t, size_t, ssize_t, timespec, timeval};
 
-pub(crate) use self::threads::Turn;
+pub(crate) use self::threads::Semaphore;
 use self::threads::system_call;
 use crate::disk::{self, Change};
-use crate::turns::{self, Event};
+use crate::thread_scheduler::{self, Event};
 
 /// The simulated monotonic clock in nanoseconds; 0 outside of simulated processes.
 static MONOTONIC: AtomicU64 = AtomicU64::new(0);
@@ -36,17 +36,17 @@ const NANOS: u64 = 1_000_000_000;
 pub(crate) fn set_clocks(monotonic: Duration, wall: Duration) {
     MONOTONIC.store(monotonic.as_nanos() as u64, Ordering::SeqCst);
     WALL.store(wall.as_nanos() as u64, Ordering::SeqCst);
-    turns::set_time(monotonic.as_nanos() as u64);
+    thread_scheduler::set_time(monotonic.as_nanos() as u64);
 }
 
 /// Sleeps for a simulated time; returns false outside of simulated processes, and for the thread
 /// that simulates them.
 fn sleep(nanos: u64) -> bool {
     let now = MONOTONIC.load(Ordering::SeqCst);
-    if now == 0 || turns::is_main() || !turns::is_taking() {
+    if now == 0 || thread_scheduler::is_main() || !thread_scheduler::is_scheduled() {
         return false;
     }
-    turns::wait(Event::Timeout, Some(now.saturating_add(nanos)));
+    thread_scheduler::wait(Event::Timeout, Some(now.saturating_add(nanos)));
     true
 }
 
@@ -59,15 +59,15 @@ pub(crate) fn seed_random(seed: u64) {
 /// Restricts this thread, and the threads and processes that it starts, to one processor, different
 /// for each `index`: only one thread of a simulation runs at a time, and the next one starts sooner
 /// where the last one ran. Best effort.
-pub(crate) fn share_processor(index: usize) {
+pub(crate) fn pin_to_processor(index: usize) {
     let size = size_of::<libc::cpu_set_t>();
     let mut processors = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
     // SAFETY: a set of zeros is a valid, empty set.
-    let set = unsafe { processors.assume_init_mut() };
+    let processor_set = unsafe { processors.assume_init_mut() };
     // SAFETY: the pointer is valid, and the size is that of the set.
-    unsafe { libc::sched_getaffinity(0, size, set) };
+    unsafe { libc::sched_getaffinity(0, size, processor_set) };
     // SAFETY: the number is less than the set's size.
-    let allowed = |processor: &usize| unsafe { libc::CPU_ISSET(*processor, set) };
+    let allowed = |processor: &usize| unsafe { libc::CPU_ISSET(*processor, processor_set) };
     let allowed: Vec<usize> = (0..libc::CPU_SETSIZE as usize).filter(allowed).collect();
     // SAFETY: the call has no arguments.
     let current = usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or_default();
@@ -75,11 +75,11 @@ pub(crate) fn share_processor(index: usize) {
     let Some(cpu) = allowed.iter().cycle().nth(first + index) else { return };
     // SAFETY: the number is less than the set's size.
     unsafe {
-        libc::CPU_ZERO(set);
-        libc::CPU_SET(*cpu, set);
+        libc::CPU_ZERO(processor_set);
+        libc::CPU_SET(*cpu, processor_set);
     }
     // SAFETY: the pointer is valid, and the size is that of the set.
-    unsafe { libc::sched_setaffinity(0, size, set) };
+    unsafe { libc::sched_setaffinity(0, size, processor_set) };
 }
 
 /// Returns the next number of SplitMix64, and advances its state.

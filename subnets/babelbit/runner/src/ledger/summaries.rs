@@ -10,7 +10,7 @@ use super::{ChallengeRow, ChallengeState, Ledger, LedgerError, ResultRow, from_j
 
 /// Summary of a challenge in the ledger, without its utterances and reference.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ChallengeHead {
+pub struct ChallengeHeader {
     /// Row ID in the ledger.
     pub id: i64,
     /// ID of the challenge.
@@ -33,7 +33,7 @@ pub struct ChallengeHead {
 
 /// Summary of a result row, without reply metadata and transcript.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ResultDigest {
+pub struct ResultSummary {
     /// Uid and hotkey of the miner.
     pub miner: MinerKey,
     /// Position of the utterance in the challenge, from 0.
@@ -41,14 +41,14 @@ pub struct ResultDigest {
     /// Why the reply failed.
     pub error: Option<String>,
     /// The score; `None` for a reply that failed or is unscored.
-    pub score: Option<ScoreDigest>,
+    pub score: Option<ScoreSummary>,
     /// Wall-clock time from the last sent frame to the end of the reply, in seconds.
     pub wall_after_source_sec: Option<f64>,
 }
 
 /// Main components of a score.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ScoreDigest {
+pub struct ScoreSummary {
     /// The score, 0 to 1.
     pub score: f64,
     /// Semantic similarity, 0 to 1; `None` if not computed.
@@ -77,7 +77,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn heads(&self, limit: u32) -> Result<Vec<ChallengeHead>, LedgerError> {
+    pub async fn challenge_headers(&self, limit: u32) -> Result<Vec<ChallengeHeader>, LedgerError> {
         let rows = sqlx::query(
             "SELECT id, challenge_uid, title, challenge_type, started_unix, state, error, take_ups,
                     (SELECT count(*) FROM utterance WHERE challenge_id = challenge.id) AS utterances
@@ -86,7 +86,7 @@ impl Ledger {
         .bind(limit)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
-        rows.iter().map(read_head).collect()
+        rows.iter().map(read_header).collect()
     }
 
     /// Looks up a challenge by its row ID.
@@ -104,7 +104,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the database operation fails.
-    pub async fn digests(&self, challenge_id: i64) -> Result<Vec<ResultDigest>, LedgerError> {
+    pub async fn result_summaries(
+        &self,
+        challenge_id: i64,
+    ) -> Result<Vec<ResultSummary>, LedgerError> {
         let rows = sqlx::query(
             "SELECT miner_uid, miner_hotkey, utterance_index, error,
                     json_extract(score, '$.result.score', '$.result.accuracy', '$.result.speech_rate.ratio',
@@ -115,7 +118,7 @@ impl Ledger {
         .bind(challenge_id)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
-        rows.iter().map(read_digest).collect()
+        rows.iter().map(read_summary).collect()
     }
 
     /// Returns the SHA-256 of the scoring conditions of one scored result of a challenge; `None` if
@@ -158,8 +161,8 @@ impl Ledger {
     }
 }
 
-fn read_head(row: &SqliteRow) -> Result<ChallengeHead, LedgerError> {
-    Ok(ChallengeHead {
+fn read_header(row: &SqliteRow) -> Result<ChallengeHeader, LedgerError> {
+    Ok(ChallengeHeader {
         id: row.try_get("id")?,
         challenge_uid: row.try_get("challenge_uid")?,
         title: row.try_get("title")?,
@@ -172,18 +175,18 @@ fn read_head(row: &SqliteRow) -> Result<ChallengeHead, LedgerError> {
     })
 }
 
-/// Values of the JSON paths that [`Ledger::digests`] extracts, in the same order.
+/// Values of the JSON paths that [`Ledger::result_summaries`] extracts, in the same order.
 type Numbers = (f64, Option<f64>, Option<f64>, Option<f64>, Vec<Gate>);
 
-fn read_digest(row: &SqliteRow) -> Result<ResultDigest, LedgerError> {
+fn read_summary(row: &SqliteRow) -> Result<ResultSummary, LedgerError> {
     let score: Option<String> = row.try_get("score")?;
     let score = score.map(|text| from_json::<Numbers>("result.score", &text)).transpose()?;
-    Ok(ResultDigest {
+    Ok(ResultSummary {
         miner: read_key(row)?,
         utterance_index: row.try_get("utterance_index")?,
         error: row.try_get("error")?,
         score: score.map(|(score, accuracy, rate_ratio, overshoot_sec, failed_gates)| {
-            ScoreDigest { score, accuracy, rate_ratio, overshoot_sec, failed_gates }
+            ScoreSummary { score, accuracy, rate_ratio, overshoot_sec, failed_gates }
         }),
         wall_after_source_sec: row.try_get("wall")?,
     })

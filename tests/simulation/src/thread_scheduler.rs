@@ -1,36 +1,36 @@
-//! Turns of the threads that work for a simulated process, such as SQLite's: one thread runs at a
-//! time, until it waits for another one. Which thread is next depends on the seed only, and
+//! Scheduler of the threads that work for a simulated process, such as SQLite's: one thread runs at
+//! a time, until it waits for another one. Which thread is next depends on the seed only, and
 //! simulated time does not pass while one can run.
 //!
-//! [`crate::boundary`] reports each wait; the kernel never decides which thread runs.
+//! [`crate::libc_overrides`] reports each wait; the kernel never decides which thread runs.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::boundary::{Turn, split_mix};
+use crate::libc_overrides::{Semaphore, split_mix};
 use crate::record;
 
 /// Number of a thread, in the order in which the threads were started.
-pub(crate) type Number = u64;
+pub(crate) type ThreadNumber = u64;
 
-/// The thread that simulates: it has its turn when no other thread can run.
-const MAIN: Number = 0;
+/// The thread that simulates: it runs when no other thread can.
+const MAIN: ThreadNumber = 0;
 
-/// What ends a wait.
+/// Event that ends a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A wake-up of the futex at this address.
     Futex(usize),
     /// The end of a thread.
-    End(Number),
+    End(ThreadNumber),
     /// Nothing but time.
     Timeout,
 }
 
 struct Waiting {
-    thread: Number,
+    thread: ThreadNumber,
     event: Event,
     /// Nanoseconds of the simulated monotonic clock at which the wait ends anyway.
     until: Option<u64>,
@@ -41,11 +41,11 @@ struct Waiting {
 #[derive(Default)]
 struct Threads {
     /// The threads that have not ended.
-    alive: BTreeMap<Number, Arc<Turn>>,
+    alive: BTreeMap<ThreadNumber, Arc<Semaphore>>,
     /// Number of threads ever started.
-    count: Number,
+    count: ThreadNumber,
     /// Threads that can run.
-    ready: Vec<Number>,
+    ready: Vec<ThreadNumber>,
     waiting: Vec<Waiting>,
     /// Whether [`MAIN`] waits until no other thread can run.
     is_main_idle: bool,
@@ -59,33 +59,33 @@ struct Threads {
 static THREADS: Mutex<Option<Threads>> = Mutex::new(None);
 
 thread_local! {
-    /// Number of this thread; `None` if it does not take turns.
-    static NUMBER: Cell<Option<Number>> = const { Cell::new(None) };
+    /// Number of this thread; `None` if it is not scheduled.
+    static NUMBER: Cell<Option<ThreadNumber>> = const { Cell::new(None) };
 }
 
-/// The lock is always free: only the thread that has its turn takes it.
+/// The lock is always free: only the running thread takes it.
 fn threads() -> MutexGuard<'static, Option<Threads>> {
     THREADS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn with<T>(change: impl FnOnce(&mut Threads) -> T) -> Option<T> {
+fn with_threads<T>(change: impl FnOnce(&mut Threads) -> T) -> Option<T> {
     threads().as_mut().map(change)
 }
 
-/// Makes this thread and all that are started from now on take turns.
+/// Schedules this thread and all that are started from now on.
 pub(crate) fn start() {
     let alive = BTreeMap::from([(MAIN, Arc::default())]);
     *threads() = Some(Threads { alive, count: 1, ..Threads::default() });
     NUMBER.set(Some(MAIN));
 }
 
-/// Sets the seed for the order of turns.
+/// Sets the seed for the order of the threads.
 pub(crate) fn seed(seed: u64) {
-    with(|threads| threads.random = AtomicU64::new(seed));
+    with_threads(|threads| threads.random = AtomicU64::new(seed));
 }
 
-/// Whether this thread takes turns.
-pub(crate) fn is_taking() -> bool {
+/// Whether this thread is scheduled.
+pub(crate) fn is_scheduled() -> bool {
     NUMBER.get().is_some()
 }
 
@@ -96,12 +96,12 @@ pub(crate) fn is_main() -> bool {
 
 /// Sets the process for which threads wait and start.
 pub(crate) fn enter(process: &'static str) {
-    with(|threads| (threads.owner, threads.is_ending) = (process, false));
+    with_threads(|threads| (threads.owner, threads.is_ending) = (process, false));
 }
 
 /// Ends all waits for time of the process that runs now, also later ones.
 pub(crate) fn end_waits() {
-    with(|threads| {
+    with_threads(|threads| {
         threads.is_ending = true;
         threads.expire(u64::MAX);
     });
@@ -110,112 +110,112 @@ pub(crate) fn end_waits() {
 /// Ends the waits of the process that runs now which end at this time of the monotonic clock, in
 /// nanoseconds.
 pub(crate) fn set_time(now: u64) {
-    with(|threads| threads.expire(now));
+    with_threads(|threads| threads.expire(now));
 }
 
 /// Runs all other threads until each of them waits.
 pub(crate) fn run_others() {
-    pass_turn(|threads| threads.is_main_idle = true);
+    switch_thread(|threads| threads.is_main_idle = true);
 }
 
 /// Lets other threads run that can.
-pub(crate) fn yield_turn() {
+pub(crate) fn yield_thread() {
     if is_main() {
         return run_others();
     }
-    pass_turn(|threads| threads.ready.extend(NUMBER.get()));
+    switch_thread(|threads| threads.ready.extend(NUMBER.get()));
 }
 
 /// Waits for an event, at most until a time. Returns whether the event has happened.
 pub(crate) fn wait(event: Event, until: Option<u64>) -> bool {
     let Some(thread) = NUMBER.get() else { return false };
-    let is_ending = with(|threads| threads.is_ending && until.is_some());
+    let is_ending = with_threads(|threads| threads.is_ending && until.is_some());
     if is_ending == Some(true) {
-        // A thread that waits in a loop would otherwise keep its turn from the one it waits for.
-        yield_turn();
+        // A thread that waits in a loop would otherwise never let the one run that it waits for.
+        yield_thread();
         return false;
     }
-    pass_turn(|threads| {
+    switch_thread(|threads| {
         let owner = threads.owner;
         threads.waiting.push(Waiting { thread, event, until, owner });
     });
     // A wait that has timed out stays in the list, without its time.
-    let timed_out = with(|threads| threads.take(thread));
+    let timed_out = with_threads(|threads| threads.take(thread));
     timed_out != Some(true)
 }
 
 /// Makes threads that wait for an event ready. Returns their number.
 pub(crate) fn wake(event: Event, limit: usize) -> usize {
-    with(|threads| threads.wake(event, limit)).unwrap_or_default()
+    with_threads(|threads| threads.wake(event, limit)).unwrap_or_default()
 }
 
-/// Adds a thread. It can run as soon as it has its turn.
-pub(crate) fn add() -> Option<(Number, Arc<Turn>)> {
-    with(|threads| {
-        let (number, turn) = (threads.count, Arc::<Turn>::default());
+/// Adds a thread. It runs when it is scheduled.
+pub(crate) fn add() -> Option<(ThreadNumber, Arc<Semaphore>)> {
+    with_threads(|threads| {
+        let (number, semaphore) = (threads.count, Arc::<Semaphore>::default());
         threads.count += 1;
-        threads.alive.insert(number, Arc::clone(&turn));
+        threads.alive.insert(number, Arc::clone(&semaphore));
         threads.ready.push(number);
-        (number, turn)
+        (number, semaphore)
     })
 }
 
 /// Removes a thread that could not be started.
-pub(crate) fn remove(number: Number) {
-    with(|threads| {
+pub(crate) fn remove(number: ThreadNumber) {
+    with_threads(|threads| {
         threads.alive.remove(&number);
         threads.ready.retain(|ready| *ready != number);
     });
 }
 
-/// Begins a thread, when it has its first turn.
-pub(crate) fn begin(number: Number, turn: &Turn) {
-    turn.wait();
+/// Begins a thread, when it is first scheduled.
+pub(crate) fn begin(number: ThreadNumber, semaphore: &Semaphore) {
+    semaphore.wait();
     NUMBER.set(Some(number));
 }
 
 /// Ends this thread.
 pub(crate) fn end() {
     let Some(number) = NUMBER.take() else { return };
-    let next = with(|threads| {
+    let next = with_threads(|threads| {
         threads.alive.remove(&number);
         threads.wake(Event::End(number), usize::MAX);
         threads.next()
     });
-    give(next.flatten());
+    post(next.flatten());
 }
 
 /// Waits for the end of a thread.
-pub(crate) fn join(number: Number) {
-    while with(|threads| threads.alive.contains_key(&number)) == Some(true) {
+pub(crate) fn join(number: ThreadNumber) {
+    while with_threads(|threads| threads.alive.contains_key(&number)) == Some(true) {
         wait(Event::End(number), None);
     }
 }
 
-/// Changes the state of this thread, and waits for its next turn.
-fn pass_turn(change: impl FnOnce(&mut Threads)) {
+/// Changes the state of this thread, and waits until it is scheduled again.
+fn switch_thread(change: impl FnOnce(&mut Threads)) {
     let Some(number) = NUMBER.get() else { return };
-    let turns = with(|threads| {
+    let state = with_threads(|threads| {
         change(threads);
         (threads.alive.get(&number).cloned(), threads.next())
     });
-    let Some((Some(own), next)) = turns else { return };
+    let Some((Some(own), next)) = state else { return };
     if next.as_ref().is_none_or(|next| !Arc::ptr_eq(next, &own)) {
-        give(next);
+        post(next);
         own.wait();
     }
 }
 
-fn give(next: Option<Arc<Turn>>) {
+fn post(next: Option<Arc<Semaphore>>) {
     match next {
-        Some(next) => next.give(),
+        Some(next) => next.post(),
         None => record::abort("each thread waits for another one"),
     }
 }
 
 impl Threads {
-    /// Takes the thread whose turn is next.
-    fn next(&mut self) -> Option<Arc<Turn>> {
+    /// Takes the thread that runs next.
+    fn next(&mut self) -> Option<Arc<Semaphore>> {
         let count = self.ready.len();
         let number = if count > 0 {
             self.ready.remove((split_mix(&self.random) % count as u64) as usize)
@@ -251,7 +251,7 @@ impl Threads {
     }
 
     /// Removes the wait of a thread that has timed out. Returns whether there was one.
-    fn take(&mut self, thread: Number) -> bool {
+    fn take(&mut self, thread: ThreadNumber) -> bool {
         let before = self.waiting.len();
         self.waiting.retain(|waiting| waiting.thread != thread);
         self.waiting.len() < before

@@ -33,27 +33,27 @@ pub(super) struct Listing {
 }
 
 /// Collector of the registry's rows, without duplicates.
-pub(super) struct Rows<'a> {
+pub(super) struct ListingBuilder<'a> {
     predict_path: &'a str,
     seen: HashSet<Vec<Option<String>>>,
     listing: Listing,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> ListingBuilder<'a> {
     pub(super) fn new(predict_path: &'a str) -> Self {
         Self { predict_path, seen: HashSet::new(), listing: Listing::default() }
     }
 
     pub(super) fn add(&mut self, rows: &[Value]) {
-        let room = MAX_ROWS.saturating_sub(self.seen.len());
-        if rows.len() > room {
+        let remaining_rows = MAX_ROWS.saturating_sub(self.seen.len());
+        if rows.len() > remaining_rows {
             tracing::warn!(
                 rows = rows.len(),
-                room,
+                room = remaining_rows,
                 "the arena gateway's list of miners is truncated"
             );
         }
-        for row in rows.iter().take(room) {
+        for row in rows.iter().take(remaining_rows) {
             let fields = Fields::of(row);
             let key = fields
                 .as_ref()
@@ -93,25 +93,26 @@ impl<'a> Fields<'a> {
     /// Returns a key that is equal for duplicates of the row.
     fn key(&self, row: &Value) -> Vec<Option<String>> {
         let names: [&[&str]; 4] =
-            [&["submission_id"], HOTKEY, &["container_name"], &["endpoint_url", "url"]];
+            [&["submission_id"], HOTKEY_FIELDS, &["container_name"], &["endpoint_url", "url"]];
         let key: Vec<_> = names.map(|names| self.text(names)).into();
         if key.iter().all(Option::is_none) { vec![Some(row.to_string())] } else { key }
     }
 
     fn row(&self, predict_path: &str) -> Option<Row> {
-        let hotkey = self.text(HOTKEY)?;
+        let hotkey = self.text(HOTKEY_FIELDS)?;
         let endpoint = self.endpoint(predict_path)?;
-        let lower = |names: &[&str]| self.text(names).map(|text| text.to_ascii_lowercase());
+        let lowercase = |names: &[&str]| self.text(names).map(|text| text.to_ascii_lowercase());
         Some(Row {
             hotkey,
             uid: self.number(&["miner_uid", "uid"]),
             endpoint,
-            provider: lower(&["provider", "cloud_provider", "platform"])
+            provider: lowercase(&["provider", "cloud_provider", "platform"])
                 .unwrap_or_else(|| "managed_container".into()),
             endpoint_id: self.text(&["endpoint_id"]),
             endpoint_type: self.text(&["endpoint_type"]),
-            status: lower(&["status"]).unwrap_or_default(),
-            reason: lower(&["reason", "status_reason", "termination_reason"]).unwrap_or_default(),
+            status: lowercase(&["status"]).unwrap_or_default(),
+            reason: lowercase(&["reason", "status_reason", "termination_reason"])
+                .unwrap_or_default(),
         })
     }
 
@@ -135,8 +136,8 @@ impl<'a> Fields<'a> {
 
     fn values(&self, names: &[&str]) -> impl Iterator<Item = &Value> {
         names.iter().filter_map(|name| {
-            let own = self.row.get(*name).filter(|value| !is_blank(value));
-            own.or_else(|| self.metadata.as_ref()?.get(*name))
+            let top_level = self.row.get(*name).filter(|value| !is_blank(value));
+            top_level.or_else(|| self.metadata.as_ref()?.get(*name))
         })
     }
 
@@ -158,7 +159,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-const HOTKEY: &[&str] = &["miner_hotkey", "hotkey", "axon_hotkey", "wallet_hotkey"];
+const HOTKEY_FIELDS: &[&str] = &["miner_hotkey", "hotkey", "axon_hotkey", "wallet_hotkey"];
 
 fn is_blank(value: &Value) -> bool {
     value.is_null() || value.as_str().is_some_and(|text| text.trim().is_empty())

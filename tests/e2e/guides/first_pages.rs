@@ -81,19 +81,20 @@ fn check_doctor(walkthrough: &Walkthrough) {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings = report["findings"].as_array().unwrap();
     for check in ["settings", "clock", "keys", "network", "registration"] {
-        let mut of_check = findings.iter().filter(|finding| finding["check"] == check).peekable();
-        assert!(of_check.peek().is_some(), "no finding of {check}: {report:#}");
-        assert!(of_check.all(|finding| finding["status"] != "fault"), "{check}: {report:#}");
+        let mut check_findings =
+            findings.iter().filter(|finding| finding["check"] == check).peekable();
+        assert!(check_findings.peek().is_some(), "no finding of {check}: {report:#}");
+        assert!(check_findings.all(|finding| finding["status"] != "fault"), "{check}: {report:#}");
     }
 }
 
 #[test]
 fn main_network_commands_of_first_pages_work() {
     let validator = run_page("docs/validate.md");
-    let owned = validator.ask(&["wallet", "overview"]);
-    assert!(owned["stake_rao"].as_u64() > Some(0), "{owned}");
+    let overview = validator.run_json(&["wallet", "overview"]);
+    assert!(overview["stake_rao"].as_u64() > Some(0), "{overview}");
     let miner = run_page("docs/mine.md");
-    let metagraph = miner.ask(&["metagraph", "59"]);
+    let metagraph = miner.run_json(&["metagraph", "59"]);
     let neurons = metagraph["neurons"].as_array().unwrap();
     assert!(
         neurons.iter().any(|neuron| neuron["axon"]["address"] == "203.0.113.7:8092"),
