@@ -43,8 +43,8 @@ pub use state::{StateError, StateFile};
 const BLOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause after an error of the chain or the gateway.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(3);
-/// Pause before scores are fetched again that were unavailable, or needed because the previous
-/// weights were refused.
+/// Pause before scores are fetched again because they were unavailable, or because the weights
+/// could not be set.
 const PAUSE_AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
 /// Pause after a failed epoch, and after [`BLOCK_TIMEOUT`] has passed without a new block.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
@@ -175,7 +175,7 @@ impl<S: Subnet> Validator<S> {
             match self.epoch(epoch, block).await {
                 Ok(_) if self.state.saved().last_epoch == Some(epoch) => {}
                 Ok(_) => {
-                    tracing::warn!(epoch, %block, "cannot set the previous weights, asking for scores again");
+                    tracing::warn!(epoch, %block, "cannot set the weights, retrying with the newest scores");
                     return self.wait_for_scores().await;
                 }
                 Err(EpochError::Read(error)) => {

@@ -12,9 +12,9 @@ use crate::policy::{Decision, PolicyState, PreviousWeights, WeightPolicy, blocks
 use crate::subnet::{RoundScores, Subnet};
 use crate::weight_service::WeightsOutcome;
 
-/// Divisor that defines the last third of an epoch, in which the validator waits neither for
-/// unavailable scores, nor for new ones where previous weights are refused: a retry takes minutes
-/// when services hang, and submitting weights takes a few blocks.
+/// Divisor that defines the last third of an epoch, in which the validator neither waits for
+/// unavailable scores nor retries a failed submission: a retry takes minutes when services hang,
+/// and submitting weights takes a few blocks.
 const LAST_THIRD_DIVISOR: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
 const MIN_SUBMISSION: Duration = Duration::from_mins(1);
@@ -41,8 +41,9 @@ pub struct EpochReport {
 impl<S: Subnet> Validator<S> {
     /// Processes an epoch. Fails, so that the epoch is retried, only if the chain is unreachable,
     /// or if required scores are unavailable and there is time left. The epoch also stays due if
-    /// previous weights could not be set and there is time left: they may be too old for a gateway
-    /// that was restarted, which accepts new scores.
+    /// the weights could not be set and there is time left: what prevented it, such as a full disk,
+    /// may pass, and a gateway that was restarted may refuse previous weights as too old, but
+    /// accept new scores.
     pub(super) async fn epoch(
         &mut self,
         epoch: u64,
@@ -112,9 +113,7 @@ impl<S: Subnet> Validator<S> {
         // The submission took time, too.
         let remaining =
             BLOCK_TIME.saturating_mul(blocks_left_in_epoch).saturating_sub(start.elapsed());
-        let has_failed =
-            matches!((&decision, &outcome), (Decision::Previous(_), WeightsOutcome::NotSet { .. }));
-        if !has_failed || remaining <= BLOCK_TIME.saturating_mul(late) {
+        if outcome.is_success() || remaining <= BLOCK_TIME.saturating_mul(late) {
             metrics::counter!("taonet_validator_epochs_total", "decision" => decision.as_str())
                 .increment(1);
             self.save_state(SavedState {

@@ -62,10 +62,20 @@ impl Subnet for SingleMinerSubnet {
 /// Starts a mock of both gateway and signer that reports the given blocks; 0 means a failure. It
 /// refuses weights whose scores are not new.
 async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
+    chain_with_full_disk(blocks, 0).await
+}
+
+/// Like [`chain`], but the disk is full for the first `full_disk_count` weights.
+async fn chain_with_full_disk(
+    blocks: Vec<u32>,
+    full_disk_count: usize,
+) -> (Url, Arc<Mutex<Vec<Value>>>) {
     let submitted: Arc<Mutex<Vec<Value>>> = Arc::default();
     let (recorded, blocks) = (Arc::clone(&submitted), Arc::new(Mutex::new(blocks.into_iter())));
+    let failures = Arc::new(Mutex::new(0..full_disk_count));
     let routes = Router::new().fallback(move |request: Request| {
         let (recorded, blocks) = (Arc::clone(&recorded), Arc::clone(&blocks));
+        let failures = Arc::clone(&failures);
         async move {
             let path = request.uri().path().to_owned();
             let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
@@ -78,6 +88,10 @@ async fn chain(blocks: Vec<u32>) -> (Url, Arc<Mutex<Vec<Value>>>) {
                     let request: Value = serde_json::from_slice(&body).unwrap();
                     if request.get("state_block").is_some() {
                         return Json(json!({ "success": false, "error": "the weights are stale", "details": {} }))
+                            .into_response();
+                    }
+                    if failures.lock().unwrap().next().is_some() {
+                        return Json(json!({ "success": false, "error": "the disk is full", "details": {} }))
                             .into_response();
                     }
                     recorded.lock().unwrap().push(request);
@@ -157,6 +171,29 @@ async fn refused_previous_weights_leave_epoch_due_until_its_last_third() {
             (Some(7), expected),
             "{blocks:?}"
         );
+        assert_eq!(submitted.lock().unwrap().len(), set_count, "{blocks:?}");
+    }
+}
+
+/// Columns: blocks, of an epoch whose last third begins at 767 · attempts on a full disk, each
+/// through signer and gateway · weights set
+#[tokio::test]
+async fn full_disk_leaves_epoch_due_until_its_last_third() {
+    for (blocks, failed_attempts, set_count) in [
+        (vec![742, 745, 746], 1, 1),
+        (vec![742, 745, 766, 767], 2, 1),
+        (vec![742, 745, 767, 768], 3, 0),
+    ] {
+        let (steps, last) = (blocks.len() - 1, blocks.last().copied().map(BlockNumber::new));
+        let (url, submitted) = chain_with_full_disk(blocks.clone(), 2 * failed_attempts).await;
+        let directory = tempfile::tempdir().unwrap();
+        let mut validator = validator(&url, &directory);
+        for step in 1..steps {
+            assert_eq!(validator.step(None).await, None, "{blocks:?}: retried after step {step}");
+            assert_eq!(validator.state.saved().last_epoch, None);
+        }
+        assert_eq!(validator.step(None).await, last, "{blocks:?}");
+        assert_eq!(validator.state.saved().last_epoch, Some(7), "{blocks:?}");
         assert_eq!(submitted.lock().unwrap().len(), set_count, "{blocks:?}");
     }
 }
