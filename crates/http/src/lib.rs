@@ -30,8 +30,8 @@
 //!   responses;
 //! - [`JsonService`]: the layers around the routes of every JSON service: timeout, JSON errors,
 //!   request counter, trace;
-//! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count`]: JSON errors and
-//!   request counters, for services with their own layers;
+//! - [`read_json`], [`parse_json`]: JSON bodies; [`error_as_json`], [`count_requests`]: JSON errors
+//!   and request counters, for services with their own layers;
 //! - [`file_content`]: the content of a file as a body, without reading all of it into memory;
 //! - [`parse_value`], [`parse_object`]: JSON of untrusted origin, with limited nesting;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a

@@ -19,9 +19,9 @@
 //! };
 //! let round = schedule.reveal_round(Beacon::quicknet(), Duration::from_secs(12), now)?;
 //!
-//! // The `commit` argument of `commit_timelocked_weights`. let payload = WeightsPayload { hotkey,
-//! uids: vec![Uid(0), Uid(7)], values: vec![65_535, 1], version_key: 0 }; let commit =
-//! encrypt(&payload.to_bytes(), Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
+//! // The `commit` argument of `commit_timelocked_weights`.
+//! let payload = WeightsPayload { hotkey, uids: vec![Uid(0), Uid(7)], values: vec![65_535, 1], version_key: 0 };
+//! let commit = encrypt(&payload.to_bytes(), Beacon::quicknet(), round, &mut rand::rng())?.to_bytes();
 //!
 //! // Later, with the round's pulse: `Ciphertext::from_bytes(&commit)?.decrypt(&pulse)?`.
 //! assert!(Ciphertext::from_bytes(&commit).is_ok());
