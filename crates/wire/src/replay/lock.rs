@@ -13,7 +13,7 @@
 //! > every accepted nonce ≤ max(`ceiling`, time of its acceptance + `lead`)
 //!
 //! A request whose lead exceeds `lead` is accepted only after the larger value is on the disk
-//! ([`Lock::cover`]), even if the machine crashes at once; the lead is rounded up to a power of
+//! ([`Lock::raise_lead`]), even if the machine crashes at once; the lead is rounded up to a power of
 //! two, so this happens a few times in the life of a server. A request that is not ahead of the
 //! server's clock costs nothing. At a start at time T, all acceptances were before T, so every
 //! earlier nonce is ≤ max(`ceiling`, T + `lead`): this is the new ceiling, and the lead is 0 again.
