@@ -157,8 +157,11 @@ fn compare(words: &[&str]) {
     let mut results = json!({});
     for _ in 0..rounds {
         for (name, target) in &targets {
-            let seconds = SECONDS_PER_ROUND;
-            let closed = Load::Closed { target: target.clone(), callers: CALLERS, seconds };
+            let closed = Load::Closed {
+                target: target.clone(),
+                callers: CALLERS,
+                seconds: SECONDS_PER_ROUND,
+            };
             add_round(&mut results[name], &measure(&closed));
         }
     }

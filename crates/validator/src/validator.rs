@@ -43,9 +43,9 @@ pub use state::{StateError, StateFile};
 const BLOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// Pause after an error of the chain or the gateway.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(3);
-/// Pause before scores are fetched again because they were unavailable, or because the weights
-/// could not be set.
-const PAUSE_AFTER_MISSING_SCORES: Duration = Duration::from_secs(30);
+/// Pause before an epoch is retried because scores were unavailable, or because the weights could
+/// not be set.
+const PAUSE_BEFORE_EPOCH_RETRY: Duration = Duration::from_secs(30);
 /// Pause after a failed epoch, and after [`BLOCK_TIMEOUT`] has passed without a new block.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -176,14 +176,14 @@ impl<S: Subnet> Validator<S> {
                 Ok(_) if self.state.saved().last_epoch == Some(epoch) => {}
                 Ok(_) => {
                     tracing::warn!(epoch, %block, "cannot set the weights, retrying with the newest scores");
-                    return self.wait_for_scores().await;
+                    return self.pause_before_retry().await;
                 }
                 Err(EpochError::Read(error)) => {
                     return self.log_outage(&error, PAUSE_AFTER_FAILURE).await;
                 }
                 Err(EpochError::Scores(missing)) => {
                     tracing::warn!(epoch, %block, %missing, "cannot decide the weights, retrying");
-                    return self.wait_for_scores().await;
+                    return self.pause_before_retry().await;
                 }
             }
         }
@@ -203,9 +203,9 @@ impl<S: Subnet> Validator<S> {
         }
     }
 
-    /// Pauses before the scores of the same epoch are fetched again.
-    async fn wait_for_scores(&self) -> Option<BlockNumber> {
-        (self.sleeper)(PAUSE_AFTER_MISSING_SCORES).await;
+    /// Pauses before the same epoch is retried with the newest scores.
+    async fn pause_before_retry(&self) -> Option<BlockNumber> {
+        (self.sleeper)(PAUSE_BEFORE_EPOCH_RETRY).await;
         None
     }
 

@@ -128,7 +128,7 @@ fn run_seeds(args: &Args, seeds: &[u64]) -> usize {
     passed
 }
 
-/// FaultNumbers of faults.
+/// Numbers of faults.
 #[derive(Debug, Clone)]
 struct FaultNumbers(Vec<usize>);
 
@@ -152,7 +152,7 @@ impl Args {
 #[derive(Debug, Clone)]
 struct Run {
     seed: u64,
-    /// FaultNumbers of the faults to simulate; `None` for all.
+    /// Numbers of the faults to simulate; `None` for all.
     only: Option<Vec<usize>>,
     is_verbose: bool,
 }

@@ -89,8 +89,8 @@ pub struct QuotingError {
 }
 
 impl QuotingError {
-    /// Creates an error with the message `prefix: text`. Without a failure class, the exit code is
-    /// 1.
+    /// Creates an error with the message `prefix: text`. Without a failure class, the exit
+    /// code is 1.
     pub fn error(
         failure: Option<Failure>,
         prefix: &str,

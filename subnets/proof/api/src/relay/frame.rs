@@ -5,8 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-/// Maximum size of ametadata and tensor: `u32 BE length
-/// | JSON | tensor`document in bytes. Parsed, it takes up to 16 times as much memory.
+/// Maximum size of a JSON document in bytes. Parsed, it takes up to 16 times as much memory.
 pub(super) const MAX_JSON: usize = 16 << 20;
 
 /// Type of a frame.
