@@ -131,7 +131,7 @@ const LATER_POSTGRES_MIGRATIONS: [Sql; 11] = [
     (19, "usage_by_day", include_str!("../migrations/0019_usage_by_day_postgres.sql")),
 ];
 /// Later migrations of SQLite.
-const LATER_SQLITE_MIGRATIONS: [Sql; 11] = [
+const LATER_SQLITE_MIGRATIONS: [Sql; 12] = [
     (9, "concurrency", include_str!("../migrations/0009_concurrency_sqlite.sql")),
     (10, "key_weight", include_str!("../migrations/0010_key_weight_sqlite.sql")),
     (11, "processes", include_str!("../migrations/0011_processes_sqlite.sql")),
@@ -143,6 +143,7 @@ const LATER_SQLITE_MIGRATIONS: [Sql; 11] = [
     (17, "teams", include_str!("../migrations/0017_teams_sqlite.sql")),
     (18, "deleted_teams", include_str!("../migrations/0018_deleted_teams_sqlite.sql")),
     (19, "usage_by_day", include_str!("../migrations/0019_usage_by_day_sqlite.sql")),
+    (20, "posting", include_str!("../migrations/0020_posting_sqlite.sql")),
 ];
 static POSTGRES: LazyLock<Migrator> =
     LazyLock::new(|| migrations(&[MIGRATIONS.as_slice(), &LATER_POSTGRES_MIGRATIONS].concat()));

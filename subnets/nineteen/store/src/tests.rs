@@ -102,6 +102,8 @@ on_both! {
     credit_limit::overflowed_books_are_repaired
     credits::operators_grant_and_revoke_while_requests_run
     leases::charges_of_a_batch_balance
+    leases::writer_pauses_after_several_charges
+    leases::pending_hold_ends_pause_of_writer
     leases::charge_is_retried_after_database_recovery
     leases::committed_charge_is_not_repeated
     leases::running_requests_are_not_abandoned

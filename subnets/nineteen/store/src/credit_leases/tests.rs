@@ -27,6 +27,11 @@ impl CreditLeases {
         lease.is_confirmed = false;
         state.holds.insert(request.to_owned(), hold);
     }
+
+    /// Returns the time of the last transaction on a key.
+    pub(crate) fn written_at(&self, key: &str) -> Instant {
+        self.state().leases[key].written_at
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use taonet_database::statement;
 
 use super::credits::{terms, usage};
 use super::*;
+use crate::credit_leases::COMMIT_DELAY;
 use crate::{HoldRefusal, StoreError};
 
 const DAY: &str = "2026-11-21";
@@ -68,6 +69,44 @@ pub(super) async fn charges_of_a_batch_balance(location: DatabaseLocation) {
     let charged: i64 = charges.iter().map(|charge| charge.credits).sum();
     assert_eq!((charges.len(), charged), (150, sum));
     assert!(operator.is_balanced().await.unwrap());
+}
+
+/// Charges two requests in one transaction; returns the time of that transaction.
+async fn charge_two(store: &Store, key: &str) -> tokio::time::Instant {
+    for request in ["one", "other"] {
+        store.hold(key, request, 10, DAY, 0).await.unwrap().unwrap();
+    }
+    let (one, other) = (usage(DAY, 1), usage(DAY, 2));
+    let charges = tokio::join!(store.charge("one", &one, 1), store.charge("other", &other, 1));
+    assert_eq!((charges.0.unwrap(), charges.1.unwrap()), (Some(1), Some(2)));
+    store.leases.written_at(key)
+}
+
+pub(super) async fn writer_pauses_after_several_charges(location: DatabaseLocation) {
+    let store = location.open().await;
+    let key = create_key_with(&store, 1, 6_400).await;
+    store.hold(&key, "next", 10, DAY, 0).await.unwrap().unwrap();
+    let written_at = charge_two(&store, &key).await;
+    store.charge("next", &usage(DAY, 3), 1).await.unwrap().unwrap();
+    assert!(store.leases.written_at(&key) - written_at >= COMMIT_DELAY);
+}
+
+/// On a busy machine, a hold may take longer than the pause: one of many must not.
+pub(super) async fn pending_hold_ends_pause_of_writer(location: DatabaseLocation) {
+    let store = location.open().await;
+    let key = create_key_with(&store, 1, 6_400).await;
+    for attempt in 0..200 {
+        let written_at = charge_two(&store, &key).await;
+        // More than the reserve.
+        let request = attempt.to_string();
+        store.hold(&key, &request, 1_000, DAY, 0).await.unwrap().unwrap();
+        let duration = store.leases.written_at(&key) - written_at;
+        store.charge(&request, &usage(DAY, 0), 1).await.unwrap();
+        if duration < COMMIT_DELAY {
+            return;
+        }
+    }
+    panic!("all holds waited for the end of the pause");
 }
 
 /// A transaction has the budgets of one day: that of a later day follows without another request.
