@@ -241,7 +241,7 @@ impl Request {
         let limits = self.0.verifier.limits();
         self.0.refuse(&match part {
             "body" => Refusal::BodyTimeout { limit: limits.body_timeout },
-            _ => Refusal::AnswerTimeout { limit: limits.answer_timeout },
+            _ => Refusal::ResponseTimeout { limit: limits.answer_timeout },
         })
     }
 

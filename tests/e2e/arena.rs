@@ -72,8 +72,8 @@ async fn play_utterance(miner: &Miner) {
         in_eos: true,
         max_response_bytes: 1_000,
     };
-    let answer = miner.connection.predict(call, limit).await.unwrap();
-    assert_eq!((answer.audio_b64.as_str(), answer.out_eos), ("AACAPg==", true));
+    let response = miner.connection.predict(call, limit).await.unwrap();
+    assert_eq!((response.audio_b64.as_str(), response.out_eos), ("AACAPg==", true));
 }
 
 #[test]
@@ -89,9 +89,13 @@ fn arena_miners_are_played_directly_and_through_the_gateway() {
         let folder = tempfile::tempdir().unwrap();
         let gateway = Daemon::start(gateway(folder.path()).args(options));
         for (uid, parrot) in (1..).zip(&parrots) {
-            let answer = submit(gateway.url(), uid, parrot.url());
-            assert_eq!((&answer["listed"], &answer["wins"]), (&json!(true), &json!(0)), "{answer}");
-            assert_eq!(answer["hotkey"], key(uid).hotkey().to_string());
+            let response = submit(gateway.url(), uid, parrot.url());
+            assert_eq!(
+                (&response["listed"], &response["wins"]),
+                (&json!(true), &json!(0)),
+                "{response}"
+            );
+            assert_eq!(response["hotkey"], key(uid).hotkey().to_string());
         }
         runtime.block_on(async {
             let actual = miners(gateway.url(), &[1, 2, 3]).await;

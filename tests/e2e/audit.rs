@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::axon::BOB;
 use crate::support::{
-    Daemon, bb, document, local_bb, refusal, repository, require_models, stderr, tao,
+    Daemon, bb, document, local_bb, refusal, repository, require_sentence_model, stderr, tao,
 };
 
 const MINERS: usize = 5;
@@ -28,7 +28,7 @@ struct Run {
 impl Run {
     fn new() -> Self {
         static PLAYED: OnceLock<TempDir> = OnceLock::new();
-        require_models();
+        require_sentence_model();
         let played = PLAYED.get_or_init(|| {
             let folder = tempfile::tempdir().unwrap();
             let ferry = repository("tests/e2e/data/ferry.json");
@@ -123,7 +123,7 @@ fn audit_of_a_demonstration_has_no_mismatches() {
 }
 
 #[test]
-fn one_changed_byte_reports_one_reply() {
+fn changed_reply_or_score_is_one_mismatch() {
     let run = Run::new();
     // In the middle of the audio, and in the last byte.
     for (uid, utterance, from_end) in [(INTERPRETER, 2, 20_000), (PARROT, 0, 1)] {
@@ -212,7 +212,7 @@ fn played_with_metrics(folder: &Path) -> String {
 
 #[test]
 fn translation_metrics_are_shown_and_audited() {
-    require_models();
+    require_sentence_model();
     let folder = tempfile::tempdir().unwrap();
     let output = played_with_metrics(folder.path());
     let scores =
@@ -288,7 +288,7 @@ fn different_conditions_and_unknown_challenges_are_reported() {
 }
 
 #[test]
-fn evidence_is_checked_on_another_machine() {
+fn evidence_is_verified_without_the_run_directory() {
     let run = Run::new();
     let other_directory = tempfile::tempdir().unwrap();
     let file = other_directory.path().join("ferry.tar");

@@ -9,7 +9,9 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, assert_described, document, free_address, refusal, stderr, tao};
+use crate::support::{
+    Daemon, assert_metrics_described, document, free_address, refusal, stderr, tao,
+};
 
 pub(crate) const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 pub(crate) const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
@@ -47,9 +49,9 @@ fn failure(output: &Output) -> (i32, Value) {
 pub(crate) fn get(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
 /// Response to an unsigned POST request, with its head.
@@ -61,9 +63,9 @@ pub(crate) fn post(address: &str, path: &str, body: &str) -> String {
     );
     // In one write: a server may answer, and close, before a second one.
     stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    response
 }
 
 #[test]
@@ -72,19 +74,19 @@ fn requests_and_responses_round_trip_in_every_scheme() {
         let daemon = neuron(scheme, &["--allow", ALICE]);
         let address = address(&daemon);
         let data = r#"{"prompt": "hello there τ", "deep": [1, 1e22, null]}"#;
-        let answer = document(&run_client("call", &address, scheme, &["--data", data, "--json"]));
+        let response = document(&run_client("call", &address, scheme, &["--data", data, "--json"]));
         assert_eq!(
-            (&answer["code"], &answer["outcome"], &answer["status"]),
+            (&response["code"], &response["outcome"], &response["status"]),
             (&json!(1), &json!("Success"), &json!(200))
         );
-        let body = &answer["body"];
+        let body = &response["body"];
         assert_eq!(body["deep"].to_string(), "[1,1e+22,null]", "{scheme}");
         if scheme == "dendrite" {
             assert_eq!(
                 (&body["answer"], &body["dendrite"]["hotkey"]),
                 (&json!("hello there τ"), &json!(ALICE))
             );
-            assert_eq!(answer["message"], "Success");
+            assert_eq!(response["message"], "Success");
         } else {
             assert_eq!(body, &serde_json::from_str::<Value>(data).unwrap());
         }
@@ -116,7 +118,7 @@ fn requests_and_responses_round_trip_in_every_scheme() {
         let metrics = get(&address, "/metrics");
         assert!(metrics.contains(r#"taonet_axon_requests_total{status="200"} 22"#), "{metrics}");
         assert!(metrics.contains("taonet_axon_answer_seconds_count 22"), "{metrics}");
-        assert_described(&metrics, "axon");
+        assert_metrics_described(&metrics, "axon");
         assert_eq!(daemon.terminate().code(), Some(0), "{scheme}");
     }
 }
@@ -164,7 +166,7 @@ fn request_data_is_sent_verbatim() {
 }
 
 #[test]
-fn each_call_failure_has_its_code() {
+fn call_failures_determine_exit_code_and_outcome() {
     let (btauth, dendrite) =
         (neuron("btauth", &["--allow", ALICE]), neuron("dendrite", &["--allow", ALICE]));
     for (daemon, scheme) in [(&btauth, "btauth"), (&dendrite, "dendrite")] {
@@ -257,7 +259,7 @@ fn message(stream: &mut TcpStream) -> Vec<u8> {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head
                 .split_once("content-length: ")
-                .map_or("0", |(_, rest)| rest.lines().next().unwrap());
+                .map_or("0", |(_, remaining)| remaining.lines().next().unwrap());
             if body.len() >= length.parse::<usize>().unwrap() {
                 return bytes;
             }
@@ -287,13 +289,13 @@ fn neuron_logs_external_address() {
 }
 
 #[test]
-fn upnp_refuses_unreachable_listen_addresses() {
+fn upnp_refuses_loopback_and_private_addresses() {
     for listen in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
         let mut loopback = axon(&["serve", "--key-uri", "//Bob", "--listen", listen, "--upnp"]);
         let error = refusal(&loopback.output().unwrap(), 2);
         assert!(error.contains("--upnp cannot map a loopback address"), "{error}");
     }
-    // Without an external address, no router is searched for.
+    // Without a public address, the search for a router does not start.
     let private = format!("http://{}/", service("200 OK", "192.168.1.2"));
     let mut unknown = axon(&[
         "serve",

@@ -64,7 +64,7 @@ fn bob(port: u16, hotkey: &str) -> Neuron {
 }
 
 #[test]
-fn a_python_dendrite_calls_our_axon() {
+fn python_dendrite_calls_axon() {
     let Some(peer) = Peer::find("sdk10") else { return };
     let daemon = neuron("dendrite", &[]);
     let port = address(&daemon).rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
@@ -89,16 +89,16 @@ fn a_python_dendrite_calls_our_axon() {
 }
 
 #[test]
-fn our_client_calls_a_python_axon() {
+fn client_calls_python_axon() {
     let Some(peer) = Peer::find("sdk10") else { return };
     let server = Server::start(&peer, "sdk10.py");
     let ping = document(&run_client("ping", &server.address(), "dendrite", &["-n", "3", "--json"]));
     assert_eq!(ping["outcomes"], json!({ "Success": 3 }), "{ping}");
     let data = r#"{"prompt": "hello τ \"quoted\""}"#;
-    let answer =
+    let response =
         document(&run_client("call", &server.address(), "dendrite", &["--data", data, "--json"]));
-    assert_eq!((&answer["status"], &answer["message"]), (&json!(200), &json!("Success")));
-    assert_eq!(answer["body"]["answer"], "hello τ \"quoted\"");
+    assert_eq!((&response["status"], &response["message"]), (&json!(200), &json!("Success")));
+    assert_eq!(response["body"]["answer"], "hello τ \"quoted\"");
     // The same class, described on the command line.
     let described_class =
         ["--synapse", "StreamSynapse", "--stream", "--data", r#"{"prompt": "a b c"}"#];
@@ -163,8 +163,8 @@ fn signed_requests_pass_python_http_auth() {
     let Some(peer) = Peer::find("sdk11") else { return };
     let server = Server::start(&peer, "http_auth.py");
     let extra_args = ["--path", "/any?thing=%20", "--data", r#"{"a":1}"#, "--json"];
-    let answer = document(&run_client("call", &server.address(), "btauth", &extra_args));
-    assert_eq!(answer["body"]["body"], r#"{"a":1}"#);
+    let response = document(&run_client("call", &server.address(), "btauth", &extra_args));
+    assert_eq!(response["body"]["body"], r#"{"a":1}"#);
     let ping = document(&run_client("ping", &server.address(), "btauth", &["-n", "3", "--json"]));
     assert_eq!(ping["outcomes"], json!({ "Success": 3 }), "{ping}");
 

@@ -37,7 +37,7 @@ fn exit_and_report(output: &Output) -> (i32, Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn summing_miner_is_measured_on_a_chain() {
+async fn registered_miner_is_benchmarked() {
     let (chain, shutdown) = (LocalChain::start(1).await, Shutdown::new());
     let keypair = chain.miners[0].clone();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -112,7 +112,7 @@ async fn summing_miner_is_measured_on_a_chain() {
 }
 
 #[test]
-fn file_requests_are_sent_and_checked() {
+fn requests_from_file_are_sent_and_responses_checked() {
     let daemon = neuron("dendrite", &[]);
     let address = address(&daemon);
     let folder = tempfile::tempdir().unwrap();
@@ -128,10 +128,10 @@ fn file_requests_are_sent_and_checked() {
         "--rate",
         "100",
     ];
-    let run = |answer: &str| {
+    let run = |field: &str| {
         let document = json!({
-            "class": "EchoSynapse", "hash": ["prompt"], "required": { "prompt": "" }, "answer": answer,
-            "requests": [{ "prompt": "one" }, { "prompt": "two" }],
+            "class": "EchoSynapse", "hash": ["prompt"], "required": { "prompt": "" },
+            "answer": field, "requests": [{ "prompt": "one" }, { "prompt": "two" }],
         });
         std::fs::write(&file, document.to_string()).unwrap();
         exit_and_report(&bench(&[&target[..], &["--kind", file.to_str().unwrap()]].concat()))
@@ -196,7 +196,7 @@ fn unresponsive_miner_is_a_network_failure() {
 }
 
 #[test]
-fn refused_or_invalid_benchmark_sends_nothing() {
+fn invalid_benchmark_is_refused_and_keeps_existing_files() {
     let folder = tempfile::tempdir().unwrap();
     let plot = folder.path().join("nowhere/miner.svg").display().to_string();
     let csv = folder.path().join("miner.csv").display().to_string();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SampleFormat, Wav};
 
-use crate::support::{bb, local_bb, refusal, repository, require_models, stderr, tao};
+use crate::support::{bb, local_bb, refusal, repository, require_sentence_model, stderr, tao};
 use crate::wallet::{ADDRESS, PHRASE, keyfile_vector};
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -106,7 +106,7 @@ fn vector(path: &str) -> Value {
 }
 
 #[test]
-fn outputs_of_subnet_commands_are_unchanged() {
+fn subnet_commands_ignore_byte_order_marks() {
     let period = json!([{
         "total_requests": 40, "capacity": 120_000, "consumed_capacity": 12_000, "requests_429": 0, "requests_500": 0,
     }]);
@@ -175,7 +175,7 @@ fn outputs_of_subnet_commands_are_unchanged() {
 }
 
 #[test]
-fn outputs_of_chain_and_wallet_commands_are_unchanged() {
+fn chain_and_wallet_commands_ignore_byte_order_marks() {
     let commit = json!({
         "netuid": 1, "mech": 0, "hotkey": ALICE, "uids": [1], "values": [1, 2], "salt": [], "version_key": 0,
     });
@@ -201,8 +201,8 @@ fn outputs_of_chain_and_wallet_commands_are_unchanged() {
 }
 
 #[test]
-fn outputs_of_scoring_commands_are_unchanged() {
-    require_models();
+fn scoring_commands_ignore_byte_order_marks() {
+    require_sentence_model();
     let words = TEXT.split_whitespace().zip(0..).map(|(word, index)| {
         let start = 0.3 * f64::from(index);
         json!({ "word": word, "start": start, "end": start + 0.3 })

@@ -6,14 +6,14 @@ use taonet_chaos::{ChainSpeed, ChaosOptions, FaultKind, SoakOptions, chaos, soak
 use taonet_service::Shutdown;
 
 use crate::kill::random_seed;
-use crate::support::require_models;
+use crate::support::require_sentence_model;
 
 /// Epochs of six seconds.
 const SPEED: ChainSpeed = ChainSpeed { block_time: Duration::from_millis(150), epoch_blocks: 40 };
 
 #[test]
 fn killed_and_paused_daemons_submit_at_most_once_an_epoch() {
-    require_models();
+    require_sentence_model();
     let faults = vec![FaultKind::Kill, FaultKind::Pause];
     let tao = env!("CARGO_BIN_EXE_tao").into();
     let options = ChaosOptions { tao, speed: SPEED, epochs: 2, seed: random_seed(), faults };
@@ -28,7 +28,7 @@ fn killed_and_paused_daemons_submit_at_most_once_an_epoch() {
 
 #[test]
 fn daemons_and_requests_are_measured_under_load() {
-    require_models();
+    require_sentence_model();
     let tao = env!("CARGO_BIN_EXE_tao").into();
     let (duration, sample_every) = (Duration::from_secs(6), Duration::from_secs(1));
     let options = SoakOptions { tao, speed: SPEED, duration, sample_every };

@@ -12,7 +12,7 @@ use taonet_babelbit_miner::testing::InferenceServer;
 
 pub(crate) use self::cloud::Cloud;
 use crate::chain::{BABELBIT, BOB};
-use crate::support::{bb, document, local_bb, refusal, require_models, stderr};
+use crate::support::{bb, document, local_bb, refusal, require_sentence_model, stderr};
 use crate::text_contest::small_talk;
 use crate::text_rounds::{Network, engine};
 
@@ -49,8 +49,8 @@ fn assert_no_key(text: &str) {
 }
 
 #[test]
-fn a_pushed_model_is_found_and_played_by_the_runner() {
-    require_models();
+fn runner_finds_and_plays_pushed_model() {
+    require_sentence_model();
     let network = Network::start();
     let folder = tempfile::tempdir().unwrap();
     let (cloud, server) = Cloud::serve();
@@ -131,9 +131,8 @@ fn a_pushed_model_is_found_and_played_by_the_runner() {
     );
 }
 
-/// The image of the built-in script is built from its Dockerfile.
 #[test]
-fn a_push_builds_the_image_of_its_script() {
+fn push_builds_image_of_its_script() {
     let folder = tempfile::tempdir().unwrap();
     let (cloud, server) = Cloud::serve();
     cloud.remove_image();
@@ -202,7 +201,7 @@ fn a_push_builds_the_image_of_its_script() {
 
 /// Columns: status of the image · options · parts of the error
 #[test]
-fn a_push_without_an_image_to_deploy_deploys_nothing() {
+fn push_without_usable_image_deploys_nothing() {
     let (cloud, server) = Cloud::serve();
     for (status, options, expected) in [
         (
@@ -232,7 +231,7 @@ fn a_push_without_an_image_to_deploy_deploys_nothing() {
 }
 
 #[test]
-fn a_chute_is_named_called_and_deleted() {
+fn chute_is_named_pinged_and_deleted() {
     let (cloud, server) = Cloud::serve();
     let run = |arguments: &[&str]| {
         let mut command = bb();
@@ -295,7 +294,7 @@ fn a_chute_is_named_called_and_deleted() {
 }
 
 #[test]
-fn a_dry_run_sends_nothing_and_shows_no_key() {
+fn push_dry_run_sends_nothing_and_shows_no_key() {
     let folder = tempfile::tempdir().unwrap();
     let (cloud, server) = Cloud::serve();
     let path = model(folder.path());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use taonet_settings::NETWORK_VARIABLES;
 
-use crate::support::{Daemon, bb, document, refusal, require_models, stderr, tao};
+use crate::support::{Daemon, bb, document, refusal, require_sentence_model, stderr, tao};
 pub(crate) use completion::candidates;
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -152,7 +152,7 @@ fn public_runner(folder: &Path) -> Command {
 
 #[test]
 fn scoring_refuses_the_embedded_recogniser_on_public_networks() {
-    require_models();
+    require_sentence_model();
     let folder = tempfile::tempdir().unwrap();
     for network in ["finney", "test", "wss://node.example:443"] {
         let mut runner = public_runner(folder.path());
@@ -162,12 +162,12 @@ fn scoring_refuses_the_embedded_recogniser_on_public_networks() {
         let error = refusal(&runner.output().unwrap(), 2);
         assert!(error.contains("tiny-ctc is for local networks"), "{network}: {error}");
     }
-    // Nor does a model of one's own.
+    // A custom model is refused, too.
     let mut runner = public_runner(folder.path());
     let error =
         refusal(&runner.env("BB_AUDIO_SCORING_STT_MODEL", "./my-whisper").output().unwrap(), 2);
     assert!(error.contains("the recogniser in ./my-whisper is for local networks"), "{error}");
-    // Nothing stands in for the recogniser that scores there.
+    // There is no fallback for the recogniser of public networks.
     let mut runner = public_runner(folder.path());
     without_models(&mut runner, folder.path());
     let error = refusal(&runner.output().unwrap(), 2);
@@ -194,7 +194,7 @@ fn miner_refuses_the_embedded_recogniser_on_public_networks() {
             2,
         );
         assert!(error.contains("tiny-ctc is for local networks"), "{profile}: {error}");
-        // Nothing stands in for a model that is not there.
+        // There is no fallback for a missing model.
         let mut command = miner(profile, "finney");
         without_models(&mut command, folder.path());
         let error = refusal(&command.output().unwrap(), 2);
@@ -206,7 +206,7 @@ fn miner_refuses_the_embedded_recogniser_on_public_networks() {
 }
 
 #[test]
-fn development_keys_are_for_local_networks() {
+fn development_keys_are_refused_on_public_networks() {
     let folder = tempfile::tempdir().unwrap();
     let miners = folder.path().join("miners.json");
     std::fs::write(&miners, "[]").unwrap();
@@ -237,9 +237,9 @@ fn without_models(command: &mut Command, folder: &Path) {
 
 /// State of the models that every test machine has, in an answer of `tao models`.
 fn states(output: &Output) -> Vec<(String, String)> {
-    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let models = answer["models"].as_array().unwrap();
+    let models = report["models"].as_array().unwrap();
     let states = models.iter().map(|model| (text(&model["model"]), text(&model["state"])));
     states.filter(|(name, _)| ["all-MiniLM-L6-v2", "tiny-ctc"].contains(&name.as_str())).collect()
 }
@@ -252,7 +252,7 @@ fn expected_states(sentences: &str) -> Vec<(String, String)> {
 
 #[test]
 fn models_are_listed_and_verified() {
-    require_models();
+    require_sentence_model();
     let models = |verb: &str| tao().args(["models", verb, "--json"]).output().unwrap();
     assert_eq!(states(&models("list")), expected_states("present"));
     let verified = models("verify");
@@ -261,7 +261,7 @@ fn models_are_listed_and_verified() {
 }
 
 #[test]
-fn models_are_copied_from_a_directory() {
+fn pull_from_directory_rejects_missing_and_corrupt_files() {
     let folder = tempfile::tempdir().unwrap();
     let models = |arguments: &[&str]| {
         let mut command = tao();
@@ -279,7 +279,7 @@ fn models_are_copied_from_a_directory() {
     }
     let error = pull();
     assert!(error.contains("config.json is corrupt"), "{error}");
-    // Missing models count where they are named.
+    // Only models that the command names must be present.
     let verified = |arguments: &[&str]| models(&[&["verify", "--json"], arguments].concat());
     assert_eq!(verified(&["faster-whisper-small"]).status.code(), Some(1));
     assert_eq!(verified(&["tiny-ctc"]).status.code(), Some(0));
@@ -288,7 +288,7 @@ fn models_are_copied_from_a_directory() {
 
 #[test]
 fn model_in_cache_is_copied_and_not_downloaded() {
-    require_models();
+    require_sentence_model();
     let folder = tempfile::tempdir().unwrap();
     let pull = |directory: &Path, extra_args: &[&str]| {
         let mut pull = tao();
@@ -318,7 +318,7 @@ fn model_in_cache_is_copied_and_not_downloaded() {
 }
 
 #[test]
-fn missing_and_damaged_models_are_reported() {
+fn missing_and_corrupt_models_are_reported() {
     let home = tempfile::tempdir().unwrap();
     let verify = || {
         let mut command = tao();
@@ -338,7 +338,7 @@ fn missing_and_damaged_models_are_reported() {
     }
     let output = verify();
     assert_eq!((output.status.code(), states(&output)), (Some(1), expected_states("corrupt")));
-    // A damaged model is never used.
+    // A corrupt model is never used.
     let speech = tao()
         .args(["speech", "embed", "a"])
         .env("BB_MODELS_DIR", home.path().join("models"))

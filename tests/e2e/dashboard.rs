@@ -16,11 +16,11 @@ use taonet_wallet::Keypair;
 
 use crate::demo::short_ferry;
 use crate::support::{
-    Daemon, document, free_address, local_bb, refusal, repository, require_models, tao,
+    Daemon, document, free_address, local_bb, refusal, repository, require_sentence_model, tao,
 };
 
-/// Returns the command of a demonstration of the challenge `ferry`. The test double tiny-ctc hears
-/// the contest and the visitors.
+/// Returns the command of a demonstration of the challenge `ferry`. The test double tiny-ctc
+/// recognises the speech of the contest and of visitors.
 fn demo(arguments: &[&str]) -> Command {
     let ferry = repository("tests/e2e/data/ferry.json");
     demo_of(&ferry, &[&["--stt", "tiny"][..], arguments].concat())
@@ -37,7 +37,7 @@ fn short_demo_with_whisper(folder: &Path) -> Command {
 }
 
 fn demo_of(challenge: &Path, arguments: &[&str]) -> Command {
-    require_models();
+    require_sentence_model();
     let mut demo = tao();
     demo.args(["demo", "--challenge"]).arg(challenge).args(arguments);
     demo
@@ -222,12 +222,12 @@ fn dashboard_of_saved_contest_matches_its_report() {
         let (status, sound) = get(&format!("{site}/audio/{path}"), None);
         assert_eq!((status, &sound[..4]), (StatusCode::OK, b"RIFF".as_slice()), "{path}");
     }
-    compare_with_the_scoring_api(folder.path(), &report);
+    check_scoring_api_scores(folder.path(), &report);
 }
 
 /// Checks that the scores in the stored state of the demonstration's scoring API are beside the
 /// runner's, and equal.
-fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
+fn check_scoring_api_scores(folder: &Path, report: &Value) {
     let mut api = local_bb();
     let api = Daemon::start(api.arg("scoring-api").arg("--state").arg(folder.join("scoring-api")));
     let mut daemon = dashboard(folder, &["--scoring-api", api.url(), "--key-uri", "//Alice"]);
@@ -257,7 +257,7 @@ fn compare_with_the_scoring_api(folder: &Path, report: &Value) {
 }
 
 #[test]
-fn visitors_speak_to_the_miners_of_a_file() {
+fn visitor_speaks_to_miner_from_miners_file() {
     let folder = tempfile::tempdir().unwrap();
     let miner =
         Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
@@ -362,7 +362,7 @@ fn page_without_terminal_ends_with_the_contest() {
 }
 
 #[test]
-fn the_demonstration_runs_without_its_page() {
+fn demo_runs_without_page() {
     let folder = tempfile::tempdir().unwrap();
     let output = short_demo(folder.path(), &["--no-page"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -440,7 +440,7 @@ impl Drop for Tmux {
 }
 
 #[test]
-fn a_terminal_shows_the_leaderboard() {
+fn top_shows_leaderboard_on_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let report =
         document(&demo(&["--json", "--keep", folder.path().to_str().unwrap()]).output().unwrap());

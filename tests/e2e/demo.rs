@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    RunFiles, document, first_utterances, is_exhaustive, refusal, repository, require_models, tao,
+    RunFiles, document, is_exhaustive, refusal, repository, require_sentence_model, tao,
+    write_first_utterances,
 };
 
 const MINERS: [&str; 5] = ["interpreter", "patient", "parrot", "mumbler", "silent"];
@@ -17,7 +18,7 @@ const MINERS: [&str; 5] = ["interpreter", "patient", "parrot", "mumbler", "silen
 const UTTERANCES: usize = 4;
 
 fn demo(arguments: &[&str]) -> Output {
-    require_models();
+    require_sentence_model();
     command(arguments).output().unwrap()
 }
 
@@ -150,7 +151,7 @@ fn assert_contains(document: &Value, recorded: &Value, path: &str) {
 /// faster replies are transcribed and scored differently. A second run gives the same document,
 /// except for measured times.
 #[test]
-fn scores_weights_and_incentives_of_two_runs_are_as_recorded() {
+fn demo_is_deterministic_and_matches_recording() {
     let recorded_demo: Value =
         serde_json::from_slice(&std::fs::read(repository("tests/e2e/data/demo.json")).unwrap())
             .unwrap();
@@ -203,11 +204,11 @@ fn ferry() -> PathBuf {
 /// `TAONET_TEST_ALL` is set: for tests to which the contest does not matter.
 pub(crate) fn short_ferry(folder: &Path) -> PathBuf {
     let count = if is_exhaustive() { UTTERANCES } else { 1 };
-    first_utterances("tests/e2e/data/ferry.json", count, folder)
+    write_first_utterances("tests/e2e/data/ferry.json", count, folder)
 }
 
 #[test]
-fn a_file_is_played_and_its_files_are_kept() {
+fn challenge_file_is_played_and_results_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let keep = folder.path().join("not/there/yet");
     let ferry = ferry();

@@ -112,12 +112,12 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
     for name in ["config.json", "tokenizer.json", "model.safetensors"] {
         std::fs::write(chain.path("models/all-MiniLM-L6-v2").join(name), "not the model").unwrap();
     }
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let occupying_listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = doctor(&chain.path(""), chain.url());
     command
         .env("BITTENSOR_WALLET_PATH", chain.path("wallets"))
         .env("BB_MODELS_DIR", chain.path("models"));
-    command.env("SIGNER_PORT", other.local_addr().unwrap().port().to_string());
+    command.env("SIGNER_PORT", occupying_listener.local_addr().unwrap().port().to_string());
     command
         .env("BB_OUTPUT_LOGS_DIR", chain.path("file/logs"))
         .env("BABELBIT_TEMPO", "99")
@@ -151,10 +151,10 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
     let output = command.args(["--wide"]).output().unwrap();
     assert!(stderr(&output).contains("\"hint\":\""), "{}", stderr(&output));
 
-    // What is mended is no longer reported.
+    // Repaired faults are no longer reported.
     set_permissions(&hotkey, Permissions::from_mode(0o600)).unwrap();
     chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
-    drop(other);
+    drop(occupying_listener);
     std::fs::write(chain.path("none"), "0123456789abcdef0123456789abcdef\n").unwrap();
     set_permissions(chain.path("none"), Permissions::from_mode(0o600)).unwrap();
     let repaired = report(&command.env_remove("BB_OUTPUT_LOGS_DIR").output().unwrap());
@@ -213,7 +213,7 @@ fn each_kind_of_fault_has_its_exit_code() {
 }
 
 #[test]
-fn other_subnet_has_no_checks_of_babelbit() {
+fn babelbit_checks_are_skipped_for_other_subnets() {
     let chain = Chain::start();
     chain.wallet();
     let keyfile = chain.path("wallets/default/hotkeys/default");
@@ -235,11 +235,11 @@ fn other_subnet_has_no_checks_of_babelbit() {
 }
 
 #[test]
-fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
+fn ports_and_models_of_other_subnets_are_checked() {
     let folder = tempfile::tempdir().unwrap();
     let unreachable = format!("ws://{}", free_address());
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let used = other.local_addr().unwrap().to_string();
+    let occupying_listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let used = occupying_listener.local_addr().unwrap().to_string();
     // Its netuid is that of the main network.
     let mut command = doctor_of(&["nineteen-miner"], folder.path(), &unreachable);
     let broken =
@@ -285,7 +285,7 @@ fn daemons_of_other_subnets_have_checks_of_ports_and_models() {
 }
 
 #[test]
-fn config_check_reports_values_with_other_effect() {
+fn config_check_reports_differences_from_reference() {
     let folder = tempfile::tempdir().unwrap();
     let check = |json: &[&str], set: &[(&str, &str)]| {
         let mut command = bb();

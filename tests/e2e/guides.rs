@@ -1,9 +1,8 @@
 //! Runs the commands of the guides for validators, subnet owners and migration, of the first pages
-//! of the book's parts, of the guides of proofs, of the text contest, of subnets of one's own and
-//! of text prompting, and of the inference market's walkthrough. The walkthroughs run completely,
-//! followed by the chapters on using their services. Commands for installation, systemd and
-//! containers are not run; of those, and of all other guides, every line that calls our programs
-//! must parse.
+//! of the book's parts, of the guides for proofs, the text contest, new subnets and text prompting,
+//! and of the inference market's walkthrough. The walkthroughs run completely, followed by the
+//! chapters on using their services. Commands for installation, systemd and containers are not run;
+//! of those, and of all other guides, every line that calls our programs must parse.
 
 mod first_pages;
 mod machine;
@@ -23,7 +22,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Daemon, bb, document, repository, require_models, shell, stderr, tao};
+use crate::support::{
+    Daemon, bb, document, repository, require_sentence_model, shell, stderr, tao,
+};
 
 /// Address of each service in the guides, and the variable that sets it if the guide does not.
 const SERVICES: [(&str, &str, &str); 7] = [
@@ -62,7 +63,7 @@ impl Walkthrough {
     /// Like [`Self::of`], with files that `prepare` writes to a directory in place of `..`, from
     /// which the guide copies them.
     fn with_files(guide: &str, prepare: impl Fn(&Path)) -> Self {
-        require_models();
+        require_sentence_model();
         let mut walkthrough = Self::empty();
         prepare(&walkthrough.path("stack"));
         for line in first_block(guide, "Try it on a local chain").lines() {
@@ -216,7 +217,7 @@ fn challenge_in(walkthrough: &Walkthrough) -> String {
 const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
 #[test]
-fn the_validator_guide_works() {
+fn validator_guide_works() {
     let guide = "docs/validator.md";
     let walkthrough = Walkthrough::of(guide);
     assert_eq!(walkthrough.services.len(), 6);
@@ -236,7 +237,7 @@ fn the_validator_guide_works() {
 }
 
 #[test]
-fn the_subnet_owner_guide_works() {
+fn subnet_owner_guide_works() {
     let guide = "docs/subnet-owner.md";
     let walkthrough = Walkthrough::of(guide);
     assert_eq!(walkthrough.services.len(), 7);
@@ -326,7 +327,7 @@ fn without_pm2_options(line: &str) -> String {
 }
 
 #[test]
-fn every_command_line_parses() {
+fn every_documented_command_line_parses() {
     let lines = lines_with_our_programs();
     assert!(lines.len() > 80, "{lines:#?}");
     for line in lines {
@@ -344,7 +345,7 @@ fn every_command_line_parses() {
 }
 
 #[test]
-fn the_units_of_the_guide_are_shipped() {
+fn systemd_units_of_validator_guide_exist() {
     let block = first_block("docs/validator.md", "Run it with systemd");
     let enabled =
         block.lines().find_map(|line| line.strip_prefix("sudo systemctl enable --now ")).unwrap();

@@ -17,12 +17,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::axon::get;
-use crate::support::{Daemon, assert_described, bb_path, is_exhaustive, repository};
-use attack::{MAX_P99, Served, connect};
+use crate::support::{Daemon, assert_metrics_described, bb_path, is_exhaustive, repository};
+use attack::{Listener, MAX_P99, connect};
 use daemons::{DAEMONS, address, streaming_axon};
 
 /// Raises this process's limit on open files.
-fn allow_files() {
+fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     assert!(
         limit.maximum.is_none_or(|files| files >= 4_096),
@@ -133,25 +133,28 @@ fn listen_options_are_parsed_from_help() {
 
 #[test]
 fn every_daemon_responds_despite_half_open_connections() {
-    allow_files();
+    raise_file_limit();
     for (name, options, start) in DAEMONS {
         let folder = tempfile::tempdir().unwrap();
         let started = start(folder.path());
-        let listeners = started.served.len() + usize::from(started.quic.is_some());
-        assert!(listeners == 0 || listeners >= options.len(), "{name}: attack all of {options:?}");
-        for served in &started.served {
-            let is_metrics = served.page.0 == "/metrics";
+        let listener_count = started.listeners.len() + usize::from(started.quic.is_some());
+        assert!(
+            listener_count == 0 || listener_count >= options.len(),
+            "{name}: attack all of {options:?}"
+        );
+        for listener in &started.listeners {
+            let is_metrics = listener.page.0 == "/metrics";
             // One function serves the metrics of every command: `./test` attacks them where they
             // are all that a daemon serves.
-            if is_exhaustive() || !is_metrics || started.served.len() == 1 {
-                served.holds_within(MAX_P99, name);
+            if is_exhaustive() || !is_metrics || started.listeners.len() == 1 {
+                listener.assert_responds_within(MAX_P99, name);
             }
             if is_metrics {
-                assert_described(&get(&served.address.to_string(), "/metrics"), name);
+                assert_metrics_described(&get(&listener.address.to_string(), "/metrics"), name);
             }
         }
         if let Some(address) = started.quic {
-            quic::holds_within(MAX_P99, address);
+            quic::assert_responds_within(MAX_P99, address);
         }
     }
 }
@@ -164,7 +167,7 @@ fn incomplete_request_heads_time_out_after_ten_seconds() {
         let (.., start) = DAEMONS.into_iter().find(|(daemon, ..)| *daemon == name).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let started = start(folder.path());
-        let address = started.served[0].address;
+        let address = started.listeners[0].address;
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             // The server counts from the connection, so nothing may delay the test between the two.
             let start_time = Instant::now();
@@ -183,7 +186,7 @@ fn incomplete_request_heads_time_out_after_ten_seconds() {
 /// then wait in the system's backlog, which takes longer.
 #[test]
 fn server_with_few_file_descriptors_recovers_from_half_open_connections() {
-    allow_files();
+    raise_file_limit();
     let command = format!("ulimit -n 200; exec {} \"$@\"", bb_path().display());
     let mut limited = Command::new("sh");
     limited.args(["-c", &command, "bb", "miner", "--profile", "parrot", "--key-uri", "//Bob"]);
@@ -192,9 +195,9 @@ fn server_with_few_file_descriptors_recovers_from_half_open_connections() {
         .env("BB_DEV_MODE", "1")
         .stdin(Stdio::null());
     let miner = Daemon::start(&mut limited);
-    let served =
-        Served { address: address(&miner), page: ("/healthz", 200), body_route: None, tls: None };
-    served.holds_within(Duration::from_secs(4), "bb miner with few files");
+    let listener =
+        Listener { address: address(&miner), page: ("/healthz", 200), body_route: None, tls: None };
+    listener.assert_responds_within(Duration::from_secs(4), "bb miner with few files");
 }
 
 /// Requests on one connection until the responses exceed the system's buffers. The server cuts off
@@ -203,14 +206,14 @@ fn server_with_few_file_descriptors_recovers_from_half_open_connections() {
 fn unread_responses_time_out() {
     /// Four times the server's write timeout: before it starts, the system's buffers must be full.
     const CUT_OFF_TIMEOUT: Duration = Duration::from_mins(2);
-    let (_axon, served, streams) = streaming_axon();
+    let (_axon, listener, streams) = streaming_axon();
     let body = "a streamed word ".repeat(60_000).leak().as_bytes();
-    let request = served.post(&streams, body, body.len());
+    let request = listener.post(&streams, body, body.len());
     let start = Instant::now();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut clients = JoinSet::new();
         for _ in 0..3 {
-            let mut client = connect(Ipv4Addr::LOCALHOST.into(), served.address).await.unwrap();
+            let mut client = connect(Ipv4Addr::LOCALHOST.into(), listener.address).await.unwrap();
             let request = request.clone();
             let requests = async move {
                 loop {

@@ -15,7 +15,7 @@ use taonet_speech::{Espeak, SampleFormat, Synthesizer as _, Wav};
 
 use crate::axon::BOB;
 use crate::support::{
-    Daemon, are_installed, bb, document, local_bb, refusal, repository, require_models,
+    Daemon, are_installed, bb, document, local_bb, refusal, repository, require_sentence_model,
 };
 
 /// Recogniser of the translating miner and of its replies.
@@ -67,8 +67,8 @@ fn number(value: &Value) -> f64 {
 }
 
 #[test]
-fn started_miner_is_measured_on_the_recordings_of_a_directory() {
-    require_models();
+fn started_miner_is_benchmarked_on_recordings() {
+    require_sentence_model();
     let folder = tempfile::tempdir().unwrap();
     write_recordings(folder.path());
     let mut bench = interpret(folder.path().to_str().unwrap());
@@ -117,7 +117,7 @@ fn started_miner_is_measured_on_the_recordings_of_a_directory() {
 /// challenge.
 #[test]
 fn interpret_bench_matches_test_miner_scores() {
-    require_models();
+    require_sentence_model();
     let miner = Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"]));
     let ferry = repository("tests/e2e/data/ferry.json");
     let ferry = ferry.to_str().unwrap();
@@ -147,9 +147,9 @@ fn interpret_bench_matches_test_miner_scores() {
     for key in ["options", "cpu_sec", "max_rss_mb"] {
         assert_eq!(report["miner"][key], json!(null), "{key}");
     }
-    let mut people = interpret(ferry);
-    people.args(["--miner", miner.url(), "--miner-hotkey", BOB]).env("COLUMNS", "160");
-    let printed = String::from_utf8(people.output().unwrap().stdout).unwrap();
+    let mut text_bench = interpret(ferry);
+    text_bench.args(["--miner", miner.url(), "--miner-hotkey", BOB]).env("COLUMNS", "160");
+    let printed = String::from_utf8(text_bench.output().unwrap().stdout).unwrap();
     for expected_text in [
         "real-time factor",
         "LAAL",
@@ -164,7 +164,7 @@ fn interpret_bench_matches_test_miner_scores() {
 
 #[test]
 fn miner_without_replies_fails_with_the_errors() {
-    require_models();
+    require_sentence_model();
     let ferry = repository("tests/e2e/data/ferry.json");
     let mut bench = interpret(ferry.to_str().unwrap());
     let output =
@@ -180,7 +180,7 @@ fn miner_without_replies_fails_with_the_errors() {
 }
 
 #[test]
-fn wrong_arguments_are_refused_with_a_remedy() {
+fn invalid_arguments_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let directory = folder.path().to_str().unwrap();
     for (recordings, options, code, expected) in [
@@ -192,7 +192,7 @@ fn wrong_arguments_are_refused_with_a_remedy() {
         let error = refusal(&interpret(recordings).args(options).output().unwrap(), code);
         assert!(error.contains(expected), "{recordings} {options:?}: {error}");
     }
-    require_models();
+    require_sentence_model();
     let error =
         refusal(&interpret("1").args(["--", "--frame-threshold", "500"]).output().unwrap(), 2);
     assert!(error.contains("invalid value '500' for '--frame-threshold"), "{error}");
@@ -201,8 +201,8 @@ fn wrong_arguments_are_refused_with_a_remedy() {
 
 /// The first utterance of the shipped German challenge, as a recording.
 #[test]
-fn translating_miner_is_measured_with_whisper_and_a_neural_voice() {
-    require_models();
+fn translating_miner_is_benchmarked_with_whisper_and_piper() {
+    require_sentence_model();
     if !are_installed(&[WHISPER, VOICE]) {
         return;
     }

@@ -17,8 +17,8 @@ use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
 use crate::support::{
-    Daemon, RunFiles, document, free_address, kill_count, local_bb, repository, require_models,
-    stderr, terminate,
+    Daemon, RunFiles, document, free_address, kill_count, local_bb, repository,
+    require_sentence_model, stderr, terminate,
 };
 
 const SIGKILL: i32 = 9;
@@ -37,7 +37,7 @@ impl Network {
 
     /// Starts miners with these profiles, optionally with a replay log.
     fn of(profiles: &[&str], has_replay_log: bool) -> Self {
-        require_models();
+        require_sentence_model();
         let folder = tempfile::tempdir().unwrap();
         let mut miners = Vec::new();
         let mut entries = Vec::new();
@@ -134,7 +134,7 @@ fn results(report: &Value) -> Value {
 }
 
 #[test]
-fn killed_runners_end_with_the_files_of_an_undisturbed_run() {
+fn killed_runners_produce_same_files_as_uninterrupted_run() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let network = Network::start();
 
@@ -154,26 +154,26 @@ fn killed_runners_end_with_the_files_of_an_undisturbed_run() {
         directories += 1;
         // An engine allows 30 authentications per minute, fewer than the restarts in this test.
         let engine = engine();
-        let mut moments = Vec::new();
+        let mut kill_times = Vec::new();
         let report = loop {
             // Includes times after the usual end, since a run writes its files last.
-            let moment =
+            let kill_time =
                 (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.1)));
             let start = Instant::now();
-            match run_until(network.runner(&engine, &directory), moment) {
+            match run_until(network.runner(&engine, &directory), kill_time) {
                 Some(output) => {
-                    if moments.is_empty() {
+                    if kill_times.is_empty() {
                         // The first run can have shared the machine with other tests.
                         duration = duration.min(start.elapsed());
                     }
                     break document(&output);
                 }
-                None => moments.extend(moment),
+                None => kill_times.extend(kill_time),
             }
             kills += 1;
         };
-        assert_eq!(results(&report), results(&undisturbed), "{moments:?}");
-        RunFiles::read(&directory).assert_equal(&reference, &moments);
+        assert_eq!(results(&report), results(&undisturbed), "{kill_times:?}");
+        RunFiles::read(&directory).assert_equal(&reference, &kill_times);
     }
     println!("{kills} kills in {directories} directories; an undisturbed run takes {duration:?}");
 }
@@ -182,10 +182,10 @@ fn killed_runners_end_with_the_files_of_an_undisturbed_run() {
 fn run_until(mut command: Command, kill_after: Option<Duration>) -> Option<Output> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let start = Instant::now();
-    while let Some(moment) = kill_after
+    while let Some(kill_time) = kill_after
         && child.try_wait().unwrap().is_none()
     {
-        if start.elapsed() >= moment {
+        if start.elapsed() >= kill_time {
             child.kill().unwrap();
             break;
         }
@@ -236,7 +236,7 @@ fn servers_exit_on_sigterm() {
 fn terminated_runner_resumes_later() {
     let network = Network::start();
     let engine = engine();
-    let directory = network.directory("asked");
+    let directory = network.directory("terminated");
     let mut runner = network.runner(&engine, &directory);
     let mut child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A miner's directory appears with its first reply, long before the end of the run.

@@ -46,14 +46,14 @@ fn sdks_are_compatible_with_the_chain() {
     let question =
         json!({ "url": chain.url(), "netuid": BABELBIT, "tempo": TEMPO, "block_seconds": 0.25 });
     let reports = ToolReport::all(&sdk10.query(&mut sdk10.script("localnet_sdk10.py"), &question));
-    let [ten, below] = reports.as_slice() else { panic!("two tools") };
+    let [sdk10_report, client_report] = reports.as_slice() else { panic!("two tools") };
     let hotkey = address("//BobHotkey");
     let question =
         json!({ "url": chain.url(), "netuid": BABELBIT, "coldkey": ALICE, "hotkey": hotkey });
     let reports = ToolReport::all(&sdk11.query(&mut sdk11.script("localnet_sdk11.py"), &question));
-    let [eleven] = reports.as_slice() else { panic!("one tool") };
-    check_table("what the SDKs did", &[ten, below, eleven]);
-    sdk10::check(ten, chain.url());
-    sdk10::check_substrate_client(below, ten);
-    sdk11::check(eleven, ten, chain.url());
+    let [sdk11_report] = reports.as_slice() else { panic!("one tool") };
+    check_table("what the SDKs did", &[sdk10_report, client_report, sdk11_report]);
+    sdk10::check(sdk10_report, chain.url());
+    sdk10::check_substrate_client(client_report, sdk10_report);
+    sdk11::check(sdk11_report, sdk10_report, chain.url());
 }

@@ -18,11 +18,11 @@ use taonet_wallet::Keypair;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, KillOnDrop, assert_described, document, free_address, kill_count, refusal, tao,
+    Daemon, KillOnDrop, assert_metrics_described, document, free_address, kill_count, refusal, tao,
 };
 
-/// Address that means this machine, for validators with --allow-private: the chain rejects loopback
-/// addresses.
+/// Address that represents this machine, for validators with --allow-private: the chain rejects
+/// loopback addresses.
 const EXTERNAL_IP: &str = "0.0.0.1";
 const TASK: &str = "chat-a";
 /// Credits of the buyer.
@@ -141,7 +141,7 @@ impl Network {
             if before.replace(now) == Some(now) {
                 return now;
             }
-            assert!(start.elapsed() < LONG_TIMEOUT, "requests go on: {now:?}");
+            assert!(start.elapsed() < LONG_TIMEOUT, "requests do not stop: {now:?}");
             // Longer than the interval at which counters are stored.
             std::thread::sleep(Duration::from_secs(1));
         }
@@ -211,7 +211,7 @@ impl Worker {
             .text()
             .await
             .unwrap();
-        assert_described(&text, "query");
+        assert_metrics_described(&text, "query");
         let is_job_count = |line: &str| {
             let has_outcome = |outcome: &&str| line.contains(&format!("outcome=\"{outcome}\""));
             line.starts_with("taonet_nineteen_worker_jobs_total{")
@@ -221,7 +221,7 @@ impl Worker {
         text.lines().filter(|line| is_job_count(line)).map(value).sum()
     }
 
-    async fn wait(&self) {
+    async fn wait_until_ready(&self) {
         let start = Instant::now();
         let ready = async || {
             let response = reqwest::get(format!("http://{}/readyz", self.metrics)).await;
@@ -287,13 +287,13 @@ fn chunks(text: &str) -> i64 {
 }
 
 /// Waits for all charges: each request is charged exactly once, for the delivered part.
-async fn assert_charged_once(store: &Store, id: &str, all: &[StreamResult]) {
+async fn assert_charged_once(store: &Store, id: &str, results: &[StreamResult]) {
     // 6 tokens of the request at 100 credits, those of the answer at 400, for 1 000 tokens each.
     let cost = |result: &StreamResult| {
         if result.chunks == 0 { 0 } else { (6 * 100 + result.chunks * 400 + 999) / 1_000 }
     };
     let (expected, tokens): (i64, i64) =
-        (all.iter().map(cost).sum(), all.iter().map(|result| result.chunks).sum());
+        (results.iter().map(cost).sum(), results.iter().map(|result| result.chunks).sum());
     let start = Instant::now();
     let held_credits = async || {
         let balances = store.balances().await.unwrap();
@@ -315,8 +315,8 @@ async fn assert_charged_once(store: &Store, id: &str, all: &[StreamResult]) {
 }
 
 /// Waits until the counters of all processes contain the complete requests.
-async fn wait_until_counted(store: &Store, all: &[StreamResult]) {
-    let complete = all.iter().filter(|result| result.is_complete).count() as f64;
+async fn wait_until_counted(store: &Store, results: &[StreamResult]) {
+    let complete = results.iter().filter(|result| result.is_complete).count() as f64;
     let start = Instant::now();
     loop {
         let rows = store.contenders(PeriodId(1)).await.unwrap();
@@ -362,7 +362,7 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
     let store = network.store();
     network.runtime.block_on(async {
         for worker in &workers {
-            worker.wait().await;
+            worker.wait_until_ready().await;
         }
         // Once a period runs, and all processes have found it.
         let mut all = Vec::new();
@@ -439,7 +439,7 @@ fn killed_query_worker_loses_no_other_request_and_no_credit() {
 }
 
 #[test]
-fn a_validator_killed_at_any_time_loses_no_period() {
+fn validator_killed_at_any_time_loses_no_period() {
     let Some(network) = Network::start(PERIOD, 0) else { return };
     let seed: u64 = rand::random();
     println!("seed {seed}");
@@ -493,7 +493,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
     let validator = KillOnDrop(start());
     let (after, started) = (newest(), Instant::now());
     while newest() < after.max(MIN_PERIODS) + 2 {
-        assert!(started.elapsed() < LONG_TIMEOUT, "the periods do not go on");
+        assert!(started.elapsed() < LONG_TIMEOUT, "no further period begins");
         std::thread::sleep(Duration::from_millis(100));
     }
     // From the next period on, nothing is sent: all requests have ended.
@@ -562,7 +562,7 @@ fn a_validator_killed_at_any_time_loses_no_period() {
 async fn requests(miner: &Daemon) -> f64 {
     let text =
         reqwest::get(format!("{}/metrics", miner.url())).await.unwrap().text().await.unwrap();
-    assert_described(&text, "miner");
+    assert_metrics_described(&text, "miner");
     let is_expected = |line: &&str| {
         line.starts_with("taonet_nineteen_miner_requests_total{") && line.contains("chat")
     };

@@ -134,13 +134,13 @@ fn miner_serves_public_key_and_refuses_unsigned_requests() {
 
 /// Sends a document with a POST request; returns the answer.
 async fn post(url: &str, body: &Value) -> Value {
-    let answer = reqwest::Client::new().post(url).json(body).send().await.unwrap();
-    assert_eq!(answer.status(), 200, "{url}");
-    answer.json().await.unwrap()
+    let response = reqwest::Client::new().post(url).json(body).send().await.unwrap();
+    assert_eq!(response.status(), 200, "{url}");
+    response.json().await.unwrap()
 }
 
 #[test]
-fn a_model_from_a_directory_is_served() {
+fn model_server_serves_model_directory() {
     let folder = TempDir::new().unwrap();
     write_checkpoint(folder.path());
     let mut model = tao();
@@ -166,7 +166,7 @@ fn a_model_from_a_directory_is_served() {
 
 /// A miner without a backend answers a validator from its own model.
 #[test]
-fn a_miner_serves_a_model_from_a_directory() {
+fn miner_serves_model_directory() {
     let folder = TempDir::new().unwrap();
     write_checkpoint(folder.path());
     let mut miner = tao();
@@ -192,9 +192,12 @@ fn a_miner_serves_a_model_from_a_directory() {
         let payload = json!({"messages": messages, "temperature": 0.5, "seed": 3, "model": "chat-llama-3-2-3b",
             "stream": true, "logprobs": true, "top_p": 1.0, "top_k": 5, "max_tokens": 8});
         let payload = payload.as_object().unwrap().clone();
-        let answer = client.send(&session, "/chat/completions", payload, Duration::from_mins(1)).await.unwrap();
-        assert_eq!(answer.status, 200);
-        String::from_utf8(answer.map(Result::unwrap).collect::<Vec<_>>().await.concat()).unwrap()
+        let response = client
+            .send(&session, "/chat/completions", payload, Duration::from_mins(1))
+            .await
+            .unwrap();
+        assert_eq!(response.status, 200);
+        String::from_utf8(response.map(Result::unwrap).collect::<Vec<_>>().await.concat()).unwrap()
     });
     let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
     // As in the reference, a miner forwards no `[DONE]`.
@@ -206,7 +209,7 @@ fn a_miner_serves_a_model_from_a_directory() {
 }
 
 #[test]
-fn a_market_runs_on_a_model_from_a_directory() {
+fn market_demo_runs_on_model_directory() {
     let folder = TempDir::new().unwrap();
     write_checkpoint(folder.path());
     let mut demo = tao();
@@ -241,7 +244,7 @@ fn number(value: &Value, field: &str) -> f64 {
 /// Recomputes each weight of a report of `tao nineteen explain` from the report's intermediate
 /// values.
 #[track_caller]
-pub(crate) fn reproduces_weights(report: &Value) {
+pub(crate) fn assert_weights_are_reproduced(report: &Value) {
     let same = |actual: f64, expected: f64, context: &Value| {
         assert!(
             (actual - expected).abs() <= 1e-9 * expected.abs().max(1.0),
@@ -375,7 +378,7 @@ fn good_miner_earns_most_and_cheating_miner_is_detected() {
     }
     // Each weight is the product of the numbers behind it.
     let explained = explain(&[]);
-    reproduces_weights(&explained);
+    assert_weights_are_reproduced(&explained);
     let one = explain(&["--uid", &good["uid"].to_string()]);
     assert_eq!(one["miners"].as_array().unwrap().len(), 1);
     assert_eq!(
@@ -401,7 +404,7 @@ fn good_miner_earns_most_and_cheating_miner_is_detected() {
 }
 
 #[test]
-fn openai_client_buys_from_the_demonstration() {
+fn openai_client_buys_from_demo() {
     let Some(peer) = Peer::find("openai") else { return };
     let mut command = demo(&[]);
     let mut demo =
@@ -424,7 +427,7 @@ fn openai_client_buys_from_the_demonstration() {
             .post(format!("{url}/chat/completions"))
             .bearer_auth(&key)
             .json(&body);
-        request.send().await.is_ok_and(|answer| answer.status() == 200)
+        request.send().await.is_ok_and(|response| response.status() == 200)
     };
     while !runtime.block_on(is_open()) {
         assert!(start.elapsed() < Duration::from_mins(3), "the market does not open");
@@ -471,12 +474,12 @@ fn buy_by_printed_command(
     let curl = lines.find_map(|line| line.strip_prefix("try it: ").map(str::to_owned)).unwrap();
     let start = Instant::now();
     loop {
-        let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
-        let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
-        if is_accepted(&answer) {
+        let response = Command::new("bash").args(["-c", &curl]).output().unwrap();
+        let response: Value = serde_json::from_slice(&response.stdout).unwrap();
+        if is_accepted(&response) {
             return;
         }
-        assert!(start.elapsed() < Duration::from_mins(3), "{answer}");
+        assert!(start.elapsed() < Duration::from_mins(3), "{response}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -484,7 +487,7 @@ fn buy_by_printed_command(
 /// The demonstration prints a command that works, keeps the incentives of the last round during the
 /// next one, and ends without an error when it is interrupted.
 #[test]
-fn demonstration_keeps_incentives_between_rounds_and_ends_when_interrupted() {
+fn demo_keeps_incentives_between_rounds_and_stops_on_interrupt() {
     let mut command = demo(&["--periods", "2"]);
     let mut demo =
         KillOnDrop(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
@@ -492,7 +495,7 @@ fn demonstration_keeps_incentives_between_rounds_and_ends_when_interrupted() {
     let standings = serde_json::Deserializer::from_reader(demo.0.stdout.take().unwrap());
     let mut standings = standings.into_iter::<Value>().map(Result::unwrap);
     // Once a period runs.
-    buy_by_printed_command(&mut lines, |answer| answer["object"] == "chat.completion");
+    buy_by_printed_command(&mut lines, |response| response["object"] == "chat.completion");
     let periods = if is_exhaustive() { 4 } else { 3 };
     for (period, standing) in (1..=periods).zip(standings.by_ref()) {
         assert_eq!(standing["periods"], json!(period));

@@ -23,8 +23,9 @@ fn rows(program: &str, header: &str) -> Vec<(String, String)> {
         let mut is_inside = false;
         for line in text.lines() {
             is_inside = line.starts_with(header) || (is_inside && line.starts_with('|'));
-            let row =
-                line.strip_prefix(&format!("| `{program} ")).and_then(|rest| rest.split_once('`'));
+            let row = line
+                .strip_prefix(&format!("| `{program} "))
+                .and_then(|cells| cells.split_once('`'));
             if let (true, Some((command, cells))) = (is_inside, row) {
                 rows.push((command.to_owned(), cells.to_owned()));
             }
@@ -57,13 +58,13 @@ pub(crate) fn check_keys(documents: &[(&str, Value)]) {
 }
 
 #[test]
-fn config_check_has_documented_keys() {
+fn output_keys_of_config_check_are_documented() {
     let checked = document(&bb().args(["config", "check", "--json"]).output().unwrap());
     check_keys_of("bb", &[("config check", checked)]);
 }
 
 #[test]
-fn the_tables_list_the_keys_of_wallet_commands() {
+fn output_keys_of_wallet_commands_are_documented() {
     let wallets = Wallets::new();
     let (coldkey_file, hotkey_file, out) =
         (wallets.unused_path("cold"), wallets.unused_path("hot"), wallets.unused_path("out.json"));
@@ -125,7 +126,7 @@ fn the_tables_list_the_keys_of_wallet_commands() {
 }
 
 #[test]
-fn the_tables_list_the_keys_of_commands_without_a_chain() {
+fn output_keys_of_offline_commands_are_documented() {
     let daemon = axon::neuron("btauth", &["--allow", axon::ALICE]);
     let address = axon::address(&daemon);
     let folder = tempfile::tempdir().unwrap();

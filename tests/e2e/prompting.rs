@@ -24,7 +24,7 @@ fn number(miner: &Value, field: &str) -> f64 {
 }
 
 #[test]
-fn good_miner_earns_most_and_parrot_and_silent_miner_nothing() {
+fn good_miner_earns_most_and_useless_miners_nothing() {
     let demo = document(&tao().args(["prompting", "demo", "--once", "--json"]).output().unwrap());
     assert_eq!(demo["schema"], "taonet.prompting-demo/1");
     assert_eq!(demo["steps"], 5);
@@ -98,7 +98,7 @@ fn questions_that_cannot_be_verified_are_refused() {
     let url = format!("http://{}/questions.jsonl", server.local_addr().unwrap());
     let cid = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
     let directory_url = format!("http://127.0.0.1:9/ipfs/{cid}?filename=q.jsonl");
-    let answer = std::thread::spawn(move || {
+    let server_thread = std::thread::spawn(move || {
         let (mut stream, _) = server.accept().unwrap();
         let mut request = [0; 1024];
         // The headers of a request arrive in one piece.
@@ -142,7 +142,7 @@ fn questions_that_cannot_be_verified_are_refused() {
         let error = refusal(&command.env("no_proxy", "*").output().unwrap(), code);
         assert!(error.contains(message), "{questions} {options:?}: {error}");
     }
-    answer.join().unwrap();
+    server_thread.join().unwrap();
 }
 
 #[test]
@@ -410,7 +410,7 @@ fn conversation_with_roles_is_sent_to_the_miner() {
 
 /// The miner never answers; the chain's sudo key is not //Alice.
 #[test]
-fn development_key_is_refused_while_a_miner_is_asked() {
+fn development_key_is_refused_while_miner_is_queried() {
     let chain = Chain::with(&["--block-time", "50ms"]);
     chain.alice(&["call", "Sudo.set_key", "new=//Bob", "--yes"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

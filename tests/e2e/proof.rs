@@ -91,7 +91,7 @@ fn compile_facts(circuit: &Path) -> Value {
 }
 
 #[test]
-fn transcript_lists_the_contributors() {
+fn setup_transcript_lists_contributors() {
     let folder = TempDir::new().unwrap();
     let circuit = compile(folder.path(), "diabetes-regression", "groth16");
     let before = document(&proof(&["setup", text(&circuit)]));
@@ -116,7 +116,7 @@ fn transcript_lists_the_contributors() {
 }
 
 /// Returns the JSON report of a validator without a chain on one miner after some requests.
-fn examined(validator: &mut Command, peer: &str, requests: &str) -> Value {
+fn miner_report(validator: &mut Command, peer: &str, requests: &str) -> Value {
     let output =
         validator.args(["--peer", peer, "--requests", requests, "--json"]).output().unwrap();
     document(&output)["miners"][0].clone()

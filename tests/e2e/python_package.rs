@@ -75,7 +75,7 @@ fn consensus_matches_the_recorded_epochs() {
 }
 
 #[test]
-fn middleware_makes_all_checks_and_serves_the_sdk() {
+fn middleware_rejects_invalid_requests_and_serves_sdk() {
     test("test_server", None);
 }
 
@@ -85,12 +85,12 @@ fn python_client_calls_sdk_server_and_own_server() {
 }
 
 #[test]
-fn type_stubs_describe_the_package() {
+fn type_stubs_match_package() {
     test("test_types", None);
 }
 
 #[test]
-fn requests_are_verified_ten_times_as_fast_as_by_the_sdk() {
+fn requests_are_verified_ten_times_faster_than_by_sdk() {
     test("test_speed", None);
 }
 

@@ -15,8 +15,8 @@ use taonet_wallet::Keypair;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, RunFiles, assert_described, document, free_address, local_bb, refusal, repository,
-    require_models, terminate,
+    Daemon, RunFiles, assert_metrics_described, document, free_address, local_bb, refusal,
+    repository, require_sentence_model, terminate,
 };
 
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
@@ -32,7 +32,7 @@ struct Network {
 
 impl Network {
     fn start() -> Self {
-        require_models();
+        require_sentence_model();
         let chain = Chain::start();
         let miners = PROFILES.map(|profile| {
             let key = format!("//miner//{profile}");
@@ -102,12 +102,12 @@ impl Network {
 }
 
 /// A looping runner.
-pub(crate) struct Loop {
+pub(crate) struct RoundLoop {
     child: Child,
     reports: BufReader<ChildStdout>,
 }
 
-impl Loop {
+impl RoundLoop {
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let reports = BufReader::new(child.stdout.take().unwrap());
@@ -126,7 +126,7 @@ impl Loop {
     #[track_caller]
     pub(crate) fn report_of(&mut self, contest: &str) -> Value {
         loop {
-            let report = self.report().expect("the runner goes on");
+            let report = self.report().expect("the runner has ended");
             if report["contest"] == contest {
                 return report;
             }
@@ -143,7 +143,7 @@ impl Loop {
     }
 }
 
-impl Drop for Loop {
+impl Drop for RoundLoop {
     fn drop(&mut self) {
         // The process can already have ended.
         let _ = self.child.kill();
@@ -171,7 +171,7 @@ fn each_miner_is_played_once_by_the_round_loop() {
         runner.args(["--metrics", &metrics]).env("BABELBIT_RUNNER_TEMPO", "40");
         runner
     };
-    let mut round_loop = Loop::start(command());
+    let mut round_loop = RoundLoop::start(command());
     let main = round_loop.report().unwrap();
     assert_eq!((&main["contest"], &main["outcome"]), (&json!("main"), &json!("played")), "{main}");
     assert_eq!((&main["challenge_uid"], &main["miners"]), (&json!("ferry"), &json!(3)));
@@ -189,7 +189,7 @@ fn each_miner_is_played_once_by_the_round_loop() {
     let page = |path: &str| page(&metrics, path).unwrap();
     assert!(page("/readyz").starts_with("HTTP/1.1 200"), "{}", page("/readyz"));
     let text = page("/metrics");
-    assert_described(text.split_once("\r\n\r\n").unwrap().1, "runner");
+    assert_metrics_described(text.split_once("\r\n\r\n").unwrap().1, "runner");
     for line in [
         r#"taonet_runner_rounds_total{contest="main",outcome="played"} 1"#,
         r#"taonet_runner_rounds_total{contest="solo",outcome="played"} 1"#,
@@ -227,10 +227,10 @@ fn each_miner_is_played_once_by_the_round_loop() {
 fn stopped_loop_resumes_later() {
     let network = Network::start();
     let engine = network.engine();
-    let directory = network.path("asked");
+    let directory = network.path("terminated");
     let start = || {
         let mut runner = network.loop_command(engine.url(), &directory);
-        Loop::start({
+        RoundLoop::start({
             runner.env("BB_RUNNER_ON_STARTUP", "1");
             runner
         })
@@ -270,8 +270,8 @@ fn contradictory_runner_options_are_usage_errors() {
 
 /// Without gateway and node there is no round, and `--once` reports why.
 #[test]
-fn a_single_round_without_a_chain_is_refused() {
-    require_models();
+fn single_round_without_chain_is_refused() {
+    require_sentence_model();
     let folder = tempfile::tempdir().unwrap();
     let unused_address = free_address();
     let mut runner = local_bb();

@@ -36,7 +36,7 @@ fn score(number: u16) -> f64 {
     f64::from(number) / 1_000.0
 }
 
-fn sound(number: u16) -> Vec<u8> {
+fn audio(number: u16) -> Vec<u8> {
     (0..50_000_u32).map(|index| (index * 7 + u32::from(number)) as u8).collect()
 }
 
@@ -54,7 +54,7 @@ fn write_results(folder: &Path, number: u16) {
         json!({ "miner_uid": uid, "text": "é".repeat(5_000) }).to_string(),
     )
     .unwrap();
-    fs::write(home.join("audio.tar"), sound(number)).unwrap();
+    fs::write(home.join("audio.tar"), audio(number)).unwrap();
     for (kind, content) in [("run", json!({})), ("score", result)] {
         let name = format!("challenge_{kind}_c_type_main_miner_{uid}_{kind}_{TIMESTAMP}.json");
         fs::write(scores.join(name), content.to_string()).unwrap();
@@ -180,7 +180,7 @@ fn fifty_kills_neither_lose_nor_duplicate_results() {
         // A kill between a file and its row leaves an orphaned file, which is deleted later.
         assert!(
             !bundles_of_miner.is_empty()
-                && bundles_of_miner.iter().all(|bundle| *bundle == sound(number)),
+                && bundles_of_miner.iter().all(|bundle| *bundle == audio(number)),
             "{number}"
         );
     }

@@ -9,7 +9,7 @@ use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SampleFormat, Wav};
 use tempfile::TempDir;
 
-use crate::support::{bb, document, refusal, repository, require_models, stderr};
+use crate::support::{bb, document, refusal, repository, require_sentence_model, stderr};
 
 const TEXT: &str = "the ferry to the island leaves at ten in the morning";
 const WORDS_PER_SECOND: f64 = 3.0;
@@ -56,7 +56,7 @@ fn batch(source_duration_sec: f64, predictions: &[Value]) -> Value {
 }
 
 fn results(input: &Value) -> Vec<Value> {
-    require_models();
+    require_sentence_model();
     document(&run("score-batch", input))["results"].as_array().unwrap().clone()
 }
 
@@ -135,20 +135,20 @@ fn different_replies_have_no_duplicate_penalty() {
 
 #[test]
 fn list_of_batches_gives_a_list_of_results() {
-    require_models();
+    require_sentence_model();
     let silence = json!({ "miner": "silent", "eos_frame": 10, "arrivals": [] });
     let input = json!([batch(10.0, &replies(&[1.0])), batch(10.0, &[silence]), batch(10.0, &[])]);
-    let answer = document(&run("score-batch", &input));
-    let answer = answer.as_array().unwrap();
-    assert_eq!(answer.len(), 3);
-    assert_eq!(answer[0]["results"][0]["score"], 1.0);
-    assert_eq!(answer[1]["results"][0]["score_error"], "ValueError:WAV payload had no frames");
-    assert_eq!(answer[2], json!({ "results": [] }));
+    let report = document(&run("score-batch", &input));
+    let report = report.as_array().unwrap();
+    assert_eq!(report.len(), 3);
+    assert_eq!(report[0]["results"][0]["score"], 1.0);
+    assert_eq!(report[1]["results"][0]["score_error"], "ValueError:WAV payload had no frames");
+    assert_eq!(report[2], json!({ "results": [] }));
 }
 
 #[test]
 fn unknown_fields_are_ignored_with_warning() {
-    require_models();
+    require_sentence_model();
     let mut input = batch(10.0, &replies(&[1.0]));
     input["predictions"][0]["mood"] = json!("good");
     let output = run("score-batch", &input);
@@ -162,7 +162,7 @@ fn unknown_fields_are_ignored_with_warning() {
 /// command · path of the invalid field · value · error message
 #[test]
 fn invalid_fields_are_refused_with_their_path() {
-    require_models();
+    require_sentence_model();
     for (command, path, value, expected_text) in [
         ("score-batch", "/source_duration_sec", json!("long"), "source_duration_sec: invalid type"),
         (
@@ -253,19 +253,19 @@ fn weights_match_reference_table() {
         (json!([]), &no_predictions, 0, &burn, json!([248]), vec![1.0]),
         (json!([[7, 1], [9, 3]]), &json!([[42, 0.3]]), 100, &burn, json!([42]), vec![1.0]),
         (json!([[1, 1]]), &no_predictions, 90, &Value::Null, json!([1]), vec![1.0]),
-        // The arena has all of the share, nobody is in it, and there is nobody to burn for.
+        // The arena gets the complete share, but has no miner, and there is no uid to burn for.
         (json!([[7, 1], [9, 3]]), &no_predictions, 100, &Value::Null, json!([]), vec![]),
         (json!([[7, 1], [9, 3]]), &no_predictions, 120, &Value::Null, json!([]), vec![]),
     ] {
         let input =
             json!({ "main": main, "arena": arena, "arena_percent": percent, "burn_uid": burn_uid });
-        let answer = document(&run("compute-weights", &input));
-        assert_eq!(answer["uids"], uids, "{input}");
-        let answer: Vec<f64> = serde_json::from_value(answer["weights"].clone()).unwrap();
-        assert_eq!(answer.len(), weights.len());
+        let report = document(&run("compute-weights", &input));
+        assert_eq!(report["uids"], uids, "{input}");
+        let report: Vec<f64> = serde_json::from_value(report["weights"].clone()).unwrap();
+        assert_eq!(report.len(), weights.len());
         assert!(
-            answer.iter().zip(&weights).all(|(own, table)| (own - table).abs() < 1e-12),
-            "{input}: {answer:?}"
+            report.iter().zip(&weights).all(|(own, table)| (own - table).abs() < 1e-12),
+            "{input}: {report:?}"
         );
     }
 }
@@ -280,7 +280,7 @@ fn wav(folder: &TempDir, name: &str, seconds: u32) -> PathBuf {
 
 #[test]
 fn single_reply_score_has_all_fields() {
-    require_models();
+    require_sentence_model();
     let folder = tempfile::tempdir().unwrap();
     let reference = json!({ "reference_text": TEXT, "reference_wps": WORDS_PER_SECOND });
     let arrivals =
@@ -328,9 +328,9 @@ fn single_reply_score_has_all_fields() {
 #[test]
 fn text_dialogue_scores_match_the_python_program() {
     let file = std::fs::read_to_string(repository("vectors/text-scores/dialogue.json")).unwrap();
-    let made: Value = serde_json::from_str(&file).unwrap();
-    assert_ne!(made["scores"]["dialogue_summary"]["semantic_baseline_b"], 0.0);
-    assert_eq!(document(&run("score-text", &made["document"])), made["scores"]);
+    let recorded: Value = serde_json::from_str(&file).unwrap();
+    assert_ne!(recorded["scores"]["dialogue_summary"]["semantic_baseline_b"], 0.0);
+    assert_eq!(document(&run("score-text", &recorded["document"])), recorded["scores"]);
 }
 
 #[test]

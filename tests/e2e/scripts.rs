@@ -248,13 +248,13 @@ fn line_tables_are_split_into_a_separate_file() {
     let output =
         Command::new(repository("scripts/split-debug")).args([&program, &split]).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    let holds = |path: &Path, name: &str| {
+    let contains = |path: &Path, name: &str| {
         let bytes = fs::read(path).unwrap();
         bytes.windows(name.len()).any(|window| window == name.as_bytes())
     };
     let (small, tables) = (split.join("program"), split.join("program.debug"));
-    assert!(!holds(&small, ".debug_line") && holds(&small, "program.debug"));
-    assert!(holds(&tables, ".debug_line"));
+    assert!(!contains(&small, ".debug_line") && contains(&small, "program.debug"));
+    assert!(contains(&tables, ".debug_line"));
     assert_eq!(Command::new(small).status().unwrap().code(), Some(7));
 }
 
@@ -400,7 +400,7 @@ assert compare.lagging([1000, 2000, 4000], 3000, 3) == 4000 / 3
 }
 
 #[test]
-fn help_of_scripts_that_build_needs_no_build() {
+fn help_of_build_scripts_does_not_build() {
     let folder = tempfile::tempdir().unwrap();
     for (script, option) in [
         ("demo", "--stt tiny"),

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::axon::{BOB, get};
 use crate::support::{
-    Daemon, are_installed, assert_described, bb, document, local_bb, refusal, repository,
-    require_models,
+    Daemon, are_installed, assert_metrics_described, bb, document, local_bb, refusal, repository,
+    require_sentence_model,
 };
 
 const CHAT_MODEL: &str = "SmolLM2-135M-Instruct";
@@ -23,7 +23,7 @@ fn miner(options: &[&str], variables: &[(&str, &str)]) -> Daemon {
 /// Returns the numbers of phrases for the language model by outcome.
 fn outcomes(miner: &Daemon) -> BTreeMap<String, f64> {
     let metrics = get(miner.url().trim_start_matches("http://"), "/metrics");
-    assert_described(&metrics, "miner");
+    assert_metrics_described(&metrics, "miner");
     let lines = metrics
         .lines()
         .filter_map(|line| line.strip_prefix("taonet_miner_lm_phrases_total{outcome=\""));
@@ -53,8 +53,8 @@ fn transcripts(report: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn model_of_the_process_shortens_phrases() {
-    require_models();
+fn in_process_model_shortens_phrases() {
+    require_sentence_model();
     if !are_installed(&[CHAT_MODEL]) {
         return;
     }
@@ -77,8 +77,8 @@ fn model_of_the_process_shortens_phrases() {
 }
 
 #[test]
-fn rules_alone_rewrite_the_phrases_of_a_model_that_is_too_slow() {
-    require_models();
+fn slow_model_falls_back_to_rules() {
+    require_sentence_model();
     if !are_installed(&[CHAT_MODEL]) {
         return;
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SampleFormat, Wav};
 
-use crate::support::{document, refusal, repository, require_models, tao};
+use crate::support::{document, refusal, repository, require_sentence_model, tao};
 
 /// Levenshtein distance in words.
 pub(crate) fn word_errors(recognised: &str, spoken: &str) -> usize {
@@ -28,7 +28,7 @@ pub(crate) fn word_errors(recognised: &str, spoken: &str) -> usize {
 
 #[test]
 fn word_errors_are_counted_as_edits() {
-    for (heard, spoken, errors) in [
+    for (recognised, spoken, errors) in [
         ("", "", 0),
         ("a", "", 1),
         ("", "a b", 2),
@@ -36,7 +36,7 @@ fn word_errors_are_counted_as_edits() {
         ("a x c d", "a b c", 2),
         ("b a", "a b", 2),
     ] {
-        assert_eq!(word_errors(heard, spoken), errors, "{heard:?} for {spoken:?}");
+        assert_eq!(word_errors(recognised, spoken), errors, "{recognised:?} for {spoken:?}");
     }
 }
 
@@ -151,9 +151,9 @@ fn resampling_keeps_the_length() {
     ] {
         let mut command = tao();
         command.args(["speech", "resample", "--json"]).arg(&path).arg(&output).args(arguments);
-        let answer = document(&command.output().unwrap());
+        let result = document(&command.output().unwrap());
         assert_eq!(
-            answer,
+            result,
             json!({ "file": output, "sample_rate_hz": rate, "channels": 1, "frames": frames })
         );
         let wav = Wav::decode(&std::fs::read(&output).unwrap()).unwrap();
@@ -163,14 +163,14 @@ fn resampling_keeps_the_length() {
 
 /// Recordings whose last bytes are missing, as after a crash of the program that wrote them.
 #[test]
-fn recordings_shorter_than_their_header_are_read_to_their_end() {
+fn truncated_recordings_are_read_to_their_end() {
     for (missing, frames) in [(0, 4_800), (100, 4_750), (101, 4_749)] {
         let (folder, path) = modified_recording(|bytes| bytes.truncate(bytes.len() - missing));
         let output = folder.path().join("resampled.wav");
-        let answer = document(
+        let result = document(
             &tao().args(["speech", "resample", "--json"]).args([&path, &output]).output().unwrap(),
         );
-        assert_eq!(answer["frames"], frames, "{missing} bytes are missing");
+        assert_eq!(result["frames"], frames, "{missing} bytes are missing");
     }
 
     // The same samples with a right header.
@@ -215,7 +215,7 @@ fn resampled_audio_above_the_memory_limit_is_refused() {
 }
 
 #[test]
-fn a_failed_resampling_leaves_no_file() {
+fn failed_resampling_leaves_no_file() {
     let (folder, path) = modified_recording(|bytes| bytes.truncate(20));
     let output = folder.path().join("resampled.wav");
     let resample = |arguments: &[&str]| {
@@ -229,13 +229,13 @@ fn a_failed_resampling_leaves_no_file() {
 
 #[test]
 fn sentences_of_similar_meaning_have_high_cosine() {
-    require_models();
+    require_sentence_model();
     let texts = ["the ferry leaves at ten", "the boat departs at ten", "the violin is broken"];
-    let answer = document(&tao().args(["speech", "embed", "--json"]).args(texts).output().unwrap());
-    let cosine = |one: usize, other: usize| answer[one]["cosines"][other].as_f64().unwrap();
+    let result = document(&tao().args(["speech", "embed", "--json"]).args(texts).output().unwrap());
+    let cosine = |one: usize, other: usize| result[one]["cosines"][other].as_f64().unwrap();
     for (index, text) in texts.iter().enumerate() {
-        assert_eq!(answer[index]["text"], *text);
-        assert_eq!(answer[index]["embedding"].as_array().unwrap().len(), 384);
+        assert_eq!(result[index]["text"], *text);
+        assert_eq!(result[index]["embedding"].as_array().unwrap().len(), 384);
         assert!((cosine(index, index) - 1.0).abs() < 1e-5);
     }
     assert!((cosine(0, 1) - cosine(1, 0)).abs() < 1e-6);

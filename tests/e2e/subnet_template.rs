@@ -113,7 +113,7 @@ impl Neuron {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn miner_of_the_template_earns_weight_from_our_validator() {
+async fn template_miner_earns_weight_from_taonet_validator() {
     let Some(template) = Template::find() else { return };
     let (chain, directory, shutdown) =
         (LocalChain::start(1).await, tempfile::tempdir().unwrap(), Shutdown::new());
@@ -146,7 +146,7 @@ async fn miner_of_the_template_earns_weight_from_our_validator() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_miner_earns_weight_from_the_validator_of_the_template() {
+async fn taonet_miner_earns_weight_from_template_validator() {
     let Some(template) = Template::find() else { return };
     let (chain, shutdown) = (LocalChain::start(1).await, Shutdown::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

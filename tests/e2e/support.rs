@@ -133,7 +133,7 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 
 /// Writes a challenge that has the first utterances of a challenge of the repository. Returns the
 /// path of its file.
-pub(crate) fn first_utterances(challenge: &str, count: usize, folder: &Path) -> PathBuf {
+pub(crate) fn write_first_utterances(challenge: &str, count: usize, folder: &Path) -> PathBuf {
     let file = std::fs::read(repository(challenge)).unwrap();
     let mut challenge: Value = serde_json::from_slice(&file).unwrap();
     challenge["utterances"].as_array_mut().unwrap().truncate(count);
@@ -182,7 +182,7 @@ pub(crate) fn stderr(output: &Output) -> String {
 }
 
 /// Fails if the sentence model is not installed, since tests do not download it.
-pub(crate) fn require_models() {
+pub(crate) fn require_sentence_model() {
     static STATE: OnceLock<String> = OnceLock::new();
     let state = STATE.get_or_init(|| model_state("all-MiniLM-L6-v2"));
     assert_eq!(state, "present", "all-MiniLM-L6-v2 is not on this machine: run scripts/models");
@@ -286,7 +286,7 @@ impl Daemon {
 
     /// Waits until the process has ended by itself.
     #[track_caller]
-    pub(crate) fn exits(&mut self) -> ExitStatus {
+    pub(crate) fn wait_for_exit(&mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -318,7 +318,7 @@ impl Drop for KillOnDrop {
 /// HTTP status of a page; 0 without a server.
 pub(crate) fn status(url: &str) -> u16 {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(reqwest::get(url)).map_or(0, |answer| answer.status().as_u16())
+    runtime.block_on(reqwest::get(url)).map_or(0, |response| response.status().as_u16())
 }
 
 /// Waits until the server at a URL is ready.
@@ -333,7 +333,7 @@ pub(crate) fn wait_until_ready(url: &str) {
 
 /// Asserts that every metric of a page in the Prometheus text format has a type and a help text.
 #[track_caller]
-pub(crate) fn assert_described(page: &str, daemon: &str) {
+pub(crate) fn assert_metrics_described(page: &str, daemon: &str) {
     let named =
         |line: &str, keyword: &str| Some(line.strip_prefix(keyword)?.split(' ').next()?.to_owned());
     let types: BTreeSet<_> = page.lines().filter_map(|line| named(line, "# TYPE ")).collect();

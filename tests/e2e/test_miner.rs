@@ -13,8 +13,8 @@ use taonet_babelbit_miner::testing::InferenceServer;
 use taonet_wallet::Keypair;
 
 use crate::support::{
-    Daemon, are_installed, bb, document, first_utterances, is_exhaustive, local_bb, refusal,
-    repository, require_models, stderr, tao,
+    Daemon, are_installed, bb, document, is_exhaustive, local_bb, refusal, repository,
+    require_sentence_model, stderr, tao, write_first_utterances,
 };
 use crate::text_contest::text_miner;
 use toy::ToyMiner;
@@ -215,8 +215,8 @@ fn rule_verdicts_are_printed_before_slow_miner_responds() {
 }
 
 #[test]
-fn our_miner_passes_and_is_scored() {
-    require_models();
+fn interpreter_passes_all_rules_and_is_scored() {
+    require_sentence_model();
     let miner =
         Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
     let ferry = repository("tests/e2e/data/ferry.json");
@@ -244,7 +244,7 @@ fn our_miner_passes_and_is_scored() {
 fn ferry(miner: &Daemon) -> (Vec<String>, f64) {
     let folder = tempfile::tempdir().unwrap();
     let count = if is_exhaustive() { 4 } else { 2 };
-    let ferry = first_utterances("tests/e2e/data/ferry.json", count, folder.path());
+    let ferry = write_first_utterances("tests/e2e/data/ferry.json", count, folder.path());
     let output = test(miner.url(), &hotkey("//Bob"), &["--challenge", ferry.to_str().unwrap()]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let broken_rules: Vec<_> =
@@ -257,10 +257,10 @@ fn ferry(miner: &Daemon) -> (Vec<String>, f64) {
 /// stages that stall · additional delay of every call in seconds · options. Only with
 /// `TAONET_TEST_ALL`, `llm` and `tts` stall alone, too; `stt` and all stages stall always.
 #[test]
-fn a_miner_with_inference_servers_scores_like_one_without() {
+fn miner_with_inference_servers_scores_like_one_without() {
     type Row = (&'static [&'static str], f64, &'static [&'static str]);
 
-    require_models();
+    require_sentence_model();
     let (broken_rules, without_servers) =
         ferry(&Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"])));
     assert_eq!(broken_rules, [""; 0]);
@@ -320,9 +320,9 @@ fn wallet_signs_requests_to_miner_with_allow_list() {
         "h",
         "--json",
     ];
-    let made =
+    let created =
         document(&tao().args(create).arg("--mnemonic-file").arg(&mnemonic).output().unwrap());
-    let validator = made["hotkey"]["address"].as_str().unwrap_or_else(|| panic!("{made}"));
+    let validator = created["hotkey"]["address"].as_str().unwrap_or_else(|| panic!("{created}"));
     let miner = ["miner", "--profile", "silent", "--key-uri", "//Bob", "--allow", validator];
     let miner = Daemon::start(local_bb().args(miner));
     let bob = hotkey("//Bob");
@@ -364,8 +364,8 @@ fn guide_miner(words: &[String]) -> Option<Daemon> {
 
 /// Runs the commands of the guide for miners.
 #[test]
-fn the_miner_guide_works() {
-    require_models();
+fn miner_guide_works() {
+    require_sentence_model();
     let guide = std::fs::read_to_string(repository("docs/miner.md")).unwrap();
     let commands: Vec<&str> = guide.lines().filter(|line| line.starts_with("bb ")).collect();
     let mut miner: Option<Daemon> = None;

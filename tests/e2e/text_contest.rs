@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::chain::BOB;
 use crate::kill::address;
-use crate::support::{Daemon, bb, document, local_bb, require_models, tao};
+use crate::support::{Daemon, bb, document, local_bb, require_sentence_model, tao};
 
 pub(crate) use self::hub::{HUB_TOKEN, Hub};
 
@@ -60,8 +60,8 @@ fn miner<'a>(report: &'a Value, name: &str) -> &'a Value {
 }
 
 #[test]
-fn the_demonstration_ranks_the_trained_model_first() {
-    require_models();
+fn demo_ranks_trained_model_first() {
+    require_sentence_model();
     let demo =
         document(&tao().args(["demo", "--contest", "text", "--once", "--json"]).output().unwrap());
     assert_eq!(demo["schema"], "taonet.demo-text/1");
@@ -118,8 +118,8 @@ fn run_challenge(engine: &Daemon, miner: &Daemon, folder: &Path) -> Value {
 }
 
 #[test]
-fn a_trained_miner_is_played_and_its_scores_can_be_recomputed() {
-    require_models();
+fn scores_of_trained_miner_can_be_recomputed() {
+    require_sentence_model();
     let folder = tempfile::tempdir().unwrap();
     let challenge = small_talk(folder.path());
     let (engine, miner) = (text_engine(&challenge), text_miner(folder.path()));

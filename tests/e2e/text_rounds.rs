@@ -17,8 +17,8 @@ use taonet_wallet::{Keypair, verify};
 use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, BOB, Chain};
-use crate::rounds::{ANNOUNCED, Loop};
-use crate::support::{Daemon, document, local_bb, require_models};
+use crate::rounds::{ANNOUNCED, RoundLoop};
+use crate::support::{Daemon, document, local_bb, require_sentence_model};
 use crate::text_contest::{small_talk, text_miner};
 
 /// A scoring API that refuses everything with a status until the test changes it, and stores the
@@ -142,8 +142,8 @@ pub(crate) fn engine(folder: &Path) -> Daemon {
 }
 
 #[test]
-fn rounds_follow_the_chain_and_their_results_survive_a_kill() {
-    require_models();
+fn round_results_are_submitted_once_despite_kill() {
+    require_sentence_model();
     let network = Network::start();
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
@@ -158,7 +158,7 @@ fn rounds_follow_the_chain_and_their_results_survive_a_kill() {
             .env("BB_SUBMIT_API_URL", server.url().trim_end_matches("/v1"));
         runner
     };
-    let mut runner = Loop::start(command());
+    let mut runner = RoundLoop::start(command());
     let report = runner.report_of("main");
     assert_eq!(
         (&report["outcome"], &report["challenge_uid"]),
@@ -178,7 +178,7 @@ fn rounds_follow_the_chain_and_their_results_survive_a_kill() {
     assert!(api.accepted.lock().unwrap().is_empty());
 
     api.status.store(200, Ordering::Relaxed);
-    let mut runner = Loop::start(command());
+    let mut runner = RoundLoop::start(command());
     let again = runner.report_of("main");
     assert_eq!(again["outcome"], "already_done", "{again}");
     // Two dialogues with a log and scores each, and the mean, in two challenges.
@@ -208,15 +208,15 @@ fn rounds_follow_the_chain_and_their_results_survive_a_kill() {
 
 /// The contests have different ledgers, so runners of both can share their directories.
 #[test]
-fn a_second_runner_of_the_contest_is_refused() {
-    require_models();
+fn second_runner_of_same_contest_is_refused() {
+    require_sentence_model();
     let network = Network::start();
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
     let state_directory = folder.path().join("kept");
     let mut first = network.runner(&engine, &state_directory);
     first.args(["--metrics", "127.0.0.1:0"]).env("BB_RUNNER_ON_STARTUP", "1");
-    let mut first = Loop::start(first);
+    let mut first = RoundLoop::start(first);
     assert_eq!(first.report_of("main")["outcome"], "no_miners");
     let second_output = network.runner(&engine, &state_directory).arg("--once").output().unwrap();
     let error = crate::support::refusal(&second_output, 1);
@@ -226,7 +226,7 @@ fn a_second_runner_of_the_contest_is_refused() {
 
 #[test]
 fn arena_rounds_are_played_through_the_gateway_and_directly() {
-    require_models();
+    require_sentence_model();
     let network = Network::start();
     let folder = tempfile::tempdir().unwrap();
     let engine = engine(folder.path());
@@ -248,7 +248,7 @@ fn arena_rounds_are_played_through_the_gateway_and_directly() {
         let mut runner = network.runner(&engine, &kept_directory);
         runner.args(["--metrics", "127.0.0.1:0"]).env("BB_ARENA_GATEWAY_URL", arena.url());
         runner.env("BB_ENABLE_ARENA_CHALLENGE", "1").env("BB_ARENA_RUN_ON_STARTUP", "1");
-        let mut runner = Loop::start(runner);
+        let mut runner = RoundLoop::start(runner);
         let report = runner.report_of("arena");
         assert_eq!(
             (&report["outcome"], &report["challenge_uid"]),

@@ -46,13 +46,13 @@ fn timelocked_data_is_exchanged_with_python_packages() {
             }
         }
         let question = json!({ "open": open, "seal": seal, "schedules": [] });
-        let answer = peer.query(&mut peer.script("timelock.py"), &question);
-        let mut answers =
-            answer["open"].as_array().unwrap().iter().zip(answer["seal"].as_array().unwrap());
+        let report = peer.query(&mut peer.script("timelock.py"), &question);
+        let mut results =
+            report["open"].as_array().unwrap().iter().zip(report["seal"].as_array().unwrap());
         for (round, signature) in PULSES {
             let pulse = Pulse::new(Round(round), &bytes(signature).try_into().unwrap()).unwrap();
             for text in &texts {
-                let (opened_by_peer, sealed_by_peer) = answers.next().unwrap();
+                let (opened_by_peer, sealed_by_peer) = results.next().unwrap();
                 assert_eq!(&bytes(opened_by_peer.as_str().unwrap()), text);
                 let sealed_by_peer =
                     WrappedCiphertext::from_bytes(&bytes(sealed_by_peer.as_str().unwrap()))
@@ -65,7 +65,7 @@ fn timelocked_data_is_exchanged_with_python_packages() {
 }
 
 #[test]
-fn weights_are_encrypted_to_the_same_rounds() {
+fn reveal_rounds_match_python_packages() {
     let mut rng = StdRng::seed_from_u64(5);
     for peer in PEERS.into_iter().filter_map(Peer::find) {
         let schedules: Vec<_> = (0..SCHEDULES).map(|_| schedule(&mut rng)).collect();
@@ -74,24 +74,24 @@ fn weights_are_encrypted_to_the_same_rounds() {
             .map(|(schedule, block_time)| arguments(schedule, *block_time))
             .collect();
         let question = json!({ "open": [], "seal": [], "schedules": arguments });
-        let answer = peer.query(&mut peer.script("timelock.py"), &question);
-        let answers = answer["schedules"].as_array().unwrap();
-        assert_eq!(answers.len(), SCHEDULES);
-        for ((schedule, block_time), answer) in schedules.iter().zip(answers) {
+        let report = peer.query(&mut peer.script("timelock.py"), &question);
+        let results = report["schedules"].as_array().unwrap();
+        assert_eq!(results.len(), SCHEDULES);
+        for ((schedule, block_time), result) in schedules.iter().zip(results) {
             // Their clock reads a time between the two that they state, to within a float's
             // precision.
             let round = |time: &Value, slack: f64| {
                 let now = Duration::from_secs_f64(time.as_f64().unwrap() + slack);
                 schedule.reveal_round(Beacon::quicknet(), *block_time, now).unwrap().0
             };
-            let (first, last) = (round(&answer["before"], -0.001), round(&answer["after"], 0.001));
-            let theirs = answer["round"].as_u64().unwrap();
+            let (first, last) = (round(&result["before"], -0.001), round(&result["after"], 0.001));
+            let theirs = result["round"].as_u64().unwrap();
             assert!(
                 (first..=last).contains(&theirs),
                 "{schedule:?}, {block_time:?}: {first} to {last}, not {theirs}"
             );
 
-            let commit = bytes(answer["commit"].as_str().unwrap());
+            let commit = bytes(result["commit"].as_str().unwrap());
             Ciphertext::from_bytes(&commit).unwrap();
             let ours = encrypt(&payload().to_bytes(), Beacon::quicknet(), Round(theirs), &mut rng)
                 .unwrap();

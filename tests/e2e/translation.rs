@@ -10,8 +10,8 @@ use taonet_speech::{Espeak, SampleFormat, Synthesizer as _, Wav};
 
 use crate::axon::BOB;
 use crate::support::{
-    Daemon, are_installed, document, first_utterances, is_exhaustive, local_bb, refusal,
-    require_models, tao,
+    Daemon, are_installed, document, is_exhaustive, local_bb, refusal, require_sentence_model, tao,
+    write_first_utterances,
 };
 
 /// Recogniser of the translating miner, of its replies and of the offline translation.
@@ -88,7 +88,7 @@ pub(crate) fn with_long_deadlines(command: &mut Command) -> &mut Command {
 
 #[test]
 fn translating_miner_scores_where_offline_translation_passes_the_gate() {
-    require_models();
+    require_sentence_model();
     if !are_installed(&[WHISPER, VOICE]) {
         return;
     }
@@ -135,12 +135,12 @@ fn spanish_challenge(folder: &Path) -> PathBuf {
     if is_exhaustive() {
         return PathBuf::from("es-1");
     }
-    first_utterances("subnets/babelbit/challenges/es-1.json", PLAYED_UTTERANCES, folder)
+    write_first_utterances("subnets/babelbit/challenges/es-1.json", PLAYED_UTTERANCES, folder)
 }
 
 #[test]
 fn demo_translates_a_foreign_challenge() {
-    require_models();
+    require_sentence_model();
     if !are_installed(&[WHISPER]) {
         return;
     }

@@ -82,7 +82,7 @@ fn failed_update_check_names_reason() {
 }
 
 #[test]
-fn releases_of_another_key_are_refused() {
+fn releases_signed_with_another_key_are_refused() {
     let folder = releases("999.0.0");
     add_release(folder.path(), "999.0.0");
     for arguments in [&["--check"][..], &[]] {
@@ -94,7 +94,7 @@ fn releases_of_another_key_are_refused() {
 
 /// A miner keeps serving when a release is refused.
 #[test]
-fn a_daemon_outlives_a_release_of_another_key() {
+fn daemon_survives_release_signed_with_another_key() {
     let folder = TempDir::new().unwrap();
     compile(folder.path(), "diabetes-regression", "stark");
     let circuits = folder.path().join("circuits");
@@ -111,10 +111,9 @@ fn a_daemon_outlives_a_release_of_another_key() {
     assert!(daemon.terminate().success());
 }
 
-/// A daemon after an automatic update, which cannot start: the new program takes other arguments,
-/// or finds a fault.
+/// The updated daemon cannot start, since the new program takes other arguments or finds a fault.
 #[test]
-fn daemon_that_fails_after_its_update_runs_the_previous_program() {
+fn failed_update_restores_previous_program() {
     let common = ["--circuit-cache-dir", "missing", "--key-uri", "//Bob"];
     for (daemon, argument, reason) in [
         ("miner", "--no-such-option", "unexpected argument"),

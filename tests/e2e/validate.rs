@@ -13,8 +13,8 @@ use taonet_wire::sorted_json;
 
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
-    Daemon, KillOnDrop, assert_described, document, free_address, local_bb, refusal, repository,
-    status, wait_until_ready,
+    Daemon, KillOnDrop, assert_metrics_described, document, free_address, local_bb, refusal,
+    repository, status, wait_until_ready,
 };
 use crate::text_contest::{small_talk, text_engine};
 
@@ -114,7 +114,7 @@ struct Scoring {
 }
 
 impl Scoring {
-    fn start(answer: Value) -> Self {
+    fn start(response: Value) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -124,8 +124,8 @@ impl Scoring {
         let handler_questions = Arc::clone(&questions);
         let router = axum::Router::new().fallback(move |uri: axum::http::Uri| {
             handler_questions.lock().unwrap().push(uri.to_string());
-            let answer = axum::Json(answer.clone());
-            async move { answer }
+            let response = axum::Json(response.clone());
+            async move { response }
         });
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -213,10 +213,10 @@ fn running_validator_serves_its_metrics() {
     let _validator = KillOnDrop(validator.spawn().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let metrics_page = || {
-        let answer = runtime.block_on(async {
+        let response = runtime.block_on(async {
             reqwest::get(format!("http://{metrics}/metrics")).await?.text().await
         });
-        answer.unwrap_or_default()
+        response.unwrap_or_default()
     };
     let start = Instant::now();
     let mut figures = metrics_page();
@@ -225,7 +225,7 @@ fn running_validator_serves_its_metrics() {
         std::thread::sleep(Duration::from_millis(50));
         figures = metrics_page();
     }
-    assert_described(&figures, "validate");
+    assert_metrics_described(&figures, "validate");
     let uid = network.miner_uid;
     for figure in [
         format!("scores_by_uid{{uid=\"{uid}\"}} 0.5"),
@@ -238,7 +238,7 @@ fn running_validator_serves_its_metrics() {
 
 /// Daemons that wait for the chain are alive but not ready.
 #[test]
-fn gateway_and_validator_are_ready_once_they_have_the_chain() {
+fn gateway_and_validator_are_ready_once_chain_is_reachable() {
     let network = Network::start();
     let mut lost_gateway = network.bb("subtensor-gateway");
     lost_gateway.args(["--network", "ws://127.0.0.1:9", "--state"]).arg(network.path("lost"));

@@ -39,11 +39,11 @@ fn text_is_synthesised_to_a_wav_file() {
         (&["--words-per-minute", "300"], 22_050),
         (&["--voice", "en-us", "--rate", "24000"], 24_000),
     ] {
-        let answer =
+        let result =
             document(&synthesize("The ferry leaves at ten.", &output, options).output().unwrap());
         let wav = Wav::decode(&std::fs::read(&output).unwrap()).unwrap();
         assert_eq!(
-            answer,
+            result,
             json!({ "file": output, "sample_rate_hz": rate, "channels": 1, "frames": wav.pcm.frames() })
         );
         assert_eq!(wav.pcm.rate.hz(), rate);
@@ -180,7 +180,7 @@ fn words_of_a_neural_voice_are_timed() {
     }
 }
 
-/// Returns the words of a text in small letters, without punctuation.
+/// Returns the words of a text in lower case, without punctuation.
 fn words(text: &str) -> String {
     let letters: String = text
         .chars()

@@ -103,7 +103,7 @@ pub(crate) fn vectors(name: &str) -> Value {
 
 /// Returns the mnemonics and seeds of vectors/wallet/keys.json: the option that takes each, the
 /// secret, and its key's address.
-pub(crate) fn known_secrets(scheme: &str) -> Vec<(&'static str, String, String)> {
+pub(crate) fn vector_secrets(scheme: &str) -> Vec<(&'static str, String, String)> {
     let keys = vectors("keys.json");
     let kinds =
         [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")];

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::peers::Peer;
-use crate::wallet::{PASSWORD, PHRASE, Wallets, known_secrets, mode};
+use crate::wallet::{PASSWORD, PHRASE, Wallets, mode, vector_secrets};
 
 /// The wallet of SDK 10 and before, and the one of SDK 11.
 const PEERS: [&str; 2] = ["wallet", "sdk11"];
@@ -15,13 +15,13 @@ const SCHEMES: [(&str, u8); 2] = [("ed25519", 0), ("sr25519", 1)];
 /// Results of a list of steps, each of which must succeed.
 #[track_caller]
 fn query_peer(peer: &Peer, steps: &Value) -> Vec<Value> {
-    let answers = peer.query(&mut peer.script("wallet.py"), steps);
-    let answers =
-        answers.as_array().unwrap().iter().zip(steps.as_array().unwrap()).map(|(answer, step)| {
-            assert!(answer.get("error").is_none(), "{step}: {answer}");
-            answer["answer"].clone()
+    let results = peer.query(&mut peer.script("wallet.py"), steps);
+    let results =
+        results.as_array().unwrap().iter().zip(steps.as_array().unwrap()).map(|(result, step)| {
+            assert!(result.get("error").is_none(), "{step}: {result}");
+            result["answer"].clone()
         });
-    answers.collect()
+    results.collect()
 }
 
 /// Runs a test with each installed peer.
@@ -65,7 +65,8 @@ fn python_wallet_reads_keys_of_every_origin() {
         let wallets = Wallets::new();
         let (mut steps, mut expected) = (Vec::new(), Vec::new());
         for (scheme, _) in SCHEMES {
-            for (number, (option, secret, address)) in known_secrets(scheme).into_iter().enumerate()
+            for (number, (option, secret, address)) in
+                vector_secrets(scheme).into_iter().enumerate()
             {
                 let (name, secret) = (format!("{scheme}-{number}"), wallets.file("secret", secret));
                 wallets.run_json(
@@ -123,16 +124,16 @@ fn python_wallet_reads_reencrypted_keys() {
             &[("--password-file", &first), ("--new-password-file", &second)],
         );
         assert_eq!(mode(&coldkey), 0o600);
-        let answers = peer.query(
+        let results = peer.query(
             &mut peer.script("wallet.py"),
             &json!([
                 { "do": "read", "path": coldkey, "password": "another-Passw0rd?" },
                 { "do": "read", "path": coldkey, "password": PASSWORD },
             ]),
         );
-        assert_eq!(answers[0]["answer"], created[0]);
-        let error = answers[1]["error"].as_str().unwrap_or_default();
-        assert!(error.to_lowercase().contains("wrong password"), "{answers}");
+        assert_eq!(results[0]["answer"], created[0]);
+        let error = results[1]["error"].as_str().unwrap_or_default();
+        assert!(error.to_lowercase().contains("wrong password"), "{results}");
         wallets.run_json(&["decrypt", "--yes"], &[("--password-file", &second)]);
         assert_eq!(query_peer(peer, &json!([{ "do": "read", "path": coldkey }])), created);
     });
@@ -188,8 +189,8 @@ fn signatures_verify_on_both_sides() {
                 };
                 steps.extend([verify(message), verify(&[message, &b"!"[..]].concat())]);
             }
-            let answer = query_peer(peer, &steps.into());
-            assert_eq!(answer, [true, false].repeat(messages.len()), "{scheme}");
+            let result = query_peer(peer, &steps.into());
+            assert_eq!(result, [true, false].repeat(messages.len()), "{scheme}");
         }
     });
 }
@@ -209,18 +210,18 @@ fn password_variables_are_compatible() {
         )[1];
         let (name, value) =
             (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap());
-        // Keys that they write, we read.
+        // `tao` reads the keys of the Python wallet.
         let mut sign = wallets.command(&["sign", "--message", "x"], &[]);
         let output = sign.env(name, value).output().unwrap();
         assert!(output.status.success(), "{}", crate::support::stderr(&output));
-        // Keys that we write, they read. Without a password they would prompt and fail.
+        // The Python wallet reads the keys of `tao`. Without a password, it would prompt and fail.
         let ours = taonet_wallet::stored_password_name(&coldkey);
         let stored = taonet_wallet::Password::new(PASSWORD.to_owned()).to_stored(&ours);
         assert_eq!((ours.as_str(), stored.as_str()), (name, value));
         let mut script = peer.script("wallet.py");
-        let answers = peer
+        let results = peer
             .query(script.env(&ours, stored.as_str()), &json!([{ "do": "read", "path": coldkey }]));
-        assert!(answers[0]["answer"]["address"].is_string(), "{answers}");
+        assert!(results[0]["answer"]["address"].is_string(), "{results}");
     });
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::axon::BOB;
 use crate::peers::Peer;
 use crate::support::{
-    Daemon, are_installed, document, local_bb, refusal, repository, require_models, tao,
+    Daemon, are_installed, document, local_bb, refusal, repository, require_sentence_model, tao,
 };
 
 /// Returns the directory of a small model that has learnt the voices of espeak-ng.
@@ -25,21 +25,21 @@ fn transcribe(model: &Path) -> Command {
 }
 
 #[test]
-fn a_model_directory_recognises_files() {
-    let heard = document(&transcribe(&model()).output().unwrap());
-    let heard = heard[0].as_object().unwrap();
-    assert_eq!(heard["detected_language"], "en");
+fn model_directory_transcribes_files() {
+    let transcript = document(&transcribe(&model()).output().unwrap());
+    let transcript = transcript[0].as_object().unwrap();
+    assert_eq!(transcript["detected_language"], "en");
     // The same words in every run, each with its time.
-    let words = heard["words"].as_array().unwrap();
+    let words = transcript["words"].as_array().unwrap();
     assert!(words.iter().all(|word| word["start"].as_f64() <= word["end"].as_f64()), "{words:?}");
-    assert_eq!(document(&transcribe(&model()).output().unwrap())[0].as_object(), Some(heard));
+    assert_eq!(document(&transcribe(&model()).output().unwrap())[0].as_object(), Some(transcript));
     let plain =
         |word: &Value| word["word"].as_str().unwrap().trim_matches(['.', '?']).to_lowercase();
     let words: Vec<String> = words.iter().map(plain).collect();
     let spoken: Vec<&str> =
         "the old ferry crossed the harbor twice before the fog came down".split(' ').collect();
     let recognised_count =
-        spoken.iter().filter(|word| words.iter().any(|heard| heard == *word)).count();
+        spoken.iter().filter(|word| words.iter().any(|recognised| recognised == *word)).count();
     assert!(
         words.len().abs_diff(spoken.len()) <= 2 && recognised_count >= spoken.len() - 3,
         "{words:?}"
@@ -64,15 +64,15 @@ fn french_speech_is_translated_into_english() {
             "--task",
             "translate",
         ]);
-        let heard = document(&command.args(language).arg(&file).output().unwrap());
-        let text = heard[0]["text"].as_str().unwrap().to_lowercase();
-        assert!(text.contains("hello") && text.contains("world"), "{heard:#}");
-        assert_eq!(heard[0]["detected_language"], "fr");
+        let transcript = document(&command.args(language).arg(&file).output().unwrap());
+        let text = transcript[0]["text"].as_str().unwrap().to_lowercase();
+        assert!(text.contains("hello") && text.contains("world"), "{transcript:#}");
+        assert_eq!(transcript[0]["detected_language"], "fr");
     }
 }
 
 #[test]
-fn tasks_and_languages_that_a_model_lacks_are_refused() {
+fn unsupported_tasks_and_languages_are_refused() {
     let file = repository("vectors/speech/utt00.wav");
     for (arguments, expected_text) in [
         (&["--task", "translate"][..], "--task translate: tiny-ctc does not translate"),
@@ -92,7 +92,7 @@ fn tasks_and_languages_that_a_model_lacks_are_refused() {
 }
 
 #[test]
-fn broken_model_directories_are_refused_before_any_work() {
+fn broken_model_directories_are_refused() {
     let copies = tempfile::tempdir().unwrap();
     let copy = |name: &str| {
         let folder = copies.path().join(name);
@@ -149,7 +149,7 @@ fn broken_model_directories_are_refused_before_any_work() {
 
 #[test]
 fn round_scored_with_a_model_directory_passes_the_audit() {
-    require_models();
+    require_sentence_model();
     let folder = tempfile::tempdir().unwrap();
     let engine =
         Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
@@ -211,7 +211,7 @@ fn incremental(model: &str) -> Command {
 }
 
 #[test]
-fn a_miner_recognises_incrementally_within_the_deadlines() {
+fn incremental_miner_meets_deadlines() {
     let miner = Daemon::start(&mut incremental(model().to_str().unwrap()));
     let mut test = local_bb();
     test.args(["test-miner", miner.url(), "--miner-hotkey", BOB, "--rules-only", "--json"]);
@@ -251,8 +251,8 @@ fn play_ferry(policy: &str) -> Vec<Value> {
 
 /// A reply of D seconds that ends at C began at C - D, or earlier if it has pauses.
 #[test]
-fn an_incremental_miner_speaks_before_the_last_frame() {
-    require_models();
+fn incremental_miner_speaks_before_last_frame() {
+    require_sentence_model();
     // With AlignAtt, the small model misunderstands the first utterance.
     for (policy, max_failures) in [("local-agreement", 0), ("alignatt", 1)] {
         let utterances = play_ferry(policy);

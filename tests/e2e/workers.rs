@@ -12,7 +12,7 @@ use taonet_objects::testing::settings;
 use tokio::runtime::Runtime;
 
 use crate::axon::BOB;
-use crate::support::{Daemon, document, local_bb, refusal, repository, require_models};
+use crate::support::{Daemon, document, local_bb, refusal, repository, require_sentence_model};
 use crate::whisper;
 
 /// Time after which a round is killed.
@@ -97,8 +97,8 @@ fn scores(report: &Value) -> Vec<[Value; 2]> {
 }
 
 #[test]
-fn a_round_with_workers_has_the_scores_of_one_process() {
-    require_models();
+fn round_with_workers_matches_single_process_scores() {
+    require_sentence_model();
     let runtime = Runtime::new().unwrap();
     let Some(servers) = runtime.block_on(Servers::start()) else { return };
     let folder = tempfile::tempdir().unwrap();
@@ -233,7 +233,7 @@ fn bench_commands_report_their_measurements() {
     bench.args(["bench", "stt", "--stt-model", "tiny-ctc", "--language", "de"]);
     let error = refusal(&bench.output().unwrap(), 2);
     assert!(error.contains("--language de: tiny-ctc understands English only"), "{error}");
-    require_models();
+    require_sentence_model();
     let mut bench = local_bb();
     bench.args(["bench", "scoring", "--json", "--miners", "5", "--repeat", "1", "--warmup", "0"]);
     let report = document(&bench.output().unwrap());

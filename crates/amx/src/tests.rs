@@ -211,8 +211,8 @@ fn product_with_the_identity_is_exact() {
     let identity: Vec<f32> =
         (0..depth * depth).map(|i| f32::from(u8::from(i % (depth + 1) == 0))).collect();
     let mut values = floats(count * depth, 6, 1.0);
-    // The first rounding is a tie, down and up; the second is a tie; all bits are set; the ends of
-    // the range.
+    // Ties in the first rounding (down, up), a tie in the second, all mantissa bits set; then large
+    // and small magnitudes.
     let ties = [0x3f80_8000, 0x3f81_8000, 0x3f80_4040, 0x3fff_ffff].map(f32::from_bits);
     for (value, special) in
         values.iter_mut().zip(ties.into_iter().chain([1e-30, 1e30, -1e-30, -1e30]))
@@ -255,7 +255,7 @@ fn typical_errors_are_far_below_the_error_bound() {
 }
 
 #[test]
-fn stride_of_exact_width_writes_only_the_columns() {
+fn rows_are_zero_padded_only_if_the_stride_has_room() {
     let Some(amx) = amx() else { return };
     let (count, depth, width) = (35, 40, 40);
     let (rows, columns) = (floats(count * depth, 3, 1.0), floats(width * depth, 4, 1.0));
@@ -301,7 +301,7 @@ fn threads_multiply_concurrently() {
 
 #[test]
 #[should_panic(expected = "inputs of rows and matrix")]
-fn mismatched_row_length_is_refused() {
+fn mismatched_row_length_panics() {
     let Some(amx) = amx() else { panic!("NOT TESTED: inputs of rows and matrix") };
     let mut rows = Int8Rows::default();
     rows.pack(&[0; 64], 64);
@@ -310,7 +310,7 @@ fn mismatched_row_length_is_refused() {
 
 #[test]
 #[should_panic(expected = "values for the result")]
-fn short_output_buffer_is_refused() {
+fn short_output_buffer_panics() {
     let Some(amx) = amx() else { panic!("NOT TESTED: values for the result") };
     let mut rows = Int8Rows::default();
     rows.pack(&[0; 64], 64);
@@ -319,7 +319,7 @@ fn short_output_buffer_is_refused() {
 
 #[test]
 #[should_panic(expected = "columns of the matrix")]
-fn a_range_beyond_the_matrix_is_refused() {
+fn output_range_beyond_the_matrix_panics() {
     let Some(amx) = amx() else { panic!("NOT TESTED: columns of the matrix") };
     let mut rows = Int8Rows::default();
     rows.pack(&[0; 64], 64);

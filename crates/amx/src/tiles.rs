@@ -95,9 +95,9 @@ pub(crate) struct Call {
 }
 
 /// Multiplies `rows` rows of `left`, `[pair][step][line]`, by the panels that begin at column
-/// `first`, a multiple of
-/// 32. Writes rows of `columns` values to `out`, which are `stride` values apart. If the stride has
-///     room for the columns of an incomplete panel beyond the matrix, these are written, too.
+/// `first`, which is a multiple of 32. Writes rows of `columns` values to `out`, which are `stride`
+/// values apart. If the stride has room for the columns of an incomplete panel beyond the matrix,
+/// these are written, too.
 #[allow(clippy::too_many_arguments)] // Two matrices with their dimensions, and the result with its own.
 pub(crate) fn multiply<T: Element>(
     amx: Amx,

@@ -148,12 +148,12 @@ impl Panels {
         pairs: &[Pair],
         initial: &Pair,
     ) -> [[i32; PANEL]; ROWS] {
-        let Vnni(permission) = self.vnni;
+        let Vnni(token) = self.vnni;
         match self.values {
             // SAFETY: `vnni` proves that the CPU has the instructions.
-            Values::Int8 => unsafe { kernel::int8_product(permission, rows, pairs, initial) },
+            Values::Int8 => unsafe { kernel::int8_product(token, rows, pairs, initial) },
             // SAFETY: As above.
-            Values::Int16 => unsafe { kernel::int16_product(permission, rows, pairs, initial) },
+            Values::Int16 => unsafe { kernel::int16_product(token, rows, pairs, initial) },
         }
     }
 }

@@ -187,7 +187,7 @@ proptest! {
 }
 
 #[test]
-fn fixed_point_products_of_attention_shapes_equal_triple_loop() {
+fn attention_shaped_products_equal_triple_loop_up_to_rounding() {
     let Some(vnni) = or_print_skipped(Vnni::detect()) else { return };
     for (rows, depth, columns) in [(48, 64, 1_500), (13, 1_499, 64), (25, 3, 31), (1, 1, 1)] {
         check_rounding(vnni, &values(rows * depth, 1), &values(columns * depth, 2), depth);
@@ -242,7 +242,7 @@ fn zero_vectors_give_zero_and_non_finite_vectors_give_nan() {
         assert_eq!(fixed_products(vnni, &row, &column, 3, 1.0), [[0.0], [0.0]]);
     }
     for non_finite in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        // The products of the second row or column, and no others.
+        // Only products of the second row or column are NaN.
         for product in fixed_products(vnni, &[1.0, 2.0, 3.0, non_finite], &[5.0, 6.0], 2, 1.0) {
             assert!((product[0] - 17.0).abs() < 0.01 && product[1].is_nan(), "{product:?}");
         }
@@ -280,8 +280,8 @@ fn non_finite_value_affects_only_its_row_or_column() {
             );
         }
     };
-    // In a complete and in an incomplete panel of columns, and in the parts of a row that are
-    // packed differently.
+    // Columns in a complete and an incomplete panel; positions in the differently packed parts of a
+    // row.
     for column in [3, 35] {
         for position in [0, 31, 33, 63, 69] {
             for non_finite in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
@@ -304,18 +304,18 @@ fn multiply_fixed_point(vnni: Option<Vnni>, depth: usize, space: usize, stride: 
 
 #[test]
 #[should_panic(expected = "depth of rows and matrix")]
-fn mismatched_depths_are_refused() {
+fn mismatched_depths_panic() {
     multiply_fixed_point(Vnni::detect(), 1, 6, 3);
 }
 
 #[test]
 #[should_panic(expected = "space for the products")]
-fn short_output_buffer_is_refused() {
+fn short_output_buffer_panics() {
     multiply_fixed_point(Vnni::detect(), 2, 6, 4);
 }
 
 #[test]
 #[should_panic(expected = "two rows")]
-fn short_strides_are_refused() {
+fn short_stride_panics() {
     multiply_fixed_point(Vnni::detect(), 2, 6, 2);
 }

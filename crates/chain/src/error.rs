@@ -123,7 +123,7 @@ pub enum TransportError {
     Connection(#[source] Source),
     /// The response does not have the type of the method's result.
     #[error("malformed response")]
-    Garbage(#[source] Source),
+    Malformed(#[source] Source),
     /// The node serves a different chain from the other endpoints.
     #[error("the node serves a different chain, with genesis {0}")]
     AnotherChain(BlockHash),

@@ -105,7 +105,7 @@ mod tests {
         }
         let reused =
             nonces.lease(ALICE, LONG_TIMEOUT, Duration::ZERO, async { Ok(5) }).await.unwrap();
-        assert_eq!(reused.nonce(), 5, "what the pools forgot is used again");
+        assert_eq!(reused.nonce(), 5, "a nonce is reused after its retention");
     }
 
     #[tokio::test(start_paused = true)]
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_callers_get_different_nonces() {
+    async fn concurrent_callers_get_distinct_nonces() {
         let nonces = Arc::new(Nonces::default());
         let callers: Vec<_> = (0..64)
             .map(|_| {

@@ -63,7 +63,7 @@ impl Rpc {
         total: Duration,
     ) -> Result<T, ChainError> {
         let node_request = NodeRequest { method, params: &params, unsubscribe: None };
-        self.first(&node_request, total, &mut 0, |reply| result(method, reply)).await?
+        self.first(&node_request, total, &mut 0, |response| parse_result(method, response)).await?
     }
 
     /// Sends a request at most once to each node and parses the result. Used for the first request,
@@ -75,7 +75,10 @@ impl Rpc {
     ) -> Result<T, ChainError> {
         let node_request = NodeRequest { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.timing.read_timeout() };
-        self.try_each_node(&node_request, deadline, &mut 0, &|reply| result(method, reply)).await?
+        self.try_each_node(&node_request, deadline, &mut 0, &|response| {
+            parse_result(method, response)
+        })
+        .await?
     }
 
     /// Runs all requests of one read, which together have the timeout of a single request.
@@ -117,18 +120,15 @@ impl Rpc {
         let node_request = NodeRequest { method, params: &params, unsubscribe: Some(unsubscribe) };
         let mut tries = 0;
         let opening =
-            self.first(
-                &node_request,
-                self.timing.read_timeout(),
-                &mut tries,
-                |answer| match answer {
+            self.first(&node_request, self.timing.read_timeout(), &mut tries, |response| {
+                match response {
                     NodeResponse::Subscription(subscription) => Ok(Ok(subscription)),
                     NodeResponse::Error(error) => Ok(Err(error)),
                     NodeResponse::Result(_) => Err(UnexpectedResponse.into()),
-                },
-            );
-        let answer = opening.await?;
-        Ok(OpenedSubscription { answer, tries })
+                }
+            });
+        let result = opening.await?;
+        Ok(OpenedSubscription { result, tries })
     }
 
     /// Tries the nodes until one responds or the deadline passes, and counts the attempts. A
@@ -143,7 +143,7 @@ impl Rpc {
         let deadline = Deadline { started: Instant::now(), total };
         loop {
             let error = match self.try_each_node(node_request, deadline, tries, &read).await {
-                Ok(answer) => return Ok(answer),
+                Ok(output) => return Ok(output),
                 Err(error) => error,
             };
             if deadline.remaining() <= self.timing.pause() {
@@ -175,12 +175,12 @@ impl Rpc {
                 .max(part(deadline.total, 4))
                 .min(remaining);
             let error = match timeout(limit, node.request(node_request)).await {
-                Ok(Ok(answer)) => match read(answer) {
-                    Ok(answer) => {
+                Ok(Ok(response)) => match read(response) {
+                    Ok(output) => {
                         node.record_success();
-                        return Ok(answer);
+                        return Ok(output);
                     }
-                    Err(error) => TransportError::Garbage(error),
+                    Err(error) => TransportError::Malformed(error),
                 },
                 Ok(Err(error)) => error,
                 Err(_) => timeout_error(node_request, limit),
@@ -208,7 +208,7 @@ impl Rpc {
 /// The result of opening a subscription.
 #[derive(Debug)]
 pub(crate) struct OpenedSubscription {
-    pub(crate) answer: Result<Subscription, RpcError>,
+    pub(crate) result: Result<Subscription, RpcError>,
     /// The number of requests sent, including the successful one.
     pub(crate) tries: u32,
 }
@@ -231,11 +231,11 @@ fn timeout_error(node_request: &NodeRequest<'_>, after: Duration) -> TransportEr
 }
 
 /// Parses the result of a request, or the node's error.
-fn result<T: DeserializeOwned>(
+fn parse_result<T: DeserializeOwned>(
     method: &str,
-    answer: NodeResponse,
+    response: NodeResponse,
 ) -> Result<Result<T, ChainError>, Source> {
-    match answer {
+    match response {
         NodeResponse::Error(error) => Ok(Err(rpc_refusal(method, error))),
         NodeResponse::Result(raw) => Ok(Ok(serde_json::from_str(raw.get())?)),
         NodeResponse::Subscription(_) => Err(UnexpectedResponse.into()),
@@ -270,8 +270,8 @@ mod tests {
             }
             Ok(())
         };
-        let answer: Result<(), ChainError> = rpc.with_timeout("metagraph", read).await;
-        let error = answer.unwrap_err();
+        let result: Result<(), ChainError> = rpc.with_timeout("metagraph", read).await;
+        let error = result.unwrap_err();
         assert!(with_causes(&error).ends_with("metagraph timed out after 24000 ms"), "{error}");
         assert_eq!(start.elapsed(), block * 2);
         assert!(error.is_retryable());

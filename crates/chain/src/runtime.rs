@@ -16,7 +16,7 @@ use subxt::ext::scale_decode::DecodeAsType;
 use subxt::ext::scale_value::Value;
 use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
 use taonet_primitives::{BlockHash, counted};
-use taonet_scale_json::{JsonError, is_option, refuse_endless, to_json, to_value};
+use taonet_scale_json::{JsonError, check_recursion, is_option, to_json, to_value};
 
 use crate::{Call, ChainError};
 
@@ -43,7 +43,7 @@ impl Runtime {
         // with their own length.
         let metadata = Metadata::decode(&mut &*metadata)
             .map_err(|error| ChainError::decode(subject.as_str(), error))?;
-        refuse_endless(metadata.types())
+        check_recursion(metadata.types())
             .map_err(|error| ChainError::decode(subject.as_str(), error))?;
         let all_blocks =
             SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
@@ -80,7 +80,7 @@ impl Runtime {
             let error = JsonError::Unknown {
                 at: subject.clone(),
                 name: name.clone(),
-                known: names.join(", "),
+                expected: names.join(", "),
             };
             return Err(ChainError::encode(subject, error));
         }

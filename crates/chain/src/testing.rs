@@ -43,7 +43,7 @@ pub enum Script {
     /// The pool drops the extrinsic.
     Drop,
     /// The connection is lost after sending; an immediately produced block includes the extrinsic.
-    LoseAnswer,
+    LoseResponse,
     /// The connection is lost before sending.
     LoseRequest,
 }

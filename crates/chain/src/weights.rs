@@ -14,7 +14,7 @@ use crate::{WeightRow, WeightRules};
 pub enum WeightError {
     /// A score is negative or not finite.
     #[error("weight {weight} of uid {uid} is negative or not finite")]
-    NotAWeight {
+    Invalid {
         /// The neuron's uid.
         uid: Uid,
         /// The rejected score.
@@ -190,7 +190,7 @@ fn check(weights: &[(Uid, f64)], neurons: Option<u16>) -> Result<(), WeightError
     let mut uids = std::collections::HashSet::with_capacity(weights.len());
     for (uid, weight) in weights {
         if !weight.is_finite() || *weight < 0.0 {
-            return Err(WeightError::NotAWeight { uid: *uid, weight: *weight });
+            return Err(WeightError::Invalid { uid: *uid, weight: *weight });
         }
         if !uids.insert(*uid) {
             return Err(WeightError::Duplicate(*uid));

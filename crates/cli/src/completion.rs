@@ -1,9 +1,9 @@
 //! Completions that know the user's wallets, hotkeys, networks, subnets and models.
 //!
-//! The scripts of `tao completions` run the program with [`VARIABLE`] set and the words of the line
-//! as arguments; the engine of clap_complete finds the argument that the cursor is in, and this
-//! module its values. A shell waits for the answer, so nothing here uses the network: subnets are
-//! those that `tao subnets list` saw last.
+//! The scripts of `tao completions` run the program with [`COMPLETION_VARIABLE`] set and the words
+//! of the line as arguments; the engine of clap_complete finds the argument that the cursor is in,
+//! and this module returns its values. A shell waits for them, so nothing here uses the network:
+//! subnets are those that `tao subnets list` fetched last.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ use taonet_speech::models::ModelSpec;
 use taonet_wallet::{DEFAULT_ROOT, ListedWallet, Wallets, expand_home};
 
 /// Variable with which a shell asks for candidates; its value is the shell's name.
-pub(crate) const VARIABLE: &str = "TAO_COMPLETE";
+pub(crate) const COMPLETION_VARIABLE: &str = "TAO_COMPLETE";
 
 /// Names of networks, and their meaning.
 const NETWORKS: [(&str, &str); 4] = [
@@ -42,7 +42,8 @@ pub(crate) fn complete<P: CommandFactory>(arguments: &[OsString]) -> Option<Exit
         return None;
     }
     let directory = std::env::current_dir().ok();
-    let engine = CompleteEnv::with_factory(|| with_candidates(P::command())).var(VARIABLE);
+    let engine =
+        CompleteEnv::with_factory(|| with_candidates(P::command())).var(COMPLETION_VARIABLE);
     match engine.try_complete(arguments.to_vec(), directory.as_deref()) {
         Ok(false) => None,
         Ok(true) => Some(ExitCode::SUCCESS),

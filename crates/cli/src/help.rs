@@ -164,8 +164,9 @@ mod tests {
             for line in section.examples.iter().filter(|line| !line.starts_with("# ")) {
                 let command = line.trim_start_matches("sudo ");
                 let is_own = |part: &str| {
-                    part.strip_prefix(name)
-                        .is_some_and(|rest| matches!(rest.chars().next(), None | Some(' ')))
+                    part.strip_prefix(name).is_some_and(|remaining| {
+                        matches!(remaining.chars().next(), None | Some(' '))
+                    })
                 };
                 assert!(
                     command.split('|').any(|part| is_own(part.trim())),
@@ -404,8 +405,11 @@ mod tests {
     /// Returns the variables that set an option: those that its help names as `[env: NAME]`, and
     /// clap's own.
     fn variables_of(option: &Arg, help: &str) -> BTreeSet<String> {
-        let named =
-            help.split("[env: ").skip(1).filter_map(|rest| rest.split(']').next()).flat_map(words);
+        let named = help
+            .split("[env: ")
+            .skip(1)
+            .filter_map(|remaining| remaining.split(']').next())
+            .flat_map(words);
         let own = option.get_env().map(|name| name.to_string_lossy().into_owned());
         named.chain(own).filter(|name| reads::is_variable(name)).collect()
     }

@@ -158,8 +158,8 @@ fn every_command_with_key_uri_is_in_the_list_of_refusals() {
     assert_eq!(listed, expected);
 }
 
-/// No command looks for a wallet first. Not all commands of these groups have the option
-/// `--network`: an end-to-end test runs them with an environment variable.
+/// Some commands of the groups `WITH_VARIABLE` lack the option `--network`: an end-to-end test runs
+/// them with an environment variable.
 #[test]
 fn wrong_network_is_reported_before_missing_wallet() {
     const WITH_VARIABLE: [&str; 4] = ["axon", "dashboard", "nineteen", "proof"];
@@ -371,7 +371,7 @@ fn options_of_the_reference_parse() {
 }
 
 #[test]
-fn install_script_links_match_known_program_names() {
+fn install_script_creates_program_links() {
     let script = std::fs::read_to_string(root().join("install.sh")).unwrap();
     assert!(script.contains("for link in bb sn2-miner sn2-validator; do"));
 }

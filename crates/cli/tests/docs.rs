@@ -16,11 +16,11 @@ fn read(path: impl AsRef<Path>) -> String {
 
 /// Returns the contents of every Rust file below the given directories.
 fn sources(folders: &[&str]) -> Vec<String> {
-    let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
+    let mut pending: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
     let mut texts = Vec::new();
-    while let Some(path) = waiting.pop() {
+    while let Some(path) = pending.pop() {
         if path.is_dir() {
-            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             texts.push(fs::read_to_string(&path).unwrap());
         }
@@ -30,7 +30,10 @@ fn sources(folders: &[&str]) -> Vec<String> {
 
 /// Returns the parts of `text` between `open` and `close`.
 fn text_between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
-    text.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(inner, _)| inner)
+    text.split(open)
+        .skip(1)
+        .filter_map(move |remaining| remaining.split_once(close))
+        .map(|(inner, _)| inner)
 }
 
 /// Folders of the crates that define metrics.
@@ -80,7 +83,7 @@ fn every_metric_has_a_help_text() {
 fn every_metric_is_documented_and_every_documented_metric_exists() {
     let code = sources(&METRICS).join("\n");
     let used: BTreeSet<_> =
-        text_between(&code, "\"taonet", "\"").map(|rest| format!("taonet{rest}")).collect();
+        text_between(&code, "\"taonet", "\"").map(|suffix| format!("taonet{suffix}")).collect();
     let used: BTreeSet<_> = used.iter().map(String::as_str).filter(is_metric).collect();
     let document = read("docs/metrics.md");
     let documented: BTreeSet<_> = document.split('`').filter(is_metric).collect();
@@ -137,14 +140,14 @@ const CRATES: [(&str, &str); 42] = [
 /// Returns whether a path such as `core::weights::tests::ties` names a test of a crate, and not
 /// only a module.
 fn test_exists(path: &str) -> bool {
-    let Some((name, rest)) = path.split_once("::") else { return false };
+    let Some((name, test_path)) = path.split_once("::") else { return false };
     let folders = CRATES
         .iter()
         .filter(|(package, _)| *package == name)
         .map(|(_, folder)| root().join(folder));
     let module_paths =
         folders.flat_map(|folder| [folder.clone(), folder.join("src"), folder.join("tests")]);
-    module_paths.into_iter().any(|module_path| is_in(module_path, rest))
+    module_paths.into_iter().any(|module_path| is_in(module_path, test_path))
 }
 
 /// Returns whether the crate whose modules are in `module_path` has the test that `path` names.
@@ -173,11 +176,11 @@ fn is_in(mut module_path: PathBuf, path: &str) -> bool {
 
 #[test]
 fn test_paths_are_resolved_by_module() {
-    assert!(test_exists("core::weights::tests::the_arena_has_one_winner"));
+    assert!(test_exists("core::weights::tests::arena_winner_has_the_highest_score"));
     assert!(test_exists("neuron::address::tests::public_addresses_are_permitted"));
-    assert!(!test_exists("core::weights::the_arena_has_one_winner"));
-    assert!(!test_exists("core::scoring::tests::the_arena_has_one_winner"));
-    assert!(!test_exists("the_arena_has_one_winner"));
+    assert!(!test_exists("core::weights::arena_winner_has_the_highest_score"));
+    assert!(!test_exists("core::scoring::tests::arena_winner_has_the_highest_score"));
+    assert!(!test_exists("arena_winner_has_the_highest_score"));
     assert!(
         !test_exists("core::weights::tests") && !test_exists("operations::compose"),
         "modules are no tests"

@@ -16,7 +16,7 @@ use serde_json::Value;
 /// Maximum number of lines of product code in a crate.
 const MAX_LINES: usize = 9_600;
 /// Minimum number of lines of a crate's first page.
-const MIN_PAGE: usize = 20;
+const MIN_PAGE_LINES: usize = 20;
 /// Crates exempt from [`MAX_LINES`].
 const UNLIMITED: [&str; 1] = ["localnet-runtime"];
 /// Programs, which may use the crates of every subnet, and which no crate names as its user.
@@ -303,7 +303,7 @@ fn every_crate_page_has_minimum_length() {
         let Ok(text) = fs::read_to_string(package.directory.join("src/lib.rs")) else { continue };
         let lines = text.lines().take_while(|line| line.starts_with("//!")).count();
         assert!(
-            lines >= MIN_PAGE,
+            lines >= MIN_PAGE_LINES,
             "the page of {name} has {lines} lines: say what it is, how a caller starts, what it omits"
         );
     }

@@ -21,8 +21,8 @@ const FILES: [&str; 5] = ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README
 const MIN_SIZE: usize = 500;
 /// Limits of crates.io: categories or keywords of a crate, bytes of a keyword, bytes of a package.
 const MAX_WORDS: usize = 5;
-const MAX_KEYWORD: usize = 20;
-const MAX_PACKAGE: u64 = 10 * 1024 * 1024;
+const MAX_KEYWORD_BYTES: usize = 20;
+const MAX_PACKAGE_BYTES: u64 = 10 * 1024 * 1024;
 /// Crates whose features are for macros of a framework, not for users: docs.rs documents the
 /// default ones.
 const UNDOCUMENTED_FEATURES: [&str; 1] = ["taonet-localnet-runtime"];
@@ -93,8 +93,10 @@ fn page_lists_the_published_crates() {
         );
     }
     let readme = read("crates/README.md");
-    let linked =
-        readme.split("](https://docs.rs/").skip(1).filter_map(|rest| rest.split(')').next());
+    let linked = readme
+        .split("](https://docs.rs/")
+        .skip(1)
+        .filter_map(|remaining| remaining.split(')').next());
     let unpublished: Vec<&str> = linked.filter(|name| !published.contains_key(*name)).collect();
     assert!(unpublished.is_empty(), "crates/README.md: {unpublished:?}");
 }
@@ -102,7 +104,7 @@ fn page_lists_the_published_crates() {
 #[test]
 fn manifests_of_published_crates_are_complete() {
     let is_keyword = |word: &str| {
-        word.len() <= MAX_KEYWORD
+        word.len() <= MAX_KEYWORD_BYTES
             && word.starts_with(|first: char| first.is_ascii_alphanumeric())
             && word
                 .chars()
@@ -200,8 +202,10 @@ fn included_files(path: &Path, source: &str) -> Vec<PathBuf> {
         .flat_map(|call| source.split(call).skip(1));
     calls
         .map(|arguments| {
-            let literal =
-                arguments.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let literal = arguments
+                .trim_start()
+                .strip_prefix('"')
+                .and_then(|remaining| remaining.split_once('"'));
             let Some((file, _)) = literal else {
                 panic!("{} includes a computed path", path.display())
             };
@@ -234,7 +238,7 @@ fn packages_contain_all_included_files() {
         let file = target.path().join(format!("package/{name}-{}.crate", text(package, "version")));
         let files = unpack(&file);
         assert!(
-            fs::metadata(&file).unwrap().len() < MAX_PACKAGE,
+            fs::metadata(&file).unwrap().len() < MAX_PACKAGE_BYTES,
             "the package of {name} is too large"
         );
         for file in FILES {

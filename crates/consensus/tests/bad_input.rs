@@ -57,7 +57,7 @@ fn every_error_names_the_field() {
 }
 
 #[test]
-fn a_missing_field_is_reported() {
+fn missing_field_is_reported() {
     let mut document = document();
     document["input"].as_object_mut().unwrap().remove("tempo");
     let error = Case::from_json(document.to_string().as_bytes()).unwrap_err().to_string();

@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn proxies_may_keep_or_remove_the_base_path() {
+    fn base_path_is_stripped_where_present() {
         let base: BasePath = "/tao".parse().unwrap();
         for (target, below) in [
             ("/tao", "/"),

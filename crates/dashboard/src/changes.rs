@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn streams_are_bounded_and_end_with_the_daemon() {
+    async fn streams_are_limited_and_end_at_shutdown() {
         let (changes, shutdown) = (Changes::default(), Shutdown::new());
         let mut open: Vec<_> = (0..MAX_STREAMS).map(|_| changes.stream(&shutdown)).collect();
         assert_eq!(changes.stream(&shutdown).status(), 503);

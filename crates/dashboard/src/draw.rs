@@ -3,7 +3,7 @@
 
 mod lane;
 mod peaks;
-mod together;
+mod play_both;
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use maud::{Markup, html};
 
 pub use lane::{Lane, Mark, Piece, ruler};
 pub use peaks::{Peaks, PeaksError};
-pub use together::together;
+pub use play_both::play_both_button;
 
 /// Width and height of a sparkline, in SVG units.
 const SPARK: (f64, f64) = (100.0, 24.0);
@@ -83,9 +83,11 @@ pub fn columns(columns: &[Column], label: &str) -> Markup {
                 a href=(column.href) aria-label=(column.label) {
                     title { (column.label) }
                     // The click target has the full height of the chart.
-                    rect.hit x=(at(step * position as f64)) y="0" width=(at(step)) height="100%" {}
-                    rect.bar x=(at(step * (position as f64 + 0.15))) width=(at(step * 0.7))
-                        y=(y(1.0 - value)) height=(at((value * 92.0).max(0.8))) rx="2" {}
+                    rect.hit x=(percent(step * position as f64)) y="0" width=(percent(step))
+                        height="100%" {}
+                    rect.bar x=(percent(step * (position as f64 + 0.15)))
+                        width=(percent(step * 0.7)) y=(y(1.0 - value))
+                        height=(percent((value * 92.0).max(0.8))) rx="2" {}
                 }
             }
         }
@@ -95,12 +97,12 @@ pub fn columns(columns: &[Column], label: &str) -> Markup {
 /// Returns the vertical position of a share of the chart's height, counted from the top, below a
 /// margin for labels.
 fn y(share: f64) -> String {
-    at(7.0 + share * 92.0)
+    percent(7.0 + share * 92.0)
 }
 
 /// Formats a length in percent.
-fn at(percent: f64) -> String {
-    format!("{percent:.2}%")
+fn percent(value: f64) -> String {
+    format!("{value:.2}%")
 }
 
 /// Draws a histogram of durations in seconds; the last bar includes all values beyond the 99th
@@ -125,8 +127,9 @@ pub fn histogram(values: &[f64], label: &str) -> Markup {
             @for (position, count) in counts.iter().enumerate() {
                 @let height = *count as f64 / maximum * 80.0;
                 @if *count > 0 {
-                    rect.bar x=(at(width * (position as f64 + 0.1))) width=(at(width * 0.8)) y=(at(82.0 - height))
-                        height=(at(height.max(1.0))) rx="1" {
+                    rect.bar x=(percent(width * (position as f64 + 0.1)))
+                        width=(percent(width * 0.8)) y=(percent(82.0 - height))
+                        height=(percent(height.max(1.0))) rx="1" {
                         title { (format!("{:.2} to {:.2} s: {count}", top * position as f64 / BARS as f64, top * (position + 1) as f64 / BARS as f64)) }
                     }
                 }
@@ -144,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sparklines_have_gaps_and_bounds() {
+    fn sparkline_has_gaps_at_missing_and_non_finite_values() {
         let svg = sparkline(&[Some(0.0), None, Some(2.0), Some(f64::NAN), Some(0.5)], "<b>")
             .into_string();
         assert!(svg.contains("d=\"M0.0 22.0h0M50.0 2.0h0M100.0 12.0h0\""), "{svg}");
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn histograms_count_every_value() {
+    fn histogram_counts_only_finite_values() {
         let svg = histogram(&[0.1, 0.1, 0.2, 5.0, f64::INFINITY, -1.0], "times").into_string();
         assert_eq!(svg.matches("<rect").count(), 2, "{svg}");
         assert!(svg.contains(": 4</title>") && svg.contains(": 1</title>"), "{svg}");

@@ -25,9 +25,9 @@ pub fn problem(title: &str, reason: &str) -> Markup {
     }
 }
 
-/// Renders whether a validator runs, which has records if `is_known`, and none for a long time if
-/// `is_silent`. A running one is not marked as good: whether it is healthy, the strip at the top of
-/// the page says.
+/// Renders a badge with the state of a validator: "stopped" if it has written no records for a long
+/// time (`is_silent`), otherwise "running" if it has written any (`is_known`). "Running" has no
+/// colour: the strip at the top of the page shows whether the validator is healthy.
 pub fn activity(is_known: bool, is_silent: bool) -> Markup {
     html! {
         @if is_silent { span.badge.bad { "stopped" } }

@@ -76,7 +76,7 @@ mod tests {
     use crate::site::Dashboard;
 
     #[tokio::test]
-    async fn message_is_shown_once_it_is_set() {
+    async fn notice_is_shown_after_it_is_set() {
         let (changes, notice) = (Changes::default(), NoticeSection::new());
         let reports = changes.subscribe();
         let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());

@@ -89,9 +89,9 @@ impl ServicesSection {
         changes.report();
     }
 
-    /// Returns the number and the mean of the values that all daemons together have observed in a
-    /// histogram, for sections of the same dashboard; `None` without values.
-    pub fn observed(&self, metric: &str) -> Option<(f64, f64)> {
+    /// Returns the number and the mean of a histogram's values over all daemons, for sections of
+    /// the same dashboard; `None` without values.
+    pub fn histogram_count_and_mean(&self, metric: &str) -> Option<(f64, f64)> {
         let states = self.source.states();
         let metrics = states
             .iter()

@@ -11,7 +11,7 @@ use tower::ServiceExt as _;
 use crate::{Access, BasePath, Changes, Dashboard, log, weights};
 
 #[tokio::test]
-async fn pages_of_a_full_subnet_take_milliseconds() {
+async fn pages_of_a_full_subnet_are_built_within_200_ms() {
     let (weights, chain) = weights::tests::full_sections().await;
     let log = log::tests::full_section().await;
     let dashboard = Dashboard::new(Access::Local, BasePath::default(), Changes::default());

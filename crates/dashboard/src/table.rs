@@ -50,7 +50,7 @@ impl Sort {
         };
         html! {
             th scope="col" class=(class) aria-sort=[state] {
-                a href=(view.with(&[("sort", key), ("order", order), ("page", "")])) {
+                a href=(view.href_with(&[("sort", key), ("order", order), ("page", "")])) {
                     (label)
                     @if is_current { span.arrow aria-hidden="true" { @if self.is_descending { " ↓" } @else { " ↑" } } }
                 }
@@ -112,6 +112,6 @@ impl Paging {
     }
 
     fn link(&self, view: &View, page: usize, label: &str) -> Markup {
-        html! { a href=(view.with(&[(self.parameter, &page.to_string())])) { (label) } }
+        html! { a href=(view.href_with(&[(self.parameter, &page.to_string())])) { (label) } }
     }
 }

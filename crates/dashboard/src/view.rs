@@ -108,7 +108,7 @@ impl View {
 
     /// Returns a link to this page with some parameters changed. An empty value removes a
     /// parameter.
-    pub fn with(&self, changes: &[(&str, &str)]) -> String {
+    pub fn href_with(&self, changes: &[(&str, &str)]) -> String {
         let unchanged = self
             .query
             .iter()

@@ -34,12 +34,12 @@ pub enum DatabaseError {
     Migrate(#[source] MigrateError),
     /// A database that is opened read-only has the schema of another version.
     #[error(
-        "the database has schema version {found}, but this program reads version {expected}; hint: use the program that \
+        "the database has schema version {actual}, but this program reads version {expected}; hint: use the program that \
          has written the database, or update both"
     )]
     Schema {
         /// Schema version of the database.
-        found: i64,
+        actual: i64,
         /// Schema version of the program.
         expected: i64,
     },

@@ -321,7 +321,7 @@ impl Database {
         if version == expected {
             Ok(())
         } else {
-            Err(DatabaseError::Schema { found: version, expected })
+            Err(DatabaseError::Schema { actual: version, expected })
         }
     }
 

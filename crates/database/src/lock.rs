@@ -10,7 +10,7 @@ use crate::connection::with_timeout;
 use crate::{Database, DatabaseError, Pool};
 
 /// Key of the advisory lock in PostgreSQL, where each database has its own keys.
-const KEY: i64 = 0x7461_6f6e_6574;
+const LOCK_KEY: i64 = 0x7461_6f6e_6574;
 
 /// The exclusive lock of a database. Released when it is dropped, or when the process exits.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Database {
             }
             Pool::Postgres(pool) => {
                 let mut session = pool.acquire().await?.detach();
-                let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(KEY);
+                let lock = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LOCK_KEY);
                 let is_held: bool = with_timeout(self.limits.response, async {
                     Ok(lock.fetch_one(&mut session).await?)
                 })

@@ -49,7 +49,7 @@ impl Postgres {
             assert!(Command::new("chown").arg(user).arg(folder.path()).status().unwrap().success());
         }
         let mut postgres = Self { folder, server: None };
-        let output = as_user("initdb")
+        let output = postgres_command("initdb")
             .args([
                 "--username=postgres",
                 "--auth=trust",
@@ -72,7 +72,7 @@ impl Postgres {
 
     /// Starts the server and waits until it accepts queries; its socket opens shortly before.
     pub fn run(&mut self) {
-        let server = as_user("postgres")
+        let server = postgres_command("postgres")
             .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
             .arg(self.folder.path())
             .arg("-D")
@@ -112,7 +112,7 @@ impl Postgres {
 
     /// Creates an empty database; returns its URL.
     pub fn create(&self, name: &str) -> String {
-        let mut command = as_user("createdb");
+        let mut command = postgres_command("createdb");
         command.arg("--host").arg(self.folder.path()).args(["--username=postgres", name]);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -149,7 +149,8 @@ fn other_user() -> Option<&'static str> {
     is_root.then(|| if has_user() { "postgres" } else { "nobody" })
 }
 
-fn as_user(name: &str) -> Command {
+/// Returns a command of a PostgreSQL program, which runs as a user that PostgreSQL accepts.
+fn postgres_command(name: &str) -> Command {
     let program = postgres_program(name).unwrap();
     match other_user() {
         Some(user) => {

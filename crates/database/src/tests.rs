@@ -213,7 +213,7 @@ async fn half_open_connections_are_replaced() {
 }
 
 #[tokio::test]
-async fn restarted_server_is_used_again() {
+async fn pool_recovers_after_server_restart() {
     let Some(mut server) = Postgres::start() else { return };
     let options = PoolOptions { acquire_timeout: Duration::from_secs(1), ..PoolOptions::default() };
     let database = Database::postgres_with(&server.url(), &schema(), options).await.unwrap();
@@ -319,7 +319,7 @@ async fn read_only_database_sees_other_writes_and_refuses_its_own() {
     assert_eq!(count().await, 2);
     let older_migrations = migrations(&[(1, "things", "CREATE TABLE thing (id BIGINT)")]);
     let error = Database::sqlite_read_only(&file, &older_migrations).await.unwrap_err();
-    assert!(matches!(error, DatabaseError::Schema { found: 2, expected: 1 }), "{error}");
+    assert!(matches!(error, DatabaseError::Schema { actual: 2, expected: 1 }), "{error}");
 }
 
 #[tokio::test]
@@ -351,7 +351,7 @@ async fn read_only_postgres_refuses_writes_and_reads_a_snapshot() {
     reader.check_schema(&schema()).await.unwrap();
     let older_migrations = migrations(&[(1, "things", "CREATE TABLE thing (id BIGINT)")]);
     let error = reader.check_schema(&older_migrations).await.unwrap_err();
-    assert!(matches!(error, DatabaseError::Schema { found: 2, expected: 1 }), "{error}");
+    assert!(matches!(error, DatabaseError::Schema { actual: 2, expected: 1 }), "{error}");
     let error = Database::postgres_read_only("mysql://localhost/x").await.unwrap_err();
     assert!(matches!(error, DatabaseError::Url), "{error}");
 }

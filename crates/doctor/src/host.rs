@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_not_owned_by_the_unit_user_are_reported() {
+    fn state_outside_the_unit_users_home_is_reported() {
         let passwd = "root:x:0:0:root:/root:/bin/bash\ntaonetx:x:7:7::/:/bin/sh\ntaonet:x:998:997::/var/lib/taonet:/bin/sh\n";
         let user = UnitUser::find(passwd).unwrap();
         assert_eq!(

@@ -43,7 +43,7 @@ mod tests {
     use crate::Status;
 
     #[test]
-    fn model_with_wrong_sum_is_fault() {
+    fn missing_and_corrupt_models_are_reported() {
         let directory = tempfile::tempdir().unwrap();
         let store = ModelStore::with(vec![directory.path().to_owned()], "http://hub.invalid");
         let name = ALL_MINILM_L6_V2.name;

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn private_or_foreign_address_is_fault() {
+    async fn private_or_foreign_address_is_reported() {
         let public_policy = AddressPolicy::default();
         let endpoint =
             Endpoint { published: "10.0.0.7:8092".parse().ok(), port: None, external_ip: None };

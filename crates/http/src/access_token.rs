@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn token_is_accepted_only_in_its_header() {
+    fn token_is_accepted_only_as_bearer_token() {
         let token = AccessToken::parse(" 0123456789abcdef\n").unwrap();
         assert_eq!(format!("{token:?}"), "AccessToken");
         let authorizes = |value: &str| {

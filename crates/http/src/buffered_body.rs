@@ -216,8 +216,9 @@ mod tests {
         } else {
             Body::from_stream(futures::StreamExt::chain(stream::iter(chunks), stream::pending()))
         };
-        let answer = service(bodies).oneshot(Request::post("/").body(body).unwrap()).await.unwrap();
-        (answer.status(), answer.into_body().collect().await.unwrap().to_bytes())
+        let response =
+            service(bodies).oneshot(Request::post("/").body(body).unwrap()).await.unwrap();
+        (response.status(), response.into_body().collect().await.unwrap().to_bytes())
     }
 
     #[tokio::test]
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_bodies_share_their_memory_and_small_ones_have_their_own() {
+    async fn full_body_memory_refuses_only_large_bodies() {
         let bodies = BodyLimits::new(100_000, Duration::from_mins(1), 40_000);
         let incomplete = tokio::spawn({
             let bodies = bodies.clone();

@@ -53,7 +53,7 @@ pub async fn tolerate_half_close(request: Request, next: Next) -> Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
-    /// There is none: a half-close ends the connection.
+    /// No such request is in progress: a half-close ends the connection.
     Idle,
     /// The handler has not read the complete body.
     Reading,
@@ -98,7 +98,7 @@ impl Exchange {
     }
 
     /// Records the end of the response.
-    pub(crate) fn end(&self) {
+    pub(crate) fn record_end(&self) {
         self.set(Phase::Idle);
     }
 

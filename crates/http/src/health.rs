@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn name_is_in_health_responses_only() {
+    async fn service_name_is_in_health_responses_only() {
         let router =
             readiness_routes(Readiness::starting(), None).route("/", super::get(async || "home"));
         let router = name_service(router, "signer");

@@ -177,33 +177,36 @@ impl ModelServer {
         Ok(())
     }
 
-    /// Posts JSON to a path below the base URL and calls `take` with the JSON of each server-sent
-    /// event, until `[DONE]`, the end of the stream, or a break. If the response is a single JSON
-    /// document, it counts as one event. After a break, the connection is closed, which cancels the
-    /// server's work.
+    /// Posts JSON to a path below the base URL and calls `on_event` with the JSON of each
+    /// server-sent event, until `[DONE]`, the end of the stream, or a break. If the response is a
+    /// single JSON document, it counts as one event. After a break, the connection is closed, which
+    /// cancels the server's work.
     ///
     /// # Errors
-    /// [`ModelServerError`]; `take` has received the events before the error.
+    /// [`ModelServerError`]; `on_event` has received the events before the error.
     pub async fn events(
         &self,
         path: &str,
         body: &impl Serialize,
-        mut take: impl FnMut(Value) -> ControlFlow<()>,
+        mut on_event: impl FnMut(Value) -> ControlFlow<()>,
     ) -> Result<(), ModelServerError> {
         let mut response =
             self.send(self.http.post(join_path(&self.base, path)).json(body)).await?;
         let content_type =
             response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if content_type.is_some_and(|value| value.starts_with("application/json")) {
-            let _ = take(parse(&read_capped(response, MAX_JSON).await?)?);
+            let _ = on_event(parse(&read_capped(response, MAX_JSON).await?)?);
             return Ok(());
         }
         let (mut stream, mut read_bytes, mut flow) =
             (EventStream::default(), 0, ControlFlow::Continue(()));
         let mut event = |event: ServerEvent<'_>| {
             if flow.is_continue() {
-                flow =
-                    if event.is_done() { ControlFlow::Break(()) } else { take(parse(event.data)?) };
+                flow = if event.is_done() {
+                    ControlFlow::Break(())
+                } else {
+                    on_event(parse(event.data)?)
+                };
             }
             Ok::<_, ModelServerError>(flow)
         };

@@ -16,7 +16,7 @@ use tower::Layer as _;
 use taonet_service::Shutdown;
 
 use crate::half_close::{Exchange, HalfClose};
-use crate::unread::{Lingering, Unread, follow};
+use crate::unread::{Lingering, Unread, track_request};
 use crate::{ConnectionSlots, WriteDeadline};
 
 /// Pause after `accept` failed, for example because file descriptors ran out.
@@ -100,7 +100,7 @@ pub async fn serve_over<S, F>(
         .header_read_timeout(limits.header_timeout)
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.header_bytes.max(MAX_BUFFER_BYTES));
-    let router = router.layer(middleware::from_fn(follow));
+    let router = router.layer(middleware::from_fn(track_request));
     let slots = ConnectionSlots::new(limits.connections, limits.connections_per_address);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn endless_lines_and_events_are_refused() {
+    fn oversized_lines_and_events_are_refused() {
         assert_eq!(parse(&[&vec![b'x'; MAX_EVENT_LENGTH + 1]]), Err(EventTooLong));
         assert_eq!(
             parse(&[&[vec![b'x'; MAX_EVENT_LENGTH + 1], b"\n".to_vec()].concat()]),

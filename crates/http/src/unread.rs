@@ -36,7 +36,7 @@ pub(crate) struct Unread(Arc<AtomicBool>);
 
 /// Tracks the progress of a connection's requests, and adds `connection: close` to responses sent
 /// before the body was read to its end.
-pub(crate) async fn follow(
+pub(crate) async fn track_request(
     Extension(unread): Extension<Unread>,
     Extension(progress): Extension<Progress>,
     Extension(exchange): Extension<Exchange>,
@@ -53,7 +53,12 @@ pub(crate) async fn follow(
         let is_read = Arc::new(AtomicBool::new(false));
         let exchange = exchange.clone();
         let request = request.map(|inner| {
-            Body::new(WatchedBody { inner, is_read: Arc::clone(&is_read), progress, exchange })
+            Body::new(TrackedRequestBody {
+                inner,
+                is_read: Arc::clone(&is_read),
+                progress,
+                exchange,
+            })
         });
         let mut response = next.run(request).await;
         if !is_read.load(Ordering::Acquire) {
@@ -63,7 +68,7 @@ pub(crate) async fn follow(
         response
     };
     exchange.record_response(&response);
-    response.map(|inner| Body::new(TrackedBody { inner, _response_guard: guard }))
+    response.map(|inner| Body::new(TrackedResponseBody { inner, _response_guard: guard }))
 }
 
 /// A guard that marks the request as answered on drop.
@@ -72,17 +77,17 @@ struct ResponseGuard(Progress, Exchange);
 impl Drop for ResponseGuard {
     fn drop(&mut self) {
         self.0.mark_answered();
-        self.1.end();
+        self.1.record_end();
     }
 }
 
 /// Response body that marks the request as answered at its end.
-struct TrackedBody {
+struct TrackedResponseBody {
     inner: Body,
     _response_guard: ResponseGuard,
 }
 
-impl HttpBody for TrackedBody {
+impl HttpBody for TrackedResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -108,14 +113,14 @@ impl HttpBody for TrackedBody {
 struct Evicted;
 
 /// Request body that records whether it was read to its end.
-struct WatchedBody {
+struct TrackedRequestBody {
     inner: Body,
     is_read: Arc<AtomicBool>,
     progress: Progress,
     exchange: Exchange,
 }
 
-impl HttpBody for WatchedBody {
+impl HttpBody for TrackedRequestBody {
     type Data = Bytes;
     type Error = axum::Error;
 

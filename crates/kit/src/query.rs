@@ -16,7 +16,7 @@ use crate::metrics;
 use crate::protocol::{Protocol, fields};
 
 /// Maximum length of the reason that is read from the body of a refusal, in characters.
-const MAX_REASON: usize = 500;
+const MAX_REASON_CHARS: usize = 500;
 
 /// Limits on the requests of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +212,7 @@ pub(crate) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> R
     let message = match AxonStatus::of(headers) {
         Some(status) => status.message,
         None => serde_json::from_slice::<Refusal>(body)
-            .map(|refusal| printable_excerpt(&refusal.message, MAX_REASON))
+            .map(|refusal| printable_excerpt(&refusal.message, MAX_REASON_CHARS))
             .unwrap_or_default(),
     };
     ReplyError::Status { status, message }

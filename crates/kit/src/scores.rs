@@ -92,10 +92,10 @@ pub enum ScoresError {
     #[error("the record of a step is damaged; hint: another program has written the database")]
     Request(#[from] RequestHashError),
     /// The imported scores are those of another subnet.
-    #[error("the scores are those of subnet {found}, expected {expected}")]
+    #[error("the scores are those of subnet {actual}, expected {expected}")]
     OtherSubnet {
         /// Netuid of the imported scores.
-        found: NetUid,
+        actual: NetUid,
         /// Netuid of the scores that they would replace.
         expected: NetUid,
     },
@@ -304,7 +304,7 @@ impl Scores {
     /// failed.
     pub async fn import(&self, export: &ScoresExport) -> Result<(), ScoresError> {
         if export.netuid != self.netuid {
-            return Err(ScoresError::OtherSubnet { found: export.netuid, expected: self.netuid });
+            return Err(ScoresError::OtherSubnet { actual: export.netuid, expected: self.netuid });
         }
         let mut transaction = self.database.begin().await?;
         let own_step = self.last_step_with((&mut transaction).into()).await?;

@@ -15,13 +15,13 @@ use taonet_timelock::{Beacon, EpochSchedule, Round, WeightsPayload, encrypt};
 use crate::{Plan, SubmitError};
 
 /// The commit-reveal version with timelocked commits; later versions are unsupported.
-const TIMELOCKED: u16 = 4;
+const TIMELOCKED_VERSION: u16 = 4;
 
 /// The last commit-reveal version with hash commits.
 const LAST_HASH_COMMIT_VERSION: u16 = 2;
 
 /// The number of 16-bit values in a salt, as in Bittensor's SDK.
-const SALT: usize = 8;
+const SALT_LENGTH: usize = 8;
 
 /// The form in which weights are submitted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ impl SubmissionForm {
     ) -> Result<Self, SubmitError> {
         match rules.commit_reveal {
             None => Ok(Self::Plain),
-            Some(CommitReveal { version: TIMELOCKED, period_epochs }) => {
+            Some(CommitReveal { version: TIMELOCKED_VERSION, period_epochs }) => {
                 Ok(Self::Timelocked { period_epochs })
             }
             Some(CommitReveal { version, period_epochs })
@@ -84,7 +84,7 @@ impl SubmissionForm {
 
 /// Generates a random salt for a hash commit, so that nobody can guess the weights from the hash.
 pub fn salt(rng: &mut impl CryptoRng) -> Vec<u16> {
-    (0..SALT).map(|_| rng.random()).collect()
+    (0..SALT_LENGTH).map(|_| rng.random()).collect()
 }
 
 /// The maximum difference between the local clock and the timestamp of the newest block: 25 blocks
@@ -142,7 +142,13 @@ pub fn timelocked_commit(
     let round = schedule(rules, head, period_epochs).reveal_round(beacon, block_time, time)?;
     let commit = encrypt(&payload.to_bytes(), beacon, round, rng)?.to_bytes();
     Ok((
-        calls::commit_timelocked_mechanism_weights(netuid, mech, &commit, round.0, TIMELOCKED),
+        calls::commit_timelocked_mechanism_weights(
+            netuid,
+            mech,
+            &commit,
+            round.0,
+            TIMELOCKED_VERSION,
+        ),
         round,
     ))
 }
@@ -291,7 +297,7 @@ mod tests {
         let SubmissionForm::Hash { salt, period_epochs: 2 } = form_of_version(2).unwrap() else {
             panic!("not by hash")
         };
-        assert_eq!(salt.len(), SALT);
+        assert_eq!(salt.len(), SALT_LENGTH);
         for version in [3, 5] {
             assert!(
                 matches!(form_of_version(version), Err(SubmitError::UnknownCommitReveal { version: found, .. }) if found == version)

@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_owner_reads_the_ledger() {
+    async fn ledger_is_readable_by_owner_only() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("a/b");
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -76,8 +76,8 @@ impl Heads {
                 query.device(),
             )?)?;
         }
-        let shares = softmax_last_dim(&scores)?.reshape((self.kv, rows, total))?;
-        let output = shares.matmul(values)?.reshape((self.query, tokens, self.size))?;
+        let weights = softmax_last_dim(&scores)?.reshape((self.kv, rows, total))?;
+        let output = weights.matmul(values)?.reshape((self.query, tokens, self.size))?;
         Ok(output.transpose(0, 1)?.reshape((tokens, self.query * self.size))?)
     }
 
@@ -120,7 +120,7 @@ impl Heads {
     ///
     /// Each token's additions have the same order in any batch, as in
     /// [`PagedCache`](crate::paged::PagedCache). Products with quantised weights round their input,
-    /// which would turn the least difference into one of a whole step.
+    /// which can turn the smallest difference into one of a quantisation step.
     fn attend_on_cpu(
         &self,
         cached_tokens: usize,
@@ -211,10 +211,11 @@ struct SharedHeads<'a> {
 fn attend_head(query: &[f32], keys: &[f32], values: &[f32], output: &mut [f32]) {
     let size = query.len();
     let scale = 1.0 / (size as f32).sqrt();
-    let mut shares: Vec<f32> = keys.chunks_exact(size).map(|key| dot(query, key) * scale).collect();
-    softmax(&mut shares);
-    for (share, value) in shares.into_iter().zip(values.chunks_exact(size)) {
-        add_share(share, value, output);
+    let mut weights: Vec<f32> =
+        keys.chunks_exact(size).map(|key| dot(query, key) * scale).collect();
+    softmax(&mut weights);
+    for (weight, value) in weights.into_iter().zip(values.chunks_exact(size)) {
+        add_weighted(weight, value, output);
     }
 }
 
@@ -231,10 +232,10 @@ pub(crate) fn softmax(scores: &mut [f32]) {
     }
 }
 
-/// Adds a token's value, weighted by its share of the attention, to `output`.
-pub(crate) fn add_share(share: f32, value: &[f32], output: &mut [f32]) {
+/// Adds a token's value, times its attention weight, to `output`.
+pub(crate) fn add_weighted(weight: f32, value: &[f32], output: &mut [f32]) {
     for (output, value) in output.iter_mut().zip(value) {
-        *output += share * value;
+        *output += weight * value;
     }
 }
 
@@ -243,7 +244,7 @@ mod tests {
     use super::*;
     use crate::linear::tests::{largest_difference, random};
 
-    /// Only GPUs use the products, which CI lacks.
+    /// The matrix products are the GPU's code path, and CI has no GPU.
     #[test]
     fn cpu_attention_equals_matrix_products() {
         let (query, kv, size) = (6, 2, 16);

@@ -180,9 +180,9 @@ struct ModelTypeFile {
 pub(crate) struct Checkpoint<N> {
     pub(crate) network: N,
     /// Token that begins a prompt.
-    pub(crate) begin: Option<u32>,
+    pub(crate) begin_token: Option<u32>,
     /// Tokens that end an answer.
-    pub(crate) ends: Vec<u32>,
+    pub(crate) end_tokens: Vec<u32>,
 }
 
 /// Loads a model of the Llama family from a directory to the CPU.
@@ -195,7 +195,7 @@ pub(crate) fn load_llama(
     let Some(kind) = kind_of_directory(&model_type) else {
         return Err(LoadError::Unsupported { path, feature: format!("model_type {model_type:?}") });
     };
-    llama_of(kind, directory, &path, Device::Cpu, bits)
+    load_llama_kind(kind, directory, &path, Device::Cpu, bits)
 }
 
 /// Loads a model of any supported architecture from a directory.
@@ -207,8 +207,9 @@ pub(crate) fn load(
     let path = directory.join("config.json");
     let model_type = json::<ModelTypeFile>(&path)?.model_type;
     if let Some(kind) = kind_of_directory(&model_type) {
-        let Checkpoint { network, begin, ends } = llama_of(kind, directory, &path, device, bits)?;
-        return Ok(Checkpoint { network: Network::Llama(network), begin, ends });
+        let Checkpoint { network, begin_token, end_tokens } =
+            load_llama_kind(kind, directory, &path, device, bits)?;
+        return Ok(Checkpoint { network: Network::Llama(network), begin_token, end_tokens });
     }
     match model_type.as_str() {
         "gpt2" => {
@@ -216,8 +217,12 @@ pub(crate) fn load(
             let config = gpt2::config(&file, &path)?;
             config.check()?;
             let network = gpt2::load(config, &mut Tensors::of_directory(directory, device, bits)?)?;
-            let ends = ends(directory, file.eos_token_id)?;
-            Ok(Checkpoint { network: Network::Gpt2(network), begin: file.bos_token_id, ends })
+            let end_tokens = end_tokens(directory, file.eos_token_id)?;
+            Ok(Checkpoint {
+                network: Network::Gpt2(network),
+                begin_token: file.bos_token_id,
+                end_tokens,
+            })
         }
         kind => Err(LoadError::Unsupported { feature: format!("model_type {kind:?}"), path }),
     }
@@ -229,7 +234,7 @@ fn kind_of_directory(model_type: &str) -> Option<LlamaKind> {
     LlamaKind::from_name(model_type).filter(|kind| *kind != LlamaKind::Gemma3)
 }
 
-fn llama_of(
+fn load_llama_kind(
     kind: LlamaKind,
     directory: &Path,
     path: &Path,
@@ -240,8 +245,8 @@ fn llama_of(
     let config = llama::config(kind, &file, path)?;
     config.check()?;
     let network = llama::load(config, &file, &mut Tensors::of_directory(directory, device, bits)?)?;
-    let begin = file.bos_token_id.filter(|_| kind.has_begin());
-    Ok(Checkpoint { network, begin, ends: ends(directory, file.eos_token_id)? })
+    let begin_token = file.bos_token_id.filter(|_| kind.has_begin());
+    Ok(Checkpoint { network, begin_token, end_tokens: end_tokens(directory, file.eos_token_id)? })
 }
 
 /// A model from a GGUF file.
@@ -279,11 +284,11 @@ pub(crate) fn load_gguf(
     let kind = LlamaKind::from_name(&architecture);
     let has_begin_token =
         file.flag("tokenizer.ggml.add_bos_token").unwrap_or(kind.is_none_or(LlamaKind::has_begin));
-    let begin = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| has_begin_token);
+    let begin_token = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| has_begin_token);
     let names = ["eos", "eot", "eom"].map(|name| format!("tokenizer.ggml.{name}_token_id"));
-    let mut ends: BTreeSet<u32> = file.ends();
+    let mut end_tokens: BTreeSet<u32> = file.end_tokens();
     for name in names {
-        ends.extend(file.token(&name)?);
+        end_tokens.extend(file.token(&name)?);
     }
     let (tokenizer, template) = (file.tokenizer()?, file.template()?);
     let network = match (architecture.as_str(), kind) {
@@ -302,19 +307,20 @@ pub(crate) fn load_gguf(
             return Err(LoadError::Unsupported { path: file.path().to_owned(), feature });
         }
     };
-    let checkpoint = Checkpoint { network, begin, ends: ends.into_iter().collect() };
+    let checkpoint =
+        Checkpoint { network, begin_token, end_tokens: end_tokens.into_iter().collect() };
     Ok(GgufCheckpoint { checkpoint, tokenizer, template, is_quantized })
 }
 
 /// Returns the tokens that end an answer: those of `config.json`, and those of
 /// `generation_config.json`.
-fn ends(directory: &Path, ids: Ids) -> Result<Vec<u32>, LoadError> {
-    let mut ends: BTreeSet<u32> = ids.into_vec().into_iter().collect();
+fn end_tokens(directory: &Path, ids: Ids) -> Result<Vec<u32>, LoadError> {
+    let mut end_tokens: BTreeSet<u32> = ids.into_vec().into_iter().collect();
     let path = directory.join("generation_config.json");
     if path.exists() {
-        ends.extend(json::<GenerationFile>(&path)?.eos_token_id.into_vec());
+        end_tokens.extend(json::<GenerationFile>(&path)?.eos_token_id.into_vec());
     }
-    Ok(ends.into_iter().collect())
+    Ok(end_tokens.into_iter().collect())
 }
 
 /// Reads a JSON file or template, up to its maximum size.

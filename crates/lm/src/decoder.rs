@@ -130,7 +130,7 @@ impl CausalModel {
     /// [`ModelError::TooLong`] when the tokens exceed the context, [`ModelError::Config`] for Gemma 3.
     pub fn decoder(&self, tokens: usize) -> Result<Decoder, ModelError> {
         match &self.network {
-            Network::Gpt2(model) => of_gpt2(model, tokens),
+            Network::Gpt2(model) => gpt2_decoder(model, tokens),
             Network::Llama(model) => model.decoder(tokens),
         }
     }
@@ -150,7 +150,7 @@ fn check(tokens: usize, context: usize) -> Result<(), ModelError> {
     if tokens > context { Err(ModelError::TooLong { tokens, context }) } else { Ok(()) }
 }
 
-fn of_gpt2(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
+fn gpt2_decoder(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
     let config = &model.config;
     check(tokens, config.context)?;
     let (hidden, inner) = (config.hidden, config.intermediate);
@@ -250,11 +250,12 @@ fn split_qkv(all: Projection) -> [Projection; 3] {
     let Projection { weights: Matrix { outputs, inputs, values }, bias } = all;
     let outputs = outputs / 3;
     [0, 1, 2].map(|number| Projection {
-        weights: Matrix { outputs, inputs, values: part(&values, outputs * inputs, number) },
-        bias: bias.as_ref().map(|bias| part(bias, outputs, number)),
+        weights: Matrix { outputs, inputs, values: nth_part(&values, outputs * inputs, number) },
+        bias: bias.as_ref().map(|bias| nth_part(bias, outputs, number)),
     })
 }
 
-fn part(values: &[f32], size: usize, number: usize) -> Vec<f32> {
+/// Returns one of the parts of `size` values, by its number from 0.
+fn nth_part(values: &[f32], size: usize, number: usize) -> Vec<f32> {
     values.iter().skip(number * size).take(size).copied().collect()
 }

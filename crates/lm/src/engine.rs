@@ -192,12 +192,12 @@ impl<'a> Batch<'a> {
         self.waiting.retain(|job| !job.events.is_closed());
         for index in (0..self.streams.len()).rev() {
             if self.streams.get(index).is_some_and(|stream| stream.events.is_closed()) {
-                self.end(index);
+                self.remove_stream(index);
             }
         }
     }
 
-    fn end(&mut self, index: usize) {
+    fn remove_stream(&mut self, index: usize) {
         let stream = self.streams.swap_remove(index);
         self.cache.release(stream.pages);
     }
@@ -313,7 +313,7 @@ impl<'a> Batch<'a> {
             }
         }
         for index in ended_streams.into_iter().rev() {
-            self.end(index);
+            self.remove_stream(index);
         }
     }
 }

@@ -97,10 +97,14 @@ impl Sampler {
         // checker, which reads the text, could not tell where they were.
         let is_first = self.tokens == 0;
         let is_excluded = |token: u32| {
-            if vocabulary.ends().contains(&token) { is_first } else { vocabulary.is_special(token) }
+            if vocabulary.end_tokens().contains(&token) {
+                is_first
+            } else {
+                vocabulary.is_special(token)
+            }
         };
         let token = choose(&logits, &self.sampling, &mut self.generator, is_excluded);
-        if vocabulary.ends().contains(&token) {
+        if vocabulary.end_tokens().contains(&token) {
             self.finish = Some(Finish::Stop);
             return None;
         }

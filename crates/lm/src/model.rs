@@ -131,8 +131,10 @@ impl LanguageModel {
             let conversion = bits.map_or(Conversion::SlowBlocks, Conversion::All);
             return Self::load_gguf(name, path, conversion);
         }
-        let Checkpoint { network: llama, begin, ends } = checkpoint::load_llama(path, bits)?;
-        let vocabulary = Vocabulary::open(path, llama.config().vocabulary, begin, ends)?;
+        let Checkpoint { network: llama, begin_token, end_tokens } =
+            checkpoint::load_llama(path, bits)?;
+        let vocabulary =
+            Vocabulary::open(path, llama.config().vocabulary, begin_token, end_tokens)?;
         let template = ChatTemplate::open(path)?;
         Ok(Self { name, llama, vocabulary, template })
     }
@@ -140,7 +142,7 @@ impl LanguageModel {
     fn load_gguf(name: String, path: &Path, conversion: Conversion) -> Result<Self, LoadError> {
         let GgufCheckpoint { checkpoint, tokenizer, template, .. } =
             checkpoint::load_gguf(path, Device::Cpu, conversion)?;
-        let Checkpoint { network, begin, ends } = checkpoint;
+        let Checkpoint { network, begin_token, end_tokens } = checkpoint;
         let llama = match network {
             Network::Llama(llama) => llama,
             other @ Network::Gpt2(_) => {
@@ -150,8 +152,13 @@ impl LanguageModel {
                 });
             }
         };
-        let vocabulary =
-            Vocabulary::from_gguf(path, tokenizer, llama.config().vocabulary, begin, ends)?;
+        let vocabulary = Vocabulary::from_gguf(
+            path,
+            tokenizer,
+            llama.config().vocabulary,
+            begin_token,
+            end_tokens,
+        )?;
         let template = template.map(|source| ChatTemplate::parse(source, path)).transpose()?;
         Ok(Self { name, llama, vocabulary, template })
     }
@@ -200,20 +207,20 @@ impl LanguageModel {
             return self.vocabulary.encode_with_special_tokens(&template.render(messages, turn)?);
         }
         let continues = turn == Turn::Continued;
-        let begin = self.vocabulary.begin().filter(|_| self.vocabulary.has_roles());
-        let begin = begin.ok_or_else(|| {
+        let begin_token = self.vocabulary.begin_token().filter(|_| self.vocabulary.has_roles());
+        let begin_token = begin_token.ok_or_else(|| {
             ModelError::Template(
                 "the model has none; hint: use completions, or a model that was trained to chat"
                     .to_owned(),
             )
         })?;
-        let mut prompt = vec![begin];
+        let mut prompt = vec![begin_token];
         let last = messages.len().saturating_sub(1);
         for (index, message) in messages.iter().enumerate() {
             prompt.push(self.vocabulary.role(&message.role));
             prompt.extend(self.vocabulary.encode(&message.content)?);
             if !(continues && index == last) {
-                prompt.push(self.vocabulary.end());
+                prompt.push(self.vocabulary.end_token());
             }
         }
         if !continues {
@@ -227,7 +234,7 @@ impl LanguageModel {
     /// # Errors
     /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.
     pub fn completion_prompt(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        let mut prompt: Vec<u32> = self.vocabulary.begin().into_iter().collect();
+        let mut prompt: Vec<u32> = self.vocabulary.begin_token().into_iter().collect();
         prompt.extend(self.vocabulary.encode(text)?);
         Ok(prompt)
     }
@@ -291,8 +298,9 @@ impl LanguageModel {
         let logprob = logprob_of(&logprobs, token);
         let better_count = logprobs.iter().filter(|other| **other > logprob).count();
         let rank = u32::try_from(better_count + 1).unwrap_or(u32::MAX);
-        let ends = self.vocabulary.ends().iter().map(|end| logprob_of(&logprobs, *end));
-        let end_logprob = ends.fold(f64::NEG_INFINITY, f64::max);
+        let end_logprobs =
+            self.vocabulary.end_tokens().iter().map(|token| logprob_of(&logprobs, *token));
+        let end_logprob = end_logprobs.fold(f64::NEG_INFINITY, f64::max);
         PositionProbabilities { rank, logprob, end_logprob, top: likeliest(&logprobs, top) }
     }
 }
@@ -364,9 +372,10 @@ mod tests {
         }
     }
 
-    /// Also the first token, which cannot be the end token: a checker expects no others.
+    /// This includes the first token, which cannot be the end token: a checker expects every token
+    /// among the likeliest.
     #[test]
-    fn tokens_are_among_the_likeliest_of_all() {
+    fn sampled_tokens_are_among_the_top_k_of_all() {
         let model = LanguageModel::random("m", 1, 1).unwrap();
         for seed in 0..400 {
             let prompt = model.completion_prompt(&format!("number {seed}")).unwrap();

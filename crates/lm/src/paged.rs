@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use crate::attention::{add_share, softmax};
+use crate::attention::{add_weighted, softmax};
 use crate::linear::dot;
 use crate::llama::Projected;
 use crate::{Llama, LlamaConfig, ModelError};
@@ -203,9 +203,9 @@ impl PagedCache {
             let (block, range) = self.block_range(pages, layer, past)?;
             let values = self.blocks.get(block)?.values.get(range)?;
             for (head, output) in output.chunks_exact_mut(size).enumerate() {
-                let (start, share) =
+                let (start, weight) =
                     (head / shared * size, *scores.get(head * tokens + past - first)?);
-                add_share(share, values.get(start..start + size)?, output);
+                add_weighted(weight, values.get(start..start + size)?, output);
             }
         }
         Some(())

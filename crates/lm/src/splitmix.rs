@@ -17,10 +17,10 @@ impl SplitMix64 {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         let mut generator = Self(seed ^ hash);
-        Self(generator.bits())
+        Self(generator.next_bits())
     }
 
-    pub(crate) const fn bits(&mut self) -> u64 {
+    pub(crate) const fn next_bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -30,7 +30,7 @@ impl SplitMix64 {
 
     /// Draws a uniform number in `0..1`.
     pub(crate) fn uniform(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.next_bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Draws an approximately normal number with mean 0 and variance 1: the sum of twelve uniform
@@ -48,14 +48,14 @@ mod tests {
     fn first_numbers_equal_splitmix64() {
         let mut generator = SplitMix64::new(1_234_567);
         assert_eq!(
-            [generator.bits(), generator.bits()],
+            [generator.next_bits(), generator.next_bits()],
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
         );
     }
 
     #[test]
     fn streams_depend_on_seed_and_name() {
-        let first = |seed, name| SplitMix64::with_name(seed, name).bits();
+        let first = |seed, name| SplitMix64::with_name(seed, name).next_bits();
         assert_eq!(first(1, "a"), first(1, "a"));
         assert_ne!(first(1, "a"), first(1, "b"));
         assert_ne!(first(1, "a"), first(2, "a"));

@@ -23,8 +23,8 @@ pub struct Vocabulary {
     pieces: Vec<String>,
     ids: HashMap<String, u32>,
     special: Vec<bool>,
-    begin: Option<u32>,
-    ends: Vec<u32>,
+    begin_token: Option<u32>,
+    end_tokens: Vec<u32>,
     coder: Coder,
 }
 
@@ -60,8 +60,8 @@ impl Default for Vocabulary {
             pieces,
             ids,
             special,
-            begin: Some(BEGIN),
-            ends: vec![END],
+            begin_token: Some(BEGIN),
+            end_tokens: vec![END],
             coder: Coder::Longest(longest),
         }
     }
@@ -79,18 +79,18 @@ impl Vocabulary {
     }
 
     /// Returns the token that begins every prompt, if there is one.
-    pub const fn begin(&self) -> Option<u32> {
-        self.begin
+    pub const fn begin_token(&self) -> Option<u32> {
+        self.begin_token
     }
 
     /// Returns the token that ends a turn.
-    pub fn end(&self) -> u32 {
-        self.ends.first().copied().unwrap_or(END)
+    pub fn end_token(&self) -> u32 {
+        self.end_tokens.first().copied().unwrap_or(END)
     }
 
     /// Returns all tokens that end an answer.
-    pub fn ends(&self) -> &[u32] {
-        &self.ends
+    pub fn end_tokens(&self) -> &[u32] {
+        &self.end_tokens
     }
 
     /// Returns whether a token is special: it controls the model and has no text.
@@ -262,7 +262,7 @@ mod tests {
                 .all(|token| !vocabulary.is_special(token))
         );
         assert_eq!(vocabulary.token("<|end|>"), None);
-        assert_eq!(vocabulary.text(vocabulary.end()), "");
+        assert_eq!(vocabulary.text(vocabulary.end_token()), "");
         assert_ne!(vocabulary.role("assistant"), vocabulary.role("user"));
         assert_eq!(vocabulary.role("nobody"), vocabulary.role("user"));
     }

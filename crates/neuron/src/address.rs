@@ -132,8 +132,9 @@ impl AddressPolicy {
     }
 
     fn address(&self, text: &str, allow_names: bool) -> Result<MinerAddress, AddressError> {
-        let full = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let mut url = Url::parse(&full).map_err(|source| malformed(text, source))?;
+        let url_text =
+            if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let mut url = Url::parse(&url_text).map_err(|source| malformed(text, source))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(AddressError::Scheme(text.to_owned()));
         }
@@ -218,7 +219,7 @@ fn is_loopback(host: &Host) -> bool {
 /// Whether a host name can be public; false for names of this machine, its network or its cluster.
 fn is_public_name(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let own = [
+    let local_domains = [
         "localhost",
         "local",
         "internal",
@@ -231,7 +232,7 @@ fn is_public_name(name: &str) -> bool {
         "invalid",
         "example",
     ];
-    name.rsplit_once('.').is_some_and(|(_, last)| !own.contains(&last))
+    name.rsplit_once('.').is_some_and(|(_, last)| !local_domains.contains(&last))
 }
 
 #[cfg(test)]

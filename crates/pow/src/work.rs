@@ -12,7 +12,7 @@ use taonet_primitives::{BlockHash, Coldkey, Hotkey, NetUid};
 /// Prefix of the hashed bytes.
 const DOMAIN: &[u8; 25] = b"subtensor-pow-register-v1";
 /// Number of hashed bytes before the nonce: domain, netuid, block, hotkey and coldkey.
-const PREFIX: usize = DOMAIN.len() + 2 + 3 * 32;
+const PREFIX_BYTES: usize = DOMAIN.len() + 2 + 3 * 32;
 /// Number of hashes between two reads of the clock.
 const BATCH: u64 = 1 << 10;
 
@@ -48,9 +48,9 @@ impl Work {
     }
 
     /// Returns the hashed bytes before the nonce.
-    pub(crate) fn prefix(&self) -> [u8; PREFIX] {
+    pub(crate) fn prefix(&self) -> [u8; PREFIX_BYTES] {
         let Self { netuid, block, hotkey, coldkey, .. } = self;
-        let (netuid, mut prefix) = (netuid.0.to_le_bytes(), [0; PREFIX]);
+        let (netuid, mut prefix) = (netuid.0.to_le_bytes(), [0; PREFIX_BYTES]);
         let keys = block.as_bytes().iter().chain(hotkey.as_bytes()).chain(coldkey.as_bytes());
         for (target, byte) in prefix.iter_mut().zip(DOMAIN.iter().chain(&netuid).chain(keys)) {
             *target = *byte;
@@ -182,7 +182,7 @@ pub(crate) mod tests {
     ];
 
     #[test]
-    fn the_first_nonce_that_meets_the_difficulty_is_found() {
+    fn first_nonce_meeting_the_difficulty_is_found() {
         for (difficulty, nonce, seal) in MINED {
             let solution = recorded(1, MINED_IN, difficulty).search(
                 0,

@@ -132,7 +132,7 @@ mod tests {
             Err(Ss58Error::Checksum)
         );
         let other = Ss58Error::Prefix {
-            found: Ss58Prefix::new(0).unwrap(),
+            actual: Ss58Prefix::new(0).unwrap(),
             expected: Ss58Prefix::BITTENSOR,
         };
         // The same key under Polkadot's prefix 0.

@@ -3,7 +3,7 @@
 
 const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 /// Number of digits that are converted at a time.
-const GROUP: usize = 5;
+const GROUP_DIGITS: usize = 5;
 /// Number of values of a group, which fits 32 bits.
 const GROUP_VALUES: u64 = 58_u64.pow(5);
 
@@ -21,7 +21,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
             group = dividend % GROUP_VALUES;
         }
         start += usize::from(remaining.first() == Some(&0));
-        for _ in 0..GROUP {
+        for _ in 0..GROUP_DIGITS {
             digits.extend(ALPHABET.get((group % 58) as usize));
             group /= 58;
         }
@@ -35,7 +35,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     // The least significant word comes first.
     let mut words: Vec<u32> = Vec::new();
-    for group in text.as_bytes().chunks(GROUP) {
+    for group in text.as_bytes().chunks(GROUP_DIGITS) {
         let (mut value, mut values) = (0, 1);
         for digit in group {
             value = value * 58 + digit_value(*digit)?;

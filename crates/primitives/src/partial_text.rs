@@ -27,7 +27,7 @@ mod tests {
     /// Columns: bytes · complete text · bytes that remain
     #[test]
     fn incomplete_character_remains() {
-        for (bytes, text, rest) in [
+        for (bytes, text, remaining) in [
             (&b""[..], "", &b""[..]),
             (b"The ferry", "The ferry", b""),
             (b"caf\xc3", "caf", b"\xc3"),
@@ -39,7 +39,7 @@ mod tests {
         ] {
             let mut bytes = bytes.to_vec();
             assert_eq!(take_complete_text(&mut bytes), text);
-            assert_eq!(bytes, rest, "{text}");
+            assert_eq!(bytes, remaining, "{text}");
         }
     }
 }

@@ -17,10 +17,10 @@ pub enum Ss58Error {
     #[error("address has {}, expected 35 (36 with a two-byte prefix)", crate::counted(.0, "byte"))]
     Length(usize),
     /// The address belongs to another network.
-    #[error("address prefix is {found}, expected {expected}")]
+    #[error("address prefix is {actual}, expected {expected}")]
     Prefix {
         /// The prefix of the address.
-        found: Ss58Prefix,
+        actual: Ss58Prefix,
         /// The expected prefix.
         expected: Ss58Prefix,
     },
@@ -131,7 +131,7 @@ impl Ss58 {
         if self.prefix == expected {
             Ok(self.key)
         } else {
-            Err(Ss58Error::Prefix { found: self.prefix, expected })
+            Err(Ss58Error::Prefix { actual: self.prefix, expected })
         }
     }
 }

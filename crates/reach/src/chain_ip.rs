@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum ChainIpError {
     /// The IP version is neither 4 nor 6.
     #[error("IP version is {0}, expected 4 or 6")]
-    Kind(u8),
+    Version(u8),
     /// The number exceeds the 32 bits of an IPv4 address.
     #[error("{0} is too large for an IPv4 address")]
     TooLarge(u128),
@@ -43,7 +43,7 @@ impl ChainIp {
                 Ok(Ipv4Addr::from_bits(bits).into())
             }
             6 => Ok(Ipv6Addr::from_bits(self.ip).into()),
-            other => Err(ChainIpError::Kind(other)),
+            other => Err(ChainIpError::Version(other)),
         }
     }
 
@@ -92,7 +92,7 @@ mod tests {
             ChainIp { ip: 1 << 32, ip_type: 4 }.to_ip(),
             Err(ChainIpError::TooLarge(1 << 32))
         );
-        assert_eq!(ChainIp { ip: 1, ip_type: 0 }.to_ip(), Err(ChainIpError::Kind(0)));
+        assert_eq!(ChainIp { ip: 1, ip_type: 0 }.to_ip(), Err(ChainIpError::Version(0)));
     }
 
     proptest! {

@@ -108,10 +108,10 @@ mod tests {
 
     const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-    async fn source(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> String {
+    async fn source(respond: impl Fn() -> Response + Clone + Send + Sync + 'static) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let router = Router::new().route("/", get(move || async move { answer() }));
+        let router = Router::new().route("/", get(move || async move { respond() }));
         tokio::spawn(async move { axum::serve(listener, router).await });
         url
     }

@@ -37,13 +37,13 @@
 
 #![deny(clippy::arithmetic_side_effects)]
 
-mod endless;
 mod read;
+mod recursion;
 mod walk;
 mod write;
 
-pub use endless::{EndlessType, refuse_endless};
 pub use read::{fields_of, read, to_json};
+pub use recursion::{RecursionError, check_recursion};
 pub use walk::check;
 pub use write::{JsonError, is_option, to_value};
 

@@ -22,13 +22,13 @@ const BASE_VALUES: usize = 1 << 12;
 pub fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
     let values_left =
         bytes.len().saturating_mul(MAX_VALUES_PER_BYTE).saturating_add(BASE_VALUES).min(MAX_VALUES);
-    let mut walk = Walk { rest: bytes, types, values_left };
+    let mut walk = Walk { remaining: bytes, types, values_left };
     walk.value(type_id, MAX_NESTED)?;
-    Ok(bytes.len().saturating_sub(walk.rest.len()))
+    Ok(bytes.len().saturating_sub(walk.remaining.len()))
 }
 
 struct Walk<'a> {
-    rest: &'a [u8],
+    remaining: &'a [u8],
     types: &'a PortableRegistry,
     /// The number of values that may still be visited.
     values_left: usize,
@@ -48,13 +48,13 @@ impl Walk<'_> {
                 tuple.fields.iter().try_for_each(|field| self.value(field.id, levels))
             }
             TypeDef::Variant(variants) => {
-                let index = u8::decode(&mut self.rest)?;
+                let index = u8::decode(&mut self.remaining)?;
                 let variant = variants.variants.iter().find(|variant| variant.index == index);
                 let variant = variant.ok_or(DecodeError::VariantNotFound(index))?;
                 variant.fields.iter().try_for_each(|field| self.value(field.ty.id, levels))
             }
             TypeDef::Sequence(list) => {
-                let count = Compact::<u32>::decode(&mut self.rest)?.0;
+                let count = Compact::<u32>::decode(&mut self.remaining)?.0;
                 self.items(list.type_param.id, count, levels)
             }
             TypeDef::Array(array) => self.items(array.type_param.id, array.len, levels),
@@ -68,9 +68,9 @@ impl Walk<'_> {
 
     fn items(&mut self, type_id: u32, count: u32, levels: u8) -> Result<(), DecodeError> {
         for _ in 0..count {
-            let old_length = self.rest.len();
+            let old_length = self.remaining.len();
             self.value(type_id, levels)?;
-            if self.rest.len() == old_length {
+            if self.remaining.len() == old_length {
                 // The length of such a list is not bounded by its bytes.
                 return Err(codec::Error::from("a list of zero-sized values").into());
             }
@@ -79,7 +79,7 @@ impl Walk<'_> {
     }
 
     fn leaf(&mut self, type_id: u32) -> Result<(), DecodeError> {
-        decode_with_visitor(&mut self.rest, type_id, self.types, IgnoreVisitor::new())
+        decode_with_visitor(&mut self.remaining, type_id, self.types, IgnoreVisitor::new())
     }
 }
 

@@ -14,12 +14,12 @@ const MAX_DEPTH: u32 = 128;
 #[non_exhaustive]
 pub enum JsonError {
     /// The value has the wrong JSON type.
-    #[error("{at}: found {found}, expected {expected}")]
+    #[error("{at}: found {actual}, expected {expected}")]
     Kind {
         /// Path of the value within the arguments.
         at: String,
-        /// The JSON type found.
-        found: String,
+        /// The JSON type of the value.
+        actual: String,
         /// The expected JSON type.
         expected: String,
     },
@@ -32,14 +32,14 @@ pub enum JsonError {
         field: String,
     },
     /// The field or variant is unknown.
-    #[error("{at}: unknown name {name}, expected {known}")]
+    #[error("{at}: unknown name {name}, expected {expected}")]
     Unknown {
         /// Path of the value within the arguments.
         at: String,
         /// The unknown name.
         name: String,
-        /// The known names.
-        known: String,
+        /// The expected names.
+        expected: String,
     },
     /// The address is malformed.
     #[error("{at}: {source}")]
@@ -291,19 +291,23 @@ impl Writer<'_> {
         Writer { types: self.types, at: format!("{}.{name}", self.at), depth }
     }
 
-    fn kind(&self, found: &Json, expected: &str) -> JsonError {
-        let found = match found {
+    fn kind(&self, value: &Json, expected: &str) -> JsonError {
+        let actual = match value {
             Json::Null => "nothing".to_owned(),
             Json::Object(_) => "an object".to_owned(),
             Json::Array(items) => format!("an array of {}", items.len()),
             plain => plain.to_string().chars().take(80).collect(),
         };
-        JsonError::Kind { at: self.at.clone(), found, expected: expected.to_owned() }
+        JsonError::Kind { at: self.at.clone(), actual, expected: expected.to_owned() }
     }
 
-    fn unknown<'a>(&self, name: &str, known: impl IntoIterator<Item = &'a str>) -> JsonError {
-        let known: Vec<&str> = known.into_iter().take(12).collect();
-        JsonError::Unknown { at: self.at.clone(), name: name.to_owned(), known: known.join(", ") }
+    fn unknown<'a>(&self, name: &str, expected: impl IntoIterator<Item = &'a str>) -> JsonError {
+        let expected: Vec<&str> = expected.into_iter().take(12).collect();
+        JsonError::Unknown {
+            at: self.at.clone(),
+            name: name.to_owned(),
+            expected: expected.join(", "),
+        }
     }
 
     fn unsupported(&self) -> JsonError {

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_ends_the_daemon() {
+    async fn panic_of_a_task_requests_shutdown() {
         let shutdown = Shutdown::new();
         shutdown.spawn("broken", async { panic!("on purpose") });
         assert_eq!(shutdown.finished().await, Ok(()));
@@ -221,7 +221,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_signal_ends_the_daemon() {
+    async fn signal_requests_shutdown() {
         let shutdown = Shutdown::on_signals().unwrap();
         let own_id = std::process::id().to_string();
         assert!(

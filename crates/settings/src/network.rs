@@ -115,7 +115,7 @@ mod tests {
             (&[(all[1], "")], None),
         ] {
             let variable = |name: &str| {
-                set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+                set.iter().find(|(key, _)| *key == name).map(|(_, text)| (*text).to_owned())
             };
             assert_eq!(selected_network(variable).as_deref(), network, "{set:?}");
         }

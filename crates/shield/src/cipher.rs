@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ciphertext_is_different() {
+    fn equal_messages_have_different_ciphertexts() {
         let key = ShieldKey::from_seed([1; 32], [2; 32]);
         let [first, second] =
             [(); 2].map(|()| encrypt(&key.public(), b"twice", &mut rand::rng()).unwrap());

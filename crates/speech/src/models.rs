@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_other_content_is_refused_with_a_remedy() {
+    fn model_file_with_other_content_is_refused_with_hint() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
         let error = ALL_MINILM_L6_V2.read(dir.path(), "tokenizer.json").unwrap_err().to_string();

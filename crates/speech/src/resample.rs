@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_stay_apart_on_the_wire_and_are_averaged_for_recognition() {
+    fn wire_keeps_channels_and_recognition_averages_them() {
         let stereo =
             Pcm { samples: vec![0.0, 1.0, 0.5, 0.0], channels: 2, rate: SampleRate::HZ_16K };
         let wire = resample_endpoints(&stereo, SampleRate::HZ_24K);

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_file_is_appended_to_and_its_size_is_limited() {
+    fn log_file_is_rotated_at_its_size_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let previous = folder.path().join("log.jsonl.1");

@@ -21,7 +21,7 @@ pub(crate) const WIDTH: usize = 32;
 
 /// The length in bytes of an element of the pairing's target group: twelve field elements of 48
 /// bytes.
-const TARGET: usize = 576;
+const TARGET_BYTES: usize = 576;
 
 type Secret = Zeroizing<[u8; WIDTH]>;
 
@@ -63,7 +63,7 @@ fn exponent(sigma: &Secret, key: &Secret) -> Zeroizing<Fr> {
 /// Returns the SHA-256 hash of a pairing.
 fn shared_secret(left: G1Affine, right: G2Affine) -> Secret {
     let target = Zeroizing::new(Bls12_381::pairing(left, right));
-    let mut bytes = Zeroizing::new([0; TARGET]);
+    let mut bytes = Zeroizing::new([0; TARGET_BYTES]);
     // Serialising a 576-byte element into 576 bytes cannot fail.
     let _ = target.serialize_compressed(bytes.as_mut_slice());
     hash(&[bytes.as_slice()])

@@ -91,13 +91,13 @@ mod tests {
     }
 
     #[test]
-    fn a_hotkey_has_32_bytes() {
+    fn payload_with_short_hotkey_is_malformed() {
         let short = ([1_u8; 31].as_slice(), Vec::<u16>::new(), Vec::<u16>::new(), 0_u64).encode();
         assert_eq!(WeightsPayload::from_bytes(&short), Err(PayloadError::Malformed));
     }
 
     #[test]
-    fn a_commit_has_the_weights_of_its_hotkey() {
+    fn commit_of_another_hotkey_is_rejected() {
         let hotkey = Hotkey::from_bytes([0xab; 32]);
         let payload = WeightsPayload {
             hotkey,

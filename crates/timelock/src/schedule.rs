@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::{Beacon, Round};
 
 /// The safety margin between the epoch and the reveal, in blocks.
-const MARGIN: u64 = 3;
+const MARGIN_BLOCKS: u64 = 3;
 
 /// The longest interval between two epochs, in blocks.
-const MAX_INTERVAL: u64 = 50_401;
+const MAX_INTERVAL_BLOCKS: u64 = 50_401;
 
 /// Why the reveal round cannot be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +62,7 @@ impl EpochSchedule {
             return Err(ScheduleError::NoEpochs);
         }
         self.reveal_epoch_block()
-            .and_then(|block| block.checked_add(MARGIN))
+            .and_then(|block| block.checked_add(MARGIN_BLOCKS))
             .ok_or(ScheduleError::Overflow)
     }
 
@@ -87,7 +87,7 @@ impl EpochSchedule {
 
     fn reveal_epoch_block(&self) -> Option<u64> {
         let commit = self.current_block.checked_add(1)?;
-        let pause = MAX_INTERVAL.saturating_sub(self.blocks_since_last_step);
+        let pause = MAX_INTERVAL_BLOCKS.saturating_sub(self.blocks_since_last_step);
         let next_by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
         let next_by_tempo =
             next_by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit);
@@ -101,7 +101,9 @@ impl EpochSchedule {
             1 if !is_before_commit => Some(predicted),
             period => {
                 let later_epochs = period.saturating_sub(u64::from(!is_before_commit));
-                next.checked_add(later_epochs.checked_mul(u64::from(self.tempo).min(MAX_INTERVAL))?)
+                next.checked_add(
+                    later_epochs.checked_mul(u64::from(self.tempo).min(MAX_INTERVAL_BLOCKS))?,
+                )
             }
         }
     }

@@ -11,7 +11,7 @@ use taonet_service::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::metrics::count_check;
-use crate::trial::{VARIABLE, is_rejected};
+use crate::trial::{TRIAL_VARIABLE, is_rejected};
 use crate::{Check, UpdateError, Updater};
 
 /// Mean interval between two checks for a newer release.
@@ -172,9 +172,9 @@ pub(crate) fn execute(
     let mut arguments = arguments.into_iter();
     let mut command = Command::new(program);
     if is_on_trial {
-        command.env(VARIABLE, program);
+        command.env(TRIAL_VARIABLE, program);
     } else {
-        command.env_remove(VARIABLE);
+        command.env_remove(TRIAL_VARIABLE);
     }
     if let Some(name) = arguments.next() {
         command.arg0(name);

@@ -47,10 +47,10 @@ pub enum SelfTestError {
     #[error("the program reports `{0}`, which is not a version of {NAME}")]
     Malformed(String),
     /// The program reported a different version.
-    #[error("the program reports version {found}, not {expected}")]
+    #[error("the program reports version {actual}, not {expected}")]
     OtherVersion {
         /// Version that the program reported.
-        found: Version,
+        actual: Version,
         /// Version of the release.
         expected: Version,
     },
@@ -85,8 +85,8 @@ pub(crate) async fn self_test(
     time_limit: Duration,
 ) -> Result<(), SelfTestError> {
     match version_of(program, time_limit).await? {
-        found if found == *expected => Ok(()),
-        found => Err(SelfTestError::OtherVersion { found, expected: expected.clone() }),
+        actual if actual == *expected => Ok(()),
+        actual => Err(SelfTestError::OtherVersion { actual, expected: expected.clone() }),
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
 
     /// A process was killed between the two renames: both paths are hard links to the same file.
     #[test]
-    fn a_replacement_that_was_interrupted_is_repeated() {
+    fn interrupted_replacement_is_repeated() {
         let folder = tempfile::tempdir().unwrap();
         let (program, new) = (folder.path().join("tao"), folder.path().join(".tao.update"));
         fs::write(&program, "1").unwrap();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn links_and_programs_are_distinguished() {
+    fn links_are_not_other_programs() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("tao");
         fs::write(&program, "1").unwrap();

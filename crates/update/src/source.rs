@@ -15,7 +15,7 @@ use url::Url;
 use crate::UpdateError;
 
 /// Size of the chunks of a local file, in bytes.
-const CHUNK: usize = 1 << 16;
+const CHUNK_BYTES: usize = 1 << 16;
 
 /// Address of a release server: an http or https URL, or a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +89,8 @@ impl ReleaseSource {
                     .await
                     .map_err(|source| UpdateError::Read { path: path.clone(), source })?;
                 let chunks = stream::try_unfold((file, path), |(mut file, path)| async move {
-                    let mut chunk = Vec::with_capacity(CHUNK);
-                    let read = (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await;
+                    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+                    let read = (&mut file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk).await;
                     match read {
                         Ok(_) => Ok((!chunk.is_empty()).then(|| (chunk.into(), (file, path)))),
                         Err(source) => Err(UpdateError::Read { path, source }),

@@ -17,7 +17,7 @@ use crate::program::{restore, sibling_path};
 
 /// Environment variable of a process whose program was replaced by an update: the path of the
 /// program.
-pub(crate) const VARIABLE: &str = "TAONET_UPDATE_TRIAL";
+pub(crate) const TRIAL_VARIABLE: &str = "TAONET_UPDATE_TRIAL";
 /// Suffix of the file with the version of the release that was rolled back.
 const REJECTED: &str = ".rejected";
 /// Polling interval of the readiness.
@@ -54,7 +54,7 @@ impl Trial {
         arguments: impl IntoIterator<Item = OsString>,
         time_limit: Duration,
     ) -> Self {
-        let Some(program) = std::env::var_os(VARIABLE) else { return Self(None) };
+        let Some(program) = std::env::var_os(TRIAL_VARIABLE) else { return Self(None) };
         let program = PathBuf::from(program);
         let running = Arc::new(Running {
             file: file_id(&program),

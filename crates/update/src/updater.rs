@@ -18,7 +18,7 @@ use crate::trial::clear_rejected;
 use crate::{Release, ReleaseKey, ReleaseSource, TARGET, UpdateError};
 
 /// Maximum size of `latest.json`, `SHA256SUMS` and its signature, in bytes.
-const MAX_DOCUMENT: u64 = 64 << 10;
+const MAX_DOCUMENT_BYTES: u64 = 64 << 10;
 /// Timeout for a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Suffix of the partial download beside the program.
@@ -236,7 +236,7 @@ impl Updater {
     }
 
     async fn document(&self, path: &str) -> Result<Vec<u8>, UpdateError> {
-        self.source.read(&self.client, path, MAX_DOCUMENT, self.limits.document_timeout).await
+        self.source.read(&self.client, path, MAX_DOCUMENT_BYTES, self.limits.document_timeout).await
     }
 
     /// Returns the path of a partial download.

@@ -168,7 +168,7 @@ fn optional<T>(
 
 /// Response of the signer and the gateway to a request to set weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WeightsAnswer {
+pub struct WeightsResponse {
     /// Whether the weights are set on the chain.
     #[serde(default)]
     pub success: bool,
@@ -182,7 +182,7 @@ pub struct WeightsAnswer {
 
 /// Response of the gateway's block routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BlockAnswer {
+pub struct BlockResponse {
     /// The height of the newest block.
     pub block: u32,
 }

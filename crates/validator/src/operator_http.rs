@@ -28,7 +28,7 @@ pub(crate) use envelope::{ApiError, Body};
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Memory limit, in bytes, for all in-flight request bodies together; the first 64 KiB of each body
 /// do not count.
-const LARGE_BODIES: usize = 64 << 20;
+const MAX_LARGE_BODY_BYTES: usize = 64 << 20;
 
 /// Authentication and limits of an operator service.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ pub(crate) fn protect(
     limits: OperatorLimits,
     requests_total: &'static str,
 ) -> Router {
-    let bodies = BodyLimits::new(limits.max_body_bytes, BODY_TIMEOUT, LARGE_BODIES);
+    let bodies = BodyLimits::new(limits.max_body_bytes, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES);
     let routes = routes
         // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))

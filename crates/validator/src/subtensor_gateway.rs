@@ -30,7 +30,7 @@ use taonet_service::Shutdown;
 use crate::operator_http::{ApiError, OperatorLimits, protect};
 use crate::weight_service::LocalWeights;
 
-pub(crate) use client::weights_answer;
+pub(crate) use client::weights_response;
 pub use client::{GatewayClient, GatewayError};
 
 /// Settings of a [`Gateway`].

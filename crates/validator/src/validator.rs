@@ -10,7 +10,7 @@
 //! The service is the validator's chain access: a [`WeightService`].
 //!
 //! While required scores are unavailable, the epoch stays due and is retried until its last third.
-//! So it is while there are no scores and the previous weights are refused.
+//! The same applies while there are no scores and the previous weights are refused.
 //!
 //! An epoch is due as soon as its first block or any later one is seen, so that none is missed. The
 //! last processed epoch, the number of epochs without scores and the last submitted weights are

@@ -17,12 +17,12 @@ pub(crate) const BEGIN: &str = "^";
 pub(crate) const END: &str = "$";
 /// Maximum size of the file in bytes. Those of voices with hundreds of speakers have about 20 KB.
 const MAX_BYTES: u64 = 1 << 20;
-/// Maximum number of numbers of a phoneme. Published voices have one for each.
-const MAX_IDS: usize = 8;
+/// Maximum number of IDs of a phoneme. In published voices, each has one.
+const MAX_PHONEME_IDS: usize = 8;
 /// The largest factor of the durations that is plausible, in either direction.
 const MAX_STRETCH: f32 = 10.0;
 
-/// The numbers of each phoneme, by the phoneme: usually a single character.
+/// The IDs of each phoneme, which is usually a single character.
 pub(crate) type PhonemeIds = BTreeMap<String, Vec<i32>>;
 
 #[derive(Debug, Deserialize)]
@@ -70,9 +70,9 @@ pub(crate) struct Config {
     /// Factor of all durations at the normal rate.
     pub(crate) length_scale: f32,
     pub(crate) ids: PhonemeIds,
-    /// Sequences of phonemes with a common number.
+    /// Sequences of phonemes with a common ID.
     pub(crate) clusters: Vec<String>,
-    /// Number of the speaker, for a voice with several.
+    /// ID of the speaker, for a voice with several.
     pub(crate) speaker: Option<i32>,
 }
 
@@ -122,22 +122,23 @@ impl Config {
     }
 }
 
-/// Checks the numbers of all phonemes, of which the network knows `symbols`.
+/// Checks the IDs of all phonemes: the network knows those below `symbols`.
 fn check_ids(ids: &PhonemeIds, symbols: u32) -> Result<(), String> {
     for name in [PAD, BEGIN, END] {
         if ids.get(name).is_none_or(Vec::is_empty) {
             return Err(format!("`phoneme_id_map` has no number for {name:?}"));
         }
     }
-    for (phoneme, numbers) in ids {
-        let count = numbers.len();
-        if count > MAX_IDS {
+    for (phoneme, phoneme_ids) in ids {
+        let count = phoneme_ids.len();
+        if count > MAX_PHONEME_IDS {
             return Err(format!(
-                "`phoneme_id_map` has {count} numbers for {phoneme:?}, expected at most {MAX_IDS}"
+                "`phoneme_id_map` has {count} numbers for {phoneme:?}, expected at most \
+                 {MAX_PHONEME_IDS}"
             ));
         }
-        let mut numbers = numbers.iter().copied();
-        let invalid = numbers.find(|id| u32::try_from(*id).ok().is_none_or(|id| id >= symbols));
+        let mut phoneme_ids = phoneme_ids.iter().copied();
+        let invalid = phoneme_ids.find(|id| u32::try_from(*id).ok().is_none_or(|id| id >= symbols));
         if let Some(id) = invalid {
             return Err(format!(
                 "`phoneme_id_map` has the number {id} for {phoneme:?}, expected 0 or more and less than `num_symbols`, \

@@ -1,4 +1,4 @@
-//! The network of a voice: numbers of phonemes in, samples out.
+//! The network of a voice: IDs of phonemes in, samples out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -26,15 +26,15 @@ const SPEAKER: (&str, DataType, usize) = ("sid", DataType::Int32, 1);
 
 /// Maximum size of the file in bytes. Published voices have at most 115 MB.
 const MAX_BYTES: u64 = 512 << 20;
-/// Maximum number of numbers in a phrase, which limits time and memory: 150 phonemes of 8 numbers
+/// Maximum number of IDs in a phrase, which limits time and memory: 150 phonemes of 8 IDs
 /// and a pad each fit.
-const MAX_NUMBERS: usize = 1_500;
+const MAX_PHRASE_IDS: usize = 1_500;
 
 /// A VITS model.
 pub(crate) struct Network {
     model: Model,
     inputs: [NodeId; 3],
-    /// Input and number of the speaker.
+    /// Input and ID of the speaker.
     speaker: Option<(NodeId, i32)>,
     /// The samples, or the input of the decoder.
     output: NodeId,
@@ -83,7 +83,7 @@ impl Network {
             }
             *slot = Some(*id);
         }
-        let [Some(numbers), Some(lengths), Some(scales)] = inputs else {
+        let [Some(ids), Some(lengths), Some(scales)] = inputs else {
             let missing = INPUTS.iter().zip(inputs).find(|(_, id)| id.is_none());
             return Err(format!(
                 "it has no input {:?}",
@@ -92,7 +92,7 @@ impl Network {
         };
         let speaker = match (speaker, config.speaker) {
             (None, None) => None,
-            (Some(input), Some(number)) => Some((input, number)),
+            (Some(input), Some(id)) => Some((input, id)),
             (Some(_), None) => {
                 return Err("it has several speakers, and its configuration one".to_owned());
             }
@@ -107,22 +107,22 @@ impl Network {
         let decoder = decoder.and_then(|decoder| Some((model.find_node(&decoder.input)?, decoder)));
         let (output, decoder) =
             decoder.map_or((output, None), |(input, decoder)| (input, Some(decoder)));
-        Ok(Self { model, inputs: [numbers, lengths, scales], speaker, output, decoder })
+        Ok(Self { model, inputs: [ids, lengths, scales], speaker, output, decoder })
     }
 
     /// Returns the samples of phonemes, with all durations multiplied by `length_scale`.
     ///
     /// # Errors
     /// Why the network failed.
-    pub(crate) fn run(&self, numbers: &[i32], length_scale: f32) -> Result<Vec<f32>, String> {
-        if numbers.len() > MAX_NUMBERS {
+    pub(crate) fn run(&self, ids: &[i32], length_scale: f32) -> Result<Vec<f32>, String> {
+        if ids.len() > MAX_PHRASE_IDS {
             return Err(format!(
-                "a phrase has {} numbers of phonemes, more than {MAX_NUMBERS}",
-                numbers.len()
+                "a phrase has {} numbers of phonemes, more than {MAX_PHRASE_IDS}",
+                ids.len()
             ));
         }
-        let count = i32::try_from(numbers.len()).map_err(|error| error.to_string())?;
-        let values = NdTensor::from_data([1, numbers.len()], numbers.to_vec());
+        let count = i32::try_from(ids.len()).map_err(|error| error.to_string())?;
+        let values = NdTensor::from_data([1, ids.len()], ids.to_vec());
         // Without noise, which would give other samples each time: neither in the voice nor in the
         // durations.
         let scales = NdTensor::from([0.0, length_scale, 0.0]);
@@ -206,16 +206,13 @@ mod tests {
     fn decoder_output_matches_rten() {
         let mut network = open(&testing::decoder_network(), &parsed_config()).unwrap();
         // So many that a stage runs in several pieces.
-        let numbers: Vec<i32> =
-            (0_i32..).map(|number| number * 7 % 11 - 5).take(MAX_NUMBERS).collect();
-        let ours = network.run(&numbers, 1.0).unwrap();
+        let ids: Vec<i32> =
+            (0_i32..).map(|position| position * 7 % 11 - 5).take(MAX_PHRASE_IDS).collect();
+        let ours = network.run(&ids, 1.0).unwrap();
         assert!(network.decoder.take().is_some());
         network.output = network.model.output_ids()[0];
-        let expected = network.run(&numbers, 1.0).unwrap();
-        assert_eq!(
-            (ours.len(), expected.len()),
-            (numbers.len() * UPSAMPLED, numbers.len() * UPSAMPLED)
-        );
+        let expected = network.run(&ids, 1.0).unwrap();
+        assert_eq!((ours.len(), expected.len()), (ids.len() * UPSAMPLED, ids.len() * UPSAMPLED));
         let differences =
             ours.iter().zip(&expected).map(|(ours, expected)| (ours - expected).abs());
         let largest = differences.fold(0.0, f32::max);
@@ -241,17 +238,17 @@ mod tests {
     #[test]
     fn models_with_unexpected_inputs_are_refused() {
         let config = parsed_config();
-        let [numbers, lengths, scales] = testing::INPUTS;
-        let incomplete = open(&testing::network(&[numbers, scales]), &config).err().unwrap();
+        let [ids, lengths, scales] = testing::INPUTS;
+        let incomplete = open(&testing::network(&[ids, scales]), &config).err().unwrap();
         assert!(matches!(incomplete, VoiceError::Architecture { .. }), "{incomplete}");
         assert!(
             incomplete.to_string().contains("it has no input \"input_lengths\"\nhint: "),
             "{incomplete}"
         );
-        let more_inputs = [numbers, lengths, scales, ("tokens", 7, 2)];
+        let more_inputs = [ids, lengths, scales, ("tokens", 7, 2)];
         let error = open(&testing::network(&more_inputs), &config).err().unwrap().to_string();
         assert!(error.contains("it has an input \"tokens\""), "{error}");
-        let other = [numbers, lengths, ("scales", 7, 1)];
+        let other = [ids, lengths, ("scales", 7, 1)];
         let error = open(&testing::network(&other), &config).err().unwrap().to_string();
         assert!(error.contains("its input \"scales\" has another type"), "{error}");
     }
@@ -282,8 +279,8 @@ mod tests {
     #[test]
     fn too_long_phrase_is_refused() {
         let network = open(&testing::network(&testing::INPUTS), &parsed_config()).unwrap();
-        assert_eq!(network.run(&[1; MAX_NUMBERS], 1.0).unwrap().len(), MAX_NUMBERS * SAMPLES);
-        let error = network.run(&[1; MAX_NUMBERS + 1], 1.0).unwrap_err();
+        assert_eq!(network.run(&[1; MAX_PHRASE_IDS], 1.0).unwrap().len(), MAX_PHRASE_IDS * SAMPLES);
+        let error = network.run(&[1; MAX_PHRASE_IDS + 1], 1.0).unwrap_err();
         assert_eq!(error, "a phrase has 1501 numbers of phonemes, more than 1500");
     }
 
@@ -295,8 +292,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// The process neither aborts nor hangs. What loads in spite of the damage is not run: its
-        /// shapes could need any amount of memory.
+        /// The process neither aborts nor hangs. A network that loads despite its damage is not
+        /// run: its shapes could need any amount of memory.
         #[test]
         fn damaged_networks_are_loaded_or_refused(
             changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), 0_u8..), 1..5),

@@ -1,4 +1,4 @@
-//! Phonemes of a text, and their numbers.
+//! Phonemes of a text, and their IDs.
 
 use taonet_speech::{Espeak, SynthesisError};
 use unicode_normalization::UnicodeNormalization as _;
@@ -79,11 +79,11 @@ fn without_languages(line: &str) -> String {
     phonemes
 }
 
-/// Returns the numbers of a phrase's phonemes, and the phonemes that the voice does not know, which
+/// Returns the IDs of a phrase's phonemes, and the phonemes that the voice does not know, which
 /// are left out.
-pub(crate) fn numbers(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
+pub(crate) fn phoneme_ids(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
     let pad = marker_ids(config, PAD);
-    let mut numbers: Vec<i32> = marker_ids(config, BEGIN).iter().chain(pad).copied().collect();
+    let mut ids: Vec<i32> = marker_ids(config, BEGIN).iter().chain(pad).copied().collect();
     let mut unknown = Vec::new();
     let mut unread = phrase;
     while let Some(character) = unread.chars().next() {
@@ -95,16 +95,16 @@ pub(crate) fn numbers(phrase: &str, config: &Config) -> (Vec<i32>, Vec<char>) {
         let length = clusters.map(String::len).max().unwrap_or(single).max(single);
         let (phoneme, following) = unread.split_at(length);
         match config.ids.get(phoneme) {
-            Some(ids) => numbers.extend(ids.iter().chain(pad)),
+            Some(phoneme_ids) => ids.extend(phoneme_ids.iter().chain(pad)),
             None => unknown.extend(phoneme.chars()),
         }
         unread = following;
     }
-    numbers.extend(marker_ids(config, END));
-    (numbers, unknown)
+    ids.extend(marker_ids(config, END));
+    (ids, unknown)
 }
 
-/// Returns the numbers of a marker; none if the voice does not know it.
+/// Returns the IDs of a marker; none if the voice does not know it.
 fn marker_ids<'a>(config: &'a Config, name: &str) -> &'a [i32] {
     config.ids.get(name).map(Vec::as_slice).unwrap_or_default()
 }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn long_sentences_are_several_phrases() {
+    fn long_sentences_are_split_into_phrases() {
         let half_phrase = "a".repeat(MAX_PHONEMES / 2 - 1);
         // 74 phonemes, a comma, a space and 74 more are the maximum.
         let full_phrase = [(&*half_phrase, Some(',')), (&*half_phrase, None)];
@@ -150,9 +150,9 @@ mod tests {
         let words = vec!["ˈabcdefgh"; 100].join(" ");
         let phrases = join_clauses(&[(&words, Some('.'))]);
         assert_eq!(phrases.join(" "), format!("{words}."));
-        let is_whole =
+        let fits_and_begins_a_word =
             |phrase: &String| phrase.chars().count() <= MAX_PHONEMES && phrase.starts_with('ˈ');
-        assert!(phrases.iter().all(is_whole), "{phrases:?}");
+        assert!(phrases.iter().all(fits_and_begins_a_word), "{phrases:?}");
         let word = "ɑ".repeat(2 * MAX_PHONEMES + 1);
         assert_eq!(
             join_clauses(&[(&word, None)])
@@ -176,16 +176,16 @@ mod tests {
     #[test]
     fn phonemes_are_mapped_to_ids() {
         let mut config = parsed_config();
-        assert_eq!(numbers("ab", &config), (vec![1, 0, 14, 0, 15, 0, 2], vec![]));
+        assert_eq!(phoneme_ids("ab", &config), (vec![1, 0, 14, 0, 15, 0, 2], vec![]));
         assert_eq!(
-            numbers("a\u{1f600}b☃", &config),
+            phoneme_ids("a\u{1f600}b☃", &config),
             (vec![1, 0, 14, 0, 15, 0, 2], vec!['\u{1f600}', '☃'])
         );
-        assert_eq!(numbers("", &config), (vec![1, 0, 2], vec![]));
+        assert_eq!(phoneme_ids("", &config), (vec![1, 0, 2], vec![]));
         config.clusters = vec!["ab".to_owned(), "abb".to_owned(), String::new()];
         config.ids.insert("ab".to_owned(), serde_json::from_value(json!([90, 91])).unwrap());
-        assert_eq!(numbers("aab", &config), (vec![1, 0, 14, 0, 90, 91, 0, 2], vec![]));
-        assert_eq!(numbers("abb", &config), (vec![1, 0, 2], vec!['a', 'b', 'b']));
+        assert_eq!(phoneme_ids("aab", &config), (vec![1, 0, 14, 0, 90, 91, 0, 2], vec![]));
+        assert_eq!(phoneme_ids("abb", &config), (vec![1, 0, 2], vec!['a', 'b', 'b']));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::clauses::sentences;
 use crate::config::Config;
 use crate::network::Network;
 use crate::pace;
-use crate::phonemes::{max_phonemes, numbers, phrases};
+use crate::phonemes::{max_phonemes, phoneme_ids, phrases};
 
 /// Amplitude of a sentence below which it counts as silence.
 const SILENCE: f32 = 1e-8;
@@ -92,11 +92,11 @@ impl PiperVoice {
 
     /// Synthesises the phonemes of a phrase, at the network's own amplitude.
     fn phrase(&self, phonemes: &str, length_scale: f32) -> Result<Vec<f32>, SynthesisError> {
-        let (numbers, unknown) = numbers(phonemes, &self.config);
+        let (ids, unknown) = phoneme_ids(phonemes, &self.config);
         if !unknown.is_empty() {
             tracing::debug!(voice = self.name, ?unknown, "the voice does not know all phonemes");
         }
-        let samples = self.network.run(&numbers, length_scale);
+        let samples = self.network.run(&ids, length_scale);
         samples.map_err(|reason| SynthesisError::NeuralVoice { voice: self.name.clone(), reason })
     }
 }
@@ -172,7 +172,7 @@ mod tests {
         let speak = |text: &str| tiny_voice.speak(text, &voice(150)).unwrap().samples;
         let [first, second, both] = ["Well, yes.", "No?", "Well, yes. No?"].map(speak);
         assert_eq!(both, [first, second].concat());
-        // A sentence of several phrases has a common factor: the largest number, of the letter ð,
+        // A sentence of several phrases has a common factor: the largest ID, of the letter ð,
         // is in one of them.
         let long = speak(&format!("The end, {}.", "a cab ".repeat(60)));
         let full_range_count = long.iter().filter(|sample| **sample > 0.99).count();

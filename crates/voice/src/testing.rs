@@ -11,7 +11,7 @@ use crate::config::Config;
 pub(crate) const SAMPLES: usize = 64;
 
 /// Returns the configuration of the tiny voice. Its phonemes are the small letters and marks, by
-/// their numbers in Piper.
+/// their IDs in Piper.
 pub(crate) fn config() -> Value {
     let mut ids = serde_json::Map::new();
     for (id, phoneme) in ["_", "^", "$", " ", "!", "'", "(", ")", ",", "-", ".", ":", ";", "?"]

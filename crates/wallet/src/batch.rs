@@ -6,7 +6,7 @@ use crate::{Signature, verify};
 
 /// The number of signatures verified as one group. Larger groups are hardly faster, and one bad
 /// signature voids the speed-up of its whole group.
-const GROUP: usize = 128;
+const GROUP_SIZE: usize = 128;
 
 /// A message with its sr25519 signature and claimed signer.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ impl SignedMessage<'_> {
 /// A group with a bad signature is verified again one by one, so bad signatures raise the cost to
 /// at most about 1.5 times that of single verification.
 pub fn verify_batch(items: &[SignedMessage<'_>]) -> Vec<bool> {
-    items.chunks(GROUP).flat_map(verify_group).collect()
+    items.chunks(GROUP_SIZE).flat_map(verify_group).collect()
 }
 
 fn verify_group(items: &[SignedMessage<'_>]) -> Vec<bool> {

@@ -17,7 +17,7 @@ pub const DEV_PHRASE: &str =
 const ROUNDS: u32 = 2048;
 
 /// The length of the longest mnemonic's entropy, in bytes.
-const MAX_ENTROPY: usize = 32;
+const MAX_ENTROPY_BYTES: usize = 32;
 
 /// The number of words of a mnemonic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,7 +83,7 @@ impl Mnemonic {
     /// # Errors
     /// [`KeyError::Randomness`] when the random number generator fails.
     pub fn generate(count: WordCount) -> Result<Self, KeyError> {
-        let mut entropy = Zeroizing::new([0; MAX_ENTROPY]);
+        let mut entropy = Zeroizing::new([0; MAX_ENTROPY_BYTES]);
         let entropy =
             entropy.get_mut(..count.entropy_bytes()).ok_or(KeyError::WordCount(count.words()))?;
         getrandom::fill(entropy).map_err(|_| KeyError::Randomness)?;

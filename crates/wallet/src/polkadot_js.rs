@@ -77,12 +77,12 @@ pub enum PolkadotJsError {
     #[error("wrong password, or the export is damaged")]
     WrongPassword,
     /// The address in the file does not match the key.
-    #[error("the export states address {stated}, but its key belongs to {found}")]
+    #[error("the export states address {stated}, but its key belongs to {derived}")]
     Mismatch {
         /// The address stated in the file.
         stated: Ss58,
         /// The address of the key, on the same network.
-        found: Ss58,
+        derived: Ss58,
     },
     /// The pair is not sr25519, the only scheme of exports.
     #[error("only sr25519 keys can be exported, but this key is {0}")]
@@ -205,7 +205,7 @@ impl PolkadotJs {
         if derived == self.address {
             Ok(pair)
         } else {
-            Err(PolkadotJsError::Mismatch { stated: self.address, found: derived })
+            Err(PolkadotJsError::Mismatch { stated: self.address, derived })
         }
     }
 

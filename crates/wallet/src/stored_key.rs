@@ -21,13 +21,13 @@ pub struct StoredKey {
     /// The directory of the key's wallet.
     wallet: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
-    exposed: Option<u32>,
+    exposed_mode: Option<u32>,
 }
 
 impl StoredKey {
     /// Reads a keyfile at any path. Its wallet is the directory of the file, or the directory above
     /// if that is named `hotkeys`. Symbolic links to regular files are followed. Logs a warning if
-    /// other users can access the file; see also [`Self::exposed`].
+    /// other users can access the file; see also [`Self::exposed_mode`].
     ///
     /// # Errors
     /// [`WalletError`] if the file is unreadable, not a regular file, or too large.
@@ -40,7 +40,7 @@ impl StoredKey {
     /// Reads a keyfile in a known wallet directory; warns if other users can access it.
     pub(crate) fn read_in(wallet: &Path, path: &Path) -> Result<Self, WalletError> {
         let stored = Self { wallet: wallet.into(), ..Self::read_without_warning(path)? };
-        if let Some(mode) = stored.exposed {
+        if let Some(mode) = stored.exposed_mode {
             let path = stored.path.display();
             tracing::warn!(%path, mode = format!("{mode:o}"), "keyfile is accessible to other users, run chmod 600");
         }
@@ -68,7 +68,7 @@ impl StoredKey {
             path: path.into(),
             wallet: directory_of(path).into(),
             bytes,
-            exposed: exposed_mode(&metadata),
+            exposed_mode: exposed_mode(&metadata),
         })
     }
 
@@ -93,8 +93,8 @@ impl StoredKey {
     }
 
     /// Returns the file's mode bits if users other than the owner have access; otherwise `None`.
-    pub const fn exposed(&self) -> Option<u32> {
-        self.exposed
+    pub const fn exposed_mode(&self) -> Option<u32> {
+        self.exposed_mode
     }
 
     /// Decrypts the key. The password is used only if the file is encrypted; opening then takes
@@ -182,7 +182,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_to_files_are_followed_and_open_permissions_reported() {
+    fn link_is_followed_and_exposed_mode_is_reported() {
         use std::os::unix::fs::{PermissionsExt, symlink};
 
         let dir = tempfile::tempdir().unwrap();
@@ -193,11 +193,11 @@ mod tests {
         symlink(dir.path(), &link_to_directory).unwrap();
         assert!(StoredKey::read(&link_to_file).is_ok());
         assert!(matches!(StoredKey::read(&link_to_directory), Err(WalletError::NotAFile(_))));
-        for (mode, exposed) in
+        for (mode, expected) in
             [(0o600, None), (0o400, None), (0o644, Some(0o644)), (0o660, Some(0o660))]
         {
             fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(StoredKey::read(&link_to_file).unwrap().exposed(), exposed);
+            assert_eq!(StoredKey::read(&link_to_file).unwrap().exposed_mode(), expected);
         }
     }
 }

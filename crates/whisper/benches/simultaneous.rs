@@ -3,7 +3,7 @@
 //!
 //! Plays recordings in frames of 80 ms, without waiting, and prints one JSON document: for each
 //! recording its words, each final as soon as it is ready, with the duration of the speech that had
-//! been heard by then. `benches/interpret/compare` runs it beside SimulStreaming.
+//! been played by then. `benches/interpret/compare` runs it beside SimulStreaming.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 #[path = "support/measure.rs"]
@@ -70,7 +70,7 @@ enum Task {
 #[derive(Debug, Default, Serialize)]
 struct Report {
     kernels: String,
-    /// For each recording, its words after a space, and the seconds of speech heard by then.
+    /// For each recording, its words after a space, and the seconds of speech played by then.
     recordings: Vec<Vec<(String, f64)>>,
     wall_seconds: f64,
     cpu_seconds: f64,
@@ -135,7 +135,7 @@ fn start(
     })
 }
 
-/// Plays a recording; returns its words after a space, and the seconds of speech heard by then.
+/// Plays a recording; returns its words after a space, and the seconds of speech played by then.
 fn play(
     recognizer: &dyn SimultaneousRecognizer,
     language: &str,

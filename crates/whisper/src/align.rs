@@ -17,7 +17,7 @@ mod path;
 pub(crate) use path::shortest_path;
 
 /// Number of rows of logits computed at a time, to bound memory.
-const BLOCK: usize = 32;
+const BLOCK_ROWS: usize = 32;
 
 /// Alignment of a window's text tokens with its audio.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -147,7 +147,7 @@ impl Model {
         let end_of_text = self.vocabulary.special().end_of_text as usize;
         let mut probabilities = Vec::with_capacity(tokens.len());
         for (states, tokens) in
-            states.chunks(BLOCK * self.decoder.width()).zip(tokens.chunks(BLOCK))
+            states.chunks(BLOCK_ROWS * self.decoder.width()).zip(tokens.chunks(BLOCK_ROWS))
         {
             self.decoder.logits(&buffers.gemm.clone(), buffers, states)?;
             for (logits, &token) in buffers.logits.chunks_exact(self.decoder.tokens()).zip(tokens) {
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_appended_one_by_one_have_the_positions_of_rows_appended_at_once() {
+    fn positions_do_not_depend_on_how_rows_are_appended() {
         let attended = [5, 12, 20, 31, 40, 50];
         let mut attention = Attention::new(1, 60);
         for count in 1..=attended.len() {
@@ -377,7 +377,7 @@ mod tests {
             };
             assert_eq!(positions(&attention), positions(&at_once));
             // A single row is nowhere above its mean.
-            let is_near = |(found, expected): (usize, &usize)| found.abs_diff(*expected) <= 3;
+            let is_near = |(actual, expected): (usize, &usize)| actual.abs_diff(*expected) <= 3;
             assert!(
                 count == 1 || positions(&attention).into_iter().zip(&attended).all(is_near),
                 "{count} rows"

@@ -14,7 +14,7 @@ use crate::mel::WINDOW_FRAMES;
 use crate::{ModelError, TranscribeError};
 
 /// Rows per block of a convolution.
-const BLOCK: usize = 250;
+const BLOCK_ROWS: usize = 250;
 const KERNEL: usize = 3;
 
 /// Gain and offset of a layer normalisation.
@@ -256,10 +256,10 @@ impl Convolution {
     /// Convolves padded rows `[frame][channel]` and applies GELU.
     fn forward(&self, gemm: &Gemm, frames: &[f32], out: &mut [f32]) -> Result<(), TranscribeError> {
         let width = self.product.outputs();
-        for (block, out) in out.chunks_mut(BLOCK * width).enumerate() {
+        for (block, out) in out.chunks_mut(BLOCK_ROWS * width).enumerate() {
             let rows = out.len() / width;
             // Rows overlap: each contains its own frame and the two adjacent ones.
-            let frames = &frames[block * BLOCK * self.step..]
+            let frames = &frames[block * BLOCK_ROWS * self.step..]
                 [..(rows - 1) * self.step + self.product.inputs()];
             self.product.forward(gemm, frames, self.step, out)?;
             gelu(out);

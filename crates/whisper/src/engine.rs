@@ -219,7 +219,7 @@ impl Drop for Engine {
         self.shared.lock().is_closed = true;
         self.shared.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // The recordings of a worker that panicked have an error as their answer.
+            // The recordings of a worker that panicked have an error as their result.
             let _ = thread.join();
         }
     }
@@ -287,7 +287,7 @@ struct Worker {
     windows: usize,
     buffers: Buffers,
     cache: Cache,
-    /// Recordings without an answer.
+    /// Recordings without a result.
     jobs: Vec<Arc<Job>>,
     active: Vec<Active>,
     /// Whether the last job was a pass over unfinished speech.
@@ -409,7 +409,7 @@ impl Worker {
         }
     }
 
-    /// Schedules a recording's next search, or sends the answer.
+    /// Schedules a recording's next search, or sends the result.
     fn advance(
         &mut self,
         job: Arc<Job>,
@@ -429,7 +429,7 @@ impl Worker {
         let _ = result_sender.send(result);
     }
 
-    /// Removes a recording that has its answer.
+    /// Removes a recording that has its result.
     fn remove(&mut self, job: &Arc<Job>) {
         self.jobs.retain(|other| !Arc::ptr_eq(other, job));
     }

@@ -51,11 +51,11 @@ pub(crate) enum ElementType {
     Int32,
 }
 
-fn half_words(bytes: &[u8]) -> impl Iterator<Item = u16> {
+fn u16_values(bytes: &[u8]) -> impl Iterator<Item = u16> {
     bytes.as_chunks::<2>().0.iter().map(|half_word| u16::from_le_bytes(*half_word))
 }
 
-fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8; 4]> {
+fn four_byte_values(bytes: &[u8]) -> impl Iterator<Item = &[u8; 4]> {
     bytes.as_chunks::<4>().0.iter()
 }
 
@@ -71,22 +71,22 @@ impl ElementType {
     /// Decodes little-endian bytes.
     pub(crate) fn decode(self, bytes: &[u8]) -> Values {
         match self {
-            Self::Float32 => {
-                Values::Float(words(bytes).map(|word| f32::from_le_bytes(*word)).collect())
-            }
+            Self::Float32 => Values::Float(
+                four_byte_values(bytes).map(|bytes| f32::from_le_bytes(*bytes)).collect(),
+            ),
             Self::Float16 => Values::Float(
-                half_words(bytes).map(|bits| rten_simd::f16::from_bits(bits).to_f32()).collect(),
+                u16_values(bytes).map(|bits| rten_simd::f16::from_bits(bits).to_f32()).collect(),
             ),
             Self::BFloat16 => Values::Float(
-                half_words(bytes).map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
+                u16_values(bytes).map(|bits| f32::from_bits(u32::from(bits) << 16)).collect(),
             ),
             Self::Int8 => Values::Int8(bytes.iter().map(|&byte| byte.cast_signed()).collect()),
             Self::Int16 => {
-                Values::Float(half_words(bytes).map(|bits| f32::from(bits.cast_signed())).collect())
+                Values::Float(u16_values(bytes).map(|bits| f32::from(bits.cast_signed())).collect())
             }
-            Self::Int32 => {
-                Values::Float(words(bytes).map(|word| i32::from_le_bytes(*word) as f32).collect())
-            }
+            Self::Int32 => Values::Float(
+                four_byte_values(bytes).map(|bytes| i32::from_le_bytes(*bytes) as f32).collect(),
+            ),
         }
     }
 }

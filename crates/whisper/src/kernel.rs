@@ -17,7 +17,7 @@ mod panels;
 
 pub(crate) use attention::Attention;
 pub(crate) use elementwise::{
-    accumulate, add, dot_heads, exp_sum_max, gelu, layer_norm, log_sum_exp, max, median, softmax,
+    accumulate, add, dot_heads, exp_and_sum, gelu, layer_norm, log_sum_exp, max, median, softmax,
 };
 pub(crate) use float::FloatLinear;
 pub(crate) use linear::{Epilogue, Extension, Gemm, Linear, Quantized, Scratch, quantize_weights};

@@ -9,7 +9,7 @@ use crate::kernel::{Gemm, Linear, quantize_weights};
 pub(crate) struct Loader(pub(crate) Weights);
 
 /// Head width of all OpenAI models, assumed if the file does not state the number of heads.
-const HEAD: usize = 64;
+const HEAD_WIDTH: usize = 64;
 
 impl Loader {
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -28,7 +28,7 @@ impl Loader {
         width: usize,
     ) -> Result<usize, ModelError> {
         let name = format!("{component}/num_heads");
-        let heads = self.0.attribute(&name)?.or(declared).unwrap_or(width / HEAD);
+        let heads = self.0.attribute(&name)?.or(declared).unwrap_or(width / HEAD_WIDTH);
         let panel = crate::kernel::PANEL;
         if heads == 0 || !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(panel) {
             return Err(ModelError::Unsupported {

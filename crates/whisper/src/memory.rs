@@ -6,11 +6,11 @@ use crate::decoder::{cross_attention_bytes, slot_bytes};
 use crate::mel::WINDOW_FRAMES;
 use crate::transcribe::CONTEXT_TOKENS;
 
-/// Rows of logits in memory per worker: those of the largest batch of windows. The alignment of a
-/// window, in the same memory, takes fewer.
-const LOGITS: usize = 60;
+/// Number of rows of logits in memory per worker: those of the largest batch of windows. The
+/// alignment of a window, in the same memory, takes fewer.
+const LOGIT_ROWS: usize = 60;
 /// Hidden states in memory per worker, as multiples of a window's encoding.
-const STATES: usize = 10;
+const STATE_ENCODINGS: usize = 10;
 
 /// Maximum number of tokens of a window in the self-attention cache with 5 beams: they share the
 /// prompt, and have at worst no other token in common.
@@ -35,7 +35,8 @@ impl Dimensions {
 
     /// Returns the approximate size of a worker's buffers, in bytes.
     pub(crate) fn worker_bytes(self) -> usize {
-        (STATES * WINDOW_FRAMES / 2 * self.width + LOGITS * self.tokens) * size_of::<f32>()
+        (STATE_ENCODINGS * WINDOW_FRAMES / 2 * self.width + LOGIT_ROWS * self.tokens)
+            * size_of::<f32>()
     }
 
     /// Returns the approximate memory of the model with one worker and one window, in bytes;
@@ -60,7 +61,8 @@ fn available_in(root: &Path) -> Option<u64> {
     let free = read(root, "proc/meminfo").and_then(|text| parse_field(&text, "MemAvailable:"));
     let used =
         read(root, "proc/self/status").and_then(|text| parse_field(&text, "VmRSS:")).unwrap_or(0);
-    let limit = read(root, "proc/self/cgroup").and_then(|groups| limit(root, &groups));
+    let limit =
+        read(root, "proc/self/cgroup").and_then(|groups| control_group_limit(root, &groups));
     free.into_iter().chain(limit.map(|limit| limit.saturating_sub(used))).min()
 }
 
@@ -72,7 +74,7 @@ fn parse_field(text: &str, name: &str) -> Option<u64> {
 
 /// Returns the smallest memory limit of the process's control groups and their ancestors, of
 /// version 1 or 2.
-fn limit(root: &Path, groups: &str) -> Option<u64> {
+fn control_group_limit(root: &Path, groups: &str) -> Option<u64> {
     let limits = groups.lines().filter_map(|line| {
         // number:controllers:path; version 2 has no controllers.
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smaller_of_free_memory_and_the_rest_of_the_limit_is_available() {
+    fn available_memory_is_limited_by_the_cgroup() {
         type Files<'a> = &'a [(&'a str, &'a str)];
         let free = ("proc/meminfo", "MemTotal:  16777216 kB\nMemAvailable:    8388608 kB\n");
         let used = ("proc/self/status", "Name:\tbb\nVmRSS:\t  102400 kB\n");

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprint_needs_no_weights() {
+    fn fingerprint_of_directory_equals_that_of_transcriber() {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path());
         let (model, options) = (Arc::new(Model::open(folder.path()).unwrap()), Options::default());

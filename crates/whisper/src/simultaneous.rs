@@ -138,27 +138,28 @@ struct Speech {
 struct DetectedLanguage {
     code: String,
     /// Length of the earlier phrases in this language, in samples.
-    speech: usize,
+    speech_samples: usize,
     /// Whether later passes use the language instead of detecting it.
     is_kept: bool,
 }
 
 impl DetectedLanguage {
-    /// Updates the language after a pass with words; `speech` is the length of the phrase so far,
-    /// in samples.
-    fn update(&mut self, code: String, margin: f32, speech: usize) {
+    /// Updates the language after a pass with words; `speech_samples` is the length of the phrase
+    /// so far.
+    fn update(&mut self, code: String, margin: f32, speech_samples: usize) {
         if code != self.code {
-            (self.code, self.speech) = (code, 0);
+            (self.code, self.speech_samples) = (code, 0);
         }
-        self.is_kept = margin >= CLEAR_MARGIN || self.speech + speech >= LANGUAGE_SAMPLES;
+        self.is_kept =
+            margin >= CLEAR_MARGIN || self.speech_samples + speech_samples >= LANGUAGE_SAMPLES;
     }
 
     /// Ends a phrase of this length in samples. A language that only short phrases suggest is
     /// detected again.
-    fn end_phrase(&mut self, speech: usize) {
+    fn end_phrase(&mut self, speech_samples: usize) {
         if self.is_kept {
-            self.speech += speech;
-            self.is_kept = self.speech >= LANGUAGE_SAMPLES;
+            self.speech_samples += speech_samples;
+            self.is_kept = self.speech_samples >= LANGUAGE_SAMPLES;
         }
     }
 }
@@ -182,7 +183,7 @@ struct State {
     /// Tokens of the final words before the buffered audio.
     context: Vec<u32>,
     /// Length of the speech since the last pause, in samples.
-    speech: usize,
+    speech_samples: usize,
     /// Time before which no further word that is not final starts, in seconds: the end of the last
     /// final word, or of a pause.
     last_end: f64,
@@ -197,12 +198,12 @@ impl SimultaneousRecognition for Speech {
             // A pass after each step, however much audio arrives at once: a window has at most 30
             // s.
             let missing = STEP.saturating_sub(self.state.new).min(remaining.len());
-            let (step_samples, remaining_later) = remaining.split_at(missing);
-            self.append(step_samples, is_end && remaining_later.is_empty())?;
-            if remaining_later.is_empty() {
+            let (step_samples, later_samples) = remaining.split_at(missing);
+            self.append(step_samples, is_end && later_samples.is_empty())?;
+            if later_samples.is_empty() {
                 return Ok(self.state.words());
             }
-            remaining = remaining_later;
+            remaining = later_samples;
         }
     }
 
@@ -229,10 +230,10 @@ impl Speech {
             state.samples.get(state.samples.len().saturating_sub(state.new)..).unwrap_or_default();
         let is_silent = new_samples.iter().all(|sample| sample.abs() <= SILENCE);
         if !is_silent {
-            state.speech += state.new;
+            state.speech_samples += state.new;
         }
         state.new = 0;
-        let has_speech = state.speech > 0;
+        let has_speech = state.speech_samples > 0;
         // A silent step is a pause: all words before it are complete.
         let is_pause = is_end || is_silent;
         let options = self.options();
@@ -247,7 +248,7 @@ impl Speech {
             self.decode(&options, is_pause, is_end)?;
         }
         if is_pause {
-            self.language.end_phrase(self.state.speech);
+            self.language.end_phrase(self.state.speech_samples);
             self.state.reset();
         } else {
             self.state.drop_old_audio();
@@ -293,7 +294,7 @@ impl Speech {
             continuation.map_err(recognize_error)?;
         self.state.retain_forced(kept);
         if is_detecting && !words.is_empty() {
-            self.language.update(language, language_margin, self.state.speech);
+            self.language.update(language, language_margin, self.state.speech_samples);
         }
         merge_punctuation(&mut words, options.punctuation());
         self.state.revise(words, until);
@@ -365,7 +366,7 @@ impl State {
         self.drop_first(excess_samples);
         self.forced.clear();
         self.context.clear();
-        self.speech = 0;
+        self.speech_samples = 0;
         self.until = self.until.max(seconds(self.dropped + self.samples.len()));
         self.last_end = self.until;
     }

@@ -141,7 +141,7 @@ impl Recording {
     }
 
     /// Returns the number of frames without padding.
-    fn content(&self) -> usize {
+    fn content_frames(&self) -> usize {
         self.features.frames() - 1
     }
 
@@ -151,10 +151,10 @@ impl Recording {
         buffers: &mut Buffers,
         cache: &mut Cache,
     ) -> Result<Option<Search>, TranscribeError> {
-        if self.seek >= self.content() {
+        if self.seek >= self.content_frames() {
             return Ok(None);
         }
-        let size = WINDOW_FRAMES.min(self.content() - self.seek);
+        let size = WINDOW_FRAMES.min(self.content_frames() - self.seek);
         let memory = self.model.encode_audio(buffers, &self.features.window(self.seek, size))?;
         if self.start.is_empty() {
             self.set_language(buffers, cache, &memory)?;

@@ -183,9 +183,11 @@ impl Vocabulary {
             let is_special = tokens.first().is_some_and(|token| *token >= self.special.end_of_text);
             let is_punctuation = PUNCTUATION.contains(trim(&text));
             match words.last_mut() {
-                Some((word, all)) if !(is_special || text.starts_with(' ') || is_punctuation) => {
+                Some((word, word_tokens))
+                    if !(is_special || text.starts_with(' ') || is_punctuation) =>
+                {
                     word.push_str(&text);
-                    all.extend(tokens);
+                    word_tokens.extend(tokens);
                 }
                 _ => words.push((text, tokens)),
             }
@@ -195,7 +197,7 @@ impl Vocabulary {
 
     /// Splits tokens at boundaries of complete characters.
     fn split_characters(&self, tokens: &[u32]) -> Vec<(String, Vec<u32>)> {
-        let whole_text: Vec<char> = self.decode_with_timestamps(tokens).chars().collect();
+        let full_text: Vec<char> = self.decode_with_timestamps(tokens).chars().collect();
         let mut words = Vec::new();
         let mut current = Vec::new();
         let mut offset = 0;
@@ -204,7 +206,7 @@ impl Vocabulary {
             let text = self.decode_with_timestamps(&current);
             let replacement_index = text.chars().position(|character| character == REPLACEMENT);
             if replacement_index
-                .is_none_or(|index| whole_text.get(offset + index) == Some(&REPLACEMENT))
+                .is_none_or(|index| full_text.get(offset + index) == Some(&REPLACEMENT))
             {
                 offset += text.chars().count();
                 words.push((text, std::mem::take(&mut current)));

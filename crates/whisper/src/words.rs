@@ -70,7 +70,7 @@ pub(crate) fn attach_words(
     punctuation: Punctuation,
     mut last_speech: f64,
 ) {
-    let (median, longest) = durations(&words);
+    let (median, longest) = median_and_max_duration(&words);
     shorten_at_sentence_ends(&mut words, longest);
     merge_punctuation(&mut words, punctuation);
     // Divides as the reference does: multiplying by 0.01 rounds differently.
@@ -106,7 +106,7 @@ pub(crate) fn last_end(drafts: &[SegmentDraft]) -> Option<f64> {
 
 /// Returns the median word duration, at most 0.7 s, and the maximum duration of a word at a
 /// boundary: twice that median.
-fn durations(words: &[TimedWord]) -> (f64, f64) {
+fn median_and_max_duration(words: &[TimedWord]) -> (f64, f64) {
     let mut durations: Vec<f64> = words
         .iter()
         .map(|word| word.end - word.start)

@@ -6,8 +6,8 @@
 //! not decide whether a nonce must be fresh: every nonce must be fresh, unless
 //! [`DendriteScheme::accept_old_versions`] is set.
 
-mod answer;
 mod class;
+mod response;
 mod status;
 mod synapse;
 
@@ -93,7 +93,7 @@ impl DendriteScheme {
 
     fn class_of(&self, head: &Parts) -> Result<&SynapseClass, Refusal> {
         let name = head.uri.path().trim_start_matches('/');
-        self.class_named(name).ok_or_else(|| Refusal::UnknownName(name.to_owned()))
+        self.class_named(name).ok_or_else(|| Refusal::UnknownMessage(name.to_owned()))
     }
 
     fn class_named(&self, name: &str) -> Option<&SynapseClass> {
@@ -166,15 +166,15 @@ impl Scheme for DendriteScheme {
     }
 
     fn refuse(&self, refusal: &Refusal, request: &RefusedRequest<'_>) -> Response {
-        answer::refuse(self, refusal, request)
+        response::refuse(self, refusal, request)
     }
 
     fn echo(&self, head: &Parts, _: &Claim) -> HeaderMap {
-        answer::echo(head)
+        response::echo(head)
     }
 
     fn complete(&self, echo: HeaderMap, elapsed: Duration, response: &mut Response) {
-        answer::complete(echo, elapsed, response);
+        response::complete(echo, elapsed, response);
     }
 
     fn sign(

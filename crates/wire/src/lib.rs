@@ -29,8 +29,8 @@
 //! let signer = Signer::new(validator, "203.0.113.7", BtauthScheme::new());
 //! let client = SignedClient::new(signer, ClientConfig::default())?;
 //! let peer = Peer::new(miner.hotkey(), "203.0.113.8", 8091)?;
-//! let answer = client.call(&peer, &Call::new(Method::POST, "/greet", "")).await?;
-//! println!("{}", String::from_utf8_lossy(&answer.body));
+//! let response = client.call(&peer, &Call::new(Method::POST, "/greet", "")).await?;
+//! println!("{}", String::from_utf8_lossy(&response.body));
 //! # Ok(())
 //! # }
 //! ```

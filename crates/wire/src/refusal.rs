@@ -75,7 +75,7 @@ pub enum Refusal {
     Unsigned,
     /// The path names an unknown message.
     #[error("unknown message {0:?}")]
-    UnknownName(String),
+    UnknownMessage(String),
     /// The signature does not verify with the sender's key.
     #[error("signature does not match")]
     WrongSignature,
@@ -99,26 +99,26 @@ pub enum Refusal {
     Replayed,
     /// The replay cache is full until the window has passed.
     #[error("too many requests within the replay window")]
-    TooMany,
+    ReplayCacheFull,
     /// The replay log cannot be written, so the request could be replayed later.
     #[error("cannot write the replay log")]
-    NotRemembered,
+    ReplayLogFailed,
     /// The sender exceeds its rate limit.
     #[error("hotkey {0} exceeds its rate limit")]
-    TooOften(Hotkey),
+    RateLimited(Hotkey),
     /// The queue is full, and no waiting request has less stake.
     #[error("server is busy")]
     Busy,
     /// The handler exceeded the response timeout.
     #[error("response timeout after {limit:?}")]
-    AnswerTimeout {
+    ResponseTimeout {
         /// The response timeout.
         limit: Duration,
     },
     /// The request waited in the queue for as long as the sender's timeout and the queue's maximum
     /// wait allow.
     #[error("request waited in the queue for {limit:?} without being served")]
-    WaitedTooLong {
+    QueueTimeout {
         /// The sender's timeout, or the queue's maximum wait if that is shorter.
         limit: Duration,
     },
@@ -160,13 +160,13 @@ impl Refusal {
             Self::NotAllowed(_) | Self::StakeTooLow { .. } | Self::NoPermit(_) => {
                 StatusCode::FORBIDDEN
             }
-            Self::UnknownName(_) => StatusCode::NOT_FOUND,
+            Self::UnknownMessage(_) => StatusCode::NOT_FOUND,
             Self::NotJson { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::BodyTimeout { .. } | Self::WaitedTooLong { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTimeout { .. } | Self::QueueTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooMany | Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy | Self::NotRemembered => StatusCode::SERVICE_UNAVAILABLE,
-            Self::AnswerTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::ReplayCacheFull | Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::ReplayLogFailed => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ResponseTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
@@ -181,7 +181,7 @@ impl Refusal {
             Self::BodyTooLarge { .. } | Self::BodyTimeout { .. } | Self::BodyUnreadable => {
                 response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
             }
-            Self::TooMany | Self::TooOften(_) | Self::Busy | Self::NotRemembered => {
+            Self::ReplayCacheFull | Self::RateLimited(_) | Self::Busy | Self::ReplayLogFailed => {
                 response.headers_mut().insert(RETRY_AFTER, http::HeaderValue::from_static("1"));
             }
             _ => {}

@@ -110,10 +110,10 @@ impl ReplayGuard {
         bounds: ReplayBounds,
         now_ns: u64,
     ) -> Result<Self, ReplayLogError> {
-        Self::open_under(path, window, rule, bounds, now_ns, log::boot_id().as_deref())
+        Self::open_with_boot_id(path, window, rule, bounds, now_ns, log::boot_id().as_deref())
     }
 
-    fn open_under(
+    fn open_with_boot_id(
         path: &Path,
         window: &Window,
         rule: ReplayRule,
@@ -168,7 +168,8 @@ impl ReplayGuard {
     /// # Errors
     /// [`Refusal::Replayed`] for a request that was accepted before or, where nonces must increase,
     /// is older than the last one; [`Refusal::Stale`] for a nonce older than the cache covers;
-    /// [`Refusal::TooMany`] at a limit; [`Refusal::NotRemembered`] when the log cannot be written.
+    /// [`Refusal::ReplayCacheFull`] at a limit; [`Refusal::ReplayLogFailed`] when the log cannot be
+    /// written.
     pub fn accept(&self, claim: &Claim, now_ns: u64) -> Result<(), Refusal> {
         let entry = self.entry(claim);
         let mut seen = self.lock();
@@ -197,7 +198,7 @@ impl ReplayGuard {
                 _ => {}
             }
             *log_fails = result.is_err();
-            result.map_err(|_| Refusal::NotRemembered)?;
+            result.map_err(|_| Refusal::ReplayLogFailed)?;
         }
         seen.insert(self.rule, &entry);
         Ok(())
@@ -293,7 +294,7 @@ impl ReplayState {
             Some(Nonces::Last(processes)) => processes.len(),
         };
         if entries >= bounds.per_sender || *count >= bounds.total {
-            Err(Refusal::TooMany)
+            Err(Refusal::ReplayCacheFull)
         } else {
             Ok(())
         }

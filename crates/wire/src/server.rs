@@ -207,7 +207,7 @@ where
                     Ok(response) => response?.into_response(),
                     // The head was moved into the request. Its echoed headers are added below.
                     Err(_) => verifier.refuse(
-                        &Refusal::AnswerTimeout { limit },
+                        &Refusal::ResponseTimeout { limit },
                         &empty_head(),
                         None,
                         start.elapsed(),

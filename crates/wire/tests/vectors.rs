@@ -335,8 +335,8 @@ async fn exchanges_match_vectors() {
         let Some(recorded) = exchange.get("response").filter(|response| !response.is_null()) else {
             assert_eq!((id, &exchange["client_status"][0]), ("timeout", &json!(408)));
             let brief = Duration::from_millis(200);
-            let answer = tokio::time::timeout(brief, axon.call(exchange, nonce)).await;
-            assert!(answer.is_err(), "{id} is not answered");
+            let response = tokio::time::timeout(brief, axon.call(exchange, nonce)).await;
+            assert!(response.is_err(), "{id} gets no response");
             // Our message differs from the SDK's: it is the same for every call.
             let error = CallError::Timeout { after: Duration::from_secs(1) };
             assert_eq!(
@@ -350,8 +350,8 @@ async fn exchanges_match_vectors() {
         let now = recorded_headers
             .get("bt_header_axon_nonce")
             .map(|now| now.to_str().unwrap().parse().unwrap());
-        let answer = axon.call(exchange, now.unwrap_or(nonce)).await;
-        let (head, body) = answer.into_parts();
+        let response = axon.call(exchange, now.unwrap_or(nonce)).await;
+        let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let body = std::str::from_utf8(&body).unwrap();
 

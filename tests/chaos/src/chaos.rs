@@ -1,4 +1,4 @@
-//! Faults on the network, and the verdict that the chain gives.
+//! Injects faults into the network, and counts submissions of weights in the chain's blocks.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::network::{ChainSpeed, Network, Submission};
 use crate::tools::{Unavailable, available};
 
 /// Share of epochs with exactly one submission that each validator needs.
-const REQUIRED: f64 = 0.99;
+const REQUIRED_SHARE: f64 = 0.99;
 /// How many times its normal duration a run may take, and [`RECOVERY_TIME`] more, since the chain
 /// stands still while its node is down or paused.
 const MAX_SLOWDOWN: u32 = 3;
@@ -130,10 +130,10 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
     let faults =
         inject(&mut network, options, &kinds, end).map_err(|error| network.name_logs(error))?;
     // The last fault may have been one of the chain's node, which is read next.
-    let alive = network.last_seen_block() + 2;
-    let ended = Instant::now();
-    while network.last_seen_block() < alive
-        && ended.elapsed() < RECOVERY_TIME
+    let resumed_block = network.last_seen_block() + 2;
+    let faults_end = Instant::now();
+    while network.last_seen_block() < resumed_block
+        && faults_end.elapsed() < RECOVERY_TIME
         && network.wait(options.speed.block_time)?
     {}
     // After a shutdown, the last epoch is incomplete.
@@ -146,7 +146,7 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
     let validators = network.validators.iter();
     let validators = validators
         .map(|validator| count(&submissions, validator.name, validator.uid, &epochs, length));
-    let (ended, panics) = endings(&network)?;
+    let (ended, panics) = exits_and_panics(&network)?;
     let mut report = ChaosReport {
         seed: options.seed,
         block_time_ms: options.speed.block_time.as_millis(),
@@ -163,8 +163,9 @@ pub fn chaos(options: &ChaosOptions, shutdown: &Shutdown) -> anyhow::Result<Chao
         has_passed: false,
     };
     let is_complete = report.epochs == options.epochs && !report.faults.is_empty();
-    let is_enough = report.validators.iter().all(|row| row.is_enough(report.epochs));
-    report.has_passed = is_complete && is_enough && report.panics == 0;
+    let meets_requirement =
+        report.validators.iter().all(|row| row.meets_requirement(report.epochs));
+    report.has_passed = is_complete && meets_requirement && report.panics == 0;
     if !report.has_passed {
         report.logs = Some(network.keep_logs()?);
     }
@@ -240,13 +241,13 @@ fn count(
 
 impl ValidatorEpochs {
     /// Whether enough of the epochs have exactly one submission, and none has several.
-    fn is_enough(&self, epochs: u32) -> bool {
-        self.several.is_empty() && f64::from(self.exactly_one) >= REQUIRED * f64::from(epochs)
+    fn meets_requirement(&self, epochs: u32) -> bool {
+        self.several.is_empty() && f64::from(self.exactly_one) >= REQUIRED_SHARE * f64::from(epochs)
     }
 }
 
 /// Returns the daemons that ended by themselves, and the number of panics in all logs.
-fn endings(network: &Network) -> anyhow::Result<(Vec<EndedProcess>, usize)> {
+fn exits_and_panics(network: &Network) -> anyhow::Result<(Vec<EndedProcess>, usize)> {
     let (mut ended, mut panics) = (Vec::new(), 0);
     for process in &network.processes {
         panics += process.panics()?;
@@ -377,8 +378,8 @@ mod tests {
             without: Vec::new(),
             several: several.to_vec(),
         };
-        assert!(row(99, &[]).is_enough(100));
-        assert!(!row(98, &[]).is_enough(100));
-        assert!(!row(99, &[7]).is_enough(100));
+        assert!(row(99, &[]).meets_requirement(100));
+        assert!(!row(98, &[]).meets_requirement(100));
+        assert!(!row(99, &[7]).meets_requirement(100));
     }
 }

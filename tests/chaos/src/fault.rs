@@ -29,7 +29,7 @@ const ATTACKER_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(12
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time for a gateway to open or refuse its ledger, on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-/// Pause between two checks whether it has.
+/// Interval between two checks of the gateway.
 const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 /// Size of a page of SQLite.
 const PAGE_BYTES: usize = 4_096;
@@ -216,7 +216,7 @@ impl Fault {
         Ok(ActiveFault::Nothing)
     }
 
-    /// Ends the fault, as an operator would. Returns what is worth a note in the report.
+    /// Ends the fault, as an operator would. Returns a note for the report.
     pub(crate) fn end(
         &self,
         network: &mut Network,
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn seed_determines_faults_and_each_kind_comes_once_before_any_repeats() {
+    fn schedule_is_seeded_and_uses_each_kind_once_per_round() {
         let faults = schedule(7);
         assert_eq!(faults, schedule(7));
         assert_ne!(faults, schedule(8));

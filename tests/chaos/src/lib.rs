@@ -1,4 +1,5 @@
-//! Faults and load on a network of real processes, with the chain as the judge.
+//! Fault injection and load for a network of real processes. The chain's blocks show whether a run
+//! has passed.
 //!
 //! The network is that of the demonstration, with each daemon in its own process: a
 //! development chain and a second node that follows it; the subnet owner's utterance engine and

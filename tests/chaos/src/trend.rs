@@ -10,9 +10,10 @@ use crate::load::Results;
 const MAX_GROWTH_PERCENT: f64 = 5.0;
 /// Number of samples whose median is a value at the beginning or the end.
 const MEDIAN_SAMPLES: usize = 3;
-/// Connections that may be open by chance when a sample is taken.
-const DESCRIPTORS: usize = 4;
-/// Highest ratio of the median latencies of both halves, and the difference that counts as none.
+/// Maximum growth of the number of descriptors: connections can be open when a sample is taken.
+const MAX_DESCRIPTOR_GROWTH: usize = 4;
+/// Maximum ratio of the second half's median latency to the first half's, and a tolerance in
+/// milliseconds.
 const MAX_LATENCY_GROWTH: (f64, f64) = (1.25, 1.0);
 
 /// A sample of a process.
@@ -63,7 +64,8 @@ impl ProcessTrend {
         let (first, second) = usages.split_at(usages.len() / 2);
         let descriptors =
             maximum(first).zip(maximum(second)).map(|(first, second)| [first, second]);
-        let is_constant = descriptors.is_none_or(|[first, second]| second <= first + DESCRIPTORS);
+        let is_constant =
+            descriptors.is_none_or(|[first, second]| second <= first + MAX_DESCRIPTOR_GROWTH);
         let has_passed = !is_judged || (growth_percent <= MAX_GROWTH_PERCENT && is_constant);
         Self {
             name: name.to_owned(),
@@ -129,7 +131,7 @@ pub struct LatencyTrend {
     pub p50_ms: [f64; 2],
     /// The same of the 99th percentile.
     pub p99_ms: [f64; 2],
-    /// Whether the median is flat.
+    /// Whether the median latency has not grown.
     pub has_passed: bool,
 }
 
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_breakdown_is_shown() {
+    fn trend_reports_anonymous_and_file_memory() {
         let trend = trend(&[100, 100, 100, 104, 104, 104], &[9; 6]);
         assert_eq!((trend.anonymous_mib, trend.file_mib), ([75.0, 78.0], [25.0, 26.0]));
     }

@@ -21,8 +21,8 @@ fn request_body_above_the_limit_is_refused() {
             "btauth",
             &["--path", "/echo", "--data", &at_file, "--json"],
         );
-        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(answer["status"], status, "{}", stderr(&output));
+        let response: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(response["status"], status, "{}", stderr(&output));
     }
 }
 
@@ -65,10 +65,10 @@ fn contradictory_axon_status_is_failure() {
         [(fails, "UnknownException", 500, 1), (refuses, "Unauthenticated", 401, 4)]
     {
         let address = service(head, "{}");
-        let (code, answer) =
+        let (code, response) =
             failure(&run_client("call", &address, "dendrite", &["--data", PROMPT, "--json"]));
         assert_eq!(
-            (code, &answer["outcome"], &answer["status"]),
+            (code, &response["outcome"], &response["status"]),
             (exit, &json!(outcome), &json!(status))
         );
         let stream_output =

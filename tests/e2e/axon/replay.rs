@@ -13,8 +13,8 @@ type StartDaemon = fn(&str) -> Daemon;
 fn send(daemon: &Daemon, bytes: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(address(daemon)).unwrap();
     stream.write_all(bytes).unwrap();
-    let answer = String::from_utf8(message(&mut stream)).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let response = String::from_utf8(message(&mut stream)).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
@@ -62,15 +62,14 @@ fn replayed_request_is_refused_after_a_restart() {
         assert_eq!(daemon.terminate().code(), Some(0));
         let daemon = start(&log);
         for request in [request, fresh] {
-            let (status, answer) = send(&daemon, &request);
-            assert_eq!(status, 401, "{scheme}: {answer}");
+            let (status, response) = send(&daemon, &request);
+            assert_eq!(status, 401, "{scheme}: {response}");
         }
     }
 }
 
-/// A first start refuses requests for a while, and says until when.
 #[test]
-fn first_start_logs_when_refusal_of_older_requests_ends() {
+fn only_first_start_logs_replay_refusal_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("replay.log").display().to_string();
     let start = || neuron("btauth", &["--replay-log", &log, "-v"]);

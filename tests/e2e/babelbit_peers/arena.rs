@@ -7,7 +7,7 @@ use crate::kill::address;
 use crate::support::{Daemon, document, local_bb};
 
 #[test]
-fn a_python_client_plays_through_our_arena_gateway() {
+fn python_client_plays_through_arena_gateway() {
     let Some(peer) = peer() else { return };
     let engine = engine();
     let miners = ["parrot", "patient"].map(|profile| {

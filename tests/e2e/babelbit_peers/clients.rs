@@ -7,7 +7,7 @@ use crate::chain::BOB;
 use crate::support::repository;
 
 #[test]
-fn a_python_client_plays_our_engine() {
+fn python_client_plays_engine() {
     let Some(peer) = peer() else { return };
     let engine = engine();
     let actual = query_peer(&peer, &json!({ "against": "engine", "url": engine.url() }));
@@ -46,7 +46,7 @@ fn a_python_client_plays_our_engine() {
 }
 
 #[test]
-fn a_python_client_plays_our_miners() {
+fn python_client_plays_miners() {
     let Some(peer) = peer() else { return };
     let engine = engine();
     for profile in ["interpreter", "patient", "parrot", "mumbler"] {

@@ -13,7 +13,7 @@ use crate::support::{Daemon, document, local_bb};
 const KINDS: [&str; 4] = ["audio_bundle", "challenge_scores", "dialogue_logs", "dialogue_scores"];
 
 #[test]
-fn our_runner_submits_to_a_python_scoring_api() {
+fn runner_submits_to_python_scoring_api() {
     let Some(peer) = peer() else { return };
     let (first, second) = (
         miner("parrot"),
@@ -61,7 +61,7 @@ fn our_runner_submits_to_a_python_scoring_api() {
 }
 
 #[test]
-fn a_python_client_submits_to_our_scoring_api() {
+fn python_client_submits_to_scoring_api() {
     let Some(peer) = peer() else { return };
     let folder = tempfile::tempdir().unwrap();
     let validators = ["//Alice", "//Bob", "//Charlie"];

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{Service, engine, miner, peer};
 use crate::chain::{ALICE, BOB};
 use crate::kill::address;
-use crate::support::{RunFiles, document, local_bb, repository, require_models};
+use crate::support::{RunFiles, document, local_bb, repository, require_sentence_model};
 
 /// A directory for files, and a list of miners.
 pub(super) struct Round {
@@ -19,7 +19,7 @@ pub(super) struct Round {
 impl Round {
     /// Creates the list from hotkeys and URLs; uids start at 1.
     pub(super) fn with(miners: &[(&str, &str)]) -> Self {
-        require_models();
+        require_sentence_model();
         let folder = tempfile::tempdir().unwrap();
         let entries: Value = (1..)
             .zip(miners)
@@ -53,7 +53,7 @@ impl Round {
 }
 
 #[test]
-fn our_runner_plays_a_python_engine() {
+fn runner_plays_python_engine() {
     let Some(peer) = peer() else { return };
     let miner = miner("interpreter");
     let round = Round::with(&[(BOB, miner.url())]);
@@ -144,7 +144,7 @@ const BEHAVIOURS: [(&str, bool, &str); 6] = [
 ];
 
 #[test]
-fn our_runner_plays_python_miners() {
+fn runner_plays_python_miners() {
     let Some(peer) = peer() else { return };
     let start = |(manner, _, _)| {
         Service::start(&peer, "miner", &json!({ "uri": format!("//{manner}"), "manner": manner }))

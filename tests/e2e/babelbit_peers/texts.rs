@@ -9,7 +9,7 @@ use crate::support::{document, repository};
 use crate::text_contest::{small_talk, text_engine, text_miner};
 
 #[test]
-fn a_python_validator_plays_our_text_miner() {
+fn python_validator_plays_text_miner() {
     let Some(peer) = peer() else { return };
     let folder = tempfile::tempdir().unwrap();
     let challenge = small_talk(folder.path());
@@ -59,7 +59,7 @@ fn a_python_validator_plays_our_text_miner() {
 }
 
 #[test]
-fn our_text_runner_plays_a_python_engine_and_python_miners() {
+fn text_runner_plays_python_engine_and_miners() {
     let Some(peer) = peer() else { return };
     let challenge = repository("subnets/babelbit/challenges/text/01-the-ferry.json");
     let folder = tempfile::tempdir().unwrap();

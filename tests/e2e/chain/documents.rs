@@ -96,7 +96,7 @@ fn populate(chain: &Chain) -> (String, String) {
 }
 
 #[test]
-fn the_guide_lists_the_keys_of_every_read() {
+fn output_keys_of_read_commands_are_documented() {
     let chain = Chain::start();
     let (coldkey, _) = populate(&chain);
     let proposal = chain.alice(
@@ -229,7 +229,7 @@ fn prepare(chain: &Chain) -> (String, String, String) {
 }
 
 #[test]
-fn the_guide_lists_the_keys_of_every_call() {
+fn output_keys_of_calls_are_documented() {
     let chain = Chain::start();
     let (coldkey, hotkey, call_hash) = prepare(&chain);
     let secret = json!({

@@ -100,7 +100,7 @@ fn follower_serves_the_chain_while_its_leader_is_down() {
 }
 
 #[test]
-fn follower_refuses_options_of_an_author() {
+fn follower_refuses_block_author_options() {
     let url = format!("ws://{}", free_address());
     for (option, value) in [
         ("--block-time", "12s"),

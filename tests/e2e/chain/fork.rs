@@ -25,14 +25,15 @@ fn run_json(url: &str, arguments: &[&str]) -> Value {
     document(&tao().args(arguments).args(["--json", "--network", url]).output().unwrap())
 }
 
-/// The block has the number of the recorded one, but a fork has a genesis block of its own.
+/// Removes the block's hash: the number is that of the recorded block, but a fork has a genesis
+/// block of its own.
 fn without_hash(mut document: Value) -> Value {
     document["block"].as_object_mut().unwrap().remove("hash");
     document
 }
 
 #[test]
-fn a_subnet_is_recorded_and_continued_offline() {
+fn recorded_subnet_is_forked_offline() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("subnet.jsonl");
     let chain = Chain::start();

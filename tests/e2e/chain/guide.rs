@@ -4,7 +4,7 @@ use super::Chain;
 use crate::support::{repository, stderr};
 
 #[test]
-fn the_first_steps_of_the_guide_work() {
+fn first_steps_of_chain_guide_work() {
     let chain = Chain::start();
     let guide = std::fs::read_to_string(repository("docs/chain.md")).unwrap();
     let steps = guide.split("```").nth(1).unwrap();

@@ -54,7 +54,7 @@ fn localnet_is_controlled_through_its_folder() {
 }
 
 #[test]
-fn saved_chain_is_loaded_in_another_folder() {
+fn snapshot_file_is_loaded_into_another_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
     let file = folder.path().join("chain.snapshot");
@@ -73,7 +73,7 @@ fn saved_chain_is_loaded_in_another_folder() {
 }
 
 #[test]
-fn a_running_chain_reverts_to_a_snapshot() {
+fn running_chain_reverts_to_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let daemon = start_with_data(folder, &[]);
@@ -94,7 +94,7 @@ fn a_running_chain_reverts_to_a_snapshot() {
 }
 
 #[test]
-fn the_time_of_a_chain_is_set_and_advanced() {
+fn chain_time_is_set_and_advanced() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let daemon = start_with_data(folder, &["--at", "2026-01-31T12:00:00Z"]);
@@ -141,7 +141,7 @@ fn localnet_call_impersonates_any_account() {
 }
 
 #[test]
-fn a_storage_item_is_set_by_name() {
+fn storage_item_is_set_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let daemon = start_with_data(folder, &[]);

@@ -6,7 +6,7 @@ use super::{BABELBIT, BOB, Chain, failure};
 use crate::support::refusal;
 
 #[test]
-fn stake_is_locked_and_the_lock_moves_to_another_hotkey() {
+fn stake_is_locked_and_lock_is_moved() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     let lock = || chain.run_json(&["lock", "show", "--netuid", BABELBIT])["lock"].clone();

@@ -49,7 +49,7 @@ fn transfer_and_balance_print_text() {
 }
 
 #[test]
-fn unaffordable_calls_are_refused() {
+fn calls_that_would_fail_are_not_sent() {
     let chain = Chain::start();
     // Calls above the balance are not sent, so that they cost no fee.
     let before = chain.free(ALICE);
@@ -213,7 +213,7 @@ fn commands_of_account_without_balance_are_not_sent() {
 }
 
 #[test]
-fn wallet_receives_and_spends_tao() {
+fn transfer_of_all_tao_empties_account() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     assert_eq!(chain.free(&coldkey), 5_000_000_000_000);
@@ -296,7 +296,7 @@ fn stake_is_bought_and_sold() {
 }
 
 #[test]
-fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
+fn shielded_call_shares_block_with_its_ciphertext() {
     // The eras have eight blocks.
     let chain = Chain::with(&["--block-time", "500ms"]);
     chain.wallet();
@@ -365,7 +365,7 @@ fn a_shielded_call_is_in_the_block_of_its_ciphertext() {
     assert_eq!(chain.run_json(&[&transfer[..], &["--yes"]].concat())["success"], true);
 }
 
-/// Each block changes the price a little.
+/// Asserts that two prices are close: each block changes the price a little.
 #[track_caller]
 fn assert_near(price: &Value, expected: u64) {
     let price = price.as_u64().unwrap();
@@ -373,7 +373,7 @@ fn assert_near(price: &Value, expected: u64) {
 }
 
 #[test]
-fn a_trade_stops_at_its_price_limit() {
+fn trade_respects_price_limit() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", "59"]);

@@ -70,7 +70,7 @@ fn two_of_three_signatories_make_a_call() {
 }
 
 #[test]
-fn multisig_call_is_cancelled_and_failed_inner_call_is_an_error() {
+fn cancelled_or_failed_multisig_call_is_reported() {
     let chain = Chain::start();
     let as_signatory = |uri: &str, arguments: &[&str]| {
         chain.tao(&[arguments, &GROUP].concat(), &["--key-uri", uri, "--json"])

@@ -14,7 +14,7 @@ fn neuron(chain: &Chain, hotkey: &str) -> Value {
 }
 
 #[test]
-fn a_neuron_registers_serves_and_publishes() {
+fn neuron_registers_serves_axon_and_sets_commitment() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
     let registered = chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
@@ -111,7 +111,7 @@ fn a_neuron_registers_serves_and_publishes() {
 
 /// Without options, as in the reference: the wallet is a key file, or a directory with names.
 #[test]
-fn axon_is_served_with_reference_variables() {
+fn register_axon_accepts_reference_variables() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
@@ -195,7 +195,7 @@ fn unregistered_hotkey_gets_register_hint() {
 }
 
 #[test]
-fn a_registration_on_root_costs_the_price_that_is_shown() {
+fn root_registration_costs_reported_price() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
     // Otherwise, every block lowers the price.
@@ -222,7 +222,7 @@ fn a_registration_on_root_costs_the_price_that_is_shown() {
 }
 
 #[test]
-fn a_hotkey_is_registered_for_proof_of_work() {
+fn hotkey_is_registered_by_proof_of_work() {
     // The chain accepts work for its last five blocks.
     let chain = Chain::with(&["--block-time", "1s"]);
     let (coldkey, hotkey) = chain.wallet();
@@ -301,7 +301,7 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
 }
 
 #[test]
-fn a_commit_by_hash_is_revealed_from_its_file() {
+fn hash_commit_is_revealed_from_saved_file() {
     let chain = Chain::start();
     chain.wallet();
     // A commit can be revealed in one epoch only: long enough for the commands below, on a busy
@@ -332,7 +332,7 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
 }
 
 #[test]
-fn wait_for_rate_limit_is_in_blocks_on_chain_without_block_time() {
+fn rate_limit_hint_is_in_blocks_without_block_time() {
     let chain = Chain::with(&["--block-time", "instant"]);
     chain.wallet();
     chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
@@ -400,7 +400,7 @@ fn weights_within_the_rate_limit_are_not_sent() {
 }
 
 #[test]
-fn take_decrease_has_no_rate_limit() {
+fn delegate_take_is_lowered_and_shown() {
     let chain = Chain::start();
     let (_, hotkey) = chain.wallet();
     chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);

@@ -19,7 +19,7 @@ fn requests(metrics: &str) -> u64 {
 }
 
 #[test]
-fn an_overview_of_a_hundred_hotkeys_takes_few_requests() {
+fn overview_of_hundred_hotkeys_takes_few_requests() {
     let metrics = free_address();
     let chain = Chain::with(&["--block-time", "50ms", "--metrics", &metrics]);
     let (_, hotkey) = chain.wallet();

@@ -9,7 +9,7 @@ use crate::support::refusal;
 const UNSTARTED_SUBNET: &str = "1";
 
 #[test]
-fn owner_sets_subnet_identity() {
+fn owner_sets_subnet_identity_and_symbol() {
     let chain = Chain::start();
     let set = ["subnets", "set-identity", BABELBIT, "--yes"];
     chain.alice(
@@ -83,16 +83,16 @@ fn subnets_commands_show_price_burn_cost_and_start() {
 
     assert_eq!(chain.run_json(&["subnets", "burn-cost"])["cost_rao"], 1_000_000_000_000_u64);
     let started = |netuid| chain.run_json(&["subnets", "check-start", netuid]);
-    let (babelbit, calm) = (started(BABELBIT), started(UNSTARTED_SUBNET));
+    let (babelbit, unstarted) = (started(BABELBIT), started(UNSTARTED_SUBNET));
     assert_eq!(
         (&babelbit["started"], &babelbit["blocks_left"]),
         (&json!(true), &json!(0)),
         "{babelbit}"
     );
     assert_eq!(
-        (&calm["started"], &calm["first_emission_block"]),
+        (&unstarted["started"], &unstarted["first_emission_block"]),
         (&json!(false), &json!(null)),
-        "{calm}"
+        "{unstarted}"
     );
     let text = |arguments: &[&str]| String::from_utf8(chain.tao(arguments, &[]).stdout).unwrap();
     assert_eq!(text(&["subnets", "burn-cost"]).trim(), "1000 TAO");
@@ -102,7 +102,7 @@ fn subnets_commands_show_price_burn_cost_and_start() {
 }
 
 #[test]
-fn an_owner_changes_mechanisms_neurons_and_epochs() {
+fn owner_changes_mechanisms_neurons_and_epochs() {
     let chain = Chain::start();
     // The owner's settings are frozen before each epoch: with this tempo, the next one is 25
     // minutes away.
@@ -165,7 +165,7 @@ fn alpha_is_bought_and_burned() {
 }
 
 #[test]
-fn a_hyperparameter_is_read_by_name() {
+fn hyperparameter_is_read_by_name() {
     let chain = Chain::start();
     chain.alice(&["sudo", "set", "tempo", "20", "--netuid", BABELBIT]);
     assert_eq!(chain.run_json(&["sudo", "get", "tempo", "--netuid", BABELBIT])["value"], 20);

@@ -6,7 +6,7 @@ use super::{AS_ALICE, BOB, Chain};
 use crate::support::{Daemon, bb, document, free_address, refusal, repository, stderr, tao};
 
 #[test]
-fn an_unreachable_chain_is_a_network_failure() {
+fn unreachable_chain_is_network_failure() {
     let network = format!("ws://{}", free_address());
     let started = Instant::now();
     for command in [&["block"][..], &["metagraph", "1"], &["balance", BOB], &["subnets", "list"]] {
@@ -14,10 +14,10 @@ fn an_unreachable_chain_is_a_network_failure() {
             refusal(&tao().args(command).args(["--network", &network]).output().unwrap(), 3);
         assert!(error.contains(&network), "{error}");
     }
-    // A client that asks again does so for 24 s. A busy machine can also be slower.
+    // A client that retries does so for 24 s. A busy machine can also be slower.
     assert!(
         started.elapsed() < Duration::from_secs(20),
-        "a node that does not exist was asked again and again"
+        "the client retried a node that does not exist"
     );
 }
 
@@ -74,7 +74,7 @@ fn daemon_refuses_development_key_when_its_node_starts_later() {
     gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", &network, "--state"]);
     let mut gateway = Daemon::start(gateway.arg(folder.path().join("gateway")));
     let _node = start_node();
-    assert_eq!(gateway.exits().code(), Some(2), "{}", gateway.log());
+    assert_eq!(gateway.wait_for_exit().code(), Some(2), "{}", gateway.log());
     let log = gateway.log();
     assert!(log.contains("a development key, whose secret is public"), "{log}");
 }

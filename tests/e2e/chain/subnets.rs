@@ -111,7 +111,7 @@ fn netuids_of_listed_subnets_are_shell_completions() {
     assert!(candidates(completions_here(), &["tao", "metagraph", "7"]).is_empty());
     document(&completions_here().args(["subnets", "list", "--json"]).output().unwrap());
     assert_eq!(candidates(completions_here(), &["tao", "metagraph", "7"]), ["7"]);
-    // The subnets of another network are not known.
+    // The cache of one network does not complete for another.
     assert!(
         candidates(completions_here(), &["tao", "metagraph", "--network", "finney", "7"])
             .is_empty()
@@ -130,7 +130,7 @@ fn sudo_key_sets_hyperparameters() {
         (&json!("AdminUtils.sudo_set_tempo"), &json!({ "netuid": 59, "tempo": 20 }))
     );
     assert_eq!(tempo(), 20);
-    // Reads need no permission.
+    // Other keys are refused.
     let bob = ["sudo", "set", "tempo", "30", "--netuid", "59", "--key-uri", "//Bob", "--json"];
     let (code, result) = failure(&chain.tao(&bob, &[]));
     assert_eq!((code, &result["error"]["name"]), (5, &json!("Sudo.RequireSudo")), "{result}");

@@ -16,7 +16,7 @@ fn request<'a>(document: &'a Value, operation: &str) -> &'a Value {
 }
 
 #[test]
-fn a_dry_run_shows_the_request_for_large_files() {
+fn push_dry_run_shows_request_for_large_files() {
     const SIZE: u64 = 10_000_001;
 
     let folder = tempfile::tempdir().unwrap();

@@ -84,10 +84,10 @@ impl Cloud {
         if path == "/users/register" {
             *account = Account { hotkey: Some(signer), registration: json(), image: None };
             let username = &account.registration["username"];
-            let answer = json!({
+            let response = json!({
                 "user_id": "u-1", "username": username, "fingerprint": FINGERPRINT, "payment_address": signer,
             });
-            return Some((200, answer));
+            return Some((200, response));
         }
         assert_eq!(
             (account.hotkey, headers["x-chutes-userid"].as_bytes()),
@@ -404,7 +404,7 @@ fn chutes_program_and_bb_push_deploy_equal_chutes() {
 }
 
 #[test]
-fn the_script_of_a_chute_serves_its_routes() {
+fn chute_script_serves_its_routes() {
     let Some(miner) = Miner::register() else { return };
     miner.cloud.take_requests();
     let running_program = miner.program.serve();

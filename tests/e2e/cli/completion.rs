@@ -16,7 +16,7 @@ pub(crate) fn candidates(mut program: Command, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn completions_know_commands_networks_models_and_subnets() {
+fn completions_include_commands_networks_models_and_subnets() {
     let cache = tempfile::tempdir().unwrap();
     for (words, expected) in [
         (&["bb", "compute-w"][..], &["compute-weights"][..]),
@@ -41,7 +41,7 @@ fn completions_know_commands_networks_models_and_subnets() {
 }
 
 #[test]
-fn completions_know_wallets_and_hotkeys() {
+fn completions_include_wallets_and_hotkeys() {
     let wallets = tempfile::tempdir().unwrap();
     for (wallet, hotkey) in [("owner", "first"), ("owner", "second"), ("miner", "first")] {
         let hotkeys = wallets.path().join(wallet).join("hotkeys");

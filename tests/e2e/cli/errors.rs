@@ -1,4 +1,4 @@
-//! Errors: one form as text and as JSON, and which of several comes first.
+//! Errors as text and as JSON, and which of several is reported.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -76,7 +76,7 @@ fn errors_are_text_or_json_with_separate_hint() {
 /// No command looks for a wallet first. A unit test of the command line runs the commands that have
 /// the option `--network`.
 #[test]
-fn wrong_network_variable_is_reported_before_missing_wallet() {
+fn invalid_network_variable_is_reported_before_missing_wallet() {
     let folder = tempfile::tempdir().unwrap();
     let list = std::fs::read_to_string(repository("tests/e2e/data/key-uri-commands.txt")).unwrap();
     let mut checked = 0;
@@ -100,7 +100,7 @@ fn wrong_network_variable_is_reported_before_missing_wallet() {
 }
 
 #[test]
-fn wrong_network_is_reported_before_the_external_address_is_detected() {
+fn invalid_network_is_reported_before_address_detection() {
     let service = TcpListener::bind("127.0.0.1:0").unwrap();
     service.set_nonblocking(true).unwrap();
     let source = format!("http://{}/", service.local_addr().unwrap());

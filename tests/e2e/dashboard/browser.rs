@@ -1,4 +1,7 @@
 //! The dashboard in a browser: Chromium, driven by the scripts in tests/e2e/browser.
+//!
+//! The tests of accessible pages open each page in both colour schemes and at several widths, and
+//! audit it with axe-core.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -16,7 +19,7 @@ use super::explorer::ExplorerFixture;
 use super::{dashboard, demo, interpret, page, play_market, short_demo, wait_for};
 use crate::peers::Peer;
 use crate::support::{
-    Daemon, KillOnDrop, Terminal, document, free_address, repository, require_models, tao,
+    Daemon, KillOnDrop, Terminal, document, free_address, repository, require_sentence_model, tao,
 };
 
 /// Runs a script until it ends; returns its report. The script prints faults of the pages on
@@ -68,7 +71,7 @@ fn record_steps(state: &Path) {
 }
 
 #[test]
-fn every_page_is_readable_in_both_themes_on_a_phone_and_without_scripts() {
+fn demo_pages_are_accessible() {
     let Some(browser) = Peer::find("browser") else { return };
     // On a terminal, the page stays after the contest.
     let mut terminal = Terminal::start(demo(&[]));
@@ -127,9 +130,9 @@ fn every_page_is_readable_in_both_themes_on_a_phone_and_without_scripts() {
 }
 
 #[test]
-fn text_contest_and_services_are_readable_in_both_themes_on_a_phone() {
+fn text_contest_and_service_pages_are_accessible() {
     let Some(browser) = Peer::find("browser") else { return };
-    require_models();
+    require_sentence_model();
     let (folder, metrics) = (tempfile::tempdir().unwrap(), free_address());
     let played = tao()
         .args(["demo", "--contest", "text", "--once", "--json", "--keep"])
@@ -160,7 +163,7 @@ fn text_contest_and_services_are_readable_in_both_themes_on_a_phone() {
 }
 
 #[test]
-fn market_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
+fn market_pages_are_accessible() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     let demo = play_market(folder.path());
@@ -179,7 +182,7 @@ fn market_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
 }
 
 #[test]
-fn gateway_status_is_readable_in_both_themes_on_a_phone_and_updates() {
+fn gateway_status_page_is_accessible_and_updates() {
     let Some(browser) = Peer::find("browser") else { return };
     let mut command = tao();
     command
@@ -198,7 +201,7 @@ fn gateway_status_is_readable_in_both_themes_on_a_phone_and_updates() {
 }
 
 #[test]
-fn proof_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
+fn proof_pages_are_accessible() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
@@ -215,7 +218,7 @@ fn proof_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
 }
 
 #[test]
-fn prompting_steps_page_is_readable_in_both_themes_on_a_phone_and_without_scripts() {
+fn prompting_page_is_accessible() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     record_steps(folder.path());
@@ -262,7 +265,7 @@ fn health_of_every_subnet_is_on_the_first_screen() {
 }
 
 #[test]
-fn chain_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
+fn chain_pages_are_accessible() {
     let Some(browser) = Peer::find("browser") else { return };
     let fixture = ExplorerFixture::start();
     // A number that is a block and a netuid gives a page of results.
@@ -290,7 +293,7 @@ fn chain_pages_are_readable_in_both_themes_on_a_phone_and_without_scripts() {
 }
 
 #[test]
-fn a_challenge_is_followed_from_the_first_reply_to_the_leaderboard() {
+fn page_follows_challenge_from_first_reply_to_leaderboard() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(&mut dashboard(folder.path(), &[]));
@@ -335,7 +338,7 @@ fn a_challenge_is_followed_from_the_first_reply_to_the_leaderboard() {
 }
 
 #[test]
-fn a_visitor_speaks_to_a_miner() {
+fn visitor_speaks_to_miner() {
     let Some(browser) = Peer::find("browser") else { return };
     let folder = tempfile::tempdir().unwrap();
     // On a terminal, page and miners stay after the contest.

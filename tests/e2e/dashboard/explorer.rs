@@ -70,7 +70,7 @@ impl ExplorerFixture {
 }
 
 #[test]
-fn a_chain_is_explored_without_a_contest() {
+fn explorer_pages_work_without_contest() {
     let fixture = ExplorerFixture::start();
     let block = fixture.page("/chain/blocks/3");
     let row = block

@@ -1,5 +1,5 @@
-//! People's voices on the page "Try it", which hears with Whisper base: recordings that Chromium's
-//! fake microphone plays, and the samples of the page.
+//! People's voices on the page "Try it", which recognises speech with Whisper base: recordings that
+//! Chromium's fake microphone plays, and the samples of the page.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -112,7 +112,7 @@ fn captions<'a>(report: &'a Value, name: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn visitors_voices_become_text_in_their_language() {
+fn visitor_speech_is_transcribed_in_its_language() {
     let (Some(recordings), Some(browser)) = (Peer::find("recordings"), Peer::find("browser"))
     else {
         return;

@@ -8,7 +8,7 @@ use taonet_speech::{Wav, resample_endpoints};
 
 use super::without_wall_times;
 use crate::speech::word_errors;
-use crate::support::{are_installed, document, repository, require_models, stderr, tao};
+use crate::support::{are_installed, document, repository, require_sentence_model, stderr, tao};
 use crate::translation::with_long_deadlines;
 
 /// Recogniser of the validator and of the miners.
@@ -49,7 +49,7 @@ fn correlation(left: &[f32], right: &[f32]) -> f32 {
 
 #[test]
 fn transcripts_of_the_interpreter_match_the_references() {
-    require_models();
+    require_sentence_model();
     if !are_installed(&[WHISPER, VOICE]) {
         return;
     }
@@ -75,7 +75,7 @@ fn transcripts_of_the_interpreter_match_the_references() {
     }
     let limit = count * MAX_ERRORS_PERCENT / 100;
     assert!(errors <= limit, "{errors} of {count} words are wrong: {interpreter:#}");
-    // The patient answers before the deadline.
+    // The replies of the patient miner arrive, but too late to score.
     for reply in contest_miner(&demo, "patient")["utterances"].as_array().unwrap() {
         assert_eq!(reply["failed_gates"], json!(["too_late"]), "{reply:#}");
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use taonet_database::testing::{Nats, Postgres};
 
 use crate::chain::{BABELBIT, BOB, Chain};
-use crate::support::{Daemon, free_address, local_bb, repository, require_models, tao};
+use crate::support::{Daemon, free_address, local_bb, repository, require_sentence_model, tao};
 
 /// Starts a daemon, and waits until its log contains a text.
 #[track_caller]
@@ -27,7 +27,7 @@ fn assert_logs(command: &mut Command, expected: &str) {
 }
 
 #[test]
-fn every_daemon_with_a_port_has_pre_flight_checks() {
+fn daemons_run_pre_flight_checks() {
     let folder = tempfile::tempdir().unwrap();
     let challenge = repository("tests/e2e/data/ferry.json");
     let engine = ["babelbit", "engine", challenge.to_str().unwrap()];
@@ -74,7 +74,7 @@ fn every_daemon_with_a_port_has_pre_flight_checks() {
 
 /// These daemons write nothing, and have no connection to the chain but for this check.
 #[test]
-fn clock_of_daemons_without_a_chain_is_checked() {
+fn daemons_report_clock_check_without_chain() {
     let unused_address = free_address();
     let mut scorer = local_bb();
     scorer
@@ -106,7 +106,7 @@ fn clock_of_daemons_without_a_chain_is_checked() {
 
 #[test]
 fn each_daemon_of_babelbit_logs_clock_skew() {
-    require_models();
+    require_sentence_model();
     let chain = Chain::start();
     chain.wallet();
     let unused_url = format!("http://{}", free_address());

@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::{Walkthrough, first_block};
-use crate::support::{are_installed, repository, require_models, tao};
+use crate::support::{are_installed, repository, require_sentence_model, tao};
 
 /// Stands for the recogniser of the main network, which takes longer to load.
 const RECOGNISER: &str = "faster-whisper-base";
@@ -16,7 +16,7 @@ const VOICE: &str = "en_US-joe-medium";
 
 /// Runs the block "On the main network" of a page.
 fn run_page(page: &str) -> Walkthrough {
-    require_models();
+    require_sentence_model();
     let mut walkthrough = Walkthrough::empty();
     walkthrough.export("BITTENSOR_SUBTENSOR_ENDPOINT=local BB_DEV_MODE=1 BT_WALLET_PATH=wallets");
     walkthrough.export("BITTENSOR_WALLET_PATH=wallets BABELBIT_CACHE_DIR=cache");

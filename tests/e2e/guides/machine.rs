@@ -1,4 +1,4 @@
-//! A machine for the guide of proofs: wallets, a circuit, a chain and a release server without
+//! A machine for the proof guide: wallets, a circuit, a chain and a release server without
 //! releases.
 
 use std::fs;

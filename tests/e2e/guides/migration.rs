@@ -267,7 +267,7 @@ fn migration_takes_at_most_ten_commands() {
 }
 
 #[test]
-fn preflight_of_the_migration_runs() {
+fn migration_preflight_commands_run() {
     let folder = tempfile::tempdir().unwrap();
     copy_stack(folder.path());
     let lines = first_block(GUIDE, "Preflight");

@@ -189,7 +189,7 @@ impl Walkthrough {
 }
 
 #[test]
-fn walkthrough_of_the_inference_market_ends_in_an_answer() {
+fn inference_market_walkthrough_sells_an_answer() {
     let Some(peer) = Peer::find("openai") else { return };
     if !are_installed(&[MODEL]) {
         return;

@@ -1,4 +1,4 @@
-//! The guide of text prompting: its lines run on the development chain of the guide for subnets,
+//! The prompting guide: its lines run on the development chain of the guide for subnets,
 //! with a tiny model.
 
 use std::fs;
@@ -10,7 +10,7 @@ use super::machine::Process;
 use super::subnet::{has_published, hotkey, lines_of, rehearsal, scores};
 use super::{Walkthrough, first_block};
 use crate::support::{
-    Daemon, free_address, repository, require_models, stderr, tao, write_checkpoint,
+    Daemon, free_address, repository, require_sentence_model, stderr, tao, write_checkpoint,
 };
 
 const GUIDE: &str = "docs/prompting.md";
@@ -39,7 +39,7 @@ struct Guide {
 impl Guide {
     /// Sets up the chain, and writes the files that the lines name.
     fn start() -> Self {
-        require_models();
+        require_sentence_model();
         let (walkthrough, _) = rehearsal();
         write_checkpoint(&walkthrough.path(MODEL));
         let passage = "The lighthouse at the cape was built of the stones of a monastery, and it still shows its light.";
@@ -121,7 +121,7 @@ impl Guide {
 }
 
 #[test]
-fn guide_of_text_prompting_works() {
+fn prompting_guide_works() {
     let guide = Guide::start();
     let chapter = lines_of(&first_block(GUIDE, CHAPTER));
     let [miner, validator, question] = chapter.as_slice() else { panic!("{chapter:#?}") };

@@ -1,4 +1,4 @@
-//! The guide of proofs, docs/proof.md: every command of its blocks runs, in order, on one machine
+//! The proof guide, docs/proof.md: every command of its blocks runs, in order, on one machine
 //! with a local chain.
 
 use std::fs;
@@ -186,7 +186,7 @@ impl Walkthrough {
             ["tao", ..] => machine.run(actual),
             ["curl", ..] => {
                 let output = machine.run_shell(actual);
-                self.check_answer(line, &output);
+                self.check_response(line, &output);
                 output
             }
             ["cp" | "printf", ..] => machine.run_shell(actual),
@@ -231,25 +231,26 @@ impl Walkthrough {
     }
 
     /// Checks the response to a user's request, and notes the id of a new proof.
-    fn check_answer(&mut self, line: &str, answer: &str) {
+    fn check_response(&mut self, line: &str, response: &str) {
         let path = line.split("localhost:8443").nth(1).unwrap();
         let json = || {
-            serde_json::from_str::<Value>(answer)
-                .unwrap_or_else(|error| panic!("{line}: {error}: {answer}"))
+            serde_json::from_str::<Value>(response)
+                .unwrap_or_else(|error| panic!("{line}: {error}: {response}"))
         };
         match path {
             "/v1/circuits" => assert_eq!(json()["circuits"][0]["id"], self.id_of("circuits/one")),
             "/v1/proofs" => json()["id"]
                 .as_str()
-                .unwrap_or_else(|| panic!("{answer}"))
+                .unwrap_or_else(|| panic!("{response}"))
                 .clone_into(&mut self.proof),
             "/v1/proofs/ID/events" => {
                 // The stream ends with the proof.
-                assert!(answer.contains("event: progress\n"), "{answer}");
-                let end = answer.split("event: end\n").nth(1).unwrap_or_else(|| panic!("{answer}"));
-                assert!(end.contains(r#""status":"done""#), "{answer}");
+                assert!(response.contains("event: progress\n"), "{response}");
+                let end =
+                    response.split("event: end\n").nth(1).unwrap_or_else(|| panic!("{response}"));
+                assert!(end.contains(r#""status":"done""#), "{response}");
             }
-            "/v1/proofs/ID" => assert_eq!(json()["status"], "done", "{answer}"),
+            "/v1/proofs/ID" => assert_eq!(json()["status"], "done", "{response}"),
             "/v1/proofs/ID/bundle" => {}
             _ => panic!("unknown request in {line}"),
         }
@@ -257,7 +258,7 @@ impl Walkthrough {
 }
 
 #[test]
-fn the_proof_guide_works() {
+fn proof_guide_works() {
     let machine = GuideMachine::new(&["default"]);
     prepare(&machine);
     let catalogues = Catalogues::serve(machine.directory().join("circuits"));

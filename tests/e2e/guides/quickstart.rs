@@ -107,7 +107,7 @@ fn serve(machine: &GuideMachine, words: &[String]) {
 }
 
 #[test]
-fn every_row_of_the_references_quickstart_works() {
+fn every_row_of_reference_quickstart_works() {
     let rows = rows();
     let steps: Vec<&str> = rows.iter().map(|row| row.step.as_str()).collect();
     for step in STEPS {
@@ -130,9 +130,8 @@ fn every_row_of_the_references_quickstart_works() {
     assert_eq!(document(&repeated_publish.arg("--json").output().unwrap())["outcome"], "unchanged");
 }
 
-/// The image has the links, beside the program that it copies.
 #[test]
-fn docker_image_has_the_links_of_the_program() {
+fn docker_image_links_every_program_name() {
     let file = fs::read_to_string(repository("docker/Dockerfile")).unwrap();
     let links = file
         .lines()

@@ -1,4 +1,4 @@
-//! The guide for subnets of one's own: its miner and its validator run on the chain of its
+//! The guide for new subnets: its miner and its validator run on the chain of its
 //! rehearsal.
 
 use std::collections::BTreeMap;
@@ -133,7 +133,7 @@ fn explain_and_move_scores(walkthrough: &Walkthrough, hotkey: &str) {
 }
 
 #[test]
-fn guide_for_a_new_subnet_works() {
+fn new_subnet_guide_works() {
     let example = Path::new(env!("CARGO_BIN_EXE_tao")).with_file_name("summing-subnet");
     if !example.is_file() {
         skip(

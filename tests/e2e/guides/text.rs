@@ -1,4 +1,4 @@
-//! The guide of the text contest, docs/text-miner.md: every command of its blocks runs, in order,
+//! The text miner guide, docs/text-miner.md: every command of its blocks runs, in order,
 //! on one machine with a local chain, and with servers of the test in place of the hub, of Chutes,
 //! and of an inference server. The lines of Chutes' own program need its peer.
 
@@ -18,8 +18,10 @@ use crate::chain::{BABELBIT, Chain};
 use crate::chutes::program::{Program, RunningProgram};
 use crate::chutes::{Cloud, model, with_accounts};
 use crate::kill::address;
-use crate::rounds::Loop;
-use crate::support::{Daemon, bb, document, repository, require_models, shell, stderr, tao};
+use crate::rounds::RoundLoop;
+use crate::support::{
+    Daemon, bb, document, repository, require_sentence_model, shell, stderr, tao,
+};
 use crate::text_contest::{HUB_TOKEN, Hub, small_talk};
 
 /// The lines of the blocks above the table of steps.
@@ -54,7 +56,7 @@ struct Walkthrough {
 
 impl Walkthrough {
     fn start() -> Self {
-        require_models();
+        require_sentence_model();
         let folder = tempfile::tempdir().unwrap();
         fs::rename(small_talk(folder.path()), folder.path().join("dialogues.json")).unwrap();
         fs::write(folder.path().join("utterances.txt"), "Is this seat free?\nYes, it is.\n")
@@ -172,7 +174,7 @@ impl Walkthrough {
     fn run_runner(&self, line: &str) {
         let mut runner = self.program(&shlex::split(line).unwrap());
         runner.args(["--json", "--metrics", "127.0.0.1:0"]).env("BB_RUNNER_ON_STARTUP", "1");
-        let mut runner = Loop::start(runner);
+        let mut runner = RoundLoop::start(runner);
         runner.report_of("main");
         assert!(runner.terminate().0.success(), "{line}");
     }
@@ -293,13 +295,13 @@ impl Walkthrough {
                 self.services.insert("unsigned", miner);
             }
             ["curl", "http://127.0.0.1:8091/healthz"] => {
-                let answer = axon::get(host_and_port(&self.services["unsigned"]), "/healthz");
-                assert!(answer.contains(r#""status":"healthy""#), "{line}: {answer}");
+                let response = axon::get(host_and_port(&self.services["unsigned"]), "/healthz");
+                assert!(response.contains(r#""status":"healthy""#), "{line}: {response}");
             }
             ["curl", "--json", data, "http://127.0.0.1:8091/predict"] => {
-                let answer =
+                let response =
                     axon::post(host_and_port(&self.services["unsigned"]), "/predict", data);
-                assert!(answer.starts_with("HTTP/1.1 200"), "{line}: {answer}");
+                assert!(response.starts_with("HTTP/1.1 200"), "{line}: {response}");
             }
             ["bb", "register-axon"] => {
                 self.run(&format!("{line} --yes"));
@@ -348,7 +350,7 @@ impl Walkthrough {
 }
 
 #[test]
-fn the_text_miner_guide_works() {
+fn text_miner_guide_works() {
     let lines = lines();
     assert!(lines.len() > 25, "{lines:#?}");
     let mut walkthrough = Walkthrough::start();

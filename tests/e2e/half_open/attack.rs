@@ -28,13 +28,12 @@ pub(crate) const ADDRESSES: u16 = 8;
 pub(crate) const IMMEDIATE_REOPENERS: u16 = 16;
 /// Delay before the others reopen a closed connection.
 const REOPEN_DELAY: Duration = Duration::from_secs(1);
-/// The same over TLS and QUIC, where a connection costs the attackers as much processor time as the
-/// server, and both run on this machine.
+/// The same delay for TLS and QUIC, where a connection costs the attackers as much processor time
+/// as the server, and both run on this machine.
 pub(crate) const TLS_REOPEN_DELAY: Duration = Duration::from_secs(10);
 /// Measured requests of a round, sequential, each on a new connection.
 const REQUESTS: usize = 200;
-/// Maximum number of rounds. So many because other programs on the machine can slow several rounds
-/// in a row.
+/// Maximum number of rounds: other programs on the machine can slow several rounds in a row.
 const MAX_ROUNDS: usize = 15;
 /// Maximum 99th percentile of the response time.
 pub(crate) const MAX_P99: Duration = Duration::from_millis(50);
@@ -61,8 +60,8 @@ pub(crate) struct BodyRoute {
     pub(crate) complete_body: (&'static str, u16),
 }
 
-/// A daemon's address and test requests.
-pub(crate) struct Served {
+/// An address on which a daemon listens, and its test requests.
+pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     /// A public GET path, and the expected status of the response.
     pub(crate) page: (&'static str, u16),
@@ -110,10 +109,10 @@ fn partial_client_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
 /// Function that returns the bytes to send on a connection, from the caller's number.
 pub(crate) type Request = Arc<dyn Fn(u16) -> Vec<u8> + Send + Sync>;
 
-impl Served {
+impl Listener {
     /// The server responds within `max_latency` despite thousands of half-open connections.
     #[track_caller]
-    pub(crate) fn holds_within(&self, max_latency: Duration, name: &str) {
+    pub(crate) fn assert_responds_within(&self, max_latency: Duration, name: &str) {
         let (path, status) = self.page;
         let get =
             format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address)
@@ -284,9 +283,9 @@ async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> 
 /// Returns the status of the response, if there is one.
 async fn send_request(to: &Target, request: &[u8]) -> Option<u16> {
     let mut stream = to.connect(Ipv4Addr::LOCALHOST.into()).await.ok()?;
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     stream.write_all(request).await.ok()?;
     stream.flush().await.ok()?;
-    stream.read_to_end(&mut answer).await.ok()?;
-    str::from_utf8(answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()
+    stream.read_to_end(&mut response).await.ok()?;
+    str::from_utf8(response.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()
 }

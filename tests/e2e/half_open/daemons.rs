@@ -19,18 +19,20 @@ use taonet_proof_api::ApiKeys;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, BtauthScheme, Peer, Scheme, Signer};
 
-use super::attack::{BodyRoute, Headers, Served};
+use super::attack::{BodyRoute, Headers, Listener};
 use crate::axon::BOB;
-use crate::support::{Daemon, document, free_address, local_bb, repository, require_models, tao};
+use crate::support::{
+    Daemon, document, free_address, local_bb, repository, require_sentence_model, tao,
+};
 
 /// A name, the options for its listen addresses, and how to start it.
-pub(crate) type Named = (&'static str, &'static [&'static str], fn(&Path) -> Started);
+pub(crate) type DaemonCase = (&'static str, &'static [&'static str], fn(&Path) -> StartedDaemon);
 
 const LISTEN_AND_METRICS: &[&str] = &["--listen", "--metrics"];
 const METRICS: &[&str] = &["--metrics"];
 
 /// Every serving command.
-pub(crate) const DAEMONS: [Named; 21] = [
+pub(crate) const DAEMONS: [DaemonCase; 21] = [
     ("tao axon serve", LISTEN_AND_METRICS, axon),
     ("tao dashboard", LISTEN_AND_METRICS, dashboard),
     ("tao localnet start", LISTEN_AND_METRICS, localnet),
@@ -57,17 +59,17 @@ pub(crate) const DAEMONS: [Named; 21] = [
 const JSON_CONTENT_TYPE: &str = "content-type: application/json\r\n";
 
 /// A running command, and its listen addresses.
-pub(crate) struct Started {
-    pub(crate) served: Vec<Served>,
+pub(crate) struct StartedDaemon {
+    pub(crate) listeners: Vec<Listener>,
     /// Address of QUIC.
     pub(crate) quic: Option<SocketAddr>,
     running: Vec<BackgroundProcess>,
 }
 
-impl Started {
+impl StartedDaemon {
     /// Returns a command whose services are not installed.
     fn unavailable() -> Self {
-        Self { served: Vec::new(), quic: None, running: Vec::new() }
+        Self { listeners: Vec::new(), quic: None, running: Vec::new() }
     }
 }
 
@@ -106,8 +108,8 @@ pub(crate) fn address(daemon: &Daemon) -> SocketAddr {
 }
 
 /// Returns a metrics listener. It reads no bodies.
-fn metrics_at(metrics: &str) -> Served {
-    Served {
+fn metrics_at(metrics: &str) -> Listener {
+    Listener {
         address: metrics.parse().unwrap(),
         page: ("/metrics", 200),
         body_route: None,
@@ -120,28 +122,28 @@ fn start(
     command: &mut Command,
     page: (&'static str, u16),
     body_route: impl FnOnce(&Daemon) -> BodyRoute,
-) -> Started {
+) -> StartedDaemon {
     let metrics = free_address();
     let daemon = Daemon::start(command.args(["--metrics", &metrics]));
-    let served_routes = Served {
+    let main_listener = Listener {
         address: address(&daemon),
         page,
         body_route: Some(body_route(&daemon)),
         tls: None,
     };
-    Started {
-        served: vec![served_routes, metrics_at(&metrics)],
+    StartedDaemon {
+        listeners: vec![main_listener, metrics_at(&metrics)],
         quic: None,
         running: vec![BackgroundProcess::Daemon(daemon)],
     }
 }
 
 /// Starts a daemon that serves only metrics.
-fn start_process(command: &mut Command) -> Started {
+fn start_process(command: &mut Command) -> StartedDaemon {
     let metrics = free_address();
     let process = Process::start(command, &metrics);
-    Started {
-        served: vec![metrics_at(&metrics)],
+    StartedDaemon {
+        listeners: vec![metrics_at(&metrics)],
         quic: None,
         running: vec![BackgroundProcess::Process(process)],
     }
@@ -178,7 +180,7 @@ fn signed_headers<S: Scheme + Copy>(
     })
 }
 
-fn axon(_: &Path) -> Started {
+fn axon(_: &Path) -> StartedDaemon {
     start(&mut axon_serve(), ("/healthz", 200), |daemon| BodyRoute {
         path: "/echo",
         headers: signed_headers(daemon, "/echo", "", BtauthScheme::default()),
@@ -194,21 +196,21 @@ fn axon_serve() -> Command {
 }
 
 /// Starts an axon, and its streaming route.
-pub(crate) fn streaming_axon() -> (Daemon, Served, BodyRoute) {
+pub(crate) fn streaming_axon() -> (Daemon, Listener, BodyRoute) {
     let axon = Daemon::start(&mut axon_serve());
     let streams = BodyRoute {
         path: "/stream",
         headers: signed_headers(&axon, "/stream", "", BtauthScheme::default()),
         complete_body: ("", 200),
     };
-    let served =
-        Served { address: address(&axon), page: ("/healthz", 200), body_route: None, tls: None };
-    (axon, served, streams)
+    let listener =
+        Listener { address: address(&axon), page: ("/healthz", 200), body_route: None, tls: None };
+    (axon, listener, streams)
 }
 
 /// The dashboard reads bodies of visitors who speak to a miner; requests must come from its own
 /// pages.
-fn dashboard(folder: &Path) -> Started {
+fn dashboard(folder: &Path) -> StartedDaemon {
     let miners = folder.join("miners.json");
     let listed =
         json!([{ "uid": 1, "hotkey": development_key(1).hotkey(), "address": free_address() }]);
@@ -230,7 +232,7 @@ fn dashboard(folder: &Path) -> Started {
     })
 }
 
-fn localnet(_: &Path) -> Started {
+fn localnet(_: &Path) -> StartedDaemon {
     const COMPLETE_REQUEST: &str =
         r#"{"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}"#;
     let mut localnet = tao();
@@ -238,7 +240,7 @@ fn localnet(_: &Path) -> Started {
     start(&mut localnet, ("/", 405), |_| open_route("/", (COMPLETE_REQUEST, 200)))
 }
 
-fn arena_gateway(folder: &Path) -> Started {
+fn arena_gateway(folder: &Path) -> StartedDaemon {
     let mut gateway = local_bb();
     gateway.args(["arena-gateway", "--key-uri", "//gateway", "--state"]).arg(folder.join("arena"));
     start(&mut gateway, ("/healthz", 200), |_| open_route("/runsync", ("{}", 422)))
@@ -246,7 +248,7 @@ fn arena_gateway(folder: &Path) -> Started {
 
 /// The engine reads bodies only with a token, except on the route that issues tokens, which has a
 /// rate limit.
-fn engine(_: &Path) -> Started {
+fn engine(_: &Path) -> StartedDaemon {
     let mut engine = local_bb();
     engine.arg("engine").arg(repository("tests/e2e/data/ferry.json"));
     start(&mut engine, ("/healthz", 200), |daemon| {
@@ -281,16 +283,16 @@ fn token(engine: &Daemon, key: &Keypair) -> String {
         };
         let challenge = post("/auth", &json!({})).await;
         let text = challenge["challenge"].as_str().unwrap();
-        let answer = json!({
+        let verification = json!({
             "hotkey": key.hotkey(), "message": text, "timestamp": challenge["timestamp"],
             "signature": key.sign(text.as_bytes()).to_bare_hex(),
         });
-        let token = post("/auth/verify", &answer).await;
+        let token = post("/auth/verify", &verification).await;
         token["access_token"].as_str().unwrap_or_else(|| panic!("{token}")).to_owned()
     })
 }
 
-fn miner(_: &Path) -> Started {
+fn miner(_: &Path) -> StartedDaemon {
     start(
         local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]),
         ("/healthz", 200),
@@ -304,7 +306,7 @@ fn predict_route(miner: &Daemon) -> BodyRoute {
     BodyRoute { path: "/v1/predict", headers, complete_body: ("{}", 422) }
 }
 
-fn scoring_api(folder: &Path) -> Started {
+fn scoring_api(folder: &Path) -> StartedDaemon {
     let mut scoring = local_bb();
     scoring.args(["scoring-api", "--state"]).arg(folder.join("scoring"));
     let mut started =
@@ -316,8 +318,8 @@ fn scoring_api(folder: &Path) -> Started {
         headers: Arc::new(headers),
         complete_body: ("--x--\r\n", 400),
     };
-    let address = started.served[0].address;
-    started.served.push(Served {
+    let address = started.listeners[0].address;
+    started.listeners.push(Listener {
         address,
         page: ("/healthz", 200),
         body_route: Some(forms),
@@ -326,7 +328,7 @@ fn scoring_api(folder: &Path) -> Started {
     started
 }
 
-fn scorer(_: &Path) -> Started {
+fn scorer(_: &Path) -> StartedDaemon {
     let unused_address = free_address();
     let mut scorer = local_bb();
     scorer
@@ -337,7 +339,7 @@ fn scorer(_: &Path) -> Started {
     start_process(scorer.env("S3_ENDPOINT_URL", format!("http://{unused_address}")))
 }
 
-fn subtensor_gateway(folder: &Path) -> Started {
+fn subtensor_gateway(folder: &Path) -> StartedDaemon {
     let unreachable_url = format!("ws://{}", free_address());
     let mut gateway = local_bb();
     gateway.args([
@@ -354,18 +356,18 @@ fn subtensor_gateway(folder: &Path) -> Started {
     })
 }
 
-fn signer(folder: &Path) -> Started {
+fn signer(folder: &Path) -> StartedDaemon {
     let mut signer = local_bb();
     signer.args(["signer", "--key-uri", "//Alice", "--audit-log"]).arg(folder.join("audit"));
     signer.env("SUBTENSOR_GATEWAY_URL", format!("http://{}", free_address()));
     start(&mut signer, ("/healthz", 200), |_| open_route("/sign", ("{}", 400)))
 }
 
-fn runner(folder: &Path) -> Started {
+fn runner(folder: &Path) -> StartedDaemon {
     start_process(without_peers("runner", folder).arg("--keep").arg(folder.join("runner")))
 }
 
-fn validate(folder: &Path) -> Started {
+fn validate(folder: &Path) -> StartedDaemon {
     start_process(
         without_peers("validate", folder).arg("--state").arg(folder.join("validator.json")),
     )
@@ -373,7 +375,7 @@ fn validate(folder: &Path) -> Started {
 
 /// Returns a command whose services are unreachable.
 fn without_peers(command: &str, folder: &Path) -> Command {
-    require_models();
+    require_sentence_model();
     let unused_url = format!("http://{}", free_address());
     let mut bb = local_bb();
     bb.args([command, "--key-uri", "//Alice"])
@@ -385,7 +387,7 @@ fn without_peers(command: &str, folder: &Path) -> Command {
     bb
 }
 
-fn nineteen_miner(_: &Path) -> Started {
+fn nineteen_miner(_: &Path) -> StartedDaemon {
     // A call is named by the ID of its symmetric key.
     const KEY_ID: &str = "0000000000000000000000000000000000000000000000000000000000000000";
     let mut miner = tao();
@@ -409,7 +411,7 @@ fn nineteen_miner(_: &Path) -> Started {
     })
 }
 
-fn nineteen_model(_: &Path) -> Started {
+fn nineteen_model(_: &Path) -> StartedDaemon {
     let mut model = tao();
     model.args(["nineteen", "model", "--layers", "1"]);
     start(&mut model, ("/healthz", 200), |_| open_route("/v1/completions", ("{}", 400)))
@@ -421,8 +423,8 @@ fn nineteen_servers() -> Option<(Postgres, Nats)> {
     Some((Postgres::start()?, Nats::start()?))
 }
 
-fn nineteen_entry(_: &Path) -> Started {
-    let Some((postgres, nats)) = nineteen_servers() else { return Started::unavailable() };
+fn nineteen_entry(_: &Path) -> StartedDaemon {
+    let Some((postgres, nats)) = nineteen_servers() else { return StartedDaemon::unavailable() };
     let mut entry = tao();
     entry
         .env("DATABASE_URL", postgres.url())
@@ -438,8 +440,8 @@ fn nineteen_entry(_: &Path) -> Started {
     started
 }
 
-fn nineteen_query(_: &Path) -> Started {
-    let Some((postgres, nats)) = nineteen_servers() else { return Started::unavailable() };
+fn nineteen_query(_: &Path) -> StartedDaemon {
+    let Some((postgres, nats)) = nineteen_servers() else { return StartedDaemon::unavailable() };
     let mut query = tao();
     query.env("DATABASE_URL", postgres.url()).env("NATS_URL", nats.url());
     query.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args([
@@ -468,7 +470,7 @@ fn paid_route(keys: &mut Command) -> BodyRoute {
     }
 }
 
-fn nineteen_validator(folder: &Path) -> Started {
+fn nineteen_validator(folder: &Path) -> StartedDaemon {
     let state = folder.join("market");
     let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
     let mut market = tao();
@@ -491,7 +493,7 @@ fn nineteen_validator(folder: &Path) -> Started {
 
 /// Starts a miner on a chain where it is registered. It refuses callers without a permit before it
 /// reads their bodies.
-fn prompting_miner(folder: &Path) -> Started {
+fn prompting_miner(folder: &Path) -> StartedDaemon {
     let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
     let network = chain.url().replace("http", "ws");
     let mut register = tao();
@@ -515,16 +517,20 @@ fn prompting_miner(folder: &Path) -> Started {
     miner.args(["--network", &network, "--metrics", &metrics, "--canned"]).arg(answers);
     let daemon = Daemon::start(&mut miner);
     // Requests without a signature get status 500, as from the SDK.
-    let served_routes =
-        Served { address: address(&daemon), page: ("/Synapse", 500), body_route: None, tls: None };
-    Started {
-        served: vec![served_routes, metrics_at(&metrics)],
+    let main_listener = Listener {
+        address: address(&daemon),
+        page: ("/Synapse", 500),
+        body_route: None,
+        tls: None,
+    };
+    StartedDaemon {
+        listeners: vec![main_listener, metrics_at(&metrics)],
         quic: None,
         running: vec![BackgroundProcess::Daemon(daemon), BackgroundProcess::Daemon(chain)],
     }
 }
 
-fn prompting_validator(folder: &Path) -> Started {
+fn prompting_validator(folder: &Path) -> StartedDaemon {
     let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
     let questions = folder.join("questions.jsonl");
     std::fs::write(&questions, "{\"question\": \"Who?\"}").unwrap();
@@ -547,7 +553,7 @@ fn prompting_validator(folder: &Path) -> Started {
     started
 }
 
-fn proof_miner(folder: &Path) -> Started {
+fn proof_miner(folder: &Path) -> StartedDaemon {
     let circuit = crate::proof::compile(folder, "diabetes-regression", "stark");
     let quic: SocketAddr = free_address().parse().unwrap();
     let mut miner = crate::proof::miner("//Bob", &circuit);
@@ -562,7 +568,7 @@ fn proof_miner(folder: &Path) -> Started {
 }
 
 /// Starts a validator with its user API.
-fn proof_validator(folder: &Path) -> Started {
+fn proof_validator(folder: &Path) -> StartedDaemon {
     /// Number of users. Each may send 600 requests per minute.
     const USERS: usize = 200;
     let circuit = crate::proof::compile(folder, "diabetes-regression", "stark");
@@ -589,7 +595,7 @@ fn proof_validator(folder: &Path) -> Started {
         BodyRoute { path: "/v1/proofs", headers: Arc::new(headers), complete_body: ("{}", 422) };
     let tls = Some(client_config(&state.join("api-certificate.pem")));
     let address = api.parse().unwrap();
-    started.served.push(Served {
+    started.listeners.push(Listener {
         address,
         page: ("/healthz", 200),
         body_route: Some(body_route),

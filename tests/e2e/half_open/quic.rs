@@ -1,5 +1,4 @@
-//! The same over QUIC: connections that never complete the signed handshake, and the response time
-//! of others.
+//! QUIC connections that never complete the signed handshake, and the response time of others.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -36,7 +35,7 @@ const FIRST_CONNECTION_TIMEOUT: Duration = Duration::from_secs(9);
 /// The miner of //Bob answers a client within `max_latency`, and new clients within
 /// [`FIRST_CONNECTION_TIMEOUT`], despite thousands of half-open connections.
 #[track_caller]
-pub(crate) fn holds_within(max_latency: Duration, address: SocketAddr) {
+pub(crate) fn assert_responds_within(max_latency: Duration, address: SocketAddr) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for (case, half) in HALVES {
         runtime.block_on(async {
@@ -85,9 +84,9 @@ async fn client() -> LightningClient {
 async fn send_request(client: &LightningClient, address: SocketAddr) {
     let axon = QuicAxonInfo::new(BOB.to_owned(), address.ip().to_string(), address.port(), 4);
     let request = QuicRequest { synapse_type: "none".to_owned(), data: HashMap::new() };
-    let answer =
+    let response =
         client.query_axon_with_timeout(axon, request, Duration::from_secs(10)).await.unwrap();
-    assert_eq!(answer.error.as_deref(), Some("unrecognized synapse type"));
+    assert_eq!(response.error.as_deref(), Some("unrecognized synapse type"));
 }
 
 /// Open connections; closed on drop.

@@ -208,7 +208,7 @@ fn play_concurrently(
 }
 
 #[test]
-fn unusual_sources_get_short_replies_while_another_speaker_is_in_time() {
+fn unusual_sources_get_short_replies_without_delaying_others() {
     let Some(mut command) = whisper_miner() else { return };
     let miner = Daemon::start(&mut command);
     let seconds = if is_exhaustive() { MAX_SOURCE } else { 20 };
@@ -283,7 +283,7 @@ fn invalid_frames_are_refused_and_the_session_continues() {
 /// A source of ten minutes without a pause is refused at the limit of 120 s; up to there, every
 /// frame is answered. In `./test --all` only, since the miner hears 120 s.
 #[test]
-fn source_of_ten_minutes_without_a_pause_is_refused_at_the_limit() {
+fn source_longer_than_limit_is_refused() {
     if !is_exhaustive() {
         return;
     }
@@ -307,7 +307,7 @@ fn source_of_ten_minutes_without_a_pause_is_refused_at_the_limit() {
 }
 
 #[test]
-fn restarted_miner_refuses_old_session_and_replays_the_utterance() {
+fn restarted_miner_refuses_old_session_and_accepts_new_one() {
     let Some(mut command) = whisper_miner() else { return };
     let state = tempfile::tempdir().unwrap();
     command.args(["--replay-log"]).arg(state.path().join("replay"));

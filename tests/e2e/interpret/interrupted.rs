@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::interpret;
-use crate::support::{require_models, terminate};
+use crate::support::{require_sentence_model, terminate};
 
 /// Returns the parent of a running process; `None` for a process that has ended.
 fn parent_of(process: u32) -> Option<u32> {
@@ -18,8 +18,8 @@ fn parent_of(process: u32) -> Option<u32> {
 }
 
 #[test]
-fn started_miner_stops_with_the_interrupted_benchmark() {
-    require_models();
+fn interrupted_benchmark_stops_its_miner() {
+    require_sentence_model();
     let mut bench = interpret("1").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut log = BufReader::new(bench.stderr.take().unwrap());
     let mut output = String::new();

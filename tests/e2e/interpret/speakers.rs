@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taonet_speech::{Pcm, SampleFormat, Wav};
 
 use super::{WHISPER, interpret, repeat_until_in_time};
-use crate::support::{are_installed, document, is_exhaustive, repository, require_models};
+use crate::support::{are_installed, document, is_exhaustive, repository, require_sentence_model};
 
 /// Number of speakers.
 const SPEAKERS: usize = 16;
@@ -48,8 +48,8 @@ fn is_late(report: &Value) -> bool {
 }
 
 #[test]
-fn no_speaker_of_sixteen_misses_a_deadline() {
-    require_models();
+fn sixteen_speakers_miss_no_deadline() {
+    require_sentence_model();
     if !are_installed(&[WHISPER]) {
         return;
     }

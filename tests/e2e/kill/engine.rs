@@ -57,9 +57,9 @@ struct Tally {
 }
 
 #[test]
-fn killed_engines_lose_and_repeat_nothing() {
+fn killed_engines_change_no_results() {
     let seed = random_seed();
-    // The others would only take longer.
+    // The other profiles would only take longer.
     let network = Network::of(&["parrot"], false);
     let reference = network.directory("reference");
     let mut fetching = Duration::ZERO;
@@ -84,7 +84,7 @@ fn killed_engines_lose_and_repeat_nothing() {
             scope.spawn(move || {
                 let mut random = StdRng::seed_from_u64(seed.wrapping_add(runner_index));
                 for round in 0.. {
-                    // With fewer kills, it would happen that none of them comes in time.
+                    // With fewer kills, none of them might interrupt a run.
                     let kill_count = kill_count().max(12) as usize;
                     if tally.lock().unwrap().kills.len() >= kill_count {
                         return;
@@ -122,9 +122,9 @@ fn play(
     let mut server = engine(&address);
     loop {
         // Concurrent runners are slower than a single one.
-        let moment = fetching.mul_f64(random.random_range(0.0..2.0));
+        let kill_time = fetching.mul_f64(random.random_range(0.0..2.0));
         let (output, next) = run(runner(&server), server, |server| {
-            std::thread::sleep(moment);
+            std::thread::sleep(kill_time);
             drop(server);
             std::thread::sleep(Duration::from_millis(random.random_range(0..100)));
             engine(&address)
@@ -133,7 +133,7 @@ fn play(
         let text = stderr(&output);
         assert!(!text.contains("panicked"), "{text}");
         let mut tally = tally.lock().unwrap();
-        tally.kills.push(moment);
+        tally.kills.push(kill_time);
         match output.status.code() {
             Some(0) => {
                 tally.finished += 1;

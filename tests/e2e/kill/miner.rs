@@ -138,7 +138,7 @@ fn killed_miners_lose_only_requests_in_flight() {
                 }
             }
         }
-        // Every file is there, once.
+        // The killed miners count, too.
         assert_eq!(
             RunFiles::read(&network.directory(&name)).json("challenge_status/ferry__main.json")["miner_count"],
             3

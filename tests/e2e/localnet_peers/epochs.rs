@@ -24,7 +24,7 @@ fn compare(chain: &Daemon, sdk10: &Peer, script: &str, epochs: u32) -> Value {
 #[test]
 fn epochs_of_two_validators_equal_the_oracle() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
-    // Otherwise empty epochs would do.
+    // Epochs without weights or incentive would compare nothing.
     let (count, min_with_incentive, min_weights_set) =
         if is_exhaustive() { (50, 41, 61) } else { (20, 11, 21) };
     let result = compare(&chain("manual"), &sdk10, "localnet_epochs.py", count);

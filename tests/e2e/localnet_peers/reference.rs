@@ -7,7 +7,7 @@ use crate::peers::Peer;
 use crate::support::{Daemon, tao};
 
 #[test]
-fn reference_genesis_passes_the_test_suite_of_the_sdk() {
+fn reference_genesis_matches_expectations_of_sdk_suite() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
     let chain = Daemon::start(tao().args([
         "localnet",
@@ -34,7 +34,7 @@ fn reference_genesis_passes_the_test_suite_of_the_sdk() {
 }
 
 #[test]
-fn refused_calls_have_the_errors_expected_by_the_sdk_suite() {
+fn refused_calls_have_errors_expected_by_sdk_suite() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
     let chain = Daemon::start(tao().args([
         "localnet",

@@ -31,31 +31,31 @@ pub(super) struct ToolReport {
 
 impl ToolReport {
     /// Parses a script's report on its tools.
-    pub(super) fn all(answer: &Value) -> Vec<Self> {
+    pub(super) fn all(report: &Value) -> Vec<Self> {
         let tool = |one: &Value| Self {
             tool: format!("{} {}", one["tool"].as_str().unwrap(), one["version"].as_str().unwrap()),
             operations: one["did"].as_object().unwrap().clone(),
         };
-        answer.as_array().unwrap().iter().map(tool).collect()
+        report.as_array().unwrap().iter().map(tool).collect()
     }
 
     /// Result of an operation.
     #[track_caller]
     pub(super) fn value(&self, operation: &str) -> &Value {
-        let answer = self
+        let result = self
             .operations
             .get(operation)
             .unwrap_or_else(|| panic!("{} did not do {operation}", self.tool));
-        assert_eq!(answer["ok"], true, "{} {operation}: {answer}", self.tool);
-        &answer["value"]
+        assert_eq!(result["ok"], true, "{} {operation}: {result}", self.tool);
+        &result["value"]
     }
 
     /// Errors of failed operations, one line each.
     pub(super) fn failures(&self) -> impl Iterator<Item = (&str, String)> {
-        let failed = self.operations.iter().filter(|(_, answer)| answer["ok"] != true);
-        failed.map(|(operation, answer)| {
+        let failed = self.operations.iter().filter(|(_, result)| result["ok"] != true);
+        failed.map(|(operation, result)| {
             let reason =
-                answer["value"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
+                result["value"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
             (operation.as_str(), reason.replace('|', "\\|"))
         })
     }

@@ -16,7 +16,7 @@ const REJECTED_BY_SDK: [&str; 4] =
 const WORKING_PERCENT: usize = 97;
 
 #[test]
-fn every_method_of_sdk10_works() {
+fn every_supported_method_of_sdk10_works() {
     let Some(sdk10) = Peer::find("sdk10") else { return };
     let query_class = |class: &str| {
         let chain = chain("manual");

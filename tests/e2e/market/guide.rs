@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Output;
 
 use super::*;
-use crate::nineteen::reproduces_weights;
+use crate::nineteen::assert_weights_are_reproduced;
 use crate::support::{repository, shell, stderr, write_checkpoint};
 
 /// The guide's commands, each with whether it was run.
@@ -99,8 +99,8 @@ fn score_files(network: &Network, guide: &mut Guide) -> String {
     for line in &weights[..2] {
         assert_eq!(document(&run(network, line, &[]))["weights"], json!([1.0]), "{line}");
     }
-    let [of_the_period] = &weights[2..] else { panic!("{weights:?}") };
-    of_the_period.clone()
+    let [weights_of_period] = &weights[2..] else { panic!("{weights:?}") };
+    weights_of_period.clone()
 }
 
 /// Waits for a closed period with weights; returns its number and the explanation of its weights.
@@ -131,7 +131,7 @@ fn rewarded_period(network: &Network) -> (u64, Value) {
 /// compares these.
 fn explain_weights(network: &Network, one_miner: &str, export: &str, recompute: &str) {
     let (period, explained) = rewarded_period(network);
-    reproduces_weights(&explained);
+    assert_weights_are_reproduced(&explained);
     let miners = explained["miners"].as_array().unwrap();
     // In a later period, nobody may have checked this miner yet.
     run(
@@ -181,12 +181,12 @@ fn assert_votes(network: &Network, validator: Daemon) {
 }
 
 #[test]
-fn every_command_of_the_guide_runs() {
+fn every_command_of_nineteen_guide_runs() {
     let Some(network) = Network::start(3, 0) else { return };
     let mut guide = Guide::read();
     // Another test runs the demonstration.
     guide.take("tao nineteen demo");
-    let of_the_period = score_files(&network, &mut guide);
+    let weights_of_period = score_files(&network, &mut guide);
     let own_tasks = std::fs::read_to_string(network.tasks()).unwrap();
     run(&network, &guide.take("tao nineteen tasks")[0], &[]);
     let default_tasks = std::fs::read_to_string(network.tasks()).unwrap();
@@ -276,7 +276,7 @@ fn every_command_of_the_guide_runs() {
     assert!(report["balanced"] == true && !usages.is_empty(), "{report}");
     let explain = guide.take("tao nineteen explain");
     let [one_miner, export] = explain.as_slice() else { panic!("{explain:?}") };
-    explain_weights(&network, one_miner, export, &of_the_period);
+    explain_weights(&network, one_miner, export, &weights_of_period);
     assert!(validator.terminate().success());
     assert_votes(&network, start(&without_reachable_peers(voting), &[]));
 
@@ -299,7 +299,7 @@ fn every_command_of_the_guide_runs() {
         .envs(settings)
         .stdout(Stdio::null());
     let worker = Worker { child: worker.spawn().unwrap(), metrics };
-    network.runtime.block_on(worker.wait());
+    network.runtime.block_on(worker.wait_until_ready());
     let entry = guide.take("tao nineteen entry");
     let entry = Daemon::start(command(&network, &entry[0], &[]).envs(settings));
     wait_for_sales(&network, entry.url(), created_key["key"].as_str().unwrap());

@@ -35,7 +35,7 @@ fn demo_without_chat_model_prints_hint() {
 /// The miners that serve the real model pass the checks with the same weights, a miner with another
 /// model does not, and the printed command buys an answer that makes sense.
 #[test]
-fn demonstration_serves_the_chat_model() {
+fn demo_serves_chat_model() {
     if !are_installed(&[CHAT_MODEL]) {
         return;
     }
@@ -61,7 +61,7 @@ fn demonstration_serves_the_chat_model() {
         .find(is_checked)
         .expect("five answers are checked in six periods");
     assert!(round["note"].as_str().unwrap().contains(CHAT_MODEL), "{round}");
-    // Its quality varies much between answers: a test of the command's crate has the mean of many.
+    // The quality of quantised answers varies much: a test of the command's crate averages many.
     assert!(miner(&round, "quantised")["uid"].is_number(), "{round}");
     let (mut checked, mut sum) = (0.0, 0.0);
     for name in HONEST {
@@ -76,8 +76,8 @@ fn demonstration_serves_the_chat_model() {
     let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines().map(Result::unwrap);
     // The gateway can still send a request to the cheating miner, and between two periods there is
     // no answer.
-    buy_by_printed_command(&mut lines, |answer| {
-        answer["choices"][0]["message"]["content"]
+    buy_by_printed_command(&mut lines, |response| {
+        response["choices"][0]["message"]["content"]
             .as_str()
             .is_some_and(|text| text.contains("Rome"))
     });

@@ -23,7 +23,7 @@ fn expected_picture(endpoint: Endpoint, payload: &Value) -> Picture {
 
 /// Fails unless a base64-encoded image is the expected one.
 #[track_caller]
-fn assert_is(image: &Value, expected: &Picture) {
+fn assert_image_eq(image: &Value, expected: &Picture) {
     let actual =
         Picture::from_base64(image.as_str().unwrap_or_else(|| panic!("{image} is no image")))
             .unwrap();
@@ -33,7 +33,7 @@ fn assert_is(image: &Value, expected: &Picture) {
 /// The miner that paints passes the checks, and the one that sends the same image for every request
 /// does not.
 #[test]
-fn image_generating_miner_earns_more_than_one_that_reuses_an_image() {
+fn miner_reusing_an_image_earns_less_than_painting_miner() {
     let demo = document(&demo(&["--once", "--images"]).output().unwrap());
     assert_eq!(demo["miners"].as_array().unwrap().len(), 7);
     let [painting, reusing, good] = ["painting", "reusing", "good"].map(|name| miner(&demo, name));
@@ -80,7 +80,7 @@ fn form(files: &[(&str, &[u8])], texts: &[(&str, &str)]) -> Vec<u8> {
 /// Every image route of the gateway works, from the buyer through a miner with several tasks to the
 /// painter.
 #[test]
-fn images_are_bought_from_the_demonstration() {
+fn images_are_bought_from_demo() {
     let mut command = demo(&["--images"]);
     let mut demo =
         KillOnDrop(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
@@ -93,10 +93,10 @@ fn images_are_bought_from_the_demonstration() {
     let curl = word("try an image: ");
     let start = Instant::now();
     let has_size = || {
-        let answer = Command::new("bash").args(["-c", &curl]).output().unwrap();
-        let answer: Value = serde_json::from_slice(&answer.stdout).unwrap();
+        let response = Command::new("bash").args(["-c", &curl]).output().unwrap();
+        let response: Value = serde_json::from_slice(&response.stdout).unwrap();
         let image =
-            Picture::from_base64(answer["data"][0]["b64_json"].as_str().unwrap_or_default());
+            Picture::from_base64(response["data"][0]["b64_json"].as_str().unwrap_or_default());
         image.is_ok_and(|image| (image.width(), image.height()) == (768, 576))
     };
     while !has_size() {
@@ -108,17 +108,17 @@ fn images_are_bought_from_the_demonstration() {
         let send = async |path: &str, kind: &str, body: Vec<u8>| {
             let request =
                 client.post(format!("{url}{path}")).bearer_auth(&key).header("content-type", kind);
-            let answer = request.body(body).send().await.unwrap();
-            let status = answer.status().as_u16();
-            (status, answer.json::<Value>().await.unwrap())
+            let response = request.body(body).send().await.unwrap();
+            let status = response.status().as_u16();
+            (status, response.json::<Value>().await.unwrap())
         };
         let post_json = async |path: &str, body: &Value| {
             send(path, "application/json", body.to_string().into_bytes()).await
         };
         let bought = async |path: &str, body: &Value, pointer: &str| {
-            let (status, answer) = post_json(path, body).await;
-            assert_eq!(status, 200, "{path}: {answer}");
-            Picture::from_base64(answer.pointer(pointer).unwrap().as_str().unwrap()).unwrap()
+            let (status, response) = post_json(path, body).await;
+            assert_eq!(status, 200, "{path}: {response}");
+            Picture::from_base64(response.pointer(pointer).unwrap().as_str().unwrap()).unwrap()
         };
         let body = json!({"model": "painter", "prompt": "hills", "size": "576x576", "n": 2});
         let photo = bought("/images/generations", &body, "/data/1/b64_json").await;
@@ -139,24 +139,24 @@ fn images_are_bought_from_the_demonstration() {
         let mask = mask.white_to_transparent().to_png().unwrap();
         for files in [&[("image", &photo[..])][..], &[("image", &photo[..]), ("mask", &mask[..])]] {
             let texts = [("prompt", "a red boat"), ("size", "1024x1024")];
-            let (status, answer) =
+            let (status, response) =
                 send("/images/edits", "multipart/form-data; boundary=b", form(files, &texts)).await;
-            assert!(status == 200 && answer["data"][0]["b64_json"].is_string(), "{answer}");
+            assert!(status == 200 && response["data"][0]["b64_json"].is_string(), "{response}");
         }
         let unsafe_prompt = json!({"model": "painter", "prompt": "nsfw"});
         let request_unsafe = async || {
-            let (status, answer) = post_json("/images/generations", &unsafe_prompt).await;
-            (status == 403).then_some(answer)
+            let (status, response) = post_json("/images/generations", &unsafe_prompt).await;
+            (status == 403).then_some(response)
         };
         let start = Instant::now();
         // The other miner does not classify prompts.
-        let answer = loop {
-            if let Some(answer) = request_unsafe().await {
-                break answer;
+        let response = loop {
+            if let Some(response) = request_unsafe().await {
+                break response;
             }
             assert!(start.elapsed() < Duration::from_mins(2), "no image is withheld");
         };
-        assert_eq!(answer["error"]["code"], "content_policy_violation");
+        assert_eq!(response["error"]["code"], "content_policy_violation");
     });
 }
 
@@ -196,23 +196,23 @@ fn miner_generates_images_for_every_task() {
             .unwrap();
         let post_json = async |path: &str, payload: &Value| {
             let payload = payload.as_object().unwrap().clone();
-            let answer =
+            let response =
                 client.send(&session, path, payload, Duration::from_mins(1)).await.unwrap();
-            assert_eq!(answer.status, 200, "{path}");
-            let body = answer.map(Result::unwrap).collect::<Vec<_>>().await.concat();
+            assert_eq!(response.status, 200, "{path}");
+            let body = response.map(Result::unwrap).collect::<Vec<_>>().await.concat();
             serde_json::from_slice::<Value>(&body).unwrap()
         };
         let payload = request(&json!({"model": "proteus-text-to-image"}));
         let photo = post_json("/text-to-image", &payload).await["image_b64"].clone();
-        assert_is(&photo, &expected_picture(Endpoint::TextToImage, &payload));
+        assert_image_eq(&photo, &expected_picture(Endpoint::TextToImage, &payload));
         let payload = request(&json!({"init_image": photo, "mask_image": photo}));
-        assert_is(
+        assert_image_eq(
             &post_json("/inpaint", &payload).await["image_b64"],
             &expected_picture(Endpoint::Inpaint, &payload),
         );
-        let answer = post_json("/avatar", &payload).await;
-        assert_is(&answer["image_b64"], &expected_picture(Endpoint::Avatar, &payload));
-        assert!(answer["image_hashes"].is_object() && answer["is_nsfw"] == false, "{answer}");
+        let response = post_json("/avatar", &payload).await;
+        assert_image_eq(&response["image_b64"], &expected_picture(Endpoint::Avatar, &payload));
+        assert!(response["image_hashes"].is_object() && response["is_nsfw"] == false, "{response}");
     });
     assert!(daemon.terminate().success());
     let refused_output = tao()
@@ -245,13 +245,13 @@ fn development_server_generates_images() {
     runtime.block_on(async {
         let payload = request(&json!({}));
         let expected = expected_picture(Endpoint::TextToImage, &payload);
-        assert_is(
+        assert_image_eq(
             &post(&format!("{}/text-to-image", daemon.url()), &payload).await["image_b64"],
             &expected,
         );
         let body = json!({"prompt": "a red boat", "steps": 6, "size": "576x576", "seed": 7});
-        let answer = post(&format!("{}/v1/images/generations", daemon.url()), &body).await;
-        assert_is(&answer["data"][0]["b64_json"], &expected);
+        let response = post(&format!("{}/v1/images/generations", daemon.url()), &body).await;
+        assert_image_eq(&response["data"][0]["b64_json"], &expected);
     });
     assert!(daemon.terminate().success());
 }

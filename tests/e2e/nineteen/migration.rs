@@ -175,7 +175,7 @@ fn outcome(report: &Value, table: &str) -> Vec<u64> {
 }
 
 #[test]
-fn import_is_previewed_and_repeated_without_doubling_rows() {
+fn import_is_previewed_and_idempotent() {
     let Some(reference) = Reference::start() else { return };
     let (before, folder) = (reference.digest(), TempDir::new().unwrap());
     let state = folder.path().join("state").display().to_string();
@@ -267,7 +267,7 @@ fn killed_import_is_atomic() {
 }
 
 #[test]
-fn refused_imports_name_table_column_and_remedy() {
+fn refused_imports_name_their_cause() {
     let Some(reference) = Reference::start() else { return };
     let folder = TempDir::new().unwrap();
     let state = folder.path().join("state").display().to_string();

@@ -53,7 +53,7 @@ impl TopUpFixture {
     }
 
     /// Returns the command of a validator that sells no credits.
-    fn closed_validator(&self) -> Command {
+    fn validator_without_topups(&self) -> Command {
         let mut validator = tao();
         validator.args([
             "nineteen",
@@ -69,7 +69,7 @@ impl TopUpFixture {
     }
 
     fn validator(&self) -> Command {
-        let mut validator = self.closed_validator();
+        let mut validator = self.validator_without_topups();
         validator.args(["--topup-account", BOB, "--rao-per-credit", &RAO_PER_CREDIT.to_string()]);
         validator
     }
@@ -115,7 +115,7 @@ impl TopUpFixture {
     }
 
     /// Waits until the validator has recorded this number of transfers.
-    fn wait_for(&self, store: &Store, deposits: usize) {
+    fn wait_for_deposits(&self, store: &Store, deposits: usize) {
         let start = Instant::now();
         loop {
             let deposit_count = self.runtime.block_on(store.deposits(None)).unwrap().len();
@@ -184,7 +184,7 @@ async fn send(client: &Client, signer: &str, call: &Call) {
 }
 
 /// Pays six times, in batches of which parts fail, by a proxy, and with all TAO of an account.
-fn pay_in_other_ways(sale: &TopUpFixture, to: AccountId) {
+fn pay_in_batches_and_by_proxy(sale: &TopUpFixture, to: AccountId) {
     let account = |uri: &str| AccountId::from(Keypair::from_uri(uri).unwrap().public().coldkey());
     let transfer = |number| calls::transfer_keep_alive(to, Rao::new(amount(number)));
     let failing = || calls::transfer_keep_alive(to, Rao::new(u64::MAX / 2));
@@ -243,8 +243,8 @@ fn pay_in_reorganized_blocks(sale: &TopUpFixture, store: &Store, to: AccountId) 
     sale.finalize();
 }
 
-/// The operator, Bob, collects the TAO, which changes no credits.
-fn collect(sale: &TopUpFixture, client: &Client, bob: AccountId, buyers: &[Buyer]) {
+/// Checks that the operator, Bob, collects the TAO.
+fn check_collection(sale: &TopUpFixture, client: &Client, bob: AccountId, buyers: &[Buyer]) {
     let free =
         |account| sale.runtime.block_on(client.balance(account, At::Head)).unwrap().free.get();
     let (before, sum) = (free(bob), buyers.iter().map(|buyer| free(buyer.address)).sum::<u64>());
@@ -287,26 +287,26 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     sale.finalize();
     let store = sale.store();
     let validator = Daemon::start(&mut sale.validator());
-    sale.wait_for(&store, 50);
+    sale.wait_for_deposits(&store, 50);
     sale.assert_books_equal_chain(&store, &buyers);
 
     pay_in_reorganized_blocks(&sale, &store, buyers[0].address);
-    sale.wait_for(&store, 51);
+    sale.wait_for_deposits(&store, 51);
     let last = sale.runtime.block_on(store.deposits(None)).unwrap().pop().unwrap();
     assert_eq!(last.amount_rao, Rao::new(amount(1_002)));
     sale.assert_books_equal_chain(&store, &buyers);
 
-    pay_in_other_ways(&sale, buyers[2].address);
-    sale.wait_for(&store, 57);
+    pay_in_batches_and_by_proxy(&sale, buyers[2].address);
+    sale.wait_for_deposits(&store, 57);
     sale.assert_books_equal_chain(&store, &buyers);
 
     let (bob, client) = (BOB.parse::<AccountId>().unwrap(), sale.client());
-    collect(&sale, &client, bob, &buyers);
+    check_collection(&sale, &client, bob, &buyers);
 
     // A transfer to the account itself belongs to no key.
     sale.runtime.block_on(pay(&client, bob, amount(3)));
     sale.finalize();
-    sale.wait_for(&store, 58);
+    sale.wait_for_deposits(&store, 58);
     let unattributed = document(&sale.keys(&["deposits", "--unattributed"]));
     let [unattributed_deposit] = unattributed.as_array().unwrap().as_slice() else {
         panic!("{unattributed}")
@@ -329,7 +329,7 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     assert!(String::from_utf8_lossy(&expired.stderr).contains("has expired"), "{expired:?}");
     sale.runtime.block_on(pay(&client, *address, amount(4)));
     sale.finalize();
-    sale.wait_for(&store, 59);
+    sale.wait_for_deposits(&store, 59);
     let unattributed = document(&sale.keys(&["deposits", "--unattributed"]));
     let unattributed_deposit = &unattributed[0];
     let assign = [
@@ -342,7 +342,7 @@ fn transfers_are_credited_once_across_kills_and_a_reorganization() {
     assert!(validator.terminate().success());
 
     // Without the option, nothing is sold.
-    let closed = Daemon::start(&mut sale.closed_validator());
+    let closed = Daemon::start(&mut sale.validator_without_topups());
     assert!(
         refusal(&sale.keys(&["topup", &buyers[0].id]), 1).contains("credits no transfers of TAO")
     );

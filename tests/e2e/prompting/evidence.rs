@@ -55,7 +55,7 @@ fn text_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Waits until a miner has completed so many questions, and returns its explained score.
+/// Waits until a miner has completed this many questions, and returns its explained score.
 pub(super) fn wait_for_explanation(miner: &str, state: &Path, questions: usize) -> Value {
     let start = Instant::now();
     loop {
@@ -74,7 +74,7 @@ pub(super) fn wait_for_explanation(miner: &str, state: &Path, questions: usize) 
 }
 
 #[test]
-fn score_of_a_miner_is_explained_and_moved_to_another_directory() {
+fn score_is_explained_and_moved_between_directories() {
     let chain = chain_with_permit();
     let [state, other] = ["state", "other"].map(|name| chain.path(name));
     let [older, newer] =

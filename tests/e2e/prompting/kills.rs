@@ -40,7 +40,7 @@ fn answer_count(explained: &Value) -> usize {
 /// A step is due each second. It saves the gate, then its record, then the scores.
 /// `TAONET_TEST_SEED` repeats the times of the kills.
 #[test]
-fn kills_in_every_part_of_a_step_lose_and_repeat_none() {
+fn killed_validator_neither_loses_nor_repeats_steps() {
     let mut random = StdRng::seed_from_u64(random_seed());
     let chain = chain_with_permit();
     let state = chain.path("state");

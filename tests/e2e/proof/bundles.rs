@@ -47,9 +47,9 @@ fn prove_and_verify(model: &str, backend: &str) {
         ("/proof", json!("zz")),
         ("/version", json!(99)),
     ] {
-        let mut bad = good.clone();
-        *bad.pointer_mut(field).unwrap() = value;
-        std::fs::write(&bundle, bad.to_string()).unwrap();
+        let mut tampered = good.clone();
+        *tampered.pointer_mut(field).unwrap() = value;
+        std::fs::write(&bundle, tampered.to_string()).unwrap();
         refusal(&proof(&["verify", text(&bundle)]), 1);
     }
     std::fs::write(&bundle, &good.to_string()[..100]).unwrap();
@@ -188,7 +188,7 @@ fn hidden_proof_requires_circuit_compiled_with_hide() {
     assert!(error.contains("--hide requires --backend stark"), "{error}");
 }
 
-/// The inputs are in the opening only, which the prover gives to whom they choose.
+/// Only the opening contains the inputs. The prover decides who receives it.
 #[test]
 fn hidden_inputs_are_revealed_by_their_opening() {
     let folder = TempDir::new().unwrap();

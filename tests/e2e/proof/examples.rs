@@ -26,7 +26,7 @@ const NAMES: [&str; 13] = [
 ];
 
 #[test]
-fn examples_are_proven_and_equal_onnxruntime() {
+fn examples_are_proven_and_match_onnxruntime() {
     let Some(peer) = peer_directory("onnx") else { return };
     let mut command = Command::new(peer.join("bin/python"));
     command.arg(repository("benches/proof/examples.py"));

@@ -27,7 +27,7 @@ fn prove(folder: &Path, circuit: &Path, model: &str) -> PathBuf {
 }
 
 #[test]
-fn contract_and_call_are_exported() {
+fn verifier_contract_and_call_data_are_exported() {
     let folder = TempDir::new().unwrap();
     let model = "diabetes-regression";
     let circuit = compile(folder.path(), model, "groth16");
@@ -83,7 +83,7 @@ fn contract_and_call_are_exported() {
 }
 
 #[test]
-fn only_groth16_circuits_with_few_public_values_have_a_contract() {
+fn verifier_contract_requires_groth16() {
     let folder = TempDir::new().unwrap();
     let circuit = compile(folder.path(), "diabetes-regression", "stark");
     let error = refusal(&proof(&["export-verifier", text(&circuit), "--solidity"]), 1);

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    BOB, compile, examined, first_input, miner, proof, text, validator, without_saturation,
+    BOB, compile, first_input, miner, miner_report, proof, text, validator, without_saturation,
 };
 use crate::support::{Daemon, document, refusal, repository};
 
-/// The proof system of a program that runs the network again.
+/// The example's proof system runs the network again to verify.
 #[test]
-fn an_external_program_proves_and_verifies() {
+fn external_program_proves_and_verifies() {
     let folder = TempDir::new().unwrap();
     let program = repository("subnets/proof/backends/examples/rerun.py");
     let prover = ["--prover", text(&program)];
@@ -51,9 +51,9 @@ fn an_external_program_proves_and_verifies() {
     assert_eq!(document(&proof(&[&verify[..], &prover].concat())), proven);
     refusal(&proof(&verify), 1);
     refusal(&proof(&[&verify[..], &["--prover", "/bin/false"]].concat()), 1);
-    let mut bad: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
-    bad["outputs"][0] = json!(bad["outputs"][0].as_i64().unwrap() + 1);
-    std::fs::write(&bundle, bad.to_string()).unwrap();
+    let mut tampered: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
+    tampered["outputs"][0] = json!(tampered["outputs"][0].as_i64().unwrap() + 1);
+    std::fs::write(&bundle, tampered.to_string()).unwrap();
     let error = refusal(&proof(&[&verify[..], &prover].concat()), 1);
     assert!(error.contains("the proof does not verify"), "{error}");
 }
@@ -86,7 +86,7 @@ fn external_circuits_are_served_with_their_program() {
     let daemon = Daemon::start(miner("//Bob", &circuits).args(["--prover", &prover]));
     let peer = format!("{BOB}@{}", daemon.url().trim_start_matches("http://"));
     let mut alone = validator("//Alice", &circuit, &state);
-    let actual = examined(alone.args(["--prover", text(&program)]), &peer, "3");
+    let actual = miner_report(alone.args(["--prover", text(&program)]), &peer, "3");
     assert_eq!((&actual["verified"], &actual["faults"]), (&json!(3), &json!({})));
     let output = validator("//Alice", &circuit, &state)
         .args(["--peer", &peer, "--requests", "1"])
@@ -94,7 +94,7 @@ fn external_circuits_are_served_with_their_program() {
         .unwrap();
     let error = refusal(&output, 1);
     assert!(error.contains("hint: pass its path with --prover"), "{error}");
-    let actual = examined(&mut validator("//Alice", &circuits, &state), &peer, "2");
+    let actual = miner_report(&mut validator("//Alice", &circuits, &state), &peer, "2");
     assert_eq!((&actual["verified"], &actual["faults"]), (&json!(5), &json!({})));
     assert!(daemon.terminate().success());
 }

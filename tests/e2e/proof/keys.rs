@@ -15,7 +15,7 @@ use taonet_proof_core::network::{Network, Operation};
 use taonet_proof_core::{Binding, Digest};
 use tempfile::TempDir;
 
-use super::{BOB, compile, examined, first_input, miner, proof, text, validator};
+use super::{BOB, compile, first_input, miner, miner_report, proof, text, validator};
 use crate::support::{Daemon, document, program, refusal, repository, tao};
 
 /// Error for the circuit.
@@ -23,7 +23,7 @@ const REFUSAL: &str = "the verification key does not match the network";
 
 /// Writes a circuit with the network of `honest` and the key of a network that always outputs 4242,
 /// and a bundle that verifies with that key.
-fn cheat(honest: &Path, target: &Path, bundle: &Path) -> Digest {
+fn write_circuit_with_foreign_key(honest: &Path, target: &Path, bundle: &Path) -> Digest {
     let bytes = fs::read(honest.join(NETWORK)).unwrap();
     let mut network = Network::from_bytes(&bytes).unwrap();
     let Operation::Dense { weights, bias } = &mut network.layers.last_mut().unwrap().operation
@@ -69,7 +69,7 @@ fn circuit_with_another_networks_key_is_refused_everywhere() {
     let honest = compile(folder.path(), "diabetes-regression", "stark");
     let circuits = folder.path().join("circuits");
     let (target, bundle) = (circuits.join("false"), folder.path().join("bundle.json"));
-    let id = cheat(&honest, &target, &bundle).to_string();
+    let id = write_circuit_with_foreign_key(&honest, &target, &bundle).to_string();
     let assert_refused = |arguments: &[&str], expected: &str| {
         let error = refusal(&proof(arguments), 1);
         assert!(error.contains(expected), "{arguments:?}: {error}");
@@ -97,7 +97,7 @@ fn circuit_with_another_networks_key_is_refused_everywhere() {
     }
     let daemon = Daemon::start(&mut miner("//Bob", &circuits));
     let peer = format!("{BOB}@{}", daemon.url().trim_start_matches("http://"));
-    let actual = examined(&mut validator("//Alice", &circuits, &state), &peer, "5");
+    let actual = miner_report(&mut validator("//Alice", &circuits, &state), &peer, "5");
     assert_eq!((&actual["verified"], &actual["faults"]), (&json!(5), &json!({})));
     assert!(daemon.terminate().success());
 }
@@ -119,7 +119,7 @@ fn catalogue_without_identities_is_refused() {
 
 /// Bundles of earlier versions are verified against the circuit's directory.
 #[test]
-fn old_bundle_is_verified_with_its_circuits_directory() {
+fn old_bundle_is_verified_against_circuit_directory() {
     let folder = TempDir::new().unwrap();
     let circuit = compile(folder.path(), "diabetes-regression", "stark");
     let (input, bundle) = (folder.path().join("input.json"), folder.path().join("bundle.json"));
@@ -148,7 +148,7 @@ fn old_bundle_is_verified_with_its_circuits_directory() {
 
 /// A later command does not compare the key again, but verifies the proof.
 #[test]
-fn verify_stores_the_result_of_key_comparison() {
+fn verify_caches_result_of_key_comparison() {
     let folder = TempDir::new().unwrap();
     let cache = folder.path().join("cache");
     let verify = |bundle: &Path| {
@@ -168,11 +168,11 @@ fn verify_stores_the_result_of_key_comparison() {
         "{files:?}"
     );
     assert_eq!(document(&verify(&good)), verified);
-    let bad = folder.path().join("bad.json");
+    let tampered = folder.path().join("bad.json");
     let mut changed: Value = serde_json::from_slice(&fs::read(&good).unwrap()).unwrap();
     changed["outputs"][0] = json!(changed["outputs"][0].as_i64().unwrap() + 1);
-    fs::write(&bad, changed.to_string()).unwrap();
-    assert!(refusal(&verify(&bad), 1).contains("the proof does not verify"));
+    fs::write(&tampered, changed.to_string()).unwrap();
+    assert!(refusal(&verify(&tampered), 1).contains("the proof does not verify"));
     // A directory that others can write to is ignored.
     let directory = cache.join("taonet/checked-circuits");
     fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
@@ -184,7 +184,7 @@ fn verify_stores_the_result_of_key_comparison() {
     assert_eq!(stored_files().len(), 2);
 }
 
-/// The network file has 25 bytes, and describes 2.4 thousand million values to compare.
+/// The network file has 25 bytes, and describes 2.4 billion values to compare.
 #[test]
 fn network_that_takes_too_much_memory_is_refused() {
     let folder = TempDir::new().unwrap();

@@ -17,7 +17,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{BOB, compile, examined, miner, validator};
+use super::{BOB, compile, miner, miner_report, validator};
 use crate::kill::random_seed;
 use crate::support::{Daemon, kill_count};
 
@@ -77,12 +77,12 @@ async fn forward(State(wire): State<Arc<WireLog>>, request: Request) -> Response
         .request(head.method, format!("{}{}", wire.miner, head.uri))
         .headers(headers)
         .body(body);
-    let answer = request.send().await.unwrap();
-    let status = answer.status();
-    let bytes = answer.bytes().await.unwrap();
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let bytes = response.bytes().await.unwrap();
     if status.is_success() {
-        let answer: Value = serde_json::from_slice(&bytes).unwrap();
-        let proof = answer["query_output"].as_str().unwrap().len() / 2;
+        let response: Value = serde_json::from_slice(&bytes).unwrap();
+        let proof = response["query_output"].as_str().unwrap().len() / 2;
         wire.exchanges.lock().unwrap()[position].delivered = Some(proof as u64);
     }
     Response::builder().status(status).body(Body::from(bytes)).unwrap()
@@ -113,7 +113,7 @@ impl WireLog {
 
 /// A miner's outcomes on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Recorded {
+struct RecordedOutcomes {
     verified: u64,
     bytes: u64,
     failed: u64,
@@ -121,15 +121,18 @@ struct Recorded {
 
 /// Returns the outcomes on disk: those of the snapshot, and the complete lines of the journal after
 /// it.
-fn read_records(state: &Path) -> Recorded {
+fn read_records(state: &Path) -> RecordedOutcomes {
     let snapshot = std::fs::read(state.join("scores.json")).map_or(Value::Null, |text| {
         // Replaced atomically, so never truncated.
         serde_json::from_slice(&text).unwrap()
     });
     let tally = &snapshot["board"]["tallies"][BOB];
     let count = |value: &Value| value.as_u64().unwrap_or_default();
-    let mut actual =
-        Recorded { verified: count(&tally["verified"]), bytes: count(&tally["bytes"]), failed: 0 };
+    let mut actual = RecordedOutcomes {
+        verified: count(&tally["verified"]),
+        bytes: count(&tally["bytes"]),
+        failed: 0,
+    };
     actual.failed +=
         tally["faults"].as_object().map_or(0, |faults| faults.values().map(count).sum());
     let mut number = count(&snapshot["number"]);
@@ -176,7 +179,7 @@ fn kills_lose_and_duplicate_no_outcome() {
     runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
 
     let mut random = StdRng::seed_from_u64(random_seed());
-    let (mut before, mut unrecorded_count) = (Recorded::default(), 0);
+    let (mut before, mut unrecorded_count) = (RecordedOutcomes::default(), 0);
     let runs = kill_count() as usize;
     let mut kills_at_start: Vec<bool> = (0..runs).map(|round| round % 2 == 0).collect();
     kills_at_start.shuffle(&mut random);
@@ -242,7 +245,7 @@ fn kills_lose_and_duplicate_no_outcome() {
     drop(exchanges);
     // The next validator begins with these scores.
     let direct = format!("{BOB}@{}", daemon.url().trim_start_matches("http://"));
-    let actual = examined(&mut validator("//Alice", &circuits, &state), &direct, "1");
+    let actual = miner_report(&mut validator("//Alice", &circuits, &state), &direct, "1");
     assert_eq!(actual["verified"].as_u64(), Some(before.verified + 1));
     assert_eq!(actual["faults"], serde_json::json!({}));
 }

@@ -36,7 +36,7 @@ fn without_network(arguments: &[&str]) -> Output {
 }
 
 /// The user's bundle shows the answer of the language model, which an honest miner proved.
-fn answer_is_proven<'a>(answer: &Value, hotkey_of: impl Fn(&str) -> &'a Value) {
+fn assert_answer_is_proven<'a>(answer: &Value, hotkey_of: impl Fn(&str) -> &'a Value) {
     assert_eq!(
         (&answer["name"], &answer["text"]["answer"]),
         (&json!("facts-lm"), &json!(" Austin.")),
@@ -54,7 +54,7 @@ fn answer_is_proven<'a>(answer: &Value, hotkey_of: impl Fn(&str) -> &'a Value) {
 }
 
 #[test]
-fn honest_miners_earn_and_failures_of_others_are_reported() {
+fn honest_miners_earn_and_cheaters_are_reported() {
     let folder = TempDir::new().unwrap();
     let keep = folder.path().join("market");
     let began = Instant::now();
@@ -69,16 +69,16 @@ fn honest_miners_earn_and_failures_of_others_are_reported() {
         ("other-circuit", "other_circuit"),
         ("copy", "copied_proof"),
     ] {
-        let liar = miner(name);
+        let cheater = miner(name);
         for field in ["score", "weight", "incentive"] {
-            assert_eq!(liar[field].as_f64(), Some(0.0), "{name}: {field}");
+            assert_eq!(cheater[field].as_f64(), Some(0.0), "{name}: {field}");
         }
         for field in ["weight_submitted", "weight_on_chain", "emission"] {
-            assert_eq!(liar[field], 0, "{name}: {field}");
+            assert_eq!(cheater[field], 0, "{name}: {field}");
         }
-        let faults = liar["faults"].as_object().unwrap();
+        let faults = cheater["faults"].as_object().unwrap();
         assert_eq!(faults.keys().collect::<Vec<_>>(), [fault], "{name}: {faults:?}");
-        assert_ne!(liar["reason"], "");
+        assert_ne!(cheater["reason"], "");
     }
     for name in ["honest", "honest-2", "slow"] {
         let honest = miner(name);
@@ -88,7 +88,8 @@ fn honest_miners_earn_and_failures_of_others_are_reported() {
         assert!(honest["emission"].as_u64().unwrap() > 0, "{name}");
     }
     assert!(miner("slow")["weight"].as_f64() < miner("honest")["weight"].as_f64(), "{demo}");
-    // The user has a proof of each circuit, from an honest miner, of a digit that the model knows.
+    // The user has a proof of each circuit, from an honest miner, of a digit that the model
+    // recognises.
     let user = demo["user"].as_array().unwrap();
     assert_eq!(
         user.iter().map(|proof| &proof["backend"]).collect::<Vec<_>>(),
@@ -108,7 +109,7 @@ fn honest_miners_earn_and_failures_of_others_are_reported() {
         let verification = document(&self::proof(&["verify", bundle, "--circuit", circuit]));
         assert_eq!(verification["miner"], miner(proof["miner"].as_str().unwrap())["hotkey"]);
     }
-    answer_is_proven(&demo["language_model"], |name| &miner(name)["hotkey"]);
+    assert_answer_is_proven(&demo["language_model"], |name| &miner(name)["hotkey"]);
     // Another process verifies the proofs after the validator is gone, without a network.
     let bundle = PathBuf::from(miner("honest")["bundle"].as_str().unwrap());
     let verification = document(&without_network(&["verify", text(&bundle)]));

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{BOB, compile, examined, miner, proof, text, validator};
+use super::{BOB, compile, miner, miner_report, proof, text, validator};
 use crate::support::{Daemon, document, free_address, refusal};
 
 #[test]
@@ -16,7 +16,7 @@ fn validator_verifies_proofs_of_miner() {
     let (state, bundles) = (folder.path().join("state"), folder.path().join("bundles"));
     let mut first = validator("//Alice", &circuits, &state);
     let actual =
-        examined(first.args(["--bundles", text(&bundles)]), &format!("{BOB}@{address}"), "3");
+        miner_report(first.args(["--bundles", text(&bundles)]), &format!("{BOB}@{address}"), "3");
     assert_eq!(
         (&actual["hotkey"], &actual["verified"], &actual["faults"]),
         (&json!(BOB), &json!(3), &json!({}))
@@ -32,12 +32,18 @@ fn validator_verifies_proofs_of_miner() {
     assert_eq!((&actual["works"], &actual["steps"][1]["status"]), (&json!(true), &json!(422)));
     refusal(&probe(&free_address()), 3);
     // Scores outlive the validator.
-    let actual =
-        examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "2");
+    let actual = miner_report(
+        &mut validator("//Alice", &circuits, &state),
+        &format!("{BOB}@{address}"),
+        "2",
+    );
     assert_eq!(actual["verified"], 5);
     assert!(daemon.terminate().success());
-    let actual =
-        examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "1");
+    let actual = miner_report(
+        &mut validator("//Alice", &circuits, &state),
+        &format!("{BOB}@{address}"),
+        "1",
+    );
     assert_eq!((&actual["verified"], &actual["faults"]), (&json!(5), &json!({ "unreachable": 1 })));
 }
 
@@ -50,8 +56,11 @@ fn miner_refuses_requests_signed_for_another_hotkey() {
     let address = charlie.url().trim_start_matches("http://").to_owned();
     let state = folder.path().join("state");
     // Charlie refuses what is signed for Bob.
-    let actual =
-        examined(&mut validator("//Alice", &circuits, &state), &format!("{BOB}@{address}"), "1");
+    let actual = miner_report(
+        &mut validator("//Alice", &circuits, &state),
+        &format!("{BOB}@{address}"),
+        "1",
+    );
     assert_eq!(actual["faults"], json!({ "refused": 1 }));
 }
 
@@ -65,7 +74,7 @@ fn miners_respond_over_quic() {
     let daemon = Daemon::start(miner("//Bob", &circuits).args(["--quic-port", port]));
     let state = folder.path().join("state");
     let peer = format!("{BOB}@quic://{address}");
-    let actual = examined(&mut validator("//Alice", &circuits, &state), &peer, "3");
+    let actual = miner_report(&mut validator("//Alice", &circuits, &state), &peer, "3");
     assert_eq!((&actual["verified"], &actual["faults"]), (&json!(3), &json!({})));
     assert!(daemon.terminate().success());
 }

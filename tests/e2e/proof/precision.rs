@@ -20,7 +20,7 @@ fn compile(folder: &Path, name: &str, extra_args: &[&str]) -> Output {
 }
 
 #[test]
-fn maximum_error_is_kept_and_the_worst_node_reported() {
+fn maximum_error_is_respected_and_worst_node_reported() {
     let folder = TempDir::new().unwrap();
     let default_report = document(&compile(folder.path(), "usual", &[]));
     let default_report = &default_report["metadata"]["quantisation"];
@@ -59,7 +59,7 @@ fn maximum_error_is_kept_and_the_worst_node_reported() {
 }
 
 #[test]
-fn outputs_of_a_model_have_names() {
+fn model_output_is_selected_by_name() {
     let folder = TempDir::new().unwrap();
     let named_outputs = compile(folder.path(), "named", &["--model-output", "output"]);
     assert_eq!(document(&named_outputs)["metadata"].get("notes"), None);

@@ -12,7 +12,7 @@ use taonet_wallet::Keypair;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{compile_facts, examined, first_input, miner, proof, text, validator};
+use super::{compile_facts, first_input, miner, miner_report, proof, text, validator};
 use crate::support::{Daemon, document, free_address, refusal, repository};
 
 /// Maximum time of a proof, on a busy machine.
@@ -205,9 +205,9 @@ fn users_get_bundles_of_sliced_models() {
     assert_ne!(first, second);
     let error = refusal(&proof(&[&verify[..], &["--miner", first]].concat()), 1);
     assert!(error.contains(&format!("the proof is by miner {second}")), "{error}");
-    let mut bad = good.clone();
-    bad["slices"][1] = good["slices"][0].clone();
-    fs::write(&bundle, bad.to_string()).unwrap();
+    let mut tampered = good.clone();
+    tampered["slices"][1] = good["slices"][0].clone();
+    fs::write(&bundle, tampered.to_string()).unwrap();
     refusal(&proof(&["verify", text(&bundle)]), 1);
 }
 
@@ -221,8 +221,11 @@ fn users_get_proven_answers_of_language_models() {
     // Benchmark requests have random tokens.
     let (peer, state) =
         (format!("{}@{}", miners[0].hotkey, miners[0].address()), folder.path().join("benchmarks"));
-    let actual =
-        examined(&mut validator("//Alice", &folder.path().join("circuits"), &state), &peer, "2");
+    let actual = miner_report(
+        &mut validator("//Alice", &folder.path().join("circuits"), &state),
+        &peer,
+        "2",
+    );
     assert_eq!((&actual["verified"], &actual["faults"]), (&json!(2), &json!({})));
     let api = Api::start(folder.path(), &miners, &[]);
     let prompt = "Three plus four is";

@@ -9,7 +9,7 @@ use serde_json::Value;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_runner::{ChallengeState, Ledger, RoundEnd};
 
-use super::{Loop, Network, PROFILES};
+use super::{Network, PROFILES, RoundLoop};
 use crate::support::{RunFiles, kill_count};
 
 /// Runs a loop until its main and solo rounds are complete, or kills it after a delay; returns
@@ -22,13 +22,13 @@ fn play(
 ) -> bool {
     let mut runner = network.loop_command(engine, directory);
     runner.env("BB_RUNNER_ON_STARTUP", "1");
-    let mut round_loop = Loop::start(runner);
+    let mut round_loop = RoundLoop::start(runner);
     let id = round_loop.child.id();
     // Reading blocks, so another thread kills the process.
     let (done_sender, done_receiver) = std::sync::mpsc::channel::<()>();
     let killer = std::thread::spawn(move || {
-        let Some(moment) = kill_after else { return false };
-        let is_in_time = done_receiver.recv_timeout(moment).is_ok();
+        let Some(kill_time) = kill_after else { return false };
+        let is_in_time = done_receiver.recv_timeout(kill_time).is_ok();
         if !is_in_time {
             // The process has not been reaped yet, so its pid is valid.
             let command = format!("kill -KILL {id}");
@@ -76,7 +76,7 @@ async fn check_ledger(directory: &std::path::Path) {
 }
 
 #[test]
-fn killed_loops_end_with_the_files_of_an_undisturbed_run() {
+fn killed_loops_produce_same_files_as_uninterrupted_run() {
     let seed = std::env::var("TAONET_TEST_SEED")
         .map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} repeats these kill times");
@@ -98,23 +98,23 @@ fn killed_loops_end_with_the_files_of_an_undisturbed_run() {
         directories += 1;
         // An engine allows 30 authentications per minute, fewer than the restarts in this test.
         let engine = network.engine();
-        let mut moments = Vec::new();
+        let mut kill_times = Vec::new();
         loop {
-            let moment =
+            let kill_time =
                 (kills < kill_count()).then(|| duration.mul_f64(random.random_range(0.0..1.0)));
             let start = Instant::now();
-            if play(&network, engine.url(), &directory, moment) {
-                if moments.is_empty() {
+            if play(&network, engine.url(), &directory, kill_time) {
+                if kill_times.is_empty() {
                     // The first run can have shared the machine with other tests.
                     duration = duration.min(start.elapsed());
                 }
                 break;
             }
-            moments.extend(moment);
+            kill_times.extend(kill_time);
             kills += 1;
         }
         runtime.block_on(check_ledger(&directory));
-        RunFiles::read(&directory).assert_equal(&reference, &moments);
+        RunFiles::read(&directory).assert_equal(&reference, &kill_times);
     }
     println!(
         "{kills} kills in {directories} directories; an undisturbed main and solo round take {duration:?}"

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use taonet_wallet::Keypair;
 
-use super::{Loop, Network, PROFILES};
+use super::{Network, PROFILES, RoundLoop};
 use crate::babelbit_peers::{Service, peer};
 use crate::chain::BABELBIT;
 use crate::kill::address;
@@ -17,7 +17,7 @@ fn play(network: &Network, name: &str, gateway: Service) -> (Value, Value) {
     runner.env("BB_ENABLE_ARENA_CHALLENGE", "1").env("BB_ARENA_RUN_ON_STARTUP", "1");
     runner.env("BB_ARENA_GATEWAY_URL", gateway.url()).env("BB_ARENA_ROUTE_READY_POLL_SEC", "1");
     runner.env("BB_ARENA_GATEWAY_RETRY_BASE_DELAY_SEC", "0.1");
-    let mut round_loop = Loop::start(runner);
+    let mut round_loop = RoundLoop::start(runner);
     let report = round_loop.report_of("arena");
     assert_eq!(round_loop.terminate().0.code(), Some(0));
     let files = RunFiles::read(&directory);
@@ -41,7 +41,7 @@ fn play(network: &Network, name: &str, gateway: Service) -> (Value, Value) {
 }
 
 #[test]
-fn arena_rounds_go_through_a_python_gateway() {
+fn arena_rounds_run_through_python_gateway() {
     let Some(peer) = peer() else { return };
     let network = Network::start();
     let metagraph = network.chain.run_json(&["metagraph", BABELBIT]);
@@ -59,7 +59,7 @@ fn arena_rounds_go_through_a_python_gateway() {
             .map(entry)
             .collect()
     };
-    let frames = |gateway_report: &Value| {
+    let assert_sessions_ended = |gateway_report: &Value| {
         for (uid, sessions) in gateway_report["sessions"].as_object().unwrap() {
             let sessions = sessions.as_array().unwrap();
             assert_eq!(sessions.len(), 4, "miner {uid}: {gateway_report}");
@@ -76,7 +76,7 @@ fn arena_rounds_go_through_a_python_gateway() {
     let (report, gateway_report) =
         play(&network, "behind", Service::start(&peer, "arena-gateway", &settings));
     assert_eq!((&report["outcome"], &report["miners"]), (&json!("played"), &json!(3)), "{report}");
-    frames(&gateway_report);
+    assert_sessions_ended(&gateway_report);
     let auths = gateway_report["auths"].as_array().unwrap();
     assert_eq!(auths[0], json!(["discovery", 0]));
     for miner in &behind {
@@ -94,7 +94,7 @@ fn arena_rounds_go_through_a_python_gateway() {
     let (report, gateway_report) =
         play(&network, "mixed", Service::start(&peer, "arena-gateway", &settings));
     assert_eq!((&report["outcome"], &report["miners"]), (&json!("played"), &json!(3)), "{report}");
-    frames(&gateway_report);
+    assert_sessions_ended(&gateway_report);
     assert!(
         gateway_report["auths"].as_array().unwrap().contains(&json!("scope")),
         "{gateway_report}"

@@ -33,7 +33,7 @@ impl RunFiles {
                 let content = match path.extension().and_then(|extension| extension.to_str()) {
                     Some("json") => Content::Json(
                         serde_json::from_slice(&bytes)
-                            .unwrap_or_else(|error| panic!("{name}: {error}: not whole")),
+                            .unwrap_or_else(|error| panic!("{name} is incomplete: {error}")),
                     ),
                     Some("wav") => {
                         Wav::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -42,7 +42,7 @@ impl RunFiles {
                     Some("tar") => Content::Tar(members(&bytes)),
                     _ => panic!("{name} does not belong there"),
                 };
-                let duplicate = files.insert(without_time(&name), neutral(content, directory));
+                let duplicate = files.insert(without_time(&name), normalized(content, directory));
                 assert!(duplicate.is_none(), "{name} is there twice, with two time stamps");
             }
         }
@@ -170,25 +170,25 @@ fn without_host(url: &Value) -> Value {
     url.as_str().and_then(|url| url.splitn(4, '/').nth(3)).map_or_else(|| url.clone(), Value::from)
 }
 
-fn neutral(content: Content, directory: &Path) -> Content {
+fn normalized(content: Content, directory: &Path) -> Content {
     match content {
-        Content::Json(value) => Content::Json(neutral_json(value, directory.to_str().unwrap())),
+        Content::Json(value) => Content::Json(normalized_json(value, directory.to_str().unwrap())),
         other => other,
     }
 }
 
-fn neutral_json(value: Value, directory: &str) -> Value {
+fn normalized_json(value: Value, directory: &str) -> Value {
     match value {
         Value::Object(fields) => fields
             .into_iter()
             .map(|(key, value)| match key.as_str() {
                 "miner_session_id" | "processed_at" => (key, Value::from(value.is_string())),
                 "scoring_metadata_source" => (key, without_host(&value)),
-                _ => (key, neutral_json(value, directory)),
+                _ => (key, normalized_json(value, directory)),
             })
             .collect(),
         Value::Array(items) => {
-            items.into_iter().map(|item| neutral_json(item, directory)).collect()
+            items.into_iter().map(|item| normalized_json(item, directory)).collect()
         }
         Value::String(text) => without_time(&text.replace(directory, "DIRECTORY")).into(),
         other => other,

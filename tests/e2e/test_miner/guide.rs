@@ -74,16 +74,16 @@ fn our_headers() -> BTreeSet<String> {
 }
 
 #[test]
-fn messages_in_the_guide_have_valid_headers_signatures_and_bodies() {
+fn guide_messages_have_valid_headers_signatures_and_bodies() {
     let (messages, ours) = (messages(), our_headers());
     for message in &messages {
         let (headers, body) = (&message.headers, message.body.as_str());
         assert_eq!(headers["content-length"], body.len().to_string(), "{body:.100}");
         if !message.is_request() {
             assert_eq!(message.start_line, "HTTP/1.1 200 OK");
-            let is_known = serde_json::from_str::<InitResponse>(body).is_ok()
+            let is_response = serde_json::from_str::<InitResponse>(body).is_ok()
                 || serde_json::from_str::<PredictResponse>(body).is_ok();
-            assert!(is_known, "{body:.100}");
+            assert!(is_response, "{body:.100}");
             continue;
         }
         assert_eq!(headers.keys().cloned().collect::<BTreeSet<_>>(), ours);

@@ -136,8 +136,8 @@ impl Inner {
 
     fn open(&self, request: &Value) -> Value {
         *self.requests.lock().unwrap() = 0;
-        let mut answer = request.clone();
-        let fields = answer.as_object_mut().unwrap();
+        let mut response = request.clone();
+        let fields = response.as_object_mut().unwrap();
         fields.remove("kind");
         fields.insert("ready".to_owned(), json!(!self.breaks("ready")));
         fields.insert(
@@ -150,13 +150,13 @@ impl Inner {
             ("frame_grid", "frame_samples", json!(0)),
         ] {
             if self.breaks(rule) {
-                answer[field] = value;
+                response[field] = value;
             }
         }
         if self.breaks("two_channels") {
-            answer["channels"] = json!(1);
+            response["channels"] = json!(1);
         }
-        answer
+        response
     }
 
     async fn answer(&self, request: &Value) -> Response {
@@ -168,18 +168,18 @@ impl Inner {
         let audio = request["audio_b64"].as_str().unwrap();
         let drains = self.breaks("drains") || self.breaks("drains slowly");
         let ends = if drains { number == 28 } else { request["in_eos"] == true };
-        let mut answer = json!({
+        let mut response = json!({
             "session_id": request["session_id"], "audio_b64": audio, "out_eos": ends,
             "n_bytes": audio.trim_end_matches('=').len() * 3 / 4,
         });
         match self.fault.as_str() {
-            "json_answer" if number == 3 => answer = json!({ "error": "out of memory" }),
-            "answer_session" => answer["session_id"] = json!("another"),
-            "base64" if number == 2 => answer["audio_b64"] = json!("_-_-"),
+            "json_answer" if number == 3 => response = json!({ "error": "out of memory" }),
+            "answer_session" => response["session_id"] = json!("another"),
+            "base64" if number == 2 => response["audio_b64"] = json!("_-_-"),
             "whole_samples" if ends => {
-                (answer["audio_b64"], answer["n_bytes"]) = (json!("AAAA"), json!(3));
+                (response["audio_b64"], response["n_bytes"]) = (json!("AAAA"), json!(3));
             }
-            "byte_count" => answer["n_bytes"] = json!(1),
+            "byte_count" => response["n_bytes"] = json!(1),
             "frame_deadline" if number == 2 => {
                 tokio::time::sleep(Duration::from_millis(1_500)).await;
             }
@@ -188,13 +188,13 @@ impl Inner {
             "drains slowly" if audio.is_empty() => {
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
-            "reply_ends" => answer["out_eos"] = json!(false),
+            "reply_ends" => response["out_eos"] = json!(false),
             "reply_length" => {
-                (answer["audio_b64"], answer["n_bytes"]) =
+                (response["audio_b64"], response["n_bytes"]) =
                     (json!("A".repeat(16_000_000)), json!(0));
             }
             _ => {}
         }
-        Json(answer).into_response()
+        Json(response).into_response()
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use taonet_babelbit_miner::testing::InferenceServer;
 
 use super::{SMALL_TALK, run_challenge, small_talk, text_engine};
-use crate::support::{Daemon, local_bb, require_models};
+use crate::support::{Daemon, local_bb, require_sentence_model};
 
 /// Completes the last line of the prompt from [`SMALL_TALK`], in pieces of three letters, then
 /// continues with another line without end.
@@ -36,8 +36,8 @@ async fn complete(headers: HeaderMap, Json(request): Json<Value>) -> impl IntoRe
 }
 
 #[test]
-fn a_completion_server_predicts_and_its_key_stays_secret() {
-    require_models();
+fn completion_server_predicts_and_its_key_stays_secret() {
+    require_sentence_model();
     let models = || async { Json(json!({ "object": "list", "data": [{ "id": "parrot" }] })) };
     let routes =
         Router::new().route("/v1/completions", post(complete)).route("/v1/models", get(models));

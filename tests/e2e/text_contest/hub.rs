@@ -16,7 +16,7 @@ use taonet_babelbit_miner::testing::InferenceServer;
 
 use super::{run_challenge, small_talk, text_engine};
 use crate::axon;
-use crate::support::{Daemon, local_bb, refusal, repository, require_models};
+use crate::support::{Daemon, local_bb, refusal, repository, require_sentence_model};
 
 /// Token of the [`Hub`]'s only caller.
 pub(crate) const HUB_TOKEN: &str = "hf_very.secret";
@@ -107,7 +107,7 @@ async fn stored_file(
 
 #[test]
 fn language_model_is_downloaded_from_the_hub() {
-    require_models();
+    require_sentence_model();
     let hub = Hub::serve();
     let folder = tempfile::tempdir().unwrap();
     let engine = text_engine(&small_talk(folder.path()));

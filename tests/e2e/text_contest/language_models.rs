@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::{run_challenge, small_talk, text_engine};
 use crate::axon;
-use crate::support::{Daemon, assert_described, local_bb, refusal, repository, require_models};
+use crate::support::{
+    Daemon, assert_metrics_described, local_bb, refusal, repository, require_sentence_model,
+};
 
 /// Model and variables of a language model.
 const LANGUAGE_MODELS: [(&str, &[(&str, &str)]); 3] = [
@@ -16,8 +18,8 @@ const LANGUAGE_MODELS: [(&str, &[(&str, &str)]); 3] = [
 ];
 
 #[test]
-fn a_language_model_predicts_and_keeps_its_caches() {
-    require_models();
+fn language_model_predicts_and_reuses_cached_tokens() {
+    require_sentence_model();
     let folder = tempfile::tempdir().unwrap();
     let engine = text_engine(&small_talk(folder.path()));
     for (model, variables) in LANGUAGE_MODELS {
@@ -30,7 +32,7 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         let address = miner.url().trim_start_matches("http://");
         let count = |kind: &str| {
             let metrics = axon::get(address, "/metrics");
-            assert_described(&metrics, "text miner");
+            assert_metrics_described(&metrics, "text miner");
             let name = format!("taonet_text_miner_lm_tokens_total{{kind=\"{kind}\"}} ");
             let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
             line.unwrap_or_else(|| panic!("{name}: {metrics}")).parse::<f64>().unwrap()
@@ -48,7 +50,7 @@ fn a_language_model_predicts_and_keeps_its_caches() {
         assert_eq!(report["miners"][0]["errors"], json!(0), "{report}");
         let health: Value = serde_json::from_str(&axon::get(address, "/healthz")).unwrap();
         assert_eq!(health["model"], model, "{health}");
-        // Most of a prompt is known from the word before.
+        // Most tokens of a prompt are cached from the prompt of the previous word.
         let (read, reused) = (count("read") - read, count("reused") - reused);
         assert!(reused > read && read > 0.0, "{reused} reused, {read} read");
         let log = miner.log();

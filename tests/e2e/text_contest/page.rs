@@ -1,12 +1,12 @@
 //! The page of `tao demo --contest text`.
 
 use crate::axon;
-use crate::support::{Terminal, require_models, tao};
+use crate::support::{Terminal, require_sentence_model, tao};
 
 /// On a terminal, the page is served after the contest.
 #[test]
-fn the_demonstration_shows_every_prediction_on_a_page() {
-    require_models();
+fn demo_page_shows_every_prediction() {
+    require_sentence_model();
     let mut demo = tao();
     demo.args(["demo", "--contest", "text", "--once"]);
     let mut terminal = Terminal::start(demo);
@@ -14,7 +14,7 @@ fn the_demonstration_shows_every_prediction_on_a_page() {
     let line = terminal.read_line();
     let (address, _) = line.split_once("/text").unwrap();
     let list = axon::get(address, "/text");
-    let links = list.split("href=\"").filter_map(|rest| rest.split(['"', '?']).next());
+    let links = list.split("href=\"").filter_map(|text| text.split(['"', '?']).next());
     let runs: Vec<_> = links.filter(|link| link.starts_with("/text/challenge_run_")).collect();
     assert_eq!(runs.len(), 2, "the silent miner has no scores: {list}");
     for run in runs {

@@ -22,12 +22,12 @@ fn requests_need_no_signature_in_development_mode() {
     let request = json!({ "index": "s", "step": 0, "prefix": "Is this" }).to_string();
     for (mode, expected) in [("0", "HTTP/1.1 401"), ("1", "HTTP/1.1 200")] {
         let miner = Daemon::start(&mut miner("local", mode));
-        let answer = axon::post(miner.url().trim_start_matches("http://"), "/predict", &request);
-        assert!(answer.starts_with(expected), "{answer}");
+        let response = axon::post(miner.url().trim_start_matches("http://"), "/predict", &request);
+        assert!(response.starts_with(expected), "{response}");
         assert_eq!(
-            answer.contains(r#"{"prediction":"Is this seat free?"}"#),
+            response.contains(r#"{"prediction":"Is this seat free?"}"#),
             mode == "1",
-            "{answer}"
+            "{response}"
         );
         // Health needs no signature in either mode.
         let health = axon::get(miner.url().trim_start_matches("http://"), "/healthz");
@@ -40,7 +40,7 @@ fn requests_need_no_signature_in_development_mode() {
 }
 
 #[test]
-fn a_miner_listens_on_the_port_of_its_variable() {
+fn miner_listens_on_port_from_environment() {
     let folder = tempfile::tempdir().unwrap();
     let model = train_model(folder.path());
     let miner = || {
@@ -54,7 +54,7 @@ fn a_miner_listens_on_the_port_of_its_variable() {
     assert_eq!(daemon.url(), format!("http://0.0.0.0:{port}"));
     assert!(axon::get(&address, "/healthz").contains(r#""status":"healthy""#));
     drop(daemon);
-    // Without signatures, it is not public.
+    // Without signatures, the miner listens on loopback only.
     let unsigned = Daemon::launch(miner().env("MINER_AXON_PORT", port).env("MINER_DEV_MODE", "1"));
     assert_eq!(unsigned.url(), format!("http://{address}"));
     let other = free_address();
@@ -63,7 +63,7 @@ fn a_miner_listens_on_the_port_of_its_variable() {
 }
 
 #[test]
-fn settings_come_from_the_file_of_the_working_directory() {
+fn settings_are_read_from_env_file_in_working_directory() {
     let folder = tempfile::tempdir().unwrap();
     train_model(folder.path());
     let (address, file) = (free_address(), folder.path().join(".env"));

@@ -11,7 +11,7 @@ use crate::axon;
 use crate::support::{free_address, local_bb, refusal, status};
 
 #[test]
-fn a_port_in_use_is_reported_before_the_model_is_loaded() {
+fn port_in_use_is_reported_before_model_is_loaded() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     for model in [
@@ -55,10 +55,10 @@ fn miner_is_unhealthy_while_loading_its_model() {
             json!({ "status": "warming up", "model": "not_loaded", "model_loaded": false })
         );
     }
-    let answer = axon::post(&address, "/predict", "{}");
+    let response = axon::post(&address, "/predict", "{}");
     assert!(
-        answer.starts_with("HTTP/1.1 503") && answer.contains("the miner is loading its model"),
-        "{answer}"
+        response.starts_with("HTTP/1.1 503") && response.contains("the miner is loading its model"),
+        "{response}"
     );
     // The miner reads an empty file.
     drop(OpenOptions::new().write(true).open(&pipe).unwrap());

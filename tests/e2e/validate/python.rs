@@ -8,7 +8,7 @@ use crate::chain::BOB;
 use crate::support::{document, repository};
 
 #[test]
-fn our_validator_queries_a_python_scoring_api() {
+fn validator_queries_python_scoring_api() {
     let Some(peer) = peer() else { return };
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
@@ -57,7 +57,7 @@ fn our_validator_queries_a_python_scoring_api() {
 }
 
 #[test]
-fn a_python_client_uses_our_signer_and_gateway() {
+fn python_client_uses_signer_and_gateway() {
     let Some(peer) = peer() else { return };
     let network = Network::start();
     let gateway = network.gateway("127.0.0.1:0");
@@ -93,9 +93,9 @@ fn a_python_client_uses_our_signer_and_gateway() {
         json!({ "ip": "0.0.0.0", "port": 0 })
     );
     assert_eq!(report["context"], json!({ "commitments": {}, "same": true }));
-    for answer in ["set", "confirm"] {
-        let [status, body] = [&report[answer][0], &report[answer][1]];
-        assert_eq!((status, &body["success"]), (&json!(200), &json!(true)), "{answer}: {body}");
+    for step in ["set", "confirm"] {
+        let [status, body] = [&report[step][0], &report[step][1]];
+        assert_eq!((status, &body["success"]), (&json!(200), &json!(true)), "{step}: {body}");
         let details = &body["details"];
         assert_eq!(
             (&details["uid_count"], &details["nonzero_weights"]),
@@ -105,9 +105,13 @@ fn a_python_client_uses_our_signer_and_gateway() {
         assert_eq!(details["top_weights"], json!([{ "uid": uid, "weight": 1.0 }]));
     }
     assert_eq!(network.weights(), json!([[uid, 65_535]]));
-    let assert_refused = |answer: &Value| {
-        assert_eq!((&answer[0], &answer[1]["success"]), (&json!(400), &json!(false)), "{answer}");
-        assert_eq!(answer[1]["error"], "uids/weights mismatch or empty");
+    let assert_refused = |response: &Value| {
+        assert_eq!(
+            (&response[0], &response[1]["success"]),
+            (&json!(400), &json!(false)),
+            "{response}"
+        );
+        assert_eq!(response[1]["error"], "uids/weights mismatch or empty");
     };
     report["mismatch"].as_array().unwrap().iter().for_each(assert_refused);
     assert_eq!((&report["too_large"], &report["no_wait"]), (&json!(413), &json!(504)));

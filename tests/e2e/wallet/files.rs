@@ -59,9 +59,8 @@ fn wallets_are_listed_as_a_tree() {
     assert_eq!(lines, expected);
 }
 
-/// The first thing that someone without a wallet sees.
 #[test]
-fn a_missing_key_has_a_remedy() {
+fn missing_key_error_suggests_wallet_creation() {
     let wallets = Wallets::new();
     let error = refusal(&wallets.command(&["sign", "--message", "x"], &[]).output().unwrap(), 1);
     assert!(
@@ -99,7 +98,7 @@ fn unreadable_keys_are_listed_as_unreadable() {
 }
 
 #[test]
-fn a_wallet_is_inspected_without_its_password() {
+fn wallet_is_inspected_without_its_password() {
     let wallets = Wallets::new();
     let error = refusal(&wallets.run(&["inspect"], &[]), 1);
     assert!(error.contains("tao wallet list"), "{error}");
@@ -328,7 +327,7 @@ fn key_file_permissions_and_symlinks_are_checked() {
 }
 
 #[test]
-fn a_daemon_opens_its_hotkey_with_the_password() {
+fn daemon_opens_hotkey_with_password_variable() {
     let wallets = Wallets::new();
     let keyfile = wallets.file("hotkey", keyfile_vector("ansible_vault"));
     // The runner fails later, at its empty list of miners.

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::{ADDRESS, PASSWORD, PHRASE, Wallets, known_secrets, mode, vectors};
+use super::{ADDRESS, PASSWORD, PHRASE, Wallets, mode, vector_secrets, vectors};
 use crate::support::{document, refusal, stderr, tao};
 
 fn words(path: &Path) -> usize {
@@ -170,7 +170,7 @@ fn keys_are_recovered_from_every_kind_of_secret() {
         wallets.run_json(&arguments, &[(option, &file)])["hotkey"]["address"].clone()
     };
     for scheme in ["sr25519", "ed25519"] {
-        for (option, secret, address) in known_secrets(scheme) {
+        for (option, secret, address) in vector_secrets(scheme) {
             assert_eq!(recover(option, &secret, scheme), address.as_str(), "{option}");
         }
         let private = &keys["mnemonics"][0][scheme];
@@ -293,7 +293,7 @@ fn daemons_take_no_secret_as_an_argument() {
 }
 
 #[test]
-fn coldkey_is_restored_from_its_public_key_only() {
+fn coldkeypub_is_restored_from_address_or_public_key() {
     let wallets = Wallets::new();
     let created = wallets.run_json(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
     assert_eq!(created["coldkeypub"]["address"], ADDRESS);
@@ -318,7 +318,7 @@ fn coldkey_is_restored_from_its_public_key_only() {
 }
 
 #[test]
-fn hotkey_is_restored_from_its_public_key_only() {
+fn hotkeypub_is_restored_from_address() {
     let wallets = Wallets::new();
     let created = wallets.run_json(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
     assert_eq!(
@@ -412,7 +412,7 @@ fn weak_new_passwords_are_refused() {
 }
 
 #[test]
-fn names_with_path_separators_are_refused() {
+fn wallet_and_hotkey_names_are_validated() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
     for name in ["../x", "a/b", ".hidden", "", "xpub.txt"] {

@@ -19,7 +19,7 @@ fn open_to_others(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
 }
 
-/// All secrets that must not appear: the known ones, and those in key and mnemonic files.
+/// All secrets that must not appear: the fixed ones, and those in key and mnemonic files.
 struct Secrets(Vec<String>);
 
 impl Secrets {

@@ -37,9 +37,9 @@ fn signed_messages_verify() {
         ["--message-file", path],
     ] {
         for key in [&[][..], &["--use-hotkey"]] {
-            let answer = wallets.run_json(&[&["sign", "--yes"], &message[..], key].concat(), &[]);
-            assert_eq!(text(&answer, "signer_address"), ADDRESS);
-            let signature = text(&answer, "signed_message");
+            let result = wallets.run_json(&[&["sign", "--yes"], &message[..], key].concat(), &[]);
+            assert_eq!(text(&result, "signer_address"), ADDRESS);
+            let signature = text(&result, "signed_message");
             assert_eq!(signature.len(), 128, "no 0x");
             // The exact bytes are signed, without wrapping or hex decoding.
             let bytes = if message[0] == "--message" {
@@ -53,8 +53,8 @@ fn signed_messages_verify() {
                 let mut arguments =
                     [&["verify", "--signature", &signature], &message[..], key].concat();
                 arguments.extend(signer.iter().flat_map(|signer| ["--ss58", signer]));
-                let answer = wallets.run_json(&arguments, &[]);
-                assert_eq!(answer, json!({ "verified": true, "signer_address": ADDRESS }));
+                let result = wallets.run_json(&arguments, &[]);
+                assert_eq!(result, json!({ "verified": true, "signer_address": ADDRESS }));
             }
         }
     }
@@ -86,8 +86,8 @@ fn message_is_read_from_standard_input() {
     let mut command = wallets.command(&["sign", "--message-file", "-", "--json"], &[]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"piped").unwrap();
-    let answer = document(&child.wait_with_output().unwrap());
-    let signature = text(&answer, "signed_message").parse().unwrap();
+    let result = document(&child.wait_with_output().unwrap());
+    let signature = text(&result, "signed_message").parse().unwrap();
     assert!(verify(&ADDRESS.parse().unwrap(), b"piped", &signature));
 }
 
@@ -106,8 +106,8 @@ fn invalid_signature_is_refused() {
     ] {
         let output = check(&arguments);
         assert_eq!(output.status.code(), Some(1));
-        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(answer["verified"], false);
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(result["verified"], false);
         assert!(stderr(&output).contains("invalid signature"), "{}", stderr(&output));
     }
     // Wrapped as by browser wallets.
@@ -133,14 +133,14 @@ fn invalid_signature_is_refused() {
 }
 
 #[test]
-fn ed25519_keys_sign_and_verify_too() {
+fn ed25519_keys_sign_and_verify() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", super::PHRASE);
     let arguments = ["regen-coldkey", "--no-use-password", "--crypto-type", "ed25519"];
     let created = wallets.run_json(&arguments, &[("--mnemonic-file", &phrase)]);
-    let answer = wallets.run_json(&["sign", "--message", "hello"], &[]);
-    assert_eq!(answer["signer_address"], created["coldkey"]["address"]);
-    let (signature, signer) = (text(&answer, "signed_message"), text(&answer, "signer_address"));
+    let result = wallets.run_json(&["sign", "--message", "hello"], &[]);
+    assert_eq!(result["signer_address"], created["coldkey"]["address"]);
+    let (signature, signer) = (text(&result, "signed_message"), text(&result, "signer_address"));
     let check = |more: &[&str]| {
         wallets
             .run(&[&["verify", "--message", "hello", "--signature", signature], more].concat(), &[])
@@ -156,7 +156,7 @@ fn ed25519_keys_sign_and_verify_too() {
 }
 
 #[test]
-fn an_encrypted_key_signs_with_its_password() {
+fn encrypted_key_signs_with_its_password() {
     let wallets = Wallets::new();
     let (phrase, password) =
         (wallets.file("phrase", super::PHRASE), wallets.file("password", format!("{PASSWORD}\n")));
@@ -182,10 +182,10 @@ fn an_encrypted_key_signs_with_its_password() {
 fn validator_info_is_verified() {
     let wallets = Wallets::new();
     let file = repository("tests/e2e/data/validators.json");
-    let answer = wallets.run_json(&["verify"], &[("--validator-info", &file)]);
-    let checked = answer["validators"].as_array().unwrap();
+    let result = wallets.run_json(&["verify"], &[("--validator-info", &file)]);
+    let checked = result["validators"].as_array().unwrap();
     assert_eq!(checked.len(), 5);
-    assert!(checked.iter().all(|entry| entry["verified"] == true), "{answer}");
+    assert!(checked.iter().all(|entry| entry["verified"] == true), "{result}");
 
     // Each field is signed.
     let published: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
@@ -199,8 +199,8 @@ fn validator_info_is_verified() {
             &[("--validator-info", &wallets.file("list.json", list.to_string()))],
         );
         assert_eq!(output.status.code(), Some(1));
-        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
-        for entry in answer["validators"].as_array().unwrap() {
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        for entry in result["validators"].as_array().unwrap() {
             assert_eq!(
                 entry["verified"],
                 json!(entry["signer_address"] != address.as_str()),
@@ -224,9 +224,9 @@ fn validator_info_is_verified() {
     let (mut unsigned, signature) = (entry.clone(), text(&entry[ADDRESS], "signature"));
     unsigned[ADDRESS].as_object_mut().unwrap().remove("signature");
     let list = wallets.file("list.json", unsigned.to_string());
-    let answer =
+    let result =
         wallets.run_json(&["verify", "--signature", signature], &[("--validator-info", &list)]);
-    assert_eq!(answer["validators"][0]["verified"], true);
+    assert_eq!(result["validators"][0]["verified"], true);
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
     assert!(error.contains("has no signature"), "{error}");
     // Control characters in a name are escaped.
@@ -258,8 +258,8 @@ fn convert(arguments: &[&str]) -> std::process::Output {
 #[test]
 fn addresses_are_converted() {
     for (prefix, expected) in [("42", ALICE[0]), ("0", ALICE[1]), ("2", ALICE[2])] {
-        let answer = document(&convert(&[&["--prefix", prefix], &ALICE[..]].concat()));
-        let keys = answer["keys"].as_array().unwrap();
+        let result = document(&convert(&[&["--prefix", prefix], &ALICE[..]].concat()));
+        let keys = result["keys"].as_array().unwrap();
         assert_eq!(keys.len(), ALICE.len());
         for (key, from) in keys.iter().zip(ALICE) {
             assert_eq!(

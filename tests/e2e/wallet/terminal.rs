@@ -26,12 +26,14 @@ fn strip_ansi_codes(screen: &str) -> String {
     let mut parts = screen.split("\u{1b}[");
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |text, part| {
-        text + part.split_once(|end: char| end.is_ascii_alphabetic()).map_or("", |(_, rest)| rest)
+        text + part
+            .split_once(|end: char| end.is_ascii_alphabetic())
+            .map_or("", |(_, remaining)| remaining)
     })
 }
 
 #[test]
-fn a_mnemonic_is_shown_once() {
+fn mnemonic_is_shown_once() {
     let wallets = Wallets::new();
     let mut terminal = start(&wallets, &["create"]);
     // Too weak, mismatch, accepted.
@@ -107,7 +109,7 @@ fn hidden_input_can_be_edited() {
 }
 
 #[test]
-fn unanswered_prompt_ends_the_command() {
+fn interrupted_or_overlong_input_ends_command() {
     let wallets = Wallets::new();
     // Ctrl-C, Ctrl-\, Ctrl-D, more than a line.
     for (keys, expected_text) in [

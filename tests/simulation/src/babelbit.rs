@@ -51,22 +51,22 @@ pub(crate) fn processes(context: &ProcessContext<'_>) -> anyhow::Result<Vec<Proc
     let [engine, scoring, gateway, signing, validator, running] = NAMES;
     let root = context.root;
     Ok(vec![
-        Process::new(engine, root, context.seed_of_disk(), move |process_run| {
+        Process::new(engine, root, context.next_disk_seed(), move |process_run| {
             Box::pin(services::engine(process_run, engine_faults.clone()))
         }),
-        Process::new(scoring, root, context.seed_of_disk(), move |process_run| {
+        Process::new(scoring, root, context.next_disk_seed(), move |process_run| {
             Box::pin(services::scoring(process_run, scoring_faults.clone()))
         }),
-        Process::new(gateway, root, context.seed_of_disk(), move |process_run| {
+        Process::new(gateway, root, context.next_disk_seed(), move |process_run| {
             Box::pin(services::gateway(process_run, node.clone()))
         }),
-        Process::new(signing, root, context.seed_of_disk(), move |process_run| {
+        Process::new(signing, root, context.next_disk_seed(), move |process_run| {
             Box::pin(services::signer(process_run, signer_gateway_url.clone()))
         }),
-        Process::new(validator, root, context.seed_of_disk(), move |process_run| {
+        Process::new(validator, root, context.next_disk_seed(), move |process_run| {
             Box::pin(services::validator(process_run, validator_services.clone(), signer.clone()))
         }),
-        Process::new(running, root, context.seed_of_disk(), move |process_run| {
+        Process::new(running, root, context.next_disk_seed(), move |process_run| {
             Box::pin(runner::runner(process_run, runner_services.clone()))
         }),
     ])

@@ -47,7 +47,7 @@ struct State {
 impl State {
     /// Returns the number of an extrinsic, in the order in which the pool took them.
     fn number(&mut self, hash: ExtrinsicHash) -> usize {
-        if let Some(index) = self.extrinsic_numbers.iter().position(|known| *known == hash) {
+        if let Some(index) = self.extrinsic_numbers.iter().position(|other| *other == hash) {
             return index;
         }
         self.extrinsic_numbers.push(hash);

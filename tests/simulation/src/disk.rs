@@ -18,12 +18,12 @@ pub(crate) enum DiskFault {
 }
 
 /// Decision about a change of a file.
-pub(crate) enum Change {
-    Done,
+pub(crate) enum WriteDecision {
+    Allow,
     /// The change fails with an error code.
-    Refused(i32),
+    Fail(i32),
     /// The process dies after these bytes are written.
-    Torn(usize),
+    CrashAfter(usize),
 }
 
 /// The disk of a process.
@@ -79,15 +79,15 @@ pub(crate) fn is_dead() -> bool {
     IS_SIMULATED.load(Ordering::SeqCst) && current().as_ref().is_some_and(|disk| disk.is_dead)
 }
 
-/// Decides about a write of so many bytes, or about another change (0).
-pub(crate) fn write(length: usize) -> Change {
+/// Decides about a write of `length` bytes, or about another change of a file (0).
+pub(crate) fn decide_write(length: usize) -> WriteDecision {
     if !is_simulated() {
-        return Change::Done;
+        return WriteDecision::Allow;
     }
     let mut current = current();
-    let Some(disk) = current.as_mut() else { return Change::Done };
+    let Some(disk) = current.as_mut() else { return WriteDecision::Allow };
     if disk.is_dead {
-        return Change::Refused(libc::EIO);
+        return WriteDecision::Fail(libc::EIO);
     }
     disk.changes += 1;
     if let Some(remaining) = &mut disk.crash_in {
@@ -95,20 +95,20 @@ pub(crate) fn write(length: usize) -> Change {
         if *remaining == 0 {
             disk.is_dead = true;
             let written_length = split_mix(&disk.random) as usize % (length + 1);
-            return Change::Torn(written_length);
+            return WriteDecision::CrashAfter(written_length);
         }
     }
     match disk.fault {
-        Some(DiskFault::Full) => Change::Refused(libc::ENOSPC),
+        Some(DiskFault::Full) => WriteDecision::Fail(libc::ENOSPC),
         Some(DiskFault::Failing(rate)) if split_mix(&disk.random).is_multiple_of(rate) => {
-            Change::Refused(libc::EIO)
+            WriteDecision::Fail(libc::EIO)
         }
-        _ => Change::Done,
+        _ => WriteDecision::Allow,
     }
 }
 
 /// Decides about syncing a file.
-pub(crate) fn sync() -> Result<(), i32> {
+pub(crate) fn decide_sync() -> Result<(), i32> {
     if !is_simulated() {
         return Ok(());
     }

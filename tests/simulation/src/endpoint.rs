@@ -102,7 +102,7 @@ impl Node {
         if self.has(NodeFault::Reordered) {
             let number = newest.number.minus(1);
             let hash =
-                futures_now(self.chain.mock().block_hash(number)).and_then(Result::ok).flatten();
+                poll_once(self.chain.mock().block_hash(number)).and_then(Result::ok).flatten();
             self.heads.send_replace(Some(newest));
             self.heads.send_replace(hash.map(|hash| Block { number, hash }));
             return;
@@ -114,13 +114,13 @@ impl Node {
     fn newest(&self) -> Block {
         let head = self.chain.head();
         let number = head.number.minus(self.lag());
-        let hash = futures_now(self.chain.mock().block_hash(number)).and_then(Result::ok).flatten();
+        let hash = poll_once(self.chain.mock().block_hash(number)).and_then(Result::ok).flatten();
         hash.map_or(head, |hash| Block { number, hash })
     }
 }
 
 /// Returns the result of a future that does not wait.
-pub(crate) fn futures_now<T>(future: impl Future<Output = T>) -> Option<T> {
+pub(crate) fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match future.as_mut().poll(&mut context) {
@@ -157,7 +157,7 @@ impl Endpoint {
         timeout(READ_TIMEOUT, sleep(self.node.delay())).await.map_err(|_| unreachable())
     }
 
-    /// The block that a reference means to this node.
+    /// Resolves a reference to a block as this node does.
     fn at(&self, at: At) -> At {
         match at {
             At::Head => self.node.newest().into(),
@@ -231,8 +231,8 @@ impl SimulatedNode for Endpoint {
         if self.node.has(NodeFault::DropsExtrinsics) {
             return Ok(Ok(()));
         }
-        let answer = self.node.chain.offer(extrinsic).await;
-        Ok(if self.node.has(NodeFault::RejectsButPropagates) { refused() } else { answer })
+        let outcome = self.node.chain.offer(extrinsic).await;
+        Ok(if self.node.has(NodeFault::RejectsButPropagates) { refused() } else { outcome })
     }
 
     async fn included(&self, extrinsic: ExtrinsicHash) {

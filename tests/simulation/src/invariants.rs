@@ -169,9 +169,9 @@ pub(crate) async fn check_weight_ledger(
 /// or not.
 const fn conflict(state: State, has_succeeded: bool) -> Option<&'static str> {
     if matches!(state, State::Finalized) && !has_succeeded {
-        Some("which the chain has not")
+        Some("but it has not succeeded on the chain")
     } else if state.is_void() && has_succeeded {
-        Some("which the chain has")
+        Some("but it has succeeded on the chain")
     } else {
         None
     }
@@ -185,9 +185,10 @@ async fn check_scores(simulation: &Simulation, faults: &[Fault]) -> anyhow::Resu
         return Ok(());
     };
     // A restored scoring API lacks what it has received since the backup.
-    let is_forgetful = simulation.restored.contains(&SCORING);
+    let is_restored = simulation.restored.contains(&SCORING);
     // Of two versions of a score, the API keeps the one that was signed later.
-    let has_order = !faults.iter().any(|fault| matches!(fault.kind, FaultKind::Clock(RUNNER, _)));
+    let is_order_reliable =
+        !faults.iter().any(|fault| matches!(fault.kind, FaultKind::Clock(RUNNER, _)));
     let ledger = RunnerLedger::read(&runner.directory().join("state")).await?;
     let store =
         Store::open(&format!("sqlite:{}", scoring_database(&scoring.directory()).display()))
@@ -204,15 +205,15 @@ async fn check_scores(simulation: &Simulation, faults: &[Fault]) -> anyhow::Resu
         let scores = store.scores(&uid, Some(ChallengeType::Main)).await?;
         let rows = ledger.results(&challenge).await?;
         let is_finished = challenge.state == ChallengeState::Finished;
-        let is_known = !is_forgetful || finished < UNDISTURBED_CHALLENGES;
+        let has_all_scores = !is_restored || finished < UNDISTURBED_CHALLENGES;
         finished += usize::from(is_finished);
         let played = PlayedChallenge {
             rows: rows.len(),
             unscored: rows.iter().filter(|row| row.score.is_none()).count(),
             scores: scores.iter().map(|score| (score.miner_uid, score.score)).collect(),
             is_finished,
-            is_complete: is_finished && is_known,
-            is_exact: is_finished && is_known && has_order,
+            is_complete: is_finished && has_all_scores,
+            is_exact: is_finished && has_all_scores && is_order_reliable,
         };
         fail_all(played.faults().into_iter().map(|fault| format!("{uid}: {fault}")).collect());
     }
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn epoch_after_recovery_is_checked_after_forks() {
+    fn one_epoch_is_checked_after_recovery_despite_forks() {
         let seconds = Duration::from_secs;
         for quiet in [0, 7, 359, 360, 371, 719] {
             let now = seconds(quiet) + EPOCH_TIME * 3;
@@ -323,8 +324,8 @@ mod tests {
             (State::Included, false, false),
             (State::Unknown, true, false),
         ] {
-            let found = conflict(state, has_succeeded);
-            assert_eq!(found.is_some(), is_violation, "{state:?} {has_succeeded}");
+            let actual = conflict(state, has_succeeded);
+            assert_eq!(actual.is_some(), is_violation, "{state:?} {has_succeeded}");
         }
     }
 

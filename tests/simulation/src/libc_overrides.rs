@@ -19,7 +19,7 @@ use libc::{clockid_t, mode_t, off_t, size_t, ssize_t, timespec, timeval};
 
 pub(crate) use self::threads::Semaphore;
 use self::threads::system_call;
-use crate::disk::{self, Change};
+use crate::disk::{self, WriteDecision};
 use crate::thread_scheduler::{self, Event};
 
 /// The simulated monotonic clock in nanoseconds; 0 outside of simulated processes.
@@ -97,7 +97,8 @@ fn fail(code: c_int) -> c_int {
     -1
 }
 
-fn simulated(clock: clockid_t) -> u64 {
+/// Returns the simulated time of a clock in nanoseconds; 0 for a clock of the system.
+fn simulated_time(clock: clockid_t) -> u64 {
     match clock {
         libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE => WALL.load(Ordering::Relaxed),
         libc::CLOCK_MONOTONIC
@@ -110,7 +111,7 @@ fn simulated(clock: clockid_t) -> u64 {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
-    let nanos = simulated(clock);
+    let nanos = simulated_time(clock);
     if nanos == 0 {
         // SAFETY: the caller's arguments are those of the system call.
         return unsafe { system_call(libc::SYS_clock_gettime, [clock as usize, time as usize]) }
@@ -123,7 +124,7 @@ unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_i
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn gettimeofday(time: *mut timeval, zone: *mut c_void) -> c_int {
-    let nanos = simulated(libc::CLOCK_REALTIME);
+    let nanos = simulated_time(libc::CLOCK_REALTIME);
     if nanos == 0 {
         // SAFETY: the caller's arguments are those of the system call.
         return unsafe { system_call(libc::SYS_gettimeofday, [time as usize, zone as usize]) }
@@ -183,9 +184,9 @@ fn is_simulated_file(file: c_int) -> bool {
     }
     let mut status = std::mem::MaybeUninit::<libc::stat64>::uninit();
     // SAFETY: the pointer is valid for writes of the structure.
-    let is_known = unsafe { libc::fstat64(file, status.as_mut_ptr()) } == 0;
+    let has_status = unsafe { libc::fstat64(file, status.as_mut_ptr()) } == 0;
     // SAFETY: the call succeeded, and has filled the structure.
-    is_known
+    has_status
         && unsafe { status.assume_init() }.st_mode & libc::S_IFMT as mode_t
             == libc::S_IFREG as mode_t
 }
@@ -195,10 +196,10 @@ fn write_to(file: c_int, length: size_t, write: impl Fn(size_t) -> c_long) -> ss
     if !is_simulated_file(file) {
         return write(length) as ssize_t;
     }
-    match disk::write(length) {
-        Change::Done => write(length) as ssize_t,
-        Change::Refused(code) => fail(code) as ssize_t,
-        Change::Torn(kept) => {
+    match disk::decide_write(length) {
+        WriteDecision::Allow => write(length) as ssize_t,
+        WriteDecision::Fail(code) => fail(code) as ssize_t,
+        WriteDecision::CrashAfter(kept) => {
             write(kept);
             disk::crash();
             fail(libc::EIO) as ssize_t
@@ -208,10 +209,10 @@ fn write_to(file: c_int, length: size_t, write: impl Fn(size_t) -> c_long) -> ss
 
 /// Changes a file other than by a write, if its disk allows it.
 fn change(change: impl FnOnce() -> c_int) -> c_int {
-    match disk::write(0) {
-        Change::Done => change(),
-        Change::Refused(code) => fail(code),
-        Change::Torn(_) => {
+    match disk::decide_write(0) {
+        WriteDecision::Allow => change(),
+        WriteDecision::Fail(code) => fail(code),
+        WriteDecision::CrashAfter(_) => {
             disk::crash();
             fail(libc::EIO)
         }
@@ -271,7 +272,7 @@ unsafe extern "C" fn ftruncate(file: c_int, length: off_t) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fsync(file: c_int) -> c_int {
-    match disk::sync() {
+    match disk::decide_sync() {
         // SAFETY: the call has no pointers.
         Ok(()) => (unsafe { system_call(libc::SYS_fsync, [file as usize]) }) as c_int,
         Err(code) => fail(code),

@@ -108,7 +108,7 @@ fn miner_key(uid: u8) -> Keypair {
     Keypair::from_seed(&[100 + uid; 32])
 }
 
-/// Returns what the miners do, in the order of their uids. The first one is honest.
+/// Returns the miners' behaviours, in the order of their uids. The first one is honest.
 fn behaviours(seed: u64) -> [Behaviour; 3] {
     let random = AtomicU64::new(seed);
     let draw = || match split_mix(&random) % 4 {
@@ -163,22 +163,23 @@ pub(crate) fn processes(context: &ProcessContext<'_>) -> anyhow::Result<Vec<Proc
     let shared =
         Shared { database: database(context.root), market_records: context.market_records.clone() };
     let (control_shared, node) = (shared.clone(), context.node.clone());
-    let control = Process::new(control, context.root, context.seed_of_disk(), move |process_run| {
-        Box::pin(control::control(process_run, control_shared.clone(), node.clone()))
-    });
+    let control =
+        Process::new(control, context.root, context.next_disk_seed(), move |process_run| {
+            Box::pin(control::control(process_run, control_shared.clone(), node.clone()))
+        });
     let mut processes = vec![control];
     for (name, delay_seconds) in [(query_a, 1), (query_b, 2)] {
         let shared = shared.clone();
         processes.push(Process::new(
             name,
             context.root,
-            context.seed_of_disk(),
+            context.next_disk_seed(),
             move |process_run| Box::pin(query::query(process_run, shared.clone(), delay_seconds)),
         ));
     }
     let gateways = [context.url(BUYERS, QUERY_A)?, context.url(BUYERS, QUERY_B)?];
     let market_records = context.market_records.clone();
-    processes.push(Process::new(buyers, context.root, context.seed_of_disk(), move |_| {
+    processes.push(Process::new(buyers, context.root, context.next_disk_seed(), move |_| {
         Box::pin(buyers::buyers(gateways.clone(), market_records.clone()))
     }));
     for ((uid, process), behaviour) in (1..).zip(MINERS).zip(behaviours(context.seed)) {
@@ -187,7 +188,7 @@ pub(crate) fn processes(context: &ProcessContext<'_>) -> anyhow::Result<Vec<Proc
         processes.push(Process::new(
             name,
             context.root,
-            context.seed_of_disk(),
+            context.next_disk_seed(),
             move |process_run| Box::pin(miners::miner(process_run, uid, behaviour, faults.clone())),
         ));
     }

@@ -225,12 +225,12 @@ impl Process {
         self.start_at = restart_at;
     }
 
-    /// Stops the process without an end, as by SIGSTOP.
+    /// Suspends the process, as SIGSTOP does.
     pub(crate) fn pause(&mut self, until: Duration) {
         self.paused_until = self.paused_until.max(until);
     }
 
-    /// Kills the process in a change of a file, or with `None` no longer.
+    /// Kills the process in the last of this many changes of files from now on; `None` cancels it.
     pub(crate) fn crash_in(&mut self, changes: Option<u64>) {
         if let Some(disk) = self.disk.as_mut() {
             disk.crash_in = changes;

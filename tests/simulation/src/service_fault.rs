@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn faults_of_a_service_distort_its_responses() {
+    async fn service_faults_alter_responses() {
         let executed = Arc::new(Mutex::new(0_u32));
         let count = Arc::clone(&executed);
         let execute = move || {

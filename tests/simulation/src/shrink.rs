@@ -24,7 +24,8 @@ pub(crate) fn shortest(run: &Run) -> String {
     text
 }
 
-/// Removes numbers as long as `fails` holds for the rest: halves first, then ever smaller parts.
+/// Removes numbers as long as `fails` holds for those that remain: halves first, then ever smaller
+/// parts.
 fn minimise(numbers: &[usize], fails: impl Fn(&[usize]) -> bool) -> Vec<usize> {
     let mut minimal = numbers.to_vec();
     let mut size = minimal.len().div_ceil(2);
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schedule_without_needed_faults_is_minimal() {
+    fn minimised_schedule_contains_only_needed_faults() {
         let numbers: Vec<usize> = (0..10).collect();
         let fails = |numbers: &[usize]| numbers.contains(&3) && numbers.contains(&8);
         assert_eq!(minimise(&numbers, fails), [3, 8]);

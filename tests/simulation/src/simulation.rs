@@ -11,7 +11,7 @@ use taonet_primitives::Hotkey;
 use url::Url;
 
 use crate::chain::{BLOCK_TIME, SimulatedChain};
-use crate::endpoint::{Node, futures_now};
+use crate::endpoint::{Node, poll_once};
 use crate::libc_overrides::split_mix;
 use crate::network::{Link, TICK};
 use crate::nineteen::market_records::MarketRecords;
@@ -27,7 +27,7 @@ const QUIET_EPOCHS: u32 = 3;
 const MAX_BACKLOG_AGE: Duration = Duration::from_mins(75);
 /// Pause before the supervisor starts a killed process again.
 const RESTART_DELAY: Duration = Duration::from_secs(5);
-/// One in so many seeds simulates Nineteen, which takes several times as long as Babelbit.
+/// One in this many seeds simulates Nineteen, which takes several times as long as Babelbit.
 const SEEDS_PER_NINETEEN: u64 = 8;
 
 /// Client, or `None` if there are several, and server of a link.
@@ -113,7 +113,7 @@ impl ProcessContext<'_> {
     }
 
     /// Returns a seed for the disk of a process.
-    pub(crate) fn seed_of_disk(&self) -> u64 {
+    pub(crate) fn next_disk_seed(&self) -> u64 {
         split_mix(self.random)
     }
 
@@ -228,7 +228,7 @@ impl Simulation {
 
     fn tick(&mut self) {
         if self.now.as_secs().is_multiple_of(BLOCK_TIME.as_secs()) {
-            let _ = futures_now(self.chain.produce(self.now));
+            let _ = poll_once(self.chain.produce(self.now));
             self.node.announce();
         }
         if self.now.as_secs().is_multiple_of(EPOCH_TIME.as_secs() / 2) {

@@ -34,7 +34,7 @@ struct Waiting {
     event: Event,
     /// Nanoseconds of the simulated monotonic clock at which the wait ends anyway.
     until: Option<u64>,
-    /// Name of the process for which the thread works, whose clock counts.
+    /// Name of the process for which the thread works. Its clock applies.
     owner: &'static str,
 }
 
@@ -51,7 +51,7 @@ struct Threads {
     is_main_idle: bool,
     /// Name of the process that runs now.
     owner: &'static str,
-    /// Whether that process ends: its threads do not wait for time any more.
+    /// Whether that process is ending: its timed waits return at once.
     is_ending: bool,
     random: AtomicU64,
 }
@@ -99,7 +99,7 @@ pub(crate) fn enter(process: &'static str) {
     with_threads(|threads| (threads.owner, threads.is_ending) = (process, false));
 }
 
-/// Ends all waits for time of the process that runs now, also later ones.
+/// Ends all timed waits of the running process, including later ones.
 pub(crate) fn end_waits() {
     with_threads(|threads| {
         threads.is_ending = true;
@@ -107,8 +107,8 @@ pub(crate) fn end_waits() {
     });
 }
 
-/// Ends the waits of the process that runs now which end at this time of the monotonic clock, in
-/// nanoseconds.
+/// Ends the waits of the running process whose time limit is at most `now`, in nanoseconds of the
+/// monotonic clock.
 pub(crate) fn set_time(now: u64) {
     with_threads(|threads| threads.expire(now));
 }
@@ -118,7 +118,7 @@ pub(crate) fn run_others() {
     switch_thread(|threads| threads.is_main_idle = true);
 }
 
-/// Lets other threads run that can.
+/// Lets other ready threads run.
 pub(crate) fn yield_thread() {
     if is_main() {
         return run_others();
@@ -131,7 +131,7 @@ pub(crate) fn wait(event: Event, until: Option<u64>) -> bool {
     let Some(thread) = NUMBER.get() else { return false };
     let is_ending = with_threads(|threads| threads.is_ending && until.is_some());
     if is_ending == Some(true) {
-        // A thread that waits in a loop would otherwise never let the one run that it waits for.
+        // A thread that waits in a loop would otherwise starve the thread that it waits for.
         yield_thread();
         return false;
     }
@@ -209,7 +209,7 @@ fn switch_thread(change: impl FnOnce(&mut Threads)) {
 fn post(next: Option<Arc<Semaphore>>) {
     match next {
         Some(next) => next.post(),
-        None => record::abort("each thread waits for another one"),
+        None => record::abort("deadlock: each thread waits for another one"),
     }
 }
 
@@ -240,7 +240,7 @@ impl Threads {
         self.ready.len() - before
     }
 
-    /// Makes the threads of the process that runs now ready whose waits end at the time `now`.
+    /// Makes those threads of the running process ready whose waits have timed out at `now`.
     fn expire(&mut self, now: u64) {
         for waiting in self.waiting.iter_mut().filter(|waiting| waiting.owner == self.owner) {
             if waiting.until.is_some_and(|until| until <= now) {

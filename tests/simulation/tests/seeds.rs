@@ -27,8 +27,7 @@ fn assert_repeats(seed: &str, minimum: usize) {
     assert!(events > minimum, "only {events} events");
 }
 
-/// With this seed, threads that wait for time again and again kept the turn from the one that they
-/// waited for.
+/// With this seed, threads in repeated timed waits starved the thread that they waited for.
 #[test]
 fn process_with_timed_waits_ends() {
     let output = simulate(&["84"]);

@@ -7,7 +7,7 @@ use subxt::ext::scale_value::Value;
 use taonet_primitives::{AccountId, Alpha, Coldkey, Hotkey, NetUid};
 
 use super::Client;
-use super::state::PAGE;
+use super::state::KEYS_PER_REQUEST;
 use super::subnets::number;
 use crate::{At, Balance, ChainError, Delegate, Share, Stake};
 
@@ -42,7 +42,7 @@ impl Client {
         };
         let (block, runtime) = self.inner.rpc.with_timeout("balances", opened).await?;
         let mut balances = Vec::with_capacity(accounts.len());
-        for chunk in accounts.chunks(PAGE) {
+        for chunk in accounts.chunks(KEYS_PER_REQUEST) {
             let keys =
                 chunk.iter().map(|account| runtime.storage_key(pallet, item, &[key(*account)]));
             let keys = keys.collect::<Result<Vec<_>, _>>()?;

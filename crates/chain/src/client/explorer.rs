@@ -7,7 +7,7 @@ use super::{Client, HexBytes, hex_text};
 use crate::{At, BlockHeader, ChainError, Event, StorageItem};
 
 /// Number of values per request: some have several MiB.
-const VALUES: usize = 8;
+const VALUES_PER_REQUEST: usize = 8;
 
 /// Queries for block explorers: headers, nonces, storage items and the first entries of a map.
 impl Client {
@@ -80,12 +80,12 @@ impl Client {
                 self.inner.at_block("state_getKeysPaged", params, block).await?;
             // A node may ignore the count.
             let keys: Vec<Vec<u8>> = hex_keys.iter().take(count).map(|key| key.0.clone()).collect();
-            let (mut entries, mut read) = (Vec::new(), 0_usize);
-            for part in keys.chunks(VALUES) {
+            let (mut entries, mut bytes_read) = (Vec::new(), 0_usize);
+            for part in keys.chunks(VALUES_PER_REQUEST) {
                 let values = self.inner.storage_batch(part, block).await?;
                 for (key, bytes) in part.iter().filter_map(|key| Some((key, values.get(key)?))) {
-                    read = read.saturating_add(bytes.len());
-                    if read > max_bytes && !entries.is_empty() {
+                    bytes_read = bytes_read.saturating_add(bytes.len());
+                    if bytes_read > max_bytes && !entries.is_empty() {
                         return Ok((entries, true));
                     }
                     let keys = runtime.storage_keys::<Vec<Json>>(pallet, item, key)?;

@@ -21,7 +21,7 @@ pub(super) async fn follow(inner: Weak<Inner>) {
             .await;
         drop(chain);
         match subscribed {
-            Ok(OpenedSubscription { answer: Ok(subscription), .. }) => {
+            Ok(OpenedSubscription { result: Ok(subscription), .. }) => {
                 if !std::mem::replace(&mut is_connected, true) {
                     tracing::info!("subscribed to new blocks again");
                 }

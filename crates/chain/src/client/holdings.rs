@@ -253,15 +253,15 @@ struct RawIdentity {
 }
 
 impl From<RawIdentity> for Identity {
-    fn from(answer: RawIdentity) -> Self {
+    fn from(raw: RawIdentity) -> Self {
         Self {
-            name: text(Some(answer.name)),
-            url: text(Some(answer.url)),
-            github_repo: text(Some(answer.github_repo)),
-            image: text(Some(answer.image)),
-            discord: text(Some(answer.discord)),
-            description: text(Some(answer.description)),
-            additional: text(Some(answer.additional)),
+            name: text(Some(raw.name)),
+            url: text(Some(raw.url)),
+            github_repo: text(Some(raw.github_repo)),
+            image: text(Some(raw.image)),
+            discord: text(Some(raw.discord)),
+            description: text(Some(raw.description)),
+            additional: text(Some(raw.additional)),
         }
     }
 }

@@ -33,10 +33,10 @@ impl Client {
     /// [`ChainError`] if the read fails.
     pub async fn block_interval(&self) -> Result<Option<Duration>, ChainError> {
         match self.inner.rpc.request("dev_status", json!([])).await {
-            Ok(Schedule { clock: Some(_), block_millis }) => {
+            Ok(DevStatus { clock: Some(_), block_millis }) => {
                 Ok(block_millis.map(Duration::from_millis))
             }
-            Ok(Schedule { clock: None, .. }) | Err(ChainError::Refused { .. }) => {
+            Ok(DevStatus { clock: None, .. }) | Err(ChainError::Refused { .. }) => {
                 Ok(Some(self.inner.rpc.timing.block_time()))
             }
             Err(error) => Err(error),
@@ -44,10 +44,11 @@ impl Client {
     }
 }
 
-/// The clock of a localnet, of which a follower has none.
+/// The response of `dev_status`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Schedule {
+struct DevStatus {
+    /// The kind of a localnet's clock; `None` if the node follows another chain.
     clock: Option<String>,
     /// Time between two blocks, if the clock is `every`.
     block_millis: Option<u64>,

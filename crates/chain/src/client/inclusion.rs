@@ -9,7 +9,7 @@ use crate::runtime::fee_of;
 use crate::{At, Block, ChainError, Extrinsic, Inclusion, Outcome, Phase};
 
 #[derive(Debug, serde::Deserialize)]
-struct BlockAnswer {
+struct BlockResponse {
     block: BlockBody,
 }
 
@@ -21,7 +21,7 @@ struct BlockBody {
 
 impl Inner {
     async fn body(&self, block: BlockHash) -> Result<BlockBody, ChainError> {
-        let body: Option<BlockAnswer> =
+        let body: Option<BlockResponse> =
             self.at_block("chain_getBlock", json!([block]), block).await?;
         Ok(body.ok_or(ChainError::NoSuchBlock(At::Hash(block)))?.block)
     }

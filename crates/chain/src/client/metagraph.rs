@@ -87,7 +87,7 @@ impl Inner {
     ) -> Result<Metagraph, ChainError> {
         let fields = Value::unnamed_composite(FIELDS.map(number));
         let args = [number(netuid.0), number(mech.0), fields];
-        let answer = self.api::<Option<RawMetagraph>>(
+        let raw = self.api::<Option<RawMetagraph>>(
             "SubnetInfoRuntimeApi",
             "get_selective_mechagraph",
             &args,
@@ -96,9 +96,9 @@ impl Inner {
         let netuid_key = [number(netuid.0)];
         let trust =
             self.value::<Vec<u16>>("SubtensorModule", "ValidatorTrust", &netuid_key, block.hash);
-        let (answer, trust) = tokio::try_join!(answer, trust)?;
-        let answer = answer.ok_or(ChainError::NoSuchSubnet(netuid))?;
-        let mut metagraph = answer.metagraph(netuid, mech, block, &trust.unwrap_or_default());
+        let (raw, trust) = tokio::try_join!(raw, trust)?;
+        let raw = raw.ok_or(ChainError::NoSuchSubnet(netuid))?;
+        let mut metagraph = raw.metagraph(netuid, mech, block, &trust.unwrap_or_default());
         if detail == Detail::Full {
             let rows = metagraph.neurons.len();
             let weights = self.weight_rows("Weights", netuid, mech, rows, block.hash);

@@ -4,7 +4,7 @@ use taonet_primitives::{Hotkey, NetUid, Uid};
 
 use super::Client;
 use super::accounts::key;
-use super::state::{Batch, PAGE};
+use super::state::{Batch, KEYS_PER_REQUEST};
 use super::subnets::number;
 use crate::runtime::LastKey;
 use crate::{At, ChainError};
@@ -56,7 +56,7 @@ impl Client {
             pairs.push((netuid, hotkey));
         }
         let reads: Vec<BoxFuture<'_, Result<Batch, ChainError>>> = keys
-            .chunks(PAGE)
+            .chunks(KEYS_PER_REQUEST)
             .map(|keys| {
                 self.inner.rpc.with_timeout("registrations", self.inner.storage_batch(keys, block))
             })
@@ -64,7 +64,9 @@ impl Client {
         let batches: Vec<Batch> =
             stream::iter(reads).buffered(MAX_CONCURRENT_READS).try_collect().await?;
         let mut registrations = Vec::new();
-        for ((pairs, keys), batch) in pairs.chunks(PAGE).zip(keys.chunks(PAGE)).zip(&batches) {
+        for ((pairs, keys), batch) in
+            pairs.chunks(KEYS_PER_REQUEST).zip(keys.chunks(KEYS_PER_REQUEST)).zip(&batches)
+        {
             for ((netuid, hotkey), key) in pairs.iter().zip(keys) {
                 let uid =
                     batch.get(key).map(|bytes| runtime.storage_value(SUBTENSOR, UIDS, Some(bytes)));

@@ -10,7 +10,7 @@ use crate::runtime::{Runtime, StorageKeys};
 use crate::{At, ChainError};
 
 /// Number of map keys per request.
-pub(super) const PAGE: usize = 512;
+pub(super) const KEYS_PER_REQUEST: usize = 512;
 /// Maximum number of entries of a map to read: about the number of accounts on the main network.
 const MAX_ENTRIES: usize = 1 << 20;
 /// Maximum size of a map to read, in bytes.
@@ -241,7 +241,7 @@ impl Inner {
         let (mut last, mut count, mut bytes) = (None::<Vec<u8>>, 0_usize, 0_usize);
         loop {
             let start = last.as_ref().map(|key| hex_text(key));
-            let params = json!([hex_text(prefix), PAGE, start, block]);
+            let params = json!([hex_text(prefix), KEYS_PER_REQUEST, start, block]);
             let keys: Vec<HexBytes> = self.at_block("state_getKeysPaged", params, block).await?;
             let keys: Vec<Vec<u8>> = keys.into_iter().map(|key| key.0).collect();
             // Without this check, a node that repeats keys would cause an endless loop.
@@ -252,7 +252,7 @@ impl Inner {
             }
             count = count.saturating_add(keys.len());
             let mut values = self.storage_batch(&keys, block).await?;
-            let is_last = keys.len() < PAGE;
+            let is_last = keys.len() < KEYS_PER_REQUEST;
             last = keys.last().cloned();
             bytes = values.0.iter().fold(bytes, |sum, (key, value)| {
                 sum.saturating_add(key.len()).saturating_add(value.len())

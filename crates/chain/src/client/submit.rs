@@ -22,8 +22,8 @@ impl Inner {
         follow: Follow,
         lease: Option<NonceLease>,
     ) -> Outcome {
-        let times = FollowTimeouts::new(&self.rpc.timing, follow);
-        tracking::follow(self, extrinsic, follow, lease, times).await
+        let timeouts = FollowTimeouts::new(&self.rpc.timing, follow);
+        tracking::follow(self, extrinsic, follow, lease, timeouts).await
     }
 
     pub(super) async fn dry_run(&self, extrinsic: &SignedExtrinsic) -> Result<DryRun, ChainError> {
@@ -114,12 +114,11 @@ impl Nodes for Inner {
 
     async fn offer(&self, bytes: &[u8]) -> Result<PoolResponse<Subscription>, ChainError> {
         let params = json!([hex_text(bytes)]);
-        let offered = self
+        let OpenedSubscription { result, tries } = self
             .rpc
             .subscribe("author_submitAndWatchExtrinsic", params, "author_unwatchExtrinsic")
             .await?;
-        let OpenedSubscription { answer, tries } = offered;
-        Ok(PoolResponse { answer, others_may_have_it: tries > 1 })
+        Ok(PoolResponse { result, others_may_have_it: tries > 1 })
     }
 
     async fn refusal_reason(

@@ -21,9 +21,9 @@ impl Client {
     /// # Errors
     /// [`ChainError`] if the read fails.
     pub async fn subnets(&self, at: At) -> Result<Vec<Subnet>, ChainError> {
-        let answers: Vec<Option<RawSubnet>> =
+        let raw_subnets: Vec<Option<RawSubnet>> =
             self.api_at("subnets", SUBNETS, "get_all_dynamic_info", &[], at).await?;
-        Ok(answers.into_iter().flatten().map(Subnet::from).collect())
+        Ok(raw_subnets.into_iter().flatten().map(Subnet::from).collect())
     }
 
     /// Returns the subnet with this netuid.
@@ -31,9 +31,9 @@ impl Client {
     /// # Errors
     /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
     pub async fn subnet(&self, netuid: NetUid, at: At) -> Result<Subnet, ChainError> {
-        let answer: Option<RawSubnet> =
+        let raw: Option<RawSubnet> =
             self.api_at("subnet", SUBNETS, "get_dynamic_info", &[number(netuid.0)], at).await?;
-        answer.map(Subnet::from).ok_or(ChainError::NoSuchSubnet(netuid))
+        raw.map(Subnet::from).ok_or(ChainError::NoSuchSubnet(netuid))
     }
 
     /// Returns the hyperparameters of a subnet.
@@ -228,39 +228,39 @@ struct RawIdentity {
 }
 
 impl From<RawSubnet> for Subnet {
-    fn from(answer: RawSubnet) -> Self {
+    fn from(raw: RawSubnet) -> Self {
         Self {
-            netuid: answer.netuid,
-            name: text(Some(answer.subnet_name)),
-            symbol: text(Some(answer.token_symbol)),
-            owner_hotkey: answer.owner_hotkey,
-            owner_coldkey: answer.owner_coldkey,
-            tempo: answer.tempo,
-            last_step: answer.last_step,
-            tao_in: answer.tao_in,
-            alpha_in: answer.alpha_in,
-            alpha_out: answer.alpha_out,
-            tao_in_emission: answer.tao_in_emission,
-            alpha_in_emission: answer.alpha_in_emission,
-            alpha_out_emission: answer.alpha_out_emission,
-            registered_at: answer.network_registered_at,
-            moving_price: fixed_text(answer.moving_price.bits, 32),
-            identity: answer.subnet_identity.map(SubnetIdentity::from),
+            netuid: raw.netuid,
+            name: text(Some(raw.subnet_name)),
+            symbol: text(Some(raw.token_symbol)),
+            owner_hotkey: raw.owner_hotkey,
+            owner_coldkey: raw.owner_coldkey,
+            tempo: raw.tempo,
+            last_step: raw.last_step,
+            tao_in: raw.tao_in,
+            alpha_in: raw.alpha_in,
+            alpha_out: raw.alpha_out,
+            tao_in_emission: raw.tao_in_emission,
+            alpha_in_emission: raw.alpha_in_emission,
+            alpha_out_emission: raw.alpha_out_emission,
+            registered_at: raw.network_registered_at,
+            moving_price: fixed_text(raw.moving_price.bits, 32),
+            identity: raw.subnet_identity.map(SubnetIdentity::from),
         }
     }
 }
 
 impl From<RawIdentity> for SubnetIdentity {
-    fn from(answer: RawIdentity) -> Self {
+    fn from(raw: RawIdentity) -> Self {
         Self {
-            subnet_name: text(Some(answer.subnet_name)),
-            github_repo: text(Some(answer.github_repo)),
-            subnet_contact: text(Some(answer.subnet_contact)),
-            subnet_url: text(Some(answer.subnet_url)),
-            discord: text(Some(answer.discord)),
-            description: text(Some(answer.description)),
-            logo_url: text(Some(answer.logo_url)),
-            additional: text(Some(answer.additional)),
+            subnet_name: text(Some(raw.subnet_name)),
+            github_repo: text(Some(raw.github_repo)),
+            subnet_contact: text(Some(raw.subnet_contact)),
+            subnet_url: text(Some(raw.subnet_url)),
+            discord: text(Some(raw.discord)),
+            description: text(Some(raw.description)),
+            logo_url: text(Some(raw.logo_url)),
+            additional: text(Some(raw.additional)),
         }
     }
 }

@@ -59,13 +59,13 @@ fn recorded_stakes_prices_and_swaps_decode() {
 
 #[test]
 fn recorded_subnets_decode() {
-    let Some(answers) =
+    let Some(subnets) =
         samples::<RawSubnet>("pallet_subtensor::rpc_info::dynamic_info::DynamicInfo")
     else {
         return;
     };
-    for (answer, recorded) in answers {
-        let subnet = Subnet::from(answer);
+    for (raw, recorded) in subnets {
+        let subnet = Subnet::from(raw);
         assert_eq!(Json::from(subnet.alpha_in.get()), recorded["alpha_in"]);
         assert_eq!(subnet.identity.is_some(), !recorded["subnet_identity"].is_null());
     }
@@ -74,10 +74,10 @@ fn recorded_subnets_decode() {
 #[test]
 fn recorded_metagraphs_decode() {
     let name = "pallet_subtensor::rpc_info::metagraph::SelectiveMetagraph";
-    let Some(answers) = samples::<RawMetagraph>(name) else { return };
-    for (answer, recorded) in answers {
+    let Some(metagraphs) = samples::<RawMetagraph>(name) else { return };
+    for (raw, recorded) in metagraphs {
         let block = Block { number: BlockNumber::new(7), hash: BlockHash::from_bytes([0; 32]) };
-        let metagraph = answer.metagraph(NetUid(1), MechId(0), block, &[]);
+        let metagraph = raw.metagraph(NetUid(1), MechId(0), block, &[]);
         assert!(metagraph.neurons.len() <= recorded["hotkeys"].as_array().map_or(0, Vec::len));
         if let Some(burn) = recorded["burn"].as_u64() {
             assert_eq!(metagraph.burn.get(), burn);

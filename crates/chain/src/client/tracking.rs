@@ -91,7 +91,7 @@ pub(crate) struct BlockSearch {
 
 /// A pool's response to submitted bytes.
 pub(crate) struct PoolResponse<R> {
-    pub(crate) answer: Result<R, RpcError>,
+    pub(crate) result: Result<R, RpcError>,
     /// Whether a node that did not respond may hold the extrinsic in its pool.
     pub(crate) others_may_have_it: bool,
 }
@@ -203,17 +203,19 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
             SearchResult::NotFound => {}
         }
         let is_first = !std::mem::replace(&mut self.may_be_pooled, true);
-        let offer = self.nodes.offer(&self.extrinsic.bytes).await?;
-        match offer.answer {
-            Ok(reports) => {
+        let response = self.nodes.offer(&self.extrinsic.bytes).await?;
+        match response.result {
+            Ok(statuses) => {
                 self.mark_nonce_used();
-                self.watch(reports).await
+                self.watch(statuses).await
             }
             Err(error) if error.code == ALREADY_IN_POOL => {
                 self.mark_nonce_used();
                 Ok(None)
             }
-            Err(error) => self.handle_refusal(&error, is_first && !offer.others_may_have_it).await,
+            Err(error) => {
+                self.handle_refusal(&error, is_first && !response.others_may_have_it).await
+            }
         }
     }
 
@@ -257,9 +259,9 @@ impl<N: Nodes> SubmissionTracker<'_, N> {
     }
 
     /// Reads the pool's notifications until one decides the outcome or the stream ends.
-    async fn watch(&mut self, mut reports: N::Statuses) -> Result<Option<Outcome>, ChainError> {
+    async fn watch(&mut self, mut statuses: N::Statuses) -> Result<Option<Outcome>, ChainError> {
         loop {
-            let Ok(Some(status)) = timeout(self.max_silence, reports.next()).await else {
+            let Ok(Some(status)) = timeout(self.max_silence, statuses.next()).await else {
                 return Ok(None);
             };
             match status {

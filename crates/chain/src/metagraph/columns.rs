@@ -122,6 +122,6 @@ impl Metagraph {
     }
 }
 
-fn in_tokens(smallest: u64) -> f64 {
-    smallest as f64 / 1e9
+fn in_tokens(base_units: u64) -> f64 {
+    base_units as f64 / 1e9
 }

@@ -6,7 +6,7 @@ use taonet_primitives::bytes_without_bom;
 use super::Metagraph;
 
 /// The version of the file format, incremented when a field changes its meaning.
-const FORM: u32 = 1;
+const FORMAT_VERSION: u32 = 1;
 
 #[derive(serde::Serialize, serde::Deserialize)]
 struct File<T> {
@@ -23,7 +23,7 @@ impl Metagraph {
         let folder =
             path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer(&mut file, &File { form: FORM, metagraph: self })?;
+        serde_json::to_writer(&mut file, &File { form: FORMAT_VERSION, metagraph: self })?;
         file.write_all(b"\n")?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -36,12 +36,12 @@ impl Metagraph {
     /// [`std::io::Error`], of kind `InvalidData` if the file has a different format.
     pub fn load(path: &Path) -> std::io::Result<Self> {
         let file: File<Self> = serde_json::from_slice(bytes_without_bom(&std::fs::read(path)?))?;
-        if file.form == FORM {
+        if file.form == FORMAT_VERSION {
             Ok(file.metagraph)
         } else {
             Err(Error::new(
                 ErrorKind::InvalidData,
-                format!("unsupported format {}, expected {FORM}", file.form),
+                format!("unsupported format {}, expected {FORMAT_VERSION}", file.form),
             ))
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::{NodeUrl, TransportError};
 
 /// Maximum size of a response in bytes: metadata takes about half a MiB, large queries several MiB.
-const MAX_ANSWER_BYTES: u32 = 64 << 20;
+const MAX_RESPONSE_BYTES: u32 = 64 << 20;
 /// Maximum number of buffered notifications; when a slow reader exceeds it, the subscription ends
 /// and is renewed.
 const MAX_BUFFERED_NOTIFICATIONS: usize = 256;
@@ -124,7 +124,7 @@ impl Node {
     ) -> Result<NodeResponse, TransportError> {
         let client = self.client().await?;
         let params = Params(node_request.params.clone());
-        let answer = match node_request.unsubscribe {
+        let result = match node_request.unsubscribe {
             None => ClientT::request(&*client, node_request.method, params)
                 .await
                 .map(NodeResponse::Result),
@@ -140,8 +140,8 @@ impl Node {
                 })
             }
         };
-        match answer {
-            Ok(answer) => Ok(answer),
+        match result {
+            Ok(response) => Ok(response),
             Err(Error::Call(error)) => Ok(NodeResponse::Error(rpc_error(&error))),
             Err(error) => Err(connection_failed(error)),
         }
@@ -154,7 +154,7 @@ impl Node {
             return Ok(Arc::clone(client));
         }
         let client = WsClientBuilder::default()
-            .max_response_size(MAX_ANSWER_BYTES)
+            .max_response_size(MAX_RESPONSE_BYTES)
             .max_buffer_capacity_per_subscription(MAX_BUFFERED_NOTIFICATIONS)
             .build(self.url.as_str())
             .await

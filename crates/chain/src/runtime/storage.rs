@@ -15,7 +15,7 @@ use super::{Runtime, check_consumed, summary};
 use crate::{ChainError, StorageItem};
 
 /// The length of the key prefix in bytes: the hashes of pallet and item.
-const PREFIX: usize = 32;
+const PREFIX_BYTES: usize = 32;
 
 impl Runtime {
     /// Encodes the storage key of a value. With fewer keys than the map has, returns the common
@@ -63,7 +63,7 @@ impl Runtime {
     ) -> Result<(Vec<u8>, Option<Vec<u8>>), ChainError> {
         let info = self.storage_info(pallet, item)?;
         if info.keys.len() != keys.len() {
-            let count = KeyCount { expected: info.keys.len(), found: keys.len() };
+            let count = KeyCount { expected: info.keys.len(), actual: keys.len() };
             return Err(ChainError::encode(storage(pallet, item), count));
         }
         let key = self.storage_key_of_json(pallet, item, keys)?;
@@ -149,10 +149,10 @@ impl Runtime {
         key: &'a [u8],
     ) -> Result<Vec<(u32, &'a [u8])>, ChainError> {
         let subject = format!("a key of {}", storage(pallet, item));
-        if key.get(..PREFIX) != Some(&encode_storage_key_prefix(pallet, item)) {
+        if key.get(..PREFIX_BYTES) != Some(&encode_storage_key_prefix(pallet, item)) {
             return Err(ChainError::decode(subject.as_str(), KeyError::Prefix));
         }
-        let mut remaining = key.get(PREFIX..).unwrap_or_default();
+        let mut remaining = key.get(PREFIX_BYTES..).unwrap_or_default();
         let mut parts = Vec::new();
         for part in &*self.storage_info(pallet, item)?.keys {
             let value = remaining.get(part.hasher.len_excluding_key()..);
@@ -209,10 +209,10 @@ impl<T: DecodeAsType> StorageKeys for LastKey<T> {
 
 /// An entry of a storage item is not determined by this number of keys.
 #[derive(Debug, thiserror::Error)]
-#[error("expected {}, not {found}", counted(*expected, "key"))]
+#[error("expected {}, not {actual}", counted(*expected, "key"))]
 struct KeyCount {
     expected: usize,
-    found: usize,
+    actual: usize,
 }
 
 /// Why a storage key is malformed.

@@ -86,7 +86,7 @@ fn storage_items_are_listed_with_their_keys() {
 }
 
 #[test]
-fn result_of_nested_call_is_the_outcome() {
+fn nested_call_result_is_the_dispatch_result() {
     let Some(runtime) = runtime() else { return };
     let event = |pallet: &str, name: &str, fields: Json| crate::Event {
         index: 0,
@@ -158,7 +158,7 @@ fn signature_payloads_and_extrinsics_match_recordings() {
 }
 
 #[test]
-fn storage_is_read_as_recorded() {
+fn storage_keys_and_values_match_recordings() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
     let pallet_and_item = |case: &Json| {
         (text(&case["pallet"]).to_owned(), text(&case["storage_function"]).to_owned())
@@ -203,7 +203,7 @@ fn storage_is_read_as_recorded() {
 }
 
 #[test]
-fn constants_and_runtime_apis_are_read_as_recorded() {
+fn constants_and_runtime_apis_match_recordings() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
     for case in items(&golden, "constants", 3) {
         let value = runtime.constant_json(text(&case["module"]), text(&case["name"])).unwrap();
@@ -214,8 +214,8 @@ fn constants_and_runtime_apis_are_read_as_recorded() {
         let (api, method) = (text(&case["api"]), text(&case["method"]));
         let args = runtime.api_args_of_json(api, method, list(&case["params"])).unwrap();
         assert_eq!(args, bytes(&case["encoded_params_hex"]), "{api}.{method}");
-        let answer = runtime.api_result_json(api, method, &bytes(&case["raw_hex"])).unwrap();
-        assert_eq!(answer, case["decoded"], "{api}.{method}");
+        let result = runtime.api_result_json(api, method, &bytes(&case["raw_hex"])).unwrap();
+        assert_eq!(result, case["decoded"], "{api}.{method}");
     }
 }
 
@@ -249,7 +249,7 @@ fn decoded_events_equal_recorded_events() {
 }
 
 #[test]
-fn extrinsics_are_read_as_recorded() {
+fn decoded_extrinsics_match_recordings() {
     let (Some(runtime), Some(golden)) = (runtime(), golden()) else { return };
     let events = runtime.events(&bytes(&golden["events"]["raw_hex"])).unwrap();
     let raw = items(&golden["block"]["raw"]["block"], "extrinsics", 3);
@@ -333,7 +333,7 @@ fn dispatch_errors_have_name_and_description() {
 }
 
 #[test]
-fn every_type_is_read_as_recorded_and_written_back() {
+fn recorded_samples_of_every_type_round_trip() {
     let (Some(runtime), Some(corpus)) = (runtime(), read("scale_type_corpus_spec461.json.gz"))
     else {
         return;

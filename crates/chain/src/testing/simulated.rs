@@ -145,13 +145,13 @@ impl<'a> Nodes for SimulatedSubmission<'a> {
     }
 
     async fn offer(&self, _: &[u8]) -> Result<PoolResponse<Inclusions<'a>>, ChainError> {
-        let answer = match self.node.offer(self.extrinsic).await? {
+        let result = match self.node.offer(self.extrinsic).await? {
             Ok(()) => Ok(Inclusions { node: self.node, extrinsic: self.extrinsic.hash }),
             Err((code, data)) => {
                 Err(RpcError { code, message: "refused".to_owned(), data: Some(data) })
             }
         };
-        Ok(PoolResponse { answer, others_may_have_it: false })
+        Ok(PoolResponse { result, others_may_have_it: false })
     }
 
     async fn refusal_reason(

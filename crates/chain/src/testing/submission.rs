@@ -48,7 +48,7 @@ impl MockChain {
             Script::Fail(error) => state.include(extrinsic, Err(error)),
             Script::Refuse(reason) => return refused(reason),
             Script::Drop => return Outcome::Dropped,
-            Script::LoseAnswer => {
+            Script::LoseResponse => {
                 state.include(extrinsic, Ok(()));
                 self.inner.heads.send_replace(Some(state.head()));
                 return unreachable;

@@ -38,7 +38,7 @@ async fn second_extrinsic_with_same_nonce_is_superseded() {
 #[tokio::test]
 async fn extrinsic_with_lost_response_is_found_by_lookup() {
     let chain = MockChain::default();
-    chain.script([Script::LoseRequest, Script::LoseAnswer]);
+    chain.script([Script::LoseRequest, Script::LoseResponse]);
     let extrinsic = signed(&chain, 0).await;
     for expected in [0, 1] {
         assert!(matches!(chain.submit(&extrinsic, Follow::default()).await, Outcome::Unknown(_)));

@@ -34,7 +34,7 @@ fn quantised_maximum_is_65535() {
     assert_eq!(
         quantised(&[(0, 1.0), (1, 0.5 / 65535.0)]),
         [(Uid(0), 65535)],
-        "halves go to the even part: 0"
+        "halves are rounded to even"
     );
     assert_eq!(quantised(&[(0, 0.0)]), []);
     assert_eq!(quantised(&[]), []);
@@ -43,7 +43,7 @@ fn quantised_maximum_is_65535() {
 #[test]
 fn invalid_weights_are_rejected() {
     for weight in [-1.0, f64::NAN, f64::INFINITY] {
-        assert!(matches!(quantise(&row(&[(0, weight)])), Err(WeightError::NotAWeight { .. })));
+        assert!(matches!(quantise(&row(&[(0, weight)])), Err(WeightError::Invalid { .. })));
     }
     assert_eq!(quantise(&row(&[(7, 1.0), (7, 2.0)])), Err(WeightError::Duplicate(Uid(7))));
     let result = within_limits(&row(&[(4, 1.0)]), &rules(4, 1, u16::MAX));
@@ -85,13 +85,13 @@ fn weights_respect_minimum_count_and_maximum_weight() {
 }
 
 #[test]
-fn refusals_match_the_chain() {
+fn refusal_names_the_broken_rule() {
     let rules = rules(4, 3, 32768);
     let refused = |row: &[(u16, u16)]| {
         let row: WeightRow = row.iter().map(|(uid, weight)| (Uid(*uid), *weight)).collect();
         refusal(&row, Uid(9), &rules)
     };
-    assert_eq!(refused(&[(9, 65535)]), None, "for itself alone");
+    assert_eq!(refused(&[(9, 65535)]), None, "a weight for its own uid only");
     assert_eq!(refused(&[(1, 1), (2, 2)]), Some(RowError::TooFew { actual: 2, minimum: 3 }));
     assert_eq!(
         refused(&[(0, 65535), (1, 30000), (2, 30000)]),

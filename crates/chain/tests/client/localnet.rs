@@ -100,7 +100,7 @@ async fn block_time_is_read_from_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transfer_is_followed_into_its_block() {
+async fn transfer_is_followed_to_its_inclusion() {
     let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let (alice, carol) = (key("Alice"), key("Carol").coldkey());
@@ -185,7 +185,7 @@ async fn undecryptable_ciphertext_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn node_without_development_methods_has_no_simulation() {
+async fn dry_run_omits_effect_without_development_methods() {
     let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[]).unwrap());
     config.dev_methods = false;
     let node = Node::start(config).await.unwrap();
@@ -281,7 +281,7 @@ async fn concurrent_calls_of_one_account_have_distinct_nonces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn calls_are_made_from_json_and_the_heads_are_watched() {
+async fn json_call_succeeds_and_new_head_is_reported() {
     let node = localnet(CLOCK).await;
     let chain = client(&[node.url()]).await;
     let mut heads = chain.heads();

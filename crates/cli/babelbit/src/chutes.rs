@@ -18,7 +18,7 @@ use taonet_service::{Access, atomic_write};
 use crate::settings;
 
 /// Number of characters of a revision in the tag of an image.
-const TAG: usize = 12;
+const TAG_CHARS: usize = 12;
 /// Name of the image that the script builds.
 const IMAGE: &str = "babelbit";
 
@@ -103,7 +103,7 @@ pub(crate) fn generate(args: &ScriptArgs, context: &Context) -> anyhow::Result<(
 
 /// Returns the tag of a revision's image.
 fn tag(revision: &str) -> &str {
-    revision.get(..TAG).unwrap_or(revision)
+    revision.get(..TAG_CHARS).unwrap_or(revision)
 }
 
 /// Renders the script of a revision.

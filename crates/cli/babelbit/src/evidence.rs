@@ -66,15 +66,15 @@ fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     let validator = args.key.load(None)?;
     let paths = args.files.paths(&config);
     let record = args.files.record(&args.challenge, &config, context)?;
-    let mut refused = None;
+    let mut export_error = None;
     let written = atomic_write_with(&args.output, Access::Everyone, |file| {
         export(&record, &paths, &validator, io::BufWriter::new(file)).map_err(|error| {
             let text = error.to_string();
-            refused = Some(error);
+            export_error = Some(error);
             io::Error::other(text)
         })
     });
-    if let Some(error) = refused {
+    if let Some(error) = export_error {
         return Err(error.into());
     }
     written?;

@@ -192,7 +192,7 @@ mod tests {
             (None, &[("BT_NETWORK", " ")], "finney"),
         ] {
             let variable = |name: &str| {
-                set.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+                set.iter().find(|(key, _)| *key == name).map(|(_, text)| (*text).to_owned())
             };
             assert_eq!(selected_network_name(option, variable), network, "{option:?} {set:?}");
         }

@@ -97,10 +97,10 @@ mod tests {
         assert_eq!(notices.text(), "a notice\n");
     }
 
-    /// A reader that ended, such as `head`.
-    struct Closed;
+    /// A pipe whose reader has exited, as with `head`.
+    struct ClosedPipe;
 
-    impl Write for Closed {
+    impl Write for ClosedPipe {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }
@@ -112,19 +112,19 @@ mod tests {
 
     #[test]
     fn closed_pipe_is_not_an_error() {
-        let context = Context::with_writers(false, Closed, Closed);
+        let context = Context::with_writers(false, ClosedPipe, ClosedPipe);
         context.print("text").unwrap();
         context.print_notice("a notice");
     }
 
     #[test]
     fn abandoned_blocking_tasks_do_not_delay_the_exit() {
-        let (never, ends) = std::sync::mpsc::channel::<()>();
+        let (unblock, blocked) = std::sync::mpsc::channel::<()>();
         let (started, has_started) = std::sync::mpsc::channel();
         let work = async move {
             tokio::task::spawn_blocking(move || {
                 started.send(()).unwrap();
-                let _ = ends.recv_timeout(Duration::from_mins(5));
+                let _ = blocked.recv_timeout(Duration::from_mins(5));
             });
             has_started.recv()?;
             Ok(())
@@ -132,6 +132,6 @@ mod tests {
         let start = std::time::Instant::now();
         Context::new(false).block_on(work).unwrap();
         assert!(start.elapsed() < Duration::from_mins(1));
-        drop(never);
+        drop(unblock);
     }
 }

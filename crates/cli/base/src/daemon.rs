@@ -348,10 +348,7 @@ fn allow_connections() {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "cannot listen on {address}\nhint: check that the port \
-        is free"
-        )
-    })
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}\nhint: check that the port is free"))
 }

@@ -7,18 +7,18 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use taonet_primitives::without_bom;
 
-const LIMIT: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Reads a file of at most 64 MiB; `-` is standard input.
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let result = if path == Path::new("-") {
-        std::io::stdin().lock().take(LIMIT + 1).read_to_end(&mut bytes)
+        std::io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes)
     } else {
-        File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes))
+        File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
     };
     result.with_context(|| format!("cannot read {}", path.display()))?;
-    if bytes.len() as u64 > LIMIT {
+    if bytes.len() as u64 > MAX_BYTES {
         bail!("{} is larger than 64 MiB", path.display());
     }
     Ok(bytes)

@@ -1,8 +1,8 @@
 //! Short checks at the start of daemons.
 //!
 //! They run beside the daemon, so that a slow disk or node does not delay it. They are logged and
-//! never stop a daemon: what it cannot work without, such as its port, key or ledger, it reports
-//! itself. The settings without effect and the modes of keyfiles are logged where they are read.
+//! never stop a daemon, which itself reports what it cannot work without, such as its port, key or
+//! ledger. The settings without effect and the modes of keyfiles are logged where they are read.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

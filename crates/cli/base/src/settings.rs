@@ -172,10 +172,7 @@ mod tests {
             (&[("BITTENSOR_SUBTENSOR_FALLBACK", "lite")], &["BITTENSOR_SUBTENSOR_FALLBACK=lite"]),
         ] {
             let variable = |name: &str| {
-                variables
-                    .iter()
-                    .find(|(known, _)| *known == name)
-                    .map(|(_, text)| (*text).to_owned())
+                variables.iter().find(|(key, _)| *key == name).map(|(_, text)| (*text).to_owned())
             };
             let problems = network_problems(variable);
             let assignments: Vec<_> = problems

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn skipped_heads_and_reorgs_show_every_block() {
+    fn new_blocks_include_skipped_and_replaced_ones() {
         let block = |number, fork| Block {
             number: BlockNumber::new(number),
             hash: BlockHash::from_bytes([fork; 32]),

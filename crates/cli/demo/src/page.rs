@@ -288,7 +288,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn services_have_their_own_metrics() {
+    fn metrics_are_filtered_by_service_prefix() {
         let all = "# HELP taonet_a_calls Calls\n# TYPE taonet_a_calls counter\ntaonet_a_calls{b=\"taonet_b_\"} 1\n\n\
                    # TYPE taonet_b_calls counter\ntaonet_b_calls 2\n";
         let expected = "# HELP taonet_a_calls Calls\n# TYPE taonet_a_calls counter\ntaonet_a_calls{b=\"taonet_b_\"} 1\n";

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_are_in_the_languages_of_the_recogniser_and_short_enough() {
+    fn samples_match_recogniser_languages_and_length_limits() {
         let languages = |has_whisper| {
             let samples = synthesize(has_whisper, None).unwrap();
             for sample in &samples {

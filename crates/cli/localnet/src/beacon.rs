@@ -117,7 +117,7 @@ mod tests {
     const SIGNATURE: &str = "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39";
 
     #[tokio::test]
-    async fn pulses_of_the_beacon_are_stored() {
+    async fn beacon_pulse_is_stored_after_a_failed_request() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let expected = format!("GET /{QUICKNET}/public/latest HTTP/1.1");
@@ -137,11 +137,11 @@ mod tests {
                         format!(r#"{{"round":1000,"randomness":"00","signature":"{SIGNATURE}"}}"#),
                     )
                 };
-                let answer = format!(
+                let response = format!(
                     "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                     body.len()
                 );
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.write_all(response.as_bytes()).await.unwrap();
             }
         };
         let mut config = NodeConfig::new(genesis(&[]).unwrap());

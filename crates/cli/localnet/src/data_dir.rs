@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_record_is_removed_on_drop() {
+    fn process_record_is_removed_on_drop() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(ProcessRecord::read(folder.path()).unwrap(), None);
         let record = ProcessRecord { pid: 7, url: "ws://127.0.0.1:1".to_owned() };

@@ -19,7 +19,7 @@ use taonet_primitives::BlockHash;
 use taonet_service::{Access, atomic_write_with};
 
 /// Number of storage keys per request.
-const PAGE: usize = 500;
+const KEYS_PER_REQUEST: usize = 500;
 /// Number of requests at a time.
 const MAX_CONCURRENT_READS: usize = 16;
 
@@ -141,9 +141,10 @@ impl Node {
     async fn keys_with_prefix(&self, prefix: Vec<u8>) -> Result<Vec<Vec<u8>>, ChainError> {
         let mut keys = Vec::new();
         loop {
-            let page = self.state.keys(&prefix, PAGE, keys.last().map(Vec::as_slice)).await?;
+            let page =
+                self.state.keys(&prefix, KEYS_PER_REQUEST, keys.last().map(Vec::as_slice)).await?;
             self.bar.inc(1);
-            let is_last = page.len() < PAGE;
+            let is_last = page.len() < KEYS_PER_REQUEST;
             keys.extend(page);
             if is_last {
                 return Ok(keys);
@@ -169,7 +170,7 @@ impl Source for Node {
         label: &str,
         keys: Vec<Vec<u8>>,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ChainError> {
-        let pages: Vec<Vec<Vec<u8>>> = keys.chunks(PAGE).map(<[_]>::to_vec).collect();
+        let pages: Vec<Vec<Vec<u8>>> = keys.chunks(KEYS_PER_REQUEST).map(<[_]>::to_vec).collect();
         self.start_bar(label, pages.len());
         let values = stream::iter(pages).map(|keys| async move {
             let values = self.state.values(&keys).await?;

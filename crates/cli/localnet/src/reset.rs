@@ -51,8 +51,7 @@ pub(crate) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::R
     let directory = data.directory();
     if let Some(running) = context.block_on(running_process(&directory))? {
         bail!(
-            "the chain in {} is running at {}\nhint: stop it first with `tao localnet \
-            stop`",
+            "the chain in {} is running at {}\nhint: stop it first with `tao localnet stop`",
             directory.display(),
             running.url
         );
@@ -73,10 +72,9 @@ async fn running_process(directory: &Path) -> anyhow::Result<Option<ProcessRecor
     let Some(running) = ProcessRecord::read(directory)? else { return Ok(None) };
     match rpc::call(&running.url, "system_health", json!([])).await {
         Err(rpc::RpcError::NotRunning(_)) => match ProcessRecord::remove(directory) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context(
-                "cannot remove the stale process \
-                record",
-            ),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).context("cannot remove the stale process record")
+            }
             _ => Ok(None),
         },
         _ => Ok(Some(running)),

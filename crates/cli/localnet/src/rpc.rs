@@ -104,8 +104,7 @@ impl RpcError {
 pub(crate) fn number(response: &Value, field: &str) -> anyhow::Result<u64> {
     response[field].as_u64().with_context(|| {
         format!(
-            "the localnet's response lacks {field}\nhint: the localnet may have \
-        a different version"
+            "the localnet's response lacks {field}\nhint: the localnet may have a different version"
         )
     })
 }
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_timeout_is_not_a_refused_connection() {
+    async fn timeout_differs_from_refused_connection() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ws://{}", listener.local_addr().unwrap());
         let silent = send(&url, "system_health", json!([]), Some(Duration::from_millis(500))).await;

@@ -284,12 +284,12 @@ fn write_wav(output: &Path, pcm: &Pcm, context: &Context) -> anyhow::Result<()> 
 
 /// Rejects an output of more than 1 GiB of samples.
 fn check_result(header: &WavHeader, rate: SampleRate) -> anyhow::Result<()> {
-    const LIMIT: f64 = (1_u32 << 28) as f64;
+    const MAX_SAMPLES: f64 = (1_u32 << 28) as f64;
     let samples = header.duration().get() * f64::from(rate.hz()) * f64::from(header.channels);
-    if samples > LIMIT {
+    if samples > MAX_SAMPLES {
         bail!(
-            "the output would have {samples:.0} samples at {rate}, more than {LIMIT}\nhint: choose a lower rate or a \
-             shorter recording"
+            "the output would have {samples:.0} samples at {rate}, more than {MAX_SAMPLES}\n\
+             hint: choose a lower rate or a shorter recording"
         );
     }
     Ok(())
@@ -300,11 +300,11 @@ fn read_wav(
     file: &Path,
     check: impl FnOnce(&WavHeader) -> anyhow::Result<()>,
 ) -> anyhow::Result<Wav> {
-    const LIMIT: u64 = 1 << 30;
+    const MAX_BYTES: u64 = 1 << 30;
     let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(LIMIT + 1).read_to_end(&mut bytes));
+    let read = File::open(file).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
     read.with_context(|| format!("cannot read {}", file.display()))?;
-    if bytes.len() as u64 > LIMIT {
+    if bytes.len() as u64 > MAX_BYTES {
         bail!("{} is larger than 1 GiB", file.display());
     }
     check(&WavHeader::read(&bytes).map_err(|error| recording_error(file, error))?)

@@ -136,7 +136,7 @@ async fn play(
     loop {
         for period in 1..=args.periods {
             let load = buyer.start();
-            let has_run = market_services.controller.period().await?;
+            let has_run = market_services.controller.run_period().await?;
             anyhow::ensure!(has_run, "no miner offers capacity");
             report.tokens += load.stop().await;
             report.periods += 1;

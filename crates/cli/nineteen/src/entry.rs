@@ -57,7 +57,7 @@ pub(crate) fn run(args: &EntryArgs, context: &Context) -> anyhow::Result<()> {
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
         let (maintenance, stop) = (gateway.clone(), shutdown.clone());
-        shutdown.spawn("books", async move { maintenance.run_maintenance(&stop).await });
+        shutdown.spawn("maintenance", async move { maintenance.run_maintenance(&stop).await });
         daemon.serve_until(shutdown, "nineteen entry", gateway.router(), context).await
     })
 }

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_configuration_is_an_error() {
+    fn missing_configuration_is_an_error() {
         let config = MarketConfig::default();
         assert_eq!(require_config(Some(config.clone()), PeriodId(7)).unwrap(), config);
         let text = require_config(None, PeriodId(7)).unwrap_err().to_string();

@@ -22,7 +22,9 @@ use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, ServedTask, describe_metrics, miner_router,
 };
-use taonet_nineteen_transport::{FiberRules, MAX_REQUEST, MinerHandshake, RsaKey, signed_requests};
+use taonet_nineteen_transport::{
+    FiberRules, MAX_REQUEST_BYTES, MinerHandshake, RsaKey, signed_requests,
+};
 use taonet_primitives::{Hotkey, NetUid, Rao};
 use taonet_service::Shutdown;
 use taonet_wire::{Limits, Policy, RegistrationTable};
@@ -184,7 +186,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let backend = args.backend(&shutdown).await?;
         let validators = (!args.no_metagraph).then(Arc::<RegistrationTable>::default);
-        let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
+        let limits = Limits { body_bytes: MAX_REQUEST_BYTES, ..Limits::default() };
         let layer = signed_requests(hotkey, rules).limits(limits);
         let signed = args.callers.build_with(
             layer,

@@ -290,7 +290,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         gateway.load_tokenizers(tokenizers::finder()?).await;
         gateway.recover().await?;
         let (maintenance, stop) = (gateway.clone(), shutdown.clone());
-        shutdown.spawn("books", async move { maintenance.run_maintenance(&stop).await });
+        shutdown.spawn("maintenance", async move { maintenance.run_maintenance(&stop).await });
         let router = gateway.router().merge(vote_route(voter));
         daemon.serve_with(readiness, shutdown, "nineteen validator", router, context).await?;
         match Arc::into_inner(lock_loss).and_then(OnceLock::into_inner) {

@@ -424,7 +424,7 @@ mod tests {
     const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 
     #[test]
-    fn line_of_the_file_is_a_hotkey_with_an_address() {
+    fn miner_line_has_hotkey_and_address() {
         let policy = AddressPolicy::private();
         let miner = parse_miner(Uid(3), &format!("{ALICE}@127.0.0.1:8091"), &policy).unwrap();
         assert_eq!((miner.uid, miner.hotkey.to_string()), (Uid(3), ALICE.to_owned()));

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn each_row_of_a_sample_has_its_label_and_target() {
+    fn sample_without_label_or_target_per_row_is_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sample.json");
         let read = |text: &str| {

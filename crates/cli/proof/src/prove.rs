@@ -315,29 +315,29 @@ impl VerifyArgs {
         if let Some(path) = &self.input {
             let first = bundle.proofs().first();
             let tensors = first.map(|first| first.circuit.inputs.as_slice()).unwrap_or_default();
-            let (found, expected) = (bundle.inputs(), read_inputs(path, tensors)?);
+            let (actual, expected) = (bundle.inputs(), read_inputs(path, tensors)?);
             anyhow::ensure!(
-                !found.is_empty(),
+                !actual.is_empty(),
                 "the proof hides its inputs, which cannot be compared with {}; hint: omit --input, \
                  and use tao proof reveal if you have the opening",
                 path.display()
             );
-            if found.len() != expected.len() {
-                let (found, expected) =
-                    (counted(found.len(), "integer"), counted(expected.len(), "integer"));
+            if actual.len() != expected.len() {
+                let (actual, expected) =
+                    (counted(actual.len(), "integer"), counted(expected.len(), "integer"));
                 anyhow::bail!(
-                    "the proof is for an input of {found}, expected {expected} as in {}",
+                    "the proof is for an input of {actual}, expected {expected} as in {}",
                     path.display()
                 );
             }
-            let differ = found
+            let differ = actual
                 .iter()
                 .zip(&expected)
                 .enumerate()
-                .find(|(_, (found, expected))| found != expected);
-            if let Some((index, (found, expected))) = differ {
+                .find(|(_, (actual, expected))| actual != expected);
+            if let Some((index, (actual, expected))) = differ {
                 let difference = format!(
-                    "integer {index} is {found}, expected {expected} as in {}",
+                    "integer {index} is {actual}, expected {expected} as in {}",
                     path.display()
                 );
                 anyhow::bail!("the proof is for another input: {difference}");

@@ -23,8 +23,9 @@ const NOT_PINNED: &str = "a catalogue alone does not say which circuits to trust
     hint: pass the identities of the circuits to fetch with --additional-circuits ID,…, as the models' owners publish \
     them; `tao proof inspect DIR` prints the identity of a circuit that you have";
 
-/// Variables of the S3 service, which is that of all subnets. The catalogue's URL names the bucket.
-const S3: [&str; 6] = [
+/// Environment variables of the S3 service, which all subnets share. The catalogue's URL names the
+/// bucket.
+const S3_VARIABLES: [&str; 6] = [
     "S3_ENDPOINT_URL",
     "S3_REGION",
     "S3_ACCESS_KEY_ID",
@@ -123,7 +124,7 @@ impl CatalogueArgs {
         }
         let bucket = url.host_str().context("expected s3://BUCKET/KEY")?.to_owned();
         // Credentials have no options, so that no process list shows them.
-        let s3_settings = settings::operator(&S3)?.s3;
+        let s3_settings = settings::operator(&S3_VARIABLES)?.s3;
         let s3 = S3Settings {
             bucket,
             endpoint_url: self.s3_endpoint_url.clone().or(s3_settings.endpoint_url),

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use taonet_cli_base::context::Context;
 
-use crate::completion::VARIABLE;
+use crate::completion::COMPLETION_VARIABLE;
 
 /// Print shell completions for `tao` or `bb`
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &CompletionsArgs, context: &Context) -> anyhow::Result<(
     let mut script = Vec::new();
     // The shell looks the program up in its path, so that a script also works for a program that is
     // installed later.
-    shell.write_registration(VARIABLE, name, name, name, &mut script)?;
+    shell.write_registration(COMPLETION_VARIABLE, name, name, name, &mut script)?;
     let mut script = String::from_utf8(script)?;
     if matches!(args.shell, Shell::Zsh) {
         // As a file in $fpath, the script is the body of a function, which zsh calls for the first

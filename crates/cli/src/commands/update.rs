@@ -48,7 +48,7 @@ pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
             Check::Newer(release) if args.check => report(&release, context),
             Check::Newer(release) => {
                 let installed = install(&updater, &release, context).await?;
-                // Whoever installed the release before has restarted the daemons.
+                // A process that installed the release earlier has restarted the daemons.
                 if let (Some(command), Some(_)) = (&args.restart, &installed.previous) {
                     context.print_notice("restarting the daemons");
                     let time_limit = Duration::from_secs(u64::from(args.restart_timeout));

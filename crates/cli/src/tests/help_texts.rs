@@ -40,7 +40,7 @@ fn check_help(program: &Program, command: &clap::Command, name: &str, path: &[&s
 }
 
 #[test]
-fn every_command_has_its_help() {
+fn help_of_every_command_matches_snapshot() {
     check_help(&Program::new::<Tao>("tao"), &Tao::command(), "tao", &[]);
     check_help(&Program::new::<Bb>("bb"), &Bb::command(), "bb", &[]);
 }
@@ -100,7 +100,7 @@ fn every_command_has_a_man_page() {
 }
 
 #[test]
-fn bb_is_tao_babelbit() {
+fn bb_has_the_commands_of_tao_babelbit() {
     let tao = Tao::command();
     assert_eq!(names(&Bb::command()), names(tao.find_subcommand("babelbit").unwrap()));
 }

@@ -63,8 +63,7 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let call = calls::set_commitment(args.netuid, &args.text);
         let details = json!({ "netuid": args.netuid, "hotkey": args.tx.submit.hotkey(&key), "text": args.text.as_str() });
         let description = format!(
-            "Publish a commitment of {} on subnet \
-            {}",
+            "Publish a commitment of {} on subnet {}",
             counted(args.text.as_str().len(), "byte"),
             args.netuid
         );

@@ -130,17 +130,13 @@ fn arguments(
     let mut names = fields;
     if let Some((first, others)) = fields.split_first().filter(|(first, _)| *first == "netuid") {
         let netuid = netuid.ok_or_else(|| {
-            ClassifiedError::usage(
-                "this hyperparameter belongs to a subnet: --netuid \
-                is required",
-            )
+            ClassifiedError::usage("this hyperparameter belongs to a subnet: --netuid is required")
         })?;
         arguments.insert(first.clone(), json!(netuid));
         names = others;
     } else if netuid.is_some() {
         return Err(ClassifiedError::usage(
-            "this hyperparameter belongs to the chain: --netuid is not \
-            allowed",
+            "this hyperparameter belongs to the chain: --netuid is not allowed",
         ));
     }
     if names.len() != values.len() {

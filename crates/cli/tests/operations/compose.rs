@@ -158,7 +158,8 @@ fn every_setting_in_compose_file_exists() {
         .map(|variable| variable.name)
         .collect();
     let text = read("compose.yml");
-    let named = text.split("${").skip(1).map(|rest| rest.split([':', '}']).next().unwrap());
+    let named =
+        text.split("${").skip(1).map(|remaining| remaining.split([':', '}']).next().unwrap());
     // Options of a service's command are not settings of the program.
     let named: BTreeSet<_> = named.filter(|name| !name.ends_with("_OPTIONS")).collect();
     assert_eq!(named.difference(&applied_variables).collect::<Vec<_>>(), Vec::<&&str>::new());
@@ -178,7 +179,7 @@ fn every_setting_in_compose_file_exists() {
     }
 }
 
-/// The workers find queue and database, and do not hold the wallets.
+/// The workers connect to queue and database, and have no access to the wallets.
 #[test]
 fn worker_settings_name_queue_and_database() {
     let services = section("services");
@@ -203,8 +204,8 @@ fn worker_settings_name_queue_and_database() {
     );
 }
 
-/// Each one is ready by the same check, at the address of its command, and only miners are
-/// published.
+/// All have the same readiness check, at the metrics address of their command; only the ports of
+/// miners are public.
 #[test]
 fn services_of_profiles_are_checked_and_published() {
     let (services, prometheus) = (section("services"), read("prometheus.yml"));

@@ -126,7 +126,7 @@ fn settings(text: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn the_example_has_every_setting_with_its_default() {
+fn env_example_has_every_setting_with_its_default() {
     let text = generate_example();
     if std::env::var_os("TAONET_UPDATE_DOCS").is_some() {
         std::fs::write(root().join("env.example"), &text).unwrap();

@@ -205,7 +205,7 @@ fn promtool_accepts_the_monitoring_files() {
 }
 
 #[test]
-fn alerts_fire_when_they_should() {
+fn alert_rules_pass_promtool_tests() {
     if is_installed("promtool") {
         let folder = tempfile::tempdir().unwrap();
         let cases = folder.path().join("alerts.yml");

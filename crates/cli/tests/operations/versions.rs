@@ -11,9 +11,10 @@ const PLACEHOLDER: &str = "1.2.3";
 
 /// Returns the versions MAJOR.MINOR.PATCH directly after a prefix.
 fn versions_after<'a>(text: &'a str, prefix: &str) -> Vec<&'a str> {
-    let version = |rest: &'a str| {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        rest[..end].trim_end_matches('.')
+    let version = |remaining: &'a str| {
+        let end =
+            remaining.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(remaining.len());
+        remaining[..end].trim_end_matches('.')
     };
     let candidates = text.split(prefix).skip(1).map(version);
     candidates.filter(|version| version.split('.').count() == 3).collect()

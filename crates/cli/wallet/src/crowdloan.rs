@@ -481,7 +481,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_crowdloan_has_one_state() {
+    fn crowdloan_state_depends_on_raised_amount_and_end() {
         let account = AccountId::from_bytes([1; 32]);
         let open = Crowdloan {
             creator: account,
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_nested_in_their_pallet() {
+    fn nested_call_is_parsed_from_json() {
         let call: NestedCall = r#"{"System": {"remark": {"remark": "0x00"}}}"#.parse().unwrap();
         assert_eq!(
             (&*call.pallet, &*call.name, call.arguments),

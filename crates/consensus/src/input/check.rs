@@ -15,12 +15,12 @@ pub enum InputError {
         source: serde_json::Error,
     },
     /// The length of a list is not the number of neurons.
-    #[error("{field}: {} for {}", counted(.found, "item"), counted(.expected, "neuron"))]
+    #[error("{field}: {} for {}", counted(.actual, "item"), counted(.expected, "neuron"))]
     Length {
         /// The name of the list.
         field: &'static str,
         /// The length of the list.
-        found: usize,
+        actual: usize,
         /// The number of neurons.
         expected: usize,
     },
@@ -55,7 +55,7 @@ impl EpochInput {
         let commit_blocks = self.commit_blocks.as_ref().map_or(expected, Vec::len);
         let liquid_alpha_consensus =
             self.liquid_alpha_consensus.as_ref().map_or(expected, Vec::len);
-        for (field, found) in [
+        for (field, actual) in [
             ("stake", self.stake.len()),
             ("validator_permit", self.validator_permit.len()),
             ("last_update", self.last_update.len()),
@@ -65,8 +65,8 @@ impl EpochInput {
             ("bonds", self.bonds.len()),
             ("liquid_alpha_consensus", liquid_alpha_consensus),
         ] {
-            if found != expected {
-                return Err(InputError::Length { field, found, expected });
+            if actual != expected {
+                return Err(InputError::Length { field, actual, expected });
             }
         }
         if let Some(uid) = self.owner_uid

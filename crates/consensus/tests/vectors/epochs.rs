@@ -101,17 +101,17 @@ fn every_random_epoch_equals_the_oracle() {
 #[test]
 fn every_recorded_expectation_holds_for_sparse_and_dense_epochs() {
     let cases: Cases = read("cases.json");
-    let mut epoch_count = 0;
+    let mut expectation_count = 0;
     for case in &cases.cases {
         for output in [run(&case.input).unwrap(), run_dense(&case.input).unwrap()] {
             let fields = serde_json::to_value(&output).unwrap();
             for (key, expected) in &case.expected {
                 assert_expected(&fields, key, expected, &format!("{} {key}", case.id));
-                epoch_count += 1;
+                expectation_count += 1;
             }
         }
     }
-    assert_eq!(epoch_count, 2 * 170);
+    assert_eq!(expectation_count, 2 * 170);
 }
 
 fn assert_expected(fields: &Value, key: &str, expected: &Value, context: &str) {
@@ -162,7 +162,7 @@ fn bond_at(fields: &Value, row: u64, column: u64) -> Value {
 }
 
 #[test]
-fn the_network_of_512_equals_the_oracle_and_the_reference() {
+fn network_of_512_neurons_equals_oracle_and_reference() {
     let graph_rule: Value = read("graph_512.json");
     let fixed: FixedVectors = read("fixed.json");
     assert_eq!(fixed.graph_512.len(), 2 * 2 * 4);
@@ -256,7 +256,7 @@ fn graph_512(graph_rule: &Value, validators: &[usize]) -> EpochInput {
 }
 
 #[test]
-fn a_case_is_read_from_its_document() {
+fn recorded_case_documents_are_parsed() {
     let cases: Value = read("cases.json");
     for case in sequence(&cases["cases"]) {
         let parsed_case = Case::from_json(case.to_string().as_bytes()).unwrap();

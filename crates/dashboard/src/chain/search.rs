@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn search_queries_are_recognised() {
+    fn search_queries_are_classified() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
         let hash = "ab".repeat(32);
         for (text, query) in [

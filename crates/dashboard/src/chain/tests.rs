@@ -404,7 +404,7 @@ async fn results_are_shown_by_epoch() {
 }
 
 #[tokio::test]
-async fn state_is_read_once_and_cached() {
+async fn repeated_and_failed_reads_keep_cached_state() {
     let chain = chain_after_three_epochs();
     let (changes, section) = (Changes::default(), ChainSection::new(NETUID));
     let router = site(&section, &changes);

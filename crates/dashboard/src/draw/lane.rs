@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use maud::{Markup, html};
 
-use super::{Peaks, at};
+use super::{Peaks, percent};
 
 /// Minimum distance between two word labels, in percent of the axis.
 const MIN_LABEL_DISTANCE: f64 = 4.5;
@@ -58,11 +58,11 @@ pub struct Lane<'a> {
 impl Lane<'_> {
     /// Draws the lane as SVG.
     pub fn draw(&self) -> Markup {
-        let source_end = self.percent(self.source_end);
-        let window = self.window_end.map(|end| (source_end, self.percent(end)));
+        let source_end = self.axis_position(self.source_end);
+        let window = self.window_end.map(|end| (source_end, self.axis_position(end)));
         let mut last = f64::NEG_INFINITY;
         let marks = self.marks.iter().take(MAX_MARKS).map(|mark| {
-            let x = self.percent(mark.start);
+            let x = self.axis_position(mark.start);
             let has_label = x - last >= MIN_LABEL_DISTANCE && x < 96.0;
             if has_label {
                 last = x;
@@ -75,7 +75,8 @@ impl Lane<'_> {
             svg.lane role="img" aria-label=(self.label) data-axis=(self.axis) data-pieces=(segments(self.pieces)) {
                 title { (self.label) }
                 @if let Some((start, end)) = window {
-                    rect.window x=(at(start)) width=(at(end - start)) y="0" height="100%" {}
+                    rect.window x=(percent(start)) width=(percent(end - start)) y="0"
+                        height="100%" {}
                 }
                 line.axis x1="0" x2="100%" y1="42%" y2="42%" {}
                 @if let Some(peaks) = self.peaks {
@@ -84,19 +85,21 @@ impl Lane<'_> {
                     }
                 }
                 @for (x, text, has_label) in &marks {
-                    line.word x1=(at(*x)) x2=(at(*x)) y1="84%" y2="90%" { title { (text) } }
-                    @if *has_label { text.word x=(at(*x)) y="100%" dy="-2" { (text) } }
+                    line.word x1=(percent(*x)) x2=(percent(*x)) y1="84%" y2="90%" {
+                        title { (text) }
+                    }
+                    @if *has_label { text.word x=(percent(*x)) y="100%" dy="-2" { (text) } }
                 }
-                line.source x1=(at(source_end)) x2=(at(source_end)) y1="0" y2="86%" {}
-                @if let Some(end) = self.end.map(|end| self.percent(end)) {
-                    line.end x1=(at(end)) x2=(at(end)) y1="0" y2="86%" {}
+                line.source x1=(percent(source_end)) x2=(percent(source_end)) y1="0" y2="86%" {}
+                @if let Some(end) = self.end.map(|end| self.axis_position(end)) {
+                    line.end x1=(percent(end)) x2=(percent(end)) y1="0" y2="86%" {}
                 }
             }
         }
     }
 
     /// Returns the position of a time on the axis, in percent.
-    fn percent(&self, seconds: f64) -> f64 {
+    fn axis_position(&self, seconds: f64) -> f64 {
         (seconds / self.axis * 100.0).clamp(0.0, 100.0)
     }
 
@@ -177,7 +180,7 @@ pub fn ruler(seconds: f64) -> Markup {
         svg.ruler aria-hidden="true" {
             @for tick in 0..=count {
                 @let seconds_here = f64::from(tick) * step;
-                @let x = at(seconds_here / seconds * 100.0);
+                @let x = percent(seconds_here / seconds * 100.0);
                 line x1=(x) x2=(x) y1="0" y2="5" {}
                 text x=(x) y="100%" dy="-3" text-anchor=(if tick == 0 { "start" } else { "middle" }) { (seconds_here) " s" }
             }
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn non_finite_times_do_not_panic() {
+    fn invalid_times_do_not_panic() {
         let peaks = Peaks { seconds: 1.0, points: vec![(0.0, 1.0)] };
         for value in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
             let pieces = [Piece { start: value, offset: value, seconds: value }];

@@ -72,19 +72,19 @@ fn entries(sections: &[Arc<dyn Section>]) -> Vec<(&'static str, &'static str, St
 }
 
 #[test]
-fn failed_services_degrade_the_subnet_of_their_name() {
+fn failed_services_degrade_the_subnet_they_are_named_after() {
     let sections = [
         subnet("Proof", Condition::Healthy),
         subnet("Prompting", Condition::Healthy),
         subnet("Nineteen", Condition::Stopped),
         failed_services_section(&["proof", "PROOF-miner", "proofs", "nineteen_gateway", "é"]),
     ];
-    let answers = || "2 of 2 miners answer".to_owned();
+    let fact = || "2 of 2 miners answer".to_owned();
     let expected = [
         ("Proof", "degraded", "2 services fail".to_owned()),
-        ("Prompting", "healthy", answers()),
-        // A subnet that has stopped says so, whatever fails as well.
-        ("Nineteen", "stopped", answers()),
+        ("Prompting", "healthy", fact()),
+        // A stopped subnet is not degraded by a failed service.
+        ("Nineteen", "stopped", fact()),
         // The services `proofs` and `é`.
         (OTHER_SOURCES, "degraded", "2 problems".to_owned()),
     ];
@@ -111,7 +111,7 @@ fn problems_without_a_subnet_have_their_own_entry() {
 #[test]
 fn terminal_panel_shows_health_of_several_subnets() {
     let sections = [subnet("Babelbit", Condition::Healthy)];
-    assert_eq!(panel(&subnet_health(&sections)), None, "the subnet's panels");
+    assert_eq!(panel(&subnet_health(&sections)), None, "one subnet has panels of its own");
     let sections = [subnet("Babelbit", Condition::Healthy), subnet("Proof", Condition::Stopped)];
     let figures = vec![
         ("Babelbit", "healthy, 2 of 2 miners answer".to_owned()),
@@ -135,7 +135,7 @@ fn fewer_than_half_answering_miners_are_a_minority() {
 }
 
 #[tokio::test]
-async fn strip_is_a_list_of_links_on_every_page() {
+async fn health_strip_links_are_on_every_page() {
     let hostile = Health {
         name: "Proof",
         path: "/proof",

@@ -29,12 +29,12 @@ impl LineFile {
         Self { path: path.to_owned(), cursor: None, partial: Vec::new(), is_skipping: false }
     }
 
-    /// Passes the next complete lines to `take`, at most 1 MiB; returns whether there may be more.
-    /// A line longer than 64 KiB is passed as an empty line. Blocks the thread.
+    /// Passes the next complete lines to `on_line`, at most 1 MiB; returns whether there may be
+    /// more. A line longer than 64 KiB is passed as an empty line. Blocks the thread.
     ///
     /// The first call starts at most 4 MiB before the end of the file. So does the next call after
     /// the file was replaced or truncated.
-    pub(super) fn read(&mut self, mut take: impl FnMut(&[u8])) -> io::Result<bool> {
+    pub(super) fn read(&mut self, mut on_line: impl FnMut(&[u8])) -> io::Result<bool> {
         let mut file = open_file(&self.path)?;
         let metadata = file.metadata()?;
         let (id, length) = ((metadata.dev(), metadata.ino()), metadata.len());
@@ -53,20 +53,20 @@ impl LineFile {
         let position = position.saturating_add(bytes.len() as u64);
         self.cursor = Some((id, position));
         for fragment in bytes.split_inclusive(|byte| *byte == b'\n') {
-            self.push(fragment, &mut take);
+            self.push(fragment, &mut on_line);
         }
         Ok(position < length)
     }
 
-    fn push(&mut self, fragment: &[u8], take: &mut impl FnMut(&[u8])) {
+    fn push(&mut self, fragment: &[u8], on_line: &mut impl FnMut(&[u8])) {
         let line = fragment.strip_suffix(b"\n");
         if !self.is_skipping {
             self.partial.extend_from_slice(line.unwrap_or(fragment));
             if self.partial.len() > MAX_LINE_BYTES {
                 self.is_skipping = true;
-                take(&[]);
+                on_line(&[]);
             } else if line.is_some() && !self.partial.is_empty() {
-                take(&self.partial);
+                on_line(&self.partial);
             }
         }
         if line.is_some() || self.is_skipping {

@@ -77,8 +77,8 @@ pub(super) fn page(view: &View, state: &State) -> Response {
             div.head {
                 h2 id="events" { "Events" span.sub { " " (matching.len()) " of " (state.entries.len()) ", newest first" } }
                 nav.tabs aria-label="Updates" {
-                    a href=(view.with(&[("follow", "")])) aria-current=[(!is_paused).then_some("true")] { "Follow" }
-                    a href=(view.with(&[("follow", "no")])) aria-current=[is_paused.then_some("true")] { "Pause" }
+                    a href=(view.href_with(&[("follow", "")])) aria-current=[(!is_paused).then_some("true")] { "Follow" }
+                    a href=(view.href_with(&[("follow", "no")])) aria-current=[is_paused.then_some("true")] { "Pause" }
                 }
             }
             @if matching.is_empty() { p.empty { "No event matches." } }

@@ -55,16 +55,18 @@ pub(super) fn parse(text: &str) -> Vec<Metric> {
             }
             continue;
         }
-        let Some((full, labels, number)) = sample(line) else { continue };
+        let Some((full_name, labels, number)) = sample(line) else { continue };
         // Buckets have the suffix `_bucket`, quantiles the name of their summary.
-        if histogram(&kinds, full, "_bucket").is_some() || is_histogram(kinds.get(full).copied()) {
+        if histogram(&kinds, full_name, "_bucket").is_some()
+            || is_histogram(kinds.get(full_name).copied())
+        {
             continue;
         }
         let (name, part) =
-            match (histogram(&kinds, full, "_sum"), histogram(&kinds, full, "_count")) {
+            match (histogram(&kinds, full_name, "_sum"), histogram(&kinds, full_name, "_count")) {
                 (Some(name), _) => (name, SampleKind::Sum),
                 (None, Some(name)) => (name, SampleKind::Count),
-                (None, None) => (full, SampleKind::Value),
+                (None, None) => (full_name, SampleKind::Value),
             };
         let key = (truncate(name), truncate(labels));
         let index = match indexes.get(&key) {
@@ -98,9 +100,9 @@ fn is_histogram(kind: Option<&str>) -> bool {
     matches!(kind, Some("histogram" | "summary"))
 }
 
-/// Returns the name of the histogram or summary whose part with this suffix has the name `full`.
-fn histogram<'a>(kinds: &HashMap<&str, &str>, full: &'a str, suffix: &str) -> Option<&'a str> {
-    full.strip_suffix(suffix).filter(|name| is_histogram(kinds.get(name).copied()))
+/// Returns the name of the histogram or summary whose part with this suffix is `full_name`.
+fn histogram<'a>(kinds: &HashMap<&str, &str>, full_name: &'a str, suffix: &str) -> Option<&'a str> {
+    full_name.strip_suffix(suffix).filter(|name| is_histogram(kinds.get(name).copied()))
 }
 
 /// Splits a line into name, labels and value.

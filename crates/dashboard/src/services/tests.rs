@@ -148,11 +148,11 @@ fn histograms_of_all_services_are_added_up() {
     };
     let services = ["a=http://127.0.0.1:9", "b=http://127.0.0.1:9", "c=http://127.0.0.1:9"];
     let section = ServicesSection::new(services.iter().map(|text| text.parse().unwrap()).collect());
-    assert_eq!(section.observed("seconds"), None);
+    assert_eq!(section.histogram_count_and_mean("seconds"), None);
     let metrics = [histogram(3, 1.5), histogram(1, 0.5), super::metrics::parse(METRICS)];
     section.source.set_metrics(Vec::from(metrics));
-    assert_eq!(section.observed("seconds"), Some((4.0, 0.5)));
-    assert_eq!(section.observed("calls"), None);
+    assert_eq!(section.histogram_count_and_mean("seconds"), Some((4.0, 0.5)));
+    assert_eq!(section.histogram_count_and_mean("calls"), None);
 }
 
 #[test]

@@ -196,7 +196,7 @@ async fn read_until(tab: &mut BufReader<TcpStream>, start: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_reach_two_hundred_tabs_at_once() {
+async fn events_reach_200_tabs_despite_non_reading_clients() {
     let (changes, shutdown) = (Changes::default(), Shutdown::new());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

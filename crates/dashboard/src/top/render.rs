@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn panels_are_stacked_vertically() {
+    fn all_panels_are_drawn_without_omitted_columns() {
         let text = draw_text(64, 18, &mut Position::default());
         for part in [
             "Challenges 12 (1 in progress)",

@@ -27,7 +27,7 @@ fn key_presses_map_to_commands() {
 }
 
 #[tokio::test]
-async fn chain_and_weights_fit_every_terminal() {
+async fn chain_and_weights_panels_adapt_to_terminal_width() {
     let panels: Vec<_> = chain_panels().into_iter().chain([weights_panel().await]).collect();
     let screens = [80, 100, 120, 200].map(|width| {
         let mut terminal = Terminal::new(TestBackend::new(width, 24)).unwrap();

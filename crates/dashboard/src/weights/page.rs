@@ -24,7 +24,7 @@ fn metagraph(chain: Option<&ChainSection>) -> Option<Arc<Metagraph>> {
     chain.and_then(ChainSection::metagraph)
 }
 
-fn form(record: &Record) -> &'static str {
+fn form_name(record: &Record) -> &'static str {
     match record.intent.plan.form {
         SubmissionForm::Plain => "plain",
         SubmissionForm::Hash { .. } => "hash commit",
@@ -33,7 +33,7 @@ fn form(record: &Record) -> &'static str {
     }
 }
 
-const fn state(record: &Record) -> (&'static str, &'static str) {
+const fn state_badge(record: &Record) -> (&'static str, &'static str) {
     match record.intent.state {
         IntentState::Open => ("badge active", "open"),
         IntentState::Done => ("badge ok", "done"),
@@ -76,10 +76,10 @@ pub(super) fn overview(view: &View, state: &State, chain: Option<&ChainSection>)
 }
 
 fn summary(record: &Record) -> Markup {
-    let (class, text) = self::state(record);
+    let (class, text) = state_badge(record);
     html! {
         "Epoch " strong { (record.intent.plan.key.epoch) } " " span class=(class) { (text) }
-        " " small { (form(record)) " · intended " (time(record.intended_unix)) }
+        " " small { (form_name(record)) " · intended " (time(record.intended_unix)) }
     }
 }
 
@@ -214,20 +214,25 @@ fn submissions(records: &[Record]) -> Markup {
 
 fn submission(record: &Record) -> Markup {
     let key = record.intent.plan.key;
-    let (class, text) = state(record);
-    let head = html! {
+    let (class, text) = state_badge(record);
+    let leading_cells = html! {
         td.num { (key.epoch) }
         td { (key.netuid) @if key.mech.0 > 0 { " mechanism " (key.mech.0) } }
-        td { (form(record)) }
+        td { (form_name(record)) }
         td { span class=(class) { (text) } }
     };
     html! {
         @if record.extrinsics.is_empty() {
-            tr { (head) td { "–" } td { (time(record.intended_unix)) } td { "–" } td { "–" } td { "–" } td { "–" } td { "–" } }
+            tr {
+                (leading_cells)
+                td { "–" }
+                td { (time(record.intended_unix)) }
+                td { "–" } td { "–" } td { "–" } td { "–" } td { "–" }
+            }
         }
         @for extrinsic in &record.extrinsics {
             tr {
-                (head)
+                (leading_cells)
                 td { @match extrinsic.step { Step::Submit => "submit", Step::Reveal => "reveal" } }
                 td { (time(record.intended_unix)) }
                 td { (time(transition_time(extrinsic, &[Progress::Signed]))) }
@@ -267,9 +272,9 @@ fn panel_row(record: &Record) -> Vec<String> {
     let last = record.extrinsics.last();
     vec![
         record.intent.plan.key.epoch.to_string(),
-        state(record).1.to_owned(),
+        state_badge(record).1.to_owned(),
         last.map_or_else(|| "–".to_owned(), |extrinsic| extrinsic.signed.state.to_string()),
-        form(record).to_owned(),
+        form_name(record).to_owned(),
         record.intended_unix.map_or_else(|| "–".to_owned(), |at| ago(at, now_unix())),
         block(record, Step::Submit).map_or_else(|| "–".to_owned(), |number| number.to_string()),
     ]

@@ -74,7 +74,7 @@ fn metagraph(block: u32, hotkey: Hotkey, weights: WeightRow) -> Metagraph {
 }
 
 #[tokio::test]
-async fn differing_weights_on_chain_are_a_fault_with_remedy() {
+async fn differing_weights_on_chain_are_a_fault_with_hint() {
     let (_directory, records) = submitted_weights(vec![(Uid(1), 65_535), (Uid(2), 6_553)]).await;
     let hotkey = validator().hotkey();
     // The chain may hold the weights at a different scale.
@@ -140,9 +140,9 @@ async fn differing_weight_row_is_red_with_hint() {
     );
 }
 
-/// Messages of nodes, for the page and for the terminal.
+/// The messages contain HTML and terminal control characters.
 #[tokio::test]
-async fn messages_of_nodes_are_escaped() {
+async fn node_messages_are_escaped() {
     const INJECTION: &str = "<script>alert(1)</script>\u{202e}\u{1b}[2J";
     let (_directory, records) = submitted_weights(vec![(Uid(1), 65_535)]).await;
     let refused = RefusalReason::Other { code: 1, message: INJECTION.into() };
@@ -168,7 +168,7 @@ async fn messages_of_nodes_are_escaped() {
 }
 
 #[tokio::test]
-async fn the_page_shows_the_steps_and_missing_ledgers() {
+async fn page_shows_submission_steps_or_missing_ledger() {
     let (directory, _) = submitted_weights(vec![(Uid(1), 65_535)]).await;
     let section = WeightsSection::new(None);
     let (changes, shutdown) = (Changes::default(), Shutdown::new());

@@ -164,7 +164,7 @@ async fn request_is_cancelled_when_a_half_closed_client_disconnects() {
 }
 
 #[tokio::test]
-async fn half_close_cancels_request_on_intolerant_route() {
+async fn half_close_cancels_request_where_not_tolerated() {
     let (address, _shutdown) = start(routes().0).await;
     assert_eq!(send_and_half_close(address, &request("/strict", "")).await, "");
     // Clients of HTTP/1.0 know no interim responses.
@@ -177,8 +177,8 @@ async fn half_close_cancels_request_on_intolerant_route() {
     }
 }
 
-/// While a client waits for the response, it is probed even after an interim response, and even if
-/// the response before ends late.
+/// A waiting client is still probed after an interim response, and after the late end of the
+/// previous response.
 #[test]
 fn interim_and_previous_responses_do_not_begin_the_response() {
     let exchange = Exchange::default();

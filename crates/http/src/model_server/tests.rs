@@ -150,7 +150,7 @@ async fn bytes_received_before_timeout_are_kept() {
 }
 
 #[tokio::test]
-async fn request_timeout_never_extends_the_server_deadline() {
+async fn request_timeout_never_exceeds_the_server_timeout() {
     let stalled = Router::new().route("/v1/models", get(std::future::pending::<()>));
     let server = server(stalled).await;
     assert_eq!(server.with_timeout_at_most(Duration::MAX).timeout(), Duration::from_secs(2));

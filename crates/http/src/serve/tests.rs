@@ -287,14 +287,14 @@ async fn connection_stays_alive_after_body_is_read() {
     let requests =
         [head(3).as_str(), "abc", chunked, head(0).as_str(), str::from_utf8(REQUEST).unwrap()]
             .concat();
-    let answers = receive(send(address, requests.as_bytes()).await).await;
+    let responses = receive(send(address, requests.as_bytes()).await).await;
     for expected in ["3 bytes", "2 bytes", "0 bytes", "here"] {
-        assert!(answers.contains(expected), "{answers}");
+        assert!(responses.contains(expected), "{responses}");
     }
     assert_eq!(
-        answers.matches("connection: close").count(),
+        responses.matches("connection: close").count(),
         1,
-        "the last request asks for it: {answers}"
+        "the last request asks for it: {responses}"
     );
 }
 

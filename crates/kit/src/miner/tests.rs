@@ -82,8 +82,8 @@ impl Served {
     async fn post(&self, client: &SignedClient, class: &str, body: &Value) -> (u16, Value) {
         let call =
             Call { name: class.to_owned(), ..Call::new(Method::POST, class, body.to_string()) };
-        let answer = client.call(&self.entry.peer().unwrap(), &call).await.unwrap();
-        (answer.status.as_u16(), serde_json::from_slice(&answer.body).unwrap())
+        let response = client.call(&self.entry.peer().unwrap(), &call).await.unwrap();
+        (response.status.as_u16(), serde_json::from_slice(&response.body).unwrap())
     }
 
     /// Calls the miner; returns the status, or `None` after the deadline.
@@ -110,8 +110,8 @@ async fn status(miner: MinerEntry, caller: String, deadline: Duration) -> Option
         retry: Retry::Never,
         ..Call::new(Method::POST, "Sum", BODY)
     };
-    let answer = client(key(&caller), &[]).call(&miner.peer().unwrap(), &call).await;
-    answer.ok().map(|answer| answer.status.as_u16())
+    let response = client(key(&caller), &[]).call(&miner.peer().unwrap(), &call).await;
+    response.ok().map(|response| response.status.as_u16())
 }
 
 /// Returns the headers of a request with [`BODY`] from the validator to the miner.

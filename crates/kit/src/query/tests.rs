@@ -77,7 +77,7 @@ fn refusal_reason_comes_from_headers_or_body() {
         (None, r#"{"message": "too busy"}"#, "too busy"),
         (None, r#"{"error": "Refused", "detail": "too busy"}"#, "too busy"),
         (None, r#"{"message": "one\nline\u001b[1m"}"#, "oneline[1m"),
-        (None, long_body.as_str(), "x".repeat(MAX_REASON).as_str()),
+        (None, long_body.as_str(), "x".repeat(MAX_REASON_CHARS).as_str()),
         (None, r#"{"message": 7}"#, ""),
         (None, "busy", ""),
     ] {
@@ -162,7 +162,7 @@ async fn response_with_the_same_values_in_another_form_is_accepted() {
 
 /// The hash names a field that the type does not have.
 #[tokio::test]
-async fn request_that_cannot_be_signed_is_not_a_failure_of_the_miners() {
+async fn unsignable_request_fails_the_query() {
     #[derive(Serialize, Deserialize)]
     struct Prompt {
         prompt: String,

@@ -138,7 +138,7 @@ async fn database_of_an_older_version_keeps_its_scores() {
         let migrated = open(&directory).await;
         assert_eq!(migrated.read().await.unwrap(), scores(&[(1, 0.5)]));
         assert_eq!(migrated.last_step().await.unwrap(), None);
-        // The score of before is the beginning of the record.
+        // The record begins with the migrated score.
         migrated.update(&results(9, &[(1, 1.0)], &[1]), averaging(0.5)).await.unwrap();
         let explanation = migrated.explain(&key(1)).await.unwrap().unwrap();
         assert_eq!((explanation.initial_score(), explanation.score), (0.5, 0.75));
@@ -157,11 +157,11 @@ fn recorded_rewards(explanation: &Explanation) -> Vec<(u32, f64, f64)> {
 #[tokio::test]
 async fn score_is_explained_by_the_recorded_rewards() {
     let directory = tempfile::tempdir().unwrap();
-    let file = open(&directory).await;
+    let store = open(&directory).await;
     for (block, rewards) in
         [(1, &[(1, 1.0), (2, 0.0)][..]), (2, &[(2, 1.0)]), (3, &[(1, 0.0), (3, 1.0)])]
     {
-        file.update(&results(block, rewards, &[1, 2]), averaging(0.5)).await.unwrap();
+        store.update(&results(block, rewards, &[1, 2]), averaging(0.5)).await.unwrap();
     }
     let reader =
         Scores::open_read_only(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
@@ -200,16 +200,16 @@ async fn changed_score_or_record_is_inconsistent() {
         ("UPDATE rewards SET score_after = 0.6 WHERE step = 1", false),
         ("UPDATE steps SET alpha = 0.4 WHERE number = 2", false),
         ("DELETE FROM rewards WHERE step = 2", false),
-        // What is before the record cannot be recomputed.
+        // Scores before the first recorded step cannot be recomputed.
         ("DELETE FROM rewards WHERE step = 1", true),
     ] {
         let directory = tempfile::tempdir().unwrap();
-        let file = open(&directory).await;
+        let store = open(&directory).await;
         for block in [1, 2] {
-            file.update(&results(block, &[(1, 1.0)], &[1]), averaging(0.5)).await.unwrap();
+            store.update(&results(block, &[(1, 1.0)], &[1]), averaging(0.5)).await.unwrap();
         }
-        statement(change).execute(&file.database).await.unwrap();
-        let explanation = file.explain(&key(1)).await.unwrap().unwrap();
+        statement(change).execute(&store.database).await.unwrap();
+        let explanation = store.explain(&key(1)).await.unwrap().unwrap();
         assert_eq!(explanation.is_consistent(), is_consistent, "{change}: {explanation:?}");
         let (parts, score) = (explanation.contributions(), explanation.recomputed_score());
         let sum = parts.iter().fold(explanation.remainder(), |sum, part| sum + part);
@@ -220,27 +220,27 @@ async fn changed_score_or_record_is_inconsistent() {
 #[tokio::test]
 async fn record_has_the_newest_steps_and_no_deleted_scores() {
     let directory = tempfile::tempdir().unwrap();
-    let file = open(&directory).await;
-    file.update(&results(1, &[(1, 1.0), (2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
+    let store = open(&directory).await;
+    store.update(&results(1, &[(1, 1.0), (2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
     // The score of hotkey 2 is deleted; it comes back as a new miner.
     for (block, present) in [(2, &[1][..]), (12, &[1])] {
-        file.update(&results(block, &[(1, 1.0)], present), averaging(0.5)).await.unwrap();
+        store.update(&results(block, &[(1, 1.0)], present), averaging(0.5)).await.unwrap();
     }
-    assert_eq!(file.explain(&key(2)).await.unwrap(), None);
-    file.update(&results(13, &[(2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
-    assert_eq!(recorded_rewards(&file.explain(&key(2)).await.unwrap().unwrap()), [(13, 1.0, 0.5)]);
+    assert_eq!(store.explain(&key(2)).await.unwrap(), None);
+    store.update(&results(13, &[(2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
+    assert_eq!(recorded_rewards(&store.explain(&key(2)).await.unwrap().unwrap()), [(13, 1.0, 0.5)]);
     // As if there had been more steps after the first one.
     for change in [
         "UPDATE steps SET number = number + 998 WHERE number > 1",
         "UPDATE rewards SET step = step + 998 WHERE step > 1",
     ] {
-        statement(change).execute(&file.database).await.unwrap();
+        statement(change).execute(&store.database).await.unwrap();
     }
-    file.update(&results(14, &[(2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
-    let export = file.export().await.unwrap();
+    store.update(&results(14, &[(2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap();
+    let export = store.export().await.unwrap();
     let numbers: Vec<u64> = export.steps.iter().map(|(step, _)| step.number).collect();
     assert_eq!(numbers, [1_000, 1_001, 1_002, 1_003], "the first step is no longer recorded");
-    let explanation = file.explain(&key(1)).await.unwrap().unwrap();
+    let explanation = store.explain(&key(1)).await.unwrap().unwrap();
     assert_eq!(recorded_rewards(&explanation), [(2, 1.0, 0.75), (12, 1.0, 0.875)]);
     assert_eq!((explanation.initial_score(), explanation.is_consistent()), (0.5, true));
 }
@@ -253,17 +253,18 @@ fn export_text(export: &ScoresExport) -> String {
 }
 
 #[tokio::test]
-async fn imported_scores_are_the_exported_ones() {
+async fn imported_scores_equal_the_export() {
     let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (file, target) = (open(&directory).await, open(&other).await);
+    let (store, target) = (open(&directory).await, open(&other).await);
     // Numbers whose shortest decimal form has all digits.
     for (block, reward) in (1..30).zip([0.1, 1.0 / 3.0, 0.7, 1e-17].into_iter().cycle()) {
-        file.update(&results(block, &[(1, reward), (2, 0.0)], &[1, 2]), averaging(0.1))
+        store
+            .update(&results(block, &[(1, reward), (2, 0.0)], &[1, 2]), averaging(0.1))
             .await
             .unwrap();
     }
-    file.update(&results(30, &[], &[1]), averaging(0.1)).await.unwrap();
-    let export = file.export().await.unwrap();
+    store.update(&results(30, &[], &[1]), averaging(0.1)).await.unwrap();
+    let export = store.export().await.unwrap();
     assert_eq!((export.scores(), export.steps(), export.netuid()), (2, 30, NetUid(7)));
     let parsed = ScoresExport::parse(&export_text(&export)).unwrap();
     assert_eq!(parsed, export);
@@ -272,21 +273,21 @@ async fn imported_scores_are_the_exported_ones() {
     // Both continue alike, and the same file can be imported again.
     target.import(&parsed).await.unwrap();
     let next = results(31, &[(1, 0.5)], &[1]);
-    let updated = [&file, &target].map(|scores| scores.update(&next, averaging(0.1)));
+    let updated = [&store, &target].map(|scores| scores.update(&next, averaging(0.1)));
     let [one, other] = updated;
     assert_eq!(one.await.unwrap(), other.await.unwrap());
-    assert_eq!(target.export().await.unwrap(), file.export().await.unwrap());
+    assert_eq!(target.export().await.unwrap(), store.export().await.unwrap());
 }
 
 #[tokio::test]
 async fn newer_scores_and_those_of_other_subnets_are_not_replaced() {
     let (directory, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (file, target) = (open(&directory).await, open(&other).await);
-    let empty = file.export().await.unwrap();
-    file.update(&results(20, &[(1, 1.0)], &[1]), averaging(0.5)).await.unwrap();
+    let (store, target) = (open(&directory).await, open(&other).await);
+    let empty = store.export().await.unwrap();
+    store.update(&results(20, &[(1, 1.0)], &[1]), averaging(0.5)).await.unwrap();
     target.update(&results(21, &[(2, 1.0)], &[2]), averaging(0.5)).await.unwrap();
     let before = target.export().await.unwrap();
-    for older in [empty, file.export().await.unwrap()] {
+    for older in [empty, store.export().await.unwrap()] {
         let error = target.import(&older).await.unwrap_err();
         assert!(matches!(error, ScoresError::Newer { block } if block.get() == 21), "{error}");
     }
@@ -295,19 +296,22 @@ async fn newer_scores_and_those_of_other_subnets_are_not_replaced() {
     let error = target.import(&other_subnet.export().await.unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "the scores are those of subnet 8, expected 7");
     assert_eq!(target.export().await.unwrap(), before);
-    file.import(&before).await.unwrap();
-    assert_eq!(file.export().await.unwrap(), before);
+    store.import(&before).await.unwrap();
+    assert_eq!(store.export().await.unwrap(), before);
 }
 
 /// Columns: text of the file · its replacement · error
 #[tokio::test]
-async fn changed_or_incomplete_file_is_refused() {
+async fn changed_or_incomplete_export_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let file = open(&directory).await;
+    let store = open(&directory).await;
     for block in [1, 2] {
-        file.update(&results(block, &[(1, 1.0), (2, 0.5)], &[1, 2]), averaging(0.5)).await.unwrap();
+        store
+            .update(&results(block, &[(1, 1.0), (2, 0.5)], &[1, 2]), averaging(0.5))
+            .await
+            .unwrap();
     }
-    let text = export_text(&file.export().await.unwrap());
+    let text = export_text(&store.export().await.unwrap());
     assert!(ScoresExport::parse(&text).is_ok(), "{text}");
     let score = |number: &str| format!("\"score\":{number},\"absent_since\":null");
     for (from, to, expected) in [
@@ -363,8 +367,8 @@ async fn changed_or_incomplete_file_is_refused() {
 }
 
 /// Runs an update, dropped when it is polled more often than `polls`. Returns whether it completed.
-async fn update_within(polls: usize, file: &Scores, results: &StepResults) -> bool {
-    let mut update = pin!(file.update(results, averaging(0.5)));
+async fn update_within(polls: usize, store: &Scores, results: &StepResults) -> bool {
+    let mut update = pin!(store.update(results, averaging(0.5)));
     let mut remaining = polls;
     let completed = poll_fn(|context| {
         if remaining == 0 {
@@ -376,22 +380,22 @@ async fn update_within(polls: usize, file: &Scores, results: &StepResults) -> bo
     completed.await
 }
 
-/// The update is dropped at each of its waits, one after the other.
+/// The update is cancelled at each of its await points in turn.
 #[tokio::test]
 async fn interrupted_update_is_atomic() {
     let directory = tempfile::tempdir().unwrap();
     let mut interruptions = 0;
     for polls in 1.. {
-        let file = Scores::open(&directory.path().join(format!("{polls}.sqlite")), NetUid(7))
+        let store = Scores::open(&directory.path().join(format!("{polls}.sqlite")), NetUid(7))
             .await
             .unwrap();
         let (first, second) =
             (results(1, &[(1, 1.0)], &[1]), results(2, &[(1, 0.0), (2, 1.0)], &[1, 2]));
-        let before = file.update(&first, averaging(0.5)).await.unwrap();
-        let is_complete = update_within(polls, &file, &second).await;
+        let before = store.update(&first, averaging(0.5)).await.unwrap();
+        let is_complete = update_within(polls, &store, &second).await;
         // The dropped transaction has ended when another one begins.
-        drop(file.database.begin().await.unwrap());
-        let actual = (file.read().await.unwrap(), file.last_step().await.unwrap());
+        drop(store.database.begin().await.unwrap());
+        let actual = (store.read().await.unwrap(), store.last_step().await.unwrap());
         let unchanged = (before, Some(first.step));
         let changed = (scores(&[(1, 0.25), (2, 0.5)]), Some(second.step));
         // The commit may have been under way.
@@ -399,7 +403,7 @@ async fn interrupted_update_is_atomic() {
             actual == changed || (actual == unchanged && !is_complete),
             "after {polls} polls: {actual:?}"
         );
-        let explanation = file.explain(&key(1)).await.unwrap().unwrap();
+        let explanation = store.explain(&key(1)).await.unwrap().unwrap();
         assert!(explanation.is_consistent(), "after {polls} polls: {explanation:?}");
         assert_eq!(
             explanation.rewards.len(),
@@ -417,16 +421,16 @@ async fn interrupted_update_is_atomic() {
 #[tokio::test]
 async fn failed_update_changes_no_score() {
     let directory = tempfile::tempdir().unwrap();
-    let file = Scores::open(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
+    let store = Scores::open(&directory.path().join("scores.sqlite"), NetUid(7)).await.unwrap();
     let step = results(1, &[(1, 1.0)], &[1]);
-    let before = file.update(&step, averaging(0.5)).await.unwrap();
+    let before = store.update(&step, averaging(0.5)).await.unwrap();
     // The step is written last.
     let trigger = "CREATE TRIGGER full BEFORE INSERT ON last_steps BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
-    statement(trigger).execute(&file.database).await.unwrap();
-    file.update(&results(2, &[(1, 0.0), (2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap_err();
+    statement(trigger).execute(&store.database).await.unwrap();
+    store.update(&results(2, &[(1, 0.0), (2, 1.0)], &[1, 2]), averaging(0.5)).await.unwrap_err();
     assert_eq!(
-        (file.read().await.unwrap(), file.last_step().await.unwrap()),
+        (store.read().await.unwrap(), store.last_step().await.unwrap()),
         (before, Some(step.step))
     );
-    assert_eq!(file.export().await.unwrap().steps(), 1);
+    assert_eq!(store.export().await.unwrap().steps(), 1);
 }

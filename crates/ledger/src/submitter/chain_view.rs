@@ -12,7 +12,7 @@ use crate::SubmitError;
 /// blocks.
 const MIN_REMAINING_BLOCKS: u32 = 2;
 /// The chain's shortest era, in blocks.
-const MIN_ERA: u32 = 4;
+const MIN_ERA_BLOCKS: u32 = 4;
 
 /// A subnet's state after the newest block.
 pub(super) struct ChainView {
@@ -66,8 +66,8 @@ impl ChainView {
     /// `None` if too few blocks remain.
     pub(super) fn era(&self) -> Option<Era> {
         // An epoch shorter than the shortest era cannot contain an era.
-        let last = if u32::from(self.rules.schedule.tempo) < MIN_ERA {
-            self.head.number.plus(MIN_ERA)
+        let last = if u32::from(self.rules.schedule.tempo) < MIN_ERA_BLOCKS {
+            self.head.number.plus(MIN_ERA_BLOCKS)
         } else {
             self.last.min(self.head.number.plus(DEFAULT_ERA_BLOCKS))
         };
@@ -76,21 +76,21 @@ impl ChainView {
         (end <= last && end >= self.head.number.plus(MIN_REMAINING_BLOCKS)).then_some(era)
     }
 
-    /// Whether an epoch is in the future, current, or past.
+    /// Returns whether an epoch is in the future, current, or past.
     pub(super) fn epoch_time(&self, epoch: u64) -> EpochTime {
         match epoch.cmp(&self.epoch) {
-            Ordering::Greater => EpochTime::Later,
-            Ordering::Equal => EpochTime::Now,
+            Ordering::Greater => EpochTime::Future,
+            Ordering::Equal => EpochTime::Current,
             Ordering::Less => EpochTime::Past,
         }
     }
 }
 
-/// The time of an action relative to the current epoch.
+/// The time of an epoch relative to the current epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EpochTime {
-    Later,
-    Now,
+    Future,
+    Current,
     Past,
 }
 

@@ -20,8 +20,8 @@ impl Submitter {
         if intent.state != IntentState::Open {
             return Ok(());
         }
-        let timing = view.epoch_time(intent.plan.key.epoch);
-        let submit = self.take_step(intent, Step::Submit, timing, view, mechanism).await?;
+        let epoch_time = view.epoch_time(intent.plan.key.epoch);
+        let submit = self.take_step(intent, Step::Submit, epoch_time, view, mechanism).await?;
         if let Some(epoch) = self.reveal_epoch(intent, submit.as_ref()).await? {
             self.take_step(intent, Step::Reveal, view.epoch_time(epoch), view, mechanism).await?;
         }
@@ -44,7 +44,7 @@ impl Submitter {
         if refused.state == State::Finalized {
             return Ok(());
         }
-        if view.epoch_time(epoch) != EpochTime::Now || view.era().is_none() {
+        if view.epoch_time(epoch) != EpochTime::Current || view.era().is_none() {
             return Err(SubmitError::TooLate);
         }
         let is_refused = refused.state == State::Invalid || refused.state.is_void();
@@ -87,7 +87,7 @@ impl Submitter {
         mechanism: &mut MechanismState,
     ) -> Result<Option<StoredExtrinsic>, SubmitError> {
         let Some(mut signed) = self.latest(intent, step).await? else {
-            return if epoch_time == EpochTime::Now {
+            return if epoch_time == EpochTime::Current {
                 self.sign(intent, step, view, mechanism).await
             } else {
                 Ok(None)
@@ -98,23 +98,23 @@ impl Submitter {
         }
         self.settle_replaced(intent, step, &mut signed, view).await?;
         match (signed.state, epoch_time) {
-            (State::Superseded | State::Expired | State::Withdrawn, EpochTime::Now) => {
+            (State::Superseded | State::Expired | State::Withdrawn, EpochTime::Current) => {
                 return Ok(self.sign(intent, step, view, mechanism).await?.or(Some(signed)));
             }
-            (state, EpochTime::Now)
+            (state, EpochTime::Current)
                 if (state.is_pending() || state == State::Invalid)
                     && self.is_from_other_runtime(&signed).await? =>
             {
                 // No later runtime accepts these bytes. The new extrinsic has the same nonce, so at
                 // most one of the two is ever included.
-                if let Some(again) = self.sign(intent, step, view, mechanism).await? {
-                    return Ok(Some(again));
+                if let Some(replacement) = self.sign(intent, step, view, mechanism).await? {
+                    return Ok(Some(replacement));
                 }
                 if state.is_pending() {
                     self.send(intent, step, &mut signed, None).await?;
                 }
             }
-            (state, EpochTime::Now) if state.is_pending() => {
+            (state, EpochTime::Current) if state.is_pending() => {
                 self.send(intent, step, &mut signed, None).await?;
             }
             (State::Signed, EpochTime::Past) => {

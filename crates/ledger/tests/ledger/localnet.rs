@@ -254,12 +254,12 @@ async fn crash_between_any_two_steps_neither_loses_nor_repeats_weights() {
     {
         fixture.next_epoch().await;
         let (start_block, weights) = (fixture.head().await, fixture.weights().await);
-        let ends = Arc::new(move |_: &IntentKey, step, current| {
+        let crash = Arc::new(move |_: &IntentKey, step, current| {
             if (step, current) == (Step::Submit, progress) {
                 resume_unwind(Box::new("ended"));
             }
         });
-        let submitter = fixture.start(directory.path()).await.with_observer(ends);
+        let submitter = fixture.start(directory.path()).await.with_observer(crash);
         let ended = tokio::spawn(async move { submitter.submit(weights).await.map(drop) }).await;
         assert!(ended.is_err_and(|error| error.is_panic()), "{progress:?}");
         let submitter = fixture.start(directory.path()).await;

@@ -25,12 +25,12 @@ enum Event {
     Advance,
     Retry,
     /// Kills the process at this moment of the next event, or after the event.
-    EndAt(Step, StepProgress),
-    Answer(Script),
-    Blocks(u32),
+    KillAt(Step, StepProgress),
+    Script(Script),
+    MineBlocks(u32),
     /// Reverts some blocks; their extrinsics are included in the next one, or in none.
-    Undo(u32, bool),
-    Epoch,
+    Revert(u32, bool),
+    NextEpoch,
     Unreachable(bool),
 }
 
@@ -45,23 +45,23 @@ fn event() -> impl Strategy<Value = Event> {
     ]);
     let step = prop::sample::select(vec![Step::Submit, Step::Reveal]);
     let error = DispatchError::Other("no".into());
-    let answer = prop::sample::select(vec![
+    let script = prop::sample::select(vec![
         Script::Include,
         Script::Fail(error),
         Script::Refuse(RefusalReason::custom(6)),
         Script::Drop,
-        Script::LoseAnswer,
+        Script::LoseResponse,
         Script::LoseRequest,
     ]);
     prop_oneof![
         4 => Just(Event::Submit),
         4 => Just(Event::Advance),
         2 => Just(Event::Retry),
-        3 => (step, progress).prop_map(|(step, progress)| Event::EndAt(step, progress)),
-        4 => answer.prop_map(Event::Answer),
-        3 => (1..12_u32).prop_map(Event::Blocks),
-        2 => (1..5_u32, any::<bool>()).prop_map(|(blocks, is_kept)| Event::Undo(blocks, is_kept)),
-        2 => Just(Event::Epoch),
+        3 => (step, progress).prop_map(|(step, progress)| Event::KillAt(step, progress)),
+        4 => script.prop_map(Event::Script),
+        3 => (1..12_u32).prop_map(Event::MineBlocks),
+        2 => (1..5_u32, any::<bool>()).prop_map(|(blocks, is_kept)| Event::Revert(blocks, is_kept)),
+        2 => Just(Event::NextEpoch),
         1 => any::<bool>().prop_map(Event::Unreachable),
     ]
 }
@@ -72,7 +72,7 @@ struct SubmitterProcess {
     rules: WeightRules,
     submitter: Option<Arc<Submitter>>,
     /// The moment at which the observer kills the process.
-    end: Arc<Mutex<Option<(Step, StepProgress)>>>,
+    kill_at: Arc<Mutex<Option<(Step, StepProgress)>>>,
     last: Option<IntentKey>,
     unreachable: bool,
 }
@@ -90,7 +90,7 @@ impl SubmitterProcess {
             chain,
             rules,
             submitter: None,
-            end: Arc::default(),
+            kill_at: Arc::default(),
             last: None,
             unreachable: false,
         }
@@ -111,10 +111,10 @@ impl SubmitterProcess {
     /// Returns the running submitter; starts one if none is running and a node responds.
     async fn submitter(&mut self) -> Option<Arc<Submitter>> {
         if self.submitter.is_none() {
-            let end = Arc::clone(&self.end);
+            let kill_at = Arc::clone(&self.kill_at);
             let observer = move |_: &IntentKey, step, progress| {
-                if end.lock().unwrap().take_if(|end| *end == (step, progress)).is_some() {
-                    resume_unwind(Box::new("ended"));
+                if kill_at.lock().unwrap().take_if(|moment| *moment == (step, progress)).is_some() {
+                    resume_unwind(Box::new("killed"));
                 }
             };
             let ledger = Ledger::open(self.directory.path()).await.unwrap();
@@ -132,22 +132,22 @@ impl SubmitterProcess {
 
     async fn apply_event(&mut self, event: Event) {
         match event {
-            Event::EndAt(step, progress) => *self.end.lock().unwrap() = Some((step, progress)),
-            Event::Answer(script) => self.chain.script([script]),
-            Event::Blocks(blocks) => {
+            Event::KillAt(step, progress) => *self.kill_at.lock().unwrap() = Some((step, progress)),
+            Event::Script(script) => self.chain.script([script]),
+            Event::MineBlocks(blocks) => {
                 self.chain.mine(blocks);
                 // Epochs also begin without a trigger.
                 if self.head().since(self.rules.schedule.last_epoch) >= u32::from(TEMPO) {
                     self.next_epoch();
                 }
             }
-            Event::Undo(blocks, is_kept) => {
+            Event::Revert(blocks, is_kept) => {
                 self.chain.revert(blocks);
                 if is_kept {
                     self.chain.include_reverted();
                 }
             }
-            Event::Epoch => self.next_epoch(),
+            Event::NextEpoch => self.next_epoch(),
             Event::Unreachable(unreachable) => self.set_unreachable(unreachable),
             Event::Submit | Event::Advance | Event::Retry => {
                 let Some(submitter) = self.submitter().await else { return };
@@ -229,14 +229,14 @@ impl SubmitterProcess {
     /// Makes the chain reachable and mines blocks, after which no intent may stay open.
     async fn settle(&mut self) -> Result<(), TestCaseError> {
         self.set_unreachable(false);
-        *self.end.lock().unwrap() = None;
+        *self.kill_at.lock().unwrap() = None;
         for _ in 0..4 {
-            self.apply_event(Event::Blocks(64)).await;
+            self.apply_event(Event::MineBlocks(64)).await;
             self.next_epoch();
             self.apply_event(Event::Advance).await;
             self.check().await?;
         }
-        self.apply_event(Event::Blocks(200)).await;
+        self.apply_event(Event::MineBlocks(200)).await;
         self.apply_event(Event::Advance).await;
         let open = self.submitter().await.unwrap().advance().await.unwrap();
         prop_assert!(open.is_empty(), "{:?}", open);
@@ -266,12 +266,12 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let commit_reveal = is_by_hash.then_some(CommitReveal { version: 2, period_epochs: 1 });
-            let mut machine = SubmitterProcess::new(commit_reveal, finality_lag);
+            let mut process = SubmitterProcess::new(commit_reveal, finality_lag);
             for event in events {
-                machine.apply_event(event).await;
-                machine.check().await?;
+                process.apply_event(event).await;
+                process.check().await?;
             }
-            machine.settle().await
+            process.settle().await
         })?;
     }
 }

@@ -51,15 +51,15 @@ impl Fixture {
 
     /// Runs a process until it exits.
     async fn run(&self, tasks: usize) -> ChildResult {
-        let (status, end) = child::run(&self.task(tasks, None)).await;
+        let (status, result) = child::run(&self.task(tasks, None)).await;
         assert!(status.success(), "{status}");
-        end.unwrap()
+        result.unwrap()
     }
 
     /// Runs a process until it is killed.
     async fn run_until(&self, step: Step, progress: StepProgress) {
-        let (status, end) = child::run(&self.task(1, Some((step, progress)))).await;
-        assert_eq!((status.signal(), end), (Some(KILL), None), "at {step:?} {progress:?}");
+        let (status, result) = child::run(&self.task(1, Some((step, progress)))).await;
+        assert_eq!((status.signal(), result), (Some(KILL), None), "at {step:?} {progress:?}");
     }
 
     fn path(&self) -> &Path {
@@ -80,7 +80,7 @@ impl Fixture {
 }
 
 /// Kills a process at each moment, then starts another.
-async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentState) {
+async fn assert_survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentState) {
     use StepProgress::{
         ExtrinsicStored, IntentStored, OutcomeStored, ResponseReceived, Sending, Signed,
     };
@@ -91,11 +91,15 @@ async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentSta
         fixture.run_until(Step::Submit, progress).await;
         let sent = usize::from(matches!(progress, ResponseReceived | OutcomeStored));
         assert_eq!(fixture.chain.included().len(), sent, "{progress:?}");
-        let end = fixture.run(1).await;
-        assert_eq!((fixture.chain.included().len(), end.extrinsics.len()), (1, 1), "{progress:?}");
+        let result = fixture.run(1).await;
+        assert_eq!(
+            (fixture.chain.included().len(), result.extrinsics.len()),
+            (1, 1),
+            "{progress:?}"
+        );
         assert_eq!(
             fixture.chain.included().first().map(|one| one.hash.to_string()),
-            end.extrinsics.into_iter().next()
+            result.extrinsics.into_iter().next()
         );
         assert_eq!(fixture.ledger().await, (expected, 1, 0), "{progress:?}");
     }
@@ -103,17 +107,19 @@ async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentSta
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn weights_survive_a_kill_at_every_moment() {
-    survives_kills(None, IntentState::Done).await;
+    assert_survives_kills(None, IntentState::Done).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn timelocked_weights_survive_a_kill_at_every_moment() {
-    survives_kills(Some(CommitReveal { version: 4, period_epochs: 1 }), IntentState::Done).await;
+    assert_survives_kills(Some(CommitReveal { version: 4, period_epochs: 1 }), IntentState::Done)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commits_survive_a_kill_at_every_moment() {
-    survives_kills(Some(CommitReveal { version: 2, period_epochs: 1 }), IntentState::Open).await;
+    assert_survives_kills(Some(CommitReveal { version: 2, period_epochs: 1 }), IntentState::Open)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,8 +130,8 @@ async fn reveals_survive_a_kill_at_every_moment() {
         fixture.run(1).await;
         fixture.next_epoch().await;
         fixture.run_until(Step::Reveal, progress).await;
-        let end = fixture.run(0).await;
-        assert_eq!(end.extrinsics.len(), 0, "nothing new was submitted");
+        let result = fixture.run(0).await;
+        assert_eq!(result.extrinsics.len(), 0, "nothing new was submitted");
         assert_eq!(fixture.chain.included().len(), 2, "{progress:?}");
         assert_eq!(fixture.ledger().await, (IntentState::Done, 1, 1), "{progress:?}");
     }
@@ -136,9 +142,9 @@ async fn two_processes_with_64_threads_each_submit_once() {
     let fixture = Fixture::new(None).await;
     let task = fixture.task(64, None);
     let (first, second) = tokio::join!(child::run(&task), child::run(&task));
-    for (status, end) in [first, second] {
+    for (status, result) in [first, second] {
         assert!(status.success(), "{status}");
-        assert_eq!(end.unwrap().extrinsics.len(), 1, "all tasks report the same extrinsic");
+        assert_eq!(result.unwrap().extrinsics.len(), 1, "all tasks report the same extrinsic");
     }
     assert_eq!((fixture.chain.submitted().len(), fixture.chain.included().len()), (1, 1));
     assert_eq!(fixture.ledger().await, (IntentState::Done, 1, 0));

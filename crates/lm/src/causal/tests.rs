@@ -89,7 +89,7 @@ fn compare(model: &CausalModel, name: &str, weights: &str, (largest, typical): (
 }
 
 #[test]
-fn language_model_of_a_gguf_file_has_the_logits_of_the_causal_model() {
+fn language_model_and_causal_model_have_equal_logits() {
     for name in [
         "llama-q8_0.gguf",
         "llama-q4_0.gguf",
@@ -491,26 +491,30 @@ fn can_compute(path: &Path, case: &str) -> bool {
 /// Replaces up to four bytes, or groups of bytes, by others.
 fn change(bytes: &mut [u8], seed: u64) {
     let mut generator = SplitMix64::new(seed);
-    for _ in 0..=generator.bits() % 4 {
-        let index = (generator.bits() % bytes.len() as u64) as usize;
+    for _ in 0..=generator.next_bits() % 4 {
+        let index = (generator.next_bits() % bytes.len() as u64) as usize;
         let (end, value) = (
-            bytes.len().min(index + [1, 1, 4, 8][(generator.bits() % 4) as usize]),
-            generator.bits() as u8,
+            bytes.len().min(index + [1, 1, 4, 8][(generator.next_bits() % 4) as usize]),
+            generator.next_bits() as u8,
         );
-        bytes[index..end].fill([value, 0, 0x7f, 0xff][(generator.bits() % 4) as usize]);
+        bytes[index..end].fill([value, 0, 0x7f, 0xff][(generator.next_bits() % 4) as usize]);
     }
 }
 
 /// Replaces up to three digits of a JSON text by other ones, or by a greater number.
 fn change_digits(text: &mut Vec<u8>, seed: u64) {
     let mut generator = SplitMix64::new(seed);
-    for _ in 0..=generator.bits() % 3 {
+    for _ in 0..=generator.next_bits() % 3 {
         let digits: Vec<usize> =
             (0..text.len()).filter(|offset| text[*offset].is_ascii_digit()).collect();
-        let offset = digits[(generator.bits() % digits.len() as u64) as usize];
-        let number =
-            [generator.bits() % 10, generator.bits() % 1_000, 4_000_000_000, generator.bits()];
-        let number = number[(generator.bits() % 4) as usize].to_string();
+        let offset = digits[(generator.next_bits() % digits.len() as u64) as usize];
+        let number = [
+            generator.next_bits() % 10,
+            generator.next_bits() % 1_000,
+            4_000_000_000,
+            generator.next_bits(),
+        ];
+        let number = number[(generator.next_bits() % 4) as usize].to_string();
         text.splice(offset..=offset, number.into_bytes());
     }
 }

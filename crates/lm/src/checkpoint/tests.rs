@@ -101,7 +101,7 @@ fn model_is_loaded_from_directory() {
     let model = open(folder.path()).unwrap();
     assert_eq!(model.completion_prompt("ab\u{e9}").unwrap(), [0, 5, 6, 7]);
     assert_eq!(model.vocabulary().decode(&[5, 6, 7, 1]), "ab\u{e9}");
-    assert_eq!(model.vocabulary().ends(), [1, 2]);
+    assert_eq!(model.vocabulary().end_tokens(), [1, 2]);
     // In plain text, the name of a special token has no special meaning; only its letters a and b
     // are in this vocabulary.
     assert_eq!(model.vocabulary().encode("ab</s>").unwrap(), [5]);

@@ -82,7 +82,7 @@ impl Format {
     }
 
     /// Returns the number of a tile's lines before those with weights: the scales, and the minima.
-    const fn heads(self) -> usize {
+    const fn header_lines(self) -> usize {
         match self {
             Self::Four | Self::Eight => 1,
             Self::FourWithMinima => 2,
@@ -126,25 +126,28 @@ impl Nibbles {
             return Ok(None);
         }
         let (outputs, inputs) = blocks.shape().dims2()?;
-        let (width, lines, heads) = (inputs / INPUTS, format.height(), format.heads());
+        let (width, lines, header_lines) =
+            (inputs / INPUTS, format.height(), format.header_lines());
         let length = outputs.div_ceil(OUTPUTS) * width * lines * size_of::<Line>();
         let mut memory = allocate(length).map_err(Error::from)?;
         // A block has the scale and the minimum as 16-bit floats, and then the weights.
-        let (bytes, size) = (blocks.data()?, 2 * heads + 4 * (lines - heads));
-        let floats: Vec<u8> =
-            bytes.chunks_exact(size).flat_map(|block| block[..2 * heads].iter().copied()).collect();
+        let (bytes, size) = (blocks.data()?, 2 * header_lines + 4 * (lines - header_lines));
+        let floats: Vec<u8> = bytes
+            .chunks_exact(size)
+            .flat_map(|block| block[..2 * header_lines].iter().copied())
+            .collect();
         let floats =
             Tensor::from_raw_buffer(&floats, DType::F16, &[floats.len() / 2], &Device::Cpu)?;
         let floats = floats.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-        let rows = bytes.chunks_exact(width * size).zip(floats.chunks_exact(width * heads));
+        let rows = bytes.chunks_exact(width * size).zip(floats.chunks_exact(width * header_lines));
         // Bytes become unsigned, as nibbles are.
         let sign = if format == Format::Eight { 0x8080_8080 } else { 0 };
         let packed: &mut [Line] = bytemuck::cast_slice_mut(&mut memory);
         for (output, (blocks, floats)) in rows.enumerate() {
             let tiles = packed[output / OUTPUTS * width * lines..].chunks_exact_mut(lines);
-            let blocks = blocks.chunks_exact(size).zip(floats.chunks_exact(heads));
+            let blocks = blocks.chunks_exact(size).zip(floats.chunks_exact(header_lines));
             for (tile, (block, floats)) in tiles.zip(blocks) {
-                let words = block[2 * heads..]
+                let words = block[2 * header_lines..]
                     .as_chunks()
                     .0
                     .iter()
@@ -243,8 +246,9 @@ impl Nibbles {
                 };
                 let zero = self.format.zero() as f32;
                 let weight = |byte: u8| scale * (f32::from(byte) - zero) + minimum;
-                let bytes =
-                    tile[self.format.heads()..].iter().flat_map(|line| line[lane].to_le_bytes());
+                let bytes = tile[self.format.header_lines()..]
+                    .iter()
+                    .flat_map(|line| line[lane].to_le_bytes());
                 match self.format {
                     Format::Four | Format::FourWithMinima => {
                         let low = bytes.clone().map(|byte| byte & 0x0f);
@@ -394,19 +398,22 @@ fn dots<S: Bytes, const LINES: usize, const M: usize>(
     let (mask, four) = (simd.splat_u32s(0x0f0f_0f0f), simd.splat_u32s(4));
     let factor = if LINES == LINES_8_BIT { 16 } else { 1 };
     let has_minima = LINES == LINES_4_BIT_WITH_MINIMA;
-    let heads = if has_minima { 2 } else { 1 };
+    let header_lines = if has_minima { 2 } else { 1 };
     for part in 0..OUTPUTS / S::U32_LANES {
         let mut sums = [simd.splat_f32s(0.0); M];
         for (block_index, tile) in tiles.iter().enumerate() {
             let (mut low_sums, mut high_sums) = ([simd.splat_i16s(0); M], [simd.splat_i16s(0); M]);
-            for number in heads..LINES {
+            for number in header_lines..LINES {
                 let bytes = S::as_simd_u32s(&tile[number]).0[part];
                 let low = simd.and_u32s(bytes, mask);
                 let high = simd.and_u32s(simd.wrapping_dyn_shr_u32s(bytes, four), mask);
                 for m in 0..M {
                     let words = &input[m][block_index].words;
-                    low_sums[m] =
-                        simd.add_products(low_sums[m], low, simd.splat_i32s(words[number - heads]));
+                    low_sums[m] = simd.add_products(
+                        low_sums[m],
+                        low,
+                        simd.splat_i32s(words[number - header_lines]),
+                    );
                     // With 8 bits, these are the same inputs.
                     high_sums[m] = simd.add_products(
                         high_sums[m],

@@ -60,7 +60,7 @@ impl Stream {
                 let last_text = self.text.finish(model.vocabulary());
                 let mut text = event(&end_chunk(model, request, &last_text, finish.as_str()));
                 if request.wants_usage {
-                    let mut chunk = head(model, request);
+                    let mut chunk = common_fields(model, request);
                     chunk.insert("choices".to_owned(), json!([]));
                     chunk.insert("usage".to_owned(), usage(self.prompt_tokens, self.tokens));
                     text.push_str(&event(&Value::Object(chunk)));
@@ -103,7 +103,7 @@ pub(super) async fn complete_response(
     } else {
         json!({"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish})
     };
-    let mut response = head(model, request);
+    let mut response = common_fields(model, request);
     response.insert(
         "object".to_owned(),
         if request.is_chat() { "chat.completion" } else { "text_completion" }.into(),
@@ -129,18 +129,18 @@ fn usage(prompt: usize, completion: usize) -> Value {
     })
 }
 
-fn head(model: &LanguageModel, request: &Request) -> Map<String, Value> {
+fn common_fields(model: &LanguageModel, request: &Request) -> Map<String, Value> {
     let (id, object) = if request.is_chat() {
         ("chatcmpl-0", "chat.completion.chunk")
     } else {
         ("cmpl-0", "text_completion")
     };
-    let mut head = Map::new();
-    head.insert("id".to_owned(), id.into());
-    head.insert("object".to_owned(), object.into());
-    head.insert("created".to_owned(), 0.into());
-    head.insert("model".to_owned(), model.name().into());
-    head
+    let mut fields = Map::new();
+    fields.insert("id".to_owned(), id.into());
+    fields.insert("object".to_owned(), object.into());
+    fields.insert("created".to_owned(), 0.into());
+    fields.insert("model".to_owned(), model.name().into());
+    fields
 }
 
 fn step_chunk(model: &LanguageModel, request: &Request, step: &Step, text: &str) -> Value {
@@ -151,7 +151,7 @@ fn step_chunk(model: &LanguageModel, request: &Request, step: &Step, text: &str)
     } else {
         json!({"index": 0, "text": text, "logprobs": logprobs, "finish_reason": null})
     };
-    let mut chunk = head(model, request);
+    let mut chunk = common_fields(model, request);
     chunk.insert("choices".to_owned(), json!([choice]));
     Value::Object(chunk)
 }
@@ -163,7 +163,7 @@ fn end_chunk(model: &LanguageModel, request: &Request, text: &str, finish: &str)
     } else {
         json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish})
     };
-    let mut chunk = head(model, request);
+    let mut chunk = common_fields(model, request);
     chunk.insert("choices".to_owned(), json!([choice]));
     Value::Object(chunk)
 }
@@ -245,7 +245,7 @@ fn prompt_logprob(model: &LanguageModel, rank: u32, logprob: f64, token: u32) ->
 
 /// Returns the text of a token; end tokens are returned by name, as in other servers.
 fn token_text(model: &LanguageModel, token: u32) -> &str {
-    if model.vocabulary().ends().contains(&token) {
+    if model.vocabulary().end_tokens().contains(&token) {
         "<|end|>"
     } else {
         model.vocabulary().text(token)

@@ -55,10 +55,10 @@ async fn streamed_and_complete_responses_are_equal() {
 
 #[tokio::test]
 async fn prompt_log_probabilities_are_returned() {
-    let (_, answer) = post("/v1/chat/completions", &chat(&json!({}))).await;
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    let content = answer.pointer("/choices/0/message/content").unwrap().as_str().unwrap();
-    let generated = answer.pointer("/choices/0/logprobs/content").unwrap().as_array().unwrap();
+    let (_, response) = post("/v1/chat/completions", &chat(&json!({}))).await;
+    let response: Value = serde_json::from_str(&response).unwrap();
+    let content = response.pointer("/choices/0/message/content").unwrap().as_str().unwrap();
+    let generated = response.pointer("/choices/0/logprobs/content").unwrap().as_array().unwrap();
     let messages =
         json!([{"role": "user", "content": "stan"}, {"role": "assistant", "content": content}]);
     let options = json!({"messages": messages, "continue_final_message": true, "prompt_logprobs": 5, "max_tokens": 1});
@@ -80,10 +80,10 @@ async fn prompt_log_probabilities_are_returned() {
 #[tokio::test]
 async fn text_completions_have_their_own_format() {
     let body = json!({"prompt": "stan", "max_tokens": 3, "temperature": 0, "logprobs": 2});
-    let (status, answer) = post("/v1/completions", &body).await;
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((status, &answer["object"]), (StatusCode::OK, &json!("text_completion")));
-    let logprobs = &answer["choices"][0]["logprobs"];
+    let (status, response) = post("/v1/completions", &body).await;
+    let response: Value = serde_json::from_str(&response).unwrap();
+    assert_eq!((status, &response["object"]), (StatusCode::OK, &json!("text_completion")));
+    let logprobs = &response["choices"][0]["logprobs"];
     assert_eq!(
         logprobs["tokens"].as_array().unwrap().len(),
         logprobs["token_logprobs"].as_array().unwrap().len()
@@ -121,10 +121,10 @@ async fn invalid_field_is_named_in_the_error() {
         ("/v1/chat/completions", chat(&json!({"stream": 1})), json!("stream")),
         ("/v1/completions", json!({"prompt": ["a"]}), json!("prompt")),
     ] {
-        let (status, answer) = post(path, &body).await;
-        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let (status, response) = post(path, &body).await;
+        let response: Value = serde_json::from_str(&response).unwrap();
         assert_eq!(
-            (status, &answer["error"]["param"]),
+            (status, &response["error"]["param"]),
             (StatusCode::BAD_REQUEST, &param),
             "{body}"
         );
@@ -142,10 +142,10 @@ async fn embeddings_have_both_encodings() {
         )
         .await
     };
-    let (status, answer) = embed(json!(["stan", "tron in", "stan"]), "float").await;
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((status, &answer["object"]), (StatusCode::OK, &json!("list")));
-    let data = answer["data"].as_array().unwrap();
+    let (status, response) = embed(json!(["stan", "tron in", "stan"]), "float").await;
+    let response: Value = serde_json::from_str(&response).unwrap();
+    assert_eq!((status, &response["object"]), (StatusCode::OK, &json!("list")));
+    let data = response["data"].as_array().unwrap();
     let vector = |index: usize| -> Vec<f64> {
         assert_eq!(data[index]["index"], index);
         data[index]["embedding"]
@@ -161,8 +161,8 @@ async fn embeddings_have_both_encodings() {
     assert!((cosine(0, 0) - 1.0).abs() < 1e-5 && (cosine(0, 2) - 1.0).abs() < 1e-5);
     assert!(cosine(0, 1) < 0.99, "{}", cosine(0, 1));
     // Each of the three texts has the begin token and one to three tokens of text.
-    let tokens = answer["usage"]["prompt_tokens"].as_u64().unwrap();
-    assert_eq!(answer["usage"]["total_tokens"], tokens);
+    let tokens = response["usage"]["prompt_tokens"].as_u64().unwrap();
+    assert_eq!(response["usage"]["total_tokens"], tokens);
     assert!((6..=12).contains(&tokens), "{tokens}");
     let (_, encoded) = embed(json!("stan"), "base64").await;
     let encoded: Value = serde_json::from_str(&encoded).unwrap();
@@ -177,12 +177,12 @@ async fn embeddings_have_both_encodings() {
         (json!({"input": "a", "dimensions": 7}), "dimensions"),
         (json!({"input": "~".repeat(5_000)}), "input"),
     ] {
-        let (status, answer) = post("/v1/embeddings", &body).await;
-        let answer: Value = serde_json::from_str(&answer).unwrap();
+        let (status, response) = post("/v1/embeddings", &body).await;
+        let response: Value = serde_json::from_str(&response).unwrap();
         assert_eq!(
-            (status, &answer["error"]["param"]),
+            (status, &response["error"]["param"]),
             (StatusCode::BAD_REQUEST, &json!(param)),
-            "{answer}"
+            "{response}"
         );
     }
 }

@@ -84,7 +84,7 @@ fn templates_of_models_render_as_in_transformers() {
     }
 }
 
-/// Columns: template · what a direct prompt has after the prompt of other answers
+/// Columns: template · text that a direct prompt appends to the prompt of an answer
 #[test]
 fn direct_prompt_ends_the_reasoning_of_models_that_reason() {
     for (template, added) in

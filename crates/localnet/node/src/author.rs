@@ -60,25 +60,25 @@ const MAX_TIME: u64 = 253_402_207_200_000;
 /// Action of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// A number of blocks.
+    /// Produces a number of blocks.
     MineBlocks(u32),
-    /// Nothing: wakes the author after a submission, for [`Clock::Instant`].
-    IncludeSubmitted,
-    /// The next block in which this subnet's epoch runs.
+    /// Only wakes the author after a submission, for [`Clock::Instant`].
+    Wake,
+    /// Produces blocks up to the next one in which this subnet's epoch runs.
     MineToEpoch(u16),
-    /// The block of a named snapshot, to which the chain is reverted.
+    /// Reverts the chain to the block of a named snapshot.
     Revert(String),
-    /// A later time of the following blocks, by this many milliseconds.
+    /// Adds this many milliseconds to the timestamps of the following blocks.
     Advance(u64),
-    /// A block with a call of this account, whose key is not needed.
+    /// Produces a block with a call of this account, whose key is not needed.
     Impersonate(AccountId, Box<RuntimeCall>),
-    /// A block that sets these storage keys, or removes those without a value.
+    /// Produces a block that sets these storage keys, or removes those without a value.
     SetStorage(Vec<StorageEntry>),
-    /// Blocks of the followed node, in order.
+    /// Imports blocks of the followed node, in order.
     Import(Vec<Block>),
-    /// A stored block to which the followed node has reverted.
+    /// Reverts the chain to a stored block, as the followed node did.
     Rewind(H256),
-    /// A block of the followed node with its state, from which the chain restarts.
+    /// Restarts the chain from a block of the followed node and its state.
     Restart(Box<Checkpoint>),
 }
 
@@ -220,7 +220,7 @@ impl Author {
     /// Returns the time of the next block. Missed blocks are skipped and not produced later.
     fn next_due(&self, due_at: Instant) -> Instant {
         match self.clock {
-            Clock::Every(pause) => (due_at + pause).max(Instant::now()),
+            Clock::Every(interval) => (due_at + interval).max(Instant::now()),
             Clock::Fastest | Clock::Manual | Clock::Instant => due_at,
         }
     }
@@ -252,7 +252,7 @@ impl Author {
     fn execute(&mut self, command: Command) {
         let Command { action, reply } = command;
         let executed = match action {
-            Action::IncludeSubmitted => Ok(None),
+            Action::Wake => Ok(None),
             Action::MineBlocks(blocks) => {
                 self.produce_blocks(blocks, || !reply.is_closed()).map(|()| None)
             }

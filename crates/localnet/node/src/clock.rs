@@ -26,7 +26,7 @@ impl Clock {
     /// interval use the block time of the fast local network.
     pub(crate) fn slot(self) -> u64 {
         match self {
-            Self::Every(pause) => u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1),
+            Self::Every(interval) => u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1),
             Self::Fastest | Self::Manual | Self::Instant => 250,
         }
     }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn block_time_follows_the_initial_clock() {
+    fn slot_duration_follows_clock() {
         let every_micros = |micros| Clock::Every(Duration::from_micros(micros));
         let clocks = [
             Clock::PRODUCTION,
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn block_time_is_wall_clock_and_at_least_a_slot_after_parent() {
+    fn timestamp_is_at_least_one_slot_after_parent() {
         for (clock, parent, now, timestamp) in [
             (Clock::FAST, 1_000, 5_000, 5_000),
             (Clock::FAST, 5_000, 5_100, 5_250),

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_method_is_reported() {
+    fn unknown_runtime_method_is_an_error() {
         let state = InMemoryBackend::<BlakeTwo256>::default();
         let error = call(&mut Overlay::default(), &state, "No_such", &[]).unwrap_err();
         assert_eq!(error.to_string(), "Exported method No_such is not found");

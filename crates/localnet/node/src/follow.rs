@@ -1,10 +1,10 @@
 //! Following another node: a node imports the blocks of its leader, and forwards extrinsics to it.
 //!
-//! The follower only uses the leader's public JSON-RPC methods, and trusts none of its answers: it
-//! executes each block and compares the result with the header. A revert of the leader shows as a
-//! head that does not follow the follower's own: the follower reverts to the newest block that both
-//! chains have. Only if there is none, or if the leader has pruned the next block, does the
-//! follower fetch a complete state and continue from there.
+//! The follower only uses the leader's public JSON-RPC methods, and trusts none of its responses:
+//! it executes each block and compares the result with the header. If the leader reverts, its new
+//! head does not descend from the follower's head: the follower then reverts to the newest block
+//! that both chains have. Only if there is none, or if the leader has pruned the next block, does
+//! the follower fetch a complete state and continue from there.
 
 mod leader;
 

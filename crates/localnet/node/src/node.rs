@@ -486,7 +486,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_database_is_an_error_with_its_path() {
+    fn panic_at_startup_names_the_database() {
         let config =
             NodeConfig { directory: Some("chain".into()), ..NodeConfig::new(Storage::default()) };
         let error = catch_panic::<()>(&config, || panic!("a bad page")).unwrap_err().to_string();

@@ -1,10 +1,10 @@
 //! The file format: lines of JSON.
 //!
-//! The first line names the format, the chain, the block and the subnets, and lists what was left
-//! out. For each item follow a line with its name, its encoding, the first bytes of its keys and
-//! the number of its entries, and a line `[key, value]` for each entry, ordered by key, where the
-//! key lacks these first bytes. The last line has the number of all entries and the BLAKE2b-256
-//! hash of all preceding bytes. Bytes are in hexadecimal digits.
+//! The first line names the format, the chain, the block and the subnets, and lists the omitted
+//! items. Each item has a line with its name, its encoding, the common prefix of its keys and the
+//! number of its entries, followed by a line `[key, value]` for each entry, ordered by key and
+//! without the prefix. The last line has the number of all entries and the BLAKE2b-256 hash of all
+//! preceding bytes. Bytes are in hexadecimal digits.
 
 use std::collections::BTreeMap;
 use std::fs::File;

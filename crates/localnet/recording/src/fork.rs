@@ -1,4 +1,4 @@
-//! A genesis state with a recording.
+//! Import of a recording into a genesis state.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use super::{OmittedItem, REQUIRED, Recording, RecordingError};
 /// Name of the item that says whether a subnet exists.
 const NETWORKS: &str = "SubtensorModule.NetworksAdded";
 
-/// Summary of the data that a fork took from a recording.
+/// Summary of the data that a fork imported from a recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fork {
     /// Number of storage entries in the genesis state that come from the recording.
     pub entries: usize,
-    /// Recorded items that this program's runtime cannot take.
+    /// Recorded items that this program's runtime cannot import.
     pub omitted_items: Vec<OmittedItem>,
 }
 
 impl Recording {
-    /// Continues the recorded chain: sets the recording in the genesis state of a new chain, whose
-    /// first block has the number of the recorded one.
+    /// Continues the recorded chain: writes the recorded entries into the genesis state of a new
+    /// chain, whose first block has the number of the recorded one.
     ///
     /// Recorded subnets replace those of the genesis state, and dormant ones fill gaps between
     /// netuids. The accounts of the genesis state keep at least their balances there. Totals count
@@ -94,8 +94,8 @@ impl Recording {
         Ok(Fork { entries: count, omitted_items })
     }
 
-    /// Whether a key belongs to the item, and to a recorded subnet if it belongs to a subnet. Of
-    /// root, every recording has the stake.
+    /// Whether a key belongs to the item, and to a recorded subnet if it belongs to a subnet. Every
+    /// recording also has the stake on root.
     fn can_contain(&self, item: &Item, key: &[u8]) -> bool {
         let is_by_subnet = matches!(item.access, Access::Subnet | Access::Mechanism);
         match item.netuid(key) {
@@ -105,7 +105,7 @@ impl Recording {
         }
     }
 
-    /// Removes what a state has of an item for the recorded subnets.
+    /// Removes the recorded subnets' entries of an item from a state.
     fn remove_subnets(&self, item: &Item, state: &mut Storage) {
         let start = item.prefix().to_vec();
         let keys = state

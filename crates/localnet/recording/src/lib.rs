@@ -1,9 +1,9 @@
 //! Recordings: the state of some subnets of another chain, for the genesis state of a fork.
 //!
-//! [`record`] reads from a node what belongs to the subnets: their storage, their neurons, every
-//! stake in them, and the accounts of their owners and stakers, with the root stake on their
-//! hotkeys. [`Recording::fork`] sets it in a genesis state. Both take only storage items that the
-//! development chain has with the same encoding; the others are listed. Shares of stake that the
+//! [`record`] reads everything that belongs to the subnets from a node: their storage, their
+//! neurons, every stake in them, and the accounts of their owners and stakers, with the root stake
+//! on their hotkeys. [`Recording::fork`] writes it into a genesis state. Both omit, and list, the
+//! storage items that the development chain lacks or encodes differently. Shares of stake that the
 //! main network stores in older items are converted.
 //!
 //! ```no_run
@@ -44,7 +44,7 @@ use taonet_localnet_runtime::fork::MetadataError;
 pub use fork::Fork;
 pub use record::{RecordError, Source, record};
 
-/// Items without which there is no state of a subnet to continue.
+/// Items without which a subnet cannot continue.
 const REQUIRED: [&str; 11] = [
     "SubtensorModule.AlphaV2",
     "SubtensorModule.Keys",
@@ -81,7 +81,7 @@ pub struct Origin {
 pub struct OmittedItem {
     /// Name of the item, such as `SubtensorModule.Tempo`.
     pub item: String,
-    /// Why it was left out.
+    /// Why it was omitted.
     pub reason: String,
 }
 
@@ -96,9 +96,9 @@ impl OmittedItem {
 struct RecordedItem {
     /// The encoding of keys and values.
     encoding: String,
-    /// The first bytes of all keys.
+    /// The common prefix of all keys.
     prefix: Vec<u8>,
-    /// Values by the rest of their keys.
+    /// Values by key, without the prefix.
     entries: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 

@@ -127,7 +127,7 @@ pub async fn record<S: Source + Sync>(
     Ok(Recording { origin, netuids, omitted_items, items: group_by_item(&items, &entries) })
 }
 
-/// The items of a recorded chain beside the localnet's.
+/// A comparison of the recorded chain's items with those of the localnet.
 struct Comparison {
     /// Items that both runtimes have with the same encoding.
     items: BTreeMap<String, Item>,
@@ -171,8 +171,9 @@ fn group_by_item(
 ) -> BTreeMap<String, RecordedItem> {
     let recorded = items.iter().map(|(name, item)| {
         let prefix = item.prefix().to_vec();
-        let own = entries.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
-        let entries = own.map(|(key, value)| {
+        let item_entries =
+            entries.range(prefix.clone()..).take_while(|(key, _)| key.starts_with(&prefix));
+        let entries = item_entries.map(|(key, value)| {
             (key.get(prefix.len()..).unwrap_or_default().to_vec(), value.clone())
         });
         let entries = entries.collect();

@@ -65,7 +65,7 @@ fn epoch(epochs: &BTreeMap<Vec<u8>, u64>, item: &Item, key: &[u8]) -> u64 {
         .unwrap_or_default()
 }
 
-/// Removes the entries of an item; returns their values by the rest of their keys.
+/// Removes the entries of an item; returns their values by key, without the item's prefix.
 fn take<T: DecodeAll>(
     items: &BTreeMap<String, Item>,
     name: &'static str,

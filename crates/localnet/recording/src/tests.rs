@@ -127,12 +127,12 @@ fn recordings() -> impl Strategy<Value = Recording> {
 
 proptest! {
     #[test]
-    fn a_recording_is_read_as_it_was_written(recording in recordings()) {
+    fn written_recording_round_trips(recording in recordings()) {
         prop_assert_eq!(read(&encode(&recording)).unwrap(), recording);
     }
 
     #[test]
-    fn a_truncated_or_corrupt_file_is_refused(
+    fn truncated_or_corrupt_file_is_refused(
         recording in recordings(), at in any::<prop::sample::Index>(), change in 1_u8..,
     ) {
         let bytes = encode(&recording);
@@ -145,7 +145,7 @@ proptest! {
     }
 
     #[test]
-    fn a_fixed_point_share_keeps_its_first_digits(bits: u128, zeros in 0..128_u32) {
+    fn fixed_point_share_keeps_21_digits(bits: u128, zeros in 0..128_u32) {
         let bits = (bits >> zeros).max(1);
         let share = from_fixed_point(bits);
         prop_assert!((10_u128.pow(20) + 1..=10_u128.pow(21)).contains(&share.mantissa));
@@ -194,7 +194,7 @@ fn file_that_is_not_a_recording_is_refused_with_a_hint() {
 }
 
 #[tokio::test]
-async fn a_fork_has_the_recorded_subnets() {
+async fn fork_has_recorded_subnets() {
     let alice = development_account("Alice").unwrap();
     let source = genesis_with(|| {
         Tempo::<Runtime>::insert(NetUid(BABELBIT), 77);
@@ -318,7 +318,7 @@ async fn stake_shares_have_the_values_of_the_main_network() {
 }
 
 #[tokio::test]
-async fn shares_that_cannot_be_read_are_refused() {
+async fn undecodable_shares_are_refused() {
     let mut source = genesis_with(|| {
         TotalHotkeyAlpha::<Runtime>::insert(
             AccountId32::new([8; 32]),
@@ -376,7 +376,7 @@ async fn unknown_subnets_and_other_runtimes_are_refused() {
 }
 
 #[tokio::test]
-async fn item_that_the_localnet_lacks_or_encodes_differently_is_omitted() {
+async fn incompatible_item_is_omitted() {
     let source = genesis_with(|| ());
     let mut other_metadata = metadata();
     let name = "Kappa".encode();
@@ -402,7 +402,7 @@ async fn item_that_the_localnet_lacks_or_encodes_differently_is_omitted() {
 }
 
 #[tokio::test]
-async fn a_recording_that_contradicts_itself_is_refused() {
+async fn inconsistent_recording_leaves_state_unchanged() {
     type Change = fn(&mut Recording);
     let source = genesis_with(|| ());
     let recording = record_subnets(&source, &[59]).await;

@@ -204,13 +204,13 @@ mod tests {
         assert_eq!(check(&[&directive], &extrinsic), Ok(()));
         assert_eq!(check(&[], &extrinsic), refused);
         // A payload of more than 256 bytes is hashed.
-        for (other, its) in [
+        for (other, other_directive) in [
             impersonated_extrinsic(1, "two"),
             impersonated_extrinsic(2, "one"),
             impersonated_extrinsic(1, &"long".repeat(100)),
         ] {
             assert_eq!(check(&[&directive], &other), refused);
-            assert_eq!(check(&[&directive, &its], &other), Ok(()));
+            assert_eq!(check(&[&directive, &other_directive], &other), Ok(()));
         }
     }
 

@@ -26,20 +26,20 @@ impl WeightToFee for ComputingTime {
 }
 
 /// Provider of the single block author's key.
-pub struct BlockAuthor;
+pub struct AuthorKey;
 
-impl Get<Option<AuthorityId>> for BlockAuthor {
+impl Get<Option<AuthorityId>> for AuthorKey {
     fn get() -> Option<AuthorityId> {
         pallet_aura::Authorities::<Runtime>::get().first().cloned()
     }
 }
 
 /// Provider of the single block author's account.
-pub struct Author;
+pub struct AuthorAccount;
 
-impl Get<Option<AccountId>> for Author {
+impl Get<Option<AccountId>> for AuthorAccount {
     fn get() -> Option<AccountId> {
-        BlockAuthor::get().map(|author| AccountId::new(sp_core::sr25519::Public::from(author).0))
+        AuthorKey::get().map(|author| AccountId::new(sp_core::sr25519::Public::from(author).0))
     }
 }
 
@@ -48,7 +48,7 @@ pub struct ToAuthor;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
     fn on_nonzero_unbalanced(fees: Credit<AccountId, Balances>) {
-        let uncredited = match Author::get() {
+        let uncredited = match AuthorAccount::get() {
             Some(author) => <Balances as Balanced<AccountId>>::resolve(&author, fees).err(),
             None => Some(fees),
         };

@@ -52,7 +52,7 @@ pub fn accounts() -> Vec<(AccountId, Balance)> {
 
 /// Completes the state of a chain that continues after block `block` with the recorded subnets
 /// `netuids`: the accounts in `endowed` have at least these free balances, totals count what is in
-/// the state, and no list names a hotkey that is not.
+/// the state, and no list names a hotkey without an owner in the state.
 pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Balance)]) {
     System::set_block_number(block);
     for (account, rao) in endowed {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn netuids_have_no_gaps() {
+    fn added_subnet_leaves_no_netuid_gaps() {
         at_genesis(|| {
             add_subnets(64).unwrap();
             complete(0, &[64], &[]);

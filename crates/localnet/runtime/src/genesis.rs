@@ -10,8 +10,8 @@ use crate::mev_shield::development_key;
 use crate::runtime::{AccountId, BlockNumber, Hash, Runtime, RuntimeGenesisConfig, SlotDuration};
 use crate::subtensor::MaxEpochsPerBlock;
 
-/// Seed of the well-known development phrase. To compute it from the phrase takes 2 048 rounds of
-/// HMAC-SHA512, for each account.
+/// Seed of the well-known development phrase. Computing it from the phrase would take 2 048
+/// rounds of HMAC-SHA512 for each account.
 const DEVELOPMENT_SEED: &str = "0xfac7959dbfe72f052e5a0c3c8d6530f202b02fd8f9f5ca3580ec8deb7797479e";
 
 /// Genesis balance of the wealthy accounts: 1 000 000 TAO, in rao.
@@ -162,8 +162,8 @@ pub fn genesis_with(preset: Preset, endowed: &[AccountId]) -> Result<Storage, Ge
     .map_err(GenesisError::Build)
 }
 
-/// Returns the number of the block with a genesis state: 0, or the block after which a fork
-/// continues.
+/// Returns the number of the block whose state is this genesis state: 0, or the block after which a
+/// fork continues.
 pub fn block_number(genesis: &Storage) -> BlockNumber {
     let number = genesis.top.get(storage_prefix(b"System", b"Number").as_slice());
     number.and_then(|bytes| BlockNumber::decode(&mut bytes.as_slice()).ok()).unwrap_or_default()

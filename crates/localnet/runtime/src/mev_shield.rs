@@ -278,8 +278,8 @@ pub mod pallet {
             encrypted_call: BoundedVec<u8, ConstU32<MAX_CIPHERTEXT>>,
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            let room = PendingExtrinsics::<T>::count() < MaxPendingExtrinsicsLimit::<T>::get();
-            ensure!(room, Error::<T>::TooManyPendingExtrinsics);
+            let has_room = PendingExtrinsics::<T>::count() < MaxPendingExtrinsicsLimit::<T>::get();
+            ensure!(has_room, Error::<T>::TooManyPendingExtrinsics);
             let index = NextPendingExtrinsicIndex::<T>::get();
             let submitted_at = frame_system::Pallet::<T>::block_number();
             PendingExtrinsics::<T>::insert(

@@ -228,7 +228,7 @@ impl alpha_assets::Config for Runtime {}
 
 impl subtensor::Config for Runtime {
     type Currency = Balances;
-    type Author = fees::Author;
+    type Author = fees::AuthorAccount;
     type Commitments = Commitments;
     type Crowdloans = Crowdloan;
     type Proxies = Proxy;
@@ -261,5 +261,5 @@ impl drand::Config for Runtime {
 }
 
 impl mev_shield::Config for Runtime {
-    type BlockAuthor = fees::BlockAuthor;
+    type BlockAuthor = fees::AuthorKey;
 }

@@ -96,13 +96,13 @@ pub trait Proxies<AccountId> {
     ///
     /// # Errors
     /// If the coldkey cannot pay the deposit.
-    fn add_beneficiary(lease: &AccountId, beneficiary: &AccountId) -> DispatchResult;
+    fn add_beneficiary(lease_coldkey: &AccountId, beneficiary: &AccountId) -> DispatchResult;
 
     /// Removes the beneficiary of a lease from the proxies of the lease's coldkey.
     ///
     /// # Errors
     /// If the beneficiary is not a proxy.
-    fn remove_beneficiary(lease: &AccountId, beneficiary: &AccountId) -> DispatchResult;
+    fn remove_beneficiary(lease_coldkey: &AccountId, beneficiary: &AccountId) -> DispatchResult;
 }
 
 /// Maximum ciphertext size of a timelocked commit, in bytes.

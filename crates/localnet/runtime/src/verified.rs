@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_known_signature_is_valid_for_its_message_and_signer_only() {
+    fn cached_signature_is_bound_to_message_and_signer() {
         let pair = |seed| sr25519::Pair::from_seed(&[seed; 32]);
         let account = |seed| AccountId::new(pair(seed).public().0);
         let sign = |seed, message: &[u8]| MultiSignature::Sr25519(pair(seed).sign(message));

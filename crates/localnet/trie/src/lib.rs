@@ -184,7 +184,7 @@ enum Edit {
 }
 
 impl Edit {
-    /// Returns the edit of a node that no change concerns.
+    /// Returns the edit of a node without further changes.
     fn of(node: Cow<'_, Node>) -> Self {
         match node {
             Cow::Borrowed(_) => Self::Same,
@@ -233,7 +233,7 @@ impl Update<'_> {
         let fork = changes
             .iter()
             .filter(|change| change.value.is_some())
-            .map(|change| common(change.nibbles_from(depth), &node.partial))
+            .map(|change| common_length(change.nibbles_from(depth), &node.partial))
             .filter(|common| *common < node.partial.len())
             .min();
         if let Some(fork) = fork {
@@ -435,6 +435,6 @@ fn child_prefix<'b>(
 }
 
 /// Returns the length of the common prefix.
-fn common(left: &[u8], right: &[u8]) -> usize {
+fn common_length(left: &[u8], right: &[u8]) -> usize {
     left.iter().zip(right).take_while(|(left, right)| left == right).count()
 }

@@ -152,7 +152,7 @@ impl Node {
         }
     }
 
-    /// Returns whether a child exists, and its place among the children.
+    /// Returns whether a child exists, and its index among the children.
     fn child_position(&self, nibble: u8) -> (bool, usize) {
         let bit = 1_u16 << nibble;
         (self.present & bit != 0, (self.present & (bit - 1)).count_ones() as usize)

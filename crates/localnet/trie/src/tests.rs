@@ -100,7 +100,7 @@ impl TriePair {
 }
 
 /// Returns the first half of a hash, as long as the hashes in storage keys.
-fn half(bytes: &[u8]) -> Vec<u8> {
+fn half_hash(bytes: &[u8]) -> Vec<u8> {
     BlakeTwo256::hash(bytes)[..16].to_vec()
 }
 
@@ -109,8 +109,8 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
     let nibbles = prop::sample::select(vec![0_u8, 1, 0x10, 0x11, 0xff]);
     let short = prop::collection::vec(nibbles.clone(), 0..4);
     let item = (0..3_u8, prop::collection::vec(nibbles, 0..3)).prop_map(|(pallet, suffix)| {
-        let mut key = half(&[pallet]);
-        key.extend(half(&[pallet % 2]));
+        let mut key = half_hash(&[pallet]);
+        key.extend(half_hash(&[pallet % 2]));
         key.extend(suffix);
         key
     });
@@ -131,7 +131,7 @@ fn delta() -> impl Strategy<Value = Delta> {
 enum Step {
     Change(Delta),
     RemoveAll,
-    /// Reads the nodes again.
+    /// Drops the nodes from memory, so that they are read again.
     Unload,
 }
 
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn a_missing_node_is_an_error(first in delta(), second in delta(), missing in any::<prop::sample::Index>()) {
+    fn missing_node_is_an_error(first in delta(), second in delta(), missing in any::<prop::sample::Index>()) {
         let mut both = TriePair::new();
         both.change(&first);
         both.unload();
@@ -186,8 +186,8 @@ proptest! {
 }
 
 /// 100 keys of a storage map with values of 40 bytes.
-fn map() -> Delta {
-    (0..100_u8).map(|number| (half(&[number]), Some(vec![1; 40]))).collect()
+fn map_items() -> Delta {
+    (0..100_u8).map(|number| (half_hash(&[number]), Some(vec![1; 40]))).collect()
 }
 
 #[test]
@@ -199,9 +199,9 @@ fn missing_root_node_is_an_error() {
 }
 
 #[test]
-fn a_malformed_node_is_an_error() {
+fn malformed_node_is_an_error() {
     let mut both = TriePair::new();
-    both.change(&map());
+    both.change(&map_items());
     both.unload();
     let root = both.tree.root();
     for bytes in [vec![], vec![0], vec![0xff; 9]] {
@@ -214,7 +214,7 @@ fn a_malformed_node_is_an_error() {
 #[test]
 fn ineffective_changes_leave_trie_unchanged() {
     let mut both = TriePair::new();
-    let delta = map();
+    let delta = map_items();
     both.change(&delta);
     let removed = (b"missing".to_vec(), None);
     let same = delta.iter().cloned().chain([removed]).collect::<Delta>();
@@ -252,10 +252,10 @@ impl TrieBackendStorage<BlakeTwo256> for CountingNodes<'_> {
 #[test]
 fn trie_nodes_are_read_once_and_counted_until_dropped() {
     let mut both = TriePair::new();
-    both.change(&map());
+    both.change(&map_items());
     both.unload();
     assert_eq!(both.tree.loaded_nodes(), 1, "only the tree");
-    let delta: Delta = vec![(map()[7].0.clone(), Some(vec![2]))];
+    let delta: Delta = vec![(map_items()[7].0.clone(), Some(vec![2]))];
     let nodes = CountingNodes(&both.disk, 0.into());
     let (changed_tree, _) = both.tree.with_changes(borrowed(&delta), &nodes).unwrap();
     let reads = nodes.1.into_inner();
@@ -270,12 +270,12 @@ fn trie_nodes_are_read_once_and_counted_until_dropped() {
 }
 
 #[test]
-fn the_database_of_the_trie_gives_the_same_values() {
+fn reference_backend_reads_the_same_values() {
     let mut both = TriePair::new();
-    both.change(&map());
+    both.change(&map_items());
     let mut database = PrefixedMemoryDB::<BlakeTwo256>::default();
     let (tree, transaction) =
-        Tree::new(empty_root()).with_changes(borrowed(&map()), &both.disk).unwrap();
+        Tree::new(empty_root()).with_changes(borrowed(&map_items()), &both.disk).unwrap();
     database.consolidate(transaction);
     for (name, bytes) in &both.disk.0 {
         let (prefix, hash) = name.split_at(name.len() - 32);
@@ -285,7 +285,7 @@ fn the_database_of_the_trie_gives_the_same_values() {
         );
     }
     let state = TrieBackendBuilder::new(database, tree.root()).build();
-    for (key, value) in map() {
+    for (key, value) in map_items() {
         assert_eq!(state.storage(&key).unwrap(), value);
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn batches_take_about_as_long_as_intended() {
+fn batch_size_adapts_to_elapsed_time() {
     let millis = Duration::from_millis;
     for (batch, elapsed, expected) in [
         (MIN_BATCH, millis(1), MIN_BATCH * 2),
@@ -94,8 +94,8 @@ mod devices {
     const LIBRARY: &str = "libOpenCL.so.1";
 
     #[test]
-    fn the_recorded_nonces_are_found() {
-        on_pocl("the_recorded_nonces_are_found", || {
+    fn recorded_nonces_are_found() {
+        on_pocl("recorded_nonces_are_found", || {
             let mut searcher = Searcher::open(Device::OpenCl(0), ONE).unwrap();
             assert!(searcher.name().contains("pthread"), "{}", searcher.name());
             for (difficulty, nonce, seal) in MINED {
@@ -108,8 +108,8 @@ mod devices {
     }
 
     #[test]
-    fn opencl_ranges_have_the_solutions_of_the_cpu() {
-        on_pocl("opencl_ranges_have_the_solutions_of_the_cpu", || {
+    fn opencl_and_cpu_find_the_same_solutions() {
+        on_pocl("opencl_and_cpu_find_the_same_solutions", || {
             let mut devices =
                 [Device::Cpu, Device::OpenCl(0)].map(|device| Searcher::open(device, ONE).unwrap());
             // Ranges with changes in every byte of the nonce, and one beyond the largest nonce. The
@@ -140,8 +140,8 @@ mod devices {
     }
 
     #[test]
-    fn a_search_ends_at_the_deadline() {
-        on_pocl("a_search_ends_at_the_deadline", || {
+    fn search_ends_at_the_deadline() {
+        on_pocl("search_ends_at_the_deadline", || {
             let mut device = OpenCl::open(0).unwrap();
             let (work, hash_count) = (recorded(59, &"01".repeat(32), u64::MAX), AtomicU64::new(0));
             let start = Instant::now();
@@ -181,8 +181,8 @@ mod devices {
     }
 
     #[test]
-    fn a_nonce_that_does_not_meet_the_difficulty_is_an_error() {
-        on_pocl("a_nonce_that_does_not_meet_the_difficulty_is_an_error", || {
+    fn invalid_nonce_from_device_is_an_error() {
+        on_pocl("invalid_nonce_from_device_is_an_error", || {
             // Correct up to the difficulty of the self-test.
             let weakened_kernel = KERNEL_SOURCE.replace(
                 "ulong carry = 0;",
@@ -196,13 +196,13 @@ mod devices {
     }
 
     #[test]
-    fn a_loader_without_drivers_has_no_devices() {
+    fn loader_without_drivers_has_no_devices() {
         let body = || {
             let error = OpenCl::open(0).unwrap_err();
             assert!(matches!(error, PowError::NoDevices), "{error}");
             assert!(error.to_string().contains("hint: install the OpenCL driver"), "{error}");
         };
-        in_child("a_loader_without_drivers_has_no_devices", body, |folder, command| {
+        in_child("loader_without_drivers_has_no_devices", body, |folder, command| {
             if driver().is_none() {
                 return false;
             }
@@ -212,13 +212,13 @@ mod devices {
     }
 
     #[test]
-    fn a_library_that_cannot_be_loaded_is_an_error() {
+    fn unloadable_library_is_an_error() {
         let body = || {
             let error = Searcher::open(Device::OpenCl(0), ONE).unwrap_err();
             assert!(matches!(error, PowError::Library { library: LIBRARY, .. }), "{error}");
             assert!(error.to_string().contains("hint: install the driver"), "{error}");
         };
-        in_child("a_library_that_cannot_be_loaded_is_an_error", body, |folder, _| {
+        in_child("unloadable_library_is_an_error", body, |folder, _| {
             std::fs::write(folder.join(LIBRARY), "no library").unwrap();
             true
         });

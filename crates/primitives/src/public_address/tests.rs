@@ -72,14 +72,14 @@ fn bounds(range: &str) -> (IpAddr, IpAddr) {
     let prefix_length: u32 = prefix_length.parse().unwrap();
     match start.parse().unwrap() {
         IpAddr::V4(start) => {
-            let rest = u32::MAX.checked_shr(prefix_length).unwrap_or(0);
-            assert_eq!(start.to_bits() & rest, 0, "{range}");
-            (start.into(), Ipv4Addr::from_bits(start.to_bits() | rest).into())
+            let host_mask = u32::MAX.checked_shr(prefix_length).unwrap_or(0);
+            assert_eq!(start.to_bits() & host_mask, 0, "{range}");
+            (start.into(), Ipv4Addr::from_bits(start.to_bits() | host_mask).into())
         }
         IpAddr::V6(start) => {
-            let rest = u128::MAX.checked_shr(prefix_length).unwrap_or(0);
-            assert_eq!(start.to_bits() & rest, 0, "{range}");
-            (start.into(), Ipv6Addr::from_bits(start.to_bits() | rest).into())
+            let host_mask = u128::MAX.checked_shr(prefix_length).unwrap_or(0);
+            assert_eq!(start.to_bits() & host_mask, 0, "{range}");
+            (start.into(), Ipv6Addr::from_bits(start.to_bits() | host_mask).into())
         }
     }
 }
@@ -101,7 +101,7 @@ fn reachable_by_registry(address: IpAddr) -> bool {
     }
 }
 
-/// Deliberate differences: ranges of which the registry's column does not decide.
+/// Ranges that `is_public` deliberately does not treat as the registry's column says.
 const DIFFERENCES: [&str; 5] =
     ["192.0.0.0/24", "2001::/23", "2002::/16", "64:ff9b::/96", "::ffff:0:0/96"];
 
@@ -210,16 +210,17 @@ proptest! {
     }
 
     #[test]
-    fn embedded_addresses_are_checked(v4 in v4(), rest: u128) {
+    fn embedded_addresses_are_checked(v4 in v4(), other_bits: u128) {
         let bits = u128::from(v4.to_bits());
         let nat64 = (0x64_ff9b << 96) | bits;
-        let six_to_four = (0x2002 << 112) | (bits << 80) | (rest >> 48);
+        let six_to_four = (0x2002 << 112) | (bits << 80) | (other_bits >> 48);
         for form in [v4.to_ipv6_mapped().to_bits(), nat64, six_to_four] {
             let form = Ipv6Addr::from_bits(form);
             prop_assert_eq!(is_public(form.into()), is_public(v4.into()), "{} of {}", form, v4);
         }
         // Deprecated forms are never public: compatible, translated and Teredo.
-        for form in [bits, (0xffff << 48) | bits, (0x2001 << 112) | (bits << 64) | (rest >> 64)] {
+        let teredo = (0x2001 << 112) | (bits << 64) | (other_bits >> 64);
+        for form in [bits, (0xffff << 48) | bits, teredo] {
             let form = Ipv6Addr::from_bits(form);
             prop_assert!(!is_public(form.into()), "{}", form);
         }

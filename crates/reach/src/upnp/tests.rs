@@ -148,10 +148,10 @@ async fn router(behaviour: Behaviour) -> HomeRouter {
     tokio::spawn(async move {
         let mut buffer = [0; 1024];
         while let Ok((_, from)) = discovery.recv_from(&mut buffer).await {
-            let answer = format!(
+            let response = format!(
                 "HTTP/1.1 200 OK\r\nST: {SERVICE}\r\nLOCATION: http://{address}/root\r\n\r\n"
             );
-            let _ = discovery.send_to(answer.as_bytes(), from).await;
+            let _ = discovery.send_to(response.as_bytes(), from).await;
         }
     });
     HomeRouter::search(search_options(broadcast_address)).await.unwrap()
@@ -214,10 +214,10 @@ async fn mapping_targets_the_listen_address() {
     let behaviour = Behaviour::working_router();
     router(behaviour.clone()).await.map("192.0.2.7:8091".parse().unwrap(), 8091).await.unwrap();
     assert_eq!(*behaviour.requests.lock().unwrap(), ["8091 to 192.0.2.7:8091 for 3600 s"]);
-    for listens in ["127.0.0.1:8091", "127.1.2.3:8091", "[::1]:8091", "[::ffff:127.0.0.1]:8091"] {
+    for address in ["127.0.0.1:8091", "127.1.2.3:8091", "[::1]:8091", "[::ffff:127.0.0.1]:8091"] {
         let behaviour = Behaviour::working_router();
         let error =
-            router(behaviour.clone()).await.map(listens.parse().unwrap(), 8091).await.unwrap_err();
+            router(behaviour.clone()).await.map(address.parse().unwrap(), 8091).await.unwrap_err();
         assert!(matches!(error, UpnpError::Loopback(_)), "{error}");
         assert!(behaviour.requests.lock().unwrap().is_empty());
     }

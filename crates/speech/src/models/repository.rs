@@ -74,7 +74,7 @@ mod tests {
         let store = ModelStore::with(vec![models.clone()], "http://hub.invalid");
         let find = |repository: &str| store.find_file(repository, "tokenizer.json", Some(&hub));
         assert_eq!(find("tau-vision/llama-tokenizer-fix"), None);
-        // From the last place to the first one.
+        // In ascending order of precedence.
         let cache = hub.join("models--tau-vision--llama-tokenizer-fix");
         for expected in [
             cache.join("snapshots/a1/tokenizer.json"),

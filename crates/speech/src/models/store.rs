@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_model_error_names_directories_and_remedy() {
+    fn missing_model_error_names_directories_and_hint() {
         let (root, store) = store(&[]);
         let error = store.verify(&ALL_MINILM_L6_V2).unwrap_err().to_string();
         assert!(error.starts_with("all-MiniLM-L6-v2 is not installed"), "{error}");

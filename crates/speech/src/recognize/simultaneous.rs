@@ -24,8 +24,8 @@ pub trait SimultaneousRecognizer: Send + Sync {
 
 /// Recognition of one speech while it is spoken. Times are in seconds from the start of the speech.
 ///
-/// The caller commits the words that it uses. A policy may revise all others when it has heard
-/// more, so a caller that waits for a good place to cut gets better words in the meantime.
+/// The caller commits the words that it uses. A policy may revise all others after more audio, so a
+/// caller that waits for a good place to cut gets better words in the meantime.
 pub trait SimultaneousRecognition: Send {
     /// Appends mono samples at 16 kHz in `-1..=1` and returns the words that are ready and not
     /// committed. Each has a letter or a digit. Further calls may revise or drop them. `is_end`

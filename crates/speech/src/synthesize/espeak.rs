@@ -114,8 +114,8 @@ fn write_and_read(
         // message is more useful than a broken pipe.
         thread::spawn(move || stdin.write_all(&input));
     }
-    let output = child.stdout.take().map(collect);
-    let error_text = child.stderr.take().map(collect);
+    let output = child.stdout.take().map(read_on_thread);
+    let error_text = child.stderr.take().map(read_on_thread);
     let output = receive(output, deadline)?;
     let error_text = receive(error_text, deadline)?;
     let status = loop {
@@ -134,7 +134,7 @@ fn write_and_read(
 }
 
 /// Reads a pipe to its end on a separate thread, so that a silent process cannot block the caller.
-fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+fn read_on_thread(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut bytes = Vec::new();

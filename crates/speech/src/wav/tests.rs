@@ -182,7 +182,7 @@ fn interrupted_recording_has_the_samples_before_its_end() {
 }
 
 #[test]
-fn data_length_beyond_the_file_means_its_end() {
+fn data_length_beyond_the_file_is_limited_to_its_end() {
     let complete = Wav::encode(&pcm(&[0.5; 4], 1), SampleFormat::S16).unwrap();
     for declared in
         [9, 10_000, 0x1000_0000, 0x7fff_f000, 0x7fff_ffff, 0x8000_0000, u32::MAX - 1, u32::MAX]

@@ -9,7 +9,7 @@ use taonet_primitives::counted;
 use super::{Ciphertext, NONCE_BYTES};
 use crate::ibe::{SealedKey, WIDTH};
 
-const POINT: usize = 96;
+const POINT_BYTES: usize = 96;
 const SUITE: &[u8; 8] = b"AES_GCM_";
 
 /// Why bytes are not a valid ciphertext.
@@ -25,7 +25,7 @@ pub enum FormatError {
     /// A field states an invalid length.
     #[error(
         "the {part} of the ciphertext has {}, expected {expected}: unsupported timelock ciphertext",
-        counted(.found, "byte")
+        counted(.actual, "byte")
     )]
     Length {
         /// The name of the field.
@@ -33,7 +33,7 @@ pub enum FormatError {
         /// The required length.
         expected: u64,
         /// The stated length.
-        found: u64,
+        actual: u64,
     },
     /// The first 96 bytes are not a compressed point of G2, or the point is outside its prime-order
     /// group.
@@ -91,7 +91,7 @@ impl Ciphertext {
     /// [`FormatError`] when the bytes do not begin with a container.
     pub fn read(input: &mut &[u8]) -> Result<Self, FormatError> {
         let mut remaining = *input;
-        let point: [u8; POINT] = take_array(&mut remaining, "point")?;
+        let point: [u8; POINT_BYTES] = take_array(&mut remaining, "point")?;
         let v: [u8; WIDTH] = read_array(&mut remaining, "V")?;
         let w: [u8; WIDTH] = read_array(&mut remaining, "W")?;
         let mut body = read_part(&mut remaining, "body")?;
@@ -101,7 +101,7 @@ impl Ciphertext {
             return Err(FormatError::Length {
                 part: "body after its nonce",
                 expected: 0,
-                found: body.len() as u64,
+                actual: body.len() as u64,
             });
         }
         if read_part(&mut remaining, "cipher's name")? != SUITE {
@@ -150,9 +150,9 @@ fn read_array<const N: usize>(
     input: &mut &[u8],
     part: &'static str,
 ) -> Result<[u8; N], FormatError> {
-    let (found, expected) = (read_length(input, part)?, N as u64);
-    if found != expected {
-        return Err(FormatError::Length { part, expected, found });
+    let (actual, expected) = (read_length(input, part)?, N as u64);
+    if actual != expected {
+        return Err(FormatError::Length { part, expected, actual });
     }
     take_array(input, part)
 }

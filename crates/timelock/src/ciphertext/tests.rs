@@ -81,7 +81,7 @@ fn malformed_containers_have_distinct_errors() {
         bytes[position..position + with.len()].copy_from_slice(with);
         Ciphertext::from_bytes(&bytes).unwrap_err()
     };
-    let length = |part, expected, found| FormatError::Length { part, expected, found };
+    let length = |part, expected, actual| FormatError::Length { part, expected, actual };
     assert_eq!(changed(0, &[0]), FormatError::Point);
     assert_eq!(changed(96, &[31]), length("V", 32, 31));
     assert_eq!(changed(136, &u64::MAX.to_le_bytes()), length("W", 32, u64::MAX));
@@ -114,7 +114,7 @@ fn trailing_bytes_in_the_body_are_refused() {
     let longer = [body, &[0]].concat();
     let bytes =
         [head, &(longer.len() as u64).to_le_bytes(), &longer, &tail[tail.len() - 16..]].concat();
-    let expected = FormatError::Length { part: "body after its nonce", expected: 0, found: 1 };
+    let expected = FormatError::Length { part: "body after its nonce", expected: 0, actual: 1 };
     assert_eq!(Ciphertext::from_bytes(&bytes), Err(expected));
 }
 

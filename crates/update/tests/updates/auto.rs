@@ -31,7 +31,7 @@ async fn wait_until(mut condition: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn daemon_stops_for_a_new_release_and_gets_the_program_to_execute() {
+async fn new_release_is_installed_and_stops_the_daemon() {
     let (releases, installation) = (Releases::of("0.1.0"), Installation::new());
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
     let shutdown = Shutdown::new();
@@ -57,7 +57,7 @@ async fn shutdown_cancels_update_checks() {
 }
 
 #[tokio::test]
-async fn failures_do_not_stop_a_daemon_and_broken_releases_are_downloaded_once() {
+async fn broken_release_is_downloaded_once_and_daemon_continues() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     releases.publish("0.2.0", b"#!/bin/sh\nexit 1\n");
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
@@ -133,7 +133,7 @@ fn new_program_runs_in_the_same_process_with_the_same_arguments() {
 
 /// The new program must not start after the operator has stopped the daemon.
 #[test]
-fn a_signal_during_the_shutdown_prevents_the_restart() {
+fn signal_during_shutdown_prevents_the_restart() {
     let (releases, installation) = (Releases::of("0.2.0"), Installation::new());
     let (_, output, text) = wait_for_exit(start(&releases, &installation, true));
     assert!(output.status.success(), "{text}");

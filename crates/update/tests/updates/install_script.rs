@@ -89,7 +89,7 @@ fn check_and_read_stderr(output: &Output, success: bool) -> String {
 }
 
 #[test]
-fn a_release_is_installed_with_its_links_and_updated() {
+fn release_is_installed_with_its_links_and_updated() {
     if !has("minisign") {
         return;
     }
@@ -176,7 +176,7 @@ fn man_pages_and_completions_match_the_installed_program() {
     let releases = Releases::of(OLD);
     let script = Script::new(&releases.keys);
     script.write_program("bb", "another program");
-    let installed = |version: &str, program: &str| {
+    let assert_shared_files = |version: &str, program: &str| {
         for (path, shell) in [
             (format!("bash-completion/completions/{program}"), "bash"),
             (format!("zsh/site-functions/_{program}"), "zsh"),
@@ -187,7 +187,7 @@ fn man_pages_and_completions_match_the_installed_program() {
         assert_eq!(script.read_shared("man/man1/tao.1"), format!("{version}\n"));
     };
     check_and_read_stderr(&script.run(releases.path()), true);
-    installed(OLD, "tao");
+    assert_shared_files(OLD, "tao");
     assert_eq!(script.read_shared("bash-completion/completions/bb"), "", "bb is another program");
     // After `tao update`, the program is up to date.
     fs::remove_file(script.bin().join("bb")).unwrap();
@@ -195,8 +195,8 @@ fn man_pages_and_completions_match_the_installed_program() {
     script.write_program("tao", &program(NEW));
     let text = check_and_read_stderr(&script.run(releases.path()), true);
     assert!(text.contains("tao 0.2.0 is up to date") && !text.contains("man pages"), "{text}");
-    installed(NEW, "tao");
-    installed(NEW, "bb");
+    assert_shared_files(NEW, "tao");
+    assert_shared_files(NEW, "bb");
     // The program is installed even if they cannot be.
     fs::remove_dir_all(script.folder.path().join(".local/share")).unwrap();
     fs::write(script.folder.path().join(".local/share"), "a file").unwrap();
@@ -241,7 +241,7 @@ fn releases_that_are_not_authentic_are_refused() {
     let releases = Releases::of(NEW);
     let script = Script::new(&releases.keys);
     script.write_program("tao", &program(OLD));
-    let refuse = |expected: &str| {
+    let assert_refused = |expected: &str| {
         let text = check_and_read_stderr(&script.run(releases.path()), false);
         assert!(text.contains(expected), "{expected}: {text}");
         assert_eq!(script.installed("tao"), program(OLD));
@@ -256,28 +256,28 @@ fn releases_that_are_not_authentic_are_refused() {
         [Keys::new(2).sign(sums.as_bytes()), impostor, releases.keys.sign(b"other"), String::new()]
     {
         fs::write(&signature, bad_signature).unwrap();
-        refuse("is not signed with the release key");
+        assert_refused("is not signed with the release key");
     }
     fs::remove_file(&signature).unwrap();
-    refuse("cannot read 0.2.0/SHA256SUMS.minisig");
+    assert_refused("cannot read 0.2.0/SHA256SUMS.minisig");
     fs::write(&signature, signed).unwrap();
     fs::write(&list, sums.replace('0', "1")).unwrap();
-    refuse("is not signed with the release key");
+    assert_refused("is not signed with the release key");
     releases.list(NEW, &format!("{}  {}.sig\n", "0".repeat(64), name(NEW)));
-    refuse("does not list");
+    assert_refused("does not list");
     releases.list(NEW, &format!("{sums}{}  {}\n", "0".repeat(64), name(NEW)));
-    refuse("lists tao-0.2.0");
+    assert_refused("lists tao-0.2.0");
     releases.list(NEW, &sums);
     fs::write(releases.file(NEW, &name(NEW)), program(NEW) + "# changed\n").unwrap();
-    refuse("does not match the SHA-256");
+    assert_refused("does not match the SHA-256");
     releases.publish(NEW, b"#!/bin/sh\nexit 1\n");
-    refuse("failed its self-test");
+    assert_refused("failed its self-test");
     releases.publish(NEW, program("0.3.0").as_bytes());
-    refuse("failed its self-test");
+    assert_refused("failed its self-test");
     let script_text =
         format!("#!/bin/sh\ncase $0 in *.install) echo tao {NEW} ;; *) exit 1 ;; esac\n");
     releases.publish(NEW, script_text.as_bytes());
-    refuse("the previous one was restored");
+    assert_refused("the previous one was restored");
     let first_install = Script::new(&releases.keys);
     let text = check_and_read_stderr(&first_install.run(releases.path()), false);
     assert!(text.contains("after the installation, and was removed"), "{text}");
@@ -285,12 +285,12 @@ fn releases_that_are_not_authentic_are_refused() {
     for bad_metadata in ["", "{}", r#"{"version": "../0.2.0"}"#, r#"{"version": "0.2.0; touch x"}"#]
     {
         fs::write(releases.path().join("latest.json"), bad_metadata).unwrap();
-        refuse("latest.json has no valid version");
+        assert_refused("latest.json has no valid version");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn downloads_over_http_resume_and_end() {
+async fn http_downloads_resume_and_are_bounded() {
     if !has("minisign") || !has("curl") {
         return;
     }

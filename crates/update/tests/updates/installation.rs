@@ -91,7 +91,7 @@ async fn refuse_install(updater: &Updater, installation: &Installation) -> Updat
 }
 
 #[tokio::test]
-async fn a_newer_release_is_installed_and_the_old_program_kept() {
+async fn newer_release_is_installed_and_old_program_kept() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let server = Server::start(releases.path().to_owned(), ServerBehaviour::Honest).await;
     std::os::unix::fs::symlink("tao", installation.file("sn2-miner")).unwrap();
@@ -206,7 +206,7 @@ async fn signatures_that_do_not_verify_are_refused() {
 }
 
 #[tokio::test]
-async fn a_program_with_another_hash_is_deleted() {
+async fn program_with_wrong_checksum_is_deleted() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     fs::write(releases.file(NEW, &name(NEW)), program(NEW) + "# changed\n").unwrap();
     let error = refuse_install(&local_updater(&releases, &installation), &installation).await;
@@ -215,7 +215,7 @@ async fn a_program_with_another_hash_is_deleted() {
 }
 
 #[tokio::test]
-async fn an_interrupted_download_resumes() {
+async fn interrupted_download_resumes() {
     let (releases, installation) = (Releases::of(NEW), Installation::new());
     let long_program = program(NEW) + &"# padding\n".repeat(10_000);
     releases.publish(NEW, long_program.as_bytes());

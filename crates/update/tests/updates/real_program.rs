@@ -104,8 +104,7 @@ fn running_program_replaces_itself() {
     assert!(daemon.child.wait().unwrap().success());
 }
 
-/// A release that does not become ready gives way to the previous program, in the same process, and
-/// does not come back.
+/// The same process runs the previous program again, and does not retry the rejected release.
 #[test]
 fn release_that_is_not_ready_is_rolled_back() {
     let releases = Releases { folder: TempDir::new().unwrap(), keys: Keys::new(1) };

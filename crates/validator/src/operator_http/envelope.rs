@@ -1,4 +1,4 @@
-use crate::api::{WeightsAnswer, WeightsProblem};
+use crate::api::{WeightsProblem, WeightsResponse};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -81,7 +81,7 @@ impl IntoResponse for ApiError {
             _ => Value::Null,
         };
         let mut response =
-            (status, Json(WeightsAnswer { success: false, error, details })).into_response();
+            (status, Json(WeightsResponse { success: false, error, details })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

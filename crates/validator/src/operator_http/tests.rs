@@ -67,11 +67,11 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
         // Unauthenticated callers must not learn which routes exist.
         (Method::POST, "/none", &[JSON], "7", 401, "access token"),
     ] {
-        let (actual, answer) = ask(&service, method.clone(), path, headers, body).await;
-        assert_eq!(actual, status, "{method} {path} {headers:?} {body:.20}: {answer}");
+        let (actual, response) = ask(&service, method.clone(), path, headers, body).await;
+        assert_eq!(actual, status, "{method} {path} {headers:?} {body:.20}: {response}");
         if status != 200 {
-            assert_eq!(answer["success"], false, "{answer}");
-            assert!(answer["error"].as_str().unwrap().contains(expected_message), "{answer}");
+            assert_eq!(response["success"], false, "{response}");
+            assert!(response["error"].as_str().unwrap().contains(expected_message), "{response}");
         }
     }
 }
@@ -92,8 +92,8 @@ async fn stuck_request_times_out() {
     let limits =
         OperatorLimits { request_timeout: Duration::from_millis(10), ..OperatorLimits::new(None) };
     let service = protect(stuck, limits, "test_requests_total");
-    let (status, answer) = ask(&service, Method::GET, "/stuck", &[], "").await;
-    assert_eq!((status, &answer["error"]), (503, &json!("Service Unavailable")));
+    let (status, response) = ask(&service, Method::GET, "/stuck", &[], "").await;
+    assert_eq!((status, &response["error"]), (503, &json!("Service Unavailable")));
 }
 
 /// Requests that wait for the chain may take ten minutes; `/healthz` responds meanwhile.

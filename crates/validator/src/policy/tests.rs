@@ -29,7 +29,7 @@ fn all_weight_to(uid: u16) -> Weights {
 
 /// Columns: block · tempo · last epoch · due epoch
 #[test]
-fn an_epoch_is_due_from_its_first_block_to_its_last() {
+fn epoch_is_due_from_its_first_to_its_last_block() {
     for (block, tempo, last, is_due) in [
         (99, 100, Some(0), None),
         (100, 100, Some(0), Some(1)),
@@ -143,7 +143,7 @@ fn resubmitted_weights_follow_hotkeys() {
     }
 }
 
-/// Columns: block · remaining previous weights, whose scores were fetched at block 10000.
+/// Columns: block · whether previous weights of scores from block 10000 are kept
 #[test]
 fn stale_previous_weights_are_dropped() {
     for (block, is_kept) in

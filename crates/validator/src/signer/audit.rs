@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_log_that_could_not_be_opened_is_opened_later() {
+    fn log_is_recreated_after_a_failed_rotation() {
         let folder = tempfile::tempdir().unwrap();
         let (path, old) = (folder.path().join("audit.jsonl"), folder.path().join("audit.jsonl.1"));
         let log = AuditLog::open(&path).unwrap();

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
-use crate::api::{WeightsAnswer, WeightsRequest};
+use crate::api::{WeightsRequest, WeightsResponse};
 use serde_json::json;
 use url::Url;
 
-use crate::subtensor_gateway::weights_answer;
+use crate::subtensor_gateway::weights_response;
 use taonet_http::AccessToken;
 use taonet_http::{JsonCallError, JsonClient};
 
 /// Maximum size of a response in bytes.
-const MAX_BODY: usize = 1 << 20;
+const MAX_RESPONSE_BYTES: usize = 1 << 20;
 /// Timeout of a request to set weights, as in the reference.
 const WEIGHTS_TIMEOUT: Duration = Duration::from_mins(5);
 
@@ -25,7 +25,9 @@ impl SignerClient {
     /// # Errors
     /// When TLS initialisation fails.
     pub fn new(base: &Url, token: Option<&AccessToken>) -> Result<Self, reqwest::Error> {
-        Ok(Self { http: JsonClient::new(base, token.and_then(AccessToken::header), MAX_BODY)? })
+        Ok(Self {
+            http: JsonClient::new(base, token.and_then(AccessToken::header), MAX_RESPONSE_BYTES)?,
+        })
     }
 
     /// Submits weights, and waits until they are confirmed or rejected.
@@ -35,13 +37,13 @@ impl SignerClient {
     pub async fn set_weights(
         &self,
         request: &WeightsRequest,
-    ) -> Result<WeightsAnswer, JsonCallError> {
+    ) -> Result<WeightsResponse, JsonCallError> {
         let WeightsRequest { netuid, uids, weights, wait_for_inclusion, state_block, .. } = request;
         // The number of attempts is the signer's own setting.
         let mut body = json!({ "netuid": netuid, "uids": uids, "weights": weights, "wait_for_inclusion": wait_for_inclusion });
         if let (Some(block), Some(fields)) = (state_block, body.as_object_mut()) {
             fields.insert("state_block".into(), json!(block));
         }
-        weights_answer(self.http.post("/set_weights", &body, WEIGHTS_TIMEOUT).await)
+        weights_response(self.http.post("/set_weights", &body, WEIGHTS_TIMEOUT).await)
     }
 }

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::api::{WeightsAnswer, WeightsRequest};
+use crate::api::{WeightsRequest, WeightsResponse};
 use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, State as Shared};
 use axum::http::request::Parts;
@@ -92,7 +92,7 @@ async fn set_weights(
     Shared(signer): Shared<Signer>,
     Peer(peer): Peer,
     Body(body): Body<Value>,
-) -> Result<Json<WeightsAnswer>, ApiError> {
+) -> Result<Json<WeightsResponse>, ApiError> {
     let config = &signer.config;
     let request = WeightsRequest::read(&body, config.netuid)?;
     if request.netuid != config.netuid {
@@ -106,7 +106,7 @@ async fn set_weights(
     };
     match config.gateway.set_and_confirm(&request).await {
         Ok(response) if response.success => Ok(Json(response)),
-        Ok(WeightsAnswer { error, details, .. }) => Err(ApiError::Unconfirmed {
+        Ok(WeightsResponse { error, details, .. }) => Err(ApiError::Unconfirmed {
             error: error.unwrap_or_else(|| "confirmation failed".to_owned()),
             details,
         }),

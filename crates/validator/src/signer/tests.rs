@@ -77,13 +77,13 @@ async fn payloads_are_signed_and_recorded() {
         (json!({ "data": [b, a] }), vec![&b, &a]),
         (json!({ "payloads": null, "data": a }), vec![&a]),
     ] {
-        let (status, answer) = post(&fixture.router, "/sign", &body).await;
+        let (status, response) = post(&fixture.router, "/sign", &body).await;
         assert_eq!(
-            (status, &answer["success"], &answer["hotkey"]),
+            (status, &response["success"], &response["hotkey"]),
             (200, &json!(true), &json!(hotkey)),
             "{body}"
         );
-        let signatures = answer["signatures"].as_array().unwrap();
+        let signatures = response["signatures"].as_array().unwrap();
         assert_eq!(signatures.len(), texts.len());
         for (signature, text) in signatures.iter().zip(texts) {
             let signature = signature.as_str().unwrap();
@@ -115,10 +115,10 @@ async fn request_with_one_invalid_text_is_refused() {
         (json!({ "payloads": [submission("a"), "pay Bob"] }), 403, "payload 1: "),
         (json!({ "data": submission("a").replace("sub", "com") }), 403, "payload 0: "),
     ] {
-        let (actual, answer) = post(&fixture.router, "/sign", &body).await;
-        assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{body:.100}");
-        assert!(answer["error"].as_str().unwrap().contains(expected_message), "{answer}");
-        assert!(answer.get("signatures").is_none());
+        let (actual, response) = post(&fixture.router, "/sign", &body).await;
+        assert_eq!((actual, &response["success"]), (status, &json!(false)), "{body:.100}");
+        assert!(response["error"].as_str().unwrap().contains(expected_message), "{response}");
+        assert!(response.get("signatures").is_none());
     }
     let large = json!({ "data": "x".repeat(2 << 20) });
     assert_eq!(post(&fixture.router, "/sign", &large).await.0, 413);
@@ -139,17 +139,20 @@ async fn text_without_audit_record_is_not_signed() {
         ("/sign", json!({ "data": submission("a") })),
         ("/set_weights", json!({ "uids": 1, "weights": 1 })),
     ] {
-        let (status, answer) = post(&fixture.router, path, &body).await;
+        let (status, response) = post(&fixture.router, path, &body).await;
         assert_eq!(status, 500, "{path}");
         assert!(
-            answer["error"].as_str().unwrap().starts_with("not signed: cannot write the audit log"),
-            "{answer}"
+            response["error"]
+                .as_str()
+                .unwrap()
+                .starts_with("not signed: cannot write the audit log"),
+            "{response}"
         );
     }
 }
 
 /// Starts a gateway that counts requests and returns a fixed response.
-async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
+async fn gateway(status: u16, response: &'static str) -> (Url, Arc<AtomicUsize>) {
     let requests = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&requests);
     let route = on_post(move |body: String| {
@@ -160,7 +163,7 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
             "the signer's own settings"
         );
         count.fetch_add(1, Ordering::SeqCst);
-        async move { (axum::http::StatusCode::from_u16(status).unwrap(), answer) }
+        async move { (axum::http::StatusCode::from_u16(status).unwrap(), response) }
     });
     (listen(Router::new().route("/v1/weights/set_and_confirm", route)).await, requests)
 }
@@ -168,7 +171,7 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
 /// Columns: the gateway's status and response · the signer's status · error
 #[tokio::test]
 async fn weights_are_sent_to_the_gateway_once() {
-    for (status, answer, expected, expected_message) in [
+    for (status, response, expected, expected_message) in [
         (200, r#"{"success":true,"details":{"attempt":1}}"#, 200, None),
         (
             200,
@@ -196,32 +199,35 @@ async fn weights_are_sent_to_the_gateway_once() {
         (200, r#"{"success":"yes"}"#, 500, Some("invalid payload")),
         (200, "{}", 500, Some("confirmation failed")),
     ] {
-        let (url, requests) = gateway(status, answer).await;
+        let (url, requests) = gateway(status, response).await;
         let fixture = Fixture::new(&url, |_| ());
         // Scalars are accepted too.
-        let (actual, ours) =
+        let (actual, signer_response) =
             post(&fixture.router, "/set_weights", &json!({ "uids": 5, "weights": 1.0 })).await;
         assert_eq!(
-            (actual, &ours["success"]),
+            (actual, &signer_response["success"]),
             (expected, &json!(expected == 200)),
-            "{answer}: {ours}"
+            "{response}: {signer_response}"
         );
         if let Some(expected_message) = expected_message {
-            assert!(ours["error"].as_str().unwrap().contains(expected_message), "{answer}: {ours}");
+            assert!(
+                signer_response["error"].as_str().unwrap().contains(expected_message),
+                "{response}: {signer_response}"
+            );
         }
-        if answer.contains("details") {
-            assert!(ours["details"]["attempt"].is_u64(), "{ours}");
+        if response.contains("details") {
+            assert!(signer_response["details"]["attempt"].is_u64(), "{signer_response}");
         }
-        assert_eq!(requests.load(Ordering::SeqCst), 1, "{answer}");
+        assert_eq!(requests.load(Ordering::SeqCst), 1, "{response}");
         assert_eq!(fixture.audit()[0]["action"], "set_weights");
     }
     let fixture = Fixture::new(&unused_address(), |_| ());
-    let (status, answer) =
+    let (status, response) =
         post(&fixture.router, "/set_weights", &json!({ "uids": [5], "weights": [1.0] })).await;
-    assert_eq!(status, 500, "{answer}");
+    assert_eq!(status, 500, "{response}");
     assert!(
-        answer["error"].as_str().unwrap().contains("gateway /v1/weights/set_and_confirm failed"),
-        "{answer}"
+        response["error"].as_str().unwrap().contains("gateway /v1/weights/set_and_confirm failed"),
+        "{response}"
     );
 }
 
@@ -238,9 +244,9 @@ async fn malformed_weights_never_reach_the_gateway() {
         ),
         (json!({ "uids": [1], "weights": [1], "netuid": 1 }), "serves subnet 59, not 1"),
     ] {
-        let (status, answer) = post(&fixture.router, "/set_weights", &body).await;
-        assert_eq!((status, &answer["success"]), (400, &json!(false)), "{body}");
-        assert!(answer["error"].as_str().unwrap().contains(expected_message), "{answer}");
+        let (status, response) = post(&fixture.router, "/set_weights", &body).await;
+        assert_eq!((status, &response["success"]), (400, &json!(false)), "{body}");
+        assert!(response["error"].as_str().unwrap().contains(expected_message), "{response}");
     }
     assert_eq!(requests.load(Ordering::SeqCst), 0);
     assert!(fixture.audit().is_empty());
@@ -262,12 +268,12 @@ async fn weights_reach_a_real_chain() {
         (Fixture::new(&gateway, |_| ()), Fixture::new(&gateway, with_token));
     let (uid_1, uid_2) = (chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[1]).await);
     let body = json!({ "netuid": 59, "uids": [uid_1, uid_2], "weights": [0.5, 0.25], "wait_for_inclusion": false });
-    let (status, answer) = post(&unauthorized.router, "/set_weights", &body).await;
+    let (status, response) = post(&unauthorized.router, "/set_weights", &body).await;
     assert_eq!(status, 500);
-    assert!(answer["error"].as_str().unwrap().contains("status=401"), "{answer}");
+    assert!(response["error"].as_str().unwrap().contains("status=401"), "{response}");
     assert!(chain.weights().await.is_empty());
-    let (status, answer) = post(&authorized.router, "/set_weights", &body).await;
-    assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
+    let (status, response) = post(&authorized.router, "/set_weights", &body).await;
+    assert_eq!((status, &response["success"]), (200, &json!(true)), "{response}");
     assert_eq!(chain.weights().await, [(uid_1, 65_535), (uid_2, 32_768)]);
     chain.node.stop().await;
 }

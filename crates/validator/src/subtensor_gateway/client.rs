@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::api::{BlockAnswer, MetagraphSnapshot, WeightsAnswer, WeightsRequest};
+use crate::api::{BlockResponse, MetagraphSnapshot, WeightsRequest, WeightsResponse};
 use serde_json::{Value, json};
 use taonet_neuron::Neurons;
 use taonet_primitives::{BlockNumber, NetUid};
@@ -10,7 +10,7 @@ use taonet_http::AccessToken;
 use taonet_http::{JsonCallError, JsonClient, parse_fields};
 
 /// Maximum size of a response in bytes; a full subnet's snapshot has less than 100 kB.
-const MAX_BODY: usize = 8 << 20;
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
 /// Timeout of a request to set weights: longer than the gateway's own timeout, shorter than that of
 /// the signer's callers.
 const WEIGHTS_TIMEOUT: Duration = Duration::from_secs(270);
@@ -44,7 +44,7 @@ impl GatewayClient {
         token: Option<&AccessToken>,
         timeout: Duration,
     ) -> Result<Self, reqwest::Error> {
-        let http = JsonClient::new(base, token.and_then(AccessToken::header), MAX_BODY)?;
+        let http = JsonClient::new(base, token.and_then(AccessToken::header), MAX_RESPONSE_BYTES)?;
         Ok(Self { http, timeout })
     }
 
@@ -53,7 +53,7 @@ impl GatewayClient {
     /// # Errors
     /// [`GatewayError`] when the call fails.
     pub async fn current_block(&self, timeout: Duration) -> Result<BlockNumber, GatewayError> {
-        let response: BlockAnswer =
+        let response: BlockResponse =
             self.call("/v1/block/current", &json!({}), timeout.min(self.timeout)).await?;
         Ok(BlockNumber::new(response.block))
     }
@@ -68,7 +68,11 @@ impl GatewayClient {
     ) -> Result<Option<BlockNumber>, GatewayError> {
         let body = json!({ "timeout_s": timeout.as_secs_f64() });
         match self
-            .call::<BlockAnswer>("/v1/block/wait", &body, timeout.saturating_add(BLOCK_WAIT_MARGIN))
+            .call::<BlockResponse>(
+                "/v1/block/wait",
+                &body,
+                timeout.saturating_add(BLOCK_WAIT_MARGIN),
+            )
             .await
         {
             Ok(response) => Ok(Some(BlockNumber::new(response.block))),
@@ -99,9 +103,9 @@ impl GatewayClient {
     pub async fn set_and_confirm(
         &self,
         request: &WeightsRequest,
-    ) -> Result<WeightsAnswer, GatewayError> {
+    ) -> Result<WeightsResponse, GatewayError> {
         const PATH: &str = "/v1/weights/set_and_confirm";
-        weights_answer(self.http.post(PATH, request, WEIGHTS_TIMEOUT).await)
+        weights_response(self.http.post(PATH, request, WEIGHTS_TIMEOUT).await)
             .map_err(|source| GatewayError { path: PATH, source })
     }
 
@@ -118,15 +122,15 @@ impl GatewayClient {
 
 /// Parses the response of the signer or the gateway to a request to set weights, even if it has an
 /// error status.
-pub(crate) fn weights_answer(
+pub(crate) fn weights_response(
     response: Result<Value, JsonCallError>,
-) -> Result<WeightsAnswer, JsonCallError> {
+) -> Result<WeightsResponse, JsonCallError> {
     match response {
         Ok(response) => parse_fields(response),
         Err(JsonCallError::Status { status, body, retry_after }) => {
             match serde_json::from_str(&body) {
                 Ok(
-                    response @ WeightsAnswer {
+                    response @ WeightsResponse {
                         success: false,
                         error: Some(_),
                         details: Value::Object(_),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::api::{BlockAnswer, MetagraphSnapshot, WeightsAnswer, WeightsRequest};
+use crate::api::{BlockResponse, MetagraphSnapshot, WeightsRequest, WeightsResponse};
 use axum::Router;
 use axum::extract::State as Shared;
 use axum::response::Json;
@@ -27,9 +27,9 @@ pub(super) fn routes(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
-async fn current_block(Shared(gateway): Shared<Gateway>) -> Result<Json<BlockAnswer>, ApiError> {
+async fn current_block(Shared(gateway): Shared<Gateway>) -> Result<Json<BlockResponse>, ApiError> {
     let block = gateway.inner.connected()?.current_block().await?;
-    Ok(Json(BlockAnswer { block: block.get() }))
+    Ok(Json(BlockResponse { block: block.get() }))
 }
 
 #[derive(Deserialize)]
@@ -42,14 +42,14 @@ struct WaitRequest {
 async fn wait_for_block(
     Shared(gateway): Shared<Gateway>,
     Body(request): Body<WaitRequest>,
-) -> Result<Json<BlockAnswer>, ApiError> {
+) -> Result<Json<BlockResponse>, ApiError> {
     let weights = gateway.inner.connected()?;
     let requested_seconds = request.timeout_s.as_ref().and_then(serde_json::Number::as_f64);
     let seconds = requested_seconds
         .unwrap_or(gateway.inner.settings.wait_timeout.as_secs_f64())
         .clamp(0.0, MAX_WAIT_S);
     match weights.wait_for_block(Duration::from_secs_f64(seconds)).await {
-        Ok(Some(block)) => Ok(Json(BlockAnswer { block: block.get() })),
+        Ok(Some(block)) => Ok(Json(BlockResponse { block: block.get() })),
         Ok(None) => Err(ApiError::NoNewBlock { seconds }),
         Err(_) => Err(ApiError::NotConnected),
     }
@@ -83,7 +83,7 @@ async fn context(
 async fn set_weights(
     Shared(gateway): Shared<Gateway>,
     Body(body): Body<Value>,
-) -> Result<Json<WeightsAnswer>, ApiError> {
+) -> Result<Json<WeightsResponse>, ApiError> {
     let settings = &gateway.inner.settings;
     let request = WeightsRequest::read(&body, settings.netuid)?;
     if request.netuid != settings.netuid {
@@ -105,7 +105,7 @@ async fn set_weights(
     };
     match gateway.inner.connected()?.submit(&request, retry).await {
         WeightsOutcome::NotSet { error, details } => Err(ApiError::Unconfirmed { error, details }),
-        outcome => Ok(Json(WeightsAnswer {
+        outcome => Ok(Json(WeightsResponse {
             success: true,
             error: None,
             details: outcome.details().clone(),

@@ -71,8 +71,8 @@ async fn gateway_without_chain_responds_503() {
     for path in
         ["/v1/block/current", "/v1/block/wait", "/v1/metagraph/snapshot", "/v1/registry/context"]
     {
-        let (status, answer) = post(&router, path, &json!({})).await;
-        assert_eq!((status, answer["error"].as_str().is_some()), (503, true), "{path}");
+        let (status, response) = post(&router, path, &json!({})).await;
+        assert_eq!((status, response["error"].as_str().is_some()), (503, true), "{path}");
     }
     assert_eq!(post(&router, SET, &json!({ "uids": 1, "weights": 1 })).await.0, 503);
 }
@@ -86,16 +86,16 @@ async fn waiting_requests_are_notified_of_a_block_together() {
     );
     let body = json!({ "timeout_s": 60 });
     let waiting: Vec<_> = (0..50).map(|_| post(&fixture.router, "/v1/block/wait", &body)).collect();
-    let (answers, ()) = tokio::join!(futures::future::join_all(waiting), async {
+    let (responses, ()) = tokio::join!(futures::future::join_all(waiting), async {
         tokio::task::yield_now().await;
         fixture.chain.mine(2);
     });
-    for answer in answers {
-        assert_eq!(answer, (200, json!({ "block": 12 })));
+    for response in responses {
+        assert_eq!(response, (200, json!({ "block": 12 })));
     }
-    let (status, answer) =
+    let (status, response) =
         post(&fixture.router, "/v1/block/wait", &json!({ "timeout_s": 0.01 })).await;
-    assert_eq!((status, &answer["error"]), (504, &json!("no new block within 0.01 s")));
+    assert_eq!((status, &response["error"]), (504, &json!("no new block within 0.01 s")));
     assert_eq!(
         post(&fixture.router, "/v1/block/wait", &json!({ "timeout_s": "soon" })).await.0,
         400
@@ -107,14 +107,14 @@ async fn unreachable_chain_is_reported() {
     let fixture = GatewayFixture::new(None, []).await;
     fixture.chain.set_unreachable(true);
     for path in ["/v1/block/current", "/v1/metagraph/snapshot", "/v1/registry/context"] {
-        let (status, answer) = post(&fixture.router, path, &json!({})).await;
+        let (status, response) = post(&fixture.router, path, &json!({})).await;
         assert_eq!(status, 503, "{path}");
-        assert!(answer["error"].as_str().unwrap().contains("no node responded"), "{answer}");
+        assert!(response["error"].as_str().unwrap().contains("no node responded"), "{response}");
     }
-    let (status, answer) = fixture.set_weights(&[1.0]).await;
-    assert_eq!((status, &answer["success"]), (500, &json!(false)));
-    assert!(answer["error"].as_str().unwrap().contains("no node responded"), "{answer}");
-    assert_eq!(answer["details"]["attempt"], 3);
+    let (status, response) = fixture.set_weights(&[1.0]).await;
+    assert_eq!((status, &response["success"]), (500, &json!(false)));
+    assert!(response["error"].as_str().unwrap().contains("no node responded"), "{response}");
+    assert_eq!(response["details"]["attempt"], 3);
     fixture.chain.set_unreachable(false);
     assert_eq!(fixture.set_weights(&[1.0]).await.0, 200);
 }
@@ -122,9 +122,9 @@ async fn unreachable_chain_is_reported() {
 #[tokio::test]
 async fn weights_are_set_and_confirmed() {
     let fixture = GatewayFixture::new(None, []).await;
-    let (status, answer) = fixture.set_weights(&[0.0, 0.75, 0.25]).await;
-    assert_eq!((status, &answer["success"], answer.get("error")), (200, &json!(true), None));
-    let details = &answer["details"];
+    let (status, response) = fixture.set_weights(&[0.0, 0.75, 0.25]).await;
+    assert_eq!((status, &response["success"], response.get("error")), (200, &json!(true), None));
+    let details = &response["details"];
     for (field, value) in [
         ("uid_count", json!(3)),
         ("nonzero_weights", json!(2)),
@@ -149,12 +149,13 @@ async fn weights_are_set_and_confirmed() {
 /// Repeated requests, with the same or different weights, concurrent or later, track the epoch's
 /// only submission.
 #[tokio::test]
-async fn an_epoch_has_one_submission() {
+async fn epoch_has_one_submission() {
     let fixture = GatewayFixture::new(None, []).await;
-    let answers = futures::future::join_all((0..8).map(|_| fixture.set_weights(&[1.0, 3.0]))).await;
-    assert!(answers.iter().all(|(status, _)| *status == 200), "{answers:?}");
-    let (status, answer) = fixture.set_weights(&[9.0, 1.0]).await;
-    assert_eq!((status, &answer["details"]["unchanged"]), (200, &json!(true)));
+    let responses =
+        futures::future::join_all((0..8).map(|_| fixture.set_weights(&[1.0, 3.0]))).await;
+    assert!(responses.iter().all(|(status, _)| *status == 200), "{responses:?}");
+    let (status, response) = fixture.set_weights(&[9.0, 1.0]).await;
+    assert_eq!((status, &response["details"]["unchanged"]), (200, &json!(true)));
     assert_eq!(fixture.chain.submitted().len(), 1);
     // The next epoch begins in the block after that of the submission.
     fixture.chain.mine(1);
@@ -163,8 +164,8 @@ async fn an_epoch_has_one_submission() {
             Schedule { epoch_index: 8, last_epoch: BlockNumber::new(12), ..rules(None).schedule };
         WeightRules { schedule, ..rules(None) }
     });
-    let (status, answer) = fixture.set_weights(&[9.0, 1.0]).await;
-    assert_eq!((status, &answer["details"]["unchanged"]), (200, &json!(false)));
+    let (status, response) = fixture.set_weights(&[9.0, 1.0]).await;
+    assert_eq!((status, &response["details"]["unchanged"]), (200, &json!(false)));
     assert_eq!(fixture.chain.included().len(), 2);
 }
 
@@ -174,10 +175,10 @@ async fn faults_neither_lose_nor_repeat_submissions() {
     let rate_limit = || RefusalReason::custom(6);
     let bad_origin = || DispatchError::Other("BadOrigin".into());
     for (script, status, attempt, included) in [
-        (vec![Script::LoseAnswer], 200, 2, 1),
+        (vec![Script::LoseResponse], 200, 2, 1),
         (vec![Script::LoseRequest], 200, 2, 1),
         (vec![Script::Drop], 200, 2, 1),
-        (vec![Script::Drop, Script::LoseAnswer], 200, 3, 1),
+        (vec![Script::Drop, Script::LoseResponse], 200, 3, 1),
         // Weights rejected by the chain are signed again.
         (vec![Script::Refuse(rate_limit())], 200, 2, 1),
         (vec![Script::Fail(bad_origin())], 200, 2, 2),
@@ -194,15 +195,15 @@ async fn faults_neither_lose_nor_repeat_submissions() {
         ),
     ] {
         let fixture = GatewayFixture::new(None, script.clone()).await;
-        let (actual, answer) = fixture.set_weights(&[1.0, 3.0]).await;
-        assert_eq!(actual, status, "{script:?}: {answer}");
-        assert_eq!(answer["details"]["attempt"], attempt, "{script:?}: {answer}");
+        let (actual, response) = fixture.set_weights(&[1.0, 3.0]).await;
+        assert_eq!(actual, status, "{script:?}: {response}");
+        assert_eq!(response["details"]["attempt"], attempt, "{script:?}: {response}");
         assert_eq!(fixture.chain.included().len(), included, "{script:?}");
         if status == 500 {
-            assert_eq!(answer["error"], "confirmation failed");
+            assert_eq!(response["error"], "confirmation failed");
             assert!(
-                answer["details"]["message"].as_str().is_some_and(|message| !message.is_empty()),
-                "{answer}"
+                response["details"]["message"].as_str().is_some_and(|message| !message.is_empty()),
+                "{response}"
             );
         }
     }
@@ -228,9 +229,12 @@ async fn malformed_weights_are_refused() {
         (json!({ "uids": [1, 1], "weights": [1, 2] }), 500, "duplicate uid 1"),
         (json!({ "uids": [1], "weights": [0] }), 500, "all weights are 0"),
     ] {
-        let (actual, answer) = post(&fixture.router, SET, &body).await;
-        assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{body}");
-        assert!(answer["error"].as_str().unwrap().contains(expected_message), "{body}: {answer}");
+        let (actual, response) = post(&fixture.router, SET, &body).await;
+        assert_eq!((actual, &response["success"]), (status, &json!(false)), "{body}");
+        assert!(
+            response["error"].as_str().unwrap().contains(expected_message),
+            "{body}: {response}"
+        );
     }
     // A wallet name is ignored.
     assert_eq!(
@@ -253,10 +257,10 @@ async fn request_is_answered_before_its_caller_times_out() {
     };
     let router =
         connected(&chain, directory.path(), settings).await.router(OperatorLimits::new(None));
-    let (status, answer) =
+    let (status, response) =
         post(&router, SET, &json!({ "uids": 1, "weights": 1, "retries": 1000, "delay_s": 600 }))
             .await;
-    assert_eq!((status, &answer["details"]["state"]), (500, &json!("dropped")));
+    assert_eq!((status, &response["details"]["state"]), (500, &json!("dropped")));
 }
 
 /// The gateway completes the epoch's submission even if the request was lost.
@@ -298,7 +302,7 @@ async fn weights_set_between_two_attempts_are_confirmed() {
     fixture.chain.mine(8);
     epoch(10, 7);
     let body = json!({ "uids": 1, "weights": 1, "retries": 2, "delay_s": 4 });
-    let ((status, answer), ()) = tokio::join!(post(&fixture.router, SET, &body), async {
+    let ((status, response), ()) = tokio::join!(post(&fixture.router, SET, &body), async {
         let submitter = fixture.gateway.inner.connected().unwrap().submitter();
         while submitter.advance().await.unwrap().is_empty() {
             tokio::task::yield_now().await;
@@ -310,11 +314,11 @@ async fn weights_set_between_two_attempts_are_confirmed() {
         fixture.chain.mine(16);
         epoch(30, 9);
     });
-    let details = &answer["details"];
+    let details = &response["details"];
     assert_eq!(
         (status, &details["epoch"], &details["attempt"]),
         (200, &json!(8), &json!(2)),
-        "{answer}"
+        "{response}"
     );
     assert_eq!(fixture.chain.included().len(), 1);
 }
@@ -329,9 +333,12 @@ async fn weights_of_stale_scores_are_not_signed_after_restart() {
         WeightRules { schedule, ..rules(None) }
     });
     let body = |state_block: u32| json!({ "uids": 1, "weights": 1, "retries": 1, "delay_s": 0, "state_block": state_block });
-    let (status, answer) = post(&fixture.router, SET, &body(109)).await;
-    assert_eq!(status, 500, "{answer}");
-    assert!(answer["error"].as_str().unwrap().contains("evaluate the miners again"), "{answer}");
+    let (status, response) = post(&fixture.router, SET, &body(109)).await;
+    assert_eq!(status, 500, "{response}");
+    assert!(
+        response["error"].as_str().unwrap().contains("evaluate the miners again"),
+        "{response}"
+    );
     assert!(fixture.chain.submitted().is_empty());
     // The caller's node is ahead of ours.
     assert_eq!(post(&fixture.router, SET, &body(300)).await.0, 200);
@@ -349,8 +356,8 @@ async fn shutdown_does_not_wait_for_pending_submission() {
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let submitter =
         Submitter::new(ledger, Arc::new(chain.clone()), key("//validator")).await.unwrap();
-    let submitter = submitter.with_observer(Arc::new(move |_, _, moment| {
-        if moment == StepProgress::Sending {
+    let submitter = submitter.with_observer(Arc::new(move |_, _, progress| {
+        if progress == StepProgress::Sending {
             sending_sender.send(()).unwrap();
             let _ = release_receiver.lock().unwrap().recv();
         }
@@ -418,14 +425,14 @@ async fn gateway_reads_and_writes_a_real_chain() {
     let miner_uids: Vec<Uid> =
         [chain.uid(&chain.miners[0]).await, chain.uid(&chain.miners[2]).await].to_vec();
     let request = WeightsRequest::new(NETUID, miner_uids.clone(), vec![0.25, 0.75]);
-    let answer = client.set_and_confirm(&request).await.unwrap();
-    assert!(answer.success, "{answer:?}");
+    let response = client.set_and_confirm(&request).await.unwrap();
+    assert!(response.success, "{response:?}");
     assert_eq!(chain.weights().await, [(miner_uids[0], 21_845), (miner_uids[1], 65_535)]);
     let last_update = client.neurons(NETUID).await.unwrap().list[validator].last_update.unwrap();
     assert!(
-        u64::from(last_update.get()) >= answer.details["ref_block"].as_u64().unwrap(),
+        u64::from(last_update.get()) >= response.details["ref_block"].as_u64().unwrap(),
         "{last_update} {}",
-        answer.details
+        response.details
     );
     chain.node.stop().await;
 }
@@ -438,9 +445,9 @@ async fn commit_reveal_subnet_gets_timelocked_commits() {
     let directory = tempfile::tempdir().unwrap();
     let router = chain.gateway(directory.path()).await.router(OperatorLimits::new(None));
     let uid = chain.uid(&chain.miners[0]).await;
-    let (status, answer) = post(&router, SET, &json!({ "uids": uid, "weights": 1 })).await;
-    assert_eq!(status, 200, "{answer}");
-    let details = &answer["details"];
+    let (status, response) = post(&router, SET, &json!({ "uids": uid, "weights": 1 })).await;
+    assert_eq!(status, 200, "{response}");
+    let details = &response["details"];
     assert_eq!(
         (&details["commit_reveal"], &details["confirmation"]),
         (&json!(true), &json!("timelocked_commit"))
@@ -454,21 +461,21 @@ async fn commit_reveal_subnet_gets_timelocked_commits() {
 async fn client_errors_name_their_cause() {
     let client = |url: &Url| GatewayClient::new(url, None, Duration::from_secs(5)).unwrap();
     let long = "x".repeat(1000);
-    let answers = |status: u16, body: String| {
+    let server = |status: u16, body: String| {
         listen(Router::new().fallback(move || {
             let body = body.clone();
             async move { (axum::http::StatusCode::from_u16(status).unwrap(), body) }
         }))
     };
     let message = |error: GatewayError| error.to_string();
-    let failing_client = client(&answers(500, "Internal Server Error".into()).await);
+    let failing_client = client(&server(500, "Internal Server Error".into()).await);
     let error = message(failing_client.neurons(NETUID).await.unwrap_err());
     assert_eq!(
         error,
         "gateway /v1/metagraph/snapshot failed status=500 body=Internal Server Error"
     );
     let error = message(
-        client(&answers(503, long).await).current_block(Duration::from_secs(5)).await.unwrap_err(),
+        client(&server(503, long).await).current_block(Duration::from_secs(5)).await.unwrap_err(),
     );
     assert_eq!(
         error,
@@ -476,11 +483,10 @@ async fn client_errors_name_their_cause() {
     );
     for body in ["[1]", "7", "{", "", "<html>"] {
         let error =
-            message(client(&answers(200, body.into()).await).neurons(NETUID).await.unwrap_err());
+            message(client(&server(200, body.into()).await).neurons(NETUID).await.unwrap_err());
         assert_eq!(error, "gateway /v1/metagraph/snapshot returned invalid json", "{body}");
     }
-    let error =
-        message(client(&answers(200, "{}".into()).await).neurons(NETUID).await.unwrap_err());
+    let error = message(client(&server(200, "{}".into()).await).neurons(NETUID).await.unwrap_err());
     assert!(error.contains("missing field"), "{error}");
     let error =
         message(client(&unused_address()).current_block(Duration::from_secs(5)).await.unwrap_err());

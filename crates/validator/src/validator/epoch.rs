@@ -17,7 +17,7 @@ use crate::weight_service::WeightsOutcome;
 /// and submitting weights takes a few blocks.
 const LAST_THIRD_DIVISOR: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
-const MIN_SUBMISSION: Duration = Duration::from_mins(1);
+const MIN_SUBMISSION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Outcome of an epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +86,7 @@ impl<S: Subnet> Validator<S> {
             | Decision::Fallback(weights) => {
                 let remaining =
                     BLOCK_TIME.saturating_mul(blocks_left_in_epoch).saturating_sub(start.elapsed());
-                self.submit(weights, state_block, remaining.max(MIN_SUBMISSION)).await
+                self.submit(weights, state_block, remaining.max(MIN_SUBMISSION_TIMEOUT)).await
             }
             Decision::Wait => {
                 WeightsOutcome::NoWeights { reason: "no scores, and no previous weights" }

@@ -199,7 +199,7 @@ async fn full_disk_leaves_epoch_due_until_its_last_third() {
 }
 
 #[tokio::test]
-async fn a_validator_is_ready_once_it_has_seen_a_block() {
+async fn validator_is_ready_after_its_first_block() {
     let (url, _) = chain(vec![0, 742, 743]).await;
     let directory = tempfile::tempdir().unwrap();
     let readiness = Readiness::starting();

@@ -6,7 +6,7 @@ use taonet_primitives::{BlockNumber, NetUid};
 use taonet_service::Sleeper;
 
 use super::WeightsOutcome;
-use crate::api::{WeightsAnswer, WeightsRequest};
+use crate::api::{WeightsRequest, WeightsResponse};
 use crate::signer::SignerClient;
 use crate::subtensor_gateway::{GatewayClient, GatewayError};
 
@@ -83,7 +83,7 @@ impl HttpWeights {
         &self,
         request: &WeightsRequest,
         sleeper: &Sleeper,
-    ) -> Result<WeightsAnswer, GatewayError> {
+    ) -> Result<WeightsResponse, GatewayError> {
         let mut pauses = PAUSES.into_iter();
         loop {
             let error = match self.submit_once(request).await {
@@ -100,7 +100,7 @@ impl HttpWeights {
     }
 
     /// Submits through the signer and, if that sets no weights on the chain, through the gateway.
-    async fn submit_once(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
+    async fn submit_once(&self, request: &WeightsRequest) -> Result<WeightsResponse, GatewayError> {
         match self.signer.set_weights(request).await {
             Ok(response) if response.success => return Ok(response),
             Ok(response) => {
@@ -117,8 +117,8 @@ impl HttpWeights {
     }
 }
 
-impl From<WeightsAnswer> for WeightsOutcome {
-    fn from(WeightsAnswer { success, error, details }: WeightsAnswer) -> Self {
+impl From<WeightsResponse> for WeightsOutcome {
+    fn from(WeightsResponse { success, error, details }: WeightsResponse) -> Self {
         if !success {
             return Self::NotSet {
                 error: error.unwrap_or_else(|| "confirmation failed".to_owned()),

@@ -105,7 +105,7 @@ async fn local_submission_has_typed_outcome_and_audit_record() {
 }
 
 #[tokio::test]
-async fn unchanged_weights_are_not_resubmitted() {
+async fn later_weights_of_an_epoch_are_not_submitted() {
     let fixture = Fixture::new([]);
     let service = fixture.start().await;
     assert!(matches!(
@@ -133,7 +133,7 @@ async fn unchanged_weights_are_not_resubmitted() {
 /// outcome.
 #[tokio::test]
 async fn restarted_service_tracks_earlier_submission() {
-    let fixture = Fixture::new([Script::LoseAnswer]);
+    let fixture = Fixture::new([Script::LoseResponse]);
     let service = fixture.start().await;
     fixture.set_weights_until_pause(&service).await;
     drop(service);

@@ -15,10 +15,10 @@ use rayon::prelude::*;
 
 use super::convolution::{Activation, Convolution, Scratch, Signal};
 
-/// Values of a signal of a piece: 128 KiB, so that a few signals fit in an L2 cache.
-const PIECE: usize = 32_768;
-/// Minimum samples of a piece: it computes up to about 100 more.
-const MIN_SAMPLES: usize = 256;
+/// Number of values of a signal in a piece: 128 KiB, so that a few signals fit in an L2 cache.
+const PIECE_VALUES: usize = 32_768;
+/// Minimum number of samples of a piece: it computes up to about 100 more.
+const MIN_PIECE_SAMPLES: usize = 256;
 
 /// A convolution of a signal.
 pub(super) struct Step {
@@ -93,7 +93,7 @@ impl Stage {
         }
         let width = *widths.last()?;
         let channels = self.steps.iter().map(|step| step.convolution.outputs()).max()?;
-        let samples = (PIECE / channels).max(MIN_SAMPLES);
+        let samples = (PIECE_VALUES / channels).max(MIN_PIECE_SAMPLES);
         let mut values = vec![0.0; self.steps.last()?.convolution.outputs().checked_mul(width)?];
         let mut pieces: Vec<Vec<&mut [f32]>> =
             (0..width.div_ceil(samples)).map(|_| Vec::new()).collect();

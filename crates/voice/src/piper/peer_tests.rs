@@ -88,14 +88,14 @@ impl Peer {
 }
 
 #[test]
-fn samples_match_reference() {
+fn samples_match_the_reference() {
     let Some(peer) = Peer::find() else { return };
     let voice = PiperVoice::open(&peer.voice).unwrap();
     for length_scale in [1.0_f32, 0.8] {
         let mut largest = 0.0_f32;
         for sentence in peer.sentences(length_scale).iter().flatten() {
             assert_eq!(
-                numbers(&sentence.phonemes, &voice.config).0,
+                phoneme_ids(&sentence.phonemes, &voice.config).0,
                 sentence.numbers,
                 "{}",
                 sentence.phonemes
@@ -119,8 +119,8 @@ fn assert_close(ours: &[f32], theirs: &[f32], spoken: &str) -> f32 {
     difference
 }
 
-/// From text to samples, where espeak-ng on this machine gives the phonemes of the reference, and
-/// no sentence is split.
+/// Compares the samples of texts whose phonemes on this machine are those of the reference, and
+/// whose sentences are not split.
 #[test]
 fn speech_matches_the_reference() {
     let Some(peer) = Peer::find() else { return };

@@ -17,7 +17,7 @@ pub(super) const PREFIX: &[u8] = b"$ANSIBLE_VAULT";
 const ROUNDS: u32 = 10_000;
 
 /// The AES block size: Ansible pads to it although its counter mode needs no padding.
-const BLOCK: usize = 16;
+const BLOCK_BYTES: usize = 16;
 
 /// The cipher key, the HMAC key and the initial counter, derived together.
 pub(super) type Keys = Zeroizing<[u8; 80]>;
@@ -60,7 +60,8 @@ impl AnsibleVault {
         let mut text = Zeroizing::new(self.ciphertext.clone());
         Ctr128BE::<Aes256>::new_from_slices(cipher_key, counter).ok()?.apply_keystream(&mut text);
         let padding = usize::from(*text.last()?);
-        let length = text.len().checked_sub(padding).filter(|_| (1..=BLOCK).contains(&padding))?;
+        let length =
+            text.len().checked_sub(padding).filter(|_| (1..=BLOCK_BYTES).contains(&padding))?;
         text.truncate(length);
         Some(text)
     }

@@ -22,7 +22,7 @@ const SALT: &[u8] = b"Iguesscyborgslikemyselfhaveatendencytobeparanoidaboutouror
 const ROUNDS: u32 = 10_000_000;
 
 /// The length in bytes of version and timestamp; the timestamp is ignored.
-const HEADER: usize = 9;
+const HEADER_BYTES: usize = 9;
 
 /// The HMAC key, followed by the cipher key.
 pub(super) type Key = Zeroizing<[u8; 32]>;
@@ -46,7 +46,7 @@ impl Fernet {
         let (tag_key, cipher_key) = key.split_first_chunk::<16>()?;
         let mac = Hmac::<Sha256>::new_from_slice(tag_key).ok()?.chain_update(&self.signed_bytes);
         mac.verify_slice(&self.tag).ok()?;
-        let (iv, ciphertext) = self.signed_bytes.get(HEADER..)?.split_first_chunk::<16>()?;
+        let (iv, ciphertext) = self.signed_bytes.get(HEADER_BYTES..)?.split_first_chunk::<16>()?;
         let mut text = Zeroizing::new(ciphertext.to_vec());
         let cipher = Decryptor::<Aes128>::new_from_slices(cipher_key, iv).ok()?;
         let length = cipher.decrypt_padded_mut::<Pkcs7>(&mut text).ok()?.len();

@@ -57,7 +57,7 @@ fn inconsistent_keyfile_is_refused() {
     let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
     let polkadot = load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public();
     let polkadot = polkadot.address_on(taonet_primitives::Ss58Prefix::new(0).unwrap());
-    for (rest, is_expected) in [
+    for (fields, is_expected) in [
         (
             format!(r#""ss58Address":"{alice}""#),
             (|error| matches!(error, KeyfileError::Mismatch { .. })) as fn(_) -> bool,
@@ -73,8 +73,8 @@ fn inconsistent_keyfile_is_refused() {
             matches!(error, KeyfileError::Json { .. })
         }),
     ] {
-        let error = load(&format!(r#"{{"secretSeed":"{SEED}",{rest}}}"#)).unwrap_err();
-        assert!(is_expected(error.clone()), "{rest}: {error:?}");
+        let error = load(&format!(r#"{{"secretSeed":"{SEED}",{fields}}}"#)).unwrap_err();
+        assert!(is_expected(error.clone()), "{fields}: {error:?}");
     }
 }
 
@@ -163,7 +163,7 @@ fn bytes(case: &Value, key: &str) -> Vec<u8> {
 /// Tests only the cipher, with keys derived by Bittensor's wallet, since deriving a key takes
 /// seconds.
 #[test]
-fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
+fn only_unaltered_nacl_vectors_open() {
     let cases = vectors("NaCl");
     for case in &cases {
         let key: nacl::Key = Zeroizing::new(bytes(case, "derived_key_hex").try_into().unwrap());
@@ -186,7 +186,7 @@ fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
 }
 
 #[test]
-fn the_fernet_vector_opens_with_its_key_and_no_altered_token_does() {
+fn only_unaltered_fernet_vector_opens() {
     let cases = vectors("legacy");
     for case in &cases {
         let key = URL_SAFE.decode(case["fernet_key_b64url"].as_str().unwrap()).unwrap();
@@ -231,8 +231,8 @@ fn errors_do_not_repeat_the_secret() {
 
 proptest! {
     #[test]
-    fn random_bytes_never_panic(prefix in "(\\$NACL|\\$ANSIBLE_VAULT;1.1;AES256\n|gAAAAA|\\{|)", rest: Vec<u8>) {
-        let file = [prefix.as_bytes(), &rest].concat();
+    fn random_bytes_never_panic(prefix in "(\\$NACL|\\$ANSIBLE_VAULT;1.1;AES256\n|gAAAAA|\\{|)", remaining: Vec<u8>) {
+        let file = [prefix.as_bytes(), &remaining].concat();
         let _ = EncryptedKeyfile::parse(&file);
         let _ = Keyfile::from_json(&file);
     }

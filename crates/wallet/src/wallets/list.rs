@@ -12,7 +12,7 @@ use crate::{Encryption, PublicKey, StoredKey};
 
 /// The number of bytes that suffice to detect the encryption format, with a byte order mark of 3
 /// bytes.
-const HEAD: usize = 16 + 3;
+const HEAD_BYTES: usize = 16 + 3;
 
 /// The state of a secret on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +147,8 @@ fn secret_state(path: &Path) -> SecretState {
 /// Reads how a file is encrypted; `None` if it is not.
 fn read_encryption(path: &Path) -> io::Result<Option<Encryption>> {
     let (file, _) = open_file(path)?.ok_or(ErrorKind::NotFound)?;
-    let mut head = Vec::with_capacity(HEAD);
-    file.take(HEAD as u64).read_to_end(&mut head)?;
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    file.take(HEAD_BYTES as u64).read_to_end(&mut head)?;
     Ok(Encryption::of(bytes_without_bom(&head)))
 }
 

@@ -38,7 +38,7 @@ fn error_lists_files_written_before_it() {
 }
 
 #[test]
-fn an_error_before_the_first_file_changes_nothing() {
+fn error_before_the_first_file_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let secret = dir.path().join("coldkey");
     fs::write(&secret, "old secret").unwrap();

@@ -215,7 +215,7 @@ fn drop_root_permissions() {
 /// A directory without read permission cannot be synced: the error must occur before the key is in
 /// place, not after.
 #[test]
-fn a_directory_that_cannot_be_synced_is_not_written_to() {
+fn unsyncable_directory_is_not_written_to() {
     drop_root_permissions();
     let dir = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(dir.path());

@@ -91,7 +91,7 @@ fn written_keys_load_and_are_readable_by_owner_only() {
 
 /// Derives keys at the real cost in time and memory, so all cases share one test.
 #[test]
-fn encrypted_keys_open_with_their_password_only_and_change_it() {
+fn password_change_requires_current_password_and_keeps_content() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (coldkey, password) = (key(), Password::new("testing-Passw0rd!".to_owned()));
@@ -213,7 +213,7 @@ fn existing_public_file_of_the_same_key_is_accepted() {
 }
 
 #[test]
-fn wallet_names_stay_in_their_directory() {
+fn names_outside_the_wallet_directory_are_rejected() {
     let long_name = "a".repeat(201);
     for text in [
         "",
@@ -261,17 +261,21 @@ fn writes_through_links_are_refused() {
     let target = other_directory.path().join("target");
     fs::write(&target, "untouched").unwrap();
     let wallets = Wallets::new(dir.path());
-    let link = |result: Result<_, WalletError>| {
+    let assert_link_error = |result: Result<_, WalletError>| {
         assert!(matches!(result, Err(WalletError::Link(_))), "{result:?}");
     };
 
     symlink(other_directory.path(), dir.path().join("linked")).unwrap();
-    link(wallets.wallet(name("linked")).write_coldkey(&key(), None, Overwrite::KeepBackup));
+    assert_link_error(wallets.wallet(name("linked")).write_coldkey(
+        &key(),
+        None,
+        Overwrite::KeepBackup,
+    ));
 
     let alice = wallets.wallet(name("alice"));
     fs::create_dir(alice.directory()).unwrap();
     symlink(other_directory.path(), alice.hotkeys_directory()).unwrap();
-    link(alice.write_hotkey(&name("h"), &key(), None, Overwrite::KeepBackup));
+    assert_link_error(alice.write_hotkey(&name("h"), &key(), None, Overwrite::KeepBackup));
 
     let erin = wallets.wallet(name("erin"));
     erin.write_coldkey(&key(), None, Overwrite::Refuse).unwrap();
@@ -282,20 +286,20 @@ fn writes_through_links_are_refused() {
                 symlink(&target, erin.directory().join(linked))
             })
             .unwrap();
-        link(erin.write_coldkey(&key(), None, Overwrite::KeepBackup));
+        assert_link_error(erin.write_coldkey(&key(), None, Overwrite::KeepBackup));
     }
 
     for file in [alice.coldkey_path(), alice.coldkeypub_path()] {
         for link_target in [&target, &other_directory.path().join("nowhere")] {
             symlink(link_target, &file).unwrap();
-            link(alice.write_coldkey(&key(), None, Overwrite::KeepBackup));
+            assert_link_error(alice.write_coldkey(&key(), None, Overwrite::KeepBackup));
             fs::remove_file(&file).unwrap();
         }
     }
     fs::write(alice.coldkey_path(), &*key().to_json()).unwrap();
     symlink(alice.coldkey_path(), dir.path().join("link")).unwrap();
     let stored = StoredKey::read(dir.path().join("link")).unwrap();
-    link(stored.change_password(None, None).map(|()| panic!("written")));
+    assert_link_error(stored.change_password(None, None).map(|()| panic!("written")));
 
     // A password change follows no links either, regardless of which directory is the link. Only
     // the root of all wallets may be a link.
@@ -303,12 +307,14 @@ fn writes_through_links_are_refused() {
     bob.write_hotkey(&name("h"), &key(), None, Overwrite::Refuse).unwrap();
     let carol = wallets.wallet(name("carol"));
     symlink(bob.directory(), carol.directory()).unwrap();
-    link(carol.hotkey(&name("h")).unwrap().change_password(None, None).map(|()| panic!("written")));
+    assert_link_error(
+        carol.hotkey(&name("h")).unwrap().change_password(None, None).map(|()| panic!("written")),
+    );
     let dave = wallets.wallet(name("dave"));
     fs::create_dir(dave.directory()).unwrap();
     symlink(bob.hotkeys_directory(), dave.hotkeys_directory()).unwrap();
     for stored in [dave.hotkey(&name("h")), StoredKey::read(dave.hotkey_path(&name("h")))] {
-        link(stored.unwrap().change_password(None, None).map(|()| panic!("written")));
+        assert_link_error(stored.unwrap().change_password(None, None).map(|()| panic!("written")));
     }
     let root = other_directory.path().join("root");
     symlink(dir.path(), &root).unwrap();

@@ -7,7 +7,7 @@ use taonet_wallet::{Overwrite, StoredKey, WalletError, Wallets};
 use crate::{key, name};
 
 #[test]
-fn concurrently_created_key_is_not_replaced() {
+fn password_change_of_replaced_key_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let wallet = Wallets::new(dir.path()).wallet(name("alice"));
     let (first, second) = (key(), key());

@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use crate::kernel::{accumulate, dot_heads, softmax};
 
 /// Slots per block.
-const BLOCK: usize = 64;
+const BLOCK_SLOTS: usize = 64;
 
 /// Index of a token's keys and values in the cache.
 pub(crate) type Slot = u32;
@@ -28,7 +28,7 @@ pub(crate) struct Cache {
 /// Returns the size of a number of slots in bytes, for a decoder of this many layers and this
 /// width.
 pub(crate) fn slot_bytes(slots: usize, layers: usize, width: usize) -> usize {
-    slots.next_multiple_of(BLOCK) * 2 * layers * width * size_of::<f32>()
+    slots.next_multiple_of(BLOCK_SLOTS) * 2 * layers * width * size_of::<f32>()
 }
 
 impl Cache {
@@ -52,9 +52,9 @@ impl Cache {
     /// Adds a block and returns its first slot.
     fn grow(&mut self) -> Slot {
         let first = self.reference_counts.len() as Slot;
-        self.blocks.push(vec![0.0; 2 * self.layers * BLOCK * self.width]);
-        self.reference_counts.resize(self.reference_counts.len() + BLOCK, 0);
-        self.free.extend((first + 1..first + BLOCK as Slot).map(Reverse));
+        self.blocks.push(vec![0.0; 2 * self.layers * BLOCK_SLOTS * self.width]);
+        self.reference_counts.resize(self.reference_counts.len() + BLOCK_SLOTS, 0);
+        self.free.extend((first + 1..first + BLOCK_SLOTS as Slot).map(Reverse));
         first
     }
 
@@ -85,23 +85,23 @@ impl Cache {
     /// Returns the offset of a slot's keys in its block. Its values are one half of the block
     /// later.
     fn offset(&self, layer: usize, slot: Slot) -> usize {
-        (layer * BLOCK + slot as usize % BLOCK) * self.width
+        (layer * BLOCK_SLOTS + slot as usize % BLOCK_SLOTS) * self.width
     }
 
     fn keys(&self, layer: usize, slot: Slot) -> &[f32] {
-        &self.blocks[slot as usize / BLOCK][self.offset(layer, slot)..][..self.width]
+        &self.blocks[slot as usize / BLOCK_SLOTS][self.offset(layer, slot)..][..self.width]
     }
 
     fn values(&self, layer: usize, slot: Slot) -> &[f32] {
-        let values_offset = self.layers * BLOCK * self.width;
-        &self.blocks[slot as usize / BLOCK][values_offset + self.offset(layer, slot)..]
+        let values_offset = self.layers * BLOCK_SLOTS * self.width;
+        &self.blocks[slot as usize / BLOCK_SLOTS][values_offset + self.offset(layer, slot)..]
             [..self.width]
     }
 
     pub(super) fn store(&mut self, layer: usize, slot: Slot, keys: &[f32], values: &[f32]) {
         let (offset, width) = (self.offset(layer, slot), self.width);
-        let (all_keys, all_values) =
-            self.blocks[slot as usize / BLOCK].split_at_mut(self.layers * BLOCK * width);
+        let (all_keys, all_values) = self.blocks[slot as usize / BLOCK_SLOTS]
+            .split_at_mut(self.layers * BLOCK_SLOTS * width);
         all_keys[offset..offset + width].copy_from_slice(keys);
         all_values[offset..offset + width].copy_from_slice(values);
     }

@@ -56,11 +56,11 @@ fn a_panic_ends_only_the_recording_that_causes_it() {
     let lengths = [16_000, POISON, 30_000, 45_000, POISON, 16_500];
     // Later recordings are transcribed too: the worker survives.
     for _ in 0..2 {
-        for (answer, length) in transcribe_all(&engine, &lengths).into_iter().zip(lengths) {
+        for (result, length) in transcribe_all(&engine, &lengths).into_iter().zip(lengths) {
             if length == POISON {
-                assert_eq!(answer.unwrap_err().to_string(), "decoding panicked: poison");
+                assert_eq!(result.unwrap_err().to_string(), "decoding panicked: poison");
             } else {
-                assert_eq!(answer.unwrap(), expected(length), "{length}");
+                assert_eq!(result.unwrap(), expected(length), "{length}");
             }
         }
     }
@@ -81,8 +81,8 @@ fn a_failed_batch_is_decoded_one_by_one() {
     let lengths = [16_000, 30_000, 45_000, 20_000];
     // The threads of the callers decide which recordings share a batch.
     for _ in 0..10 {
-        for (answer, length) in transcribe_all(&engine, &lengths).into_iter().zip(lengths) {
-            assert_eq!(answer.unwrap(), expected(length), "{length}");
+        for (result, length) in transcribe_all(&engine, &lengths).into_iter().zip(lengths) {
+            assert_eq!(result.unwrap(), expected(length), "{length}");
         }
         if has_failed.load(Ordering::Relaxed) {
             return;
@@ -92,21 +92,21 @@ fn a_failed_batch_is_decoded_one_by_one() {
 }
 
 #[test]
-fn windows_share_memory_until_the_worker_waits() {
+fn windows_share_buffers_until_the_worker_is_idle() {
     let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 1 });
     let mut worker = Worker::new(model(), WorkerRegistration::new(shared.clone()), 1);
-    let (answer, answers) = sync_channel(1);
+    let (result_sender, results) = sync_channel(1);
     // At least three windows.
     let job = Job {
         samples: noise(90 * 16_000),
         options: few_step_options(),
-        request: JobRequest::Transcribe(answer),
+        request: JobRequest::Transcribe(result_sender),
     };
     worker.admit(&Arc::new(job));
     while !worker.active.is_empty() {
         worker.step().unwrap();
     }
-    assert!(answers.try_recv().unwrap().is_ok());
+    assert!(results.try_recv().unwrap().is_ok());
     assert_eq!(worker.buffers.memories.len(), 1);
     assert!(!worker.buffers.encoded.is_empty() && !worker.buffers.logits.is_empty());
 
@@ -135,8 +135,8 @@ fn passes_and_transcriptions_run_side_by_side() {
                 })
             })
             .collect();
-        for (answer, length) in transcribe_all(&engine, &lengths).into_iter().zip(lengths) {
-            assert_eq!(answer.unwrap(), expected(length), "{length}");
+        for (result, length) in transcribe_all(&engine, &lengths).into_iter().zip(lengths) {
+            assert_eq!(result.unwrap(), expected(length), "{length}");
         }
         for actual in passes.into_iter().flat_map(|call| call.join().unwrap()) {
             assert_eq!(actual, expected_pass);
@@ -145,16 +145,16 @@ fn passes_and_transcriptions_run_side_by_side() {
 }
 
 #[test]
-fn pass_is_taken_from_a_queue_of_transcriptions_when_all_windows_are_active() {
+fn pass_precedes_queued_transcriptions_when_all_windows_are_active() {
     let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 1 });
     let mut worker = Worker::new(model(), WorkerRegistration::new(shared.clone()), 1);
     let submit = |is_pass: bool| {
-        let (answer, _) = sync_channel(1);
+        let (result_sender, _) = sync_channel(1);
         let (continuation, _) = sync_channel(1);
         let request = if is_pass {
             JobRequest::Continue(Prefix::default(), continuation)
         } else {
-            JobRequest::Transcribe(answer)
+            JobRequest::Transcribe(result_sender)
         };
         shared.lock().jobs.push_back(Arc::new(Job {
             samples: noise(16_000),
@@ -190,14 +190,14 @@ fn panic_in_a_pass_ends_only_this_pass() {
     let engine = engine_with_fault(fault, size(1, 2));
     std::thread::scope(|scope| {
         let poison = scope.spawn(|| (0..3).map(|_| run_pass(&engine, POISON)).collect::<Vec<_>>());
-        for (answer, length) in transcribe_all(&engine, &[16_000, 30_000, 45_000])
+        for (result, length) in transcribe_all(&engine, &[16_000, 30_000, 45_000])
             .into_iter()
             .zip([16_000, 30_000, 45_000])
         {
-            assert_eq!(answer.unwrap(), expected(length), "{length}");
+            assert_eq!(result.unwrap(), expected(length), "{length}");
         }
-        for answer in poison.join().unwrap() {
-            assert_eq!(answer.unwrap_err().to_string(), "decoding panicked: poison");
+        for result in poison.join().unwrap() {
+            assert_eq!(result.unwrap_err().to_string(), "decoding panicked: poison");
         }
     });
     run_pass(&engine, 20_000).unwrap();
@@ -221,12 +221,12 @@ fn stopped_engine_refuses_passes() {
 }
 
 #[test]
-fn memory_is_kept_between_passes() {
+fn buffers_are_kept_between_passes() {
     let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity: 2 });
     let mut worker = Worker::new(model(), WorkerRegistration::new(shared.clone()), 1);
     let submit = || {
-        let (answer, _) = sync_channel(1);
-        let request = JobRequest::Continue(Prefix::default(), answer);
+        let (result_sender, _) = sync_channel(1);
+        let request = JobRequest::Continue(Prefix::default(), result_sender);
         shared.lock().jobs.push_back(Arc::new(Job {
             samples: noise(16_000),
             options: few_step_options(),
@@ -255,7 +255,7 @@ const LARGE: Dimensions = Dimensions { layers: 32, width: 1_280, tokens: 51_866 
 const TURBO: Dimensions = Dimensions { layers: 4, ..LARGE };
 
 #[test]
-fn threads_and_windows_fit_into_the_memory() {
+fn threads_and_windows_fit_the_available_memory() {
     // Model, threads, available memory in GiB, resulting threads and windows.
     for (model, threads, available, expected) in [
         (SMALL, 2, None, (2, 5)),
@@ -281,7 +281,7 @@ fn threads_and_windows_fit_into_the_memory() {
 }
 
 #[test]
-fn the_catalogue_states_the_memory_of_each_model() {
+fn memory_in_the_catalogue_matches_the_dimensions() {
     let megabytes = |bytes: u64| u32::try_from((bytes + 500_000) / 1_000_000).unwrap();
     for (name, dimensions) in [
         ("tiny", TINY),

@@ -15,7 +15,7 @@ const MAX_HEADER_LENGTH: u64 = 16 << 20;
 pub(crate) struct Index(HashMap<String, Entry>);
 
 #[derive(Deserialize)]
-struct Header {
+struct TensorHeader {
     dtype: String,
     shape: Vec<usize>,
     data_offsets: [u64; 2],
@@ -62,7 +62,7 @@ fn entry(
     start: u64,
     length: u64,
 ) -> Result<Entry, IndexError> {
-    let header: Header = serde_json::from_value(value)
+    let header: TensorHeader = serde_json::from_value(value)
         .map_err(|error| IndexError::Damaged(format!("tensor `{name}`: {error}")))?;
     let element = match header.dtype.as_str() {
         "F32" => ElementType::Float32,

@@ -51,7 +51,7 @@ fn open(name: &str, bytes: &[u8]) -> Result<Weights, ModelError> {
 }
 
 #[test]
-fn ctranslate2_files_are_read_by_name_and_alias() {
+fn ctranslate2_tensors_are_read_by_name_and_alias() {
     let mut weights = open("model.bin", &example()).unwrap();
     let half = 2f32.powi(-24);
     let expected = [
@@ -121,7 +121,7 @@ fn files_of_other_models_and_versions_are_refused() {
 
 /// CTranslate2 writes 16-bit integers for `--quantization int16`, with scales in a separate tensor.
 #[test]
-fn weights_of_wide_integers_are_refused() {
+fn weights_of_16_and_32_bit_integers_are_refused() {
     for (element, bits) in [(2, 16), (3, 32)] {
         let data = vec![1; 2 * bits / 8];
         let error =
@@ -144,7 +144,7 @@ fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn fused_tensors_are_put_together_from_safetensors() {
+fn fused_tensors_are_concatenated_from_safetensors() {
     let header = r#"{"__metadata__": {"format": "pt"},
         "model.decoder.layers.0.encoder_attn.k_proj.weight": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]},
         "model.decoder.layers.0.encoder_attn.v_proj.weight": {"dtype": "F32", "shape": [1, 2], "data_offsets": [8, 16]},

@@ -6,11 +6,11 @@ use rten_tensor::NdTensorView;
 use taonet_amx::{Amx, FloatMatrix, FloatRows};
 use taonet_avx512::{FixedMatrix, FixedRows, Vnni};
 
-use super::{Extension, Gemm, exp_sum_max, vectorized};
+use super::{Extension, Gemm, exp_and_sum, vectorized};
 use crate::TranscribeError;
 
 /// Queries per block: 128 · 1 500 scores fit into the L2 cache.
-const BLOCK: usize = 128;
+const BLOCK_QUERIES: usize = 128;
 
 /// Scratch buffers of the attention, reused across layers.
 #[derive(Default)]
@@ -48,7 +48,7 @@ trait PackedMatrix {
     type Rows;
     /// Queries per block: keys, values, scores and packed weights fit into the L2 cache together. A
     /// multiple of the rows that the kernel multiplies at a time.
-    const BLOCK: usize;
+    const BLOCK_QUERIES: usize;
 
     /// Creates an empty matrix.
     fn matrix(proof: Self::Proof) -> Self;
@@ -87,7 +87,7 @@ macro_rules! packed {
         impl PackedMatrix for $matrix {
             type Proof = $proof;
             type Rows = $rows;
-            const BLOCK: usize = $block;
+            const BLOCK_QUERIES: usize = $block;
 
             fn matrix(proof: $proof) -> Self {
                 <$matrix>::new(proof)
@@ -194,8 +194,8 @@ impl BlockResults {
             let queries = rows.slice((.., queries));
             let keys = gemm.float.prepack_b(rows.slice((.., keys)).transposed());
             let values = gemm.float.prepack_b(rows.slice((.., values)));
-            for start in (0..count).step_by(BLOCK) {
-                let end = count.min(start + BLOCK);
+            for start in (0..count).step_by(BLOCK_QUERIES) {
+                let end = count.min(start + BLOCK_QUERIES);
                 let block = end - start;
                 self.scores.resize(block * count, 0.0);
                 self.context.resize(block * head, 0.0);
@@ -209,7 +209,7 @@ impl BlockResults {
                     )
                     .map_err(|error| TranscribeError::Product(error.to_string()))?;
                 self.sums.clear();
-                self.sums.extend(self.scores.chunks_exact_mut(count).map(exp_sum_max));
+                self.sums.extend(self.scores.chunks_exact_mut(count).map(exp_and_sum));
                 gemm.float
                     .gemm(
                         &mut self.context,
@@ -265,8 +265,8 @@ impl<M: PackedMatrix> AttentionHead<M> {
             keys.pack_columns(head, count, |position| &centered[position * head..][..head]);
             center((0..count).map(|row| part(row, 2)), head, centered, mean);
             values.pack_rows(count, head, |position| &centered[position * head..][..head]);
-            for start in (0..count).step_by(M::BLOCK) {
-                let end = count.min(start + M::BLOCK);
+            for start in (0..count).step_by(M::BLOCK_QUERIES) {
+                let end = count.min(start + M::BLOCK_QUERIES);
                 let block = end - start;
                 scores.resize(block * stride, 0.0);
                 context.resize(block * head, 0.0);
@@ -274,7 +274,7 @@ impl<M: PackedMatrix> AttentionHead<M> {
                 keys.multiply(queries, scores, stride);
                 sums.clear();
                 sums.extend(
-                    scores.chunks_exact_mut(stride).map(|row| exp_sum_max(&mut row[..count])),
+                    scores.chunks_exact_mut(stride).map(|row| exp_and_sum(&mut row[..count])),
                 );
                 M::pack(weights, block, count, 1.0, |row| &scores[row * stride..][..count]);
                 values.multiply(weights, context, head);

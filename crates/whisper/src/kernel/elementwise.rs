@@ -127,7 +127,7 @@ pub(crate) fn layer_norm(from: &[f32], gamma: &[f32], beta: &[f32], to: &mut [f3
 
 /// Replaces each value with e^(value - max) and returns the sum of the results; 0 for an empty
 /// slice.
-pub(crate) fn exp_sum_max(values: &mut [f32]) -> f32 {
+pub(crate) fn exp_and_sum(values: &mut [f32]) -> f32 {
     vectorized(
         #[inline(always)]
         || {
@@ -151,7 +151,7 @@ pub(crate) fn exp_sum_max(values: &mut [f32]) -> f32 {
 
 /// Applies softmax in place.
 pub(crate) fn softmax(values: &mut [f32]) {
-    let sum = exp_sum_max(values);
+    let sum = exp_and_sum(values);
     let scale = 1.0 / sum;
     vectorized(
         #[inline(always)]

@@ -17,7 +17,7 @@ use super::vectorized;
 use crate::TranscribeError;
 
 /// Rows per block of 32-bit products, small enough for the L2 cache.
-const BLOCK: usize = 96;
+const BLOCK_ROWS: usize = 96;
 /// Columns per block of products of packed weights, so that the products are dequantised while they
 /// are in the cache. The weights are read in order for any number of columns.
 const COLUMNS: usize = 256;
@@ -33,9 +33,9 @@ pub(crate) struct Gemm {
 /// An extension of this CPU for matrices, which takes precedence over the other kernels.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Extension {
-    /// For all products. Those of int8 are the same as without it.
+    /// Accelerates all products; int8 results are bit-identical.
     Amx(Amx),
-    /// For int8 products, which are the same as without it, and the encoder's attention.
+    /// Accelerates int8 products, with bit-identical results, and the encoder's attention.
     Vnni(Vnni),
 }
 
@@ -201,9 +201,9 @@ impl Linear {
         epilogue: Epilogue,
     ) -> Result<(), TranscribeError> {
         let (width, outputs) = (x.width, self.outputs());
-        scratch.zeros.resize(BLOCK, ZERO);
-        let blocks = x.values.chunks(BLOCK * width).zip(x.steps.chunks(BLOCK));
-        for ((values, steps), y) in blocks.zip(y.chunks_mut(BLOCK * outputs)) {
+        scratch.zeros.resize(BLOCK_ROWS, ZERO);
+        let blocks = x.values.chunks(BLOCK_ROWS * width).zip(x.steps.chunks(BLOCK_ROWS));
+        for ((values, steps), y) in blocks.zip(y.chunks_mut(BLOCK_ROWS * outputs)) {
             match &self.weight {
                 Weight::Rten(weight) => {
                     scratch.products.resize(steps.len() * outputs, 0);

@@ -94,7 +94,7 @@ fn kernels() -> [Gemm; 3] {
 }
 
 #[test]
-fn extensions_give_the_same_outputs_to_the_bit() {
+fn cpu_extensions_give_bit_identical_outputs() {
     for (inputs, outputs, rows) in [(96, 80, 131), (768, 300, 5), (100, 51, 30), (64, 32, 1)] {
         let (weights, x, bias) =
             (values(inputs * outputs, 14), values(rows * inputs, 15), values(outputs, 16));
@@ -116,14 +116,14 @@ fn extensions_give_the_same_outputs_to_the_bit() {
 }
 
 #[test]
-fn weights_are_rounded_by_the_greatest_of_their_row() {
+fn weights_are_scaled_by_the_maximum_of_their_row() {
     let (integers, steps) = quantize_weights(&[0.0, 0.0, 0.5, -1.0, 0.003_937, 0.011_811_5], 2);
     assert_eq!(integers, [0, 0, 64, -127, 42, 127]);
     assert_eq!(steps, [1.0, 1.0 / 127.0, 1.0 / (127.0 / 0.011_811_5)]);
 }
 
 #[test]
-fn panels_multiply_as_a_matrix_does() {
+fn panel_product_equals_the_matrix_product() {
     for (rows, depth, columns) in [(1, 64, 1500usize), (5, 64, 70), (7, 100, 64), (13, 33, 32)] {
         let (stride, out_stride) = (depth + 3, columns.next_multiple_of(PANEL));
         let (a, b) = (values(rows * stride, 4), values(depth * columns, 5));
@@ -199,7 +199,7 @@ fn masked_values_get_no_weight() {
 }
 
 #[test]
-fn the_error_function_has_its_known_values() {
+fn error_function_matches_published_values() {
     // Abramowitz and Stegun, table 7.1.
     for (x, expected) in
         [(0.0, 0.0), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (-2.0, -0.995_322_3), (4.0, 1.0)]

@@ -13,7 +13,7 @@ fn feature_at(features: &Features, band: usize, frame: usize) -> f32 {
 }
 
 #[test]
-fn features_have_the_values_of_faster_whisper() {
+fn features_match_faster_whisper() {
     // utt00 of vectors/speech; values printed by faster-whisper 1.2.1.
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/speech/utt00.wav");
     let bytes = std::fs::read(path).unwrap();
@@ -111,7 +111,7 @@ fn log_mel_values_lie_within_two_units_of_the_loudest() {
 }
 
 #[test]
-fn silence_and_broken_samples_have_the_least_value() {
+fn silent_and_non_finite_samples_have_the_lowest_value() {
     let silence = LogMel::new(80).features(&[0.0; 1600]);
     assert_eq!(silence.frames(), 11);
     assert!(silence.values().iter().all(|value| *value == -1.5));

@@ -144,7 +144,7 @@ fn a_language_must_be_set_if_the_model_lists_none() {
 }
 
 #[test]
-fn model_of_english_only_refuses_other_languages() {
+fn english_only_model_refuses_other_languages() {
     let remove = |folder: &Path| {
         // Only multilingual vocabularies have the empty token.
         edit(folder, "tokenizer.json", |tokenizer| {
@@ -168,7 +168,7 @@ fn model_of_english_only_refuses_other_languages() {
 }
 
 #[test]
-fn translation_needs_a_model_that_knows_the_task() {
+fn translation_requires_a_translate_token() {
     let translate =
         crate::Options { task: crate::SpeechTask::Translate, ..crate::Options::default() };
     translate.check(&open_changed(|_| ()).unwrap()).unwrap();
@@ -250,7 +250,7 @@ fn a_directory_that_exceeds_the_memory_is_refused_before_its_weights_are_read() 
 }
 
 #[test]
-fn the_estimate_covers_int8_weights_caches_and_buffers() {
+fn memory_estimate_covers_weights_caches_and_buffers() {
     // Number of weights, dimensions of the decoder, range in MiB. Files of float16 have twice as
     // many bytes as weights.
     for (name, weights, (layers, width), expected) in [
@@ -265,7 +265,7 @@ fn the_estimate_covers_int8_weights_caches_and_buffers() {
 }
 
 #[test]
-fn alignment_heads_out_of_range_are_replaced_by_the_default() {
+fn alignment_heads_out_of_range_are_ignored() {
     let heads = |heads: Value| {
         let change =
             |folder: &Path| edit(folder, "config.json", |config| config["alignment_heads"] = heads);

@@ -223,7 +223,7 @@ fn compare_beams(
 }
 
 #[test]
-fn end_of_beam_search_matches_the_reference() {
+fn beam_search_results_match_the_reference() {
     const SEARCHES: [BeamSearch; 3] = [
         BeamSearch { previous: &[], beams: 5, patience: 1.0 },
         BeamSearch { previous: &[50, 60, 70], beams: 3, patience: 2.0 },

@@ -58,7 +58,7 @@ fn check(peer: &Peer, audio: &[Vec<f32>], extra: &[&str]) -> (usize, usize) {
 /// large embeddings of the language tokens, one language is certain, and our engine decodes only
 /// the first window. One of four recordings is tried, and all of them if `TAONET_TEST_ALL` is set.
 #[test]
-fn languages_are_those_of_the_reference() {
+fn detected_languages_match_the_reference() {
     let Some(peer) = Peer::find() else { return };
     let step = if is_exhaustive() { 1 } else { 4 };
     let mut audio: Vec<_> = recordings().into_iter().step_by(step).collect();

@@ -366,9 +366,9 @@ fn transcriptions_equal_the_reference() {
     }
 }
 
-/// A transcription's corrections move some words next to pauses.
+/// Not all times are equal: a transcription's corrections move some words next to pauses.
 #[test]
-fn known_words_have_the_times_of_the_transcription() {
+fn given_words_have_the_times_of_the_transcription() {
     let model = Arc::new(Model::open(&trained_model()).unwrap());
     let options = Options { word_timestamps: true, ..Options::default() };
     let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
@@ -382,7 +382,7 @@ fn known_words_have_the_times_of_the_transcription() {
         close += timed
             .iter()
             .zip(&transcript.words)
-            .filter(|(own, heard)| (own.start - heard.start).abs() <= 0.1)
+            .filter(|(timed, word)| (timed.start - word.start).abs() <= 0.1)
             .count();
         count += words.len();
     }
@@ -429,7 +429,7 @@ fn margins_separate_wrong_results_from_rounding() {
 /// Columns: step · margin · whether rounding explains it. The first rows are the recorded
 /// differences in docs/benchmarks.md.
 #[test]
-fn margins_above_the_cap_are_faults_at_any_step() {
+fn margins_above_the_limit_of_their_step_are_faults() {
     for (step, score, expected) in [
         (7, 0.157, true),
         (73, 0.309, true),

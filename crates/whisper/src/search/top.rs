@@ -18,7 +18,7 @@ pub(super) struct TopCandidates {
 }
 
 /// Logits per block: most blocks contain no candidate and are skipped.
-const BLOCK: usize = 256;
+const BLOCK_LOGITS: usize = 256;
 
 impl TopCandidates {
     pub(super) fn new(count: usize) -> Self {
@@ -27,14 +27,18 @@ impl TopCandidates {
 
     /// Considers the tokens of one beam; `score` must be a non-decreasing function of the logit.
     pub(super) fn scan(&mut self, beam: usize, logits: &[f32], score: impl Fn(f32) -> f32) {
-        for (block, logits) in logits.chunks(BLOCK).enumerate() {
+        for (block, logits) in logits.chunks(BLOCK_LOGITS).enumerate() {
             if self.is_full() && score(max(logits)) <= self.worst() {
                 continue;
             }
             for (index, &logit) in logits.iter().enumerate() {
                 let score = score(logit);
                 if !self.is_full() || score > self.worst() {
-                    self.insert(Candidate { beam, token: (block * BLOCK + index) as u32, score });
+                    self.insert(Candidate {
+                        beam,
+                        token: (block * BLOCK_LOGITS + index) as u32,
+                        score,
+                    });
                 }
             }
         }

@@ -10,8 +10,11 @@ fn word(text: &str, token: u32, start: f64, end: f64) -> TimedWord {
 
 /// A speech of this many seconds, of which the first `dropped` seconds are no longer buffered.
 fn state(length: usize, dropped: usize) -> State {
-    let mut state =
-        State { samples: vec![0.3; length * SAMPLE_RATE], speech: SAMPLE_RATE, ..State::default() };
+    let mut state = State {
+        samples: vec![0.3; length * SAMPLE_RATE],
+        speech_samples: SAMPLE_RATE,
+        ..State::default()
+    };
     state.drop_first(dropped * SAMPLE_RATE);
     state
 }
@@ -137,7 +140,7 @@ fn words_without_their_audio_are_no_longer_revised() {
 }
 
 #[test]
-fn long_audio_loses_its_beginning_and_the_words_become_the_prompt() {
+fn old_audio_is_dropped_and_its_words_become_context() {
     let mut state = state(18, 0);
     state.forced = (0..17).map(|n| word(" word", n, f64::from(n), f64::from(n) + 0.9)).collect();
     state.drop_old_audio();
@@ -244,7 +247,7 @@ fn forced_words_above_token_limit_are_halved_into_context() {
 }
 
 #[test]
-fn time_without_further_words_ends_after_final_words_and_pauses() {
+fn ready_until_never_precedes_final_words_or_pauses() {
     let mut state = state(20, 10);
     let check = |state: &State, expected: f64| {
         assert!((state.until - expected).abs() < 1e-9, "{} instead of {expected}", state.until);
@@ -277,13 +280,13 @@ fn words_after_the_kept_tokens_are_dropped() {
 }
 
 #[test]
-fn a_pause_leaves_a_short_silence() {
+fn reset_keeps_only_one_step_of_silence() {
     let mut state = state(6, 0);
     state.forced = vec![word(" word", 1, 1.0, 2.0)];
     state.context = vec![2];
     state.reset();
     assert_eq!((state.samples.len(), state.forced.len(), state.context.len()), (STEP, 0, 0));
-    assert_eq!((state.until, state.speech), (6.0, 0));
+    assert_eq!((state.until, state.speech_samples), (6.0, 0));
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Recording {
         cache: &mut Cache,
         prefix: &Prefix,
     ) -> Result<Continuation, TranscribeError> {
-        let size = WINDOW_FRAMES.min(self.content());
+        let size = WINDOW_FRAMES.min(self.content_frames());
         if size < 2 {
             let (words, language) = (Vec::new(), self.language.clone());
             return Ok(Continuation {
@@ -253,7 +253,7 @@ impl Recording {
                 && prefix.ends_too_early(&tokens[text..])
             {
                 (next, probability) = self.best_token(&mut buffers.logits, is_first, false);
-                // The tokens of the last pass are no invention of this one.
+                // A token that the last pass also decoded is not invented by this one.
                 is_past_end = tokens.len() - forced == prefix.tentative.len();
             }
             log_probability += probability;

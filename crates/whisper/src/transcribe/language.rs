@@ -42,7 +42,8 @@ impl Recording {
             vocabulary.language_token(code).ok_or(unknown)?
         } else {
             let mut languages = self.languages(buffers, cache, memory)?;
-            if margin_of(&languages) < MIN_LANGUAGE_MARGIN && self.content() < WINDOW_FRAMES {
+            if margin_of(&languages) < MIN_LANGUAGE_MARGIN && self.content_frames() < WINDOW_FRAMES
+            {
                 let window = self.features.window(0, WINDOW_FRAMES);
                 let memory = self.model.encode_audio(buffers, &window)?;
                 languages = self.languages(buffers, cache, &memory)?;

@@ -8,7 +8,7 @@ use crate::testing::{
 
 /// Returns the requested searches and the transcription for given decoding results: tokens, score,
 /// no-speech probability.
-fn play(
+fn transcribe_results(
     options: &Options,
     seconds: usize,
     results: &[(Vec<u32>, f32, f32)],
@@ -65,7 +65,7 @@ fn the_next_window_begins_after_the_last_pair_of_timestamps() {
     ]
     .concat();
     let results = [(first, -0.2, 0.0), (timestamped_text(0, &[259], 800), -0.2, 0.0)];
-    let (searches, transcription) = play(&english_options(), 40, &results);
+    let (searches, transcription) = transcribe_results(&english_options(), 40, &results);
     let actual: Vec<_> =
         transcription.segments.iter().map(|s| (s.seek, s.start, s.end, s.text.as_str())).collect();
     assert_eq!(actual, [(0, 0.0, 4.0, " aa ba"), (0, 4.0, 12.5, " ca"), (1250, 12.5, 20.5, " da")]);
@@ -84,7 +84,7 @@ fn translation_is_requested_by_the_last_token_of_the_prompt() {
         ..Options::default()
     };
     let (searches, transcription) =
-        play(&options, 10, &[(timestamped_text(0, &[256], 900), -0.2, 0.0)]);
+        transcribe_results(&options, 10, &[(timestamped_text(0, &[256], 900), -0.2, 0.0)]);
     assert_eq!(prompts(&searches), [[START, ENGLISH + 1, TRANSLATE]]);
     // The language is that of the speech.
     assert_eq!(transcription.language, "fr");
@@ -97,12 +97,15 @@ fn long_prompts_keep_their_end() {
         (timestamped_text(0, &words, 2990), -0.2, 0.0),
         (timestamped_text(0, &[256], 500), -0.2, 0.0),
     ];
-    let (searches, _) =
-        play(&Options { compression_ratio_threshold: None, ..english_options() }, 35, &results);
+    let (searches, _) = transcribe_results(
+        &Options { compression_ratio_threshold: None, ..english_options() },
+        35,
+        &results,
+    );
     // The prompt has the last 223 tokens of the text; the last of these is the timestamp.
     let expected = [&[PREVIOUS], [260; 222].as_slice(), &[BEGIN + 1495], &TASK].concat();
     assert_eq!(searches[1].0, expected);
-    let (searches, _) = play(
+    let (searches, _) = transcribe_results(
         &Options {
             compression_ratio_threshold: None,
             condition_on_previous_text: false,
@@ -115,7 +118,7 @@ fn long_prompts_keep_their_end() {
 }
 
 #[test]
-fn temperatures_rise_until_the_text_is_good_enough() {
+fn temperatures_rise_until_the_text_passes_the_thresholds() {
     let words: Vec<u32> = (256..266).collect();
     let repetitive = vec![260; 60];
     let results = [
@@ -124,7 +127,7 @@ fn temperatures_rise_until_the_text_is_good_enough() {
         (timestamped_text(0, &words, 900), -0.9, 0.0),
         (timestamped_text(0, &[256], 200), -0.2, 0.0),
     ];
-    let (searches, transcription) = play(&english_options(), 32, &results);
+    let (searches, transcription) = transcribe_results(&english_options(), 32, &results);
     let strategies: Vec<_> = searches.iter().map(|(_, strategy)| strategy.clone()).collect();
     assert_eq!(strategies[0], Strategy::Beam { beams: 5, patience: 1.0 });
     for (index, temperature) in [(1, 0.2), (2, 0.4)] {
@@ -158,7 +161,7 @@ fn text_decoded_at_high_temperature_does_not_prompt_next_window() {
         accepted.clone(),
         accepted,
     ];
-    let (searches, transcription) = play(&english_options(), 100, &results);
+    let (searches, transcription) = transcribe_results(&english_options(), 100, &results);
     assert_eq!(transcription.segments[1].temperature, 1.0);
     let previous = [&[PREVIOUS], timestamped_text(0, &[256, 257], 2990).as_slice(), &TASK].concat();
     // The second window and its retries have the first window's text as prompt. The third window
@@ -175,7 +178,7 @@ fn silent_windows_are_skipped() {
         (timestamped_text(0, &[257], 2990), -0.5, 0.7), // not silent: the text is certain
         (timestamped_text(0, &[258], 900), -0.5, 0.7),
     ];
-    let (searches, transcription) = play(&english_options(), 70, &results);
+    let (searches, transcription) = transcribe_results(&english_options(), 70, &results);
     assert_eq!(searches.len(), 3);
     let actual: Vec<_> = transcription
         .segments
@@ -192,10 +195,10 @@ fn word_times_determine_the_next_window() {
     // An unfinished segment: without word times, the next window begins 30 s later.
     let unfinished = [&[BEGIN], [256, 257, 258].as_slice()].concat();
     let results = [(unfinished.clone(), -0.2, 0.0), (timestamped_text(0, &[259], 500), -0.2, 0.0)];
-    let (_, transcription) = play(&english_options(), 31, &results);
+    let (_, transcription) = transcribe_results(&english_options(), 31, &results);
     assert_eq!(transcription.segments[1].seek, 3000);
     let (_, transcription) =
-        play(&Options { word_timestamps: true, ..english_options() }, 31, &results);
+        transcribe_results(&Options { word_timestamps: true, ..english_options() }, 31, &results);
     let to_hundredths = |seconds: f64| (seconds * 100.0).round();
     let words = transcription.segments[0].words.iter();
     let words: Vec<_> = words
@@ -218,7 +221,7 @@ fn segments_without_text_or_duration_are_dropped() {
         -0.2,
         0.0,
     )];
-    let (_, transcription) = play(&english_options(), 10, &results);
+    let (_, transcription) = transcribe_results(&english_options(), 10, &results);
     assert!(transcription.segments.is_empty(), "{:?}", transcription.segments);
 }
 
@@ -230,10 +233,10 @@ fn window_without_progress_is_skipped() {
         (vec![BEGIN, 256, BEGIN, BEGIN], -0.2, 0.0),
         (timestamped_text(0, &[256], 500), -0.2, 0.0),
     ];
-    let (_, transcription) = play(&english_options(), 40, &results);
+    let (_, transcription) = transcribe_results(&english_options(), 40, &results);
     assert_eq!(transcription.segments.last().unwrap().seek, 3000);
     // The decoder returns only the end of text.
-    let (_, transcription) = play(&english_options(), 10, &[(vec![], -0.2, 0.0)]);
+    let (_, transcription) = transcribe_results(&english_options(), 10, &[(vec![], -0.2, 0.0)]);
     assert!(transcription.segments.is_empty());
 }
 

@@ -8,7 +8,7 @@
 
 mod huffman;
 
-use huffman::{DISTANCES, LITERAL_SYMBOLS, block_bits};
+use huffman::{DISTANCE_SYMBOLS, LITERAL_SYMBOLS, block_bits};
 
 /// Minimum and maximum match length.
 const MIN_MATCH: usize = 3;
@@ -38,7 +38,7 @@ pub(super) fn compressed_length(text: &[u8]) -> usize {
 /// Frequencies of a block's symbols.
 struct Block {
     literals: [u32; LITERAL_SYMBOLS],
-    distances: [u32; DISTANCES],
+    distances: [u32; DISTANCE_SYMBOLS],
     symbols: usize,
     /// Start of the block's text.
     start: usize,
@@ -46,7 +46,7 @@ struct Block {
 
 impl Block {
     fn new(start: usize) -> Self {
-        Self { literals: [0; LITERAL_SYMBOLS], distances: [0; DISTANCES], symbols: 0, start }
+        Self { literals: [0; LITERAL_SYMBOLS], distances: [0; DISTANCE_SYMBOLS], symbols: 0, start }
     }
 }
 

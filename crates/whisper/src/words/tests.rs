@@ -68,7 +68,7 @@ fn the_median_ignores_words_without_duration() {
         (&[0.125, 0.5, 0.25], 0.25),
         (&[2.0, 3.0], 0.7),
     ] {
-        assert_eq!(durations(&words(list)), (expected, 2.0 * expected));
+        assert_eq!(median_and_max_duration(&words(list)), (expected, 2.0 * expected));
     }
 }
 
@@ -136,7 +136,7 @@ fn segment_times_follow_words_within_limits() {
 }
 
 #[test]
-fn words_go_to_the_segment_that_holds_their_tokens() {
+fn words_are_attached_to_the_segment_of_their_tokens() {
     let draft = |start, end, tokens: &[u32]| SegmentDraft {
         start,
         end,

@@ -76,7 +76,7 @@ fn babelbit_headers_match_a_recorded_validator() {
 }
 
 #[test]
-fn timeouts_read_like_pythons_floats() {
+fn timeouts_are_formatted_like_python_floats() {
     for (milliseconds, text) in
         [(10_000, "10.0"), (500, "0.5"), (12_250, "12.25"), (100, "0.1"), (0, "0.0")]
     {

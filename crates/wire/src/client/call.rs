@@ -12,7 +12,7 @@ use super::CallError;
 use super::transport::ResponseBody;
 
 /// The default timeout of a call: that of Bittensor's dendrite.
-const DEADLINE: Duration = Duration::from_secs(12);
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(12);
 
 /// Number of chunks after which the deadline of a stream is checked although none was awaited.
 const CHUNKS_PER_CHECK: u32 = 16;
@@ -49,7 +49,7 @@ impl Call {
             name: String::new(),
             headers: HeaderMap::new(),
             body: body.into(),
-            deadline: DEADLINE,
+            deadline: DEFAULT_DEADLINE,
             max_response_bytes: usize::MAX,
             retry: Retry::default(),
         }

@@ -1,4 +1,4 @@
-//! Connections whose users drive them.
+//! HTTP connections, each polled by the task that reads its response.
 //!
 //! A connection of hyper is a future that reads and writes. In a task of its own, it would relay
 //! one chunk of a response at a time, with two switches between the tasks for each. Here, the
@@ -100,7 +100,7 @@ impl Connections {
     }
 }
 
-/// A connection that its user drives.
+/// A connection that the sender of the request or the reader of the response polls.
 #[derive(Debug)]
 struct DrivenConnection {
     sender: http1::SendRequest<Full<Bytes>>,
@@ -216,7 +216,7 @@ struct State {
     /// Connections by host, the oldest first.
     hosts: HashMap<Host, VecDeque<IdleConnection>>,
     /// Whether a task closes old connections.
-    is_swept: bool,
+    has_sweep_task: bool,
 }
 
 #[derive(Debug)]
@@ -245,10 +245,10 @@ impl IdleConnections {
             return;
         }
         connections.push_back(IdleConnection { connection, since: Instant::now() });
-        if !state.is_swept
+        if !state.has_sweep_task
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            state.is_swept = true;
+            state.has_sweep_task = true;
             runtime.spawn(sweep(Arc::downgrade(self)));
         }
     }
@@ -260,8 +260,8 @@ impl IdleConnections {
             connections.retain(|idle| idle.since.elapsed() < time);
         }
         state.hosts.retain(|_, connections| !connections.is_empty());
-        state.is_swept = !state.hosts.is_empty();
-        state.is_swept
+        state.has_sweep_task = !state.hosts.is_empty();
+        state.has_sweep_task
     }
 }
 

@@ -152,10 +152,10 @@ impl State {
                 let bytes = read.filled();
                 let head = head_length(bytes);
                 self.access = if head.is_some() { Access::Nothing } else { Access::All };
-                let (head, rest) =
+                let (head, after_head) =
                     bytes.split_at_checked(head.unwrap_or(bytes.len())).unwrap_or((bytes, &[]));
                 buffer.put_slice(head);
-                self.unread.extend_from_slice(rest);
+                self.unread.extend_from_slice(after_head);
                 Poll::Ready(Ok(()))
             }
         }
@@ -246,9 +246,9 @@ impl ChunkedBody {
             spend_budget(chunks, context);
         }
         if self.decoder.has_ended() && *access == Access::Nothing {
-            let rest = unread.split();
+            let after_body = unread.split();
             unread.extend_from_slice(EMPTY_BODY);
-            unread.extend_from_slice(&rest);
+            unread.extend_from_slice(&after_body);
             *access = Access::All;
         }
         Poll::Ready((!body.is_empty()).then(|| Ok(body.into())))

@@ -46,8 +46,8 @@ async fn send(
     let body = request.to_string();
     let headers =
         client.signer().headers(peer, &Method::POST, path, "X", timeout, body.as_bytes())?;
-    let answer = client.post(&peer.url(path), headers, body.into(), timeout, usize::MAX).await?;
-    Ok(serde_json::from_slice(&answer).unwrap_or_default())
+    let response = client.post(&peer.url(path), headers, body.into(), timeout, usize::MAX).await?;
+    Ok(serde_json::from_slice(&response).unwrap_or_default())
 }
 
 async fn call(router: Router) -> Result<Value, CallError> {
@@ -56,9 +56,9 @@ async fn call(router: Router) -> Result<Value, CallError> {
 }
 
 fn responding_router(
-    answer: impl Fn() -> axum::response::Response + Clone + Send + Sync + 'static,
+    response: impl Fn() -> axum::response::Response + Clone + Send + Sync + 'static,
 ) -> Router {
-    Router::new().route("/v1/predict", post(move || async move { answer() }))
+    Router::new().route("/v1/predict", post(move || async move { response() }))
 }
 
 #[tokio::test]
@@ -79,15 +79,15 @@ async fn signed_request_gets_its_response() {
     for scheme in [BabelbitScheme::axon(), BabelbitScheme::managed()] {
         let signer = Signer::new(key("//Alice"), "127.0.0.1", scheme);
         let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
-        let answer = send(&client, &peer, "/v1/predict", &request, timeout).await.unwrap();
-        assert_eq!(answer["caller"], client.signer().hotkey().to_string());
-        assert_eq!(answer["body"], request);
+        let response = send(&client, &peer, "/v1/predict", &request, timeout).await.unwrap();
+        assert_eq!(response["caller"], client.signer().hotkey().to_string());
+        assert_eq!(response["body"], request);
     }
     // No two concurrent requests share a nonce.
     let client = client();
     let calls = (0..50).map(|_| send(&client, &peer, "v1/predict", &request, timeout));
-    let answers = futures::future::join_all(calls).await;
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let responses = futures::future::join_all(calls).await;
+    assert!(responses.iter().all(Result::is_ok), "{responses:?}");
 
     let other_peer = Peer::new(key("//Dave").hotkey(), peer.host(), peer.port()).unwrap();
     let refused = send(&client, &other_peer, "v1/predict", &request, timeout).await.unwrap_err();
@@ -95,9 +95,9 @@ async fn signed_request_gets_its_response() {
 }
 
 #[tokio::test]
-async fn other_statuses_are_errors_with_the_first_300_characters() {
-    let answer = || (StatusCode::SERVICE_UNAVAILABLE, "é".repeat(5_000)).into_response();
-    let Err(CallError::Status { status, text }) = call(responding_router(answer)).await else {
+async fn statuses_other_than_200_are_errors_with_truncated_text() {
+    let response = || (StatusCode::SERVICE_UNAVAILABLE, "é".repeat(5_000)).into_response();
+    let Err(CallError::Status { status, text }) = call(responding_router(response)).await else {
         panic!()
     };
     assert_eq!((status, text), (StatusCode::SERVICE_UNAVAILABLE, "é".repeat(300)));
@@ -112,7 +112,7 @@ async fn other_statuses_are_errors_with_the_first_300_characters() {
 }
 
 #[tokio::test]
-async fn large_responses_are_cut_off() {
+async fn oversized_responses_are_refused() {
     assert!(
         call(responding_router(|| format!("\"{}\"", "x".repeat(9_998)).into_response()))
             .await
@@ -151,13 +151,16 @@ async fn large_responses_wait_for_memory_until_their_deadline() {
             send(&client, &peer, "v1/predict", &json!({}), Duration::from_millis(millis)).await
         }
     };
-    assert!(request_with_timeout(&large, 60_000).await.is_ok(), "room that was given back");
+    assert!(request_with_timeout(&large, 60_000).await.is_ok(), "its memory is free again");
     assert!(request_with_timeout(&large, 60_000).await.is_ok());
     let large_request = tokio::spawn(request_with_timeout(&stalling_peer, 60_000));
     while client.memory.shared.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
-    assert!(request_with_timeout(&large, 60_000).await.is_ok(), "one at a time needs no room");
+    assert!(
+        request_with_timeout(&large, 60_000).await.is_ok(),
+        "one at a time needs no shared memory"
+    );
     let second_request = tokio::spawn(request_with_timeout(&stalling_peer, 60_000));
     while client.memory.extra.available_permits() > 0 {
         tokio::task::yield_now().await;
@@ -178,8 +181,8 @@ async fn concurrent_large_responses_do_not_deadlock() {
     let request = json!({});
     let calls =
         (0..8).map(|_| send(&client, &peer, "v1/predict", &request, Duration::from_mins(1)));
-    let answers = futures::future::join_all(calls).await;
-    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let responses = futures::future::join_all(calls).await;
+    assert!(responses.iter().all(Result::is_ok), "{responses:?}");
     assert_eq!(
         (client.memory.shared.available_permits(), client.memory.extra.available_permits()),
         (2 << 20, 1)

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{SENDER_IP, SIGNATURE, VERSION, answer};
+use super::{SENDER_IP, SIGNATURE, VERSION, response};
 use crate::headers::optional;
 use crate::{Caller, Refusal};
 
@@ -99,7 +99,7 @@ impl<S: Sync + Send> FromRequest<S> for Synapse {
         let body = body.map_err(IntoResponse::into_response)?;
         let fields = serde_json::from_slice(&body);
         let mut synapse =
-            Self(fields.map_err(|error| answer::not_json(error.column(), &error.to_string()))?);
+            Self(fields.map_err(|error| response::not_json(error.column(), &error.to_string()))?);
         synapse.set("dendrite", json!(terminal));
         Ok(synapse)
     }
@@ -135,7 +135,7 @@ impl SynapseError {
 
     /// Creates an internal error: the caller sees only an ID, which is logged with `cause`.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
-        let message = answer::internal_error();
+        let message = response::internal_error();
         tracing::error!(cause, message, "handler failed");
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message }
     }

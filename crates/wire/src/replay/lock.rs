@@ -89,22 +89,22 @@ impl Lock {
     }
 
     /// Begins a process at `now_ns` and returns the highest nonce that earlier ones may have
-    /// accepted. `ahead` is the highest nonce that the clock accepts now, and `log_existed` whether
-    /// there was a log.
+    /// accepted. `max_nonce` is the highest nonce that the clock accepts now, and `log_existed`
+    /// whether there was a log.
     pub(super) fn start(
         &mut self,
         now_ns: u64,
-        ahead: u64,
+        max_nonce: u64,
         log_existed: bool,
     ) -> Result<u64, ReplayLogError> {
         let ceiling = match self.bound {
             Some(Bound { ceiling, lead }) => ceiling.max(now_ns.saturating_add(lead)),
-            None if self.had_file || log_existed => ahead,
+            None if self.had_file || log_existed => max_nonce,
             None => now_ns,
         };
-        // A ceiling above `ahead` is that of a clock that was far ahead; its remedy must not be to
-        // wait for that time.
-        let ceiling = ceiling.min(ahead);
+        // A ceiling above `max_nonce` is that of a clock that was far ahead; its remedy must not be
+        // to wait for that time.
+        let ceiling = ceiling.min(max_nonce);
         self.write(Bound { ceiling, lead: 0 })
             .map_err(|source| ReplayLogError::io(&self.path, source))?;
         Ok(ceiling)

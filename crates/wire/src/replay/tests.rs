@@ -85,7 +85,7 @@ fn flood_is_refused_without_evicting_others() {
         let guard = guard(rule, 15);
         assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
         for extra in 0..1_000 {
-            let expected = if extra < 10 { Ok(()) } else { Err(Refusal::TooMany) };
+            let expected = if extra < 10 { Ok(()) } else { Err(Refusal::ReplayCacheFull) };
             assert_eq!(guard.accept(&claim_of(2, &extra.to_string(), NOW + extra), NOW), expected);
         }
         assert_eq!(guard.accept(&claim(1, NOW), NOW), Err(Refusal::Replayed));
@@ -93,8 +93,8 @@ fn flood_is_refused_without_evicting_others() {
         for other in 3..=6 {
             assert_eq!(guard.accept(&claim(other, NOW), NOW), Ok(()));
         }
-        assert_eq!(guard.accept(&claim(7, NOW), NOW), Err(Refusal::TooMany));
-        assert_eq!(guard.accept(&claim_of(1, "b", NOW + 1), NOW), Err(Refusal::TooMany));
+        assert_eq!(guard.accept(&claim(7, NOW), NOW), Err(Refusal::ReplayCacheFull));
+        assert_eq!(guard.accept(&claim_of(1, "b", NOW + 1), NOW), Err(Refusal::ReplayCacheFull));
         assert_eq!(guard.len(), 15);
         // After the window all senders are accepted again.
         let later = NOW + 65 * SECOND;
@@ -129,7 +129,7 @@ impl Disk {
     }
 
     fn open(&self, rule: ReplayRule, now: u64, boot: Option<&str>) -> ReplayGuard {
-        ReplayGuard::open_under(&self.path(), &WINDOW, rule, BOUNDS, now, boot).unwrap()
+        ReplayGuard::open_with_boot_id(&self.path(), &WINDOW, rule, BOUNDS, now, boot).unwrap()
     }
 }
 
@@ -250,7 +250,8 @@ fn first_start_refuses_only_requests_signed_before_it() {
             Window { past: Duration::from_mins(2), future: Duration::from_mins(2), ..WINDOW };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("replay");
-        let guard = ReplayGuard::open_under(&path, &window, rule, BOUNDS, NOW, BOOT_ID).unwrap();
+        let guard =
+            ReplayGuard::open_with_boot_id(&path, &window, rule, BOUNDS, NOW, BOOT_ID).unwrap();
         for (sender, nonce) in [(1, NOW), (2, NOW - 1), (3, NOW - 60 * SECOND)] {
             assert!(
                 is_stale(&guard.accept(&claim(sender, nonce), NOW + SECOND)),
@@ -302,9 +303,9 @@ fn corrupt_log_refuses_requests_it_may_have_recorded() {
             assert!(replay == Err(Refusal::Replayed) || is_stale(&replay), "{rule:?} {replay:?}");
             is_stale(&guard.accept(&claim(2, start), start))
         };
-        assert!(!refuses_with(&original), "the whole log serves");
+        assert!(!refuses_with(&original), "the complete log");
         for length in 0..original.len() {
-            // A missing whole record at the end is not detected: the second request is then
+            // A missing record at the end is not detected: the second request is then
             // accepted again.
             if length + 60 == original.len() {
                 assert!(!refuses_with(&original[..length]));
@@ -394,7 +395,7 @@ fn two_processes_cannot_share_a_log() {
 }
 
 #[test]
-fn request_without_log_entry_is_not_accepted() {
+fn request_that_cannot_be_logged_is_refused() {
     let disk = Disk::new();
     let guard = disk.open(ReplayRule::Once, NOW, BOOT_ID);
     assert_eq!(guard.accept(&claim(1, NOW), NOW), Ok(()));
@@ -402,7 +403,7 @@ fn request_without_log_entry_is_not_accepted() {
     let moved = disk.0.path().with_extension("moved");
     fs::rename(disk.0.path(), &moved).unwrap();
     let later = NOW + 100 * SECOND;
-    assert_eq!(guard.accept(&claim(1, later), later), Err(Refusal::NotRemembered));
+    assert_eq!(guard.accept(&claim(1, later), later), Err(Refusal::ReplayLogFailed));
     fs::rename(&moved, disk.0.path()).unwrap();
     assert_eq!(guard.accept(&claim(1, later), later), Ok(()));
     assert_eq!(guard.accept(&claim(1, later), later), Err(Refusal::Replayed));
@@ -420,7 +421,7 @@ fn failed_write_keeps_accepted_requests() {
         let full_device = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         guard.seen.lock().unwrap().log.as_mut().unwrap().file = full_device;
         let now = second + SECOND;
-        assert_eq!(guard.accept(&claim(3, now), now), Err(Refusal::NotRemembered));
+        assert_eq!(guard.accept(&claim(3, now), now), Err(Refusal::ReplayLogFailed));
         for (sender, nonce) in [(3, now), (4, now)] {
             assert_eq!(guard.accept(&claim(sender, nonce), now), Ok(()), "{rule:?}");
         }
@@ -508,8 +509,9 @@ proptest! {
         }
     }
 
-    /// After a first start, a sender whose clock is not behind is never refused, whatever its lead;
-    /// after a lost log, none that signs later than the largest lead before, rounded up to twice.
+    /// After a first start or a kill, a sender whose clock is not behind is never refused. After
+    /// the log is lost, it is refused for at most twice the largest earlier lead, or 2^28 ns if
+    /// that is longer.
     #[test]
     fn fresh_requests_pass_the_replay_guard_after_any_start(
         leads in prop::collection::vec(0_u64..3_000, 0..20),

@@ -25,11 +25,11 @@ pub(super) fn keep_permit(permit: Option<Permit>, until: Instant, response: Resp
     }
     response.map(|body| {
         let deadline = Box::pin(tokio::time::sleep_until(until));
-        Body::new(Streamed { body: Some(body), deadline, frames: 0, permit })
+        Body::new(StreamedResponseBody { body: Some(body), deadline, frames: 0, permit })
     })
 }
 
-struct Streamed {
+struct StreamedResponseBody {
     body: Option<Body>,
     deadline: Pin<Box<Sleep>>,
     /// Number of polls for a frame, wrapping.
@@ -42,7 +42,7 @@ struct Streamed {
 #[error("the response stream timed out")]
 struct TooLong;
 
-impl HttpBody for Streamed {
+impl HttpBody for StreamedResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 

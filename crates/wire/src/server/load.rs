@@ -78,7 +78,7 @@ impl RateLimiter {
         *full_at = (*full_at).clamp(now_ns, now_ns.saturating_add(self.burst));
         let next = full_at.saturating_add(self.interval);
         if next > now_ns.saturating_add(self.burst) {
-            return Err(Refusal::TooOften(*hotkey));
+            return Err(Refusal::RateLimited(*hotkey));
         }
         *full_at = next;
         Ok(())
@@ -132,7 +132,7 @@ impl Gate {
         match tokio::time::timeout(max_wait, permit_receiver).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(Refusal::Busy),
-            Err(_) => Err(Refusal::WaitedTooLong { limit: max_wait }),
+            Err(_) => Err(Refusal::QueueTimeout { limit: max_wait }),
         }
     }
 

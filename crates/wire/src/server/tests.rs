@@ -80,7 +80,7 @@ fn signed_with_body(nonce: u64) -> HeaderMap {
     signed_by("//Alice", "//Bob", BabelbitScheme::managed(), nonce, BODY)
 }
 
-fn with(mut headers: HeaderMap, name: &'static str, value: &str) -> HeaderMap {
+fn with_header(mut headers: HeaderMap, name: &'static str, value: &str) -> HeaderMap {
     headers.insert(name, HeaderValue::from_str(value).unwrap());
     headers
 }
@@ -105,7 +105,7 @@ async fn unsigned_requests_are_refused() {
     let mut headers = signed(NOW);
     headers.remove(SIGNATURE);
     assert_eq!(server.refusal(&headers, BODY).await, missing("bt_header_dendrite_signature"));
-    let headers = with(signed(NOW), SIGNATURE, "");
+    let headers = with_header(signed(NOW), SIGNATURE, "");
     assert_eq!(server.refusal(&headers, BODY).await, missing("bt_header_dendrite_signature"));
 }
 
@@ -115,16 +115,16 @@ async fn false_signatures_are_refused() {
     let wrong = refused_response(401, "signature does not match");
     let text = signed(NOW)[SIGNATURE].to_str().unwrap().to_owned();
 
-    let truncated = with(signed(NOW), SIGNATURE, &text[..100]);
+    let truncated = with_header(signed(NOW), SIGNATURE, &text[..100]);
     let malformed = refused_response(400, "header bt_header_dendrite_signature is malformed");
     assert_eq!(server.refusal(&truncated, BODY).await, malformed);
-    let zero = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
+    let zero = with_header(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(server.refusal(&zero, BODY).await, wrong);
     // Charlie signs and claims to be Alice.
     let alice = key("//Alice").hotkey().to_string();
     let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
     assert_eq!(
-        server.refusal(&with(charlie, "bt_header_dendrite_hotkey", &alice), BODY).await,
+        server.refusal(&with_header(charlie, "bt_header_dendrite_hotkey", &alice), BODY).await,
         wrong
     );
     // Dave received the request and forwards it to Bob.
@@ -133,7 +133,7 @@ async fn false_signatures_are_refused() {
     assert_eq!(server.refusal(&signed_for_dave, BODY).await, foreign);
     let bob = key("//Bob").hotkey().to_string();
     assert_eq!(
-        server.refusal(&with(signed_for_dave, "bt_header_axon_hotkey", &bob), BODY).await,
+        server.refusal(&with_header(signed_for_dave, "bt_header_axon_hotkey", &bob), BODY).await,
         wrong
     );
     // Values that differ from the signed ones.
@@ -141,7 +141,11 @@ async fn false_signatures_are_refused() {
         ("bt_header_dendrite_nonce", (NOW + 1).to_string()),
         ("bt_header_dendrite_uuid", "00000000-0000-4000-8000-000000000000".to_owned()),
     ] {
-        assert_eq!(server.refusal(&with(signed(NOW), name, &value), BODY).await, wrong, "{name}");
+        assert_eq!(
+            server.refusal(&with_header(signed(NOW), name, &value), BODY).await,
+            wrong,
+            "{name}"
+        );
     }
     // None of these requests used up the nonce.
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
@@ -164,7 +168,7 @@ async fn nonce_window_is_timeout_plus_4_s_back_and_3_s_ahead() {
         assert!(ok || status == StatusCode::UNAUTHORIZED, "{nonce}: {body}");
     }
     // The timeout is stated by the caller and not signed: it is capped at a minute.
-    let with_day_timeout = |nonce| with(signed(nonce), "timeout", "86400.0");
+    let with_day_timeout = |nonce| with_header(signed(nonce), "timeout", "86400.0");
     assert_eq!(server.refusal(&with_day_timeout(NOW - 64 * SECOND - 1), BODY).await, stale);
     assert_eq!(server.send(&with_day_timeout(NOW - 64 * SECOND), BODY).await.0, StatusCode::OK);
     let mut without_timeout = signed(NOW - 4 * SECOND - 1);
@@ -179,7 +183,7 @@ async fn replays_within_the_window_are_refused() {
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
     assert_eq!(server.refusal(&signed(NOW), BODY).await, rejection);
     assert_eq!(server.refusal(&signed(NOW), "another body").await, rejection);
-    let longest = with(signed(NOW), "timeout", "86400.0");
+    let longest = with_header(signed(NOW), "timeout", "86400.0");
     server.clock.advance(Duration::from_secs(64));
     assert_eq!(server.refusal(&longest, BODY).await, rejection);
     server.clock.advance(Duration::from_nanos(1));
@@ -198,9 +202,9 @@ async fn an_altered_body_is_refused_where_its_hash_is_signed() {
     // A hash that matches the altered body is not the signed one; nor may the hash be removed.
     let hash = crate::compact_hash(altered.as_bytes()).unwrap();
     let wrong = refused_response(401, "signature does not match");
-    let rehashed = with(signed_with_body(NOW), "computed_body_hash", &hash);
+    let rehashed = with_header(signed_with_body(NOW), "computed_body_hash", &hash);
     assert_eq!(server.refusal(&rehashed, altered.clone()).await, wrong);
-    let unhashed = with(signed_with_body(NOW), "computed_body_hash", "");
+    let unhashed = with_header(signed_with_body(NOW), "computed_body_hash", "");
     assert_eq!(server.refusal(&unhashed, altered.clone()).await, wrong);
     // The axon form does not protect the body.
     assert_eq!(server.send(&signed(NOW), altered).await.0, StatusCode::OK);
@@ -262,7 +266,10 @@ async fn request_limits_are_checked_before_signatures() {
         Limits { body_bytes: 64, body_timeout: Duration::from_millis(5), ..Limits::default() };
     let server = Server::new(limits, Policy::open());
     let large = refused_response(431, "request headers are too large");
-    assert_eq!(server.refusal(&with(signed(NOW), "x", &"x".repeat(20_000)), BODY).await, large);
+    assert_eq!(
+        server.refusal(&with_header(signed(NOW), "x", &"x".repeat(20_000)), BODY).await,
+        large
+    );
     let mut many_headers = signed(NOW);
     (0..64).for_each(|_| {
         assert!(
@@ -274,7 +281,7 @@ async fn request_limits_are_checked_before_signatures() {
 
     // Ten gigabytes announced, and one byte more than the limit sent unannounced.
     let too_large = refused_response(413, "request body is larger than 64 bytes");
-    let announced = with(signed(NOW), "content-length", "10000000000");
+    let announced = with_header(signed(NOW), "content-length", "10000000000");
     assert_eq!(server.refusal(&announced, Body::empty()).await, too_large);
     assert_eq!(server.refusal(&signed(NOW), " ".repeat(65)).await, too_large);
     assert_eq!(server.send(&signed(NOW), " ".repeat(64)).await.0, StatusCode::OK);
@@ -302,7 +309,7 @@ fn pending_body() -> Body {
 #[tokio::test]
 async fn body_of_refused_caller_is_not_read() {
     let alice = key("//Alice").hotkey();
-    let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
+    let forged = with_header(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(
         Server::open().refusal(&forged, pending_body()).await,
         refused_response(401, "signature does not match")
@@ -355,7 +362,7 @@ async fn large_bodies_share_their_memory() {
 }
 
 #[tokio::test]
-async fn large_bodies_are_hashed() {
+async fn altered_large_body_is_refused() {
     let text = format!("{{\"text\":\"{}\"}}", "x".repeat(2 * MIN_OFFLOADED_BYTES));
     let headers = |nonce| signed_by("//Alice", "//Bob", BabelbitScheme::managed(), nonce, &text);
     let server = Server::new(
@@ -406,7 +413,7 @@ async fn only_listed_hotkeys_may_call() {
     let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
     assert_eq!(server.send(&charlie, BODY).await.0, StatusCode::OK);
     // Only a key's owner learns whether it is on the list.
-    let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
+    let forged = with_header(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(server.refusal(&forged, BODY).await.0, 401);
 }
 
@@ -495,7 +502,7 @@ async fn verifier_runs_the_checks_of_the_layer_in_steps() {
         head
     };
 
-    let forged = head(with(signed(NOW), "bt_header_dendrite_nonce", &(NOW + 1).to_string()));
+    let forged = head(with_header(signed(NOW), "bt_header_dendrite_nonce", &(NOW + 1).to_string()));
     let claim = verifier.claim(&forged).unwrap();
     assert_eq!(verifier.check_head(&forged, &claim), Err(Refusal::WrongSignature));
     assert_eq!(

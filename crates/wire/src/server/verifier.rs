@@ -106,7 +106,7 @@ impl Verifier {
     /// response has ended.
     ///
     /// # Errors
-    /// [`Refusal::Busy`] if the queue is full, [`Refusal::WaitedTooLong`] if the caller's timeout
+    /// [`Refusal::Busy`] if the queue is full, [`Refusal::QueueTimeout`] if the caller's timeout
     /// or the queue's maximum wait is over.
     pub async fn enter(
         &self,
@@ -153,13 +153,13 @@ impl Verifier {
     ) -> Result<Registration, Refusal> {
         let message = self.scheme.message(head, claim, body)?;
         let sender = PublicKey::new(*claim.sender.as_bytes(), claim.crypto_type);
-        let known = self.senders().get(&sender).copied();
-        let key = known.or_else(|| sender.decode()).ok_or(Refusal::WrongSignature)?;
+        let cached_key = self.senders().get(&sender).copied();
+        let key = cached_key.or_else(|| sender.decode()).ok_or(Refusal::WrongSignature)?;
         if !key.verify(&message, &claim.signature) {
             return Err(Refusal::WrongSignature);
         }
         let registration = self.policy.check(&claim.sender)?;
-        if known.is_none() {
+        if cached_key.is_none() {
             let mut senders = self.senders();
             if senders.len() >= MAX_SENDERS {
                 senders.clear();

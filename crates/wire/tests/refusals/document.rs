@@ -68,7 +68,7 @@ pub(crate) fn document(rows: &[Row], options: &[OptionRow]) -> String {
         for outcome in &row.cells {
             match outcome {
                 None => cells.push_str(" – |"),
-                Some(outcome) => write!(cells, " {} |", outcome.cell()).unwrap(),
+                Some(outcome) => write!(cells, " {} |", outcome.table_cell()).unwrap(),
             }
         }
         match cases.iter_mut().find(|(other, _)| *other == cells) {
@@ -81,7 +81,7 @@ pub(crate) fn document(rows: &[Row], options: &[OptionRow]) -> String {
     }
     text.push_str(OPTIONS);
     for (option, fault, outcome) in options {
-        writeln!(text, "| {option} | {fault} | {} |", outcome.cell()).unwrap();
+        writeln!(text, "| {option} | {fault} | {} |", outcome.table_cell()).unwrap();
     }
     text
 }

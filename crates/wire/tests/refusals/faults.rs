@@ -14,7 +14,7 @@ pub(crate) enum ExpectedOutcome {
     Unsigned,
     Missing,
     Malformed,
-    Doubled,
+    Duplicate,
     Lookalike,
     WrongSignature,
     WrongReceiver,
@@ -22,7 +22,7 @@ pub(crate) enum ExpectedOutcome {
     Future,
     WrongBody,
     NotJson,
-    UnknownName,
+    UnknownMessage,
     HeadersTooLarge,
     BodyTooLarge,
     BodyUnreadable,
@@ -32,8 +32,8 @@ pub(crate) enum ExpectedOutcome {
     NotAllowed,
     StakeTooLow,
     NoPermit,
-    TooOften,
-    AnswerTimeout,
+    RateLimited,
+    ResponseTimeout,
 }
 
 use ExpectedOutcome::*;
@@ -44,7 +44,7 @@ impl ExpectedOutcome {
         // The SDKs' messages and statuses that differ from ours.
         match (kind, self) {
             (Btauth, Malformed) => return (401, "MalformedAuth: header"),
-            (Btauth, Doubled) => return (401, "is given more than once"),
+            (Btauth, Duplicate) => return (401, "is given more than once"),
             (Btauth, Lookalike) => return (401, "a header prefix differs from"),
             (Dendrite, Unsigned | WrongBody) => return (500, "Internal Server Error"),
             (Dendrite, Missing) => return (401, "issing"),
@@ -52,7 +52,7 @@ impl ExpectedOutcome {
             (Dendrite, NotJson) => return (422, "JSON decode error"),
             (Dendrite, NotAllowed) => return (403, "Key is blacklisted: not allowed here."),
             (Dendrite, Replayed) => return (401, "a newer one was last processed"),
-            (Dendrite, AnswerTimeout) => return (408, "Response timeout after"),
+            (Dendrite, ResponseTimeout) => return (408, "Response timeout after"),
             _ => {}
         }
         match self {
@@ -60,7 +60,7 @@ impl ExpectedOutcome {
             Unsigned => (401, "is not signed"),
             Missing => (401, "is missing"),
             Malformed => (400, "is malformed"),
-            Doubled => (400, "is given more than once"),
+            Duplicate => (400, "is given more than once"),
             Lookalike => (400, "a header prefix differs from"),
             WrongSignature => (401, "signature does not match"),
             WrongReceiver => (401, "request was signed for another receiver"),
@@ -68,7 +68,7 @@ impl ExpectedOutcome {
             Future => (401, "request is dated in the future"),
             WrongBody => (401, "request body does not match its signed hash"),
             NotJson => (422, "request body is not JSON"),
-            UnknownName => (404, "not found"),
+            UnknownMessage => (404, "not found"),
             HeadersTooLarge => (431, "request headers are too large"),
             BodyTooLarge => (413, "request body is larger than 1048576 bytes"),
             BodyUnreadable => (400, "request body could not be read"),
@@ -77,8 +77,8 @@ impl ExpectedOutcome {
             NotAllowed => (403, "is not allowed"),
             StakeTooLow => (403, "less than the required stake"),
             NoPermit => (403, "has no validator permit"),
-            TooOften => (429, "exceeds its rate limit"),
-            AnswerTimeout => (504, "response timeout after"),
+            RateLimited => (429, "exceeds its rate limit"),
+            ResponseTimeout => (504, "response timeout after"),
         }
     }
 
@@ -114,17 +114,17 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "signature missing",
         |_| Missing,
-        |kind| Some(SentRequest::fresh(kind).without(kind.header(Part::Signature)?)),
+        |kind| Some(SentRequest::fresh(kind).without_header(kind.header(Part::Signature)?)),
     ),
     (
         "signature empty",
         |_| Missing,
-        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Signature)?, "")),
+        |kind| Some(SentRequest::fresh(kind).with_header(kind.header(Part::Signature)?, "")),
     ),
     (
         "signature `0x`",
         |_| Malformed,
-        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Signature)?, "0x")),
+        |kind| Some(SentRequest::fresh(kind).with_header(kind.header(Part::Signature)?, "0x")),
     ),
     (
         "signature with prefix `0x0x`",
@@ -132,7 +132,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             let (sent, name) = (SentRequest::fresh(kind), kind.header(Part::Signature)?);
             let text = sent.text(name);
-            Some(sent.with(name, &format!("0x{text}")))
+            Some(sent.with_header(name, &format!("0x{text}")))
         },
     ),
     (
@@ -141,7 +141,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             let (sent, name) = (SentRequest::fresh(kind), kind.header(Part::Signature)?);
             let text = sent.text(name);
-            Some(sent.with(name, &text[..text.len() - 2]))
+            Some(sent.with_header(name, &text[..text.len() - 2]))
         },
     ),
     (
@@ -150,7 +150,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             let (sent, name) = (SentRequest::fresh(kind), kind.header(Part::Signature)?);
             let text = sent.text(name).to_uppercase().replace("0X", "0x");
-            Some(sent.with(name, &text))
+            Some(sent.with_header(name, &text))
         },
     ),
     (
@@ -159,7 +159,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             Some(
                 SentRequest::fresh(kind)
-                    .with(kind.header(Part::Signature)?, &format!("0x{}", "0".repeat(128))),
+                    .with_header(kind.header(Part::Signature)?, &format!("0x{}", "0".repeat(128))),
             )
         },
     ),
@@ -170,7 +170,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             let alice = hotkey("//Alice").to_string();
             Some(
                 SentRequest::signed(kind, "//Charlie", "//Bob", NOW)
-                    .with(kind.header(Part::Sender)?, &alice),
+                    .with_header(kind.header(Part::Sender)?, &alice),
             )
         },
     ),
@@ -181,49 +181,56 @@ pub(crate) const FAULTS: &[Fault] = &[
             // The key is the identity point, for which this signature verifies with every message.
             let signature = format!("0x{}80", "00".repeat(63));
             let sent = SentRequest::fresh(kind)
-                .with(kind.header(Part::Sender)?, &Hotkey::from_bytes([0; 32]).to_string());
-            Some(sent.with(kind.header(Part::Signature)?, &signature))
+                .with_header(kind.header(Part::Sender)?, &Hotkey::from_bytes([0; 32]).to_string());
+            Some(sent.with_header(kind.header(Part::Signature)?, &signature))
         },
     ),
     (
         "nonce missing",
         |_| Missing,
-        |kind| Some(SentRequest::fresh(kind).without(kind.header(Part::Nonce)?)),
+        |kind| Some(SentRequest::fresh(kind).without_header(kind.header(Part::Nonce)?)),
     ),
     (
         "nonce not a number",
         |_| Malformed,
-        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Nonce)?, "now")),
+        |kind| Some(SentRequest::fresh(kind).with_header(kind.header(Part::Nonce)?, "now")),
     ),
     (
         "nonce with a plus sign",
         |_| Malformed,
-        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Nonce)?, &format!("+{NOW}"))),
+        |kind| {
+            Some(
+                SentRequest::fresh(kind).with_header(kind.header(Part::Nonce)?, &format!("+{NOW}")),
+            )
+        },
     ),
     (
         "nonce altered",
         |_| WrongSignature,
         |kind| {
-            Some(SentRequest::fresh(kind).with(kind.header(Part::Nonce)?, &(NOW + 1).to_string()))
+            Some(
+                SentRequest::fresh(kind)
+                    .with_header(kind.header(Part::Nonce)?, &(NOW + 1).to_string()),
+            )
         },
     ),
     (
         "sender missing",
         |_| Missing,
-        |kind| Some(SentRequest::fresh(kind).without(kind.header(Part::Sender)?)),
+        |kind| Some(SentRequest::fresh(kind).without_header(kind.header(Part::Sender)?)),
     ),
     (
         "sender mistyped",
         |_| Malformed,
         |kind| {
             let mistyped = hotkey("//Alice").to_string().replace("QY", "QZ");
-            Some(SentRequest::fresh(kind).with(kind.header(Part::Sender)?, &mistyped))
+            Some(SentRequest::fresh(kind).with_header(kind.header(Part::Sender)?, &mistyped))
         },
     ),
     (
         "receiver missing",
         |kind| if kind == Btauth { WrongReceiver } else { Missing },
-        |kind| Some(SentRequest::fresh(kind).without(kind.header(Part::Receiver)?)),
+        |kind| Some(SentRequest::fresh(kind).without_header(kind.header(Part::Receiver)?)),
     ),
     (
         "request for another receiver",
@@ -237,7 +244,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             let bob = hotkey("//Bob").to_string();
             Some(
                 SentRequest::signed(kind, "//Alice", "//Dave", NOW)
-                    .with(kind.header(Part::Receiver)?, &bob),
+                    .with_header(kind.header(Part::Receiver)?, &bob),
             )
         },
     ),
@@ -258,7 +265,7 @@ pub(crate) const FAULTS: &[Fault] = &[
             let nonce = NOW - (window.past + window.max_timeout).as_secs() * SECOND - 1;
             Some(
                 SentRequest::signed(kind, "//Alice", "//Bob", nonce)
-                    .with(kind.header(Part::Timeout)?, "86400.0"),
+                    .with_header(kind.header(Part::Timeout)?, "86400.0"),
             )
         },
     ),
@@ -267,7 +274,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         |_| Stale,
         |kind| {
             let sent = SentRequest::signed(kind, "//Alice", "//Bob", 5);
-            Some(sent.with(kind.header(Part::Version).filter(|_| kind != Btauth)?, "7001000"))
+            Some(
+                sent.with_header(kind.header(Part::Version).filter(|_| kind != Btauth)?, "7001000"),
+            )
         },
     ),
     (
@@ -285,12 +294,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "timeout negative",
         |_| Malformed,
-        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Timeout)?, "-1")),
+        |kind| Some(SentRequest::fresh(kind).with_header(kind.header(Part::Timeout)?, "-1")),
     ),
     (
         "timeout not a number",
         |_| Malformed,
-        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Timeout)?, "nan")),
+        |kind| Some(SentRequest::fresh(kind).with_header(kind.header(Part::Timeout)?, "nan")),
     ),
     (
         "process (UUID) altered",
@@ -298,28 +307,28 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| {
             Some(
                 SentRequest::fresh(kind)
-                    .with(kind.header(Part::Uuid)?, "00000000-0000-4000-8000-000000000000"),
+                    .with_header(kind.header(Part::Uuid)?, "00000000-0000-4000-8000-000000000000"),
             )
         },
     ),
     (
         "process (UUID) with a dot",
         |_| Malformed,
-        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Uuid)?, "a.b")),
+        |kind| Some(SentRequest::fresh(kind).with_header(kind.header(Part::Uuid)?, "a.b")),
     ),
     (
         "version unknown",
         |_| Malformed,
         |kind| {
             let version = if kind == Btauth { "2" } else { "ten" };
-            Some(SentRequest::fresh(kind).with(kind.header(Part::Version)?, version))
+            Some(SentRequest::fresh(kind).with_header(kind.header(Part::Version)?, version))
         },
     ),
     (
         "key type altered",
         |_| WrongSignature,
         |kind| {
-            Some(SentRequest::fresh(kind).with("x-bittensor-crypto", "ed25519"))
+            Some(SentRequest::fresh(kind).with_header("x-bittensor-crypto", "ed25519"))
                 .filter(|_| kind == Btauth)
         },
     ),
@@ -327,7 +336,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "key type unknown",
         |_| Malformed,
         |kind| {
-            Some(SentRequest::fresh(kind).with("x-bittensor-crypto", "rsa"))
+            Some(SentRequest::fresh(kind).with_header("x-bittensor-crypto", "rsa"))
                 .filter(|_| kind == Btauth)
         },
     ),
@@ -354,7 +363,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         "an unknown path",
         |kind| match kind {
             Btauth => WrongSignature,
-            Dendrite => UnknownName,
+            Dendrite => UnknownMessage,
             Axon | Managed => Accepted,
         },
         |kind| Some(SentRequest { path: "/Unknown".into(), ..SentRequest::fresh(kind) }),
@@ -367,12 +376,12 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "timeout altered",
         |_| Accepted,
-        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Timeout)?, "11.0")),
+        |kind| Some(SentRequest::fresh(kind).with_header(kind.header(Part::Timeout)?, "11.0")),
     ),
     (
         "message name altered",
         |_| Accepted,
-        |kind| Some(SentRequest::fresh(kind).with(kind.header(Part::Name)?, "Other")),
+        |kind| Some(SentRequest::fresh(kind).with_header(kind.header(Part::Name)?, "Other")),
     ),
     (
         "body altered",
@@ -453,17 +462,17 @@ pub(crate) const FAULTS: &[Fault] = &[
                 Dendrite => synapse_hash(&["prompt", "numbers"], &body).unwrap()?,
                 _ => taonet_wire::compact_hash(&body).unwrap(),
             };
-            Some(SentRequest { body, ..SentRequest::fresh(kind).with(name, &hash) })
+            Some(SentRequest { body, ..SentRequest::fresh(kind).with_header(name, &hash) })
         },
     ),
     (
         "body hash removed",
         |kind| if kind == Dendrite { Missing } else { WrongSignature },
-        |kind| Some(SentRequest::fresh(kind).with(kind.hash()?, "")),
+        |kind| Some(SentRequest::fresh(kind).with_header(kind.hash()?, "")),
     ),
     (
         "duplicate nonce header",
-        |_| Doubled,
+        |_| Duplicate,
         |kind| {
             let (mut sent, name) = (SentRequest::fresh(kind), kind.header(Part::Nonce)?);
             sent.headers.append(name, HeaderValue::from(NOW));
@@ -472,7 +481,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     ),
     (
         "duplicate signature header",
-        |_| Doubled,
+        |_| Duplicate,
         |kind| {
             let (mut sent, name) = (SentRequest::fresh(kind), kind.header(Part::Signature)?);
             sent.headers.append(name, sent.headers[name].clone());
@@ -481,7 +490,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     ),
     (
         "duplicate receiver header",
-        |_| Doubled,
+        |_| Duplicate,
         |kind| {
             let (mut sent, name) = (SentRequest::fresh(kind), kind.header(Part::Receiver)?);
             sent.headers
@@ -493,7 +502,10 @@ pub(crate) const FAULTS: &[Fault] = &[
         "nonces joined by a comma",
         |_| Malformed,
         |kind| {
-            Some(SentRequest::fresh(kind).with(kind.header(Part::Nonce)?, &format!("{NOW}, {NOW}")))
+            Some(
+                SentRequest::fresh(kind)
+                    .with_header(kind.header(Part::Nonce)?, &format!("{NOW}, {NOW}")),
+            )
         },
     ),
     (
@@ -521,7 +533,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "20 kB in one header",
         |_| HeadersTooLarge,
-        |kind| Some(SentRequest::fresh(kind).with("x", &"x".repeat(20_000))),
+        |kind| Some(SentRequest::fresh(kind).with_header("x", &"x".repeat(20_000))),
     ),
     (
         "65 header lines",
@@ -537,7 +549,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     (
         "Content-Length of 10 GB",
         |_| BodyTooLarge,
-        |kind| Some(SentRequest::fresh(kind).with("content-length", "10000000000")),
+        |kind| Some(SentRequest::fresh(kind).with_header("content-length", "10000000000")),
     ),
     (
         "body of 2 MB",
@@ -569,7 +581,7 @@ pub(crate) const RAW: &[Raw] = &[
     ),
     (
         "a header injected with a line feed",
-        |_| Doubled,
+        |_| Duplicate,
         |kind| {
             SentRequest::fresh(kind)
                 .raw(&[b"x: a\nbt_header_dendrite_nonce: 1\nx-bittensor-nonce: 1"])

@@ -60,7 +60,7 @@ fn key_flips(kind: Kind, sent: &SentRequest) -> Vec<Flip> {
             flips.push((
                 format!("{name} key bit {bit}"),
                 reason,
-                sent.clone().with(name, &key.to_string()),
+                sent.clone().with_header(name, &key.to_string()),
             ));
         }
     }
@@ -123,7 +123,7 @@ async fn flipped_bit_in_signed_data_is_refused() {
             [SentRequest::signed_by(&signer, "//Bob"), SentRequest::signed_by(&signer, "//Bob")]
         {
             if kind == Btauth {
-                sent = sent.with("x-bittensor-crypto", "sr25519");
+                sent = sent.with_header("x-bittensor-crypto", "sr25519");
             }
             let mut flips =
                 [header_flips(kind, &sent), key_flips(kind, &sent), body_flips(kind, &sent)]

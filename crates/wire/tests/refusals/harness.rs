@@ -144,12 +144,12 @@ impl SentRequest {
         Self::signed(kind, "//Alice", "//Bob", NOW)
     }
 
-    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+    pub(crate) fn with_header(mut self, name: &'static str, value: &str) -> Self {
         self.headers.insert(name, HeaderValue::from_str(value).unwrap());
         self
     }
 
-    pub(crate) fn without(mut self, name: &'static str) -> Self {
+    pub(crate) fn without_header(mut self, name: &'static str) -> Self {
         self.headers.remove(name);
         self
     }
@@ -214,10 +214,10 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self::with(kind, Limits::default(), Policy::open(), Load::default())
+        Self::with_settings(kind, Limits::default(), Policy::open(), Load::default())
     }
 
-    pub(crate) fn with(kind: Kind, limits: Limits, policy: Policy, load: Load) -> Self {
+    pub(crate) fn with_settings(kind: Kind, limits: Limits, policy: Policy, load: Load) -> Self {
         let (clock, folder) = (Arc::new(ManualClock::at(NOW)), tempfile::tempdir().unwrap());
         let builder = builder(kind, &clock).limits(limits).policy(policy).load(load);
         let path = folder.path().join("replay");
@@ -304,7 +304,7 @@ impl Outcome {
         Self { status, reason: reason.to_owned() }
     }
 
-    pub(crate) fn cell(&self) -> String {
+    pub(crate) fn table_cell(&self) -> String {
         match (self.status, self.reason.as_str()) {
             (200, _) => "**accepted**".to_owned(),
             (status, "") => status.to_string(),

@@ -148,7 +148,7 @@ impl Matrix {
             ),
             (
                 "second request within a second, with a limit of 1 per second",
-                |_| ExpectedOutcome::TooOften,
+                |_| ExpectedOutcome::RateLimited,
                 Policy::open(),
                 rate,
             ),
@@ -156,7 +156,7 @@ impl Matrix {
         for (fault, reason, policy, load) in bounds {
             let mut cells = Vec::new();
             for kind in KINDS {
-                let server = Server::with(kind, Limits::default(), policy.clone(), load);
+                let server = Server::with_settings(kind, Limits::default(), policy.clone(), load);
                 let signer = kind.signer("//Alice", NOW);
                 if load.rate.is_some() {
                     assert_eq!(
@@ -171,12 +171,16 @@ impl Matrix {
         let mut cells = Vec::new();
         for kind in KINDS {
             let limits = Limits { answer_timeout: Duration::from_millis(10), ..Limits::default() };
-            let server = Server::with(kind, limits, Policy::open(), unlimited);
+            let server = Server::with_settings(kind, limits, Policy::open(), unlimited);
             let stuck =
                 Router::new().fallback(std::future::pending::<()>).layer(server.layer.clone());
             cells.push(Some(call(stuck, SentRequest::fresh(kind)).await));
         }
-        self.add("handler exceeds the response timeout", |_| ExpectedOutcome::AnswerTimeout, cells);
+        self.add(
+            "handler exceeds the response timeout",
+            |_| ExpectedOutcome::ResponseTimeout,
+            cells,
+        );
     }
 }
 

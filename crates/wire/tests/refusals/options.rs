@@ -19,14 +19,14 @@ fn server(scheme: impl Scheme) -> Server {
 
 /// Returns a request without a receiver.
 fn unbound() -> SentRequest {
-    let sent = SentRequest::fresh(Btauth).without("x-bittensor-receiver");
+    let sent = SentRequest::fresh(Btauth).without_header("x-bittensor-receiver");
     let (hash, alice) = (hex::encode(Sha256::digest(BODY)), key("//Alice"));
     let text = format!("btauth/1\nsr25519\nPOST\n{PATH}\n{hash}\n{NOW}\n{}\n-", alice.hotkey());
-    sent.with("x-bittensor-signature", &alice.sign(text.as_bytes()).to_string())
+    sent.with_header("x-bittensor-signature", &alice.sign(text.as_bytes()).to_string())
 }
 
 fn old_version(sent: SentRequest) -> SentRequest {
-    sent.with("bt_header_dendrite_version", "7001000")
+    sent.with_header("bt_header_dendrite_version", "7001000")
 }
 
 pub(crate) async fn rows() -> Vec<OptionRow> {
@@ -40,12 +40,12 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
         (
             "signed for no receiver, with this server added as receiver",
             WrongSignature,
-            unbound().with("x-bittensor-receiver", &bob),
+            unbound().with_header("x-bittensor-receiver", &bob),
         ),
         (
             "signed for this server, with the receiver removed",
             WrongSignature,
-            SentRequest::fresh(Btauth).without("x-bittensor-receiver"),
+            SentRequest::fresh(Btauth).without_header("x-bittensor-receiver"),
         ),
         (
             "signed for another receiver",

@@ -80,13 +80,16 @@ pub(super) fn parse(
     text: &str,
     folder: Option<&Path>,
 ) -> Result<Challenge, ChallengeError> {
-    let raw: RawChallenge = document(name, text)?;
+    let raw: RawChallenge = parse_document(name, text)?;
     let uid = raw.challenge_uid.clone().unwrap_or_else(|| derived_uid(name, text));
     Checker { file: name, folder }.challenge(raw, uid)
 }
 
 /// Parses a complete file as one JSON document.
-pub(super) fn document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ChallengeError> {
+pub(super) fn parse_document<T: DeserializeOwned>(
+    name: &str,
+    text: &str,
+) -> Result<T, ChallengeError> {
     let mut deserializer = serde_json::Deserializer::from_str(without_bom(text));
     let raw = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         // A truncated document has no path, which serde_path_to_error writes as `?`.

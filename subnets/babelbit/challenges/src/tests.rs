@@ -223,7 +223,7 @@ mod recordings {
     }
 }
 
-mod sound {
+mod synthesis {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -350,7 +350,7 @@ fn shipped_challenges() -> impl Iterator<Item = (String, Challenge)> {
 }
 
 #[test]
-fn shipped_challenges_are_selected_by_name() {
+fn shipped_challenges_are_found_by_exact_name() {
     let english = Challenges::english().unwrap();
     let foreign: Vec<_> = shipped_challenges().skip(english.len()).collect();
     assert!(shipped_challenges().map(|(_, challenge)| challenge).take(english.len()).eq(english));

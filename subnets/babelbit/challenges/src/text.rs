@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use taonet_babelbit_core::engine_api::TextToken;
 use taonet_primitives::without_bom;
 
-use super::file::{Checker, MAX_NAME, MAX_TEXT, derived_uid, document, folder_of, read_text};
+use super::file::{Checker, MAX_NAME, MAX_TEXT, derived_uid, folder_of, parse_document, read_text};
 use super::{Challenge, ChallengeError, Problem};
 
 const MAX_DIALOGUES: usize = 1_000;
@@ -104,7 +104,7 @@ impl TextChallenge {
     /// # Errors
     /// [`ChallengeError`] naming the file, the path in it and the defect.
     pub fn parse(name: &str, text: &str) -> Result<Self, ChallengeError> {
-        let raw: RawChallenge = document(name, text)?;
+        let raw: RawChallenge = parse_document(name, text)?;
         let uid = raw.challenge_uid.clone().unwrap_or_else(|| derived_uid(name, text));
         check(&Checker { file: name, folder: None }, raw, uid)
     }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn utterances_and_dialogues_end_with_their_tokens() {
+    fn utterances_and_dialogues_end_with_eof_tokens() {
         let text = r#"{"challenge_uid": "c", "dialogues": [
             {"dialogue_uid": "a", "utterances": ["  How  are\tyou? ", "", "Fine."]}, {"utterances": ["Bye."]}]}"#;
         let challenge = TextChallenge::parse("t.json", text).unwrap();

@@ -14,10 +14,10 @@ use super::{ApiError, Call, ChutesSettings};
 
 /// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// Maximum number of chutes in a list.
-const MAX_LISTED_CHUTES: usize = 100;
-/// Maximum number of lists of one account's chutes.
-const MAX_LISTS: usize = 50;
+/// Maximum number of chutes in a page.
+const PAGE_SIZE: usize = 100;
+/// Maximum number of pages of one account's chutes.
+const MAX_PAGES: usize = 50;
 /// Substring of the name of every text miner's chute, in any case.
 const TEXT_MINER_NAME: &str = "babelbit";
 /// Maximum time to build an image.
@@ -98,7 +98,7 @@ impl ChutesApi {
         })
     }
 
-    /// Replaces the timeout of a request.
+    /// Creates a client with another timeout of requests.
     ///
     /// # Errors
     /// [`ApiError::Client`] when TLS initialisation fails.
@@ -178,9 +178,7 @@ impl ChutesApi {
         let mut call =
             self.service.call("list the chutes", Method::GET, &["chutes", ""], Body::None);
         let mut query = call.url.query_pairs_mut();
-        query
-            .append_pair("name", TEXT_MINER_NAME)
-            .append_pair("limit", &MAX_LISTED_CHUTES.to_string());
+        query.append_pair("name", TEXT_MINER_NAME).append_pair("limit", &PAGE_SIZE.to_string());
         query.append_pair("page", &page.to_string());
         drop(query);
         call
@@ -337,7 +335,7 @@ impl ChutesApi {
     /// [`ApiError`] when the service refuses or does not respond.
     pub async fn find(&self, name: &str, revision: &str) -> Result<Option<ChuteInfo>, ApiError> {
         let mut revision_chute = None;
-        for page in 0..MAX_LISTS {
+        for page in 0..MAX_PAGES {
             let call = self.list(page);
             let answer = self.send(&call).await?;
             let items = answer.get("items").and_then(Value::as_array);
@@ -353,7 +351,7 @@ impl ChutesApi {
                     revision_chute = Some(info(call.operation, item)?);
                 }
             }
-            if items.len() < MAX_LISTED_CHUTES {
+            if items.len() < PAGE_SIZE {
                 break;
             }
         }

@@ -101,7 +101,8 @@ fn error_text(answer: &str) -> String {
 }
 
 impl ApiError {
-    /// The service did not respond, or its response had no body that explains the fault.
+    /// Returns the error of a service that did not respond, or whose response does not explain the
+    /// fault.
     pub(crate) fn refused(operation: &'static str, fault: Fault) -> Self {
         Self::Refused { operation, fault, answer: String::new() }
     }
@@ -188,7 +189,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// A field of the response is missing or has another type.
+    /// Returns the error of a response in which the field is missing or has another type.
     pub(crate) fn missing_field(&self, field: &'static str) -> ApiError {
         ApiError::Field { operation: self.operation, field }
     }

@@ -8,7 +8,7 @@
 //!   and downloads a [`HubModel`] for a miner that runs it itself.
 //! - [`ChutesApi`] builds images, finds, deploys, shares, warms up and deletes chutes, and reads
 //!   the logs of their instances.
-//! - [`ChuteClient`] asks a chute for its health and for predictions.
+//! - [`ChuteClient`] requests the health of a chute and its predictions.
 //! - [`Script`] renders the Python script that defines a chute, and returns the Dockerfile of its
 //!   image.
 //! - [`Commitment`] is the text on the chain.

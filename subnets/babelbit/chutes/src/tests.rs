@@ -91,7 +91,7 @@ async fn chutes_api_requests_have_documented_form() {
 
 /// Columns: name · revision · ID of the found chute
 #[tokio::test]
-async fn a_chute_is_found_by_its_exact_name_or_by_its_revision() {
+async fn chute_is_found_by_exact_name_or_revision() {
     let (server, settings) = server().await;
     let other = |n: usize| json!({ "chute_id": format!("other-{n}"), "name": format!("x-Babelbit-{n}"), "revision": null });
     let first: Vec<Value> = (0..100).map(other).collect();
@@ -406,7 +406,7 @@ async fn chute_call_is_retried_only_after_temporary_failures() {
 }
 
 #[tokio::test]
-async fn stalled_chute_times_out_after_the_step() {
+async fn stalled_chute_times_out() {
     let (server, settings) = server().await;
     let slow_response = ok(&json!({})).set_delay(Duration::from_secs(30));
     Mock::given(method("POST")).respond_with(slow_response).mount(&server).await;
@@ -434,7 +434,7 @@ fn invalid_slug_is_refused() {
 
 /// Columns: text · fields, or the error's beginning
 #[test]
-fn commitment_text_is_parsed_or_refused() {
+fn commitment_round_trips_and_malformed_text_is_refused() {
     let miner = Hotkey::from_bytes([1; 32]);
     let commitment = Commitment {
         model: Some("al/m".into()),

@@ -131,7 +131,7 @@ fn non_utf8_value_is_an_error_for_known_variables_only() {
 }
 
 #[test]
-fn blank_or_odd_weight_settings_fall_back_as_in_the_reference() {
+fn invalid_weight_settings_fall_back_as_in_the_reference() {
     for (percent, share) in [("", 0.9), ("soon", 0.9), ("40", 0.4), ("250", 1.0), ("-3", 0.0)] {
         let (config, _) = read(&[("BB_ARENA_INCENTIVE_PERCENT", percent)]).unwrap();
         assert!((config.arena_share.get() - share).abs() < 1e-12, "{percent}");
@@ -269,7 +269,7 @@ fn reference_variables_set_buckets_and_submissions() {
 }
 
 #[test]
-fn loop_has_reference_defaults_and_separate_arena_deadlines() {
+fn rounds_have_reference_defaults_and_separate_arena_deadlines() {
     let (config, _) = read(&[]).unwrap();
     let schedule = config.rounds.schedule();
     assert_eq!(
@@ -374,7 +374,7 @@ fn reference_variables_set_the_arena() {
 
 /// Columns: variables · whether results are submitted
 #[test]
-fn development_networks_submit_where_a_scoring_api_is_named() {
+fn local_network_submits_only_if_configured() {
     let (local, named) =
         (("BITTENSOR_SUBTENSOR_ENDPOINT", "local"), ("BB_SUBMIT_API_URL", "http://127.0.0.1:8070"));
     let (enabled, disabled) =

@@ -62,7 +62,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rounding_twice_changes_nothing(value: f64, digits in 0_usize..10) {
+        fn rounding_is_idempotent(value: f64, digits in 0_usize..10) {
             let once = round_to(value, digits);
             prop_assert!(once.to_bits() == round_to(once, digits).to_bits() || once.is_nan());
         }

@@ -108,7 +108,7 @@ mod tests {
 
     /// Columns: requested contest · signed text
     #[test]
-    fn only_the_arena_name_is_signed() {
+    fn signed_query_names_only_the_arena() {
         let without_arena = json!({
             "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": "5H", "timestamp": 7
         });

@@ -68,7 +68,8 @@ impl FromStr for SubmissionKind {
     }
 }
 
-/// A result file of one miner. The variants are in the order of submission.
+/// A result file of one miner. The variants are in the order in which a miner's files are queued;
+/// queued challenge scores are submitted before all other files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResultFile {
     /// The run log, `run.json`.
@@ -84,7 +85,7 @@ pub enum ResultFile {
 }
 
 impl ResultFile {
-    /// All result files, in the order of submission.
+    /// All result files, in the order of the variants.
     pub const ALL: [Self; 5] =
         [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::DialogueScore, Self::ChallengeScore];
     /// The four files of a miner in the speech contest.

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn lexical_similarity_is_an_edit_distance() {
+    fn lexical_similarity_follows_the_edit_distance() {
         for (prediction, truth, expected) in [
             ("Hi - how are you?", "Hi - how is all going with you?", 0.4839),
             ("Hi there", "Hi - how is all going with you?", 0.1613),

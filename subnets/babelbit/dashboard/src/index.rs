@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn the_leaderboard_is_the_mean_over_challenges() {
+    fn leaderboard_scores_are_means_over_challenges() {
         let first = challenge(
             1,
             Rules::Reference,

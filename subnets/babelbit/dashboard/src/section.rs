@@ -23,11 +23,10 @@ use crate::panels;
 use crate::source::{LEDGER, Source};
 use crate::validators::Validators;
 
-/// Longest time without a heartbeat of the runner, in seconds; its daemon shows one every
-/// minute.
+/// Maximum age of the runner's heartbeat, in seconds; the daemon updates it every minute.
 const MAX_HEARTBEAT_AGE: i64 = 600;
 /// Why the runner counts as stopped.
-const STALE_REASON: &str = "it has shown no sign of life for more than 10 minutes; \
+const STALE_REASON: &str = "it has had no heartbeat for more than 10 minutes; \
                             hint: is `bb runner` running? Its log has the reason";
 
 /// The pages of Babelbit, as a section of the dashboard.
@@ -105,9 +104,10 @@ impl BabelbitSection {
         index.problem.clone().filter(|_| has_started)
     }
 
-    /// Returns why the runner counts as stopped against its will. Only its daemon records rounds: a
-    /// single contest, such as that of the demonstration, may end.
-    pub(crate) fn stopped(&self) -> Option<(&'static str, &'static str)> {
+    /// Returns title and reason of an unexpected stop of the runner; `None` if it runs or was stopped
+    /// on purpose. Only its daemon records rounds: a single contest, such as that of the
+    /// demonstration, may end.
+    pub(crate) fn unexpected_stop(&self) -> Option<(&'static str, &'static str)> {
         let is_daemon = !self.source.index().rounds.is_empty() && !self.has_ended();
         (is_daemon && is_heartbeat_stale(self.source.last_heartbeat()))
             .then_some(("The runner has stopped", STALE_REASON))
@@ -151,7 +151,7 @@ impl Section for BabelbitSection {
         let ledger = self.ledger_problem().map(|reason| format!("ledger: {reason}"));
         let scores =
             self.validators.state().problem.as_ref().map(|reason| format!("scoring API: {reason}"));
-        let stopped = self.stopped().map(|(title, reason)| format!("{title}: {reason}"));
+        let stopped = self.unexpected_stop().map(|(title, reason)| format!("{title}: {reason}"));
         let miners = self.source.index().answering().filter(|miners| miners.is_minority());
         let miners = miners.map(|miners| format!("Babelbit: {miners}"));
         ledger.into_iter().chain(scores).chain(stopped).chain(miners).collect()

@@ -158,11 +158,11 @@ impl TrySection {
         let mut captions = visit.captions.lock().await;
         let VisitCaptions { source, reply } = &mut *captions;
         let timeline = visit.timing().timeline;
-        let sound = visit.audio_after(source.final_samples(), reply.final_samples());
-        let sample_count = source.final_samples() + sound.source.len();
+        let audio = visit.audio_after(source.final_samples(), reply.final_samples());
+        let sample_count = source.final_samples() + audio.source.len();
         let source_duration = Seconds::of_frames(sample_count, SampleRate::HZ_24K);
-        self.captions.extend(source, sound.source).await;
-        self.captions.extend(reply, sound.reply).await;
+        self.captions.extend(source, audio.source).await;
+        self.captions.extend(reply, audio.reply).await;
         let lag = lagging(source_duration, &timeline, reply.words(), &reply.caption().text);
         json!({
             "heard": source.caption(),
@@ -173,10 +173,10 @@ impl TrySection {
 
     /// Transcribes and measures a visit whose reply is complete, and stores the result.
     async fn finish_visit(&self, visit: &Visit) -> Result<Arc<Trial>, TryError> {
-        let sound = visit.sound();
-        let source_transcript = self.captions.transcribe(sound.source.clone()).await;
-        let reply_transcript = self.captions.transcribe(sound.reply.clone()).await;
-        let mut trial = Trial::new(visit, &sound, source_transcript, reply_transcript)?;
+        let audio = visit.audio();
+        let source_transcript = self.captions.transcribe(audio.source.clone()).await;
+        let reply_transcript = self.captions.transcribe(audio.reply.clone()).await;
+        let mut trial = Trial::new(visit, &audio, source_transcript, reply_transcript)?;
         if visit.is_kept
             && let Some(directory) = &self.recordings
         {

@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_utterance_has_a_long_init_timeout() {
+    fn only_startup_utterances_have_a_long_init_timeout() {
         let settings = PlaySettings::default();
         let deadline =
             |settings: &PlaySettings, index| settings.init_deadline(index, Duration::ZERO);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn reply_is_limited_by_its_duration() {
+    fn max_reply_bytes_follow_from_the_duration() {
         let settings =
             PlaySettings { max_reply: Duration::from_millis(1500), ..PlaySettings::default() };
         assert_eq!(settings.max_reply_bytes(2), 288_000);

@@ -273,7 +273,7 @@ fn an_abandoned_transcription_fails_its_reply() {
 }
 
 #[test]
-fn failed_scores_are_not_cached() {
+fn failed_recognition_is_not_cached() {
     let recognizer = ScriptedRecognizer::new("script", &[]);
     let scorer = scorer(&recognizer, true);
     let reply = candidate(Some(wav(10, 2.0)), 50);

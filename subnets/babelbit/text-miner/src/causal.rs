@@ -220,7 +220,7 @@ impl Worker {
             return Ok(Outcome::Timeout);
         }
         let vocabulary = model.vocabulary();
-        let mut tokens: Vec<u32> = vocabulary.begin().into_iter().collect();
+        let mut tokens: Vec<u32> = vocabulary.begin_token().into_iter().collect();
         tokens.extend(vocabulary.encode(prompt)?);
         if tokens.is_empty() {
             // The first word of a dialogue has an empty prompt, and some models have no token that
@@ -245,7 +245,7 @@ impl Worker {
         let (mut generated, mut decoded_length) = (Vec::new(), 0);
         while generated.len() < *max_tokens {
             let token = greedy_token(&logits);
-            if vocabulary.ends().contains(&token) {
+            if vocabulary.end_tokens().contains(&token) {
                 break;
             }
             generated.push(token);

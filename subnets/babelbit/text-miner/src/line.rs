@@ -162,7 +162,7 @@ mod tests {
             changes += usize::from(!prompt.starts_with(last.trim_end_matches('\n')));
             last = prompt;
         }
-        // 200 utterances have about 6 400 bytes, and go in pieces of 1 000.
+        // The 200 utterances have about 6 400 bytes; the oldest are dropped in pieces of 1 000.
         assert!((4..=6).contains(&changes), "{changes}");
     }
 }

@@ -348,7 +348,7 @@ mod tests {
 
     /// Columns: ground truth · scores of the miners; none if the dialogue cannot be scored
     #[test]
-    fn a_prediction_that_cannot_be_embedded_does_not_affect_other_miners() {
+    fn unembeddable_prediction_does_not_affect_other_miners() {
         for (truth, expected) in [("one", Some(vec![1.0, 0.0, 0.0])), ("bad", None), ("nan", None)]
         {
             let utterance = PlayedUtterance {

@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// The height of a node that was unreachable may be old.
+    /// After an outage, the first height read may be stale.
     #[tokio::test(start_paused = true)]
     async fn an_unreadable_chain_does_not_count_as_stalled() {
         let (steps, _) = steps(5, &[Some(11), None, Some(11), Some(15)]);

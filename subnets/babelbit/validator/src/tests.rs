@@ -167,7 +167,7 @@ impl Fixture {
         Validator::new(babelbit, service.into(), settings, state, system_clock(), sleeper)
     }
 
-    fn waits(&self) -> Vec<u64> {
+    fn take_waits(&self) -> Vec<u64> {
         std::mem::take(&mut self.waits.lock().unwrap())
     }
 }
@@ -259,7 +259,7 @@ async fn older_score_format_is_requested_if_no_contest_has_scores() {
     fixture.scores(ok(json!({ "scores": [] })), ResponseTemplate::new(404), ok(all)).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(pairs(&report), [(1, 0.1), (2, 0.9)]);
-    assert_eq!(fixture.waits(), [0_u64; 0], "a 404 is not retried");
+    assert_eq!(fixture.take_waits(), [0_u64; 0], "a 404 is not retried");
 }
 
 /// Without scores, no weights are submitted until the limit is reached; then all weight goes to the

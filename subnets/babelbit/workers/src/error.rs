@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_cause_of_a_database_failure_is_shown() {
+    async fn database_error_shows_its_cause() {
         let file = Path::new("/nonexistent/results");
         let error = WorkError::from(Database::sqlite(file, &migrations(&[])).await.unwrap_err())
             .to_string();

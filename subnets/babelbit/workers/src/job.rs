@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_that_are_malformed_or_for_others_are_refused() {
+    fn malformed_or_foreign_job_message_is_refused() {
         let (recognizer, audio) = (engine("whisper", "1"), AudioHash::of(b"a"));
         let id = JobId::new(audio, &recognizer);
         let (subject, payload) =

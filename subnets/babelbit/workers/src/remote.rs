@@ -42,8 +42,8 @@ pub type LoadRecognizer =
 
 /// Client that sends recordings to transcription workers on other machines.
 ///
-/// Requests have no timeout: they wait during an outage of a service. Without a result of any
-/// worker for [`crate::JobTiming::fallback_after`], a worker starts in this process.
+/// Requests have no timeout: they wait during an outage of a service. If no worker returns a result
+/// for [`crate::JobTiming::fallback_after`], a worker starts in this process.
 pub struct Workers {
     // Unbounded, since the caller also has all pending replies in memory.
     requests: UnboundedSender<(Audio, TranscriptionCallback)>,

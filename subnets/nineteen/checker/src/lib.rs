@@ -171,12 +171,12 @@ pub trait ReferenceModel: Send + Sync {
     /// Computes the probabilities of an answer's tokens.
     async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError>;
 
-    /// Generates the assistant's answer to a conversation, with at most `most` tokens, for
-    /// synthetic requests; `None` if the model cannot generate text.
+    /// Generates the assistant's answer to a conversation, with at most `max_tokens` tokens,
+    /// for synthetic requests; `None` if the model cannot generate text.
     async fn write(
         &self,
         _messages: &[Value],
-        _most: u64,
+        _max_tokens: u64,
         _seed: u64,
     ) -> Result<Option<String>, CheckError> {
         Ok(None)

@@ -150,7 +150,7 @@ impl ReferenceModel for OpenAiReference {
 /// Matches the last positions of a prompt with the miner's tokens; `None` if the server splits the
 /// answer into different tokens.
 fn align(positions: &[Value], tokens: &[Token]) -> Option<Vec<TokenReading>> {
-    let own = positions.get(positions.len().checked_sub(tokens.len())?..)?;
+    let answer_positions = positions.get(positions.len().checked_sub(tokens.len())?..)?;
     let comparable = comparable_positions(tokens);
     // Servers differ in how they show a part of a character.
     let text = |position: usize| {
@@ -159,7 +159,7 @@ fn align(positions: &[Value], tokens: &[Token]) -> Option<Vec<TokenReading>> {
     let reading = |(position, entries): (usize, &Value)| {
         reading(entries.as_object()?, text(position).map(|token| &*token.text))
     };
-    own.iter().enumerate().map(reading).collect()
+    answer_positions.iter().enumerate().map(reading).collect()
 }
 
 /// Parses a position in vLLM's format: a map from token IDs to log-probability, rank and text. The

@@ -166,10 +166,10 @@ async fn malformed_answer_has_zero_quality() {
     );
 }
 
-/// A busy or broken checking server yields an error, never a score: the reference's busy server
+/// A busy or broken checking server yields an error, never a score. In the reference, a busy server
 /// returns the ID of the running job, whose score then counts for another miner.
 #[tokio::test]
-async fn busy_server_gives_no_score() {
+async fn failing_checking_server_gives_no_score() {
     let chunks = answer(&model(2, 1), Endpoint::Chat);
     for status in [409, 429, 500, 503] {
         let status = axum::http::StatusCode::from_u16(status).unwrap();
@@ -231,10 +231,10 @@ fn picture(clip: [f64; 3], hash: &str) -> Value {
     json!({"image_b64": "aW1hZ2U=", "is_nsfw": false, "clip_embeddings": clip, "image_hashes": hashes})
 }
 
-/// With a painter as the checking server: the requested image has quality 1, that of another prompt
-/// or of fewer steps less, and a recompressed one still 1.
+/// The checking server is a painter. The requested image has quality 1, even if it is recompressed;
+/// an image of another prompt or of fewer steps has less.
 #[tokio::test]
-async fn painted_image_is_checked_on_every_route() {
+async fn image_of_another_request_has_lower_quality() {
     let server = checking_server(taonet_nineteen_images::router()).await;
     let reference = Reference::Image(ImageReference::new(server, None));
     let request = |extra_fields: Value| {
@@ -282,7 +282,7 @@ async fn painted_image_is_checked_on_every_route() {
 
 #[tokio::test]
 async fn images_are_compared_with_those_of_the_validator() {
-    // The server echoes what it was asked in the place of the picture.
+    // The server returns the same hashes and embedding for each request.
     let paint_image = |Json(request): Json<Value>| async move {
         assert_eq!((&request["model"], &request["seed"]), (&json!("dreamshaper"), &json!(7)));
         Json(picture([0.1, 0.2, 0.3], "0123456789abcdef"))
@@ -298,7 +298,7 @@ async fn images_are_compared_with_those_of_the_validator() {
     assert!(other.is_some_and(|quality| quality < 0.1), "{other:?}");
     assert_eq!(quality(json!({"image_b64": "aW1hZ2U=", "is_nsfw": false})).await, Some(0.0));
     assert_eq!(quality(json!({"image_b64": 7})).await, Some(0.0));
-    // A server without hashes and embeddings cannot judge, whatever the miner sent.
+    // If the server returns no hashes and embedding, nothing can be compared.
     let without_hashes = || async { Json(json!({"image_b64": "aW1hZ2U=", "is_nsfw": false})) };
     let server = checking_server(Router::new().route("/avatar", post(without_hashes))).await;
     let reference = Reference::Image(ImageReference::new(server, None));
@@ -307,7 +307,7 @@ async fn images_are_compared_with_those_of_the_validator() {
         check(&reference, Endpoint::Avatar, json!({"prompt": "a"}), answer.clone()).await.quality,
         None
     );
-    // A route that the server lacks.
+    // The server lacks the route.
     let missing = reference
         .check(Endpoint::Inpaint, &Map::new(), &[answer], ScoringProfile::Reference, |_| 0)
         .await
@@ -332,7 +332,7 @@ async fn embeddings_are_compared_with_those_of_the_validator() {
     };
     let texts = ["What is stan?", "The train is late."];
     assert_eq!(quality(answer(&own, texts)).await, Some(1.0));
-    // One text is not embedded, or another model does it.
+    // The second vector is of the first text, or both are of another model.
     assert_eq!(quality(answer(&own, [texts[0], texts[0]])).await, Some(0.0));
     assert_eq!(quality(answer(&model(2, 9), texts)).await, Some(0.0));
     assert_eq!(quality(json!({"data": []})).await, Some(0.0));

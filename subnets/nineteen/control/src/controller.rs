@@ -141,7 +141,7 @@ impl Controller {
         loop {
             let period = tokio::select! {
                 () = shutdown.requested() => break,
-                period = self.period() => period,
+                period = self.run_period() => period,
             };
             let delay = match period {
                 Ok(true) => continue,
@@ -173,7 +173,7 @@ impl Controller {
     ///
     /// # Errors
     /// [`ControlError`] when the database fails or the chain cannot be read.
-    pub async fn period(&self) -> Result<bool, ControlError> {
+    pub async fn run_period(&self) -> Result<bool, ControlError> {
         let config = self.market.reload();
         let running = self.store.current_period().await?;
         // While no miner offers capacity, any new one must be found at once.
@@ -302,8 +302,8 @@ impl Controller {
         market.period_miners().unwrap_or_else(|| Arc::new(PeriodMiners::new(period, Vec::new())))
     }
 
-    /// Reads the subnet's neurons from the chain, and replaces the list of miners, if it has this
-    /// age.
+    /// Reads the subnet's neurons from the chain, and replaces the list of miners, if the list has
+    /// at least this age.
     async fn refresh_nodes(&self, max_age: Duration) -> Result<(), ControlError> {
         let now = self.now_ms();
         let age = self.store.nodes_seen_ms().await?.map(|seen_ms| now.saturating_sub(seen_ms));

@@ -64,8 +64,8 @@ pub(crate) async fn send_all(
         }
         while running.try_join_next().is_some() {}
         sleep_until(due_at).await;
-        let Some((task, turn)) = schedule.take(task_miners.budget(), draw(random)) else { break };
-        if turn != SlotAction::Send {
+        let Some((task, action)) = schedule.take(task_miners.budget(), draw(random)) else { break };
+        if action != SlotAction::Send {
             continue;
         }
         task_miners.spend();

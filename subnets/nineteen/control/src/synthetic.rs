@@ -1,4 +1,5 @@
-//! Generation of synthetic requests: each one is unique and has the format of buyers' requests.
+//! Generation of synthetic requests, which have the format of buyers' requests and hardly ever
+//! repeat.
 
 mod drafts;
 mod image;
@@ -174,9 +175,9 @@ mod tests {
 
     use super::*;
 
-    /// Each synthetic request is unique: miners cannot cache answers.
+    /// Miners gain nothing by caching answers.
     #[test]
-    fn synthetic_requests_are_unique() {
+    fn synthetic_requests_rarely_repeat() {
         let config = MarketConfig::default();
         let task = config.task("chat-llama-3-1-8b").unwrap();
         let mut random = StdRng::seed_from_u64(1);
@@ -215,7 +216,7 @@ mod tests {
         let mut random = StdRng::seed_from_u64(5);
         let payloads: Vec<_> =
             (0..500).map(|_| payload(task, None, true, &mut random).unwrap()).collect();
-        for (name, min_words) in [
+        for (name, min_distinct) in [
             ("prompt", 490),
             ("seed", 490),
             ("negative_prompt", 100),
@@ -225,7 +226,7 @@ mod tests {
         ] {
             let distinct_values: HashSet<_> =
                 payloads.iter().map(|payload| payload[name].to_string()).collect();
-            assert!(distinct_values.len() >= min_words, "{name}: {}", distinct_values.len());
+            assert!(distinct_values.len() >= min_distinct, "{name}: {}", distinct_values.len());
         }
         // As in buyers' requests, the defaults are the most frequent.
         let count = |name: &str, value: Value| {
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn synthetic_payload_has_the_fields_of_its_task_kind() {
+    fn synthetic_payload_has_the_fields_of_its_endpoint() {
         let config = MarketConfig::default();
         let mut random = StdRng::seed_from_u64(3);
         let mut image = config.task("proteus-text-to-image").unwrap().clone();

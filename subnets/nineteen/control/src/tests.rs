@@ -258,8 +258,7 @@ async fn checking_server(router: Router, path: &str) -> CheckingServer {
     CheckingServer::new(&url, None, Duration::from_mins(1)).unwrap()
 }
 
-/// The reference of a task is that of the current configuration: a task that a reload adds is
-/// checked immediately.
+/// Each check uses the current configuration, so a task that a reload adds is checked immediately.
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_added_by_a_reload_are_checked() {
     let folder = tempfile::tempdir().unwrap();
@@ -299,7 +298,7 @@ async fn removed_key_signature_is_rejected() {
     let client =
         FiberClient::new(key("//Alice"), Trust::Any, ClientConfig::default(), clock).unwrap();
     let config = MarketConfig::from_toml(TASKS).unwrap();
-    // Somebody between validator and miners removes the signatures if he wants to.
+    // A man in the middle removes the signatures while this is above 0.
     let removes_signatures = Arc::new(AtomicU32::new(0));
     let mut nodes = Vec::new();
     for (uri, uid) in [("//Bob", 1), ("//Charlie", 2)] {
@@ -332,7 +331,7 @@ async fn removed_key_signature_is_rejected() {
         ));
     }
     let log = onboarding::HandshakeLog::default();
-    // Each call makes new keys, since none is valid for so long.
+    // Each call performs new handshakes, because no key is valid until `u64::MAX`.
     let offering_uids = async || -> Vec<u16> {
         store.replace_nodes(&nodes, &[], 1).await.unwrap();
         let stored_nodes = store.nodes().await.unwrap();

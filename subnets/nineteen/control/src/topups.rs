@@ -210,7 +210,7 @@ impl Failures {
     }
 }
 
-/// Credits the transfers of finalized blocks to the API keys to whose deposit addresses they are.
+/// Credits the transfers of finalized blocks to the API keys that own the deposit addresses.
 ///
 /// Blocks are read by their heights, upwards from the last recorded one, and each must be the child
 /// of the one before. A node that lags behind, or has another fork, can therefore add no transfer.
@@ -310,7 +310,7 @@ impl TopUpWatcher {
             batch.transfers.extend(creditable);
             batch.worthless += worthless.len() as u64;
         }
-        // Above the finalized blocks of the node that has read them, blocks can be those of a fork.
+        // Blocks that the node which returned them has not finalized may belong to a fork.
         let is_newest = batch.last.number == newest.number;
         let hash = if is_newest {
             Some(batch.last.hash)

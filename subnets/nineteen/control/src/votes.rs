@@ -53,7 +53,7 @@ pub struct VotesFeed {
 }
 
 impl VotesFeed {
-    /// Creates a feed from the service at a base URL: the votes are those of `URL/v1/weights`.
+    /// Creates a feed from the service at a base URL: the votes are at `URL/v1/weights`.
     ///
     /// # Errors
     /// [`VotesError::Setup`] when TLS cannot be initialised.

@@ -94,17 +94,17 @@ pub fn period_score(counts: &PeriodCounts, profile: PeriodProfile) -> Option<f64
         return None;
     }
     let capacity = capacity.max(1.0);
-    let unqueried_share = (capacity - consumed_capacity).max(0.0) / capacity;
+    let unused_share = (capacity - consumed_capacity).max(0.0) / capacity;
     let limited_share = requests_429 / total;
     let failed_share = requests_500 / total;
     let answered_share = (total - requests_429 - requests_500) / total;
     let (limit_factor, failure_factor) =
-        (1.0 - limited_share * unqueried_share, 1.0 - failed_share * unqueried_share);
+        (1.0 - limited_share * unused_share, 1.0 - failed_share * unused_share);
     let score = match profile {
         PeriodProfile::Reference => answered_share * limit_factor * failure_factor,
         PeriodProfile::Later => answered_share * limit_factor * (failure_factor * failure_factor),
         PeriodProfile::Seed => {
-            (1.0 - unqueried_share * (limited_share + failed_share)).max(0.0) * failure_factor
+            (1.0 - unused_share * (limited_share + failed_share)).max(0.0) * failure_factor
         }
     };
     Some(score.max(0.0))

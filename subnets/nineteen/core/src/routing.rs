@@ -77,12 +77,12 @@ impl RoutingCandidate {
     /// Returns the expected value of an answer: `quality · success rate / latency of the first
     /// token`.
     pub fn value(&self) -> f64 {
-        self.quality * self.health.success() / self.health.latency().max(MIN_LATENCY)
+        self.quality * self.health.success_rate() / self.health.latency().max(MIN_LATENCY)
     }
 }
 
-/// Contenders for an organic request, as indices, the first one to ask first. They are sorted only
-/// as far as they are read: most requests ask one of many.
+/// Contenders for an organic request, as indices, in the order in which to ask them. They are
+/// sorted only as far as they are read: most requests ask one of many.
 #[derive(Debug)]
 pub struct OrganicOrder(BinaryHeap<Ranked>);
 
@@ -170,8 +170,8 @@ pub fn share(candidates: &[RoutingCandidate], index: usize) -> f64 {
 }
 
 /// Returns whether a contender has so many requests in flight that it gets no more just because
-/// their prompts begin alike: at least 4, and twice as many as by its [`share`]. `index` is its
-/// index in `candidates`.
+/// their prompts begin alike: at least 4 more than twice its [`share`] of the requests of all.
+/// `index` is its index in `candidates`.
 pub fn exceeds_share(candidates: &[RoutingCandidate], index: usize) -> bool {
     let Some(candidate) = candidates.get(index) else { return true };
     let running: usize = candidates.iter().map(|candidate| candidate.running).sum();
@@ -185,8 +185,8 @@ mod tests {
 
     use super::*;
 
-    /// Contenders receive requests in proportion to their allowances: the reference sends equal
-    /// numbers to all.
+    /// Contenders receive requests in proportion to their allowances; the reference sends all of
+    /// them the same number.
     #[test]
     fn requests_are_in_proportion_to_allowances() {
         let mut allowances =
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn no_capacity_and_open_breakers_get_no_organic_requests() {
+    fn organic_order_excludes_full_miners_and_open_breakers() {
         let (healthy, mut broken) = (Health::default(), Health::default());
         for _ in 0..10 {
             broken.record_failure(100.0);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_descending_by_draw_and_stable() {
+    fn organic_order_is_descending_by_draw_and_stable() {
         let candidate = RoutingCandidate {
             capacity_left: 1.0,
             quality: 1.0,
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn small_value_changes_keep_most_of_the_order() {
+    fn small_value_change_moves_few_requests() {
         let health = Health::default();
         let mut random = StdRng::seed_from_u64(2);
         let mut moved_requests = 0;
@@ -277,7 +277,7 @@ mod tests {
             assert_eq!(first(0.8), first(0.8));
             moved_requests += usize::from(first(0.8) != first(0.7));
         }
-        // A quarter of the requests prefers the first miner; of these, about 10 % move to others.
+        // A quarter of the requests go to the first miner; about 10 % of these move to others.
         assert!((5..60).contains(&moved_requests), "{moved_requests}");
     }
 
@@ -293,9 +293,9 @@ mod tests {
             };
             exceeds_share(&[candidate(first), candidate(second)], 0)
         };
-        // Few requests never exceed the share.
+        // Fewer than 4 requests never exceed the share.
         assert!(!exceeds((0.1, 3), (1.0, 0)) && exceeds((0.1, 5), (1.0, 0)));
-        // A quarter of the value: 4 requests, and half of all in flight.
+        // With a quarter of the value, the limit is 4 plus half of all requests in flight.
         assert!(!exceeds((0.25, 11), (0.75, 9)) && exceeds((0.25, 15), (0.75, 5)));
         assert!(!exceeds((0.75, 90), (0.25, 10)));
         assert!(exceeds_share(&[], 0));

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_are_picked_by_their_results() {
+    fn tasks_are_picked_in_proportion_to_stored_results() {
         let stored = [10, 0, 30, 60];
         for (draw, task) in [(0.0, 0), (0.099, 0), (0.1, 2), (0.399, 2), (0.4, 3), (0.999, 3)] {
             assert_eq!(pick_task(&stored, draw), Some(task), "{draw}");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_five_minutes() {
+    fn retry_delay_doubles_up_to_five_minutes() {
         let seconds = [0, 1, 2, 3, 4, 40, u32::MAX].map(|failures| retry_delay(failures).as_secs());
         assert_eq!(seconds, [0, 60, 120, 240, 300, 300, 300]);
     }

@@ -40,10 +40,10 @@ pub enum SlotAction {
 #[derive(Debug, Clone, PartialEq)]
 struct TaskSlots<T> {
     task: T,
-    slot: Seconds,
+    slot_length: Seconds,
     total: u64,
     remaining: u64,
-    next: Seconds,
+    due: Seconds,
 }
 
 /// Synthetic requests of all tasks in one period, ordered by time. Times are relative to the start
@@ -59,7 +59,7 @@ struct QueuedTask<T>(TaskSlots<T>);
 
 impl<T> QueuedTask<T> {
     fn order(&self, other: &Self) -> Ordering {
-        other.0.next.get().total_cmp(&self.0.next.get())
+        other.0.due.get().total_cmp(&self.0.due.get())
     }
 }
 
@@ -88,12 +88,12 @@ impl<T> TaskSlots<T> {
     fn advance(&mut self, used: u64, jitter: f64) {
         self.remaining = self.remaining.saturating_sub(used);
         let index = (self.total - self.remaining) as f64;
-        self.next = request_time(self.slot, index, jitter).unwrap_or(self.next);
+        self.due = request_time(self.slot_length, index, jitter).unwrap_or(self.due);
     }
 }
 
-fn request_time(slot: Seconds, index: f64, jitter: f64) -> Option<Seconds> {
-    Seconds::new(slot.get() * (index + jitter.clamp(0.0, 1.0))).ok()
+fn request_time(slot_length: Seconds, index: f64, jitter: f64) -> Option<Seconds> {
+    Seconds::new(slot_length.get() * (index + jitter.clamp(0.0, 1.0))).ok()
 }
 
 impl<T: Clone> Schedule<T> {
@@ -107,16 +107,17 @@ impl<T: Clone> Schedule<T> {
         mut jitter: impl FnMut() -> f64,
     ) -> Self {
         let slots = |(task, total): (T, u64)| {
-            let slot = Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
-            let next = request_time(slot, 0.0, jitter())?;
-            Some(QueuedTask(TaskSlots { task, slot, total, remaining: total, next }))
+            let slot_length =
+                Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
+            let due = request_time(slot_length, 0.0, jitter())?;
+            Some(QueuedTask(TaskSlots { task, slot_length, total, remaining: total, due }))
         };
         Self { queue: tasks.into_iter().filter_map(slots).collect() }
     }
 
     /// Returns the next slot's time and task; `None` if no requests remain.
     pub fn next(&self) -> Option<(Seconds, &T)> {
-        self.queue.peek().map(|entry| (entry.0.next, &entry.0.task))
+        self.queue.peek().map(|entry| (entry.0.due, &entry.0.task))
     }
 
     /// Takes the next slot from the queue; returns its task and the action, or `None` if the queue

@@ -392,10 +392,9 @@ mod tests {
         }
     }
 
-    /// The public view omits how the checker loads a model, and leaves the checker's configuration
-    /// unchanged.
+    /// Miners do not see how the checker loads a model.
     #[test]
-    fn public_view_keeps_checker_configuration() {
+    fn public_view_omits_checker_configuration() {
         let config = MarketConfig::default();
         let task = config.task("chat-llama-3-2-3b").unwrap();
         let public = serde_json::to_value(task.public()).unwrap();

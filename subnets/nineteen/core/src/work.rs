@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn token_estimate_is_four_characters_per_token() {
+    fn work_counts_four_characters_per_token_and_image_steps() {
         assert_eq!([text_work(0), text_work(1), text_work(400)], [1.0, 0.25, 100.0]);
         assert_eq!(image_work(8), 8.0);
     }

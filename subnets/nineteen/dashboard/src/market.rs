@@ -11,8 +11,8 @@ use taonet_primitives::{Hotkey, Uid, counted};
 
 use crate::tasks::{TaskState, share, tasks_of};
 
-/// Time after the end of a period until the next one is missing, in milliseconds. Between two
-/// periods, the validator queries the capacities of all miners.
+/// Time after the end of a period after which the next one counts as missing, in milliseconds.
+/// Between two periods, the validator queries the capacities of all miners.
 const GRACE_MS: i64 = 10 * 60 * 1_000;
 
 /// Latest known state of a validator's market.

@@ -47,7 +47,7 @@ impl Activity {
 
     const fn badge(self) -> &'static str {
         match self {
-            // Whether the market is healthy, the strip at the top of the page says.
+            // The strip at the top of the page shows whether the market is healthy.
             Self::Running | Self::BetweenPeriods | Self::Unknown => "badge",
             Self::Stopped => "badge bad",
         }

@@ -19,7 +19,7 @@ const MAX_TRANSFERS: u32 = 100;
 impl Gateway {
     /// Authenticates a request for a document of the own key, unless there are too many.
     async fn authenticate_reader(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
-        let key = self.key(headers).await?;
+        let key = self.authenticate(headers).await?;
         self.0.rates.admit_read(&key, (self.0.clock)())?;
         Ok(key)
     }

@@ -88,14 +88,14 @@ impl ResponseHead {
 
     /// Returns the finish reason of an answer.
     pub(crate) fn finish_reason(&self, end: &ChoiceEnd) -> String {
-        let word = if end.calls_tools {
+        let default_reason = if end.calls_tools {
             "tool_calls"
         } else if end.tokens >= self.max_tokens {
             "length"
         } else {
             "stop"
         };
-        let reason = end.finish.as_deref().unwrap_or(word);
+        let reason = end.finish.as_deref().unwrap_or(default_reason);
         let is_function_call =
             self.choice_format == ChoiceFormat::FunctionChat && reason == "tool_calls";
         if is_function_call { "function_call".to_owned() } else { reason.to_owned() }
@@ -427,7 +427,7 @@ mod tests {
 
     /// Each event has the gateway's id, model and time, not those that the miner sent.
     #[test]
-    fn gateway_id_replaces_that_of_the_miner() {
+    fn metadata_of_the_gateway_replaces_that_of_the_miner() {
         let head = ResponseHead {
             id: "chatcmpl-ours".to_owned(),
             model: "chat-a".to_owned(),

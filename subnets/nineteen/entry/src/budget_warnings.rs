@@ -85,14 +85,9 @@ impl BudgetWarnings {
     /// Writes the warnings of a key and of its team, if there are any, to a response.
     pub(crate) fn write(&self, key: &ApiKey, headers: &mut HeaderMap) {
         let state = self.state();
-        let team_state = key.terms.team.as_ref().and_then(|team| state.team_texts.get(team));
-        let texts: Vec<_> = state
-            .key_texts
-            .get(&key.id)
-            .into_iter()
-            .chain(team_state)
-            .map(String::as_str)
-            .collect();
+        let team_text = key.terms.team.as_ref().and_then(|team| state.team_texts.get(team));
+        let texts: Vec<_> =
+            state.key_texts.get(&key.id).into_iter().chain(team_text).map(String::as_str).collect();
         if texts.is_empty() {
             return;
         }

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn private_hosts_are_not_called() {
+    async fn redirects_sizes_and_resolved_hosts_are_checked() {
         let (url, rules) = (server().await, rules());
         let download = async |rules: Downloads, url: &str| rules.download(url).await;
         assert_eq!(download(rules, &format!("{url}/image")).await.unwrap(), b"image");

@@ -365,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_for_model_without_miner_is_retryable() {
+    fn unavailable_model_error_is_retryable() {
         for error in [
             QueryError::UnknownTask("chat-a".parse().unwrap()),
             QueryError::NoContender("chat-a".parse().unwrap()),

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn preference_is_one_of_three() {
+    fn unknown_preference_is_rejected() {
         let parsed = |value: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(HEADER, value.parse().unwrap());

@@ -34,8 +34,8 @@ pub(crate) enum IdempotencyCheck {
 /// A claim on an `Idempotency-Key`. Dropping the claim without a stored response releases the key.
 pub(crate) struct KeyClaim {
     store: Store,
-    key: String,
-    name: String,
+    api_key: String,
+    idempotency_key: String,
     is_stored: bool,
 }
 
@@ -43,31 +43,30 @@ impl KeyClaim {
     /// Claims a request's idempotency key, or returns the stored response for replay.
     pub(crate) async fn claim(
         store: &Store,
-        key: &str,
+        api_key: &str,
         headers: &HeaderMap,
         (path, body): (&str, &[u8]),
         now_ms: i64,
     ) -> Result<IdempotencyCheck, GatewayError> {
-        let Some(name) = headers.get(IDEMPOTENCY_KEY) else { return Ok(IdempotencyCheck::NoKey) };
-        let is_valid =
-            |name: &&str| (1..=MAX_KEY_BYTES).contains(&name.len()) && !name.contains('\t');
-        let name = name.to_str().ok().filter(is_valid);
-        let name = name.ok_or_else(|| {
+        let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(IdempotencyCheck::NoKey) };
+        let is_valid = |key: &&str| (1..=MAX_KEY_BYTES).contains(&key.len()) && !key.contains('\t');
+        let idempotency_key = value.to_str().ok().filter(is_valid);
+        let idempotency_key = idempotency_key.ok_or_else(|| {
             GatewayError::field(
                 "Idempotency-Key",
                 "Idempotency-Key must have 1..=255 ASCII characters",
             )
         })?;
-        let name = name.to_owned();
+        let idempotency_key = idempotency_key.to_owned();
         let mut hash = Sha256::new();
         hash.update(path);
         hash.update([0]);
         hash.update(body);
-        match store.claim(key, &name, &hex::encode(hash.finalize()), now_ms).await? {
+        match store.claim(api_key, &idempotency_key, &hex::encode(hash.finalize()), now_ms).await? {
             Claim::New => Ok(IdempotencyCheck::New(Self {
                 store: store.clone(),
-                key: key.to_owned(),
-                name,
+                api_key: api_key.to_owned(),
+                idempotency_key,
                 is_stored: false,
             })),
             Claim::Running => Err(GatewayError::InProgress),
@@ -114,7 +113,11 @@ impl KeyClaim {
         };
         match self
             .store
-            .store_answer(&self.key, &self.name, &StoredAnswer { content_type, body })
+            .store_answer(
+                &self.api_key,
+                &self.idempotency_key,
+                &StoredAnswer { content_type, body },
+            )
             .await
         {
             Ok(()) => self.is_stored = true,
@@ -131,12 +134,13 @@ impl Drop for KeyClaim {
         if self.is_stored {
             return;
         }
-        let (store, key, name) =
-            (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.name));
+        let store = self.store.clone();
+        let api_key = std::mem::take(&mut self.api_key);
+        let idempotency_key = std::mem::take(&mut self.idempotency_key);
         // Without a runtime, the next start releases the claim.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = store.drop_claim(&key, &name).await {
+                if let Err(error) = store.drop_claim(&api_key, &idempotency_key).await {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         "failed to release an idempotency key"

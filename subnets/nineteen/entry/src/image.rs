@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn reference_routes_have_their_own_fields() {
+    fn each_reference_route_requires_its_own_fields() {
         let read =
             |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint);
         let request = read(Endpoint::TextToImage, json!({"model": "m", "prompt": "a"})).unwrap();
@@ -248,9 +248,9 @@ mod tests {
         }
     }
 
-    /// A null prompt is absent, and avatars and inpainting need no model.
+    /// Avatars and inpainting need no model.
     #[test]
-    fn null_prompt_is_absent_and_some_routes_need_no_model() {
+    fn optional_image_fields_may_be_null_or_absent() {
         let read = |endpoint, body: Value| {
             ImageRequest::reference(body.to_string().as_bytes(), endpoint).unwrap()
         };

@@ -37,7 +37,7 @@
 //! gateway.recover().await?;
 //! let routes = gateway.router();
 //! let stop = shutdown.clone();
-//! shutdown.spawn("books", async move { gateway.run_maintenance(&stop).await });
+//! shutdown.spawn("maintenance", async move { gateway.run_maintenance(&stop).await });
 //! # Ok(routes)
 //! # }
 //! ```

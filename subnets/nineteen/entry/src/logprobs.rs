@@ -1,5 +1,4 @@
-//! Tasks whose answers have no log-probabilities, by which the best of several answers are
-//! selected.
+//! Tasks whose answers lack the log-probabilities by which `best_of` selects answers.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,8 +8,9 @@ use tokio::time::Instant;
 
 use crate::GatewayError;
 
-/// Time for which a task refuses a selection after answers without log-probabilities, which miners
-/// give for nothing. Other miners, or another version of the backend, may send them later.
+/// Time for which a task refuses `best_of` after answers without log-probabilities, which cost the
+/// miners work that nobody pays. Other miners, or another version of the backend, may send them
+/// later.
 const RETENTION: Duration = Duration::from_mins(5);
 
 /// Times of the newest answers without log-probabilities, by the name of the task.

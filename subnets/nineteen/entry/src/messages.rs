@@ -230,7 +230,7 @@ mod tests {
         ] {
             assert_eq!(tool_input(arguments), expected);
         }
-        // Its nesting would not be limited.
+        // The parser's nesting limit does not apply to the text of such a key.
         let raw_value_json = r#"{"a":{"$serde_json::private::RawValue":"[1]"}}"#;
         assert_eq!(tool_input(raw_value_json), json!({"INVALID_JSON": raw_value_json}));
     }
@@ -263,7 +263,7 @@ mod tests {
                 1,
                 ("stop_sequence", Some("STOP")),
             ),
-            // The token or the sequence of the model itself.
+            // The model's own stop token or stop sequence.
             (
                 json!({"finish_reason": "stop", "stop_reason": null, "matched_stop": 128_009}),
                 1,

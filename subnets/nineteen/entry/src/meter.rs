@@ -7,8 +7,8 @@ use tokenizers::Tokenizer;
 
 use crate::usage::TextSize;
 
-/// Bytes of text to one log-probability, beyond which the log-probabilities do not cover the text.
-/// Tokens of languages are shorter.
+/// Maximum number of bytes of text for each log-probability, beyond which the log-probabilities do
+/// not cover the text. Tokens of natural languages are shorter.
 const MAX_TOKEN_LENGTH: usize = 32;
 /// Maximum size of the text that is given to a tokenizer, in bytes. Also limited to
 /// [`MAX_TOKEN_LENGTH`] for each requested token: a miner may send more than requested.
@@ -27,7 +27,7 @@ pub(crate) struct TokenMeter {
     /// Text for the tokenizer.
     text: String,
     /// Number of tokens of `text`, once it is needed; `None` without a tokenizer.
-    encoded: OnceLock<Option<u64>>,
+    encoded_tokens: OnceLock<Option<u64>>,
     /// Tokens counted without a tokenizer.
     counted: usize,
     /// Size of the texts without log-probabilities.
@@ -74,7 +74,7 @@ impl TokenMeter {
         let end = text.floor_char_boundary(maximum.saturating_sub(self.text.len()));
         if let Some(text) = text.get(..end).filter(|text| !text.is_empty()) {
             self.text.push_str(text);
-            self.encoded = OnceLock::new();
+            self.encoded_tokens = OnceLock::new();
         }
     }
 
@@ -82,14 +82,14 @@ impl TokenMeter {
     pub(crate) fn tokens(&self) -> u64 {
         // The end of an answer needs the number twice, for the buyer and for the bill. A long text
         // takes milliseconds.
-        let encoded = self.encoded.get_or_init(|| {
+        let encoded_tokens = self.encoded_tokens.get_or_init(|| {
             let encoding = self.tokenizer.as_ref()?.encode_fast(self.text.as_str(), false).ok()?;
             Some(u64::try_from(encoding.len()).unwrap_or(u64::MAX))
         });
         let counted_or_estimated = || {
             u64::try_from(self.counted).unwrap_or(u64::MAX).saturating_add(self.estimated.tokens())
         };
-        let tokens = encoded.unwrap_or_else(counted_or_estimated);
+        let tokens = encoded_tokens.unwrap_or_else(counted_or_estimated);
         tokens.min(self.max_tokens)
     }
 }

@@ -58,7 +58,7 @@ impl Gateway {
     async fn key_if_sent(&self, headers: &HeaderMap) -> Result<Option<ApiKey>, GatewayError> {
         let has_key = headers.get("x-api-key").is_some_and(|value| !value.is_empty())
             || headers.get(AUTHORIZATION).is_some_and(is_bearer_token);
-        if has_key { self.key(headers).await.map(Some) } else { Ok(None) }
+        if has_key { self.authenticate(headers).await.map(Some) } else { Ok(None) }
     }
 }
 

@@ -103,7 +103,7 @@ impl Rates {
         let Some(limit) = key.terms.tokens_per_minute else { return Ok(None) };
         let now_ms = unix_millis(now);
         let is_too_large = tokens > u64::from(limit);
-        // Without tokens, for the usage of the limit, which the response has in any case.
+        // A request that is too large reserves nothing, but its response, too, has the usage.
         let usage = store
             .reserve_tokens(&key.id, limit, if is_too_large { 0 } else { tokens }, now_ms)
             .await?;

@@ -20,9 +20,9 @@ pub(crate) const MAX_TOKENS: u64 = 32_768;
 /// Maximum number of answers to a request, as in OpenAI's API. Each is a request to miners.
 const MAX_CHOICES: u64 = 128;
 /// Maximum number of tokens of all answers to a request together. Answers that are not streamed are
-/// in memory until the last one is complete: those to one request take as much of it as eight of
-/// the longest ones. With log-probabilities, more than eight answers count as many tokens more as
-/// each token has alternatives.
+/// in memory until the last one is complete, so all of them take at most as much of it as eight of
+/// the longest ones. If there are more than eight, with log-probabilities, each alternative of a
+/// token counts as a token, too.
 pub(crate) const MAX_TOTAL_TOKENS: u64 = MAX_LONGEST_ANSWERS * MAX_TOKENS;
 /// Number of the longest answers that may be in memory for one request.
 const MAX_LONGEST_ANSWERS: u64 = 8;
@@ -53,8 +53,7 @@ pub(crate) struct TextRequest {
     /// Number of choices of each prompt (`n`).
     pub(crate) choices: usize,
     /// Number of answers to each prompt that miners are asked for, of which the best ones are the
-    /// choices (`best_of`). Equal to
-    /// `choices` without a selection.
+    /// choices (`best_of`). Equal to `choices` without a selection.
     pub(crate) answers: usize,
     pub(crate) streams: bool,
     pub(crate) wants_logprobs: bool,

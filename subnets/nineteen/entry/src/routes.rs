@@ -41,7 +41,7 @@ use crate::{
 };
 
 /// Maximum size of a request body, in bytes.
-const MAX_BODY: usize = 8 << 20;
+const MAX_BODY_BYTES: usize = 8 << 20;
 /// Timeout for reading a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum size of all request bodies in memory together, without the first 64 KiB of each, in
@@ -129,7 +129,7 @@ impl Gateway {
             sale_metrics: SaleMetricsByTask::default(),
             download_slots: Semaphore::new(MAX_DOWNLOADING_REQUESTS),
             conversion_slots: Arc::new(Semaphore::new(MAX_IMAGE_CONVERSIONS)),
-            bodies: BodyLimits::new(MAX_BODY, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES),
+            bodies: BodyLimits::new(MAX_BODY_BYTES, BODY_TIMEOUT, MAX_LARGE_BODY_BYTES),
         }))
     }
 
@@ -209,7 +209,7 @@ impl Gateway {
 
     /// Authenticates a request by its API key, which is a bearer token or, as in Anthropic's API,
     /// the header `x-api-key`.
-    pub(crate) async fn key(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
+    pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let api_key_header = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
         let secret = token_of(headers).or_else(api_key_header).ok_or(GatewayError::UnknownKey)?;
         let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::UnknownKey)?;
@@ -225,7 +225,7 @@ impl Gateway {
     async fn sell(&self, request: Request, product: Product) -> Response {
         let (head, body) = request.into_parts();
         // Authenticate before reading the body.
-        let key = match self.key(&head.headers).await {
+        let key = match self.authenticate(&head.headers).await {
             Ok(key) => key,
             Err(error) => return error.into_response(),
         };
@@ -296,31 +296,51 @@ impl Gateway {
         match product {
             Product::Chat => {
                 let request = TextRequest::chat(&body)?;
-                self.text(key, request, Endpoint::Chat, Protocol::Completions, preference).await
+                self.answer_text(key, request, Endpoint::Chat, Protocol::Completions, preference)
+                    .await
             }
             Product::Completion => {
                 let request = TextRequest::completion(&body)?;
-                self.text(key, request, Endpoint::Completions, Protocol::Completions, preference)
-                    .await
+                self.answer_text(
+                    key,
+                    request,
+                    Endpoint::Completions,
+                    Protocol::Completions,
+                    preference,
+                )
+                .await
             }
             Product::Response => {
                 let (request, echo) = responses::parse(&body)?;
-                self.text(key, request, Endpoint::Chat, Protocol::Responses(echo), preference).await
+                self.answer_text(
+                    key,
+                    request,
+                    Endpoint::Chat,
+                    Protocol::Responses(echo),
+                    preference,
+                )
+                .await
             }
             Product::Message => {
                 let (request, options) = messages::parse(&body)?;
-                self.text(key, request, Endpoint::Chat, Protocol::Messages(options), preference)
-                    .await
+                self.answer_text(
+                    key,
+                    request,
+                    Endpoint::Chat,
+                    Protocol::Messages(options),
+                    preference,
+                )
+                .await
             }
-            Product::TokenCount => self.token_count(key, &messages::parse_count(&body)?),
-            Product::Embedding => self.embedding(key, EmbeddingRequest::parse(&body)?).await,
-            Product::Generation => self.image(key, ImageRequest::generation(&body)?).await,
+            Product::TokenCount => self.answer_token_count(key, &messages::parse_count(&body)?),
+            Product::Embedding => self.answer_embedding(key, EmbeddingRequest::parse(&body)?).await,
+            Product::Generation => self.answer_image(key, ImageRequest::generation(&body)?).await,
             Product::Edit => {
                 let request = self.0.convert(move || ImageRequest::edit(&body)).await?;
-                self.image(key, request).await
+                self.answer_image(key, request).await
             }
             Product::Image(endpoint) => {
-                self.image(key, ImageRequest::reference(&body, endpoint)?).await
+                self.answer_image(key, ImageRequest::reference(&body, endpoint)?).await
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::replies::Replies;
 use crate::request::{MAX_TOKENS, TextRequest};
 use crate::responses::{self, EchoedFields};
 use crate::routes::Inner;
-use crate::usage::{PromptTokens, input_tokens, texts_tokens};
+use crate::usage::{PromptTokens, input_tokens, tokens_of_texts};
 use crate::vision::{download_images, image_tokens};
 use crate::{Gateway, GatewayError, size};
 
@@ -33,7 +33,8 @@ use crate::{Gateway, GatewayError, size};
 /// the request fills the context: the miner decides whether the answer fits.
 const MIN_DEFAULT_TOKENS: u64 = 16;
 /// Maximum number of tokens of an answer if neither the request nor the task sets one, and the
-/// length of the model's context is unknown. Tests have as many, so miners must support it.
+/// length of the model's context is unknown. Synthetic requests allow as many, so miners must
+/// support it.
 const TOKENS_OF_UNKNOWN_CONTEXT: u64 = 2_000;
 /// Minimum number of tokens for which a key's credits must pay, and its limit of tokens must
 /// suffice, if a request sets no `max_tokens`.
@@ -103,7 +104,7 @@ fn resolve_task<'a>(
 
 impl Gateway {
     /// Reserves the tokens of a request, and its maximum cost.
-    async fn bill(
+    async fn open_bill(
         &self,
         key: &ApiKey,
         task: &Task,
@@ -152,7 +153,7 @@ impl Gateway {
 
     /// Answers a text request in the format of a protocol. If the model is an alias, asks its tasks
     /// one after the other, until one answers.
-    pub(crate) async fn text(
+    pub(crate) async fn answer_text(
         &self,
         key: &ApiKey,
         request: TextRequest,
@@ -224,10 +225,10 @@ impl Gateway {
         let input =
             PromptTokens::estimate(&request).with_images(image_tokens(task, &request.images)?);
         size::check_text(&request)?;
-        let bill = self.text_bill(key, task, &mut request, input).await?;
+        let bill = self.open_text_bill(key, task, &mut request, input).await?;
         let bill = self.download_images(&mut request, bill).await?;
         let (max_tokens, streams) = (request.payload.max_tokens, request.streams);
-        let (prefix, prompt) = protocol.id_prefix_and_prompt_field(endpoint);
+        let (prefix, prompt_field) = protocol.id_prefix_and_prompt_field(endpoint);
         let head = ResponseHead {
             id: format!("{prefix}-{}", bill.request_id()),
             model: request.payload.model.clone(),
@@ -243,7 +244,11 @@ impl Gateway {
         let start = Instant::now();
         let result = self.query(build_requests(key, task, request, max_wait), bill).await;
         let (replies, bill) = result.map_err(|error| {
-            error.or_context_exceeded(prompt, (input.longest, max_tokens), task.context_length())
+            error.or_context_exceeded(
+                prompt_field,
+                (input.longest, max_tokens),
+                task.context_length(),
+            )
         })?;
         if streams {
             let first_latency = start.elapsed();
@@ -276,7 +281,7 @@ impl Gateway {
 
     /// Reserves the maximum cost of the answers to a text request. If the buyer has set no
     /// `max_tokens`, sets it in the payload.
-    async fn text_bill(
+    async fn open_text_bill(
         &self,
         key: &ApiKey,
         task: &Task,
@@ -297,7 +302,7 @@ impl Gateway {
         let mut attempts = 1..MAX_BILL_ATTEMPTS;
         let bill = loop {
             let max_tokens = (input_tokens, request.payload.max_tokens.saturating_mul(answers));
-            let error = match self.bill(key, task, tariff, max_tokens).await {
+            let error = match self.open_bill(key, task, tariff, max_tokens).await {
                 Ok(bill) => break bill,
                 Err(error) => error,
             };
@@ -328,7 +333,7 @@ impl Gateway {
     }
 
     /// Returns the number of tokens of a chat request, as it would be charged.
-    pub(crate) fn token_count(
+    pub(crate) fn answer_token_count(
         &self,
         key: &ApiKey,
         request: &TextRequest,
@@ -340,16 +345,16 @@ impl Gateway {
         Ok(Json(json!({ "input_tokens": tokens })).into_response())
     }
 
-    pub(crate) async fn embedding(
+    pub(crate) async fn answer_embedding(
         &self,
         key: &ApiKey,
         request: EmbeddingRequest,
     ) -> Result<Response, GatewayError> {
         let config = self.0.market.current();
         let task = resolve_task(&config, key, Some(&request.payload.model), Endpoint::Embeddings)?;
-        let (model, tokens) = (task.task.to_string(), texts_tokens(&request.payload.input));
+        let (model, tokens) = (task.task.to_string(), tokens_of_texts(&request.payload.input));
         size::check(sealed_size(&request.payload.input), || Some("input"))?;
-        let bill = self.bill(key, task, Tariff::Embedding(task.price), (tokens, 0)).await?;
+        let bill = self.open_bill(key, task, Tariff::Embedding(task.price), (tokens, 0)).await?;
         let mut payload = request.payload.clone();
         payload.model.clone_from(&model);
         let query_result = self
@@ -366,7 +371,7 @@ impl Gateway {
         Ok(Json(document.ok_or(GatewayError::NoAnswer)?).into_response())
     }
 
-    pub(crate) async fn image(
+    pub(crate) async fn answer_image(
         &self,
         key: &ApiKey,
         mut request: ImageRequest,
@@ -378,7 +383,7 @@ impl Gateway {
         size::check_image(sealed_size(&payload.extra_fields), count, output.image_field())?;
         let (seed, steps) =
             (payload.seed, payload.steps.saturating_mul(u64::try_from(count).unwrap_or(u64::MAX)));
-        let bill = self.bill(key, task, Tariff::Image(task.price), (0, steps)).await?;
+        let bill = self.open_bill(key, task, Tariff::Image(task.price), (0, steps)).await?;
         payload.model = config.names_task(task).then(|| task.task.to_string());
         let payload = Payload::from(payload.into_map());
         // Images with the same seed would be equal.

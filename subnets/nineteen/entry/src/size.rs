@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 use taonet_nineteen_core::payload::{TextInput, TextPayload};
-use taonet_nineteen_query::{MAX_REQUEST, sealed_size};
+use taonet_nineteen_query::{MAX_REQUEST_BYTES, sealed_size};
 
 use crate::GatewayError;
 use crate::request::TextRequest;
@@ -11,7 +11,7 @@ use crate::vision::largest_image;
 
 /// Maximum size in bytes of the encrypted requests for all choices, since one miner may get all of
 /// them: a miner has as much memory for large requests.
-const MAX_CHOICES_BYTES: usize = 4 * MAX_REQUEST;
+const MAX_CHOICES_BYTES: usize = 4 * MAX_REQUEST_BYTES;
 /// Maximum encrypted size in bytes of the fields of a text request beside its input and the buyer's
 /// options.
 const OTHER_FIELDS_BYTES: usize = 1_024;
@@ -30,9 +30,9 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
     let TextRequest { payload, extra_prompts, images, answers, .. } = request;
     // Most requests are so small that a bound suffices, for which their texts are not read.
     // Encryption adds less than half.
-    let bound = 2 * (largest_size(payload) + OTHER_FIELDS_BYTES);
+    let bound = 2 * (max_size(payload) + OTHER_FIELDS_BYTES);
     if extra_prompts.is_empty()
-        && bound <= MAX_REQUEST
+        && bound <= MAX_REQUEST_BYTES
         && bound.saturating_mul(*answers) <= MAX_CHOICES_BYTES
     {
         return Ok(());
@@ -55,33 +55,32 @@ pub(crate) fn check_text(request: &TextRequest) -> Result<(), GatewayError> {
 
 /// Returns an upper bound of the size in bytes of a request's input and the buyer's options, before
 /// encryption.
-fn largest_size(payload: &TextPayload) -> usize {
+fn max_size(payload: &TextPayload) -> usize {
     let input: usize = match &payload.input {
-        TextInput::Messages(messages) => messages.iter().map(largest_size_of_value).sum(),
-        TextInput::Prompt(prompt) => largest_size_of_text(prompt),
+        TextInput::Messages(messages) => messages.iter().map(max_size_of_value).sum(),
+        TextInput::Prompt(prompt) => max_size_of_text(prompt),
     };
-    input + largest_size_of_fields(&payload.extra_fields)
+    input + max_size_of_fields(&payload.extra_fields)
 }
 
-fn largest_size_of_value(value: &Value) -> usize {
+fn max_size_of_value(value: &Value) -> usize {
     match value {
-        Value::String(text) => largest_size_of_text(text),
+        Value::String(text) => max_size_of_text(text),
         Value::Array(values) => {
-            values.iter().map(largest_size_of_value).sum::<usize>() + MAX_PUNCTUATION_BYTES
+            values.iter().map(max_size_of_value).sum::<usize>() + MAX_PUNCTUATION_BYTES
         }
-        Value::Object(fields) => largest_size_of_fields(fields),
+        Value::Object(fields) => max_size_of_fields(fields),
         _ => MAX_SCALAR_LENGTH,
     }
 }
 
-fn largest_size_of_fields(fields: &Map<String, Value>) -> usize {
-    let sizes = fields
-        .iter()
-        .map(|(name, value)| largest_size_of_text(name) + largest_size_of_value(value));
+fn max_size_of_fields(fields: &Map<String, Value>) -> usize {
+    let sizes =
+        fields.iter().map(|(name, value)| max_size_of_text(name) + max_size_of_value(value));
     sizes.sum::<usize>() + MAX_PUNCTUATION_BYTES
 }
 
-const fn largest_size_of_text(text: &str) -> usize {
+const fn max_size_of_text(text: &str) -> usize {
     MAX_ESCAPE_LENGTH * text.len() + MAX_PUNCTUATION_BYTES
 }
 
@@ -117,14 +116,14 @@ pub(crate) fn check<'a>(
     size: usize,
     param: impl FnOnce() -> Option<&'a str>,
 ) -> Result<(), GatewayError> {
-    if size <= MAX_REQUEST {
+    if size <= MAX_REQUEST_BYTES {
         return Ok(());
     }
     let param = param();
     let subject = param.unwrap_or("the request");
     let message = format!(
-        "{subject} is too large: the encrypted request would have {size} bytes, but miners accept {MAX_REQUEST}; hint: \
-         send less text, or smaller or fewer images"
+        "{subject} is too large: the encrypted request would have {size} bytes, but miners accept \
+         {MAX_REQUEST_BYTES}; hint: send less text, or smaller or fewer images"
     );
     Err(GatewayError::TooLarge { param: param.map(str::to_owned), message })
 }
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn request_above_the_miners_limit_names_its_largest_image() {
+    fn oversized_request_error_names_the_field() {
         for (sizes, choices, param) in [
             (vec![8 << 20], 1, None),
             (vec![1 << 20, 10 << 20], 1, None),
@@ -156,7 +155,7 @@ mod tests {
         ] {
             let request = TextRequest { choices, answers: choices, ..chat(&sizes) };
             let checked = check_text(&request);
-            let is_accepted = sealed_size(&request.payload.clone().into_map()) <= MAX_REQUEST;
+            let is_accepted = sealed_size(&request.payload.clone().into_map()) <= MAX_REQUEST_BYTES;
             match param {
                 None => assert!(checked.is_ok() && is_accepted, "{sizes:?}: {checked:?}"),
                 Some(param) => {
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn bound_is_at_least_the_encrypted_size() {
+    fn size_bound_is_at_least_the_encrypted_size() {
         for length in 0..200 {
             for character in ["a", "\u{e9}", "\u{65e5}", "\u{1f600}", "\n", "\u{1}", "\u{7f}"] {
                 let text = character.repeat(length);
@@ -180,7 +179,7 @@ mod tests {
                     "tools": [{"type": "function", "function": {"parameters": tools}}]});
                 let request = TextRequest::chat(body.to_string().as_bytes()).unwrap();
                 let size = sealed_size(&request.payload.clone().into_map());
-                let bound = 2 * (largest_size(&request.payload) + OTHER_FIELDS_BYTES);
+                let bound = 2 * (max_size(&request.payload) + OTHER_FIELDS_BYTES);
                 assert!(size <= bound, "{size} {bound}: {body}");
             }
         }

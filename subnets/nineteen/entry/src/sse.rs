@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn event_name_is_its_type() {
+    fn event_has_its_name_as_type() {
         let event = named_event("ping", json!({"a": "\u{2028}"}));
         assert_eq!(event, "event: ping\ndata: {\"a\":\"\\u2028\",\"type\":\"ping\"}\n\n");
     }

@@ -35,7 +35,6 @@ use tower::ServiceExt as _;
 
 use crate::bill::today;
 
-/// Days end at midnight in UTC, regardless of the local time.
 #[test]
 fn days_end_at_midnight_utc() {
     let at = |seconds: u64| {
@@ -47,7 +46,7 @@ fn days_end_at_midnight_utc() {
 }
 
 #[tokio::test]
-async fn bills_are_settled_once() {
+async fn bill_charges_only_the_delivered_part() {
     use crate::bill::{Bill, Tariff};
     use taonet_nineteen_core::task::Price;
 
@@ -252,7 +251,7 @@ fn ids(list: &Value) -> Vec<&str> {
 
 /// `/v1/models` has OpenAI's format.
 #[tokio::test]
-async fn models_are_listed_as_openai_does() {
+async fn models_are_listed_in_openai_format() {
     let (router, _, _folder) = gateway().await;
     let (status, list) = get(&router, "/v1/models", None).await;
     assert_eq!((status, &list["object"]), (200, &json!("list")));
@@ -265,7 +264,7 @@ async fn models_are_listed_as_openai_does() {
     let first =
         ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b", "proteus-text-to-image"];
     assert_eq!(ids(&list)[..4], first);
-    // By all names that requests may have.
+    // A model can be requested by any of its names.
     for name in [
         "chat-llama-3-2-3b",
         "llama_3_2_3b",
@@ -280,7 +279,7 @@ async fn models_are_listed_as_openai_does() {
 
 /// Clients check their keys with `/v1/models`.
 #[tokio::test]
-async fn model_list_of_a_key_has_its_permitted_models() {
+async fn model_list_of_a_key_has_only_permitted_models() {
     let (router, store, _folder) = gateway().await;
     let terms =
         KeyTerms { models: Some(vec!["avatar".parse().unwrap()]), ..KeyTerms::new("test", 1) };
@@ -307,7 +306,7 @@ async fn model_list_of_a_key_has_its_permitted_models() {
 }
 
 #[tokio::test]
-async fn gateways_share_rates_and_abandoned_requests() {
+async fn gateways_share_rate_limits_and_release_abandoned_holds() {
     let Some(server) = Postgres::start() else { return };
     let stores = [
         Store::connect(&server.url()).await.unwrap(),

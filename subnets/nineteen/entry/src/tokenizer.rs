@@ -117,15 +117,15 @@ mod tests {
         std::fs::write(folder.path().join("broken.json"), "{}").unwrap();
         let tokenizers = Tokenizers::default();
         let mut task = MarketConfig::default().tasks[0].clone();
-        let mut template_at = async |path: PathBuf| {
+        let mut tokenizer_at = async |path: PathBuf| {
             let options = &mut task.orchestrator_server_config.load_model_config;
             options.insert("tokenizer".to_owned(), path.to_str().unwrap().into());
             tokenizers.for_task(&task).await
         };
-        assert!(template_at(folder.path().join("broken.json")).await.is_none());
-        assert!(template_at(folder.path().join("none.json")).await.is_none());
-        assert!(template_at(folder.path().join(TOKENIZER_FILE)).await.is_some());
-        assert!(template_at(folder.path().to_owned()).await.is_some());
+        assert!(tokenizer_at(folder.path().join("broken.json")).await.is_none());
+        assert!(tokenizer_at(folder.path().join("none.json")).await.is_none());
+        assert!(tokenizer_at(folder.path().join(TOKENIZER_FILE)).await.is_some());
+        assert!(tokenizer_at(folder.path().to_owned()).await.is_some());
     }
 
     #[tokio::test]

@@ -69,7 +69,7 @@ impl PromptTokens {
 }
 
 /// Estimates the tokens of texts, rounded up.
-pub(crate) fn texts_tokens(texts: &[String]) -> u64 {
+pub(crate) fn tokens_of_texts(texts: &[String]) -> u64 {
     let mut size = TextSize::default();
     for text in texts {
         size.add(text);
@@ -160,7 +160,7 @@ mod tests {
             ("\u{1eff}".repeat(1_000).as_str(), 1_000),
             ("\u{180}".repeat(1_200).as_str(), 800),
         ] {
-            assert_eq!(texts_tokens(&[text.to_owned()]), expected, "{text}");
+            assert_eq!(tokens_of_texts(&[text.to_owned()]), expected, "{text}");
             assert_eq!(
                 input_tokens(&payload(TextInput::Prompt(text.to_owned()), &json!({}))),
                 expected,

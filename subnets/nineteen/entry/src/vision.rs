@@ -175,7 +175,7 @@ mod tests {
     const WEBP: &str = "UklGRgAAAABXRUJQ";
 
     #[test]
-    fn image_url_has_a_supported_type() {
+    fn only_supported_image_parts_are_accepted() {
         for url in [
             "https://example.org/a.png",
             "data:image/jpeg;base64,/9j/4AAQ",

@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn events_beyond_the_queue_are_dropped() {
+    fn events_beyond_the_queue_limit_are_dropped() {
         let webhook = Webhook::new("https://example.org/".parse().unwrap(), None).unwrap();
         for number in 0..=MAX_PENDING {
             webhook.push(event(&number.to_string(), 80));

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn form_becomes_the_fields_of_other_routes() {
+    async fn edit_form_is_converted_to_json_fields() {
         let parts = [
             part("image[]", "; filename=\"a.png\"", "file"),
             part("mask", "", "mask"),

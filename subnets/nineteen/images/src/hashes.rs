@@ -19,7 +19,7 @@ const BLACK_BRIGHTNESS: u8 = 32;
 const GREY_SATURATION: u8 = 85;
 const FAINT_SATURATION: u8 = 170;
 /// Side of the grid of [`embedding`].
-const GRID: u32 = 8;
+const GRID_SIDE: u32 = 8;
 
 /// Returns the hashes of an image, which differ in few bits for images that look alike:
 /// `average_hash`, `phash`, `dhash` and `colorhash` of `imagehash`. Single bits can differ from it,
@@ -39,11 +39,11 @@ pub fn hashes(picture: &Picture) -> ImageHashes {
 /// embedding, whose model is not part of this program: equal images have the cosine similarity 1,
 /// different ones a lower one.
 pub fn embedding(picture: &Picture) -> Vec<f64> {
-    let cells = resize(&picture.rgb(), GRID, GRID, FilterType::Triangle);
+    let cells = resize(&picture.rgb(), GRID_SIDE, GRID_SIDE, FilterType::Triangle);
     let values: Vec<f64> = cells.as_raw().iter().map(|value| f64::from(*value)).collect();
     let mean = |channel: usize| {
         let channel_values = values.iter().skip(channel).step_by(3);
-        channel_values.sum::<f64>() / f64::from(GRID * GRID)
+        channel_values.sum::<f64>() / f64::from(GRID_SIDE * GRID_SIDE)
     };
     let means = [mean(0), mean(1), mean(2)];
     values.iter().zip(means.iter().cycle()).map(|(value, mean)| value - mean).collect()
@@ -128,7 +128,7 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
     let (mut faint, mut bright) = ([0_u32; HUES], [0_u32; HUES]);
     let levels = brightness(colours);
     for (pixel, Luma([level])) in colours.pixels().zip(levels.pixels()) {
-        let (hue, saturation) = hue(*pixel);
+        let (hue, saturation) = hue_and_saturation(*pixel);
         if *level < BLACK_BRIGHTNESS {
             black += 1;
         } else if saturation < GREY_SATURATION {
@@ -149,13 +149,13 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
         }
     }
     let pixels = f64::from(colours.width()) * f64::from(colours.height());
-    let level = |share: f64| (share * f64::from(1_u32 << BIN_BITS)) as u32;
+    let bin_value = |share: f64| (share * f64::from(1_u32 << BIN_BITS)) as u32;
     let colour_fraction = |count: u32| f64::from(count) / f64::from(coloured.max(1));
     let bins = [f64::from(black) / pixels, f64::from(grey) / pixels];
     let bins = bins.into_iter().chain(faint.into_iter().chain(bright).map(colour_fraction));
     let maximum = (1_u32 << BIN_BITS) - 1;
     bins.flat_map(|share| {
-        let value = level(share).min(maximum);
+        let value = bin_value(share).min(maximum);
         // Not the value's bits, but what `imagehash` computes.
         (0..BIN_BITS).map(move |bit| {
             !(value >> (BIN_BITS - 1 - bit)).is_multiple_of(1_u32 << (BIN_BITS - bit))
@@ -165,7 +165,7 @@ fn colour(colours: &RgbImage) -> Vec<bool> {
 }
 
 /// Returns hue and saturation, as Pillow computes them.
-fn hue(Rgb([red, green, blue]): Rgb<u8>) -> (u8, u8) {
+fn hue_and_saturation(Rgb([red, green, blue]): Rgb<u8>) -> (u8, u8) {
     let (maximum, minimum) = (red.max(green).max(blue), red.min(green).min(blue));
     if maximum == minimum {
         return (0, 0);

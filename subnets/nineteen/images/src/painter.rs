@@ -169,9 +169,13 @@ fn adjust_contrast(colour: Colour, factor: f32) -> Colour {
 fn mix(
     [red, green, blue]: Colour,
     [other_red, other_green, other_blue]: Colour,
-    part: f32,
+    fraction: f32,
 ) -> Colour {
-    [lerp(red, other_red, part), lerp(green, other_green, part), lerp(blue, other_blue, part)]
+    [
+        lerp(red, other_red, fraction),
+        lerp(green, other_green, fraction),
+        lerp(blue, other_blue, fraction),
+    ]
 }
 
 fn lerp(one: f32, other: f32, fraction: f32) -> f32 {

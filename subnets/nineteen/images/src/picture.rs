@@ -14,7 +14,7 @@ use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits, Luma, Rgb
 pub const MAX_SIDE: u32 = 4_096;
 /// Maximum memory of a decoder, in bytes: an image of the largest sides with four channels of 16
 /// bits.
-const MAX_DECODED: u64 = 8 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
+const MAX_DECODER_BYTES: u64 = 8 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
 /// Smallest value of a channel that counts as set in a mask: half of the range.
 const MASK_THRESHOLD: u8 = 128;
 
@@ -106,7 +106,7 @@ impl Picture {
         let format = Format::detect(file).ok_or(PictureError::Format)?;
         let mut limits = Limits::default();
         (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-        limits.max_alloc = Some(MAX_DECODED);
+        limits.max_alloc = Some(MAX_DECODER_BYTES);
         let mut reader = ImageReader::with_format(Cursor::new(file), format.decoder());
         reader.limits(limits);
         Ok(Self(reader.decode()?))
@@ -215,7 +215,7 @@ impl Picture {
         self.0.to_rgb8()
     }
 
-    /// Returns the image without an alpha channel that says nothing.
+    /// Returns the image, without its alpha channel if all pixels are opaque.
     fn compact(&self) -> DynamicImage {
         match &self.0 {
             DynamicImage::ImageRgba8(pixels)

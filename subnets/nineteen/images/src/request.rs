@@ -6,11 +6,13 @@ use taonet_nineteen_core::task::Endpoint;
 
 use crate::{Picture, PictureError};
 
-/// Default number of denoising steps, width, height, and guidance scale.
+/// Default number of denoising steps.
 const DEFAULT_STEPS: u32 = 8;
-const SIDE: u32 = 1_024;
-const CFG_SCALE: f32 = 3.0;
-/// Default strength, of each of the fields with one.
+/// Default width and height, in pixels.
+const DEFAULT_SIDE: u32 = 1_024;
+/// Default guidance scale: how closely an image follows the prompt.
+const DEFAULT_CFG_SCALE: f32 = 3.0;
+/// Default of each strength field.
 const DEFAULT_STRENGTH: f32 = 0.5;
 
 /// Why the payload of an image request is invalid.
@@ -105,15 +107,16 @@ impl PaintRequest {
         if prompt.trim().is_empty() {
             return Err(PaintRequestError::Field { name: "prompt", expected: "a text" });
         }
-        let cfg_scale =
-            fields.number("cfg_scale", 1.0..=12.0, "a number in 1..=12")?.unwrap_or(CFG_SCALE);
+        let cfg_scale = fields
+            .number("cfg_scale", 1.0..=12.0, "a number in 1..=12")?
+            .unwrap_or(DEFAULT_CFG_SCALE);
         let side = |name| fields.integer(name, 513, 2_047, "an integer in 513..=2047");
         Ok(Self {
             prompt,
             negative_prompt: fields.text("negative_prompt")?,
             steps: fields.integer("steps", 5, 49, "an integer in 5..=49")?.unwrap_or(DEFAULT_STEPS),
             cfg_scale,
-            size: (side("width")?.unwrap_or(SIDE), side("height")?.unwrap_or(SIDE)),
+            size: (side("width")?.unwrap_or(DEFAULT_SIDE), side("height")?.unwrap_or(DEFAULT_SIDE)),
             seed: fields.seed()?,
             source,
         })
@@ -198,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invalid_field_of_paint_request_is_reported() {
+    fn invalid_paint_field_is_named_in_the_error() {
         let png = STANDARD.encode(Picture::from_pixels(RgbaImage::new(8, 8)).to_png().unwrap());
         let parse =
             |endpoint, body: &Value| PaintRequest::parse(endpoint, body.as_object().unwrap());

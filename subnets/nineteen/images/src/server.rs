@@ -92,7 +92,7 @@ impl Refusal {
     }
 
     /// Returns the error in OpenAI's format.
-    fn openai(&self) -> Response {
+    fn openai_response(&self) -> Response {
         let param = match self {
             Self::Request(error) => error.field(),
             Self::Field { name, .. } => Some(*name),
@@ -111,7 +111,7 @@ impl Refusal {
 async fn worker(permits: &PaintPermits, endpoint: Endpoint, body: &[u8]) -> Response {
     let response = async {
         let payload = serde_json::from_slice(body).map_err(|_| Refusal::Body)?;
-        painted(permits, endpoint, payload, Protocol::Workers).await
+        paint_answer(permits, endpoint, payload, Protocol::Workers).await
     };
     match response.await {
         Ok(answer) => Json(answer).into_response(),
@@ -139,9 +139,9 @@ fn answer(file: Option<&str>, picture: &Picture) -> Value {
 async fn generations(State(permits): State<PaintPermits>, body: Bytes) -> Response {
     let response = async {
         let fields = serde_json::from_slice(&body).map_err(|_| Refusal::Body)?;
-        openai(&permits, Endpoint::TextToImage, fields).await
+        answer_openai(&permits, Endpoint::TextToImage, fields).await
     };
-    response.await.unwrap_or_else(|refusal| refusal.openai())
+    response.await.unwrap_or_else(|refusal| refusal.openai_response())
 }
 
 async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: Bytes) -> Response {
@@ -159,13 +159,13 @@ async fn edits(State(permits): State<PaintPermits>, headers: HeaderMap, body: By
             }
             None => Endpoint::ImageToImage,
         };
-        openai(&permits, endpoint, fields).await
+        answer_openai(&permits, endpoint, fields).await
     };
-    response.await.unwrap_or_else(|refusal| refusal.openai())
+    response.await.unwrap_or_else(|refusal| refusal.openai_response())
 }
 
 /// Answers a request of OpenAI's API.
-async fn openai(
+async fn answer_openai(
     permits: &PaintPermits,
     endpoint: Endpoint,
     mut fields: Map<String, Value>,
@@ -185,19 +185,19 @@ async fn openai(
         fields.insert("width".to_owned(), parse_side(width)?.into());
         fields.insert("height".to_owned(), parse_side(height)?.into());
     }
-    Ok(Json(painted(permits, endpoint, fields, Protocol::OpenAi).await?).into_response())
+    Ok(Json(paint_answer(permits, endpoint, fields, Protocol::OpenAi).await?).into_response())
 }
 
 /// Paints an image on a thread for blocking work, once there is a permit; returns the answer. The
 /// thread holds the permit: it does not stop when the client disconnects.
-async fn painted(
+async fn paint_answer(
     permits: &PaintPermits,
     endpoint: Endpoint,
     mut fields: Map<String, Value>,
     protocol: Protocol,
 ) -> Result<Value, Refusal> {
     let permit = Arc::clone(&permits.0).acquire_owned().await.map_err(|_| Refusal::Failed)?;
-    let paint = move || {
+    let paint_and_encode = move || {
         let _permit = permit;
         if protocol == Protocol::OpenAi
             && let Some(mask) = fields.get_mut(MASK_FIELD)
@@ -216,7 +216,7 @@ async fn painted(
             Protocol::OpenAi => Ok(json!({"created": 0, "data": [{"b64_json": file()?}]})),
         }
     };
-    tokio::task::spawn_blocking(paint).await.map_err(|_| Refusal::Failed)?
+    tokio::task::spawn_blocking(paint_and_encode).await.map_err(|_| Refusal::Failed)?
 }
 
 /// Converts a mask of OpenAI's API to one of the workers'.
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unsafe_image_is_withheld_with_its_hashes() {
+    async fn unsafe_image_is_withheld_but_its_hashes_are_sent() {
         let mut body = request();
         body["prompt"] = "NSFW".into();
         let (status, answer) = post_json("/text-to-image", &body).await;

@@ -37,7 +37,7 @@ mod tests {
     use crate::Deadlines;
 
     #[test]
-    fn own_tasks_are_announced_by_share() {
+    fn served_tasks_are_announced_by_share() {
         let served = ["chat@60000", "other", "large@1e9", "unpaid"]
             .map(|text| text.parse().unwrap())
             .to_vec();

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_have_models_and_capacities() {
+    fn served_task_is_parsed_with_model_and_capacity() {
         let served = |task: &str, model: Option<&str>, capacity| ServedTask {
             task: task.parse().unwrap(),
             model: model.map(str::to_owned),

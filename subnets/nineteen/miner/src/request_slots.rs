@@ -25,7 +25,7 @@ const ACTIVE_WINDOW: Duration = Duration::from_mins(10);
 pub(crate) struct RequestSlots {
     total: usize,
     free: Arc<Semaphore>,
-    /// Requests that wait for a slot that is about to be released.
+    /// One permit per request that may wait for a slot that is about to be released.
     waiting: Semaphore,
     validators: Mutex<HashMap<Hotkey, ValidatorLoad>>,
 }

@@ -169,16 +169,16 @@ pub fn routes(miner: Miner) -> Router {
     let task_type = miner.0.config.task_type;
     let mut router = Router::new().route("/capacity", post(capacity));
     for endpoint in Endpoint::ALL.into_iter().filter(|endpoint| endpoint.task_type() == task_type) {
-        let work = move |State(miner): State<Miner>,
-                         caller: Caller,
-                         headers: HeaderMap,
-                         body: Bytes| async move {
+        let handler = move |State(miner): State<Miner>,
+                            caller: Caller,
+                            headers: HeaderMap,
+                            body: Bytes| async move {
             let response = handle_request(&miner, endpoint, caller.hotkey, &body, &headers).await;
             let response = response.unwrap_or_else(IntoResponse::into_response);
             metrics::record_request(endpoint.path(), response.status());
             response
         };
-        router = router.route(endpoint.path(), post(work));
+        router = router.route(endpoint.path(), post(handler));
     }
     router.with_state(miner)
 }
@@ -192,7 +192,7 @@ pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer
 
 async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
     let share = miner.share(&caller.hotkey);
-    let answer = object(&body).map(|payload| {
+    let answer = parse_payload(&body).map(|payload| {
         let offered = payload.get("task_configs").unwrap_or(&Value::Null);
         miner.0.task_routes.record_offer(caller.hotkey, &miner.0.config.served, offered);
         announce(&miner.0.config, offered, share)
@@ -203,7 +203,7 @@ async fn capacity(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Re
     response
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, RequestRefusal> {
+fn parse_payload(body: &[u8]) -> Result<Map<String, Value>, RequestRefusal> {
     parse_object(body).map_err(|_| RequestRefusal::Payload)
 }
 
@@ -215,7 +215,7 @@ async fn handle_request(
     headers: &HeaderMap,
 ) -> Result<Response, RequestRefusal> {
     let (relays_end, is_probe) = (headers.contains_key(STREAM_END), headers.contains_key(PROBE));
-    let mut payload = object(body)?;
+    let mut payload = parse_payload(body)?;
     // The transport adds this field.
     payload.shift_remove("nonce");
     let served = miner.served_task(&validator, endpoint, &payload)?;
@@ -243,7 +243,7 @@ async fn handle_request(
         RequestRefusal::Backend(error.to_string())
     })?;
     if answer.status() != StatusCode::OK {
-        return rejection(miner, answer, first_deadline, is_openai_image).await;
+        return convert_backend_error(miner, answer, first_deadline, is_openai_image).await;
     }
     if streams && !is_json(&answer) {
         let accepted = Accepted { wants_logprobs, relays_end };
@@ -280,7 +280,7 @@ async fn handle_request(
 
 /// Converts an error of the backend, which must arrive before `first_deadline`. That of OpenAI's
 /// API for an unsafe image is an answer.
-async fn rejection(
+async fn convert_backend_error(
     miner: &Miner,
     answer: reqwest::Response,
     first_deadline: Instant,

@@ -75,10 +75,10 @@ struct AnswerState {
     accepted: Accepted,
     /// Kind of the chunks; `None` before the first one.
     kind: Option<ChunkKind>,
-    end: StreamState,
+    stream_state: StreamState,
     /// Whether any event was passed on.
     has_event: bool,
-    /// Whether a text lacked log-probabilities, of which validators ask for all.
+    /// Whether a text lacked log-probabilities that the validator requested.
     lacks_logprobs: bool,
 }
 
@@ -150,7 +150,7 @@ impl EventFilter {
         let answer = AnswerState {
             accepted,
             kind: None,
-            end: StreamState::Open,
+            stream_state: StreamState::Open,
             has_event: false,
             lacks_logprobs: false,
         };
@@ -171,15 +171,15 @@ impl EventFilter {
     /// Ends the stream, and appends its last events to `ready`.
     pub(crate) fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let Self { stream, answer } = self;
-        if answer.end != StreamState::Done {
+        if answer.stream_state != StreamState::Done {
             stream.finish(|event| answer.take(event, ready))?;
         }
-        answer.end(ready)
+        answer.finish(ready)
     }
 
     /// Returns whether the stream has sent `[DONE]`; what follows is not part of the answer.
     pub(crate) fn is_done(&self) -> bool {
-        self.answer.end == StreamState::Done
+        self.answer.stream_state == StreamState::Done
     }
 
     /// Returns whether a text came without the log-probabilities that the validator requested.
@@ -211,10 +211,10 @@ impl AnswerState {
     fn handle_data(&mut self, json: &str, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let json = json.trim_ascii();
         if json == "[DONE]" {
-            self.end = StreamState::Done;
+            self.stream_state = StreamState::Done;
         }
         // Servers and proxies keep a connection alive with empty events.
-        if self.end == StreamState::Done || json.is_empty() {
+        if self.stream_state == StreamState::Done || json.is_empty() {
             return Ok(());
         }
         let chunk: Chunk<'_> = serde_json::from_str(json)
@@ -235,7 +235,7 @@ impl AnswerState {
             return Err(StreamFault::Reported { status: None, message });
         }
         if !finish.is_empty() {
-            self.end = StreamState::Finished;
+            self.stream_state = StreamState::Finished;
         }
         if self.should_forward(choice, !finish.is_empty())? {
             self.has_event = true;
@@ -287,9 +287,9 @@ impl AnswerState {
     }
 
     /// Checks that the stream is complete. An answer without text becomes a chunk without text.
-    fn end(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
+    fn finish(&mut self, ready: &mut VecDeque<Bytes>) -> Result<(), StreamFault> {
         let kind = self.kind.ok_or(StreamFault::Empty)?;
-        if self.end == StreamState::Open {
+        if self.stream_state == StreamState::Open {
             return Err(StreamFault::Truncated);
         }
         if !self.has_event {

@@ -65,7 +65,7 @@ async fn miner() -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_python_validator_calls_our_miner() {
+async fn python_validator_calls_our_miner() {
     let Some(mut python) = python() else { return };
     let question = json!({"port": miner().await, "hotkey": key("//Bob").hotkey(), "model": "chat"});
     let results = tokio::task::spawn_blocking(move || ask(python.arg("call"), &question));

@@ -143,7 +143,7 @@ const REFUSALS: [(&str, &str); 12] = [
     ("503", "No miner has remaining capacity"),
 ];
 
-/// The same of routes in Anthropic's format, as far as they differ. They have no 503.
+/// Statuses that differ on routes in Anthropic's format, which have no 503.
 const ANTHROPIC_REFUSALS: [(&str, &str); 3] = [
     ("402", "The API key has too few credits, or a budget is exhausted"),
     ("429", "The API key exceeds its rate limit"),
@@ -160,7 +160,7 @@ pub(crate) fn api() -> OpenApi {
         paths = paths.path(route.path, PathItem::new(HttpMethod::Post, operation(route)));
     }
     let id = parameter("id", ParameterIn::Path, string()).required(Required::True);
-    // They need no API key, but a key that is sent must be valid.
+    // These routes need no API key, but a key that is sent must be valid.
     let public = |id: &str, summary: &str, schema: &str| {
         get(id, summary, schema)
             .response("401", refusal("The API key is unknown, expired or revoked", "Error"))

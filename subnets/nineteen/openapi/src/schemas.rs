@@ -91,26 +91,26 @@ fn reference(name: &str) -> RefOr<Schema> {
 /// Returns the schema of an object with these required and optional fields.
 fn object(
     required: impl IntoIterator<Item = Field>,
-    extra_fields: impl IntoIterator<Item = Field>,
+    optional_fields: impl IntoIterator<Item = Field>,
 ) -> ObjectBuilder {
     let mut object = of_type(Type::Object);
     for (name, schema) in required {
         object = object.property(name, schema).required(name);
     }
-    extra_fields.into_iter().fold(object, |object, (name, schema)| object.property(name, schema))
+    optional_fields.into_iter().fold(object, |object, (name, schema)| object.property(name, schema))
 }
 
 /// Returns the schema of a request that permits no other fields; optional fields may be null.
 fn request(
     required: impl IntoIterator<Item = Field>,
-    extra_fields: impl IntoIterator<Item = Field>,
+    optional_fields: impl IntoIterator<Item = Field>,
 ) -> RefOr<Schema> {
     let ignored_fields =
         ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"]
             .map(|name| (name, any()));
-    let extra_fields =
-        extra_fields.into_iter().map(|(name, schema)| (name, any_of([schema, null()])));
-    object(required, extra_fields.chain(ignored_fields))
+    let optional_fields =
+        optional_fields.into_iter().map(|(name, schema)| (name, any_of([schema, null()])));
+    object(required, optional_fields.chain(ignored_fields))
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
         .into()
 }

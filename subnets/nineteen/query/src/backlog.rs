@@ -270,7 +270,7 @@ impl Inner {
             && !queue.make_room(&queued, &QueueSettings { length, ..self.backlog.settings }, now)
         {
             metrics::record_rejection("full");
-            return Err(NoSlot::Busy(queue.estimate(request.task, now)));
+            return Err(NoSlot::Busy(queue.estimate_wait(request.task, now)));
         }
         queue.insert(request.arrival, queued, now);
         let entry = QueueEntry { inner: Arc::clone(self), arrival: request.arrival };
@@ -279,7 +279,7 @@ impl Inner {
 
     fn busy_error(&self, task: &TaskName, reason: &'static str) -> NoSlot {
         metrics::record_rejection(reason);
-        NoSlot::Busy(self.backlog.queue().estimate(task, self.now()))
+        NoSlot::Busy(self.backlog.queue().estimate_wait(task, self.now()))
     }
 
     /// Gives the free slots to queued requests.

@@ -80,7 +80,7 @@ impl Divisions {
     }
 
     /// Returns whether this process is the only one.
-    pub fn is_whole(&self) -> bool {
+    pub fn is_only_process(&self) -> bool {
         self.latest.iter().all(|division| *division == Division::ONLY_PROCESS)
     }
 
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_divided_among_serving_processes() {
+    fn queue_capacity_is_divided_among_serving_processes() {
         for serving in 1..=9 {
             for total in [9, 10, 1_000] {
                 let indices = (0..serving).map(Some);
@@ -208,6 +208,9 @@ mod tests {
             !Divisions::new([two_processes], false).keeps_limit(64)
                 && !divisions(&[two_processes]).keeps_limit(1)
         );
-        assert!(Divisions::default().is_whole() && !divisions(&[one, two_processes]).is_whole());
+        assert!(
+            Divisions::default().is_only_process()
+                && !divisions(&[one, two_processes]).is_only_process()
+        );
     }
 }

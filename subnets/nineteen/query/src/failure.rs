@@ -140,16 +140,16 @@ impl DisputedFailure {
         if self.refuses_images {
             self.contender.refuses_images.store(true, Ordering::Relaxed);
         }
-        self.count_as(false);
+        self.count_failure(false);
     }
 
     /// Like [`Self::count`], but leaves the circuit breaker as it is, because no other miner has
     /// tried the request.
     pub(crate) fn count_without_breaker(self) {
-        self.count_as(true);
+        self.count_failure(true);
     }
 
-    fn count_as(mut self, skips_breaker: bool) {
+    fn count_failure(mut self, skips_breaker: bool) {
         if self.refuses_images || self.is_too_large {
             return;
         }

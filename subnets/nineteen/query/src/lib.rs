@@ -86,7 +86,7 @@ pub use querier::{Attempts, Querier, QueryError, Request, RequestKind};
 pub use queue::{Queue, QueueError, RemoteAnswer, Worker, Workers};
 pub use recorder::{ProcessRole, Recorder, sessions};
 pub use reply::{Queries, Reply};
-pub use taonet_nineteen_transport::{MAX_REQUEST, sealed_size};
+pub use taonet_nineteen_transport::{MAX_REQUEST_BYTES, sealed_size};
 
 #[cfg(test)]
 mod tests;

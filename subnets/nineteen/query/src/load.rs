@@ -55,7 +55,7 @@ impl MinerLoad {
     /// announces none.
     pub(crate) fn new(announced: Option<usize>) -> Self {
         let divisions = Divisions::default();
-        let limit = initial(announced, &divisions);
+        let limit = initial_limit(announced, &divisions);
         Self(Mutex::new(State {
             running: 0,
             announced,
@@ -129,7 +129,8 @@ impl MinerLoad {
             state.limit.renew();
         } else {
             state.announced = concurrency;
-            state.limit = initial(concurrency, &state.divisions).with_predecessor(&state.limit);
+            state.limit =
+                initial_limit(concurrency, &state.divisions).with_predecessor(&state.limit);
             state.update_divisions();
         }
     }
@@ -193,9 +194,9 @@ impl State {
             Some(announced) => self.divisions.keeps_limit(announced),
             // Each process raises its share of a miner that announces none, and does not see how
             // far the others have.
-            None => self.divisions.is_whole() && self.divisions.keeps_limit(1),
+            None => self.divisions.is_only_process() && self.divisions.keeps_limit(1),
         };
-        let shared_limit = initial(self.announced, &self.divisions);
+        let shared_limit = initial_limit(self.announced, &self.divisions);
         if shared_limit.bounds() != self.limit.bounds() {
             self.limit = shared_limit.with_predecessor(&self.limit);
         }
@@ -204,9 +205,9 @@ impl State {
 
 /// Returns the initial limit of a miner that announces a number of concurrent requests; `None` if
 /// it announces none.
-fn initial(announced: Option<usize>, divisions: &Divisions) -> InFlightLimit {
+fn initial_limit(announced: Option<usize>, divisions: &Divisions) -> InFlightLimit {
     match announced {
-        _ if !divisions.is_whole() => {
+        _ if !divisions.is_only_process() => {
             InFlightLimit::divided(announced, |total| divisions.share(total))
         }
         Some(concurrency) => InFlightLimit::announced(concurrency),
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn overloaded_synthetic_requests_leave_the_announced_limit() {
+    fn overload_lowers_synthetic_slots_but_not_the_promise() {
         let load = MinerLoad::new(Some(4));
         let entered: Vec<_> = (0..4).map(|_| load.enter_synthetic(8).unwrap()).collect();
         assert!(load.enter_synthetic(8).is_none());

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn rejections_do_not_count_while_the_division_is_not_renewed() {
+    async fn rejections_do_not_count_after_the_division_expires() {
         let [market, undivided] = [(); 2].map(|()| Market::default());
         for watched in [&market, &undivided] {
             let watched = watched.clone();

@@ -39,7 +39,7 @@ pub(crate) struct Membership {
     /// Time of the latest update.
     updated_at: Option<Instant>,
     /// Number of buyers' requests, and when it changed.
-    buyers: (u64, Option<Instant>),
+    buyers_requests: (u64, Option<Instant>),
 }
 
 impl Membership {
@@ -52,7 +52,7 @@ impl Membership {
             latest: VecDeque::from([Division::UNKNOWN]),
             changed_at: None,
             updated_at: None,
-            buyers: (0, None),
+            buyers_requests: (0, None),
         }
     }
 
@@ -90,11 +90,14 @@ impl Membership {
     /// Returns whether this process serves buyers.
     fn serves(&mut self, market: &Market, now: Instant) -> bool {
         let requests = market.buyers_requests();
-        if requests != self.buyers.0 {
-            self.buyers = (requests, Some(now));
+        if requests != self.buyers_requests.0 {
+            self.buyers_requests = (requests, Some(now));
         }
         self.always_serves
-            || self.buyers.1.is_some_and(|last| now.saturating_duration_since(last) < SERVING_TIME)
+            || self
+                .buyers_requests
+                .1
+                .is_some_and(|last| now.saturating_duration_since(last) < SERVING_TIME)
     }
 
     /// Records the rows of the other processes; returns those to be deleted.
@@ -230,7 +233,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn restarted_validator_gets_all_slots_at_once() {
+    async fn restarted_validator_gets_nearly_all_slots_at_once() {
         let mut processes = Processes::new().await;
         processes.start(false);
         processes.advance(5).await;
@@ -243,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn validator_with_buyers_gets_a_share() {
+    async fn validator_with_buyers_gets_an_equal_share() {
         let mut processes = Processes::new().await;
         processes.start(false);
         processes.start(true);

@@ -39,6 +39,7 @@ struct LiveCounters {
     counts: PeriodCounts,
     /// The part of `counts` that is not in the database.
     unstored: PeriodCounts,
+    /// Assumed volume of the synthetic requests that this process has sent.
     sent: f64,
     /// Counters of all other processes, and of earlier ones, as last read.
     others: PeriodCounts,

@@ -25,12 +25,12 @@ pub(crate) struct PromptPrefix(u64);
 impl PromptPrefix {
     /// Returns the prefix of a text request; `None` if the prompt is too short.
     pub(crate) fn from_request(request: &Request) -> Option<Self> {
-        let mut hashed_prefix = HashedPrefix { hasher: DefaultHasher::new(), left: PREFIX_BYTES };
-        (&request.key, request.cache_key).hash(&mut hashed_prefix.hasher);
+        let mut prefix_hasher = PrefixHasher { hasher: DefaultHasher::new(), left: PREFIX_BYTES };
+        (&request.key, request.cache_key).hash(&mut prefix_hasher.hasher);
         for value in FIELDS.iter().filter_map(|field| request.payload.get(field)) {
-            hashed_prefix.add(value);
+            prefix_hasher.add(value);
         }
-        (hashed_prefix.left == 0).then(|| Self(hashed_prefix.hasher.finish()))
+        (prefix_hasher.left == 0).then(|| Self(prefix_hasher.hasher.finish()))
     }
 
     /// Returns the number of the prefix for a miner, in `0..1`: uniform over prefixes, and
@@ -43,14 +43,14 @@ impl PromptPrefix {
     }
 }
 
-/// Beginning of a prompt, as it is hashed.
-struct HashedPrefix {
+/// Hasher of the beginning of a prompt.
+struct PrefixHasher {
     hasher: DefaultHasher,
-    /// Number of bytes to add.
+    /// Number of bytes that remain to be hashed.
     left: usize,
 }
 
-impl HashedPrefix {
+impl PrefixHasher {
     /// Adds the names and texts in a value.
     fn add(&mut self, value: &Value) {
         if self.left == 0 {

@@ -263,7 +263,7 @@ impl Querier {
     }
 
     /// Returns how many more buyers' requests can be in flight.
-    pub(crate) fn free(&self) -> usize {
+    pub(crate) fn free_permits(&self) -> usize {
         self.inner.backlog.running.available_permits()
     }
 
@@ -315,8 +315,8 @@ impl Querier {
         let mut slot = Slot::synthetic(inner, &request.task).await;
         let mut is_first = true;
         let mut last = None;
-        while let Some(free) = slot.take() {
-            let attempt = Attempt::new(inner, request, free, &Arc::default());
+        while let Some(free_slot) = slot.take() {
+            let attempt = Attempt::new(inner, request, free_slot, &Arc::default());
             let deadline = Instant::now() + inner.deadlines.max_total;
             let failure = match attempt.start(request, deadline).await {
                 Ok(answer) => return Ok(answer),
@@ -340,7 +340,7 @@ impl Querier {
         prefix: Option<PromptPrefix>,
     ) -> Result<Answer, QueryError> {
         let inner = &self.inner;
-        let mut slots = SlotRequest::new(inner, request, prefix);
+        let mut slot_request = SlotRequest::new(inner, request, prefix);
         let deadline = Instant::now() + inner.deadlines.max_total;
         let (mut attempts, mut last) = (Attempts::default(), None::<AttemptError>);
         // Number of dimensions of two miners' embeddings.
@@ -361,7 +361,7 @@ impl Querier {
                 if tried.len() >= skipped + MAX_ATTEMPTS || Instant::now() >= deadline {
                     break NoSlot::NoMiner;
                 }
-                let slot = match inner.slot(&mut slots, &tried, deadline).await {
+                let slot = match inner.slot(&mut slot_request, &tried, deadline).await {
                     Ok(slot) => slot,
                     Err(no_slot) => break no_slot,
                 };
@@ -385,7 +385,8 @@ impl Querier {
                     }
                     // Queued requests have no slot at all, so they come first.
                     let is_queued = inner.backlog.has_queue(&request.task);
-                    let slot = if is_queued { None } else { inner.spare_slot(&mut slots, &tried) };
+                    let slot =
+                        if is_queued { None } else { inner.spare_slot(&mut slot_request, &tried) };
                     if let Some(slot) = slot {
                         metrics::record_hedge();
                         tried.push(slot.contender.offer.hotkey);

@@ -190,7 +190,7 @@ mod tests {
     /// The events recorded for a sample are those that the checker can parse: other events are
     /// rejected.
     #[test]
-    fn kept_events_are_a_json_array() {
+    fn recorded_events_are_a_json_array() {
         let recorded_events = |stream: &str| {
             let (mut events, mut parser) = (Vec::new(), Events::new(false, true));
             parser.push(Some(stream.as_bytes()), &mut events)?;

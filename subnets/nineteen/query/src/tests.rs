@@ -171,7 +171,7 @@ fn short_deadlines() -> QueryDeadlines {
 }
 
 #[tokio::test]
-async fn an_answer_is_relayed_counted_and_sampled() {
+async fn answer_is_relayed_counted_and_sampled() {
     let body = [
         "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n"
             .to_owned(),
@@ -239,10 +239,9 @@ async fn stream_error_429_counts_as_rate_limit() {
     }
 }
 
-/// There is no failover after the first chunk: another miner's text would corrupt the buyer's
-/// answer.
+/// Another miner's text would corrupt the buyer's answer.
 #[tokio::test]
-async fn no_failover_after_first_chunk() {
+async fn stream_does_not_fail_over_after_its_first_chunk() {
     // Only the wait after the first chunk ends soon.
     let deadlines = QueryDeadlines { first_chunk: None, ..short_deadlines() };
     let test_market = test_market(
@@ -251,18 +250,18 @@ async fn no_failover_after_first_chunk() {
     )
     .await;
     // Answers of different miners never mix, regardless of the order.
-    let mut broken = 0;
+    let mut interrupted = 0;
     for _ in 0..12 {
         match text(test_market.querier.query(request(RequestKind::Organic)).await.unwrap()).await {
             Ok(text) => assert_eq!(text, "other"),
             Err(error) => {
                 assert!(error.to_string().contains("sent no data for 1s"), "{error}");
-                broken += 1;
+                interrupted += 1;
             }
         }
     }
     let counts = test_market.contenders[0].counts();
-    assert_eq!(counts.requests_500, f64::from(broken));
+    assert_eq!(counts.requests_500, f64::from(interrupted));
     assert_eq!(counts.consumed_capacity, 0.0);
 }
 
@@ -295,10 +294,9 @@ async fn failed_attempt_before_the_first_byte_is_retried_with_next_miner() {
     assert!(failures < 24.0, "{failures}");
 }
 
-/// Each timeout ends an attempt: that of the first chunk, that between two chunks, and that of the
-/// complete answer.
+/// The timeouts are those of the first chunk, between two chunks, and of the complete answer.
 #[tokio::test]
-async fn each_timeout_ends_the_attempt() {
+async fn attempt_fails_at_each_time_and_chunk_limit() {
     let total = Duration::from_secs(3);
     let deadlines = QueryDeadlines { total, ..short_deadlines() };
     let slow: Vec<_> = (0..49).map(|_| (100, chunk("x"))).collect();

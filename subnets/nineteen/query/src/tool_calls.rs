@@ -28,7 +28,7 @@ pub(crate) struct CallNumbers {
 impl CallNumbers {
     /// Writes the missing indices of a chunk's fragments. A fragment with a new ID, or with a name,
     /// begins a call.
-    pub(crate) fn write(&mut self, chunk: &mut Chunk) {
+    pub(crate) fn write_indices(&mut self, chunk: &mut Chunk) {
         let ChunkBody::Object(value) = &mut chunk.body else { return };
         let choices = value.get_mut("choices").and_then(Value::as_array_mut).into_iter().flatten();
         let calls = choices
@@ -115,7 +115,7 @@ mod tests {
             let (mut numbers, mut indices) = (CallNumbers::default(), Vec::new());
             for calls in &chunks {
                 let mut chunk = chunk(calls);
-                numbers.write(&mut chunk);
+                numbers.write_indices(&mut chunk);
                 indices.extend(
                     chunk.tool_calls().unwrap().iter().map(|call| call["index"].as_u64().unwrap()),
                 );

@@ -31,15 +31,15 @@ pub enum Claim {
 }
 
 impl Store {
-    /// Claims a request by its `Idempotency-Key` (`name`); only one caller gets [`Claim::New`]
-    /// until the claim is dropped or a day has passed.
+    /// Claims a request by its `Idempotency-Key`; only one caller gets [`Claim::New`] until the
+    /// claim is dropped or a day has passed.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn claim(
         &self,
-        key: &str,
-        name: &str,
+        api_key: &str,
+        idempotency_key: &str,
         fingerprint: &str,
         now_ms: i64,
     ) -> Result<Claim, StoreError> {
@@ -51,8 +51,8 @@ impl Store {
             "INSERT INTO idempotent (key_id, name, fingerprint, created_ms) VALUES ($1, $2, $3, $4)
              ON CONFLICT (key_id, name) DO NOTHING",
         )
-        .bind(key)
-        .bind(name)
+        .bind(api_key)
+        .bind(idempotency_key)
         .bind(fingerprint)
         .bind(now_ms)
         .execute(&self.database)
@@ -61,8 +61,8 @@ impl Store {
             return Ok(Claim::New);
         }
         let row = statement("SELECT fingerprint, content_type, body FROM idempotent WHERE key_id = $1 AND name = $2")
-            .bind(key)
-            .bind(name)
+            .bind(api_key)
+            .bind(idempotency_key)
             .row(&self.database)
             .await?;
         // A missing row means that the claim was released just now; the buyer retries.
@@ -84,8 +84,8 @@ impl Store {
     /// [`StoreError`] when the database fails.
     pub async fn store_answer(
         &self,
-        key: &str,
-        name: &str,
+        api_key: &str,
+        idempotency_key: &str,
         answer: &StoredAnswer,
     ) -> Result<(), StoreError> {
         statement(
@@ -93,8 +93,8 @@ impl Store {
         )
         .bind(&answer.content_type)
         .bind(&answer.body)
-        .bind(key)
-        .bind(name)
+        .bind(api_key)
+        .bind(idempotency_key)
         .execute(&self.database)
         .await?;
         Ok(())
@@ -104,10 +104,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn drop_claim(&self, key: &str, name: &str) -> Result<(), StoreError> {
+    pub async fn drop_claim(&self, api_key: &str, idempotency_key: &str) -> Result<(), StoreError> {
         statement("DELETE FROM idempotent WHERE key_id = $1 AND name = $2 AND body IS NULL")
-            .bind(key)
-            .bind(name)
+            .bind(api_key)
+            .bind(idempotency_key)
             .execute(&self.database)
             .await?;
         Ok(())

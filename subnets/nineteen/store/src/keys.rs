@@ -95,7 +95,7 @@ impl ApiKey {
 }
 
 /// Statement that selects API keys, with the given `WHERE` or `ORDER BY` clause.
-macro_rules! select {
+macro_rules! select_keys {
     ($end:literal) => {
         statement(concat!(
             "SELECT api_key.*, account.balance AS balance FROM api_key
@@ -201,7 +201,7 @@ impl Store {
         if let Some(cached) = self.recent_keys.get(&hash) {
             return Ok(Some(cached));
         }
-        let row = select!("WHERE api_key.hash = $1").bind(&hash).row(&self.database).await?;
+        let row = select_keys!("WHERE api_key.hash = $1").bind(&hash).row(&self.database).await?;
         let key = row.as_ref().map(|row| self.read_key(row)).transpose()?;
         self.recent_keys.update(hash, key.as_ref());
         Ok(key)
@@ -212,7 +212,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn key(&self, id: &str) -> Result<Option<ApiKey>, StoreError> {
-        let row = select!("WHERE api_key.id = $1").bind(id).row(&self.database).await?;
+        let row = select_keys!("WHERE api_key.id = $1").bind(id).row(&self.database).await?;
         row.as_ref().map(|row| self.read_key(row)).transpose()
     }
 
@@ -221,7 +221,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database fails.
     pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        select!("ORDER BY api_key.created_ms, api_key.id")
+        select_keys!("ORDER BY api_key.created_ms, api_key.id")
             .rows(&self.database)
             .await?
             .iter()

@@ -95,7 +95,7 @@ pub struct HistoryRow {
     pub score: Option<f64>,
 }
 
-async fn insert(
+async fn insert_contenders(
     transaction: &mut Transaction,
     period: i64,
     contenders: &[NewContender],
@@ -202,7 +202,7 @@ impl Store {
         .bind(profile_name(profile))
         .execute(&mut transaction)
         .await?;
-        insert(&mut transaction, id, contenders).await?;
+        insert_contenders(&mut transaction, id, contenders).await?;
         for (task, planned) in budgets {
             let planned = i64::try_from(*planned).unwrap_or(i64::MAX);
             statement(
@@ -241,7 +241,7 @@ impl Store {
                 .value(&mut transaction)
                 .await?;
         if open.is_some() {
-            insert(&mut transaction, period.0, contenders).await?;
+            insert_contenders(&mut transaction, period.0, contenders).await?;
         }
         Ok(transaction.commit().await?)
     }

@@ -35,7 +35,7 @@ pub(crate) struct RateLeases(Mutex<HashMap<String, Arc<RateLease>>>);
 struct RateLease {
     admissions: Mutex<Admissions>,
     /// Locked during a transaction.
-    taking: tokio::sync::Mutex<()>,
+    reservation_lock: tokio::sync::Mutex<()>,
 }
 
 /// Reserved admissions of a key.
@@ -118,7 +118,7 @@ impl Store {
         if let Some(usage) = lease.take(now_ms) {
             return Ok(usage);
         }
-        let _reservation_lock = lease.taking.lock().await;
+        let _guard = lease.reservation_lock.lock().await;
         if let Some(usage) = lease.take(now_ms) {
             return Ok(usage);
         }

@@ -179,7 +179,7 @@ impl Remarks {
     }
 
     /// Adds rows that were only counted.
-    fn count(
+    fn add_counted(
         &mut self,
         table: &'static str,
         column: &'static str,

@@ -83,7 +83,7 @@ on_both! {
     market::signing_hotkeys_are_remembered_while_registered
     market::registered_neurons_are_listed_as_of_a_time_by_uid
     market::neurons_of_an_earlier_release_are_refreshed_at_once
-    market::a_period_is_counted_once
+    market::parts_of_a_period_are_counted_once
     market::rewards_are_keyed_by_job
     market::stored_answers_of_a_task_follow_its_weight
     market::rows_are_sorted_bytewise
@@ -104,14 +104,14 @@ on_both! {
     leases::charges_of_a_batch_balance
     leases::writer_pauses_after_several_charges
     leases::pending_hold_ends_pause_of_writer
-    leases::charge_is_retried_after_database_recovery
+    leases::failed_charge_can_be_retried_after_recovery
     leases::committed_charge_is_not_repeated
     leases::running_requests_are_not_abandoned
-    leases::a_reserve_serves_further_requests_and_is_returned
-    leases::a_busy_key_needs_few_leases
-    leases::a_killed_process_loses_no_credits
+    leases::reserve_serves_further_requests_and_is_returned
+    leases::busy_key_needs_few_leases
+    leases::killed_process_loses_no_credits
     leases::cancelled_caller_holds_no_credits
-    leases::concurrent_requests_of_two_days_are_granted
+    leases::concurrent_requests_of_several_days_are_granted
     leases::random_operations_never_overdraw
     shared::busy_keys_reserve_admissions
     shared::reserved_admissions_never_exceed_the_limit
@@ -133,13 +133,13 @@ on_both! {
     topups::keys_with_the_same_prefix_get_different_deposit_addresses
     topups::address_of_a_lost_key_is_not_given_to_another_key
     topups::transfers_are_credited_once
-    topups::transfers_of_another_chain_are_refused
+    topups::topups_of_another_chain_are_refused
     topups::unattributed_transfers_are_assigned_once
     topups::credits_above_the_limit_await_the_operator
     topups::transfers_to_inactive_keys_await_the_operator
     topups::disabled_topups_record_nothing
     topups::deposits_are_listed_in_pages
-    topups::accounts_are_looked_up
+    topups::deposit_addresses_are_found_among_accounts
     topups::assigned_transfers_are_invoiced_when_they_are_credited
     topups::concurrent_watchers_credit_once
     token_rates::tokens_are_reserved_and_returned;

@@ -25,7 +25,7 @@ use crate::{Store, StoreError};
 
 /// Kind of the ledger's transfers that grant credits for deposits.
 const KIND: &str = "topup";
-/// Columns of a deposit.
+/// SQL of a query for deposits, which ends with `$end`.
 macro_rules! select_deposit {
     ($end:literal) => {
         concat!(

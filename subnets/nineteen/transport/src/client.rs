@@ -46,7 +46,7 @@ pub const CONCURRENCY: &str = "x-taonet-concurrency";
 pub const PROBE: &str = "x-taonet-probe";
 /// Maximum size in bytes of an encrypted request that `tao nineteen miner` accepts; see
 /// [`sealed_size`](crate::sealed_size).
-pub const MAX_REQUEST: usize = 16 << 20;
+pub const MAX_REQUEST_BYTES: usize = 16 << 20;
 
 /// Trust policy for miners' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -235,7 +235,7 @@ impl FiberClient {
         payload: impl Serialize,
         deadline: Duration,
     ) -> Result<CallResponseStream, CallError> {
-        let call = self.call(session, path, &payload, deadline);
+        let call = self.sealed_call(session, path, &payload, deadline);
         self.http.stream(&session.peer, &call).await
     }
 
@@ -250,12 +250,12 @@ impl FiberClient {
         payload: impl Serialize,
         deadline: Duration,
     ) -> Result<CallResponseStream, CallError> {
-        let mut call = self.call(session, path, &payload, deadline);
+        let mut call = self.sealed_call(session, path, &payload, deadline);
         call.headers.insert(PROBE, HeaderValue::from_static("1"));
         self.http.stream(&session.peer, &call).await
     }
 
-    fn call(
+    fn sealed_call(
         &self,
         session: &Session,
         path: &str,

@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 /// Version byte at the start of every token.
 const VERSION: u8 = 0x80;
 /// Bytes before the ciphertext: version, time, IV.
-const HEADER_BYTES: usize = 1 + 8 + IV;
-const IV: usize = 16;
-const TAG: usize = 32;
-const BLOCK: usize = 16;
+const HEADER_BYTES: usize = 1 + 8 + IV_BYTES;
+const IV_BYTES: usize = 16;
+const TAG_BYTES: usize = 32;
+const BLOCK_BYTES: usize = 16;
 
 /// Why a token cannot be decrypted. No variant reveals which check of the contents failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,19 +78,21 @@ impl FernetKey {
 
     /// Returns the size in bytes of the token of a plaintext with a number of bytes.
     pub(crate) const fn sealed_size(plaintext: usize) -> usize {
-        (HEADER_BYTES + plaintext / BLOCK * BLOCK + BLOCK + TAG).div_ceil(3) * 4
+        (HEADER_BYTES + plaintext / BLOCK_BYTES * BLOCK_BYTES + BLOCK_BYTES + TAG_BYTES).div_ceil(3)
+            * 4
     }
 
     /// Encrypts a plaintext with the given IV, which must never be reused.
-    pub(crate) fn seal_with(&self, plaintext: &[u8], seconds: u64, iv: &[u8; IV]) -> String {
+    pub(crate) fn seal_with(&self, plaintext: &[u8], seconds: u64, iv: &[u8; IV_BYTES]) -> String {
         let [tag_key, cipher_key] = &*self.0;
-        let mut token = Vec::with_capacity(HEADER_BYTES + plaintext.len() + BLOCK + TAG);
+        let mut token =
+            Vec::with_capacity(HEADER_BYTES + plaintext.len() + BLOCK_BYTES + TAG_BYTES);
         token.push(VERSION);
         token.extend_from_slice(&seconds.to_be_bytes());
         token.extend_from_slice(iv);
         token.extend_from_slice(plaintext);
         // Padding completes the last block, or adds one.
-        token.resize(HEADER_BYTES + plaintext.len() / BLOCK * BLOCK + BLOCK, 0);
+        token.resize(HEADER_BYTES + plaintext.len() / BLOCK_BYTES * BLOCK_BYTES + BLOCK_BYTES, 0);
         let cipher = Encryptor::<Aes128>::new(cipher_key.into(), iv.into());
         let text = token.get_mut(HEADER_BYTES..).unwrap_or_default();
         // The buffer was resized for the padding.
@@ -106,18 +108,20 @@ impl FernetKey {
     /// [`FernetError`] when the token is malformed, modified or encrypted with a different key.
     pub fn open(&self, token: &[u8]) -> Result<Vec<u8>, FernetError> {
         let mut token = URL_SAFE.decode(token).map_err(|_| FernetError::Malformed)?;
-        let (signed, tag) = token.split_last_chunk::<TAG>().ok_or(FernetError::Malformed)?;
+        let (signed, tag) = token.split_last_chunk::<TAG_BYTES>().ok_or(FernetError::Malformed)?;
         let length = signed.len();
         let (head, ciphertext) =
             signed.split_at_checked(HEADER_BYTES).ok_or(FernetError::Malformed)?;
-        if head.first() != Some(&VERSION) || ciphertext.is_empty() || ciphertext.len() % BLOCK != 0
+        if head.first() != Some(&VERSION)
+            || ciphertext.is_empty()
+            || ciphertext.len() % BLOCK_BYTES != 0
         {
             return Err(FernetError::Malformed);
         }
         let [tag_key, cipher_key] = &*self.0;
         // Compares in constant time.
         mac(tag_key).chain_update(signed).verify_slice(tag).map_err(|_| FernetError::Refused)?;
-        let iv: [u8; IV] = *head.last_chunk().ok_or(FernetError::Malformed)?;
+        let iv: [u8; IV_BYTES] = *head.last_chunk().ok_or(FernetError::Malformed)?;
         // Decrypts in place, which avoids a copy of large bodies.
         token.truncate(length);
         token.drain(..HEADER_BYTES);
@@ -146,9 +150,8 @@ mod tests {
 
     use super::*;
 
-    /// Checks the example of the Fernet specification.
     #[test]
-    fn token_of_the_specification_opens() {
+    fn example_of_the_fernet_specification_is_sealed_and_opened() {
         let key = FernetKey::from_base64("cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=").unwrap();
         let iv = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
         let token = "gAAAAAAdwJ6wAAECAwQFBgcICQoLDA0ODy021cpGVWKZ_eEwCGM4BLLF_5CV9dOPmrhuVUPgJobwOz7JcbmrR64jVmpU4IwqDA==";
@@ -170,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_refused() {
+    fn token_with_a_flipped_bit_is_refused() {
         let key = FernetKey::random();
         let token = URL_SAFE.decode(key.seal(b"{\"a\": 1}", 1)).unwrap();
         for bit in 0..8 * token.len() {
@@ -186,7 +189,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sealed_tokens_open(plaintext: Vec<u8>, seconds: u64, key: [u8; 32]) {
+        fn sealed_token_opens_to_its_plaintext(plaintext: Vec<u8>, seconds: u64, key: [u8; 32]) {
             let key = FernetKey::from_bytes(key);
             prop_assert_eq!(key.open(key.seal(&plaintext, seconds).as_bytes()), Ok(plaintext));
         }

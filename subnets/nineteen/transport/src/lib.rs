@@ -64,7 +64,7 @@ mod scheme;
 mod server;
 
 pub use client::{
-    CONCURRENCY, FiberClient, HandshakeError, MAX_REQUEST, PROBE, STREAM_END, Session, Trust,
+    CONCURRENCY, FiberClient, HandshakeError, MAX_REQUEST_BYTES, PROBE, STREAM_END, Session, Trust,
 };
 pub use fernet::{FernetError, FernetKey};
 pub use handshake::{ExchangeMessage, ExchangeReply, MinerHandshake, PublicKeyMessage};

@@ -21,7 +21,7 @@ pub(crate) fn seal_payload(key: &FernetKey, payload: &impl Serialize, now_ns: u6
 /// Returns the size in bytes of the encrypted request with a payload: an object, whose nonce is
 /// included.
 pub fn sealed_size(payload: &impl Serialize) -> usize {
-    let mut size = Size(0);
+    let mut size = ByteCounter(0);
     // Writing JSON to a counter fails only for a payload that is no JSON, which cannot be sent
     // either.
     let _ = payload.serialize(&mut Serializer::with_formatter(&mut size, PythonFormatter));
@@ -30,9 +30,9 @@ pub fn sealed_size(payload: &impl Serialize) -> usize {
 }
 
 /// A writer that counts bytes.
-struct Size(usize);
+struct ByteCounter(usize);
 
-impl Write for Size {
+impl Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())
@@ -104,13 +104,13 @@ impl Formatter for PythonFormatter {
         while let Some(start) = remaining.bytes().position(|byte| !byte.is_ascii()) {
             let (plain, special) = remaining.split_at(start);
             writer.write_all(plain.as_bytes())?;
-            let mut letters = special.chars();
-            if let Some(character) = letters.next() {
+            let mut characters = special.chars();
+            if let Some(character) = characters.next() {
                 for unit in character.encode_utf16(&mut [0; 2]) {
                     writer.write_all(&escape(*unit))?;
                 }
             }
-            remaining = letters.as_str();
+            remaining = characters.as_str();
         }
         writer.write_all(remaining.as_bytes())
     }

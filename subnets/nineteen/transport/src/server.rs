@@ -39,8 +39,9 @@ pub fn routes(handshake: MinerHandshake, signed: SignedLayer, sealed: Router) ->
     let exchange = Router::new()
         .route("/exchange-symmetric-key", post(exchange))
         .with_state(handshake.clone());
-    let open = Router::new().route("/public-encryption-key", get(public_key)).with_state(handshake);
-    sealed.merge(exchange).route_layer(signed).merge(open)
+    let unsigned =
+        Router::new().route("/public-encryption-key", get(public_key)).with_state(handshake);
+    sealed.merge(exchange).route_layer(signed).merge(unsigned)
 }
 
 async fn public_key(State(handshake): State<MinerHandshake>) -> Response {

@@ -148,7 +148,7 @@ async fn miner_responses_match_fiber() {
 /// By default, requests for other miners are rejected, and a body that cannot be decrypted is a
 /// client error.
 #[tokio::test]
-async fn strict_rules_differ_in_four_exchanges() {
+async fn strict_rules_differ_from_the_reference_in_four_exchanges() {
     let expected = HashMap::from([
         ("other receiver", 401),
         ("other key", 400),

@@ -54,7 +54,7 @@ mod tests {
     /// The first two miners know different tokens: together they predict 0.5 for both, alone 0.9
     /// for one and 0.1 for the other. The third one guesses.
     #[test]
-    fn contribution_is_shapley_value_and_synergies() {
+    fn contribution_has_shapley_value_and_synergy() {
         let actual = contributions_of(&[vec![0.9, 0.1], vec![0.1, 0.9], vec![]]);
         let alone = f64::midpoint(0.9_f64.ln(), 0.1_f64.ln());
         let surplus = 0.5_f64.ln() - alone;

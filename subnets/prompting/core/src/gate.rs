@@ -17,8 +17,8 @@ pub struct GateSettings {
 }
 
 impl Default for GateSettings {
-    /// Returns those of the first text-prompting validators: a learning rate of 0.01 and a momentum
-    /// of 0.9.
+    /// Returns the settings of the first text-prompting validators: a learning rate of 0.01 and a
+    /// momentum of 0.9.
     fn default() -> Self {
         Self { learning_rate: 0.01, momentum: 0.9 }
     }

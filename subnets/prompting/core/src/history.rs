@@ -91,7 +91,7 @@ mod tests {
 
     /// Columns: steps · expected weights with α = 0.5
     #[test]
-    fn absent_and_replaced_miners_are_handled() {
+    fn average_belongs_to_the_hotkey_and_survives_absence() {
         for (steps, expected) in [
             (vec![], &[][..]),
             (vec![event(&[(0, 1, 0.0)])], &[]),

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_probabilities_are_limited() {
+    fn invalid_probabilities_are_clamped() {
         let losses = NextTokenLosses::new(&[vec![f64::NAN, -1.0, 0.0, 2.0]], 4);
         assert!((losses.loss(&[0]) - 50_257.0_f64.ln() * 0.75).abs() < 1e-12);
         assert!(NextTokenLosses::new(&[], 0).loss(&[]).abs() < f64::MIN_POSITIVE);

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn parts_of_a_completion_are_returned_as_they_arrive() {
+    async fn streamed_parts_make_up_the_completion() {
         let (keypair, addresses) =
             (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
         let limits = query_limits(Duration::from_secs(3));

@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn canned_answer_has_the_most_similar_question() {
+    fn answer_of_the_most_similar_question_is_returned() {
         let file = "{\"question\": \"What is the capital of Texas?\", \"answer\": \"Austin\"}\n\n\
                     {\"question\": \"What is the capital of Italy?\", \"answer\": \"Rome\"}";
         let answers = CannedAnswers::parse(Path::new("answers.jsonl"), file).unwrap();

@@ -165,9 +165,9 @@ impl Completer {
         // All are submitted before the first one is awaited, so that the engine computes them
         // together.
         let submit = |text: &String| Ok(engine.submit(model.completion_prompt(text)?, sampling)?);
-        let answers = texts.iter().map(submit).collect::<Result<Vec<_>, CompleteError>>()?;
-        let mut distributions = Vec::with_capacity(answers.len());
-        for mut events in answers {
+        let receivers = texts.iter().map(submit).collect::<Result<Vec<_>, CompleteError>>()?;
+        let mut distributions = Vec::with_capacity(receivers.len());
+        for mut events in receivers {
             let Some(EngineEvent::Step(step)) = events.recv().await else {
                 return Err(CompleteError::Failed);
             };

@@ -13,7 +13,7 @@ use taonet_prompting_core::{Event, EventReward};
 
 use crate::lines::{LinesError, read_bytes};
 
-/// Size in bytes from which on the log is renamed and a new one begins. One old log is kept.
+/// Size in bytes from which on the log is rotated. One old log is kept.
 const MAX_LOG_BYTES: u64 = 64 << 20;
 /// Size in bytes of the end of the log in which the latest steps are searched.
 const LATEST_BYTES: u64 = 4 << 20;
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn latest_steps_are_at_the_end_of_a_large_log() {
+    fn latest_steps_are_read_from_the_end_of_a_large_log() {
         let directory = tempfile::tempdir().unwrap();
         let log = EventLog::in_directory(directory.path());
         assert_eq!(log.latest(2).unwrap(), LatestSteps::default());
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn large_log_is_renamed() {
+    fn large_log_is_rotated() {
         let directory = tempfile::tempdir().unwrap();
         let log = EventLog::in_directory(directory.path());
         std::fs::File::create(&log.path).unwrap().set_len(MAX_LOG_BYTES).unwrap();

@@ -16,7 +16,7 @@ use crate::lines::MAX_BYTES;
 
 pub use cid::CidError;
 
-/// Data sets of the hub that `hub:` names.
+/// The datasets of the hub whose files `hub:` URLs name.
 const HUB: &str = "https://huggingface.co/datasets";
 /// A download without data for this long is resumed.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -103,7 +103,7 @@ impl RemoteFile {
     /// Creates a file with a stated SHA-256, or with that of the CID in the URL of an IPFS gateway
     /// (`https://GATEWAY/ipfs/CID` or `https://CID.ipfs.GATEWAY`). Only the CID of a raw block
     /// states it: version 1, codec raw, sha2-256, in base32. `hub:OWNER/NAME/FILE` and
-    /// `hub:OWNER/NAME@REVISION/FILE` name a file of a data set on the Hugging Face hub.
+    /// `hub:OWNER/NAME@REVISION/FILE` name a file of a dataset on the Hugging Face hub.
     ///
     /// # Errors
     /// [`RemoteError`] when the URL is malformed, or the content cannot be verified.

@@ -134,7 +134,7 @@ impl Job {
 
     /// Returns the completion time of the proof and the size of its bundle in bytes; `None` while
     /// the proof is in progress.
-    fn finish(&self) -> Option<(Instant, usize)> {
+    fn completion(&self) -> Option<(Instant, usize)> {
         let state = self.state.borrow();
         let bytes =
             if let Status::Done(finished) = &state.status { finished.json.len() } else { 0 };
@@ -267,10 +267,10 @@ impl Jobs {
             (Arc::clone(&self.examiner), self.directory.clone(), self.stop.clone());
         let answer_slot = Arc::clone(&self.answer_slot);
         self.stop.spawn("user proof", async move {
-            let (start, sink) = (Instant::now(), Arc::clone(&job));
+            let (start, reported_job) = (Instant::now(), Arc::clone(&job));
             let report = Arc::new(move |progress| {
                 let step = Step { seconds: start.elapsed().as_secs_f64(), progress };
-                sink.state.send_modify(|state| state.steps.push(step));
+                reported_job.state.send_modify(|state| state.steps.push(step));
             });
             let delivery = async {
                 // Wait for the first metagraph, because a request without miners fails.
@@ -319,7 +319,7 @@ impl Jobs {
 
     /// Removes expired proofs, then the oldest finished ones until there is room for one more.
     fn evict(&self, jobs: &mut BTreeMap<Digest, Arc<Job>>) {
-        let finished = jobs.iter().filter_map(|(id, job)| Some((job.finish()?, *id)));
+        let finished = jobs.iter().filter_map(|(id, job)| Some((job.completion()?, *id)));
         for id in ids_to_evict(finished.collect(), jobs.len(), self.max_stored, Instant::now()) {
             jobs.remove(&id);
             self.remove_file(&id);

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_hashes_of_keys_are_stored() {
+    fn api_keys_are_stored_as_hashes_until_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
         let mut keys = ApiKeys::open(&path).unwrap();

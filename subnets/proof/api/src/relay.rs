@@ -172,14 +172,14 @@ impl Relay {
     /// proof or an error.
     async fn wait_until_drained(&self, stop: &Shutdown) {
         stop.requested().await;
-        let session_end = async {
+        let drained = async {
             while self.jobs.in_progress() > 0 {
                 tokio::time::sleep(FLUSH_TIME).await;
             }
             // Let the queued messages be sent.
             tokio::time::sleep(FLUSH_TIME).await;
         };
-        let _ = tokio::time::timeout(DRAIN_TIMEOUT, session_end).await;
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drained).await;
     }
 }
 

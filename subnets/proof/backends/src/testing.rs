@@ -105,13 +105,13 @@ pub(crate) fn network(seed: u64) -> Network {
 
 /// Creates a network whose first layer has 1296 outputs for 16 inputs, and whose second layer has 3
 /// outputs.
-pub(crate) fn wide_border() -> Network {
-    let (mut generator, border) = (generator(7), 1296);
+pub(crate) fn wide_boundary() -> Network {
+    let (mut generator, width) = (generator(7), 1296);
     let rescale = Some(Rescale { shift: 7, clamp: Clamp::Unsigned(6) });
     let first =
-        Operation::Dense { weights: weights(&mut generator, border * 16), bias: vec![0; border] };
+        Operation::Dense { weights: weights(&mut generator, width * 16), bias: vec![0; width] };
     let second =
-        Operation::Dense { weights: weights(&mut generator, 3 * border), bias: vec![1, -2, 3] };
+        Operation::Dense { weights: weights(&mut generator, 3 * width), bias: vec![1, -2, 3] };
     let layers = vec![
         Layer { inputs: vec![0], operation: first, rescale, scale: 4 },
         Layer { inputs: vec![1], operation: second, rescale: None, scale: 8 },

@@ -264,7 +264,7 @@ mod tests {
         }
     }
 
-    /// The first bundle, whose key would be shared, has another one.
+    /// Bundles of a circuit share the key of the first one, which is wrong here.
     #[test]
     fn bundle_with_wrong_key_rejects_no_other_bundle() {
         let folder = TempDir::new().unwrap();

@@ -32,7 +32,8 @@ pub(crate) fn follows_from_network(backend: &str) -> bool {
 /// Returns whether the circuit with this identity was remembered, in this process or in a directory
 /// of the backends; see [`remember`].
 pub(crate) fn is_checked(id: &Digest, backends: &Backends) -> bool {
-    // Not remembered in this process, too: callers without this directory do not trust it.
+    // A stored check is not remembered in this process: callers without the directory do not trust
+    // it.
     checked().contains(id) || backends.stored_checks().is_some_and(|stored| stored.contains(id))
 }
 

@@ -276,8 +276,8 @@ pub fn verify_contributions(
             .ok_or_else(|| CircuitError::NoSetup(directory.metadata().backend.clone()))
     };
     let (earlier_transcript, later_transcript) = (transcript(earlier)?, transcript(later)?);
-    let files = |directory: &CircuitDirectory| directory.metadata().files.get(NETWORK).copied();
-    if files(earlier) != files(later) {
+    let network = |directory: &CircuitDirectory| directory.metadata().files.get(NETWORK).copied();
+    if network(earlier) != network(later) {
         return Err(CircuitError::OtherCircuit("their networks"));
     }
     let expected_metadata =

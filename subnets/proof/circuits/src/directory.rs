@@ -432,7 +432,7 @@ mod tests {
         assert!(matches!(read, Err(CircuitError::TooLarge { limit: 65_536, .. })), "{read:?}");
     }
 
-    /// While a circuit is replaced again and again, its directory is there at any time.
+    /// While a circuit is replaced again and again, its directory exists at all times.
     #[test]
     fn replaced_circuit_stays_available() {
         let folder = tempfile::tempdir().unwrap();
@@ -440,7 +440,7 @@ mod tests {
         fs::create_dir(&first).unwrap();
         fs::create_dir(&second).unwrap();
         if exchange(&first, &second).is_err() {
-            // Such as a network file system.
+            // Some file systems, such as network file systems, do not support it.
             return;
         }
         let path = folder.path().join("circuit");

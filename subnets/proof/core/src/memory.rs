@@ -7,7 +7,7 @@ const BASE: u64 = 128 << 20;
 /// position, and each of these multiply-adds takes 20 to 40 bytes in the fixed columns of `stark`:
 /// enough for images of 20×20 and of any depth.
 const BYTES_PER_PARAMETER: u64 = 1 << 14;
-/// Maximum memory of a network with fewer parameters than take as much in fixed columns, in bytes.
+/// Maximum memory of a network whose parameters take less than that in fixed columns, in bytes.
 const MAX: u64 = 2 << 30;
 /// Maximum memory for each parameter of a larger network, in bytes: a weight is a value of a fixed
 /// column, which takes 16 bytes, or 32 if as many rows are padding, and a language model has columns

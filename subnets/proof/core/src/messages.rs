@@ -269,6 +269,10 @@ mod tests {
         let query = serde_json::json!({"inputs": 1, "input": 2});
         assert_eq!(input_of(&query), Some(&serde_json::json!(2)));
         assert_eq!(input_of(&serde_json::json!([3])), Some(&serde_json::json!([3])));
+    }
+
+    #[test]
+    fn slice_names_are_normalised() {
         assert_eq!(slice_name("slice_007"), Some("slice_7".to_owned()));
         assert_eq!(slice_name("../1"), None);
     }

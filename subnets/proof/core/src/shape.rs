@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_convolutions_may_cover_padding_only() {
+    fn pool_window_over_padding_only_is_refused() {
         let input = Shape::new(1, 2, 2).unwrap();
         let wide = window(2, 1, 2);
         assert_eq!(wide.output(&input), Ok([5, 5]));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn huge_shapes_are_refused() {
+    fn empty_and_huge_shapes_are_refused() {
         assert!(Shape::new(1 << 19, 1 << 19, 1).is_err());
         assert!(Shape::new(usize::MAX, 2, 2).is_err());
         assert!(Shape::new(0, 1, 1).is_err());

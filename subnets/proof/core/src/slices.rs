@@ -58,10 +58,10 @@ pub enum SliceError {
     #[error("unsupported number of slices {0}, expected 1 to {MAX_SLICES}")]
     Count(usize),
     /// The model has too few boundaries.
-    #[error("the model has too few layer boundaries ({borders}) for {slices} slices")]
-    Borders {
+    #[error("the model has too few layer boundaries ({boundaries}) for {slices} slices")]
+    Boundaries {
         /// Number of layer boundaries of the model.
-        borders: usize,
+        boundaries: usize,
         /// Requested number of slices.
         slices: usize,
     },
@@ -131,7 +131,7 @@ impl SlicedModel {
 impl Network {
     /// Returns the indices of layers before which the network can be split. There, the previous
     /// tensor holds activations, not sums, and no later layer reads a tensor before it.
-    pub fn borders(&self) -> Vec<usize> {
+    pub fn boundaries(&self) -> Vec<usize> {
         let is_after_activation = |cut: usize| match self.layers.get(cut.wrapping_sub(1)) {
             Some(layer) => {
                 let is_activation =
@@ -160,9 +160,9 @@ impl Network {
         }
         let circuit = self.lower()?;
         let shapes = self.shapes()?;
-        let borders = self.borders();
-        if borders.len() + 1 < count {
-            return Err(SliceError::Borders { borders: borders.len(), slices: count });
+        let boundaries = self.boundaries();
+        if boundaries.len() + 1 < count {
+            return Err(SliceError::Boundaries { boundaries: boundaries.len(), slices: count });
         }
         let work = circuit.stages.iter().map(|stage| match &stage.kind {
             StageKind::Linear(linear) => {
@@ -173,13 +173,13 @@ impl Network {
             StageKind::Product(product) => product.pairs.len(),
             StageKind::MatrixProduct(product) => product.sizes.multiply_adds() as usize,
         });
-        let mut ends = borders;
+        let mut ends = boundaries;
         ends.push(self.layers.len());
         let (mut starts, work) = (vec![0], work.collect::<Vec<usize>>());
         starts.extend(balanced_ends(&work, &ends, count));
         let pairs = starts.iter().zip(starts.iter().skip(1));
         let slice = |(&start, &end): (&usize, &usize)| {
-            let border = start.checked_sub(1).and_then(|previous| {
+            let boundary = start.checked_sub(1).and_then(|previous| {
                 let (layer, stage) = (self.layers.get(previous)?, circuit.stages.get(previous)?);
                 Some(Input {
                     shape: *shapes.get(start)?,
@@ -193,7 +193,7 @@ impl Network {
             }
             Self {
                 format: self.format,
-                input: border.unwrap_or_else(|| self.input.clone()),
+                input: boundary.unwrap_or_else(|| self.input.clone()),
                 layers,
             }
         };

@@ -47,7 +47,7 @@ impl ProofSection {
     /// Returns the number of verifications and their mean time in seconds; `None` if no service has
     /// this metric.
     fn verifications(&self) -> Option<(f64, f64)> {
-        self.services.as_ref()?.observed(VERIFY_SECONDS)
+        self.services.as_ref()?.histogram_count_and_mean(VERIFY_SECONDS)
     }
 }
 

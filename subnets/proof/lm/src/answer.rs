@@ -174,9 +174,9 @@ mod tests {
         }
     }
 
-    /// A token follows from a later one, so that no tokens are those that the circuit chooses.
+    /// Each token depends on a later one, so that the tokens never stop changing.
     #[test]
-    fn circuit_that_is_not_causal_is_executed_a_limited_number_of_times() {
+    fn noncausal_circuit_terminates() {
         let tokens = 5;
         let later_token = |position: usize, other: usize| -i32::from(other == (position + 2) % 5);
         let circuit = circuit(tokens, later_token, |_| 5);

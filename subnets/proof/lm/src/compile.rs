@@ -153,7 +153,7 @@ fn check_size(path: &Path) -> Result<(), LmError> {
     Ok(())
 }
 
-/// Says how often the integer network chooses the token that the model chooses.
+/// Describes how often the integer network chooses the token that the model chooses.
 fn agreement(
     float: &FloatNetwork,
     circuit: &Circuit,
@@ -200,7 +200,11 @@ fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Ve
 /// Returns a line of a text as an input.
 fn line_of(vocabulary: &Vocabulary, line: &str, tokens: usize) -> Result<Vec<i64>, LmError> {
     let line = vocabulary.encode(line)?;
-    let line = vocabulary.begin().into_iter().chain(line).chain(vocabulary.ends().first().copied());
+    let line = vocabulary
+        .begin_token()
+        .into_iter()
+        .chain(line)
+        .chain(vocabulary.end_tokens().first().copied());
     Ok(padded_with_zeros(line, tokens))
 }
 
@@ -214,14 +218,14 @@ fn padded_with_zeros(text: impl Iterator<Item = u32>, tokens: usize) -> Vec<i64>
 /// Returns texts that the model writes: each token is drawn by its probability.
 fn generate_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
     let mut random = StdRng::seed_from_u64(SEED);
-    let begin = model.vocabulary().begin();
+    let begin = model.vocabulary().begin_token();
     let mut texts = Vec::with_capacity(MAX_TEXTS);
     for _ in 0..MAX_TEXTS {
         let (mut cache, mut text) = (KvCache::default(), Vec::with_capacity(tokens));
-        let mut next = begin.unwrap_or_else(|| model.vocabulary().end());
+        let mut next = begin.unwrap_or_else(|| model.vocabulary().end_token());
         while text.len() < tokens {
             text.push(next);
-            if text.len() > 1 && model.vocabulary().ends().contains(&next) {
+            if text.len() > 1 && model.vocabulary().end_tokens().contains(&next) {
                 break;
             }
             let logits = model.next(&[next], &mut cache)?;

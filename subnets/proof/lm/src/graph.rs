@@ -13,12 +13,12 @@ const OPSET: i64 = 23;
 const MASKED_SCORE: f32 = -1e9;
 const INPUT: &str = "tokens";
 /// Maximum number of embeddings, in numbers, that are looked up: each has a row in the function table
-/// of `stark`, which has a row for each value of an activation, too. Other ones are multiplied with
-/// the choice of a token, and cost a weight each.
+/// of `stark`, which has a row for each value of an activation, too. Larger tables are multiplied
+/// with one-hot tokens, and cost a weight for each number.
 const MAX_EMBEDDING_NUMBERS: usize = 1 << 20;
 
 // Large models have few tokens whose values are a thousand times as large as those of all others: a
-// text's first token, to which all heads attend that have nothing else to attend to. So in their
+// text's first token, to which every head attends that has nothing else to attend to. So in their
 // graphs, the first position has tensors of its own, which get scales of their own.
 
 /// Returns the ONNX file of a decoder that reads `tokens` tokens, as integers of the shape [1,
@@ -35,7 +35,7 @@ pub(crate) fn is_large(decoder: &Decoder) -> bool {
 }
 
 /// Returns the ONNX file of a decoder. Embeddings are looked up or, in a large model, multiplied with
-/// the choice of a token.
+/// one-hot tokens.
 fn write_graph(decoder: &Decoder, tokens: usize, is_large: bool) -> Vec<u8> {
     let graph = GraphWriter::new(INPUT, &[1, tokens]);
     // The first position of a large model has values far beyond those of the others.

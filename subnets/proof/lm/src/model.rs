@@ -39,8 +39,8 @@ impl LanguageModel {
             version: VERSION,
             tokens,
             vocabulary: size,
-            begin: vocabulary.begin(),
-            ends: vocabulary.ends().to_vec(),
+            begin: vocabulary.begin_token(),
+            ends: vocabulary.end_tokens().to_vec(),
         }
     }
 

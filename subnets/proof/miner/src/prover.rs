@@ -11,8 +11,8 @@ use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_proof_core::{Binding, Digest};
 use tokio::sync::Semaphore;
 
-use crate::metrics::{ProofGuard, proof};
-use crate::{Behaviour, Refusal};
+use crate::metrics::ProofGuard;
+use crate::{Behaviour, Refusal, metrics};
 
 /// Settings of a [`Miner`].
 #[derive(Clone, Debug)]
@@ -196,7 +196,7 @@ impl Miner {
     async fn prove_if(
         &self,
         query: &ProofQuery,
-        is_provable: impl FnOnce(&InputCheck, &[i64]) -> Result<(), CircuitError> + Send + 'static,
+        precheck: impl FnOnce(&InputCheck, &[i64]) -> Result<(), CircuitError> + Send + 'static,
     ) -> Result<ProofWithOutputs, Refusal> {
         let ServedCircuit { circuit, prover, check, verification_key, .. } =
             self.0.served(&query.circuit)?;
@@ -213,10 +213,10 @@ impl Miner {
         // A proof continues after its caller disconnects, and holds its permit until it ends.
         let proof_task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            is_provable(&check, &inputs)?;
+            precheck(&check, &inputs)?;
             let (_proving, start) = (ProofGuard::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);
-            proof(start.elapsed());
+            metrics::proof(start.elapsed());
             proven.map_err(|error| check.with_tensor(error))
         });
         let timeout = self.0.settings.timeout;

@@ -17,8 +17,8 @@ pub struct Branch {
 }
 
 impl Branch {
-    /// Returns the branch for a condition that holds, or does not. Names of its own get that of the
-    /// node's output as their beginning.
+    /// Returns the branch for a condition that holds, or does not. Its own names get the name of
+    /// the node's output as a prefix.
     pub fn choose(node: &NodeProto, holds: bool) -> Result<Self, OnnxError> {
         let name = if holds { "then_branch" } else { "else_branch" };
         let graph = node.attribute(name).and_then(|attribute| attribute.g.as_deref());

@@ -47,7 +47,8 @@ impl Equation {
                 *counts.entry(label).or_insert(0_usize) += 1;
             }
         }
-        // Without an output, it has the labels that occur once, in alphabetical order.
+        // If the equation names no output, the output has the labels that occur once, in
+        // alphabetical order.
         let labels_used_once =
             || counts.iter().filter(|(_, count)| **count == 1).map(|(&label, _)| label).collect();
         let output: Vec<char> =

@@ -96,7 +96,7 @@ mod tests {
             bytes
         };
         assert!(is_within_limits(&nested(0x3a, &nested(0x2a, &weight))));
-        // Nodes of a branch are: of the graph, a node, its attribute and its graph.
+        // Nodes of a branch are counted, and so are the If node, its attribute and its graph.
         let branch =
             |nodes: usize| nested(0x0a, &nested(0x2a, &nested(0x32, &[0x0a, 0x00].repeat(nodes))));
         assert!(is_within_limits(&nested(0x3a, &branch(MAX_PARTS - 4))));

@@ -158,15 +158,16 @@ mod tests {
         assert_eq!(parse(&[("strides", &[2])], "", true, 2, 5), (3, 0, 0, 1));
         // The third window would begin in the padding.
         assert_eq!(parse(&[("strides", &[3]), ("pads", &[0, 1])], "", true, 2, 6), (2, 0, 1, 0));
-        let refuse = |ints: &[(&str, &[i64])], mode: &str| {
+        let is_refused = |ints: &[(&str, &[i64])], mode: &str| {
             SlidingWindow::parse(&node(ints, mode, false), &[2], &[4]).is_err()
         };
         assert!(
-            refuse(&[("pads", &[1, 1])], "VALID")
-                && refuse(&[("strides", &[0])], "")
-                && refuse(&[], "SAME")
+            is_refused(&[("pads", &[1, 1])], "VALID")
+                && is_refused(&[("strides", &[0])], "")
+                && is_refused(&[], "SAME")
         );
-        assert!(refuse(&[("strides", &[1, 1])], "") && refuse(&[("pads", &[i64::MAX, 0])], ""));
+        assert!(is_refused(&[("strides", &[1, 1])], ""));
+        assert!(is_refused(&[("pads", &[i64::MAX, 0])], ""));
         assert!(SlidingWindow::parse(&node(&[], "", false), &[5], &[4]).is_err());
     }
 }

@@ -310,9 +310,9 @@ fn product_errors(product: &Product, errors: &[f64], cells: &[i64]) -> Vec<f64> 
 
 /// Returns the largest error of the product of two cells.
 fn largest_error(pair: [Cell; 2], errors: &[f64], cells: &[i64]) -> f64 {
-    let [(a, unit_a), (b, unit_b)] =
+    let [(a, error_a), (b, error_b)] =
         pair.map(|cell| (cells[cell as usize].unsigned_abs() as f64, errors[cell as usize]));
-    a * unit_b + b * unit_a + unit_a * unit_b
+    a * error_b + b * error_a + error_a * error_b
 }
 
 /// Returns the largest error of each sum, where every weight and bias is off by up to `rounding`.
@@ -340,7 +340,7 @@ fn is_comparison(rescale: Rescale) -> bool {
 }
 
 /// Returns the largest error of an activation whose sum has the largest error `error`. Saturation
-/// is none if only signs are read.
+/// does not count if only signs are read.
 fn rescaled_error(rescale: Option<Rescale>, error: f64, sum: i64, is_for_sign: bool) -> f64 {
     let Some(rescale) = rescale else { return error };
     if is_comparison(rescale) {

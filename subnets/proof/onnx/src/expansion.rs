@@ -125,7 +125,7 @@ impl<'a> Expansion<'a> {
         Ok(())
     }
 
-    /// Appends a choice of positions along the last axis.
+    /// Appends a Gather of these positions along the last axis.
     pub(super) fn columns(
         &mut self,
         input: &str,
@@ -162,7 +162,7 @@ impl Reader {
         expansion.finish()
     }
 
-    /// Returns the only row of a node's first input, and its number of features.
+    /// Returns the number of features of a node's first input, which must have a single row.
     pub(super) fn feature_count(&self, node: &NodeProto) -> Result<usize, OnnxError> {
         if !super::rules::is_classifier(node) && has_more_outputs(node) {
             return Err(unsupported(node, "a second output is unsupported".to_owned()));

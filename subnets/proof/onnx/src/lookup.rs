@@ -46,8 +46,8 @@ impl Reader {
         self.moved(node, columns, indices, 0.0, dims)
     }
 
-    /// Chooses along another axis than the first one of a table: of the transposed table, whose
-    /// other axes follow.
+    /// Looks up along an axis of the table other than the first one: in the transposed table, whose
+    /// first axis it is.
     fn embed_along(
         &mut self,
         node: &NodeProto,

@@ -73,13 +73,14 @@ impl Reader {
             }
         }
         let names: Vec<&str> =
-            all.iter().flat_map(|steps| &steps.outputs).map(String::as_str).collect();
+            all.iter().flat_map(|direction| &direction.outputs).map(String::as_str).collect();
         let [sequence_dims, last_dims] = layer.output_dims();
         self.join(node, 0, &names, indices, sequence_dims)?;
         let in_order = || (0..(all.len() * layer.hidden) as u32).collect();
-        let last: Vec<&str> = all.iter().map(|steps| steps.last.as_str()).collect();
+        let last: Vec<&str> = all.iter().map(|direction| direction.last.as_str()).collect();
         self.join(node, 1, &last, in_order(), last_dims.clone())?;
-        let cells: Vec<&str> = all.iter().filter_map(|steps| steps.last_cell.as_deref()).collect();
+        let cells: Vec<&str> =
+            all.iter().filter_map(|direction| direction.last_cell.as_deref()).collect();
         if cells.is_empty() {
             return Ok(());
         }

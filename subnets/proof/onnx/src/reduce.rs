@@ -48,7 +48,7 @@ impl Rows {
         self.positions.iter().copied().eq(0..self.positions.len() as u32)
     }
 
-    /// Returns the place in the rows of each element of the tensor.
+    /// Returns the position in the rows of each element of the tensor.
     fn row_positions(&self) -> Vec<u32> {
         let mut row_positions = vec![0; self.positions.len()];
         for (&position, index) in self.positions.iter().zip(0..) {

@@ -148,8 +148,8 @@ impl Reader {
 }
 
 impl Coordinates {
-    /// Returns the coordinate in the input, which has this extent, of a place in the output, whose
-    /// size is `factor` times as large.
+    /// Returns the coordinate in the input of a position in the output, where the axis has `extent`
+    /// elements in the input and `size`, `factor` times as many, in the output.
     fn original_coordinate(self, position: usize, extent: usize, size: usize, factor: f32) -> f32 {
         let (output_coordinate, last) = (position as f32, extent as f32 - 1.0);
         match self {

@@ -9,8 +9,8 @@ use super::node::output;
 use super::proto::NodeProto;
 use super::{OnnxError, Reader};
 
-/// Returns a machine with two sums: the opposite of the only one, which is multiplied and has
-/// another offset, and itself.
+/// Returns a machine with two sums: the only sum of `machine`, times `factor` and with this offset,
+/// comes second, and its negation first.
 fn with_negated_copy(
     machine: SupportVectorMachine,
     factor: f32,

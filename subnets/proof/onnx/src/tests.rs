@@ -167,7 +167,7 @@ fn graph() -> GraphProto {
 }
 
 #[test]
-fn a_small_network_is_read_and_folded() {
+fn small_network_is_read_and_folded() {
     let network = read(&model(graph())).unwrap();
     assert_eq!(network.nodes.len(), 4, "{network:?}");
     assert_eq!(network.notes, ["the final softmax is omitted: outputs are its inputs"]);
@@ -188,7 +188,7 @@ fn a_small_network_is_read_and_folded() {
 }
 
 #[test]
-fn a_shared_layer_keeps_its_weights() {
+fn shared_layer_keeps_its_weights() {
     let mut graph = graph();
     // The convolution is read twice: folding the batch norm into it would change the other reader.
     graph.node.truncate(2);
@@ -390,15 +390,15 @@ fn evaluation_equals_the_network() {
     let input: Vec<f32> = (0..16_u8).map(|index| f32::from(index * 7 % 16) - 5.0).collect();
     let network = model.network().unwrap().run(&input).unwrap().pop().unwrap();
     let evaluation = model.evaluate(&input).unwrap();
-    for (network, file) in network.iter().zip(&evaluation.outputs) {
-        assert!((f64::from(*network) - file).abs() < 1e-4, "{network} {file}");
+    for (network, evaluated) in network.iter().zip(&evaluation.outputs) {
+        assert!((f64::from(*network) - evaluated).abs() < 1e-4, "{network} {evaluated}");
     }
     assert!(evaluation.magnitude >= 10.0);
 }
 
 /// A small file does not describe a network that takes much memory or time.
 #[test]
-fn costs_are_in_proportion_to_the_file() {
+fn small_file_of_a_costly_network_is_refused() {
     let pool = |dims: &[i64], kernel: &[i64], pads: &[i64]| {
         let node = node("AveragePool", &["x"], "y", &[("kernel_shape", kernel), ("pads", pads)]);
         read(&model(small(dims, vec![with_int(node, "count_include_pad", 1)], vec![])))
@@ -435,7 +435,9 @@ fn costs_are_in_proportion_to_the_file() {
 
 proptest! {
     #[test]
-    fn broken_files_are_errors_and_never_panics(flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+    fn broken_files_do_not_panic(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
         let mut bytes = model(graph());
         for (index, byte) in flips {
             let offset = index.index(bytes.len());
@@ -452,7 +454,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_are_errors_and_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_are_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(read(&bytes).is_err());
     }
 }

@@ -207,7 +207,7 @@ fn fetched_id(path: &Path) -> Option<Digest> {
     path.file_name()?.to_str()?.strip_prefix(CIRCUIT_PREFIX)?.parse().ok()
 }
 
-/// Returns whether the file or directory of an operation exists.
+/// Returns whether the file or directory of an operation existed.
 pub(crate) fn existed(result: io::Result<()>) -> io::Result<bool> {
     match result {
         Ok(()) => Ok(true),

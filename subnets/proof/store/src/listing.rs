@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_of_other_implementations_are_omitted() {
+    fn entries_without_a_valid_id_are_omitted() {
         let id = Digest::of(b"1");
         let document = json!({
             "circuits": [

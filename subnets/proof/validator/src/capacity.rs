@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slower_machine_keeps_its_parallelism() {
+    fn slower_machine_keeps_its_parallelism() {
         let mut performance = Performance::default();
         simulate(&mut performance, 10, 3_000);
         // Each proof takes three times as long, regardless of the load.
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn users_requests_do_not_hold_the_capacity_at_one() {
+    fn user_requests_do_not_hold_the_capacity_at_one() {
         let mut performance =
             Performance { capacity: 12, until_probe: 0, ..Performance::default() };
         for number in 1..=PROOFS_WITHOUT_PROBE {

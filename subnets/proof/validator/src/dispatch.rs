@@ -267,7 +267,7 @@ impl Dispatcher {
             purpose,
             in_flight,
             is_overdue: false,
-            of: Arc::clone(self),
+            dispatcher: Arc::clone(self),
         }
     }
 
@@ -290,7 +290,7 @@ pub(crate) struct Assignment {
     /// Number of the miner's requests in flight when this one was sent, including this one.
     in_flight: usize,
     is_overdue: bool,
-    of: Arc<Dispatcher>,
+    dispatcher: Arc<Dispatcher>,
 }
 
 impl Assignment {
@@ -303,7 +303,7 @@ impl Assignment {
     pub(crate) fn set_overdue(&mut self) {
         if !self.is_overdue {
             self.is_overdue = true;
-            if let Some(load) = self.of.lock().miners.get_mut(self.miner.hotkey()) {
+            if let Some(load) = self.dispatcher.lock().miners.get_mut(self.miner.hotkey()) {
                 load.overdue += 1;
             }
         }
@@ -311,7 +311,7 @@ impl Assignment {
 
     /// Records the outcome.
     pub(crate) fn settle(self, outcome: AssignmentOutcome) {
-        let mut state = self.of.lock();
+        let mut state = self.dispatcher.lock();
         if let AssignmentOutcome::Verified(time) = outcome {
             state.market.entry(self.circuit).or_default().add(time);
         }
@@ -330,20 +330,20 @@ impl Assignment {
                 BACKOFF.delay(load.performance.failures().saturating_sub(1))
             }
         };
-        let ready_at = Instant::now() + pause.max(self.of.limits.interval);
+        let ready_at = Instant::now() + pause.max(self.dispatcher.limits.interval);
         load.ready_at = load.ready_at.max(Some(ready_at));
     }
 }
 
 impl Drop for Assignment {
     fn drop(&mut self) {
-        if let Some(load) = self.of.lock().miners.get_mut(self.miner.hotkey()) {
+        if let Some(load) = self.dispatcher.lock().miners.get_mut(self.miner.hotkey()) {
             load.in_flight -= 1;
             load.overdue -= usize::from(self.is_overdue);
             load.for_users -= usize::from(self.purpose == Purpose::User);
         }
         // `notify_one` stores the notification if no task is waiting.
-        self.of.request_ended.notify_one();
+        self.dispatcher.request_ended.notify_one();
     }
 }
 

@@ -24,7 +24,7 @@ const DRAWS_PER_WIDENING: u32 = 16;
 struct Narrowing {
     /// Number of halvings of the range.
     range: u32,
-    /// Number of halvings of the number of inputs that are not 0. The first ones are not.
+    /// Number of halvings of the number of inputs that are not 0: the first ones.
     count: u32,
 }
 
@@ -79,7 +79,7 @@ impl InputDraws {
         generator: &mut impl Rng,
         check: impl Fn(&[i64]) -> Result<(), E>,
     ) -> Result<Vec<i64>, E> {
-        let (mut narrowing, mut failed_draws, mut narrowings) =
+        let (mut narrowing, mut failed_draws, mut tried_narrowings) =
             (self.narrowing.load(Ordering::Relaxed), 0, 0);
         loop {
             let inputs = Narrowing::new(narrowing).draw(count, range, generator);
@@ -91,10 +91,10 @@ impl InputDraws {
             };
             failed_draws += 1;
             if failed_draws == DRAWS_PER_NARROWING {
-                (narrowing, failed_draws, narrowings) =
-                    ((narrowing + 1) % NARROWINGS, 0, narrowings + 1);
+                (narrowing, failed_draws, tried_narrowings) =
+                    ((narrowing + 1) % NARROWINGS, 0, tried_narrowings + 1);
             }
-            if narrowings == NARROWINGS {
+            if tried_narrowings == NARROWINGS {
                 if !self.has_accepted.load(Ordering::Relaxed) {
                     self.is_exhausted.store(true, Ordering::Relaxed);
                 }

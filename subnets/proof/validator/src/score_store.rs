@@ -126,7 +126,7 @@ impl ScoreStore {
         self.inner().record(event)
     }
 
-    /// Calls `look` with the current scores.
+    /// Calls `read_board` with the current scores.
     pub fn read<T>(&self, read_board: impl FnOnce(&Scoreboard) -> T) -> T {
         read_board(&self.inner().board)
     }
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damaged_and_foreign_score_stores_are_refused() {
+    async fn locked_and_damaged_score_stores_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let score_store = ScoreStore::open(folder.path()).await.unwrap();
         assert!(matches!(ScoreStore::open(folder.path()).await, Err(ScoreStoreError::Locked(_))));

@@ -13,7 +13,7 @@ use taonet_service::Shutdown;
 #[derive(Debug, Parser)]
 struct Args {
     /// Duration of the load, in hours, such as 1 or 0.5
-    #[arg(default_value = "1", value_parser = hours)]
+    #[arg(default_value = "1", value_parser = parse_hours)]
     hours: Duration,
     /// Time between two samples, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -52,7 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// Parses a number of hours.
-fn hours(text: &str) -> Result<Duration, String> {
+fn parse_hours(text: &str) -> Result<Duration, String> {
     let hours = text.parse::<f64>().ok().filter(|hours| (0.01..=1_000.0).contains(hours));
     let hours = hours.ok_or_else(|| "expected a number of hours in 0.01..=1000".to_owned())?;
     Ok(Duration::from_secs_f64(3_600.0 * hours))

@@ -7,7 +7,7 @@ use super::{call_as, mine, refusal_of};
 use crate::support::{document, refusal};
 
 #[test]
-fn a_crowdloan_is_raised_and_paid_out() {
+fn crowdloan_is_paid_out_or_refunded() {
     let chain = Chain::start();
     assert_eq!(chain.run_json(&["crowdloan", "list"])["crowdloans"], json!([]));
     let create = [
@@ -49,7 +49,7 @@ fn a_crowdloan_is_raised_and_paid_out() {
         refusal_of(&chain, "//Alice", &["crowdloan", "finalize", "0"]),
         "Crowdloan.CapNotRaised"
     );
-    // The chain takes at most what is left.
+    // The chain accepts at most the remaining amount.
     let remaining = call_as(&chain, "//Bob", &["crowdloan", "contribute", "0", "100"]);
     assert_eq!(
         (&remaining["left_rao"], &remaining["accepted_rao"]),
@@ -89,7 +89,7 @@ fn a_crowdloan_is_raised_and_paid_out() {
 }
 
 #[test]
-fn a_crowdloan_can_make_a_call() {
+fn crowdloan_takes_call_instead_of_target() {
     let chain = Chain::start();
     let terms = [
         "crowdloan",
@@ -114,7 +114,7 @@ fn a_crowdloan_can_make_a_call() {
 }
 
 #[test]
-fn a_crowdloan_leases_a_subnet() {
+fn crowdloan_leases_subnet() {
     // The lease ends at block 1000, after 250 s: long enough for the commands before its end, on a
     // busy machine too.
     let chain = Chain::with(&["--block-time", "250ms"]);

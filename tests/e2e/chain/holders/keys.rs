@@ -64,7 +64,7 @@ fn hotkey_is_swapped() {
 }
 
 #[test]
-fn coldkey_is_swapped() {
+fn coldkey_is_swapped_after_announcement_delay() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     let new = "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy";

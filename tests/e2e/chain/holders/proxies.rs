@@ -48,7 +48,7 @@ fn proxies_make_calls_for_an_account() {
 }
 
 #[test]
-fn a_proxy_with_a_delay_announces_its_calls() {
+fn delayed_proxy_must_announce_calls() {
     let chain = Chain::start();
     chain.alice(&["proxy", "add", "//Bob", "--type", "any", "--delay", "600", "--yes"]);
     let transfer =

@@ -14,7 +14,7 @@ fn stake_of(chain: &Chain, coldkey: &str, hotkey: &str, netuid: u16) -> u64 {
     actual.next().map_or(0, |stake| stake["stake_rao"].as_u64().unwrap())
 }
 
-/// Shares of a pool are rounded.
+/// Asserts that two stakes are close: the shares of a pool are rounded.
 #[track_caller]
 fn assert_close(amount: u64, expected: u64) {
     assert!(amount.abs_diff(expected) < 100, "{amount} {expected}");
@@ -203,7 +203,7 @@ fn root_dividends_are_claimed() {
 }
 
 #[test]
-fn emission_is_auto_staked_on_the_selected_hotkey() {
+fn auto_stake_hotkey_is_set_and_read() {
     let chain = Chain::start();
     let (coldkey, _) = chain.wallet();
     assert_eq!(chain.run_json(&["stake", "auto", "get"])["auto_stakes"], json!([]));

@@ -13,13 +13,14 @@ use super::super::first_block;
 use super::{BOB, GUIDE, Programs, REFERENCE_CHALLENGE, copy_stack, files, write_score};
 use crate::kill::address;
 use crate::support::{
-    Daemon, local_bb, program, program_directories, repository, require_models, search_path, stderr,
+    Daemon, local_bb, program, program_directories, repository, require_sentence_model,
+    search_path, stderr,
 };
 
 /// Challenge of the engine, which the reference has begun.
 const CHALLENGE: &str = "ferry";
 /// Directories of the reference with results.
-const PARTS: [&str; 3] = ["scores", "logs", "data"];
+const RESULT_DIRECTORIES: [&str; 3] = ["scores", "logs", "data"];
 
 /// A machine with the reference's stack, which runs, and a clone of taonet beside it.
 struct Machine {
@@ -32,7 +33,7 @@ struct Machine {
 impl Machine {
     /// Starts an engine and the miner that the reference has not played yet.
     fn start() -> Self {
-        require_models();
+        require_sentence_model();
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("containers");
         let challenge = repository("tests/e2e/data/ferry.json");
@@ -92,7 +93,7 @@ impl Machine {
 /// The reference's results by their paths in its working directory.
 fn reference_files() -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = files(&repository("tests/e2e/data/reference-stack"));
-    all.retain(|path, _| PARTS.iter().any(|part| path.starts_with(part)));
+    all.retain(|path, _| RESULT_DIRECTORIES.iter().any(|part| path.starts_with(part)));
     all
 }
 

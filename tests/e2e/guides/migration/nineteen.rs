@@ -33,7 +33,7 @@ fn buy(walkthrough: &Walkthrough, line: &str) {
         // curl is not installed.
         Some(127) => status_with(walkthrough, KEY) == 200,
         _ => serde_json::from_slice(&output.stdout)
-            .is_ok_and(|answer: Value| answer["object"] == "chat.completion"),
+            .is_ok_and(|response: Value| response["object"] == "chat.completion"),
     };
     let start = Instant::now();
     loop {
@@ -55,7 +55,7 @@ fn run_json(walkthrough: &Walkthrough, words: &[&str], state: &str) -> Value {
 }
 
 /// Checks that the buyer has paid from the balance at the reference, and that the books balance.
-fn has_paid(walkthrough: &Walkthrough, state: &str) {
+fn assert_buyer_has_paid(walkthrough: &Walkthrough, state: &str) {
     let keys = run_json(walkthrough, &["keys", "list"], state);
     let shop = keys.as_array().unwrap().iter().find(|key| key["name"] == "shop").unwrap();
     assert!(shop["balance"].as_u64() < Some(100_000_000), "{shop}");
@@ -65,7 +65,7 @@ fn has_paid(walkthrough: &Walkthrough, state: &str) {
 }
 
 /// Checks that the weights of the running market follow from the reference's periods and rewards.
-fn continues_scores(walkthrough: &Walkthrough, state: &str) {
+fn assert_scores_continue(walkthrough: &Walkthrough, state: &str) {
     let report = run_json(walkthrough, &["explain"], state);
     let miners = report["miners"].as_array().unwrap();
     let miner =
@@ -89,8 +89,8 @@ fn run_rehearsal(walkthrough: &mut Walkthrough) -> String {
     }
     walkthrough.wait_for_market();
     buy(walkthrough, &purchase);
-    has_paid(walkthrough, "rehearsal");
-    continues_scores(walkthrough, "rehearsal");
+    assert_buyer_has_paid(walkthrough, "rehearsal");
+    assert_scores_continue(walkthrough, "rehearsal");
     // The validator of the ten commands has the same hotkey.
     assert!(walkthrough.stop_last());
     purchase
@@ -149,8 +149,8 @@ fn nineteen_guide_continues_keys_and_scores_of_the_reference() {
     }
     walkthrough.wait_for_market();
     buy(&walkthrough, &purchase);
-    has_paid(&walkthrough, "market");
-    continues_scores(&walkthrough, "market");
+    assert_buyer_has_paid(&walkthrough, "market");
+    assert_scores_continue(&walkthrough, "market");
     assert_eq!(status_with(&walkthrough, "2b7f4c52-6c0e-4d29-9d0e-6a3b8f6b1c13"), 401);
     while walkthrough.stop_last() {}
 

@@ -37,7 +37,7 @@ fn write_state(machine: &GuideMachine) {
 }
 
 #[test]
-fn subnet_2_guide_leaves_the_files_of_the_reference() {
+fn subnet_2_guide_leaves_reference_files_unchanged() {
     let machine = GuideMachine::new(&["validator"]);
     machine.run("tao register --netuid 2 --wallet-name validator --yes");
     write_state(&machine);
@@ -60,7 +60,7 @@ fn subnet_2_guide_leaves_the_files_of_the_reference() {
         }
         let words = machine.words(&actual);
         match [&words[0], &words[1], &words[2]].map(String::as_str) {
-            // The test of the guide of proofs runs it.
+            // The test of the proof guide runs it.
             ["tao", "proof", "demo"] => assert_eq!(line, "tao proof demo --once"),
             ["tao", "proof", "miner"] => {
                 let mut command = machine.command(&words);

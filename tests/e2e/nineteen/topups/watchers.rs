@@ -45,7 +45,7 @@ fn two_watchers_credit_each_transfer_once() {
             restarted = Some(watch(&sale));
         }
     }
-    sale.wait_for(&store, usize::try_from(PAYMENTS).unwrap());
+    sale.wait_for_deposits(&store, usize::try_from(PAYMENTS).unwrap());
     sale.assert_books_equal_chain(&store, &buyers);
     // Neither watcher credits a transfer again when it reads the newest block.
     sale.finalize();
@@ -53,6 +53,6 @@ fn two_watchers_credit_each_transfer_once() {
     for watcher in restarted.iter().chain([&second]) {
         stop(&sale, watcher);
     }
-    sale.wait_for(&store, usize::try_from(PAYMENTS).unwrap());
+    sale.wait_for_deposits(&store, usize::try_from(PAYMENTS).unwrap());
     sale.assert_books_equal_chain(&store, &buyers);
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libc::{pthread_attr_t, pthread_key_t, pthread_t, timespec};
 
-use super::{NANOS, fail, simulated};
+use super::{NANOS, fail, simulated_time};
 use crate::thread_scheduler::{self, Event, ThreadNumber};
 
 /// The main function of a thread.
@@ -238,7 +238,7 @@ unsafe fn wait(
     if value != expected {
         return fail(libc::EAGAIN).into();
     }
-    let now = simulated(libc::CLOCK_MONOTONIC);
+    let now = simulated_time(libc::CLOCK_MONOTONIC);
     // SAFETY: as for this function.
     let until = unsafe { timeout.as_ref() }.map(|time| {
         let time = time.tv_sec as u64 * NANOS + time.tv_nsec as u64;
@@ -247,7 +247,7 @@ unsafe fn wait(
             libc::FUTEX_WAIT => now.saturating_add(time),
             libc::FUTEX_WAIT_BITSET => time,
             // The time is that of the wall clock.
-            _ => now.saturating_add(time.saturating_sub(simulated(libc::CLOCK_REALTIME))),
+            _ => now.saturating_add(time.saturating_sub(simulated_time(libc::CLOCK_REALTIME))),
         }
     });
     let is_woken = thread_scheduler::wait(Event::Futex(futex as usize), until);

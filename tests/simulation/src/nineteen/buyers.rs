@@ -77,7 +77,7 @@ async fn buy(http: reqwest::Client, url: Url, key: BuyerKey, mut body: Value) ->
     }
     let mut receipt = Receipt::default();
     let request = http.post(url).bearer_auth(key.secret()).json(&body);
-    // A failure changes nothing of what has arrived.
+    // After a failure, the receipt has what arrived before it.
     let _ = timeout(WAIT_TIMEOUT, receive(request, streams, &mut receipt)).await;
     receipt
 }

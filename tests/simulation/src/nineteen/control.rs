@@ -110,7 +110,7 @@ async fn create_keys(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks now and then that no closed period changes.
+/// Checks at intervals that no closed period changes.
 async fn watch_periods(store: &Store, market_records: &MarketRecords) {
     loop {
         tokio::time::sleep(CHECK_INTERVAL).await;

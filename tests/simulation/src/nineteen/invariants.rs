@@ -16,7 +16,7 @@ use crate::record::fail;
 use crate::schedule::{EPOCH_TIME, Fault, FaultKind};
 use crate::simulation::{Simulation, Subnet};
 
-/// More than any answer costs.
+/// Upper bound of the price of an answer, in credits.
 const MAX_PRICE: i64 = 100;
 /// Clocks that differ by more make a gateway release the credits of running requests of another
 /// one: it takes them for those of a killed process.
@@ -349,13 +349,13 @@ mod tests {
             ),
             ("absurd", vec![unknown()], vec![charge("b", 1_000)], 1),
         ] {
-            let found = wrong_charges(&purchases, &charges, &[]);
-            assert_eq!(found.len(), violations, "{name}: {found:?}");
+            let actual = wrong_charges(&purchases, &charges, &[]);
+            assert_eq!(actual.len(), violations, "{name}: {actual:?}");
         }
     }
 
     #[test]
-    fn charge_may_be_lost_only_in_a_fault_that_explains_it() {
+    fn lost_charge_must_be_explained_by_a_fault() {
         let fault = |at, kind| Fault { at: seconds(at), duration: seconds(10), kind };
         let full = |at, process| fault(at, FaultKind::Disk(process, DiskFault::Full));
         let wrong = |at, process, shift| fault(at, FaultKind::Clock(process, shift));
@@ -383,18 +383,18 @@ mod tests {
             ("restored", vec![], vec![], rewind_from(90), true),
             ("backed up", vec![], vec![], rewind_from(180), false),
         ] {
-            let found = wrong_charges(
+            let actual = wrong_charges(
                 &[complete("a", 7)],
                 &[],
                 &uncertain_intervals(&faults, &rewinds, &ends),
             );
-            assert_eq!(found.is_empty(), may_be_lost, "{name}: {found:?}");
+            assert_eq!(actual.is_empty(), may_be_lost, "{name}: {actual:?}");
         }
     }
 
     /// A buyer has two answers, of which the database has charged one.
     #[tokio::test]
-    async fn answer_that_a_database_has_not_charged_is_a_violation() {
+    async fn uncharged_answer_is_a_violation() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_shared(folder.path()).await.unwrap();
         let key = store.create_key(&KeyTerms::new("buyer", 5), &[1; 40], 0).await.unwrap().id;
@@ -433,13 +433,13 @@ mod tests {
             ("revenue of no request", balances(-100, 79, 13, 8), 7, 1),
             ("usage without a charge", balances(-100, 80, 13, 7), 9, 1),
         ] {
-            let found = wrong_balances(&balances, &charges, used);
-            assert_eq!(found.len(), violations, "{name}: {found:?}");
+            let actual = wrong_balances(&balances, &charges, used);
+            assert_eq!(actual.len(), violations, "{name}: {actual:?}");
         }
     }
 
     #[test]
-    fn epoch_without_a_sale_of_a_gateway_is_a_violation() {
+    fn gateway_without_sale_in_epoch_is_a_violation() {
         let sale = |gateway, began, outcome| Purchase {
             gateway,
             start: seconds(began),

@@ -79,8 +79,8 @@ async fn capacity() -> impl IntoResponse {
     ([(CONCURRENCY, "16")], Json(json!({"miner_type": "text", TASK: CAPACITY})))
 }
 
-/// Returns a number that follows from the texts of a request.
-fn number(payload: &Map<String, Value>) -> usize {
+/// Returns a hash of the texts of a request.
+fn request_hash(payload: &Map<String, Value>) -> usize {
     let texts = payload.get("messages").map(Value::to_string).unwrap_or_default();
     texts
         .bytes()
@@ -89,7 +89,7 @@ fn number(payload: &Map<String, Value>) -> usize {
 
 /// Returns the model's token at a position of the answer to a request.
 pub(super) fn token(payload: &Map<String, Value>, position: usize) -> String {
-    let number = number(payload).wrapping_add(position);
+    let number = request_hash(payload).wrapping_add(position);
     WORDS.get(number % WORDS.len()).copied().unwrap_or_default().to_owned()
 }
 
@@ -104,7 +104,7 @@ async fn answer(payload: Map<String, Value>, behaviour: Behaviour) -> Response {
     }
     let maximum = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(1);
     let length =
-        (1 + number(&payload) % MAX_ANSWER_TOKENS).min(usize::try_from(maximum).unwrap_or(1));
+        (1 + request_hash(&payload) % MAX_ANSWER_TOKENS).min(usize::try_from(maximum).unwrap_or(1));
     let chunk = |position: usize| {
         let is_lie = behaviour == Behaviour::Lying;
         let token = if is_lie { "wrong ".to_owned() } else { token(&payload, position) };
@@ -118,7 +118,7 @@ async fn answer(payload: Map<String, Value>, behaviour: Behaviour) -> Response {
     };
     let mut events: Vec<io::Result<Bytes>> =
         (0..length).map(|position| Ok(Bytes::from(chunk(position)))).collect();
-    if behaviour == Behaviour::Interrupting && number(&payload).is_multiple_of(2) {
+    if behaviour == Behaviour::Interrupting && request_hash(&payload).is_multiple_of(2) {
         events.truncate(1);
         events.push(Err(io::Error::other("the miner breaks off")));
     } else {

@@ -34,7 +34,7 @@ enum ScriptedResponse {
 /// A mock chain with a scripted pool.
 struct ScriptedNodes {
     chain: MockChain,
-    answers: Mutex<VecDeque<ScriptedResponse>>,
+    responses: Mutex<VecDeque<ScriptedResponse>>,
     offers: AtomicUsize,
     /// The pause between two status notifications.
     pause: Duration,
@@ -45,13 +45,15 @@ struct ScriptedNodes {
 struct ScriptedStatuses {
     chain: MockChain,
     pause: Duration,
-    reports: VecDeque<(Status, ChainChange)>,
+    statuses: VecDeque<(Status, ChainChange)>,
 }
 
 #[async_trait]
 impl StatusStream for ScriptedStatuses {
     async fn next(&mut self) -> Option<Status> {
-        let Some((status, change)) = self.reports.pop_front() else { std::future::pending().await };
+        let Some((status, change)) = self.statuses.pop_front() else {
+            std::future::pending().await
+        };
         tokio::time::sleep(self.pause).await;
         change(&self.chain);
         Some(status)
@@ -105,14 +107,14 @@ impl Nodes for ScriptedNodes {
             data: Some(data.into()),
         };
         let others_may_have_it = matches!(
-            self.answers.lock().unwrap().front(),
+            self.responses.lock().unwrap().front(),
             Some(ScriptedResponse::RefusesAfterAnother(..))
         );
-        let answer = match self.answers.lock().unwrap().pop_front() {
-            Some(ScriptedResponse::Accepts(reports)) => Ok(ScriptedStatuses {
+        let result = match self.responses.lock().unwrap().pop_front() {
+            Some(ScriptedResponse::Accepts(statuses)) => Ok(ScriptedStatuses {
                 chain: self.chain.clone(),
                 pause: self.pause,
-                reports: reports.into(),
+                statuses: statuses.into(),
             }),
             Some(
                 ScriptedResponse::Refuses(code, data)
@@ -121,7 +123,7 @@ impl Nodes for ScriptedNodes {
             Some(ScriptedResponse::Fails(error)) => return Err(error),
             None => Err(error(ALREADY_IN_POOL, "")),
         };
-        Ok(PoolResponse { answer, others_may_have_it })
+        Ok(PoolResponse { result, others_may_have_it })
     }
 
     async fn refusal_reason(
@@ -135,14 +137,14 @@ impl Nodes for ScriptedNodes {
 impl ScriptedNodes {
     /// Creates a chain of ten finalized blocks; later blocks are finalized with a lag of three
     /// blocks.
-    fn new(answers: impl IntoIterator<Item = ScriptedResponse>) -> Self {
+    fn new(responses: impl IntoIterator<Item = ScriptedResponse>) -> Self {
         let chain = MockChain::new(BLOCK_TIME);
         chain.mine(10);
         chain.set_finality_lag(LAG);
-        let answers = Mutex::new(answers.into_iter().collect());
+        let responses = Mutex::new(responses.into_iter().collect());
         Self {
             chain,
-            answers,
+            responses,
             offers: AtomicUsize::new(0),
             pause: Duration::ZERO,
             after_head: Mutex::default(),
@@ -201,9 +203,9 @@ async fn follow_ends_at_inclusion_or_finality_as_requested() {
         let nodes = ScriptedNodes::new([]);
         nodes.keep_mining();
         let extrinsic = nodes.signed(Era::default()).await;
-        let reports =
+        let statuses =
             vec![(Status::Ready, no_change()), (Status::InBlock(IgnoredAny), include(&extrinsic))];
-        nodes.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
+        nodes.responses.lock().unwrap().push_back(ScriptedResponse::Accepts(statuses));
         let outcome = nodes.follow(&extrinsic, follow).await;
         assert_eq!(
             matches!(outcome, Outcome::Finalized(_)),
@@ -224,7 +226,7 @@ async fn nonce_used_in_finalized_block_supersedes_extrinsic() {
     nodes.keep_mining();
     assert_eq!(nodes.follow(&extrinsic, UNTIL_INCLUDED).await, Outcome::Superseded);
     assert!(start.elapsed() >= BLOCK_TIME * LAG, "{:?}", start.elapsed());
-    assert_eq!(nodes.offers(), 0, "no pool would take it meanwhile");
+    assert_eq!(nodes.offers(), 0, "its nonce is used, so it is not sent");
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,7 +235,7 @@ async fn extrinsic_is_sent_when_competing_one_is_reverted() {
     let (extrinsic, other) =
         (nodes.signed(Era::default()).await, nodes.signed(Era::default()).await);
     include(&other)(&nodes.chain);
-    nodes.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(vec![(
+    nodes.responses.lock().unwrap().push_back(ScriptedResponse::Accepts(vec![(
         Status::InBlock(IgnoredAny),
         include(&extrinsic),
     )]));
@@ -313,8 +315,8 @@ async fn temporary_refusal_is_not_invalid() {
             if is_in_block {
                 *nodes.after_head.lock().unwrap() = Some(include(&extrinsic));
             } else {
-                let reports = vec![(Status::InBlock(IgnoredAny), include(&extrinsic))];
-                nodes.answers.lock().unwrap().push_back(ScriptedResponse::Accepts(reports));
+                let statuses = vec![(Status::InBlock(IgnoredAny), include(&extrinsic))];
+                nodes.responses.lock().unwrap().push_back(ScriptedResponse::Accepts(statuses));
             }
             assert!(
                 nodes.follow(&extrinsic, UNTIL_INCLUDED).await.is_success(),
@@ -327,17 +329,25 @@ async fn temporary_refusal_is_not_invalid() {
 #[tokio::test(start_paused = true)]
 async fn refusal_is_unknown_if_another_pool_may_have_the_extrinsic() {
     let refusals = || (0..10_000).map(|_| ScriptedResponse::Refuses(1010, "Custom error: 6"));
-    let reports = vec![(Status::Ready, no_change()), (Status::Invalid, no_change())];
+    let statuses = vec![(Status::Ready, no_change()), (Status::Invalid, no_change())];
     for (name, first, follow) in [
         ("sent before", None, Follow { sent_before: true, ..UNTIL_INCLUDED }),
-        ("lost on the way", Some(connection_lost()), UNTIL_INCLUDED),
+        ("response lost", Some(connection_lost()), UNTIL_INCLUDED),
         (
-            "another node was asked",
+            "sent to another node before",
             Some(ScriptedResponse::RefusesAfterAnother(1010, "Custom error: 6")),
             UNTIL_INCLUDED,
         ),
-        ("taken, then found invalid", Some(ScriptedResponse::Accepts(reports)), UNTIL_INCLUDED),
-        ("there already", Some(ScriptedResponse::Refuses(ALREADY_IN_POOL, "")), UNTIL_INCLUDED),
+        (
+            "accepted, then reported invalid",
+            Some(ScriptedResponse::Accepts(statuses)),
+            UNTIL_INCLUDED,
+        ),
+        (
+            "already in the pool",
+            Some(ScriptedResponse::Refuses(ALREADY_IN_POOL, "")),
+            UNTIL_INCLUDED,
+        ),
     ] {
         let nodes = ScriptedNodes::new(first.into_iter().chain(refusals()));
         let outcome = nodes.follow(&nodes.signed(Era::default()).await, follow).await;
@@ -370,11 +380,11 @@ async fn unknown_outcome_names_its_cause() {
 
 #[tokio::test(start_paused = true)]
 async fn endless_status_notifications_do_not_extend_deadline() {
-    let reports = (0..1_000).map(|_| {
+    let statuses = (0..1_000).map(|_| {
         let change: ChainChange = Box::new(|_| {});
         (Status::Broadcast(IgnoredAny), change)
     });
-    let mut nodes = ScriptedNodes::new([ScriptedResponse::Accepts(reports.collect())]);
+    let mut nodes = ScriptedNodes::new([ScriptedResponse::Accepts(statuses.collect())]);
     nodes.pause = BLOCK_TIME;
     let extrinsic = nodes.signed(Era::default()).await;
     let start = Instant::now();
@@ -426,7 +436,7 @@ async fn nonce_lease_is_released_once_pool_accepts_extrinsic() {
     let extrinsic = nodes.signed(Era::default()).await;
     super::follow(&nodes, &extrinsic, UNTIL_INCLUDED, Some(lease().await.unwrap()), times).await;
     let first = lease().await.unwrap();
-    assert_eq!(first.nonce(), 0, "no pool has it");
+    assert_eq!(first.nonce(), 0, "no pool accepted the extrinsic");
     let (outcome, second) = tokio::join!(
         super::follow(&nodes, &extrinsic, UNTIL_INCLUDED, Some(first), times),
         async {

@@ -306,7 +306,7 @@ fn calls_are_listed_with_their_arguments() {
 }
 
 #[test]
-fn a_missing_argument_is_reported() {
+fn missing_required_argument_is_reported() {
     let Some(runtime) = runtime() else { return };
     let error =
         runtime.call("Balances", "transfer_keep_alive", &json!({ "value": 1 })).unwrap_err();

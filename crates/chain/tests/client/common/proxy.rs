@@ -77,16 +77,16 @@ async fn forward(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
-    holds: impl Fn(Mode) -> bool,
-    spoils: bool,
+    is_paused: impl Fn(Mode) -> bool,
+    inserts_garbage: bool,
 ) {
     let mut buffer = vec![0; 1 << 16];
     loop {
         let Ok(read) = from.read(&mut buffer).await else { return };
-        if read == 0 || mode.wait_for(|mode| !holds(*mode)).await.is_err() {
+        if read == 0 || mode.wait_for(|mode| !is_paused(*mode)).await.is_err() {
             return;
         }
-        let is_garbage = spoils && *mode.borrow() == Mode::Garbage;
+        let is_garbage = inserts_garbage && *mode.borrow() == Mode::Garbage;
         if is_garbage && to.write_all(b"\x81\x05{]\xffgarbage").await.is_err() {
             return;
         }

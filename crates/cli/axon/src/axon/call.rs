@@ -56,19 +56,18 @@ pub struct CallArgs {
 }
 
 pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
-    let dendrite = args.peer.scheme == SchemeName::Dendrite;
-    if !dendrite && args.synapse.is_some() {
+    let is_dendrite = args.peer.scheme == SchemeName::Dendrite;
+    if !is_dendrite && args.synapse.is_some() {
         return Err(ClassifiedError::usage("--synapse requires --scheme dendrite"));
     }
-    if dendrite && (args.path.is_some() || args.method.is_some()) {
+    if is_dendrite && (args.path.is_some() || args.method.is_some()) {
         return Err(ClassifiedError::usage(
-            "with --scheme dendrite, the path is the synapse's name\nhint: \
-            use --synapse",
+            "with --scheme dendrite, the path is the synapse's name\nhint: use --synapse",
         ));
     }
     let data = data::read(&args.data)?;
     let peer = args.peer.peer()?;
-    let (client, call) = if dendrite {
+    let (client, call) = if is_dendrite {
         let fields = Fields::parse(&data)?;
         let client = args.peer.client(&args.key, args.class(&fields))?;
         let call = args.synapse(&fields, &peer, &client);
@@ -78,9 +77,9 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     };
     context.block_on(async {
         if args.stream {
-            stream(&client, &peer, &call, dendrite).await
+            stream(&client, &peer, &call, is_dendrite).await
         } else {
-            call_once(&client, &peer, &call, dendrite, context).await
+            call_once(&client, &peer, &call, is_dendrite, context).await
         }
     })
 }
@@ -150,13 +149,13 @@ async fn call_once(
     client: &SignedClient,
     peer: &Peer,
     call: &Call,
-    dendrite: bool,
+    is_dendrite: bool,
     context: &Context,
 ) -> anyhow::Result<()> {
     let start = Instant::now();
     let result = client.call(peer, call).await;
     let elapsed = start.elapsed();
-    let outcome = CallOutcome::from_result(&result, dendrite);
+    let outcome = CallOutcome::from_result(&result, is_dendrite);
     if context.json {
         let response = result.as_ref().ok();
         context.print_json(&json!({
@@ -185,7 +184,7 @@ async fn stream(
     client: &SignedClient,
     peer: &Peer,
     call: &Call,
-    dendrite: bool,
+    is_dendrite: bool,
 ) -> anyhow::Result<()> {
     let mut response = match client.stream(peer, call).await {
         Ok(response) => response,
@@ -197,7 +196,8 @@ async fn stream(
             refusal.extend_from_slice(&chunk);
         }
     }
-    CallOutcome::from_response(response.status, &response.headers, &refusal, dendrite).check()?;
+    CallOutcome::from_response(response.status, &response.headers, &refusal, is_dendrite)
+        .check()?;
     let mut out = printable::stdout();
     while let Some(chunk) = response.next().await {
         match chunk {

@@ -15,10 +15,10 @@ pub(crate) struct CallOutcome {
 }
 
 impl CallOutcome {
-    pub(crate) fn from_result(result: &Result<CallResponse, CallError>, dendrite: bool) -> Self {
+    pub(crate) fn from_result(result: &Result<CallResponse, CallError>, is_dendrite: bool) -> Self {
         match result {
             Ok(response) => {
-                Self::from_response(response.status, &response.headers, &response.body, dendrite)
+                Self::from_response(response.status, &response.headers, &response.body, is_dendrite)
             }
             Err(error) => Self::from_error(error),
         }
@@ -31,10 +31,10 @@ impl CallOutcome {
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
-        dendrite: bool,
+        is_dendrite: bool,
     ) -> Self {
         let axon = AxonStatus::of(headers)
-            .filter(|axon| dendrite && (status.is_success() || axon.code == status));
+            .filter(|axon| is_dendrite && (status.is_success() || axon.code == status));
         let (status, message) = match axon {
             Some(axon) => (axon.code, axon.message),
             None if status.is_success() => (status, String::new()),
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn axon_status_overrides_http_success_only() {
-        for (status, axon, dendrite, http_status, message) in [
+        for (status, axon, is_dendrite, http_status, message) in [
             (200, Some(200), true, 200, "its words"),
             (200, Some(401), true, 401, "its words"),
             (200, Some(401), false, 200, ""),
@@ -98,14 +98,14 @@ mod tests {
                 headers.insert("bt_header_axon_status_message", "its words".parse().unwrap());
             }
             let status = StatusCode::from_u16(status).unwrap();
-            let outcome = CallOutcome::from_response(status, &headers, b"body\n", dendrite);
+            let outcome = CallOutcome::from_response(status, &headers, b"body\n", is_dendrite);
             let http_status = StatusCode::from_u16(http_status).unwrap();
             let expected = CallOutcome {
                 code: ReturnCode::from_status(http_status),
                 status: http_status,
                 message: message.to_owned(),
             };
-            assert_eq!(outcome, expected, "{status} {axon:?} {dendrite}");
+            assert_eq!(outcome, expected, "{status} {axon:?} {is_dendrite}");
             assert_eq!(outcome.check().is_ok(), http_status.is_success());
         }
     }

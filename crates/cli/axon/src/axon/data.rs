@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn byte_order_mark_is_left_out_of_json_only() {
+    fn byte_order_mark_is_stripped_from_json_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("data");
         for (content, sent) in [
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn synapses_are_json_objects() {
+    fn non_object_synapse_is_rejected() {
         for (data, problem) in [
             ("[1]", "is not a JSON object"),
             ("{", "is not JSON"),

@@ -85,8 +85,9 @@ fn echo_routes(hotkey: Hotkey) -> Router {
         .fallback(|| async {
             (
                 StatusCode::NOT_FOUND,
-                Json(json!({ "error": "unknown path; this neuron serves /ping, /echo and \
-                /stream" })),
+                Json(
+                    json!({ "error": "unknown path; this neuron serves /ping, /echo and /stream" }),
+                ),
             )
         })
 }

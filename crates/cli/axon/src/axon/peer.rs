@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_are_addresses_or_development_keys() {
+    fn peer_addresses_are_parsed() {
         for (text, host, port) in [
             ("127.0.0.1:8091", "127.0.0.1", 8091),
             ("http://miner.example:80/", "miner.example", 80),

@@ -39,7 +39,7 @@ pub struct PingArgs {
 pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     let client = args.peer.client(&args.key, None)?;
     let peer = args.peer.peer()?;
-    let dendrite = args.peer.scheme == SchemeName::Dendrite;
+    let is_dendrite = args.peer.scheme == SchemeName::Dendrite;
     let (method, path, body) = match args.peer.scheme {
         SchemeName::Dendrite => (Method::POST, "Synapse", r#"{"name":"Synapse"}"#),
         SchemeName::Btauth | SchemeName::Babelbit => (Method::GET, "ping", ""),
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
             let start = Instant::now();
             let result = client.call(&peer, &call).await;
             let elapsed = start.elapsed();
-            let outcome = CallOutcome::from_result(&result, dendrite);
+            let outcome = CallOutcome::from_result(&result, is_dendrite);
             *outcomes.entry(outcome.code.to_string()).or_default() += 1;
             match outcome.check() {
                 Ok(()) => latencies.push(elapsed.as_secs_f64() * 1_000.0),

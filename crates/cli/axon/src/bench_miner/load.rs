@@ -176,7 +176,7 @@ impl Load {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exchange(&self, index: u32, started: Instant) -> Sample {
+    async fn exchange(&self, index: u32, bench_start: Instant) -> Sample {
         let request = self.requests.request(index);
         let name = self.requests.class().name();
         let call = Call {
@@ -211,7 +211,7 @@ impl Load {
         Sample {
             call: index / self.plan.batch,
             due: self.plan.start_time(index),
-            start: start - started,
+            start: start - bench_start,
             service,
             code,
             status: outcome.status,
@@ -262,7 +262,7 @@ mod tests {
         Silent,
     }
 
-    async fn answer(reply: Reply, body: &[u8]) -> (StatusCode, Vec<u8>) {
+    async fn respond(reply: Reply, body: &[u8]) -> (StatusCode, Vec<u8>) {
         let request: Value = serde_json::from_slice(body).unwrap();
         let sum = request["a"].as_i64().unwrap() + request["b"].as_i64().unwrap();
         match reply {
@@ -295,9 +295,9 @@ mod tests {
             let (running, maximum) = (Arc::clone(&running), Arc::clone(&maximum));
             async move {
                 maximum.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                let answer = answer(reply, &body).await;
+                let response = respond(reply, &body).await;
                 running.fetch_sub(1, Ordering::SeqCst);
-                answer
+                response
             }
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -387,9 +387,9 @@ mod tests {
     async fn latency_counts_from_scheduled_start() {
         let one = Plan { rate: 20.0, ..plan(4, 1) };
         let (run, _) = bench(one, &[Reply::Slow], &Shutdown::new()).await;
-        for (sample, waiting) in run.samples.iter().zip(0_u32..) {
+        for (sample, earlier_calls) in run.samples.iter().zip(0_u32..) {
             // Each of the requests before takes 200 ms, and calls are due every 50 ms.
-            let late = Duration::from_millis(150) * waiting;
+            let late = Duration::from_millis(150) * earlier_calls;
             assert!(
                 sample.lateness() >= late,
                 "call {} was {:?} late",

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outputs_that_replace_another_file_are_errors() {
+    fn unusable_output_paths_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path_of = |name: &str| folder.path().join(name);
         fs::create_dir(path_of("below")).unwrap();

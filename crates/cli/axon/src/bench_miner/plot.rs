@@ -11,8 +11,8 @@ const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 440.0;
 const LEFT_MARGIN: f64 = 70.0;
 const RIGHT_MARGIN: f64 = 150.0;
-const TOP: f64 = 50.0;
-const BOTTOM: f64 = 50.0;
+const TOP_MARGIN: f64 = 50.0;
+const BOTTOM_MARGIN: f64 = 50.0;
 /// Approximate number of labels of an axis.
 const TICKS: f64 = 6.0;
 /// Maximum number of points: a larger drawing is slow to open.
@@ -29,7 +29,7 @@ pub(super) fn draw(report: &Report) -> String {
         WIDTH - RIGHT_MARGIN,
     );
     let latencies = report.samples.iter().map(|sample| milliseconds(sample.latency()));
-    let y = Axis::new(latencies, HEIGHT - BOTTOM, TOP);
+    let y = Axis::new(latencies, HEIGHT - BOTTOM_MARGIN, TOP_MARGIN);
     let target = &report.target;
     let title = format!(
         "{} at {}: {} of {} requests succeeded",
@@ -42,7 +42,7 @@ pub(super) fn draw(report: &Report) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
          font-size=\"13\">\n<title>{title}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
     );
-    text(&mut svg, LEFT_MARGIN, TOP / 2.0, "start", &title);
+    text(&mut svg, LEFT_MARGIN, TOP_MARGIN / 2.0, "start", &title);
     axes(&mut svg, &x, &y);
     for sample in samples_to_draw(&report.samples) {
         let (cx, cy) = (x.at(sample.start.as_secs_f64()), y.at(milliseconds(sample.latency())));
@@ -65,7 +65,8 @@ pub(super) fn draw(report: &Report) -> String {
         text(&mut svg, end + 6.0, last_label, "start", &format!("{name} {value:.2} ms"));
     }
     for (offset, color, name) in [(0.0, SUCCESS, "success"), (20.0, FAILURE, "failure")] {
-        let (marker_x, height) = (WIDTH - RIGHT_MARGIN + 12.0, HEIGHT - BOTTOM + 20.0 + offset);
+        let (marker_x, height) =
+            (WIDTH - RIGHT_MARGIN + 12.0, HEIGHT - BOTTOM_MARGIN + 20.0 + offset);
         let _ =
             writeln!(svg, "<circle cx=\"{marker_x}\" cy=\"{height}\" r=\"4\" fill=\"{color}\"/>");
         text(&mut svg, marker_x + 10.0, height + 4.0, "start", name);
@@ -97,9 +98,9 @@ fn samples_to_draw(samples: &[Sample]) -> Vec<&Sample> {
 
 /// Draws both axes with their labels.
 fn axes(svg: &mut String, x: &Axis, y: &Axis) {
-    let (end, baseline) = (WIDTH - RIGHT_MARGIN, HEIGHT - BOTTOM);
+    let (end, baseline) = (WIDTH - RIGHT_MARGIN, HEIGHT - BOTTOM_MARGIN);
     line(svg, [LEFT_MARGIN, baseline, end, baseline], LINE);
-    line(svg, [LEFT_MARGIN, baseline, LEFT_MARGIN, TOP], LINE);
+    line(svg, [LEFT_MARGIN, baseline, LEFT_MARGIN, TOP_MARGIN], LINE);
     for value in x.ticks() {
         line(svg, [x.at(value), baseline, x.at(value), baseline + 5.0], LINE);
         text(svg, x.at(value), baseline + 20.0, "middle", &x.label(value));
@@ -115,7 +116,7 @@ fn axes(svg: &mut String, x: &Axis, y: &Axis) {
         "middle",
         "start of the request, in seconds",
     );
-    text(svg, 8.0, TOP - 8.0, "start", "response time, in ms");
+    text(svg, 8.0, TOP_MARGIN - 8.0, "start", "response time, in ms");
 }
 
 fn line(svg: &mut String, [x1, y1, x2, y2]: [f64; 4], color: &str) {
@@ -237,7 +238,7 @@ mod tests {
         assert_eq!(plotted.len(), MAX_POINTS);
         assert_eq!(plotted.iter().filter(|sample| sample.call == 1).count(), 1);
         assert_eq!(plotted.iter().filter(|sample| !sample.code.is_success()).count(), 3);
-        // Successes from the whole time.
+        // Successes from the whole run.
         let late = plotted.iter().filter(|sample| sample.call >= 6_000).count();
         assert!((2_000..3_000).contains(&late), "{late}");
     }

@@ -141,7 +141,7 @@ fn measure(
     let reference = Reference::new(&TEXT.join(" "), words(), Some(WORDS_PER_SECOND))?;
     let watch = Stopwatch::start();
     let results = scorer.score(Ok(&reference), candidates);
-    let times = watch.stop();
+    let times = watch.elapsed();
     anyhow::ensure!(
         results.len() == candidates.len(),
         "scored {} of {} candidates",

@@ -212,7 +212,7 @@ struct Progress {
     chars: usize,
     /// Number of recognitions in progress, and the time at which that number last rose above 0.
     active: usize,
-    since: Option<Instant>,
+    busy_since: Option<Instant>,
     busy: Duration,
 }
 
@@ -237,7 +237,7 @@ fn measure(
         });
         results.collect::<anyhow::Result<()>>()
     })?;
-    let (wall_sec, cpu_sec) = watch.stop();
+    let (wall_sec, cpu_sec) = watch.elapsed();
     let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
     let stt_sec = progress.busy.as_secs_f64();
     Ok(Figures {
@@ -270,15 +270,14 @@ fn transcribe(
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
             progress.decode += start.elapsed();
             progress.active += 1;
-            progress.since.get_or_insert_with(Instant::now);
+            progress.busy_since.get_or_insert_with(Instant::now);
         }
         let recognition = recognizer.recognize(&samples);
         let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.active -= 1;
         if progress.active == 0 {
-            let decode_start = progress.since.take();
-            progress.busy +=
-                decode_start.map(|decode_start| decode_start.elapsed()).unwrap_or_default();
+            let busy_since = progress.busy_since.take();
+            progress.busy += busy_since.map(|since| since.elapsed()).unwrap_or_default();
         }
         let transcript = recognition?.transcript;
         progress.words += transcript.words.len();

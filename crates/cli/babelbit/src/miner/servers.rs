@@ -398,7 +398,7 @@ mod tests {
 
     /// Columns: options · start of the error; none if the options are accepted
     #[test]
-    fn the_timeout_of_a_call_fits_into_a_frame() {
+    fn call_timeout_above_frame_limit_is_rejected() {
         let urls = ["--stt-url", "http://h/v1", "--tts-url", "http://h/v1"];
         for (options, expected) in [
             (&[][..], None),
@@ -582,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_and_urls_are_checked() {
+    fn malformed_timeouts_and_urls_are_rejected() {
         for (text, milliseconds) in [("0.8", 800), ("600", 600_000)] {
             assert_eq!(timeout(text), Ok(Duration::from_millis(milliseconds)));
         }

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_languages_and_thresholds_are_refused_by_name() {
+    fn invalid_option_values_are_named_in_the_error() {
         for (option, value) in
             [("--source-language", "xx"), ("--source-language", "FR"), ("--frame-threshold", "201")]
         {

@@ -132,12 +132,12 @@ fn observe(progress: &ProgressBar, event: &RunEvent) {
     }
 }
 
-fn show(report: &RunReport, metrics: bool, context: &Context) -> anyhow::Result<()> {
+fn show(report: &RunReport, has_metrics: bool, context: &Context) -> anyhow::Result<()> {
     if context.json {
         context.print_json(report)?;
     } else {
         context.print(&leaderboard::challenge(report))?;
-        if metrics {
+        if has_metrics {
             context.print(&leaderboard::field_metrics(report))?;
         }
     }

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accounts_have_addresses_and_development_accounts_names() {
+    fn account_is_parsed_from_address_or_development_name() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
         assert_eq!("//Alice".parse(), alice.parse::<Account>());
         assert_eq!("//Alice".parse::<Account>().unwrap().to_string(), alice);

@@ -56,8 +56,8 @@ impl Shielded {
         follow: Follow,
         lease: NonceLease,
     ) -> (Outcome, Outcome) {
-        let included = Follow { until: Until::Included, ..follow };
-        let outer = chain.submit_leased(&self.outer, included, Some(lease)).await;
+        let until_included = Follow { until: Until::Included, ..follow };
+        let outer = chain.submit_leased(&self.outer, until_included, Some(lease)).await;
         let inner =
             if outer.is_success() { self.track(chain, follow).await } else { outer.clone() };
         (outer, inner)

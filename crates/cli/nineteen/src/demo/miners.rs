@@ -18,7 +18,9 @@ use taonet_lm::server::router;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_images::{PaintRequest, paint, worker_answer};
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, ServedTask, miner_router};
-use taonet_nineteen_transport::{FiberRules, MAX_REQUEST, MinerHandshake, RsaKey, signed_requests};
+use taonet_nineteen_transport::{
+    FiberRules, MAX_REQUEST_BYTES, MinerHandshake, RsaKey, signed_requests,
+};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
@@ -168,7 +170,7 @@ async fn register(
     shutdown: &Shutdown,
 ) -> anyhow::Result<DemoMiner> {
     let keypair = Keypair::from_uri(&format!("//nineteen//{}", behaviour.name()))?;
-    let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
+    let limits = Limits { body_bytes: MAX_REQUEST_BYTES, ..Limits::default() };
     let signed = signed_requests(keypair.hotkey(), FiberRules::Strict)
         .policy(Policy::only([validator.hotkey()]));
     let signed = signed.limits(limits).build();

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_the_reference_name_its_database() {
+    fn reference_variables_form_the_database_url() {
         let login = "POSTGRES_USER=user\nPOSTGRES_PASSWORD=p@ss/%41\nPOSTGRES_DB=19_db\n";
         let database = "postgres://user:p%40ss%2F%2541@";
         for (more, host, expected) in [

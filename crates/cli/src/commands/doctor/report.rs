@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_code_and_document_report_the_first_fault() {
+    fn fault_sets_exit_code_and_document() {
         for check in Check::ALL {
             let mut report = Report::default();
             report.extend([

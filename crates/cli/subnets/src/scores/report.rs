@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_the_log_follow_those_of_the_record() {
+    fn log_fields_are_added_to_their_step() {
         let mut report = report(2);
         let newest = report.steps.first_mut().unwrap();
         newest.fields.insert("question".to_owned(), json!("What?"));

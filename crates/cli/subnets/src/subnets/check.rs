@@ -528,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_match_the_public_networks() {
+    fn durations_assume_blocks_of_12_seconds() {
         for (blocks, text) in
             [(0, "0 blocks (0 min)"), (360, "360 blocks (72 min)"), (7_200, "7200 blocks (24.0 h)")]
         {

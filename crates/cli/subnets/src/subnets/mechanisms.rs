@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn mechanisms_without_a_share_receive_no_emission() {
+    fn effective_shares_default_to_equal_parts() {
         for (stored, count, expected) in [
             (None, 2, &[32_767, 32_767][..]),
             (Some(vec![65_535]), 2, &[65_535, 0]),

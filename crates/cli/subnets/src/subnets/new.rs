@@ -82,7 +82,7 @@ enum NameError {
         "expected lowercase letters, digits and single hyphens, with a letter first, such as my-subnet"
     )]
     Characters,
-    #[error("expected at most {} characters", MAX_NAME)]
+    #[error("expected at most {} characters", MAX_NAME_LENGTH)]
     Length,
     #[error("`{0}` is a word of the Rust language, or the name of one of its types or crates")]
     Reserved(String),
@@ -94,7 +94,7 @@ enum NameError {
 
 /// Longest name of a package: the systemd unit runs as the user of this name, and Linux has no
 /// longer ones.
-const MAX_NAME: usize = 31;
+const MAX_NAME_LENGTH: usize = 31;
 
 /// Words that cannot be the name of a crate: keywords, primitive types, crates of the compiler, and
 /// names that Cargo refuses.
@@ -116,7 +116,7 @@ impl FromStr for PackageName {
         {
             return Err(NameError::Characters);
         }
-        if text.len() > MAX_NAME {
+        if text.len() > MAX_NAME_LENGTH {
             return Err(NameError::Length);
         }
         if RESERVED.split(' ').any(|word| word == text) {
@@ -524,7 +524,7 @@ mod tests {
     /// Columns: name · error
     #[test]
     fn invalid_package_names_are_errors() {
-        for name in ["demo", "my-subnet", "a1-b2", &"a".repeat(MAX_NAME)] {
+        for name in ["demo", "my-subnet", "a1-b2", &"a".repeat(MAX_NAME_LENGTH)] {
             assert_eq!(name.parse::<PackageName>(), Ok(PackageName(name.to_owned())));
         }
         let reserved = |name: &str| NameError::Reserved(name.to_owned());

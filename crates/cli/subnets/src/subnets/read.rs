@@ -116,8 +116,7 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
             (
                 "pool",
                 format!(
-                    "{} TAO, {} alpha; {} alpha outside the \
-                pool",
+                    "{} TAO, {} alpha; {} alpha outside the pool",
                     subnet.tao_in, subnet.alpha_in, subnet.alpha_out
                 ),
             ),

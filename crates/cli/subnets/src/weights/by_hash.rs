@@ -82,8 +82,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
     warn_of_zeros(&rounded_uids, context);
     if args.save.exists() {
         let text = format!(
-            "{} already exists and may belong to a different commit\nhint: choose a new \
-            file",
+            "{} already exists and may belong to a different commit\nhint: choose a new file",
             args.save.display()
         );
         return Err(ClassifiedError::usage(text));

@@ -108,15 +108,15 @@ fn stake(input: &EpochInput, epoch: &Epoch) -> String {
     let mut table = table(&YUMA_STAKE);
     let neurons = input.stake.iter().zip(&epoch.stake).zip(&epoch.active).zip(&epoch.permits);
     let neurons = neurons.zip(&epoch.new_permits).zip(&epoch.active_stake).enumerate();
-    for (uid, (((((rao, share), active), permit), next), counted)) in neurons {
+    for (uid, (((((rao, share), active), permit), new_permit), active_stake)) in neurons {
         table.add_row([
             uid.to_string(),
             rao.to_string(),
             decimal(share.to_f64()),
             yes_or_no(*active).to_owned(),
             yes_or_no(*permit).to_owned(),
-            yes_or_no(*next).to_owned(),
-            decimal(counted.to_f64()),
+            yes_or_no(*new_permit).to_owned(),
+            decimal(active_stake.to_f64()),
         ]);
     }
     section("1. Stake S and active stake", &table)

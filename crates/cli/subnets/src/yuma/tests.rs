@@ -63,7 +63,7 @@ fn every_step_is_printed_in_order() {
 }
 
 #[test]
-fn the_classic_formulation_has_its_own_quantities() {
+fn classic_document_has_its_quantities() {
     let options = ["--classic", "--rho", "20", "--kappa", "0.4"];
     let epoch = yuma(&case("bonds_1"), &options, true).document();
     for key in ["rank", "trust", "consensus", "incentive", "bonds", "dividends", "emission"] {

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_announced_call_has_a_name_or_bytes() {
+    fn announced_call_is_parsed_from_name_or_bytes() {
         let named = AnnouncedCall::Named { pallet: "System".to_owned(), name: "remark".to_owned() };
         assert_eq!("System.remark".parse(), Ok(named));
         assert_eq!("0x00000411".parse(), Ok(AnnouncedCall::Encoded(vec![0, 0, 4, 17])));

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_confirmation_shows_the_limit() {
+    fn confirmation_shows_the_price_limit() {
         let limit =
             |allow_partial| Some(PriceLimit { price: Rao::new(105_000_000), allow_partial });
         for (limit, text) in [

@@ -244,7 +244,7 @@ mod tests {
 
     /// A partly written key keeps its mnemonic file, since only the mnemonic can restore the key.
     #[test]
-    fn the_mnemonic_file_is_removed_unless_the_key_was_written() {
+    fn mnemonic_file_is_removed_if_no_key_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let write = WriteArgs { crypto_type: CryptoType::Sr25519, overwrite: false };
         let new = NewKeyArgs { n_words: WordCount::try_from(12).unwrap(), write };

@@ -48,10 +48,7 @@ pub(crate) fn run(args: &FaucetArgs, context: &Context) -> anyhow::Result<()> {
             json!({ "from": args.submit.coldkey(&sender), "to": to.id(), "amount_rao": amount });
         let plan = Plan::new(
             calls::transfer_keep_alive(to.id(), amount),
-            format!(
-                "Transfer {amount} TAO from {SENDER_URI} to \
-                {to}"
-            ),
+            format!("Transfer {amount} TAO from {SENDER_URI} to {to}"),
             details,
         );
         args.submit.submit(&chain, &sender, plan, context).await

@@ -27,7 +27,7 @@ struct Key {
     secret: SecretState,
     path: PathBuf,
     /// File mode, if group or others can read the file.
-    open_mode: Option<u32>,
+    exposed_mode: Option<u32>,
     /// Backups of overwritten keys.
     backups: Vec<Backup>,
 }
@@ -76,9 +76,9 @@ impl Key {
         path: PathBuf,
     ) -> Self {
         let stored = (secret != SecretState::Absent).then(|| StoredKey::read(&path).ok()).flatten();
-        let open_mode = stored.as_ref().and_then(StoredKey::exposed);
+        let exposed_mode = stored.as_ref().and_then(StoredKey::exposed_mode);
         let backups = stored.map(|stored| stored.backups()).unwrap_or_default();
-        Self { role, name, public, mismatch, secret, path, open_mode, backups }
+        Self { role, name, public, mismatch, secret, path, exposed_mode, backups }
     }
 }
 
@@ -98,7 +98,7 @@ fn document(key: &Key) -> Value {
         "encryption": encryption,
         "path": key.path,
         "backups": key.backups.iter().map(backup_document).collect::<Vec<_>>(),
-        "open_to_others": key.open_mode.map(|mode| format!("{mode:o}")),
+        "open_to_others": key.exposed_mode.map(|mode| format!("{mode:o}")),
     })
 }
 
@@ -133,11 +133,11 @@ fn storage_text(key: &Key) -> String {
         other => other.name().to_owned(),
     };
     let open = key
-        .open_mode
+        .exposed_mode
         .map(|mode| format!(", readable by others (mode {mode:o})"))
         .unwrap_or_default();
     let text = protection + &open;
-    let has_warning = key.open_mode.is_some()
+    let has_warning = key.exposed_mode.is_some()
         || key.secret == SecretState::Unreadable
         || (key.role == "coldkey" && key.secret == SecretState::Plain);
     if has_warning { console::style(text).yellow().to_string() } else { text }

@@ -125,20 +125,16 @@ pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::R
 
 pub(crate) fn run_coldkeypub(args: &RegenColdkeypubArgs, context: &Context) -> anyhow::Result<()> {
     let wallet = args.wallet_args.wallet()?;
-    let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context(
-        "--ss58 is not a valid address or public \
-        key",
-    )?;
+    let key = PublicKey::parse(&args.ss58, args.write.crypto_type)
+        .context("--ss58 is not a valid address or public key")?;
     let written = wallet.write_coldkeypub(key, args.write.overwrite()).map_err(not_written)?;
     written_key::report(&wallet, &[WrittenKey::new("coldkeypub", key, false, written)], context)
 }
 
 pub(crate) fn run_hotkeypub(args: &RegenHotkeypubArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.wallet_args.wallet()?, args.wallet_args.name()?);
-    let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context(
-        "--ss58 is not a valid address or public \
-        key",
-    )?;
+    let key = PublicKey::parse(&args.ss58, args.write.crypto_type)
+        .context("--ss58 is not a valid address or public key")?;
     let written =
         wallet.write_hotkeypub(&hotkey, key, args.write.overwrite()).map_err(not_written)?;
     written_key::report(
@@ -217,11 +213,7 @@ fn from_mnemonic(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
 fn from_seed(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
     let bytes = from_hex(text)?;
     let Ok(seed) = bytes.as_slice().try_into() else {
-        bail!(
-            "expected a seed of 64 hex digits, not \
-        {}",
-            2 * bytes.len()
-        )
+        bail!("expected a seed of 64 hex digits, not {}", 2 * bytes.len())
     };
     Ok(Keyfile::from_seed(seed, scheme))
 }

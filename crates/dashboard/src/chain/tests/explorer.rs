@@ -224,7 +224,7 @@ async fn blocks_are_shown_by_number_and_hash() {
 }
 
 #[tokio::test]
-async fn an_account_has_its_stakes_proxies_and_calls() {
+async fn account_page_shows_stakes_proxies_and_calls() {
     let (chain, section, router) = pages().await;
     let (node, reads) = node(&chain, Duration::ZERO);
     let connected = section.source.reader.connect(node);
@@ -264,7 +264,7 @@ async fn an_account_has_its_stakes_proxies_and_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_node_delays_pages_for_three_seconds() {
+async fn slow_node_delays_pages_by_at_most_three_seconds() {
     let (chain, section, router) = pages().await;
     let (node, reads) = node(&chain, Duration::from_mins(1));
     let _connected = section.source.reader.connect(node);
@@ -276,9 +276,9 @@ async fn a_slow_node_delays_pages_for_three_seconds() {
         sleep(Duration::from_secs(1)).await;
         assert_eq!(reads.lock().unwrap().len(), 8, "reads at the same time");
     };
-    let (answers, ()) =
+    let (responses, ()) =
         tokio::join!(join_all(paths.iter().map(|path| escaped_page(&router, path))), halfway);
-    for (status, body) in answers {
+    for (status, body) in responses {
         assert!(status == 200 && body.contains("did not respond within 3 s"), "{body}");
     }
     assert_eq!(start.elapsed().as_secs(), 3);
@@ -294,7 +294,7 @@ async fn a_slow_node_delays_pages_for_three_seconds() {
 }
 
 #[tokio::test]
-async fn a_subnet_has_its_pools_schedule_and_neurons() {
+async fn subnet_page_shows_pool_schedule_and_neurons() {
     let (chain, section, router) = pages().await;
     let (node, _) = node(&chain, Duration::ZERO);
     let connected = section.source.reader.connect(node);
@@ -335,7 +335,7 @@ async fn a_subnet_has_its_pools_schedule_and_neurons() {
 }
 
 #[tokio::test]
-async fn storage_is_read_by_its_keys() {
+async fn storage_page_shows_entries_of_the_given_keys() {
     let (chain, section, router) = pages().await;
     let (node, _) = node(&chain, Duration::ZERO);
     let _connected = section.source.reader.connect(node);
@@ -425,7 +425,7 @@ async fn earlier_blocks_are_read_in_the_background() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_chain_is_shown_before_its_subnet_exists() {
+async fn chain_is_shown_before_the_subnet_exists() {
     let chain = MockChain::default();
     chain.mine(3);
     let (changes, section) = (Changes::default(), ChainSection::new(NETUID));
@@ -449,7 +449,7 @@ async fn the_chain_is_shown_before_its_subnet_exists() {
 }
 
 #[test]
-fn reverted_blocks_and_the_oldest_large_ones_are_dropped() {
+fn reverted_blocks_and_blocks_beyond_limits_are_dropped() {
     let block = |number: u32| Block {
         number: BlockNumber::new(number),
         hash: BlockHash::from_bytes([number as u8; 32]),
@@ -487,7 +487,7 @@ async fn cached_block_numbers(chain: &MockChain, section: &ChainSection) -> Vec<
 }
 
 #[tokio::test]
-async fn reverted_branch_is_dropped_once_the_chain_is_longer() {
+async fn cached_blocks_and_epochs_of_a_reverted_branch_are_dropped() {
     let (chain, changes, section) =
         (MockChain::default(), Changes::default(), ChainSection::new(NETUID));
     let epochs =

@@ -265,8 +265,8 @@ impl Challenge for HangingChallenge {
     }
 }
 
-/// A stop drops the step, as the loop of steps does. `interrupted_update_is_atomic` covers the
-/// rest of a step.
+/// The step is dropped, as at shutdown. `interrupted_update_is_atomic` covers the update of the
+/// scores, the last part of a step.
 #[tokio::test]
 async fn interrupted_step_is_repeated_and_counted_once() {
     for part in [StepPart::Request, StepPart::Query, StepPart::Rewards] {
@@ -314,7 +314,7 @@ async fn every_miner_of_a_full_subnet_is_queried() {
 }
 
 #[tokio::test]
-async fn step_of_a_subnet_without_neurons_changes_nothing() {
+async fn step_without_neurons_changes_no_score() {
     let fixture = Fixture::new().await;
     let report = fixture.steps(Behaviour::Works, 1, vec![]).await.step().await.unwrap();
     assert!(

@@ -105,7 +105,7 @@ async fn era_ended_in_unfinalized_block_does_not_expire() {
 }
 
 #[tokio::test]
-async fn a_commit_that_moves_to_a_later_epoch_is_revealed_later() {
+async fn commit_reincluded_in_later_epoch_is_revealed_later() {
     let (mut fixture, submitter, first) =
         included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
     assert_eq!(first.intent.commit_epoch, Some(7));
@@ -148,15 +148,15 @@ async fn permanently_reverted_commit_is_not_revealed() {
 
 #[tokio::test]
 async fn pruned_blocks_are_identified_by_hash() {
-    for is_undone in [false, true] {
+    for is_reverted in [false, true] {
         let (fixture, submitter, _) = included(None).await;
-        if is_undone {
+        if is_reverted {
             fixture.chain.revert(1);
         }
         fixture.chain.mine(400);
         fixture.chain.prune(BlockNumber::new(390));
         let end = advance(&submitter).await;
-        let expected = if is_undone {
+        let expected = if is_reverted {
             (State::Lost, IntentState::Missed)
         } else {
             (State::Finalized, IntentState::Done)

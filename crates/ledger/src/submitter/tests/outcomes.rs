@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn extrinsic_of_unknown_outcome_is_resent() {
-    for script in [Script::LoseRequest, Script::LoseAnswer, Script::Drop] {
+    for script in [Script::LoseRequest, Script::LoseResponse, Script::Drop] {
         let fixture = Fixture::plain();
         let submitter = fixture.start().await;
         fixture.chain.script([script.clone()]);
@@ -31,7 +31,7 @@ async fn unreachable_chain_signs_nothing() {
 }
 
 #[tokio::test]
-async fn reverted_block_changes_the_state() {
+async fn included_extrinsic_is_done_once_final() {
     let fixture = Fixture::plain();
     fixture.chain.set_finality_lag(3);
     let submitter = fixture.start().await;

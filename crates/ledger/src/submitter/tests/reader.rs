@@ -4,7 +4,7 @@ use super::*;
 use crate::{IntentState, LedgerError, LedgerReader};
 
 #[tokio::test]
-async fn an_open_ledger_is_read_with_the_times_of_its_states() {
+async fn reader_returns_records_of_an_open_ledger() {
     let mut fixture = Fixture::plain();
     let missing = LedgerReader::open(&fixture.path().join("elsewhere")).await.unwrap_err();
     assert!(matches!(missing, LedgerError::Missing(_)), "{missing}");
@@ -40,7 +40,7 @@ async fn an_open_ledger_is_read_with_the_times_of_its_states() {
 }
 
 #[tokio::test]
-async fn a_ledger_of_another_version_is_rejected() {
+async fn ledger_of_another_version_is_rejected() {
     let fixture = Fixture::plain();
     drop(fixture.start().await);
     let ledger = Ledger::open(fixture.path()).await.unwrap();

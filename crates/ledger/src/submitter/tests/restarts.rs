@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_commit_by_hash_is_revealed_after_a_restart_in_its_epoch() {
+async fn hash_commit_is_revealed_after_a_restart() {
     let mut fixture = Fixture::by_hash();
     let submitter = fixture.start().await;
     let commit = submitter.submit(fixture.weights().await).await.unwrap();
@@ -25,7 +25,7 @@ async fn a_commit_by_hash_is_revealed_after_a_restart_in_its_epoch() {
 }
 
 #[tokio::test]
-async fn a_reveal_whose_epoch_is_over_is_missed() {
+async fn reveal_after_its_epoch_is_missed() {
     let mut fixture = Fixture::by_hash();
     let submitter = fixture.start().await;
     submitter.submit(fixture.weights().await).await.unwrap();
@@ -37,7 +37,7 @@ async fn a_reveal_whose_epoch_is_over_is_missed() {
 }
 
 #[tokio::test]
-async fn a_refused_reveal_can_be_retried_in_its_epoch() {
+async fn refused_reveal_can_be_retried_in_its_epoch() {
     let mut fixture = Fixture::by_hash();
     let submitter = fixture.start().await;
     let commit = submitter.submit(fixture.weights().await).await.unwrap();

@@ -49,7 +49,7 @@ async fn upgrade_between_signing_and_sending_is_detected() {
 #[tokio::test]
 async fn extrinsic_included_before_upgrade_is_done() {
     let fixture = Fixture::plain();
-    fixture.chain.script([Script::LoseAnswer]);
+    fixture.chain.script([Script::LoseResponse]);
     let submitter = fixture.start().await;
     submitter.submit(fixture.weights().await).await.unwrap();
     fixture.chain.set_spec_version(2);

@@ -71,8 +71,8 @@ async fn serve(stream: TcpStream, chain: MockChain) -> Option<()> {
         if stream.read_line(&mut line).await.ok()? == 0 {
             return None;
         }
-        let answer = answer(&chain, serde_json::from_str(&line).unwrap()).await;
-        stream.write_all(format!("{answer}\n").as_bytes()).await.ok()?;
+        let response = respond(&chain, serde_json::from_str(&line).unwrap()).await;
+        stream.write_all(format!("{response}\n").as_bytes()).await.ok()?;
         stream.flush().await.ok()?;
     }
 }
@@ -85,8 +85,10 @@ fn with_foreign_calls(mut state: HotkeyState, chain: &MockChain) -> HotkeyState 
         if text.contains("reveal_mechanism_weights") {
             state.commits.remove(0);
         } else if let Some((_, hash)) = text.split_once("commit_hash") {
-            let numbers =
-                hash.split("U128(").skip(1).filter_map(|rest| rest.split_once(')')?.0.parse().ok());
+            let numbers = hash
+                .split("U128(")
+                .skip(1)
+                .filter_map(|remaining| remaining.split_once(')')?.0.parse().ok());
             let bytes: Vec<u8> = numbers.collect();
             state.commits.push(bytes.try_into().unwrap());
         }
@@ -94,8 +96,8 @@ fn with_foreign_calls(mut state: HotkeyState, chain: &MockChain) -> HotkeyState 
     state
 }
 
-async fn answer(chain: &MockChain, question: RemoteRequest) -> Value {
-    let json = match question {
+async fn respond(chain: &MockChain, request: RemoteRequest) -> Value {
+    let json = match request {
         RemoteRequest::Head => serde_json::to_value(chain.head().await.unwrap()),
         RemoteRequest::FinalizedHead => serde_json::to_value(chain.finalized_head().await.unwrap()),
         RemoteRequest::BlockHash(number) => {
@@ -133,15 +135,15 @@ impl RemoteChain {
         Self { stream: Mutex::new(BufStream::new(stream)) }
     }
 
-    async fn ask<T: for<'de> Deserialize<'de>>(&self, question: &RemoteRequest) -> T {
+    async fn ask<T: for<'de> Deserialize<'de>>(&self, request: &RemoteRequest) -> T {
         let mut stream = self.stream.lock().await;
-        let mut line = serde_json::to_string(question).unwrap();
+        let mut line = serde_json::to_string(request).unwrap();
         line.push('\n');
         stream.write_all(line.as_bytes()).await.unwrap();
         stream.flush().await.unwrap();
-        let mut answer = String::new();
-        stream.read_line(&mut answer).await.unwrap();
-        serde_json::from_str(&answer).unwrap()
+        let mut response = String::new();
+        stream.read_line(&mut response).await.unwrap();
+        serde_json::from_str(&response).unwrap()
     }
 }
 

@@ -72,7 +72,7 @@ fn control_tokens_with_known_end_texts_stop_generation() {
     let tokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|end|>"].map(str::to_owned);
     let kinds = ("tokenizer.ggml.token_type", MetadataValue::Integers(&[3, 3, 3, 1]));
     let file = open(&[("tokenizer.ggml.tokens", MetadataValue::Texts(&tokens)), kinds]).unwrap();
-    assert_eq!(file.ends().into_iter().collect::<Vec<_>>(), [0, 2], "the last one is a text");
+    assert_eq!(file.end_tokens().into_iter().collect::<Vec<_>>(), [0, 2], "the last one is a text");
 }
 
 /// Opens a file with one matrix `w`.

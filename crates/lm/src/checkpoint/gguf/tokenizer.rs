@@ -75,14 +75,14 @@ impl Gguf {
     }
 
     /// Returns the tokens that end an answer by their text, unless they are normal texts.
-    pub(in crate::checkpoint) fn ends(&self) -> BTreeSet<u32> {
+    pub(in crate::checkpoint) fn end_tokens(&self) -> BTreeSet<u32> {
         let (tokens, kinds) = (self.texts(TOKENS), self.integers("tokenizer.ggml.token_type"));
         let kinds = kinds.unwrap_or_default().iter();
-        let ends = (0..).zip(tokens.unwrap_or_default().iter().zip(kinds));
-        let ends = ends.filter(|(_, (text, kind))| {
+        let all_tokens = (0..).zip(tokens.unwrap_or_default().iter().zip(kinds));
+        let end_tokens = all_tokens.filter(|(_, (text, kind))| {
             [CONTROL, USER_DEFINED].contains(*kind) && END_TOKENS.contains(&text.as_str())
         });
-        ends.map(|(id, _)| id).collect()
+        end_tokens.map(|(id, _)| id).collect()
     }
 
     fn byte_level(&self, tokens: &[String], rule: &PreTokenizer) -> Result<Value, LoadError> {

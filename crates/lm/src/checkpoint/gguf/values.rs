@@ -53,10 +53,9 @@ mod tests {
 
     use super::*;
 
-    /// A tensor with one number that is not finite has non-finite scales in every format: all other
-    /// bytes may change without effect.
+    /// In every format, a block has non-finite values only if one of its scales is non-finite.
     #[test]
-    fn non_finite_scales_are_found_in_every_format() {
+    fn non_finite_scales_are_detected_in_every_format() {
         for format in [
             GgmlDType::Q4_0,
             GgmlDType::Q4_1,

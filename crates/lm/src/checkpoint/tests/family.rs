@@ -158,8 +158,8 @@ fn begin_token_of_a_gguf_file_matches_the_tokenizer() {
         model
             .metadata
             .extend(adds_begin.map(|adds| ("tokenizer.ggml.add_bos_token", Metadata::Bool(adds))));
-        let begin = model.open_gguf().unwrap().vocabulary().begin();
-        assert_eq!(begin, expected, "{kind}, add_bos_token {adds_begin:?}");
+        let begin_token = model.open_gguf().unwrap().vocabulary().begin_token();
+        assert_eq!(begin_token, expected, "{kind}, add_bos_token {adds_begin:?}");
     }
 }
 
@@ -175,7 +175,7 @@ fn gguf_file_and_directory_of_qwen_are_the_same_model() {
         for model in [&directory, &gguf] {
             assert_eq!(model.llama().architecture(), name);
             // The tokenizers of Qwen add no begin token, whatever the configuration says.
-            assert_eq!(model.vocabulary().begin(), None);
+            assert_eq!(model.vocabulary().begin_token(), None);
         }
         let expected = next(&directory);
         assert!(largest_difference(&next(&gguf), &expected) < 1e-4, "{kind}");
@@ -239,7 +239,7 @@ fn unsupported_form_of_qwen_is_reported() {
 
 /// The computation itself is compared with the formulas in the tests of [`Llama`](crate::Llama).
 #[test]
-fn gguf_file_of_gemma_has_all_its_tensors() {
+fn every_tensor_of_a_gemma_gguf_file_is_used() {
     let mut gemma = TestModel::new("gemma3");
     let model = gemma.open_gguf().unwrap();
     assert_eq!(model.llama().architecture(), "Gemma 3");
@@ -274,7 +274,7 @@ fn gguf_file_of_gemma_can_state_its_local_layers() {
 
 /// A window that is longer than every context hides nothing.
 #[test]
-fn impossible_sliding_window_of_gemma_is_ignored() {
+fn sliding_window_of_gemma_beyond_the_context_is_ignored() {
     let mut gemma = TestModel::new("gemma3");
     let field = "gemma3.attention.sliding_window";
     gemma.metadata = vec![(field, Metadata::U32(64))];

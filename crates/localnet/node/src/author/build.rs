@@ -1,4 +1,4 @@
-//! Block building: initialisation, inherents, the pool's extrinsics, finalization.
+//! Block building: initialization, inherents, the pool's extrinsics, finalization.
 
 use codec::{Decode, Encode};
 use sp_core::H256;
@@ -271,14 +271,14 @@ fn apply_queued(
     shield_key: &ShieldKey,
 ) -> (Vec<usize>, Vec<(usize, SkipReason)>) {
     let (mut included, mut skipped, mut overweight) = (Vec::new(), Vec::new(), 0);
-    for (position, call) in queued.iter().enumerate() {
+    for (position, extrinsic) in queued.iter().enumerate() {
         if overweight >= MAX_OVERWEIGHT_EXTRINSICS {
             break;
         }
-        match draft.apply(&call.bytes) {
+        match draft.apply(&extrinsic.bytes) {
             Ok(Ok(_)) => {
                 included.push(position);
-                if let Some(inner) = shield::decrypt(&call.bytes, shield_key) {
+                if let Some(inner) = shield::decrypt(&extrinsic.bytes, shield_key) {
                     apply_shielded(draft, &inner);
                 }
             }
@@ -290,11 +290,19 @@ fn apply_queued(
                 skipped.push((position, SkipReason::Deferred));
             }
             Ok(Err(error)) => {
-                tracing::debug!(hash = ?call.hash, %error, "pooled extrinsic is no longer valid");
+                tracing::debug!(
+                    hash = ?extrinsic.hash,
+                    %error,
+                    "pooled extrinsic is no longer valid"
+                );
                 skipped.push((position, SkipReason::Invalid));
             }
             Err(error) => {
-                tracing::error!(hash = ?call.hash, %error, "extrinsic rolled back and dropped");
+                tracing::error!(
+                    hash = ?extrinsic.hash,
+                    %error,
+                    "extrinsic rolled back and dropped"
+                );
                 skipped.push((position, SkipReason::Invalid));
             }
         }

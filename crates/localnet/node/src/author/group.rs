@@ -54,9 +54,9 @@ impl Group {
         for PendingBlock { block, included } in self.pending {
             let hash = block.head.hash;
             chain.publish(block);
-            for call in included {
-                call.watcher.send(TxEvent::InBlock(hash));
-                call.watcher.send(TxEvent::Finalized(hash));
+            for extrinsic in included {
+                extrinsic.watcher.send(TxEvent::InBlock(hash));
+                extrinsic.watcher.send(TxEvent::Finalized(hash));
             }
         }
         Ok(())
@@ -64,8 +64,8 @@ impl Group {
 
     /// Reports the extrinsics of uncommitted blocks as dropped.
     pub(super) fn drop_extrinsics(self) {
-        for call in self.pending.into_iter().flat_map(|pending| pending.included) {
-            call.watcher.send(TxEvent::Dropped);
+        for extrinsic in self.pending.into_iter().flat_map(|pending| pending.included) {
+            extrinsic.watcher.send(TxEvent::Dropped);
         }
     }
 }

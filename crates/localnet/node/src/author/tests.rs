@@ -27,7 +27,7 @@ fn author_on(store: Store) -> Author {
 /// Bytes that are not an extrinsic make the runtime panic: all changes are rolled back, and the
 /// block is still produced.
 #[test]
-fn panicking_call_is_dropped_without_effect_on_the_block() {
+fn panicking_extrinsic_leaves_block_unchanged() {
     let (mut one, mut other) = (author(), author());
     let hash = H256::repeat_byte(7);
     let mut events = one.chain.pool.insert_unvalidated(hash, vec![1, 2, 3]);
@@ -52,14 +52,14 @@ fn stopping_author_commits_finished_blocks() {
 #[test]
 fn command_is_cancelled_when_its_caller_disconnects() {
     let mut author = author();
-    let (reply, answer) = oneshot::channel();
+    let (reply, receiver) = oneshot::channel();
     let (_, mut events) = author.chain.subscribe();
     let chain = author.chain.clone();
     let caller = std::thread::spawn(move || {
         while events.try_recv().is_err() {
             std::thread::yield_now();
         }
-        drop(answer);
+        drop(receiver);
         chain.head().number()
     });
     author.execute(Command { action: Action::MineBlocks(u32::MAX), reply });
@@ -83,9 +83,9 @@ fn block_is_announced_after_it_is_on_disk() {
     );
 }
 
-/// Blocks that share a commit, and are built while others are written, are the same as single ones.
+/// The blocks of a group share a commit, and are built while the previous group is written.
 #[test]
-fn blocks_are_the_same_in_groups_and_one_by_one() {
+fn grouped_blocks_equal_single_blocks() {
     let (mut one, mut other) = (author(), author());
     let blocks = 3 * MAX_GROUP_BLOCKS as u32 + 5;
     one.produce(blocks).unwrap();
@@ -142,7 +142,7 @@ impl StorageBackend for TestDisk {
 }
 
 #[test]
-fn unwritable_block_is_neither_announced_nor_a_parent() {
+fn failed_write_resets_author_to_committed_block() {
     let disk = TestDisk::default();
     let full = disk.full.clone();
     let mut author = author_on(Store::on_backend(disk, genesis::genesis(&[]).unwrap()));
@@ -162,7 +162,7 @@ fn unwritable_block_is_neither_announced_nor_a_parent() {
 }
 
 #[test]
-fn the_newest_block_is_served_while_the_chain_is_replaced() {
+fn head_is_readable_while_chain_is_replaced() {
     let disk = TestDisk::default();
     let (gate, waiting) = (disk.gate.clone(), disk.waiting.clone());
     let author = author_on(Store::on_backend(disk, genesis::genesis(&[]).unwrap()));
@@ -200,7 +200,7 @@ fn author_flushes_at_intervals() {
 }
 
 #[test]
-fn unknown_subnet_has_no_epoch() {
+fn epoch_of_unknown_subnet_is_an_error() {
     let author = author();
     assert!(author.blocks_to_epoch(60_000).is_err());
 }

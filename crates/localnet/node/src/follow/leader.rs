@@ -363,12 +363,12 @@ impl Link {
                 return Ok(fetched.state);
             }
             fetched
-                .push_keys(&keys)
+                .check_keys(&keys)
                 .map_err(|reason| self.malformed_response("state_getKeysPaged", &reason))?;
             let values: Vec<StorageChanges> =
                 self.request_as("state_queryStorageAt", (&keys, hash)).await?;
             fetched
-                .push_values(values)
+                .add_values(values)
                 .map_err(|reason| self.malformed_response("state_queryStorageAt", &reason))?;
         }
     }
@@ -387,8 +387,8 @@ struct FetchedState {
 }
 
 impl FetchedState {
-    /// Checks the next page of keys; fails with the reason if it is refused.
-    fn push_keys(&mut self, keys: &[Bytes]) -> Result<(), &'static str> {
+    /// Checks and counts the next page of keys; fails with the reason if it is refused.
+    fn check_keys(&mut self, keys: &[Bytes]) -> Result<(), &'static str> {
         // Without this check, a leader that repeats keys would cause an endless loop.
         let is_later =
             keys.first().is_none_or(|key| self.last.as_ref().is_none_or(|last| key > last));
@@ -404,7 +404,7 @@ impl FetchedState {
     }
 
     /// Adds the values of a page; fails with the reason if they are refused.
-    fn push_values(&mut self, values: Vec<StorageChanges>) -> Result<(), &'static str> {
+    fn add_values(&mut self, values: Vec<StorageChanges>) -> Result<(), &'static str> {
         for (key, value) in values.into_iter().flat_map(|values| values.changes) {
             let Some(value) = value else { continue };
             self.bytes = self.bytes.saturating_add(key.len()).saturating_add(value.len());
@@ -427,22 +427,22 @@ mod tests {
         let keys =
             |keys: &[u8]| -> Vec<Bytes> { keys.iter().map(|key| Bytes(vec![*key])).collect() };
         let mut fetched = FetchedState::default();
-        assert_eq!(fetched.push_keys(&keys(&[1, 2])), Ok(()));
+        assert_eq!(fetched.check_keys(&keys(&[1, 2])), Ok(()));
         for refused in [&[1, 2][..], &[2], &[3, 3], &[4, 3]] {
-            assert_eq!(fetched.push_keys(&keys(refused)), Err(UNORDERED), "{refused:?}");
+            assert_eq!(fetched.check_keys(&keys(refused)), Err(UNORDERED), "{refused:?}");
         }
-        assert_eq!(fetched.push_keys(&keys(&[3, 4])), Ok(()));
+        assert_eq!(fetched.check_keys(&keys(&[3, 4])), Ok(()));
     }
 
     #[test]
     fn oversized_state_is_refused() {
         let mut fetched = FetchedState { keys: MAX_KEYS, ..FetchedState::default() };
-        assert_eq!(fetched.push_keys(&[Bytes(vec![1])]), Err(TOO_LARGE));
+        assert_eq!(fetched.check_keys(&[Bytes(vec![1])]), Err(TOO_LARGE));
         let values = |bytes: usize| {
             vec![StorageChanges { changes: vec![(Bytes(vec![1]), Some(Bytes(vec![0; bytes])))] }]
         };
         let mut fetched = FetchedState { bytes: MAX_BYTES - 10, ..FetchedState::default() };
-        assert_eq!(fetched.push_values(values(9)), Ok(()));
-        assert_eq!(fetched.push_values(values(9)), Err(TOO_LARGE));
+        assert_eq!(fetched.add_values(values(9)), Ok(()));
+        assert_eq!(fetched.add_values(values(9)), Err(TOO_LARGE));
     }
 }

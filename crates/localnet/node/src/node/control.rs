@@ -110,7 +110,7 @@ impl Control {
         if clock == Clock::Instant {
             let (reply, _) = oneshot::channel();
             // If the queue is full, the author looks at the pool after each command in it.
-            let _ = self.commands.try_send(Command { action: Action::IncludeSubmitted, reply });
+            let _ = self.commands.try_send(Command { action: Action::Wake, reply });
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn node_with_failed_author_stops_with_the_reason() {
+    async fn panicked_author_stops_node_with_reason() {
         let directory = tempfile::tempdir().unwrap();
         let (control, author) = control_with_author(Some(directory.path()), || panic!("a defect"));
         let error = timeout(Duration::from_secs(20), control.stopped())

@@ -87,7 +87,7 @@ pub(super) struct Graph {
     senders: HashMap<AccountId, usize>,
     bytes: usize,
     ready: usize,
-    next: Seq,
+    next_seq: Seq,
 }
 
 impl Graph {
@@ -187,9 +187,9 @@ impl Graph {
             .entries
             .iter()
             .filter(|(seq, other)| other.priority < entry.priority && !conflicts.contains(seq));
-        let mut cheapest: BinaryHeap<_> =
+        let mut lowest_ranked: BinaryHeap<_> =
             others.map(|(seq, other)| Reverse(other.rank(*seq))).collect();
-        while let Some(Reverse(Rank { seq, .. })) = cheapest.pop() {
+        while let Some(Reverse(Rank { seq, .. })) = lowest_ranked.pop() {
             count -= 1;
             bytes -= self.size(seq);
             victims.push(seq);
@@ -218,8 +218,8 @@ impl Graph {
     }
 
     fn link(&mut self, mut entry: Entry) {
-        let seq = self.next;
-        self.next += 1;
+        let seq = self.next_seq;
+        self.next_seq += 1;
         entry.unmet = self.count_unmet(&entry);
         for tag in &entry.provides {
             self.providers.insert(tag.clone(), seq);
@@ -328,7 +328,8 @@ impl Graph {
         Some(entry)
     }
 
-    /// Returns the pooled extrinsics that are no longer valid at block `at`.
+    /// Returns the waiting extrinsics that are no longer valid at block `at`. Ready ones are
+    /// validated when a block is built.
     pub(super) fn expired(&self, at: u32) -> Vec<Seq> {
         self.entries
             .iter()

@@ -78,7 +78,7 @@ impl TestPool {
 }
 
 #[test]
-fn calls_are_ordered_by_priority_and_nonce() {
+fn extrinsics_are_ordered_by_priority_and_nonce() {
     let mut pool = TestPool::new(WIDE_LIMITS);
     pool.add(1, 0, 0, 5).unwrap();
     pool.add(1, 1, 0, 100).unwrap();
@@ -92,7 +92,7 @@ fn calls_are_ordered_by_priority_and_nonce() {
 }
 
 #[test]
-fn nonce_gap_keeps_later_calls_future() {
+fn nonce_gap_keeps_later_extrinsics_future() {
     let mut pool = TestPool::new(WIDE_LIMITS);
     pool.add(1, 2, 0, 5).unwrap();
     pool.add(1, 3, 0, 5).unwrap();
@@ -107,7 +107,7 @@ fn nonce_gap_keeps_later_calls_future() {
 }
 
 #[test]
-fn dropped_transaction_requeues_dependents() {
+fn dropped_extrinsic_requeues_dependents() {
     let mut pool = TestPool::new(WIDE_LIMITS);
     for nonce in 0..4 {
         pool.add(1, nonce, 0, 5).unwrap();
@@ -116,7 +116,7 @@ fn dropped_transaction_requeues_dependents() {
     pool.graph.remove(seq).unwrap();
     assert_eq!((pool.graph.ready(), pool.graph.len()), (1, 3));
     assert_eq!(pool.received_events(TestPool::hash(1, 3, 5)), [TxEvent::Ready, TxEvent::Future]);
-    // Another call with that nonce closes the gap again.
+    // Another extrinsic with that nonce closes the gap again.
     pool.add(1, 1, 0, 6).unwrap();
     assert_eq!(pool.graph.ready(), 4);
     let expected = [(0, 5), (1, 6), (2, 5), (3, 5)]
@@ -125,7 +125,7 @@ fn dropped_transaction_requeues_dependents() {
 }
 
 #[test]
-fn included_transaction_keeps_dependents_ready() {
+fn included_extrinsic_keeps_dependents_ready() {
     let mut pool = TestPool::new(WIDE_LIMITS);
     for nonce in 0..3 {
         pool.add(1, nonce, 0, 5).unwrap();
@@ -137,7 +137,7 @@ fn included_transaction_keeps_dependents_ready() {
 }
 
 #[test]
-fn only_higher_priority_replaces_a_call_with_the_same_nonce() {
+fn only_higher_priority_replaces_same_nonce() {
     let mut pool = TestPool::new(WIDE_LIMITS);
     pool.add(1, 0, 0, 5).unwrap();
     assert!(matches!(pool.add(1, 0, 0, 4), Err(SubmitError::Priority { pooled: 5, new: 4 })));
@@ -173,12 +173,12 @@ fn pool_limits_are_enforced() {
 }
 
 #[test]
-fn refused_call_evicts_no_other_call() {
+fn refused_extrinsic_evicts_none() {
     let mut pool =
         TestPool::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
     pool.add(1, 0, 0, 1).unwrap();
     pool.add(2, 0, 0, 9).unwrap();
-    // The extrinsic would need both slots, but one of the two pooled calls has a higher priority.
+    // The extrinsic would need both slots, but one of the two pooled ones has a higher priority.
     assert!(matches!(pool.add_of_size(3, 0, 0, 5, 200), Err(SubmitError::Full)));
     assert_eq!(pool.graph.len(), 2);
     assert_eq!(pool.received_events(TestPool::hash(1, 0, 1)), [TxEvent::Ready]);
@@ -188,7 +188,7 @@ fn refused_call_evicts_no_other_call() {
 }
 
 #[test]
-fn replacement_call_evicts_no_other_call() {
+fn replacement_evicts_no_other_extrinsic() {
     let mut pool =
         TestPool::new(PoolLimits { count: 2, bytes: 10_000, future: 100, per_sender: 100 });
     pool.add(1, 0, 0, 5).unwrap();
@@ -202,7 +202,7 @@ fn replacement_call_evicts_no_other_call() {
 }
 
 #[test]
-fn future_call_expires() {
+fn future_extrinsic_expires() {
     let mut pool = TestPool::new(WIDE_LIMITS);
     pool.add(1, 0, 0, 5).unwrap();
     pool.add(2, 5, 0, 5).unwrap();
@@ -213,7 +213,7 @@ fn future_call_expires() {
 }
 
 #[test]
-fn call_without_tags_is_refused() {
+fn extrinsic_without_tags_is_refused() {
     let mut graph = Graph::default();
     let valid = ValidTransaction { provides: Vec::new(), ..valid(1, 0, 0, 1) };
     let entry = Entry::new(H256::zero(), vec![1], None, Watcher::default(), valid, 0);
@@ -232,7 +232,7 @@ proptest::proptest! {
         for (number, nonce, priority, kind) in moves {
             match kind {
                 0 => {
-                    // A block includes the first call.
+                    // A block includes the first extrinsic.
                     if let Some(seq) = pool.graph.ready_in_order().first().copied() {
                         let entry = pool.graph.include(seq).unwrap();
                         let sender = entry.sender.unwrap();

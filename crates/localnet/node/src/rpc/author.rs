@@ -120,7 +120,7 @@ async fn relay(
             () = feed.sink.closed() => return Ok(()),
             event = events.next() => event,
         };
-        // The connection is lost: the report is that of a node that shuts down.
+        // The connection is lost: report the extrinsic as dropped, like a node that shuts down.
         let Some(Ok(event)) = event else { return feed.send(&to_json(TxEvent::Dropped)).await };
         let [in_block, finalized] = ["inBlock", "finalized"].map(|name| event.get(name));
         if let Some(hash) = in_block.or(finalized).and_then(|hash| H256::deserialize(hash).ok()) {

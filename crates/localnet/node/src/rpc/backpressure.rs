@@ -44,7 +44,7 @@ struct State {
     /// The bytes of the requests in flight.
     request_bytes: usize,
     /// The bytes of unsent responses.
-    bytes: usize,
+    unsent_bytes: usize,
     reader: Option<Waker>,
 }
 
@@ -52,7 +52,7 @@ impl State {
     fn may_read(&self, limits: Limits) -> bool {
         !self.is_enabled
             || (self.requests < limits.requests
-                && self.request_bytes.saturating_add(self.bytes) <= limits.bytes)
+                && self.request_bytes.saturating_add(self.unsent_bytes) <= limits.bytes)
     }
 }
 
@@ -71,7 +71,7 @@ impl Backpressure {
     }
 
     /// Enables backpressure when the connection becomes a WebSocket.
-    pub(super) fn start(&self) {
+    pub(super) fn enable(&self) {
         self.lock().is_enabled = true;
     }
 
@@ -92,7 +92,7 @@ impl Backpressure {
         }
     }
 
-    fn is_paced(&self) -> bool {
+    fn is_enabled(&self) -> bool {
         self.lock().is_enabled
     }
 
@@ -135,23 +135,23 @@ impl Backpressure {
     }
 
     /// Counts a response or notification of this size as unsent.
-    pub(super) fn add_unread(&self, bytes: usize) {
+    pub(super) fn add_unsent(&self, bytes: usize) {
         let mut state = self.lock();
         if state.is_enabled {
-            state.bytes = state.bytes.saturating_add(bytes);
+            state.unsent_bytes = state.unsent_bytes.saturating_add(bytes);
         }
     }
 
-    /// Subtracts bytes that the client has read, or will never receive.
-    pub(super) fn subtract_unread(&self, bytes: usize) {
-        self.update(|state| state.bytes = state.bytes.saturating_sub(bytes));
+    /// Subtracts bytes that were sent to the client, or never will be.
+    pub(super) fn subtract_unsent(&self, bytes: usize) {
+        self.update(|state| state.unsent_bytes = state.unsent_bytes.saturating_sub(bytes));
     }
 
     /// Marks the client as disconnected, and wakes all tasks that wait for it.
     fn close(&self) {
         self.update(|state| {
             state.is_enabled = false;
-            state.bytes = 0;
+            state.unsent_bytes = 0;
         });
     }
 
@@ -164,7 +164,7 @@ impl Backpressure {
             let notified = self.counters_changed.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if self.lock().bytes <= self.limits.bytes {
+            if self.lock().unsent_bytes <= self.limits.bytes {
                 return work.await;
             }
             notified.await;
@@ -262,7 +262,7 @@ impl<T> BackpressuredStream<T> {
 
     fn record_write(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &poll {
-            Poll::Ready(Ok(bytes)) => self.backpressure.subtract_unread(*bytes),
+            Poll::Ready(Ok(bytes)) => self.backpressure.subtract_unsent(*bytes),
             Poll::Ready(Err(_)) => self.backpressure.close(),
             Poll::Pending => {}
         }
@@ -284,7 +284,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for BackpressuredStream<T> {
     ) -> Poll<io::Result<()>> {
         self.check_slot(context, false)?;
         // Requests from the last read are counted only when their tasks run: let them run first.
-        if std::mem::take(&mut self.has_read) && self.backpressure.is_paced() {
+        if std::mem::take(&mut self.has_read) && self.backpressure.is_enabled() {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -354,7 +354,7 @@ mod tests {
     #[tokio::test]
     async fn reading_pauses_at_maximum_requests_in_flight() {
         let (backpressure, mut server, _client) = connection().await;
-        backpressure.start();
+        backpressure.enable();
         let (first, _second) = (backpressure.begin_request(1), backpressure.begin_request(1));
         assert!(!can_read(&mut server).await);
         let waiting = tokio::spawn(async move { server.read_u8().await.unwrap() });
@@ -365,7 +365,7 @@ mod tests {
     #[tokio::test]
     async fn reading_pauses_while_a_large_request_is_in_flight() {
         let (backpressure, mut server, _client) = connection().await;
-        backpressure.start();
+        backpressure.enable();
         let large = backpressure.begin_request(11);
         assert!(!can_read(&mut server).await);
         backpressure.run_heavy(async {}).await;
@@ -376,8 +376,8 @@ mod tests {
     #[tokio::test]
     async fn reading_and_heavy_requests_pause_while_responses_are_unsent() {
         let (backpressure, mut server, mut client) = connection().await;
-        backpressure.start();
-        backpressure.add_unread(11);
+        backpressure.enable();
+        backpressure.add_unsent(11);
         assert!(!can_read(&mut server).await);
         assert!(timeout(Duration::ZERO, backpressure.run_heavy(async {})).await.is_err());
         let waiting = tokio::spawn({
@@ -394,8 +394,8 @@ mod tests {
     #[tokio::test]
     async fn disconnected_client_does_not_block_heavy_requests() {
         let (backpressure, mut server, client) = connection().await;
-        backpressure.start();
-        backpressure.add_unread(11);
+        backpressure.enable();
+        backpressure.add_unsent(11);
         drop(client);
         assert!(server.write_all(b"answer").await.is_err());
         timeout(Duration::from_secs(5), backpressure.run_heavy(async {})).await.unwrap();
@@ -405,7 +405,7 @@ mod tests {
     #[tokio::test]
     async fn http_requests_are_not_delayed_by_backpressure() {
         let (backpressure, mut server, _client) = connection().await;
-        backpressure.add_unread(11);
+        backpressure.add_unsent(11);
         let _both = (backpressure.begin_request(1), backpressure.begin_request(1));
         assert_eq!(server.read_u8().await.unwrap(), b'r');
     }

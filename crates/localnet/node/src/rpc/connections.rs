@@ -145,7 +145,7 @@ impl SharedState {
         if !is_admitted {
             return Ok(self.refuse(request).await);
         }
-        if !self.origins.allow(request.headers()) {
+        if !self.origins.allows(request.headers()) {
             return Ok(refusal());
         }
         let is_upgrade = is_upgrade_request(&request);
@@ -159,7 +159,7 @@ impl SharedState {
             return Ok(malformed());
         }
         if is_upgrade {
-            backpressure.start();
+            backpressure.enable();
         }
         let request = HttpRequest::from_parts(
             head,

@@ -52,7 +52,7 @@ impl<S> RequestCounter<S> {
             // Notifications have no response, and the response to a subscribe call was sent
             // already.
             if response.is_method_call() || response.is_batch() {
-                backpressure.add_unread(response.as_json().get().len());
+                backpressure.add_unsent(response.as_json().get().len());
             }
             response
         }

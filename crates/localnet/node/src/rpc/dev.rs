@@ -130,11 +130,11 @@ fn snapshot_to_json(snapshot: &Snapshot) -> Value {
 fn status(context: &Context, _: &Args) -> RpcResult {
     let chain = &context.chain;
     let head = chain.head();
-    let (ready, calls) = chain.pool.size();
+    let (ready, total) = chain.pool.size();
     let (clock, millis) = match context.clock {
         _ if chain.leader.is_some() => (None, None),
-        Clock::Every(pause) => {
-            (Some("every"), Some(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)))
+        Clock::Every(interval) => {
+            (Some("every"), Some(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX)))
         }
         Clock::Fastest => (Some("fast"), None),
         Clock::Manual => (Some("manual"), None),
@@ -150,7 +150,7 @@ fn status(context: &Context, _: &Args) -> RpcResult {
         "clock": clock,
         "blockMillis": millis,
         "offsetMillis": chain.store.time().map_err(|failure| store_error(&failure))?.offset,
-        "pool": {"ready": ready, "future": calls - ready},
+        "pool": {"ready": ready, "future": total - ready},
         "bytes": chain.store.bytes(),
         "nodes": chain.store.node_count().map_err(|failure| store_error(&failure))?,
         "pid": std::process::id(),

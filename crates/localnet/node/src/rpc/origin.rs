@@ -20,7 +20,7 @@ impl Origins {
     }
 
     /// Whether a request with these headers is allowed.
-    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn allows(&self, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| {
             let is_listed =
                 |origin: &str| self.0.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin));
@@ -41,15 +41,16 @@ pub(super) fn refusal() -> HttpResponse {
 /// Whether an origin, such as `http://localhost:3000`, is on this machine.
 fn is_loopback(origin: &str) -> bool {
     let Some((_, authority)) = origin.split_once("://") else { return false };
-    let (host, port) = if let Some(address_and_port) = authority.strip_prefix('[') {
+    let (is_loopback_host, port) = if let Some(address_and_port) = authority.strip_prefix('[') {
         let Some((address, port)) = address_and_port.split_once(']') else { return false };
         (address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()), port)
     } else {
         let (host, port) = authority.split_at(authority.find(':').unwrap_or(authority.len()));
         (host.eq_ignore_ascii_case("localhost") || host == "127.0.0.1", port)
     };
-    let port = port.strip_prefix(':').map_or(port.is_empty(), |port| port.parse::<u16>().is_ok());
-    host && port
+    let is_valid_port =
+        port.strip_prefix(':').map_or(port.is_empty(), |port| port.parse::<u16>().is_ok());
+    is_loopback_host && is_valid_port
 }
 
 #[cfg(test)]
@@ -61,7 +62,7 @@ mod tests {
         for origin in origins {
             headers.append(header::ORIGIN, origin.parse().unwrap());
         }
-        Origins::new(allowed.iter().map(ToString::to_string).collect()).allow(&headers)
+        Origins::new(allowed.iter().map(ToString::to_string).collect()).allows(&headers)
     }
 
     #[test]
@@ -113,7 +114,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             if let Ok(value) = header::HeaderValue::from_bytes(&bytes) {
                 headers.insert(header::ORIGIN, value);
-                proptest::prop_assert!(!Origins::new(Vec::new()).allow(&headers) || bytes.contains(&b':'));
+                proptest::prop_assert!(!Origins::new(Vec::new()).allows(&headers) || bytes.contains(&b':'));
             }
         }
     }

@@ -297,7 +297,7 @@ mod tests {
         }
 
         #[test]
-        fn only_hashes_of_32_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+        fn hash_must_have_32_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             let list = args(&json!([to_hex(&bytes)]));
             prop_assert_eq!(list.hash(0).is_ok(), bytes.len() == 32);
         }

@@ -64,10 +64,10 @@ impl Feed {
     pub(super) async fn send(&self, message: &impl Serialize) -> Result<(), SubscriptionError> {
         let message = serde_json::value::to_raw_value(message)?;
         let bytes = message.get().len();
-        self.backpressure.add_unread(bytes);
+        self.backpressure.add_unsent(bytes);
         let result = self.sink.send(message).await;
         if result.is_err() {
-            self.backpressure.subtract_unread(bytes);
+            self.backpressure.subtract_unsent(bytes);
         }
         Ok(result?)
     }
@@ -175,13 +175,12 @@ async fn storage(
         Err(error) => return request.reject(error).await,
     };
     let (_, mut events) = context.chain.subscribe();
-    let mut sent_values = SentFingerprints::new();
-    let first =
-        match request.backpressure.run_heavy(read_changes(&context, &keys, &mut sent_values)).await
-        {
-            Ok(first) => first,
-            Err(error) => return request.reject(error).await,
-        };
+    let mut sent = SentFingerprints::new();
+    let first = match request.backpressure.run_heavy(read_changes(&context, &keys, &mut sent)).await
+    {
+        Ok(first) => first,
+        Err(error) => return request.reject(error).await,
+    };
     let feed = request.accept().await?;
     if let Some(first) = first {
         feed.send(&first).await?;
@@ -195,9 +194,9 @@ async fn storage(
             Received::Lagged => None,
         };
         let message = match block {
-            Some(block) => block_changes(block, &mut sent_values),
+            Some(block) => block_changes(block, &mut sent),
             // A failed read may succeed after the next block.
-            None => read_changes(&context, &keys, &mut sent_values).await.unwrap_or_default(),
+            None => read_changes(&context, &keys, &mut sent).await.unwrap_or_default(),
         };
         if let Some(message) = message {
             feed.send(&message).await?;
@@ -218,10 +217,10 @@ fn fingerprint(value: Option<&Vec<u8>>) -> Option<H256> {
 fn block_changes(block: &NewBlock, sent: &mut SentFingerprints) -> Option<Value> {
     let mut changed = Vec::new();
     for (key, value) in &block.changes {
-        let Some(last_value) = sent.get_mut(key) else { continue };
+        let Some(last) = sent.get_mut(key) else { continue };
         let new = fingerprint(value.as_ref());
-        if *last_value != new {
-            *last_value = new;
+        if *last != new {
+            *last = new;
             changed.push(json!([to_hex(key), value.as_ref().map(|value| to_hex(value))]));
         }
     }
@@ -235,25 +234,25 @@ async fn read_changes(
     keys: &[Vec<u8>],
     sent: &mut SentFingerprints,
 ) -> Result<Option<Value>, ErrorObjectOwned> {
-    let (worker_context, keys, mut values) = (context.clone(), keys.to_vec(), sent.clone());
+    let (worker_context, keys, mut fingerprints) = (context.clone(), keys.to_vec(), sent.clone());
     let result = context.workers.run(move || {
         let (head, state) = state_at(&worker_context, None)?;
         let (mut budget, mut changed) = (worker_context.budget(), Vec::new());
         for key in keys {
             let value = state.storage(&key).map_err(trie_error)?;
             let new = fingerprint(value.as_ref());
-            if values.get(&key) != Some(&new) {
+            if fingerprints.get(&key) != Some(&new) {
                 changed.push(json!([
                     budget.hex(&key)?,
                     value.map(|value| budget.hex(&value)).transpose()?
                 ]));
-                values.insert(key, new);
+                fingerprints.insert(key, new);
             }
         }
-        Ok((message(head, &changed), values))
+        Ok((message(head, &changed), fingerprints))
     });
     let result = result.await.unwrap_or_else(|| Err(internal("the request's worker panicked")));
-    let (message, values) = result?;
-    *sent = values;
+    let (message, fingerprints) = result?;
+    *sent = fingerprints;
     Ok(message)
 }

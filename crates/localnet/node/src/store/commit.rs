@@ -116,8 +116,8 @@ impl Store {
         let mut obsolete = write.open_table(OBSOLETE_NODES)?;
         for block in blocks {
             let number = block.head.number();
-            // A block without a row may have created a node again, of which memory knows an
-            // earlier creation.
+            // If a block without a row has recreated a node, the creation block in memory is
+            // outdated.
             let oldest = recent.first()?.map_or(number, |(oldest, _)| oldest.value());
             let is_complete = recent.len()? == u64::from(number.saturating_sub(oldest));
             let mut removed_keys = Vec::with_capacity(block.removed_nodes.len());
@@ -206,7 +206,7 @@ impl Store {
             let head = decode_head(head.value())?;
             numbers.remove(&head.hash.0)?;
         }
-        // Of blocks that are kept for longer, all nodes are still in use.
+        // The states of these blocks are kept for longer: all their nodes are still in use.
         let bound = (newest + 1).saturating_sub(self.history.recent_blocks());
         let oldest = recent.first()?.map_or(bound, |(number, _)| number.value());
         for number in oldest..bound.min(oldest.saturating_add(maximum)) {

@@ -62,9 +62,9 @@ impl FirstBlock {
                 (head.clone(), (head, nodes))
             }
             number => {
-                let (first, _) = empty_block(0, &genesis.top, H256::zero())?;
-                set_genesis_hash(&mut genesis, first.hash);
-                (first.clone(), empty_block(number, &genesis.top, first.hash)?)
+                let (genesis_head, _) = empty_block(0, &genesis.top, H256::zero())?;
+                set_genesis_hash(&mut genesis, genesis_head.hash);
+                (genesis_head.clone(), empty_block(number, &genesis.top, genesis_head.hash)?)
             }
         };
         Ok(Self { genesis, head, nodes, extrinsics: Vec::new(), is_follower: false })
@@ -106,7 +106,7 @@ impl Store {
         if is_follower {
             write.open_table(META)?.insert(FOLLOWER_KEY, 1)?;
         }
-        // In a fork, as if the blocks after the genesis block were pruned.
+        // In a fork, the blocks between genesis and the first one then count as pruned.
         write.open_table(HEADERS)?.insert(0, genesis.encode().as_slice())?;
         write.open_table(NUMBERS)?.insert(&genesis.hash.0, 0)?;
         self.write(write, &[self.stage(head, extrinsics, nodes)])

@@ -155,7 +155,7 @@ fn pruning_keeps_exactly_the_nodes_of_kept_states() {
 }
 
 #[test]
-fn only_recent_blocks_have_rows_of_nodes() {
+fn only_recent_blocks_have_node_rows() {
     for (history, expected) in
         [(History::Last(5), 5), (History::Last(40), 16), (History::Archive, 16)]
     {
@@ -171,7 +171,7 @@ fn only_recent_blocks_have_rows_of_nodes() {
 /// A value appears, disappears, appears again in a block with too many nodes for a row, and
 /// disappears.
 #[test]
-fn nodes_that_a_large_block_creates_again_are_pruned() {
+fn nodes_recreated_by_large_block_are_pruned() {
     for group in [1, 4, 7] {
         let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
         let (mut head, mut blocks) = (store.head().unwrap(), Vec::new());
@@ -230,7 +230,7 @@ fn headers_and_bodies_outlive_their_states() {
 }
 
 #[test]
-fn malformed_row_of_trie_nodes_is_an_error() {
+fn truncated_node_row_is_an_error() {
     let row = recent_row(&[(NodeName::from(&b"name"[..]), Arc::new(vec![7; 100]))]);
     let nodes: Vec<_> = nodes_in(&row).map(Result::unwrap).collect();
     assert_eq!(nodes, [(&b"name"[..], &[7; 100][..])]);
@@ -242,7 +242,7 @@ fn malformed_row_of_trie_nodes_is_an_error() {
 }
 
 #[test]
-fn an_archive_keeps_every_state() {
+fn archive_keeps_every_state() {
     let archive = Store::open(None, Some(genesis()), History::Archive).unwrap();
     let head = produce_blocks(&archive, 120, &[5]);
     assert_eq!(archive.oldest().unwrap(), 1);
@@ -253,7 +253,7 @@ fn an_archive_keeps_every_state() {
 }
 
 #[test]
-fn a_view_outlives_the_pruning_of_its_block() {
+fn view_remains_readable_after_pruning() {
     let store = Store::open(None, Some(genesis()), History::Last(10)).unwrap();
     let old = produce_blocks(&store, 5, &[1]);
     let (_, state) = store.state(old.hash).unwrap().unwrap();
@@ -384,7 +384,7 @@ fn view_of_reverted_block_does_not_affect_later_blocks() {
 }
 
 #[test]
-fn a_snapshot_of_a_pruned_block_is_refused() {
+fn revert_to_pruned_block_is_refused() {
     let store = Store::open(None, Some(genesis()), History::Last(20)).unwrap();
     produce_blocks(&store, 5, &[1]);
     store.take_snapshot("here").unwrap();

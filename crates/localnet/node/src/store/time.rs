@@ -61,8 +61,8 @@ impl Store {
             Clock::Manual => MANUAL,
             Clock::Fastest => FASTEST,
             Clock::Instant => INSTANT,
-            Clock::Every(pause) => {
-                u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX).max(INSTANT + 1)
+            Clock::Every(interval) => {
+                u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX).max(INSTANT + 1)
             }
         };
         let transaction = self.database.begin_write()?;

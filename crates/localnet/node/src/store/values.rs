@@ -131,7 +131,7 @@ fn size(value: Option<&StorageValue>) -> usize {
     value.map_or(0, Vec::len)
 }
 
-/// A state that reads known values from memory, and others from the trie.
+/// A state that reads cached values from memory, and others from the trie.
 #[derive(Debug)]
 pub(crate) struct CachedState {
     state: State,
@@ -179,8 +179,8 @@ impl CachedState {
         (values.tree.root() == *self.state.root()).then_some(values)
     }
 
-    /// Returns the value of a key, if it is known.
-    #[allow(clippy::option_option, reason = "unknown, known to be absent, or a value")]
+    /// Returns the value of a key, if it is cached.
+    #[allow(clippy::option_option, reason = "not cached, cached as absent, or a value")]
     fn cached_value(&self, key: &[u8]) -> Option<Option<StorageValue>> {
         self.values()?.items.get(key).cloned()
     }
@@ -319,15 +319,12 @@ impl StorageIterator<BlakeTwo256> for Keys {
     type Backend = CachedState;
     type Error = DefaultError;
 
-    fn next_key(&mut self, known_state: &CachedState) -> Option<Outcome<StorageKey>> {
-        self.0.next_key(&known_state.state)
+    fn next_key(&mut self, state: &CachedState) -> Option<Outcome<StorageKey>> {
+        self.0.next_key(&state.state)
     }
 
-    fn next_pair(
-        &mut self,
-        known_state: &CachedState,
-    ) -> Option<Outcome<(StorageKey, StorageValue)>> {
-        self.0.next_pair(&known_state.state)
+    fn next_pair(&mut self, state: &CachedState) -> Option<Outcome<(StorageKey, StorageValue)>> {
+        self.0.next_pair(&state.state)
     }
 
     fn was_complete(&self) -> bool {

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn a_header_hashes_to_the_blocks_hash() {
+async fn block_hash_is_hash_of_header() {
     let node = node().await;
     let head = node.mine(3).await.unwrap();
     for number in 0..=3 {
@@ -41,8 +41,8 @@ async fn block_hash_accepts_every_parameter_form() {
     );
     assert_eq!(rpc(&node, "chain_getBlockHash", json!([21])).await, Value::Null);
     assert_eq!(rpc(&node, "chain_getBlockHash", json!([1_u64 << 40])).await, Value::Null);
-    let answer = rpc(&node, "chain_getBlockHash", json!([vec![16; 1_000]])).await;
-    assert_eq!(answer, json!(vec![block_hash; 1_000]));
+    let response = rpc(&node, "chain_getBlockHash", json!([vec![16; 1_000]])).await;
+    assert_eq!(response, json!(vec![block_hash; 1_000]));
     assert_eq!(
         try_rpc(&node, "chain_getBlockHash", json!([vec![16; 1_001]])).await.unwrap_err()["code"],
         4002
@@ -67,7 +67,7 @@ async fn named_parameters_are_accepted() {
     let head = node.mine(3).await.unwrap();
     let hash = json!(head.hash);
     let key = crate::support::hex(&storage_key("System", "Number"));
-    let call = crate::support::hex(&signed(&node, "Alice", 0, &remark("named")));
+    let extrinsic = crate::support::hex(&signed(&node, "Alice", 0, &remark("named")));
     for (method, named, positional) in [
         ("chain_getBlockHash", json!({"hash": 2}), json!([2])),
         ("chain_getHeader", json!({"hash": null}), json!([])),
@@ -94,8 +94,12 @@ async fn named_parameters_are_accepted() {
             json!({"name": "Core_version", "bytes": "0x", "hash": null}),
             json!(["Core_version", "0x"]),
         ),
-        ("payment_queryInfo", json!({"encoded_xt": call}), json!([call])),
-        ("payment_queryFeeDetails", json!({"encodedXt": call, "at": hash}), json!([call, hash])),
+        ("payment_queryInfo", json!({"encoded_xt": extrinsic}), json!([extrinsic])),
+        (
+            "payment_queryFeeDetails",
+            json!({"encodedXt": extrinsic, "at": hash}),
+            json!([extrinsic, hash]),
+        ),
         ("system_accountNextIndex", json!({"account": account("Bob")}), json!([account("Bob")])),
         ("dev_status", json!({}), json!([])),
     ] {
@@ -105,8 +109,11 @@ async fn named_parameters_are_accepted() {
             "{method}"
         );
     }
-    let submitted = rpc(&node, "author_submitExtrinsic", json!({"extrinsic": call})).await;
-    assert_eq!(submitted, json!(sp_core::H256(sp_io::hashing::blake2_256(&unhex(&json!(call))))));
+    let submitted = rpc(&node, "author_submitExtrinsic", json!({"extrinsic": extrinsic})).await;
+    assert_eq!(
+        submitted,
+        json!(sp_core::H256(sp_io::hashing::blake2_256(&unhex(&json!(extrinsic)))))
+    );
     assert_eq!(rpc(&node, "dev_mine", json!({"blocks": 2})).await["number"], 5);
     let error = try_rpc(&node, "state_getStorage", json!({"hash": hash})).await.unwrap_err();
     assert_eq!(
@@ -126,11 +133,11 @@ async fn health_is_served_over_http_get() {
         format!("GET /health HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", node.address());
     let mut stream = tokio::net::TcpStream::connect(node.address()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
-    assert_eq!(serde_json::from_str::<Value>(body).unwrap(), health, "{answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{response}");
+    assert_eq!(serde_json::from_str::<Value>(body).unwrap(), health, "{response}");
     node.stop().await;
 }
 
@@ -154,16 +161,16 @@ async fn code_hash_identifies_the_metadata() {
 }
 
 #[tokio::test]
-async fn block_starts_with_its_timestamp_and_contains_its_calls() {
+async fn block_contains_timestamp_and_submitted_extrinsic() {
     let node = node().await;
-    let call = signed(&node, "Alice", 0, &remark("hello"));
-    node.submit(call.clone()).await.unwrap();
+    let extrinsic = signed(&node, "Alice", 0, &remark("hello"));
+    node.submit(extrinsic.clone()).await.unwrap();
     let head = node.mine(1).await.unwrap();
     let block = rpc(&node, "chain_getBlock", json!([head.hash])).await;
     assert_eq!(block["justifications"], Value::Null);
     let extrinsics = block["block"]["extrinsics"].as_array().unwrap();
     assert_eq!(extrinsics.len(), 2);
-    assert_eq!(unhex(&extrinsics[1]), call);
+    assert_eq!(unhex(&extrinsics[1]), extrinsic);
     // Timestamp.set: pallet 2, call 0, then milliseconds as a compact integer.
     assert_eq!(&unhex(&extrinsics[0])[2..4], &[2, 0]);
     let timestamp = rpc(
@@ -184,9 +191,9 @@ async fn block_starts_with_its_timestamp_and_contains_its_calls() {
 async fn same_configuration_gives_the_same_chain() {
     let (first_node, second_node) = (node().await, node().await);
     // Signed only once, since signatures are randomised.
-    let call = signed(&first_node, "Alice", 0, &remark("same"));
+    let extrinsic = signed(&first_node, "Alice", 0, &remark("same"));
     for node in [&first_node, &second_node] {
-        node.submit(call.clone()).await.unwrap();
+        node.submit(extrinsic.clone()).await.unwrap();
     }
     // One node commits each block, the other commits all blocks at once.
     for _ in 0..70 {
@@ -197,8 +204,8 @@ async fn same_configuration_gives_the_same_chain() {
     second_node.stop().await;
 }
 
-/// Blocks are built with values in memory, while calls arrive and earlier blocks are written. Each
-/// block is the same as its execution on the stored state of its parent.
+/// Blocks are built with values in memory, while extrinsics arrive and earlier blocks are written.
+/// Each block is the same as its execution on the stored state of its parent.
 #[tokio::test]
 async fn stored_blocks_reexecute_to_the_same_result() {
     let node = node().await;
@@ -214,12 +221,12 @@ async fn stored_blocks_reexecute_to_the_same_result() {
         1 => transfer(&format!("account {nonce}"), 1_000_000 * u64::from(nonce)),
         _ => remark("call"),
     });
-    let calls: Vec<_> =
+    let extrinsics: Vec<_> =
         (0..).zip(calls).map(|(nonce, call)| signed(&node, "Alice", nonce, &call)).collect();
-    let submitted_count = calls.len();
+    let submitted_count = extrinsics.len();
     let submitting = async {
-        for call in calls {
-            node.submit(call).await.unwrap();
+        for extrinsic in extrinsics {
+            node.submit(extrinsic).await.unwrap();
         }
     };
     let ((), produced) = tokio::join!(submitting, node.mine(400));

@@ -84,7 +84,7 @@ async fn produce(grouped: bool) {
     }
     loop {
         let head = node.head().number();
-        let calls = async {
+        let submit_calls = async {
             for _ in 0..16 {
                 let signer = generator.next_below(SIGNERS.len() as u64) as usize;
                 let call = load(SIGNERS[signer], generator.next_below(u64::MAX), head);
@@ -95,10 +95,10 @@ async fn produce(grouped: bool) {
             }
         };
         if grouped {
-            let (mined, ()) = tokio::join!(node.mine(100), calls);
+            let (mined, ()) = tokio::join!(node.mine(100), submit_calls);
             mined.unwrap();
         } else {
-            calls.await;
+            submit_calls.await;
             let submitted = node.head().number();
             while node.head().number() == submitted {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -187,7 +187,7 @@ impl LoadGenerator {
         let seed_text = std::env::var(SEED).ok();
         let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
         let seed = seed_text.map_or_else(clock, |text| text.parse().unwrap());
-        println!("{SEED}={seed} reproduces the same moments and signers");
+        println!("{SEED}={seed} reproduces the same delays and calls");
         Self { seed, drawn: 0 }
     }
 
@@ -205,7 +205,7 @@ impl LoadGenerator {
     }
 }
 
-/// Polls the child's head for the duration `moment`; returns the last number and hash.
+/// Polls the child's head for the duration `kill_delay`; returns the last number and hash.
 async fn watch(child: &mut Process, kill_delay: Duration) -> (u64, Value) {
     let address = child.address().await;
     let start = Instant::now();
@@ -213,16 +213,16 @@ async fn watch(child: &mut Process, kill_delay: Duration) -> (u64, Value) {
         json!({"jsonrpc": "2.0", "id": 1, "method": "dev_status", "params": []}).to_string();
     loop {
         let (_, body) = post(address, request.as_bytes()).await;
-        let answer: Value = serde_json::from_str(&body).unwrap();
+        let response: Value = serde_json::from_str(&body).unwrap();
         let newest =
-            (answer["result"]["number"].as_u64().unwrap(), answer["result"]["hash"].clone());
+            (response["result"]["number"].as_u64().unwrap(), response["result"]["hash"].clone());
         if start.elapsed() >= kill_delay {
             return newest;
         }
     }
 }
 
-/// Decodes the values of a storage item, each with the rest of its key.
+/// Decodes the values of a storage item, each with its key's part after the item's prefix.
 fn values<'a, V: Decode>(
     pairs: &'a [(Vec<u8>, Vec<u8>)],
     pallet: &str,
@@ -239,7 +239,7 @@ fn values<'a, V: Decode>(
 }
 
 /// Sums up the values of a map whose last key is this netuid.
-fn on_subnet(values: &[(&[u8], u64)], netuid: &[u8]) -> u64 {
+fn sum_on_subnet(values: &[(&[u8], u64)], netuid: &[u8]) -> u64 {
     values.iter().filter(|(key, _)| key.ends_with(netuid)).map(|(_, amount)| amount).sum()
 }
 
@@ -264,14 +264,14 @@ fn check_sums(pairs: &[(Vec<u8>, Vec<u8>)]) {
     let total_staked = alpha("SubtensorModule", "TotalAlphaStaked");
     assert!(!alpha_out.is_empty() && !staked.is_empty());
     for (netuid, alpha_out) in alpha_out {
-        let stake = on_subnet(&staked, netuid);
+        let stake = sum_on_subnet(&staked, netuid);
         assert!(stake <= alpha_out, "subnet {netuid:?}");
-        assert_eq!(on_subnet(&total_staked, netuid), stake, "subnet {netuid:?}");
+        assert_eq!(sum_on_subnet(&total_staked, netuid), stake, "subnet {netuid:?}");
         // Root has no alpha of its own.
         if *netuid != [0, 0] {
             assert_eq!(
-                on_subnet(&issued, netuid),
-                alpha_out + on_subnet(&alpha_in, netuid),
+                sum_on_subnet(&issued, netuid),
+                alpha_out + sum_on_subnet(&alpha_in, netuid),
                 "subnet {netuid:?}"
             );
         }
@@ -422,16 +422,16 @@ async fn killed_process_loses_no_announced_block() {
         }
         let head = node.mine(1).await.unwrap();
         (previous, announced) = (head.number(), (u64::from(head.number()), json!(head.hash)));
-        let calls = SIGNERS.map(|signer| {
+        let nonces = SIGNERS.map(|signer| {
             let account = node.storage(&account_key(signer)).unwrap().unwrap();
             u32::from_le_bytes(account[..4].try_into().unwrap())
         });
         node.stop().await;
         round += 1;
-        if round >= KILLS && effects.is_complete() && calls.iter().all(|calls| *calls > 20) {
+        if round >= KILLS && effects.is_complete() && nonces.iter().all(|nonce| *nonce > 20) {
             break;
         }
-        assert!(round < MAX_KILLS, "calls of the signers: {calls:?}, effects: {effects:?}");
+        assert!(round < MAX_KILLS, "nonces of the signers: {nonces:?}, effects: {effects:?}");
     }
     println!("{round} kills, {effects:?}");
     assert!(previous > round, "the children made no blocks");

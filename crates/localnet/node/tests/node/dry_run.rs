@@ -17,8 +17,8 @@ async fn simulated_call_reports_its_effect_without_applying_it() {
     for blocks in [0, 2] {
         node.mine(blocks).await.unwrap();
         let (head, before) = (node.head(), node.storage(&account_key("Bob")).unwrap());
-        let done = signed(&node, "Bob", 0, &transfer("Dave", 1_000_000_000));
-        let simulated = rpc(&node, "dev_dryRun", json!([hex(&done)])).await;
+        let succeeding = signed(&node, "Bob", 0, &transfer("Dave", 1_000_000_000));
+        let simulated = rpc(&node, "dev_dryRun", json!([hex(&succeeding)])).await;
         assert_eq!(
             (&simulated["parent"], &simulated["error"]),
             (&json!(head.hash), &Value::Null),
@@ -39,7 +39,7 @@ async fn simulated_call_reports_its_effect_without_applying_it() {
 }
 
 #[tokio::test]
-async fn the_simulation_predicts_the_next_block() {
+async fn simulation_predicts_events_of_next_block() {
     let node = node().await;
     node.mine(1).await.unwrap();
     let extrinsic = signed(&node, "Bob", 0, &transfer("Dave", 1_000_000_000));

@@ -19,7 +19,7 @@ async fn submit_error(node: &NodeHandle, bytes: &[u8]) -> (i64, String, Value) {
 }
 
 #[tokio::test]
-async fn malformed_calls_are_refused_and_change_nothing() {
+async fn invalid_extrinsics_are_refused_without_effect() {
     let (node, other_node) = (node().await, node().await);
     // Consumes nonce 0, so that it is stale below.
     let first = signed(&node, "Alice", 0, &remark("first"));
@@ -102,7 +102,7 @@ async fn malformed_calls_are_refused_and_change_nothing() {
     // same block.
     assert_eq!(node.mine(1).await.unwrap(), other_node.mine(1).await.unwrap());
     other_node.stop().await;
-    // The valid call is still valid.
+    // The valid extrinsic is still valid.
     node.submit(extrinsic).await.unwrap();
     node.mine(1).await.unwrap();
     assert_eq!(
@@ -116,13 +116,13 @@ async fn malformed_calls_are_refused_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn the_same_bytes_and_the_same_nonce_are_refused() {
+async fn duplicate_bytes_or_nonce_is_refused() {
     let node = node().await;
-    let call = signed(&node, "Alice", 0, &remark("one"));
-    node.submit(call.clone()).await.unwrap();
-    let (code, message, data) = submit_error(&node, &call).await;
+    let extrinsic = signed(&node, "Alice", 0, &remark("one"));
+    node.submit(extrinsic.clone()).await.unwrap();
+    let (code, message, data) = submit_error(&node, &extrinsic).await;
     assert_eq!((code, message.as_str()), (1013, "Transaction Already Imported"));
-    assert_eq!(data, json!(hex(&sp_io::hashing::blake2_256(&call))));
+    assert_eq!(data, json!(hex(&sp_io::hashing::blake2_256(&extrinsic))));
     let (code, message, _) = submit_error(&node, &signed(&node, "Alice", 0, &remark("two"))).await;
     assert_eq!(code, 1014);
     assert!(message.starts_with("Priority is too low"), "{message}");
@@ -130,10 +130,9 @@ async fn the_same_bytes_and_the_same_nonce_are_refused() {
     invalid[50] ^= 1;
     assert_eq!(submit_error(&node, &invalid).await.0, 1010);
     assert_eq!(submit_error(&node, &invalid).await.0, 1012);
-    // Once in a block, the same bytes are refused as by the real chain's pool, and no longer
-    // pending.
+    // Once the extrinsic is in a block, the same bytes are banned, as on the real chain.
     node.mine(1).await.unwrap();
-    assert_eq!(submit_error(&node, &call).await.0, 1012);
+    assert_eq!(submit_error(&node, &extrinsic).await.0, 1012);
     node.stop().await;
 }
 
@@ -160,7 +159,7 @@ async fn panicking_call_leaves_no_changes() {
     assert_eq!(rpc(&node, "author_pendingExtrinsics", json!([])).await, json!([]));
     let alice = node.storage(&account_key("Alice")).unwrap().unwrap();
     assert_eq!(alice[..4], [0; 4], "the nonce was incremented");
-    // Without the call that panics, the same calls do write.
+    // Without the panicking call, the same batch changes the state.
     let batch_call = RuntimeCall::Utility(pallet_utility::Call::batch_all {
         calls: vec![transfer("Dave", 1_000_000)],
     });
@@ -256,7 +255,7 @@ async fn sudo_sets_and_removes_storage() {
 }
 
 #[tokio::test]
-async fn mortal_call_expires_with_its_era() {
+async fn mortal_extrinsic_expires_with_its_era() {
     let node = node().await;
     let birth_block = node.mine(8).await.unwrap();
     let mut signing = Signing::new(node.genesis(), 1);

@@ -48,18 +48,18 @@ async fn malformed_bodies_are_refused() {
         &nested_array,
         &long_array,
     ] {
-        let (status, answer) = post(node.address(), body.as_bytes()).await;
+        let (status, response) = post(node.address(), body.as_bytes()).await;
         let text = &body[..body.len().min(60)];
-        assert!(status >= 400 || answer.contains("error"), "{text}: {status} {answer}");
+        assert!(status >= 400 || response.contains("error"), "{text}: {status} {response}");
     }
-    let (status, answer) = post(node.address(), &[0xff; 1_000]).await;
-    assert!(status >= 400 || answer.contains("error"), "{status} {answer}");
+    let (status, response) = post(node.address(), &[0xff; 1_000]).await;
+    assert!(status >= 400 || response.contains("error"), "{status} {response}");
     assert_alive(&node).await;
     node.stop().await;
 }
 
 #[tokio::test]
-async fn oversized_request_is_refused() {
+async fn oversized_request_or_batch_is_refused() {
     let mut config = config();
     config.rpc.request_bytes = 100_000;
     config.rpc.batch = 10;
@@ -68,14 +68,17 @@ async fn oversized_request_is_refused() {
         "jsonrpc": "2.0", "id": 1, "method": "state_getStorage",
         "params": ["0x".to_owned() + &"00".repeat(100_000)],
     });
-    let (status, answer) = post(node.address(), oversized_request.to_string().as_bytes()).await;
-    assert!(status == 413 || answer.contains("-32007") || answer.is_empty(), "{status} {answer}");
+    let (status, response) = post(node.address(), oversized_request.to_string().as_bytes()).await;
+    assert!(
+        status == 413 || response.contains("-32007") || response.is_empty(),
+        "{status} {response}"
+    );
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []});
-    let (_, answer) =
+    let (_, response) =
         post(node.address(), json!(vec![request.clone(); 10]).to_string().as_bytes()).await;
-    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap().as_array().unwrap().len(), 10);
-    let (_, answer) = post(node.address(), json!(vec![request; 11]).to_string().as_bytes()).await;
-    assert!(answer.contains("error"), "{answer}");
+    assert_eq!(serde_json::from_str::<Value>(&response).unwrap().as_array().unwrap().len(), 10);
+    let (_, response) = post(node.address(), json!(vec![request; 11]).to_string().as_bytes()).await;
+    assert!(response.contains("error"), "{response}");
     assert_alive(&node).await;
     node.stop().await;
 }
@@ -188,13 +191,13 @@ async fn slow_subscriber_does_not_block_others() {
 /// A web page may reach loopback under its own host name (DNS rebinding): such requests are
 /// refused.
 #[tokio::test]
-async fn other_host_names_are_refused() {
+async fn foreign_host_header_is_refused() {
     let node = node().await;
     let request =
         json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
-    let (status, answer) =
+    let (status, response) =
         post_to(node.address(), "evil.example:9944", "", request.as_bytes()).await;
-    assert!(status == 403 && !answer.contains("taonet"), "{status} {answer}");
+    assert!(status == 403 && !response.contains("taonet"), "{status} {response}");
     let (status, _) = post_to(node.address(), "localhost:9944", "", request.as_bytes()).await;
     assert_eq!(status, 200);
     node.stop().await;
@@ -203,7 +206,7 @@ async fn other_host_names_are_refused() {
 /// Browsers let any page connect to this machine, and send the page's origin: origins that are not
 /// allowed are refused.
 #[tokio::test]
-async fn pages_of_other_origins_are_refused() {
+async fn foreign_origin_is_refused() {
     let mut config = config();
     config.allow_origins = vec!["https://apps.example".to_owned()];
     let node = Node::start(config).await.unwrap();
@@ -219,11 +222,11 @@ async fn pages_of_other_origins_are_refused() {
     ] {
         let header = format!("Origin: {origin}\r\n");
         let before = node.head().number();
-        let (status, answer) = post_to(node.address(), &host, &header, request.as_bytes()).await;
-        assert_eq!(status, if allowed { 200 } else { 403 }, "{origin}: {answer}");
+        let (status, response) = post_to(node.address(), &host, &header, request.as_bytes()).await;
+        assert_eq!(status, if allowed { 200 } else { 403 }, "{origin}: {response}");
         assert_eq!(node.head().number() - before, u32::from(allowed), "{origin}");
-        let (_, answer) = upgrade(node.address(), &header).await;
-        assert_eq!(&answer[9..12], if allowed { "101" } else { "403" }, "{origin}: {answer}");
+        let (_, response) = upgrade(node.address(), &header).await;
+        assert_eq!(&response[9..12], if allowed { "101" } else { "403" }, "{origin}: {response}");
     }
     node.stop().await;
 }
@@ -244,8 +247,7 @@ async fn commands_are_cancelled_on_disconnect_and_bounded() {
     others.write_all(&frame(&request(1)).repeat(100)).await.unwrap();
     let refused = timeout(Duration::from_secs(30), async {
         loop {
-            // A command that gets a slot waits in the queue; an abandoned command still occupies
-            // its slot.
+            // A command that timed out here still occupies its slot in the queue.
             if let Ok(Err(error)) =
                 timeout(Duration::from_millis(100), try_rpc(&node, "dev_mine", json!([1]))).await
             {
@@ -268,16 +270,16 @@ async fn commands_are_cancelled_on_disconnect_and_bounded() {
 }
 
 #[tokio::test]
-async fn concurrent_requests_of_many_clients_get_responses() {
+async fn repeated_large_requests_get_responses() {
     let node = node().await;
     let client = WsClientBuilder::default().build(node.url()).await.unwrap();
     let requests = (0..200).map(|_| client.request::<Value, _>("state_getMetadata", rpc_params![]));
-    let mut answer_count = 0;
+    let mut response_count = 0;
     for request in requests {
         let metadata = timeout(Duration::from_secs(30), request).await.unwrap().unwrap();
-        answer_count += usize::from(metadata.as_str().unwrap().len() > 1_000);
+        response_count += usize::from(metadata.as_str().unwrap().len() > 1_000);
     }
-    assert_eq!(answer_count, 200);
+    assert_eq!(response_count, 200);
     node.stop().await;
 }
 
@@ -332,8 +334,8 @@ async fn response_building_stops_at_the_size_limit() {
     let remark = RuntimeCall::System(frame_system::Call::remark_with_event { remark: Vec::new() });
     let batch =
         RuntimeCall::Utility(pallet_utility::Call::batch_all { calls: vec![remark; 5_000] });
-    let call = Signing::new(genesis, 0).sign("Alice", &batch);
-    try_rpc_at(address, "author_submitExtrinsic", json!([hex(&call)])).await.unwrap();
+    let extrinsic = Signing::new(genesis, 0).sign("Alice", &batch);
+    try_rpc_at(address, "author_submitExtrinsic", json!([hex(&extrinsic)])).await.unwrap();
     try_rpc_at(address, "dev_mine", json!([1])).await.unwrap();
     let events = hex(&storage_key("System", "Events"));
     let size = try_rpc_at(address, "state_getStorageSize", json!([events])).await.unwrap();

@@ -208,7 +208,7 @@ async fn extrinsics_are_forwarded_to_the_leader() {
 }
 
 #[tokio::test]
-async fn development_methods_are_followed_and_refused() {
+async fn follower_replicates_dev_methods_and_refuses_its_own() {
     let leader = node().await;
     let follower = start_follower(&leader).await;
     leader.mine(3).await.unwrap();
@@ -273,7 +273,7 @@ async fn development_methods_are_followed_and_refused() {
 }
 
 #[tokio::test]
-async fn reads_work_while_the_leader_is_unreachable() {
+async fn follower_serves_reads_while_leader_is_unreachable() {
     let directory = tempfile::tempdir().unwrap();
     let (first, second) = (directory.path().join("first"), directory.path().join("second"));
     let mut leader_config = config();
@@ -366,7 +366,7 @@ async fn failed_start_does_not_convert_a_follower() {
 }
 
 #[tokio::test]
-async fn a_late_follower_begins_with_the_oldest_state() {
+async fn late_follower_begins_with_oldest_state() {
     let directory = tempfile::tempdir().unwrap();
     let mut leader_config = config();
     leader_config.history = History::Last(2_400);
@@ -431,9 +431,9 @@ async fn following_an_unsuitable_leader_is_refused() {
     second_follower.stop().await;
     other_leader.stop().await;
     follower.stop().await;
-    let stopped_follower = follower_config(&leader);
+    let orphaned_config = follower_config(&leader);
     leader.stop().await;
-    let error = Node::start(stopped_follower).await.unwrap_err();
+    let error = Node::start(orphaned_config).await.unwrap_err();
     assert!(matches!(&error, NodeError::Follow(FollowError::Unreachable { .. })), "{error}");
     assert!(error.to_string().contains("start that node first"), "{error}");
 }
@@ -453,7 +453,7 @@ async fn follower_process_entry() {
 }
 
 #[tokio::test]
-async fn a_follower_that_is_killed_catches_up() {
+async fn killed_follower_catches_up() {
     let directory = tempfile::tempdir().unwrap();
     let mut leader_config = config();
     leader_config.clock = Some(Clock::Every(Duration::from_millis(3)));

@@ -42,8 +42,8 @@ impl Source for Remote {
         let mut values = Vec::new();
         for keys in keys.chunks(1_000) {
             let keys: Vec<String> = keys.iter().map(|key| hex(key)).collect();
-            let answer = self.request("state_queryStorageAt", json!([keys, self.block])).await?;
-            let changes = answer[0]["changes"].as_array().unwrap().clone();
+            let response = self.request("state_queryStorageAt", json!([keys, self.block])).await?;
+            let changes = response[0]["changes"].as_array().unwrap().clone();
             let present_changes = changes.iter().filter(|change| !change[1].is_null());
             values.extend(present_changes.map(|change| (unhex(&change[0]), unhex(&change[1]))));
         }
@@ -51,7 +51,7 @@ impl Source for Remote {
     }
 }
 
-/// Records a subnet of a running node.
+/// Records subnets of a running node.
 async fn record_subnets(node: &NodeHandle, netuids: &[u16]) -> Recording {
     let head = node.head();
     let remote = Remote { address: node.address(), block: json!(head.hash) };
@@ -145,7 +145,7 @@ fn displayed_state(node: &NodeHandle) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn a_fork_continues_a_subnet_that_was_used() {
+async fn fork_continues_recorded_subnet() {
     let source_node = Node::start(config()).await.unwrap();
     use_subnet(&source_node).await;
     let recording = record_subnets(&source_node, &[BABELBIT]).await;
@@ -175,9 +175,9 @@ async fn a_fork_continues_a_subnet_that_was_used() {
         source_node.mine_to_epoch(BABELBIT).await.unwrap().number()
     );
     assert_issuance_balances(&node);
-    let weights =
+    let neurons =
         |node: &NodeHandle| node.call("NeuronInfoRuntimeApi_get_neurons", &BABELBIT).unwrap();
-    assert!(!weights(&node).is_empty());
+    assert!(!neurons(&node).is_empty());
     node.stop().await;
     source_node.stop().await;
 }

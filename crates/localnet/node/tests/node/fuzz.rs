@@ -27,10 +27,10 @@ fn methods(metadata: &Metadata) -> Vec<String> {
 #[tokio::test]
 async fn runtime_methods_survive_arbitrary_arguments() {
     let node = node().await;
-    let answer = unhex(
+    let encoded = unhex(
         &rpc(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await,
     );
-    let metadata = Option::<Vec<u8>>::decode(&mut answer.as_slice()).unwrap().unwrap();
+    let metadata = Option::<Vec<u8>>::decode(&mut encoded.as_slice()).unwrap().unwrap();
     let methods = methods(&Metadata::decode_from(&metadata).unwrap());
     assert!(methods.len() > 40 && methods.iter().any(|name| name == "Core_version"), "{methods:?}");
     // Typical arguments: a subnet, a neuron or a mechanism, an account, lists.
@@ -38,7 +38,7 @@ async fn runtime_methods_survive_arbitrary_arguments() {
     let well_formed = (1u16, 0u16, account.clone(), vec![account; 3], vec![59u16; 3]).encode();
     let mut runner = TestRunner::deterministic();
     let bytes = proptest::collection::vec(any::<u8>(), 0..200);
-    let (mut answers, mut errors) = (0, 0);
+    let (mut results, mut errors) = (0, 0);
     for method in methods {
         let mut arguments = vec![Vec::new(), vec![0; 200], vec![0xff; 200], well_formed.clone()];
         arguments.extend([1, 2, 3, 4, 33, 35, 36, 37].map(|length| well_formed[..length].to_vec()));
@@ -46,7 +46,7 @@ async fn runtime_methods_survive_arbitrary_arguments() {
             .extend((0..INPUTS_PER_METHOD).map(|_| bytes.new_tree(&mut runner).unwrap().current()));
         for argument in arguments {
             match try_rpc(&node, "state_call", json!([method, hex(&argument)])).await {
-                Ok(answer) => answers += usize::from(answer.is_string()),
+                Ok(result) => results += usize::from(result.is_string()),
                 Err(error) => {
                     let message = error["message"].as_str().unwrap();
                     assert_eq!(error["code"], 4003, "{method} {}: {error}", hex(&argument));
@@ -59,12 +59,12 @@ async fn runtime_methods_survive_arbitrary_arguments() {
             }
         }
     }
-    assert!(answers > 100 && errors > 100, "{answers} answers, {errors} errors");
+    assert!(results > 100 && errors > 100, "{results} results, {errors} errors");
     assert_eq!(node.mine(1).await.unwrap().number(), 1);
     node.stop().await;
 }
 
-/// Batches up to the maximum size are answered, even many concurrently. A batch is refused if it
+/// Several clients send batches of the maximum size at the same time. A batch is refused if it
 /// exceeds the maximum size, or if its responses exceed the response limit.
 #[tokio::test]
 async fn batches_are_served_up_to_their_limit() {
@@ -73,8 +73,8 @@ async fn batches_are_served_up_to_their_limit() {
     let limit = RpcLimits::default().batch as usize;
     let send = async |method: &str, count: usize| {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": []});
-        let (_, answer) = post(address, json!(vec![request; count]).to_string().as_bytes()).await;
-        serde_json::from_str::<Value>(&answer).unwrap()
+        let (_, body) = post(address, json!(vec![request; count]).to_string().as_bytes()).await;
+        serde_json::from_str::<Value>(&body).unwrap()
     };
     let mut batches = JoinSet::new();
     for _ in 0..16 {
@@ -82,10 +82,11 @@ async fn batches_are_served_up_to_their_limit() {
         let body = json!(vec![request; limit]).to_string();
         batches.spawn(async move { post(address, body.as_bytes()).await });
     }
-    while let Some(answer) = batches.join_next().await {
-        let answer: Vec<Value> = serde_json::from_str(&answer.unwrap().1).unwrap();
-        assert_eq!(answer.len(), limit);
-        assert!(answer.iter().all(|answer| answer["result"]["number"] == "0x0"));
+    while let Some(response) = batches.join_next().await {
+        let (_, body) = response.unwrap();
+        let responses: Vec<Value> = serde_json::from_str(&body).unwrap();
+        assert_eq!(responses.len(), limit);
+        assert!(responses.iter().all(|response| response["result"]["number"] == "0x0"));
     }
     assert_eq!(send("state_getMetadata", limit).await["error"]["code"], -32011);
     assert_eq!(send("system_health", limit + 1).await["error"]["code"], -32010);

@@ -15,9 +15,9 @@ use tokio::time::timeout;
 use crate::support::{config, connect_from, frame, node, post_on, upgrade_on};
 
 async fn websocket_from(from: &str, to: SocketAddr) -> TcpStream {
-    let (mut stream, answer) = upgrade_on(connect_from(from, to).await, to, "").await;
-    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
-    let mut head = answer.into_bytes();
+    let (mut stream, response) = upgrade_on(connect_from(from, to).await, to, "").await;
+    assert!(response.starts_with("HTTP/1.1 101"), "{response}");
+    let mut head = response.into_bytes();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }
@@ -114,14 +114,14 @@ async fn websockets_in_use_are_not_evicted() {
 }
 
 #[tokio::test]
-async fn connection_is_rejected_when_pool_is_full() {
+async fn connection_is_refused_when_pool_is_full() {
     let node = start_node_with(2, 2).await;
     let (first, mut heads) = subscribe_heads(&node).await;
     let (_second, _heads) = subscribe_heads(&node).await;
     assert_eq!(status_from("127.0.0.7", node.address()).await, 429);
-    let (_, answer) =
+    let (_, response) =
         upgrade_on(connect_from("127.0.0.7", node.address()).await, node.address(), "").await;
-    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 429"), "{response}");
     expect_notification(&mut heads).await;
     // A WebSocket without a subscription is evicted.
     heads.unsubscribe().await.unwrap();

@@ -131,10 +131,10 @@ async fn instant_clock_makes_a_block_per_submission() {
     };
     node.submit(signed(&node, "Alice", 0, &remark("through the handle"))).await.unwrap();
     wait_for_height(&node, 1).await;
-    let call = hex(&signed(&node, "Alice", 1, &remark("through the API")));
-    rpc(&node, "author_submitExtrinsic", json!([call])).await;
+    let extrinsic = hex(&signed(&node, "Alice", 1, &remark("through the API")));
+    rpc(&node, "author_submitExtrinsic", json!([extrinsic])).await;
     wait_for_height(&node, 2).await;
-    // A call that waits for an earlier nonce is in no block, and then in the block of that call.
+    // An extrinsic that waits for an earlier nonce is included together with that one.
     node.submit(signed(&node, "Alice", 3, &remark("later"))).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(node.head().number(), 2);
@@ -209,7 +209,7 @@ async fn snapshots_restore_the_chain() {
 }
 
 #[tokio::test]
-async fn clock_produces_blocks() {
+async fn automatic_clocks_produce_blocks() {
     for clock in [Clock::Every(Duration::from_millis(5)), Clock::Fastest] {
         let mut config = config();
         config.clock = Some(clock);
@@ -243,7 +243,7 @@ async fn slot_duration_api_returns_initial_block_time() {
     node.mine(1).await.unwrap();
     node.stop().await;
 
-    // On every clock, the blocks state the chain's own block time.
+    // On every clock, timestamps advance by the chain's own block time.
     let mut manual = slow_config.clone();
     manual.clock = Some(Clock::Manual);
     let node = Node::start(manual).await.unwrap();
@@ -281,7 +281,7 @@ async fn chain_resumes_on_its_last_clock() {
     config.directory = Some(directory.path().to_owned());
     let every = Some(Clock::Every(Duration::from_secs(30)));
     let (manual, fastest) = (Some(Clock::Manual), Some(Clock::Fastest));
-    // Asked for, and then run on.
+    // Columns: configured clock · clock of the started node
     for (configured, clock) in [
         (every, every),
         (None, every),
@@ -327,7 +327,7 @@ async fn dropped_node_releases_its_chain() {
 }
 
 #[tokio::test]
-async fn disabled_dev_methods_refuse_to_stop_the_node() {
+async fn disabled_dev_methods_are_not_found() {
     let mut config = config();
     config.dev_methods = false;
     let node = Node::start(config).await.unwrap();

@@ -58,8 +58,8 @@ impl Process {
         tokio::pin!(request);
         loop {
             assert!(self.resident() < MAX_RESIDENT, "the process fills the memory");
-            if let Ok(answer) = timeout(Duration::from_millis(20), &mut request).await {
-                return answer;
+            if let Ok(output) = timeout(Duration::from_millis(20), &mut request).await {
+                return output;
             }
         }
     }

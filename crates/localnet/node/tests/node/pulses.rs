@@ -33,7 +33,7 @@ fn submission(round: u64) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_pulse_is_stored_once() {
+async fn pulse_is_stored_once() {
     let node = node().await;
     try_rpc(&node, "author_submitExtrinsic", json!([hex(&submission(1_000))])).await.unwrap();
     node.mine(1).await.unwrap();
@@ -71,7 +71,7 @@ fn storage_value(node: &NodeHandle, pallet: &str, item: &str, keys: &[u8]) -> Op
 /// The subnet's owner commits weights and a text to a round. The chain reveals both once it has the
 /// pulse: the text in the next block, the weights in the next epoch.
 #[tokio::test]
-async fn a_pulse_reveals_weights_and_commitments() {
+async fn pulse_reveals_weights_and_commitments() {
     let mut config = config();
     // The pulse is published a second after the chain begins.
     config.start = Some(PUBLISHED - 1_000);

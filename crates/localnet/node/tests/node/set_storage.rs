@@ -14,7 +14,7 @@ fn tempo(netuid: u16) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_value_is_set_in_a_new_block() {
+async fn value_is_set_in_new_block() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());
@@ -44,7 +44,7 @@ async fn a_value_is_set_in_a_new_block() {
 }
 
 #[tokio::test]
-async fn subscribers_are_notified_of_the_value() {
+async fn subscriber_is_notified_of_set_value() {
     use jsonrpsee::core::client::{Subscription, SubscriptionClientT};
     let node = node().await;
     let client = client(&node).await;
@@ -68,10 +68,10 @@ async fn subscribers_are_notified_of_the_value() {
 
 /// Values with which the block cannot be built are refused, and leave the chain as it was.
 #[tokio::test]
-async fn a_value_that_would_stop_the_chain_is_refused() {
+async fn chain_breaking_value_is_refused() {
     let (node, other_node) = (node().await, node().await);
-    let pending_call = signed(&node, "Alice", 0, &remark("waits"));
-    node.submit(pending_call.clone()).await.unwrap();
+    let pending_extrinsic = signed(&node, "Alice", 0, &remark("waits"));
+    node.submit(pending_extrinsic.clone()).await.unwrap();
     let far_slot = hex(&u64::MAX.encode());
     for (pallet, item, value) in [
         ("Aura", "CurrentSlot", &far_slot),
@@ -89,7 +89,7 @@ async fn a_value_that_would_stop_the_chain_is_refused() {
         rpc(&node, "author_pendingExtrinsics", json!([])).await.as_array().unwrap().len(),
         1
     );
-    other_node.submit(pending_call).await.unwrap();
+    other_node.submit(pending_extrinsic).await.unwrap();
     assert_eq!(node.mine(3).await.unwrap(), other_node.mine(3).await.unwrap());
     node.stop().await;
     other_node.stop().await;

@@ -17,11 +17,11 @@ async fn chain_reverts_to_a_snapshot_repeatedly() {
     let head = node.mine(5).await.unwrap();
     let snapshot = rpc(&node, "dev_takeSnapshot", json!(["before"])).await;
     assert_eq!(snapshot, json!({"name": "before", "number": 5, "hash": head.hash}));
-    let call = signed(&node, "Alice", 0, &transfer("Dave", 1_000_000_000));
+    let extrinsic = signed(&node, "Alice", 0, &transfer("Dave", 1_000_000_000));
     let dave = node.storage(&account_key("Dave")).unwrap();
     for _ in 0..2 {
         // Extrinsics of reverted blocks can be submitted again.
-        node.submit(call.clone()).await.unwrap();
+        node.submit(extrinsic.clone()).await.unwrap();
         let abandoned_head = node.mine(3).await.unwrap();
         assert_ne!(node.storage(&account_key("Dave")).unwrap(), dave);
         let reverted = rpc(&node, "dev_revertSnapshot", json!(["before"])).await;
@@ -35,7 +35,7 @@ async fn chain_reverts_to_a_snapshot_repeatedly() {
             0
         );
     }
-    // The chain goes on, with the timestamps of the manual clock: the same block again.
+    // The manual clock makes timestamps repeatable: the chain continues with the same blocks.
     let same_head = node.mine(2).await.unwrap();
     node.revert("before").await.unwrap();
     assert_eq!(node.mine(2).await.unwrap(), same_head);
@@ -43,7 +43,7 @@ async fn chain_reverts_to_a_snapshot_repeatedly() {
 }
 
 #[tokio::test]
-async fn a_snapshot_of_the_genesis_block_is_a_new_chain() {
+async fn chain_reverted_to_genesis_repeats_its_blocks() {
     let node = node().await;
     node.take_snapshot("genesis").unwrap();
     let first = node.mine(10).await.unwrap();
@@ -89,7 +89,7 @@ async fn snapshots_are_listed_dropped_and_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_snapshot_survives_restarts_and_pruning() {
+async fn snapshot_survives_restarts_and_pruning() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config();
     config.directory = Some(directory.path().to_owned());
@@ -136,7 +136,7 @@ async fn subscribers_are_notified_of_a_revert() {
         .unwrap();
     assert_eq!(next(&mut heads).await["number"], "0x5");
     let eve_account = next(&mut eve).await["changes"][0][1].clone();
-    // What waits in the pool is dropped.
+    // Pooled extrinsics are dropped.
     let mut waiting = watch(&client, &signed(&node, "Alice", 2, &remark("gap"))).await;
     assert_eq!(next(&mut waiting).await, "future");
 

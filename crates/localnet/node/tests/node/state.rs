@@ -12,9 +12,9 @@ use crate::support::{
 #[tokio::test]
 async fn every_method_that_clients_use_is_served() {
     let node = node().await;
-    let answer = rpc(&node, "rpc_methods", json!([])).await;
+    let response = rpc(&node, "rpc_methods", json!([])).await;
     let listed: BTreeSet<_> =
-        answer["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        response["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let client_methods = [
         "account_nextIndex",
         "author_pendingExtrinsics",
@@ -68,11 +68,11 @@ async fn every_method_that_clients_use_is_served() {
 }
 
 #[tokio::test]
-async fn the_coverage_page_lists_the_served_methods() {
+async fn coverage_page_lists_exactly_the_served_methods() {
     let node = node().await;
-    let answer = rpc(&node, "rpc_methods", json!([])).await;
+    let response = rpc(&node, "rpc_methods", json!([])).await;
     let served: BTreeSet<_> =
-        answer["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        response["methods"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../docs/localnet-coverage.md");
     let document = std::fs::read_to_string(document).unwrap();
     let section =
@@ -99,7 +99,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[tokio::test]
-async fn unknown_runtime_method_has_the_error_that_clients_expect() {
+async fn unknown_method_returns_error_code() {
     let node = node().await;
     let error = try_rpc(&node, "state_call", json!(["NoSuchApi_nothing", "0x"])).await.unwrap_err();
     assert_eq!(error["code"], 4003);
@@ -136,10 +136,10 @@ async fn versions_and_metadata_are_served() {
     assert!(version["apis"].as_array().unwrap().len() > 3);
     let metadata = unhex(&rpc(&node, "state_getMetadata", json!([])).await);
     assert_eq!(&metadata[..5], b"meta\x0e");
-    let answer = unhex(
+    let response = unhex(
         &rpc(&node, "state_call", json!(["Metadata_metadata_at_version", "0x0f000000"])).await,
     );
-    assert!(answer.windows(5).take(10).any(|window| window == b"meta\x0f"));
+    assert!(response.windows(5).take(10).any(|window| window == b"meta\x0f"));
     let unknown = "0x".to_owned() + &"22".repeat(32);
     let error = try_rpc(&node, "state_getRuntimeVersion", json!([unknown])).await.unwrap_err();
     assert_eq!(error["code"], 4003);
@@ -147,7 +147,7 @@ async fn versions_and_metadata_are_served() {
 }
 
 #[tokio::test]
-async fn storage_is_read_after_any_block() {
+async fn storage_is_readable_at_each_block() {
     let node = node().await;
     let before = node.mine(1).await.unwrap();
     node.submit(signed(&node, "Alice", 0, &transfer("Dave", 1_000_000_000))).await.unwrap();
@@ -171,7 +171,7 @@ async fn storage_is_read_after_any_block() {
 }
 
 #[tokio::test]
-async fn unknown_block_and_absent_value_differ() {
+async fn storage_at_unknown_block_is_an_error() {
     let node = node().await;
     let unknown = "0x".to_owned() + &"33".repeat(32);
     let error = try_rpc(&node, "state_getStorage", json!(["0x00", unknown])).await.unwrap_err();
@@ -209,7 +209,7 @@ async fn storage_keys_are_paged_in_order() {
 }
 
 #[tokio::test]
-async fn next_nonce_includes_pooled_calls() {
+async fn next_nonce_includes_pooled_extrinsics() {
     let node = node().await;
     let alice = account("Alice").to_string();
     assert_eq!(rpc(&node, "system_accountNextIndex", json!([alice])).await, 0);
@@ -238,17 +238,17 @@ async fn next_nonce_includes_pooled_calls() {
 #[tokio::test]
 async fn estimated_fee_equals_the_charged_fee() {
     let node = node().await;
-    let call = signed(&node, "Bob", 0, &transfer("Dave", 5));
-    let info = rpc(&node, "payment_queryInfo", json!([hex(&call)])).await;
+    let extrinsic = signed(&node, "Bob", 0, &transfer("Dave", 5));
+    let info = rpc(&node, "payment_queryInfo", json!([hex(&extrinsic)])).await;
     let fee: u64 = info["partialFee"].as_str().unwrap().parse().unwrap();
-    assert!(fee > call.len() as u64 / 2, "{info}");
+    assert!(fee > extrinsic.len() as u64 / 2, "{info}");
     assert_eq!(info["class"], "normal");
     assert!(info["weight"]["ref_time"].as_u64().unwrap() > 0, "{info}");
-    let details = rpc(&node, "payment_queryFeeDetails", json!([hex(&call)])).await;
+    let details = rpc(&node, "payment_queryFeeDetails", json!([hex(&extrinsic)])).await;
     assert!(details["inclusionFee"]["lenFee"].as_str().unwrap().starts_with("0x"), "{details}");
     let free = |value: Vec<u8>| u64::from_le_bytes(value[16..24].try_into().unwrap());
     let before = free(node.storage(&account_key("Bob")).unwrap().unwrap());
-    node.submit(call).await.unwrap();
+    node.submit(extrinsic).await.unwrap();
     node.mine(1).await.unwrap();
     let after = free(node.storage(&account_key("Bob")).unwrap().unwrap());
     assert_eq!(before - after, fee + 5);
@@ -260,8 +260,8 @@ async fn estimated_fee_equals_the_charged_fee() {
 #[tokio::test]
 async fn node_handle_calls_the_runtime() {
     let node = node().await;
-    let answer = node.call("AccountNonceApi_account_nonce", &account("Alice")).unwrap();
-    assert_eq!(answer, 0u32.encode());
+    let response = node.call("AccountNonceApi_account_nonce", &account("Alice")).unwrap();
+    assert_eq!(response, 0u32.encode());
     assert!(node.call("Nothing_here", &()).is_err());
     node.stop().await;
 }

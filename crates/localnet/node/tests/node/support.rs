@@ -126,10 +126,10 @@ pub(crate) async fn post_on(
     stream.write_all(head.as_bytes()).await.unwrap();
     // A server may respond and close before it has read a body that it refuses.
     let _ = stream.write_all(body).await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let mut response = Vec::new();
+    let _ = stream.read_to_end(&mut response).await;
+    let response = String::from_utf8_lossy(&response).into_owned();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
     let body = if head.to_lowercase().contains("transfer-encoding: chunked") {
         dechunk(body)
@@ -169,11 +169,11 @@ pub(crate) async fn try_rpc_at(
 ) -> Result<Value, Value> {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let (_, body) = post(address, request.to_string().as_bytes()).await;
-    let mut answer: Value =
+    let mut response: Value =
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{method}: {error}: {body}"));
-    match answer.get_mut("result") {
+    match response.get_mut("result") {
         Some(result) => Ok(result.take()),
-        None => Err(answer["error"].take()),
+        None => Err(response["error"].take()),
     }
 }
 
@@ -195,8 +195,8 @@ pub(crate) fn storage_key(pallet: &str, item: &str) -> Vec<u8> {
 
 /// Opens a raw WebSocket, which can send malformed frames and leave responses unread.
 pub(crate) async fn websocket(address: SocketAddr) -> TcpStream {
-    let (stream, answer) = upgrade(address, "").await;
-    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    let (stream, response) = upgrade(address, "").await;
+    assert!(response.starts_with("HTTP/1.1 101"), "{response}");
     stream
 }
 

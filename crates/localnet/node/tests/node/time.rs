@@ -38,7 +38,7 @@ async fn time_jump_shifts_later_blocks() {
     assert_eq!((node.head().number(), now(&node)), (2, START + 500));
     node.stop().await;
 
-    // A jump that no block has stated yet survives a restart.
+    // A jump that is in no block yet survives a restart.
     let node = Node::start(config.clone()).await.unwrap();
     node.mine(1).await.unwrap();
     assert_eq!((node.head().number(), now(&node)), (3, expected_time + 250));

@@ -42,7 +42,7 @@ async fn watcher_is_notified_of_ready_in_block_and_finalized() {
 }
 
 #[tokio::test]
-async fn call_after_nonce_gap_is_future_until_filled() {
+async fn extrinsic_after_nonce_gap_is_future_until_filled() {
     let node = node().await;
     let client = client(&node).await;
     let mut second = watch(&client, &signed(&node, "Alice", 1, &remark("second"))).await;
@@ -57,28 +57,28 @@ async fn call_after_nonce_gap_is_future_until_filled() {
 }
 
 #[tokio::test]
-async fn higher_tip_usurps_the_pooled_call() {
+async fn higher_tip_usurps_pooled_extrinsic() {
     let node = node().await;
     let client = client(&node).await;
     let mut low_tip_events = watch(&client, &signed(&node, "Alice", 0, &remark("poor"))).await;
     assert_eq!(next(&mut low_tip_events).await, "ready");
     let mut signing = Signing::new(node.genesis(), 0);
     signing.tip = 1_000_000_000;
-    let high_tip_call = signing.sign("Alice", &remark("rich"));
-    let mut high_tip_events = watch(&client, &high_tip_call).await;
+    let high_tip_extrinsic = signing.sign("Alice", &remark("rich"));
+    let mut high_tip_events = watch(&client, &high_tip_extrinsic).await;
     assert_eq!(next(&mut high_tip_events).await, "ready");
     assert_eq!(
         next(&mut low_tip_events).await,
-        json!({"usurped": hex(&sp_io::hashing::blake2_256(&high_tip_call))})
+        json!({"usurped": hex(&sp_io::hashing::blake2_256(&high_tip_extrinsic))})
     );
     node.stop().await;
 }
 
 #[tokio::test]
-async fn watcher_is_notified_of_invalid_call() {
+async fn watcher_is_notified_of_invalid_extrinsic() {
     let node = node().await;
     let client = client(&node).await;
-    // Dave can pay for either call, but not for both.
+    // Dave can pay for either extrinsic, but not for both.
     let amount = 2_000_000_000_000 - 3_000_000;
     let mut first = watch(&client, &signed(&node, "Dave", 0, &transfer("Alice", amount))).await;
     let mut signing = Signing::new(node.genesis(), 1);
@@ -92,7 +92,7 @@ async fn watcher_is_notified_of_invalid_call() {
 }
 
 #[tokio::test]
-async fn stopping_node_drops_pooled_calls() {
+async fn stopping_node_drops_pooled_extrinsics() {
     let node = node().await;
     let client = client(&node).await;
     let mut events = watch(&client, &signed(&node, "Alice", 0, &remark("late"))).await;
@@ -105,7 +105,7 @@ async fn stopping_node_drops_pooled_calls() {
 }
 
 #[tokio::test]
-async fn refused_call_rejects_the_subscription() {
+async fn refused_extrinsic_rejects_the_subscription() {
     let node = node().await;
     let client = client(&node).await;
     let params = rpc_params!["0x1234"];

@@ -22,12 +22,12 @@ pub(super) enum Authority {
     /// The sudo key, for a subnet that need not exist.
     RootOfAny(NetUid),
     /// The sudo key at any time; the subnet's owner outside the freeze window and within the rate
-    /// limit of the action, if it has one. Without `must_exist`, root may also make the call for a
-    /// subnet that does not exist.
+    /// limit of the action, if it has one. Owners are refused with `owner_error`, if there is one.
+    /// Without `must_exist`, root may also make the call for a subnet that does not exist.
     Owner {
         netuid: NetUid,
         action: Option<LimitedAction>,
-        refused_to_owners: Option<DispatchError>,
+        owner_error: Option<DispatchError>,
         must_exist: bool,
     },
     /// As `Owner`, for the tempo, whose bounds apply to owners only and are checked before the rate
@@ -63,28 +63,18 @@ pub(super) fn root_of_any(netuid: NetUid) -> Authority {
 
 /// Requires the sudo key or the subnet's owner.
 pub(super) fn owner(netuid: NetUid, action: impl Into<LimitedAction>) -> Authority {
-    Authority::Owner {
-        netuid,
-        action: Some(action.into()),
-        refused_to_owners: None,
-        must_exist: true,
-    }
+    Authority::Owner { netuid, action: Some(action.into()), owner_error: None, must_exist: true }
 }
 
 /// Requires the sudo key or the subnet's owner. The subnet need not exist, or `change` checks that
 /// it does.
 pub(super) fn owner_of_any(netuid: NetUid, action: impl Into<LimitedAction>) -> Authority {
-    Authority::Owner {
-        netuid,
-        action: Some(action.into()),
-        refused_to_owners: None,
-        must_exist: false,
-    }
+    Authority::Owner { netuid, action: Some(action.into()), owner_error: None, must_exist: false }
 }
 
 /// Requires the sudo key or the subnet's owner, without a rate limit.
 pub(super) fn owner_unlimited(netuid: NetUid) -> Authority {
-    Authority::Owner { netuid, action: None, refused_to_owners: None, must_exist: true }
+    Authority::Owner { netuid, action: None, owner_error: None, must_exist: true }
 }
 
 /// Requires the sudo key, or the subnet's owner if `condition` holds.
@@ -94,8 +84,8 @@ pub(super) fn owner_if(
     netuid: NetUid,
     action: impl Into<LimitedAction>,
 ) -> Authority {
-    let refused_to_owners = (!condition).then(|| otherwise.into());
-    Authority::Owner { netuid, action: Some(action.into()), refused_to_owners, must_exist: true }
+    let owner_error = (!condition).then(|| otherwise.into());
+    Authority::Owner { netuid, action: Some(action.into()), owner_error, must_exist: true }
 }
 
 /// Requires the sudo key, or the subnet's owner and a tempo within the owner's bounds.
@@ -141,11 +131,11 @@ impl Authority {
                 ensure_root(origin)?;
                 apply::<T>(netuid, None, change)
             }
-            Self::Owner { netuid, action, refused_to_owners, must_exist } => {
+            Self::Owner { netuid, action, owner_error, must_exist } => {
                 let owner = ensure_owner_or_root::<T>(origin, netuid)?;
                 if let Some(who) = &owner {
                     ensure_owner_action_allowed::<T>(who, netuid, action)?;
-                    refused_to_owners.map_or(Ok(()), Err)?;
+                    owner_error.map_or(Ok(()), Err)?;
                 }
                 if must_exist {
                     ensure_exists::<T>(netuid, Error::<T>::SubnetDoesNotExist)?;

@@ -43,7 +43,7 @@ fn with_owner_settings(test: impl FnOnce()) {
 }
 
 #[test]
-fn owner_call_checks_run_in_order_of_the_real_chain() {
+fn owner_call_checks_run_in_order() {
     with_owner_settings(|| {
         let netuid = BABELBIT;
         let rho = Call::sudo_set_rho { netuid, rho: 1 };

@@ -4,7 +4,7 @@ use super::{Weight, per_item, weight};
 
 // Execution time in picoseconds, proof size in bytes, reads, writes.
 weights! {
-    // Without the call that spends the TAO.
+    // Does not include the call that spends the TAO.
     create: 59_829_000, 6_148, 3, 5;
     contribute: 66_609_000, 6_148, 5, 4;
     withdraw: 60_259_000, 6_148, 4, 4;

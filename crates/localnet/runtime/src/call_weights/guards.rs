@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn stated_weight_replaces_weight_of_nested_call() {
+    fn declared_weight_replaces_weight_of_nested_call() {
         let call = Box::new(serve());
         let weight = Weight::from_parts(5, 6);
         for declared in [

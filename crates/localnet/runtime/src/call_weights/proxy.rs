@@ -22,7 +22,7 @@ macro_rules! weights_at_maximum {
 }
 
 weights_at_maximum! {
-    // With the account of the call's origin, without the call.
+    // Includes access to the account of the inner call's origin, but not the inner call.
     proxy: 28_026_265, 4_254, 4, 2; 53_205, 37; 0, 0;
     proxy_announced: 53_234_507, 8_615, 6, 4; 54_037, 37; 228_831, 68;
     remove_announcement: 25_595_226, 8_615, 2, 2; 40_277, 0; 205_163, 0;

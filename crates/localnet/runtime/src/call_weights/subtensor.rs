@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn no_call_uses_more_than_it_declared() {
+    fn actual_weight_is_at_most_declared() {
         for count in [0, 1, 2, 99, 1_000] {
             assert!(actual_swap_hotkey(count).all_lte(swap_hotkey(None, false)), "{count} subnets");
             assert!(actual_claim_root(count).all_lte(claim_root()), "{count} baskets");

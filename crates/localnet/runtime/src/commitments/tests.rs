@@ -29,7 +29,7 @@ pub(super) fn was_emitted(event: &Event<Runtime>) -> bool {
 }
 
 #[test]
-fn neuron_sets_a_commitment() {
+fn only_neurons_set_commitments() {
     at_first_block(|| {
         System::set_block_number(7);
         let who = key(1);
@@ -47,7 +47,7 @@ fn neuron_sets_a_commitment() {
 }
 
 #[test]
-fn timelocked_commitment_is_kept_until_replaced() {
+fn timelocked_commitment_is_indexed_until_replaced() {
     at_first_block(|| {
         let who = key(1);
         Subtensor::append_neuron(BABELBIT, &who);

@@ -40,7 +40,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::MaxContributorsReached
         );
 
-        // Less than the minimum is accepted where only less is left.
+        // Less than the minimum is accepted if no more fits under the cap or the maximum.
         let before = Contributions::<T>::get(crowdloan_id, &contributor);
         let mut accepted = amount.min(crowdloan.cap.saturating_sub(crowdloan.raised));
         if let Some(max) = MaxContributions::<T>::get(crowdloan_id) {
@@ -152,7 +152,7 @@ impl<T: Config> Pallet<T> {
         if let Some(call) = &crowdloan.call {
             T::Preimages::drop(call);
         }
-        // The account is empty now; that it is kept would not matter.
+        // The account is empty now: if this fails, an empty account remains.
         let _ = frame_system::Pallet::<T>::dec_providers(&crowdloan.funds_account);
         Crowdloans::<T>::remove(crowdloan_id);
         MaxContributions::<T>::remove(crowdloan_id);

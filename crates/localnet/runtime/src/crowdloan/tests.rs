@@ -48,7 +48,8 @@ fn crowdloan() -> CrowdloanInfoOf<Runtime> {
     Crowdloans::<Runtime>::get(0).unwrap()
 }
 
-/// A crowdloan's recorded sum equals its contributions, and the balance of its account.
+/// Checks that each open crowdloan's recorded sum equals its contributions and the balance of its
+/// account.
 fn assert_settled() {
     for (id, crowdloan) in
         Crowdloans::<Runtime>::iter().filter(|(_, crowdloan)| !crowdloan.finalized)
@@ -63,7 +64,7 @@ fn assert_settled() {
 }
 
 #[test]
-fn funds_of_a_completed_crowdloan_are_paid_to_the_target() {
+fn completed_crowdloan_pays_its_target() {
     at_first_block(|| {
         let [alice, bob, eve] = create_open_crowdloan();
         let funds = crowdloan().funds_account;
@@ -79,7 +80,7 @@ fn funds_of_a_completed_crowdloan_are_paid_to_the_target() {
 
         assert_eq!(dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }), "CapNotRaised");
         assert_eq!(dispatch_result(&bob, contribute(tao(50))), "ok");
-        // More than is left is accepted in part.
+        // Of a contribution above the cap, only the remaining amount is accepted.
         let before = balance(&bob);
         assert_eq!(dispatch_result(&bob, contribute(tao(500))), "ok");
         assert_eq!((before - balance(&bob), crowdloan().raised), (40 * TAO, tao(100)));
@@ -112,7 +113,7 @@ fn funds_of_a_completed_crowdloan_are_paid_to_the_target() {
 }
 
 #[test]
-fn a_failed_crowdloan_is_refunded_and_dissolved() {
+fn failed_crowdloan_is_refunded_and_dissolved() {
     at_first_block(|| {
         let [alice, bob, _] = create_open_crowdloan();
         let before = balance(&alice) + 10 * TAO;
@@ -143,13 +144,13 @@ fn a_failed_crowdloan_is_refunded_and_dissolved() {
             "NotReadyToDissolve"
         );
         assert_eq!(dispatch_result(&bob, Call::refund { crowdloan_id: 0 }), "InvalidOrigin");
-        for (event, left) in [
+        for (event, remaining) in [
             (Event::PartiallyRefunded { crowdloan_id: 0 }, 10),
             (Event::AllRefunded { crowdloan_id: 0 }, 1),
         ] {
             assert_eq!(dispatch_result(&alice, Call::refund { crowdloan_id: 0 }), "ok");
             System::assert_last_event(RuntimeEvent::Crowdloan(event));
-            assert_eq!(crowdloan().contributors_count, left);
+            assert_eq!(crowdloan().contributors_count, remaining);
             assert_settled();
         }
         assert!(contributors.iter().all(|contributor| balance(contributor) == 2 * TAO));
@@ -275,7 +276,7 @@ fn contribution_outside_the_crowdloan_limits_is_refused() {
     });
 }
 
-/// Creates crowdloan 0 of Alice with this call, and raises its cap of 20 TAO.
+/// Creates crowdloan 0 of Alice with this call, and contributions up to its cap of 20 TAO.
 fn raised_crowdloan(call: RuntimeCall) -> [AccountId; 2] {
     let accounts = ["Alice", "Bob"].map(account);
     assert_eq!(dispatch_result(&accounts[0], create(tao(20), 100, Some(call), None)), "ok");
@@ -283,8 +284,7 @@ fn raised_crowdloan(call: RuntimeCall) -> [AccountId; 2] {
     accounts
 }
 
-/// Returns a call that transfers TAO from the account of crowdloan 0 to the creator, who must have
-/// the sudo key.
+/// Returns a call of the sudo key that transfers TAO from the account of crowdloan 0 to `key(1)`.
 fn take(value: TaoBalance) -> RuntimeCall {
     let funds: AccountId = sp_runtime::traits::AccountIdConversion::into_sub_account_truncating(
         &crate::runtime::CrowdloanId::get(),
@@ -296,7 +296,7 @@ fn take(value: TaoBalance) -> RuntimeCall {
 }
 
 #[test]
-fn call_spends_the_raised_amount() {
+fn finalization_call_spends_the_raised_amount() {
     at_first_block(|| {
         let [alice, _] = raised_crowdloan(take(tao(20)));
         assert_eq!(dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }), "ok");
@@ -306,7 +306,7 @@ fn call_spends_the_raised_amount() {
 }
 
 #[test]
-fn finalisation_whose_call_fails_or_leaves_tao_is_reverted() {
+fn finalization_whose_call_fails_or_leaves_tao_is_reverted() {
     at_first_block(|| {
         let nested = RuntimeCall::from(Call::<Runtime>::finalize { crowdloan_id: 0 });
         let withdraw = RuntimeCall::from(Call::<Runtime>::withdraw { crowdloan_id: 0 });
@@ -355,7 +355,7 @@ fn crowdloan_call_keeps_the_call_filter_of_the_caller() {
 }
 
 #[test]
-fn a_long_call_is_kept_as_a_preimage_until_the_crowdloan_is_dissolved() {
+fn preimage_of_long_call_lasts_until_dissolution() {
     at_first_block(|| {
         let long_remark = frame_system::Call::remark { remark: vec![1; 1_000] };
         let alice = account("Alice");

@@ -65,7 +65,7 @@ fn stored_rounds() -> (u64, u64, usize) {
 }
 
 #[test]
-fn a_pulse_of_the_beacon_is_stored() {
+fn beacon_pulse_is_stored() {
     let Some([first, second]) = recorded_pulses() else { return };
     at_first_block(|| {
         assert_eq!(submit(std::slice::from_ref(&first)), "ok");
@@ -80,7 +80,7 @@ fn a_pulse_of_the_beacon_is_stored() {
         }
         assert_eq!(stored_rounds(), (1_000, 1_000, 1));
 
-        // As if the rounds in between had come.
+        // Pretend that the rounds in between were stored.
         LastStoredRound::<Runtime>::put(1_999);
         assert_eq!(submit(&[second]), "ok");
         assert_eq!(stored_rounds(), (1_000, 2_000, 2));
@@ -88,11 +88,11 @@ fn a_pulse_of_the_beacon_is_stored() {
 }
 
 #[test]
-fn pulses_that_the_beacon_did_not_sign_are_not_stored() {
+fn pulses_without_valid_signature_are_not_stored() {
     let Some([first, second]) = recorded_pulses() else { return };
     at_first_block(|| {
         let events = System::events().len();
-        // Another round's signature is a signature, but not of this round.
+        // A valid signature of another round is ignored without an error.
         let exchanged = pulse(1_001, first.signature.to_vec());
         assert_eq!(submit(&[exchanged]), "ok");
         assert_eq!((stored_rounds(), System::events().len()), ((0, 0, 0), events));
@@ -131,7 +131,7 @@ fn pulses_that_the_beacon_did_not_sign_are_not_stored() {
 }
 
 #[test]
-fn the_pool_accepts_a_signed_pulse_of_a_new_round() {
+fn pool_accepts_one_pulse_of_a_new_round() {
     let dummy_pulse = |round| pulse(round, vec![1; 48]);
     at_first_block(|| {
         jump_to(10);
@@ -170,7 +170,7 @@ fn the_pool_accepts_a_signed_pulse_of_a_new_round() {
 }
 
 #[test]
-fn the_pool_refuses_pulses_without_a_valid_signature() {
+fn pool_refuses_pulse_without_valid_signature() {
     at_first_block(|| {
         let valid = submission(1, &[pulse(1, vec![1; 48])]);
         let Call::write_pulse { pulses_payload, signature } = valid else { unreachable!() };
@@ -197,7 +197,7 @@ fn the_pool_refuses_pulses_without_a_valid_signature() {
 }
 
 #[test]
-fn root_sets_the_beacon_and_the_oldest_round() {
+fn only_root_sets_beacon_and_oldest_round() {
     at_first_block(|| {
         let mut config = BeaconConfig::<Runtime>::get();
         assert_eq!(config, Quicknet::get());
@@ -231,7 +231,7 @@ fn oldest_pulses_are_pruned() {
         assert_eq!(stored_rounds(), (0, 0, 0));
         OldestStoredRound::<Runtime>::put(1);
         (1..=150).for_each(|round| Pulses::<Runtime>::insert(round, pulse(round, vec![1])));
-        for (last, oldest, left) in [
+        for (last, oldest, remaining) in [
             (MAX_STORED_PULSES, 1, 150),
             // At most 100 at a time.
             (MAX_STORED_PULSES + 120, 101, 50),
@@ -241,7 +241,7 @@ fn oldest_pulses_are_pruned() {
             Pallet::<Runtime>::remove_old(last);
             assert_eq!(
                 (OldestStoredRound::<Runtime>::get(), Pulses::<Runtime>::iter().count()),
-                (oldest, left)
+                (oldest, remaining)
             );
         }
         assert!(Pulses::<Runtime>::contains_key(121) && !Pulses::<Runtime>::contains_key(120));

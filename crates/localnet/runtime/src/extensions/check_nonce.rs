@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nonce_is_one_compact_number() {
+    fn nonce_is_encoded_as_compact_integer() {
         assert_eq!(CheckNonce(0).encode(), [0]);
         assert_eq!(CheckNonce(64).encode(), [1, 1]);
         assert_eq!(CheckNonce::decode(&mut &[0xfc][..]), Ok(CheckNonce(63)));

@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn only_ciphertexts_for_the_authors_key_enter_the_pool() {
+    fn pool_accepts_only_ciphertexts_for_the_author_key() {
         at_first_block(|| {
             let custom = |number| Err(InvalidTransaction::Custom(number).into());
             let hash = sp_io::hashing::twox_128(&development_key().public()).to_vec();

@@ -30,20 +30,20 @@ impl SudoTransactionExtension {
     }
 }
 
-/// Storage of the header of the block that is being built.
-static HEADER: LazyLock<[[u8; 32]; 3]> = LazyLock::new(|| {
+/// Storage keys of the header of the block that is being built.
+static HEADER_KEYS: LazyLock<[[u8; 32]; 3]> = LazyLock::new(|| {
     [b"Number".as_slice(), b"ParentHash", b"Digest"].map(|item| storage_prefix(b"System", item))
 });
 
 /// Whether a storage key is that of the code, of another item outside of the pallets, or of the
 /// block's header.
 fn is_vital(key: &[u8]) -> bool {
-    key.is_empty() || key.starts_with(b":") || HEADER.iter().any(|item| item == key)
+    key.is_empty() || key.starts_with(b":") || HEADER_KEYS.iter().any(|item| item == key)
 }
 
 /// Whether a prefix of storage keys includes vital ones.
 fn is_vital_prefix(prefix: &[u8]) -> bool {
-    is_vital(prefix) || HEADER.iter().any(|item| item.starts_with(prefix))
+    is_vital(prefix) || HEADER_KEYS.iter().any(|item| item.starts_with(prefix))
 }
 
 /// Whether a call, or a call nested in it, replaces the code, or sets storage without which no

@@ -15,7 +15,7 @@ use sp_runtime::DispatchError;
 use sp_runtime::traits::PostDispatchInfoOf;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 
-use super::{Author, ToAuthor};
+use super::{AuthorAccount, ToAuthor};
 use crate::runtime::{AccountId, Balances, Runtime, RuntimeCall, SubtensorModule};
 use crate::subtensor::{self, Call, Fee, SubtokenEnabled};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
@@ -139,7 +139,7 @@ impl Stake<'_> {
     /// # Errors
     /// The errors of [`subtensor::Pallet::quote_sell`], before any change of the state.
     fn sell(self, fee: TaoBalance) -> Result<WithdrawnFee, DispatchError> {
-        let Some(author) = Author::get() else { return Ok(WithdrawnFee::default()) };
+        let Some(author) = AuthorAccount::get() else { return Ok(WithdrawnFee::default()) };
         let (stake, needed_alpha) =
             (self.amount(), SubtensorModule::alpha_for_tao(self.netuid, fee));
         let alpha_fee =

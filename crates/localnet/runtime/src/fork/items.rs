@@ -1,4 +1,4 @@
-//! The storage items of a chain that a fork can take, from the chain's metadata.
+//! The storage items of a chain that a fork can import, from the chain's metadata.
 
 use std::collections::BTreeMap;
 
@@ -120,7 +120,7 @@ pub enum KeyPart {
     Account([u8; 32]),
 }
 
-/// A storage item that a fork can take.
+/// A storage item that a fork can import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// The default of an unset value, if it has one.
@@ -198,8 +198,8 @@ impl Item {
     }
 }
 
-/// Storage items by name, such as `SubtensorModule.Tempo`. An item that no fork can take has the
-/// reason as its error.
+/// Storage items by name, such as `SubtensorModule.Tempo`. An item that no fork can import has
+/// the reason as its error.
 pub type Items = BTreeMap<String, Result<Item, &'static str>>;
 
 /// Returns the storage items of subnets, neurons, stake and balances that a chain's metadata
@@ -268,7 +268,7 @@ fn item(
     pallet: &str,
     entry: &StorageEntryMetadata<PortableForm>,
 ) -> Result<Item, &'static str> {
-    let mut describer = TypeDescriber { types, left: MAX_TYPES, enclosing: Vec::new() };
+    let mut describer = TypeDescriber { types, remaining_types: MAX_TYPES, enclosing: Vec::new() };
     let (key, value, encoding) = match &entry.ty {
         StorageEntryType::Plain(value) => (Vec::new(), value.id, String::new()),
         StorageEntryType::Map { hashers, key, value } => {
@@ -328,7 +328,7 @@ fn part(types: &PortableRegistry, id: u32) -> Part {
 struct TypeDescriber<'a> {
     types: &'a PortableRegistry,
     /// Number of types that may still be described.
-    left: usize,
+    remaining_types: usize,
     /// The types that contain the current one.
     enclosing: Vec<u32>,
 }
@@ -347,7 +347,7 @@ impl TypeDescriber<'_> {
     }
 
     fn parts(&mut self, id: u32) -> Option<Vec<String>> {
-        self.left = self.left.checked_sub(1)?;
+        self.remaining_types = self.remaining_types.checked_sub(1)?;
         if let Some(levels_up) = self.enclosing.iter().rev().position(|outer| *outer == id) {
             return Some(vec![format!("outer{levels_up}")]);
         }
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn items_are_described_by_their_encoding() {
+    fn items_have_expected_access_and_encoding() {
         for (name, access, encoding) in [
             ("SubtensorModule.Tempo", Access::Subnet, "Identity(u16) -> u16"),
             ("SubtensorModule.TaoWeight", Access::Value, "u64"),
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_metadata_is_refused() {
+    fn malformed_or_newer_metadata_is_refused() {
         assert!(matches!(items(b""), Err(MetadataError::Malformed(_))));
         assert!(matches!(items(b"meta\x0e"), Err(MetadataError::Malformed(_))));
         let newer = Runtime::metadata_at_version(15).unwrap();

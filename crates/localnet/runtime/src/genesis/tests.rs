@@ -14,7 +14,7 @@ fn at_genesis<R>(endowed: &[AccountId], test: impl FnOnce() -> R) -> R {
 }
 
 #[test]
-fn the_development_accounts_have_their_balances() {
+fn development_accounts_have_their_balances() {
     at_genesis(&[key(1), account("Dave")], || {
         for (name, rao) in ACCOUNTS {
             let expected = if name == "Dave" { WEALTHY_BALANCE } else { rao };
@@ -26,7 +26,7 @@ fn the_development_accounts_have_their_balances() {
 }
 
 #[test]
-fn the_development_accounts_derive_from_the_well_known_phrase() {
+fn development_accounts_derive_from_the_well_known_phrase() {
     // Names with and without a known key.
     for name in KEYS.map(|(name, _)| name).into_iter().chain(["Grace"]) {
         let derived =
@@ -53,7 +53,7 @@ fn accounts_of_ethereum_addresses_have_a_genesis_balance() {
 }
 
 #[test]
-fn block_time_and_epoch_limit_follow_clock() {
+fn slot_duration_and_epoch_limit_follow_block_time() {
     for (millis, slot, epochs) in
         [(None, 250, 32), (Some(250), 250, 32), (Some(50), 50, 32), (Some(12_000), 12_000, 2)]
     {
@@ -87,7 +87,7 @@ fn constant(pallet: &str, name: &str) -> Vec<u8> {
 fn block_author_is_not_the_sudo_key() {
     for preset in [Preset::Development, Preset::Reference] {
         sp_io::TestExternalities::new(genesis_with(preset, &[]).unwrap()).execute_with(|| {
-            assert_eq!(crate::fees::Author::get(), Some(account("One")), "{preset:?}");
+            assert_eq!(crate::fees::AuthorAccount::get(), Some(account("One")), "{preset:?}");
             assert_eq!(pallet_sudo::Key::<Runtime>::get(), Some(account("Alice")));
         });
     }
@@ -177,7 +177,7 @@ fn first_subnet_is_not_started() {
 }
 
 #[test]
-fn unstarted_subnet_can_be_started_by_alice() {
+fn unstarted_subnets_belong_to_alice() {
     at_genesis(&[], || {
         for netuid in (2..59).map(NetUid) {
             assert_eq!(SubnetOwner::<Runtime>::get(netuid), account("Alice"));

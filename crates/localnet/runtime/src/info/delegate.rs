@@ -138,14 +138,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delegator_return_is_proportional_to_stake_less_take() {
+    fn return_per_1000_tao_deducts_the_take() {
         const TAO: u64 = 1_000_000_000;
         let take = PerU16::from_percent(18);
-        let day = u128::from(1_000 * TAO);
-        let earned = return_per_1000(take, AlphaBalance(10_000 * TAO), day);
-        assert!(earned.abs_diff(82 * TAO) < TAO / 1_000, "{earned}");
-        assert_eq!(return_per_1000(take, AlphaBalance::ZERO, day), 0);
-        assert_eq!(return_per_1000(PerU16::one(), AlphaBalance(TAO), day), 0);
+        let daily = u128::from(1_000 * TAO);
+        let rao = return_per_1000(take, AlphaBalance(10_000 * TAO), daily);
+        assert!(rao.abs_diff(82 * TAO) < TAO / 1_000, "{rao}");
+        assert_eq!(return_per_1000(take, AlphaBalance::ZERO, daily), 0);
+        assert_eq!(return_per_1000(PerU16::one(), AlphaBalance(TAO), daily), 0);
         assert_eq!(return_per_1000(take, AlphaBalance(1), u128::MAX), u64::MAX);
     }
 }

@@ -89,7 +89,8 @@ fn type_info(kind: ProxyType) -> ProxyTypeInfo {
     ProxyTypeInfo { name: name(kind), index: kind as u8, deprecated: kind.is_deprecated() }
 }
 
-/// Returns the calls that the proxy types with these indices allow; of all types without indices.
+/// Returns the calls that the proxy types with these indices allow, or all types if there are no
+/// indices.
 pub fn filters(indices: Option<&[u8]>) -> Vec<ProxyFilterInfo> {
     let calls = calls();
     ProxyType::ALL

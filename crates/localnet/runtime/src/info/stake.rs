@@ -108,7 +108,7 @@ pub fn availability<T: Config>(
 ) -> BTreeMap<AccountId32, Availability> {
     let requested_netuids: Option<BTreeSet<NetUid>> =
         netuids.map(|netuids| netuids.into_iter().collect());
-    let mut coldkeys_found = BTreeMap::new();
+    let mut by_coldkey = BTreeMap::new();
     for coldkey in coldkeys {
         let mut totals: BTreeMap<NetUid, AlphaBalance> = requested_netuids
             .iter()
@@ -128,9 +128,9 @@ pub fn availability<T: Config>(
             .into_iter()
             .map(|(netuid, total)| (netuid, StakeAvailability::of::<T>(&coldkey, netuid, total)));
         let subnets: Availability = subnets.collect();
-        coldkeys_found.insert(coldkey, subnets);
+        by_coldkey.insert(coldkey, subnets);
     }
-    coldkeys_found
+    by_coldkey
 }
 
 /// A stake lock.

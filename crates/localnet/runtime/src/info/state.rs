@@ -73,7 +73,7 @@ impl SubnetState {
             consensus: compact(columns.consensus),
             trust: Vec::new(),
             rank: Vec::new(),
-            block_at_registration: compact(registrations::<T>(netuid)),
+            block_at_registration: compact(registration_blocks::<T>(netuid)),
             alpha_stake: compact(stakes.alpha.iter().copied()),
             tao_stake: compact(stakes.tao.iter().copied()),
             total_stake: compact(stakes.total.iter().copied()),
@@ -83,7 +83,7 @@ impl SubnetState {
 }
 
 /// Returns the registration blocks of a subnet's neurons, by uid.
-pub(super) fn registrations<T: Config>(netuid: NetUid) -> Vec<u64> {
+pub(super) fn registration_blocks<T: Config>(netuid: NetUid) -> Vec<u64> {
     (0..SubnetworkN::<T>::get(netuid))
         .map(|uid| BlockAtRegistration::<T>::get(netuid, uid))
         .collect()

@@ -13,11 +13,11 @@ fn bytes(length: usize) -> BoundedVec<u8, frame_support::traits::ConstU32<MAX_CI
 }
 
 fn last_event() -> Event<Runtime> {
-    let actual = System::events().into_iter().rev().find_map(|record| match record.event {
+    let event = System::events().into_iter().rev().find_map(|record| match record.event {
         RuntimeEvent::MevShield(event) => Some(event),
         _ => None,
     });
-    actual.unwrap()
+    event.unwrap()
 }
 
 fn as_root(call: Call<Runtime>) -> String {
@@ -26,7 +26,7 @@ fn as_root(call: Call<Runtime>) -> String {
 }
 
 #[test]
-fn the_first_block_has_the_development_key() {
+fn first_block_has_the_development_key() {
     at_first_block(|| {
         let key = development_key().public();
         for stored in
@@ -72,7 +72,7 @@ fn next_key_becomes_current_key() {
 }
 
 #[test]
-fn submitted_ciphertext_has_an_event() {
+fn submitted_ciphertext_emits_event() {
     at_first_block(|| {
         let alice = account("Alice");
         assert_eq!(outcome(send(&alice, Call::submit_encrypted { ciphertext: bytes(40) })), "ok");

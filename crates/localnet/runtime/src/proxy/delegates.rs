@@ -16,7 +16,8 @@ use super::{
 use crate::types::TaoBalance;
 
 impl<T: Config> Pallet<T> {
-    /// Returns the delegate of an account: with this type, or else the first one.
+    /// Returns the first entry of a delegate of an account: of this type, or of any type if it is
+    /// `None`.
     pub(super) fn find_proxy(
         real: &T::AccountId,
         delegate: &T::AccountId,

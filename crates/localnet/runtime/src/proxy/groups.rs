@@ -1,8 +1,9 @@
 //! Groups of calls that proxy types allow.
 //!
-//! The groups do not overlap, and together contain every call of the real chain except those of its
-//! EVM and contracts. They name calls instead of matching on them, since they also contain calls
-//! that this chain does not support yet.
+//! The groups do not overlap, except that [`SET_CODE`] and [`SMALL_TRANSFERS`] repeat calls of
+//! other groups. Together they contain every call of the real chain except those of its EVM and
+//! contracts. They name calls instead of matching on them, since they also contain calls that this
+//! chain does not support yet.
 
 /// Calls of one pallet.
 pub(super) struct Group {
@@ -85,7 +86,7 @@ pub(super) const UNRESTRICTED: &[Group] = &[
     ]),
 ];
 
-/// Calls of the sudo key; `SudoUncheckedSetCode` allows one of them.
+/// The call with which the sudo key sets the code; `SudoUncheckedSetCode` allows it for that only.
 pub(super) const SET_CODE: &[Group] = &[Group::only("Sudo", &["sudo_unchecked_weight"])];
 
 /// Transfers of TAO.

@@ -7,13 +7,18 @@ use crate::runtime::{AccountId, Runtime};
 use crate::subtensor::Proxies;
 
 impl Proxies<AccountId> for Pallet<Runtime> {
-    fn add_beneficiary(lease: &AccountId, beneficiary: &AccountId) -> DispatchResult {
-        Self::add_proxy_delegate(lease, beneficiary.clone(), ProxyType::SubnetLeaseBeneficiary, 0)
+    fn add_beneficiary(lease_coldkey: &AccountId, beneficiary: &AccountId) -> DispatchResult {
+        Self::add_proxy_delegate(
+            lease_coldkey,
+            beneficiary.clone(),
+            ProxyType::SubnetLeaseBeneficiary,
+            0,
+        )
     }
 
-    fn remove_beneficiary(lease: &AccountId, beneficiary: &AccountId) -> DispatchResult {
+    fn remove_beneficiary(lease_coldkey: &AccountId, beneficiary: &AccountId) -> DispatchResult {
         Self::remove_proxy_delegate(
-            lease,
+            lease_coldkey,
             beneficiary.clone(),
             ProxyType::SubnetLeaseBeneficiary,
             0,

@@ -17,7 +17,7 @@ pub fn fee_payer(sender: &AccountId, call: &RuntimeCall) -> Option<AccountId> {
     if !pays(&real, sender) {
         return None;
     }
-    let deeper = match inner {
+    let nested_account = match inner {
         RuntimeCall::Utility(
             Utility::batch { calls }
             | Utility::batch_all { calls }
@@ -25,7 +25,7 @@ pub fn fee_payer(sender: &AccountId, call: &RuntimeCall) -> Option<AccountId> {
         ) => common_account(calls),
         inner => proxied(inner).map(|(account, _)| account),
     };
-    Some(deeper.filter(|account| pays(account, &real)).unwrap_or(real))
+    Some(nested_account.filter(|account| pays(account, &real)).unwrap_or(real))
 }
 
 /// Returns the account for which a delegate makes a call, and the call.

@@ -72,7 +72,7 @@ fn expected_result(is_allowed: bool) -> DispatchResult {
 }
 
 #[test]
-fn a_delegate_makes_calls_for_an_account_until_it_is_removed() {
+fn delegate_makes_calls_until_removed() {
     at_first_block(|| {
         let [alice, bob, eve] = ["Alice", "Bob", "Eve"].map(account);
         let receiver = key(1);
@@ -91,7 +91,7 @@ fn a_delegate_makes_calls_for_an_account_until_it_is_removed() {
         };
         assert_eq!(dispatch_result(&bob, other_type), "NotProxy");
 
-        // The results are those of one block.
+        // Results are kept for one block only.
         <Proxy as frame_support::traits::OnFinalize<u32>>::on_finalize(1);
         assert_eq!(LastCallResult::<Runtime>::iter().count(), 0);
 
@@ -104,7 +104,7 @@ fn a_delegate_makes_calls_for_an_account_until_it_is_removed() {
 }
 
 #[test]
-fn delegates_are_limited_and_paid_for() {
+fn delegates_are_limited_and_need_deposits() {
     at_first_block(|| {
         let (alice, bob) = (account("Alice"), account("Bob"));
         assert_eq!(dispatch_result(&alice, add(&alice, ProxyType::Any, 0)), "NoSelfProxy");
@@ -139,7 +139,7 @@ fn announced_calls_wait_for_their_delay() {
         let call = pay(&key(1), TAO);
         let hash = BlakeTwo256::hash_of(&call);
         let announce = |hash: H256| Call::announce { real: id(&alice), call_hash: hash };
-        let make = || Call::proxy_announced {
+        let call_announced = || Call::proxy_announced {
             delegate: id(&bob),
             real: id(&alice),
             force_proxy_type: None,
@@ -148,16 +148,16 @@ fn announced_calls_wait_for_their_delay() {
         assert_eq!(dispatch_result(&bob, announce(hash)), "NotProxy");
         assert_eq!(dispatch_result(&alice, add(&bob, ProxyType::Any, 10)), "ok");
         assert_eq!(dispatch_result(&bob, by_proxy(&alice, call.clone())), "Unannounced");
-        assert_eq!(dispatch_result(&bob, make()), "Unannounced");
+        assert_eq!(dispatch_result(&bob, call_announced()), "Unannounced");
         assert_eq!(dispatch_result(&bob, announce(hash)), "ok");
         assert_eq!(reserved(&bob), 36_000_000 + 68_000_000);
 
         jump_to(10);
-        assert_eq!(dispatch_result(&bob, make()), "Unannounced");
+        assert_eq!(dispatch_result(&bob, call_announced()), "Unannounced");
         jump_to(11);
-        assert_eq!(dispatch_result(&eve, make()), "ok");
+        assert_eq!(dispatch_result(&eve, call_announced()), "ok");
         assert_eq!((last_proxy_result(), balance(&key(1)), reserved(&bob)), (Ok(()), TAO, 0));
-        assert_eq!(dispatch_result(&eve, make()), "Unannounced");
+        assert_eq!(dispatch_result(&eve, call_announced()), "Unannounced");
 
         // The account rejects an announcement, the delegate withdraws one.
         let reject = |hash: H256| Call::reject_announcement { delegate: id(&bob), call_hash: hash };
@@ -182,7 +182,7 @@ fn announced_calls_wait_for_their_delay() {
 }
 
 #[test]
-fn pure_proxies_belong_to_their_delegates() {
+fn pure_proxy_is_controlled_by_its_creator() {
     at_first_block(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let create = |index| Call::create_pure { proxy_type: ProxyType::Any, delay: 0, index };

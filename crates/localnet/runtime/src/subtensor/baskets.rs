@@ -21,8 +21,8 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Maximum threshold of claims, in rao.
 const MAX_THRESHOLD: u64 = 10_000_000;
-/// Existing shares of a worthless basket count as rounding errors up to the number of deposited rao
-/// divided by this.
+/// The shares of a worthless basket count as rounding errors if there are at most as many as the
+/// deposited rao divided by this.
 const DUST_DIVISOR: u64 = 100;
 
 impl<T: Config> Pallet<T> {
@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Claims the shares of a coldkey in the baskets of all validators on which it stakes, and
-    /// returns their number.
+    /// returns the number of baskets.
     pub(crate) fn do_claim_root(coldkey: AccountId32) -> u64 {
         let hotkeys = StakingHotkeys::<T>::get(&coldkey);
         Self::claim_from(coldkey, &hotkeys);

@@ -70,12 +70,13 @@ impl<T: Config> Pallet<T> {
             Self::apply_children(netuid, hotkey, children);
             return Ok(());
         }
-        let cooldown = Self::current_block().saturating_add(PendingChildKeyCooldown::<T>::get());
-        PendingChildKeys::<T>::insert(netuid, hotkey, (children.clone(), cooldown));
+        let cooldown_end =
+            Self::current_block().saturating_add(PendingChildKeyCooldown::<T>::get());
+        PendingChildKeys::<T>::insert(netuid, hotkey, (children.clone(), cooldown_end));
         Self::deposit_event(Event::SetChildrenScheduled(
             hotkey.clone(),
             netuid,
-            cooldown,
+            cooldown_end,
             children,
         ));
         Ok(())
@@ -179,8 +180,8 @@ impl<T: Config> Pallet<T> {
         for &netuid in subnets.iter().filter(|netuid| LastEpochBlock::<T>::get(**netuid) == block) {
             let due_relatives: Vec<(AccountId32, Relatives)> =
                 PendingChildKeys::<T>::iter_prefix(netuid)
-                    .filter(|(_, (_, cooldown))| {
-                        *cooldown < block || !SubtokenEnabled::<T>::get(netuid)
+                    .filter(|(_, (_, cooldown_end))| {
+                        *cooldown_end < block || !SubtokenEnabled::<T>::get(netuid)
                     })
                     .map(|(hotkey, (children, _))| (hotkey, children))
                     .collect();
@@ -305,9 +306,9 @@ impl<T: Config> Pallet<T> {
         Self::change_children(netuid, new, |relations| relations.extend(children));
         Self::change_parents(netuid, new, |relations| relations.extend(parents));
         if PendingChildKeys::<T>::contains_key(netuid, old) {
-            let (scheduled, cooldown) = PendingChildKeys::<T>::take(netuid, old);
+            let (scheduled, cooldown_end) = PendingChildKeys::<T>::take(netuid, old);
             Self::check_children(new, netuid, &scheduled)?;
-            PendingChildKeys::<T>::insert(netuid, new, (scheduled, cooldown));
+            PendingChildKeys::<T>::insert(netuid, new, (scheduled, cooldown_end));
         }
         let planned: Vec<AccountId32> = PendingChildKeys::<T>::iter_prefix(netuid)
             .filter(|(_, (children, _))| children.iter().any(|(_, child)| child == old))

@@ -1,10 +1,10 @@
 //! Collateral: alpha that a miner locks on its hotkey, and that it recovers only by earning
 //! emission.
 //!
-//! A subnet with a lock share splits the registration price: one part is burned, the other part
-//! buys alpha that is staked on the hotkey and locked ([`registration`]). Each alpha of emission
-//! that the hotkey earns releases `drain_ratio` alpha. A miner may add collateral, and may set a
-//! minimum, below which emission is locked instead.
+//! A subnet with a lock share splits the registration price: one part buys alpha that is recycled,
+//! the other part buys alpha that is staked on the hotkey and locked ([`registration`]). Each alpha
+//! of emission that the hotkey earns releases `drain_ratio` alpha. A miner may add collateral, and
+//! may set a minimum, below which emission is locked instead.
 //!
 //! Collateral belongs to one stake: that of a coldkey on its hotkey. It outlasts the registration
 //! of the hotkey, and counts for the next one. Stake on other hotkeys, or of other coldkeys, is
@@ -42,12 +42,11 @@ impl<T: Config> Pallet<T> {
             .map_or(AlphaBalance::ZERO, |state| state.locked)
     }
 
-    /// Checks that a coldkey can withdraw an amount of its stake on a hotkey that is not
-    /// collateral.
+    /// Checks that a coldkey has this much stake on a hotkey besides its collateral.
     ///
     /// # Errors
     /// `StakeUnavailable`.
-    pub(super) fn ensure_covers_collateral(
+    pub(super) fn ensure_free_of_collateral(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
         netuid: NetUid,

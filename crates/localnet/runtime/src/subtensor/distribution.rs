@@ -68,8 +68,8 @@ impl<T: Config> Pallet<T> {
             }
         }
         let total: u128 = earned.server.iter().copied().map(u128::from).sum();
-        let burned = (u128::from(withheld) << 32).checked_div(total).unwrap_or_default();
-        MinerBurned::<T>::insert(netuid, U96F32::from_bits(burned));
+        let withheld_fraction = (u128::from(withheld) << 32).checked_div(total).unwrap_or_default();
+        MinerBurned::<T>::insert(netuid, U96F32::from_bits(withheld_fraction));
         match RecycleOrBurn::<T>::get(netuid) {
             RecycleOrBurnEnum::Recycle => Self::recycle_issued(netuid, AlphaBalance(withheld)),
             RecycleOrBurnEnum::Burn => {

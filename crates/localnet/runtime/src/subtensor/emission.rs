@@ -103,11 +103,11 @@ impl<T: Config> Pallet<T> {
     /// refuses is issued without entering it.
     fn inject_tao(netuid: NetUid, tao: U96F32, max_alpha: U96F32) {
         let price = U96F32::saturating_from_num(Self::alpha_price(netuid));
-        let fair = tao.checked_div(price).unwrap_or_default();
-        let (tao_in, alpha_in) = if fair > max_alpha {
+        let alpha_at_price = tao.checked_div(price).unwrap_or_default();
+        let (tao_in, alpha_in) = if alpha_at_price > max_alpha {
             (max_alpha.saturating_mul(price), max_alpha)
         } else {
-            (tao, fair)
+            (tao, alpha_at_price)
         };
         let excess = TaoBalance(tao.saturating_sub(tao_in).saturating_to_num());
         let (tao_in, alpha_in) =

@@ -89,9 +89,9 @@ impl<T: Config> Pallet<T> {
             .into_iter()
             .map(|part| (u128::from(emission) * u128::from(part) / u128::from(u16::MAX)) as u64)
             .collect();
-        let shared: u64 = emissions.iter().sum();
+        let assigned: u64 = emissions.iter().sum();
         if let Some(first) = emissions.first_mut() {
-            *first = first.saturating_add(emission.saturating_sub(shared));
+            *first = first.saturating_add(emission.saturating_sub(assigned));
         }
         emissions
     }

@@ -41,8 +41,8 @@ impl<T: Config> Pallet<T> {
         ensure!(signer == evm_key, Error::<T>::InvalidRecoveredPublicKey);
 
         let mut uids = AssociatedUidsByEvmAddress::<T>::get(netuid, evm_key);
-        if let Some((_, since)) = uids.iter_mut().find(|(entry_uid, _)| *entry_uid == uid) {
-            *since = block;
+        if let Some((_, associated_at)) = uids.iter_mut().find(|(entry_uid, _)| *entry_uid == uid) {
+            *associated_at = block;
         } else {
             uids.try_push((uid, block)).map_err(|_| Error::<T>::EvmKeyAssociationLimitExceeded)?;
             // A previous address of the neuron differs from the new one.
@@ -86,8 +86,10 @@ impl<T: Config> Pallet<T> {
 
     /// Moves the Ethereum address of a neuron to its new uid, which has none.
     pub(super) fn move_evm_address(netuid: NetUid, old: u16, new: u16) {
-        let Some((address, since)) = AssociatedEvmAddress::<T>::take(netuid, old) else { return };
-        AssociatedEvmAddress::<T>::insert(netuid, new, (address, since));
+        let Some((address, associated_at)) = AssociatedEvmAddress::<T>::take(netuid, old) else {
+            return;
+        };
+        AssociatedEvmAddress::<T>::insert(netuid, new, (address, associated_at));
         AssociatedUidsByEvmAddress::<T>::mutate(netuid, address, |uids| {
             uids.iter_mut()
                 .filter(|(entry_uid, _)| *entry_uid == old)
@@ -104,9 +106,9 @@ fn signer(
     mut signature: ecdsa::Signature,
 ) -> Option<H160> {
     // Wallets add 27 to the recovery ID, which selects one of the candidates for the key.
-    let candidate = signature.0.last_mut()?;
-    if *candidate >= 27 {
-        *candidate = candidate.saturating_sub(27);
+    let recovery_id = signature.0.last_mut()?;
+    if *recovery_id >= 27 {
+        *recovery_id = recovery_id.saturating_sub(27);
     }
     let message = (hotkey, keccak_256(&block_number.encode())).encode();
     let text = [b"\x19Ethereum Signed Message:\n64".as_slice(), &message].concat();

@@ -50,7 +50,7 @@ mod tests {
     use crate::subtensor::Call;
     use crate::testing::{account, at_first_block, key, last_event, outcome, send};
 
-    fn describe(name: usize, description: usize) -> Call<Runtime> {
+    fn set_identity(name: usize, description: usize) -> Call<Runtime> {
         Call::set_identity {
             name: vec![b'a'; name],
             url: Vec::new(),
@@ -63,16 +63,16 @@ mod tests {
     }
 
     #[test]
-    fn coldkeys_with_a_neuron_set_their_identity() {
+    fn only_coldkeys_with_a_neuron_set_identities() {
         at_first_block(|| {
             let (alice, bob) = (account("Alice"), account("Bob"));
-            assert_eq!(outcome(send(&bob, describe(1, 1))), "HotKeyNotRegisteredInNetwork");
+            assert_eq!(outcome(send(&bob, set_identity(1, 1))), "HotKeyNotRegisteredInNetwork");
             assert_eq!(outcome(send(&bob, Call::try_associate_hotkey { hotkey: key(1) })), "ok");
-            assert_eq!(outcome(send(&bob, describe(1, 1))), "HotKeyNotRegisteredInNetwork");
-            assert_eq!(outcome(send(&alice, describe(257, 1))), "InvalidIdentity");
-            assert_eq!(outcome(send(&alice, describe(1, 1_025))), "InvalidIdentity");
+            assert_eq!(outcome(send(&bob, set_identity(1, 1))), "HotKeyNotRegisteredInNetwork");
+            assert_eq!(outcome(send(&alice, set_identity(257, 1))), "InvalidIdentity");
+            assert_eq!(outcome(send(&alice, set_identity(1, 1_025))), "InvalidIdentity");
             assert!(IdentitiesV2::<Runtime>::get(&alice).is_none());
-            assert_eq!(outcome(send(&alice, describe(256, 1_024))), "ok");
+            assert_eq!(outcome(send(&alice, set_identity(256, 1_024))), "ok");
             assert_eq!(
                 IdentitiesV2::<Runtime>::get(&alice).map(|identity| identity.name.len()),
                 Some(256)
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hotkey_keeps_its_owner() {
+    fn associated_hotkey_keeps_its_owner() {
         at_first_block(|| {
             let (alice, bob) = (account("Alice"), account("Bob"));
             assert_eq!(outcome(send(&bob, Call::try_associate_hotkey { hotkey: key(1) })), "ok");

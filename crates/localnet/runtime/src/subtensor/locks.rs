@@ -305,7 +305,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Whether two hotkeys have the same owner.
-    fn share_owner(one: &AccountId32, other: &AccountId32) -> bool {
+    fn have_same_owner(one: &AccountId32, other: &AccountId32) -> bool {
         Owner::<T>::get(one) == Owner::<T>::get(other)
     }
 }

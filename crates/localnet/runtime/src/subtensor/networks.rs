@@ -94,8 +94,8 @@ impl<T: Config> Pallet<T> {
         NetworkRegisteredAt::<T>::insert(netuid, block);
         SubnetworkN::<T>::insert(netuid, 0);
         Tempo::<T>::insert(netuid, tempo);
-        let into_cycle = u64::from(netuid.0).checked_rem(u64::from(tempo)).unwrap_or_default();
-        LastEpochBlock::<T>::insert(netuid, block.saturating_sub(into_cycle));
+        let cycle_position = u64::from(netuid.0).checked_rem(u64::from(tempo)).unwrap_or_default();
+        LastEpochBlock::<T>::insert(netuid, block.saturating_sub(cycle_position));
         NetworkRegistrationAllowed::<T>::insert(netuid, true);
         MaxAllowedUids::<T>::insert(netuid, 256);
         MaxAllowedValidators::<T>::insert(netuid, 64);

@@ -81,8 +81,8 @@ impl Fee {
 }
 
 /// Converts a price of one alpha from rao to TAO.
-fn price(limit: TaoBalance) -> U64F64 {
-    U64F64::from_num(limit.0).checked_div(U64F64::from_num(UNIT)).unwrap_or_default()
+fn price_in_tao(price: TaoBalance) -> U64F64 {
+    U64F64::from_num(price.0).checked_div(U64F64::from_num(UNIT)).unwrap_or_default()
 }
 
 impl<T: Config> swap::Subnets for Pallet<T> {
@@ -174,7 +174,7 @@ impl<T: Config> Pallet<T> {
         }
         let pool = Self::pool_of(netuid);
         ensure!(pool.alpha.0 >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
-        ensure!(pool.price() < price(limit), swap::Error::<T>::PriceLimitExceeded);
+        ensure!(pool.price() < price_in_tao(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.tao_until(limit);
         ensure!(traded.0 == 0 || pool.buy(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
         let max = pool.tao.0.saturating_mul(MAX_TRADE);
@@ -194,7 +194,7 @@ impl<T: Config> Pallet<T> {
         }
         let pool = Self::pool_of(netuid);
         ensure!(pool.tao.0 >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
-        ensure!(pool.price() > price(limit), swap::Error::<T>::PriceLimitExceeded);
+        ensure!(pool.price() > price_in_tao(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.alpha_until(limit);
         ensure!(traded.0 == 0 || pool.sell(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
         let max = pool.alpha.0.saturating_mul(MAX_TRADE);

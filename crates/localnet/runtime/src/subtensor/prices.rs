@@ -19,11 +19,11 @@ impl<T: Config> Pallet<T> {
             let price: I96F32 =
                 Self::alpha_price(netuid).min(U64F64::from_num(1)).saturating_to_num();
             let age = I96F32::saturating_from_num(block.saturating_sub(start));
-            let full = age.saturating_add(I96F32::saturating_from_num(
+            let age_plus_halving = age.saturating_add(I96F32::saturating_from_num(
                 EMAPriceHalvingBlocks::<T>::get(netuid),
             ));
             let alpha = SubnetMovingAlpha::<T>::get()
-                .saturating_mul(age.checked_div(full).unwrap_or_default());
+                .saturating_mul(age.checked_div(age_plus_halving).unwrap_or_default());
             let old = SubnetMovingPrice::<T>::get(netuid);
             let complement = I96F32::from_num(1).saturating_sub(alpha);
             let new = alpha.saturating_mul(price).saturating_add(complement.saturating_mul(old));

@@ -77,9 +77,9 @@ impl<T: Config> Pallet<T> {
             Self::uid_of(netuid, hotkey).is_none(),
             Error::<T>::HotKeyAlreadyRegisteredInSubNet
         );
-        let room =
+        let has_room =
             RegistrationsThisBlock::<T>::get(netuid) < MaxRegistrationsPerBlock::<T>::get(netuid);
-        ensure!(room, Error::<T>::TooManyRegistrationsThisBlock);
+        ensure!(has_room, Error::<T>::TooManyRegistrationsThisBlock);
         let is_recent = Self::age_of(work_block).is_some_and(|age| (1..=MAX_AGE).contains(&age));
         let is_new =
             LastPowRegistrationBlock::<T>::get(hotkey).is_none_or(|last| work_block > last);
@@ -109,10 +109,17 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let is_recent = Self::age_of(block_number).is_some_and(|age| age <= MAX_FAUCET_AGE);
         ensure!(is_recent, Error::<T>::InvalidWorkBlock);
-        let claimed = <[u8; 32]>::try_from(work.as_slice()).map_err(|_| Error::<T>::InvalidSeal)?;
-        ensure!(meets_difficulty(H256(claimed), FAUCET_DIFFICULTY), Error::<T>::InvalidDifficulty);
+        let claimed_seal =
+            <[u8; 32]>::try_from(work.as_slice()).map_err(|_| Error::<T>::InvalidSeal)?;
+        ensure!(
+            meets_difficulty(H256(claimed_seal), FAUCET_DIFFICULTY),
+            Error::<T>::InvalidDifficulty
+        );
         let block_hash = Self::block_hash(block_number).ok_or(Error::<T>::InvalidWorkBlock)?;
-        ensure!(H256(claimed) == legacy_seal(block_hash, &who, nonce), Error::<T>::InvalidSeal);
+        ensure!(
+            H256(claimed_seal) == legacy_seal(block_hash, &who, nonce),
+            Error::<T>::InvalidSeal
+        );
         ensure!(!UsedWork::<T>::contains_key(&work), Error::<T>::InvalidSeal);
         UsedWork::<T>::insert(work, Self::current_block());
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_add(FAUCET_AMOUNT));

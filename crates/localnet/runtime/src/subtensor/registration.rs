@@ -40,7 +40,7 @@ impl<T: Config> Pallet<T> {
         Self::raise_burn(netuid);
         RegistrationsThisBlock::<T>::mutate(netuid, |count| *count = count.saturating_add(1));
         RAORecycledForRegistration::<T>::mutate(netuid, |sum| {
-            *sum = sum.saturating_add(charge.burned);
+            *sum = sum.saturating_add(charge.recycled);
         });
         Self::deposit_event(Event::NeuronRegistered(netuid, uid, hotkey));
         Ok(())

@@ -206,7 +206,7 @@ mod tests {
         }
 
         #[test]
-        fn a_part_of_an_amount_is_rounded_down(a in 0..=u64::MAX, b in 1..=u64::MAX, amount: u64) {
+        fn part_of_an_amount_is_rounded_down(a in 0..=u64::MAX, b in 1..=u64::MAX, amount: u64) {
             let exact = u128::from(a.min(b)) * u128::from(amount) / u128::from(b);
             let part = SafeFloat::from_integer(a.min(b)).part_of(SafeFloat::from_integer(b), amount);
             prop_assert_eq!(u128::from(part), exact);

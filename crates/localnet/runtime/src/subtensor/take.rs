@@ -10,8 +10,8 @@ use super::{
 };
 
 impl<T: Config> Pallet<T> {
-    /// Validates the change of a take at the pool, without writing. A take on the wrong side of the
-    /// present one, and a change within the rate limit, fail when a block executes them.
+    /// Validates the change of a take at the pool, without writing. A change in the wrong
+    /// direction, or within the rate limit, passes, and fails when a block executes it.
     ///
     /// # Errors
     /// In this order: `DelegateTakeTooLow` below the minimum, `DelegateTakeTooHigh` above the

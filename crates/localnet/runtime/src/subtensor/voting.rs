@@ -78,10 +78,10 @@ impl<T: Config> Pallet<T> {
                 VotingPower::<T>::insert(netuid, hotkey, power);
             }
         }
-        let remaining: Vec<AccountId32> = VotingPower::<T>::iter_key_prefix(netuid)
+        let unregistered: Vec<AccountId32> = VotingPower::<T>::iter_key_prefix(netuid)
             .filter(|hotkey| !IsNetworkMember::<T>::get(hotkey, netuid))
             .collect();
-        for hotkey in remaining {
+        for hotkey in unregistered {
             VotingPower::<T>::remove(netuid, hotkey);
         }
         let total = VotingPower::<T>::iter_prefix_values(netuid).fold(0, u64::saturating_add);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_and_root_track_voting_power() {
+    fn owner_and_root_control_voting_power_tracking() {
         at_first_block(|| {
             let (alice, bob) = (account("Alice"), account("Bob"));
             let enable = |netuid| Call::<Runtime>::enable_voting_power_tracking { netuid };
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_average_neither_overflows_nor_exceeds_its_inputs() {
+    fn moving_average_stays_within_its_inputs() {
         for (stake, before, alpha, expected) in [
             (0, 0, 0, 0),
             (u64::MAX, u64::MAX, ONE, u64::MAX),

@@ -36,13 +36,15 @@ enum Fill {
 #[derive(Clone, Copy, Debug)]
 struct Arguments {
     fill: Fill,
-    is_known: bool,
+    uses_existing_ids: bool,
 }
 
 impl Arguments {
     fn all() -> impl Iterator<Item = Self> {
         let fills = [Fill::Zero, Fill::One, Fill::Max].into_iter();
-        fills.flat_map(|fill| [true, false].map(|is_known| Self { fill, is_known }))
+        fills.flat_map(|fill| {
+            [true, false].map(|uses_existing_ids| Self { fill, uses_existing_ids })
+        })
     }
 
     /// Encodes a value of a type of our metadata.
@@ -50,8 +52,8 @@ impl Arguments {
         let types = &vectors::localnet_metadata().types;
         let name = notation::name(types, id);
         match name.as_str() {
-            "NetUid" if self.is_known => return BABELBIT.encode_to(out),
-            "AccountId32" if self.is_known => {
+            "NetUid" if self.uses_existing_ids => return BABELBIT.encode_to(out),
+            "AccountId32" if self.uses_existing_ids => {
                 return development_account("Alice").unwrap().encode_to(out);
             }
             // A nested call.
@@ -209,7 +211,7 @@ fn table(results: &BTreeMap<(&str, &str), Vec<String>>) -> String {
 }
 
 #[test]
-fn calls_with_extreme_arguments_fail_without_effect() {
+fn failed_calls_with_extreme_arguments_change_nothing() {
     let calls = calls();
     let mut results: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     let stranger = AccountId::new([0x77; 32]);
@@ -228,7 +230,7 @@ fn calls_with_extreme_arguments_fail_without_effect() {
                 ("root", RuntimeOrigin::root()),
             ];
             for (by, origin) in origins {
-                let _named = Attempt(name, *arguments, by);
+                let _attempt = Attempt(name, *arguments, by);
                 let failure = attempt(call, origin);
                 let error = failure.as_ref().map(|(error, _)| error);
                 results.entry((name, by)).or_default().push(result(error));

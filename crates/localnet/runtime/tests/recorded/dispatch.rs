@@ -12,7 +12,7 @@ use taonet_localnet_runtime::{Runtime, RuntimeCall};
 use crate::vectors;
 
 #[test]
-fn errors_have_the_recorded_indices() {
+fn error_indices_are_contiguous() {
     // The Python tools look up an error by its position in the list.
     let metadata = vectors::localnet_metadata();
     for (pallet, errors) in
@@ -98,7 +98,7 @@ fn every_call_has_the_class_and_the_fee_of_the_real_chain() {
 }
 
 #[test]
-fn fee_free_calls_match_the_specification() {
+fn only_expected_calls_are_fee_free() {
     let free_calls: Vec<&str> =
         table().into_iter().filter(|(_, row)| row.pays == "No").map(|(name, _)| name).collect();
     let expected = [
@@ -164,9 +164,8 @@ fn safe_mode_allows_only_recorded_calls() {
     });
 }
 
-/// The filter refuses a batch within a batch, and no other call.
 #[test]
-fn filter_refuses_the_calls_of_the_table() {
+fn call_filter_refuses_only_nested_batches() {
     let (table, served) = (table(), served_calls());
     let batch = |index: u8, inner: &[Vec<u8>]| {
         let mut bytes = vec![11, index];

@@ -4,14 +4,14 @@ use taonet_localnet_runtime::fork::{items, runtime_items, share_items};
 
 use crate::vectors;
 
-/// Items that the localnet has, but not a fork of the real chain.
+/// Items that both chains have with different encodings; a fork omits them.
 const DIFFERENT: [&str; 1] = ["Balances.Holds"];
 
-/// Minimum number of items that a fork takes; raise it as more are supported.
+/// Minimum number of items that a fork imports; raise it as more are supported.
 const MIN_FORK_ITEMS: usize = 200;
 
 #[test]
-fn fork_imports_every_item_of_both_chains() {
+fn importable_items_match_the_real_chain() {
     let Some(metadata) = vectors::read("metadata_v14_spec461.scale.gz") else { return };
     let (theirs, own) = (items(&metadata).unwrap(), runtime_items().unwrap());
     let mut count = 0;
@@ -30,7 +30,7 @@ fn fork_imports_every_item_of_both_chains() {
 }
 
 #[test]
-fn share_items_of_the_recording_are_converted() {
+fn share_items_match_the_real_chain() {
     let Some(metadata) = vectors::read("metadata_v14_spec461.scale.gz") else { return };
     let (theirs, converted) = (items(&metadata).unwrap(), share_items(&runtime_items().unwrap()));
     assert_eq!(converted.len(), 4);

@@ -34,12 +34,12 @@ const TAO: u64 = 1_000_000_000;
 type Availability = BTreeMap<AccountId32, BTreeMap<NetUid, StakeAvailability>>;
 type Delegated = Vec<(DelegateInfo, (Compact<NetUid>, Compact<AlphaBalance>))>;
 
-fn call_api<Answer: Decode>(method: &str, arguments: impl Encode) -> Answer {
-    let answer = api::dispatch(method, &arguments.encode()).unwrap();
-    Answer::decode_all(&mut &answer[..]).unwrap()
+fn call_api<Output: Decode>(method: &str, arguments: impl Encode) -> Output {
+    let output = api::dispatch(method, &arguments.encode()).unwrap();
+    Output::decode_all(&mut &output[..]).unwrap()
 }
 
-fn on_the_first_block<Answer>(call_apis: impl FnOnce() -> Answer) -> Answer {
+fn on_the_first_block<Output>(call_apis: impl FnOnce() -> Output) -> Output {
     sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(call_apis)
 }
 
@@ -88,7 +88,7 @@ fn fill(netuid: NetUid, count: u16) {
 #[test]
 fn first_block_gives_the_recorded_results() {
     let Some(golden) = vectors::json("golden_spec461.json") else { return };
-    let mut answered = Vec::new();
+    let mut called = Vec::new();
     on_the_first_block(|| {
         for recorded in golden["runtime_calls"].as_array().unwrap() {
             let (api, method) =
@@ -97,7 +97,7 @@ fn first_block_gives_the_recorded_results() {
                 let alice = taonet_localnet_runtime::genesis::development_account("Alice").unwrap();
                 frame_system::Pallet::<Runtime>::inc_account_nonce(alice);
             }
-            let answer =
+            let output =
                 api::dispatch(&format!("{api}_{method}"), &bytes(&recorded["encoded_params_hex"]))
                     .unwrap();
             let mut expected = bytes(&recorded["raw_hex"]);
@@ -105,14 +105,14 @@ fn first_block_gives_the_recorded_results() {
                 // The recorded chain had run the first epochs of the subnet; ours has not.
                 let mut neurons = Vec::<NeuronInfoLite>::decode_all(&mut &expected[..]).unwrap();
                 neurons[0].active =
-                    Vec::<NeuronInfoLite>::decode_all(&mut &answer[..]).unwrap()[0].active;
+                    Vec::<NeuronInfoLite>::decode_all(&mut &output[..]).unwrap()[0].active;
                 expected = neurons.encode();
             }
-            assert_eq!(hex::encode(&answer), hex::encode(expected), "{method}");
-            answered.push(method.to_owned());
+            assert_eq!(hex::encode(&output), hex::encode(expected), "{method}");
+            called.push(method.to_owned());
         }
     });
-    assert_eq!(answered.len(), 4, "{answered:?}");
+    assert_eq!(called.len(), 4, "{called:?}");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn neuron_fields_come_from_their_columns() {
 }
 
 #[test]
-fn fields_of_a_metagraph_can_be_chosen() {
+fn metagraph_fields_can_be_selected() {
     on_the_first_block(|| {
         fill(FIRST, 6);
         let metagraph: Metagraph =
@@ -221,7 +221,7 @@ fn fields_of_a_metagraph_can_be_chosen() {
 }
 
 #[test]
-fn metagraphs_have_their_mechanisms_own_columns() {
+fn metagraph_of_mechanism_has_its_own_columns() {
     on_the_first_block(|| {
         fill(FIRST, 2);
         subtensor::MechanismCountCurrent::<Runtime>::insert(FIRST, MechId(2));
@@ -306,10 +306,10 @@ fn subnet_methods_return_all_subnets() {
             "get_subnet_state",
             "get_subnet_account_id",
         ] {
-            let answer =
+            let output =
                 api::dispatch(&format!("SubnetInfoRuntimeApi_{method}"), &MISSING_SUBNET.encode())
                     .unwrap();
-            assert_eq!(answer, [0], "{method}");
+            assert_eq!(output, [0], "{method}");
         }
     });
 }
@@ -412,7 +412,7 @@ fn delegates_are_returned_with_their_stakers() {
 }
 
 #[test]
-fn trade_quotes_equal_executed_trades() {
+fn trade_quotes_state_fee_and_slippage() {
     on_the_first_block(|| {
         let prices: Vec<SubnetPrice> = call_api("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();
@@ -448,7 +448,7 @@ fn trade_quotes_equal_executed_trades() {
 }
 
 #[test]
-fn baskets_and_locks_are_empty() {
+fn baskets_and_locks_are_initially_empty() {
     on_the_first_block(|| {
         let account = account(3);
         assert_eq!(
@@ -475,9 +475,9 @@ fn neurons_of_a_full_subnet_are_encoded() {
     on_the_first_block(|| {
         fill(FIRST, 256);
         let start = Instant::now();
-        let answer =
+        let output =
             api::dispatch("NeuronInfoRuntimeApi_get_neurons_lite", &FIRST.encode()).unwrap();
-        println!("256 neurons: {} bytes in {:?}", answer.len(), start.elapsed());
-        assert_eq!(Vec::<NeuronInfoLite>::decode_all(&mut &answer[..]).unwrap().len(), 256);
+        println!("256 neurons: {} bytes in {:?}", output.len(), start.elapsed());
+        assert_eq!(Vec::<NeuronInfoLite>::decode_all(&mut &output[..]).unwrap().len(), 256);
     });
 }

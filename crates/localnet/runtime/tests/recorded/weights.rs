@@ -18,7 +18,7 @@ use crate::vectors;
 /// Table of the real chain's weights.
 const TABLE: &str = include_str!("weights.txt");
 /// Pallets whose calls have polkadot-sdk's weights.
-const OTHERS: [&str; 8] =
+const SDK_PALLETS: [&str; 8] =
     ["System", "Timestamp", "Balances", "Sudo", "Multisig", "Preimage", "Scheduler", "SafeMode"];
 /// Calls in extrinsics without a signature, whose checks are part of the call's weight.
 const BARE_CALLS: [&str; 3] = ["Timestamp.set", "Drand.write_pulse", "MevShield.announce_next_key"];
@@ -51,7 +51,7 @@ fn remark() -> RuntimeCall {
 }
 
 /// Returns the number of calls within a call whose weights it includes; each is `System.remark`.
-fn inner(name: &str) -> u64 {
+fn inner_call_count(name: &str) -> u64 {
     match name {
         "Proxy.proxy"
         | "Proxy.proxy_announced"
@@ -69,7 +69,7 @@ fn weight_table_lists_exactly_the_calls_of_our_pallets() {
     let is_ours = |name: &str| {
         // The weight of this call is an argument.
         name != "Utility.with_weight"
-            && name.split('.').next().is_some_and(|pallet| !OTHERS.contains(&pallet))
+            && name.split('.').next().is_some_and(|pallet| !SDK_PALLETS.contains(&pallet))
     };
     let ours: BTreeSet<&str> =
         served.iter().map(|(name, _)| name.as_str()).filter(|name| is_ours(name)).collect();
@@ -89,7 +89,7 @@ fn every_call_has_the_weight_of_the_real_chain() {
     let mut wrong = Vec::new();
     for (name, call) in served_calls() {
         let Some(row) = table.get(name.as_str()) else { continue };
-        let expected = row.saturating_add(remark.saturating_mul(inner(&name)));
+        let expected = row.saturating_add(remark.saturating_mul(inner_call_count(&name)));
         let actual = weight(&name, &call);
         if actual != expected {
             wrong.push(format!("{name}: {actual:?} is not {expected:?}"));
@@ -123,7 +123,7 @@ fn call_weights_depend_on_arguments() {
 }
 
 #[test]
-fn a_block_has_room_for_26_calls_that_set_weights() {
+fn block_has_room_for_26_weight_submissions() {
     let limits = BlockWeights::get();
     let limits = limits.get(DispatchClass::Normal);
     let each = table()["SubtensorModule.set_weights"].saturating_add(limits.base_extrinsic);
@@ -158,7 +158,7 @@ fn transfer_fee_matches_recording() {
 }
 
 #[test]
-fn the_extrinsics_of_the_recorded_block_have_their_weights() {
+fn extrinsic_weights_match_the_recorded_block() {
     let (Some(events), Some(transfer)) = (part("events"), transfer()) else { return };
     let calls = [
         ("Timestamp.set", RuntimeCall::from(pallet_timestamp::Call::<Runtime>::set { now: 0 })),

@@ -125,20 +125,22 @@ fn gelu(x: f32) -> f32 {
 fn mutable_values<'a>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(values), Some((start, end))) => {
-            values.get_mut(start..end).ok_or_else(shape)
+            values.get_mut(start..end).ok_or_else(layout_error)
         }
-        _ => Err(shape()),
+        _ => Err(layout_error()),
     }
 }
 
 fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
-        (CpuStorage::F32(values), Some((start, end))) => values.get(start..end).ok_or_else(shape),
-        _ => Err(shape()),
+        (CpuStorage::F32(values), Some((start, end))) => {
+            values.get(start..end).ok_or_else(layout_error)
+        }
+        _ => Err(layout_error()),
     }
 }
 
-fn shape() -> Error {
+fn layout_error() -> Error {
     Error::Msg("the kernel requires contiguous 32-bit floats".to_owned())
 }
 

@@ -43,7 +43,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
 }
 
 #[test]
-fn vectors_are_those_of_sentence_transformers() {
+fn vectors_match_sentence_transformers() {
     let entries = vectors();
     let texts: Vec<&str> = entries.iter().map(|entry| entry.text.as_str()).collect();
     for (entry, ours) in entries.iter().zip(MODEL.embed(&texts).unwrap()) {
@@ -107,7 +107,7 @@ fn empty_input_has_no_vectors() {
 }
 
 #[test]
-fn the_fingerprint_names_weights_tokenizer_and_length() {
+fn model_has_its_name_and_a_fingerprint_of_64_digits() {
     assert_eq!(MODEL.name(), "all-MiniLM-L6-v2");
     assert_eq!(MODEL.fingerprint().len(), 64);
 }
@@ -119,7 +119,7 @@ fn a_directory_without_the_model_is_an_error() {
 }
 
 #[test]
-fn batches_share_the_work_and_lose_no_text() {
+fn batches_are_bounded_and_keep_every_text() {
     for lengths in
         [vec![], vec![5], vec![2, 3, 3, 8], (1..200).collect::<Vec<usize>>(), vec![256; 64]]
     {

@@ -49,10 +49,10 @@ impl Setup {
         std::fs::write(self.file(name), content).unwrap();
     }
 
-    async fn answer(&self, answer: ResponseTemplate) {
+    async fn respond_with(&self, response: ResponseTemplate) {
         Mock::given(method("GET"))
             .and(path("/tests/small/resolve/0a1b2c/weights.bin"))
-            .respond_with(answer)
+            .respond_with(response)
             .mount(&self.server)
             .await;
     }
@@ -86,7 +86,7 @@ fn ok(body: &str) -> ResponseTemplate {
 #[tokio::test]
 async fn a_model_is_fetched_with_progress() {
     let setup = Setup::new().await;
-    setup.answer(ok(CONTENT)).await;
+    setup.respond_with(ok(CONTENT)).await;
     let events = Mutex::new(Vec::new());
     let dir = setup
         .store
@@ -125,7 +125,7 @@ async fn complete_file_is_not_fetched_again() {
 async fn given_directory_is_filled_from_cache() {
     for (cached, requests) in [(CONTENT, 0), ("something else", 1)] {
         let setup = Setup::new().await;
-        setup.answer(ok(CONTENT)).await;
+        setup.respond_with(ok(CONTENT)).await;
         setup.write_file("weights.bin", cached);
         let extra_directory = tempfile::tempdir().unwrap();
         let directories = vec![extra_directory.path().to_owned(), setup.root.path().to_owned()];
@@ -155,7 +155,7 @@ async fn given_directory_is_filled_from_cache() {
 async fn model_file_with_other_content_is_replaced() {
     let setup = Setup::new().await;
     setup.write_file("weights.bin", "something else");
-    setup.answer(ok(CONTENT)).await;
+    setup.respond_with(ok(CONTENT)).await;
     setup.pull().await.unwrap();
     setup.assert_complete();
 }
@@ -192,10 +192,10 @@ async fn complete_partial_file_is_used_without_request() {
 }
 
 #[tokio::test]
-async fn hub_without_ranges_sends_the_complete_file() {
+async fn download_restarts_when_hub_ignores_the_range() {
     let setup = Setup::new().await;
     setup.write_file("weights.bin.part", "0123");
-    setup.answer(ok(CONTENT)).await;
+    setup.respond_with(ok(CONTENT)).await;
     setup.pull().await.unwrap();
     setup.assert_complete();
 }
@@ -204,7 +204,7 @@ async fn hub_without_ranges_sends_the_complete_file() {
 async fn too_long_partial_file_is_fetched_again() {
     let setup = Setup::new().await;
     setup.write_file("weights.bin.part", "0123456789ab");
-    setup.answer(ok(CONTENT)).await;
+    setup.respond_with(ok(CONTENT)).await;
     setup.pull().await.unwrap();
     setup.assert_complete();
 }
@@ -218,7 +218,7 @@ async fn unsatisfiable_range_restarts_the_next_download() {
         .mount(&setup.server)
         .await;
     assert!(matches!(setup.pull().await, Err(ModelError::Status { status: 416, .. })));
-    setup.answer(ok(CONTENT)).await;
+    setup.respond_with(ok(CONTENT)).await;
     setup.pull().await.unwrap();
     setup.assert_complete();
 }
@@ -226,7 +226,7 @@ async fn unsatisfiable_range_restarts_the_next_download() {
 #[tokio::test]
 async fn file_with_other_content_is_refused_and_removed() {
     let setup = Setup::new().await;
-    setup.answer(ok("9876543210")).await;
+    setup.respond_with(ok("9876543210")).await;
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::WrongDownload { .. }), "{error}");
     let text = error.to_string();
@@ -257,7 +257,7 @@ async fn a_missing_file_is_an_error_with_its_address() {
 #[tokio::test]
 async fn truncated_response_is_kept_for_the_next_attempt() {
     let setup = Setup::new().await;
-    setup.answer(ok("01234")).await;
+    setup.respond_with(ok("01234")).await;
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::Size { expected: 10, received: 5, .. }), "{error}");
     assert!(error.is_retryable());
@@ -289,7 +289,7 @@ async fn broken_connection_keeps_received_bytes() {
 #[tokio::test]
 async fn too_long_response_is_refused() {
     let setup = Setup::new().await;
-    setup.answer(ok("0123456789 and more")).await;
+    setup.respond_with(ok("0123456789 and more")).await;
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::Size { .. }), "{error}");
     assert!(!setup.file("weights.bin.part").exists());
@@ -305,7 +305,7 @@ async fn two_processes_do_not_write_one_file() {
 }
 
 #[tokio::test]
-async fn built_in_model_needs_no_download() {
+async fn built_in_model_cannot_be_pulled() {
     let setup = Setup::new().await;
     let result = setup.store.pull(&crate::models::TINY_CTC, |_| {}).await;
     assert!(matches!(result, Err(ModelError::BuiltIn { model: "tiny-ctc" })));

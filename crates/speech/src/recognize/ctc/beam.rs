@@ -39,12 +39,12 @@ struct Hypothesis {
 /// Word sequences as a tree with shared prefixes: equal sequences have equal IDs.
 struct Histories {
     parents: Vec<(u32, WordId)>,
-    numbers: HashMap<(u32, WordId), u32>,
+    ids: HashMap<(u32, WordId), u32>,
 }
 
 impl Histories {
     fn extend(&mut self, history: u32, word: WordId) -> u32 {
-        *self.numbers.entry((history, word)).or_insert_with(|| {
+        *self.ids.entry((history, word)).or_insert_with(|| {
             self.parents.push((history, word));
             self.parents.len() as u32
         })
@@ -131,7 +131,7 @@ impl Candidates {
 
 /// Finds the most likely words for rows of label probabilities (natural logarithms).
 pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec<WordId> {
-    let mut histories = Histories { parents: Vec::new(), numbers: HashMap::new() };
+    let mut histories = Histories { parents: Vec::new(), ids: HashMap::new() };
     let mut candidates = Candidates::new((settings.beam + 1) * (labels::COUNT + 1));
     let mut ranking = Vec::new();
     let start = Key { history: EMPTY_HISTORY, node: 0, last: labels::BLANK };

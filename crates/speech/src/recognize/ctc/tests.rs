@@ -84,7 +84,7 @@ fn held_out_recordings_have_the_expected_texts() {
 }
 
 #[test]
-fn words_are_timed_where_they_are_spoken() {
+fn word_starts_match_the_recorded_times() {
     let (mut total, mut count) = (0.0, 0);
     for item in vectors() {
         let recognised = recognizer().recognize(&sound(&item.file)).unwrap().transcript;

@@ -14,13 +14,13 @@ const STEP: usize = 4 * RATE / 5;
 /// Maximum length of the buffered audio, above which its beginning is dropped, in samples: 16 s.
 const MAX_PASS_SAMPLES: usize = 16 * RATE;
 /// Length of the audio before the last final word that stays in the buffer as context, in seconds.
-const CONTEXT: f64 = 4.0;
+const CONTEXT_S: f64 = 4.0;
 /// Padding before and after a recording, in samples: 0.2 s and 0.4 s of silence. Recognisers expect
 /// silence at both ends, and their output lags slightly.
 const PADDING_BEFORE: usize = RATE / 5;
 const PADDING_AFTER: usize = 2 * RATE / 5;
 /// Inaccuracy of word times, in seconds.
-const JITTER: f64 = 0.1;
+const JITTER_S: f64 = 0.1;
 /// Maximum distance in seconds at which a repeated final word is recognised as such.
 const MAX_REPEAT_DISTANCE_S: f64 = 1.0;
 /// Number of final words compared with the beginning of a transcript.
@@ -60,13 +60,13 @@ struct Agreement {
     /// The last part of the speech.
     samples: Vec<f32>,
     /// Number of samples dropped before it.
-    dropped: usize,
+    dropped_count: usize,
     /// Number of new samples since the last pass.
-    new: usize,
+    new_count: usize,
     /// Words of the last pass that are not final.
     tentative: Vec<Word>,
     /// The most recent final words.
-    settled: Vec<Word>,
+    final_words: Vec<Word>,
     /// Final words that are not committed.
     uncommitted: Vec<Word>,
 }
@@ -76,10 +76,10 @@ impl Agreement {
         Self {
             recognizer,
             samples: Vec::new(),
-            dropped: 0,
-            new: 0,
+            dropped_count: 0,
+            new_count: 0,
             tentative: Vec::new(),
-            settled: Vec::new(),
+            final_words: Vec::new(),
             uncommitted: Vec::new(),
         }
     }
@@ -100,27 +100,28 @@ impl Agreement {
     }
 
     /// Transcribes the buffered audio again and returns the words after the final ones.
-    fn unsettled(&self) -> Result<Vec<Word>, RecognizeError> {
-        let shift = seconds(self.dropped);
+    fn words_after_final(&self) -> Result<Vec<Word>, RecognizeError> {
+        let shift = seconds(self.dropped_count);
         let words = self.transcribe()?;
-        let last_end = self.settled.last().map_or(f64::NEG_INFINITY, |word| word.end);
+        let last_end = self.final_words.last().map_or(f64::NEG_INFINITY, |word| word.end);
         let new_words = words.into_iter().map(|word| Word {
             start: word.start + shift,
             end: word.end + shift,
             ..word
         });
         let mut new_words: Vec<Word> = new_words
-            .filter(|word| f64::midpoint(word.start, word.end) > last_end - JITTER)
+            .filter(|word| f64::midpoint(word.start, word.end) > last_end - JITTER_S)
             .collect();
         if new_words.first().is_some_and(|word| word.start < last_end + MAX_REPEAT_DISTANCE_S) {
-            // A final word whose time has moved is heard again.
-            let repeated_count = (1..=COMPARED_WORDS.min(new_words.len()).min(self.settled.len()))
-                .rev()
-                .find(|count| {
-                    let last = self.settled.iter().skip(self.settled.len() - count);
-                    last.zip(&new_words)
-                        .all(|(one, other)| is_same(one, other) && other.start < last_end)
-                });
+            // A final word whose time has moved is recognised again.
+            let repeated_count =
+                (1..=COMPARED_WORDS.min(new_words.len()).min(self.final_words.len())).rev().find(
+                    |count| {
+                        let last = self.final_words.iter().skip(self.final_words.len() - count);
+                        last.zip(&new_words)
+                            .all(|(one, other)| is_same_word(one, other) && other.start < last_end)
+                    },
+                );
             new_words.drain(..repeated_count.unwrap_or_default());
         }
         Ok(new_words)
@@ -133,39 +134,44 @@ impl Agreement {
             // Nothing was said: a short silence remains before the next word.
             length.saturating_sub(STEP)
         } else if length > MAX_PASS_SAMPLES {
-            let kept_from =
-                self.settled.last().map_or(0.0, |word| word.end - CONTEXT) - seconds(self.dropped);
+            let kept_from = self.final_words.last().map_or(0.0, |word| word.end - CONTEXT_S)
+                - seconds(self.dropped_count);
             let kept_from = (kept_from.max(0.0) * RATE as f64) as usize;
-            // Without any agreement, at least the oldest half goes, so that each hearing has a
+            // Without any agreement, at least the oldest half is dropped, so that each pass has a
             // bound.
             kept_from.max(length.saturating_sub(2 * MAX_PASS_SAMPLES)).min(length)
         } else {
             0
         };
         self.samples.drain(..dropped_samples);
-        self.dropped += dropped_samples;
+        self.dropped_count += dropped_samples;
     }
 }
 
 impl SimultaneousRecognition for Agreement {
     fn push(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
         self.samples.extend_from_slice(samples);
-        self.new += samples.len();
-        if self.new < STEP && !is_end {
+        self.new_count += samples.len();
+        if self.new_count < STEP && !is_end {
             return Ok(self.uncommitted.clone());
         }
-        let new_samples =
-            self.samples.get(self.samples.len().saturating_sub(self.new)..).unwrap_or_default();
+        let new_samples = self
+            .samples
+            .get(self.samples.len().saturating_sub(self.new_count)..)
+            .unwrap_or_default();
         let is_silent = new_samples.iter().all(|sample| sample.abs() <= SILENCE);
-        self.new = 0;
+        self.new_count = 0;
         // Silence confirms the words before it only if they are not final yet.
-        let mut words =
-            if is_silent && self.tentative.is_empty() { Vec::new() } else { self.unsettled()? };
+        let mut words = if is_silent && self.tentative.is_empty() {
+            Vec::new()
+        } else {
+            self.words_after_final()?
+        };
         let agreed =
             if is_end { words.len() } else { agreed_prefix_length(&self.tentative, &words) };
         self.tentative = words.split_off(agreed);
-        self.settled.extend_from_slice(&words);
-        self.settled.drain(..self.settled.len().saturating_sub(COMPARED_WORDS));
+        self.final_words.extend_from_slice(&words);
+        self.final_words.drain(..self.final_words.len().saturating_sub(COMPARED_WORDS));
         self.uncommitted.append(&mut words);
         self.drop_old_samples(is_silent);
         Ok(self.uncommitted.clone())
@@ -176,7 +182,7 @@ impl SimultaneousRecognition for Agreement {
     }
 
     fn ready_until(&self) -> f64 {
-        let end = seconds((self.dropped + self.samples.len()).saturating_sub(self.new));
+        let end = seconds((self.dropped_count + self.samples.len()).saturating_sub(self.new_count));
         self.tentative.first().map_or(end, |word| word.start)
     }
 }
@@ -187,10 +193,10 @@ fn seconds(samples: usize) -> f64 {
 
 /// Returns the length of the common prefix of two transcripts, in words.
 fn agreed_prefix_length(one: &[Word], other: &[Word]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| is_same(one, other)).count()
+    one.iter().zip(other).take_while(|(one, other)| is_same_word(one, other)).count()
 }
 
-fn is_same(one: &Word, other: &Word) -> bool {
+fn is_same_word(one: &Word, other: &Word) -> bool {
     letters(&one.text).eq(letters(&other.text))
 }
 
@@ -222,7 +228,7 @@ mod tests {
         }
 
         fn recognize(&self, _: &[f32]) -> Result<Recognition, RecognizeError> {
-            let words = self.0.lock().unwrap().next().expect("one more hearing than in the script");
+            let words = self.0.lock().unwrap().next().expect("one more pass than in the script");
             // The policy adds 0.2 s of silence.
             let words = words.into_iter().map(|(text, end)| Word {
                 text: text.to_owned(),
@@ -290,7 +296,7 @@ mod tests {
 
     #[test]
     fn agreed_final_words_are_not_repeated() {
-        // The second hearing moves the final words "we must" back and forth.
+        // Later transcripts move the final words "we must" back and forth.
         let actual = play(vec![
             vec![("we", 0.3), ("must", 0.6)],
             vec![("we", 0.3), ("must", 0.6), ("go", 1.2)],
@@ -350,7 +356,7 @@ mod tests {
             agreement.commit(words.len());
             recognised.extend(words);
         }
-        // One hearing of the word, one that confirms it; the silence before and after is not heard.
+        // One pass recognises the word and one confirms it; silence before and after needs none.
         assert_eq!(recognised.len(), 1);
         assert!(agreement.samples.len() <= STEP);
     }

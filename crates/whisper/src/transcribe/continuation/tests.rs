@@ -202,7 +202,7 @@ fn word_forced_past_the_end_of_text_is_final_only_if_text_follows() {
         let (words, until, _) =
             recording.complete_words(DecodedPass { is_past_end, ..decoded }, &prefix);
         assert_eq!(texts(&words), expected, "{is_past_end} {next}");
-        // The end of text that the decoder did not want to pass says nothing about later audio.
+        // After a forced word, an end of text does not mean that later audio has no words.
         let is_covered = until >= 3.5 - 1e-9;
         assert_eq!(is_covered, !is_past_end, "{until}");
     }

@@ -3,16 +3,17 @@
 
 /// Number of literal and length symbols, and of distance symbols.
 pub(super) const LITERAL_SYMBOLS: usize = 286;
-pub(super) const DISTANCES: usize = 30;
+pub(super) const DISTANCE_SYMBOLS: usize = 30;
 /// Number of code length symbols.
-const LENGTHS: usize = 19;
+const LENGTH_SYMBOLS: usize = 19;
 const END_OF_BLOCK: usize = 256;
 /// Code length symbols for a repeated length, a run of zeros and a long run of zeros.
 const REPEAT_PREVIOUS: usize = 16;
 const ZEROS: usize = 17;
 const MANY_ZEROS: usize = 18;
 /// Storage order of the lengths of the code length code (RFC 1951, 3.2.7).
-const ORDER: [usize; LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+const ORDER: [usize; LENGTH_SYMBOLS] =
+    [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 /// Returns the symbol of a match's length, `3..=258`.
 pub(super) fn length_symbol(length: usize) -> usize {
@@ -74,15 +75,15 @@ fn sum_bits(frequencies: &[u32], bits: impl Fn(usize) -> usize) -> usize {
 /// bits.
 pub(super) fn block_bits(
     mut literals: [u32; LITERAL_SYMBOLS],
-    mut distances: [u32; DISTANCES],
+    mut distances: [u32; DISTANCE_SYMBOLS],
 ) -> usize {
     literals[END_OF_BLOCK] = 1;
     let fixed = sum_bits(&literals, |symbol| fixed_length(symbol) + extra_of_literal(symbol))
         + sum_bits(&distances, |symbol| 5 + extra_of_distance(symbol));
-    let (literal_bits, distance_bits) = (literals, distances);
+    let (literal_counts, distance_counts) = (literals, distances);
     let literal_code = code_lengths(&mut literals, 15);
     let distance_code = code_lengths(&mut distances, 15);
-    let mut counts = [0; LENGTHS];
+    let mut counts = [0; LENGTH_SYMBOLS];
     count_lengths(&literal_code, &mut counts);
     count_lengths(&distance_code, &mut counts);
     let symbol_counts = counts;
@@ -94,10 +95,10 @@ pub(super) fn block_bits(
         + sum_bits(&symbol_counts, |symbol| {
             length_code.get(symbol).copied().unwrap_or(0) + extra_of_length(symbol)
         })
-        + sum_bits(&literal_bits, |symbol| {
+        + sum_bits(&literal_counts, |symbol| {
             literal_code.get(symbol).copied().unwrap_or(0) + extra_of_literal(symbol)
         })
-        + sum_bits(&distance_bits, |symbol| {
+        + sum_bits(&distance_counts, |symbol| {
             distance_code.get(symbol).copied().unwrap_or(0) + extra_of_distance(symbol)
         });
     // Compared in bytes: the fixed code wins a tie.
@@ -214,7 +215,7 @@ impl Tree {
 }
 
 /// Counts the code length symbols, with run-length encoding.
-fn count_lengths(lengths: &[usize], counts: &mut [u32; LENGTHS]) {
+fn count_lengths(lengths: &[usize], counts: &mut [u32; LENGTH_SYMBOLS]) {
     let mut previous = None;
     let (mut maximum, mut minimum) = if lengths.first() == Some(&0) { (138, 3) } else { (7, 4) };
     let mut run = 0;

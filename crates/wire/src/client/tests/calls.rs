@@ -27,7 +27,7 @@ fn post_to(path: &str, body: impl Into<Bytes>) -> Call {
 type ReceivedNonces = Arc<Mutex<Vec<String>>>;
 
 /// Serves these statuses in order, then repeats the last one.
-async fn answers(statuses: &'static [u16]) -> (Peer, ReceivedNonces) {
+async fn serve_statuses(statuses: &'static [u16]) -> (Peer, ReceivedNonces) {
     let nonces = ReceivedNonces::default();
     let handler = move |State(nonces): State<ReceivedNonces>, headers: HeaderMap| async move {
         let mut nonces = nonces.lock().unwrap();
@@ -52,9 +52,9 @@ async fn only_retryable_requests_are_retried_with_new_signature() {
         (&[401, 200], Retry::Idempotent, 401, 1),
         (&[201], Retry::Idempotent, 201, 1),
     ] {
-        let (peer, nonces) = answers(statuses).await;
-        let answer = client.call(&peer, &Call { retry, ..post_to("/", "") }).await.unwrap();
-        assert_eq!(answer.status.as_u16(), status, "{statuses:?} {retry:?}");
+        let (peer, nonces) = serve_statuses(statuses).await;
+        let response = client.call(&peer, &Call { retry, ..post_to("/", "") }).await.unwrap();
+        assert_eq!(response.status.as_u16(), status, "{statuses:?} {retry:?}");
         let nonces = nonces.lock().unwrap();
         assert_eq!(nonces.len(), requests, "{statuses:?} {retry:?}");
         assert!(
@@ -63,7 +63,7 @@ async fn only_retryable_requests_are_retried_with_new_signature() {
         );
         // An error response is truncated, a success is not.
         assert_eq!(
-            answer.body.len(),
+            response.body.len(),
             if status < 300 { 2 * MAX_ERROR_BYTES } else { MAX_ERROR_BYTES }
         );
     }
@@ -113,7 +113,7 @@ async fn restarted_peer_is_reached_by_retry() {
     };
     let (peer, call) = (peer(address), post_to("/", ""));
     tokio::select! {
-        answer = client.call(&peer, &call) => assert_eq!(answer.unwrap().status, StatusCode::OK),
+        result = client.call(&peer, &call) => assert_eq!(result.unwrap().status, StatusCode::OK),
         _ = late => {}
     }
 }
@@ -146,8 +146,8 @@ async fn each_attempt_sends_the_remaining_timeout() {
 }
 
 #[tokio::test]
-async fn malformed_addresses_are_refused() {
-    let (peer, nonces) = answers(&[200]).await;
+async fn malformed_paths_are_refused() {
+    let (peer, nonces) = serve_statuses(&[200]).await;
     for path in ["/a b", "/a#b"] {
         let error =
             btauth(ClientConfig::default()).call(&peer, &post_to(path, "")).await.unwrap_err();
@@ -179,15 +179,15 @@ async fn response_chunks_are_streamed() {
         }
     };
     let peer = peer(listen(Router::new().route("/", any(handler))).await);
-    let mut answer =
+    let mut response =
         btauth(ClientConfig::default()).stream(&peer, &post_to("/", "")).await.unwrap();
-    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(response.status, StatusCode::OK);
     // The second piece is sent only after the first was received.
-    assert_eq!(answer.next().await.unwrap().unwrap(), "piece 0");
+    assert_eq!(response.next().await.unwrap().unwrap(), "piece 0");
     next_chunk.notify_one();
-    assert_eq!(answer.next().await.unwrap().unwrap(), "piece 1");
-    assert!(answer.next().await.is_none());
-    assert!(answer.next().await.is_none(), "the end stays the end");
+    assert_eq!(response.next().await.unwrap().unwrap(), "piece 1");
+    assert!(response.next().await.is_none());
+    assert!(response.next().await.is_none(), "the stream stays ended");
 }
 
 #[tokio::test]
@@ -199,18 +199,18 @@ async fn streams_end_at_their_deadline_and_at_their_limit() {
     let peer = peer(listen(Router::new().route("/", any(handler))).await);
     let client = btauth(ClientConfig::default());
     let call = Call { deadline: Duration::from_secs(10), ..post_to("/", "") };
-    let mut answer = client.stream(&peer, &call).await.unwrap();
-    assert_eq!(answer.next().await.unwrap().unwrap(), "0123456789");
-    assert!(answer.next().await.unwrap().unwrap_err().is_timeout());
-    assert!(answer.next().await.is_none());
+    let mut response = client.stream(&peer, &call).await.unwrap();
+    assert_eq!(response.next().await.unwrap().unwrap(), "0123456789");
+    assert!(response.next().await.unwrap().unwrap_err().is_timeout());
+    assert!(response.next().await.is_none());
 
-    let mut answer = client.stream(&peer, &Call { max_response_bytes: 9, ..call }).await.unwrap();
-    assert!(matches!(answer.next().await, Some(Err(CallError::TooLarge { limit: 9 }))));
-    assert!(answer.next().await.is_none());
+    let mut response = client.stream(&peer, &Call { max_response_bytes: 9, ..call }).await.unwrap();
+    assert!(matches!(response.next().await, Some(Err(CallError::TooLarge { limit: 9 }))));
+    assert!(response.next().await.is_none());
 }
 
 #[tokio::test]
-async fn unsigned_bodies_are_streamed() {
+async fn signed_and_unsigned_bodies_are_uploaded() {
     let echo = || async |body: Body| body;
     let layer = || {
         SignedLayer::new(
@@ -233,10 +233,10 @@ async fn unsigned_bodies_are_streamed() {
             ["a", "b", "c"].map(|text| Ok::<_, std::io::Error>(Bytes::from(text))),
         )
     };
-    let read = async |answer: Result<CallResponseStream, CallError>| {
-        let answer = answer.unwrap();
-        assert_eq!(answer.status, StatusCode::OK);
-        answer
+    let read = async |response: Result<CallResponseStream, CallError>| {
+        let response = response.unwrap();
+        assert_eq!(response.status, StatusCode::OK);
+        response
             .try_fold(String::new(), async |text, chunk| {
                 Ok(text + std::str::from_utf8(&chunk).unwrap())
             })
@@ -258,7 +258,7 @@ async fn unsigned_bodies_are_streamed() {
 }
 
 #[tokio::test]
-async fn many_peers_are_called_at_once_and_each_has_its_outcome() {
+async fn concurrent_calls_are_limited_and_return_their_outcomes() {
     let running = Arc::new(AtomicUsize::new(0));
     let maximum = Arc::new(AtomicUsize::new(0));
     let (handler_running, handler_maximum, barrier) =

@@ -79,8 +79,8 @@ impl RawServer {
     /// Reads the first chunk of a response, and drops the rest.
     async fn read_first(&self, client: &SignedClient) {
         let call = Call { retry: Retry::Never, ..Call::new(Method::POST, "/v1/predict", "{}") };
-        let mut answer = client.stream(&self.peer, &call).await.unwrap();
-        assert_eq!(answer.next().await.unwrap().unwrap(), "first");
+        let mut response = client.stream(&self.peer, &call).await.unwrap();
+        assert_eq!(response.next().await.unwrap().unwrap(), "first");
     }
 
     fn accepted(&self) -> usize {
@@ -195,17 +195,17 @@ async fn chunks_that_have_arrived_are_joined() {
     assert_eq!(server.accepted(), 1);
 }
 
-/// The head, whose lines end with line feeds alone, is followed by what could be taken for its end,
-/// and by more chunks than are joined.
+/// The lines of the head end with line feeds alone; the `\r\n\r\n` after it could be taken for its
+/// end. More chunks follow than the client joins.
 #[tokio::test]
 async fn connection_with_unread_chunks_is_closed() {
     let chunks = "1\r\na\r\n".repeat(129);
     let response = format!("HTTP/1.1 200 OK\ntransfer-encoding: chunked\n\n0\r\n\r\n{chunks}");
     let (client, mut server) = (client(), RawServer::start(response.leak(), usize::MAX).await);
     for expected in 1..3 {
-        let mut answer = client.stream(&server.peer, &predict()).await.unwrap();
-        assert!(answer.next().await.is_none());
-        drop(answer);
+        let mut response = client.stream(&server.peer, &predict()).await.unwrap();
+        assert!(response.next().await.is_none());
+        drop(response);
         server.closed.recv().await.unwrap();
         assert_eq!(server.accepted(), expected);
     }
@@ -241,11 +241,11 @@ async fn chunks_are_read_until_the_end_of_the_connection() {
         }
     })
     .await;
-    let mut answer = client().stream(&peer, &predict()).await.unwrap();
-    assert_eq!(answer.next().await.unwrap().unwrap(), "first");
-    let error = answer.next().await.unwrap().unwrap_err();
+    let mut response = client().stream(&peer, &predict()).await.unwrap();
+    assert_eq!(response.next().await.unwrap().unwrap(), "first");
+    let error = response.next().await.unwrap().unwrap_err();
     assert!(matches!(error, CallError::ConnectionLost(_)), "{error}");
-    assert!(answer.next().await.is_none());
+    assert!(response.next().await.is_none());
 }
 
 #[tokio::test]
@@ -377,13 +377,13 @@ async fn small_chunks_leave_time_to_other_tasks() {
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     let response = format!("{head}{chunks}0\r\n\r\n").leak();
     let (client, server) = (client(), RawServer::start(response, usize::MAX).await);
-    let mut answer = client.stream(&server.peer, &predict()).await.unwrap();
+    let mut response = client.stream(&server.peer, &predict()).await.unwrap();
     // All chunks must arrive, so that none is awaited.
     tokio::time::sleep(Duration::from_millis(20)).await;
     let (mut length, mut pending_polls) = (0, 0);
     loop {
         let next = std::future::poll_fn(|context| {
-            let next = answer.poll_next_unpin(context);
+            let next = response.poll_next_unpin(context);
             pending_polls += u32::from(next.is_pending());
             next
         });

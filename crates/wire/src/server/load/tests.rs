@@ -10,7 +10,7 @@ fn key(byte: u8) -> Hotkey {
 #[test]
 fn rate_limit_burst_is_used_up_and_refilled() {
     let limiter = RateLimiter::new(Rate { per_second: 2, burst: 3 });
-    let refused = Err(Refusal::TooOften(key(1)));
+    let refused = Err(Refusal::RateLimited(key(1)));
     for expected in [Ok(()), Ok(()), Ok(()), refused.clone(), refused.clone()] {
         assert_eq!(limiter.check(&key(1), NOW), expected);
     }
@@ -92,7 +92,7 @@ async fn cancelled_request_leaves_the_queue() {
     let gate = gate(1, 2);
     let running = gate.enter(0, Duration::ZERO).await.unwrap();
     let limit = Duration::from_millis(1);
-    assert_eq!(gate.enter(7, limit).await.unwrap_err(), Refusal::WaitedTooLong { limit });
+    assert_eq!(gate.enter(7, limit).await.unwrap_err(), Refusal::QueueTimeout { limit });
     let cancelled = wait(&gate, 8).await;
     cancelled.abort();
     assert!(cancelled.await.unwrap_err().is_cancelled());

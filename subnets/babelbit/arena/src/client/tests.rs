@@ -126,7 +126,7 @@ async fn miners_are_played_through_our_gateway_and_directly() {
 }
 
 #[tokio::test]
-async fn endpoints_are_checked_and_redirects_are_not_followed() {
+async fn redirects_and_private_endpoints_are_refused() {
     let (server, redirect_target) = (gateway().await, MockServer::start().await);
     route(&server, "GET", LIST, vec![text_response(302, "")]).await;
     let virtual_clock = VirtualClock::default();
@@ -153,7 +153,7 @@ async fn endpoints_are_checked_and_redirects_are_not_followed() {
     }
     assert!(redirect_target.received_requests().await.unwrap().is_empty());
 
-    // In production, only the gateway itself is allowed.
+    // In production, only the configured gateway may have a private address.
     let mut production =
         config(&server.uri(), ArenaSettings { status: "any".into(), ..ArenaSettings::default() });
     production.policy = super::testing::policy(false);

@@ -284,12 +284,12 @@ async fn submission_is_verified_and_stored() {
     let production =
         RunningGateway::start(ArenaGatewayConfig { policy: AddressPolicy::default(), ..config() })
             .await;
-    for (endpoint, taken) in [
+    for (endpoint, accepted) in [
         ("http://10.0.0.1:80", false),
         ("http://localhost:80", false),
         ("https://miner.example.com", true),
     ] {
-        assert_eq!(production.submit(1, endpoint).await.is_ok(), taken, "{endpoint}");
+        assert_eq!(production.submit(1, endpoint).await.is_ok(), accepted, "{endpoint}");
     }
 }
 
@@ -456,7 +456,7 @@ fn row(uid: u16, score: f64) -> Value {
 }
 
 #[tokio::test]
-async fn winners_of_the_last_days_are_in_the_arena() {
+async fn winners_of_the_last_week_are_in_the_arena() {
     let (qualifying, offset_clock) = (QualifyingServices::start().await, OffsetClock::default());
     let config =
         ArenaGatewayConfig { wins_needed: true, slots: 2, clock: offset_clock.clock(), ..config() };
@@ -503,7 +503,7 @@ async fn winners_of_the_last_days_are_in_the_arena() {
 }
 
 #[tokio::test]
-async fn only_registered_miners_enter_with_their_uid() {
+async fn only_registered_miners_are_listed_with_their_uid() {
     let snapshot = |hotkeys: &[u16]| {
         let hotkeys: Vec<_> =
             hotkeys.iter().map(|uid| miner_key(*uid).hotkey().to_string()).collect();
@@ -524,7 +524,7 @@ async fn only_registered_miners_enter_with_their_uid() {
     let (status, answer) = get(&running, "/list_arena_miners", &token(&running).await).await;
     assert_eq!((status, &answer["error"]), (503, &json!("members_unknown")));
     members.refresh().await.unwrap_err();
-    let assert_listed = async |hotkeys: &[u16]| {
+    let set_registered = async |hotkeys: &[u16]| {
         chain.reset().await;
         let answer = ResponseTemplate::new(200).set_body_json(snapshot(hotkeys));
         Mock::given(method("POST"))
@@ -534,16 +534,16 @@ async fn only_registered_miners_enter_with_their_uid() {
             .await;
         members.refresh().await.unwrap();
     };
-    assert_listed(&[7, 1]).await;
+    set_registered(&[7, 1]).await;
     running.submit(1, "127.0.0.1:1").await.unwrap();
     let error = running.submit(2, "127.0.0.1:1").await.unwrap_err();
     assert!(error.to_string().contains("not_registered"), "{error}");
     assert_eq!(listed(&running).await, [1]);
     // A changed uid is listed, and a deregistered miner removed, within a second.
-    assert_listed(&[1]).await;
+    set_registered(&[1]).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(listed(&running).await, [0]);
-    assert_listed(&[7]).await;
+    set_registered(&[7]).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(listed(&running).await, [0_u64; 0]);
 }

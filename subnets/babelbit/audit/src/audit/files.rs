@@ -35,7 +35,7 @@ pub(super) fn compare(
     let last = rows.iter().filter_map(|row| record.conditions_of(row)).next_back();
     let options = last.map_or(&engines.options, |conditions| &conditions.options);
     let texts = reference_texts(record, &options.target_language);
-    let mut mismatches = sources(record, layout);
+    let mut mismatches = compare_sources(record, layout);
     let mut scores = Vec::new();
     for miner in record.miners() {
         let rows: Vec<ResultRow> = rows.iter().filter(|row| row.miner == miner).cloned().collect();
@@ -48,17 +48,17 @@ pub(super) fn compare(
         };
         scores.push(result.score());
         if has_files(record, layout, miner) {
-            mismatches.extend(documents(record, layout, &result));
-            mismatches.extend(bundle(record, layout, miner, &rows));
+            mismatches.extend(compare_documents(record, layout, &result));
+            mismatches.extend(compare_bundle(record, layout, miner, &rows));
         }
     }
     if record.challenge.state == ChallengeState::Finished {
-        mismatches.extend(status(record, layout, &scores));
+        mismatches.extend(compare_status(record, layout, &scores));
     }
     mismatches
 }
 
-fn sources(record: &ChallengeRecord, layout: &Layout) -> Vec<Mismatch> {
+fn compare_sources(record: &ChallengeRecord, layout: &Layout) -> Vec<Mismatch> {
     let mismatches = record.challenge.utterances.iter().filter_map(|utterance| {
         let source = utterance.source.as_ref().ok()?;
         let digest = hash_of(&layout.shared_source(utterance.index));
@@ -86,7 +86,11 @@ fn has_files(record: &ChallengeRecord, layout: &Layout, miner: MinerKey) -> bool
 }
 
 /// Compares the miner's three JSON files.
-fn documents(record: &ChallengeRecord, layout: &Layout, result: &MinerResult<'_>) -> Vec<Mismatch> {
+fn compare_documents(
+    record: &ChallengeRecord,
+    layout: &Layout,
+    result: &MinerResult<'_>,
+) -> Vec<Mismatch> {
     let locations = [
         MismatchLocation::RunLog,
         MismatchLocation::ChallengeRun,
@@ -131,7 +135,7 @@ fn split_utterance_path<'a>(path: &'a str, rows: &[ResultRow]) -> (Option<u32>, 
 }
 
 /// Compares the members of the miner's `audio.tar`.
-fn bundle(
+fn compare_bundle(
     record: &ChallengeRecord,
     layout: &Layout,
     miner: MinerKey,
@@ -149,7 +153,7 @@ fn bundle(
             expected.insert(source_name(index), (index, source.wav_sha256.clone()));
         }
     }
-    let members = match members(&layout.bundle(miner)) {
+    let members = match member_hashes(&layout.bundle(miner)) {
         Ok(members) => members,
         Err(error) => {
             let mismatch = Mismatch::new(
@@ -182,7 +186,7 @@ fn bundle(
 }
 
 /// Computes the SHA-256 of each member of a tar file, by name.
-fn members(path: &Path) -> io::Result<BTreeMap<String, String>> {
+fn member_hashes(path: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut archive = tar::Archive::new(File::open(path)?);
     let mut members = BTreeMap::new();
     for entry in archive.entries()?.raw(true) {
@@ -195,7 +199,7 @@ fn members(path: &Path) -> io::Result<BTreeMap<String, String>> {
     Ok(members)
 }
 
-fn status(record: &ChallengeRecord, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
+fn compare_status(record: &ChallengeRecord, layout: &Layout, scores: &[f64]) -> Vec<Mismatch> {
     let read = || -> io::Result<ChallengeStatus> {
         Ok(serde_json::from_value(read_json(&layout.status())?)?)
     };

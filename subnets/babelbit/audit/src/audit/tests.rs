@@ -47,7 +47,7 @@ impl AuditedRun {
             .path()
     }
 
-    /// Modifies a column of the ledger's rows.
+    /// Executes an SQL statement on the ledger.
     async fn sql(&self, statement: &'static str) {
         let url = format!("sqlite:{}", self.paths.state.join("runner.sqlite").display());
         let mut connection = SqliteConnection::connect(&url).await.unwrap();
@@ -56,7 +56,7 @@ impl AuditedRun {
     }
 }
 
-/// Returns the place, miner, utterance and field of each mismatch.
+/// Returns the location, miner, utterance and field of each mismatch.
 fn mismatch_locations(
     report: &AuditReport,
 ) -> Vec<(MismatchLocation, Option<u16>, Option<u32>, &str)> {
@@ -220,7 +220,7 @@ async fn different_engines_and_options_are_reported() {
 }
 
 #[tokio::test]
-async fn scores_without_conditions_are_recomputed_as_this_machine_scores() {
+async fn scores_without_conditions_are_recomputed_with_local_ones() {
     let run = AuditedRun::of(&MINERS).await;
     run.sql("UPDATE result SET score = json_remove(score, '$.heard', '$.conditions', '$.batch')")
         .await;

@@ -38,7 +38,7 @@ pub(super) enum Fault {
     Compressed,
     /// A web page, as proxies and web servers return.
     Page,
-    /// A status of HTTP other than 200, without the kinds above.
+    /// An HTTP status other than 200 that is none of the above.
     Status(u16),
     /// Status 200 without a JSON object, or with a JSON object that has the key `error`.
     NotAnswer,
@@ -102,7 +102,7 @@ impl Fault {
             }
             Self::Status(401) => signature,
             Self::Status(403) => {
-                "allow the calling validator: sign with the hotkey of one that the miner knows (--wallet-name)"
+                "allow the calling validator: sign with the hotkey of a validator that it knows (--wallet-name)"
             }
             Self::Status(400 | 422) => {
                 "accept the request's fields: the response names the field that the miner does not accept"
@@ -140,7 +140,7 @@ impl Fault {
 pub(super) fn page_text(page: &str) -> String {
     let mut texts: Vec<String> = Vec::new();
     for (index, part) in page.split('<').enumerate() {
-        // Text before the first tag has none to end.
+        // No tag precedes the first part.
         let text =
             if index == 0 { part } else { part.split_once('>').map_or("", |(_, text)| text) };
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");

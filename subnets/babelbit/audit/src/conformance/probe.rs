@@ -45,12 +45,12 @@ pub async fn check<'a>(
     observe: &'a mut Observer<'a>,
 ) -> Result<RulesReport, TestError> {
     let mut probe = Probe::new(target, MESSAGE, settings, observe)?;
-    probe.health().await;
+    probe.check_health().await;
     if let Some(session) = probe.open(source).await {
         probe.play(&session, source).await;
-        probe.signed_body(source).await;
-        probe.two_channels(source).await;
-        probe.forgeries(&init(source, source.channels)).await;
+        probe.check_signed_body(source).await;
+        probe.check_two_channels(source).await;
+        probe.check_forgeries(&init(source, source.channels)).await;
     }
     Ok(RulesReport {
         timings: probe.times.timings(settings),
@@ -161,7 +161,7 @@ impl<'a> Probe<'a> {
         self.findings.fail_with(rule, observation, Some(remedy));
     }
 
-    async fn health(&mut self) {
+    async fn check_health(&mut self) {
         let mut observations = Vec::new();
         for route in ["/healthz", "/health"] {
             let reply = self.wire.get(route).await;
@@ -198,7 +198,7 @@ impl<'a> Probe<'a> {
             }
         };
         self.findings.pass(Rule::SignedRequest, "200");
-        self.session(&object, source, source.channels);
+        self.check_init_response(&object, source, source.channels);
         self.findings.report_final(&[
             Rule::SignedRequest,
             Rule::Ready,
@@ -213,7 +213,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Checks the response to init.
-    fn session(&mut self, object: &Map<String, Value>, source: &Source, channels: u16) {
+    fn check_init_response(&mut self, object: &Map<String, Value>, source: &Source, channels: u16) {
         let has_value = |field: &str, expected: Value| object.get(field) == Some(&expected);
         let is_positive = |field: &str| {
             object.get(field).and_then(Value::as_f64).is_some_and(|value| value > 0.0)
@@ -345,7 +345,7 @@ impl<'a> Probe<'a> {
             is_same,
             format!("{label}: {}", quote_fields(&answer, &["session_id"])),
         );
-        self.sound(&answer, label, received)?;
+        self.check_audio(&answer, label, received)?;
         match answer.get("out_eos") {
             None => Some(false),
             Some(Value::Bool(ended)) => Some(*ended),
@@ -360,7 +360,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Checks the audio of a response; returns `None` if the probe must stop.
-    fn sound(
+    fn check_audio(
         &mut self,
         answer: &Map<String, Value>,
         label: &str,
@@ -402,7 +402,7 @@ impl<'a> Probe<'a> {
         Some(())
     }
 
-    async fn signed_body(&mut self, source: &Source) {
+    async fn check_signed_body(&mut self, source: &Source) {
         // The session is over: its outcomes are final.
         self.findings.report_final(&Rule::SPEECH);
         let reply = self
@@ -420,7 +420,7 @@ impl<'a> Probe<'a> {
         self.findings.report_final(&[Rule::SignedBody]);
     }
 
-    async fn two_channels(&mut self, source: &Source) {
+    async fn check_two_channels(&mut self, source: &Source) {
         let reply = self.wire.post_signed(init(source, 2), self.settings.miner_timeout).await;
         match parse_object(&reply) {
             Ok(answer) => {
@@ -441,7 +441,7 @@ impl<'a> Probe<'a> {
     }
 
     /// Sends requests with this body that must be refused.
-    async fn forgeries(&mut self, body: &str) {
+    async fn check_forgeries(&mut self, body: &str) {
         for (forgery, rule, must_be_401) in [
             (Forgery::Unsigned, Rule::UnsignedRefused, true),
             (Forgery::OtherReceiver, Rule::OtherReceiverRefused, true),

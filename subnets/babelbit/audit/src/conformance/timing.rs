@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_compared_with_the_deadlines() {
+    fn response_times_are_summarised_by_phase() {
         let mut times = ResponseTimes::default();
         for tenth in 1..=20 {
             times.add(Phase::Frame, Duration::from_millis(200 * tenth));

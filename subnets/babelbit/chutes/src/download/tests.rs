@@ -271,8 +271,8 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
         "model-00002-of-00002.safetensors",
     ];
     assert_eq!(names(file_list(&parts), "al/m").unwrap(), [&base[..], &parts].concat());
-    // All descriptions are included, others are not.
-    let described =
+    // Configuration and tokenizer files are included, other files are not.
+    let other_files =
         ["generation_config.json", "chat_template.jinja", "tokenizer_config.json", "README.md"];
     let expected = [
         "config.json",
@@ -283,7 +283,7 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
         "model.safetensors",
     ];
     assert_eq!(
-        names(file_list(&[&described[..], &["model.safetensors"]].concat()), "al/m").unwrap(),
+        names(file_list(&[&other_files[..], &["model.safetensors"]].concat()), "al/m").unwrap(),
         expected
     );
     // One file has precedence over parts.
@@ -314,7 +314,7 @@ async fn parts_of_the_weights_and_gguf_files_are_selected() {
 /// Columns: status of the list, of a file · error · whether a retry may succeed · whether a key is
 /// needed
 #[tokio::test]
-async fn download_refusals_have_hints() {
+async fn download_error_depends_on_http_status() {
     for (listed, resolved, expected, retryable, auth) in [
         (404, 200, "the hub has no public model al/m\nhint: ", false, false),
         (401, 200, "the hub has no public model al/m\nhint: ", false, false),
@@ -363,7 +363,7 @@ async fn malformed_file_lists_are_reported() {
 }
 
 #[tokio::test]
-async fn redirect_of_a_renamed_model_is_followed_and_endless_ones_are_refused() {
+async fn redirects_are_followed_except_loops_and_other_schemes() {
     let hub = TestHub::new().await;
     hub.complete().await;
     hub.store(ok(WEIGHTS_CONTENT)).await;
@@ -394,7 +394,7 @@ async fn redirect_of_a_renamed_model_is_followed_and_endless_ones_are_refused() 
 }
 
 #[tokio::test]
-async fn last_download_is_used_when_the_hub_is_unreachable() {
+async fn last_download_is_used_when_the_hub_is_unavailable() {
     let hub = TestHub::new().await;
     hub.complete().await;
     hub.store(ok(WEIGHTS_CONTENT)).await;
@@ -423,7 +423,7 @@ async fn last_download_is_used_when_the_hub_is_unreachable() {
 }
 
 #[tokio::test]
-async fn concurrent_processes_download_a_model_once() {
+async fn locked_download_returns_busy_error() {
     let hub = TestHub::new().await;
     hub.complete().await;
     hub.write_file(".lock", "");

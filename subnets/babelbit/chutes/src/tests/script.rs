@@ -16,7 +16,7 @@ fn script(template: Option<&Path>) -> Script<'_> {
 }
 
 #[test]
-fn script_values_are_quoted_strings() {
+fn script_quotes_values_and_uses_template_files() {
     let script = Script { model: "al/\"m\"\n", username: "alice", ..script(None) };
     let text = script.render().unwrap();
     assert!(text.contains(r#"HF_REPO_NAME = "al/\"m\"\n""#), "{text}");
@@ -50,7 +50,7 @@ fn script_values_are_quoted_strings() {
 }
 
 #[test]
-fn byte_order_mark_of_template_files_is_left_out() {
+fn byte_order_mark_of_template_files_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     for (name, content) in [
         ("setup.py", "SETUP = 1"),

@@ -30,12 +30,12 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
         let received = delay - previous_delay;
         previous_delay = delay;
         let mut end = source.ends.last().copied().unwrap_or(0.0);
-        source.push(received, |token| {
-            end += token;
+        source.push(received, |duration| {
+            end += duration;
             end
         });
-        reply.push(chunk.duration.get(), |token| {
-            reply_end = reply_end.max(delay) + token;
+        reply.push(chunk.duration.get(), |duration| {
+            reply_end = reply_end.max(delay) + duration;
             reply_end
         });
     }

@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_that_leaves_the_directory_is_unsafe() {
+    fn only_plain_file_names_are_safe() {
         for name in ["challenge-1781174402-d4bb9c06", "a", "a.b_c"] {
             assert!(is_safe_name(name), "{name}");
         }

@@ -130,7 +130,7 @@ fn utterances_are_found_by_any_form_of_their_id() {
     }
 }
 
-/// Columns: document · exception name and message
+/// An error has the name and the message of the reference system's Python exception.
 #[test]
 fn invalid_reference_document_is_reported() {
     let error = |utterance: Value| document(&json!([utterance])).find("c:0", "en").unwrap_err();

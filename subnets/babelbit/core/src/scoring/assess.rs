@@ -65,16 +65,16 @@ pub fn score_one(
 ) -> ScoreResult {
     let inputs = CommonInputs { reference, timing: &reply.timing, options };
     match (&reply.evidence, reference) {
-        (_, Err(failure)) => inputs.error(&failure.error),
-        (Evidence::Failed(error), _) => inputs.error(error),
+        (_, Err(failure)) => inputs.error_result(&failure.error),
+        (Evidence::Failed(error), _) => inputs.error_result(error),
         (Evidence::NoAudio, _) => {
-            ScoreResult { gate: Some(Gate::NoAudio), ..inputs.error(&ScoreError::NoAudio) }
+            ScoreResult { gate: Some(Gate::NoAudio), ..inputs.error_result(&ScoreError::NoAudio) }
         }
         (Evidence::TooLate, _) => inputs.too_late_result(),
         (Evidence::Transcribed { transcript, confidence }, Ok(reference)) => {
             let seconds = reply.timing.predicted_duration.get();
             if transcript.is_silent() && seconds > 0.0 {
-                return inputs.error(&ScoreError::NoSpeech { seconds });
+                return inputs.error_result(&ScoreError::NoSpeech { seconds });
             }
             let blank = transcript.text.trim().is_empty();
             let other_language = speaks_other_language(
@@ -264,7 +264,7 @@ impl CommonInputs<'_> {
     /// Creates an error result. Under reference rules some fields are missing, the source of a
     /// usable reference is not recorded, and the latency score is always 1. Strict rules include
     /// all known values.
-    fn error(&self, error: &ScoreError) -> ScoreResult {
+    fn error_result(&self, error: &ScoreError) -> ScoreResult {
         let reason = "scoring_error".to_owned();
         let empty = self.empty_result(&self.latency());
         let failed = match error {

@@ -165,9 +165,9 @@ mod tests {
         assert_eq!(Timeline::new(vec![(10, bytes(2.0))], 10).completion(2), 1.8);
     }
 
-    /// The last frame is padded, so it ends after the source.
+    /// A source of 14.25 s has 179 frames of 80 ms.
     #[test]
-    fn the_last_frame_of_14_25_s_ends_0_07_s_late() {
+    fn padded_last_frame_ends_after_the_source() {
         assert_eq!(round4(Timeline::new(vec![], 179).completion(1) - 14.25), 0.07);
     }
 

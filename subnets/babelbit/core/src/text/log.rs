@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn step_count_is_revealed_or_number_of_predictions() {
+    fn step_count_comes_from_revealed_or_predicted_events() {
         let actual = log(json!([
             {"event": "predicted", "utterance_index": 1, "step": 0, "prediction": "a EOF"},
             {"event": "predicted", "utterance_index": 1, "step": 0, "prediction": " b "},

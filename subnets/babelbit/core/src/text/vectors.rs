@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_of_different_lengths_and_zero_vectors_are_errors() {
+    fn zero_vectors_are_valid_and_different_lengths_are_not() {
         let zero = BTreeMap::from([("a".to_owned(), vec![0.0]), ("b".to_owned(), vec![1.0])]);
         assert_eq!(SentenceVectors::new(zero).unwrap().cosine("a", "b"), Ok(0.0));
         let other = BTreeMap::from([("a".to_owned(), vec![0.0]), ("b".to_owned(), vec![1.0, 2.0])]);

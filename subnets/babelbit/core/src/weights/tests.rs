@@ -88,7 +88,7 @@ fn weights_are_shared_between_main_arena_and_burn() {
 /// Columns: arena scores · percent · burn uid · weights of miners 1 and 3 under reference rules ·
 /// under strict rules
 #[test]
-fn full_arena_share_without_winner_leaves_no_weights() {
+fn full_arena_share_without_winner_depends_on_rules() {
     let shared_weights: &[(u16, f64)] = &[(1, 0.75), (3, 0.25)];
     for (arena, percent, burn, by_reference, by_strict) in [
         (&[][..], 100.0, None, &[][..], shared_weights),
@@ -131,7 +131,7 @@ fn arena_share_is_exact() {
 
 /// Columns: arena scores · winner under reference rules · under strict rules
 #[test]
-fn the_arena_has_one_winner() {
+fn arena_winner_has_the_highest_score() {
     for (arena, by_reference, by_strict) in [
         (&[(7, 0.5), (3, 0.9)][..], Some(3), Some(3)),
         (&[(7, 0.5), (3, 0.5)], Some(7), Some(3)),

@@ -8,7 +8,7 @@ use taonet_babelbit_core::reference::{Reference, ReferenceDocument};
 use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_runner::{ChallengeRow, ResultRow, StoredScore, UtteranceRow};
-use taonet_dashboard::draw::{Lane, Peaks, Piece, ruler, together};
+use taonet_dashboard::draw::{Lane, Peaks, Piece, play_both_button, ruler};
 use taonet_dashboard::{Page, Paging, Refusal, View, duration, live, number, printable, problem};
 use taonet_primitives::counted;
 
@@ -194,7 +194,7 @@ async fn utterances(
     Ok(html! {
         nav.tabs aria-label="Utterances" {
             @for other in &row.utterances {
-                a href=(view.with(&[("utterance", &(other.index + 1).to_string()), ("replies", "")]))
+                a href=(view.href_with(&[("utterance", &(other.index + 1).to_string()), ("replies", "")]))
                     aria-current=[(other.index == utterance.index).then_some("true")] { (other.index + 1) }
             }
         }
@@ -290,7 +290,7 @@ fn card(
             (player(view, &recording, row.outcome.is_ok(), &format!("reply of {name}")))
             @if row.outcome.is_ok() && about.row.source.is_ok() && !reply.pieces.is_empty() && axis <= MAX_MIX_S {
                 @let label = format!("Play both: the source on the left, the reply of {name} on the right");
-                (together(&view.href(&source_path(about.id, about.row.index)), &view.href(&recording), &reply.pieces, &label))
+                (play_both_button(&view.href(&source_path(about.id, about.row.index)), &view.href(&recording), &reply.pieces, &label))
             }
         }
     };

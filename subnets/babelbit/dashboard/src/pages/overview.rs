@@ -38,7 +38,7 @@ pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
 }
 
 fn stopped(section: &BabelbitSection) -> Markup {
-    html! { @if let Some((title, reason)) = section.stopped() { (problem(title, reason)) } }
+    html! { @if let Some((title, reason)) = section.unexpected_stop() { (problem(title, reason)) } }
 }
 
 fn figures(index: &Index) -> Markup {

@@ -27,7 +27,7 @@ pub(super) fn tabs(view: &View, index: &Index, current: ChallengeType) -> Markup
         nav.tabs aria-label="Contests" {
             @for contest in CONTESTS {
                 @let count = index.challenges_of(contest).count();
-                a href=(view.with(&[("contest", contest.as_str()), ("page", "")]))
+                a href=(view.href_with(&[("contest", contest.as_str()), ("page", "")]))
                     aria-current=[(contest == current).then_some("true")] { (contest) " " span.count { (count) } }
             }
         }

@@ -119,7 +119,7 @@ fn tabs(view: &View, dialogues: &[Dialogue], current: usize) -> Markup {
         @if dialogues.len() > 1 {
             nav.tabs aria-label="Dialogues" {
                 @for (position, dialogue) in (1..).zip(dialogues) {
-                    a href=(view.with(&[("dialogue", &position.to_string())]))
+                    a href=(view.href_with(&[("dialogue", &position.to_string())]))
                         aria-current=[(position == current).then_some("page")] {
                         (printable(&dialogue.dialogue_uid)) " " small { (number(Some(dialogue.score), 3)) }
                     }

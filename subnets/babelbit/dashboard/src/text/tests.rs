@@ -181,7 +181,7 @@ async fn named_pipe_among_results_does_not_block() {
     let Ok((status, body)) = tokio::time::timeout(Duration::from_mins(1), page).await else {
         // Unblocks the thread that reads the pipe, so that the test can fail.
         drop(std::fs::OpenOptions::new().write(true).open(&pipe));
-        panic!("the pipe is opened");
+        panic!("the index waits for the pipe");
     };
     assert!(
         status == 200 && body.contains("1 malformed file not shown") && body.contains("uid 7"),

@@ -319,7 +319,7 @@ mod tests {
         for (count, end) in [(0, ""), (1, "I,"), (3, "I, who am?"), (4, text)] {
             assert_eq!(&text[..words_end(text, &spoken, count)], end);
         }
-        // A recogniser that spells a word in the text otherwise.
+        // The recogniser spells a word differently in its text.
         assert_eq!(words_end(text, &words(&[("Who", 0.0, 1.0)]), 1), 0);
     }
 }

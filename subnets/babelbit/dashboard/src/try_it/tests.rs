@@ -300,7 +300,7 @@ async fn malformed_requests_are_refused() {
         let (status, _, body) = post(&site, path, kind, body).await;
         assert_eq!(status.as_u16(), expected, "{path}: {body}");
         assert!(body.contains(reason), "{path}: {reason}: {body}");
-        // The page contains its own script by address.
+        // The form's page has no inline script: it loads its script by URL.
         assert!(path != "/try" || !body.contains("<script>"), "{path}: {body}");
     }
     let (status, _, _) =
@@ -311,14 +311,14 @@ async fn malformed_requests_are_refused() {
 }
 
 #[tokio::test]
-async fn speech_is_limited_and_samples_are_cleaned() {
+async fn speech_length_is_limited_and_samples_are_clamped() {
     let section = section(None);
     let site = site(&section);
     let visit = start(&site, 1, false).await.unwrap();
     let invalid = [vec![f32::NAN; 960], vec![2.0; 960]].concat();
     let answer = send_speech(&site, &visit, &invalid, false).await.unwrap();
-    let cleaned = samples_to_bytes(&[vec![0.0; 960], vec![1.0; 960]].concat());
-    assert_eq!(STANDARD.decode(answer["audio"].as_str().unwrap()).unwrap(), cleaned);
+    let clamped = samples_to_bytes(&[vec![0.0; 960], vec![1.0; 960]].concat());
+    assert_eq!(STANDARD.decode(answer["audio"].as_str().unwrap()).unwrap(), clamped);
     for _ in 1..15 {
         send_speech(&site, &visit, &vec![0.0; 48_000], false).await.unwrap();
     }

@@ -43,17 +43,17 @@ pub(super) struct Figures {
 
 impl Figures {
     fn of(
-        sound: &VisitAudio,
+        audio: &VisitAudio,
         reply_transcript: &Transcript,
         timeline: &Timeline,
         after_source: Duration,
     ) -> Self {
         let duration = |samples: &[f32]| Seconds::of_frames(samples.len(), SampleRate::HZ_24K);
-        let source = duration(&sound.source);
+        let source = duration(&audio.source);
         let end_delay = (timeline.completion(1) - source.get()).max(0.0);
         Self {
             source,
-            reply: duration(&sound.reply),
+            reply: duration(&audio.reply),
             average_lagging: lagging(
                 source,
                 timeline,
@@ -102,7 +102,7 @@ impl Trial {
     /// Creates the result of a visit whose reply is complete.
     pub(super) fn new(
         visit: &Visit,
-        sound: &VisitAudio,
+        audio: &VisitAudio,
         source_transcript: Transcript,
         reply_transcript: Transcript,
     ) -> Result<Self, TryError> {
@@ -116,12 +116,12 @@ impl Trial {
             id: random_hex(),
             miner: visit.miner.key,
             name: name(&visit.miner),
-            figures: Figures::of(sound, &reply_transcript, &timeline, after_source),
+            figures: Figures::of(audio, &reply_transcript, &timeline, after_source),
             source_transcript,
             reply_transcript,
             is_kept: false,
-            source: wav(&sound.source)?,
-            reply: wav(&sound.reply)?,
+            source: wav(&audio.source)?,
+            reply: wav(&audio.reply)?,
             created: Instant::now(),
         })
     }

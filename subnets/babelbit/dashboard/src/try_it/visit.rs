@@ -53,7 +53,7 @@ pub(super) struct Visit {
     opened: Instant,
     last_used: Mutex<Instant>,
     speech: AsyncMutex<Speech>,
-    sound: Mutex<VisitAudio>,
+    audio: Mutex<VisitAudio>,
     timing: Mutex<Timing>,
     /// Captions so far; locked while they are extended.
     pub(super) captions: AsyncMutex<VisitCaptions>,
@@ -88,7 +88,7 @@ impl Visit {
             opened: now,
             last_used: Mutex::new(now),
             speech: AsyncMutex::new(Speech { live, pending: Vec::new(), has_ended: false }),
-            sound: Mutex::default(),
+            audio: Mutex::default(),
             timing: Mutex::default(),
             captions: AsyncMutex::default(),
             _slot: slot,
@@ -104,29 +104,29 @@ impl Visit {
         }
         self.mark_used();
         {
-            let mut sound = lock(&self.sound);
-            if sound.source.len() + samples.len() > MAX_SAMPLES {
+            let mut audio = lock(&self.audio);
+            if audio.source.len() + samples.len() > MAX_SAMPLES {
                 return Err(TryError::TooLong);
             }
-            sound.source.extend_from_slice(samples);
+            audio.source.extend_from_slice(samples);
         }
         let reply = speech.send(samples, is_last, &self.timing).await?;
-        lock(&self.sound).reply.extend_from_slice(&reply);
+        lock(&self.audio).reply.extend_from_slice(&reply);
         self.mark_used();
         Ok(reply)
     }
 
-    /// Returns the sound so far.
-    pub(super) fn sound(&self) -> VisitAudio {
-        lock(&self.sound).clone()
+    /// Returns the audio so far.
+    pub(super) fn audio(&self) -> VisitAudio {
+        lock(&self.audio).clone()
     }
 
-    /// Returns the sound so far, without this many samples of source and reply.
+    /// Returns the audio so far, without this many samples of source and reply.
     pub(super) fn audio_after(&self, source: usize, reply: usize) -> VisitAudio {
-        let sound = lock(&self.sound);
+        let audio = lock(&self.audio);
         VisitAudio {
-            source: sound.source.get(source..).unwrap_or_default().to_vec(),
-            reply: sound.reply.get(reply..).unwrap_or_default().to_vec(),
+            source: audio.source.get(source..).unwrap_or_default().to_vec(),
+            reply: audio.reply.get(reply..).unwrap_or_default().to_vec(),
         }
     }
 
@@ -192,13 +192,13 @@ impl Visits {
         Self { slots: Arc::new(Semaphore::new(count)), count, open: Mutex::default() }
     }
 
-    /// Reserves a place for a visit.
+    /// Reserves a slot for a visit.
     pub(super) fn slot(&self) -> Result<OwnedSemaphorePermit, TryError> {
         self.sweep(Instant::now());
         Arc::clone(&self.slots).try_acquire_owned().map_err(|_| TryError::Full(self.count))
     }
 
-    /// Adds a visit; returns its ID, which nobody can guess.
+    /// Adds a visit; returns its ID, which is random, so that no other visitor can guess it.
     pub(super) fn add(&self, visit: Visit) -> String {
         let id = random_hex();
         lock(&self.open).insert(id.clone(), Arc::new(visit));

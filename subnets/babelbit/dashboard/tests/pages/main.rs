@@ -143,7 +143,7 @@ async fn every_page_shows_the_contest() {
     assert_eq!(get(&router, "/challenges/99").await.0, 404);
     assert_eq!(get(&router, "/challenges/x").await.0, 400);
     assert_eq!(get(&router, "/miners/nobody").await.0, 404);
-    // A name that cannot be read costs only the name.
+    // A malformed file of miner names hides only the names.
     std::fs::write(directory.path().join("state/miner-names.json"), "{").unwrap();
     let (_, board) = get(&site(directory.path()).await, "/").await;
     assert!(board.contains("Miner 2") && !board.contains("ledger is unavailable"), "{board}");
@@ -281,7 +281,7 @@ async fn missing_audio_is_reported_and_other_data_is_shown() {
 }
 
 #[tokio::test]
-async fn foreign_and_half_written_directories_are_reported() {
+async fn unusable_ledger_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let state = directory.path().join("state");
     let check = async |expected_text: &str, problems: u8| {

@@ -138,7 +138,7 @@ impl EngineClient {
 }
 
 /// Returns the challenge's title without surrounding spaces; `None` if it is missing, blank, too
-/// long or not a text: a title decides nothing, so an unusable one is not an error.
+/// long or not a text: titles are for display only, so an unusable one is not an error.
 fn title_of(payload: &UtterancePayload) -> Option<String> {
     let title = payload.title.as_ref()?.as_str()?.trim();
     (!title.is_empty() && title.chars().count() <= MAX_TITLE).then(|| title.to_owned())

@@ -156,7 +156,7 @@ mod authentication {
     }
 
     #[tokio::test]
-    async fn failed_request_is_tried_five_times() {
+    async fn failed_authentication_is_tried_five_times() {
         let engine = ScriptedEngine::new().await;
         engine.route("POST", "/auth", vec![status(500)]).await;
         let error = engine.client.authenticate_with_retry().await.unwrap_err();
@@ -439,7 +439,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn number_of_utterances_is_limited() {
+    async fn utterance_count_and_audio_size_are_limited() {
         let engine = ScriptedEngine::with(|options| options.max_utterances = 3).await;
         let challenge =
             prefetch(&engine, utterance(0, "AAA=", false), vec![ok(utterance(1, "AAA=", false))])
@@ -458,7 +458,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn a_session_that_cannot_be_started_is_an_error() {
+    async fn failed_session_start_is_an_error() {
         let engine = ScriptedEngine::new().await;
         engine.open(86_400).await;
         engine.route("GET", "/solo/start", vec![status(503)]).await;
@@ -503,7 +503,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn failed_reference_download_leaves_no_reference() {
+    async fn unavailable_reference_is_none() {
         let engine = ScriptedEngine::new().await;
         let challenge = prefetch(&engine, utterance(0, "AAA=", true), vec![status(500)]).await;
         assert_eq!(challenge.reference, None);

@@ -33,7 +33,7 @@ pub(super) enum ApiError {
     #[error(
         "wrong route for the session; hint: advance main sessions at /source-audio/next, solo sessions at /solo/next"
     )]
-    OtherKind,
+    WrongRoute,
     #[error("{0}")]
     TextSession(&'static str),
     #[error("{field}: {problem}")]
@@ -54,7 +54,7 @@ impl ApiError {
             }
             Self::NotAllowed => StatusCode::FORBIDDEN,
             Self::NoSession => StatusCode::NOT_FOUND,
-            Self::OtherKind => StatusCode::CONFLICT,
+            Self::WrongRoute => StatusCode::CONFLICT,
             Self::Field { .. } | Self::Body(BodyError::Shape { .. }) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }

@@ -112,7 +112,7 @@ impl<C: SessionContent> Sessions<C> {
             .filter(|session| session.hotkey == hotkey && self.is_unexpired(session, now))
             .ok_or(ApiError::NoSession)?;
         if session.stream != stream {
-            return Err(ApiError::OtherKind);
+            return Err(ApiError::WrongRoute);
         }
         session.last_used = now;
         let (content, position) =

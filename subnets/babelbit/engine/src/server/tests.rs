@@ -482,7 +482,7 @@ async fn challenges_rotate_by_time() {
 }
 
 #[tokio::test]
-async fn engine_without_synthesizer_has_no_challenge() {
+async fn engine_with_failing_synthesizer_has_no_challenge() {
     let server = TestEngine::new(|config| config.synthesizer = Arc::new(FailingSynthesizer)).await;
     let error = server.engine.prepare().await.unwrap_err();
     assert_eq!(
@@ -495,11 +495,11 @@ async fn engine_without_synthesizer_has_no_challenge() {
 
 #[test]
 fn engine_refuses_missing_or_duplicate_challenges() {
-    let setup =
+    let error_of =
         |challenges| Engine::new(EngineConfig { challenges, ..config() }).unwrap_err().to_string();
-    assert_eq!(setup(vec![]), "an utterance engine needs at least one challenge");
+    assert_eq!(error_of(vec![]), "an utterance engine needs at least one challenge");
     assert_eq!(
-        setup([challenges(1), challenges(1)].concat()),
+        error_of([challenges(1), challenges(1)].concat()),
         "duplicate challenge uid challenge-0"
     );
 }
@@ -522,10 +522,10 @@ fn token_and_challenge_lifetimes_have_bounds() {
         });
         assert_eq!(result.is_ok(), is_accepted, "{token:?} {challenge:?}");
     }
-    let no_challenge =
+    let error =
         Engine::new(EngineConfig { token_lifetime: Duration::ZERO, ..config() }).unwrap_err();
     assert_eq!(
-        no_challenge.to_string(),
+        error.to_string(),
         "the token lifetime must be above 0 and at most 365 days, not 0 s"
     );
 }

@@ -131,7 +131,7 @@ fn next(
 ) -> Result<Json<TextToken>, ApiError> {
     let next_position = state.text_sessions.next(*hotkey, stream, id, state.now());
     let (text, position) = next_position.map_err(|error| match error {
-        ApiError::OtherKind => {
+        ApiError::WrongRoute => {
             ApiError::TextSession("advance main sessions at /next, solo sessions at /solo/next")
         }
         _ => ApiError::TextSession("the session is unknown or expired"),

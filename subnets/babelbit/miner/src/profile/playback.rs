@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn speech_is_played_in_order() {
+    fn playback_measures_speech_silence_and_backlog() {
         let mut playback = Playback::default();
         playback.append_silence(2_400);
         playback.advance(24_000);

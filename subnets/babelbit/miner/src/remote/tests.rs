@@ -134,7 +134,7 @@ fn play_in_time(start: impl Fn() -> InferenceServer, local: &PlayResult, case: &
 }
 
 #[test]
-fn a_stalled_stage_delays_one_frame_and_its_fallback_replies() {
+fn stalled_stage_delays_one_frame_and_uses_its_fallback() {
     let expected = play_local();
     let stages: [&'static [&'static str]; 4] =
         [&["stt"], &["llm"], &["tts"], &["stt", "llm", "tts"]];
@@ -245,8 +245,8 @@ fn call_cut_at_the_frame_deadline_does_not_pause_the_server() {
     assert_eq!(tts.speak("Hello.", &voice()).unwrap().samples.len(), 480);
 }
 
-/// Starts a server whose routes return this status and body, and the number of requests that it
-/// got.
+/// Starts a server whose routes return this status and body; also returns the number of its
+/// requests.
 fn failing_server(status: StatusCode, body: &'static Value) -> (InferenceServer, Arc<AtomicUsize>) {
     let requests = Arc::<AtomicUsize>::default();
     let request_count = Arc::clone(&requests);
@@ -413,7 +413,7 @@ fn speech_received_before_deadline_is_spoken_without_fallback() {
 }
 
 #[test]
-fn endless_responses_are_truncated() {
+fn endless_responses_are_discarded() {
     let began = Instant::now();
     let server =
         ScriptedServer::start("application/json", b"{\"text\": \"", b"all work and no play ");

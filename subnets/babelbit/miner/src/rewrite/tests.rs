@@ -149,7 +149,7 @@ fn figures_of_speech_are_recognised_across_phrases() {
 }
 
 #[test]
-fn a_late_reply_is_condensed() {
+fn condensing_drops_dispensable_words() {
     assert_eq!(
         RULES.condense(&words("i think it is really very good indeed")).join(" "),
         "it is good"

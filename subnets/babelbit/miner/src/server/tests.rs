@@ -248,7 +248,7 @@ async fn a_parrot_returns_the_source_bit_for_bit() {
 }
 
 #[tokio::test]
-async fn silence_ends_with_the_source_and_drains() {
+async fn silent_reply_ends_with_the_source_and_drains() {
     let miner = start(Silent, Limits::default()).await;
     assert_eq!(miner.play(0, &[0.5; 3840]).await, ["", ""]);
     let session = miner.init(1).await;
@@ -446,8 +446,8 @@ async fn concurrent_requests_of_a_session_are_refused() {
     let session = miner.init(0).await;
     let audio = samples::encode(&[0.5]);
     let second = async {
-        let gate_open = Arc::clone(&gate);
-        tokio::task::spawn_blocking(move || gate_open.wait()).await.unwrap();
+        let frame_started = Arc::clone(&gate);
+        tokio::task::spawn_blocking(move || frame_started.wait()).await.unwrap();
         let refused_response = miner.predict(&session, &audio, true).await;
         tokio::task::spawn_blocking(move || gate.wait()).await.unwrap();
         refused_response

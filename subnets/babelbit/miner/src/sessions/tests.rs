@@ -99,13 +99,13 @@ fn a_second_init_replaces_the_first() {
     assert!(sessions.acquire(&bobs_session, BOB, now).is_ok());
 }
 
-struct Playback {
+struct TestSession {
     sessions: Sessions,
     id: String,
     now: Instant,
 }
 
-impl Playback {
+impl TestSession {
     fn parrot() -> Self {
         let (sessions, now) = (Sessions::new(LIMITS), Instant::now());
         let id = sessions.open(ALICE, &utterance(0), &Parrot, now).unwrap().to_string();
@@ -129,7 +129,7 @@ impl Playback {
 
 #[test]
 fn frame_after_the_end_is_refused_unless_empty() {
-    let parrot = Playback::parrot();
+    let parrot = TestSession::parrot();
     assert_eq!(parrot.send(&[0.5; 1920], false, None).unwrap(), (1920, false));
     assert!(matches!(parrot.send(&[], false, None), Err(Refusal::EmptyFrame)));
     assert_eq!(parrot.send(&[0.5; 10], true, None).unwrap(), (10, true));
@@ -139,7 +139,7 @@ fn frame_after_the_end_is_refused_unless_empty() {
 
 #[test]
 fn source_duration_is_limited() {
-    let parrot = Playback::parrot();
+    let parrot = TestSession::parrot();
     for _ in 0..12 {
         parrot.send(&[0.5; 1920], false, None).unwrap();
     }
@@ -156,7 +156,7 @@ fn source_duration_is_limited() {
 
 #[test]
 fn repeated_frame_gets_the_same_response() {
-    let parrot = Playback::parrot();
+    let parrot = TestSession::parrot();
     assert_eq!(parrot.send(&[0.5; 1920], false, Some(0)).unwrap(), (1920, false));
     assert_eq!(parrot.send(&[0.5; 1920], false, Some(0)).unwrap(), (1920, false));
     assert!(matches!(

@@ -152,7 +152,7 @@ impl ChatPhraseModel {
         loop {
             vocabulary.mask_unused(&mut logits);
             let token = greedy_token(&logits);
-            if vocabulary.ends().contains(&token) {
+            if vocabulary.end_tokens().contains(&token) {
                 return Ok(vocabulary.decode(&tokens));
             }
             tokens.push(token);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn prompt_after_the_cached_prefix_has_the_logits_of_the_whole_prompt() {
+    fn cached_prefix_does_not_change_the_logits() {
         let (phrases, other) = (ChatPhraseModel::new(random_model()).unwrap(), random_model());
         assert!(phrases.prefix.len() > 100);
         assert_eq!(phrases.cache.tokens(), phrases.prefix.len());

@@ -49,23 +49,23 @@ async fn answer(template: ResponseTemplate, limit: Duration) -> Result<PredictRe
 }
 
 #[tokio::test]
-async fn requests_are_signed_with_their_names() {
+async fn requests_carry_message_name_and_axon_headers() {
     let server = MockServer::start().await;
     let hotkey = Hotkey::from_bytes([7; 32]).to_string();
     let init = json!({
         "kind": "init", "challenge_uid": "c1", "utterance_id": "c1:0", "language": "fr", "sample_rate_hz": 24_000,
         "frame_rate_hz": 12.5, "frame_samples": 1_920, "dtype": "float32le", "channels": 1,
     });
-    let mut opened_init = init.clone();
-    opened_init["ready"] = json!(true);
-    opened_init["session_id"] = json!("s1");
+    let mut init_response = init.clone();
+    init_response["ready"] = json!(true);
+    init_response["session_id"] = json!("s1");
     Mock::given(path("/base/v1/predict"))
         .and(header("name", "BBAudioMinerInitPayload"))
         .and(header("timeout", "600.0"))
         .and(header("bt_header_axon_hotkey", hotkey.as_str()))
         .and(header("bt_header_axon_ip", "127.0.0.1"))
         .and(body_json(&init))
-        .respond_with(ResponseTemplate::new(200).set_body_json(opened_init))
+        .respond_with(ResponseTemplate::new(200).set_body_json(init_response))
         .expect(1)
         .mount(&server)
         .await;

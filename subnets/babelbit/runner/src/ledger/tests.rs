@@ -235,7 +235,7 @@ async fn a_partial_challenge_is_completed() {
 }
 
 #[tokio::test]
-async fn number_of_resumptions_is_stored() {
+async fn resume_count_is_stored() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let first = ledger.begin(&challenge()).await.unwrap();
@@ -293,7 +293,7 @@ async fn results_are_recorded_once_and_scored_once() {
 }
 
 #[tokio::test]
-async fn damaged_reply_is_deleted() {
+async fn unscored_reply_can_be_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let challenge = ledger.begin(&challenge()).await.unwrap();

@@ -179,7 +179,7 @@ async fn drain_has_a_minimum_time_after_a_slow_last_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_request_has_the_miner_timeout() {
+async fn single_frame_has_the_miner_timeout() {
     let miner = ScriptedMiner::new(|_, _| Step::sound(0, true).delayed_by(Duration::from_secs(9)));
     let settings = PlaySettings { miner_timeout: Duration::from_secs(8), ..settings() };
     assert_eq!(error(&miner, 1, &settings).await, "timeout after 8.0s");
@@ -305,13 +305,13 @@ async fn nan_becomes_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_init_that_fails_keeps_its_reason() {
+async fn failed_init_keeps_its_reason() {
     let miner = ScriptedMiner::silent()
         .with_init(|_, _| Err(CallError::Refused("RuntimeError:boom".into())));
     assert_eq!(error(&miner, 1, &settings()).await, "RuntimeError:boom");
 }
 
-/// Columns: first frames in the arena · later frames · last frame
+/// Columns: utterance · delayed frame · whether the utterance is played
 #[tokio::test(start_paused = true)]
 async fn first_arena_frames_have_a_longer_deadline() {
     let arena = PlaySettings {
@@ -365,7 +365,7 @@ impl MinerConnection for PatientConnection {
 }
 
 #[tokio::test(start_paused = true)]
-async fn patient_connection_has_the_frame_deadlines() {
+async fn patient_connection_is_limited_by_barrier_and_frame_deadline() {
     let slow_miner = |init: u64, first: u64| {
         let script = ScriptedMiner::new(move |k, call| {
             Step::sound(10, call.in_eos).delayed_by(Duration::from_secs(if k == 1 {

@@ -274,7 +274,7 @@ impl Fixture {
         RunningRounds { shutdown, reports, waiting: self.waiting.subscribe() }
     }
 
-    /// Produces blocks up to `block` after the loop has observed the newest one.
+    /// Produces blocks up to `height` after the loop has observed the newest one.
     async fn block(&self, height: u32) {
         self.wait_until_idle().await;
         self.blocks.send_replace(height);
@@ -298,7 +298,7 @@ impl Fixture {
         self.blocks.send_modify(|block| *block += 1);
     }
 
-    fn waits(&self) -> Vec<u64> {
+    fn take_waits(&self) -> Vec<u64> {
         std::mem::take(&mut self.waits.lock().unwrap())
     }
 

@@ -106,7 +106,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 #[tokio::test]
 #[allow(clippy::too_many_lines, reason = "one field list after the other")]
-async fn a_run_writes_every_file_in_its_layout() {
+async fn run_writes_all_files_in_their_layout() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
     let events = Arc::new(Mutex::new(Vec::new()));
@@ -439,7 +439,7 @@ async fn unusable_reference_files_are_reported() {
     }
 }
 
-/// An observer that records why a reference is missing.
+/// A scorer that records why a reference is missing.
 #[derive(Default)]
 struct FailureRecorder(Mutex<Vec<String>>);
 

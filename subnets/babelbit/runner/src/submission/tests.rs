@@ -42,7 +42,6 @@ async fn requests(server: &MockServer, route: &str) -> Vec<Request> {
     all.into_iter().filter(|request| request.url.path() == route).collect()
 }
 
-/// The signed text matches the protocol's description.
 #[test]
 fn signed_text_matches_the_reference() {
     let submission = Submission {
@@ -150,7 +149,7 @@ async fn each_file_is_submitted_as_the_reference_submits_it() {
 /// refused. A missing score file, on which weights depend, is refused too, until the file is
 /// restored.
 #[tokio::test]
-async fn files_that_are_missing_are_submitted_without_content() {
+async fn missing_text_files_are_submitted_without_content() {
     let results = Results::new(1).await;
     for file in ResultFile::SPEECH_FILES {
         std::fs::remove_file(results.path(file, 0)).unwrap();
@@ -184,7 +183,6 @@ async fn files_that_are_missing_are_submitted_without_content() {
     assert_eq!(sent[2].body_json::<Value>().unwrap()["data"]["file_type"], "challenge_scores");
 }
 
-/// A failure that repeats for the same reason is logged once.
 #[tokio::test]
 async fn repeated_failure_is_logged_once() {
     let (log, _guard) = CapturedLog::start();
@@ -273,7 +271,6 @@ async fn permanently_refused_submission_is_kept_with_the_reason() {
     tokio::join!(outbox.run(&shutdown), watch);
 }
 
-/// The submission of a solo result names its main challenge.
 #[tokio::test]
 async fn solo_results_name_the_main_challenge() {
     let results = Results::new(0).await;
@@ -350,13 +347,13 @@ async fn retry_pauses_double_up_to_the_maximum() {
 
 /// A complete round of 256 miners, with a flush of every row by SQLite.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_artefacts_are_delivered_within_a_minute() {
+async fn a_thousand_artifacts_are_delivered_within_a_minute() {
     let results = Results::new(256).await;
     let (api, url) = serve_api(results.folder.path(), &sqlite(results.folder.path())).await;
     let start = Instant::now();
     let counts = results.outbox(&url).drain().await.unwrap();
     let elapsed = start.elapsed();
-    println!("1 024 artefacts in {elapsed:?}");
+    println!("1 024 artifacts in {elapsed:?}");
     assert_eq!((counts.delivered, api.store().count().await.unwrap()), (1_024, 1_024));
     assert!(elapsed < Duration::from_mins(1), "{elapsed:?}");
 }

@@ -28,7 +28,7 @@ fn run(document: Value) -> Result<Outcome<Value>, InputError> {
 }
 
 #[test]
-fn a_batch_gives_results_in_order() {
+fn batch_is_scored() {
     let outcome = run(batch()).unwrap();
     assert_eq!(outcome.warnings, []);
     let result = &outcome.value["results"][0];
@@ -47,7 +47,7 @@ fn list_of_batches_has_a_list_of_results() {
 }
 
 #[test]
-fn warning_in_a_list_names_its_batch() {
+fn warnings_and_errors_in_a_list_name_their_batch() {
     let (mut with_unknown_field, mut with_invalid_frame) = (batch(), batch());
     with_unknown_field["predictions"][0]["mood"] = json!(7);
     let warnings = run(json!([batch(), with_unknown_field])).unwrap().warnings;
@@ -189,7 +189,7 @@ fn unusable_reference_has_error_results() {
 }
 
 #[test]
-fn one_reply_is_a_batch_of_one() {
+fn pair_is_scored_as_batch_of_one() {
     let folder = tempfile::tempdir().unwrap();
     let (source, predicted) = (folder.path().join("s.wav"), folder.path().join("p.wav"));
     std::fs::write(&source, wav(10, 4.0)).unwrap();
@@ -299,7 +299,7 @@ fn malformed_text_documents_are_reported() {
 
 /// Columns: events · vectors · scores of the first step, and the number of steps
 #[test]
-fn texts_without_words_or_vectors_score_0() {
+fn text_scores_depend_on_words_and_vectors() {
     let predicted = |step: i64, text: &str| json!({"event": "predicted", "utterance_index": 0, "step": step, "prediction": text});
     let complete = |truth: &str| json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": truth});
     let revealed = json!({"event": "revealed", "utterance_index": 0, "step": 1});

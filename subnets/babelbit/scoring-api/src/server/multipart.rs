@@ -69,7 +69,7 @@ impl Form {
     }
 
     /// Advances to the next part, which must have this name.
-    pub(super) async fn field(&mut self, name: &'static str) -> Result<(), FormError> {
+    pub(super) async fn next_part(&mut self, name: &'static str) -> Result<(), FormError> {
         while self.chunk().await?.is_some() {}
         // `--` ends the form; otherwise, only a line ending may follow a boundary.
         while self.buffer.len() < 2 {

@@ -146,7 +146,7 @@ async fn submit_artifact(
     let content_type =
         headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let mut form = Form::new(content_type, body)?;
-    form.field("metadata").await?;
+    form.next_part("metadata").await?;
     let metadata = form.read_part("metadata", MAX_METADATA).await?;
     let signed = SignedSubmission::read(&metadata)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
@@ -165,7 +165,7 @@ async fn submit_artifact(
     if !new.key.kind.is_artifact() {
         return Err(ApiError::Route { kind: new.key.kind.as_str(), route: "/v1/submit" });
     }
-    form.field("file").await?;
+    form.next_part("file").await?;
     // The signature does not cover the file: a replayed request must not replace it.
     let is_newer =
         state.store.signed_at(&new.key).await?.is_none_or(|signed| signed < new.signed_unix);

@@ -83,7 +83,7 @@ async fn rows(url: &url::Url, validator: &str, contest: Option<Contest>) -> Vec<
 }
 
 /// Checks on one database that three validators' scores become their median, best first.
-async fn validators_read_records_of_other_validators(directory: &Path, database: &str) {
+async fn check_scores_become_medians(directory: &Path, database: &str) {
     let (api, url) = serve_api(directory, database).await;
     let (high_scoring, low_scoring) = (key("//good"), key("//poor"));
     let time = now();
@@ -107,7 +107,7 @@ async fn validators_read_records_of_other_validators(directory: &Path, database:
 #[tokio::test]
 async fn submitted_scores_are_read_from_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    validators_read_records_of_other_validators(folder.path(), &sqlite(folder.path())).await;
+    check_scores_become_medians(folder.path(), &sqlite(folder.path())).await;
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn submitted_scores_are_read_from_postgres() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
         return;
     };
-    validators_read_records_of_other_validators(folder.path(), &postgres.url()).await;
+    check_scores_become_medians(folder.path(), &postgres.url()).await;
 }
 
 /// A repeated submission is one row; a replayed older one changes nothing.

@@ -11,10 +11,10 @@ pub(super) struct Session {
     /// Tokens of the cache: a prompt, and the tokens generated after it.
     tokens: Vec<u32>,
     /// Number of tokens of the prompt.
-    prompt: usize,
+    prompt_tokens: usize,
     pub(super) cache: KvCache,
     /// Number of the last prompt that used the cache.
-    used: u64,
+    last_used: u64,
 }
 
 impl Session {
@@ -38,7 +38,7 @@ impl Session {
     /// prompt.
     fn is_continued_by(&self, prompt: &[u32]) -> bool {
         let prefix = self.common_prefix(prompt);
-        prefix == prompt.len() || prefix >= self.prompt.min(self.tokens.len())
+        prefix == prompt.len() || prefix >= self.prompt_tokens.min(self.tokens.len())
     }
 }
 
@@ -86,8 +86,8 @@ impl Sessions {
             },
             None => Session::default(),
         };
-        session.prompt = prompt.len();
-        session.used = self.prompts;
+        session.prompt_tokens = prompt.len();
+        session.last_used = self.prompts;
         self.entries.push(session);
         self.shrink();
         // `shrink` keeps the session that was used last, and the last one stays the last.
@@ -104,7 +104,7 @@ impl Sessions {
                 .entries
                 .iter()
                 .enumerate()
-                .min_by_key(|(_, session)| session.used)
+                .min_by_key(|(_, session)| session.last_used)
                 .map(|(index, _)| index);
             let Some(oldest) = oldest else { return };
             self.entries.remove(oldest);

@@ -55,7 +55,7 @@ async fn predictions_do_not_depend_on_earlier_requests() {
 #[tokio::test]
 async fn empty_prompt_without_begin_token_is_completed() {
     let model = CausalModel::open(&vectors("qwen2"), LoadOptions::default()).unwrap();
-    assert_eq!(model.vocabulary().begin(), None);
+    assert_eq!(model.vocabulary().begin_token(), None);
     let model =
         Causal::start("tiny", model, long_deadline(), CompletionOptions::default(), None).unwrap();
     let (_, outcome) = model.complete(String::new()).await;
@@ -112,7 +112,7 @@ async fn late_prediction_uses_the_fallback() {
 }
 
 #[tokio::test]
-async fn a_model_that_panics_is_not_loaded() {
+async fn panicked_model_is_reported_as_not_loaded() {
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("How are you").unwrap();
     let fallback = Some(Arc::new(trainer.finish(|_| ()).unwrap()));

@@ -159,7 +159,7 @@ const TYPES: &str =
 
 /// Columns: body, status, start of the error, start of its hint.
 #[tokio::test]
-async fn bad_requests_name_their_field() {
+async fn invalid_request_error_names_the_field() {
     let miner = miner_with_trained_model().await;
     let modified = |field: &str, value: Value| {
         let mut body = body("How");

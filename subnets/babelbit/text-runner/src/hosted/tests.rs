@@ -32,7 +32,7 @@ fn commitment_json(slug: &str, model: &str) -> String {
         .to_string()
 }
 
-/// Columns: commitment · whether there is an axon · whether it is a candidate, and of which block
+/// Columns: commitment · whether there is an axon · block of the candidate; none if ineligible
 #[test]
 fn miner_candidate_needs_commitment_or_axon() {
     let (complete, without_slug) = (commitment_json("a", "m"), r#"{"model": "m"}"#.to_owned());
@@ -63,7 +63,7 @@ fn miner_candidate_needs_commitment_or_axon() {
 
 /// Columns: uid, block and text of each miner · uids that remain
 #[test]
-fn the_earliest_commitment_wins() {
+fn earliest_commitment_of_a_slug_wins() {
     type Miner = (u16, u64, Option<&'static str>);
     let table: [(&[Miner], &[u16]); 4] = [
         (&[(1, 5, Some("a")), (2, 3, Some("a")), (3, 4, Some("b"))], &[2, 3]),
@@ -270,7 +270,7 @@ async fn chute_without_an_axon_gets_the_whole_step() {
 /// The chute returns the context twice, escaped as by Python. Columns: length of the prediction ·
 /// length or error
 #[tokio::test]
-async fn a_chute_returns_a_long_context_but_no_long_prediction() {
+async fn response_limit_of_a_chute_excludes_its_context() {
     let limit = MAX_PREDICTION_BYTES;
     for (length, expected) in
         [(limit, Ok(limit)), (limit + 1, Err(format!("response exceeds {limit} bytes")))]

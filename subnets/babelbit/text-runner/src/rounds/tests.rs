@@ -112,8 +112,7 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
     shutdown.finished().await.unwrap();
 }
 
-/// A miner that never responds delays the end of a round by at most the deadline, and does not
-/// delay a shutdown.
+/// A miner that never responds does not delay a shutdown.
 #[tokio::test]
 async fn a_shutdown_cancels_a_round_in_progress() {
     struct UnresponsiveMiner;
@@ -172,7 +171,7 @@ impl TextConnection for TimeoutRecorder {
 }
 
 #[tokio::test]
-async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
+async fn arena_round_has_separate_miners_files_and_timeout() {
     let directory = tempfile::tempdir().unwrap();
     let (runner, engine) = (runner(&directory).await, engine(TEXT).await);
     let paths = runner.paths.clone();
@@ -220,7 +219,7 @@ async fn an_arena_round_has_miners_files_and_a_timeout_of_its_own() {
 
 /// Columns: number of miners · maximum · number of miners in a round
 #[test]
-fn a_round_has_at_most_the_maximum_of_miners() {
+fn round_has_at_most_max_miners() {
     let echo = scripted(|request| Ok(request.prefix.clone()));
     for (all, max_miners, expected) in [(3, 256, 3), (3, 3, 3), (3, 2, 2), (0, 2, 0)] {
         let reversed_selection = MinerSelection { max_miners, shuffle: Arc::new(<[_]>::reverse) };

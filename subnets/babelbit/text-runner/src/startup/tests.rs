@@ -81,7 +81,7 @@ fn request() -> PredictedUtterance {
 ///
 /// Each call has the miner timeout of 11 s, unless it is the first one.
 #[tokio::test]
-async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
+async fn first_call_is_retried_with_the_startup_timeout() {
     let predicted = |text: &str| Some(Ok(text.to_owned()));
     let timeout_error = || Some(Err(CallError::Timeout(Duration::from_mins(1))));
     let status = |status| Some(Err(CallError::Status { status, body: String::new() }));
@@ -92,14 +92,14 @@ async fn the_first_call_is_retried_with_timeouts_of_60_60_60_and_then_11_s() {
             vec![false, false],
             &[60, 60, 60, 11][..],
         ),
-        // An empty prediction is none, unless the miner has started.
+        // An empty prediction counts as a failure until the miner has started.
         (
             300,
             vec![predicted(" "), status(503), predicted("Is it"), predicted("")],
             vec![false, false],
             &[60, 60, 60, 11],
         ),
-        // The budget is for all attempts, with a pause of 1 s between them, and is used up once.
+        // The attempts, with pauses of 1 s, share one budget, which is not renewed.
         (
             194,
             vec![

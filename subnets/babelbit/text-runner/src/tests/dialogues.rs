@@ -4,7 +4,7 @@ use super::*;
 
 /// Columns: uids of two dialogues · their names in files
 #[tokio::test]
-async fn dialogues_with_the_same_uid_have_files_of_their_own() {
+async fn dialogues_with_the_same_uid_have_separate_files() {
     for (uids, expected) in [
         ([Value::Null, Value::Null], ["unknown", "unknown-1"]),
         ([json!("d"), json!("d")], ["d", "d-1"]),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Columns: responses of the engine after `/start` · error
+/// Columns: response to `/start` · response to `/next` · error
 #[tokio::test]
 async fn a_broken_engine_leaves_no_scores() {
     for (start, next, expected) in [

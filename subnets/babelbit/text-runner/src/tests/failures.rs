@@ -5,7 +5,7 @@ use taonet_babelbit_core::submission_api::ResultFile;
 use super::*;
 
 #[tokio::test]
-async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
+async fn unwritable_files_of_a_miner_do_not_affect_others() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let (engine, runner, miners) =

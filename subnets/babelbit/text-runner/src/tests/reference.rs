@@ -86,7 +86,7 @@ fn reference_log(steps: Vec<Step>) -> Vec<Event> {
 }
 
 #[tokio::test]
-async fn reference_runner_gets_our_logs_and_scores() {
+async fn logs_and_scores_match_the_reference_runner() {
     let text = r#"{"challenge_uid": "text-1", "dialogues": [
         {"dialogue_uid": "a", "utterances": ["one two three", "", "four five", "six"]},
         {"dialogue_uid": "b", "utterances": ["five six", "two one", ""]},

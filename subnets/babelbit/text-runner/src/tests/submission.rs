@@ -112,7 +112,7 @@ async fn refused_file_does_not_delay_other_files() {
 
 /// Columns: kind · file type · dialogue
 #[tokio::test]
-async fn files_are_submitted_once_each_and_signed_scores_first() {
+async fn files_are_signed_and_submitted_once_scores_first() {
     let directory = tempfile::tempdir().unwrap();
     let echo = scripted(|request| Ok(request.prefix.clone()));
     let runner = TextRunner { main_challenge_uid: Some("m".into()), ..runner(&directory).await };

@@ -113,7 +113,7 @@ async fn failed_score_request_is_retried() {
     run_until_epoch(&fixture, validator, 7).await;
     let bodies = request_bodies(&fixture.signer, "/set_weights").await;
     assert_eq!((bodies.len(), &bodies[0]["uids"]), (1, &json!([1, 2])));
-    assert_eq!(fixture.waits(), [1, 2, 30]);
+    assert_eq!(fixture.take_waits(), [1, 2, 30]);
 }
 
 /// Measures the time from the epoch to the signed extrinsic, with real services and a real chain.

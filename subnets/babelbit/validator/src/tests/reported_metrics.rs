@@ -36,7 +36,7 @@ async fn metrics_describe_the_last_epoch() {
 /// Weights are neither set nor counted as set if other weights were submitted in the same epoch of
 /// the chain.
 #[tokio::test]
-async fn rejected_weights_do_not_count_as_set() {
+async fn unchanged_weights_do_not_count_as_set() {
     let fixture = Fixture::new().await;
     let recorder = PrometheusBuilder::new().build_recorder();
     let (recorded_metrics, _guard) =

@@ -10,7 +10,7 @@ const LAST_THIRD_START: u32 = 767;
 
 /// Without a challenge no scores are requested, and a failing engine is called three times.
 #[tokio::test]
-async fn scores_are_empty_without_a_challenge() {
+async fn no_scores_are_requested_without_a_challenge() {
     let fixture = Fixture::new().await;
     fixture.engine.reset().await;
     mount(&fixture.engine, "POST", "/auth", ResponseTemplate::new(500)).await;
@@ -20,7 +20,7 @@ async fn scores_are_empty_without_a_challenge() {
         error.to_string().contains("cannot get the current challenge from the engine"),
         "{error}"
     );
-    assert_eq!(fixture.waits(), [1, 2]);
+    assert_eq!(fixture.take_waits(), [1, 2]);
     fixture.set_block(LAST_THIRD_START, &hotkeys()).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.decision, report.epochs_without_scores, report.round), ("wait", 1, None));
@@ -73,7 +73,7 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
     assert_eq!(
         (report.decision, pairs(&report)),
         ("scored", vec![(1, 0.1), (8, 0.9)]),
-        "with what is there"
+        "with the scores of the main contest"
     );
 }
 
@@ -93,7 +93,7 @@ async fn contest_without_share_is_not_retried() {
 
 /// Columns: the scoring API's responses · number of requests for one contest
 #[tokio::test]
-async fn a_scoring_api_that_fails_gives_no_scores() {
+async fn failing_scoring_api_gives_no_scores() {
     for (answer, attempts) in [
         (ResponseTemplate::new(500), 3),
         (ResponseTemplate::new(429).insert_header("retry-after", "4"), 3),
@@ -114,13 +114,13 @@ async fn a_scoring_api_that_fails_gives_no_scores() {
         let main =
             main.iter().filter(|request| request.url.query().unwrap().contains("qualifying"));
         assert_eq!(main.count(), attempts, "{debug_text}");
-        assert!(fixture.waits().iter().all(|wait| *wait <= 10));
+        assert!(fixture.take_waits().iter().all(|wait| *wait <= 10));
         assert!(request_bodies(&fixture.signer, "/set_weights").await.is_empty());
     }
 }
 
 #[tokio::test]
-async fn a_scoring_api_that_recovers_loses_no_scores() {
+async fn recovering_scoring_api_loses_no_scores() {
     let fixture = Fixture::new().await;
     let failing_response =
         Mock::given(method("GET")).and(path(SCORES)).respond_with(ResponseTemplate::new(502));
@@ -145,12 +145,11 @@ async fn silent_scoring_api_times_out() {
     tokio::time::pause();
     let error = scores.rows("ch", None).await.unwrap_err();
     assert!(error.to_string().contains("no response in time"), "{error}");
-    assert_eq!(fixture.waits(), [1, 2]);
+    assert_eq!(fixture.take_waits(), [1, 2]);
 }
 
 #[tokio::test]
 async fn truncated_scores_are_an_error() {
-    let fixture = Fixture::new().await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let count = Arc::new(AtomicUsize::new(0));
@@ -171,5 +170,4 @@ async fn truncated_scores_are_an_error() {
         .with_time(system_clock(), sleeper);
     scores.rows("ch", None).await.unwrap_err();
     assert_eq!(count.load(Ordering::SeqCst), 3);
-    drop(fixture);
 }

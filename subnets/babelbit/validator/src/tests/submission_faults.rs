@@ -6,7 +6,7 @@ use taonet_validator::testing::unused_address;
 /// Columns: the signer's response · whether the gateway is called too
 #[tokio::test]
 async fn gateway_submits_if_the_signer_fails() {
-    for (answer, is_asked) in [
+    for (answer, is_called) in [
         (ok(json!({ "success": true, "details": {} })), false),
         (ok(json!({ "success": false })), true),
         (
@@ -32,7 +32,7 @@ async fn gateway_submits_if_the_signer_fails() {
         fixture.rows(&[row(1, 0.5)], &[]).await;
         assert!(fixture.validator().run_once().await.unwrap().outcome.is_success(), "{debug_text}");
         let bodies = request_bodies(&fixture.gateway, "/v1/weights/set_and_confirm").await;
-        assert_eq!(bodies.len(), usize::from(is_asked), "{debug_text}");
+        assert_eq!(bodies.len(), usize::from(is_called), "{debug_text}");
         if let Some(body) = bodies.first() {
             assert_eq!((&body["retries"], &body["delay_s"]), (&json!(7), &json!(1.5)));
         }
@@ -47,7 +47,7 @@ async fn submission_is_retried_for_limited_time_if_signer_and_gateway_fail() {
     let report = fixture.validator_of(&unused_address(), &gateway).run_once().await.unwrap();
     assert!(!report.outcome.is_success());
     assert!(report.outcome.error().unwrap().contains("status=404"));
-    assert_eq!(fixture.waits(), [2, 5, 15, 30, 60]);
+    assert_eq!(fixture.take_waits(), [2, 5, 15, 30, 60]);
     // Weights that were not set are not submitted again.
     fixture.rows(&[], &[]).await;
     assert_eq!(fixture.validator().run_once().await.unwrap().decision, "wait");

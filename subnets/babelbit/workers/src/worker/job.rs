@@ -199,8 +199,9 @@ impl Worker {
             }
             tokio::time::sleep(self.services.timing.retry_after).await;
         }
-        let new = u64::try_from(length.as_millis()).unwrap_or_default();
-        let total_milliseconds = self.transcribed_ms.fetch_add(new, Ordering::Relaxed) + new;
+        let milliseconds = u64::try_from(length.as_millis()).unwrap_or_default();
+        let total_milliseconds =
+            self.transcribed_ms.fetch_add(milliseconds, Ordering::Relaxed) + milliseconds;
         metrics::counter!("taonet_scorer_audio_seconds_total").absolute(total_milliseconds / 1_000);
         count(if transcription.is_ok() { "transcribed" } else { "failed" });
         Ok(Acknowledgement::Done)

@@ -49,7 +49,7 @@ fn sentence_piece() -> Value {
 
 /// Writes a model that continues each token of `chain` with the next one: its layers change
 /// nothing, and its embeddings are unit vectors.
-fn write(directory: &Path, tokenizer: &Value, chain: &[usize], ends: &[u32]) {
+fn write_model(directory: &Path, tokenizer: &Value, chain: &[usize], ends: &[u32]) {
     let config = json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": HIDDEN,
         "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -106,11 +106,11 @@ fn write(directory: &Path, tokenizer: &Value, chain: &[usize], ends: &[u32]) {
     .unwrap();
 }
 
-/// Checks the model's own answer to an empty prompt, as a miner with our server streams it; returns
-/// the texts of its tokens.
-async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String> {
+/// Checks that the model's own answer to an empty prompt, streamed as by a miner with our server,
+/// has quality 1; returns the texts of its tokens.
+async fn check_own_answer(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), tokenizer, chain, ends);
+    write_model(folder.path(), tokenizer, chain, ends);
     let model = Arc::new(LanguageModel::open("m", folder.path()).unwrap());
     let server = router(Arc::clone(&model), EngineSettings::default()).unwrap();
     let base = format!("http://{}/v1/completions", listen(server).await);
@@ -158,20 +158,21 @@ async fn honest(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> Vec<String>
 
 #[tokio::test]
 async fn split_characters_do_not_shift_later_tokens() {
-    let texts = honest(&byte_level(), &[0, 5, 6, 7, 3, 8, 9, 10, 11, 4, 1], &[1, 2]).await;
+    let texts =
+        check_own_answer(&byte_level(), &[0, 5, 6, 7, 3, 8, 9, 10, 11, 4, 1], &[1, 2]).await;
     assert_eq!(texts, ["ab", "", "\u{e9}", "a", "", "", "", "\u{1f600}", "b"]);
 }
 
 #[tokio::test]
-async fn words_of_sentence_piece_are_found_in_the_answer() {
-    let texts = honest(&sentence_piece(), &[1, 6, 7, 8, 9, 10, 11, 4, 2], &[2]).await;
+async fn sentence_piece_tokens_match_the_answer() {
+    let texts = check_own_answer(&sentence_piece(), &[1, 6, 7, 8, 9, 10, 11, 4, 2], &[2]).await;
     assert_eq!(texts, ["a", " b", "", "", "", "\u{1f600}", "a"]);
 }
 
 #[tokio::test]
-async fn text_in_pieces_other_than_tokens_is_compared() {
+async fn extra_token_of_a_split_character_fails_the_check() {
     let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), &byte_level(), &[0, 5, 6, 7, 1], &[1]);
+    write_model(folder.path(), &byte_level(), &[0, 5, 6, 7, 1], &[1]);
     let reference = LocalReference::new(Arc::new(LanguageModel::open("m", folder.path()).unwrap()));
     let chunk =
         |text: &str| json!({"choices": [{"text": text, "logprobs": {"token_logprobs": [-0.18]}}]});

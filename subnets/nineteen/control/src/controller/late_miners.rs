@@ -40,7 +40,7 @@ impl Controller {
         config: &MarketConfig,
     ) -> Result<(), ControlError> {
         let time_left = end.saturating_duration_since(Instant::now());
-        // So late, a single synthetic request would decide the score of the period.
+        // This late, a single synthetic request would decide the miner's score of the period.
         if time_left < self.settings.capacity_retry_interval {
             return Ok(());
         }

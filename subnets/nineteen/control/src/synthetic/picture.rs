@@ -154,7 +154,7 @@ fn draw(width: u32, height: u32, shapes: &[Ellipse], random: &mut impl Rng) -> S
     png(width, height, pixel)
 }
 
-/// Returns a mixture of two colours, of which `part` is the second.
+/// Returns a mixture of two colours, of which `fraction` is the second.
 fn blend(one: Colour, other: Colour, fraction: f32) -> Colour {
     let ([red, green, blue], [other_red, other_green, other_blue]) = (one, other);
     [

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
 
-/// Maximum depth of names within alternatives.
+/// Maximum depth of nested grammar symbols.
 const MAX_DEPTH: usize = 12;
 const ONSETS: [&str; 24] = [
     "b", "br", "c", "d", "dr", "f", "g", "gl", "h", "j", "k", "l", "m", "n", "p", "r", "s", "st",
@@ -49,12 +49,12 @@ impl TextKind {
     }
 }
 
-/// Generates a text of at most `words` words; usually its length is close to this maximum.
-pub(super) fn text(kind: TextKind, words: usize, random: &mut impl Rng) -> String {
+/// Generates a text of at most `max_words` words; usually its length is close to this maximum.
+pub(super) fn text(kind: TextKind, max_words: usize, random: &mut impl Rng) -> String {
     let (first, later) = kind.symbols();
     let mut text = String::new();
     add(&mut text, first, MAX_DEPTH, random);
-    while text.split(' ').count() < words {
+    while text.split(' ').count() < max_words {
         let separator = match kind {
             TextKind::ImagePrompt => ", ",
             _ if random.random_bool(0.1) => "\n\n",
@@ -63,7 +63,7 @@ pub(super) fn text(kind: TextKind, words: usize, random: &mut impl Rng) -> Strin
         text.push_str(separator);
         add(&mut text, later, MAX_DEPTH, random);
     }
-    let mut text = text.split(' ').take(words).collect::<Vec<_>>().join(" ");
+    let mut text = text.split(' ').take(max_words).collect::<Vec<_>>().join(" ");
     if kind == TextKind::Message {
         text = with_typing_habits(text, random);
     }
@@ -197,7 +197,7 @@ mod tests {
 
     /// A list of phrases does not suffice to recognise a synthetic text.
     #[test]
-    fn synthetic_texts_have_no_fixed_phrases() {
+    fn synthetic_texts_rarely_repeat_phrases() {
         let mut random = StdRng::seed_from_u64(1);
         let texts: Vec<_> = (0..2_000).map(|_| text(TextKind::Message, 30, &mut random)).collect();
         assert!(

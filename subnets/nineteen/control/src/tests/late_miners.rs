@@ -15,7 +15,7 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     let nodes = vec![miner("//Bob", 1, &model, &handshakes).await, late];
     let validator = process(&store, &nodes, &model);
     let controller = Arc::clone(&validator.controller);
-    let period = tokio::spawn(async move { controller.period().await });
+    let period = tokio::spawn(async move { controller.run_period().await });
     while validator.live_market.period_miners().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -46,7 +46,7 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     );
     // A query worker has loaded the period before the miner was admitted.
     let charlie = key("//Charlie").hotkey();
-    let is_known = async {
+    let both_admit_charlie = async {
         while [&validator.live_market, &worker]
             .iter()
             .any(|market| market.period_miners().unwrap().limit(&charlie) != Some(7))
@@ -54,14 +54,14 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(1), is_known).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), both_admit_charlie).await.unwrap();
     // The budget of synthetic requests is unchanged.
     assert!(period.await.unwrap().unwrap());
     let budget = store.budgets(PeriodId(1), None).await.unwrap().remove(0);
     assert!(budget.remaining < budget.planned, "{budget:?}");
     let period_miners = validator.live_market.period_miners().unwrap();
     assert_eq!(period_miners.tasks()[0].budget(), budget.remaining);
-    // Tests reach the late miner too.
+    // Synthetic requests reach the late miner too.
     let late =
         period_miners.contenders().find(|contender| contender.offer.hotkey == charlie).unwrap();
     assert!(late.counts().total_requests > 0.0, "{:?}", late.counts());
@@ -78,14 +78,14 @@ async fn miner_that_registers_late_is_admitted_within_the_period() {
     let handshakes = Arc::new(AtomicU32::new(0));
     let chain = chain(&[]);
     let validator = process_on(&store, chain.clone(), &model);
-    assert!(!validator.controller.period().await.unwrap(), "no miner is registered");
+    assert!(!validator.controller.run_period().await.unwrap(), "no miner is registered");
     let (bob, charlie) = (
         miner("//Bob", 1, &model, &handshakes).await,
         miner("//Charlie", 2, &model, &handshakes).await,
     );
     chain.set_metagraph(subnet(&[bob]));
     let controller = Arc::clone(&validator.controller);
-    let period = tokio::spawn(async move { controller.period().await });
+    let period = tokio::spawn(async move { controller.run_period().await });
     let contenders = || {
         validator
             .live_market

@@ -153,7 +153,7 @@ async fn refresh_stores_all_neurons_and_lists_only_miners() {
         neuron(2, &key("//Charlie"), unreachable),
     ];
     assert!(
-        !process(&store, &nodes, &model).controller.period().await.unwrap(),
+        !process(&store, &nodes, &model).controller.run_period().await.unwrap(),
         "no miner offers capacity"
     );
     let registered = store.registered(i64::MAX).await.unwrap();

@@ -45,7 +45,7 @@ async fn resumes_its_period(store: Store) {
         }
     };
     tokio::select! {
-        ended = first.controller.period() => panic!("the period is over: {ended:?}"),
+        ended = first.controller.run_period() => panic!("the period is over: {ended:?}"),
         () = two_requests => {}
     }
     shutdown.request();
@@ -58,7 +58,7 @@ async fn resumes_its_period(store: Store) {
     let mut second = process(&store, &nodes, &model);
     let shutdown = Shutdown::new();
     second.spawn(&shutdown);
-    assert!(second.controller.period().await.unwrap());
+    assert!(second.controller.run_period().await.unwrap());
     assert_eq!(store.newest_period().await.unwrap().unwrap().id, PeriodId(1));
     let period_miners = second.live_market.period_miners().unwrap();
     assert_eq!(
@@ -69,7 +69,7 @@ async fn resumes_its_period(store: Store) {
     assert!(total_requests(&store, 1).await >= before);
     let planned = store.budgets(PeriodId(1), None).await.unwrap()[0].planned as f64;
     assert!(total_requests(&store, 1).await <= planned, "no request is planned twice");
-    assert!(second.controller.period().await.unwrap());
+    assert!(second.controller.run_period().await.unwrap());
     assert_eq!(handshakes.load(Ordering::SeqCst), 2, "session keys outlive a period");
     second.controller.close().await.unwrap();
     let history = store.history_since(0).await.unwrap();

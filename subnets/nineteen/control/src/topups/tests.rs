@@ -249,7 +249,7 @@ async fn transfer_of_an_abandoned_fork_is_not_credited() {
 }
 
 #[tokio::test]
-async fn revert_of_a_recorded_block_stops_the_credits() {
+async fn revert_of_a_recorded_block_stops_crediting() {
     let market = TestMarket::open().await;
     let (chain, payment) = (&market.chain, (PAYER, market.address, 500));
     let base = chain.add(genesis(), 1, &[]);
@@ -275,7 +275,7 @@ async fn revert_of_a_recorded_block_stops_the_credits() {
 }
 
 #[tokio::test]
-async fn unknown_transfer_fields_stop_the_credits() {
+async fn unknown_transfer_fields_stop_crediting() {
     let market = TestMarket::open().await;
     let chain = &market.chain;
     let block = chain.add(genesis(), 1, &[(PAYER, market.address, 500)]);
@@ -342,7 +342,7 @@ async fn interrupted_watchers_credit_each_transfer_once() {
 }
 
 #[tokio::test]
-async fn watcher_runs_until_shutdown() {
+async fn watcher_continues_after_failure_until_shutdown() {
     let market = TestMarket::open().await;
     let (chain, shutdown) = (&market.chain, Shutdown::new());
     // The first request fails, the watcher continues with the next block.
@@ -419,7 +419,7 @@ async fn block_without_events_is_not_recorded() {
 }
 
 #[tokio::test]
-async fn pruned_node_gets_few_requests() {
+async fn missing_block_of_a_pruned_node_fails_after_few_requests() {
     let market = TestMarket::open().await;
     pay_in_blocks(&market, 200);
     let first = market.chain.hash_at(BlockNumber::new(1)).await.unwrap().unwrap();
@@ -436,8 +436,8 @@ async fn pruned_node_gets_few_requests() {
     );
 }
 
-/// The requests for heights are answered by a node with another fork than that which has reported
-/// the finalized block.
+/// One node reports the finalized block; another node, on a different fork, answers the requests by
+/// height.
 #[tokio::test]
 async fn blocks_of_a_lagging_node_are_not_recorded() {
     let market = TestMarket::open().await;
@@ -525,7 +525,7 @@ async fn large_transfer_batches_are_split_and_small_transfers_ignored() {
     chain.set_events(third, Vec::new());
     chain.finalize(third);
     market.watcher.advance().await.unwrap_err();
-    assert_eq!(recorded_block(&market).await, 2, "the third block is in a part of its own");
+    assert_eq!(recorded_block(&market).await, 2, "the third block is in a batch of its own");
     assert_eq!(market.store.deposits(None).await.unwrap().len(), MAX_TRANSFERS_PER_BATCH + 1);
 }
 
@@ -539,7 +539,7 @@ fn retry_pauses_of_permanent_failures_grow() {
     let pruned = || Err(ChainError::NoSuchBlock(At::Head).into());
     assert_eq!(failures.record(pruned()), Duration::from_mins(10));
     assert_eq!(failures.kind, Some("pruned"), "a failure of another kind is logged");
-    // Announced blocks end the pause after a failure that may pass.
+    // After a temporary failure, the next block is enough for a retry.
     assert_eq!(failures.record(Err(TopUpError::Lagging(BlockNumber::new(1)))), POLL_INTERVAL);
     assert_eq!((failures.kind, failures.is_permanent), (Some("lagging"), false));
     assert_eq!(failures.record(Ok(())), POLL_INTERVAL);

@@ -99,7 +99,7 @@ fn signed_text(netuid: NetUid, created: u64, weights: &BTreeMap<TaskName, u32>) 
     text
 }
 
-/// A validator's own vote: the weights of its task file.
+/// Signer of a validator's own vote: the weights of its task file.
 #[derive(Clone)]
 pub struct Voter {
     keypair: Keypair,
@@ -109,7 +109,7 @@ pub struct Voter {
 }
 
 impl Voter {
-    /// Creates the vote of the hotkey `keypair` on a subnet: the weights of the market's file.
+    /// Creates the signer of the votes of `keypair` on a subnet: the weights of the market's file.
     pub const fn new(keypair: Keypair, netuid: NetUid, market: MarketFile, clock: Clock) -> Self {
         Self { keypair, netuid, market, clock }
     }
@@ -196,7 +196,7 @@ mod tests {
 
     /// Each field is signed.
     #[test]
-    fn changed_votes_do_not_count() {
+    fn vote_with_a_changed_field_is_rejected() {
         let ballot = ballot();
         let document = serde_json::to_value(&ballot).unwrap();
         let alice = Keypair::from_uri("//Alice").unwrap().hotkey();

@@ -33,7 +33,7 @@ pub struct PeerVotes {
 }
 
 impl PeerVotes {
-    /// Creates a client of the gateways at these base URLs: the votes are those of `URL/v1/vote`.
+    /// Creates a client of the gateways at these base URLs; a gateway's vote is at `URL/v1/vote`.
     ///
     /// # Errors
     /// [`VotesError::Setup`] when TLS cannot be initialised.

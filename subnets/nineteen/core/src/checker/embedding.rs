@@ -39,8 +39,10 @@ pub fn similarity(miner: &[Vec<f64>], validator: &[Vec<f64>]) -> f64 {
     if miner.is_empty() || miner.len() != validator.len() {
         return 0.0;
     }
-    let cosines =
-        miner.iter().zip(validator).map(|(own, expected)| cosine(own, expected).unwrap_or(0.0));
+    let cosines = miner
+        .iter()
+        .zip(validator)
+        .map(|(actual, expected)| cosine(actual, expected).unwrap_or(0.0));
     // A vector with huge numbers has no finite cosine.
     cosines.map(|cosine| if cosine.is_finite() { cosine } else { 0.0 }).fold(1.0, f64::min)
 }
@@ -59,7 +61,7 @@ mod tests {
 
     #[test]
     #[rustfmt::skip]
-    fn quality_falls_with_the_similarity() {
+    fn quality_grows_with_similarity() {
         for (similarity, expected) in [
             ( 1.0,  1.0),
             ( 0.99, 1.0),
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn each_text_has_one_vector() {
+    fn each_text_needs_exactly_one_vector() {
         let entry = |index: u64, vector: Value| json!({"index": index, "embedding": vector});
         let parse = |data: Value| vectors(&json!({"data": data}), 2);
         let (one, two) = (entry(0, json!([1, 2])), entry(1, json!([3, 4.5])));

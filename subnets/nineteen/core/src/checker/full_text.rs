@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_of_unlikely_tokens_are_reported() {
+    fn unlikely_tokens_are_reported_and_faults_fail_the_check() {
         let unlikely = TokenLikelihood { rank: Some(10), ..likely() };
         let impossible =
             TokenLikelihood { logprob: f64::NEG_INFINITY, end_logprob: None, ..likely() };

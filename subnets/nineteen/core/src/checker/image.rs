@@ -7,8 +7,8 @@
 //!
 //! c is the cosine similarity of the embeddings, p the probability that both images are the same,
 //! given the distances of four hashes. The reference computes p with a boosted classifier whose
-//! trees are unpublished; this module uses a logistic function ([`same_image`]). For the same p and
-//! c, qualities equal the reference's.
+//! trees are unpublished; this module uses a logistic function ([`same_image_probability`]). For
+//! the same p and c, qualities equal the reference's.
 
 use serde::{Deserialize, Serialize};
 
@@ -100,7 +100,7 @@ fn differing_bits(one: &str, other: &str) -> Option<u32> {
 ///
 /// Equal hashes yield 0.9975, five differing bits in each 0.88, unrelated images (half of the bits
 /// differ) less than 1e-6.
-pub fn same_image(distances: &HashDistances) -> f64 {
+pub fn same_image_probability(distances: &HashDistances) -> f64 {
     let HashDistances { perceptual, average, difference, colour } = *distances;
     let lost_score = PERCEPTUAL_BIT_COST * f64::from(perceptual)
         + AVERAGE_BIT_COST * f64::from(average)
@@ -136,11 +136,11 @@ pub(crate) fn similarity_score(p: f64, c: f64) -> f64 {
 ///
 /// The quality is 0 if the miner's answer lacks hashes or embedding, or if the NSFW flags differ.
 pub fn quality(miner: &ImageAnswer, validator: &ImageAnswer) -> Option<f64> {
-    let empty = miner.image_b64.is_none()
+    let is_empty = miner.image_b64.is_none()
         && miner.is_nsfw.is_none()
         && miner.clip_embeddings.is_none()
         && miner.image_hashes.is_none();
-    if empty {
+    if is_empty {
         return Some(0.0);
     }
     let (expected, hashes) =
@@ -151,7 +151,8 @@ pub fn quality(miner: &ImageAnswer, validator: &ImageAnswer) -> Option<f64> {
     let compare = || {
         let cosine = cosine(miner.clip_embeddings.as_ref()?, expected)?;
         let distances = HashDistances::between(miner.image_hashes.as_ref()?, hashes)?;
-        Some(similarity_score(same_image(&distances), cosine)).filter(|score| score.is_finite())
+        Some(similarity_score(same_image_probability(&distances), cosine))
+            .filter(|score| score.is_finite())
     };
     Some(compare().unwrap_or(0.0))
 }
@@ -180,7 +181,7 @@ mod tests {
 
     #[test]
     #[rustfmt::skip]
-    fn classifier_probability_follows_the_hash_distances() {
+    fn same_image_probability_follows_the_hash_distances() {
         for (perceptual, average, difference, colour, p) in [
             ( 0,  0,  0,  0, 0.997_527),
             ( 5,  5,  5,  5, 0.880_797),
@@ -189,12 +190,12 @@ mod tests {
             (32, 32, 32, 21, 0.0),
         ] {
             let distances = HashDistances { perceptual, average, difference, colour };
-            assert_close(same_image(&distances), p, 1e-6);
+            assert_close(same_image_probability(&distances), p, 1e-6);
         }
     }
 
     #[test]
-    fn cosine_of_zero_vectors_is_defined() {
+    fn cosine_handles_zero_vectors_and_unequal_lengths() {
         assert_eq!(cosine(&[3.0, 4.0], &[6.0, 8.0]), Some(1.0));
         assert_eq!(cosine(&[1.0, 0.0], &[0.0, 1.0]), Some(0.0));
         assert_eq!(cosine(&[0.0], &[0.0]), Some(1.0));
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn image_answers_are_compared_with_the_validators() {
+    fn image_answers_are_compared_with_validator_answers() {
         let good = answer();
         assert_eq!(quality(&good, &good), Some(1.0));
         let changed = |change: &dyn Fn(&mut ImageAnswer)| {

@@ -84,15 +84,15 @@ pub fn comparable_positions(tokens: &[Token]) -> Vec<usize> {
     let mut position = 0;
     while let Some(token) = tokens.get(position) {
         let remaining = tokens.get(position..).unwrap_or_default();
-        let empty = remaining.iter().take_while(|token| token.text.is_empty()).count();
-        let is_split_character = remaining.get(empty).is_none_or(|last| {
-            // Otherwise a miner could hide any token behind an empty one.
+        let empty_count = remaining.iter().take_while(|token| token.text.is_empty()).count();
+        let is_split_character = remaining.get(empty_count).is_none_or(|last| {
+            // With any other text, a miner could hide any token behind an empty one.
             let mut characters = last.text.chars();
             characters.next().is_some_and(|character| !character.is_ascii())
                 && characters.next().is_none()
         });
-        if token.text.is_empty() && is_split_character && empty < MAX_CHARACTER_TOKENS {
-            position += empty + 1;
+        if token.text.is_empty() && is_split_character && empty_count < MAX_CHARACTER_TOKENS {
+            position += empty_count + 1;
         } else {
             positions.push(position);
             position += 1;
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(checked_positions(&["", "", "", "\u{1f600}", "", "\u{e9}", "\u{e9}"]), [6]);
         // The answer was cut off inside a character.
         assert_eq!(checked_positions(&["a", "", ""]), [0]);
-        // Nothing else hides behind an empty text.
+        // Otherwise, a miner could hide a token behind an empty text.
         assert_eq!(checked_positions(&["", "a"]), [0, 1]);
         assert_eq!(checked_positions(&["", "\u{e9} and more"]), [0, 1]);
         assert_eq!(checked_positions(&["", "", "", "", "\u{e9}"]), [0]);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_chunks_are_refused() {
+    fn malformed_chunks_are_refused() {
         let without_logprobs = json!({"choices": [{"delta": {"content": "a"}, "logprobs": null}]});
         let without_text =
             json!({"choices": [{"delta": {}, "logprobs": {"content": [{"logprob": -0.1}]}}]});

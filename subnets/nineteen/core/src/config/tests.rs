@@ -139,9 +139,10 @@ fn invalid_market_field_is_named_in_the_error() {
     );
 }
 
-/// A vote of 0 disables a task; a failed vote has no effect.
+/// A vote of 0 disables its task. Empty votes, invalid weights and votes that would disable every
+/// task have no effect.
 #[test]
-fn failed_votes_have_no_effect() {
+fn only_valid_votes_change_tasks() {
     let config = MarketConfig::default();
     let mut votes = Votes::default();
     let weights = |votes: &Votes| {
@@ -162,7 +163,7 @@ fn failed_votes_have_no_effect() {
     assert_eq!(after.0, (0.0, false), "voted 0");
     assert!((after.1.0 - 0.15 / 0.89).abs() < 1e-12 && after.1.1, "not voted on");
     votes.update([]);
-    assert_eq!(weights(&votes), after, "a failed vote has no effect");
+    assert_eq!(weights(&votes), after, "an empty vote has no effect");
     let all = config.tasks.iter().map(|task| (task.task.to_string(), 0.0));
     votes.update(all);
     assert!(is_weighted(0.15 / 1.04, weights(&votes)), "votes that disable every task are ignored");
@@ -235,8 +236,8 @@ fn aliases_name_tasks_of_the_file() {
     assert!(with_aliases(r#"aliases = { "a b" = ["avatar"] }"#).is_err());
 }
 
-/// The reference's payloads for avatars and inpainting name no task, but two tasks of a route must
-/// be told apart.
+/// The reference's payloads for avatars and inpainting name no task. If two tasks have the same
+/// route, the payload must name one.
 #[test]
 fn task_is_named_unless_the_route_selects_it() {
     let mut config = MarketConfig::default();

@@ -39,7 +39,7 @@ fn tables() -> Value {
 }
 
 #[test]
-fn weights_are_in_the_order_of_first_assignment() {
+fn weights_are_in_order_of_first_appearance() {
     // Equal speeds rank in order of uid: (0.75 / 2)³ and (1.25 / 2)³.
     let (one, two) = (0.375_f64.powi(3), 0.625_f64.powi(3));
     let actual = weights(&tables(), None).unwrap();
@@ -143,9 +143,9 @@ fn scoring_profile_is_read_from_the_document() {
     );
 }
 
-/// Period scores are computed from the counters, and must be those of the document.
+/// The period scores of a document must equal those computed from its counters.
 #[test]
-fn period_scores_are_recomputed() {
+fn period_scores_must_match_their_counters() {
     let weights_with = |profile: &str, score: Value, changed: (&str, Value)| {
         let mut document = tables();
         let row = document["period_scores"][0].as_object_mut().unwrap();

@@ -84,7 +84,7 @@ impl Breaker {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Health {
     latency: Ewma,
-    success: Ewma,
+    success_rate: Ewma,
     breaker: Breaker,
 }
 
@@ -93,7 +93,7 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             latency: Ewma::with_initial(EXPECTED_LATENCY),
-            success: Ewma::with_initial(1.0),
+            success_rate: Ewma::with_initial(1.0),
             breaker: Breaker::default(),
         }
     }
@@ -120,20 +120,20 @@ impl Health {
     /// Records an answer, with the latency of its first token in seconds.
     pub fn record_success(&mut self, latency: f64) {
         self.latency.push(latency);
-        self.success.push(1.0);
+        self.success_rate.push(1.0);
         self.breaker.record_success();
     }
 
     /// Records a failed request at `now`, in seconds.
     pub fn record_failure(&mut self, now: f64) {
-        self.success.push(0.0);
+        self.success_rate.push(0.0);
         self.breaker.record_failure(now);
     }
 
     /// Records a failed request that no other miner has tried: the request itself may be the cause,
     /// so that it lowers the success rate, but does not open the circuit breaker.
     pub fn record_isolated_failure(&mut self) {
-        self.success.push(0.0);
+        self.success_rate.push(0.0);
     }
 
     /// Records a rate limit (429) at `now`, in seconds: pauses requests for 1 s, without counting a
@@ -156,8 +156,8 @@ impl Health {
     }
 
     /// Returns the average success rate, in `0..=1`.
-    pub const fn success(&self) -> f64 {
-        self.success.get()
+    pub const fn success_rate(&self) -> f64 {
+        self.success_rate.get()
     }
 
     /// Returns the circuit breaker, which decides whether the miner receives requests.
@@ -219,24 +219,24 @@ mod tests {
             health.record_rate_limit(50.0);
         }
         assert_eq!((health.breaker().allows(50.9), health.breaker().allows(51.0)), (false, true));
-        assert_eq!(health.success(), 1.0);
+        assert_eq!(health.success_rate(), 1.0);
     }
 
     #[test]
-    fn failures_alone_never_open_the_breaker() {
+    fn isolated_failures_never_open_the_breaker() {
         let mut health = Health::default();
         for _ in 0..100 {
             health.record_isolated_failure();
         }
-        assert!(health.breaker().allows(0.0) && health.success() < 1e-9);
+        assert!(health.breaker().allows(0.0) && health.success_rate() < 1e-9);
     }
 
     #[test]
-    fn averages_follow_each_outcome() {
+    fn each_outcome_updates_latency_and_success_rate() {
         let mut health = Health::default();
         health.record_success(0.5);
-        assert_eq!((health.latency(), health.success()), (0.9, 1.0));
+        assert_eq!((health.latency(), health.success_rate()), (0.9, 1.0));
         health.record_failure(0.0);
-        assert_eq!((health.latency(), health.success()), (0.9, 0.8));
+        assert_eq!((health.latency(), health.success_rate()), (0.9, 0.8));
     }
 }

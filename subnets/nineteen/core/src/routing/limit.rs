@@ -228,7 +228,7 @@ mod tests {
                 (capacity.min(announced.max(256)), 0),
                 "{announced} of {capacity}"
             );
-            // One of 64 series of answers ends with a failed probe.
+            // At most one of 64 series of `capacity` answers ends with a failed probe.
             assert!(
                 probes < 10 + 40_000 / (64 * capacity),
                 "{probes} failed probes, {announced} of {capacity}"
@@ -258,7 +258,7 @@ mod tests {
         let mut limit = InFlightLimit::announced(4);
         saturate(&mut limit, 100, 10_000);
         assert!(limit.get() > 50, "{limit:?}");
-        // Other validators use the rest of the miner again.
+        // Other validators use the miner's remaining slots again.
         let (counted, _) = saturate(&mut limit, 4, 10_000);
         assert_eq!(counted, 0);
         assert!((4..=5).contains(&limit.get()) && limit.required() == 4, "{limit:?}");

@@ -125,7 +125,7 @@ fn worked_example_is_reproduced() {
 }
 
 #[test]
-fn weight_is_the_product_of_its_factors() {
+fn weights_follow_from_the_intermediate_scores() {
     for profile in PROFILES {
         let rules = profile.rules();
         let scores = score(&example_input(), &rules);
@@ -198,7 +198,7 @@ fn percentile_30_selects_the_lower_index() {
 
 /// Each row counts once, and speeds of other tasks, which can have other units, are not ranked.
 #[test]
-fn each_row_counts_once_and_units_are_kept_separate() {
+fn strict_profile_counts_rows_once_and_ranks_contenders() {
     let mut input = example_input();
     // B has three rewards in X and two in Y, for which it does not contend. D, which is fast in Y,
     // does not serve X.

@@ -255,7 +255,7 @@ async fn missing_database_is_reported_until_it_exists() {
 }
 
 #[tokio::test]
-async fn period_that_never_ends_is_a_problem() {
+async fn overdue_period_is_a_problem() {
     let directory = tempfile::tempdir().unwrap();
     write_periods(directory.path(), Duration::from_hours(2)).await;
     let (_, router) = site(Some(directory.path()), None).await;

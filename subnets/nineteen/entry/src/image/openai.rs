@@ -22,8 +22,8 @@ const HIGH_STEPS: u64 = 20;
 const MAX_IMAGES: u64 = 10;
 /// Sizes of OpenAI's API that are smaller than those of miners: a larger image is scaled to them.
 const SMALL_SIZES: [(&str, u32); 2] = [("256x256", 256), ("512x512", 512)];
-/// Sides of a scaled image are multiples of this number of pixels, which diffusion models need.
-const STEP: u64 = 8;
+/// Number of pixels of which both sides of a scaled image are multiples, as diffusion models need.
+const SIDE_MULTIPLE: u64 = 8;
 /// Default quality of JPEG files.
 const JPEG_QUALITY: u64 = 90;
 
@@ -199,13 +199,15 @@ fn size_of(image: &Picture) -> Result<(u64, u64), GatewayError> {
     let image_size = (u64::from(image.width()), u64::from(image.height()));
     let (shorter, longer) = (image_size.0.min(image_size.1), image_size.0.max(image_size.1));
     let scaled = |to: u64, from: u64| {
-        let side = |side: u64| (side * to / from.max(1) + STEP / 2) / STEP * STEP;
+        let side = |side: u64| {
+            (side * to / from.max(1) + SIDE_MULTIPLE / 2) / SIDE_MULTIPLE * SIDE_MULTIPLE
+        };
         (side(image_size.0), side(image_size.1))
     };
     let (width, height) = if shorter < *SIDE_RANGE.start() {
-        scaled(SIDE_RANGE.start().next_multiple_of(STEP), shorter)
+        scaled(SIDE_RANGE.start().next_multiple_of(SIDE_MULTIPLE), shorter)
     } else if longer > *SIDE_RANGE.end() {
-        scaled(*SIDE_RANGE.end() / STEP * STEP, longer)
+        scaled(*SIDE_RANGE.end() / SIDE_MULTIPLE * SIDE_MULTIPLE, longer)
     } else {
         image_size
     };

@@ -86,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn errors_have_the_anthropic_status_and_type() {
         let id = HeaderValue::from_static("mine");
-        for (error, status, kind, retries) in [
+        for (error, status, kind, has_retry_after) in [
             (GatewayError::UnknownKey, 401, "authentication_error", false),
             (GatewayError::Forbidden("m".to_owned()), 403, "permission_error", false),
             (GatewayError::UnknownModel("m".to_owned()), 404, "not_found_error", false),
@@ -128,7 +128,7 @@ mod tests {
             let response = translate_error(error.into_response(), Some(&id));
             assert_eq!(
                 (response.status().as_u16(), response.headers().contains_key(RETRY_AFTER)),
-                (status, retries)
+                (status, has_retry_after)
             );
             assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
             let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -66,15 +66,15 @@ fn read(mut fields: Fields) -> Result<(TextRequest, MessageOptions), GatewayErro
         })?;
         messages.push(json!({"role": "system", "content": text}));
     }
-    let images = conversation(&mut fields, &mut messages)?;
-    tools(&mut fields, &mut chat)?;
-    output_config(&mut fields, &mut chat, &mut extra_fields)?;
+    let images = add_conversation(&mut fields, &mut messages)?;
+    convert_tools(&mut fields, &mut chat)?;
+    convert_output_config(&mut fields, &mut chat, &mut extra_fields)?;
     chat.tools(&mut extra_fields)?;
-    let stop_sequences = stop_sequences(&mut fields)?;
+    let stop_sequences = take_stop_sequences(&mut fields)?;
     if !stop_sequences.is_empty() {
         chat.0.insert("stop".to_owned(), stop_sequences.clone().into());
     }
-    let wants_reasoning = thinking(&mut fields)?;
+    let wants_reasoning = take_thinking(&mut fields)?;
     for name in IGNORED_FIELDS {
         fields.take(name);
     }
@@ -106,7 +106,7 @@ struct Turn {
 
 /// Appends the messages of a request as messages of a chat; returns the names of the fields with
 /// images.
-fn conversation(
+fn add_conversation(
     fields: &mut Fields,
     messages: &mut Vec<Value>,
 ) -> Result<Vec<String>, GatewayError> {
@@ -128,14 +128,15 @@ fn conversation(
     for Turn { role, blocks, fields } in turns {
         match role.as_str() {
             "user" => {
-                let blocks =
-                    user(&blocks, messages).map_err(|error| block_error(&fields, error))?;
+                let blocks = add_user_turn(&blocks, messages)
+                    .map_err(|error| block_error(&fields, error))?;
                 images.extend(blocks.into_iter().filter_map(|block| fields.get(block).cloned()));
             }
             "assistant" => {
-                assistant(&blocks, messages).map_err(|error| block_error(&fields, error))?;
+                add_assistant_turn(&blocks, messages)
+                    .map_err(|error| block_error(&fields, error))?;
             }
-            _ => system(&blocks, messages).map_err(|error| block_error(&fields, error))?,
+            _ => add_system_turn(&blocks, messages).map_err(|error| block_error(&fields, error))?,
         }
     }
     if ends_with_assistant {
@@ -198,7 +199,7 @@ fn kind(block: &Value) -> &str {
 
 /// Appends the tool results of a user's message, then its texts and images; returns the indices of
 /// the images.
-fn user(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, BlockError> {
+fn add_user_turn(blocks: &[Value], messages: &mut Vec<Value>) -> Result<Vec<usize>, BlockError> {
     let (mut parts, mut images) = (Vec::new(), Vec::new());
     for (index, block) in blocks.iter().enumerate() {
         match kind(block) {
@@ -261,7 +262,7 @@ fn tool_result(block: &Value) -> Result<Value, &'static str> {
 }
 
 /// Appends the texts and tool calls of an assistant's message, without its reasoning.
-fn assistant(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError> {
+fn add_assistant_turn(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError> {
     let (mut texts, mut calls) = (Vec::new(), Vec::new());
     for (index, block) in blocks.iter().enumerate() {
         match kind(block) {
@@ -300,7 +301,7 @@ fn tool_use(block: &Value) -> Option<Value> {
 }
 
 /// Appends a system message in the conversation.
-fn system(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError> {
+fn add_system_turn(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError> {
     let texts: Result<Vec<&str>, BlockError> = blocks
         .iter()
         .enumerate()
@@ -313,7 +314,7 @@ fn system(blocks: &[Value], messages: &mut Vec<Value>) -> Result<(), BlockError>
 }
 
 /// Converts tools and their choice to those of chat completions.
-fn tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), GatewayError> {
+fn convert_tools(fields: &mut Fields, chat: &mut Fields) -> Result<(), GatewayError> {
     if let Some(tools) = fields.take("tools") {
         let message = "tools must be an array of up to 128 tools, each with a name and an object input_schema; tools of \
                        other types than custom are not supported";
@@ -366,7 +367,7 @@ fn tool(tool: &Value) -> Option<Value> {
 }
 
 /// Converts the effort and the format of the answer.
-fn output_config(
+fn convert_output_config(
     fields: &mut Fields,
     chat: &mut Fields,
     extra_fields: &mut Map<String, Value>,
@@ -413,7 +414,7 @@ fn output_config(
     Ok(())
 }
 
-fn stop_sequences(fields: &mut Fields) -> Result<Vec<String>, GatewayError> {
+fn take_stop_sequences(fields: &mut Fields) -> Result<Vec<String>, GatewayError> {
     let Some(value) = fields.take("stop_sequences") else { return Ok(Vec::new()) };
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let sequences: Option<Vec<String>> =
@@ -427,9 +428,9 @@ fn stop_sequences(fields: &mut Fields) -> Result<Vec<String>, GatewayError> {
     sequences.filter(|sequences| sequences.len() <= MAX_STOPS).ok_or_else(invalid_sequences)
 }
 
-/// Returns whether the answer contains the model's reasoning. Whether and how long a model reasons
-/// is up to the model.
-fn thinking(fields: &mut Fields) -> Result<bool, GatewayError> {
+/// Takes `thinking`; returns whether the answer contains the model's reasoning. Whether and how
+/// long a model reasons is up to the model.
+fn take_thinking(fields: &mut Fields) -> Result<bool, GatewayError> {
     let Some(value) = fields.take("thinking") else { return Ok(false) };
     let shows_thinking = match value.get("display") {
         None | Some(Value::Null) => true,

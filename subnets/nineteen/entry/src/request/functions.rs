@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_functions_are_refused_by_name() {
+    fn invalid_function_field_is_named_in_the_error() {
         let functions = json!([{"name": "f"}]);
         let message =
             |fields: Value| json!({"messages": [{"role": "user", "content": "a"}, fields]});

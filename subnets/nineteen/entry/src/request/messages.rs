@@ -32,11 +32,11 @@ impl Fields {
                 return Err(GatewayError::field(param, message));
             }
             let content = message.get("content").unwrap_or(&Value::Null);
-            let calls = message.get("tool_calls").is_some_and(Value::is_array);
+            let has_calls = message.get("tool_calls").is_some_and(Value::is_array);
             match content {
                 Value::Array(parts) => check_parts(parts, (index, role), &mut images)?,
                 Value::String(_) => {}
-                Value::Null if calls => {}
+                Value::Null if has_calls => {}
                 _ => {
                     let param = format!("messages[{index}].content");
                     let message = format!("{param} must be a string or an array of parts");

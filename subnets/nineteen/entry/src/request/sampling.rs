@@ -171,7 +171,7 @@ fn is_text(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.is_empty())
 }
 
-/// Returns whether a value is a list of at most [`MAX_LIST_LENGTH`] valid elements.
+/// Returns whether a value is a list of 1 to [`MAX_LIST_LENGTH`] valid elements.
 fn is_list(value: &Value, is_element: impl Fn(&Value) -> bool) -> bool {
     let elements = value.as_array();
     elements.is_some_and(|elements| {

@@ -9,9 +9,8 @@ fn chat(extra_fields: &Value) -> Result<TextRequest, GatewayError> {
     TextRequest::chat(body.to_string().as_bytes())
 }
 
-/// The buyer's temperature reaches the miner unchanged.
 #[test]
-fn temperature_of_buyer_is_kept() {
+fn buyer_temperature_seed_and_max_tokens_are_kept() {
     let request = chat(&json!({"temperature": 0.1, "seed": 7, "max_tokens": 9})).unwrap();
     let map = request.payload.into_map();
     assert_eq!(
@@ -20,7 +19,8 @@ fn temperature_of_buyer_is_kept() {
     );
 }
 
-/// Seeds of tests reach the miner unchanged, others as one of those; equal seeds are equal.
+/// A seed in the range of synthetic requests reaches the miner unchanged; any other is mapped into
+/// that range, equal seeds to equal ones.
 #[test]
 fn any_integer_seed_is_mapped_to_a_valid_seed() {
     let seed = |seed: Value| chat(&json!({"seed": seed})).map(|request| request.payload.seed);
@@ -46,7 +46,7 @@ fn any_integer_seed_is_mapped_to_a_valid_seed() {
 }
 
 #[test]
-fn sampling_parameters_of_servers_are_passed_on() {
+fn common_sampling_parameters_are_passed_on() {
     let options = json!({"top_k": 40, "min_p": 0.05, "repetition_penalty": 1.1, "reasoning_effort": "low",
         "verbosity": "high"});
     let map = chat(&options).unwrap().payload.into_map();
@@ -61,7 +61,7 @@ fn sampling_parameters_of_servers_are_passed_on() {
     for (top_k, sent) in [(json!(-1), 1_000_000), (json!(0), 1_000_000), (json!(7.0), 7)] {
         assert_eq!(chat(&json!({ "top_k": top_k })).unwrap().payload.into_map()["top_k"], sent);
     }
-    // Without a value of the buyer's, it is that of tests.
+    // The default is the value in synthetic requests.
     assert_eq!(chat(&json!({})).unwrap().payload.into_map()["top_k"], 5);
     let ignored =
         json!({"metadata": {"order": "7"}, "modalities": ["text"], "prompt_cache_key": "a"});
@@ -129,7 +129,7 @@ fn sampling_parameters_of_vllm_are_passed_on() {
 }
 
 #[test]
-fn answers_to_a_request_are_limited_together() {
+fn total_tokens_of_all_answers_are_limited() {
     for (options, is_valid) in [
         (json!({"n": 128}), true),
         (json!({"n": 128, "max_tokens": 2_048}), true),
@@ -141,9 +141,9 @@ fn answers_to_a_request_are_limited_together() {
     }
 }
 
-/// Documents are in memory with the alternatives of their tokens.
+/// The gateway holds a document in memory, with the alternatives of each token.
 #[test]
-fn documents_with_log_probabilities_have_fewer_tokens() {
+fn log_probabilities_lower_the_token_limit_of_documents() {
     let result_with = |n: u64, top: u64, max_tokens: u64, streams: bool| {
         let options = json!({"n": n, "logprobs": true, "top_logprobs": top, "max_tokens": max_tokens,
                              "stream": streams});
@@ -166,7 +166,7 @@ fn documents_with_log_probabilities_have_fewer_tokens() {
     assert!(completion(341) && !completion(342));
 }
 
-/// Parts that are neither texts nor images are refused by their place, not passed on.
+/// A part that is neither text nor image is refused, and the error names its position.
 #[test]
 fn message_parts_are_texts_and_images() {
     let text = json!({"type": "text", "text": "hello"});
@@ -222,7 +222,7 @@ fn chat_options_are_forwarded_except_the_user() {
 }
 
 #[test]
-fn unknown_fields_are_refused_by_name() {
+fn invalid_field_is_named_in_the_error() {
     for (extra_fields, param) in [
         (json!({"modalities": ["audio"]}), "modalities"),
         (json!({"n": 0}), "n"),

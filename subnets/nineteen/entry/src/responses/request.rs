@@ -91,13 +91,13 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, EchoedFields), GatewayE
             return Err(GatewayError::field("instructions", "instructions must be a string"));
         }
     }
-    let images = input(&mut fields, &mut messages)?;
+    let images = add_input(&mut fields, &mut messages)?;
     let mut extra_fields = Map::new();
-    tools(&mut fields, &mut chat, &mut echo)?;
-    text_options(&mut fields, &mut chat, &mut extra_fields, &mut echo)?;
+    convert_tools(&mut fields, &mut chat, &mut echo)?;
+    convert_text_options(&mut fields, &mut chat, &mut extra_fields, &mut echo)?;
     chat.tools(&mut extra_fields)?;
-    let reasoning = reasoning(&mut fields, &mut extra_fields)?;
-    let wants_logprobs = logprobs(&mut fields, &mut extra_fields)?;
+    let reasoning = convert_reasoning(&mut fields, &mut extra_fields)?;
+    let wants_logprobs = take_logprobs(&mut fields, &mut extra_fields)?;
     let top_logprobs = extra_fields.get("top_logprobs").cloned().unwrap_or_else(|| json!(0));
     if let Some(max_tokens) = fields.integer("max_output_tokens", 1, MAX_TOKENS)? {
         echo.insert("max_output_tokens".to_owned(), max_tokens.into());
@@ -163,7 +163,7 @@ fn refuse_unsupported(fields: &mut Fields) -> Result<(), GatewayError> {
 }
 
 /// Parses `include` and `top_logprobs`; returns whether the output has log-probabilities.
-fn logprobs(
+fn take_logprobs(
     fields: &mut Fields,
     extra_fields: &mut Map<String, Value>,
 ) -> Result<bool, GatewayError> {
@@ -185,14 +185,14 @@ fn logprobs(
 }
 
 /// Appends the input as chat messages; returns the names of the fields with images.
-fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, GatewayError> {
+fn add_input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, GatewayError> {
     let mut images = Vec::new();
     match fields.take("input") {
         Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
         Some(Value::Array(items)) if (1..=MAX_ITEMS).contains(&items.len()) => {
             let earlier = messages.len();
             for (index, item) in items.iter().enumerate() {
-                let parts = message(item, messages).map_err(|problem| {
+                let parts = add_item(item, messages).map_err(|problem| {
                     let param = format!("input[{index}]");
                     GatewayError::field(param.clone(), format!("{param} {problem}"))
                 })?;
@@ -219,7 +219,7 @@ fn input(fields: &mut Fields, messages: &mut Vec<Value>) -> Result<Vec<String>, 
 
 /// Converts `reasoning` to that of chat completions; returns what the response repeats. A summary
 /// has no effect: the output has the reasoning itself.
-fn reasoning(
+fn convert_reasoning(
     fields: &mut Fields,
     extra_fields: &mut Map<String, Value>,
 ) -> Result<Value, GatewayError> {
@@ -257,7 +257,7 @@ fn reasoning(
 }
 
 /// Appends an input item as a chat message; returns the positions of its images.
-fn message(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String> {
+fn add_item(item: &Value, messages: &mut Vec<Value>) -> Result<Vec<usize>, String> {
     let mut images = Vec::new();
     let text = |name: &str| item.get(name).and_then(Value::as_str);
     let required_text =
@@ -348,9 +348,9 @@ fn user_part(part: &Value, index: usize, images: &mut Vec<usize>) -> Result<Valu
     Ok(image)
 }
 
-/// Converts tools and the response format to those of chat completions, and records the originals
-/// in `echo`.
-fn tools(
+/// Converts tools and their choice to those of chat completions, and records the originals in
+/// `echo`.
+fn convert_tools(
     fields: &mut Fields,
     chat: &mut Fields,
     echo: &mut Map<String, Value>,
@@ -361,14 +361,14 @@ fn tools(
             let is_function = function.shift_remove("type")?.as_str() == Some("function");
             (is_function && function.get("name")?.is_string()).then(|| function_tool(&function))
         };
-        let chats: Option<Vec<Value>> =
+        let chat_tools: Option<Vec<Value>> =
             tools.as_array().and_then(|tools| tools.iter().map(translate).collect());
-        let chats = chats.ok_or_else(|| {
+        let chat_tools = chat_tools.ok_or_else(|| {
             GatewayError::field("tools", "tools must be an array of functions, each with a name")
         })?;
         echo.insert("tools".to_owned(), tools);
-        if !chats.is_empty() {
-            chat.0.insert("tools".to_owned(), chats.into());
+        if !chat_tools.is_empty() {
+            chat.0.insert("tools".to_owned(), chat_tools.into());
         }
     }
     if let Some(choice) = fields.take("tool_choice") {
@@ -396,7 +396,7 @@ fn tools(
 
 /// Converts `text`, the format and the verbosity of the answer's text, to fields of chat
 /// completions. What the response repeats is added to `echo`.
-fn text_options(
+fn convert_text_options(
     fields: &mut Fields,
     chat: &mut Fields,
     extra_fields: &mut Map<String, Value>,

@@ -399,7 +399,7 @@ async fn answers_without_tokens_do_not_stop_the_miner() {
 
 /// Each fragment of a tool call has an index, and arguments are strings.
 #[tokio::test]
-async fn tool_calls_arrive_in_openais_form() {
+async fn tool_calls_arrive_in_openai_format() {
     let gateway = start_gateway().await;
     for (name, expected) in [
         ("tools", vec![("w", "{\"city\":\"Paris\"}")]),

@@ -143,7 +143,7 @@ fn token_without_logprobs(text: &str) -> String {
 
 /// Only the first request costs the miners work.
 #[tokio::test]
-async fn best_of_is_refused_by_name_without_log_probabilities() {
+async fn best_of_is_refused_without_log_probabilities() {
     let answers = Arc::new(AtomicUsize::new(0));
     let miner = {
         let answers = Arc::clone(&answers);
@@ -191,9 +191,9 @@ async fn answers_without_log_probabilities_are_ranked_last() {
     }
 }
 
-/// Answers without log-probabilities close the selection, until an answer has some.
+/// Answers without log-probabilities disable `best_of` until an answer has some.
 #[tokio::test]
-async fn best_of_works_after_a_response_with_log_probabilities() {
+async fn answer_with_log_probabilities_reenables_best_of() {
     let miner = post(|Json(payload): Json<Value>| async move {
         if payload["seed"].as_u64() < Some(100) {
             token_without_logprobs("a")

@@ -204,7 +204,7 @@ fn check(body: &Value) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn complete_requests_are_valid() {
+fn example_requests_are_accepted() {
     let images: Vec<usize> = requests()
         .iter()
         .zip(PARSERS)

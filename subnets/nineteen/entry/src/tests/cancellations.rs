@@ -150,8 +150,7 @@ async fn charged_words(gateway: &TestGateway, key_id: &str) -> usize {
     usize::try_from(charged).unwrap()
 }
 
-/// A buyer pays for each word that was received, and for none that the miner has not sent: at most
-/// the one on its way.
+/// A buyer pays at least for each word received, and at most for each word that the miner has sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interrupted_stream_is_charged_for_its_delivered_part() {
     let gates = Gates::default();

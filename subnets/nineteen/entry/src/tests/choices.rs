@@ -163,9 +163,9 @@ async fn choice_that_times_out_waiting_for_a_slot_is_retried() {
     gateway.charged().await;
 }
 
-/// The time in which the buyer does not read is not the miners' time, which is limited.
+/// The deadline limits the miners' time, not the buyer's.
 #[tokio::test]
-async fn slow_buyer_receives_several_choices() {
+async fn buyer_pause_does_not_count_towards_the_deadline() {
     let total = Duration::from_secs(2);
     let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
     // More words than are read ahead, and a last one that arrives after the buyer's pause.
@@ -190,10 +190,10 @@ async fn slow_buyer_receives_several_choices() {
 #[tokio::test]
 async fn buyer_that_leaves_cancels_all_choices() {
     let (started, cancelled) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let (started_count, ended) = (Arc::clone(&started), Arc::clone(&cancelled));
+    let (started_count, cancelled_count) = (Arc::clone(&started), Arc::clone(&cancelled));
     let miner = post(move || {
         started_count.fetch_add(1, Ordering::SeqCst);
-        let running = CancellationCounter(Arc::clone(&ended));
+        let running = CancellationCounter(Arc::clone(&cancelled_count));
         async move {
             Body::from_stream(futures::stream::unfold(running, |running| async move {
                 tokio::time::sleep(Duration::from_millis(5)).await;

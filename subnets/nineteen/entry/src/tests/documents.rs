@@ -40,7 +40,7 @@ fn check(value: &Value, document: &Value) {
 }
 
 #[tokio::test]
-async fn the_openapi_document_names_the_routes_and_their_fields() {
+async fn openapi_document_names_the_routes_and_their_fields() {
     let gateway =
         start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     let api = document(get(&gateway, "/openapi.json").await).await;
@@ -176,7 +176,7 @@ async fn key_sees_only_its_own_limits_and_usage() {
 
 /// Texts of requests and answers are never logged.
 #[tokio::test]
-async fn requests_are_logged_for_keys_with_logs_only() {
+async fn requests_are_logged_only_for_keys_with_logging() {
     let (log, _guard) = CapturedLog::start();
     let gateway =
         start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
@@ -275,9 +275,8 @@ async fn token_rate_counts_used_tokens() {
     tokio::time::timeout(std::time::Duration::from_mins(1), again).await.unwrap();
 }
 
-/// Documents of a key have a rate limit of their own.
 #[tokio::test]
-async fn requests_for_documents_are_limited() {
+async fn key_documents_have_their_own_rate_limit() {
     let gateway =
         start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word()])).await;
     for _ in 0..120 {
@@ -296,9 +295,9 @@ async fn requests_for_documents_are_limited() {
     );
 }
 
-/// Usage and invoices are those of the own key, as JSON and CSV.
+/// A key gets its own usage and invoices only.
 #[tokio::test]
-async fn usage_and_invoices_are_downloaded_as_csv() {
+async fn usage_and_invoices_are_available_as_json_and_csv() {
     let gateway =
         start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
@@ -342,7 +341,6 @@ async fn usage_and_invoices_are_downloaded_as_csv() {
     }
 }
 
-/// The usage page is static, and runs its own script only.
 #[tokio::test]
 async fn usage_page_runs_its_own_script_only() {
     let gateway =

@@ -53,7 +53,7 @@ fn question() -> Value {
 }
 
 #[tokio::test]
-async fn embeddings_are_charged_by_the_request() {
+async fn embeddings_are_charged_by_input_tokens() {
     let handler = post(|Json(payload): Json<Value>| async move {
         assert_eq!((&payload["model"], &payload["dimensions"]), (&json!("embed"), &json!(2)));
         let texts = payload["input"].as_array().unwrap().len();
@@ -83,7 +83,7 @@ async fn embeddings_are_charged_by_the_request() {
 }
 
 #[tokio::test]
-async fn incomplete_embedding_is_not_charged() {
+async fn invalid_embeddings_are_not_charged() {
     let (handler, _) = counting_handler(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
     let gateway = embeddings(handler).await;
     let response =
@@ -209,7 +209,7 @@ async fn interrupted_response_reports_an_error() {
 }
 
 #[tokio::test]
-async fn a_repeated_request_is_answered_and_charged_once() {
+async fn repeated_request_is_answered_and_charged_once() {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let handler = post(move || {
@@ -248,7 +248,7 @@ async fn a_repeated_request_is_answered_and_charged_once() {
 }
 
 #[tokio::test]
-async fn failed_request_may_be_repeated() {
+async fn failed_request_releases_its_idempotency_key() {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let handler = post(move || {
@@ -272,7 +272,7 @@ async fn failed_request_may_be_repeated() {
 }
 
 #[tokio::test]
-async fn cancelled_stream_may_be_repeated() {
+async fn cancelled_stream_releases_its_idempotency_key() {
     let gateway = start_stalling_gateway(vec![word(), word()]).await;
     let mut body = question();
     body["stream"] = json!(true);

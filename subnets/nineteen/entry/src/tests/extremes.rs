@@ -21,7 +21,7 @@ use super::market::{TASK, TestGateway, document, start_gateway_with_backend};
 use super::sockets::{RawResponse, ServedGateway, request};
 
 /// Maximum size of a request body, in bytes, which the documents name.
-const MAX_BODY: usize = 8 << 20;
+const MAX_BODY_BYTES: usize = 8 << 20;
 
 /// Returns the body of a request to a route, with a model.
 fn body_for(path: &str, model: &str) -> Value {
@@ -43,7 +43,7 @@ fn percent_encoded(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn unknown_models_of_any_length_and_script_do_not_exist() {
+async fn unusual_model_names_are_not_found() {
     let gateway = super::peers::start_gateway().await;
     let mut names: Vec<String> = [
         "\u{1f98a}/\u{416}\u{65e5}\u{672c}",
@@ -158,12 +158,12 @@ async fn prompts_up_to_the_limit_reach_the_backend() {
     for (path, endpoint, text) in routes {
         let gateway = start_gateway_for(endpoint).await;
         let served = ServedGateway::start(&gateway, ServeLimits::default()).await;
-        let (response, length) = buy(&gateway, &served, path, MAX_BODY).await;
+        let (response, length) = buy(&gateway, &served, path, MAX_BODY_BYTES).await;
         assert_eq!(response.status, 200, "{path}: {}", response.body);
         let answer: Value = serde_json::from_str(&response.body).unwrap();
         assert_eq!(answer.pointer(text), Some(&json!(length.to_string())), "{path}: {answer}");
         let charged = gateway.charged().await;
-        let (response, _) = buy(&gateway, &served, path, MAX_BODY + 1).await;
+        let (response, _) = buy(&gateway, &served, path, MAX_BODY_BYTES + 1).await;
         let error: Value = serde_json::from_str(&response.body).unwrap();
         let is_named = error["error"]["code"] == "request_too_large"
             || error["error"]["type"] == "request_too_large";

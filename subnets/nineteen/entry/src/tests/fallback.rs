@@ -156,7 +156,7 @@ async fn alias_does_not_fall_back_after_a_failed_request() {
 }
 
 #[tokio::test]
-async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long() {
+async fn rejected_long_request_is_reported_as_too_long() {
     let shorten_context = |config: &mut MarketConfig| {
         for name in [LARGE_TASK, FAILING_TASK, SMALL_TASK] {
             let options = &mut task(config, name).orchestrator_server_config.load_model_config;
@@ -180,7 +180,7 @@ async fn request_rejected_by_miners_of_a_short_context_is_reported_as_too_long()
         );
         assert!(error["message"].as_str().unwrap().contains("context has 9;"), "{error}");
     }
-    // The next model may have a longer context than the task file tells.
+    // The next model may have a longer context than the task file says.
     let answer =
         document(gateway.send("/v1/chat/completions", &chat("fast", false), None).await).await;
     assert_eq!(answer["model"], SMALL_TASK, "{answer}");

@@ -137,10 +137,10 @@ async fn send_form(
     (response.status().as_u16(), document(response).await)
 }
 
-/// Every route has the image that the painter draws for the buyer's fields, whichever protocol the
+/// The image is the one that the painter draws for the buyer's fields, whichever protocol the
 /// miner's backend has.
 #[tokio::test]
-async fn every_route_has_the_image_of_its_task() {
+async fn every_image_route_returns_the_painted_image() {
     let (photo, white) = photo_and_mask();
     for is_openai in [false, true] {
         let gateway = start_image_gateway(market(), &TASKS, is_openai).await;
@@ -212,7 +212,7 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
         &request_with(&json!({"init_image": photo, "image_strength": 0.5})),
     );
     assert!(answer["data"][0]["b64_json"] == expected, "another image");
-    // The route has the errors of all routes.
+    // The route returns the same errors as the other routes.
     let (status, answer) = send_form(&gateway, &[("image", b"text".to_vec())], &texts).await;
     assert_eq!((status, &answer["error"]["param"]), (400, &json!("image")));
     let (status, answer) =
@@ -245,7 +245,7 @@ async fn several_images_have_seeds_of_their_own() {
         assert!(*image == expected_image(Endpoint::TextToImage, &payload), "seed {seed}");
     }
     assert_eq!((images.len(), gateway.charged().await), (3, 75));
-    // A prompt that is withheld fails the complete request.
+    // If one image is withheld, the complete request fails.
     let unsafe_prompt = json!({"model": "proteus", "prompt": "nsfw", "n": 2});
     let response = gateway.send("/v1/images/generations", &unsafe_prompt, None).await;
     assert_eq!(response.status().as_u16(), 403);

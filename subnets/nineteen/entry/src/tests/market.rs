@@ -21,7 +21,7 @@ use taonet_nineteen_core::period::PeriodCounts;
 use taonet_nineteen_core::task::{Endpoint, Price, TaskType};
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig};
 use taonet_nineteen_query::{
-    MAX_REQUEST, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner,
+    MAX_REQUEST_BYTES, Market, PeriodMiners, Querier, QueryDeadlines, QueueSettings, TaskMiner,
     TaskMiners,
 };
 use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Sample, Store};
@@ -158,7 +158,7 @@ pub(super) async fn start_gateway_with_slots(
     )
     .unwrap();
     let bob = key("//Bob");
-    let limits = Limits { body_bytes: MAX_REQUEST, ..Limits::default() };
+    let limits = Limits { body_bytes: MAX_REQUEST_BYTES, ..Limits::default() };
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).limits(limits).build();
     let handshake =
         MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
@@ -364,9 +364,8 @@ async fn tools_are_forwarded_and_their_calls_returned() {
     );
 }
 
-/// The deprecated form of tools, in both directions.
 #[tokio::test]
-async fn functions_are_tools_of_miners() {
+async fn deprecated_functions_are_converted_to_tools_and_back() {
     let miner = post(|Json(payload): Json<Value>| async move {
         assert_eq!(payload["tools"][0]["function"]["name"], "weather");
         assert_eq!(

@@ -94,7 +94,7 @@ async fn messages_are_complete_or_streamed() {
 }
 
 #[tokio::test]
-async fn tools_are_used_and_their_results_reach_the_miner() {
+async fn tools_calls_and_results_are_converted_both_ways() {
     let miner = post(|Json(payload): Json<Value>| async move {
         if payload["messages"].as_array().unwrap().len() == 1 {
             let function = json!({"name": "weather", "parameters": {"type": "object"}});
@@ -154,7 +154,7 @@ async fn tools_are_used_and_their_results_reach_the_miner() {
 
 /// Each block has all of its deltas between its start and its stop, as Anthropic's clients expect.
 #[tokio::test]
-async fn mixed_fragments_of_calls_become_one_block_each() {
+async fn interleaved_call_fragments_become_one_block_each() {
     let call = |index: u64, name: &str, arguments: &str| {
         let function = json!({"name": name, "arguments": arguments});
         chunk(
@@ -275,7 +275,7 @@ async fn ask(gateway: &TestGateway, key: &str, body: &Value) -> Response {
 }
 
 #[tokio::test]
-async fn key_and_errors_have_anthropics_format() {
+async fn key_header_and_errors_have_the_anthropic_format() {
     let gateway = start_gateway(vec![word()]).await;
     let key = gateway.key.as_str();
     assert_eq!(ask(&gateway, key, &question(&json!({}))).await.status(), StatusCode::OK);

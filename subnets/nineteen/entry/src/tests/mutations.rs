@@ -55,8 +55,8 @@ fn check(status: StatusCode, body: &str, mutation: &Mutation) {
     assert!(error["error"]["message"].is_string(), "{body}\n{mutation}");
 }
 
-/// Sends the requests of a client, and changed ones.
-async fn send_changed_requests(client: &str) {
+/// Sends the recorded requests of a client, and mutated copies of them.
+async fn send_mutated_requests(client: &str) {
     let (requests, gateway) = (recorded_requests(client), start_gateway().await);
     let mut answers = 0;
     for request in &requests {
@@ -92,35 +92,35 @@ async fn send_changed_requests(client: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_requests_of_openais_python_client_are_answered_or_refused() {
-    send_changed_requests("openai-python").await;
+    send_mutated_requests("openai-python").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_requests_of_openais_node_client_are_answered_or_refused() {
-    send_changed_requests("openai-node").await;
+    send_mutated_requests("openai-node").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_requests_of_anthropics_client_are_answered_or_refused() {
-    send_changed_requests("anthropic").await;
+    send_mutated_requests("anthropic").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_requests_of_litellm_are_answered_or_refused() {
-    send_changed_requests("litellm").await;
+    send_mutated_requests("litellm").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_requests_of_langchain_are_answered_or_refused() {
-    send_changed_requests("langchain").await;
+    send_mutated_requests("langchain").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_requests_of_llm_are_answered_or_refused() {
-    send_changed_requests("llm").await;
+    send_mutated_requests("llm").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mutated_requests_of_the_ai_sdk_are_answered_or_refused() {
-    send_changed_requests("ai-sdk").await;
+    send_mutated_requests("ai-sdk").await;
 }

@@ -288,7 +288,7 @@ fn schemathesis_settings() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn openapi_document_describes_the_routes() {
+async fn routes_conform_to_the_openapi_document() {
     let Some(peer) = peer_directory("schemathesis") else { return };
     let served = ServedGateway::start().await;
     let folder = tempfile::tempdir().unwrap();

@@ -80,7 +80,7 @@ fn every_field_changes_the_image() {
 
 /// An honest miner may send JPEG files.
 #[test]
-fn recompressed_image_is_the_same() {
+fn recompressed_image_has_full_quality() {
     for seed in 7..11 {
         let mut payload = text_to_image();
         payload["seed"] = seed.into();

@@ -132,14 +132,14 @@ fn tools() -> Vec<Field> {
     ]
 }
 
-fn image(extra_fields: impl IntoIterator<Item = Field>) -> Vec<Field> {
+fn image(optional_fields: impl IntoIterator<Item = Field>) -> Vec<Field> {
     let fields = [
         ("negative_prompt", of_type(Type::String).max_length(Some(32_000)).into()),
         ("steps", integer(5.0, 49.0)),
         ("cfg_scale", number(1.5, 12.0)),
         ("seed", of_type(Type::Integer).into()),
     ];
-    fields.into_iter().chain(extra_fields).collect()
+    fields.into_iter().chain(optional_fields).collect()
 }
 
 /// Returns the optional fields of OpenAI's image routes.
@@ -170,13 +170,13 @@ fn image_edit(prompt: Field) -> ObjectBuilder {
         let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
         (name, of_type(Type::String).format(Some(binary)).into())
     };
-    let extra_fields =
+    let optional_fields =
         [file("mask"), ("model", nonempty_string()), ("image_strength", number(0.1, 1.0))];
-    let extra_fields = extra_fields
+    let optional_fields = optional_fields
         .into_iter()
         .chain([("input_fidelity", one_of(&["low"]))])
         .chain(image(openai_images()));
-    object([file("image"), prompt], extra_fields)
+    object([file("image"), prompt], optional_fields)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
@@ -195,15 +195,14 @@ fn object_of_type(name: &str) -> RefOr<Schema> {
 }
 
 /// Returns the schema of an object with a URL of an image, which may have further fields.
-fn image_url(extra_fields: impl IntoIterator<Item = Field>) -> ObjectBuilder {
+fn image_url(optional_fields: impl IntoIterator<Item = Field>) -> ObjectBuilder {
     let url = any_of([pattern(DATA_URL, None), pattern("^https://", None)]);
-    object([("url", url)], extra_fields)
+    object([("url", url)], optional_fields)
         .additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
 /// Returns the schema of a chat message: with content, with tool calls, or with a function call or
-/// its result. Only tasks with
-/// `image_tokens` accept images.
+/// its result. Only tasks with `image_tokens` accept images.
 fn message() -> RefOr<Schema> {
     let detail = ("detail", one_of(&["auto", "low", "high"]));
     let image =
@@ -405,7 +404,7 @@ fn chat(model: Field) -> RefOr<Schema> {
 }
 
 fn completion(model: Field) -> RefOr<Schema> {
-    let extra_fields =
+    let optional_fields =
         [("logprobs", integer(0.0, 5.0)), ("best_of", integer(1.0, 128.0)), ("echo", flag())];
     let prompt = ("prompt", any_of([string(), list(string(), 1, 128)]));
     let false_or_null = || any_of([constant(false.into()), null()]);
@@ -420,7 +419,7 @@ fn completion(model: Field) -> RefOr<Schema> {
         ]),
     ]);
     with_conditions(
-        request([model, prompt], sampling().into_iter().chain(extra_fields)),
+        request([model, prompt], sampling().into_iter().chain(optional_fields)),
         conditions,
     )
 }

@@ -105,7 +105,7 @@ impl ReceivedAnswer {
             Event::Text(chunk) => chunk,
             Event::Object(value) => {
                 let mut chunk = Chunk::from_stream(value)?;
-                self.call_numbers.write(&mut chunk);
+                self.call_numbers.write_indices(&mut chunk);
                 chunk
             }
         };

@@ -24,9 +24,9 @@ const UNKNOWN_DURATION: f64 = 1.0;
 /// Weight of the latest request in the average duration.
 const NEWEST_WEIGHT: f64 = 0.1;
 /// Maximum lead of a key's service over that of another key, in average durations for each request
-/// in flight. Requests that take longer than the average make leads of a few durations; much larger
-/// ones come from slots that the other key could not use, and would let it starve this one for as
-/// long.
+/// in flight. Requests that take longer than the average make leads of a few durations. Much larger
+/// leads come from slots that the other key could not use; while it caught up, it would starve this
+/// one.
 const MAX_LEAD: f64 = 4.0;
 
 /// A queued request.
@@ -57,7 +57,7 @@ pub(super) struct FairQueue {
     /// Loads of the API keys that have requests, queued or in flight.
     keys: HashMap<Arc<str>, KeyLoad>,
     /// Average time that an answered request is in flight, in seconds.
-    duration: f64,
+    average_duration: f64,
     rates: HashMap<TaskName, StartRate>,
 }
 
@@ -97,7 +97,7 @@ impl Default for FairQueue {
             lengths: HashMap::new(),
             bytes: 0,
             keys: HashMap::new(),
-            duration: UNKNOWN_DURATION,
+            average_duration: UNKNOWN_DURATION,
             rates: HashMap::new(),
         }
     }
@@ -148,7 +148,7 @@ impl FairQueue {
     fn limit_services(&mut self, now: f64) {
         let Some(minimum) = self.least_service(None, now) else { return };
         let running: usize = self.keys.values().map(KeyLoad::running).sum();
-        let maximum = minimum + MAX_LEAD * self.duration * running.max(1) as f64;
+        let maximum = minimum + MAX_LEAD * self.average_duration * running.max(1) as f64;
         for load in self.keys.values_mut().filter(|load| load.is_queued()) {
             load.limit_service(maximum, now);
         }
@@ -180,19 +180,21 @@ impl FairQueue {
     }
 
     /// Returns the arrival of the request that is next to get a slot at `now`, without those of the
-    /// tasks in `full` and those in `skipped`: the oldest one of the key that has had the least
-    /// service for its weight.
+    /// tasks in `full_tasks` and those in `skipped`: the oldest one of the key that has had the
+    /// least service for its weight.
     pub(super) fn next(
         &self,
-        full: &HashSet<TaskName>,
+        full_tasks: &HashSet<TaskName>,
         skipped: &HashSet<u64>,
         now: f64,
     ) -> Option<u64> {
         let eligible = self.requests.iter().filter(|(arrival, request)| {
-            !skipped.contains(arrival) && (full.is_empty() || !full.contains(&request.task))
+            !skipped.contains(arrival)
+                && (full_tasks.is_empty() || !full_tasks.contains(&request.task))
         });
-        let order =
-            |key: &Arc<str>| self.keys.get(key).map_or(0.0, |load| load.order(self.duration, now));
+        let order = |key: &Arc<str>| {
+            self.keys.get(key).map_or(0.0, |load| load.order(self.average_duration, now))
+        };
         let ordered = eligible.map(|(arrival, request)| (order(&request.key), *arrival));
         let first =
             ordered.min_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
@@ -281,14 +283,14 @@ impl FairQueue {
     /// earlier.
     pub(super) fn end(&mut self, key: &Arc<str>, answered: Option<f64>, now: f64) {
         if let Some(seconds) = answered {
-            self.duration += NEWEST_WEIGHT * (seconds - self.duration);
+            self.average_duration += NEWEST_WEIGHT * (seconds - self.average_duration);
         }
         self.change(key, |load| load.end(now));
     }
 
     /// Estimates the time until a new request for a task would get a slot, from the length of the
     /// queue and the rate.
-    pub(super) fn estimate(&self, task: &TaskName, now: f64) -> Duration {
+    pub(super) fn estimate_wait(&self, task: &TaskName, now: f64) -> Duration {
         let Some(rate) = self.rates.get(task).and_then(|rate| rate.get(now)) else {
             return UNKNOWN_WAIT;
         };

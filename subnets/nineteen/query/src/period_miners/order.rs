@@ -10,7 +10,7 @@ use taonet_primitives::Hotkey;
 use super::{TaskMiner, TaskMiners};
 use crate::prefix::PromptPrefix;
 
-/// Contenders for an organic request, the first one to ask first.
+/// Contenders for an organic request, in the order in which to ask them.
 #[derive(Debug)]
 pub(crate) struct OrganicOrder<'a> {
     contenders: &'a [Arc<TaskMiner>],

@@ -53,7 +53,7 @@ impl Workers {
     pub async fn query(&self, request: Request) -> Result<RemoteAnswer, QueryError> {
         let start = Instant::now();
         let task = request.task.clone();
-        let refused = |error: &(dyn std::error::Error + 'static)| {
+        let queue_failure = |error: &(dyn std::error::Error + 'static)| {
             tracing::warn!(error, "cannot queue a request");
             QueryError::NoWorker(task.clone())
         };
@@ -63,14 +63,14 @@ impl Workers {
             .client
             .subscribe(own_inbox.clone())
             .await
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| queue_failure(&error))?;
         if self.queue.publish(&own_inbox).await.is_err() {
             // After a restart of NATS, the stream is missing.
-            self.queue.stream().await.map_err(|error| refused(&error))?;
-            self.queue.publish(&own_inbox).await.map_err(|error| refused(&error))?;
+            self.queue.stream().await.map_err(|error| queue_failure(&error))?;
+            self.queue.publish(&own_inbox).await.map_err(|error| queue_failure(&error))?;
         }
         let job_request = serde_json::to_vec(&JobRequest::from_request(request))
-            .map_err(|error| refused(&error))?;
+            .map_err(|error| queue_failure(&error))?;
         let mut answer = RemoteAnswer {
             client: self.queue.client.clone(),
             own_inbox,

@@ -148,8 +148,8 @@ fn endless(
     })
 }
 
-/// No chunk is lost, however early it comes: the reference subscribes to the answer after the
-/// request is queued.
+/// No chunk is lost, however early it comes. The reference can lose chunks, because it queues the
+/// request before it subscribes to the answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_and_errors_cross_the_queue() {
     let Some(fixture) = start_queue().await else { return };

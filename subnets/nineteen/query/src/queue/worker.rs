@@ -121,7 +121,7 @@ impl Worker {
         if let Ok(extra_permits) = Arc::clone(&self.receive_slots).try_acquire_many_owned(free) {
             permits.merge(extra_permits);
         }
-        let mut batch = match self.querier.free() {
+        let mut batch = match self.querier.free_permits() {
             0 => {
                 sleep(BUSY_PAUSE).await;
                 with_timeout(consumer.fetch().max_messages(permits.num_permits()).messages())

@@ -77,7 +77,7 @@ async fn poison_prompt_does_not_lower_the_limit() {
 /// Status 429 means that the miner is busy: it is not a failed attempt, and the request waits for a
 /// miner again.
 #[tokio::test]
-async fn rate_limited_request_waits_for_any_number_of_miners() {
+async fn rate_limits_do_not_exhaust_the_attempts() {
     let handlers = scripted_handlers(6, |call| async move {
         if call < 6 {
             StatusCode::TOO_MANY_REQUESTS.into_response()
@@ -87,7 +87,7 @@ async fn rate_limited_request_waits_for_any_number_of_miners() {
     });
     let test_market = market(with_slots(handlers, 1), QueueSettings::default()).await;
     assert_eq!(buy(test_market.querier.clone(), "a").await, Ok("a"));
-    // The miners have refused a request that they had announced to accept.
+    // The miners have rejected a request within their announced limit, so the rejections count.
     let limited: f64 =
         test_market.contenders.iter().map(|contender| contender.counts().requests_429).sum();
     assert_eq!(limited, 6.0);
@@ -129,7 +129,7 @@ async fn rate_limited_request_returns_to_a_full_queue() {
 
 /// A request has at most five failed attempts, the hedged one included.
 #[tokio::test]
-async fn hedged_attempt_counts_as_attempt() {
+async fn hedged_attempt_counts_towards_the_limit() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
     let handlers = scripted_handlers(8, move |call| {
@@ -176,7 +176,6 @@ async fn attempts_do_not_shorten_the_wait_in_the_queue() {
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok("a"), Ok("b")));
 }
 
-/// One deadline covers all attempts of a request.
 #[tokio::test]
 async fn total_deadline_covers_all_attempts() {
     let handlers = (0..5).map(|_| stall_after(vec![(5_000, chunk("late"))])).collect();

@@ -254,7 +254,7 @@ async fn timeout_with_unusual_options_counts_only_if_another_miner_answers() {
 
 /// A server that fails at requests which another miner answers is at fault.
 #[tokio::test]
-async fn broken_server_among_others_counts_as_failure() {
+async fn failure_counts_if_another_miner_answers() {
     let test_market =
         test_market(vec![refusing(500), respond_with(chunk("a"))], QueryDeadlines::default()).await;
     for _ in 0..100 {

@@ -57,13 +57,13 @@ async fn market(miners: usize) -> TestMarket {
 }
 
 #[tokio::test]
-async fn common_prefixes_go_to_one_miner_and_replace_no_synthetic_requests() {
+async fn requests_with_a_common_prefix_go_to_one_miner() {
     let mut test_market = market(4).await;
     test_market.querier.set_prefix_affinity(true);
     let request = request_with_clear_favourite(&test_market.contenders);
     let (maximum, replaced, samples) = send_requests(&mut test_market, &request).await;
-    // About 2 of the requests are sent as without affinity; these are sampled. Of the others, some
-    // may be.
+    // About 2 of the requests ignore the affinity; these are sampled, and so may be some of the
+    // others.
     assert!(
         replaced < 10 && replaced <= samples,
         "{replaced} replaced synthetic requests, {samples} samples"
@@ -147,11 +147,11 @@ async fn prefix_affinity_ends_at_too_many_requests_in_flight() {
     for _ in 0..11 {
         preferred.enter(0.0).unwrap();
     }
-    let mut still = order();
-    assert!(still.is_by_prefix && Arc::ptr_eq(still.next().unwrap(), &preferred));
-    // Its share is a third: 4 requests, and two thirds of those in flight.
+    let mut affine_order = order();
+    assert!(affine_order.is_by_prefix && Arc::ptr_eq(affine_order.next().unwrap(), &preferred));
+    // With a share of a third, the limit is 4 plus two thirds of all requests in flight.
     preferred.enter(0.0).unwrap();
     preferred.enter(0.0).unwrap();
-    let random = order();
-    assert!(!random.is_by_prefix && random.is_sampled && random.count() == 3);
+    let random_order = order();
+    assert!(!random_order.is_by_prefix && random_order.is_sampled && random_order.count() == 3);
 }

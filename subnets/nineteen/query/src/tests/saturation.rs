@@ -92,17 +92,17 @@ async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
 /// The limit of a miner that announces none grows to its capacity while requests are queued, and
 /// the rate limits of the requests beyond it do not count.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn unannounced_limit_grows_to_the_capacity_without_loss() {
-    limit_grows_to_the_capacity_without_loss(None).await;
+async fn unannounced_limit_grows_to_the_capacity_without_counted_failures() {
+    limit_grows_to_the_capacity_without_counted_failures(None).await;
 }
 
-/// So does the limit of a miner that announces one request to a validator with little stake.
+/// A miner announces one request to a validator with little stake, and accepts more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn announced_limit_grows_to_the_capacity_without_loss() {
-    limit_grows_to_the_capacity_without_loss(Some(1)).await;
+async fn announced_limit_grows_to_the_capacity_without_counted_failures() {
+    limit_grows_to_the_capacity_without_counted_failures(Some(1)).await;
 }
 
-async fn limit_grows_to_the_capacity_without_loss(announced: Option<usize>) {
+async fn limit_grows_to_the_capacity_without_counted_failures(announced: Option<usize>) {
     let (served, stops) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let miner = rate_limiting_handler(40, Duration::from_millis(20), &served);
     let test_market = market(vec![(miner, announced)], QueueSettings::default()).await;
@@ -231,10 +231,10 @@ async fn saturating_keys_get_answers_in_proportion_to_their_weights() {
     assert!((2.4..3.7).contains(&ratio), "{answers:?}");
 }
 
-/// A full queue rejects requests of the key with the most requests, and estimates when a retry
-/// makes sense.
+/// The busiest key is the one with the most queued requests. The error estimates when a retry makes
+/// sense.
 #[tokio::test]
-async fn full_queue_rejects_the_longest_key() {
+async fn full_queue_rejects_the_busiest_key() {
     let gate = Arc::new(Semaphore::new(0));
     let settings = QueueSettings { length: 3, ..QueueSettings::default() };
     let test_market = market(vec![(gated_handler(&gate), Some(1))], settings).await;
@@ -261,7 +261,7 @@ async fn full_queue_rejects_the_longest_key() {
 }
 
 #[tokio::test]
-async fn queued_request_fails_at_its_deadline_or_leaves() {
+async fn expired_or_cancelled_request_leaves_the_queue() {
     let gate = Arc::new(Semaphore::new(0));
     let settings = QueueSettings { wait: Duration::from_millis(300), ..QueueSettings::default() };
     let test_market = market(vec![(gated_handler(&gate), Some(1))], settings).await;
@@ -344,7 +344,7 @@ async fn queued_request_fails_once_no_miner_is_left() {
     first.await.unwrap().unwrap();
 }
 
-/// A collected answer that breaks off at one miner is that of another miner, complete.
+/// The buyer gets the complete answer of another miner.
 #[tokio::test]
 async fn collected_answer_that_breaks_off_fails_over() {
     let deadlines = QueryDeadlines { first_chunk: None, ..short_deadlines() };
@@ -371,9 +371,9 @@ async fn collected_answer_that_breaks_off_fails_over() {
     assert!(test_market.contenders.iter().all(|contender| contender.running() == 0));
 }
 
-/// Large requests fill the queue as well as many.
+/// The queue is limited by bytes as well as by requests.
 #[tokio::test]
-async fn queue_full_of_large_requests_rejects_the_largest_key() {
+async fn large_requests_fill_the_queue() {
     let gate = Arc::new(Semaphore::new(0));
     let settings = QueueSettings { bytes: 300_000, ..QueueSettings::default() };
     let test_market = market(vec![(gated_handler(&gate), Some(1))], settings).await;

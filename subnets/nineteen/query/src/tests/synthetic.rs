@@ -87,7 +87,7 @@ async fn synthetic_request_is_sent_to_a_saturated_miner() {
     }
 }
 
-/// So it does while the miner's limit grows: it is not behind all queued requests.
+/// The synthetic request does not wait behind all queued requests.
 #[tokio::test]
 async fn synthetic_request_is_sent_to_a_saturated_miner_with_a_growing_limit() {
     let gate = Arc::new(Semaphore::new(0));

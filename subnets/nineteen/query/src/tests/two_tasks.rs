@@ -87,7 +87,7 @@ async fn key_has_one_share_of_all_tasks() {
     assert_eq!(order.iter().position(|key| *key == "one"), Some(2), "{order:?}");
 }
 
-/// So they do while the miner's limit grows.
+/// The miner accepts probes, so that its limit grows.
 #[tokio::test]
 async fn key_has_one_share_of_all_tasks_with_a_growing_limit() {
     let gate = Arc::new(Semaphore::new(0));

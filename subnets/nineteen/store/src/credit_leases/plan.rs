@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reserve_is_refilled_while_requests_use_it() {
+    fn reserve_is_refilled_while_requests_use_it() {
         let settle = |free: i64, available, budget| {
             let mut plan = Plan {
                 refill: Some(DAY.to_owned()),
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_lease_charges_nothing() {
+    fn lost_lease_charges_nothing() {
         let mut plan = Plan {
             pending_holds: vec![pending_hold(5)],
             pending_charges: vec![pending_charge(10, 4), pending_charge(10, 0)],
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_charge_with_an_unknown_outcome_is_not_repeated() {
+    fn charge_with_unknown_outcome_is_not_repeated() {
         let mut plan = Plan {
             pending_charges: vec![pending_charge(10, 4), pending_charge(10, 3)],
             ..Plan::default()
@@ -467,9 +467,9 @@ mod tests {
             prop_assert!(i128::from(settled.lease) >= i128::from(running) + granted);
         }
 
-        /// Credits are neither created nor lost, and the lease covers all holds.
+        /// Credits are neither created nor lost.
         #[test]
-        fn leases_cover_holds(
+        fn settled_lease_covers_all_holds(
             hold_amounts in prop::collection::vec(0..2_000_i64, 0..5),
             charges in prop::collection::vec((0..2_000_i64, 0..3_000_i64), 0..5),
             (running, free, reserve) in (0..5_000_i64, 0..5_000_i64, 0..2_000_i64),

@@ -43,7 +43,7 @@ fn transfers_of_a_process_have_successive_nonnegative_ids() {
 }
 
 #[test]
-fn a_failed_charge_keeps_its_transfer() {
+fn failed_charge_is_retried_with_the_same_transfer_id() {
     let (mut state, mut lease) = (State::default(), Lease::new(0));
     (lease.amount, lease.held) = (10, 10);
     state.leases.insert("k".to_owned(), lease);
@@ -107,7 +107,7 @@ fn requests_of_two_days_are_in_two_plans() {
 }
 
 #[test]
-fn hold_rereads_budgets_after_a_second_or_when_exceeded() {
+fn lease_grants_holds_only_within_fresh_budgets() {
     let lease = |is_over_budget, written| Lease {
         amount: 10,
         is_over_budget,

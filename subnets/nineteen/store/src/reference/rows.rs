@@ -284,7 +284,7 @@ async fn recent_rows(
     let since_ms = terms.now_ms.saturating_sub(MAX_AGE_MS);
     let rows = query_rows(transaction, table, statement(select).bind(since_ms)).await?;
     let old = query_number(transaction, table, statement(count_old).bind(since_ms)).await?;
-    left_out.count(table, time, OLD, old);
+    left_out.add_counted(table, time, OLD, old);
     let total = count(&rows).saturating_add(old);
     Ok((rows, total))
 }

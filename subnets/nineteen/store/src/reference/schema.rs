@@ -107,7 +107,7 @@ pub(super) const IMPORTED: [Table; 4] = [
     },
 ];
 
-/// Tables of which no row is imported: name, number of rows, reason.
+/// Tables of which no row is imported: name, query for the number of rows, reason.
 pub(super) const NOT_IMPORTED: [(&str, &str, &str); 7] = [
     (
         "contenders",

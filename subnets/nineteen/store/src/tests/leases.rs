@@ -110,7 +110,7 @@ pub(super) async fn pending_hold_ends_pause_of_writer(location: DatabaseLocation
 }
 
 /// A transaction has the budgets of one day: that of a later day follows without another request.
-pub(super) async fn concurrent_requests_of_two_days_are_granted(location: DatabaseLocation) {
+pub(super) async fn concurrent_requests_of_several_days_are_granted(location: DatabaseLocation) {
     let store = location.open().await;
     let key = create_key_with(&store, 1, 100).await;
     for round in 0..3 {
@@ -133,7 +133,7 @@ pub(super) async fn concurrent_requests_of_two_days_are_granted(location: Databa
 
 /// The transaction fails after it has computed the charges, as if the response to its commit had
 /// been lost.
-pub(super) async fn charge_is_retried_after_database_recovery(location: DatabaseLocation) {
+pub(super) async fn failed_charge_can_be_retried_after_recovery(location: DatabaseLocation) {
     let store = location.open().await;
     let key = create_key_with(&store, 1, 100).await;
     for request in ["a", "b"] {
@@ -199,7 +199,7 @@ pub(super) async fn running_requests_are_not_abandoned(location: DatabaseLocatio
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn a_reserve_serves_further_requests_and_is_returned(location: DatabaseLocation) {
+pub(super) async fn reserve_serves_further_requests_and_is_returned(location: DatabaseLocation) {
     let (store, other) = (location.open().await, location.open().await);
     let key = create_key_with(&store, 1, 64_100).await;
     store.hold(&key, "0", 100, DAY, 0).await.unwrap().unwrap();
@@ -249,7 +249,7 @@ pub(super) async fn a_reserve_serves_further_requests_and_is_returned(location: 
 }
 
 /// A thousand requests of one key, 64 at a time, need a handful of leases.
-pub(super) async fn a_busy_key_needs_few_leases(location: DatabaseLocation) {
+pub(super) async fn busy_key_needs_few_leases(location: DatabaseLocation) {
     let store = location.open().await;
     let key = create_key_with(&store, 1, 10_000_000).await;
     let callers: Vec<_> = (0..64)
@@ -277,7 +277,7 @@ pub(super) async fn a_busy_key_needs_few_leases(location: DatabaseLocation) {
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn a_killed_process_loses_no_credits(location: DatabaseLocation) {
+pub(super) async fn killed_process_loses_no_credits(location: DatabaseLocation) {
     let (killed, store) = (location.open().await, location.open().await);
     let key = create_key_with(&store, 1, 10_000).await;
     killed.hold(&key, "lost", 10, DAY, 1_000).await.unwrap().unwrap();

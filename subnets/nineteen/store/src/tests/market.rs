@@ -35,8 +35,8 @@ fn neurons(uris: &[&str]) -> Vec<(Uid, Hotkey)> {
     (0..).map(Uid).zip(uris.iter().map(|uri| hotkey(uri))).collect()
 }
 
-/// Session keys survive a refresh of the list of miners: the reference deletes them, and has no
-/// miners to query until the next handshakes.
+/// The reference deletes session keys when it refreshes the list of miners, and has no miners to
+/// query until the next handshakes.
 pub(super) async fn session_keys_survive_refresh_of_nodes(location: DatabaseLocation) {
     let store = location.open().await;
     let (alice, bob) = (peer("//Alice", 1), peer("//Bob", 2));
@@ -165,7 +165,7 @@ pub(super) async fn neurons_of_an_earlier_release_are_refreshed_at_once(
     assert_eq!(store.registered(600).await.unwrap(), ["//Bob", "//Alice"].map(hotkey));
 }
 
-pub(super) async fn a_period_is_counted_once(location: DatabaseLocation) {
+pub(super) async fn parts_of_a_period_are_counted_once(location: DatabaseLocation) {
     let store = location.open().await;
     let unannounced = NewContender { concurrency: None, ..offer("//Bob", "a") };
     let offers = [offer("//Alice", "a"), unannounced, offer("//Alice", "b")];

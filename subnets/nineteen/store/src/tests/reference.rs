@@ -87,7 +87,7 @@ const KEYS: &str = r"
     (' ', 'blank', 1, 60, '2026-10-05 12:00:00')";
 
 #[tokio::test]
-async fn api_keys_of_the_reference_work_with_their_limits_and_balances() {
+async fn reference_api_keys_are_imported_with_limits_and_balances() {
     let Some(server) = Postgres::start() else { return };
     let reference = Reference::create(&server, &[KEYS]).await;
     // Keys that were restored twice.

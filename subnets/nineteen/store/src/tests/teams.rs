@@ -219,7 +219,7 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(
     let (store, operator) = (location.open().await, location.open().await);
     store.create_team("wide", None, None).await.unwrap();
     store.create_team("narrow", None, Some(15)).await.unwrap();
-    for (number, narrowing) in
+    for (number, reduction) in
         [BudgetReduction::KeyBudget, BudgetReduction::TeamBudget, BudgetReduction::OtherTeam]
             .iter()
             .enumerate()
@@ -239,7 +239,7 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(
             .find(|team| team.name == "wide")
             .unwrap()
             .spent_in_day;
-        let scope = match narrowing {
+        let scope = match reduction {
             BudgetReduction::KeyBudget => {
                 let terms = KeyTerms { daily_budget: Some(15), ..terms };
                 assert!(operator.update_key(&key, &terms).await.unwrap());
@@ -262,9 +262,9 @@ pub(super) async fn reserve_is_returned_once_it_exceeds_a_changed_budget(
         assert_eq!(
             store.hold(&key, &request(2), 2, DAY, 0).await.unwrap(),
             refused,
-            "{narrowing:?}"
+            "{reduction:?}"
         );
-        assert_eq!(store.leases.free(&key), 0, "{narrowing:?}");
+        assert_eq!(store.leases.free(&key), 0, "{reduction:?}");
         assert_eq!(store.hold(&key, &request(3), 1, DAY, 0).await.unwrap(), Ok(()));
         for index in [1, 3] {
             assert_eq!(store.charge(&request(index), &usage(DAY, 0), 0).await.unwrap(), Some(0));

@@ -35,13 +35,13 @@ fn transfer(block: u32, event: u32, to: AccountId, rao: u64) -> Transfer {
 }
 
 /// Opens the database with top-ups after block 10, at 100 rao per credit.
-async fn enabled(location: &DatabaseLocation) -> Store {
+async fn open_with_topups(location: &DatabaseLocation) -> Store {
     let store = location.open().await;
     store.enable_topups(topup_terms(100), GENESIS, block_of(10)).await.unwrap();
     store
 }
 
-async fn key(store: &Store, byte: u8) -> (String, AccountId) {
+async fn create_key(store: &Store, byte: u8) -> (String, AccountId) {
     let id = store.create_key(&terms(None), &[byte; 40], 0).await.unwrap().id;
     let address = store.deposit_address(&id).await.unwrap().unwrap().address;
     (id, address)
@@ -55,8 +55,8 @@ pub(super) async fn each_key_has_one_deposit_address(location: DatabaseLocation)
     let store = location.open().await;
     let first = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     assert!(matches!(store.deposit_address(&first).await, Err(StoreError::TopUpsDisabled)));
-    let store = enabled(&location).await;
-    let (second, address) = key(&store, 2).await;
+    let store = open_with_topups(&location).await;
+    let (second, address) = create_key(&store, 2).await;
     assert_eq!((&first[..4], &second[..4]), ("0101", "0202"));
     assert_eq!(address, OPERATOR.derivative(0x0202));
     assert_eq!(
@@ -85,7 +85,7 @@ pub(super) async fn each_key_has_one_deposit_address(location: DatabaseLocation)
 }
 
 pub(super) async fn concurrent_keys_get_different_deposit_addresses(location: DatabaseLocation) {
-    let stores = [enabled(&location).await, location.open().await];
+    let stores = [open_with_topups(&location).await, location.open().await];
     let mut ids = Vec::new();
     for byte in 1..=10 {
         ids.push(stores[0].create_key(&terms(None), &[byte; 40], 0).await.unwrap().id);
@@ -113,7 +113,7 @@ pub(super) async fn concurrent_keys_get_different_deposit_addresses(location: Da
 pub(super) async fn keys_with_the_same_prefix_get_different_deposit_addresses(
     location: DatabaseLocation,
 ) {
-    let store = enabled(&location).await;
+    let store = open_with_topups(&location).await;
     let mut indices = Vec::new();
     for byte in 0..3 {
         let mut random = [byte; 40];
@@ -126,18 +126,18 @@ pub(super) async fn keys_with_the_same_prefix_get_different_deposit_addresses(
 
 /// A restored, older database lacks a key whose buyer has sent TAO to its address.
 pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(location: DatabaseLocation) {
-    let store = enabled(&location).await;
+    let store = open_with_topups(&location).await;
     let lost = OPERATOR.derivative(0x0101);
     let transfers = [transfer(11, 0, lost, 1_000), transfer(11, 1, OPERATOR, 1_000)];
     let deposits =
         store.record_transfers(hash(10), block_of(11), &transfers, 0).await.unwrap().unwrap();
     assert!(deposits.iter().all(|deposit| deposit.key_id.is_none()), "{deposits:?}");
-    let (id, address) = key(&store, 1).await;
+    let (id, address) = create_key(&store, 1).await;
     assert_eq!(address, OPERATOR.derivative(0x0102));
     let collectable = async || store.collectable_addresses(OPERATOR).await.unwrap();
     assert_eq!(collectable().await, [(0x0102, address), (0x0101, lost)]);
     assert!(store.assign_deposit(hash(11), 0, &id, 1).await.unwrap().is_some());
-    assert_eq!(key(&store, 2).await.1, OPERATOR.derivative(0x0202));
+    assert_eq!(create_key(&store, 2).await.1, OPERATOR.derivative(0x0202));
     assert_eq!(
         collectable().await,
         [(0x0102, address), (0x0202, OPERATOR.derivative(0x0202)), (0x0101, lost)]
@@ -146,8 +146,9 @@ pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(location: 
 }
 
 pub(super) async fn transfers_are_credited_once(location: DatabaseLocation) {
-    let store = enabled(&location).await;
-    let ((buyer, address), (other, other_address)) = (key(&store, 1).await, key(&store, 2).await);
+    let store = open_with_topups(&location).await;
+    let ((buyer, address), (other, other_address)) =
+        (create_key(&store, 1).await, create_key(&store, 2).await);
     let transfers = [
         transfer(11, 3, address, 1_099),
         transfer(12, 3, other_address, 99),
@@ -158,7 +159,7 @@ pub(super) async fn transfers_are_credited_once(location: DatabaseLocation) {
     let credits: Vec<_> = deposits.iter().map(|deposit| deposit.credits).collect();
     assert_eq!(credits, [10, 1], "a transfer worth no credit is left out");
     assert_eq!((balance(&store, &buyer).await, balance(&store, &other).await), (11, 0));
-    // A process that has not noticed records nothing.
+    // A process that starts at an older block records nothing.
     assert_eq!(store.record_transfers(hash(10), block_of(12), &transfers, 78).await.unwrap(), None);
     assert_eq!(store.record_transfers(hash(11), block_of(12), &transfers, 78).await.unwrap(), None);
     // Nor is an event credited again.
@@ -191,8 +192,8 @@ pub(super) async fn transfers_are_credited_once(location: DatabaseLocation) {
     assert!(!store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn transfers_of_another_chain_are_refused(location: DatabaseLocation) {
-    let store = enabled(&location).await;
+pub(super) async fn topups_of_another_chain_are_refused(location: DatabaseLocation) {
+    let store = open_with_topups(&location).await;
     let other = BlockHash::from_bytes([3; 32]);
     let error = store.enable_topups(topup_terms(1), other, block_of(10)).await.unwrap_err();
     let StoreError::ChainMismatch { recorded, connected } = error else { panic!("{error:?}") };
@@ -205,8 +206,9 @@ pub(super) async fn transfers_of_another_chain_are_refused(location: DatabaseLoc
 }
 
 pub(super) async fn unattributed_transfers_are_assigned_once(location: DatabaseLocation) {
-    let store = enabled(&location).await;
-    let ((deleted_key, address), (buyer, _)) = (key(&store, 1).await, key(&store, 2).await);
+    let store = open_with_topups(&location).await;
+    let ((deleted_key, address), (buyer, _)) =
+        (create_key(&store, 1).await, create_key(&store, 2).await);
     assert!(store.revoke_key(&deleted_key, 1).await.unwrap());
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, OPERATOR, 2_000)];
     let deposits =
@@ -247,8 +249,8 @@ pub(super) async fn unattributed_transfers_are_assigned_once(location: DatabaseL
 }
 
 pub(super) async fn credits_above_the_limit_await_the_operator(location: DatabaseLocation) {
-    let store = enabled(&location).await;
-    let (buyer, address) = key(&store, 1).await;
+    let store = open_with_topups(&location).await;
+    let (buyer, address) = create_key(&store, 1).await;
     store.grant(&buyer, MAX_CREDITS - 5, "test", 0).await.unwrap();
     let transfers = [
         transfer(11, 0, address, 600),
@@ -271,8 +273,9 @@ pub(super) async fn credits_above_the_limit_await_the_operator(location: Databas
 }
 
 pub(super) async fn transfers_to_inactive_keys_await_the_operator(location: DatabaseLocation) {
-    let store = enabled(&location).await;
-    let ((expiring, address), (other, _)) = (key(&store, 1).await, key(&store, 2).await);
+    let store = open_with_topups(&location).await;
+    let ((expiring, address), (other, _)) =
+        (create_key(&store, 1).await, create_key(&store, 2).await);
     let expires = KeyTerms { expires_ms: Some(50), ..terms(None) };
     assert!(store.update_key(&expiring, &expires).await.unwrap());
     let record = async |before: u32, now_ms| {
@@ -304,8 +307,8 @@ pub(super) async fn transfers_to_inactive_keys_await_the_operator(location: Data
 }
 
 pub(super) async fn disabled_topups_record_nothing(location: DatabaseLocation) {
-    let store = enabled(&location).await;
-    let (_, address) = key(&store, 1).await;
+    let store = open_with_topups(&location).await;
+    let (_, address) = create_key(&store, 1).await;
     store.disable_topups().await.unwrap();
     let transfers = [transfer(11, 0, address, 1_000)];
     assert_eq!(store.record_transfers(hash(10), block_of(11), &transfers, 0).await.unwrap(), None);
@@ -313,8 +316,8 @@ pub(super) async fn disabled_topups_record_nothing(location: DatabaseLocation) {
 }
 
 pub(super) async fn deposits_are_listed_in_pages(location: DatabaseLocation) {
-    let store = enabled(&location).await;
-    let (buyer, address) = key(&store, 1).await;
+    let store = open_with_topups(&location).await;
+    let (buyer, address) = create_key(&store, 1).await;
     let transfers: Vec<_> =
         (0..5).map(|index| transfer(11 + index / 2, index, address, 100)).collect();
     store.record_transfers(hash(10), block_of(13), &transfers, 0).await.unwrap().unwrap();
@@ -329,11 +332,11 @@ pub(super) async fn deposits_are_listed_in_pages(location: DatabaseLocation) {
     assert!(page(Some((11, 0))).await.is_empty());
 }
 
-pub(super) async fn accounts_are_looked_up(location: DatabaseLocation) {
-    let store = enabled(&location).await;
+pub(super) async fn deposit_addresses_are_found_among_accounts(location: DatabaseLocation) {
+    let store = open_with_topups(&location).await;
     let mut expected = std::collections::HashSet::new();
     for byte in 1..=20 {
-        expected.insert(key(&store, byte).await.1);
+        expected.insert(create_key(&store, byte).await.1);
     }
     let others = (0..50).map(|byte| AccountId::from_bytes([byte; 32]));
     let addresses =
@@ -347,8 +350,9 @@ pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(
     location: DatabaseLocation,
 ) {
     const DECEMBER: i64 = 1_796_083_200_000;
-    let store = enabled(&location).await;
-    let ((buyer, address), (deleted_key, lost)) = (key(&store, 1).await, key(&store, 2).await);
+    let store = open_with_topups(&location).await;
+    let ((buyer, address), (deleted_key, lost)) =
+        (create_key(&store, 1).await, create_key(&store, 2).await);
     store.revoke_key(&deleted_key, 0).await.unwrap();
     store.grant(&buyer, 7, "=secret", DECEMBER - 2_000).await.unwrap();
     let transfers = [transfer(11, 0, address, 1_000), transfer(11, 1, lost, 500)];
@@ -379,10 +383,10 @@ pub(super) async fn assigned_transfers_are_invoiced_when_they_are_credited(
 /// Two processes read the same 60 blocks, in parts of different lengths, while buyers spend and
 /// operators grant.
 pub(super) async fn concurrent_watchers_credit_once(location: DatabaseLocation) {
-    let stores = [enabled(&location).await, location.open().await];
+    let stores = [open_with_topups(&location).await, location.open().await];
     let (mut ids, mut addresses) = (Vec::new(), Vec::new());
     for byte in 1..=3 {
-        let (id, address) = key(&stores[0], byte).await;
+        let (id, address) = create_key(&stores[0], byte).await;
         ids.push(id);
         addresses.push(address);
     }

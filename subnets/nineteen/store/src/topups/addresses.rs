@@ -58,7 +58,7 @@ impl Store {
         rows.rows(&self.database).await?.iter().map(deposit_address).collect()
     }
 
-    /// Returns those of some accounts that are deposit addresses, also of earlier accounts of the
+    /// Returns which of some accounts are deposit addresses, also of earlier accounts of the
     /// operator.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Store {
         for chunk in accounts.chunks(MAX_ACCOUNTS_PER_QUERY) {
             let mut rows = statement(SELECT);
             for index in 0..MAX_ACCOUNTS_PER_QUERY {
-                // The last part is filled up with its last account.
+                // The last chunk is filled up with its last account.
                 rows = rows.bind(chunk.get(index).or(chunk.last()).cloned());
             }
             for row in rows.rows(&self.database).await? {

@@ -38,8 +38,8 @@ impl Store {
         rows.rows(&self.database).await?.iter().map(deposit).collect()
     }
 
-    /// Returns the transfers whose credits a key has received in a time, `from_ms..to_ms`, in the
-    /// order of these.
+    /// Returns the transfers whose credits a key has received in `from_ms..to_ms` (Unix time in
+    /// milliseconds), in the order in which it has received them.
     pub(crate) async fn deposits_credited(
         &self,
         key: &str,
@@ -59,8 +59,8 @@ impl Store {
             .collect()
     }
 
-    /// Returns the transfers with an event of a height, of which only a development chain can have
-    /// several.
+    /// Returns the transfers with an event in the blocks of a height. There is at most one, except
+    /// on a development chain.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.

@@ -107,7 +107,7 @@ async fn wrong_clock_of_the_validator_has_no_lasting_effect() {
 
 /// The handshake rejects keys that the miner's hotkey did not sign: the exchange uses plain HTTP.
 #[tokio::test]
-async fn unsigned_key_of_miner_is_rejected() {
+async fn key_not_signed_by_the_miner_is_rejected() {
     let clock = Arc::new(ManualClock::at(NOW));
     let bob = miner("//Bob", &clock).await;
     let shake_hands = async |trust, peer: &Peer| client(trust, &clock).handshake(peer).await;

@@ -145,7 +145,7 @@ fn training_without_rewards_changes_nothing() {
 }
 
 #[test]
-fn trained_gate_round_trips_and_foreign_ones_are_refused() {
+fn gate_round_trips_as_json_and_invalid_gate_is_refused() {
     let mut gate = Gate::new(3);
     gate.train(&EMBEDDINGS[0], &[(key(0), 1.0), (key(1), 0.0)], GateSettings::default());
     let read: Gate = serde_json::from_str(&serde_json::to_string(&gate).unwrap()).unwrap();

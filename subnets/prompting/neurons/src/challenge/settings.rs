@@ -27,8 +27,8 @@ pub struct ChallengeSettings {
 }
 
 impl Default for ChallengeSettings {
-    /// Returns the defaults: all miners are asked, the softmax has the temperature 1, requests have
-    /// 12 s.
+    /// Returns the defaults: all miners are asked, the softmax has the temperature 1, and requests
+    /// have a deadline of 12 s.
     fn default() -> Self {
         Self {
             base_prompt: "You are a helpful assistant. Answer the question truthfully, in one to three sentences."

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{CannedAnswers, HashedWords};
 
-const GOOD_MINER: u16 = 0;
+const GOOD: u16 = 0;
 const SHORT: u16 = 1;
 const PARROT: u16 = 2;
 const SILENT: u16 = 3;
@@ -18,7 +18,7 @@ fn hotkey(uid: u16) -> Hotkey {
 }
 
 fn neurons() -> Vec<Neuron> {
-    [GOOD_MINER, SHORT, PARROT, SILENT].map(|uid| Neuron::new(Uid(uid), hotkey(uid), None)).to_vec()
+    [GOOD, SHORT, PARROT, SILENT].map(|uid| Neuron::new(Uid(uid), hotkey(uid), None)).to_vec()
 }
 
 fn judge() -> Judge {
@@ -38,7 +38,7 @@ fn completion(uid: u16, request: &Prompting) -> Option<String> {
     let question = request.messages.last().unwrap();
     let answer = CannedAnswers::built_in().unwrap().answer(question).to_owned();
     match uid {
-        GOOD_MINER => Some(answer),
+        GOOD => Some(answer),
         SHORT => answer.split(' ').next_back().map(str::to_owned),
         PARROT => Some(question.clone()),
         _ => None,
@@ -80,8 +80,8 @@ async fn good_miner_earns_most_and_parrot_and_silent_miner_nothing() {
     let silent = &records[0].answers[usize::from(SILENT)];
     assert_eq!(silent.error.as_deref(), Some("status 502 Bad Gateway: no"));
     let weights = compute_weights(&records.iter().map(StepRecord::event).collect::<Vec<_>>(), 0.1);
-    assert_eq!(weights.uids, [Uid(GOOD_MINER), Uid(SHORT)]);
-    assert!(weights.of(Uid(GOOD_MINER)) > weights.of(Uid(SHORT)), "{weights:?}");
+    assert_eq!(weights.uids, [Uid(GOOD), Uid(SHORT)]);
+    assert!(weights.of(Uid(GOOD)) > weights.of(Uid(SHORT)), "{weights:?}");
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn gate_prefers_the_good_miner_after_200_steps_and_a_restart() {
         }
     }
     let gate = GateFile::open(directory.path(), &judge(), 8).unwrap().gate().clone();
-    let hotkeys = [GOOD_MINER, SHORT, PARROT, SILENT].map(hotkey);
+    let hotkeys = [GOOD, SHORT, PARROT, SILENT].map(hotkey);
     for seed in 0..20 {
         let Item::Question(question) = Dataset::built_in().unwrap().sample(&mut Draws::new(seed))
         else {
@@ -129,7 +129,7 @@ async fn question_about_a_passage_precedes_its_answer() {
             let request = challenge.request(&[]).await.unwrap();
             assert_eq!(request.messages, [system.as_str(), user], "{is_restarted}");
             assert_eq!(request.roles, ["system", "user"]);
-            let replies = [reply(GOOD_MINER, completion.map(str::to_owned), &request)];
+            let replies = [reply(GOOD, completion.map(str::to_owned), &request)];
             challenge.rewards(&request, &replies).await.unwrap();
             if is_restarted {
                 challenge = start();
@@ -138,7 +138,7 @@ async fn question_about_a_passage_precedes_its_answer() {
     }
 }
 
-/// Also without `best`, with which the gate selects no miner.
+/// Also without the setting `best`: the gate then learns, but selects no miner.
 #[test]
 fn gate_removes_departed_miners() {
     for settings in [gated_settings(), ChallengeSettings::default()] {
@@ -149,7 +149,7 @@ fn gate_removes_departed_miners() {
             bytes[..2].copy_from_slice(&number.to_be_bytes());
             (Hotkey::from_bytes(bytes), 0.5)
         });
-        let rewards: Vec<_> = departed.chain([(hotkey(GOOD_MINER), 1.0)]).collect();
+        let rewards: Vec<_> = departed.chain([(hotkey(GOOD), 1.0)]).collect();
         let embedding = judge().embed("Who?").unwrap();
         challenge.state().file.gate.train(&embedding, &rewards, settings.gate);
         assert_eq!(challenge.gate().miners(), MAX_GATE_HOTKEYS + 2);

@@ -75,7 +75,7 @@ async fn completion_parts_are_the_events_of_the_server() {
 }
 
 #[tokio::test]
-async fn model_in_the_process_answers_reproducibly() {
+async fn in_process_model_answers_reproducibly() {
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let completer = Completer::model(Arc::clone(&model), 12).unwrap();
     let answer = completer.complete(&conversation()).await.unwrap();

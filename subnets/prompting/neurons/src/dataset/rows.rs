@@ -175,7 +175,7 @@ mod tests {
 
     /// The file has the text once, and the rows refer to it.
     #[test]
-    fn many_rows_of_a_small_file_are_refused() {
+    fn small_file_that_expands_beyond_the_limit_is_refused() {
         let (_directory, path) =
             write(&["text (UTF8)"], &[Some("a passage"); 1_000], Compression::SNAPPY);
         assert!(std::fs::metadata(&path).unwrap().len() < 2_000);

@@ -156,7 +156,7 @@ fn too_short_texts_are_refused() {
 }
 
 #[test]
-fn beginning_and_token_are_a_part_of_the_text() {
+fn prefix_and_next_token_start_the_text() {
     let (model, mut draws, text) = (model(), Draws::new(1), "The ferry leaves at half past seven.");
     for _ in 0..50 {
         let TextPrefix { text: before, truth } =

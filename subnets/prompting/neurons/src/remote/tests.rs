@@ -67,7 +67,7 @@ fn unverifiable_dataset_url_is_refused() {
 
 /// Columns: name · URL
 #[test]
-fn file_of_the_hub_is_named_by_its_data_set() {
+fn hub_name_is_resolved_to_its_url() {
     for (name, url) in [
         ("hub:al/questions/train.jsonl", "al/questions/resolve/main/train.jsonl"),
         (
@@ -81,7 +81,7 @@ fn file_of_the_hub_is_named_by_its_data_set() {
 }
 
 #[tokio::test]
-async fn downloaded_file_is_kept() {
+async fn downloaded_file_is_reused() {
     let (server, directory) = (MockServer::start().await, tempfile::tempdir().unwrap());
     let response = ResponseTemplate::new(200).set_body_string(TEXT);
     Mock::given(path("/storage")).respond_with(response).expect(1).mount(&server).await;
@@ -100,7 +100,7 @@ async fn downloaded_file_is_kept() {
 }
 
 #[tokio::test]
-async fn changed_or_missing_file_is_error() {
+async fn changed_or_missing_file_is_an_error() {
     let (server, directory) = (MockServer::start().await, tempfile::tempdir().unwrap());
     let other = ResponseTemplate::new(200).set_body_string("hello, world");
     Mock::given(path(format!("/ipfs/{CID}"))).respond_with(other).mount(&server).await;

@@ -190,7 +190,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn arbitrary_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Ok(frame) = Frame::decode(&bytes) {
                 let _ = frame.submission();
                 let _ = frame.json::<Challenge>();

@@ -158,9 +158,9 @@ async fn submissions_are_proven() {
     }
 }
 
-/// A message of 20 MiB is read and refused; the connection stays.
+/// A message of 20 MiB is refused, and the connection stays open.
 #[tokio::test(flavor = "multi_thread")]
-async fn large_messages_are_accepted() {
+async fn large_message_keeps_the_connection_open() {
     let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     relay.submit(1, &json!({ "circuit_id": fixture.circuit }), &vec![7; 20 << 20]).await;
@@ -189,9 +189,9 @@ async fn proofs_verify_offline() {
     assert_eq!(result["public_signals"].as_array().unwrap().len(), inputs().len() + 1);
 }
 
-/// The lowest values of all measurements together are unlike those of the sample.
+/// No row of the sample has the lowest values of all measurements together.
 #[tokio::test(flavor = "multi_thread")]
-async fn saturating_inputs_are_refused_with_their_tensors() {
+async fn saturating_inputs_are_refused() {
     let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     let saturating_inputs = vec![-256; inputs().len()];
@@ -262,7 +262,7 @@ async fn failed_proofs_and_bad_requests_get_their_reasons() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_are_reopened_and_results_survive_them() {
+async fn client_reconnects_with_its_results_unless_superseded() {
     let (fixture, listener) = start(Behaviour::Honest).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     relay.submit(1, &json!({ "circuit_id": fixture.circuit, "inputs": [inputs()] }), &[]).await;

@@ -232,7 +232,7 @@ fn digits_for_dim_images() -> Compiled {
 
 /// A proof of the outputs would be valid, but they could be far from those of the model.
 #[tokio::test(flavor = "multi_thread")]
-async fn saturating_inputs_are_refused_with_their_tensors() {
+async fn saturating_inputs_are_refused() {
     let compiled = digits_for_dim_images();
     let circuit = compiled.metadata.id().unwrap();
     let validator = TestValidator::start_with(Behaviour::Honest, Some(&compiled)).await;

@@ -36,7 +36,7 @@ fn program(text: &str, timeout: Duration) -> Program {
 }
 
 #[test]
-fn a_program_proves_and_verifies() {
+fn external_program_proves_and_verifies() {
     let program = program(HASHING_PROGRAM, Duration::from_mins(1));
     let test_setup = TestSetup::new(&program.external, &testing::network(1));
     let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
@@ -97,7 +97,7 @@ fn is_running(process: &str) -> bool {
 /// A process that the program starts ends with it: at the timeout, and after the answer.
 #[cfg(target_os = "linux")]
 #[test]
-fn processes_of_a_program_end_with_it() {
+fn child_processes_end_with_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let id = folder.path().join("id");
     let scripts = [

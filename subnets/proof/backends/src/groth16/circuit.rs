@@ -184,7 +184,8 @@ pub(super) fn constrain(circuit: &Circuit, layout: &Layout) -> Result<R1cs, Back
         (0..inputs.count).map(|index| Lc::var(first_input + index)).collect()
     };
     for stage in &circuit.stages {
-        // First: the terms are counted one by one, which their number must permit.
+        // Activations first: their limit keeps the number of terms, which are counted one by one,
+        // small enough.
         memory.spend(activation_bytes(stage))?;
         memory.spend(term_bytes(stage, &cells))?;
         constrain_stage(&mut cs, stage, &mut cells);

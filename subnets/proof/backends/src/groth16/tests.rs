@@ -31,7 +31,7 @@ fn proofs_with_hashed_inputs_verify_for_their_statement_only() {
 /// Why a calling contract has to compare the digest of the inputs: a proof for other inputs can
 /// have the binding of a request. A contract computes what the single equation does, from public
 /// values that it is given, and accepts the proof. The verifier computes binding and digest from
-/// the same inputs, and rejects it for any.
+/// the same inputs, and rejects the proof for either of them.
 #[test]
 fn verifier_rejects_proof_with_binding_of_other_inputs() {
     let test_setup = TestSetup::new(&Groth16HashedInputs, &testing::network(1));
@@ -91,13 +91,15 @@ fn terms_of_sums_have_a_memory_limit() {
         Input { shape: Shape::vector(size).unwrap(), range: Range { low: 0, high: 1 }, scale: 0 };
     let circuit =
         Network { format: FORMAT, input, layers: vec![layer(0), layer(1)] }.lower().unwrap();
-    let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else { panic!("refused") };
+    let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else {
+        panic!("expected a memory error")
+    };
     assert_eq!(error.limit, circuit.memory.limit());
     assert!(error.needed > 2 * error.limit, "{error}");
 }
 
 #[test]
-fn no_flipped_bit_is_accepted() {
+fn flipped_bit_is_rejected() {
     check_flips(&Groth16, &TestSetup::new(&Groth16, &testing::network(1)));
 }
 
@@ -127,7 +129,7 @@ fn compressed(value: &impl CanonicalSerialize) -> Vec<u8> {
 
 /// Points off the curve, outside of the subgroup and at infinity are rejected in proofs and keys.
 #[test]
-fn points_outside_the_curve_groups_are_refused() {
+fn points_outside_the_curve_groups_are_rejected() {
     let test_setup = TestSetup::new(&Groth16, &testing::network(1));
     let (statement, proof) = test_setup.prove(&testing::inputs(&test_setup.circuit, 1));
     // Without the flag of the ordinate's sign, the encoding of a point is that of its abscissa.
@@ -265,7 +267,7 @@ fn check_witness(max_public: usize, step: usize) {
 
 /// The prover accepts any assignment; the verifier rejects the proofs of changed witnesses.
 #[test]
-fn proofs_of_changed_witnesses_are_refused() {
+fn proofs_of_changed_witnesses_are_rejected() {
     let network = testing::network(5);
     let circuit = Arc::new(network.lower().unwrap());
     let keys = Groth16.setup(&circuit).unwrap();
@@ -350,14 +352,14 @@ fn many_inputs_and_outputs_are_hashed() {
     for (max_public, expected) in [(MAX_PUBLIC_VALUES, (1, 78)), (8, (1, 7)), (3, (2, 4))] {
         let keys = check_layout(&network, max_public);
         assert_eq!(format_and_points(&keys), expected);
-        // A key that does not say what it is for.
+        // The format of the key is not that of its contents.
         let mut other = keys.verification.clone();
         other[0] = 3 - other[0];
         assert!(Groth16.verifier(&other).is_err());
     }
-    // Outputs beyond their range, whose packed form could equal that of others.
-    let file = Layout::of(&circuit, 3).outputs;
-    assert_eq!((file.range, file.hashed), (circuit.output_range(), true));
+    // Verification needs the range: packed outputs beyond it could equal packed valid ones.
+    let outputs = Layout::of(&circuit, 3).outputs;
+    assert_eq!((outputs.range, outputs.hashed), (circuit.output_range(), true));
 }
 
 /// A key of an older version has more outputs as public values than a new key would have.
@@ -376,11 +378,11 @@ fn keys_with_older_layouts_are_accepted() {
     assert!(!other.fits(&circuit));
 }
 
-/// The border between two slices has more values than can be public: one proof hashes them as
+/// The boundary between two slices has more values than can be public: one proof hashes them as
 /// outputs, the next one as inputs.
 #[test]
 fn large_slice_boundaries_are_hashed() {
-    let network = testing::wide_border();
+    let network = testing::wide_boundary();
     let slices = network.slices(2).unwrap();
     let widths: Vec<usize> =
         slices.iter().map(|slice| slice.lower().unwrap().outputs.len()).collect();
@@ -392,7 +394,7 @@ fn large_slice_boundaries_are_hashed() {
 }
 
 #[test]
-fn proofs_are_verified_together() {
+fn batch_verification_identifies_invalid_proofs() {
     let test_setup = TestSetup::new(&Groth16, &testing::network(1));
     let mut proofs: Vec<_> =
         (0..5).map(|seed| test_setup.prove(&testing::inputs(&test_setup.circuit, seed))).collect();
@@ -406,7 +408,7 @@ fn proofs_are_verified_together() {
 }
 
 #[test]
-fn other_circuits_keys_are_refused() {
+fn other_circuits_keys_are_rejected() {
     let (a, b) = (testing::network(1), testing::network(2));
     let circuit = Arc::new(a.lower().unwrap());
     let keys = Groth16.setup(&circuit).unwrap();
@@ -433,7 +435,7 @@ fn contributions_are_recorded_and_checked() {
     let third = contribute(&second, "Emmy", &mut transcript).unwrap();
     verify(&first, &third, &transcript).unwrap();
 
-    // The new keys prove and verify; proofs of the old keys do not.
+    // The new keys prove and verify.
     let prover = Groth16.prover(Arc::clone(&circuit), &third).unwrap();
     let binding = Binding {
         nonce: Digest::of(b"n"),

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_proofs_are_bisected() {
+    fn bisection_finds_invalid_proofs_with_few_equations() {
         assert_eq!(search(&[]), (Vec::new(), 1));
         for first in 0..MAX_BATCH {
             let (suspect_proofs, equations) = search(&[first]);
@@ -239,7 +239,7 @@ mod tests {
                 );
             }
         }
-        // Not many more than one for each proof, even if all are invalid.
+        // Even if all proofs are invalid, there are few more equations than proofs.
         let all_positions: Vec<usize> = (0..MAX_BATCH).collect();
         let (suspect_proofs, equations) = search(&all_positions);
         assert!(

@@ -108,12 +108,13 @@ impl VerificationKeyFile {
     }
 
     fn check(&self) -> Result<(), BackendError> {
-        let elements = |count: u32| (1..=MAX_ELEMENTS).contains(&(count as usize));
-        let range = |range: &Range| range.low <= range.high && range.magnitude() < MAX_MAGNITUDE;
+        let is_valid_count = |count: u32| (1..=MAX_ELEMENTS).contains(&(count as usize));
+        let is_valid_range =
+            |range: &Range| range.low <= range.high && range.magnitude() < MAX_MAGNITUDE;
         let parameters = parameters_of(self.format)?;
         let [min, max] = parameters.log_rows;
         let has_table = |log: &usize| (min..=max).contains(log);
-        let (rows, tables) = match &self.log_rows[..] {
+        let (has_valid_rows, has_valid_length) = match &self.log_rows[..] {
             [first @ .., maxima, products, polynomials, kernels, operands]
                 if self.lists_all_tables() =>
             {
@@ -135,7 +136,7 @@ impl VerificationKeyFile {
                 !self.lists_all_tables() && (4..=6).contains(&rows.len()),
             ),
         };
-        let gaps =
+        let has_valid_gaps =
             self.gaps.len() <= MAX_GAPS && self.gaps.iter().all(|&gap| gap as usize <= MAX_DEGREE);
         let has_valid_tile =
             self.tile.iter().all(|&side| (1..=MAX_TILE_SIDE).contains(&(side as usize)));
@@ -146,13 +147,19 @@ impl VerificationKeyFile {
                 .is_some_and(|&log| log <= max && u64::from(values) <= 1_u64 << log)
         };
         let values = self.public_inputs().saturating_add(self.outputs).saturating_add(1);
-        let public = has_room(0, values)
+        let has_room_for_public = has_room(0, values)
             && (!parameters.hides_inputs || has_room(INPUTS_INDEX, self.inputs));
-        let has_valid_counts = elements(self.inputs)
-            && elements(self.outputs)
-            && range(&self.input_range)
-            && range(&self.output_range);
-        if has_valid_counts && rows && tables && gaps && has_valid_tile && public {
+        let has_valid_counts = is_valid_count(self.inputs)
+            && is_valid_count(self.outputs)
+            && is_valid_range(&self.input_range)
+            && is_valid_range(&self.output_range);
+        if has_valid_counts
+            && has_valid_rows
+            && has_valid_length
+            && has_valid_gaps
+            && has_valid_tile
+            && has_room_for_public
+        {
             Ok(())
         } else {
             Err(invalid_key("sizes are out of bounds"))

@@ -314,8 +314,8 @@ impl Layout {
         for (index, &cell) in table.cells.iter().enumerate() {
             self.spend(ACTIVATION_FIXED)?;
             let CellLocation { address, bias } = self.argument(cell)?;
-            let functions = [bias, 1, function.into(), ZERO.into()];
-            let location = self.activation(index, address, functions);
+            let columns = [bias, 1, function.into(), ZERO.into()];
+            let location = self.activation(index, address, columns);
             self.locations.push(location);
         }
         Ok(())

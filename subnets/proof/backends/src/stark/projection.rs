@@ -11,7 +11,7 @@ pub(super) const COEFFICIENTS: usize = 16;
 pub(super) const WEIGHTS: usize = 32;
 /// Maximum number of different gaps between the taps of all kernels.
 pub(super) const MAX_GAPS: usize = 32;
-/// Maximum degree of an equation in both challenges together. By the lemma of Schwartz and Zippel,
+/// Maximum degree of an equation in both challenges together. By the Schwartz–Zippel lemma,
 /// a false one holds for at most this share of all pairs of challenges: the degree, divided by the
 /// number of values of a challenge.
 pub(super) const MAX_DEGREE: usize = 1 << 22;

@@ -90,7 +90,9 @@ fn circuit_and_columns_share_one_memory_limit() {
     let circuit = network(30).lower().unwrap();
     let limit = circuit.memory.limit();
     assert!(circuit.memory.used() < limit / 4 * 3);
-    let Err(BackendError::Memory(error)) = Stark.estimate(&circuit) else { panic!("refused") };
+    let Err(BackendError::Memory(error)) = Stark.estimate(&circuit) else {
+        panic!("expected a memory error")
+    };
     assert_eq!(error.limit, limit);
     assert!(
         error.needed > limit && error.to_string().contains(&format!("the limit of {limit} bytes")),
@@ -101,7 +103,7 @@ fn circuit_and_columns_share_one_memory_limit() {
 }
 
 #[test]
-fn no_flipped_bit_is_accepted() {
+fn flipped_bit_is_rejected() {
     check_flips(&Stark, &TestSetup::new(&Stark, &testing::network(1)));
 }
 
@@ -146,7 +148,7 @@ fn extremes_of_every_layer_are_proven() {
 /// Circuits with a sum or difference that could wrap around are rejected, regardless of the kind of
 /// the layer.
 #[test]
-fn circuits_beyond_the_field_are_refused() {
+fn circuits_beyond_the_field_are_rejected() {
     for kind in LayerKind::ALL {
         // A maximum uses the difference of two inputs, so this range is wide enough for the
         // difference to wrap around.
@@ -284,7 +286,7 @@ impl<S: Scheme> Forger<S> {
 
 /// Values, sums, quotients, remainders, activations, maxima, counts: a change to any column yields
 /// a proof that the verifier rejects.
-fn every_changed_column_is_refused<S: Scheme>() {
+fn every_changed_column_is_rejected<S: Scheme>() {
     check_columns(&Forger::<S>::new(&testing::network(5)));
 }
 
@@ -330,11 +332,11 @@ fn check_columns<S: Scheme>(forger: &Forger<S>) {
 /// A division with a remainder beyond the divisor is rejected even if everything else agrees: sum,
 /// activation, and the counts of all lookups. The sums are negative, so that the activation of both
 /// quotients is 0.
-fn remainders_out_of_range_are_refused<S: Scheme>() {
+fn remainders_out_of_range_are_rejected<S: Scheme>() {
     check_remainders(&Forger::<S>::new(&testing::network(5)));
 }
 
-test_with_both_schemes!(every_changed_column_is_refused, remainders_out_of_range_are_refused);
+test_with_both_schemes!(every_changed_column_is_rejected, remainders_out_of_range_are_rejected);
 
 fn check_remainders<S: Scheme>(forger: &Forger<S>) {
     let StarkProver { system: System { plan, .. }, circuit, .. } = &forger.prover;
@@ -410,7 +412,7 @@ fn tile_is_read_from_the_key() {
     }
 }
 
-/// A key of another version is rejected with what to do about it.
+/// The error for a key of another version says what to do.
 #[test]
 fn unknown_format_has_a_hint() {
     let test_setup = TestSetup::new(&Stark, &testing::network(1));

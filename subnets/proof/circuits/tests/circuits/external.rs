@@ -46,8 +46,8 @@ fn request() -> (Digest, Hotkey) {
     (Digest::of(b"a request"), Hotkey::from_bytes([5; 32]))
 }
 
-/// The program implements the network independently: its outputs equal the executor's for every
-/// kind of operator, and it rejects all other outputs.
+/// The program implements the network independently: it computes the executor's outputs, and
+/// rejects changed ones.
 #[test]
 fn external_program_proves_and_verifies_models() {
     let backends = backends_with_program(&program());

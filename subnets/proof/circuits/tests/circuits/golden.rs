@@ -111,7 +111,7 @@ fn with_bounded_key() -> Compiled {
     Compiled { metadata, files }
 }
 
-/// The two bundles differ in the format of their keys only, and so do the outputs.
+/// The two bundles differ in the format of their keys, and have the same outputs.
 #[test]
 fn bundle_of_format_8_has_the_outputs_of_format_4() {
     let read = |name: &str| std::fs::read(vectors_directory().join(name)).unwrap();

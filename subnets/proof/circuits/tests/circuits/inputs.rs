@@ -35,7 +35,7 @@ fn digits_for_dim_images(folder: &TempDir, backend: &str) -> (CircuitDirectory, 
 }
 
 #[test]
-fn saturating_inputs_are_refused_with_their_tensors() {
+fn saturation_error_names_the_tensor() {
     for backend in ["stark", "groth16"] {
         let folder = TempDir::new().unwrap();
         let (directory, bright_image) = digits_for_dim_images(&folder, backend);

@@ -65,7 +65,7 @@ fn prove_and_verify(model: ShippedModel, backend: &str) {
     assert_eq!(bundle.hides_values().unwrap(), Some(backend == "groth16"));
 }
 
-fn check_proof(model: ShippedModel, compiled: &Compiled, largest: usize) -> Bundle {
+fn check_proof(model: ShippedModel, compiled: &Compiled, max_bytes: usize) -> Bundle {
     let (name, backend) = (model.name(), &compiled.metadata.backend);
     let folder = tempfile::tempdir().unwrap();
     let directory = CircuitDirectory::create(&folder.path().join("circuit"), compiled).unwrap();
@@ -74,7 +74,8 @@ fn check_proof(model: ShippedModel, compiled: &Compiled, largest: usize) -> Bund
     assert_eq!(bundle.hides_values().unwrap(), directory.hides_values().unwrap());
     let execution = directory.circuit().execute(inputs).unwrap();
     assert_eq!(bundle.outputs, execution.outputs(directory.circuit()));
-    assert!(bundle.proof.len() / 2 < largest, "{name} {backend}: {} bytes", bundle.proof.len() / 2);
+    let bytes = bundle.proof.len() / 2;
+    assert!(bytes < max_bytes, "{name} {backend}: {bytes} bytes");
     // Verify without the directory, like another process.
     drop(folder);
     let text = serde_json::to_vec(&bundle).unwrap();
@@ -112,7 +113,7 @@ fn models_are_proven_with_groth16() {
 }
 
 #[test]
-fn the_lenet_is_proven_with_groth16() {
+fn lenet_is_proven_with_groth16() {
     prove_and_verify(ShippedModel::DigitsLenet, "groth16");
 }
 
@@ -251,7 +252,7 @@ fn changed_and_missing_files_are_rejected() {
 }
 
 #[test]
-fn contributions_change_the_circuit() {
+fn contribution_changes_the_circuit_id() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("circuit");
     let first =

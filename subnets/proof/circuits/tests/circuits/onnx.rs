@@ -95,11 +95,12 @@ fn half_precision_exports_are_compiled() {
             let input: Vec<f32> = row.iter().map(|&value| value as f32).collect();
             let evaluation = model.evaluate(&input).unwrap();
             let integers = circuit.execute(row).unwrap().outputs(&circuit);
-            for ((file, integer), expected) in evaluation.outputs.iter().zip(integers).zip(expected)
+            for ((float, integer), expected) in
+                evaluation.outputs.iter().zip(integers).zip(expected)
             {
                 // Half precision has 11 bits.
                 let rounding = evaluation.magnitude / 2048.0;
-                assert!((file - expected).abs() < rounding, "{name}: {file} {expected}");
+                assert!((float - expected).abs() < rounding, "{name}: {float} {expected}");
                 assert!(
                     (integer as f64 * unit - expected).abs() < 16.0 * rounding,
                     "{name}: {integer} {expected}"

@@ -264,12 +264,12 @@ fn outputs_match_onnxruntime() {
             [(onnx::export(circuit), model.sample().inputs), (model.file.clone(), calibration)]
         })
         .collect();
-    let answers = run_onnx(&python, &runs);
-    let answers = runs.chunks(2).zip(answers.chunks(2));
-    for (((model, bound), (circuit, unit)), (runs, answers)) in
-        models.iter().zip(&circuits).zip(answers)
+    let onnx_outputs = run_onnx(&python, &runs);
+    let runs_and_outputs = runs.chunks(2).zip(onnx_outputs.chunks(2));
+    for (((model, bound), (circuit, unit)), (runs, onnx_outputs)) in
+        models.iter().zip(&circuits).zip(runs_and_outputs)
     {
-        let ([(_, inputs), (_, calibration)], [exported, expected]) = (runs, answers) else {
+        let ([(_, inputs), (_, calibration)], [exported, expected]) = (runs, onnx_outputs) else {
             panic!("two files of each model")
         };
         let execute = |row: &Vec<i64>| circuit.execute(row).unwrap().outputs(circuit);

@@ -40,7 +40,7 @@ fn inputs_of_slices_cannot_be_hidden() {
 }
 
 #[test]
-fn a_chain_of_slices_proves_the_lenet() {
+fn chain_of_slices_proves_lenet() {
     let folder = tempfile::tempdir().unwrap();
     let model = ShippedModel::DigitsLenet;
     model.compile_slices("stark", 3).unwrap().write(&folder.path().join("lenet")).unwrap();
@@ -119,7 +119,7 @@ fn a_chain_of_slices_proves_the_lenet() {
 }
 
 #[test]
-fn groth16_slices_form_a_chain_too() {
+fn groth16_slices_form_a_chain() {
     let folder = tempfile::tempdir().unwrap();
     let model = ShippedModel::DiabetesRegression;
     model.compile_slices("groth16", 2).unwrap().write(&folder.path().join("regression")).unwrap();

@@ -152,7 +152,7 @@ fn outside_of_subgroup() -> [Word; 4] {
 }
 
 #[test]
-fn contract_accepts_exactly_the_valid_proof() {
+fn contract_accepts_valid_proofs_only() {
     let Some(solc) = peer_directory("solc") else { return };
     let folder = TempDir::new().unwrap();
     let circuit = circuit(&folder, ShippedModel::DiabetesRegression, Backends::default());
@@ -279,7 +279,7 @@ fn linear_circuit(inputs: usize) -> (Arc<Circuit>, Keys) {
 /// A contract has a point for each public value: the binding, the output and the inputs. With the
 /// most that are permitted, it can be deployed and verifies a proof.
 #[test]
-fn contract_of_256_public_values_is_deployed_and_one_of_257_is_refused() {
+fn contract_is_limited_to_256_public_values() {
     let id = Digest::of(b"a circuit");
     let (_, keys) = linear_circuit(255);
     let error = EvmVerifier::new(&keys.verification).unwrap().contract(&id).unwrap_err();
@@ -342,7 +342,7 @@ fn contract_verifies_hashed_inputs() {
 }
 
 #[test]
-fn other_backends_and_sliced_models_have_no_contract() {
+fn stark_circuit_has_no_contract() {
     let folder = TempDir::new().unwrap();
     let compiled = ShippedModel::DiabetesRegression.compile("stark").unwrap();
     let circuit = CircuitDirectory::create(&folder.path().join("stark"), &compiled).unwrap();

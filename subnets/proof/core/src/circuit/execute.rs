@@ -118,7 +118,7 @@ impl Stage {
     }
 }
 
-/// Appends sums, rescaled if they are.
+/// Appends the activations of sums, or the sums themselves if they are not rescaled.
 fn write(cells: &mut Vec<i64>, sums: &[i64], rescale: Option<Rescale>) {
     match rescale {
         Some(rescale) => cells.extend(sums.iter().map(|&sum| rescale.apply(sum))),

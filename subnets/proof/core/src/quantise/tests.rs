@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn broken_network_files_are_errors_and_never_panics(
+    fn broken_network_files_do_not_panic(
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
     ) {
         let mut bytes = quantise(&network(), &options(), &sample(1)).unwrap().to_bytes().unwrap();

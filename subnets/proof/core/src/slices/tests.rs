@@ -49,8 +49,8 @@ fn slices_do_not_cut_a_shortcut() {
     // Layers: 0 dense, 1 dense, 2 sum of tensors 1 and 2, 3 dense.
     let network = chain(&[4, 4, 4, 2], Some(1));
     assert_eq!(network.layers.len(), 4);
-    assert_eq!(network.borders(), [1, 3]);
-    assert!(matches!(network.slices(4), Err(SliceError::Borders { borders: 2, slices: 4 })));
+    assert_eq!(network.boundaries(), [1, 3]);
+    assert!(matches!(network.slices(4), Err(SliceError::Boundaries { boundaries: 2, slices: 4 })));
     assert!(matches!(network.slices(0), Err(SliceError::Count(0))));
 }
 
@@ -114,7 +114,7 @@ proptest! {
                     slices.iter().fold(inputs.clone(), |values, slice| run(slice, &values));
                 prop_assert_eq!(outputs_of_slices, run(&network, &inputs));
             }
-            Err(SliceError::Borders { borders, .. }) => prop_assert!(borders + 1 < count),
+            Err(SliceError::Boundaries { boundaries, .. }) => prop_assert!(boundaries + 1 < count),
             Err(error) => prop_assert!(false, "{error}"),
         }
     }

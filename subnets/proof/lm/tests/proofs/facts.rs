@@ -61,7 +61,7 @@ fn answer_of_a_language_model_is_proven() {
     // The answer fills the circuit: there is no room for the token that ends it.
     assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (24, 8, Finish::Length));
     assert_greedy_decoding(&directory);
-    assert_a_proof_of_the_inputs_is_one_of_the_answer(&directory, &bundle);
+    assert_proof_of_the_inputs_makes_a_text_bundle(&directory, &bundle);
     assert_end_of_the_prompt_is_checked(&bundle);
     assert_changes_are_refused(&bundle);
 }
@@ -92,8 +92,8 @@ fn assert_greedy_decoding(directory: &CircuitDirectory) {
     }
 }
 
-/// A prover of the outputs for a prompt's inputs needs neither prompt nor tokenizer.
-fn assert_a_proof_of_the_inputs_is_one_of_the_answer(
+/// A prover that gets the inputs of a prompt needs neither the prompt nor the tokenizer.
+fn assert_proof_of_the_inputs_makes_a_text_bundle(
     directory: &CircuitDirectory,
     bundle: &TextBundle,
 ) {

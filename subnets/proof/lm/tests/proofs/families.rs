@@ -147,7 +147,11 @@ fn perplexities(tokens: usize, count: usize) -> [f64; 2] {
         lines.iter().enumerate().filter(|(index, _)| index % step != 0).map(|(_, line)| line)
     {
         let tokens_of_line = vocabulary.encode(line).unwrap();
-        let text = vocabulary.begin().into_iter().chain(tokens_of_line).chain([vocabulary.end()]);
+        let text = vocabulary
+            .begin_token()
+            .into_iter()
+            .chain(tokens_of_line)
+            .chain([vocabulary.end_token()]);
         let text: Vec<u32> = text.take(tokens).collect();
         let mut inputs: Vec<i64> = text.iter().copied().map(i64::from).collect();
         inputs.resize(tokens, 0);

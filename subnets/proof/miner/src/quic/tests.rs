@@ -118,7 +118,7 @@ impl TestMiner {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_published_client_gets_proofs_of_circuits_and_slices() {
+async fn published_client_gets_proofs_of_circuits_and_slices() {
     let miner = start(1, None);
     let alice = client("//Alice").await;
     let query = miner.query(b"1");

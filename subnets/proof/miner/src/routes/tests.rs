@@ -163,7 +163,7 @@ async fn unsigned_and_malformed_requests_are_refused() {
         assert_eq!(status, expected, "{message:.200}");
         assert!(answer["error"].is_string(), "{answer}");
     }
-    assert!(miner.is_proven(&miner.query(b"1")).await, "the miner lives");
+    assert!(miner.is_proven(&miner.query(b"1")).await, "the miner still answers");
 }
 
 /// Compiles digits-mlp for pictures that have a sixteenth of the brightness.
@@ -186,7 +186,7 @@ fn digits_for_dim_images() -> Compiled {
 
 /// A proof would be valid, but its outputs could be far from those of the model.
 #[tokio::test]
-async fn saturating_inputs_are_refused_with_their_tensors() {
+async fn saturating_inputs_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (miner, circuit) =
         load_compiled(folder.path(), &digits_for_dim_images(), |settings| settings);

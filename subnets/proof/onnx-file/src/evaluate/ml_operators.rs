@@ -37,15 +37,15 @@ impl Operands<'_> {
         powers.into_iter().map(|power| power / sum).collect()
     }
 
-    /// Returns weighted sums of the row.
-    fn weighted_sums(&self, sums: usize) -> Result<Vec<f64>, OnnxError> {
+    /// Returns `count` weighted sums of the row.
+    fn weighted_sums(&self, count: usize) -> Result<Vec<f64>, OnnxError> {
         let row = self.row()?;
         let weights = self.node.floats("coefficients").unwrap_or_default();
         let offsets = self.node.floats("intercepts").unwrap_or_default();
-        if weights.len() != sums * row.len() {
+        if weights.len() != count * row.len() {
             return Err(self.refuse("the coefficients do not fit"));
         }
-        let probability = |(index, weights): (usize, &[f32])| {
+        let weighted_sum = |(index, weights): (usize, &[f32])| {
             let offset = offsets.get(index).copied().map_or(0.0, f64::from);
             offset
                 + weights
@@ -54,7 +54,7 @@ impl Operands<'_> {
                     .map(|(&weight, value)| f64::from(weight) * value)
                     .sum::<f64>()
         };
-        Ok(weights.chunks(row.len().max(1)).enumerate().map(probability).collect())
+        Ok(weights.chunks(row.len().max(1)).enumerate().map(weighted_sum).collect())
     }
 
     fn linear_scores(&self) -> Result<Vec<f64>, OnnxError> {

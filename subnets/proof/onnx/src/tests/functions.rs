@@ -43,10 +43,10 @@ fn functions_match_the_onnx_standard() {
         let name = node.op_type.clone();
         let model = Model::decode(&model_of(24, small(&[1, 6], vec![node], vec![]))).unwrap();
         let network = model.network().unwrap().run(&input).unwrap().pop().unwrap();
-        let file = model.evaluate(&input).unwrap().outputs;
-        for ((network, file), expected) in network.iter().zip(&file).zip(expected) {
+        let evaluated = model.evaluate(&input).unwrap().outputs;
+        for ((network, evaluated), expected) in network.iter().zip(&evaluated).zip(expected) {
             assert!((f64::from(*network) - expected).abs() < 1e-6, "{name}: {network} {expected}");
-            assert!((file - expected).abs() < 1e-6, "{name}: {file} {expected}");
+            assert!((evaluated - expected).abs() < 1e-6, "{name}: {evaluated} {expected}");
         }
     }
 }

@@ -169,7 +169,7 @@ fn quotients_are_products_with_reciprocals() {
 }
 
 #[test]
-fn where_operands_of_mismatched_shapes_are_refused() {
+fn invalid_conditions_and_integer_operations_are_refused() {
     let mask_of_three = || booleans("mask", &[3], &[true; 3]);
     let numbers = || floats("two", &[4], &[1.0, 2.0, 3.0, 4.0]);
     for (nodes, weights, expected) in [

@@ -100,7 +100,7 @@ fn models_with_integer_inputs_are_quantised() {
 }
 
 #[test]
-fn lookups_that_are_unsupported_are_refused() {
+fn unsupported_lookups_are_refused() {
     let table = || floats("e", &[5, 4], &[0.5; 20]);
     let float_index_nodes = vec![node("Gather", &["e", "x"], "y", &[])];
     let error =

@@ -89,7 +89,6 @@ fn largest_difference(actual: &[f64], expected: &[f64]) -> f64 {
         .fold(0.0, f64::max)
 }
 
-/// Every file of the directory has a case.
 #[test]
 fn every_model_file_has_a_recorded_case() {
     let files = std::fs::read_dir(directory()).unwrap().map(|entry| entry.unwrap().path());

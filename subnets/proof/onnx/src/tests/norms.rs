@@ -366,8 +366,8 @@ fn norms_are_finite_for_any_input() {
 }
 
 #[test]
-fn undefined_softmaxes_and_norms_are_refused() {
-    let masked_softmax_error = |operator: &str, kept: [bool; 3]| {
+fn invalid_softmaxes_and_norms_are_refused() {
+    let masked_softmax = |operator: &str, kept: [bool; 3]| {
         let nodes = vec![
             node("Where", &["kept", "x", "low"], "m", &[]),
             node(operator, &["m"], "s", &[]),
@@ -380,10 +380,10 @@ fn undefined_softmaxes_and_norms_are_refused() {
     let scale = vec![floats("s", &[3], &[1.0; 3])];
     for ((nodes, weights), expected) in [
         (
-            masked_softmax_error("LogSoftmax", [true, false, true]),
+            masked_softmax("LogSoftmax", [true, false, true]),
             "the logarithm of a masked element is infinite",
         ),
-        (masked_softmax_error("Softmax", [false; 3]), "all elements of a row are masked"),
+        (masked_softmax("Softmax", [false; 3]), "all elements of a row are masked"),
         ((vec![norm_node], scale.clone()), "a second output is unsupported"),
         (
             (vec![node("InstanceNormalization", &["x", "s", "s"], "y", &[])], scale),

@@ -83,8 +83,9 @@ fn constants_are_folded_or_become_layers() {
     let convolution = node("Conv", &["x", "k"], "h", &[]);
     let kernel = || floats("k", &[2, 2, 1, 1], &[0.5, -0.25, 1.0, 0.75]);
     for operator in ["Mul", "Sub", "Add", "Div"] {
-        for (operands, has_zero) in [(["h", "c"], false), (["c", "h"], operator == "Div")] {
-            if has_zero {
+        for (operands, may_divide_by_zero) in [(["h", "c"], false), (["c", "h"], operator == "Div")]
+        {
+            if may_divide_by_zero {
                 continue;
             }
             let nodes = vec![convolution.clone(), node(operator, &operands, "y", &[])];
@@ -191,8 +192,8 @@ fn rows_are_multiplied_with_a_matrix() {
     assert!(error.contains("weights [5, 4] do not match an input of [1, 3, 4]"), "{error}");
 }
 
-/// The products of attention: queries with keys, and their table of values with values, for each
-/// head; and of matrices that the other operand's are repeated for.
+/// The products of attention for each head: queries with keys, and a table of the scores with
+/// values. Also products in which one matrix is repeated for all matrices of the other operand.
 #[test]
 fn computed_matrices_are_multiplied() {
     let weights = || ["q", "k", "v"].map(|name| floats(name, &[4, 4], &test_values(16))).to_vec();
@@ -293,9 +294,9 @@ fn moved_elements_have_the_order_of_the_standard() {
     }
 }
 
-/// Before versions 10 and 11, limits and pads are attributes; in later ones, they are inputs.
+/// Limits and pads are attributes before versions 10 and 11, and inputs from these on.
 #[test]
-fn limits_of_other_operator_versions_are_refused() {
+fn attributes_of_other_operator_versions_are_refused() {
     let floats_of = |node: NodeProto| with_float(with_float(node, "min", -1.0), "max", 1.0);
     let slice = || node("Slice", &["x"], "y", &[("starts", &[1]), ("ends", &[3]), ("axes", &[1])]);
     let pad = || node("Pad", &["x"], "y", &[("pads", &[0, 1, 0, 1])]);

@@ -152,7 +152,7 @@ fn logarithm_of_sum_of_positive_numbers_is_quantised() {
     }
 }
 
-/// Weights of two bits can be rounded to 1, which are then no exact sum.
+/// Weights of two bits can be rounded to 1. The layer then only adds, but its sum is not exact.
 #[test]
 fn weights_rounded_to_one_have_an_error() {
     let weights = vec![floats("k", &[1, 2, 1, 1], &[0.9, 0.6])];
@@ -221,7 +221,7 @@ fn positions_of_extrema_are_exact() {
 }
 
 #[test]
-fn misplaced_and_missing_axes_are_refused() {
+fn misplaced_and_invalid_axes_are_refused() {
     let attribute = |operator: &str| node(operator, &["x"], "y", &[("axes", &[1])]);
     for (version, node, expected) in [
         (18, attribute("ReduceMax"), "axes are misplaced for operator set 18"),

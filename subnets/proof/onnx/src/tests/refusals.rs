@@ -37,10 +37,10 @@ fn weights_with_a_false_size_are_refused() {
     }
     let truncated_error = read_error_after(|graph| graph.initializer[0].raw_data.truncate(71));
     assert!(matches!(truncated_error, OnnxError::Weight { .. }), "{truncated_error}");
-    let infinite = read_error_after(|graph| {
+    let not_finite = read_error_after(|graph| {
         graph.initializer[0] = floats("w", &[2, 1, 3, 3], &[f32::NAN; 18]);
     });
-    assert!(matches!(infinite, OnnxError::Weight { .. }), "{infinite}");
+    assert!(matches!(not_finite, OnnxError::Weight { .. }), "{not_finite}");
     let halves = read_error_after(|graph| graph.initializer[0].data_type = 10);
     assert!(halves.to_string().contains("72 bytes do not match"), "{halves}");
     assert!(matches!(halves, OnnxError::Weight { .. }), "{halves}");

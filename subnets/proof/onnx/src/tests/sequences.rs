@@ -60,9 +60,9 @@ fn unsupported_recurrent_nodes_are_refused() {
     assert!(error.contains("sequence_lens [5] are not those of one sequence"), "{error}");
 }
 
-/// Of equal elements, the first ones come first. Nothing is rounded.
+/// Nothing is rounded.
 #[test]
-fn largest_elements_of_ties_are_the_first_ones() {
+fn top_k_prefers_the_first_of_equal_elements() {
     for (output, expected) in [("v", [3.0, 3.0, 1.0]), ("i", [1.0, 3.0, 0.0])] {
         let mut nodes = vec![node("TopK", &["x", "k"], "v", &[]), node("Neg", &[output], "y", &[])];
         nodes[0].output.push("i".to_owned());

@@ -245,22 +245,22 @@ async fn corrupt_files_in_the_cache_are_fetched_again() {
     let id = compiled_circuit.metadata.id().unwrap();
     let path = file_server.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap();
     for name in [metadata::FILE, metadata::NETWORK, metadata::VERIFICATION_KEY] {
-        let temp_dir = path.join(name);
-        let valid_contents = fs::read(&temp_dir).unwrap();
+        let file = path.join(name);
+        let valid_contents = fs::read(&file).unwrap();
         let flipped: Vec<u8> = valid_contents
             .iter()
             .enumerate()
             .map(|(index, byte)| byte ^ u8::from(index == 10))
             .collect();
         for corrupt_contents in [flipped, valid_contents[..valid_contents.len() / 2].to_vec()] {
-            fs::write(&temp_dir, corrupt_contents).unwrap();
+            fs::write(&file, corrupt_contents).unwrap();
             // Each store represents a separate process.
             assert_eq!(
                 file_server.store(LARGE_LIMIT, &[]).fetch(&id).await.unwrap(),
                 path,
                 "{name}"
             );
-            assert!(fs::read(&temp_dir).unwrap() == valid_contents, "{name}");
+            assert!(fs::read(&file).unwrap() == valid_contents, "{name}");
         }
     }
     fs::remove_file(path.join(metadata::VERIFICATION_KEY)).unwrap();

@@ -121,7 +121,7 @@ impl Fixture {
 }
 
 #[test]
-fn a_diagnosis_costs_a_bounded_number_of_verifications() {
+fn diagnosis_costs_a_bounded_number_of_verifications() {
     let fixture = fixture();
     let proof_history = ProofHistory::default();
     // Every miner has four statements.

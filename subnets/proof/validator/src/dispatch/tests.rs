@@ -25,7 +25,7 @@ fn hotkey(assignment: &Assignment) -> Hotkey {
 }
 
 #[test]
-fn users_are_served_by_the_least_loaded_and_then_by_the_longest_idle() {
+fn users_get_the_least_loaded_then_longest_idle_miner() {
     let (miners, no_miners) = (miners(3), BTreeSet::new());
     let dispatcher = Dispatcher::new(LIMITS);
     let assign =
@@ -246,7 +246,7 @@ fn failing_miner_is_retried_with_exponential_backoff() {
 }
 
 #[test]
-fn timeout_follows_times_of_the_miner_and_overdue_time_those_of_all_miners() {
+fn timeout_follows_the_miner_and_overdue_time_all_miners() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
     let unknown = dispatcher.assign_to(0, &miners[0]);

@@ -77,15 +77,15 @@ impl Connections {
     }
 
     /// Drops the connections to other addresses than these, and the state of other hotkeys at each
-    /// address. Requests in progress end first.
+    /// address. A connection with requests in progress closes when they end.
     pub(super) fn retain(&self, listed: &HashMap<SocketAddr, HashSet<Hotkey>>) {
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
-        by_address.retain(|address, link| {
+        by_address.retain(|address, peer| {
             let Some(hotkeys) = listed.get(address) else { return false };
-            // A link that is connecting is cleaned up with the next list.
-            if let Ok(mut link) = link.try_lock() {
-                link.authenticated.retain(|hotkey| hotkeys.contains(hotkey));
-                link.handshakes.retain(|hotkey, _| hotkeys.contains(hotkey));
+            // A connection that is being opened is cleaned up with the next list.
+            if let Ok(mut peer) = peer.try_lock() {
+                peer.authenticated.retain(|hotkey| hotkeys.contains(hotkey));
+                peer.handshakes.retain(|hotkey, _| hotkeys.contains(hotkey));
             }
             true
         });
@@ -98,57 +98,57 @@ impl Connections {
         miner: &Hotkey,
         address: SocketAddr,
     ) -> Result<Connection, RequestError> {
-        let link = {
+        let peer = {
             let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(by_address.entry(address).or_default())
         };
         let deadline = Instant::now() + self.connect_timeout;
-        let Ok(mut link) = timeout_at(deadline, link.lock()).await else {
+        let Ok(mut peer) = timeout_at(deadline, peer.lock()).await else {
             return Err(RequestError::Fault(Fault::Unreachable));
         };
-        link.connection.take_if(|connection| connection.close_reason().is_some());
-        if !link.is_authenticated(miner) && !link.retry_pause(miner).is_over() {
-            let is_connected = link.connection.is_some();
+        peer.connection.take_if(|connection| connection.close_reason().is_some());
+        if !peer.is_authenticated(miner) && !peer.retry_pause(miner).is_over() {
+            let is_connected = peer.connection.is_some();
             return Err(RequestError::Fault(if is_connected {
                 Fault::Refused
             } else {
                 Fault::Unreachable
             }));
         }
-        let connected = timeout_at(deadline, self.connect(&mut link, miner, address)).await;
+        let connected = timeout_at(deadline, self.connect(&mut peer, miner, address)).await;
         let connected = connected.unwrap_or(Err(RequestError::Fault(Fault::Unreachable)));
         if connected.is_err() {
-            link.retry_pause(miner).fail();
+            peer.retry_pause(miner).fail();
         }
         connected
     }
 
     async fn connect(
         &self,
-        link: &mut PeerConnection,
+        peer: &mut PeerConnection,
         miner: &Hotkey,
         address: SocketAddr,
     ) -> Result<Connection, RequestError> {
-        let connection = if let Some(connection) = &link.connection {
+        let connection = if let Some(connection) = &peer.connection {
             connection.clone()
         } else {
-            link.authenticated.clear();
+            peer.authenticated.clear();
             let connecting = self.endpoint.connect(address, &address.ip().to_string());
             let connecting = connecting.map_err(|error| RequestError::Local(error.to_string()))?;
             let connection = connecting.await.map_err(|error| {
                 tracing::debug!(%address, %error, "cannot open a QUIC connection");
                 RequestError::Fault(Fault::Unreachable)
             })?;
-            link.connecting = RetryPause::default();
-            link.connection.insert(connection).clone()
+            peer.connecting = RetryPause::default();
+            peer.connection.insert(connection).clone()
         };
-        if !link.is_authenticated(miner) {
+        if !peer.is_authenticated(miner) {
             authenticate(&connection, &self.keypair, miner).await.map_err(|reason| {
                 tracing::debug!(%miner, %address, reason, "QUIC handshake failed");
                 RequestError::Fault(Fault::Refused)
             })?;
-            link.handshakes.remove(miner);
-            link.authenticated.insert(*miner);
+            peer.handshakes.remove(miner);
+            peer.authenticated.insert(*miner);
         }
         Ok(connection)
     }

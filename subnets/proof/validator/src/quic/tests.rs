@@ -315,14 +315,14 @@ async fn streams_opened_by_miners_are_refused() {
     let server_task = async {
         let connection = miner.accept().await;
         miner.accept_handshake(&connection).await;
-        let mut answer = FakeMiner::request(&connection).await;
+        let mut stream = FakeMiner::request(&connection).await;
         for opened in [
             timeout(LIMITS.transfer, connection.open_uni()).await.map(drop),
             timeout(LIMITS.transfer, connection.open_bi()).await.map(drop),
         ] {
             assert!(opened.is_err(), "the miner opened a stream");
         }
-        write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &error_answer("no"))
+        write_frame_and_finish(&mut stream, MessageType::SynapseResponse, &error_answer("no"))
             .await
             .unwrap();
         std::future::pending::<()>().await;
@@ -346,8 +346,8 @@ async fn servers_need_the_key_of_their_certificate() {
                 return std::future::pending().await;
             }
             miner.accept_handshake(&connection).await;
-            let mut answer = FakeMiner::request(&connection).await;
-            write_frame_and_finish(&mut answer, MessageType::SynapseResponse, &error_answer("no"))
+            let mut stream = FakeMiner::request(&connection).await;
+            write_frame_and_finish(&mut stream, MessageType::SynapseResponse, &error_answer("no"))
                 .await
                 .unwrap();
             std::future::pending::<()>().await;
@@ -369,9 +369,9 @@ async fn hotkeys_at_one_address_share_its_connection() {
         for _ in 0..2 {
             miner.accept_handshake(&connection).await;
         }
-        let mut answer = FakeMiner::request(&connection).await;
+        let mut stream = FakeMiner::request(&connection).await;
         write_frame_and_finish(
-            &mut answer,
+            &mut stream,
             MessageType::SynapseResponse,
             &error_answer("handler timed out"),
         )

@@ -294,7 +294,7 @@ mod tests {
     /// Columns: channels · seconds · whether a limit of 10 s over all channels permits the
     /// recording
     #[test]
-    fn recordings_that_the_runner_would_skip_are_refused() {
+    fn recording_above_duration_limit_is_rejected() {
         let rate = SampleRate::HZ_16K;
         for (channels, seconds, is_permitted) in
             [(1, 10, true), (1, 11, false), (2, 5, true), (2, 6, false)]

@@ -364,8 +364,8 @@ mod tests {
         );
     }
 
-    /// As sacreBLEU does for an empty line of a system, which counts against BLEU, chrF and the
-    /// word error rate.
+    /// As in sacreBLEU, a missing translation is an empty line, which lowers BLEU and chrF and
+    /// increases the word error rate.
     #[test]
     fn reply_without_transcript_counts_as_an_empty_text() {
         let reference = "the cat sat on the mat";

@@ -67,7 +67,7 @@ async fn each_outcome_has_its_message_and_exit_code() {
             &["the signature does not match this call"],
         ),
         (Script::Drop, 6, &["dropped 0x", "expires after block 127"]),
-        (Script::LoseAnswer, 3, &["is unknown", "check the chain before you retry"]),
+        (Script::LoseResponse, 3, &["is unknown", "check the chain before you retry"]),
         (Script::LoseRequest, 3, &["is unknown"]),
         (Script::Refuse(RefusalReason::Banned), 6, &["is unknown", "banned", "after block 127"]),
     ] {
@@ -83,7 +83,7 @@ async fn each_outcome_has_its_message_and_exit_code() {
 }
 
 #[test]
-fn an_unfinalized_call_is_a_failure() {
+fn unfinalized_call_fails_if_finality_was_requested() {
     let block = taonet_chain::Block {
         number: taonet_primitives::BlockNumber::new(7),
         hash: taonet_primitives::BlockHash::from_bytes([7; 32]),
@@ -111,14 +111,14 @@ fn an_unfinalized_call_is_a_failure() {
 }
 
 #[tokio::test]
-async fn an_unreachable_chain_is_a_network_failure() {
+async fn unreachable_chain_is_a_network_failure() {
     let chain = MockChain::default();
     chain.set_unreachable(true);
     assert_eq!(exit_code(&outcome_of(&chain, &QUIET).await), 3);
 }
 
 #[tokio::test]
-async fn a_dry_run_sends_nothing() {
+async fn dry_run_sends_nothing() {
     let chain = MockChain::default();
     outcome_of(&chain, &SubmitArgs { dry_run: true, ..QUIET }).await.unwrap();
     assert_eq!(chain.submitted(), []);
@@ -128,7 +128,7 @@ async fn a_dry_run_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_call_that_would_fail_is_neither_valid_nor_confirmed() {
+async fn call_that_would_fail_is_not_submitted() {
     let chain = MockChain::default();
     let error = DispatchError::Module {
         pallet: "P".into(),
@@ -170,7 +170,7 @@ async fn missing_mev_shield_key_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_shielded_call_is_only_sent_encrypted() {
+async fn shielded_call_is_only_sent_encrypted() {
     let chain = MockChain::new(Duration::from_secs(1));
     chain.set_shield_key(Some(ShieldKey::from_seed([1; 32], [2; 32]).public()));
     let mining = chain.clone();
@@ -197,7 +197,7 @@ async fn a_shielded_call_is_only_sent_encrypted() {
 }
 
 #[tokio::test]
-async fn a_ciphertext_for_an_old_key_is_refused() {
+async fn ciphertext_for_old_key_is_refused() {
     let chain = MockChain::default();
     chain.set_shield_key(Some(ShieldKey::from_seed([1; 32], [2; 32]).public()));
     chain.script([Script::Refuse(RefusalReason::custom(24))]);

@@ -53,7 +53,7 @@ fn result_table_has_a_row_per_neuron() {
 }
 
 #[test]
-fn the_classic_epoch_shows_its_quantities() {
+fn classic_epoch_table_shows_its_quantities() {
     let text = classic(&ClassicEpoch::of(&two_validators(), Curve::default()).unwrap());
     let line = line(&text, "Classic epoch", "3");
     assert_eq!(line[1..5], ["0.000000", "0.166667", "0.333333", "0.158869"]);

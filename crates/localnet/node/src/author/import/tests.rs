@@ -27,7 +27,7 @@ fn blocks(author: &Author, first: u32) -> Vec<Block> {
 }
 
 #[test]
-fn blocks_of_another_author_are_executed_with_the_same_results() {
+fn imported_blocks_reproduce_the_leader_chain() {
     let (mut leader, mut follower) = (author(), author());
     leader.produce(3).unwrap();
     leader
@@ -52,7 +52,7 @@ fn blocks_of_another_author_are_executed_with_the_same_results() {
 type BlockChange = fn(&mut Block);
 
 #[test]
-fn a_block_with_another_result_is_refused() {
+fn block_with_wrong_result_is_refused() {
     let mut leader = author();
     leader.produce(2).unwrap();
     let changes: [(BlockChange, &str); 7] = [
@@ -88,7 +88,7 @@ fn a_block_with_another_result_is_refused() {
 }
 
 #[test]
-fn chain_restarts_from_a_block_and_its_state() {
+fn chain_restarts_from_checkpoint() {
     let (mut leader, mut follower) = (author(), author());
     leader.produce(30).unwrap();
     follower.set_storage(vec![(b"own".to_vec(), Some(vec![1]))]).unwrap();

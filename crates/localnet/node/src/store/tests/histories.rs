@@ -10,9 +10,9 @@ enum Step {
     Grow(u32, Vec<usize>),
     /// Produces a block that has too many nodes for a row.
     Large,
-    Take,
+    TakeSnapshot,
     Revert,
-    Forget,
+    DropSnapshot,
     Reopen(History),
 }
 
@@ -22,9 +22,9 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (1..25_u32, sizes).prop_map(|(blocks, sizes)| Step::Grow(blocks, sizes)),
         2 => Just(Step::Large),
-        1 => Just(Step::Take),
+        1 => Just(Step::TakeSnapshot),
         2 => Just(Step::Revert),
-        1 => Just(Step::Forget),
+        1 => Just(Step::DropSnapshot),
         2 => prop::sample::select(histories).prop_map(Step::Reopen),
     ]
 }
@@ -48,19 +48,21 @@ proptest! {
                     items.push((b"abc".to_vec(), Some(vec![3; 70])));
                     store.commit(&[stage(&store, &head, items)]).unwrap();
                 }
-                (Step::Take, newest) if newest.as_ref().is_none_or(|newest| newest.hash != head.hash) => {
+                (Step::TakeSnapshot, newest)
+                    if newest.as_ref().is_none_or(|newest| newest.hash != head.hash) =>
+                {
                     store.take_snapshot(&head.number().to_string()).unwrap();
                 }
                 (Step::Revert, Some(newest)) => {
                     let target = store.revert_target(&newest.name).unwrap();
                     store.revert(&target.head, target.time).unwrap();
                 }
-                (Step::Forget, Some(newest)) => store.drop_snapshot(&newest.name).unwrap(),
+                (Step::DropSnapshot, Some(newest)) => store.drop_snapshot(&newest.name).unwrap(),
                 (Step::Reopen(history), _) => {
                     drop(store);
                     store = open(None, history);
                 }
-                (Step::Take | Step::Revert | Step::Forget, _) => {}
+                (Step::TakeSnapshot | Step::Revert | Step::DropSnapshot, _) => {}
             }
         }
         prop_assert!(reachable_rows(&store).is_subset(&stored_rows(&store)));

@@ -1,5 +1,5 @@
-//! Chains that a killed process left, that are damaged, or that are of another build; and chains
-//! that restart from a new state.
+//! Opening chains after a kill, with damage, or of another build; and chains that restart from a
+//! new state.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn uncommitted_blocks_are_dropped() {
 }
 
 #[test]
-fn interrupted_load_is_not_mixed_with_the_chain() {
+fn file_of_interrupted_load_is_discarded() {
     let directory = tempfile::tempdir().unwrap();
     let (saved, target) = (directory.path().join("saved"), directory.path().join("target"));
     let short_chain = Store::open(None, Some(genesis()), History::Archive).unwrap();
@@ -56,12 +56,12 @@ fn store_with_other_format_or_spec_version_is_refused() {
 #[test]
 fn partially_created_database_is_recreated() {
     let directory = tempfile::tempdir().unwrap();
-    for abandoned_head in [0, 4, 1 << 20] {
-        let chain = directory.path().join(abandoned_head.to_string());
+    for length in [0, 4, 1 << 20] {
+        let chain = directory.path().join(length.to_string());
         fs::create_dir(&chain).unwrap();
-        fs::write(chain.join(FILE_NAME), vec![0; abandoned_head]).unwrap();
+        fs::write(chain.join(FILE_NAME), vec![0; length]).unwrap();
         let missing = Store::open(Some(&chain), None, History::Archive);
-        assert!(matches!(missing, Err(StoreError::Missing(_))), "{abandoned_head}");
+        assert!(matches!(missing, Err(StoreError::Missing(_))), "{length}");
         let store = Store::open(Some(&chain), Some(genesis()), History::Archive).unwrap();
         assert_eq!(store.head().unwrap().number(), 0);
     }
@@ -75,7 +75,7 @@ fn file_without_database_format_is_refused() {
 }
 
 #[test]
-fn a_damaged_chain_is_an_error_with_its_path() {
+fn damaged_database_error_names_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
     produce_blocks(&store, 3, &[1]);
@@ -100,7 +100,7 @@ fn a_damaged_chain_is_an_error_with_its_path() {
 }
 
 #[test]
-fn a_file_with_only_its_header_is_refused() {
+fn database_with_only_its_header_is_unreadable() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
     produce_blocks(&store, 3, &[1]);
@@ -108,12 +108,10 @@ fn a_file_with_only_its_header_is_refused() {
     let original = fs::read(directory.path().join(FILE_NAME)).unwrap();
     let mut overwritten = original.clone();
     overwritten[4_096..].fill(0xa5);
-    for (name, abandoned_head) in
-        [("truncated", &original[..4_096]), ("overwritten", &overwritten[..])]
-    {
+    for (name, bytes) in [("truncated", &original[..4_096]), ("overwritten", &overwritten[..])] {
         let chain = directory.path().join(name);
         fs::create_dir(&chain).unwrap();
-        fs::write(chain.join(FILE_NAME), abandoned_head).unwrap();
+        fs::write(chain.join(FILE_NAME), bytes).unwrap();
         let error = Store::open(Some(&chain), None, History::Archive).err().unwrap();
         assert!(matches!(error, StoreError::Unreadable { .. }), "{name}: {error}");
     }
@@ -130,7 +128,7 @@ fn leader_block(state: &Storage) -> (Head, Head) {
 }
 
 #[test]
-fn chain_restarts_from_another_block() {
+fn store_restarts_from_leader_block() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(Some(directory.path()), Some(genesis()), History::Archive).unwrap();
     store.take_snapshot("mark").unwrap();

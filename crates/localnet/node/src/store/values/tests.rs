@@ -12,8 +12,8 @@ fn key() -> impl Strategy<Value = StorageKey> {
     prop::collection::vec(0..3_u8, 1..4)
 }
 
-/// Keys that are changed. They have one length: `trie-db` panics when it removes a missing key that
-/// is a prefix of others, which only the plain trie is asked to do.
+/// Keys that are changed. They have one length, because the reference, `trie-db`, panics when it
+/// removes a missing key that is a prefix of other keys.
 fn changed_key() -> impl Strategy<Value = StorageKey> {
     prop::collection::vec(0..3_u8, 3)
 }
@@ -118,7 +118,7 @@ fn change_one_item(state: &CachedState) -> (H256, [StorageEntry; 1]) {
 }
 
 #[test]
-fn root_with_missing_node_is_an_error() {
+fn missing_trie_node_is_reported() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     let _ = change_one_item(&state);
@@ -141,7 +141,7 @@ fn root_with_missing_node_is_an_error() {
 }
 
 #[test]
-fn the_trie_of_the_next_state_stays_in_memory() {
+fn trie_of_next_state_stays_in_memory() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     let (first, changes) = change_one_item(&state);
@@ -156,7 +156,7 @@ fn the_trie_of_the_next_state_stays_in_memory() {
 }
 
 #[test]
-fn the_trie_of_a_discarded_state_leaves_memory() {
+fn trie_of_discarded_state_leaves_memory() {
     let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
     let (state, root) = newest_state(&store);
     state.advance(root, &[]);

@@ -132,7 +132,7 @@ static OTHER_SOFTWARE: Falsification = Falsification {
 };
 
 #[tokio::test]
-async fn leader_with_false_blocks_is_refused() {
+async fn falsified_leader_data_is_refused() {
     let leader = node().await;
     leader.mine(2).await.unwrap();
     for (falsification, expected) in [

@@ -5,7 +5,7 @@ use crate::subtensor::{MechanismCountCurrent, MinChildkeyTake, SubnetworkN};
 use crate::types::NetUid;
 
 #[test]
-fn settings_of_missing_subnets_are_refused() {
+fn only_checked_settings_refuse_missing_subnets() {
     with_owner_settings(|| {
         let netuid = NetUid(77);
         assert_eq!(as_root(&Call::sudo_set_kappa { netuid, kappa: 1 }), "SubnetDoesNotExist");
@@ -49,8 +49,8 @@ fn settings_of_missing_subnets_are_refused() {
             assert_eq!(as_root(&unchecked), "ok", "{unchecked:?}");
         }
         assert!(!Subtensor::is_awake(netuid));
-        let nobody = RuntimeOrigin::signed(SubnetOwner::<Runtime>::get(netuid));
-        assert_eq!(call(nobody, &Call::sudo_set_rho { netuid, rho: 1 }), "BadOrigin");
+        let default_owner = RuntimeOrigin::signed(SubnetOwner::<Runtime>::get(netuid));
+        assert_eq!(call(default_owner, &Call::sudo_set_rho { netuid, rho: 1 }), "BadOrigin");
     });
 }
 
@@ -169,7 +169,7 @@ fn hyperparameters_out_of_bounds_are_refused() {
 }
 
 #[test]
-fn settings_reject_root_subnet_and_invalid_values() {
+fn settings_refuse_root_subnet_and_invalid_values() {
     let (netuid, root) = (BABELBIT, NetUid::ROOT);
     let max_mechanisms =
         |count| Call::sudo_set_max_mechanism_count { max_mechanism_count: MechId(count) };

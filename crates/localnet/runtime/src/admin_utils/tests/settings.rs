@@ -275,17 +275,17 @@ fn settings() -> Vec<(Call<Runtime>, Caller, &'static str)> {
 /// Returns the keys and values of the Subtensor pallet's storage.
 fn stored_entries() -> Vec<(Vec<u8>, Vec<u8>)> {
     let prefix = twox_128(b"SubtensorModule");
-    let mut actual = Vec::new();
+    let mut entries = Vec::new();
     let mut last = prefix.to_vec();
     while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&prefix)) {
-        actual.push((key.clone(), sp_io::storage::get(&key).unwrap().to_vec()));
+        entries.push((key.clone(), sp_io::storage::get(&key).unwrap().to_vec()));
         last = key;
     }
-    actual
+    entries
 }
 
 #[test]
-fn each_setting_changes_its_own_item() {
+fn each_setting_changes_only_its_item() {
     let settings = settings();
     assert_eq!(settings.len(), 79);
     for (setter, _, item) in settings {
@@ -307,7 +307,7 @@ fn each_setting_changes_its_own_item() {
 }
 
 #[test]
-fn only_owners_change_settings_of_their_subnet() {
+fn settings_check_caller_freeze_window_and_rate_limit() {
     for (setter, by, item) in settings() {
         with_owner_settings(|| {
             assert_eq!(call(RuntimeOrigin::signed(key(3)), &setter), "BadOrigin", "{setter:?}");

@@ -41,7 +41,7 @@ fn timelocked_count() -> usize {
 }
 
 #[test]
-fn a_pulse_reveals_a_commitment() {
+fn pulse_reveals_commitment() {
     at_first_block(|| {
         let who = neuron();
         assert_eq!(commit(&who, &[raw(b"soon"), field("text", 1_000)]), "ok");

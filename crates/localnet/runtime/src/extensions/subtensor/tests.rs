@@ -60,7 +60,7 @@ fn weights(dests: &[u16], weights: &[u16]) -> Call<Runtime> {
 }
 
 #[test]
-fn endpoints_that_cannot_be_announced_are_refused() {
+fn invalid_endpoints_are_refused() {
     let hotkey = account("Alice_hk");
     let cases: [(&str, u128, u16, u8, Option<u8>); 6] = [
         ("Alice_hk", 0x0808_0808, 1, 4, None),
@@ -106,20 +106,23 @@ fn endpoints_that_cannot_be_announced_are_refused() {
 #[test]
 fn subnet_creation_within_the_rate_limit_is_refused() {
     let create = || Call::<Runtime>::register_network { hotkey: key(1) };
-    let described =
+    let create_with_identity =
         || Call::<Runtime>::register_network_with_identity { hotkey: key(1), identity: None };
     at_first_block(|| {
         let bob = account("Bob");
         assert_eq!(refusal(&bob, create()), None);
         LastRateLimitedBlock::<Runtime>::insert(RateLimitKey::NetworkLastRegistered, 1);
-        assert_eq!((refusal(&bob, create()), refusal(&bob, described())), (Some(6), None));
+        assert_eq!(
+            (refusal(&bob, create()), refusal(&bob, create_with_identity())),
+            (Some(6), None)
+        );
         jump_to(7_201);
-        assert_eq!((refusal(&bob, create()), refusal(&bob, described())), (None, None));
+        assert_eq!((refusal(&bob, create()), refusal(&bob, create_with_identity())), (None, None));
     });
 }
 
 #[test]
-fn takes_that_cannot_be_set_are_refused() {
+fn invalid_take_changes_are_refused() {
     let raise = |hotkey: AccountId, take| Call::<Runtime>::increase_take {
         hotkey,
         take: PerU16::from_parts(take),
@@ -138,12 +141,12 @@ fn takes_that_cannot_be_set_are_refused() {
         assert_eq!(refusal(&alice, raise(hotkey.clone(), 11_797)), Some(27));
         assert_eq!(refusal(&bob, raise(key(1), 11_797)), Some(27), "the bounds come first");
         assert_eq!(outcome(send(&alice, lower(hotkey.clone(), 20))), "ok");
-        let left_to_the_block = [
+        let failing_in_the_block = [
             (lower(hotkey.clone(), 20), "DelegateTakeTooLow"),
             (raise(hotkey.clone(), 20), "DelegateTakeTooLow"),
             (raise(hotkey, 21), "DelegateTxRateLimitExceeded"),
         ];
-        for (call, expected) in left_to_the_block {
+        for (call, expected) in failing_in_the_block {
             assert_eq!(refusal(&alice, call.clone()), None, "{expected}");
             assert_eq!(outcome(send(&alice, call)), expected);
         }
@@ -151,7 +154,7 @@ fn takes_that_cannot_be_set_are_refused() {
 }
 
 #[test]
-fn addresses_that_cannot_be_associated_are_refused() {
+fn evm_association_needs_neuron_and_is_rate_limited() {
     at_first_block(|| {
         let hotkey = account("Alice_hk");
         let associate = || Call::<Runtime>::associate_evm_key {
@@ -170,7 +173,7 @@ fn addresses_that_cannot_be_associated_are_refused() {
 }
 
 #[test]
-fn weights_that_cannot_be_set_are_refused() {
+fn weights_need_stake_and_are_rate_limited() {
     at_first_block(|| {
         let hotkey = account("Alice_hk");
         assert_eq!(refusal(&hotkey, weights(&[0], &[1])), None);
@@ -197,7 +200,7 @@ fn weights_that_cannot_be_set_are_refused() {
 }
 
 #[test]
-fn commits_and_reveals_that_cannot_succeed_are_refused() {
+fn early_commit_and_unmatched_reveal_are_refused() {
     let commit = || Call::<Runtime>::commit_weights { netuid: BABELBIT, commit_hash: H256::zero() };
     let reveal = || Call::<Runtime>::reveal_weights {
         netuid: BABELBIT,
@@ -237,7 +240,7 @@ fn calls_without_pool_check_pass() {
 }
 
 #[test]
-fn every_reason_has_the_real_chains_number() {
+fn error_codes_match_the_real_chain() {
     let numbers = [
         (Error::<Runtime>::AmountTooLow, 1),
         (Error::NotEnoughBalanceToStake, 2),

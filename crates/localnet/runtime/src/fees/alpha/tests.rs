@@ -68,7 +68,7 @@ fn remove(hotkey: &AccountId, alpha: AlphaBalance) -> RuntimeCall {
 fn coldkey_without_tao_pays_unstake_fee_with_alpha() {
     with_all_staked(|coldkey, hotkey| {
         let before = SubtensorModule::stake_of(hotkey, coldkey, BABELBIT);
-        let (total, author) = (total_tao(), Author::get().unwrap());
+        let (total, author) = (total_tao(), AuthorAccount::get().unwrap());
         let (author_balance, call) = (balance(&author), remove(hotkey, AlphaBalance(TAO)));
         charge_and_dispatch(coldkey, &call);
 

@@ -10,7 +10,7 @@ use substrate_fixed::types::I96F32;
 use super::source::Source;
 use crate::commitments;
 use crate::info::dynamic::{name, pending_alpha};
-use crate::info::state::registrations;
+use crate::info::state::registration_blocks;
 use crate::info::{compact, text};
 use crate::subtensor::types::{AxonInfo, ChainIdentityV2, SubnetIdentityV3};
 use crate::subtensor::{
@@ -226,7 +226,7 @@ metagraph! {
         /// Ranks; always empty, because the chain no longer computes them.
         65 rank: Vec<Compact<u16>> = |_| Vec::new(),
         /// Registration block of each neuron, by uid.
-        66 block_at_registration: Vec<Compact<u64>> = |of| compact(registrations::<T>(of.netuid)),
+        66 block_at_registration: Vec<Compact<u64>> = |of| compact(registration_blocks::<T>(of.netuid)),
         /// Alpha stake of each neuron in the subnet, by uid.
         67 alpha_stake: Vec<Compact<AlphaBalance>> = |of| compact(of.neurons.stakes::<T>().alpha.clone()),
         /// TAO stake of each neuron on root, by uid.
@@ -240,7 +240,7 @@ metagraph! {
     }
     selective {
         /// Uids of the neurons with a validator permit and enough stake to set weights, by
-        /// descending stake.
+        /// ascending stake.
         72 validators: Vec<Compact<u16>> = |of| of.validators::<T>(),
         /// Commitment of each hotkey, in its stored encoding.
         73 commitments: Vec<(AccountId32, Vec<Compact<u8>>)> = |of| of.commitments::<T>(),

@@ -95,8 +95,8 @@ impl Source {
     pub(super) fn commitments<T: commitments::Config>(
         &self,
     ) -> Vec<(AccountId32, Vec<Compact<u8>>)> {
-        let statements = commitments::CommitmentOf::<T>::iter_prefix(self.netuid);
-        statements.map(|(hotkey, statement)| (hotkey, text(&statement.encode()))).collect()
+        let commitments = commitments::CommitmentOf::<T>::iter_prefix(self.netuid);
+        commitments.map(|(hotkey, commitment)| (hotkey, text(&commitment.encode()))).collect()
     }
 }
 

@@ -41,8 +41,8 @@ fn root_enters_and_leaves_safe_mode() {
         assert_eq!(EnteredUntil::<Runtime>::get(), Some(10_801));
 
         assert_eq!(pay_outcome(&account("Bob")), "CallFiltered");
-        // Neither in a batch nor through a delegate; sudo calls pass, with the calls that they
-        // dispatch.
+        // Batches and calls of the Proxy pallet are filtered too. Sudo calls pass, with the calls
+        // that they dispatch.
         let batch = pallet_utility::Call::batch { calls: vec![pay(&key(1))] };
         assert_eq!(outcome(send(&alice, batch)), "CallFiltered");
         let add = crate::proxy::Call::add_proxy {

@@ -11,7 +11,7 @@ use crate::testing::{
 const TAO: u64 = 1_000_000_000;
 
 /// Runs a test in which Bob has three times as much root stake on a validator as Charlie.
-fn with_fund(test: impl FnOnce(AccountId)) {
+fn with_root_stakers(test: impl FnOnce(AccountId)) {
     at_first_block(|| {
         let hotkey = key(1);
         Subtensor::own_hotkey(&account("Dave"), &hotkey).unwrap();
@@ -57,7 +57,7 @@ fn is_close(one: u64, other: u64) -> bool {
 
 #[test]
 fn dividends_are_shared_by_root_stake_and_claimed_as_root_stake() {
-    with_fund(|hotkey| {
+    with_root_stakers(|hotkey| {
         let value = earn(&hotkey, 8);
         assert!(value > 7 * TAO, "{value}");
         assert_eq!(BasketDepositedTao::<Runtime>::get(&hotkey).0, value);
@@ -88,7 +88,7 @@ fn dividends_are_shared_by_root_stake_and_claimed_as_root_stake() {
 
 #[test]
 fn stake_changes_keep_the_value_of_shares() {
-    with_fund(|hotkey| {
+    with_root_stakers(|hotkey| {
         let value = earn(&hotkey, 8);
         let add = Call::add_stake {
             hotkey: hotkey.clone(),
@@ -120,8 +120,8 @@ fn stake_changes_keep_the_value_of_shares() {
             is_close(claimable_value(&hotkey, "Charlie"), value / 4)
                 && claimable_value(&hotkey, "Ferdie") < 1_000
         );
-        // The next dividends are shared by the stake of then; the part of the basket's own stake
-        // raises all shares.
+        // Later dividends are shared by the current stakes. The part that the basket's own stake
+        // earns raises the value of all shares.
         let second_dividend = earn(&hotkey, 5);
         let all: u64 = ["Bob", "Charlie", "Eve", "Ferdie"]
             .iter()
@@ -137,7 +137,7 @@ fn stake_changes_keep_the_value_of_shares() {
 
 #[test]
 fn basket_shares_can_be_bought() {
-    with_fund(|hotkey| {
+    with_root_stakers(|hotkey| {
         let buy = |who: &str, hotkey: &AccountId, rao| {
             let (hotkey, amount_staked) = (hotkey.clone(), TaoBalance(rao));
             attempt(&account(who), Call::stake_into_basket { hotkey, amount_staked })
@@ -167,7 +167,7 @@ fn basket_shares_can_be_bought() {
 
 #[test]
 fn dividends_without_root_stake_are_recycled() {
-    with_fund(|_| {
+    with_root_stakers(|_| {
         let unrelated = key(2);
         Subtensor::own_hotkey(&account("Dave"), &unrelated).unwrap();
         let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT);
@@ -179,7 +179,7 @@ fn dividends_without_root_stake_are_recycled() {
 
 #[test]
 fn claim_below_threshold_pays_nothing() {
-    with_fund(|hotkey| {
+    with_root_stakers(|hotkey| {
         let set = |netuid, new_value| Call::<Runtime>::sudo_set_root_claim_threshold {
             netuid,
             new_value,
@@ -209,7 +209,7 @@ fn claim_below_threshold_pays_nothing() {
 
 #[test]
 fn shares_follow_swapped_keys() {
-    with_fund(|hotkey| {
+    with_root_stakers(|hotkey| {
         let value = earn(&hotkey, 8);
         let swap = Call::swap_hotkey { hotkey: hotkey.clone(), new_hotkey: key(3), netuid: None };
         assert_eq!(attempt(&account("Dave"), swap), "ok");

@@ -20,7 +20,7 @@ fn events() -> Vec<Event<Runtime>> {
 }
 
 #[test]
-fn every_rao_is_on_an_account_or_in_a_pool() {
+fn issuance_equals_balances_and_pools() {
     at_first_block(|| {
         let issued = TotalIssuance::<Runtime>::get().0;
         assert_eq!(issued, total_tao());
@@ -34,12 +34,12 @@ fn every_rao_is_on_an_account_or_in_a_pool() {
 }
 
 #[test]
-fn alpha_is_issued_on_its_schedule() {
+fn each_block_issues_one_alpha() {
     at_first_block(|| {
         // With stake but no weights, all emission except the cut goes to validators by their stake.
         let before = 1_000_000_000_000;
-        let owners = crate::subtensor::SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
-        Subtensor::increase_stake(&owners, &key(2), BABELBIT, AlphaBalance(before));
+        let owner_hotkey = crate::subtensor::SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+        Subtensor::increase_stake(&owner_hotkey, &key(2), BABELBIT, AlphaBalance(before));
         SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(before));
         run_to(201);
         // Root has no stake: all alpha goes to the owner, miners and validators. A block issues one
@@ -113,7 +113,7 @@ fn injection_keeps_the_price_and_the_excess_buys_alpha() {
 }
 
 #[test]
-fn moving_price_matches_the_chain() {
+fn moving_price_uses_fixed_point_smoothing() {
     at_first_block(|| {
         let start = crate::subtensor::FirstEmissionBlockNumber::<Runtime>::get(BABELBIT).unwrap();
         crate::subtensor::SubnetMovingPrice::<Runtime>::insert(
@@ -159,7 +159,7 @@ fn epochs_beyond_the_limit_of_a_block_are_deferred() {
 }
 
 #[test]
-fn requested_epoch_runs_once() {
+fn triggered_epoch_runs_once() {
     at_first_block(|| {
         Tempo::<Runtime>::insert(BABELBIT, 400);
         PendingEpochAt::<Runtime>::insert(BABELBIT, 4);

@@ -8,7 +8,7 @@ use crate::testing::{
 type Price = Burn<Runtime>;
 
 #[test]
-fn half_life_factor_equals_that_of_the_real_chain() {
+fn decay_factor_equals_that_of_the_real_chain() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["burn_decay_factor"].as_array().unwrap();
     assert_eq!(cases.len(), 10);
@@ -19,7 +19,7 @@ fn half_life_factor_equals_that_of_the_real_chain() {
 }
 
 #[test]
-fn burn_price_changes_as_on_the_real_chain() {
+fn registration_price_changes_as_on_the_real_chain() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let vector = &vectors["burn_trajectory"];
     let number = |name: &str| vector[name].as_u64().unwrap();
@@ -48,7 +48,7 @@ fn burn_price_changes_as_on_the_real_chain() {
 }
 
 #[test]
-fn burn_price_stays_within_its_bounds() {
+fn registration_price_stays_within_its_bounds() {
     // Price, half-life, block, price after the start of the block.
     let cases = [
         (1_000, 360, 2, 500_000),

@@ -84,7 +84,7 @@ impl<T: Config> Pallet<T> {
         let take = U96F32::from_num(Self::childkey_take(hotkey, netuid).deconstruct())
             .checked_div(U96F32::from_num(u16::MAX))
             .unwrap_or_default();
-        let burn = proportion(CKBurn::<T>::get());
+        let recycled_proportion = proportion(CKBurn::<T>::get());
         let (owner, dividends) = (Owner::<T>::get(hotkey), U96F32::from_num(dividends));
         let (mut remaining, mut shares) = (dividends, Shares::new());
         for (parent, contribution) in contributions {
@@ -93,11 +93,11 @@ impl<T: Config> Pallet<T> {
             remaining = remaining.saturating_sub(share);
             let mut paid = share;
             if Owner::<T>::get(&parent) != owner {
-                let (burned, take_amount) =
-                    (burn.saturating_mul(share), take.saturating_mul(share));
-                paid = paid.saturating_sub(burned).saturating_sub(take_amount);
+                let (recycled, take_amount) =
+                    (recycled_proportion.saturating_mul(share), take.saturating_mul(share));
+                paid = paid.saturating_sub(recycled).saturating_sub(take_amount);
                 remaining = remaining.saturating_add(take_amount);
-                Self::recycle_issued(netuid, AlphaBalance(burned.saturating_to_num()));
+                Self::recycle_issued(netuid, AlphaBalance(recycled.saturating_to_num()));
             }
             shares.push((parent, paid.saturating_to_num()));
         }

@@ -51,7 +51,7 @@ fn inherited_stake(hotkey: &AccountId) -> u64 {
 }
 
 #[test]
-fn children_that_cannot_be_set_are_refused() {
+fn invalid_children_are_refused() {
     with_parent_and_child(|parent, child| {
         let (bob, charlie) = (account("Bob"), account("Charlie"));
         let one = [(u64::MAX, child.clone())];
@@ -113,7 +113,7 @@ fn children_apply_at_the_first_epoch_after_their_cooldown() {
 }
 
 #[test]
-fn children_on_a_subnet_that_is_not_started_apply_at_once() {
+fn children_on_unstarted_subnet_apply_at_once() {
     with_parent_and_child(|parent, child| {
         let netuid = NetUid(18);
         assert_eq!(attempt(&account("Bob"), set(&parent, netuid, &[(7, child.clone())])), "ok");
@@ -126,7 +126,7 @@ fn children_on_a_subnet_that_is_not_started_apply_at_once() {
 }
 
 #[test]
-fn scheduled_children_that_became_parents_are_dropped() {
+fn scheduled_child_that_became_parent_is_dropped() {
     with_parent_and_child(|parent, child| {
         assert_eq!(attempt(&account("Bob"), set(&parent, BABELBIT, &[(1, child.clone())])), "ok");
         set_child(&child, &parent, 1);
@@ -137,7 +137,7 @@ fn scheduled_children_that_became_parents_are_dropped() {
 }
 
 #[test]
-fn a_child_validates_with_the_stake_of_its_parents() {
+fn child_validates_with_stake_of_its_parents() {
     with_parent_and_child(|parent, child| {
         set_child(&parent, &child, HALF);
         let half = inherited_stake(&parent);
@@ -163,7 +163,7 @@ fn a_child_validates_with_the_stake_of_its_parents() {
 }
 
 #[test]
-fn a_child_shares_its_dividends_with_its_parents() {
+fn child_shares_dividends_with_its_parents() {
     with_parent_and_child(|parent, child| {
         set_child(&parent, &child, HALF);
         // The stake of the child is two thirds its own, one third the parent's.
@@ -261,7 +261,7 @@ fn only_root_sets_take_bounds_and_cooldown() {
 }
 
 #[test]
-fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
+fn root_members_become_parents_of_new_subnet_owners() {
     with_parent_and_child(|member, other| {
         let set = |who, hotkey: &AccountId, enabled| {
             let hotkey = hotkey.clone();
@@ -297,7 +297,7 @@ fn members_of_root_become_parents_of_the_owners_of_new_subnets() {
 }
 
 #[test]
-fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
+fn new_root_member_becomes_parent_of_subnet_owners() {
     with_parent_and_child(|chooser, owner| {
         // Subnet 20 has another owner, subnet 21 none, and subnet 22 one that is a parent of the
         // new member.
@@ -307,7 +307,7 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
         SubnetOwnerHotkey::<Runtime>::remove(NetUid(21));
         SubnetOwnerHotkey::<Runtime>::insert(NetUid(22), &other_member);
         Subtensor::replace_children(NetUid(22), &other_member, vec![(1, member.clone())]);
-        let rate =
+        let may_set_children =
             |netuid| Subtensor::action_is_within_rate(&member, netuid, LimitedAction::Children);
         let awake_netuids = Subtensor::awake_netuids();
         // As on the real chain, the threshold is for calls of `set_children` only.
@@ -322,7 +322,7 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
             };
             let expected: Relatives = expected.into_iter().map(|child| (u64::MAX, child)).collect();
             assert_eq!(ChildKeys::<Runtime>::get(&member, netuid), expected, "{netuid:?}");
-            assert!(rate(netuid), "{netuid:?}");
+            assert!(may_set_children(netuid), "{netuid:?}");
         }
         assert_eq!(
             ParentKeys::<Runtime>::get(&owner_hotkey, BABELBIT),
@@ -350,7 +350,7 @@ fn a_new_member_of_root_becomes_the_parent_of_the_owners_of_all_subnets() {
 }
 
 #[test]
-fn a_new_member_of_root_without_automatic_delegation_has_no_children() {
+fn root_member_without_auto_delegation_has_no_children() {
     with_parent_and_child(|member, child| {
         let register = |hotkey: &AccountId| {
             attempt(&account("Bob"), Call::root_register { hotkey: hotkey.clone() })

@@ -2,9 +2,9 @@
 //! lends them nothing until its stake reaches the threshold again. On the subnet that it owns, a
 //! parent is never suspended.
 //!
-//! As on the real chain, a parent is checked only when its own stake changes: a new threshold, or a
-//! new price of alpha, has no effect on it before. Checks run when a block is idle, so that a block
-//! without room defers them.
+//! As on the real chain, a parent is checked only when its own stake changes: until then, a new
+//! threshold or a new price of alpha has no effect on it. Checks run when a block is idle, so that
+//! a block without room defers them.
 
 use sp_runtime::AccountId32;
 

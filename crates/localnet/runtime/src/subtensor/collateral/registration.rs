@@ -1,4 +1,4 @@
-//! The price of a registration: a part that is burned, and a part that is locked as collateral.
+//! The price of a registration: a part that is recycled, and a part that is locked as collateral.
 
 use frame_support::ensure;
 use frame_support::pallet_prelude::DispatchResult;
@@ -16,8 +16,8 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// TAO that a registration costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::subtensor) struct RegistrationCharge {
-    /// Part that buys alpha to burn.
-    pub(in crate::subtensor) burned: TaoBalance,
+    /// Part that buys alpha to recycle.
+    pub(in crate::subtensor) recycled: TaoBalance,
     /// Part that buys alpha to lock.
     pub(in crate::subtensor) locked: TaoBalance,
 }
@@ -25,7 +25,7 @@ pub(in crate::subtensor) struct RegistrationCharge {
 impl RegistrationCharge {
     /// Returns the complete cost.
     pub(in crate::subtensor) const fn total(self) -> TaoBalance {
-        self.burned.saturating_add(self.locked)
+        self.recycled.saturating_add(self.locked)
     }
 
     /// Returns the part of an amount that belongs to the collateral, rounded down.
@@ -55,13 +55,13 @@ impl<T: Config> Pallet<T> {
         let existing_collateral =
             TaoBalance(locked.saturating_mul(Self::moving_alpha_price(netuid)).saturating_to_num());
         RegistrationCharge {
-            burned: price.saturating_sub(required),
+            recycled: price.saturating_sub(required),
             locked: required.saturating_sub(existing_collateral),
         }
     }
 
-    /// Pays the cost of a registration: buys alpha, burns one part of it, and locks the other part
-    /// as collateral. The collateral has the current drain ratio from now on.
+    /// Pays the cost of a registration: buys alpha, recycles one part of it, and locks the other
+    /// part as collateral. The collateral has the current drain ratio from now on.
     ///
     /// # Errors
     /// With collateral, the price must not rise by more than 5 %: `SlippageTooHigh`, and the errors

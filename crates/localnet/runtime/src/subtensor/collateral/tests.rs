@@ -112,7 +112,7 @@ fn assert_totals_agree() {
 }
 
 #[test]
-fn a_registration_locks_its_share_of_the_price() {
+fn registration_locks_share_of_its_price() {
     with_collateral(|bob| {
         let (before, pool) = (balance(&bob), SubnetTAO::<Runtime>::get(BABELBIT).0);
         let out = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
@@ -121,15 +121,15 @@ fn a_registration_locks_its_share_of_the_price() {
         assert_eq!(before - balance(&bob), TAO);
         assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT).0 - pool, TAO - fee);
         // At 0.1 TAO for an alpha, half of the price buys 5 alpha, which are staked and locked; the
-        // others are burned.
+        // others are recycled.
         let (locked, ..) = amounts(1);
         assert!(locked.abs_diff(5 * TAO) < TAO / 100, "{locked}");
         assert_eq!(stake(1), locked);
         assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0 - out, locked);
-        let burned = RAORecycledForRegistration::<Runtime>::get(BABELBIT).0;
+        let recycled = RAORecycledForRegistration::<Runtime>::get(BABELBIT).0;
         assert!(
-            burned.abs_diff(TAO / 2) < TAO / 10_000,
-            "only the burned part is counted: {burned}"
+            recycled.abs_diff(TAO / 2) < TAO / 10_000,
+            "only the recycled part is counted: {recycled}"
         );
         assert_eq!(state(1, &bob).unwrap().drain_ratio, U64F64::from_num(1));
         let amount = AlphaBalance(locked);
@@ -156,23 +156,23 @@ fn collateral_counts_for_the_next_registration() {
         CollateralDrainRatio::<Runtime>::insert(BABELBIT, U64F64::from_num(2));
         let charge = |hotkey: u32, coldkey: &AccountId| {
             let charge = Subtensor::registration_charge(BABELBIT, &key(hotkey), coldkey);
-            (charge.burned.0, charge.locked.0)
+            (charge.recycled.0, charge.locked.0)
         };
-        let (burned, newly_locked) = charge(2, &bob);
+        let (recycled, newly_locked) = charge(2, &bob);
         assert_eq!(
-            (burned + newly_locked, charge(1, &account("Eve"))),
-            (TAO, (burned, newly_locked))
+            (recycled + newly_locked, charge(1, &account("Eve"))),
+            (TAO, (recycled, newly_locked))
         );
         let missing = newly_locked - locked / 10;
         assert!(charge(1, &bob).1.abs_diff(missing) <= 3, "at the moving price of 0.1 TAO");
         // The spot price does not count, and without a moving price nothing does.
         SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(0));
-        assert_eq!(charge(1, &bob), (burned, newly_locked));
+        assert_eq!(charge(1, &bob), (recycled, newly_locked));
         SubnetMovingPrice::<Runtime>::insert(BABELBIT, I96F32::from_num(1));
-        assert_eq!(charge(1, &bob), (burned, 0));
+        assert_eq!(charge(1, &bob), (recycled, 0));
         let before = balance(&bob);
         assert_eq!(attempt(&bob, register(1)), "ok");
-        assert_eq!(before - balance(&bob), burned);
+        assert_eq!(before - balance(&bob), recycled);
         assert_eq!(
             (amounts(1).0, state(1, &bob).unwrap().drain_ratio),
             (locked, U64F64::from_num(2))
@@ -200,11 +200,11 @@ fn collateral_purchase_above_slippage_limit_is_refused() {
 
 #[test]
 fn collateral_share_is_rounded_down() {
-    let charge = RegistrationCharge { burned: TaoBalance(1), locked: TaoBalance(2) };
+    let charge = RegistrationCharge { recycled: TaoBalance(1), locked: TaoBalance(2) };
     assert_eq!((charge.total(), charge.part_of_collateral(10)), (TaoBalance(3), 6));
-    let extreme = RegistrationCharge { burned: TaoBalance(0), locked: TaoBalance(u64::MAX) };
+    let extreme = RegistrationCharge { recycled: TaoBalance(0), locked: TaoBalance(u64::MAX) };
     assert_eq!(extreme.part_of_collateral(u64::MAX), u64::MAX);
-    let no_charge = RegistrationCharge { burned: TaoBalance(0), locked: TaoBalance(0) };
+    let no_charge = RegistrationCharge { recycled: TaoBalance(0), locked: TaoBalance(0) };
     assert_eq!(no_charge.part_of_collateral(5), 0);
 }
 
@@ -233,7 +233,7 @@ fn free_stake_is_locked_before_alpha_is_bought() {
 }
 
 #[test]
-fn collateral_that_cannot_be_added_is_refused() {
+fn invalid_collateral_is_refused() {
     with_stake(|bob| {
         let add_on = |netuid| Call::add_collateral {
             netuid,
@@ -295,7 +295,7 @@ fn collateral_minimum_is_set_and_removed() {
 }
 
 #[test]
-fn a_coldkey_has_collateral_on_a_limited_number_of_hotkeys() {
+fn hotkeys_with_collateral_per_coldkey_are_limited() {
     with_collateral(|bob| {
         for hotkey in 0..MAX_COLLATERAL_HOTKEYS {
             Subtensor::own_hotkey(&bob, &key(hotkey)).unwrap();
@@ -325,7 +325,7 @@ fn collateral_cannot_be_unstaked() {
         assert_eq!(attempt(&bob, burn), "StakeUnavailable");
         let recycle = Call::recycle_alpha { hotkey: hotkey.clone(), amount: too_much, netuid };
         assert_eq!(attempt(&bob, recycle), "StakeUnavailable");
-        // Not even to another hotkey or coldkey within the subnet.
+        // Nor can it move to another hotkey or coldkey within the subnet.
         for (coldkey, destination_netuid) in [(&bob, NetUid::ROOT), (&account("Eve"), BABELBIT)] {
             let transfer = Call::transfer_stake {
                 destination_coldkey: coldkey.clone(),
@@ -336,14 +336,14 @@ fn collateral_cannot_be_unstaked() {
             };
             assert_eq!(attempt(&bob, transfer), "StakeUnavailable");
         }
-        let shift = Call::move_stake {
+        let move_stake = Call::move_stake {
             origin_hotkey: hotkey.clone(),
             destination_hotkey: key(2),
             origin_netuid: BABELBIT,
             destination_netuid: BABELBIT,
             alpha_amount: too_much,
         };
-        assert_eq!(attempt(&bob, shift), "StakeUnavailable");
+        assert_eq!(attempt(&bob, move_stake), "StakeUnavailable");
         // Free stake, and all stake on the other hotkey, can be withdrawn.
         assert_eq!(attempt(&bob, unstake(2, 100 * TAO)), "ok");
         assert_eq!(attempt(&bob, Call::unstake_all { hotkey: hotkey.clone() }), "StakeUnavailable");
@@ -372,7 +372,7 @@ fn unstake_all_leaves_stake_of_hotkey_with_collateral() {
 }
 
 #[test]
-fn collateral_and_locked_stake_do_not_overlap() {
+fn collateral_and_locks_add_up_to_unavailable_stake() {
     with_stake(|bob| {
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         let lock =
@@ -422,7 +422,7 @@ fn collateral_moves_with_swapped_keys() {
 }
 
 #[test]
-fn a_coldkey_is_not_swapped_without_its_complete_collateral() {
+fn coldkey_swap_with_incomplete_collateral_is_refused() {
     with_stake(|bob| {
         ColdkeyMinerCollateral::<Runtime>::insert(BABELBIT, &bob, AlphaBalance(1));
         let (new_coldkey, swap_cost) = (key(50), TaoBalance(0));
@@ -432,7 +432,7 @@ fn a_coldkey_is_not_swapped_without_its_complete_collateral() {
 }
 
 #[test]
-fn clients_read_collateral_in_the_metagraph() {
+fn metagraph_contains_collateral() {
     with_stake(|bob| {
         Subtensor::append_neuron(BABELBIT, &key(1));
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
@@ -449,7 +449,7 @@ fn clients_read_collateral_in_the_metagraph() {
 }
 
 #[test]
-fn a_dissolved_subnet_leaves_no_collateral() {
+fn dissolved_subnet_leaves_no_collateral() {
     with_stake(|bob| {
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         CollateralLockShare::<Runtime>::insert(BABELBIT, HALF);
@@ -461,7 +461,7 @@ fn a_dissolved_subnet_leaves_no_collateral() {
 }
 
 #[test]
-fn owner_sets_collateral_share_and_ratio() {
+fn collateral_share_and_ratio_are_bounded() {
     at_first_block(|| {
         use crate::admin_utils::Call as Admin;
         let share = |lock_share| Admin::<Runtime>::sudo_set_collateral_lock_share {

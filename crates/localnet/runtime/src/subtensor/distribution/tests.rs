@@ -12,8 +12,8 @@ fn zero_emission() -> EpochEmission {
 /// Runs a test with the owner's genesis neuron and two more with stake.
 fn with_subnet(test: impl FnOnce([AccountId; 3], Neurons)) {
     at_first_block(|| {
-        let owners = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
-        let hotkeys = [owners, key(1), key(2)];
+        let owner_hotkey = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
+        let hotkeys = [owner_hotkey, key(1), key(2)];
         for (number, hotkey) in [(1, &hotkeys[1]), (2, &hotkeys[2])] {
             Subtensor::own_hotkey(&key(100 + number), hotkey).unwrap();
             Subtensor::append_neuron(BABELBIT, hotkey);
@@ -30,7 +30,7 @@ fn stake(hotkey: &AccountId, coldkey: u32) -> u64 {
 
 #[test]
 fn rewards_of_owner_miners_are_recycled_or_burned() {
-    for (choice, burned) in [(RecycleOrBurnEnum::Burn, 0), (RecycleOrBurnEnum::Recycle, 300)] {
+    for (choice, recycled) in [(RecycleOrBurnEnum::Burn, 0), (RecycleOrBurnEnum::Recycle, 300)] {
         with_subnet(|hotkeys, neurons| {
             RecycleOrBurn::<Runtime>::insert(BABELBIT, choice);
             SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(5_000));
@@ -50,7 +50,7 @@ fn rewards_of_owner_miners_are_recycled_or_burned() {
             assert_eq!(stake(&hotkeys[1], 101), STAKE + 500);
             assert_eq!(stake(&hotkeys[2], 102), STAKE + 200);
             assert!((MinerBurned::<Runtime>::get(BABELBIT).to_num::<f64>() - 0.3).abs() < 1e-6);
-            assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0, 5_000 - burned);
+            assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0, 5_000 - recycled);
         });
     }
 }

@@ -7,14 +7,14 @@ use sp_runtime::traits::Dispatchable;
 
 /// Returns all stored keys and values.
 fn state() -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut actual = Vec::new();
+    let mut entries = Vec::new();
     let mut last = Vec::new();
     while let Some(key) = sp_io::storage::next_key(&last) {
         let value = sp_io::storage::get(&key).unwrap_or_default().to_vec();
-        actual.push((key.clone(), value));
+        entries.push((key.clone(), value));
         last = key;
     }
-    actual
+    entries
 }
 
 /// Returns the values in storage maps whose only key is this netuid.

@@ -109,8 +109,8 @@ fn apply_gate(shares: Vec<U64F64>, bar: U64F64, exponent: U64F64) -> Vec<U64F64>
     normalize(&gated_shares).unwrap_or(shares)
 }
 
-/// Returns a power with 32 fraction bits: 0 for a base without a logarithm of this size, and at
-/// most 2³¹ − 1.
+/// Returns a power with 32 fraction bits: at most 2³¹ − 1, and 0 if the base has no logarithm with
+/// 32 fraction bits.
 fn power(base: U64F64, exponent: U64F64) -> U64F64 {
     let Ok(logarithm) = ln::<I32F32, I32F32>(I32F32::saturating_from_num(base)) else {
         return U64F64::default();

@@ -4,7 +4,7 @@ use crate::subtensor::SubnetTAO;
 use crate::testing::{BABELBIT, Subtensor, at_first_block, run_to};
 
 #[test]
-fn recorded_issuance_gives_the_recorded_emission() {
+fn block_emission_equals_recorded_values() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["block_emission"].as_array().unwrap();
     assert_eq!(cases.len(), 11);
@@ -19,7 +19,7 @@ fn recorded_issuance_gives_the_recorded_emission() {
 }
 
 #[test]
-fn recorded_alpha_is_shared_as_recorded() {
+fn emission_split_equals_recorded_values() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["alpha_out_split"].as_array().unwrap();
     assert_eq!(cases.len(), 4);
@@ -102,7 +102,7 @@ fn compare_with_the_published_source(blocks: std::ops::Range<u32>) {
 }
 
 #[test]
-fn idle_subnet_without_root_stake_has_the_published_price_in_each_block() {
+fn pool_emission_without_root_stake_matches_published_source() {
     at_first_block(|| {
         let before = PublishedPool::of_chain();
         compare_with_the_published_source(2..6_242);
@@ -114,7 +114,7 @@ fn idle_subnet_without_root_stake_has_the_published_price_in_each_block() {
 }
 
 #[test]
-fn idle_subnet_with_root_stake_has_the_published_price_in_each_block() {
+fn pool_emission_with_root_stake_matches_published_source() {
     // At a price of 0.1 TAO, the alpha for all TAO would exceed root's part of the alpha emission;
     // at 2 TAO it does not.
     for (alpha, buys) in [(10_000, true), (500, false)] {

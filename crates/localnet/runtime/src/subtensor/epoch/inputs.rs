@@ -1,3 +1,5 @@
+//! Inputs of an epoch, read from storage.
+
 use sp_runtime::{AccountId32, PerThing};
 use taonet_consensus::{EpochInput, Row};
 use taonet_primitives::Uid;

@@ -253,14 +253,14 @@ fn bonds_are_removed_with_the_permit() {
                 .unwrap();
         }
         run_to(40);
-        let bonds = |number: usize| {
+        let has_bonds = |number: usize| {
             Bonds::<Runtime>::contains_key(BABELBIT.mechanism(MechId(0)), uid(&hotkeys[number]))
         };
-        assert!(bonds(0) && bonds(1));
+        assert!(has_bonds(0) && has_bonds(1));
         // The only permit goes to the neuron with the largest stake; the owner's neuron gets an
         // additional one.
         MaxAllowedValidators::<Runtime>::insert(BABELBIT, 1);
         run_to(50);
-        assert!(bonds(0) && !bonds(1));
+        assert!(has_bonds(0) && !has_bonds(1));
     });
 }

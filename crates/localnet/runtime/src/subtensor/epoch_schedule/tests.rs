@@ -19,7 +19,7 @@ fn schedule(tempo: u16, last: u64, pending_at: u64, blocks_since_epoch: u64) {
 }
 
 #[test]
-fn epoch_is_due_after_tempo_on_request_or_at_maximum_delay() {
+fn epoch_is_due_after_tempo_on_trigger_or_at_maximum_wait() {
     // The schedule, whether an epoch is due at block 1 000, and the block of the next one after it.
     let cases = [
         ((0, 0, 0, 60_000), false, None),
@@ -48,7 +48,7 @@ fn epoch_is_due_after_tempo_on_request_or_at_maximum_delay() {
 }
 
 #[test]
-fn settings_freeze_while_fewer_blocks_remain_than_the_window() {
+fn settings_freeze_in_window_before_epoch() {
     at_first_block(|| {
         jump_to(1_000);
         AdminFreezeWindow::<Runtime>::put(10);
@@ -91,7 +91,7 @@ fn activity_cutoff_is_a_share_of_epochs_and_at_least_one_block() {
 }
 
 /// Advances to block 1 000, outside the freeze window, and returns the subnet's owner.
-fn owner() -> AccountId {
+fn owner_outside_freeze_window() -> AccountId {
     jump_to(1_000);
     schedule(360, 900, 0, 0);
     SubnetOwner::<Runtime>::get(BABELBIT)
@@ -102,9 +102,9 @@ fn set_tempo(who: &AccountId, netuid: NetUid, tempo: u16) -> String {
 }
 
 #[test]
-fn an_owner_changes_the_tempo_and_begins_a_new_cycle() {
+fn tempo_change_by_owner_begins_new_cycle() {
     at_first_block(|| {
-        let owner = owner();
+        let owner = owner_outside_freeze_window();
         assert_eq!(set_tempo(&key(1), NetUid(77), 360), "BadOrigin");
         assert_eq!(set_tempo(&key(1), BABELBIT, 360), "BadOrigin");
         assert_eq!(set_tempo(&owner, BABELBIT, 359), "TempoOutOfBounds");
@@ -124,9 +124,9 @@ fn an_owner_changes_the_tempo_and_begins_a_new_cycle() {
 }
 
 #[test]
-fn root_sets_any_tempo_and_begins_a_new_cycle() {
+fn tempo_change_by_root_begins_new_cycle() {
     at_first_block(|| {
-        owner();
+        owner_outside_freeze_window();
         AdminFreezeWindow::<Runtime>::put(1_000);
         let set =
             |netuid| outcome(send_as_root(admin_utils::Call::sudo_set_tempo { netuid, tempo: 7 }));
@@ -139,9 +139,9 @@ fn root_sets_any_tempo_and_begins_a_new_cycle() {
 }
 
 #[test]
-fn deprecated_settings_succeed_without_effect() {
+fn deprecated_calls_succeed_without_effect() {
     at_first_block(|| {
-        let owner = owner();
+        let owner = owner_outside_freeze_window();
         let netuid = BABELBIT;
         let settings =
             || (Tempo::<Runtime>::get(netuid), ActivityCutoffFactorMilli::<Runtime>::get(netuid));
@@ -162,7 +162,7 @@ fn deprecated_settings_succeed_without_effect() {
 #[test]
 fn activity_cutoff_changes_are_rate_limited_by_epochs() {
     at_first_block(|| {
-        let owner = owner();
+        let owner = owner_outside_freeze_window();
         let set = |who: &AccountId, factor_milli| {
             outcome(send(
                 who,
@@ -192,7 +192,7 @@ fn activity_cutoff_changes_are_rate_limited_by_epochs() {
 #[test]
 fn epoch_trigger_checks_run_in_order() {
     at_first_block(|| {
-        let owner = owner();
+        let owner = owner_outside_freeze_window();
         let trigger = |who: &AccountId, netuid| outcome(send(who, Call::trigger_epoch { netuid }));
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, true);
         schedule(360, 640, 1_001, 0);

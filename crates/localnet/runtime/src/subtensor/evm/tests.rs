@@ -19,15 +19,15 @@ fn address(hex: &str) -> H160 {
     H160(hex::decode(hex).unwrap().try_into().unwrap())
 }
 
-/// Signs a hotkey and block 7 as a wallet does; `first` is the number of the first candidate for
-/// the key.
-fn signature(secret: &str, hotkey: &AccountId, first: u8) -> ecdsa::Signature {
+/// Signs a hotkey and block 7 as a wallet does; `recovery_id_base` is 0 or 27, from which wallets
+/// count the recovery ids.
+fn signature(secret: &str, hotkey: &AccountId, recovery_id_base: u8) -> ecdsa::Signature {
     let key = ecdsa::Pair::from_seed_slice(&hex::decode(secret).unwrap()).unwrap();
     let message = [hotkey.encode(), keccak_256(&7_u64.to_le_bytes()).to_vec()].concat();
     assert_eq!(message.len(), 64);
     let text = [b"\x19Ethereum Signed Message:\n64".to_vec(), message].concat();
     let mut signature = key.sign_prehashed(&keccak_256(&text));
-    signature.0[64] += first;
+    signature.0[64] += recovery_id_base;
     signature
 }
 
@@ -52,10 +52,11 @@ fn uids_of(of: &str) -> Vec<(u16, u64)> {
 }
 
 #[test]
-fn an_address_is_associated_by_its_signature() {
+fn evm_address_is_associated_by_signature() {
     with_neurons(|first, second| {
-        for (hotkey, number, uid) in [(&first, 0, 1), (&second, 27, 2)] {
-            let call = associate(BABELBIT, address(ADDRESS), signature(SECRET, hotkey, number));
+        for (hotkey, recovery_id_base, uid) in [(&first, 0, 1), (&second, 27, 2)] {
+            let call =
+                associate(BABELBIT, address(ADDRESS), signature(SECRET, hotkey, recovery_id_base));
             assert_eq!(attempt(hotkey, call), "ok");
             assert_eq!(
                 AssociatedEvmAddress::<Runtime>::get(BABELBIT, uid),
@@ -69,7 +70,8 @@ fn an_address_is_associated_by_its_signature() {
         );
         assert_eq!(uids_of(ADDRESS), [(1, 10), (2, 10)]);
 
-        // Once per block: the same address gets a new date, and another address replaces it.
+        // Once per block: the same address gets a new block number, and another address replaces
+        // it.
         let reassociate = |secret, signed_address| {
             associate(BABELBIT, address(signed_address), signature(secret, &first, 27))
         };
@@ -87,7 +89,7 @@ fn an_address_is_associated_by_its_signature() {
 }
 
 #[test]
-fn addresses_without_a_valid_signature_are_refused() {
+fn invalid_evm_associations_are_refused() {
     with_neurons(|first, second| {
         let valid_signature = || signature(SECRET, &first, 0);
         let evm_address = address(ADDRESS);

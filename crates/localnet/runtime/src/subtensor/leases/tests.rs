@@ -76,7 +76,7 @@ fn check_issuance() {
 }
 
 #[test]
-fn a_crowdloan_pays_for_a_subnet() {
+fn crowdloan_finalization_creates_leased_subnet() {
     at_first_block(|| {
         let before = ["Alice", "Bob", "Charlie"].map(|name| balance(&account(name)));
         let accounts = raise(register(30, Some(500)), CONTRIBUTIONS);
@@ -89,10 +89,8 @@ fn a_crowdloan_pays_for_a_subnet() {
             (SubnetUidToLeaseId::<Runtime>::get(LEASED), NextSubnetLeaseId::<Runtime>::get()),
             (Some(0), 1)
         );
-        let (created, lease_id) = (alice.clone(), 0);
-        let end_block = Some(500);
-        let event =
-            Event::SubnetLeaseCreated { beneficiary: created, lease_id, netuid: LEASED, end_block };
+        let (beneficiary, lease_id, end_block) = (alice.clone(), 0, Some(500));
+        let event = Event::SubnetLeaseCreated { beneficiary, lease_id, netuid: LEASED, end_block };
         assert_eq!(last_event(), event);
 
         // The accounts of the lease own the subnet, and belong to nobody.
@@ -136,7 +134,7 @@ fn a_crowdloan_pays_for_a_subnet() {
 }
 
 #[test]
-fn a_lease_that_cannot_be_created_changes_nothing() {
+fn invalid_lease_is_refused() {
     at_first_block(|| {
         let alice = account("Alice");
         assert_eq!(
@@ -289,7 +287,7 @@ fn owner_cut_of_leased_subnet_is_not_locked() {
 }
 
 #[test]
-fn a_lease_ends_with_a_new_owner() {
+fn terminated_lease_passes_subnet_to_beneficiary() {
     with_lease(30, |[alice, bob, _], lease| {
         let end = |lease_id, hotkey: u32| Call::terminate_lease { lease_id, hotkey: key(hotkey) };
         Subtensor::own_hotkey(&alice, &key(1)).unwrap();
@@ -304,7 +302,7 @@ fn a_lease_ends_with_a_new_owner() {
         assert_eq!(attempt(&alice, end(0, 2)), "BeneficiaryDoesNotOwnHotkey");
         assert_eq!(attempt(&alice, end(0, 99)), "BeneficiaryDoesNotOwnHotkey");
         let subnet = crate::info::subnet::account::<Runtime>(BABELBIT).unwrap();
-        // Without checks.
+        // Set directly: calls refuse a system account as a hotkey.
         Owner::<Runtime>::insert(&subnet, &alice);
         let terminate_by_subnet = Call::terminate_lease { lease_id: 0, hotkey: subnet };
         assert_eq!(attempt(&alice, terminate_by_subnet), "CannotUseSystemAccount");
@@ -333,7 +331,7 @@ fn a_lease_ends_with_a_new_owner() {
 }
 
 #[test]
-fn a_lease_without_an_end_is_not_terminated() {
+fn lease_without_end_cannot_be_terminated() {
     at_first_block(|| {
         let [alice, ..] = raise(register(100, None), CONTRIBUTIONS);
         assert_eq!(finalize(&alice), "ok");
@@ -344,7 +342,7 @@ fn a_lease_without_an_end_is_not_terminated() {
 }
 
 #[test]
-fn a_dissolved_subnet_has_no_lease() {
+fn dissolved_subnet_leaves_no_lease() {
     with_lease(30, |_, lease| {
         AccumulatedLeaseDividends::<Runtime>::insert(0, AlphaBalance(5));
         assert_eq!(

@@ -63,11 +63,11 @@ impl LockKind {
         Rates { unlock, maturity, .. }: Rates,
     ) -> (AlphaBalance, U64F64) {
         let mass = U64F64::from_num(lock.locked_mass.0);
-        let (remaining, maturity_decay) = (decay(blocks, unlock), decay(blocks, maturity));
+        let (unlock_decay, maturity_decay) = (decay(blocks, unlock), decay(blocks, maturity));
         let amount = if self.is_perpetual {
             lock.locked_mass.0
         } else {
-            remaining.saturating_mul(mass).saturating_to_num()
+            unlock_decay.saturating_mul(mass).saturating_to_num()
         };
         // The share of the amount that becomes conviction in this time.
         let matured = if self.is_perpetual {
@@ -80,7 +80,7 @@ impl LockKind {
         } else if unlock == 0 || maturity == 0 {
             U64F64::default()
         } else {
-            conviction_share(remaining, maturity_decay, unlock, maturity)
+            conviction_share(unlock_decay, maturity_decay, unlock, maturity)
         };
         let conviction = maturity_decay
             .saturating_mul(lock.conviction)
@@ -90,10 +90,15 @@ impl LockKind {
 }
 
 /// Returns the share of an amount that decays on the timescale `unlock` and becomes conviction on
-/// the timescale `maturity`: unlock · (remaining − faded) / (unlock − maturity).
-fn conviction_share(remaining: U64F64, faded: U64F64, unlock: u64, maturity: u64) -> U64F64 {
-    let difference =
-        I64F64::saturating_from_num(remaining).saturating_sub(I64F64::saturating_from_num(faded));
+/// the timescale `maturity`: unlock · (unlock decay − maturity decay) / (unlock − maturity).
+fn conviction_share(
+    unlock_decay: U64F64,
+    maturity_decay: U64F64,
+    unlock: u64,
+    maturity: u64,
+) -> U64F64 {
+    let difference = I64F64::saturating_from_num(unlock_decay)
+        .saturating_sub(I64F64::saturating_from_num(maturity_decay));
     let timescales =
         I64F64::saturating_from_num(i128::from(unlock).saturating_sub(i128::from(maturity)));
     let share =
@@ -119,7 +124,7 @@ fn decay(blocks: u64, timescale: u64) -> U64F64 {
     U64F64::saturating_from_num(remaining.max(I64F64::default()))
 }
 
-/// Whether both the amount and the conviction of a lock are nothing.
+/// Whether the amount and the conviction of a lock both count as zero.
 pub(super) fn is_negligible(lock: &LockState) -> bool {
     lock.locked_mass < AlphaBalance(DUST) && lock.conviction < U64F64::from_num(DUST)
 }

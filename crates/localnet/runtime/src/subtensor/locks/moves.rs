@@ -29,7 +29,7 @@ impl<T: Config> Pallet<T> {
         let (origin_hotkey, lock) =
             Self::lock_of(coldkey, netuid).ok_or(Error::<T>::NoExistingLock)?;
         let mut moved = lock;
-        if !Self::share_owner(&origin_hotkey, destination_hotkey) {
+        if !Self::have_same_owner(&origin_hotkey, destination_hotkey) {
             moved.conviction = U64F64::default();
         }
         let before = Self::kind_of_lock(coldkey, netuid, &origin_hotkey);
@@ -50,7 +50,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Moves the locked part of stake that is transferred to another coldkey within a subnet. Stake
-    /// beside the lock moves first; as on the real chain, collateral counts as such.
+    /// that is not locked moves first; as on the real chain, this includes collateral.
     ///
     /// # Errors
     /// `LockHotkeyMismatch` if the receiver has locked stake to another hotkey,
@@ -145,20 +145,20 @@ impl<T: Config> Pallet<T> {
         for is_perpetual in [true, false] {
             let [owner_kind, other_kind] =
                 [true, false].map(|is_owner_lock| LockKind { is_owner_lock, is_perpetual });
-            let before = Self::total_lock(netuid, &old, owner_kind);
-            let after = Self::total_lock(netuid, new, other_kind);
+            let old_total = Self::total_lock(netuid, &old, owner_kind);
+            let new_total = Self::total_lock(netuid, new, other_kind);
             Self::store_total(
                 netuid,
                 &old,
                 other_kind,
-                other_kind.roll_forward(before, Self::rates()),
+                other_kind.roll_forward(old_total, Self::rates()),
             );
             Self::store_total(netuid, new, other_kind, Self::empty_lock());
             Self::store_total(
                 netuid,
                 new,
                 owner_kind,
-                owner_kind.roll_forward(after, Self::rates()),
+                owner_kind.roll_forward(new_total, Self::rates()),
             );
         }
     }

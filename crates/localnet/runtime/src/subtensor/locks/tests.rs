@@ -71,7 +71,7 @@ fn check_totals() {
 }
 
 #[test]
-fn stake_that_cannot_be_locked_is_refused() {
+fn invalid_lock_is_refused() {
     with_stake(|bob, hotkey| {
         assert_eq!(attempt(&bob, lock(&key(99), NetUid(77), 0)), "SubnetNotExists");
         assert_eq!(
@@ -143,7 +143,7 @@ fn locked_stake_cannot_be_unstaked() {
 }
 
 #[test]
-fn a_perpetual_lock_stays_and_gains_conviction() {
+fn perpetual_lock_keeps_stake_and_gains_conviction() {
     with_stake(|bob, hotkey| {
         let perpetual =
             |enabled| attempt(&bob, Call::set_perpetual_lock { netuid: BABELBIT, enabled });
@@ -166,7 +166,7 @@ fn a_perpetual_lock_stays_and_gains_conviction() {
 }
 
 #[test]
-fn a_lock_moves_to_another_hotkey() {
+fn lock_moves_to_another_hotkey() {
     with_stake(|bob, hotkey| {
         let move_to = |hotkey| Call::move_lock { destination_hotkey: hotkey, netuid: BABELBIT };
         assert_eq!(attempt(&bob, move_to(key(2))), "NoExistingLock");
@@ -268,8 +268,8 @@ fn locks_follow_swapped_keys() {
 fn owner_cut_is_locked_if_enabled() {
     with_stake(|_, _| {
         let alice = account("Alice");
-        let owner = account("Alice_hk");
-        Subtensor::increase_stake(&owner, &alice, BABELBIT, AlphaBalance(STAKE));
+        let owner_hotkey = account("Alice_hk");
+        Subtensor::increase_stake(&owner_hotkey, &alice, BABELBIT, AlphaBalance(STAKE));
         Subtensor::lock_owner_cut(BABELBIT, &alice, AlphaBalance(1_000));
         assert_eq!(locked_alpha(&alice), 0);
         let call =
@@ -288,30 +288,31 @@ fn owner_cut_is_locked_if_enabled() {
 }
 
 #[test]
-fn the_highest_conviction_owns_an_old_subnet() {
+fn highest_conviction_takes_over_old_subnet() {
     with_stake(|bob, hotkey| {
         let (alice, charlie) = (account("Alice"), account("Charlie"));
         let age = u32::try_from(ownership::MIN_AGE).unwrap();
         let owner = || SubnetOwner::<Runtime>::get(BABELBIT);
-        let put_out = |alpha: u64| SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(alpha));
+        let set_alpha_out =
+            |alpha: u64| SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(alpha));
         assert_eq!(
             attempt(&bob, Call::set_perpetual_lock { netuid: BABELBIT, enabled: true }),
             "ok"
         );
         assert_eq!(attempt(&bob, lock(&hotkey, BABELBIT, STAKE)), "ok");
         // In a year, more than 90 % of the stake become conviction.
-        put_out(STAKE * 9);
+        set_alpha_out(STAKE * 9);
         jump_to(age - 1);
         Subtensor::change_owner_by_conviction(BABELBIT);
         assert_eq!(owner(), alice, "the subnet is too young");
         jump_to(age);
-        put_out(STAKE * 10);
+        set_alpha_out(STAKE * 10);
         Subtensor::change_owner_by_conviction(BABELBIT);
         assert_eq!(owner(), alice, "the conviction is too low");
-        put_out(0);
+        set_alpha_out(0);
         Subtensor::change_owner_by_conviction(BABELBIT);
         assert_eq!(owner(), alice, "there is no alpha");
-        put_out(STAKE * 9);
+        set_alpha_out(STAKE * 9);
         assert_eq!(Subtensor::uid_of(BABELBIT, &hotkey), None);
         Subtensor::change_owner_by_conviction(BABELBIT);
         let netuid = BABELBIT;
@@ -349,7 +350,7 @@ fn the_highest_conviction_owns_an_old_subnet() {
 }
 
 #[test]
-fn a_lock_and_collateral_may_cover_the_same_stake() {
+fn lock_and_collateral_may_cover_the_same_stake() {
     with_stake(|_, hotkey| {
         let charlie = account("Charlie");
         Subtensor::increase_stake(&hotkey, &charlie, BABELBIT, AlphaBalance(STAKE));
@@ -360,7 +361,7 @@ fn a_lock_and_collateral_may_cover_the_same_stake() {
             Call::<Runtime>::add_collateral { netuid, hotkey: hotkey.clone(), alpha, limit_price };
         assert_eq!(attempt(&charlie, collateral), "ok");
         assert_eq!(attempt(&charlie, lock(&hotkey, BABELBIT, STAKE / 10 * 3)), "ok");
-        // Neither counts for the other: the stake beside the lock moves without it, until only
+        // Neither limits the other: stake beyond the lock can be transferred until only the
         // collateral is left.
         assert_eq!(
             attempt(&charlie, transfer_stake_call(&account("Eve"), &hotkey, STAKE / 10 * 4 - 10)),

@@ -37,7 +37,9 @@ impl<T: Config> Pallet<T> {
             .map(|netuid| {
                 (SubnetMovingPrice::<T>::get(netuid), NetworkRegisteredAt::<T>::get(netuid), netuid)
             })
-            .filter(|(_, since, _)| Self::current_block() >= since.saturating_add(immunity))
+            .filter(|(_, registered_at, _)| {
+                Self::current_block() >= registered_at.saturating_add(immunity)
+            })
             .min()
             .map(|(_, _, netuid)| netuid)
     }
@@ -116,13 +118,13 @@ impl<T: Config> Pallet<T> {
             })
             .collect();
         let pool = SubnetTAO::<T>::get(netuid);
-        let all: u128 = stakes.iter().map(|(_, _, stake)| u128::from(stake.0)).sum();
+        let total: u128 = stakes.iter().map(|(_, _, stake)| u128::from(stake.0)).sum();
         let mut remaining = pool;
         let mut hotkeys = BTreeSet::new();
         for (hotkey, coldkey, stake) in stakes {
             let part = u128::from(pool.0)
                 .saturating_mul(u128::from(stake.0))
-                .checked_div(all)
+                .checked_div(total)
                 .unwrap_or_default();
             let part = TaoBalance(u64::try_from(part).unwrap_or(pool.0));
             remaining = remaining.saturating_sub(part);

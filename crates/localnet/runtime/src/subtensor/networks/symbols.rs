@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_and_root_choose_an_unused_symbol() {
+    fn owner_and_root_choose_an_unused_symbol() {
         at_first_block(|| {
             let update = |netuid, symbol: &str| Call::<Runtime>::update_symbol {
                 netuid,

@@ -98,7 +98,7 @@ fn new_subnet_has_initial_values() {
 
 #[test]
 fn creation_checks_run_in_order() {
-    let breaks: [(&str, fn()); 4] = [
+    let violations: [(&str, fn()); 4] = [
         ("NonAssociatedColdKey", || Owner::<Runtime>::insert(key(1), account("Charlie"))),
         ("NetworkTxRateLimitExceeded", || {
             LastRateLimitedBlock::<Runtime>::insert(RateLimitKey::NetworkLastRegistered, 1);
@@ -108,17 +108,17 @@ fn creation_checks_run_in_order() {
             NetworkMinLockCost::<Runtime>::put(TaoBalance(balance(&account("Bob")) - 499));
         }),
     ];
-    for first in 0..breaks.len() {
-        let answer = at_first_block(|| {
-            breaks[first..].iter().for_each(|(_, breaks)| breaks());
+    for first in 0..violations.len() {
+        let error = at_first_block(|| {
+            violations[first..].iter().for_each(|(_, violate)| violate());
             create("Bob", 1)
         });
-        assert_eq!(answer, breaks[first].0);
+        assert_eq!(error, violations[first].0);
     }
 }
 
 #[test]
-fn subnets_are_created_at_the_rate_that_the_chain_allows() {
+fn subnet_creation_is_rate_limited_globally() {
     at_first_block(|| {
         assert_eq!(create("Alice", 1), "ok");
         jump_to(7_200);
@@ -133,22 +133,22 @@ fn subnets_are_created_at_the_rate_that_the_chain_allows() {
 }
 
 #[test]
-fn median_price_includes_all_subnets() {
+fn median_price_covers_every_subnet_with_a_price() {
     at_first_block(|| {
-        let set = |netuid: u16, tao: u64, alpha: u64| {
+        let add_subnet = |netuid: u16, tao: u64, alpha: u64| {
             NetworksAdded::<Runtime>::insert(NetUid(netuid), true);
             SubnetMechanism::<Runtime>::insert(NetUid(netuid), 1);
             Subtensor::init_pool(NetUid(netuid), TaoBalance(tao), AlphaBalance(alpha));
         };
         (2..59).for_each(|netuid| NetworksAdded::<Runtime>::remove(NetUid(netuid)));
         let median = || Subtensor::median_alpha_price().to_num::<f64>();
-        set(1, 1_000, 4_000);
-        set(59, 3_000, 4_000);
+        add_subnet(1, 1_000, 4_000);
+        add_subnet(59, 3_000, 4_000);
         assert!((median() - 0.5).abs() < 1e-9);
-        set(7, 1_000, 1_000);
+        add_subnet(7, 1_000, 1_000);
         assert!((median() - 0.75).abs() < 1e-9);
         // A pool without TAO has no price.
-        set(8, 0, 1_000);
+        add_subnet(8, 0, 1_000);
         assert!((median() - 0.75).abs() < 1e-9);
         for netuid in [1, 7, 8, 59] {
             NetworksAdded::<Runtime>::remove(NetUid(netuid));
@@ -158,26 +158,26 @@ fn median_price_includes_all_subnets() {
 }
 
 #[test]
-fn cheapest_subnet_without_immunity_is_replaced() {
-    let price = |netuid: u16, milli: u64| {
+fn cheapest_subnet_without_immunity_is_the_next_to_dissolve() {
+    let set_price = |netuid: u16, milli: u64| {
         SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(milli) / 1_000);
     };
     at_first_block(|| {
         NetworkRateLimit::<Runtime>::put(0);
         SubnetLimit::<Runtime>::put(60);
-        (2..59).for_each(|netuid| price(netuid, 900));
+        (2..59).for_each(|netuid| set_price(netuid, 900));
         NetworkImmunityPeriod::<Runtime>::put(100);
         assert_eq!(create("Alice", 1), "ok");
         assert_eq!(create("Alice", 2), "SubnetLimitReached");
         jump_to(100);
         // Subnet 60 is one block too young.
-        price(1, 300);
-        price(60, 100);
-        price(59, 200);
+        set_price(1, 300);
+        set_price(60, 100);
+        set_price(59, 200);
         assert_eq!(Subtensor::network_to_dissolve(), Some(BABELBIT));
         jump_to(101);
         assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(60)));
-        price(1, 100);
+        set_price(1, 100);
         assert_eq!(Subtensor::network_to_dissolve(), Some(NetUid(1)), "the oldest if tied");
     });
 }
@@ -197,12 +197,12 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         Axons::<Runtime>::insert(BABELBIT, &hotkey, AxonInfo::default());
         BurnHalfLife::<Runtime>::insert(BABELBIT, 7);
-        let (pool, eve_amount, dave_amount) =
+        let (pool, eve_balance, dave_balance) =
             (SubnetTAO::<Runtime>::get(BABELBIT).0, balance(&eve), balance(&dave));
 
         assert_eq!(create("Bob", 1), "ok");
-        assert_eq!(balance(&eve), eve_amount + pool / 4);
-        assert_eq!(balance(&dave), dave_amount + pool / 4 * 3);
+        assert_eq!(balance(&eve), eve_balance + pool / 4);
+        assert_eq!(balance(&dave), dave_balance + pool / 4 * 3);
         assert_eq!(Subtensor::stake_of(&hotkey, &eve, BABELBIT), AlphaBalance::ZERO);
         assert_eq!(TotalHotkeyAlpha::<Runtime>::get(&hotkey, BABELBIT), AlphaBalance::ZERO);
         assert!(!IsNetworkMember::<Runtime>::contains_key(&hotkey, BABELBIT));
@@ -224,31 +224,32 @@ fn dissolved_subnet_pays_stakers_and_leaves_no_state() {
 /// limits.
 fn stored_keys_of(netuid: NetUid) -> Vec<String> {
     let number = netuid.0.to_le_bytes();
-    let mut actual = Vec::new();
+    let mut keys = Vec::new();
     for pallet in ["SubtensorModule", "Commitments"] {
         let pallet = sp_io::hashing::twox_128(pallet.as_bytes());
         let mut last = pallet.to_vec();
         while let Some(key) = sp_io::storage::next_key(&last).filter(|key| key.starts_with(&pallet))
         {
             let remaining = key.get(32..).unwrap_or_default();
-            let is_expected = matches!(remaining.len(), 10 | 18) && remaining.ends_with(&number);
-            let limits = match remaining.len() {
+            let is_only_component =
+                matches!(remaining.len(), 10 | 18) && remaining.ends_with(&number);
+            let is_rate_limit = match remaining.len() {
                 3 | 4 => remaining[1..].starts_with(&number),
                 52 => remaining[48..].starts_with(&number),
                 _ => false,
             };
-            if remaining.starts_with(&number) || is_expected || limits {
-                actual.push(hex::encode(&key));
+            if remaining.starts_with(&number) || is_only_component || is_rate_limit {
+                keys.push(hex::encode(&key));
             }
             last = key;
         }
     }
-    actual
+    keys
 }
 
 /// Publishes commitments with the owner hotkey of a subnet, and records rate-limited actions of its
 /// owner.
-fn set_owner_of_subnet(netuid: NetUid, owner: &AccountId, hotkey: &AccountId) {
+fn add_owner_activity(netuid: NetUid, owner: &AccountId, hotkey: &AccountId) {
     let timelocked = Data::TimelockEncrypted { encrypted: timelocked("text"), reveal_round: 1_000 };
     let info =
         CommitmentInfo { fields: vec![Data::ResetBondsFlag, timelocked].try_into().unwrap() };
@@ -267,8 +268,8 @@ fn dissolved_subnet_leaves_no_storage_key() {
         run_to(25);
         assert_eq!(create("Bob", 1), "ok");
         let before = (stored_keys_of(BABELBIT).len(), stored_keys_of(NetUid(60)).len());
-        set_owner_of_subnet(BABELBIT, &account("Alice"), &account("Alice_hk"));
-        set_owner_of_subnet(NetUid(60), &account("Bob"), &key(1));
+        add_owner_activity(BABELBIT, &account("Alice"), &account("Alice_hk"));
+        add_owner_activity(NetUid(60), &account("Bob"), &key(1));
         let (dissolved, other) = (stored_keys_of(BABELBIT), stored_keys_of(NetUid(60)));
         assert!(dissolved.len() > 50 && other.len() > 30, "{} {}", dissolved.len(), other.len());
         assert_eq!(
@@ -307,7 +308,7 @@ fn identity(name: usize, other: usize) -> SubnetIdentityV3 {
     }
 }
 
-fn describe(netuid: NetUid, identity: SubnetIdentityV3) -> Call<Runtime> {
+fn set_identity(netuid: NetUid, identity: SubnetIdentityV3) -> Call<Runtime> {
     let SubnetIdentityV3 {
         subnet_name,
         github_repo,
@@ -332,28 +333,34 @@ fn describe(netuid: NetUid, identity: SubnetIdentityV3) -> Call<Runtime> {
 }
 
 #[test]
-fn an_owner_describes_its_subnet() {
+fn owner_sets_identity_of_its_subnet() {
     let alice = account("Alice");
     at_first_block(|| {
-        assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(256, 1_024)))), "ok");
+        assert_eq!(outcome(send(&alice, set_identity(BABELBIT, identity(256, 1_024)))), "ok");
         assert!(matches!(last_event(), Event::SubnetIdentitySet(BABELBIT)));
         assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT), Some(identity(256, 1_024)));
-        assert_eq!(outcome(send(&alice, describe(BABELBIT, identity(257, 0)))), "InvalidIdentity");
         assert_eq!(
-            outcome(send(&alice, describe(BABELBIT, identity(0, 1_025)))),
+            outcome(send(&alice, set_identity(BABELBIT, identity(257, 0)))),
             "InvalidIdentity"
         );
         assert_eq!(
-            outcome(send(&account("Bob"), describe(BABELBIT, identity(257, 0)))),
+            outcome(send(&alice, set_identity(BABELBIT, identity(0, 1_025)))),
+            "InvalidIdentity"
+        );
+        assert_eq!(
+            outcome(send(&account("Bob"), set_identity(BABELBIT, identity(257, 0)))),
             "NotSubnetOwner"
         );
-        assert_eq!(outcome(send(&alice, describe(NetUid(77), identity(0, 0)))), "SubnetNotExists");
+        assert_eq!(
+            outcome(send(&alice, set_identity(NetUid(77), identity(0, 0)))),
+            "SubnetNotExists"
+        );
         assert_eq!(SubnetIdentitiesV3::<Runtime>::get(BABELBIT), Some(identity(256, 1_024)));
     });
 }
 
 #[test]
-fn a_subnet_can_be_described_when_it_is_created() {
+fn subnet_can_be_created_with_identity() {
     let call = |hotkey, identity| Call::<Runtime>::register_network_with_identity {
         hotkey: key(hotkey),
         identity,
@@ -378,7 +385,7 @@ fn a_subnet_can_be_described_when_it_is_created() {
 }
 
 #[test]
-fn an_owner_starts_its_subnet_once() {
+fn owner_starts_its_subnet_once() {
     let start = |who: &str, netuid| outcome(send(&account(who), Call::start_call { netuid }));
     at_first_block(|| {
         jump_to(40);

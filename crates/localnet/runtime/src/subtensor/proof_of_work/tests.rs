@@ -142,9 +142,9 @@ fn invalid_work_is_refused() {
             "InvalidSeal",
             "work for another block"
         );
-        let others =
+        let result =
             attempt(&account("Charlie"), register(BABELBIT, 9, valid_work.clone(), &hotkey));
-        assert_eq!(others, "InvalidSeal", "work of another coldkey");
+        assert_eq!(result, "InvalidSeal", "work of another coldkey");
         assert_eq!(
             refusal(register(BABELBIT, 9, mine(&bob, &hotkey, 9, false), &hotkey)),
             "InvalidDifficulty"
@@ -172,7 +172,7 @@ fn invalid_work_is_refused() {
 }
 
 #[test]
-fn the_difficulty_stays_within_its_bounds() {
+fn difficulty_stays_within_its_bounds() {
     with_low_difficulty(|_| {
         let difficulty = |current: u64, min, max| {
             Difficulty::<Runtime>::insert(BABELBIT, current);

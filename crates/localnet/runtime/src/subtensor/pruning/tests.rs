@@ -74,8 +74,8 @@ fn owner_hotkeys_are_protected_up_to_the_limit() {
 }
 
 #[test]
-fn trim_limits_are_checked() {
-    let trim = |room| outcome(Subtensor::trim_to_max_allowed_uids(BABELBIT, room));
+fn trim_outside_its_limits_is_refused() {
+    let trim = |max_uids| outcome(Subtensor::trim_to_max_allowed_uids(BABELBIT, max_uids));
     at_first_block(|| {
         assert_eq!(outcome(Subtensor::trim_to_max_allowed_uids(NetUid(77), 64)), "SubnetNotExists");
         assert_eq!(trim(63), "InvalidValue");
@@ -103,9 +103,9 @@ fn trim_removes_lowest_emission_and_compacts_uids() {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         fill(&[(10, 1), (20, 2), (10, 3), (30, 4)]);
         Active::<Runtime>::insert(BABELBIT, [true, false, true, false, true].to_vec());
-        let ten = |parts: u16| PerU16::from_parts(parts);
+        let per_u16 = |parts: u16| PerU16::from_parts(parts);
         for index in Subtensor::mechanisms(BABELBIT) {
-            Incentive::<Runtime>::insert(index, (0..5).map(ten).collect::<Vec<_>>());
+            Incentive::<Runtime>::insert(index, (0..5).map(per_u16).collect::<Vec<_>>());
             LastUpdate::<Runtime>::insert(index, (0..5).collect::<Vec<_>>());
             Weights::<Runtime>::insert(index, 1, vec![(0, 1)]);
             Weights::<Runtime>::insert(index, 4, vec![(0, 10), (1, 11), (2, 12), (3, 13), (4, 14)]);
@@ -127,7 +127,7 @@ fn trim_removes_lowest_emission_and_compacts_uids() {
         assert_eq!(Active::<Runtime>::get(BABELBIT), [true, true, false, true]);
         assert_eq!(ValidatorPermit::<Runtime>::get(BABELBIT).len(), 4);
         for index in Subtensor::mechanisms(BABELBIT) {
-            assert_eq!(Incentive::<Runtime>::get(index), [0, 2, 3, 4].map(ten));
+            assert_eq!(Incentive::<Runtime>::get(index), [0, 2, 3, 4].map(per_u16));
             assert_eq!(LastUpdate::<Runtime>::get(index), [0, 2, 3, 4]);
             assert_eq!(Weights::<Runtime>::iter_prefix(index).count(), 1);
             assert_eq!(Weights::<Runtime>::get(index, 3), [(0, 10), (1, 12), (2, 13), (3, 14)]);

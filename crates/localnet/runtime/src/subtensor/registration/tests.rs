@@ -31,7 +31,7 @@ fn has_event(event: &Event<Runtime>) -> bool {
 }
 
 #[test]
-fn a_registration_costs_the_price_and_gives_a_slot() {
+fn registration_charges_price_and_assigns_uid() {
     at_first_block(|| {
         jump_to(7);
         let before = balance(&account("Bob"));
@@ -69,9 +69,8 @@ fn a_registration_costs_the_price_and_gives_a_slot() {
 
 #[test]
 fn registration_checks_run_in_order() {
-    // Each row breaks its own check and all later ones; the first failing check determines the
-    // error.
-    let breaks: [(&str, fn()); 6] = [
+    // Each row violates one check. With all later ones violated too, its own error is returned.
+    let violations: [(&str, fn()); 6] = [
         ("SubnetNotExists", || NetworksAdded::<Runtime>::remove(BABELBIT)),
         ("SubNetRegistrationDisabled", || {
             NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, false);
@@ -85,12 +84,12 @@ fn registration_checks_run_in_order() {
         ("NoNeuronIdAvailable", || MaxAllowedUids::<Runtime>::insert(BABELBIT, 0)),
     ];
     assert_eq!(at_first_block(|| register("Bob", ROOT, 1)), "RegistrationNotPermittedOnRootSubnet");
-    for first in 0..breaks.len() {
-        let answer = at_first_block(|| {
-            breaks[first..].iter().for_each(|(_, breaks)| breaks());
+    for first in 0..violations.len() {
+        let error = at_first_block(|| {
+            violations[first..].iter().for_each(|(_, violate)| violate());
             register("Bob", BABELBIT, 1)
         });
-        assert_eq!(answer, breaks[first].0);
+        assert_eq!(error, violations[first].0);
     }
     // The payment may reduce the balance to the existential deposit.
     at_first_block(|| {
@@ -128,7 +127,7 @@ fn registration_above_price_limit_is_refused() {
 }
 
 #[test]
-fn a_full_subnet_replaces_a_neuron() {
+fn full_subnet_replaces_a_neuron() {
     at_first_block(|| {
         MaxAllowedUids::<Runtime>::insert(BABELBIT, 3);
         assert_eq!(register("Bob", BABELBIT, 1), "ok");
@@ -191,7 +190,7 @@ fn root_registrations_are_limited_per_block_and_interval() {
 }
 
 #[test]
-fn a_full_root_replaces_its_weakest_member() {
+fn full_root_replaces_member_with_lowest_stake() {
     let stake = |hotkey: u32, rao: u64| {
         Subtensor::increase_stake(&key(hotkey), &account("Bob"), ROOT, AlphaBalance(rao));
     };
@@ -257,7 +256,7 @@ fn existing_take_is_kept_when_joining_root() {
 }
 
 #[test]
-fn registering_twice_in_a_batch_fails_as_a_whole() {
+fn duplicate_registration_reverts_the_batch() {
     at_first_block(|| {
         let call = || RuntimeCall::from(Call::burned_register { netuid: BABELBIT, hotkey: key(1) });
         let batch = pallet_utility::Call::batch_all { calls: vec![call(), call()] };

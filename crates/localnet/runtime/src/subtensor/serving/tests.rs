@@ -32,7 +32,7 @@ fn v6(ip: Ipv6Addr) -> u128 {
 }
 
 #[test]
-fn an_endpoint_is_stored_as_it_was_announced() {
+fn announced_endpoint_is_stored() {
     at_first_block(|| {
         jump_to(9);
         let hotkey = account("Alice_hk");
@@ -59,7 +59,7 @@ fn an_endpoint_is_stored_as_it_was_announced() {
 }
 
 #[test]
-fn unreachable_addresses_are_refused() {
+fn invalid_endpoints_are_refused() {
     // Address, port, type, result for an axon, result for metrics.
     let cases = [
         (v4(8, 8, 8, 8), 1, 4, "ok", "ok"),
@@ -86,14 +86,14 @@ fn unreachable_addresses_are_refused() {
     ];
     for (ip, port, ip_type, for_axon, for_prometheus) in cases {
         let hotkey = account("Alice_hk");
-        let answers = at_first_block(|| {
+        let results = at_first_block(|| {
             (
                 outcome(send(&hotkey, axon(ip, port, ip_type))),
                 send(&hotkey, prometheus(ip, port, ip_type)),
             )
         });
-        assert_eq!(answers.0, for_axon, "axon {ip} {port} {ip_type}");
-        assert_eq!(outcome(answers.1), for_prometheus, "metrics {ip} {port} {ip_type}");
+        assert_eq!(results.0, for_axon, "axon {ip} {port} {ip_type}");
+        assert_eq!(outcome(results.1), for_prometheus, "metrics {ip} {port} {ip_type}");
     }
 }
 
@@ -139,7 +139,7 @@ fn endpoint_announcements_require_registration_and_are_rate_limited() {
 }
 
 #[test]
-fn a_certificate_has_at_most_64_bytes_of_key() {
+fn certificate_key_has_at_most_64_bytes() {
     let tls = |certificate: Vec<u8>| Call::<Runtime>::serve_axon_tls {
         netuid: BABELBIT,
         version: 1,

@@ -89,7 +89,7 @@ proptest! {
 }
 
 #[test]
-fn a_coldkey_lists_the_hotkeys_on_which_it_has_stake() {
+fn coldkey_lists_hotkeys_with_its_stake() {
     at_first_block(|| {
         let (hotkey, coldkey) = (key(1), key(2));
         let listed = || StakingHotkeys::<crate::Runtime>::get(&coldkey);
@@ -106,7 +106,7 @@ fn a_coldkey_lists_the_hotkeys_on_which_it_has_stake() {
 }
 
 #[test]
-fn a_reward_without_stakers_goes_to_the_owner() {
+fn reward_without_stakers_goes_to_the_owner() {
     at_first_block(|| {
         let (hotkey, owner) = (key(1), key(2));
         Owner::<crate::Runtime>::insert(&hotkey, &owner);
@@ -116,7 +116,7 @@ fn a_reward_without_stakers_goes_to_the_owner() {
 }
 
 #[test]
-fn tao_on_root_counts_by_its_weight() {
+fn root_stake_counts_by_tao_weight() {
     at_first_block(|| {
         let hotkey = key(1);
         Subtensor::increase_stake(&hotkey, &key(2), BABELBIT, AlphaBalance(5));

@@ -161,7 +161,7 @@ impl<T: Config> Pallet<T> {
         ensure!(allow_partial || amount <= max, Error::<T>::SlippageTooHigh);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         Self::ensure_unlocked(coldkey, netuid, amount)?;
-        Self::ensure_covers_collateral(coldkey, hotkey, netuid, amount)
+        Self::ensure_free_of_collateral(coldkey, hotkey, netuid, amount)
     }
 
     /// Sets the minimum stake of a nominator. If it rises, sells all stakes below it, of the
@@ -179,7 +179,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; stake that
+    /// Sells a nominator's remaining stake if it is below `NominatorMinRequiredStake`; stake that
     /// cannot be sold is removed.
     fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
         let min = TaoBalance(NominatorMinRequiredStake::<T>::get());

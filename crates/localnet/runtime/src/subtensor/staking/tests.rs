@@ -138,7 +138,7 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
     at_first_block(|| {
         let (bob, author, hotkey) = (account("Bob"), account("One"), key(1));
         Subtensor::own_hotkey(&account("Charlie"), &hotkey).unwrap();
-        let (before, authors, issued) = (balance(&bob), balance(&author), total_tao());
+        let (before, author_balance, issued) = (balance(&bob), balance(&author), total_tao());
         let (tao, alpha) =
             (SubnetTAO::<Runtime>::get(BABELBIT).0, SubnetAlphaIn::<Runtime>::get(BABELBIT).0);
         let out = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
@@ -151,7 +151,7 @@ fn staking_buys_from_the_pool_and_pays_the_author() {
         let bought = (u128::from(alpha) * u128::from(100 * TAO - fee)
             / u128::from(tao + 100 * TAO - fee)) as u64;
         assert_eq!(balance(&bob), before - 100 * TAO);
-        assert_eq!(balance(&author), authors + fee);
+        assert_eq!(balance(&author), author_balance + fee);
         assert_eq!(SubnetTAO::<Runtime>::get(BABELBIT).0, tao + 100 * TAO - fee);
         assert_eq!(SubnetAlphaIn::<Runtime>::get(BABELBIT).0, alpha - bought);
         assert_eq!(SubnetAlphaOut::<Runtime>::get(BABELBIT).0, out + bought);
@@ -180,7 +180,7 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
         let (before, issued, alpha) =
             (balance(&bob), total_tao(), Subtensor::alpha_issuance(BABELBIT));
         let pool = Subtensor::pool_of(BABELBIT);
-        let authors = balance(&author);
+        let author_balance = balance(&author);
 
         send(&bob, remove(&hotkey, BABELBIT, stake)).unwrap();
 
@@ -194,7 +194,7 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
             alpha: AlphaBalance(pool.alpha.0 + stake - fee),
             ..pool
         };
-        assert_eq!(balance(&author), authors + pool_after_sale.sell(AlphaBalance(fee)).0);
+        assert_eq!(balance(&author), author_balance + pool_after_sale.sell(AlphaBalance(fee)).0);
         assert_eq!((total_tao(), Subtensor::alpha_issuance(BABELBIT)), (issued, alpha));
         let event =
             Event::StakeRemoved(bob, hotkey, received, AlphaBalance(stake - fee), BABELBIT, fee);
@@ -243,7 +243,7 @@ fn partial_trade_stops_at_the_limit_price() {
 }
 
 #[test]
-fn price_limit_that_is_not_reached_does_not_change_the_trade() {
+fn unreached_price_limit_allows_the_complete_trade() {
     with_market(|bob, hotkey| {
         send(&bob, add_limit(&hotkey, BABELBIT, TAO, 110_000_000, false)).unwrap();
         send(&bob, remove_limit(&hotkey, BABELBIT, TAO, 90_000_000, false)).unwrap();

@@ -38,7 +38,7 @@ mod locks {
         LockState,
         OptionQuery,
     >;
-    /// Total stake locked on a hotkey in a subnet.
+    /// Total stake locked on a hotkey in a subnet by perpetual locks.
     #[pallet::storage]
     pub type HotkeyLock<T: Config> = StorageDoubleMap<
         _,

@@ -33,13 +33,17 @@ impl<T: Config> Pallet<T> {
         let cost = if netuid.is_some() { SUBNET_SWAP_COST } else { SWAP_COST };
         ensure!(Self::can_pay(who, cost), Error::<T>::NotEnoughBalanceToPaySwapHotKey);
         Self::recycle_tao(who, cost)?;
-        let limits: [fn(AccountId32) -> RateLimitKey<AccountId32>; 3] = [
+        let limit_keys: [fn(AccountId32) -> RateLimitKey<AccountId32>; 3] = [
             RateLimitKey::LastTxBlock,
             RateLimitKey::LastTxBlockDelegateTake,
             RateLimitKey::LastTxBlockChildKeyTake,
         ];
-        for limit in limits {
-            Self::copy_rate_limit(limit(old.clone()), &limit(new.clone()), netuid.is_none());
+        for limit_key in limit_keys {
+            Self::copy_rate_limit(
+                limit_key(old.clone()),
+                &limit_key(new.clone()),
+                netuid.is_none(),
+            );
         }
         let subnets = match netuid {
             Some(netuid) => vec![netuid],
@@ -200,12 +204,12 @@ impl<T: Config> Pallet<T> {
             Self::swap_neuron(netuid, old, new);
         }
         Self::move_relations(netuid, old, new)?;
-        let staking = AutoStakeDestinationColdkeys::<T>::take(old, netuid);
-        if !staking.is_empty() {
-            for coldkey in &staking {
+        let auto_stakers = AutoStakeDestinationColdkeys::<T>::take(old, netuid);
+        if !auto_stakers.is_empty() {
+            for coldkey in &auto_stakers {
                 AutoStakeDestination::<T>::insert(coldkey, netuid, new);
             }
-            AutoStakeDestinationColdkeys::<T>::insert(new, netuid, staking);
+            AutoStakeDestinationColdkeys::<T>::insert(new, netuid, auto_stakers);
         }
         if SubnetOwnerHotkey::<T>::try_get(netuid).is_ok_and(|owner| owner == *old) {
             SubnetOwnerHotkey::<T>::insert(netuid, new);
@@ -245,10 +249,10 @@ impl<T: Config> Pallet<T> {
         if netuid == NetUid::ROOT {
             Self::swap_hotkey_of_basket(old, new);
         }
-        let at_epoch = TotalHotkeyAlphaLastEpoch::<T>::take(old, netuid);
-        if at_epoch.0 > 0 {
+        let last_epoch_alpha = TotalHotkeyAlphaLastEpoch::<T>::take(old, netuid);
+        if last_epoch_alpha.0 > 0 {
             TotalHotkeyAlphaLastEpoch::<T>::mutate(new, netuid, |alpha| {
-                *alpha = alpha.saturating_add(at_epoch);
+                *alpha = alpha.saturating_add(last_epoch_alpha);
             });
         }
         let dividends = AlphaDividendsPerSubnet::<T>::take(netuid, old);

@@ -59,7 +59,7 @@ fn check_issuance() {
 }
 
 #[test]
-fn hotkeys_that_cannot_be_swapped_are_refused() {
+fn invalid_hotkey_swap_is_refused() {
     with_neuron(|bob, old| {
         let new = key(2);
         let on_babelbit = Some(BABELBIT);
@@ -166,7 +166,7 @@ fn hotkey_swap_moves_all_entries() {
 }
 
 #[test]
-fn a_hotkey_is_swapped_on_one_subnet() {
+fn hotkey_swap_on_one_subnet_leaves_others() {
     with_neuron(|bob, old| {
         let new = key(2);
         let before = balance(&bob);
@@ -247,7 +247,7 @@ fn execute(new: &AccountId) -> Call<Runtime> {
 }
 
 #[test]
-fn a_coldkey_is_swapped_after_its_announcement() {
+fn coldkey_is_swapped_after_its_announcement() {
     with_neuron(|bob, hotkey| {
         let new = key(70);
         assert_eq!(attempt(&bob, execute(&new)), "ColdkeySwapAnnouncementNotFound");
@@ -301,7 +301,7 @@ fn a_coldkey_is_swapped_after_its_announcement() {
 }
 
 #[test]
-fn a_coldkey_is_not_swapped_to_one_in_use() {
+fn coldkey_swap_to_used_key_is_refused() {
     with_neuron(|bob, hotkey| {
         Subtensor::own_hotkey(&account("Dave"), &key(9)).unwrap();
         for (new, error) in [

@@ -5,7 +5,7 @@ use crate::testing::{BABELBIT, Subtensor, account, at_first_block, jump_to, key}
 
 type Row = Vec<(u16, u16)>;
 
-fn neurons(count: u32) {
+fn register_neurons(count: u32) {
     for number in 1..count {
         Subtensor::own_hotkey(&account("Bob"), &key(number)).unwrap();
         Subtensor::append_neuron(BABELBIT, &key(number));
@@ -17,7 +17,7 @@ fn new_neuron_has_an_entry_in_every_map() {
     at_first_block(|| {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
         jump_to(5);
-        neurons(3);
+        register_neurons(3);
         assert_eq!(Subtensor::neuron_count(BABELBIT), 3);
         assert_eq!(Active::<Runtime>::get(BABELBIT), [true; 3]);
         assert_eq!(ValidatorPermit::<Runtime>::get(BABELBIT), [false; 3]);
@@ -40,7 +40,7 @@ fn new_neuron_has_an_entry_in_every_map() {
 fn replaced_neuron_leaves_no_state() {
     at_first_block(|| {
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
-        neurons(4);
+        register_neurons(4);
         let half = PerU16::from_percent(50);
         let (old, new) = (key(2), key(9));
         Emission::<Runtime>::insert(BABELBIT, vec![AlphaBalance(7); 4]);
@@ -115,7 +115,7 @@ fn owner_hotkeys_are_protected_up_to_the_limit() {
             Subtensor::own_hotkey(&alice, &key(number)).unwrap();
             Subtensor::append_neuron(BABELBIT, &key(number));
         }
-        neurons(2);
+        register_neurons(2);
         BlockAtRegistration::<Runtime>::insert(BABELBIT, 0, 9);
         BlockAtRegistration::<Runtime>::insert(BABELBIT, 3, 0);
         assert_eq!(Subtensor::owner_uid(BABELBIT), Some(0));

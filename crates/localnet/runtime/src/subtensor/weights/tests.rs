@@ -55,7 +55,7 @@ impl Submission {
 }
 
 #[test]
-fn weight_checks_are_in_the_order_of_the_chain() {
+fn weight_checks_run_in_order() {
     type Correction = fn(&mut Submission);
     // The error, and its correction.
     let steps: [(&str, Correction); 14] = [
@@ -119,7 +119,7 @@ fn self_weight_and_owner_need_no_permit() {
         neuron(2);
         MinAllowedWeights::<Runtime>::insert(BABELBIT, 3);
         MaxWeightsLimit::<Runtime>::insert(BABELBIT, 40_000);
-        let own = |who, uid| Submission {
+        let single_weight = |who, uid| Submission {
             who,
             netuid: BABELBIT,
             mecid: 0,
@@ -127,10 +127,10 @@ fn self_weight_and_owner_need_no_permit() {
             weights: vec![1],
             version_key: 0,
         };
-        assert_eq!(own(who.clone(), uid).send(), "ok");
-        assert_eq!(own(who, uid + 1).send(), "NeuronNoValidatorPermit");
+        assert_eq!(single_weight(who.clone(), uid).send(), "ok");
+        assert_eq!(single_weight(who, uid + 1).send(), "NeuronNoValidatorPermit");
         let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
-        let mut owner_row = own(owner, uid);
+        let mut owner_row = single_weight(owner, uid);
         assert_eq!(owner_row.send(), "WeightVecLengthIsLow");
         owner_row.uids = vec![0, 1, 2];
         owner_row.weights = vec![1, 1, 1];
@@ -203,7 +203,7 @@ fn commit_hash_covers_encoding_of_revealed_fields() {
 }
 
 #[test]
-fn commit_checks_are_in_the_order_of_the_chain() {
+fn commit_checks_run_in_order() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         let commit_to = |mecid| {
@@ -325,7 +325,7 @@ fn commit_timelocked(who: &AccountId, mecid: u8, version: u16) -> String {
 }
 
 #[test]
-fn timelocked_commit_checks_are_in_the_order_of_the_chain() {
+fn timelocked_commit_checks_run_in_order() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
@@ -358,12 +358,12 @@ fn expired_timelocked_commits_are_removed() {
     at_first_block(|| {
         let (who, _) = committing_validator();
         assert_eq!(commit_timelocked(&who, 0, 4), "ok");
-        for (epoch, left) in [(7, 1), (8, 1), (9, 0)] {
+        for (epoch, remaining) in [(7, 1), (8, 1), (9, 0)] {
             enter_epoch(epoch);
             Subtensor::reveal_timelocked(&Subtensor::awake_netuids());
             assert_eq!(
                 TimelockedWeightCommits::<Runtime>::iter_prefix(MAIN).count(),
-                left,
+                remaining,
                 "{epoch}"
             );
         }
@@ -374,15 +374,15 @@ fn expired_timelocked_commits_are_removed() {
 fn commit_block_is_the_oldest_pending_one() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
-        let waiting =
+        let commit_block =
             |uid: u16| Subtensor::commit_blocks(BABELBIT, MechId(0)).unwrap()[usize::from(uid)];
-        assert_eq!(waiting(uid), None);
+        assert_eq!(commit_block(uid), None);
         assert_eq!(commit_timelocked(&who, 0, 4), "ok");
         jump_to(705);
         assert_eq!(commit(&who, 1), "ok");
-        assert_eq!((waiting(uid), waiting(0)), (Some(700), None));
+        assert_eq!((commit_block(uid), commit_block(0)), (Some(700), None));
         enter_epoch(9);
-        assert_eq!(waiting(uid), None, "expired");
+        assert_eq!(commit_block(uid), None, "expired");
         CommitRevealWeightsEnabled::<Runtime>::insert(BABELBIT, false);
         assert_eq!(Subtensor::commit_blocks(BABELBIT, MechId(0)), None);
     });
@@ -484,7 +484,7 @@ fn batch_sets_valid_weights_and_reports_failures() {
 }
 
 #[test]
-fn a_batch_commits_and_reveals_all_or_nothing() {
+fn batch_reveals_all_commits_or_none() {
     at_first_block(|| {
         let (hotkey, uid) = neuron(1);
         permit(uid);

@@ -13,7 +13,7 @@ fn is_close(ours: u64, theirs: f64) -> bool {
 }
 
 #[test]
-fn trades_match_recorded_ones() {
+fn trades_match_recording() {
     let Some(vectors) = taonet_chain_vectors::json("economics.json") else { return };
     let cases = vectors["pool_swaps"].as_array().unwrap();
     assert_eq!(cases.len(), 5);
@@ -38,7 +38,7 @@ fn trades_match_recorded_ones() {
 }
 
 #[test]
-fn an_empty_pool_trades_nothing() {
+fn empty_pool_trades_nothing() {
     for (tao, alpha) in [(0, 0), (0, 1_000), (1_000, 0)] {
         let pool = pool(tao, alpha, 0.5);
         assert_eq!(pool.sell(AlphaBalance(500)).0 + pool.buy(TaoBalance(500)).0, 0, "{pool:?}");
@@ -48,7 +48,7 @@ fn an_empty_pool_trades_nothing() {
 }
 
 #[test]
-fn amount_until_limit_is_large_without_limit_and_zero_past_it() {
+fn amount_until_price_limit_is_zero_past_the_limit() {
     let pool = pool(1_000_000_000_000, 10_000_000_000_000, 0.5);
     // Expected: (√(p' / p) − 1) times the TAO reserve.
     assert!(is_close(pool.tao_until(TaoBalance(u64::MAX)).0, 429_495.729_6e12));
@@ -62,7 +62,7 @@ fn amount_until_limit_is_large_without_limit_and_zero_past_it() {
 }
 
 #[test]
-fn added_reserves_keep_the_price_or_are_refused_at_the_bounds_of_weights() {
+fn added_reserves_keep_price_within_weight_bounds() {
     let before = pool(1_000_000_000_000, 10_000_000_000_000, 0.5);
     let (tao, alpha) = (TaoBalance(1_000_000_000), AlphaBalance(9_999_999_999));
     let quote = before.weight_after_adding(tao, alpha).unwrap();

@@ -82,14 +82,16 @@ fn items_for_clients_only_match_the_document() {
         WRITE_METHODS.contains(method) && !READING_WRITES.contains(method)
     });
     let written_items: BTreeSet<&str> = writes.into_iter().map(|(item, _)| item).collect();
-    let read: BTreeSet<&str> = reads.into_iter().map(|(item, _)| item).collect();
+    let read_items: BTreeSet<&str> = reads.into_iter().map(|(item, _)| item).collect();
     let pallets: BTreeSet<String> = modules.keys().map(|module| pallet(module)).collect();
     let own = items::from_metadata(vectors::localnet_metadata())
         .into_iter()
         .filter(|item| pallets.contains(&item.owner));
     let unused = own.map(|item| (item.owner, item.kind, item.name)).filter(|name| match name.1 {
         Kind::Event | Kind::Error => !used.contains(name),
-        Kind::Storage => written_items.contains(name.2.as_str()) && !read.contains(name.2.as_str()),
+        Kind::Storage => {
+            written_items.contains(name.2.as_str()) && !read_items.contains(name.2.as_str())
+        }
         _ => false,
     });
     let actual: BTreeSet<Name> = unused.collect();

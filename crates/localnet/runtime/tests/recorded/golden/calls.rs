@@ -217,6 +217,6 @@ fn addresses_match_recording() {
         assert_eq!(key.to_ss58check(), recorded["address"]);
         assert_eq!(account(text(&recorded["address"])), key);
     }
-    // The addresses of multisig accounts are skipped: the Multisig pallet is unsupported.
+    // The addresses of multisig accounts are compared in the unit tests of the runtime.
     assert_eq!(list(&addresses).len(), 4);
 }

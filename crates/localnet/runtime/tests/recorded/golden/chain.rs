@@ -15,7 +15,7 @@ use crate::values;
 use crate::vectors::bytes;
 
 #[test]
-fn the_block_has_the_recorded_hash_and_calls() {
+fn block_has_the_recorded_hash_and_extrinsics() {
     let Some(block) = part("block") else { return };
     let raw = &block["raw"]["block"];
     let header = &raw["header"];
@@ -50,13 +50,13 @@ fn the_block_has_the_recorded_hash_and_calls() {
         assert_eq!(format!("0x{}", hex::encode(blake2_256(&bytes))), decoded["extrinsic_hash"]);
         compared += 1;
     }
-    assert_eq!((compared, skipped), (2, vec!["announce_next_key"]), "MevShield is not served");
+    assert_eq!((compared, skipped), (2, vec!["announce_next_key"]));
 }
 
 /// Returns the recorded events without the first one, `Balances.Issued`: its index is 15 in the
 /// recording and 17 in our runtime, whose newer framework has two more events before it. Clients
 /// look up events in the metadata and decode both.
-fn events_but_issued(events: &Json) -> Vec<u8> {
+fn events_without_issued(events: &Json) -> Vec<u8> {
     const INITIALIZATION: u8 = 2;
     const ISSUED_EVENT_BYTES: usize = 1 + 2 + 8 + 1;
     let raw = bytes(&events["raw_hex"]);
@@ -71,7 +71,7 @@ fn events_but_issued(events: &Json) -> Vec<u8> {
 #[test]
 fn decoded_events_equal_recorded_events() {
     let Some(events) = part("events") else { return };
-    let raw = events_but_issued(&events);
+    let raw = events_without_issued(&events);
     let records = Vec::<EventRecord<RuntimeEvent, H256>>::decode_all(&mut &raw[..]).unwrap();
     assert_eq!(records.encode(), raw);
 
@@ -88,7 +88,7 @@ fn decoded_events_equal_recorded_events() {
 #[test]
 fn receipt_has_the_events_of_its_call() {
     let (Some(receipt), Some(events)) = (part("receipt"), part("events")) else { return };
-    let raw = events_but_issued(&events);
+    let raw = events_without_issued(&events);
     let records = Vec::<EventRecord<RuntimeEvent, H256>>::decode_all(&mut &raw[..]).unwrap();
     let index = u32::try_from(receipt["extrinsic_idx"].as_u64().unwrap()).unwrap();
     let is_of_call = |record: &&EventRecord<RuntimeEvent, H256>| {

@@ -117,30 +117,30 @@ fn runtime_api_results_are_read_as_recorded() {
             .flat_map(|(input, json)| values::encode_parameter(input.ty.id, json))
             .collect();
         assert_eq!(parameters, bytes(&recorded["encoded_params_hex"]), "{recorded}");
-        let answer = bytes(&recorded["raw_hex"]);
-        let value = values::round_trip(method.output.id, &answer).unwrap();
+        let result = bytes(&recorded["raw_hex"]);
+        let value = values::round_trip(method.output.id, &result).unwrap();
         values::assert_agrees(&value, &recorded["decoded"]);
-        assert_eq!(reencode_result(&method.name, &answer), answer, "{recorded}");
+        assert_eq!(reencode_result(&method.name, &result), result, "{recorded}");
     }
     assert_eq!(list(&calls).len(), 4);
 }
 
 /// Decodes a runtime API result into our struct, and encodes it again.
-fn reencode_result(method: &str, answer: &[u8]) -> Vec<u8> {
-    fn reencode<Answer: DecodeAll + Encode>(mut answer: &[u8]) -> Vec<u8> {
-        Answer::decode_all(&mut answer).unwrap().encode()
+fn reencode_result(method: &str, result: &[u8]) -> Vec<u8> {
+    fn reencode<Output: DecodeAll + Encode>(mut result: &[u8]) -> Vec<u8> {
+        Output::decode_all(&mut result).unwrap().encode()
     }
     match method {
-        "get_neurons_lite" => reencode::<Vec<NeuronInfoLite>>(answer),
-        "get_subnet_hyperparams" => reencode::<Option<SubnetHyperparams>>(answer),
-        "get_stake_info_for_hotkey_coldkey_netuid" => reencode::<Option<StakeInfo>>(answer),
-        "account_nonce" => reencode::<u32>(answer),
-        other => panic!("{other} is not in the recorded answers"),
+        "get_neurons_lite" => reencode::<Vec<NeuronInfoLite>>(result),
+        "get_subnet_hyperparams" => reencode::<Option<SubnetHyperparams>>(result),
+        "get_stake_info_for_hotkey_coldkey_netuid" => reencode::<Option<StakeInfo>>(result),
+        "account_nonce" => reencode::<u32>(result),
+        other => panic!("{other} is not in the recorded results"),
     }
 }
 
 #[test]
-fn fee_details_have_the_recorded_fields() {
+fn fee_info_has_the_recorded_fields() {
     let Some(info) = part("payment_info") else { return };
     let types = &vectors::localnet_metadata().types;
     let api = vectors::localnet_metadata()
@@ -148,8 +148,8 @@ fn fee_details_have_the_recorded_fields() {
         .iter()
         .find(|api| api.name == "TransactionPaymentApi")
         .unwrap();
-    let answer = api.methods.iter().find(|method| method.name == "query_info").unwrap().output.id;
-    let scale_info::TypeDef::Composite(fields) = &types.resolve(answer).unwrap().type_def else {
+    let output = api.methods.iter().find(|method| method.name == "query_info").unwrap().output.id;
+    let scale_info::TypeDef::Composite(fields) = &types.resolve(output).unwrap().type_def else {
         panic!()
     };
     let mut names: Vec<_> = fields.fields.iter().filter_map(|field| field.name.clone()).collect();

@@ -55,7 +55,7 @@ mod tests {
     /// Columns: status · body · whether it is retried
     #[test]
     fn retry_decision_depends_on_status_and_body() {
-        for (status, body, repeated) in [
+        for (status, body, retried) in [
             (404, "", true),
             (429, "", true),
             (503, "", true),
@@ -84,7 +84,7 @@ mod tests {
             (502, r#"{"error":"miner_answer"}"#, false),
             (500, r#"{"error":"not_kept"}"#, false),
         ] {
-            assert_eq!(is_retryable(status, body), repeated, "{status} {body}");
+            assert_eq!(is_retryable(status, body), retried, "{status} {body}");
         }
         for marker in TRANSIENT_MARKERS {
             assert!(is_retryable(500, marker), "{marker}");

@@ -48,7 +48,7 @@ async fn calls(server: &MockServer) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn message_carries_signed_headers_token_and_miner_name() {
+async fn message_carries_signed_headers_token_and_miner() {
     let server = gateway().await;
     route(&server, "POST", "/runsync", vec![ok_response()]).await;
     let miner = miner(&server, &VirtualClock::default());
@@ -147,7 +147,7 @@ async fn retry_after_temporary_failure_has_a_new_nonce() {
 }
 
 #[tokio::test]
-async fn retried_frame_carries_its_sequence_number() {
+async fn retried_frame_carries_its_index() {
     let server = gateway().await;
     let answers = vec![
         ok_response(),
@@ -264,7 +264,7 @@ fn token_route_is_derived_from_call_route() {
 }
 
 #[tokio::test]
-async fn call_through_the_gateway_may_take_10_min() {
+async fn gateway_call_timeout_is_at_least_10_min() {
     let miner = miner_at("http://127.0.0.1:1/runsync", &VirtualClock::default());
     assert_eq!(miner.min_timeout(), Duration::from_mins(10));
 }

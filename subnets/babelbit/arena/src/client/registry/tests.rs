@@ -45,7 +45,7 @@ fn list_path_is_normalised_with_an_alternative() {
 
 /// Columns: setting · requested states, in order
 #[test]
-fn status_running_requests_all_startable_states() {
+fn status_running_requests_all_resumable_states() {
     for (setting, expected) in [
         ("running", &RESUMABLE_STATES[..]),
         (" Running ", &RESUMABLE_STATES),
@@ -180,9 +180,9 @@ async fn versioned_base_url_is_not_changed() {
 /// Columns: response · attempts · error
 #[tokio::test]
 async fn response_without_miner_list_is_an_error() {
-    let long_path = "x".repeat(400);
+    let long_body = "x".repeat(400);
     for (answer, attempts, expected_message) in [
-        (text_response(500, &long_path), 3, format!("status=500 body={}", "x".repeat(300))),
+        (text_response(500, &long_body), 3, format!("status=500 body={}", "x".repeat(300))),
         (text_response(429, "slow down"), 3, "status=429".into()),
         (text_response(403, "no"), 1, "status=403 body=no".into()),
         (text_response(302, ""), 1, "status=302".into()),
@@ -197,11 +197,7 @@ async fn response_without_miner_list_is_an_error() {
             .listing()
             .await
             .unwrap_err();
-        assert!(
-            error.to_string().ends_with(&expected_message)
-                || error.to_string().contains(&expected_message),
-            "{error}"
-        );
+        assert!(error.to_string().contains(&expected_message), "{error}");
         assert_eq!(requests_to(&server, LIST).await.len(), attempts, "{error}");
         assert_eq!(virtual_clock.waits().len(), attempts - 1);
         assert!(error.to_string().len() < 500);

@@ -89,7 +89,7 @@ fn optional_row_fields_are_parsed() {
 }
 
 #[test]
-fn malformed_rows_are_counted_and_each_row_counts_once() {
+fn duplicate_rows_are_dropped_and_malformed_ones_counted() {
     let valid = json!({ "hotkey": "a", "url": "http://x" });
     let listing = read(&[
         valid.clone(),

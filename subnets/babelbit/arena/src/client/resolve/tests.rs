@@ -91,7 +91,7 @@ fn miner_terminated_when_idle_stays_in_the_list() {
 }
 
 #[test]
-fn pod_route_keeps_its_endpoint_id() {
+fn pod_route_has_endpoint_id_and_state() {
     let pod = |status: &str| {
         let mut pod = row(1, status);
         pod["endpoint_type"] = json!("Pod");

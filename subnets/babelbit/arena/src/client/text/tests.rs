@@ -43,7 +43,7 @@ async fn list_miners(server: &MockServer, virtual_clock: &VirtualClock) -> Vec<T
 
 /// Columns: endpoint · predict path · health route
 #[test]
-fn health_replaces_the_predict_route() {
+fn health_route_replaces_the_predict_path() {
     for (endpoint, path, expected) in [
         ("http://a:9000", "predict", "http://a:9000/health"),
         ("http://a:9000/", "predict", "http://a:9000/health"),

@@ -21,7 +21,7 @@ fn refusal_message(grants: &Grants, request: &TokenRequest, now: SystemTime) -> 
 }
 
 #[test]
-fn both_request_forms_get_a_token() {
+fn miner_and_gateway_scopes_get_tokens() {
     let (grants, alice) = (grants(), key("//Alice"));
     for (miner, second) in [(Some(("5M", 7)), 0.0), (None, 1.0), (Some(("discovery", 0)), 2.0)] {
         let answer =

@@ -25,9 +25,9 @@ pub async fn check_text<'a>(
     observe: &'a mut Observer<'a>,
 ) -> Result<RulesReport, TestError> {
     let mut probe = Probe::new(target, PREDICT_MESSAGE, settings, observe)?;
-    probe.health().await;
-    if probe.predictions().await {
-        probe.forgeries(&body(&["Good"], "")).await;
+    probe.check_health().await;
+    if probe.check_predictions().await {
+        probe.check_forgeries(&body(&["Good"], "")).await;
     }
     Ok(RulesReport {
         timings: probe.times.timings(settings),
@@ -52,7 +52,7 @@ fn body(words: &[&str], context: &str) -> String {
 
 impl Probe<'_> {
     /// Reveals the utterances word by word; returns whether the miner answers signed requests.
-    async fn predictions(&mut self) -> bool {
+    async fn check_predictions(&mut self) -> bool {
         let (mut context, mut reported) = (String::new(), Instant::now());
         for utterance in UTTERANCES {
             let words: Vec<&str> = utterance.split(' ').collect();

@@ -163,17 +163,17 @@ fn blank_text_with_words_is_scored_0() {
     assert_eq!(result.failed_gates(), [Gate::Accuracy]);
 }
 
-/// Columns: words · language · vector · completion · score · failed gates
+/// Columns: case · words · duration · language · vector · completion · score · failed gates
 #[test]
-fn score_equals_latency_score_if_both_gates_pass() {
+fn score_equals_latency_score_if_all_gates_pass() {
     let other_vector: &[f32] = &[0.6, 0.8];
-    let threshold: &[f32] = &[0.65, 0.76];
+    let at_threshold: &[f32] = &[0.65, 0.76];
     for (case, text, seconds, language, vector, end, expected, gates) in [
         ("all passed, in time", "it is all done", 2.0, "en", REFERENCE_VECTOR, 4.0, 1.0, &[][..]),
         ("1 s late", "it is all done", 2.0, "en", REFERENCE_VECTOR, 5.0, 0.75, &[]),
         ("language unknown", "it is all done", 2.0, "", REFERENCE_VECTOR, 5.0, 0.75, &[]),
         ("other words", "what a fine day", 2.0, "en", other_vector, 4.0, 0.0, &[Gate::Accuracy]),
-        ("exactly at the threshold", "it is all done", 2.0, "en", threshold, 4.0, 1.0, &[]),
+        ("exactly at the threshold", "it is all done", 2.0, "en", at_threshold, 4.0, 1.0, &[]),
         (
             "other language",
             "c'est tout fini la",
@@ -213,7 +213,8 @@ fn score_equals_latency_score_if_both_gates_pass() {
     }
 }
 
-/// Columns: vector of the reply · words per second relative to the reference's 2 · expected result
+/// Columns: case · vector of the reply · speech rate relative to the reference · rounded accuracy ·
+/// rounded ratio · failed gates
 #[test]
 fn gates_compare_unrounded_values() {
     let just_below: &[f32] = &[0.65, 0.76];
@@ -238,7 +239,7 @@ fn gates_compare_unrounded_values() {
 }
 
 #[test]
-fn late_reply_is_not_transcribed() {
+fn late_reply_has_no_transcript_fields() {
     let reply = Reply { timing: timing(2.0, 6.0, 4.0), evidence: Evidence::TooLate, vector: &[] };
     let result = json_of(&score(&reply, Rules::Reference));
     assert_eq!(result["gate"], "too_late");
@@ -256,7 +257,7 @@ fn late_reply_is_not_transcribed() {
 }
 
 #[test]
-fn reply_without_sound_reports_its_gate() {
+fn reply_without_audio_reports_its_gate() {
     let reply = Reply { timing: timing(0.0, 1.0, 4.0), evidence: Evidence::NoAudio, vector: &[] };
     assert_eq!(json_of(&score(&reply, Rules::Reference))["gate"], "no_audio");
 }
@@ -282,9 +283,9 @@ fn a_missing_reference_fails_the_whole_batch() {
     }
 }
 
-/// The second reply duplicates the first and is worse; an error and a late reply are between them.
+/// The last reply duplicates the first and is worse; an error and a late reply are between them.
 #[test]
-fn equal_replies_of_a_batch_share_their_score() {
+fn worse_duplicate_in_a_batch_is_penalised() {
     let transcript = transcript("it is all done", 2.0, "en");
     let failed = Evidence::Failed(ScoreError::NoAudio);
     let replies = [

@@ -34,7 +34,7 @@ fn assert_near(actual: impl Iterator<Item = f32>, expected: &[f64], case: &str) 
 
 /// Columns: raw scores · cosine of each pair · final scores · pressures
 #[test]
-fn equal_replies_share_their_score() {
+fn final_scores_fall_with_duplicate_pressure() {
     for (raw, cosine, finals, pressures) in [
         (&[1.0, 1.0][..], 1.0, &[0.707_107, 0.707_107][..], &[2.0, 2.0][..]),
         (&[1.0; 10], 1.0, &[0.316_228; 10], &[10.0; 10]),
@@ -76,7 +76,7 @@ fn replies_below_the_minimum_score_add_no_pressure() {
     let options =
         ScoreOptions { duplication_min_score_for_pressure: 0.6, ..ScoreOptions::default() };
     let rows = score_duplication(&[0.5, 0.5, 0.7], 1.0, &options);
-    assert_near(rows.iter().map(|row| row.duplicate_pressure), &[1.7, 1.7, 1.0], "least score 0.6");
+    assert_near(rows.iter().map(|row| row.duplicate_pressure), &[1.7, 1.7, 1.0], "minimum 0.6");
 }
 
 #[test]

@@ -54,7 +54,7 @@ async fn words_are_revealed_one_by_one() {
 }
 
 #[tokio::test]
-async fn interleaved_sessions_have_positions_of_their_own() {
+async fn interleaved_sessions_have_separate_positions() {
     let (server, token) = start_server().await;
     let first = start(&server, "/start", &token).await["session_id"].clone();
     let second = start(&server, "/start", &token).await["session_id"].clone();
@@ -133,7 +133,7 @@ async fn an_engine_without_texts_has_no_text_routes() {
 }
 
 #[tokio::test]
-async fn the_client_plays_a_session() {
+async fn client_plays_a_text_session() {
     let (server, _) = start_server().await;
     let client = server.client("//Alice");
     let first = client.start_text(ChallengeKind::Main).await.unwrap();

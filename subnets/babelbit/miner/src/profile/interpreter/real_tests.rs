@@ -97,7 +97,7 @@ fn disfluent_speech_is_interpreted_in_time() {
 }
 
 #[test]
-fn simultaneous_recognition_speaks_before_the_speaker_ends() {
+fn simultaneous_interpreter_speaks_before_the_source_ends() {
     for (text, expected) in RAMBLING {
         let reply = interpret(text, true);
         let matches = expected.iter().filter(|part| reply.text.contains(*part)).count();

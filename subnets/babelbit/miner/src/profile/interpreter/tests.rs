@@ -138,7 +138,7 @@ fn phrases_are_rewritten_and_spoken_before_the_source_ends() {
 
 /// Columns: time limit of a frame · spoken phrases
 #[test]
-fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame() {
+fn language_model_shortens_phrases_within_the_frame_time() {
     for (call_time, expected) in [
         (Duration::from_mins(1), ["is not fair.", "was very easy."]),
         (Duration::ZERO, ["that is not fair.", "it was very easy."]),
@@ -157,7 +157,7 @@ fn language_model_shortens_the_phrases_of_the_rules_within_the_time_of_a_frame()
 }
 
 #[test]
-fn a_late_reply_is_spoken_faster_but_never_too_fast() {
+fn late_reply_is_spoken_faster_within_the_rate_limit() {
     let phrase =
         "the old green house near the river stands empty because nobody wants such a long walk";
     let (interpreter, synthesizer) = interpreter(&[phrase; 6]);
@@ -169,7 +169,7 @@ fn a_late_reply_is_spoken_faster_but_never_too_fast() {
     let rates: Vec<_> = synthesizer.0.lock().unwrap().iter().map(|(_, rate)| *rate).collect();
     assert_eq!(rates.first(), Some(&150));
     assert_eq!(rates.iter().max(), Some(&210));
-    // Of the texts, some are left out.
+    // Some words are left out to stay below the limit.
     let rate = session.spoken_words as f64 * 24_000.0 / samples as f64;
     assert!(rate < MAX_WORDS_PER_SECOND, "{rate} words per second");
 }
@@ -244,7 +244,7 @@ fn slow_voice_leaves_no_words_out() {
 }
 
 #[test]
-fn fast_reply_ends_at_its_rate_and_slow_reply_ends_faster() {
+fn end_of_reply_is_faster_up_to_the_rate_limit() {
     // Speed of 6 further words in percent of the normal rate, at the end and before it.
     let speeds = |spoken_words: usize, seconds: usize, pause: usize| {
         let mut session = interpreter(&[]).0.open_session(1, None);

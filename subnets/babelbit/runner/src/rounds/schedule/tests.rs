@@ -39,7 +39,7 @@ fn play(schedule: &mut Schedule, now: SystemTime) -> Vec<(ChallengeType, u32)> {
 
 /// Columns: observed block · rounds played at this block
 #[test]
-fn a_round_is_due_once_a_boundary_is_crossed() {
+fn round_is_due_after_an_epoch_boundary() {
     let mut schedule = new_schedule(main_only());
     for (block, epochs) in [
         (250, &[][..]),
@@ -58,7 +58,7 @@ fn a_round_is_due_once_a_boundary_is_crossed() {
 }
 
 #[test]
-fn first_start_waits_and_stores_its_block() {
+fn first_start_waits_and_records_its_epoch() {
     let mut schedule = new_schedule(settings());
     let scheduled = schedule.observe(250, at(5));
     let waited_row = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));

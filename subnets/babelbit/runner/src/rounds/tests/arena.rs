@@ -17,7 +17,7 @@ pub(super) fn arena(connection: Arc<ScriptedMiner>) -> ListArenaMiners {
 }
 
 #[tokio::test]
-async fn an_arena_round_has_miners_files_and_deadlines_of_its_own() {
+async fn arena_round_has_separate_miners_files_and_deadlines() {
     let mut fixture = Fixture::new().await;
     fixture.settings.schedule.arena = Some(ArenaSchedule { cadence: 50, on_startup: false });
     // A miner that opens its sessions after the usual timeout.

@@ -31,7 +31,7 @@ async fn failed_block_request_is_retried() {
             ((ChallengeType::Main, Some(1), "played"), 1),
             "{fault:?}"
         );
-        assert_eq!(fixture.waits()[..2], [3, 3], "{fault:?}");
+        assert_eq!(fixture.take_waits()[..2], [3, 3], "{fault:?}");
         running.stop().await;
     }
 }
@@ -58,7 +58,7 @@ async fn gateway_that_responds_early_is_not_polled_faster() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     running.stop().await;
-    assert!(fixture.waits().len() >= 18);
+    assert!(fixture.take_waits().len() >= 18);
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn failed_metagraph_request_is_retried() {
 
 /// Columns: metagraph · outcome of the round · number of miners played
 #[tokio::test]
-async fn malformed_neuron_is_skipped() {
+async fn unusable_neuron_is_skipped() {
     let public = json!({ "ip": "8.8.8.8", "port": 1 });
     let hotkey = key("//neuron//0").hotkey();
     for (snapshot, outcome, miners) in [

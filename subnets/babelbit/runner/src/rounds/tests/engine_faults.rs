@@ -26,7 +26,7 @@ async fn loop_continues_after_refused_authentication() {
         fixture.block(100).await;
         assert_eq!(running.report().await.outcome, "played", "{path} {status}");
         // The loop retries a rejected hotkey only after five minutes.
-        assert_eq!(fixture.waits()[..3], [300; 3], "{path} {status}");
+        assert_eq!(fixture.take_waits()[..3], [300; 3], "{path} {status}");
         assert_eq!(fixture.engine.request_count(path), 4, "{path} {status}");
         running.stop().await;
     }
@@ -54,7 +54,7 @@ async fn loop_continues_after_failing_engine_at_startup() {
         let mut running = fixture.start().await;
         fixture.block(100).await;
         assert_eq!(running.report().await.outcome, "played", "{fault:?}");
-        assert_eq!(fixture.waits()[..6], [2, 4, 8, 16, 60, 2], "{fault:?}");
+        assert_eq!(fixture.take_waits()[..6], [2, 4, 8, 16, 60, 2], "{fault:?}");
         running.stop().await;
     }
 }
@@ -82,7 +82,7 @@ async fn loop_waits_for_retry_after_of_the_engine() {
     let mut running = fixture.start().await;
     fixture.block(100).await;
     assert_eq!(running.report().await.outcome, "played");
-    assert_eq!(fixture.waits()[0], 75);
+    assert_eq!(fixture.take_waits()[0], 75);
     running.stop().await;
 }
 

@@ -125,7 +125,7 @@ async fn departed_miner_is_replaced_in_a_resumed_round() {
     assert_eq!(fixture.played_uids("challenge-1", ChallengeType::Solo).await, [0, 3]);
 }
 
-/// Failed resumes with a working engine, and with one that returns no challenge.
+/// With a working engine, and with one that returns no current challenge.
 #[tokio::test]
 async fn earlier_challenge_is_completed_after_the_current_one() {
     for (faults, outcome, current) in [(0, "played", Some("challenge-0")), (3, "no_engine", None)] {
@@ -143,7 +143,7 @@ async fn earlier_challenge_is_completed_after_the_current_one() {
 }
 
 #[tokio::test]
-async fn incompletable_earlier_challenge_is_abandoned_without_delay() {
+async fn incompletable_challenge_is_abandoned_after_max_resumes() {
     let mut fixture = Fixture::new().await;
     fixture.settings.schedule.solo = false;
     fixture.insert_unfinished("older").await;

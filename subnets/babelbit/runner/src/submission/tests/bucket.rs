@@ -74,7 +74,7 @@ async fn failing_bucket_loses_no_submission() {
         ("429", refused("429 Too Many Requests\r\nretry-after: 1")),
         ("garbage", Fault::Answer("220 mail.example ESMTP\r\n".into())),
         ("cut short", Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n<".into())),
-        ("done, but not told", Fault::NoResponses),
+        ("done without a response", Fault::NoResponses),
     ] {
         let results = Results::new(2).await;
         let bucket = S3Server::start().await;

@@ -67,7 +67,7 @@ fn every_fault() -> Vec<(&'static str, Fault)> {
             "cut short",
             Fault::Answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"succ".into()),
         ),
-        ("done, but not told", Fault::NoResponses),
+        ("done without a response", Fault::NoResponses),
     ]
 }
 

@@ -26,9 +26,9 @@ fn body(metadata: &[u8], file: &[u8]) -> Vec<u8> {
 
 async fn read_both(body: &[u8], piece_len: usize) -> Result<(Vec<u8>, Vec<u8>), FormError> {
     let mut form = form(body, piece_len);
-    form.field("metadata").await?;
+    form.next_part("metadata").await?;
     let metadata = form.read_part("metadata", 1_000).await?;
-    form.field("file").await?;
+    form.next_part("file").await?;
     Ok((metadata, form.read_part("file", 100_000).await?))
 }
 

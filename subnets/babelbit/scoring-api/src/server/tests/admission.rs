@@ -48,7 +48,7 @@ async fn readers_query_scores_and_cannot_submit() {
 }
 
 #[tokio::test]
-async fn requests_get_retry_after_until_validators_are_loaded() {
+async fn requests_are_refused_until_validators_are_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let gateway = GatewayClient::new(&unused_address(), None, Duration::from_secs(1)).unwrap();
     let api =
@@ -162,7 +162,7 @@ async fn permits_and_stakes_come_from_the_chain() {
 }
 
 #[tokio::test]
-async fn rate_limited_request_gets_retry_after() {
+async fn requests_above_the_rate_limit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();

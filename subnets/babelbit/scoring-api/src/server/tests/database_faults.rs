@@ -35,7 +35,7 @@ async fn assert_database_error(api: &ScoringApi) {
 }
 
 /// Submits the files of eight miners, half of them after `fail` has injected a database fault.
-async fn submitted_through(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnOnce(&Results)) {
+async fn submit_through_fault(api: &ScoringApi, url: &url::Url, fail: impl AsyncFnOnce(&Results)) {
     let results = Results::new(4).await;
     Results::deliver_through(results.outbox(url), &results, 8, async || fail(&results).await).await;
     assert_eq!(api.store().count().await.unwrap(), 32);
@@ -64,7 +64,7 @@ async fn restarted_postgres_loses_no_submission() {
         return;
     };
     let (api, url) = api_with_short_timeout(folder.path(), &postgres.url()).await;
-    submitted_through(&api, &url, async |results: &Results| {
+    submit_through_fault(&api, &url, async |results: &Results| {
         postgres.stop();
         results.add(4..8).await;
         wait_for_failed_attempt(results).await;
@@ -79,7 +79,7 @@ async fn restarted_postgres_loses_no_submission() {
 async fn locked_sqlite_loses_no_submission() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = api_with_short_timeout(folder.path(), &sqlite(folder.path())).await;
-    submitted_through(&api, &url, async |results: &Results| {
+    submit_through_fault(&api, &url, async |results: &Results| {
         let mut other_connection = SqliteConnection::connect(&sqlite(folder.path())).await.unwrap();
         sqlx::query("BEGIN EXCLUSIVE").execute(&mut other_connection).await.unwrap();
         results.add(4..8).await;
@@ -103,7 +103,7 @@ async fn failing_connection_to_postgres_loses_no_submission() {
     let open_through_proxy = async |database: &str, fault: ProxyFault| {
         let (proxy, folder) = (FaultyProxy::to(&postgres).await, tempfile::tempdir().unwrap());
         let (api, url) = api_with_short_timeout(folder.path(), &proxy.url(database)).await;
-        submitted_through(&api, &url, async |results: &Results| {
+        submit_through_fault(&api, &url, async |results: &Results| {
             proxy.set(fault);
             results.add(4..8).await;
             wait_for_failed_attempt(results).await;
@@ -242,7 +242,6 @@ async fn abandoned_transaction_is_ended() {
     }
 }
 
-/// Health checks respond in time even while the database hangs.
 #[tokio::test]
 async fn health_check_responds_while_the_database_hangs() {
     let (Some(postgres), folder) = (Postgres::start(), tempfile::tempdir().unwrap()) else {
@@ -261,7 +260,6 @@ async fn health_check_responds_while_the_database_hangs() {
     assert!(start.elapsed() < FAILURE_DEADLINE, "{:?}", start.elapsed());
 }
 
-/// Startup reports an unreachable database, and names the setting if the URL is invalid.
 #[tokio::test]
 async fn unreachable_database_is_reported() {
     let error = Store::open("postgres://a@127.0.0.1:9/x").await.unwrap_err().to_string();

@@ -77,7 +77,6 @@ async fn old_object_without_row_is_deleted() {
     );
 }
 
-/// A file that cannot be removed does not block others.
 #[tokio::test]
 async fn undeletable_file_does_not_block_others() {
     let folder = tempfile::tempdir().unwrap();

@@ -62,29 +62,32 @@ fn openai_fields_are_converted_to_miner_fields() {
 
 #[test]
 fn quality_selects_default_steps_and_small_sizes_are_scaled() {
-    let body_with = |extra_fields: Value| {
+    let request_with = |extra_fields: Value| {
         let mut body = json!({"model": "m", "prompt": "a cat"});
         body.as_object_mut().unwrap().extend(extra_fields.as_object().unwrap().clone());
         generation(&body).unwrap()
     };
     for (quality, steps) in [("low", 5), ("medium", 8), ("standard", 8), ("high", 20), ("hd", 20)] {
-        assert_eq!(body_with(json!({"quality": quality})).payload.steps, steps);
+        assert_eq!(request_with(json!({"quality": quality})).payload.steps, steps);
     }
-    assert_eq!(body_with(json!({"quality": "hd", "steps": 11})).payload.steps, 11);
-    let small = body_with(json!({"size": "256x256", "n": 3}));
+    assert_eq!(request_with(json!({"quality": "hd", "steps": 11})).payload.steps, 11);
+    let small = request_with(json!({"size": "256x256", "n": 3}));
     assert_eq!((small.payload.width, small.payload.height, small.count), (1_024, 1_024, 3));
     assert!(
         small.output.is_converted()
-            && body_with(json!({"output_format": "jpeg"})).output.is_converted()
+            && request_with(json!({"output_format": "jpeg"})).output.is_converted()
     );
     assert_eq!(
-        (body_with(json!({})).payload.width, body_with(json!({"size": "auto"})).payload.height),
+        (
+            request_with(json!({})).payload.width,
+            request_with(json!({"size": "auto"})).payload.height
+        ),
         (1_024, 1_024)
     );
 }
 
 #[test]
-fn edit_changes_the_image_or_only_its_masked_area() {
+fn edit_is_parsed_with_and_without_a_mask() {
     let body =
         json!({"prompt": "a cat", "image": png(600, 700, false), "seed": 4, "image_strength": 0.7});
     let request = edit(&body).unwrap();
@@ -100,7 +103,7 @@ fn edit_changes_the_image_or_only_its_masked_area() {
 }
 
 #[test]
-fn invalid_field_of_an_edit_is_reported() {
+fn invalid_edit_field_is_named_in_the_error() {
     let body =
         json!({"prompt": "a cat", "image": png(600, 600, false), "mask": png(600, 600, true)});
     edit(&body).unwrap();
@@ -131,7 +134,7 @@ fn invalid_field_of_an_edit_is_reported() {
 }
 
 #[test]
-fn image_of_another_size_is_scaled_in_its_ratio() {
+fn unsupported_image_size_keeps_its_aspect_ratio() {
     let size = |width, height| {
         let body = json!({"prompt": "a", "image": png(width, height, false)});
         let payload = edit(&body).unwrap().payload;

@@ -129,10 +129,10 @@ fn images_are_converted_to_chat_parts() {
 
 #[test]
 fn count_tokens_request_needs_no_max_tokens() {
-    let without =
+    let body_without_max_tokens =
         json!({"model": "m", "messages": [{"role": "user", "content": "hello"}]}).to_string();
-    assert_eq!(parse_count(without.as_bytes()).unwrap().max_tokens, None);
-    let error = parse(without.as_bytes()).unwrap_err();
+    assert_eq!(parse_count(body_without_max_tokens.as_bytes()).unwrap().max_tokens, None);
+    let error = parse(body_without_max_tokens.as_bytes()).unwrap_err();
     assert!(
         matches!(&error, GatewayError::Field { param, .. } if param == "max_tokens"),
         "{error:?}"
@@ -156,7 +156,7 @@ fn max_tokens_above_the_maximum_is_ignored() {
 }
 
 #[test]
-fn invalid_fields_are_refused_by_name() {
+fn invalid_field_is_named_in_the_error() {
     let user = |blocks: Value| json!({"messages": [{"role": "user", "content": blocks}]});
     let assistant = |block: Value| json!({"messages": [{"role": "assistant", "content": [block]}]});
     let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": ""}});

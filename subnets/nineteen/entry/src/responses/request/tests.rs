@@ -85,7 +85,7 @@ fn reasoning_is_converted_to_effort() {
 }
 
 #[test]
-fn verbosity_is_passed_to_chats() {
+fn verbosity_is_passed_on_and_echoed() {
     for (text, sent) in [
         (json!({"verbosity": "low"}), Some("low")),
         (json!({"format": {"type": "json_object"}, "verbosity": "high"}), Some("high")),
@@ -135,7 +135,7 @@ fn reasoning_of_earlier_responses_is_left_out() {
 }
 
 #[test]
-fn results_of_functions_may_have_parts() {
+fn function_output_parts_are_joined() {
     let text = |text: &str| json!({"type": "input_text", "text": text});
     let output = json!({"type": "function_call_output", "call_id": "c", "output": [text("rain "), text("all day")]});
     let messages = &payload(&json!({"input": [output]}))["messages"];
@@ -146,14 +146,14 @@ fn results_of_functions_may_have_parts() {
 }
 
 #[test]
-fn references_to_stored_items_have_a_hint() {
+fn stored_item_reference_is_refused_with_a_hint() {
     let error =
         read(&json!({"input": [{"type": "item_reference", "id": "msg_1"}]})).map(drop).unwrap_err();
     assert!(error.to_string().contains("hint: set store = false in the client"), "{error}");
 }
 
 #[test]
-fn fields_that_need_stored_state_are_refused_by_name() {
+fn invalid_field_is_named_in_the_error() {
     let url = "https://example.org/a.png";
     let image = json!({"type": "input_image", "image_url": url});
     for (extra_fields, param) in [

@@ -26,7 +26,7 @@ async fn invalid_payloads_are_reported() {
 }
 
 #[tokio::test]
-async fn failing_backend_is_reported() {
+async fn backend_failure_determines_the_status() {
     let short = Duration::from_millis(50);
     let short_deadlines = MinerConfig {
         deadlines: Deadlines { first_chunk: short, between_chunks: short, total: short },
@@ -73,7 +73,7 @@ async fn failing_backend_is_reported() {
 }
 
 #[tokio::test]
-async fn refusal_by_the_backend_is_logged() {
+async fn backend_error_is_logged_with_its_cause() {
     let (log, _guard) = CapturedLog::start();
     let event = |text: &str| format!("data: {text}\n\n");
     let (json, stream) = ("application/json", "text/event-stream");

@@ -7,7 +7,7 @@ use taonet_nineteen_images::Picture;
 use super::*;
 
 #[tokio::test]
-async fn images_come_from_openais_route() {
+async fn image_requests_are_converted_for_an_openai_backend() {
     let backend = Router::new().route(
         "/v1/images/generations",
         post(|Json(payload): Json<Value>| async move {
@@ -101,7 +101,7 @@ async fn image_routes_work_with_both_protocols_of_a_backend() {
 
 /// A validator lists its tasks with their routes when it asks for the capacity.
 #[tokio::test]
-async fn validator_announces_route_of_task() {
+async fn route_announced_by_a_validator_selects_the_task() {
     let echo =
         |Json(payload): Json<Value>| async move { Json(json!({"image_b64": payload["model"]})) };
     let backend = Router::new().route("/v1/avatar", post(echo));

@@ -60,7 +60,7 @@ fn arrivals(queue: &FairQueue) -> Vec<u64> {
 }
 
 #[test]
-fn full_queue_replaces_newest_request_of_longest_key() {
+fn full_queue_replaces_newest_request_of_busiest_key() {
     let settings = |length| QueueSettings { length, ..QueueSettings::default() };
     let make_room = |keys: &[&'static str], key: &str| {
         let mut queue = queue(&keys.iter().map(|key| ("x", *key)).collect::<Vec<_>>());
@@ -99,9 +99,9 @@ fn only_answered_requests_change_the_average_duration() {
         queue.start(&task("x"), &key, KeyWeight::default(), true, 0.0);
     }
     queue.end(&key, None, 0.1);
-    assert_eq!(queue.duration, UNKNOWN_DURATION);
+    assert_eq!(queue.average_duration, UNKNOWN_DURATION);
     queue.end(&key, Some(11.0), 11.0);
-    assert_eq!(queue.duration, 2.0);
+    assert_eq!(queue.average_duration, 2.0);
 }
 
 #[test]
@@ -130,23 +130,23 @@ fn queue_is_limited_by_bytes_over_all_tasks() {
 }
 
 #[test]
-fn estimate_follows_queue_length_and_rate() {
+fn wait_estimate_follows_queue_length_and_rate() {
     let mut queue = queue(&[("x", "a"); 19]);
     let (x, key) = (task("x"), Arc::from("a"));
-    assert_eq!(queue.estimate(&x, 7.0), UNKNOWN_WAIT);
+    assert_eq!(queue.estimate_wait(&x, 7.0), UNKNOWN_WAIT);
     for start in 0..200 {
         queue.start(&x, &key, KeyWeight::default(), true, 7.0 + f64::from(start) * 0.2);
         // Further attempts of a request do not shorten the queue.
         queue.start(&x, &key, KeyWeight::default(), false, 7.0 + f64::from(start) * 0.2);
     }
-    let seconds = queue.estimate(&x, 46.8).as_secs_f64();
+    let seconds = queue.estimate_wait(&x, 46.8).as_secs_f64();
     assert!((3.8..4.2).contains(&seconds), "{seconds} s for 20 requests at 5 per second");
-    assert_eq!(queue.estimate(&task("y"), 46.8), UNKNOWN_WAIT);
+    assert_eq!(queue.estimate_wait(&task("y"), 46.8), UNKNOWN_WAIT);
     // The average of a short time is not too low.
     let mut rate = StartRate::default();
     (0..10).for_each(|start| rate.start(f64::from(start) * 0.2));
     assert!((4.0..6.5).contains(&rate.get(2.0).unwrap()), "{rate:?}");
-    assert_eq!(queue.estimate(&x, 1e9), MAX_WAIT);
+    assert_eq!(queue.estimate_wait(&x, 1e9), MAX_WAIT);
 }
 
 /// A key that always has queued requests: name, weight, and seconds that each of its requests
@@ -285,9 +285,9 @@ fn serve_tasks(
     started
 }
 
-/// A key that has waited for the only slot of one task has had little service, and so has a key
-/// whose service began at that of the former. Neither gets all slots of another task for more than
-/// a few seconds.
+/// A key that has waited for the only slot of one task has had little service, and a new key starts
+/// with the service of the key that has had least. Neither gets all slots of another task for more
+/// than a few seconds.
 #[test]
 fn key_with_little_service_does_not_starve_keys_of_another_task() {
     let tasks = [("x", 1, 10.0), ("y", 8, 1.0)];

@@ -133,7 +133,7 @@ async fn newer_formula_of_a_period_is_recognised() {
 }
 
 #[tokio::test]
-async fn periods_before_the_first_own_period_are_not_imported() {
+async fn periods_older_than_the_newest_own_period_are_not_imported() {
     let Some(server) = Postgres::start() else { return };
     let reference = with_history(&server, &[]).await;
     let records = reference.read().await;

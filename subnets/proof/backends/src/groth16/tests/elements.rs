@@ -15,7 +15,7 @@ fn flipped_bit_of_moves_and_products_is_rejected() {
 }
 
 #[test]
-fn lookup_tables_are_refused_with_a_hint() {
+fn lookup_tables_are_rejected_with_a_hint() {
     let circuit = small(2, vec![moved(&[0], &[1, 0], 0), table(1, 0, 0..256)]).lower().unwrap();
     let expected = "groth16 does not support element-wise functions other than Relu, such as Sigmoid (layer 1); hint: \
                     compile the model with --backend stark";
@@ -56,10 +56,10 @@ fn products_of_matrices_are_proven_for_their_statement_only() {
     }
 }
 
-/// The constraints of a thousand million products are refused by their number, before the terms of
+/// The constraints of a thousand million products are rejected by their number, before the terms of
 /// each are counted.
 #[test]
-fn large_product_of_matrices_is_refused_by_its_size() {
+fn large_product_of_matrices_is_rejected_by_its_size() {
     let sizes = Matrices { count: 1, rows: 1000, inner: 1000, columns: 1000 };
     let product = Layer {
         inputs: vec![1, 1],
@@ -68,7 +68,9 @@ fn large_product_of_matrices_is_refused_by_its_size() {
         scale: 0,
     };
     let circuit = small(1, vec![moved(&[0], &vec![0; 1_000_000], 0), product]).lower().unwrap();
-    let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else { panic!("refused") };
+    let Err(BackendError::Memory(error)) = Groth16.estimate(&circuit) else {
+        panic!("expected a memory error")
+    };
     // A million sums are activations, too. Terms would take 80 bytes each.
     assert!(error.needed - circuit.memory.used() < (1_000_000_000 + 1_000_001) * 4096, "{error}");
 }

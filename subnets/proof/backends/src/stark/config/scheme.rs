@@ -1,4 +1,5 @@
-//! Commitment schemes for columns: as they are, or so that its openings say nothing about them.
+//! Commitment schemes for columns: plain ones, and hiding ones, whose openings say nothing about
+//! the columns.
 
 use std::fmt::Debug;
 

@@ -205,7 +205,7 @@ fn documented_minimum(label: &str) -> f64 {
 }
 
 #[test]
-fn released_parameters_give_a_hundred_bits() {
+fn released_parameters_give_100_bits_of_security() {
     for parameters in &RELEASED {
         let (conjectured, proven) = reports(parameters);
         let format = parameters.format;

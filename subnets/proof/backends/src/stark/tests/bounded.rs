@@ -142,8 +142,8 @@ fn ends_of_a_bounded_interval_are_proven() {
         let execution = circuit.execute(&inputs).unwrap();
         let error = trace::fill(plan, circuit, &execution).map(|_| ()).unwrap_err();
         // The verifier finds the value without the prover's tables.
-        let found = verifier.check_execution(circuit, &execution).unwrap_err();
-        for error in [error, found] {
+        let verifier_error = verifier.check_execution(circuit, &execution).unwrap_err();
+        for error in [error, verifier_error] {
             assert!(
                 matches!(error, BackendError::Unprovable { value, .. } if value == beyond),
                 "{error}"
@@ -234,7 +234,7 @@ fn entry_of_another_clamp_or_divisor_is_rejected() {
             [20, 25],
             [15, 15, 16, -16, 0],
             vec![
-                // Those of clamps with other bits, and with or without a sign.
+                // The entries of clamps with other bits, and with or without a sign.
                 (1, 2, [16, 4, 16]),
                 (2, 1, [16, 4, 15]),
                 (3, 4, [-16, 28, 0]),
@@ -410,7 +410,7 @@ fn false_output_of_a_dense_layer_as_polynomials_is_rejected() {
 /// A dense layer's polynomials have one coefficient in a row. The others, of outputs and of inputs,
 /// cannot have values.
 #[test]
-fn coefficients_beside_those_of_a_dense_layer_are_rejected() {
+fn nonzero_unused_coefficient_of_a_dense_layer_is_rejected() {
     let forger = Forger::with_bounded_format(&dense(None), 1, &DENSE_INPUTS);
     let [product] = &forger.prover.system.plan.polynomials.products[..] else {
         panic!("one product")
@@ -444,7 +444,7 @@ fn weights_of_a_dense_layer_as_polynomials_are_part_of_the_key() {
 
 /// Without products of polynomials, a key has format 3, whose clamps are not bounded.
 #[test]
-fn key_of_format_3_with_bounded_clamps_is_refused() {
+fn key_of_format_3_with_bounded_clamps_is_rejected() {
     let network = small(1, vec![sum(0, 1, rescale(0, Clamp::Signed(2)))]);
     let circuit = network.lower().unwrap();
     let plan = Plan::with_method(&circuit, method(8)).unwrap();

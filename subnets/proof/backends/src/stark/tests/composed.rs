@@ -16,7 +16,7 @@ test_with_both_schemes!(
     another_gate_of_a_recurrent_cell_is_rejected,
     another_logical_result_is_rejected,
     sum_with_other_factors_is_rejected,
-    another_kernel_of_a_machine_is_rejected,
+    another_kernel_of_a_support_vector_machine_is_rejected,
 );
 
 /// Creates the minimum of three numbers: the opposite of the maximum of their opposites.
@@ -180,7 +180,7 @@ fn kernel_value(distance: i64) -> i64 {
     16_320 / (64 + distance)
 }
 
-fn another_kernel_of_a_machine_is_rejected<S: Scheme>() {
+fn another_kernel_of_a_support_vector_machine_is_rejected<S: Scheme>() {
     let inputs = [100, 80];
     let honest = support_vector_network([1, 1], kernel_value, 3);
     assert_eq!(testing::outputs(&honest, &inputs), [642]);

@@ -1,10 +1,10 @@
-//! Tables, moves and products.
+//! Element-wise layers: tables, moves and products.
 
 use super::*;
 use crate::testing::{elements, moved, product, small, table};
 
 test_with_both_schemes!(
-    changed_column_of_elements_is_rejected,
+    changed_column_of_element_wise_layers_is_rejected,
     value_of_another_row_is_rejected,
     argument_outside_of_the_table_is_rejected,
     false_product_is_rejected,
@@ -16,16 +16,16 @@ test_with_both_schemes!(
 );
 
 #[test]
-fn elements_are_proven_for_their_statement_only() {
+fn element_wise_layers_are_proven_for_their_statement_only() {
     check_binding(&TestSetup::new(&Stark, &elements(1, true)));
 }
 
 #[test]
-fn flipped_bit_of_elements_is_rejected() {
+fn flipped_bit_of_element_wise_layers_is_rejected() {
     check_flips(&Stark, &TestSetup::new(&Stark, &elements(1, true)));
 }
 
-fn changed_column_of_elements_is_rejected<S: Scheme>() {
+fn changed_column_of_element_wise_layers_is_rejected<S: Scheme>() {
     check_columns(&Forger::<S>::new(&elements(2, true)));
 }
 
@@ -84,7 +84,6 @@ fn verification_key_depends_on_moves_and_products() {
     }
 }
 
-/// Equal tables share their entries.
 #[test]
 fn equal_tables_are_stored_once() {
     let values = |factor: i32| (0..256).map(move |argument| argument * factor % 251);
@@ -168,14 +167,14 @@ fn argument_outside_of_the_table_is_rejected<S: Scheme>() {
     let value = 84;
     let mut outputs = forger.statement.outputs.clone();
     outputs[0] = value;
-    for moves_count in [false, true] {
+    for moves_counts in [false, true] {
         let result = forger.forge_outputs(outputs.clone(), |traces| {
             let lanes = &mut traces[activations].values;
             let honest = lanes[6];
             lanes[2] = Val::from_i64(16);
             lanes[6] = Val::from_i64(16);
             lanes[8] = Val::from_i64(value);
-            if moves_count {
+            if moves_counts {
                 let honest = i64::from(honest.as_canonical_u32());
                 traces[functions].values[plan.functions.row(table_index, honest).unwrap()] -=
                     Val::ONE;
@@ -242,12 +241,12 @@ fn false_maximum_is_rejected<S: Scheme>() {
     for (first, positive, argument) in
         [(200, 0, 100), (200, 0, 0), (200, 0, -100), (100, 0, 0), (200, 155, 155), (255, 155, 155)]
     {
-        for moves_count in [false, true] {
+        for moves_counts in [false, true] {
             let result = forger.forge_outputs(vec![100 + positive], |traces| {
                 let lane = &mut traces[maxima].values;
                 lane[0] = Val::from_i64(first);
                 lane[2] = Val::from_i64(positive);
-                if moves_count {
+                if moves_counts {
                     let counts = &mut traces[functions].values;
                     counts[row(100)] -= Val::ONE;
                     counts[row(argument)] += Val::ONE;
@@ -256,7 +255,7 @@ fn false_maximum_is_rejected<S: Scheme>() {
             assert_eq!(
                 result,
                 Err(VerifyError::Invalid),
-                "{first} {positive} {argument} {moves_count}"
+                "{first} {positive} {argument} {moves_counts}"
             );
         }
     }
@@ -348,17 +347,17 @@ fn row_of_another_sum_is_rejected<S: Scheme>() {
     };
     let (honest, other) = (i64::from(value(300)), i64::from(value(301)));
     for (argument, remainder) in [(300, 0), (301, 0), (301, -1)] {
-        for moves_count in [false, true] {
+        for moves_counts in [false, true] {
             let result = forger.forge_outputs(vec![other, honest], |traces| {
                 let forged = [argument, remainder, other].map(Val::from_i64);
                 traces[activations].values[lane * 3..][..3].copy_from_slice(&forged);
-                if moves_count {
+                if moves_counts {
                     let counts = &mut traces[functions].values;
                     counts[row(300)] -= Val::ONE;
                     counts[row(301)] += Val::ONE;
                 }
             });
-            assert_eq!(result, Err(VerifyError::Invalid), "{argument} {remainder} {moves_count}");
+            assert_eq!(result, Err(VerifyError::Invalid), "{argument} {remainder} {moves_counts}");
         }
     }
     assert_eq!(forger.forge_outputs(vec![honest; 2], |_| ()), Ok(()));

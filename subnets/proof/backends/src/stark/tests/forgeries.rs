@@ -10,16 +10,16 @@ use super::polynomials::{forger, small};
 use super::*;
 
 test_with_both_schemes!(
-    every_changed_column_of_polynomials_is_refused,
-    wrong_products_of_matrices_are_refused,
-    false_products_are_refused,
-    other_kernels_of_operands_are_refused,
-    coefficients_chosen_after_the_challenges_are_refused,
-    operands_chosen_after_the_challenges_are_refused,
-    every_changed_column_beside_polynomials_is_refused,
-    remainders_of_polynomial_sums_out_of_range_are_refused,
-    tables_without_challenges_are_refused,
-    products_at_other_challenges_are_refused,
+    every_changed_column_of_polynomials_is_rejected,
+    wrong_products_of_matrices_are_rejected,
+    false_products_are_rejected,
+    other_kernels_of_operands_are_rejected,
+    coefficients_chosen_after_the_challenges_are_rejected,
+    operands_chosen_after_the_challenges_are_rejected,
+    every_changed_column_besides_polynomials_is_rejected,
+    remainders_of_polynomial_sums_out_of_range_are_rejected,
+    tables_without_challenges_are_rejected,
+    products_at_other_challenges_are_rejected,
 );
 
 impl<S: Scheme> Forger<S> {
@@ -134,7 +134,7 @@ fn value_of(trace: &mut [Val]) -> (Challenge, &mut [Val]) {
 
 /// Coefficients of inputs, outputs, and of neither, and the values at the challenges: a change of
 /// any column is rejected, although the values follow from the changed coefficients.
-fn every_changed_column_of_polynomials_is_refused<S: Scheme>() {
+fn every_changed_column_of_polynomials_is_rejected<S: Scheme>() {
     let forger = forger::<S>(&testing::network(5));
     let honest = forger.statement.outputs.clone();
     assert_eq!(
@@ -174,7 +174,7 @@ fn every_changed_column_of_polynomials_is_refused<S: Scheme>() {
 
 /// A false product of matrices: with an honest balance, with another second matrix, and with
 /// another value of it.
-fn wrong_products_of_matrices_are_refused<S: Scheme>() {
+fn wrong_products_of_matrices_are_rejected<S: Scheme>() {
     let sizes = Matrices { count: 1, rows: 3, inner: 2, columns: 4 };
     let network = testing::matrices(sizes, None);
     let circuit = Arc::new(network.lower().unwrap());
@@ -216,7 +216,7 @@ fn wrong_products_of_matrices_are_refused<S: Scheme>() {
 
 /// A false output with everything else consistent: memory, public values, and the polynomial's
 /// value at the challenges. Only the balance shows it, and the prover may choose its columns.
-fn false_products_are_refused<S: Scheme>() {
+fn false_products_are_rejected<S: Scheme>() {
     let forger = forger::<S>(&small());
     let position = forger.coefficient(7);
     let mut outputs = forger.statement.outputs.clone();
@@ -282,7 +282,7 @@ pub(super) fn use_other_kernel(
 
 /// A false product of computed matrices whose balance becomes zero with another value of a row of
 /// the second matrix: the polynomials table uses it, and the operands table reports it or does not.
-fn other_kernels_of_operands_are_refused<S: Scheme>() {
+fn other_kernels_of_operands_are_rejected<S: Scheme>() {
     let network = testing::matrices(Matrices { count: 1, rows: 3, inner: 2, columns: 4 }, None);
     let circuit = Arc::new(network.lower().unwrap());
     let forger = Forger::<S>::with_plan(&network, Arc::clone(&circuit), plan_of::<S>(&circuit));
@@ -306,7 +306,7 @@ fn other_kernels_of_operands_are_refused<S: Scheme>() {
 /// A false output, hidden by coefficients that no cell has: they are chosen with knowledge of the
 /// challenges, so that the output's polynomial has the value of the true one. Only the commitment,
 /// which came before, shows the change.
-fn coefficients_chosen_after_the_challenges_are_refused<S: Scheme>() {
+fn coefficients_chosen_after_the_challenges_are_rejected<S: Scheme>() {
     let forger = forger::<S>(&small());
     let position = forger.coefficient(7);
     let mut outputs = forger.statement.outputs.clone();
@@ -351,7 +351,7 @@ fn coefficients_chosen_after_the_challenges_are_refused<S: Scheme>() {
 }
 
 /// Rows of the operands table without a kernel are free, yet not after the commitment.
-fn operands_chosen_after_the_challenges_are_refused<S: Scheme>() {
+fn operands_chosen_after_the_challenges_are_rejected<S: Scheme>() {
     let network = testing::matrices(Matrices { count: 1, rows: 3, inner: 2, columns: 4 }, None);
     let circuit = Arc::new(network.lower().unwrap());
     let forger = Forger::<S>::with_plan(&network, Arc::clone(&circuit), plan_of::<S>(&circuit));
@@ -395,12 +395,12 @@ fn solve_combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val;
 }
 
 /// The tables beside those of polynomials, whose columns do not depend on the challenges.
-fn every_changed_column_beside_polynomials_is_refused<S: Scheme>() {
+fn every_changed_column_besides_polynomials_is_rejected<S: Scheme>() {
     check_columns(&forger::<S>(&testing::network(5)));
 }
 
 /// Rescales of sums that are products of polynomials, too.
-fn remainders_of_polynomial_sums_out_of_range_are_refused<S: Scheme>() {
+fn remainders_of_polynomial_sums_out_of_range_are_rejected<S: Scheme>() {
     let forger = forger::<S>(&testing::network(5));
     // The first stage: a convolution from two channels to three.
     let product = &forger.prover.system.plan.polynomials.products[0];
@@ -410,7 +410,7 @@ fn remainders_of_polynomial_sums_out_of_range_are_refused<S: Scheme>() {
 
 /// Without the powers of the challenges, no columns satisfy the constraints: an honest proof is
 /// rejected, too.
-fn tables_without_challenges_are_refused<S: Scheme>() {
+fn tables_without_challenges_are_rejected<S: Scheme>() {
     let forger = forger::<S>(&small());
     let outputs = &forger.statement.outputs;
     let (proven_tables, traces, publics) = forger.tables_with_outputs(outputs);
@@ -451,7 +451,7 @@ fn tables_without_challenges_are_refused<S: Scheme>() {
 
 /// False outputs whose polynomial equals the true one at a point that the prover chose: the
 /// verifier evaluates it at another point, which depends on the outputs.
-fn products_at_other_challenges_are_refused<S: Scheme>() {
+fn products_at_other_challenges_are_rejected<S: Scheme>() {
     let forger = forger::<S>(&small());
     let (first, second) = (forger.coefficient(6), forger.coefficient(7));
     // Neighbours in a row: the second has the lower power.

@@ -342,7 +342,7 @@ fn bounded_circuits_multiply_dense_layers_as_polynomials() {
 /// 151 million weights, for which `TAONET_TEST_ALL` needs 5 GB of memory: those of nine matrices,
 /// and 16 positions. 2^22 rows have room for 134 million.
 #[test]
-fn networks_with_more_weights_than_other_formats_permit_use_the_bounded_format() {
+fn network_beyond_other_formats_uses_the_bounded_format() {
     if !is_exhaustive() {
         return;
     }

@@ -95,7 +95,7 @@ fn network_of_each_kind() -> impl Iterator<Item = (usize, Network)> {
 }
 
 #[test]
-fn graph_of_each_kind_of_node_is_proven() {
+fn graph_of_each_node_kind_is_proven() {
     for (kind, network) in network_of_each_kind() {
         println!("kind {kind}");
         let test_setup = TestSetup::new(&Stark, &network);
@@ -112,7 +112,7 @@ fn graph_of_each_kind_of_node_is_proven() {
 }
 
 #[test]
-fn graphs_of_all_node_types_match_onnxruntime() {
+fn graph_of_each_node_kind_matches_onnxruntime() {
     let circuits = network_of_each_kind().map(|(_, network)| {
         let circuit = network.lower().unwrap();
         let inputs = inputs_of(&circuit);

@@ -24,7 +24,7 @@ fn hidden_proofs_verify_for_their_statement_only() {
 }
 
 #[test]
-fn no_flipped_bit_is_accepted_in_hidden_proofs() {
+fn flipped_bit_of_hidden_proof_is_rejected() {
     for network in [testing::network(1), matrices()] {
         check_flips(&StarkHiding, &TestSetup::new(&StarkHiding, &network));
     }
@@ -192,7 +192,7 @@ fn sums_of_lookups_are_masked() {
     assert!(first.iter().zip(&second).all(|(one, other)| one != other));
 }
 
-/// A message of a mask that is not received as it is sent could balance a false lookup.
+/// A mask whose sent and received messages differ could balance a false lookup.
 #[test]
 fn modified_masks_are_rejected() {
     let forger = Forger::<Hiding>::new(&testing::network(3));

@@ -70,7 +70,7 @@ fn proofs_with_hidden_inputs_verify_for_their_statement_only() {
 }
 
 #[test]
-fn no_flipped_bit_is_accepted_in_proofs_with_hidden_inputs() {
+fn flipped_bit_of_proof_with_hidden_inputs_is_rejected() {
     for network in [testing::network(1), matrices()] {
         let test_setup = test_setup(&network);
         let inputs = testing::inputs(&test_setup.circuit, 2);
@@ -197,16 +197,16 @@ fn traces_with_hidden_inputs_satisfy_the_constraints() {
     }
 }
 
-/// Among them that of the inputs.
+/// The columns include that of the inputs.
 #[test]
-fn every_changed_column_with_hidden_inputs_is_refused() {
+fn every_changed_column_with_hidden_inputs_is_rejected() {
     check_columns(&forger(&testing::network(5)));
 }
 
 /// The product of an input beyond its range agrees with it, and so do the output and the counts of
 /// the other lookups. Where sums are close to half of the field, such an input would wrap around.
 #[test]
-fn hidden_inputs_out_of_range_are_refused() {
+fn hidden_inputs_out_of_range_are_rejected() {
     let network = |high: i64| testing::one_layer(None, vec![1, 1], vec![0], Range { low: 0, high });
     let (mut honest, mut wide) = (forger(&network(3)), forger(&network(7)));
     honest.change_inputs(&[3, 0]);

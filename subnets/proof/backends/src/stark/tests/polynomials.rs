@@ -95,7 +95,7 @@ fn proofs_with_polynomials_verify_for_their_statement_only() {
 }
 
 #[test]
-fn no_flipped_bit_is_accepted_with_polynomials() {
+fn flipped_bit_of_proof_with_polynomials_is_rejected() {
     check_flips(&Polynomials, &TestSetup::new(&Polynomials, &testing::network(1)));
 }
 
@@ -153,7 +153,7 @@ fn coefficients_equal_the_sums_of_the_executor() {
             panic!("one table")
         };
         let fixed = plan.fixed(|kind| *kind == Kind::Polynomials).unwrap();
-        let mut file_count = 0;
+        let mut output_count = 0;
         for (row, values) in
             fixed.values.chunks(POLYNOMIAL_FIXED).zip(coefficients.values.chunks(COEFFICIENTS))
         {
@@ -165,11 +165,11 @@ fn coefficients_equal_the_sums_of_the_executor() {
                     let cell = plan.locations.iter().position(location).unwrap();
                     let expected = execution.cells[cell] - plan.locations[cell].bias;
                     assert_eq!(value, Val::from_i64(expected), "{:?}", network.layers[0].operation);
-                    file_count += 1;
+                    output_count += 1;
                 }
             }
         }
-        assert_eq!(file_count, circuit.outputs.len());
+        assert_eq!(output_count, circuit.outputs.len());
         tried += 1;
     }
     assert!(tried > 250, "{tried}");

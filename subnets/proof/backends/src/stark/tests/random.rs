@@ -106,7 +106,7 @@ fn random_networks_match_onnxruntime() {
 }
 
 /// Checks that onnxruntime computes the same integers from the exported circuits for these inputs,
-/// if it is installed. All of them are one question, because Python starts slowly.
+/// if it is installed. All of them are sent at once, because Python starts slowly.
 pub(super) fn assert_equals_onnxruntime(circuits: &[(Circuit, [Vec<i64>; 3])]) {
     let Some(directory) = peer_directory("onnx") else { return };
     let requests = circuits.iter().map(|(circuit, inputs)| {

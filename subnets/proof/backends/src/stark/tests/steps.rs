@@ -42,7 +42,7 @@ enum StepForgery {
     FalseSum,
 }
 
-/// Disguises, each with whether the counts of lookups are moved to what is looked up.
+/// Forgeries, each with whether the counts of lookups are moved to the entries that it looks up.
 const STEP_FORGERIES: [(StepForgery, bool); 7] = [
     (StepForgery::FalseValue, false),
     (StepForgery::FalseValue, true),
@@ -53,15 +53,15 @@ const STEP_FORGERIES: [(StepForgery, bool); 7] = [
     (StepForgery::FalseSum, false),
 ];
 
-/// Returns the disguises that are tried: all of them, or of hidden proofs every third one unless
+/// Returns the forgeries that are tried: all of them, or of hidden proofs every third one unless
 /// `TAONET_TEST_ALL` is set. The constraints are the same.
 fn step_forgeries<S: Scheme>() -> impl Iterator<Item = (StepForgery, bool)> {
     let step = if is_hiding::<S>() && !is_exhaustive() { 3 } else { 1 };
     STEP_FORGERIES.into_iter().step_by(step)
 }
 
-/// Checks that the outputs of a network with other tables, weights or moves are rejected, however
-/// its false steps are disguised.
+/// Checks that the outputs of a network with other tables, weights or moves are rejected with every
+/// forgery of its false steps.
 pub(super) fn check_false_steps<S: Scheme>(
     network: &Network,
     inputs: &[i64],
@@ -111,15 +111,17 @@ impl<S: Scheme> Forger<S> {
             if value_of(honest, quotient) == Some(value) {
                 continue;
             }
-            let [other_sum, rest, _] = split(cheat, sum_of(cheat, output, &execution.cells));
+            let [counted_quotient, counted_remainder, _] =
+                split(cheat, sum_of(cheat, output, &execution.cells));
             let &[sum, added, ..] = &fixed.values[lane * ACTIVATION_FIXED..] else {
                 panic!("the columns of an activation")
             };
             if matches!(honest.kind, StageKind::Linear(_)) {
-                let stored = Val::from_i64(other_sum * divisor + rest) - added;
+                let stored = Val::from_i64(counted_quotient * divisor + counted_remainder) - added;
                 steps.sums.push((sum.as_canonical_u32(), stored));
             }
-            let (counted, other) = ([other_sum, rest], argument_of(honest, value));
+            let counted = [counted_quotient, counted_remainder];
+            let other = argument_of(honest, value);
             let activation = FalseActivation { lane, quotient, remainder, divisor, counted, other };
             steps.activations.push(activation);
         }
@@ -140,7 +142,7 @@ impl<S: Scheme> Forger<S> {
         steps
     }
 
-    /// Proves outputs by the current trace, whose false steps are disguised.
+    /// Proves outputs by the current trace, whose false steps the forgery hides.
     fn forge_steps(
         &self,
         outputs: &[i64],

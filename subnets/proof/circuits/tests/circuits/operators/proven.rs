@@ -166,9 +166,9 @@ fn exported_networks_of_remaining_operators_match_onnxruntime() {
         .zip(&circuits)
         .map(|(model, circuit)| (onnx::export(circuit), model.sample().inputs))
         .collect();
-    let answers = run_onnx(&python, &runs);
+    let onnx_outputs = run_onnx(&python, &runs);
     for (((model, circuit), (_, inputs)), expected) in
-        models.iter().zip(&circuits).zip(&runs).zip(answers)
+        models.iter().zip(&circuits).zip(&runs).zip(onnx_outputs)
     {
         let execute = |row: &Vec<i64>| {
             let outputs = circuit.execute(row).unwrap().outputs(circuit);

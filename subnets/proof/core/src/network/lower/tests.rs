@@ -59,7 +59,9 @@ fn size(circuit: &Circuit) -> u64 {
 #[test]
 fn small_file_of_a_large_circuit_is_refused() {
     let oversized = Network::from_bytes(&OVERSIZED_NETWORK).unwrap();
-    let Err(NetworkError::Memory(error)) = oversized.lower() else { panic!("refused") };
+    let Err(NetworkError::Memory(error)) = oversized.lower() else {
+        panic!("expected a memory error")
+    };
     assert!(error.needed > 1 << 30 && error.limit < 1 << 28, "{error}");
     assert!(
         error.to_string().contains(&format!("the limit of {} bytes for 0 parameters", error.limit)),
@@ -103,7 +105,7 @@ fn small_file_of_a_large_circuit_is_refused() {
 /// A file of 29 kB: a convolution with 28 561 weights, and a maximum over 22×22 values at each
 /// position.
 #[test]
-fn file_with_few_parameters_takes_little_memory() {
+fn few_parameters_give_a_small_memory_limit() {
     let side = 169;
     let convolution = Operation::Convolution {
         window: Window { kernel: [side; 2], stride: [512; 2], padding: [0; 4] },
@@ -115,7 +117,9 @@ fn file_with_few_parameters_takes_little_memory() {
     let window = Window { kernel: [22; 2], stride: [1; 2], padding: [0; 4] };
     let operation = Operation::MaxPool { window };
     network.layers.push(Layer { inputs: vec![0], operation, rescale: None, scale: 0 });
-    let Err(NetworkError::Memory(error)) = network.lower() else { panic!("refused") };
+    let Err(NetworkError::Memory(error)) = network.lower() else {
+        panic!("expected a memory error")
+    };
     assert!(error.limit < 5 << 27 && error.needed > 3 * error.limit, "{error}");
 }
 
@@ -364,7 +368,7 @@ fn sum_over_a_choice_has_the_interval_of_its_largest_product() {
             [number, 4 - number].map(|column| i64::from(rows[0][column as usize]) + 1);
         assert_eq!(outputs[..2], [first, second]);
     }
-    // Networks of the format before, and their keys, stay as they were.
+    // Networks of the previous format, and their keys, are unchanged.
     network.format = FORMAT;
     assert_eq!(last_sums(&network), Range { low: -26, high: 154 });
 }

@@ -413,8 +413,8 @@ mod tests {
     use crate::float::{Binary, ElementType};
     use crate::quantise::{QuantiseOptions, quantise};
 
-    /// Thousands of large tables would take minutes and gigabytes, and the network is refused only
-    /// when it is lowered.
+    /// Thousands of large tables would take minutes and gigabytes before lowering refuses the
+    /// network.
     #[test]
     fn tables_of_all_functions_have_a_limit() {
         let shape = Shape::vector(1).unwrap();

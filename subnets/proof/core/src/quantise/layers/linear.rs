@@ -26,8 +26,8 @@ impl Quantiser<'_> {
         let limit = self.largest_weight(input, weights, bias, largest).min(provable);
         let scale =
             if largest > 0.0 { (limit / f64::from(largest)).log2().floor() as i32 } else { 0 };
-        let sums = input.scale + scale;
-        if scale.abs() > MAX_SCALE || sums.abs() > MAX_SCALE {
+        let sum_scale = input.scale + scale;
+        if scale.abs() > MAX_SCALE || sum_scale.abs() > MAX_SCALE {
             return Err(QuantiseError::Magnitude {
                 node: self.network.node_name(node),
                 magnitude: largest,
@@ -38,8 +38,8 @@ impl Quantiser<'_> {
             .map(|&weight| (f64::from(weight) * power(scale)).round() as i32)
             .collect();
         let bias =
-            bias.iter().map(|&bias| (f64::from(bias) * power(sums)).round() as i64).collect();
-        Ok((weights, bias, sums))
+            bias.iter().map(|&bias| (f64::from(bias) * power(sum_scale)).round() as i64).collect();
+        Ok((weights, bias, sum_scale))
     }
 
     /// Appends a linear layer whose sums, in this interval, have the scale of its input: nothing is
@@ -60,21 +60,21 @@ impl Quantiser<'_> {
         Ok(())
     }
 
-    /// Appends a linear layer whose sums have the scale `sums`.
+    /// Appends a linear layer whose sums have the scale `sum_scale`.
     pub(super) fn linear(
         &mut self,
         inputs: &[Tensor],
         operation: Operation,
-        sums: i32,
+        sum_scale: i32,
         target: Target,
     ) -> Result<(), QuantiseError> {
         if self.is_output(target.node + 1) && !target.is_relu {
             // Sums without readers need no rescale.
-            self.push(inputs, operation, None, sums, SUM_INTERVAL);
+            self.push(inputs, operation, None, sum_scale, SUM_INTERVAL);
             return Ok(());
         }
         if let Some(range) = self.exact_sums(target, inputs, &operation) {
-            self.push(inputs, operation, None, sums, range);
+            self.push(inputs, operation, None, sum_scale, range);
             self.mark_exact(true);
             return Ok(());
         }
@@ -83,10 +83,10 @@ impl Quantiser<'_> {
             || (operation.keeps_sign() && inputs.iter().all(|tensor| tensor.range.low >= 0));
         let clamp = if is_nonnegative { Clamp::Unsigned(bits) } else { Clamp::Signed(bits) };
         let (rescale, scale) = if self.is_read_for_sign(target.node + 1, inputs, &operation) {
-            (Rescale { shift: 0, clamp }, sums)
+            (Rescale { shift: 0, clamp }, sum_scale)
         } else {
             let (rescale, scale) =
-                self.rescale(target.node + 1, sums, bits - headroom, is_nonnegative)?;
+                self.rescale(target.node + 1, sum_scale, bits - headroom, is_nonnegative)?;
             (Rescale { clamp, ..rescale }, scale)
         };
         let range = rescale.clamp.range();
@@ -127,17 +127,17 @@ impl Quantiser<'_> {
                 && self.network.nodes.last().is_some_and(is_moved))
     }
 
-    /// Returns the rescale of sums with the scale `sums` to activations of `bits` bits, and the
-    /// scale of these.
+    /// Returns the rescale of sums with the scale `sum_scale` to activations of `bits` bits, and
+    /// the scale of these.
     pub(super) fn rescale(
         &self,
         tensor: usize,
-        sums: i32,
+        sum_scale: i32,
         bits: u8,
         is_nonnegative: bool,
     ) -> Result<(Rescale, i32), QuantiseError> {
-        let scale = (i32::from(bits) - self.integer_bits(tensor)).min(sums);
-        let shift = sums - scale;
+        let scale = (i32::from(bits) - self.integer_bits(tensor)).min(sum_scale);
+        let shift = sum_scale - scale;
         if shift > i32::from(crate::MAX_SHIFT) || scale.abs() > MAX_SCALE {
             let (node, magnitude) = (tensor.saturating_sub(1), self.magnitude(tensor));
             return Err(QuantiseError::Magnitude { node: self.network.node_name(node), magnitude });
@@ -213,8 +213,8 @@ pub(super) fn channel_affine(
     ))
 }
 
-/// Returns a limit below which no sum of positive values is, such as the argument of a logarithm;
-/// `None` for other sums.
+/// Returns a lower bound of sums of positive values, such as the argument of a logarithm; `None`
+/// for other sums.
 fn min_sum(inputs: &[Tensor], operation: &Operation) -> Option<i64> {
     let Operation::Convolution { window, weights, bias, .. } = operation else { return None };
     let low = inputs.first()?.values.low;

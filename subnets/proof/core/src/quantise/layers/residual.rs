@@ -9,7 +9,8 @@ use super::{Quantiser, Tensor};
 use crate::float::{FloatNetwork, FloatNode, FloatOperation};
 use crate::quantise::QuantiseError;
 
-/// Bits that the inputs of linear layers whose results are added have less than these results.
+/// Number of bits by which the inputs of linear layers whose results are added are narrower than
+/// these results.
 const FEWER_INPUT_BITS: u8 = 2;
 /// Maximum magnitude of the products of a sum: with its bias, it is below half of the field of
 /// `stark`.

@@ -310,7 +310,7 @@ async fn connect(server: &Endpoint, client: &Endpoint) -> [Connection; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_validator_keeps_its_connection_if_its_new_one_gets_no_slot() {
+async fn validator_keeps_its_connection_if_the_new_one_gets_no_slot() {
     let server =
         Endpoint::server(server_config().unwrap().0, "127.0.0.1:0".parse().unwrap()).unwrap();
     let (first_endpoint, second_endpoint) = (endpoint(2, false), endpoint(3, false));

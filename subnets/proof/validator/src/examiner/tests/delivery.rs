@@ -82,7 +82,7 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
     miners[2] = eve.clone();
     examiner.follow_miners(&miners).await;
     let (observed, report) = record_progress();
-    let eve_is_asked: crate::ProgressCallback = Arc::new(move |step| {
+    let kill_eve_when_asked: crate::ProgressCallback = Arc::new(move |step| {
         report(step);
         if matches!(step, Progress::Asked { miner, .. } if miner == *eve.hotkey()) {
             let kill_signal = kill_signal.clone();
@@ -92,7 +92,7 @@ async fn slice_of_a_killed_miner_is_proven_by_another_miner() {
             });
         }
     });
-    let bundle = examiner.deliver(model, &inputs, eve_is_asked).await.unwrap();
+    let bundle = examiner.deliver(model, &inputs, kill_eve_when_asked).await.unwrap();
     bundle.verify().unwrap();
     let eve = *miners[2].hotkey();
     assert!(bundle.proofs().iter().all(|proof| proof.miner != eve));

@@ -91,7 +91,7 @@ async fn is_verified(examiner: &Examiner, miner: &ProofMiner) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_published_server_proves_circuits_and_slices() {
+async fn published_server_proves_circuits_and_slices() {
     let market = TestMarket::sliced();
     let (examiner, score_store) = market.examiner(LONG_TIMEOUT).await;
     let bob = PublishedServer::start(&market, "//Bob", None).await;
@@ -108,7 +108,7 @@ async fn the_published_server_proves_circuits_and_slices() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_published_server_requires_a_permit() {
+async fn published_server_requires_a_permit() {
     let market = TestMarket::new(&["stark"]);
     let (examiner, _) = market.examiner(LONG_TIMEOUT).await;
     let bob = PublishedServer::start(&market, "//Bob", Some("//Alice")).await;

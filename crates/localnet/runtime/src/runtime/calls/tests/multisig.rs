@@ -24,7 +24,7 @@ fn others(account: &AccountId) -> Vec<AccountId> {
 
 fn approve(
     who: &AccountId,
-    since: Option<Timepoint<u32>>,
+    timepoint: Option<Timepoint<u32>>,
     call: &RuntimeCall,
     max_weight: Weight,
 ) -> String {
@@ -35,16 +35,16 @@ fn approve(
         Call::as_multi {
             threshold: 2,
             other_signatories,
-            maybe_timepoint: since,
+            maybe_timepoint: timepoint,
             call,
             max_weight,
         },
     ))
 }
 
-fn approve_hash(who: &AccountId, since: Option<Timepoint<u32>>, call: &RuntimeCall) -> String {
+fn approve_hash(who: &AccountId, timepoint: Option<Timepoint<u32>>, call: &RuntimeCall) -> String {
     let (other_signatories, call_hash) = (others(who), blake2_256(&call.encode()));
-    let maybe_timepoint = since;
+    let maybe_timepoint = timepoint;
     let max_weight = Weight::zero();
     outcome(send(
         who,
@@ -69,33 +69,33 @@ fn two_of_three_signers_make_a_call() {
         let before = balance(&first);
         assert_eq!(approve_hash(&first, None, &call), "ok");
         assert_eq!(before - balance(&first), 132_000_000 + 2 * 32_000_000);
-        let since = Timepoint { height: 1, index: 0 };
+        let timepoint = Timepoint { height: 1, index: 0 };
         jump_to(5);
-        // Each refusal by name.
-        assert_eq!(approve_hash(&first, Some(since), &call), "AlreadyApproved");
+        // Invalid approvals.
+        assert_eq!(approve_hash(&first, Some(timepoint), &call), "AlreadyApproved");
         assert_eq!(approve(&second, None, &call, UNLIMITED_WEIGHT), "NoTimepoint");
         assert_eq!(
             approve(&second, Some(Timepoint { height: 2, index: 0 }), &call, UNLIMITED_WEIGHT),
             "WrongTimepoint"
         );
-        assert_eq!(approve(&second, Some(since), &call, Weight::zero()), "MaxWeightTooLow");
+        assert_eq!(approve(&second, Some(timepoint), &call, Weight::zero()), "MaxWeightTooLow");
         assert_eq!(
-            approve(&second, Some(since), &pay(&key(1), 4 * TAO), UNLIMITED_WEIGHT),
+            approve(&second, Some(timepoint), &pay(&key(1), 4 * TAO), UNLIMITED_WEIGHT),
             "UnexpectedTimepoint"
         );
         assert_eq!(balance(&key(1)), 0);
 
-        assert_eq!(approve(&second, Some(since), &call, UNLIMITED_WEIGHT), "ok");
+        assert_eq!(approve(&second, Some(timepoint), &call, UNLIMITED_WEIGHT), "ok");
         assert_eq!((balance(&key(1)), balance(&multisig)), (3 * TAO, 7 * TAO));
         assert_eq!((balance(&first), Multisigs::<Runtime>::iter().count()), (before, 0));
         System::assert_has_event(RuntimeEvent::Multisig(Event::MultisigExecuted {
             approving: second,
-            timepoint: since,
+            timepoint,
             multisig,
             call_hash: blake2_256(&call.encode()),
             result: Ok(()),
         }));
-        assert_eq!(approve_hash(&third, Some(since), &call), "UnexpectedTimepoint");
+        assert_eq!(approve_hash(&third, Some(timepoint), &call), "UnexpectedTimepoint");
     });
 }
 

@@ -27,7 +27,7 @@ fn by_root(call: Call<Runtime>) -> String {
 }
 
 #[test]
-fn a_deposit_is_held_for_a_preimage() {
+fn deposit_is_held_for_preimage() {
     at_first_block(|| {
         let [alice, bob] = ["Alice", "Bob"].map(account);
         let bytes = vec![7; 1_000];

@@ -41,7 +41,7 @@ fn schedule_at(
 }
 
 #[test]
-fn a_scheduled_call_runs_in_its_block() {
+fn scheduled_call_runs_in_its_block() {
     at_first_block(|| {
         let (alice, receiver) = (account("Alice"), key(1));
         let schedule = schedule_at(5, None, grant(&receiver));

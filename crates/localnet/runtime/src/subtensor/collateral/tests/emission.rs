@@ -40,7 +40,7 @@ fn distribute_to_miner(amount: u64) {
 }
 
 #[test]
-fn a_miner_recovers_its_collateral_and_keeps_its_minimum() {
+fn miner_recovers_collateral_above_its_minimum() {
     with_stake(|bob| {
         for hotkey in [key(1), key(2)] {
             Subtensor::append_neuron(BABELBIT, &hotkey);

@@ -97,7 +97,7 @@ fn emission_bar_is_updated_every_360_blocks() {
 }
 
 #[test]
-fn withheld_miners_and_disabled_emission_lower_a_share() {
+fn burned_rewards_and_disabled_emission_lower_a_share() {
     at_first_block(|| {
         let netuids = subnets_with_prices(&[500, 500]);
         let burn = |netuid: u16, percent: u32| {
@@ -108,7 +108,7 @@ fn withheld_miners_and_disabled_emission_lower_a_share() {
         EmissionGateBar::<Runtime>::kill();
         burn(1, 50);
         assert_close(&shares(&netuids), &after_gate(&[1.0 / 3.0, 2.0 / 3.0], 1.0 / 3.0, 3.0));
-        // Emission is not stranded if all miners are withheld everything.
+        // If all subnets burn all rewards of their miners, emission is still distributed.
         EmissionGateBar::<Runtime>::kill();
         burn(1, 100);
         burn(2, 100);

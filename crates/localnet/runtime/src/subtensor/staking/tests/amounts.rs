@@ -248,7 +248,7 @@ const CROWDLOANS: &[Row] = &[
         |block| crowdloan_call(create(10 * TAO, TAO, 100 * TAO, block as u32)),
         ["CannotEndInPast", "CannotEndInPast", "BlockDurationTooLong"],
     ),
-    // At most what is left to be raised is contributed.
+    // At most the remaining amount is contributed.
     (
         "contribute",
         |rao| {

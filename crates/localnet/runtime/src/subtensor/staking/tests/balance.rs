@@ -127,8 +127,8 @@ fn execute_step(step: &Step, coldkeys: &[AccountId; 4]) -> DispatchResult {
     outcome
 }
 
-/// Runs two epochs, and checks that only epochs leave alpha without an owner: at most what they
-/// distribute, if nobody earns it, and usually what rounding leaves.
+/// Runs two epochs, and checks that alpha without an owner remains only after an epoch: usually the
+/// remainders of rounding, and at most the pending rewards, which nobody may have earned.
 fn run_two_epochs() {
     let start = System::block_number();
     for block in start + 1..=start + TWO_EPOCHS {
@@ -362,7 +362,7 @@ proptest! {
                 // Many of the calls fail.
                 let _ = execute_step(step, &coldkeys);
             }
-            // With the children that were set.
+            // The epochs use the child relations that the steps have set.
             run_two_epochs();
         });
     }

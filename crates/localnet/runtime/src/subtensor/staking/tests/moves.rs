@@ -3,10 +3,10 @@
 use super::*;
 use crate::alpha_assets::{AlphaBurned, AlphaRecycled};
 use crate::subtensor::{Delegates, NominatorMinRequiredStake, SubtokenEnabled, TransferToggle};
-use crate::testing::{jump_to, send_as_root};
+use crate::testing::{jump_to, send_as_root, state_root};
 
 const OTHER: NetUid = NetUid(18);
-const WAITING: NetUid = NetUid(19);
+const UNSTARTED: NetUid = NetUid(19);
 const MISSING: NetUid = NetUid(77);
 
 /// Runs a test on the chain of [`with_market`], with trading enabled on a second subnet, and a
@@ -81,11 +81,6 @@ fn burn(hotkey: &AccountId, netuid: NetUid, alpha: u64) -> Call<Runtime> {
     Call::burn_alpha { hotkey: hotkey.clone(), amount: AlphaBalance(alpha), netuid }
 }
 
-/// Returns all stored keys and values.
-fn state() -> Vec<u8> {
-    sp_io::storage::root(sp_core::storage::StateVersion::V1)
-}
-
 #[test]
 fn invalid_move_is_refused_without_changes() {
     with_two_markets(|bob, hotkey, second| {
@@ -109,8 +104,8 @@ fn invalid_move_is_refused_without_changes() {
             (swap_stake(&hotkey, MISSING, MISSING, 1), "SameNetuid"),
             (swap_stake(&hotkey, MISSING, OTHER, u64::MAX), "SubnetNotExists"),
             (swap_stake(&hotkey, BABELBIT, MISSING, full_amount), "SubnetNotExists"),
-            (swap_stake(&hotkey, WAITING, BABELBIT, 1), "SubtokenDisabled"),
-            (swap_stake(&hotkey, BABELBIT, WAITING, full_amount), "SubtokenDisabled"),
+            (swap_stake(&hotkey, UNSTARTED, BABELBIT, 1), "SubtokenDisabled"),
+            (swap_stake(&hotkey, BABELBIT, UNSTARTED, full_amount), "SubtokenDisabled"),
             (move_stake((&unowned_hotkey, BABELBIT), origin, 0), "HotKeyAccountNotExists"),
             (
                 move_stake(origin, (&unowned_hotkey, BABELBIT), full_amount),
@@ -147,11 +142,11 @@ fn invalid_move_is_refused_without_changes() {
             (Call::unstake_all_alpha { hotkey: second.clone() }, "AmountTooLow"),
             (recycle(&hotkey, MISSING, 1), "SubnetNotExists"),
             (recycle(&hotkey, NetUid::ROOT, 1), "CannotBurnOrRecycleOnRootSubnet"),
-            (recycle(&hotkey, WAITING, 1), "SubtokenDisabled"),
+            (recycle(&hotkey, UNSTARTED, 1), "SubtokenDisabled"),
             (recycle(&unowned_hotkey, BABELBIT, 1), "HotKeyAccountNotExists"),
             (burn(&hotkey, MISSING, 1), "SubnetNotExists"),
             (burn(&hotkey, NetUid::ROOT, 1), "CannotBurnOrRecycleOnRootSubnet"),
-            (burn(&hotkey, WAITING, 1), "SubtokenDisabled"),
+            (burn(&hotkey, UNSTARTED, 1), "SubtokenDisabled"),
             (burn(&unowned_hotkey, BABELBIT, 1), "HotKeyAccountNotExists"),
             (add_burn(&hotkey, MISSING, TAO, None), "SubnetNotExists"),
             (add_burn(&hotkey, BABELBIT, 0, None), "AmountTooLow"),
@@ -161,9 +156,9 @@ fn invalid_move_is_refused_without_changes() {
             (add_burn(&hotkey, NetUid::ROOT, TAO, None), "CannotBurnOrRecycleOnRootSubnet"),
         ];
         for (number, (call, expected)) in cases.into_iter().enumerate() {
-            let before = state();
+            let before = state_root();
             assert_eq!(outcome(send(&bob, call.clone())), expected, "case {number}");
-            assert!(state() == before, "case {number} changed the state");
+            assert!(state_root() == before, "case {number} changed the state");
             // These calls check the subnet before the origin.
             let is_early =
                 matches!(call, Call::remove_stake_full_limit { .. } | Call::add_stake_burn { .. })
@@ -172,8 +167,12 @@ fn invalid_move_is_refused_without_changes() {
                 crate::runtime::RuntimeCall::from(call),
                 crate::runtime::RuntimeOrigin::none(),
             );
-            let answer = outcome(unsigned.map(|_| ()).map_err(|failure| failure.error));
-            assert_eq!(answer, if is_early { expected } else { "BadOrigin" }, "case {number}");
+            let unsigned_result = outcome(unsigned.map(|_| ()).map_err(|failure| failure.error));
+            assert_eq!(
+                unsigned_result,
+                if is_early { expected } else { "BadOrigin" },
+                "case {number}"
+            );
         }
     });
 }
@@ -244,19 +243,19 @@ fn transfers_and_moves_within_a_subnet_have_no_minimum() {
 }
 
 #[test]
-fn stake_that_changes_its_subnet_pays_one_fee() {
+fn stake_moved_between_subnets_pays_one_fee() {
     with_two_markets(|bob, hotkey, _| {
         let full_stake = stake(&hotkey, &bob, BABELBIT);
         let (first, second, issued) =
             (Subtensor::pool_of(BABELBIT), Subtensor::pool_of(OTHER), total_tao());
-        let (before, authors) = (balance(&bob), balance(&account("One")));
+        let (before, author_balance) = (balance(&bob), balance(&account("One")));
         send(&bob, swap_stake(&hotkey, BABELBIT, OTHER, full_stake)).unwrap();
         let fee = full_stake * 33 / 65_535;
         let tao = first.sell(AlphaBalance(full_stake - fee));
         assert_eq!(stake(&hotkey, &bob, BABELBIT), 0);
         assert_eq!(stake(&hotkey, &bob, OTHER), second.buy(tao).0);
         assert_eq!((balance(&bob), total_tao()), (before, issued));
-        assert!(balance(&account("One")) > authors);
+        assert!(balance(&account("One")) > author_balance);
         assert_eq!(
             last_event(),
             Event::StakeSwapped(bob.clone(), hotkey.clone(), BABELBIT, OTHER, tao)

@@ -37,7 +37,7 @@ fn reveals() -> usize {
 }
 
 #[test]
-fn a_pulse_reveals_weights_in_their_epoch() {
+fn pulse_reveals_weights_in_their_epoch() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
@@ -57,7 +57,7 @@ fn a_pulse_reveals_weights_in_their_epoch() {
 }
 
 #[test]
-fn the_block_of_an_epoch_reveals_weights_before_the_epoch() {
+fn weights_are_revealed_before_the_epoch_runs() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
@@ -70,7 +70,7 @@ fn the_block_of_an_epoch_reveals_weights_before_the_epoch() {
 }
 
 #[test]
-fn a_commit_waits_for_its_pulse_until_its_window_has_passed() {
+fn commit_waits_for_pulse_within_its_window() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
@@ -90,7 +90,7 @@ fn a_commit_waits_for_its_pulse_until_its_window_has_passed() {
 }
 
 #[test]
-fn last_commit_of_an_epoch_is_revealed() {
+fn last_commit_of_an_epoch_sets_the_weights() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         publish_pulse(1_000);
@@ -135,7 +135,7 @@ fn timelocked_data_without_valid_weights_has_no_effect() {
 }
 
 #[test]
-fn revealed_weights_are_checked_like_those_that_are_set() {
+fn revealed_weights_with_wrong_version_are_dropped() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         publish_pulse(1_000);
@@ -147,7 +147,7 @@ fn revealed_weights_are_checked_like_those_that_are_set() {
 }
 
 #[test]
-fn each_mechanism_has_its_own_reveals() {
+fn each_mechanism_reveals_its_own_weights() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         Subtensor::set_mechanism_count(BABELBIT, MechId(2));
@@ -165,7 +165,7 @@ fn each_mechanism_has_its_own_reveals() {
 }
 
 #[test]
-fn a_later_block_of_the_window_reveals_weights_too() {
+fn late_pulse_within_the_window_reveals_weights() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
@@ -178,7 +178,7 @@ fn a_later_block_of_the_window_reveals_weights_too() {
 }
 
 #[test]
-fn weights_are_not_committed_to_a_past_round() {
+fn commit_to_past_round_is_refused() {
     at_first_block(|| {
         let (who, _) = committing_validator();
         LastStoredRound::<Runtime>::put(1_000);

@@ -18,23 +18,23 @@ impl SimultaneousRecognizer for ScriptedPasses {
 
     fn open(&self, _: Option<&str>) -> Box<dyn SimultaneousRecognition> {
         let texts = self.0.clone().into_iter();
-        Box::new(ScriptedSpeech { texts, new: 0, committed: 0, words: Vec::new() })
+        Box::new(ScriptedSpeech { texts, new_samples: 0, committed: 0, words: Vec::new() })
     }
 }
 
 struct ScriptedSpeech {
     texts: std::vec::IntoIter<&'static str>,
     /// Number of samples since the last pass.
-    new: usize,
+    new_samples: usize,
     committed: usize,
     words: Vec<Word>,
 }
 
 impl SimultaneousRecognition for ScriptedSpeech {
     fn push(&mut self, samples: &[f32], is_end: bool) -> Result<Vec<Word>, RecognizeError> {
-        self.new += samples.len();
-        if self.new >= PASS_SAMPLES || is_end {
-            self.new = 0;
+        self.new_samples += samples.len();
+        if self.new_samples >= PASS_SAMPLES || is_end {
+            self.new_samples = 0;
             let text = self.texts.next().expect("one more pass than in the script");
             let words = (0..).zip(text.split_whitespace()).map(|(n, text)| Word {
                 text: text.to_owned(),
@@ -66,7 +66,7 @@ fn interpret_passes(texts: &[&'static str]) -> Vec<String> {
 }
 
 #[test]
-fn words_of_simultaneous_recognition_are_revised_until_their_phrase_is_complete() {
+fn words_are_revised_until_their_phrase_is_complete() {
     let spoken = interpret_passes(&[
         "the fairy",
         "the ferry leave",
@@ -181,7 +181,7 @@ fn speed_follows_the_backlog_up_to_the_maximum_of_the_voice() {
 
 /// Validators measure the speaking rate of the samples, without the time between them.
 #[test]
-fn pause_of_live_reply_is_limited_to_the_maximum() {
+fn pause_of_live_reply_is_limited() {
     let (stages, synthesizer) = interpreter(&[]);
     let stages = stages.simultaneous(Arc::new(ScriptedPasses(vec!["we can leave now, and"; 6])));
     let mut session = stages.open_session(1, None);

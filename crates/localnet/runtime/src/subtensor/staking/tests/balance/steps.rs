@@ -175,7 +175,7 @@ impl Step {
             }
             42 => proxy::Call::remove_proxies {},
             _ => {
-                // Of the calls on stake and balances, one that the indices determine.
+                // One of the calls on stake and balances, chosen by the indices.
                 let inner = Self {
                     call: ((self.netuids.0 * 6 + self.netuids.1) % 35) as u8,
                     ..self.clone()
@@ -232,7 +232,7 @@ impl Step {
         let (origin_hotkey, origin_netuid, alpha_amount) = (hotkey.clone(), netuid, alpha);
         let (destination_coldkey, limit_price, allow_partial) =
             (coldkeys[self.other].clone(), limit, self.flag);
-        let maybe = self.flag.then_some(limit);
+        let optional_limit = self.flag.then_some(limit);
         match self.call {
             0 | 1 => Call::add_stake { hotkey, netuid, amount_staked: tao },
             2 => Call::add_stake_limit {
@@ -250,7 +250,7 @@ impl Step {
                 limit_price,
                 allow_partial,
             },
-            5 => Call::remove_stake_full_limit { hotkey, netuid, limit_price: maybe },
+            5 => Call::remove_stake_full_limit { hotkey, netuid, limit_price: optional_limit },
             6 => Call::unstake_all { hotkey },
             7 => Call::unstake_all_alpha { hotkey },
             8 => Call::move_stake {
@@ -277,7 +277,7 @@ impl Step {
             },
             11 => Call::recycle_alpha { hotkey, amount: alpha, netuid },
             12 => Call::burn_alpha { hotkey, amount: alpha, netuid },
-            13 => Call::add_stake_burn { hotkey, netuid, amount: tao, limit: maybe },
+            13 => Call::add_stake_burn { hotkey, netuid, amount: tao, limit: optional_limit },
             14 => Call::set_children {
                 hotkey,
                 netuid,

@@ -40,7 +40,7 @@ impl RandomGraph {
         (self.node("Reshape", &[&outputs, &dims]), [1, count])
     }
 
-    /// Returns a random number of at most 1 in magnitude.
+    /// Returns a random multiple of 1/8 of at most 1 in magnitude.
     fn random_eighth(&mut self) -> f32 {
         f32::from(self.generator.random_range(-8..=8_i8)) / 8.0
     }

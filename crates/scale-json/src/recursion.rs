@@ -4,10 +4,10 @@ use scale_info::TypeDef;
 
 use super::{MAX_NESTED, PortableRegistry};
 
-/// Why a type is refused: it has no finite value, or decoding it would not terminate.
+/// Why a type is rejected: decoding it would not terminate, or would exhaust the stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum EndlessType {
+pub enum RecursionError {
     /// The type of this ID contains itself, not through an enum or a list.
     #[error("type {0} is recursive without an enum or a list")]
     Recursive(u32),
@@ -16,12 +16,12 @@ pub enum EndlessType {
     TooDeep(u32),
 }
 
-/// Refuses types that are recursive or nested too deeply, except through an enum or a list. Code
+/// Rejects types that are recursive or nested too deeply, except through an enum or a list. Code
 /// that walks such types without consuming bytes would not terminate.
 ///
 /// # Errors
-/// [`EndlessType`] with the ID of the first such type.
-pub fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
+/// [`RecursionError`] with the ID of the first such type.
+pub fn check_recursion(types: &PortableRegistry) -> Result<(), RecursionError> {
     // `None` while the type's parts are being visited.
     let mut depths: HashMap<u32, Option<u8>> = HashMap::new();
     for entry in &types.types {
@@ -34,14 +34,14 @@ pub fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
                     .max()
                     .unwrap_or(0);
                 if part_depth >= MAX_NESTED {
-                    return Err(EndlessType::TooDeep(type_id));
+                    return Err(RecursionError::TooDeep(type_id));
                 }
                 depths.insert(type_id, Some(part_depth.saturating_add(1)));
                 continue;
             }
             match depths.get(&type_id) {
                 Some(Some(_)) => continue,
-                Some(None) => return Err(EndlessType::Recursive(type_id)),
+                Some(None) => return Err(RecursionError::Recursive(type_id)),
                 None => {}
             }
             depths.insert(type_id, None);

@@ -69,7 +69,7 @@ pub(super) fn refuse(
     match refusal {
         // Without a class there is no synapse whose headers could be repeated; headers that are too
         // large are not repeated.
-        Refusal::UnknownName(_) | Refusal::Unsigned | Refusal::HeadersTooLarge => {
+        Refusal::UnknownMessage(_) | Refusal::Unsigned | Refusal::HeadersTooLarge => {
             insert(&mut headers, NAME, "Synapse");
             insert(&mut headers, TIMEOUT, "12.0");
         }
@@ -110,7 +110,7 @@ fn status_and_message(
     request: &RefusedRequest<'_>,
 ) -> (StatusCode, String) {
     match refusal {
-        Refusal::UnknownName(name) => {
+        Refusal::UnknownMessage(name) => {
             let names: Vec<_> =
                 scheme.classes.iter().map(|class| format!("'{}'", class.name())).collect();
             let names = names.join(", ");
@@ -143,7 +143,7 @@ fn status_and_message(
         }
         Refusal::NotAllowed(_) => forbidden("not allowed here"),
         Refusal::StakeTooLow { .. } | Refusal::NoPermit(_) => forbidden(&refusal.to_string()),
-        Refusal::WaitedTooLong { limit } | Refusal::AnswerTimeout { limit } => (
+        Refusal::QueueTimeout { limit } | Refusal::ResponseTimeout { limit } => (
             StatusCode::REQUEST_TIMEOUT,
             format!("Response timeout after: {}s", seconds_text(*limit)),
         ),
