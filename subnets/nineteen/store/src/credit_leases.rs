@@ -38,7 +38,7 @@ use plan::{Plan, SettledKey};
 
 /// Pause of the writer after a transaction with several charges, for more charges to share the next
 /// one: PostgreSQL has the same by the name `commit_delay`. A hold that needs the database ends it.
-pub(crate) const COMMIT_DELAY: Duration = Duration::from_millis(4);
+pub(crate) const COMMIT_DELAY: Duration = Duration::from_millis(2);
 /// Time after which an unused reserve is returned.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after which a hold reads the budgets again, although the lease has enough credits.
