@@ -51,7 +51,9 @@ pub(crate) fn run(load: &Load) -> (Value, Vec<TcpStream>) {
             Load::Open { target, per_second, seconds } => {
                 (open_loop(target, *per_second, *seconds).await, Vec::new())
             }
-            Load::Idle { target, streams, seconds } => idle(target, *streams, *seconds).await,
+            Load::Idle { target, streams, seconds } => {
+                hold_idle_streams(target, *streams, *seconds).await
+            }
         }
     })
 }
@@ -204,7 +206,11 @@ async fn open_loop(target: &Target, per_second: u32, seconds: u64) -> Value {
     json!({"p50_ms": at(50), "p99_ms": at(99), "answered": latencies.len(), "failed": failed})
 }
 
-async fn idle(target: &Target, streams: usize, seconds: u64) -> (Value, Vec<TcpStream>) {
+async fn hold_idle_streams(
+    target: &Target,
+    streams: usize,
+    seconds: u64,
+) -> (Value, Vec<TcpStream>) {
     let request_bytes = request(target, super::servers::SLOW_PROMPT, 32_000);
     let mut open_streams = Vec::with_capacity(streams);
     let mut buffer = vec![0; 4_096];

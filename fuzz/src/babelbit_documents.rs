@@ -2,7 +2,7 @@
 //! documents satisfy their invariants, such as finite weights and references with text.
 
 use serde_json::Value;
-use taonet_babelbit_core::arena_api::TokenAnswer;
+use taonet_babelbit_core::arena_api::TokenResponse;
 use taonet_babelbit_core::engine_api::UtterancePayload;
 use taonet_babelbit_core::protocol::PredictResponse;
 use taonet_babelbit_core::qualifying::winners;
@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
         assert_eq!(request.uids.len(), request.weights.len());
         assert!(request.weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0));
     }
-    let _ = TokenAnswer::read(&value);
+    let _ = TokenResponse::read(&value);
     let _ = ScoreFileHead::parse(text.as_bytes());
     let _ = serde_json::from_value::<UtterancePayload>(value.clone());
     let _ = serde_json::from_value::<PredictResponse>(value.clone());

@@ -28,7 +28,7 @@ fn request(bytes: &[u8]) -> Option<(Parts, &[u8])> {
 pub fn check(scheme: &impl Scheme, bytes: &[u8], separator: u8, parts: usize) {
     let Some((head, body)) = request(bytes) else { return };
     let claim = scheme.claim(&head);
-    let refused = |claim: Option<&Claim>, refusal| {
+    let check_refusal = |claim: Option<&Claim>, refusal| {
         let request = RefusedRequest {
             head: &head,
             claim,
@@ -39,14 +39,14 @@ pub fn check(scheme: &impl Scheme, bytes: &[u8], separator: u8, parts: usize) {
         assert!(status.is_client_error() || status.is_server_error(), "{status}");
     };
     match claim {
-        Err(refusal) => refused(None, refusal),
+        Err(refusal) => check_refusal(None, refusal),
         Ok(claim) => {
             match scheme.message(&head, &claim, body) {
                 Ok(text) => assert_eq!(text.split(|byte| *byte == separator).count(), parts),
-                Err(refusal) => refused(Some(&claim), refusal),
+                Err(refusal) => check_refusal(Some(&claim), refusal),
             }
             if let Err(refusal) = scheme.check_body(&head, &claim, body) {
-                refused(Some(&claim), refusal);
+                check_refusal(Some(&claim), refusal);
             }
             scheme.echo(&head, &claim);
         }

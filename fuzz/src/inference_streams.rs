@@ -38,11 +38,11 @@ pub fn check(bytes: &[u8]) {
     assert_eq!(key.open(key.seal(bytes, 1).as_bytes()).as_deref().ok(), Some(bytes));
     let (head, tail) = bytes.split_at(cut % (bytes.len() + 1));
     assert_eq!(events(&[bytes]), events(&[head, tail]));
-    chunks(bytes, head, tail);
-    messages(bytes, head, tail);
+    check_chunks(bytes, head, tail);
+    check_messages(bytes, head, tail);
 }
 
-fn chunks(bytes: &[u8], head: &[u8], tail: &[u8]) {
+fn check_chunks(bytes: &[u8], head: &[u8], tail: &[u8]) {
     for keeps_logprobs in [false, true] {
         let quick = parse_stream(&[bytes], keeps_logprobs, false);
         assert_eq!(quick, parse_stream(&[head, tail], keeps_logprobs, false));
@@ -60,7 +60,7 @@ fn chunks(bytes: &[u8], head: &[u8], tail: &[u8]) {
     }
 }
 
-fn messages(bytes: &[u8], head: &[u8], tail: &[u8]) {
+fn check_messages(bytes: &[u8], head: &[u8], tail: &[u8]) {
     let [bytes, head, tail] = [bytes, head, tail].map(Bytes::copy_from_slice);
     for message in [&bytes, &head, &tail] {
         let again = reencode(message);

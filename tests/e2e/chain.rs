@@ -123,7 +123,7 @@ impl Chain {
     }
 
     /// Produces blocks up to and including a subnet's next epoch.
-    pub(crate) fn epoch(&self, netuid: &str) {
+    pub(crate) fn mine_to_epoch(&self, netuid: &str) {
         document(
             &tao()
                 .args(["localnet", "to-epoch", netuid, "--network", self.url(), "--json"])

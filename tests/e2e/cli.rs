@@ -169,7 +169,7 @@ fn scoring_refuses_the_embedded_recogniser_on_public_networks() {
     assert!(error.contains("the recogniser in ./my-whisper is for local networks"), "{error}");
     // There is no fallback for the recogniser of public networks.
     let mut runner = public_runner(folder.path());
-    without_models(&mut runner, folder.path());
+    hide_models(&mut runner, folder.path());
     let error = refusal(&runner.output().unwrap(), 2);
     assert!(error.contains("faster-whisper-small is not installed"), "{error}");
     assert!(error.contains("tao models pull faster-whisper-small"), "{error}");
@@ -196,7 +196,7 @@ fn miner_refuses_the_embedded_recogniser_on_public_networks() {
         assert!(error.contains("tiny-ctc is for local networks"), "{profile}: {error}");
         // There is no fallback for a missing model.
         let mut command = miner(profile, "finney");
-        without_models(&mut command, folder.path());
+        hide_models(&mut command, folder.path());
         let error = refusal(&command.output().unwrap(), 2);
         assert!(error.contains("faster-whisper-small is not installed"), "{profile}: {error}");
     }
@@ -231,7 +231,7 @@ fn public_engine_requires_an_allow_list() {
 }
 
 /// Keeps a command from finding models.
-fn without_models(command: &mut Command, folder: &Path) {
+fn hide_models(command: &mut Command, folder: &Path) {
     command.env("BB_MODELS_DIR", folder.join("models")).env("XDG_CACHE_HOME", folder.join("cache"));
 }
 
@@ -265,7 +265,7 @@ fn pull_from_directory_rejects_missing_and_corrupt_files() {
     let folder = tempfile::tempdir().unwrap();
     let models = |arguments: &[&str]| {
         let mut command = tao();
-        without_models(&mut command, folder.path());
+        hide_models(&mut command, folder.path());
         command.arg("models").args(arguments).output().unwrap()
     };
     let source = folder.path().join("disk");

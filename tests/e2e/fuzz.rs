@@ -69,7 +69,7 @@ fn fuzz_targets_do_not_panic_on_changed_seeds() {
     assert_eq!(names(&repository("fuzz/fuzz_targets")), target_names, "programs");
     let mut random = StdRng::seed_from_u64(1);
     for (name, check) in targets::TARGETS {
-        let holds = |input: &[u8]| {
+        let assert_passes = |input: &[u8]| {
             assert!(
                 catch_unwind(|| check(input)).is_ok(),
                 "{name} fails for {}",
@@ -78,14 +78,14 @@ fn fuzz_targets_do_not_panic_on_changed_seeds() {
         };
         let seeds = contents(&repository("fuzz/seeds").join(name));
         for seed in &seeds {
-            holds(seed);
+            assert_passes(seed);
             for _ in 0..COPIES {
                 let mut copy = seed.clone();
                 for _ in 0..random.random_range(1..=4) {
                     let other = &seeds[random.random_range(0..seeds.len())];
                     change(&mut copy, other, &mut random);
                 }
-                holds(&copy);
+                assert_passes(&copy);
             }
         }
     }

@@ -125,9 +125,9 @@ impl Network {
         self.chain.path("tasks.toml")
     }
 
-    /// Returns the number of requests that the miners have received, and that the database has
-    /// counted, once both are stable.
-    fn stable_request_counts(&self, store: &Store) -> (f64, f64) {
+    /// Waits until the numbers of requests that the miners have received, and that the database
+    /// has counted, are stable; returns both.
+    fn wait_for_stable_request_counts(&self, store: &Store) -> (f64, f64) {
         let start = Instant::now();
         let mut before = None;
         loop {
@@ -474,7 +474,7 @@ fn validator_killed_at_any_time_loses_no_period() {
         validator = (kill < kills).then(|| KillOnDrop(start()));
     }
     // A killed validator loses the counters of a quarter of a second, and the requests in flight.
-    let (received, counted) = network.stable_request_counts(&store);
+    let (received, counted) = network.wait_for_stable_request_counts(&store);
     let lost = network.runtime.block_on(async {
         let mut maximum = 0.0;
         for period in losses {
@@ -513,7 +513,7 @@ fn validator_killed_at_any_time_loses_no_period() {
         assert!(started.elapsed() < LONG_TIMEOUT, "the task file is not read again");
         std::thread::sleep(Duration::from_millis(100));
     }
-    let (received_now, counted_now) = network.stable_request_counts(&store);
+    let (received_now, counted_now) = network.wait_for_stable_request_counts(&store);
     assert!(received_now > received);
     let missing = (received_now - received) - (counted_now - counted);
     assert!(missing.abs() < 0.5, "{missing} requests without a kill were not counted, or twice");

@@ -245,7 +245,7 @@ fn number(value: &Value, field: &str) -> f64 {
 /// values.
 #[track_caller]
 pub(crate) fn assert_weights_are_reproduced(report: &Value) {
-    let same = |actual: f64, expected: f64, context: &Value| {
+    let assert_same = |actual: f64, expected: f64, context: &Value| {
         assert!(
             (actual - expected).abs() <= 1e-9 * expected.abs().max(1.0),
             "{actual} is not {expected}: {context}"
@@ -264,48 +264,52 @@ pub(crate) fn assert_weights_are_reproduced(report: &Value) {
                     .map(|other| number(other, field))
                     .sum()
             };
-            same(
+            assert_same(
                 field_value("adjusted_quality") * (1.0 + field_value("bonus")),
                 field_value("combined_quality"),
                 task,
             );
-            same(
+            assert_same(
                 field_value("period_mean") * field_value("probation_factor"),
                 field_value("period_score"),
                 task,
             );
-            same(
+            assert_same(
                 field_value("combined_quality")
                     * field_value("period_score")
                     * field_value("capacity"),
                 field_value("effective"),
                 task,
             );
-            same(total("effective"), field_value("effective_sum"), task);
-            same(
+            assert_same(total("effective"), field_value("effective_sum"), task);
+            assert_same(
                 field_value("effective") / field_value("effective_sum"),
                 field_value("share"),
                 task,
             );
-            same(
+            assert_same(
                 field_value("share").powf(number(report, "share_exponent")),
                 field_value("powered"),
                 task,
             );
-            same(total("powered"), field_value("powered_sum"), task);
-            same(field_value("powered") / field_value("powered_sum"), field_value("net"), task);
-            same(
+            assert_same(total("powered"), field_value("powered_sum"), task);
+            assert_same(
+                field_value("powered") / field_value("powered_sum"),
+                field_value("net"),
+                task,
+            );
+            assert_same(
                 field_value("net") * field_value("task_weight"),
                 field_value("contribution"),
                 task,
             );
             score += field_value("contribution");
         }
-        same(score, number(miner, "score"), miner);
-        same(score / number(report, "score_sum"), number(miner, "weight"), miner);
+        assert_same(score, number(miner, "score"), miner);
+        assert_same(score / number(report, "score_sum"), number(miner, "weight"), miner);
         sum += score;
     }
-    same(sum, number(report, "score_sum"), report);
+    assert_same(sum, number(report, "score_sum"), report);
 }
 
 #[test]

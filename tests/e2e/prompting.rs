@@ -256,7 +256,7 @@ fn chain_with_permit() -> Chain {
     ];
     chain.alice(&stake);
     // The permit is granted at the first epoch after staking.
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     chain
 }
 
@@ -293,7 +293,7 @@ fn tokens_of_a_model_are_streamed() {
     );
 
     // Other tests keep the machine busy at times, so that some runs are slower.
-    let times: Vec<Duration> = (0..20).map(|_| first_token(&chain, address)).collect();
+    let times: Vec<Duration> = (0..20).map(|_| time_to_first_token(&chain, address)).collect();
     assert!(
         times.iter().any(|time| *time < Duration::from_millis(300)),
         "first tokens after {times:?}"
@@ -329,7 +329,7 @@ fn completion_is_streamed_to_a_terminal() {
 }
 
 /// Returns the time from the start of `tao prompt --stream` to the first byte of the completion.
-fn first_token(chain: &Chain, address: &str) -> Duration {
+fn time_to_first_token(chain: &Chain, address: &str) -> Duration {
     let mut command = prompt_command(chain, address);
     let start = Instant::now();
     let mut child =

@@ -114,19 +114,19 @@ impl RoundLoop {
         Self { child, reports }
     }
 
-    /// Report of the next round; `None` if the process has ended.
-    fn report(&mut self) -> Option<Value> {
+    /// Waits for the report of the next round; `None` if the process has ended.
+    fn next_report(&mut self) -> Option<Value> {
         let mut line = String::new();
         self.reports.read_line(&mut line).unwrap();
         (!line.is_empty())
             .then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
-    /// Report of the next round of a contest.
+    /// Waits for the report of the next round of a contest.
     #[track_caller]
-    pub(crate) fn report_of(&mut self, contest: &str) -> Value {
+    pub(crate) fn next_report_of(&mut self, contest: &str) -> Value {
         loop {
-            let report = self.report().expect("the runner has ended");
+            let report = self.next_report().expect("the runner has ended");
             if report["contest"] == contest {
                 return report;
             }
@@ -138,7 +138,7 @@ impl RoundLoop {
         terminate(&self.child);
         let start = Instant::now();
         // Drain its output, so that it does not block.
-        while self.report().is_some() {}
+        while self.next_report().is_some() {}
         (self.child.wait().unwrap(), start.elapsed())
     }
 }
@@ -172,10 +172,10 @@ fn each_miner_is_played_once_by_the_round_loop() {
         runner
     };
     let mut round_loop = RoundLoop::start(command());
-    let main = round_loop.report().unwrap();
+    let main = round_loop.next_report().unwrap();
     assert_eq!((&main["contest"], &main["outcome"]), (&json!("main"), &json!("played")), "{main}");
     assert_eq!((&main["challenge_uid"], &main["miners"]), (&json!("ferry"), &json!(3)));
-    let solo = round_loop.report().unwrap();
+    let solo = round_loop.next_report().unwrap();
     assert_eq!((&solo["contest"], &solo["outcome"]), (&json!("solo"), &json!("played")), "{solo}");
     assert_eq!(
         (&solo["challenge_uid"], &solo["main_challenge_uid"]),
@@ -183,7 +183,7 @@ fn each_miner_is_played_once_by_the_round_loop() {
     );
     assert_eq!(main["epoch"], solo["epoch"]);
     // In the next epoch, no miner is played again.
-    let next = round_loop.report_of("main");
+    let next = round_loop.next_report_of("main");
     assert_eq!(next["outcome"], "already_done");
     assert!(next["epoch"].as_u64() > main["epoch"].as_u64());
     let page = |path: &str| page(&metrics, path).unwrap();
@@ -254,8 +254,8 @@ fn stopped_loop_resumes_later() {
         "the round was over already"
     );
     let mut round_loop = start();
-    assert_eq!(round_loop.report_of("main")["outcome"], "played");
-    assert_eq!(round_loop.report_of("solo")["outcome"], "played");
+    assert_eq!(round_loop.next_report_of("main")["outcome"], "played");
+    assert_eq!(round_loop.next_report_of("solo")["outcome"], "played");
     assert_eq!(round_loop.terminate().0.code(), Some(0));
     let files = RunFiles::read(&directory);
     assert_eq!(files.json("challenge_status/ferry__main.json")["miner_count"], PROFILES.len());

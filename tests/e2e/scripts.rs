@@ -13,16 +13,16 @@ use crate::support::{repository, stderr};
 /// Runs `script` with `scripts/lib.sh`, as a user with this ID, with only `programs` installed.
 fn run(script: &str, user: &str, programs: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
-    program(folder.path(), "id", &format!("echo {user}"));
+    write_program(folder.path(), "id", &format!("echo {user}"));
     for name in programs {
-        program(folder.path(), name, &format!("echo {name} $*"));
+        write_program(folder.path(), name, &format!("echo {name} $*"));
     }
     let lib = repository("scripts/lib.sh");
     let script = format!("set -eu; . '{}'; {script}", lib.display());
     Command::new("/bin/bash").args(["-c", &script]).env("PATH", folder.path()).output().unwrap()
 }
 
-fn program(folder: &Path, name: &str, script: &str) {
+fn write_program(folder: &Path, name: &str, script: &str) {
     // A shell writes the file: programs that other tests start meanwhile would inherit it from this
     // process while it is open for writing, and until they close it, it cannot be run ("Text file
     // busy").
@@ -89,7 +89,7 @@ fn cargo_tool_is_built_once() {
         stderr(&output)
     );
     fs::create_dir_all(root.join("bin")).unwrap();
-    program(&root.join("bin"), "cargo-deny", "echo cargo-deny 0.20.2");
+    write_program(&root.join("bin"), "cargo-deny", "echo cargo-deny 0.20.2");
     let output = run(&script, "1000", &["cargo"]);
     assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
 }
@@ -201,7 +201,7 @@ fn passed_checks_exit_with_0_and_list_skipped_ones() {
 #[test]
 fn unreachable_suite_repositories_are_reported_as_skipped() {
     let folder = tempfile::tempdir().unwrap();
-    program(folder.path(), "git", "exit 128");
+    write_program(folder.path(), "git", "exit 128");
     let (path, suites) = (folder.path().display(), repository("scripts/suites"));
     for (mode, tests, source) in [
         ("fast", "of the SDK's and btcli's own suites", "bittensor"),

@@ -47,8 +47,8 @@ fn with_verdict<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
 
 #[test]
 fn conforming_miner_passes_all_rules() {
-    for manner in ["", "drains"] {
-        let toy = ToyMiner::start(manner);
+    for mode in ["", "drains"] {
+        let toy = ToyMiner::start(mode);
         let report = document(&test(toy.url(), &toy.hotkey(), &["--rules-only"]));
         assert_eq!((&report["passed"], &report["contest"]), (&json!(true), &Value::Null));
         assert_eq!(
@@ -58,7 +58,7 @@ fn conforming_miner_passes_all_rules() {
         let timings = report["timings"].as_array().unwrap();
         let phases: Vec<_> =
             timings.iter().map(|timing| timing["phase"].as_str().unwrap()).collect();
-        let expected: &[&str] = if manner == "drains" {
+        let expected: &[&str] = if mode == "drains" {
             &["init", "frame", "final_frame", "drain"]
         } else {
             &["init", "frame", "final_frame"]
@@ -241,7 +241,7 @@ fn interpreter_passes_all_rules_and_is_scored() {
 
 /// Returns the rules that a miner of `//Bob` breaks in the challenge of the ferry, and its score: of
 /// two utterances, or of all four if `TAONET_TEST_ALL` is set.
-fn ferry(miner: &Daemon) -> (Vec<String>, f64) {
+fn play_ferry_challenge(miner: &Daemon) -> (Vec<String>, f64) {
     let folder = tempfile::tempdir().unwrap();
     let count = if is_exhaustive() { 4 } else { 2 };
     let ferry = write_first_utterances("tests/e2e/data/ferry.json", count, folder.path());
@@ -262,7 +262,7 @@ fn miner_with_inference_servers_scores_like_one_without() {
 
     require_sentence_model();
     let (broken_rules, without_servers) =
-        ferry(&Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"])));
+        play_ferry_challenge(&Daemon::start(local_bb().args(["miner", "--key-uri", "//Bob"])));
     assert_eq!(broken_rules, [""; 0]);
     let table: [Row; 6] = [
         (&[], 0.0, &["--server-timeout", "2"]),
@@ -293,7 +293,7 @@ fn miner_with_inference_servers_scores_like_one_without() {
         };
         let mut runs = Vec::new();
         while runs.len() < 3 && !runs.last().is_some_and(has_equal_score) {
-            runs.push(ferry(&miner));
+            runs.push(play_ferry_challenge(&miner));
         }
         let log = miner.log();
         assert!(

@@ -159,14 +159,14 @@ fn round_results_are_submitted_once_despite_kill() {
         runner
     };
     let mut runner = RoundLoop::start(command());
-    let report = runner.report_of("main");
+    let report = runner.next_report_of("main");
     assert_eq!(
         (&report["outcome"], &report["challenge_uid"]),
         (&"played".into(), &"small-talk".into()),
         "{report}"
     );
     assert_eq!(report["miners"], 1);
-    let report = runner.report_of("solo");
+    let report = runner.next_report_of("solo");
     assert_eq!(
         (&report["outcome"], &report["challenge_uid"]),
         (&"played".into(), &"alone".into()),
@@ -179,11 +179,11 @@ fn round_results_are_submitted_once_despite_kill() {
 
     api.status.store(200, Ordering::Relaxed);
     let mut runner = RoundLoop::start(command());
-    let again = runner.report_of("main");
+    let again = runner.next_report_of("main");
     assert_eq!(again["outcome"], "already_done", "{again}");
     // Two dialogues with a log and scores each, and the mean, in two challenges.
     let accepted = api.wait_for(10);
-    let next = runner.report_of("main");
+    let next = runner.next_report_of("main");
     assert!(next["epoch"].as_u64() > again["epoch"].as_u64(), "{next}");
     let (status, elapsed) = runner.terminate();
     assert!(status.success() && elapsed < Duration::from_secs(10), "{status} after {elapsed:?}");
@@ -217,7 +217,7 @@ fn second_runner_of_same_contest_is_refused() {
     let mut first = network.runner(&engine, &state_directory);
     first.args(["--metrics", "127.0.0.1:0"]).env("BB_RUNNER_ON_STARTUP", "1");
     let mut first = RoundLoop::start(first);
-    assert_eq!(first.report_of("main")["outcome"], "no_miners");
+    assert_eq!(first.next_report_of("main")["outcome"], "no_miners");
     let second_output = network.runner(&engine, &state_directory).arg("--once").output().unwrap();
     let error = crate::support::refusal(&second_output, 1);
     assert!(error.contains("another runner is using") && error.contains("text"), "{error}");
@@ -249,7 +249,7 @@ fn arena_rounds_are_played_through_the_gateway_and_directly() {
         runner.args(["--metrics", "127.0.0.1:0"]).env("BB_ARENA_GATEWAY_URL", arena.url());
         runner.env("BB_ENABLE_ARENA_CHALLENGE", "1").env("BB_ARENA_RUN_ON_STARTUP", "1");
         let mut runner = RoundLoop::start(runner);
-        let report = runner.report_of("arena");
+        let report = runner.next_report_of("arena");
         assert_eq!(
             (&report["outcome"], &report["challenge_uid"]),
             (&"played".into(), &"small-talk".into()),

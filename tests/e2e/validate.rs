@@ -40,7 +40,7 @@ impl Network {
         let registered =
             chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", miner]);
         let miner_uid = registered["uid"].as_u64().unwrap();
-        chain.epoch(BABELBIT);
+        chain.mine_to_epoch(BABELBIT);
         std::fs::write(chain.path("token"), "0123456789abcdef0123456789abcdef\n").unwrap();
         let engine =
             Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));

@@ -79,13 +79,13 @@ impl Wallets {
     }
 
     /// Creates an unencrypted coldkey from the test mnemonic.
-    pub(crate) fn plain_coldkey(&self) {
+    pub(crate) fn create_plain_coldkey(&self) {
         let phrase = self.file("phrase", PHRASE);
         self.run_json(&["regen-coldkey", "--no-use-password"], &[("--mnemonic-file", &phrase)]);
     }
 
     /// Creates a hotkey `default` from the test mnemonic.
-    pub(crate) fn hotkey(&self) {
+    pub(crate) fn create_hotkey(&self) {
         let phrase = self.file("phrase", PHRASE);
         self.run_json(&["regen-hotkey"], &[("--mnemonic-file", &phrase)]);
     }

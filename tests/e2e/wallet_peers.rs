@@ -229,7 +229,7 @@ fn password_variables_are_compatible() {
 fn python_wallet_imports_exported_keys() {
     with_each(|peer| {
         let wallets = Wallets::new();
-        wallets.plain_coldkey();
+        wallets.create_plain_coldkey();
         let (out, password) =
             (wallets.unused_path("export.json"), wallets.file("password", PASSWORD));
         let exported =

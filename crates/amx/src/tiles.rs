@@ -120,12 +120,12 @@ pub(crate) fn multiply<T: Element>(
     assert!(rows == 0 || out.len() >= (rows - 1) * stride + width, "values for the result");
     let panel = first / PAIR;
     let whole_pairs = rows / PAIR;
-    let step = right.steps * T::LINES;
+    let pair_lines = right.steps * T::LINES;
     let parts = [(0, whole_pairs, PAIR), (whole_pairs, 1, rows % PAIR)];
     for (pair, pairs, covered) in
         parts.into_iter().filter(|(_, pairs, covered)| pairs * covered > 0)
     {
-        let left = &left[pair * step..(pair + pairs) * step];
+        let left = &left[pair * pair_lines..(pair + pairs) * pair_lines];
         let out = &mut out[pair * PAIR * stride..];
         multiply_pairs(amx, left, covered, right, panel..panel + full, out, stride);
         if columns > full * PAIR {

@@ -371,7 +371,7 @@ fn options_of_the_reference_parse() {
 }
 
 #[test]
-fn install_script_creates_program_links() {
+fn install_script_lists_program_links() {
     let script = std::fs::read_to_string(root().join("install.sh")).unwrap();
     assert!(script.contains("for link in bb sn2-miner sn2-validator; do"));
 }

@@ -68,11 +68,11 @@ impl Fixture {
             &self.alice,
         )
         .await;
-        self.next_epoch().await;
+        self.enter_next_epoch().await;
     }
 
     /// Advances into a new epoch, after the rate limit of weights.
-    async fn next_epoch(&self) {
+    async fn enter_next_epoch(&self) {
         let rules = self.chain.weight_rules(NETUID, At::Head).await.unwrap();
         self.node.mine(u32::try_from(rules.rate_limit_blocks).unwrap()).await.unwrap();
         self.node.mine_to_epoch(NETUID.0).await.unwrap();
@@ -215,7 +215,7 @@ async fn ledger_behind_and_ahead_of_chain_are_faults() {
         .await;
     assert_fault(&other_chain, Check::Ledger, "the ledger is of the chain");
 
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     fixture.submit(restored.path()).await;
     assert_fault(
         &fixture.check_ledger(current.path(), None).await,

@@ -84,16 +84,16 @@ impl KvCache {
         keys: &Tensor,
         values: &Tensor,
     ) -> Result<(Tensor, Tensor), ModelError> {
-        let (read, new) = (self.tokens, keys.dim(1)?);
-        let end = read + new;
+        let (processed, new) = (self.tokens, keys.dim(1)?);
+        let end = processed + new;
         match self.layers.get_mut(layer) {
             Some(layer_cache) if layer_cache.keys.dim(1)? >= end => {}
             Some(layer_cache) => {
                 // Doubling the capacity copies a long sequence in time proportional to its length.
-                let capacity = end.max(2 * read);
+                let capacity = end.max(2 * processed);
                 *layer_cache = LayerCache {
-                    keys: reallocated(&layer_cache.keys, read, capacity)?,
-                    values: reallocated(&layer_cache.values, read, capacity)?,
+                    keys: reallocated(&layer_cache.keys, processed, capacity)?,
+                    values: reallocated(&layer_cache.values, processed, capacity)?,
                 };
             }
             None => {
@@ -106,8 +106,8 @@ impl KvCache {
             }
         }
         let layer_cache = self.layers.get(layer).ok_or(ModelError::Tokens)?;
-        layer_cache.keys.slice_set(&keys.contiguous()?, 1, read)?;
-        layer_cache.values.slice_set(&values.contiguous()?, 1, read)?;
+        layer_cache.keys.slice_set(&keys.contiguous()?, 1, processed)?;
+        layer_cache.values.slice_set(&values.contiguous()?, 1, processed)?;
         Ok((layer_cache.keys.narrow(1, 0, end)?, layer_cache.values.narrow(1, 0, end)?))
     }
 

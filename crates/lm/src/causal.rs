@@ -90,16 +90,16 @@ impl CausalModel {
         let LoadOptions { device, bits } = options;
         let device = device.open()?;
         if !path.is_file() {
-            let Checkpoint { network, begin_token, end_tokens } =
+            let Checkpoint { network, bos_token, end_tokens } =
                 checkpoint::load(path, device, bits)?;
-            let vocabulary = Vocabulary::open(path, network.vocabulary(), begin_token, end_tokens)?;
+            let vocabulary = Vocabulary::open(path, network.vocabulary(), bos_token, end_tokens)?;
             return Ok(Self { network, vocabulary, is_quantized: false });
         }
         let GgufCheckpoint { checkpoint, tokenizer, is_quantized, .. } =
             checkpoint::load_gguf(path, device, Conversion::Floats(bits))?;
-        let Checkpoint { network, begin_token, end_tokens } = checkpoint;
+        let Checkpoint { network, bos_token, end_tokens } = checkpoint;
         let vocabulary =
-            Vocabulary::from_gguf(path, tokenizer, network.vocabulary(), begin_token, end_tokens)?;
+            Vocabulary::from_gguf(path, tokenizer, network.vocabulary(), bos_token, end_tokens)?;
         Ok(Self { network, vocabulary, is_quantized })
     }
 

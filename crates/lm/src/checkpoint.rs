@@ -180,7 +180,7 @@ struct ModelTypeFile {
 pub(crate) struct Checkpoint<N> {
     pub(crate) network: N,
     /// Token that begins a prompt.
-    pub(crate) begin_token: Option<u32>,
+    pub(crate) bos_token: Option<u32>,
     /// Tokens that end an answer.
     pub(crate) end_tokens: Vec<u32>,
 }
@@ -207,9 +207,9 @@ pub(crate) fn load(
     let path = directory.join("config.json");
     let model_type = json::<ModelTypeFile>(&path)?.model_type;
     if let Some(kind) = kind_of_directory(&model_type) {
-        let Checkpoint { network, begin_token, end_tokens } =
+        let Checkpoint { network, bos_token, end_tokens } =
             load_llama_kind(kind, directory, &path, device, bits)?;
-        return Ok(Checkpoint { network: Network::Llama(network), begin_token, end_tokens });
+        return Ok(Checkpoint { network: Network::Llama(network), bos_token, end_tokens });
     }
     match model_type.as_str() {
         "gpt2" => {
@@ -220,7 +220,7 @@ pub(crate) fn load(
             let end_tokens = end_tokens(directory, file.eos_token_id)?;
             Ok(Checkpoint {
                 network: Network::Gpt2(network),
-                begin_token: file.bos_token_id,
+                bos_token: file.bos_token_id,
                 end_tokens,
             })
         }
@@ -245,8 +245,8 @@ fn load_llama_kind(
     let config = llama::config(kind, &file, path)?;
     config.check()?;
     let network = llama::load(config, &file, &mut Tensors::of_directory(directory, device, bits)?)?;
-    let begin_token = file.bos_token_id.filter(|_| kind.has_begin());
-    Ok(Checkpoint { network, begin_token, end_tokens: end_tokens(directory, file.eos_token_id)? })
+    let bos_token = file.bos_token_id.filter(|_| kind.adds_bos());
+    Ok(Checkpoint { network, bos_token, end_tokens: end_tokens(directory, file.eos_token_id)? })
 }
 
 /// A model from a GGUF file.
@@ -282,9 +282,9 @@ pub(crate) fn load_gguf(
     let is_quantized = file.is_quantized();
     let architecture = file.text("general.architecture").unwrap_or_default().to_owned();
     let kind = LlamaKind::from_name(&architecture);
-    let has_begin_token =
-        file.flag("tokenizer.ggml.add_bos_token").unwrap_or(kind.is_none_or(LlamaKind::has_begin));
-    let begin_token = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| has_begin_token);
+    let adds_bos =
+        file.flag("tokenizer.ggml.add_bos_token").unwrap_or(kind.is_none_or(LlamaKind::adds_bos));
+    let bos_token = file.token("tokenizer.ggml.bos_token_id")?.filter(|_| adds_bos);
     let names = ["eos", "eot", "eom"].map(|name| format!("tokenizer.ggml.{name}_token_id"));
     let mut end_tokens: BTreeSet<u32> = file.end_tokens();
     for name in names {
@@ -308,7 +308,7 @@ pub(crate) fn load_gguf(
         }
     };
     let checkpoint =
-        Checkpoint { network, begin_token, end_tokens: end_tokens.into_iter().collect() };
+        Checkpoint { network, bos_token, end_tokens: end_tokens.into_iter().collect() };
     Ok(GgufCheckpoint { checkpoint, tokenizer, template, is_quantized })
 }
 

@@ -92,9 +92,9 @@ impl LlamaKind {
         }
     }
 
-    /// Whether prompts begin with the begin token of the configuration, unless the tokenizer says
+    /// Whether prompts begin with the BOS token of the configuration, unless the tokenizer says
     /// otherwise. The configurations of Qwen name a token that their tokenizers do not add.
-    pub(crate) const fn has_begin(self) -> bool {
+    pub(crate) const fn adds_bos(self) -> bool {
         !matches!(self, Self::Qwen2 | Self::Qwen3)
     }
 
@@ -166,9 +166,9 @@ impl LlamaConfig {
         self.local.filter(|local| !(layer + 1).is_multiple_of(local.period))
     }
 
-    /// Returns the size of heads that share the width of the residual stream; 0, which
+    /// Returns the size of heads that divide the width of the residual stream evenly; 0, which
     /// [`check`](Self::check) rejects, if they cannot.
-    pub(crate) fn shared_head_size(hidden: usize, heads: usize) -> usize {
+    pub(crate) fn default_head_size(hidden: usize, heads: usize) -> usize {
         if heads > 0 && hidden.is_multiple_of(heads) { hidden / heads } else { 0 }
     }
 
@@ -222,16 +222,16 @@ mod tests {
     fn low_rotary_frequencies_are_scaled() {
         // Parameters of Llama 3.1.
         let scaling = RopeScaling { factor: 8.0, low: 1.0, high: 4.0, original_context: 8_192.0 };
-        let scaled_frequency = |wavelength: f64| {
+        let frequency_ratio = |wavelength: f64| {
             let frequency = std::f64::consts::TAU / wavelength;
             scaling.apply(frequency) / frequency
         };
         for (wavelength, expected) in
             [(100.0, 1.0), (2_048.0, 1.0), (8_192.0, 0.125), (100_000.0, 0.125)]
         {
-            assert!((scaled_frequency(wavelength) - expected).abs() < 1e-12, "{wavelength}");
+            assert!((frequency_ratio(wavelength) - expected).abs() < 1e-12, "{wavelength}");
         }
         // Halfway between 1 and 4 turns.
-        assert!((scaled_frequency(8_192.0 / 2.5) - 0.5625).abs() < 1e-12);
+        assert!((frequency_ratio(8_192.0 / 2.5) - 0.5625).abs() < 1e-12);
     }
 }

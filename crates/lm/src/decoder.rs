@@ -12,9 +12,9 @@ use crate::{CausalModel, Llama, LlamaKind, ModelError};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matrix {
     /// Number of rows.
-    pub outputs: usize,
+    pub rows: usize,
     /// Number of columns.
-    pub inputs: usize,
+    pub columns: usize,
     /// Values, row by row.
     pub values: Vec<f32>,
 }
@@ -88,7 +88,7 @@ pub struct DecoderLayer {
     /// Norm before the attention.
     pub attention_norm: Norm,
     /// Projections to the queries, keys and values of all heads.
-    pub projections: [Projection; 3],
+    pub qkv: [Projection; 3],
     /// Norms of each head's queries and keys.
     pub head_norms: Option<[Norm; 2]>,
     /// Projection of the attended values.
@@ -146,18 +146,18 @@ impl Llama {
     }
 }
 
-fn check(tokens: usize, context: usize) -> Result<(), ModelError> {
+fn check_context(tokens: usize, context: usize) -> Result<(), ModelError> {
     if tokens > context { Err(ModelError::TooLong { tokens, context }) } else { Ok(()) }
 }
 
 fn gpt2_decoder(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
     let config = &model.config;
-    check(tokens, config.context)?;
+    check_context(tokens, config.context)?;
     let (hidden, inner) = (config.hidden, config.intermediate);
     let layers = model.layers.iter().map(|layer| {
         Ok(DecoderLayer {
             attention_norm: Norm::layer(&layer.attention_norm)?,
-            projections: split_qkv(projection(&layer.projection, 3 * hidden, hidden)?),
+            qkv: split_qkv(projection(&layer.projection, 3 * hidden, hidden)?),
             head_norms: None,
             output: projection(&layer.output, hidden, hidden)?,
             feed_forward_norm: Norm::layer(&layer.feed_forward_norm)?,
@@ -170,11 +170,7 @@ fn gpt2_decoder(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
     let positions = floats(&model.positions.narrow(0, 0, tokens)?)?;
     Ok(Decoder {
         embeddings: matrix(&model.embeddings, config.vocabulary, hidden)?,
-        positions: Positions::Learned(Matrix {
-            outputs: tokens,
-            inputs: hidden,
-            values: positions,
-        }),
+        positions: Positions::Learned(Matrix { rows: tokens, columns: hidden, values: positions }),
         layers: layers.collect::<Result<_, ModelError>>()?,
         norm: Norm::layer(&model.norm)?,
         head: projection(&model.head, config.vocabulary, hidden)?,
@@ -187,7 +183,7 @@ fn gpt2_decoder(model: &Gpt2, tokens: usize) -> Result<Decoder, ModelError> {
 
 fn llama_decoder(model: &Llama, tokens: usize) -> Result<Decoder, ModelError> {
     let config = *model.config();
-    check(tokens, config.context)?;
+    check_context(tokens, config.context)?;
     if config.kind == LlamaKind::Gemma3 {
         return Err(ModelError::Config(
             "the weights of Gemma 3 cannot be exported: use Llama, Qwen or GPT-2",
@@ -202,7 +198,7 @@ fn llama_decoder(model: &Llama, tokens: usize) -> Result<Decoder, ModelError> {
         };
         Ok(DecoderLayer {
             attention_norm: Norm::rms(&layer.attention_norm)?,
-            projections: [
+            qkv: [
                 projection(&layer.query, query, hidden)?,
                 projection(&layer.key, kv, hidden)?,
                 projection(&layer.value, kv, hidden)?,
@@ -235,9 +231,9 @@ fn floats(tensor: &Tensor) -> Result<Vec<f32>, ModelError> {
     Ok(tensor.flatten_all()?.to_vec1()?)
 }
 
-fn matrix(weight: &Weight, outputs: usize, inputs: usize) -> Result<Matrix, ModelError> {
-    let rows = Tensor::arange(0, outputs as u32, &Device::Cpu)?;
-    Ok(Matrix { outputs, inputs, values: floats(&weight.select(&rows)?)? })
+fn matrix(weight: &Weight, rows: usize, columns: usize) -> Result<Matrix, ModelError> {
+    let all_rows = Tensor::arange(0, rows as u32, &Device::Cpu)?;
+    Ok(Matrix { rows, columns, values: floats(&weight.select(&all_rows)?)? })
 }
 
 fn projection(linear: &Linear, outputs: usize, inputs: usize) -> Result<Projection, ModelError> {
@@ -247,11 +243,11 @@ fn projection(linear: &Linear, outputs: usize, inputs: usize) -> Result<Projecti
 
 /// Splits a projection to queries, keys and values.
 fn split_qkv(all: Projection) -> [Projection; 3] {
-    let Projection { weights: Matrix { outputs, inputs, values }, bias } = all;
-    let outputs = outputs / 3;
+    let Projection { weights: Matrix { rows, columns, values }, bias } = all;
+    let rows = rows / 3;
     [0, 1, 2].map(|number| Projection {
-        weights: Matrix { outputs, inputs, values: nth_part(&values, outputs * inputs, number) },
-        bias: bias.as_ref().map(|bias| nth_part(bias, outputs, number)),
+        weights: Matrix { rows, columns, values: nth_part(&values, rows * columns, number) },
+        bias: bias.as_ref().map(|bias| nth_part(bias, rows, number)),
     })
 }
 

@@ -82,7 +82,7 @@ impl LanguageModel {
             layers,
             heads: 6,
             kv_heads: 2,
-            head_size: LlamaConfig::shared_head_size(hidden, 6),
+            head_size: LlamaConfig::default_head_size(hidden, 6),
             local: None,
             context: 4_096,
             rope_theta: 10_000.0,
@@ -131,10 +131,9 @@ impl LanguageModel {
             let conversion = bits.map_or(Conversion::SlowBlocks, Conversion::All);
             return Self::load_gguf(name, path, conversion);
         }
-        let Checkpoint { network: llama, begin_token, end_tokens } =
+        let Checkpoint { network: llama, bos_token, end_tokens } =
             checkpoint::load_llama(path, bits)?;
-        let vocabulary =
-            Vocabulary::open(path, llama.config().vocabulary, begin_token, end_tokens)?;
+        let vocabulary = Vocabulary::open(path, llama.config().vocabulary, bos_token, end_tokens)?;
         let template = ChatTemplate::open(path)?;
         Ok(Self { name, llama, vocabulary, template })
     }
@@ -142,7 +141,7 @@ impl LanguageModel {
     fn load_gguf(name: String, path: &Path, conversion: Conversion) -> Result<Self, LoadError> {
         let GgufCheckpoint { checkpoint, tokenizer, template, .. } =
             checkpoint::load_gguf(path, Device::Cpu, conversion)?;
-        let Checkpoint { network, begin_token, end_tokens } = checkpoint;
+        let Checkpoint { network, bos_token, end_tokens } = checkpoint;
         let llama = match network {
             Network::Llama(llama) => llama,
             other @ Network::Gpt2(_) => {
@@ -156,7 +155,7 @@ impl LanguageModel {
             path,
             tokenizer,
             llama.config().vocabulary,
-            begin_token,
+            bos_token,
             end_tokens,
         )?;
         let template = template.map(|source| ChatTemplate::parse(source, path)).transpose()?;
@@ -207,14 +206,14 @@ impl LanguageModel {
             return self.vocabulary.encode_with_special_tokens(&template.render(messages, turn)?);
         }
         let continues = turn == Turn::Continued;
-        let begin_token = self.vocabulary.begin_token().filter(|_| self.vocabulary.has_roles());
-        let begin_token = begin_token.ok_or_else(|| {
+        let bos_token = self.vocabulary.bos_token().filter(|_| self.vocabulary.has_roles());
+        let bos_token = bos_token.ok_or_else(|| {
             ModelError::Template(
                 "the model has none; hint: use completions, or a model that was trained to chat"
                     .to_owned(),
             )
         })?;
-        let mut prompt = vec![begin_token];
+        let mut prompt = vec![bos_token];
         let last = messages.len().saturating_sub(1);
         for (index, message) in messages.iter().enumerate() {
             prompt.push(self.vocabulary.role(&message.role));
@@ -234,7 +233,7 @@ impl LanguageModel {
     /// # Errors
     /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.
     pub fn completion_prompt(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        let mut prompt: Vec<u32> = self.vocabulary.begin_token().into_iter().collect();
+        let mut prompt: Vec<u32> = self.vocabulary.bos_token().into_iter().collect();
         prompt.extend(self.vocabulary.encode(text)?);
         Ok(prompt)
     }

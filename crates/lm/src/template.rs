@@ -15,18 +15,18 @@ const NAME: &str = "chat";
 #[derive(Debug)]
 pub(crate) struct ChatTemplate {
     environment: Environment<'static>,
-    begin: String,
-    end: String,
+    bos_text: String,
+    eos_text: String,
 }
 
 /// A template's source, and the texts of the tokens that it can use.
 #[derive(Debug)]
 pub(crate) struct TemplateSource {
     pub(crate) source: String,
-    /// Text of the token that begins a prompt; empty if there is none.
-    pub(crate) begin: String,
-    /// Text of the token that ends a turn; empty if there is none.
-    pub(crate) end: String,
+    /// Text of the BOS token; empty if there is none.
+    pub(crate) bos_text: String,
+    /// Text of the EOS token; empty if there is none.
+    pub(crate) eos_text: String,
 }
 
 /// The turn at the end of a chat prompt, in which the model writes.
@@ -105,9 +105,9 @@ impl ChatTemplate {
             (path, source)
         };
         let Some(source) = source else { return Ok(None) };
-        let [begin, end] = [config.bos_token, config.eos_token]
+        let [bos_text, eos_text] = [config.bos_token, config.eos_token]
             .map(|token| token.map(Token::into_text).unwrap_or_default());
-        let source = TemplateSource { source, begin, end };
+        let source = TemplateSource { source, bos_text, eos_text };
         Self::parse(source, &path).map(Some)
     }
 
@@ -119,7 +119,7 @@ impl ChatTemplate {
         })
     }
 
-    fn new(TemplateSource { source, begin, end }: TemplateSource) -> Result<Self, Error> {
+    fn new(TemplateSource { source, bos_text, eos_text }: TemplateSource) -> Result<Self, Error> {
         let mut environment = Environment::new();
         // Same settings as in Hugging Face's library.
         environment
@@ -128,7 +128,7 @@ impl ChatTemplate {
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_template_owned(NAME, source)?;
-        Ok(Self { environment, begin, end })
+        Ok(Self { environment, bos_text, eos_text })
     }
 
     /// Renders a conversation.
@@ -146,8 +146,8 @@ impl ChatTemplate {
             if turn == Turn::Direct { Value::from(false) } else { Value::UNDEFINED };
         let rendered = template.render(context! {
             messages => rows,
-            bos_token => self.begin.as_str(),
-            eos_token => self.end.as_str(),
+            bos_token => self.bos_text.as_str(),
+            eos_token => self.eos_text.as_str(),
             add_generation_prompt => !continues,
             enable_thinking => enable_thinking,
         });

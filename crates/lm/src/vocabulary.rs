@@ -11,8 +11,8 @@ use crate::ModelError;
 /// Special tokens, which control a model and never appear in a text.
 const SPECIAL_TOKENS: [&str; 6] =
     ["<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"];
-const BEGIN: u32 = 0;
-const END: u32 = 1;
+const BOS: u32 = 0;
+const EOS: u32 = 1;
 /// Replacement for characters outside the vocabulary.
 const REPLACEMENT: char = '?';
 
@@ -23,7 +23,7 @@ pub struct Vocabulary {
     pieces: Vec<String>,
     ids: HashMap<String, u32>,
     special: Vec<bool>,
-    begin_token: Option<u32>,
+    bos_token: Option<u32>,
     end_tokens: Vec<u32>,
     coder: Coder,
 }
@@ -60,8 +60,8 @@ impl Default for Vocabulary {
             pieces,
             ids,
             special,
-            begin_token: Some(BEGIN),
-            end_tokens: vec![END],
+            bos_token: Some(BOS),
+            end_tokens: vec![EOS],
             coder: Coder::Longest(longest),
         }
     }
@@ -79,13 +79,13 @@ impl Vocabulary {
     }
 
     /// Returns the token that begins every prompt, if there is one.
-    pub const fn begin_token(&self) -> Option<u32> {
-        self.begin_token
+    pub const fn bos_token(&self) -> Option<u32> {
+        self.bos_token
     }
 
     /// Returns the token that ends a turn.
     pub fn end_token(&self) -> u32 {
-        self.end_tokens.first().copied().unwrap_or(END)
+        self.end_tokens.first().copied().unwrap_or(EOS)
     }
 
     /// Returns all tokens that end an answer.
@@ -98,14 +98,14 @@ impl Vocabulary {
         self.special.get(token as usize).copied().unwrap_or(true)
     }
 
-    /// Masks the logits of special tokens other than the end token, because a seeded model was not
+    /// Masks the logits of special tokens other than EOS, because a seeded model was not
     /// trained to avoid them. Those of trained models keep their probabilities, as in other servers.
     pub fn mask_unused(&self, logits: &mut [f32]) {
         if matches!(self.coder, Coder::Trained { .. }) {
             return;
         }
         for (token, logit) in (0..).zip(logits.iter_mut()).take(SPECIAL_TOKENS.len()) {
-            if token != END {
+            if token != EOS {
                 *logit = f32::NEG_INFINITY;
             }
         }
@@ -118,7 +118,7 @@ impl Vocabulary {
             .get(&format!("<|{role}|>"))
             .or_else(|| self.ids.get("<|user|>"))
             .copied()
-            .unwrap_or(BEGIN)
+            .unwrap_or(BOS)
     }
 
     /// Returns the token whose text is exactly `text`.
@@ -179,7 +179,7 @@ impl Vocabulary {
                 self.token(piece).map(|token| (token, length))
             });
             let (token, length) = longest_match.unwrap_or_else(|| {
-                (self.token(&REPLACEMENT.to_string()).unwrap_or(END), first.len_utf8())
+                (self.token(&REPLACEMENT.to_string()).unwrap_or(EOS), first.len_utf8())
             });
             tokens.push(token);
             remaining = remaining.get(length..).unwrap_or_default();

@@ -30,10 +30,10 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 /// # Errors
 /// When the file cannot be opened.
 pub fn record_log(path: &Path) -> io::Result<()> {
-    let Some(recording) = FILTER.get() else { return Ok(()) };
+    let Some(filter_handle) = FILTER.get() else { return Ok(()) };
     *file() = Some(LogFile::open(path, MAX_BYTES)?);
     // Fails only if the subscriber no longer exists.
-    let _ = recording.reload(EnvFilter::new(DIRECTIVES));
+    let _ = filter_handle.reload(EnvFilter::new(DIRECTIVES));
     Ok(())
 }
 

@@ -45,13 +45,13 @@ impl<'a> MakeWriter<'a> for Transcript {
 }
 
 impl Transcript {
-    fn debug(&mut self, value: &impl Debug) {
+    fn print_debug(&mut self, value: &impl Debug) {
         let text = format!("{value:?}\n{value:#?}\n");
         io::Write::write_all(self, text.as_bytes()).unwrap();
     }
 
     /// Prints an error with its sources, as loggers do.
-    fn error<T: Debug, E: std::error::Error + Display>(&mut self, result: Result<T, E>) {
+    fn print_error<T: Debug, E: std::error::Error + Display>(&mut self, result: Result<T, E>) {
         let error = result.unwrap_err();
         let mut text = format!("{error} {error:?} {error:#?}");
         let mut source = error.source();
@@ -139,20 +139,20 @@ fn print_secrets(
     let password = Password::new(PASSWORD.to_owned());
     let wrong_password = Password::new("another".to_owned());
     let wrong_key = Keypair::from_uri_with("//Alice", crypto_type).unwrap();
-    log.debug(&(&mnemonic, &keyfile, &pair, &password, pair.public(), crypto_type));
+    log.print_debug(&(&mnemonic, &keyfile, &pair, &password, pair.public(), crypto_type));
 
-    log.error(Mnemonic::parse(&PHRASE.replace("yellow", "winner")));
-    log.error(Mnemonic::parse(&format!("{PHRASE} extra")));
+    log.print_error(Mnemonic::parse(&PHRASE.replace("yellow", "winner")));
+    log.print_error(Mnemonic::parse(&format!("{PHRASE} extra")));
     for uri in [
         format!("{PHRASE}//"),
         format!("{PHRASE}x"),
         format!("0x{seed_hex}00"),
         format!("{private_hex}//x"),
     ] {
-        log.error(Keypair::from_uri_with(&uri, crypto_type));
+        log.print_error(Keypair::from_uri_with(&uri, crypto_type));
     }
-    log.error(Keypair::from_private_key_with(&pair.to_private_key()[1..], crypto_type));
-    log.error(message_bytes(&format!("0x{seed_hex}g")));
+    log.print_error(Keypair::from_private_key_with(&pair.to_private_key()[1..], crypto_type));
+    log.print_error(message_bytes(&format!("0x{seed_hex}g")));
     for json in [
         format!(r#"{{"secretSeed":"0x{seed_hex}00"}}"#),
         format!(r#"{{"secretSeed":{seed_hex}"#),
@@ -165,52 +165,54 @@ fn print_secrets(
         PHRASE.to_owned(),
         seed_hex.clone(),
     ] {
-        log.error(Keyfile::from_bytes(json.as_bytes(), Some(&password)));
-        log.error(PolkadotJs::parse(json.as_bytes()));
+        log.print_error(Keyfile::from_bytes(json.as_bytes(), Some(&password)));
+        log.print_error(PolkadotJs::parse(json.as_bytes()));
     }
-    log.error(Password::from_stored("BT_PW_X", PASSWORD));
-    log.error(Password::new("Passw0rd".to_owned()).check_new());
-    log.error(PASSWORD.parse::<CryptoType>());
-    log.error(Password::from_lookup(root, |_| Some(PASSWORD.into())));
+    log.print_error(Password::from_stored("BT_PW_X", PASSWORD));
+    log.print_error(Password::new("Passw0rd".to_owned()).check_new());
+    log.print_error(PASSWORD.parse::<CryptoType>());
+    log.print_error(Password::from_lookup(root, |_| Some(PASSWORD.into())));
     if crypto_type == CryptoType::Sr25519 {
         let export = PolkadotJs::export(&pair, &password, "name", 0).unwrap();
         let account = PolkadotJs::parse(export.as_bytes()).unwrap();
-        log.debug(&account);
-        log.error(account.open(&wrong_password));
+        log.print_debug(&account);
+        log.print_error(account.open(&wrong_password));
     } else {
-        log.error(PolkadotJs::export(&pair, &password, "name", 0));
+        log.print_error(PolkadotJs::export(&pair, &password, "name", 0));
     }
 
     let wallet = Wallets::new(root).wallet(name("alice"));
-    log.debug(&wallet.write_coldkey(&keyfile, None, Overwrite::Refuse).unwrap());
-    log.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse).unwrap());
-    log.error(wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse));
+    log.print_debug(&wallet.write_coldkey(&keyfile, None, Overwrite::Refuse).unwrap());
+    log.print_debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse).unwrap());
+    log.print_error(wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::Refuse));
     make_world_readable(&wallet.hotkey_path(&name("h")));
-    log.debug(&wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::KeepBackup).unwrap());
+    log.print_debug(
+        &wallet.write_hotkey(&name("h"), &keyfile, None, Overwrite::KeepBackup).unwrap(),
+    );
     make_world_readable(&wallet.coldkey_path());
-    log.debug(&wallet.coldkey().unwrap());
-    log.debug(&wallet.coldkey().unwrap().open(None).unwrap());
-    log.debug(&(Wallets::new(root).list().unwrap(), &wallet));
+    log.print_debug(&wallet.coldkey().unwrap());
+    log.print_debug(&wallet.coldkey().unwrap().open(None).unwrap());
+    log.print_debug(&(Wallets::new(root).list().unwrap(), &wallet));
     std::fs::write(
         wallet.coldkeypub_path(),
         Keyfile::from_public(wrong_key.public()).to_public_json(),
     )
     .unwrap();
-    log.debug(&wallet.coldkey().unwrap().open(None).unwrap());
+    log.print_debug(&wallet.coldkey().unwrap().open(None).unwrap());
     wallet.hotkey(&name("h")).unwrap().change_password(None, Some(&password)).unwrap();
     let password_file = root.join("password");
     std::fs::write(&password_file, PASSWORD).unwrap();
     make_world_readable(&password_file);
-    log.debug(&Password::from_file(&password_file).unwrap());
-    log.error(StoredKey::read(root));
+    log.print_debug(&Password::from_file(&password_file).unwrap());
+    log.print_error(StoredKey::read(root));
     std::fs::write(wallet.coldkey_path(), format!("{PHRASE} {PASSWORD}")).unwrap();
-    log.error(wallet.coldkey().unwrap().open(Some(&password)));
+    log.print_error(wallet.coldkey().unwrap().open(Some(&password)));
 
     let vault = "$ANSIBLE_VAULT;1.1;AES256\n33310a33310a3331\n";
-    log.debug(&EncryptedKeyfile::parse(vault.as_bytes()).unwrap());
-    log.error(Keyfile::from_bytes(vault.as_bytes(), Some(&password)));
+    log.print_debug(&EncryptedKeyfile::parse(vault.as_bytes()).unwrap());
+    log.print_error(Keyfile::from_bytes(vault.as_bytes(), Some(&password)));
 
     let signature = pair.sign(b"message");
     let signed = SignedMessage { signer: pair.hotkey(), message: b"message", signature };
-    log.debug(&(signed, verify_batch(&[signed]), signature));
+    log.print_debug(&(signed, verify_batch(&[signed]), signature));
 }

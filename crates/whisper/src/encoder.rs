@@ -66,7 +66,7 @@ const FEED_FORWARD_BLOCK: usize = 96;
 struct Convolution {
     product: FloatLinear,
     /// Distance between the starts of adjacent rows, in values.
-    step: usize,
+    row_stride: usize,
 }
 
 impl Convolution {
@@ -85,7 +85,7 @@ impl Convolution {
         let weight: Vec<f32> = weight.permuted([0, 2, 1]).iter().copied().collect();
         let bias = loader.vector(&format!("encoder/{name}/bias"), width)?;
         let product = FloatLinear::new(gemm, &weight, KERNEL * inputs, bias);
-        Ok(Self { product, step: stride * inputs })
+        Ok(Self { product, row_stride: stride * inputs })
     }
 }
 
@@ -259,9 +259,9 @@ impl Convolution {
         for (block, out) in out.chunks_mut(BLOCK_ROWS * width).enumerate() {
             let rows = out.len() / width;
             // Rows overlap: each contains its own frame and the two adjacent ones.
-            let frames = &frames[block * BLOCK_ROWS * self.step..]
-                [..(rows - 1) * self.step + self.product.inputs()];
-            self.product.forward(gemm, frames, self.step, out)?;
+            let frames = &frames[block * BLOCK_ROWS * self.row_stride..]
+                [..(rows - 1) * self.row_stride + self.product.inputs()];
+            self.product.forward(gemm, frames, self.row_stride, out)?;
             gelu(out);
         }
         Ok(())

@@ -75,8 +75,8 @@ impl Vocabulary {
             .map_err(tokenizers::Error::from)
             .and_then(|bytes| Tokenizer::from_bytes(bytes_without_bom(&bytes)))
             .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
-        let listed = vocabulary_file(directory)?;
-        if let Some(tokens) = listed.as_ref().map(Vec::len)
+        let vocabulary_tokens = vocabulary_file(directory)?;
+        if let Some(tokens) = vocabulary_tokens.as_ref().map(Vec::len)
             && tokens != embeddings
         {
             return Err(ModelError::VocabularySize { tokens, embeddings });
@@ -103,11 +103,11 @@ impl Vocabulary {
                 return Err(ModelError::TokenRange { token, id, embeddings });
             }
         }
-        if let Some(listed) = &listed {
-            check_tokens(&tokenizer, &special, listed)?;
+        if let Some(vocabulary_tokens) = &vocabulary_tokens {
+            check_tokens(&tokenizer, &special, vocabulary_tokens)?;
         }
         // CTranslate2's test: only the multilingual vocabulary has the empty token.
-        let is_multilingual = match listed {
+        let is_multilingual = match vocabulary_tokens {
             Some(tokens) => tokens.iter().any(String::is_empty),
             None => tokenizer.token_to_id("").is_some(),
         };
@@ -148,10 +148,10 @@ impl Vocabulary {
     pub(crate) fn decode(&self, tokens: &[u32]) -> String {
         let text: Vec<u32> =
             tokens.iter().copied().filter(|token| *token < self.special.end_of_text).collect();
-        self.decode_all(&text)
+        self.decode_text(&text)
     }
 
-    fn decode_all(&self, tokens: &[u32]) -> String {
+    fn decode_text(&self, tokens: &[u32]) -> String {
         self.tokenizer.decode(tokens, true).unwrap_or_default()
     }
 
@@ -165,7 +165,7 @@ impl Vocabulary {
                     // Writing to memory does not fail.
                     let _ = write!(text, "<|{:.2}|>", f64::from(token - begin) * 0.02);
                 }
-                _ => text += &self.decode_all(part),
+                _ => text += &self.decode_text(part),
             }
         }
         text
@@ -198,7 +198,7 @@ impl Vocabulary {
     /// Splits tokens at boundaries of complete characters.
     fn split_characters(&self, tokens: &[u32]) -> Vec<(String, Vec<u32>)> {
         let full_text: Vec<char> = self.decode_with_timestamps(tokens).chars().collect();
-        let mut words = Vec::new();
+        let mut characters = Vec::new();
         let mut current = Vec::new();
         let mut offset = 0;
         for &token in tokens {
@@ -209,10 +209,10 @@ impl Vocabulary {
                 .is_none_or(|index| full_text.get(offset + index) == Some(&REPLACEMENT))
             {
                 offset += text.chars().count();
-                words.push((text, std::mem::take(&mut current)));
+                characters.push((text, std::mem::take(&mut current)));
             }
         }
-        words
+        characters
     }
 
     /// Returns the tokens of a text.
@@ -281,16 +281,16 @@ fn token_mismatch(id: u32, tokenizer: &str, vocabulary: &str) -> ModelError {
 fn check_tokens(
     tokenizer: &Tokenizer,
     special: &SpecialTokens,
-    listed: &[String],
+    vocabulary_tokens: &[String],
 ) -> Result<(), ModelError> {
-    for (id, vocabulary) in (0..special.end_of_text).zip(listed) {
+    for (id, vocabulary) in (0..special.end_of_text).zip(vocabulary_tokens) {
         let token = tokenizer.id_to_token(id);
         if token.as_ref() != Some(vocabulary) {
             return Err(token_mismatch(id, &token.unwrap_or_default(), vocabulary));
         }
     }
     for (name, id) in special.named_tokens() {
-        if let Some(vocabulary) = listed.get(id as usize)
+        if let Some(vocabulary) = vocabulary_tokens.get(id as usize)
             && vocabulary != name
         {
             return Err(token_mismatch(id, name, vocabulary));

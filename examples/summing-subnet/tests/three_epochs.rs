@@ -50,7 +50,7 @@ async fn start(
 }
 
 /// Waits until this many neurons have published an address.
-async fn published(chain: &LocalChain, count: usize) {
+async fn wait_for_addresses(chain: &LocalChain, count: usize) {
     let wait = async {
         loop {
             let neurons = Neurons::read(&*chain.client, NETUID).await.unwrap();
@@ -64,7 +64,7 @@ async fn published(chain: &LocalChain, count: usize) {
 }
 
 /// Runs a validator for one epoch, as its own process would.
-async fn epoch(chain: &LocalChain, directory: &Path, expected: &[(Uid, f64)]) -> EpochReport {
+async fn run_epoch(chain: &LocalChain, directory: &Path, expected: &[(Uid, f64)]) -> EpochReport {
     let query = QueryLimits { deadline: Duration::from_secs(3), ..QueryLimits::default() };
     let addresses = AddressPolicy { local_miner_ip: Some(PUBLISHED.to_string()), ..AddressPolicy::default() };
     let settings = ValidatorSettings { query, addresses, ..ValidatorSettings::new(NETUID) };
@@ -89,12 +89,12 @@ async fn good_miner_earns_most_after_three_epochs() {
     start(&chain, wrong, wrong_miner, &shutdown).await;
     let port = silent_server().await.port().unwrap();
     chain.send(calls::serve_axon(NETUID, 1, SocketAddr::new(PUBLISHED, port)), mute).await;
-    published(&chain, 3).await;
+    wait_for_addresses(&chain, 3).await;
 
     let uids = [chain.uid(good).await, chain.uid(wrong).await, chain.uid(mute).await];
     let expected = [(uids[0], 1.0), (uids[1], 0.0), (uids[2], 0.0)];
     for number in 1..=EPOCHS {
-        let report = epoch(&chain, directory.path(), &expected).await;
+        let report = run_epoch(&chain, directory.path(), &expected).await;
         assert!(report.outcome.is_success(), "epoch {number}: {report:?}");
         assert_eq!(report.decision, "scored");
         chain.node.mine_to_epoch(NETUID.0).await.unwrap();

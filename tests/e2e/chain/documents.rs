@@ -66,7 +66,7 @@ fn populate(chain: &Chain) -> (String, String) {
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
     let uid = chain.run_json(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
     chain.run_json(&["stake", "add", "2000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &format!("{uid}:1")]);
     // By default, scheduled children take effect after 15 blocks, which may pass before they are
     // read.

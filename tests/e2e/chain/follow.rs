@@ -26,7 +26,7 @@ fn run_json(arguments: &[&str], network: &str) -> Value {
 }
 
 /// Makes a call signed by //Alice.
-fn alice(arguments: &[&str], network: &str) {
+fn call_as_alice(arguments: &[&str], network: &str) {
     let result = document(&run(&[arguments, &AS_ALICE, &["--yes"]].concat(), network));
     assert_eq!(result["success"], true, "{result}");
 }
@@ -35,8 +35,8 @@ fn free_balance(network: &str) -> u64 {
     run_json(&["balance", BOB], network)["accounts"][0]["free_rao"].as_u64().unwrap()
 }
 
-/// Waits until the follower is connected or disconnected, as given; returns its status.
-fn status(network: &str, is_connected: bool) -> Value {
+/// Waits until the follower is connected to its leader, or disconnected; returns its status.
+fn wait_for_connection(network: &str, is_connected: bool) -> Value {
     let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
         let status = run_json(&["localnet", "status"], network);
@@ -59,11 +59,11 @@ fn follower_serves_the_chain_while_its_leader_is_down() {
     let follower = Daemon::start(&mut localnet(&second, &["--follow", &leader_url]));
     let url = follower.url().to_owned();
     let both_urls = format!("{leader_url},{url}");
-    status(&url, true);
+    wait_for_connection(&url, true);
     // Calls through the follower.
     let before = free_balance(&url);
-    alice(&["transfer", BOB, "5"], &url);
-    alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB], &url);
+    call_as_alice(&["transfer", BOB, "5"], &url);
+    call_as_alice(&["register", "--netuid", BABELBIT, "--hotkey-ss58", BOB], &url);
     for network in [&url, &leader_url, &both_urls] {
         assert_eq!(free_balance(network), before + 5_000_000_000, "{network}");
     }
@@ -74,17 +74,17 @@ fn follower_serves_the_chain_while_its_leader_is_down() {
 
     // `kill -9`.
     drop(leader);
-    let status_during_outage = status(&url, false);
+    let status_during_outage = wait_for_connection(&url, false);
     assert_eq!(free_balance(&both_urls), before + 5_000_000_000);
     assert!(neurons(&both_urls).as_array().unwrap().iter().any(|neuron| neuron["hotkey"] == BOB));
     let refused = run(&[&["transfer", BOB, "5"], &AS_ALICE[..], &["--yes"]].concat(), &both_urls);
     assert!(!refused.status.success());
-    assert_eq!(status(&url, false)["block"], status_during_outage["block"]);
+    assert_eq!(wait_for_connection(&url, false)["block"], status_during_outage["block"]);
 
     let leader = start();
-    status(&url, true);
-    alice(&["transfer", BOB, "7"], &both_urls);
-    alice(&["transfer", BOB, "1"], &url);
+    wait_for_connection(&url, true);
+    call_as_alice(&["transfer", BOB, "7"], &both_urls);
+    call_as_alice(&["transfer", BOB, "1"], &url);
     assert_eq!(free_balance(&url), before + 13_000_000_000);
     // Both nodes have the same block.
     let number = run_json(&["localnet", "status"], &url)["block"]["number"].to_string();
@@ -93,7 +93,7 @@ fn follower_serves_the_chain_while_its_leader_is_down() {
     // The follower is killed, too.
     drop(follower);
     let follower = Daemon::start(&mut localnet(&second, &["--follow", &leader_url]));
-    status(follower.url(), true);
+    wait_for_connection(follower.url(), true);
     assert_eq!(free_balance(follower.url()), before + 13_000_000_000);
     assert!(follower.terminate().success());
     assert!(leader.terminate().success());
@@ -113,10 +113,19 @@ fn follower_refuses_block_author_options() {
         let error = refusal(&output, 2);
         assert!(error.contains("cannot be used with"), "{option}: {error}");
     }
+}
+
+#[test]
+fn malformed_leader_url_is_refused() {
     for malformed in ["127.0.0.1:9944", "http://127.0.0.1:9944", "local", "ws://"] {
         let output = tao().args(["localnet", "--memory", "--follow", malformed]).output().unwrap();
         assert!(refusal(&output, 2).contains("expected ws://HOST:PORT"), "{malformed}");
     }
+}
+
+#[test]
+fn follower_of_an_unreachable_leader_does_not_start() {
+    let url = format!("ws://{}", free_address());
     let output =
         tao().args(["localnet", "--memory", "--port", "0", "--follow", &url]).output().unwrap();
     let error = refusal(&output, 3);
@@ -125,6 +134,10 @@ fn follower_refuses_block_author_options() {
             && error.contains("start that node first"),
         "{error}"
     );
+}
+
+#[test]
+fn node_without_follow_option_has_no_leader() {
     let chain = Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual"]));
     let result = run_json(&["localnet", "status"], chain.url());
     assert_eq!((&result["leader"], &result["clock"]), (&Value::Null, &json!("manual")));

@@ -40,7 +40,7 @@ fn recorded_subnet_is_forked_offline() {
     let (coldkey, hotkey) = chain.wallet();
     chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
     chain.run_json(&["stake", "add", "100", "--netuid", BABELBIT, "--no-limit", "--yes"]);
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:1"]);
     let recorded = document(&record(chain.url(), BABELBIT, &file, &["--json"]));
     let block = recorded["block"]["number"].to_string();

@@ -55,7 +55,7 @@ fn stake_is_locked_and_lock_is_moved() {
     assert!(convictions[0]["conviction_rao"].as_u64().unwrap() > 0, "{convictions}");
 
     chain.run_json(&["lock", "mode", "decaying", "--netuid", BABELBIT, "--yes"]);
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     assert_eq!(lock()["mode"], "decaying");
     assert!(lock()["locked_rao"].as_u64().unwrap() < 6_000_000_000);
     let moved = chain.run_json(&["lock", "move", BOB, "--netuid", BABELBIT, "--yes"]);

@@ -142,7 +142,7 @@ fn register_axon_accepts_reference_variables() {
             .env("MINER_EXTERNAL_IP", "8.8.4.4");
         register
     };
-    let published = |mut register: Command, address: &str| {
+    let assert_published = |mut register: Command, address: &str| {
         let result = document(&register.output().unwrap());
         assert_eq!(
             (&result["hotkey"], &result["address"]),
@@ -151,15 +151,15 @@ fn register_axon_accepts_reference_variables() {
         );
         assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], address);
     };
-    published(register(&keyfile, "absent", "absent", "8093"), "8.8.4.4:8093");
-    published(register(&root, "coldkey", "my-hotkey", "8094"), "8.8.4.4:8094");
-    published(register(&root, "", "", "8095"), "8.8.4.4:8095");
+    assert_published(register(&keyfile, "absent", "absent", "8093"), "8.8.4.4:8093");
+    assert_published(register(&root, "coldkey", "my-hotkey", "8094"), "8.8.4.4:8094");
+    assert_published(register(&root, "", "", "8095"), "8.8.4.4:8095");
     // Options and their own variables win.
     let mut own = register(&keyfile, "absent", "absent", "8096");
     own.args(["--wallet-name", "default", "--external-ip", "8.8.8.8", "--port", "8097"])
         .env("BT_WALLET_PATH", &root);
     own.env("BT_WALLET_HOTKEY", "default");
-    published(own, "8.8.8.8:8097");
+    assert_published(own, "8.8.8.8:8097");
     let mut missing_hotkey = register(&keyfile, "absent", "absent", "8098");
     let error = refusal(&missing_hotkey.args(["--wallet-name", "none"]).output().unwrap(), 1);
     assert!(error.contains("hint: select a wallet with --wallet-name"), "{error}");
@@ -266,7 +266,7 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
     let uid = chain.run_json(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
     chain.run_json(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     let own = format!("{uid}:1");
     for (arguments, words) in [
         (&["0:1", "--mech", "3"][..], "--mech 3 is out of range"),
@@ -311,7 +311,7 @@ fn hash_commit_is_revealed_from_saved_file() {
     chain.alice(&["sudo", "set", "weights_set_rate_limit", "0", "--netuid", BABELBIT]);
     chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
     chain.run_json(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     let file = chain.path("commit.json");
     let file = file.to_str().unwrap();
     let commit = ["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", file];
@@ -322,7 +322,7 @@ fn hash_commit_is_revealed_from_saved_file() {
     assert_eq!(committed["success"], true, "{committed}");
     let error = refusal(&chain.tao(&commit, &[]), 2);
     assert!(error.contains("choose a new file"), "{error}");
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     let revealed = chain.run_json(&["weights", "reveal", file]);
     assert_eq!(
         (&revealed["success"], &revealed["values"]),
@@ -363,7 +363,7 @@ fn weights_within_the_rate_limit_are_not_sent() {
     set("weights_set_rate_limit", "0");
     chain.run_json(&["register", "--netuid", BABELBIT, "--yes"]);
     chain.run_json(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     let weights = ["weights", "set", "--netuid", BABELBIT, "0:1"];
     let first = chain.run_json(&weights);
     assert_eq!(first["success"], true, "{first}");
@@ -372,7 +372,7 @@ fn weights_within_the_rate_limit_are_not_sent() {
     let commit_file = chain.path("commit.json");
     let commit =
         ["weights", "commit", "--netuid", BABELBIT, "0:1", "--save", commit_file.to_str().unwrap()];
-    let is_refused = |arguments: &[&str], name: &str| {
+    let assert_refused = |arguments: &[&str], name: &str| {
         for (options, key, value) in [
             (&["--json"][..], "outcome", json!("unsent")),
             (&["--json", "--dry-run"], "valid", json!(false)),
@@ -391,11 +391,11 @@ fn weights_within_the_rate_limit_are_not_sent() {
             assert!(error.contains(limit) && error.contains("\"hint\":\"wait 99"), "{error}");
         }
     };
-    is_refused(&weights, "SubtensorModule.SettingWeightsTooFast");
+    assert_refused(&weights, "SubtensorModule.SettingWeightsTooFast");
     // With commit-reveal, the chain's error for the same limit is another one.
     set("commit_reveal_weights_enabled", "true");
-    is_refused(&weights, "SubtensorModule.CommittingWeightsTooFast");
-    is_refused(&commit, "SubtensorModule.CommittingWeightsTooFast");
+    assert_refused(&weights, "SubtensorModule.CommittingWeightsTooFast");
+    assert_refused(&commit, "SubtensorModule.CommittingWeightsTooFast");
     assert!(!commit_file.exists());
 }
 

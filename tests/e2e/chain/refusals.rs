@@ -14,7 +14,7 @@ fn unreachable_chain_is_network_failure() {
             refusal(&tao().args(command).args(["--network", &network]).output().unwrap(), 3);
         assert!(error.contains(&network), "{error}");
     }
-    // A client that retries does so for 24 s. A busy machine can also be slower.
+    // A client that retries would do so for 24 s; the limit leaves time for a busy machine.
     assert!(
         started.elapsed() < Duration::from_secs(20),
         "the client retried a node that does not exist"

@@ -24,13 +24,14 @@ impl ExplorerFixture {
             let command = ["localnet", "as", account, call, &arguments, "--network", chain.url()];
             tao().args(command).output().unwrap()
         };
-        let succeeded = |output: &Output| assert!(output.status.success(), "{}", stderr(output));
-        succeeded(&call_as(
+        let assert_succeeded =
+            |output: &Output| assert!(output.status.success(), "{}", stderr(output));
+        assert_succeeded(&call_as(
             ALICE,
             "Balances.transfer_keep_alive",
             json!({ "dest": BOB, "value": 1_000_000_001 }),
         ));
-        succeeded(&call_as(
+        assert_succeeded(&call_as(
             BOB,
             "System.remark_with_event",
             json!({ "remark": "<script>alert(1)</script>" }),

@@ -1,6 +1,6 @@
 //! The text miner guide, docs/text-miner.md: every command of its blocks runs, in order,
 //! on one machine with a local chain, and with servers of the test in place of the hub, of Chutes,
-//! and of an inference server. The lines of Chutes' own program need its peer.
+//! and of an inference server. Lines of Chutes' own CLI run only where it is installed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -152,7 +152,7 @@ impl Walkthrough {
         self.run(&format!("tao register --netuid 59 {wallet} --yes"));
         self.run(&format!("tao stake add 1000 --netuid 59 {wallet} --no-limit --yes"));
         self.chain.alice(&["register", "--netuid", BABELBIT, "--yes", "--hotkey-ss58", BOB]);
-        self.chain.epoch(BABELBIT);
+        self.chain.mine_to_epoch(BABELBIT);
         let words =
             ["bb", "subtensor-gateway", "--state", "gateway", "--network", self.chain.url()]
                 .map(str::to_owned);
@@ -175,7 +175,7 @@ impl Walkthrough {
         let mut runner = self.program(&shlex::split(line).unwrap());
         runner.args(["--json", "--metrics", "127.0.0.1:0"]).env("BB_RUNNER_ON_STARTUP", "1");
         let mut runner = RoundLoop::start(runner);
-        runner.report_of("main");
+        runner.next_report_of("main");
         assert!(runner.terminate().0.success(), "{line}");
     }
 

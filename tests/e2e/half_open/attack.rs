@@ -21,7 +21,7 @@ use crate::support::is_exhaustive;
 /// Concurrent half-open connections, from 127.0.0.2 to 127.0.0.9.
 pub(crate) const ATTACKERS: u16 = 2_000;
 /// Addresses of the attackers.
-pub(crate) const ADDRESSES: u16 = 8;
+pub(crate) const ATTACKER_ADDRESSES: u16 = 8;
 /// Number of attackers that reopen a closed connection immediately, so that the server always has
 /// connections to accept. If all of them did, the test would measure the length of the accept
 /// queue.
@@ -47,15 +47,15 @@ const OWN_SERVERS: [&str; 1] = ["tao localnet start"];
 /// A body of which attackers send the beginning.
 const HALF_BODY: &[u8] = &[b' '; 1_000];
 
-/// Headers of a request with this body from this caller, after which a daemon reads the body.
-/// Caller 0 is measured, the others attack.
-pub(crate) type Headers = Arc<dyn Fn(&[u8], u16) -> String + Send + Sync>;
+/// Function that returns the headers of a request with this body from this caller, after which a
+/// daemon reads the body. Caller 0 is measured, the others attack.
+pub(crate) type HeaderBuilder = Arc<dyn Fn(&[u8], u16) -> String + Send + Sync>;
 
 /// A route that reads request bodies.
 #[derive(Clone)]
 pub(crate) struct BodyRoute {
     pub(crate) path: &'static str,
-    pub(crate) headers: Headers,
+    pub(crate) headers: HeaderBuilder,
     /// A complete body, and the expected status of the response.
     pub(crate) complete_body: (&'static str, u16),
 }
@@ -107,7 +107,7 @@ fn partial_client_hello(config: &Arc<ClientConfig>) -> Vec<u8> {
 }
 
 /// Function that returns the bytes to send on a connection, from the caller's number.
-pub(crate) type Request = Arc<dyn Fn(u16) -> Vec<u8> + Send + Sync>;
+pub(crate) type RequestBuilder = Arc<dyn Fn(u16) -> Vec<u8> + Send + Sync>;
 
 impl Listener {
     /// The server responds within `max_latency` despite thousands of half-open connections.
@@ -118,14 +118,14 @@ impl Listener {
             format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address)
                 .into_bytes();
         let (plain, target) = (self.target(None), self.target(self.tls.clone()));
-        let mut half = Vec::new();
+        let mut attacks = Vec::new();
         // A daemon's own code runs after the head. Where attackers can send half a body, `./test`
         // tries half a head once for each server.
         let is_own_server = self.tls.is_some() || OWN_SERVERS.contains(&name);
         if is_exhaustive() || self.body_route.is_none() || is_own_server {
-            half.push(("half a head", &target, fixed_request(get[..30].to_vec())));
+            attacks.push(("half a head", &target, fixed_request(get[..30].to_vec())));
         }
-        half.extend(
+        attacks.extend(
             self.tls.iter().map(|tls| {
                 ("half a TLS handshake", &plain, fixed_request(partial_client_hello(tls)))
             }),
@@ -134,17 +134,18 @@ impl Listener {
         if let Some(body_route) = &self.body_route {
             let (body, status) = body_route.complete_body;
             complete.push((status, self.post(body_route, body.as_bytes(), body.len())));
-            half.push(("half a body", &target, self.post(body_route, HALF_BODY, 9)));
+            attacks.push(("half a body", &target, self.post(body_route, HALF_BODY, 9)));
         }
         let runtime = Runtime::new().unwrap();
-        for (case, attacked, half) in half {
+        for (case, attacked, half) in attacks {
             runtime.block_on(async {
                 let attack = attack(attacked, half).await;
                 assert_eq!(attack.answered(), 0, "{name}: {case} is answered, so nothing is held");
                 for (status, request) in &complete {
-                    let p99 =
-                        p99(max_latency, async || answered(&target, &request(0), *status).await)
-                            .await;
+                    let p99 = p99(max_latency, async || {
+                        response_time(&target, &request(0), *status).await
+                    })
+                    .await;
                     assert!(
                         p99 < max_latency,
                         "{name}: status {status} took {p99:?} while others sent {case}"
@@ -160,7 +161,12 @@ impl Listener {
 
     /// Returns a request with the first `sent` bytes of a body. Each is signed when it is sent,
     /// since a signature is valid once.
-    pub(crate) fn post(&self, body_route: &BodyRoute, body: &'static [u8], sent: usize) -> Request {
+    pub(crate) fn post(
+        &self,
+        body_route: &BodyRoute,
+        body: &'static [u8],
+        sent: usize,
+    ) -> RequestBuilder {
         let (to, BodyRoute { path, headers, .. }) = (self.address, body_route.clone());
         Arc::new(move |caller| {
             let (headers, length) = (headers(body, caller), body.len());
@@ -171,7 +177,7 @@ impl Listener {
     }
 }
 
-fn fixed_request(bytes: Vec<u8>) -> Request {
+fn fixed_request(bytes: Vec<u8>) -> RequestBuilder {
     Arc::new(move |_| bytes.clone())
 }
 
@@ -189,13 +195,13 @@ impl Attack {
 }
 
 /// Opens connections that send half a request, and reopens closed ones.
-async fn attack(to: &Target, half: Request) -> Attack {
+async fn attack(to: &Target, half: RequestBuilder) -> Attack {
     let (opened_connections, answered_count) =
         (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut attackers = JoinSet::new();
     let reopen_delay = if to.tls.is_some() { TLS_REOPEN_DELAY } else { REOPEN_DELAY };
     for number in 0..ATTACKERS {
-        let caller = 1 + number % ADDRESSES;
+        let caller = 1 + number % ATTACKER_ADDRESSES;
         let from = Ipv4Addr::new(127, 0, 0, 1 + caller as u8);
         let (to, half, opened_connections, answered_count) =
             (to.clone(), half.clone(), opened_connections.clone(), answered_count.clone());
@@ -241,39 +247,39 @@ pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStrea
     socket.connect(to).await
 }
 
-/// Returns the 99th percentile of the times that `answered` returns, `None` if there is no answer:
-/// the lowest of several rounds, or in `./test --all` the third lowest. The rounds stop as soon as
-/// they decide whether it is below `max_latency`.
+/// Returns the 99th percentile of the response times (`None` counts as `MAX_RESPONSE_TIME`) in the
+/// best round, or in `./test --all` in the third best. The rounds stop as soon as they decide
+/// whether it is below `max_latency`.
 pub(crate) async fn p99(
     max_latency: Duration,
-    answered: impl AsyncFn() -> Option<Duration>,
+    response_time: impl AsyncFn() -> Option<Duration>,
 ) -> Duration {
-    let enough = if is_exhaustive() { 3 } else { 1 };
+    let required_rounds = if is_exhaustive() { 3 } else { 1 };
     let mut rounds = Vec::new();
     while rounds.len() < MAX_ROUNDS
-        && rounds.iter().filter(|round| **round < max_latency).count() < enough
+        && rounds.iter().filter(|round| **round < max_latency).count() < required_rounds
     {
         let mut times = Vec::new();
         for _ in 0..REQUESTS {
-            times.push(answered().await.unwrap_or(MAX_RESPONSE_TIME));
+            times.push(response_time().await.unwrap_or(MAX_RESPONSE_TIME));
             if times.iter().filter(|time| **time >= max_latency).count() > REQUESTS / 100 {
                 break;
             }
         }
         times.sort_unstable();
-        let round = times[(times.len() - 1).min(REQUESTS * 99 / 100)];
-        rounds.push(round);
-        if round >= max_latency {
+        let round_p99 = times[(times.len() - 1).min(REQUESTS * 99 / 100)];
+        rounds.push(round_p99);
+        if round_p99 >= max_latency {
             // One slow spell of the machine must not fill all rounds.
             tokio::time::sleep(Duration::from_secs(4)).await;
         }
     }
     rounds.sort_unstable();
-    rounds[enough - 1]
+    rounds[required_rounds - 1]
 }
 
 /// Returns the time to the response, and asserts its status; `None` without a response.
-async fn answered(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
+async fn response_time(to: &Target, request: &[u8], status: u16) -> Option<Duration> {
     let start = Instant::now();
     let actual = timeout(MAX_RESPONSE_TIME, send_request(to, request)).await.ok()??;
     assert_eq!(actual, status, "{}", String::from_utf8_lossy(request));

@@ -19,7 +19,7 @@ use taonet_proof_api::ApiKeys;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, BtauthScheme, Peer, Scheme, Signer};
 
-use super::attack::{BodyRoute, Headers, Listener};
+use super::attack::{BodyRoute, HeaderBuilder, Listener};
 use crate::axon::BOB;
 use crate::support::{
     Daemon, document, free_address, local_bb, repository, require_sentence_model, tao,
@@ -164,7 +164,7 @@ fn signed_headers<S: Scheme + Copy>(
     path: &'static str,
     name: &'static str,
     scheme: S,
-) -> Headers {
+) -> HeaderBuilder {
     let (to, hotkey) = (address(daemon), Keypair::from_uri("//Bob").unwrap().hotkey());
     let peer = Peer::new(hotkey, to.ip().to_string(), to.port()).unwrap();
     let signers: Vec<_> =

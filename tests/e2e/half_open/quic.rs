@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::attack::{ADDRESSES, ATTACKERS, IMMEDIATE_REOPENERS, TLS_REOPEN_DELAY, p99};
+use super::attack::{ATTACKER_ADDRESSES, ATTACKERS, IMMEDIATE_REOPENERS, TLS_REOPEN_DELAY, p99};
 use crate::axon::BOB;
 
 /// Data that attackers send after the TLS handshake: nothing, or the header of a message of 1 000
@@ -58,12 +58,12 @@ pub(crate) fn assert_responds_within(max_latency: Duration, address: SocketAddr)
             // The new clients have the same hotkey, so each replaced the connection before it.
             let last = client().await;
             send_request(&last, address).await;
-            let answered = async || {
+            let response_time = async || {
                 let start = Instant::now();
                 send_request(&last, address).await;
                 Some(start.elapsed())
             };
-            let p99 = p99(max_latency, answered).await;
+            let p99 = p99(max_latency, response_time).await;
             assert!(p99 < max_latency, "{p99:?} over QUIC while others sent {case}");
         });
     }
@@ -107,7 +107,7 @@ async fn attack(to: SocketAddr, half: &'static [u8]) -> Attack {
             .with_no_client_auth();
     tls.alpn_protocols = vec![b"btlightning".to_vec()];
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-    let endpoints: Vec<Endpoint> = (0..ADDRESSES)
+    let endpoints: Vec<Endpoint> = (0..ATTACKER_ADDRESSES)
         .map(|number| {
             let from = Ipv4Addr::new(127, 0, 0, 2 + number as u8);
             let mut endpoint = Endpoint::client(SocketAddr::new(from.into(), 0)).unwrap();
@@ -119,7 +119,7 @@ async fn attack(to: SocketAddr, half: &'static [u8]) -> Attack {
         (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut attackers = JoinSet::new();
     for number in 0..ATTACKERS {
-        let endpoint = endpoints[usize::from(number % ADDRESSES)].clone();
+        let endpoint = endpoints[usize::from(number % ATTACKER_ADDRESSES)].clone();
         let (opened_connections, answered_count) =
             (opened_connections.clone(), answered_count.clone());
         attackers.spawn(async move {

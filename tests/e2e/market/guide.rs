@@ -104,7 +104,7 @@ fn score_files(network: &Network, guide: &mut Guide) -> String {
 }
 
 /// Waits for a closed period with weights; returns its number and the explanation of its weights.
-fn rewarded_period(network: &Network) -> (u64, Value) {
+fn wait_for_rewarded_period(network: &Network) -> (u64, Value) {
     let explain = |extra_args: &str| {
         document(&run(
             network,
@@ -130,7 +130,7 @@ fn rewarded_period(network: &Network) -> (u64, Value) {
 /// Runs the guide's commands that explain, export and recompute the weights of a closed period, and
 /// compares these.
 fn explain_weights(network: &Network, one_miner: &str, export: &str, recompute: &str) {
-    let (period, explained) = rewarded_period(network);
+    let (period, explained) = wait_for_rewarded_period(network);
     assert_weights_are_reproduced(&explained);
     let miners = explained["miners"].as_array().unwrap();
     // In a later period, nobody may have checked this miner yet.

@@ -58,7 +58,7 @@ impl Miner {
 }
 
 /// A validator that serves users and sends no benchmarks. Killed on drop.
-struct Api {
+struct ApiValidator {
     child: Child,
     url: String,
     key: String,
@@ -66,7 +66,7 @@ struct Api {
     runtime: Runtime,
 }
 
-impl Api {
+impl ApiValidator {
     fn start(folder: &Path, miners: &[Miner], options: &[&str]) -> Self {
         let (state, keys, address) =
             (folder.join("state"), folder.join("keys.json"), free_address());
@@ -154,7 +154,7 @@ impl Api {
     }
 }
 
-impl Drop for Api {
+impl Drop for ApiValidator {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -186,11 +186,11 @@ fn users_get_bundles_of_sliced_models() {
     let folder = TempDir::new().unwrap();
     let model = compile_slices(folder.path(), "diabetes-regression", "2");
     let miners = ["//Bob", "//Charlie"].map(|key| Miner::start(key, folder.path()));
-    let api = Api::start(folder.path(), &miners, &["--api-miners-pct", "50"]);
+    let api = ApiValidator::start(folder.path(), &miners, &["--api-miners-pct", "50"]);
     let id = api.submit(&model, &first_input("diabetes-regression"));
     assert_eq!(api.follow(&id, |_| ()).1, "done");
     let bundle = folder.path().join("bundle.json");
-    let good = api.bundle(&id, &bundle);
+    let valid_bundle = api.bundle(&id, &bundle);
     drop(api);
     for miner in miners {
         assert!(miner.daemon.terminate().success());
@@ -201,12 +201,12 @@ fn users_get_bundles_of_sliced_models() {
     let verification = document(&proof(&verify));
     assert_eq!(verification["slices"].as_array().unwrap().len(), 2);
     // Each miner proved a slice, so neither is the miner of the whole bundle.
-    let [first, second] = provers(&good)[..] else { panic!("{good}") };
+    let [first, second] = provers(&valid_bundle)[..] else { panic!("{valid_bundle}") };
     assert_ne!(first, second);
     let error = refusal(&proof(&[&verify[..], &["--miner", first]].concat()), 1);
     assert!(error.contains(&format!("the proof is by miner {second}")), "{error}");
-    let mut tampered = good.clone();
-    tampered["slices"][1] = good["slices"][0].clone();
+    let mut tampered = valid_bundle.clone();
+    tampered["slices"][1] = valid_bundle["slices"][0].clone();
     fs::write(&bundle, tampered.to_string()).unwrap();
     refusal(&proof(&["verify", text(&bundle)]), 1);
 }
@@ -227,7 +227,7 @@ fn users_get_proven_answers_of_language_models() {
         "2",
     );
     assert_eq!((&actual["verified"], &actual["faults"]), (&json!(2), &json!({})));
-    let api = Api::start(folder.path(), &miners, &[]);
+    let api = ApiValidator::start(folder.path(), &miners, &[]);
     let prompt = "Three plus four is";
     let id = api.post(&json!({ "circuit": circuit, "prompt": prompt }));
     assert_eq!(api.follow(&id, |_| ()).1, "done");
@@ -247,8 +247,8 @@ fn users_get_proven_answers_of_language_models() {
 }
 
 /// The LeNet in three slices by three miners, two of which are killed with SIGKILL, each while it
-/// holds a slice. Other miners prove these slices, and the chain verifies. A restarted miner
-/// receives slices again.
+/// holds a slice. Other miners prove these slices, and the linked slices verify. A restarted
+/// miner receives slices again.
 #[test]
 fn slices_of_killed_miners_are_proven_by_others() {
     let folder = TempDir::new().unwrap();
@@ -256,7 +256,7 @@ fn slices_of_killed_miners_are_proven_by_others() {
     let input = first_input("digits-lenet");
     let mut miners =
         ["//Bob", "//Charlie", "//Dave"].map(|key| Miner::start(key, folder.path())).into_iter();
-    let api = Api::start(folder.path(), miners.as_slice(), &[]);
+    let api = ApiValidator::start(folder.path(), miners.as_slice(), &[]);
     let verify = |id: &str| {
         let path = folder.path().join(format!("{id}.json"));
         let bundle = api.bundle(id, &path);
@@ -313,8 +313,7 @@ fn slices_of_killed_miners_are_proven_by_others() {
         assert!(provers(&bundle).iter().all(|miner| !is_dead(miner)), "{events:?}");
     }
 
-    // With a new process at its address, the first miner proves slices again once its pause is
-    // over.
+    // With a new process at its address, the first miner proves slices again after its backoff.
     let (hotkey, address) = &killed[0];
     let mut restarted = miner("//Bob", &folder.path().join("circuits"));
     let _restarted = Daemon::start_at(restarted.args(["--quic-port", "0"]), address);

@@ -40,7 +40,7 @@ fn play(
     });
     let mut solo = None;
     while solo.is_none() {
-        let Some(report) = round_loop.report() else { break };
+        let Some(report) = round_loop.next_report() else { break };
         assert!(matches!(report["outcome"].as_str(), Some("played" | "already_done")), "{report}");
         solo = (report["contest"] == "solo").then_some(report);
     }

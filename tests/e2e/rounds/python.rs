@@ -18,7 +18,7 @@ fn play(network: &Network, name: &str, gateway: Service) -> (Value, Value) {
     runner.env("BB_ARENA_GATEWAY_URL", gateway.url()).env("BB_ARENA_ROUTE_READY_POLL_SEC", "1");
     runner.env("BB_ARENA_GATEWAY_RETRY_BASE_DELAY_SEC", "0.1");
     let mut round_loop = RoundLoop::start(runner);
-    let report = round_loop.report_of("arena");
+    let report = round_loop.next_report_of("arena");
     assert_eq!(round_loop.terminate().0.code(), Some(0));
     let files = RunFiles::read(&directory);
     let status = files.json("challenge_status/ferry__arena.json");

@@ -17,8 +17,8 @@ const VECTOR_ADDRESS: &str = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV";
 fn wallets_are_listed_as_a_tree() {
     let wallets = Wallets::new();
     assert_eq!(wallets.run_json(&["list"], &[])["wallets"], json!([]));
-    wallets.plain_coldkey();
-    wallets.hotkey();
+    wallets.create_plain_coldkey();
+    wallets.create_hotkey();
     let phrase = wallets.file("phrase", PHRASE);
     wallets.run_json(&["regen-hotkey", "--hotkey", "second"], &[("--mnemonic-file", &phrase)]);
     wallets.run_json(&["regen-coldkeypub", "--wallet-name", "watched", "--ss58", ADDRESS], &[]);
@@ -102,7 +102,7 @@ fn wallet_is_inspected_without_its_password() {
     let wallets = Wallets::new();
     let error = refusal(&wallets.run(&["inspect"], &[]), 1);
     assert!(error.contains("tao wallet list"), "{error}");
-    wallets.hotkey();
+    wallets.create_hotkey();
     fs::write(wallets.key("coldkey"), keyfile_vector("nacl_7")).unwrap();
     fs::set_permissions(wallets.key("coldkey"), fs::Permissions::from_mode(0o644)).unwrap();
     let inspected = wallets.run_json(&["inspect"], &[]);
@@ -125,7 +125,7 @@ fn wallet_is_inspected_without_its_password() {
 #[test]
 fn password_is_set_changed_and_removed() {
     let wallets = Wallets::new();
-    wallets.plain_coldkey();
+    wallets.create_plain_coldkey();
     let plain = fs::read(wallets.key("coldkey")).unwrap();
     let (first, second) = (wallets.file("first", PASSWORD), wallets.file("second", OTHER_PASSWORD));
     let signer = |password: &Path| {
@@ -207,7 +207,7 @@ fn passwords_come_from_descriptors_and_the_environment() {
 #[test]
 fn exports_are_encrypted_and_read_back() {
     let wallets = Wallets::new();
-    wallets.plain_coldkey();
+    wallets.create_plain_coldkey();
     let (out, password) = (wallets.unused_path("export.json"), wallets.file("password", PASSWORD));
     let export = |out: &Path| {
         wallets.run(&["export"], &[("--out", out), ("--json-password-file", &password)])
@@ -229,7 +229,7 @@ fn exports_are_encrypted_and_read_back() {
 #[test]
 fn damaged_keyfiles_are_refused_without_showing_them() {
     let wallets = Wallets::new();
-    wallets.hotkey();
+    wallets.create_hotkey();
     let password = wallets.file("password", PASSWORD);
     let plain = String::from_utf8(keyfile_vector("plain_mnemonic")).unwrap();
     let cut = |id: &str| {
@@ -294,7 +294,7 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
 #[test]
 fn key_file_permissions_and_symlinks_are_checked() {
     let wallets = Wallets::new();
-    wallets.hotkey();
+    wallets.create_hotkey();
     let key = wallets.key("hotkeys/default");
     let sign = || wallets.run(&["sign", "--use-hotkey", "--message", "x"], &[]);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();

@@ -82,7 +82,7 @@ fn single_keys_are_created() {
 }
 
 #[test]
-fn mnemonic_is_written_to_a_terminal_or_a_new_file() {
+fn mnemonic_without_terminal_or_new_file_is_refused() {
     let wallets = Wallets::new();
     let hotkey = wallets.key("hotkeys/default");
     let error = refusal(&wallets.run(&["new-hotkey"], &[]), 2);
@@ -109,8 +109,8 @@ fn mnemonic_is_written_to_a_terminal_or_a_new_file() {
 #[test]
 fn overwritten_keys_are_backed_up() {
     let wallets = Wallets::new();
-    wallets.plain_coldkey();
-    wallets.hotkey();
+    wallets.create_plain_coldkey();
+    wallets.create_hotkey();
     for (verb, file) in [("new-coldkey", "coldkey"), ("new-hotkey", "hotkeys/default")] {
         let phrase = wallets.unused_path(&format!("phrase of {verb}"));
         let encryption_options: &[&str] =
@@ -146,7 +146,7 @@ fn overwritten_keys_are_backed_up() {
 #[test]
 fn existing_public_file_is_refused_before_any_key_is_written() {
     let wallets = Wallets::new();
-    wallets.hotkey();
+    wallets.create_hotkey();
     fs::remove_file(wallets.key("hotkeys/default")).unwrap();
     let [coldkey_file, hotkey_file] =
         ["cold phrase", "hot phrase"].map(|name| wallets.unused_path(name));
@@ -224,7 +224,7 @@ fn secret_is_read_from_standard_input() {
 }
 
 #[test]
-fn world_readable_secret_file_gives_a_warning() {
+fn group_or_world_readable_secret_file_gives_a_warning() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
     for (mode, warns) in [(0o600, false), (0o640, true), (0o604, true)] {

@@ -152,7 +152,7 @@ fn new_keys_are_not_printed() {
 #[test]
 fn daemons_print_no_secrets() {
     let wallets = Wallets::new();
-    wallets.hotkey();
+    wallets.create_hotkey();
     let mut secrets = Secrets::with_test_secrets();
     let hotkey = wallets.key("hotkeys/default");
     secrets.add_keyfile(&hotkey);

@@ -26,8 +26,8 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 #[test]
 fn signed_messages_verify() {
     let wallets = Wallets::new();
-    wallets.plain_coldkey();
-    wallets.hotkey();
+    wallets.create_plain_coldkey();
+    wallets.create_hotkey();
     let file = wallets.file("message", b"\x00bytes\xff\n");
     let path = file.to_str().unwrap();
     for message in [
@@ -64,8 +64,8 @@ fn signed_messages_verify() {
 #[test]
 fn binary_message_is_signed_only_with_confirmation() {
     let wallets = Wallets::new();
-    wallets.plain_coldkey();
-    wallets.hotkey();
+    wallets.create_plain_coldkey();
+    wallets.create_hotkey();
     let file = wallets.file("message", b"\x00bytes\xff\n");
     for key in [&[][..], &["--use-hotkey"]] {
         let error =
@@ -82,7 +82,7 @@ fn binary_message_is_signed_only_with_confirmation() {
 #[test]
 fn message_is_read_from_standard_input() {
     let wallets = Wallets::new();
-    wallets.plain_coldkey();
+    wallets.create_plain_coldkey();
     let mut command = wallets.command(&["sign", "--message-file", "-", "--json"], &[]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"piped").unwrap();
@@ -211,7 +211,7 @@ fn validator_info_is_verified() {
     }
 
     // An entry created by `tao wallet sign`.
-    wallets.hotkey();
+    wallets.create_hotkey();
     let texts = ["--validator-name", "τ \"example\"", "--validator-url", "https://example.com"];
     let entry = wallets.run_json(&[&["sign"], &texts[..]].concat(), &[]);
     assert_eq!(entry[ADDRESS]["description"], "");

@@ -259,7 +259,7 @@ impl Contest {
                 epoch,
                 weights,
                 on_chain,
-                wall: start.elapsed(),
+                wall_time: start.elapsed(),
             });
         }
         if let Some(page) = page {

@@ -29,7 +29,7 @@ pub(crate) struct PlayedChallenge {
     pub(crate) weights: Weights,
     /// On-chain state at the end of the epoch.
     pub(crate) on_chain: BTreeMap<Uid, MinerOnChain>,
-    pub(crate) wall: Duration,
+    pub(crate) wall_time: Duration,
 }
 
 /// A miner's results over all challenges.
@@ -77,7 +77,7 @@ impl DemoReport {
         let mut standings: Vec<RankedMiner> =
             by_miner.values().filter_map(|reports| RankedMiner::from_reports(reports)).collect();
         for standing in &mut standings {
-            standing.add_chain_results(&played)?;
+            standing.add_epoch_results(&played)?;
         }
         standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
         Ok(Self { played, rules, arena_share, standings })
@@ -91,7 +91,7 @@ impl DemoReport {
             .map(|played| {
                 json!({
                     "title": played.challenge.title,
-                    "wall_sec": played.wall.as_secs_f64(),
+                    "wall_sec": played.wall_time.as_secs_f64(),
                     "report": played.main,
                     "arena": played.arena,
                     "epoch": {
@@ -167,7 +167,7 @@ impl RankedMiner {
     }
 
     /// Adds the results of arenas, validator and chain.
-    fn add_chain_results(&mut self, played: &[PlayedChallenge]) -> anyhow::Result<()> {
+    fn add_epoch_results(&mut self, played: &[PlayedChallenge]) -> anyhow::Result<()> {
         let epochs = played.len() as f64;
         let mut arena = Vec::new();
         for played in played {
@@ -226,14 +226,18 @@ impl RankedMiner {
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let utterances: usize = self.played.iter().map(|played| played.main.utterances).sum();
-        let wall: f64 = self.played.iter().map(|played| played.wall.as_secs_f64()).sum();
+        let wall_time: f64 = self.played.iter().map(|played| played.wall_time.as_secs_f64()).sum();
         let subject = match self.played.as_slice() {
             [one] => one.challenge.title.clone(),
             several => format!("{} challenges", several.len()),
         };
         let [utterances, miners] =
             [counted(utterances, "utterance"), counted(self.standings.len(), "miner")];
-        writeln!(f, "{}\n", wrap_text(&format!("{subject}: {utterances}, {miners}, {wall:.1} s")))?;
+        writeln!(
+            f,
+            "{}\n",
+            wrap_text(&format!("{subject}: {utterances}, {miners}, {wall_time:.1} s"))
+        )?;
         if let Some((played, best)) = self.example() {
             writeln!(f, "{}\n", example_table(played, best))?;
         }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub struct Nats {
     program: PathBuf,
     folder: TempDir,
-    log: TempDir,
+    log_folder: TempDir,
     /// The port that the server chose at its first start.
     port: Option<u16>,
     server: Option<Child>,
@@ -30,18 +30,17 @@ impl Nats {
             super::skip("nats-server is not installed (Debian: apt-get install nats-server)");
             return None;
         };
-        let [folder, log] = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let mut nats = Self { program, folder, log, port: None, server: None };
-        nats.run();
+        let [folder, log_folder] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let mut nats = Self { program, folder, log_folder, port: None, server: None };
+        nats.start_server();
         Some(nats)
     }
 
     /// Starts the server and waits until it is ready.
-    pub fn run(&mut self) {
+    pub fn start_server(&mut self) {
         let start = Instant::now();
-        // Until the server has its port back: another process may have got it for a connection in
-        // the meantime.
-        while !self.try_run() {
+        // Retries: another process may hold the port since the last stop.
+        while !self.try_start_server() {
             assert!(
                 start.elapsed() < Duration::from_mins(1),
                 "NATS does not start: {}",
@@ -52,7 +51,7 @@ impl Nats {
     }
 
     /// Starts the server and waits until it is ready; returns false if it exits.
-    fn try_run(&mut self) -> bool {
+    fn try_start_server(&mut self) -> bool {
         // The server itself chooses a free port: one chosen here could be another server's when it
         // starts.
         let port = self.port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
@@ -60,7 +59,7 @@ impl Nats {
         command
             .args(["--addr", "127.0.0.1", "--jetstream", "--port", &port, "--store_dir"])
             .arg(self.folder.path());
-        let log = File::create(self.log.path().join("log")).unwrap();
+        let log = File::create(self.log_folder.path().join("log")).unwrap();
         self.server = Some(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
         let start = Instant::now();
         while !self.log().contains("Server is ready") {
@@ -83,7 +82,7 @@ impl Nats {
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self.log.path().join("log")).unwrap()
+        fs::read_to_string(self.log_folder.path().join("log")).unwrap()
     }
 
     /// Kills the server.

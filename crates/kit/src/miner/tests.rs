@@ -87,8 +87,8 @@ impl Served {
     }
 
     /// Calls the miner; returns the status, or `None` after the deadline.
-    async fn status(&self, caller: &str, deadline: Duration) -> Option<u16> {
-        status(self.entry.clone(), caller.to_owned(), deadline).await
+    async fn call_status(&self, caller: &str, deadline: Duration) -> Option<u16> {
+        call_status(self.entry.clone(), caller.to_owned(), deadline).await
     }
 
     /// Sends a request with these headers; returns the status.
@@ -103,7 +103,7 @@ impl Served {
     }
 }
 
-async fn status(miner: MinerEntry, caller: String, deadline: Duration) -> Option<u16> {
+async fn call_status(miner: MinerEntry, caller: String, deadline: Duration) -> Option<u16> {
     let call = Call {
         name: "Sum".to_owned(),
         deadline,
@@ -272,7 +272,7 @@ async fn caller_above_its_rate_is_refused() {
     let mut statuses = Vec::new();
     // On a busy machine, the allowance grows while the requests are sent.
     while statuses.len() < 100 && !statuses.contains(&Some(429)) {
-        statuses.push(miner.status("//validator", DEADLINE).await);
+        statuses.push(miner.call_status("//validator", DEADLINE).await);
     }
     assert_eq!(statuses[..2], [Some(200); 2]);
     assert_eq!(statuses.last(), Some(&Some(429)));
@@ -282,7 +282,7 @@ async fn caller_above_its_rate_is_refused() {
 async fn blocked_validator_is_refused() {
     let policy = settings().policy.block([key("//validator").hotkey()]);
     let miner = Served::start_summing(MinerSettings { policy, ..settings() }).await;
-    assert_eq!(miner.status("//validator", DEADLINE).await, Some(403));
+    assert_eq!(miner.call_status("//validator", DEADLINE).await, Some(403));
 }
 
 /// Serves a miner that notes its callers, and answers each when it gets a permit.
@@ -305,7 +305,7 @@ async fn start_with_permits(load: Load) -> (Served, Arc<Mutex<Vec<Hotkey>>>, Arc
 async fn queue_serves_higher_stake_first_and_refuses_when_full() {
     let (miner, callers, permits) = start_with_permits(queue(1, 2, Duration::from_mins(1))).await;
     let call = |caller: &str| {
-        tokio::spawn(status(miner.entry.clone(), caller.to_owned(), Duration::from_mins(1)))
+        tokio::spawn(call_status(miner.entry.clone(), caller.to_owned(), Duration::from_mins(1)))
     };
     let mut calls = vec![call("//validator")];
     while callers.lock().unwrap().is_empty() {
@@ -314,7 +314,7 @@ async fn queue_serves_higher_stake_first_and_refuses_when_full() {
     calls.extend(["//poor", "//rich"].map(call));
     // The caller with the least stake is refused only once the others fill the queue.
     let short_deadline = Duration::from_millis(200);
-    while miner.status("//poorest", short_deadline).await != Some(503) {}
+    while miner.call_status("//poorest", short_deadline).await != Some(503) {}
     permits.add_permits(3);
     for call in calls {
         assert_eq!(call.await.unwrap(), Some(200));
@@ -327,12 +327,15 @@ async fn queue_serves_higher_stake_first_and_refuses_when_full() {
 async fn request_leaves_queue_after_maximum_wait() {
     let (miner, callers, permits) =
         start_with_permits(queue(1, 2, Duration::from_millis(100))).await;
-    let first =
-        tokio::spawn(status(miner.entry.clone(), "//validator".to_owned(), Duration::from_mins(1)));
+    let first = tokio::spawn(call_status(
+        miner.entry.clone(),
+        "//validator".to_owned(),
+        Duration::from_mins(1),
+    ));
     while callers.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
-    assert_eq!(miner.status("//rich", DEADLINE).await, Some(408));
+    assert_eq!(miner.call_status("//rich", DEADLINE).await, Some(408));
     permits.add_permits(1);
     assert_eq!(first.await.unwrap(), Some(200));
 }
@@ -381,7 +384,8 @@ async fn requests_in_flight_have_the_grace_period_at_shutdown() {
         let shutdown = Shutdown::new();
         let stop = shutdown.clone();
         let server = tokio::spawn(async move { miner.run(listener, Arc::new(chain), &stop).await });
-        let call = tokio::spawn(status(entry, "//validator".to_owned(), Duration::from_mins(1)));
+        let call =
+            tokio::spawn(call_status(entry, "//validator".to_owned(), Duration::from_mins(1)));
         arrived.acquire().await.unwrap().forget();
         shutdown.request();
         if completes {

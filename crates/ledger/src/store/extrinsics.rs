@@ -39,27 +39,27 @@ impl Ledger {
     }
 
     /// Sets a state that does not come from an outcome on the chain.
-    pub(crate) async fn mark(
+    pub(crate) async fn set_extrinsic_state(
         &self,
-        signed: &mut StoredExtrinsic,
+        stored: &mut StoredExtrinsic,
         state: State,
     ) -> Result<(), LedgerError> {
         sqlx::query("UPDATE extrinsic SET state = ? WHERE id = ?")
             .bind(state.as_str())
-            .bind(signed.id)
+            .bind(stored.id)
             .execute(&mut *self.connection.lock().await)
             .await?;
-        signed.state = state;
+        stored.state = state;
         Ok(())
     }
 
     /// Records an outcome observed on the chain, and the state that follows from it.
     pub(crate) async fn record(
         &self,
-        signed: &mut StoredExtrinsic,
+        stored: &mut StoredExtrinsic,
         outcome: Outcome,
     ) -> Result<(), LedgerError> {
-        let state = signed.state.after(&outcome);
+        let state = stored.state.after(&outcome);
         if state == State::Included && outcome.inclusion().is_none() {
             // Keeps the block in which the extrinsic was last seen.
             return Ok(());
@@ -67,10 +67,10 @@ impl Ledger {
         sqlx::query("UPDATE extrinsic SET state = ?, outcome = ? WHERE id = ?")
             .bind(state.as_str())
             .bind(to_json("outcome", &outcome)?)
-            .bind(signed.id)
+            .bind(stored.id)
             .execute(&mut *self.connection.lock().await)
             .await?;
-        (signed.state, signed.outcome) = (state, Some(outcome));
+        (stored.state, stored.outcome) = (state, Some(outcome));
         Ok(())
     }
 
@@ -89,11 +89,11 @@ impl Ledger {
                 .bind(step.as_str())
                 .fetch_all(&mut *self.connection.lock().await)
                 .await?;
-        rows.iter().map(read_signed).collect()
+        rows.iter().map(extrinsic_from_row).collect()
     }
 }
 
-pub(super) fn read_signed(row: &SqliteRow) -> Result<StoredExtrinsic, LedgerError> {
+pub(super) fn extrinsic_from_row(row: &SqliteRow) -> Result<StoredExtrinsic, LedgerError> {
     let outcome: Option<String> = row.try_get("outcome")?;
     Ok(StoredExtrinsic {
         id: row.try_get("id")?,

@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
 use tokio::sync::Mutex;
 
-use super::extrinsics::read_signed;
+use super::extrinsics::extrinsic_from_row;
 use super::intents::read_intent;
 use super::{BUSY_TIMEOUT, FILE, Intent, LedgerError, MIGRATIONS, StoredExtrinsic};
 use crate::{State, Step};
@@ -83,7 +83,7 @@ impl LedgerReader {
                 let step =
                     Step::ALL.into_iter().find(|candidate| candidate.as_str() == step).ok_or(step);
                 let step = step.map_err(|value| LedgerError::Value { column: "step", value })?;
-                let signed = read_signed(&row)?;
+                let signed = extrinsic_from_row(&row)?;
                 let states: Vec<(String, i64)> = sqlx::query_as(
                     "SELECT state, at_unix FROM transition WHERE extrinsic_id = ? ORDER BY id",
                 )

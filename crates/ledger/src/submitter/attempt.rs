@@ -56,7 +56,7 @@ impl Submitter {
         };
         self.notify(intent, step, StepProgress::Signed);
         for replaced in earlier.iter_mut().filter(|signed| signed.state.is_pending()) {
-            self.ledger.mark(replaced, State::Invalid).await?;
+            self.ledger.set_extrinsic_state(replaced, State::Invalid).await?;
         }
         let mut signed = self.ledger.store(intent, step, extrinsic).await?;
         mechanism.has_signed |= step == Step::Submit;
@@ -114,7 +114,7 @@ impl Submitter {
         };
         let sent_before = signed.state != State::Signed;
         if !sent_before {
-            self.ledger.mark(signed, State::Sent).await?;
+            self.ledger.set_extrinsic_state(signed, State::Sent).await?;
         }
         self.notify(intent, step, StepProgress::Sending);
         let follow = Follow { sent_before, ..Follow::default() };

@@ -118,7 +118,7 @@ impl Submitter {
                 self.send(intent, step, &mut signed, None).await?;
             }
             (State::Signed, EpochTime::Past) => {
-                self.ledger.mark(&mut signed, State::Withdrawn).await?;
+                self.ledger.set_extrinsic_state(&mut signed, State::Withdrawn).await?;
             }
             // Nothing is resent for a past epoch. A sent extrinsic remains valid until its era
             // ends.
@@ -150,7 +150,7 @@ impl Submitter {
             }
             Some(_) => self.search_after_revert(intent, step, signed, view).await,
             None if finalized.since(block.number) > RETAINED_BLOCKS => {
-                Ok(self.ledger.mark(signed, State::Lost).await?)
+                Ok(self.ledger.set_extrinsic_state(signed, State::Lost).await?)
             }
             None => Ok(()),
         }
@@ -170,7 +170,7 @@ impl Submitter {
         match self.chain.lookup(hash, birth.number, to).await {
             Ok(Some(outcome)) => self.record(intent, step, signed, outcome).await,
             Ok(None) | Err(ChainError::NoSuchBlock(_)) => {
-                Ok(self.ledger.mark(signed, State::Unknown).await?)
+                Ok(self.ledger.set_extrinsic_state(signed, State::Unknown).await?)
             }
             Err(error) => Err(error.into()),
         }
@@ -188,7 +188,7 @@ impl Submitter {
         match self.end_state(signed, view).await? {
             EndState::Open => Ok(()),
             EndState::Known(outcome) => self.record(intent, step, signed, outcome).await,
-            EndState::Lost => Ok(self.ledger.mark(signed, State::Lost).await?),
+            EndState::Lost => Ok(self.ledger.set_extrinsic_state(signed, State::Lost).await?),
         }
     }
 
@@ -207,11 +207,13 @@ impl Submitter {
             }
             match self.end_state(&replaced, view).await? {
                 EndState::Open => {}
-                EndState::Lost => self.ledger.mark(&mut replaced, State::Lost).await?,
+                EndState::Lost => {
+                    self.ledger.set_extrinsic_state(&mut replaced, State::Lost).await?;
+                }
                 EndState::Known(outcome) => {
                     let is_included = outcome.inclusion().is_some();
                     if is_included && !signed.state.is_settled() {
-                        self.ledger.mark(signed, State::Superseded).await?;
+                        self.ledger.set_extrinsic_state(signed, State::Superseded).await?;
                     }
                     self.record(intent, step, &mut replaced, outcome).await?;
                     if is_included {

@@ -87,7 +87,7 @@ impl Fixture {
     }
 
     /// Begins the next epoch with a new block.
-    async fn next_epoch(&mut self) {
+    async fn enter_next_epoch(&mut self) {
         self.chain.mine(1);
         self.rules.schedule.last_epoch = self.chain.head().await.unwrap().number;
         self.rules.schedule.epoch_index += 1;
@@ -172,7 +172,7 @@ async fn each_epoch_and_mechanism_has_its_own_submission() {
     submitter.submit(fixture.weights().await).await.unwrap();
     let other = NewWeights { mech: MechId(1), ..fixture.weights().await };
     submitter.submit(other).await.unwrap();
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     submitter.submit(fixture.weights().await).await.unwrap();
     assert_eq!(fixture.chain.included().len(), 3);
     // The weights are included in the epoch that is due in the next block.

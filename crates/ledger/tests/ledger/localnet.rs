@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     /// Advances until weights may be set: into a new epoch, after the rate limit.
-    async fn next_epoch(&self) {
+    async fn enter_next_epoch(&self) {
         let rules = self.chain.weight_rules(NETUID, At::Head).await.unwrap();
         self.node.mine(u32::try_from(rules.rate_limit_blocks).unwrap()).await.unwrap();
         self.node.mine_to_epoch(NETUID.0).await.unwrap();
@@ -148,7 +148,7 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
         }
         let enabled = json!({ "netuid": NETUID.0, "enabled": version.is_some() });
         fixture.apply_setting("sudo_set_commit_reveal_weights_enabled", enabled).await;
-        fixture.next_epoch().await;
+        fixture.enter_next_epoch().await;
         let directory = tempfile::tempdir().unwrap();
         fixture.start(directory.path()).await.close().await.unwrap();
         let (empty, start_block) = (copy(directory.path()), fixture.head().await);
@@ -176,7 +176,7 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
             assert!(matches!(error, SubmitError::NotCommitted { netuid: NETUID, .. }), "{error}");
             submitter.close().await.unwrap();
         }
-        fixture.next_epoch().await;
+        fixture.enter_next_epoch().await;
         let start_block = fixture.head().await;
         let submitter = fixture.start(empty.path()).await;
         submitter.submit(fixture.weights().await).await.unwrap();
@@ -190,7 +190,7 @@ async fn restored_ledger_does_not_repeat_extrinsics_of_the_chain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
     let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     let weights = fixture.weights().await;
     let call = calls::set_mechanism_weights(NETUID, MechId(0), &weights.weights, 0);
     let lease = fixture.chain.lease_nonce(fixture.hotkey.hotkey().into()).await.unwrap();
@@ -224,7 +224,7 @@ async fn restored_ledger_waits_for_extrinsics_in_the_pool() {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_submissions_of_64_tasks_send_one_extrinsic() {
     let (fixture, directory) = (Fixture::new().await, tempfile::tempdir().unwrap());
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     let (start_block, weights) = (fixture.head().await, fixture.weights().await);
     let submitter = Arc::new(fixture.start(directory.path()).await);
     let tasks: Vec<_> = (0..64)
@@ -252,7 +252,7 @@ async fn crash_between_any_two_steps_neither_loses_nor_repeats_weights() {
     for progress in
         [IntentStored, Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored]
     {
-        fixture.next_epoch().await;
+        fixture.enter_next_epoch().await;
         let (start_block, weights) = (fixture.head().await, fixture.weights().await);
         let crash = Arc::new(move |_: &IntentKey, step, current| {
             if (step, current) == (Step::Submit, progress) {

@@ -101,7 +101,7 @@ impl SubmitterProcess {
     }
 
     /// Begins the next epoch with a new block.
-    fn next_epoch(&mut self) {
+    fn enter_next_epoch(&mut self) {
         self.chain.mine(1);
         self.rules.schedule.last_epoch = self.head();
         self.rules.schedule.epoch_index += 1;
@@ -138,7 +138,7 @@ impl SubmitterProcess {
                 self.chain.mine(blocks);
                 // Epochs also begin without a trigger.
                 if self.head().since(self.rules.schedule.last_epoch) >= u32::from(TEMPO) {
-                    self.next_epoch();
+                    self.enter_next_epoch();
                 }
             }
             Event::Revert(blocks, is_kept) => {
@@ -147,7 +147,7 @@ impl SubmitterProcess {
                     self.chain.include_reverted();
                 }
             }
-            Event::NextEpoch => self.next_epoch(),
+            Event::NextEpoch => self.enter_next_epoch(),
             Event::Unreachable(unreachable) => self.set_unreachable(unreachable),
             Event::Submit | Event::Advance | Event::Retry => {
                 let Some(submitter) = self.submitter().await else { return };
@@ -232,7 +232,7 @@ impl SubmitterProcess {
         *self.kill_at.lock().unwrap() = None;
         for _ in 0..4 {
             self.apply_event(Event::MineBlocks(64)).await;
-            self.next_epoch();
+            self.enter_next_epoch();
             self.apply_event(Event::Advance).await;
             self.check().await?;
         }

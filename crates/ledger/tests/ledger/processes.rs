@@ -38,7 +38,7 @@ impl Fixture {
     }
 
     /// Begins the next epoch with a new block.
-    async fn next_epoch(&mut self) {
+    async fn enter_next_epoch(&mut self) {
         self.chain.mine(1);
         self.rules.schedule.last_epoch = self.chain.head().await.unwrap().number;
         self.rules.schedule.epoch_index += 1;
@@ -128,7 +128,7 @@ async fn reveals_survive_a_kill_at_every_moment() {
     for progress in [Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored] {
         let mut fixture = Fixture::new(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
         fixture.run(1).await;
-        fixture.next_epoch().await;
+        fixture.enter_next_epoch().await;
         fixture.run_until(Step::Reveal, progress).await;
         let result = fixture.run(0).await;
         assert_eq!(result.extrinsics.len(), 0, "nothing new was submitted");

@@ -32,7 +32,7 @@ fn open(name: &str) -> CausalModel {
 }
 
 fn argmax(logits: &[f32]) -> u32 {
-    // The end token 0 is masked in the vectors.
+    // The EOS token 0 is masked in the vectors.
     let ids = 1..logits.len();
     ids.max_by(|one, other| logits[*one].total_cmp(&logits[*other])).unwrap() as u32
 }

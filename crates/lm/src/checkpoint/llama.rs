@@ -89,7 +89,7 @@ pub(super) fn config(
         return Err(LoadError::unsupported(path, "use_sliding_window"));
     }
     let heads = file.num_attention_heads;
-    let default_size = LlamaConfig::shared_head_size(file.hidden_size, heads);
+    let default_size = LlamaConfig::default_head_size(file.hidden_size, heads);
     let head_size = file.head_dim.unwrap_or(default_size);
     if head_size != default_size && kind != LlamaKind::Qwen3 {
         let feature = "a head_dim other than hidden_size / num_attention_heads";
@@ -169,7 +169,7 @@ pub(super) fn gguf_config(
     } else {
         (None, 10_000.0)
     };
-    let head_size = stated_size.unwrap_or_else(|| LlamaConfig::shared_head_size(hidden, heads));
+    let head_size = stated_size.unwrap_or_else(|| LlamaConfig::default_head_size(hidden, heads));
     let dimension_field = field_name(architecture, "rope.dimension_count");
     if file.optional_count(&dimension_field)?.is_some_and(|size| size != head_size) {
         let expected = if stated_size.is_some() {

@@ -160,7 +160,7 @@ async fn embeddings_have_both_encodings() {
     };
     assert!((cosine(0, 0) - 1.0).abs() < 1e-5 && (cosine(0, 2) - 1.0).abs() < 1e-5);
     assert!(cosine(0, 1) < 0.99, "{}", cosine(0, 1));
-    // Each of the three texts has the begin token and one to three tokens of text.
+    // Each of the three texts has the BOS token and one to three tokens of text.
     let tokens = response["usage"]["prompt_tokens"].as_u64().unwrap();
     assert_eq!(response["usage"]["total_tokens"], tokens);
     assert!((6..=12).contains(&tokens), "{tokens}");

@@ -12,8 +12,12 @@ const QWEN_2: &str = include_str!("tests/qwen2.jinja");
 const QWEN_3: &str = include_str!("tests/qwen3.jinja");
 const GEMMA_3: &str = include_str!("tests/gemma3.jinja");
 
-fn source(source: &str, begin: &str, end: &str) -> TemplateSource {
-    TemplateSource { source: source.to_owned(), begin: begin.to_owned(), end: end.to_owned() }
+fn source(source: &str, bos_text: &str, eos_text: &str) -> TemplateSource {
+    TemplateSource {
+        source: source.to_owned(),
+        bos_text: bos_text.to_owned(),
+        eos_text: eos_text.to_owned(),
+    }
 }
 
 #[test]
@@ -34,7 +38,7 @@ fn chat_template_renders_conversations() {
     assert!(ChatTemplate::new(source("{% if %}", "", "")).is_err());
 }
 
-/// Columns: template · text of the begin token · prompt of one message · prompt of a conversation
+/// Columns: template · text of the BOS token · prompt of one message · prompt of a conversation
 /// with a system message and an answer. The prompts are those of Jinja2 with the settings of
 /// transformers' `apply_chat_template`.
 #[test]
@@ -46,7 +50,7 @@ fn templates_of_models_render_as_in_transformers() {
         Message::new("assistant", "<think>\nhm\n</think>\n\nhi"),
         Message::new("user", "bye"),
     ];
-    for (template, begin, single_turn, of_conversation) in [
+    for (template, bos_text, single_turn, of_conversation) in [
         (
             SMOLLM2,
             "<|im_start|>",
@@ -78,7 +82,7 @@ fn templates_of_models_render_as_in_transformers() {
              <think>\nhm\n</think>\n\nhi<end_of_turn>\n<start_of_turn>user\nbye<end_of_turn>\n<start_of_turn>model\n",
         ),
     ] {
-        let template = ChatTemplate::new(source(template, begin, "")).unwrap();
+        let template = ChatTemplate::new(source(template, bos_text, "")).unwrap();
         assert_eq!(template.render(&one, Turn::Answer).unwrap(), single_turn);
         assert_eq!(template.render(&conversation, Turn::Answer).unwrap(), of_conversation);
     }

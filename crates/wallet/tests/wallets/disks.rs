@@ -170,7 +170,7 @@ fn on_small_disk(disk: &Path) {
 #[test]
 fn old_key_survives_file_size_limit() {
     if let Some(disk) = env::var_os(DISK_VARIABLE) {
-        return within_limits(Path::new(&disk));
+        return assert_writes_refused_within_limits(Path::new(&disk));
     }
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("sh");
@@ -181,7 +181,7 @@ fn old_key_survives_file_size_limit() {
     );
 }
 
-fn within_limits(disk: &Path) {
+fn assert_writes_refused_within_limits(disk: &Path) {
     let fixture = Fixture::new(disk);
     let unlimited = getrlimit(Resource::Fsize);
     for bytes in [0, 100] {

@@ -42,20 +42,22 @@ impl FloatLinear {
         self.bias.len()
     }
 
-    /// Computes y = x · Wᵀ + b for rows of `x` that begin `step` values apart, and may overlap.
+    /// Computes y = x · Wᵀ + b for rows of `x` that begin `row_stride` values apart and may
+    /// overlap.
     pub(crate) fn forward(
         &self,
         gemm: &Gemm,
         x: &[f32],
-        step: usize,
+        row_stride: usize,
         y: &mut [f32],
     ) -> Result<(), TranscribeError> {
         let (inputs, outputs) = (self.inputs, self.outputs());
         let count = y.len() / outputs;
         match &self.weight {
             Weight::Rten(weight) => {
-                let rows = NdTensorView::from_slice_with_strides([count, inputs], x, [step, 1])
-                    .map_err(|error| TranscribeError::Product(error.to_string()))?;
+                let rows =
+                    NdTensorView::from_slice_with_strides([count, inputs], x, [row_stride, 1])
+                        .map_err(|error| TranscribeError::Product(error.to_string()))?;
                 let options = GemmOptions {
                     bias: Some(BiasVector::Row(&self.bias)),
                     ..GemmOptions::default()
@@ -66,7 +68,7 @@ impl FloatLinear {
             }
             Weight::Amx(weight) => {
                 let mut rows = FloatRows::new(weight.amx());
-                rows.pack(count, inputs, 1.0, |row| &x[row * step..][..inputs]);
+                rows.pack(count, inputs, 1.0, |row| &x[row * row_stride..][..inputs]);
                 weight.multiply(&rows, y, outputs);
                 Ok(())
             }

@@ -57,7 +57,7 @@ impl Matrix {
         self.rows.push(Row { fault, cells });
     }
 
-    async fn faults(&mut self) {
+    async fn add_faults(&mut self) {
         for (fault, reason, prepare) in FAULTS {
             let mut cells = Vec::new();
             for kind in KINDS {
@@ -77,7 +77,7 @@ impl Matrix {
         }
     }
 
-    async fn replays(&mut self) {
+    async fn add_replays(&mut self) {
         let [mut again, mut restarted, mut later, mut at_once] = [const { Vec::new() }; 4];
         for kind in KINDS {
             let (server, sent) = (Server::new(kind), SentRequest::fresh(kind));
@@ -118,7 +118,7 @@ impl Matrix {
         self.add("nonce lower than the process's last one", |_| ExpectedOutcome::Replayed, later);
     }
 
-    async fn bounds(&mut self) {
+    async fn add_bounds(&mut self) {
         let unlimited = Load::default();
         let rate = Load { rate: Some(Rate { per_second: 1, burst: 1 }), ..Load::default() };
         let bounds: [(_, Expected, _, _); 5] = [
@@ -187,9 +187,9 @@ impl Matrix {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_match_the_documented_matrix() {
     let mut matrix = Matrix::default();
-    matrix.faults().await;
-    matrix.replays().await;
-    matrix.bounds().await;
+    matrix.add_faults().await;
+    matrix.add_replays().await;
+    matrix.add_bounds().await;
     println!("{} refused, {} accepted", matrix.refused, matrix.accepted);
     assert_eq!((matrix.refused, matrix.accepted), (250, 41));
 

@@ -74,7 +74,7 @@ fn line_of_the_guide(role: &str) -> String {
 }
 
 /// Waits until a neuron has published an address.
-async fn published(chain: &LocalChain) {
+async fn wait_for_address(chain: &LocalChain) {
     let wait = async {
         while Neurons::read(&*chain.client, NETUID).await.unwrap().list.iter().all(|neuron| neuron.address.is_none()) {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -95,7 +95,7 @@ async fn miner_of_the_guide_earns_a_score_from_the_validator_of_the_guide() {
     let line = line_of_the_guide(" miner ").replace("8091", &port.to_string());
     let line = format!("--metrics 127.0.0.1:0 {line} --listen 127.0.0.1:{port}");
     let mut miner = start(&chain, directory.path(), &line);
-    published(&chain).await;
+    wait_for_address(&chain).await;
     let line = format!("--metrics 127.0.0.1:0 {}", line_of_the_guide(" validator "));
     let mut validator = start(&chain, directory.path(), &line);
     wait_for_log(&mut validator, &[COMPLETE]).await;
@@ -176,7 +176,7 @@ async fn start_slow_miner(chain: &LocalChain, shutdown: &Shutdown) -> Arc<Atomic
     });
     let (client, stop): (Arc<dyn Chain>, _) = (chain.client.clone(), shutdown.clone());
     shutdown.spawn("miner", async move { miner.run(listener, client, &stop).await.unwrap() });
-    published(chain).await;
+    wait_for_address(chain).await;
     requests
 }
 

@@ -117,10 +117,10 @@ impl Config {
         &self,
         configured: Option<&Url>,
         local: &'static str,
-        compose: &'static str,
+        remote: &'static str,
     ) -> Url {
         configured.cloned().unwrap_or_else(|| {
-            constant(if self.operator.network.is_local() { local } else { compose })
+            parse_constant_url(if self.operator.network.is_local() { local } else { remote })
         })
     }
 
@@ -151,6 +151,6 @@ impl Config {
 }
 
 #[expect(clippy::expect_used, reason = "constants, covered by the tests of the defaults")]
-fn constant(url: &'static str) -> Url {
+fn parse_constant_url(url: &'static str) -> Url {
     Url::parse(url).expect("a valid URL")
 }

@@ -19,10 +19,10 @@ fn attempts(text: &str) -> Result<u32, Expected> {
 }
 
 /// Parses a delay between attempts, in the range accepted by signer and gateway.
-fn pause(text: &str) -> Result<Duration, Expected> {
+fn retry_delay(text: &str) -> Result<Duration, Expected> {
     seconds(text)
         .ok()
-        .filter(|pause| *pause <= Duration::from_mins(10))
+        .filter(|delay| *delay <= Duration::from_mins(10))
         .ok_or("a number of seconds from 0 to 600")
 }
 
@@ -189,11 +189,11 @@ variable!("BABELBIT_CACHE_DIR", "Directory of caches", cache_dir = any),
         variable!("SIGNER_HOST", "Address that the signer listens on", services.signer_host = address),
         variable!("SIGNER_PORT", "Port that the signer listens on", services.signer_port = integer),
         variable!("SIGNER_RETRIES", "Maximum number of the gateway's attempts to confirm weights that the signer submits", services.signer_retries = attempts),
-        variable!("SIGNER_RETRY_DELAY", "Delay between the gateway's attempts to confirm weights that the signer submits, in seconds", services.signer_retry_delay = pause),
+        variable!("SIGNER_RETRY_DELAY", "Delay between the gateway's attempts to confirm weights that the signer submits, in seconds", services.signer_retry_delay = retry_delay),
         variable!("BB_SET_WEIGHTS_RETRIES",
             "Maximum number of the gateway's attempts to confirm weights that the validator submits without the signer; default: SIGNER_RETRIES", services.set_weights_retries = |t: &str| attempts(t).map(Some)),
         variable!("BB_SET_WEIGHTS_RETRY_DELAY",
-            "Delay between the gateway's attempts to confirm weights that the validator submits without the signer, in seconds; default: SIGNER_RETRY_DELAY", services.set_weights_retry_delay = |t: &str| pause(t).map(Some)),
+            "Delay between the gateway's attempts to confirm weights that the validator submits without the signer, in seconds; default: SIGNER_RETRY_DELAY", services.set_weights_retry_delay = |t: &str| retry_delay(t).map(Some)),
         variable!("SUBTENSOR_GATEWAY_URL",
             "URL of the subtensor gateway; default: this machine on local networks, otherwise \
              http://subtensor-gateway:8090", services.gateway_url = |t: &str| http_url(t).map(Some)),

@@ -62,30 +62,33 @@ impl TokenRequest {
 
 /// Response to `POST /auth/token`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
-pub struct TokenAnswer {
+pub struct TokenResponse {
     /// Bearer token.
     pub auth_token: String,
     /// Remaining lifetime of the token in seconds.
     pub expires_in: u64,
 }
 
-impl TokenAnswer {
+impl TokenResponse {
     /// Parses a response, in which the token may also be named `token`; `None` if the response has
     /// no token.
-    pub fn read(answer: &Value) -> Option<Self> {
-        let text =
-            |name: &str| answer.get(name).and_then(Value::as_str).filter(|token| !token.is_empty());
+    pub fn read(response: &Value) -> Option<Self> {
+        let text = |name: &str| {
+            response.get(name).and_then(Value::as_str).filter(|token| !token.is_empty())
+        };
         let auth_token = text("auth_token").or_else(|| text("token"))?.to_owned();
-        let seconds = answer.get("expires_in").and_then(Value::as_f64);
+        let seconds = response.get("expires_in").and_then(Value::as_f64);
         // The cast saturates, and converts NaN to 0.
         let expires_in = seconds.map_or(DEFAULT_TOKEN_SECONDS, |seconds| seconds as u64);
         Some(Self { auth_token, expires_in })
     }
 }
 
-impl std::fmt::Debug for TokenAnswer {
+impl std::fmt::Debug for TokenResponse {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenAnswer").field("expires_in", &self.expires_in).finish_non_exhaustive()
+        f.debug_struct("TokenResponse")
+            .field("expires_in", &self.expires_in)
+            .finish_non_exhaustive()
     }
 }
 
@@ -188,7 +191,7 @@ pub struct Submission {
 
 /// Response to `POST /v1/arena/submit`, sent once the gateway has stored the submission on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SubmissionAnswer {
+pub struct SubmissionResponse {
     /// Hotkey of the miner.
     pub hotkey: String,
     /// Normalised endpoint URL.
@@ -216,7 +219,7 @@ mod tests {
             (json!({}), None),
             (json!([]), None),
         ] {
-            let read = TokenAnswer::read(&answer);
+            let read = TokenResponse::read(&answer);
             let read = read.as_ref().map(|token| (token.auth_token.as_str(), token.expires_in));
             assert_eq!(read, expected, "{answer}");
         }
@@ -239,7 +242,7 @@ mod tests {
             debug_text.contains("uid: Some(7)") && !debug_text.contains("hush"),
             "{debug_text}"
         );
-        let answer = TokenAnswer { auth_token: "hush".into(), expires_in: 60 };
+        let answer = TokenResponse { auth_token: "hush".into(), expires_in: 60 };
         assert!(!format!("{answer:?}").contains("hush"));
     }
 

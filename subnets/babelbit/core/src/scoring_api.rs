@@ -81,7 +81,7 @@ fn set(object: &mut Value, key: &str, value: Value) {
 
 /// Response to `GET /v1/get_scores`, as written by our scoring API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ScoresAnswer {
+pub struct ScoresResponse {
     /// One row per miner and contest, best first.
     pub scores: Vec<ScoreRow>,
 }

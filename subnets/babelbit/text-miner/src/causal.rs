@@ -220,7 +220,7 @@ impl Worker {
             return Ok(Outcome::Timeout);
         }
         let vocabulary = model.vocabulary();
-        let mut tokens: Vec<u32> = vocabulary.begin_token().into_iter().collect();
+        let mut tokens: Vec<u32> = vocabulary.bos_token().into_iter().collect();
         tokens.extend(vocabulary.encode(prompt)?);
         if tokens.is_empty() {
             // The first word of a dialogue has an empty prompt, and some models have no token that

@@ -114,9 +114,11 @@ pub fn score_logs(
     options: VectorOptions,
     rules: Rules,
 ) -> Result<Vec<DialogueScore>, ScoringError> {
-    let mut absent = MAX_ABSENT_STEPS;
-    let logs =
-        logs.iter().map(|log| utterances(log, &mut absent)).collect::<Result<Vec<_>, _>>()?;
+    let mut remaining_absent_steps = MAX_ABSENT_STEPS;
+    let logs = logs
+        .iter()
+        .map(|log| utterances(log, &mut remaining_absent_steps))
+        .collect::<Result<Vec<_>, _>>()?;
     let vectors = SentenceVectors::with_options(
         vectors(&logs, embedder, options.dimensions, rules)?,
         options,
@@ -130,8 +132,8 @@ pub fn score_logs(
     logs.into_iter().map(score).collect()
 }
 
-/// Embeds all distinct texts of the logs, in the first `dimensions`, or in all; the empty text by
-/// the reference's rules only.
+/// Embeds each distinct text of the logs, truncated to `dimensions` if set. The strict rules skip
+/// the empty text.
 fn vectors(
     logs: &[Vec<Utterance>],
     embedder: &dyn SentenceEmbedder,
@@ -203,7 +205,7 @@ mod tests {
     use crate::tests::WordVectors;
 
     #[test]
-    fn an_utterance_without_text_is_not_scored() {
+    fn empty_and_eof_utterances_are_not_scored() {
         let utterance = |index: u32, words: &str, prediction: &str| PlayedUtterance {
             index,
             words: vec![words.to_owned()],

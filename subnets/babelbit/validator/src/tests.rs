@@ -79,7 +79,7 @@ impl Fixture {
             max_skipped_epochs: 12,
             arena_share: ArenaShare::default(),
         };
-        fixture.challenge("ch").await;
+        fixture.serve_challenge("ch").await;
         mount(&fixture.gateway, "POST", "/v1/metagraph/snapshot", ok(snapshot())).await;
         mount(&fixture.gateway, "POST", "/v1/block/current", ok(json!({ "block": 742 }))).await;
         mount(
@@ -101,13 +101,18 @@ impl Fixture {
         mount(&self.gateway, "POST", "/v1/block/current", ok(json!({ "block": block }))).await;
     }
 
-    async fn challenge(&self, uid: &str) {
+    async fn serve_challenge(&self, uid: &str) {
         serve_challenge(&self.engine, uid).await;
     }
 
     /// Sets the responses of the scoring API: for the main contest, for the arena, and for all
     /// contests.
-    async fn scores(&self, main: ResponseTemplate, arena: ResponseTemplate, all: ResponseTemplate) {
+    async fn serve_scores(
+        &self,
+        main: ResponseTemplate,
+        arena: ResponseTemplate,
+        all: ResponseTemplate,
+    ) {
         self.scoring.reset().await;
         for (name, answer) in [("qualifying", main), ("arena", arena)] {
             let mock = Mock::given(method("GET"))
@@ -121,9 +126,9 @@ impl Fixture {
         mock.respond_with(all).mount(&self.scoring).await;
     }
 
-    async fn rows(&self, main: &[Value], arena: &[Value]) {
+    async fn serve_rows(&self, main: &[Value], arena: &[Value]) {
         let answer = |rows: &[Value]| ok(json!({ "scores": rows }));
-        self.scores(answer(main), answer(arena), answer(&[])).await;
+        self.serve_scores(answer(main), answer(arena), answer(&[])).await;
     }
 
     fn validator(&self) -> Validator<Babelbit> {
@@ -204,7 +209,7 @@ async fn scores_of_both_contests_become_weights() {
     let unregistered =
         json!({ "miner_hotkey": key("//stranger").hotkey(), "challenge_mean_score": 1.0 });
     fixture
-        .rows(
+        .serve_rows(
             &[row(1, 0.9), row(3, 0.2), row(4, 0.5), row(1, 0.1), unregistered],
             &[row(2, 0.4), row(3, 0.3)],
         )
@@ -256,7 +261,7 @@ async fn scores_of_both_contests_become_weights() {
 async fn older_score_format_is_requested_if_no_contest_has_scores() {
     let fixture = Fixture::new().await;
     let all = json!({ "scores": [{ "hotkey": hotkey(1), "score": 0.5 }, { "hotkey": hotkey(2), "score": 0.7, "challenge_type": "round2" }] });
-    fixture.scores(ok(json!({ "scores": [] })), ResponseTemplate::new(404), ok(all)).await;
+    fixture.serve_scores(ok(json!({ "scores": [] })), ResponseTemplate::new(404), ok(all)).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(pairs(&report), [(1, 0.1), (2, 0.9)]);
     assert_eq!(fixture.take_waits(), [0_u64; 0], "a 404 is not retried");
@@ -268,7 +273,7 @@ async fn older_score_format_is_requested_if_no_contest_has_scores() {
 async fn count_of_epochs_without_scores_survives_a_restart() {
     let mut fixture = Fixture::new().await;
     fixture.max_skipped_epochs = 3;
-    fixture.rows(&[], &[]).await;
+    fixture.serve_rows(&[], &[]).await;
     for (count, decision) in [(1, "wait"), (2, "wait"), (3, "fallback"), (4, "previous")] {
         let report = fixture.validator().run_once().await.unwrap();
         assert_eq!((report.epochs_without_scores, report.decision), (count, decision));
@@ -276,7 +281,7 @@ async fn count_of_epochs_without_scores_survives_a_restart() {
     assert_eq!(request_bodies(&fixture.signer, "/set_weights").await.len(), 2);
     assert_eq!(request_bodies(&fixture.signer, "/set_weights").await[1]["uids"], json!([8]));
     // A new challenge resets the count; the last weights are submitted again.
-    fixture.challenge("other").await;
+    fixture.serve_challenge("other").await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.epochs_without_scores, report.decision), (1, "previous"));
 }
@@ -284,9 +289,9 @@ async fn count_of_epochs_without_scores_survives_a_restart() {
 #[tokio::test]
 async fn last_weights_are_resubmitted_after_a_restart() {
     let fixture = Fixture::new().await;
-    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    fixture.serve_rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     fixture.validator().run_once().await.unwrap();
-    fixture.rows(&[], &[]).await;
+    fixture.serve_rows(&[], &[]).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!((report.decision, pairs(&report)), ("previous", vec![(1, 0.1), (2, 0.9)]));
     // The second request contains the block of the reused scores.
@@ -299,10 +304,10 @@ async fn last_weights_are_resubmitted_after_a_restart() {
 #[tokio::test]
 async fn last_weights_are_not_resubmitted_after_a_long_pause() {
     let fixture = Fixture::new().await;
-    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    fixture.serve_rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     let mut validator = fixture.validator();
     validator.run_once().await.unwrap();
-    fixture.rows(&[], &[]).await;
+    fixture.serve_rows(&[], &[]).await;
     fixture.set_block(700 + 1_200, &hotkeys()).await;
     assert_eq!(fixture.validator().run_once().await.unwrap().decision, "previous");
     fixture.set_block(700 + 1_201, &hotkeys()).await;
@@ -314,9 +319,9 @@ async fn last_weights_are_not_resubmitted_after_a_long_pause() {
 #[tokio::test]
 async fn last_weights_move_with_their_hotkeys() {
     let fixture = Fixture::new().await;
-    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    fixture.serve_rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     fixture.validator().run_once().await.unwrap();
-    fixture.rows(&[], &[]).await;
+    fixture.serve_rows(&[], &[]).await;
     let mut hotkeys = hotkeys();
     // Another miner has the winner's uid, and the recipient of the main contest's share has moved.
     hotkeys[2] = key("//newcomer").hotkey().to_string();
@@ -336,13 +341,13 @@ async fn fallback_uid_that_is_not_registered_gets_no_weight() {
         json!({ "block": 7, "hotkeys": hotkeys, "last_update": [0, 0, 0], "axons": axons });
     mount(&fixture.gateway, "POST", "/v1/metagraph/snapshot", ok(without_fallback)).await;
     mount(&fixture.gateway, "POST", "/v1/block/current", ok(json!({ "block": 7 }))).await;
-    fixture.rows(&[], &[]).await;
+    fixture.serve_rows(&[], &[]).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(
         (report.decision, report.outcome.error()),
         ("wait", Some("no scores, and no previous weights"))
     );
-    fixture.rows(&[row(1, 0.5)], &[]).await;
+    fixture.serve_rows(&[row(1, 0.5)], &[]).await;
     assert_eq!(pairs(&fixture.validator().run_once().await.unwrap()), [(1, 1.0)]);
     // The main contest has no share, and the arena has no winner.
     fixture.arena_share = ArenaShare::from_percent(100.0);

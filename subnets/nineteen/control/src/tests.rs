@@ -92,11 +92,11 @@ async fn miner(
     model: &Arc<LanguageModel>,
     handshakes: &Arc<AtomicU32>,
 ) -> Neuron {
-    miner_behind(uri, uid, model, handshakes, Arc::new(AtomicBool::new(true))).await
+    gated_miner(uri, uid, model, handshakes, Arc::new(AtomicBool::new(true))).await
 }
 
 /// Starts a miner that refuses all requests until `is_open` is set.
-async fn miner_behind(
+async fn gated_miner(
     uri: &str,
     uid: u16,
     model: &Arc<LanguageModel>,
@@ -118,7 +118,7 @@ async fn miner_behind(
     let handshake =
         MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
     let count = Arc::clone(handshakes);
-    let count_requests = axum::middleware::from_fn(
+    let gate_and_count = axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| {
             let is_open = is_open.load(Ordering::SeqCst);
             if is_open && request.uri().path() == "/exchange-symmetric-key" {
@@ -134,7 +134,7 @@ async fn miner_behind(
             }
         },
     );
-    let address = listen(routes(handshake, signed, sealed).layer(count_requests)).await;
+    let address = listen(routes(handshake, signed, sealed).layer(gate_and_count)).await;
     neuron(uid, &keypair, address)
 }
 
@@ -498,7 +498,7 @@ async fn validator_loops_survive_failures() {
     };
     store.put_sample(&malformed_sample, 1.0).await.unwrap();
     let start = std::time::Instant::now();
-    let has_weights = async || {
+    let has_market_report = async || {
         let config = MarketConfig::from_toml(TASKS).unwrap();
         let Some(closed) = store.newest_period().await.unwrap().filter(|period| period.id.0 >= 2)
         else {
@@ -507,7 +507,7 @@ async fn validator_loops_survive_failures() {
         let report = market_report(&store, &config, closed.started_ms + 60_000).await.unwrap();
         report.miners.len() == 1
     };
-    while !has_weights().await {
+    while !has_market_report().await {
         assert!(start.elapsed() < Duration::from_mins(3), "a loop has stopped");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse as _, Response};
 use futures::StreamExt as _;
 use sha2::{Digest as _, Sha256};
-use taonet_nineteen_store::{Claim, Store, StoredAnswer};
+use taonet_nineteen_store::{Claim, Store, StoredResponse};
 
 use crate::GatewayError;
 
@@ -71,8 +71,7 @@ impl KeyClaim {
             })),
             Claim::Running => Err(GatewayError::InProgress),
             Claim::DifferentRequest => Err(GatewayError::ReusedIdempotencyKey),
-            Claim::Answered(answer) => {
-                let StoredAnswer { content_type, body } = answer;
+            Claim::Answered(StoredResponse { content_type, body }) => {
                 let headers = [(CONTENT_TYPE, content_type), (REPLAYED_HEADER, "true".to_owned())];
                 Ok(IdempotencyCheck::Replayed((headers, body).into_response()))
             }
@@ -113,10 +112,10 @@ impl KeyClaim {
         };
         match self
             .store
-            .store_answer(
+            .store_response(
                 &self.api_key,
                 &self.idempotency_key,
-                &StoredAnswer { content_type, body },
+                &StoredResponse { content_type, body },
             )
             .await
         {

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn announced_routes_complement_task_names() {
+    fn offered_endpoints_override_task_names() {
         let served: Vec<ServedTask> = ["portrait", "avatar", "dreamshaper-inpaint"]
             .map(|task| task.parse().unwrap())
             .to_vec();

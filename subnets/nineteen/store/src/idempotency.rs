@@ -5,15 +5,15 @@ use taonet_database::statement;
 
 use crate::{Store, StoreError};
 
-/// Retention of stored answers: one day, in milliseconds.
+/// Retention of stored responses: one day, in milliseconds.
 const RETENTION_MS: i64 = 86_400_000;
 
-/// A stored answer, which is returned to retries of the request.
+/// A stored response, which is returned to retries of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredAnswer {
-    /// Content type of the answer.
+pub struct StoredResponse {
+    /// Content type of the response.
     pub content_type: String,
-    /// Body of the answer.
+    /// Body of the response.
     pub body: String,
 }
 
@@ -27,7 +27,7 @@ pub enum Claim {
     /// The `Idempotency-Key` was used for a different request.
     DifferentRequest,
     /// The request was answered.
-    Answered(StoredAnswer),
+    Answered(StoredResponse),
 }
 
 impl Store {
@@ -72,27 +72,27 @@ impl Store {
         }
         Ok(match (row.get("content_type")?, row.get("body")?) {
             (Some(content_type), Some(body)) => {
-                Claim::Answered(StoredAnswer { content_type, body })
+                Claim::Answered(StoredResponse { content_type, body })
             }
             _ => Claim::Running,
         })
     }
 
-    /// Stores the answer to a claimed request.
+    /// Stores the response to a claimed request.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn store_answer(
+    pub async fn store_response(
         &self,
         api_key: &str,
         idempotency_key: &str,
-        answer: &StoredAnswer,
+        response: &StoredResponse,
     ) -> Result<(), StoreError> {
         statement(
             "UPDATE idempotent SET content_type = $1, body = $2 WHERE key_id = $3 AND name = $4",
         )
-        .bind(&answer.content_type)
-        .bind(&answer.body)
+        .bind(&response.content_type)
+        .bind(&response.body)
         .bind(api_key)
         .bind(idempotency_key)
         .execute(&self.database)

@@ -81,7 +81,7 @@ use credit_leases::CreditLeases;
 pub use credits::Charge;
 pub use credits::{HoldRefusal, KeySpend, MAX_CREDITS, Usage, UsageRow};
 pub use error::StoreError;
-pub use idempotency::{Claim, StoredAnswer};
+pub use idempotency::{Claim, StoredResponse};
 pub use invoices::{Invoice, InvoiceGrant, InvoiceLine, Month, MonthError, usage_csv};
 pub use keys::{ApiKey, KeyTerms, NewKey};
 pub use nodes::Node;

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn best_completion_is_first_and_hostile_replies_are_worth_nothing() {
+    async fn best_completion_is_first_and_hostile_replies_score_zero() {
         let (keypair, addresses) =
             (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
         let (mut servers, mut miners) = (Vec::new(), Vec::new());

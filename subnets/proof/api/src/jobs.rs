@@ -274,7 +274,7 @@ impl Jobs {
             });
             let delivery = async {
                 // Wait for the first metagraph, because a request without miners fails.
-                let _ = tokio::time::timeout(MINERS_TIMEOUT, examiner.has_miners()).await;
+                let _ = tokio::time::timeout(MINERS_TIMEOUT, examiner.wait_for_miners()).await;
                 deliver(&examiner, &answer_slot, job.circuit, submission, report).await
             };
             let drain_timeout = async {

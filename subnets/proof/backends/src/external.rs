@@ -130,20 +130,20 @@ enum Request<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SetupAnswer {
+struct SetupResponse {
     proving_key: String,
     verification_key: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ProveAnswer {
+struct ProveResponse {
     proof: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct VerifyAnswer {
+struct VerifyResponse {
     valid: bool,
 }
 
@@ -162,7 +162,7 @@ impl Backend for External {
 
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
         let model = hex::encode(onnx::export(circuit));
-        let answer: SetupAnswer = self.run_command(&Request::Setup { model: &model })?;
+        let answer: SetupResponse = self.run_command(&Request::Setup { model: &model })?;
         Ok(Keys {
             proving: self.decode(&answer.proving_key)?,
             verification: self.decode(&answer.verification_key)?,
@@ -218,7 +218,7 @@ impl Prover for ExternalProver {
             inputs,
             outputs: &outputs,
         };
-        let answer: ProveAnswer = self.external.run_command(&request)?;
+        let answer: ProveResponse = self.external.run_command(&request)?;
         Ok(ProofWithOutputs { proof: self.external.decode(&answer.proof)?, outputs })
     }
 
@@ -247,8 +247,8 @@ impl Verifier for ExternalVerifier {
             proof: &hex::encode(proof),
         };
         match self.external.run_command(&request) {
-            Ok(VerifyAnswer { valid: true }) => Ok(()),
-            Ok(VerifyAnswer { valid: false }) => Err(VerifyError::Invalid),
+            Ok(VerifyResponse { valid: true }) => Ok(()),
+            Ok(VerifyResponse { valid: false }) => Err(VerifyError::Invalid),
             Err(error) => Err(VerifyError::Verifier(error.to_string())),
         }
     }

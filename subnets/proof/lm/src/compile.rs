@@ -103,7 +103,7 @@ impl PreparedModel {
             return Err(LmError::Tokens { tokens, limit });
         }
         let decoder = model.decoder(tokens)?;
-        let size = decoder.embeddings.outputs;
+        let size = decoder.embeddings.rows;
         let graph = graph::onnx(&decoder, tokens);
         let residual_bits = graph::is_large(&decoder).then_some(RESIDUAL_BITS);
         drop(decoder);
@@ -201,7 +201,7 @@ fn texts_of(vocabulary: &Vocabulary, text: &str, tokens: usize) -> Result<Vec<Ve
 fn line_of(vocabulary: &Vocabulary, line: &str, tokens: usize) -> Result<Vec<i64>, LmError> {
     let line = vocabulary.encode(line)?;
     let line = vocabulary
-        .begin_token()
+        .bos_token()
         .into_iter()
         .chain(line)
         .chain(vocabulary.end_tokens().first().copied());
@@ -218,11 +218,11 @@ fn padded_with_zeros(text: impl Iterator<Item = u32>, tokens: usize) -> Vec<i64>
 /// Returns texts that the model writes: each token is drawn by its probability.
 fn generate_texts(model: &CausalModel, tokens: usize) -> Result<Vec<Vec<i64>>, LmError> {
     let mut random = StdRng::seed_from_u64(SEED);
-    let begin = model.vocabulary().begin_token();
+    let bos_token = model.vocabulary().bos_token();
     let mut texts = Vec::with_capacity(MAX_TEXTS);
     for _ in 0..MAX_TEXTS {
         let (mut cache, mut text) = (KvCache::default(), Vec::with_capacity(tokens));
-        let mut next = begin.unwrap_or_else(|| model.vocabulary().end_token());
+        let mut next = bos_token.unwrap_or_else(|| model.vocabulary().end_token());
         while text.len() < tokens {
             text.push(next);
             if text.len() > 1 && model.vocabulary().end_tokens().contains(&next) {

@@ -31,7 +31,7 @@ pub(crate) fn onnx(decoder: &Decoder, tokens: usize) -> Vec<u8> {
 /// Returns whether a model is large: it has more embeddings than are looked up.
 pub(crate) fn is_large(decoder: &Decoder) -> bool {
     let embeddings = &decoder.embeddings;
-    embeddings.outputs * embeddings.inputs > MAX_EMBEDDING_NUMBERS
+    embeddings.rows * embeddings.columns > MAX_EMBEDDING_NUMBERS
 }
 
 /// Returns the ONNX file of a decoder. Embeddings are looked up or, in a large model, multiplied with
@@ -44,7 +44,7 @@ fn write_graph(decoder: &Decoder, tokens: usize, is_large: bool) -> Vec<u8> {
         [0..first_part, first_part..tokens].into_iter().filter(|part| !part.is_empty()).collect();
     let mut writer = Writer { graph, decoder, tokens, parts };
     writer.logits(is_large);
-    writer.graph.finish("logits", &[1, tokens, decoder.head.weights.outputs], false, OPSET)
+    writer.graph.finish("logits", &[1, tokens, decoder.head.weights.rows], false, OPSET)
 }
 
 struct Writer<'a> {
@@ -71,7 +71,7 @@ impl Writer<'_> {
             Positions::Learned(positions) => {
                 let positions = self
                     .graph
-                    .floats(&[self.tokens, positions.inputs], positions.values.iter().copied());
+                    .floats(&[self.tokens, positions.columns], positions.values.iter().copied());
                 hidden = self.node("Add", &[&hidden, &positions]);
                 None
             }
@@ -99,12 +99,12 @@ impl Writer<'_> {
     /// Adds the embeddings of the tokens.
     fn append_embedding(&mut self, is_large: bool) -> String {
         let Decoder { embeddings, .. } = self.decoder;
-        let dims = [embeddings.outputs, embeddings.inputs];
+        let dims = [embeddings.rows, embeddings.columns];
         let table = self.graph.floats(&dims, embeddings.values.iter().copied());
         if !is_large {
             return self.graph.node("Gather", &[&table, INPUT], &[Attribute::Int("axis", 0)]);
         }
-        let depth = self.dims([embeddings.outputs]);
+        let depth = self.dims([embeddings.rows]);
         let values = self.graph.floats(&[2], [0.0, 1.0]);
         let one_hot = self.node("OneHot", &[INPUT, &depth, &values]);
         self.node("MatMul", &[&one_hot, &table])
@@ -161,9 +161,9 @@ impl Writer<'_> {
     /// Adds the weights of a projection as a constant.
     fn matrix(&mut self, layer: &Projection) -> String {
         let weights = &layer.weights;
-        let columns = (0..weights.inputs)
-            .flat_map(|input| weights.values.iter().skip(input).step_by(weights.inputs));
-        self.graph.floats(&[weights.inputs, weights.outputs], columns.copied())
+        let columns = (0..weights.columns)
+            .flat_map(|input| weights.values.iter().skip(input).step_by(weights.columns));
+        self.graph.floats(&[weights.columns, weights.rows], columns.copied())
     }
 
     /// Adds a projection whose weights are the constant `matrix`.
@@ -280,7 +280,7 @@ impl Writer<'_> {
             FeedForward::Gelu { up, down } => {
                 let up = self.linear(values, &fold_norm(up, norm));
                 let inner =
-                    self.graph.node("Gelu", &[&up], &[Attribute::Text("approximate", "tanh")]);
+                    self.graph.node("Gelu", &[&up], &[Attribute::String("approximate", "tanh")]);
                 (self.parts_of(&inner), down)
             }
             FeedForward::Gated { gate, up, down } => {
@@ -369,7 +369,7 @@ mod tests {
         // Queries, keys and values together, the output, up and down, and the head.
         assert_eq!(projections.len(), 4 * decoder.layers.len() + 1);
         // The positions are added to each element of the embeddings.
-        assert_eq!(others, [8 * decoder.embeddings.inputs]);
+        assert_eq!(others, [8 * decoder.embeddings.columns]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl LanguageModel {
             version: VERSION,
             tokens,
             vocabulary: size,
-            begin: vocabulary.begin_token(),
+            begin: vocabulary.bos_token(),
             ends: vocabulary.end_tokens().to_vec(),
         }
     }

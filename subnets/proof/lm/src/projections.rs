@@ -18,8 +18,7 @@ impl AttentionProjections {
     /// keys and values are made about equally large. This changes nothing: the scores are products
     /// of queries and keys, and the output projection undoes the factor of the values.
     pub(crate) fn of(layer: &DecoderLayer, factor: f32) -> Self {
-        let mut parts =
-            layer.projections.each_ref().map(|part| fold_norm(part, &layer.attention_norm));
+        let mut parts = layer.qkv.each_ref().map(|part| fold_norm(part, &layer.attention_norm));
         let sizes = parts.each_ref().map(output_size);
         let factors = if layer.head_norms.is_some() {
             balancing_factors_with_norms(sizes)
@@ -44,7 +43,7 @@ impl AttentionProjections {
 /// of the norm are part of the weights and biases.
 pub(crate) fn fold_norm(projection: &Projection, norm: &Norm) -> Projection {
     let Projection { weights, bias } = projection;
-    let rows = || weights.values.chunks(weights.inputs.max(1));
+    let rows = || weights.values.chunks(weights.columns.max(1));
     let scaled =
         rows().flat_map(|row| row.iter().zip(&norm.scale).map(|(weight, scale)| weight * scale));
     let bias = match &norm.shift {
@@ -67,7 +66,7 @@ pub(crate) fn fold_norm(projection: &Projection, norm: &Norm) -> Projection {
 /// Returns the largest standard deviation of an output, with its bias, for inputs with a variance
 /// of 1, as those after a norm have.
 fn output_size(projection: &Projection) -> f32 {
-    let rows = projection.weights.values.chunks(projection.weights.inputs.max(1));
+    let rows = projection.weights.values.chunks(projection.weights.columns.max(1));
     let bias = projection.bias.iter().flatten().copied().chain(std::iter::repeat(0.0));
     let squares = rows
         .zip(bias)
@@ -98,11 +97,11 @@ fn concatenate(parts: &[Projection; 3]) -> Projection {
     let values = parts.iter().flat_map(|part| &part.weights.values).copied();
     let has_bias = parts.iter().any(|part| part.bias.is_some());
     let bias =
-        |part: &Projection| part.bias.clone().unwrap_or_else(|| vec![0.0; part.weights.outputs]);
+        |part: &Projection| part.bias.clone().unwrap_or_else(|| vec![0.0; part.weights.rows]);
     Projection {
         weights: Matrix {
-            outputs: parts.iter().map(|part| part.weights.outputs).sum(),
-            inputs: first.weights.inputs,
+            rows: parts.iter().map(|part| part.weights.rows).sum(),
+            columns: first.weights.columns,
             values: values.collect(),
         },
         bias: has_bias.then(|| parts.iter().flat_map(bias).collect()),
@@ -135,7 +134,7 @@ mod tests {
 
     #[test]
     fn folded_projection_has_the_results_of_norm_and_projection() {
-        let weights = Matrix { outputs: 2, inputs: 3, values: vec![1.0, 2.0, 3.0, -1.0, 0.5, 0.0] };
+        let weights = Matrix { rows: 2, columns: 3, values: vec![1.0, 2.0, 3.0, -1.0, 0.5, 0.0] };
         let norm = Norm { scale: vec![2.0, 1.0, -1.0], shift: Some(vec![0.5, 0.0, 1.0]) };
         let folded_of = |bias| fold_norm(&Projection { weights: weights.clone(), bias }, &norm);
         assert_eq!(folded_of(None).weights.values, vec![2.0, 2.0, -3.0, -2.0, 0.5, 0.0]);

@@ -189,8 +189,9 @@ fn outputs(node: &NodeProto) -> Result<usize, OnnxError> {
     let count = if rules::is_classifier(node) {
         let labels =
             ["classlabels_int64s", "classlabels_ints"].map(|name| integer_list(node, name).len());
-        let texts = node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
-        labels.into_iter().fold(texts, usize::max)
+        let strings =
+            node.attribute("classlabels_strings").map_or(0, |labels| labels.strings.len());
+        labels.into_iter().fold(strings, usize::max)
     } else {
         usize::try_from(node.int("n_targets", 1)).unwrap_or_default()
     };
@@ -204,7 +205,7 @@ fn outputs(node: &NodeProto) -> Result<usize, OnnxError> {
 /// Maximum number of classes or targets.
 const MAX_OUTPUTS: usize = 1 << 16;
 
-/// Returns the text of an attribute.
+/// Returns the value of a string attribute, or its default.
 fn text_attribute<'a>(node: &'a NodeProto, name: &str, default: &'a str) -> &'a str {
     let attribute: Option<&AttributeProto> = node.attribute(name);
     attribute.map_or(default, |attribute| str::from_utf8(&attribute.s).unwrap_or_default())

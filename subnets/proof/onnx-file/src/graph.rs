@@ -24,10 +24,10 @@ pub enum Attribute<'a> {
     Float(&'a str, f32),
     /// A list of floating-point numbers.
     Floats(&'a str, &'a [f32]),
-    /// A text.
-    Text(&'a str, &'a str),
-    /// A list of texts.
-    Texts(&'a str, &'a [&'a str]),
+    /// A string.
+    String(&'a str, &'a str),
+    /// A list of strings.
+    Strings(&'a str, &'a [&'a str]),
 }
 
 /// A graph under construction. Tensors have names, which the graph gives.
@@ -170,14 +170,14 @@ impl Attribute<'_> {
                 kind: AttributeKind::Floats as i32,
                 ..empty
             },
-            Self::Texts(name, texts) => AttributeProto {
+            Self::Strings(name, strings) => AttributeProto {
                 name: name.into(),
-                strings: texts.iter().map(|text| text.as_bytes().to_vec()).collect(),
+                strings: strings.iter().map(|string| string.as_bytes().to_vec()).collect(),
                 kind: AttributeKind::Strings as i32,
                 ..empty
             },
-            Self::Text(name, text) => {
-                let s = text.as_bytes().to_vec();
+            Self::String(name, string) => {
+                let s = string.as_bytes().to_vec();
                 AttributeProto { name: name.into(), s, kind: AttributeKind::String as i32, ..empty }
             }
         }

@@ -189,13 +189,13 @@ impl ModelFile {
             return Err(refuse());
         }
         let outputs::SelectedOutputs { outputs, notes } =
-            outputs::choose(&graph, &options.outputs)?;
+            outputs::select_outputs(&graph, &options.outputs)?;
         if outputs.is_empty() {
             return Err(refuse());
         }
         // Nodes that compute omitted outputs only can have operators that are unsupported.
         let nodes =
-            if notes.is_empty() { graph.node } else { outputs::needed(graph.node, &outputs) };
+            if notes.is_empty() { graph.node } else { outputs::needed_nodes(graph.node, &outputs) };
         Ok(Self { nodes, constants, inputs, outputs, int8_ranges, opset, notes })
     }
 

@@ -6,8 +6,8 @@ use super::proto::{DataType, GraphProto, NodeProto, ValueInfoProto};
 use super::rules::{MACHINE_LEARNING, is_classifier};
 use super::{ElementType, ModelFile, OnnxError, element_type};
 
-/// Type of the elements of a tensor of texts.
-const TEXT: i32 = 8;
+/// Element type of a string tensor.
+const STRING: i32 = 8;
 /// Operators whose output has the elements of their first input.
 const SAME_ELEMENTS: [&str; 6] = ["Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"];
 
@@ -23,7 +23,10 @@ pub(super) struct SelectedOutputs {
 ///
 /// # Errors
 /// When no output has one of the names.
-pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<SelectedOutputs, OnnxError> {
+pub(super) fn select_outputs(
+    graph: &GraphProto,
+    names: &[String],
+) -> Result<SelectedOutputs, OnnxError> {
     let output_names: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
     if let Some(name) = names.iter().find(|name| !output_names.contains(&name.as_str())) {
         return Err(OnnxError::UnknownOutput {
@@ -40,7 +43,7 @@ pub(super) fn choose(graph: &GraphProto, names: &[String]) -> Result<SelectedOut
             _ => !names.contains(&output.name),
         })
         .collect();
-    // Texts without scores are an output like others, which the compiler refuses.
+    // String tensors without scores are an output like others, which the compiler refuses.
     let has_other_outputs = omitted.contains(&false);
     let (mut outputs, mut notes) = (Vec::new(), Vec::new());
     for (&name, is_omitted) in output_names.iter().zip(omitted) {
@@ -73,8 +76,8 @@ struct Tensors<'a> {
     producers: HashMap<&'a str, &'a NodeProto>,
     /// Names that a node reads, or that are outputs.
     read_names: HashSet<&'a str>,
-    /// Outputs that are neither integers nor texts, and the tensors whose largest element is at the
-    /// same position as theirs.
+    /// Outputs of other types than integers and strings, and the tensors before them whose largest
+    /// element is at the same position: an `ArgMax` of one of these is a label.
     scores: HashSet<&'a str>,
 }
 
@@ -95,36 +98,36 @@ impl<'a> Tensors<'a> {
         tensors
     }
 
-    /// Returns a tensor with those before it, as far as `passed` returns the tensor whose elements
-    /// a node passes on.
+    /// Follows a tensor back through its producers while `next_input` returns an input; returns all
+    /// names.
     fn input_chain(
         &self,
         name: &'a str,
-        passed: fn(&'a NodeProto) -> Option<&'a String>,
+        next_input: fn(&'a NodeProto) -> Option<&'a String>,
     ) -> Vec<&'a str> {
         let mut names = vec![name];
         let mut last = name;
         // At most as many steps as there are tensors, should the nodes form a cycle.
         for _ in 0..self.producers.len() {
-            let Some(input) = self.producers.get(last).copied().and_then(passed) else { break };
+            let Some(input) = self.producers.get(last).copied().and_then(next_input) else { break };
             last = input;
             names.push(last);
         }
         names
     }
 
-    /// Returns whether an output is the label of a classifier: texts, or integers that name the
+    /// Returns whether an output is the label of a classifier: strings, or integers that name the
     /// class with the largest score while the scores are an output, too.
     fn is_label(&self, output: &'a ValueInfoProto) -> bool {
-        if output.element() == Some(TEXT) {
+        if output.element() == Some(STRING) {
             return true;
         }
         let input_chain = self.input_chain(&output.name, input_with_classes);
-        let position = input_chain.last().copied().unwrap_or_default();
-        let Some(node) = self.producers.get(position) else { return false };
+        let label_source = input_chain.last().copied().unwrap_or_default();
+        let Some(node) = self.producers.get(label_source) else { return false };
         let names_labels = if is_classifier(node) {
             let [label, scores, ..] = &node.output[..] else { return false };
-            label == position && self.read_names.contains(scores.as_str())
+            label == label_source && self.read_names.contains(scores.as_str())
         } else {
             let values = node.input.first().filter(|_| is_standard(node, &["ArgMax"]));
             values.is_some_and(|values| self.scores.contains(values.as_str()))
@@ -151,10 +154,10 @@ fn input_with_classes(node: &NodeProto) -> Option<&String> {
     node.input.first().filter(|_| keeps)
 }
 
-/// Returns whether an output has integers or texts.
+/// Returns whether an output has integers or strings.
 fn is_discrete(output: &ValueInfoProto) -> bool {
     output.element().is_some_and(|element| {
-        element == TEXT
+        element == STRING
             || matches!(DataType::try_from(element), Ok(DataType::Int32 | DataType::Int64))
     })
 }
@@ -169,7 +172,7 @@ fn is_ml_operator(node: &NodeProto, operators: &[&str]) -> bool {
 }
 
 /// Returns the nodes on which the outputs depend. In the order of the standard, readers come later.
-pub(super) fn needed(nodes: Vec<NodeProto>, outputs: &[String]) -> Vec<NodeProto> {
+pub(super) fn needed_nodes(nodes: Vec<NodeProto>, outputs: &[String]) -> Vec<NodeProto> {
     let mut names: HashSet<String> = outputs.iter().cloned().collect();
     let is_needed = |node: &NodeProto| {
         let is_needed = node.output.iter().any(|name| names.contains(name));
@@ -182,10 +185,11 @@ pub(super) fn needed(nodes: Vec<NodeProto>, outputs: &[String]) -> Vec<NodeProto
 }
 
 impl ModelFile {
-    /// Returns the tensors from the output of the softmax at the end to the output of the graph;
-    /// none if there is no such softmax. Nothing else reads them, and they have the same values:
-    /// after the softmax, these are at most given another floating-point type or other dimensions,
-    /// or divided by their sum, which is 1. The softmax is omitted if it covers all elements.
+    /// Returns the tensors from the output of the last softmax to the output of the graph; none if
+    /// there is no such softmax. Nothing else reads them, and they have the same values: only casts
+    /// to floating-point types, changes of the shape, L1 normalisation (a division by 1) and
+    /// operators without effect may follow the softmax. The softmax is omitted if it covers all
+    /// elements.
     pub fn after_softmax(&self) -> Vec<&str> {
         // Several outputs keep their softmaxes.
         let [output] = &self.outputs[..] else { return Vec::new() };

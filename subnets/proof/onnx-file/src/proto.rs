@@ -91,7 +91,7 @@ pub struct AttributeProto {
     /// An integer.
     #[prost(int64, tag = "3")]
     pub i: i64,
-    /// A text.
+    /// A string.
     #[prost(bytes = "vec", tag = "4")]
     pub s: Vec<u8>,
     /// A tensor.
@@ -106,7 +106,7 @@ pub struct AttributeProto {
     /// Integers.
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
-    /// Texts.
+    /// Strings.
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub strings: Vec<Vec<u8>>,
     /// Field that has the value: an [`AttributeKind`].
@@ -299,7 +299,7 @@ pub enum AttributeKind {
     Float = 1,
     /// An integer.
     Int = 2,
-    /// A text.
+    /// A string.
     String = 3,
     /// A tensor.
     Tensor = 4,
@@ -309,7 +309,7 @@ pub enum AttributeKind {
     Floats = 6,
     /// Integers.
     Ints = 7,
-    /// Texts.
+    /// Strings.
     Strings = 8,
 }
 
@@ -371,7 +371,7 @@ impl NodeProto {
         self.attribute(name).map(|attribute| attribute.floats.as_slice())
     }
 
-    /// Returns the text of an attribute.
+    /// Returns the value of a string attribute.
     pub fn text(&self, name: &str) -> Option<&[u8]> {
         self.attribute(name).map(|attribute| attribute.s.as_slice())
     }

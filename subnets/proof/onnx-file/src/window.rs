@@ -51,11 +51,11 @@ impl SlidingWindow {
         match automatic {
             b"NOTSET" | b"" | b"VALID" => {}
             b"SAME_UPPER" | b"SAME_LOWER" => {
-                for (axis, (&extent, (&span, &step))) in
+                for (axis, (&extent, (&span, &axis_stride))) in
                     extents.iter().zip(spans.iter().zip(&stride)).enumerate()
                 {
-                    let covered =
-                        (extent.div_ceil(step).saturating_sub(1) * step).saturating_add(span);
+                    let covered = (extent.div_ceil(axis_stride).saturating_sub(1) * axis_stride)
+                        .saturating_add(span);
                     let total = covered.saturating_sub(extent);
                     let before =
                         if automatic == b"SAME_UPPER" { total / 2 } else { total.div_ceil(2) };
@@ -72,7 +72,7 @@ impl SlidingWindow {
         let rounds_up = node.int("ceil_mode", 0) != 0;
         let (mut positions, mut excess) = (Vec::with_capacity(rank), Vec::with_capacity(rank));
         let axes = extents.iter().zip(before.iter().zip(after)).zip(spans.iter().zip(&stride));
-        for ((&extent, (&before, &after)), (&span, &step)) in axes {
+        for ((&extent, (&before, &after)), (&span, &axis_stride)) in axes {
             let padded = extent + before + after;
             let Some(last) = padded.checked_sub(span) else {
                 let size = format!("{extent} elements with {before} and {after} of padding");
@@ -81,14 +81,17 @@ impl SlidingWindow {
                     format!("a window of {span} elements does not fit {size}"),
                 ));
             };
-            let mut count = last / step + 1;
+            let mut count = last / axis_stride + 1;
             // With `ceil_mode`, a last window that begins within the elements counts although it is
             // cut.
-            if rounds_up && !last.is_multiple_of(step) && count * step < extent + before {
+            if rounds_up
+                && !last.is_multiple_of(axis_stride)
+                && count * axis_stride < extent + before
+            {
                 count += 1;
             }
             positions.push(count);
-            excess.push(((count - 1) * step + span).saturating_sub(padded));
+            excess.push(((count - 1) * axis_stride + span).saturating_sub(padded));
         }
         let (before, after) = (before.to_vec(), after.to_vec());
         Ok(Self { kernel: kernel.to_vec(), stride, dilation, before, after, excess, positions })
@@ -102,13 +105,13 @@ impl SlidingWindow {
 
     /// Returns whether the kernel's positions are neighbours along all axes.
     pub fn is_dense(&self) -> bool {
-        self.dilation.iter().all(|&step| step == 1)
+        self.dilation.iter().all(|&spacing| spacing == 1)
     }
 }
 
 /// Returns the number of elements from the first to the last position of a kernel along each axis.
 fn spans(kernel: &[usize], dilation: &[usize]) -> Vec<usize> {
-    kernel.iter().zip(dilation).map(|(&size, &step)| (size - 1) * step + 1).collect()
+    kernel.iter().zip(dilation).map(|(&size, &spacing)| (size - 1) * spacing + 1).collect()
 }
 
 #[cfg(test)]

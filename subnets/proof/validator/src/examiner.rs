@@ -292,8 +292,8 @@ impl Examiner {
         Arc::clone(&self.miners.borrow())
     }
 
-    /// Waits until there are miners on the list.
-    pub async fn has_miners(&self) {
+    /// Waits until the list of miners is not empty.
+    pub async fn wait_for_miners(&self) {
         // The wait cannot fail, because `self` owns the sender.
         let _ = self.miners.subscribe().wait_for(|miners| !miners.is_empty()).await;
     }

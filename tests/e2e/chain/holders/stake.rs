@@ -141,7 +141,7 @@ fn hotkey_delegates_stake_to_its_children() {
             .unwrap();
     assert!(text.contains("scheduled child") && text.contains("25 %"), "{text}");
     mine(&chain, 300);
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     let now = get(&hotkey);
     assert_eq!(
         (&now["children"][0]["hotkey"], &now["scheduled"]),
@@ -152,7 +152,7 @@ fn hotkey_delegates_stake_to_its_children() {
 
     assert_eq!(document(&chain.tao(&revoke, &[]))["success"], true);
     mine(&chain, 300);
-    chain.epoch(BABELBIT);
+    chain.mine_to_epoch(BABELBIT);
     assert_eq!(get(&hotkey)["children"], json!([]));
 
     let take = ["stake", "child", "take", "--netuid", BABELBIT];

@@ -43,7 +43,7 @@ fn subnet_2_guide_leaves_reference_files_unchanged() {
     write_state(&machine);
     let before = files(&machine.directory().join(STATE));
     let programs = Programs::create(machine.directory(), &[("pm2", "")]);
-    let pm2 = |line: &str| {
+    let run_with_pm2 = |line: &str| {
         let mut command = program("sh");
         command.args(["-c", line]).current_dir(machine.directory()).env("PATH", programs.path());
         assert!(command.status().unwrap().success(), "{line}");
@@ -79,7 +79,7 @@ fn subnet_2_guide_leaves_reference_files_unchanged() {
                 let output = command.output().unwrap();
                 assert!(!output.stdout.is_empty(), "{line}: {}", stderr(&output));
             }
-            ["pm2", ..] => pm2(&actual),
+            ["pm2", ..] => run_with_pm2(&actual),
             ["sn2-validator", ..] => {
                 let links = machine.directory().join("target/release/sn2-validator");
                 std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_tao"), links).unwrap();
@@ -100,7 +100,7 @@ fn subnet_2_guide_leaves_reference_files_unchanged() {
     assert!(!output.status.success(), "{}", stderr(&output));
 
     for (line, _) in commands("Subnet 2's way back") {
-        pm2(&line);
+        run_with_pm2(&line);
     }
     assert_eq!(
         files(&machine.directory().join(STATE)),

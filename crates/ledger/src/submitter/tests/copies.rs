@@ -37,7 +37,7 @@ async fn restored_ledger_does_not_submit_epoch_again() {
         assert_eq!(fixture.calls().len(), 1);
         // The other mechanism and the next epoch are not affected.
         submitter.submit(NewWeights { mech: MechId(1), ..fixture.weights().await }).await.unwrap();
-        fixture.next_epoch().await;
+        fixture.enter_next_epoch().await;
         submitter.submit(fixture.weights().await).await.unwrap();
         assert_eq!(fixture.calls().len(), 3);
     }
@@ -88,7 +88,7 @@ async fn restored_commit_is_not_revealed_again() {
     submitter.submit(fixture.weights().await).await.unwrap();
     submitter.close().await.unwrap();
     let backup = copy(fixture.path());
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     let submitter = fixture.start().await;
     assert!(advance(&submitter).await.is_done());
     submitter.close().await.unwrap();
@@ -111,7 +111,7 @@ async fn copied_ledger_does_not_submit_planned_weights_again() {
     submitter.close().await.unwrap();
     let second = copy(fixture.path());
     fixture.chain.mine(2);
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     let submitter = fixture.start().await;
     assert!(advance(&submitter).await.is_done());
     submitter.close().await.unwrap();

@@ -38,7 +38,7 @@ async fn weights_with_too_few_blocks_left_are_planned_for_next_epoch() {
         assert!(fixture.calls().is_empty());
         assert_eq!(advance(&submitter).await.submit, None, "not yet");
         fixture.chain.mine(blocks_left);
-        fixture.next_epoch().await;
+        fixture.enter_next_epoch().await;
         let submission = advance(&submitter).await;
         assert!(submission.submit.unwrap().outcome.unwrap().is_success());
         assert_eq!(fixture.calls().len(), 1);
@@ -59,7 +59,7 @@ async fn second_submission_in_epoch_returns_the_first() {
 async fn epochs_shorter_than_eras_get_weights() {
     let mut fixture = Fixture::plain();
     fixture.rules.schedule.tempo = 2;
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     assert!(fixture.start().await.submit(fixture.weights().await).await.unwrap().is_done());
 }
 

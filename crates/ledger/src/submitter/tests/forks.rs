@@ -5,7 +5,9 @@ use super::*;
 /// The number of blocks until a block is finalized.
 const LAG: u32 = 6;
 
-async fn included(commit_reveal: Option<CommitReveal>) -> (Fixture, Submitter, Submission) {
+async fn submit_and_include(
+    commit_reveal: Option<CommitReveal>,
+) -> (Fixture, Submitter, Submission) {
     let fixture = Fixture::new(commit_reveal);
     fixture.chain.set_finality_lag(LAG);
     let submitter = fixture.start().await;
@@ -16,7 +18,7 @@ async fn included(commit_reveal: Option<CommitReveal>) -> (Fixture, Submitter, S
 
 #[tokio::test]
 async fn extrinsic_of_reverted_block_is_resent() {
-    let (fixture, submitter, first) = included(None).await;
+    let (fixture, submitter, first) = submit_and_include(None).await;
     fixture.chain.revert(1);
     fixture.chain.mine(1);
     assert_eq!(
@@ -37,7 +39,7 @@ async fn extrinsic_of_reverted_block_is_resent() {
 
 #[tokio::test]
 async fn extrinsic_included_in_another_block_is_found() {
-    let (fixture, submitter, first) = included(None).await;
+    let (fixture, submitter, first) = submit_and_include(None).await;
     fixture.chain.revert(1);
     fixture.chain.mine(1);
     fixture.chain.include_reverted();
@@ -107,18 +109,18 @@ async fn era_ended_in_unfinalized_block_does_not_expire() {
 #[tokio::test]
 async fn commit_reincluded_in_later_epoch_is_revealed_later() {
     let (mut fixture, submitter, first) =
-        included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
+        submit_and_include(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
     assert_eq!(first.intent.commit_epoch, Some(7));
     fixture.chain.revert(1);
     fixture.chain.mine(1);
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     fixture.chain.include_reverted();
     fixture.chain.mine(LAG);
     let moved = advance(&submitter).await;
     assert_eq!(moved.intent.commit_epoch, Some(8));
     assert_eq!(moved.reveal, None, "too early");
     assert_eq!(fixture.calls(), ["commit_mechanism_weights"]);
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     assert!(advance(&submitter).await.reveal.unwrap().outcome.unwrap().is_success());
     fixture.chain.mine(LAG);
     assert!(advance(&submitter).await.is_done());
@@ -127,10 +129,10 @@ async fn commit_reincluded_in_later_epoch_is_revealed_later() {
 #[tokio::test]
 async fn permanently_reverted_commit_is_not_revealed() {
     let (mut fixture, submitter, _) =
-        included(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
+        submit_and_include(Some(CommitReveal { version: 2, period_epochs: 1 })).await;
     fixture.chain.revert(1);
     fixture.chain.mine(LAG + 1);
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     let lost = advance(&submitter).await;
     assert_eq!(
         (submit_state(&lost), &lost.reveal, lost.intent.commit_epoch),
@@ -149,7 +151,7 @@ async fn permanently_reverted_commit_is_not_revealed() {
 #[tokio::test]
 async fn pruned_blocks_are_identified_by_hash() {
     for is_reverted in [false, true] {
-        let (fixture, submitter, _) = included(None).await;
+        let (fixture, submitter, _) = submit_and_include(None).await;
         if is_reverted {
             fixture.chain.revert(1);
         }
@@ -169,7 +171,7 @@ async fn pruned_blocks_are_identified_by_hash() {
 async fn commit_with_pruned_state_has_the_planned_epoch() {
     let mut fixture = Fixture::by_hash();
     fixture.crash(Step::Submit, StepProgress::OutcomeStored, Some(fixture.weights().await)).await;
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     fixture.chain.mine(20);
     fixture.chain.prune(BlockNumber::new(25));
     let done = advance(&fixture.start().await).await;

@@ -54,7 +54,7 @@ async fn expired_extrinsic_is_re_signed_only_within_its_epoch() {
     fixture.chain.script([Script::LoseRequest]);
     let submitter = fixture.start().await;
     let lost = submitter.submit(fixture.weights().await).await.unwrap();
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     assert_eq!(
         submit_state(&advance(&submitter).await),
         Some(State::Unknown),
@@ -204,7 +204,7 @@ async fn newer_weights_replace_those_without_effect() {
         fixture.chain.set_weight_rules(NETUID, fixture.rules.clone());
         if script == Script::LoseRequest {
             let mut signed = bound.submit.unwrap();
-            submitter.ledger().mark(&mut signed, State::Expired).await.unwrap();
+            submitter.ledger().set_extrinsic_state(&mut signed, State::Expired).await.unwrap();
         }
         fixture.chain.mine(12);
         let key = first.intent.plan.key;
@@ -252,7 +252,7 @@ async fn only_void_extrinsics_can_be_replaced() {
         State::Withdrawn,
         State::Lost,
     ] {
-        submitter.ledger().mark(&mut signed, state).await.unwrap();
+        submitter.ledger().set_extrinsic_state(&mut signed, state).await.unwrap();
         uid += 1;
         let newer = crate::Plan { weights: vec![(Uid(uid), 1)], ..plan.clone() };
         let stored_intent = submitter.ledger().store_intent(&newer).await.unwrap();

@@ -14,7 +14,7 @@ async fn reader_returns_records_of_an_open_ledger() {
     let reader = LedgerReader::open(fixture.path()).await.unwrap();
     assert_eq!(reader.latest(10).await.unwrap(), []);
     let first = submitter.submit(fixture.weights().await).await.unwrap();
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     let second = submitter.submit(fixture.weights().await).await.unwrap();
 
     let records = reader.latest(10).await.unwrap();

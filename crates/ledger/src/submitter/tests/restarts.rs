@@ -10,7 +10,7 @@ async fn hash_commit_is_revealed_after_a_restart() {
     assert_eq!(commit.intent.commit_epoch, Some(7));
     assert_eq!(advance(&submitter).await.reveal, None, "too early");
     submitter.close().await.unwrap();
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     let submitter = fixture.start().await;
     let done = advance(&submitter).await;
     assert!(done.is_done());
@@ -29,8 +29,8 @@ async fn reveal_after_its_epoch_is_missed() {
     let mut fixture = Fixture::by_hash();
     let submitter = fixture.start().await;
     submitter.submit(fixture.weights().await).await.unwrap();
-    fixture.next_epoch().await;
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
+    fixture.enter_next_epoch().await;
     let missed = advance(&submitter).await;
     assert_eq!((missed.reveal, missed.intent.state), (None, IntentState::Missed));
     assert_eq!(fixture.calls(), ["commit_mechanism_weights"]);
@@ -41,7 +41,7 @@ async fn refused_reveal_can_be_retried_in_its_epoch() {
     let mut fixture = Fixture::by_hash();
     let submitter = fixture.start().await;
     let commit = submitter.submit(fixture.weights().await).await.unwrap();
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     fixture.chain.script([Script::Refuse(RefusalReason::custom(17))]);
     assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
     assert_eq!(advance(&submitter).await.reveal.unwrap().state, State::Invalid);
@@ -54,7 +54,7 @@ async fn refused_reveal_can_be_retried_in_its_epoch() {
 async fn stale_first_weights_after_start_are_refused() {
     let mut fixture = Fixture::plain();
     fixture.chain.mine(200);
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     let head = fixture.chain.head().await.unwrap().number;
     let weights = fixture.weights().await;
     let weights_of_age = |age| NewWeights { state_block: head.minus(age), ..weights.clone() };
@@ -64,7 +64,7 @@ async fn stale_first_weights_after_start_are_refused() {
     // Nothing was stored for the stale weights, so fresh weights can still be submitted in this
     // epoch.
     assert!(submitter.submit(weights_of_age(100)).await.unwrap().is_done());
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     assert!(
         submitter.submit(weights_of_age(190)).await.unwrap().is_done(),
         "later ones may follow from the same state"
@@ -104,7 +104,7 @@ async fn crash_at_any_step_of_reveal_neither_loses_nor_repeats_it() {
     for progress in [Signed, ExtrinsicStored, Sending, ResponseReceived, OutcomeStored] {
         let mut fixture = Fixture::by_hash();
         fixture.start().await.submit(fixture.weights().await).await.unwrap();
-        fixture.next_epoch().await;
+        fixture.enter_next_epoch().await;
         fixture.crash(Step::Reveal, progress, None).await;
         let submitter = fixture.start().await;
         assert!(advance(&submitter).await.is_done(), "{progress:?}");
@@ -126,7 +126,7 @@ async fn unsigned_intent_is_replaced_by_newer_weights() {
 async fn unsent_extrinsic_is_withdrawn_after_its_epoch() {
     let mut fixture = Fixture::plain();
     fixture.crash(Step::Submit, StepProgress::ExtrinsicStored, Some(fixture.weights().await)).await;
-    fixture.next_epoch().await;
+    fixture.enter_next_epoch().await;
     let missed = advance(&fixture.start().await).await;
     assert_eq!(
         (submit_state(&missed), missed.intent.state),

@@ -56,14 +56,17 @@ fn open(values: &[(&str, MetadataValue<'_>)]) -> Result<Gguf, LoadError> {
 }
 
 #[test]
-fn chat_template_has_begin_and_end_token_texts() {
+fn chat_template_has_bos_and_eos_token_texts() {
     let tokens = ["<s>", "</s>"].map(str::to_owned);
     let texts = || ("tokenizer.ggml.tokens", MetadataValue::Texts(&tokens));
     let template = ("tokenizer.chat_template", MetadataValue::Text("{{ bos_token }}"));
     let ids = [("tokenizer.ggml.bos_token_id", 0), ("tokenizer.ggml.eos_token_id", 1)];
-    let [begin, end] = ids.map(|(name, id)| (name, MetadataValue::Integer(id)));
-    let actual = open(&[texts(), template, begin, end]).unwrap().template().unwrap().unwrap();
-    assert_eq!((&*actual.source, &*actual.begin, &*actual.end), ("{{ bos_token }}", "<s>", "</s>"));
+    let [bos, eos] = ids.map(|(name, id)| (name, MetadataValue::Integer(id)));
+    let actual = open(&[texts(), template, bos, eos]).unwrap().template().unwrap().unwrap();
+    assert_eq!(
+        (&*actual.source, &*actual.bos_text, &*actual.eos_text),
+        ("{{ bos_token }}", "<s>", "</s>")
+    );
     assert!(open(&[texts()]).unwrap().template().unwrap().is_none());
 }
 

@@ -62,9 +62,9 @@ impl Gguf {
     /// Returns the chat template, if the file has one.
     pub(in crate::checkpoint) fn template(&self) -> Result<Option<TemplateSource>, LoadError> {
         let Some(source) = self.text("tokenizer.chat_template") else { return Ok(None) };
-        let begin = self.token_text("tokenizer.ggml.bos_token_id")?;
-        let end = self.token_text("tokenizer.ggml.eos_token_id")?;
-        Ok(Some(TemplateSource { source: source.to_owned(), begin, end }))
+        let bos_text = self.token_text("tokenizer.ggml.bos_token_id")?;
+        let eos_text = self.token_text("tokenizer.ggml.eos_token_id")?;
+        Ok(Some(TemplateSource { source: source.to_owned(), bos_text, eos_text }))
     }
 
     /// Returns the text of the token whose ID is in a field; empty if the file names none.

@@ -144,10 +144,10 @@ fn largest_difference(one: &[f32], other: &[f32]) -> f32 {
     one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
 }
 
-/// Columns: architecture · field of the tokenizer · begin token
+/// Columns: architecture · field of the tokenizer · BOS token
 #[test]
-fn begin_token_of_a_gguf_file_matches_the_tokenizer() {
-    for (kind, adds_begin, expected) in [
+fn bos_token_of_a_gguf_file_matches_the_tokenizer() {
+    for (kind, adds_bos, expected) in [
         ("qwen2", None, None),
         ("qwen3", None, None),
         ("qwen2", Some(true), Some(0)),
@@ -157,9 +157,9 @@ fn begin_token_of_a_gguf_file_matches_the_tokenizer() {
         let mut model = TestModel::new(kind);
         model
             .metadata
-            .extend(adds_begin.map(|adds| ("tokenizer.ggml.add_bos_token", Metadata::Bool(adds))));
-        let begin_token = model.open_gguf().unwrap().vocabulary().begin_token();
-        assert_eq!(begin_token, expected, "{kind}, add_bos_token {adds_begin:?}");
+            .extend(adds_bos.map(|adds| ("tokenizer.ggml.add_bos_token", Metadata::Bool(adds))));
+        let bos_token = model.open_gguf().unwrap().vocabulary().bos_token();
+        assert_eq!(bos_token, expected, "{kind}, add_bos_token {adds_bos:?}");
     }
 }
 
@@ -174,8 +174,8 @@ fn gguf_file_and_directory_of_qwen_are_the_same_model() {
         let (directory, gguf) = (qwen.open_directory().unwrap(), qwen.open_gguf().unwrap());
         for model in [&directory, &gguf] {
             assert_eq!(model.llama().architecture(), name);
-            // The tokenizers of Qwen add no begin token, whatever the configuration says.
-            assert_eq!(model.vocabulary().begin_token(), None);
+            // The tokenizers of Qwen add no BOS token, whatever the configuration says.
+            assert_eq!(model.vocabulary().bos_token(), None);
         }
         let expected = next(&directory);
         assert!(largest_difference(&next(&gguf), &expected) < 1e-4, "{kind}");

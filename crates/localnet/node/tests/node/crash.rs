@@ -207,7 +207,7 @@ impl LoadGenerator {
 
 /// Polls the child's head for the duration `kill_delay`; returns the last number and hash.
 async fn watch(child: &mut Process, kill_delay: Duration) -> (u64, Value) {
-    let address = child.address().await;
+    let address = child.wait_for_address().await;
     let start = Instant::now();
     let request =
         json!({"jsonrpc": "2.0", "id": 1, "method": "dev_status", "params": []}).to_string();
@@ -472,7 +472,7 @@ async fn chain_killed_during_revert_is_complete() {
     for round in 0..20 {
         let mut child =
             Process::start("crash::reverting_process_entry", REVERTING, directory.path());
-        child.address().await;
+        child.wait_for_address().await;
         tokio::time::sleep(Duration::from_micros(kill_delays.next_below(300_000))).await;
         child.kill();
 

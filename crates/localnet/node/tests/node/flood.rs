@@ -302,7 +302,7 @@ async fn memory_is_bounded_when_client_does_not_read_responses() {
     let directory = tempfile::tempdir().unwrap();
     let mut child =
         Process::start("flood::flooded_process_entry", FLOODED_DIRECTORY, directory.path());
-    let address = child.address().await;
+    let address = child.wait_for_address().await;
     let text =
         json!({"jsonrpc": "2.0", "id": 1, "method": "state_getMetadata", "params": []}).to_string();
     let mut stream = websocket(address).await;
@@ -327,7 +327,7 @@ async fn response_building_stops_at_the_size_limit() {
     let directory = tempfile::tempdir().unwrap();
     let mut child =
         Process::start("flood::flooded_process_entry", FLOODED_DIRECTORY, directory.path());
-    let address = child.address().await;
+    let address = child.wait_for_address().await;
     let genesis = try_rpc_at(address, "chain_getBlockHash", json!([0])).await.unwrap();
     let genesis = H256::from_slice(&unhex(&genesis));
     // The events of a block are one storage value.

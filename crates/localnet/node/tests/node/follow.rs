@@ -73,7 +73,7 @@ fn wait_until_caught_up(follower: &NodeHandle, leader: &NodeHandle) -> impl Futu
 }
 
 /// Waits until a follower refuses its leader, and returns the reason.
-async fn leader_error(follower: &NodeHandle) -> String {
+async fn wait_for_leader_error(follower: &NodeHandle) -> String {
     let deadline = Instant::now() + WAIT_TIMEOUT;
     loop {
         let status = rpc(follower, "dev_status", json!([])).await;
@@ -424,7 +424,7 @@ async fn following_an_unsuitable_leader_is_refused() {
     let other_leader = Node::start(other_leader).await.unwrap();
     config.follow = Some(other_leader.url());
     let second_follower = Node::start(config).await.unwrap();
-    let error = leader_error(&second_follower).await;
+    let error = wait_for_leader_error(&second_follower).await;
     assert!(error.contains("has genesis"), "{error}");
     assert!(!second_follower.is_following());
     assert_eq!(second_follower.genesis(), leader.genesis());
@@ -465,7 +465,7 @@ async fn killed_follower_catches_up() {
         let mut child =
             Process::start("follow::follower_process_entry", FOLLOWER_DIRECTORY, directory.path());
         if round % 3 > 0 {
-            child.address().await;
+            child.wait_for_address().await;
         }
         for _ in 0..8 {
             leader.submit(signed(&leader, "Alice", nonce, &transfer("Bob", 1_000))).await.unwrap();

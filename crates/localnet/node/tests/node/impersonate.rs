@@ -67,8 +67,8 @@ async fn impersonated_call_needs_no_key() {
     assert_eq!(nonce, before.0 + 1);
     let paid = before.1 - 1_000_000_000 - free;
     assert!((1..10_000_000).contains(&paid), "{paid}");
-    // The same bytes in another block are refused, as is the placeholder in any extrinsic that
-    // clients submit.
+    // The same bytes in another block are refused, as is the placeholder signature in any
+    // extrinsic that clients submit.
     let refused =
         try_rpc(&node, "author_submitExtrinsic", json!([hex(&extrinsic)])).await.unwrap_err();
     assert_eq!(refused["code"], 1010, "{refused}");

@@ -34,9 +34,9 @@ impl Process {
         Self { child, folder: folder.to_owned() }
     }
 
-    /// Returns the RPC address of the child's node, and panics with the child's own message if it
-    /// exits before.
-    pub(crate) async fn address(&mut self) -> SocketAddr {
+    /// Waits for the RPC address of the child's node and returns it. Panics with the child's own
+    /// message if it exits before.
+    pub(crate) async fn wait_for_address(&mut self) -> SocketAddr {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let address_text = std::fs::read_to_string(self.folder.join("address"));

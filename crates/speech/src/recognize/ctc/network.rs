@@ -177,10 +177,10 @@ impl Convolution {
         padded.resize(x.len() + 2 * margin, 0.0);
         // The taps of one output row are already adjacent.
         let window = self.taps * self.channels;
-        let step = self.stride * self.channels;
-        let count = padded.len().saturating_sub(window) / step + 1;
+        let row_stride = self.stride * self.channels;
+        let count = padded.len().saturating_sub(window) / row_stride + 1;
         let mut rows = Vec::with_capacity(count * window);
-        for row in padded.windows(window).step_by(step) {
+        for row in padded.windows(window).step_by(row_stride) {
             rows.extend_from_slice(row);
         }
         self.dense.forward(rows)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue};
-use taonet_babelbit_core::arena_api::{TokenAnswer, TokenRequest};
+use taonet_babelbit_core::arena_api::{TokenRequest, TokenResponse};
 use taonet_wallet::Keypair;
 use taonet_wire::{CallError, SignedClient, sorted_json};
 use tokio::sync::Mutex;
@@ -150,7 +150,7 @@ impl Tokens {
         &self,
         client: &SignedClient,
         scope: &TokenScope,
-    ) -> Result<TokenAnswer, TokenError> {
+    ) -> Result<TokenResponse, TokenError> {
         let miner = Some((scope.miner_hotkey.as_str(), scope.uid));
         let first = match self.request_token(client, &scope.auth_url, miner).await {
             Err(TokenError::Call(first @ CallError::Status { .. })) => first,
@@ -169,7 +169,7 @@ impl Tokens {
         client: &SignedClient,
         url: &str,
         miner: Option<(&str, u16)>,
-    ) -> Result<TokenAnswer, TokenError> {
+    ) -> Result<TokenResponse, TokenError> {
         let request = signed_request(&self.keypair, miner, SystemTime::now());
         let body = serde_json::to_vec(&request).unwrap_or_default();
         let headers =
@@ -179,7 +179,7 @@ impl Tokens {
             .await
             .map_err(TokenError::Call)?;
         let answer = serde_json::from_slice(&answer).ok();
-        answer.as_ref().and_then(TokenAnswer::read).ok_or(TokenError::NoToken)
+        answer.as_ref().and_then(TokenResponse::read).ok_or(TokenError::NoToken)
     }
 }
 

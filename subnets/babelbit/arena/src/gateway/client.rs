@@ -3,7 +3,7 @@ use std::time::Duration;
 use axum::http::Method;
 use bytes::Bytes;
 use serde_json::Value;
-use taonet_babelbit_core::arena_api::{SUBMIT_PATH, Submission, SubmissionAnswer};
+use taonet_babelbit_core::arena_api::{SUBMIT_PATH, Submission, SubmissionResponse};
 use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
 use taonet_wire::{
@@ -51,7 +51,7 @@ pub async fn submit(
     receiver: Option<Hotkey>,
     keypair: &Keypair,
     submission: &Submission,
-) -> Result<SubmissionAnswer, SubmitError> {
+) -> Result<SubmissionResponse, SubmitError> {
     let receiver = match receiver {
         Some(receiver) => receiver,
         None => fetch_hotkey(gateway).await?,

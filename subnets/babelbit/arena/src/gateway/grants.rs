@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use taonet_babelbit_core::arena_api::{TokenAnswer, TokenRequest};
+use taonet_babelbit_core::arena_api::{TokenRequest, TokenResponse};
 use taonet_primitives::Hotkey;
 use taonet_wallet::{CryptoType, Signature, verify};
 use taonet_wire::{
@@ -53,7 +53,7 @@ impl Grants {
         &self,
         request: &TokenRequest,
         now: SystemTime,
-    ) -> Result<TokenAnswer, ApiError> {
+    ) -> Result<TokenResponse, ApiError> {
         let hotkey: Hotkey = parse("hotkey", &request.hotkey)?;
         let signature: Signature = parse("signature", &request.signature)?;
         let nonce: u64 = parse("nonce", &request.nonce)?;
@@ -80,7 +80,7 @@ impl Grants {
         let auth_token = self.tokens.issue(hotkey, now);
         metrics::gauge!("taonet_arena_gateway_tokens").set(self.tokens.len() as f64);
         tracing::debug!(%hotkey, miner = request.miner_hotkey, "token issued");
-        Ok(TokenAnswer { auth_token, expires_in: self.tokens.lifetime().as_secs() })
+        Ok(TokenResponse { auth_token, expires_in: self.tokens.lifetime().as_secs() })
     }
 
     fn record_signature(

@@ -11,8 +11,8 @@ use axum::{RequestPartsExt as _, Router};
 use serde_json::{Value, json};
 use taonet_babelbit_core::arena_api::{
     AUTH_PATH, LIST_PATH, ListedContainer, ListedContainers, ListedMiner, ListedMiners,
-    RUNSYNC_PATH, RunsyncRequest, SUBMIT_PATH, Submission, SubmissionAnswer, TokenAnswer,
-    TokenRequest,
+    RUNSYNC_PATH, RunsyncRequest, SUBMIT_PATH, Submission, SubmissionResponse, TokenRequest,
+    TokenResponse,
 };
 use taonet_primitives::Hotkey;
 use taonet_wire::{Caller as Signer, SignedLayer};
@@ -147,7 +147,7 @@ async fn token(
     Shared(state): Gateway,
     _: UnauthenticatedCaller,
     Body(request): Body<TokenRequest>,
-) -> Result<Json<TokenAnswer>, ApiError> {
+) -> Result<Json<TokenResponse>, ApiError> {
     state.grants.issue_token(&request, state.now()).map(Json)
 }
 
@@ -209,7 +209,7 @@ async fn submit(
     Shared(state): Gateway,
     signer: Signer,
     Body(submission): Body<Submission>,
-) -> Result<Json<SubmissionAnswer>, ApiError> {
+) -> Result<Json<SubmissionResponse>, ApiError> {
     let hotkey = signer.hotkey;
     let address = state.config.policy.resolve_managed(&submission.endpoint_url)?;
     let uid = state.resolve_uid(hotkey, submission.uid)?;
@@ -223,5 +223,5 @@ async fn submit(
     let wins = state.entries.record(&hotkey, now, state.config.window).await.wins;
     tracing::info!(%hotkey, uid, endpoint = submission.endpoint_url, listed, wins, "arena entry submitted");
     let hotkey = hotkey.to_string();
-    Ok(Json(SubmissionAnswer { hotkey, endpoint_url: submission.endpoint_url, listed, wins }))
+    Ok(Json(SubmissionResponse { hotkey, endpoint_url: submission.endpoint_url, listed, wins }))
 }

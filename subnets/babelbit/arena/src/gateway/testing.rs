@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use taonet_babelbit_core::arena_api::{Submission, SubmissionAnswer};
+use taonet_babelbit_core::arena_api::{Submission, SubmissionResponse};
 use taonet_babelbit_core::protocol::InitRequest;
 use taonet_wallet::Keypair;
 use tempfile::TempDir;
@@ -76,7 +76,7 @@ impl RunningGateway {
         &self,
         uid: u16,
         endpoint: &str,
-    ) -> Result<SubmissionAnswer, SubmitError> {
+    ) -> Result<SubmissionResponse, SubmitError> {
         let submission = Submission { endpoint_url: endpoint.to_owned(), uid };
         submit(&self.url, None, &miner_key(uid), &submission).await
     }

@@ -48,7 +48,7 @@ impl AuditedRun {
     }
 
     /// Executes an SQL statement on the ledger.
-    async fn sql(&self, statement: &'static str) {
+    async fn execute_sql(&self, statement: &'static str) {
         let url = format!("sqlite:{}", self.paths.state.join("runner.sqlite").display());
         let mut connection = SqliteConnection::connect(&url).await.unwrap();
         sqlx::query(statement).execute(&mut connection).await.unwrap();
@@ -157,7 +157,7 @@ async fn mismatch_names_the_changed_file_and_field() {
 #[tokio::test]
 async fn a_changed_ledger_is_reported() {
     let run = AuditedRun::of(&MINERS).await;
-    run.sql(
+    run.execute_sql(
         "UPDATE result SET score = json_set(score, '$.result.score', 0.9) WHERE miner_uid = 3 AND utterance_index = 0",
     )
     .await;
@@ -169,7 +169,7 @@ async fn a_changed_ledger_is_reported() {
     let mismatch = &report.mismatches[0];
     assert_eq!((&mismatch.recorded, &mismatch.recomputed), (&json!(0.9), &json!(0.0)));
 
-    run.sql("UPDATE result SET score = json_set(score, '$.heard.transcript.text', 'alpha') WHERE miner_uid = 3").await;
+    run.execute_sql("UPDATE result SET score = json_set(score, '$.heard.transcript.text', 'alpha') WHERE miner_uid = 3").await;
     let report = run.audit().await;
     assert!(
         mismatch_locations(&report).contains(&(
@@ -182,7 +182,7 @@ async fn a_changed_ledger_is_reported() {
     );
 
     // A reply's duration determines its completion.
-    run.sql("UPDATE result SET reply = json_set(reply, '$.frames', 240) WHERE miner_uid = 2 AND utterance_index = 1")
+    run.execute_sql("UPDATE result SET reply = json_set(reply, '$.frames', 240) WHERE miner_uid = 2 AND utterance_index = 1")
         .await;
     let report = run.audit().await;
     assert!(
@@ -222,8 +222,10 @@ async fn different_engines_and_options_are_reported() {
 #[tokio::test]
 async fn scores_without_conditions_are_recomputed_with_local_ones() {
     let run = AuditedRun::of(&MINERS).await;
-    run.sql("UPDATE result SET score = json_remove(score, '$.heard', '$.conditions', '$.batch')")
-        .await;
+    run.execute_sql(
+        "UPDATE result SET score = json_remove(score, '$.heard', '$.conditions', '$.batch')",
+    )
+    .await;
     let report = run.audit().await;
     assert_eq!(
         (mismatch_locations(&report), report.unknown_conditions, report.conditions.len()),

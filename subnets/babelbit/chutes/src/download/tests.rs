@@ -72,8 +72,7 @@ impl TestHub {
         mock.respond_with(listing).mount(&self.hub).await;
     }
 
-    /// Serves a small file.
-    async fn small(&self, name: &str, content: &str) {
+    async fn serve_small_file(&self, name: &str, content: &str) {
         let mock = Mock::given(method("GET")).and(path(format!("/al/m/resolve/{COMMIT}/{name}")));
         mock.respond_with(ResponseTemplate::new(200).set_body_bytes(content))
             .mount(&self.hub)
@@ -81,7 +80,7 @@ impl TestHub {
     }
 
     /// Redirects a large file to the storage.
-    async fn large(&self, name: &str) {
+    async fn redirect_large_file(&self, name: &str) {
         let target = format!("{}/bucket/{name}?signed=1", self.storage.uri());
         let mock = Mock::given(path(format!("/al/m/resolve/{COMMIT}/{name}")));
         mock.respond_with(ResponseTemplate::new(302).insert_header("Location", target))
@@ -100,9 +99,9 @@ impl TestHub {
     /// Serves the whole model.
     async fn complete(&self) {
         self.list(&files()).await;
-        self.small("config.json", "{}").await;
-        self.small("tokenizer.json", "{\"a\": 1}").await;
-        self.large("model.safetensors").await;
+        self.serve_small_file("config.json", "{}").await;
+        self.serve_small_file("tokenizer.json", "{\"a\": 1}").await;
+        self.redirect_large_file("model.safetensors").await;
     }
 
     async fn download(&self, text: &str) -> Result<PathBuf, HubDownloadError> {

@@ -133,7 +133,7 @@ struct RunningRounds {
 }
 
 impl RunningRounds {
-    async fn report(&mut self) -> RoundReport {
+    async fn next_report(&mut self) -> RoundReport {
         tokio::time::timeout(LONG_TIMEOUT, self.reports.recv())
             .await
             .expect("a round ends in time")
@@ -275,7 +275,7 @@ impl Fixture {
     }
 
     /// Produces blocks up to `height` after the loop has observed the newest one.
-    async fn block(&self, height: u32) {
+    async fn mine_to(&self, height: u32) {
         self.wait_until_idle().await;
         self.blocks.send_replace(height);
     }
@@ -292,7 +292,7 @@ impl Fixture {
     }
 
     /// Advances time, so that failed rounds are retried; a block wakes the loop.
-    async fn pass(&self, seconds: u64) {
+    async fn advance_time(&self, seconds: u64) {
         self.wait_until_idle().await;
         self.time.send_modify(|time| *time += seconds);
         self.blocks.send_modify(|block| *block += 1);
@@ -324,11 +324,11 @@ fn summary_of(report: &RoundReport) -> (ChallengeType, Option<u32>, &str) {
 async fn a_main_round_is_followed_by_its_solo_round() {
     let fixture = Fixture::new().await;
     let mut running = fixture.start().await;
-    fixture.block(104).await;
-    let main = running.report().await;
+    fixture.mine_to(104).await;
+    let main = running.next_report().await;
     assert_eq!(summary_of(&main), (ChallengeType::Main, Some(1), "played"));
     assert_eq!((main.challenge_uid.as_deref(), main.miners), (Some("challenge-0"), 3));
-    let solo = running.report().await;
+    let solo = running.next_report().await;
     assert_eq!(summary_of(&solo), (ChallengeType::Solo, Some(1), "played"));
     assert_eq!(solo.challenge_uid.as_deref(), Some("challenge-1"));
     assert_eq!(solo.main_challenge_uid.as_deref(), Some("challenge-0"));
@@ -343,9 +343,15 @@ async fn a_main_round_is_followed_by_its_solo_round() {
     assert_eq!(fixture.score_files(), 12);
     // The next epoch's challenge is the same: no miner is played again.
     let played = fixture.miner.init_count();
-    fixture.block(200).await;
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, Some(2), "already_done"));
+    fixture.mine_to(200).await;
+    assert_eq!(
+        summary_of(&running.next_report().await),
+        (ChallengeType::Main, Some(2), "already_done")
+    );
+    assert_eq!(
+        summary_of(&running.next_report().await),
+        (ChallengeType::Solo, Some(2), "already_done")
+    );
     assert_eq!(fixture.miner.init_count(), played);
     running.stop().await;
 
@@ -364,19 +370,22 @@ async fn a_main_round_is_followed_by_its_solo_round() {
 async fn restarted_runner_waits_for_next_epoch() {
     let fixture = Fixture::new().await;
     let mut running = fixture.start().await;
-    fixture.block(100).await;
+    fixture.mine_to(100).await;
     for _ in 0..2 {
-        running.report().await;
+        running.next_report().await;
     }
     running.stop().await;
     let mut running = fixture.start().await;
-    fixture.block(199).await;
+    fixture.mine_to(199).await;
     fixture.wait_until_idle().await;
     assert!(running.reports.try_recv().is_err());
     running.stop().await;
     fixture.blocks.send_replace(777);
     let mut running = fixture.start().await;
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(7), "already_done"));
+    assert_eq!(
+        summary_of(&running.next_report().await),
+        (ChallengeType::Main, Some(7), "already_done")
+    );
     running.stop().await;
 }
 
@@ -385,8 +394,8 @@ async fn start_plays_immediately_with_on_startup() {
     let mut fixture = Fixture::new().await;
     fixture.settings.schedule.on_startup = true;
     let mut running = fixture.start().await;
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(0), "played"));
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, Some(0), "played"));
+    assert_eq!(summary_of(&running.next_report().await), (ChallengeType::Main, Some(0), "played"));
+    assert_eq!(summary_of(&running.next_report().await), (ChallengeType::Solo, Some(0), "played"));
     running.stop().await;
 }
 
@@ -402,7 +411,7 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
         );
         fixture.miner = Arc::new(stuck_miner);
         let running = fixture.start().await;
-        fixture.block(100).await;
+        fixture.mine_to(100).await;
         let init_count = |id: &str| {
             let is_init = |call: &RecordedRequest| match call {
                 RecordedRequest::Init { request, .. } => request.utterance_id == id,
@@ -422,7 +431,7 @@ async fn interrupted_round_is_resumed_at_the_next_start() {
         let mut running = fixture.start().await;
         let (mut contests, mut uids) = (Vec::new(), Vec::new());
         loop {
-            let report = running.report().await;
+            let report = running.next_report().await;
             contests.push(report.contest);
             uids.push(report.main_challenge_uid);
             if report.contest == ChallengeType::Solo {

@@ -296,7 +296,7 @@ async fn running_outbox_submits_new_files() {
     let (server, url) = accepting_server().await;
     let outbox = results.outbox(&url);
     let shutdown = Shutdown::new();
-    let sent = async |count: usize| {
+    let wait_until_sent = async |count: usize| {
         let start = Instant::now();
         while server.received_requests().await.unwrap().len() < count {
             assert!(start.elapsed() < Duration::from_secs(20));
@@ -304,14 +304,14 @@ async fn running_outbox_submits_new_files() {
         }
     };
     let enqueue = async {
-        sent(4).await;
+        wait_until_sent(4).await;
         for (name, count) in [("run", 4), ("run-2", 8), ("run-2", 8)] {
             results
                 .ledger
                 .enqueue(&results.challenge, miner(0), &written_files(name), true)
                 .await
                 .unwrap();
-            sent(count).await;
+            wait_until_sent(count).await;
         }
         results.wait_for_deliveries(4).await;
         tokio::time::sleep(Duration::from_millis(300)).await;

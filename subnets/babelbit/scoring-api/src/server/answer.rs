@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use taonet_babelbit_core::aggregation::stake_weighted_median;
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_core::scoring_api::{ScoreRow, ScoresAnswer};
+use taonet_babelbit_core::scoring_api::{ScoreRow, ScoresResponse};
 use taonet_primitives::Hotkey;
 
 use super::record::ValidatorScore;
@@ -13,7 +13,7 @@ pub(super) fn answer(
     challenge_uid: &str,
     scores: Vec<ValidatorScore>,
     stake: impl Fn(&Hotkey) -> Option<u64>,
-) -> ScoresAnswer {
+) -> ScoresResponse {
     let mut miners: BTreeMap<(ChallengeType, String), Vec<(ValidatorScore, u64)>> = BTreeMap::new();
     for score in scores {
         // Solo challenges differ by validator, so their scores are not aggregated.
@@ -50,5 +50,5 @@ pub(super) fn answer(
             .then(by_score)
             .then_with(|| a.miner_hotkey.cmp(&b.miner_hotkey))
     });
-    ScoresAnswer { scores: rows }
+    ScoresResponse { scores: rows }
 }

@@ -13,7 +13,7 @@ use axum::response::{Json, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_core::scoring_api::{Contest, ScoreQuery, ScoresAnswer};
+use taonet_babelbit_core::scoring_api::{Contest, ScoreQuery, ScoresResponse};
 use taonet_http::{BodyLimits, buffer_body};
 use taonet_primitives::Hotkey;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -230,7 +230,7 @@ fn storage_path(key: &SubmissionKey, name: &str) -> String {
     format!("{challenge_uid}/{challenge_type}/{validator}/{miner}/{upload:016x}-{name}")
 }
 
-async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresAnswer>, ApiError> {
+async fn get_scores(Shared(state): Api, uri: Uri) -> Result<Json<ScoresResponse>, ApiError> {
     let query = read_query(uri.query().unwrap_or_default())?;
     if !is_safe_name(&query.challenge_uid) {
         return Err(ApiError::Field {

@@ -53,9 +53,9 @@ async fn predictions_do_not_depend_on_earlier_requests() {
 
 /// Qwen has no token that begins a text.
 #[tokio::test]
-async fn empty_prompt_without_begin_token_is_completed() {
+async fn empty_prompt_without_bos_token_is_completed() {
     let model = CausalModel::open(&vectors("qwen2"), LoadOptions::default()).unwrap();
-    assert_eq!(model.vocabulary().begin_token(), None);
+    assert_eq!(model.vocabulary().bos_token(), None);
     let model =
         Causal::start("tiny", model, long_deadline(), CompletionOptions::default(), None).unwrap();
     let (_, outcome) = model.complete(String::new()).await;

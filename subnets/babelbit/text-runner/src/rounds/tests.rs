@@ -56,7 +56,7 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
     let replaceable_miners = Arc::new(ReplaceableMiners(Mutex::new(Vec::new())));
     let (blocks, _) = watch::channel(100);
     let (sender, mut reports) = mpsc::unbounded_channel::<RoundReport>();
-    let parts = RoundDependencies {
+    let dependencies = RoundDependencies {
         ledger: Arc::clone(&runner.ledger),
         player: Arc::new(TextRounds {
             runner,
@@ -72,7 +72,7 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
     };
     let schedule =
         ScheduleSettings { tempo: 10, on_startup: true, solo: true, arena: None, attempts: 1 };
-    let mut rounds = Rounds::new(parts, schedule).await.unwrap();
+    let mut rounds = Rounds::new(dependencies, schedule).await.unwrap();
     let shutdown = Shutdown::new();
     let stop = shutdown.clone();
     shutdown.spawn("rounds", async move { rounds.run(&stop).await });
@@ -131,7 +131,7 @@ async fn a_shutdown_cancels_a_round_in_progress() {
     let runner = runner(&directory).await;
     let engine = engine(TEXT).await;
     let (blocks, _) = watch::channel(100);
-    let parts = RoundDependencies {
+    let dependencies = RoundDependencies {
         ledger: Arc::clone(&runner.ledger),
         player: Arc::new(TextRounds {
             runner,
@@ -147,7 +147,7 @@ async fn a_shutdown_cancels_a_round_in_progress() {
     };
     let schedule =
         ScheduleSettings { tempo: 10, on_startup: true, solo: false, arena: None, attempts: 1 };
-    let mut rounds = Rounds::new(parts, schedule).await.unwrap();
+    let mut rounds = Rounds::new(dependencies, schedule).await.unwrap();
     let shutdown = Shutdown::new();
     let stop = shutdown.clone();
     shutdown.spawn("rounds", async move { rounds.run(&stop).await });
@@ -199,7 +199,7 @@ async fn arena_round_has_separate_miners_files_and_timeout() {
         PlayedRound { challenge_uid: "text-1".to_owned(), miners: 1, was_already_played: false };
     assert_eq!(rounds.play(&due_round(ChallengeType::Main)).await.unwrap(), played);
     assert!(timeout_recorder.0.lock().unwrap().is_empty());
-    // The arena has the main contest's challenge, which counts as another one.
+    // The arena has the main contest's challenge, which is recorded separately.
     assert_eq!(rounds.play(&due_round(ChallengeType::Arena)).await.unwrap(), played);
     assert_eq!(*timeout_recorder.0.lock().unwrap(), [Duration::from_secs(11); 6]);
     assert!(rounds.play(&due_round(ChallengeType::Arena)).await.unwrap().was_already_played);

@@ -51,7 +51,7 @@ async fn each_epoch_is_processed_once_for_any_block_sequence() {
         (vec![842, 799, 843, 3, 105], vec![8, 0, 1]),
     ] {
         let fixture = Fixture::new().await;
-        fixture.rows(&[row(1, 0.5)], &[]).await;
+        fixture.serve_rows(&[row(1, 0.5)], &[]).await;
         let (url, calls) = blocks(numbers.clone()).await;
         let signer: Url = fixture.signer.uri().parse().unwrap();
         let mut validator = fixture.validator_of(&signer, &url);
@@ -103,7 +103,7 @@ async fn run_until_epoch(fixture: &Fixture, mut validator: Validator<Babelbit>, 
 #[tokio::test]
 async fn failed_score_request_is_retried() {
     let fixture = Fixture::new().await;
-    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    fixture.serve_rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     let failing_response =
         Mock::given(method("GET")).and(path(SCORES)).and(query_param("challenge_type", "arena"));
     let failing_response = failing_response.respond_with(ResponseTemplate::new(500));

@@ -14,7 +14,7 @@ async fn no_scores_are_requested_without_a_challenge() {
     let fixture = Fixture::new().await;
     fixture.engine.reset().await;
     mount(&fixture.engine, "POST", "/auth", ResponseTemplate::new(500)).await;
-    fixture.rows(&[row(1, 0.9)], &[]).await;
+    fixture.serve_rows(&[row(1, 0.9)], &[]).await;
     let error = fixture.validator().run_once().await.unwrap_err();
     assert!(
         error.to_string().contains("cannot get the current challenge from the engine"),
@@ -45,7 +45,7 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
             "cannot get scores (qualifying) from the scoring API: failed",
         ),
     ] {
-        fixture.scores(main, arena, ok(json!({ "scores": [] }))).await;
+        fixture.serve_scores(main, arena, ok(json!({ "scores": [] }))).await;
         for block in [742, LAST_THIRD_START - 1] {
             fixture.set_block(block, &hotkeys()).await;
             let error = fixture.validator().run_once().await.unwrap_err();
@@ -58,7 +58,7 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
     }
     // Neither contest has scores, and the older form fails.
     let no_scores = ok(json!({ "scores": [] }));
-    fixture.scores(no_scores.clone(), no_scores, ResponseTemplate::new(500)).await;
+    fixture.serve_scores(no_scores.clone(), no_scores, ResponseTemplate::new(500)).await;
     let error = fixture.validator().run_once().await.unwrap_err();
     assert!(
         error.to_string().contains("cannot get scores (all contests) from the scoring API"),
@@ -67,7 +67,7 @@ async fn failed_score_request_is_retried_until_late_in_the_epoch() {
     assert!(request_bodies(&fixture.signer, "/set_weights").await.is_empty());
     assert!(!fixture.directory.path().join("state.json").exists(), "the epoch stays due");
 
-    fixture.scores(main, ResponseTemplate::new(500), ok(json!({ "scores": [] }))).await;
+    fixture.serve_scores(main, ResponseTemplate::new(500), ok(json!({ "scores": [] }))).await;
     fixture.set_block(LAST_THIRD_START, &hotkeys()).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(
@@ -82,7 +82,7 @@ async fn contest_without_share_is_not_retried() {
     let mut fixture = Fixture::new().await;
     fixture.arena_share = ArenaShare::NONE;
     fixture
-        .scores(
+        .serve_scores(
             ok(json!({ "scores": [row(1, 0.5)] })),
             ResponseTemplate::new(500),
             ResponseTemplate::new(500),
@@ -106,7 +106,7 @@ async fn failing_scoring_api_gives_no_scores() {
     ] {
         let fixture = Fixture::new().await;
         let debug_text = format!("{answer:?}");
-        fixture.scores(answer.clone(), answer.clone(), answer).await;
+        fixture.serve_scores(answer.clone(), answer.clone(), answer).await;
         fixture.set_block(LAST_THIRD_START, &hotkeys()).await;
         let report = fixture.validator().run_once().await.unwrap();
         assert_eq!((report.decision, report.epochs_without_scores), ("wait", 1), "{debug_text}");
@@ -124,7 +124,7 @@ async fn recovering_scoring_api_loses_no_scores() {
     let fixture = Fixture::new().await;
     let failing_response =
         Mock::given(method("GET")).and(path(SCORES)).respond_with(ResponseTemplate::new(502));
-    fixture.rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
+    fixture.serve_rows(&[row(1, 0.5)], &[row(2, 0.5)]).await;
     // Earlier mocks take precedence until they are used up.
     failing_response.up_to_n_times(3).with_priority(1).mount(&fixture.scoring).await;
     assert_eq!(fixture.validator().run_once().await.unwrap().decision, "scored");

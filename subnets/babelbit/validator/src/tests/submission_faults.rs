@@ -29,7 +29,7 @@ async fn gateway_submits_if_the_signer_fails() {
         mount(&fixture.signer, "POST", "/set_weights", answer).await;
         let confirmed = ok(json!({ "success": true, "details": { "attempt": 1 } }));
         mount(&fixture.gateway, "POST", "/v1/weights/set_and_confirm", confirmed).await;
-        fixture.rows(&[row(1, 0.5)], &[]).await;
+        fixture.serve_rows(&[row(1, 0.5)], &[]).await;
         assert!(fixture.validator().run_once().await.unwrap().outcome.is_success(), "{debug_text}");
         let bodies = request_bodies(&fixture.gateway, "/v1/weights/set_and_confirm").await;
         assert_eq!(bodies.len(), usize::from(is_called), "{debug_text}");
@@ -42,14 +42,14 @@ async fn gateway_submits_if_the_signer_fails() {
 #[tokio::test]
 async fn submission_is_retried_for_limited_time_if_signer_and_gateway_fail() {
     let fixture = Fixture::new().await;
-    fixture.rows(&[row(1, 0.5)], &[]).await;
+    fixture.serve_rows(&[row(1, 0.5)], &[]).await;
     let gateway: Url = fixture.gateway.uri().parse().unwrap();
     let report = fixture.validator_of(&unused_address(), &gateway).run_once().await.unwrap();
     assert!(!report.outcome.is_success());
     assert!(report.outcome.error().unwrap().contains("status=404"));
     assert_eq!(fixture.take_waits(), [2, 5, 15, 30, 60]);
     // Weights that were not set are not submitted again.
-    fixture.rows(&[], &[]).await;
+    fixture.serve_rows(&[], &[]).await;
     assert_eq!(fixture.validator().run_once().await.unwrap().decision, "wait");
 }
 
@@ -66,7 +66,7 @@ async fn unconfirmed_weights_are_left_to_the_gateway() {
         ResponseTemplate::new(500).set_body_json(failed),
     )
     .await;
-    fixture.rows(&[row(1, 0.5)], &[]).await;
+    fixture.serve_rows(&[row(1, 0.5)], &[]).await;
     let report = fixture.validator().run_once().await.unwrap();
     assert_eq!(
         (report.outcome.is_success(), report.outcome.error()),

@@ -41,7 +41,7 @@ async fn outages_delay_scores_without_changing_them() {
     sleep_ms(500).await;
     servers.postgres.run();
     sleep_ms(500).await;
-    servers.nats.run();
+    servers.nats.start_server();
     sleep_ms(1_500).await;
     servers.postgres.stop();
     sleep_ms(500).await;
@@ -49,7 +49,7 @@ async fn outages_delay_scores_without_changing_them() {
     sleep_ms(300).await;
     servers.nats.stop();
     servers.nats.delete_all_data();
-    servers.nats.run();
+    servers.nats.start_server();
     assert_eq!(scoring.await.unwrap(), expected);
     stop.request();
     running.await.unwrap();

@@ -11,7 +11,7 @@ async fn miner_that_starts_late_is_admitted_within_the_period() {
     let store = Store::open(folder.path()).await.unwrap();
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let (handshakes, is_open) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
-    let late = miner_behind("//Charlie", 2, &model, &handshakes, Arc::clone(&is_open)).await;
+    let late = gated_miner("//Charlie", 2, &model, &handshakes, Arc::clone(&is_open)).await;
     let nodes = vec![miner("//Bob", 1, &model, &handshakes).await, late];
     let validator = process(&store, &nodes, &model);
     let controller = Arc::clone(&validator.controller);

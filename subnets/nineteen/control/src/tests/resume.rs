@@ -7,16 +7,16 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_validator_resumes_its_period() {
     let folder = tempfile::tempdir().unwrap();
-    resumes_its_period(Store::open(folder.path()).await.unwrap()).await;
+    assert_period_is_resumed(Store::open(folder.path()).await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_validator_resumes_its_period_on_postgres() {
     let Some(server) = Postgres::start() else { return };
-    resumes_its_period(Store::connect(&server.url()).await.unwrap()).await;
+    assert_period_is_resumed(Store::connect(&server.url()).await.unwrap()).await;
 }
 
-async fn resumes_its_period(store: Store) {
+async fn assert_period_is_resumed(store: Store) {
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let handshakes = Arc::new(AtomicU32::new(0));
     let nodes = [

@@ -275,17 +275,17 @@ fn parse_stream(stream: &str, endpoint: Endpoint) -> StreamedAnswer {
 }
 
 /// Buys the answer as a stream; passes the outcome to `compare`.
-async fn stream(
+async fn buy_stream(
     gateway: &TestGateway,
     endpoint: Endpoint,
     name: &str,
     compare: impl FnOnce(Outcome<'_>),
 ) {
-    let before = gateway.charged().await;
+    let before = gateway.wait_for_charges().await;
     let response = buy_at(gateway, endpoint, name, true).await;
     let status = response.status().as_u16();
     let body = text(response).await;
-    let charged = u64::try_from(gateway.charged().await - before).unwrap();
+    let charged = u64::try_from(gateway.wait_for_charges().await - before).unwrap();
     if status != 200 {
         assert_eq!(charged, 0, "{name}: {body}");
         return compare(Refused(status));
@@ -316,11 +316,11 @@ async fn buy_document(
     name: &str,
     compare: impl FnOnce(Outcome<'_>),
 ) {
-    let before = gateway.charged().await;
+    let before = gateway.wait_for_charges().await;
     let response = buy_at(gateway, endpoint, name, false).await;
     let status = response.status().as_u16();
     let answer = document(response).await;
-    let charged = u64::try_from(gateway.charged().await - before).unwrap();
+    let charged = u64::try_from(gateway.wait_for_charges().await - before).unwrap();
     if status != 200 {
         assert_eq!(charged, 0, "{name}: {answer}");
         return compare(Refused(status));
@@ -361,7 +361,7 @@ async fn compare_streams(
                 mismatches.push(format!("{name}, {kind}: {actual:?}, expected {expected:?}"));
             }
         };
-        stream(&gateway, endpoint, name, |actual| compare("stream", actual, *expected)).await;
+        buy_stream(&gateway, endpoint, name, |actual| compare("stream", actual, *expected)).await;
         assert_succeeds(&gateway, endpoint, name).await;
         let expected = if matches!(expected, Interrupted(_)) { Refused(502) } else { *expected };
         buy_document(&gateway, endpoint, name, |actual| compare("document", actual, expected))

@@ -49,7 +49,7 @@ async fn best_of_selects_the_likeliest_answers_per_token() {
     let gateway = start_gateway(miner).await;
     let (_, one) = complete(&gateway, json!({})).await;
     let input = one["usage"]["prompt_tokens"].as_u64().unwrap();
-    let earlier = gateway.charged().await;
+    let earlier = gateway.wait_for_charges().await;
     let (_, best) = complete(&gateway, json!({"best_of": 3, "logprobs": 1})).await;
     let [choice] = best["choices"].as_array().unwrap().as_slice() else { panic!("{best}") };
     assert_eq!((&choice["index"], &choice["text"]), (&json!(0), &json!("bbbb")));
@@ -58,7 +58,7 @@ async fn best_of_selects_the_likeliest_answers_per_token() {
     let usage =
         json!({"prompt_tokens": 3 * input, "completion_tokens": 6, "total_tokens": 3 * input + 6});
     assert_eq!(best["usage"], usage);
-    assert_eq!(gateway.charged().await - earlier, i64::try_from(3 * input + 6).unwrap());
+    assert_eq!(gateway.wait_for_charges().await - earlier, i64::try_from(3 * input + 6).unwrap());
     let (_, best) = complete(&gateway, json!({"n": 2, "best_of": 3})).await;
     let choices: Vec<_> =
         best["choices"].as_array().unwrap().iter().map(|choice| choice["text"].clone()).collect();
@@ -162,7 +162,10 @@ async fn best_of_is_refused_without_log_probabilities() {
             "{refused}"
         );
         let answers = answers.load(Ordering::SeqCst);
-        assert_eq!((gateway.charged().await, answers), (0, *first_usage.get_or_insert(answers)));
+        assert_eq!(
+            (gateway.wait_for_charges().await, answers),
+            (0, *first_usage.get_or_insert(answers))
+        );
         assert!(answers > 0);
     }
     let (status, answer) = complete(&gateway, json!({"n": 2, "best_of": 2})).await;

@@ -192,7 +192,7 @@ async fn interrupted_document_is_charged_from_its_first_byte() {
         body["n"] = answers.into();
         stream.write_all(&request("/v1/chat/completions", &key, &body)).await.unwrap();
         let mut received = vec![0; bytes];
-        let cut_at = async {
+        let read_until_cut = async {
             // Without the last word, there is no document.
             while bytes == 0 && gate.available_permits() > 0 {
                 sleep(Duration::from_millis(5)).await;
@@ -203,7 +203,7 @@ async fn interrupted_document_is_charged_from_its_first_byte() {
             }
             stream.read_exact(&mut received).await.unwrap();
         };
-        timeout(LONG_TIMEOUT, cut_at).await.expect("the answer stalls");
+        timeout(LONG_TIMEOUT, read_until_cut).await.expect("the answer stalls");
         disconnect(stream, bytes % 2 == 1);
         (key_id, bytes, words)
     };
@@ -277,10 +277,10 @@ async fn interrupted_request_is_free() {
         .collect::<Vec<()>>()
         .await;
     gateway.wait_until_settled().await;
-    assert_eq!((gateway.charged().await, requests.load(Ordering::SeqCst)), (0, 0));
+    assert_eq!((gateway.wait_for_charges().await, requests.load(Ordering::SeqCst)), (0, 0));
     let mut stream = served.connect().await;
     stream.write_all(&complete_request).await.unwrap();
     assert_eq!(RawResponse::read(&mut stream).await.status, 200);
-    assert_eq!(gateway.charged().await, 1);
+    assert_eq!(gateway.wait_for_charges().await, 1);
     served.stop().await;
 }

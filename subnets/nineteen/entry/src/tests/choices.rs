@@ -39,7 +39,7 @@ async fn each_choice_is_a_separate_request() {
         json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16})
     );
     // 12 input tokens at 100 and 4 output tokens at 400 credits per 1 000: 2.8, rounded up.
-    assert_eq!(gateway.charged().await, 3);
+    assert_eq!(gateway.wait_for_charges().await, 3);
     let streamed = json!({"n": 2, "seed": 7, "max_tokens": 3, "stream": true, "stream_options": {"include_usage": true}});
     let stream = text(gateway.buy(&streamed).await).await;
     let (mut texts, mut finishes, mut usage) =
@@ -57,12 +57,12 @@ async fn each_choice_is_a_separate_request() {
     assert_eq!((texts[0].as_str(), texts[1].as_str()), ("word ", "word word word "));
     assert_eq!(finishes, [json!("stop"), json!("length")]);
     assert_eq!(usage, json!({"prompt_tokens": 12, "completion_tokens": 4, "total_tokens": 16}));
-    assert_eq!(gateway.charged().await, 6);
+    assert_eq!(gateway.wait_for_charges().await, 6);
     // The key has no credits for the maximum cost of all choices.
     let refused = gateway.buy(&json!({"n": 8, "max_tokens": 500})).await;
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(document(refused).await["error"]["code"], "insufficient_quota");
-    assert_eq!(gateway.charged().await, 6);
+    assert_eq!(gateway.wait_for_charges().await, 6);
 }
 
 #[tokio::test]
@@ -89,10 +89,10 @@ async fn interrupted_choice_interrupts_the_others() {
     );
     assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
     // 12 input tokens and two words were delivered.
-    assert_eq!(gateway.charged().await, 2);
+    assert_eq!(gateway.wait_for_charges().await, 2);
     let response = gateway.buy(&json!({"n": 2, "seed": 7})).await;
     assert_eq!(
-        (response.status(), gateway.charged().await),
+        (response.status(), gateway.wait_for_charges().await),
         (StatusCode::BAD_GATEWAY, 2),
         "no delivery"
     );
@@ -140,7 +140,7 @@ async fn more_choices_than_slots_are_answered() {
             assert_eq!(answer.matches("word ").count(), 8, "{answer}");
         }
     }
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
 }
 
 /// A choice that has waited too long for a slot is asked again when another one of its request
@@ -160,7 +160,7 @@ async fn choice_that_times_out_waiting_for_a_slot_is_retried() {
         let answer = text(response).await;
         assert_eq!(answer.matches("\"finish_reason\":\"stop\"").count(), 4, "{answer}");
     }
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
 }
 
 /// The deadline limits the miners' time, not the buyer's.
@@ -183,7 +183,7 @@ async fn buyer_pause_does_not_count_towards_the_deadline() {
         let sample = gateway.samples.lock().await.recv().await.unwrap();
         assert!(sample.response_time.unwrap() < total.as_secs_f64(), "{:?}", sample.response_time);
     }
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
 }
 
 /// A buyer that leaves cancels all choices, also those that wait for a slot.
@@ -218,7 +218,7 @@ async fn buyer_that_leaves_cancels_all_choices() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(started.load(Ordering::SeqCst), 2, "the third choice was sent");
-    assert!((1..100).contains(&gateway.charged().await));
+    assert!((1..100).contains(&gateway.wait_for_charges().await));
 }
 
 /// Counts when it is dropped.
@@ -236,8 +236,8 @@ async fn repeated_request_gets_the_same_choices_without_a_charge() {
     let body = json!({"model": TASK, "messages": [{"role": "user", "content": "a"}], "n": 3, "max_tokens": 9});
     let path = "/v1/chat/completions";
     let first = text(gateway.send(path, &body, Some("a")).await).await;
-    let charged = gateway.charged().await;
+    let charged = gateway.wait_for_charges().await;
     let replayed = gateway.send(path, &body, Some("a")).await;
     assert_eq!(replayed.headers()["idempotency-replayed"], "true");
-    assert_eq!((text(replayed).await, gateway.charged().await), (first, charged));
+    assert_eq!((text(replayed).await, gateway.wait_for_charges().await), (first, charged));
 }

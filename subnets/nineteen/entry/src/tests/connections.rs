@@ -108,7 +108,7 @@ async fn half_closed_buyer_gets_the_complete_answer() {
         // The last events of a response repeat its text.
         assert!(words >= 3 && !response.body.contains("error\":{"), "{path}: {response:?}");
         charged += 3;
-        assert_eq!(gateway.charged().await, charged, "{path}");
+        assert_eq!(gateway.wait_for_charges().await, charged, "{path}");
     }
     served.stop().await;
 }
@@ -138,7 +138,7 @@ async fn disconnected_buyer_releases_its_slot() {
         running.wait_for_count(0).await;
         gateway.wait_until_settled().await;
     }
-    assert_eq!(gateway.charged().await, 0);
+    assert_eq!(gateway.wait_for_charges().await, 0);
     served.stop().await;
 }
 

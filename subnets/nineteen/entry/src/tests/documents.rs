@@ -93,7 +93,7 @@ async fn status_shows_tasks_capacity_and_latency() {
     );
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     document(gateway.send("/v1/chat/completions", &body, None).await).await;
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
     let after = document(get(&gateway, "/status.json").await).await;
     let task = &after["tasks"][0];
     assert_eq!(
@@ -144,7 +144,7 @@ async fn key_sees_only_its_own_limits_and_usage() {
     let other = gateway.store.create_key(&other, &[5; 40], 0).await.unwrap();
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     document(gateway.send("/v1/chat/completions", &body, None).await).await;
-    let charged = gateway.charged().await;
+    let charged = gateway.wait_for_charges().await;
     let own = async |path: &str, key: &str| document(get_with(&gateway, key, path).await).await;
     let key = own("/v1/key", &gateway.key).await;
     assert_eq!(
@@ -241,7 +241,7 @@ async fn token_rate_counts_used_tokens() {
     assert!(remaining < 100, "the longest answer is reserved: {remaining}");
     let usage = document(first).await["usage"].clone();
     let [used, input] = ["total_tokens", "prompt_tokens"].map(|name| usage[name].as_u64().unwrap());
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
     let second = gateway.send("/v1/chat/completions", &chat(json!(900)), None).await;
     assert_eq!(
         header(&second, "x-ratelimit-remaining-tokens"),
@@ -250,7 +250,7 @@ async fn token_rate_counts_used_tokens() {
     );
     document(second).await;
     // Without `max_tokens`, the answer is limited to what remains.
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
     let limit = u32::try_from(2 * used + input + 50).unwrap();
     gateway.store.update_key(&gateway.id, &limits(limit)).await.unwrap();
     let third = gateway.send("/v1/chat/completions", &chat(Value::Null), None).await;
@@ -261,7 +261,7 @@ async fn token_rate_counts_used_tokens() {
     document(third).await;
     // The reservation of a request that is dropped, such as that of a buyer who has disconnected,
     // is returned.
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
     gateway.store.update_key(&gateway.id, &limits(1_000_000)).await.unwrap();
     let key = gateway.store.key(&gateway.id).await.unwrap().unwrap();
     let (rates, now) = (Rates::default(), std::time::SystemTime::now());
@@ -302,7 +302,7 @@ async fn usage_and_invoices_are_available_as_json_and_csv() {
         start_gateway_for(MarketConfig::default(), CHAT, respond_with(vec![word(), word()])).await;
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "a"}]});
     document(gateway.send("/v1/chat/completions", &body, None).await).await;
-    let charged = gateway.charged().await;
+    let charged = gateway.wait_for_charges().await;
     let own = async |path: &str| get_with(&gateway, &gateway.key, path).await;
     let csv = own("/v1/usage?format=csv").await;
     assert_eq!(csv.headers()["content-type"], "text/csv; charset=utf-8");

@@ -72,7 +72,7 @@ async fn embeddings_are_charged_by_input_tokens() {
         json!({"object": "embedding", "index": 1, "embedding": [0.5, 1.0]})
     );
     assert_eq!((&answer["model"], &answer["usage"]["total_tokens"]), (&json!("embed"), &json!(3)));
-    assert_eq!(gateway.charged().await, 3);
+    assert_eq!(gateway.wait_for_charges().await, 3);
     let usage = gateway.store.usage(Some(&gateway.id)).await.unwrap();
     assert_eq!((usage[0].input_tokens, usage[0].output_tokens), (3, 0));
     // The route does not serve a chat task.
@@ -88,13 +88,13 @@ async fn invalid_embeddings_are_not_charged() {
     let gateway = embeddings(handler).await;
     let response =
         gateway.send("/v1/embeddings", &json!({"model": "embed", "input": ["a", "b"]}), None).await;
-    assert_eq!((response.status(), gateway.charged().await), (StatusCode::BAD_GATEWAY, 0));
+    assert_eq!((response.status(), gateway.wait_for_charges().await), (StatusCode::BAD_GATEWAY, 0));
     // Another miner may have answered with the requested dimensions.
     let (handler, _) = counting_handler(json!({"data": [{"index": 0, "embedding": [1, 2]}]}));
     let gateway = embeddings(handler).await;
     let body = json!({"model": "embed", "input": "a", "dimensions": 3});
     let response = gateway.send("/v1/embeddings", &body, None).await;
-    assert_eq!((response.status(), gateway.charged().await), (StatusCode::BAD_GATEWAY, 0));
+    assert_eq!((response.status(), gateway.wait_for_charges().await), (StatusCode::BAD_GATEWAY, 0));
 }
 
 #[tokio::test]
@@ -109,10 +109,10 @@ async fn images_are_charged_by_their_steps() {
     let answer = document(gateway.send("/v1/images/generations", &body, None).await).await;
     assert_eq!(answer["data"], json!([{"b64_json": JPEG}]));
     // 10 steps at 5 000 credits per 1 000 steps.
-    assert_eq!(gateway.charged().await, 50);
+    assert_eq!(gateway.wait_for_charges().await, 50);
     let body = json!({"model": IMAGE, "prompt": "a cat", "width": 768, "height": 1_024});
     let answer = document(gateway.send("/v1/text-to-image", &body, None).await).await;
-    assert_eq!((answer, gateway.charged().await), (json!({ "image_b64": JPEG }), 100));
+    assert_eq!((answer, gateway.wait_for_charges().await), (json!({ "image_b64": JPEG }), 100));
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn withheld_images_are_not_charged() {
     let response = gateway.send("/v1/images/generations", &body, None).await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     assert_eq!(document(response).await["error"]["code"], "content_policy_violation");
-    assert_eq!(gateway.charged().await, 0);
+    assert_eq!(gateway.wait_for_charges().await, 0);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn responses_are_complete_or_streamed() {
         (&usage["input_tokens"], &usage["output_tokens"], &usage["total_tokens"]),
         (&json!(6), &json!(3), &json!(9))
     );
-    assert_eq!(gateway.charged().await, 2);
+    assert_eq!(gateway.wait_for_charges().await, 2);
     let streamed =
         json!({"model": CHAT, "input": "12345678", "max_output_tokens": 3, "stream": true});
     let stream = text(gateway.send("/v1/responses", &streamed, None).await).await;
@@ -175,7 +175,7 @@ async fn responses_are_complete_or_streamed() {
     let response = &events.last().unwrap().1["response"];
     assert_eq!(response["incomplete_details"], json!({"reason": "max_output_tokens"}));
     assert_eq!(response["output"][0]["content"][0]["text"], "word word word ");
-    assert_eq!(gateway.charged().await, 4);
+    assert_eq!(gateway.wait_for_charges().await, 4);
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn interrupted_response_reports_an_error() {
         stream.contains("event: response.failed") && !stream.contains("response.completed"),
         "{stream}"
     );
-    assert_eq!(gateway.charged().await, 2, "two words were delivered");
+    assert_eq!(gateway.wait_for_charges().await, 2, "two words were delivered");
 }
 
 #[tokio::test]
@@ -219,11 +219,11 @@ async fn repeated_request_is_answered_and_charged_once() {
     let gateway = chat(handler).await;
     let path = "/v1/chat/completions";
     let first = text(gateway.send(path, &question(), Some("a")).await).await;
-    let charged = gateway.charged().await;
+    let charged = gateway.wait_for_charges().await;
     let replayed = gateway.send(path, &question(), Some("a")).await;
     assert_eq!(replayed.headers()["idempotency-replayed"], "true");
     assert_eq!(replayed.headers()["content-type"], "application/json");
-    assert_eq!((text(replayed).await, gateway.charged().await), (first, charged));
+    assert_eq!((text(replayed).await, gateway.wait_for_charges().await), (first, charged));
     assert_eq!(count.load(Ordering::SeqCst), 1);
     // A different request with the same key is rejected.
     let mut other = question();
@@ -236,9 +236,9 @@ async fn repeated_request_is_answered_and_charged_once() {
     let mut streamed = question();
     streamed["stream"] = json!(true);
     let first = text(gateway.send(path, &streamed, Some("b")).await).await;
-    let charged = gateway.charged().await;
+    let charged = gateway.wait_for_charges().await;
     let replayed = text(gateway.send(path, &streamed, Some("b")).await).await;
-    assert_eq!((replayed, gateway.charged().await), (first, charged));
+    assert_eq!((replayed, gateway.wait_for_charges().await), (first, charged));
     assert_eq!(count.load(Ordering::SeqCst), 2);
     // Without an idempotency key, a retry is charged again.
     for _ in 0..2 {
@@ -284,7 +284,7 @@ async fn cancelled_stream_releases_its_idempotency_key() {
     while gateway.send(path, &body, Some("a")).await.status() == StatusCode::CONFLICT {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
 }
 
 #[tokio::test]

@@ -162,13 +162,13 @@ async fn prompts_up_to_the_limit_reach_the_backend() {
         assert_eq!(response.status, 200, "{path}: {}", response.body);
         let answer: Value = serde_json::from_str(&response.body).unwrap();
         assert_eq!(answer.pointer(text), Some(&json!(length.to_string())), "{path}: {answer}");
-        let charged = gateway.charged().await;
+        let charged = gateway.wait_for_charges().await;
         let (response, _) = buy(&gateway, &served, path, MAX_BODY_BYTES + 1).await;
         let error: Value = serde_json::from_str(&response.body).unwrap();
         let is_named = error["error"]["code"] == "request_too_large"
             || error["error"]["type"] == "request_too_large";
         assert!(response.status == 413 && is_named, "{path}: {error}");
-        assert_eq!(gateway.charged().await, charged);
+        assert_eq!(gateway.wait_for_charges().await, charged);
         served.stop().await;
     }
 }

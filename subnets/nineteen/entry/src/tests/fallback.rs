@@ -80,7 +80,7 @@ async fn alias_falls_back_to_its_next_task() {
     assert!(stream.contains(SMALL_TASK) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
     // Only delivered answers are charged, and the error is that of the last task.
     let usage = async || gateway.store.usage(None).await.unwrap();
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
     assert!(
         usage().await.iter().all(|row| row.charged == 0 || row.model == SMALL_TASK),
         "{:?}",

@@ -183,7 +183,7 @@ async fn every_image_route_returns_the_painted_image() {
             }
             // 6 steps at 5 000 credits per 1 000 steps.
             charged += 30;
-            assert_eq!(gateway.charged().await, charged, "{route}");
+            assert_eq!(gateway.wait_for_charges().await, charged, "{route}");
         }
     }
 }
@@ -244,13 +244,13 @@ async fn several_images_have_seeds_of_their_own() {
         let payload = json!({"prompt": "a red boat", "steps": 5, "width": SIDE, "height": SIDE, "seed": seed});
         assert!(*image == expected_image(Endpoint::TextToImage, &payload), "seed {seed}");
     }
-    assert_eq!((images.len(), gateway.charged().await), (3, 75));
+    assert_eq!((images.len(), gateway.wait_for_charges().await), (3, 75));
     // If one image is withheld, the complete request fails.
     let unsafe_prompt = json!({"model": "proteus", "prompt": "nsfw", "n": 2});
     let response = gateway.send("/v1/images/generations", &unsafe_prompt, None).await;
     assert_eq!(response.status().as_u16(), 403);
     assert_eq!(document(response).await["error"]["code"], "content_policy_violation");
-    assert_eq!(gateway.charged().await, 75);
+    assert_eq!(gateway.wait_for_charges().await, 75);
 }
 
 #[tokio::test]

@@ -236,7 +236,7 @@ impl TestGateway {
     }
 
     /// Waits until no credits are reserved; returns the charged credits.
-    pub(super) async fn charged(&self) -> i64 {
+    pub(super) async fn wait_for_charges(&self) -> i64 {
         loop {
             let balances = self.store.balances().await.unwrap();
             let balance_of = |name: &str| {
@@ -419,7 +419,7 @@ async fn min_tokens_must_be_affordable() {
     for (min_tokens, status) in [(2_000, StatusCode::OK), (3_000, StatusCode::TOO_MANY_REQUESTS)] {
         let response = gateway.buy(&json!({"max_tokens": null, "min_tokens": min_tokens})).await;
         assert_eq!(response.status(), status, "{min_tokens}");
-        gateway.charged().await;
+        gateway.wait_for_charges().await;
     }
 }
 
@@ -434,13 +434,13 @@ async fn delivered_tokens_are_charged() {
         json!({"prompt_tokens": 6, "completion_tokens": 3, "total_tokens": 9})
     );
     // 6 input tokens at 100 and 3 output tokens at 400 credits per 1 000: 1.8, rounded up.
-    assert_eq!(gateway.charged().await, 2);
+    assert_eq!(gateway.wait_for_charges().await, 2);
     let stream = text(gateway.buy(&json!({"stream": true, "max_tokens": 3})).await).await;
     assert!(
         stream.contains(r#""finish_reason":"length""#) && !stream.contains("usage"),
         "{stream}"
     );
-    assert_eq!(gateway.charged().await, 4);
+    assert_eq!(gateway.wait_for_charges().await, 4);
 }
 
 #[tokio::test]
@@ -467,7 +467,7 @@ async fn images_in_chats_need_a_task_that_reads_them() {
         answer["usage"],
         json!({"prompt_tokens": 707, "completion_tokens": 1, "total_tokens": 708})
     );
-    assert_eq!(reader.charged().await, 72);
+    assert_eq!(reader.wait_for_charges().await, 72);
     // A request whose image cannot be downloaded is free.
     let remote = json!([{"role": "user", "content": [image("https://127.0.0.1/a.png")]}]);
     let response = reader.buy(&json!({ "messages": remote })).await;
@@ -477,7 +477,7 @@ async fn images_in_chats_need_a_task_that_reads_them() {
         (&error["code"], &error["param"]),
         (&json!("image_not_downloaded"), &json!("messages[0].content[0]"))
     );
-    assert_eq!(reader.charged().await, 72);
+    assert_eq!(reader.wait_for_charges().await, 72);
     let other = start_gateway(respond_with(vec![word()])).await;
     let response = other.buy(&json!({ "messages": messages })).await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
@@ -502,7 +502,7 @@ async fn largest_image_is_within_the_miners_limit() {
     let largest = (8 << 20) - 1_024;
     let response = buy(1, json!([image(largest)])).await;
     assert_eq!(response.status(), StatusCode::OK);
-    let charged = gateway.charged().await;
+    let charged = gateway.wait_for_charges().await;
     let wide = json!({"type": "text", "text": "\u{416}".repeat(1_400_000)});
     for (n, parts, param) in [
         (8, json!([image(largest)]), "n"),
@@ -512,7 +512,7 @@ async fn largest_image_is_within_the_miners_limit() {
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(document(response).await["error"]["param"], param);
     }
-    assert_eq!(gateway.charged().await, charged);
+    assert_eq!(gateway.wait_for_charges().await, charged);
 }
 
 #[tokio::test]
@@ -524,11 +524,11 @@ async fn interrupted_answer_reports_an_error() {
         "{stream}"
     );
     assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
-    let delivered = gateway.charged().await;
+    let delivered = gateway.wait_for_charges().await;
     assert_eq!(delivered, 2, "two words were delivered");
     let response = gateway.buy(&json!({})).await;
     assert_eq!(
-        (response.status(), gateway.charged().await),
+        (response.status(), gateway.wait_for_charges().await),
         (StatusCode::BAD_GATEWAY, delivered),
         "no delivery"
     );
@@ -553,7 +553,7 @@ async fn cancelled_request_is_charged_for_delivered_tokens() {
     drop(body);
     // Six words cost 3 credits, the complete answer 1 000. It takes a moment until the gateway
     // notices the disconnect.
-    let charged = gateway.charged().await;
+    let charged = gateway.wait_for_charges().await;
     assert!((1..=20).contains(&charged), "{charged}");
 }
 
@@ -566,6 +566,6 @@ async fn failed_requests_are_not_charged() {
         assert_eq!(response.status().as_u16(), expected);
         assert_eq!(response.headers().contains_key("retry-after"), expected == 503);
         assert!(document(response).await["error"]["message"].is_string());
-        assert_eq!(gateway.charged().await, 0);
+        assert_eq!(gateway.wait_for_charges().await, 0);
     }
 }

@@ -62,11 +62,11 @@ async fn messages_are_complete_or_streamed() {
         (&json!(6), &json!(3))
     );
     // The same as for the same chat completion.
-    assert_eq!(gateway.charged().await, 2);
+    assert_eq!(gateway.wait_for_charges().await, 2);
     let counted =
         document(gateway.send("/v1/messages/count_tokens", &question(&json!({})), None).await)
             .await;
-    assert_eq!((counted, gateway.charged().await), (json!({"input_tokens": 6}), 2));
+    assert_eq!((counted, gateway.wait_for_charges().await), (json!({"input_tokens": 6}), 2));
     let streamed = question(&json!({"stream": true, "max_tokens": 3}));
     let stream = text(gateway.send(PATH, &streamed, None).await).await;
     let events = events(&stream);
@@ -90,7 +90,7 @@ async fn messages_are_complete_or_streamed() {
     assert_eq!(events[2].1["delta"], json!({"type": "text_delta", "text": "word "}));
     assert_eq!(events[6].1["delta"], json!({"stop_reason": "max_tokens", "stop_sequence": null}));
     assert_eq!(events[6].1["usage"]["output_tokens"], 3);
-    assert_eq!(gateway.charged().await, 4);
+    assert_eq!(gateway.wait_for_charges().await, 4);
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn tools_calls_and_results_are_converted_both_ways() {
     )
     .await;
     assert_eq!(answer["content"][0]["text"], "word ");
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
 }
 
 /// Each block has all of its deltas between its start and its stop, as Anthropic's clients expect.
@@ -199,7 +199,7 @@ async fn interleaved_call_fragments_become_one_block_each() {
         ("text", "word "),
     ];
     assert_eq!(blocks, expected.map(|(kind, content)| (json!(kind), content.to_owned())));
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
 }
 
 #[tokio::test]
@@ -247,9 +247,9 @@ async fn interrupted_message_ends_with_an_error_event() {
         assert_eq!((name, &data["error"]["type"]), ("error", &json!("api_error")));
         assert!(!stream.contains("message_stop"), "{stream}");
     }
-    assert_eq!(gateway.charged().await, 4, "two words were delivered twice");
+    assert_eq!(gateway.wait_for_charges().await, 4, "two words were delivered twice");
     let response = gateway.send(PATH, &question(&json!({})), None).await;
-    assert_eq!((response.status(), gateway.charged().await), (StatusCode::BAD_GATEWAY, 4));
+    assert_eq!((response.status(), gateway.wait_for_charges().await), (StatusCode::BAD_GATEWAY, 4));
 }
 
 #[tokio::test]
@@ -257,10 +257,10 @@ async fn repeated_message_is_replayed_without_a_charge() {
     let gateway = start_gateway(vec![word()]).await;
     let first =
         text(gateway.send(PATH, &question(&json!({"stream": true})), Some("a")).await).await;
-    let charged = gateway.charged().await;
+    let charged = gateway.wait_for_charges().await;
     let replayed = gateway.send(PATH, &question(&json!({"stream": true})), Some("a")).await;
     assert_eq!(replayed.headers()["idempotency-replayed"], "true");
-    assert_eq!((text(replayed).await, gateway.charged().await), (first, charged));
+    assert_eq!((text(replayed).await, gateway.wait_for_charges().await), (first, charged));
 }
 
 async fn ask(gateway: &TestGateway, key: &str, body: &Value) -> Response {
@@ -279,7 +279,7 @@ async fn key_header_and_errors_have_the_anthropic_format() {
     let gateway = start_gateway(vec![word()]).await;
     let key = gateway.key.as_str();
     assert_eq!(ask(&gateway, key, &question(&json!({}))).await.status(), StatusCode::OK);
-    gateway.charged().await;
+    gateway.wait_for_charges().await;
     for (key, body, status, kind) in [
         ("sk-tao-x", question(&json!({})), 401, "authentication_error"),
         (key, question(&json!({"model": "claude"})), 404, "not_found_error"),

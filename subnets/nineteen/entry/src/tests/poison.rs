@@ -47,5 +47,5 @@ async fn poison_prompts_do_not_affect_other_buyers() {
         assert_eq!(answer["choices"][0]["message"]["content"], "word ", "{answer}");
     }
     // Only the words were charged.
-    assert_eq!(gateway.charged().await, i64::from(ROUNDS));
+    assert_eq!(gateway.wait_for_charges().await, i64::from(ROUNDS));
 }

@@ -315,7 +315,7 @@ async fn restarted_nats_is_used_again() {
     let _worker = Process::start(&fixture, querier.market()).await;
     fixture.nats.stop();
     fixture.nats.delete_all_data();
-    fixture.nats.run();
+    fixture.nats.start_server();
     let start = Instant::now();
     let answer = loop {
         match fixture.entry.query(organic()).await {

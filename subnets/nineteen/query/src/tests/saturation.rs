@@ -93,16 +93,16 @@ async fn saturated_market_keeps_its_throughput_and_bounds_waits() {
 /// the rate limits of the requests beyond it do not count.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unannounced_limit_grows_to_the_capacity_without_counted_failures() {
-    limit_grows_to_the_capacity_without_counted_failures(None).await;
+    assert_limit_grows_to_the_capacity(None).await;
 }
 
 /// A miner announces one request to a validator with little stake, and accepts more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn announced_limit_grows_to_the_capacity_without_counted_failures() {
-    limit_grows_to_the_capacity_without_counted_failures(Some(1)).await;
+    assert_limit_grows_to_the_capacity(Some(1)).await;
 }
 
-async fn limit_grows_to_the_capacity_without_counted_failures(announced: Option<usize>) {
+async fn assert_limit_grows_to_the_capacity(announced: Option<usize>) {
     let (served, stops) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let miner = rate_limiting_handler(40, Duration::from_millis(20), &served);
     let test_market = market(vec![(miner, announced)], QueueSettings::default()).await;

@@ -4,7 +4,7 @@ use taonet_database::statement;
 
 use super::*;
 use crate::{
-    BudgetPeriod, BudgetScope, BudgetUse, Claim, HoldRefusal, KeySpend, KeyTerms, StoredAnswer,
+    BudgetPeriod, BudgetScope, BudgetUse, Claim, HoldRefusal, KeySpend, KeyTerms, StoredResponse,
     Usage,
 };
 
@@ -278,8 +278,8 @@ pub(super) async fn repeated_requests_run_once(location: DatabaseLocation) {
     store.drop_claim(&key, "x").await.unwrap();
     assert_eq!(claim(&key, "a", 2).await, Claim::New);
     let answer =
-        StoredAnswer { content_type: "application/json".to_owned(), body: "{}".to_owned() };
-    store.store_answer(&key, "x", &answer).await.unwrap();
+        StoredResponse { content_type: "application/json".to_owned(), body: "{}".to_owned() };
+    store.store_response(&key, "x", &answer).await.unwrap();
     // Neither dropping the claim nor a restart deletes a stored answer.
     store.drop_claim(&key, "x").await.unwrap();
     store.release_holds(3, 3).await.unwrap();

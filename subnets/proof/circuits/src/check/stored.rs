@@ -239,7 +239,7 @@ mod tests {
             checks.insert(&digest(number)).unwrap();
         }
         assert!((0..MAX_FILES).all(|number| checks.contains(&digest(number))));
-        // Those of another program count, too.
+        // Files of other programs count towards the limit.
         StoredChecks::open(folder.path(), "two").unwrap().insert(&digest(0)).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         assert!(!checks.contains(&digest(0)) && folder.path().join("other").exists());

@@ -139,7 +139,7 @@ fn models_are_proven_with_hidden_values() {
 }
 
 /// Proves a model with hidden inputs. Returns the inputs, the bundle and its opening.
-fn proven_with_hidden_inputs(model: ShippedModel) -> (Vec<i64>, Bundle, Opening) {
+fn prove_with_hidden_inputs(model: ShippedModel) -> (Vec<i64>, Bundle, Opening) {
     let hiding = Backends::default().with_hidden_inputs();
     let compiled = model.compile_with("stark", &hiding).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -156,7 +156,7 @@ fn proven_with_hidden_inputs(model: ShippedModel) -> (Vec<i64>, Bundle, Opening)
 #[test]
 fn models_are_proven_with_hidden_inputs() {
     for model in ShippedModel::ALL {
-        let (inputs, bundle, opening) = proven_with_hidden_inputs(model);
+        let (inputs, bundle, opening) = prove_with_hidden_inputs(model);
         let text = serde_json::to_vec(&bundle).unwrap();
         assert!(bundle.proof.len() / 2 < MAX_HIDDEN_PROOF, "{} bytes", bundle.proof.len() / 2);
         let read = Bundle::from_json(&text).unwrap();
@@ -188,8 +188,8 @@ fn openings_of_other_inputs_are_rejected() {
     type Change<'a> = &'a dyn Fn(&mut Opening);
 
     let model = ShippedModel::DiabetesRegression;
-    let (_, bundle, opening) = proven_with_hidden_inputs(model);
-    let (_, other_bundle, other_opening) = proven_with_hidden_inputs(model);
+    let (_, bundle, opening) = prove_with_hidden_inputs(model);
+    let (_, other_bundle, other_opening) = prove_with_hidden_inputs(model);
     let error_of = |change: &dyn Fn(&mut Opening)| {
         let mut changed = opening.clone();
         change(&mut changed);

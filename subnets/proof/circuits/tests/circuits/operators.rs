@@ -222,7 +222,7 @@ fn functions() -> Vec<TestModel> {
     ];
     let mut models: Vec<TestModel> =
         plain.iter().map(|operator| with_function(operator, &[], "")).collect();
-    models.push(with_function("Gelu", &[("approximate", Attribute::Text("tanh"))], ""));
+    models.push(with_function("Gelu", &[("approximate", Attribute::String("tanh"))], ""));
     models.push(with_function("Elu", &[("alpha", Attribute::Float(0.5))], ""));
     models.push(with_function("Clip", &[], " low high"));
     models.push(with_function("PRelu", &[], " slope"));

@@ -148,7 +148,7 @@ fn perplexities(tokens: usize, count: usize) -> [f64; 2] {
     {
         let tokens_of_line = vocabulary.encode(line).unwrap();
         let text = vocabulary
-            .begin_token()
+            .bos_token()
             .into_iter()
             .chain(tokens_of_line)
             .chain([vocabulary.end_token()]);

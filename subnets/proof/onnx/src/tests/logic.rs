@@ -75,7 +75,7 @@ fn conditions_match_the_onnx_standard() {
         (where_nodes(greater(), ["c", "x", "h"]), [-1.0, -0.5, -1.0, -2.0]),
         (where_nodes(greater(), ["c", "two", "x"]), [2.0, 2.0, 1.0, 3.0]),
         (where_nodes(greater(), ["c", "h", "two"]), [6.0, 2.0, 2.0, 2.0]),
-        // A constant condition moves elements.
+        // A constant condition selects elements.
         (where_nodes(vec![product()], ["mask", "x", "h"]), [-1.0, 2.0, -1.0, 3.0]),
         (where_nodes(vec![], ["mask", "two", "x"]), [2.0, -0.5, 1.0, 2.0]),
         (where_nodes(vec![], ["mask", "x", "two"]), [-1.0, 2.0, 2.0, 3.0]),
@@ -97,9 +97,8 @@ fn conditions_match_the_onnx_standard() {
     }
 }
 
-/// Any byte but 0 is true.
 #[test]
-fn booleans_of_the_file_are_0_or_1() {
+fn nonzero_bytes_are_true() {
     let nodes = vec![cast("mask", "m", DataType::Float), node("Mul", &["x", "m"], "y", &[])];
     let mask = booleans("mask", &[3], &[true, false, true]);
     for mask in [
@@ -212,9 +211,9 @@ fn invalid_conditions_and_integer_operations_are_refused() {
     }
 }
 
-/// A power of an integer is an integer: the standard rounds one with a fraction.
+/// The ONNX standard rounds such a result.
 #[test]
-fn powers_of_integers_are_integers() {
+fn integer_power_with_fractional_result_is_refused() {
     let power = |exponent: TensorProto| {
         let nodes = vec![
             cast("x", "i", DataType::Int64),
@@ -236,9 +235,9 @@ fn powers_of_integers_are_integers() {
     assert!(error.contains("a power of integers that is no integer"), "{error}");
 }
 
-/// Each element has its own limit. Expected values are those of onnxruntime 1.32.
+/// Each element has its own limit. The expected values are those of onnxruntime 1.32.
 #[test]
-fn comparisons_with_lists_match_the_onnx_standard() {
+fn comparisons_with_constant_tensors_match_the_onnx_standard() {
     let limits = [-0.75, 0.5, 0.0, 0.125];
     for (operator, operands, limits, expected) in [
         ("Less", ["x", "w"], limits, [0.0, 1.0, 1.0, 0.0]),

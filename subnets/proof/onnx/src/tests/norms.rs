@@ -199,10 +199,10 @@ fn softmax_is_divided_after_a_product_with_fewer_columns() {
     assert_eq!(products(&read_small(&heads(6), nodes, weights).1), [2 * 6 * 6, 2 * 6 * 4]);
 }
 
-/// The nodes that exporters write for a causal mask cost nothing, and no output depends on a later
-/// position.
+/// The nodes that exporters write for a causal mask give the same outputs, none of which depends on
+/// a later position.
 #[test]
-fn masked_elements_do_not_count() {
+fn causal_mask_hides_later_positions() {
     let is_kept = [true, false, false, true, true, false, true, true, true];
     let mask = || booleans("kept", &[3, 3], &is_kept);
     let added = |value: f32| {

@@ -179,7 +179,7 @@ fn nodes_with_unsupported_form_are_refused() {
     let mut sparse = graph();
     sparse.sparse_initializer.push(vec![]);
     assert!(matches!(read(&model(sparse)), Err(OnnxError::Feature(_))));
-    // 8 is a text.
+    // 8 is a string tensor.
     for element in [DataType::Undefined as i32, 8] {
         let mut other = graph();
         other.input[0].kind.as_mut().unwrap().tensor.as_mut().unwrap().element = element;

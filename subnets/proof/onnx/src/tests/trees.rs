@@ -28,7 +28,7 @@ fn numbers(name: &str, values: &[f32]) -> AttributeProto {
     }
 }
 
-fn texts(name: &str, values: &[&str]) -> AttributeProto {
+fn string_list(name: &str, values: &[&str]) -> AttributeProto {
     let strings = values.iter().map(|value| value.as_bytes().to_vec()).collect();
     AttributeProto {
         name: name.to_owned(),
@@ -57,7 +57,7 @@ fn tree(modes: &[usize], features: &[i64], values: &[f32]) -> NodeProto {
     let leaves: Vec<i64> = (7..15).collect();
     let weights: Vec<f32> = (0..8_u8).map(f32::from).collect();
     let attribute = vec![
-        texts("nodes_modes", &node_modes),
+        string_list("nodes_modes", &node_modes),
         list("nodes_treeids", &[0; 15]),
         list("nodes_nodeids", &(0..15).collect::<Vec<i64>>()),
         list("nodes_featureids", &node_features),
@@ -297,7 +297,7 @@ fn deep_trees_are_refused_before_memory_is_spent() {
     let true_child = |node: i64| if is_branch(node) { node + 1 } else { 0 };
     let false_child = |node: i64| if is_branch(node) { levels + 1 + node } else { 0 };
     let attribute = vec![
-        texts("nodes_modes", &modes),
+        string_list("nodes_modes", &modes),
         list("nodes_treeids", &vec![0; nodes.len()]),
         list("nodes_nodeids", &nodes),
         list("nodes_featureids", &vec![0; nodes.len()]),

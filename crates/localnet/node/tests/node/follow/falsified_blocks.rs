@@ -6,7 +6,7 @@ use jsonrpsee::{RpcModule, rpc_params};
 use serde_json::{Value, json};
 use taonet_localnet::{Node, NodeHandle};
 
-use super::{follower_config, leader_error, wait_until_caught_up};
+use super::{follower_config, wait_for_leader_error, wait_until_caught_up};
 use crate::support::{config, node};
 use crate::watch::client;
 
@@ -151,7 +151,7 @@ async fn falsified_leader_data_is_refused() {
         let (url, server) = serve_falsified(&leader, falsification).await;
         config.follow = Some(url);
         let follower = Node::start(config.clone()).await.unwrap();
-        let error = leader_error(&follower).await;
+        let error = wait_for_leader_error(&follower).await;
         assert!(error.contains(&expected), "{expected}: {error}");
         assert!(
             expected == "has the hash" || error.contains(&format!("block {}", newest.number())),

@@ -31,7 +31,7 @@ enum Fault {
     /// Truncates the body.
     Truncated,
     /// Truncates the body after the miner was called.
-    LostAnswer,
+    LostResponse,
 }
 
 /// A proxy in front of a gateway that fails a limited number of requests for one path.
@@ -72,7 +72,7 @@ impl FaultyGateway {
             }
             Some(Fault::Garbage(text)) => text.into_response(),
             Some(Fault::Truncated) => truncated(),
-            Some(Fault::LostAnswer) => {
+            Some(Fault::LostResponse) => {
                 let answer = self.inner.clone().oneshot(request).await.unwrap();
                 axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
                 truncated()
@@ -188,7 +188,7 @@ async fn unreachable_or_half_open_gateway_is_an_error() {
 
 /// Columns: fault · number of times · outcome of the frame
 #[tokio::test]
-async fn frame_is_retried_after_temporary_faults() {
+async fn frame_is_retried_only_after_temporary_faults() {
     let fixture = start_gateway_with_miners(Listing::Gateway, &[1]).await;
     let (gateway, url) = FaultyGateway::start(fixture.router.clone(), "/runsync").await;
     let virtual_clock = VirtualClock::default();
@@ -201,7 +201,7 @@ async fn frame_is_retried_after_temporary_faults() {
         (Fault::Status(500, "upstream_error"), 1, None),
         (Fault::Truncated, 2, None),
         // The miner has processed the frame, and repeats its response.
-        (Fault::LostAnswer, 2, None),
+        (Fault::LostResponse, 2, None),
         (Fault::Status(401, "invalid_auth_token"), 1, None),
         (Fault::Status(500, "boom"), 1, Some("500:boom")),
         (Fault::Status(503, "miner_app_unavailable"), 1, Some("503:miner_app_unavailable")),

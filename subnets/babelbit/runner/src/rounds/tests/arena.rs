@@ -27,11 +27,11 @@ async fn arena_round_has_separate_miners_files_and_deadlines() {
         PlaySettings { miner_timeout: Duration::from_millis(100), ..PlaySettings::default() };
     fixture.settings.arena_play = PlaySettings { startup_utterances: 3, ..strict_play };
     let mut running = fixture.start().await;
-    fixture.block(100).await;
+    fixture.mine_to(100).await;
     // All rounds are due simultaneously; main is first.
-    assert_eq!(running.report().await.contest, ChallengeType::Main);
-    assert_eq!(running.report().await.contest, ChallengeType::Solo);
-    let arena = running.report().await;
+    assert_eq!(running.next_report().await.contest, ChallengeType::Main);
+    assert_eq!(running.next_report().await.contest, ChallengeType::Solo);
+    let arena = running.next_report().await;
     assert_eq!(summary_of(&arena), (ChallengeType::Arena, Some(2), "played"));
     assert_eq!((arena.challenge_uid.as_deref(), arena.miners), (Some("challenge-0"), 2));
     assert_eq!(slow_miner.init_count(), 4);
@@ -42,9 +42,9 @@ async fn arena_round_has_separate_miners_files_and_deadlines() {
     );
     assert!(status["mean_score"].as_f64().unwrap() > 0.0, "{status}");
     assert!(fixture.status("challenge-0__main").is_some());
-    fixture.block(150).await;
+    fixture.mine_to(150).await;
     assert_eq!(
-        summary_of(&running.report().await),
+        summary_of(&running.next_report().await),
         (ChallengeType::Arena, Some(3), "already_done")
     );
     running.stop().await;
@@ -58,8 +58,9 @@ async fn unreachable_arena_does_not_affect_the_main_round() {
         Arc::new(|_| async { Err(ArenaUnavailable("the registry is down".into())) }.boxed());
     fixture.arena = Some(list);
     let mut running = fixture.start().await;
-    fixture.block(100).await;
-    let reports = [running.report().await, running.report().await, running.report().await];
+    fixture.mine_to(100).await;
+    let reports =
+        [running.next_report().await, running.next_report().await, running.next_report().await];
     assert_eq!(reports.each_ref().map(|report| report.outcome), ["played", "played", "no_arena"]);
     assert_eq!(
         reports[2].error.as_deref(),

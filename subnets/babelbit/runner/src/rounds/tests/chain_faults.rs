@@ -24,8 +24,8 @@ async fn failed_block_request_is_retried() {
         let fixture = Fixture::new().await;
         fixture.gateway.fail("/v1/block/current", &[fault; 2]);
         let mut running = fixture.start().await;
-        fixture.block(100).await;
-        let report = running.report().await;
+        fixture.mine_to(100).await;
+        let report = running.next_report().await;
         assert_eq!(
             (summary_of(&report), report.attempt),
             ((ChallengeType::Main, Some(1), "played"), 1),
@@ -42,8 +42,8 @@ async fn gateway_without_long_polling_is_polled() {
         let fixture = Fixture::new().await;
         fixture.gateway.fail("/v1/block/wait", &[fault; 3]);
         let mut running = fixture.start().await;
-        fixture.block(100).await;
-        assert_eq!(running.report().await.outcome, "played", "{fault:?}");
+        fixture.mine_to(100).await;
+        assert_eq!(running.next_report().await.outcome, "played", "{fault:?}");
         running.stop().await;
     }
 }
@@ -67,19 +67,19 @@ async fn failed_metagraph_request_is_retried() {
         let fixture = Fixture::new().await;
         fixture.gateway.fail("/v1/metagraph/snapshot", &[fault; 5]);
         let mut running = fixture.start().await;
-        fixture.block(100).await;
+        fixture.mine_to(100).await;
         // More failures than the maximum number of attempts: waiting for the chain does not count
         // as an attempt.
         for _ in 0..5 {
-            let report = running.report().await;
+            let report = running.next_report().await;
             assert_eq!(
                 (report.outcome, report.attempt, report.is_tried_again),
                 ("no_chain", 1, true),
                 "{fault:?}"
             );
-            fixture.pass(30).await;
+            fixture.advance_time(30).await;
         }
-        assert_eq!(running.report().await.outcome, "played", "{fault:?}");
+        assert_eq!(running.next_report().await.outcome, "played", "{fault:?}");
         running.stop().await;
     }
 }
@@ -114,8 +114,8 @@ async fn unusable_neuron_is_skipped() {
         let fixture = Fixture::new().await;
         *fixture.snapshot.lock().unwrap() = snapshot.clone();
         let mut running = fixture.start().await;
-        fixture.block(100).await;
-        let report = running.report().await;
+        fixture.mine_to(100).await;
+        let report = running.next_report().await;
         assert_eq!((report.outcome, report.miners), (outcome, miners), "{snapshot}");
         running.stop().await;
     }
@@ -142,12 +142,15 @@ async fn schedule_falls_back_to_time_without_blocks() {
     fixture.gateway.fail("/v1/block/current", &[Fault::Status(503); 405]);
     fixture.blocks.send_replace(101);
     let mut running = fixture.start().await;
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, None, "played"));
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, None, "played"));
-    fixture.block(150).await;
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Arena, Some(3), "played"));
-    fixture.block(200).await;
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(2), "already_done"));
+    assert_eq!(summary_of(&running.next_report().await), (ChallengeType::Main, None, "played"));
+    assert_eq!(summary_of(&running.next_report().await), (ChallengeType::Solo, None, "played"));
+    fixture.mine_to(150).await;
+    assert_eq!(summary_of(&running.next_report().await), (ChallengeType::Arena, Some(3), "played"));
+    fixture.mine_to(200).await;
+    assert_eq!(
+        summary_of(&running.next_report().await),
+        (ChallengeType::Main, Some(2), "already_done")
+    );
     running.stop().await;
 }
 
@@ -171,7 +174,7 @@ async fn chain_is_queried_directly_without_a_gateway() {
     fixture.settings.schedule.tempo = 10;
     fixture.settings.schedule.solo = false;
     let mut running = fixture.start().await;
-    let report = running.report().await;
+    let report = running.next_report().await;
     assert_eq!((report.contest, report.outcome), (ChallengeType::Main, "no_miners"));
     running.stop().await;
 }

@@ -23,8 +23,8 @@ async fn loop_continues_after_refused_authentication() {
         let fixture = Fixture::new().await;
         fixture.engine.fail(path, &[Fault::Status(status); 3]);
         let mut running = fixture.start().await;
-        fixture.block(100).await;
-        assert_eq!(running.report().await.outcome, "played", "{path} {status}");
+        fixture.mine_to(100).await;
+        assert_eq!(running.next_report().await.outcome, "played", "{path} {status}");
         // The loop retries a rejected hotkey only after five minutes.
         assert_eq!(fixture.take_waits()[..3], [300; 3], "{path} {status}");
         assert_eq!(fixture.engine.request_count(path), 4, "{path} {status}");
@@ -52,8 +52,8 @@ async fn loop_continues_after_failing_engine_at_startup() {
         // Fail all five attempts of the first authentication, and one of the second.
         fixture.engine.fail("/auth", &[fault; 6]);
         let mut running = fixture.start().await;
-        fixture.block(100).await;
-        assert_eq!(running.report().await.outcome, "played", "{fault:?}");
+        fixture.mine_to(100).await;
+        assert_eq!(running.next_report().await.outcome, "played", "{fault:?}");
         assert_eq!(fixture.take_waits()[..6], [2, 4, 8, 16, 60, 2], "{fault:?}");
         running.stop().await;
     }
@@ -71,7 +71,7 @@ async fn loop_waits_for_unreachable_engine() {
     fixture.urls[0] = engine_url;
     fixture.settings.schedule.on_startup = true;
     let mut running = fixture.start().await;
-    assert_eq!(running.report().await.outcome, "played");
+    assert_eq!(running.next_report().await.outcome, "played");
     running.stop().await;
 }
 
@@ -80,8 +80,8 @@ async fn loop_waits_for_retry_after_of_the_engine() {
     let fixture = Fixture::new().await;
     fixture.engine.fail("/auth", &[Fault::Wait(75)]);
     let mut running = fixture.start().await;
-    fixture.block(100).await;
-    assert_eq!(running.report().await.outcome, "played");
+    fixture.mine_to(100).await;
+    assert_eq!(running.next_report().await.outcome, "played");
     assert_eq!(fixture.take_waits()[0], 75);
     running.stop().await;
 }
@@ -97,8 +97,8 @@ async fn round_without_challenge_is_retried() {
         let fixture = Fixture::new().await;
         fixture.engine.fail("/source-audio/start", &[fault; 3]);
         let mut running = fixture.start().await;
-        fixture.block(100).await;
-        let report = running.report().await;
+        fixture.mine_to(100).await;
+        let report = running.next_report().await;
         assert_eq!(
             (summary_of(&report), report.is_tried_again),
             ((ChallengeType::Main, Some(1), "no_engine"), true),
@@ -109,8 +109,8 @@ async fn round_without_challenge_is_retried() {
             "{report:?}"
         );
         assert_eq!((fixture.miner.init_count(), fixture.score_files()), (0, 0), "{fault:?}");
-        fixture.pass(31).await;
-        let report = running.report().await;
+        fixture.advance_time(31).await;
+        let report = running.next_report().await;
         assert_eq!((report.outcome, report.attempt), ("played", 2), "{fault:?}");
         running.stop().await;
     }
@@ -123,8 +123,8 @@ async fn partial_challenge_is_completed_later() {
         let fixture = Fixture::new().await;
         fixture.engine.fail("/source-audio/next", &[fault]);
         let mut running = fixture.start().await;
-        fixture.block(100).await;
-        let report = running.report().await;
+        fixture.mine_to(100).await;
+        let report = running.next_report().await;
         assert_eq!(
             (report.outcome, report.challenge_uid.as_deref()),
             ("partial", Some("challenge-0")),
@@ -137,8 +137,8 @@ async fn partial_challenge_is_completed_later() {
         // The files have one utterance of each of three miners, but the challenge is unfinished.
         assert_eq!((fixture.miner.init_count(), fixture.score_files()), (3, 6), "{fault:?}");
         assert_eq!(fixture.status("challenge-0__main"), None);
-        fixture.pass(31).await;
-        assert_eq!(running.report().await.outcome, "played", "{fault:?}");
+        fixture.advance_time(31).await;
+        assert_eq!(running.next_report().await.outcome, "played", "{fault:?}");
         assert_eq!((fixture.miner.init_count(), fixture.score_files()), (6, 6), "{fault:?}");
         assert_eq!(fixture.status("challenge-0__main").unwrap()["miner_count"], 3);
         running.stop().await;
@@ -152,15 +152,15 @@ async fn permanently_partial_challenge_is_abandoned_in_its_epoch() {
     let fixture = Fixture::new().await;
     fixture.engine.fail("/source-audio/next", &[Fault::Status(503); 100]);
     let mut running = fixture.start().await;
-    fixture.block(100).await;
+    fixture.mine_to(100).await;
     for attempt in 1..=3 {
-        let report = running.report().await;
+        let report = running.next_report().await;
         assert_eq!((report.outcome, report.is_tried_again), ("partial", attempt < 3));
         if attempt < 3 {
-            fixture.pass(61).await;
+            fixture.advance_time(61).await;
         }
     }
-    let solo = running.report().await;
+    let solo = running.next_report().await;
     assert_eq!(
         (summary_of(&solo), solo.main_challenge_uid.as_deref()),
         ((ChallengeType::Solo, Some(1), "played"), Some("challenge-0"))
@@ -174,9 +174,9 @@ async fn refused_token_is_renewed_within_a_session() {
     fixture.engine.fail("/source-audio/next", &[Fault::Status(401)]);
     fixture.engine.fail("/solo/start", &[Fault::Status(401)]);
     let mut running = fixture.start().await;
-    fixture.block(100).await;
+    fixture.mine_to(100).await;
     assert_eq!(
-        [running.report().await.outcome, running.report().await.outcome],
+        [running.next_report().await.outcome, running.next_report().await.outcome],
         ["played", "played"]
     );
     assert_eq!(fixture.engine.request_count("/auth/verify"), 3);
@@ -193,19 +193,19 @@ async fn loop_waits_after_refused_hotkey_within_a_session() {
         fixture.wait_until_idle().await;
         fixture.engine.fail("/source-audio/start", &[Fault::Status(401); 15]);
         fixture.engine.fail("/auth", &[Fault::Status(status); 100]);
-        fixture.block(100).await;
+        fixture.mine_to(100).await;
         for _ in 0..5 {
-            let report = running.report().await;
+            let report = running.next_report().await;
             assert_eq!(
                 (report.outcome, report.attempt, report.is_tried_again),
                 ("unauthorized", 1, true),
                 "{status}"
             );
-            fixture.pass(pause).await;
+            fixture.advance_time(pause).await;
         }
         fixture.engine.faults.lock().unwrap().clear();
-        fixture.pass(pause).await;
-        while running.report().await.outcome != "played" {}
+        fixture.advance_time(pause).await;
+        while running.next_report().await.outcome != "played" {}
         running.stop().await;
     }
 }
@@ -215,10 +215,13 @@ async fn failed_solo_round_is_retried_without_the_main_round() {
     let fixture = Fixture::new().await;
     fixture.engine.fail("/solo/start", &[Fault::Status(500); 3]);
     let mut running = fixture.start().await;
-    fixture.block(100).await;
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Main, Some(1), "played"));
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, Some(1), "no_engine"));
-    fixture.pass(31).await;
-    assert_eq!(summary_of(&running.report().await), (ChallengeType::Solo, Some(1), "played"));
+    fixture.mine_to(100).await;
+    assert_eq!(summary_of(&running.next_report().await), (ChallengeType::Main, Some(1), "played"));
+    assert_eq!(
+        summary_of(&running.next_report().await),
+        (ChallengeType::Solo, Some(1), "no_engine")
+    );
+    fixture.advance_time(31).await;
+    assert_eq!(summary_of(&running.next_report().await), (ChallengeType::Solo, Some(1), "played"));
     running.stop().await;
 }

@@ -9,9 +9,9 @@ async fn miners_above_the_limit_are_sampled_for_main_and_solo() {
     let mut fixture = Fixture::new().await;
     fixture.max_miners = 1;
     let mut running = fixture.start().await;
-    fixture.block(100).await;
+    fixture.mine_to(100).await;
     for _ in 0..2 {
-        assert_eq!(running.report().await.miners, 1);
+        assert_eq!(running.next_report().await.miners, 1);
     }
     running.stop().await;
     // The test's shuffle reverses the order of miners.
@@ -29,20 +29,20 @@ async fn round_without_miners_is_retried_a_limited_number_of_times() {
     *fixture.snapshot.lock().unwrap() =
         json!({ "block": 7, "hotkeys": [], "last_update": [], "axons": [] });
     let mut running = fixture.start().await;
-    fixture.block(100).await;
+    fixture.mine_to(100).await;
     for attempt in 1..=3 {
-        let report = running.report().await;
+        let report = running.next_report().await;
         assert_eq!(
             (report.outcome, report.attempt, report.is_tried_again),
             ("no_miners", attempt, attempt < 3)
         );
-        fixture.pass(120).await;
+        fixture.advance_time(120).await;
     }
     assert_eq!(fixture.engine.request_count("/source-audio/start"), 0);
     // The next epoch allows new attempts.
     *fixture.snapshot.lock().unwrap() = neurons(1);
-    fixture.block(200).await;
-    let report = running.report().await;
+    fixture.mine_to(200).await;
+    let report = running.next_report().await;
     assert_eq!((summary_of(&report), report.miners), ((ChallengeType::Main, Some(2), "played"), 1));
     running.stop().await;
 }
@@ -59,8 +59,8 @@ async fn listed_miners_need_no_metagraph() {
     };
     fixture.listed = Some(vec![entry]);
     let mut running = fixture.start().await;
-    fixture.block(100).await;
-    assert_eq!(running.report().await.miners, 1);
+    fixture.mine_to(100).await;
+    assert_eq!(running.next_report().await.miners, 1);
     assert_eq!(fixture.gateway.request_count("/v1/metagraph/snapshot"), 0);
     running.stop().await;
 }

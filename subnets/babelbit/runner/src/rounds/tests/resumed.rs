@@ -35,7 +35,7 @@ impl Fixture {
         );
         self.miner = Arc::new(stuck_miner);
         let running = self.start().await;
-        self.block(100).await;
+        self.mine_to(100).await;
         let start = std::time::Instant::now();
         let is_init = |request_call: &&RecordedRequest| match request_call {
             RecordedRequest::Init { request, .. } => request.utterance_id == utterance_id,
@@ -52,7 +52,7 @@ impl Fixture {
     /// Restarts the loop and waits for the end of the solo round.
     async fn resume(&self) {
         let mut running = self.start().await;
-        while running.report().await.contest != ChallengeType::Solo {}
+        while running.next_report().await.contest != ChallengeType::Solo {}
         running.stop().await;
     }
 
@@ -133,8 +133,8 @@ async fn earlier_challenge_is_completed_after_the_current_one() {
         fixture.insert_unfinished("older").await;
         fixture.engine.fail("/source-audio/start", &vec![Fault::Status(500); faults]);
         let mut running = fixture.start().await;
-        fixture.block(100).await;
-        let report = running.report().await;
+        fixture.mine_to(100).await;
+        let report = running.next_report().await;
         assert_eq!((report.outcome, report.challenge_uid.as_deref()), (outcome, current));
         assert_eq!(fixture.status("older__main").unwrap()["miner_count"], 3);
         assert_eq!(fixture.unfinished(u32::MAX).await, 0);
@@ -153,8 +153,8 @@ async fn incompletable_challenge_is_abandoned_after_max_resumes() {
     std::fs::write(logs.join("older"), "").unwrap();
     let mut running = fixture.start().await;
     for round in 1..=MAX_RESUMES + 2 {
-        fixture.block(100 * round).await;
-        let report = running.report().await;
+        fixture.mine_to(100 * round).await;
+        let report = running.next_report().await;
         let outcome = if round == 1 { "played" } else { "already_done" };
         assert_eq!(
             (report.outcome, report.challenge_uid.as_deref()),

@@ -60,8 +60,8 @@ async fn requests_are_refused_until_validators_are_loaded() {
     assert_eq!((status, &answer["error"]), (503, &json!(expected)));
 }
 
-/// Columns: permits and stakes of a, b and c; the miner's aggregate of their scores 0.2, 0.4 and
-/// 0.9.
+/// Columns: permits and stakes of a, b and c; the stake-weighted median of their scores 0.2, 0.4
+/// and 0.9.
 #[tokio::test]
 async fn scores_are_weighted_by_validator_stake() {
     let validators = ["//a", "//b", "//c"].map(key);

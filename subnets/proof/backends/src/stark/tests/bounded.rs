@@ -317,9 +317,9 @@ fn table_entry_of_another_bias_is_rejected() {
     }
 }
 
-/// All quotients of a clamp with all remainders are distinct field elements, and a sum whose
-/// quotient has no entry equals none of them: sums of both signs, close to half of the field, on
-/// both sides of the largest divisor that shares its entries.
+/// The quotients of a clamp, with their remainders, are distinct field elements. A sum whose
+/// quotient has no entry equals none of them. The cases are sums of both signs, close to half of
+/// the field, and shifts on both sides of the largest divisor that shares its entries.
 #[test]
 fn sum_without_table_entry_equals_no_other_entry() {
     let order = i64::from(Val::ORDER_U32);

@@ -39,7 +39,7 @@ pub(crate) enum Attribute {
     Int(i64),
     Ints(&'static [i64]),
     Float(f32),
-    Text(&'static str),
+    String(&'static str),
     /// A branch of an If.
     Branch(Graph),
 }
@@ -84,7 +84,7 @@ impl Graph {
             let attribute = match value {
                 Attribute::Float(number) => attribute.float(2, *number).number(20, 1),
                 Attribute::Int(number) => attribute.number(3, *number).number(20, 2),
-                Attribute::Text(text) => attribute.bytes(4, text.as_bytes()).number(20, 3),
+                Attribute::String(text) => attribute.bytes(4, text.as_bytes()).number(20, 3),
                 Attribute::Ints(numbers) => numbers
                     .iter()
                     .fold(attribute, |attribute, &number| attribute.number(8, number))

@@ -56,9 +56,9 @@ pub(crate) fn windows() -> TestModel {
             "most  scales",
             "large",
             &[
-                ("mode", Attribute::Text("nearest")),
-                ("nearest_mode", Attribute::Text("floor")),
-                ("coordinate_transformation_mode", Attribute::Text("asymmetric")),
+                ("mode", Attribute::String("nearest")),
+                ("nearest_mode", Attribute::String("floor")),
+                ("coordinate_transformation_mode", Attribute::String("asymmetric")),
             ],
         )
         .node_with("DepthToSpace", "large", "image", &[("blocksize", Attribute::Int(2))])
@@ -69,7 +69,7 @@ pub(crate) fn windows() -> TestModel {
             &[
                 ("kernel_shape", Attribute::Ints(&[2, 2])),
                 ("strides", Attribute::Ints(&[3, 3])),
-                ("auto_pad", Attribute::Text("SAME_UPPER")),
+                ("auto_pad", Attribute::String("SAME_UPPER")),
             ],
         )
         .node("Flatten", "mean", "row")
@@ -93,7 +93,7 @@ pub(crate) fn products() -> TestModel {
         .floats("v", &[3, 2], &test_weights(6, 0.25))
         .node("Mul", "x unit", "s")
         .node("MatMul", "w s", "h")
-        .node_with("Einsum", "h t", "e", &[("equation", Attribute::Text("bij,jk->bki"))])
+        .node_with("Einsum", "h t", "e", &[("equation", Attribute::String("bij,jk->bki"))])
         .node_with("LpNormalization", "e", "n", &[("axis", Attribute::Int(1))])
         .node("ReduceLogSumExp", "n last", "l")
         .node("Sub", "n l", "d")

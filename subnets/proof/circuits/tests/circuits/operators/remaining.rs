@@ -116,7 +116,7 @@ pub(crate) fn upsampled() -> TestModel {
         .floats("scales", &[4], &[1.0, 1.0, 2.0, 2.0])
         .floats("w", &[48, 3], &test_weights(144, 0.062_5))
         .node("Mul", "x unit", "s")
-        .node_with("Upsample", "s scales", "u", &[("mode", Attribute::Text("nearest"))])
+        .node_with("Upsample", "s scales", "u", &[("mode", Attribute::String("nearest"))])
         .node("Flatten", "u", "f")
         .node("MatMul", "f w", "y");
     TestModel::new("upsampled", &[1, 2, 2, 3], &graph)

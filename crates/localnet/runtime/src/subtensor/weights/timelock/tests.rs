@@ -22,7 +22,7 @@ fn commit(who: &AccountId, mecid: u8, data: &str, reveal_round: u64) {
 }
 
 /// Runs the reveals of a block in this epoch; returns the number of pending commits.
-fn reveal_in(epoch: u64) -> usize {
+fn pending_after_reveals(epoch: u64) -> usize {
     enter_epoch(epoch);
     Subtensor::reveal_timelocked(&Subtensor::awake_netuids());
     TimelockedWeightCommits::<Runtime>::iter_prefix(MAIN).map(|(_, commits)| commits.len()).sum()
@@ -42,10 +42,10 @@ fn pulse_reveals_weights_in_their_epoch() {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
         publish_pulse(1_000);
-        assert_eq!((reveal_in(7), reveals()), (1, 0), "the window has not begun");
+        assert_eq!((pending_after_reveals(7), reveals()), (1, 0), "the window has not begun");
         // Without commit-reveal, the rate limit would refuse these weights.
         WeightsSetRateLimit::<Runtime>::insert(BABELBIT, 5_000);
-        assert_eq!((reveal_in(8), reveals()), (0, 1));
+        assert_eq!((pending_after_reveals(8), reveals()), (0, 1));
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[0]);
         assert_eq!(
             LastUpdate::<Runtime>::get(MAIN)[usize::from(uid)],
@@ -75,16 +75,16 @@ fn commit_waits_for_pulse_within_its_window() {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
         commit(&who, 0, "weights of round 2000", 2_000);
-        assert_eq!(reveal_in(8), 2);
+        assert_eq!(pending_after_reveals(8), 2);
         publish_pulse(2_000);
-        assert_eq!((reveal_in(8), reveals()), (1, 1));
+        assert_eq!((pending_after_reveals(8), reveals()), (1, 1));
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[1]);
         publish_pulse(1_000);
-        assert_eq!((reveal_in(8), reveals()), (0, 2));
+        assert_eq!((pending_after_reveals(8), reveals()), (0, 2));
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[0]);
 
         commit(&who, 0, "weights of round 2000", 2_000);
-        assert_eq!((reveal_in(10), reveals()), (0, 2), "the window has passed");
+        assert_eq!((pending_after_reveals(10), reveals()), (0, 2), "the window has passed");
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[0]);
     });
 }
@@ -98,7 +98,7 @@ fn last_commit_of_an_epoch_sets_the_weights() {
         for (data, round) in [("weights", 1_000), ("weights of round 2000", 2_000)] {
             commit(&who, 0, data, round);
         }
-        assert_eq!((reveal_in(8), reveals()), (0, 2));
+        assert_eq!((pending_after_reveals(8), reveals()), (0, 2));
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[1]);
     });
 }
@@ -124,7 +124,7 @@ fn timelocked_data_without_valid_weights_has_no_effect() {
             publish_pulse(2_000);
             commit(&who, 0, data, round);
             assert_eq!(
-                (reveal_in(8), reveals()),
+                (pending_after_reveals(8), reveals()),
                 (0, usize::from(is_set)),
                 "{data}, round {round}"
             );
@@ -141,7 +141,7 @@ fn revealed_weights_with_wrong_version_are_dropped() {
         publish_pulse(1_000);
         commit(&who, 0, "weights", 1_000);
         WeightsVersionKey::<Runtime>::insert(BABELBIT, 4);
-        assert_eq!((reveal_in(8), reveals()), (0, 0), "the weights have version key 3");
+        assert_eq!((pending_after_reveals(8), reveals()), (0, 0), "the weights have version key 3");
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), []);
     });
 }
@@ -156,7 +156,7 @@ fn each_mechanism_reveals_its_own_weights() {
         publish_pulse(2_000);
         commit(&who, 0, "weights", 1_000);
         commit(&who, 1, "weights of round 2000", 2_000);
-        assert_eq!((reveal_in(8), reveals()), (0, 2));
+        assert_eq!((pending_after_reveals(8), reveals()), (0, 2));
         assert_eq!(Weights::<Runtime>::get(MAIN, uid), ROWS[0]);
         assert_eq!(Weights::<Runtime>::get(second, uid), ROWS[1]);
         assert_eq!(TimelockedWeightCommits::<Runtime>::iter_prefix(second).count(), 0);
@@ -169,7 +169,7 @@ fn late_pulse_within_the_window_reveals_weights() {
     at_first_block(|| {
         let (who, uid) = committing_validator();
         commit(&who, 0, "weights", 1_000);
-        assert_eq!(reveal_in(8), 1);
+        assert_eq!(pending_after_reveals(8), 1);
         jump_to(809);
         publish_pulse(1_000);
         Subtensor::reveal_timelocked(&[BABELBIT]);

@@ -118,7 +118,7 @@ impl RandomGraph {
         } else {
             (self.tensor_with_dims([rows, columns]), "bij,bkj->bik", [rows, rows])
         };
-        let equation = [Attribute::Text("equation", equation)];
+        let equation = [Attribute::String("equation", equation)];
         (self.node_with("Einsum", &[x, &other], &equation), dims)
     }
 
@@ -140,9 +140,9 @@ impl RandomGraph {
             3 => {
                 let scales = self.graph.floats(&[3], [1.0, 1.0, 2.0]);
                 let attributes = [
-                    Attribute::Text("mode", "nearest"),
-                    Attribute::Text("nearest_mode", "floor"),
-                    Attribute::Text("coordinate_transformation_mode", "asymmetric"),
+                    Attribute::String("mode", "nearest"),
+                    Attribute::String("nearest_mode", "floor"),
+                    Attribute::String("coordinate_transformation_mode", "asymmetric"),
                 ];
                 (self.node_with("Resize", &[x, "", &scales], &attributes), [rows, 2 * columns])
             }

@@ -76,11 +76,11 @@ impl RandomGraph {
             } else {
                 Attribute::Int("n_targets", signed(count))
             },
-            Attribute::Text("post_transform", self.one_of(&TRANSFORMS[..transforms])),
+            Attribute::String("post_transform", self.one_of(&TRANSFORMS[..transforms])),
             Attribute::Ints("nodes_treeids", &[0; 5]),
             Attribute::Ints("nodes_nodeids", &[0, 1, 2, 3, 4]),
             Attribute::Ints("nodes_featureids", &features),
-            Attribute::Texts("nodes_modes", &modes),
+            Attribute::Strings("nodes_modes", &modes),
             Attribute::Floats("nodes_values", &limits),
             Attribute::Ints("nodes_truenodeids", &[1, 3, 0, 0, 0]),
             Attribute::Ints("nodes_falsenodeids", &[2, 4, 0, 0, 0]),
@@ -114,7 +114,7 @@ impl RandomGraph {
             [self.random_eighth()],
         );
         let attributes = [
-            Attribute::Text("kernel_type", kernel),
+            Attribute::String("kernel_type", kernel),
             Attribute::Floats("kernel_params", &KERNEL),
             Attribute::Int("n_supports", signed(count)),
             Attribute::Floats("support_vectors", &vectors),
@@ -138,7 +138,7 @@ impl RandomGraph {
                 Attribute::Ints("classlabels_ints", &labels),
                 Attribute::Floats("coefficients", &coefficients),
                 Attribute::Floats("intercepts", &intercepts),
-                Attribute::Text("post_transform", self.one_of(&TRANSFORMS[..transforms])),
+                Attribute::String("post_transform", self.one_of(&TRANSFORMS[..transforms])),
             ];
             self.graph.ml_node("LinearClassifier", &[row], &attributes);
             return (self.graph.add_output(), classes);
@@ -155,7 +155,7 @@ impl RandomGraph {
         let [factors, added] = [(); 2].map(|()| self.random_eighths(probabilities));
         let attributes = [
             Attribute::Ints("classlabels_ints", &labels),
-            Attribute::Text("kernel_type", self.one_of(&KERNELS)),
+            Attribute::String("kernel_type", self.one_of(&KERNELS)),
             Attribute::Floats("kernel_params", &KERNEL),
             Attribute::Ints("vectors_per_class", &vectors_per_class),
             Attribute::Floats("support_vectors", &vectors),
@@ -186,7 +186,7 @@ impl RandomGraph {
             _ => {
                 let (magnitude, half) = (self.node("Abs", &[row]), self.scalar(0.5));
                 let positive = self.node("Add", &[&magnitude, &half]);
-                let norm = [Attribute::Text("norm", self.one_of(&["L1", "L2", "MAX"]))];
+                let norm = [Attribute::String("norm", self.one_of(&["L1", "L2", "MAX"]))];
                 (self.graph.ml_node("Normalizer", &[&positive], &norm), features)
             }
         }
