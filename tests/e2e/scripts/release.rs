@@ -5,15 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::program;
+use super::write_program;
 use crate::support::{repository, search_path, stderr};
 
 /// Selects the target of this machine, on a system with a version of glibc and with scripts in
 /// place of mmdebstrap and gcc; returns the output of a shell script after that.
 fn run(cache: &Path, libc: &str, script: &str) -> String {
     let programs = tempfile::tempdir().unwrap();
-    program(programs.path(), "getconf", &format!("echo glibc {libc}"));
-    program(programs.path(), "gcc", r#"printf '%s\n' "$@""#);
+    write_program(programs.path(), "getconf", &format!("echo glibc {libc}"));
+    write_program(programs.path(), "gcc", r#"printf '%s\n' "$@""#);
     // An archive with an absolute link, as packages of libraries have.
     let archive = r#"
 echo "mmdebstrap $*" >&2
@@ -23,7 +23,7 @@ echo library > lib/libm.so.6
 ln -s /lib/libm.so.6 usr/lib/libm.so
 touch dev/null
 tar -c ."#;
-    program(programs.path(), "mmdebstrap", archive);
+    write_program(programs.path(), "mmdebstrap", archive);
     let [lib, target] = ["scripts/lib.sh", "scripts/release-target.sh"].map(repository);
     // Keyrings and other packages are not installed.
     let prepare = r#"require_mmdebstrap() { :; }
