@@ -277,7 +277,7 @@ impl Recording {
         else {
             return Ok(());
         };
-        if is_silent(&self.options, &attempt) {
+        if is_silent(&self.options, &attempt, 1.0) {
             self.seek += window.size;
             return Ok(());
         }

@@ -114,7 +114,7 @@ fn silence(seconds: f32) -> Vec<f32> {
 }
 
 /// Generates uniform noise.
-fn noise(amplitude: f32, seed: u32) -> impl Iterator<Item = f32> {
+pub(super) fn noise(amplitude: f32, seed: u32) -> impl Iterator<Item = f32> {
     let mut state = seed;
     std::iter::repeat_with(move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

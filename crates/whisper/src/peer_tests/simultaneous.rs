@@ -6,10 +6,11 @@ use std::num::NonZeroUsize;
 use taonet_primitives::Word;
 use taonet_speech::{LocalAgreement, Recognizer as _, SimultaneousRecognizer};
 
+use super::recordings::noise;
 use super::voices::{MODEL, Voice, model, voices};
 use super::*;
 use crate::options::Options;
-use crate::{AlignAtt, AlignAttOptions, EngineSize, Transcriber};
+use crate::{AlignAtt, AlignAttOptions, EngineSize, SpeechTask, Transcriber};
 
 /// Languages with spaces between words that the model understands; the first one, unless
 /// `TAONET_TEST_ALL` is set.
@@ -262,4 +263,33 @@ fn last_word_is_kept_when_the_speech_ends_with_it() {
         count += 1;
     }
     assert!(kept + 1 >= count, "{kept} last words of {count}");
+}
+
+/// Without speech, Whisper invents sentences, above all translations.
+#[test]
+fn white_noise_has_no_translation() {
+    let Some(folder) = model() else { return };
+    let model = Arc::new(Model::open(&folder).unwrap());
+    let options = Options {
+        language: Some("fr".to_owned()),
+        task: SpeechTask::Translate,
+        beam_size: 1,
+        temperatures: vec![0.0],
+        condition_on_previous_text: false,
+        word_timestamps: true,
+        ..Options::default()
+    };
+    let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
+    let transcriber = Arc::new(Transcriber::start(MODEL, &model, options, size).unwrap());
+    let policy = AlignAtt::new(transcriber, AlignAttOptions::default()).unwrap();
+    for (seed, amplitude) in [(1, 0.05), (2, 0.1), (3, 0.3), (4, 1.0)] {
+        let samples: Vec<f32> = noise(amplitude, seed).take(5 * 16_000).collect();
+        let mut recognition = policy.open(None);
+        let frames = samples.chunks(FRAME);
+        let count = frames.len();
+        for (number, frame) in (1..).zip(frames) {
+            let words = recognition.push(frame, number == count).unwrap();
+            assert_eq!(words, [], "{seed}: {amplitude}");
+        }
+    }
 }

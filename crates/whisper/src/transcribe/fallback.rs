@@ -58,10 +58,10 @@ impl Attempt {
         options.log_prob_threshold.is_some_and(|threshold| self.average_log_probability < threshold)
     }
 
-    fn is_probably_silent(&self, options: &Options) -> bool {
-        options
-            .no_speech_threshold
-            .is_some_and(|threshold| f64::from(self.no_speech_probability) > threshold)
+    fn is_probably_silent(&self, options: &Options, threshold_factor: f64) -> bool {
+        options.no_speech_threshold.is_some_and(|threshold| {
+            f64::from(self.no_speech_probability) > threshold * threshold_factor
+        })
     }
 }
 
@@ -70,7 +70,7 @@ impl Attempt {
 pub(super) fn decide(options: &Options, attempts: &[Attempt]) -> Decision {
     let Some(attempt) = attempts.last() else { return Decision::Retry };
     let is_uncertain = attempt.is_uncertain(options);
-    if is_uncertain && attempt.is_probably_silent(options) {
+    if is_uncertain && attempt.is_probably_silent(options, 1.0) {
         return Decision::Accept;
     }
     if is_uncertain || attempt.is_repetitive(options) { Decision::Retry } else { Decision::Accept }
@@ -94,12 +94,13 @@ pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attemp
     Some(Attempt { temperature, ..best?.clone() })
 }
 
-/// Returns whether to skip a window as silent: no speech is probable, and the text is uncertain.
-pub(super) fn is_silent(options: &Options, attempt: &Attempt) -> bool {
+/// Returns whether to skip a window as silent: no speech is probable, and the text is uncertain. The
+/// options' threshold of probability is multiplied by `threshold_factor`.
+pub(super) fn is_silent(options: &Options, attempt: &Attempt, threshold_factor: f64) -> bool {
     let is_certain = options
         .log_prob_threshold
         .is_some_and(|threshold| attempt.average_log_probability > threshold);
-    attempt.is_probably_silent(options) && !is_certain
+    attempt.is_probably_silent(options, threshold_factor) && !is_certain
 }
 
 #[cfg(test)]

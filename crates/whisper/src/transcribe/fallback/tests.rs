@@ -36,7 +36,7 @@ fn decoding_attempt_is_accepted_or_retried_by_thresholds() {
     let options = Options::default();
     for (probability, ratio, no_speech, decision, silent) in cases {
         let attempt = attempt(probability, ratio, no_speech);
-        assert_eq!(is_silent(&options, &attempt), silent, "{attempt:?}");
+        assert_eq!(is_silent(&options, &attempt, 1.0), silent, "{attempt:?}");
         assert_eq!(decide(&options, std::slice::from_ref(&attempt)), decision, "{attempt:?}");
     }
 }
@@ -51,10 +51,10 @@ fn attempt_is_accepted_without_thresholds() {
     };
     let attempt = attempt(-9.0, 9.0, 1.0);
     assert_eq!(decide(&options, std::slice::from_ref(&attempt)), Decision::Accept);
-    assert!(!is_silent(&options, &attempt));
+    assert!(!is_silent(&options, &attempt, 1.0));
     // Without a log-probability threshold, silence alone skips a window.
     let options = Options { log_prob_threshold: None, ..Options::default() };
-    assert!(is_silent(&options, &attempt));
+    assert!(is_silent(&options, &attempt, 1.0));
 }
 
 #[test]
@@ -88,4 +88,12 @@ fn average_log_probability_counts_end_of_text() {
     assert_eq!(average(3, -1.0, 1.0), -0.75);
     assert_eq!(average(3, -1.0, 0.0), -0.25);
     assert_eq!(average(4, -0.5, 2.0), -1.6);
+}
+
+#[test]
+fn threshold_factor_lowers_the_probability_of_silence() {
+    let options = Options::default();
+    let attempt = attempt(-1.5, 1.0, 0.5);
+    assert!(!is_silent(&options, &attempt, 1.0));
+    assert!(is_silent(&options, &attempt, 0.75));
 }
