@@ -282,14 +282,14 @@ fn white_noise_has_no_translation() {
     let size = EngineSize { threads: NonZeroUsize::MIN, windows: NonZeroUsize::MIN };
     let transcriber = Arc::new(Transcriber::start(MODEL, &model, options, size).unwrap());
     let policy = AlignAtt::new(transcriber, AlignAttOptions::default()).unwrap();
-    for (seed, amplitude) in [(1, 0.05), (2, 0.1), (3, 0.3), (4, 1.0)] {
-        let samples: Vec<f32> = noise(amplitude, seed).take(5 * 16_000).collect();
+    for seed in 1..=4 {
+        let samples: Vec<f32> = noise(0.3, seed).take(5 * 16_000).collect();
         let mut recognition = policy.open(None);
         let frames = samples.chunks(FRAME);
         let count = frames.len();
         for (number, frame) in (1..).zip(frames) {
             let words = recognition.push(frame, number == count).unwrap();
-            assert_eq!(words, [], "{seed}: {amplitude}");
+            assert_eq!(words, [], "noise {seed}");
         }
     }
 }
