@@ -129,13 +129,18 @@ fn malformed_recordings_are_refused_with_the_field() {
 }
 
 #[test]
-fn one_malformed_file_fails_the_command_without_output() {
+fn malformed_file_leaves_the_transcripts_of_other_files() {
     let (_folder, path) = modified_recording(|bytes| bytes[0] = b'X');
     let good = repository("vectors/speech/utt00.wav");
-    refusal(
-        &tao().args(["speech", "transcribe", "--json"]).arg(good).arg(path).output().unwrap(),
-        1,
-    );
+    let output =
+        tao().args(["speech", "transcribe", "--json"]).args([&path, &good]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let entries: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(entries[0]["file"], json!(path));
+    let error = entries[0]["error"].as_str().unwrap();
+    assert!(error.contains("recording.wav is not a supported WAV file"), "{error}");
+    assert_eq!(entries[1]["file"], json!(good));
+    assert_ne!(entries[1]["text"], "");
 }
 
 /// arguments · rate · output frames for an input of 0.2 s

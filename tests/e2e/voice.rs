@@ -90,7 +90,7 @@ fn unusable_voices_and_texts_are_refused() {
             2,
             "faster-whisper-base is not a voice\nhint: ",
         ),
-        ("Hello.", &["--voice", "piper:joe"], 2, "unknown model `joe`"),
+        ("Hello.", &["--voice", "piper:joe"], 2, "unknown voice `joe`"),
         ("Hello.", &["--voice", "-v"], 2, "a value is required for '--voice"),
         ("Hello.", &["--voice", "../en"], 2, "malformed voice name `../en`"),
         ("Hello.", &["--voice", "zz"], 1, "voice does not exist"),

@@ -78,10 +78,15 @@ fn unsupported_tasks_and_languages_are_refused() {
         (&["--task", "translate"][..], "--task translate: tiny-ctc does not translate"),
         (&["--language", "fr"], "--language fr: tiny-ctc understands English only"),
         (
-            &["--stt-model", model().to_str().unwrap(), "--language", "xx"],
-            "--language xx: not supported by the model\nhint: omit --language",
+            &["--stt-model", model().to_str().unwrap(), "--language", "yue"],
+            "--language yue: not supported by the model\nhint: omit --language",
         ),
-        (&["--stt-model", "nosuch"], "nosuch"),
+        (
+            &["--language", "french"],
+            "invalid value 'french' for '--language <CODE>': expected auto, or the code of a language",
+        ),
+        (&["--stt-model", "nosuch"], "unknown recogniser `nosuch`, expected one of tiny-ctc, "),
+        (&["--stt-model", "en_US-joe-medium"], "en_US-joe-medium is not a recogniser\nhint: use "),
     ] {
         let error = refusal(
             &tao().args(["speech", "transcribe"]).args(arguments).arg(&file).output().unwrap(),

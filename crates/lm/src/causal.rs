@@ -78,10 +78,10 @@ pub struct CausalModel {
 }
 
 impl CausalModel {
-    /// Loads a model from a GGUF file, or from a directory in Hugging Face's format: `config.json`,
-    /// `model.safetensors` (or parts with an index) and `tokenizer.json`. The tokenizer of a GGUF
-    /// file is the `tokenizer.json` beside it, or the one in the file: byte-level BPE with one of
-    /// llama.cpp's pre-tokenizers, or SentencePiece.
+    /// Loads a model from a GGUF file, from a directory with one GGUF file, or from a directory in
+    /// Hugging Face's format: `config.json`, `model.safetensors` (or parts with an index) and
+    /// `tokenizer.json`. The tokenizer of a GGUF file is the `tokenizer.json` beside it, or the one
+    /// in the file: byte-level BPE with one of llama.cpp's pre-tokenizers, or SentencePiece.
     ///
     /// # Errors
     /// [`LoadError`], which names the file, field or tensor that is missing, malformed or
@@ -89,17 +89,17 @@ impl CausalModel {
     pub fn open(path: &Path, options: LoadOptions) -> Result<Self, LoadError> {
         let LoadOptions { device, bits } = options;
         let device = device.open()?;
-        if !path.is_file() {
+        let Some(path) = checkpoint::gguf_file(path)? else {
             let Checkpoint { network, bos_token, end_tokens } =
                 checkpoint::load(path, device, bits)?;
             let vocabulary = Vocabulary::open(path, network.vocabulary(), bos_token, end_tokens)?;
             return Ok(Self { network, vocabulary, is_quantized: false });
-        }
+        };
         let GgufCheckpoint { checkpoint, tokenizer, is_quantized, .. } =
-            checkpoint::load_gguf(path, device, Conversion::Floats(bits))?;
+            checkpoint::load_gguf(&path, device, Conversion::Floats(bits))?;
         let Checkpoint { network, bos_token, end_tokens } = checkpoint;
         let vocabulary =
-            Vocabulary::from_gguf(path, tokenizer, network.vocabulary(), bos_token, end_tokens)?;
+            Vocabulary::from_gguf(&path, tokenizer, network.vocabulary(), bos_token, end_tokens)?;
         Ok(Self { network, vocabulary, is_quantized })
     }
 

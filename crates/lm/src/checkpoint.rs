@@ -7,7 +7,7 @@ mod llama;
 mod tensors;
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +41,16 @@ pub enum LoadError {
         path: PathBuf,
         /// Error of the operating system.
         source: std::io::Error,
+    },
+    /// A directory without `config.json` has several GGUF files.
+    #[error(
+        "{directory} has no config.json and several GGUF files: {}; hint: choose one of these files", .files.join(", ")
+    )]
+    SeveralGguf {
+        /// Path of the directory.
+        directory: PathBuf,
+        /// Names of the GGUF files, sorted.
+        files: Vec<String>,
     },
     /// A JSON file or template exceeds its size limit.
     #[error("{path} is larger than {limit} bytes; hint: download it again")]
@@ -247,6 +257,32 @@ fn load_llama_kind(
     let network = llama::load(config, &file, &mut Tensors::of_directory(directory, device, bits)?)?;
     let bos_token = file.bos_token_id.filter(|_| kind.adds_bos());
     Ok(Checkpoint { network, bos_token, end_tokens: end_tokens(directory, file.eos_token_id)? })
+}
+
+/// Returns the GGUF file of a model: `path` itself, or the only GGUF file in a directory without
+/// `config.json`. Returns `None` for a directory in Hugging Face's format.
+pub(crate) fn gguf_file(path: &Path) -> Result<Option<PathBuf>, LoadError> {
+    if path.is_file() {
+        return Ok(Some(path.to_owned()));
+    }
+    if path.join("config.json").exists() {
+        return Ok(None);
+    }
+    // Reading `config.json` reports why a directory is unreadable.
+    let Ok(entries) = fs::read_dir(path) else { return Ok(None) };
+    let is_gguf = |file: &PathBuf| {
+        file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+            && file.is_file()
+    };
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(Result::ok).map(|entry| entry.path()).filter(is_gguf).collect();
+    if files.len() > 1 {
+        let names = files.iter().filter_map(|file| file.file_name());
+        let mut files: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        files.sort();
+        return Err(LoadError::SeveralGguf { directory: path.to_owned(), files });
+    }
+    Ok(files.pop())
 }
 
 /// A model from a GGUF file.

@@ -97,9 +97,10 @@ impl LanguageModel {
         })
     }
 
-    /// Loads a model of the Llama family from a GGUF file, or from a directory in Hugging Face's
-    /// format: `config.json`, `model.safetensors` (or parts with an index), `tokenizer.json`, and
-    /// for chats a template in `tokenizer_config.json` or `chat_template.jinja`.
+    /// Loads a model of the Llama family from a GGUF file, from a directory with one GGUF file, or
+    /// from a directory in Hugging Face's format: `config.json`, `model.safetensors` (or parts with
+    /// an index), `tokenizer.json`, and for chats a template in `tokenizer_config.json` or
+    /// `chat_template.jinja`.
     ///
     /// The weights of a directory are converted to 32-bit floats. A GGUF file contains the
     /// tokenizer and the template; its matrices keep their precision, except that formats other
@@ -127,9 +128,9 @@ impl LanguageModel {
     }
 
     fn load(name: String, path: &Path, bits: Option<Bits>) -> Result<Self, LoadError> {
-        if path.is_file() {
+        if let Some(file) = checkpoint::gguf_file(path)? {
             let conversion = bits.map_or(Conversion::SlowBlocks, Conversion::All);
-            return Self::load_gguf(name, path, conversion);
+            return Self::load_gguf(name, &file, conversion);
         }
         let Checkpoint { network: llama, bos_token, end_tokens } =
             checkpoint::load_llama(path, bits)?;

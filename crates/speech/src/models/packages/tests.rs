@@ -3,11 +3,12 @@ use std::process::Command;
 use taonet_testing::skip;
 
 use super::*;
-use crate::models::ModelFile;
+use crate::models::{ModelFile, ModelKind};
 
 /// A model whose weights are in two packages.
 const SPLIT_MODEL: ModelSpec = ModelSpec {
     name: "split",
+    kind: ModelKind::Recognizer,
     repository: Some("tests/split"),
     revision: "0a1b2c",
     directory: None,

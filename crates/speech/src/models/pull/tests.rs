@@ -5,9 +5,11 @@ use wiremock::matchers::{header, header_exists, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
+use crate::models::ModelKind;
 
 const SMALL: ModelSpec = ModelSpec {
     name: "small",
+    kind: ModelKind::Recognizer,
     repository: Some("tests/small"),
     revision: "0a1b2c",
     directory: None,
