@@ -12,7 +12,7 @@ LIMIT = 2 * 3600
 
 def output_of(command, request=None, limit=LIMIT):
     """Runs a program for at most `limit` seconds, with a request as JSON on its standard input if there is one; returns
-    what it prints."""
+    what it prints. The error of a program that fails has its output, too."""
     is_requested = request is not None
     # A process group of its own: what the program has started must not run beside the next one.
     with subprocess.Popen(command, stdin=subprocess.PIPE if is_requested else None, stdout=subprocess.PIPE,
@@ -26,7 +26,7 @@ def output_of(command, request=None, limit=LIMIT):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != 0 or not output:
-        raise subprocess.CalledProcessError(process.returncode, command[0])
+        raise subprocess.CalledProcessError(process.returncode, command[0], output)
     return output
 
 

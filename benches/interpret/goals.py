@@ -32,6 +32,16 @@ def arguments():
     return parser.parse_args()
 
 
+def report_of(command):
+    """The report of the benchmark, which exits with 1 if recordings failed."""
+    try:
+        return json.loads(output_of(command, limit=LIMIT))
+    except subprocess.CalledProcessError as error:
+        if error.returncode != 1 or not error.output:
+            raise
+        return json.loads(error.output)
+
+
 def play(challenge, miner_options, *options):
     """The report of a challenge; None if there is none."""
     # Challenges in other languages have names such as fr-1.
@@ -39,7 +49,7 @@ def play(challenge, miner_options, *options):
     command = [os.environ["TAO"], "babelbit", "bench", "interpret", challenge, "--json", "--stt-model", WHISPER,
                *options, "--", *mode, "--voice", VOICE, *miner_options]
     try:
-        return json.loads(output_of(command, limit=LIMIT))
+        return report_of(command)
     except (subprocess.SubprocessError, OSError, ValueError) as error:
         print(f"challenge {challenge} failed: {error}", file=sys.stderr)
         return None

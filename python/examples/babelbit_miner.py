@@ -6,10 +6,11 @@ import taonet
 
 HOTKEY, STARTED = taonet.Keypair.from_uri(sys.argv[2]).address, time.time_ns()
 SESSIONS, SEEN, LOCK = {}, {}, threading.Lock()  # by caller and session ID; by caller and nonce
+DELAYS = {channels: 24_000 * 4 * channels for channels in range(1, 9)}  # bytes of 1 s
 
 class Session:
     def __init__(self, channels):
-        self.delay, self.waiting = 24_000 * 4 * channels, b""
+        self.delay, self.waiting = DELAYS[channels], b""
 
     def interpret(self, frame, ended):
         """Returns the speech that is ready, as float32le, and whether the reply is complete."""
@@ -29,8 +30,7 @@ def verify(headers, body):
     compact = json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
     if body_hash not in ("", hashlib.sha256(compact).hexdigest()):
         raise PermissionError("the body is not the signed one")
-    # NaN counts as 60 s: min() returns its first argument unless the second one is less.
-    now, oldest_sec = time.time_ns(), 4 + min(60, float(headers.get("timeout") or 0))
+    now, oldest_sec = time.time_ns(), 4 + min(60, float(headers.get("timeout") or 0))  # NaN: 60 s
     with LOCK:  # An earlier process may have accepted what was signed before the start.
         is_fresh = max(STARTED, now - 1e9 * oldest_sec) <= int(nonce) <= now + 3e9
         if not is_fresh or (caller, int(nonce)) in SEEN:
@@ -42,12 +42,12 @@ def verify(headers, body):
 
 def answer(caller, request):
     if request.pop("kind") == "init":
-        SESSIONS[caller, session_id := str(uuid.uuid4())] = Session(int(request["channels"]))
+        SESSIONS[caller, session_id := str(uuid.uuid4())] = Session(request["channels"])
         if len(SESSIONS) > 64:
             del SESSIONS[next(iter(SESSIONS))]
         return {"ready": True, "session_id": session_id, **request}
-    session, frame = SESSIONS[caller, request["session_id"]], base64.b64decode(request["audio_b64"])
-    speech, ended = session.interpret(frame, request["in_eos"])
+    frame = base64.b64decode(request["audio_b64"], validate=True)
+    speech, ended = SESSIONS[caller, request["session_id"]].interpret(frame, request["in_eos"])
     return {"session_id": request["session_id"], "audio_b64": base64.b64encode(speech).decode(),
             "out_eos": ended, "n_bytes": len(speech)}
 

@@ -155,8 +155,10 @@ fn report_without_json_is_a_table() {
 #[test]
 fn unreachable_miner_and_invalid_arguments_are_reported() {
     let bob = hotkey("//Bob");
-    let report = findings(&test("127.0.0.1:1", &bob, &["--rules-only"]));
-    assert_eq!(with_verdict(&report, "failed"), ["health", "signed_request"]);
+    let error = refusal(&test("127.0.0.1:1", &bob, &["--rules-only"]), 3);
+    assert!(error.contains("cannot connect to 127.0.0.1:1: "), "{error}");
+    let error = refusal(&test("127.0.0.1", &bob, &["--rules-only"]), 2);
+    assert!(error.contains("`127.0.0.1` has no port"), "{error}");
     assert!(
         refusal(&test("ftp://127.0.0.1", &bob, &["--rules-only"]), 2)
             .contains("not an http or https URL")

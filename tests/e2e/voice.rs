@@ -93,7 +93,7 @@ fn unusable_voices_and_texts_are_refused() {
         ("Hello.", &["--voice", "piper:joe"], 2, "unknown voice `joe`"),
         ("Hello.", &["--voice", "-v"], 2, "a value is required for '--voice"),
         ("Hello.", &["--voice", "../en"], 2, "malformed voice name `../en`"),
-        ("Hello.", &["--voice", "zz"], 1, "voice does not exist"),
+        ("Hello.", &["--voice", "zz"], 2, "voice does not exist"),
         ("Hello.", &["--words-per-minute", "20"], 2, "words per minute is 20, expected 80 to 450"),
         ("Hello.", &["--rate", "10"], 2, "--rate"),
         ("...", &[], 2, "the text has neither letters nor digits\nhint: "),

@@ -102,16 +102,16 @@ impl Transcriber {
     }
 
     /// Returns the options of all transcriptions, with this language if they set none and the model
-    /// supports it. Of a code such as `fr-CA`, the part before the hyphen counts.
+    /// supports it. Of a code such as `fr-CA`, the part before the hyphen counts, in either case.
     pub(crate) fn options_for(&self, language: Option<&str>) -> Arc<Options> {
         let code = language
             .and_then(|language| language.split('-').next())
-            .filter(|code| LANGUAGES.contains(code));
+            .map(str::to_ascii_lowercase)
+            .filter(|code| LANGUAGES.contains(&code.as_str()));
         if let Some(code) = code
             && self.options.language.is_none()
         {
-            let options =
-                Options { language: Some(code.to_owned()), ..Options::clone(&self.options) };
+            let options = Options { language: Some(code), ..Options::clone(&self.options) };
             if options.check(&self.model).is_ok() {
                 return Arc::new(options);
             }

@@ -4,6 +4,8 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use super::{Environment, KillOnDrop};
 use crate::support::{MinerClient, bb, document, free_address};
 use crate::test_miner::guide;
@@ -70,4 +72,21 @@ fn example_miner_sends_the_responses_of_the_guide() {
     }
     assert!(client.expect_accepted(&in_session(last)) == in_session(delayed));
     assert!(client.expect_accepted(&in_session(drain)) == in_session(end));
+}
+
+#[test]
+fn example_miner_refuses_malformed_requests() {
+    let Some(miner) = ExampleMiner::start() else { return };
+    let (client, messages) = (miner.client(), guide::messages());
+    let (init, mut frame) = (messages[0].document(), messages[3].document());
+    for channels in [json!(0), json!(-1), json!(9), json!("1"), Value::Null] {
+        let mut malformed = init.clone();
+        malformed["channels"] = channels.clone();
+        assert_eq!(client.call(&malformed).0, 400, "{channels}");
+    }
+    frame["session_id"] = client.expect_accepted(&init)["session_id"].clone();
+    for audio in ["!!!", "AAAA!AAA", "AAA"] {
+        frame["audio_b64"] = json!(audio);
+        assert_eq!(client.call(&frame).0, 400, "{audio}");
+    }
 }

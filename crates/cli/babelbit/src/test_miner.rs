@@ -10,18 +10,18 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_babelbit_audit::conformance::{
-    ChallengePlayer, Event, PlayedChallenge, RuleOutcome, RulesReport, Target, Timings, check,
-    check_text, speech, tone,
+    ChallengePlayer, Event, PlayedChallenge, RuleOutcome, RulesReport, Target, TestError, Timings,
+    check, check_text, speech, tone,
 };
 use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::scoring::describe_failed_gates;
 use taonet_babelbit_core::text_api::PREDICT_PATH;
-use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
+use taonet_babelbit_runner::{RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_cli_base::chain::SigningHotkeyArgs;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::ClassifiedError;
+use taonet_cli_base::exit::{ClassifiedError, Failure};
 use taonet_cli_base::keys::temporary_key;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{Cell, Rows, decimals, key_values, status_cell, table};
@@ -35,6 +35,8 @@ use taonet_whisper::SpeechTask;
 use crate::challenge;
 use crate::contest::Contest;
 use crate::leaderboard::lateness_text;
+use crate::miner_url::parse_miner_url;
+use crate::reply_error::readable_error;
 use crate::settings;
 
 /// Test a miner the way a validator calls it: rules, timing, score. Plays one utterance and checks
@@ -75,10 +77,7 @@ struct ContestResults {
 
 pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    // The user chose the address, so private addresses are allowed.
-    let policy = AddressPolicy::private();
-    let address =
-        policy.resolve(&args.url).map_err(|error| ClassifiedError::usage(error.to_string()))?;
+    let address = parse_miner_url("", &args.url)?;
     let is_text = args.contest == Contest::Text;
     if is_text && !args.challenge.is_empty() {
         let message = "--challenge plays challenges of the speech contest\nhint: play a text challenge with `bb engine` \
@@ -97,12 +96,14 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     };
     let mut observe = observer(context);
     let (rules, contest) = if is_text {
-        let rules = context
-            .block_on(async { Ok(check_text(&target, &config.play, &mut observe).await?) })?;
+        let rules = context.block_on(async {
+            check_text(&target, &config.play, &mut observe).await.map_err(test_error)
+        })?;
         (rules, None)
     } else if args.rules_only {
-        let rules = context
-            .block_on(async { Ok(check(&target, &tone()?, &config.play, &mut observe).await?) })?;
+        let rules = context.block_on(async {
+            check(&target, &tone()?, &config.play, &mut observe).await.map_err(test_error)
+        })?;
         (rules, None)
     } else {
         let (rules, contest) = with_speech(args, &target, config, context)?;
@@ -121,6 +122,16 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         failed.join(", ")
     );
     Ok(())
+}
+
+/// Classifies why a miner cannot be tested.
+fn test_error(error: TestError) -> anyhow::Error {
+    match error {
+        TestError::Unreachable { .. } => {
+            ClassifiedError::error(Failure::Network, error.to_string())
+        }
+        other => other.into(),
+    }
 }
 
 /// Returns an observer that prints intermediate results as notices.
@@ -175,7 +186,9 @@ fn with_speech(
     context.block_on(async {
         let source = speech(first, Arc::clone(&synthesizer) as _).await?;
         context.print_notice("checking the rules");
-        let rules = check(target, &source, &config.play, &mut observer(context)).await?;
+        let rules = check(target, &source, &config.play, &mut observer(context))
+            .await
+            .map_err(test_error)?;
         context.print_notice(&format!("playing {}", counted(challenges.len(), "challenge")));
         let player = ChallengePlayer {
             target,
@@ -300,11 +313,12 @@ fn contest_table(contest: &ContestResults) -> String {
             describe_failed_gates(&miner.failed_gates, miner.utterances.len()),
         ]);
     }
-    let errors: BTreeSet<&str> = contest
+    let errors: BTreeSet<_> = contest
         .played
         .iter()
         .flat_map(|played| &played.miner.utterances)
         .filter_map(|utterance| utterance.error.as_deref())
+        .map(readable_error)
         .collect();
     let score = decimals(contest.score(), 3);
     let mut text = format!(
@@ -313,7 +327,7 @@ fn contest_table(contest: &ContestResults) -> String {
         contest.embedder
     );
     for error in errors {
-        let _ = write!(text, "\nerror: {}", printable(error));
+        let _ = write!(text, "\nerror: {}", printable(&error));
     }
     text
 }

@@ -37,7 +37,7 @@ pub use report::report_impersonated_call;
 pub use signer::{
     AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, not_development,
 };
-pub(crate) use signer::{check_development_before, query_development};
+pub(crate) use signer::{NetworkSource, check_development_before, query_development};
 pub use spending::Spending;
 pub use submit::{Plan, SubmitArgs, TxArgs, publish};
 pub use withdrawal::{Withdrawal, no_stake};
@@ -118,10 +118,14 @@ pub async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
 pub fn configured_network(fallback: Option<&str>) -> anyhow::Result<Network> {
     let text = selected_network_name(None, settings::text);
     let text = fallback.map_or_else(|| text.clone(), |fallback| format!("{text},{fallback}"));
-    let name = NETWORK_VARIABLES
+    parse_named(network_variable(settings::text).unwrap_or("--network"), &text)
+}
+
+/// Returns the environment variable that selects the network; `variable` returns the value of one.
+fn network_variable(variable: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
+    NETWORK_VARIABLES
         .into_iter()
-        .find(|name| settings::text(name).is_some_and(|value| !value.trim().is_empty()));
-    parse_named(name.unwrap_or("--network"), &text)
+        .find(|name| variable(name).is_some_and(|value| !value.trim().is_empty()))
 }
 
 /// Returns the network name: from the option, the environment, or the default (finney).

@@ -15,8 +15,8 @@ use taonet_wallet::{
 };
 
 use crate::chain::{
-    NetworkArgs, check_development, check_development_before, configured_network, not_development,
-    query_development,
+    NetworkArgs, NetworkSource, check_development, check_development_before, configured_network,
+    not_development, query_development,
 };
 use crate::exit::ClassifiedError;
 use crate::password::PasswordArgs;
@@ -154,7 +154,11 @@ impl KeyArgs {
     /// Checks that a development key is used on a development chain, for a command that connects to
     /// none. The key is accepted if no node responds at an address of this machine.
     pub async fn check_development_chain(&self, network: &NetworkArgs) -> anyhow::Result<()> {
-        if self.is_development() { query_development(&network.network()?).await } else { Ok(()) }
+        if self.is_development() {
+            query_development(&network.network()?, NetworkSource::Arguments).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Opens the selected key for a service on the network that the command's arguments select, or
@@ -168,14 +172,14 @@ impl KeyArgs {
     /// keys are accepted.
     fn load_from(
         &self,
-        network: Option<&Network>,
+        network: Option<&(Network, NetworkSource)>,
         change: impl FnOnce(&mut WalletSettings),
     ) -> anyhow::Result<Keypair> {
         match (&self.source.keyfile, &self.source.key_uri) {
             (Some(file), _) => self.open(file),
             (None, Some(uri)) => {
-                if let Some(network) = network {
-                    check_development_before(network)?;
+                if let Some((network, source)) = network {
+                    check_development_before(network, *source)?;
                 }
                 Keypair::from_uri(uri).context("--key-uri is not a valid key URI")
             }
@@ -213,8 +217,13 @@ pub fn temporary_key() -> anyhow::Result<Keypair> {
 }
 
 /// Returns the network that the arguments select, or without them the environment.
-fn network_or_configured(network: Option<&NetworkArgs>) -> anyhow::Result<Network> {
-    network.map_or_else(|| configured_network(None), NetworkArgs::network)
+fn network_or_configured(
+    network: Option<&NetworkArgs>,
+) -> anyhow::Result<(Network, NetworkSource)> {
+    Ok(match network {
+        Some(arguments) => (arguments.network()?, NetworkSource::Arguments),
+        None => (configured_network(None)?, NetworkSource::Environment),
+    })
 }
 
 /// Hint of the error for a missing hotkey.

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::with_causes;
 use taonet_speech::models::{ModelKind, ModelStore};
-use taonet_speech::{Espeak, Synthesizer, Voice};
+use taonet_speech::{Espeak, SynthesisError, Synthesizer, Voice};
 use taonet_voice::{PiperVoice, VoiceError};
 
 use crate::named_model::find_model;
@@ -56,7 +56,9 @@ impl VoiceName {
         match self {
             Self::Espeak(_) => {
                 voice.validate().map_err(|error| ClassifiedError::usage(error.to_string()))?;
-                Ok(Speech { synthesizer: Arc::new(Espeak::find()?), voice })
+                let espeak = Espeak::find()?;
+                check_installed(&espeak, &voice)?;
+                Ok(Speech { synthesizer: Arc::new(espeak), voice })
             }
             Self::Piper(_) => {
                 voice
@@ -106,6 +108,17 @@ impl Speech {
         let voice = Voice { name: NEURAL.to_owned(), words_per_minute, pitch: 50 };
         Ok(Some(Self { synthesizer: Arc::new(open(&path)?), voice }))
     }
+}
+
+/// Checks that espeak-ng has a voice: it reports an unknown one only when it speaks.
+fn check_installed(espeak: &Espeak, voice: &Voice) -> anyhow::Result<()> {
+    espeak.speak("a", voice).map(drop).map_err(|error| match error {
+        SynthesisError::Failed(_) => ClassifiedError::usage(format!(
+            "the voice {} is unusable: {error}\nhint: `espeak-ng --voices` lists the voices",
+            voice.name
+        )),
+        other => other.into(),
+    })
 }
 
 /// Loads a voice of Piper.
@@ -183,6 +196,12 @@ mod tests {
             ("piper:tiny-ctc", 150, "tiny-ctc is not a voice\nhint: use piper:en_US-joe-medium"),
             ("piper:faster-whisper-base", 150, "faster-whisper-base is not a voice"),
             ("en gb", 150, "malformed voice name `en gb`"),
+            (
+                "klingonx",
+                150,
+                "the voice klingonx is unusable: espeak-ng failed: Error: The specified espeak-ng voice does not exist.",
+            ),
+            ("klingonx", 150, "hint: `espeak-ng --voices` lists the voices"),
             ("en-gb", 79, "words per minute is 79, expected 80 to 450"),
             (&*missing, 451, "words per minute is 451, expected 80 to 450"),
         ] {

@@ -53,6 +53,16 @@ pub enum TestError {
     /// The HTTP client could not be created.
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
+    /// No connection to the miner can be opened.
+    #[error(
+        "cannot connect to {address}: {reason}\nhint: start the miner, and check scheme, host, port and firewall"
+    )]
+    Unreachable {
+        /// Host and port of the miner.
+        address: String,
+        /// Why the connection failed.
+        reason: String,
+    },
 }
 
 /// An intermediate result of a test.

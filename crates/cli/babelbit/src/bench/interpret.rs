@@ -13,20 +13,20 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_audit::conformance::{ChallengePlayer, Target};
 use taonet_babelbit_config::Config;
-use taonet_babelbit_runner::{AddressPolicy, RunPaths, RunnerSettings};
+use taonet_babelbit_runner::{RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::temporary_key;
 use taonet_cli_models::engines;
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_speech::{Espeak, Synthesizer};
 use taonet_wallet::Keypair;
-use taonet_whisper::SpeechTask;
+use taonet_whisper::{LANGUAGES, SpeechTask};
 
+use crate::miner_url::parse_miner_url;
 use crate::settings;
-use items::{Item, Recordings, repeat};
+use items::{Item, Recordings, UNDETERMINED, repeat};
 use local_miner::LocalMiner;
 use report::{ItemFigures, MeasuredMiner, Report};
 
@@ -65,19 +65,18 @@ pub struct InterpretArgs {
     miner_options: Vec<String>,
 }
 
-/// Parses the code of a language, such as `fr` or `fr-CA`.
+/// Parses the code of a language, such as `fr` or `fr-CA`: one that Whisper knows, or `und`.
 fn language(text: &str) -> Result<String, &'static str> {
     let mut parts = text.split('-');
-    let is_language = parts.next().is_some_and(|primary| {
-        (2..=3).contains(&primary.len()) && primary.chars().all(|c| c.is_ascii_lowercase())
-    });
+    let is_language =
+        parts.next().is_some_and(|code| code == UNDETERMINED || LANGUAGES.contains(&code));
     let has_subtags = parts.all(|subtag| {
         (2..=8).contains(&subtag.len()) && subtag.chars().all(|c| c.is_ascii_alphanumeric())
     });
     if is_language && has_subtags {
         return Ok(text.to_owned());
     }
-    Err("expected the code of a language, such as fr")
+    Err("expected the code of a language that Whisper knows, such as fr, or und")
 }
 
 /// Engines and keys of a measurement.
@@ -109,14 +108,10 @@ pub(crate) fn run(args: &InterpretArgs, context: &Context) -> anyhow::Result<()>
     })?;
     if context.json {
         context.print_json(&report.document())?;
-    } else {
+    } else if report.has_replies() {
         context.print(&report.format_report())?;
     }
-    anyhow::ensure!(
-        report.complete_replies() > 0,
-        "the miner completed no reply\nhint: the report has the errors"
-    );
-    Ok(())
+    report.check()
 }
 
 impl Bench {
@@ -173,7 +168,7 @@ impl Bench {
         };
         let before = local.processor_seconds();
         let mut report = Box::pin(self.play(miner, items, args, context)).await?;
-        local.check_running()?;
+        local.check_running().await?;
         report.miner.cpu_sec =
             local.processor_seconds().zip(before).map(|(after, before)| after - before);
         report.miner.max_rss_mb = local.peak_memory();
@@ -190,10 +185,7 @@ impl Bench {
         context: &Context,
     ) -> anyhow::Result<Report> {
         let Self { config, validator, synthesizer, scorer, recognizer, embedder } = self;
-        // The user chose the address, so private addresses are allowed.
-        let address = AddressPolicy::private().resolve(&miner.url);
-        let address =
-            address.map_err(|error| ClassifiedError::usage(format!("--miner: {error}")))?;
+        let address = parse_miner_url("--miner: ", &miner.url)?;
         let predict_path = config.predict_endpoint.clone();
         let target = Target { address, predict_path, hotkey: miner.hotkey, validator };
         let directory = tempfile::tempdir().context("cannot create a temporary directory")?;
@@ -277,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn malformed_language_code_is_rejected() {
-        for text in ["fr", "fr-CA", "und"] {
+    fn unknown_language_code_is_rejected() {
+        for text in ["fr", "fr-CA", "yue", "und"] {
             assert_eq!(language(text), Ok(text.to_owned()));
         }
-        for text in ["", "F", "FR", "french", "fr-", "fr_CA"] {
+        for text in ["", "F", "FR", "french", "fr-", "fr_CA", "xx", "xx-FR"] {
             assert_eq!(
                 language(text),
-                Err("expected the code of a language, such as fr"),
+                Err("expected the code of a language that Whisper knows, such as fr, or und"),
                 "{text}"
             );
         }

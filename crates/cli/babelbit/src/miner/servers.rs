@@ -233,7 +233,7 @@ impl ServerArgs {
 
     /// Returns the name of an option or setting that changes a stage of the interpreter.
     fn stage_option(&self, setting: MinerTask) -> Option<&'static str> {
-        self.simultaneous.whisper_option(setting).or_else(|| self.remote_stage_option())
+        self.simultaneous.option(setting).or_else(|| self.remote_stage_option())
     }
 
     /// Returns the name of an option that moves a stage to an inference server.
@@ -277,7 +277,9 @@ impl ServerArgs {
         voice: Option<&VoiceName>,
         shortener: Option<Arc<Shortener>>,
     ) -> anyhow::Result<Arc<dyn Profile>> {
-        if let Some(message) = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some())
+        let conflict = self.simultaneous.conflict(config.miner_task, self.stt_url.is_some());
+        if let Some(message) =
+            conflict.or_else(|| self.simultaneous.unused_option(config.miner_task))
         {
             return Err(ClassifiedError::usage(&message));
         }
@@ -579,6 +581,15 @@ mod tests {
                 "{options:?}"
             );
         }
+    }
+
+    #[test]
+    fn policy_option_without_whisper_is_refused() {
+        let servers = Line::try_parse_from(["bb", "--frame-threshold", "5"]).unwrap().servers;
+        let (config, _) = Config::from_variables([], None).unwrap();
+        assert!(servers.has_stages(config.miner_task));
+        let error = servers.profile(ProfileName::Interpreter, &config, None, None).err().unwrap();
+        assert!(error.to_string().starts_with("--frame-threshold has no effect"), "{error}");
     }
 
     #[test]

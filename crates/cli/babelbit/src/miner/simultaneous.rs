@@ -57,15 +57,33 @@ impl SimultaneousArgs {
             ("--task translate", self.task == Some(MinerTask::Translate)),
             ("BB_MINER_TASK=translate", self.task.is_none() && setting == MinerTask::Translate),
             ("--source-language", self.source_language.is_some()),
-            ("--stt-policy", self.stt_policy.is_some()),
-            ("--frame-threshold", self.frame_threshold.is_some()),
         ];
         options.into_iter().find_map(|(name, is_given)| is_given.then_some(name))
     }
 
+    /// Returns the name of an option that only Whisper uses, but that does not select it.
+    fn policy_option(&self) -> Option<&'static str> {
+        let policy = self.stt_policy.is_some().then_some("--stt-policy");
+        policy.or_else(|| self.frame_threshold.is_some().then_some("--frame-threshold"))
+    }
+
+    /// Returns the name of an option or setting for Whisper; `setting` is the task of the settings.
+    pub(super) fn option(&self, setting: MinerTask) -> Option<&'static str> {
+        self.whisper_option(setting).or_else(|| self.policy_option())
+    }
+
+    /// Returns an error message if an option has no effect because Whisper does not recognise the
+    /// speech; `setting` is the task of the settings.
+    pub(super) fn unused_option(&self, setting: MinerTask) -> Option<String> {
+        let name = self.policy_option()?;
+        self.whisper_option(setting).is_none().then(|| {
+            format!("{name} has no effect without --stt whisper\nhint: add --stt whisper, or omit {name}")
+        })
+    }
+
     /// Returns an error message if options contradict each other.
     pub(super) fn conflict(&self, setting: MinerTask, has_server: bool) -> Option<String> {
-        let name = self.whisper_option(setting)?;
+        let name = self.option(setting)?;
         if has_server || self.stt == Some(SttEngine::Phrases) {
             let other = if has_server { "--stt-url" } else { "--stt phrases" };
             return Some(format!(
@@ -149,7 +167,7 @@ mod tests {
                 Some("BB_MINER_TASK=translate is for Whisper"),
             ),
             (
-                &["--stt-policy", "local-agreement", "--frame-threshold", "10"],
+                &["--stt", "whisper", "--stt-policy", "local-agreement", "--frame-threshold", "10"],
                 Transcribe,
                 true,
                 Some("--frame-threshold is for --stt-policy alignatt"),
@@ -170,6 +188,35 @@ mod tests {
                 .unwrap()
                 .contains("not for --stt-url")
         );
+    }
+
+    /// Columns: options · task of the settings · start of the error; none if the options are
+    /// accepted
+    #[test]
+    fn policy_options_require_whisper() {
+        use MinerTask::{Transcribe, Translate};
+
+        let threshold = "--frame-threshold has no effect without --stt whisper\nhint: ";
+        for (options, setting, expected) in [
+            (&["--frame-threshold", "5"][..], Transcribe, Some(threshold)),
+            (&["--frame-threshold", "5"], Translate, None),
+            (&["--frame-threshold", "5", "--stt", "whisper"], Transcribe, None),
+            (&["--frame-threshold", "5", "--task", "transcribe"], Translate, Some(threshold)),
+            (
+                &["--stt-policy", "alignatt"],
+                Transcribe,
+                Some("--stt-policy has no effect without --stt whisper\nhint: "),
+            ),
+            (&["--stt-policy", "alignatt", "--source-language", "fr"], Transcribe, None),
+            (&[], Transcribe, None),
+        ] {
+            let error = parse(options).unused_option(setting);
+            assert_eq!(error.is_some(), expected.is_some(), "{options:?}: {error:?}");
+            assert!(
+                error.unwrap_or_default().starts_with(expected.unwrap_or_default()),
+                "{options:?}"
+            );
+        }
     }
 
     #[test]

@@ -11,11 +11,12 @@ use taonet_wallet::Keypair;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
-use super::{Account, chain_error, configured_network};
+use super::{Account, LOCAL, chain_error, configured_network, network_variable};
 use crate::exit::{ClassifiedError, Failure};
 use crate::keys::DevelopmentUri;
 use crate::memory;
 use crate::password::PasswordArgs;
+use crate::settings;
 use crate::wallet_args::{self, HotkeyArgs, WalletArgs};
 
 /// Argument that selects a development key
@@ -133,7 +134,7 @@ impl SigningHotkeyArgs {
     /// chain.
     pub fn unlock_selected(&self) -> anyhow::Result<Option<Keypair>> {
         if self.is_development() {
-            check_development_before(&configured_network(None)?)?;
+            check_development_before(&configured_network(None)?, NetworkSource::Environment)?;
         } else if !self.hotkey.is_given() {
             return Ok(None);
         }
@@ -194,28 +195,70 @@ impl PairArgs {
 /// command connects.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where a command reads its network from, for the hints of its errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NetworkSource {
+    /// The option `--network`, or the environment.
+    Arguments,
+    /// The environment: the command has no option `--network`.
+    Environment,
+}
+
+impl NetworkSource {
+    /// Returns a setting that selects the local development chain; `variable` returns the value of
+    /// an environment variable.
+    fn local(self, variable: impl Fn(&str) -> Option<String>) -> String {
+        match self {
+            Self::Arguments => format!("--network {LOCAL}"),
+            Self::Environment => {
+                let name = network_variable(variable).unwrap_or("BT_NETWORK");
+                format!("{name}={LOCAL}")
+            }
+        }
+    }
+
+    /// Returns the settings that select the network.
+    const fn settings(self) -> &'static str {
+        match self {
+            Self::Arguments => "--network, BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT",
+            Self::Environment => "BT_CHAIN_ENDPOINT, BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT",
+        }
+    }
+}
+
 /// Refuses development keys on chains other than development chains, because the secrets of these
 /// keys are public. The chain itself decides, not its address: many operators run a node of the
 /// main network on their machine.
 pub async fn check_development(chain: &Client, network: &Network) -> anyhow::Result<()> {
+    check_development_from(chain, network, NetworkSource::Arguments).await
+}
+
+async fn check_development_from(
+    chain: &Client,
+    network: &Network,
+    source: NetworkSource,
+) -> anyhow::Result<()> {
     if chain.is_development().await.map_err(chain_error)? {
         Ok(())
     } else {
-        Err(not_development(network))
+        Err(not_development_from(network, source))
     }
 }
 
 /// Like [`check_development`], for a key that is opened before its command connects, if it connects
 /// at all. See [`query_development`].
-pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> {
+pub(crate) fn check_development_before(
+    network: &Network,
+    source: NetworkSource,
+) -> anyhow::Result<()> {
     if network.genesis().is_some() {
-        return Err(not_development(network));
+        return Err(not_development_from(network, source));
     }
     // Callers can be in an asynchronous runtime, in which another one cannot block.
     let runtime =
         Builder::new_current_thread().enable_all().build().context("cannot start a runtime")?;
     let is_development = std::thread::scope(|scope| {
-        scope.spawn(|| runtime.block_on(query_development(network))).join()
+        scope.spawn(|| runtime.block_on(query_development(network, source))).join()
     });
     is_development.unwrap_or_else(|_| Err(anyhow::anyhow!("the question to {network} ended early")))
 }
@@ -223,9 +266,12 @@ pub(crate) fn check_development_before(network: &Network) -> anyhow::Result<()> 
 /// Connects to a chain that its command does not need, to ask whether it is a development chain. If
 /// no node responds at an address of this machine, the key is accepted: miners, validators and
 /// gateways ask again when they connect.
-pub(crate) async fn query_development(network: &Network) -> anyhow::Result<()> {
+pub(crate) async fn query_development(
+    network: &Network,
+    source: NetworkSource,
+) -> anyhow::Result<()> {
     match timeout(QUESTION_TIMEOUT, Client::connect(network)).await {
-        Ok(Ok(chain)) => check_development(&chain, network).await,
+        Ok(Ok(chain)) => check_development_from(&chain, network, source).await,
         Ok(Err(ChainError::Unreachable { .. })) | Err(_) if is_on_this_machine(network) => {
             tracing::info!(%network, "no node responds, so a development key is accepted without asking the chain");
             Ok(())
@@ -233,19 +279,25 @@ pub(crate) async fn query_development(network: &Network) -> anyhow::Result<()> {
         Ok(Err(error)) => Err(chain_error(error)),
         Err(_) => {
             let text = format!(
-                "no node of {network} responds, so the development key in --key-uri is not accepted\nhint: check \
-                 --network, BT_NETWORK and BITTENSOR_SUBTENSOR_ENDPOINT"
+                "no node of {network} responds, so the development key in --key-uri is not accepted\nhint: check {}",
+                source.settings()
             );
             Err(ClassifiedError::error(Failure::Network, text))
         }
     }
 }
 
-/// Creates the error for a development key on another chain than a development chain.
+/// Creates the error for a development key on another chain than a development chain, for a command
+/// with the option `--network`.
 pub fn not_development(network: &Network) -> anyhow::Error {
+    not_development_from(network, NetworkSource::Arguments)
+}
+
+fn not_development_from(network: &Network, source: NetworkSource) -> anyhow::Error {
     let text = format!(
         "--key-uri selects a development key, whose secret is public, and {network} is not a development chain\nhint: use \
-         a wallet's key, or select a development chain with --network or BT_NETWORK"
+         a wallet's key, or select a development chain, such as with {}",
+        source.local(settings::text)
     );
     ClassifiedError::usage(text)
 }
@@ -277,8 +329,35 @@ mod tests {
             ("ws://127.0.0.1:1,archive", false),
             ("ws://192.0.2.1:1", false),
         ] {
-            let result = check_development_before(&network.parse().unwrap());
+            let network = network.parse().unwrap();
+            let result = check_development_before(&network, NetworkSource::Environment);
             assert_eq!(result.is_ok(), is_accepted, "{network}: {result:?}");
         }
+    }
+
+    #[test]
+    fn hint_selects_network_by_setting_of_the_command() {
+        use NetworkSource::{Arguments, Environment};
+
+        for (source, variable, expected) in [
+            (Arguments, Some("BT_CHAIN_ENDPOINT"), "--network local"),
+            (Environment, None, "BT_NETWORK=local"),
+            // A variable that takes precedence must be changed.
+            (Environment, Some("BT_CHAIN_ENDPOINT"), "BT_CHAIN_ENDPOINT=local"),
+            (
+                Environment,
+                Some("BITTENSOR_SUBTENSOR_ENDPOINT"),
+                "BITTENSOR_SUBTENSOR_ENDPOINT=local",
+            ),
+        ] {
+            let hint =
+                source.local(|name| (Some(name) == variable).then(|| "ws://192.0.2.1".to_owned()));
+            assert_eq!(hint, expected, "{source:?} {variable:?}");
+        }
+        let finney = "finney".parse().unwrap();
+        let error = check_development_before(&finney, Environment).unwrap_err().to_string();
+        assert!(error.ends_with("=local") && !error.contains("--network"), "{error}");
+        let error = not_development(&finney).to_string();
+        assert!(error.ends_with("such as with --network local"), "{error}");
     }
 }

@@ -15,7 +15,7 @@ use taonet_babelbit_core::protocol::{
 };
 use tokio::time::Instant;
 
-use super::fault::{FailedExchange, Fault, page_text};
+use super::fault::{FailedExchange, Fault, NoReply, page_text};
 use super::rules::Findings;
 use super::timing::ResponseTimes;
 use super::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
@@ -37,7 +37,7 @@ const MESSAGE: &str = "BBAudioMinerInitPayload";
 /// speech to play. Calls `observe` with each outcome as soon as it is final.
 ///
 /// # Errors
-/// [`TestError`] when no request can be sent.
+/// [`TestError`] when no request can be sent, or no connection can be opened.
 pub async fn check<'a>(
     target: &Target,
     source: &Source,
@@ -45,7 +45,7 @@ pub async fn check<'a>(
     observe: &'a mut Observer<'a>,
 ) -> Result<RulesReport, TestError> {
     let mut probe = Probe::new(target, MESSAGE, settings, observe)?;
-    probe.check_health().await;
+    probe.check_health().await?;
     if let Some(session) = probe.open(source).await {
         probe.play(&session, source).await;
         probe.check_signed_body(source).await;
@@ -161,25 +161,40 @@ impl<'a> Probe<'a> {
         self.findings.fail_with(rule, observation, Some(remedy));
     }
 
-    async fn check_health(&mut self) {
+    /// Checks the health routes, with the first requests to the miner.
+    ///
+    /// # Errors
+    /// If no connection can be opened: then nothing is known about the rules.
+    async fn check_health(&mut self) -> Result<(), TestError> {
         let mut observations = Vec::new();
         for route in ["/healthz", "/health"] {
             let reply = self.wire.get(route).await;
             let health = match parse_object(&reply) {
                 Ok(health) => health,
-                Err(failed) => return self.fail(Rule::Health, route, &failed),
+                Err(FailedExchange {
+                    kind: Fault::NoReply(NoReply::Unreachable),
+                    observation: reason,
+                }) => {
+                    return Err(TestError::Unreachable { address: self.wire.address(), reason });
+                }
+                Err(failed) => {
+                    self.fail(Rule::Health, route, &failed);
+                    return Ok(());
+                }
             };
             let is_met = health.get("status") == Some(&json!("healthy"))
                 && health.get("model").is_some_and(Value::is_string)
                 && health.get("model_loaded").is_some_and(Value::is_boolean);
             let text = description(&reply);
             if !is_met {
-                return self.findings.fail(Rule::Health, format!("{route}: {text}"));
+                self.findings.fail(Rule::Health, format!("{route}: {text}"));
+                return Ok(());
             }
             observations.push(format!("{route}: {text}"));
         }
         self.findings.pass(Rule::Health, observations.join("; "));
         self.findings.report_final(&[Rule::Health]);
+        Ok(())
     }
 
     /// Opens the session; returns its ID, or `None` if the miner opens none.

@@ -18,7 +18,7 @@ use super::super::sounds::wav_paths;
 use crate::challenge;
 
 /// Code that is announced for recordings in an unknown language: undetermined, by ISO 639-2.
-const UNDETERMINED: &str = "und";
+pub(super) const UNDETERMINED: &str = "und";
 /// Hint for a directory that is not one of recordings.
 const FORMAT: &str = "a directory has recordings NAME.wav, each with its reference NAME.txt";
 

@@ -1,7 +1,8 @@
 //! A miner in its own process, so that its processor time and memory can be told apart from
 //! those of the scoring.
 
-use std::process::Stdio;
+use std::io::{self, Write};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -14,13 +15,18 @@ use taonet_service::{Access, atomic_write};
 use taonet_settings::NETWORK_VARIABLES;
 use taonet_wallet::Keyfile;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 use super::super::measure::{peak_memory_of, processor_seconds_of};
 
 /// Name of a speech miner in its startup message.
 const SPEECH_MINER: &str = "miner ";
+
+/// Hint for wrong options of the miner.
+const OPTIONS: &str = "options after -- are those of `bb miner`, except --listen, --keyfile and --key-uri, which this \
+    command selects";
 
 /// Timeout for the start of the miner, which loads its models.
 const START_TIMEOUT: Duration = Duration::from_mins(5);
@@ -28,12 +34,24 @@ const START_TIMEOUT: Duration = Duration::from_mins(5);
 /// A running miner, killed on drop.
 pub(super) struct LocalMiner {
     child: Child,
+    log: LogCopy,
     /// ID of the process.
     process: String,
     pub(super) url: String,
     pub(super) hotkey: Hotkey,
     /// Directory of the miner's key.
     _directory: TempDir,
+}
+
+/// The task that copies the log of the miner, and returns the miner's error.
+type LogCopy = JoinHandle<Option<MinerError>>;
+
+/// Error of a command with `--json`: the last line of its standard error.
+#[derive(Debug, Deserialize)]
+struct MinerError {
+    error: String,
+    hint: Option<String>,
+    exit_code: u8,
 }
 
 /// Startup message of a daemon.
@@ -77,12 +95,15 @@ impl LocalMiner {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .context("cannot start the miner")?;
-        let url = wait_until_started(&mut child, START_TIMEOUT).await?;
+        let log = child.stderr.take().context("the miner has no log")?;
+        let mut log = tokio::spawn(copy_log(log, io::stderr()));
+        let url = wait_until_started(&mut child, &mut log, START_TIMEOUT).await?;
         let process = child.id().map(|id| id.to_string()).unwrap_or_default();
-        Ok(Self { child, process, url, hotkey, _directory: directory })
+        Ok(Self { child, log, process, url, hotkey, _directory: directory })
     }
 
     /// Returns the processor seconds of the miner since its start; `None` on systems other than
@@ -100,17 +121,24 @@ impl LocalMiner {
     ///
     /// # Errors
     /// If the miner has ended.
-    pub(super) fn check_running(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn check_running(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait().context("cannot observe the miner")? {
             None => Ok(()),
-            Some(status) => bail!("the miner ended during the measurement: {status}"),
+            Some(status) => {
+                let summary = "the miner ended during the measurement";
+                Err(exit_error(summary, status, &mut self.log).await)
+            }
         }
     }
 }
 
 /// Waits for the start of a miner; returns the miner's URL.
-async fn wait_until_started(child: &mut Child, timeout: Duration) -> anyhow::Result<String> {
-    match tokio::time::timeout(timeout, announced_url(child)).await {
+async fn wait_until_started(
+    child: &mut Child,
+    log: &mut LogCopy,
+    timeout: Duration,
+) -> anyhow::Result<String> {
+    match tokio::time::timeout(timeout, announced_url(child, log)).await {
         Ok(url) => url,
         Err(_) => bail!(
             "the miner did not start within {timeout:?}\nhint: run `bb miner` with the same options"
@@ -119,21 +147,13 @@ async fn wait_until_started(child: &mut Child, timeout: Duration) -> anyhow::Res
 }
 
 /// Reads the startup message of a miner; returns the miner's URL.
-async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
+async fn announced_url(child: &mut Child, log: &mut LogCopy) -> anyhow::Result<String> {
     let output = child.stdout.take().context("the miner has no output")?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line).await.context("cannot read the miner's output")?;
     if line.is_empty() {
         let status = child.wait().await.context("cannot observe the miner")?;
-        let message = format!(
-            "the miner did not start: {status}\nhint: options after -- are those of `bb miner`"
-        );
-        let failure =
-            status.code().and_then(|code| u8::try_from(code).ok()).and_then(Failure::from_code);
-        return Err(match failure {
-            Some(failure) => ClassifiedError::error(failure, message),
-            None => anyhow!(message),
-        });
+        return Err(exit_error("the miner did not start", status, log).await);
     }
     let Announcement { service, url } = serde_json::from_str::<Announcement>(&line)
         .with_context(|| format!("unexpected output of the miner: {}", line.trim()))?;
@@ -146,19 +166,96 @@ async fn announced_url(child: &mut Child) -> anyhow::Result<String> {
     Ok(url)
 }
 
+/// Copies the log of a miner to `output`, until the miner ends. Returns the miner's error, which is
+/// not copied: it is written for programs.
+async fn copy_log(log: impl AsyncRead + Unpin, mut output: impl Write) -> Option<MinerError> {
+    let mut lines = BufReader::new(log).split(b'\n');
+    let mut reported = None;
+    while let Ok(Some(mut line)) = lines.next_segment().await {
+        if let Ok(error) = serde_json::from_slice(&line) {
+            reported = Some(error);
+            continue;
+        }
+        line.push(b'\n');
+        // Reading continues if nobody reads the output: a full pipe would block the miner.
+        let _ = output.write_all(&line);
+    }
+    reported
+}
+
+/// Returns the error of a miner that has ended, with its exit code.
+async fn exit_error(summary: &str, status: ExitStatus, log: &mut LogCopy) -> anyhow::Error {
+    let reported = log.await.ok().flatten();
+    let Some(MinerError { error, hint, exit_code }) = reported else {
+        return anyhow!("{summary}: {status}\nhint: {OPTIONS}");
+    };
+    // The usage has options that this command added to those of the user.
+    let hints = hint.as_deref().unwrap_or_default().lines();
+    let hints: Vec<_> =
+        hints.filter(|hint| !hint.starts_with("usage: ")).chain([OPTIONS]).collect();
+    let message = format!("{summary}: {error}\nhint: {}", hints.join("\n"));
+    match Failure::from_code(exit_code) {
+        Some(failure) => ClassifiedError::error(failure, message),
+        None => anyhow!(message),
+    }
+}
+
 #[cfg(all(test, unix))]
 mod tests {
+    use taonet_cli_base::exit::exit_code;
+
     use super::*;
+
+    /// Starts a script in place of a miner.
+    fn start(script: &str) -> (Child, LogCopy) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        let log = tokio::spawn(copy_log(child.stderr.take().unwrap(), io::sink()));
+        (child, log)
+    }
 
     #[tokio::test]
     async fn miner_that_does_not_start_times_out() {
-        let mut command = Command::new("sleep");
-        let mut child =
-            command.arg("600").stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let error = wait_until_started(&mut child, Duration::from_millis(50))
+        let (mut child, mut log) = start("exec sleep 600");
+        let error = wait_until_started(&mut child, &mut log, Duration::from_millis(50))
             .await
             .unwrap_err()
             .to_string();
         assert!(error.starts_with("the miner did not start within 50ms\nhint: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn error_of_the_miner_is_reported_as_text() {
+        let usage = "usage: tao babelbit miner --json; `tao babelbit miner --help` describes it";
+        for (hint, expected_hints) in [
+            ("null".to_owned(), OPTIONS.to_owned()),
+            (format!(r#""{usage}""#), OPTIONS.to_owned()),
+            (format!(r#""install it\n{usage}""#), format!("install it\n{OPTIONS}")),
+        ] {
+            let script = format!(
+                "echo loading >&2; printf '%s\\n' '{{\"error\":\"unknown model\",\"hint\":{hint},\"exit_code\":2}}' >&2; exit 2"
+            );
+            let (mut child, mut log) = start(&script);
+            let error = wait_until_started(&mut child, &mut log, START_TIMEOUT).await.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("the miner did not start: unknown model\nhint: {expected_hints}")
+            );
+            assert_eq!(exit_code(&Err(error)), 2, "{hint}");
+        }
+        let (mut child, mut log) = start("exit 3");
+        let error = wait_until_started(&mut child, &mut log, START_TIMEOUT).await.unwrap_err();
+        let error = error.to_string();
+        assert!(error.starts_with("the miner did not start: exit status: 3\nhint: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn log_of_the_miner_is_copied_without_its_error() {
+        let log = "one\n{\"level\":\"info\"}\n{\"error\":\"e\",\"hint\":null,\"exit_code\":1}\n";
+        let mut output = Vec::new();
+        let reported = copy_log(log.as_bytes(), &mut output).await.unwrap();
+        assert_eq!((reported.error.as_str(), reported.exit_code), ("e", 1));
+        assert_eq!(output, b"one\n{\"level\":\"info\"}\n");
     }
 }

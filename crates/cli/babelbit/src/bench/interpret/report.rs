@@ -1,8 +1,10 @@
 //! Figures of the benchmark, as JSON and as text.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 
+use anyhow::{bail, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 use taonet_babelbit_audit::conformance::{PlayedChallenge, Timings};
@@ -11,14 +13,16 @@ use taonet_babelbit_core::field_metrics::{
 };
 use taonet_babelbit_core::rounding::round6;
 use taonet_babelbit_core::scoring::Gate;
+use taonet_cli_base::exit::QuotingError;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{decimals, table, wrap_text};
 use taonet_cli_base::tables::INTERPRET_BENCHMARK;
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, counted};
 use taonet_speech::models::describe_recognizer;
 
 use super::super::measure::ratio;
 use super::items::Item;
+use crate::reply_error::readable_error;
 use crate::test_miner::timing_table;
 
 /// Figures of all recordings.
@@ -149,6 +153,11 @@ impl ItemFigures {
         }
     }
 
+    /// Whether the reply is incomplete, or could not be scored.
+    const fn is_failed(&self) -> bool {
+        self.wall_sec.is_none() || self.error.is_some()
+    }
+
     fn texts(&self) -> TextPair<'_> {
         TextPair {
             hypothesis: self.transcript.as_deref().unwrap_or_default(),
@@ -180,9 +189,33 @@ impl Total {
 }
 
 impl Report {
-    /// Returns the number of complete replies.
-    pub(super) fn complete_replies(&self) -> usize {
-        self.items.iter().filter(|item| item.wall_sec.is_some()).count()
+    /// Whether the miner completed a reply. Otherwise, all figures are those of missing replies.
+    pub(super) fn has_replies(&self) -> bool {
+        self.items.iter().any(|item| item.wall_sec.is_some())
+    }
+
+    /// Checks that every recording has a complete reply, which was scored.
+    ///
+    /// # Errors
+    /// If a recording failed. If all did without a complete reply, the error has their errors.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        if !self.has_replies() {
+            let errors = self.items.iter().filter_map(|item| item.error.as_deref());
+            let errors: BTreeSet<_> = errors.map(readable_error).collect();
+            let errors: Vec<_> = errors.iter().map(|error| &**error).collect();
+            let summary = "the miner completed no reply";
+            if errors.is_empty() {
+                bail!(summary);
+            }
+            return Err(QuotingError::error(None, summary, &errors.join("; "), None));
+        }
+        let failed = self.items.iter().filter(|item| item.is_failed()).count();
+        ensure!(
+            failed == 0,
+            "{failed} of {} failed\nhint: the report has the errors",
+            counted(self.items.len(), "recording")
+        );
+        Ok(())
     }
 
     /// Returns the report as JSON.
@@ -230,7 +263,12 @@ impl Report {
             format!("{rows}\n\n{timings}\n\n{}\n{}", wrap_text(&conditions), wrap_text(&usage));
         for (item, error) in self.items.iter().filter_map(|item| Some((item, item.error.as_ref()?)))
         {
-            let _ = write!(text, "\nerror: {}: {}", printable(&item.name), printable(error));
+            let _ = write!(
+                text,
+                "\nerror: {}: {}",
+                printable(&item.name),
+                printable(&readable_error(error))
+            );
         }
         text
     }
@@ -386,5 +424,62 @@ mod tests {
         assert_eq!(both.real_time_factor, Some(0.25));
         let none = Total::from_items(&[]);
         assert_eq!((none.score, none.metrics, none.real_time_factor), (0.0, None, None));
+    }
+
+    /// Creates a report of recordings with these figures.
+    fn report(items: Vec<ItemFigures>) -> Report {
+        Report {
+            recordings: "recordings".to_owned(),
+            speakers: NonZeroUsize::MIN,
+            recognizer: ["tiny-ctc".to_owned(), String::new()],
+            embedder: "embedder".to_owned(),
+            miner: MeasuredMiner {
+                url: "http://127.0.0.1:1".to_owned(),
+                hotkey: Hotkey::from_bytes([0; 32]),
+                options: None,
+                cpu_sec: None,
+                max_rss_mb: None,
+            },
+            items,
+            timings: Timings::default(),
+        }
+    }
+
+    #[test]
+    fn failed_recordings_are_errors() {
+        let failed = |error: &str| {
+            let error = Some(error.to_owned());
+            ItemFigures { error, ..figures("a", None, "hello", None) }
+        };
+        let complete = figures("b", Some("hello"), "hello", None);
+        let error = Some("ValueError:WAV payload had no frames".to_owned());
+        let silent = ItemFigures { error, ..complete.clone() };
+        let refused = "ConnectionError:cannot connect to 127.0.0.1:1";
+        for (items, expected) in [
+            (vec![complete.clone()], None),
+            (
+                vec![failed(refused), failed(refused)],
+                Some("the miner completed no reply: cannot connect to 127.0.0.1:1"),
+            ),
+            (
+                vec![failed(refused), failed("timeout after 3.0s\u{1b}")],
+                Some(
+                    "the miner completed no reply: cannot connect to 127.0.0.1:1; timeout after 3.0s\\u{1b}",
+                ),
+            ),
+            (
+                vec![silent.clone()],
+                Some("1 of 1 recording failed\nhint: the report has the errors"),
+            ),
+            (
+                vec![complete.clone(), complete, failed(refused)],
+                Some("1 of 3 recordings failed\nhint: the report has the errors"),
+            ),
+        ] {
+            let error = report(items).check().err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), expected);
+        }
+        let text = report(vec![silent]).format_report();
+        assert!(text.ends_with("\nerror: b: the reply has no audio"), "{text}");
     }
 }

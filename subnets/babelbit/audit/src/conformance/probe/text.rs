@@ -18,14 +18,14 @@ const MAX_RESPONSE_BYTES: usize = 8 << 10;
 /// outcome as soon as it is final.
 ///
 /// # Errors
-/// [`TestError`] when no request can be sent.
+/// [`TestError`] when no request can be sent, or no connection can be opened.
 pub async fn check_text<'a>(
     target: &Target,
     settings: &'a PlaySettings,
     observe: &'a mut Observer<'a>,
 ) -> Result<RulesReport, TestError> {
     let mut probe = Probe::new(target, PREDICT_MESSAGE, settings, observe)?;
-    probe.check_health().await;
+    probe.check_health().await?;
     if probe.check_predictions().await {
         probe.check_forgeries(&body(&["Good"], "")).await;
     }

@@ -7,7 +7,7 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::Response;
 use taonet_babelbit_core::text_api::PREDICT_MESSAGE;
-use taonet_primitives::with_causes;
+use taonet_primitives::{innermost_cause, with_causes};
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, Clock, ManualClock, Peer, Signer, SystemClock};
 use url::Url;
@@ -97,6 +97,11 @@ impl Wire {
             body_signer: signer(BabelbitScheme::managed()),
             limit: settings.max_response_bytes(2),
         })
+    }
+
+    /// Returns the host and port of the miner.
+    pub(super) fn address(&self) -> String {
+        format!("{}:{}", self.base.host_str().unwrap_or_default(), self.peer.port())
     }
 
     /// Whether the requests are those of the text contest.
@@ -256,15 +261,14 @@ async fn with_timeout(
     })
 }
 
-/// Describes a connection error with its causes.
+/// Describes a connection error with its causes; of a connection that cannot be opened, the
+/// innermost cause tells everything.
 fn exchange_error(error: reqwest::Error) -> FailedExchange {
-    let kind = if error.is_connect() {
-        NoReply::Unreachable
-    } else if error.is_timeout() {
-        NoReply::TimedOut
-    } else {
-        NoReply::NotHttp
-    };
+    if error.is_connect() {
+        let kind = Fault::NoReply(NoReply::Unreachable);
+        return FailedExchange { kind, observation: innermost_cause(&error) };
+    }
+    let kind = if error.is_timeout() { NoReply::TimedOut } else { NoReply::NotHttp };
     FailedExchange { kind: Fault::NoReply(kind), observation: with_causes(&error.without_url()) }
 }
 
