@@ -112,9 +112,9 @@ fn document(file: &Path, result: anyhow::Result<Transcript>) -> Value {
             let error = error_document(&error);
             json!({
                 "file": file,
-                "error": error["error"],
-                "hint": error["hint"],
-                "exit_code": error["exit_code"],
+                "error": error.get("error"),
+                "hint": error.get("hint"),
+                "exit_code": error.get("exit_code"),
             })
         }
     }
