@@ -200,7 +200,7 @@ async fn exit_error(summary: &str, status: ExitStatus, log: &mut LogCopy) -> any
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use taonet_cli_base::exit::exit_code;
 
