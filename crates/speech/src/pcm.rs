@@ -9,8 +9,6 @@ pub enum SampleFormat {
     U8,
     /// Signed 16-bit integers, little-endian.
     S16,
-    /// Signed 24-bit integers in 3 bytes, little-endian.
-    S24,
     /// Signed 32-bit integers, little-endian.
     S32,
     /// 32-bit floats, little-endian.
@@ -23,7 +21,6 @@ impl SampleFormat {
         match self {
             Self::U8 => 1,
             Self::S16 => 2,
-            Self::S24 => 3,
             Self::S32 | Self::F32 => 4,
         }
     }

@@ -66,11 +66,11 @@ pub struct Wav {
 }
 
 impl Wav {
-    /// Decodes a RIFF/WAVE file: PCM of 8, 16, 24 or 32 bits or 32-bit floats, plain or extensible.
+    /// Decodes a RIFF/WAVE file: PCM of 8, 16 or 32 bits or 32-bit floats, plain or extensible.
     ///
     /// Unknown chunks are skipped. Bytes past the last complete frame are ignored. Integers are
-    /// scaled to [-1, 1): `(x - 128) / 128`, `x / 32768`, `x / 2^23` and `x / 2^31`; floats are clipped
-    /// to [-1, 1] and NaN becomes 0.
+    /// scaled to [-1, 1): `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are clipped to [-1,
+    /// 1] and NaN becomes 0.
     ///
     /// If the data chunk declares more bytes than the file has, it extends to the end of the file,
     /// as in other programs: the recording was interrupted, or a program that writes to a pipe left

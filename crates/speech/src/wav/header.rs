@@ -158,10 +158,9 @@ fn parse_format(chunk: &[u8]) -> Result<Layout, WavError> {
     let format = match (code, bits) {
         (PCM, 8) => SampleFormat::U8,
         (PCM, 16) => SampleFormat::S16,
-        (PCM, 24) => SampleFormat::S24,
         (PCM, 32) => SampleFormat::S32,
         (FLOAT, 32) => SampleFormat::F32,
-        (PCM, found) => return Err(WavError::Bits { found, expected: "8, 16, 24 or 32 for PCM" }),
+        (PCM, found) => return Err(WavError::Bits { found, expected: "8, 16 or 32 for PCM" }),
         (FLOAT, found) => return Err(WavError::Bits { found, expected: "32 for floats" }),
         (found, _) => return Err(WavError::Encoding { found }),
     };

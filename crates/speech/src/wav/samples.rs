@@ -7,8 +7,8 @@ use crate::{Pcm, SampleFormat};
 
 /// Decodes headerless interleaved little-endian samples.
 ///
-/// Integers are scaled to [-1, 1): `(x - 128) / 128`, `x / 32768`, `x / 2^23` and `x / 2^31`; floats
-/// are clipped to [-1, 1] and NaN becomes 0.
+/// Integers are scaled to [-1, 1): `(x - 128) / 128`, `x / 32768` and `x / 2^31`; floats are
+/// clipped to [-1, 1] and NaN becomes 0.
 ///
 /// # Errors
 /// [`WavError::Field`] when `channels` is 0 or the last frame is incomplete.
@@ -37,15 +37,6 @@ pub(super) fn decode_pcm(
             .0
             .iter()
             .map(|&sample| f32::from(i16::from_le_bytes(sample)) / 32_768.0)
-            .collect(),
-        // As the upper bytes of 32-bit samples, of which a float represents each exactly.
-        SampleFormat::S24 => bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&[low, middle, high]| {
-                i32::from_le_bytes([0, low, middle, high]) as f32 / 2_147_483_648.0
-            })
             .collect(),
         SampleFormat::S32 => bytes
             .as_chunks()
@@ -80,12 +71,6 @@ pub(super) fn append(bytes: &mut Vec<u8>, samples: &[f32], format: SampleFormat)
         SampleFormat::S16 => bytes.extend(samples.iter().flat_map(|&sample| {
             let sample = sanitize(sample);
             ((sample * if sample < 0.0 { 32_768.0 } else { 32_767.0 }) as i16).to_le_bytes()
-        })),
-        SampleFormat::S24 => bytes.extend(samples.iter().flat_map(|&sample| {
-            let sample = f64::from(sanitize(sample));
-            let scaled = sample * if sample < 0.0 { 8_388_608.0 } else { 8_388_607.0 };
-            let [low, middle, high, _sign] = (scaled as i32).to_le_bytes();
-            [low, middle, high]
         })),
         SampleFormat::S32 => bytes.extend(samples.iter().flat_map(|&sample| {
             let sample = f64::from(sanitize(sample));

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::scoring::ScoreError;
 use taonet_primitives::{Transcript, panic_message};
 use taonet_speech::{
-    Recognition, RecognizeError, Recognizer, Wav, check_recording, resample_for_recognition,
+    Recognition, RecognizeError, Recognizer, Wav, WavHeader, check_recording,
+    resample_for_recognition,
 };
 
-use super::candidate::{read_header, wav_error};
+use super::candidate::wav_error;
 use super::{Audio, AudioHash};
 
 /// A transcript with the recogniser's confidence.
@@ -131,7 +132,7 @@ pub fn transcribe(
 /// Reads and decodes a WAV file into samples at 16 kHz.
 fn read_samples(audio: &Audio) -> Result<Vec<f32>, ScoreError> {
     let file = audio.read().map_err(|error| ScoreError::failed("OSError", &error))?;
-    let header = read_header(&file)?;
+    let header = WavHeader::read(&file).map_err(|error| wav_error(&error))?;
     check_recording(&header).map_err(|error| ScoreError::failed("RuntimeError", &error))?;
     let wav = Wav::decode(&file).map_err(|error| wav_error(&error))?;
     drop(file);
