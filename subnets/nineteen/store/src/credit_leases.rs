@@ -38,7 +38,7 @@ use plan::{Plan, SettledKey};
 
 /// Pause of the writer after a transaction with several charges, for more charges to share the next
 /// one: PostgreSQL has the same by the name `commit_delay`. A hold that needs the database ends it.
-pub(crate) const COMMIT_DELAY: Duration = Duration::from_millis(2);
+const COMMIT_DELAY: Duration = Duration::from_millis(2);
 /// Time after which an unused reserve is returned.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after which a hold reads the budgets again, although the lease has enough credits.
@@ -55,6 +55,8 @@ pub(crate) struct CreditLeases {
     transaction_lock: tokio::sync::Mutex<()>,
     /// Notified when a hold needs the database.
     hold_is_pending: Notify,
+    /// Pause of the writer, [`COMMIT_DELAY`] except in tests.
+    pub(crate) commit_delay: Duration,
     /// ID of the transfer of the next charge, without its sign bit.
     next_transfer: AtomicI64,
 }
@@ -216,6 +218,17 @@ impl State {
         Some(hold.key)
     }
 
+    /// Ends the writer, unless work is pending; returns whether it has ended. Later work starts
+    /// another one.
+    fn end_writer(&mut self) -> bool {
+        let is_idle = self.pending_holds.is_empty()
+            && self.pending_charges.is_empty()
+            && self.keys_to_refill.is_empty()
+            && self.keys_to_settle.is_empty();
+        self.is_writing = !is_idle;
+        is_idle
+    }
+
     /// Plans the next transaction from all pending work.
     fn take_plans(&mut self) -> BTreeMap<String, Plan> {
         let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
@@ -308,6 +321,7 @@ impl CreditLeases {
             state: Mutex::default(),
             transaction_lock: tokio::sync::Mutex::default(),
             hold_is_pending: Notify::new(),
+            commit_delay: COMMIT_DELAY,
             next_transfer: AtomicI64::new(rand::random()),
         }
     }
@@ -448,14 +462,13 @@ impl CreditLeases {
     }
 
     /// Writes all pending work in one transaction; returns its number of charges, or `None` if
-    /// there is no work. The writer then ends, and later work starts another one.
+    /// there is no work.
     async fn write(self: &Arc<Self>, database: &Database) -> Option<usize> {
         let _lock = self.transaction_lock.lock().await;
         let plans = {
             let mut state = self.state();
             let plans = state.take_plans();
             if plans.is_empty() {
-                state.is_writing = false;
                 return None;
             }
             plans
@@ -483,10 +496,16 @@ struct Writer {
 
 impl Writer {
     async fn run(mut self, database: Database) {
-        while let Some(charges) = self.leases.write(&database).await {
+        loop {
+            let Some(charges) = self.leases.write(&database).await else {
+                if self.leases.state().end_writer() {
+                    break;
+                }
+                continue;
+            };
             let hold_is_pending = self.leases.hold_is_pending.notified();
             if charges > 1 && self.leases.state().pending_holds.is_empty() {
-                let _ = tokio::time::timeout(COMMIT_DELAY, hold_is_pending).await;
+                let _ = tokio::time::timeout(self.leases.commit_delay, hold_is_pending).await;
             }
         }
         self.is_done = true;
