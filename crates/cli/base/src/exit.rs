@@ -3,7 +3,8 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use taonet_primitives::{HINT, INLINE_HINT, split_hint};
 use taonet_wallet::WalletError;
 
@@ -110,6 +111,17 @@ impl QuotingError {
     }
 }
 
+/// Error of a command as it prints it with `--json`: the last line of its standard error.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ErrorDocument {
+    /// The messages of the error and its causes.
+    pub error: String,
+    /// The hints, one on each line; `None` if there are none.
+    pub hint: Option<String>,
+    /// The exit code.
+    pub exit_code: u8,
+}
+
 /// An error as the user sees it: the messages of its causes, outermost first, and their hints.
 struct Report {
     messages: Vec<String>,
@@ -160,15 +172,15 @@ impl Report {
         Ok(())
     }
 
-    fn document(&self) -> Value {
+    fn document(&self) -> ErrorDocument {
         let hint = (!self.hints.is_empty()).then(|| self.hints.join("\n"));
-        json!({ "error": self.raw.join(": "), "hint": hint, "exit_code": self.exit_code })
+        ErrorDocument { error: self.raw.join(": "), hint, exit_code: self.exit_code }
     }
 
     /// Returns one line of JSON, so that the last line of standard error is the error, whatever was
     /// logged before. JSON's escapes alone make control characters harmless.
     fn json(&self) -> String {
-        printable_json(&self.document().to_string()).into_owned()
+        printable_json(&json!(self.document()).to_string()).into_owned()
     }
 }
 
@@ -194,8 +206,8 @@ pub fn error_text(error: &anyhow::Error) -> String {
     String::from_utf8_lossy(&text).trim_end().to_owned()
 }
 
-/// Returns the document of an error, as a command that fails with it prints it.
-pub fn error_document(error: &anyhow::Error) -> Value {
+/// Returns the document of an error, as a command with `--json` that fails with it prints it.
+pub fn error_document(error: &anyhow::Error) -> ErrorDocument {
     Report::new(error).document()
 }
 

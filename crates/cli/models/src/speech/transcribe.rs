@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{error_document, error_text};
+use taonet_cli_base::exit::{ErrorDocument, error_document, error_text};
 use taonet_primitives::{Transcript, counted};
 use taonet_speech::{Recognizer, check_recording, resample_for_recognition};
 use taonet_whisper::SpeechTask;
@@ -109,13 +109,8 @@ fn document(file: &Path, result: anyhow::Result<Transcript>) -> Value {
             "detected_language": transcript.detected_language,
         }),
         Err(error) => {
-            let error = error_document(&error);
-            json!({
-                "file": file,
-                "error": error.get("error"),
-                "hint": error.get("hint"),
-                "exit_code": error.get("exit_code"),
-            })
+            let ErrorDocument { error, hint, exit_code } = error_document(&error);
+            json!({ "file": file, "error": error, "hint": hint, "exit_code": exit_code })
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use serde::Deserialize;
 use taonet_babelbit_config::Config;
-use taonet_cli_base::exit::{ClassifiedError, Failure};
+use taonet_cli_base::exit::{ClassifiedError, ErrorDocument, Failure};
 use taonet_cli_base::keys::temporary_key;
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, atomic_write};
@@ -18,6 +18,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::super::measure::{peak_memory_of, processor_seconds_of};
 
@@ -30,6 +31,8 @@ const OPTIONS: &str = "options after -- are those of `bb miner`, except --listen
 
 /// Timeout for the start of the miner, which loads its models.
 const START_TIMEOUT: Duration = Duration::from_mins(5);
+/// Timeout for the rest of the log of a miner that has ended.
+const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A running miner, killed on drop.
 pub(super) struct LocalMiner {
@@ -44,15 +47,7 @@ pub(super) struct LocalMiner {
 }
 
 /// The task that copies the log of the miner, and returns the miner's error.
-type LogCopy = JoinHandle<Option<MinerError>>;
-
-/// Error of a command with `--json`: the last line of its standard error.
-#[derive(Debug, Deserialize)]
-struct MinerError {
-    error: String,
-    hint: Option<String>,
-    exit_code: u8,
-}
+type LogCopy = JoinHandle<Option<ErrorDocument>>;
 
 /// Startup message of a daemon.
 #[derive(Deserialize)]
@@ -136,12 +131,12 @@ impl LocalMiner {
 async fn wait_until_started(
     child: &mut Child,
     log: &mut LogCopy,
-    timeout: Duration,
+    start_timeout: Duration,
 ) -> anyhow::Result<String> {
-    match tokio::time::timeout(timeout, announced_url(child, log)).await {
+    match timeout(start_timeout, announced_url(child, log)).await {
         Ok(url) => url,
         Err(_) => bail!(
-            "the miner did not start within {timeout:?}\nhint: run `bb miner` with the same options"
+            "the miner did not start within {start_timeout:?}\nhint: run `bb miner` with the same options"
         ),
     }
 }
@@ -168,7 +163,7 @@ async fn announced_url(child: &mut Child, log: &mut LogCopy) -> anyhow::Result<S
 
 /// Copies the log of a miner to `output`, until the miner ends. Returns the miner's error, which is
 /// not copied: it is written for programs.
-async fn copy_log(log: impl AsyncRead + Unpin, mut output: impl Write) -> Option<MinerError> {
+async fn copy_log(log: impl AsyncRead + Unpin, mut output: impl Write) -> Option<ErrorDocument> {
     let mut lines = BufReader::new(log).split(b'\n');
     let mut reported = None;
     while let Ok(Some(mut line)) = lines.next_segment().await {
@@ -185,10 +180,13 @@ async fn copy_log(log: impl AsyncRead + Unpin, mut output: impl Write) -> Option
 
 /// Returns the error of a miner that has ended, with its exit code.
 async fn exit_error(summary: &str, status: ExitStatus, log: &mut LogCopy) -> anyhow::Error {
-    let reported = log.await.ok().flatten();
-    let Some(MinerError { error, hint, exit_code }) = reported else {
-        return anyhow!("{summary}: {status}\nhint: {OPTIONS}");
-    };
+    // A process that the miner has started can keep the log open.
+    let reported = timeout(LOG_TIMEOUT, log).await.ok().and_then(Result::ok).flatten();
+    let ErrorDocument { error, hint, exit_code } = reported.unwrap_or_else(|| ErrorDocument {
+        error: status.to_string(),
+        hint: None,
+        exit_code: status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
+    });
     // The usage has options that this command added to those of the user.
     let hints = hint.as_deref().unwrap_or_default().lines();
     let hints: Vec<_> =
@@ -246,8 +244,18 @@ mod tests {
         }
         let (mut child, mut log) = start("exit 3");
         let error = wait_until_started(&mut child, &mut log, START_TIMEOUT).await.unwrap_err();
-        let error = error.to_string();
-        assert!(error.starts_with("the miner did not start: exit status: 3\nhint: "), "{error}");
+        assert_eq!(
+            error.to_string(),
+            format!("the miner did not start: exit status: 3\nhint: {OPTIONS}")
+        );
+        assert_eq!(exit_code(&Err(error)), 3);
+    }
+
+    #[tokio::test]
+    async fn log_that_another_process_keeps_open_does_not_block() {
+        let (mut child, mut log) = start("sleep 600 >/dev/null & exit 3");
+        let error = wait_until_started(&mut child, &mut log, START_TIMEOUT).await.unwrap_err();
+        assert_eq!(exit_code(&Err(error)), 3);
     }
 
     #[tokio::test]
