@@ -26,7 +26,8 @@ pub(crate) fn parse_miner_url(prefix: &str, text: &str) -> anyhow::Result<MinerA
 /// brackets.
 fn has_port(address: &str) -> bool {
     let authority = address.split('/').next().unwrap_or_default();
-    authority.rsplit(']').next().is_some_and(|end| end.contains(':'))
+    let end = authority.rsplit(']').next().unwrap_or_default();
+    end.rsplit_once(':').is_some_and(|(_, port)| !port.is_empty())
 }
 
 #[cfg(test)]
@@ -46,6 +47,7 @@ mod tests {
         }
         for (text, host) in [
             ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1:", "127.0.0.1"),
             ("miner.example.com/a:1", "miner.example.com"),
             ("[::1]", "[::1]"),
         ] {

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::{CATALOGUE, ModelSpec};
 
-/// What a model is for.
+/// The kind of a model, by its use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelKind {
     /// Sentence embeddings.
