@@ -42,9 +42,9 @@ pub enum LoadError {
         /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A directory without `config.json` has several GGUF files.
+    /// A directory has several GGUF files, and no model in Hugging Face's format.
     #[error(
-        "{directory} has no config.json and several GGUF files: {}; hint: choose one of these files", .files.join(", ")
+        "{directory} has several GGUF files: {}; hint: choose one of these files", .files.join(", ")
     )]
     SeveralGguf {
         /// Path of the directory.
@@ -260,22 +260,26 @@ fn load_llama_kind(
 }
 
 /// Returns the GGUF file of a model: `path` itself, or the only GGUF file in a directory without
-/// `config.json`. Returns `None` for a directory in Hugging Face's format.
+/// safetensors, which may have the `config.json` of the converted model. Returns `None` for a
+/// directory in Hugging Face's format.
 pub(crate) fn gguf_file(path: &Path) -> Result<Option<PathBuf>, LoadError> {
     if path.is_file() {
         return Ok(Some(path.to_owned()));
     }
-    if path.join("config.json").exists() {
-        return Ok(None);
-    }
     // Reading `config.json` reports why a directory is unreadable.
     let Ok(entries) = fs::read_dir(path) else { return Ok(None) };
-    let is_gguf = |file: &PathBuf| {
-        file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
+    let entries: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    let has_extension = |file: &Path, extension: &str| {
+        file.extension().is_some_and(|other| other.eq_ignore_ascii_case(extension))
             && file.is_file()
     };
+    if path.join("config.json").exists()
+        && entries.iter().any(|file| has_extension(file, "safetensors"))
+    {
+        return Ok(None);
+    }
     let mut files: Vec<PathBuf> =
-        entries.filter_map(Result::ok).map(|entry| entry.path()).filter(is_gguf).collect();
+        entries.into_iter().filter(|file| has_extension(file, "gguf")).collect();
     if files.len() > 1 {
         let names = files.iter().filter_map(|file| file.file_name());
         let mut files: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();

@@ -93,7 +93,7 @@ pub use engine::{Engine, EngineSize};
 pub use error::{ModelError, TranscribeError};
 pub use mel::SAMPLE_RATE;
 pub use model::Model;
-pub use options::{LANGUAGES, Options, SpeechTask};
+pub use options::{Options, SpeechTask, language_code};
 pub use recognizer::Transcriber;
 pub use simultaneous::{AlignAtt, AlignAttOptions};
 pub use transcribe::{Segment, Transcription, Word};

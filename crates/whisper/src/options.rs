@@ -9,7 +9,7 @@ const MAX_ROWS: usize = 16;
 
 /// Codes of the languages that Whisper models understand, as in OpenAI's tokenizer; `yue` only from
 /// large-v3 on.
-pub const LANGUAGES: [&str; 100] = [
+pub(crate) const LANGUAGES: [&str; 100] = [
     "en", "zh", "de", "es", "ru", "ko", "fr", "ja", "pt", "tr", "pl", "ca", "nl", "ar", "sv", "it",
     "id", "hi", "fi", "vi", "he", "uk", "el", "ms", "cs", "ro", "da", "hu", "ta", "no", "th", "ur",
     "hr", "bg", "lt", "la", "mi", "ml", "cy", "sk", "te", "fa", "lv", "bn", "sr", "az", "sl", "kn",
@@ -18,6 +18,12 @@ pub const LANGUAGES: [&str; 100] = [
     "ht", "ps", "tk", "nn", "mt", "sa", "lb", "my", "bo", "tl", "mg", "as", "tt", "haw", "ln",
     "ha", "ba", "jw", "su", "yue",
 ];
+
+/// Returns the code of a language that Whisper models understand, such as `fr`, in lower case. Letter
+/// case is ignored; a tag with a region, such as `fr-CA`, is no code.
+pub fn language_code(text: &str) -> Option<&'static str> {
+    LANGUAGES.into_iter().find(|code| code.eq_ignore_ascii_case(text))
+}
 
 /// The text to produce from speech.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

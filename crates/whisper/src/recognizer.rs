@@ -10,7 +10,7 @@ use taonet_speech::{Recognition, RecognizeError, Recognizer};
 
 use crate::engine::{Engine, EngineSize};
 use crate::model::Model;
-use crate::options::{LANGUAGES, Options};
+use crate::options::{Options, language_code};
 use crate::transcribe::{Continuation, Prefix, Transcription};
 use crate::vocabulary::trim;
 use crate::{ModelError, SAMPLE_RATE, TranscribeError};
@@ -104,14 +104,12 @@ impl Transcriber {
     /// Returns the options of all transcriptions, with this language if they set none and the model
     /// supports it. Of a code such as `fr-CA`, the part before the hyphen counts, in either case.
     pub(crate) fn options_for(&self, language: Option<&str>) -> Arc<Options> {
-        let code = language
-            .and_then(|language| language.split('-').next())
-            .map(str::to_ascii_lowercase)
-            .filter(|code| LANGUAGES.contains(&code.as_str()));
+        let code = language.and_then(|language| language.split('-').next()).and_then(language_code);
         if let Some(code) = code
             && self.options.language.is_none()
         {
-            let options = Options { language: Some(code), ..Options::clone(&self.options) };
+            let language = Some(code.to_owned());
+            let options = Options { language, ..Options::clone(&self.options) };
             if options.check(&self.model).is_ok() {
                 return Arc::new(options);
             }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use taonet_whisper::LANGUAGES;
+use taonet_whisper::language_code;
 
 /// Language of speech that Whisper recognises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +30,7 @@ impl FromStr for SpokenLanguage {
         if text.eq_ignore_ascii_case("auto") {
             return Ok(Self::Auto);
         }
-        LANGUAGES
-            .into_iter()
-            .find(|code| code.eq_ignore_ascii_case(text))
+        language_code(text)
             .map(Self::Code)
             .ok_or("expected auto, or the code of a language that Whisper understands, such as fr")
     }

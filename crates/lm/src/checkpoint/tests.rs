@@ -317,6 +317,9 @@ fn only_gguf_file_of_a_directory_is_loaded() {
     let causal = CausalModel::open(folder.path(), LoadOptions::default()).unwrap();
     assert_eq!(causal.vocabulary().len(), expected.vocabulary().len());
 
+    fs::write(folder.path().join("config.json"), r#"{"model_type": "llama"}"#).unwrap();
+    assert_eq!(next(&open(folder.path()).unwrap()), next(&expected));
+
     fs::copy(&file, folder.path().join("another.GGUF")).unwrap();
     let causal = CausalModel::open(folder.path(), LoadOptions::default());
     for error in [open(folder.path()).unwrap_err(), causal.unwrap_err()] {

@@ -22,7 +22,7 @@ use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
 use taonet_speech::{Espeak, Synthesizer};
 use taonet_wallet::Keypair;
-use taonet_whisper::{LANGUAGES, SpeechTask};
+use taonet_whisper::{SpeechTask, language_code};
 
 use crate::miner_url::parse_miner_url;
 use crate::settings;
@@ -47,7 +47,7 @@ pub struct InterpretArgs {
     miner_hotkey: Option<Hotkey>,
     /// Language of a directory's recordings, which the miner is told, such as fr [default: und
     /// (undetermined)]
-    #[arg(long, value_name = "CODE", value_parser = language)]
+    #[arg(long, value_name = "CODE", value_parser = language_tag)]
     language: Option<String>,
     /// Number of recordings to play at the same time, each by a speaker of its own; fewer recordings
     /// are repeated. `bb miner` has at most 16 sessions with a validator
@@ -65,18 +65,22 @@ pub struct InterpretArgs {
     miner_options: Vec<String>,
 }
 
-/// Parses the code of a language, such as `fr` or `fr-CA`: one that Whisper knows, or `und`.
-fn language(text: &str) -> Result<String, &'static str> {
-    let mut parts = text.split('-');
-    let is_language =
-        parts.next().is_some_and(|code| code == UNDETERMINED || LANGUAGES.contains(&code));
-    let has_subtags = parts.all(|subtag| {
+/// Parses the tag of a language, such as `fr` or `fr-CA`, with the language in lower case: one that
+/// Whisper understands, or `und`.
+fn language_tag(text: &str) -> Result<String, &'static str> {
+    let (language, subtags) =
+        text.split_once('-').map_or((text, None), |(language, rest)| (language, Some(rest)));
+    let code = language_code(language)
+        .or_else(|| language.eq_ignore_ascii_case(UNDETERMINED).then_some(UNDETERMINED))
+        .ok_or("expected the code of a language that Whisper understands, such as fr, or und")?;
+    let Some(subtags) = subtags else { return Ok(code.to_owned()) };
+    let is_subtag = |subtag: &str| {
         (2..=8).contains(&subtag.len()) && subtag.chars().all(|c| c.is_ascii_alphanumeric())
-    });
-    if is_language && has_subtags {
-        return Ok(text.to_owned());
+    };
+    if !subtags.split('-').all(is_subtag) {
+        return Err("expected letters and digits after the code of the language, as in fr-CA");
     }
-    Err("expected the code of a language that Whisper knows, such as fr, or und")
+    Ok(format!("{code}-{subtags}"))
 }
 
 /// Engines and keys of a measurement.
@@ -269,14 +273,23 @@ mod tests {
     }
 
     #[test]
-    fn unknown_language_code_is_rejected() {
-        for text in ["fr", "fr-CA", "yue", "und"] {
-            assert_eq!(language(text), Ok(text.to_owned()));
+    fn unknown_language_tag_is_rejected() {
+        for (text, tag) in
+            [("fr", "fr"), ("FR", "fr"), ("FR-CA", "fr-CA"), ("yue", "yue"), ("Und", "und")]
+        {
+            assert_eq!(language_tag(text), Ok(tag.to_owned()));
         }
-        for text in ["", "F", "FR", "french", "fr-", "fr_CA", "xx", "xx-FR"] {
+        for text in ["", "F", "french", "fr_CA", "xx", "xx-FR"] {
             assert_eq!(
-                language(text),
-                Err("expected the code of a language that Whisper knows, such as fr, or und"),
+                language_tag(text),
+                Err("expected the code of a language that Whisper understands, such as fr, or und"),
+                "{text}"
+            );
+        }
+        for text in ["fr-", "fr-C", "fr-CA-"] {
+            assert_eq!(
+                language_tag(text),
+                Err("expected letters and digits after the code of the language, as in fr-CA"),
                 "{text}"
             );
         }

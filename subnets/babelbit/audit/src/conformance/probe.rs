@@ -174,7 +174,7 @@ impl<'a> Probe<'a> {
                 Err(FailedExchange {
                     kind: Fault::NoReply(NoReply::Unreachable),
                     observation: reason,
-                }) => {
+                }) if observations.is_empty() => {
                     return Err(TestError::Unreachable { address: self.wire.address(), reason });
                 }
                 Err(failed) => {

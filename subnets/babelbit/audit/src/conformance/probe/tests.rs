@@ -8,7 +8,7 @@ use taonet_babelbit_runner::{AddressPolicy, MinerAddress};
 use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 use crate::conformance::{Event, RuleOutcome, tone};
@@ -158,6 +158,27 @@ async fn each_fault_has_a_specific_hint() {
         assert!(hint.starts_with(remedy), "{observation}: {hint}");
         assert_eq!(reported_rules, [report]);
     }
+}
+
+/// Linux drops packets that open connections while as many as the backlog wait to be accepted.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn host_that_drops_packets_is_an_error() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(connection) =
+        tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address)).await
+    {
+        waiting.push(connection.unwrap());
+    }
+    let target = target(resolve(&address.to_string()), "v1/predict");
+    let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
+    let error = check_text(&target, &settings, &mut observe).await.unwrap_err().to_string();
+    let expected = format!("cannot connect to {address}: no connection within 5 s\n");
+    assert!(error.starts_with(&expected), "{error}");
 }
 
 #[tokio::test]

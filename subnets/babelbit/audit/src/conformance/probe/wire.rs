@@ -69,6 +69,10 @@ pub(super) struct Wire {
     limit: usize,
 }
 
+/// Time limit for opening a connection. It is below that of the health routes, so that a host that
+/// drops packets is unreachable, not slow.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// External address in the signed headers, which miners ignore.
 const UNKNOWN: &str = "0.0.0.0";
 
@@ -78,7 +82,8 @@ impl Wire {
         message: &'static str,
         settings: &PlaySettings,
     ) -> Result<Self, TestError> {
-        let client = builder().build().map_err(TestError::Client)?;
+        let client = builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let client = client.map_err(TestError::Client)?;
         let base = target.address.url().clone();
         let path = format!(
             "{}/{}",
@@ -265,8 +270,12 @@ async fn with_timeout(
 /// innermost cause tells everything.
 fn exchange_error(error: reqwest::Error) -> FailedExchange {
     if error.is_connect() {
-        let kind = Fault::NoReply(NoReply::Unreachable);
-        return FailedExchange { kind, observation: innermost_cause(&error) };
+        let observation = if error.is_timeout() {
+            format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
+        } else {
+            innermost_cause(&error)
+        };
+        return FailedExchange { kind: Fault::NoReply(NoReply::Unreachable), observation };
     }
     let kind = if error.is_timeout() { NoReply::TimedOut } else { NoReply::NotHttp };
     FailedExchange { kind: Fault::NoReply(kind), observation: with_causes(&error.without_url()) }
