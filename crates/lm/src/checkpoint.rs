@@ -33,8 +33,8 @@ const MAX_TEXT_BYTES: u64 = 128 << 20;
 pub enum LoadError {
     /// A file is missing or unreadable.
     #[error(
-        "cannot read {path}; hint: a model is a GGUF file, or a directory with config.json, model.safetensors and \
-             tokenizer.json"
+        "cannot read {path}; hint: a model is a GGUF file, a directory with one, or a directory with config.json, \
+             model.safetensors and tokenizer.json"
     )]
     Read {
         /// Path of the file.
@@ -259,9 +259,10 @@ fn load_llama_kind(
     Ok(Checkpoint { network, bos_token, end_tokens: end_tokens(directory, file.eos_token_id)? })
 }
 
-/// Returns the GGUF file of a model: `path` itself, or the only GGUF file in a directory without
-/// safetensors, which may have the `config.json` of the converted model. Returns `None` for a
-/// directory in Hugging Face's format.
+/// Returns the GGUF file of a model: `path` itself, or the only GGUF file in a directory that is not
+/// in Hugging Face's format. Such a directory may have the `config.json` of the converted model.
+/// Returns `None` for a directory in Hugging Face's format: with `config.json`, and safetensors or
+/// their index.
 pub(crate) fn gguf_file(path: &Path) -> Result<Option<PathBuf>, LoadError> {
     if path.is_file() {
         return Ok(Some(path.to_owned()));
@@ -273,9 +274,10 @@ pub(crate) fn gguf_file(path: &Path) -> Result<Option<PathBuf>, LoadError> {
         file.extension().is_some_and(|other| other.eq_ignore_ascii_case(extension))
             && file.is_file()
     };
-    if path.join("config.json").exists()
-        && entries.iter().any(|file| has_extension(file, "safetensors"))
-    {
+    let is_weights = |file: &PathBuf| {
+        has_extension(file, "safetensors") || file.ends_with("model.safetensors.index.json")
+    };
+    if path.join("config.json").exists() && entries.iter().any(is_weights) {
         return Ok(None);
     }
     let mut files: Vec<PathBuf> =

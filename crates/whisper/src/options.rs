@@ -9,7 +9,7 @@ const MAX_ROWS: usize = 16;
 
 /// Codes of the languages that Whisper models understand, as in OpenAI's tokenizer; `yue` only from
 /// large-v3 on.
-pub(crate) const LANGUAGES: [&str; 100] = [
+const LANGUAGES: [&str; 100] = [
     "en", "zh", "de", "es", "ru", "ko", "fr", "ja", "pt", "tr", "pl", "ca", "nl", "ar", "sv", "it",
     "id", "hi", "fi", "vi", "he", "uk", "el", "ms", "cs", "ro", "da", "hu", "ta", "no", "th", "ur",
     "hr", "bg", "lt", "la", "mi", "ml", "cy", "sk", "te", "fa", "lv", "bn", "sr", "az", "sl", "kn",

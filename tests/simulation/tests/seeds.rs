@@ -8,12 +8,6 @@ fn simulate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_simulate")).args(arguments).output().unwrap()
 }
 
-#[test]
-fn fifty_seeds_violate_no_invariant() {
-    let output = simulate(&["--count", "50"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-}
-
 /// Simulates a seed twice, and compares the events one by one. There must be more than `minimum`.
 #[track_caller]
 fn assert_repeats(seed: &str, minimum: usize) {
@@ -27,19 +21,30 @@ fn assert_repeats(seed: &str, minimum: usize) {
     assert!(events > minimum, "only {events} events");
 }
 
-/// With this seed, threads in repeated timed waits starved the thread that they waited for.
-#[test]
-fn process_with_timed_waits_ends() {
-    let output = simulate(&["84"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-}
+/// `./test` selects these tests by the name of the module.
+mod simulated_seeds {
+    use super::{assert_repeats, simulate};
 
-#[test]
-fn repeated_seed_has_the_same_events() {
-    assert_repeats("7", 1_000);
-}
+    #[test]
+    fn fifty_seeds_violate_no_invariant() {
+        let output = simulate(&["--count", "50"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 
-#[test]
-fn repeated_seed_of_nineteen_has_the_same_events() {
-    assert_repeats("6", 900);
+    /// With this seed, threads in repeated timed waits starved the thread that they waited for.
+    #[test]
+    fn process_with_timed_waits_ends() {
+        let output = simulate(&["84"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+
+    #[test]
+    fn repeated_seed_has_the_same_events() {
+        assert_repeats("7", 1_000);
+    }
+
+    #[test]
+    fn repeated_seed_of_nineteen_has_the_same_events() {
+        assert_repeats("6", 900);
+    }
 }

@@ -137,8 +137,11 @@ impl PreparedModel {
 
 /// Rejects files of weights that are too large for any circuit, before they are read.
 fn check_size(path: &Path) -> Result<(), LmError> {
-    let is_weights =
-        |file: &PathBuf| file.extension().is_some_and(|extension| extension == "safetensors");
+    let is_weights = |file: &PathBuf| {
+        file.extension().is_some_and(|extension| {
+            extension == "safetensors" || extension.eq_ignore_ascii_case("gguf")
+        })
+    };
     let files: Vec<PathBuf> = match std::fs::read_dir(path) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(is_weights).collect(),
         // A GGUF file, or a path that the loader refuses.
@@ -248,4 +251,25 @@ fn token_at_share(logits: &[f32], share: f64) -> u32 {
         remaining <= 0.0
     });
     limit_position.unwrap_or_default() as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_large_weights_are_refused_in_files_and_directories() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["model.safetensors", "model.gguf", "model.GGUF"] {
+            let path = folder.path().join(name);
+            let file = std::fs::File::create(&path).unwrap();
+            file.set_len(MAX_WEIGHTS).unwrap();
+            check_size(folder.path()).unwrap();
+            file.set_len(MAX_WEIGHTS + 1).unwrap();
+            for model in [folder.path(), &path] {
+                assert!(matches!(check_size(model), Err(LmError::Size { .. })), "{name}");
+            }
+            std::fs::remove_file(path).unwrap();
+        }
+    }
 }

@@ -164,7 +164,7 @@ impl<'a> Probe<'a> {
     /// Checks the health routes, with the first requests to the miner.
     ///
     /// # Errors
-    /// If no connection can be opened: then nothing is known about the rules.
+    /// If no connection can be opened for the first request: then nothing is known about the rules.
     async fn check_health(&mut self) -> Result<(), TestError> {
         let mut observations = Vec::new();
         for route in ["/healthz", "/health"] {

@@ -8,7 +8,7 @@ use taonet_babelbit_runner::{AddressPolicy, MinerAddress};
 use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::conformance::{Event, RuleOutcome, tone};
@@ -160,10 +160,12 @@ async fn each_fault_has_a_specific_hint() {
     }
 }
 
-/// Linux drops packets that open connections while as many as the backlog wait to be accepted.
+/// Linux drops requests for a connection while more than the backlog wait to be accepted.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn host_that_drops_packets_is_an_error() {
+    use tokio::net::{TcpSocket, TcpStream};
+
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
@@ -196,6 +198,25 @@ async fn closed_port_is_an_error() {
         assert!(error.starts_with(&format!("cannot connect to {address}: ")), "{error}");
         assert!(error.contains("\nhint: start the miner, and check scheme, host"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn miner_that_ends_after_one_response_breaks_the_health_rule() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        let _ = stream.read(&mut [0; 16_384]).await;
+        let health = br#"{"status": "healthy", "model": "m", "model_loaded": true}"#;
+        let _ = stream.write_all(&response("200 OK", health)).await;
+    });
+    let target = target(resolve(&address.to_string()), "v1/predict");
+    let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
+    let report = check_text(&target, &settings, &mut observe).await.unwrap();
+    let health = report.rules.iter().find(|report| report.rule == Rule::Health).unwrap();
+    assert_eq!(health.outcome, RuleOutcome::Failed);
+    assert!(health.observation.starts_with("/health: "), "{}", health.observation);
 }
 
 /// A miner that answers health checks, and each prediction with this function of its number.

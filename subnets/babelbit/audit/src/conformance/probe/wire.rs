@@ -58,6 +58,9 @@ pub(super) enum Forgery {
 /// Sends requests to the miner, with valid and forged signatures.
 pub(super) struct Wire {
     client: reqwest::Client,
+    /// Client of the health routes, which limits the time for opening a connection. Validators
+    /// have no such limit.
+    health_client: reqwest::Client,
     base: Url,
     pub(super) path: String,
     /// Name of the message in signed headers.
@@ -69,8 +72,8 @@ pub(super) struct Wire {
     limit: usize,
 }
 
-/// Time limit for opening a connection. It is below that of the health routes, so that a host that
-/// drops packets is unreachable, not slow.
+/// Time limit for opening a connection to the health routes, with name resolution and TLS. It is
+/// below that of the response, so that a host that drops packets is unreachable, not slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// External address in the signed headers, which miners ignore.
@@ -82,8 +85,9 @@ impl Wire {
         message: &'static str,
         settings: &PlaySettings,
     ) -> Result<Self, TestError> {
-        let client = builder().connect_timeout(CONNECT_TIMEOUT).build();
-        let client = client.map_err(TestError::Client)?;
+        let client = builder().build().map_err(TestError::Client)?;
+        let health_client = builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let health_client = health_client.map_err(TestError::Client)?;
         let base = target.address.url().clone();
         let path = format!(
             "{}/{}",
@@ -93,6 +97,7 @@ impl Wire {
         let signer = |scheme| Signer::new(target.validator.clone(), UNKNOWN, scheme);
         Ok(Self {
             client,
+            health_client,
             path,
             message,
             base,
@@ -114,12 +119,12 @@ impl Wire {
         self.message == PREDICT_MESSAGE
     }
 
-    /// Gets a route below the miner's address.
+    /// Gets a health route, below the miner's address.
     pub(super) async fn get(&self, route: &str) -> Result<Reply, FailedExchange> {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{route}", self.base.path().trim_end_matches('/')));
         let limit = Duration::from_secs(10);
-        let exchange = async { self.read(self.client.get(url).send().await).await };
+        let exchange = async { self.read(self.health_client.get(url).send().await).await };
         with_timeout(limit, exchange).await
     }
 
