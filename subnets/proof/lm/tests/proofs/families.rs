@@ -106,7 +106,9 @@ fn large_files_of_weights_are_rejected_without_reading_them() {
     let folder = tempfile::tempdir().unwrap();
     let (file, weights) =
         (folder.path().join("model.gguf"), folder.path().join("model.safetensors"));
-    for (created, model) in [(&file, file.as_path()), (&weights, folder.path())] {
+    for (created, model) in
+        [(&file, file.as_path()), (&file, folder.path()), (&weights, folder.path())]
+    {
         File::create(created).unwrap().set_len(10 << 30).unwrap();
         let lm = LmOptions { tokens: 10, sample: None };
         let error = compile(model, &options("large"), lm).unwrap_err();
@@ -114,6 +116,7 @@ fn large_files_of_weights_are_rejected_without_reading_them() {
             matches!(&error, LmError::Size { path, bytes, .. } if path == created && *bytes == 10 << 30),
             "{error}"
         );
+        std::fs::remove_file(created).unwrap();
     }
 }
 
