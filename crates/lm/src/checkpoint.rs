@@ -263,7 +263,10 @@ fn load_llama_kind(
 /// in Hugging Face's format. Such a directory may have the `config.json` of the converted model.
 /// Returns `None` for a directory in Hugging Face's format: with `config.json`, and safetensors or
 /// their index.
-pub(crate) fn gguf_file(path: &Path) -> Result<Option<PathBuf>, LoadError> {
+///
+/// # Errors
+/// [`LoadError::SeveralGguf`] when a directory that is not in this format has several GGUF files.
+pub fn gguf_file(path: &Path) -> Result<Option<PathBuf>, LoadError> {
     if path.is_file() {
         return Ok(Some(path.to_owned()));
     }

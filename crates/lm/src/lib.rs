@@ -74,7 +74,7 @@ mod vocabulary;
 
 pub use cache::KvCache;
 pub use causal::{CausalModel, Compute, LoadOptions};
-pub use checkpoint::LoadError;
+pub use checkpoint::{LoadError, gguf_file};
 pub use config::{LlamaConfig, LlamaKind, LocalLayers, ModelError, RopeScaling};
 pub use decoder::{Decoder, DecoderLayer, FeedForward, Matrix, Norm, Positions, Projection};
 pub use engine::{Engine, EngineEvent, EngineSettings, SubmitError};

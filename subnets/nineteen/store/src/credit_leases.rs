@@ -219,7 +219,7 @@ impl State {
     }
 
     /// Ends the writer, unless work is pending; returns whether it has ended. Later work starts
-    /// another one.
+    /// another writer.
     fn end_writer(&mut self) -> bool {
         let is_idle = self.pending_holds.is_empty()
             && self.pending_charges.is_empty()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use taonet_lm::{CausalModel, KvCache, LoadOptions, Vocabulary, greedy_token};
+use taonet_lm::{CausalModel, KvCache, LoadOptions, Vocabulary, gguf_file, greedy_token};
 use taonet_primitives::counted;
 use taonet_proof_circuits::{CircuitError, CompileOptions, Compiled, ParsedModel};
 use taonet_proof_core::circuit::Circuit;
@@ -137,15 +137,15 @@ impl PreparedModel {
 
 /// Rejects files of weights that are too large for any circuit, before they are read.
 fn check_size(path: &Path) -> Result<(), LmError> {
-    let is_weights = |file: &PathBuf| {
-        file.extension().is_some_and(|extension| {
-            extension == "safetensors" || extension.eq_ignore_ascii_case("gguf")
-        })
-    };
-    let files: Vec<PathBuf> = match std::fs::read_dir(path) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).filter(is_weights).collect(),
-        // A GGUF file, or a path that the loader refuses.
-        Err(_) => vec![path.to_owned()],
+    let is_weights =
+        |file: &PathBuf| file.extension().is_some_and(|extension| extension == "safetensors");
+    let files: Vec<PathBuf> = match (gguf_file(path)?, std::fs::read_dir(path)) {
+        (Some(file), _) => vec![file],
+        (None, Ok(entries)) => {
+            entries.flatten().map(|entry| entry.path()).filter(is_weights).collect()
+        }
+        // A path that the loader refuses.
+        (None, Err(_)) => Vec::new(),
     };
     for path in files {
         let bytes = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());

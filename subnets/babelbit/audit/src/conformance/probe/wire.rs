@@ -58,8 +58,8 @@ pub(super) enum Forgery {
 /// Sends requests to the miner, with valid and forged signatures.
 pub(super) struct Wire {
     client: reqwest::Client,
-    /// Client of the health routes, which limits the time for opening a connection. Validators
-    /// have no such limit.
+    /// Client of the health routes, which limits the time for opening a connection, as validators
+    /// do not.
     health_client: reqwest::Client,
     base: Url,
     pub(super) path: String,
