@@ -36,6 +36,8 @@ const PERIOD: u32 = 4;
 const COUNTER_STORE_INTERVAL: f64 = 0.25;
 /// Maximum number of requests in flight when the validator is killed.
 const MAX_IN_FLIGHT: f64 = 4.0;
+/// Number of requests before the first kill, for each kill: above what a kill may lose.
+const MIN_REQUESTS_PER_KILL: f64 = 20.0;
 /// Timeout for operations that take a few seconds on an idle machine.
 const LONG_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -131,13 +133,8 @@ impl Network {
         let start = Instant::now();
         let mut before = None;
         loop {
-            let now = self.runtime.block_on(async {
-                let mut received = 0.0;
-                for miner in &self.miners {
-                    received += requests(miner).await;
-                }
-                (received, counted_requests(store).await)
-            });
+            let received = self.received_requests();
+            let now = (received, self.runtime.block_on(counted_requests(store)));
             if before.replace(now) == Some(now) {
                 return now;
             }
@@ -145,6 +142,17 @@ impl Network {
             // Longer than the interval at which counters are stored.
             std::thread::sleep(Duration::from_secs(1));
         }
+    }
+
+    /// Returns the number of requests that all miners have received.
+    fn received_requests(&self) -> f64 {
+        self.runtime.block_on(async {
+            let mut received = 0.0;
+            for miner in &self.miners {
+                received += requests(miner).await;
+            }
+            received
+        })
     }
 
     fn store(&self) -> Store {
@@ -466,6 +474,11 @@ fn validator_killed_at_any_time_loses_no_period() {
     let startup = u64::try_from(started.elapsed().as_millis()).unwrap();
     let mut losses = Vec::new();
     let kills = kill_count();
+    // On a busy machine, those that are killed may not send more requests than the kills may lose.
+    while network.received_requests() < MIN_REQUESTS_PER_KILL * f64::from(kills) {
+        assert!(started.elapsed() < LONG_TIMEOUT, "the validator sends too few requests");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     for kill in 1..=kills {
         std::thread::sleep(Duration::from_millis(random.random_range(0..startup + 3_000)));
         let period = newest();
