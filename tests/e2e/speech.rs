@@ -143,6 +143,22 @@ fn malformed_file_leaves_the_transcripts_of_other_files() {
     assert_ne!(entries[1]["text"], "");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn file_names_need_not_be_utf8() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let (folder, path) = modified_recording(|_| {});
+    let name = folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.wav"));
+    let displayed = json!(folder.path().join("caf\u{fffd}.wav"));
+    let resample = ["speech", "resample", "--json", "--rate", "16000"];
+    let result = document(&tao().args(resample).args([&path, &name]).output().unwrap());
+    assert_eq!(result["file"], displayed);
+    let transcribe = ["speech", "transcribe", "--json"];
+    let result = document(&tao().args(transcribe).args([&name, &path]).output().unwrap());
+    assert_eq!((&result[0]["file"], &result[1]["file"]), (&displayed, &json!(path)));
+}
+
 /// arguments · rate · output frames for an input of 0.2 s
 #[test]
 fn resampling_keeps_the_length() {

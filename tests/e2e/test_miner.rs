@@ -241,6 +241,28 @@ fn interpreter_passes_all_rules_and_is_scored() {
     assert_eq!(contest["timings"][1]["phase"], "frame");
 }
 
+#[test]
+fn miner_that_ends_before_the_challenge_fails_the_test() {
+    require_sentence_model();
+    let miner =
+        Daemon::start(local_bb().args(["miner", "--profile", "interpreter", "--key-uri", "//Bob"]));
+    let mut command = bb();
+    command.args(["test-miner", miner.url(), "--miner-hotkey", &hotkey("//Bob"), "--json"]);
+    command.arg("--challenge").arg(repository("tests/e2e/data/ferry.json"));
+    let mut tester = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut notices = BufReader::new(tester.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(notices.any(|line| line.starts_with("playing 1 challenge")));
+    drop(miner);
+    let errors: Vec<_> = notices.collect();
+    let report = findings(&tester.wait_with_output().unwrap());
+    assert_eq!(report["passed"], false);
+    assert_eq!(with_verdict(&report, "failed"), [""; 0]);
+    assert_eq!(report["contest"]["timings"], json!([]));
+    let is_reported =
+        |line: &String| line.contains("the miner completed no reply of 1 challenge: The ferry");
+    assert!(errors.iter().any(is_reported), "{errors:?}");
+}
+
 /// Returns the rules that a miner of `//Bob` breaks in the challenge of the ferry, and its score: of
 /// two utterances, or of all four if `TAONET_TEST_ALL` is set.
 fn play_ferry_challenge(miner: &Daemon) -> (Vec<String>, f64) {

@@ -94,7 +94,8 @@ fn unusable_voices_and_texts_are_refused() {
         ("Hello.", &["--voice", "-v"], 2, "a value is required for '--voice"),
         ("Hello.", &["--voice", "../en"], 2, "malformed voice name `../en`"),
         ("Hello.", &["--voice", "zz"], 2, "voice does not exist"),
-        ("Hello.", &["--words-per-minute", "20"], 2, "words per minute is 20, expected 80 to 450"),
+        ("Hello.", &["--words-per-minute", "20"], 2, "20 is not in 80..=450"),
+        ("Hello.", &["--words-per-minute", "-5"], 2, "-5 is not in 80..=450"),
         ("Hello.", &["--rate", "10"], 2, "--rate"),
         ("...", &[], 2, "the text has neither letters nor digits\nhint: "),
         ("", &[], 2, "the text has neither letters nor digits"),
@@ -157,8 +158,9 @@ fn words_of_a_neural_voice_are_timed() {
     let aligned = |voice: &str| -> Vec<Vec<taonet_primitives::Word>> {
         let challenge = json!({ "target_language": "en", "utterances": utterances });
         std::fs::write(&file, challenge.to_string()).unwrap();
-        let output = bb().arg("align").arg(&file).args(["--voice", voice]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = bb().args(["align", "--json", "--voice", voice]).arg(&file).output().unwrap();
+        let words: usize = TEXTS.iter().map(|text| text.split_whitespace().count()).sum();
+        assert_eq!(document(&output), json!([{ "file": file, "words": words }]));
         let challenge: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
         let utterances = challenge["utterances"].as_array().unwrap();
         utterances

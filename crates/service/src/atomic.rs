@@ -1,7 +1,7 @@
 use std::ffi::OsStr;
 #[cfg(unix)]
 use std::fs::Permissions;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,10 @@ pub struct WriteError {
 /// and the next write reuses it. The draft is locked while it is written, so that concurrent
 /// writers are serialised.
 ///
+/// A symbolic link stays: the file that it names is replaced. A file that is not a regular one,
+/// such as a device or a named pipe, is not replaced: the bytes are written to it. With
+/// [`Access::Everyone`], an existing file keeps its permissions.
+///
 /// This blocks on disk I/O: call it from a blocking task where that matters.
 ///
 /// # Errors
@@ -57,19 +61,34 @@ pub fn atomic_write_with(
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), WriteError> {
     let path = path.as_ref();
-    replace(path, access, write).map_err(|source| WriteError { path: path.into(), source })
+    let result = match fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
+            OpenOptions::new().write(true).open(path).and_then(|mut file| write(&mut file))
+        }
+        existing => replace(&link_target(path), access, existing.ok().as_ref(), write),
+    };
+    result.map_err(|source| WriteError { path: path.into(), source })
+}
+
+/// Returns the file that a symbolic link names; of any other path, and of a link without a target,
+/// the path itself.
+fn link_target(path: &Path) -> PathBuf {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
+    let target = if is_link { fs::canonicalize(path).ok() } else { None };
+    target.unwrap_or_else(|| path.to_owned())
 }
 
 fn replace(
     path: &Path,
     access: Access,
+    existing: Option<&Metadata>,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let draft =
         path.with_file_name([OsStr::new("."), name, OsStr::new(".partial")].join(OsStr::new("")));
     let mut file = open_locked(&draft)?;
-    let result = fill(&mut file, access, write).and_then(|()| fs::rename(&draft, path));
+    let result = fill(&mut file, access, existing, write).and_then(|()| fs::rename(&draft, path));
     if result.is_err() {
         // The lock is still held: this is our own draft. If the removal fails, the next write
         // reuses it.
@@ -85,15 +104,16 @@ fn replace(
 fn fill(
     file: &mut File,
     access: Access,
+    existing: Option<&Metadata>,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     file.set_len(0)?;
     // Set before writing the content: the umask may have cleared bits, or an older draft may be
     // world-readable.
     #[cfg(unix)]
-    file.set_permissions(permissions(access))?;
+    file.set_permissions(permissions(access, existing))?;
     #[cfg(not(unix))]
-    let _ = access;
+    let _ = (access, existing);
     write(file)?;
     file.sync_all()
 }
@@ -139,12 +159,13 @@ fn is_same_file(_: &File, path: &Path) -> io::Result<bool> {
 }
 
 #[cfg(unix)]
-fn permissions(access: Access) -> Permissions {
+fn permissions(access: Access, existing: Option<&Metadata>) -> Permissions {
     use std::os::unix::fs::PermissionsExt;
 
-    Permissions::from_mode(match access {
-        Access::Everyone => 0o644,
-        Access::Owner => 0o600,
+    Permissions::from_mode(match (access, existing) {
+        (Access::Everyone, Some(metadata)) => metadata.permissions().mode() & 0o777,
+        (Access::Everyone, None) => 0o644,
+        (Access::Owner, _) => 0o600,
     })
 }
 
@@ -211,6 +232,43 @@ mod tests {
             atomic_write(&path, b"x", access).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn symbolic_links_and_permissions_are_kept() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link] = ["file", "link"].map(|name| dir.path().join(name));
+        fs::write(&file, b"old").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        atomic_write(&link, b"new", Access::Everyone).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("file"));
+        let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o640);
+        atomic_write(&link, b"secret", Access::Owner).unwrap();
+        assert_eq!(mode(), 0o600);
+        fs::remove_file(&file).unwrap();
+        atomic_write(&link, b"without a target", Access::Everyone).unwrap();
+        assert_eq!(fs::read(&link).unwrap(), b"without a target");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_are_written_to_a_pipe() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read(pipe).unwrap()
+        });
+        atomic_write(&pipe, b"samples", Access::Everyone).unwrap();
+        assert_eq!(reader.join().unwrap(), b"samples");
+        assert!(!fs::metadata(&pipe).unwrap().is_file());
     }
 
     #[test]

@@ -22,8 +22,9 @@ pub struct AlignArgs {
     /// Voice of the reference speech: of espeak-ng, or piper:FILE.onnx|MODEL (neural)
     #[arg(long, default_value = "en-gb")]
     voice: VoiceName,
-    /// Speaking rate, in words per minute
-    #[arg(long, default_value_t = 138)]
+    /// Speaking rate, in words per minute: 80 to 450
+    #[arg(long, default_value_t = 138, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u16).range(80..=450))]
     words_per_minute: u16,
 }
 
@@ -35,11 +36,13 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     } else {
         Aligner::Embedded(Box::new(CtcRecognizer::embedded()?))
     };
+    let mut documents = Vec::new();
     for file in &args.files {
         let words = align(file, &speech, &aligner).with_context(|| file.display().to_string())?;
         context.print_notice(&format!("{}: {} aligned", file.display(), counted(words, "word")));
+        documents.push(json!({ "file": file.display().to_string(), "words": words }));
     }
-    Ok(())
+    if context.json { context.print_json(&documents) } else { Ok(()) }
 }
 
 /// A recogniser that finds the times of known words in their speech.
@@ -72,6 +75,9 @@ fn align(file: &Path, speech: &Speech, aligner: &Aligner) -> anyhow::Result<usiz
     let Some(utterances) = challenge.get_mut("utterances").and_then(Value::as_array_mut) else {
         bail!("`utterances` is not an array");
     };
+    if utterances.is_empty() {
+        bail!("`utterances` is empty");
+    }
     let mut count = 0;
     for (index, utterance) in utterances.iter_mut().enumerate() {
         let Some(target) = utterance.get_mut("target").and_then(Value::as_object_mut) else {

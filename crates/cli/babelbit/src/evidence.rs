@@ -81,7 +81,8 @@ fn run_export(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     let bytes =
         std::fs::metadata(&args.output).with_context(|| args.output.display().to_string())?.len();
     if context.json {
-        let (challenge, file, hotkey) = (&args.challenge, &args.output, validator.hotkey());
+        let (challenge, hotkey) = (&args.challenge, validator.hotkey());
+        let file = args.output.display().to_string();
         return context.print_json(&json!({
             "schema": "taonet.evidence-export/1", "challenge_uid": challenge, "file": file, "bytes": bytes,
             "validator_hotkey": hotkey,

@@ -121,6 +121,13 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         counted(failed.len(), "rule"),
         failed.join(", ")
     );
+    let unanswered = contest.as_ref().map(ContestResults::unanswered).unwrap_or_default();
+    anyhow::ensure!(
+        unanswered.is_empty(),
+        "the miner completed no reply of {}: {}",
+        counted(unanswered.len(), "challenge"),
+        printable(&unanswered.join(", "))
+    );
     Ok(())
 }
 
@@ -226,6 +233,8 @@ fn document(
     contest: Option<&ContestResults>,
     is_text: bool,
 ) -> Value {
+    let passed = rules.failed().count() == 0
+        && contest.is_none_or(|contest| contest.unanswered().is_empty());
     let contest = contest.map(|contest| {
         json!({
             "recognizer": contest.recognizer,
@@ -241,7 +250,7 @@ fn document(
         "miner_hotkey": target.hotkey,
         "signed_by": target.validator.hotkey(),
         "contest_type": if is_text { "text" } else { "speech" },
-        "passed": rules.failed().count() == 0,
+        "passed": passed,
         "rules": rules.rules,
         "timings": rules.timings,
         "contest": contest,
@@ -337,5 +346,14 @@ impl ContestResults {
     fn score(&self) -> Option<f64> {
         let sum: f64 = self.played.iter().map(|played| played.miner.score).sum();
         (!self.played.is_empty()).then(|| sum / self.played.len() as f64)
+    }
+
+    /// Returns the titles of the challenges of which the miner completed no reply.
+    fn unanswered(&self) -> Vec<&str> {
+        let has_reply = |played: &&PlayedChallenge| {
+            played.miner.utterances.iter().any(|utterance| utterance.error.is_none())
+        };
+        let unanswered = self.played.iter().filter(|played| !has_reply(played));
+        unanswered.map(|played| played.title.as_str()).collect()
     }
 }

@@ -48,7 +48,7 @@ impl Announcement<'_> {
             "block": self.node.head().number(),
             "block_time": self.node.clock().map(clock::name),
             "follows": self.follows,
-            "data": self.directory,
+            "data": self.directory.map(|directory| directory.display().to_string()),
             "fork": self.forked.map(|LoadedFork { recording, fork }| json!({
                 "origin": recording.origin(),
                 "netuids": recording.netuids(),

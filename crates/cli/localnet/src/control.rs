@@ -174,10 +174,11 @@ fn produce(
 pub(crate) fn save(args: &SaveArgs, context: &Context) -> anyhow::Result<()> {
     // The node writes the file, and may have another working directory.
     let file = std::path::absolute(&args.file).context("the current directory no longer exists")?;
+    let text = file.to_str().context("the file name is not UTF-8")?;
     context
-        .block_on(async { control(&args.target.url()?, "dev_snapshot", json!([file])).await })?;
+        .block_on(async { control(&args.target.url()?, "dev_snapshot", json!([text])).await })?;
     if context.json {
-        return context.print_json(&json!({ "file": file }));
+        return context.print_json(&json!({ "file": file.display().to_string() }));
     }
     context.print(&format!("snapshot saved to {}", file.display()))
 }

@@ -76,7 +76,7 @@ pub(crate) fn run(args: &RecordArgs, context: &Context) -> anyhow::Result<()> {
     let origin = recording.origin();
     if context.json {
         return context.print_json(&json!({
-            "file": args.output,
+            "file": args.output.display().to_string(),
             "chain": origin.chain,
             "genesis": origin.genesis,
             "block": { "number": origin.block, "hash": origin.block_hash },

@@ -41,7 +41,8 @@ pub(crate) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
 
 fn report(removed: bool, directory: &Path, context: &Context) -> anyhow::Result<()> {
     if context.json {
-        return context.print_json(&json!({ "data": directory, "removed": removed }));
+        return context
+            .print_json(&json!({ "data": directory.display().to_string(), "removed": removed }));
     }
     let action = if removed { "deleted the chain in" } else { "no chain in" };
     context.print(&format!("{action} {}", directory.display()))
@@ -58,7 +59,9 @@ pub(crate) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::R
     }
     taonet_localnet::load_snapshot(file, &directory)?;
     if context.json {
-        return context.print_json(&json!({ "file": file, "data": directory }));
+        return context.print_json(
+            &json!({ "file": file.display().to_string(), "data": directory.display().to_string() }),
+        );
     }
     context.print(&format!(
         "loaded {} into {}; `tao localnet` resumes from it",

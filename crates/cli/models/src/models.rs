@@ -97,7 +97,8 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
                     .block_on(async { Ok(store.import(spec, Path::new(directory)).await?) })?,
             };
             if context.json {
-                return context.print_json(&json!({ "model": spec.name, "path": dir }));
+                return context
+                    .print_json(&json!({ "model": spec.name, "path": dir.display().to_string() }));
             }
             context.print(&format!("{} is in {}", spec.name, dir.display()))
         }

@@ -50,10 +50,12 @@ pub enum Command {
         #[arg(long, default_value = "en-gb")]
         voice: VoiceName,
         /// Speaking rate, in words per minute: 80 to 450
-        #[arg(long, default_value_t = 150)]
+        #[arg(long, default_value_t = 150, allow_negative_numbers = true)]
+        #[arg(value_parser = clap::value_parser!(u16).range(80..=450))]
         words_per_minute: u16,
         /// Output sample rate, in Hz [default: that of the voice]
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1_000..=768_000))]
+        #[arg(long, allow_negative_numbers = true)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1_000..=768_000))]
         rate: Option<u32>,
     },
     /// Resample a WAV file
@@ -63,7 +65,8 @@ pub enum Command {
         /// Output WAV file, with 16-bit samples
         output: PathBuf,
         /// Output sample rate, in Hz
-        #[arg(long, default_value_t = 24_000, value_parser = clap::value_parser!(u32).range(1_000..=768_000))]
+        #[arg(long, default_value_t = 24_000, allow_negative_numbers = true)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1_000..=768_000))]
         rate: u32,
         /// Resample for recognisers: mono, 16 kHz
         #[arg(long, conflicts_with = "rate")]
@@ -155,7 +158,12 @@ fn resample(
 fn write_wav(output: &Path, pcm: &Pcm, context: &Context) -> anyhow::Result<()> {
     let bytes = Wav::encode(pcm, SampleFormat::S16)?;
     atomic_write(output, &bytes, Access::Everyone)?;
-    let summary = json!({ "file": output, "sample_rate_hz": pcm.rate, "channels": pcm.channels, "frames": pcm.frames() });
+    let summary = json!({
+        "file": output.display().to_string(),
+        "sample_rate_hz": pcm.rate,
+        "channels": pcm.channels,
+        "frames": pcm.frames(),
+    });
     if context.json {
         return context.print_json(&summary);
     }

@@ -30,6 +30,9 @@ use items::{Item, Recordings, UNDETERMINED, repeat};
 use local_miner::LocalMiner;
 use report::{ItemFigures, MeasuredMiner, Report};
 
+/// Maximum number of speakers: each has a recording in memory.
+const MAX_SPEAKERS: usize = 256;
+
 /// Measure the interpretation of a miner: quality, latency, speed, memory
 #[derive(Debug, Args)]
 pub struct InterpretArgs {
@@ -51,7 +54,7 @@ pub struct InterpretArgs {
     language: Option<String>,
     /// Number of recordings to play at the same time, each by a speaker of its own; fewer recordings
     /// are repeated. `bb miner` has at most 16 sessions with a validator
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = speakers)]
     speakers: NonZeroUsize,
     /// Recogniser of the replies, and of a miner that this command starts: a model name, or a model
     /// directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc, a test double]
@@ -63,6 +66,12 @@ pub struct InterpretArgs {
     /// Options of the miner that this command starts, those of `bb miner`
     #[arg(last = true, value_name = "MINER_OPTION")]
     miner_options: Vec<String>,
+}
+
+/// Parses a number of speakers.
+fn speakers(text: &str) -> Result<NonZeroUsize, String> {
+    let count = text.parse().ok().filter(|count: &NonZeroUsize| count.get() <= MAX_SPEAKERS);
+    count.ok_or_else(|| format!("expected 1 to {MAX_SPEAKERS}"))
 }
 
 /// Parses the tag of a language, such as `fr` or `fr-CA`, with the language in lower case: one that
@@ -246,6 +255,13 @@ mod tests {
     }
 
     const HOTKEY: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
+
+    #[test]
+    fn number_of_speakers_is_limited() {
+        for (text, is_valid) in [("1", true), ("256", true), ("0", false), ("257", false)] {
+            assert_eq!(speakers(text).is_ok(), is_valid, "{text}");
+        }
+    }
 
     #[test]
     fn arguments_after_double_dash_are_miner_options() {

@@ -103,14 +103,14 @@ fn transcribe_files(
 fn document(file: &Path, result: anyhow::Result<Transcript>) -> Value {
     match result {
         Ok(transcript) => json!({
-            "file": file,
+            "file": file.display().to_string(),
             "text": transcript.text,
             "words": transcript.words,
             "detected_language": transcript.detected_language,
         }),
         Err(error) => {
             let ErrorDocument { error, hint, exit_code } = error_document(&error);
-            json!({ "file": file, "error": error, "hint": hint, "exit_code": exit_code })
+            json!({ "file": file.display().to_string(), "error": error, "hint": hint, "exit_code": exit_code })
         }
     }
 }

@@ -116,7 +116,7 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             "hotkey": secret.hotkey,
             "commit_hash": format!("0x{}", hex::encode(hash)),
             "rounded_to_zero": rounded_uids,
-            "file": args.save,
+            "file": args.save.display().to_string(),
         });
         let description = format!(
             "Commit to {} on subnet {netuid}, saved to {}",

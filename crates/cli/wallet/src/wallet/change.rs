@@ -87,7 +87,9 @@ fn require_encrypted(key: &KeyArgs) -> anyhow::Result<StoredKey> {
 
 fn report(stored: &StoredKey, encrypted: bool, context: &Context) -> anyhow::Result<()> {
     if context.json {
-        return context.print_json(&json!({ "path": stored.path(), "encrypted": encrypted }));
+        return context.print_json(
+            &json!({ "path": stored.path().display().to_string(), "encrypted": encrypted }),
+        );
     }
     let state = if encrypted { "is encrypted" } else { "is now unencrypted" };
     context.print(&format!("{} {state}", stored.path().display()))

@@ -43,7 +43,9 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     secret_file::write(&args.out, &[text.as_bytes()])?;
     let address = pair.public().to_string();
     if context.json {
-        return context.print_json(&json!({ "address": address, "path": args.out, "name": name }));
+        return context.print_json(
+            &json!({ "address": address, "path": args.out.display().to_string(), "name": name }),
+        );
     }
     context.print(&format!("exported {address} to {}", args.out.display()))
 }

@@ -38,8 +38,9 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
     if context.json {
         let keys: Vec<_> = keys.iter().map(document).collect();
         let (name, directory) = (wallet.name().as_str(), wallet.directory());
-        return context
-            .print_json(&json!({ "wallet": name, "directory": directory, "keys": keys }));
+        return context.print_json(
+            &json!({ "wallet": name, "directory": directory.display().to_string(), "keys": keys }),
+        );
     }
     let texts: Vec<_> = keys.iter().map(text).collect();
     context.print(&texts.join("\n"))
@@ -96,14 +97,14 @@ fn document(key: &Key) -> Value {
         "crypto_type": key.public.map(|public| public.crypto_type().name()),
         "secret": key.secret.name(),
         "encryption": encryption,
-        "path": key.path,
+        "path": key.path.display().to_string(),
         "backups": key.backups.iter().map(backup_document).collect::<Vec<_>>(),
         "open_to_others": key.exposed_mode.map(|mode| format!("{mode:o}")),
     })
 }
 
 fn backup_document(backup: &Backup) -> Value {
-    json!({ "path": backup.path, "secret": backup.secret.name() })
+    json!({ "path": backup.path.display().to_string(), "secret": backup.secret.name() })
 }
 
 fn text(key: &Key) -> String {

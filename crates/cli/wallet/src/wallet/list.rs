@@ -25,7 +25,8 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     let list = wallets.list()?;
     if context.json {
         let list: Vec<_> = list.iter().map(document).collect();
-        return context.print_json(&json!({ "path": wallets.root(), "wallets": list }));
+        return context
+            .print_json(&json!({ "path": wallets.root().display().to_string(), "wallets": list }));
     }
     if list.is_empty() {
         context.print_notice(&format!(

@@ -188,7 +188,7 @@ struct TimedMiner {
 
 impl TimedMiner {
     fn measure(&self, phase: Phase) -> ResponseTimeGuard<'_> {
-        ResponseTimeGuard { times: &self.times, phase, started: Instant::now() }
+        ResponseTimeGuard { times: &self.times, phase, started: Instant::now(), has_response: true }
     }
 }
 
@@ -198,10 +198,23 @@ struct ResponseTimeGuard<'a> {
     times: &'a Mutex<ResponseTimes>,
     phase: Phase,
     started: Instant,
+    has_response: bool,
+}
+
+impl ResponseTimeGuard<'_> {
+    /// Discards the time of a request without a connection, which says nothing about the miner's
+    /// speed.
+    fn check<T>(&mut self, result: &Result<T, CallError>) {
+        self.has_response =
+            !matches!(result, Err(CallError::Transport(_) | CallError::Identity(_)));
+    }
 }
 
 impl Drop for ResponseTimeGuard<'_> {
     fn drop(&mut self) {
+        if !self.has_response {
+            return;
+        }
         self.times
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -216,8 +229,10 @@ impl MinerConnection for TimedMiner {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<InitResponse, CallError>> {
         async move {
-            let _measure = self.measure(Phase::Init);
-            self.inner.init(request, timeout).await
+            let mut measure = self.measure(Phase::Init);
+            let result = self.inner.init(request, timeout).await;
+            measure.check(&result);
+            result
         }
         .boxed()
     }
@@ -228,9 +243,11 @@ impl MinerConnection for TimedMiner {
         timeout: Duration,
     ) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         async move {
-            let _measure =
+            let mut measure =
                 self.measure(Phase::for_predict(!call.audio_b64.is_empty(), call.in_eos));
-            self.inner.predict(call, timeout).await
+            let result = self.inner.predict(call, timeout).await;
+            measure.check(&result);
+            result
         }
         .boxed()
     }
