@@ -2,7 +2,6 @@
 
 The environment (home directory, wallets) is temporary; standard output is no terminal, as in a pipe.
 """
-import asyncio
 import atexit
 import contextlib
 import functools
@@ -29,34 +28,13 @@ URL = question["url"]
 
 import typer.main  # noqa: E402
 from bittensor_cli import cli  # noqa: E402
-from bittensor_cli.src.bittensor.subtensor_interface import SubtensorInterface  # noqa: E402
 from bittensor_wallet import Keypair, Wallet  # noqa: E402
-from async_substrate_interface import AsyncSubstrateInterface  # noqa: E402
 from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa: E402
 
 BTCLI = os.path.join(os.path.dirname(sys.executable), "btcli")
 # btcli builds its tree of commands at each start, which takes as long as a command does. Children inherit the parent's.
 cli.CLIManager = functools.cache(cli.CLIManager)
 typer.main.get_command = functools.cache(typer.main.get_command)
-# The same holds for the chain's metadata, by runtime version.
-RUNTIMES = {}
-decode_runtime = AsyncSubstrateInterface._get_runtime_for_version
-
-
-async def get_runtime_for_version(chain, version, block_hash=None):
-    if version not in RUNTIMES:
-        RUNTIMES[version] = await decode_runtime(chain, version, block_hash)
-    chain.runtime_cache.add_item(block_hash=block_hash, runtime_version=version, runtime=RUNTIMES[version])
-    return RUNTIMES[version]
-
-
-async def load_runtime():
-    async with SubtensorInterface(URL) as subtensor:
-        await subtensor.substrate.init_runtime()
-
-
-AsyncSubstrateInterface._get_runtime_for_version = get_runtime_for_version
-asyncio.run(load_runtime())
 
 
 def leaves(group, path=(), hidden=False):
