@@ -36,7 +36,8 @@ const PERIOD: u32 = 4;
 const COUNTER_STORE_INTERVAL: f64 = 0.25;
 /// Maximum number of requests in flight when the validator is killed.
 const MAX_IN_FLIGHT: f64 = 4.0;
-/// Number of requests before the first kill, for each kill: above what a kill may lose.
+/// Minimum number of requests before the kills, divided by the number of kills. One kill loses
+/// fewer.
 const MIN_REQUESTS_PER_KILL: f64 = 20.0;
 /// Timeout for operations that take a few seconds on an idle machine.
 const LONG_TIMEOUT: Duration = Duration::from_mins(2);
@@ -474,7 +475,7 @@ fn validator_killed_at_any_time_loses_no_period() {
     let startup = u64::try_from(started.elapsed().as_millis()).unwrap();
     let mut losses = Vec::new();
     let kills = kill_count();
-    // On a busy machine, those that are killed may not send more requests than the kills may lose.
+    // On a busy machine, the killed processes may send fewer requests than the kills may lose.
     while network.received_requests() < MIN_REQUESTS_PER_KILL * f64::from(kills) {
         assert!(started.elapsed() < LONG_TIMEOUT, "the validator sends too few requests");
         std::thread::sleep(Duration::from_millis(50));

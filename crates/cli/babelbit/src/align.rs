@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_models::voice::{Speech, VoiceName};
+use taonet_cli_models::voice::{Speech, VoiceName, WORDS_PER_MINUTE};
 use taonet_cli_models::{engines, settings};
 use taonet_primitives::{Word, bytes_without_bom, counted};
 use taonet_speech::{CtcRecognizer, resample_for_recognition};
@@ -24,7 +24,7 @@ pub struct AlignArgs {
     voice: VoiceName,
     /// Speaking rate, in words per minute: 80 to 450
     #[arg(long, default_value_t = 138, allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(u16).range(80..=450))]
+    #[arg(value_parser = clap::value_parser!(u16).range(WORDS_PER_MINUTE))]
     words_per_minute: u16,
 }
 

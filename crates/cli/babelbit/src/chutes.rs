@@ -94,7 +94,10 @@ pub(crate) fn generate(args: &ScriptArgs, context: &Context) -> anyhow::Result<(
     let name = name(&config, &args.revision.revision)?;
     if context.json {
         let document = json!({
-            "schema": "taonet.chute-script/1", "file": args.output.display().to_string(), "name": name, "bytes": script.len(),
+            "schema": "taonet.chute-script/1",
+            "file": args.output.display().to_string(),
+            "name": name,
+            "bytes": script.len(),
         });
         return context.print_json(&document);
     }

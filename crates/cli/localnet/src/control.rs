@@ -178,7 +178,7 @@ pub(crate) fn save(args: &SaveArgs, context: &Context) -> anyhow::Result<()> {
     context
         .block_on(async { control(&args.target.url()?, "dev_snapshot", json!([text])).await })?;
     if context.json {
-        return context.print_json(&json!({ "file": file.display().to_string() }));
+        return context.print_json(&json!({ "file": text }));
     }
     context.print(&format!("snapshot saved to {}", file.display()))
 }

@@ -21,7 +21,7 @@ use taonet_speech::{
 
 use crate::engines;
 use crate::settings;
-use crate::voice::VoiceName;
+use crate::voice::{VoiceName, WORDS_PER_MINUTE};
 
 pub use self::transcribe::Transcribe;
 
@@ -51,7 +51,7 @@ pub enum Command {
         voice: VoiceName,
         /// Speaking rate, in words per minute: 80 to 450
         #[arg(long, default_value_t = 150, allow_negative_numbers = true)]
-        #[arg(value_parser = clap::value_parser!(u16).range(80..=450))]
+        #[arg(value_parser = clap::value_parser!(u16).range(WORDS_PER_MINUTE))]
         words_per_minute: u16,
         /// Output sample rate, in Hz [default: that of the voice]
         #[arg(long, allow_negative_numbers = true)]

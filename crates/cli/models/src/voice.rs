@@ -1,6 +1,7 @@
 //! The voice of speech: one of espeak-ng, or a neural one of Piper.
 
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ const PIPER: &str = "piper:";
 const EXTENSION: &str = "onnx";
 /// Name of the published voice that replaces espeak-ng where no voice is chosen.
 pub const NEURAL: &str = "en_US-joe-medium";
+
+/// Speaking rates on the command line, in words per minute: those of [`Voice`].
+pub const WORDS_PER_MINUTE: RangeInclusive<i64> = 80..=450;
 
 /// A voice by its name on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]

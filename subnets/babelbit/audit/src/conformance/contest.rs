@@ -202,8 +202,8 @@ struct ResponseTimeGuard<'a> {
 }
 
 impl ResponseTimeGuard<'_> {
-    /// Discards the time of a request without a connection, which says nothing about the miner's
-    /// speed.
+    /// Discards the time of a request that could not be sent or whose connection failed: it is no
+    /// response time.
     fn check<T>(&mut self, result: &Result<T, CallError>) {
         self.has_response =
             !matches!(result, Err(CallError::Transport(_) | CallError::Identity(_)));
