@@ -117,6 +117,7 @@ mod tests {
             channels: 1,
             rate: SampleRate::new(1000).unwrap(),
             frames,
+            missing_bytes: 0,
         };
         check_recording(&header(600_000)).unwrap();
         let error = check_recording(&header(256 << 20)).unwrap_err();

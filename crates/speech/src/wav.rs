@@ -39,6 +39,9 @@ pub struct WavHeader {
     pub rate: SampleRate,
     /// The number of samples per channel present in the file.
     pub frames: usize,
+    /// The number of bytes of audio that a truncated file lacks; 0 if the data chunk declares the
+    /// placeholder of a program that writes to a pipe.
+    pub missing_bytes: usize,
 }
 
 impl WavHeader {
@@ -83,6 +86,19 @@ impl Wav {
         let header::Parsed { header, data } = header::parse(file)?;
         let pcm = decode_pcm(data, header.format, header.channels, header.rate)?;
         Ok(Self { pcm, format: header.format })
+    }
+
+    /// Decodes a file of the user: like [`Wav::decode`], which is for files of peers, but NaN and
+    /// infinity are errors.
+    ///
+    /// # Errors
+    /// [`WavError`] naming the first invalid field, or the first sample that is not finite.
+    pub fn decode_finite(file: &[u8]) -> Result<Self, WavError> {
+        let header::Parsed { header, data } = header::parse(file)?;
+        if let Some(position) = samples::first_non_finite(data, header.format) {
+            return Err(WavError::NonFinite { frame: position / usize::from(header.channels) });
+        }
+        Self::decode(file)
     }
 
     /// Encodes audio as a WAV file; see [`encode_pcm`] for the conversion of samples.

@@ -11,6 +11,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
+use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::matrix;
 use taonet_cli_base::tables::similarities;
 use taonet_primitives::{SampleRate, counted};
@@ -145,7 +146,7 @@ fn resample(
     } else {
         SampleRate::new(rate).context("--rate")?
     };
-    let wav = read_wav(input, |header| check_result(header, rate))?;
+    let wav = read_wav(input, context, |header| check_result(header, rate))?;
     let pcm = if for_recognition {
         Pcm::mono(resample_for_recognition(&wav.pcm), rate)
     } else {
@@ -188,17 +189,26 @@ fn check_result(header: &WavHeader, rate: SampleRate) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads a WAV file whose header passes `check`.
+/// Reads a WAV file whose header passes `check`, and warns if it is truncated.
 fn read_wav(
     file: &Path,
+    context: &Context,
     check: impl FnOnce(&WavHeader) -> anyhow::Result<()>,
 ) -> anyhow::Result<Wav> {
     let opened = File::open(file).and_then(|source| Ok((source.metadata()?.len(), source)));
     let (length, source) = opened.with_context(|| format!("cannot read {}", file.display()))?;
     let bytes = read_recording(file, length, source)?;
-    check(&WavHeader::read(&bytes).map_err(|error| recording_error(file, error))?)
-        .with_context(|| format!("cannot use {}", file.display()))?;
-    Wav::decode(&bytes).map_err(|error| recording_error(file, error))
+    let header = WavHeader::read(&bytes).map_err(|error| recording_error(file, error))?;
+    check(&header).with_context(|| format!("cannot use {}", file.display()))?;
+    let wav = Wav::decode_finite(&bytes).map_err(|error| recording_error(file, error))?;
+    if header.missing_bytes > 0 {
+        context.print_notice(&format!(
+            "warning: {} is truncated: it lacks {} of audio",
+            printable(&file.display().to_string()),
+            counted(header.missing_bytes, "byte")
+        ));
+    }
+    Ok(wav)
 }
 
 /// Reads a recording: only its first bytes, unless they are those of a WAV file. `length` is the

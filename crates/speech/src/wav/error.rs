@@ -58,4 +58,10 @@ pub enum WavError {
         /// The supported widths for this encoding.
         expected: &'static str,
     },
+    /// A floating-point sample is NaN or infinite.
+    #[error("sample {frame} is NaN or infinite; hint: export the audio again, as 16-bit PCM")]
+    NonFinite {
+        /// The position of the first such sample in its channel, from 0.
+        frame: usize,
+    },
 }

@@ -11,6 +11,9 @@ const EXTENSIBLE: u16 = 0xfffe;
 /// The minimum sample rate in Hz. No speech is recorded at lower rates, and resampling from them
 /// would exhaust the memory.
 const MIN_RATE: u32 = 1000;
+/// The minimum data length that is the placeholder of a program that writes to a pipe, such as
+/// `0x7ffff000` or `0xffffffff`, if the file is shorter.
+const MIN_PLACEHOLDER: u32 = 0x7000_0000;
 /// The bytes after the format code in the sub-format ID of an extensible file.
 const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
@@ -94,7 +97,12 @@ pub(super) fn parse(file: &[u8]) -> Result<Parsed<'_>, WavError> {
                 let layout = layout.ok_or(WavError::MissingChunk { chunk: "fmt" })?;
                 let start = file.len() - reader.0.len();
                 let is_streamed = (riff_length as usize).saturating_add(8) <= start;
-                return Ok(truncate_to_frames(data_bytes(reader.0, length, is_streamed), &layout));
+                let data = data_bytes(reader.0, length, is_streamed);
+                let mut parsed = truncate_to_frames(data, &layout);
+                if length < MIN_PLACEHOLDER {
+                    parsed.header.missing_bytes = (length as usize).saturating_sub(data.len());
+                }
+                return Ok(parsed);
             }
             _ => {
                 let length = length as usize;
@@ -132,6 +140,7 @@ fn truncate_to_frames<'a>(data: &'a [u8], layout: &Layout) -> Parsed<'a> {
             channels: layout.channels,
             rate: layout.rate,
             frames,
+            missing_bytes: 0,
         },
         data,
     }

@@ -83,6 +83,14 @@ pub(super) fn append(bytes: &mut Vec<u8>, samples: &[f32], format: SampleFormat)
     }
 }
 
+/// Returns the position of the first sample that is NaN or infinite.
+pub(super) fn first_non_finite(bytes: &[u8], format: SampleFormat) -> Option<usize> {
+    if format != SampleFormat::F32 {
+        return None;
+    }
+    bytes.as_chunks().0.iter().position(|&sample| !f32::from_le_bytes(sample).is_finite())
+}
+
 /// Replaces NaN with 0 and clips to [-1, 1].
 pub(crate) fn sanitize(sample: f32) -> f32 {
     if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) }

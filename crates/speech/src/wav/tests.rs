@@ -170,7 +170,8 @@ fn interrupted_recording_has_the_samples_before_its_end() {
             Wav::decode(&complete).unwrap().pcm.samples[..2 * frames],
             "{missing}"
         );
-        assert_eq!(WavHeader::read(truncated).unwrap().frames, frames, "{missing}");
+        let header = WavHeader::read(truncated).unwrap();
+        assert_eq!((header.frames, header.missing_bytes), (frames, missing), "{missing}");
     }
     // Chunks before the audio must be complete.
     let mut skipped = b"RIFF\0\0\0\0WAVEjunk".to_vec();
@@ -189,12 +190,31 @@ fn data_length_beyond_the_file_is_limited_to_its_end() {
     {
         let streamed = with_u32(complete.clone(), DATA_LENGTH, declared);
         assert_eq!(Wav::decode(&streamed), Wav::decode(&complete));
+        let missing = if declared < 0x7000_0000 { declared as usize - 8 } else { 0 };
+        assert_eq!(WavHeader::read(&streamed).unwrap().missing_bytes, missing, "{declared:#x}");
     }
     let unfinished = with_u32(with_u32(complete.clone(), DATA_LENGTH, 0), RIFF_LENGTH, 0);
     assert_eq!(Wav::decode(&unfinished), Wav::decode(&complete));
+    assert_eq!(WavHeader::read(&unfinished).unwrap().missing_bytes, 0);
     // The RIFF length covers the chunk that follows: the data chunk is really empty.
     let empty = riff(&[(b"fmt ", &complete[20..36]), (b"data", b""), (b"LIST", b"more")]);
     assert_eq!(Wav::decode(&empty).unwrap().pcm.frames(), 0);
+}
+
+#[test]
+fn first_sample_that_is_not_finite_is_reported() {
+    for invalid in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let samples = [0.5, -2.0, 1.0, 0.0, 0.25, invalid, invalid, 0.0];
+        let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let stereo = file(3, 2, 8000, 8, 32, &data);
+        let error = Wav::decode_finite(&stereo).unwrap_err();
+        assert_eq!(error, WavError::NonFinite { frame: 2 }, "{invalid}");
+        assert!(error.to_string().starts_with("sample 2 is NaN or infinite; hint: "), "{error}");
+        assert!(Wav::decode(&stereo).is_ok(), "{invalid}");
+    }
+    // The bytes of integers are never NaN.
+    let integers = Wav::wrap(&[0xff; 8], SampleFormat::S32, 1, SampleRate::HZ_16K).unwrap();
+    assert_eq!(Wav::decode_finite(&integers), Wav::decode(&integers));
 }
 
 #[test]

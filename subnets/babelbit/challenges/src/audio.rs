@@ -58,9 +58,10 @@ impl UtteranceAudio {
     /// accepts.
     ///
     /// # Errors
-    /// [`Problem`] when the file is malformed, empty or too long.
+    /// [`Problem`] when the file is malformed, empty or too long, or has samples that are NaN or
+    /// infinite.
     pub fn from_wav(file: &[u8]) -> Result<Self, Problem> {
-        Self::from_pcm(&Wav::decode(file)?.pcm)
+        Self::from_pcm(&Wav::decode_finite(file)?.pcm)
     }
 }
 

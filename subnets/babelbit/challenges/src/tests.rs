@@ -139,6 +139,8 @@ mod recordings {
         fs::write(folder.path().join("outside.wav"), Wav::encode(&pcm, SampleFormat::S16).unwrap())
             .unwrap();
         fs::write(folder.path().join("set/text.wav"), "RIFF, I said").unwrap();
+        let nan = Wav::wrap(&f32::NAN.to_le_bytes(), SampleFormat::F32, 1, SampleRate::HZ_16K);
+        fs::write(folder.path().join("set/nan.wav"), nan.unwrap()).unwrap();
         let empty = Pcm::mono(vec![], SampleRate::HZ_16K);
         fs::write(
             folder.path().join("set/empty.wav"),
@@ -201,6 +203,8 @@ mod recordings {
                 .to_string()
                 .contains("source.wav: the recording is empty")
         );
+        let nan = load("nan.wav").unwrap_err().to_string();
+        assert!(nan.contains("source.wav: invalid WAV file: sample 0 is NaN or infinite"), "{nan}");
         let missing = load("missing.wav").unwrap_err();
         assert!(
             matches!(missing, ChallengeError::Read { .. })

@@ -76,7 +76,7 @@ fn transcribe_files(
     map_in_order(
         files,
         threads,
-        |file| transcribe_file(file, recognizer),
+        |file| transcribe_file(file, recognizer, context),
         |file, result| {
             failures += usize::from(result.is_err());
             match result {
@@ -115,8 +115,12 @@ fn document(file: &Path, result: anyhow::Result<Transcript>) -> Value {
     }
 }
 
-fn transcribe_file(file: &Path, recognizer: &dyn Recognizer) -> anyhow::Result<Transcript> {
-    let pcm = read_wav(file, |header| Ok(check_recording(header)?))?.pcm;
+fn transcribe_file(
+    file: &Path,
+    recognizer: &dyn Recognizer,
+    context: &Context,
+) -> anyhow::Result<Transcript> {
+    let pcm = read_wav(file, context, |header| Ok(check_recording(header)?))?.pcm;
     let recognition = recognizer.recognize(&resample_for_recognition(&pcm));
     Ok(recognition.with_context(|| format!("cannot transcribe {}", file.display()))?.transcript)
 }

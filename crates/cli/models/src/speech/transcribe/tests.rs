@@ -140,6 +140,27 @@ fn failed_file_has_an_entry_with_its_error_in_json() {
 }
 
 #[test]
+fn truncated_file_is_transcribed_with_a_warning() {
+    let recording = recording(8);
+    let truncated = &recording[..recording.len() - 3];
+    let files: [(&str, &[u8]); 2] = [("truncated.wav", truncated), ("good.wav", &recording)];
+    let CommandOutput { code, stdout, stderr } = transcribe(&files, false);
+    assert_eq!((code, stdout.as_str()), (0, "truncated.wav: 6\ngood.wav: 8\n"));
+    assert_eq!(stderr, "warning: truncated.wav is truncated: it lacks 3 bytes of audio\n");
+}
+
+#[test]
+fn sample_that_is_not_finite_is_an_error_with_its_position() {
+    let samples: Vec<u8> =
+        [0.5, 0.25, f32::NAN, 0.5].iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let file = Wav::wrap(&samples, SampleFormat::F32, 1, SampleRate::HZ_16K).unwrap();
+    let error = transcribe(&[("nan.wav", &file)], false).refusal(1);
+    assert!(error.contains("nan.wav is not a supported WAV file"), "{error}");
+    assert!(error.contains("sample 2 is NaN or infinite"), "{error}");
+    assert!(error.contains("hint: export the audio again, as 16-bit PCM"), "{error}");
+}
+
+#[test]
 fn failure_of_the_only_file_is_the_error_of_the_command() {
     for json in [false, true] {
         let error = transcribe(&[("bad.wav", b"fLaC and so on")], json).refusal(1);
