@@ -4,6 +4,7 @@
 mod text;
 mod wire;
 
+use std::pin::pin;
 use std::time::Duration;
 use taonet_primitives::counted;
 
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 use taonet_babelbit_core::protocol::{
     DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_BYTES, SAMPLE_RATE_HZ,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::fault::{FailedExchange, Fault, NoReply, page_text};
 use super::rules::Findings;
@@ -63,6 +64,8 @@ struct Probe<'a> {
     settings: &'a PlaySettings,
     findings: Findings<'a>,
     times: ResponseTimes,
+    /// Whether a rule failed since no connection could be opened.
+    is_unreachable: bool,
 }
 
 /// Serialises a JSON object as the reference system's client does: with spaces after `,` and `:`.
@@ -147,11 +150,17 @@ impl<'a> Probe<'a> {
             settings,
             findings: Findings::new(observe),
             times: ResponseTimes::default(),
+            is_unreachable: false,
         })
     }
 
-    /// Reports that a request got no answer; `label` names the request, if there are several.
+    /// Reports that a request got no answer; `label` names the request, if there are several. If no
+    /// connection can be opened, only the first rule fails: the others are not tested.
     fn fail(&mut self, rule: Rule, label: &str, failed: &FailedExchange) {
+        let is_unreachable = failed.kind == Fault::NoReply(NoReply::Unreachable);
+        if is_unreachable && std::mem::replace(&mut self.is_unreachable, true) {
+            return;
+        }
         let remedy = failed.kind.remedy(rule, &self.wire.path, self.wire.is_text());
         let observation = if label.is_empty() {
             failed.observation.clone()
@@ -200,10 +209,7 @@ impl<'a> Probe<'a> {
     /// Opens the session; returns its ID, or `None` if the miner opens none.
     async fn open(&mut self, source: &Source) -> Option<String> {
         let start = Instant::now();
-        let reply = self
-            .wire
-            .post_signed(init(source, source.channels), deadline(Phase::Init, self.settings))
-            .await;
+        let reply = self.post_init(init(source, source.channels)).await;
         self.times.add(Phase::Init, start.elapsed());
         let object = match parse_object(&reply) {
             Ok(object) => object,
@@ -225,6 +231,19 @@ impl<'a> Probe<'a> {
         let session =
             object.get("session_id").and_then(Value::as_str).filter(|session| !session.is_empty());
         session.map(str::to_owned)
+    }
+
+    /// Sends the first request of a session, and announces a long wait for its response: the miner may
+    /// have to load its models.
+    async fn post_init(&mut self, body: String) -> Result<Reply, FailedExchange> {
+        let limit = deadline(Phase::Init, self.settings);
+        let mut response = pin!(self.wire.post_signed(body, limit));
+        if let Ok(reply) = timeout(PROGRESS_INTERVAL, &mut response).await {
+            return reply;
+        }
+        let limit = limit.as_secs();
+        self.findings.progress(&format!("waiting for the response to init, at most {limit} s"));
+        response.await
     }
 
     /// Checks the response to init.

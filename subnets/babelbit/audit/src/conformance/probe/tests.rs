@@ -8,7 +8,7 @@ use taonet_babelbit_runner::{AddressPolicy, MinerAddress};
 use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::conformance::{Event, RuleOutcome, tone};
@@ -164,7 +164,7 @@ async fn each_fault_has_a_specific_hint() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn host_that_drops_packets_is_an_error() {
-    use tokio::net::{TcpSocket, TcpStream};
+    use tokio::net::TcpSocket;
 
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -200,23 +200,64 @@ async fn closed_port_is_an_error() {
     }
 }
 
-#[tokio::test]
-async fn miner_that_ends_after_one_response_breaks_the_health_rule() {
+/// A miner that ends after this many responses, each to a health check or a prediction.
+async fn ending_miner(responses: usize) -> MinerAddress {
+    async fn respond(mut stream: TcpStream) {
+        let _ = stream.read(&mut [0; 16_384]).await;
+        let body =
+            br#"{"status": "healthy", "model": "m", "model_loaded": true, "prediction": "Good"}"#;
+        let _ = stream.write_all(&response("200 OK", body)).await;
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
+        for _ in 1..responses {
+            respond(listener.accept().await.unwrap().0).await;
+        }
+        let (last, _) = listener.accept().await.unwrap();
         drop(listener);
-        let _ = stream.read(&mut [0; 16_384]).await;
-        let health = br#"{"status": "healthy", "model": "m", "model_loaded": true}"#;
-        let _ = stream.write_all(&response("200 OK", health)).await;
+        respond(last).await;
     });
-    let target = target(resolve(&address.to_string()), "v1/predict");
-    let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
-    let report = check_text(&target, &settings, &mut observe).await.unwrap();
-    let health = report.rules.iter().find(|report| report.rule == Rule::Health).unwrap();
-    assert_eq!(health.outcome, RuleOutcome::Failed);
-    assert!(health.observation.starts_with("/health: "), "{}", health.observation);
+    resolve(&address.to_string())
+}
+
+/// Columns: responses before the end of the miner · rules that fail before it · rule that fails for
+/// it. The miner accepts forged requests.
+#[tokio::test]
+async fn rules_after_the_end_of_the_miner_are_not_tested() {
+    for (responses, failed_before, failed_at_end) in [
+        // Two health checks, 13 words and a forged request.
+        (2 + 13 + 1, &[Rule::UnsignedRefused][..], Rule::OtherReceiverRefused),
+        (2 + 13, &[], Rule::UnsignedRefused),
+        (1, &[], Rule::Health),
+    ] {
+        let target = target(ending_miner(responses).await, "v1/predict");
+        let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
+        let report = check_text(&target, &settings, &mut observe).await.unwrap();
+        let failed: Vec<_> = report.failed().map(|report| report.rule).collect();
+        assert_eq!(failed, [failed_before, &[failed_at_end]].concat(), "{responses} responses");
+        let later = report.rules.iter().filter(|report| report.rule > failed_at_end);
+        for report in later {
+            assert_eq!(report.outcome, RuleOutcome::NotTested, "{responses}: {:?}", report.rule);
+        }
+    }
+}
+
+/// The clock of the test advances while the miner does not respond.
+#[tokio::test(start_paused = true)]
+async fn wait_for_the_response_to_init_is_announced() {
+    let target = target(server(Vec::new()).await, "v1/predict");
+    let mut activities = Vec::new();
+    let mut observe = |event: Event<'_>| {
+        if let Event::Progress(text) = event {
+            activities.push(text.to_owned());
+        }
+    };
+    let settings = PlaySettings::default();
+    let mut probe = Probe::new(&target, MESSAGE, &settings, &mut observe).unwrap();
+    assert_eq!(probe.open(&tone().unwrap()).await, None);
+    drop(probe);
+    assert_eq!(activities, ["waiting for the response to init, at most 600 s"]);
 }
 
 /// A miner that answers health checks, and each prediction with this function of its number.
