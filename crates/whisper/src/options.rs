@@ -19,10 +19,11 @@ const LANGUAGES: [&str; 100] = [
     "ha", "ba", "jw", "su", "yue",
 ];
 
-/// Returns the code of a language that Whisper models understand, such as `fr`, in lower case. Letter
-/// case is ignored; a tag with a region, such as `fr-CA`, is no code.
-pub fn language_code(text: &str) -> Option<&'static str> {
-    LANGUAGES.into_iter().find(|code| code.eq_ignore_ascii_case(text))
+/// Returns the code of a language that Whisper models understand, such as `fr`, in lower case. Of a
+/// tag such as `fr-CA`, the part before the hyphen counts; letter case is ignored.
+pub fn language_code(tag: &str) -> Option<&'static str> {
+    let language = tag.split_once('-').map_or(tag, |(language, _)| language);
+    LANGUAGES.into_iter().find(|code| code.eq_ignore_ascii_case(language))
 }
 
 /// The text to produce from speech.

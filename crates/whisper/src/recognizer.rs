@@ -102,10 +102,9 @@ impl Transcriber {
     }
 
     /// Returns the options of all transcriptions, with this language if they set none and the model
-    /// supports it. Of a code such as `fr-CA`, the part before the hyphen counts, in either case.
+    /// supports it.
     pub(crate) fn options_for(&self, language: Option<&str>) -> Arc<Options> {
-        let code = language.and_then(|language| language.split('-').next()).and_then(language_code);
-        if let Some(code) = code
+        if let Some(code) = language.and_then(language_code)
             && self.options.language.is_none()
         {
             let language = Some(code.to_owned());

@@ -11,7 +11,7 @@ use taonet_cli_models::voice::{Speech, VoiceName, WORDS_PER_MINUTE};
 use taonet_cli_models::{engines, settings};
 use taonet_primitives::{Word, bytes_without_bom, counted};
 use taonet_speech::{CtcRecognizer, resample_for_recognition};
-use taonet_whisper::Model;
+use taonet_whisper::{Model, language_code};
 
 /// Synthesise each reference text and write its word timings into the file
 #[derive(Debug, Args)]
@@ -70,8 +70,7 @@ impl Aligner {
 fn align(file: &Path, speech: &Speech, aligner: &Aligner) -> anyhow::Result<usize> {
     let mut challenge: Value = serde_json::from_slice(bytes_without_bom(&std::fs::read(file)?))?;
     let language = challenge.get("target_language").and_then(Value::as_str).unwrap_or("en");
-    // Whisper's languages have no region.
-    let language = language.split('-').next().unwrap_or_default().to_ascii_lowercase();
+    let language = language_code(language).unwrap_or(language).to_owned();
     let Some(utterances) = challenge.get_mut("utterances").and_then(Value::as_array_mut) else {
         bail!("`utterances` is not an array");
     };

@@ -9,7 +9,7 @@ use taonet_whisper::language_code;
 pub enum SpokenLanguage {
     /// No particular language, written `auto`: announced by a validator, or else detected.
     Auto,
-    /// A language by its code, such as `fr`.
+    /// A language by its code, such as `fr`, or by a tag with a region, such as `fr-FR`.
     Code(&'static str),
 }
 
@@ -41,11 +41,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn language_codes_ignore_case() {
+    fn language_codes_ignore_case_and_region() {
         for (text, expected) in [
             ("fr", Some("fr")),
             ("EN", Some("en")),
             ("Yue", Some("yue")),
+            ("fr-FR", Some("fr")),
+            ("ZH-hant-tw", Some("zh")),
             ("auto", None),
             ("Auto", None),
         ] {
@@ -56,7 +58,7 @@ mod tests {
 
     #[test]
     fn language_without_code_is_refused_with_an_example() {
-        for text in ["french", "English", "xx", "fr-FR", ""] {
+        for text in ["french", "English", "xx", "xx-FR", "fr_FR", "-FR", ""] {
             let error = text.parse::<SpokenLanguage>().unwrap_err();
             assert!(error.ends_with("the code of a language that Whisper understands, such as fr"));
         }

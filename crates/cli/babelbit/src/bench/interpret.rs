@@ -77,19 +77,17 @@ fn speakers(text: &str) -> Result<NonZeroUsize, String> {
 /// Parses the tag of a language, such as `fr` or `fr-CA`, with the language in lower case: one that
 /// Whisper understands, or `und`.
 fn language_tag(text: &str) -> Result<String, &'static str> {
-    let (language, subtags) =
-        text.split_once('-').map_or((text, None), |(language, rest)| (language, Some(rest)));
-    let code = language_code(language)
-        .or_else(|| language.eq_ignore_ascii_case(UNDETERMINED).then_some(UNDETERMINED))
+    let code = language_code(text)
+        .or_else(|| text.eq_ignore_ascii_case(UNDETERMINED).then_some(UNDETERMINED))
         .ok_or("expected the code of a language that Whisper understands, such as fr, or und")?;
-    let Some(subtags) = subtags else { return Ok(code.to_owned()) };
+    let subtags = text.get(code.len()..).unwrap_or_default();
     let is_subtag = |subtag: &str| {
         (2..=8).contains(&subtag.len()) && subtag.chars().all(|c| c.is_ascii_alphanumeric())
     };
-    if !subtags.split('-').all(is_subtag) {
+    if !subtags.split('-').skip(1).all(is_subtag) {
         return Err("expected 2 to 8 letters or digits after each hyphen, as in fr-CA");
     }
-    Ok(format!("{code}-{subtags}"))
+    Ok(format!("{code}{subtags}"))
 }
 
 /// Engines and keys of a measurement.

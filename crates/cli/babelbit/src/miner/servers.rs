@@ -75,20 +75,25 @@ pub(super) struct ServerArgs {
     tts_voice: Option<String>,
     /// Timeout of each call to an inference server and of each prediction or phrase of --lm, in
     /// seconds [default: 5 for completions and predictions, 0.8 for phrases and the other servers]
-    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(value_parser = timeout)]
     server_timeout: Option<Duration>,
     /// Timeout of each call to the speech-to-text server, in seconds [default: --server-timeout]
-    #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "stt_url")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(value_parser = timeout, requires = "stt_url")]
     stt_timeout: Option<Duration>,
     /// Timeout of each call to the chat server, in seconds [default: --server-timeout]
-    #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "llm_url")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(value_parser = timeout, requires = "llm_url")]
     llm_timeout: Option<Duration>,
     /// Timeout of each call to the text-to-speech server, in seconds [default: --server-timeout]
-    #[arg(long, value_name = "SECONDS", value_parser = timeout, requires = "tts_url")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(value_parser = timeout, requires = "tts_url")]
     tts_timeout: Option<Duration>,
     /// Time limit of all calls to inference servers and of --lm for one frame of speech, in
     /// seconds; three times as long for the last frame [default: 2.4; 1.2 if --voice is neural]
-    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(value_parser = timeout)]
     frame_timeout: Option<Duration>,
 }
 
@@ -603,6 +608,16 @@ mod tests {
                 Err("expected a number of seconds above 0 and at most 600"),
                 "{text}"
             );
+        }
+        for option in [
+            "--server-timeout",
+            "--stt-timeout",
+            "--llm-timeout",
+            "--tts-timeout",
+            "--frame-timeout",
+        ] {
+            let error = Line::try_parse_from(["bb", option, "-1"]).unwrap_err().to_string();
+            assert!(error.contains("above 0 and at most 600"), "{option}: {error}");
         }
         assert_eq!(server_url("http://127.0.0.1:8000/v1").unwrap().path(), "/v1");
         for text in ["127.0.0.1:8000", "ftp://127.0.0.1", ""] {
