@@ -200,14 +200,17 @@ impl Report {
     /// If a recording failed. If all did without a complete reply, the error has their errors.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         if !self.has_replies() {
-            let errors = self.items.iter().filter_map(|item| item.error.as_deref());
-            let errors: BTreeSet<_> = errors.map(readable_error).collect();
+            let errors: BTreeSet<_> =
+                self.items.iter().filter_map(|item| item.error.as_deref()).collect();
+            let is_unreachable = errors.iter().all(|error| error.starts_with("ConnectionError:"));
+            let hint = is_unreachable.then_some("start the miner, and check its address");
+            let errors: BTreeSet<_> = errors.into_iter().map(readable_error).collect();
             let errors: Vec<_> = errors.iter().map(|error| &**error).collect();
             let summary = "the miner completed no reply";
             if errors.is_empty() {
                 bail!(summary);
             }
-            return Err(QuotingError::error(None, summary, &errors.join("; "), None));
+            return Err(QuotingError::error(None, summary, &errors.join("; "), hint));
         }
         let failed = self.items.iter().filter(|item| item.is_failed()).count();
         ensure!(
@@ -459,7 +462,10 @@ mod tests {
             (vec![complete.clone()], None),
             (
                 vec![failed(refused), failed(refused)],
-                Some("the miner completed no reply: cannot connect to 127.0.0.1:1"),
+                Some(
+                    "the miner completed no reply: cannot connect to 127.0.0.1:1\nhint: start the miner, and check its \
+                     address",
+                ),
             ),
             (
                 vec![failed(refused), failed("timeout after 3.0s\u{1b}")],
