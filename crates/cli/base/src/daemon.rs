@@ -1,5 +1,6 @@
 //! Shared code of the daemons' commands: listening, metrics, signals.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -348,7 +349,35 @@ fn allow_connections() {
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("cannot listen on {address}\nhint: check that the port is free"))
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::AddrNotAvailable => {
+                "choose an address of this machine, which `ip address` lists"
+            }
+            _ => "check that the port is free",
+        };
+        anyhow::Error::new(error).context(format!("cannot listen on {address}\nhint: {hint}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn hint_names_why_the_address_is_unusable() {
+        let error = async |address| bind(address).await.unwrap_err().to_string();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let used = listener.local_addr().unwrap();
+        assert_eq!(
+            error(used).await,
+            format!("cannot listen on {used}\nhint: check that the port is free")
+        );
+        // Reserved for documentation: no machine has this address.
+        let foreign = error("192.0.2.1:8092".parse().unwrap()).await;
+        assert!(
+            foreign
+                .ends_with("\nhint: choose an address of this machine, which `ip address` lists")
+        );
+    }
 }
