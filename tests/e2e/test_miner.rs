@@ -12,9 +12,10 @@ use serde_json::{Value, json};
 use taonet_babelbit_miner::testing::InferenceServer;
 use taonet_wallet::Keypair;
 
+use crate::axon::get;
 use crate::support::{
-    Daemon, are_installed, bb, document, is_exhaustive, local_bb, refusal, repository,
-    require_sentence_model, stderr, tao, write_first_utterances,
+    Daemon, are_installed, assert_metrics_described, bb, document, is_exhaustive, local_bb,
+    refusal, repository, require_sentence_model, stderr, tao, write_first_utterances,
 };
 use crate::text_contest::text_miner;
 use toy::ToyMiner;
@@ -239,6 +240,33 @@ fn interpreter_passes_all_rules_and_is_scored() {
     assert_eq!(challenge["miner"]["utterances"].as_array().unwrap().len(), 4);
     assert!(contest["score"].as_f64() > Some(0.5), "{contest:#}");
     assert_eq!(contest["timings"][1]["phase"], "frame");
+}
+
+#[test]
+fn metrics_of_a_fresh_miner_are_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut silent = local_bb();
+    let speech = Daemon::start(silent.args(["miner", "--profile", "silent", "--key-uri", "//Bob"]));
+    let text = text_miner(folder.path());
+    let requests = |contest: &str| format!("taonet_{contest}_requests_total{{status=\"200\"}} 0");
+    for (miner, expected) in [
+        (
+            &speech,
+            vec![
+                requests("miner"),
+                "taonet_miner_sessions 0".to_owned(),
+                "taonet_miner_source_samples_total 0".to_owned(),
+                "taonet_miner_reply_samples_total 0".to_owned(),
+            ],
+        ),
+        (&text, vec![requests("text_miner")]),
+    ] {
+        let metrics = get(miner.url().trim_start_matches("http://"), "/metrics");
+        assert_metrics_described(&metrics, "miner");
+        for line in expected {
+            assert!(metrics.lines().any(|other| other == line), "{line}: {metrics}");
+        }
+    }
 }
 
 #[test]

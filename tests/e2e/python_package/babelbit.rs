@@ -1,5 +1,6 @@
 //! The example miner for Babelbit, which docs/miner.md describes.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -37,6 +38,19 @@ impl ExampleMiner {
     fn client(&self) -> MinerClient {
         MinerClient::new(&self.url, "//Bob", "//Alice")
     }
+}
+
+#[test]
+fn example_miner_prints_its_address() {
+    let Some(environment) = Environment::find() else { return };
+    let address = free_address();
+    let port = address.rsplit_once(':').unwrap().1;
+    let mut miner = environment.example("babelbit_miner.py");
+    miner.args([port, "//Bob"]).stderr(Stdio::piped());
+    let mut process = KillOnDrop(miner.spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(process.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, format!("listening on http://{address}\n"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ const STAGE_SECONDS: &str = "taonet_miner_stage_seconds";
 const LM_PHRASES: &str = "taonet_miner_lm_phrases_total";
 const LM_SECONDS: &str = "taonet_miner_lm_seconds";
 
-/// Registers the help texts of the miner's metrics. Call once, after the recorder is installed.
+/// Registers the miner's metrics. Call once, after the recorder is installed.
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
     describe_gauge!(SESSIONS, "Live sessions");
@@ -43,6 +43,11 @@ pub fn describe() {
         Unit::Seconds,
         "Time to shorten a phrase by the language model of --lm"
     );
+    // Initialise to 0, so that rate queries include the first request.
+    counter!(REQUESTS, "status" => "200").increment(0);
+    gauge!(SESSIONS).set(0.0);
+    counter!(SOURCE_SAMPLES).increment(0);
+    counter!(REPLY_SAMPLES).increment(0);
 }
 
 pub(super) fn count_request(status: StatusCode) {

@@ -36,12 +36,14 @@ const MAX_WARM_UP_TIME: Duration = Duration::from_secs(5);
 const REQUESTS: &str = "taonet_text_miner_requests_total";
 const PREDICT_SECONDS: &str = "taonet_text_miner_predict_seconds";
 
-/// Registers the help texts of the miner's metrics. Call once, after the recorder is installed.
+/// Registers the miner's metrics. Call once, after the recorder is installed.
 pub fn describe_metrics() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
     describe_histogram!(PREDICT_SECONDS, Unit::Seconds, "Time to compute a prediction");
     backend::describe_metrics();
     causal::describe_metrics();
+    // Initialise to 0, so that rate queries include the first request.
+    counter!(REQUESTS, "status" => "200").increment(0);
 }
 
 /// Makes a few predictions, so that the first caller does not wait for cold memory. Returns the
