@@ -144,6 +144,29 @@ fn alignment_refuses_unusable_voices() {
     }
 }
 
+#[test]
+fn malformed_challenge_does_not_end_the_alignment_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let [bad, good] = ["bad.json", "good.json"].map(|name| folder.path().join(name));
+    std::fs::write(&bad, "{}").unwrap();
+    let challenge = json!({ "utterances": [{ "target": { "text": "Good morning." } }] });
+    std::fs::write(&good, challenge.to_string()).unwrap();
+    let align =
+        |options: &[&str]| bb().arg("align").args(options).args([&bad, &good]).output().unwrap();
+    let output = align(&["--json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let entries: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&entries[0]["file"], &entries[0]["exit_code"]), (&json!(bad), &json!(1)));
+    let error = entries[0]["error"].as_str().unwrap();
+    assert!(error.ends_with("bad.json: `utterances` is not an array"), "{error}");
+    assert_eq!(entries[1], json!({ "file": good, "words": 2 }));
+    let aligned: Value = serde_json::from_slice(&std::fs::read(&good).unwrap()).unwrap();
+    assert_eq!(aligned["utterances"][0]["target"]["words"].as_array().unwrap().len(), 2);
+    let error = refusal(&align(&[]), 1);
+    assert!(error.contains("bad.json") && error.contains("is not an array"), "{error}");
+    assert!(error.contains("error: 1 of 2 files could not be aligned"), "{error}");
+}
+
 /// Compares with the times of espeak-ng's speech, whose words have nearly the same share of the
 /// sentence.
 #[test]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
+use taonet_cli_base::exit::{ErrorDocument, error_document, error_text};
 use taonet_cli_models::voice::{Speech, VoiceName, WORDS_PER_MINUTE};
 use taonet_cli_models::{engines, settings};
 use taonet_primitives::{Word, bytes_without_bom, counted};
@@ -28,6 +29,7 @@ pub struct AlignArgs {
     words_per_minute: u16,
 }
 
+/// Aligns each file. A single file that fails is the error of the command.
 pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     let models = settings::load_only(&["BB_MODELS_DIR"])?.models_dir;
     let speech = args.voice.load_speech(args.words_per_minute, models.clone())?;
@@ -36,13 +38,38 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     } else {
         Aligner::Embedded(Box::new(CtcRecognizer::embedded()?))
     };
-    let mut documents = Vec::new();
+    let (mut documents, mut failures) = (Vec::new(), 0);
     for file in &args.files {
-        let words = align(file, &speech, &aligner).with_context(|| file.display().to_string())?;
-        context.print_notice(&format!("{}: {} aligned", file.display(), counted(words, "word")));
-        documents.push(json!({ "file": file.display().to_string(), "words": words }));
+        let name = file.display().to_string();
+        match align(file, &speech, &aligner).with_context(|| name.clone()) {
+            Ok(words) => {
+                context.print_notice(&format!("{name}: {} aligned", counted(words, "word")));
+                documents.push(json!({ "file": name, "words": words }));
+            }
+            Err(error) if args.files.len() == 1 => return Err(error),
+            Err(error) => {
+                failures += 1;
+                if context.json {
+                    let ErrorDocument { error, hint, exit_code } = error_document(&error);
+                    documents.push(json!({
+                        "file": name,
+                        "error": error,
+                        "hint": hint,
+                        "exit_code": exit_code,
+                    }));
+                } else {
+                    context.print_notice(&error_text(&error));
+                }
+            }
+        }
     }
-    if context.json { context.print_json(&documents) } else { Ok(()) }
+    if context.json {
+        context.print_json(&documents)?;
+    }
+    if failures > 0 {
+        bail!("{failures} of {} could not be aligned", counted(args.files.len(), "file"));
+    }
+    Ok(())
 }
 
 /// A recogniser that finds the times of known words in their speech.
