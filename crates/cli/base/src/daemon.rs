@@ -375,9 +375,7 @@ mod tests {
         );
         // Reserved for documentation: no machine has this address.
         let foreign = error("192.0.2.1:8092".parse().unwrap()).await;
-        assert!(
-            foreign
-                .ends_with("\nhint: choose an address of this machine, which `ip address` lists")
-        );
+        let hint = "\nhint: choose an address of this machine, which `ip address` lists";
+        assert!(foreign.ends_with(hint), "{foreign}");
     }
 }

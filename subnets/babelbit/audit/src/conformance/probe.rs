@@ -233,8 +233,8 @@ impl<'a> Probe<'a> {
         session.map(str::to_owned)
     }
 
-    /// Sends the first request of a session, and announces a long wait for its response: the miner may
-    /// have to load its models.
+    /// Sends the first request of a session, and announces a long wait for its response: the miner
+    /// may have to load its models.
     async fn post_init(&mut self, body: String) -> Result<Reply, FailedExchange> {
         let limit = deadline(Phase::Init, self.settings);
         let mut response = pin!(self.wire.post_signed(body, limit));
