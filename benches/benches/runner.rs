@@ -102,10 +102,10 @@ async fn runner(directory: &Path) -> Result<Runner> {
 }
 
 /// Creates miners that respond immediately, except the first.
-fn miners(pace_of_the_first: Duration) -> Vec<Miner> {
+fn miners(first_miner_delay: Duration) -> Vec<Miner> {
     (0..MINERS)
         .map(|uid| {
-            let delay = if uid == 0 { pace_of_the_first } else { Duration::ZERO };
+            let delay = if uid == 0 { first_miner_delay } else { Duration::ZERO };
             Echo { delay, signature: None }.with_uid(uid)
         })
         .collect()

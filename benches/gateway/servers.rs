@@ -146,7 +146,7 @@ fn slow_tokens() -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
 }
 
 /// Serves the gateway, with a database in a temporary folder, and with metrics, counters, samples
-/// and pages of memory as in `tao nineteen validator`.
+/// and disabled huge pages as in `tao nineteen validator`.
 pub(crate) fn gateway(miner: u16) {
     disable_huge_pages();
     let folder = tempfile::tempdir().unwrap();

@@ -69,9 +69,9 @@ async fn serve_miners(circuits: &Path, miners: usize) -> Result<(), Box<dyn Erro
         let mut output = std::io::stdout().lock();
         writeln!(output, "{}", listener.local_addr()?.port())?;
         output.flush()?;
-        let stopped = stop.clone();
+        let shutdown = stop.clone();
         stop.spawn("miner", async move {
-            serve(listener, routes, &stopped, ServeLimits::default()).await;
+            serve(listener, routes, &shutdown, ServeLimits::default()).await;
         });
     }
     let mut remaining = Vec::new();
@@ -118,10 +118,10 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
         system_clock(),
     )?);
     let idle = memory("VmRSS")?;
-    let (start, stop) = (Instant::now(), Shutdown::new());
-    let (_list, miners_receiver) = watch::channel(miners);
-    let (running, end) = (Arc::clone(&examiner), stop.clone());
-    let run = tokio::spawn(async move { running.run(miners_receiver, &end).await });
+    let (start, shutdown) = (Instant::now(), Shutdown::new());
+    let (_miners_sender, miners_receiver) = watch::channel(miners);
+    let (task_examiner, task_shutdown) = (Arc::clone(&examiner), shutdown.clone());
+    let run = tokio::spawn(async move { task_examiner.run(miners_receiver, &task_shutdown).await });
     let proven = || {
         score_store
             .read(|board| board.tallies().values().filter(|tally| tally.verified >= PROOFS).count())
@@ -148,11 +148,13 @@ async fn measure(count: usize) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns a figure of this process in megabytes.
+/// Returns the value of `name`, such as `VmRSS`, in `/proc/self/status`, in megabytes.
 fn memory(name: &str) -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let kibibytes: u64 =
-        line.and_then(|line| line.split_whitespace().next()).ok_or("no such figure")?.parse()?;
+    let kibibytes: u64 = line
+        .and_then(|line| line.split_whitespace().next())
+        .ok_or_else(|| format!("/proc/self/status has no {name}"))?
+        .parse()?;
     Ok(kibibytes * 1024 / 1_000_000)
 }

@@ -200,7 +200,7 @@ fn miner_refuses_the_embedded_recogniser_on_public_networks() {
         let error = refusal(&command.output().unwrap(), 2);
         assert!(error.contains("faster-whisper-small is not installed"), "{profile}: {error}");
     }
-    // Profiles without a recogniser start anyway.
+    // Profiles without a recogniser start on public networks, all profiles on a local one.
     Daemon::start(&mut miner("parrot", "finney"));
     Daemon::start(&mut miner("interpreter", "local"));
 }

@@ -18,9 +18,9 @@ use crate::support::{
 const WHISPER: &str = "faster-whisper-base";
 /// Voice of the miner.
 const VOICE: &str = "en_US-joe-medium";
-/// Utterances of the demonstration's challenge, unless `TAONET_TEST_ALL` is set: Whisper base hears
-/// each of them, and the replies of all miners. Of all five, three replies pass the accuracy gate,
-/// so at least one of these does.
+/// Utterances of the demonstration's challenge, unless `TAONET_TEST_ALL` is set: Whisper base
+/// transcribes each of them, and the replies of all miners. Of all five, three replies pass the
+/// accuracy gate, so at least one of these does.
 const PLAYED_UTTERANCES: usize = 3;
 /// Minimum similarity of a translation and its reference for points: the accuracy gate.
 const ACCURACY_GATE: f64 = 0.65;

@@ -1,6 +1,6 @@
 //! The kernel of CPUs without AVX-512 VNNI, which cannot be called.
 
-use crate::product::{PANEL, Pair};
+use crate::product::{PANEL, VectorPair};
 
 /// Proof that the CPU has the instructions. It has no values: no CPU of this platform has them.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +15,8 @@ impl VnniToken {
 pub(crate) unsafe fn int8_product<const ROWS: usize>(
     permission: VnniToken,
     _: &[u32],
-    _: &[Pair],
-    _: &Pair,
+    _: &[VectorPair],
+    _: &VectorPair,
 ) -> [[i32; PANEL]; ROWS] {
     match permission {}
 }
@@ -24,8 +24,8 @@ pub(crate) unsafe fn int8_product<const ROWS: usize>(
 pub(crate) unsafe fn int16_product<const ROWS: usize>(
     permission: VnniToken,
     _: &[u32],
-    _: &[Pair],
-    _: &Pair,
+    _: &[VectorPair],
+    _: &VectorPair,
 ) -> [[i32; PANEL]; ROWS] {
     match permission {}
 }

@@ -85,12 +85,12 @@ impl FixedMatrix {
         row: impl Fn(usize) -> &'a [f32],
     ) {
         self.resize(depth, columns);
-        let Self { panels: Panels { vnni, pairs, words, .. }, steps, .. } = self;
+        let Self { panels: Panels { vnni, vector_pairs, words, .. }, steps, .. } = self;
         let (mut squares, mut maxima) = (vec![0.0; columns], vec![0.0; columns]);
         for index in 0..depth {
             let values = row(index);
             assert_eq!(values.len(), columns, "values of row {index}");
-            vnni.compiled(
+            vnni.vectorize(
                 #[inline(always)]
                 || add(values, &mut squares, &mut maxima),
             );
@@ -110,9 +110,9 @@ impl FixedMatrix {
                 if 2 * word + 1 < depth { row(2 * word + 1) } else { zeros.as_slice() },
             );
             for (index, (even, odd)) in even.chunks(LANES).zip(odd.chunks(LANES)).enumerate() {
-                let line = &mut pairs[index / 2 * *words + word][index % 2].0;
+                let line = &mut vector_pairs[index / 2 * *words + word][index % 2].0;
                 let mut interleave = |even: &[f32; LANES], odd: &[f32; LANES]| {
-                    vnni.compiled(
+                    vnni.vectorize(
                         #[inline(always)]
                         || {
                             let values = even.iter().zip(odd).zip(&scales[index]);
@@ -143,10 +143,14 @@ impl FixedMatrix {
     pub fn multiply(&self, rows: &FixedRows, out: &mut [f32], stride: usize) {
         assert_eq!(rows.depth, self.depth, "depth of rows and matrix");
         let Panels { vnni, columns, .. } = self.panels;
-        assert!(stride >= columns, "values between two rows");
+        assert!(stride >= columns, "stride {stride} is below the number of columns, {columns}");
         let needed_length =
             rows.steps.len().checked_sub(1).map_or(0, |last| last * stride + columns);
-        assert!(out.len() >= needed_length, "space for the products");
+        assert!(
+            out.len() >= needed_length,
+            "output of {} values is too short: the products need {needed_length}",
+            out.len()
+        );
         let steps = self.steps.as_chunks::<PANEL>().0;
         self.panels.multiply(&rows.words, 0..columns, |row, columns, sums| {
             let steps = &steps[columns.start / PANEL];
@@ -166,7 +170,10 @@ impl FixedMatrix {
 
     /// Sets the dimensions and resizes the buffers.
     fn resize(&mut self, depth: usize, columns: usize) {
-        assert!((1..=MAX_DEPTH).contains(&depth), "a matrix of {depth} rows");
+        assert!(
+            (1..=MAX_DEPTH).contains(&depth),
+            "matrix depth {depth} is outside 1..={MAX_DEPTH}"
+        );
         self.depth = depth;
         self.panels.resize(columns, depth.div_ceil(2));
         self.steps.resize(columns.next_multiple_of(PANEL), 0.0);
@@ -190,7 +197,7 @@ impl FixedRows {
         factor: f32,
         row: impl Fn(usize) -> &'a [f32],
     ) {
-        assert!((1..=MAX_DEPTH).contains(&depth), "rows of {depth} values");
+        assert!((1..=MAX_DEPTH).contains(&depth), "row depth {depth} is outside 1..={MAX_DEPTH}");
         let words = depth.div_ceil(2);
         self.depth = depth;
         self.words.resize(count * words, 0);
@@ -224,7 +231,7 @@ pub(crate) fn steps_per_unit(squares: f32, maximum: f32, depth: usize) -> f32 {
 /// Quantises a row or column to words of two values. The last word of an odd number of values is
 /// padded with zero. Returns the step.
 pub(crate) fn quantize(vnni: Vnni, values: &[f32], words: &mut [u32]) -> f32 {
-    vnni.compiled(
+    vnni.vectorize(
         #[inline(always)]
         || {
             let (mut squares, mut maxima) = ([0.0; PANEL], [0.0; PANEL]);

@@ -58,9 +58,11 @@ impl Int8Matrix {
     pub fn multiply(&self, rows: &Int8Rows, outputs: Range<usize>, out: &mut [i32]) {
         assert_eq!(rows.inputs, self.inputs, "inputs of rows and matrix");
         let stride = outputs.len();
+        let needed_length = rows.words.len() / self.panels.words * stride;
         assert!(
-            out.len() >= rows.words.len() / self.panels.words * stride,
-            "space for the products"
+            out.len() >= needed_length,
+            "output of {} values is too short: the products need {needed_length}",
+            out.len()
         );
         self.panels.multiply(&rows.words, outputs, |row, columns, sums| {
             for (out, sums) in out[row * stride..].chunks_exact_mut(stride).zip(sums) {

@@ -3,7 +3,7 @@
 use std::arch::x86_64::{__m512i, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32};
 use std::mem::transmute;
 
-use crate::product::{LANES, PANEL, Pair};
+use crate::product::{LANES, PANEL, VectorPair};
 
 /// Proof that the CPU has the instructions, which makes calls of this module's functions sound.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +48,8 @@ macro_rules! product {
         pub(crate) fn $name<const ROWS: usize>(
             _: VnniToken,
             rows: &[u32],
-            panel: &[Pair],
-            initial: &Pair,
+            panel: &[VectorPair],
+            initial: &VectorPair,
         ) -> [[i32; PANEL]; ROWS] {
             let words = panel.len();
             assert_eq!(rows.len(), ROWS * words, "words of the rows");

@@ -18,10 +18,10 @@ const MAX_ROWS: usize = 12;
 #[repr(align(64))]
 pub(crate) struct Line(pub(crate) [u32; LANES]);
 
-/// The words of a panel's columns at one position.
-pub(crate) type Pair = [Line; 2];
+/// The words of a panel's columns at one position, in two vectors.
+pub(crate) type VectorPair = [Line; 2];
 
-const ZERO: Pair = [Line([0; LANES]); 2];
+const ZERO: VectorPair = [Line([0; LANES]); 2];
 
 /// Proof that this process may execute the instructions of AVX-512 VNNI.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ impl Vnni {
     }
 
     /// Runs a closure, compiled for these instructions if it is `#[inline(always)]`.
-    pub(crate) fn compiled<R>(self, work: impl FnOnce() -> R) -> R {
+    pub(crate) fn vectorize<R>(self, work: impl FnOnce() -> R) -> R {
         // SAFETY: `self` proves that the CPU has the instructions.
         unsafe { kernel::call(self.0, work) }
     }
@@ -66,9 +66,9 @@ pub(crate) struct Panels {
     pub(crate) vnni: Vnni,
     pub(crate) values: Values,
     /// `[panel][word]`.
-    pub(crate) pairs: Vec<Pair>,
+    pub(crate) vector_pairs: Vec<VectorPair>,
     /// Values to which the products of a panel are added.
-    pub(crate) initial: Vec<Pair>,
+    pub(crate) initial: Vec<VectorPair>,
     pub(crate) columns: usize,
     /// Words per column.
     pub(crate) words: usize,
@@ -76,23 +76,23 @@ pub(crate) struct Panels {
 
 impl Panels {
     pub(crate) fn new(vnni: Vnni, values: Values) -> Self {
-        Self { vnni, values, pairs: Vec::new(), initial: Vec::new(), columns: 0, words: 0 }
+        Self { vnni, values, vector_pairs: Vec::new(), initial: Vec::new(), columns: 0, words: 0 }
     }
 
     /// Sets the dimensions and resizes the buffers. The padding of panels is zero.
     pub(crate) fn resize(&mut self, columns: usize, words: usize) {
         if (self.columns, self.words) != (columns, words) {
-            self.pairs.clear();
+            self.vector_pairs.clear();
         }
         (self.columns, self.words) = (columns, words);
         let count = columns.div_ceil(PANEL);
-        self.pairs.resize(count * words, ZERO);
+        self.vector_pairs.resize(count * words, ZERO);
         self.initial.resize(count, ZERO);
     }
 
     /// Returns a word of a column.
     pub(crate) fn word(&mut self, column: usize, word: usize) -> &mut u32 {
-        lane(&mut self.pairs[column / PANEL * self.words + word], column)
+        lane(&mut self.vector_pairs[column / PANEL * self.words + word], column)
     }
 
     /// Returns the value to which the products of a column are added.
@@ -125,14 +125,14 @@ impl Panels {
         // A panel stays in the cache for all rows.
         for first in columns.clone().step_by(PANEL) {
             let panel = first / PANEL;
-            let (pairs, initial) =
-                (&self.pairs[panel * self.words..][..self.words], &self.initial[panel]);
+            let (vector_pairs, initial) =
+                (&self.vector_pairs[panel * self.words..][..self.words], &self.initial[panel]);
             let range = first - columns.start..(first + PANEL).min(columns.end) - columns.start;
             for (index, rows) in rows.chunks(group * self.words).enumerate() {
                 macro_rules! sized {
                     ($($rows:literal)*) => {
                         match rows.len() / self.words {
-                            $($rows => write(index * group, range.clone(), &self.product::<$rows>(rows, pairs, initial)),)*
+                            $($rows => write(index * group, range.clone(), &self.product::<$rows>(rows, vector_pairs, initial)),)*
                             _ => {}
                         }
                     };
@@ -145,19 +145,19 @@ impl Panels {
     fn product<const ROWS: usize>(
         &self,
         rows: &[u32],
-        pairs: &[Pair],
-        initial: &Pair,
+        vector_pairs: &[VectorPair],
+        initial: &VectorPair,
     ) -> [[i32; PANEL]; ROWS] {
         let Vnni(token) = self.vnni;
         match self.values {
             // SAFETY: `vnni` proves that the CPU has the instructions.
-            Values::Int8 => unsafe { kernel::int8_product(token, rows, pairs, initial) },
+            Values::Int8 => unsafe { kernel::int8_product(token, rows, vector_pairs, initial) },
             // SAFETY: As above.
-            Values::Int16 => unsafe { kernel::int16_product(token, rows, pairs, initial) },
+            Values::Int16 => unsafe { kernel::int16_product(token, rows, vector_pairs, initial) },
         }
     }
 }
 
-fn lane(pair: &mut Pair, column: usize) -> &mut u32 {
+fn lane(pair: &mut VectorPair, column: usize) -> &mut u32 {
     &mut pair[column % PANEL / LANES].0[column % LANES]
 }

@@ -294,7 +294,7 @@ fn non_finite_value_affects_only_its_row_or_column() {
 /// Calls a product with rows of `depth` values and space for `space` products.
 fn multiply_fixed_point(vnni: Option<Vnni>, depth: usize, space: usize, stride: usize) {
     let Some(vnni) = or_print_skipped(vnni) else {
-        panic!("depth of rows and matrix, space for the products, two rows")
+        panic!("depth of rows and matrix, is too short, is below the number of columns")
     };
     let (mut matrix, mut rows) = (FixedMatrix::new(vnni), FixedRows::new(vnni));
     matrix.pack_columns(2, 3, |_| &[1.0, 2.0]);
@@ -309,13 +309,13 @@ fn mismatched_depths_panic() {
 }
 
 #[test]
-#[should_panic(expected = "space for the products")]
+#[should_panic(expected = "is too short")]
 fn short_output_buffer_panics() {
     multiply_fixed_point(Vnni::detect(), 2, 6, 4);
 }
 
 #[test]
-#[should_panic(expected = "two rows")]
+#[should_panic(expected = "is below the number of columns")]
 fn short_stride_panics() {
     multiply_fixed_point(Vnni::detect(), 2, 6, 2);
 }

@@ -14,7 +14,7 @@ pub struct Hyperparameters(Vec<(String, Hyperparameter)>);
 #[non_exhaustive]
 pub enum Hyperparameter {
     /// A boolean value.
-    Switch(bool),
+    Boolean(bool),
     /// An integer value.
     Number(u64),
     /// An amount of TAO.
@@ -59,7 +59,7 @@ impl Hyperparameters {
 impl Hyperparameter {
     fn from_json(kind: &str, value: &Json) -> Option<Self> {
         Some(match kind {
-            "Bool" => Self::Switch(value.as_bool()?),
+            "Bool" => Self::Boolean(value.as_bool()?),
             "TaoBalance" => Self::Amount { rao: Rao::new(value.as_u64()?) },
             "I32F32" => Self::Fraction(fixed_text(bits(value)?, 32)),
             "U64F64" => Self::Fraction(fixed_text(bits(value)?, 64)),
@@ -71,7 +71,7 @@ impl Hyperparameter {
 impl fmt::Display for Hyperparameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Switch(value) => value.fmt(f),
+            Self::Boolean(value) => value.fmt(f),
             Self::Number(value) => value.fmt(f),
             Self::Amount { rao } => rao.fmt(f),
             Self::Fraction(value) => value.fmt(f),

@@ -11,8 +11,8 @@ const OFFSET_WARNING: f64 = 1.0;
 /// The offset from NTP from which peers refuse requests: their signatures are valid for a few
 /// seconds.
 const OFFSET_FAULT: f64 = 4.0;
-/// The difference from the chain that is noted before [`chain_time`] refuses it: ten blocks of the
-/// main network.
+/// The difference from the chain's time above which the check warns: ten blocks of the main
+/// network. [`chain_time`] refuses greater differences.
 const CHAIN_WARNING: Duration = Duration::from_mins(2);
 
 const SYNCHRONISE: &str = "synchronise the clock: `sudo timedatectl set-ntp true`, or install chrony; in a container, on \

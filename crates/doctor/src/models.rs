@@ -6,7 +6,7 @@ use crate::{Check, Finding};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfMissing {
     /// The daemon does not start.
-    Stops,
+    DoesNotStart,
     /// The daemon downloads the model.
     Downloads,
 }
@@ -23,7 +23,9 @@ pub fn model(purpose: &str, name: &str, store: &ModelStore, if_missing: IfMissin
         }
         Err(ModelError::BuiltIn { .. }) => Finding::ok(Check::Models, subject, "built in"),
         Err(ModelError::Missing { .. }) => match if_missing {
-            IfMissing::Stops => Finding::fault(Check::Models, subject, "not installed", pull_hint),
+            IfMissing::DoesNotStart => {
+                Finding::fault(Check::Models, subject, "not installed", pull_hint)
+            }
             IfMissing::Downloads => Finding::warning(
                 Check::Models,
                 subject,
@@ -48,7 +50,7 @@ mod tests {
         let store = ModelStore::with(vec![directory.path().to_owned()], "http://hub.invalid");
         let name = ALL_MINILM_L6_V2.name;
         for (if_missing, status) in
-            [(IfMissing::Stops, Status::Fault), (IfMissing::Downloads, Status::Warning)]
+            [(IfMissing::DoesNotStart, Status::Fault), (IfMissing::Downloads, Status::Warning)]
         {
             assert_eq!(model("embedder", name, &store, if_missing).status, status);
         }
@@ -68,9 +70,12 @@ mod tests {
     fn unknown_model_is_fault_and_embedded_model_is_ok() {
         let store = ModelStore::with(Vec::new(), "http://hub.invalid");
         assert_eq!(
-            model("recogniser", "whisper-enormous", &store, IfMissing::Stops).status,
+            model("recogniser", "whisper-enormous", &store, IfMissing::DoesNotStart).status,
             Status::Fault
         );
-        assert_eq!(model("recogniser", "tiny-ctc", &store, IfMissing::Stops).status, Status::Ok);
+        assert_eq!(
+            model("recogniser", "tiny-ctc", &store, IfMissing::DoesNotStart).status,
+            Status::Ok
+        );
     }
 }

@@ -74,7 +74,7 @@ pub struct LoadOptions {
 pub struct CausalModel {
     pub(crate) network: Network,
     vocabulary: Vocabulary,
-    is_quantized: bool,
+    has_quantized_file: bool,
 }
 
 impl CausalModel {
@@ -93,20 +93,20 @@ impl CausalModel {
             let Checkpoint { network, bos_token, end_tokens } =
                 checkpoint::load(path, device, bits)?;
             let vocabulary = Vocabulary::open(path, network.vocabulary(), bos_token, end_tokens)?;
-            return Ok(Self { network, vocabulary, is_quantized: false });
+            return Ok(Self { network, vocabulary, has_quantized_file: false });
         };
         let GgufCheckpoint { checkpoint, tokenizer, is_quantized, .. } =
             checkpoint::load_gguf(&path, device, Conversion::Floats(bits))?;
         let Checkpoint { network, bos_token, end_tokens } = checkpoint;
         let vocabulary =
             Vocabulary::from_gguf(&path, tokenizer, network.vocabulary(), bos_token, end_tokens)?;
-        Ok(Self { network, vocabulary, is_quantized })
+        Ok(Self { network, vocabulary, has_quantized_file: is_quantized })
     }
 
     /// Whether the model is from a GGUF file with quantised matrices, to which
     /// [`LoadOptions::bits`] does not apply.
-    pub const fn is_quantized(&self) -> bool {
-        self.is_quantized
+    pub const fn has_quantized_file(&self) -> bool {
+        self.has_quantized_file
     }
 
     /// Returns the name of the architecture.

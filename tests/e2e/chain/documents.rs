@@ -37,7 +37,7 @@ fn differences(table: &BTreeMap<String, Vec<Keys>>, actual: &BTreeMap<&str, Vec<
     let mut differences = String::new();
     for (command, documented) in table {
         let actual = actual.get(command.as_str());
-        // A last cell without keys describes values whose keys are data.
+        // The last cell is empty if the keys of the values are data, such as addresses.
         let matches = actual.is_some_and(|actual| {
             actual.iter().zip(documented).enumerate().all(|(cell, (actual, documented))| {
                 actual == documented || (cell > 0 && documented.is_empty())
@@ -104,7 +104,7 @@ fn output_keys_of_read_commands_are_documented() {
     );
     let multisig = proposal["account"].as_str().unwrap();
     let address = [&["multisig", "address"][..], &SIGNATORIES].concat();
-    // The first key of the entries' cell, and the arguments.
+    // Command, key of its list of entries in the output (empty without a list), arguments.
     let reads: [(&str, &str, &[&str]); 45] = [
         ("balance", "accounts", &["balance", ALICE]),
         ("stake list", "stakes", &["stake", "list"]),
@@ -192,13 +192,13 @@ fn prepare(chain: &Chain) -> (String, String, String) {
     chain.run_json(&["stake", "add", "100", "--netuid", "0", "--yes"]);
     chain.run_json(&["register", "--netuid", "0", "--yes"]);
     // Root dividends to claim.
-    let share = [
+    let stake_into_basket = [
         "call",
         "SubtensorModule.stake_into_basket",
         &format!("hotkey={hotkey}"),
         "amount_staked=10tao",
     ];
-    chain.run_json(&[&share[..], &["--yes"]].concat());
+    chain.run_json(&[&stake_into_basket[..], &["--yes"]].concat());
     chain.run_json(&["proxy", "add", BOB, "--type", "any", "--yes"]);
     let call = ["call", "System.remark", "remark=x", "--proxy-for", &coldkey];
     document(&chain.tao(&call, &["--announce", "--yes", "--key-uri", "//Bob", "--json"]));
@@ -326,9 +326,9 @@ fn output_keys_of_calls_are_documented() {
         ["dry_run", "valid", "error", "fee_rao", "decoded_call", "simulated", "events"];
     let mut actual = BTreeMap::new();
     for (command, arguments) in commands {
-        let keyed: &[&str] =
+        let options: &[&str] =
             if ["sudo set", "sudo trim"].contains(&command) { &AS_ALICE } else { &["--json"] };
-        let output = chain.tao(&[arguments, &["--dry-run"]].concat(), keyed);
+        let output = chain.tao(&[arguments, &["--dry-run"]].concat(), options);
         // Some of the calls would fail.
         let result: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{command}: {error}: {}", crate::support::stderr(&output))

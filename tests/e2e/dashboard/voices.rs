@@ -125,7 +125,7 @@ fn visitor_speech_is_transcribed_in_its_language() {
     let mut terminal = Terminal::start(short_demo_with_whisper(folder.path()));
     terminal.expect("The contest is shown at ");
     let url = terminal.read_line();
-    terminal.expect("hears any speaker with faster-whisper-base");
+    terminal.expect("recognises any speaker with faster-whisper-base");
     terminal.expect("The page is served at ");
     let form = page(&format!("{url}/try"));
     assert!(form.contains("The captions are those of faster-whisper-base"), "{form}");

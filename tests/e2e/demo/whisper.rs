@@ -60,7 +60,7 @@ fn transcripts_of_the_interpreter_match_the_references() {
     let output = with_long_deadlines(&mut command).output().unwrap();
     let demo = document(&output);
     let notices = stderr(&output);
-    let expected = format!("hears any speaker with {WHISPER}; the miners speak with {VOICE}");
+    let expected = format!("recognises any speaker with {WHISPER}; the miners speak with {VOICE}");
     assert!(notices.contains(&expected), "{notices}");
 
     let interpreter = contest_miner(&demo, "interpreter");

@@ -28,13 +28,13 @@ fn blocks() -> Vec<Vec<String>> {
 }
 
 /// Servers of a directory of circuits: a web server and a bucket.
-struct Catalogues {
+struct CircuitServers {
     runtime: Runtime,
     url: String,
     bucket: Option<(S3Server, S3Settings)>,
 }
 
-impl Catalogues {
+impl CircuitServers {
     /// Serves files of a directory by their names.
     fn serve(root: PathBuf) -> Self {
         let runtime = Runtime::new().unwrap();
@@ -86,7 +86,7 @@ fn prepare(machine: &GuideMachine) {
 /// A guide in progress.
 struct Walkthrough {
     machine: GuideMachine,
-    catalogues: Catalogues,
+    servers: CircuitServers,
     /// Miners so far. All serve until the end.
     miners: Vec<Daemon>,
     /// Address of the user API.
@@ -108,13 +108,14 @@ impl Walkthrough {
             .replace("0.0.0.0:8443", &self.api)
             .replace("localhost:8443", &format!("localhost:{port}"));
         line = line.replace("/v1/proofs/ID", &format!("/v1/proofs/{}", self.proof));
-        line = line.replace("https://circuits.example", &self.catalogues.url);
+        line = line.replace("https://circuits.example", &self.servers.url);
         line = line.replace("s3://bucket/", &format!("s3://{BUCKET}/"));
         if let Some(miner) = self.miners.last() {
             line = line.replace("127.0.0.1:8091", miner.url().trim_start_matches("http://"));
         }
         if line.contains("CIRCUIT=") {
-            // This circuit alone: the catalogue of the guide has none of the backend external.
+            // The guide's catalogue has no circuit of the backend `external`: use the directory of
+            // this circuit instead.
             line = line.replace("CIRCUIT", &self.id_of("circuit"));
             line = line.replace("--circuit-cache-dir circuits", "--circuit-cache-dir circuit");
         } else if line.contains("CIRCUIT") {
@@ -139,7 +140,7 @@ impl Walkthrough {
             actual.split_once(" > ").map_or((&*actual, None), |(line, file)| (line, Some(file)));
         let mut words = machine.words(actual);
         let output = match [&words[0], &words[1], &words[2]].map(String::as_str) {
-            // The test of the market runs it and reads the document.
+            // Another test runs this command: `proof::market`.
             ["tao", "proof", "demo"] if line.contains("--json") => String::new(),
             ["tao", "proof", "demo"] => {
                 let report = machine.run(actual);
@@ -180,7 +181,7 @@ impl Walkthrough {
             }
             ["tao", "proof", "catalogue"] => {
                 let output = machine.run(actual);
-                self.catalogues.upload(&machine.directory().join("circuits"));
+                self.servers.upload(&machine.directory().join("circuits"));
                 output
             }
             ["tao", ..] => machine.run(actual),
@@ -221,7 +222,7 @@ impl Walkthrough {
                 machine.directory().join(format!("cache-{}", self.miners.len())),
             );
         }
-        if let Some((server, settings)) = &self.catalogues.bucket {
+        if let Some((server, settings)) = &self.servers.bucket {
             let exposed = |secret: &Option<Secret>| secret.as_ref().unwrap().expose().to_owned();
             command.env("S3_ENDPOINT_URL", server.url.as_str());
             command.env("S3_ACCESS_KEY_ID", exposed(&settings.access_key_id));
@@ -261,10 +262,10 @@ impl Walkthrough {
 fn proof_guide_works() {
     let machine = GuideMachine::new(&["default"]);
     prepare(&machine);
-    let catalogues = Catalogues::serve(machine.directory().join("circuits"));
+    let servers = CircuitServers::serve(machine.directory().join("circuits"));
     let (api, proof) = (free_address(), String::new());
     let mut walkthrough =
-        Walkthrough { machine, catalogues, miners: Vec::new(), api, validator: None, proof };
+        Walkthrough { machine, servers, miners: Vec::new(), api, validator: None, proof };
     let blocks = blocks();
     assert!(blocks.len() >= 15, "{blocks:#?}");
     for line in blocks.iter().flatten() {

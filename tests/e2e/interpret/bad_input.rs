@@ -281,7 +281,7 @@ fn invalid_frames_are_refused_and_the_session_continues() {
 }
 
 /// A source of ten minutes without a pause is refused at the limit of 120 s; up to there, every
-/// frame is answered. In `./test --all` only, since the miner hears 120 s.
+/// frame is answered. In `./test --all` only, since the miner recognises 120 s of audio.
 #[test]
 fn source_longer_than_limit_is_refused() {
     if !is_exhaustive() {

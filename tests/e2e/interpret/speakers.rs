@@ -1,4 +1,4 @@
-//! Sixteen speakers at the same time, whom one miner hears with Whisper base.
+//! Sixteen speakers at the same time, whose speech one miner recognises with Whisper base.
 
 use std::fs;
 use std::path::Path;

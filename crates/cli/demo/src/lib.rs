@@ -183,7 +183,7 @@ fn load_models(
         }
     };
     context.print_notice(&format!(
-        "the demonstration hears any speaker with {DEMO_RECOGNIZER}; the miners speak \
+        "the demonstration recognises any speaker with {DEMO_RECOGNIZER}; the miners speak \
          with {voice_name}"
     ));
     Ok(ContestModels { whisper, voice })

@@ -135,8 +135,8 @@ fn fallback_notice(error: &anyhow::Error) -> String {
     let error = format!("{error:#}");
     let (cause, _) = split_hint(&error);
     format!(
-        "the demonstration hears with the test double tiny-ctc, which understands synthesised English only: {}. `tao \
-         models pull {DEMO_RECOGNIZER}` installs Whisper base",
+        "the demonstration recognises speech with the test double tiny-ctc, which understands synthesised English \
+         only: {}. `tao models pull {DEMO_RECOGNIZER}` installs Whisper base",
         cause.replace('\n', "; ")
     )
 }

@@ -427,7 +427,7 @@ fn verify_models(config: &Config) -> Vec<Finding> {
             name,
             "a directory of your own, which has no published sums",
         ),
-        Ok(name) => model("recogniser", name, &store, IfMissing::Stops),
+        Ok(name) => model("recogniser", name, &store, IfMissing::DoesNotStart),
         Err(error) => {
             let remedy = "set another BB_AUDIO_SCORING_STT_MODEL";
             Finding::error(Check::Models, "recogniser", error.as_ref(), remedy)

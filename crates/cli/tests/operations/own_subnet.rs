@@ -49,25 +49,25 @@ fn systemd_analyze_accepts_the_unit_of_both_roles() {
 fn image_is_built_from_the_program_and_runs_it_without_privileges() {
     let folder = tempfile::tempdir().unwrap();
     write_demo(folder.path());
-    let [image, ignored, manifest, main] =
+    let [dockerfile, dockerignore, manifest, main] =
         ["Dockerfile", ".dockerignore", "Cargo.toml", "src/main.rs"]
             .map(|file| read(folder.path(), file));
     let instructions: Vec<&str> =
-        image.lines().filter(|line| !line.starts_with(['#', ' '])).collect();
+        dockerfile.lines().filter(|line| !line.starts_with(['#', ' '])).collect();
     let position = |instruction: &str| {
         let index = instructions.iter().position(|line| *line == instruction);
-        index.unwrap_or_else(|| panic!("{instruction}: {image}"))
+        index.unwrap_or_else(|| panic!("{instruction}: {dockerfile}"))
     };
     assert!(manifest.contains("\nname = \"demo\"\n"), "{manifest}");
     // The context of the build contains only what .dockerignore lists.
     let program = "target/release/demo";
-    assert!(ignored.ends_with(&format!("\n*\n!{program}\n")), "{ignored}");
+    assert!(dockerignore.ends_with(&format!("\n*\n!{program}\n")), "{dockerignore}");
     let copy = position(&format!("COPY {program} /usr/local/bin/"));
-    assert!(copy < position("ENTRYPOINT [\"demo\"]"), "{image}");
+    assert!(copy < position("ENTRYPOINT [\"demo\"]"), "{dockerfile}");
     let created = position("RUN useradd --uid \"${UID}\" --user-group --create-home neuron");
     let user = position("USER neuron");
     // The user owns the directory of the state, which is made after the change of user.
-    assert!(created < user && user < position("WORKDIR /home/neuron/data"), "{image}");
+    assert!(created < user && user < position("WORKDIR /home/neuron/data"), "{dockerfile}");
     assert!(main.contains("default_value = \"0.0.0.0:8091\""), "{main}");
     position("EXPOSE 8091");
 }

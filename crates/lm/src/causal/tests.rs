@@ -172,7 +172,7 @@ fn floats_are_quantised_on_request() {
             let options = LoadOptions { bits: Some(bits), ..LoadOptions::default() };
             let model = CausalModel::open(&vectors(name), options).unwrap();
             compare(&model, name, weights, ROUNDED_TOLERANCE);
-            assert!(!model.is_quantized());
+            assert!(!model.has_quantized_file());
         }
     }
 }
@@ -181,7 +181,7 @@ fn floats_are_quantised_on_request() {
 fn quantised_files_are_not_converted() {
     let options = LoadOptions { bits: Some(Bits::Four), ..LoadOptions::default() };
     let model = CausalModel::open(&vectors("gpt2-q8_0.gguf"), options).unwrap();
-    assert!(model.is_quantized());
+    assert!(model.has_quantized_file());
     compare(&model, "gpt2", "q8_0", ROUNDED_TOLERANCE);
 }
 

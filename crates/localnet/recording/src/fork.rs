@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sp_core::storage::Storage;
 use sp_state_machine::BasicExternalities;
-use taonet_localnet_runtime::fork::{self, Access, Item};
+use taonet_localnet_runtime::fork::{self, Item, KeyLayout};
 
 use super::{OmittedItem, REQUIRED, Recording, RecordingError};
 
@@ -97,7 +97,7 @@ impl Recording {
     /// Whether a key belongs to the item, and to a recorded subnet if it belongs to a subnet. Every
     /// recording also has the stake on root.
     fn can_contain(&self, item: &Item, key: &[u8]) -> bool {
-        let is_by_subnet = matches!(item.access, Access::Subnet | Access::Mechanism);
+        let is_by_subnet = matches!(item.layout, KeyLayout::Subnet | KeyLayout::Mechanism);
         match item.netuid(key) {
             None => false,
             Some(None) => true,

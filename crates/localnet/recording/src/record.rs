@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use codec::Decode;
-use taonet_localnet_runtime::fork::{self, Access, Item, Items, KeyPart, MetadataError};
+use taonet_localnet_runtime::fork::{self, Item, Items, KeyLayout, KeyPart, MetadataError};
 
 use super::{OmittedItem, Origin, REQUIRED, RecordedItem, Recording, shares};
 
@@ -146,7 +146,7 @@ fn compare(own: &Items, theirs: Items) -> Comparison {
             (_, Err(reason)) => reason,
             (Some(Err(reason)), _) => *reason,
             (Some(Ok(own)), Ok(item))
-                if own.encoding() != item.encoding() || own.access != item.access =>
+                if own.encoding() != item.encoding() || own.layout != item.layout =>
             {
                 "the localnet encodes it differently"
             }
@@ -198,13 +198,13 @@ impl<S: Source + Sync> Reader<'_, S> {
     async fn read_subnets(&mut self) -> Result<(), RecordError<S::Error>> {
         let (mut values, mut prefixes) = (Vec::new(), Vec::new());
         for item in self.items.values() {
-            match item.access {
-                Access::Value => values.push(item.prefix().to_vec()),
-                Access::Subnet => {
+            match item.layout {
+                KeyLayout::Value => values.push(item.prefix().to_vec()),
+                KeyLayout::Subnet => {
                     let netuids = self.netuids.iter();
                     prefixes.extend(netuids.map(|netuid| item.key([&netuid.to_le_bytes()[..]])));
                 }
-                Access::Mechanism => {
+                KeyLayout::Mechanism => {
                     let indexes = self.netuids.iter().flat_map(|netuid| {
                         (0..MAX_MECHANISMS).map(move |mechanism| {
                             mechanism.saturating_mul(4_096).saturating_add(*netuid)
@@ -274,7 +274,9 @@ impl<S: Source + Sync> Reader<'_, S> {
         hotkeys: &BTreeSet<Account>,
     ) -> Result<BTreeSet<(Account, Account)>, RecordError<S::Error>> {
         let (mut keys, mut pairs) = (Vec::new(), BTreeSet::new());
-        for item in self.items.values().filter(|item| item.access == Access::AccountsInSubnet) {
+        for item in
+            self.items.values().filter(|item| item.layout == KeyLayout::AccountAccountSubnet)
+        {
             let prefixes = hotkeys.iter().map(|hotkey| item.key([&hotkey[..]])).collect();
             for key in self.source.keys("stakers", prefixes).await.map_err(RecordError::Source)? {
                 if let Some(
@@ -324,21 +326,21 @@ impl<S: Source + Sync> Reader<'_, S> {
         let ordered_pairs: BTreeSet<_> =
             pairs.iter().flat_map(|(one, other)| [(one, other), (other, one)]).collect();
         for (name, item) in self.items {
-            let keys: Vec<_> = match item.access {
-                Access::Account => {
+            let keys: Vec<_> = match item.layout {
+                KeyLayout::Account => {
                     accounts.iter().map(|account| item.key([&account[..]])).collect()
                 }
-                Access::AccountInSubnet => {
+                KeyLayout::AccountSubnet => {
                     let keys = accounts.iter().flat_map(|account| {
                         netuids.iter().map(move |netuid| item.key([&account[..], netuid]))
                     });
                     keys.collect()
                 }
-                Access::Accounts => ordered_pairs
+                KeyLayout::AccountAccount => ordered_pairs
                     .iter()
                     .map(|(one, other)| item.key([&one[..], &other[..]]))
                     .collect(),
-                Access::AccountsAcrossSubnet => {
+                KeyLayout::AccountSubnetAccount => {
                     let keys = ordered_pairs.iter().flat_map(|(one, other)| {
                         netuids.iter().map(move |netuid| item.key([&one[..], netuid, &other[..]]))
                     });
@@ -356,9 +358,9 @@ impl<S: Source + Sync> Reader<'_, S> {
     fn add_defaults(&mut self, defaults: &BTreeMap<String, Vec<u8>>) {
         for (name, default) in defaults {
             let Some(item) = self.items.get(name) else { continue };
-            let keys = match item.access {
-                Access::Value => vec![item.prefix().to_vec()],
-                Access::Subnet => self
+            let keys = match item.layout {
+                KeyLayout::Value => vec![item.prefix().to_vec()],
+                KeyLayout::Subnet => self
                     .netuids
                     .iter()
                     .map(|netuid| item.key([&netuid.to_le_bytes()[..]]))

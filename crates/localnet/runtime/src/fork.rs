@@ -23,7 +23,7 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 mod items;
 
 pub use items::{
-    Access, Item, Items, KeyPart, METADATA_VERSION, MetadataError, items, primitive_name,
+    Item, Items, KeyLayout, KeyPart, METADATA_VERSION, MetadataError, items, primitive_name,
     runtime_items, share_items,
 };
 

@@ -222,7 +222,7 @@ pub mod pallet {
             who: T::AccountId,
             /// Type of the delegate.
             proxy_type: T::ProxyType,
-            /// The creator's number of the pure proxy.
+            /// Index that distinguishes pure proxies of the same creator.
             disambiguation_index: u16,
         },
         /// A pure proxy was removed.
@@ -233,7 +233,7 @@ pub mod pallet {
             spawner: T::AccountId,
             /// Type of its first delegate.
             proxy_type: T::ProxyType,
-            /// The creator's number of the pure proxy.
+            /// Index that distinguishes pure proxies of the same creator.
             disambiguation_index: u16,
         },
         /// A delegate announced a call.

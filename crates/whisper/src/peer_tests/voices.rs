@@ -21,7 +21,7 @@ use crate::{EngineSize, Transcriber};
 
 /// The model, as `scripts/models` and `tao models pull` install it.
 pub(super) const MODEL: &str = "faster-whisper-base";
-/// Number of noises with which the reference repeats each recording.
+/// Number of times that the reference transcribes each recording again, with different noise.
 const REPEATS: usize = 2;
 /// Maximum difference of equal word times, in seconds: one position of the encoder.
 const ONE_POSITION: f64 = 0.021;
@@ -34,9 +34,9 @@ const TRANSLATED: [&str; 3] = ["es", "fr", "pt"];
 
 /// Languages of the recordings that both engines read from files, unless `TAONET_TEST_ALL` is set:
 /// each kind of file has one of them, in turn.
-const IN_FILES: [&str; 2] = ["en", "es"];
+const FILE_LANGUAGES: [&str; 2] = ["en", "es"];
 /// Sample rates in Hz, sample formats and numbers of channels of these files.
-const FILES: [(u32, SampleFormat, u16); 7] = [
+const FILE_FORMATS: [(u32, SampleFormat, u16); 7] = [
     (8_000, SampleFormat::S16, 1),
     (16_000, SampleFormat::S16, 1),
     (24_000, SampleFormat::S16, 1),
@@ -161,11 +161,11 @@ fn check(name: &str, task: SpeechTask) {
     let all = is_exhaustive();
     let (Some(folder), Some(mut voices)) = (model(), voices(all)) else { return };
     assert_eq!(voices.len(), if all { 27 } else { 9 });
-    let sample = match task {
+    let languages = match task {
         SpeechTask::Transcribe => &TRANSCRIBED[..],
         SpeechTask::Translate => &TRANSLATED,
     };
-    voices.retain(|voice| all || sample.contains(&&*voice.language));
+    voices.retain(|voice| all || languages.contains(&&*voice.language));
     let paths: Vec<PathBuf> = voices
         .iter()
         .enumerate()
@@ -194,19 +194,19 @@ fn wav(voice: &Voice, rate: u32, format: SampleFormat, channels: u16) -> Vec<u8>
     Wav::encode(&Pcm { samples, channels, rate }, format).unwrap()
 }
 
-/// Both engines decode the files. Their resamplers differ: the second of the reference's own
-/// repetitions has the samples of ours.
+/// Both engines decode the files. Their resamplers differ, so the reference's second repetition
+/// transcribes the samples of our resampler.
 #[test]
 fn transcripts_of_real_voices_in_any_file_format_match_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
     let all = is_exhaustive();
     let (Some(folder), Some(mut voices)) = (model(), voices(false)) else { return };
     if !all {
-        voices.retain(|voice| IN_FILES.contains(&&*voice.language));
+        voices.retain(|voice| FILE_LANGUAGES.contains(&&*voice.language));
     }
     let (mut files, mut audio, mut cases) = (Vec::new(), Vec::new(), Vec::new());
     for (turn, voice) in voices.iter().enumerate() {
-        for (kind, (rate, format, channels)) in FILES.into_iter().enumerate() {
+        for (kind, (rate, format, channels)) in FILE_FORMATS.into_iter().enumerate() {
             if !all && kind % voices.len() != turn {
                 continue;
             }
@@ -241,8 +241,8 @@ fn compare(
     let options = Options { word_timestamps: true, task, ..Options::default() };
     let transcriber =
         Transcriber::start(MODEL, model, options, EngineSize::for_model(model)).unwrap();
-    let (mut ours, mut own) = (Agreement::default(), [Agreement::default(); REPEATS]);
-    let mut spoken = 0;
+    let (mut ours, mut reference) = (Agreement::default(), [Agreement::default(); REPEATS]);
+    let mut correct_languages = 0;
     for (voice, theirs) in voices.iter().zip(theirs) {
         let transcription = transcriber.recognize(&voice.samples).unwrap().transcript;
         let words =
@@ -252,11 +252,11 @@ fn compare(
             text: transcription.text,
             words,
         };
-        spoken += usize::from(transcription.language == voice.language);
+        correct_languages += usize::from(transcription.language == voice.language);
         let (first, repeated) = theirs.split_first().unwrap();
         ours.add(&transcription, first);
-        for (own, again) in own.iter_mut().zip(repeated) {
-            own.add(again, first);
+        for (agreement, repetition) in reference.iter_mut().zip(repeated) {
+            agreement.add(repetition, first);
         }
         if transcription.text != first.text {
             let _ =
@@ -269,41 +269,44 @@ fn compare(
     let count = voices.len() as f64;
     let _ = writeln!(
         std::io::stderr(),
-        "{MODEL}, {task:?}, {}, {} recordings, {spoken} in the language of the speaker: {ours:?}, the \
-         reference itself {own:?}",
+        "{MODEL}, {task:?}, {}, {} recordings, {correct_languages} in the language of the speaker: {ours:?}, the \
+         reference itself {reference:?}",
         model.kernels(),
         voices.len()
     );
-    let own_texts = own.iter().map(|own| own.texts).min().unwrap_or_default();
+    let reference_texts =
+        reference.iter().map(|agreement| agreement.texts).min().unwrap_or_default();
     // Two standard deviations of a count with the reference's own share, since the recordings are
     // few. The share is estimated by Laplace's rule: 9 of 9 do not prove that all others are equal.
-    let share = (own_texts as f64 + 1.0) / (count + 2.0);
+    let share = (reference_texts as f64 + 1.0) / (count + 2.0);
     let spread = 2.0 * (count * share * (1.0 - share)).sqrt();
     assert!(
-        ours.texts as f64 >= own_texts as f64 - spread,
-        "{} texts are equal, of the reference's own {own_texts}",
+        ours.texts as f64 >= reference_texts as f64 - spread,
+        "{} texts equal the reference's, which reproduces {reference_texts}",
         ours.texts
     );
     // Most translations change under noise, but little.
-    let own_similarity = own.iter().map(|own| own.similarity).fold(count, f64::min);
+    let reference_similarity =
+        reference.iter().map(|agreement| agreement.similarity).fold(count, f64::min);
     assert!(
-        ours.similarity >= own_similarity - 0.2 * count,
-        "the texts have a similarity of {:.2} of {count}, the reference's own {own_similarity:.2}",
+        ours.similarity >= reference_similarity - 0.2 * count,
+        "the texts have a similarity of {:.2} of {count}, the reference's repetitions {reference_similarity:.2}",
         ours.similarity
     );
-    let own_languages = own.iter().map(|own| own.languages).min().unwrap_or_default();
+    let reference_languages =
+        reference.iter().map(|agreement| agreement.languages).min().unwrap_or_default();
     assert!(
-        ours.languages >= own_languages,
-        "{} languages are equal, of the reference's own {own_languages}",
+        ours.languages >= reference_languages,
+        "{} languages equal the reference's, which reproduces {reference_languages}",
         ours.languages
     );
     // Equal texts have equal times, but for rounding.
     let close =
         |agreement: &Agreement| agreement.close_times as f64 / agreement.times.max(1) as f64;
-    let own_close = own.iter().map(close).fold(1.0, f64::min);
+    let reference_close = reference.iter().map(close).fold(1.0, f64::min);
     assert!(
-        close(&ours) >= own_close - 0.05,
-        "{:.3} of the word times are close, of the reference's own {own_close:.3}",
+        close(&ours) >= reference_close - 0.05,
+        "{:.3} of the word times are close, in repetitions of the reference {reference_close:.3}",
         close(&ours)
     );
 }

@@ -49,7 +49,7 @@ fn tokens_begin_where_the_path_reaches_them() {
     assert_eq!(times, [(0.06, 0.2, 0.5), (0.2, 0.6, 0.5)]);
     // Only the end of text: no words.
     assert!(time_words(vec![(String::new(), vec![END])], &alignment).is_empty());
-    // A window of less than a position has no path.
+    // A window shorter than one position of the encoder has no alignment path.
     let alignment = Alignment { path: Vec::new(), probabilities: vec![0.5] };
     assert!(
         time_words(vec![(" a".to_owned(), vec![7]), (String::new(), vec![END])], &alignment)

@@ -187,7 +187,8 @@ def repeat():
     answer = []
     for path in request["audio"]:
         original = samples(path)
-        answer.append([heard(model, noisy(original, seed) if seed else original) for seed in range(1 + request["repeats"])])
+        answer.append([transcription(model, noisy(original, seed) if seed else original)
+                       for seed in range(1 + request["repeats"])])
     return answer
 
 
@@ -197,7 +198,8 @@ def files():
     from faster_whisper import WhisperModel
     from faster_whisper.audio import decode_audio
     model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=2)
-    return [[heard(model, path), heard(model, noisy(decode_audio(path), 1)), heard(model, samples(resampled))]
+    return [[transcription(model, path), transcription(model, noisy(decode_audio(path), 1)),
+             transcription(model, samples(resampled))]
             for path, resampled in zip(request["files"], request["audio"])]
 
 
@@ -205,7 +207,7 @@ def noisy(original, seed):
     return (original + 1e-6 * np.random.default_rng(seed).standard_normal(len(original))).astype(np.float32)
 
 
-def heard(model, audio):
+def transcription(model, audio):
     """The transcription of samples or of a file."""
     segments, info = model.transcribe(audio, **request["options"])
     segments = list(segments)

@@ -31,7 +31,7 @@ const MIN_UPLOAD_RATE: u64 = 256 << 10;
 #[non_exhaustive]
 pub enum ApiError {
     /// The request needs an API key, and none is set.
-    #[error("{operation} needs an API key\nhint: set {variable}")]
+    #[error("cannot {operation}: an API key is required\nhint: set {variable}")]
     NoKey {
         /// The request.
         operation: &'static str,

@@ -341,7 +341,10 @@ async fn api_errors_do_not_show_the_key() {
         let keyless =
             ChutesApi::new(&ChutesSettings { api_key: None, ..settings.clone() }).unwrap();
         let error = keyless.send(&keyless.get("id")).await.unwrap_err();
-        assert_eq!(error.to_string(), "get the chute needs an API key\nhint: set CHUTES_API_KEY");
+        assert_eq!(
+            error.to_string(),
+            "cannot get the chute: an API key is required\nhint: set CHUTES_API_KEY"
+        );
         assert!(error.is_auth());
         let malformed = ChutesSettings { api_key: Some(Secret::new("a\nb")), ..settings };
         let malformed = ChutesApi::new(&malformed).unwrap();

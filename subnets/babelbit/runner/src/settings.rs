@@ -174,10 +174,10 @@ impl PlaySettings {
     }
 }
 
-/// Returns the maximum size in bytes of a response with `sound` bytes of samples: base64, plus
-/// overhead.
-pub(super) const fn response_bytes(sound: usize) -> usize {
-    sound.div_ceil(3) * 4 + 64 * 1024
+/// Returns the maximum size in bytes of a response with `sample_bytes` bytes of samples: base64,
+/// plus overhead.
+pub(super) const fn response_bytes(sample_bytes: usize) -> usize {
+    sample_bytes.div_ceil(3) * 4 + 64 * 1024
 }
 
 #[cfg(test)]
@@ -191,13 +191,13 @@ mod tests {
             |settings: &PlaySettings, index| settings.init_deadline(index, Duration::ZERO);
         assert_eq!(deadline(&settings, 0), Duration::from_mins(10));
         assert_eq!(deadline(&settings, 1), Duration::from_secs(10));
-        let patient = PlaySettings { startup_utterances: 3, ..settings };
-        assert_eq!(deadline(&patient, 2), Duration::from_mins(10));
-        assert_eq!(deadline(&patient, 3), Duration::from_secs(10));
+        let three_startups = PlaySettings { startup_utterances: 3, ..settings };
+        assert_eq!(deadline(&three_startups, 2), Duration::from_mins(10));
+        assert_eq!(deadline(&three_startups, 3), Duration::from_secs(10));
     }
 
     #[test]
-    fn patient_connection_has_longer_timeouts_up_to_the_barrier() {
+    fn min_timeout_extends_the_init_timeout_up_to_the_barrier() {
         let min_timeout = Duration::from_mins(20);
         let settings = PlaySettings::default();
         assert_eq!(settings.init_deadline(5, min_timeout), min_timeout);

@@ -291,18 +291,20 @@ fn without_chutes(candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.into_iter().filter_map(drop_commitment).collect()
 }
 
-/// Keeps the earliest of the candidates with equal commitments, and all candidates without a
-/// commitment, in their order.
+/// Keeps the earliest of the candidates with the same committed text (slug or model), and all
+/// candidates without one, in their order.
 fn keep_earliest(
     candidates: Vec<Candidate>,
-    text: impl Fn(&Candidate) -> Option<&str>,
+    committed_text: impl Fn(&Candidate) -> Option<&str>,
 ) -> Vec<Candidate> {
     let mut ordered: Vec<&Candidate> = candidates.iter().collect();
     ordered.sort_by_key(|candidate| (candidate.block, candidate.key.uid));
     let mut seen_texts = HashSet::new();
     let first: HashSet<Uid> = ordered
         .into_iter()
-        .filter(|candidate| text(candidate).is_none_or(|text| seen_texts.insert(text.to_owned())))
+        .filter(|candidate| {
+            committed_text(candidate).is_none_or(|text| seen_texts.insert(text.to_owned()))
+        })
         .map(|candidate| candidate.key.uid)
         .collect();
     candidates.into_iter().filter(|candidate| first.contains(&candidate.key.uid)).collect()

@@ -23,13 +23,13 @@ impl JobId {
     }
 
     /// Returns the key of the audio in the bucket.
-    pub(crate) fn object(&self) -> String {
-        format!("{AUDIO}{self}.wav")
+    pub(crate) fn object_key(&self) -> String {
+        format!("{AUDIO_KEY_PREFIX}{self}.wav")
     }
 }
 
 /// Prefix of all audio keys in the bucket.
-pub(crate) const AUDIO: &str = "scorer-audio/";
+pub(crate) const AUDIO_KEY_PREFIX: &str = "scorer-audio/";
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

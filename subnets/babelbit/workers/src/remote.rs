@@ -20,7 +20,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::error::WorkError;
-use crate::job::{AUDIO, Job, JobId};
+use crate::job::{AUDIO_KEY_PREFIX, Job, JobId};
 use crate::outcome::decode;
 use crate::queue::Queue;
 use crate::services::Services;
@@ -196,7 +196,7 @@ impl Client {
                     for job in self.collect(&store).await? {
                         let bucket = services.bucket.clone();
                         tasks.push(Box::pin(async move {
-                            if let Err(error) = bucket.remove(&job.object()).await {
+                            if let Err(error) = bucket.remove(&job.object_key()).await {
                                 tracing::debug!(%job, %error, "cannot delete the audio of a job");
                             }
                             Event::Removed
@@ -381,7 +381,7 @@ async fn work_in_process(load: LoadRecognizer, services: Services) {
 async fn purge(services: &Services, store: &Store) -> Result<(), WorkError> {
     store.purge(RETENTION).await?;
     let Some(before) = SystemTime::now().checked_sub(RETENTION) else { return Ok(()) };
-    for key in services.bucket.written_before(AUDIO, before).await? {
+    for key in services.bucket.written_before(AUDIO_KEY_PREFIX, before).await? {
         services.bucket.remove(&key).await?;
     }
     Ok(())

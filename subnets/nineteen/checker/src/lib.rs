@@ -7,8 +7,8 @@
 //!
 //! A [`ReferenceModel`] processes a request and an answer. It returns the likeliest tokens at each
 //! position of the answer, or at the positions to compare only, and the rank and log-probability of
-//! the miner's token if the model reports them ([`Reading`]). [`check_text`] computes the quality
-//! from these with the core's formulas. There are two implementations:
+//! the miner's token if the model reports them ([`AnswerLogprobs`]). [`check_text`] computes the
+//! quality from these with the core's formulas. There are two implementations:
 //!
 //! - [`OpenAiReference`]: an OpenAI-compatible server that the validator runs (vLLM, SGLang,
 //!   llama.cpp). With `prompt_logprobs`, one request covers the complete answer; otherwise each of
@@ -71,9 +71,9 @@ pub use openai::OpenAiReference;
 pub use server::CheckingServer;
 pub use text::{CheckResult, check_text};
 
-/// A request to read probabilities: a buyer's request and the miner's answer to it.
+/// A request for the probabilities of an answer: a buyer's request and the miner's answer to it.
 #[derive(Debug, Clone, Copy)]
-pub struct ReadingRequest<'a> {
+pub struct LogprobsRequest<'a> {
     /// Endpoint of the request.
     pub endpoint: Endpoint,
     /// Payload of the request.
@@ -86,7 +86,7 @@ pub struct ReadingRequest<'a> {
 
 /// A model's probabilities at one position of an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct TokenReading {
+pub struct PositionLogprobs {
     /// The likeliest tokens with their log-probabilities, in descending order.
     pub top: Vec<(String, f64)>,
     /// Rank (from 1) and log-probability of the miner's token, if the model reports them.
@@ -95,7 +95,7 @@ pub struct TokenReading {
     pub end_logprob: Option<f64>,
 }
 
-impl TokenReading {
+impl PositionLogprobs {
     /// Returns the log-probability of a token if it is among the five likeliest.
     pub(crate) fn logprob_among_likeliest(&self, token: &str) -> Option<f64> {
         self.top
@@ -111,11 +111,11 @@ pub(crate) const TOP_TOKENS: usize = 5;
 
 /// A model's probabilities for the tokens of an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Reading {
+pub enum AnswerLogprobs {
     /// Probabilities of all tokens, in the order of the answer.
-    FullText(Vec<TokenReading>),
+    FullText(Vec<PositionLogprobs>),
     /// Probabilities at the requested positions, in their order.
-    Positions(Vec<TokenReading>),
+    Positions(Vec<PositionLogprobs>),
 }
 
 /// Why a check failed.
@@ -169,11 +169,11 @@ impl CheckError {
 #[async_trait]
 pub trait ReferenceModel: Send + Sync {
     /// Computes the probabilities of an answer's tokens.
-    async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError>;
+    async fn logprobs(&self, request: &LogprobsRequest<'_>) -> Result<AnswerLogprobs, CheckError>;
 
     /// Generates the assistant's answer to a conversation, with at most `max_tokens` tokens,
     /// for synthetic requests; `None` if the model cannot generate text.
-    async fn write(
+    async fn generate(
         &self,
         _messages: &[Value],
         _max_tokens: u64,

@@ -8,7 +8,9 @@ use taonet_lm::{LanguageModel, Message, Vocabulary};
 use taonet_nineteen_core::checker::text::Token;
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, Reading, ReadingRequest, ReferenceModel, TOP_TOKENS, TokenReading};
+use crate::{
+    AnswerLogprobs, CheckError, LogprobsRequest, PositionLogprobs, ReferenceModel, TOP_TOKENS,
+};
 
 /// A language model in this process, which processes every answer in one pass.
 #[derive(Debug, Clone)]
@@ -25,29 +27,33 @@ impl LocalReference {
 
 #[async_trait]
 impl ReferenceModel for LocalReference {
-    async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError> {
+    async fn logprobs(&self, request: &LogprobsRequest<'_>) -> Result<AnswerLogprobs, CheckError> {
         let prompt = prompt(&self.model, request)?;
         let vocabulary = self.model.vocabulary();
         let TokenisedAnswer { tokens, positions } =
             TokenisedAnswer::read(vocabulary, request.tokens)?;
         let model = Arc::clone(&self.model);
-        let readings = tokio::task::spawn_blocking(move || {
+        let probabilities = tokio::task::spawn_blocking(move || {
             model.answer_probabilities(&prompt, &tokens, TOP_TOKENS)
         })
         .await;
-        let readings = readings.map_err(|_| CheckError::Stopped)??;
+        let probabilities = probabilities.map_err(|_| CheckError::Stopped)??;
         let text = |token: u32| vocabulary.text(token).to_owned();
-        let reading = |position: Option<usize>| match position
-            .and_then(|position| readings.get(position))
+        let logprobs = |position: Option<usize>| match position
+            .and_then(|position| probabilities.get(position))
         {
-            Some(reading) => TokenReading {
-                top: reading.top.iter().map(|(token, logprob)| (text(*token), *logprob)).collect(),
-                miner_token: Some((reading.rank, reading.logprob)),
-                end_logprob: Some(reading.end_logprob),
+            Some(at_position) => PositionLogprobs {
+                top: at_position
+                    .top
+                    .iter()
+                    .map(|(token, logprob)| (text(*token), *logprob))
+                    .collect(),
+                miner_token: Some((at_position.rank, at_position.logprob)),
+                end_logprob: Some(at_position.end_logprob),
             },
-            None => TokenReading { top: Vec::new(), miner_token: None, end_logprob: None },
+            None => PositionLogprobs { top: Vec::new(), miner_token: None, end_logprob: None },
         };
-        Ok(Reading::FullText(positions.into_iter().map(reading).collect()))
+        Ok(AnswerLogprobs::FullText(positions.into_iter().map(logprobs).collect()))
     }
 }
 
@@ -128,7 +134,7 @@ fn same_text_lengths(model_tokens: &[(u32, String)], miner_tokens: &[Token]) -> 
     }
 }
 
-fn prompt(model: &LanguageModel, request: &ReadingRequest<'_>) -> Result<Vec<u32>, CheckError> {
+fn prompt(model: &LanguageModel, request: &LogprobsRequest<'_>) -> Result<Vec<u32>, CheckError> {
     if request.endpoint == Endpoint::Completions {
         let text = request
             .payload

@@ -6,7 +6,8 @@ use taonet_nineteen_core::checker::text::{Token, comparable_positions};
 use taonet_nineteen_core::task::Endpoint;
 
 use crate::{
-    CheckError, CheckingServer, Reading, ReadingRequest, ReferenceModel, TOP_TOKENS, TokenReading,
+    AnswerLogprobs, CheckError, CheckingServer, LogprobsRequest, PositionLogprobs, ReferenceModel,
+    TOP_TOKENS,
 };
 
 /// A reference model on an OpenAI-compatible server that the validator runs.
@@ -30,7 +31,7 @@ impl OpenAiReference {
     /// Builds a request for the next token after `answer_start`, the beginning of an answer.
     fn request(
         &self,
-        request: &ReadingRequest<'_>,
+        request: &LogprobsRequest<'_>,
         answer_start: &str,
     ) -> Result<Map<String, Value>, CheckError> {
         let mut body = Map::new();
@@ -62,10 +63,10 @@ impl OpenAiReference {
         Ok(body)
     }
 
-    async fn read_full_text(
+    async fn full_text_logprobs(
         &self,
-        request: &ReadingRequest<'_>,
-    ) -> Result<Option<Vec<TokenReading>>, CheckError> {
+        request: &LogprobsRequest<'_>,
+    ) -> Result<Option<Vec<PositionLogprobs>>, CheckError> {
         let text: String = request.tokens.iter().map(|token| token.text.as_str()).collect();
         let mut body = self.request(request, &text)?;
         body.insert("prompt_logprobs".to_owned(), TOP_TOKENS.into());
@@ -82,11 +83,11 @@ impl OpenAiReference {
             .and_then(|positions| align(positions, request.tokens)))
     }
 
-    async fn read_position(
+    async fn position_logprobs(
         &self,
-        request: &ReadingRequest<'_>,
+        request: &LogprobsRequest<'_>,
         position: usize,
-    ) -> Result<TokenReading, CheckError> {
+    ) -> Result<PositionLogprobs, CheckError> {
         let answer_start: String =
             request.tokens.iter().take(position).map(|token| token.text.as_str()).collect();
         let response = self
@@ -111,24 +112,24 @@ impl OpenAiReference {
             };
             top.ok_or(missing)?.iter().filter_map(entry).collect()
         };
-        Ok(TokenReading { top, miner_token: None, end_logprob: None })
+        Ok(PositionLogprobs { top, miner_token: None, end_logprob: None })
     }
 }
 
 #[async_trait]
 impl ReferenceModel for OpenAiReference {
-    async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError> {
-        if let Some(readings) = self.read_full_text(request).await? {
-            return Ok(Reading::FullText(readings));
+    async fn logprobs(&self, request: &LogprobsRequest<'_>) -> Result<AnswerLogprobs, CheckError> {
+        if let Some(logprobs) = self.full_text_logprobs(request).await? {
+            return Ok(AnswerLogprobs::FullText(logprobs));
         }
-        let mut readings = Vec::with_capacity(request.positions.len());
+        let mut logprobs = Vec::with_capacity(request.positions.len());
         for position in request.positions {
-            readings.push(self.read_position(request, *position).await?);
+            logprobs.push(self.position_logprobs(request, *position).await?);
         }
-        Ok(Reading::Positions(readings))
+        Ok(AnswerLogprobs::Positions(logprobs))
     }
 
-    async fn write(
+    async fn generate(
         &self,
         messages: &[Value],
         max_tokens: u64,
@@ -149,22 +150,22 @@ impl ReferenceModel for OpenAiReference {
 
 /// Matches the last positions of a prompt with the miner's tokens; `None` if the server splits the
 /// answer into different tokens.
-fn align(positions: &[Value], tokens: &[Token]) -> Option<Vec<TokenReading>> {
+fn align(positions: &[Value], tokens: &[Token]) -> Option<Vec<PositionLogprobs>> {
     let answer_positions = positions.get(positions.len().checked_sub(tokens.len())?..)?;
     let comparable = comparable_positions(tokens);
     // Servers differ in how they show a part of a character.
     let text = |position: usize| {
         tokens.get(position).filter(|_| comparable.binary_search(&position).is_ok())
     };
-    let reading = |(position, entries): (usize, &Value)| {
-        reading(entries.as_object()?, text(position).map(|token| &*token.text))
+    let parse = |(position, entries): (usize, &Value)| {
+        parse_position(entries.as_object()?, text(position).map(|token| &*token.text))
     };
-    answer_positions.iter().enumerate().map(reading).collect()
+    answer_positions.iter().enumerate().map(parse).collect()
 }
 
 /// Parses a position in vLLM's format: a map from token IDs to log-probability, rank and text. The
 /// prompt's own token comes first, and must have this text if one is given.
-fn reading(entries: &Map<String, Value>, text: Option<&str>) -> Option<TokenReading> {
+fn parse_position(entries: &Map<String, Value>, text: Option<&str>) -> Option<PositionLogprobs> {
     let entry = |entry: &Value| {
         let text = entry.get("decoded_token")?.as_str()?.to_owned();
         Some((
@@ -180,5 +181,5 @@ fn reading(entries: &Map<String, Value>, text: Option<&str>) -> Option<TokenRead
     let mut top: Vec<_> = entries.values().filter_map(entry).collect();
     top.sort_by_key(|(_, rank, _)| *rank);
     let top = top.into_iter().map(|(text, _, logprob)| (text, logprob)).collect();
-    Some(TokenReading { top, miner_token: Some((rank, logprob)), end_logprob: None })
+    Some(PositionLogprobs { top, miner_token: Some((rank, logprob)), end_logprob: None })
 }

@@ -8,7 +8,9 @@ use taonet_nineteen_core::checker::text::{
 use taonet_nineteen_core::scoring::ScoringProfile;
 use taonet_nineteen_core::task::Endpoint;
 
-use crate::{CheckError, Reading, ReadingRequest, ReferenceModel, TOP_TOKENS, TokenReading};
+use crate::{
+    AnswerLogprobs, CheckError, LogprobsRequest, PositionLogprobs, ReferenceModel, TOP_TOKENS,
+};
 
 /// Maximum number of tokens of an answer if the request sets none.
 const DEFAULT_MAX_TOKENS: usize = 2_048;
@@ -31,8 +33,8 @@ impl CheckResult {
 /// Checks a text answer: compares the probabilities of the first token, the last token and three
 /// random ones with the model's.
 ///
-/// With [`ScoringProfile::Later`], first validates the complete answer if the model reads it in one
-/// pass, and also compares the probabilities of all unlikely tokens. Characters that are spread
+/// With [`ScoringProfile::Later`], first validates the complete answer if the model covers it in
+/// one pass, and also compares the probabilities of all unlikely tokens. Characters that are spread
 /// over several tokens are not compared. `draw(n)` returns a random number below `n`.
 ///
 /// # Errors
@@ -61,19 +63,22 @@ pub async fn check_text(
         .into_iter()
         .filter_map(|position| comparable.get(position).copied())
         .collect();
-    let request = ReadingRequest { endpoint, payload, tokens: &tokens, positions: &positions };
-    let reading = model.read(&request).await?;
-    let readings = match reading {
-        Reading::FullText(readings) => readings,
-        Reading::Positions(readings) => {
-            let distances = readings.iter().zip(&positions).filter_map(|(reading, position)| {
-                let token = tokens.get(*position)?;
-                Some(token_distance(reading.logprob_among_likeliest(&token.text), token.logprob))
-            });
+    let request = LogprobsRequest { endpoint, payload, tokens: &tokens, positions: &positions };
+    let logprobs = match model.logprobs(&request).await? {
+        AnswerLogprobs::FullText(logprobs) => logprobs,
+        AnswerLogprobs::Positions(logprobs) => {
+            let distances =
+                logprobs.iter().zip(&positions).filter_map(|(model_logprobs, position)| {
+                    let token = tokens.get(*position)?;
+                    Some(token_distance(
+                        model_logprobs.logprob_among_likeliest(&token.text),
+                        token.logprob,
+                    ))
+                });
             return Ok(score_distances(&distances.collect::<Vec<_>>()));
         }
     };
-    if readings.len() != tokens.len() {
+    if logprobs.len() != tokens.len() {
         return Err(CheckError::Malformed("has no probabilities for some tokens"));
     }
     let is_character_part = |position: usize| comparable.binary_search(&position).is_err();
@@ -83,19 +88,20 @@ pub async fn check_text(
     // its tokens there.
     let unmatched_parts = (0..end).filter(|position| {
         is_character_part(*position)
-            && readings.get(*position).is_some_and(|reading| reading.miner_token.is_none())
+            && logprobs
+                .get(*position)
+                .is_some_and(|model_logprobs| model_logprobs.miner_token.is_none())
     });
     positions.extend(unmatched_parts);
     if profile.is_later() {
         // Parts of characters that the model spreads over the same tokens, and those after the last
         // character, pass.
-        let is_exempt = |position: usize, reading: &TokenReading| {
-            is_character_part(position) && (reading.miner_token.is_some() || position >= end)
+        let is_exempt = |position: usize, model_logprobs: &PositionLogprobs| {
+            is_character_part(position) && (model_logprobs.miner_token.is_some() || position >= end)
         };
-        let likelihoods = readings
-            .iter()
-            .enumerate()
-            .map(|(position, reading)| likelihood(reading, is_exempt(position, reading)));
+        let likelihoods = logprobs.iter().enumerate().map(|(position, model_logprobs)| {
+            likelihood(model_logprobs, is_exempt(position, model_logprobs))
+        });
         match full_text::check(&likelihoods.collect::<Vec<_>>(), tokens.len(), max_tokens(payload))
         {
             Ok(unlikely) => {
@@ -107,13 +113,13 @@ pub async fn check_text(
         }
     }
     let distances = positions.iter().filter_map(|position| {
-        let (reading, token) = (readings.get(*position)?, tokens.get(*position)?);
-        let logprob = reading
+        let (model_logprobs, token) = (logprobs.get(*position)?, tokens.get(*position)?);
+        let logprob = model_logprobs
             .miner_token
             .filter(|(rank, _)| *rank as usize <= TOP_TOKENS)
             .map(|(_, logprob)| logprob);
         Some(token_distance(
-            logprob.or_else(|| reading.logprob_among_likeliest(&token.text)),
+            logprob.or_else(|| model_logprobs.logprob_among_likeliest(&token.text)),
             token.logprob,
         ))
     });
@@ -121,12 +127,12 @@ pub async fn check_text(
 }
 
 /// Returns the model's likelihood of a token. One that passes has the probability of certainty.
-fn likelihood(reading: &TokenReading, is_exempt: bool) -> TokenLikelihood {
-    let rank_and_logprob = if is_exempt { Some((1, 0.0)) } else { reading.miner_token };
+fn likelihood(model_logprobs: &PositionLogprobs, is_exempt: bool) -> TokenLikelihood {
+    let rank_and_logprob = if is_exempt { Some((1, 0.0)) } else { model_logprobs.miner_token };
     TokenLikelihood {
         rank: rank_and_logprob.map(|(rank, _)| rank),
         logprob: rank_and_logprob.map_or(f64::NEG_INFINITY, |(_, logprob)| logprob),
-        end_logprob: reading.end_logprob,
+        end_logprob: model_logprobs.end_logprob,
     }
 }
 

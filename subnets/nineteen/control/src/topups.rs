@@ -63,7 +63,8 @@ pub enum TopUpError {
     Reverted(Block),
     /// The blocks that were read by their heights are not those of the finalized chain.
     #[error(
-        "the node has no block {0}, or one that is not final; hint: of several nodes, one may lag behind"
+        "the node does not have the finalized block {0}; hint: connect to a single node, since nodes behind a load \
+         balancer can differ"
     )]
     Lagging(BlockNumber),
     /// The node returned the header of another block.
@@ -362,18 +363,20 @@ impl TopUpWatcher {
             // exists.
             let accounts: HashSet<AccountId> =
                 transfers.iter().flat_map(|one| [one.from, one.to]).collect();
-            let addresses = self.store.deposit_addresses_among(accounts).await?;
-            let is_of_key = |transfer: &Transfer| {
-                addresses.contains(&transfer.to) || addresses.contains(&transfer.from)
+            let deposit_addresses = self.store.deposit_addresses_among(accounts).await?;
+            let involves_deposit_address = |transfer: &Transfer| {
+                deposit_addresses.contains(&transfer.to)
+                    || deposit_addresses.contains(&transfer.from)
             };
-            let derivatives =
-                (!transfers.iter().all(is_of_key)).then(|| self.derivatives.of_account(operator));
-            let is_address = |account: &AccountId| {
-                addresses.contains(account)
+            let derivatives = (!transfers.iter().all(involves_deposit_address))
+                .then(|| self.derivatives.of_account(operator));
+            let is_derivative = |account: &AccountId| {
+                deposit_addresses.contains(account)
                     || derivatives.as_ref().is_some_and(|derivatives| derivatives.contains(account))
             };
             transfers.retain(|transfer| {
-                (is_address(&transfer.to) || transfer.to == operator) && !is_address(&transfer.from)
+                (is_derivative(&transfer.to) || transfer.to == operator)
+                    && !is_derivative(&transfer.from)
             });
         }
         Ok(transfers)

@@ -22,7 +22,7 @@ const HEADER: &str = "x-taonet-route";
 /// Minimum share of the newest answer in the moving average of a task's time to the first token. It
 /// grows with the time since the answer before.
 const MIN_NEWEST_SHARE: f64 = 0.2;
-/// Time after which the average of a task counts no more.
+/// Age after which the average of a task is ignored.
 const MAX_SPEED_AGE: Duration = Duration::from_mins(10);
 /// One of so many requests that prefer speed asks a task whose speed is unknown first.
 const EXPLORATION_INTERVAL: usize = 16;

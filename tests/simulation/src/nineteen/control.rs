@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use taonet_chain::Chain;
 use taonet_neuron::AddressPolicy;
-use taonet_nineteen_checker::{CheckError, Reading, ReadingRequest, ReferenceModel, TokenReading};
+use taonet_nineteen_checker::{
+    AnswerLogprobs, CheckError, LogprobsRequest, PositionLogprobs, ReferenceModel,
+};
 use taonet_nineteen_control::{
     ControlSettings, Controller, MarketFile, Nineteen, References, Scorer,
 };
@@ -125,12 +127,12 @@ struct Model;
 
 #[async_trait]
 impl ReferenceModel for Model {
-    async fn read(&self, request: &ReadingRequest<'_>) -> Result<Reading, CheckError> {
-        let reading = |position: &usize| TokenReading {
+    async fn logprobs(&self, request: &LogprobsRequest<'_>) -> Result<AnswerLogprobs, CheckError> {
+        let position_logprobs = |position: &usize| PositionLogprobs {
             top: vec![(token(request.payload, *position), LOGPROB)],
             miner_token: None,
             end_logprob: None,
         };
-        Ok(Reading::Positions(request.positions.iter().map(reading).collect()))
+        Ok(AnswerLogprobs::Positions(request.positions.iter().map(position_logprobs).collect()))
     }
 }

@@ -199,7 +199,7 @@ impl LanguageModelArgs {
             seconds = start.elapsed().as_secs_f64(),
             "language model loaded"
         );
-        if bits.is_some() && model.is_quantized() {
+        if bits.is_some() && model.has_quantized_file() {
             tracing::warn!(
                 path = %path.display(),
                 "the file is already quantised: MINER_LOAD_IN_8BIT and MINER_LOAD_IN_4BIT do not change its matrices"

@@ -14,7 +14,8 @@ const NINETEEN: NetUid = NetUid(19);
 /// Netuid of proofs of inference on the main network.
 const PROOF: NetUid = NetUid(2);
 
-/// A daemon. Those of Babelbit have settings, all others options of their command.
+/// A daemon. Babelbit's daemons are configured by settings, all others by options of their
+/// commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
     /// Subtensor gateway
@@ -45,11 +46,11 @@ pub(crate) enum Role {
     PromptingMiner,
 }
 
-fn recordings(content: &'static str, path: &Path) -> WriteDirectory {
+fn recordings_write_directory(content: &'static str, path: &Path) -> WriteDirectory {
     WriteDirectory::new(content, path, DiskNeeds::RECORDINGS)
 }
 
-fn records(content: &'static str, path: &Path) -> WriteDirectory {
+fn state_write_directory(content: &'static str, path: &Path) -> WriteDirectory {
     WriteDirectory::new(content, path, DiskNeeds::STATE)
 }
 
@@ -112,29 +113,31 @@ impl Role {
     /// state.
     pub(super) fn write_directories(self, config: &Config, state: &Path) -> Vec<WriteDirectory> {
         match self {
-            Self::Gateway => vec![records("weight ledger", &state.join("subtensor-gateway"))],
-            Self::Signer => vec![records("audit log", &state.join("signer"))],
+            Self::Gateway => {
+                vec![state_write_directory("weight ledger", &state.join("subtensor-gateway"))]
+            }
+            Self::Signer => vec![state_write_directory("audit log", &state.join("signer"))],
             Self::Validator => {
                 vec![
-                    records("validator state", &state.join("validator")),
-                    records("caches", &config.cache_dir),
+                    state_write_directory("validator state", &state.join("validator")),
+                    state_write_directory("caches", &config.cache_dir),
                 ]
             }
             Self::Runner => vec![
-                recordings("logs", &config.logs_dir),
-                recordings("scores", &config.scores_dir),
-                records("status files", &config.status_dir),
+                recordings_write_directory("logs", &config.logs_dir),
+                recordings_write_directory("scores", &config.scores_dir),
+                state_write_directory("status files", &config.status_dir),
                 WriteDirectory::of_file("transcripts", &config.transcript_cache, DiskNeeds::STATE),
             ],
-            Self::Miner => vec![records("replay log", &state.join("replay"))],
-            // Below one directory, each in one that is named after the subnet and the hotkey.
-            _ => vec![records("state", state)],
+            Self::Miner => vec![state_write_directory("replay log", &state.join("replay"))],
+            // The other daemons write to subdirectories, named after the subnet and the hotkey.
+            _ => vec![state_write_directory("state", state)],
         }
     }
 
-    /// Returns the name under which a daemon of another subnet than Babelbit reports itself, and
-    /// the port of its own or of its metrics without an option, on 127.0.0.1; `None` without a
-    /// default.
+    /// Returns the reported name and the default port, on 127.0.0.1, of a daemon of another subnet
+    /// than Babelbit; `None` for Babelbit's daemons. The port is that of the service or of its
+    /// metrics, and `None` if the daemon has no default.
     pub(super) const fn default_port(self) -> Option<(&'static str, Option<u16>)> {
         Some(match self {
             Self::NineteenValidator => ("nineteen validator", Some(8091)),

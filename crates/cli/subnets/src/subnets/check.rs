@@ -38,7 +38,7 @@ struct SubnetState {
     neurons: NeuronCounts,
     /// Stake weight from which a neuron can set weights.
     stake_threshold: Rao,
-    /// If a full subnet has no more neurons without immunity than these, immune ones are replaced.
+    /// Number of neurons without immunity at or below which a full subnet replaces immune ones.
     min_non_immune: u64,
     is_started: bool,
     /// Whether the subnet takes part in the emission of TAO.
@@ -117,7 +117,7 @@ async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<Su
     Ok(SubnetState {
         netuid,
         registration_cost: metagraph.burn,
-        registration_allowed: switch(&parameters, "registration_allowed")?,
+        registration_allowed: boolean(&parameters, "registration_allowed")?,
         max_neurons: metagraph.max_uids,
         neurons: NeuronCounts::count(
             &metagraph,
@@ -127,7 +127,7 @@ async fn read(chain: &Client, netuid: NetUid, block: Block) -> anyhow::Result<Su
         ),
         stake_threshold,
         min_non_immune: min_non_immune.as_u64().unwrap_or_default(),
-        is_started: switch(&parameters, "subnet_is_active")?,
+        is_started: boolean(&parameters, "subnet_is_active")?,
         has_tao_emission: emission != json!(false),
         immunity_blocks,
         activity_cutoff_blocks,
@@ -146,9 +146,9 @@ fn number(parameters: &Hyperparameters, name: &str) -> anyhow::Result<u64> {
     }
 }
 
-fn switch(parameters: &Hyperparameters, name: &str) -> anyhow::Result<bool> {
+fn boolean(parameters: &Hyperparameters, name: &str) -> anyhow::Result<bool> {
     match parameters.get(name) {
-        Some(Hyperparameter::Switch(value)) => Ok(*value),
+        Some(Hyperparameter::Boolean(value)) => Ok(*value),
         other => Err(anyhow::anyhow!("hyperparameter {name} is not a boolean: {other:?}")),
     }
 }
@@ -167,7 +167,7 @@ impl CheckResult {
     }
 }
 
-/// Checks the cost of creating a subnet, which is that of another one if a subnet is checked.
+/// Reports the current cost of creating a new subnet.
 fn creation(cost: Rao) -> CheckResult {
     let meaning =
         "the coldkey pays this to create a subnet; it rises with each subnet, then falls with time";
@@ -238,11 +238,11 @@ impl SubnetState {
         let (neurons, NeuronCounts { permits, owners, .. }) = (self.rules.neurons, &self.neurons);
         let warning = if *permits == 0 && *owners > 0 {
             Some(
-                "no validator permits, so only the owner's hotkey can set weights; they need stake and an epoch",
+                "no neuron has a validator permit, so only the owner's hotkey can set weights; a permit needs stake and an epoch",
             )
         } else if *permits == 0 {
             Some(
-                "no neuron has a validator permit, so nobody can set weights; it needs stake and an epoch",
+                "no neuron has a validator permit, so nobody can set weights; a permit needs stake and an epoch",
             )
         } else if neurons >= self.max_neurons {
             Some(
@@ -297,8 +297,9 @@ impl SubnetState {
             && u64::from(not_immune) <= self.min_non_immune
         {
             Some(format!(
-                "a registration replaces an immune neuron: the subnet is full, and only {not_immune} are not immune, at \
-                 most {}",
+                "a registration replaces an immune neuron: the subnet is full, and has {} without immunity, at or \
+                 below the minimum of {}",
+                counted(not_immune, "neuron"),
                 self.min_non_immune
             ))
         } else {
@@ -402,7 +403,7 @@ impl SubnetState {
         let warning =
             "below two tempos: a validator that sets weights once in each epoch can count as inactive".to_owned();
         let warning = (cutoff < self.tempo_blocks().saturating_mul(2)).then_some(warning);
-        let meaning = "a validator without new weights for this long counts no more";
+        let meaning = "a validator that sets no weights for this long counts as inactive";
         CheckResult::new(
             "activity_cutoff_blocks",
             json!(cutoff),
@@ -508,7 +509,7 @@ mod tests {
             (|state| state.rules.commit_reveal = None, &["commit_reveal_epochs"]),
             (|state| state.rules.min_allowed_weights = 18, &[]),
             (|state| state.rules.min_allowed_weights = 19, &["min_allowed_weights"]),
-            // All neurons, since there are no more; without a validator, they are miners.
+            // The minimum is capped at the 20 neurons, all of which are miners.
             (|state| (state.rules.min_allowed_weights, state.neurons.validating) = (64, 0), &[]),
             (|state| state.rules.max_weights_limit = 3_276, &["max_weights_limit"]),
             (|state| state.rules.max_weights_limit = 3_277, &[]),

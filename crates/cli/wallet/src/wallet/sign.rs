@@ -60,7 +60,7 @@ struct ValidatorArgs {
 
 pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     if let Some(name) = &args.validator.name {
-        return validator(name, args, context);
+        return sign_validator_info(name, args, context);
     }
     let Some(message) = args.message.read()? else {
         bail!("no message given\nhint: use --message or --message-file")
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&format!("signer     {signer}\nsignature  {signature}"))
 }
 
-fn validator(name: &str, args: &SignArgs, context: &Context) -> anyhow::Result<()> {
+fn sign_validator_info(name: &str, args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = args.key.hotkey().unlock(&args.password)?;
     if keypair.crypto_type() != CryptoType::Sr25519 {
         bail!(

@@ -50,7 +50,7 @@ fn crowdloan() -> CrowdloanInfoOf<Runtime> {
 
 /// Checks that each open crowdloan's recorded sum equals its contributions and the balance of its
 /// account.
-fn assert_settled() {
+fn assert_sums_agree() {
     for (id, crowdloan) in
         Crowdloans::<Runtime>::iter().filter(|(_, crowdloan)| !crowdloan.finalized)
     {
@@ -87,7 +87,7 @@ fn completed_crowdloan_pays_its_target() {
         let contributed =
             Event::Contributed { crowdloan_id: 0, contributor: bob.clone(), amount: tao(40) };
         System::assert_has_event(RuntimeEvent::Crowdloan(contributed));
-        assert_settled();
+        assert_sums_agree();
         assert_eq!(dispatch_result(&eve, contribute(tao(1))), "CapRaised");
 
         assert_eq!(dispatch_result(&bob, Call::finalize { crowdloan_id: 0 }), "InvalidOrigin");
@@ -135,7 +135,7 @@ fn failed_crowdloan_is_refunded_and_dissolved() {
             "NoContribution"
         );
         assert_eq!((crowdloan().raised, crowdloan().contributors_count), (tao(69), 60));
-        assert_settled();
+        assert_sums_agree();
 
         jump_to(100);
         assert_eq!(dispatch_result(&bob, contribute(tao(1))), "ContributionPeriodEnded");
@@ -151,7 +151,7 @@ fn failed_crowdloan_is_refunded_and_dissolved() {
             assert_eq!(dispatch_result(&alice, Call::refund { crowdloan_id: 0 }), "ok");
             System::assert_last_event(RuntimeEvent::Crowdloan(event));
             assert_eq!(crowdloan().contributors_count, remaining);
-            assert_settled();
+            assert_sums_agree();
         }
         assert!(contributors.iter().all(|contributor| balance(contributor) == 2 * TAO));
 
@@ -262,14 +262,14 @@ fn contribution_outside_the_crowdloan_limits_is_refused() {
             (dispatch_result(&alice, end(1)), dispatch_result(&alice, end(60))),
             ("CannotEndInPast".to_owned(), "ok".to_owned())
         );
-        assert_settled();
+        assert_sums_agree();
 
         // The creator's own contributions above the deposit.
         assert_eq!(dispatch_result(&alice, cap(100)), "ok");
         assert_eq!(dispatch_result(&alice, contribute(tao(20))), "ok");
         assert_eq!(dispatch_result(&alice, Call::withdraw { crowdloan_id: 0 }), "ok");
         assert_eq!(Contributions::<Runtime>::get(0, &alice), Some(tao(10)));
-        assert_settled();
+        assert_sums_agree();
 
         Crowdloans::<Runtime>::mutate(0, |info| info.as_mut().unwrap().contributors_count = 500);
         assert_eq!(dispatch_result(&eve, contribute(tao(15))), "MaxContributorsReached");
@@ -284,8 +284,8 @@ fn raised_crowdloan(call: RuntimeCall) -> [AccountId; 2] {
     accounts
 }
 
-/// Returns a call of the sudo key that transfers TAO from the account of crowdloan 0 to `key(1)`.
-fn take(value: TaoBalance) -> RuntimeCall {
+/// Returns a sudo call that transfers TAO from the account of crowdloan 0 to `key(1)`.
+fn transfer_funds(value: TaoBalance) -> RuntimeCall {
     let funds: AccountId = sp_runtime::traits::AccountIdConversion::into_sub_account_truncating(
         &crate::runtime::CrowdloanId::get(),
         0_u32,
@@ -298,7 +298,7 @@ fn take(value: TaoBalance) -> RuntimeCall {
 #[test]
 fn finalization_call_spends_the_raised_amount() {
     at_first_block(|| {
-        let [alice, _] = raised_crowdloan(take(tao(20)));
+        let [alice, _] = raised_crowdloan(transfer_funds(tao(20)));
         assert_eq!(dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }), "ok");
         assert_eq!((balance(&key(1)), CurrentCrowdloanId::<Runtime>::get()), (20 * TAO, None));
         assert!(crowdloan().finalized);
@@ -311,7 +311,7 @@ fn finalization_whose_call_fails_or_leaves_tao_is_reverted() {
         let nested = RuntimeCall::from(Call::<Runtime>::finalize { crowdloan_id: 0 });
         let withdraw = RuntimeCall::from(Call::<Runtime>::withdraw { crowdloan_id: 0 });
         let cases = [
-            (take(tao(19)), "FundsNotSettled"),
+            (transfer_funds(tao(19)), "FundsNotSettled"),
             (frame_system::Call::remark { remark: vec![1] }.into(), "FundsNotSettled"),
             (nested, "AlreadyFinalized"),
             (withdraw, "AlreadyFinalized"),
@@ -327,13 +327,13 @@ fn finalization_whose_call_fails_or_leaves_tao_is_reverted() {
             );
             assert_eq!((System::events().len(), crowdloan()), before);
             assert_eq!(CurrentCrowdloanId::<Runtime>::get(), None);
-            assert_settled();
+            assert_sums_agree();
             assert_eq!(dispatch_result(&bob, Call::withdraw { crowdloan_id: 0 }), "ok");
             assert_eq!(dispatch_result(&alice, Call::dissolve { crowdloan_id: 0 }), "ok");
         }
         CurrentCrowdloanId::<Runtime>::put(7);
         NextCrowdloanId::<Runtime>::put(0);
-        let [alice, _] = raised_crowdloan(take(tao(20)));
+        let [alice, _] = raised_crowdloan(transfer_funds(tao(20)));
         assert_eq!(
             dispatch_result(&alice, Call::finalize { crowdloan_id: 0 }),
             "AlreadyFinalizing"
@@ -344,13 +344,13 @@ fn finalization_whose_call_fails_or_leaves_tao_is_reverted() {
 #[test]
 fn crowdloan_call_keeps_the_call_filter_of_the_caller() {
     at_first_block(|| {
-        let [alice, _] = raised_crowdloan(take(tao(20)));
+        let [alice, _] = raised_crowdloan(transfer_funds(tao(20)));
         let mut origin = RuntimeOrigin::signed(alice);
         origin.add_filter(|call: &RuntimeCall| !matches!(call, RuntimeCall::Sudo(_)));
         let refused =
             RuntimeCall::from(Call::<Runtime>::finalize { crowdloan_id: 0 }).dispatch(origin);
         assert_eq!(refused.unwrap_err().error, frame_system::Error::<Runtime>::CallFiltered.into());
-        assert_settled();
+        assert_sums_agree();
     });
 }
 
@@ -408,7 +408,7 @@ proptest! {
                     _ => Call::dissolve { crowdloan_id: 0 },
                 };
                 let _ = send(&accounts[who], call);
-                assert_settled();
+                assert_sums_agree();
                 assert_eq!(Balances::total_issuance(), issued);
             }
         });

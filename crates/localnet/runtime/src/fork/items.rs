@@ -19,8 +19,8 @@ pub const METADATA_VERSION: u32 = 14;
 /// Maximum number of types within the type of an item.
 const MAX_TYPES: usize = 4_096;
 
-/// Items of SubtensorModule that only the main network has, and whose keys are those of an item of
-/// this runtime: their names, that item, and the encoding of their values.
+/// Items of SubtensorModule that only the main network has: name, item of this runtime with the
+/// same keys, encoding of the values.
 const SHARE_ITEMS: [(&str, &str, &str); 4] = [
     ("Alpha", "AlphaV2", "u128"),
     ("AlphaShareEpoch", "AlphaV2", "u64"),
@@ -90,9 +90,9 @@ impl Hasher {
     }
 }
 
-/// How the entries of an item belong to subnets and accounts.
+/// Subnets and accounts in the keys of an item, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum KeyLayout {
     /// A single value.
     Value,
     /// A map whose first key is a subnet.
@@ -102,13 +102,13 @@ pub enum Access {
     /// A map by account.
     Account,
     /// A map by account and subnet.
-    AccountInSubnet,
+    AccountSubnet,
     /// A map by two accounts.
-    Accounts,
+    AccountAccount,
     /// A map by account, subnet and another account.
-    AccountsAcrossSubnet,
+    AccountSubnetAccount,
     /// A map by two accounts and subnet.
-    AccountsInSubnet,
+    AccountAccountSubnet,
 }
 
 /// A subnet or an account in a storage key.
@@ -125,8 +125,8 @@ pub enum KeyPart {
 pub struct Item {
     /// The default of an unset value, if it has one.
     pub default: Option<Vec<u8>>,
-    /// How entries belong to subnets and accounts.
-    pub access: Access,
+    /// Subnets and accounts in the keys.
+    pub layout: KeyLayout,
     prefix: Vec<u8>,
     key: Vec<(Hasher, Part)>,
     encoding: String,
@@ -233,8 +233,9 @@ pub fn runtime_items() -> Result<Items, MetadataError> {
     items(&metadata)
 }
 
-/// Returns the main network's further items of shares, whose entries a recording converts to
-/// `AlphaV2` and `TotalHotkeySharesV2`. `own` are the items of this crate's runtime.
+/// Returns the main network's items of alpha shares that this runtime lacks. A recording converts
+/// their entries to `AlphaV2` and `TotalHotkeySharesV2`. `own` are the items of this crate's
+/// runtime.
 pub fn share_items(own: &Items) -> BTreeMap<String, Item> {
     let items = SHARE_ITEMS.into_iter().filter_map(|(name, template, value)| {
         let template = own.get(&format!("SubtensorModule.{template}"))?.as_ref().ok()?;
@@ -296,21 +297,21 @@ fn item(
     };
     let encoding = format!("{encoding}{}", describer.required(value)?);
     let parts: Vec<Part> = key.iter().map(|(_, part)| *part).collect();
-    let access = match parts.as_slice() {
-        [] => Access::Value,
-        [Part::Netuid, ..] => Access::Subnet,
-        [Part::Mechanism, ..] => Access::Mechanism,
-        [Part::Account] => Access::Account,
-        [Part::Account, Part::Netuid] => Access::AccountInSubnet,
-        [Part::Account, Part::Account] => Access::Accounts,
-        [Part::Account, Part::Netuid, Part::Account] => Access::AccountsAcrossSubnet,
-        [Part::Account, Part::Account, Part::Netuid] => Access::AccountsInSubnet,
+    let layout = match parts.as_slice() {
+        [] => KeyLayout::Value,
+        [Part::Netuid, ..] => KeyLayout::Subnet,
+        [Part::Mechanism, ..] => KeyLayout::Mechanism,
+        [Part::Account] => KeyLayout::Account,
+        [Part::Account, Part::Netuid] => KeyLayout::AccountSubnet,
+        [Part::Account, Part::Account] => KeyLayout::AccountAccount,
+        [Part::Account, Part::Netuid, Part::Account] => KeyLayout::AccountSubnetAccount,
+        [Part::Account, Part::Account, Part::Netuid] => KeyLayout::AccountAccountSubnet,
         _ => return Err("its keys are neither subnets nor accounts"),
     };
     let default =
         matches!(entry.modifier, StorageEntryModifier::Default).then(|| entry.default.clone());
     let prefix = [twox_128(pallet.as_bytes()), twox_128(entry.name.as_bytes())].concat();
-    Ok(Item { default, access, prefix, key, encoding })
+    Ok(Item { default, layout, prefix, key, encoding })
 }
 
 fn part(types: &PortableRegistry, id: u32) -> Part {
@@ -429,33 +430,33 @@ mod tests {
     }
 
     #[test]
-    fn items_have_expected_access_and_encoding() {
-        for (name, access, encoding) in [
-            ("SubtensorModule.Tempo", Access::Subnet, "Identity(u16) -> u16"),
-            ("SubtensorModule.TaoWeight", Access::Value, "u64"),
-            ("SubtensorModule.SubnetTAO", Access::Subnet, "Identity(u16) -> u64"),
+    fn items_have_expected_layout_and_encoding() {
+        for (name, layout, encoding) in [
+            ("SubtensorModule.Tempo", KeyLayout::Subnet, "Identity(u16) -> u16"),
+            ("SubtensorModule.TaoWeight", KeyLayout::Value, "u64"),
+            ("SubtensorModule.SubnetTAO", KeyLayout::Subnet, "Identity(u16) -> u64"),
             (
                 "SubtensorModule.Weights",
-                Access::Mechanism,
+                KeyLayout::Mechanism,
                 "Identity(u16) Identity(u16) -> [(u16, u16)]",
             ),
-            ("SubtensorModule.Owner", Access::Account, "Blake2_128Concat([u8; 32]) -> [u8; 32]"),
+            ("SubtensorModule.Owner", KeyLayout::Account, "Blake2_128Concat([u8; 32]) -> [u8; 32]"),
             (
                 "SubtensorModule.ChildKeys",
-                Access::AccountInSubnet,
+                KeyLayout::AccountSubnet,
                 "Blake2_128Concat([u8; 32]) Identity(u16) -> [(u64, [u8; 32])]",
             ),
-            ("SubtensorModule.RecycleOrBurn", Access::Subnet, "Identity(u16) -> {0, 1}"),
-            ("Timestamp.Now", Access::Value, "u64"),
+            ("SubtensorModule.RecycleOrBurn", KeyLayout::Subnet, "Identity(u16) -> {0, 1}"),
+            ("Timestamp.Now", KeyLayout::Value, "u64"),
         ] {
             let item = get(name);
-            assert_eq!((item.access, item.encoding()), (access, encoding), "{name}");
+            assert_eq!((item.layout, item.encoding()), (layout, encoding), "{name}");
         }
-        let access = |name: &str| get(name).access;
-        assert_eq!(access("SubtensorModule.AlphaV2"), Access::AccountsInSubnet);
-        assert_eq!(access("SubtensorModule.Lock"), Access::AccountsAcrossSubnet);
-        assert_eq!(access("SubtensorModule.BasketClaimed"), Access::Accounts);
-        assert_eq!(access("System.Account"), Access::Account);
+        let layout = |name: &str| get(name).layout;
+        assert_eq!(layout("SubtensorModule.AlphaV2"), KeyLayout::AccountAccountSubnet);
+        assert_eq!(layout("SubtensorModule.Lock"), KeyLayout::AccountSubnetAccount);
+        assert_eq!(layout("SubtensorModule.BasketClaimed"), KeyLayout::AccountAccount);
+        assert_eq!(layout("System.Account"), KeyLayout::Account);
         let reason = own()["SubtensorModule.LastRateLimitedBlock"].clone().unwrap_err();
         assert_eq!(reason, "its keys are neither subnets nor accounts");
         assert!(

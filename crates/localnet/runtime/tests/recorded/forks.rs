@@ -37,8 +37,8 @@ fn share_items_match_the_real_chain() {
     for (name, item) in converted {
         let their = theirs[&name].as_ref().unwrap();
         assert_eq!(
-            (item.prefix(), item.encoding(), item.access),
-            (their.prefix(), their.encoding(), their.access),
+            (item.prefix(), item.encoding(), item.layout),
+            (their.prefix(), their.encoding(), their.layout),
             "{name}"
         );
     }

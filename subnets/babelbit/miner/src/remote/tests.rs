@@ -153,16 +153,16 @@ fn slow_calls_share_the_time_of_a_frame() {
     assert_alike(&played, &expected, "slow");
 }
 
-/// A recogniser that hears the same words in any phrase.
+/// A recogniser that returns the same words for any phrase.
 struct FixedRecognizer(&'static str);
 
 impl Recognizer for FixedRecognizer {
     fn name(&self) -> &'static str {
-        "hears"
+        "fixed"
     }
 
     fn fingerprint(&self) -> &'static str {
-        "hears"
+        "fixed"
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {

@@ -456,16 +456,17 @@ impl ReplyScorer for FailureRecorder {
     }
 }
 
-/// A scorer that waits until three replies were prepared before it scores any.
+/// A scorer that scores nothing before the third call of `prepare`. The first reply is prepared
+/// when it is stored and again before it is scored, so the third call is for the second reply.
 #[derive(Default)]
 struct WaitingScorer {
-    prepared: Mutex<usize>,
+    prepare_calls: Mutex<usize>,
     changed: Condvar,
 }
 
 impl ReplyScorer for WaitingScorer {
     fn prepare(&self, _: &Candidate) {
-        *self.prepared.lock().unwrap() += 1;
+        *self.prepare_calls.lock().unwrap() += 1;
         self.changed.notify_all();
     }
 
@@ -474,9 +475,9 @@ impl ReplyScorer for WaitingScorer {
         reference: Result<&core::Reference, &BatchFailure>,
         candidates: &[Candidate],
     ) -> Vec<ScoreResult> {
-        let (prepared, limit) = (self.prepared.lock().unwrap(), Duration::from_secs(30));
-        let (_prepared, wait_result) =
-            self.changed.wait_timeout_while(prepared, limit, |prepared| *prepared < 3).unwrap();
+        let (calls, limit) = (self.prepare_calls.lock().unwrap(), Duration::from_secs(30));
+        let (_calls, wait_result) =
+            self.changed.wait_timeout_while(calls, limit, |calls| *calls < 3).unwrap();
         assert!(
             !wait_result.timed_out(),
             "replies to later utterances wait for the scores of the first one"

@@ -50,7 +50,13 @@ fn signed(validator: &Keypair, kind: SubmissionKind, submission: &Submission) ->
 }
 
 /// Returns a signed submission of a miner's score in the challenge `c`.
-fn score(validator: &Keypair, miner: &Keypair, contest: &str, score: f64, timestamp: i64) -> Value {
+fn score_submission(
+    validator: &Keypair,
+    miner: &Keypair,
+    contest: &str,
+    score: f64,
+    timestamp: i64,
+) -> Value {
     let content = json!({ "challenge_uid": "c", "miner_hotkey": miner.hotkey(), "challenge_mean_U": score, "é": "ü" });
     let data = json!({ "file_type": "challenge_scores", "challenge_type": contest, "content": content.to_string() });
     let miner = Some((Uid(7), miner.hotkey()));
@@ -89,12 +95,13 @@ async fn check_scores_become_medians(directory: &Path, database: &str) {
     let time = now();
     for (validator, first, second) in [("//a", 0.9, 0.1), ("//b", 0.7, 0.2), ("//c", 0.2, 0.3)] {
         for (miner, mean) in [(&low_scoring, second), (&high_scoring, first)] {
-            let answer = post(&api, &score(&key(validator), miner, "main", mean, time)).await;
+            let answer =
+                post(&api, &score_submission(&key(validator), miner, "main", mean, time)).await;
             assert_eq!(answer, (200, json!({ "success": true, "stored": true })));
         }
     }
-    post(&api, &score(&key("//a"), &high_scoring, "arena", 0.5, time)).await;
-    post(&api, &score(&key("//a"), &high_scoring, "solo", 1.0, time)).await;
+    post(&api, &score_submission(&key("//a"), &high_scoring, "arena", 0.5, time)).await;
+    post(&api, &score_submission(&key("//a"), &high_scoring, "solo", 1.0, time)).await;
     let (main, arena) = ("main".to_owned(), "arena".to_owned());
     assert_eq!(
         rows(&url, "//a", Some(Contest::Main)).await,
@@ -124,10 +131,10 @@ async fn repeated_submission_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = serve_api(folder.path(), &sqlite(folder.path())).await;
     let (validator, miner, time) = (key("//a"), key("//good"), now());
-    let old = score(&validator, &miner, "main", 0.25, time - 10);
+    let old = score_submission(&validator, &miner, "main", 0.25, time - 10);
     assert_eq!(post(&api, &old).await.0, 200);
     assert_eq!(post(&api, &old).await, (200, json!({ "success": true, "stored": true })));
-    assert_eq!(post(&api, &score(&validator, &miner, "main", 0.75, time)).await.0, 200);
+    assert_eq!(post(&api, &score_submission(&validator, &miner, "main", 0.75, time)).await.0, 200);
     assert_eq!(post(&api, &old).await, (200, json!({ "success": true, "stored": false })));
     assert_eq!(api.store().count().await.unwrap(), 1);
     assert_eq!(rows(&url, "//a", None).await, [("main".to_owned(), 0.75)]);
@@ -142,7 +149,7 @@ async fn invalid_submission_is_refused_and_not_stored() {
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
     let limits = ScoringLimits::default();
     let api = ScoringApi::with_clock(store, artifacts, Admission::Open, limits, fixed_clock(time));
-    let valid = || score(&validator, &miner, "main", 0.5, time);
+    let valid = || score_submission(&validator, &miner, "main", 0.5, time);
     let modified = |field: &str, value: Value| {
         let mut body = valid();
         body[field] = value;
@@ -172,8 +179,8 @@ async fn invalid_submission_is_refused_and_not_stored() {
         (modified("vali_hotkey", json!(miner.hotkey())), 401, "the signature does not match"),
         (modified("miner_uid", json!(8)), 401, "the signature does not match"),
         (modified("extra", json!(8)), 401, "the signature does not match"),
-        (score(&validator, &miner, "main", 0.5, time - 400), 401, "timestamp differs by 400 s from this server's clock"),
-        (score(&validator, &miner, "main", 0.5, time + 400), 401, "synchronise the clock"),
+        (score_submission(&validator, &miner, "main", 0.5, time - 400), 401, "timestamp differs by 400 s from this server's clock"),
+        (score_submission(&validator, &miner, "main", 0.5, time + 400), 401, "synchronise the clock"),
         (
             modified("kind", json!("scores")),
             400,
@@ -185,8 +192,8 @@ async fn invalid_submission_is_refused_and_not_stored() {
             "kind: expected the kind given in data.file_type",
         ),
         (modified("kind", json!(1)), 400, "kind: expected text"),
-        (score(&validator, &miner, "round9", 0.5, time), 400, "data.challenge_type: expected main, solo or arena"),
-        (score(&validator, &miner, "main", 1.5, time), 400, "data.content: expected challenge_mean_U from 0 to 1"),
+        (score_submission(&validator, &miner, "round9", 0.5, time), 400, "data.challenge_type: expected main, solo or arena"),
+        (score_submission(&validator, &miner, "main", 1.5, time), 400, "data.content: expected challenge_mean_U from 0 to 1"),
         (content(json!({ "challenge_uid": "d" })), 400, "data.content: expected the signed challenge and miner"),
         (content(json!({})), 400, "data.content: expected challenge_mean_U"),
         (
@@ -261,7 +268,7 @@ async fn submissions_without_content_or_miner_are_kept() {
 async fn old_submissions_are_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = serve_api(folder.path(), &sqlite(folder.path())).await;
-    post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
+    post(&api, &score_submission(&key("//a"), &key("//good"), "main", 0.5, now())).await;
     assert_eq!(retention::purge_expired(&api.state).await.submissions, 0);
     assert_eq!(rows(&url, "//a", None).await.len(), 1);
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();

@@ -106,7 +106,7 @@ async fn check_no_leftovers(servers: &Servers, jobs: &[JobId]) {
     let queue = Queue::connect(&servers.nats.url(), &identity()).await.unwrap();
     let start = std::time::Instant::now();
     while queue.depth().await.unwrap().jobs > 0
-        || jobs.iter().any(|job| servers.bucket.object(&job.object()).exists())
+        || jobs.iter().any(|job| servers.bucket.object(&job.object_key()).exists())
     {
         assert!(start.elapsed() < Duration::from_secs(30), "{:?}", queue.depth().await);
         tokio::time::sleep(Duration::from_millis(50)).await;

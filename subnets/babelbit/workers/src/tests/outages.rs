@@ -247,11 +247,11 @@ async fn audio_that_was_lost_or_modified_is_stored_again() {
     let expected = score(&Arc::new(local_scorer()), &candidates).await;
     let distributed = scorer_with_workers(services.clone());
     let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
-    while !ids.iter().all(|id| servers.bucket.object(&id.object()).exists()) {
+    while !ids.iter().all(|id| servers.bucket.object(&id.object_key()).exists()) {
         sleep_ms(10).await;
     }
-    std::fs::remove_file(servers.bucket.object(&ids[0].object())).unwrap();
-    std::fs::write(servers.bucket.object(&ids[1].object()), recording(5)).unwrap();
+    std::fs::remove_file(servers.bucket.object(&ids[0].object_key())).unwrap();
+    std::fs::write(servers.bucket.object(&ids[1].object_key()), recording(5)).unwrap();
     let running = worker(&services, &stop);
     assert_eq!(scoring.await.unwrap(), expected);
     stop.request();

@@ -126,24 +126,26 @@ async fn check_own_answer(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> V
         .unwrap();
     let events = answer.lines().filter_map(|line| line.strip_prefix("data: "));
     let chunks: Vec<Value> = events.filter_map(|event| serde_json::from_str(event).ok()).collect();
-    let miners = tokens(&chunks).unwrap();
+    let miner_tokens = tokens(&chunks).unwrap();
     let reference = LocalReference::new(model);
     let payload = request.as_object().unwrap();
-    let question = ReadingRequest {
+    let logprobs_request = LogprobsRequest {
         endpoint: Endpoint::Completions,
         payload,
-        tokens: &miners,
+        tokens: &miner_tokens,
         positions: &[],
     };
-    let Reading::FullText(readings) = reference.read(&question).await.unwrap() else {
-        panic!("not read in one pass")
+    let AnswerLogprobs::FullText(logprobs) = reference.logprobs(&logprobs_request).await.unwrap()
+    else {
+        panic!("not computed in one pass")
     };
-    for (index, (reading, token)) in readings.iter().zip(&miners).enumerate() {
-        let (rank, logprob) =
-            reading.miner_token.unwrap_or_else(|| panic!("token {index} is unknown: {miners:?}"));
+    for (index, (model_logprobs, token)) in logprobs.iter().zip(&miner_tokens).enumerate() {
+        let (rank, logprob) = model_logprobs
+            .miner_token
+            .unwrap_or_else(|| panic!("token {index} is unknown: {miner_tokens:?}"));
         assert!(
             rank == 1 && (logprob - token.logprob).abs() < 1e-4,
-            "{index}: {logprob} {miners:?}"
+            "{index}: {logprob} {miner_tokens:?}"
         );
     }
     for profile in [ScoringProfile::Reference, ScoringProfile::Later] {
@@ -153,7 +155,7 @@ async fn check_own_answer(tokenizer: &Value, chain: &[usize], ends: &[u32]) -> V
                 .unwrap();
         assert_eq!(checked.quality, Some(1.0), "{checked:?}");
     }
-    miners.into_iter().map(|token| token.text).collect()
+    miner_tokens.into_iter().map(|token| token.text).collect()
 }
 
 #[tokio::test]

@@ -165,8 +165,9 @@ async fn write(
     messages: &[Value],
     random: &mut StdRng,
 ) -> Result<Option<String>, CheckError> {
-    let Some(text) =
-        model.write(messages, MAX_DRAFT_TOKENS, random.random_range(1..=u32::MAX.into())).await?
+    let Some(text) = model
+        .generate(messages, MAX_DRAFT_TOKENS, random.random_range(1..=u32::MAX.into()))
+        .await?
     else {
         return Ok(None);
     };

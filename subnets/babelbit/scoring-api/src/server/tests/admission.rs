@@ -24,9 +24,9 @@ async fn only_validators_submit_and_query_scores() {
     let (validator, unlisted, miner) = (key("//a"), key("//stranger"), key("//good"));
     let admission = Admission::Listed(BTreeSet::from([validator.hotkey()]));
     let api = api(folder.path(), &sqlite(folder.path()), admission).await;
-    assert_eq!(post(&api, &score(&unlisted, &miner, "main", 0.9, now())).await.0, 403);
+    assert_eq!(post(&api, &score_submission(&unlisted, &miner, "main", 0.9, now())).await.0, 403);
     assert_eq!(query_scores(&api, &unlisted).await.0, 403);
-    assert_eq!(post(&api, &score(&validator, &miner, "main", 0.5, now())).await.0, 200);
+    assert_eq!(post(&api, &score_submission(&validator, &miner, "main", 0.5, now())).await.0, 200);
     let (status, answer) = query_scores(&api, &validator).await;
     assert_eq!((status, answer["scores"].as_array().unwrap().len()), (200, 1));
 }
@@ -41,8 +41,8 @@ async fn readers_query_scores_and_cannot_submit() {
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
     let store = Store::open(&sqlite(folder.path())).await.unwrap();
     let api = ScoringApi::new(store, artifacts, admission, limits);
-    assert_eq!(post(&api, &score(&validator, &miner, "main", 0.5, now())).await.0, 200);
-    assert_eq!(post(&api, &score(&reader, &miner, "main", 0.9, now())).await.0, 403);
+    assert_eq!(post(&api, &score_submission(&validator, &miner, "main", 0.5, now())).await.0, 200);
+    assert_eq!(post(&api, &score_submission(&reader, &miner, "main", 0.9, now())).await.0, 403);
     let (status, answer) = query_scores(&api, &reader).await;
     assert_eq!((status, &answer["scores"][0]["challenge_mean_score"]), (200, &json!(0.5)));
 }
@@ -55,7 +55,7 @@ async fn requests_are_refused_until_validators_are_loaded() {
         api(folder.path(), &sqlite(folder.path()), Admission::Permits { gateway, netuid: NETUID })
             .await;
     let (status, answer) =
-        post(&api, &score(&key("//a"), &key("//good"), "main", 0.9, now())).await;
+        post(&api, &score_submission(&key("//a"), &key("//good"), "main", 0.9, now())).await;
     let expected = "the list of validators has not been fetched yet; hint: retry later";
     assert_eq!((status, &answer["error"]), (503, &json!(expected)));
 }
@@ -91,7 +91,7 @@ async fn scores_are_weighted_by_validator_stake() {
         shutdown.spawn("upkeep", async move { background_api.follow(&stop).await });
         for ((validator, mean), is_permitted) in validators.iter().zip([0.2, 0.4, 0.9]).zip(permits)
         {
-            let body = score(validator, &key("//good"), "main", mean, now());
+            let body = score_submission(validator, &key("//good"), "main", mean, now());
             while post(&api, &body).await.0 == 503 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -125,7 +125,8 @@ async fn gateway_without_permits_admits_no_validator() {
     let follow = api.follow(&shutdown);
     let submit = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let status = post(&api, &score(&key("//a"), &key("//good"), "main", 0.9, now())).await.0;
+        let status =
+            post(&api, &score_submission(&key("//a"), &key("//good"), "main", 0.9, now())).await.0;
         shutdown.request();
         status
     };
@@ -147,13 +148,15 @@ async fn permits_and_stakes_come_from_the_chain() {
     let shutdown = Shutdown::new();
     let (background_api, stop) = (api.clone(), shutdown.clone());
     shutdown.spawn("upkeep", async move { background_api.follow(&stop).await });
-    let body = score(&chain.validator, &chain.miners[0], "main", 0.5, now());
+    let body = score_submission(&chain.validator, &chain.miners[0], "main", 0.5, now());
     while post(&api, &body).await.0 == 503 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(post(&api, &body).await.0, 200);
     assert_eq!(
-        post(&api, &score(&chain.miners[0], &chain.miners[0], "main", 1.0, now())).await.0,
+        post(&api, &score_submission(&chain.miners[0], &chain.miners[0], "main", 1.0, now()))
+            .await
+            .0,
         403
     );
     assert!(api.state.validators.stake()(&chain.validator.hotkey()).unwrap() > 0);
@@ -169,7 +172,8 @@ async fn requests_above_the_rate_limit_are_refused() {
     let low_limit = RateLimit { requests: 2, window: Duration::from_mins(1) };
     let limits = ScoringLimits { per_validator: low_limit, ..ScoringLimits::default() };
     let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
-    let body = |validator: &str| score(&key(validator), &key("//good"), "main", 0.5, now());
+    let body =
+        |validator: &str| score_submission(&key(validator), &key("//good"), "main", 0.5, now());
     for status in [200, 200, 429, 429] {
         assert_eq!(post(&api, &body("//a")).await.0, status);
     }

@@ -29,7 +29,8 @@ async fn api_with_short_timeout(directory: &Path, database: &str) -> (ScoringApi
 /// Checks that a request soon fails with status 503 and the database's error.
 async fn assert_database_error(api: &ScoringApi) {
     let start = Instant::now();
-    let (status, answer) = post(api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await;
+    let (status, answer) =
+        post(api, &score_submission(&key("//b"), &key("//good"), "main", 0.9, now())).await;
     assert_eq!((status, &answer["error"]), (503, &json!("the database failed")));
     assert!(start.elapsed() < FAILURE_DEADLINE, "{:?}", start.elapsed());
 }
@@ -180,7 +181,10 @@ async fn slow_statement_is_cancelled_in_the_database() {
     assert_eq!(pending, 0);
     sqlx::query("ROLLBACK").execute(&mut other_connection).await.unwrap();
     assert_eq!(api.store().count().await.unwrap(), 0);
-    assert_eq!(post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0, 200);
+    assert_eq!(
+        post(&api, &score_submission(&key("//b"), &key("//good"), "main", 0.9, now())).await.0,
+        200
+    );
 }
 
 /// A half-open connection is closed, and frees its slot in the pool.
@@ -201,7 +205,8 @@ async fn half_open_connections_are_replaced() {
         .await
         .unwrap();
     let submit = async |number: u8| {
-        let body = score(&key(&format!("//{number}")), &key("//good"), "main", 0.9, now());
+        let body =
+            score_submission(&key(&format!("//{number}")), &key("//good"), "main", 0.9, now());
         assert_eq!(post(&api, &body).await.0, 503);
     };
     let start = Instant::now();
@@ -232,8 +237,9 @@ async fn abandoned_transaction_is_ended() {
         return;
     };
     let (api, _url) = api_with_short_timeout(folder.path(), &postgres.url()).await;
-    let submit =
-        || async { post(&api, &score(&key("//b"), &key("//good"), "main", 0.9, now())).await.0 };
+    let submit = || async {
+        post(&api, &score_submission(&key("//b"), &key("//good"), "main", 0.9, now())).await.0
+    };
     assert_eq!(submit().await, 200);
     let _transaction = api.store().abandoned_transaction().await;
     let start = Instant::now();

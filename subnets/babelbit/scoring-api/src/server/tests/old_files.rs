@@ -88,7 +88,7 @@ async fn undeletable_file_does_not_block_others() {
             200
         );
     }
-    post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
+    post(&api, &score_submission(&key("//a"), &key("//good"), "main", 0.5, now())).await;
     let names = api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap();
     // A folder in place of the first file cannot be removed as a file.
     let first = artifacts.join(&names[0]);
