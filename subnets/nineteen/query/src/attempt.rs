@@ -127,9 +127,14 @@ impl Attempt {
         Ok(())
     }
 
-    /// Records that the answer has ended early with this error.
+    /// Records that the answer has ended early with this error. No other miner can try the request:
+    /// if it may be the cause, the failure leaves the circuit breaker as it is.
     pub(crate) fn interrupt(&mut self, error: &AttemptError) {
-        self.outcome.set(error.outcome());
+        if self.kind == RequestKind::Organic && error.may_be_request_fault() {
+            self.outcome.set_isolated(error.outcome());
+        } else {
+            self.outcome.set(error.outcome());
+        }
     }
 
     /// Decides what the failure of an attempt counts as. At the request's `deadline`, it counts
@@ -306,6 +311,7 @@ impl Drop for Attempt {
             outcome: self.outcome.get(),
             latency: self.timing.latency(self.outcome.is_cancelled()),
             now,
+            skips_breaker: self.outcome.is_isolated(),
             skips_pause: self.slot.position.nth > 1,
             ..Completion::default()
         };

@@ -18,6 +18,7 @@ async fn backend(Json(request): Json<Value>) -> Response {
     let events = match request["messages"][0]["content"].as_str() {
         Some("status") => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Some("event") => "data: {\"error\": {\"message\": \"bad prompt\"}}\n\n".to_owned(),
+        Some("late event") => word() + "data: {\"error\": {\"message\": \"bad prompt\"}}\n\n",
         Some("empty") => {
             let delta = json!({"role": "assistant", "content": null});
             let choice = json!({"index": 0, "delta": delta, "finish_reason": "stop"});
@@ -37,8 +38,13 @@ async fn poison_prompts_do_not_affect_other_buyers() {
         gateway.buy(&json!({"messages": messages, "stream": streams})).await
     };
     for round in 0..ROUNDS {
-        for (content, status) in [("status", 502), ("event", 502), ("empty", 200)] {
-            let response = buy(content, round % 2 == 0).await;
+        let streams = round % 2 == 0;
+        // A stream has begun when the error arrives.
+        let late_status = if streams { 200 } else { 502 };
+        for (content, status) in
+            [("status", 502), ("event", 502), ("late event", late_status), ("empty", 200)]
+        {
+            let response = buy(content, streams).await;
             let actual = response.status().as_u16();
             let body = text(response).await;
             assert_eq!(actual, status, "{content}: {body}");
@@ -46,6 +52,6 @@ async fn poison_prompts_do_not_affect_other_buyers() {
         let answer = document(buy("good", false).await).await;
         assert_eq!(answer["choices"][0]["message"]["content"], "word ", "{answer}");
     }
-    // Only the words were charged.
-    assert_eq!(gateway.wait_for_charges().await, i64::from(ROUNDS));
+    // Only the words were charged, including those of interrupted streams.
+    assert_eq!(gateway.wait_for_charges().await, i64::from(ROUNDS + ROUNDS / 2));
 }

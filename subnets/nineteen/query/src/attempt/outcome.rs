@@ -13,6 +13,8 @@ pub(super) struct AttemptOutcome {
     ///
     /// [`DisputedFailure`]: crate::failure::DisputedFailure
     is_disputed: bool,
+    /// Whether a failure leaves the circuit breaker as it is.
+    is_isolated: bool,
     /// Set once another attempt of the request has returned its answer; `None` once this one has.
     has_other_answer: Option<Arc<AtomicBool>>,
 }
@@ -21,7 +23,8 @@ impl AttemptOutcome {
     /// Creates the outcome of an attempt that has just begun. All attempts of a request share
     /// `has_answer`.
     pub(super) fn new(has_answer: &Arc<AtomicBool>) -> Self {
-        Self { outcome: None, is_disputed: false, has_other_answer: Some(Arc::clone(has_answer)) }
+        let has_other_answer = Some(Arc::clone(has_answer));
+        Self { outcome: None, is_disputed: false, is_isolated: false, has_other_answer }
     }
 
     /// Returns the outcome; `None` if the attempt counts nothing.
@@ -32,6 +35,16 @@ impl AttemptOutcome {
     /// Sets the outcome if the attempt ends now.
     pub(super) fn set(&mut self, outcome: RequestOutcome) {
         self.outcome = Some(outcome);
+    }
+
+    /// Sets the outcome of a failure whose cause may be the request, which no other miner has tried.
+    pub(super) fn set_isolated(&mut self, outcome: RequestOutcome) {
+        (self.outcome, self.is_isolated) = (Some(outcome), true);
+    }
+
+    /// Whether a failure leaves the circuit breaker as it is.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.is_isolated
     }
 
     /// Removes the outcome.
