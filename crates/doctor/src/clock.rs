@@ -35,7 +35,7 @@ pub fn clock_against_chain(state: &HotkeyState, local_time: Duration) -> Finding
         return Finding::ok(Check::Clock, subject, seen);
     }
     let remedy = if state.is_development {
-        "a development chain can be ahead of the clock: see `tao localnet time`; else synchronise the clock".to_owned()
+        "a development chain can be ahead of the clock: see `tao localnet status`; else synchronise the clock".to_owned()
     } else {
         SYNCHRONISE.to_owned()
     };
@@ -119,6 +119,8 @@ mod tests {
             assert_eq!(finding.status, status, "{finding:?}");
             assert!(finding.seen.starts_with(seen), "{finding:?}");
         }
+        let advanced = clock_against_chain(&state(now, true), DAY * 19_999);
+        assert!(advanced.remedy.unwrap().contains("see `tao localnet status`"));
     }
 
     /// Starts an NTP server whose clock is off, and returns its address.

@@ -10,6 +10,7 @@ use rustix::process::geteuid;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::finding::quoted;
 use crate::{Check, Finding, UnitUser};
 
 /// Free space from which a disk is too small.
@@ -160,10 +161,11 @@ fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno
     let create_command = if ancestor == directory {
         String::new()
     } else {
-        format!("sudo mkdir -p {} && ", directory.display())
+        format!("sudo mkdir -p {} && ", quoted(directory))
     };
-    let (ancestor, directory) = (ancestor.display(), directory.display());
+    let ancestor = ancestor.display();
     if error == Errno::ROFS {
+        let directory = directory.display();
         let remedy = format!(
             "mount a writable volume at {directory}, or choose another directory; if the disk was mounted writable, \
              `dmesg` has the error that made it read-only"
@@ -175,16 +177,21 @@ fn not_writable(subject: String, directory: &Path, ancestor: &Path, error: Errno
             remedy,
         );
     }
-    let remedy =
-        format!("run `{create_command}sudo chown $USER {directory}`, or choose another directory");
+    let remedy = format!(
+        "run `{create_command}sudo chown $USER {}`, or choose another directory",
+        quoted(directory)
+    );
     Finding::fault(Check::Disk, subject, format!("{ancestor} cannot be written: {error}"), remedy)
 }
 
 fn not_writable_by(user: &UnitUser, subject: String, ancestor: &Path) -> Finding {
-    let (name, ancestor) = (&user.name, ancestor.display());
-    let seen =
-        format!("{ancestor} can be written by root, but not by {name}, the user of the units");
-    Finding::fault(Check::Disk, subject, seen, format!("run `sudo chown {name}: {ancestor}`"))
+    let name = &user.name;
+    let seen = format!(
+        "{} can be written by root, but not by {name}, the user of the units",
+        ancestor.display()
+    );
+    let remedy = format!("run `sudo chown {name}: {}`", quoted(ancestor));
+    Finding::fault(Check::Disk, subject, seen, remedy)
 }
 
 fn free_space(disk: &Disk) -> Finding {
@@ -199,12 +206,19 @@ fn free_space(disk: &Disk) -> Finding {
             );
         }
     };
-    // Some FUSE and network file systems have no sizes.
-    if statistics.f_blocks == 0 {
-        return Finding::skipped(Check::Disk, subject, "the file system reports no sizes");
-    }
     if statistics.f_flag.contains(StatVfsMountFlags::RDONLY) {
         return Finding::skipped(Check::Disk, subject, "the file system is read-only");
+    }
+    // Some FUSE and network file systems have no sizes. Nor has /proc, in which nobody can create
+    // files, although its permissions let root. The temporary file has no name, or not for long.
+    if statistics.f_blocks == 0 {
+        return match tempfile::tempfile_in(&disk.directory) {
+            Ok(_) => Finding::skipped(Check::Disk, subject, "the file system reports no sizes"),
+            Err(error) => {
+                let seen = format!("cannot create files: {error}");
+                Finding::fault(Check::Disk, subject, seen, "choose another directory")
+            }
+        };
     }
     classify_space(subject, statistics.f_bavail.saturating_mul(statistics.f_frsize), disk.needs)
 }
@@ -315,10 +329,10 @@ mod tests {
         assert_eq!(without_unit_user.user, None);
     }
 
-    #[tokio::test]
-    async fn file_system_without_sizes_is_skipped() {
-        // Linux's /proc has no blocks; whether it can be written depends on the user and the
-        // container.
+    #[test]
+    fn file_system_without_sizes_and_files_is_fault() {
+        // Linux's /proc has no blocks; whether its permissions let this user write depends on the
+        // user and the container.
         let proc = Path::new("/proc/self");
         if proc.is_dir() {
             let disk = Disk {
@@ -326,7 +340,9 @@ mod tests {
                 contents: vec!["logs"],
                 needs: UNREACHABLE_MINIMUM,
             };
-            assert_eq!(free_space(&disk).status, Status::Skipped);
+            let finding = free_space(&disk);
+            assert_eq!(finding.status, Status::Fault, "{finding:?}");
+            assert!(finding.seen.starts_with("cannot create files: "), "{finding:?}");
         }
     }
 
@@ -350,5 +366,9 @@ mod tests {
         let logs = Path::new("/srv/logs");
         let remedy = not_writable("logs".to_owned(), logs, logs, Errno::ACCESS).remedy.unwrap();
         assert!(remedy.starts_with("run `sudo chown $USER /srv/logs`"), "{remedy}");
+        let (srv, logs) = (Path::new("/srv"), Path::new("/srv/my logs"));
+        let remedy = not_writable("logs".to_owned(), logs, srv, Errno::ACCESS).remedy.unwrap();
+        let command = "run `sudo mkdir -p '/srv/my logs' && sudo chown $USER '/srv/my logs'`";
+        assert!(remedy.starts_with(command), "{remedy}");
     }
 }

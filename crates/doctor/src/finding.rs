@@ -1,5 +1,7 @@
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::path::Path;
 
 /// Subject area of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -221,6 +223,14 @@ pub(crate) fn split_hint(text: &str) -> (&str, Option<&str>) {
         Some((seen, hint)) => (seen.trim_end().trim_end_matches(';'), Some(hint.trim())),
         None => (text, None),
     }
+}
+
+/// Returns a path as a word of a shell command: in quotes if it has spaces or other special
+/// characters.
+pub(crate) fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    // Only a NUL cannot be quoted, and no path has one.
+    shlex::try_quote(&text).map_or_else(|_| text.to_string(), Cow::into_owned)
 }
 
 /// The findings of several checks.

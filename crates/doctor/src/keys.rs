@@ -6,6 +6,7 @@ use rustix::process::geteuid;
 use taonet_primitives::{Hotkey, bytes_without_bom};
 use taonet_wallet::{CryptoType, Keyfile, PublicKey, StoredKey, Wallet};
 
+use crate::finding::quoted;
 use crate::{Check, Finding};
 
 /// Checks the keyfile of the hotkey that signs: its mode, owner and type. Also returns the hotkey;
@@ -52,8 +53,10 @@ pub fn coldkey(wallet: &Wallet) -> Vec<Finding> {
             path.display().to_string(),
             "the coldkey is not encrypted, and no daemon needs it",
             format!(
-                "encrypt it with `tao wallet encrypt --wallet-name {}`, or move it off this machine",
-                wallet.name()
+                "encrypt it with `tao wallet encrypt --wallet-name {} --wallet-path {}`, or move it off this machine",
+                wallet.name(),
+                // `tao wallet` does not read the daemons' BITTENSOR_WALLET_PATH.
+                quoted(wallet.root())
             ),
         ));
     }
@@ -62,8 +65,8 @@ pub fn coldkey(wallet: &Wallet) -> Vec<Finding> {
 
 /// Checks that a file with a secret is readable by its owner only, and by this user.
 pub fn secret_file(secret_name: &str, path: &Path) -> Finding {
-    let file = path.display();
-    let subject = format!("{secret_name}: {file}");
+    let file = quoted(path);
+    let subject = format!("{secret_name}: {}", path.display());
     let metadata = match metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
@@ -183,5 +186,19 @@ mod tests {
             .unwrap();
         let statuses: Vec<_> = coldkey(&wallet).iter().map(|finding| finding.status).collect();
         assert_eq!(statuses, [Status::Ok, Status::Warning]);
+        let remedy = coldkey(&wallet).remove(1).remedy.unwrap();
+        let options = format!("--wallet-name vali --wallet-path {}`", directory.path().display());
+        assert!(remedy.contains(&options), "{remedy}");
+    }
+
+    #[test]
+    fn path_with_spaces_is_quoted_in_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("my token");
+        std::fs::write(&path, "").unwrap();
+        set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let finding = secret_file("token", &path);
+        assert_eq!(finding.subject, format!("token: {}", path.display()));
+        assert_eq!(finding.remedy, Some(format!("run `chmod 600 '{}'`", path.display())));
     }
 }

@@ -33,6 +33,10 @@ pub fn model(purpose: &str, name: &str, store: &ModelStore, if_missing: IfMissin
                 pull_hint,
             ),
         },
+        Err(error @ ModelError::Unknown { .. }) => {
+            let remedy = "select a model that `tao models list` shows";
+            Finding::error(Check::Models, subject, &error, remedy)
+        }
         Err(error) => Finding::error(Check::Models, subject, &error, &pull_hint),
     }
 }
@@ -69,10 +73,10 @@ mod tests {
     #[test]
     fn unknown_model_is_fault_and_embedded_model_is_ok() {
         let store = ModelStore::with(Vec::new(), "http://hub.invalid");
-        assert_eq!(
-            model("recogniser", "whisper-enormous", &store, IfMissing::DoesNotStart).status,
-            Status::Fault
-        );
+        let unknown = model("recogniser", "whisper-enormous", &store, IfMissing::DoesNotStart);
+        assert_eq!(unknown.status, Status::Fault);
+        let remedy = unknown.remedy.unwrap();
+        assert_eq!(remedy, "select a model that `tao models list` shows");
         assert_eq!(
             model("recogniser", "tiny-ctc", &store, IfMissing::DoesNotStart).status,
             Status::Ok

@@ -29,6 +29,11 @@ impl Wallet {
         &self.name
     }
 
+    /// Returns the directory of the wallets.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Returns the wallet's directory.
     pub fn directory(&self) -> PathBuf {
         self.root.join(self.name.as_str())
