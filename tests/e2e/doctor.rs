@@ -171,7 +171,12 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
             .any(|finding| finding["seen"].as_str().unwrap().contains("directory"))
     );
     assert_finding(&repaired, "ports", "ok", "free");
-    assert_finding(&repaired, "ledger", "skipped", "no ledger yet");
+    let unwritten = findings(&repaired, "ledger");
+    assert!(unwritten.len() == 2, "those of gateway and runner: {unwritten:?}");
+    assert!(
+        unwritten.iter().all(|finding| finding["seen"].as_str().unwrap().contains("no ledger yet")),
+        "{unwritten:?}"
+    );
     assert_finding(&repaired, "reachability", "skipped", "a validator needs none");
 
     let ledger = chain.path("state/taonet/subtensor-gateway");
@@ -179,6 +184,8 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
     std::fs::write(ledger.join("weights.sqlite"), "not a database, ".repeat(4_096)).unwrap();
     let damaged = report(&command.output().unwrap());
     assert_finding(&damaged, "ledger", "fault", "is damaged");
+    let missing = report(&command.args(["--ledger", "none"]).output().unwrap());
+    assert_finding(&missing, "ledger", "fault", "cannot read the directory");
 }
 
 #[test]

@@ -44,18 +44,25 @@ impl AccessArgs {
         listen: SocketAddr,
     ) -> anyhow::Result<Option<AccessToken>> {
         let token = self.token.token(config)?;
-        if token.is_some() || listen.ip().is_loopback() {
-            return Ok(token);
-        }
-        if self.insecure {
+        if let Err(error) = check_token_set(token.is_some(), listen) {
+            if !self.insecure {
+                return Err(error);
+            }
             tracing::warn!(%listen, "no token required: every caller can act as the validator");
-            return Ok(None);
         }
-        let message = format!(
-            "{listen} is not a loopback address: a token is required, since every caller can act as the validator\n\
-             hint: write one with `openssl rand -hex 32 > token` and set --token-file or BB_API_TOKEN_FILE, or pass \
-             --insecure"
-        );
-        Err(ClassifiedError::usage(message))
+        Ok(token)
     }
+}
+
+/// Checks that a service at this address has a token, unless only this machine can call it.
+pub fn check_token_set(has_token: bool, listen: SocketAddr) -> anyhow::Result<()> {
+    if has_token || listen.ip().is_loopback() {
+        return Ok(());
+    }
+    let message = format!(
+        "{listen} is not a loopback address: a token is required, since every caller can act as the validator\n\
+         hint: write one with `openssl rand -hex 32 > token` and set --token-file or BB_API_TOKEN_FILE, or pass \
+         --insecure"
+    );
+    Err(ClassifiedError::usage(message))
 }

@@ -15,7 +15,8 @@
 //! function `run` is a list of what runs, with which limits, until which signal.
 //!
 //! [`contest`] and [`challenge`] are arguments of several commands, and [`leaderboard`] is the
-//! table of a challenge's results, which the demonstration also shows.
+//! table of a challenge's results, which the demonstration also shows. [`access`] decides whether a
+//! service requires a token.
 //!
 //! The features `cuda` and `metal` run the language models of text miners on a GPU. Exit codes,
 //! JSON output and options follow the rules of all commands; names and variables are those of the
@@ -37,7 +38,7 @@
     reason = "errors are messages for the user, with an exit code"
 )]
 
-mod access;
+pub mod access;
 mod align;
 mod arena_gateway;
 mod arena_submit;

@@ -16,7 +16,7 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::submission::{Outbox, OutboxSettings};
 use taonet_babelbit_runner::{
-    AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Ledger, Miner,
+    AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Ledger, LedgerError, Miner,
     MinerConnection, MinerEntry, MinerSource, RunPaths, Runner, RunnerSettings, read_miners,
 };
 use taonet_babelbit_scorer::{BatchScorer, EngineIdentity, ScorerSettings, TranscriptCache};
@@ -28,6 +28,7 @@ use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::keys::KeyArgs;
 use taonet_cli_base::run_log;
 use taonet_cli_models::engines;
+use taonet_doctor::{Check, Finding};
 use taonet_objects::ObjectStorage;
 use taonet_speech::Recognizer;
 use taonet_validator::subtensor_gateway::GatewayClient;
@@ -261,6 +262,25 @@ pub(crate) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
     }
 }
 
+/// Checks that the configured runner can open its ledger.
+pub async fn check_ledger(config: &Config) -> Finding {
+    let directory = run_paths(None, config).state;
+    let subject = format!("runner: {}", directory.display());
+    match Ledger::read(&directory).await {
+        Ok(_) => Finding::ok(Check::Ledger, subject, "can be read"),
+        Err(LedgerError::Missing(_)) => Finding::skipped(Check::Ledger, subject, "no ledger yet"),
+        Err(LedgerError::Version { actual, expected, .. }) if actual < expected => {
+            let seen = format!("schema version {actual}, which the runner migrates at its start");
+            Finding::ok(Check::Ledger, subject, seen)
+        }
+        Err(error) => {
+            let remedy =
+                "check the owner of the directory, and restore a backup if the database is damaged";
+            Finding::error(Check::Ledger, subject, &error, remedy)
+        }
+    }
+}
+
 /// Creates a scorer that transcribes with workers if `NATS_URL` is set, else in this process.
 fn scorer_or_workers(
     config: &Config,
@@ -370,6 +390,7 @@ mod tests {
     use std::time::Duration;
 
     use taonet_babelbit_core::protocol::InitRequest;
+    use taonet_doctor::Status;
     use taonet_primitives::Uid;
 
     use super::*;
@@ -410,5 +431,23 @@ mod tests {
             let head = first_head(address.parse().unwrap());
             assert!(head.contains(&format!("bt_header_dendrite_ip: {address}\r\n")), "{head}");
         }
+    }
+
+    #[tokio::test]
+    async fn damaged_ledger_is_fault_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let variables = [("BB_OUTPUT_SCORES_DIR".into(), folder.path().into())];
+        let (config, _) = Config::from_variables(variables, None).unwrap();
+        assert_eq!(check_ledger(&config).await.status, Status::Skipped);
+        let state = folder.path().join(".ledger");
+        drop(Ledger::open(&state).await.unwrap());
+        assert_eq!(check_ledger(&config).await.status, Status::Ok);
+
+        let file = state.join("runner.sqlite");
+        std::fs::write(&file, "not a database, ".repeat(4_096)).unwrap();
+        let finding = check_ledger(&config).await;
+        assert_eq!(finding.status, Status::Fault, "{finding:?}");
+        assert!(finding.seen.contains(file.to_str().unwrap()), "{finding:?}");
+        assert!(finding.seen.contains("is damaged"), "{finding:?}");
     }
 }

@@ -18,7 +18,7 @@ use crate::chain::{
     NetworkArgs, NetworkSource, check_development, check_development_before, configured_network,
     not_development, query_development,
 };
-use crate::exit::ClassifiedError;
+use crate::exit::{ClassifiedError, is_missing_key};
 use crate::password::PasswordArgs;
 use crate::settings;
 
@@ -261,7 +261,12 @@ pub fn stored_hotkey(
             .with_context(|| format!("BITTENSOR_WALLET_PATH={}", path.display()));
     };
     wallet.hotkey(&name("BITTENSOR_WALLET_HOT", &settings.hotkey)?).map_err(|error| {
-        anyhow::Error::new(error).context(format!("no signing key found\nhint: {hint}"))
+        let error = anyhow::Error::new(error);
+        if is_missing_key(&error) {
+            error.context(format!("no signing key found\nhint: {hint}"))
+        } else {
+            error.context("cannot use the configured hotkey")
+        }
     })
 }
 

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use anyhow::Context as _;
 use taonet_chain::Network;
 use taonet_doctor::{Check, Finding};
 use taonet_neuron::{OperatorConfig, WalletSettings};
@@ -51,7 +51,13 @@ pub fn load_file(path: &Path) -> anyhow::Result<()> {
 /// Reads the variables of a file such as `.env`, without loading them.
 pub fn read_file(path: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let file = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::InvalidData => "save the file in UTF-8",
+            _ => "check the path, and the permissions of the file",
+        };
+        ClassifiedError::usage(format!("cannot read {file}: {error}\nhint: {hint}"))
+    })?;
     file_variables(&text).map_err(|error| ClassifiedError::usage(format!("{file}: {error}")))
 }
 
@@ -150,6 +156,22 @@ pub fn set_variables() -> impl Iterator<Item = (OsString, OsString)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::exit_code;
+
+    #[test]
+    fn unreadable_file_is_usage_error_with_hint_for_its_cause() {
+        let folder = tempfile::tempdir().unwrap();
+        let latin1 = folder.path().join("latin1.env");
+        std::fs::write(&latin1, b"A=\xe9\n").unwrap();
+        for (path, hint) in
+            [(latin1, "in UTF-8"), (folder.path().join("none.env"), "check the path")]
+        {
+            let result = read_file(&path).map(|_| ());
+            assert_eq!(exit_code(&result), 2);
+            let text = result.unwrap_err().to_string();
+            assert!(text.contains("cannot read ") && text.contains(hint), "{text}");
+        }
+    }
 
     #[test]
     fn invalid_network_variable_is_reported() {

@@ -1,6 +1,7 @@
 //! `tao doctor`: checks of an operator's set-up.
 
 mod chain;
+mod keys;
 mod report;
 mod role;
 #[cfg(test)]
@@ -12,24 +13,23 @@ use std::time::Duration;
 
 use clap::Args;
 use taonet_babelbit_config::Config;
+use taonet_cli_babelbit::runner::check_ledger;
 use taonet_cli_base::chain::NetworkArgs;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::daemon::state_directory;
-use taonet_cli_base::exit::{ClassifiedError, is_missing_key};
-use taonet_cli_base::keys::{configured_wallet, stored_hotkey};
+use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::settings;
 use taonet_cli_base::updates::{VERSION, updater};
 use taonet_cli_models::{chat_model, engines};
 use taonet_doctor::{
     Check, DiskNeeds, Finding, Host, IfMissing, Latest, Report, Status, WriteDirectory,
-    clock_against_ntp, coldkey, disks, host, model, secret_file, version,
+    clock_against_ntp, disks, host, model, version,
 };
 #[cfg(feature = "proof")]
 use taonet_primitives::counted;
 use taonet_primitives::{Hotkey, NetUid};
 use taonet_speech::models::{ALL_MINILM_L6_V2, ModelStore};
 use taonet_update::ReleaseSource;
-use taonet_wallet::StoredKey;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -37,9 +37,6 @@ use role::Role;
 
 /// Timeout of a query to a server on the internet, or to a file system.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Hint of the error for a missing hotkey.
-const NO_HOTKEY: &str = "pass the keyfile with --keyfile, create a wallet with `tao wallet create`, or select one with \
-    BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT";
 
 /// Check the set-up of a validator or miner, and say how to correct it
 #[derive(Debug, Args)]
@@ -185,11 +182,16 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
         ([], None) => Role::of_subnet(subnet.netuid),
         (selected, _) => selected,
     };
-    let keys = check_keys(args, &subnet, roles, machine.systemd.is_some());
+    let keys = keys::check(args, &subnet, roles, machine.systemd.is_some());
     let hotkey = args.hotkey.or(keys.hotkey);
     let input =
         chain::ChainCheckInput { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
     findings.extend(keys.findings);
+    if let Some(config) = &subnet.babelbit
+        && roles.contains(&Role::Runner)
+    {
+        findings.push(check_ledger(config).await);
+    }
     let (directories, ports, models, chain) = tokio::join!(
         check_directories(args, &subnet, roles, &machine),
         check_ports(args, &subnet, roles),
@@ -318,56 +320,6 @@ fn write_directories(
         directories.extend(role_directories);
     }
     directories
-}
-
-/// The keys of the daemons.
-struct Keys {
-    findings: Vec<Finding>,
-    /// The keyfile of the hotkey; `None` if it cannot be read.
-    stored: Option<StoredKey>,
-    /// The hotkey; `None` if it is unknown without a password.
-    hotkey: Option<Hotkey>,
-}
-
-/// Checks the keyfiles and the token. `has_units` is whether systemd has units of this program.
-fn check_keys(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_units: bool) -> Keys {
-    let mut keys = Keys { findings: Vec::new(), stored: None, hotkey: None };
-    let needs_hotkey = roles.is_empty() || roles.iter().any(|role| role.has_hotkey());
-    if !needs_hotkey && args.keyfile.is_none() {
-        let reason = "an entry process has no hotkey";
-        keys.findings.push(Finding::skipped(Check::Keys, "hotkey", reason));
-        return keys;
-    }
-    match read_hotkey(args) {
-        Ok(stored) => {
-            (keys.findings, keys.hotkey) = taonet_doctor::hotkey(&stored);
-            keys.stored = Some(stored);
-        }
-        // The units read it as root, and this user may have no wallet.
-        Err(error) if has_units && args.keyfile.is_none() && is_missing_key(&error) => {
-            let reason = "the units of systemd have their own keyfile: pass it with --keyfile /etc/taonet/hotkey";
-            keys.findings.push(Finding::skipped(Check::Keys, "hotkey", reason));
-        }
-        Err(error) => {
-            keys.findings.push(Finding::error(Check::Keys, "hotkey", error.as_ref(), NO_HOTKEY));
-        }
-    }
-    if let Ok(Some(wallet)) = settings::wallet()
-        .and_then(|wallet| configured_wallet(&wallet, dirs::home_dir().as_deref()))
-        && args.keyfile.is_none()
-    {
-        keys.findings.extend(coldkey(&wallet));
-    }
-    let token = subnet.babelbit.as_ref().and_then(|config| config.services.token_file.as_deref());
-    keys.findings.extend(token.map(|path| secret_file("token", path)));
-    keys
-}
-
-fn read_hotkey(args: &DoctorArgs) -> anyhow::Result<StoredKey> {
-    match &args.keyfile {
-        Some(file) => Ok(StoredKey::read(file)?),
-        None => stored_hotkey(&settings::wallet()?, dirs::home_dir().as_deref(), NO_HOTKEY),
-    }
 }
 
 /// Checks the models of the runner, and of a miner that shortens phrases; of other subnets, those
@@ -534,6 +486,10 @@ fn verify_options(
 /// Checks the circuits in a directory.
 #[cfg(feature = "proof")]
 fn verify_circuits(directory: &Path, subject: String) -> Finding {
+    if let Some(seen) = directory_problem(directory) {
+        let remedy = "pass the directory of the daemon's circuits with --circuits";
+        return Finding::fault(Check::Models, subject, seen, remedy);
+    }
     match taonet_cli_proof::verify_circuits(directory) {
         Ok(count) => {
             Finding::ok(Check::Models, subject, format!("{} verified", counted(count, "circuit")))
@@ -549,6 +505,15 @@ fn verify_circuits(directory: &Path, subject: String) -> Finding {
 #[cfg(not(feature = "proof"))]
 fn verify_circuits(_: &Path, subject: String) -> Finding {
     Finding::skipped(Check::Models, subject, "this program was built without the feature proof")
+}
+
+/// Returns why a path is not that of a directory; `None` if it is.
+fn directory_problem(path: &Path) -> Option<String> {
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => None,
+        Ok(_) => Some("not a directory".to_owned()),
+        Err(error) => Some(format!("cannot read the directory: {error}")),
+    }
 }
 
 /// Checks the ports of the daemons.

@@ -106,6 +106,14 @@ pub enum LedgerError {
         /// The migration error.
         source: sqlx::migrate::MigrateError,
     },
+    /// The file cannot be opened as a SQLite database, or has no schema version.
+    #[error("cannot open the ledger {}", path.display())]
+    Open {
+        /// Path of the file.
+        path: PathBuf,
+        /// The error of the database.
+        source: DatabaseError,
+    },
     /// A SQLite operation failed.
     #[error("a ledger operation failed")]
     Database(#[source] DatabaseError),
@@ -125,6 +133,12 @@ pub enum LedgerError {
         /// The invalid value.
         value: String,
     },
+}
+
+impl LedgerError {
+    fn open(path: &Path, error: sqlx::Error) -> Self {
+        Self::Open { path: path.to_owned(), source: error.into() }
+    }
 }
 
 impl From<sqlx::Error> for LedgerError {
@@ -162,11 +176,14 @@ impl Ledger {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal);
-        let mut connection = SqliteConnection::connect_with(&options).await?;
-        MIGRATIONS
-            .run(&mut connection)
+        let mut connection = SqliteConnection::connect_with(&options)
             .await
-            .map_err(|source| LedgerError::Migrate { path, source })?;
+            .map_err(|error| LedgerError::open(&path, error))?;
+        let migrated = MIGRATIONS.run(&mut connection).await.map_err(DatabaseError::from);
+        migrated.map_err(|error| match error {
+            DatabaseError::Migrate(source) => LedgerError::Migrate { path, source },
+            source => LedgerError::Open { path, source },
+        })?;
         Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), lock: Some(lock) })
     }
 
@@ -180,13 +197,8 @@ impl Ledger {
         if !path.is_file() {
             return Err(LedgerError::Missing(path));
         }
-        let mut connection =
-            SqliteConnection::connect_with(&options(&path).read_only(true)).await?;
-        let stored_version: Option<i64> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-                .fetch_one(&mut connection)
-                .await?;
-        let stored_version = stored_version.unwrap_or_default();
+        let (connection, stored_version) =
+            connect_read_only(&path).await.map_err(|error| LedgerError::open(&path, error))?;
         let expected =
             MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
         if stored_version != expected {
@@ -234,6 +246,15 @@ impl Ledger {
         let mut connection = self.connection.lock().await;
         Ok(statement.execute(&mut *connection).await?.rows_affected())
     }
+}
+
+/// Opens a ledger read-only, and returns the connection and the ledger's schema version.
+async fn connect_read_only(path: &Path) -> Result<(SqliteConnection, i64), sqlx::Error> {
+    let mut connection = SqliteConnection::connect_with(&options(path).read_only(true)).await?;
+    let version: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
+        .fetch_one(&mut connection)
+        .await?;
+    Ok((connection, version.unwrap_or_default()))
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

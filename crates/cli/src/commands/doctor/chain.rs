@@ -22,7 +22,7 @@ use taonet_wallet::{Keypair, StoredKey};
 use taonet_wire::{BabelbitScheme, BtauthScheme, Call, ClientConfig, Retry, SignedClient, Signer};
 
 use super::role::Role;
-use super::{DoctorArgs, Subnet, TIMEOUT};
+use super::{DoctorArgs, Subnet, TIMEOUT, directory_problem};
 
 /// Input of the chain checks.
 pub(super) struct ChainCheckInput<'a> {
@@ -89,7 +89,7 @@ pub(super) async fn check(input: &ChainCheckInput<'_>) -> anyhow::Result<Vec<Fin
             }
             findings.push(ledger_finding);
         }
-        Err(reason) => findings.push(Finding::skipped(Check::Ledger, "", reason)),
+        Err(finding) => findings.push(finding),
     }
     let published = neuron.axon.map(|axon| axon.address);
     findings.extend(check_endpoint(input, hotkey, published, state.is_development).await);
@@ -101,23 +101,31 @@ fn skip_neuron(reason: &str) -> [Finding; 2] {
     [Check::Ledger, Check::Reachability].map(|check| Finding::skipped(check, "", reason))
 }
 
-/// Returns the directory of the weight ledger; the error says why the check is skipped.
-fn ledger_directory(input: &ChainCheckInput<'_>, hotkey: Hotkey) -> Result<PathBuf, String> {
+/// Returns the directory of the weight ledger; the error is the finding of the check without one.
+fn ledger_directory(input: &ChainCheckInput<'_>, hotkey: Hotkey) -> Result<PathBuf, Finding> {
     if let Some(directory) = &input.args.ledger {
-        return Ok(directory.clone());
+        let remedy = "pass the directory that contains weights.sqlite with --ledger";
+        return directory_problem(directory).map_or_else(
+            || Ok(directory.clone()),
+            |seen| {
+                Err(Finding::fault(Check::Ledger, directory.display().to_string(), seen, remedy))
+            },
+        );
     }
     if input.subnet.babelbit.is_none() {
         return existing_ledger(input.subnet.netuid, hotkey).ok_or_else(|| {
-            format!(
+            let reason = format!(
                 "no ledger of the subnet in {}: pass it with --ledger",
                 state_directory("").display()
-            )
+            );
+            Finding::skipped(Check::Ledger, "", reason)
         });
     }
     if input.roles.contains(&Role::Gateway) {
         return Ok(state_directory("subtensor-gateway"));
     }
-    Err("the gateway has the ledger: check it with --role gateway".to_owned())
+    let reason = "the gateway has the ledger: check it with --role gateway";
+    Err(Finding::skipped(Check::Ledger, "", reason))
 }
 
 /// Returns the ledger directory of a Nineteen, text prompting or proof validator, if it exists.

@@ -168,9 +168,27 @@ fn models_and_circuits_of_options_are_checked() {
         status(Some(Path::new("no/such/model")), Some(folder.path())),
         [Status::Fault, Status::Fault]
     );
+    #[cfg(feature = "proof")]
+    {
+        let missing = verify_options(None, Some(Path::new("no/such/circuits")), &[]).remove(0);
+        assert_eq!(missing.status, Status::Fault);
+        assert!(missing.seen.starts_with("cannot read the directory: "), "{missing:?}");
+        assert!(missing.remedy.unwrap().contains("--circuits"));
+    }
     // A miner of images can draw without a model; other daemons cannot.
     let painter = Some(Path::new("painter"));
     assert_eq!(status(painter, None), [Status::Fault]);
     let drawn = verify_options(painter, None, &[Role::NineteenMiner]);
     assert_eq!(drawn.iter().map(|finding| finding.status).collect::<Vec<_>>(), [Status::Skipped]);
+}
+
+#[test]
+fn missing_directory_and_file_are_no_directories() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert_eq!(directory_problem(folder.path()), None);
+    assert_eq!(directory_problem(&file).unwrap(), "not a directory");
+    let missing = directory_problem(&folder.path().join("none")).unwrap();
+    assert!(missing.starts_with("cannot read the directory: "), "{missing}");
 }

@@ -303,7 +303,7 @@ async fn unusable_ledger_is_reported() {
         "not a database, but long enough to be mistaken for the header of one: it has 100 bytes and more ..",
     ] {
         std::fs::write(state.join("runner.sqlite"), content).unwrap();
-        check("a ledger operation failed", 1).await;
+        check("cannot open the ledger ", 1).await;
     }
     std::fs::remove_file(state.join("runner.sqlite")).unwrap();
     drop(Ledger::open(&state).await.unwrap());

@@ -320,12 +320,18 @@ async fn a_second_runner_is_refused_until_the_first_has_ended() {
 #[tokio::test]
 async fn foreign_file_is_not_opened_as_ledger() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(
-        directory.path().join(FILE),
-        "not a database, but long enough to be looked at as one",
-    )
-    .unwrap();
-    assert!(Ledger::open(directory.path()).await.is_err());
+    let path = directory.path().join(FILE);
+    std::fs::write(&path, "not a database, ".repeat(64)).unwrap();
+    for error in [
+        Ledger::open(directory.path()).await.unwrap_err(),
+        Ledger::read(directory.path()).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, LedgerError::Open { source: DatabaseError::Corrupt(_), .. }),
+            "{error:?}"
+        );
+        assert_eq!(error.to_string(), format!("cannot open the ledger {}", path.display()));
+    }
 }
 
 #[tokio::test]
