@@ -206,9 +206,6 @@ fn free_space(disk: &Disk) -> Finding {
             );
         }
     };
-    if statistics.f_flag.contains(StatVfsMountFlags::RDONLY) {
-        return Finding::skipped(Check::Disk, subject, "the file system is read-only");
-    }
     // Some FUSE and network file systems have no sizes. Nor has /proc, in which nobody can create
     // files, although its permissions let root. The temporary file has no name, or not for long.
     if statistics.f_blocks == 0 {
@@ -219,6 +216,9 @@ fn free_space(disk: &Disk) -> Finding {
                 Finding::fault(Check::Disk, subject, seen, "choose another directory")
             }
         };
+    }
+    if statistics.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Finding::skipped(Check::Disk, subject, "the file system is read-only");
     }
     classify_space(subject, statistics.f_bavail.saturating_mul(statistics.f_frsize), disk.needs)
 }
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn file_system_without_sizes_and_files_is_fault() {
+    fn directory_in_proc_is_fault() {
         // Linux's /proc has no blocks; whether its permissions let this user write depends on the
         // user and the container.
         let proc = Path::new("/proc/self");

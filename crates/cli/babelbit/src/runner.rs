@@ -436,16 +436,20 @@ mod tests {
     #[tokio::test]
     async fn damaged_ledger_is_fault_that_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
-        let variables = [("BB_OUTPUT_SCORES_DIR".into(), folder.path().into())];
-        let (config, _) = Config::from_variables(variables, None).unwrap();
-        assert_eq!(check_ledger(&config).await.status, Status::Skipped);
-        let state = folder.path().join(".ledger");
-        drop(Ledger::open(&state).await.unwrap());
-        assert_eq!(check_ledger(&config).await.status, Status::Ok);
+        let config = |scores: &Path| {
+            let variables = [("BB_OUTPUT_SCORES_DIR".into(), scores.into())];
+            Config::from_variables(variables, None).unwrap().0
+        };
+        let (intact, damaged) = (folder.path().join("intact"), folder.path().join("damaged"));
+        assert_eq!(check_ledger(&config(&intact)).await.status, Status::Skipped);
+        let ledger = Ledger::open(&intact.join(".ledger")).await.unwrap();
+        assert_eq!(check_ledger(&config(&intact)).await.status, Status::Ok);
+        drop(ledger);
 
-        let file = state.join("runner.sqlite");
+        let file = damaged.join(".ledger/runner.sqlite");
+        std::fs::create_dir_all(damaged.join(".ledger")).unwrap();
         std::fs::write(&file, "not a database, ".repeat(4_096)).unwrap();
-        let finding = check_ledger(&config).await;
+        let finding = check_ledger(&config(&damaged)).await;
         assert_eq!(finding.status, Status::Fault, "{finding:?}");
         assert!(finding.seen.contains(file.to_str().unwrap()), "{finding:?}");
         assert!(finding.seen.contains("is damaged"), "{finding:?}");

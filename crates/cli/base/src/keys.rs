@@ -318,6 +318,19 @@ mod tests {
             let keypair = stored.open(None).unwrap().into_keypair().unwrap();
             assert_eq!(keypair.hotkey(), pair(uri).hotkey(), "{variables:?}");
         }
+        // Only a missing file has the hint to create one.
+        std::fs::create_dir_all(home.path().join("wallets/default/hotkeys/folder")).unwrap();
+        for (hotkey, message) in
+            [("none", "no signing key found"), ("folder", "cannot use the configured hotkey")]
+        {
+            let pairs =
+                [("BITTENSOR_WALLET_PATH", other_directory), ("BITTENSOR_WALLET_HOT", hotkey)]
+                    .map(|(name, value)| (name.into(), value.into()));
+            let settings = OperatorConfig::from_variables(pairs).unwrap().wallet;
+            let error = stored_hotkey(&settings, Some(home.path()), HINT).unwrap_err();
+            assert!(error.to_string().starts_with(message), "{error}");
+            assert_eq!(error.to_string().contains(HINT), hotkey == "none", "{error}");
+        }
         // Names on the command line win over the environment.
         let one = &["--wallet-name", "vali", "--wallet.hotkey", "one"][..];
         for (path, words, uri) in [
