@@ -260,3 +260,32 @@ impl ReferenceDatabase {
         self.0.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use taonet_database::PoolOptions;
+    use taonet_primitives::split_hint;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn error_of_unreachable_server_has_one_hint() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let options = PoolOptions { connections: 1, acquire_timeout: Duration::from_millis(200) };
+        let url = format!("postgres://user@{address}/vali");
+        let error = Database::postgres_with(&url, &crate::POSTGRES, options).await.unwrap_err();
+        let error = ReferenceError::open(error);
+        let text = error.to_string();
+        let (message, hint) = split_hint(&text);
+        assert_eq!(message, format!("cannot open the reference's database at {address}"));
+        assert!(hint.is_some_and(|hint| hint.contains("--from-host")), "{text}");
+        let source = error.source().unwrap().to_string();
+        assert_eq!(split_hint(&source).1, None);
+    }
+}
