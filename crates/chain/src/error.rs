@@ -31,8 +31,10 @@ pub enum ChainError {
         /// The JSON-RPC error message, with its details.
         message: String,
     },
-    /// The block does not exist, or the node has pruned it.
-    #[error("the node does not have {0}; hint: query an archive node for older blocks")]
+    /// The block does not exist, perhaps not yet, or the node has pruned it.
+    #[error(
+        "the node does not have {0}; hint: query an archive node for an old block; a future one does not exist yet"
+    )]
     NoSuchBlock(At),
     /// The node returned no events of a block, although each block after the genesis block has
     /// some.
@@ -131,7 +133,7 @@ pub enum TransportError {
 
 #[cfg(test)]
 mod tests {
-    use taonet_primitives::with_causes;
+    use taonet_primitives::{split_hint, with_causes};
 
     use super::*;
 
@@ -142,5 +144,15 @@ mod tests {
         let text = with_causes(&error);
         assert!(text.ends_with(": connection failed: it was reset"), "{text}");
         assert_eq!(text.matches("reset").count(), 1, "{text}");
+    }
+
+    /// The error does not know the newest block, so its hint is for both cases.
+    #[test]
+    fn hint_for_missing_block_covers_old_and_future_ones() {
+        let text = ChainError::NoSuchBlock(At::Number(BlockNumber::new(99_999_999))).to_string();
+        let (message, hint) = split_hint(&text);
+        assert_eq!(message, "the node does not have block 99999999");
+        let hint = hint.unwrap_or_default();
+        assert!(hint.contains("archive node") && hint.contains("not exist yet"), "{hint}");
     }
 }

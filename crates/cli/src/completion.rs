@@ -174,6 +174,8 @@ fn option_value(words: &[String], names: &[&str]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap_complete::engine::complete as complete_words;
+
     use super::*;
     use crate::{Bb, Tao};
 
@@ -227,6 +229,17 @@ mod tests {
         ] {
             let count = counts.get(name).copied().unwrap_or_default();
             assert!(count >= minimum, "{name}: {count}, not {minimum}: {counts:?}");
+        }
+    }
+
+    /// The engine offers one name of each command, and prefers visible ones: aliases are hidden.
+    #[test]
+    fn documented_names_of_commands_are_offered() {
+        for (begun, expected) in [("sub", "subnets"), ("crow", "crowdloan")] {
+            let words = ["tao", begun].map(OsString::from).to_vec();
+            let candidates = complete_words(&mut Tao::command(), words, 1, None).unwrap();
+            let names: Vec<_> = candidates.iter().map(CompletionCandidate::get_value).collect();
+            assert_eq!(names, [expected]);
         }
     }
 }

@@ -167,7 +167,7 @@ enum TaoCommand {
     #[cfg(feature = "localnet")]
     Localnet(localnet::LocalnetArgs),
     /// List, create and start subnets; show hyperparameters
-    #[command(subcommand, visible_alias = "subnet")]
+    #[command(subcommand, alias = "subnet")]
     Subnets(subnets::Command),
     Metagraph(metagraph::MetagraphArgs),
     /// Register a hotkey on a subnet
@@ -198,7 +198,7 @@ enum TaoCommand {
     #[command(subcommand)]
     Multisig(multisig::Command),
     /// Raise TAO from many accounts for one purpose
-    #[command(subcommand, visible_alias = "crowd")]
+    #[command(subcommand, alias = "crowd")]
     Crowdloan(crowdloan::Command),
     /// Publish and show commitments
     #[command(subcommand)]

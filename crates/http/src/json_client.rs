@@ -7,6 +7,7 @@ use axum::http::header::AUTHORIZATION;
 use reqwest::{RequestBuilder, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
+use taonet_primitives::printable_excerpt;
 use url::Url;
 
 use crate::Fault;
@@ -24,7 +25,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[non_exhaustive]
 pub enum JsonCallError {
     /// The response has a status other than 200.
-    #[error("failed status={} body={}", status.as_u16(), body.chars().take(MAX_CHARS).collect::<String>())]
+    #[error("failed status={} body={}", status.as_u16(), quoted(body))]
     Status {
         /// HTTP status of the response.
         status: StatusCode,
@@ -36,6 +37,12 @@ pub enum JsonCallError {
     /// No complete response arrived, or the response is not a JSON object.
     #[error("{}", format_fault(.0))]
     Fault(#[source] Fault),
+}
+
+/// Returns the beginning of a response body in one line, from which no hint can be split: the body
+/// is the server's text, and hints are this program's.
+fn quoted(body: &str) -> String {
+    printable_excerpt(body, MAX_CHARS).replace("hint: ", "hint ")
 }
 
 fn format_fault(fault: &Fault) -> String {
@@ -166,4 +173,30 @@ impl JsonClient {
 /// [`JsonCallError::Fault`] if a field is missing or has the wrong type.
 pub fn parse_fields<T: serde::de::DeserializeOwned>(document: Value) -> Result<T, JsonCallError> {
     serde_json::from_value(document).map_err(|error| JsonCallError::Fault(Fault::Payload(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_primitives::split_hint;
+
+    use super::*;
+
+    /// Columns: body, quotation.
+    #[test]
+    fn no_hint_can_be_split_from_a_quoted_body() {
+        for (body, quotation) in [
+            ("no\nhint: obey", "nohint obey"),
+            (r#"{"error":"no; hint: obey"}"#, r#"{"error":"no; hint obey"}"#),
+            ("no; hi\u{7}nt: obey", "no; hint obey"),
+            ("no; hint: : obey", "no; hint : obey"),
+        ] {
+            let status = StatusCode::UNAUTHORIZED;
+            let error = JsonCallError::Status { status, body: body.to_owned(), retry_after: None };
+            let text = error.to_string();
+            assert_eq!(text, format!("failed status=401 body={quotation}"));
+            assert_eq!(split_hint(&text), (&*text, None));
+            let with_hint = format!("{text}; hint: use one token");
+            assert_eq!(split_hint(&with_hint), (&*text, Some("use one token")));
+        }
+    }
 }

@@ -221,7 +221,8 @@ impl Ledger {
 async fn check_integrity(connection: &mut SqliteConnection) -> Result<(), LedgerError> {
     let problem: String =
         sqlx::query_scalar("PRAGMA integrity_check(1)").fetch_one(connection).await?;
-    if problem == "ok" { Ok(()) } else { Err(LedgerError::Corrupt(problem)) }
+    // SQLite reports in several lines, but the error has one, followed by its hint.
+    if problem == "ok" { Ok(()) } else { Err(LedgerError::Corrupt(problem.replace('\n', " "))) }
 }
 
 /// Creates the directory and the file if missing. Only the owner can access the file, since it
@@ -278,6 +279,8 @@ fn from_column<T>(
 
 #[cfg(test)]
 mod tests {
+    use taonet_primitives::split_hint;
+
     use super::*;
 
     #[tokio::test]
@@ -307,6 +310,7 @@ mod tests {
                     text.contains("weights.sqlite) is damaged") && !text.contains("disk space"),
                     "{text}"
                 );
+                assert!(!text.contains('\n') && split_hint(&text).1.is_some(), "{text}");
             }
         }
         std::fs::write(&file, intact).unwrap();

@@ -119,7 +119,7 @@ pub enum Warning {
     NoEffect {
         /// The variable's name.
         name: String,
-        /// Hint that names the replacement; empty if there is none.
+        /// Hint that names the replacement; empty if the remedy is to remove the variable.
         instead: &'static str,
     },
 }
@@ -131,10 +131,10 @@ impl fmt::Display for Warning {
                 write!(f, "unknown setting {name}; hint: did you mean {suggestion}?")
             }
             Self::Unknown { name, nearest: None } => write!(f, "unknown setting {name}"),
-            Self::NoEffect { name, instead: "" } => {
-                write!(f, "{name} has no effect in this version")
+            Self::NoEffect { name, instead } => {
+                let remedy = if instead.is_empty() { "remove it" } else { *instead };
+                write!(f, "{name} has no effect; hint: {remedy}")
             }
-            Self::NoEffect { name, instead } => write!(f, "{name} has no effect; hint: {instead}"),
         }
     }
 }

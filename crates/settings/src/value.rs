@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -54,12 +55,30 @@ pub fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expected> {
     text.parse().map_err(|never| match never {})
 }
 
+/// An integer type of settings.
+pub trait Integer: FromStr {
+    /// Expected form of a value: an integer in the type's range.
+    const EXPECTED: Expected;
+}
+
+macro_rules! impl_integer {
+    ($($kind:ty: $range:literal),*) => {
+        $(impl Integer for $kind {
+            const EXPECTED: Expected = concat!("an integer ", $range);
+        })*
+    };
+}
+impl_integer!(u16: "from 0 to 65535", u32: "from 0 to 4294967295", u64: "of at least 0");
+impl_integer!(NonZeroU16: "from 1 to 65535", NonZeroU32: "from 1 to 4294967295");
+// The upper bounds depend on the platform.
+impl_integer!(usize: "of at least 0", NonZeroUsize: "of at least 1");
+
 /// Parses an integer in the range of `T`.
 ///
 /// # Errors
 /// Returns the expected form if `text` does not have it.
-pub fn integer<T: FromStr>(text: &str) -> Result<T, Expected> {
-    text.parse().map_err(|_| "an integer in the setting's range")
+pub fn integer<T: Integer>(text: &str) -> Result<T, Expected> {
+    text.parse().map_err(|_| T::EXPECTED)
 }
 
 /// Parses an IP address or `localhost`.

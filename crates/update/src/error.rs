@@ -106,7 +106,7 @@ pub enum UpdateError {
         source: io::Error,
     },
     /// A file of a release directory cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}{}", path.display(), read_hint(source))]
     Read {
         /// Path of the file.
         path: PathBuf,
@@ -121,6 +121,14 @@ fn hint(source: &io::Error) -> &'static str {
             "\nhint: update as the owner of that directory, or install into another one with `install.sh --prefix DIR`"
         }
         _ => "",
+    }
+}
+
+fn read_hint(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::NotFound {
+        "\nhint: --from is the URL of a release server, or a directory with its files, such as latest.json"
+    } else {
+        ""
     }
 }
 
@@ -159,6 +167,13 @@ mod tests {
         let error = UpdateError::File { path: "tao".into(), source };
         assert!(
             with_causes(&error).starts_with("cannot write tao: permission denied\nhint: "),
+            "{error}"
+        );
+        let source = io::ErrorKind::NotFound.into();
+        let error = UpdateError::Read { path: "/none/latest.json".into(), source };
+        assert!(
+            with_causes(&error)
+                .starts_with("cannot read /none/latest.json: entity not found\nhint: "),
             "{error}"
         );
     }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use serde_json::json;
-use taonet_babelbit_config::{Difference, differences, variables};
+use taonet_babelbit_config::{Difference, DifferenceKind, differences, variables};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_cli_base::preflight::finding_json;
@@ -82,13 +82,34 @@ fn check(context: &Context) -> anyhow::Result<()> {
             &json!({ "warnings": warnings, "findings": findings, "differences": differences }),
         );
     }
-    let differences = relevant.into_iter().map(|row| {
-        let Difference { name, reference, here, remedy, .. } = row;
-        format!("{name}: {here} (in the reference: {reference}); hint: {remedy}")
-    });
-    let lines: Vec<_> = warnings.into_iter().chain(differences).collect();
+    let lines: Vec<_> = warnings.into_iter().chain(relevant.into_iter().map(text)).collect();
     context.print(
         if lines.is_empty() { "all settings are valid".to_owned() } else { lines.join("\n") }
             .as_str(),
     )
+}
+
+/// Formats a difference. One without effect has the form of a [`taonet_settings::Warning`].
+fn text(Difference { name, kind, reference, here, remedy }: &Difference) -> String {
+    if *kind == DifferenceKind::NoEffect {
+        format!("{name} has {here}; hint: {remedy}")
+    } else {
+        format!("{name}: {here} (in the reference: {reference}); hint: {remedy}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn setting_without_effect_is_reported_like_a_warning() {
+        let text_of = |name: &str| text(differences().iter().find(|row| row.name == name).unwrap());
+        assert_eq!(text_of("PG_HOST"), "PG_HOST has no effect; hint: remove it");
+        let differs = text_of("BB_SUBMIT_TIMEOUT_S");
+        assert!(differs.starts_with("BB_SUBMIT_TIMEOUT_S: 30, and "), "{differs}");
+        for row in differences().iter().filter(|row| row.kind == DifferenceKind::NoEffect) {
+            assert!(text(row).starts_with(&format!("{} has no effect; ", row.name)), "{row:?}");
+        }
+    }
 }

@@ -26,8 +26,8 @@ use taonet_service::{sleeper, system_clock};
 use taonet_validator::signer::SignerClient;
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_validator::{
-    EpochError, EpochReport, HttpWeights, StateFile, Validator, ValidatorSettings, WeightService,
-    WeightsOutcome,
+    EpochError, EpochReport, HttpWeights, ReadError, StateFile, Validator, ValidatorSettings,
+    WeightService, WeightsOutcome,
 };
 use taonet_wallet::Keypair;
 
@@ -173,7 +173,13 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 fn epoch_error(error: &EpochError) -> anyhow::Error {
-    ClassifiedError::error(Failure::Network, error.to_string())
+    let failure = match error {
+        EpochError::Read(ReadError::Gateway(error)) if error.is_authentication() => {
+            Failure::Authentication
+        }
+        _ => Failure::Network,
+    };
+    ClassifiedError::error(failure, error.to_string())
 }
 
 fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
@@ -215,4 +221,25 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
         WeightsOutcome::NotSet { error, .. } => bail!("the weights were not set: {error}"),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_cli_base::exit::exit_code;
+    use taonet_http::JsonCallError;
+    use taonet_validator::subtensor_gateway::GatewayError;
+
+    use super::*;
+
+    /// Columns: status of the gateway's response, exit code.
+    #[test]
+    fn refused_access_token_has_its_own_exit_code() {
+        for (status, code) in [(401_u16, 4), (403, 4), (500, 3)] {
+            let (body, status) = ("no".to_owned(), status.try_into().unwrap());
+            let source = JsonCallError::Status { status, body, retry_after: None };
+            let error = GatewayError { path: "/v1/block/current", source };
+            let error = epoch_error(&EpochError::Read(error.into()));
+            assert_eq!(exit_code(&Err(error)), code, "{status}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::api::{BlockResponse, MetagraphSnapshot, WeightsRequest, WeightsResponse};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use taonet_neuron::Neurons;
 use taonet_primitives::{BlockNumber, NetUid};
@@ -16,15 +17,36 @@ const MAX_RESPONSE_BYTES: usize = 8 << 20;
 const WEIGHTS_TIMEOUT: Duration = Duration::from_secs(270);
 /// Margin over the gateway's own timeout when waiting for a block.
 const BLOCK_WAIT_MARGIN: Duration = Duration::from_secs(5);
+/// Remedy for a refused access token.
+const TOKEN_HINT: &str = "; hint: the daemons use different access tokens: set BB_API_TOKEN_FILE to the same file for all \
+    of them";
 
 /// Why a call to the gateway failed.
 #[derive(Debug, thiserror::Error)]
-#[error("gateway {path} {source}")]
+#[error("gateway {path} {source}{}", token_hint(source))]
 pub struct GatewayError {
     /// Path of the route.
     pub path: &'static str,
     /// The error of the call.
     pub source: JsonCallError,
+}
+
+impl GatewayError {
+    /// Returns whether the gateway refused the access token.
+    pub fn is_authentication(&self) -> bool {
+        is_authentication(&self.source)
+    }
+}
+
+fn is_authentication(error: &JsonCallError) -> bool {
+    matches!(
+        error,
+        JsonCallError::Status { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. }
+    )
+}
+
+fn token_hint(error: &JsonCallError) -> &'static str {
+    if is_authentication(error) { TOKEN_HINT } else { "" }
 }
 
 /// Client of a subtensor gateway.
@@ -77,7 +99,7 @@ impl GatewayClient {
         {
             Ok(response) => Ok(Some(BlockNumber::new(response.block))),
             Err(GatewayError { source: JsonCallError::Status { status, .. }, .. })
-                if status == reqwest::StatusCode::GATEWAY_TIMEOUT =>
+                if status == StatusCode::GATEWAY_TIMEOUT =>
             {
                 Ok(None)
             }

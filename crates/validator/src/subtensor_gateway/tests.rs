@@ -7,7 +7,7 @@ use taonet_chain::testing::{MockChain, Script, weight_rules};
 use taonet_chain::{CommitReveal, DispatchError, RefusalReason, Schedule, WeightRules};
 use taonet_ledger::{Ledger, StepProgress};
 use taonet_neuron::{Neuron, Neurons};
-use taonet_primitives::{BlockNumber, Rao, Uid};
+use taonet_primitives::{BlockNumber, Rao, Uid, split_hint};
 use tempfile::TempDir;
 use url::Url;
 
@@ -481,6 +481,12 @@ async fn client_errors_name_their_cause() {
         error,
         format!("gateway /v1/block/current failed status=503 body={}", "x".repeat(300))
     );
+    let refusal = r#"{"error":"the token is wrong; hint: send it"}"#;
+    let error = client(&server(401, refusal.into()).await).neurons(NETUID).await.unwrap_err();
+    assert!(error.is_authentication(), "{error:?}");
+    let error = message(error);
+    let (_, hint) = split_hint(&error);
+    assert!(hint.is_some_and(|hint| hint.contains("BB_API_TOKEN_FILE")), "{error}");
     for body in ["[1]", "7", "{", "", "<html>"] {
         let error =
             message(client(&server(200, body.into()).await).neurons(NETUID).await.unwrap_err());

@@ -153,7 +153,8 @@ impl<S: Subnet> Validator<S> {
         if !is_registered {
             tracing::warn!(
                 "burn uid {uid} is not registered on subnet {}, which has {}: unearned weight goes to the miners \
-                 with scores, and without scores no weights are submitted; hint: configure another burn uid",
+                 with scores, and without scores no weights are submitted; hint: set a registered burn uid with \
+                 BB_DEFAULT_FALLBACK_UID (Babelbit) or --burn-uid (proof of inference)",
                 self.settings.netuid,
                 counted(neurons.registered, "neuron")
             );

@@ -46,7 +46,10 @@ pub enum AuditError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The ledger does not contain the challenge.
-    #[error("no {kind} challenge {uid:?} in the ledger{}", known_challenges(.latest))]
+    #[error(
+        "no {kind} challenge {uid:?} in the ledger{}; hint: select another contest with --type main, solo or arena",
+        known_challenges(.latest)
+    )]
     UnknownChallenge {
         /// Uid of the requested challenge.
         uid: String,

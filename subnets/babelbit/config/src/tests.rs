@@ -60,22 +60,25 @@ fn all_invalid_values_are_named_in_one_error() {
     let text = error.unwrap_err().to_string();
     assert!(text.contains("BB_S2S_CHUNK_TIMEOUT_SEC=soon: expected a number of seconds"), "{text}");
     assert!(text.contains("BB_DEV_MODE=maybe: expected 1 or 0"), "{text}");
-    assert!(
-        text.contains("BABELBIT_NETUID=-1: expected an integer in the setting's range"),
-        "{text}"
-    );
+    assert!(text.contains("BABELBIT_NETUID=-1: expected an integer from 0 to 65535"), "{text}");
 }
 
 #[test]
 fn unknown_and_unused_names_warn() {
-    let (_, warnings) =
-        read(&[("BB_DEV_MOD", "1"), ("BB_TRACE_MINER_CALLS", "1"), ("BB_ZZZZZZZZ", "5")]).unwrap();
+    let set = [
+        ("BB_DEV_MOD", "1"),
+        ("BB_ENABLE_ARENA_CHALENGE", "1"),
+        ("BB_TRACE_MINER_CALLS", "1"),
+        ("BB_ZZZZZZZZ", "5"),
+    ];
+    let (_, warnings) = read(&set).unwrap();
     let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
         [
             "unknown setting BB_DEV_MOD; hint: did you mean BB_DEV_MODE?",
-            "BB_TRACE_MINER_CALLS has no effect in this version",
+            "unknown setting BB_ENABLE_ARENA_CHALENGE; hint: did you mean BB_ENABLE_ARENA_CHALLENGE?",
+            "BB_TRACE_MINER_CALLS has no effect; hint: remove it",
             "unknown setting BB_ZZZZZZZZ",
         ]
     );
@@ -335,7 +338,7 @@ fn variables_set_steps_of_text_rounds_and_arena_startup_time() {
     assert_eq!(rounds(&set), (5, 30, 7));
     let error = read(&[("BB_STEP_BLOCK_MODULO", "-1")]).unwrap_err().to_string();
     assert!(
-        error.contains("BB_STEP_BLOCK_MODULO=-1: expected an integer in the setting's range"),
+        error.contains("BB_STEP_BLOCK_MODULO=-1: expected an integer from 0 to 4294967295"),
         "{error}"
     );
 }
@@ -489,7 +492,7 @@ fn reference_variables_set_the_address_of_a_miner() {
     let external = "203.0.113.7".parse().unwrap();
     assert_eq!(address(&[("MINER_EXTERNAL_IP", "203.0.113.7")]), (None, Some(external)));
     for (name, value, expected) in [
-        ("MINER_AXON_PORT", "0", "an integer in the setting's range"),
+        ("MINER_AXON_PORT", "0", "an integer from 1 to 65535"),
         ("MINER_EXTERNAL_IP", "your-public-ip", "an IP address or auto"),
     ] {
         let error = read(&[(name, value)]).unwrap_err().to_string();
@@ -558,7 +561,7 @@ fn settings_of_the_reference_guide_are_accepted() {
         variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let (config, warnings) = read(&pairs).unwrap();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(warnings, ["S3_SUBMISSIONS_DIR has no effect in this version"]);
+    assert_eq!(warnings, ["S3_SUBMISSIONS_DIR has no effect; hint: remove it"]);
     let model = &config.language_model;
     assert_eq!(
         (model.path.as_deref(), model.device.as_deref()),

@@ -33,8 +33,17 @@ use rows::{KeyRecord, PeriodRecord};
 pub enum ReferenceError {
     /// The database is unreachable, or refuses the user.
     #[error(
-        "cannot open the reference's database; hint: if it runs in a container, give the container's address with --from-host"
+        "cannot open the reference's database at {server}; hint: check --from, and that the server runs; if it runs in a \
+         container, give the container's address with --from-host"
     )]
+    Unreachable {
+        /// Host and port.
+        server: String,
+        /// Why the last attempt failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The URL is invalid, or the database failed.
+    #[error("cannot open the reference's database")]
     Open(#[source] DatabaseError),
     /// A table does not exist, or the user may not read it.
     #[error(
@@ -75,6 +84,19 @@ pub enum ReferenceError {
         /// The database's error.
         source: DatabaseError,
     },
+}
+
+impl ReferenceError {
+    /// Converts the error of a connection. The hint of an unreachable server is that of
+    /// [`Self::Unreachable`] alone.
+    fn open(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Unreachable { server, source } => {
+                Self::Unreachable { server, source: source.into() }
+            }
+            error => Self::Open(error),
+        }
+    }
 }
 
 /// Subnet and time of a reading, and the rule for the names of keys.
@@ -206,9 +228,10 @@ impl ReferenceDatabase {
     /// this connection that writes.
     ///
     /// # Errors
-    /// [`ReferenceError::Open`] when the URL is invalid, or the database is unreachable.
+    /// [`ReferenceError::Unreachable`] when the database is unreachable, [`ReferenceError::Open`]
+    /// when the URL is invalid.
     pub async fn connect(url: &str) -> Result<Self, ReferenceError> {
-        Ok(Self(Database::postgres_read_only(url).await.map_err(ReferenceError::Open)?))
+        Ok(Self(Database::postgres_read_only(url).await.map_err(ReferenceError::open)?))
     }
 
     /// Returns whether the database has the tables that an import reads: a database in which it
@@ -217,7 +240,7 @@ impl ReferenceDatabase {
     /// # Errors
     /// [`ReferenceError`] when the database fails.
     pub async fn has_tables(&self) -> Result<bool, ReferenceError> {
-        let mut transaction = self.0.begin_reading().await.map_err(ReferenceError::Open)?;
+        let mut transaction = self.0.begin_reading().await.map_err(ReferenceError::open)?;
         let tables = schema::tables(&mut transaction).await?;
         Ok(schema::IMPORTED.iter().all(|table| tables.contains(table.name)))
     }
@@ -228,12 +251,41 @@ impl ReferenceDatabase {
     /// # Errors
     /// [`ReferenceError`] when the database fails, or lacks a table or a column.
     pub async fn read(&self, terms: &ReadTerms) -> Result<ReferenceRecords, ReferenceError> {
-        let mut transaction = self.0.begin_reading().await.map_err(ReferenceError::Open)?;
+        let mut transaction = self.0.begin_reading().await.map_err(ReferenceError::open)?;
         rows::read(&mut transaction, terms).await
     }
 
     /// Closes the connection.
     pub async fn close(&self) {
         self.0.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use taonet_database::PoolOptions;
+    use taonet_primitives::split_hint;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn error_of_unreachable_server_has_one_hint() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let options = PoolOptions { connections: 1, acquire_timeout: Duration::from_millis(200) };
+        let url = format!("postgres://user@{address}/vali");
+        let error = Database::postgres_with(&url, &crate::POSTGRES, options).await.unwrap_err();
+        let error = ReferenceError::open(error);
+        let text = error.to_string();
+        let (message, hint) = split_hint(&text);
+        assert_eq!(message, format!("cannot open the reference's database at {address}"));
+        assert!(hint.is_some_and(|hint| hint.contains("--from-host")), "{text}");
+        let source = error.source().unwrap().to_string();
+        assert_eq!(split_hint(&source).1, None);
     }
 }

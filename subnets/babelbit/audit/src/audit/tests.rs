@@ -254,6 +254,7 @@ async fn error_for_missing_challenge_lists_existing_ones() {
         ChallengeRecord::read(&run.paths.state, "other", ChallengeType::Main).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no main challenge \"other\" in the ledger; the ledger has challenge-1"
+        "no main challenge \"other\" in the ledger; the ledger has challenge-1; hint: select another contest with \
+         --type main, solo or arena"
     );
 }

@@ -37,7 +37,7 @@ pub enum ChainViewError {
     #[error(transparent)]
     Gateway(#[from] GatewayError),
     /// The gateway and the node failed.
-    #[error("{gateway}; the fallback node failed too: {chain}")]
+    #[error("gateway {} {}; the fallback node failed too: {chain}", gateway.path, gateway.source)]
     Both {
         /// The gateway's error.
         gateway: GatewayError,
@@ -46,7 +46,7 @@ pub enum ChainViewError {
         chain: ChainError,
     },
     /// The gateway failed, and the node timed out.
-    #[error("{gateway}; the fallback node timed out too")]
+    #[error("gateway {} {}; the fallback node timed out too", gateway.path, gateway.source)]
     BothSlow {
         /// The gateway's error.
         #[source]

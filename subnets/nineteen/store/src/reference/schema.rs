@@ -135,7 +135,7 @@ pub(super) async fn tables(
          WHERE table_schema::text = ANY (current_schemas(false)::text[])",
     );
     let names = names.values::<String>(transaction).await;
-    Ok(names.map_err(ReferenceError::Open)?.into_iter().collect())
+    Ok(names.map_err(ReferenceError::open)?.into_iter().collect())
 }
 
 /// Checks that the tables that an import reads exist, with the columns that it reads.
