@@ -36,9 +36,11 @@ mod teams;
 
 use plan::{Plan, SettledKey};
 
-/// Pause of the writer after a transaction with several charges, for more charges to share the next
-/// one: PostgreSQL has the same by the name `commit_delay`. A hold that needs the database ends it.
-const COMMIT_DELAY: Duration = Duration::from_millis(2);
+/// Maximum pause of the writer after a transaction with several charges, for more charges to share
+/// the next one: PostgreSQL has the same by the name `commit_delay`. A hold that needs the database
+/// ends it, and so do the charges of half of the requests in flight: with fewer left to run, the
+/// processors would become idle.
+const COMMIT_DELAY: Duration = Duration::from_millis(5);
 /// Time after which an unused reserve is returned.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after which a hold reads the budgets again, although the lease has enough credits.
@@ -53,9 +55,9 @@ pub(crate) struct CreditLeases {
     state: Mutex<State>,
     /// Locked during a transaction.
     transaction_lock: tokio::sync::Mutex<()>,
-    /// Notified when a hold needs the database.
-    hold_is_pending: Notify,
-    /// Pause of the writer, [`COMMIT_DELAY`] except in tests.
+    /// Notified when the pause of the writer is to end.
+    pause_end: Notify,
+    /// Maximum pause of the writer, [`COMMIT_DELAY`] except in tests.
     pub(crate) commit_delay: Duration,
     /// ID of the transfer of the next charge, without its sign bit.
     next_transfer: AtomicI64,
@@ -229,6 +231,12 @@ impl State {
         is_idle
     }
 
+    /// Returns whether the next transaction may wait for more charges: no hold needs it, and most
+    /// requests in flight have not ended.
+    fn may_wait_for_charges(&self) -> bool {
+        self.pending_holds.is_empty() && self.pending_charges.len() < self.holds.len()
+    }
+
     /// Plans the next transaction from all pending work.
     fn take_plans(&mut self) -> BTreeMap<String, Plan> {
         let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
@@ -320,7 +328,7 @@ impl CreditLeases {
             process: Process::random(),
             state: Mutex::default(),
             transaction_lock: tokio::sync::Mutex::default(),
-            hold_is_pending: Notify::new(),
+            pause_end: Notify::new(),
             commit_delay: COMMIT_DELAY,
             next_transfer: AtomicI64::new(rand::random()),
         }
@@ -374,7 +382,6 @@ impl CreditLeases {
                         day: day.to_owned(),
                         reply,
                     });
-                    self.hold_is_pending.notify_waiters();
                     self.start_writer(&mut state, database);
                 }
             }
@@ -447,10 +454,13 @@ impl CreditLeases {
         self.write(database).await;
     }
 
-    /// Starts the task that writes the pending work, unless it runs. It is a separate task, so
-    /// that a cancelled caller does not cancel the transaction.
+    /// Starts the task that writes the pending work, or ends its pause if it runs. It is a separate
+    /// task, so that a cancelled caller does not cancel the transaction.
     fn start_writer(self: &Arc<Self>, state: &mut State, database: &Database) {
         if state.is_writing {
+            if !state.may_wait_for_charges() {
+                self.pause_end.notify_waiters();
+            }
             return;
         }
         state.is_writing = true;
@@ -503,9 +513,9 @@ impl Writer {
                 }
                 continue;
             };
-            let hold_is_pending = self.leases.hold_is_pending.notified();
-            if charges > 1 && self.leases.state().pending_holds.is_empty() {
-                let _ = tokio::time::timeout(self.leases.commit_delay, hold_is_pending).await;
+            let pause_end = self.leases.pause_end.notified();
+            if charges > 1 && self.leases.state().may_wait_for_charges() {
+                let _ = tokio::time::timeout(self.leases.commit_delay, pause_end).await;
             }
         }
         self.is_done = true;

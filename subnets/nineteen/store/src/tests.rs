@@ -103,6 +103,7 @@ on_both! {
     credits::operators_grant_and_revoke_while_requests_run
     leases::charges_of_a_batch_balance
     leases::writer_pauses_after_several_charges
+    leases::charges_of_half_of_the_requests_end_pause_of_writer
     leases::pending_hold_ends_pause_of_writer
     leases::failed_charge_can_be_retried_after_recovery
     leases::committed_charge_is_not_repeated

@@ -82,20 +82,44 @@ async fn charge_two(store: &Store, key: &str) -> tokio::time::Instant {
     store.leases.written_at(key)
 }
 
+/// Holds credits for requests that stay in flight.
+async fn hold_running<const N: usize>(store: &Store, key: &str, requests: [&str; N]) {
+    for request in requests {
+        store.hold(key, request, 10, DAY, 0).await.unwrap().unwrap();
+    }
+}
+
 pub(super) async fn writer_pauses_after_several_charges(location: DatabaseLocation) {
     let store = location.open().await;
     let commit_delay = store.leases.commit_delay;
     let key = create_key_with(&store, 1, 6_400).await;
-    store.hold(&key, "next", 10, DAY, 0).await.unwrap().unwrap();
+    hold_running(&store, &key, ["next", "running", "also running"]).await;
     let written_at = charge_two(&store, &key).await;
     store.charge("next", &usage(DAY, 3), 1).await.unwrap().unwrap();
     assert!(store.leases.written_at(&key) - written_at >= commit_delay);
+}
+
+/// With fewer requests left, the processors would become idle.
+pub(super) async fn charges_of_half_of_the_requests_end_pause_of_writer(
+    location: DatabaseLocation,
+) {
+    let mut store = location.open().await;
+    Arc::get_mut(&mut store.leases).unwrap().commit_delay = Duration::from_mins(10);
+    let key = create_key_with(&store, 1, 6_400).await;
+    hold_running(&store, &key, ["a", "b", "c", "d"]).await;
+    charge_two(&store, &key).await;
+    let (first, second) = (usage(DAY, 3), usage(DAY, 4));
+    let charges =
+        async { tokio::join!(store.charge("a", &first, 1), store.charge("b", &second, 1)) };
+    let charges = tokio::time::timeout(Duration::from_mins(1), charges).await.unwrap();
+    assert_eq!((charges.0.unwrap(), charges.1.unwrap()), (Some(3), Some(4)));
 }
 
 pub(super) async fn pending_hold_ends_pause_of_writer(location: DatabaseLocation) {
     let mut store = location.open().await;
     Arc::get_mut(&mut store.leases).unwrap().commit_delay = Duration::from_mins(10);
     let key = create_key_with(&store, 1, 6_400).await;
+    hold_running(&store, &key, ["running", "also running"]).await;
     charge_two(&store, &key).await;
     store.leases.return_reserves(&store.database).await;
     let hold = store.hold(&key, "pending", 1_000, DAY, 0);
