@@ -356,7 +356,7 @@ async fn submit(
         Err(error) => return Event::Unreadable(id, error),
     };
     let submit = async {
-        services.bucket.put(&id.object(), wav.into()).await?;
+        services.bucket.put(&id.object_key(), wav.into()).await?;
         let is_new = queue.publish(&id, &job).await?;
         tracing::debug!(job = %id, is_new, "transcription job submitted");
         Ok(())

@@ -136,7 +136,7 @@ impl Worker {
     }
 
     async fn fetch(&self, id: &JobId, audio: AudioHash) -> Result<FetchedAudio, WorkError> {
-        match self.services.bucket.get(&id.object(), MAX_AUDIO).await {
+        match self.services.bucket.get(&id.object_key(), MAX_AUDIO).await {
             Ok(wav) if AudioHash::of(&wav) == audio => Ok(FetchedAudio::Audio(wav)),
             Ok(_) => Ok(FetchedAudio::Unusable("the audio in the bucket was modified".to_owned())),
             Err(error) if error.is_missing() || matches!(error, StorageError::TooLarge { .. }) => {
