@@ -273,8 +273,10 @@ impl Config {
         let mut config = Self::defaults(&cache_dir);
         let mut problems = Vec::new();
         let prefixes = ["BB_", "BABELBIT_"];
-        let warnings =
+        let overridden = overridden_network(&environment);
+        let mut warnings =
             OperatorConfig::apply(environment, variables(), &prefixes, &mut config, &mut problems);
+        warnings.extend(overridden);
         config.scoring.rules = config.rules;
         match config.scoring.clone().checked() {
             Ok(scoring) => config.scoring = scoring,
@@ -286,6 +288,16 @@ impl Config {
         }
         if problems.is_empty() { Ok((config, warnings)) } else { Err(ConfigError { problems }) }
     }
+}
+
+/// Returns a warning if `BT_NETWORK`, which may be left over from a rehearsal, overrides another
+/// network of the reference's variable.
+fn overridden_network(environment: &Environment) -> Option<Warning> {
+    let name = "BITTENSOR_SUBTENSOR_ENDPOINT";
+    let (selected, overridden) = (environment.get("BT_NETWORK")?, environment.get(name)?);
+    let instead = "BT_NETWORK takes precedence: unset one of them";
+    (selected.trim() != overridden.trim())
+        .then(|| Warning::NoEffect { name: name.to_owned(), instead })
 }
 
 #[cfg(test)]

@@ -85,6 +85,28 @@ fn unknown_and_unused_names_warn() {
 }
 
 #[test]
+fn overridden_network_warns() {
+    let name = "BITTENSOR_SUBTENSOR_ENDPOINT";
+    for (set, expected) in [
+        (&[("BT_NETWORK", "local"), (name, "finney")][..], 1),
+        (&[("BT_NETWORK", "finney "), (name, "finney")], 0),
+        (&[("BT_NETWORK", " "), (name, "finney")], 0),
+        (&[("BT_NETWORK", "local")], 0),
+        // A node of the network that the other variable names.
+        (&[("BT_CHAIN_ENDPOINT", "ws://127.0.0.1:9944"), (name, "finney")], 0),
+    ] {
+        let (_, warnings) = read(set).unwrap();
+        assert_eq!(warnings.len(), expected, "{set:?}");
+        for warning in warnings {
+            assert_eq!(
+                warning.to_string(),
+                "BITTENSOR_SUBTENSOR_ENDPOINT has no effect; hint: BT_NETWORK takes precedence: unset one of them"
+            );
+        }
+    }
+}
+
+#[test]
 fn warning_for_replaced_variable_names_its_successor() {
     let (_, warnings) = read(&[("BABELBIT_TEMPO", "360"), ("CHUTE_TOP_K", "50")]).unwrap();
     let texts: Vec<String> = warnings.iter().map(ToString::to_string).collect();
