@@ -184,7 +184,7 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
     std::fs::write(ledger.join("weights.sqlite"), "not a database, ".repeat(4_096)).unwrap();
     let damaged = report(&command.output().unwrap());
     assert_finding(&damaged, "ledger", "fault", "is damaged");
-    let missing = report(&command.args(["--ledger", "none"]).output().unwrap());
+    let missing = report(&command.args(["--ledger", "absent"]).output().unwrap());
     assert_finding(&missing, "ledger", "fault", "cannot read the directory");
 }
 
