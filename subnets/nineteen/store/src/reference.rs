@@ -43,7 +43,10 @@ pub enum ReferenceError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The URL is invalid, or the database failed.
-    #[error("cannot open the reference's database")]
+    #[error(
+        "cannot open the reference's database; hint: check --from; if the database runs in a container, give the \
+         container's address with --from-host"
+    )]
     Open(#[source] DatabaseError),
     /// A table does not exist, or the user may not read it.
     #[error(
