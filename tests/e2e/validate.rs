@@ -185,8 +185,8 @@ fn scores_reach_the_chain_through_validator_signer_and_gateway() {
     document(&network.validator(&unused_url, gateway.url()).arg("--once").output().unwrap());
     let mut stranger = network.validator(signer.url(), gateway.url());
     let error =
-        refusal(&stranger.arg("--once").env_remove("BB_API_TOKEN_FILE").output().unwrap(), 3);
-    assert!(error.contains("status=401"), "{error}");
+        refusal(&stranger.arg("--once").env_remove("BB_API_TOKEN_FILE").output().unwrap(), 4);
+    assert!(error.contains("status=401") && error.contains("set BB_API_TOKEN_FILE"), "{error}");
 
     // The ledger is locked by its gateway.
     let mut second_gateway = network.bb("subtensor-gateway");
