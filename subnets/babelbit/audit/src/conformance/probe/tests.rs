@@ -22,7 +22,7 @@ async fn server(answer: Vec<u8>) -> MinerAddress {
             let (mut stream, _) = listener.accept().await.unwrap();
             let answer = answer.clone();
             tokio::spawn(async move {
-                let _ = stream.read(&mut [0; 16_384]).await;
+                let _ = stream.read(&mut vec![0; 16_384]).await;
                 if answer.is_empty() {
                     std::future::pending::<()>().await;
                 }
@@ -203,7 +203,7 @@ async fn closed_port_is_an_error() {
 /// A miner that ends after this many responses, each to a health check or a prediction.
 async fn ending_miner(responses: usize) -> MinerAddress {
     async fn respond(mut stream: TcpStream) {
-        let _ = stream.read(&mut [0; 16_384]).await;
+        let _ = stream.read(&mut vec![0; 16_384]).await;
         let body =
             br#"{"status": "healthy", "model": "m", "model_loaded": true, "prediction": "Good"}"#;
         let _ = stream.write_all(&response("200 OK", body)).await;
