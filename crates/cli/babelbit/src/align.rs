@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{ErrorDocument, error_document, error_text};
+use taonet_cli_base::exit::{error_text, file_error_document};
 use taonet_cli_models::voice::{Speech, VoiceName, WORDS_PER_MINUTE};
 use taonet_cli_models::{engines, settings};
 use taonet_primitives::{Word, bytes_without_bom, counted};
@@ -50,13 +50,7 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
             Err(error) => {
                 failures += 1;
                 if context.json {
-                    let ErrorDocument { error, hint, exit_code } = error_document(&error);
-                    documents.push(json!({
-                        "file": name,
-                        "error": error,
-                        "hint": hint,
-                        "exit_code": exit_code,
-                    }));
+                    documents.push(file_error_document(file, &error));
                 } else {
                     context.print_notice(&error_text(&error));
                 }

@@ -1,10 +1,11 @@
 //! Errors of commands: their failure classes, exit codes and report.
 
 use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use taonet_primitives::{HINT, INLINE_HINT, split_hint};
 use taonet_wallet::WalletError;
 
@@ -209,6 +210,12 @@ pub fn error_text(error: &anyhow::Error) -> String {
 /// Returns the document of an error, as a command with `--json` that fails with it prints it.
 pub fn error_document(error: &anyhow::Error) -> ErrorDocument {
     Report::new(error).document()
+}
+
+/// Returns the JSON entry of a file that a command with several files could not process.
+pub fn file_error_document(file: &Path, error: &anyhow::Error) -> Value {
+    let ErrorDocument { error, hint, exit_code } = error_document(error);
+    json!({ "file": file.display().to_string(), "error": error, "hint": hint, "exit_code": exit_code })
 }
 
 /// Converts clap's error for wrong arguments to the form of all others: a message in one line, and

@@ -255,6 +255,13 @@ mod tests {
     const HOTKEY: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
     #[test]
+    fn number_of_speakers_is_limited() {
+        for (text, is_valid) in [("1", true), ("256", true), ("0", false), ("257", false)] {
+            assert_eq!(speakers(text).is_ok(), is_valid, "{text}");
+        }
+    }
+
+    #[test]
     fn arguments_after_double_dash_are_miner_options() {
         let line = Line::try_parse_from(["bb", "fr-1", "--", "--task", "translate"]).unwrap();
         assert_eq!(

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{ErrorDocument, error_document, error_text};
+use taonet_cli_base::exit::{error_text, file_error_document};
 use taonet_primitives::{Transcript, counted};
 use taonet_speech::{Recognizer, check_recording, resample_for_recognition};
 use taonet_whisper::SpeechTask;
@@ -108,10 +108,7 @@ fn document(file: &Path, result: anyhow::Result<Transcript>) -> Value {
             "words": transcript.words,
             "detected_language": transcript.detected_language,
         }),
-        Err(error) => {
-            let ErrorDocument { error, hint, exit_code } = error_document(&error);
-            json!({ "file": file.display().to_string(), "error": error, "hint": hint, "exit_code": exit_code })
-        }
+        Err(error) => file_error_document(file, &error),
     }
 }
 

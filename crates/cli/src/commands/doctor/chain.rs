@@ -105,12 +105,11 @@ fn skip_neuron(reason: &str) -> [Finding; 2] {
 fn ledger_directory(input: &ChainCheckInput<'_>, hotkey: Hotkey) -> Result<PathBuf, Finding> {
     if let Some(directory) = &input.args.ledger {
         let remedy = "pass the directory that contains weights.sqlite with --ledger";
-        return directory_problem(directory).map_or_else(
-            || Ok(directory.clone()),
-            |seen| {
-                Err(Finding::fault(Check::Ledger, directory.display().to_string(), seen, remedy))
-            },
-        );
+        let subject = directory.display().to_string();
+        return match directory_problem(directory) {
+            None => Ok(directory.clone()),
+            Some(seen) => Err(Finding::fault(Check::Ledger, subject, seen, remedy)),
+        };
     }
     if input.subnet.babelbit.is_none() {
         return existing_ledger(input.subnet.netuid, hotkey).ok_or_else(|| {

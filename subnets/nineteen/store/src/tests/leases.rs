@@ -71,42 +71,41 @@ pub(super) async fn charges_of_a_batch_balance(location: DatabaseLocation) {
     assert!(operator.is_balanced().await.unwrap());
 }
 
-/// Charges two requests in one transaction; returns the time of that transaction.
-async fn charge_two(store: &Store, key: &str) -> tokio::time::Instant {
-    for request in ["one", "other"] {
+/// Holds 10 credits for each request.
+async fn hold_for(store: &Store, key: &str, requests: &[&str]) {
+    for request in requests {
         store.hold(key, request, 10, DAY, 0).await.unwrap().unwrap();
     }
+}
+
+/// Charges two requests in one transaction; returns the time of that transaction.
+async fn charge_two(store: &Store, key: &str) -> tokio::time::Instant {
+    hold_for(store, key, &["one", "other"]).await;
     let (one, other) = (usage(DAY, 1), usage(DAY, 2));
     let charges = tokio::join!(store.charge("one", &one, 1), store.charge("other", &other, 1));
     assert_eq!((charges.0.unwrap(), charges.1.unwrap()), (Some(1), Some(2)));
     store.leases.written_at(key)
 }
 
-/// Holds credits for requests that stay in flight.
-async fn hold_running<const N: usize>(store: &Store, key: &str, requests: [&str; N]) {
-    for request in requests {
-        store.hold(key, request, 10, DAY, 0).await.unwrap().unwrap();
-    }
-}
-
 pub(super) async fn writer_pauses_after_several_charges(location: DatabaseLocation) {
     let store = location.open().await;
     let commit_delay = store.leases.commit_delay;
     let key = create_key_with(&store, 1, 6_400).await;
-    hold_running(&store, &key, ["next", "running", "also running"]).await;
+    hold_for(&store, &key, &["next", "running", "also running"]).await;
     let written_at = charge_two(&store, &key).await;
     store.charge("next", &usage(DAY, 3), 1).await.unwrap().unwrap();
     assert!(store.leases.written_at(&key) - written_at >= commit_delay);
 }
 
-/// With fewer requests left, the processors would become idle.
+/// The writer would pause for 10 minutes if the charges of two of four requests did not end its
+/// pause.
 pub(super) async fn charges_of_half_of_the_requests_end_pause_of_writer(
     location: DatabaseLocation,
 ) {
     let mut store = location.open().await;
     Arc::get_mut(&mut store.leases).unwrap().commit_delay = Duration::from_mins(10);
     let key = create_key_with(&store, 1, 6_400).await;
-    hold_running(&store, &key, ["a", "b", "c", "d"]).await;
+    hold_for(&store, &key, &["a", "b", "c", "d"]).await;
     charge_two(&store, &key).await;
     let (first, second) = (usage(DAY, 3), usage(DAY, 4));
     let charges =
@@ -119,7 +118,7 @@ pub(super) async fn pending_hold_ends_pause_of_writer(location: DatabaseLocation
     let mut store = location.open().await;
     Arc::get_mut(&mut store.leases).unwrap().commit_delay = Duration::from_mins(10);
     let key = create_key_with(&store, 1, 6_400).await;
-    hold_running(&store, &key, ["running", "also running"]).await;
+    hold_for(&store, &key, &["running", "also running"]).await;
     charge_two(&store, &key).await;
     store.leases.return_reserves(&store.database).await;
     let hold = store.hold(&key, "pending", 1_000, DAY, 0);
@@ -153,9 +152,7 @@ pub(super) async fn concurrent_requests_of_several_days_are_granted(location: Da
 pub(super) async fn failed_charge_can_be_retried_after_recovery(location: DatabaseLocation) {
     let store = location.open().await;
     let key = create_key_with(&store, 1, 100).await;
-    for request in ["a", "b"] {
-        store.hold(&key, request, 10, DAY, 0).await.unwrap().unwrap();
-    }
+    hold_for(&store, &key, &["a", "b"]).await;
     let run = async |sql: &'static str| statement(sql).execute(&store.database).await.unwrap();
     run("ALTER TABLE posting RENAME TO elsewhere").await;
     let error = store.charge("a", &usage(DAY, 7), 1).await.unwrap_err();
@@ -175,9 +172,7 @@ pub(super) async fn failed_charge_can_be_retried_after_recovery(location: Databa
 pub(super) async fn committed_charge_is_not_repeated(location: DatabaseLocation) {
     let store = location.open().await;
     let key = create_key_with(&store, 1, 100).await;
-    for request in ["a", "b"] {
-        store.hold(&key, request, 10, DAY, 0).await.unwrap().unwrap();
-    }
+    hold_for(&store, &key, &["a", "b"]).await;
     store.leases.charge_without_response(&store.database, "a", &usage(DAY, 7), 1).await;
     // The retry reports what was charged, even if it would charge another price.
     let (first_usage, other_usage) = (usage(DAY, 6), usage(DAY, 4));

@@ -221,21 +221,25 @@ async fn ending_miner(responses: usize) -> MinerAddress {
     resolve(&address.to_string())
 }
 
-/// Columns: responses before the end of the miner · rules that fail before it · rule that fails for
-/// it. The miner accepts forged requests.
+/// Columns: number of responses of the miner before it ends · rules that fail before its end · rule
+/// that fails because the miner has ended · beginning of the latter's observation. The miner accepts
+/// forged requests.
 #[tokio::test]
 async fn rules_after_the_end_of_the_miner_are_not_tested() {
-    for (responses, failed_before, failed_at_end) in [
+    for (responses, failed_before, failed_at_end, observation) in [
         // Two health checks, 13 words and a forged request.
-        (2 + 13 + 1, &[Rule::UnsignedRefused][..], Rule::OtherReceiverRefused),
-        (2 + 13, &[], Rule::UnsignedRefused),
-        (1, &[], Rule::Health),
+        (2 + 13 + 1, &[Rule::UnsignedRefused][..], Rule::OtherReceiverRefused, ""),
+        (2 + 13, &[], Rule::UnsignedRefused, ""),
+        (1, &[], Rule::Health, "/health: "),
     ] {
         let target = target(ending_miner(responses).await, "v1/predict");
         let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
         let report = check_text(&target, &settings, &mut observe).await.unwrap();
         let failed: Vec<_> = report.failed().map(|report| report.rule).collect();
         assert_eq!(failed, [failed_before, &[failed_at_end]].concat(), "{responses} responses");
+        let at_end = report.rules.iter().find(|report| report.rule == failed_at_end).unwrap();
+        assert_eq!(at_end.outcome, RuleOutcome::Failed, "{responses} responses");
+        assert!(at_end.observation.starts_with(observation), "{}", at_end.observation);
         let later = report.rules.iter().filter(|report| report.rule > failed_at_end);
         for report in later {
             assert_eq!(report.outcome, RuleOutcome::NotTested, "{responses}: {:?}", report.rule);
