@@ -23,7 +23,7 @@ use self::outcome::AttemptOutcome;
 use self::received::ReceivedAnswer;
 use self::timing::AttemptTiming;
 use crate::answer::Answer;
-use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
+use crate::failure::{AttemptError, DisputedFailure, FailedAttempt, RequestTraits};
 use crate::period_miners::Completion;
 use crate::querier::Inner;
 use crate::reading::ResponseReader;
@@ -150,24 +150,29 @@ impl Attempt {
         // Miners queue the requests beyond their slots, or reject them with 429. Not with 503 or
         // 504: any buyer can send a prompt at which the model's server fails.
         let is_rejected = error.outcome() == RequestOutcome::RateLimited;
-        let is_slow_probe = self.slot.position.is_probe && matches!(error, AttemptError::Silent(_));
+        let is_silent = matches!(error, AttemptError::Silent(_));
+        let is_slow_probe = self.slot.position.is_probe && is_silent;
         if is_rejected || is_slow_probe {
             self.slot.set_overloaded();
         }
         // Synthetic requests have no options that make them irreproducible.
         let has_options = !is_reproducible(self.slot.task.endpoint, request.payload.shared());
+        let is_late = Instant::now() >= deadline;
+        let may_be_prompt_fault = is_silent && !is_late;
+        let may_be_options_fault = has_options && error.may_be_options_fault();
         let may_be_request_fault = error.may_be_request_fault()
-            || has_options && !is_slow_probe && error.may_be_options_fault();
+            || !is_slow_probe && (may_be_prompt_fault || may_be_options_fault);
         // A synthetic request is well-formed: only a buyer's request can be the cause of a failure.
         if is_organic && may_be_request_fault {
             self.outcome.dispute();
             let (contender, inner) = (Arc::clone(&self.slot.contender), Arc::clone(&self.inner));
-            let disputed = DisputedFailure::new(contender, inner, &error, request.has_images);
+            let traits = RequestTraits { has_images: request.has_images, has_options };
+            let disputed = DisputedFailure::new(contender, inner, &error, &traits);
             return FailedAttempt { error, disputed: Some(disputed), is_excused: false, hotkey };
         }
         // The miner need not accept more requests than it has promised.
         let is_excused = is_slow_probe || is_rejected && !self.slot.must_accept();
-        if !is_excused && Instant::now() < deadline {
+        if !is_excused && !is_late {
             self.outcome.set(error.outcome());
         }
         FailedAttempt { error, disputed: None, is_excused, hotkey }

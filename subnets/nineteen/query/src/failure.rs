@@ -15,6 +15,10 @@ use crate::querier::Inner;
 use crate::sse::StreamFault;
 use crate::{RequestKind, TaskMiner};
 
+/// Number of miners that must reject a buyer's request as malformed, or whose model's server must
+/// fail at it, until the request is at fault.
+const REQUIRED_DISPUTES: usize = 2;
+
 /// Why an attempt to query a miner failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -94,6 +98,14 @@ pub(crate) struct FailedAttempt {
     pub(crate) hotkey: Hotkey,
 }
 
+/// Properties of a request that may be the reason for a failure.
+pub(crate) struct RequestTraits {
+    /// Whether the request is a chat with images.
+    pub(crate) has_images: bool,
+    /// Whether the request has options that synthetic requests do not have.
+    pub(crate) has_options: bool,
+}
+
 /// A failure that the buyer's request itself may have caused. The attempt has released its slot.
 /// Counts nothing when dropped.
 pub(crate) struct DisputedFailure {
@@ -105,8 +117,21 @@ pub(crate) struct DisputedFailure {
     /// Whether the request was too large for the miner, which need not accept all that the gateway
     /// does.
     is_too_large: bool,
-    /// Whether only the options of the request may be the cause, but more likely the miner is.
-    is_options_failure: bool,
+    cause: SuspectedCause,
+}
+
+/// What may have caused a failure, if the miner has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SuspectedCause {
+    /// The request: if another miner fails at it as well, it is at fault.
+    Request,
+    /// Only the options of the request, but more likely the miner. Two such failures do not show
+    /// that the options are: miners that are down fail in the same way.
+    Options,
+    /// The prompt, at which every model may stay silent, such as one that takes too long to read.
+    /// As a miner that is down is silent as well, further miners are asked, and the first one that
+    /// was silent has failed.
+    Prompt,
 }
 
 impl DisputedFailure {
@@ -114,29 +139,30 @@ impl DisputedFailure {
         contender: Arc<TaskMiner>,
         inner: Arc<Inner>,
         error: &AttemptError,
-        has_images: bool,
+        request: &RequestTraits,
     ) -> Self {
         let status = error.refused();
-        let refuses_images = has_images && matches!(status, Some(400 | 415 | 422));
-        let (is_too_large, is_options_failure) =
-            (status == Some(413), !error.may_be_request_fault());
-        Self { contender, inner, outcome: None, refuses_images, is_too_large, is_options_failure }
+        let refuses_images = request.has_images && matches!(status, Some(400 | 415 | 422));
+        let cause = if error.may_be_request_fault() {
+            SuspectedCause::Request
+        } else if request.has_options {
+            SuspectedCause::Options
+        } else {
+            SuspectedCause::Prompt
+        };
+        let is_too_large = status == Some(413);
+        Self { contender, inner, outcome: None, refuses_images, is_too_large, cause }
     }
 
-    /// Returns whether the cause may be that the miner's model reads no images, so that other
-    /// miners may answer.
-    pub(crate) const fn refuses_images(&self) -> bool {
-        self.refuses_images
+    /// Returns whether the failure shows, together with that of another miner, that the request is
+    /// at fault. Miners whose models read no images do not show that others cannot.
+    fn shows_request_fault(&self) -> bool {
+        self.cause == SuspectedCause::Request && !self.refuses_images
     }
 
-    /// Returns whether only the options of the request may be the cause. Two such failures do not
-    /// show that they are: miners that are down fail in the same way.
-    pub(crate) const fn is_options_failure(&self) -> bool {
-        self.is_options_failure
-    }
-
-    /// Counts the failure against the miner, because another miner has answered the request.
-    pub(crate) fn count(self) {
+    /// Counts the failure against the miner, because another miner has answered the request, or no
+    /// other one has failed at it.
+    fn count(self) {
         if self.refuses_images {
             self.contender.refuses_images.store(true, Ordering::Relaxed);
         }
@@ -144,8 +170,8 @@ impl DisputedFailure {
     }
 
     /// Like [`Self::count`], but leaves the circuit breaker as it is, because no other miner has
-    /// tried the request.
-    pub(crate) fn count_without_breaker(self) {
+    /// answered the request.
+    fn count_without_breaker(self) {
         self.count_failure(true);
     }
 
@@ -171,5 +197,61 @@ impl Drop for DisputedFailure {
             RequestKind::Organic,
             self.outcome,
         );
+    }
+}
+
+/// Failures that a buyer's request itself may have caused, in the order of the attempts' ends. One
+/// miner may fail at a valid request; if two do, the request is at fault, and further miners are
+/// not: otherwise buyers could lower the miners' scores, and close the market for others.
+#[derive(Default)]
+pub(crate) struct DisputedFailures(Vec<DisputedFailure>);
+
+impl DisputedFailures {
+    /// Adds the failure of an attempt.
+    pub(crate) fn push(&mut self, failure: DisputedFailure) {
+        self.0.push(failure);
+    }
+
+    /// Returns whether so many miners have rejected the request, or failed at it, that no further
+    /// one is asked.
+    pub(crate) fn show_request_fault(&self) -> bool {
+        let shown = self.0.iter().filter(|failure| failure.shows_request_fault()).count();
+        shown >= REQUIRED_DISPUTES
+    }
+
+    /// Returns whether the request may be the cause of a failure, so that other models may fail at
+    /// it as well.
+    pub(crate) fn may_be_request_fault(&self) -> bool {
+        self.0.iter().any(|failure| failure.cause == SuspectedCause::Request)
+    }
+
+    /// Counts the failures against their miners, because another miner has answered the request.
+    pub(crate) fn count_all(mut self) {
+        std::mem::take(&mut self.0).into_iter().for_each(DisputedFailure::count);
+    }
+
+    /// Counts the failures of a request that no miner has answered: at most the first one.
+    pub(crate) fn count_first(mut self) {
+        let failures = std::mem::take(&mut self.0);
+        let is_only_failure = failures.len() == 1;
+        let Some(first) = failures.into_iter().next() else { return };
+        match (first.cause, is_only_failure) {
+            // Only over several requests can a miner that is always silent be told from one that
+            // is silent at a prompt, so its breaker counts them.
+            (SuspectedCause::Prompt, true) => first.count(),
+            (SuspectedCause::Prompt, false) | (_, true) => first.count_without_breaker(),
+            (_, false) => {}
+        }
+    }
+}
+
+impl Drop for DisputedFailures {
+    /// Counts the first failure if its miner was silent: buyers who disconnect before another miner
+    /// answers must not hide that it is down.
+    fn drop(&mut self) {
+        let first = std::mem::take(&mut self.0).into_iter().next();
+        if let Some(first) = first.filter(|first| first.cause == SuspectedCause::Prompt) {
+            first.count_without_breaker();
+        }
     }
 }

@@ -5,7 +5,9 @@
 //! answer is read from the miner's connection on demand ([`Answer::next`]); dropping it cancels the
 //! miner's work. Every attempt that is not cancelled before its first chunk updates the contender's
 //! counters ([`PeriodMiners`]), unless two miners fail at a buyer's request for a reason that lies
-//! in the request, in which case neither has failed. A sample of the answers goes to the checker.
+//! in the request, in which case neither has failed. Of miners that all stay silent at a request,
+//! only the first one has failed, and its circuit breaker does not count it. A sample of the answers
+//! goes to the checker.
 //!
 //! - a synthetic request tests one contender: of those with a free slot, the one that has used the
 //!   smallest share of its allowance. There is no failover, so that a failure does not shift

@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep};
 use crate::answer::Answer;
 use crate::attempt::Attempt;
 use crate::backlog::{Backlog, NoSlot, SlotRequest};
-use crate::failure::{AttemptError, DisputedFailure, FailedAttempt};
+use crate::failure::{AttemptError, DisputedFailures, FailedAttempt};
 use crate::metrics::AttemptMetrics;
 use crate::prefix::PromptPrefix;
 use crate::slot::Slot;
@@ -30,10 +30,6 @@ use crate::{Market, Payload, QueryDeadlines, QueueSettings, TaskMiners, metrics}
 /// Maximum number of attempts of an organic request, without those that a miner rejected with
 /// status 429.
 const MAX_ATTEMPTS: usize = 5;
-
-/// Number of miners that must reject a buyer's request as malformed, or whose model's server must
-/// fail at it, until the request is at fault.
-const REQUIRED_DISPUTES: usize = 2;
 
 /// Share of the buyers' text requests whose miner does not depend on the prompt, even with prefix
 /// affinity. They are sampled and replace synthetic requests.
@@ -348,10 +344,7 @@ impl Querier {
         // Miners of the attempts that have failed or are in flight, after those that are not asked.
         let mut tried = inner.refusing_images(request);
         let skipped = tried.len();
-        // Failures that the request itself may have caused. One miner may fail at a valid request;
-        // if two do, the request is at fault, and none of them: otherwise buyers could lower the
-        // miners' scores, and close the market for others.
-        let mut disputed: Vec<DisputedFailure> = Vec::new();
+        let mut disputed = DisputedFailures::default();
         let mut running = FuturesUnordered::new();
         let mut hedge = std::pin::pin!(None);
         let mut has_first_chunk = Arc::new(AtomicBool::new(false));
@@ -399,7 +392,7 @@ impl Querier {
                 None => {}
                 // Dropping the other attempts cancels them.
                 Some(Ok(answer)) => {
-                    disputed.into_iter().for_each(DisputedFailure::count);
+                    disputed.count_all();
                     return Ok(answer);
                 }
                 Some(Err(FailedAttempt { error, disputed: failure, hotkey, .. })) => {
@@ -417,21 +410,17 @@ impl Querier {
                         dimensions = Some(*second);
                     }
                     last = Some(error);
-                    disputed.extend(failure);
-                    // Miners whose models read no images do not show that others cannot.
-                    let shows_fault = |failure: &&DisputedFailure| {
-                        !failure.refuses_images() && !failure.is_options_failure()
-                    };
-                    if disputed.iter().filter(shows_fault).count() == REQUIRED_DISPUTES {
+                    if let Some(failure) = failure {
+                        disputed.push(failure);
+                    }
+                    if disputed.show_request_fault() {
                         break NoSlot::NoMiner;
                     }
                 }
             }
         };
-        let is_disputed = disputed.iter().any(|failure| !failure.is_options_failure());
-        if disputed.len() == 1 {
-            disputed.into_iter().for_each(DisputedFailure::count_without_breaker);
-        }
+        let is_disputed = disputed.may_be_request_fault();
+        disputed.count_first();
         if let Some(dimensions) = dimensions {
             return Err(QueryError::Dimensions(dimensions));
         }

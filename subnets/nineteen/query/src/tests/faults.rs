@@ -251,7 +251,8 @@ async fn timeout_with_unusual_options_counts_only_if_another_miner_answers() {
     let plain_request = request(RequestKind::Organic);
     let mut unusual_request = plain_request.clone();
     unusual_request.payload.insert("structured_outputs".to_owned(), json!({"regex": "a+"}));
-    for (request, failures) in [(&unusual_request, 0.0), (&plain_request, 3.0)] {
+    // The empty answer to the plain request counts, and the first silence.
+    for (request, failures) in [(&unusual_request, 0.0), (&plain_request, 2.0)] {
         let test_market =
             test_market(vec![silent(), respond_with(String::new()), silent()], short_deadlines())
                 .await;
@@ -269,6 +270,83 @@ async fn timeout_with_unusual_options_counts_only_if_another_miner_answers() {
         assert_eq!(text(answer).await.unwrap(), "a");
     }
     assert_eq!(test_market.contenders[0].counts().requests_500, 1.0);
+}
+
+/// A prompt at which every miner stays silent counts against the first one only, and opens no
+/// breaker.
+#[tokio::test]
+async fn prompt_without_first_token_counts_against_first_miner_only() {
+    const REQUESTS: usize = 18;
+    let silent = || (stall_after(Vec::<(u64, String)>::new()), Some(REQUESTS));
+    let miners = vec![silent(), silent(), silent()];
+    let test_market =
+        miners::market_with(miners, QueueSettings::default(), short_deadlines()).await;
+    let mut buying = tokio::task::JoinSet::new();
+    for _ in 0..REQUESTS {
+        let querier = test_market.querier.clone();
+        let request = request(RequestKind::Organic);
+        buying.spawn(async move { querier.query(request).await.map(drop) });
+    }
+    for outcome in buying.join_all().await {
+        let error = outcome.unwrap_err();
+        let QueryError::Failed { attempts, refused: None, is_disputed: false, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(attempts, Attempts { limited: 0, failed: 3 }, "further miners are asked");
+    }
+    assert_eq!(count_requests(&test_market), (REQUESTS as f64, REQUESTS as f64));
+    let is_open = |contender: &Arc<TaskMiner>| contender.health().breaker().allows_from() > 0.0;
+    assert!(!test_market.contenders.iter().any(is_open));
+}
+
+/// A miner that is silent at requests which another miner answers is found by its breaker, and so
+/// is one that no other miner can replace.
+#[tokio::test]
+async fn silent_miner_opens_its_breaker() {
+    const REQUESTS: usize = 16;
+    let silent = || (stall_after(Vec::<(u64, String)>::new()), Some(REQUESTS));
+    // Has one slot, so that most requests go to the silent miner first.
+    let answering = || {
+        let handler = post(|| async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            chunk("a")
+        });
+        (handler, Some(1))
+    };
+    for miners in [vec![silent(), answering()], vec![silent()]] {
+        let is_alone = miners.len() == 1;
+        let test_market =
+            miners::market_with(miners, QueueSettings::default(), short_deadlines()).await;
+        let mut buying = tokio::task::JoinSet::new();
+        for _ in 0..REQUESTS {
+            buying.spawn(miners::buy(test_market.querier.clone(), "a"));
+        }
+        for outcome in buying.join_all().await {
+            assert_eq!(outcome.is_err(), is_alone, "{outcome:?}");
+        }
+        let counts = test_market.contenders[0].counts();
+        assert!(counts.requests_500 >= 5.0 && counts.requests_500 == counts.total_requests);
+        assert!(test_market.contenders[0].health().breaker().allows_from() > 0.0);
+    }
+}
+
+/// A buyer who disconnects before another miner answers does not hide that the first one is silent.
+#[tokio::test]
+async fn silence_counts_if_the_buyer_disconnects() {
+    let arrivals = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&arrivals);
+    let handlers = miners::scripted_handlers(2, move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        std::future::pending()
+    });
+    let test_market = test_market(handlers, short_deadlines()).await;
+    let querier = test_market.querier.clone();
+    let buying =
+        tokio::spawn(async move { querier.query(request(RequestKind::Organic)).await.map(drop) });
+    miners::wait_until(|| arrivals.load(Ordering::SeqCst) == 2).await;
+    buying.abort();
+    assert!(buying.await.unwrap_err().is_cancelled());
+    assert_eq!(count_requests(&test_market), (1.0, 1.0));
 }
 
 /// A server that fails at requests which another miner answers is at fault.
