@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use taonet_nineteen_core::schedule::{Schedule, SlotAction};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_core::{KeyWeight, MarketConfig, TaskName};
-use taonet_nineteen_query::{PeriodMiners, Querier, Request, RequestKind};
+use taonet_nineteen_query::{EarlierTasks, PeriodMiners, Querier, Request, RequestKind};
 use taonet_primitives::Seconds;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -111,6 +111,7 @@ fn request(task: &TaskName, payload: Map<String, Value>) -> Request {
         relays_logprobs: false,
         max_wait: None,
         cache_key: None,
+        earlier: EarlierTasks::default(),
     }
 }
 

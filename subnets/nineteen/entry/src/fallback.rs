@@ -6,13 +6,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use axum::response::Response;
 use taonet_nineteen_core::task::Endpoint;
 use taonet_nineteen_core::{MarketConfig, Task, TaskName};
+use taonet_nineteen_query::EarlierTasks;
 use taonet_nineteen_store::ApiKey;
 use tokio::time::Instant;
 
 use crate::request::TextRequest;
-use crate::sale::named_task;
+use crate::sale::{Protocol, QueryLimits, named_task};
 use crate::usage::PromptTokens;
 use crate::vision::image_tokens;
 use crate::{Gateway, GatewayError};
@@ -27,7 +29,7 @@ const MAX_SPEED_AGE: Duration = Duration::from_mins(10);
 /// One of so many requests that prefer speed asks a task whose speed is unknown first.
 const EXPLORATION_INTERVAL: usize = 16;
 /// Maximum time that a request waits in the queue of a task that is not the last one of its alias.
-pub(crate) const MAX_FALLBACK_WAIT: Duration = Duration::from_secs(1);
+const MAX_FALLBACK_WAIT: Duration = Duration::from_secs(1);
 
 /// Preference of a buyer among the tasks of an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,30 +161,81 @@ pub(crate) fn may_use(key: &ApiKey, task: &Task) -> bool {
 }
 
 impl GatewayError {
-    /// Returns whether another task of an alias may answer the request. Not if miners have failed
-    /// at the request for a reason other than its length: it may be the cause, and would make
-    /// miners of all tasks fail.
+    /// Returns whether another task of an alias may answer the request.
     pub(crate) const fn depends_on_model(&self) -> bool {
+        self.is_miners_failure()
+            || matches!(
+                self,
+                Self::NoCapacity(_)
+                    | Self::Busy { .. }
+                    | Self::InsufficientCredits { .. }
+                    | Self::BudgetExceeded { .. }
+                    | Self::TokenRate { .. }
+                    | Self::TokenLimit { .. }
+            )
+    }
+
+    /// Returns whether miners of the task have failed at the request, or refused it. If those of
+    /// another task do so as well, the request may be the cause.
+    pub(crate) const fn is_miners_failure(&self) -> bool {
         matches!(
             self,
-            Self::NoCapacity(_)
-                | Self::Busy { .. }
-                | Self::NoAnswer
-                | Self::InsufficientCredits { .. }
-                | Self::BudgetExceeded { .. }
-                | Self::TokenRate { .. }
-                | Self::TokenLimit { .. }
+            Self::NoAnswer
+                | Self::MinersFailed
+                | Self::RejectedByMiners(_)
                 | Self::ContextExceeded { .. }
+                | Self::Interrupted
         )
     }
 }
 
 impl Gateway {
+    /// Answers a text request in the format of a protocol. If the model is an alias, asks its tasks
+    /// one after the other, until one answers. All tasks together have the time of one.
+    pub(crate) async fn answer_text(
+        &self,
+        key: &ApiKey,
+        request: TextRequest,
+        endpoint: Endpoint,
+        protocol: Protocol,
+        preference: RoutePreference,
+    ) -> Result<Response, GatewayError> {
+        let config = self.0.market.current();
+        let mut candidates = self.candidates(&config, key, &request, endpoint, preference)?;
+        let last_candidate = candidates.pop().ok_or(GatewayError::NoAnswer)?;
+        let start = Instant::now();
+        let mut failure: Option<GatewayError> = None;
+        let earlier_tasks = |have_failed| EarlierTasks { elapsed: start.elapsed(), have_failed };
+        for task in candidates {
+            let limits = QueryLimits {
+                max_wait: Some(MAX_FALLBACK_WAIT),
+                earlier: earlier_tasks(failure.is_some()),
+            };
+            let (request, protocol) = (request.clone(), protocol.clone());
+            match self.answer_with_task(key, task, request, endpoint, protocol, limits).await {
+                Err(error) if error.depends_on_model() => {
+                    tracing::debug!(task = %task.task, %error, "asking the next model of the alias");
+                    failure = Some(error).filter(GatewayError::is_miners_failure).or(failure);
+                }
+                result => return result,
+            }
+        }
+        // The last task gets the request itself, which may have several MiB.
+        let limits = QueryLimits { max_wait: None, earlier: earlier_tasks(failure.is_some()) };
+        let result =
+            self.answer_with_task(key, last_candidate, request, endpoint, protocol, limits).await;
+        match (result, failure) {
+            // The miners that were asked tell more than those that are missing.
+            (Err(GatewayError::NoCapacity(_)), Some(failure)) => Err(failure),
+            (result, _) => result,
+        }
+    }
+
     /// Returns the tasks to ask for a text, in this order: the task of a model, or those of an
     /// alias by preference, with those that no miner serves now at the end. Tasks of an alias whose
     /// model reads no images, whose context is too short for the request, or whose answers lack the
     /// log-probabilities that it needs, are left out if others remain.
-    pub(crate) fn candidates<'a>(
+    fn candidates<'a>(
         &self,
         config: &'a MarketConfig,
         key: &ApiKey,

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use taonet_nineteen_core::payload::{MAX_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::{Endpoint, Price};
 use taonet_nineteen_core::{MarketConfig, Task};
-use taonet_nineteen_query::{Chunk, ChunkBody, Payload, Request, RequestKind, sealed_size};
+use taonet_nineteen_query::{
+    Chunk, ChunkBody, EarlierTasks, Payload, Request, RequestKind, sealed_size,
+};
 use taonet_nineteen_store::ApiKey;
 use tokio::time::Instant;
 
@@ -16,7 +18,7 @@ use crate::answer::{ResponseHead, complete_response, stream};
 use crate::bill::{Bill, Tariff, now_ms};
 use crate::download::Downloads;
 use crate::embedding::EmbeddingRequest;
-use crate::fallback::{MAX_FALLBACK_WAIT, RoutePreference, may_use, tasks_of_alias};
+use crate::fallback::{may_use, tasks_of_alias};
 use crate::image::{ImageRequest, Output};
 use crate::logprobs::missing_logprobs_error;
 use crate::messages::{self, MessageOptions};
@@ -46,6 +48,7 @@ const MAX_BILL_ATTEMPTS: usize = 4;
 const TEMPLATE_TOKENS: u64 = 32;
 
 /// Protocol of the answer to a text request.
+#[derive(Clone)]
 pub(crate) enum Protocol {
     /// `/v1/chat/completions` and `/v1/completions`.
     Completions,
@@ -65,6 +68,15 @@ impl Protocol {
             (Self::Completions, _) => ("cmpl", "prompt"),
         }
     }
+}
+
+/// Limits of the time in which the miners of a task answer a text request.
+#[derive(Clone, Copy)]
+pub(crate) struct QueryLimits {
+    /// Maximum time in the queue; `None` for the operator's.
+    pub(crate) max_wait: Option<Duration>,
+    /// Tasks of the alias that were asked before.
+    pub(crate) earlier: EarlierTasks,
 }
 
 /// Returns the task of a route that `model` names, which is not an alias. Without `model`, returns
@@ -151,43 +163,20 @@ impl Gateway {
         }
     }
 
-    /// Answers a text request in the format of a protocol. If the model is an alias, asks its tasks
-    /// one after the other, until one answers.
-    pub(crate) async fn answer_text(
+    /// Answers a text request with the miners of a task. An error means that nothing is delivered
+    /// and charged.
+    pub(crate) async fn answer_with_task(
         &self,
         key: &ApiKey,
+        task: &Task,
         request: TextRequest,
         endpoint: Endpoint,
         protocol: Protocol,
-        preference: RoutePreference,
+        limits: QueryLimits,
     ) -> Result<Response, GatewayError> {
-        let config = self.0.market.current();
-        let mut candidates = self.candidates(&config, key, &request, endpoint, preference)?;
-        let last_candidate = candidates.pop().ok_or(GatewayError::NoAnswer)?;
         let streams = request.streams;
-        let (head, replies, bill) = 'answered: {
-            for task in candidates {
-                match self
-                    .query_text(
-                        key,
-                        task,
-                        request.clone(),
-                        endpoint,
-                        &protocol,
-                        Some(MAX_FALLBACK_WAIT),
-                    )
-                    .await
-                {
-                    Ok(answer) => break 'answered answer,
-                    Err(error) if error.depends_on_model() => {
-                        tracing::debug!(task = %task.task, %error, "asking the next model of the alias");
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            // The last task gets the request itself, which may have several MiB.
-            self.query_text(key, last_candidate, request, endpoint, &protocol, None).await?
-        };
+        let (head, replies, bill) =
+            self.query_text(key, task, request, endpoint, &protocol, limits).await?;
         match (protocol, streams) {
             (Protocol::Responses(echo), true) => Ok(responses::stream(head, echo, replies, bill)),
             (Protocol::Responses(echo), false) => {
@@ -214,7 +203,7 @@ impl Gateway {
         mut request: TextRequest,
         endpoint: Endpoint,
         protocol: &Protocol,
-        max_wait: Option<Duration>,
+        limits: QueryLimits,
     ) -> Result<(ResponseHead, Replies, Bill), GatewayError> {
         request.payload.model = task.task.to_string();
         if request.answers > request.choices
@@ -242,7 +231,7 @@ impl Gateway {
             echo: request.echo(),
         };
         let start = Instant::now();
-        let result = self.query(build_requests(key, task, request, max_wait), bill).await;
+        let result = self.query(build_requests(key, task, request, limits), bill).await;
         let (replies, bill) = result.map_err(|error| {
             error.or_context_exceeded(
                 prompt_field,
@@ -484,7 +473,7 @@ fn build_requests(
     key: &ApiKey,
     task: &Task,
     request: TextRequest,
-    max_wait: Option<Duration>,
+    limits: QueryLimits,
 ) -> Vec<Request> {
     let TextRequest {
         payload,
@@ -510,8 +499,9 @@ fn build_requests(
             is_collected: !streams,
             // The best answers are selected by their log-probabilities.
             relays_logprobs: wants_logprobs || answers > choices,
-            max_wait,
+            max_wait: limits.max_wait,
             cache_key,
+            earlier: limits.earlier,
             ..build_request(key, task, payload.with_seed(seed_of_choice(seed, answer)))
         };
         requests.extend((0_u64..).take(answers).map(answer_request));
@@ -533,6 +523,7 @@ fn build_request(key: &ApiKey, task: &Task, payload: Payload) -> Request {
         relays_logprobs: false,
         max_wait: None,
         cache_key: None,
+        earlier: EarlierTasks::default(),
     }
 }
 

@@ -203,38 +203,47 @@ impl Drop for DisputedFailure {
 /// Failures that a buyer's request itself may have caused, in the order of the attempts' ends. One
 /// miner may fail at a valid request; if two do, the request is at fault, and further miners are
 /// not: otherwise buyers could lower the miners' scores, and close the market for others.
-#[derive(Default)]
-pub(crate) struct DisputedFailures(Vec<DisputedFailure>);
+pub(crate) struct DisputedFailures {
+    failures: Vec<DisputedFailure>,
+    /// Whether miners of another task have failed at the request, so that not even the first
+    /// failure counts.
+    have_others_failed: bool,
+}
 
 impl DisputedFailures {
+    /// Creates an empty list. `have_others_failed` says whether miners of another task have failed
+    /// at the request.
+    pub(crate) const fn new(have_others_failed: bool) -> Self {
+        Self { failures: Vec::new(), have_others_failed }
+    }
+
     /// Adds the failure of an attempt.
     pub(crate) fn push(&mut self, failure: DisputedFailure) {
-        self.0.push(failure);
+        self.failures.push(failure);
     }
 
     /// Returns whether so many miners have rejected the request, or failed at it, that no further
     /// one is asked.
     pub(crate) fn show_request_fault(&self) -> bool {
-        let shown = self.0.iter().filter(|failure| failure.shows_request_fault()).count();
+        let shown = self.failures.iter().filter(|failure| failure.shows_request_fault()).count();
         shown >= REQUIRED_DISPUTES
     }
 
     /// Returns whether the request may be the cause of a failure, so that other models may fail at
     /// it as well.
     pub(crate) fn may_be_request_fault(&self) -> bool {
-        self.0.iter().any(|failure| failure.cause == SuspectedCause::Request)
+        self.failures.iter().any(|failure| failure.cause == SuspectedCause::Request)
     }
 
     /// Counts the failures against their miners, because another miner has answered the request.
     pub(crate) fn count_all(mut self) {
-        std::mem::take(&mut self.0).into_iter().for_each(DisputedFailure::count);
+        std::mem::take(&mut self.failures).into_iter().for_each(DisputedFailure::count);
     }
 
     /// Counts the failures of a request that no miner has answered: at most the first one.
     pub(crate) fn count_first(mut self) {
-        let failures = std::mem::take(&mut self.0);
-        let is_only_failure = failures.len() == 1;
-        let Some(first) = failures.into_iter().next() else { return };
+        let is_only_failure = self.failures.len() == 1;
+        let Some(first) = self.take_first() else { return };
         match (first.cause, is_only_failure) {
             // Only over several requests can a miner that is always silent be told from one that
             // is silent at a prompt, so its breaker counts them.
@@ -243,13 +252,20 @@ impl DisputedFailures {
             (_, false) => {}
         }
     }
+
+    /// Removes all failures; returns the first one, unless miners of another task have failed
+    /// before it.
+    fn take_first(&mut self) -> Option<DisputedFailure> {
+        let first = std::mem::take(&mut self.failures).into_iter().next();
+        first.filter(|_| !self.have_others_failed)
+    }
 }
 
 impl Drop for DisputedFailures {
     /// Counts the first failure if its miner was silent: buyers who disconnect before another miner
     /// answers must not hide that it is down.
     fn drop(&mut self) {
-        let first = std::mem::take(&mut self.0).into_iter().next();
+        let first = self.take_first();
         if let Some(first) = first.filter(|first| first.cause == SuspectedCause::Prompt) {
             first.count_without_breaker();
         }

@@ -84,7 +84,7 @@ pub use market::Market;
 pub use metrics::describe as describe_metrics;
 pub use payload::Payload;
 pub use period_miners::{PeriodMiners, TaskMiner, TaskMiners};
-pub use querier::{Attempts, Querier, QueryError, Request, RequestKind};
+pub use querier::{Attempts, EarlierTasks, Querier, QueryError, Request, RequestKind};
 pub use queue::{Queue, QueueError, RemoteAnswer, Worker, Workers};
 pub use recorder::{ProcessRole, Recorder, sessions};
 pub use reply::{Queries, Reply};

@@ -82,6 +82,18 @@ pub struct Request {
     /// Hash of the buyer's `prompt_cache_key`. With [`Querier::set_prefix_affinity`], it selects
     /// the miner together with the beginning of the prompt.
     pub cache_key: Option<u64>,
+    /// The tasks whose miners were asked before.
+    pub earlier: EarlierTasks,
+}
+
+/// Tasks of an alias whose miners have got a buyer's request before those of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EarlierTasks {
+    /// Time since the first of them was asked, which reduces the time for the complete answer.
+    pub elapsed: Duration,
+    /// Whether miners of one of them have failed at the request or refused it. A failure that the
+    /// request may have caused then counts against a miner only if another one answers.
+    pub have_failed: bool,
 }
 
 /// Counts of a request's failed attempts.
@@ -337,14 +349,15 @@ impl Querier {
     ) -> Result<Answer, QueryError> {
         let inner = &self.inner;
         let mut slot_request = SlotRequest::new(inner, request, prefix);
-        let deadline = Instant::now() + inner.deadlines.max_total;
+        let remaining = inner.deadlines.max_total.saturating_sub(request.earlier.elapsed);
+        let deadline = Instant::now() + remaining;
         let (mut attempts, mut last) = (Attempts::default(), None::<AttemptError>);
         // Number of dimensions of two miners' embeddings.
         let mut dimensions = None;
         // Miners of the attempts that have failed or are in flight, after those that are not asked.
         let mut tried = inner.refusing_images(request);
         let skipped = tried.len();
-        let mut disputed = DisputedFailures::default();
+        let mut disputed = DisputedFailures::new(request.earlier.have_failed);
         let mut running = FuturesUnordered::new();
         let mut hedge = std::pin::pin!(None);
         let mut has_first_chunk = Arc::new(AtomicBool::new(false));

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 use taonet_nineteen_core::{KeyWeight, TaskName};
 use taonet_nineteen_store::{Store, StoreError};
 
-use crate::{Payload, Request};
+use crate::{EarlierTasks, Payload, Request};
 
 pub use remote::{RemoteAnswer, Workers};
 pub use worker::Worker;
@@ -182,6 +182,8 @@ struct JobRequest {
     has_images: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cache_key: Option<u64>,
+    #[serde(default)]
+    earlier: EarlierTasks,
 }
 
 impl JobRequest {
@@ -199,6 +201,7 @@ impl JobRequest {
             max_wait,
             has_images: request.has_images,
             cache_key: request.cache_key,
+            earlier: request.earlier,
         }
     }
 }

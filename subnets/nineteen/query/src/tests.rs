@@ -136,6 +136,7 @@ pub(crate) fn request(kind: RequestKind) -> Request {
         relays_logprobs: false,
         max_wait: None,
         cache_key: None,
+        earlier: EarlierTasks::default(),
     }
 }
 

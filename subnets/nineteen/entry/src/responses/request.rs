@@ -23,6 +23,7 @@ const TEXT_PART_TYPES: [&str; 2] = ["input_text", "output_text"];
 const MAX_LOGPROBS: u64 = 20;
 
 /// Fields of a request that the response repeats.
+#[derive(Clone)]
 pub(crate) struct EchoedFields(Map<String, Value>);
 
 impl EchoedFields {

@@ -138,21 +138,78 @@ async fn alias_is_listed_and_selects_allowed_tasks_of_the_route() {
     assert_eq!(limit("avatar").await, StatusCode::FORBIDDEN);
 }
 
-/// A prompt at which miners fail must not make those of all tasks fail.
+/// Returns the requests and failures that the miner of [`FAILING_TASK`] has counted.
+fn failing_miner_counts(gateway: &TestGateway) -> (f64, f64) {
+    let period_miners = gateway.querier.market().period_miners().unwrap();
+    let counts = period_miners.task(FAILING_TASK).unwrap().contenders()[0].counts();
+    (counts.total_requests, counts.requests_500)
+}
+
+/// As long as nothing is delivered, the next task answers a request at which the miners of the
+/// first one fail, or which they refuse. Only the answer is charged.
 #[tokio::test]
-async fn alias_does_not_fall_back_after_a_failed_request() {
-    let gateway =
-        start_gateway_with(|_| {}, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
-    let failed = gateway.send("/v1/chat/completions", &chat("fast", false), None).await;
+async fn alias_falls_back_after_a_failed_request() {
+    let failures: [fn() -> Response; 3] = [
+        || StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        || StatusCode::BAD_REQUEST.into_response(),
+        || "data: {\"error\": {\"message\": \"bad prompt\"}}\n\n".into_response(),
+    ];
+    for failure in failures {
+        let gateway = start_gateway_with(|_| {}, failure).await;
+        for streams in [false, true] {
+            for (path, body) in [
+                ("/v1/chat/completions", chat("fast", streams)),
+                ("/v1/messages", chat("fast", streams)),
+                ("/v1/responses", json!({"model": "fast", "stream": streams, "input": "a"})),
+            ] {
+                let response = gateway.send(path, &body, None).await;
+                assert_eq!(response.status(), StatusCode::OK, "{path}");
+                let answer = text(response).await;
+                assert!(answer.contains(SMALL_TASK) && answer.contains("word"), "{path}: {answer}");
+            }
+        }
+        gateway.wait_for_charges().await;
+        let usage = gateway.store.usage(None).await.unwrap();
+        assert!(usage.iter().any(|row| row.model == SMALL_TASK), "{usage:?}");
+        assert!(usage.iter().all(|row| row.charged == 0 || row.model == SMALL_TASK), "{usage:?}");
+        let (requests, failed) = failing_miner_counts(&gateway);
+        assert_eq!((requests, failed), (6.0, 6.0), "each request fails at the miner once");
+    }
+}
+
+/// A stream that breaks off is not continued by another model. Without `stream`, nothing is
+/// delivered before the end.
+#[tokio::test]
+async fn alias_does_not_fall_back_after_the_first_event() {
+    let broken = || {
+        let event = "data: {\"error\": {\"message\": \"bad prompt\"}}\n\n";
+        (word() + event).into_response()
+    };
+    let gateway = start_gateway_with(|_| {}, broken).await;
+    let stream = text(gateway.send("/v1/chat/completions", &chat("fast", true), None).await).await;
+    assert!(stream.contains(FAILING_TASK) && !stream.contains(SMALL_TASK), "{stream}");
+    assert!(stream.contains("interrupted") && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    for choices in [1, 2] {
+        let mut body = chat("fast", false);
+        body["n"] = json!(choices);
+        let answer = document(gateway.send("/v1/chat/completions", &body, None).await).await;
+        assert_eq!(answer["model"], SMALL_TASK, "{choices}: {answer}");
+    }
+}
+
+/// The failure of the miners tells more than that another model has none.
+#[tokio::test]
+async fn failure_is_reported_if_no_other_task_has_miners() {
+    let add_alias = |config: &mut MarketConfig| {
+        let tasks: [TaskName; 2] = [FAILING_TASK, LARGE_TASK].map(|task| task.parse().unwrap());
+        config.aliases.insert("broken".parse().unwrap(), tasks.to_vec());
+    };
+    let fail = || StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    let gateway = start_gateway_with(add_alias, fail).await;
+    let failed = gateway.send("/v1/chat/completions", &chat("broken", false), None).await;
     assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
-    assert!(
-        document(failed).await["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("failed at the request")
-    );
-    let response = gateway.send("/v1/chat/completions", &chat(SMALL_TASK, false), None).await;
-    assert_eq!(response.status(), StatusCode::OK);
+    let message = document(failed).await["error"]["message"].clone();
+    assert!(message.as_str().unwrap().contains("failed at the request"), "{message}");
 }
 
 #[tokio::test]
@@ -210,12 +267,12 @@ async fn tasks_that_cannot_serve_the_request_are_skipped() {
     let cases: [(Change, Value); 3] =
         [(raise_price, json!("a")), (shorten_context, json!("a")), (remove_vision, image)];
     for (change, content) in cases {
-        // Without the change, the miner's failure would end the request.
         let gateway =
             start_gateway_with(change, || StatusCode::INTERNAL_SERVER_ERROR.into_response()).await;
         let body = json!({"model": "fast", "max_tokens": 9, "messages": [{"role": "user", "content": content}]});
         let answer = document(gateway.send("/v1/chat/completions", &body, None).await).await;
         assert_eq!(answer["model"], SMALL_TASK, "{content}: {answer}");
+        assert_eq!(failing_miner_counts(&gateway), (0.0, 0.0), "its miner is not asked");
     }
 }
 

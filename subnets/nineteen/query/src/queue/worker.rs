@@ -277,6 +277,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                         has_images,
                         max_wait,
                         cache_key,
+                        earlier,
                     } = job_request;
                     let (kind, key) = (RequestKind::Organic, key.into());
                     return Ok(Request {
@@ -291,6 +292,7 @@ async fn request(inbox: &mut Subscriber) -> Result<Request, Outcome> {
                         relays_logprobs,
                         max_wait: max_wait.map(Duration::from_millis),
                         cache_key,
+                        earlier,
                     });
                 }
             }

@@ -195,6 +195,20 @@ async fn total_deadline_covers_all_attempts() {
     assert!(total_requests <= 1.0, "{total_requests}");
 }
 
+/// All tasks of an alias together have the time of one.
+#[tokio::test]
+async fn earlier_tasks_shorten_the_total_deadline() {
+    let test_market = test_market(vec![respond_with(chunk("a"))], QueryDeadlines::default()).await;
+    let max_total = QueryDeadlines::default().max_total;
+    for (elapsed, is_answered) in [(max_total / 2, true), (max_total, false)] {
+        let earlier = EarlierTasks { elapsed, have_failed: false };
+        let request = Request { earlier, ..request(RequestKind::Organic) };
+        let result = test_market.querier.query(request).await.map(drop);
+        assert_eq!(result.is_ok(), is_answered, "{result:?}");
+    }
+    assert_eq!(test_market.contenders[0].counts().total_requests, 1.0);
+}
+
 /// Of a hedged request that is answered as a whole, only the complete answer counts, even if both
 /// miners have begun.
 #[tokio::test]

@@ -349,6 +349,27 @@ async fn silence_counts_if_the_buyer_disconnects() {
     assert_eq!(count_requests(&test_market), (1.0, 1.0));
 }
 
+/// Miners of another task have failed at the request: of this one's, the first one does not count
+/// either, unless another one answers.
+#[tokio::test]
+async fn failure_after_that_of_another_task_counts_only_if_another_miner_answers() {
+    let silent = || stall_after(Vec::<(u64, String)>::new());
+    let earlier = EarlierTasks { elapsed: Duration::ZERO, have_failed: true };
+    for failing in [refusing(500), refusing(422), silent()] {
+        let test_market = test_market(vec![failing], short_deadlines()).await;
+        let request = Request { earlier, ..request(RequestKind::Organic) };
+        test_market.querier.query(request).await.unwrap_err();
+        assert_eq!(count_requests(&test_market), (0.0, 0.0));
+    }
+    let test_market =
+        test_market(vec![refusing(500), respond_with(chunk("a"))], short_deadlines()).await;
+    while test_market.contenders[0].counts().total_requests == 0.0 {
+        let request = Request { earlier, ..request(RequestKind::Organic) };
+        assert_eq!(text(test_market.querier.query(request).await.unwrap()).await.unwrap(), "a");
+    }
+    assert_eq!(test_market.contenders[0].counts().requests_500, 1.0);
+}
+
 /// A server that fails at requests which another miner answers is at fault.
 #[tokio::test]
 async fn failure_counts_if_another_miner_answers() {
