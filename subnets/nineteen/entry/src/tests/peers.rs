@@ -30,6 +30,8 @@ use recorded::Recorder;
 pub(super) use recorded::{KEY, RecordedRequest, recorded_requests};
 
 const CHAT: &str = "chat-llama-3-2-3b";
+/// Length of the model's context in the default market, in tokens.
+const CONTEXT_LENGTH: u64 = 20_000;
 /// A PNG file with one transparent pixel, in base64.
 const PNG: &str = concat!(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAA",
@@ -61,12 +63,17 @@ fn market() -> MarketConfig {
 }
 
 /// Returns a handler that streams at most `max_tokens` chunks, as [`chunks`] returns them. The
-/// first request with the text `flaky` fails.
+/// first request with the text `flaky` fails. One with the text `long` is refused if its
+/// `max_tokens` fill the context, as by vLLM.
 fn chat() -> MethodRouter {
     let has_failed = Arc::new(AtomicBool::new(false));
     post(move |Json(payload): Json<Value>| {
         let has_failed = has_failed.clone();
         async move {
+            let tokens = payload["max_tokens"].as_u64().unwrap();
+            if payload["messages"][0]["content"] == "long" && tokens >= CONTEXT_LENGTH {
+                return StatusCode::BAD_REQUEST.into_response();
+            }
             if payload["messages"][0]["content"] == "flaky"
                 && !has_failed.swap(true, Ordering::Relaxed)
             {
@@ -142,6 +149,8 @@ pub(super) async fn start_gateway() -> TestGateway {
 /// A running gateway that serves every route.
 struct ServedGateway {
     gateway: TestGateway,
+    /// An API key without credits.
+    unfunded_key: String,
     url: String,
     shutdown: Shutdown,
     recorder: Recorder,
@@ -150,6 +159,8 @@ struct ServedGateway {
 impl ServedGateway {
     async fn start() -> Self {
         let (gateway, recorder) = (start_gateway().await, Recorder::default());
+        let unfunded_terms = KeyTerms::new("unfunded", UNLIMITED);
+        let unfunded = gateway.store.create_key(&unfunded_terms, &[4; 40], 0).await.unwrap();
         let (requests, key) = (recorder.clone(), gateway.key.clone());
         let record = move |request: Request, next: Next| {
             let (requests, key) = (requests.clone(), key.clone());
@@ -163,14 +174,16 @@ impl ServedGateway {
         shutdown.spawn("http", async move {
             serve(listener, router, &stop, ServeLimits::default()).await;
         });
-        Self { gateway, url, shutdown, recorder }
+        let unfunded_key = unfunded.secret.to_string();
+        Self { gateway, unfunded_key, url, shutdown, recorder }
     }
 
     /// Runs the script of a client against the gateway; returns the results that it prints.
     /// Compares the requests with the recorded ones.
     fn run_buyer(&self, client: &str, buyer: &mut Command) -> Value {
+        let (url, key) = (format!("{}/v1", self.url), &self.gateway.key);
         let results =
-            ask(buyer, &json!({"url": format!("{}/v1", self.url), "key": self.gateway.key}));
+            ask(buyer, &json!({"url": url, "key": key, "unfunded_key": self.unfunded_key}));
         self.recorder.compare(client);
         results
     }
@@ -211,6 +224,8 @@ fn expected_results() -> Value {
             ["AuthenticationError", 401, "invalid_api_key", null],
             ["NotFoundError", 404, "model_not_found", "model"],
             ["BadRequestError", 400, null, "n"],
+            ["RateLimitError", 429, "insufficient_quota", null],
+            ["BadRequestError", 400, "context_length_exceeded", "messages"],
         ],
     })
 }
@@ -267,7 +282,9 @@ async fn anthropic_python_client_is_compatible() {
             ["AuthenticationError", 401, "authentication_error", true],
             ["NotFoundError", 404, "not_found_error", true],
             ["BadRequestError", 400, "invalid_request_error", true],
+            ["PaymentRequiredError", 402, "billing_error", true],
         ],
+        "context": ["invalid_request_error", true],
     });
     assert_eq!(results, expected);
     served.stop().await;

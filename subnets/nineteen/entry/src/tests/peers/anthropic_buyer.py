@@ -1,5 +1,5 @@
-"""Calls the routes of Anthropic's API with Anthropic's client for Python. Reads {"url", "key"}, prints the results of all
-calls."""
+"""Calls the routes of Anthropic's API with Anthropic's client for Python. Reads {"url", "key", "unfunded_key"}, prints
+the results of all calls."""
 
 import json
 import sys
@@ -71,11 +71,19 @@ def main():
     results["x_api_key"] = keyed.messages.create(**ask, extra_headers=header).stop_reason
 
     stranger = anthropic.Anthropic(base_url=url, api_key="sk-tao-none", max_retries=0)
+    unfunded = anthropic.Anthropic(base_url=url, api_key=question["unfunded_key"], max_retries=0)
     results["errors"] = [
         failure(lambda: stranger.messages.create(**ask)),
         failure(lambda: client.messages.create(**{**ask, "model": "claude"})),
         failure(lambda: client.messages.create(**{**ask, "max_tokens": 0})),
+        failure(lambda: unfunded.messages.create(**ask)),
     ]
+    # The answer does not fit into the model's context.
+    long = [{"role": "user", "content": "long"}]
+    try:
+        client.messages.create(**{**ask, "messages": long, "max_tokens": 20_000})
+    except anthropic.BadRequestError as error:
+        results["context"] = [error.type, "the model's context has 20000" in error.body["error"]["message"]]
     print(json.dumps(results))
 
 

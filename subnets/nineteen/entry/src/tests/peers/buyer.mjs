@@ -1,5 +1,5 @@
 // Calls every route with OpenAI's client for Node.js, which is installed in the directory of the first argument. Reads
-// {"url", "key"}, prints the results of all calls.
+// {"url", "key", "unfunded_key"}, prints the results of all calls.
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -96,9 +96,14 @@ const edit = { image: await file(), prompt: "a cat" };
 const edits = [await client.images.edit(edit), await client.images.edit({ ...edit, mask: await file() })];
 results.edit = edits.map((answer) => answer.data[0].b64_json);
 const stranger = new OpenAI({ baseURL: question.url, apiKey: "sk-tao-none", maxRetries: 0 });
+const unfunded = new OpenAI({ baseURL: question.url, apiKey: question.unfunded_key, maxRetries: 0 });
+const long = [{ role: "user", content: "long" }];
 results.errors = [
   await failure(() => stranger.chat.completions.create(ask)),
   await failure(() => client.chat.completions.create({ ...ask, model: "gpt" })),
   await failure(() => client.chat.completions.create({ ...ask, n: 129 })),
+  await failure(() => unfunded.chat.completions.create(ask)),
+  // The answer does not fit into the model's context.
+  await failure(() => client.chat.completions.create({ ...ask, messages: long, max_tokens: 20_000 })),
 ];
 console.log(JSON.stringify(results));

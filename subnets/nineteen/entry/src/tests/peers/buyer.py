@@ -1,4 +1,5 @@
-"""Calls every route with OpenAI's client for Python. Reads {"url", "key"}, prints the results of all calls."""
+"""Calls every route with OpenAI's client for Python. Reads {"url", "key", "unfunded_key"}, prints the results of all
+calls."""
 
 import base64
 import json
@@ -84,10 +85,15 @@ def main():
     results["edit"] = [edit.data[0].b64_json for edit in edits]
 
     stranger = openai.OpenAI(base_url=question["url"], api_key="sk-tao-none", max_retries=0)
+    unfunded = openai.OpenAI(base_url=question["url"], api_key=question["unfunded_key"], max_retries=0)
+    long = [{"role": "user", "content": "long"}]
     results["errors"] = [
         failure(lambda: stranger.chat.completions.create(**ask)),
         failure(lambda: client.chat.completions.create(**{**ask, "model": "gpt"})),
         failure(lambda: client.chat.completions.create(**ask, n=129)),
+        failure(lambda: unfunded.chat.completions.create(**ask)),
+        # The answer does not fit into the model's context.
+        failure(lambda: client.chat.completions.create(**{**ask, "messages": long, "max_tokens": 20_000})),
     ]
     print(json.dumps(results))
 

@@ -42,7 +42,12 @@ async fn litellm_is_compatible() {
         "anthropic": WORDS,
         "anthropic_tool": tool,
         "retried": WORDS,
-        "errors": [["AuthenticationError", 401], ["NotFoundError", 404], ["BadRequestError", 400]],
+        "errors": [
+            ["AuthenticationError", 401],
+            ["NotFoundError", 404],
+            ["BadRequestError", 400],
+            ["RateLimitError", 429],
+        ],
     });
     assert_eq!(results, expected);
 }

@@ -1,5 +1,5 @@
-"""Buys through LiteLLM, with its providers for OpenAI and Anthropic. Reads {"url", "key"}, prints the results of all
-calls."""
+"""Buys through LiteLLM, with its providers for OpenAI and Anthropic. Reads {"url", "key", "unfunded_key"}, prints
+the results of all calls."""
 
 import asyncio
 import json
@@ -95,6 +95,7 @@ def main():
         failure(lambda: litellm.completion(**{**ask, "api_key": "sk-tao-none"})),
         failure(lambda: litellm.completion(**{**ask, "model": "openai/gpt"})),
         failure(lambda: litellm.completion(**ask, n=129)),
+        failure(lambda: litellm.completion(**{**ask, "api_key": question["unfunded_key"]})),
     ]
     print(json.dumps(results))
 
