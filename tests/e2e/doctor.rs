@@ -14,7 +14,7 @@ use crate::chain::{BABELBIT, Chain};
 use crate::support::{bb, free_address, refusal, stderr, tao};
 
 /// All checks, in the order of a report.
-const CHECKS: [&str; 12] = [
+const CHECKS: [&str; 13] = [
     "settings",
     "version",
     "host",
@@ -23,6 +23,7 @@ const CHECKS: [&str; 12] = [
     "clock",
     "keys",
     "models",
+    "services",
     "network",
     "registration",
     "ledger",
@@ -51,6 +52,9 @@ fn doctor_of(roles: &[&str], folder: &Path, network: &str) -> Command {
     command.env_remove("BB_MODELS_DIR").env("BT_CHAIN_ENDPOINT", network);
     for name in ["SIGNER_PORT", "SUBTENSOR_GATEWAY_PORT", "BABELBIT_METRICS_PORT"] {
         command.env(name, free_address().rsplit_once(':').unwrap().1);
+    }
+    for name in ["SIGNER_URL", "SUBTENSOR_GATEWAY_URL"] {
+        command.env(name, format!("http://{}", free_address()));
     }
     command
 }
@@ -138,6 +142,7 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
         ("keys", "fault", "cannot read the file"),
         ("models", "fault", "is corrupt"),
         ("models", "fault", "not installed"),
+        ("services", "skipped", "the token is unknown"),
         ("registration", "fault", "not registered on subnet 59"),
     ] {
         assert_finding(&broken, check, status, seen);
@@ -171,6 +176,7 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
             .any(|finding| finding["seen"].as_str().unwrap().contains("directory"))
     );
     assert_finding(&repaired, "ports", "ok", "free");
+    assert_finding(&repaired, "services", "warning", "not running");
     let unwritten = findings(&repaired, "ledger");
     assert!(unwritten.len() == 2, "those of gateway and runner: {unwritten:?}");
     for finding in unwritten {
@@ -229,7 +235,7 @@ fn babelbit_checks_are_skipped_for_other_subnets() {
     command.env("SIGNER_PORT", "x").env("BITTENSOR_WALLET_PATH", chain.path("none"));
     command.args(["--netuid", "1", "--keyfile"]).arg(keyfile);
     let other = report(&command.output().unwrap());
-    for check in ["settings", "ports", "models", "ledger"] {
+    for check in ["settings", "ports", "models", "services", "ledger"] {
         assert_finding(&other, check, "skipped", "");
     }
     assert_finding(&other, "keys", "ok", "mode 0600");

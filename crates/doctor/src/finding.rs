@@ -23,6 +23,8 @@ pub enum Check {
     Keys,
     /// Installed models and their SHA-256 sums.
     Models,
+    /// The daemons of this operator that other daemons call.
+    Services,
     /// Connection to the chain.
     Network,
     /// Registration of the hotkey.
@@ -35,7 +37,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of a report.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Settings,
         Self::Version,
         Self::Host,
@@ -44,6 +46,7 @@ impl Check {
         Self::Clock,
         Self::Keys,
         Self::Models,
+        Self::Services,
         Self::Network,
         Self::Registration,
         Self::Ledger,
@@ -61,6 +64,7 @@ impl Check {
             Self::Clock => "clock",
             Self::Keys => "keys",
             Self::Models => "models",
+            Self::Services => "services",
             Self::Network => "network",
             Self::Registration => "registration",
             Self::Ledger => "ledger",
@@ -68,12 +72,12 @@ impl Check {
         }
     }
 
-    /// Returns the exit code of a fault, as all commands have it: 2 for settings, 3 for the
-    /// network, 4 for keys, 5 for what the chain would reject, otherwise 1.
+    /// Returns the exit code of a fault, as all commands have it: 2 for settings, 3 for services
+    /// and the network, 4 for keys, 5 for what the chain would reject, otherwise 1.
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Settings => 2,
-            Self::Network | Self::Reachability => 3,
+            Self::Services | Self::Network | Self::Reachability => 3,
             Self::Keys => 4,
             Self::Registration => 5,
             Self::Version

@@ -4,6 +4,7 @@ mod chain;
 mod keys;
 mod report;
 mod role;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -162,6 +163,7 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
             Check::Ports,
             Check::Keys,
             Check::Models,
+            Check::Services,
             Check::Network,
             Check::Registration,
             Check::Ledger,
@@ -182,7 +184,8 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
         ([], None) => Role::of_subnet(subnet.netuid),
         (selected, _) => selected,
     };
-    let keys = keys::check(args, &subnet, roles, machine.systemd.is_some());
+    let has_units = machine.systemd.is_some();
+    let keys = keys::check(args, &subnet, roles, has_units);
     let hotkey = args.hotkey.or(keys.hotkey);
     let input =
         chain::ChainCheckInput { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
@@ -192,22 +195,24 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     {
         findings.push(check_ledger(config).await);
     }
-    let (directories, ports, models, chain) = tokio::join!(
+    let (directories, ports, models, services, chain) = tokio::join!(
         check_directories(args, &subnet, roles, &machine),
         check_ports(args, &subnet, roles),
         check_models(args, &subnet, roles),
+        services::check(&subnet, roles, &keys.token, has_units),
         chain::check(&input),
     );
     // By default, all roles are checked, of which this machine may have only one.
     let has_default_roles = args.role.is_empty();
-    let models = models
+    let optional = models
         .into_iter()
+        .chain(services)
         .map(|finding| if has_default_roles { finding.or_warning() } else { finding });
     // The addresses of Babelbit's daemons are known, those of others are options.
     let is_known = !has_default_roles || subnet.babelbit.is_some();
     let ports =
         ports.into_iter().map(|finding| if is_known { finding } else { finding.or_warning() });
-    findings.extend(directories.into_iter().chain(ports).chain(models).chain(chain?));
+    findings.extend(directories.into_iter().chain(ports).chain(optional).chain(chain?));
     Ok(findings)
 }
 
