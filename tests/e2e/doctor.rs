@@ -195,6 +195,30 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
 }
 
 #[test]
+fn token_options_of_daemons_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let unreachable = format!("ws://{}", free_address());
+    let token = folder.path().join("token");
+    std::fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
+    set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    let no_options: &[&str] = &[];
+    for (options, status, seen) in [
+        (no_options, "fault", "a token is required"),
+        (&["--insecure"], "warning", "requires no token"),
+        (&["--token-file", token.to_str().unwrap()], "ok", "mode 0600"),
+    ] {
+        let mut command = doctor_of(&["signer"], folder.path(), &unreachable);
+        let report = report(&command.args(options).env("SIGNER_HOST", "0.0.0.0").output().unwrap());
+        let finding = assert_finding(&report, "keys", status, seen);
+        assert!(finding["subject"].as_str().unwrap().starts_with("token"), "{finding}");
+        let is_missing = findings(&report, "keys")
+            .iter()
+            .any(|finding| finding["seen"].as_str().unwrap().contains("a token is required"));
+        assert_eq!(is_missing, status == "fault", "{report:#}");
+    }
+}
+
+#[test]
 fn each_kind_of_fault_has_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let unreachable = format!("ws://{}", free_address());
@@ -291,6 +315,9 @@ fn ports_and_models_of_other_subnets_are_checked() {
         (&["miner"], &["--listen", free.as_str()], "addresses of Babelbit's daemons are settings"),
         (&["miner"], &["--model", "x"], "are options of daemons of other subnets"),
         (&["prompting-miner"], no_arguments, "pass --netuid"),
+        (&["miner"], &["--token-file", "x"], "an option of Babelbit's gateway, signer, validator"),
+        (&["validator", "runner"], &["--insecure"], "an option of Babelbit's gateway and signer"),
+        (&["proof-miner"], &["--insecure"], "an option of Babelbit's gateway and signer"),
     ] {
         let output = doctor_of(roles, folder.path(), &unreachable).args(options).output().unwrap();
         assert!(refusal(&output, 2).contains(expected), "{roles:?}: {}", stderr(&output));

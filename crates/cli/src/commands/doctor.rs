@@ -65,6 +65,12 @@ pub(crate) struct DoctorArgs {
     /// BITTENSOR_WALLET_HOT and BITTENSOR_WALLET_PATH]
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
+    /// File with the bearer token, as the daemons' --token-file [env: BB_API_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Signer and gateway are started with --insecure: beyond loopback, they require no token
+    #[arg(long)]
+    insecure: bool,
     /// Hotkey to look for on the chain [default: that of the keyfile]
     #[arg(long, value_name = "HOTKEY")]
     hotkey: Option<Hotkey>,
@@ -184,6 +190,7 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
         ([], None) => Role::of_subnet(subnet.netuid),
         (selected, _) => selected,
     };
+    keys::check_token_options(args, roles)?;
     let has_units = machine.systemd.is_some();
     let keys = keys::check(args, &subnet, roles, has_units);
     let hotkey = args.hotkey.or(keys.hotkey);

@@ -85,6 +85,11 @@ impl Role {
         self != Self::NineteenEntry
     }
 
+    /// Returns whether the daemon requires the token of its callers.
+    pub(super) const fn requires_token(self) -> bool {
+        matches!(self, Self::Gateway | Self::Signer)
+    }
+
     /// Returns whether the daemon calls a service with the token.
     pub(super) fn calls(self, service: Service) -> bool {
         match self {
