@@ -14,7 +14,7 @@ use crate::chain::{BABELBIT, Chain};
 use crate::support::{bb, free_address, refusal, stderr, tao};
 
 /// All checks, in the order of a report.
-const CHECKS: [&str; 13] = [
+const CHECKS: [&str; 14] = [
     "settings",
     "version",
     "host",
@@ -25,6 +25,7 @@ const CHECKS: [&str; 13] = [
     "models",
     "services",
     "network",
+    "subnet",
     "registration",
     "ledger",
     "reachability",
@@ -163,7 +164,7 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
     std::fs::write(chain.path("none"), "0123456789abcdef0123456789abcdef\n").unwrap();
     set_permissions(chain.path("none"), Permissions::from_mode(0o600)).unwrap();
     let repaired = report(&command.env_remove("BB_OUTPUT_LOGS_DIR").output().unwrap());
-    for check in ["keys", "registration", "network", "ledger"] {
+    for check in ["keys", "registration", "network", "subnet", "ledger"] {
         let findings = findings(&repaired, check);
         assert!(
             findings.iter().all(|finding| finding["status"] != "fault"),
@@ -237,8 +238,8 @@ fn each_kind_of_fault_has_its_exit_code() {
     let mut command = doctor(&chain.path(""), chain.url());
     let wrong = report(&command.args(["--netuid", "60000"]).output().unwrap());
     assert_eq!(
-        assert_finding(&wrong, "network", "fault", "subnet 60000 does not exist")["exit_code"],
-        3
+        assert_finding(&wrong, "subnet", "fault", "subnet 60000 does not exist")["exit_code"],
+        1
     );
     // A malformed .env, and a missing file of settings.
     std::fs::write(folder.path().join(".env"), "SIGNER_PORT\n").unwrap();
@@ -264,11 +265,11 @@ fn babelbit_checks_are_skipped_for_other_subnets() {
     }
     assert_finding(&other, "keys", "ok", "mode 0600");
     // The chain's name of a subnet without one is `unknown`.
-    assert_finding(&other, "network", "ok", "exists, unnamed, at block ");
+    assert_finding(&other, "subnet", "ok", "exists, unnamed, at block ");
     // --netuid takes precedence over the variable, also over an invalid one.
     let other = report(&command.env("BABELBIT_NETUID", "x").output().unwrap());
     assert_finding(&other, "settings", "skipped", "are not used by other subnets");
-    assert_finding(&other, "network", "ok", "exists, unnamed, at block ");
+    assert_finding(&other, "subnet", "ok", "exists, unnamed, at block ");
 }
 
 #[test]

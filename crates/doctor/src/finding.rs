@@ -27,6 +27,8 @@ pub enum Check {
     Services,
     /// Connection to the chain.
     Network,
+    /// The subnet on the chain.
+    Subnet,
     /// Registration of the hotkey.
     Registration,
     /// The weight ledger against the chain.
@@ -37,7 +39,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of a report.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Settings,
         Self::Version,
         Self::Host,
@@ -48,6 +50,7 @@ impl Check {
         Self::Models,
         Self::Services,
         Self::Network,
+        Self::Subnet,
         Self::Registration,
         Self::Ledger,
         Self::Reachability,
@@ -66,6 +69,7 @@ impl Check {
             Self::Models => "models",
             Self::Services => "services",
             Self::Network => "network",
+            Self::Subnet => "subnet",
             Self::Registration => "registration",
             Self::Ledger => "ledger",
             Self::Reachability => "reachability",
@@ -86,6 +90,7 @@ impl Check {
             | Self::Ports
             | Self::Clock
             | Self::Models
+            | Self::Subnet
             | Self::Ledger => 1,
         }
     }

@@ -171,6 +171,7 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
             Check::Models,
             Check::Services,
             Check::Network,
+            Check::Subnet,
             Check::Registration,
             Check::Ledger,
             Check::Reachability,
