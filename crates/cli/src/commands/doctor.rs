@@ -198,16 +198,12 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     let input =
         chain::ChainCheckInput { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
     findings.extend(keys.findings);
-    if let Some(config) = &subnet.babelbit
-        && roles.contains(&Role::Runner)
-    {
-        findings.push(check_ledger(config).await);
-    }
-    let (directories, ports, models, services, chain) = tokio::join!(
+    let (directories, ports, models, services, runner_ledger, chain) = tokio::join!(
         check_directories(args, &subnet, roles, &machine),
         check_ports(args, &subnet, roles),
         check_models(args, &subnet, roles),
         services::check(&subnet, roles, &keys.token, has_units),
+        check_runner_ledger(&subnet, roles),
         chain::check(&input),
     );
     // By default, all roles are checked, of which this machine may have only one.
@@ -220,7 +216,8 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
     let is_known = !has_default_roles || subnet.babelbit.is_some();
     let ports =
         ports.into_iter().map(|finding| if is_known { finding } else { finding.or_warning() });
-    findings.extend(directories.into_iter().chain(ports).chain(optional).chain(chain?));
+    findings.extend(directories.into_iter().chain(ports).chain(optional));
+    findings.extend(runner_ledger.into_iter().chain(chain?));
     Ok(findings)
 }
 
@@ -527,6 +524,12 @@ fn directory_problem(path: &Path) -> Option<String> {
         Ok(_) => Some("not a directory".to_owned()),
         Err(error) => Some(format!("cannot read the directory: {error}")),
     }
+}
+
+/// Checks the ledger of the runner; `None` without a runner.
+async fn check_runner_ledger(subnet: &Subnet, roles: &[Role]) -> Option<Finding> {
+    let config = subnet.babelbit.as_ref().filter(|_| roles.contains(&Role::Runner))?;
+    Some(check_ledger(config).await)
 }
 
 /// Checks the ports of the daemons.
