@@ -14,7 +14,7 @@ use crate::chain::{BABELBIT, Chain};
 use crate::support::{bb, free_address, refusal, stderr, tao};
 
 /// All checks, in the order of a report.
-const CHECKS: [&str; 12] = [
+const CHECKS: [&str; 14] = [
     "settings",
     "version",
     "host",
@@ -23,7 +23,9 @@ const CHECKS: [&str; 12] = [
     "clock",
     "keys",
     "models",
+    "services",
     "network",
+    "subnet",
     "registration",
     "ledger",
     "reachability",
@@ -51,6 +53,9 @@ fn doctor_of(roles: &[&str], folder: &Path, network: &str) -> Command {
     command.env_remove("BB_MODELS_DIR").env("BT_CHAIN_ENDPOINT", network);
     for name in ["SIGNER_PORT", "SUBTENSOR_GATEWAY_PORT", "BABELBIT_METRICS_PORT"] {
         command.env(name, free_address().rsplit_once(':').unwrap().1);
+    }
+    for name in ["SIGNER_URL", "SUBTENSOR_GATEWAY_URL"] {
+        command.env(name, format!("http://{}", free_address()));
     }
     command
 }
@@ -138,6 +143,7 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
         ("keys", "fault", "cannot read the file"),
         ("models", "fault", "is corrupt"),
         ("models", "fault", "not installed"),
+        ("services", "skipped", "the token is unknown"),
         ("registration", "fault", "not registered on subnet 59"),
     ] {
         assert_finding(&broken, check, status, seen);
@@ -158,7 +164,7 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
     std::fs::write(chain.path("none"), "0123456789abcdef0123456789abcdef\n").unwrap();
     set_permissions(chain.path("none"), Permissions::from_mode(0o600)).unwrap();
     let repaired = report(&command.env_remove("BB_OUTPUT_LOGS_DIR").output().unwrap());
-    for check in ["keys", "registration", "network", "ledger"] {
+    for check in ["keys", "registration", "network", "subnet", "ledger"] {
         let findings = findings(&repaired, check);
         assert!(
             findings.iter().all(|finding| finding["status"] != "fault"),
@@ -171,6 +177,7 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
             .any(|finding| finding["seen"].as_str().unwrap().contains("directory"))
     );
     assert_finding(&repaired, "ports", "ok", "free");
+    assert_finding(&repaired, "services", "warning", "not running");
     let unwritten = findings(&repaired, "ledger");
     assert!(unwritten.len() == 2, "those of gateway and runner: {unwritten:?}");
     for finding in unwritten {
@@ -186,6 +193,30 @@ fn doctor_reports_all_faults_of_a_broken_setup() {
     assert_finding(&damaged, "ledger", "fault", "is damaged");
     let missing = report(&command.args(["--ledger", "absent"]).output().unwrap());
     assert_finding(&missing, "ledger", "fault", "cannot read the directory");
+}
+
+#[test]
+fn token_options_of_daemons_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let unreachable = format!("ws://{}", free_address());
+    let token = folder.path().join("token");
+    std::fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
+    set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    let no_options: &[&str] = &[];
+    for (options, status, seen) in [
+        (no_options, "fault", "a token is required"),
+        (&["--insecure"], "warning", "requires no token"),
+        (&["--token-file", token.to_str().unwrap()], "ok", "mode 0600"),
+    ] {
+        let mut command = doctor_of(&["signer"], folder.path(), &unreachable);
+        let report = report(&command.args(options).env("SIGNER_HOST", "0.0.0.0").output().unwrap());
+        let finding = assert_finding(&report, "keys", status, seen);
+        assert!(finding["subject"].as_str().unwrap().starts_with("token"), "{finding}");
+        let is_missing = findings(&report, "keys")
+            .iter()
+            .any(|finding| finding["seen"].as_str().unwrap().contains("a token is required"));
+        assert_eq!(is_missing, status == "fault", "{report:#}");
+    }
 }
 
 #[test]
@@ -207,8 +238,8 @@ fn each_kind_of_fault_has_its_exit_code() {
     let mut command = doctor(&chain.path(""), chain.url());
     let wrong = report(&command.args(["--netuid", "60000"]).output().unwrap());
     assert_eq!(
-        assert_finding(&wrong, "network", "fault", "subnet 60000 does not exist")["exit_code"],
-        3
+        assert_finding(&wrong, "subnet", "fault", "subnet 60000 does not exist")["exit_code"],
+        1
     );
     // A malformed .env, and a missing file of settings.
     std::fs::write(folder.path().join(".env"), "SIGNER_PORT\n").unwrap();
@@ -229,16 +260,16 @@ fn babelbit_checks_are_skipped_for_other_subnets() {
     command.env("SIGNER_PORT", "x").env("BITTENSOR_WALLET_PATH", chain.path("none"));
     command.args(["--netuid", "1", "--keyfile"]).arg(keyfile);
     let other = report(&command.output().unwrap());
-    for check in ["settings", "ports", "models", "ledger"] {
+    for check in ["settings", "ports", "models", "services", "ledger"] {
         assert_finding(&other, check, "skipped", "");
     }
     assert_finding(&other, "keys", "ok", "mode 0600");
     // The chain's name of a subnet without one is `unknown`.
-    assert_finding(&other, "network", "ok", "exists, unnamed, at block ");
+    assert_finding(&other, "subnet", "ok", "exists, unnamed, at block ");
     // --netuid takes precedence over the variable, also over an invalid one.
     let other = report(&command.env("BABELBIT_NETUID", "x").output().unwrap());
     assert_finding(&other, "settings", "skipped", "are not used by other subnets");
-    assert_finding(&other, "network", "ok", "exists, unnamed, at block ");
+    assert_finding(&other, "subnet", "ok", "exists, unnamed, at block ");
 }
 
 #[test]
@@ -285,6 +316,9 @@ fn ports_and_models_of_other_subnets_are_checked() {
         (&["miner"], &["--listen", free.as_str()], "addresses of Babelbit's daemons are settings"),
         (&["miner"], &["--model", "x"], "are options of daemons of other subnets"),
         (&["prompting-miner"], no_arguments, "pass --netuid"),
+        (&["miner"], &["--token-file", "x"], "an option of Babelbit's gateway, signer, validator"),
+        (&["validator", "runner"], &["--insecure"], "an option of Babelbit's gateway and signer"),
+        (&["proof-miner"], &["--insecure"], "an option of Babelbit's gateway and signer"),
     ] {
         let output = doctor_of(roles, folder.path(), &unreachable).args(options).output().unwrap();
         assert!(refusal(&output, 2).contains(expected), "{roles:?}: {}", stderr(&output));

@@ -214,6 +214,21 @@ fn unusable_source_of_completions_is_refused() {
     }
 }
 
+#[test]
+fn prompting_miner_reports_address_in_use_with_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let answers = folder.path().join("answers.jsonl");
+    std::fs::write(&answers, r#"{"question": "Who?", "answer": "You."}"#).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut command = tao();
+    command.args(["prompting", "miner", "--netuid", "59", "--key-uri", "//Bob"]);
+    command.args(["--network", "local", "--listen", &address, "--canned"]).arg(&answers);
+    let error = refusal(&command.env("XDG_STATE_HOME", folder.path()).output().unwrap(), 1);
+    let expected = format!("cannot listen on {address}");
+    assert!(error.contains(&expected) && error.contains("check that the port is free"), "{error}");
+}
+
 /// Returns a command that asks a miner in a file.
 fn prompt_command(chain: &Chain, address: &str) -> Command {
     let miners = chain.path("miners.txt");

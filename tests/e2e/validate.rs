@@ -3,6 +3,8 @@
 mod kills;
 mod python;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -14,7 +16,7 @@ use taonet_wire::sorted_json;
 use crate::chain::{BABELBIT, Chain};
 use crate::support::{
     Daemon, KillOnDrop, assert_metrics_described, document, free_address, local_bb, refusal,
-    repository, status, wait_until_ready,
+    repository, status, tao, wait_until_ready,
 };
 use crate::text_contest::{small_talk, text_engine};
 
@@ -199,6 +201,47 @@ fn scores_reach_the_chain_through_validator_signer_and_gateway() {
     assert_eq!(gateway.terminate().code(), Some(0));
     let audit = std::fs::read_to_string(network.path("audit.jsonl")).unwrap();
     assert!(audit.contains(r#""action":"set_weights""#), "{audit}");
+}
+
+#[test]
+fn doctor_reports_refused_token_and_stopped_services_of_validator() {
+    let network = Network::start();
+    let gateway = network.gateway("127.0.0.1:0");
+    gateway.wait_until_ready();
+    let signer = network.signer("127.0.0.1:0", gateway.url());
+    let other = network.path("other-token");
+    std::fs::write(&other, "fedcba9876543210fedcba9876543210\n").unwrap();
+    let stopped = format!("http://{}", free_address());
+    let ok = "responds, and accepts the token";
+    for (token, signer_url, status, seen, code) in [
+        (network.path("token"), signer.url(), "ok", ok, None),
+        (network.path("token"), &*stopped, "warning", "not running", None),
+        (other, signer.url(), "ok", "responds", Some(4)),
+    ] {
+        std::fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+        let mut doctor = tao();
+        doctor.args(["doctor", "--json", "--ntp-server", "127.0.0.1:9", "--role", "validator"]);
+        doctor.args(["--network", network.chain.url()]).env("HOME", network.path(""));
+        doctor
+            .current_dir(network.path(""))
+            .env("BITTENSOR_WALLET_PATH", network.path("wallets"))
+            .env("BB_API_TOKEN_FILE", &token)
+            .env("SIGNER_URL", signer_url)
+            .env("SUBTENSOR_GATEWAY_URL", gateway.url());
+        let report: Value = serde_json::from_slice(&doctor.output().unwrap().stdout).unwrap();
+        let findings = report["findings"].as_array().unwrap();
+        let services: Vec<_> =
+            findings.iter().filter(|finding| finding["check"] == "services").collect();
+        assert_eq!(services.len(), 2, "{report:#}");
+        assert_eq!((&services[0]["status"], &services[0]["seen"]), (&json!(status), &json!(seen)));
+        let refused: Vec<_> = findings
+            .iter()
+            .filter(|finding| finding["seen"] == "the service refuses the token")
+            .map(|finding| finding["exit_code"].as_i64())
+            .collect();
+        // Signer and gateway refuse it.
+        assert_eq!(refused, code.map_or(vec![], |code| vec![Some(code); 2]), "{report:#}");
+    }
 }
 
 #[test]

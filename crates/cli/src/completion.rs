@@ -6,19 +6,21 @@
 //! subnets are those that `tao subnets list` fetched last.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use clap::builder::Str;
 use clap::{Arg, Command, CommandFactory, ValueHint};
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::engine::{
+    ArgValueCandidates, ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter as _,
+};
 use clap_complete::env::CompleteEnv;
 use taonet_cli_base::chain::parse_network;
 use taonet_cli_base::exit;
 use taonet_cli_base::settings;
 use taonet_cli_base::subnet_names::read_listed;
 use taonet_settings::selected_network;
-use taonet_speech::models::ModelSpec;
+use taonet_speech::models::{ModelKind, ModelSpec};
 use taonet_wallet::{DEFAULT_ROOT, ListedWallet, Wallets, expand_home};
 
 /// Variable with which a shell asks for candidates; its value is the shell's name.
@@ -53,17 +55,35 @@ pub(crate) fn complete<P: CommandFactory>(arguments: &[OsString]) -> Option<Exit
 
 /// Adds the candidates to the arguments of a command and of all its subcommands.
 fn with_candidates(command: Command) -> Command {
-    let command = command.mut_args(|argument| match source(&argument) {
-        Some(candidates) => argument.add(ArgValueCandidates::new(candidates)),
-        None => argument,
+    let command = command.mut_args(|argument| {
+        if is_language_model(&argument) {
+            return argument.add(ArgValueCompleter::new(complete_language_model));
+        }
+        match source(&argument) {
+            Some(candidates) => argument.add(ArgValueCandidates::new(candidates)),
+            None => argument,
+        }
     });
     command.mut_subcommands(with_candidates)
 }
 
+/// Returns the name of an argument's value.
+fn value_name(argument: &Arg) -> Option<&str> {
+    argument.get_value_names().and_then(|names| names.first()).map(Str::as_str)
+}
+
+/// Whether an argument takes a language model: the name of an installed one, or a path.
+fn is_language_model(argument: &Arg) -> bool {
+    match (argument.get_id().as_str(), value_name(argument)) {
+        ("model" | "judge_model", Some("MODEL")) => argument.get_value_hint() == ValueHint::AnyPath,
+        ("lm", Some("PATH|hub:MODEL")) => true,
+        _ => false,
+    }
+}
+
 /// Returns the source of an argument's candidates, which its name and the name of its value select.
 fn source(argument: &Arg) -> Option<fn() -> Vec<CompletionCandidate>> {
-    let value = argument.get_value_names().and_then(|names| names.first()).map(Str::as_str);
-    match (argument.get_id().as_str(), value?) {
+    match (argument.get_id().as_str(), value_name(argument)?) {
         ("network" | "chain", "NETWORK") => Some(network_candidates),
         ("netuid" | "to_netuid", _) => Some(netuid_candidates),
         ("wallet_name", _) => Some(wallet_candidates),
@@ -86,6 +106,18 @@ fn network_candidates() -> Vec<CompletionCandidate> {
 
 fn model_candidates() -> Vec<CompletionCandidate> {
     ModelSpec::all().iter().map(|model| candidate(model.name, model.purpose)).collect()
+}
+
+/// Returns the names of language models and the paths that begin with a text.
+fn complete_language_model(beginning: &OsStr) -> Vec<CompletionCandidate> {
+    let name_beginning = beginning.to_string_lossy();
+    let mut candidates: Vec<_> = ModelKind::LanguageModel
+        .models()
+        .filter(|model| model.name.starts_with(&*name_beginning))
+        .map(|model| candidate(model.name, model.purpose))
+        .collect();
+    candidates.extend(PathCompleter::any().complete(beginning));
+    candidates
 }
 
 /// Returns the wallets in the directory that the line or the environment selects.
@@ -229,6 +261,39 @@ mod tests {
         ] {
             let count = counts.get(name).copied().unwrap_or_default();
             assert!(count >= minimum, "{name}: {count}, not {minimum}: {counts:?}");
+        }
+    }
+
+    #[test]
+    fn language_models_are_completed_by_name_and_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("own.gguf");
+        std::fs::write(&file, "").unwrap();
+        let beginning = folder.path().join("ow").display().to_string();
+        for arguments in [
+            "doctor --model",
+            "nineteen demo --model",
+            "nineteen miner --model",
+            "nineteen model --model",
+            "nineteen tasks --model",
+            "nineteen validator --model",
+            "prompting miner --model",
+            "prompting validator --judge-model",
+            "babelbit miner --lm",
+        ] {
+            for (beginning, expected) in [
+                ("SmolLM2-135M", OsStr::new("SmolLM2-135M-Instruct")),
+                (&*beginning, file.as_os_str()),
+            ] {
+                let line = ["tao"].into_iter().chain(arguments.split(' ')).chain([beginning]);
+                let words: Vec<_> = line.map(OsString::from).collect();
+                let last = words.len() - 1;
+                let mut command = with_candidates(Tao::command());
+                let candidates = complete_words(&mut command, words, last, None).unwrap();
+                let values: Vec<_> =
+                    candidates.iter().map(CompletionCandidate::get_value).collect();
+                assert_eq!(values, [expected], "{arguments}");
+            }
         }
     }
 

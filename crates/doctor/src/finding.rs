@@ -23,8 +23,12 @@ pub enum Check {
     Keys,
     /// Installed models and their SHA-256 sums.
     Models,
+    /// The daemons of this operator that other daemons call.
+    Services,
     /// Connection to the chain.
     Network,
+    /// The subnet on the chain.
+    Subnet,
     /// Registration of the hotkey.
     Registration,
     /// The weight ledger against the chain.
@@ -35,7 +39,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of a report.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Settings,
         Self::Version,
         Self::Host,
@@ -44,7 +48,9 @@ impl Check {
         Self::Clock,
         Self::Keys,
         Self::Models,
+        Self::Services,
         Self::Network,
+        Self::Subnet,
         Self::Registration,
         Self::Ledger,
         Self::Reachability,
@@ -61,19 +67,21 @@ impl Check {
             Self::Clock => "clock",
             Self::Keys => "keys",
             Self::Models => "models",
+            Self::Services => "services",
             Self::Network => "network",
+            Self::Subnet => "subnet",
             Self::Registration => "registration",
             Self::Ledger => "ledger",
             Self::Reachability => "reachability",
         }
     }
 
-    /// Returns the exit code of a fault, as all commands have it: 2 for settings, 3 for the
-    /// network, 4 for keys, 5 for what the chain would reject, otherwise 1.
+    /// Returns the exit code of a fault, as all commands have it: 2 for settings, 3 for services
+    /// and the network, 4 for keys, 5 for what the chain would reject, otherwise 1.
     pub const fn exit_code(self) -> u8 {
         match self {
             Self::Settings => 2,
-            Self::Network | Self::Reachability => 3,
+            Self::Services | Self::Network | Self::Reachability => 3,
             Self::Keys => 4,
             Self::Registration => 5,
             Self::Version
@@ -82,6 +90,7 @@ impl Check {
             | Self::Ports
             | Self::Clock
             | Self::Models
+            | Self::Subnet
             | Self::Ledger => 1,
         }
     }

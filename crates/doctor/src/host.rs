@@ -197,7 +197,8 @@ fn other_directories(user: &UnitUser, directories: &[PathBuf]) -> Option<Finding
     let state = user.state.display();
     let reason = format!(
         "the directories of this user are checked, and the units write in {state}: run `sudo env --chdir={state} \
-         HOME={state} tao doctor --keyfile /etc/taonet/hotkey --env-file /etc/taonet/taonet.env`"
+         HOME={state} tao doctor --keyfile /etc/taonet/hotkey --token-file /etc/taonet/api-token \
+         --env-file /etc/taonet/taonet.env`"
     );
     Some(Finding::skipped(Check::Host, format!("directories of the user {}", user.name), reason))
 }

@@ -6,7 +6,7 @@ use crate::{Check, Finding};
 /// Result of a check of the registration.
 #[derive(Debug)]
 pub struct Registration {
-    /// The findings on network and registration.
+    /// The findings on network, subnet and registration.
     pub findings: Vec<Finding>,
     /// The neuron of the hotkey; `None` if it is not registered.
     pub neuron: Option<Neuron>,
@@ -28,14 +28,17 @@ pub async fn registration(
         Ok(metagraph) => metagraph,
         Err(error) => {
             let remedy = "select the right network with BT_NETWORK or BT_CHAIN_ENDPOINT, and the subnet with --netuid";
-            let finding = match error {
+            let findings = match error {
                 ChainError::NoSuchSubnet(_) => {
                     let seen = format!("subnet {netuid} does not exist on the connected chain");
-                    Finding::fault(Check::Network, subject, seen, remedy)
+                    vec![Finding::fault(Check::Subnet, subject, seen, remedy)]
                 }
-                error => Finding::error(Check::Network, subject, &error, remedy),
+                error => vec![
+                    Finding::error(Check::Network, &subject, &error, remedy),
+                    Finding::skipped(Check::Subnet, &subject, "the subnet is unreadable"),
+                ],
             };
-            return Registration { findings: vec![finding], neuron: None };
+            return Registration { findings, neuron: None };
         }
     };
     let block: BlockNumber = metagraph.block.number;
@@ -44,7 +47,7 @@ pub async fn registration(
         .filter(|name| !["", "unknown"].contains(name))
         .unwrap_or("exists, unnamed,");
     let mut findings =
-        vec![Finding::ok(Check::Network, subject, format!("{name} at block {block}"))];
+        vec![Finding::ok(Check::Subnet, subject, format!("{name} at block {block}"))];
     let Some(hotkey) = hotkey else {
         findings.push(Finding::skipped(
             Check::Registration,

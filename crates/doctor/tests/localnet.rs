@@ -166,8 +166,8 @@ async fn wrong_network_and_unregistered_hotkey_are_faults() {
     let fixture = Fixture::new().await;
     let hotkey = fixture.hotkey.hotkey();
     let wrong_network = registration(&*fixture.chain, NO_SUBNET, Some(&hotkey)).await;
-    assert_fault(&wrong_network.findings[0], Check::Network, "subnet 60000 does not exist");
-    assert_eq!(wrong_network.findings[0].exit_code(), Some(3));
+    assert_fault(&wrong_network.findings[0], Check::Subnet, "subnet 60000 does not exist");
+    assert_eq!(wrong_network.findings[0].exit_code(), Some(1));
 
     let unregistered = registration(&*fixture.chain, NETUID, Some(&hotkey)).await;
     assert_eq!(unregistered.findings[0].status, Status::Ok, "the subnet exists");

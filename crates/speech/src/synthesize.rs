@@ -1,5 +1,6 @@
 //! Speech synthesis: text to audio.
 
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ pub use espeak::Espeak;
 pub struct Voice {
     /// The synthesiser's name for the voice, e.g. `en-gb`.
     pub name: String,
-    /// Words per minute, in `80..=450`.
+    /// Words per minute, in [`Voice::WORDS_PER_MINUTE`].
     pub words_per_minute: u16,
     /// Pitch, in `0..=99`; 50 is the voice's default.
     #[serde(default = "Voice::default_pitch")]
@@ -23,6 +24,9 @@ pub struct Voice {
 }
 
 impl Voice {
+    /// Range of the speaking rate: that of espeak-ng.
+    pub const WORDS_PER_MINUTE: RangeInclusive<u16> = 80..=450;
+
     const fn default_pitch() -> u8 {
         50
     }
@@ -42,20 +46,20 @@ impl Voice {
     /// # Errors
     /// [`SynthesisError::Range`].
     pub fn validate_ranges(&self) -> Result<(), SynthesisError> {
-        check_range("words per minute", self.words_per_minute, 80, 450)?;
-        check_range("pitch", u16::from(self.pitch), 0, 99)
+        check_range("words per minute", self.words_per_minute, Self::WORDS_PER_MINUTE)?;
+        check_range("pitch", u16::from(self.pitch), 0..=99)
     }
 }
 
 fn check_range(
     setting: &'static str,
     value: u16,
-    min: u16,
-    max: u16,
+    range: RangeInclusive<u16>,
 ) -> Result<(), SynthesisError> {
-    if (min..=max).contains(&value) {
+    if range.contains(&value) {
         Ok(())
     } else {
+        let (min, max) = range.into_inner();
         Err(SynthesisError::Range { setting, value, min, max })
     }
 }

@@ -83,9 +83,7 @@ impl Wav {
     /// # Errors
     /// [`WavError`] naming the first invalid field. A file without samples is valid.
     pub fn decode(file: &[u8]) -> Result<Self, WavError> {
-        let header::Parsed { header, data } = header::parse(file)?;
-        let pcm = decode_pcm(data, header.format, header.channels, header.rate)?;
-        Ok(Self { pcm, format: header.format })
+        Self::decode_parsed(header::parse(file)?)
     }
 
     /// Decodes a file of the user: like [`Wav::decode`], which is for files of peers, but NaN and
@@ -94,11 +92,19 @@ impl Wav {
     /// # Errors
     /// [`WavError`] naming the first invalid field, or the first sample that is not finite.
     pub fn decode_finite(file: &[u8]) -> Result<Self, WavError> {
-        let header::Parsed { header, data } = header::parse(file)?;
-        if let Some(position) = samples::first_non_finite(data, header.format) {
-            return Err(WavError::NonFinite { frame: position / usize::from(header.channels) });
+        let parsed = header::parse(file)?;
+        if let Some(position) = samples::first_non_finite(parsed.data, parsed.header.format) {
+            let frame = position / usize::from(parsed.header.channels);
+            return Err(WavError::NonFinite { frame });
         }
-        Self::decode(file)
+        Self::decode_parsed(parsed)
+    }
+
+    fn decode_parsed(
+        header::Parsed { header, data }: header::Parsed<'_>,
+    ) -> Result<Self, WavError> {
+        let pcm = decode_pcm(data, header.format, header.channels, header.rate)?;
+        Ok(Self { pcm, format: header.format })
     }
 
     /// Encodes audio as a WAV file; see [`encode_pcm`] for the conversion of samples.

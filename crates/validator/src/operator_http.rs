@@ -13,17 +13,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::Method;
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{Json, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
-use taonet_http::{AccessToken, BodyLimits, JsonService, buffer_body};
+use taonet_http::{AccessToken, BodyLimits, JsonCallError, JsonService, buffer_body};
 use tower::limit::GlobalConcurrencyLimitLayer;
 
 pub(crate) use envelope::{ApiError, Body};
 
+/// Remedy for a refused access token.
+pub const TOKEN_REMEDY: &str = "the daemons use different access tokens: set BB_API_TOKEN_FILE to the same file for all of \
+                                them";
 /// Timeout for receiving a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Memory limit, in bytes, for all in-flight request bodies together; the first 64 KiB of each body
@@ -54,6 +57,14 @@ impl OperatorLimits {
             concurrency: 256,
         }
     }
+}
+
+/// Returns whether an operator service refused the access token.
+pub fn is_token_refused(error: &JsonCallError) -> bool {
+    matches!(
+        error,
+        JsonCallError::Status { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. }
+    )
 }
 
 /// Wraps a service's routes in limits, authentication and JSON errors, and adds `/healthz`.

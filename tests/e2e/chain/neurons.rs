@@ -161,7 +161,7 @@ fn register_axon_accepts_reference_variables() {
     own.env("BT_WALLET_HOTKEY", "default");
     assert_published(own, "8.8.8.8:8097");
     let mut missing_hotkey = register(&keyfile, "absent", "absent", "8098");
-    let error = refusal(&missing_hotkey.args(["--wallet-name", "none"]).output().unwrap(), 1);
+    let error = refusal(&missing_hotkey.args(["--wallet-name", "none"]).output().unwrap(), 4);
     assert!(error.contains("hint: select a wallet with --wallet-name"), "{error}");
 }
 

@@ -80,7 +80,7 @@ fn check_doctor(walkthrough: &Walkthrough) {
     let output = walkthrough.prepare(&mut doctor).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings = report["findings"].as_array().unwrap();
-    for check in ["settings", "clock", "keys", "network", "registration"] {
+    for check in ["settings", "clock", "keys", "network", "subnet", "registration"] {
         let mut check_findings =
             findings.iter().filter(|finding| finding["check"] == check).peekable();
         assert!(check_findings.peek().is_some(), "no finding of {check}: {report:#}");

@@ -62,7 +62,7 @@ fn wallets_are_listed_as_a_tree() {
 #[test]
 fn missing_key_error_suggests_wallet_creation() {
     let wallets = Wallets::new();
-    let error = refusal(&wallets.command(&["sign", "--message", "x"], &[]).output().unwrap(), 1);
+    let error = refusal(&wallets.command(&["sign", "--message", "x"], &[]).output().unwrap(), 4);
     assert!(
         error.contains("w/coldkey\n") && error.contains("`tao wallet create` makes a wallet"),
         "{error}"
@@ -317,9 +317,9 @@ fn key_file_permissions_and_symlinks_are_checked() {
     assert_eq!(fs::read(&real).unwrap(), before);
     // A dangling link, a folder, and no file at all.
     fs::remove_file(&real).unwrap();
-    refusal(&sign(), 1);
+    refusal(&sign(), 4);
     fs::remove_file(&key).unwrap();
-    let error = refusal(&sign(), 1);
+    let error = refusal(&sign(), 4);
     assert!(error.contains("cannot read"), "{error}");
     fs::create_dir(&key).unwrap();
     let error = refusal(&sign(), 1);

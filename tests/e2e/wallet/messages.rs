@@ -122,7 +122,7 @@ fn invalid_signature_is_refused() {
         (&["hello", "--signature", &signature, "--ss58", ALICE[1]], 1, "prefix is 0, expected 42"),
         (&["hello", "--signature", &signature, "--ss58", "0x12"], 1, "--ss58"),
         (&["hello", "--ss58", ALICE[0]], 2, "--signature"),
-        (&["hello", "--signature", &signature], 1, "coldkeypub.txt"),
+        (&["hello", "--signature", &signature], 4, "coldkeypub.txt"),
         (&["hello", "--signature", &signature, "--message-file", "x"], 2, "cannot be used with"),
     ] {
         let error = refusal(&check(arguments), code);

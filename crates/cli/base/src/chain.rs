@@ -35,7 +35,8 @@ pub use rate_limit::{RateLimit, stored_blocks};
 pub use registration::Registration;
 pub use report::report_impersonated_call;
 pub use signer::{
-    AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, not_development,
+    AnyKeyArgs, ColdkeyArgs, PairArgs, SigningHotkeyArgs, check_development, is_loopback,
+    not_development,
 };
 pub(crate) use signer::{NetworkSource, check_development_before, query_development};
 pub use spending::Spending;

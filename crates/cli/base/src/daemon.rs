@@ -348,7 +348,8 @@ fn allow_connections() {
     log_findings(open_files(getrlimit(Resource::Nofile).maximum).as_slice());
 }
 
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+/// Binds a listener; the hint of an error names why the address is unusable.
+pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
             ErrorKind::AddrNotAvailable => {

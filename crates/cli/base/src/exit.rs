@@ -22,7 +22,7 @@ pub enum Failure {
     Usage,
     /// A remote service did not respond: exit code 3.
     Network,
-    /// A key, password or token was refused: exit code 4.
+    /// A keyfile is missing, or a key, password or token was refused: exit code 4.
     Authentication,
     /// The chain rejected a call, or the call failed: exit code 5.
     Rejected,
@@ -278,6 +278,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
             cause.downcast_ref::<ClassifiedError>().map(|classified| classified.failure);
         classified.or_else(|| cause.downcast_ref::<QuotingError>()?.failure)
     });
+    let failure = failure.or_else(|| is_missing_key(error).then_some(Failure::Authentication));
     failure.map_or(1, Failure::code)
 }
 
@@ -363,6 +364,15 @@ mod tests {
         assert_eq!(report.raw, report.messages);
         assert_eq!(report.hints, ["wait"]);
         assert_eq!(report.exit_code, 1);
+    }
+
+    #[test]
+    fn missing_keyfile_has_exit_code_of_authentication() {
+        for (kind, code) in [(ErrorKind::NotFound, 4), (ErrorKind::IsADirectory, 1)] {
+            let error = WalletError::Read { path: "hotkey".into(), source: kind.into() };
+            let error = anyhow::Error::new(error).context("no signing key found");
+            assert_eq!(exit_code_of(&error), code, "{kind}");
+        }
     }
 
     #[test]

@@ -22,8 +22,11 @@ const EXTENSION: &str = "onnx";
 /// Name of the published voice that replaces espeak-ng where no voice is chosen.
 pub const NEURAL: &str = "en_US-joe-medium";
 
-/// Speaking rates on the command line, in words per minute: those of [`Voice`].
-pub const WORDS_PER_MINUTE: RangeInclusive<i64> = 80..=450;
+/// Speaking rates on the command line, in words per minute, as clap takes a range.
+pub const WORDS_PER_MINUTE: RangeInclusive<i64> = {
+    let range = Voice::WORDS_PER_MINUTE;
+    *range.start() as i64..=*range.end() as i64
+};
 
 /// A voice by its name on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]

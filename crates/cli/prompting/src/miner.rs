@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_chain::Chain;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::{print_address, replay_log, serve_metrics};
+use taonet_cli_base::daemon::{bind, print_address, replay_log, serve_metrics};
 use taonet_cli_base::input;
 use taonet_cli_base::preflight;
 use taonet_cli_models::chat_model;
@@ -19,7 +19,6 @@ use taonet_kit::{MinerSettings, describe_metrics};
 use taonet_primitives::Hotkey;
 use taonet_prompting_neurons::{CannedAnswers, Completer, miner};
 use taonet_service::Shutdown;
-use tokio::net::TcpListener;
 use url::Url;
 
 use super::NeuronArgs;
@@ -131,8 +130,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             ..MinerSettings::new(args.neuron.netuid)
         };
         let miner = miner(keypair, settings, args.completer().await?).with_readiness(readiness);
-        let listener = TcpListener::bind(args.listen).await;
-        let listener = listener.with_context(|| format!("cannot listen on {}", args.listen))?;
+        let listener = bind(args.listen).await?;
         let address = listener.local_addr()?;
         let chain: Arc<dyn Chain> = Arc::new(args.neuron.key.connect(&args.neuron.network).await?);
         preflight::spawn_clock_check(Arc::clone(&chain), &shutdown);

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::daemon::state_directory;
+use taonet_cli_base::daemon::{bind, state_directory};
 use taonet_http::ServeLimits;
 use taonet_proof_api::{
     ApiKeys, ApiSettings, Identity, JobSettings, LiveKeys, Relay, router, serve_tls,
@@ -16,7 +16,6 @@ use taonet_proof_api::{
 use taonet_proof_validator::Examiner;
 use taonet_service::Shutdown;
 use taonet_wallet::Keypair;
-use tokio::net::TcpListener;
 
 /// Arguments of the user API
 #[derive(Debug, Args)]
@@ -69,9 +68,7 @@ impl ApiArgs {
             (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
             _ => Identity::self_signed(state)?,
         };
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot serve the user API at {address}"))?;
+        let listener = bind(address).await.context("cannot serve the user API")?;
         context.print_notice(&format!("user API at https://{}", listener.local_addr()?));
         let defaults = ApiSettings::default();
         let jobs = JobSettings { directory: Some(state.join("user-proofs")), ..defaults.jobs };

@@ -4,6 +4,7 @@ mod chain;
 mod keys;
 mod report;
 mod role;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -64,6 +65,12 @@ pub(crate) struct DoctorArgs {
     /// BITTENSOR_WALLET_HOT and BITTENSOR_WALLET_PATH]
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
+    /// File with the bearer token, as the daemons' --token-file [env: BB_API_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Signer and gateway are started with --insecure: beyond loopback, they require no token
+    #[arg(long)]
+    insecure: bool,
     /// Hotkey to look for on the chain [default: that of the keyfile]
     #[arg(long, value_name = "HOTKEY")]
     hotkey: Option<Hotkey>,
@@ -162,7 +169,9 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
             Check::Ports,
             Check::Keys,
             Check::Models,
+            Check::Services,
             Check::Network,
+            Check::Subnet,
             Check::Registration,
             Check::Ledger,
             Check::Reachability,
@@ -182,32 +191,33 @@ async fn check(args: &DoctorArgs, is_read: bool) -> anyhow::Result<Vec<Finding>>
         ([], None) => Role::of_subnet(subnet.netuid),
         (selected, _) => selected,
     };
-    let keys = keys::check(args, &subnet, roles, machine.systemd.is_some());
+    keys::check_token_options(args, roles)?;
+    let has_units = machine.systemd.is_some();
+    let keys = keys::check(args, &subnet, roles, has_units);
     let hotkey = args.hotkey.or(keys.hotkey);
     let input =
         chain::ChainCheckInput { args, subnet: &subnet, roles, hotkey, key: keys.stored.as_ref() };
     findings.extend(keys.findings);
-    if let Some(config) = &subnet.babelbit
-        && roles.contains(&Role::Runner)
-    {
-        findings.push(check_ledger(config).await);
-    }
-    let (directories, ports, models, chain) = tokio::join!(
+    let (directories, ports, models, services, runner_ledger, chain) = tokio::join!(
         check_directories(args, &subnet, roles, &machine),
         check_ports(args, &subnet, roles),
         check_models(args, &subnet, roles),
+        services::check(&subnet, roles, &keys.token, has_units),
+        check_runner_ledger(&subnet, roles),
         chain::check(&input),
     );
     // By default, all roles are checked, of which this machine may have only one.
     let has_default_roles = args.role.is_empty();
-    let models = models
+    let optional = models
         .into_iter()
+        .chain(services)
         .map(|finding| if has_default_roles { finding.or_warning() } else { finding });
     // The addresses of Babelbit's daemons are known, those of others are options.
     let is_known = !has_default_roles || subnet.babelbit.is_some();
     let ports =
         ports.into_iter().map(|finding| if is_known { finding } else { finding.or_warning() });
-    findings.extend(directories.into_iter().chain(ports).chain(models).chain(chain?));
+    findings.extend(directories.into_iter().chain(ports).chain(optional));
+    findings.extend(runner_ledger.into_iter().chain(chain?));
     Ok(findings)
 }
 
@@ -514,6 +524,12 @@ fn directory_problem(path: &Path) -> Option<String> {
         Ok(_) => Some("not a directory".to_owned()),
         Err(error) => Some(format!("cannot read the directory: {error}")),
     }
+}
+
+/// Checks the ledger of the runner; `None` without a runner.
+async fn check_runner_ledger(subnet: &Subnet, roles: &[Role]) -> Option<Finding> {
+    let config = subnet.babelbit.as_ref().filter(|_| roles.contains(&Role::Runner))?;
+    Some(check_ledger(config).await)
 }
 
 /// Checks the ports of the daemons.

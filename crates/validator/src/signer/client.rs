@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::api::{WeightsRequest, WeightsResponse};
+use reqwest::StatusCode;
 use serde_json::json;
 use url::Url;
 
@@ -28,6 +29,18 @@ impl SignerClient {
         Ok(Self {
             http: JsonClient::new(base, token.and_then(AccessToken::header), MAX_RESPONSE_BYTES)?,
         })
+    }
+
+    /// Checks that the signer responds and accepts the token. Nothing is signed.
+    ///
+    /// # Errors
+    /// [`JsonCallError`] when the signer is unreachable or refuses the token.
+    pub async fn check_access(&self, timeout: Duration) -> Result<(), JsonCallError> {
+        // The signer examines the texts only after the token.
+        match self.http.post("/sign", &json!({ "payloads": [] }), timeout).await {
+            Ok(_) | Err(JsonCallError::Status { status: StatusCode::BAD_REQUEST, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Submits weights, and waits until they are confirmed or rejected.

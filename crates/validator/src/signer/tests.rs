@@ -252,6 +252,17 @@ async fn malformed_weights_never_reach_the_gateway() {
     assert!(fixture.audit().is_empty());
 }
 
+#[tokio::test]
+async fn access_check_signs_nothing() {
+    let fixture = Fixture::new(&unused_address(), |_| ());
+    let client = |url: &Url| SignerClient::new(url, None).unwrap();
+    let timeout = Duration::from_secs(5);
+    let url = listen(fixture.router.clone()).await;
+    client(&url).check_access(timeout).await.unwrap();
+    assert!(fixture.audit().is_empty());
+    client(&unused_address()).check_access(timeout).await.unwrap_err();
+}
+
 /// Validator, signer and gateway with one token, connected to a real chain.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_reach_a_real_chain() {

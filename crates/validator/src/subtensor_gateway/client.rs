@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use crate::api::{BlockResponse, MetagraphSnapshot, WeightsRequest, WeightsResponse};
+use crate::operator_http::{TOKEN_REMEDY, is_token_refused};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use taonet_neuron::Neurons;
-use taonet_primitives::{BlockNumber, NetUid};
+use taonet_primitives::{BlockNumber, INLINE_HINT, NetUid};
 use url::Url;
 
 use taonet_http::AccessToken;
@@ -17,9 +18,6 @@ const MAX_RESPONSE_BYTES: usize = 8 << 20;
 const WEIGHTS_TIMEOUT: Duration = Duration::from_secs(270);
 /// Margin over the gateway's own timeout when waiting for a block.
 const BLOCK_WAIT_MARGIN: Duration = Duration::from_secs(5);
-/// Remedy for a refused access token.
-const TOKEN_HINT: &str = "; hint: the daemons use different access tokens: set BB_API_TOKEN_FILE to the same file for all \
-    of them";
 
 /// Why a call to the gateway failed.
 #[derive(Debug, thiserror::Error)]
@@ -34,19 +32,12 @@ pub struct GatewayError {
 impl GatewayError {
     /// Returns whether the gateway refused the access token.
     pub fn is_authentication(&self) -> bool {
-        is_authentication(&self.source)
+        is_token_refused(&self.source)
     }
 }
 
-fn is_authentication(error: &JsonCallError) -> bool {
-    matches!(
-        error,
-        JsonCallError::Status { status: StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, .. }
-    )
-}
-
-fn token_hint(error: &JsonCallError) -> &'static str {
-    if is_authentication(error) { TOKEN_HINT } else { "" }
+fn token_hint(error: &JsonCallError) -> String {
+    if is_token_refused(error) { format!("{INLINE_HINT}{TOKEN_REMEDY}") } else { String::new() }
 }
 
 /// Client of a subtensor gateway.

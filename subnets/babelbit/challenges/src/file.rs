@@ -203,10 +203,12 @@ impl Checker<'_> {
             (Some(text), Some(voice), None) => {
                 self.text(&format!("{json_path}.text"), &text, MAX_TEXT)?;
                 self.text(&format!("{json_path}.voice.name"), &voice.name, MAX_NAME)?;
-                if !(80..=450).contains(&voice.words_per_minute) {
+                let rates = Voice::WORDS_PER_MINUTE;
+                if !rates.contains(&voice.words_per_minute) {
+                    let (min, max) = rates.into_inner();
                     return self.fail(
                         format!("{json_path}.voice.words_per_minute"),
-                        Problem::Range(80, 450),
+                        Problem::Range(min, max),
                     );
                 }
                 if voice.pitch > 99 {

@@ -10,6 +10,7 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::Keypair;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
+use url::{Host, Url};
 
 use super::{Account, LOCAL, chain_error, configured_network, network_variable};
 use crate::exit::{ClassifiedError, Failure};
@@ -303,16 +304,20 @@ fn not_development_from(network: &Network, source: NetworkSource) -> anyhow::Err
 }
 
 fn is_on_this_machine(network: &Network) -> bool {
-    network.nodes().iter().all(|node| is_loopback(&node.to_string()))
+    network
+        .nodes()
+        .iter()
+        .all(|node| Url::parse(&node.to_string()).is_ok_and(|url| is_loopback(&url)))
 }
 
-fn is_loopback(url: &str) -> bool {
-    url::Url::parse(url).is_ok_and(|url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+/// Returns whether a URL is one of this machine's loopback addresses.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -44,8 +44,12 @@ pub(super) async fn check(input: &ChainCheckInput<'_>) -> anyhow::Result<Vec<Fin
         Err(error) => {
             let remedy = "select another node with BT_CHAIN_ENDPOINT";
             let mut findings = vec![Finding::error(Check::Network, subject, &error, remedy)];
-            findings.push(Finding::skipped(Check::Registration, "", "the chain is unreachable"));
-            findings.extend(skip_neuron("the chain is unreachable"));
+            let reason = "the chain is unreachable";
+            findings.extend(
+                [Check::Subnet, Check::Registration]
+                    .map(|check| Finding::skipped(check, "", reason)),
+            );
+            findings.extend(skip_neuron(reason));
             return Ok(findings);
         }
     };

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use taonet_babelbit_config::Config;
 use taonet_cli_babelbit::access::check_token_set;
-use taonet_cli_base::exit::is_missing_key;
+use taonet_cli_babelbit::service_check::{Service, Token};
+use taonet_cli_base::exit::{ClassifiedError, is_missing_key};
 use taonet_cli_base::keys::{configured_wallet, stored_hotkey};
 use taonet_cli_base::secret_file::read_token;
 use taonet_cli_base::settings;
@@ -27,11 +28,13 @@ pub(super) struct Keys {
     pub(super) stored: Option<StoredKey>,
     /// The hotkey; `None` if it is unknown without a password.
     pub(super) hotkey: Option<Hotkey>,
+    /// The token with which daemons call signer and gateway.
+    pub(super) token: Token,
 }
 
 /// Checks the keyfiles and the token. `has_units` is whether systemd has units of this program.
 pub(super) fn check(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_units: bool) -> Keys {
-    let mut keys = Keys { findings: Vec::new(), stored: None, hotkey: None };
+    let mut keys = Keys { findings: Vec::new(), stored: None, hotkey: None, token: Token::NotSet };
     let needs_hotkey = roles.is_empty() || roles.iter().any(|role| role.has_hotkey());
     if !needs_hotkey && args.keyfile.is_none() {
         let reason = "an entry process has no hotkey";
@@ -59,7 +62,12 @@ pub(super) fn check(args: &DoctorArgs, subnet: &Subnet, roles: &[Role], has_unit
     {
         keys.findings.extend(coldkey(&wallet));
     }
-    keys.findings.extend(subnet.babelbit.iter().flat_map(|config| check_token(config, roles)));
+    if let Some(config) = &subnet.babelbit {
+        let token_file = args.token_file.as_deref().or(config.services.token_file.as_deref());
+        let (findings, token) = check_token(config, roles, token_file, args.insecure);
+        keys.findings.extend(findings);
+        keys.token = token;
+    }
     keys
 }
 
@@ -83,33 +91,64 @@ fn remedy_of_unreadable_key(error: &anyhow::Error, is_option: bool) -> &'static 
     }
 }
 
-/// Checks the token of the signer and the gateway, and whether they start without one.
-fn check_token(config: &Config, roles: &[Role]) -> Vec<Finding> {
-    let token_file = config.services.token_file.as_deref();
+/// Refuses options of the token that none of the daemons has.
+pub(super) fn check_token_options(args: &DoctorArgs, roles: &[Role]) -> anyhow::Result<()> {
+    let has_insecure = roles.iter().any(|role| role.requires_token());
+    let has_token_file = has_insecure || roles.iter().any(|role| role.calls(Service::Gateway));
+    let problem = if args.insecure && !has_insecure {
+        "--insecure is an option of Babelbit's gateway and signer\nhint: select them with --role"
+    } else if args.token_file.is_some() && !has_token_file {
+        "--token-file is an option of Babelbit's gateway, signer, validator and runner\nhint: select them with --role"
+    } else {
+        return Ok(());
+    };
+    Err(ClassifiedError::usage(problem))
+}
+
+/// Checks the token of the signer and the gateway, and whether they start without one. Also returns
+/// the token. `is_insecure` is whether they are started with --insecure.
+fn check_token(
+    config: &Config,
+    roles: &[Role],
+    token_file: Option<&Path>,
+    is_insecure: bool,
+) -> (Vec<Finding>, Token) {
     let addresses = roles.iter().filter_map(|role| match role {
         Role::Gateway => Some(config.gateway_listen()),
         Role::Signer => Some(config.signer_listen()),
         _ => None,
     });
-    addresses
-        .filter_map(|listen| check_token_set(token_file.is_some(), listen).err())
-        .map(|error| Finding::error(Check::Keys, "token", error.as_ref(), "set BB_API_TOKEN_FILE"))
-        .chain(token_file.map(check_token_file))
-        .collect()
+    let mut findings = Vec::new();
+    for listen in addresses {
+        let Err(error) = check_token_set(token_file.is_some(), listen) else { continue };
+        findings.push(if is_insecure {
+            let seen = format!("{listen} requires no token: every caller can act as the validator");
+            let remedy = "set BB_API_TOKEN_FILE, and start the daemons without --insecure";
+            Finding::warning(Check::Keys, "token", seen, remedy)
+        } else {
+            Finding::error(Check::Keys, "token", error.as_ref(), "set BB_API_TOKEN_FILE")
+        });
+    }
+    let Some(token_file) = token_file else { return (findings, Token::NotSet) };
+    let (finding, token) = check_token_file(token_file);
+    findings.push(finding);
+    (findings, token)
 }
 
-/// Checks the file of the token, and that the daemons accept its content.
-fn check_token_file(path: &Path) -> Finding {
+/// Checks the file of the token, and that the daemons accept its content. Also returns the token.
+fn check_token_file(path: &Path) -> (Finding, Token) {
     let finding = secret_file("token", path);
     // The content of a pipe can be read once, which the daemon does.
-    if finding.status != Status::Ok || !path.is_file() {
-        return finding;
+    if !path.is_file() {
+        return (finding, Token::Unknown);
     }
     match read_token(path) {
-        Ok(_) => finding,
+        Ok(token) => (finding, Token::Known(token)),
+        Err(_) if finding.status == Status::Fault => (finding, Token::Unknown),
         Err(error) => {
             let remedy = "write a token with `openssl rand -hex 32`";
-            Finding::error(Check::Keys, finding.subject, error.as_ref(), remedy)
+            let finding = Finding::error(Check::Keys, finding.subject, error.as_ref(), remedy);
+            (finding, Token::Unknown)
         }
     }
 }
@@ -130,14 +169,18 @@ mod tests {
         for (variables, faults) in [(&all[..0], 0), (&all[..1], 1), (&all[..], 2)] {
             let pairs = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
             let (config, _) = Config::from_variables(pairs, None).unwrap();
-            let findings = check_token(&config, &[Role::Gateway, Role::Signer]);
+            let services = [Role::Gateway, Role::Signer];
+            let (insecure, _) = check_token(&config, &services, None, true);
+            assert_eq!(insecure.len(), faults, "{insecure:?}");
+            assert!(insecure.iter().all(|finding| finding.status == Status::Warning));
+            let (findings, _) = check_token(&config, &services, None, false);
             assert_eq!(findings.len(), faults, "{findings:?}");
             for finding in findings {
                 assert_eq!(finding.status, Status::Fault);
                 assert!(finding.seen.contains("a token is required"), "{finding:?}");
                 assert!(finding.remedy.unwrap().contains("BB_API_TOKEN_FILE"));
             }
-            assert_eq!(check_token(&config, &[Role::Runner]), []);
+            assert_eq!(check_token(&config, &[Role::Runner], None, false).0, []);
         }
     }
 
@@ -153,11 +196,19 @@ mod tests {
         ] {
             std::fs::write(&path, text).unwrap();
             set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-            let finding = check_token_file(&path);
+            let (finding, token) = check_token_file(&path);
             assert_eq!(finding.status, status, "{finding:?}");
+            assert_eq!(matches!(token, Token::Known(_)), status == Status::Ok, "{token:?}");
             assert_eq!(finding.subject, format!("token: {}", path.display()));
         }
-        assert!(check_token_file(&path).remedy.unwrap().contains("openssl rand -hex 32"));
+        let (malformed, _) = check_token_file(&path);
+        assert!(malformed.remedy.unwrap().contains("openssl rand -hex 32"));
+        // The services can be called with a token that other users can read.
+        std::fs::write(&path, "0123456789abcdef").unwrap();
+        set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let (exposed, token) = check_token_file(&path);
+        assert_eq!(exposed.status, Status::Fault, "{exposed:?}");
+        assert!(matches!(token, Token::Known(_)), "{token:?}");
     }
 
     #[test]

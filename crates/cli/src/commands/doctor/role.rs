@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use taonet_babelbit_config::Config;
 use taonet_cli_babelbit::runner;
+use taonet_cli_babelbit::service_check::Service;
 use taonet_doctor::{DiskNeeds, Finding, WriteDirectory, port};
 use taonet_primitives::NetUid;
 
@@ -82,6 +83,20 @@ impl Role {
     /// Returns whether the daemon signs with a hotkey.
     pub(super) fn has_hotkey(self) -> bool {
         self != Self::NineteenEntry
+    }
+
+    /// Returns whether the daemon requires the token of its callers.
+    pub(super) const fn requires_token(self) -> bool {
+        matches!(self, Self::Gateway | Self::Signer)
+    }
+
+    /// Returns whether the daemon calls a service with the token.
+    pub(super) fn calls(self, service: Service) -> bool {
+        match self {
+            Self::Validator => true,
+            Self::Signer | Self::Runner => service == Service::Gateway,
+            _ => false,
+        }
     }
 
     /// Returns the netuid of the daemon's subnet on the main network; `None` for daemons of any
