@@ -549,7 +549,7 @@ async fn only_registered_miners_are_listed_with_their_uid() {
 }
 
 #[tokio::test]
-async fn a_miner_outside_the_arena_is_not_called() {
+async fn miner_outside_the_arena_is_not_called() {
     let running = RunningGateway::start(ArenaGatewayConfig { slots: 1, ..config() }).await;
     running.submit(1, parrot(1).await.as_str()).await.unwrap();
     assert!(!running.submit(2, parrot(2).await.as_str()).await.unwrap().listed);
