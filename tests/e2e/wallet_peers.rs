@@ -140,7 +140,7 @@ fn python_wallet_reads_reencrypted_keys() {
 }
 
 #[test]
-fn signatures_verify_on_both_sides() {
+fn signatures_verify_in_both_implementations() {
     with_each(|peer| {
         let messages =
             ["", "hello", "0x00ff", "<Bytes>hello</Bytes>", "héllo τ"].map(str::as_bytes);
