@@ -22,7 +22,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_store::KeyTerms;
 use taonet_service::Shutdown;
-use taonet_testing::{ask, is_exhaustive, peer_directory};
+use taonet_testing::{is_exhaustive, peer_directory, query_program};
 use tokio::net::TcpListener;
 
 use super::market::{TestGateway, calls, chunk, start_gateway_with, word};
@@ -169,8 +169,10 @@ impl ServedGateway {
     /// Runs the script of a client against the gateway; returns the results that it prints.
     /// Compares the requests with the recorded ones.
     fn run_buyer(&self, client: &str, buyer: &mut Command) -> Value {
-        let results =
-            ask(buyer, &json!({"url": format!("{}/v1", self.url), "key": self.gateway.key}));
+        let results = query_program(
+            buyer,
+            &json!({"url": format!("{}/v1", self.url), "key": self.gateway.key}),
+        );
         self.recorder.compare(client);
         results
     }
