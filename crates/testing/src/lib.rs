@@ -3,8 +3,8 @@
 //! - [`skip`] reports that a test is skipped: loudly, and as a failure in CI.
 //! - [`peer_directory`] finds another implementation, a peer, that `scripts/peers` has installed;
 //!   [`suite_directory`] a part of a repository that `scripts/suites` has fetched.
-//! - [`query_program`] passes a JSON document to a program, such as a script that runs in a peer, and
-//!   returns its response.
+//! - [`query_program`] passes a JSON document to a program, such as a script that runs in a peer,
+//!   and returns its response.
 //! - [`is_exhaustive`] returns whether tests try everything in place of a sample.
 //! - [`CapturedLog`] holds what the current thread logs.
 //!
