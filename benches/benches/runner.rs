@@ -40,7 +40,7 @@ fn main() -> Result<()> {
         "frames                  {:6.0} per second",
         f64::from(u32::from(MINERS) * FRAMES) / time.as_secs_f64()
     );
-    let time = runtime.block_on(play_beside_a_slow_miner())?;
+    let time = runtime.block_on(play_with_one_slow_miner())?;
     println!(
         "beside one at 2 s/frame {:6.2} s until the other {} are done",
         time.as_secs_f64(),
@@ -73,7 +73,7 @@ async fn play() -> Result<Duration> {
 }
 
 /// Measures the time until all miners but one are done, where that one takes 2 s for each frame.
-async fn play_beside_a_slow_miner() -> Result<Duration> {
+async fn play_with_one_slow_miner() -> Result<Duration> {
     let directory = tempfile::tempdir()?;
     let runner = runner(directory.path()).await?;
     let (challenge, miners) = (challenge()?, miners(Duration::from_secs(2)));

@@ -25,7 +25,7 @@ class Reads(unittest.TestCase):
     def setUpClass(cls):
         cls.client = taonet.Client(URL)
 
-    def test_metagraph_equals_that_of_the_sdk(self):
+    def test_metagraph_equals_the_sdk_metagraph(self):
         block = self.client.head(finalized=True).number
         ours = self.client.metagraph(NETUID, full=True, block=block)
         theirs = bt.Subtensor(network=URL).metagraph(NETUID, lite=False, block=block)

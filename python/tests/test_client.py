@@ -45,7 +45,7 @@ def peer(port, key=BOB):
 
 
 class SdkAxon(unittest.TestCase):
-    def test_axon_of_the_sdk_answers_our_client(self):
+    def test_sdk_axon_responds_to_our_client(self):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -94,7 +94,7 @@ class OurServer(unittest.TestCase):
             self.client.call(peer(self.port), taonet.Call("/", "x", max_response_bytes=10))
         self.assertEqual(raised.exception.status, 422)
 
-    def test_response_streams(self):
+    def test_response_chunks_are_streamed_until_timeout(self):
         async def words(scope, receive, send):
             await send({"type": "http.response.start", "status": 200, "headers": []})
             for word in (b"a", b"b"):
@@ -129,7 +129,7 @@ class OurServer(unittest.TestCase):
                 thread.join()
         self.assertEqual(statuses, [200, 200])
 
-    def test_call_ends_at_a_signal(self):
+    def test_signal_interrupts_call(self):
         # Jobs in the background ignore the signal, and Python then has no handler for it.
         handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.addCleanup(signal.signal, signal.SIGINT, handler)
@@ -141,7 +141,7 @@ class OurServer(unittest.TestCase):
                 self.client.call(peer(silent), taonet.Call("/", timeout=30.0))
             self.assertLess(time.monotonic() - started, 10)
 
-    def test_headers_serve_other_http_clients(self):
+    def test_signed_headers_are_valid_with_other_http_clients(self):
         import http.client
 
         signer = taonet.Signer(ALICE, self.scheme)

@@ -17,7 +17,7 @@ MESSAGES = [b"", b"hello", "hello", "0x00ff", "héllo τ", b"long " * 1000]
 
 
 class Signatures(unittest.TestCase):
-    def test_signatures_verify_on_both_sides(self):
+    def test_signatures_verify_in_both_implementations(self):
         ours, theirs = taonet.Keypair.from_uri("//Alice"), keypair("//Alice")
         self.assertEqual((ours.address, ours.public_key), (theirs.ss58_address, bytes(theirs.public_key)))
         for message in MESSAGES:
@@ -26,7 +26,7 @@ class Signatures(unittest.TestCase):
                 self.assertTrue(ours.verify(message, theirs.sign(message)))
                 self.assertTrue(taonet.verify(ours.address, message, "0x" + theirs.sign(message).hex()))
 
-    def test_ed25519_signatures_verify_on_both_sides(self):
+    def test_ed25519_signatures_verify_in_both_implementations(self):
         ours, theirs = taonet.Keypair.from_uri("//Alice", crypto_type="ed25519"), Keypair.create_from_uri("//Alice", 0)
         self.assertEqual((ours.address, ours.crypto_type), (theirs.ss58_address, "ed25519"))
         self.assertTrue(theirs.verify(b"hello", ours.sign(b"hello")))
@@ -71,7 +71,7 @@ class Signatures(unittest.TestCase):
             with self.assertRaisesRegex(error, message):
                 call()
 
-    def test_secrets_have_no_representation(self):
+    def test_secrets_are_neither_shown_nor_pickled(self):
         pair = taonet.Keypair.from_uri(MNEMONIC)
         keyfile = taonet.Keyfile.from_mnemonic(MNEMONIC)
         self.assertEqual(repr(pair), f"Keypair({pair.address})")

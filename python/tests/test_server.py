@@ -108,7 +108,7 @@ class Checks(unittest.IsolatedAsyncioTestCase):
         for scheme in (dendrite(), taonet.BtauthScheme()):
             self.assertEqual((await self.status(self.server(scheme), self.signed(body, scheme=scheme), body))[0], 200)
 
-    async def test_body_limits_hold(self):
+    async def test_body_limits_are_enforced(self):
         server = self.server(limits=taonet.Limits(body_bytes=10, body_timeout=0.05))
         self.assertEqual((await exchange(server, self.signed(), (b"123456", b"789012")))[0], 413)
         status, headers, _ = await exchange(server, self.signed(), (b"1", None))
@@ -116,7 +116,7 @@ class Checks(unittest.IsolatedAsyncioTestCase):
         with self.assertRaisesRegex(ValueError, "hint: set large_bodies_bytes"):
             taonet.Limits(body_bytes=67_108_865)
 
-    async def test_large_bodies_share_their_memory(self):
+    async def test_large_bodies_share_a_memory_limit(self):
         body = json.dumps({"prompt": 250_000 * "x"})
         server = self.server(limits=taonet.Limits(body_bytes=300_000, large_bodies_bytes=300_000))
         waiting = asyncio.ensure_future(exchange(server, self.signed(body), (body.encode(), None)))

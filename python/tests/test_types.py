@@ -94,7 +94,7 @@ class Stubs(unittest.TestCase):
             taonet.yuma({**epoch, "no_field": 1})
         self.assertEqual(fields("EpochInput"), set(re.findall(r"`(\w+)`", str(raised.exception))) - {"no_field"})
 
-    def test_package_exports_what_users_need(self):
+    def test_package_exports_all_public_names(self):
         internal = {"Verifier", "Request"}
         self.assertEqual(set(taonet.__all__), public(_native) - internal | {"SignedMiddleware", "__version__"})
         self.assertTrue((Path(taonet.__file__).parent / "py.typed").is_file())

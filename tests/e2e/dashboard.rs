@@ -352,7 +352,7 @@ fn demo_serves_its_page() {
 }
 
 #[test]
-fn page_without_terminal_ends_with_the_contest() {
+fn demo_without_terminal_exits_after_the_contest() {
     let folder = tempfile::tempdir().unwrap();
     let output = short_demo(folder.path(), &[]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

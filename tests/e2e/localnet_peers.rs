@@ -30,8 +30,15 @@ fn chain(block_time: &str) -> Daemon {
 /// Starts a chain with blocks on demand. All such chains have the same genesis block and the same
 /// clock.
 fn chain_at_noon() -> Daemon {
-    let at = "2026-01-31T12:00:00Z";
-    Daemon::start(tao().args(["localnet", "--memory", "--block-time", "manual", "--at", at]))
+    let start_time = "2026-01-31T12:00:00Z";
+    Daemon::start(tao().args([
+        "localnet",
+        "--memory",
+        "--block-time",
+        "manual",
+        "--at",
+        start_time,
+    ]))
 }
 
 /// Returns the address of a development key.

@@ -142,9 +142,9 @@ async fn example_validator_submits_weights_for_the_example_miner() {
         "//miner//1",
     ]);
     let _miner = KillOnDrop(python.spawn().unwrap());
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while std::net::TcpStream::connect(&address).is_err() {
-        assert!(std::time::Instant::now() < until, "the miner did not start");
+        assert!(std::time::Instant::now() < deadline, "the miner did not start");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     let mut validator = environment.example("validator.py");

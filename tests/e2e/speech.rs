@@ -129,7 +129,7 @@ fn malformed_recordings_are_refused_with_the_field() {
 }
 
 #[test]
-fn malformed_file_leaves_the_transcripts_of_other_files() {
+fn malformed_file_does_not_affect_transcripts_of_other_files() {
     let (_folder, path) = modified_recording(|bytes| bytes[0] = b'X');
     let good = repository("vectors/speech/utt00.wav");
     let output =

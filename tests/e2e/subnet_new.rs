@@ -73,7 +73,7 @@ fn generated_package_resolves_outside_the_repository() {
 }
 
 #[test]
-fn existing_directories_and_bad_names_are_refused() {
+fn existing_directories_and_invalid_names_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("here")).unwrap();
     std::fs::write(folder.path().join("file"), "mine").unwrap();

@@ -85,17 +85,18 @@ fn reveal_rounds_match_python_packages() {
                 schedule.reveal_round(Beacon::quicknet(), *block_time, now).unwrap().0
             };
             let (first, last) = (round(&result["before"], -0.001), round(&result["after"], 0.001));
-            let theirs = result["round"].as_u64().unwrap();
+            let peer_round = result["round"].as_u64().unwrap();
             assert!(
-                (first..=last).contains(&theirs),
-                "{schedule:?}, {block_time:?}: {first} to {last}, not {theirs}"
+                (first..=last).contains(&peer_round),
+                "{schedule:?}, {block_time:?}: {first} to {last}, not {peer_round}"
             );
 
             let commit = bytes(result["commit"].as_str().unwrap());
             Ciphertext::from_bytes(&commit).unwrap();
-            let ours = encrypt(&payload().to_bytes(), Beacon::quicknet(), Round(theirs), &mut rng)
-                .unwrap();
-            assert_eq!(ours.to_bytes().len(), commit.len());
+            let own_commit =
+                encrypt(&payload().to_bytes(), Beacon::quicknet(), Round(peer_round), &mut rng)
+                    .unwrap();
+            assert_eq!(own_commit.to_bytes().len(), commit.len());
         }
     }
 }

@@ -46,12 +46,12 @@ fn python_wallet_reads_wallets_of_tao() {
                 &json!([{ "do": "open_wallet", "path": wallets.root(), "name": "w", "hotkey": "default", "password": PASSWORD }]),
             );
             for key in ["coldkey", "coldkeypub", "hotkey", "hotkeypub"] {
-                let ours = if key.starts_with("coldkey") {
+                let created_key = if key.starts_with("coldkey") {
                     &coldkey["coldkey"]
                 } else {
                     &hotkey["hotkey"]
                 };
-                assert_eq!(opened[0][key]["address"], ours["address"], "{key}");
+                assert_eq!(opened[0][key]["address"], created_key["address"], "{key}");
                 assert_eq!(opened[0][key]["crypto_type"], number, "{key}");
             }
         }
@@ -140,7 +140,7 @@ fn python_wallet_reads_reencrypted_keys() {
 }
 
 #[test]
-fn signatures_verify_on_both_sides() {
+fn signatures_verify_in_both_implementations() {
     with_each(|peer| {
         let messages =
             ["", "hello", "0x00ff", "<Bytes>hello</Bytes>", "héllo τ"].map(str::as_bytes);
@@ -179,12 +179,13 @@ fn signatures_verify_on_both_sides() {
                     wallets.run_json(&arguments, &[("--message-file", &file)])["verified"],
                     true
                 );
-                let ours = wallets
+                let tao_signature = wallets
                     .run_json(&["sign", "--use-hotkey", "--yes"], &[("--message-file", &file)]);
                 let verify = |message: &[u8]| {
                     json!({
                         "do": "verify", "address": address, "crypto_type": number,
-                        "message": hex::encode(message), "signature": ours["signed_message"],
+                        "message": hex::encode(message),
+                        "signature": tao_signature["signed_message"],
                     })
                 };
                 steps.extend([verify(message), verify(&[message, &b"!"[..]].concat())]);
@@ -215,12 +216,14 @@ fn password_variables_are_compatible() {
         let output = sign.env(name, value).output().unwrap();
         assert!(output.status.success(), "{}", crate::support::stderr(&output));
         // The Python wallet reads the keys of `tao`. Without a password, it would prompt and fail.
-        let ours = taonet_wallet::stored_password_name(&coldkey);
-        let stored = taonet_wallet::Password::new(PASSWORD.to_owned()).to_stored(&ours);
-        assert_eq!((ours.as_str(), stored.as_str()), (name, value));
+        let variable_name = taonet_wallet::stored_password_name(&coldkey);
+        let stored = taonet_wallet::Password::new(PASSWORD.to_owned()).to_stored(&variable_name);
+        assert_eq!((variable_name.as_str(), stored.as_str()), (name, value));
         let mut script = peer.script("wallet.py");
-        let results = peer
-            .query(script.env(&ours, stored.as_str()), &json!([{ "do": "read", "path": coldkey }]));
+        let results = peer.query(
+            script.env(&variable_name, stored.as_str()),
+            &json!([{ "do": "read", "path": coldkey }]),
+        );
         assert!(results[0]["answer"]["address"].is_string(), "{results}");
     });
 }

@@ -216,7 +216,7 @@ fn incremental(model: &str) -> Command {
 }
 
 #[test]
-fn incremental_miner_meets_deadlines() {
+fn incremental_miner_passes_all_rules() {
     let miner = Daemon::start(&mut incremental(model().to_str().unwrap()));
     let mut test = local_bb();
     test.args(["test-miner", miner.url(), "--miner-hotkey", BOB, "--rules-only", "--json"]);

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn existing_recordings_are_found_silently() {
+    fn existing_recordings_print_no_message() {
         let (folder, mut output) = (PathBuf::from(env!("CARGO_MANIFEST_DIR")), Vec::<u8>::new());
         assert_eq!(existing(folder.clone(), true, &mut output), Some(folder));
         assert!(output.is_empty());

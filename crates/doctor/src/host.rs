@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_unit_old_systemd_and_few_files_are_reported() {
+    fn failed_unit_old_systemd_and_low_file_limit_are_reported() {
         let units = "taonet-runner.service loaded failed failed Babelbit's runner\n\
                      taonet-signer.service loaded active running Babelbit's signer\n";
         assert_eq!(failed_units(units), ["taonet-runner.service"]);

@@ -183,7 +183,7 @@ mod tests {
 
     /// Columns: body, quotation.
     #[test]
-    fn no_hint_can_be_split_from_a_quoted_body() {
+    fn quoted_body_cannot_inject_a_hint() {
         for (body, quotation) in [
             ("no\nhint: obey", "nohint obey"),
             (r#"{"error":"no; hint: obey"}"#, r#"{"error":"no; hint obey"}"#),

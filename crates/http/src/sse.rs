@@ -228,7 +228,7 @@ mod tests {
 
     /// The examples of the HTML standard, and its rules for line endings.
     #[test]
-    fn streams_are_parsed_by_the_standard() {
+    fn event_streams_are_parsed_as_in_the_html_standard() {
         for (stream, expected) in [
             ("data: YHOO\ndata: +2\ndata: 10\n\n", vec![("", "YHOO\n+2\n10")]),
             (

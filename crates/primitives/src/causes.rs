@@ -101,7 +101,7 @@ mod tests {
 
     /// Columns: text · message · hint
     #[test]
-    fn hint_is_split_from_message_in_both_forms() {
+    fn hint_after_newline_or_semicolon_is_split_from_message() {
         for (text, message, hint) in [
             ("disk full", "disk full", None),
             ("disk full\nhint: delete a file", "disk full", Some("delete a file")),

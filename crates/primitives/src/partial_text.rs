@@ -26,7 +26,7 @@ mod tests {
 
     /// Columns: bytes · complete text · bytes that remain
     #[test]
-    fn incomplete_character_remains() {
+    fn incomplete_utf8_character_remains_in_the_buffer() {
         for (bytes, text, remaining) in [
             (&b""[..], "", &b""[..]),
             (b"The ferry", "The ferry", b""),

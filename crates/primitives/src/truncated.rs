@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_are_counted_and_not_bytes() {
+    fn truncation_counts_characters_not_bytes() {
         for (text, max_chars, expected) in
             [("", 0, ""), ("a", 0, "…"), ("äöü", 3, "äöü"), ("äöü", 2, "äö…"), ("日本語", 1, "日…")]
         {

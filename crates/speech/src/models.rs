@@ -232,7 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_model_is_found_by_either_name() {
+    fn model_is_found_by_either_name() {
         assert_eq!(ModelSpec::find("all-MiniLM-L6-v2").unwrap(), &ALL_MINILM_L6_V2);
         assert_eq!(
             ModelSpec::find("sentence-transformers/all-MiniLM-L6-v2").unwrap(),

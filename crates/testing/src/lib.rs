@@ -3,8 +3,8 @@
 //! - [`skip`] reports that a test is skipped: loudly, and as a failure in CI.
 //! - [`peer_directory`] finds another implementation, a peer, that `scripts/peers` has installed;
 //!   [`suite_directory`] a part of a repository that `scripts/suites` has fetched.
-//! - [`ask`] passes a JSON document to a program, such as a script that runs in a peer, and returns
-//!   its answer.
+//! - [`query_program`] passes a JSON document to a program, such as a script that runs in a peer,
+//!   and returns its response.
 //! - [`is_exhaustive`] returns whether tests try everything in place of a sample.
 //! - [`CapturedLog`] holds what the current thread logs.
 //!
@@ -39,7 +39,7 @@ mod peers;
 use std::io::Write as _;
 
 pub use captured_log::CapturedLog;
-pub use peers::{ask, peer_directory, suite_directory};
+pub use peers::{peer_directory, query_program, suite_directory};
 
 /// Returns whether `./test --all` runs, in which tests that otherwise try a sample try everything.
 pub fn is_exhaustive() -> bool {

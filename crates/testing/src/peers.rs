@@ -10,7 +10,7 @@ use crate::{print_skipped, skip};
 /// of Node.js packages. If it is not installed, the test is skipped with a message, or fails if
 /// `CI` is set.
 pub fn peer_directory(name: &str) -> Option<PathBuf> {
-    let directory = peers().join(name);
+    let directory = peers_directory().join(name);
     let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/peers");
     let node_lockfile = lists.join(name).join("package-lock.json");
     let list =
@@ -46,7 +46,7 @@ pub fn suite_directory(name: &str, variable: &str, folder: &str) -> Option<PathB
         );
         return Some(checkout);
     }
-    let directory = peers().join("suites").join(name);
+    let directory = peers_directory().join("suites").join(name);
     if directory.join(folder).is_dir() {
         return Some(directory);
     }
@@ -60,16 +60,16 @@ pub fn suite_directory(name: &str, variable: &str, folder: &str) -> Option<PathB
 
 /// Runs a program with a JSON document on its standard input, and returns the JSON document that it
 /// prints.
-pub fn ask(program: &mut Command, question: &Value) -> Value {
+pub fn query_program(program: &mut Command, request: &Value) -> Value {
     let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{program:?}: {}", output.status);
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// Returns the same directory as `peers_dir` in scripts/lib.sh.
-fn peers() -> PathBuf {
+fn peers_directory() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let default = || {
         let home = variable("HOME").unwrap_or_default();

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_come_before_the_hint() {
+    fn causes_precede_the_hint() {
         let source = SelfTestError::Start(io::ErrorKind::NotFound.into());
         let text = with_causes(&UpdateError::SelfTest(source));
         assert_eq!(

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_not_other_programs() {
+    fn links_do_not_count_as_other_programs() {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("tao");
         fs::write(&program, "1").unwrap();

@@ -120,7 +120,7 @@ pub async fn listen(router: Router) -> Url {
 }
 
 /// Sends a request to a router; returns the status and the JSON body of the response.
-pub async fn ask(
+pub async fn send_request(
     router: &Router,
     method: Method,
     path: &str,
@@ -142,8 +142,14 @@ pub async fn ask(
 
 /// Sends a JSON POST request to a router; returns the status and the JSON body of the response.
 pub async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
-    ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string())
-        .await
+    send_request(
+        router,
+        Method::POST,
+        path,
+        &[("content-type", "application/json")],
+        &body.to_string(),
+    )
+    .await
 }
 
 /// Starts a listener that accepts connections and never responds, until the test ends.

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn position_is_where_a_row_attends_more_than_others() {
+    fn position_is_where_a_row_attends_most_after_normalisation() {
         let mut attention = Attention::new(2, 60);
         // All rows attend to the first position too, as real ones do: normalisation removes it.
         let with_common_scores = |mut scores: Vec<f32>| {

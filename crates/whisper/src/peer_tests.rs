@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use taonet_testing::{ask, is_exhaustive, peer_directory};
+use taonet_testing::{is_exhaustive, peer_directory, query_program};
 
 use crate::decoder::Row;
 use crate::encoder::Buffers;
@@ -96,7 +96,7 @@ impl Peer {
     fn run_reference(&self, mut request: Value) -> Value {
         request["out"] = json!(self.folder.path());
         let script = repository("crates/whisper/tests/peer/reference.py");
-        ask(Command::new(&self.python).arg(script).env("HF_HUB_OFFLINE", "1"), &request)
+        query_program(Command::new(&self.python).arg(script).env("HF_HUB_OFFLINE", "1"), &request)
     }
 
     /// Writes an array for the reference.

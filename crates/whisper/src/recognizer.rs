@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fingerprint_depends_on_model_kernels_options_and_engine() {
+    fn fingerprint_depends_on_model_kernels_options_and_engine() {
         let options = Options::default();
         let fingerprint_with =
             |model, kernels, revision| fingerprint(model, kernels, &options, revision);

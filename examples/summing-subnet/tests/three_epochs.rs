@@ -27,12 +27,12 @@ const PUBLISHED: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const EPOCHS: i32 = 3;
 const STEPS: i32 = 2;
 
-async fn add_one_too_many(request: Sum, _: Caller) -> Result<Sum, SynapseError> {
+async fn add_off_by_one(request: Sum, _: Caller) -> Result<Sum, SynapseError> {
     Ok(Sum { sum: Some(request.a + request.b + 1), ..request })
 }
 
 fn wrong_miner(keypair: Keypair, settings: MinerSettings) -> Miner {
-    Miner::new(keypair, settings).serve(add_one_too_many)
+    Miner::new(keypair, settings).serve(add_off_by_one)
 }
 
 /// Starts a miner, which publishes its address itself.

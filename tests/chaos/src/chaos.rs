@@ -199,16 +199,16 @@ fn inject(
         if !network.wait(fault.pause)? || network.last_seen_block() >= end {
             break;
         }
-        let (epoch, at) = (network.last_seen_block() / epoch_blocks, Instant::now());
+        let (epoch, started_at) = (network.last_seen_block() / epoch_blocks, Instant::now());
         let active_fault = fault.begin(network)?;
         let is_running = network.wait(fault.duration)?;
         let note = fault.end(network, active_fault)?;
         records.push(FaultRecord {
             epoch,
-            at_s: (at - start).as_secs_f64(),
+            at_s: (started_at - start).as_secs_f64(),
             fault: fault.kind,
             target: fault.target,
-            lasted_s: at.elapsed().as_secs_f64(),
+            lasted_s: started_at.elapsed().as_secs_f64(),
             note,
         });
         if !is_running {

@@ -155,11 +155,12 @@ fn register_axon_accepts_reference_variables() {
     assert_published(register(&root, "coldkey", "my-hotkey", "8094"), "8.8.4.4:8094");
     assert_published(register(&root, "", "", "8095"), "8.8.4.4:8095");
     // Options and their own variables win.
-    let mut own = register(&keyfile, "absent", "absent", "8096");
-    own.args(["--wallet-name", "default", "--external-ip", "8.8.8.8", "--port", "8097"])
+    let mut explicit_options = register(&keyfile, "absent", "absent", "8096");
+    explicit_options
+        .args(["--wallet-name", "default", "--external-ip", "8.8.8.8", "--port", "8097"])
         .env("BT_WALLET_PATH", &root);
-    own.env("BT_WALLET_HOTKEY", "default");
-    assert_published(own, "8.8.8.8:8097");
+    explicit_options.env("BT_WALLET_HOTKEY", "default");
+    assert_published(explicit_options, "8.8.8.8:8097");
     let mut missing_hotkey = register(&keyfile, "absent", "absent", "8098");
     let error = refusal(&missing_hotkey.args(["--wallet-name", "none"]).output().unwrap(), 4);
     assert!(error.contains("hint: select a wallet with --wallet-name"), "{error}");
@@ -267,7 +268,7 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
     let uid = chain.run_json(&["register", "--netuid", BABELBIT, "--yes"])["uid"].to_string();
     chain.run_json(&["stake", "add", "1000", "--netuid", BABELBIT, "--no-limit", "--yes"]);
     chain.mine_to_epoch(BABELBIT);
-    let own = format!("{uid}:1");
+    let own_weight = format!("{uid}:1");
     for (arguments, words) in [
         (&["0:1", "--mech", "3"][..], "--mech 3 is out of range"),
         (&["250:1"], "uid 250 is not on the subnet"),
@@ -277,7 +278,7 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
         let error = stderr(&output);
         assert!(!output.status.success() && error.contains(words), "{error}");
     }
-    let hidden = chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
+    let hidden = chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own_weight]);
     assert_eq!(
         (&hidden["success"], &hidden["form"]),
         (&json!(true), &json!("timelocked")),
@@ -285,13 +286,13 @@ fn weights_are_plain_or_committed_as_the_subnet_requires() {
     );
 
     chain.alice(&["sudo", "set", "commit_reveal_weights_enabled", "false", "--netuid", BABELBIT]);
-    let clear = chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own]);
+    let clear = chain.run_json(&["weights", "set", "--netuid", BABELBIT, "0:0.5", &own_weight]);
     assert_eq!((&clear["success"], &clear["form"]), (&json!(true), &json!("plain")), "{clear}");
     assert_eq!(
         (&clear["values"], &clear["rounded_to_zero"]),
         (&json!([32_768, 65_535]), &json!([]))
     );
-    let tiny = ["weights", "set", "--netuid", BABELBIT, "0:0.000001", &own, "--dry-run"];
+    let tiny = ["weights", "set", "--netuid", BABELBIT, "0:0.000001", &own_weight, "--dry-run"];
     let output = chain.tao(&tiny, &["--json"]);
     assert_eq!(document(&output)["rounded_to_zero"], json!([0]));
     assert!(stderr(&output).contains("warning: uid 0 gets no weight"), "{}", stderr(&output));

@@ -380,7 +380,7 @@ fn assert_covered(ours: &Value, theirs: &Value, name: &str) {
 fn chutes_program_and_bb_push_deploy_equal_chutes() {
     let Some(miner) = Miner::register() else { return };
     miner.bb(&["push", "--yes", "--no-commit", "--no-warmup"]);
-    let mut ours = miner.cloud.deployment.lock().unwrap().take();
+    let mut pushed_chute = miner.cloud.deployment.lock().unwrap().take();
     let listed = miner.program.run_successfully("chutes chutes list", "", None);
     for text in [NAME, SLUG, "hot", "POST /predict"] {
         assert!(listed.contains(text), "{listed}");
@@ -392,14 +392,14 @@ fn chutes_program_and_bb_push_deploy_equal_chutes() {
     miner.program.run_successfully("chutes build my_chute:chute", "y\n", None);
     miner.cloud.take_requests();
     miner.program.run_successfully("chutes deploy my_chute:chute --accept-fee", "y\n", None);
-    let theirs = miner.cloud.deployment.lock().unwrap().take();
+    let deployed_chute = miner.cloud.deployment.lock().unwrap().take();
     // The program names the image by its ID.
-    let id = theirs["image"].as_str().unwrap();
+    let id = deployed_chute["image"].as_str().unwrap();
     let requests = miner.cloud.take_requests();
     assert_eq!(requests, [format!("GET /images/{id}"), "POST /chutes/?accept_fee=true".to_owned()]);
-    assert_eq!(ours["image"].take(), format!("babelbit:{}", &REVISION[..12]));
-    ours.as_object_mut().unwrap().remove("image");
-    assert_covered(&ours, &theirs, "chute");
+    assert_eq!(pushed_chute["image"].take(), format!("babelbit:{}", &REVISION[..12]));
+    pushed_chute.as_object_mut().unwrap().remove("image");
+    assert_covered(&pushed_chute, &deployed_chute, "chute");
     assert_eq!(miner.bb(&["chute-slug"])["slug"], SLUG);
 }
 

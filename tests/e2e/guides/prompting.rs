@@ -130,8 +130,8 @@ fn prompting_guide_works() {
     guide.run(question, &[]);
 
     let keyfile = |name: &str| ["--keyfile".to_owned(), format!("wallets/default/hotkeys/{name}")];
-    let own = keyfile("default");
-    let own = [own[0].as_str(), own[1].as_str(), "--allow-private"];
+    let default_keyfile = keyfile("default");
+    let options = [default_keyfile[0].as_str(), default_keyfile[1].as_str(), "--allow-private"];
     let (mut validators, mut last) = (0, Vec::new());
     for line in lines().into_iter().filter(|line| !chapter.contains(line)) {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -139,7 +139,7 @@ fn prompting_guide_works() {
             // Other tests run the demonstration, check the units and compose.yml, and parse the
             // commands that they run.
             ["tao", "prompting", "demo", ..] | ["sudo" | "docker" | "echo", ..] => {}
-            ["tao", "prompt", ..] => guide.run(&line, &own),
+            ["tao", "prompt", ..] => guide.run(&line, &options),
             ["tao", "prompting", "explain" | "state", ..] => guide.run(&line, &[]),
             // Tests of the crate download questions.
             ["tao", "prompting", "validator", ..]
@@ -148,7 +148,7 @@ fn prompting_guide_works() {
                 validators += 1;
                 guide.validate(
                     &line,
-                    &own,
+                    &options,
                     &guide.walkthrough.path(&format!("state-{validators}")),
                 );
             }
@@ -161,8 +161,9 @@ fn prompting_guide_works() {
     }
     assert_eq!((validators, last.len()), (4, 1));
     let [line] = last.as_slice() else { panic!("{last:?}") };
-    let own = keyfile("miner");
-    let public = Daemon::launch(&mut guide.command(line, &own.each_ref().map(String::as_str)));
+    let miner_keyfile = keyfile("miner");
+    let public =
+        Daemon::launch(&mut guide.command(line, &miner_keyfile.each_ref().map(String::as_str)));
     for service in [public, miner] {
         assert!(service.terminate().success());
     }

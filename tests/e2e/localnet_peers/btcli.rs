@@ -166,10 +166,10 @@ fn check_btcli_accounts(report: &ToolReport) {
 #[test]
 fn btcli_and_tao_have_the_same_effects() {
     let Some(btcli) = Peer::find("btcli") else { return };
-    let (theirs, ours) = (chain_at_noon(), chain_at_noon());
+    let (btcli_chain, tao_chain) = (chain_at_noon(), chain_at_noon());
     let program = tao().get_program().to_str().unwrap().to_owned();
-    let question =
-        json!({ "url": theirs.url(), "tao_url": ours.url(), "tao": program, "netuid": BABELBIT });
+    let (url, tao_url) = (btcli_chain.url(), tao_chain.url());
+    let question = json!({ "url": url, "tao_url": tao_url, "tao": program, "netuid": BABELBIT });
     let reports =
         ToolReport::all(&btcli.query(&mut btcli.script("localnet_journey.py"), &question));
     let [report] = reports.as_slice() else { panic!("one tool") };

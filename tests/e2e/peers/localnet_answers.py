@@ -36,18 +36,18 @@ class Tool:
         self.did[name] = {"ok": False, "value": f"{type(error).__name__}: {error}"}
 
 
-def same(found, expected):
+def expect_equal(actual, expected):
     """Fails unless two values are equal."""
-    if found != expected:
-        raise AssertionError(f"{found!r} instead of {expected!r}")
+    if actual != expected:
+        raise AssertionError(f"{actual!r} instead of {expected!r}")
 
 
-def holds(condition, found):
+def expect(condition, value):
     """Fails with a value if a condition on it is false."""
     if not condition:
-        raise AssertionError(f"unexpected {found!r}")
+        raise AssertionError(f"unexpected {value!r}")
 
 
-def say():
+def print_results():
     """Prints the results of all tools."""
     print(json.dumps(tools, default=str), flush=True)

@@ -16,7 +16,7 @@ from btcli_process import (
     succeeded, text, wallet,
 )
 from bittensor_cli.src.bittensor.extrinsics.root import generate_weight_hash
-from localnet_answers import Tool, say
+from localnet_answers import Tool, print_results
 
 NETUID = question["netuid"]
 # A subnet with a long tempo, which the commands start and change, and one whose alpha they burn.
@@ -920,4 +920,4 @@ missing = COMMANDS.keys() - operation.did.keys()
 if missing:
     raise Failed(f"these commands are not run: {sorted(missing)}")
 operation.did["leaf commands"] = {"ok": True, "value": sorted(COMMANDS)}
-say()
+print_results()

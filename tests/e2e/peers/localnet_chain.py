@@ -56,7 +56,7 @@ def admin(function, **parameters):
     submit(ALICE, "AdminUtils", function, parameters, sudo=True)
 
 
-def say(answer):
+def print_and_exit(answer):
     """Prints the result and exits immediately: the client's connection would keep the process alive."""
     print(json.dumps(answer), flush=True)
     os._exit(0)
@@ -162,7 +162,7 @@ def compare_epoch(parent, at):
         ],
     }
     if actual != wanted:
-        say({"block": block, "actual": actual, "expected": wanted, "input": given})
+        print_and_exit({"block": block, "actual": actual, "expected": wanted, "input": given})
     return actual
 
 

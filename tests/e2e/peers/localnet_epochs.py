@@ -4,8 +4,8 @@ localnet_epochs.py     reads {"url", "netuid", "epochs", "seed", "oracle"} from 
                        manual (dev_mine). Prints the number of compared epochs, or the first epoch that differs.
 """
 from localnet_chain import (
-    ALICE, NETUID, Keypair, admin, compare_epoch, enable_direct_weights, mine_to_epoch, question, read, rng, say,
-    set_weights, submit,
+    ALICE, NETUID, Keypair, admin, compare_epoch, enable_direct_weights, mine_to_epoch, print_and_exit, question, read,
+    rng, set_weights, submit,
 )
 
 VALIDATORS = [Keypair.create_from_uri(f"//validator/{i}") for i in range(2)]
@@ -39,4 +39,4 @@ while compared < question["epochs"]:
     actual = compare_epoch(*mine_to_epoch())
     compared += 1
     with_incentive += any(actual["incentive"])
-say({"compared": compared, "with_incentive": with_incentive, "weights_set": weights_set})
+print_and_exit({"compared": compared, "with_incentive": with_incentive, "weights_set": weights_set})

@@ -14,7 +14,7 @@ import xxhash
 from btcli_process import (
     URL, WALLETS, Failed, Keypair, address, arguments_of, mine_on_demand, option, output, question, rpc, wallet,
 )
-from localnet_answers import Tool, say
+from localnet_answers import Tool, print_results
 
 NETUID, TAO, TAO_URL = question["netuid"], question["tao"], question["tao_url"]
 CALM, NEW, BURNT = 18, 60, 21
@@ -402,4 +402,4 @@ report["heights"] = [height(url) for url in (URL, TAO_URL)]
 operation.did["journey"] = {"ok": True, "value": report}
 for miner in miners:
     os.kill(miner, 9)
-say()
+print_results()

@@ -12,8 +12,8 @@ import subprocess
 import bittensor
 from bittensor.core.settings import ROOT_TAO_STAKE_WEIGHT
 from localnet_chain import (
-    ALICE, NETUID, Keypair, chain, compare_epoch, enable_direct_weights, inherited, mine, mine_to_epoch, question, read,
-    say, set_weights, stake_of, submit,
+    ALICE, NETUID, Keypair, chain, compare_epoch, enable_direct_weights, inherited, mine, mine_to_epoch,
+    print_and_exit, question, read, set_weights, stake_of, submit,
 )
 
 TAO = 10**9
@@ -125,13 +125,13 @@ def of_tao(block):
     command = [question["tao"], "metagraph", str(NETUID), "--block", str(block), "--network", question["url"], "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     if done.returncode:
-        say({"tao": done.stderr})
+        print_and_exit({"tao": done.stderr})
     return json.loads(done.stdout)["neurons"]
 
 
 def differ(who, field, actual, wanted):
     if list(actual) != list(wanted):
-        say({"who": who, "field": field, "actual": list(actual), "wanted": list(wanted)})
+        print_and_exit({"who": who, "field": field, "actual": list(actual), "wanted": list(wanted)})
 
 
 def growth_of(parent, at):
@@ -145,7 +145,7 @@ def growth_of(parent, at):
         take = read("Delegates", key, at=at) / 65_535
         # The root dividends after the take go to the nominators' basket; the take is staked.
         if abs(grown - alpha - root * take / (1 - take)) > 3:
-            say({"who": key, "field": "growth", "actual": grown, "wanted": [alpha, root, take]})
+            print_and_exit({"who": key, "field": "growth", "actual": grown, "wanted": [alpha, root, take]})
         paid += root
     return paid
 
@@ -176,4 +176,4 @@ for _ in range(question["epochs"]):
     seen["with_incentive"] += any(epoch["incentive"])
     seen["with_root_dividends"] += growth_of(parent, at) > 0
     seen["silent_earned"] += read("AlphaDividendsPerSubnet", NETUID, SILENT.ss58_address, at=at) > 0
-say({**seen, "epochs": epochs})
+print_and_exit({**seen, "epochs": epochs})

@@ -13,7 +13,7 @@ from bittensor.core.extrinsics.utils import sudo_call_extrinsic  # noqa: E402
 from bittensor.extras import SubtensorApi  # noqa: E402
 from bittensor.extras.dev_framework import ACTIVATE_SUBNET, REGISTER_NEURON, REGISTER_SUBNET, TestSubnet  # noqa: E402
 from bittensor.utils.balance import Balance  # noqa: E402
-from localnet_answers import Tool, say  # noqa: E402
+from localnet_answers import Tool, print_results  # noqa: E402
 from sdk10_wallet import wallet  # noqa: E402
 
 operation = Tool("bittensor")
@@ -83,4 +83,4 @@ def _():
     return response.success
 
 
-say()
+print_results()

@@ -17,7 +17,7 @@ from bittensor.core.extrinsics.pallets import Balances, SubtensorModule  # noqa:
 from bittensor.core.extrinsics.utils import sudo_call_extrinsic  # noqa: E402
 from bittensor.extras import SubtensorApi  # noqa: E402
 from bittensor.utils.balance import Balance  # noqa: E402
-from localnet_answers import Tool, say  # noqa: E402
+from localnet_answers import Tool, print_results  # noqa: E402
 from sdk10_wallet import wallet  # noqa: E402
 
 # The SDK logs to standard output, which has the results.
@@ -273,4 +273,4 @@ def _():
     ]
 
 
-say()
+print_results()

@@ -13,7 +13,7 @@ os.environ.setdefault("BT_NO_PARSE_CLI_ARGS", "1")
 import bittensor as bt  # noqa: E402
 from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa: E402
 from bittensor.utils.balance import Balance  # noqa: E402
-from localnet_answers import Tool, say  # noqa: E402
+from localnet_answers import Tool, print_results  # noqa: E402
 from sdk10_wallet import wallet  # noqa: E402
 
 question = json.load(sys.stdin)
@@ -276,4 +276,4 @@ def _():
     return sorted([key, value] for key, value in substrate.query_map("SubtensorModule", "Tempo"))
 
 
-say()
+print_results()

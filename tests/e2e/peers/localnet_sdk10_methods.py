@@ -17,7 +17,7 @@ os.environ.setdefault("BT_NO_PARSE_CLI_ARGS", "1")
 
 import bittensor as bt  # noqa: E402
 from async_substrate_interface.sync_substrate import SubstrateInterface  # noqa: E402
-from localnet_answers import Tool, say  # noqa: E402
+from localnet_answers import Tool, print_results  # noqa: E402
 from sdk10_methods import OPERATIONS, WAITING, Client, chain, subnets, neurons, staking, accounts  # noqa: E402, F401
 from sdk10_wallet import wallet  # noqa: E402
 
@@ -78,4 +78,4 @@ async def main():
 
 threading.Thread(target=mine, daemon=True).start()
 asyncio.run(main())
-say()
+print_results()

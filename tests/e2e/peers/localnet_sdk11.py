@@ -12,7 +12,7 @@ import tempfile
 os.environ["BITTENSOR_RUNTIME_CACHE_DIR"] = tempfile.mkdtemp()
 
 import bittensor as bt  # noqa: E402
-from localnet_answers import Tool, say  # noqa: E402
+from localnet_answers import Tool, print_results  # noqa: E402
 
 question = json.load(sys.stdin)
 NETUID, COLDKEY, HOTKEY = question["netuid"], question["coldkey"], question["hotkey"]
@@ -97,4 +97,4 @@ def _():
     return subtensor.epochs.epoch_status(NETUID)
 
 
-say()
+print_results()

@@ -21,7 +21,7 @@ import websockets.sync.client  # noqa: E402
 from bittensor import calls, intents, storage  # noqa: E402
 from bittensor.cli.main import app  # noqa: E402
 from bittensor.keyfiles import Keypair  # noqa: E402
-from localnet_answers import Tool, holds, same, say  # noqa: E402
+from localnet_answers import Tool, expect, expect_equal, print_results  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 question = json.load(sys.stdin)
@@ -92,26 +92,26 @@ threading.Thread(target=mine, daemon=True).start()
 
 @sdk("connect, block number")
 def _():
-    holds(subtensor.block > 0 and subtensor.spec_version > 0, subtensor.block)
+    expect(subtensor.block > 0 and subtensor.spec_version > 0, subtensor.block)
 
 
 @sdk("balance")
 def _():
-    same(free(BOB), 1_000_000_000_000_000)
+    expect_equal(free(BOB), 1_000_000_000_000_000)
 
 
 @sdk("transfer")
 def _():
     before = free(DAVE)
     done(bt.Transfer(dest_ss58=DAVE, amount_tao=1.5), alice)
-    same(free(DAVE) - before, 1_500_000_000)
+    expect_equal(free(DAVE) - before, 1_500_000_000)
 
 
 @sdk("burned register, with the MEV shield")
 def _():
     for who in (alice, bob):
         done(bt.BurnedRegister(netuid=NETUID), who)
-    same([subtensor.neurons.uid(hotkey, NETUID) for hotkey in (HOTKEY, OTHER)], [1, 2])
+    expect_equal([subtensor.neurons.uid(hotkey, NETUID) for hotkey in (HOTKEY, OTHER)], [1, 2])
 
 
 @sdk("root register")
@@ -120,26 +120,26 @@ def _():
     call = calls.SubtensorModule.set_auto_parent_delegation_enabled(hotkey=HOTKEY, enabled=False)
     successful(lambda: subtensor.submit_call(call, alice))
     done(bt.RootRegister(), alice)
-    same(subtensor.neurons.uid(HOTKEY, 0), 0)
+    expect_equal(subtensor.neurons.uid(HOTKEY, 0), 0)
 
 
 @sdk("neurons, metagraph")
 def _():
-    same([neuron.hotkey for neuron in subtensor.neurons.all(NETUID)][1:], [HOTKEY, OTHER])
-    same([neuron.hotkey for neuron in subtensor.subnets.metagraph(NETUID).neurons][1:], [HOTKEY, OTHER])
+    expect_equal([neuron.hotkey for neuron in subtensor.neurons.all(NETUID)][1:], [HOTKEY, OTHER])
+    expect_equal([neuron.hotkey for neuron in subtensor.subnets.metagraph(NETUID).neurons][1:], [HOTKEY, OTHER])
 
 
 @sdk("subnets, hyperparameters")
 def _():
-    same([subnet.netuid for subnet in subtensor.subnets.all()], list(range(60)))
-    same(subtensor.subnets.subnet_hyperparameters(NETUID)["kappa"], 32_767)
+    expect_equal([subnet.netuid for subnet in subtensor.subnets.all()], list(range(60)))
+    expect_equal(subtensor.subnets.subnet_hyperparameters(NETUID)["kappa"], 32_767)
 
 
 @sdk("serve axon")
 def _():
     done(bt.ServeAxon(netuid=NETUID, ip="203.0.113.7", port=8099), bob)
     axon = subtensor.query(storage.SubtensorModule.Axons, [NETUID, OTHER])
-    same((axon["ip"], axon["port"]), (0xCB007107, 8099))
+    expect_equal((axon["ip"], axon["port"]), (0xCB007107, 8099))
 
 
 @sdk("commitment set, get, all")
@@ -147,8 +147,8 @@ def _():
     info = {"fields": [[{"Raw5": b"hello"}]]}
     call = calls.Commitments.set_commitment(netuid=NETUID, info=info)
     subtensor.submit_call(call, bob, signer="hotkey").raise_for_failure()
-    same(subtensor.identity.commitment(NETUID, OTHER).data, "hello")
-    same([row["hotkey"] for row in subtensor.identity.commitments(NETUID)], [OTHER])
+    expect_equal(subtensor.identity.commitment(NETUID, OTHER).data, "hello")
+    expect_equal([row["hotkey"] for row in subtensor.identity.commitments(NETUID)], [OTHER])
 
 
 @sdk("stake add, remove")
@@ -157,28 +157,28 @@ def _():
     rpc("dev_epoch", NETUID)
     done(bt.AddStake(hotkey_ss58=HOTKEY, netuid=NETUID, amount_tao=20), alice)
     held = stake(ALICE, HOTKEY)
-    holds(held > 100_000_000_000, held)
+    expect(held > 100_000_000_000, held)
     done(bt.RemoveStake(hotkey_ss58=HOTKEY, netuid=NETUID, amount_alpha=50), alice)
-    holds(held - stake(ALICE, HOTKEY) > 49_000_000_000, held)
+    expect(held - stake(ALICE, HOTKEY) > 49_000_000_000, held)
 
 
 @sdk("stake move")
 def _():
     move = {"origin_hotkey_ss58": HOTKEY, "origin_netuid": NETUID, "dest_hotkey_ss58": OTHER, "dest_netuid": NETUID}
     done(bt.MoveStake(**move, amount_alpha=10), alice)
-    holds(stake(ALICE, OTHER) > 9_900_000_000, stake(ALICE, OTHER))
+    expect(stake(ALICE, OTHER) > 9_900_000_000, stake(ALICE, OTHER))
 
 
 @sdk("stake value of a coldkey")
 def _():
     value = subtensor.staking.stake_value_for_coldkey(ALICE)
-    holds(value.stake_value.tao > 1, value)
+    expect(value.stake_value.tao > 1, value)
 
 
 @sdk("delegate take")
 def _():
     done(bt.SetTake(hotkey_ss58=HOTKEY, take=0.09), alice)
-    same(round(subtensor.delegation.delegate_take(HOTKEY)["take"], 4), 0.09)
+    expect_equal(round(subtensor.delegation.delegate_take(HOTKEY)["take"], 4), 0.09)
 
 
 @sdk("weights")
@@ -188,7 +188,7 @@ def _():
     sudo("AdminUtils", "sudo_set_weights_set_rate_limit", netuid=NETUID, weights_set_rate_limit=0)
     rpc("dev_mine", 1)
     done(bt.SetWeights(netuid=NETUID, uids=[2], weights=[1.0]), alice)
-    same(subtensor.query(storage.SubtensorModule.Weights, [NETUID, 1]), [(2, 65_535)])
+    expect_equal(subtensor.query(storage.SubtensorModule.Weights, [NETUID, 1]), [(2, 65_535)])
 
 
 @sdk("weights with commit-reveal")
@@ -197,13 +197,13 @@ def _():
     rpc("dev_mine", 1)
     done(bt.SetWeights(netuid=NETUID, uids=[2], weights=[1.0]), alice)
     commits = subtensor.query_map(storage.SubtensorModule.TimelockedWeightCommits, [NETUID])
-    holds(HOTKEY in str(commits), commits)
+    expect(HOTKEY in str(commits), commits)
     # To a round whose pulse is known. The chain reveals the weights in the next epoch.
     rpc("dev_setStorage", [[known_round.KEY, "0x" + known_round.PULSE.hex()]])
     with mock.patch.object(intents.weights._core, "get_encrypted_commit_v2", known_round.seal_weights):
         done(bt.SetWeights(netuid=NETUID, uids=[0], weights=[1.0]), alice)
     rpc("dev_epoch", NETUID)
-    same(subtensor.query(storage.SubtensorModule.Weights, [NETUID, 1]), [(0, 65_535)])
+    expect_equal(subtensor.query(storage.SubtensorModule.Weights, [NETUID, 1]), [(0, 65_535)])
     sudo("AdminUtils", "sudo_set_commit_reveal_weights_enabled", netuid=NETUID, enabled=False)
 
 
@@ -211,7 +211,7 @@ def _():
 def _():
     sudo("AdminUtils", "sudo_set_network_rate_limit", rate_limit=0)
     done(bt.RegisterSubnet(), bob)
-    same(subtensor.subnets.all()[-1].netuid, 60)
+    expect_equal(subtensor.subnets.all()[-1].netuid, 60)
 
 
 @sdk("all reads")
@@ -223,12 +223,12 @@ def _():
         "netuids": [NETUID], "uid": 1,
     }
     reads = subtensor.reads()
-    holds(len(reads) > 100, reads)
+    expect(len(reads) > 100, reads)
     for read in reads:
         subtensor.read(read["name"], **{name: arguments[name] for name in read["params"]})
-    same(subtensor.read("total_alpha_staked", netuid=0).rao, 0)
+    expect_equal(subtensor.read("total_alpha_staked", netuid=0).rao, 0)
     staked = [stake(who, hotkey) for who in (ALICE, BOB) for hotkey in (HOTKEY, OTHER)]
-    holds(subtensor.read("total_alpha_staked", netuid=NETUID).rao >= sum(staked), staked)
+    expect(subtensor.read("total_alpha_staked", netuid=NETUID).rao >= sum(staked), staked)
 
 
 def btcli(*arguments, who="alice"):
@@ -242,41 +242,41 @@ def btcli(*arguments, who="alice"):
 
 @command_line("wallet balance, overview, inspect")
 def _():
-    same(btcli("wallet balance", who="bob")["coldkey"], BOB)
+    expect_equal(btcli("wallet balance", who="bob")["coldkey"], BOB)
     (overview,) = btcli("wallet overview", who="bob")
-    same(overview["coldkey"], BOB)
-    same(btcli("wallet inspect", who="bob")["balance"]["coldkey"], BOB)
+    expect_equal(overview["coldkey"], BOB)
+    expect_equal(btcli("wallet inspect", who="bob")["balance"]["coldkey"], BOB)
 
 
 @command_line("wallet registrations")
 def _():
     ((found,),) = (one["hotkeys"] for one in btcli("wallet registrations", who="bob"))
-    same((found["hotkey"], found["registrations"][0]), (OTHER, {"netuid": NETUID, "uid": 2}))
+    expect_equal((found["hotkey"], found["registrations"][0]), (OTHER, {"netuid": NETUID, "uid": 2}))
 
 
 @command_line("wallet transfer")
 def _():
     before = free(DAVE)
     btcli("wallet transfer", "--dest", DAVE, "--amount-tao", 2, "--yes", who="bob")
-    same(free(DAVE) - before, 2_000_000_000)
+    expect_equal(free(DAVE) - before, 2_000_000_000)
 
 
 @command_line("subnets list, show")
 def _():
-    same([row["netuid"] for row in btcli("subnets list")], list(range(61)))
-    same(btcli("subnets show", NETUID)["owner_coldkey"], ALICE)
+    expect_equal([row["netuid"] for row in btcli("subnets list")], list(range(61)))
+    expect_equal(btcli("subnets show", NETUID)["owner_coldkey"], ALICE)
 
 
 @command_line("subnets register")
 def _():
     btcli("subnets register", "--netuid", NETUID, "--yes", who="charlie")
-    same(subtensor.neurons.uid(charlie.hotkey.ss58_address, NETUID), 3)
+    expect_equal(subtensor.neurons.uid(charlie.hotkey.ss58_address, NETUID), 3)
 
 
 @command_line("subnets hyperparameters, sudo get")
 def _():
     shown = btcli("subnets hyperparameters", NETUID), btcli("sudo get", "--netuid", NETUID)
-    holds(all("kappa" in str(one) for one in shown), shown)
+    expect(all("kappa" in str(one) for one in shown), shown)
 
 
 @command_line("sudo set")
@@ -284,26 +284,26 @@ def _():
     # The window before an epoch, in which such changes are refused, is as long as the tempo.
     sudo("AdminUtils", "sudo_set_admin_freeze_window", window=0)
     btcli("sudo set", "--netuid", NETUID, "--name", "tempo", "--value", 400, "--yes", who="alice")
-    same(subtensor.subnets.subnet_hyperparameters(NETUID)["tempo"], 400)
+    expect_equal(subtensor.subnets.subnet_hyperparameters(NETUID)["tempo"], 400)
 
 
 @command_line("query metagraph, delegates, block-time")
 def _():
-    same(btcli("query metagraph", "--netuid", NETUID)["hotkeys"][1:3], [HOTKEY, OTHER])
-    holds(HOTKEY in [one["hotkey"] for one in btcli("query delegates")], "no delegate")
-    same(btcli("query block-time"), 12.0)
+    expect_equal(btcli("query metagraph", "--netuid", NETUID)["hotkeys"][1:3], [HOTKEY, OTHER])
+    expect(HOTKEY in [one["hotkey"] for one in btcli("query delegates")], "no delegate")
+    expect_equal(btcli("query block-time"), 12.0)
 
 
 @command_line("root list")
 def _():
-    same(btcli("root list")["funds"], [])
+    expect_equal(btcli("root list")["funds"], [])
 
 
 @command_line("axon set")
 def _():
     btcli("axon set", "--netuid", NETUID, "--ip", "203.0.113.8", "--port", 8098, "--yes", who="charlie")
     axon = subtensor.query(storage.SubtensorModule.Axons, [NETUID, charlie.hotkey.ss58_address])
-    same((axon["ip"], axon["port"]), (0xCB007108, 8098))
+    expect_equal((axon["ip"], axon["port"]), (0xCB007108, 8098))
 
 
 @command_line("stake add, list, remove")
@@ -312,19 +312,19 @@ def _():
     before = stake(BOB, OTHER)
     btcli("stake add", *position, "--amount-tao", 10, "--yes", who="bob")
     held = stake(BOB, OTHER)
-    holds(held - before > 50_000_000_000, held)
-    holds(OTHER in str(btcli("stake list", who="bob")), "no stake")
+    expect(held - before > 50_000_000_000, held)
+    expect(OTHER in str(btcli("stake list", who="bob")), "no stake")
     btcli("stake remove", *position, "--amount-alpha", 30, "--yes", who="bob")
-    holds(held - stake(BOB, OTHER) > 25_000_000_000, held)
+    expect(held - stake(BOB, OTHER) > 25_000_000_000, held)
 
 
 @command_line("weights set")
 def _():
     rpc("dev_mine", 1)
     btcli("weights set", "--netuid", NETUID, "--uids", "2,3", "--weights", "0.5,0.5", "--yes", who="alice")
-    same(subtensor.query(storage.SubtensorModule.Weights, [NETUID, 1]), [(2, 65_535), (3, 65_535)])
+    expect_equal(subtensor.query(storage.SubtensorModule.Weights, [NETUID, 1]), [(2, 65_535), (3, 65_535)])
 
 
-say()
+print_results()
 # The SDK's connection would keep the process alive.
 os._exit(0)

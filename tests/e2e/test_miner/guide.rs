@@ -75,7 +75,7 @@ fn our_headers() -> BTreeSet<String> {
 
 #[test]
 fn guide_messages_have_valid_headers_signatures_and_bodies() {
-    let (messages, ours) = (messages(), our_headers());
+    let (messages, expected_headers) = (messages(), our_headers());
     for message in &messages {
         let (headers, body) = (&message.headers, message.body.as_str());
         assert_eq!(headers["content-length"], body.len().to_string(), "{body:.100}");
@@ -86,7 +86,7 @@ fn guide_messages_have_valid_headers_signatures_and_bodies() {
             assert!(is_response, "{body:.100}");
             continue;
         }
-        assert_eq!(headers.keys().cloned().collect::<BTreeSet<_>>(), ours);
+        assert_eq!(headers.keys().cloned().collect::<BTreeSet<_>>(), expected_headers);
         serde_json::from_str::<MinerRequest>(body).unwrap();
         let hash = headers["computed_body_hash"].as_str();
         assert!(hash.is_empty() || hash == compact_hash(body.as_bytes()).unwrap());

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     /// Returns the status and the body of a response, or the part of the body before it breaks off.
-    async fn ask(router: &Router, method: Method, path: &str) -> (u16, String) {
+    async fn send_request(router: &Router, method: Method, path: &str) -> (u16, String) {
         let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
         let response = router.clone().oneshot(request).await.unwrap();
         let status = response.status().as_u16();
@@ -170,9 +170,9 @@ mod tests {
         let faults = ServiceFaults::default();
         let router =
             faults.apply(Router::new().route("/read", get(read)).route("/write", post(execute)));
-        assert_eq!(ask(&router, Method::GET, "/read").await, (200, "old".to_owned()));
+        assert_eq!(send_request(&router, Method::GET, "/read").await, (200, "old".to_owned()));
         *news.lock().unwrap() = "new";
-        assert_eq!(ask(&router, Method::GET, "/read").await, (200, "new".to_owned()));
+        assert_eq!(send_request(&router, Method::GET, "/read").await, (200, "new".to_owned()));
         for (fault, read, write, is_executed) in [
             (ServiceFault::RejectsRequests(429), (429, ""), (429, ""), false),
             (ServiceFault::LosesResponses, (500, ""), (500, ""), true),
@@ -187,14 +187,14 @@ mod tests {
         ] {
             let before = *executed.lock().unwrap();
             faults.add(fault);
-            let response = ask(&router, Method::GET, "/read").await;
+            let response = send_request(&router, Method::GET, "/read").await;
             assert_eq!(response, (read.0, read.1.to_owned()), "{fault:?}");
-            let response = ask(&router, Method::POST, "/write").await;
+            let response = send_request(&router, Method::POST, "/write").await;
             assert_eq!(response, (write.0, write.1.to_owned()), "{fault:?}");
             assert_eq!(*executed.lock().unwrap() > before, is_executed, "{fault:?}");
             faults.remove(fault);
         }
-        assert_eq!(ask(&router, Method::GET, "/read").await, (200, "new".to_owned()));
+        assert_eq!(send_request(&router, Method::GET, "/read").await, (200, "new".to_owned()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,7 +203,7 @@ mod tests {
         let router = faults.apply(Router::new().route("/read", get(|| async { "new" })));
         faults.add(ServiceFault::Slow(20));
         let start = tokio::time::Instant::now();
-        assert_eq!(ask(&router, Method::GET, "/read").await, (200, "new".to_owned()));
+        assert_eq!(send_request(&router, Method::GET, "/read").await, (200, "new".to_owned()));
         assert_eq!(start.elapsed(), Duration::from_secs(20));
     }
 }

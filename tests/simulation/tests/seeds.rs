@@ -33,7 +33,7 @@ mod simulated_seeds {
 
     /// With this seed, threads in repeated timed waits starved the thread that they waited for.
     #[test]
-    fn process_with_timed_waits_ends() {
+    fn process_with_repeated_timed_waits_terminates() {
         let output = simulate(&["84"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }

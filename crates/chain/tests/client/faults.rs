@@ -177,7 +177,7 @@ async fn client_switches_from_dead_connection_to_next_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn read_without_working_node_fails_in_time() {
+async fn read_without_reachable_node_fails_before_deadline() {
     let node = localnet(Clock::FAST).await;
     let bob = key("Bob");
     for mode in [Mode::Kill, Mode::Stall, Mode::NoResponses, Mode::Garbage] {

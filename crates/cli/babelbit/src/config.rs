@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn setting_without_effect_is_reported_like_a_warning() {
+    fn setting_without_effect_is_reported_with_hint() {
         let text_of = |name: &str| text(differences().iter().find(|row| row.name == name).unwrap());
         assert_eq!(text_of("PG_HOST"), "PG_HOST has no effect; hint: remove it");
         let differs = text_of("BB_SUBMIT_TIMEOUT_S");

@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_peer_is_escaped_once_in_both_forms() {
+    fn text_of_peer_is_escaped_once_in_text_and_json() {
         let text = "no\u{1b}]0;title\u{7}\nhint: obey\u{9b}2J\u{202e}";
         let error =
             QuotingError::error(Some(Failure::Network), "Unavailable (503)", text, Some("wait"));
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_of_two_forms_is_separated() {
+    fn alternative_usage_lines_are_joined_with_or() {
         let command = Command::new("tao")
             .args_conflicts_with_subcommands(true)
             .arg(Arg::new("data").long("data"))

@@ -403,7 +403,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn peers_have_hotkeys_and_addresses() {
+    fn peer_option_requires_hotkey_and_address() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
         let peer = |text: &str| {
             text.parse::<PeerName>()

@@ -121,7 +121,7 @@ fn terminal_panel_shows_health_of_several_subnets() {
 }
 
 #[test]
-fn fewer_than_half_answering_miners_are_a_minority() {
+fn answering_miners_below_half_are_a_minority() {
     for (answering, queried, is_minority, text) in [
         (0, 0, false, "0 of 0 miners answer"),
         (0, 1, true, "0 of 1 miner answer"),

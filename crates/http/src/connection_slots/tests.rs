@@ -26,7 +26,7 @@ async fn addresses_of_one_network_count_together() {
 }
 
 #[tokio::test]
-async fn the_oldest_incomplete_request_is_evicted() {
+async fn oldest_incomplete_request_is_evicted() {
     let slots = ConnectionSlots::new(3, 3);
     let [busy, first, second] =
         [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
@@ -43,7 +43,7 @@ async fn the_oldest_incomplete_request_is_evicted() {
 }
 
 #[tokio::test]
-async fn an_address_at_its_limit_evicts_its_own_connection() {
+async fn address_at_its_limit_evicts_its_own_connection() {
     let slots = ConnectionSlots::new(3, 2);
     let other = acquire(&slots, "192.0.2.1").await;
     let [first, second] = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
@@ -54,7 +54,7 @@ async fn an_address_at_its_limit_evicts_its_own_connection() {
 }
 
 #[tokio::test]
-async fn the_address_with_most_incomplete_requests_is_evicted_first() {
+async fn address_with_most_incomplete_requests_is_evicted_first() {
     let slots = ConnectionSlots::new(3, 3);
     let idle_peer = acquire(&slots, "192.0.2.1").await;
     let greedy = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
@@ -107,7 +107,7 @@ async fn idle_connections_are_evicted_for_other_clients_of_the_address() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_evictable_until_it_reads() {
+async fn client_that_does_not_read_is_evictable_until_it_reads() {
     let slots = ConnectionSlots::new(2, 2);
     let [first, second] = [acquire(&slots, "::1").await, acquire(&slots, "::2").await];
     assert!(first.progress().complete() && second.progress().complete());

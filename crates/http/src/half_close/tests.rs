@@ -180,7 +180,7 @@ async fn half_close_cancels_request_where_not_tolerated() {
 /// A waiting client is still probed after an interim response, and after the late end of the
 /// previous response.
 #[test]
-fn interim_and_previous_responses_do_not_begin_the_response() {
+fn interim_or_previous_response_does_not_begin_responding_phase() {
     let exchange = Exchange::default();
     for _ in 0..2 {
         exchange.begin(false);

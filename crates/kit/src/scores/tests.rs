@@ -42,7 +42,7 @@ fn averaging(alpha: f64) -> Averaging {
 
 /// Columns: scores · rewards · registered hotkeys · new scores
 #[test]
-fn averages_follow_hotkeys() {
+fn averages_belong_to_hotkeys_not_uids() {
     type Pairs = &'static [(u8, f64)];
     let rows: [(Pairs, Pairs, &[u8], Pairs); 6] = [
         // The first step, and a second one.

@@ -219,7 +219,7 @@ fn device_names_round_trip() {
 
 #[cfg(not(any(feature = "cuda", feature = "metal")))]
 #[test]
-fn a_missing_device_is_reported() {
+fn missing_device_is_reported() {
     for (device, text) in
         [(Compute::Cuda, "device cuda is not available"), (Compute::Metal, "cargo feature metal")]
     {

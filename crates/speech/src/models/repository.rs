@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn main_branch_comes_before_other_revisions() {
+    fn main_branch_precedes_other_revisions() {
         let root = tempfile::tempdir().unwrap();
         let repository = root.path().join("models--a--b");
         for revision in ["0a", "1b"] {

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_given_directory_comes_before_the_cache() {
+    fn given_directory_precedes_the_cache() {
         for (filled, expected) in [(&["given", "cache"][..], "given"), (&["cache"], "cache")] {
             let (root, store) = store(filled);
             let located = store.locate(&ALL_MINILM_L6_V2).unwrap();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_without_one_of_its_files_is_missing() {
+    fn model_without_one_of_its_files_is_missing() {
         let (root, store) = store(&["cache"]);
         std::fs::remove_file(root.path().join("cache/all-MiniLM-L6-v2/tokenizer.json")).unwrap();
         assert!(matches!(store.locate(&ALL_MINILM_L6_V2), Err(ModelError::Missing { .. })));

@@ -202,7 +202,7 @@ fn data_length_beyond_the_file_is_limited_to_its_end() {
 }
 
 #[test]
-fn first_sample_that_is_not_finite_is_reported() {
+fn first_non_finite_sample_is_reported() {
     for invalid in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let samples = [0.5, -2.0, 1.0, 0.0, 0.25, invalid, invalid, 0.0];
         let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
@@ -279,7 +279,7 @@ proptest! {
 }
 
 #[test]
-fn wrapped_samples_equal_the_encoded_file() {
+fn wrapped_sample_bytes_equal_the_encoded_file() {
     let pcm = Pcm { samples: vec![-1.0, 0.5, 0.25, 1.0], channels: 2, rate: SampleRate::HZ_24K };
     for format in [SampleFormat::U8, SampleFormat::S16, SampleFormat::S32, SampleFormat::F32] {
         let bytes = encode_pcm(&pcm.samples, format);

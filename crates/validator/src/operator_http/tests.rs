@@ -3,7 +3,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use super::*;
-use crate::testing::ask;
+use crate::testing::send_request;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -67,7 +67,7 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
         // Unauthenticated callers must not learn which routes exist.
         (Method::POST, "/none", &[JSON], "7", 401, "access token"),
     ] {
-        let (actual, response) = ask(&service, method.clone(), path, headers, body).await;
+        let (actual, response) = send_request(&service, method.clone(), path, headers, body).await;
         assert_eq!(actual, status, "{method} {path} {headers:?} {body:.20}: {response}");
         if status != 200 {
             assert_eq!(response["success"], false, "{response}");
@@ -79,9 +79,9 @@ async fn callers_are_admitted_before_their_bodies_are_read() {
 #[tokio::test]
 async fn loopback_needs_no_token() {
     let service = service(OperatorLimits::new(None));
-    assert_eq!(ask(&service, Method::POST, "/echo", &[JSON], "7").await, (200, json!(7)));
+    assert_eq!(send_request(&service, Method::POST, "/echo", &[JSON], "7").await, (200, json!(7)));
     assert_eq!(
-        ask(&service, Method::POST, "/echo", &[JSON, ("origin", "http://x")], "7").await.0,
+        send_request(&service, Method::POST, "/echo", &[JSON, ("origin", "http://x")], "7").await.0,
         403
     );
 }
@@ -92,7 +92,7 @@ async fn stuck_request_times_out() {
     let limits =
         OperatorLimits { request_timeout: Duration::from_millis(10), ..OperatorLimits::new(None) };
     let service = protect(stuck, limits, "test_requests_total");
-    let (status, response) = ask(&service, Method::GET, "/stuck", &[], "").await;
+    let (status, response) = send_request(&service, Method::GET, "/stuck", &[], "").await;
     assert_eq!((status, &response["error"]), (503, &json!("Service Unavailable")));
 }
 
@@ -109,17 +109,17 @@ async fn health_responds_at_the_concurrency_limit() {
     let service = protect(Router::new().route("/stuck", stuck), limits, "test_requests_total");
     let stuck = tokio::spawn({
         let service = service.clone();
-        async move { ask(&service, Method::GET, "/stuck", &[], "").await }
+        async move { send_request(&service, Method::GET, "/stuck", &[], "").await }
     });
     started.notified().await;
     let waiting = tokio::time::timeout(
         Duration::from_millis(50),
-        ask(&service, Method::GET, "/stuck", &[], ""),
+        send_request(&service, Method::GET, "/stuck", &[], ""),
     );
     assert!(waiting.await.is_err(), "the only slot is taken");
     let health = tokio::time::timeout(
         Duration::from_secs(5),
-        ask(&service, Method::GET, "/healthz", &[], ""),
+        send_request(&service, Method::GET, "/healthz", &[], ""),
     );
     assert_eq!(health.await.unwrap(), (200, json!({ "ok": true })));
     stuck.abort();

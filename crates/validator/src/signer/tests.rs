@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::testing::{LocalChain, NETUID, ask, key, listen, post, unused_address};
+use crate::testing::{LocalChain, NETUID, key, listen, post, send_request, unused_address};
 
 /// A signer and its audit log.
 struct Fixture {
@@ -66,7 +66,7 @@ fn submission(content: &str) -> String {
 async fn payloads_are_signed_and_recorded() {
     let fixture = Fixture::new(&unused_address(), |_| ());
     assert_eq!(
-        ask(&fixture.router, Method::GET, "/healthz", &[], "").await,
+        send_request(&fixture.router, Method::GET, "/healthz", &[], "").await,
         (200, json!({ "ok": true }))
     );
     let hotkey = key("//validator").hotkey();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::testing::{LocalChain, NETUID, ask, key, listen, post, unused_address};
+use crate::testing::{LocalChain, NETUID, key, listen, post, send_request, unused_address};
 
 const SET: &str = "/v1/weights/set_and_confirm";
 
@@ -67,7 +67,10 @@ impl GatewayFixture {
 async fn gateway_without_chain_responds_503() {
     let gateway = Gateway::new(GatewaySettings::new(NETUID, key("//validator").hotkey()));
     let router = gateway.router(OperatorLimits::new(None));
-    assert_eq!(ask(&router, Method::GET, "/healthz", &[], "").await, (200, json!({ "ok": true })));
+    assert_eq!(
+        send_request(&router, Method::GET, "/healthz", &[], "").await,
+        (200, json!({ "ok": true }))
+    );
     for path in
         ["/v1/block/current", "/v1/block/wait", "/v1/metagraph/snapshot", "/v1/registry/context"]
     {

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde::Deserialize;
 use serde_json::json;
 use taonet_speech::models::{ModelSpec, ModelStore};
-use taonet_testing::{ask, peer_directory, skip};
+use taonet_testing::{peer_directory, query_program, skip};
 
 use super::*;
 
@@ -78,7 +78,8 @@ impl Peer {
     fn sentences(&self, length_scale: f32) -> Vec<Vec<Sentence>> {
         let request = json!({"voice": self.voice, "texts": TEXTS, "length_scale": length_scale, "out": self.folder.path()});
         let script = repository("crates/voice/tests/peer/reference.py");
-        serde_json::from_value(ask(Command::new(&self.python).arg(script), &request)).unwrap()
+        serde_json::from_value(query_program(Command::new(&self.python).arg(script), &request))
+            .unwrap()
     }
 
     fn samples(&self, sentence: &Sentence) -> Vec<f32> {

@@ -23,7 +23,7 @@ fn seed_alone_is_a_valid_keyfile() {
 
 /// Moves must copy only public keys and pointers, never secrets.
 #[test]
-fn moved_values_contain_no_secret() {
+fn secrets_are_stored_behind_pointers() {
     let pointer = size_of::<usize>();
     assert_eq!(size_of::<Mnemonic>(), pointer);
     assert_eq!(size_of::<Keypair>(), 2 * pointer);
@@ -80,7 +80,7 @@ fn inconsistent_keyfile_is_refused() {
 
 /// Bittensor's wallet also ignores the private key if there is a seed.
 #[test]
-fn unreadable_private_key_is_ignored_beside_a_seed() {
+fn malformed_private_key_is_ignored_beside_a_seed() {
     let json = format!(r#"{{"secretSeed":"{SEED}","privateKey":"0x12"}}"#);
     assert_eq!(load(&json).unwrap().public().to_string(), ADDRESS);
 }

@@ -213,7 +213,7 @@ fn existing_public_file_of_the_same_key_is_accepted() {
 }
 
 #[test]
-fn names_outside_the_wallet_directory_are_rejected() {
+fn invalid_wallet_names_are_rejected() {
     let long_name = "a".repeat(201);
     for text in [
         "",
@@ -331,7 +331,7 @@ fn writes_through_links_are_refused() {
 }
 
 #[test]
-fn wallet_list_has_gaps_for_broken_files() {
+fn encrypted_and_broken_keys_are_listed_without_public_key() {
     let dir = tempfile::tempdir().unwrap();
     let wallets = Wallets::new(dir.path());
     fs::create_dir(dir.path().join("empty")).unwrap();

@@ -46,7 +46,7 @@ fn expected(length: usize) -> Transcription {
 }
 
 #[test]
-fn a_panic_ends_only_the_recording_that_causes_it() {
+fn panic_fails_only_the_recording_that_causes_it() {
     const POISON: usize = 17_000;
     let fault: Fault = Box::new(|lengths| {
         assert!(!lengths.contains(&POISON), "poison");
@@ -67,7 +67,7 @@ fn a_panic_ends_only_the_recording_that_causes_it() {
 }
 
 #[test]
-fn a_failed_batch_is_decoded_one_by_one() {
+fn recordings_of_a_failed_batch_are_decoded_separately() {
     let has_failed = Arc::new(AtomicBool::new(false));
     let failure_flag = has_failed.clone();
     let fault: Fault = Box::new(move |lengths| {
@@ -123,7 +123,7 @@ fn run_pass(engine: &Engine, length: usize) -> Result<Continuation, TranscribeEr
 }
 
 #[test]
-fn passes_and_transcriptions_run_side_by_side() {
+fn concurrent_passes_and_transcriptions_do_not_affect_each_other() {
     let engine = Engine::start(&model(), size(1, 2)).unwrap();
     let expected_pass = run_pass(&engine, 20_000).unwrap();
     let lengths = [16_000, 30_000, 45_000, 20_000, 60_000];

@@ -43,7 +43,7 @@ fn linear_layers_compute_with_rounded_weights_and_activations() {
 
 /// Weights of ±127 and activations of 255 overflow 16 bits in every pair of products.
 #[test]
-fn kernels_that_may_saturate_give_the_same_integers() {
+fn exact_and_saturating_kernels_give_the_same_integers() {
     let (inputs, outputs, rows) = (96, 64, 100);
     let gemm = Gemm::new(None);
     let extremes: Vec<i8> =
@@ -221,7 +221,7 @@ fn layer_norm_has_mean_0_and_variance_1() {
 }
 
 #[test]
-fn the_median_filter_mirrors_the_ends() {
+fn median_filter_mirrors_the_ends() {
     for count in [1, 3, 4, 5, 7, 50] {
         let x = values(count, 8);
         let mut y = vec![0.0; count];

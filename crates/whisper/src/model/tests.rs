@@ -37,7 +37,7 @@ fn write_vocabulary(folder: &Path, id: u32, token: &str) {
 }
 
 #[test]
-fn a_context_that_is_too_short_is_refused() {
+fn too_short_context_is_refused() {
     let error = open_error(|folder| write_shape(folder, EMBEDDINGS, CONTEXT_TOKENS - 1));
     assert!(
         error.ends_with("the decoder has a context of 447 tokens, expected at least 448"),
@@ -65,7 +65,7 @@ fn tokens_without_an_embedding_are_refused() {
 }
 
 #[test]
-fn a_tokenizer_of_another_vocabulary_is_refused() {
+fn tokenizer_of_another_vocabulary_is_refused() {
     assert_eq!(
         open_error(|folder| write_vocabulary(folder, 256, "Ġaa")),
         "",
@@ -132,7 +132,7 @@ fn tensor_with_non_finite_weights_is_reported() {
 }
 
 #[test]
-fn a_language_must_be_set_if_the_model_lists_none() {
+fn language_must_be_set_if_the_model_lists_none() {
     let model =
         open_changed(|folder| edit(folder, "config.json", |config| config["lang_ids"] = json!([])))
             .unwrap();
@@ -182,7 +182,7 @@ fn translation_requires_a_translate_token() {
 }
 
 #[test]
-fn the_digest_depends_on_every_file() {
+fn digest_depends_on_every_file() {
     let unchanged = open_changed(|_| ()).unwrap();
     let digest = |change: fn(&Path)| open_changed(change).unwrap().digest().to_owned();
     assert_eq!(digest(|_| ()), unchanged.digest());
@@ -210,7 +210,7 @@ fn the_digest_depends_on_every_file() {
 }
 
 #[test]
-fn a_model_that_exceeds_the_memory_is_refused() {
+fn model_that_exceeds_the_memory_is_refused() {
     check_memory(1 << 30, None).unwrap();
     check_memory(1 << 30, Some(1 << 30)).unwrap();
     let error = check_memory(2 << 30, Some((2 << 30) - 1)).unwrap_err();
@@ -225,7 +225,7 @@ fn a_model_that_exceeds_the_memory_is_refused() {
 /// file would take hours.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_directory_that_exceeds_the_memory_is_refused_before_its_weights_are_read() {
+fn directory_that_exceeds_the_memory_is_refused_before_reading_weights() {
     const BYTES: u64 = 4 << 40;
     let error = open_changed(|folder| {
         let path = folder.join("model.safetensors");

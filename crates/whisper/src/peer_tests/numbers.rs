@@ -78,7 +78,7 @@ pub(super) fn check_encoder(peer: &Peer, model: &EncodedModel, limit: f64) {
 }
 
 #[test]
-fn the_trained_encoder_equals_the_reference() {
+fn trained_encoder_equals_the_reference() {
     let Some(peer) = Peer::with_exact_products() else { return };
     let model = encoded_speech(&peer, 4);
     for (difference, sensitivity) in encoder_differences(&peer, &model, model.paths.len()) {

@@ -431,7 +431,7 @@ fn margins_separate_wrong_results_from_rounding() {
 /// Columns: step · margin · whether rounding explains it. The first rows are the recorded
 /// differences in docs/benchmarks.md.
 #[test]
-fn margins_above_the_limit_of_their_step_are_faults() {
+fn margins_above_the_limit_of_their_step_are_not_rounding() {
     for (step, score, expected) in [
         (7, 0.157, true),
         (73, 0.309, true),

@@ -29,7 +29,7 @@ fn token_range(from: usize, to: usize) -> Vec<usize> {
 }
 
 #[test]
-fn the_first_token_is_an_early_timestamp() {
+fn first_token_is_an_early_timestamp() {
     assert_eq!(allowed_tokens(&[], 100.0), token_range(14, 16));
 }
 

@@ -162,7 +162,7 @@ fn patience_waits_for_more_hypotheses() {
 }
 
 #[test]
-fn the_length_penalty_divides_the_score() {
+fn length_penalty_divides_the_score() {
     let run_with_penalty = |length_penalty| {
         let task = SearchTask { length_penalty, ..task(beam(2, 1.0), 20) };
         run(task, &misleading_language).0
@@ -342,7 +342,7 @@ proptest! {
     }
 
     #[test]
-    fn the_best_candidates_are_those_of_a_full_sort(
+    fn best_candidates_equal_those_of_a_full_sort(
         rows in prop::collection::vec(prop::collection::vec(-3i8..3, 600), 1..4), count in 1usize..12
     ) {
         // Among equal values, the first one found wins.

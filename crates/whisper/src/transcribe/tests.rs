@@ -57,7 +57,7 @@ fn prompts(searches: &[(Vec<u32>, Strategy)]) -> Vec<&[u32]> {
 const TASK: [u32; 3] = [START, ENGLISH, TRANSCRIBE];
 
 #[test]
-fn the_next_window_begins_after_the_last_pair_of_timestamps() {
+fn next_window_begins_after_the_last_pair_of_timestamps() {
     let first = [
         timestamped_text(0, &[256, 257], 400),
         timestamped_text(400, &[258], 1250),

@@ -58,7 +58,7 @@ fn tokens_begin_where_the_path_reaches_them() {
 }
 
 #[test]
-fn the_median_ignores_words_without_duration() {
+fn median_ignores_words_without_duration() {
     let words =
         |durations: &[f64]| durations.iter().map(|d| word("a", 0.0, *d)).collect::<Vec<_>>();
     for (list, expected) in [

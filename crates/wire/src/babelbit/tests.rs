@@ -85,7 +85,7 @@ fn timeouts_are_formatted_like_python_floats() {
 }
 
 #[test]
-fn the_body_is_bound_only_by_its_hash() {
+fn signature_covers_the_body_only_by_its_hash() {
     let (axon, managed) = (signed(BabelbitScheme::axon()), signed(BabelbitScheme::managed()));
     let scheme = BabelbitScheme::axon();
     let message = |headers: &HeaderMap, body: &[u8]| {

@@ -245,7 +245,7 @@ fn nonces_increase_while_the_clock_stands_still() {
 }
 
 #[test]
-fn nonces_restart_after_the_clock_was_far_ahead() {
+fn nonces_restart_with_new_uuid_after_the_clock_was_far_ahead() {
     const DAY: u64 = 86_400_000_000_000;
     // The clock is a day ahead.
     let clock = Arc::new(ManualClock::at(2 * DAY));

@@ -122,7 +122,7 @@ fn unknown_classes_are_not_signed() {
 }
 
 #[test]
-fn old_versions_have_undated_nonces_only_where_accepted() {
+fn nonces_of_old_versions_are_undated_only_if_accepted() {
     let has_dated_nonce = |scheme: &DendriteScheme, version: Option<&str>| {
         let mut head = head("/Synapse", "{}");
         head.headers.remove(VERSION);

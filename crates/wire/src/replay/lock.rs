@@ -157,7 +157,7 @@ mod tests {
     const FUTURE: u64 = 120_000_000_000;
 
     #[test]
-    fn ceiling_covers_the_leads_of_earlier_processes() {
+    fn replay_ceiling_includes_clock_leads_of_earlier_processes() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("replay");
         let start = |now: u64| {

@@ -195,7 +195,7 @@ fn replay_log_rotation_leaves_no_gap() {
 }
 
 #[test]
-fn increasing_for_ever_rule_keeps_nonces_after_the_window() {
+fn forever_increasing_rule_keeps_nonces_after_the_window() {
     let disk = Disk(tempfile::tempdir().unwrap());
     let guard = disk.open(ReplayRule::IncreasingForEver, NOW, BOOT_ID);
     assert_eq!(guard.accept(&claim(1, 5), NOW), Ok(()));

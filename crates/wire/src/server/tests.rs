@@ -194,7 +194,7 @@ async fn replays_within_the_window_are_refused() {
 }
 
 #[tokio::test]
-async fn an_altered_body_is_refused_where_its_hash_is_signed() {
+async fn altered_body_is_refused_if_its_hash_is_signed() {
     let server = Server::open();
     let altered = BODY.replace("s1", "s2");
     let mismatch = refused_response(401, "request body does not match its signed hash");
@@ -326,7 +326,7 @@ async fn body_of_refused_caller_is_not_read() {
 }
 
 #[tokio::test]
-async fn large_bodies_share_their_memory() {
+async fn large_bodies_share_a_memory_limit() {
     const SMALL: usize = 64 * 1024;
     let server =
         Server::new(Limits { large_bodies_bytes: 1_000, ..Limits::default() }, Policy::open());

@@ -35,7 +35,7 @@ class MinerTest(unittest.TestCase):
         for hotkey, stake in (("validator", 7.5), ("stranger", 0.0)):
             self.assertEqual(asyncio.run(self.miner.priority(request(1, 2, hotkey))), stake)
 
-    def test_protocol_is_that_of_the_rust_package(self):
+    def test_protocol_matches_the_rust_package(self):
         self.assertEqual(Sum.__name__, "Sum")
         headers = Sum(a=20, b=-3).to_headers()
         # The same value as in the tests of taonet's kit.

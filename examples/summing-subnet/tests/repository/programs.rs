@@ -68,7 +68,7 @@ async fn score_of(directory: &Path, miner: &Keypair) -> f64 {
 }
 
 /// Returns the arguments of a program in the guide.
-fn line_of_the_guide(role: &str) -> String {
+fn guide_arguments(role: &str) -> String {
     let line = GUIDE.lines().find(|line| line.starts_with("summing-subnet ") && line.contains(role)).unwrap();
     line.split(" # ").next().unwrap().strip_prefix("summing-subnet ").unwrap().to_owned()
 }
@@ -92,11 +92,11 @@ async fn miner_of_the_guide_earns_a_score_from_the_validator_of_the_guide() {
     // The miner publishes the port before it listens, so that it cannot leave the choice to the
     // system.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let line = line_of_the_guide(" miner ").replace("8091", &port.to_string());
+    let line = guide_arguments(" miner ").replace("8091", &port.to_string());
     let line = format!("--metrics 127.0.0.1:0 {line} --listen 127.0.0.1:{port}");
     let mut miner = start(&chain, directory.path(), &line);
     wait_for_address(&chain).await;
-    let line = format!("--metrics 127.0.0.1:0 {}", line_of_the_guide(" validator "));
+    let line = format!("--metrics 127.0.0.1:0 {}", guide_arguments(" validator "));
     let mut validator = start(&chain, directory.path(), &line);
     wait_for_log(&mut validator, &[COMPLETE]).await;
     let score = score_of(directory.path(), &chain.miners[0]).await;
@@ -109,7 +109,7 @@ async fn miner_of_the_guide_earns_a_score_from_the_validator_of_the_guide() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn validator_does_not_take_the_port_of_a_miner() {
+async fn validator_refuses_occupied_metrics_port() {
     let chain = LocalChain::start(1).await;
     let directory = tempfile::tempdir().unwrap();
     write_hotkey(directory.path(), "default", &chain.validator);
@@ -135,7 +135,7 @@ async fn write_score(file: &Path, hotkey: Hotkey) {
 
 /// The only miner publishes no address, so that each step takes a tenth of its score.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_validator_has_the_averages_of_one_that_was_not_killed() {
+async fn killed_validator_has_the_averages_of_an_uninterrupted_one() {
     let chain = LocalChain::start(1).await;
     let directory = tempfile::tempdir().unwrap();
     write_hotkey(directory.path(), "default", &chain.validator);

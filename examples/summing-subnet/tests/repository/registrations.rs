@@ -71,7 +71,7 @@ async fn emission(chain: &LocalChain, uid: Uid) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replaced_uid_of_a_full_subnet_has_no_weight_of_the_hotkey_before() {
+async fn replaced_uid_of_a_full_subnet_does_not_inherit_weight() {
     let chain = LocalChain::start(2).await;
     let (directory, shutdown) = (tempfile::tempdir().unwrap(), Shutdown::new());
     let [first, second] = chain.miners.as_slice() else { panic!("two miners") };

@@ -41,7 +41,7 @@ fn sample_challenge_is_parsed() {
 }
 
 #[test]
-fn the_reference_document_follows_the_target_schema() {
+fn reference_document_follows_the_target_schema() {
     let document = Challenge::parse("00-sample.json", SAMPLE).unwrap().reference_document();
     assert_eq!(document["challenge_uid"], "challenge-sample");
     assert_eq!(document["utterances"][0]["utterance_id"], "challenge-sample:0");
@@ -160,7 +160,7 @@ mod recordings {
     }
 
     #[test]
-    fn a_recording_is_read_and_encoded_as_16_bit() {
+    fn recording_is_read_and_encoded_as_16_bit() {
         let challenge = load("./a.wav").unwrap();
         let Source::Recording(audio) = &challenge.utterances[1].source else { panic!() };
         assert_eq!((audio.rate.hz(), audio.channels, audio.frames), (8_000, 1, 800));

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_dialogues_is_a_text_challenge() {
+    fn file_with_dialogues_is_a_text_challenge() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("small talk.json");
         std::fs::write(&path, r#"{"dialogues": [{"utterances": ["Hello."]}]}"#).unwrap();

@@ -288,7 +288,7 @@ async fn endless_log_does_not_block_a_build() {
 
 /// Columns: response · lines
 #[tokio::test]
-async fn a_log_is_read_line_by_line() {
+async fn log_is_read_line_by_line() {
     for (body, expected) in [
         (
             "data: loading\n\ndata: {\"log\": \"ready\"}\n\n",

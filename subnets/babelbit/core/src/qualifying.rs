@@ -124,7 +124,7 @@ mod tests {
 
     /// The rows of a challenge may have more hotkeys than there are uids.
     #[test]
-    fn more_hotkeys_than_uids_are_ranked() {
+    fn winner_is_found_among_more_hotkeys_than_uids() {
         let mut rows: Vec<_> = (0..=u32::from(u16::MAX))
             .map(|number| json!({ "hotkey": format!("a{number}") }))
             .collect();

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_references_are_found_in_order() {
+    fn stored_reference_in_challenge_folder_takes_precedence() {
         let root = tempfile::tempdir().unwrap();
         let stored = || stored_reference(Some(root.path()), "c1");
         let file = |name: &str| Some(root.path().join(name).display().to_string());

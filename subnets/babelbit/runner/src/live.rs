@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reply_that_has_ended_gets_no_further_frame() {
+    async fn ended_reply_gets_no_further_frame() {
         let miner = Arc::new(ScriptedMiner::new(|k, _| Step::sound(10, k == 1)));
         let mut live = open(&miner, PlaySettings::default()).await;
         assert_eq!(live.send(&FRAME, false).await.unwrap().len(), 10);

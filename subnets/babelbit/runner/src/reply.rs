@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_reply_is_kept_on_disk() {
+    fn long_reply_is_kept_on_disk() {
         let spool = tempfile::tempdir().unwrap();
         let frame = b64(&[0.5; 1_920]);
         let mut reply = ReplyAudio::new(1, 1 << 30, spool.path());
@@ -270,7 +270,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunking_never_changes_the_sound(samples in prop::collection::vec(any::<f32>(), 0..50), cut in 1_usize..20) {
+        fn chunk_boundaries_do_not_change_the_audio(samples in prop::collection::vec(any::<f32>(), 0..50), cut in 1_usize..20) {
             let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
             let mut at_once = new(1, 1000);
             at_once.push(&STANDARD.encode(&bytes), 0).unwrap();

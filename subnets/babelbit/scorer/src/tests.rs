@@ -231,7 +231,7 @@ fn preparing_a_reply_does_not_block() {
 }
 
 #[test]
-fn a_stopped_recogniser_gives_no_outcome() {
+fn stopped_recogniser_gives_no_outcome() {
     let recognizer = ScriptedRecognizer::new("script", &[GOOD, (30, "stop")]);
     let transcribe_wav = |loudness| transcribe(&*recognizer, &Audio::from(wav(loudness, 1.0)));
     assert_eq!(transcribe_wav(30), Err(RecognizerStopped));
@@ -249,7 +249,7 @@ impl Backend for FailingBackend {
 }
 
 #[test]
-fn an_abandoned_transcription_fails_its_reply() {
+fn abandoned_transcription_fails_its_reply() {
     let recognizer = ScriptedRecognizer::new("script", &[]);
     let identity = EngineIdentity::for_recognizer(&*recognizer);
     let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN);

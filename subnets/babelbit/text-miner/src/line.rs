@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn truncated_prompt_seldom_changes_its_start() {
+    fn truncated_prompt_rarely_changes_its_start() {
         assert_eq!(stable_prompt("It", "Hello. EOF  Hi.  EOF "), "Hello.\nHi.\nIt");
         assert_eq!(stable_prompt("It", ""), "It");
         let (mut context, mut last, mut changes) = (String::new(), String::new(), 0);

@@ -489,7 +489,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stalled_chain_ends_the_session() {
+    async fn stalled_chain_ends_the_session() {
         let steps = BlockSteps {
             chain: "finney".to_owned(),
             blocks: std::num::NonZeroU32::MIN.saturating_add(4),
@@ -509,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn an_utterance_of_too_many_words_is_omitted() {
+    fn utterance_with_too_many_words_is_omitted() {
         let options = PlayOptions::default();
         let mut player = player(&options);
         let token = token(7, 0);

@@ -197,7 +197,7 @@ mod tests {
 
     /// Columns: seconds per block; none for a stalled chain · outcome · seconds until then
     #[tokio::test(start_paused = true)]
-    async fn a_step_waits_for_slow_blocks_but_not_for_a_stalled_chain() {
+    async fn step_waits_for_slow_blocks_but_not_for_a_stalled_chain() {
         let stalled = ChainStalled { chain: "test".to_owned(), height: 11 };
         for (block_time, expected, seconds) in
             [(Some(12), Ok(()), 48), (Some(599), Ok(()), 4 * 599), (None, Err(stalled), 600)]
@@ -224,7 +224,7 @@ mod tests {
 
     /// After an outage, the first height read may be stale.
     #[tokio::test(start_paused = true)]
-    async fn an_unreadable_chain_does_not_count_as_stalled() {
+    async fn unreadable_chain_does_not_count_as_stalled() {
         let (steps, _) = steps(5, &[Some(11), None, Some(11), Some(15)]);
         let mut clock = StepClock::new(&steps);
         clock.observe(11).unwrap();

@@ -392,7 +392,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_transcription_fails_if_the_client_has_stopped() {
+    fn transcription_fails_if_the_client_has_stopped() {
         let (requests, receiver) = unbounded_channel();
         drop(receiver);
         let (sender, outcome) = std::sync::mpsc::channel();

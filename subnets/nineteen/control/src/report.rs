@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn hotkeys_of_contenders_are_in_order_of_uid() {
+    fn contender_hotkeys_are_unique_and_ordered_by_uid() {
         // Miner 1 has offered a second task with another uid.
         let contenders = [contender(4, 7), contender(1, 1), contender(2, 5), contender(1, 9)];
         assert_eq!(hotkeys_of(&contenders), [1, 2, 4].map(hotkey));

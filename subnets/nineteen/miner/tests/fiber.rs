@@ -22,7 +22,7 @@ use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router
 use taonet_nineteen_transport::{
     FiberClient, FiberRules, HandshakeError, MinerHandshake, RsaKey, Trust, signed_requests,
 };
-use taonet_testing::{ask, peer_directory};
+use taonet_testing::{peer_directory, query_program};
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
 
@@ -67,8 +67,8 @@ async fn miner() -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn python_validator_calls_our_miner() {
     let Some(mut python) = python() else { return };
-    let question = json!({"port": miner().await, "hotkey": key("//Bob").hotkey(), "model": "chat"});
-    let results = tokio::task::spawn_blocking(move || ask(python.arg("call"), &question));
+    let request = json!({"port": miner().await, "hotkey": key("//Bob").hotkey(), "model": "chat"});
+    let results = tokio::task::spawn_blocking(move || query_program(python.arg("call"), &request));
     let results = results.await.unwrap();
     assert_eq!((&results["bits"], &results["fresh"]), (&json!(2048), &json!(true)));
     assert_eq!(results["before"], 400);

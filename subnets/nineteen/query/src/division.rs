@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn divisions_are_unknown_if_one_is() {
+    fn divisions_are_unknown_if_any_division_is_unknown() {
         let two_processes = Division::new(2, 2, Some(0));
         assert!(
             !Divisions::new([Division::UNKNOWN, two_processes], true).is_known()

@@ -94,12 +94,12 @@ on_both! {
     credits::budgets_of_a_day_and_a_month_apply_together
     credits::spend_is_summed_by_key_and_day
     credits::invoice_covers_one_key_and_month
-    credits::manipulated_books_do_not_balance
+    credits::manipulated_accounts_do_not_balance
     credits::repeated_requests_run_once
     credit_limit::grants_above_the_limit_are_refused
     credit_limit::amounts_at_the_limits_never_overflow
     credit_limit::integer_columns_stay_integers
-    credit_limit::overflowed_books_are_repaired
+    credit_limit::overflowed_balances_are_repaired
     credits::operators_grant_and_revoke_while_requests_run
     leases::charges_of_a_batch_balance
     leases::writer_pauses_after_several_charges
@@ -132,7 +132,7 @@ on_both! {
     topups::each_key_has_one_deposit_address
     topups::concurrent_keys_get_different_deposit_addresses
     topups::keys_with_the_same_prefix_get_different_deposit_addresses
-    topups::address_of_a_lost_key_is_not_given_to_another_key
+    topups::deposit_address_of_a_lost_key_is_not_reused
     topups::transfers_are_credited_once
     topups::topups_of_another_chain_are_refused
     topups::unattributed_transfers_are_assigned_once

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn streamed_parts_make_up_the_completion() {
+    async fn joined_stream_parts_equal_the_completion() {
         let (keypair, addresses) =
             (Keypair::from_uri("//validator").unwrap(), AddressPolicy::private());
         let limits = query_limits(Duration::from_secs(3));

@@ -120,7 +120,7 @@ mod tests {
     /// Columns: requests and rewards of the steps · requests, shares and completions of the log ·
     /// completion of each step
     #[test]
-    fn reward_has_the_completion_of_its_step() {
+    fn explained_reward_has_the_completion_of_its_step() {
         type Rewards = &'static [(u8, f64)];
         type Records = &'static [(u8, f64, &'static str)];
         type Completions = &'static [Option<&'static str>];

@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn value_that_is_not_an_integer_has_its_position() {
+    fn non_integer_value_is_reported_with_its_position() {
         let refusal = |value| parse_integers(&value).unwrap_err().to_string();
         assert_eq!(refusal(json!({})), "expected a list of integers");
         assert_eq!(refusal(json!([1, "abc"])), "element 1: \"abc\" is not an integer");
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_that_no_circuit_has_are_refused() {
+    fn unrepresentable_outputs_are_refused() {
         let answer = |real| ProofAnswer { computed_outputs: vec![real], ..ProofAnswer::default() };
         for real in [0.3, f64::NAN, f64::INFINITY, 1e300, -1e16] {
             assert_eq!(answer(real).read(4), Err(AnswerError::Output), "{real}");

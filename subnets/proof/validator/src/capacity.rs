@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn user_requests_do_not_hold_the_capacity_at_one() {
+    fn capacity_probe_ends_despite_constant_user_requests() {
         let mut performance =
             Performance { capacity: 12, until_probe: 0, ..Performance::default() };
         for number in 1..=PROOFS_WITHOUT_PROBE {

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn miners_have_a_public_address_and_no_permit() {
+    fn only_neurons_with_public_address_and_without_permit_are_miners() {
         let key = |byte| Hotkey::from_bytes([byte; 32]);
         let neuron = |uid: u8, address: Option<&str>| Neuron {
             validator_permit: Some(uid == 0),

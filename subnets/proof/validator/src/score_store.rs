@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn scores_survive_truncation_of_the_journal_anywhere() {
+    async fn scores_survive_journal_truncated_at_any_length() {
         let folder = tempfile::tempdir().unwrap();
         let score_store = ScoreStore::open(folder.path()).await.unwrap();
         (1..=20).for_each(|number| score_store.record(event(number)).unwrap());

@@ -5,7 +5,7 @@ import threading
 
 from bittensor.core.types import ExtrinsicResponse
 from bittensor.utils.balance import Balance
-from localnet_answers import holds
+from localnet_answers import expect
 from sdk10_wallet import wallet
 
 # Name and function of each operation, in the order of execution.
@@ -87,7 +87,7 @@ class Client:
     async def rejects(self, error, name, *arguments, **options):
         """Calls a method that the SDK rejects with this error on every chain, before it builds an extrinsic."""
         response = await getattr(self, name)(*arguments, **options)
-        holds(not response.success and error in f"{response.message}" and response.extrinsic is None, response)
+        expect(not response.success and error in f"{response.message}" and response.extrinsic is None, response)
         self.rejected.add(name)
 
     async def rpc(self, method, *parameters):
@@ -120,7 +120,7 @@ class Client:
         events = receipt.triggered_events
         for event in await events if inspect.isawaitable(events) else events:
             if event["event"]["event_id"] == "Sudid":
-                holds("Ok" in str(event["event"]["attributes"]), f"{function}: {event['event']['attributes']}")
+                expect("Ok" in str(event["event"]["attributes"]), f"{function}: {event['event']['attributes']}")
 
     async def block_of(self, response):
         """Number of the block that contains an extrinsic."""

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn words_are_sent_without_copying() {
+    async fn words_are_streamed_without_copying() {
         for text in ["", " ", "one", "one two", " one  two\tthree\n"] {
             let bytes = Bytes::from(text);
             let mut pointer = bytes.as_ptr();

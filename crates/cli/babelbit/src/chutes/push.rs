@@ -483,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_clock_is_rejected_as_for_weights() {
+    fn wrong_clock_is_rejected_with_error_of_weight_submission() {
         let state = state();
         let day = Duration::from_hours(24);
         for (local_time, words) in [

@@ -300,7 +300,7 @@ mod tests {
 
     /// Columns: text of --lm · repository on the hub; none for a path
     #[test]
-    fn models_are_local_or_on_the_hub() {
+    fn model_argument_is_local_path_or_hub_name() {
         for (text, expected) in [
             ("gpt2", None),
             ("models/gpt2", None),

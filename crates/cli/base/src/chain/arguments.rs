@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_and_malformed_hex_digits_are_refused() {
+    fn empty_odd_and_malformed_hex_is_refused() {
         assert_eq!("0x0aFF".parse(), Ok(HexBytes(vec![10, 255])));
         assert_eq!("0aff".parse(), Ok(HexBytes(vec![10, 255])));
         for text in ["", "0x", "0x0", "0xzz"] {

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn remedy_fits_the_cause_of_an_unreadable_keyfile() {
+    fn remedy_depends_on_the_cause_of_an_unreadable_keyfile() {
         let folder = tempfile::tempdir().unwrap();
         let missing = read_hotkey(Some(&folder.path().join("none"))).unwrap_err();
         let remedy = "pass the path of a keyfile with --keyfile";

@@ -183,7 +183,7 @@ fn models_and_circuits_of_options_are_checked() {
 }
 
 #[test]
-fn missing_directory_and_file_are_no_directories() {
+fn missing_directory_and_regular_file_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();

@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn package_is_created_as_a_whole_or_not_at_all() {
+    fn package_creation_is_atomic() {
         let folder = tempfile::tempdir().unwrap();
         let names = || {
             let entries = fs::read_dir(folder.path()).unwrap();

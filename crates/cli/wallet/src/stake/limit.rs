@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_worse_than_the_price_by_the_tolerance() {
+    fn price_limits_are_worse_than_the_price_by_the_tolerance() {
         let five = Tolerance::default();
         for (price, above, below) in [
             (100_000_000, 105_000_000, 95_000_000),

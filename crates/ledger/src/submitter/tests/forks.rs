@@ -54,7 +54,7 @@ async fn extrinsic_included_in_another_block_is_found() {
 }
 
 #[tokio::test]
-async fn nonce_used_in_unfinalized_block_does_not_supersede() {
+async fn nonce_used_in_unfinalized_block_does_not_supersede_extrinsic() {
     let fixture = Fixture::plain();
     fixture.chain.set_finality_lag(LAG);
     fixture.chain.script([Script::LoseRequest]);
@@ -89,7 +89,7 @@ async fn nonce_used_in_unfinalized_block_does_not_supersede() {
 }
 
 #[tokio::test]
-async fn era_ended_in_unfinalized_block_does_not_expire() {
+async fn extrinsic_does_not_expire_before_its_last_block_is_final() {
     let fixture = Fixture::plain();
     fixture.chain.set_finality_lag(LAG);
     fixture.chain.mine(50);
@@ -168,7 +168,7 @@ async fn pruned_blocks_are_identified_by_hash() {
 }
 
 #[tokio::test]
-async fn commit_with_pruned_state_has_the_planned_epoch() {
+async fn commit_in_block_with_pruned_state_has_the_planned_epoch() {
     let mut fixture = Fixture::by_hash();
     fixture.crash(Step::Submit, StepProgress::OutcomeStored, Some(fixture.weights().await)).await;
     fixture.enter_next_epoch().await;

@@ -60,7 +60,7 @@ async fn extrinsic_included_before_upgrade_is_done() {
 }
 
 #[tokio::test]
-async fn included_extrinsic_of_two_with_one_nonce_counts() {
+async fn only_the_included_of_two_extrinsics_with_one_nonce_counts() {
     let fixture = Fixture::plain();
     fixture.chain.set_finality_lag(6);
     let submitter = fixture.start().await;

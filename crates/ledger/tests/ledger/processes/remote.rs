@@ -135,7 +135,7 @@ impl RemoteChain {
         Self { stream: Mutex::new(BufStream::new(stream)) }
     }
 
-    async fn ask<T: for<'de> Deserialize<'de>>(&self, request: &RemoteRequest) -> T {
+    async fn query<T: for<'de> Deserialize<'de>>(&self, request: &RemoteRequest) -> T {
         let mut stream = self.stream.lock().await;
         let mut line = serde_json::to_string(request).unwrap();
         line.push('\n');
@@ -154,11 +154,11 @@ impl Chain for RemoteChain {
     }
 
     async fn head(&self) -> Result<Block, ChainError> {
-        Ok(self.ask(&RemoteRequest::Head).await)
+        Ok(self.query(&RemoteRequest::Head).await)
     }
 
     async fn finalized_head(&self) -> Result<Block, ChainError> {
-        Ok(self.ask(&RemoteRequest::FinalizedHead).await)
+        Ok(self.query(&RemoteRequest::FinalizedHead).await)
     }
 
     fn heads(&self) -> watch::Receiver<Option<Block>> {
@@ -166,11 +166,11 @@ impl Chain for RemoteChain {
     }
 
     async fn block_hash(&self, number: BlockNumber) -> Result<Option<BlockHash>, ChainError> {
-        Ok(self.ask(&RemoteRequest::BlockHash(number)).await)
+        Ok(self.query(&RemoteRequest::BlockHash(number)).await)
     }
 
     async fn weight_rules(&self, netuid: NetUid, _: At) -> Result<WeightRules, ChainError> {
-        Ok(self.ask(&RemoteRequest::WeightRules(netuid)).await)
+        Ok(self.query(&RemoteRequest::WeightRules(netuid)).await)
     }
 
     async fn uid(&self, _: NetUid, _: &Hotkey, _: At) -> Result<Option<Uid>, ChainError> {
@@ -184,7 +184,7 @@ impl Chain for RemoteChain {
         hotkey: &Hotkey,
         _: At,
     ) -> Result<HotkeyState, ChainError> {
-        Ok(self.ask(&RemoteRequest::HotkeyState { netuid, mech, hotkey: *hotkey }).await)
+        Ok(self.query(&RemoteRequest::HotkeyState { netuid, mech, hotkey: *hotkey }).await)
     }
 
     async fn metagraph(
@@ -216,11 +216,11 @@ impl Chain for RemoteChain {
     }
 
     async fn spec_version(&self) -> Result<u32, ChainError> {
-        Ok(self.ask(&RemoteRequest::SpecVersion).await)
+        Ok(self.query(&RemoteRequest::SpecVersion).await)
     }
 
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError> {
-        Ok(NonceLease::unshared(self.ask(&RemoteRequest::Nonce(account)).await))
+        Ok(NonceLease::unshared(self.query(&RemoteRequest::Nonce(account)).await))
     }
 
     async fn sign(
@@ -265,7 +265,7 @@ impl Chain for RemoteChain {
         _: Follow,
         _: Option<NonceLease>,
     ) -> Outcome {
-        self.ask(&RemoteRequest::Submit(extrinsic.clone())).await
+        self.query(&RemoteRequest::Submit(extrinsic.clone())).await
     }
 
     async fn lookup(
@@ -274,6 +274,6 @@ impl Chain for RemoteChain {
         from: BlockNumber,
         to: BlockNumber,
     ) -> Result<Option<Outcome>, ChainError> {
-        Ok(self.ask(&RemoteRequest::Lookup { hash, from, to }).await)
+        Ok(self.query(&RemoteRequest::Lookup { hash, from, to }).await)
     }
 }

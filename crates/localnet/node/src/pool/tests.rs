@@ -173,7 +173,7 @@ fn pool_limits_are_enforced() {
 }
 
 #[test]
-fn refused_extrinsic_evicts_none() {
+fn refused_extrinsic_evicts_no_pooled_one() {
     let mut pool =
         TestPool::new(PoolLimits { count: 100, bytes: 250, future: 100, per_sender: 100 });
     pool.add(1, 0, 0, 1).unwrap();

@@ -339,7 +339,7 @@ async fn follower_serves_reads_while_leader_is_unreachable() {
 }
 
 #[tokio::test]
-async fn failed_start_does_not_convert_a_follower() {
+async fn failed_start_without_leader_keeps_a_follower() {
     let directory = tempfile::tempdir().unwrap();
     let leader = node().await;
     leader.mine(3).await.unwrap();

@@ -39,7 +39,7 @@ fn call_api<Output: Decode>(method: &str, arguments: impl Encode) -> Output {
     Output::decode_all(&mut &output[..]).unwrap()
 }
 
-fn on_the_first_block<Output>(call_apis: impl FnOnce() -> Output) -> Output {
+fn with_genesis_state<Output>(call_apis: impl FnOnce() -> Output) -> Output {
     sp_io::TestExternalities::new(genesis(&[]).unwrap()).execute_with(call_apis)
 }
 
@@ -89,7 +89,7 @@ fn fill(netuid: NetUid, count: u16) {
 fn first_block_gives_the_recorded_results() {
     let Some(golden) = vectors::json("golden_spec461.json") else { return };
     let mut called = Vec::new();
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         for recorded in golden["runtime_calls"].as_array().unwrap() {
             let (api, method) =
                 (recorded["api"].as_str().unwrap(), recorded["method"].as_str().unwrap());
@@ -117,7 +117,7 @@ fn first_block_gives_the_recorded_results() {
 
 #[test]
 fn neuron_fields_come_from_their_columns() {
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         fill(FIRST, 8);
         subtensor::Weights::<Runtime>::insert(NetUidStorageIndex(1), 5, vec![(0, 0), (1, 7)]);
         subtensor::Bonds::<Runtime>::insert(NetUidStorageIndex(1), 5, vec![(2, 9), (3, 0)]);
@@ -163,7 +163,7 @@ fn neuron_fields_come_from_their_columns() {
 
 #[test]
 fn metagraph_fields_can_be_selected() {
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         fill(FIRST, 6);
         let metagraph: Metagraph =
             call_api::<Option<_>>("SubnetInfoRuntimeApi_get_metagraph", FIRST).unwrap();
@@ -222,7 +222,7 @@ fn metagraph_fields_can_be_selected() {
 
 #[test]
 fn metagraph_of_mechanism_has_its_own_columns() {
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         fill(FIRST, 2);
         subtensor::MechanismCountCurrent::<Runtime>::insert(FIRST, MechId(2));
         subtensor::LastUpdate::<Runtime>::insert(FIRST.mechanism(MechId(1)), vec![40_u64, 41]);
@@ -238,7 +238,7 @@ fn metagraph_of_mechanism_has_its_own_columns() {
 
 #[test]
 fn subnet_methods_return_all_subnets() {
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         fill(FIRST, 3);
         let info: SubnetInfo =
             call_api::<Option<_>>("SubnetInfoRuntimeApi_get_subnet_info", FIRST).unwrap();
@@ -316,7 +316,7 @@ fn subnet_methods_return_all_subnets() {
 
 #[test]
 fn stakes_are_returned_by_coldkey() {
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         fill(FIRST, 3);
         let (hotkey, coldkey) = (account(2), account(1_002));
         Pallet::<Runtime>::increase_stake(&hotkey, &coldkey, NetUid::ROOT, AlphaBalance(4 * TAO));
@@ -377,7 +377,7 @@ fn stakes_are_returned_by_coldkey() {
 
 #[test]
 fn delegates_are_returned_with_their_stakers() {
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         fill(FIRST, 3);
         let (hotkey, coldkey, staker) = (account(1), account(1_001), account(2_000));
         assert_eq!(
@@ -413,7 +413,7 @@ fn delegates_are_returned_with_their_stakers() {
 
 #[test]
 fn trade_quotes_state_fee_and_slippage() {
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         let prices: Vec<SubnetPrice> = call_api("SwapRuntimeApi_current_alpha_price_all", ());
         let prices: Vec<_> = prices.iter().map(|price| (price.netuid.0, price.price)).collect();
         assert_eq!(prices.len(), 60);
@@ -449,7 +449,7 @@ fn trade_quotes_state_fee_and_slippage() {
 
 #[test]
 fn baskets_and_locks_are_initially_empty() {
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         let account = account(3);
         assert_eq!(
             call_api::<TaoBalance>("BetaBasketRuntimeApi_get_root_basket_owed", &account),
@@ -472,7 +472,7 @@ fn baskets_and_locks_are_initially_empty() {
 /// release build.
 #[test]
 fn neurons_of_a_full_subnet_are_encoded() {
-    on_the_first_block(|| {
+    with_genesis_state(|| {
         fill(FIRST, 256);
         let start = Instant::now();
         let output =

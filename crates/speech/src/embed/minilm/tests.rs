@@ -113,7 +113,7 @@ fn model_has_its_name_and_a_fingerprint_of_64_digits() {
 }
 
 #[test]
-fn a_directory_without_the_model_is_an_error() {
+fn directory_without_the_model_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(MiniLm::load(dir.path()), Err(EmbedError::Model(_))));
 }

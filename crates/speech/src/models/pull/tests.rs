@@ -86,7 +86,7 @@ fn ok(body: &str) -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn a_model_is_fetched_with_progress() {
+async fn model_is_fetched_with_progress() {
     let setup = Setup::new().await;
     setup.respond_with(ok(CONTENT)).await;
     let events = Mutex::new(Vec::new());
@@ -242,7 +242,7 @@ async fn file_with_other_content_is_refused_and_removed() {
 }
 
 #[tokio::test]
-async fn a_missing_file_is_an_error_with_its_address() {
+async fn missing_file_is_an_error_with_its_address() {
     let setup = Setup::new().await;
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::Status { status: 404, .. }), "{error}");
@@ -314,7 +314,7 @@ async fn built_in_model_cannot_be_pulled() {
 }
 
 #[tokio::test]
-async fn a_model_is_copied_from_a_directory() {
+async fn model_is_copied_from_a_directory() {
     let setup = Setup::new().await;
     let source = tempfile::tempdir().unwrap();
     let from = source.path().join("weights.bin");

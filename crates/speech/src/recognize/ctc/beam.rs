@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_double_letter_needs_a_blank() {
+    fn double_letter_needs_a_blank() {
         assert_eq!(decoded_text("bet_ter"), "better");
         assert_eq!(decoded_text("bet_"), "bet");
     }

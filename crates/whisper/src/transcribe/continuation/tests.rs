@@ -125,7 +125,7 @@ fn pass_without_words_beyond_the_previous_pass_ends_too_early() {
 /// Columns: whether the token is the end of text · its position · position of the token before it ·
 /// threshold · decision
 #[test]
-fn decision_depends_on_positions_and_threshold() {
+fn token_decision_depends_on_positions_and_threshold() {
     for (is_end_of_text, position, latest, threshold, expected) in [
         (false, 100, 90, Some(25), Decision::Accept),
         (false, 974, 900, Some(25), Decision::Accept),
@@ -324,7 +324,7 @@ fn language_is_detected_as_in_a_transcription() {
 }
 
 #[test]
-fn a_token_near_the_end_of_the_audio_is_not_decoded() {
+fn token_near_the_end_of_the_audio_is_not_decoded() {
     let prefix = |frame_threshold| Prefix { frame_threshold, ..empty_prefix() };
     assert!(tokens(&continue_noise(&prefix(LENGTH))).is_empty());
     let texts: Vec<_> = (1..LENGTH)

@@ -372,7 +372,7 @@ async fn old_idle_connections_are_closed() {
 }
 
 #[tokio::test]
-async fn small_chunks_leave_time_to_other_tasks() {
+async fn many_small_chunks_yield_to_other_tasks() {
     let chunks = "1\r\nx\r\n".repeat(5_000);
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     let response = format!("{head}{chunks}0\r\n\r\n").leak();

@@ -76,7 +76,7 @@ mod tests {
 
     /// Columns: endpoint · predict path · called URL
     #[test]
-    fn the_predict_path_is_appended_once() {
+    fn predict_path_is_appended_once() {
         for (endpoint, path, expected) in [
             ("http://a:9000", "v1/predict", "http://a:9000/v1/predict"),
             ("http://a:9000/", "/v1/predict/", "http://a:9000/v1/predict"),

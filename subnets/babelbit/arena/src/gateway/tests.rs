@@ -18,21 +18,28 @@ use taonet_babelbit_engine::client::{EngineClient, EngineOptions};
 use taonet_babelbit_runner::{Miner, MinerEntry};
 use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_validator::subtensor_gateway::GatewayClient;
-use taonet_validator::testing::{ask, unused_address};
+use taonet_validator::testing::{send_request, unused_address};
 
 /// Gets a token for Alice.
 async fn token(running: &RunningGateway) -> String {
     let request =
         serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now())).unwrap();
-    let (status, answer) = ask(&running.router, Method::POST, "/auth/token", &[], &request).await;
+    let (status, answer) =
+        send_request(&running.router, Method::POST, "/auth/token", &[], &request).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["expires_in"], 1_800);
     answer["auth_token"].as_str().unwrap().to_owned()
 }
 
 async fn get(running: &RunningGateway, path: &str, token: &str) -> (u16, Value) {
-    ask(&running.router, Method::GET, path, &[("authorization", &format!("Bearer {token}"))], "")
-        .await
+    send_request(
+        &running.router,
+        Method::GET,
+        path,
+        &[("authorization", &format!("Bearer {token}"))],
+        "",
+    )
+    .await
 }
 
 async fn listed(running: &RunningGateway) -> Vec<u64> {
@@ -41,7 +48,7 @@ async fn listed(running: &RunningGateway) -> Vec<u64> {
 }
 
 async fn runsync(running: &RunningGateway, headers: &[(&str, &str)], body: &Value) -> (u16, Value) {
-    ask(&running.router, Method::POST, "/runsync", headers, &body.to_string()).await
+    send_request(&running.router, Method::POST, "/runsync", headers, &body.to_string()).await
 }
 
 /// Creates a validator's client of the arena.
@@ -94,12 +101,12 @@ async fn miner_list_requires_token_and_follows_listing_mode() {
         let (status, refusal) = get(&running, "/list_arena_miners", token).await;
         assert_eq!((status, &refusal["error"]), (401, &json!("invalid_auth_token")));
     }
-    let (status, health) = ask(&running.router, Method::GET, "/healthz", &[], "").await;
+    let (status, health) = send_request(&running.router, Method::GET, "/healthz", &[], "").await;
     assert_eq!(
         (status, health),
         (200, json!({ "status": "ok", "hotkey": key("//gateway").hotkey().to_string() }))
     );
-    let (status, refusal) = ask(&running.router, Method::GET, "/else", &[], "").await;
+    let (status, refusal) = send_request(&running.router, Method::GET, "/else", &[], "").await;
     assert_eq!(
         (status, refusal),
         (404, json!({ "error": "invalid_request", "detail": "Not Found" }))
@@ -197,11 +204,12 @@ async fn message_needs_a_token_of_its_sender() {
     bad_header["input"]["bt_headers"]["name"] = json!("a\nb");
     let (status, answer) = runsync(&running, &auth_headers, &bad_header).await;
     assert_eq!((status, &answer["error"]), (422, &json!("invalid_request")), "{answer}");
-    let (status, answer) = ask(&running.router, Method::POST, "/runsync", &auth_headers, "{").await;
+    let (status, answer) =
+        send_request(&running.router, Method::POST, "/runsync", &auth_headers, "{").await;
     assert_eq!((status, &answer["error"]), (400, &json!("invalid_request")));
     let large_body = "x".repeat(300 << 10);
     let (status, answer) =
-        ask(&running.router, Method::POST, "/runsync", &auth_headers, &large_body).await;
+        send_request(&running.router, Method::POST, "/runsync", &auth_headers, &large_body).await;
     assert_eq!((status, &answer["error"]), (413, &json!("invalid_request")), "{answer}");
 }
 
@@ -278,7 +286,8 @@ async fn submission_is_verified_and_stored() {
     // The versioned path is equivalent.
     let versioned = running.url.join("v1/").unwrap();
     submit(&versioned, Some(running.gateway.hotkey()), &miner_key(1), &submission).await.unwrap();
-    let (status, refusal) = ask(&running.router, Method::POST, "/v1/arena/submit", &[], "{}").await;
+    let (status, refusal) =
+        send_request(&running.router, Method::POST, "/v1/arena/submit", &[], "{}").await;
     assert_eq!((status, &refusal["error"]), (401, &json!("MalformedAuth")), "{refusal}");
 
     let production =
@@ -305,11 +314,12 @@ async fn replayed_submission_is_refused() {
         .unwrap();
     let headers: Vec<(&str, &str)> =
         signed.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-    assert_eq!(ask(&running.router, Method::POST, path, &headers, body).await.0, 200);
-    let (status, refusal) = ask(&running.router, Method::POST, path, &headers, body).await;
+    assert_eq!(send_request(&running.router, Method::POST, path, &headers, body).await.0, 200);
+    let (status, refusal) = send_request(&running.router, Method::POST, path, &headers, body).await;
     assert_eq!((status, &refusal["error"]), (401, &json!("ReplayedRequest")), "{refusal}");
     let changed = body.replace(":9", ":8");
-    let (status, refusal) = ask(&running.router, Method::POST, path, &headers, &changed).await;
+    let (status, refusal) =
+        send_request(&running.router, Method::POST, path, &headers, &changed).await;
     assert_eq!((status, &refusal["error"]), (401, &json!("BadSignature")), "{refusal}");
 }
 
@@ -331,7 +341,7 @@ async fn gateway_enforces_rate_and_slot_limits() {
             serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now()))
                 .unwrap();
         let (status, answer) =
-            ask(&limited_gateway.router, Method::POST, "/auth/token", &[], &request).await;
+            send_request(&limited_gateway.router, Method::POST, "/auth/token", &[], &request).await;
         assert_eq!(status, expected, "{answer}");
         assert!(status == 200 || answer["error"] == "rate_limited");
     }
@@ -549,7 +559,7 @@ async fn only_registered_miners_are_listed_with_their_uid() {
 }
 
 #[tokio::test]
-async fn a_miner_outside_the_arena_is_not_called() {
+async fn miner_outside_the_arena_is_not_called() {
     let running = RunningGateway::start(ArenaGatewayConfig { slots: 1, ..config() }).await;
     running.submit(1, parrot(1).await.as_str()).await.unwrap();
     assert!(!running.submit(2, parrot(2).await.as_str()).await.unwrap().listed);

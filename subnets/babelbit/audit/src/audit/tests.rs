@@ -155,7 +155,7 @@ async fn mismatch_names_the_changed_file_and_field() {
 }
 
 #[tokio::test]
-async fn a_changed_ledger_is_reported() {
+async fn changed_ledger_is_reported() {
     let run = AuditedRun::of(&MINERS).await;
     run.execute_sql(
         "UPDATE result SET score = json_set(score, '$.result.score', 0.9) WHERE miner_uid = 3 AND utterance_index = 0",

@@ -114,7 +114,7 @@ async fn bundle_is_reproducible_except_for_the_signature() {
 }
 
 #[tokio::test]
-async fn a_changed_byte_of_a_reply_is_reported() {
+async fn changed_byte_of_a_reply_is_reported() {
     let bundle = exported_bundle().await;
     let mut members = members(&bundle);
     let last = members[3].1.len() - 1;

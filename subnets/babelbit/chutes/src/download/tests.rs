@@ -158,7 +158,7 @@ fn model_name_is_split_into_repository_file_and_revision() {
 }
 
 #[tokio::test]
-async fn a_model_is_downloaded_once() {
+async fn model_is_downloaded_once() {
     let hub = TestHub::new().await;
     hub.complete().await;
     hub.store(ok(WEIGHTS_CONTENT)).await;
@@ -207,7 +207,7 @@ async fn key_is_sent_to_the_hub_but_not_to_its_storage() {
 }
 
 #[tokio::test]
-async fn an_interrupted_download_resumes() {
+async fn interrupted_download_resumes() {
     let hub = TestHub::new().await;
     hub.complete().await;
     hub.write_file("model.safetensors.part", "0123");

@@ -31,7 +31,7 @@ mod tests {
     /// Columns: scores · utterances of the challenge · mean under reference rules · under strict
     /// rules
     #[test]
-    fn the_mean_is_over_recorded_or_all_utterances() {
+    fn mean_score_is_over_recorded_or_all_utterances() {
         for (scores, total, by_reference, by_strict) in [
             (&[0.2, 0.6][..], 2, 0.4, 0.4),
             (&[0.2, 0.6], 4, 0.4, 0.2),

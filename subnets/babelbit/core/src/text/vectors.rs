@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_baseline_is_the_mean_cosine_of_the_pairs() {
+    fn baseline_is_the_mean_cosine_of_the_pairs() {
         let vectors =
             BTreeMap::from([("a".to_owned(), vec![2.0, 0.0]), ("b".to_owned(), vec![3.0, 4.0])]);
         let vectors = SentenceVectors::new(vectors).unwrap();

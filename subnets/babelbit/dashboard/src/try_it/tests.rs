@@ -174,7 +174,7 @@ async fn recording_is_interpreted_without_javascript() {
 }
 
 #[tokio::test]
-async fn a_reply_arrives_while_the_visitor_speaks() {
+async fn reply_arrives_while_the_visitor_speaks() {
     let section = section(None);
     let site = site(&section);
     let speech = decode(RECORDING).unwrap();

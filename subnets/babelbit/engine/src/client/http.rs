@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_hints_are_positive_numbers_only() {
+    fn retry_after_must_be_a_positive_number() {
         #[rustfmt::skip]
         let table = [
             (r#"{"detail":{"retry_after":7,"window_sec":60}}"#, Some(7.0)),

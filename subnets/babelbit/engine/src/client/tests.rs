@@ -215,7 +215,7 @@ mod authentication {
     }
 
     #[tokio::test]
-    async fn a_refused_token_is_renewed_once() {
+    async fn refused_token_is_renewed_once() {
         let engine = ScriptedEngine::new().await;
         engine.open(86_400).await;
         let answer = |token: &str, answer| {
@@ -383,7 +383,7 @@ mod prefetch {
     }
 
     #[tokio::test]
-    async fn session_ends_at_each_end_marker() {
+    async fn session_ends_at_the_first_end_marker() {
         #[rustfmt::skip]
         let table = [
             // Columns: first response · next response · number of utterances · number of next calls

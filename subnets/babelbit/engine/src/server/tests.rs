@@ -142,7 +142,7 @@ async fn refusal(response: Response) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_validator_gets_the_main_challenge_with_its_reference() {
+async fn validator_gets_the_main_challenge_with_its_reference() {
     let server = TestEngine::new(|_| ()).await;
     let fetched = server.client("//Alice").prefetch(ChallengeKind::Main).await.unwrap();
     assert_eq!(fetched.challenge_uid, "challenge-0");
@@ -180,7 +180,7 @@ async fn solo_challenge_is_the_next_one_with_its_reference() {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_refused_and_renewed() {
+async fn expired_token_is_refused_and_renewed() {
     let server = TestEngine::new(|_| ()).await;
     let token = server.token("//Alice").await;
     assert_eq!(server.send(Method::GET, "/transcription", &token, json!(null)).await.status(), 200);

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_phrase_that_is_not_cut_is_reported_again() {
+    fn uncut_phrase_is_reported_again() {
         let mut segmenter = Segmenter::new();
         segmenter.push(sound(true, 4000));
         let mut reported = Vec::new();

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_phrase_wins() {
+    fn longest_matching_phrase_is_replaced() {
         let book = "in | within\nin the end | finally\nin the end zone | in the end zone";
         assert_eq!(
             apply(book, "in the end it is in the end zone in winter"),

@@ -238,7 +238,7 @@ async fn predict_response_has_protocol_fields() {
 }
 
 #[tokio::test]
-async fn a_parrot_returns_the_source_bit_for_bit() {
+async fn parrot_returns_the_source_bit_for_bit() {
     let miner = start(Parrot, Limits::default()).await;
     let source = noise(1920 * 3 + 100, 1);
     let frames: Vec<_> = source.chunks(1920).map(samples::encode).collect();

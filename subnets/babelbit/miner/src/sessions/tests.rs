@@ -30,7 +30,7 @@ fn open(sessions: &Sessions, owner: Hotkey, number: u32, now: Instant) -> Result
 }
 
 #[test]
-fn a_session_belongs_to_the_hotkey_that_opened_it() {
+fn session_belongs_to_the_hotkey_that_opened_it() {
     let (sessions, now) = (Sessions::new(LIMITS), Instant::now());
     let id = open(&sessions, ALICE, 0, now).unwrap();
     assert!(sessions.acquire(&id, ALICE, now).is_ok());
@@ -79,7 +79,7 @@ fn sessions_are_limited_in_number() {
 }
 
 #[test]
-fn finished_sessions_are_limited_too() {
+fn finished_sessions_are_limited_in_number() {
     let (sessions, now) = (Sessions::new(LIMITS), Instant::now());
     for number in 0..20 {
         let id = open(&sessions, ALICE, number, now).unwrap();
@@ -89,7 +89,7 @@ fn finished_sessions_are_limited_too() {
 }
 
 #[test]
-fn a_second_init_replaces_the_first() {
+fn second_init_replaces_the_first() {
     let (sessions, now) = (Sessions::new(LIMITS), Instant::now());
     let first = open(&sessions, ALICE, 0, now).unwrap();
     let bobs_session = open(&sessions, BOB, 0, now).unwrap();

@@ -89,7 +89,7 @@ async fn stored_challenge_keeps_its_first_timestamp() {
 }
 
 #[tokio::test]
-async fn a_solo_challenge_keeps_its_main_challenge() {
+async fn solo_challenge_keeps_its_main_challenge() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let challenge_of = |main: Option<&str>| NewChallenge {
@@ -202,7 +202,7 @@ async fn older_ledger_is_migrated_without_loss() {
 }
 
 #[tokio::test]
-async fn a_partial_challenge_is_completed() {
+async fn partial_challenge_is_completed() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let mut part = challenge();
@@ -303,7 +303,7 @@ async fn unscored_reply_can_be_deleted() {
 }
 
 #[tokio::test]
-async fn a_second_runner_is_refused_until_the_first_has_ended() {
+async fn second_runner_is_refused_until_the_first_has_ended() {
     let directory = tempfile::tempdir().unwrap();
     let first = Ledger::open(directory.path()).await.unwrap();
     let row = first.begin(&challenge()).await.unwrap();

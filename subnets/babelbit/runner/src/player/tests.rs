@@ -34,7 +34,7 @@ async fn error(miner: &ScriptedMiner, frames: usize, settings: &PlaySettings) ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
+async fn source_at_12_khz_is_sent_in_two_frames_of_80_ms() {
     let miner =
         ScriptedMiner::new(|_, call| Step::sound(10, call.in_eos)).with_init(|_, response| {
             // The player ignores this frame rate.
@@ -83,7 +83,7 @@ async fn later_utterances_have_the_short_init_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_that_ends_early_gets_no_further_frame() {
+async fn reply_that_ends_early_gets_no_further_frame() {
     let miner = ScriptedMiner::new(|k, _| Step::sound(1_920, k == 2));
     let reply = play(&miner, 5, &settings()).await.unwrap();
     assert_eq!(miner.predict_count(), 2);

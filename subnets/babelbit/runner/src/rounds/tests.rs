@@ -321,7 +321,7 @@ fn summary_of(report: &RoundReport) -> (ChallengeType, Option<u32>, &str) {
 }
 
 #[tokio::test]
-async fn a_main_round_is_followed_by_its_solo_round() {
+async fn main_round_is_followed_by_its_solo_round() {
     let fixture = Fixture::new().await;
     let mut running = fixture.start().await;
     fixture.mine_to(104).await;

@@ -347,7 +347,7 @@ async fn retry_pauses_double_up_to_the_maximum() {
 
 /// A complete round of 256 miners, with a flush of every row by SQLite.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_artifacts_are_delivered_within_a_minute() {
+async fn thousand_artifacts_are_delivered_within_a_minute() {
     let results = Results::new(256).await;
     let (api, url) = serve_api(results.folder.path(), &sqlite(results.folder.path())).await;
     let start = Instant::now();

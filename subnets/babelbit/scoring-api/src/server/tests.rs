@@ -13,7 +13,7 @@ use taonet_wire::sorted_json;
 use super::testing::{Postgres, api, serve_api, sqlite};
 use super::*;
 use crate::ScoresClient;
-use taonet_validator::testing::{ask, key, unused_address};
+use taonet_validator::testing::{key, send_request, unused_address};
 
 mod admission;
 mod artifacts;
@@ -65,7 +65,7 @@ fn score_submission(
 }
 
 async fn post(api: &ScoringApi, body: &Value) -> (u16, Value) {
-    ask(
+    send_request(
         &api.router(),
         Method::POST,
         "/v1/submit",
@@ -232,12 +232,12 @@ async fn invalid_submission_is_refused_and_not_stored() {
         (Method::GET, "/v1/get_scores", String::new(), 400),
         (Method::GET, "/v1/get_scores?hotkey=a&hotkey=b", String::new(), 400),
     ] {
-        let (actual, answer) = ask(&api.router(), method, path, &[], &body).await;
+        let (actual, answer) = send_request(&api.router(), method, path, &[], &body).await;
         assert_eq!((actual, &answer["success"]), (status, &json!(false)), "{path}");
     }
     assert_eq!(api.store().count().await.unwrap(), 0);
     assert_eq!(
-        ask(&api.router(), Method::GET, "//healthz", &[], "").await,
+        send_request(&api.router(), Method::GET, "//healthz", &[], "").await,
         (200, json!({ "ok": true }))
     );
 }

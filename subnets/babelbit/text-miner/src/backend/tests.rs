@@ -189,7 +189,7 @@ async fn completion_options_set_token_limit_and_fallback() {
 }
 
 #[tokio::test]
-async fn a_backend_without_models_needs_a_name() {
+async fn backend_without_models_needs_a_name() {
     let router = Router::new().route("/models", get(|| async { Json(json!({"data": []})) }));
     let url = format!("http://{}", listen(router).await).parse().unwrap();
     let server = ModelServer::new(&url, None, DEADLINE).unwrap();

@@ -79,7 +79,7 @@ async fn concurrent_predictions_equal_sequential_ones() {
 }
 
 #[tokio::test]
-async fn the_number_of_added_tokens_is_limited() {
+async fn number_of_added_tokens_is_limited() {
     let full_prediction = start(long_deadline(), false).predict("How are", "").await;
     let mut last = "How are".len();
     for tokens in [1, 4, 64] {

@@ -49,7 +49,7 @@ fn prediction_uses_longest_known_context() {
 }
 
 #[test]
-fn the_first_of_equally_frequent_words_wins() {
+fn first_of_equally_frequent_words_is_predicted() {
     let model = trained_model(2, &["a x", "a y", "b y", "b x"]);
     assert_eq!((model.complete("a"), model.complete("b")), ("a x".to_owned(), "b x".to_owned()));
 }

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_vocabulary_is_bounded() {
+    fn vocabulary_is_bounded() {
         let mut trainer = Trainer::new(1).unwrap();
         trainer.add("one two").unwrap();
         trainer.add("two one two").unwrap();

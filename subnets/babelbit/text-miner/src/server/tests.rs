@@ -145,7 +145,7 @@ impl TextModel for FailingModel {
 }
 
 #[tokio::test]
-async fn a_failed_model_is_unhealthy() {
+async fn failed_model_is_unhealthy() {
     let miner = start(FailingModel).await;
     let answer = miner.client.get(format!("{}/healthz", miner.url)).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -200,7 +200,7 @@ async fn invalid_request_error_names_the_field() {
 }
 
 #[tokio::test]
-async fn a_warm_up_needs_no_vocabulary() {
+async fn warm_up_needs_no_vocabulary() {
     warm_up(&Silent).await;
     let mut trainer = Trainer::new(3).unwrap();
     trainer.add("a b c").unwrap();

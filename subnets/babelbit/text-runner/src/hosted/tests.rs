@@ -184,7 +184,7 @@ async fn ineligible_models_and_chutes_are_excluded() {
 
 /// Columns: commitment of a miner with an axon · number of miners
 #[tokio::test]
-async fn a_model_without_a_chute_is_checked() {
+async fn model_without_a_chute_is_checked() {
     for (commitment, expected) in [
         (json!({}), 1),
         (json!({ "model": "a/good", "revision": "r" }), 1),
@@ -217,7 +217,7 @@ async fn unreachable_hub_excludes_no_miner() {
 
 /// Columns: status of the chute · time until it answers · timeout of the step · prediction
 #[tokio::test]
-async fn the_axon_is_the_fallback_of_a_chute() {
+async fn axon_is_the_fallback_of_a_chute() {
     let (no_delay, max_delay, long) =
         (Duration::ZERO, Duration::from_mins(10), Duration::from_mins(1));
     for (status, delay, step, expected) in [

@@ -114,7 +114,7 @@ async fn solo_round_follows_main_round_and_failed_round_is_retried_next_epoch() 
 
 /// A miner that never responds does not delay a shutdown.
 #[tokio::test]
-async fn a_shutdown_cancels_a_round_in_progress() {
+async fn shutdown_cancels_a_round_in_progress() {
     struct UnresponsiveMiner;
     impl TextConnection for UnresponsiveMiner {
         fn predict<'a>(

@@ -142,7 +142,7 @@ async fn first_call_is_retried_with_the_startup_timeout() {
 }
 
 #[tokio::test]
-async fn a_cancelled_call_preserves_the_startup_budget() {
+async fn cancelled_call_preserves_the_startup_budget() {
     let clock = VirtualClock::default();
     let answers = vec![
         None,
@@ -172,7 +172,7 @@ async fn a_cancelled_call_preserves_the_startup_budget() {
 
 /// Columns: health checks that fail · miners that play · timeouts of the checks
 #[tokio::test]
-async fn a_round_waits_until_its_miners_are_healthy() {
+async fn round_waits_until_its_miners_are_healthy() {
     for (failing_pings, count, expected) in [
         (0, 2, vec![30]),
         (3, 2, vec![30; 4]),

@@ -4,7 +4,7 @@ use super::*;
 
 /// Columns: response to `/start` · response to `/next` · error
 #[tokio::test]
-async fn a_broken_engine_leaves_no_scores() {
+async fn broken_engine_leaves_no_scores() {
     for (start, next, expected) in [
         (
             json!({"token": "one", "done": false}),
@@ -102,7 +102,7 @@ async fn challenges_with_any_uid_are_played() {
 }
 
 #[tokio::test]
-async fn an_overlong_utterance_is_omitted_and_the_others_are_scored() {
+async fn overlong_utterance_is_omitted_and_the_others_are_scored() {
     let long = "x".repeat(5_000);
     let first = json!({"session_id": "s", "token": "one"});
     let token =
@@ -145,7 +145,7 @@ async fn an_overlong_utterance_is_omitted_and_the_others_are_scored() {
 
 /// A dialogue that has only an overlong utterance, and one that follows without an end token.
 #[tokio::test]
-async fn an_overlong_utterance_ends_with_its_dialogue() {
+async fn overlong_utterance_ends_with_its_dialogue() {
     let long = "x".repeat(5_000);
     let token = |token: &str, dialogue: u32| {
         let uid = format!("d{dialogue}");

@@ -24,7 +24,7 @@ impl Recognizer for ForeignRecognizer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_runner_transcribes_if_no_worker_has_its_recogniser() {
+async fn runner_transcribes_if_no_worker_has_its_recogniser() {
     let Some(servers) = Servers::start().await else { return };
     let (mut services, stop) = (servers.services(), Shutdown::new());
     services.timing.fallback_after = Duration::from_millis(500);

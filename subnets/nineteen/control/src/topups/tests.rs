@@ -530,7 +530,7 @@ async fn large_transfer_batches_are_split_and_small_transfers_ignored() {
 }
 
 #[test]
-fn retry_pauses_of_permanent_failures_grow() {
+fn retry_pauses_double_only_after_permanent_failures() {
     let mut failures = Failures::default();
     let permanent = || Err(TopUpError::Reverted(genesis()));
     let pauses: Vec<_> = (0..8).map(|_| failures.record(permanent()).as_secs()).collect();

@@ -183,7 +183,7 @@ async fn requests_are_logged_only_for_keys_with_logging() {
     let body = json!({"model": CHAT, "messages": [{"role": "user", "content": "private"}]});
     // The error names the unknown field.
     let unknown = json!({"model": CHAT, "prompt": "private", "private": 1});
-    let ask = async |log_requests: bool| {
+    let send_requests = async |log_requests: bool| {
         gateway
             .store
             .update_key(&gateway.id, &KeyTerms { log_requests, ..KeyTerms::new("test", 100) })
@@ -194,8 +194,8 @@ async fn requests_are_logged_only_for_keys_with_logging() {
         text(gateway.send("/v1/completions", &unknown, None).await).await;
         log.take()
     };
-    assert!(!ask(false).await.contains(&gateway.id));
-    let logged = ask(true).await;
+    assert!(!send_requests(false).await.contains(&gateway.id));
+    let logged = send_requests(true).await;
     let key = format!("key=\"{}\"", gateway.id);
     let key_lines: Vec<_> = logged.lines().filter(|line| line.contains(&key)).collect();
     assert_eq!(key_lines.len(), 3, "{logged}");

@@ -230,7 +230,7 @@ async fn edit_with_a_mask_changes_only_the_transparent_area() {
 
 /// The images of a request differ, and each is charged.
 #[tokio::test]
-async fn several_images_have_seeds_of_their_own() {
+async fn images_of_one_request_have_consecutive_seeds() {
     let gateway = start_image_gateway(market(), &TASKS, false).await;
     let body = json!({"model": "proteus", "prompt": "a red boat", "size": "576x576", "steps": 5, "n": 3, "seed": 7});
     let answer = document(gateway.send("/v1/images/generations", &body, None).await).await;

@@ -263,7 +263,7 @@ async fn repeated_message_is_replayed_without_a_charge() {
     assert_eq!((text(replayed).await, gateway.wait_for_charges().await), (first, charged));
 }
 
-async fn ask(gateway: &TestGateway, key: &str, body: &Value) -> Response {
+async fn send_message(gateway: &TestGateway, key: &str, body: &Value) -> Response {
     let request =
         Request::post(PATH).header("anthropic-version", "2023-06-01").header("x-api-key", key);
     gateway
@@ -278,7 +278,7 @@ async fn ask(gateway: &TestGateway, key: &str, body: &Value) -> Response {
 async fn key_header_and_errors_have_the_anthropic_format() {
     let gateway = start_gateway(vec![word()]).await;
     let key = gateway.key.as_str();
-    assert_eq!(ask(&gateway, key, &question(&json!({}))).await.status(), StatusCode::OK);
+    assert_eq!(send_message(&gateway, key, &question(&json!({}))).await.status(), StatusCode::OK);
     gateway.wait_for_charges().await;
     for (key, body, status, kind) in [
         ("sk-tao-x", question(&json!({})), 401, "authentication_error"),
@@ -287,7 +287,7 @@ async fn key_header_and_errors_have_the_anthropic_format() {
         (key, json!([]), 400, "invalid_request_error"),
         (key, question(&json!({"max_tokens": 30_000})), 402, "billing_error"),
     ] {
-        let response = ask(&gateway, key, &body).await;
+        let response = send_message(&gateway, key, &body).await;
         assert_eq!(response.status().as_u16(), status, "{body}");
         let id = response.headers()["request-id"].to_str().unwrap().to_owned();
         let error = document(response).await;
@@ -295,12 +295,12 @@ async fn key_header_and_errors_have_the_anthropic_format() {
         assert!(error["error"]["message"].is_string());
         assert_eq!(error["request_id"], id);
     }
-    let response = ask(&gateway, key, &json!("x".repeat(9 << 20))).await;
+    let response = send_message(&gateway, key, &json!("x".repeat(9 << 20))).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(document(response).await["error"]["type"], "request_too_large");
     gateway.store.update_key(&gateway.id, &KeyTerms::new("test", 1)).await.unwrap();
-    assert_eq!(ask(&gateway, key, &question(&json!({}))).await.status(), StatusCode::OK);
-    let response = ask(&gateway, key, &question(&json!({}))).await;
+    assert_eq!(send_message(&gateway, key, &question(&json!({}))).await.status(), StatusCode::OK);
+    let response = send_message(&gateway, key, &question(&json!({}))).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(response.headers().contains_key("retry-after"));
     assert_eq!(document(response).await["error"]["type"], "rate_limit_error");

@@ -22,7 +22,7 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
 use taonet_nineteen_store::KeyTerms;
 use taonet_service::Shutdown;
-use taonet_testing::{ask, is_exhaustive, peer_directory};
+use taonet_testing::{is_exhaustive, peer_directory, query_program};
 use tokio::net::TcpListener;
 
 use super::market::{TestGateway, calls, chunk, start_gateway_with, word};
@@ -182,8 +182,10 @@ impl ServedGateway {
     /// Compares the requests with the recorded ones.
     fn run_buyer(&self, client: &str, buyer: &mut Command) -> Value {
         let (url, key) = (format!("{}/v1", self.url), &self.gateway.key);
-        let results =
-            ask(buyer, &json!({"url": url, "key": key, "unfunded_key": self.unfunded_key}));
+        let results = query_program(
+            buyer,
+            &json!({"url": url, "key": key, "unfunded_key": self.unfunded_key}),
+        );
         self.recorder.compare(client);
         results
     }

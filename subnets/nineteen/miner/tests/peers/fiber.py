@@ -41,7 +41,7 @@ class Miner(BaseHTTPRequestHandler):
     rsa = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     keys, nonces = {}, set()
 
-    def say(self, status, text, kind="application/json"):
+    def respond(self, status, text, kind="application/json"):
         body = text.encode()
         self.send_response(status)
         self.send_header("content-type", kind)
@@ -52,38 +52,38 @@ class Miner(BaseHTTPRequestHandler):
     def do_GET(self):
         pem = self.rsa.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-        self.say(200, json.dumps({"public_key": pem, "timestamp": time.time()}))
+        self.respond(200, json.dumps({"public_key": pem, "timestamp": time.time()}))
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         if any(self.headers[name] is None for name in HEADERS):
-            return self.say(422, '{"detail": "header missing"}')
+            return self.respond(422, '{"detail": "header missing"}')
         validator, miner, key_id, once, signature = (self.headers[name] for name in HEADERS)
         stated = int(once.split("_")[0]) / 1e9
         if once in self.nonces or abs(time.time() - stated) > 120:
-            return self.say(401, '{"detail": "nonce"}')
+            return self.respond(401, '{"detail": "nonce"}')
         self.nonces.add(once)
         text = f"{once}:{miner}:{key_id}"
         if not Keypair(ss58_address=validator).verify(text.encode(), signature):
-            return self.say(401, '{"detail": "signature"}')
+            return self.respond(401, '{"detail": "signature"}')
         if self.path == "/exchange-symmetric-key":
             encrypted = base64.b64decode(json.loads(body)["encrypted_symmetric_key"], validate=True)
             key = self.rsa.decrypt(encrypted, OAEP)
             assert len(key) == 32
             self.keys[validator, key_id] = key
-            return self.say(200, '{"status": "Symmetric key exchanged successfully"}')
+            return self.respond(200, '{"status": "Symmetric key exchanged successfully"}')
         try:
             payload = fernet(self.keys[validator, key_id]).decrypt(body)
         except (KeyError, InvalidToken):
-            return self.say(400, '{"detail": "key"}')
+            return self.respond(400, '{"detail": "key"}')
         if self.path == "/chat/completions":
             return self.chat(json.loads(payload))
         seen = {"miner": miner, "uuid": key_id, "type": self.headers["content-type"], "plain": payload.decode()}
-        self.say(200, json.dumps(seen))
+        self.respond(200, json.dumps(seen))
 
     def chat(self, payload):
         if payload["model"] == "busy":
-            return self.say(429, '{"detail": "busy"}')
+            return self.respond(429, '{"detail": "busy"}')
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")

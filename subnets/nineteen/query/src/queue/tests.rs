@@ -200,7 +200,7 @@ async fn requests_and_answers_may_be_larger_than_a_frame() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_reader_slows_the_miner() {
+async fn slow_reader_pauses_the_miner_across_the_queue() {
     let Some(fixture) = start_queue().await else { return };
     let (sent, (cancelled, _cancellations)) = (Arc::default(), mpsc::unbounded_channel());
     let handler = endless(Duration::from_micros(100), 8_000, &sent, &cancelled);
@@ -306,7 +306,7 @@ async fn failed_worker_interrupts_the_answer_after_the_first_chunk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restarted_nats_is_used_again() {
+async fn entry_and_worker_reconnect_to_restarted_nats() {
     let Some(mut fixture) = start_queue().await else { return };
     let refused = fixture.entry.query(organic()).await.map(drop);
     assert_eq!(refused, Err(QueryError::NoWorker(TASK.parse().unwrap())), "there is none");
@@ -329,7 +329,7 @@ async fn restarted_nats_is_used_again() {
 /// Until a worker knows the other processes, it has one slot at each miner: other workers take the
 /// jobs.
 #[tokio::test(flavor = "multi_thread")]
-async fn worker_takes_no_jobs_before_it_knows_its_share() {
+async fn worker_pulls_no_jobs_before_its_share_is_known() {
     let Some(fixture) = start_queue().await else { return };
     let TestMarket { querier, .. } =
         test_market(vec![respond_with(chunk("good"))], QueryDeadlines::default()).await;
@@ -345,7 +345,7 @@ async fn worker_takes_no_jobs_before_it_knows_its_share() {
 const OTHER: &str = "chat-llama-3-1-8b";
 
 /// Opens a period in which the first miner offers [`TASK`], and the second one [`OTHER`].
-fn offer_a_task_each(test_market: &TestMarket) -> Market {
+fn offer_one_task_per_miner(test_market: &TestMarket) -> Market {
     let config = MarketConfig::default();
     let tasks = test_market.contenders.iter().zip([TASK, OTHER]).map(|(contender, task)| {
         let task = Arc::new(config.task(task).unwrap().clone());
@@ -398,7 +398,7 @@ async fn backlog_of_a_busy_model_does_not_delay_another_model() {
         QueryDeadlines::default(),
     )
     .await;
-    let market = offer_a_task_each(&test_market);
+    let market = offer_one_task_per_miner(&test_market);
     // More than the 8 slots of the busy miner, and far less than its backlog.
     let settings = QueueSettings { wait: LONG_TIMEOUT, running: 10, ..QueueSettings::default() };
     let _worker = Process::start_with(&fixture, &market, settings).await;

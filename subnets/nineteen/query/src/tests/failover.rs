@@ -149,7 +149,7 @@ async fn hedged_attempt_counts_towards_the_limit() {
 
 /// The limit of the time in the queue does not include the time at miners.
 #[tokio::test]
-async fn attempts_do_not_shorten_the_wait_in_the_queue() {
+async fn time_of_attempts_does_not_count_as_queue_wait() {
     let gate = Arc::new(Semaphore::new(0));
     let handler_gate = Arc::clone(&gate);
     let handlers = scripted_handlers(2, move |call| {

@@ -59,7 +59,7 @@ fn offer_embeddings(test_market: &mut TestMarket) {
 /// The model does not have the requested dimensions if two miners' embeddings have the same other
 /// number of them.
 #[tokio::test]
-async fn ignored_dimensions_are_the_requests_fault_if_two_miners_agree() {
+async fn ignored_dimensions_are_a_request_error_if_two_miners_agree() {
     let embeds = |width: usize| {
         respond_with(json!({"data": [{"index": 0, "embedding": vec![0.5; width]}]}).to_string())
     };

@@ -78,7 +78,7 @@ fn failed_charge_is_retried_with_the_same_transfer_id() {
 }
 
 #[test]
-fn requests_of_two_days_are_in_two_plans() {
+fn pending_holds_of_each_day_are_planned_separately() {
     let mut state = State::default();
     let pending_hold = |day: &str| {
         let hold = Hold {

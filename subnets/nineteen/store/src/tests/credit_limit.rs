@@ -167,7 +167,7 @@ pub(super) async fn integer_columns_stay_integers(location: DatabaseLocation) {
 }
 
 /// Earlier releases had no limit, and SQLite stored overflowed balances as floating-point numbers.
-pub(super) async fn overflowed_books_are_repaired(location: DatabaseLocation) {
+pub(super) async fn overflowed_balances_are_repaired(location: DatabaseLocation) {
     let old = location.open_old(6).await;
     let grants: &[(&str, i64)] = if old.is_shared() {
         &[("a", i64::MAX), ("b", 1)]

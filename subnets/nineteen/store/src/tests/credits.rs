@@ -225,7 +225,7 @@ pub(super) async fn operators_grant_and_revoke_while_requests_run(location: Data
     assert!(store.is_balanced().await.unwrap());
 }
 
-pub(super) async fn manipulated_books_do_not_balance(location: DatabaseLocation) {
+pub(super) async fn manipulated_accounts_do_not_balance(location: DatabaseLocation) {
     let store = location.open().await;
     let key = store.create_key(&terms(None), &[3; 40], 0).await.unwrap().id;
     store.grant(&key, 10, "test", 0).await.unwrap();

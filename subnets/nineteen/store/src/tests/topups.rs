@@ -125,7 +125,7 @@ pub(super) async fn keys_with_the_same_prefix_get_different_deposit_addresses(
 }
 
 /// A restored, older database lacks a key whose buyer has sent TAO to its address.
-pub(super) async fn address_of_a_lost_key_is_not_given_to_another_key(location: DatabaseLocation) {
+pub(super) async fn deposit_address_of_a_lost_key_is_not_reused(location: DatabaseLocation) {
     let store = open_with_topups(&location).await;
     let lost = OPERATOR.derivative(0x0101);
     let transfers = [transfer(11, 0, lost, 1_000), transfer(11, 1, OPERATOR, 1_000)];

@@ -159,7 +159,7 @@ fn gate_removes_departed_miners() {
 }
 
 #[tokio::test]
-async fn step_after_a_failed_one_has_a_question() {
+async fn step_after_a_failed_step_has_a_question() {
     let directory = tempfile::tempdir().unwrap();
     let challenge = open(&directory, Dataset::built_in().unwrap(), gated_settings());
     let first = challenge.request(&[]).await.unwrap();
@@ -170,7 +170,7 @@ async fn step_after_a_failed_one_has_a_question() {
 }
 
 #[tokio::test]
-async fn hostile_completions_are_rewarded_without_failure() {
+async fn rewards_of_hostile_completions_are_valid() {
     let directory = tempfile::tempdir().unwrap();
     let challenge = open(&directory, Dataset::built_in().unwrap(), ChallengeSettings::default());
     let request = challenge.request(&[]).await.unwrap();

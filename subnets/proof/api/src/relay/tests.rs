@@ -205,7 +205,7 @@ async fn saturating_inputs_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_proofs_and_bad_requests_get_their_reasons() {
+async fn failed_proofs_and_invalid_requests_have_reasons() {
     let (fixture, listener) = start(Behaviour::WrongOutput).await;
     let mut relay = Server::accept_authenticated(&listener).await;
     let request = json!({ "circuit_id": fixture.circuit, "inputs": [inputs()] });

@@ -6,7 +6,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use taonet_testing::{ask, peer_directory};
+use taonet_testing::{peer_directory, query_program};
 
 /// Returns the Python interpreter of the peer; `None` if it is not installed.
 pub(crate) fn python() -> Option<PathBuf> {
@@ -25,7 +25,7 @@ pub(crate) fn run_onnx(python: &Path, runs: &[OnnxRun]) -> Vec<Vec<Vec<f64>>> {
         .map(|(model, inputs)| json!({ "model": BASE64_STANDARD.encode(model), "inputs": inputs }))
         .collect();
     let outputs: Vec<Vec<Vec<f64>>> =
-        serde_json::from_value(ask(Command::new(python).arg(script), &requests)).unwrap();
+        serde_json::from_value(query_program(Command::new(python).arg(script), &requests)).unwrap();
     assert_eq!(outputs.len(), runs.len());
     outputs
 }

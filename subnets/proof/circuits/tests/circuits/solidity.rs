@@ -31,7 +31,7 @@ use taonet_proof_circuits::{
 use taonet_proof_core::circuit::Circuit;
 use taonet_proof_core::network::{FORMAT, Input, Layer, Network, Operation};
 use taonet_proof_core::{Binding, Digest, Range, Shape};
-use taonet_testing::{ask, peer_directory};
+use taonet_testing::{peer_directory, query_program};
 use tempfile::TempDir;
 
 /// Modulus of the coordinates of points.
@@ -62,7 +62,7 @@ impl Contract {
     fn deploy(solc: &Path, source: &str) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/solc.mjs");
         let request = json!({ "source": source, "contract": "ProofVerifier" });
-        let compiled = ask(Command::new("node").arg(script).arg(solc), &request);
+        let compiled = query_program(Command::new("node").arg(script).arg(solc), &request);
         assert_eq!(compiled["messages"], json!([]), "{source}");
         let code = |name: &str| hex::decode(compiled[name].as_str().unwrap()).unwrap();
         let mut evm = Context::mainnet().with_db(InMemoryDB::default()).build_mainnet();

@@ -183,7 +183,7 @@ fn saturating_arguments_of_a_function_are_described() {
 }
 
 #[test]
-fn bad_options_and_samples_are_refused() {
+fn invalid_options_and_samples_are_refused() {
     let float = network();
     assert!(matches!(quantise(&float, &options(), &[]), Err(QuantiseError::NoSample)));
     assert!(matches!(quantise(&float, &options(), &[vec![0; 3]]), Err(QuantiseError::Float(_))));

@@ -61,7 +61,7 @@ fn answer_of_a_language_model_is_proven() {
     // The answer fills the circuit: there is no room for the token that ends it.
     assert_eq!((text.prompt_tokens, text.answer_tokens, text.finish), (24, 8, Finish::Length));
     assert_greedy_decoding(&directory);
-    assert_proof_of_the_inputs_makes_a_text_bundle(&directory, &bundle);
+    assert_proof_of_inputs_completes_text_bundle(&directory, &bundle);
     assert_end_of_the_prompt_is_checked(&bundle);
     assert_changes_are_refused(&bundle);
 }
@@ -93,10 +93,7 @@ fn assert_greedy_decoding(directory: &CircuitDirectory) {
 }
 
 /// A prover that gets the inputs of a prompt needs neither the prompt nor the tokenizer.
-fn assert_proof_of_the_inputs_makes_a_text_bundle(
-    directory: &CircuitDirectory,
-    bundle: &TextBundle,
-) {
+fn assert_proof_of_inputs_completes_text_bundle(directory: &CircuitDirectory, bundle: &TextBundle) {
     let bundle_with = |prompt: &str| TextBundle::new(directory, prompt, bundle.proof.clone());
     assert_eq!(
         TextBundle::inputs(directory, "The capital of Texas is").unwrap(),
@@ -214,7 +211,7 @@ fn fuzz_seeds_are_texts() {
 }
 
 #[test]
-fn malformed_text_bundle_is_an_error_and_other_bundle_is_none() {
+fn malformed_text_bundle_is_an_error_and_other_bundle_is_ignored() {
     let error = TextBundle::from_json(br#"{"version": 1, "tokenizer": "", "answer": -1}"#)
         .unwrap_err()
         .to_string();

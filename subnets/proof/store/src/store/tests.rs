@@ -153,7 +153,7 @@ async fn circuits_are_downloaded_once_and_completely() {
 }
 
 #[tokio::test]
-async fn one_listing_serves_all_circuits() {
+async fn all_circuits_are_synchronised_with_one_listing() {
     let compiled_circuit = compiled();
     let circuits: Vec<Compiled> =
         ["a", "b", "c"].iter().map(|name| renamed(&compiled_circuit, name)).collect();

@@ -87,7 +87,7 @@ fn paused_miners_are_retried_by_users_without_benchmarks() {
 }
 
 #[test]
-fn users_prefer_the_fastest_share_until_it_is_full() {
+fn users_get_the_fastest_miners_until_they_are_full() {
     let (miners, no_miners) = (miners(5), BTreeSet::new());
     let dispatcher = Dispatcher::new(Limits { users_percent: 20, ..LIMITS });
     let time = |miner: &ProofMiner, seconds| {
@@ -246,7 +246,7 @@ fn failing_miner_is_retried_with_exponential_backoff() {
 }
 
 #[test]
-fn timeout_follows_the_miner_and_overdue_time_all_miners() {
+fn timeout_adapts_to_the_miner_and_overdue_time_to_all_miners() {
     let miners = miners(2);
     let dispatcher = Dispatcher::new(LIMITS);
     let unknown = dispatcher.assign_to(0, &miners[0]);

@@ -279,7 +279,7 @@ async fn proof_of_another_circuit_is_recognised() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silence_and_refusals_count_as_failures_and_busy_does_not() {
+async fn timeouts_and_refusals_count_as_failures_and_busy_does_not() {
     let market = TestMarket::new(&["stark"]);
     let (examiner, score_store) = market.examiner(Duration::from_secs(2)).await;
     let (slow_miner, _) = market.miner("//Bob", Behaviour::Slow(Duration::from_secs(5))).await;

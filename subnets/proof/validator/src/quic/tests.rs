@@ -394,7 +394,7 @@ async fn hotkeys_at_one_address_share_its_connection() {
 
 /// A hotkey that was refused is tried again immediately when it returns to the list.
 #[tokio::test(flavor = "multi_thread")]
-async fn hotkeys_that_left_the_list_are_forgotten() {
+async fn refusals_of_removed_hotkeys_are_forgotten() {
     let (client, miner) = (client(LIMITS), FakeMiner::start(true));
     let handshakes = std::sync::atomic::AtomicUsize::new(0);
     let server_task = async {

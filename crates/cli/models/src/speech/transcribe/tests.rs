@@ -27,7 +27,7 @@ fn concurrent_results_keep_their_order() {
 }
 
 #[test]
-fn first_error_of_consumer_ends_the_work() {
+fn first_consumer_error_stops_the_map() {
     let mut consumed = Vec::new();
     let items: Vec<usize> = (0..1_000).collect();
     let consume = |_: &usize, result: usize| {
@@ -150,7 +150,7 @@ fn truncated_file_is_transcribed_with_a_warning() {
 }
 
 #[test]
-fn sample_that_is_not_finite_is_an_error_with_its_position() {
+fn non_finite_sample_is_an_error_with_its_position() {
     let samples: Vec<u8> =
         [0.5, 0.25, f32::NAN, 0.5].iter().flat_map(|sample| sample.to_le_bytes()).collect();
     let file = Wav::wrap(&samples, SampleFormat::F32, 1, SampleRate::HZ_16K).unwrap();

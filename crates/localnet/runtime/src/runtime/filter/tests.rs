@@ -67,7 +67,7 @@ fn root_enters_and_leaves_safe_mode() {
 }
 
 #[test]
-fn safe_mode_ends_by_itself() {
+fn safe_mode_ends_after_its_duration() {
     at_first_block(|| {
         assert_eq!(by_root(Call::force_enter {}), "ok");
         for (block, expected) in [(7_201, "CallFiltered"), (7_202, "ok")] {

@@ -92,7 +92,7 @@ impl PublishedPool {
 }
 
 /// Runs blocks in which one subnet receives all TAO, and compares each with the published source.
-fn compare_with_the_published_source(blocks: std::ops::Range<u32>) {
+fn compare_with_published_source(blocks: std::ops::Range<u32>) {
     for block in blocks {
         let max_alpha = Subtensor::root_proportion(BABELBIT).to_num::<f64>() * UNIT as f64;
         let expected = PublishedPool::of_chain().after_block(UNIT as f64, max_alpha);
@@ -105,7 +105,7 @@ fn compare_with_the_published_source(blocks: std::ops::Range<u32>) {
 fn pool_emission_without_root_stake_matches_published_source() {
     at_first_block(|| {
         let before = PublishedPool::of_chain();
-        compare_with_the_published_source(2..6_242);
+        compare_with_published_source(2..6_242);
         // All TAO buys alpha, so the price grows with the square of the pool's TAO.
         let after = PublishedPool::of_chain();
         let expected = before.price() * (after.tao / before.tao).powi(2);
@@ -121,7 +121,7 @@ fn pool_emission_with_root_stake_matches_published_source() {
         at_first_block(|| {
             SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(10_000_000 * UNIT));
             SubnetAlphaIn::<Runtime>::insert(BABELBIT, AlphaBalance(alpha * UNIT));
-            compare_with_the_published_source(2..300);
+            compare_with_published_source(2..300);
             assert!(SubnetTaoInEmission::<Runtime>::get(BABELBIT) > TaoBalance::ZERO);
             assert_eq!(SubnetExcessTao::<Runtime>::get(BABELBIT) > TaoBalance::ZERO, buys);
         });

@@ -48,7 +48,7 @@ fn empty_pool_trades_nothing() {
 }
 
 #[test]
-fn amount_until_price_limit_is_zero_past_the_limit() {
+fn amount_until_reached_price_limit_is_zero() {
     let pool = pool(1_000_000_000_000, 10_000_000_000_000, 0.5);
     // Expected: (√(p' / p) − 1) times the TAO reserve.
     assert!(is_close(pool.tao_until(TaoBalance(u64::MAX)).0, 429_495.729_6e12));

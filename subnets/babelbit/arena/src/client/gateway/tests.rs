@@ -224,7 +224,7 @@ async fn retries_end_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once_for_each_call() {
+async fn refused_token_is_renewed_once_for_each_call() {
     let server = gateway().await;
     route(
         &server,

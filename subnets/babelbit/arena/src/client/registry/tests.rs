@@ -23,7 +23,7 @@ fn container(uid: u16) -> Value {
 
 /// Columns: base · setting · candidates, in order
 #[test]
-fn list_path_is_normalised_with_an_alternative() {
+fn list_path_is_normalised_and_has_an_alternative_version() {
     for (base, path, expected) in [
         ("https://gw/", "/list_arena_miners", &["/list_arena_miners", "/v1/list_arena_miners"][..]),
         ("https://gw", "list_arena_miners", &["/list_arena_miners", "/v1/list_arena_miners"]),
@@ -105,7 +105,7 @@ async fn miner_list_without_routes_uses_the_gateway_and_one_request() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once() {
+async fn refused_token_is_renewed_once() {
     let no_miners = || ok(json!({ "miners": [] }));
     for (refusal, renewed) in [
         (r#"{"detail":"invalid_auth_token"}"#, true),

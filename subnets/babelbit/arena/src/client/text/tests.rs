@@ -114,7 +114,7 @@ async fn predictions_are_requested_directly_and_through_the_gateway() {
 }
 
 #[tokio::test]
-async fn the_gateway_is_retried_within_the_timeout_of_a_prediction() {
+async fn gateway_is_retried_within_the_timeout_of_a_prediction() {
     let (server, virtual_clock) = (gateway().await, VirtualClock::default());
     let miners = list_miners(&server, &virtual_clock).await;
     route(&server, "POST", RUNSYNC_PATH, vec![ResponseTemplate::new(503)]).await;

@@ -289,7 +289,7 @@ async fn text_miner(answer: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static) -
 /// Columns: body of the fourth prediction · violated rules · beginning of the remedy. Forged
 /// requests are accepted.
 #[tokio::test]
-async fn text_miner_is_checked_word_by_word() {
+async fn each_prediction_of_a_text_miner_is_checked() {
     const FORGERIES: [Rule; 6] = [
         Rule::UnsignedRefused,
         Rule::OtherReceiverRefused,

@@ -263,7 +263,7 @@ fn reply_without_audio_reports_its_gate() {
 }
 
 #[test]
-fn a_missing_reference_fails_the_whole_batch() {
+fn missing_reference_fails_the_batch() {
     let failure = BatchFailure {
         error: ReferenceError::MissingText.into(),
         source: Some("http://engine/transcription".into()),

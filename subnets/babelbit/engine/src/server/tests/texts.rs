@@ -118,7 +118,7 @@ async fn text_engine_serves_its_solo_text() {
 }
 
 #[tokio::test]
-async fn an_engine_without_texts_has_no_text_routes() {
+async fn engine_without_texts_has_no_text_routes() {
     let server = TestEngine::new(|_| ()).await;
     let token = server.token("//Alice").await;
     assert_eq!(server.send(Method::GET, "/start", &token, json!(null)).await.status(), 404);

@@ -278,7 +278,7 @@ fn patient_profile_speaks_after_the_source_ends() {
 }
 
 #[test]
-fn the_same_source_gives_the_same_reply() {
+fn same_source_gives_the_same_reply() {
     let phrases =
         ["well i think", "we should call it a day", "because it is raining cats and dogs"];
     let replies = || play(&interpreter(&phrases).0, &source(&[900, 1400, 1200]));

@@ -218,7 +218,7 @@ async fn score_files_of_other_programs_count_as_played() {
 }
 
 #[tokio::test]
-async fn a_damaged_reply_is_played_again() {
+async fn damaged_reply_is_played_again() {
     let directory = tempfile::tempdir().unwrap();
     let script = parrot();
     let silent_miner =

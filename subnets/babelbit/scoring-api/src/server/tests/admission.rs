@@ -15,7 +15,7 @@ async fn query_scores(api: &ScoringApi, signer: &Keypair) -> (u16, Value) {
     let path = format!(
         "/v1/get_scores?hotkey={hotkey}&timestamp={timestamp}&signature={signature}&challenge_uid=c"
     );
-    ask(&api.router(), Method::GET, &path, &[], "").await
+    send_request(&api.router(), Method::GET, &path, &[], "").await
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ async fn invalid_artifact_is_refused_and_not_stored() {
         let error = answer["error"].as_str().unwrap_or_default();
         assert!(actual == status && error.contains(text), "{actual} {error}, not {status} {text}");
     }
-    let (status, _) = ask(
+    let (status, _) = send_request(
         &api.router(),
         Method::POST,
         "/v1/submit-artifact",

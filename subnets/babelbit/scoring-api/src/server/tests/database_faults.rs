@@ -70,7 +70,7 @@ async fn restarted_postgres_loses_no_submission() {
         results.add(4..8).await;
         wait_for_failed_attempt(results).await;
         assert_database_error(&api).await;
-        assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
+        assert_eq!(send_request(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
         postgres.run();
     })
     .await;
@@ -259,10 +259,10 @@ async fn health_check_responds_while_the_database_hangs() {
     let limits =
         ScoringLimits { request_timeout: Duration::from_secs(2), ..ScoringLimits::default() };
     let api = ScoringApi::new(store, artifacts, Admission::Open, limits);
-    assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 200);
+    assert_eq!(send_request(&api.router(), Method::GET, "/healthz", &[], "").await.0, 200);
     proxy.set(ProxyFault::HalfOpen);
     let start = Instant::now();
-    assert_eq!(ask(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
+    assert_eq!(send_request(&api.router(), Method::GET, "/healthz", &[], "").await.0, 503);
     assert!(start.elapsed() < FAILURE_DEADLINE, "{:?}", start.elapsed());
 }
 

@@ -16,7 +16,7 @@ test_with_both_schemes!(
     other_kernels_of_operands_are_rejected,
     coefficients_chosen_after_the_challenges_are_rejected,
     operands_chosen_after_the_challenges_are_rejected,
-    every_changed_column_besides_polynomials_is_rejected,
+    every_changed_column_of_other_tables_is_rejected,
     remainders_of_polynomial_sums_out_of_range_are_rejected,
     tables_without_challenges_are_rejected,
     products_at_other_challenges_are_rejected,
@@ -395,7 +395,7 @@ fn solve_combination(values: [Challenge; EXTENSION], target: Challenge) -> [Val;
 }
 
 /// The tables beside those of polynomials, whose columns do not depend on the challenges.
-fn every_changed_column_besides_polynomials_is_rejected<S: Scheme>() {
+fn every_changed_column_of_other_tables_is_rejected<S: Scheme>() {
     check_columns(&forger::<S>(&testing::network(5)));
 }
 

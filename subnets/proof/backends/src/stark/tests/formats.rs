@@ -197,7 +197,7 @@ fn networks_with_dense_layers_keep_their_tiles() {
 
 /// Formats 4 and 6 differ in the transcript, but not in the layout of circuits that both permit.
 #[test]
-fn keys_of_large_circuits_have_a_format_of_their_own() {
+fn keys_of_large_circuits_have_a_separate_format() {
     for (name, network) in [("residual", residual()), ("attention", attention())] {
         let circuit = Arc::new(network.lower().unwrap());
         assert!(!Plan::new(&circuit).unwrap().method.format.is_large(), "{name}");

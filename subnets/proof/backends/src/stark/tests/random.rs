@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use taonet_proof_core::circuit::Circuit;
-use taonet_testing::{ask, is_exhaustive, peer_directory};
+use taonet_testing::{is_exhaustive, peer_directory, query_program};
 
 use super::constraints::find_violation;
 use super::*;
@@ -115,7 +115,8 @@ pub(super) fn assert_equals_onnxruntime(circuits: &[(Circuit, [Vec<i64>; 3])]) {
     });
     let requests: Value = requests.collect();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../circuits/tests/peers/run_onnx.py");
-    let responses = ask(Command::new(directory.join("bin/python")).arg(script), &requests);
+    let responses =
+        query_program(Command::new(directory.join("bin/python")).arg(script), &requests);
     let responses: Vec<Vec<Vec<i64>>> = serde_json::from_value(responses).unwrap();
     assert_eq!(responses.len(), circuits.len());
     for (index, ((circuit, inputs), expected)) in circuits.iter().zip(responses).enumerate() {

@@ -185,7 +185,7 @@ fn elements_are_looked_up_moved_and_multiplied() {
 }
 
 #[test]
-fn elements_can_be_outputs_without_a_stage_of_their_own() {
+fn output_elements_need_no_separate_stage() {
     let shape = Shape { channels: 3, height: 1, width: 1 };
     let move_operation = Operation::Move { shape, indices: vec![4, 7, 8], constant: -3 };
     let circuit = chain(vec![

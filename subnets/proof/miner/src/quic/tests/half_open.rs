@@ -407,7 +407,7 @@ async fn request_before_the_handshake_is_refused() {
     let miner = start(1, None);
     let miner_address = SocketAddr::new(miner.axon.ip.parse().unwrap(), miner.axon.port);
     let connection = endpoint(2, false).connect(miner_address, "localhost").unwrap().await.unwrap();
-    let ask = async || {
+    let send_query = async || {
         let (mut send, mut recv) = connection.open_bi().await.unwrap();
         let (synapse_type, data) = (QUERY_ZK_PROOF.to_owned(), HashMap::new());
         let packet =
@@ -416,7 +416,7 @@ async fn request_before_the_handshake_is_refused() {
         let (_, answer) = read_frame(&mut recv, 4096).await.unwrap();
         rmp_serde::from_slice::<SynapseResponse>(&answer).unwrap().error.unwrap()
     };
-    assert_eq!(ask().await, "authentication failed");
+    assert_eq!(send_query().await, "authentication failed");
     authenticate(&connection, 0).await.expect("the handshake is accepted");
-    assert_eq!(ask().await, "request processing failed");
+    assert_eq!(send_query().await, "request processing failed");
 }
