@@ -64,6 +64,9 @@ fn fillers_are_removed() {
     check(&[
         ("um well you know it was uh sort of late", "it was late"),
         ("to be perfectly honest with you i like it", "i like it"),
+        ("i'm excuse me excuse me we are late", "excuse me we are late"),
+        ("i am we are late", "we are late"),
+        ("the man i am she said", "the man i am she said"),
         ("as i was saying the shop is closed", "the shop is closed"),
         ("do you know this sort of cheese", "do you know this sort of cheese"),
         ("she looks like her mother", "she looks like her mother"),
@@ -141,6 +144,11 @@ fn figures_of_speech_are_recognised_across_phrases() {
     assert_eq!(
         rewrite_phrases(&["i do not want to jump out of the frying pan", "into the fire"]),
         ["i do not want to", "make things worse"]
+    );
+    // The meaning repeats the word before it.
+    assert_eq!(
+        rewrite_phrases(&["now and at this point", "in time to be honest", "nobody is here"]),
+        ["", "now and", "nobody is here"]
     );
     // Mid-sentence, no word was omitted.
     assert_eq!(rewrite_phrases(&["he said it", "sounds good"]), ["he said it", "sounds good"]);
