@@ -21,7 +21,7 @@ use taonet_babelbit_runner::{RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_cli_base::chain::SigningHotkeyArgs;
 use taonet_cli_base::context::Context;
-use taonet_cli_base::exit::{ClassifiedError, Failure};
+use taonet_cli_base::exit::{ClassifiedError, Failure, QuotingError};
 use taonet_cli_base::keys::temporary_key;
 use taonet_cli_base::printable::printable;
 use taonet_cli_base::table::{Cell, Rows, decimals, key_values, status_cell, table};
@@ -106,13 +106,25 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         })?;
         (rules, None)
     } else {
-        let (rules, contest) = with_speech(args, &target, config, context)?;
-        (rules, Some(contest))
+        with_speech(args, &target, config, context)?
     };
     if context.json {
         context.print_json(&document(&target, &rules, contest.as_ref(), is_text))?;
     } else {
         context.print(&text_report(&rules, contest.as_ref()))?;
+    }
+    check_results(&rules, contest.as_ref())
+}
+
+/// Checks that the miner broke no rule, completed a reply of each challenge, and did not end.
+///
+/// # Errors
+/// The first of these faults.
+fn check_results(rules: &RulesReport, contest: Option<&ContestResults>) -> anyhow::Result<()> {
+    if let Some(interruption) = &rules.interruption {
+        let summary = "the miner ended or restarted during the test, or closed the connection";
+        let hint = Some("read the miner's log");
+        return Err(QuotingError::error(None, summary, interruption, hint));
     }
     let failed: Vec<_> = rules.failed().map(|rule| rule.rule.name()).collect();
     anyhow::ensure!(
@@ -121,7 +133,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
         counted(failed.len(), "rule"),
         failed.join(", ")
     );
-    let unanswered = contest.as_ref().map(ContestResults::unanswered).unwrap_or_default();
+    let unanswered = contest.map(ContestResults::unanswered).unwrap_or_default();
     anyhow::ensure!(
         unanswered.is_empty(),
         "the miner completed no reply of {}: {}",
@@ -161,13 +173,13 @@ fn line(event: Event<'_>) -> String {
     }
 }
 
-/// Checks the rules with speech, then plays and scores the challenges.
+/// Checks the rules with speech, then plays and scores the challenges, unless the miner ended.
 fn with_speech(
     args: &TestMinerArgs,
     target: &Target,
     mut config: Config,
     context: &Context,
-) -> anyhow::Result<(RulesReport, ContestResults)> {
+) -> anyhow::Result<(RulesReport, Option<ContestResults>)> {
     config.models_dir = args.models.clone().or(config.models_dir);
     let challenges = challenges(&args.challenge)?;
     let first = challenges.first().cloned().context("no challenge is selected")?;
@@ -196,6 +208,9 @@ fn with_speech(
         let rules = check(target, &source, &config.play, &mut observer(context))
             .await
             .map_err(test_error)?;
+        if rules.interruption.is_some() {
+            return Ok((rules, None));
+        }
         context.print_notice(&format!("playing {}", counted(challenges.len(), "challenge")));
         let player = ChallengePlayer {
             target,
@@ -214,7 +229,7 @@ fn with_speech(
         });
         let (played, timings) = contest_run.await?;
         let (recognizer, embedder) = names;
-        Ok((rules, ContestResults { recognizer, embedder, played, timings }))
+        Ok((rules, Some(ContestResults { recognizer, embedder, played, timings })))
     })
 }
 
@@ -233,8 +248,7 @@ fn document(
     contest: Option<&ContestResults>,
     is_text: bool,
 ) -> Value {
-    let passed = rules.failed().count() == 0
-        && contest.is_none_or(|contest| contest.unanswered().is_empty());
+    let passed = check_results(rules, contest).is_ok();
     let contest = contest.map(|contest| {
         json!({
             "recognizer": contest.recognizer,
@@ -252,6 +266,7 @@ fn document(
         "contest_type": if is_text { "text" } else { "speech" },
         "passed": passed,
         "rules": rules.rules,
+        "interruption": rules.interruption,
         "timings": rules.timings,
         "contest": contest,
     })

@@ -85,6 +85,9 @@ pub struct RulesReport {
     pub rules: Vec<RuleReport>,
     /// Response times of the miner.
     pub timings: Timings,
+    /// The first request whose connection failed after earlier responses, and the error: the miner
+    /// ended or restarted, or closed the connection. `None` if there is no such request.
+    pub interruption: Option<String>,
 }
 
 impl RulesReport {

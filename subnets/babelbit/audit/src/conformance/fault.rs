@@ -10,6 +10,8 @@ use super::probe::Reply;
 pub(super) enum NoReply {
     /// The connection failed.
     Unreachable,
+    /// The connection failed after earlier responses.
+    Ended,
     /// The peer does not speak HTTP, or the response is malformed.
     NotHttp,
     /// The response was not complete in time.
@@ -66,6 +68,9 @@ impl Fault {
         Cow::Borrowed(match self {
             Self::NoReply(NoReply::Unreachable) => {
                 "start the miner, and check scheme, host, port and firewall: no connection can be opened"
+            }
+            Self::NoReply(NoReply::Ended) => {
+                "read the miner's log: it ended or restarted during the test, or closed the connection"
             }
             Self::NoReply(NoReply::NotHttp) => {
                 "check scheme and port: the peer does not speak HTTP there, or closed the connection"

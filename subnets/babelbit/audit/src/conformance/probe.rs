@@ -56,6 +56,7 @@ pub async fn check<'a>(
     Ok(RulesReport {
         timings: probe.times.timings(settings),
         rules: probe.findings.finish(&Rule::SPEECH),
+        interruption: probe.interruption,
     })
 }
 
@@ -64,8 +65,8 @@ struct Probe<'a> {
     settings: &'a PlaySettings,
     findings: Findings<'a>,
     times: ResponseTimes,
-    /// Whether a rule failed since no connection could be opened.
-    is_unreachable: bool,
+    /// The first request whose connection was lost after earlier responses, and the error.
+    interruption: Option<String>,
 }
 
 /// Serialises a JSON object as the reference system's client does: with spaces after `,` and `:`.
@@ -150,15 +151,17 @@ impl<'a> Probe<'a> {
             settings,
             findings: Findings::new(observe),
             times: ResponseTimes::default(),
-            is_unreachable: false,
+            interruption: None,
         })
     }
 
-    /// Reports that a request got no answer; `label` names the request, if there are several. If no
-    /// connection can be opened, only the first rule fails: the others are not tested.
+    /// Reports that a request got no answer; `label` names the request, if there are several. A
+    /// miner that has ended breaks no rule: the rules that are still open are not tested.
     fn fail(&mut self, rule: Rule, label: &str, failed: &FailedExchange) {
-        let is_unreachable = failed.kind == Fault::NoReply(NoReply::Unreachable);
-        if is_unreachable && std::mem::replace(&mut self.is_unreachable, true) {
+        if failed.kind == Fault::NoReply(NoReply::Ended) {
+            let label = if label.is_empty() { rule.name() } else { label };
+            self.interruption.get_or_insert_with(|| format!("{label}: {}", failed.observation));
+            self.findings.discard_unreported();
             return;
         }
         let remedy = failed.kind.remedy(rule, &self.wire.path, self.wire.is_text());

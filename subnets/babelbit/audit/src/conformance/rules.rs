@@ -423,6 +423,11 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// Discards the outcomes that are not final: a violation always is.
+    pub(super) fn discard_unreported(&mut self) {
+        self.outcomes.retain(|rule, _| self.reported.contains(rule));
+    }
+
     /// Returns the report of each rule, after reporting the outcomes that were not reported yet.
     pub(super) fn finish(mut self, rules: &[Rule]) -> Vec<RuleReport> {
         self.report_final(rules);

@@ -200,13 +200,32 @@ async fn closed_port_is_an_error() {
     }
 }
 
-/// A miner that ends after this many responses, each to a health check or a prediction.
-async fn ending_miner(responses: usize) -> MinerAddress {
+/// A response that is valid for each request of both contests.
+const VALID_RESPONSE: &str = r#"{"status": "healthy", "model": "m", "model_loaded": true, "ready": true,
+    "session_id": "s", "challenge_uid": "taonet-test-miner", "utterance_id": "0", "channels": 1,
+    "sample_rate_hz": 24000, "dtype": "float32le", "frame_rate_hz": 12.5, "frame_samples": 1920,
+    "prediction": "Good"}"#;
+
+/// Whether a request has its complete head and body.
+fn is_complete(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.map_or(0, |length| length.parse::<usize>().unwrap()) <= body.len()
+}
+
+/// Reads a complete request: closing a connection with unread data can discard the response.
+async fn read_request(stream: &mut TcpStream) {
+    let mut request = Vec::new();
+    while !is_complete(&request) && stream.read_buf(&mut request).await.unwrap_or_default() > 0 {}
+}
+
+/// A miner that ends after this many responses. If `keeps_port`, later connections are accepted and
+/// closed, as by a server that forwards the port; otherwise they are refused.
+async fn ending_miner(responses: usize, keeps_port: bool) -> MinerAddress {
     async fn respond(mut stream: TcpStream) {
-        let _ = stream.read(&mut vec![0; 16_384]).await;
-        let body =
-            br#"{"status": "healthy", "model": "m", "model_loaded": true, "prediction": "Good"}"#;
-        let _ = stream.write_all(&response("200 OK", body)).await;
+        read_request(&mut stream).await;
+        let _ = stream.write_all(&response("200 OK", VALID_RESPONSE.as_bytes())).await;
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -215,35 +234,80 @@ async fn ending_miner(responses: usize) -> MinerAddress {
             respond(listener.accept().await.unwrap().0).await;
         }
         let (last, _) = listener.accept().await.unwrap();
-        drop(listener);
-        respond(last).await;
+        if keeps_port {
+            respond(last).await;
+            while let Ok((mut stream, _)) = listener.accept().await {
+                read_request(&mut stream).await;
+            }
+        } else {
+            drop(listener);
+            respond(last).await;
+        }
     });
     resolve(&address.to_string())
 }
 
-/// Columns: number of responses of the miner before it ends · rules that fail before its end · rule
-/// that fails because the miner has ended · beginning of the latter's observation. The miner accepts
-/// forged requests.
+/// Columns: number of responses of the miner before it ends · violated rules · first rule that is not
+/// tested · beginning of the interruption. The miner accepts forged requests.
 #[tokio::test]
 async fn rules_after_the_end_of_the_miner_are_not_tested() {
-    for (responses, failed_before, failed_at_end, observation) in [
+    for (responses, violated, not_tested, interruption) in [
         // Two health checks, 13 words and a forged request.
-        (2 + 13 + 1, &[Rule::UnsignedRefused][..], Rule::OtherReceiverRefused, ""),
-        (2 + 13, &[], Rule::UnsignedRefused, ""),
+        (
+            2 + 13 + 1,
+            &[Rule::UnsignedRefused][..],
+            Rule::OtherReceiverRefused,
+            "other_receiver_refused: ",
+        ),
+        (2 + 13, &[], Rule::UnsignedRefused, "unsigned_refused: "),
+        (2 + 12, &[], Rule::Prediction, "word 6 of 6: "),
         (1, &[], Rule::Health, "/health: "),
     ] {
-        let target = target(ending_miner(responses).await, "v1/predict");
-        let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
-        let report = check_text(&target, &settings, &mut observe).await.unwrap();
-        let failed: Vec<_> = report.failed().map(|report| report.rule).collect();
-        assert_eq!(failed, [failed_before, &[failed_at_end]].concat(), "{responses} responses");
-        let at_end = report.rules.iter().find(|report| report.rule == failed_at_end).unwrap();
-        assert_eq!(at_end.outcome, RuleOutcome::Failed, "{responses} responses");
-        assert!(at_end.observation.starts_with(observation), "{}", at_end.observation);
-        let later = report.rules.iter().filter(|report| report.rule > failed_at_end);
-        for report in later {
-            assert_eq!(report.outcome, RuleOutcome::NotTested, "{responses}: {:?}", report.rule);
+        for keeps_port in [false, true] {
+            let target = target(ending_miner(responses, keeps_port).await, "v1/predict");
+            let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
+            let report = check_text(&target, &settings, &mut observe).await.unwrap();
+            let failed: Vec<_> = report.failed().map(|report| report.rule).collect();
+            assert_eq!(failed, violated, "{responses} responses");
+            let first = report.rules.iter().find(|report| report.outcome == RuleOutcome::NotTested);
+            assert_eq!(first.unwrap().rule, not_tested, "{responses} responses");
+            for report in report.rules.iter().filter(|report| report.rule > not_tested) {
+                let rule = report.rule;
+                assert_eq!(report.outcome, RuleOutcome::NotTested, "{responses}: {rule:?}");
+            }
+            let observation = report.interruption.unwrap();
+            assert!(observation.starts_with(interruption), "{observation}");
+            assert!(!observation.contains("error sending request"), "{observation}");
         }
+    }
+}
+
+#[tokio::test]
+async fn end_of_the_miner_during_the_utterance_violates_no_rule() {
+    for keeps_port in [false, true] {
+        // Two health checks, init and ten frames.
+        let target = target(ending_miner(2 + 1 + 10, keeps_port).await, "v1/predict");
+        let (settings, mut observe) = (PlaySettings::default(), |_: Event<'_>| ());
+        let report = check(&target, &tone().unwrap(), &settings, &mut observe).await.unwrap();
+        let observation = report.interruption.clone().unwrap();
+        assert!(observation.starts_with("frame 11 of 25: "), "{observation}");
+        let rules_with = |outcome: RuleOutcome| {
+            let reports = report.rules.iter().filter(move |report| report.outcome == outcome);
+            reports.map(|report| report.rule).collect::<Vec<_>>()
+        };
+        assert!(rules_with(RuleOutcome::Failed).is_empty());
+        assert_eq!(
+            rules_with(RuleOutcome::Passed),
+            [
+                Rule::Health,
+                Rule::SignedRequest,
+                Rule::Ready,
+                Rule::SessionId,
+                Rule::SameUtterance,
+                Rule::AudioFormat,
+                Rule::FrameGrid
+            ]
+        );
     }
 }
 

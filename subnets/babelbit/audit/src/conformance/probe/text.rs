@@ -32,6 +32,7 @@ pub async fn check_text<'a>(
     Ok(RulesReport {
         timings: probe.times.timings(settings),
         rules: probe.findings.finish(&Rule::TEXT),
+        interruption: probe.interruption,
     })
 }
 
@@ -72,12 +73,7 @@ impl Probe<'_> {
             }
             context.push_str(utterance);
         }
-        self.findings.report_final(&[
-            Rule::SignedRequest,
-            Rule::Prediction,
-            Rule::PredictionLength,
-            Rule::StepDeadline,
-        ]);
+        self.findings.report_final(&[Rule::Prediction, Rule::PredictionLength, Rule::StepDeadline]);
         true
     }
 
@@ -100,6 +96,7 @@ impl Probe<'_> {
             }
         };
         self.findings.pass(Rule::SignedRequest, "200");
+        self.findings.report_final(&[Rule::SignedRequest]);
         let is_text = answer.get("prediction").is_some_and(Value::is_string);
         let observation = if is_text {
             "every response".to_owned()

@@ -1,5 +1,8 @@
+use std::error::Error as _;
 use std::io::Read as _;
+use std::iter::successors;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +10,7 @@ use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::Response;
 use taonet_babelbit_core::text_api::PREDICT_MESSAGE;
-use taonet_primitives::{innermost_cause, with_causes};
+use taonet_primitives::innermost_cause;
 use taonet_wallet::Keypair;
 use taonet_wire::{BabelbitScheme, Clock, ManualClock, Peer, Signer, SystemClock};
 use url::Url;
@@ -70,6 +73,8 @@ pub(super) struct Wire {
     signer: Signer,
     body_signer: Signer,
     limit: usize,
+    /// Whether any request got a response.
+    has_answered: AtomicBool,
 }
 
 /// Time limit for opening a connection to the health routes, with name resolution and TLS. It is
@@ -106,6 +111,7 @@ impl Wire {
             signer: signer(BabelbitScheme::axon()),
             body_signer: signer(BabelbitScheme::managed()),
             limit: settings.max_response_bytes(2),
+            has_answered: AtomicBool::new(false),
         })
     }
 
@@ -221,7 +227,8 @@ impl Wire {
     }
 
     async fn read(&self, response: reqwest::Result<Response>) -> Result<Reply, FailedExchange> {
-        let mut response = response.map_err(exchange_error)?;
+        let mut response = response.map_err(|error| self.exchange_error(&error))?;
+        self.has_answered.store(true, Ordering::Relaxed);
         let status = response.status().as_u16();
         let text = |name: HeaderName| {
             let value = response.headers().get(name).and_then(|value| value.to_str().ok());
@@ -232,7 +239,9 @@ impl Wire {
         let location = response.headers().get(header::LOCATION);
         let location = location.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(exchange_error)? {
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| self.exchange_error(&error))?
+        {
             if body.len() + chunk.len() > self.limit {
                 let observation = format!("{status} with more than {} bytes", self.limit);
                 return Err(FailedExchange {
@@ -247,6 +256,31 @@ impl Wire {
         }
         Ok(Reply { status, body, encoding, kind, location })
     }
+
+    /// Describes a connection error by its innermost cause: the others are the layers of the
+    /// client.
+    fn exchange_error(&self, error: &reqwest::Error) -> FailedExchange {
+        let has_answered = self.has_answered.load(Ordering::Relaxed);
+        let kind = match (error.is_connect(), error.is_timeout()) {
+            (true, _) if !has_answered => NoReply::Unreachable,
+            (false, true) => NoReply::TimedOut,
+            _ if has_answered && !is_malformed(error) => NoReply::Ended,
+            _ => NoReply::NotHttp,
+        };
+        let observation = if error.is_connect() && error.is_timeout() {
+            format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
+        } else {
+            innermost_cause(error)
+        };
+        FailedExchange { kind: Fault::NoReply(kind), observation }
+    }
+}
+
+/// Whether a response is not HTTP.
+fn is_malformed(error: &reqwest::Error) -> bool {
+    successors(error.source(), |cause| (*cause).source())
+        .filter_map(|cause| cause.downcast_ref::<hyper::Error>())
+        .any(hyper::Error::is_parse)
 }
 
 /// Decompresses up to `limit` bytes; `None` if the encoding is unsupported or the body is
@@ -269,21 +303,6 @@ async fn with_timeout(
         let observation = format!("no response within {:.0} s", limit.as_secs_f64());
         Err(FailedExchange { kind: Fault::NoReply(NoReply::TimedOut), observation })
     })
-}
-
-/// Describes a connection error with its causes; of a connection that cannot be opened, the
-/// innermost cause tells everything.
-fn exchange_error(error: reqwest::Error) -> FailedExchange {
-    if error.is_connect() {
-        let observation = if error.is_timeout() {
-            format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
-        } else {
-            innermost_cause(&error)
-        };
-        return FailedExchange { kind: Fault::NoReply(NoReply::Unreachable), observation };
-    }
-    let kind = if error.is_timeout() { NoReply::TimedOut } else { NoReply::NotHttp };
-    FailedExchange { kind: Fault::NoReply(kind), observation: with_causes(&error.without_url()) }
 }
 
 fn unsent_error(error: &dyn std::error::Error) -> FailedExchange {
