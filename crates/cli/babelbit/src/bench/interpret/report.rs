@@ -99,7 +99,7 @@ struct Total {
     source_sec: f64,
     /// Wall-clock time of the complete replies, divided by the duration of their recordings.
     real_time_factor: Option<f64>,
-    /// Number of incomplete replies.
+    /// Number of recordings whose reply is incomplete, or could not be scored.
     failed: usize,
 }
 
@@ -183,7 +183,7 @@ impl Total {
                 .map(|metrics| ChallengeMetrics { replies, ..metrics }),
             source_sec: items.iter().map(|item| item.source_sec).sum(),
             real_time_factor: (source > 0.0).then_some(wall / source),
-            failed: items.len() - complete.len(),
+            failed: items.iter().filter(|item| item.is_failed()).count(),
         }
     }
 }
@@ -485,6 +485,7 @@ mod tests {
             let error = report(items).check().err().map(|error| error.to_string());
             assert_eq!(error.as_deref(), expected);
         }
+        assert_eq!(Total::from_items(std::slice::from_ref(&silent)).failed, 1);
         let text = report(vec![silent]).format_report();
         assert!(text.ends_with("\nerror: b: the reply has no audio"), "{text}");
     }
