@@ -291,11 +291,12 @@ impl Report {
             let _ = write!(text, " by {} speakers at a time", self.speakers);
         }
         if let Some(seconds) = self.miner.cpu_sec {
-            let factor = ratio(seconds, total.source_sec);
-            let _ = write!(
-                text,
-                "; processor time of the miner {seconds:.2} s ({factor:.3} × real time)"
-            );
+            let _ = write!(text, "; processor time of the miner {seconds:.2} s");
+            // How much of an incomplete recording the miner processed is unknown.
+            if self.items.iter().all(|item| item.wall_sec.is_some()) {
+                let factor = ratio(seconds, total.source_sec);
+                let _ = write!(text, " ({factor:.3} × real time)");
+            }
         }
         if let Some(megabytes) = self.miner.max_rss_mb {
             let _ = write!(text, "; its peak memory {megabytes:.0} MB");
@@ -445,6 +446,24 @@ mod tests {
             },
             items,
             timings: Timings::default(),
+        }
+    }
+
+    /// The processor time of an incomplete recording is not that of its duration.
+    #[test]
+    fn processor_time_per_real_time_requires_complete_replies() {
+        let complete = figures("a", Some("hello"), "hello", None);
+        let incomplete = figures("b", None, "hello", None);
+        for (items, expected) in [
+            (
+                vec![complete.clone()],
+                "4.0 s of speech; processor time of the miner 2.00 s (0.500 × real time)",
+            ),
+            (vec![complete, incomplete], "8.0 s of speech; processor time of the miner 2.00 s"),
+        ] {
+            let mut report = report(items);
+            report.miner.cpu_sec = Some(2.0);
+            assert_eq!(report.usage(&Total::from_items(&report.items)), expected);
         }
     }
 
