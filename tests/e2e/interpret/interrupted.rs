@@ -1,9 +1,11 @@
-//! An interrupted benchmark stops its miner.
+//! An interrupted benchmark stops its miner, and prints its report.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use super::interpret;
 use crate::support::{require_sentence_model, terminate};
@@ -18,9 +20,11 @@ fn parent_of(process: u32) -> Option<u32> {
 }
 
 #[test]
-fn interrupted_benchmark_stops_its_miner() {
+fn interrupted_benchmark_stops_its_miner_and_prints_the_report() {
     require_sentence_model();
-    let mut bench = interpret("1").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut bench = interpret("1");
+    bench.arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut bench = bench.spawn().unwrap();
     let mut log = BufReader::new(bench.stderr.take().unwrap());
     let mut output = String::new();
     // The miner prints its hotkey when it has loaded its models.
@@ -42,4 +46,7 @@ fn interrupted_benchmark_stops_its_miner() {
     }
     log.read_to_string(&mut output).unwrap();
     assert!(output.contains("the measurement was interrupted"), "{output}");
+    let report: Value = serde_json::from_reader(bench.stdout.take().unwrap()).unwrap();
+    let last = report["items"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["error"], "the recording was not played", "{report:#}");
 }

@@ -220,13 +220,14 @@ fn with_speech(
             target_language: &language,
             speakers: NonZeroUsize::MIN,
         };
-        let contest_run = player.play_challenges(challenges, |played| {
+        let observe = |played: &PlayedChallenge| {
             context.print_notice(&format!(
                 "{}: {}",
                 printable(&played.title),
                 decimals(Some(played.miner.score), 3)
             ));
-        });
+        };
+        let contest_run = player.play_challenges(challenges, observe, std::future::pending());
         let (played, timings) = contest_run.await?;
         let (recognizer, embedder) = names;
         Ok((rules, Some(ContestResults { recognizer, embedder, played, timings })))

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_audit::conformance::{ChallengePlayer, Target};
@@ -30,6 +30,8 @@ use items::{Item, Recordings, UNDETERMINED, repeat};
 use local_miner::LocalMiner;
 use report::{ItemFigures, MeasuredMiner, Report};
 
+/// Error of a measurement that SIGINT or SIGTERM ended.
+const INTERRUPTED: &str = "the measurement was interrupted";
 /// Maximum number of speakers: each has a recording in memory.
 const MAX_SPEAKERS: usize = 256;
 
@@ -110,19 +112,32 @@ pub(crate) fn run(args: &InterpretArgs, context: &Context) -> anyhow::Result<()>
     let (language, target) = (args.language.as_deref(), &config.scoring.target_language);
     let recordings = Recordings::find(&args.recordings, language, target, config.play.max_source)?;
     let bench = Bench::load(config, context)?;
-    let report = context.block_on(async {
+    let (report, is_interrupted) = context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        tokio::select! {
-            report = bench.measure(args, recordings, context) => report,
-            () = shutdown.requested() => bail!("the measurement was interrupted"),
-        }
+        let report = bench.measure(args, recordings, context, &shutdown).await?;
+        Ok((report, shutdown.is_requested()))
     })?;
     if context.json {
         context.print_json(&report.document())?;
     } else if report.has_replies() {
         context.print(&report.format_report())?;
     }
+    ensure!(!is_interrupted, INTERRUPTED);
     report.check()
+}
+
+/// Runs a preparation, unless a shutdown is requested before its end.
+///
+/// # Errors
+/// That of the preparation, or that the measurement was interrupted.
+async fn unless_interrupted<T>(
+    shutdown: &Shutdown,
+    preparation: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    tokio::select! {
+        result = preparation => result,
+        () = shutdown.requested() => bail!(INTERRUPTED),
+    }
 }
 
 impl Bench {
@@ -148,14 +163,17 @@ impl Bench {
         })
     }
 
-    /// Plays the recordings to the miner that the arguments select.
+    /// Plays the recordings to the miner that the arguments select. If a shutdown is requested, the
+    /// report has only the recordings that were played and scored before.
     async fn measure(
         self,
         args: &InterpretArgs,
         recordings: Recordings,
         context: &Context,
+        shutdown: &Shutdown,
     ) -> anyhow::Result<Report> {
-        let items = recordings.items(Arc::clone(&self.synthesizer)).await?;
+        let items = recordings.items(Arc::clone(&self.synthesizer));
+        let items = unless_interrupted(shutdown, items).await?;
         let items = repeat(items, args.speakers.get());
         if let (Some(url), Some(hotkey)) = (&args.miner, args.miner_hotkey) {
             let miner = MeasuredMiner {
@@ -165,11 +183,12 @@ impl Bench {
                 cpu_sec: None,
                 max_rss_mb: None,
             };
-            return Box::pin(self.play(miner, items, args, context)).await;
+            return Box::pin(self.play(miner, items, args, context, shutdown)).await;
         }
         context.print_notice("starting a miner");
-        let mut local =
-            LocalMiner::start(&args.miner_options, &self.config, self.validator.hotkey()).await?;
+        let validator = self.validator.hotkey();
+        let local = LocalMiner::start(&args.miner_options, &self.config, validator);
+        let mut local = unless_interrupted(shutdown, local).await?;
         let miner = MeasuredMiner {
             url: local.url.clone(),
             hotkey: local.hotkey,
@@ -178,8 +197,11 @@ impl Bench {
             max_rss_mb: None,
         };
         let before = local.processor_seconds();
-        let mut report = Box::pin(self.play(miner, items, args, context)).await?;
-        local.check_running().await?;
+        let mut report = Box::pin(self.play(miner, items, args, context, shutdown)).await?;
+        // Ctrl-C ends the miner, too.
+        if !shutdown.is_requested() {
+            local.check_running().await?;
+        }
         report.miner.cpu_sec =
             local.processor_seconds().zip(before).map(|(after, before)| after - before);
         report.miner.max_rss_mb = local.peak_memory();
@@ -194,6 +216,7 @@ impl Bench {
         items: Vec<Item>,
         args: &InterpretArgs,
         context: &Context,
+        shutdown: &Shutdown,
     ) -> anyhow::Result<Report> {
         let Self { config, validator, synthesizer, scorer, recognizer, embedder } = self;
         let address = parse_miner_url("--miner: ", &miner.url)?;
@@ -216,7 +239,7 @@ impl Bench {
             target_language: language,
             speakers: args.speakers,
         };
-        let result = player.play_challenges(challenges, |_| bar.inc(1)).await;
+        let result = player.play_challenges(challenges, |_| bar.inc(1), shutdown.requested()).await;
         bar.finish_and_clear();
         let (played, timings) = result?;
         Ok(Report {

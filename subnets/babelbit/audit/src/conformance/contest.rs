@@ -1,6 +1,7 @@
 //! Complete challenges, played and scored by the runner.
 
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,7 +81,8 @@ pub struct ChallengePlayer<'a> {
 }
 
 impl ChallengePlayer<'_> {
-    /// Plays challenges in order. Calls `observe` with each result.
+    /// Plays challenges in order until `stop` is ready. Calls `observe` with each result. Stopping
+    /// abandons the challenges that are playing; the results of the others are complete.
     ///
     /// # Errors
     /// [`ContestError`] when a challenge cannot be synthesised or played.
@@ -88,6 +90,7 @@ impl ChallengePlayer<'_> {
         self,
         challenges: Vec<Challenge>,
         mut observe: impl FnMut(&PlayedChallenge),
+        stop: impl Future<Output = ()>,
     ) -> Result<(Vec<PlayedChallenge>, Timings), ContestError> {
         let Self { target, synthesizer, scorer, settings, target_language, speakers } = self;
         let connection =
@@ -102,6 +105,7 @@ impl ChallengePlayer<'_> {
             Arc::new(DeferredScorer::new(scorer, Arc::clone(&counter)))
         };
         let runner = Runner::open(settings, target_language, scorer).await?;
+        let mut stop = pin!(stop);
         let (mut played_challenges, mut challenges) =
             (Vec::new(), challenges.into_iter().peekable());
         while challenges.peek().is_some() {
@@ -119,7 +123,12 @@ impl ChallengePlayer<'_> {
                     runner.play(challenge, std::slice::from_ref(&miner), Arc::new(observer));
                 played.map_ok(|report| (title, report))
             });
-            for (title, report) in try_join_all(challenge_runs).await? {
+            let reports = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                reports = try_join_all(challenge_runs) => reports?,
+            };
+            for (title, report) in reports {
                 let challenge_uid = report.challenge_uid;
                 for miner in report.miners {
                     let (challenge_uid, title) = (challenge_uid.clone(), title.clone());
@@ -250,5 +259,81 @@ impl MinerConnection for TimedMiner {
             result
         }
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_babelbit_challenges as challenges;
+    use taonet_babelbit_runner::testing::{TextScorer, wav};
+    use taonet_babelbit_runner::{AddressPolicy, RunPaths};
+    use taonet_primitives::Hotkey;
+    use taonet_speech::{Pcm, SynthesisError, Voice};
+    use taonet_wallet::Keypair;
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    struct NoSynthesizer;
+
+    impl Synthesizer for NoSynthesizer {
+        fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
+            Err(SynthesisError::Failed("the challenges are recordings".to_owned()))
+        }
+    }
+
+    /// Creates a challenge of one recording.
+    fn recording(uid: &str) -> Challenge {
+        let audio = challenges::UtteranceAudio::from_wav(&wav(2_400, 24_000)).unwrap();
+        let target = challenges::Target {
+            text: "Hello.".to_owned(),
+            words: Vec::new(),
+            words_per_second: None,
+        };
+        let utterance = challenges::Utterance {
+            id: format!("{uid}:0"),
+            speaker: None,
+            source: challenges::Source::Recording(audio),
+            target,
+        };
+        Challenge {
+            uid: uid.to_owned(),
+            title: uid.to_owned(),
+            language: "en".to_owned(),
+            target_language: "en".to_owned(),
+            utterances: vec![utterance],
+        }
+    }
+
+    #[tokio::test]
+    async fn stopped_player_returns_the_played_challenges() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        // No miner is needed: its result is an error.
+        drop(listener);
+        let target = Target {
+            address: AddressPolicy::private().resolve(&address).unwrap(),
+            predict_path: "v1/predict".to_owned(),
+            hotkey: Hotkey::from_bytes([7; 32]),
+            validator: Keypair::from_uri("//Alice").unwrap(),
+        };
+        let player = ChallengePlayer {
+            target: &target,
+            synthesizer: Arc::new(NoSynthesizer),
+            scorer: Arc::new(TextScorer),
+            settings: RunnerSettings::new(RunPaths::in_directory(directory.path())),
+            target_language: "en",
+            speakers: NonZeroUsize::MIN,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let mut stop = Some(stop);
+        let observe = |_: &PlayedChallenge| stop.take().unwrap().send(()).unwrap();
+        let stopped = async { stopped.await.unwrap() };
+        let challenges = vec![recording("first"), recording("second")];
+        let (played, _) = player.play_challenges(challenges, observe, stopped).await.unwrap();
+        let played: Vec<_> = played.iter().map(|played| &*played.challenge_uid).collect();
+        assert_eq!(played, ["first"]);
     }
 }
