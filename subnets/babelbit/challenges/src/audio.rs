@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use taonet_babelbit_core::engine_api::UtterancePayload;
 use taonet_primitives::SampleRate;
-use taonet_speech::{Pcm, SampleFormat, SynthesisError, Synthesizer, Wav};
+use taonet_speech::{Pcm, SampleFormat, SynthesisError, Synthesizer, Wav, WavHeader};
 
 use super::{Challenge, Problem, Source};
 
@@ -26,6 +26,8 @@ pub struct UtteranceAudio {
     pub channels: u16,
     /// Number of samples per channel, at least 1.
     pub frames: u64,
+    /// Number of bytes of audio that the truncated file of a recording lacks; 0 if it is complete.
+    pub missing_bytes: usize,
 }
 
 impl UtteranceAudio {
@@ -51,6 +53,7 @@ impl UtteranceAudio {
             rate: pcm.rate,
             channels: pcm.channels,
             frames: frames as u64,
+            missing_bytes: 0,
         })
     }
 
@@ -61,7 +64,8 @@ impl UtteranceAudio {
     /// [`Problem`] when the file is malformed, empty or too long, or has samples that are NaN or
     /// infinite.
     pub fn from_wav(file: &[u8]) -> Result<Self, Problem> {
-        Self::from_pcm(&Wav::decode_finite(file)?.pcm)
+        let WavHeader { missing_bytes, .. } = WavHeader::read(file)?;
+        Ok(Self { missing_bytes, ..Self::from_pcm(&Wav::decode_finite(file)?.pcm)? })
     }
 }
 

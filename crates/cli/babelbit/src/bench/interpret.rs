@@ -17,6 +17,7 @@ use taonet_babelbit_runner::{RunPaths, RunnerSettings};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_cli_base::context::Context;
 use taonet_cli_base::keys::temporary_key;
+use taonet_cli_base::printable::printable;
 use taonet_cli_models::engines;
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
@@ -174,6 +175,9 @@ impl Bench {
     ) -> anyhow::Result<Report> {
         let items = recordings.items(Arc::clone(&self.synthesizer));
         let items = unless_interrupted(shutdown, items).await?;
+        for truncation in items.iter().filter_map(Item::truncation) {
+            context.print_notice(&format!("warning: {}", printable(&truncation)));
+        }
         let items = repeat(items, args.speakers.get());
         if let (Some(url), Some(hotkey)) = (&args.miner, args.miner_hotkey) {
             let miner = MeasuredMiner {

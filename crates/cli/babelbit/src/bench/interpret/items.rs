@@ -11,7 +11,7 @@ use taonet_babelbit_challenges::{
 };
 use taonet_babelbit_runner::read_source;
 use taonet_cli_base::exit::ClassifiedError;
-use taonet_primitives::without_bom;
+use taonet_primitives::{counted, without_bom};
 use taonet_speech::Synthesizer;
 
 use super::super::sounds::wav_paths;
@@ -63,6 +63,16 @@ impl Item {
             utterances: vec![utterance],
         };
         Self { name, source, source_sec, challenge }
+    }
+
+    /// Describes that the file of the recording is truncated; `None` if it is complete.
+    pub(super) fn truncation(&self) -> Option<String> {
+        let Source::Recording(audio) = &self.challenge.utterances.first()?.source else {
+            return None;
+        };
+        let missing = counted(audio.missing_bytes, "byte");
+        let text = || format!("recording {} is truncated: it lacks {missing} of audio", self.name);
+        (audio.missing_bytes > 0).then(text)
     }
 
     /// Returns the same recording at another position; `count` is the number of the repetition.
@@ -270,6 +280,20 @@ mod tests {
         );
         write("c.wav", b"RIFF");
         assert!(error().ends_with("c.wav"), "{}", error());
+    }
+
+    #[test]
+    fn truncated_recording_is_described() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
+        for (name, file) in [("a", &file[..file.len() - 2]), ("b", &file[..])] {
+            let path = directory.path().join(name);
+            std::fs::write(path.with_extension("wav"), file).unwrap();
+            std::fs::write(path.with_extension("txt"), "Hello.").unwrap();
+        }
+        let items = list_recordings(directory.path(), None).unwrap();
+        let truncations: Vec<_> = items.iter().filter_map(Item::truncation).collect();
+        assert_eq!(truncations, ["recording a is truncated: it lacks 2 bytes of audio"]);
     }
 
     #[test]
