@@ -11,8 +11,8 @@
 //! - network addresses: [`is_public`];
 //! - retries: [`Backoff`];
 //! - texts: [`counted`], a number with its noun in the singular or plural; [`truncated`], the
-//!   beginning of a text; [`without_bom`], a text without its byte order mark;
-//!   [`take_complete_text`] of a text that arrives in parts; [`with_causes`] and
+//!   beginning of a text; [`without_bom`], a text without its byte order mark; [`page_text`], the
+//!   text of a web page; [`take_complete_text`] of a text that arrives in parts; [`with_causes`] and
 //!   [`innermost_cause`] of an error; [`split_hint`], which splits a message at its hint;
 //!   [`panic_message`] of a caught panic.
 //!
@@ -37,6 +37,7 @@ mod byte_order_mark;
 mod causes;
 mod counted;
 mod ids;
+mod page_text;
 mod panics;
 mod partial_text;
 mod printable_excerpt;
@@ -57,6 +58,7 @@ pub use byte_order_mark::{bytes_without_bom, without_bom};
 pub use causes::{HINT, INLINE_HINT, innermost_cause, split_hint, with_causes};
 pub use counted::counted;
 pub use ids::{IdError, MechId, NetUid, Uid};
+pub use page_text::page_text;
 pub use panics::panic_message;
 pub use partial_text::take_complete_text;
 pub use printable_excerpt::printable_excerpt;

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use taonet_primitives::page_text;
+
 /// Texts of the reference system for replies that cannot be scored, each with its meaning.
 const MEANINGS: [(&str, &str); 4] = [
     ("ValueError:WAV payload had no frames", "the reply has no audio"),
@@ -37,10 +39,17 @@ pub(crate) fn readable_error(text: &str) -> Cow<'_, str> {
             Cow::Borrowed(message.trim_start())
         }
         Some((status, body)) if is_status(status) => {
+            let body = page_text(body).map_or(Cow::Borrowed(body), Cow::Owned);
             Cow::Owned(format!("status {status}: {body}").trim_end_matches([':', ' ']).to_owned())
         }
         _ => Cow::Borrowed(text),
     }
+}
+
+/// Whether the error of a reply is a web page, as proxies and web servers send it.
+pub(crate) fn is_page(text: &str) -> bool {
+    text.split_once(':')
+        .is_some_and(|(status, body)| is_status(status) && page_text(body).is_some())
 }
 
 /// Whether a word is the name of an exception of Python, such as `ValueError`.
@@ -74,6 +83,10 @@ mod tests {
             ("invalid_payload_type", "the response is not a JSON object"),
             ("503:no room", "status 503: no room"),
             ("503:", "status 503"),
+            (
+                "501:<!DOCTYPE HTML>\n<html><title>Error</title>\n<h1>Error</h1><p>No POST</p></htm",
+                "status 501: Error No POST",
+            ),
             ("timeout after 3.0s", "timeout after 3.0s"),
             ("Error in line: 3", "Error in line: 3"),
             ("session_id is \"a:b\"", "session_id is \"a:b\""),

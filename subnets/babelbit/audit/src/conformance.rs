@@ -26,6 +26,7 @@ use taonet_wire::PeerError;
 use taonet_babelbit_runner::{MinerAddress, PlaySettings, Source};
 
 pub use contest::{ChallengePlayer, ContestError, PlayedChallenge, speech};
+pub use fault::PAGE_REMEDY;
 pub use probe::{check, check_text};
 pub use rules::{Rule, RuleOutcome, RuleReport};
 pub use timing::{Phase, PhaseTiming, Timings};

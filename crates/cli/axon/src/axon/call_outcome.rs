@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, StatusCode};
 use taonet_cli_base::exit::{Failure, QuotingError};
-use taonet_primitives::with_causes;
+use taonet_primitives::{page_text, with_causes};
 use taonet_wire::{AxonStatus, CallError, CallResponse, ReturnCode};
 
 /// Outcome of a call: return code, HTTP status and message.
@@ -38,7 +38,14 @@ impl CallOutcome {
         let (status, message) = match axon {
             Some(axon) => (axon.code, axon.message),
             None if status.is_success() => (status, String::new()),
-            None => (status, format!("{status}: {}", String::from_utf8_lossy(body).trim_end())),
+            None => {
+                let body = String::from_utf8_lossy(body);
+                let text = match page_text(&body) {
+                    Some(text) => format!("page of a web server or proxy: {text}"),
+                    None => body.trim_end().to_owned(),
+                };
+                (status, format!("{status}: {text}"))
+            }
         };
         Self { code: ReturnCode::from_status(status), status, message }
     }
@@ -78,6 +85,17 @@ impl CallOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn page_of_a_web_server_is_shown_as_text() {
+        let body = b"<html>\n<title>Error</title>\n<h1>Error</h1>\n<p>No POST</p></html>\n";
+        let status = StatusCode::NOT_IMPLEMENTED;
+        let outcome = CallOutcome::from_response(status, &HeaderMap::new(), body, false);
+        assert_eq!(
+            outcome.message,
+            "501 Not Implemented: page of a web server or proxy: Error No POST"
+        );
+    }
 
     #[test]
     fn axon_status_overrides_http_success_only() {

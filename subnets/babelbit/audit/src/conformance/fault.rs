@@ -5,6 +5,10 @@ use std::borrow::Cow;
 use super::Rule;
 use super::probe::Reply;
 
+/// Remedy for a web page in place of a miner's response.
+pub const PAGE_REMEDY: &str = "a proxy or web server answered in place of the miner: start the miner behind it, and check the \
+    proxy's upstream address and timeout";
+
 /// Why a request has no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoReply {
@@ -93,10 +97,7 @@ impl Fault {
                 "disable compression, in a proxy too: the request has no Accept-Encoding, and validators read JSON \
                  as it is"
             }
-            Self::Page => {
-                "a proxy or web server answered in place of the miner: start the miner behind it, and check the \
-                 proxy's upstream address and timeout"
-            }
+            Self::Page => PAGE_REMEDY,
             Self::Status(404 | 405) if rule == Rule::Health => rule.fix_hint(),
             // The route of the text contest has no setting.
             Self::Status(404 | 405) if is_text => return Cow::Owned(format!("serve POST {path}")),
@@ -138,20 +139,4 @@ impl Fault {
             Self::NotAnswer => rule.fix_hint(),
         })
     }
-}
-
-/// Returns the text of a web page: without tags, with single spaces, and without repeated texts,
-/// such as a title that is the heading too.
-pub(super) fn page_text(page: &str) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    for (index, part) in page.split('<').enumerate() {
-        // No tag precedes the first part.
-        let text =
-            if index == 0 { part } else { part.split_once('>').map_or("", |(_, text)| text) };
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        if !text.is_empty() && !texts.contains(&text) {
-            texts.push(text);
-        }
-    }
-    texts.join(" ")
 }

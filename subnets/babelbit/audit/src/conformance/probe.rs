@@ -6,7 +6,6 @@ mod wire;
 
 use std::pin::pin;
 use std::time::Duration;
-use taonet_primitives::counted;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,9 +13,10 @@ use serde_json::{Map, Value, json};
 use taonet_babelbit_core::protocol::{
     DTYPE, FRAME_RATE_HZ, FRAME_SAMPLES, SAMPLE_BYTES, SAMPLE_RATE_HZ,
 };
+use taonet_primitives::{counted, page_text};
 use tokio::time::{Instant, timeout};
 
-use super::fault::{FailedExchange, Fault, NoReply, page_text};
+use super::fault::{FailedExchange, Fault, NoReply};
 use super::rules::Findings;
 use super::timing::ResponseTimes;
 use super::{Observer, Phase, Rule, RulesReport, Target, TestError, deadline};
@@ -107,7 +107,7 @@ fn parse_object(
 /// Returns the start of a response, for display: decompressed, and of a page only its text.
 fn excerpt(reply: &Reply) -> String {
     let body = String::from_utf8_lossy(&reply.body);
-    let text = if reply.is_page() { page_text(&body) } else { body.into_owned() };
+    let text = page_text(&body).unwrap_or_else(|| body.into_owned());
     let mut excerpt = reply.status.to_string();
     // The page of a proxy begins with its status.
     let text = text.strip_prefix(&format!("{excerpt} ")).unwrap_or(&text);

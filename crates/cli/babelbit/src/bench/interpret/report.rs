@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use anyhow::{bail, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
-use taonet_babelbit_audit::conformance::{PlayedChallenge, Timings};
+use taonet_babelbit_audit::conformance::{PAGE_REMEDY, PlayedChallenge, Timings};
 use taonet_babelbit_core::field_metrics::{
     ChallengeMetrics, TextPair, UtteranceMetrics, chrf, sentence_bleu, word_error_rate,
 };
@@ -22,7 +22,7 @@ use taonet_speech::models::describe_recognizer;
 
 use super::super::measure::ratio;
 use super::items::Item;
-use crate::reply_error::readable_error;
+use crate::reply_error::{self, readable_error};
 use crate::test_miner::timing_table;
 
 /// Figures of all recordings.
@@ -203,7 +203,12 @@ impl Report {
             let errors: BTreeSet<_> =
                 self.items.iter().filter_map(|item| item.error.as_deref()).collect();
             let is_unreachable = errors.iter().all(|error| error.starts_with("ConnectionError:"));
-            let hint = is_unreachable.then_some("start the miner, and check its address");
+            let is_page = errors.iter().all(|error| reply_error::is_page(error));
+            let hint = match (is_unreachable, is_page) {
+                (true, _) => Some("start the miner, and check its address"),
+                (false, true) => Some(PAGE_REMEDY),
+                (false, false) => None,
+            };
             let errors: BTreeSet<_> = errors.into_iter().map(readable_error).collect();
             let errors: Vec<_> = errors.iter().map(|error| &**error).collect();
             let summary = "the miner completed no reply";
@@ -484,6 +489,13 @@ mod tests {
                 Some(
                     "the miner completed no reply: cannot connect to 127.0.0.1:1\nhint: start the miner, and check its \
                      address",
+                ),
+            ),
+            (
+                vec![failed("501:<html>\n<h1>No POST</h1>")],
+                Some(
+                    "the miner completed no reply: status 501: No POST\nhint: a proxy or web server answered in place of \
+                     the miner: start the miner behind it, and check the proxy's upstream address and timeout",
                 ),
             ),
             (
