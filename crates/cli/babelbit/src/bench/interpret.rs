@@ -60,7 +60,8 @@ pub struct InterpretArgs {
     #[arg(long, value_name = "N", default_value = "1", value_parser = speakers)]
     speakers: NonZeroUsize,
     /// Recogniser of the replies, and of a miner that this command starts: a model name, or a model
-    /// directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc, a test double]
+    /// directory [env: BB_AUDIO_SCORING_STT_MODEL] [default: tiny-ctc, a test double; of a miner with
+    /// --stt whisper or --task translate, faster-whisper-small]
     #[arg(long, value_name = "MODEL")]
     stt_model: Option<String>,
     /// Model directory [env: BB_MODELS_DIR] [default: taonet/models in the cache directory]

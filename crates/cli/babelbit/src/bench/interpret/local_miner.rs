@@ -27,7 +27,7 @@ const SPEECH_MINER: &str = "miner ";
 
 /// Hint for wrong options of the miner.
 const OPTIONS: &str = "options after -- are those of `bb miner`, except --listen, --keyfile and --key-uri, which this \
-    command selects";
+    command selects; --stt-model before -- selects its recogniser";
 
 /// Timeout for the start of the miner, which loads its models.
 const START_TIMEOUT: Duration = Duration::from_mins(5);
@@ -240,6 +240,7 @@ mod tests {
                 error.to_string(),
                 format!("the miner did not start: unknown model\nhint: {expected_hints}")
             );
+            assert!(expected_hints.contains("--stt-model before --"), "{expected_hints}");
             assert_eq!(exit_code(&Err(error)), 2, "{hint}");
         }
         let (mut child, mut log) = start("exit 3");
