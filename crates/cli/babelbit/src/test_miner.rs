@@ -17,7 +17,7 @@ use taonet_babelbit_challenges::{Challenge, Challenges};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::scoring::describe_failed_gates;
 use taonet_babelbit_core::text_api::PREDICT_PATH;
-use taonet_babelbit_runner::{RunPaths, RunnerSettings};
+use taonet_babelbit_runner::{RunPaths, RunnerSettings, UtteranceReport};
 use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
 use taonet_cli_base::chain::SigningHotkeyArgs;
 use taonet_cli_base::context::Context;
@@ -116,7 +116,8 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     check_results(&rules, contest.as_ref())
 }
 
-/// Checks that the miner broke no rule, completed a reply of each challenge, and did not end.
+/// Checks that the miner broke no rule and did not end, and that a reply to each challenge was
+/// complete and could be scored.
 ///
 /// # Errors
 /// The first of these faults.
@@ -133,14 +134,7 @@ fn check_results(rules: &RulesReport, contest: Option<&ContestResults>) -> anyho
         counted(failed.len(), "rule"),
         failed.join(", ")
     );
-    let unanswered = contest.map(ContestResults::unanswered).unwrap_or_default();
-    anyhow::ensure!(
-        unanswered.is_empty(),
-        "the miner completed no reply of {}: {}",
-        counted(unanswered.len(), "challenge"),
-        printable(&unanswered.join(", "))
-    );
-    Ok(())
+    contest.map_or(Ok(()), ContestResults::check)
 }
 
 /// Classifies why a miner cannot be tested.
@@ -364,12 +358,112 @@ impl ContestResults {
         (!self.played.is_empty()).then(|| sum / self.played.len() as f64)
     }
 
-    /// Returns the titles of the challenges of which the miner completed no reply.
-    fn unanswered(&self) -> Vec<&str> {
-        let has_reply = |played: &&PlayedChallenge| {
-            played.miner.utterances.iter().any(|utterance| utterance.error.is_none())
+    /// Checks that each challenge has a complete reply, and one that could be scored.
+    ///
+    /// # Errors
+    /// If not, with the titles of the challenges.
+    fn check(&self) -> anyhow::Result<()> {
+        let incomplete = self.titles_without(|reply| reply.wall_after_source_sec.is_some());
+        anyhow::ensure!(
+            incomplete.is_empty(),
+            "the miner completed no reply of {}: {}",
+            counted(incomplete.len(), "challenge"),
+            printable(&incomplete.join(", "))
+        );
+        let unscored = self.titles_without(|reply| reply.error.is_none());
+        anyhow::ensure!(
+            unscored.is_empty(),
+            "no reply of {} could be scored: {}\nhint: the report has the errors",
+            counted(unscored.len(), "challenge"),
+            printable(&unscored.join(", "))
+        );
+        Ok(())
+    }
+
+    /// Returns the titles of the challenges of which no reply meets a condition.
+    fn titles_without(&self, condition: impl Fn(&UtteranceReport) -> bool) -> Vec<&str> {
+        let has_none = |played: &&PlayedChallenge| !played.miner.utterances.iter().any(&condition);
+        self.played.iter().filter(has_none).map(|played| played.title.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use taonet_babelbit_core::scoring::Gate;
+    use taonet_babelbit_runner::MinerReport;
+    use taonet_primitives::Uid;
+
+    use super::*;
+
+    /// Creates the results of a challenge with one reply.
+    fn results(is_complete: bool, error: Option<&str>) -> ContestResults {
+        let reply = UtteranceReport {
+            index: 0,
+            score: 0.0,
+            accuracy: None,
+            rate_ratio: None,
+            overshoot_sec: None,
+            effective_completion_sec: None,
+            wall_after_source_sec: is_complete.then_some(0.1),
+            wall_total_sec: 1.0,
+            failed_gates: vec![Gate::PredictionError],
+            reference: "Hello.".to_owned(),
+            transcript: None,
+            error: error.map(str::to_owned),
         };
-        let unanswered = self.played.iter().filter(|played| !has_reply(played));
-        unanswered.map(|played| played.title.as_str()).collect()
+        let miner = MinerReport {
+            uid: Uid(0),
+            hotkey: Hotkey::from_bytes([0; 32]),
+            name: None,
+            score: 0.0,
+            accuracy: None,
+            rate_ratio: None,
+            overshoot_sec: None,
+            effective_completion_sec: None,
+            wall_after_source_sec: None,
+            wall_total_sec: None,
+            failed_gates: BTreeMap::new(),
+            metrics: None,
+            completed: is_complete,
+            utterances: vec![reply],
+        };
+        let played = PlayedChallenge {
+            challenge_uid: "ferry".to_owned(),
+            title: "The ferry".to_owned(),
+            miner,
+        };
+        ContestResults {
+            recognizer: "tiny-ctc".to_owned(),
+            embedder: "embedder".to_owned(),
+            played: vec![played],
+            timings: Timings::default(),
+        }
+    }
+
+    #[test]
+    fn complete_replies_without_audio_are_not_incomplete() {
+        for (is_complete, error, expected) in [
+            (true, None, None),
+            (
+                true,
+                Some("ValueError:WAV payload had no frames"),
+                Some("no reply of 1 challenge could be scored: The ferry\nhint: "),
+            ),
+            (
+                false,
+                Some("timeout after 3.0s"),
+                Some("the miner completed no reply of 1 challenge: The ferry"),
+            ),
+        ] {
+            let result = results(is_complete, error).check().map_err(|error| error.to_string());
+            match expected {
+                None => assert_eq!(result, Ok(())),
+                Some(start) => {
+                    assert!(result.clone().unwrap_err().starts_with(start), "{result:?}")
+                }
+            }
+        }
     }
 }
