@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use taonet_babelbit_challenges::{
-    BuiltChallenge, Challenge, Challenges, Source, Target, Utterance, UtteranceAudio,
+    BuiltChallenge, Challenge, Challenges, Problem, Source, Target, Utterance, UtteranceAudio,
 };
 use taonet_babelbit_runner::read_source;
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_primitives::{counted, without_bom};
-use taonet_speech::Synthesizer;
+use taonet_speech::{Synthesizer, WavError};
 
 use super::super::sounds::wav_paths;
 use crate::challenge;
@@ -127,6 +127,12 @@ impl Recordings {
             let languages = (language.unwrap_or(UNDETERMINED), target_language);
             return Ok(Self::Files(files(path, languages, max_source)?));
         }
+        let is_wav =
+            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav"));
+        if is_wav && path.is_file() {
+            let message = format!("{text} is a recording\nhint: name its directory: {FORMAT}");
+            return Err(ClassifiedError::usage(message));
+        }
         if language.is_some() {
             let message = "--language is for a directory of recordings, and a challenge states its own\nhint: omit it";
             return Err(ClassifiedError::usage(message));
@@ -185,18 +191,16 @@ fn file(
     max_source: Duration,
 ) -> anyhow::Result<Item> {
     let wav = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let audio = UtteranceAudio::from_wav(&wav).with_context(|| path.display().to_string())?;
+    let audio = UtteranceAudio::from_wav(&wav).map_err(|problem| recording_error(path, problem))?;
     let reference = path.with_extension("txt");
-    let Some(text) = text_of(&reference)? else {
-        bail!(
-            "{} is missing\nhint: write the translation of {} into it",
-            reference.display(),
-            path.display()
-        );
+    let hint = format!("write the translation of {} into it", path.display());
+    let Some(text) = text_of(&reference, &hint)? else {
+        bail!("{} is missing\nhint: {hint}", reference.display());
     };
     let target = Target { text, words: Vec::new(), words_per_second: None };
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let words = text_of(&path.with_extension("src.txt"))?;
+    let hint = format!("write the words of {} into it, or delete it", path.display());
+    let words = text_of(&path.with_extension("src.txt"), &hint)?;
     let item = Item::new(index, name, words, audio.clone(), target, languages);
     // The runner would skip a recording beyond its limits.
     let built_challenge =
@@ -206,18 +210,29 @@ fn file(
     Ok(item)
 }
 
-/// Reads a text on any number of lines; `None` if there is no such file.
-fn text_of(path: &Path) -> anyhow::Result<Option<String>> {
+/// Describes why a recording cannot be used.
+fn recording_error(path: &Path, problem: Problem) -> anyhow::Error {
+    // Other errors are about WAV files.
+    let hint = match problem {
+        Problem::Wav(WavError::Tag { .. } | WavError::Truncated { .. }) => {
+            "\nhint: convert the recording to a WAV file of 16-bit PCM"
+        }
+        _ => "",
+    };
+    anyhow::Error::new(problem).context(format!("{}{hint}", path.display()))
+}
+
+/// Reads a text on any number of lines; `None` if there is no such file. `hint` is for a file
+/// without words.
+fn text_of(path: &Path, hint: &str) -> anyhow::Result<Option<String>> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.with_context(|| format!("cannot read {}", path.display()))?,
     };
     let text = without_bom(&text).split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        bail!(
-            "{} is empty\nhint: write the text of the recording beside it into it",
-            path.display()
-        );
+    if !text.contains(char::is_alphanumeric) {
+        let fault = if text.is_empty() { "is empty" } else { "has no words" };
+        bail!("{} {fault}\nhint: {hint}", path.display());
     }
     Ok(Some(text))
 }
@@ -257,7 +272,10 @@ mod tests {
             error()
         );
         write("b.txt", b" \n");
-        assert!(error().contains("b.txt is empty\nhint: "), "{}", error());
+        let hint = "\nhint: write the translation of ";
+        assert!(error().contains(&format!("b.txt is empty{hint}")), "{}", error());
+        write("b.txt", b"... !\n");
+        assert!(error().contains(&format!("b.txt has no words{hint}")), "{}", error());
         write("b.txt", "\u{feff}Good\n  morning.\n".as_bytes());
         write("a.WAV", &wav(vec![0.1; 24_000], SampleRate::HZ_16K).unwrap());
         write("a.txt", b"Hello.");
@@ -278,8 +296,24 @@ mod tests {
             list_recordings(directory.path(), None).unwrap()[0].challenge.language,
             UNDETERMINED
         );
-        write("c.wav", b"RIFF");
-        assert!(error().ends_with("c.wav"), "{}", error());
+        write("a.src.txt", b"");
+        let expected = "a.src.txt is empty\nhint: write the words of ";
+        assert!(error().contains(expected), "{}", error());
+        write("a.src.txt", "Allô.".as_bytes());
+        for content in [&b""[..], b"RIFF", b"ID3\x04 an MP3 file"] {
+            write("c.wav", content);
+            let expected = "c.wav\nhint: convert the recording to a WAV file of 16-bit PCM";
+            assert!(error().ends_with(expected), "{}", error());
+        }
+    }
+
+    #[test]
+    fn recording_in_place_of_its_directory_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.WAV");
+        std::fs::write(&path, wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap()).unwrap();
+        let error = list_recordings(&path, Some("fr")).unwrap_err().to_string();
+        assert!(error.contains("a.WAV is a recording\nhint: name its directory: "), "{error}");
     }
 
     #[test]
