@@ -8,11 +8,10 @@ use taonet_cli_base::exit::ClassifiedError;
 
 /// Finds a shipped challenge by name, or reads one from a file. Errors begin with `label`, the
 /// argument of the command line.
-pub fn find(label: &str, text: &str) -> anyhow::Result<Challenge> {
-    if let Some(challenge) = Challenges::find(text)? {
+pub fn find(label: &str, path: &Path) -> anyhow::Result<Challenge> {
+    if let Some(challenge) = Challenges::find(path.to_str().unwrap_or_default())? {
         return Ok(challenge);
     }
-    let path = Path::new(text);
     if path.extension().is_none() && !path.exists() {
         let names = Challenges::names().collect::<Vec<_>>().join(", ");
         return Err(ClassifiedError::usage(format!(

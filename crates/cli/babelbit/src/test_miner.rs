@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -56,7 +56,7 @@ pub struct TestMinerArgs {
     /// Play only this challenge: 1 to 8 (English), de-1, es-1, fr-1 (German, Spanish, French), or a
     /// challenge file; can be repeated
     #[arg(long, value_name = "NAME|FILE")]
-    challenge: Vec<String>,
+    challenge: Vec<PathBuf>,
     /// Check the rules only, with a tone instead of speech; needs neither synthesiser nor models
     #[arg(long, conflicts_with = "challenge")]
     rules_only: bool,
@@ -228,12 +228,13 @@ fn with_speech(
     })
 }
 
-/// Loads the challenges that `texts` selects.
-fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
-    if texts.is_empty() {
+/// Loads the challenges with these names or paths; the shipped English ones if there are none.
+fn challenges(paths: &[PathBuf]) -> anyhow::Result<Vec<Challenge>> {
+    if paths.is_empty() {
         return Ok(Challenges::english()?);
     }
-    texts.iter().map(|text| challenge::find(&format!("--challenge {text}"), text)).collect()
+    let label = |path: &Path| format!("--challenge {}", path.display());
+    paths.iter().map(|path| challenge::find(&label(path), path)).collect()
 }
 
 /// Returns the report as JSON.

@@ -46,7 +46,7 @@ mod services;
 mod text;
 mod whisper;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -214,6 +214,6 @@ fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
     match args.challenge.as_deref() {
         None if args.once => Ok(Challenges::english()?.into_iter().take(1).collect()),
         None => Ok(Challenges::english()?),
-        Some(text) => Ok(vec![challenge::find(&format!("--challenge {text}"), text)?]),
+        Some(text) => Ok(vec![challenge::find(&format!("--challenge {text}"), Path::new(text))?]),
     }
 }

@@ -43,7 +43,7 @@ pub struct InterpretArgs {
     /// challenge file; or a directory of recordings NAME.wav, each with its reference NAME.txt and,
     /// if known, its words NAME.src.txt
     #[arg(value_name = "NAME|FILE|DIR")]
-    recordings: String,
+    recordings: PathBuf,
     /// Address of a running miner, whose processor time and memory are not measured:
     /// http://HOST:PORT, or HOST:PORT [default: a miner that this command starts]
     #[arg(long, value_name = "URL", requires = "miner_hotkey", conflicts_with = "miner_options")]
@@ -248,7 +248,7 @@ impl Bench {
         bar.finish_and_clear();
         let (played, timings) = result?;
         Ok(Report {
-            recordings: args.recordings.clone(),
+            recordings: args.recordings.display().to_string(),
             speakers: args.speakers,
             recognizer,
             embedder,
@@ -313,6 +313,25 @@ mod tests {
                 Line::try_parse_from([&["bb", "fr-1"], options].concat()).unwrap_err().to_string();
             assert!(error.contains(expected), "{options:?}: {error}");
         }
+    }
+
+    /// Other systems refuse such names.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn directory_name_may_have_any_bytes() {
+        use std::ffi::{OsStr, OsString};
+        use std::os::unix::ffi::OsStrExt as _;
+        use std::time::Duration;
+
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join(OsStr::from_bytes(b"caf\xe9"));
+        std::fs::create_dir(&directory).unwrap();
+        let line = [OsString::from("bb"), directory.clone().into_os_string()];
+        let recordings = Line::try_parse_from(line).unwrap().args.recordings;
+        let result = Recordings::find(&recordings, None, "en", Duration::from_mins(10));
+        let error = result.err().unwrap().to_string();
+        let expected = format!("{} contains no WAV file", directory.display());
+        assert!(error.starts_with(&expected), "{error}");
     }
 
     #[test]

@@ -117,27 +117,27 @@ impl Recordings {
     /// # Errors
     /// If there is no such challenge, file or directory, or if it is malformed or unplayable.
     pub(super) fn find(
-        text: &str,
+        path: &Path,
         language: Option<&str>,
         target_language: &str,
         max_source: Duration,
     ) -> anyhow::Result<Self> {
-        let path = Path::new(text);
-        if path.is_dir() && Challenges::names().all(|name| name != text) {
+        if path.is_dir() && Challenges::names().all(|name| path.as_os_str() != &*name) {
             let languages = (language.unwrap_or(UNDETERMINED), target_language);
             return Ok(Self::Files(files(path, languages, max_source)?));
         }
         let is_wav =
             path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav"));
         if is_wav && path.is_file() {
-            let message = format!("{text} is a recording\nhint: name its directory: {FORMAT}");
+            let path = path.display();
+            let message = format!("{path} is a recording\nhint: name its directory: {FORMAT}");
             return Err(ClassifiedError::usage(message));
         }
         if language.is_some() {
             let message = "--language is for a directory of recordings, and a challenge states its own\nhint: omit it";
             return Err(ClassifiedError::usage(message));
         }
-        Ok(Self::Challenge(challenge::find(text, text)?))
+        Ok(Self::Challenge(challenge::find(&path.display().to_string(), path)?))
     }
 
     /// Returns the recordings, with the texts of a challenge synthesised.
@@ -246,12 +246,7 @@ mod tests {
     use super::*;
 
     fn list_recordings(directory: &Path, language: Option<&str>) -> anyhow::Result<Vec<Item>> {
-        match Recordings::find(
-            directory.to_str().unwrap(),
-            language,
-            "en",
-            Duration::from_secs(10),
-        )? {
+        match Recordings::find(directory, language, "en", Duration::from_secs(10))? {
             Recordings::Files(items) => Ok(items),
             Recordings::Challenge(challenge) => panic!("{challenge:?}"),
         }
@@ -379,7 +374,9 @@ mod tests {
 
     #[test]
     fn language_option_requires_a_directory() {
-        let find = |text, language| Recordings::find(text, language, "en", Duration::from_mins(10));
+        let find = |name: &str, language| {
+            Recordings::find(Path::new(name), language, "en", Duration::from_mins(10))
+        };
         let error = find("1", Some("fr")).err().unwrap().to_string();
         assert!(error.starts_with("--language is for a directory of recordings"), "{error}");
         assert!(matches!(find("fr-1", None).unwrap(), Recordings::Challenge(_)));

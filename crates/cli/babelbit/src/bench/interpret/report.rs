@@ -394,12 +394,7 @@ mod tests {
         let file = wav(vec![0.1; 16_000], SampleRate::HZ_16K).unwrap();
         std::fs::write(directory.path().join("a.wav"), file).unwrap();
         std::fs::write(directory.path().join("a.txt"), "Hello.").unwrap();
-        let recordings = Recordings::find(
-            directory.path().to_str().unwrap(),
-            None,
-            "en",
-            Duration::from_mins(10),
-        );
+        let recordings = Recordings::find(directory.path(), None, "en", Duration::from_mins(10));
         let Recordings::Files(items) = recordings.unwrap() else { panic!("a directory") };
         let figures: Vec<_> = items.into_iter().map(|item| ItemFigures::of(item, &[])).collect();
         let total = Total::from_items(&figures);
