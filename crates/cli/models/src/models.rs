@@ -183,4 +183,21 @@ mod tests {
             assert_eq!(error, "error: tiny-ctc is built in and needs no download\n", "{source:?}");
         }
     }
+
+    #[test]
+    fn unusable_model_directory_is_named_with_the_cause() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = file.path().to_str().unwrap();
+        for source in [&[][..], &["--from", "http://mirror.invalid"]] {
+            let arguments = [&["models", "pull", "en_US-joe-medium", "--models", file], source];
+            let output = run_command(&arguments.concat(), false, |line: Line, context| {
+                run(&line.command, context)
+            });
+            let expected = format!(
+                "error: cannot download en_US-joe-medium: cannot read or write {file}/en_US-joe-medium: Not a directory \
+                 (os error 20)\nhint: `--models` or BB_MODELS_DIR selects another model directory\n"
+            );
+            assert_eq!(output.refusal(1), expected, "{source:?}");
+        }
+    }
 }
