@@ -1,7 +1,8 @@
 //! The `tao models` commands.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use taonet_primitives::counted;
 
@@ -29,7 +30,7 @@ pub enum Command {
         model: String,
         /// URL of a mirror of the Hugging Face Hub, or a directory with the model's files
         #[arg(long, value_name = "URL|DIR")]
-        from: Option<String>,
+        from: Option<ModelSource>,
         #[command(flatten)]
         directory_args: ModelDirectoryArgs,
     },
@@ -41,6 +42,29 @@ pub enum Command {
         #[command(flatten)]
         directory_args: ModelDirectoryArgs,
     },
+}
+
+/// Source of a model besides the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// URL of a mirror of the hub.
+    Mirror(String),
+    /// Directory with the model's files.
+    Directory(PathBuf),
+}
+
+impl FromStr for ModelSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once("://") {
+            None => Ok(Self::Directory(text.into())),
+            Some(("http" | "https", _)) => Ok(Self::Mirror(text.to_owned())),
+            Some((scheme, _)) => Err(format!(
+                "unsupported URL scheme `{scheme}`; hint: use http, https, or the path of a directory"
+            )),
+        }
+    }
 }
 
 /// Argument that selects the model directory
@@ -87,14 +111,15 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
                 let message = format!("{} is built in and needs no download", spec.name);
                 return Err(ClassifiedError::usage(message));
             }
-            let dir = match from.as_deref() {
+            let dir = match from {
                 None => context.block_on(engines::pull(&store, spec, context))?,
-                Some(hub) if hub.starts_with("http://") || hub.starts_with("https://") => context
-                    .block_on(
-                    engines::pull_from_mirror(&store.with_hub(hub), spec, context),
-                )?,
-                Some(directory) => context
-                    .block_on(async { Ok(store.import(spec, Path::new(directory)).await?) })?,
+                Some(ModelSource::Mirror(url)) => {
+                    let store = store.with_hub(url);
+                    context.block_on(engines::pull_from_mirror(&store, spec, context))?
+                }
+                Some(ModelSource::Directory(path)) => {
+                    context.block_on(async { Ok(store.import(spec, path).await?) })?
+                }
             };
             if context.json {
                 return context
@@ -181,6 +206,26 @@ mod tests {
             });
             let error = output.refusal(2);
             assert_eq!(error, "error: tiny-ctc is built in and needs no download\n", "{source:?}");
+        }
+    }
+
+    #[test]
+    fn source_with_unsupported_url_scheme_is_rejected() {
+        let mirror = ModelSource::Mirror("https://hub.example".to_owned());
+        let directory = ModelSource::Directory("disk/model".into());
+        for (text, source) in [("https://hub.example", mirror), ("disk/model", directory)] {
+            assert_eq!(text.parse::<ModelSource>(), Ok(source));
+        }
+        for scheme in ["ftp", "file"] {
+            let source = format!("{scheme}://x/y");
+            let arguments = ["models", "pull", "faster-whisper-tiny", "--from", &source];
+            let output =
+                run_command(&arguments, false, |line: Line, context| run(&line.command, context));
+            let expected = format!(
+                "error: invalid value '{source}' for '--from <URL|DIR>': unsupported URL scheme `{scheme}`\n\
+                 hint: use http, https, or the path of a directory\n"
+            );
+            assert_eq!(output.refusal(2), expected);
         }
     }
 
