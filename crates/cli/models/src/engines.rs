@@ -23,7 +23,7 @@ use taonet_whisper::{
     AlignAtt, AlignAttOptions, EngineSize, Model, Options, SpeechTask, TranscribeError, Transcriber,
 };
 
-use crate::named_model::find_model;
+use crate::named_model::{find_any_model, find_model};
 use crate::settings;
 
 /// Prefix of a language model on the hub in `--lm`, `MINER_MODEL_ID` and `BB_MINER_LM`.
@@ -406,7 +406,7 @@ pub fn embedder(
     models: Option<PathBuf>,
     context: &Context,
 ) -> anyhow::Result<Arc<dyn SentenceEmbedder>> {
-    let spec = ModelSpec::find(name)?;
+    let spec = find_any_model(name)?;
     let store = ModelStore::new(models);
     // Loading verifies the files.
     let dir = match store.locate(spec) {
@@ -645,6 +645,13 @@ mod tests {
             assert_eq!(document.error, format!("cannot download faster-whisper-tiny: {message}"));
             assert_eq!((document.hint.as_deref(), document.exit_code), (Some(hint), code));
         }
+    }
+
+    #[test]
+    fn unknown_embedder_is_a_usage_error() {
+        let context = Context::with_writers(false, std::io::sink(), std::io::sink());
+        let error = embedder("nosuch", None, &context).err().unwrap();
+        assert_eq!(error_document(&error).exit_code, 2);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use taonet_cli_base::tables::MODELS;
 use taonet_speech::models::{ModelSpec, ModelState, ModelStatus, ModelStore};
 
 use crate::engines;
+use crate::named_model::find_any_model;
 use crate::settings;
 
 /// The commands of `tao models`.
@@ -106,7 +107,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         }
         Command::Pull { model, from, directory_args } => {
             let store = directory_args.store()?;
-            let spec = ModelSpec::find(model)?;
+            let spec = find_any_model(model)?;
             if spec.is_built_in() {
                 let message = format!("{} is built in and needs no download", spec.name);
                 return Err(ClassifiedError::usage(message));
@@ -133,7 +134,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 /// Finds the models in `names`, or the models that the settings name if `names` is empty.
 fn select_models(names: &[String]) -> anyhow::Result<Vec<&'static ModelSpec>> {
     if !names.is_empty() {
-        return Ok(names.iter().map(|name| ModelSpec::find(name)).collect::<Result<_, _>>()?);
+        return names.iter().map(|name| find_any_model(name)).collect();
     }
     let config = settings::load_only(&["BB_AUDIO_SCORING_EMBEDDER", "BB_AUDIO_SCORING_STT_MODEL"])?;
     // The recogniser may be set to a directory, which is not a known model.
@@ -206,6 +207,20 @@ mod tests {
             });
             let error = output.refusal(2);
             assert_eq!(error, "error: tiny-ctc is built in and needs no download\n", "{source:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_model_is_a_usage_error() {
+        for verb in ["pull", "verify"] {
+            let output = run_command(&["models", verb, "nosuch"], false, |line: Line, context| {
+                run(&line.command, context)
+            });
+            let error = output.refusal(2);
+            assert!(
+                error.starts_with("error: unknown model `nosuch`, expected one of "),
+                "{error}"
+            );
         }
     }
 
