@@ -30,7 +30,9 @@ def verify(headers, body):
     compact = json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
     if body_hash not in ("", hashlib.sha256(compact).hexdigest()):
         raise PermissionError("the body is not the signed one")
-    now, oldest_sec = time.time_ns(), 4 + min(60, float(headers.get("timeout") or 0))  # NaN: 60 s
+    if not 0 <= (timeout := float(headers.get("timeout") or 0)) < 1 << 64:  # also refuses NaN
+        raise ValueError("the timeout is not a number of seconds")
+    now, oldest_sec = time.time_ns(), 4 + min(60, timeout)
     with LOCK:  # An earlier process may have accepted what was signed before the start.
         is_fresh = max(STARTED, now - 1e9 * oldest_sec) <= int(nonce) <= now + 3e9
         if not is_fresh or (caller, int(nonce)) in SEEN:
@@ -41,7 +43,7 @@ def verify(headers, body):
     return caller
 
 def answer(caller, request):
-    if request.pop("kind") == "init":
+    if dict.pop(request, "kind") == "init":  # TypeError if the request is not an object
         SESSIONS[caller, session_id := str(uuid.uuid4())] = Session(request["channels"])
         if len(SESSIONS) > 64:
             del SESSIONS[next(iter(SESSIONS))]
@@ -61,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             body = self.rfile.read(max(0, min(int(self.headers["content-length"]), 1 << 20)))
             self.respond(200, answer(verify(self.headers, body), json.loads(body)))
-        except (PermissionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except (PermissionError, LookupError, RecursionError, TypeError, ValueError) as error:
             self.respond(401 if isinstance(error, PermissionError) else 400, {"error": repr(error)})
 
     def respond(self, status, document):

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use taonet_primitives::SampleRate;
 use taonet_speech::{Pcm, SampleFormat, Wav};
 
-use crate::support::{bb, local_bb, refusal, repository, require_sentence_model, stderr, tao};
+use crate::support::{
+    bb, challenge_with_references, local_bb, refusal, repository, require_sentence_model, stderr,
+    tao,
+};
 use crate::wallet::{ADDRESS, PHRASE, keyfile_vector};
 
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -110,7 +113,7 @@ fn subnet_commands_ignore_byte_order_marks() {
     let period = json!([{
         "total_requests": 40, "capacity": 120_000, "consumed_capacity": 12_000, "requests_429": 0, "requests_500": 0,
     }]);
-    let challenge = json!({ "utterances": [{ "target": { "text": TEXT } }] });
+    let challenge = challenge_with_references(&[TEXT]);
     let dialogues = json!({ "challenge_uid": "c", "dialogues": [{ "dialogue_uid": "d", "utterances": [TEXT] }] });
     let weights = json!({ "main": [[1, 1]], "arena": [[2, 1]] });
     let bundle = vector("proof/groth16-1.json");

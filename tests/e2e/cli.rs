@@ -278,7 +278,10 @@ fn pull_from_directory_rejects_missing_and_corrupt_files() {
         std::fs::write(source.join(file), "not this").unwrap();
     }
     let error = pull();
-    assert!(error.contains("config.json is corrupt"), "{error}");
+    let expected =
+        "disk has another model than faster-whisper-small, or a damaged one: config.json has ";
+    assert!(error.contains(expected), "{error}");
+    assert!(error.ends_with("hint: pass the directory of faster-whisper-small\n"), "{error}");
     // Only models that the command names must be present.
     let verified = |arguments: &[&str]| models(&[&["verify", "--json"], arguments].concat());
     assert_eq!(verified(&["faster-whisper-small"]).status.code(), Some(1));

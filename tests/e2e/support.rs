@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use taonet_testing::skip;
 
 pub(crate) use checkpoint::write_checkpoint;
@@ -140,6 +140,16 @@ pub(crate) fn write_first_utterances(challenge: &str, count: usize, folder: &Pat
     let path = folder.join("challenge.json");
     std::fs::write(&path, challenge.to_string()).unwrap();
     path
+}
+
+/// Returns a challenge with an utterance for each of these reference texts.
+pub(crate) fn challenge_with_references(texts: &[&str]) -> Value {
+    let voice = json!({ "name": "en-gb", "words_per_minute": 150 });
+    let utterances: Vec<_> = texts
+        .iter()
+        .map(|text| json!({ "source": { "text": text, "voice": voice }, "target": { "text": text } }))
+        .collect();
+    json!({ "title": "Test", "language": "en", "target_language": "en", "utterances": utterances })
 }
 
 /// Parses the only JSON document in a command's output.

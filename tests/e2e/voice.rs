@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use taonet_speech::Wav;
 
 use crate::speech::word_errors;
-use crate::support::{are_installed, bb, document, local_bb, refusal, repository, tao};
+use crate::support::{
+    are_installed, bb, challenge_with_references, document, local_bb, refusal, repository, tao,
+};
 
 /// The published neural voice.
 const NEURAL: &str = "en_US-joe-medium";
@@ -149,7 +151,7 @@ fn malformed_challenge_does_not_end_the_alignment_of_others() {
     let folder = tempfile::tempdir().unwrap();
     let [bad, good] = ["bad.json", "good.json"].map(|name| folder.path().join(name));
     std::fs::write(&bad, "{}").unwrap();
-    let challenge = json!({ "utterances": [{ "target": { "text": "Good morning." } }] });
+    let challenge = challenge_with_references(&["Good morning."]);
     std::fs::write(&good, challenge.to_string()).unwrap();
     let align =
         |options: &[&str]| bb().arg("align").args(options).args([&bad, &good]).output().unwrap();
@@ -158,13 +160,45 @@ fn malformed_challenge_does_not_end_the_alignment_of_others() {
     let entries: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&entries[0]["file"], &entries[0]["exit_code"]), (&json!(bad), &json!(1)));
     let error = entries[0]["error"].as_str().unwrap();
-    assert!(error.ends_with("bad.json: `utterances` is not an array"), "{error}");
+    assert!(error.starts_with("cannot load the challenge: "), "{error}");
+    assert!(error.contains("bad.json: missing field `title`"), "{error}");
+    assert!(entries[0]["hint"].as_str().unwrap().contains("README.md"), "{}", entries[0]);
     assert_eq!(entries[1], json!({ "file": good, "words": 2 }));
     let aligned: Value = serde_json::from_slice(&std::fs::read(&good).unwrap()).unwrap();
     assert_eq!(aligned["utterances"][0]["target"]["words"].as_array().unwrap().len(), 2);
     let error = refusal(&align(&[]), 1);
-    assert!(error.contains("bad.json") && error.contains("is not an array"), "{error}");
+    assert!(
+        error.contains("  caused by: ") && error.contains("bad.json: missing field"),
+        "{error}"
+    );
     assert!(error.contains("error: 1 of 2 files could not be aligned"), "{error}");
+}
+
+#[test]
+fn challenge_that_the_engine_rejects_is_not_aligned() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("challenge.json");
+    let name = file.display();
+    let valid = challenge_with_references(&["Good morning."]);
+    let mut without_recording = valid.clone();
+    without_recording["utterances"][0]["source"] = json!({ "wav": "missing.wav" });
+    let mut blank_title = valid;
+    blank_title["title"] = json!(" ");
+    for (challenge, cause) in [
+        (
+            without_recording.to_string(),
+            format!("cannot read {}/missing.wav", folder.path().display()),
+        ),
+        (blank_title.to_string(), format!("{name}: title: must not be blank")),
+        ("{".to_owned(), format!("{name}: EOF while parsing an object")),
+    ] {
+        std::fs::write(&file, &challenge).unwrap();
+        let error = refusal(&bb().arg("align").arg(&file).output().unwrap(), 1);
+        let expected = format!("error: cannot load the challenge\n  caused by: {cause}");
+        assert!(error.contains(&expected), "{error}");
+        assert!(error.ends_with("README.md describes the format\n"), "{error}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), challenge);
+    }
 }
 
 /// Compares with the times of espeak-ng's speech, whose words have nearly the same share of the
@@ -176,11 +210,8 @@ fn words_of_a_neural_voice_are_timed() {
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("challenge.json");
-    let utterances: Vec<_> =
-        TEXTS.iter().map(|text| json!({ "target": { "text": text } })).collect();
     let aligned = |voice: &str| -> Vec<Vec<taonet_primitives::Word>> {
-        let challenge = json!({ "target_language": "en", "utterances": utterances });
-        std::fs::write(&file, challenge.to_string()).unwrap();
+        std::fs::write(&file, challenge_with_references(&TEXTS).to_string()).unwrap();
         let output = bb().args(["align", "--json", "--voice", voice]).arg(&file).output().unwrap();
         let words: usize = TEXTS.iter().map(|text| text.split_whitespace().count()).sum();
         assert_eq!(document(&output), json!([{ "file": file, "words": words }]));

@@ -110,7 +110,7 @@ fn broken_model_directories_are_refused() {
     let refusal_for = |model: &Path| refusal(&transcribe(model).output().unwrap(), 2);
 
     let error = refusal_for(Path::new("/nonexistent/model"));
-    assert!(error.contains("/nonexistent/model"), "{error}");
+    assert!(error.contains("/nonexistent/model contains no config.json\nhint: pass"), "{error}");
 
     let folder = copy("incomplete");
     fs::remove_file(folder.join("tokenizer.json")).unwrap();

@@ -466,3 +466,17 @@ fn shipped_challenges_match_the_folder() {
         challenges.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     assert_eq!(listed, challenges.map(|path| path.to_str().unwrap().to_owned()).collect());
 }
+
+#[test]
+fn readme_excepts_no_command_with_documented_json() {
+    let readme = read("README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let (_, exceptions) = readme.split_once("machine-readable output, except ").unwrap();
+    let (exceptions, _) = exceptions.split_once(';').unwrap();
+    let documents = read("docs/json.md");
+    let (documented, _) = documents.split_once("## Commands without a document").unwrap();
+    let quoted: Vec<_> = exceptions.split('`').skip(1).step_by(2).collect();
+    assert!(quoted.contains(&"bb scorer"), "{quoted:?}");
+    for command in quoted {
+        assert!(!documented.contains(&format!("\n| `{command}` |")), "{command}");
+    }
+}

@@ -1,5 +1,6 @@
 //! `config.json` of a model directory, in CTranslate2's or Hugging Face's format.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -42,7 +43,14 @@ impl Config {
     /// Reads `config.json`, and `generation_config.json` if present, as in Hugging Face
     /// checkpoints.
     pub(crate) fn read(directory: &Path) -> Result<Self, ModelError> {
-        let file: File = json(&directory.join("config.json"))?;
+        let file: File = json(&directory.join("config.json")).map_err(|error| match error {
+            ModelError::Io { ref source, .. }
+                if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                ModelError::NoConfig(directory.to_owned())
+            }
+            other => other,
+        })?;
         let generation_path = directory.join("generation_config.json");
         let generation: Option<Generation> =
             if generation_path.is_file() { Some(json(&generation_path)?) } else { None };

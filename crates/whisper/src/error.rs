@@ -10,6 +10,9 @@ pub enum ModelError {
     /// The directory contains neither `model.bin` nor `model.safetensors`.
     #[error("{} contains neither model.bin nor model.safetensors; hint: pass the directory of a converted Whisper model", .0.display())]
     NoWeights(PathBuf),
+    /// The directory is missing, or contains no `config.json`.
+    #[error("{} contains no config.json; hint: pass the directory of a converted Whisper model", .0.display())]
+    NoConfig(PathBuf),
     /// A file of the model cannot be read.
     #[error("cannot read {}", path.display())]
     Io {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Environment, KillOnDrop};
-use crate::support::{MinerClient, bb, document, free_address};
+use crate::support::{MinerClient, bb, document, free_address, repository};
 use crate::test_miner::guide;
 
 /// The example miner.
@@ -38,6 +38,15 @@ impl ExampleMiner {
     fn client(&self) -> MinerClient {
         MinerClient::new(&self.url, "//Bob", "//Alice")
     }
+}
+
+#[test]
+fn guide_states_the_length_of_the_example_miner() {
+    let [miner, guide] = ["python/examples/babelbit_miner.py", "docs/miner.md"]
+        .map(|path| std::fs::read_to_string(repository(path)).unwrap());
+    let lines = miner.lines().count();
+    assert!(lines < 80, "{lines}");
+    assert!(guide.contains(&format!("does so in {lines} lines of Python")), "{lines}");
 }
 
 #[test]
@@ -97,6 +106,12 @@ fn example_miner_refuses_malformed_requests() {
         let mut malformed = init.clone();
         malformed["channels"] = channels.clone();
         assert_eq!(client.call(&malformed).0, 400, "{channels}");
+    }
+    for timeout in ["nan", "inf", "-1", "soon"] {
+        assert_eq!(client.call_with(init.to_string(), timeout).0, 400, "{timeout}");
+    }
+    for body in ["[".repeat(200_000), "[]".to_owned(), "1".to_owned()] {
+        assert_eq!(client.call_with(body, "10.0").0, 400);
     }
     frame["session_id"] = client.expect_accepted(&init)["session_id"].clone();
     for audio in ["!!!", "AAAA!AAA", "AAA"] {

@@ -39,13 +39,19 @@ impl MinerClient {
 
     /// Sends a signed request; returns the status and the JSON response.
     pub(crate) fn call(&self, request: &Value) -> (u16, Value) {
-        let body = request.to_string();
+        self.call_with(request.to_string(), "10.0")
+    }
+
+    /// Sends a signed body with this value of the header `timeout`, which is not signed; returns
+    /// the status and the JSON response.
+    pub(crate) fn call_with(&self, body: String, timeout_header: &str) -> (u16, Value) {
         let (route, timeout) = ("/v1/predict", Duration::from_secs(10));
         let name = "BBAudioMinerPredictPayload";
-        let headers = self
+        let mut headers = self
             .validator
             .headers(&self.peer, &Method::POST, route, name, timeout, body.as_bytes())
             .unwrap();
+        headers.insert("timeout", timeout_header.parse().unwrap());
         let request = self.http.post(format!("{}{route}", self.url)).headers(headers).body(body);
         self.runtime.block_on(async {
             let response = request.send().await.unwrap();

@@ -6,13 +6,17 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use taonet_babelbit_challenges::Challenge;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{error_text, file_error_document};
 use taonet_cli_models::voice::{Speech, VoiceName, WORDS_PER_MINUTE};
 use taonet_cli_models::{engines, settings};
 use taonet_primitives::{Word, bytes_without_bom, counted};
+use taonet_service::{Access, atomic_write};
 use taonet_speech::{CtcRecognizer, resample_for_recognition};
 use taonet_whisper::{Model, language_code};
+
+use crate::challenge;
 
 /// Synthesise each reference text and write its word timings into the file
 #[derive(Debug, Args)]
@@ -41,7 +45,7 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     let (mut documents, mut failures) = (Vec::new(), 0);
     for file in &args.files {
         let name = file.display().to_string();
-        match align(file, &speech, &aligner).with_context(|| name.clone()) {
+        match align(file, &speech, &aligner) {
             Ok(words) => {
                 context.print_notice(&format!("{name}: {} aligned", counted(words, "word")));
                 documents.push(json!({ "file": name, "words": words }));
@@ -88,36 +92,45 @@ impl Aligner {
     }
 }
 
+/// Writes the times of the references' words into a challenge file, and returns their number.
 fn align(file: &Path, speech: &Speech, aligner: &Aligner) -> anyhow::Result<usize> {
-    let mut challenge: Value = serde_json::from_slice(bytes_without_bom(&std::fs::read(file)?))?;
-    let language = challenge.get("target_language").and_then(Value::as_str).unwrap_or("en");
-    let language = language_code(language).unwrap_or(language).to_owned();
-    let Some(utterances) = challenge.get_mut("utterances").and_then(Value::as_array_mut) else {
-        bail!("`utterances` is not an array");
-    };
-    if utterances.is_empty() {
-        bail!("`utterances` is empty");
-    }
-    let mut count = 0;
-    for (index, utterance) in utterances.iter_mut().enumerate() {
-        let Some(target) = utterance.get_mut("target").and_then(Value::as_object_mut) else {
-            bail!("utterances[{index}].target is not an object");
-        };
-        let Some(text) = target.get("text").and_then(Value::as_str) else {
-            bail!("utterances[{index}].target.text is not a string");
-        };
+    let challenge = challenge::load(file)?;
+    let result = time_references(&challenge, speech, aligner)
+        .and_then(|references| write_words(file, &references));
+    result.with_context(|| format!("cannot align {}", file.display()))
+}
+
+/// Speaks the reference of each utterance, and returns the times of its words.
+fn time_references(
+    challenge: &Challenge,
+    speech: &Speech,
+    aligner: &Aligner,
+) -> anyhow::Result<Vec<Vec<Word>>> {
+    let language = challenge.target_language.as_str();
+    let language = language_code(language).unwrap_or(language);
+    let mut references = Vec::with_capacity(challenge.utterances.len());
+    for (index, utterance) in challenge.utterances.iter().enumerate() {
+        let text = &utterance.target.text;
         let samples = resample_for_recognition(&speech.synthesizer.speak(text, &speech.voice)?);
         let words = aligner
-            .time_words(&samples, &language, &text.split_whitespace().collect::<Vec<_>>())
+            .time_words(&samples, language, &text.split_whitespace().collect::<Vec<_>>())
             .with_context(|| format!("utterances[{index}].target.text"))?;
-        count += words.len();
-        target.insert("words".to_owned(), json!(words));
+        references.push(words);
     }
-    let text = serde_json::to_string_pretty(&challenge)?;
-    taonet_service::atomic_write(
-        file,
-        format!("{text}\n").as_bytes(),
-        taonet_service::Access::Everyone,
-    )?;
-    Ok(count)
+    Ok(references)
+}
+
+/// Replaces the words of each reference in a challenge file, keeps everything else, and returns the
+/// number of words.
+fn write_words(file: &Path, references: &[Vec<Word>]) -> anyhow::Result<usize> {
+    let mut document: Value = serde_json::from_slice(bytes_without_bom(&std::fs::read(file)?))?;
+    let utterances = document.get_mut("utterances").and_then(Value::as_array_mut);
+    for (utterance, words) in utterances.into_iter().flatten().zip(references) {
+        if let Some(target) = utterance.get_mut("target").and_then(Value::as_object_mut) {
+            target.insert("words".to_owned(), json!(words));
+        }
+    }
+    let text = serde_json::to_string_pretty(&document)?;
+    atomic_write(file, format!("{text}\n").as_bytes(), Access::Everyone)?;
+    Ok(references.iter().map(Vec::len).sum())
 }

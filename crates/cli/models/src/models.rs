@@ -1,7 +1,8 @@
 //! The `tao models` commands.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::str::FromStr;
 
 use taonet_primitives::counted;
 
@@ -14,6 +15,7 @@ use taonet_cli_base::tables::MODELS;
 use taonet_speech::models::{ModelSpec, ModelState, ModelStatus, ModelStore};
 
 use crate::engines;
+use crate::named_model::find_any_model;
 use crate::settings;
 
 /// The commands of `tao models`.
@@ -29,7 +31,7 @@ pub enum Command {
         model: String,
         /// URL of a mirror of the Hugging Face Hub, or a directory with the model's files
         #[arg(long, value_name = "URL|DIR")]
-        from: Option<String>,
+        from: Option<ModelSource>,
         #[command(flatten)]
         directory_args: ModelDirectoryArgs,
     },
@@ -41,6 +43,29 @@ pub enum Command {
         #[command(flatten)]
         directory_args: ModelDirectoryArgs,
     },
+}
+
+/// Source of a model besides the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// URL of a mirror of the hub.
+    Mirror(String),
+    /// Directory with the model's files.
+    Directory(PathBuf),
+}
+
+impl FromStr for ModelSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once("://") {
+            None => Ok(Self::Directory(text.into())),
+            Some(("http" | "https", _)) => Ok(Self::Mirror(text.to_owned())),
+            Some((scheme, _)) => Err(format!(
+                "unsupported URL scheme `{scheme}`; hint: use http, https, or the path of a directory"
+            )),
+        }
+    }
 }
 
 /// Argument that selects the model directory
@@ -82,19 +107,20 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         }
         Command::Pull { model, from, directory_args } => {
             let store = directory_args.store()?;
-            let spec = ModelSpec::find(model)?;
+            let spec = find_any_model(model)?;
             if spec.is_built_in() {
                 let message = format!("{} is built in and needs no download", spec.name);
                 return Err(ClassifiedError::usage(message));
             }
-            let dir = match from.as_deref() {
+            let dir = match from {
                 None => context.block_on(engines::pull(&store, spec, context))?,
-                Some(hub) if hub.starts_with("http://") || hub.starts_with("https://") => context
-                    .block_on(
-                    engines::pull_from_mirror(&store.with_hub(hub), spec, context),
-                )?,
-                Some(directory) => context
-                    .block_on(async { Ok(store.import(spec, Path::new(directory)).await?) })?,
+                Some(ModelSource::Mirror(url)) => {
+                    let store = store.with_hub(url);
+                    context.block_on(engines::pull_from_mirror(&store, spec, context))?
+                }
+                Some(ModelSource::Directory(path)) => {
+                    context.block_on(async { Ok(store.import(spec, path).await?) })?
+                }
             };
             if context.json {
                 return context
@@ -108,7 +134,7 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
 /// Finds the models in `names`, or the models that the settings name if `names` is empty.
 fn select_models(names: &[String]) -> anyhow::Result<Vec<&'static ModelSpec>> {
     if !names.is_empty() {
-        return Ok(names.iter().map(|name| ModelSpec::find(name)).collect::<Result<_, _>>()?);
+        return names.iter().map(|name| find_any_model(name)).collect();
     }
     let config = settings::load_only(&["BB_AUDIO_SCORING_EMBEDDER", "BB_AUDIO_SCORING_STT_MODEL"])?;
     // The recogniser may be set to a directory, which is not a known model.
@@ -181,6 +207,57 @@ mod tests {
             });
             let error = output.refusal(2);
             assert_eq!(error, "error: tiny-ctc is built in and needs no download\n", "{source:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_model_is_a_usage_error() {
+        for verb in ["pull", "verify"] {
+            let output = run_command(&["models", verb, "nosuch"], false, |line: Line, context| {
+                run(&line.command, context)
+            });
+            let error = output.refusal(2);
+            assert!(
+                error.starts_with("error: unknown model `nosuch`, expected one of "),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn source_with_unsupported_url_scheme_is_rejected() {
+        let mirror = ModelSource::Mirror("https://hub.example".to_owned());
+        let directory = ModelSource::Directory("disk/model".into());
+        for (text, source) in [("https://hub.example", mirror), ("disk/model", directory)] {
+            assert_eq!(text.parse::<ModelSource>(), Ok(source));
+        }
+        for scheme in ["ftp", "file"] {
+            let source = format!("{scheme}://x/y");
+            let arguments = ["models", "pull", "faster-whisper-tiny", "--from", &source];
+            let output =
+                run_command(&arguments, false, |line: Line, context| run(&line.command, context));
+            let expected = format!(
+                "error: invalid value '{source}' for '--from <URL|DIR>': unsupported URL scheme `{scheme}`\n\
+                 hint: use http, https, or the path of a directory\n"
+            );
+            assert_eq!(output.refusal(2), expected);
+        }
+    }
+
+    #[test]
+    fn unusable_model_directory_is_named_with_the_cause() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = file.path().to_str().unwrap();
+        for source in [&[][..], &["--from", "http://mirror.invalid"]] {
+            let arguments = [&["models", "pull", "en_US-joe-medium", "--models", file], source];
+            let output = run_command(&arguments.concat(), false, |line: Line, context| {
+                run(&line.command, context)
+            });
+            let expected = format!(
+                "error: cannot download en_US-joe-medium: cannot read or write {file}/en_US-joe-medium: Not a directory \
+                 (os error 20)\nhint: `--models` or BB_MODELS_DIR selects another model directory\n"
+            );
+            assert_eq!(output.refusal(1), expected, "{source:?}");
         }
     }
 }

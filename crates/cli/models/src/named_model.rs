@@ -1,7 +1,15 @@
-//! Models of the catalogue by name, for options that take models of one kind.
+//! Models of the catalogue by the names on the command line and in settings.
 
 use taonet_cli_base::exit::ClassifiedError;
 use taonet_speech::models::{ModelKind, ModelSpec};
+
+/// Finds a model of any kind by its name.
+///
+/// # Errors
+/// If the name is unknown.
+pub(crate) fn find_any_model(name: &str) -> anyhow::Result<&'static ModelSpec> {
+    ModelSpec::find(name).map_err(|error| ClassifiedError::usage(error.to_string()))
+}
 
 /// Finds a model of this kind by its name; `hint` says which values the option takes.
 ///

