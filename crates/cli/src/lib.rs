@@ -33,10 +33,10 @@
 //!
 //! Uses `taonet-babelbit-config`, `taonet-chain`, `taonet-cli-axon`, `taonet-cli-babelbit`,
 //! `taonet-cli-base`, `taonet-cli-chain`, `taonet-cli-models`, `taonet-cli-prompting`,
-//! `taonet-cli-subnets`, `taonet-cli-wallet`, `taonet-doctor`, `taonet-neuron`, `taonet-primitives`,
-//! `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-speech`, `taonet-telemetry`,
-//! `taonet-update`, `taonet-wallet` and `taonet-wire`. Used by the end-to-end tests only, which run
-//! its binaries.
+//! `taonet-cli-subnets`, `taonet-cli-wallet`, `taonet-doctor`, `taonet-http`, `taonet-neuron`,
+//! `taonet-primitives`, `taonet-reach`, `taonet-service`, `taonet-settings`, `taonet-speech`,
+//! `taonet-telemetry`, `taonet-update`, `taonet-validator`, `taonet-wallet` and `taonet-wire`. Used
+//! by the end-to-end tests only, which run its binaries.
 
 mod commands;
 mod completion;

@@ -16,7 +16,7 @@
 //!
 //! [`contest`] and [`challenge`] are arguments of several commands, and [`leaderboard`] is the
 //! table of a challenge's results, which the demonstration also shows. [`access`] decides whether a
-//! service requires a token, and [`service_check`] checks that a daemon reaches it with its token.
+//! service requires a token.
 //!
 //! The features `cuda` and `metal` run the language models of text miners on a GPU. Exit codes,
 //! JSON output and options follow the rules of all commands; names and variables are those of the
@@ -62,7 +62,6 @@ mod score;
 mod score_text;
 mod scorer;
 mod scoring_api;
-pub mod service_check;
 pub mod settings;
 mod signer;
 mod subtensor_gateway;

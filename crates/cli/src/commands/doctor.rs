@@ -4,6 +4,7 @@ mod chain;
 mod keys;
 mod report;
 mod role;
+mod service_check;
 mod services;
 #[cfg(test)]
 mod tests;

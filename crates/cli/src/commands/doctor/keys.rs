@@ -5,7 +5,6 @@ use std::path::Path;
 
 use taonet_babelbit_config::Config;
 use taonet_cli_babelbit::access::check_token_set;
-use taonet_cli_babelbit::service_check::{Service, Token};
 use taonet_cli_base::exit::{ClassifiedError, is_missing_key};
 use taonet_cli_base::keys::{configured_wallet, stored_hotkey};
 use taonet_cli_base::secret_file::read_token;
@@ -15,6 +14,7 @@ use taonet_primitives::Hotkey;
 use taonet_wallet::StoredKey;
 
 use super::role::Role;
+use super::service_check::{Service, Token};
 use super::{DoctorArgs, Subnet};
 
 /// Hint of the error for a missing hotkey.

@@ -6,9 +6,10 @@ use std::path::Path;
 use clap::ValueEnum;
 use taonet_babelbit_config::Config;
 use taonet_cli_babelbit::runner;
-use taonet_cli_babelbit::service_check::Service;
 use taonet_doctor::{DiskNeeds, Finding, WriteDirectory, port};
 use taonet_primitives::NetUid;
+
+use super::service_check::Service;
 
 /// Netuid of Nineteen on the main network.
 const NINETEEN: NetUid = NetUid(19);

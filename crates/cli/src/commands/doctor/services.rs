@@ -1,9 +1,9 @@
 //! Checks that Babelbit's daemons reach signer and gateway.
 
-use taonet_cli_babelbit::service_check::{Service, ServiceCaller, Token, check_service};
 use taonet_doctor::{Check, Finding};
 
 use super::role::Role;
+use super::service_check::{Service, ServiceCaller, Token, check_service};
 use super::{Subnet, skip_reason};
 
 /// Checks the services that the daemons call. `has_units` is whether systemd has units of this

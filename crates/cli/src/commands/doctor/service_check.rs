@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A service that other daemons of a validator call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
+pub(super) enum Service {
     /// The signer.
     Signer,
     /// The subtensor gateway.
@@ -27,7 +27,7 @@ pub enum Service {
 
 /// The token with which daemons call signer and gateway.
 #[derive(Debug)]
-pub enum Token {
+pub(super) enum Token {
     /// No token is configured.
     NotSet,
     /// The content of the configured file.
@@ -38,13 +38,13 @@ pub enum Token {
 
 /// A daemon that calls services.
 #[derive(Debug, Clone, Copy)]
-pub struct ServiceCaller<'a> {
+pub(super) struct ServiceCaller<'a> {
     /// The settings of the daemon.
-    pub config: &'a Config,
+    pub(super) config: &'a Config,
     /// The token that it sends.
-    pub token: &'a Token,
+    pub(super) token: &'a Token,
     /// Whether a unit of systemd starts it: the units set addresses and token themselves.
-    pub is_unit: bool,
+    pub(super) is_unit: bool,
 }
 
 impl Service {
@@ -100,7 +100,7 @@ impl Service {
 
 /// Checks that a daemon reaches a service, and that the service accepts its token. A service of
 /// this machine that is not running is a warning: it may be started later.
-pub async fn check_service(service: Service, caller: ServiceCaller<'_>) -> Vec<Finding> {
+pub(super) async fn check_service(service: Service, caller: ServiceCaller<'_>) -> Vec<Finding> {
     let url = service.url(caller);
     // The origin leaves out credentials.
     let subject = format!("{}: {}", service.name(), url.origin().ascii_serialization());
