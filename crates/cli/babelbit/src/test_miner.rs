@@ -462,7 +462,7 @@ mod tests {
             match expected {
                 None => assert_eq!(result, Ok(())),
                 Some(start) => {
-                    assert!(result.clone().unwrap_err().starts_with(start), "{result:?}")
+                    assert!(result.clone().unwrap_err().starts_with(start), "{result:?}");
                 }
             }
         }
