@@ -4,6 +4,7 @@
 //! - [`engines`] loads recognisers by their names in Babelbit's settings: the embedded one, or
 //!   Whisper from the model store or a directory. It refuses a recogniser whose scores would differ
 //!   from those of other validators.
+//! - [`download`] downloads models.
 //! - [`language`] parses the language of speech.
 //! - [`voice`] selects a synthesiser: espeak-ng, or a neural voice.
 //! - [`chat_model`] opens a language model by path or by name: miners of Nineteen and of text
@@ -34,6 +35,7 @@
 )]
 
 pub mod chat_model;
+pub mod download;
 pub mod engines;
 pub mod language;
 pub mod models;

@@ -14,7 +14,7 @@ use taonet_cli_base::table::table;
 use taonet_cli_base::tables::MODELS;
 use taonet_speech::models::{ModelSpec, ModelState, ModelStatus, ModelStore};
 
-use crate::engines;
+use crate::download;
 use crate::named_model::find_any_model;
 use crate::settings;
 
@@ -113,10 +113,10 @@ pub fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
                 return Err(ClassifiedError::usage(message));
             }
             let dir = match from {
-                None => context.block_on(engines::pull(&store, spec, context))?,
+                None => context.block_on(download::pull(&store, spec, context))?,
                 Some(ModelSource::Mirror(url)) => {
                     let store = store.with_hub(url);
-                    context.block_on(engines::pull_from_mirror(&store, spec, context))?
+                    context.block_on(download::pull_from_mirror(&store, spec, context))?
                 }
                 Some(ModelSource::Directory(path)) => {
                     context.block_on(async { Ok(store.import(spec, path).await?) })?

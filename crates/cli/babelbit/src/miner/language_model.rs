@@ -16,6 +16,7 @@ use taonet_babelbit_text_miner::model::CompletionOptions;
 use taonet_babelbit_text_miner::ngram::NgramModel;
 use taonet_cli_base::context::Context;
 use taonet_cli_base::exit::{ClassifiedError, Failure};
+use taonet_cli_models::download;
 use taonet_cli_models::engines::{self, HUB_PREFIX};
 use taonet_lm::{Bits, CausalModel, Compute, LanguageModel, LoadOptions};
 use taonet_speech::MiniLm;
@@ -98,7 +99,7 @@ async fn download(model: &HubModel, config: &Config, context: &Context) -> anyho
     let directory = store.directory()?.join(DOWNLOADS);
     let revision = model.revision.clone().or_else(|| settings.revision.clone());
     let model = HubModel { revision, ..model.clone() };
-    let bar = engines::download_bar(0)?;
+    let bar = download::progress_bar(0)?;
     let hub_api = HubApi::new(&hub)?;
     let mut is_announced = false;
     let downloaded = hub_api.download(&model, &directory, |HubProgress { file, done, total }| {
@@ -237,7 +238,7 @@ impl LanguageModelArgs {
         let store = ModelStore::new(config.models_dir.clone());
         let directory = match store.locate(&ALL_MINILM_L6_V2) {
             Err(ModelError::Missing { .. }) => {
-                engines::pull(&store, &ALL_MINILM_L6_V2, context).await?
+                download::pull(&store, &ALL_MINILM_L6_V2, context).await?
             }
             result => result?,
         };
