@@ -201,14 +201,16 @@ fn read_wav(
     let header = WavHeader::read(&bytes).map_err(|error| recording_error(file, error))?;
     check(&header).with_context(|| format!("cannot use {}", file.display()))?;
     let wav = Wav::decode_finite(&bytes).map_err(|error| recording_error(file, error))?;
-    if header.missing_bytes > 0 {
-        context.print_notice(&format!(
-            "warning: {} is truncated: it lacks {} of audio",
-            printable(&file.display().to_string()),
-            counted(header.missing_bytes, "byte")
-        ));
+    if let Some(truncation) = truncation(&file.display().to_string(), header.missing_bytes) {
+        context.print_notice(&format!("warning: {}", printable(&truncation)));
     }
     Ok(wav)
+}
+
+/// Returns the warning that a recording is truncated; `None` if it lacks no bytes of audio.
+pub fn truncation(recording: &str, missing_bytes: usize) -> Option<String> {
+    let missing = counted(missing_bytes, "byte");
+    (missing_bytes > 0).then(|| format!("{recording} is truncated: it lacks {missing} of audio"))
 }
 
 /// Reads a recording: only its first bytes, unless they are those of a WAV file. `length` is the

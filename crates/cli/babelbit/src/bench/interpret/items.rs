@@ -11,7 +11,8 @@ use taonet_babelbit_challenges::{
 };
 use taonet_babelbit_runner::read_source;
 use taonet_cli_base::exit::ClassifiedError;
-use taonet_primitives::{counted, without_bom};
+use taonet_cli_models::speech::truncation;
+use taonet_primitives::without_bom;
 use taonet_speech::{Synthesizer, WavError};
 
 use super::super::sounds::wav_paths;
@@ -65,14 +66,12 @@ impl Item {
         Self { name, source, source_sec, challenge }
     }
 
-    /// Describes that the file of the recording is truncated; `None` if it is complete.
+    /// Returns the warning that the recording's file is truncated; `None` if it is complete.
     pub(super) fn truncation(&self) -> Option<String> {
         let Source::Recording(audio) = &self.challenge.utterances.first()?.source else {
             return None;
         };
-        let missing = counted(audio.missing_bytes, "byte");
-        let text = || format!("recording {} is truncated: it lacks {missing} of audio", self.name);
-        (audio.missing_bytes > 0).then(text)
+        truncation(&format!("recording {}", self.name), audio.missing_bytes)
     }
 
     /// Returns the same recording at another position; `count` is the number of the repetition.
