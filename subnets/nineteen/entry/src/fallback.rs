@@ -191,7 +191,7 @@ impl GatewayError {
 
 impl Gateway {
     /// Answers a text request in the format of a protocol. If the model is an alias, asks its tasks
-    /// one after the other, until one answers. All tasks together have the time of one.
+    /// one after the other, until one answers. All tasks share the deadline of one request.
     pub(crate) async fn answer_text(
         &self,
         key: &ApiKey,

@@ -163,8 +163,8 @@ impl Gateway {
         }
     }
 
-    /// Answers a text request with the miners of a task. An error means that nothing is delivered
-    /// and charged.
+    /// Answers a text request with the miners of a task. After an error, nothing was delivered or
+    /// charged.
     pub(crate) async fn answer_with_task(
         &self,
         key: &ApiKey,

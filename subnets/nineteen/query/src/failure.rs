@@ -222,8 +222,8 @@ impl DisputedFailures {
         self.failures.push(failure);
     }
 
-    /// Returns whether so many miners have rejected the request, or failed at it, that no further
-    /// one is asked.
+    /// Returns whether enough miners have rejected the request, or failed at it, to show that the
+    /// request is at fault. Then, no further miner is asked.
     pub(crate) fn show_request_fault(&self) -> bool {
         let shown = self.failures.iter().filter(|failure| failure.shows_request_fault()).count();
         shown >= REQUIRED_DISPUTES

@@ -86,7 +86,7 @@ pub struct Request {
     pub earlier: EarlierTasks,
 }
 
-/// Tasks of an alias whose miners have got a buyer's request before those of another one.
+/// Tasks of an alias whose miners were asked before those of the current task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EarlierTasks {
     /// Time since the first of them was asked, which reduces the time for the complete answer.
