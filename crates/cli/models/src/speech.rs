@@ -235,9 +235,10 @@ fn read_recording(file: &Path, length: u64, mut source: impl Read) -> anyhow::Re
 }
 
 fn recording_error(file: &Path, error: WavError) -> anyhow::Error {
-    // Other errors are about WAV files.
+    // Other errors have their own hint, or are about what software rarely writes.
     let hint = match error {
         WavError::Tag { .. } => "\nhint: convert the recording to a WAV file of 16-bit PCM",
+        WavError::Truncated { .. } => "\nhint: the file is incomplete: record or export it again",
         _ => "",
     };
     let message = format!("{} is not a supported WAV file{hint}", file.display());

@@ -12,7 +12,7 @@ pub use phrasebook::{Phrasebook, PhrasebookError};
 
 /// Maximum number of words deferred to the next phrase.
 const MAX_DEFERRED_WORDS: usize = 6;
-/// Number of words remembered from the end of the previous phrase.
+/// Number of words remembered from the end of the previous phrases.
 const CONTEXT_WORDS: usize = 8;
 
 /// Words that cannot end a sentence: a phrase that ends with one of them continues in the next
@@ -76,7 +76,7 @@ pub struct Rewriter {
 /// State of a conversation: previous words and deferred words.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// End of the previous phrase.
+    /// End of what has been said so far, before figures of speech are replaced.
     previous_words: Vec<String>,
     /// Deferred words: the start of a possible figure of speech.
     deferred: Vec<String>,
@@ -144,12 +144,12 @@ impl Rewriter {
             context.deferred = words.split_off(words.len() - self.deferred_count(&words));
             context.deferred_starts_sentence = starts_sentence && words.is_empty();
         }
-        if !words.is_empty() {
-            context.previous_words =
-                words.get(words.len().saturating_sub(CONTEXT_WORDS)..).unwrap_or_default().to_vec();
-        }
+        let previous_words = std::mem::take(&mut context.previous_words);
+        context.previous_words = [previous_words.as_slice(), &words].concat();
+        let forgotten = context.previous_words.len().saturating_sub(CONTEXT_WORDS);
+        context.previous_words.drain(..forgotten);
         // Twice: the meaning of a figure of speech may contain a wordy phrase.
-        let words = self.meanings.apply(&words, starts_sentence);
+        let words = self.meanings.apply_after(&previous_words, &words, starts_sentence);
         let words = self.meanings.apply(&words, starts_sentence);
         let words = repetition::drop_repeated(&words);
         if starts_sentence { self.restore(words) } else { words }

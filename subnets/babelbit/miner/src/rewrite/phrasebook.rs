@@ -138,6 +138,28 @@ impl Phrasebook {
         rewritten
     }
 
+    /// Like [`Self::apply`], for words that follow `previous` ones, which have been spoken. A phrase
+    /// that begins in these is replaced if its replacement begins with what has been spoken of it.
+    pub(crate) fn apply_after(
+        &self,
+        previous: &[String],
+        words: &[String],
+        starts_sentence: bool,
+    ) -> Vec<String> {
+        for start in 0..previous.len() {
+            let spoken = previous.get(start..).unwrap_or_default();
+            let joined = [spoken, words].concat();
+            let Some((length, replacement)) = self.replacement(&joined, false) else { continue };
+            if length > spoken.len()
+                && let Some(unspoken) = replacement.strip_prefix(spoken)
+            {
+                let remaining = joined.get(length..).unwrap_or_default();
+                return [unspoken, &self.apply(remaining, false)].concat();
+            }
+        }
+        self.apply(words, starts_sentence)
+    }
+
     /// Returns the replacement of the longest phrase at the start of `words`, and the number of
     /// words in that phrase.
     pub fn replacement(
@@ -334,6 +356,24 @@ mod tests {
         assert_eq!(apply("^well |\n^so |", "well so it went well so far"), "it went well so far");
         let book = Phrasebook::parse("test", "^well |").unwrap();
         assert_eq!(book.apply(&words("well done"), false), words("well done"));
+    }
+
+    #[test]
+    fn phrase_that_begins_in_spoken_words_is_completed() {
+        let book = "now and at this time | now and\nin time | soon\nthe end | an end";
+        let book = Phrasebook::parse("test", book).unwrap();
+        for (previous, text, expected) in [
+            ("we wait now", "and at this time in time", "and soon"),
+            ("we wait now and", "at this time we go", "we go"),
+            ("we wait", "in time", "soon"),
+            // What has been spoken does not begin the replacement.
+            ("this is the", "end in time", "end soon"),
+            ("", "in time", "soon"),
+            ("we wait now", "", ""),
+        ] {
+            let rewritten = book.apply_after(&words(previous), &words(text), false);
+            assert_eq!(rewritten.join(" "), expected, "{previous} | {text}");
+        }
     }
 
     #[test]

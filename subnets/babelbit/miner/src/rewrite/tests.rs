@@ -150,6 +150,11 @@ fn figures_of_speech_are_recognised_across_phrases() {
         rewrite_phrases(&["we wait two hours now and at this point", "in time nobody is here"]),
         ["we wait two hours", "now and nobody is here"]
     );
+    // The meaning begins with a word that has been spoken.
+    assert_eq!(
+        rewrite_phrases(&["we wait two hours now", "and at this point in time", "nobody is here"]),
+        ["we wait two hours now", "and", "nobody is here"]
+    );
     // Mid-sentence, no word was omitted.
     assert_eq!(rewrite_phrases(&["he said it", "sounds good"]), ["he said it", "sounds good"]);
     // A lone joining word is deferred to its sentence.

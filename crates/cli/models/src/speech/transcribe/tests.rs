@@ -161,6 +161,16 @@ fn non_finite_sample_is_an_error_with_its_position() {
 }
 
 #[test]
+fn file_that_ends_within_its_header_has_a_hint() {
+    let recording = recording(8);
+    for length in [0, 11, 30] {
+        let error = transcribe(&[("incomplete.wav", &recording[..length])], false).refusal(1);
+        assert!(error.contains("unexpected end of file"), "{error}");
+        assert!(error.contains("hint: the file is incomplete"), "{error}");
+    }
+}
+
+#[test]
 fn failure_of_the_only_file_is_the_error_of_the_command() {
     for json in [false, true] {
         let error = transcribe(&[("bad.wav", b"fLaC and so on")], json).refusal(1);
