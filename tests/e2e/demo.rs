@@ -147,9 +147,9 @@ fn assert_contains(document: &Value, recorded: &Value, path: &str) {
 /// `data/demo.json` was recorded with commit 3eb017e5, before Babelbit's crate was split:
 /// transcripts, scores, weights and incentives are still the same, except for those of the
 /// interpreter and the end times of the profile `patient`. They were recorded again, since their
-/// replies end 0.05 to 0.5 s earlier: the interpreter speaks faster when it falls behind, and its
-/// faster replies are transcribed and scored differently. A second run gives the same document,
-/// except for measured times.
+/// replies end 0.05 to 0.5 s earlier: the interpreter speaks faster when it falls behind, its faster
+/// replies are transcribed and scored differently, and both say "now" once. A second run gives the
+/// same document, except for measured times.
 #[test]
 fn demo_is_deterministic_and_matches_recording() {
     let recorded_demo: Value =
