@@ -12,7 +12,7 @@ pub use phrasebook::{Phrasebook, PhrasebookError};
 
 /// Maximum number of words deferred to the next phrase.
 const MAX_DEFERRED_WORDS: usize = 6;
-/// Number of words remembered from the end of the previous phrases.
+/// Number of words remembered from the end of the previous phrase.
 const CONTEXT_WORDS: usize = 8;
 
 /// Words that cannot end a sentence: a phrase that ends with one of them continues in the next
@@ -69,6 +69,7 @@ pub struct Rewriter {
     expletives: Phrasebook,
     fillers: Phrasebook,
     meanings: Phrasebook,
+    redundant: Phrasebook,
     ellipsis: Phrasebook,
     condense: Phrasebook,
 }
@@ -76,8 +77,10 @@ pub struct Rewriter {
 /// State of a conversation: previous words and deferred words.
 #[derive(Debug, Clone, Default)]
 pub struct Context {
-    /// End of what has been said so far, before figures of speech are replaced.
+    /// End of the previous phrase, before figures of speech were replaced.
     previous_words: Vec<String>,
+    /// End of the previous phrase as it was returned.
+    spoken: Vec<String>,
     /// Deferred words: the start of a possible figure of speech.
     deferred: Vec<String>,
     /// Whether the deferred words start a sentence.
@@ -93,6 +96,8 @@ impl Rewriter {
         let mut meanings =
             Phrasebook::parse("figurative", include_str!("rewrite/phrases/figurative.txt"))?;
         meanings.extend("wordy", include_str!("rewrite/phrases/wordy.txt"))?;
+        let redundant = include_str!("rewrite/phrases/redundant.txt");
+        meanings.extend("redundant", redundant)?;
         Ok(Self {
             misheard: Phrasebook::parse("misheard", include_str!("rewrite/phrases/misheard.txt"))?,
             contractions: Phrasebook::parse(
@@ -105,6 +110,7 @@ impl Rewriter {
             )?,
             fillers: Phrasebook::parse("fillers", include_str!("rewrite/phrases/fillers.txt"))?,
             meanings,
+            redundant: Phrasebook::parse("redundant", redundant)?,
             ellipsis: Phrasebook::parse("ellipsis", include_str!("rewrite/phrases/ellipsis.txt"))?,
             condense: Phrasebook::parse("condense", include_str!("rewrite/phrases/condense.txt"))?,
         })
@@ -144,15 +150,18 @@ impl Rewriter {
             context.deferred = words.split_off(words.len() - self.deferred_count(&words));
             context.deferred_starts_sentence = starts_sentence && words.is_empty();
         }
-        let previous_words = std::mem::take(&mut context.previous_words);
-        context.previous_words = [previous_words.as_slice(), &words].concat();
-        let forgotten = context.previous_words.len().saturating_sub(CONTEXT_WORDS);
-        context.previous_words.drain(..forgotten);
+        if words.is_empty() {
+            return words;
+        }
+        context.previous_words = end_of(&words);
+        let words = self.redundant.complete(&context.spoken, words);
         // Twice: the meaning of a figure of speech may contain a wordy phrase.
-        let words = self.meanings.apply_after(&previous_words, &words, starts_sentence);
+        let words = self.meanings.apply(&words, starts_sentence);
         let words = self.meanings.apply(&words, starts_sentence);
         let words = repetition::drop_repeated(&words);
-        if starts_sentence { self.restore(words) } else { words }
+        let words = if starts_sentence { self.restore(words) } else { words };
+        context.spoken = end_of(&words);
+        words
     }
 
     /// Shortens the words further, for a reply that lags behind the source.
@@ -199,6 +208,11 @@ impl Rewriter {
             None => words,
         }
     }
+}
+
+/// Returns the last [`CONTEXT_WORDS`] words.
+fn end_of(words: &[String]) -> Vec<String> {
+    words.get(words.len().saturating_sub(CONTEXT_WORDS)..).unwrap_or_default().to_vec()
 }
 
 #[cfg(test)]

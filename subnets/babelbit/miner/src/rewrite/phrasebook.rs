@@ -138,26 +138,20 @@ impl Phrasebook {
         rewritten
     }
 
-    /// Like [`Self::apply`], for words that follow `previous` ones, which have been spoken. A phrase
-    /// that begins in these is replaced if its replacement begins with what has been spoken of it.
-    pub(crate) fn apply_after(
-        &self,
-        previous: &[String],
-        words: &[String],
-        starts_sentence: bool,
-    ) -> Vec<String> {
-        for start in 0..previous.len() {
-            let spoken = previous.get(start..).unwrap_or_default();
-            let joined = [spoken, words].concat();
-            let Some((length, replacement)) = self.replacement(&joined, false) else { continue };
-            if length > spoken.len()
-                && let Some(unspoken) = replacement.strip_prefix(spoken)
+    /// Replaces a phrase that begins in `spoken` words and ends in the `words` after them, if its
+    /// replacement begins with the spoken part. Returns `words` with the rest of the replacement.
+    pub(crate) fn complete(&self, spoken: &[String], words: Vec<String>) -> Vec<String> {
+        for start in 0..spoken.len() {
+            let begun = spoken.get(start..).unwrap_or_default();
+            let joined = [begun, &words].concat();
+            if let Some((length, replacement)) = self.replacement(&joined, false)
+                && length > begun.len()
+                && let Some(unspoken) = replacement.strip_prefix(begun)
             {
-                let remaining = joined.get(length..).unwrap_or_default();
-                return [unspoken, &self.apply(remaining, false)].concat();
+                return [unspoken, joined.get(length..).unwrap_or_default()].concat();
             }
         }
-        self.apply(words, starts_sentence)
+        words
     }
 
     /// Returns the replacement of the longest phrase at the start of `words`, and the number of
@@ -362,17 +356,18 @@ mod tests {
     fn phrase_that_begins_in_spoken_words_is_completed() {
         let book = "now and at this time | now and\nin time | soon\nthe end | an end";
         let book = Phrasebook::parse("test", book).unwrap();
-        for (previous, text, expected) in [
-            ("we wait now", "and at this time in time", "and soon"),
+        for (spoken, text, expected) in [
+            ("we wait now", "and at this time in time", "and in time"),
             ("we wait now and", "at this time we go", "we go"),
-            ("we wait", "in time", "soon"),
+            // No phrase begins in the spoken words.
+            ("we wait", "in time", "in time"),
+            ("", "in time", "in time"),
             // What has been spoken does not begin the replacement.
-            ("this is the", "end in time", "end soon"),
-            ("", "in time", "soon"),
+            ("this is the", "end in time", "end in time"),
             ("we wait now", "", ""),
         ] {
-            let rewritten = book.apply_after(&words(previous), &words(text), false);
-            assert_eq!(rewritten.join(" "), expected, "{previous} | {text}");
+            let completed = book.complete(&words(spoken), words(text));
+            assert_eq!(completed.join(" "), expected, "{spoken} | {text}");
         }
     }
 

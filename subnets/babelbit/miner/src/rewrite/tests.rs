@@ -155,6 +155,16 @@ fn figures_of_speech_are_recognised_across_phrases() {
         rewrite_phrases(&["we wait two hours now", "and at this point in time", "nobody is here"]),
         ["we wait two hours now", "and", "nobody is here"]
     );
+    // "now" was heard, but not spoken.
+    assert_eq!(
+        rewrite_phrases(&["for many years now", "and at this point in time nobody is here"]),
+        ["for years", "and now nobody is here"]
+    );
+    // The end of a sentence and the start of the next one are no figure of speech.
+    assert_eq!(
+        rewrite_phrases(&["the meeting will continue", "on monday we meet again"]),
+        ["the meeting will continue", "on monday we meet again"]
+    );
     // Mid-sentence, no word was omitted.
     assert_eq!(rewrite_phrases(&["he said it", "sounds good"]), ["he said it", "sounds good"]);
     // A lone joining word is deferred to its sentence.
