@@ -1,12 +1,16 @@
 """A Babelbit miner that repeats the speech, 1 s later. To earn points, replace `Session.interpret`.
-Needs the package taonet only. Arguments: port and development key, such as 8092 //Bob."""
-import base64, hashlib, json, sys, threading, time, uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-import taonet
+Needs the packages taonet and uvicorn. Arguments: port and development key, such as 8092 //Bob."""
+import base64
+import json
+import sys
+import uuid
 
-HOTKEY, STARTED = taonet.Keypair.from_uri(sys.argv[2]).address, time.time_ns()
-SESSIONS, SEEN, LOCK = {}, {}, threading.Lock()  # by caller and session ID; by caller and nonce
+import taonet
+import uvicorn
+
 DELAYS = {channels: 24_000 * 4 * channels for channels in range(1, 9)}  # bytes of 1 s
+SESSIONS = {}  # by caller and session ID
+
 
 class Session:
     def __init__(self, channels):
@@ -19,28 +23,6 @@ class Session:
         speech, self.waiting = self.waiting[:ready], self.waiting[ready:]
         return speech, ended and not self.waiting
 
-def verify(headers, body):
-    """Returns the hotkey that signed the request, or raises PermissionError."""
-    caller, request_id, nonce, signature = (headers.get(f"bt_header_dendrite_{name}", "")
-                                            for name in ("hotkey", "uuid", "nonce", "signature"))
-    body_hash = headers.get("computed_body_hash", "")
-    text = f"{nonce}.{caller}.{HOTKEY}.{request_id}.{body_hash}"
-    if headers.get("bt_header_axon_hotkey") != HOTKEY or not taonet.verify(caller, text, signature):
-        raise PermissionError("not signed for this hotkey")
-    compact = json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False).encode()
-    if body_hash not in ("", hashlib.sha256(compact).hexdigest()):
-        raise PermissionError("the body is not the signed one")
-    if not 0 <= (timeout := float(headers.get("timeout") or 0)) < 1 << 64:  # also refuses NaN
-        raise ValueError("the timeout is not a number of seconds")
-    now, oldest_sec = time.time_ns(), 4 + min(60, timeout)
-    with LOCK:  # An earlier process may have accepted what was signed before the start.
-        is_fresh = max(STARTED, now - 1e9 * oldest_sec) <= int(nonce) <= now + 3e9
-        if not is_fresh or (caller, int(nonce)) in SEEN:
-            raise PermissionError("too old, too new, or sent twice")
-        SEEN[caller, int(nonce)] = now
-        while SEEN[first := next(iter(SEEN))] < now - 120e9:
-            del SEEN[first]
-    return caller
 
 def answer(caller, request):
     if dict.pop(request, "kind") == "init":  # TypeError if the request is not an object
@@ -53,27 +35,23 @@ def answer(caller, request):
     return {"session_id": request["session_id"], "audio_b64": base64.b64encode(speech).decode(),
             "out_eos": ended, "n_bytes": len(speech)}
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version, disable_nagle_algorithm, timeout = "HTTP/1.1", True, 60
 
-    def do_GET(self):  # /healthz and /health
-        self.respond(200, {"status": "healthy", "model": "echo", "model_loaded": True})
-
-    def do_POST(self):  # /v1/predict
+async def miner(scope, receive, send):
+    status, document = 200, {"status": "healthy", "model": "echo", "model_loaded": True}
+    if "taonet" in scope:  # The request is signed, so it is none of a health check.
         try:
-            body = self.rfile.read(max(0, min(int(self.headers["content-length"]), 1 << 20)))
-            self.respond(200, answer(verify(self.headers, body), json.loads(body)))
-        except (PermissionError, LookupError, RecursionError, TypeError, ValueError) as error:
-            self.respond(401 if isinstance(error, PermissionError) else 400, {"error": repr(error)})
+            document = answer(scope["taonet"].hotkey, json.loads((await receive())["body"]))
+        except (LookupError, RecursionError, TypeError, ValueError) as error:
+            status, document = 400, {"error": repr(error)}
+    body = json.dumps(document).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
-    def respond(self, status, document):
-        body = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
-server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
-print(f"listening on http://127.0.0.1:{server.server_port}", file=sys.stderr)
-server.serve_forever()
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
+hotkey = taonet.Keypair.from_uri(sys.argv[2]).address
+app = taonet.SignedMiddleware(
+    miner, hotkey=hotkey, scheme=taonet.BabelbitScheme(), public=["/healthz", "/health"])
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=False, lifespan="off")

@@ -62,7 +62,7 @@ mod _native {
     #[pymodule_export]
     use crate::policy::{Limits, Policy, Standings};
     #[pymodule_export]
-    use crate::scheme::{BtauthScheme, DendriteScheme, Peer, SynapseClass};
+    use crate::scheme::{BabelbitScheme, BtauthScheme, DendriteScheme, Peer, SynapseClass};
     #[pymodule_export]
     use crate::server::{Caller, Request, Verifier};
     #[pymodule_export]

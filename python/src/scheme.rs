@@ -77,6 +77,25 @@ impl BtauthScheme {
     }
 }
 
+/// The signed headers of Babelbit's validators. A server accepts both of their forms.
+#[pyclass(frozen, module = "taonet")]
+pub(crate) struct BabelbitScheme(taonet_wire::BabelbitScheme);
+
+#[pymethods]
+impl BabelbitScheme {
+    /// With `sign_body`, a client signs the body's hash, as the arena's gateway does for managed
+    /// miners; otherwise no body is signed.
+    #[new]
+    #[pyo3(signature = (*, sign_body=false))]
+    const fn new(sign_body: bool) -> Self {
+        Self(if sign_body {
+            taonet_wire::BabelbitScheme::managed()
+        } else {
+            taonet_wire::BabelbitScheme::axon()
+        })
+    }
+}
+
 /// A scheme in an argument.
 #[derive(FromPyObject)]
 pub(crate) enum Scheme<'py> {
@@ -84,6 +103,8 @@ pub(crate) enum Scheme<'py> {
     Dendrite(Bound<'py, DendriteScheme>),
     #[pyo3(transparent)]
     Btauth(Bound<'py, BtauthScheme>),
+    #[pyo3(transparent)]
+    Babelbit(Bound<'py, BabelbitScheme>),
 }
 
 impl Scheme<'_> {
@@ -98,6 +119,9 @@ impl Scheme<'_> {
                 taonet_wire::Signer::new(keypair, external_ip, scheme.get().0.clone())
             }
             Self::Btauth(scheme) => taonet_wire::Signer::new(keypair, external_ip, scheme.get().0),
+            Self::Babelbit(scheme) => {
+                taonet_wire::Signer::new(keypair, external_ip, scheme.get().0)
+            }
         }
     }
 
@@ -106,6 +130,7 @@ impl Scheme<'_> {
         match self {
             Self::Dendrite(scheme) => taonet_wire::SignedLayer::builder(me, scheme.get().0.clone()),
             Self::Btauth(scheme) => taonet_wire::SignedLayer::builder(me, scheme.get().0),
+            Self::Babelbit(scheme) => taonet_wire::SignedLayer::builder(me, scheme.get().0),
         }
     }
 }

@@ -1,6 +1,7 @@
 """The fast and safe parts of taonet for Bittensor subnets in Python: see docs/python.md."""
 
 from ._native import (
+    BabelbitScheme,
     Block,
     BtauthScheme,
     Call,
@@ -43,6 +44,7 @@ from ._native import (
 from .asgi import SignedMiddleware
 
 __all__ = [
+    "BabelbitScheme",
     "Block",
     "BtauthScheme",
     "Call",

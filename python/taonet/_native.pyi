@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Callable, Literal, Optional, TypedDict, Union, final
 
 CryptoType = Literal["sr25519", "ed25519"]
-Scheme = Union["DendriteScheme", "BtauthScheme"]
+Scheme = Union["DendriteScheme", "BtauthScheme", "BabelbitScheme"]
 Path = Union[str, "PathLike[str]"]
 # A response to a refused request: status, headers and body.
 Refusal = tuple[int, list[tuple[bytes, bytes]], bytes]
@@ -163,6 +163,14 @@ class BtauthScheme:
     def __new__(cls, *, accept_unbound: bool = False) -> BtauthScheme:
         """With `accept_unbound`, a server also accepts requests that name no receiver. Any server that gets such a
         request can forward it to another one."""
+
+@final
+class BabelbitScheme:
+    """The signed headers of Babelbit's validators. A server accepts both of their forms."""
+
+    def __new__(cls, *, sign_body: bool = False) -> BabelbitScheme:
+        """With `sign_body`, a client signs the body's hash, as the arena's gateway does for managed miners; otherwise
+        no body is signed."""
 
 @final
 class Peer:

@@ -7,7 +7,7 @@ from os import PathLike
 from typing import Any, Callable, Optional, TypeVar, Union
 from urllib.parse import quote
 
-from ._native import BtauthScheme, DendriteScheme, Limits, Policy, Request, Verifier
+from ._native import BabelbitScheme, BtauthScheme, DendriteScheme, Limits, Policy, Request, Verifier
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -38,7 +38,7 @@ class SignedMiddleware:
         app: App,
         *,
         hotkey: str,
-        scheme: Union[DendriteScheme, BtauthScheme],
+        scheme: Union[DendriteScheme, BtauthScheme, BabelbitScheme],
         policy: Optional[Policy] = None,
         limits: Optional[Limits] = None,
         replay_log: Union[str, "PathLike[str]", None] = None,

@@ -34,7 +34,7 @@ class Checks(unittest.IsolatedAsyncioTestCase):
         return status, text.decode()
 
     async def test_signed_request_is_passed_on_with_its_caller(self):
-        for scheme in (dendrite(), taonet.BtauthScheme()):
+        for scheme in (dendrite(), taonet.BtauthScheme(), taonet.BabelbitScheme()):
             status, headers, text = await exchange(
                 self.server(scheme), self.signed(scheme=scheme), (BODY[:5].encode(), BODY[5:].encode()))
             self.assertEqual((status, json.loads(text)), (200, {"caller": ALICE.address, "body": BODY}))
@@ -43,7 +43,7 @@ class Checks(unittest.IsolatedAsyncioTestCase):
                 self.assertEqual(headers["bt_header_dendrite_hotkey"], ALICE.address)
 
     async def test_replayed_request_is_refused(self):
-        for scheme in (dendrite(), taonet.BtauthScheme()):
+        for scheme in (dendrite(), taonet.BtauthScheme(), taonet.BabelbitScheme()):
             server, request = self.server(scheme), self.signed(scheme=scheme)
             self.assertEqual((await self.status(server, request))[0], 200)
             self.assertEqual((await self.status(server, request))[0], 401)
@@ -96,7 +96,8 @@ class Checks(unittest.IsolatedAsyncioTestCase):
 
     async def test_tampered_body_is_refused(self):
         forged = json.dumps({"prompt": "something else"})
-        for scheme, expected in ((dendrite(), 500), (taonet.BtauthScheme(), 401)):
+        babelbit = taonet.BabelbitScheme(sign_body=True)
+        for scheme, expected in ((dendrite(), 500), (taonet.BtauthScheme(), 401), (babelbit, 401)):
             status, text = await self.status(self.server(scheme), self.signed(scheme=scheme), forged)
             self.assertEqual(status, expected, text)
         status, text = await self.status(self.server(), self.signed(), "not JSON")

@@ -2,13 +2,13 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Environment, KillOnDrop};
-use crate::support::{MinerClient, bb, document, free_address, repository};
+use super::{KillOnDrop, python};
+use crate::support::{MinerClient, bb, document, free_address, repository, stderr};
 use crate::test_miner::guide;
 
 /// The example miner.
@@ -18,15 +18,10 @@ struct ExampleMiner {
 }
 
 impl ExampleMiner {
-    /// Starts the miner; returns `None` if the package is not built.
+    /// Starts the miner; returns `None` if the package or the web server is missing.
     fn start() -> Option<Self> {
-        let environment = Environment::find()?;
         let address = free_address();
-        let port = address.rsplit_once(':').unwrap().1;
-        let mut miner = environment.example("babelbit_miner.py");
-        // The web server logs every request.
-        miner.args([port, "//Bob"]).stderr(Stdio::null());
-        let process = KillOnDrop(miner.spawn().unwrap());
+        let process = KillOnDrop(command(&address)?.stderr(Stdio::null()).spawn().unwrap());
         let start = Instant::now();
         while TcpStream::connect(&address).is_err() {
             assert!(start.elapsed() < Duration::from_secs(30), "the miner did not start");
@@ -40,26 +35,40 @@ impl ExampleMiner {
     }
 }
 
+/// Returns the command that starts the miner.
+fn command(address: &str) -> Option<Command> {
+    let port = address.rsplit_once(':').unwrap().1;
+    let mut miner = python()?;
+    miner.arg(repository("python/examples/babelbit_miner.py")).args([port, "//Bob"]);
+    Some(miner)
+}
+
 #[test]
 fn guide_states_the_length_of_the_example_miner() {
     let [miner, guide] = ["python/examples/babelbit_miner.py", "docs/miner.md"]
         .map(|path| std::fs::read_to_string(repository(path)).unwrap());
     let lines = miner.lines().count();
-    assert!(lines < 80, "{lines}");
+    assert!(lines <= 60, "{lines}");
     assert!(guide.contains(&format!("does so in {lines} lines of Python")), "{lines}");
 }
 
 #[test]
 fn example_miner_prints_its_address() {
-    let Some(environment) = Environment::find() else { return };
     let address = free_address();
-    let port = address.rsplit_once(':').unwrap().1;
-    let mut miner = environment.example("babelbit_miner.py");
-    miner.args([port, "//Bob"]).stderr(Stdio::piped());
-    let mut process = KillOnDrop(miner.spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(process.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    assert_eq!(line, format!("listening on http://{address}\n"));
+    let Some(mut miner) = command(&address) else { return };
+    let mut process = KillOnDrop(miner.stderr(Stdio::piped()).spawn().unwrap());
+    let lines = BufReader::new(process.0.stderr.take().unwrap()).lines().map(Result::unwrap);
+    // The process does not end by itself: without this line, the test would wait until its timeout.
+    let line = lines.take(10).find(|line| line.contains("running on")).unwrap();
+    assert!(line.contains(&format!("http://{address} ")), "{line}");
+}
+
+#[test]
+fn example_miner_without_arguments_prints_its_usage() {
+    let Some(mut python) = python() else { return };
+    let output = python.arg(repository("python/examples/babelbit_miner.py")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("port and development key, such as 8092 //Bob"));
 }
 
 #[test]
