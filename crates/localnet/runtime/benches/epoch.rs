@@ -29,36 +29,36 @@ fn main() {
     println!("neurons validators  block with the epoch  block without");
     for (neurons, validators) in [(256, 64), (4_096, 64)] {
         let mut chain = sp_io::TestExternalities::new(genesis(&[]).unwrap());
-        chain.execute_with(|| build(neurons, validators));
+        chain.execute_with(|| build_subnet(neurons, validators));
         chain.commit_all().unwrap();
-        let (mut with, mut without) = (Duration::MAX, Duration::MAX);
+        let (mut with_epoch, mut without_epoch) = (Duration::MAX, Duration::MAX);
         for block in 1..=ROUNDS * u32::from(TEMPO) {
-            let time = chain.execute_with(|| {
+            let duration = chain.execute_with(|| {
                 System::set_block_number(block);
                 let start = Instant::now();
                 Subtensor::on_initialize(block);
                 start.elapsed()
             });
             chain.commit_all().unwrap();
-            let ran =
+            let epoch_ran =
                 chain.execute_with(|| LastEpochBlock::<Runtime>::get(NETUID) == u64::from(block));
-            let best = if ran { &mut with } else { &mut without };
-            *best = time.min(*best);
+            let best = if epoch_ran { &mut with_epoch } else { &mut without_epoch };
+            *best = duration.min(*best);
         }
         println!(
             "{neurons:7} {validators:10} {:18.2} ms {:11.3} ms",
-            millis(with),
-            millis(without)
+            millis(with_epoch),
+            millis(without_epoch)
         );
     }
 }
 
-fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 /// Builds a started subnet in which every validator sets weights on every miner.
-fn build(neurons: u16, validators: u16) {
+fn build_subnet(neurons: u16, validators: u16) {
     NetworksAdded::<Runtime>::insert(NETUID, true);
     Subtensor::wake(NETUID);
     SubnetMechanism::<Runtime>::insert(NETUID, 1);
@@ -90,8 +90,9 @@ fn build(neurons: u16, validators: u16) {
                 NETUID,
                 AlphaBalance(1_000_000_000 * u64::from(uid + 1)),
             );
-            let row: Vec<(u16, u16)> =
-                (validators..neurons).map(|to| (to, (uid ^ to).wrapping_mul(257) | 1)).collect();
+            let row: Vec<(u16, u16)> = (validators..neurons)
+                .map(|miner_uid| (miner_uid, (uid ^ miner_uid).wrapping_mul(257) | 1))
+                .collect();
             Weights::<Runtime>::insert(index, uid, row);
         }
     }

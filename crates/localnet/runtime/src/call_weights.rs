@@ -89,8 +89,9 @@ pub(crate) mod swap {
 }
 
 /// Returns a weight with the database's share: 25 µs per read and 100 µs per write.
-fn weight(time: u64, proof: u64, reads: u64, writes: u64) -> Weight {
-    Weight::from_parts(time, proof).saturating_add(RocksDbWeight::get().reads_writes(reads, writes))
+fn weight(ref_time: u64, proof_size: u64, reads: u64, writes: u64) -> Weight {
+    Weight::from_parts(ref_time, proof_size)
+        .saturating_add(RocksDbWeight::get().reads_writes(reads, writes))
 }
 
 /// Returns the weight of a call that handles `count` items.

@@ -293,7 +293,7 @@ impl<T: Config> Pallet<T> {
             LastBondsReset::<T>::insert(netuid, &who, block);
             subtensor::Pallet::<T>::remove_bonds_of(netuid, &who);
         }
-        let round = info.fields.iter().find_map(|field| match field {
+        let timelock_round = info.fields.iter().find_map(|field| match field {
             Data::TimelockEncrypted { reveal_round, .. } => Some(*reveal_round),
             _ => None,
         });
@@ -304,7 +304,7 @@ impl<T: Config> Pallet<T> {
         );
         LastCommitment::<T>::insert(netuid, &who, block);
         let entry = (netuid, who.clone());
-        if let Some(reveal_round) = round {
+        if let Some(reveal_round) = timelock_round {
             TimelockedIndex::<T>::mutate(|index| index.insert(entry));
             Self::deposit_event(Event::TimelockCommitment { netuid, who, reveal_round });
         } else {
@@ -319,10 +319,10 @@ impl<T: Config> Pallet<T> {
         let space =
             info.fields.iter().map(|field| field.space() as u64).sum::<u64>().max(MIN_SPACE);
         let epoch = subtensor::Pallet::<T>::epoch_index_now(netuid);
-        let used = UsedSpaceOf::<T>::get(netuid, who)
+        let previously_used = UsedSpaceOf::<T>::get(netuid, who)
             .filter(|usage| usage.last_epoch == epoch)
             .map_or(0, |usage| usage.used_space);
-        let used_space = used.saturating_add(space);
+        let used_space = previously_used.saturating_add(space);
         ensure!(used_space <= u64::from(MaxSpace::<T>::get()), Error::<T>::SpaceLimitExceeded);
         UsedSpaceOf::<T>::insert(netuid, who, UsageTracker { last_epoch: epoch, used_space });
         Ok(())

@@ -111,7 +111,7 @@ pub fn impersonate(
     account: AccountId,
     call: RuntimeCall,
 ) -> Result<(UncheckedExtrinsic, Directive), TransactionValidityError> {
-    // The state has the hash of a block, such as that of the genesis block, from the next block on.
+    // A state contains the hash of a block, also of the genesis block, only from the next block on.
     System::initialize(&parent.number.saturating_add(1), &parent.hash(), &Digest::default());
     let extension: TxExtension = (
         frame_system::CheckNonZeroSender::new(),
@@ -139,15 +139,15 @@ pub fn impersonate(
     Ok((extrinsic, Directive::Impersonate(permission)))
 }
 
-/// Sets storage as the block's directives say.
+/// Applies the [`Directive::SetStorage`] directives of the block before its inherents.
 #[derive(Debug)]
 pub struct SetStorage;
 
 impl PreInherents for SetStorage {
     fn pre_inherents() {
         for directive in Directive::current() {
-            let Directive::SetStorage(items) = directive else { continue };
-            for (key, value) in items {
+            let Directive::SetStorage(entries) = directive else { continue };
+            for (key, value) in entries {
                 match value {
                     Some(value) => sp_io::storage::set(&key, &value),
                     None => sp_io::storage::clear(&key),

@@ -146,30 +146,30 @@ pub mod pallet {
         ) -> DispatchResult {
             ensure_none(origin)?;
             let beacon = BeaconConfig::<T>::get();
-            let before = LastStoredRound::<T>::get();
-            let is_first = before == 0 && OldestStoredRound::<T>::get() == 0;
-            let (mut last, mut rounds) = (before, Vec::new());
+            let previous_last_round = LastStoredRound::<T>::get();
+            let is_first = previous_last_round == 0 && OldestStoredRound::<T>::get() == 0;
+            let (mut last_round, mut rounds) = (previous_last_round, Vec::new());
             for pulse in pulses_payload.pulses {
                 if !beacon.has_signed(&pulse).map_err(|_| Error::<T>::PulseVerificationError)? {
                     continue;
                 }
                 // The first pulse may be of any round; with gaps, the rounds in between could never
                 // be stored.
-                let follows = if is_first && rounds.is_empty() {
-                    pulse.round > last
+                let is_next_round = if is_first && rounds.is_empty() {
+                    pulse.round > last_round
                 } else {
-                    pulse.round == last.saturating_add(1)
+                    pulse.round == last_round.saturating_add(1)
                 };
-                ensure!(follows, Error::<T>::InvalidRoundNumber);
-                last = pulse.round;
-                rounds.push(last);
-                Pulses::<T>::insert(last, pulse);
+                ensure!(is_next_round, Error::<T>::InvalidRoundNumber);
+                last_round = pulse.round;
+                rounds.push(last_round);
+                Pulses::<T>::insert(last_round, pulse);
             }
-            LastStoredRound::<T>::put(last);
+            LastStoredRound::<T>::put(last_round);
             if let Some(first) = rounds.first().filter(|_| is_first) {
                 OldestStoredRound::<T>::put(first);
             }
-            Self::remove_old(last);
+            Self::remove_old_pulses(last_round);
             NextUnsignedAt::<T>::put(frame_system::Pallet::<T>::block_number());
             if !rounds.is_empty() {
                 Self::deposit_event(Event::NewPulse { rounds });
@@ -207,13 +207,15 @@ pub mod pallet {
 
     impl<T: Config> Pallet<T> {
         /// Removes the oldest pulses beyond the maximum number.
-        pub(super) fn remove_old(last: u64) {
+        pub(super) fn remove_old_pulses(last_round: u64) {
             let oldest = OldestStoredRound::<T>::get();
             if oldest == 0 {
                 return;
             }
-            let excess =
-                last.saturating_sub(oldest).saturating_add(1).saturating_sub(MAX_STORED_PULSES);
+            let excess = last_round
+                .saturating_sub(oldest)
+                .saturating_add(1)
+                .saturating_sub(MAX_STORED_PULSES);
             let new_oldest = oldest.saturating_add(excess.min(MAX_REMOVED_PULSES));
             (oldest..new_oldest).for_each(Pulses::<T>::remove);
             OldestStoredRound::<T>::put(new_oldest);

@@ -15,9 +15,9 @@ use crate::types::TaoBalance;
 pub use alpha::ChargeInTaoOrAlpha;
 
 /// Conversion of weight to a fee: 0.0005 rao per picosecond of execution time.
-pub struct ComputingTime;
+pub struct LinearWeightToFee;
 
-impl WeightToFee for ComputingTime {
+impl WeightToFee for LinearWeightToFee {
     type Balance = u64;
 
     fn weight_to_fee(weight: &Weight) -> u64 {

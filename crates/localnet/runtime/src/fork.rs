@@ -63,7 +63,7 @@ pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Bala
     }
     remove_unknown_hotkeys();
     if !netuids.contains(&NetUid::ROOT.0) {
-        count_root_stake();
+        recompute_root_totals();
     }
     for netuid in netuids.iter().copied().map(NetUid) {
         if netuid != NetUid::ROOT && !TotalAlphaIssuance::<Runtime>::contains_key(netuid) {
@@ -92,27 +92,27 @@ fn remove_unknown_hotkeys() {
 
 /// Sets the totals of root to the root stake in the state: of the root network, a recording has
 /// only the stake on the hotkeys of its subnets.
-fn count_root_stake() {
-    let stake =
+fn recompute_root_totals() {
+    let root_stakes =
         TotalHotkeyAlpha::<Runtime>::iter().filter(|(_, netuid, _)| *netuid == NetUid::ROOT);
-    let stake = stake.fold(AlphaBalance::ZERO, |sum, (.., stake)| sum.saturating_add(stake));
-    SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(stake.0));
-    SubnetAlphaOut::<Runtime>::insert(NetUid::ROOT, stake);
-    TotalAlphaStaked::<Runtime>::insert(NetUid::ROOT, stake);
+    let total = root_stakes.fold(AlphaBalance::ZERO, |sum, (.., stake)| sum.saturating_add(stake));
+    SubnetTAO::<Runtime>::insert(NetUid::ROOT, TaoBalance(total.0));
+    SubnetAlphaOut::<Runtime>::insert(NetUid::ROOT, total);
+    TotalAlphaStaked::<Runtime>::insert(NetUid::ROOT, total);
 }
 
 /// Recomputes the totals: the number of subnets, the TAO in their pools and on accounts.
 fn recompute_totals() {
     let subnets = NetworksAdded::<Runtime>::iter_values().filter(|added| *added).count();
     TotalNetworks::<Runtime>::put(u16::try_from(subnets).unwrap_or(u16::MAX));
-    let pools =
+    let pool_tao =
         SubnetTAO::<Runtime>::iter_values().fold(TaoBalance::ZERO, TaoBalance::saturating_add);
-    TotalStake::<Runtime>::put(pools);
+    TotalStake::<Runtime>::put(pool_tao);
     let accounts = frame_system::Account::<Runtime>::iter_values();
-    let rao = accounts.fold(0, |sum: Balance, info| {
+    let account_tao = accounts.fold(0, |sum: Balance, info| {
         sum.saturating_add(info.data.free).saturating_add(info.data.reserved)
     });
-    pallet_balances::TotalIssuance::<Runtime>::put(rao);
+    pallet_balances::TotalIssuance::<Runtime>::put(account_tao);
     Subtensor::recompute_total_issuance();
 }
 

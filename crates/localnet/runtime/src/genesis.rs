@@ -20,9 +20,9 @@ const WEALTHY_BALANCE: u64 = 1_000_000_000_000_000;
 const DEFAULT_BALANCE: u64 = 2_000_000_000_000;
 
 /// The real chain's block time, in milliseconds.
-const PRODUCTION_SLOT: u64 = 12_000;
+const PRODUCTION_SLOT_MILLIS: u64 = 12_000;
 /// Maximum number of epochs per block on the real chain; the reference's fast local network allows 32.
-const PRODUCTION_EPOCHS: u8 = 2;
+const PRODUCTION_MAX_EPOCHS: u8 = 2;
 
 /// Development name of the block author, who receives the fees: the first authority of the
 /// reference's local network.
@@ -43,7 +43,7 @@ pub const ACCOUNTS: [(&str, u64); 9] = [
 
 /// Public keys of the development accounts, and of Alice's hotkey. Deriving them would be a tenth
 /// of a chain's startup time.
-const KEYS: [(&str, [u8; 32]); 10] = [
+const DEVELOPMENT_KEYS: [(&str, [u8; 32]); 10] = [
     ("Alice", hex2array!("d43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d")),
     ("Alice_hk", hex2array!("506c5a28f51e841b4df26ace64a23d69057fefda24bc9a53cb74197f901e7128")),
     ("Bob", hex2array!("8eaf04151687736326c9fea17e25fc5287613693c912909cb226aa4794f26a48")),
@@ -59,7 +59,7 @@ const KEYS: [(&str, [u8; 32]); 10] = [
 /// Ethereum addresses whose accounts start with 2 000 TAO: those of the well-known development
 /// names Alith and Baltathar. The chain does not support contracts; tools that fund themselves from
 /// these accounts read their balances.
-pub const ETHEREUM: [[u8; 20]; 2] = [
+pub const ETHEREUM_ADDRESSES: [[u8; 20]; 2] = [
     [
         0xf2, 0x4f, 0xf3, 0xa9, 0xcf, 0x04, 0xc7, 0x1d, 0xbc, 0x94, 0xd0, 0xb5, 0x66, 0xf7, 0xa2,
         0x7b, 0x94, 0x56, 0x6c, 0xac,
@@ -81,7 +81,8 @@ pub fn ethereum_account(address: [u8; 20]) -> AccountId {
 /// # Errors
 /// When `//NAME` is not a valid derivation path.
 pub fn development_account(name: &str) -> Result<AccountId, sp_core::crypto::SecretStringError> {
-    if let Some((_, key)) = KEYS.iter().find(|(account_name, _)| *account_name == name) {
+    if let Some((_, key)) = DEVELOPMENT_KEYS.iter().find(|(account_name, _)| *account_name == name)
+    {
         return Ok(AccountId::new(*key));
     }
     let pair = sr25519::Pair::from_string(&format!("{DEVELOPMENT_SEED}//{name}"), None)?;
@@ -131,7 +132,7 @@ pub fn genesis_with(preset: Preset, endowed: &[AccountId]) -> Result<Storage, Ge
     for (name, rao) in ACCOUNTS {
         balances.push((development_account(name).map_err(GenesisError::Key)?, rao));
     }
-    balances.extend(ETHEREUM.map(|address| (ethereum_account(address), DEFAULT_BALANCE)));
+    balances.extend(ETHEREUM_ADDRESSES.map(|address| (ethereum_account(address), DEFAULT_BALANCE)));
     for account in endowed {
         if let Some(entry) =
             balances.iter_mut().find(|(endowed_account, _)| endowed_account == account)
@@ -181,10 +182,10 @@ pub fn set_genesis_hash(state: &mut Storage, hash: Hash) {
 /// sets the real chain's maximum number of epochs per block.
 pub fn set_block_time(genesis: &mut Storage, millis: u64) {
     genesis.top.insert(SlotDuration::KEY.to_vec(), millis.encode());
-    if millis >= PRODUCTION_SLOT {
+    if millis >= PRODUCTION_SLOT_MILLIS {
         genesis.top.insert(
             MaxEpochsPerBlock::<Runtime>::hashed_key().to_vec(),
-            PRODUCTION_EPOCHS.encode(),
+            PRODUCTION_MAX_EPOCHS.encode(),
         );
     }
 }

@@ -341,7 +341,7 @@ pub mod pallet {
 
     impl<T: Config> Pallet<T> {
         /// Whether `hash` is the Twox128 hash of the current or the next author's key.
-        pub fn is_known_key(hash: [u8; 16]) -> bool {
+        pub fn is_author_key_hash(hash: [u8; 16]) -> bool {
             let keys = [PendingKey::<T>::get(), CurrentKey::<T>::get()];
             keys.iter().flatten().any(|key| sp_io::hashing::twox_128(key) == hash)
         }

@@ -199,7 +199,7 @@ impl pallet_transaction_payment::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
     type OnChargeTransaction = fees::ChargeInTaoOrAlpha;
     type OperationalFeeMultiplier = ConstU8<5>;
-    type WeightToFee = fees::ComputingTime;
+    type WeightToFee = fees::LinearWeightToFee;
     type LengthToFee = frame_support::weights::IdentityFee<Balance>;
     type FeeMultiplierUpdate = ();
     type WeightInfo = sdk::Extensions;

@@ -80,11 +80,11 @@ pub(super) fn owner_unlimited(netuid: NetUid) -> Authority {
 /// Requires the sudo key, or the subnet's owner if `condition` holds.
 pub(super) fn owner_if(
     condition: bool,
-    otherwise: impl Into<DispatchError>,
+    error: impl Into<DispatchError>,
     netuid: NetUid,
     action: impl Into<LimitedAction>,
 ) -> Authority {
-    let owner_error = (!condition).then(|| otherwise.into());
+    let owner_error = (!condition).then(|| error.into());
     Authority::Owner { netuid, action: Some(action.into()), owner_error, must_exist: true }
 }
 
@@ -206,22 +206,22 @@ fn ensure_owner_action_allowed<T: Config>(
     Ok(())
 }
 
-fn ensure_exists<T: Config>(netuid: NetUid, otherwise: impl Into<DispatchError>) -> DispatchResult {
-    ensure!(NetworksAdded::<T>::get(netuid), otherwise);
+fn ensure_exists<T: Config>(netuid: NetUid, error: impl Into<DispatchError>) -> DispatchResult {
+    ensure!(NetworksAdded::<T>::get(netuid), error);
     Ok(())
 }
 
 /// Wakes the subnet, applies `change`, and records the action that has a rate limit.
 fn apply<T: Config>(
     netuid: NetUid,
-    limited: Option<(AccountId32, LimitedAction)>,
+    rate_limited_action: Option<(AccountId32, LimitedAction)>,
     change: impl FnOnce() -> DispatchResult,
 ) -> DispatchResult {
     if NetworksAdded::<T>::get(netuid) {
         subtensor::Pallet::<T>::wake(netuid);
     }
     change()?;
-    if let Some((who, action)) = limited {
+    if let Some((who, action)) = rate_limited_action {
         subtensor::Pallet::<T>::record_action(&who, netuid, action);
     }
     Ok(())

@@ -14,9 +14,9 @@ use crate::types::{MechId, NetUid, TaoBalance};
 /// Maximum number of neurons of a subnet, summed over its mechanisms.
 const MAX_UIDS: u16 = 256;
 /// Exclusive upper bound of the minimum registration price: 1 TAO.
-const MIN_BURN_BELOW: TaoBalance = TaoBalance(1_000_000_000);
+const MIN_BURN_UPPER_BOUND: TaoBalance = TaoBalance(1_000_000_000);
 /// Exclusive lower bound of the maximum registration price: 0.1 TAO.
-const MAX_BURN_ABOVE: TaoBalance = TaoBalance(100_000_000);
+const MAX_BURN_LOWER_BOUND: TaoBalance = TaoBalance(100_000_000);
 /// Maximum half-life of the registration price, in blocks.
 const MAX_BURN_HALF_LIFE: u16 = 36_100;
 /// Allowed values of the maximum number of mechanisms of a subnet.
@@ -27,7 +27,7 @@ const MIN_ALPHA: u16 = 1_638;
 impl<T: Config> Pallet<T> {
     pub(super) fn check_min_burn(netuid: NetUid, min: TaoBalance) -> DispatchResult {
         ensure!(
-            min < MIN_BURN_BELOW && min < MaxBurn::<T>::get(netuid),
+            min < MIN_BURN_UPPER_BOUND && min < MaxBurn::<T>::get(netuid),
             Error::<T>::ValueNotInBounds
         );
         Ok(())
@@ -35,7 +35,7 @@ impl<T: Config> Pallet<T> {
 
     pub(super) fn check_max_burn(netuid: NetUid, max: TaoBalance) -> DispatchResult {
         ensure!(
-            max > MAX_BURN_ABOVE && max > MinBurn::<T>::get(netuid),
+            max > MAX_BURN_LOWER_BOUND && max > MinBurn::<T>::get(netuid),
             Error::<T>::ValueNotInBounds
         );
         Ok(())
@@ -85,8 +85,8 @@ impl<T: Config> Pallet<T> {
 
     pub(super) fn check_mechanism_count(netuid: NetUid, count: MechId) -> DispatchResult {
         Self::ensure_has_mechanisms(netuid)?;
-        let allowed = count.0 > 0 && count <= MaxMechanismCount::<T>::get();
-        ensure!(allowed, subtensor::Error::<T>::InvalidValue);
+        let is_allowed = count.0 > 0 && count <= MaxMechanismCount::<T>::get();
+        ensure!(is_allowed, subtensor::Error::<T>::InvalidValue);
         Self::check_uids_of_mechanisms(MaxAllowedUids::<T>::get(netuid), count)
     }
 
@@ -102,8 +102,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sets the split of a subnet's emission among its mechanisms, in parts that must add up to 65
-    /// 535; `None` splits it equally. With fewer parts than mechanisms, the remaining mechanisms
+    /// Sets the split of a subnet's emission among its mechanisms, in parts that must add up to
+    /// 65 535; `None` splits it equally. With fewer parts than mechanisms, the remaining mechanisms
     /// receive no emission, as on the real chain.
     pub(super) fn split_emission(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
         Self::ensure_has_mechanisms(netuid)?;
@@ -111,9 +111,13 @@ impl<T: Config> Pallet<T> {
             MechanismEmissionSplit::<T>::remove(netuid);
             return Ok(());
         };
-        let fits = split.len() <= usize::from(MechanismCountCurrent::<T>::get(netuid).0);
+        let has_valid_length =
+            split.len() <= usize::from(MechanismCountCurrent::<T>::get(netuid).0);
         let sum: u64 = split.iter().copied().map(u64::from).sum();
-        ensure!(fits && sum == u64::from(u16::MAX), subtensor::Error::<T>::InvalidValue);
+        ensure!(
+            has_valid_length && sum == u64::from(u16::MAX),
+            subtensor::Error::<T>::InvalidValue
+        );
         MechanismEmissionSplit::<T>::insert(netuid, split);
         Ok(())
     }

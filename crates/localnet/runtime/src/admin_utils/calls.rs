@@ -29,7 +29,7 @@ const MIN_ACTIVITY_CUTOFF: u16 = 360;
 const MAX_COLLATERAL_LOCK_SHARE: u16 = 62_258;
 
 /// Returns the dispatch class of the call with this index.
-const fn class(index: u8) -> DispatchClass {
+const fn dispatch_class(index: u8) -> DispatchClass {
     match index {
         89 | 90 | 92 | 95 | 98 | 99 => DispatchClass::Operational,
         _ => DispatchClass::Normal,

@@ -1,12 +1,12 @@
 //! Generates the pallet from the table of calls: FRAME requires all calls of a pallet in one block.
 
-/// Generates the pallet. Each row is `INDEX: NAME(ARGUMENTS) by AUTHORITY(SUBNET) { CHANGES }`. The
-/// authority is a function of the module `authority`; the changes run if the origin has that
-/// authority.
+/// Generates the pallet. Each row is
+/// `INDEX: NAME(PARAMETERS) by AUTHORITY(ARGUMENTS) { CHANGES }`. The authority is a function of the
+/// module `authority`; the changes run if the origin has that authority.
 macro_rules! pallet_of_calls {
     ($(
         $(#[$doc:meta])*
-        $index:literal: $name:ident($($argument:ident: $type:ty),*) by $authority:ident($($of:tt)*) { $($change:tt)* }
+        $index:literal: $name:ident($($argument:ident: $type:ty),*) by $authority:ident($($authority_argument:tt)*) { $($change:tt)* }
     )*) => {
         #[allow(
             missing_docs,
@@ -150,9 +150,9 @@ macro_rules! pallet_of_calls {
                 $(
                     $(#[$doc])*
                     #[pallet::call_index($index)]
-                    #[pallet::weight((call_weights::$name(), class($index), Pays::Yes))]
+                    #[pallet::weight((call_weights::$name(), dispatch_class($index), Pays::Yes))]
                     pub fn $name(origin: OriginFor<T>, $($argument: $type),*) -> DispatchResult {
-                        $authority($($of)*).execute_change::<T>(origin, || {
+                        $authority($($authority_argument)*).execute_change::<T>(origin, || {
                             $($change)*
                             Ok(())
                         })

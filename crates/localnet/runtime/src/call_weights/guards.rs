@@ -18,13 +18,15 @@ weights! {
 /// Returns the weight of the checks before a call, and before the calls within it whose weights it
 /// includes.
 pub(crate) fn weight_of_call(call: &RuntimeCall) -> Weight {
-    let own = match call {
+    let call_weight = match call {
         RuntimeCall::SubtensorModule(call) => {
             coldkey_swap().saturating_add(weight_of_subtensor_call(call))
         }
         _ => coldkey_swap(),
     };
-    inner_calls(call).into_iter().fold(own, |sum, inner| sum.saturating_add(weight_of_call(inner)))
+    inner_calls(call)
+        .into_iter()
+        .fold(call_weight, |sum, inner| sum.saturating_add(weight_of_call(inner)))
 }
 
 fn weight_of_subtensor_call(call: &subtensor::Call<Runtime>) -> Weight {

@@ -9,13 +9,16 @@ use crate::proxy::{MAX_PENDING, MAX_PROXIES};
 macro_rules! weights_at_maximum {
     ($(
         $call:ident: $time:literal, $proof:literal, $reads:literal, $writes:literal;
-        $delegate:literal, $proof_of_delegate:literal; $announcement:literal, $proof_of_announcement:literal;
+        $time_per_delegate:literal, $proof_per_delegate:literal;
+        $time_per_announcement:literal, $proof_per_announcement:literal;
     )*) => {
         $(
             pub(crate) fn $call() -> Weight {
                 let call = weight($time, $proof, $reads, $writes);
-                let call = per_item(call, weight($delegate, $proof_of_delegate, 0, 0), MAX_PROXIES.into());
-                per_item(call, weight($announcement, $proof_of_announcement, 0, 0), MAX_PENDING.into())
+                let delegate = weight($time_per_delegate, $proof_per_delegate, 0, 0);
+                let announcement = weight($time_per_announcement, $proof_per_announcement, 0, 0);
+                let with_delegates = per_item(call, delegate, MAX_PROXIES.into());
+                per_item(with_delegates, announcement, MAX_PENDING.into())
             }
         )*
     };

@@ -3,15 +3,17 @@
 use super::{Weight, per_item, weight};
 use crate::types::NetUid;
 
-/// Number of contributors of a crowdloan that the weights of leases cover.
-const CONTRIBUTORS: u64 = 500;
+/// Maximum number of contributors of a crowdloan, which the declared weights of leases assume.
+const MAX_CONTRIBUTORS: u64 = 500;
 /// Maximum number of subnets that the weight of a completed hotkey swap counts: more would exceed
 /// the declared weight.
-const MAX_SWAPS: u64 = 100;
-/// Number of baskets that the weight of a claim covers.
-const CLAIMS: u64 = 256;
-/// Numbers of purchases and of holdings that the weight of a deposit in a basket covers.
-const BASKET: (u64, u64) = (128, 256);
+const MAX_SWAPPED_SUBNETS: u64 = 100;
+/// Number of baskets that the declared weight of a claim assumes.
+const MAX_CLAIMED_BASKETS: u64 = 256;
+/// Number of purchases that the declared weight of a deposit in a basket assumes.
+const MAX_BASKET_PURCHASES: u64 = 128;
+/// Number of holdings that the declared weight of a deposit in a basket assumes.
+const MAX_BASKET_HOLDINGS: u64 = 256;
 
 // Execution time in picoseconds, proof size in bytes, reads, writes.
 weights! {
@@ -74,7 +76,7 @@ weights! {
     set_coldkey_auto_stake_hotkey: 17_000_000, 4_274, 4, 2;
     set_identity: 16_000_000, 6_829, 3, 1;
 
-    // The number of children does not count.
+    // Independent of the number of children.
     set_children: 55_660_572, 9_951, 17, 2;
     set_childkey_take: 28_000_000, 4_498, 8, 2;
     sudo_set_tx_childkey_take_rate_limit: 3_000_000, 0, 0, 1;
@@ -111,8 +113,8 @@ pub(crate) fn reveal_mechanism_weights(uids: &[u16]) -> Weight {
     per_item(weight(61_000_000, 10_114, 19, 2), weight(2_031_383, 2_512, 1, 0), uids.len() as u64)
 }
 
-/// Weight of a hotkey swap before it is known what it moves. The stake of all stakers moves, unless
-/// the swap keeps it on one subnet.
+/// Declared weight of a hotkey swap. The stake of all stakers moves, unless the swap keeps it on one
+/// subnet.
 pub(crate) fn swap_hotkey(netuid: Option<NetUid>, keep_stake: bool) -> Weight {
     if netuid.is_some() && keep_stake {
         actual_swap_hotkey(1)
@@ -124,22 +126,22 @@ pub(crate) fn swap_hotkey(netuid: Option<NetUid>, keep_stake: bool) -> Weight {
 /// Weight of a hotkey swap on this many subnets. The real chain counts reads and writes; this is
 /// its weight for a swap on one subnet that keeps the stake.
 pub(crate) fn actual_swap_hotkey(subnets: u64) -> Weight {
-    weight(275_300_000, 0, 53, 39).saturating_mul(subnets.clamp(1, MAX_SWAPS))
+    weight(275_300_000, 0, 53, 39).saturating_mul(subnets.clamp(1, MAX_SWAPPED_SUBNETS))
 }
 
 /// Weight of creating a leased subnet, for the maximum number of contributors.
 pub(crate) fn register_leased_network() -> Weight {
-    per_item(weight(171_942_062, 10_256, 50, 53), weight(29_141_808, 2_579, 2, 2), CONTRIBUTORS)
+    per_item(weight(171_942_062, 10_256, 50, 53), weight(29_141_808, 2_579, 2, 2), MAX_CONTRIBUTORS)
 }
 
 /// Weight of ending a lease, for the maximum number of contributors.
 pub(crate) fn terminate_lease() -> Weight {
-    per_item(weight(50_239_437, 6_148, 4, 8), weight(1_091_523, 2_529, 1, 1), CONTRIBUTORS)
+    per_item(weight(50_239_437, 6_148, 4, 8), weight(1_091_523, 2_529, 1, 1), MAX_CONTRIBUTORS)
 }
 
 /// Weight of ending a lease with this many contributors.
 pub(crate) fn actual_terminate_lease(contributors: u64) -> Weight {
-    if contributors < CONTRIBUTORS {
+    if contributors < MAX_CONTRIBUTORS {
         per_item(weight(56_635_122, 6_148, 4, 6), weight(912_993, 2_529, 1, 1), contributors)
     } else {
         terminate_lease()
@@ -148,18 +150,18 @@ pub(crate) fn actual_terminate_lease(contributors: u64) -> Weight {
 
 /// Weight of a claim, for the maximum number of baskets.
 pub(crate) fn claim_root() -> Weight {
-    actual_claim_root(CLAIMS).saturating_add(weight(6_000_000, 1_000, 3, 0).saturating_mul(CLAIMS))
+    actual_claim_root(MAX_CLAIMED_BASKETS)
+        .saturating_add(weight(6_000_000, 1_000, 3, 0).saturating_mul(MAX_CLAIMED_BASKETS))
 }
 
 /// Weight of a claim from this many baskets.
 pub(crate) fn actual_claim_root(baskets: u64) -> Weight {
-    weight(70_000_000, 7_909, 17, 4).saturating_mul(baskets.clamp(1, CLAIMS))
+    weight(70_000_000, 7_909, 17, 4).saturating_mul(baskets.clamp(1, MAX_CLAIMED_BASKETS))
 }
 
 /// Weight of a deposit in a basket, for the maximum numbers of purchases and holdings.
 pub(crate) fn stake_into_basket() -> Weight {
-    let (purchases, holdings) = BASKET;
-    actual_stake_into_basket(purchases, holdings)
+    actual_stake_into_basket(MAX_BASKET_PURCHASES, MAX_BASKET_HOLDINGS)
 }
 
 /// Weight of a deposit in a basket with this many holdings, by this many purchases.

@@ -12,9 +12,9 @@ type Encrypted = BoundedVec<u8, ConstU32<1_024>>;
 
 /// Variant index of `Raw0`. `RawN` has this index plus N, followed by N bytes without a length
 /// prefix.
-const RAW: u8 = 1;
+const RAW_0_INDEX: u8 = 1;
 /// Maximum length of a `Raw` field, in bytes.
-const MAX_RAW: u8 = 128;
+const MAX_RAW_LENGTH: u8 = 128;
 
 /// One field of a commitment. The metadata has 129 variants for raw data, one for each length.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Data {
     /// An empty field.
     None,
     /// Raw data of at most 128 bytes, usually text.
-    Raw(BoundedVec<u8, ConstU32<{ MAX_RAW as u32 }>>),
+    Raw(BoundedVec<u8, ConstU32<{ MAX_RAW_LENGTH as u32 }>>),
     /// A BLAKE2b-256 hash.
     BlakeTwo256([u8; 32]),
     /// A SHA-256 hash.
@@ -69,13 +69,13 @@ impl Data {
     pub fn space(&self) -> usize {
         match self {
             Self::None | Self::ResetBondsFlag => 0,
-            Self::Raw(text) => text.len(),
+            Self::Raw(bytes) => bytes.len(),
             Self::BlakeTwo256(_) | Self::Sha256(_) | Self::Keccak256(_) | Self::ShaThree256(_) => {
                 32
             }
             Self::TimelockEncrypted { encrypted, .. }
             | Self::TimelockRevealFailed { encrypted, .. } => encrypted.len(),
-            Self::BigRaw(text) => text.len(),
+            Self::BigRaw(bytes) => bytes.len(),
         }
     }
 }
@@ -84,9 +84,9 @@ impl Encode for Data {
     fn encode_to<W: Output + ?Sized>(&self, to: &mut W) {
         match self {
             Self::None => to.push_byte(0),
-            Self::Raw(text) => {
-                to.push_byte(RAW.saturating_add(text.len() as u8));
-                to.write(text);
+            Self::Raw(bytes) => {
+                to.push_byte(RAW_0_INDEX.saturating_add(bytes.len() as u8));
+                to.write(bytes);
             }
             Self::BlakeTwo256(hash) => (index::BLAKE_TWO_256, hash).encode_to(to),
             Self::Sha256(hash) => (index::SHA_256, hash).encode_to(to),
@@ -96,7 +96,7 @@ impl Encode for Data {
                 (index::TIMELOCK_ENCRYPTED, encrypted, reveal_round).encode_to(to);
             }
             Self::ResetBondsFlag => to.push_byte(index::RESET_BONDS_FLAG),
-            Self::BigRaw(text) => (index::BIG_RAW, text).encode_to(to),
+            Self::BigRaw(bytes) => (index::BIG_RAW, bytes).encode_to(to),
             Self::TimelockRevealFailed { encrypted, reveal_round } => {
                 (index::TIMELOCK_REVEAL_FAILED, encrypted, reveal_round).encode_to(to);
             }
@@ -110,10 +110,10 @@ impl Decode for Data {
     fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
         Ok(match input.read_byte()? {
             0 => Self::None,
-            raw if raw <= RAW + MAX_RAW => {
-                let mut text = vec![0; usize::from(raw - RAW)];
-                input.read(&mut text)?;
-                Self::Raw(BoundedVec::truncate_from(text))
+            variant if variant <= RAW_0_INDEX + MAX_RAW_LENGTH => {
+                let mut bytes = vec![0; usize::from(variant - RAW_0_INDEX)];
+                input.read(&mut bytes)?;
+                Self::Raw(BoundedVec::truncate_from(bytes))
             }
             index::BLAKE_TWO_256 => Self::BlakeTwo256(Decode::decode(input)?),
             index::SHA_256 => Self::Sha256(Decode::decode(input)?),
@@ -140,28 +140,32 @@ impl TypeInfo for Data {
     type Identity = Self;
 
     fn type_info() -> Type {
-        let timelocked = || {
+        let timelocked_fields = || {
             Fields::named()
                 .field(|field| field.name("encrypted").ty::<Encrypted>())
                 .field(|field| field.name("reveal_round").ty::<u64>())
         };
-        let hash = || Fields::unnamed().field(FieldBuilder::<MetaForm, _>::ty::<[u8; 32]>);
+        let hash_field = || Fields::unnamed().field(FieldBuilder::<MetaForm, _>::ty::<[u8; 32]>);
         let variants = raw_variants(Variants::new().variant("None", |variant| variant.index(0)))
-            .variant("BlakeTwo256", |variant| variant.index(index::BLAKE_TWO_256).fields(hash()))
-            .variant("Sha256", |variant| variant.index(index::SHA_256).fields(hash()))
-            .variant("Keccak256", |variant| variant.index(index::KECCAK_256).fields(hash()))
-            .variant("ShaThree256", |variant| variant.index(index::SHA_THREE_256).fields(hash()))
+            .variant("BlakeTwo256", |variant| {
+                variant.index(index::BLAKE_TWO_256).fields(hash_field())
+            })
+            .variant("Sha256", |variant| variant.index(index::SHA_256).fields(hash_field()))
+            .variant("Keccak256", |variant| variant.index(index::KECCAK_256).fields(hash_field()))
+            .variant("ShaThree256", |variant| {
+                variant.index(index::SHA_THREE_256).fields(hash_field())
+            })
             .variant("TimelockEncrypted", |variant| {
-                variant.index(index::TIMELOCK_ENCRYPTED).fields(timelocked())
+                variant.index(index::TIMELOCK_ENCRYPTED).fields(timelocked_fields())
             })
             .variant("ResetBondsFlag", |variant| variant.index(index::RESET_BONDS_FLAG))
             .variant("BigRaw", |variant| {
-                let text = Fields::unnamed()
+                let fields = Fields::unnamed()
                     .field(FieldBuilder::<MetaForm, _>::ty::<BoundedVec<u8, ConstU32<512>>>);
-                variant.index(index::BIG_RAW).fields(text)
+                variant.index(index::BIG_RAW).fields(fields)
             })
             .variant("TimelockRevealFailed", |variant| {
-                variant.index(index::TIMELOCK_REVEAL_FAILED).fields(timelocked())
+                variant.index(index::TIMELOCK_REVEAL_FAILED).fields(timelocked_fields())
             });
         Type::builder().path(Path::new("Data", module_path!())).variant(variants)
     }
@@ -173,8 +177,9 @@ macro_rules! raw_variants {
     ($($length:literal)*) => {
         fn raw_variants(variants: Variants) -> Variants {
             variants$(.variant(concat!("Raw", $length), |variant| {
-                let text = Fields::unnamed().field(FieldBuilder::<MetaForm, _>::ty::<[u8; $length]>);
-                variant.index(RAW + $length).fields(text)
+                let fields =
+                    Fields::unnamed().field(FieldBuilder::<MetaForm, _>::ty::<[u8; $length]>);
+                variant.index(RAW_0_INDEX + $length).fields(fields)
             }))*
         }
     };

@@ -65,14 +65,14 @@ impl<T: Config> Pallet<T> {
         is_timelocked
     }
 
-    /// Appends texts to a neuron's revealed commitments.
-    fn append_revealed(netuid: NetUid, who: &T::AccountId, texts: Vec<Vec<u8>>) {
-        if texts.is_empty() {
+    /// Appends plaintexts to a neuron's revealed commitments.
+    fn append_revealed(netuid: NetUid, who: &T::AccountId, plaintexts: Vec<Vec<u8>>) {
+        if plaintexts.is_empty() {
             return;
         }
         let mut revealed = RevealedCommitments::<T>::get(netuid, who).unwrap_or_default();
-        for text in texts {
-            revealed.push((text, crate::subtensor::Pallet::<T>::current_block()));
+        for plaintext in plaintexts {
+            revealed.push((plaintext, crate::subtensor::Pallet::<T>::current_block()));
             Self::deposit_event(Event::CommitmentRevealed { netuid, who: who.clone() });
         }
         revealed.drain(..revealed.len().saturating_sub(MAX_REVEALED));

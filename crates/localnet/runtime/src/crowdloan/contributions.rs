@@ -41,20 +41,20 @@ impl<T: Config> Pallet<T> {
         );
 
         // Less than the minimum is accepted if no more fits under the cap or the maximum.
-        let before = Contributions::<T>::get(crowdloan_id, &contributor);
+        let previous = Contributions::<T>::get(crowdloan_id, &contributor);
         let mut accepted = amount.min(crowdloan.cap.saturating_sub(crowdloan.raised));
         if let Some(max) = MaxContributions::<T>::get(crowdloan_id) {
-            let remaining = max.saturating_sub(before.unwrap_or(TaoBalance::ZERO));
+            let remaining = max.saturating_sub(previous.unwrap_or(TaoBalance::ZERO));
             ensure!(remaining > TaoBalance::ZERO, Error::<T>::MaxContributionReached);
             accepted = accepted.min(remaining);
         }
-        if before.is_none() {
+        if previous.is_none() {
             crowdloan.contributors_count = crowdloan.contributors_count.saturating_add(1);
         }
         crowdloan.raised = crowdloan.raised.saturating_add(accepted);
         Self::transfer_in(&contributor, &crowdloan.funds_account, accepted)?;
-        let sum = before.unwrap_or(TaoBalance::ZERO).saturating_add(accepted);
-        Contributions::<T>::insert(crowdloan_id, &contributor, sum);
+        let total_contribution = previous.unwrap_or(TaoBalance::ZERO).saturating_add(accepted);
+        Contributions::<T>::insert(crowdloan_id, &contributor, total_contribution);
         Crowdloans::<T>::insert(crowdloan_id, crowdloan);
         Self::deposit_event(Event::Contributed { crowdloan_id, contributor, amount: accepted });
         Ok(())
@@ -100,12 +100,13 @@ impl<T: Config> Pallet<T> {
             (Some(call), None) => {
                 let (call, _) =
                     T::Preimages::peek(call).map_err(|_| Error::<T>::CallUnavailable)?;
-                let before = T::Currency::balance(&crowdloan.funds_account);
+                let balance_before = T::Currency::balance(&crowdloan.funds_account);
                 CurrentCrowdloanId::<T>::put(crowdloan_id);
                 // The origin keeps the restrictions of the caller, such as those of a proxy type.
-                call.dispatch(origin).map_err(|failed| failed.error)?;
+                call.dispatch(origin).map_err(|failure| failure.error)?;
                 CurrentCrowdloanId::<T>::kill();
-                let spent = before.saturating_sub(T::Currency::balance(&crowdloan.funds_account));
+                let spent =
+                    balance_before.saturating_sub(T::Currency::balance(&crowdloan.funds_account));
                 ensure!(spent >= crowdloan.raised.0, Error::<T>::FundsNotSettled);
             }
             (None, Some(target)) => {
@@ -121,21 +122,21 @@ impl<T: Config> Pallet<T> {
     pub(super) fn do_refund(who: &T::AccountId, crowdloan_id: u32) -> Result<u32, DispatchError> {
         let mut crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
         let limit = T::RefundContributorsLimit::get() as usize;
-        let others =
+        let other_contributions =
             || Contributions::<T>::iter_prefix(crowdloan_id).filter(|(other, _)| other != who);
         // One more than are refunded shows whether any remain.
-        let mut refunded: Vec<_> = others().take(limit.saturating_add(1)).collect();
-        let some_remain = refunded.len() > limit;
-        refunded.truncate(limit);
-        let count = refunded.len() as u32;
-        for (contributor, amount) in refunded {
+        let mut refunds: Vec<_> = other_contributions().take(limit.saturating_add(1)).collect();
+        let has_more = refunds.len() > limit;
+        refunds.truncate(limit);
+        let count = refunds.len() as u32;
+        for (contributor, amount) in refunds {
             Self::transfer(&crowdloan.funds_account, &contributor, amount)?;
             Contributions::<T>::remove(crowdloan_id, &contributor);
             crowdloan.raised = crowdloan.raised.saturating_sub(amount);
             crowdloan.contributors_count = crowdloan.contributors_count.saturating_sub(1);
         }
         Crowdloans::<T>::insert(crowdloan_id, crowdloan);
-        Self::deposit_event(if some_remain {
+        Self::deposit_event(if has_more {
             Event::PartiallyRefunded { crowdloan_id }
         } else {
             Event::AllRefunded { crowdloan_id }
@@ -145,9 +146,10 @@ impl<T: Config> Pallet<T> {
 
     pub(super) fn do_dissolve(who: &T::AccountId, crowdloan_id: u32) -> DispatchResult {
         let crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
-        let own = Contributions::<T>::get(crowdloan_id, who).ok_or(Error::<T>::NoContribution)?;
-        ensure!(own == crowdloan.raised, Error::<T>::NotReadyToDissolve);
-        Self::transfer(&crowdloan.funds_account, who, own)?;
+        let contribution =
+            Contributions::<T>::get(crowdloan_id, who).ok_or(Error::<T>::NoContribution)?;
+        ensure!(contribution == crowdloan.raised, Error::<T>::NotReadyToDissolve);
+        Self::transfer(&crowdloan.funds_account, who, contribution)?;
         Contributions::<T>::remove(crowdloan_id, who);
         if let Some(call) = &crowdloan.call {
             T::Preimages::drop(call);

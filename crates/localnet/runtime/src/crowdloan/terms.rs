@@ -33,7 +33,7 @@ impl<T: Config> Pallet<T> {
         NextCrowdloanId::<T>::put(crowdloan_id.checked_add(1).ok_or(Error::<T>::Overflow)?);
         let funds_account: T::AccountId =
             T::PalletId::get().into_sub_account_truncating(crowdloan_id);
-        // The account stays while it is empty.
+        // Keeps the account alive while it is empty.
         frame_system::Pallet::<T>::inc_providers(&funds_account);
         Self::transfer_in(&creator, &funds_account, deposit)?;
         let call = call.map(|call| T::Preimages::bound(*call)).transpose()?;
@@ -59,18 +59,16 @@ impl<T: Config> Pallet<T> {
     pub(super) fn do_update_min_contribution(
         who: &T::AccountId,
         crowdloan_id: u32,
-        new: TaoBalance,
+        new_min_contribution: TaoBalance,
     ) -> DispatchResult {
         let mut crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
-        Self::ensure_min_contribution(new)?;
-        let fits = MaxContributions::<T>::get(crowdloan_id).is_none_or(|max| new <= max);
-        ensure!(fits, Error::<T>::MinimumContributionTooHigh);
-        crowdloan.min_contribution = new;
+        Self::ensure_min_contribution(new_min_contribution)?;
+        let is_within_max =
+            MaxContributions::<T>::get(crowdloan_id).is_none_or(|max| new_min_contribution <= max);
+        ensure!(is_within_max, Error::<T>::MinimumContributionTooHigh);
+        crowdloan.min_contribution = new_min_contribution;
         Crowdloans::<T>::insert(crowdloan_id, crowdloan);
-        Self::deposit_event(Event::MinContributionUpdated {
-            crowdloan_id,
-            new_min_contribution: new,
-        });
+        Self::deposit_event(Event::MinContributionUpdated { crowdloan_id, new_min_contribution });
         Ok(())
     }
 
@@ -103,21 +101,19 @@ impl<T: Config> Pallet<T> {
     pub(super) fn do_set_max_contribution(
         who: &T::AccountId,
         crowdloan_id: u32,
-        new: Option<TaoBalance>,
+        new_max_contribution: Option<TaoBalance>,
     ) -> DispatchResult {
         let crowdloan = Self::open_crowdloan_of(who, crowdloan_id)?;
-        if let Some(max) = new {
-            let own = Contributions::<T>::get(crowdloan_id, who).unwrap_or(TaoBalance::ZERO);
+        if let Some(max) = new_max_contribution {
+            let creator_contribution =
+                Contributions::<T>::get(crowdloan_id, who).unwrap_or(TaoBalance::ZERO);
             ensure!(
-                max >= crowdloan.min_contribution && max >= own,
+                max >= crowdloan.min_contribution && max >= creator_contribution,
                 Error::<T>::MaximumContributionTooLow
             );
         }
-        MaxContributions::<T>::set(crowdloan_id, new);
-        Self::deposit_event(Event::MaxContributionUpdated {
-            crowdloan_id,
-            new_max_contribution: new,
-        });
+        MaxContributions::<T>::set(crowdloan_id, new_max_contribution);
+        Self::deposit_event(Event::MaxContributionUpdated { crowdloan_id, new_max_contribution });
         Ok(())
     }
 

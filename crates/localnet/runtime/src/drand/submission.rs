@@ -9,14 +9,14 @@ use super::{Call, LastStoredRound, Pulse, PulsesPayload};
 use crate::runtime::{Runtime, RuntimeCall, UncheckedExtrinsic};
 
 /// Seed of the key that signs submissions. The chain accepts any key.
-const SEED: [u8; 32] = [1; 32];
+const SUBMITTER_SEED: [u8; 32] = [1; 32];
 
 /// Returns the encoded extrinsic that submits quicknet's signature of a round. It has no sender and
 /// no fee; the pool accepts the rounds up to 50 after the latest stored one.
 pub fn pulse_extrinsic(round: u64, signature: [u8; 48]) -> Vec<u8> {
     let randomness = BoundedVec::truncate_from(sha2_256(&signature).into());
     let pulse = Pulse { round, randomness, signature: BoundedVec::truncate_from(signature.into()) };
-    let pair = sr25519::Pair::from_seed(&SEED);
+    let pair = sr25519::Pair::from_seed(&SUBMITTER_SEED);
     let pulses_payload = PulsesPayload {
         block_number: 0,
         pulses: vec![pulse],

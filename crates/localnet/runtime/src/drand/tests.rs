@@ -227,7 +227,7 @@ fn only_root_sets_beacon_and_oldest_round() {
 #[test]
 fn oldest_pulses_are_pruned() {
     at_first_block(|| {
-        Pallet::<Runtime>::remove_old(u64::MAX);
+        Pallet::<Runtime>::remove_old_pulses(u64::MAX);
         assert_eq!(stored_rounds(), (0, 0, 0));
         OldestStoredRound::<Runtime>::put(1);
         (1..=150).for_each(|round| Pulses::<Runtime>::insert(round, pulse(round, vec![1])));
@@ -238,7 +238,7 @@ fn oldest_pulses_are_pruned() {
             (MAX_STORED_PULSES + 120, 121, 30),
             (MAX_STORED_PULSES + 120, 121, 30),
         ] {
-            Pallet::<Runtime>::remove_old(last);
+            Pallet::<Runtime>::remove_old_pulses(last);
             assert_eq!(
                 (OldestStoredRound::<Runtime>::get(), Pulses::<Runtime>::iter().count()),
                 (oldest, remaining)

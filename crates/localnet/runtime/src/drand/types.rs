@@ -75,19 +75,19 @@ pub struct BeaconConfigurationPayload<Public, BlockNumber> {
     pub public: Public,
 }
 
-/// A pulse's signature or a beacon's key is not a point of its group.
+/// A pulse's signature, or a beacon's key or period, is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct MalformedSignature;
+pub(super) struct MalformedBeaconData;
 
 impl BeaconConfiguration {
     /// Whether the beacon signed this pulse.
-    pub(super) fn has_signed(&self, pulse: &Pulse) -> Result<bool, MalformedSignature> {
+    pub(super) fn has_signed(&self, pulse: &Pulse) -> Result<bool, MalformedBeaconData> {
         let key: &[u8; 96] =
-            self.public_key.as_slice().try_into().map_err(|_| MalformedSignature)?;
-        let period = NonZeroU32::new(self.period).ok_or(MalformedSignature)?;
+            self.public_key.as_slice().try_into().map_err(|_| MalformedBeaconData)?;
+        let period = NonZeroU32::new(self.period).ok_or(MalformedBeaconData)?;
         let beacon =
-            Beacon::new(key, self.genesis_time.into(), period).map_err(|_| MalformedSignature)?;
-        Ok(pulse.decryption_key().ok_or(MalformedSignature)?.verify(&beacon).is_ok())
+            Beacon::new(key, self.genesis_time.into(), period).map_err(|_| MalformedBeaconData)?;
+        Ok(pulse.decryption_key().ok_or(MalformedBeaconData)?.verify(&beacon).is_ok())
     }
 }
 
@@ -109,20 +109,20 @@ impl Get<BeaconConfiguration> for Quicknet {
             public_key: BoundedVec::truncate_from(Beacon::quicknet().public_key().into()),
             period: 3,
             genesis_time: 1_692_803_367,
-            hash: BoundedVec::truncate_from(HASH.into()),
-            group_hash: BoundedVec::truncate_from(GROUP_HASH.into()),
+            hash: BoundedVec::truncate_from(QUICKNET_HASH.into()),
+            group_hash: BoundedVec::truncate_from(QUICKNET_GROUP_HASH.into()),
             scheme_id: BoundedVec::truncate_from(b"bls-unchained-g1-rfc9380".into()),
             metadata: Metadata { beacon_id: BoundedVec::truncate_from(b"quicknet".into()) },
         }
     }
 }
 
-const HASH: [u8; 32] = [
+const QUICKNET_HASH: [u8; 32] = [
     0x52, 0xdb, 0x9b, 0xa7, 0x0e, 0x0c, 0xc0, 0xf6, 0xea, 0xf7, 0x80, 0x3d, 0xd0, 0x74, 0x47, 0xa1,
     0xf5, 0x47, 0x77, 0x35, 0xfd, 0x3f, 0x66, 0x17, 0x92, 0xba, 0x94, 0x60, 0x0c, 0x84, 0xe9, 0x71,
 ];
 
-const GROUP_HASH: [u8; 32] = [
+const QUICKNET_GROUP_HASH: [u8; 32] = [
     0xf4, 0x77, 0xd5, 0xc8, 0x9f, 0x21, 0xa1, 0x7c, 0x86, 0x3a, 0x7f, 0x93, 0x7c, 0x6a, 0x6d, 0x15,
     0x85, 0x94, 0x14, 0xd2, 0xbe, 0x09, 0xcd, 0x44, 0x8d, 0x42, 0x79, 0xaf, 0x33, 0x1c, 0x5d, 0x3e,
 ];

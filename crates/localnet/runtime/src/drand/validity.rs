@@ -12,14 +12,14 @@ use super::{Call, Config, LastStoredRound, NextUnsignedAt, OldestStoredRound, Pa
 /// in the order of their rounds.
 const MAX_ROUNDS_AHEAD: u64 = 50;
 /// Prefix of the tags by which the pool recognises equal submissions.
-const TAG: &str = "DrandOffchainWorker";
+const TAG_PREFIX: &str = "DrandOffchainWorker";
 
 impl<T: Config> Pallet<T> {
     /// Returns whether the pool accepts an unsigned call. The signature only proves that the
     /// submitter has a key; any key is valid.
     pub(super) fn validity(call: &Call<T>) -> TransactionValidity {
         let now = frame_system::Pallet::<T>::block_number();
-        let next = NextUnsignedAt::<T>::get();
+        let accepted_from = NextUnsignedAt::<T>::get();
         match call {
             Call::write_pulse { pulses_payload: payload, signature } => {
                 check_signature(&payload.encode(), &payload.public, signature.as_ref())?;
@@ -27,18 +27,18 @@ impl<T: Config> Pallet<T> {
                 let [pulse] = payload.pulses.as_slice() else {
                     return InvalidTransaction::Call.into();
                 };
-                let last = LastStoredRound::<T>::get();
-                let is_first = last == 0 && OldestStoredRound::<T>::get() == 0;
-                if next > now || pulse.round <= last {
+                let last_round = LastStoredRound::<T>::get();
+                let is_first = last_round == 0 && OldestStoredRound::<T>::get() == 0;
+                if accepted_from > now || pulse.round <= last_round {
                     return InvalidTransaction::Stale.into();
                 }
-                if !is_first && pulse.round > last.saturating_add(MAX_ROUNDS_AHEAD) {
+                if !is_first && pulse.round > last_round.saturating_add(MAX_ROUNDS_AHEAD) {
                     return InvalidTransaction::Future.into();
                 }
                 // Earlier rounds come first.
                 let priority =
                     T::UnsignedPriority::get().saturating_add(u64::MAX.saturating_sub(pulse.round));
-                ValidTransaction::with_tag_prefix(TAG)
+                ValidTransaction::with_tag_prefix(TAG_PREFIX)
                     .priority(priority)
                     .and_provides((b"drand", pulse.round).using_encoded(blake2_256))
                     .longevity(3)
@@ -48,12 +48,14 @@ impl<T: Config> Pallet<T> {
             Call::set_beacon_config { config_payload: payload, signature } => {
                 check_signature(&payload.encode(), &payload.public, signature.as_ref())?;
                 check_block(payload.block_number, now)?;
-                if next > payload.block_number {
+                if accepted_from > payload.block_number {
                     return InvalidTransaction::Stale.into();
                 }
-                ValidTransaction::with_tag_prefix(TAG)
+                ValidTransaction::with_tag_prefix(TAG_PREFIX)
                     .priority(T::UnsignedPriority::get())
-                    .and_provides((next, payload.public.encode()).using_encoded(blake2_256))
+                    .and_provides(
+                        (accepted_from, payload.public.encode()).using_encoded(blake2_256),
+                    )
                     .longevity(1)
                     .propagate(true)
                     .build()

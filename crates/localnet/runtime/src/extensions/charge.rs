@@ -56,9 +56,9 @@ impl TransactionExtension<RuntimeCall> for ChargeFee {
         source: TransactionSource,
     ) -> Result<(ValidTransaction, Self::Val, RuntimeOrigin), TransactionValidityError> {
         let payer = origin.as_system_origin_signer().and_then(|sender| fee_payer(sender, call));
-        let charged = payer.map_or_else(|| origin.clone(), RuntimeOrigin::signed);
+        let payer_origin = payer.map_or_else(|| origin.clone(), RuntimeOrigin::signed);
         let (validity, val, _) =
-            self.0.validate(charged, call, info, len, (), implication, source)?;
+            self.0.validate(payer_origin, call, info, len, (), implication, source)?;
         Ok((validity, val, origin))
     }
 

@@ -46,11 +46,11 @@ impl TransactionExtension<RuntimeCallFor<Runtime>> for CheckNonce {
         let Some(who) = origin.as_system_origin_signer().cloned() else {
             return Ok((ValidTransaction::default(), None, origin));
         };
-        let next = Account::<Runtime>::get(&who).nonce;
-        if self.0 < next {
+        let account_nonce = Account::<Runtime>::get(&who).nonce;
+        if self.0 < account_nonce {
             return Err(InvalidTransaction::Stale.into());
         }
-        let requires = if self.0 > next {
+        let requires = if self.0 > account_nonce {
             vec![(&who, self.0.saturating_sub(1)).encode()]
         } else {
             Vec::new()

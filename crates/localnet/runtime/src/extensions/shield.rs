@@ -32,7 +32,7 @@ impl CheckShieldedTxValidity {
         {
             let parts =
                 CiphertextParts::parse(ciphertext).ok_or(InvalidTransaction::Custom(MALFORMED))?;
-            if !MevShield::is_known_key(parts.key_hash) {
+            if !MevShield::is_author_key_hash(parts.key_hash) {
                 return Err(InvalidTransaction::Custom(WRONG_KEY).into());
             }
         }

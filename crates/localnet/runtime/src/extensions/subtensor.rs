@@ -47,9 +47,10 @@ impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
     ) -> Result<(ValidTransaction, (), RuntimeOrigin), TransactionValidityError> {
         if let Some(who) = origin.as_system_origin_signer() {
             check_coldkey_swap(who, call)
-                .map_err(|error| InvalidTransaction::Custom(code(&error)))?;
+                .map_err(|error| InvalidTransaction::Custom(error_code(&error)))?;
             if let RuntimeCall::SubtensorModule(call) = call {
-                check(who, call).map_err(|error| InvalidTransaction::Custom(code(&error)))?;
+                check_call(who, call)
+                    .map_err(|error| InvalidTransaction::Custom(error_code(&error)))?;
             }
         }
         Ok((ValidTransaction::default(), (), origin))
@@ -72,12 +73,12 @@ fn check_coldkey_swap(who: &AccountId, call: &RuntimeCall) -> Result<(), Error<R
         {
             Ok(())
         }
-        checked => checked,
+        result => result,
     }
 }
 
 /// Validates a call without executing it.
-fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
+fn check_call(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
     type Subtensor = Pallet<Runtime>;
     match call {
         Call::serve_axon { netuid, ip, port, ip_type, .. }
@@ -108,8 +109,8 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
     }
 }
 
-/// Returns the real chain's custom error code for an error.
-fn code(error: &Error<Runtime>) -> u8 {
+/// Returns the real chain's custom error error_code for an error.
+fn error_code(error: &Error<Runtime>) -> u8 {
     match error {
         Error::ColdkeySwapAnnounced => 0,
         Error::NotEnoughStakeToSetWeights | Error::AmountTooLow => 1,

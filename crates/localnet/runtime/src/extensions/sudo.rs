@@ -38,12 +38,14 @@ static HEADER_KEYS: LazyLock<[[u8; 32]; 3]> = LazyLock::new(|| {
 /// Whether a storage key is that of the code, of another item outside of the pallets, or of the
 /// block's header.
 fn is_vital(key: &[u8]) -> bool {
-    key.is_empty() || key.starts_with(b":") || HEADER_KEYS.iter().any(|item| item == key)
+    key.is_empty()
+        || key.starts_with(b":")
+        || HEADER_KEYS.iter().any(|header_key| header_key == key)
 }
 
 /// Whether a prefix of storage keys includes vital ones.
 fn is_vital_prefix(prefix: &[u8]) -> bool {
-    is_vital(prefix) || HEADER_KEYS.iter().any(|item| item.starts_with(prefix))
+    is_vital(prefix) || HEADER_KEYS.iter().any(|header_key| header_key.starts_with(prefix))
 }
 
 /// Whether a call, or a call nested in it, replaces the code, or sets storage without which no

@@ -80,10 +80,10 @@ impl OnChargeTransaction<Runtime> for ChargeInTaoOrAlpha {
         fee: u64,
         tip: u64,
     ) -> Result<(), TransactionValidityError> {
-        let in_tao = <TaoFeeAdapter as OnChargeTransaction<Runtime>>::can_withdraw_fee(
+        let tao_result = <TaoFeeAdapter as OnChargeTransaction<Runtime>>::can_withdraw_fee(
             who, call, info, fee, tip,
         );
-        in_tao.or_else(|error| {
+        tao_result.or_else(|error| {
             let stake = spent_stake(who, call).filter(|stake| {
                 stake.amount() >= SubtensorModule::alpha_for_tao(stake.netuid, TaoBalance(fee))
             });

@@ -30,7 +30,7 @@ const SHARE_ITEMS: [(&str, &str, &str); 4] = [
 
 /// Items of SubtensorModule that follow from other items, or belong to the node that runs the
 /// chain.
-const DERIVED: [&str; 5] =
+const DERIVED_ITEMS: [&str; 5] =
     ["BlockEmission", "MaxEpochsPerBlock", "TotalIssuance", "TotalNetworks", "TotalStake"];
 
 /// Why the storage items of a chain cannot be read from its metadata.
@@ -47,7 +47,7 @@ pub enum MetadataError {
 
 /// A part of a map's key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum KeyPartKind {
     Netuid,
     /// A mechanism of a subnet: mechanism × 4 096 + netuid.
     Mechanism,
@@ -64,7 +64,7 @@ enum Hasher {
 }
 
 impl Hasher {
-    const fn of(hasher: &StorageHasher) -> Option<Self> {
+    const fn from_metadata(hasher: &StorageHasher) -> Option<Self> {
         match hasher {
             StorageHasher::Identity => Some(Self::Identity),
             StorageHasher::Twox64Concat => Some(Self::Twox64Concat),
@@ -81,7 +81,7 @@ impl Hasher {
         }
     }
 
-    const fn width(self) -> usize {
+    const fn hash_length(self) -> usize {
         match self {
             Self::Identity => 0,
             Self::Twox64Concat => 8,
@@ -128,7 +128,7 @@ pub struct Item {
     /// Subnets and accounts in the keys.
     pub layout: KeyLayout,
     prefix: Vec<u8>,
-    key: Vec<(Hasher, Part)>,
+    key: Vec<(Hasher, KeyPartKind)>,
     encoding: String,
 }
 
@@ -161,24 +161,24 @@ impl Item {
         let mut remaining = key.strip_prefix(self.prefix.as_slice())?;
         let mut parts = Vec::new();
         for (hasher, part) in &self.key {
-            let (hash, after) = remaining.split_at_checked(hasher.width())?;
-            let width = match part {
-                Part::Netuid | Part::Mechanism => 2,
-                Part::Account => 32,
-                Part::Other => return Some(parts),
+            let (hash, after_hash) = remaining.split_at_checked(hasher.hash_length())?;
+            let key_length = match part {
+                KeyPartKind::Netuid | KeyPartKind::Mechanism => 2,
+                KeyPartKind::Account => 32,
+                KeyPartKind::Other => return Some(parts),
             };
-            let (bytes, after) = after.split_at_checked(width)?;
+            let (bytes, after_key) = after_hash.split_at_checked(key_length)?;
             if hasher.hash(bytes) != hash {
                 return None;
             }
             parts.push(match part {
-                Part::Account => KeyPart::Account(bytes.try_into().ok()?),
-                Part::Mechanism => {
+                KeyPartKind::Account => KeyPart::Account(bytes.try_into().ok()?),
+                KeyPartKind::Mechanism => {
                     KeyPart::Netuid(u16::from_le_bytes(bytes.try_into().ok()?) % 4_096)
                 }
                 _ => KeyPart::Netuid(u16::from_le_bytes(bytes.try_into().ok()?)),
             });
-            remaining = after;
+            remaining = after_key;
         }
         remaining.is_empty().then_some(parts)
     }
@@ -203,7 +203,7 @@ impl Item {
 pub type Items = BTreeMap<String, Result<Item, &'static str>>;
 
 /// Returns the storage items of subnets, neurons, stake and balances that a chain's metadata
-/// describes. Totals that a fork computes again are not among them.
+/// describes. Totals that a fork recomputes are not among them.
 ///
 /// # Errors
 /// [`MetadataError`].
@@ -216,7 +216,7 @@ pub fn items(metadata: &[u8]) -> Result<Items, MetadataError> {
     for pallet in &metadata.pallets {
         let Some(storage) = &pallet.storage else { continue };
         for entry in storage.entries.iter().filter(|entry| is_imported(&pallet.name, &entry.name)) {
-            let item = item(&metadata.types, &storage.prefix, entry);
+            let item = parse_item(&metadata.types, &storage.prefix, entry);
             items.insert(format!("{}.{}", pallet.name, entry.name), item);
         }
     }
@@ -234,11 +234,11 @@ pub fn runtime_items() -> Result<Items, MetadataError> {
 }
 
 /// Returns the main network's items of alpha shares that this runtime lacks. A recording converts
-/// their entries to `AlphaV2` and `TotalHotkeySharesV2`. `own` are the items of this crate's
+/// their entries to `AlphaV2` and `TotalHotkeySharesV2`. `runtime_items` are the items of this crate's
 /// runtime.
-pub fn share_items(own: &Items) -> BTreeMap<String, Item> {
+pub fn share_items(runtime_items: &Items) -> BTreeMap<String, Item> {
     let items = SHARE_ITEMS.into_iter().filter_map(|(name, template, value)| {
-        let template = own.get(&format!("SubtensorModule.{template}"))?.as_ref().ok()?;
+        let template = runtime_items.get(&format!("SubtensorModule.{template}"))?.as_ref().ok()?;
         let (pallet, _) = template.prefix.split_at_checked(16)?;
         let (keys, _) = template.encoding.split_once("-> ")?;
         let item = Item {
@@ -254,7 +254,7 @@ pub fn share_items(own: &Items) -> BTreeMap<String, Item> {
 
 fn is_imported(pallet: &str, item: &str) -> bool {
     match pallet {
-        "SubtensorModule" => !DERIVED.contains(&item),
+        "SubtensorModule" => !DERIVED_ITEMS.contains(&item),
         "Swap" | "Commitments" | "AlphaAssets" => true,
         "Proxy" => ["Proxies", "Announcements"].contains(&item),
         "Balances" => ["Locks", "Reserves", "Holds", "Freezes"].contains(&item),
@@ -264,7 +264,7 @@ fn is_imported(pallet: &str, item: &str) -> bool {
     }
 }
 
-fn item(
+fn parse_item(
     types: &PortableRegistry,
     pallet: &str,
     entry: &StorageEntryMetadata<PortableForm>,
@@ -288,24 +288,29 @@ fn item(
             let mut key = Vec::new();
             let mut encoding = String::new();
             for (hasher, id) in hashers.iter().zip(parts) {
-                let readable = Hasher::of(hasher).ok_or("its keys are hashes")?;
-                key.push((readable, part(types, id)));
-                encoding = format!("{encoding}{hasher:?}({}) ", describer.required(id)?);
+                let reversible_hasher =
+                    Hasher::from_metadata(hasher).ok_or("its keys are hashes")?;
+                key.push((reversible_hasher, key_part_kind(types, id)));
+                encoding = format!("{encoding}{hasher:?}({}) ", describer.describe(id)?);
             }
             (key, value.id, format!("{encoding}-> "))
         }
     };
-    let encoding = format!("{encoding}{}", describer.required(value)?);
-    let parts: Vec<Part> = key.iter().map(|(_, part)| *part).collect();
+    let encoding = format!("{encoding}{}", describer.describe(value)?);
+    let parts: Vec<KeyPartKind> = key.iter().map(|(_, part)| *part).collect();
     let layout = match parts.as_slice() {
         [] => KeyLayout::Value,
-        [Part::Netuid, ..] => KeyLayout::Subnet,
-        [Part::Mechanism, ..] => KeyLayout::Mechanism,
-        [Part::Account] => KeyLayout::Account,
-        [Part::Account, Part::Netuid] => KeyLayout::AccountSubnet,
-        [Part::Account, Part::Account] => KeyLayout::AccountAccount,
-        [Part::Account, Part::Netuid, Part::Account] => KeyLayout::AccountSubnetAccount,
-        [Part::Account, Part::Account, Part::Netuid] => KeyLayout::AccountAccountSubnet,
+        [KeyPartKind::Netuid, ..] => KeyLayout::Subnet,
+        [KeyPartKind::Mechanism, ..] => KeyLayout::Mechanism,
+        [KeyPartKind::Account] => KeyLayout::Account,
+        [KeyPartKind::Account, KeyPartKind::Netuid] => KeyLayout::AccountSubnet,
+        [KeyPartKind::Account, KeyPartKind::Account] => KeyLayout::AccountAccount,
+        [KeyPartKind::Account, KeyPartKind::Netuid, KeyPartKind::Account] => {
+            KeyLayout::AccountSubnetAccount
+        }
+        [KeyPartKind::Account, KeyPartKind::Account, KeyPartKind::Netuid] => {
+            KeyLayout::AccountAccountSubnet
+        }
         _ => return Err("its keys are neither subnets nor accounts"),
     };
     let default =
@@ -314,13 +319,13 @@ fn item(
     Ok(Item { default, layout, prefix, key, encoding })
 }
 
-fn part(types: &PortableRegistry, id: u32) -> Part {
+fn key_part_kind(types: &PortableRegistry, id: u32) -> KeyPartKind {
     let name = types.resolve(id).and_then(|ty| ty.path.segments.last()).map(String::as_str);
     match name {
-        Some("NetUid") => Part::Netuid,
-        Some("NetUidStorageIndex") => Part::Mechanism,
-        Some("AccountId32") => Part::Account,
-        _ => Part::Other,
+        Some("NetUid") => KeyPartKind::Netuid,
+        Some("NetUidStorageIndex") => KeyPartKind::Mechanism,
+        Some("AccountId32") => KeyPartKind::Account,
+        _ => KeyPartKind::Other,
     }
 }
 
@@ -335,7 +340,7 @@ struct TypeDescriber<'a> {
 }
 
 impl TypeDescriber<'_> {
-    fn required(&mut self, id: u32) -> Result<String, &'static str> {
+    fn describe(&mut self, id: u32) -> Result<String, &'static str> {
         self.encoding(id).ok_or("its type is too large or malformed")
     }
 

@@ -28,7 +28,7 @@ fn development_accounts_have_their_balances() {
 #[test]
 fn development_accounts_derive_from_the_well_known_phrase() {
     // Names with and without a known key.
-    for name in KEYS.map(|(name, _)| name).into_iter().chain(["Grace"]) {
+    for name in DEVELOPMENT_KEYS.map(|(name, _)| name).into_iter().chain(["Grace"]) {
         let derived =
             sr25519::Pair::from_string(&format!("{}//{name}", sp_core::crypto::DEV_PHRASE), None)
                 .unwrap();

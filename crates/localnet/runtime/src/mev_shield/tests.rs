@@ -34,8 +34,8 @@ fn first_block_has_the_development_key() {
         {
             assert_eq!(stored.unwrap().to_vec(), key);
         }
-        assert!(MevShield::is_known_key(sp_io::hashing::twox_128(&key)));
-        assert!(!MevShield::is_known_key([0; 16]));
+        assert!(MevShield::is_author_key_hash(sp_io::hashing::twox_128(&key)));
+        assert!(!MevShield::is_author_key_hash([0; 16]));
     });
 }
 

@@ -48,7 +48,7 @@ impl<T: Config> Pallet<T> {
         let [coldkey, hotkey] =
             ["leasing/coldkey", "leasing/hotkey"].map(|name| lease_account(name, lease_id));
         for account in [&coldkey, &hotkey] {
-            // Keeps the account while it is empty.
+            // Keeps the account alive while it is empty.
             frame_system::Pallet::<T>::inc_providers(account);
         }
         Self::pay(&crowdloan.funds_account, &coldkey, crowdloan.raised)?;
