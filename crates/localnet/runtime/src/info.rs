@@ -3,8 +3,7 @@
 //!
 //! Layouts are those of the real chain, field by field; [`apis`] declares the runtime APIs.
 
-// Every struct is a record for clients that read it by position; no field is meant to be set from
-// outside.
+// The structs have the layouts of the real chain, flags included.
 #![allow(clippy::struct_excessive_bools)]
 
 pub mod apis;
@@ -28,7 +27,7 @@ use codec::Compact;
 const NO_PRUNING_SCORE: Compact<u16> = Compact(u16::MAX);
 
 /// Encodes text in the layout of the API: each byte compact-encoded.
-fn text(bytes: &[u8]) -> Vec<Compact<u8>> {
+fn compact_text(bytes: &[u8]) -> Vec<Compact<u8>> {
     bytes.iter().copied().map(Compact).collect()
 }
 

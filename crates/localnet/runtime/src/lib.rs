@@ -20,7 +20,7 @@
 //! function in the module of its topic.
 //!
 //! - [`genesis`] builds the genesis state, [`fork`] completes it with the recorded state of another
-//!   chain, and [`dev`] carries out what a development node adds to a block.
+//!   chain, and [`dev`] executes the directives of a development node.
 //!
 //! `taonet-localnet` runs the runtime in a node; a test of a pallet needs only the genesis state:
 //!

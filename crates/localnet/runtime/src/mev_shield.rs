@@ -16,9 +16,9 @@ pub use taonet_shield::ShieldKey;
 /// Returns the key pair that every development chain uses. Like the development accounts, it is
 /// public: clients can use the shield as on the real chain, but it hides nothing.
 pub fn development_key() -> ShieldKey {
-    let half =
+    let seed_half =
         |name: &[u8]| blake2_256(&[b"taonet development chain: MEV shield, ", name].concat());
-    ShieldKey::from_seed(half(b"d"), half(b"z"))
+    ShieldKey::from_seed(seed_half(b"d"), seed_half(b"z"))
 }
 
 #[allow(missing_docs, unreachable_pub)]
@@ -226,7 +226,7 @@ pub mod pallet {
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn on_initialize(block: BlockNumberFor<T>) -> Weight {
-            Self::clear_pending(block);
+            Self::remove_pending_extrinsics(block);
             Weight::zero()
         }
     }
@@ -347,7 +347,7 @@ pub mod pallet {
         }
 
         /// Removes the ciphertexts stored before this block: none of them is ever decrypted.
-        fn clear_pending(block: BlockNumberFor<T>) {
+        fn remove_pending_extrinsics(block: BlockNumberFor<T>) {
             let count = PendingExtrinsics::<T>::count();
             if count == 0 {
                 return;

@@ -25,7 +25,7 @@ pub use kind::ProxyType;
 pub use pallet::*;
 pub use payer::fee_payer;
 
-pub(crate) use filter::SMALL_TRANSFER;
+pub(crate) use filter::SMALL_TRANSFER_LIMIT;
 
 /// Maximum number of delegates of an account.
 pub(crate) const MAX_PROXIES: u32 = 20;
@@ -341,7 +341,7 @@ pub mod pallet {
             let real = T::Lookup::lookup(real)?;
             let delegate = Self::find_proxy(&real, &who, force_proxy_type)?;
             ensure!(delegate.delay == 0_u32.into(), Error::<T>::Unannounced);
-            Self::call_for(real, delegate.proxy_type, *call);
+            Self::dispatch_for(real, delegate.proxy_type, *call);
             Ok(())
         }
 
@@ -473,8 +473,8 @@ pub mod pallet {
             let real = T::Lookup::lookup(real)?;
             let proxy = Self::find_proxy(&real, &delegate, force_proxy_type)?;
             let call_hash = T::Hashing::hash_of(&call);
-            Self::take_due_announcement(&delegate, &real, call_hash, proxy.delay)?;
-            Self::call_for(real, proxy.proxy_type, *call);
+            Self::consume_announcement(&delegate, &real, call_hash, proxy.delay)?;
+            Self::dispatch_for(real, proxy.proxy_type, *call);
             Ok(())
         }
 
@@ -511,7 +511,7 @@ pub mod pallet {
 
     impl<T: Config> Pallet<T> {
         /// Makes a call for an account, restricted to what the proxy type allows.
-        pub(super) fn call_for(
+        pub(super) fn dispatch_for(
             real: T::AccountId,
             proxy_type: T::ProxyType,
             call: <T as Config>::RuntimeCall,
@@ -534,7 +534,7 @@ pub mod pallet {
                 };
                 !escalates && proxy_type.filter(call)
             });
-            let result = call.dispatch(origin).map(|_| ()).map_err(|failed| failed.error);
+            let result = call.dispatch(origin).map(|_| ()).map_err(|failure| failure.error);
             LastCallResult::<T>::insert(real, result);
             Self::deposit_event(Event::ProxyExecuted { result });
         }

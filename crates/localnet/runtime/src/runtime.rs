@@ -108,7 +108,7 @@ impl SlotDuration {
     /// Storage key of the slot duration.
     pub const KEY: &'static [u8] = b":slot_duration";
     /// Default slot duration: the block time of the reference's local network.
-    const FAST_SLOT_DURATION: u64 = 250;
+    const DEFAULT_SLOT_DURATION: u64 = 250;
 }
 
 impl Get<u64> for SlotDuration {
@@ -118,7 +118,7 @@ impl Get<u64> for SlotDuration {
             sp_externalities::with_externalities(|state| state.storage(Self::KEY)).flatten();
         stored
             .and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok())
-            .unwrap_or(Self::FAST_SLOT_DURATION)
+            .unwrap_or(Self::DEFAULT_SLOT_DURATION)
     }
 }
 

@@ -109,7 +109,7 @@ fn check_call(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime
     }
 }
 
-/// Returns the real chain's custom error error_code for an error.
+/// Returns the real chain's custom error code for an error.
 fn error_code(error: &Error<Runtime>) -> u8 {
     match error {
         Error::ColdkeySwapAnnounced => 0,

@@ -234,8 +234,8 @@ pub fn runtime_items() -> Result<Items, MetadataError> {
 }
 
 /// Returns the main network's items of alpha shares that this runtime lacks. A recording converts
-/// their entries to `AlphaV2` and `TotalHotkeySharesV2`. `runtime_items` are the items of this crate's
-/// runtime.
+/// their entries to `AlphaV2` and `TotalHotkeySharesV2`. `runtime_items` are the items of this
+/// crate's runtime.
 pub fn share_items(runtime_items: &Items) -> BTreeMap<String, Item> {
     let items = SHARE_ITEMS.into_iter().filter_map(|(name, template, value)| {
         let template = runtime_items.get(&format!("SubtensorModule.{template}"))?.as_ref().ok()?;

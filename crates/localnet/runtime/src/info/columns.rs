@@ -11,7 +11,7 @@ use crate::subtensor::{
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
 /// Columns with one value per neuron of a subnet, indexed by uid.
-pub(super) struct Columns {
+pub(super) struct NeuronColumns {
     pub(super) active: Vec<bool>,
     pub(super) validator_permit: Vec<bool>,
     pub(super) last_update: Vec<u64>,
@@ -22,7 +22,7 @@ pub(super) struct Columns {
     pub(super) dividends: Vec<PerU16>,
 }
 
-impl Columns {
+impl NeuronColumns {
     /// Reads the columns; per-mechanism columns are those of mechanism `mecid`.
     pub(super) fn read<T: Config>(netuid: NetUid, mecid: MechId) -> Self {
         let index = netuid.mechanism(mecid);
@@ -46,7 +46,7 @@ pub(super) fn value_at<Value: Copy + Default>(column: &[Value], uid: u16) -> Val
 
 /// Stake of the neurons, by uid.
 #[derive(Default)]
-pub(super) struct Stakes {
+pub(super) struct StakeColumns {
     /// Alpha stake in the subnet.
     pub(super) alpha: Vec<AlphaBalance>,
     /// TAO stake on root.
@@ -56,15 +56,15 @@ pub(super) struct Stakes {
 }
 
 /// Keys and stake of a subnet's neurons, read lazily.
-pub(super) struct Neurons {
+pub(super) struct LazyNeurons {
     netuid: NetUid,
     hotkeys: OnceCell<Vec<AccountId32>>,
     coldkeys: OnceCell<Vec<AccountId32>>,
-    stakes: OnceCell<Stakes>,
+    stakes: OnceCell<StakeColumns>,
 }
 
-impl Neurons {
-    pub(super) const fn of(netuid: NetUid) -> Self {
+impl LazyNeurons {
+    pub(super) const fn new(netuid: NetUid) -> Self {
         Self {
             netuid,
             hotkeys: OnceCell::new(),
@@ -88,9 +88,9 @@ impl Neurons {
     }
 
     /// Returns the stakes by uid.
-    pub(super) fn stakes<T: Config>(&self) -> &Stakes {
+    pub(super) fn stakes<T: Config>(&self) -> &StakeColumns {
         self.stakes.get_or_init(|| {
-            let mut stakes = Stakes::default();
+            let mut stakes = StakeColumns::default();
             for hotkey in self.hotkeys::<T>() {
                 let alpha = Pallet::<T>::inherited_stake(hotkey, self.netuid, self.netuid);
                 let root = Pallet::<T>::inherited_stake(hotkey, self.netuid, NetUid::ROOT);

@@ -83,27 +83,27 @@ impl DelegateInfo {
             .collect();
         registrations.sort();
         let mut validator_permits = Vec::new();
-        let mut daily: u128 = 0;
+        let mut daily_return: u128 = 0;
         for netuid in registrations.iter().copied() {
             let Some(uid) = Uids::<T>::get(netuid, &hotkey) else { continue };
             if value_at(&ValidatorPermit::<T>::get(netuid), uid) {
                 validator_permits.push(Compact(netuid));
             }
             let emission = u128::from(value_at(&Emission::<T>::get(netuid), uid).0);
-            let a_day =
+            let daily_emission =
                 (emission * BLOCKS_PER_DAY).checked_div(u128::from(Tempo::<T>::get(netuid)));
-            daily = daily.saturating_add(a_day.unwrap_or(0));
+            daily_return = daily_return.saturating_add(daily_emission.unwrap_or(0));
         }
         let take = Delegates::<T>::get(&hotkey);
-        let root = Pallet::<T>::total_alpha(&hotkey, NetUid::ROOT);
+        let root_stake = Pallet::<T>::total_alpha(&hotkey, NetUid::ROOT);
         Self {
             take: Compact(take),
             nominators: if with_nominators { nominators::<T>(&hotkey) } else { Vec::new() },
             owner_ss58: Owner::<T>::get(&hotkey),
             registrations: registrations.into_iter().map(Compact).collect(),
             validator_permits,
-            return_per_1000: Compact(return_per_1000(take, root, daily)),
-            total_daily_return: Compact(saturated(daily)),
+            return_per_1000: Compact(return_per_1000(take, root_stake, daily_return)),
+            total_daily_return: Compact(saturate_to_u64(daily_return)),
             delegate_ss58: hotkey,
         }
     }
@@ -121,15 +121,17 @@ fn nominators<T: Config>(hotkey: &AccountId32) -> Vec<(AccountId32, Stakes)> {
     nominators.into_iter().collect()
 }
 
-/// Returns the daily return on 1 000 TAO after the take, in rao, for a stake that earns `daily` rao
-/// per day.
-fn return_per_1000(take: PerU16, stake: AlphaBalance, daily: u128) -> u64 {
+/// Returns the daily return on 1 000 TAO after the take, in rao, for a stake that earns
+/// `daily_return` rao per day.
+fn return_per_1000(take: PerU16, stake: AlphaBalance, daily_return: u128) -> u64 {
     let nominators_share = u128::from(u16::MAX.saturating_sub(take.deconstruct()));
-    let per_thousand = daily.saturating_mul(nominators_share).saturating_mul(THOUSAND_TAO);
-    saturated(per_thousand.checked_div(u128::from(stake.0) * u128::from(u16::MAX)).unwrap_or(0))
+    let per_thousand = daily_return.saturating_mul(nominators_share).saturating_mul(THOUSAND_TAO);
+    saturate_to_u64(
+        per_thousand.checked_div(u128::from(stake.0) * u128::from(u16::MAX)).unwrap_or(0),
+    )
 }
 
-fn saturated(rao: u128) -> u64 {
+fn saturate_to_u64(rao: u128) -> u64 {
     u64::try_from(rao).unwrap_or(u64::MAX)
 }
 

@@ -5,7 +5,7 @@ use scale_info::TypeInfo;
 use sp_runtime::AccountId32;
 use substrate_fixed::types::I96F32;
 
-use super::text;
+use super::compact_text;
 use crate::subtensor::types::SubnetIdentityV3;
 use crate::subtensor::{
     Config, LastMechansimStepBlock, NetworkRegisteredAt, NetworksAdded, Pallet,
@@ -69,8 +69,8 @@ impl DynamicInfo {
             netuid: Compact(netuid),
             owner_hotkey: SubnetOwnerHotkey::<T>::get(netuid),
             owner_coldkey: SubnetOwner::<T>::get(netuid),
-            subnet_name: text(&name::<T>(netuid)),
-            token_symbol: text(&TokenSymbol::<T>::get(netuid)),
+            subnet_name: compact_text(&subnet_name::<T>(netuid)),
+            token_symbol: compact_text(&TokenSymbol::<T>::get(netuid)),
             tempo: Compact(Tempo::<T>::get(netuid)),
             last_step: Compact(LastMechansimStepBlock::<T>::get(netuid)),
             blocks_since_last_step: Compact(Pallet::<T>::schedule(netuid).blocks_since_epoch),
@@ -92,7 +92,7 @@ impl DynamicInfo {
 }
 
 /// Returns the name of a subnet: that of its identity, otherwise `root` or `unknown`.
-pub(super) fn name<T: Config>(netuid: NetUid) -> Vec<u8> {
+pub(super) fn subnet_name<T: Config>(netuid: NetUid) -> Vec<u8> {
     let name = SubnetIdentitiesV3::<T>::get(netuid).map(|identity| identity.subnet_name);
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
         if netuid == NetUid::ROOT { b"root".to_vec() } else { b"unknown".to_vec() }

@@ -5,7 +5,7 @@ use scale_info::TypeInfo;
 use sp_runtime::{AccountId32, PerU16};
 
 use super::NO_PRUNING_SCORE;
-use super::columns::{Columns, value_at};
+use super::columns::{NeuronColumns, value_at};
 use crate::subtensor::types::{AxonInfo, PrometheusInfo};
 use crate::subtensor::{
     Axons, Bonds, Config, Keys, NetworksAdded, Owner, Pallet, Prometheus, SubnetworkN, Weights,
@@ -60,7 +60,7 @@ macro_rules! neuron_info {
         }
 
         impl $name {
-            fn read<T: Config>(netuid: NetUid, columns: &Columns, uid: u16) -> Option<Self> {
+            fn read<T: Config>(netuid: NetUid, columns: &NeuronColumns, uid: u16) -> Option<Self> {
                 let hotkey = Keys::<T>::try_get(netuid, uid).ok()?;
                 let coldkey = Owner::<T>::get(&hotkey);
                 Some(Self {
@@ -79,7 +79,7 @@ macro_rules! neuron_info {
                     dividends: Compact(value_at(&columns.dividends, uid)),
                     last_update: Compact(value_at(&columns.last_update, uid)),
                     validator_permit: value_at(&columns.validator_permit, uid),
-                    $($row: row($storage::<T>::get(NetUidStorageIndex(netuid.0), uid)),)*
+                    $($row: encode_row($storage::<T>::get(NetUidStorageIndex(netuid.0), uid)),)*
                     pruning_score: NO_PRUNING_SCORE,
                     hotkey,
                     coldkey,
@@ -88,7 +88,7 @@ macro_rules! neuron_info {
 
             /// Returns the neuron with this uid; `None` if the subnet or the uid does not exist.
             pub fn one<T: Config>(netuid: NetUid, uid: u16) -> Option<Self> {
-                let columns = NetworksAdded::<T>::get(netuid).then(|| Columns::read::<T>(netuid, MechId(0)))?;
+                let columns = NetworksAdded::<T>::get(netuid).then(|| NeuronColumns::read::<T>(netuid, MechId(0)))?;
                 Self::read::<T>(netuid, &columns, uid)
             }
 
@@ -97,7 +97,7 @@ macro_rules! neuron_info {
                 if !NetworksAdded::<T>::get(netuid) {
                     return Vec::new();
                 }
-                let columns = Columns::read::<T>(netuid, MechId(0));
+                let columns = NeuronColumns::read::<T>(netuid, MechId(0));
                 (0..SubnetworkN::<T>::get(netuid)).map_while(|uid| Self::read::<T>(netuid, &columns, uid)).collect()
             }
         }
@@ -119,8 +119,8 @@ neuron_info! {
     NeuronInfoLite {}
 }
 
-fn row(stored: Vec<(u16, u16)>) -> Row {
-    stored
+fn encode_row(entries: Vec<(u16, u16)>) -> Row {
+    entries
         .into_iter()
         .filter(|(_, value)| *value > 0)
         .map(|(uid, value)| (Compact(uid), Compact(value)))

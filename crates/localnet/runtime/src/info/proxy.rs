@@ -5,7 +5,7 @@ use frame_support::dispatch::Callable;
 use frame_support::traits::{GetCallIndex, GetCallName, PalletInfoAccess};
 use scale_info::TypeInfo;
 
-use crate::proxy::{ProxyType, SMALL_TRANSFER};
+use crate::proxy::{ProxyType, SMALL_TRANSFER_LIMIT};
 use crate::runtime::{
     AdminUtils, Balances, Commitments, Crowdloan, Drand, MevShield, Multisig, Preimage, Proxy,
     Runtime, SafeMode, Scheduler, SubtensorModule, Sudo, Swap, System, Timestamp, Utility,
@@ -113,7 +113,7 @@ fn filter_mode(kind: ProxyType, calls: &[NamedCall]) -> FilterMode {
     if kind == ProxyType::Any {
         return FilterMode::AllowAll;
     }
-    let allowed = calls.iter().filter(|call| kind.lists_call(call.pallet, call.name));
+    let allowed = calls.iter().filter(|call| kind.allows_call_name(call.pallet, call.name));
     FilterMode::Allow(
         allowed
             .map(|call| CallInfo {
@@ -131,7 +131,7 @@ fn constraint(kind: ProxyType, pallet: &str) -> Option<CallConstraint> {
     match kind {
         ProxyType::SmallTransfer => Some(CallConstraint::ParamLessThan {
             param_name: if pallet == "Balances" { "value" } else { "alpha_amount" }.into(),
-            limit: SMALL_TRANSFER.into(),
+            limit: SMALL_TRANSFER_LIMIT.into(),
         }),
         ProxyType::SudoUncheckedSetCode => Some(CallConstraint::NestedCallMustBe {
             param_name: "call".into(),

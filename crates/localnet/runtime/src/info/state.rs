@@ -4,7 +4,7 @@ use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
 use sp_runtime::{AccountId32, PerU16};
 
-use super::columns::{Columns, Neurons};
+use super::columns::{LazyNeurons, NeuronColumns};
 use super::compact;
 use crate::subtensor::{BlockAtRegistration, Config, NetworksAdded, SubnetworkN};
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
@@ -56,8 +56,8 @@ impl SubnetState {
         if !NetworksAdded::<T>::get(netuid) {
             return None;
         }
-        let columns = Columns::read::<T>(netuid, MechId(0));
-        let neurons = Neurons::of(netuid);
+        let columns = NeuronColumns::read::<T>(netuid, MechId(0));
+        let neurons = LazyNeurons::new(netuid);
         let stakes = neurons.stakes::<T>();
         Some(Self {
             netuid: Compact(netuid),

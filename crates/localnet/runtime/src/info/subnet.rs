@@ -105,7 +105,7 @@ subnet_info! {
 }
 
 /// Reads a value of every subnet up to the highest netuid; `None` for unused netuids.
-pub fn by_netuid<T: Config, Info>(read: impl Fn(NetUid) -> Option<Info>) -> Vec<Option<Info>> {
+pub fn read_by_netuid<T: Config, Info>(read: impl Fn(NetUid) -> Option<Info>) -> Vec<Option<Info>> {
     let subnets = NetworksAdded::<T>::iter().filter(|(_, exists)| *exists);
     let end = subnets.map(|(netuid, _)| netuid.0.saturating_add(1)).max().unwrap_or_default();
     (0..end).map(|number| read(NetUid(number))).collect()

@@ -40,12 +40,12 @@ impl SimSwapResult {
         let Ok(trade) = Pallet::<T>::quote_buy(netuid, tao, crate::subtensor::Fee::Charged) else {
             return Self::default();
         };
-        let at_price = U64F64::from_num(tao.0).checked_div(Pallet::<T>::alpha_price(netuid));
+        let amount_at_price = U64F64::from_num(tao.0).checked_div(Pallet::<T>::alpha_price(netuid));
         Self {
             tao_amount: TaoBalance(trade.traded()),
             alpha_amount: AlphaBalance(trade.received),
             tao_fee: TaoBalance(trade.fee),
-            alpha_slippage: AlphaBalance(slippage(at_price, trade.received)),
+            alpha_slippage: AlphaBalance(slippage(amount_at_price, trade.received)),
             ..Self::default()
         }
     }
@@ -56,20 +56,21 @@ impl SimSwapResult {
         else {
             return Self::default();
         };
-        let at_price = U64F64::from_num(alpha.0).checked_mul(Pallet::<T>::alpha_price(netuid));
+        let amount_at_price =
+            U64F64::from_num(alpha.0).checked_mul(Pallet::<T>::alpha_price(netuid));
         Self {
             tao_amount: TaoBalance(trade.received),
             alpha_amount: AlphaBalance(trade.traded()),
             alpha_fee: AlphaBalance(trade.fee),
-            tao_slippage: TaoBalance(slippage(at_price, trade.received)),
+            tao_slippage: TaoBalance(slippage(amount_at_price, trade.received)),
             ..Self::default()
         }
     }
 }
 
 /// Returns the slippage: the amount at the price before the trade, minus `received`.
-fn slippage(at_price: Option<U64F64>, received: u64) -> u64 {
-    at_price.map_or(0, |amount| amount.saturating_to_num::<u64>().saturating_sub(received))
+fn slippage(amount_at_price: Option<U64F64>, received: u64) -> u64 {
+    amount_at_price.map_or(0, |amount| amount.saturating_to_num::<u64>().saturating_sub(received))
 }
 
 /// Returns the price of one alpha of a subnet, in rao.

@@ -29,7 +29,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Removes the announcements of a call that are at least `delay` blocks old.
-    pub(super) fn take_due_announcement(
+    pub(super) fn consume_announcement(
         delegate: &T::AccountId,
         real: &T::AccountId,
         call_hash: T::Hash,
@@ -50,14 +50,14 @@ impl<T: Config> Pallet<T> {
         delegate: &T::AccountId,
         is_removed: impl Fn(&Announced<T>) -> bool,
     ) -> DispatchResult {
-        Announcements::<T>::try_mutate_exists(delegate, |stored| {
-            let (mut pending, deposit) = stored.take().ok_or(Error::<T>::NotFound)?;
-            let before = pending.len();
+        Announcements::<T>::try_mutate_exists(delegate, |entry| {
+            let (mut pending, deposit) = entry.take().ok_or(Error::<T>::NotFound)?;
+            let count_before = pending.len();
             pending.retain(|announced| !is_removed(announced));
-            ensure!(pending.len() < before, Error::<T>::NotFound);
+            ensure!(pending.len() < count_before, Error::<T>::NotFound);
             let deposit =
                 Self::adjust_deposit(delegate, deposit, Self::announcement_deposit(pending.len()))?;
-            *stored = (!pending.is_empty()).then_some((pending, deposit));
+            *entry = (!pending.is_empty()).then_some((pending, deposit));
             Ok(())
         })
     }
@@ -74,9 +74,9 @@ impl<T: Config> Pallet<T> {
         Ok(Self::report_deposit_change(who, DepositKind::Announcements, old, new))
     }
 
-    fn announcement_deposit(number: usize) -> TaoBalance {
+    fn announcement_deposit(count: usize) -> TaoBalance {
         Self::deposit_for(
-            number,
+            count,
             T::AnnouncementDepositBase::get(),
             T::AnnouncementDepositFactor::get(),
         )

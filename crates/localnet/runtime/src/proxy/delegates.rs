@@ -65,13 +65,13 @@ impl<T: Config> Pallet<T> {
         delay: BlockNumberFor<T>,
     ) -> DispatchResult {
         let removed = ProxyDefinition { delegate: delegatee.clone(), proxy_type, delay };
-        Proxies::<T>::try_mutate_exists(delegator, |stored| {
-            let (mut proxies, deposit) = stored.take().ok_or(Error::<T>::NotFound)?;
+        Proxies::<T>::try_mutate_exists(delegator, |entry| {
+            let (mut proxies, deposit) = entry.take().ok_or(Error::<T>::NotFound)?;
             let position = proxies.binary_search(&removed).map_err(|_| Error::<T>::NotFound)?;
             proxies.remove(position);
             let deposit =
                 Self::adjust_deposit(delegator, deposit, Self::proxy_deposit(proxies.len()))?;
-            *stored = (!proxies.is_empty()).then_some((proxies, deposit));
+            *entry = (!proxies.is_empty()).then_some((proxies, deposit));
             Ok::<(), DispatchError>(())
         })?;
         RealPaysFeeConsentV1::<T>::remove(delegator, &delegatee);
@@ -98,9 +98,9 @@ impl<T: Config> Pallet<T> {
         delay: BlockNumberFor<T>,
         index: u16,
     ) -> DispatchResult {
-        let extrinsic = frame_system::Pallet::<T>::extrinsic_index().unwrap_or_default();
-        let created = (frame_system::Pallet::<T>::block_number(), extrinsic);
-        let pure = Self::pure_account(&who, proxy_type, index, created)?;
+        let extrinsic_index = frame_system::Pallet::<T>::extrinsic_index().unwrap_or_default();
+        let created_at = (frame_system::Pallet::<T>::block_number(), extrinsic_index);
+        let pure = Self::pure_account(&who, proxy_type, index, created_at)?;
         ensure!(!Proxies::<T>::contains_key(&pure), Error::<T>::Duplicate);
         let creator = ProxyDefinition { delegate: who.clone(), proxy_type, delay };
         let proxies = BoundedVec::try_from(vec![creator]).map_err(|_| Error::<T>::TooMany)?;
@@ -120,9 +120,9 @@ impl<T: Config> Pallet<T> {
         spawner: T::AccountId,
         proxy_type: T::ProxyType,
         index: u16,
-        created: (BlockNumberFor<T>, u32),
+        created_at: (BlockNumberFor<T>, u32),
     ) -> DispatchResult {
-        let pure = Self::pure_account(&spawner, proxy_type, index, created)?;
+        let pure = Self::pure_account(&spawner, proxy_type, index, created_at)?;
         ensure!(pure == *who, Error::<T>::NoPermission);
         let (_, deposit) = Proxies::<T>::take(&pure);
         T::Currency::unreserve(&spawner, deposit.0);
@@ -141,9 +141,9 @@ impl<T: Config> Pallet<T> {
         creator: &T::AccountId,
         proxy_type: T::ProxyType,
         index: u16,
-        (height, extrinsic): (BlockNumberFor<T>, u32),
+        (height, extrinsic_index): (BlockNumberFor<T>, u32),
     ) -> Result<T::AccountId, DispatchError> {
-        let seed = (b"modlpy/proxy____", creator, height, extrinsic, proxy_type, index)
+        let seed = (b"modlpy/proxy____", creator, height, extrinsic_index, proxy_type, index)
             .using_encoded(blake2_256);
         let account = T::AccountId::decode(&mut TrailingZeroInput::new(&seed));
         Ok(account.map_err(|_| Error::<T>::InvalidDerivedAccountId)?)
@@ -180,7 +180,7 @@ impl<T: Config> Pallet<T> {
         changed
     }
 
-    /// Reserves or returns the difference between two deposits, and returns the new one.
+    /// Reserves or unreserves the difference between two deposits, and returns the new one.
     pub(super) fn adjust_deposit(
         who: &T::AccountId,
         old: TaoBalance,
@@ -192,15 +192,15 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Returns the deposit for this number of delegates.
-    pub(super) fn proxy_deposit(number: usize) -> TaoBalance {
-        Self::deposit_for(number, T::ProxyDepositBase::get(), T::ProxyDepositFactor::get())
+    pub(super) fn proxy_deposit(count: usize) -> TaoBalance {
+        Self::deposit_for(count, T::ProxyDepositBase::get(), T::ProxyDepositFactor::get())
     }
 
     /// Returns the deposit for this number of items; 0 if there are none.
-    pub(super) fn deposit_for(number: usize, base: TaoBalance, factor: TaoBalance) -> TaoBalance {
-        if number == 0 {
+    pub(super) fn deposit_for(count: usize, base: TaoBalance, factor: TaoBalance) -> TaoBalance {
+        if count == 0 {
             return TaoBalance::ZERO;
         }
-        base.saturating_add(TaoBalance(factor.0.saturating_mul(number as u64)))
+        base.saturating_add(TaoBalance(factor.0.saturating_mul(count as u64)))
     }
 }

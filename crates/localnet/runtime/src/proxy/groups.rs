@@ -6,25 +6,25 @@
 //! chain does not support yet.
 
 /// Calls of one pallet.
-pub(super) struct Group {
+pub(super) struct CallGroup {
     /// Name of the pallet.
     pallet: &'static str,
-    calls: Calls,
+    calls: CallSet,
 }
 
-enum Calls {
+enum CallSet {
     All,
     Only(&'static [&'static str]),
-    AllBut(&'static [&'static str]),
+    AllExcept(&'static [&'static str]),
 }
 
-impl Group {
+impl CallGroup {
     const fn all(pallet: &'static str) -> Self {
-        Self { pallet, calls: Calls::All }
+        Self { pallet, calls: CallSet::All }
     }
 
     const fn only(pallet: &'static str, calls: &'static [&'static str]) -> Self {
-        Self { pallet, calls: Calls::Only(calls) }
+        Self { pallet, calls: CallSet::Only(calls) }
     }
 
     const fn subtensor(calls: &'static [&'static str]) -> Self {
@@ -39,43 +39,43 @@ impl Group {
     pub(super) fn contains(&self, pallet: &str, call: &str) -> bool {
         self.pallet == pallet
             && match self.calls {
-                Calls::All => true,
-                Calls::Only(calls) => calls.contains(&call),
-                Calls::AllBut(calls) => !calls.contains(&call),
+                CallSet::All => true,
+                CallSet::Only(calls) => calls.contains(&call),
+                CallSet::AllExcept(calls) => !calls.contains(&call),
             }
     }
 }
 
 /// Pallets whose calls neither move TAO nor dispatch other calls with a new origin.
-pub(super) const COMMON: &[Group] = &[
-    Group::all("System"),
-    Group::all("Timestamp"),
-    Group::all("Grandpa"),
-    Group::all("Utility"),
-    Group::all("Preimage"),
-    Group::all("Scheduler"),
-    Group::all("Proxy"),
-    Group::all("Commitments"),
-    Group::all("SafeMode"),
-    Group::all("Ethereum"),
-    Group::all("BaseFee"),
-    Group::all("Drand"),
-    Group::all("Swap"),
-    Group { pallet: "MevShield", calls: Calls::AllBut(&["store_encrypted"]) },
-    Group::all("LimitOrders"),
+pub(super) const COMMON: &[CallGroup] = &[
+    CallGroup::all("System"),
+    CallGroup::all("Timestamp"),
+    CallGroup::all("Grandpa"),
+    CallGroup::all("Utility"),
+    CallGroup::all("Preimage"),
+    CallGroup::all("Scheduler"),
+    CallGroup::all("Proxy"),
+    CallGroup::all("Commitments"),
+    CallGroup::all("SafeMode"),
+    CallGroup::all("Ethereum"),
+    CallGroup::all("BaseFee"),
+    CallGroup::all("Drand"),
+    CallGroup::all("Swap"),
+    CallGroup { pallet: "MevShield", calls: CallSet::AllExcept(&["store_encrypted"]) },
+    CallGroup::all("LimitOrders"),
 ];
 
 /// Calls that dispatch other calls with a new origin, which loses the restrictions of the proxy
 /// type, and calls of the sudo key. Only `Any` allows them.
 #[cfg(test)]
-pub(super) const UNRESTRICTED: &[Group] = &[
-    Group::all("Sudo"),
-    Group::all("Multisig"),
-    Group::all("Crowdloan"),
-    Group::only("MevShield", &["store_encrypted"]),
-    Group::admin(&["sudo_set_sn_owner_hotkey"]),
+pub(super) const UNRESTRICTED: &[CallGroup] = &[
+    CallGroup::all("Sudo"),
+    CallGroup::all("Multisig"),
+    CallGroup::all("Crowdloan"),
+    CallGroup::only("MevShield", &["store_encrypted"]),
+    CallGroup::admin(&["sudo_set_sn_owner_hotkey"]),
     // Swaps of coldkeys take over accounts.
-    Group::subtensor(&[
+    CallGroup::subtensor(&[
         "schedule_swap_coldkey",
         "swap_coldkey",
         "announce_coldkey_swap",
@@ -87,30 +87,32 @@ pub(super) const UNRESTRICTED: &[Group] = &[
 ];
 
 /// The call with which the sudo key sets the code; `SudoUncheckedSetCode` allows it for that only.
-pub(super) const SET_CODE: &[Group] = &[Group::only("Sudo", &["sudo_unchecked_weight"])];
+pub(super) const SET_CODE: &[CallGroup] = &[CallGroup::only("Sudo", &["sudo_unchecked_weight"])];
 
 /// Transfers of TAO.
-pub(super) const TRANSFERS: &[Group] =
-    &[Group::only("Balances", &["transfer_keep_alive", "transfer_allow_death", "transfer_all"])];
+pub(super) const TRANSFERS: &[CallGroup] = &[CallGroup::only(
+    "Balances",
+    &["transfer_keep_alive", "transfer_allow_death", "transfer_all"],
+)];
 
 /// All other calls of the Balances pallet.
-pub(super) const BALANCES: &[Group] = &[Group {
+pub(super) const BALANCES: &[CallGroup] = &[CallGroup {
     pallet: "Balances",
-    calls: Calls::AllBut(&["transfer_keep_alive", "transfer_allow_death", "transfer_all"]),
+    calls: CallSet::AllExcept(&["transfer_keep_alive", "transfer_allow_death", "transfer_all"]),
 }];
 
 /// Transfers of stake to another coldkey.
-pub(super) const STAKE_TRANSFERS: &[Group] =
-    &[Group::subtensor(&["transfer_stake", "transfer_stake_and_hotkey"])];
+pub(super) const STAKE_TRANSFERS: &[CallGroup] =
+    &[CallGroup::subtensor(&["transfer_stake", "transfer_stake_and_hotkey"])];
 
 /// Transfers with an amount that `SmallTransfer` limits.
-pub(super) const SMALL_TRANSFERS: &[Group] = &[
-    Group::only("Balances", &["transfer_keep_alive", "transfer_allow_death"]),
-    Group::subtensor(&["transfer_stake", "transfer_stake_and_hotkey"]),
+pub(super) const SMALL_TRANSFERS: &[CallGroup] = &[
+    CallGroup::only("Balances", &["transfer_keep_alive", "transfer_allow_death"]),
+    CallGroup::subtensor(&["transfer_stake", "transfer_stake_and_hotkey"]),
 ];
 
 /// Adding, removing and moving the coldkey's own stake.
-pub(super) const STAKE: &[Group] = &[Group::subtensor(&[
+pub(super) const STAKE: &[CallGroup] = &[CallGroup::subtensor(&[
     "add_stake",
     "add_stake_limit",
     "remove_stake",
@@ -128,41 +130,43 @@ pub(super) const STAKE: &[Group] = &[Group::subtensor(&[
 ])];
 
 /// Trades of a validator's basket.
-pub(super) const BASKET: &[Group] = &[Group::subtensor(&["swap_basket"])];
+pub(super) const BASKET_TRADES: &[CallGroup] = &[CallGroup::subtensor(&["swap_basket"])];
 
 /// Registrations by proof of work or at a limited price.
-pub(super) const REGISTRATION: &[Group] =
-    &[Group::subtensor(&["register", "register_limit", "pow_register", "faucet"])];
+pub(super) const REGISTRATION: &[CallGroup] =
+    &[CallGroup::subtensor(&["register", "register_limit", "pow_register", "faucet"])];
 
 /// Registrations at the current price.
-pub(super) const BURNED_REGISTRATION: &[Group] = &[Group::subtensor(&["burned_register"])];
+pub(super) const BURNED_REGISTRATION: &[CallGroup] = &[CallGroup::subtensor(&["burned_register"])];
 
 /// Registrations on root.
-pub(super) const ROOT_REGISTRATION: &[Group] = &[Group::subtensor(&["root_register"])];
+pub(super) const ROOT_REGISTRATION: &[CallGroup] = &[CallGroup::subtensor(&["root_register"])];
 
 /// Swaps of hotkeys.
-pub(super) const HOTKEY_SWAP: &[Group] = &[Group::subtensor(&["swap_hotkey", "swap_hotkey_v2"])];
+pub(super) const HOTKEY_SWAP: &[CallGroup] =
+    &[CallGroup::subtensor(&["swap_hotkey", "swap_hotkey_v2"])];
 
 /// Dissolving subnets.
-pub(super) const DISSOLVING: &[Group] =
-    &[Group::subtensor(&["dissolve_network", "root_dissolve_network"])];
+pub(super) const SUBNET_DISSOLUTION: &[CallGroup] =
+    &[CallGroup::subtensor(&["dissolve_network", "root_dissolve_network"])];
 
 /// Child hotkeys.
-pub(super) const CHILD_KEYS: &[Group] = &[Group::subtensor(&["set_children", "set_childkey_take"])];
+pub(super) const CHILD_KEYS: &[CallGroup] =
+    &[CallGroup::subtensor(&["set_children", "set_childkey_take"])];
 
 /// Claims of root dividends.
-pub(super) const ROOT_CLAIM: &[Group] =
-    &[Group::subtensor(&["claim_root", "claim_root_with_hotkey"])];
+pub(super) const ROOT_CLAIM: &[CallGroup] =
+    &[CallGroup::subtensor(&["claim_root", "claim_root_with_hotkey"])];
 
 /// Public data of a subnet.
-pub(super) const SUBNET_IDENTITY: &[Group] =
-    &[Group::subtensor(&["set_subnet_identity", "update_symbol"])];
+pub(super) const SUBNET_IDENTITY: &[CallGroup] =
+    &[CallGroup::subtensor(&["set_subnet_identity", "update_symbol"])];
 
 /// Starting a subnet.
-pub(super) const SUBNET_START: &[Group] = &[Group::subtensor(&["start_call"])];
+pub(super) const SUBNET_START: &[CallGroup] = &[CallGroup::subtensor(&["start_call"])];
 
 /// Calls that spend, lock or burn TAO or stake.
-pub(super) const SPENDING: &[Group] = &[Group::subtensor(&[
+pub(super) const SPENDING: &[CallGroup] = &[CallGroup::subtensor(&[
     "add_stake_burn",
     "lock_stake",
     "move_lock",
@@ -175,7 +179,7 @@ pub(super) const SPENDING: &[Group] = &[Group::subtensor(&[
 ])];
 
 /// All other calls of neurons, delegates and coldkeys.
-pub(super) const NEURONS: &[Group] = &[Group::subtensor(&[
+pub(super) const NEURONS: &[CallGroup] = &[CallGroup::subtensor(&[
     "set_weights",
     "set_mechanism_weights",
     "batch_set_weights",
@@ -212,17 +216,17 @@ pub(super) const NEURONS: &[Group] = &[Group::subtensor(&[
 ])];
 
 /// Hyperparameters that the owner of a subnet may set.
-pub(super) const SUBNET_MANAGEMENT: &[Group] = &[
-    Group::subtensor(&["set_tempo", "set_activity_cutoff_factor"]),
-    Group::admin(OWNER_PARAMETERS),
+pub(super) const SUBNET_MANAGEMENT: &[CallGroup] = &[
+    CallGroup::subtensor(&["set_tempo", "set_activity_cutoff_factor"]),
+    CallGroup::admin(OWNER_PARAMETERS),
 ];
 
 /// Parameters that only root may set.
-pub(super) const ROOT_PARAMETERS: &[Group] =
-    &[Group { pallet: "AdminUtils", calls: Calls::AllBut(ALL_BUT_ROOT_PARAMETERS) }];
+pub(super) const ROOT_PARAMETERS: &[CallGroup] =
+    &[CallGroup { pallet: "AdminUtils", calls: CallSet::AllExcept(NON_ROOT_PARAMETERS) }];
 
 /// The owner's parameters, and the call that changes the owner's hotkey.
-const ALL_BUT_ROOT_PARAMETERS: &[&str] = &[
+const NON_ROOT_PARAMETERS: &[&str] = &[
     "sudo_set_sn_owner_hotkey",
     "sudo_set_serving_rate_limit",
     "sudo_set_max_difficulty",
@@ -263,4 +267,4 @@ const ALL_BUT_ROOT_PARAMETERS: &[&str] = &[
 ];
 
 /// Parameters that the owner of a subnet may set.
-const OWNER_PARAMETERS: &[&str] = ALL_BUT_ROOT_PARAMETERS.split_at(1).1;
+const OWNER_PARAMETERS: &[&str] = NON_ROOT_PARAMETERS.split_at(1).1;

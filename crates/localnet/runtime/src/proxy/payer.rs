@@ -13,8 +13,8 @@ use crate::runtime::{AccountId, Runtime, RuntimeCall};
 /// for another account, or a batch of such calls for one account, the other account pays if it
 /// consented too.
 pub fn fee_payer(sender: &AccountId, call: &RuntimeCall) -> Option<AccountId> {
-    let (real, inner) = proxied(call)?;
-    if !pays(&real, sender) {
+    let (real, inner) = proxied_call(call)?;
+    if !has_fee_consent(&real, sender) {
         return None;
     }
     let nested_account = match inner {
@@ -23,13 +23,13 @@ pub fn fee_payer(sender: &AccountId, call: &RuntimeCall) -> Option<AccountId> {
             | Utility::batch_all { calls }
             | Utility::force_batch { calls },
         ) => common_account(calls),
-        inner => proxied(inner).map(|(account, _)| account),
+        inner => proxied_call(inner).map(|(account, _)| account),
     };
-    Some(nested_account.filter(|account| pays(account, &real)).unwrap_or(real))
+    Some(nested_account.filter(|account| has_fee_consent(account, &real)).unwrap_or(real))
 }
 
 /// Returns the account for which a delegate makes a call, and the call.
-fn proxied(call: &RuntimeCall) -> Option<(AccountId, &RuntimeCall)> {
+fn proxied_call(call: &RuntimeCall) -> Option<(AccountId, &RuntimeCall)> {
     match call {
         RuntimeCall::Proxy(Call::proxy { real, call, .. }) => {
             Some((<Runtime as frame_system::Config>::Lookup::lookup(real.clone()).ok()?, call))
@@ -40,11 +40,11 @@ fn proxied(call: &RuntimeCall) -> Option<(AccountId, &RuntimeCall)> {
 
 /// Returns the account for which a delegate makes all of these calls.
 fn common_account(calls: &[RuntimeCall]) -> Option<AccountId> {
-    let mut accounts = calls.iter().map(|call| proxied(call).map(|(account, _)| account));
+    let mut accounts = calls.iter().map(|call| proxied_call(call).map(|(account, _)| account));
     let first = accounts.next()??;
     accounts.all(|account| account.as_ref() == Some(&first)).then_some(first)
 }
 
-fn pays(account: &AccountId, delegate: &AccountId) -> bool {
+fn has_fee_consent(account: &AccountId, delegate: &AccountId) -> bool {
     RealPaysFeeConsentV1::<Runtime>::contains_key(account, delegate)
 }

@@ -43,7 +43,7 @@ use crate::subtensor;
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
 /// Returns the dispatch information of a call, with the weight of the checks before it.
-fn with_checks(call: &RuntimeCall) -> DispatchInfo {
+fn dispatch_info_with_checks(call: &RuntimeCall) -> DispatchInfo {
     DispatchInfo { extension_weight: guards::weight_of_call(call), ..call.get_dispatch_info() }
 }
 
@@ -142,14 +142,14 @@ impl_runtime_apis! {
             call: RuntimeCall,
             length: u32,
         ) -> pallet_transaction_payment_rpc_runtime_api::RuntimeDispatchInfo<Balance> {
-            let info = with_checks(&call);
+            let info = dispatch_info_with_checks(&call);
             let partial_fee = TransactionPayment::compute_fee(length, &info, 0);
             let weight = info.total_weight();
             pallet_transaction_payment_rpc_runtime_api::RuntimeDispatchInfo { weight, class: info.class, partial_fee }
         }
 
         fn query_call_fee_details(call: RuntimeCall, length: u32) -> pallet_transaction_payment::FeeDetails<Balance> {
-            TransactionPayment::compute_fee_details(length, &with_checks(&call), 0)
+            TransactionPayment::compute_fee_details(length, &dispatch_info_with_checks(&call), 0)
         }
 
         fn query_weight_to_fee(weight: Weight) -> Balance {
@@ -195,7 +195,7 @@ impl_runtime_apis! {
         }
 
         fn get_subnets_info() -> Vec<Option<SubnetInfo>> {
-            subnet::by_netuid::<Runtime, _>(SubnetInfo::read::<Runtime>)
+            subnet::read_by_netuid::<Runtime, _>(SubnetInfo::read::<Runtime>)
         }
 
         fn get_subnet_info_v2(netuid: NetUid) -> Option<SubnetInfov2> {
@@ -203,7 +203,7 @@ impl_runtime_apis! {
         }
 
         fn get_subnets_info_v2() -> Vec<Option<SubnetInfov2>> {
-            subnet::by_netuid::<Runtime, _>(SubnetInfov2::read::<Runtime>)
+            subnet::read_by_netuid::<Runtime, _>(SubnetInfov2::read::<Runtime>)
         }
 
         fn get_subnet_hyperparams(netuid: NetUid) -> Option<SubnetHyperparams> {

@@ -17,12 +17,13 @@ pub struct CallFilter;
 
 impl Contains<RuntimeCall> for CallFilter {
     fn contains(call: &RuntimeCall) -> bool {
-        calls_of(call).is_none_or(|calls| calls.iter().all(|call| calls_of(call).is_none()))
+        batched_calls(call)
+            .is_none_or(|calls| calls.iter().all(|call| batched_calls(call).is_none()))
     }
 }
 
 /// Returns the calls of a batch; `None` for any other call.
-fn calls_of(call: &RuntimeCall) -> Option<&[RuntimeCall]> {
+fn batched_calls(call: &RuntimeCall) -> Option<&[RuntimeCall]> {
     match call {
         RuntimeCall::Utility(
             Utility::batch { calls }
@@ -35,9 +36,9 @@ fn calls_of(call: &RuntimeCall) -> Option<&[RuntimeCall]> {
 
 /// Call filter of safe mode: the calls that remain allowed.
 #[derive(Debug)]
-pub struct SafeCalls;
+pub struct SafeModeCalls;
 
-impl Contains<RuntimeCall> for SafeCalls {
+impl Contains<RuntimeCall> for SafeModeCalls {
     fn contains(call: &RuntimeCall) -> bool {
         use commitments::Call as Commitments;
         use subtensor::Call as Subtensor;
@@ -73,7 +74,7 @@ impl pallet_safe_mode::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
-    type WhitelistedCalls = SafeCalls;
+    type WhitelistedCalls = SafeModeCalls;
     type EnterDuration = NoDuration;
     type ExtendDuration = NoDuration;
     type EnterDepositAmount = NoDeposit;

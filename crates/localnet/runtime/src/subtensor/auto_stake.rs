@@ -20,9 +20,9 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(Uids::<T>::contains_key(netuid, hotkey), Error::<T>::HotKeyNotRegisteredInSubNet);
-        if let Some(before) = AutoStakeDestination::<T>::get(who, netuid) {
-            ensure!(before != *hotkey, Error::<T>::SameAutoStakeHotkeyAlreadySet);
-            AutoStakeDestinationColdkeys::<T>::mutate(&before, netuid, |coldkeys| {
+        if let Some(previous) = AutoStakeDestination::<T>::get(who, netuid) {
+            ensure!(previous != *hotkey, Error::<T>::SameAutoStakeHotkeyAlreadySet);
+            AutoStakeDestinationColdkeys::<T>::mutate(&previous, netuid, |coldkeys| {
                 coldkeys.retain(|coldkey| coldkey != who);
             });
         }
@@ -37,7 +37,7 @@ impl<T: Config> Pallet<T> {
 
     /// Stakes a miner's emission: on the hotkey that its coldkey selected, otherwise on the miner's
     /// own hotkey.
-    pub(super) fn stake_earnings(
+    pub(super) fn stake_miner_emission(
         hotkey: &AccountId32,
         owner: &AccountId32,
         netuid: NetUid,
@@ -86,7 +86,7 @@ mod tests {
             assert_eq!(choose(BABELBIT, &key(3)), "HotKeyNotRegisteredInSubNet");
             assert_eq!(choose(BABELBIT, &first), "ok");
             assert_eq!(choose(BABELBIT, &first), "SameAutoStakeHotkeyAlreadySet");
-            Subtensor::stake_earnings(&second, &bob, BABELBIT, AlphaBalance(7));
+            Subtensor::stake_miner_emission(&second, &bob, BABELBIT, AlphaBalance(7));
             assert_eq!(Subtensor::stake_of(&first, &bob, BABELBIT), AlphaBalance(7));
             let (destination, hotkey, owner) = (first.clone(), second.clone(), bob.clone());
             let event = Event::AutoStakeAdded {
@@ -103,7 +103,7 @@ mod tests {
                 AutoStakeDestinationColdkeys::<Runtime>::get(&second, BABELBIT),
                 std::slice::from_ref(&bob)
             );
-            Subtensor::stake_earnings(&first, &bob, BABELBIT, AlphaBalance(5));
+            Subtensor::stake_miner_emission(&first, &bob, BABELBIT, AlphaBalance(5));
             assert_eq!(Subtensor::stake_of(&second, &bob, BABELBIT), AlphaBalance(5));
         });
     }

@@ -21,8 +21,8 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Maximum threshold of claims, in rao.
 const MAX_THRESHOLD: u64 = 10_000_000;
-/// The shares of a worthless basket count as rounding errors if there are at most as many as the
-/// deposited rao divided by this.
+/// The shares of a worthless basket count as rounding errors if their number is at most the
+/// deposited rao divided by this constant.
 const DUST_DIVISOR: u64 = 100;
 
 impl<T: Config> Pallet<T> {
@@ -41,8 +41,9 @@ impl<T: Config> Pallet<T> {
         let stake = I96F32::saturating_from_num(Self::stake_of(hotkey, coldkey, NetUid::ROOT).0);
         let earned = BasketRate::<T>::get(hotkey).saturating_mul(stake);
         let claimed = I96F32::saturating_from_num(BasketClaimed::<T>::get(hotkey, coldkey));
-        let owed: u64 = earned.saturating_sub(claimed).max(I96F32::default()).saturating_to_num();
-        owed.min(BasketShares::<T>::get(hotkey))
+        let owned_shares: u64 =
+            earned.saturating_sub(claimed).max(I96F32::default()).saturating_to_num();
+        owned_shares.min(BasketShares::<T>::get(hotkey))
     }
 
     /// Returns the value of a number of shares of a validator's basket.
@@ -55,16 +56,16 @@ impl<T: Config> Pallet<T> {
     /// returns the number of baskets.
     pub(crate) fn do_claim_root(coldkey: AccountId32) -> u64 {
         let hotkeys = StakingHotkeys::<T>::get(&coldkey);
-        Self::claim_from(coldkey, &hotkeys);
+        Self::claim_baskets(coldkey, &hotkeys);
         hotkeys.len() as u64
     }
 
     /// Claims the shares of a coldkey in the basket of one validator.
     pub(crate) fn do_claim_root_with_hotkey(coldkey: AccountId32, hotkey: AccountId32) {
-        Self::claim_from(coldkey, &[hotkey]);
+        Self::claim_baskets(coldkey, &[hotkey]);
     }
 
-    fn claim_from(coldkey: AccountId32, hotkeys: &[AccountId32]) {
+    fn claim_baskets(coldkey: AccountId32, hotkeys: &[AccountId32]) {
         let claims = hotkeys.iter().map(|hotkey| Self::claim_basket(hotkey, &coldkey));
         let tao = claims.fold(TaoBalance::ZERO, TaoBalance::saturating_add);
         Self::deposit_event(Event::RootClaimed { coldkey, tao });
@@ -92,9 +93,9 @@ impl<T: Config> Pallet<T> {
         ensure!(shares > 0, Error::<T>::AmountTooLow);
         Self::charge(coldkey, tao.0)?;
         Self::fill_basket(hotkey, tao, shares);
-        let bought = i128::from(shares);
+        let bought_shares = i128::from(shares);
         BasketClaimed::<T>::mutate(hotkey, coldkey, |claimed| {
-            *claimed = claimed.saturating_sub(bought);
+            *claimed = claimed.saturating_sub(bought_shares);
         });
         Self::add_staking_hotkey(coldkey, hotkey);
         let (hotkey, coldkey) = (hotkey.clone(), coldkey.clone());
@@ -133,12 +134,12 @@ impl<T: Config> Pallet<T> {
         let Ok(trade) = Self::quote_sell(netuid, alpha, Fee::Waived) else { return false };
         // The basket's own stake has earned its part of the dividends: that part is deposited
         // without new shares.
-        let (total, own) =
+        let (total_stake, basket_stake) =
             (Self::total_alpha(hotkey, NetUid::ROOT).0, Self::basket_value(hotkey).0);
-        let stakers = total.saturating_sub(own);
-        let shares = Self::shares_for(hotkey, mul_div(trade.received, stakers, total));
-        let rate =
-            I96F32::saturating_from_num(shares).checked_div(I96F32::saturating_from_num(stakers));
+        let staker_stake = total_stake.saturating_sub(basket_stake);
+        let shares = Self::shares_for(hotkey, mul_div(trade.received, staker_stake, total_stake));
+        let rate = I96F32::saturating_from_num(shares)
+            .checked_div(I96F32::saturating_from_num(staker_stake));
         let Some(rate) = rate.filter(|rate| *rate > 0) else { return false };
         Self::settle_sell(netuid, &trade);
         let tao = TaoBalance(trade.received);
@@ -165,7 +166,9 @@ impl<T: Config> Pallet<T> {
         let alpha = AlphaBalance(tao.0);
         Self::increase_stake(hotkey, &Self::basket_account(), NetUid::ROOT, alpha);
         Self::increase_pool_tao(NetUid::ROOT, tao);
-        SubnetAlphaOut::<T>::mutate(NetUid::ROOT, |out| *out = out.saturating_add(alpha));
+        SubnetAlphaOut::<T>::mutate(NetUid::ROOT, |alpha_out| {
+            *alpha_out = alpha_out.saturating_add(alpha);
+        });
         BasketShares::<T>::mutate(hotkey, |sum| *sum = sum.saturating_add(shares));
         BasketDepositedTao::<T>::mutate(hotkey, |sum| *sum = sum.saturating_add(tao));
     }
@@ -193,26 +196,26 @@ impl<T: Config> Pallet<T> {
         tao
     }
 
-    /// Adjusts the shares of a coldkey whose stake on `netuid` has grown; only root stake has
-    /// shares.
+    /// Raises `BasketClaimed` of a coldkey whose stake on `netuid` has grown, so that its number of
+    /// shares is unchanged. Only root stake has shares.
     pub(super) fn on_root_stake_increase(
         hotkey: &AccountId32,
         coldkey: &AccountId32,
         netuid: NetUid,
-        by: AlphaBalance,
+        increase: AlphaBalance,
     ) {
-        Self::adjust_claimed(hotkey, coldkey, netuid, i128::from(by.0));
+        Self::adjust_claimed(hotkey, coldkey, netuid, i128::from(increase.0));
     }
 
-    /// Adjusts the shares of a coldkey whose stake on `netuid` has shrunk; only root stake has
-    /// shares.
+    /// Lowers `BasketClaimed` of a coldkey whose stake on `netuid` has shrunk, so that its number of
+    /// shares is unchanged. Only root stake has shares.
     pub(super) fn on_root_stake_decrease(
         hotkey: &AccountId32,
         coldkey: &AccountId32,
         netuid: NetUid,
-        by: AlphaBalance,
+        decrease: AlphaBalance,
     ) {
-        Self::adjust_claimed(hotkey, coldkey, netuid, i128::from(by.0).saturating_neg());
+        Self::adjust_claimed(hotkey, coldkey, netuid, i128::from(decrease.0).saturating_neg());
     }
 
     fn adjust_claimed(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, change: i128) {

@@ -9,7 +9,7 @@ use crate::types::NetUid;
 impl<T: Config> Pallet<T> {
     pub(crate) fn begin_block() {
         let subnets = Self::awake_netuids();
-        Self::begin_registrations(&subnets);
+        Self::reset_registration_counters_and_decay_burn(&subnets);
         let emission = super::emission::block_emission(TotalIssuance::<T>::get().0);
         if BlockEmission::<T>::get() != emission {
             BlockEmission::<T>::put(emission);

@@ -14,7 +14,9 @@ impl<T: Config> Pallet<T> {
         let Some(uid) = Self::uid_of(netuid, hotkey) else { return };
         for index in Self::mechanisms(netuid) {
             for validator in Bonds::<T>::iter_key_prefix(index).collect::<Vec<_>>() {
-                Bonds::<T>::mutate(index, validator, |row| row.retain(|(to, _)| *to != uid));
+                Bonds::<T>::mutate(index, validator, |row| {
+                    row.retain(|(bond_uid, _)| *bond_uid != uid);
+                });
             }
         }
     }

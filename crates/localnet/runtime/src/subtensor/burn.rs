@@ -14,7 +14,7 @@ const ONE: u64 = 1 << 32;
 impl<T: Config> Pallet<T> {
     /// Resets the per-block registration counters and lowers the registration prices of `subnets`
     /// and of root.
-    pub fn begin_registrations(subnets: &[NetUid]) {
+    pub fn reset_registration_counters_and_decay_burn(subnets: &[NetUid]) {
         for &netuid in subnets.iter().chain([&NetUid::ROOT]) {
             Self::decay_burn(netuid);
             if RegistrationsThisBlock::<T>::get(netuid) != 0 {
@@ -42,7 +42,7 @@ impl<T: Config> Pallet<T> {
         } else {
             burn
         };
-        let decayed = Self::bound_burn(netuid, decayed);
+        let decayed = Self::clamp_burn(netuid, decayed);
         if decayed != burn {
             Burn::<T>::insert(netuid, decayed);
         }
@@ -53,10 +53,10 @@ impl<T: Config> Pallet<T> {
         let factor = BurnIncreaseMult::<T>::get(netuid).max(U64F64::from_num(1));
         let raised =
             U64F64::from_num(Burn::<T>::get(netuid).0).saturating_mul(factor).saturating_to_num();
-        Burn::<T>::insert(netuid, Self::bound_burn(netuid, TaoBalance(raised)));
+        Burn::<T>::insert(netuid, Self::clamp_burn(netuid, TaoBalance(raised)));
     }
 
-    fn bound_burn(netuid: NetUid, burn: TaoBalance) -> TaoBalance {
+    fn clamp_burn(netuid: NetUid, burn: TaoBalance) -> TaoBalance {
         burn.max(MinBurn::<T>::get(netuid)).min(MaxBurn::<T>::get(netuid))
     }
 }

@@ -63,7 +63,7 @@ impl<T: Config> Pallet<T> {
                 Self::increase_stake(hotkey, &coldkey, netuid, captured);
                 let remaining = amount.saturating_sub(captured);
                 if remaining != AlphaBalance::ZERO {
-                    Self::stake_earnings(hotkey, &coldkey, netuid, remaining);
+                    Self::stake_miner_emission(hotkey, &coldkey, netuid, remaining);
                 }
             }
         }

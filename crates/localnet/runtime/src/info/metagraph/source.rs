@@ -1,4 +1,4 @@
-//! Source of the metagraph's fields.
+//! Reader of the metagraph's fields.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use codec::{Compact, Encode};
 use sp_runtime::AccountId32;
 
 use crate::commitments;
-use crate::info::columns::Neurons;
-use crate::info::{compact, text};
+use crate::info::columns::LazyNeurons;
+use crate::info::{compact, compact_text};
 use crate::subtensor::types::{AxonInfo, ChainIdentityV2, MinerCollateralState};
 use crate::subtensor::{
     AlphaDividendsPerSubnet, Axons, Config, IdentitiesV2, MechanismCountCurrent, MinerCollateral,
@@ -16,21 +16,21 @@ use crate::subtensor::{
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
 
 /// Reads the fields of a mechanism's metagraph. Data shared by several fields is read once, lazily.
-pub(super) struct Source {
+pub(super) struct MetagraphReader {
     pub(super) netuid: NetUid,
     pub(super) index: NetUidStorageIndex,
-    pub(super) neurons: Neurons,
+    pub(super) neurons: LazyNeurons,
 }
 
-impl Source {
-    /// Creates the source of a mechanism; `None` if the subnet or the mechanism does not exist.
-    pub(super) fn of<T: Config>(netuid: NetUid, mecid: MechId) -> Option<Self> {
-        let exists =
+impl MetagraphReader {
+    /// Creates the reader of a mechanism; `None` if the subnet or the mechanism does not exist.
+    pub(super) fn new<T: Config>(netuid: NetUid, mecid: MechId) -> Option<Self> {
+        let mechanism_exists =
             NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
-        exists.then(|| Self {
+        mechanism_exists.then(|| Self {
             netuid,
             index: netuid.mechanism(mecid),
-            neurons: Neurons::of(netuid),
+            neurons: LazyNeurons::new(netuid),
         })
     }
 
@@ -66,13 +66,13 @@ impl Source {
     ) -> Vec<Compact<AlphaBalance>> {
         let states: BTreeMap<(AccountId32, AccountId32), MinerCollateralState> =
             MinerCollateral::<T>::iter_prefix((self.netuid,)).collect();
-        let owners = self
+        let key_pairs = self
             .neurons
             .hotkeys::<T>()
             .iter()
             .cloned()
             .zip(self.neurons.coldkeys::<T>().iter().cloned());
-        compact(owners.map(|owner| states.get(&owner).map_or(AlphaBalance::ZERO, &amount)))
+        compact(key_pairs.map(|key_pair| states.get(&key_pair).map_or(AlphaBalance::ZERO, &amount)))
     }
 
     /// Returns the uids of the neurons with a validator permit and more stake than the threshold,
@@ -96,7 +96,9 @@ impl Source {
         &self,
     ) -> Vec<(AccountId32, Vec<Compact<u8>>)> {
         let commitments = commitments::CommitmentOf::<T>::iter_prefix(self.netuid);
-        commitments.map(|(hotkey, commitment)| (hotkey, text(&commitment.encode()))).collect()
+        commitments
+            .map(|(hotkey, commitment)| (hotkey, compact_text(&commitment.encode())))
+            .collect()
     }
 }
 
@@ -127,15 +129,16 @@ mod tests {
                 }
             }
             let uids = || {
-                let source = Source::of::<Runtime>(BABELBIT, MechId(0)).unwrap();
+                let source = MetagraphReader::new::<Runtime>(BABELBIT, MechId(0)).unwrap();
                 source.validators::<Runtime>().into_iter().map(|uid| uid.0).collect::<Vec<_>>()
             };
-            let count = Neurons::of(BABELBIT).hotkeys::<Runtime>().len();
+            let count = LazyNeurons::new(BABELBIT).hotkeys::<Runtime>().len();
             ValidatorPermit::<Runtime>::insert(BABELBIT, vec![true; count]);
             let first = u16::try_from(count).unwrap() - 4;
             assert_eq!(uids(), [first + 1, first + 2, first]);
             // The threshold itself is not enough.
-            let stake = Neurons::of(BABELBIT).stakes::<Runtime>().total[usize::from(first) + 1];
+            let stake =
+                LazyNeurons::new(BABELBIT).stakes::<Runtime>().total[usize::from(first) + 1];
             StakeThreshold::<Runtime>::put(stake.0);
             assert_eq!(uids(), [first + 2, first]);
         });

@@ -31,10 +31,10 @@ fn cases() -> Vec<(RuntimeCall, &'static [ProxyType])> {
     vec![
         (remark().into(), broad),
         (
-            pay(&key(1), SMALL_TRANSFER - 1),
+            pay(&key(1), SMALL_TRANSFER_LIMIT - 1),
             &[Kind::NonCritical, Kind::Transfer, Kind::SmallTransfer],
         ),
-        (pay(&key(1), SMALL_TRANSFER), &[Kind::NonCritical, Kind::Transfer]),
+        (pay(&key(1), SMALL_TRANSFER_LIMIT), &[Kind::NonCritical, Kind::Transfer]),
         (pay(&key(1), u64::MAX), &[Kind::NonCritical, Kind::Transfer]),
         (
             pallet_balances::Call::transfer_all { dest: id(&key(1)), keep_alive: false }.into(),
@@ -42,10 +42,10 @@ fn cases() -> Vec<(RuntimeCall, &'static [ProxyType])> {
         ),
         (pallet_balances::Call::burn { value: 1, keep_alive: true }.into(), &[Kind::NonCritical]),
         (
-            stake(SMALL_TRANSFER - 1).into(),
+            stake(SMALL_TRANSFER_LIMIT - 1).into(),
             &[Kind::NonCritical, Kind::Transfer, Kind::SmallTransfer],
         ),
-        (stake(SMALL_TRANSFER).into(), &[Kind::NonCritical, Kind::Transfer]),
+        (stake(SMALL_TRANSFER_LIMIT).into(), &[Kind::NonCritical, Kind::Transfer]),
         (
             Subtensor::add_stake { hotkey: hotkey.clone(), netuid, amount_staked: TaoBalance(1) }
                 .into(),
@@ -132,7 +132,7 @@ fn delegates_do_not_extend_their_permissions() {
             send(&alice, add(&delegate, kind, 0)).unwrap();
             let added = execute_by_proxy(&delegate, &alice, add(&other, ProxyType::Any, 0));
             assert_eq!(added, expected_result(kind == ProxyType::Any), "{kind:?}");
-            let reaches_proxies = kind.lists_call("Proxy", "add_proxy");
+            let reaches_proxies = kind.allows_call_name("Proxy", "add_proxy");
             for proxy_type in ProxyType::ALL {
                 let added = execute_by_proxy(&delegate, &alice, add(&other, proxy_type, 1));
                 assert_eq!(
@@ -164,7 +164,7 @@ fn proxy_type_allows_calls_of_included_types() {
     {
         if kind.includes(other) {
             let lost = calls.iter().find(|(pallet, call)| {
-                other.lists_call(pallet, call) && !kind.lists_call(pallet, call)
+                other.allows_call_name(pallet, call) && !kind.allows_call_name(pallet, call)
             });
             assert_eq!(lost, None, "{kind:?} includes {other:?}");
         }
@@ -174,19 +174,19 @@ fn proxy_type_allows_calls_of_included_types() {
 #[test]
 fn every_call_of_the_real_chain_is_in_one_group() {
     use groups::*;
-    let all: [&[Group]; 19] = [
+    let all: [&[CallGroup]; 19] = [
         COMMON,
         UNRESTRICTED,
         TRANSFERS,
         BALANCES,
         STAKE_TRANSFERS,
         STAKE,
-        BASKET,
+        BASKET_TRADES,
         REGISTRATION,
         BURNED_REGISTRATION,
         ROOT_REGISTRATION,
         HOTKEY_SWAP,
-        DISSOLVING,
+        SUBNET_DISSOLUTION,
         CHILD_KEYS,
         ROOT_CLAIM,
         SUBNET_IDENTITY,
