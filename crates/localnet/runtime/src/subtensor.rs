@@ -221,7 +221,7 @@ pub mod pallet {
         }
 
         fn on_idle(_: BlockNumberFor<T>, _: Weight) -> Weight {
-            Self::check_thresholds();
+            Self::run_threshold_checks();
             Weight::zero()
         }
     }

@@ -1,8 +1,8 @@
 //! Generates the pallet from the table of calls: FRAME requires all calls of a pallet in one block.
 
 /// Generates the pallet. Each row is
-/// `INDEX: NAME(PARAMETERS) by AUTHORITY(ARGUMENTS) { CHANGES }`. The authority is a function of the
-/// module `authority`; the changes run if the origin has that authority.
+/// `INDEX: NAME(PARAMETERS) by AUTHORITY(ARGUMENTS) { CHANGES }`. The authority is a function of
+/// the module `authority`; the changes run if the origin has that authority.
 macro_rules! pallet_of_calls {
     ($(
         $(#[$doc:meta])*

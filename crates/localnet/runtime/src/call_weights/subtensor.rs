@@ -113,8 +113,8 @@ pub(crate) fn reveal_mechanism_weights(uids: &[u16]) -> Weight {
     per_item(weight(61_000_000, 10_114, 19, 2), weight(2_031_383, 2_512, 1, 0), uids.len() as u64)
 }
 
-/// Declared weight of a hotkey swap. The stake of all stakers moves, unless the swap keeps it on one
-/// subnet.
+/// Declared weight of a hotkey swap. The stake of all stakers moves, unless the swap keeps it on
+/// one subnet.
 pub(crate) fn swap_hotkey(netuid: Option<NetUid>, keep_stake: bool) -> Weight {
     if netuid.is_some() && keep_stake {
         actual_swap_hotkey(1)

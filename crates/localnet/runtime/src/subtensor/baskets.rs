@@ -207,8 +207,8 @@ impl<T: Config> Pallet<T> {
         Self::adjust_claimed(hotkey, coldkey, netuid, i128::from(increase.0));
     }
 
-    /// Lowers `BasketClaimed` of a coldkey whose stake on `netuid` has shrunk, so that its number of
-    /// shares is unchanged. Only root stake has shares.
+    /// Lowers `BasketClaimed` of a coldkey whose stake on `netuid` has shrunk, so that its number
+    /// of shares is unchanged. Only root stake has shares.
     pub(super) fn on_root_stake_decrease(
         hotkey: &AccountId32,
         coldkey: &AccountId32,

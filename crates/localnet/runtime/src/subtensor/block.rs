@@ -15,7 +15,7 @@ impl<T: Config> Pallet<T> {
             BlockEmission::<T>::put(emission);
         }
         Self::reveal_timelocked(&subnets);
-        Self::emit(&subnets, emission);
+        Self::issue_block_emission(&subnets, emission);
         Self::run_due_epochs(&subnets);
         Self::update_moving_prices(&subnets);
         Self::store_root_proportions(&subnets);

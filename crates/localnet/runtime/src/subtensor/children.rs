@@ -172,20 +172,20 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Applies the scheduled children whose cooldown has passed, on subnets whose epoch fired in
+    /// Applies the scheduled children whose cooldown has passed, on subnets whose epoch ran in
     /// this block. Children of a hotkey whose stake has fallen below the threshold since are
     /// dropped.
     pub(super) fn apply_scheduled_children(subnets: &[NetUid]) {
         let block = Self::current_block();
         for &netuid in subnets.iter().filter(|netuid| LastEpochBlock::<T>::get(**netuid) == block) {
-            let due_relatives: Vec<(AccountId32, Relatives)> =
+            let ready_children: Vec<(AccountId32, Relatives)> =
                 PendingChildKeys::<T>::iter_prefix(netuid)
                     .filter(|(_, (_, cooldown_end))| {
                         *cooldown_end < block || !SubtokenEnabled::<T>::get(netuid)
                     })
                     .map(|(hotkey, (children, _))| (hotkey, children))
                     .collect();
-            for (hotkey, children) in due_relatives {
+            for (hotkey, children) in ready_children {
                 PendingChildKeys::<T>::remove(netuid, &hotkey);
                 if children.is_empty() {
                     Self::apply_children(netuid, &hotkey, children);
@@ -310,11 +310,11 @@ impl<T: Config> Pallet<T> {
             Self::check_children(new, netuid, &scheduled)?;
             PendingChildKeys::<T>::insert(netuid, new, (scheduled, cooldown_end));
         }
-        let planned: Vec<AccountId32> = PendingChildKeys::<T>::iter_prefix(netuid)
+        let scheduling_parents: Vec<AccountId32> = PendingChildKeys::<T>::iter_prefix(netuid)
             .filter(|(_, (children, _))| children.iter().any(|(_, child)| child == old))
             .map(|(parent, _)| parent)
             .collect();
-        for parent in planned {
+        for parent in scheduling_parents {
             PendingChildKeys::<T>::mutate(netuid, parent, |(children, _)| {
                 replace_hotkey(children, old, new);
             });

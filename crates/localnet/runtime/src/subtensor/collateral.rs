@@ -46,7 +46,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `StakeUnavailable`.
-    pub(super) fn ensure_free_of_collateral(
+    pub(super) fn ensure_stake_beyond_collateral(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
         netuid: NetUid,
@@ -72,8 +72,8 @@ impl<T: Config> Pallet<T> {
         hotkey: AccountId32,
         min_locked: AlphaBalance,
     ) -> DispatchResult {
-        Self::ensure_may_have_collateral(netuid)?;
-        Self::ensure_owns_existing(who, &hotkey)?;
+        Self::ensure_supports_collateral(netuid)?;
+        Self::ensure_owns_existing_hotkey(who, &hotkey)?;
         Self::change_collateral(netuid, &hotkey, who, |state| state.min_locked = min_locked)?;
         Self::deposit_event(Event::MinCollateralSet { netuid, hotkey, min_locked });
         Ok(())
@@ -119,7 +119,7 @@ impl<T: Config> Pallet<T> {
     ) -> Result<R, Error<T>> {
         let key = (netuid, hotkey, coldkey);
         let stored = MinerCollateral::<T>::get(key);
-        let before = stored.as_ref().map_or(AlphaBalance::ZERO, |state| state.locked);
+        let locked_before = stored.as_ref().map_or(AlphaBalance::ZERO, |state| state.locked);
         let mut state = stored.unwrap_or_else(|| MinerCollateralState {
             locked: AlphaBalance::ZERO,
             drain_ratio: CollateralDrainRatio::<T>::get(netuid),
@@ -129,11 +129,11 @@ impl<T: Config> Pallet<T> {
         let result = change(&mut state);
         let locked = state.locked;
         let is_nonempty = locked != AlphaBalance::ZERO || state.min_locked != AlphaBalance::ZERO;
-        Self::list_collateral_hotkey(netuid, coldkey, hotkey, is_nonempty)?;
+        Self::set_collateral_hotkey_listed(netuid, coldkey, hotkey, is_nonempty)?;
         MinerCollateral::<T>::set(key, is_nonempty.then_some(state));
-        if locked != before {
+        if locked != locked_before {
             let total = ColdkeyMinerCollateral::<T>::get(netuid, coldkey)
-                .saturating_sub(before)
+                .saturating_sub(locked_before)
                 .saturating_add(locked);
             if total == AlphaBalance::ZERO {
                 ColdkeyMinerCollateral::<T>::remove(netuid, coldkey);
@@ -148,7 +148,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `ColdkeyCollateralPositionsFull`.
-    fn list_collateral_hotkey(
+    fn set_collateral_hotkey_listed(
         netuid: NetUid,
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -173,13 +173,16 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    fn ensure_may_have_collateral(netuid: NetUid) -> Result<(), Error<T>> {
+    fn ensure_supports_collateral(netuid: NetUid) -> Result<(), Error<T>> {
         ensure!(netuid != NetUid::ROOT, Error::<T>::RegistrationNotPermittedOnRootSubnet);
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         Ok(())
     }
 
-    fn ensure_owns_existing(who: &AccountId32, hotkey: &AccountId32) -> Result<(), Error<T>> {
+    fn ensure_owns_existing_hotkey(
+        who: &AccountId32,
+        hotkey: &AccountId32,
+    ) -> Result<(), Error<T>> {
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         ensure!(Self::owns(who, hotkey), Error::<T>::NonAssociatedColdKey);
         Ok(())

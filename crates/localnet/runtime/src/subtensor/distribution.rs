@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sp_runtime::{AccountId32, PerThing, PerU16};
 use substrate_fixed::types::U96F32;
 
-use super::epoch::{EpochEmission, Neurons, Pending};
+use super::epoch::{EpochEmission, Neurons, PendingEmission};
 use super::types::RecycleOrBurnEnum;
 use super::{
     AlphaDividendsPerSubnet, Config, Delegates, MinerBurned, Owner, Pallet, RecycleOrBurn,
@@ -25,20 +25,20 @@ struct Dividend {
 
 impl<T: Config> Pallet<T> {
     /// Pays the owner, the miners and the validators of a subnet.
-    pub(super) fn distribute(
+    pub(super) fn distribute_emission(
         netuid: NetUid,
         neurons: &Neurons,
-        earned: &EpochEmission,
-        pending: &Pending,
+        emission: &EpochEmission,
+        pending: &PendingEmission,
     ) {
         let owner = SubnetOwner::<T>::get(netuid);
         let owner_hotkey = SubnetOwnerHotkey::<T>::get(netuid);
         // Dividends are based on the stake at the epoch, which the payments below change.
-        let dividends = Self::divide(netuid, neurons, earned, pending);
+        let dividends = Self::split_pending_dividends(netuid, neurons, emission, pending);
         Self::increase_stake(&owner_hotkey, &owner, netuid, AlphaBalance(pending.owner));
         Self::pay_lease(netuid, AlphaBalance(pending.owner));
         Self::lock_owner_cut(netuid, &owner, AlphaBalance(pending.owner));
-        Self::pay_miners(netuid, neurons, earned, (&owner, &owner_hotkey));
+        Self::pay_miners(netuid, neurons, emission, (&owner, &owner_hotkey));
         Self::pay_validators(netuid, &dividends);
     }
 
@@ -47,12 +47,12 @@ impl<T: Config> Pallet<T> {
     fn pay_miners(
         netuid: NetUid,
         neurons: &Neurons,
-        earned: &EpochEmission,
+        emission: &EpochEmission,
         owner: (&AccountId32, &AccountId32),
     ) {
         let mut withheld = 0_u64;
         for (hotkey, &amount) in
-            neurons.hotkeys.iter().zip(&earned.server).filter(|(_, amount)| **amount > 0)
+            neurons.hotkeys.iter().zip(&emission.server).filter(|(_, amount)| **amount > 0)
         {
             let coldkey = Owner::<T>::get(hotkey);
             if coldkey == *owner.0 || hotkey == owner.1 {
@@ -67,7 +67,7 @@ impl<T: Config> Pallet<T> {
                 }
             }
         }
-        let total: u128 = earned.server.iter().copied().map(u128::from).sum();
+        let total: u128 = emission.server.iter().copied().map(u128::from).sum();
         let withheld_fraction = (u128::from(withheld) << 32).checked_div(total).unwrap_or_default();
         MinerBurned::<T>::insert(netuid, U96F32::from_bits(withheld_fraction));
         match RecycleOrBurn::<T>::get(netuid) {
@@ -78,7 +78,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Pays each validator's take to its owner, and the rest to its nominators: to their stake, and
+    /// Pays each validator's take to its owner, and the remainder to its nominators: to their stake, and
     /// the dividends of root stake to the validator's basket.
     fn pay_validators(netuid: NetUid, dividends: &[Dividend]) {
         let _ = AlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
@@ -92,7 +92,7 @@ impl<T: Config> Pallet<T> {
             let coldkey = Owner::<T>::get(hotkey);
             let take = Delegates::<T>::get(hotkey);
             let (alpha_take, root_take) = (take_amount(take, *alpha), take_amount(take, *root));
-            let (alpha_rest, root_rest) =
+            let (nominator_alpha, nominator_root) =
                 (alpha.saturating_sub(alpha_take), root.saturating_sub(root_take));
             for (dividend, take) in [(*alpha, alpha_take), (*root, root_take)] {
                 // The take is staked on the hotkey in any case.
@@ -106,46 +106,52 @@ impl<T: Config> Pallet<T> {
             }
             let total_take = AlphaBalance(alpha_take.saturating_add(root_take));
             Self::increase_stake(hotkey, &coldkey, netuid, total_take);
-            Self::increase_pool_of(hotkey, netuid, AlphaBalance(alpha_rest));
+            Self::increase_pool_of(hotkey, netuid, AlphaBalance(nominator_alpha));
             AlphaDividendsPerSubnet::<T>::insert(netuid, hotkey, AlphaBalance(*alpha));
             if *root > 0 {
-                Self::fill_basket_with_dividends(hotkey, netuid, AlphaBalance(root_rest));
-                RootAlphaDividendsPerSubnet::<T>::insert(netuid, hotkey, AlphaBalance(root_rest));
+                Self::fill_basket_with_dividends(hotkey, netuid, AlphaBalance(nominator_root));
+                RootAlphaDividendsPerSubnet::<T>::insert(
+                    netuid,
+                    hotkey,
+                    AlphaBalance(nominator_root),
+                );
             }
         }
     }
 
     /// Splits the pending dividends of validators and their parents: the alpha part by the alpha
     /// share of each hotkey's consensus dividends, the root part by the root share.
-    fn divide(
+    fn split_pending_dividends(
         netuid: NetUid,
         neurons: &Neurons,
-        earned: &EpochEmission,
-        pending: &Pending,
+        emission: &EpochEmission,
+        pending: &PendingEmission,
     ) -> Vec<Dividend> {
-        let mut by_hotkey: BTreeMap<AccountId32, u64> = BTreeMap::new();
+        let mut dividends_by_hotkey: BTreeMap<AccountId32, u64> = BTreeMap::new();
         for (validator, &earned) in
-            neurons.hotkeys.iter().zip(&earned.validator).filter(|(_, earned)| **earned > 0)
+            neurons.hotkeys.iter().zip(&emission.validator).filter(|(_, earned)| **earned > 0)
         {
-            for (hotkey, share) in Self::shares_of_dividends(validator, netuid, earned) {
-                let sum = by_hotkey.entry(hotkey).or_default();
+            for (hotkey, share) in Self::split_dividends(validator, netuid, earned) {
+                let sum = dividends_by_hotkey.entry(hotkey).or_default();
                 *sum = sum.saturating_add(share);
             }
         }
-        let parts: Vec<(AccountId32, u64, u64)> = by_hotkey
+        let dividends_by_stake: Vec<(AccountId32, u64, u64)> = dividends_by_hotkey
             .into_iter()
             .map(|(hotkey, earned)| {
                 let (alpha, root) = Self::own_stake(&hotkey, netuid);
                 let stake = u128::from(alpha) + u128::from(root);
-                let by_root = (u128::from(earned) * u128::from(root))
+                let root_dividends = (u128::from(earned) * u128::from(root))
                     .checked_div(stake)
                     .unwrap_or_default() as u64;
-                (hotkey, earned.saturating_sub(by_root), by_root)
+                (hotkey, earned.saturating_sub(root_dividends), root_dividends)
             })
             .collect();
-        let total_alpha: u128 = parts.iter().map(|(_, alpha, _)| u128::from(*alpha)).sum();
-        let total_root: u128 = parts.iter().map(|(_, _, root)| u128::from(*root)).sum();
-        parts
+        let total_alpha: u128 =
+            dividends_by_stake.iter().map(|(_, alpha, _)| u128::from(*alpha)).sum();
+        let total_root: u128 =
+            dividends_by_stake.iter().map(|(_, _, root)| u128::from(*root)).sum();
+        dividends_by_stake
             .into_iter()
             .map(|(hotkey, alpha, root)| Dividend {
                 hotkey,

@@ -39,12 +39,12 @@ impl EmissionSplit {
     /// Splits `alpha`: the owner receives `owner_cut` parts of 65 535. Of the rest, miners and
     /// validators receive half each, and root stake receives its proportion of the validators'
     /// half.
-    fn of(alpha: u64, owner_cut: u16, root_proportion: U64F64) -> Self {
+    fn new(alpha: u64, owner_cut: u16, root_proportion: U64F64) -> Self {
         let owner = (u128::from(alpha) * u128::from(owner_cut) / u128::from(u16::MAX)) as u64;
         let remaining = alpha.saturating_sub(owner);
         let server = remaining / 2;
         let validators = remaining.saturating_sub(server);
-        let root = part(validators, root_proportion);
+        let root = mul_floor(validators, root_proportion);
         Self {
             owner: AlphaBalance(owner),
             server: AlphaBalance(server),
@@ -57,7 +57,7 @@ impl EmissionSplit {
 impl<T: Config> Pallet<T> {
     /// Issues this block's emission. `emission` rao go into the pools of the subnets with emission
     /// enabled; every emitting subnet issues its own alpha to its participants.
-    pub(super) fn emit(subnets: &[NetUid], emission: u64) {
+    pub(super) fn issue_block_emission(subnets: &[NetUid], emission: u64) {
         let (emitting, idle): (Vec<NetUid>, Vec<NetUid>) =
             subnets.iter().partition(|netuid| Self::has_emission(**netuid));
         for netuid in
@@ -78,7 +78,7 @@ impl<T: Config> Pallet<T> {
             let max_alpha = U96F32::saturating_from_num(root_proportion)
                 .saturating_mul(U96F32::from_num(alpha));
             Self::inject_tao(netuid, tao, max_alpha);
-            Self::accumulate(netuid, alpha, root_proportion, root_is_paid);
+            Self::accumulate_pending_emission(netuid, alpha, root_proportion, root_is_paid);
         }
     }
 
@@ -158,18 +158,25 @@ impl<T: Config> Pallet<T> {
 
     /// Adds a block's alpha to the pending emission. While root receives no dividends, root's part
     /// is not issued.
-    fn accumulate(netuid: NetUid, alpha: u64, root_proportion: U64F64, root_is_paid: bool) {
+    fn accumulate_pending_emission(
+        netuid: NetUid,
+        alpha: u64,
+        root_proportion: U64F64,
+        root_is_paid: bool,
+    ) {
         let owner_cut =
             if OwnerCutEnabled::<T>::get(netuid) { SubnetOwnerCut::<T>::get() } else { 0 };
         let EmissionSplit { owner, server, validator, root } =
-            EmissionSplit::of(alpha, owner_cut, root_proportion);
+            EmissionSplit::new(alpha, owner_cut, root_proportion);
         SubnetAlphaOutEmission::<T>::insert(netuid, AlphaBalance(alpha));
         let issued = if root_is_paid {
             AlphaBalance(alpha)
         } else {
             AlphaBalance(alpha).saturating_sub(root)
         };
-        SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_add(issued));
+        SubnetAlphaOut::<T>::mutate(netuid, |alpha_out| {
+            *alpha_out = alpha_out.saturating_add(issued);
+        });
         alpha_assets::Pallet::<T>::issue(netuid, issued);
         PendingOwnerCut::<T>::mutate(netuid, |pending| *pending = pending.saturating_add(owner));
         PendingServerEmission::<T>::mutate(netuid, |pending| {
@@ -187,7 +194,7 @@ impl<T: Config> Pallet<T> {
 }
 
 /// Returns ⌊`amount` · `factor`⌋, saturating.
-fn part(amount: u64, factor: U64F64) -> u64 {
+fn mul_floor(amount: u64, factor: U64F64) -> u64 {
     let product = (U256::from(amount) * U256::from(factor.to_bits())) >> 64;
     u64::try_from(product).unwrap_or(u64::MAX)
 }

@@ -21,7 +21,7 @@ pub struct InconsistentMaps;
 
 /// Pending emission of an epoch, in alpha.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Pending {
+pub(super) struct PendingEmission {
     /// Emission of the miners.
     pub(super) server: u64,
     /// Emission of the validators' alpha stake.
@@ -32,9 +32,9 @@ pub(super) struct Pending {
     pub(super) owner: u64,
 }
 
-impl Pending {
+impl PendingEmission {
     /// Returns the emission distributed by consensus: all except the owner's cut.
-    fn emission(&self) -> u64 {
+    fn consensus_emission(&self) -> u64 {
         self.server.saturating_add(self.validator).saturating_add(self.root)
     }
 }
@@ -55,13 +55,13 @@ impl<T: Config> Pallet<T> {
     /// [`InconsistentMaps`]; the storage is then unchanged, and the emission stays pending.
     pub(super) fn run_epoch(netuid: NetUid, block: u64) -> Result<(), InconsistentMaps> {
         let neurons = Self::neurons(netuid)?;
-        let mut pending = Pending {
+        let mut pending = PendingEmission {
             server: PendingServerEmission::<T>::get(netuid).0,
             validator: PendingValidatorEmission::<T>::get(netuid).0,
             root: PendingRootAlphaDivs::<T>::get(netuid).0,
             owner: PendingOwnerCut::<T>::get(netuid).0,
         };
-        let emissions = Self::emission_by_mechanism(netuid, pending.emission());
+        let emissions = Self::emission_by_mechanism(netuid, pending.consensus_emission());
         let mut outputs = Vec::with_capacity(emissions.len());
         for (mecid, emission) in (0..).map(MechId).zip(emissions) {
             let input = Self::epoch_input(netuid, mecid, &neurons, block, emission);
@@ -72,13 +72,13 @@ impl<T: Config> Pallet<T> {
         PendingRootAlphaDivs::<T>::remove(netuid);
         PendingOwnerCut::<T>::remove(netuid);
         LastMechansimStepBlock::<T>::insert(netuid, block);
-        let earned = Self::store_epoch(netuid, outputs);
+        let earned = Self::store_epoch_outputs(netuid, outputs);
         if earned.server.iter().all(|&rao| rao == 0) {
             pending.validator =
                 pending.validator.saturating_add(core::mem::take(&mut pending.server));
         }
         Self::update_voting_power(netuid, &neurons);
-        Self::distribute(netuid, &neurons, &earned, &pending);
+        Self::distribute_emission(netuid, &neurons, &earned, &pending);
         Ok(())
     }
 
@@ -107,37 +107,37 @@ impl<T: Config> Pallet<T> {
         split
     }
 
-    fn store_epoch(netuid: NetUid, outputs: Vec<EpochOutput>) -> EpochEmission {
+    fn store_epoch_outputs(netuid: NetUid, outputs: Vec<EpochOutput>) -> EpochEmission {
         let permits = ValidatorPermit::<T>::get(netuid);
         for (mecid, output) in (0..).map(MechId).zip(&outputs) {
             let index = netuid.mechanism(mecid);
             Incentive::<T>::insert(index, proportions(&output.incentive));
             ConsensusByMechanism::<T>::insert(index, proportions(&output.consensus));
-            let had_permit = permits.iter().copied().chain(core::iter::repeat(false));
-            for (uid, (had, bonds)) in (0_u16..).zip(had_permit.zip(&output.bonds)) {
-                let has =
+            let previous_permits = permits.iter().copied().chain(core::iter::repeat(false));
+            for (uid, (had_permit, bonds)) in (0_u16..).zip(previous_permits.zip(&output.bonds)) {
+                let has_permit =
                     output.new_validator_permit.get(usize::from(uid)).copied().unwrap_or_default();
-                if has {
+                if has_permit {
                     let row: Vec<(u16, u16)> =
-                        bonds.iter().map(|(to, bond)| (to.0, *bond)).collect();
+                        bonds.iter().map(|(bond_uid, bond)| (bond_uid.0, *bond)).collect();
                     Bonds::<T>::insert(index, uid, row);
-                } else if had {
+                } else if had_permit {
                     Bonds::<T>::remove(index, uid);
                 }
             }
             let emissions = output.server_emission.iter().copied().map(AlphaBalance).collect();
             Self::deposit_event(Event::IncentiveAlphaEmittedToMiners { netuid: index, emissions });
         }
-        let total = combine(outputs, &Self::mechanism_split(netuid));
-        Active::<T>::insert(netuid, total.active);
-        Consensus::<T>::insert(netuid, proportions(&total.consensus));
-        Dividends::<T>::insert(netuid, proportions(&total.dividends));
-        ValidatorTrust::<T>::insert(netuid, proportions(&total.validator_trust));
-        ValidatorPermit::<T>::insert(netuid, total.new_validator_permit);
-        StakeWeight::<T>::insert(netuid, total.stake_weight);
-        let emission: Vec<AlphaBalance> = total.emission.into_iter().map(AlphaBalance).collect();
+        let combined = combine_outputs(outputs, &Self::mechanism_split(netuid));
+        Active::<T>::insert(netuid, combined.active);
+        Consensus::<T>::insert(netuid, proportions(&combined.consensus));
+        Dividends::<T>::insert(netuid, proportions(&combined.dividends));
+        ValidatorTrust::<T>::insert(netuid, proportions(&combined.validator_trust));
+        ValidatorPermit::<T>::insert(netuid, combined.new_validator_permit);
+        StakeWeight::<T>::insert(netuid, combined.stake_weight);
+        let emission: Vec<AlphaBalance> = combined.emission.into_iter().map(AlphaBalance).collect();
         Emission::<T>::insert(netuid, emission);
-        EpochEmission { server: total.server_emission, validator: total.validator_emission }
+        EpochEmission { server: combined.server_emission, validator: combined.validator_emission }
     }
 }
 
@@ -147,33 +147,33 @@ fn proportions(parts: &[u16]) -> Vec<PerU16> {
 
 /// Combines the results of all mechanisms: emission is summed, all else is averaged by the split.
 /// Activity and permits depend on stake, which is the same in all of them.
-fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
+fn combine_outputs(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
     if outputs.len() == 1
         && let Some(only) = outputs.pop()
     {
         return only;
     }
     EpochOutput {
-        active: any(&outputs, |output| &output.active),
-        new_validator_permit: any(&outputs, |output| &output.new_validator_permit),
-        stake_weight: average(&outputs, split, |output| &output.stake_weight),
-        consensus: average(&outputs, split, |output| &output.consensus),
-        validator_trust: average(&outputs, split, |output| &output.validator_trust),
-        incentive: average(&outputs, split, |output| &output.incentive),
-        dividends: average(&outputs, split, |output| &output.dividends),
-        server_emission: sum(&outputs, |output| &output.server_emission),
-        validator_emission: sum(&outputs, |output| &output.validator_emission),
-        emission: sum(&outputs, |output| &output.emission),
+        active: any_by_uid(&outputs, |output| &output.active),
+        new_validator_permit: any_by_uid(&outputs, |output| &output.new_validator_permit),
+        stake_weight: average_by_uid(&outputs, split, |output| &output.stake_weight),
+        consensus: average_by_uid(&outputs, split, |output| &output.consensus),
+        validator_trust: average_by_uid(&outputs, split, |output| &output.validator_trust),
+        incentive: average_by_uid(&outputs, split, |output| &output.incentive),
+        dividends: average_by_uid(&outputs, split, |output| &output.dividends),
+        server_emission: sum_by_uid(&outputs, |output| &output.server_emission),
+        validator_emission: sum_by_uid(&outputs, |output| &output.validator_emission),
+        emission: sum_by_uid(&outputs, |output| &output.emission),
         bonds: Vec::new(),
     }
 }
 
 /// Returns the number of neurons.
-fn count<V>(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<V>) -> usize {
+fn neuron_count<V>(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<V>) -> usize {
     outputs.iter().map(|output| field(output).len()).max().unwrap_or_default()
 }
 
-fn average(
+fn average_by_uid(
     outputs: &[EpochOutput],
     split: &[u16],
     field: fn(&EpochOutput) -> &Vec<u16>,
@@ -190,7 +190,7 @@ fn average(
         .collect()
 }
 
-fn sum(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<u64>) -> Vec<u64> {
+fn sum_by_uid(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<u64>) -> Vec<u64> {
     (0..count(outputs, field))
         .map(|uid| {
             outputs.iter().map(|output| value_at(field(output), uid)).fold(0, u64::saturating_add)
@@ -198,7 +198,7 @@ fn sum(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<u64>) -> Vec<u64
         .collect()
 }
 
-fn any(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<bool>) -> Vec<bool> {
+fn any_by_uid(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<bool>) -> Vec<bool> {
     (0..count(outputs, field))
         .map(|uid| outputs.iter().any(|output| value_at(field(output), uid)))
         .collect()

@@ -89,13 +89,13 @@ fn injection_keeps_the_price_and_the_excess_buys_alpha() {
         // the current price, one TAO would need 10 alpha.
         let price = Subtensor::alpha_price(BABELBIT).to_num::<f64>();
         let before = Subtensor::pool_of(BABELBIT);
-        Subtensor::emit(&[BABELBIT], 10_000_000);
+        Subtensor::issue_block_emission(&[BABELBIT], 10_000_000);
         let after = Subtensor::pool_of(BABELBIT);
         assert_eq!(after.tao.0, before.tao.0 + 10_000_000);
         assert_eq!(after.alpha.0, before.alpha.0 + 100_000_000);
         assert!((Subtensor::alpha_price(BABELBIT).to_num::<f64>() / price - 1.0).abs() < 1e-12);
 
-        Subtensor::emit(&[BABELBIT], 1_000_000_000);
+        Subtensor::issue_block_emission(&[BABELBIT], 1_000_000_000);
         let pool_after = Subtensor::pool_of(BABELBIT);
         // Both parts of the TAO are rounded down.
         assert_eq!(pool_after.tao.0, after.tao.0 + 999_999_999);

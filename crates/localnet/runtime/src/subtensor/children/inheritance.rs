@@ -12,7 +12,7 @@ use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid};
 
 /// Dividends by the hotkey that receives them.
-pub(crate) type Shares = Vec<(AccountId32, u64)>;
+pub(crate) type DividendShares = Vec<(AccountId32, u64)>;
 
 /// Converts a proportion in parts of 2⁶⁴ − 1 to a number.
 fn proportion(parts: u64) -> U96F32 {
@@ -31,34 +31,35 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
         stake_netuid: NetUid,
     ) -> AlphaBalance {
-        let own = Self::total_alpha(hotkey, stake_netuid);
+        let own_stake = Self::total_alpha(hotkey, stake_netuid);
         let (children, parents) =
             (Self::children_of(hotkey, netuid), Self::parents_of(hotkey, netuid));
         if netuid == NetUid::ROOT || (children.is_empty() && parents.is_empty()) {
-            return own;
+            return own_stake;
         }
         let lent_stake = children
             .iter()
-            .map(|(parts, _)| scale_stake(own, proportion(*parts)))
+            .map(|(parts, _)| scale_stake(own_stake, proportion(*parts)))
             .fold(U96F32::default(), U96F32::saturating_add);
-        let received = parents
+        let inherited = parents
             .iter()
             .map(|(parts, parent)| {
                 scale_stake(Self::total_alpha(parent, stake_netuid), proportion(*parts))
             })
             .fold(U96F32::default(), U96F32::saturating_add);
-        let stake = U96F32::from_num(own.0).saturating_sub(lent_stake).saturating_add(received);
+        let stake =
+            U96F32::from_num(own_stake.0).saturating_sub(lent_stake).saturating_add(inherited);
         AlphaBalance(stake.saturating_to_num())
     }
 
     /// Divides the dividends of a validator among itself and its parents, by their contributions to
     /// its stake. Of the part of a parent with another owner, the validator keeps its child key
     /// take, and `CKBurn` of it is recycled.
-    pub(in crate::subtensor) fn shares_of_dividends(
+    pub(in crate::subtensor) fn split_dividends(
         hotkey: &AccountId32,
         netuid: NetUid,
         dividends: u64,
-    ) -> Shares {
+    ) -> DividendShares {
         let parents = Self::parents_of(hotkey, netuid);
         if parents.is_empty() {
             return vec![(hotkey.clone(), dividends)];
@@ -70,7 +71,8 @@ impl<T: Config> Pallet<T> {
             });
         // The real chain cuts a validator's own contribution to a whole number, but not those of
         // its parents.
-        let own: u64 = Self::contribution(hotkey, netuid, own_proportion).saturating_to_num();
+        let own_contribution: u64 =
+            Self::contribution(hotkey, netuid, own_proportion).saturating_to_num();
         let contributions: Vec<(AccountId32, U96F32)> = parents
             .into_iter()
             .map(|(parts, parent)| {
@@ -78,15 +80,17 @@ impl<T: Config> Pallet<T> {
                 (parent, contribution)
             })
             .collect();
-        let total = contributions.iter().fold(U96F32::from_num(own), |sum, (_, contribution)| {
-            sum.saturating_add(*contribution)
-        });
+        let total = contributions
+            .iter()
+            .fold(U96F32::from_num(own_contribution), |sum, (_, contribution)| {
+                sum.saturating_add(*contribution)
+            });
         let take = U96F32::from_num(Self::childkey_take(hotkey, netuid).deconstruct())
             .checked_div(U96F32::from_num(u16::MAX))
             .unwrap_or_default();
         let recycled_proportion = proportion(CKBurn::<T>::get());
         let (owner, dividends) = (Owner::<T>::get(hotkey), U96F32::from_num(dividends));
-        let (mut remaining, mut shares) = (dividends, Shares::new());
+        let (mut remaining, mut shares) = (dividends, DividendShares::new());
         for (parent, contribution) in contributions {
             let share =
                 dividends.saturating_mul(contribution.checked_div(total).unwrap_or_default());
@@ -109,21 +113,24 @@ impl<T: Config> Pallet<T> {
     /// contributes to a validator.
     fn contribution(hotkey: &AccountId32, netuid: NetUid, proportion: U96F32) -> U96F32 {
         let tao_weight = self::proportion(TaoWeight::<T>::get());
-        let root = scale_stake(Self::total_alpha(hotkey, NetUid::ROOT), proportion)
+        let weighted_root_stake = scale_stake(Self::total_alpha(hotkey, NetUid::ROOT), proportion)
             .saturating_mul(tao_weight);
-        scale_stake(Self::total_alpha(hotkey, netuid), proportion).saturating_add(root)
+        scale_stake(Self::total_alpha(hotkey, netuid), proportion)
+            .saturating_add(weighted_root_stake)
     }
 
     /// Returns a hotkey's own stake on a subnet: alpha, and weighted TAO.
     pub(in crate::subtensor) fn own_stake(hotkey: &AccountId32, netuid: NetUid) -> (u64, u64) {
-        let root = Self::total_alpha(hotkey, NetUid::ROOT);
-        (Self::total_alpha(hotkey, netuid).0, weighted_root(root, TaoWeight::<T>::get()).0)
+        let root_stake = Self::total_alpha(hotkey, NetUid::ROOT);
+        (Self::total_alpha(hotkey, netuid).0, weighted_root(root_stake, TaoWeight::<T>::get()).0)
     }
 
     /// Removes alpha from a subnet's issuance, so that it can be issued again.
     pub(in crate::subtensor) fn recycle_issued(netuid: NetUid, alpha: AlphaBalance) {
         if alpha != AlphaBalance::ZERO {
-            SubnetAlphaOut::<T>::mutate(netuid, |out| *out = out.saturating_sub(alpha));
+            SubnetAlphaOut::<T>::mutate(netuid, |alpha_out| {
+                *alpha_out = alpha_out.saturating_sub(alpha);
+            });
             alpha_assets::Pallet::<T>::recycle(netuid, alpha);
         }
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::runtime::{AccountId, Runtime};
-use crate::subtensor::epoch::{EpochEmission, Pending};
+use crate::subtensor::epoch::{EpochEmission, PendingEmission};
 use crate::subtensor::{
     AlphaDividendsPerSubnet, CKBurn, Call, ChildkeyThresholdChecks, Delegates, ImmunityPeriod,
     MaxAllowedUids, MaxRegistrationsPerBlock, Owner, StakeThreshold, SubnetAlphaOut, TaoWeight,
@@ -167,7 +167,7 @@ fn child_shares_dividends_with_its_parents() {
     with_parent_and_child(|parent, child| {
         set_child(&parent, &child, HALF);
         // The stake of the child is two thirds its own, one third the parent's.
-        let shares = Subtensor::shares_of_dividends(&child, BABELBIT, 900_000);
+        let shares = Subtensor::split_dividends(&child, BABELBIT, 900_000);
         assert!(shares[0].0 == parent && shares[0].1.abs_diff(300_000) <= 2, "{shares:?}");
         assert!(shares[1].0 == child && shares[1].1.abs_diff(600_000) <= 2, "{shares:?}");
 
@@ -175,7 +175,7 @@ fn child_shares_dividends_with_its_parents() {
         CKBurn::<Runtime>::put(u64::MAX / 5);
         let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
         SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(issued + 1_000_000));
-        let shares = Subtensor::shares_of_dividends(&child, BABELBIT, 900_000);
+        let shares = Subtensor::split_dividends(&child, BABELBIT, 900_000);
         assert!(shares[0].1.abs_diff(300_000 - 30_000 - 60_000) <= 20, "{shares:?}");
         assert!(shares[1].1.abs_diff(600_000 + 30_000) <= 20, "{shares:?}");
         let recycled = issued + 1_000_000 - SubnetAlphaOut::<Runtime>::get(BABELBIT).0;
@@ -183,7 +183,7 @@ fn child_shares_dividends_with_its_parents() {
 
         // Between hotkeys of one owner, nothing is kept or recycled.
         Owner::<Runtime>::insert(&child, account("Bob"));
-        let shares = Subtensor::shares_of_dividends(&child, BABELBIT, 900_000);
+        let shares = Subtensor::split_dividends(&child, BABELBIT, 900_000);
         assert!(shares[0].1.abs_diff(300_000) <= 2, "{shares:?}");
     });
 }
@@ -198,8 +198,8 @@ fn unregistered_parent_earns_through_its_child() {
         Delegates::<Runtime>::insert(&parent, PerU16::from_parts(0));
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
         let earned = EpochEmission { server: vec![0; 3], validator: vec![0, 0, 1_000] };
-        let pending = Pending { validator: 1_000_000, ..Pending::default() };
-        Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
+        let pending = PendingEmission { validator: 1_000_000, ..PendingEmission::default() };
+        Subtensor::distribute_emission(BABELBIT, &neurons, &earned, &pending);
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &parent).0, 500_000);
         assert_eq!(Subtensor::total_alpha(&parent, BABELBIT).0, STAKE + 500_000);
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &child).0, 500_000);
@@ -415,7 +415,7 @@ fn parent_below_minimum_stake_delegates_no_stake() {
         end_block();
         assert!(is_suspended() && ChildkeyThresholdChecks::<Runtime>::iter().next().is_none());
         assert_eq!((inherited_stake(&parent), inherited_stake(&child)), (remaining_stake, STAKE));
-        assert_eq!(Subtensor::shares_of_dividends(&child, BABELBIT, 100), [(child.clone(), 100)]);
+        assert_eq!(Subtensor::split_dividends(&child, BABELBIT, 100), [(child.clone(), 100)]);
         assert_eq!(ChildKeys::<Runtime>::get(&parent, BABELBIT).len(), 1, "the relation stays");
         // On the subnet that it owns, a parent is not suspended.
         let owner = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);

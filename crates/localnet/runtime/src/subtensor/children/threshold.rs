@@ -52,10 +52,10 @@ impl<T: Config> Pallet<T> {
 
     /// Runs the scheduled checks: suspends each parent whose stake is below the threshold, and
     /// resumes the others.
-    pub(in crate::subtensor) fn check_thresholds() {
-        let changed: Vec<AccountId32> =
+    pub(in crate::subtensor) fn run_threshold_checks() {
+        let hotkeys: Vec<AccountId32> =
             ChildkeyThresholdChecks::<T>::drain().map(|(hotkey, ())| hotkey).collect();
-        for hotkey in changed {
+        for hotkey in hotkeys {
             if Self::has_threshold_stake(&hotkey) {
                 ChildkeyThresholdSuspended::<T>::remove(hotkey);
             } else {

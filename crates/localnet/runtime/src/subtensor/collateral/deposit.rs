@@ -12,7 +12,8 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 impl<T: Config> Pallet<T> {
     /// Locks alpha as collateral of a coldkey on its hotkey. Stake on the hotkey that is not
     /// collateral yet is locked first, even if it has a stake lock, as on the real chain; the TAO
-    /// for the rest is computed at the moving price, and buys alpha at or below `limit_price`.
+    /// for the missing alpha is computed at the moving price, and buys alpha at or below
+    /// `limit_price`.
     ///
     /// # Errors
     /// In this order: `RegistrationNotPermittedOnRootSubnet`, `SubnetNotExists`,
@@ -27,9 +28,9 @@ impl<T: Config> Pallet<T> {
         alpha: AlphaBalance,
         limit_price: TaoBalance,
     ) -> DispatchResult {
-        Self::ensure_may_have_collateral(netuid)?;
+        Self::ensure_supports_collateral(netuid)?;
         Self::ensure_subtoken_enabled(netuid)?;
-        Self::ensure_owns_existing(who, hotkey)?;
+        Self::ensure_owns_existing_hotkey(who, hotkey)?;
         ensure!(alpha != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
         let unlocked_stake = Self::stake_of(hotkey, who, netuid)
             .saturating_sub(Self::collateral_of(netuid, hotkey, who));

@@ -68,13 +68,13 @@ impl<T: Config> Pallet<T> {
         })?;
         let is_merged = MinerCollateral::<T>::contains_key((netuid, new_hotkey, new_coldkey));
         Self::change_collateral(netuid, new_hotkey, new_coldkey, |state| {
-            *state = if is_merged { sum(state, &moved) } else { moved };
+            *state = if is_merged { merge(state, &moved) } else { moved };
         })
     }
 }
 
 /// Returns the sum of two collaterals, with the slower drain ratio.
-fn sum(one: &MinerCollateralState, other: &MinerCollateralState) -> MinerCollateralState {
+fn merge(one: &MinerCollateralState, other: &MinerCollateralState) -> MinerCollateralState {
     MinerCollateralState {
         locked: one.locked.saturating_add(other.locked),
         drain_ratio: one.drain_ratio.min(other.drain_ratio),

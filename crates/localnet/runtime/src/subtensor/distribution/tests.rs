@@ -36,11 +36,11 @@ fn rewards_of_owner_miners_are_recycled_or_burned() {
             SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(5_000));
             let before = Subtensor::total_alpha(&hotkeys[0], BABELBIT).0;
             let earned = EpochEmission { server: vec![300, 500, 200], ..zero_emission() };
-            Subtensor::distribute(
+            Subtensor::distribute_emission(
                 BABELBIT,
                 &neurons,
                 &earned,
-                &Pending { owner: 70, ..Pending::default() },
+                &PendingEmission { owner: 70, ..PendingEmission::default() },
             );
             assert_eq!(
                 Subtensor::total_alpha(&hotkeys[0], BABELBIT).0,
@@ -62,11 +62,11 @@ fn validators_deduct_take_and_share_remainder_with_stakers() {
         Subtensor::increase_stake(&hotkeys[1], &key(300), BABELBIT, AlphaBalance(STAKE));
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
         let earned = EpochEmission { validator: vec![0, 750, 250], ..zero_emission() };
-        Subtensor::distribute(
+        Subtensor::distribute_emission(
             BABELBIT,
             &neurons,
             &earned,
-            &Pending { validator: 1_000_000, ..Pending::default() },
+            &PendingEmission { validator: 1_000_000, ..PendingEmission::default() },
         );
         // 18 % of 750 000 goes to the owner of the hotkey, the rest is shared.
         let (take, remaining) = (134_996, 615_004);
@@ -90,8 +90,9 @@ fn root_stake_earns_claimable_dividends() {
         let by_root = neurons.root[1] as f64 / (neurons.root[1] + STAKE) as f64;
         assert!((by_root - 0.8404).abs() < 1e-4, "{by_root}");
         let earned = EpochEmission { validator: vec![0, 1_000, 1_000], ..zero_emission() };
-        let pending = Pending { validator: 1_000_000, root: 500_000, ..Pending::default() };
-        Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
+        let pending =
+            PendingEmission { validator: 1_000_000, root: 500_000, ..PendingEmission::default() };
+        Subtensor::distribute_emission(BABELBIT, &neurons, &earned, &pending);
         // The neuron with root stake receives the whole root part, and 160 of 1 160 of the alpha
         // part.
         assert_eq!(RootAlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 500_000);
@@ -101,7 +102,12 @@ fn root_stake_earns_claimable_dividends() {
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 137_931);
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[2]).0, 862_068);
         // The next epoch clears the dividends of this one.
-        Subtensor::distribute(BABELBIT, &neurons, &zero_emission(), &Pending::default());
+        Subtensor::distribute_emission(
+            BABELBIT,
+            &neurons,
+            &zero_emission(),
+            &PendingEmission::default(),
+        );
         assert!(!AlphaDividendsPerSubnet::<Runtime>::contains_key(BABELBIT, &hotkeys[1]));
     });
 }

@@ -27,24 +27,24 @@ impl<T: Config> Pallet<T> {
     pub(super) fn emission_shares(netuids: &[NetUid]) -> Vec<U64F64> {
         let prices: Vec<U64F64> =
             netuids.iter().map(|netuid| Self::moving_alpha_price(*netuid)).collect();
-        let Some(by_price) = normalize(&prices) else { return prices };
-        let weighted: Vec<U64F64> = netuids
+        let Some(price_shares) = normalize(&prices) else { return prices };
+        let weighted_shares: Vec<U64F64> = netuids
             .iter()
-            .zip(&by_price)
+            .zip(&price_shares)
             .map(|(netuid, share)| {
                 let withheld = U64F64::saturating_from_num(MinerBurned::<T>::get(netuid));
                 share.saturating_mul(U64F64::from_num(1).saturating_sub(withheld))
             })
             .collect();
         // If all miner emission was withheld, prices alone determine the shares.
-        let shares = normalize(&weighted).unwrap_or(by_price);
+        let shares = normalize(&weighted_shares).unwrap_or(price_shares);
         Self::update_emission_bar(&shares);
         let shares =
             apply_gate(shares, EmissionGateBar::<T>::get(), EmissionGateExponent::<T>::get());
         if netuids.iter().all(|netuid| SubnetEmissionEnabled::<T>::get(*netuid)) {
             return shares;
         }
-        let enabled: Vec<U64F64> =
+        let enabled_shares: Vec<U64F64> =
             netuids
                 .iter()
                 .zip(shares)
@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
                     if SubnetEmissionEnabled::<T>::get(*netuid) { share } else { U64F64::default() }
                 })
                 .collect();
-        normalize(&enabled).unwrap_or(enabled)
+        normalize(&enabled_shares).unwrap_or(enabled_shares)
     }
 
     /// Sets the emission bar to the share with the rank `EmissionBarRank`, or to the lowest share
@@ -64,7 +64,7 @@ impl<T: Config> Pallet<T> {
         let mut sorted = shares.to_vec();
         sorted.sort_unstable_by_key(|share| Reverse(*share));
         let bar = match EmissionBarRank::<T>::get() {
-            0 => share_at(&sorted, EmissionBarQuantile::<T>::get()),
+            0 => share_at_quantile(&sorted, EmissionBarQuantile::<T>::get()),
             rank => sorted.into_iter().take(usize::from(rank)).rfind(|share| *share > 0),
         };
         if let Some(bar) = bar.filter(|bar| *bar > 0) {
@@ -81,13 +81,13 @@ fn normalize(values: &[U64F64]) -> Option<Vec<U64F64>> {
 
 /// Returns the share at which the running sum of the descending shares reaches `quantile`, or the
 /// last share.
-fn share_at(sorted: &[U64F64], quantile: U64F64) -> Option<U64F64> {
+fn share_at_quantile(sorted: &[U64F64], quantile: U64F64) -> Option<U64F64> {
     let mut sum = U64F64::default();
-    let share_at_quantile = sorted.iter().find(|share| {
+    let share = sorted.iter().find(|share| {
         sum = sum.saturating_add(**share);
         sum >= quantile
     });
-    share_at_quantile.or(sorted.last()).copied()
+    share.or(sorted.last()).copied()
 }
 
 /// Returns shares after the gate, which multiplies a share s by sʰ / (sʰ + barʰ), for the exponent

@@ -26,7 +26,7 @@ fn emission_split_equals_recorded_values() {
     for case in cases {
         let number = |name: &str| case[name].as_u64().unwrap();
         let proportion = U64F64::from_num(case["root_proportion"].as_f64().unwrap());
-        let split = EmissionSplit::of(number("alpha_out"), 11_796, proportion);
+        let split = EmissionSplit::new(number("alpha_out"), 11_796, proportion);
         assert_eq!(split.owner.0, number("owner"), "{case}");
         assert_eq!(split.server.0, number("server"), "{case}");
         assert_eq!(split.validator.0 + split.root.0, number("validator_plus_root"), "{case}");
@@ -37,7 +37,7 @@ fn emission_split_equals_recorded_values() {
 #[test]
 fn split_parts_sum_to_the_amount() {
     for alpha in [0, 1, 2, 3, 999_999_999] {
-        let split = EmissionSplit::of(alpha, 11_796, U64F64::from_num(0.3));
+        let split = EmissionSplit::new(alpha, 11_796, U64F64::from_num(0.3));
         assert_eq!(split.owner.0 + split.server.0 + split.validator.0 + split.root.0, alpha);
     }
 }

@@ -245,16 +245,16 @@ fn unpayable_dividends_are_deferred() {
 #[test]
 fn epoch_pays_lease_contributors() {
     with_lease(50, |[_, bob, _], lease| {
-        use crate::subtensor::epoch::{EpochEmission, Pending};
+        use crate::subtensor::epoch::{EpochEmission, PendingEmission};
         jump_to(300);
         SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);
         let neurons = Subtensor::neurons(LEASED).unwrap();
         let earned = EpochEmission { server: vec![0], validator: vec![0] };
-        Subtensor::distribute(
+        Subtensor::distribute_emission(
             LEASED,
             &neurons,
             &earned,
-            &Pending { owner: 10_000_000_000, ..Pending::default() },
+            &PendingEmission { owner: 10_000_000_000, ..PendingEmission::default() },
         );
         assert!(stake(&lease, &bob).abs_diff(3_000_000_000) <= 2);
     });
@@ -264,18 +264,18 @@ fn epoch_pays_lease_contributors() {
 fn owner_cut_of_leased_subnet_is_not_locked() {
     with_lease(50, |[_, bob, _], lease| {
         use crate::subtensor::OwnerCutAutoLockEnabled;
-        use crate::subtensor::epoch::{EpochEmission, Pending};
+        use crate::subtensor::epoch::{EpochEmission, PendingEmission};
         OwnerCutAutoLockEnabled::<Runtime>::insert(LEASED, true);
         let neurons = Subtensor::neurons(LEASED).unwrap();
         let earned = EpochEmission { server: vec![0], validator: vec![0] };
         for payments in 1..=3 {
             jump_to(payments * 100);
             SubnetAlphaOut::<Runtime>::mutate(LEASED, |out| out.0 += 10_000_000_000);
-            Subtensor::distribute(
+            Subtensor::distribute_emission(
                 LEASED,
                 &neurons,
                 &earned,
-                &Pending { owner: 10_000_000_000, ..Pending::default() },
+                &PendingEmission { owner: 10_000_000_000, ..PendingEmission::default() },
             );
             assert!(
                 stake(&lease, &bob).abs_diff(u64::from(payments) * 3_000_000_000) <= 10,

@@ -78,7 +78,7 @@ impl<T: Config> Pallet<T> {
         let amount = amount.min(Self::stake_of(hotkey, coldkey, netuid));
         ensure!(SubnetAlphaOut::<T>::get(netuid) >= amount, Error::<T>::InsufficientLiquidity);
         Self::ensure_unlocked(coldkey, netuid, amount)?;
-        Self::ensure_free_of_collateral(coldkey, hotkey, netuid, amount)?;
+        Self::ensure_stake_beyond_collateral(coldkey, hotkey, netuid, amount)?;
         Self::decrease_stake(hotkey, coldkey, netuid, amount);
         Self::on_stake_decrease(hotkey);
         Ok(amount)

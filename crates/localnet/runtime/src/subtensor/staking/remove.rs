@@ -161,7 +161,7 @@ impl<T: Config> Pallet<T> {
         ensure!(allow_partial || amount <= max, Error::<T>::SlippageTooHigh);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         Self::ensure_unlocked(coldkey, netuid, amount)?;
-        Self::ensure_free_of_collateral(coldkey, hotkey, netuid, amount)
+        Self::ensure_stake_beyond_collateral(coldkey, hotkey, netuid, amount)
     }
 
     /// Sets the minimum stake of a nominator. If it rises, sells all stakes below it, of the

@@ -351,7 +351,7 @@ impl<T: Config> Pallet<T> {
             Self::ensure_unlocked(from.coldkey, from.netuid, amount)?;
         }
         // Collateral stays on its hotkey, even within a subnet, where locked stake may move.
-        Self::ensure_free_of_collateral(from.coldkey, from.hotkey, from.netuid, amount)
+        Self::ensure_stake_beyond_collateral(from.coldkey, from.hotkey, from.netuid, amount)
     }
 
     /// Returns the maximum alpha that can move between subnets until the ratio of their prices

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::subtensor::AutoStakeDestination;
-use crate::subtensor::epoch::{EpochEmission, Pending};
+use crate::subtensor::epoch::{EpochEmission, PendingEmission};
 
 #[test]
 fn emission_releases_collateral() {
@@ -36,7 +36,7 @@ fn distribute_to_miner(amount: u64) {
     SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
     let neurons = Subtensor::neurons(BABELBIT).unwrap();
     let earned = EpochEmission { server: vec![0, amount, 0], validator: vec![0; 3] };
-    Subtensor::distribute(BABELBIT, &neurons, &earned, &Pending::default());
+    Subtensor::distribute_emission(BABELBIT, &neurons, &earned, &PendingEmission::default());
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn dividends_release_collateral_but_only_the_take_is_locked() {
             SubnetAlphaOut::<Runtime>::mutate(BABELBIT, |out| out.0 += amount);
             let neurons = Subtensor::neurons(BABELBIT).unwrap();
             let earned = EpochEmission { server: vec![0; 3], validator: vec![0, 1, 0] };
-            let pending = Pending { validator: amount, ..Pending::default() };
-            Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
+            let pending = PendingEmission { validator: amount, ..PendingEmission::default() };
+            Subtensor::distribute_emission(BABELBIT, &neurons, &earned, &pending);
         };
         assert_eq!(attempt(&bob, add(1, 60 * TAO, 0)), "ok");
         distribute_to_validator(10 * TAO);
