@@ -21,7 +21,8 @@ const DEFAULT_BALANCE: u64 = 2_000_000_000_000;
 
 /// The real chain's block time, in milliseconds.
 const PRODUCTION_SLOT_MILLIS: u64 = 12_000;
-/// Maximum number of epochs per block on the real chain; the reference's fast local network allows 32.
+/// Maximum number of epochs per block on the real chain; the reference's fast local network allows
+/// 32.
 const PRODUCTION_MAX_EPOCHS: u8 = 2;
 
 /// Development name of the block author, who receives the fees: the first authority of the
@@ -104,7 +105,8 @@ pub enum GenesisError {
 /// The subnets of a genesis state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Preset {
-    /// Root and subnets 1 to 59, of which only subnet 59 (Babelbit) is started; `//Alice` owns 2 to 59.
+    /// Root and subnets 1 to 59, of which only subnet 59 (Babelbit) is started; `//Alice` owns 2 to
+    /// 59.
     #[default]
     Development,
     /// Root and subnet 1, as in the reference's local network; nobody owns a hotkey.

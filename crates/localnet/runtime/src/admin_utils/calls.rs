@@ -17,7 +17,8 @@ use crate::subtensor::types::{ConsensusMode, Hyperparameter, RecycleOrBurnEnum};
 use crate::subtensor::{self, Event as SubtensorEvent};
 use crate::types::{MechId, NetUid, TaoBalance};
 
-/// Maximum weight of old bonds in their moving average that an owner may set, in parts of 1 000 000.
+/// Maximum weight of old bonds in their moving average that an owner may set, in parts of
+/// 1 000 000.
 const MAX_BONDS_MOVING_AVERAGE: u64 = 975_000;
 /// Allowed reveal periods, in epochs.
 const REVEAL_PERIODS: core::ops::RangeInclusive<u64> = 1..=100;

@@ -339,7 +339,7 @@ impl_runtime_apis! {
         }
 
         fn get_most_convicted_hotkey_on_subnet(netuid: NetUid) -> Option<AccountId> {
-            SubtensorModule::most_convicted(netuid)
+            SubtensorModule::most_convicted_hotkey(netuid)
         }
     }
 

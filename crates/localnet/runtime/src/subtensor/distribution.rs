@@ -36,7 +36,7 @@ impl<T: Config> Pallet<T> {
         // Dividends are based on the stake at the epoch, which the payments below change.
         let dividends = Self::split_pending_dividends(netuid, neurons, emission, pending);
         Self::increase_stake(&owner_hotkey, &owner, netuid, AlphaBalance(pending.owner));
-        Self::pay_lease(netuid, AlphaBalance(pending.owner));
+        Self::pay_lease_dividends(netuid, AlphaBalance(pending.owner));
         Self::lock_owner_cut(netuid, &owner, AlphaBalance(pending.owner));
         Self::pay_miners(netuid, neurons, emission, (&owner, &owner_hotkey));
         Self::pay_validators(netuid, &dividends);
@@ -78,8 +78,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Pays each validator's take to its owner, and the remainder to its nominators: to their stake, and
-    /// the dividends of root stake to the validator's basket.
+    /// Pays each validator's take to its owner, and the remainder to its nominators: to their
+    /// stake, and the dividends of root stake to the validator's basket.
     fn pay_validators(netuid: NetUid, dividends: &[Dividend]) {
         let _ = AlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
         let _ = RootAlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);

@@ -14,13 +14,14 @@ use crate::types::NetUid;
 /// Tempos that an owner may set, in blocks.
 pub(crate) const OWNER_TEMPOS: core::ops::RangeInclusive<u16> = 360..=50_400;
 /// Maximum number of blocks between two epochs, regardless of the tempo.
-const MAX_WAIT: u64 = 50_400;
+const MAX_BLOCKS_BETWEEN_EPOCHS: u64 = 50_400;
 /// Activity cutoff factors that an owner may set, in thousandths of an epoch.
 pub(crate) const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
 
 impl<T: Config> Pallet<T> {
     /// Whether an epoch is due at this block: since the last epoch the tempo or the maximum
-    /// interval has passed, or the block of a triggered epoch has come. Never due if the tempo is 0.
+    /// interval has passed, or the block of a triggered epoch has been reached. Never due if the
+    /// tempo is 0.
     pub fn is_epoch_due(netuid: NetUid, block: u64) -> bool {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         let pending_at = PendingEpochAt::<T>::get(netuid);
@@ -28,7 +29,7 @@ impl<T: Config> Pallet<T> {
         tempo > 0
             && (block.saturating_sub(last_epoch) >= tempo
                 || (pending_at != 0 && block >= pending_at)
-                || blocks_since_epoch > MAX_WAIT)
+                || blocks_since_epoch > MAX_BLOCKS_BETWEEN_EPOCHS)
     }
 
     /// Returns the block of the next epoch after this block, on the current schedule; `None` if the
@@ -37,9 +38,12 @@ impl<T: Config> Pallet<T> {
         let next_block = Self::current_block().saturating_add(1);
         let blocks_since_epoch = Self::schedule(netuid).blocks_since_epoch;
         let pending_at = PendingEpochAt::<T>::get(netuid);
-        let earliest = Self::scheduled_epoch_block(netuid)?
-            .min(next_block.saturating_add((MAX_WAIT + 1).saturating_sub(blocks_since_epoch)))
-            .min(if pending_at == 0 { u64::MAX } else { pending_at });
+        let earliest =
+            Self::scheduled_epoch_block(netuid)?
+                .min(next_block.saturating_add(
+                    (MAX_BLOCKS_BETWEEN_EPOCHS + 1).saturating_sub(blocks_since_epoch),
+                ))
+                .min(if pending_at == 0 { u64::MAX } else { pending_at });
         Some(earliest.max(next_block))
     }
 
@@ -60,10 +64,10 @@ impl<T: Config> Pallet<T> {
     /// the next epoch, or a triggered epoch is not due yet. Never frozen if the tempo is 0.
     pub fn is_in_freeze_window(netuid: NetUid) -> bool {
         let is_triggered = PendingEpochAt::<T>::get(netuid) > Self::current_block();
-        Tempo::<T>::get(netuid) > 0 && (is_triggered || Self::is_epoch_near(netuid))
+        Tempo::<T>::get(netuid) > 0 && (is_triggered || Self::is_epoch_imminent(netuid))
     }
 
-    fn is_epoch_near(netuid: NetUid) -> bool {
+    fn is_epoch_imminent(netuid: NetUid) -> bool {
         let window = u64::from(AdminFreezeWindow::<T>::get());
         Self::scheduled_epoch_block(netuid)
             .is_some_and(|block| block.saturating_sub(Self::current_block()) < window)
@@ -113,7 +117,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::DynamicTempoBlockedByCommitReveal
         );
         ensure!(PendingEpochAt::<T>::get(netuid) == 0, Error::<T>::EpochTriggerAlreadyPending);
-        ensure!(!Self::is_epoch_near(netuid), Error::<T>::AutoEpochAlreadyImminent);
+        ensure!(!Self::is_epoch_imminent(netuid), Error::<T>::AutoEpochAlreadyImminent);
         Self::ensure_within_rate(who, netuid, action)?;
         let fires_at = Self::current_block().saturating_add(AdminFreezeWindow::<T>::get().into());
         Self::wake(netuid);

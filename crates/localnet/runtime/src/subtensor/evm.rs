@@ -16,7 +16,7 @@ pub const MAX_UIDS_OF_EVM_ADDRESS: u32 = 32;
 
 /// Minimum interval between the associations of a neuron, in blocks, as on a chain with fast
 /// blocks.
-const MIN_INTERVAL: u64 = 1;
+const MIN_ASSOCIATION_INTERVAL: u64 = 1;
 
 impl<T: Config> Pallet<T> {
     /// Associates a neuron with an Ethereum address, whose key signed the hotkey and the hash of a
@@ -37,7 +37,8 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::hotkey_exists(&hotkey), Error::<T>::NonAssociatedColdKey);
         let uid = Self::check_evm_association(&hotkey, netuid)?;
         let block = Self::current_block();
-        let signer = signer(&hotkey, block_number, signature).ok_or(Error::<T>::InvalidIdentity)?;
+        let signer =
+            recover_signer(&hotkey, block_number, signature).ok_or(Error::<T>::InvalidIdentity)?;
         ensure!(signer == evm_key, Error::<T>::InvalidRecoveredPublicKey);
 
         let mut uids = AssociatedUidsByEvmAddress::<T>::get(netuid, evm_key);
@@ -68,8 +69,10 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
     ) -> Result<u16, Error<T>> {
         let uid = Self::uid_of(netuid, hotkey).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
-        let last = AssociatedEvmAddress::<T>::get(netuid, uid).map_or(0, |(_, block)| block);
-        let is_allowed = Self::current_block().saturating_sub(last) >= MIN_INTERVAL;
+        let last_associated_at =
+            AssociatedEvmAddress::<T>::get(netuid, uid).map_or(0, |(_, block)| block);
+        let is_allowed =
+            Self::current_block().saturating_sub(last_associated_at) >= MIN_ASSOCIATION_INTERVAL;
         ensure!(is_allowed, Error::<T>::EvmKeyAssociateRateLimitExceeded);
         Ok(uid)
     }
@@ -77,10 +80,10 @@ impl<T: Config> Pallet<T> {
     /// Removes the Ethereum address of a neuron.
     pub(super) fn remove_evm_address(netuid: NetUid, uid: u16) {
         let Some((address, _)) = AssociatedEvmAddress::<T>::take(netuid, uid) else { return };
-        AssociatedUidsByEvmAddress::<T>::mutate_exists(netuid, address, |stored| {
-            let mut uids = stored.take().unwrap_or_default();
+        AssociatedUidsByEvmAddress::<T>::mutate_exists(netuid, address, |entry| {
+            let mut uids = entry.take().unwrap_or_default();
             uids.retain(|(entry_uid, _)| *entry_uid != uid);
-            *stored = (!uids.is_empty()).then_some(uids);
+            *entry = (!uids.is_empty()).then_some(uids);
         });
     }
 
@@ -100,7 +103,7 @@ impl<T: Config> Pallet<T> {
 
 /// Returns the Ethereum address whose key signed a hotkey and a block number, as wallets sign texts
 /// (EIP-191); `None` if the signature is malformed.
-fn signer(
+fn recover_signer(
     hotkey: &AccountId32,
     block_number: u64,
     mut signature: ecdsa::Signature,
@@ -111,8 +114,8 @@ fn signer(
         *recovery_id = recovery_id.saturating_sub(27);
     }
     let message = (hotkey, keccak_256(&block_number.encode())).encode();
-    let text = [b"\x19Ethereum Signed Message:\n64".as_slice(), &message].concat();
-    let key = secp256k1_ecdsa_recover(&signature.0, &keccak_256(&text)).ok()?;
+    let signed_message = [b"\x19Ethereum Signed Message:\n64".as_slice(), &message].concat();
+    let key = secp256k1_ecdsa_recover(&signature.0, &keccak_256(&signed_message)).ok()?;
     // The address is the end of the key's hash.
     keccak_256(&key).last_chunk().copied().map(H160)
 }

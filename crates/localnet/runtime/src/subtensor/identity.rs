@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
         ensure!(is_registered, Error::<T>::HotKeyNotRegisteredInNetwork);
         let identity =
             ChainIdentityV2 { name, url, github_repo, image, discord, description, additional };
-        ensure!(is_valid(&identity), Error::<T>::InvalidIdentity);
+        ensure!(has_valid_lengths(&identity), Error::<T>::InvalidIdentity);
         IdentitiesV2::<T>::insert(who, identity);
         Self::deposit_event(Event::ChainIdentitySet(who.clone()));
         Ok(())
@@ -35,12 +35,19 @@ impl<T: Config> Pallet<T> {
 }
 
 /// Whether all fields are within their maximum lengths.
-fn is_valid(
+fn has_valid_lengths(
     ChainIdentityV2 { name, url, github_repo, image, discord, description, additional }: &ChainIdentityV2,
 ) -> bool {
-    let parts = [(name, 256), (url, 256), (github_repo, 256), (image, 1_024), (discord, 256)];
-    let texts = [(description, 1_024), (additional, 1_024)];
-    parts.iter().chain(&texts).all(|(part, max)| part.len() <= *max)
+    let max_lengths = [
+        (name, 256),
+        (url, 256),
+        (github_repo, 256),
+        (image, 1_024),
+        (discord, 256),
+        (description, 1_024),
+        (additional, 1_024),
+    ];
+    max_lengths.iter().all(|(field, max)| field.len() <= *max)
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl<T: Config> Pallet<T> {
     /// `CannotUseSystemAccount` if the hotkey is the account of a subnet, `NonAssociatedColdKey` if
     /// another coldkey owns the hotkey.
     pub fn own_hotkey(coldkey: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
-        Self::ensure_no_subnet_account(hotkey)?;
+        Self::ensure_not_subnet_account(hotkey)?;
         if Self::hotkey_exists(hotkey) {
             ensure!(Self::owns(coldkey, hotkey), Error::<T>::NonAssociatedColdKey);
             return Ok(());
@@ -48,7 +48,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// `CannotUseSystemAccount`.
-    pub(super) fn ensure_no_subnet_account(account: &AccountId32) -> Result<(), Error<T>> {
+    pub(super) fn ensure_not_subnet_account(account: &AccountId32) -> Result<(), Error<T>> {
         let sub_account: Option<(PalletId, u16)> = PalletId::try_from_sub_account(account);
         ensure!(
             sub_account.is_none_or(|(pallet, _)| pallet != PALLET_ID),

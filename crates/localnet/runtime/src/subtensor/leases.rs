@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
             // Keeps the account alive while it is empty.
             frame_system::Pallet::<T>::inc_providers(account);
         }
-        Self::pay(&crowdloan.funds_account, &coldkey, crowdloan.raised)?;
+        Self::transfer_tao(&crowdloan.funds_account, &coldkey, crowdloan.raised)?;
         let netuid = Self::create_network(&coldkey, &hotkey, None)?;
         T::Proxies::add_beneficiary(&coldkey, who)?;
 
@@ -80,10 +80,10 @@ impl<T: Config> Pallet<T> {
             SubnetLeaseShares::<T>::insert(lease_id, contributor, share);
             let refund =
                 TaoBalance(share.saturating_mul(U64F64::from_num(unused.0)).saturating_to_num());
-            Self::pay(&coldkey, contributor, refund)?;
+            Self::transfer_tao(&coldkey, contributor, refund)?;
             remaining = remaining.saturating_sub(refund);
         }
-        Self::pay(&coldkey, who, remaining)?;
+        Self::transfer_tao(&coldkey, who, remaining)?;
         Self::deposit_event(Event::SubnetLeaseCreated {
             beneficiary: who.clone(),
             lease_id,
@@ -131,15 +131,16 @@ impl<T: Config> Pallet<T> {
     /// pays them if the block's number is a multiple of 100, as the real chain does. Dividends that
     /// are not paid accumulate; on a subnet whose epochs never run in such a block, they are never
     /// paid. Nothing happens without a lease, or after its end.
-    pub(super) fn pay_lease(netuid: NetUid, cut: AlphaBalance) {
+    pub(super) fn pay_lease_dividends(netuid: NetUid, owner_cut: AlphaBalance) {
         let Some(lease_id) = SubnetUidToLeaseId::<T>::get(netuid) else { return };
         let Some(lease) = SubnetLeases::<T>::get(lease_id) else { return };
         let now = Self::block_number();
         if lease.end_block.is_some_and(|end| end <= now) {
             return;
         }
-        let added = AlphaBalance(lease.emissions_share.mul_ceil(cut.0));
-        let dividends = AccumulatedLeaseDividends::<T>::get(lease_id).saturating_add(added);
+        let contributor_cut = AlphaBalance(lease.emissions_share.mul_ceil(owner_cut.0));
+        let dividends =
+            AccumulatedLeaseDividends::<T>::get(lease_id).saturating_add(contributor_cut);
         let are_paid = now.is_multiple_of(LEASE_DIVIDENDS_INTERVAL)
             && with_storage_layer(|| Self::pay_contributors(lease_id, &lease, dividends)).is_ok();
         AccumulatedLeaseDividends::<T>::insert(
@@ -158,10 +159,10 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Pays dividends to the contributors, as stake on the hotkey of the lease: each its share,
-    /// rounded up, and the beneficiary the rest.
+    /// rounded up, and the beneficiary the remainder.
     ///
     /// # Errors
-    /// The errors of `give_stake` for one of the contributors, such as `AmountTooLow`.
+    /// The errors of `reassign_stake` for one of the contributors, such as `AmountTooLow`.
     fn pay_contributors(
         lease_id: u32,
         lease: &SubnetLease<AccountId32>,
@@ -179,7 +180,7 @@ impl<T: Config> Pallet<T> {
         }
         payments.push((lease.beneficiary.clone(), remaining));
         for (contributor, alpha) in payments {
-            Self::give_stake(&lease.coldkey, &contributor, &lease.hotkey, lease.netuid, alpha)?;
+            Self::reassign_stake(&lease.coldkey, &contributor, &lease.hotkey, lease.netuid, alpha)?;
             Self::deposit_event(Event::SubnetLeaseDividendsDistributed {
                 lease_id,
                 contributor,
@@ -189,7 +190,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    fn pay(from: &AccountId32, to: &AccountId32, tao: TaoBalance) -> DispatchResult {
+    fn transfer_tao(from: &AccountId32, to: &AccountId32, tao: TaoBalance) -> DispatchResult {
         T::Currency::transfer(from, to, tao.0, Preservation::Expendable).map(|_| ())
     }
 }

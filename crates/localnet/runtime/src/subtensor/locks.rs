@@ -26,7 +26,7 @@ mod ownership;
 #[cfg(test)]
 mod tests;
 
-use conviction::{LockKind, Rates};
+use conviction::{LockKind, LockTimescales};
 
 /// Flag of accounts that accept locked alpha.
 const ACCEPTS_LOCKED_ALPHA: u128 = 1;
@@ -48,18 +48,19 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(amount != AlphaBalance::ZERO, Error::<T>::AmountTooLow);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
-        let existing = Self::lock_of(coldkey, netuid);
-        let is_same = existing.as_ref().is_none_or(|(locked_to, _)| locked_to == hotkey);
-        ensure!(is_same, Error::<T>::LockHotkeyMismatch);
-        let mut lock = existing.map_or_else(Self::empty_lock, |(_, lock)| lock);
+        let existing_lock = Self::lock_of(coldkey, netuid);
+        let is_same_hotkey =
+            existing_lock.as_ref().is_none_or(|(locked_to, _)| locked_to == hotkey);
+        ensure!(is_same_hotkey, Error::<T>::LockHotkeyMismatch);
+        let mut lock = existing_lock.map_or_else(Self::empty_lock, |(_, lock)| lock);
         lock.locked_mass = lock.locked_mass.saturating_add(amount);
         ensure!(
             Self::total_stake_of(coldkey, netuid) >= lock.locked_mass,
             Error::<T>::InsufficientStakeForLock
         );
         let kind = Self::kind_of_lock(coldkey, netuid, hotkey);
-        Self::store_lock(coldkey, netuid, hotkey, kind.roll_forward(lock, Self::rates()));
-        Self::add_to_total(
+        Self::store_lock(coldkey, netuid, hotkey, kind.roll_forward(lock, Self::timescales()));
+        Self::add_to_total_lock(
             netuid,
             hotkey,
             kind,
@@ -80,20 +81,20 @@ impl<T: Config> Pallet<T> {
         enabled: bool,
     ) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
-        let existing = Self::lock_of(&coldkey, netuid);
-        if let Some((hotkey, lock)) = &existing {
+        let existing_lock = Self::lock_of(&coldkey, netuid);
+        if let Some((hotkey, lock)) = &existing_lock {
             let kind = Self::kind_of_lock(&coldkey, netuid, hotkey);
-            Self::subtract_from_total(netuid, hotkey, kind, *lock);
+            Self::subtract_from_total_lock(netuid, hotkey, kind, *lock);
         }
         if enabled {
             DecayingLock::<T>::insert(&coldkey, netuid, false);
         } else {
             DecayingLock::<T>::remove(&coldkey, netuid);
         }
-        if let Some((hotkey, lock)) = existing {
+        if let Some((hotkey, lock)) = existing_lock {
             let kind = Self::kind_of_lock(&coldkey, netuid, &hotkey);
             Self::store_lock(&coldkey, netuid, &hotkey, lock);
-            Self::add_to_total(netuid, &hotkey, kind, lock);
+            Self::add_to_total_lock(netuid, &hotkey, kind, lock);
         }
         Self::deposit_event(Event::PerpetualLockUpdated { coldkey, netuid, enabled });
         Ok(())
@@ -154,7 +155,7 @@ impl<T: Config> Pallet<T> {
     pub fn lock_of(coldkey: &AccountId32, netuid: NetUid) -> Option<(AccountId32, LockState)> {
         let (hotkey, lock) = Lock::<T>::iter_prefix((coldkey, netuid)).next()?;
         let kind = Self::kind_of_lock(coldkey, netuid, &hotkey);
-        Some((hotkey, kind.roll_forward(lock, Self::rates())))
+        Some((hotkey, kind.roll_forward(lock, Self::timescales())))
     }
 
     /// Returns the conviction of a hotkey on a subnet: that of all stake locked to it.
@@ -168,7 +169,7 @@ impl<T: Config> Pallet<T> {
 
     /// Returns the hotkey with the highest conviction on a subnet; on a tie, the one with the
     /// highest account id.
-    pub fn most_convicted(netuid: NetUid) -> Option<AccountId32> {
+    pub fn most_convicted_hotkey(netuid: NetUid) -> Option<AccountId32> {
         let (hotkey, _) = Self::convictions(netuid)
             .into_iter()
             .max_by_key(|(hotkey, conviction)| (*conviction, hotkey.clone()))?;
@@ -227,8 +228,8 @@ impl<T: Config> Pallet<T> {
         LockKind { is_owner_lock: Self::is_owner_hotkey(netuid, hotkey), is_perpetual }
     }
 
-    fn rates() -> Rates {
-        Rates {
+    fn timescales() -> LockTimescales {
+        LockTimescales {
             now: Self::current_block(),
             unlock: UnlockRate::<T>::get(),
             maturity: MaturityRate::<T>::get(),
@@ -268,10 +269,10 @@ impl<T: Config> Pallet<T> {
                 DecayingHotkeyLock::<T>::get(netuid, hotkey)
             }
         };
-        kind.roll_forward(stored.unwrap_or_else(Self::empty_lock), Self::rates())
+        kind.roll_forward(stored.unwrap_or_else(Self::empty_lock), Self::timescales())
     }
 
-    fn store_total(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, total: LockState) {
+    fn store_total_lock(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, total: LockState) {
         let is_nonempty = total.locked_mass != AlphaBalance::ZERO || total.conviction > 0;
         let total = is_nonempty.then_some(total);
         match kind {
@@ -290,18 +291,23 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    fn add_to_total(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, lock: LockState) {
+    fn add_to_total_lock(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, lock: LockState) {
         let mut total = Self::total_lock(netuid, hotkey, kind);
         total.locked_mass = total.locked_mass.saturating_add(lock.locked_mass);
         total.conviction = total.conviction.saturating_add(lock.conviction);
-        Self::store_total(netuid, hotkey, kind, kind.roll_forward(total, Self::rates()));
+        Self::store_total_lock(netuid, hotkey, kind, kind.roll_forward(total, Self::timescales()));
     }
 
-    fn subtract_from_total(netuid: NetUid, hotkey: &AccountId32, kind: LockKind, lock: LockState) {
+    fn subtract_from_total_lock(
+        netuid: NetUid,
+        hotkey: &AccountId32,
+        kind: LockKind,
+        lock: LockState,
+    ) {
         let mut total = Self::total_lock(netuid, hotkey, kind);
         total.locked_mass = total.locked_mass.saturating_sub(lock.locked_mass);
         total.conviction = total.conviction.saturating_sub(lock.conviction);
-        Self::store_total(netuid, hotkey, kind, total);
+        Self::store_total_lock(netuid, hotkey, kind, total);
     }
 
     /// Whether two hotkeys have the same owner.

@@ -10,18 +10,18 @@ impl<T: Config> Pallet<T> {
     /// Adds empty mechanisms, or removes the last ones with all their storage, and resets the
     /// emission split.
     pub fn set_mechanism_count(netuid: NetUid, count: MechId) {
-        let before = MechanismCountCurrent::<T>::get(netuid);
-        if before == count {
+        let old_count = MechanismCountCurrent::<T>::get(netuid);
+        if old_count == count {
             return;
         }
         let neurons = usize::from(Self::neuron_count(netuid));
-        for added in before.0..count.0 {
-            let index = netuid.mechanism(MechId(added));
+        for mecid in old_count.0..count.0 {
+            let index = netuid.mechanism(MechId(mecid));
             LastUpdate::<T>::insert(index, vec![0; neurons]);
             Incentive::<T>::insert(index, vec![sp_runtime::PerU16::default(); neurons]);
         }
-        for removed in count.0..before.0 {
-            let index = netuid.mechanism(MechId(removed));
+        for mecid in count.0..old_count.0 {
+            let index = netuid.mechanism(MechId(mecid));
             LastUpdate::<T>::remove(index);
             Incentive::<T>::remove(index);
             ConsensusByMechanism::<T>::remove(index);

@@ -24,7 +24,7 @@ mod dissolve;
 mod symbols;
 
 /// Mechanism of a subnet whose alpha is priced by its pool.
-const DYNAMIC: u16 = 1;
+const DYNAMIC_MECHANISM: u16 = 1;
 
 impl<T: Config> Pallet<T> {
     /// Returns all existing subnets, root included, ordered by netuid.
@@ -46,14 +46,14 @@ impl<T: Config> Pallet<T> {
     /// the first creation, it falls from the last cost itself. The cost is at least
     /// `NetworkMinLockCost`.
     pub fn network_lock_cost() -> TaoBalance {
-        let last = NetworkLastLockCost::<T>::get().0;
+        let last_cost = NetworkLastLockCost::<T>::get().0;
         let last_block = LastRateLimitedBlock::<T>::get(RateLimitKey::NetworkLastRegistered);
         let factor = if last_block == 0 { 1 } else { 2 };
-        let fall_per_block =
-            last.checked_div(NetworkLockReductionInterval::<T>::get()).unwrap_or_default();
-        let fallen =
-            fall_per_block.saturating_mul(Self::current_block().saturating_sub(last_block));
-        TaoBalance(last.saturating_mul(factor).saturating_sub(fallen))
+        let reduction_per_block =
+            last_cost.checked_div(NetworkLockReductionInterval::<T>::get()).unwrap_or_default();
+        let reduction =
+            reduction_per_block.saturating_mul(Self::current_block().saturating_sub(last_block));
+        TaoBalance(last_cost.saturating_mul(factor).saturating_sub(reduction))
             .max(NetworkMinLockCost::<T>::get())
     }
 
@@ -105,7 +105,7 @@ impl<T: Config> Pallet<T> {
         Yuma3On::<T>::insert(netuid, true);
         SubnetEmissionEnabled::<T>::insert(netuid, false);
         Burn::<T>::insert(netuid, TaoBalance(1_000_000_000));
-        SubnetMechanism::<T>::insert(netuid, DYNAMIC);
+        SubnetMechanism::<T>::insert(netuid, DYNAMIC_MECHANISM);
         SubnetEmaTaoFlow::<T>::insert(netuid, (block, I64F64::from_num(0)));
         TokenSymbol::<T>::insert(netuid, Self::free_symbol(netuid));
         SubnetOwner::<T>::insert(netuid, owner_coldkey);
@@ -115,12 +115,12 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Starts a subnet at the next block: emission begins and its alpha can be bought.
-    pub(crate) fn start(netuid: NetUid) -> u64 {
-        let first = Self::current_block().saturating_add(1);
-        FirstEmissionBlockNumber::<T>::insert(netuid, first);
+    pub(crate) fn start_subnet(netuid: NetUid) -> u64 {
+        let first_emission_block = Self::current_block().saturating_add(1);
+        FirstEmissionBlockNumber::<T>::insert(netuid, first_emission_block);
         SubtokenEnabled::<T>::insert(netuid, true);
         Self::wake(netuid);
-        first
+        first_emission_block
     }
 
     pub(crate) fn do_register_network(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
@@ -150,10 +150,10 @@ impl<T: Config> Pallet<T> {
             !Self::hotkey_exists(hotkey) || Self::owns(who, hotkey),
             Error::<T>::NonAssociatedColdKey
         );
-        Self::ensure_no_subnet_account(hotkey)?;
+        Self::ensure_not_subnet_account(hotkey)?;
         ensure!(Self::may_create_network(), Error::<T>::NetworkTxRateLimitExceeded);
         ensure!(identity.as_ref().is_none_or(is_valid_identity), Error::<T>::InvalidIdentity);
-        let dissolved =
+        let netuid_to_dissolve =
             if Self::all_netuids().iter().filter(|netuid| **netuid != NetUid::ROOT).count()
                 >= usize::from(SubnetLimit::<T>::get())
             {
@@ -161,15 +161,15 @@ impl<T: Config> Pallet<T> {
             } else {
                 None
             };
-        let lock = Self::network_lock_cost();
-        ensure!(Self::can_pay(who, lock), Error::<T>::CannotAffordLockCost);
+        let lock_cost = Self::network_lock_cost();
+        ensure!(Self::can_pay(who, lock_cost), Error::<T>::CannotAffordLockCost);
 
         // Read before the dissolution: the dissolved subnet is included.
         let price = Self::median_alpha_price();
-        Self::charge(who, lock.0)?;
-        NetworkLastLockCost::<T>::put(lock);
+        Self::charge(who, lock_cost.0)?;
+        NetworkLastLockCost::<T>::put(lock_cost);
         Self::record_rate_limited(&RateLimitKey::NetworkLastRegistered);
-        let netuid = match dissolved {
+        let netuid = match netuid_to_dissolve {
             Some(netuid) => {
                 Self::remove_subnet(netuid);
                 netuid
@@ -179,11 +179,12 @@ impl<T: Config> Pallet<T> {
         Self::own_hotkey(who, hotkey)?;
         // A subnet without a stored tempo has the default one.
         Self::init_network(netuid, who, hotkey, Tempo::<T>::get(netuid));
-        let alpha =
-            U64F64::from_num(lock.0).checked_div(price).map_or(lock.0, U64F64::saturating_to_num);
-        Self::init_pool(netuid, lock, AlphaBalance(alpha));
-        SubnetLocked::<T>::insert(netuid, lock);
-        Self::deposit_event(Event::NetworkAdded(netuid, DYNAMIC));
+        let alpha = U64F64::from_num(lock_cost.0)
+            .checked_div(price)
+            .map_or(lock_cost.0, U64F64::saturating_to_num);
+        Self::init_pool(netuid, lock_cost, AlphaBalance(alpha));
+        SubnetLocked::<T>::insert(netuid, lock_cost);
+        Self::deposit_event(Event::NetworkAdded(netuid, DYNAMIC_MECHANISM));
         Self::delegate_to_owner_of_new_subnet(netuid);
         if let Some(identity) = identity {
             SubnetIdentitiesV3::<T>::insert(netuid, identity);
@@ -197,7 +198,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `CannotUseSystemAccount` if the hotkey is the account of a subnet.
     pub(crate) fn set_owner_hotkey(netuid: NetUid, hotkey: AccountId32) -> DispatchResult {
-        Self::ensure_no_subnet_account(&hotkey)?;
+        Self::ensure_not_subnet_account(&hotkey)?;
         Self::change_owner_hotkey_of_locks(netuid, &hotkey);
         SubnetOwnerHotkey::<T>::insert(netuid, &hotkey);
         Self::deposit_event(Event::SubnetOwnerHotkeySet(netuid, hotkey));
@@ -271,8 +272,8 @@ impl<T: Config> Pallet<T> {
         let earliest =
             NetworkRegisteredAt::<T>::get(netuid).saturating_add(StartCallDelay::<T>::get());
         ensure!(Self::current_block() >= earliest, Error::<T>::StartCallNotReady);
-        let first = Self::start(netuid);
-        Self::deposit_event(Event::FirstEmissionBlockNumberSet(netuid, first));
+        let first_emission_block = Self::start_subnet(netuid);
+        Self::deposit_event(Event::FirstEmissionBlockNumberSet(netuid, first_emission_block));
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::swap::{self, Pool, UNIT};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 /// Maximum ratio of a trade's input to the pool's reserve of the same asset.
-const MAX_TRADE: u64 = 1_000;
+const MAX_TRADE_RATIO: u64 = 1_000;
 
 /// A trade of TAO for alpha or of alpha for TAO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,20 +42,20 @@ impl Trade {
         Self { paid, fee, received: 0 }
     }
 
-    /// Computes the trade's output from a pool with the reserves `paid_side` and `received_side`.
+    /// Computes the trade's output from a pool with the reserves `input_reserve` and `output_reserve`.
     fn fill<T: swap::Config>(
         mut self,
-        received: impl FnOnce(u64) -> u64,
-        paid_side: u64,
-        received_side: u64,
+        compute_output: impl FnOnce(u64) -> u64,
+        input_reserve: u64,
+        output_reserve: u64,
     ) -> Result<Self, swap::Error<T>> {
         ensure!(
-            self.traded() <= paid_side.saturating_mul(MAX_TRADE),
+            self.traded() <= input_reserve.saturating_mul(MAX_TRADE_RATIO),
             swap::Error::<T>::SwapInputTooLarge
         );
-        ensure!(received_side >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
+        ensure!(output_reserve >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
         if self.traded() > 0 {
-            self.received = received(self.traded());
+            self.received = compute_output(self.traded());
             ensure!(self.received > 0, swap::Error::<T>::ReservesTooLow);
         }
         Ok(self)
@@ -158,7 +158,7 @@ impl<T: Config> Pallet<T> {
 
     /// Whether `amount` is within the maximum trade of a pool with this reserve.
     pub(super) fn is_tradable(netuid: NetUid, amount: u64, reserve: u64) -> bool {
-        !Self::has_pool(netuid) || amount <= reserve.saturating_mul(MAX_TRADE)
+        !Self::has_pool(netuid) || amount <= reserve.saturating_mul(MAX_TRADE_RATIO)
     }
 
     /// Returns the maximum TAO that can be spent, fee included, until one alpha costs `limit` rao.
@@ -177,7 +177,7 @@ impl<T: Config> Pallet<T> {
         ensure!(pool.price() < price_in_tao(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.tao_until(limit);
         ensure!(traded.0 == 0 || pool.buy(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
-        let max = pool.tao.0.saturating_mul(MAX_TRADE);
+        let max = pool.tao.0.saturating_mul(MAX_TRADE_RATIO);
         Ok(TaoBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
@@ -197,7 +197,7 @@ impl<T: Config> Pallet<T> {
         ensure!(pool.price() > price_in_tao(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.alpha_until(limit);
         ensure!(traded.0 == 0 || pool.sell(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
-        let max = pool.alpha.0.saturating_mul(MAX_TRADE);
+        let max = pool.alpha.0.saturating_mul(MAX_TRADE_RATIO);
         Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 

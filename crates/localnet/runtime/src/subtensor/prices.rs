@@ -24,11 +24,12 @@ impl<T: Config> Pallet<T> {
             ));
             let alpha = SubnetMovingAlpha::<T>::get()
                 .saturating_mul(age.checked_div(age_plus_halving).unwrap_or_default());
-            let old = SubnetMovingPrice::<T>::get(netuid);
+            let old_price = SubnetMovingPrice::<T>::get(netuid);
             let complement = I96F32::from_num(1).saturating_sub(alpha);
-            let new = alpha.saturating_mul(price).saturating_add(complement.saturating_mul(old));
-            if new != old {
-                SubnetMovingPrice::<T>::insert(netuid, new);
+            let new_price =
+                alpha.saturating_mul(price).saturating_add(complement.saturating_mul(old_price));
+            if new_price != old_price {
+                SubnetMovingPrice::<T>::insert(netuid, new_price);
             }
         }
     }
@@ -47,9 +48,9 @@ impl<T: Config> Pallet<T> {
     /// fraction bits.
     pub fn root_proportion(netuid: NetUid) -> U64F64 {
         let weight = (u128::from(TaoWeight::<T>::get()) << 32) / u128::from(u64::MAX);
-        let root = u128::from(SubnetTAO::<T>::get(NetUid::ROOT).0) * weight;
-        let total = root + (u128::from(Self::alpha_issuance(netuid).0) << 32);
-        U64F64::from_bits((root << 32).checked_div(total).unwrap_or_default() << 32)
+        let weighted_root_tao = u128::from(SubnetTAO::<T>::get(NetUid::ROOT).0) * weight;
+        let total = weighted_root_tao + (u128::from(Self::alpha_issuance(netuid).0) << 32);
+        U64F64::from_bits((weighted_root_tao << 32).checked_div(total).unwrap_or_default() << 32)
     }
 
     pub(super) fn store_root_proportions(subnets: &[NetUid]) {

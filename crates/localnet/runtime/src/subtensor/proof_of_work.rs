@@ -15,11 +15,11 @@ use super::{
 use crate::types::{NetUid, TaoBalance};
 
 /// Prefix of the work for a registration.
-const DOMAIN: &[u8] = b"subtensor-pow-register-v1";
+const REGISTRATION_PREFIX: &[u8] = b"subtensor-pow-register-v1";
 /// Maximum age of the block that the work for a registration refers to, in blocks.
-const MAX_AGE: u64 = 5;
+const MAX_WORK_AGE: u64 = 5;
 /// Maximum age of the block that the work for the faucet refers to, in blocks.
-const MAX_FAUCET_AGE: u64 = 2;
+const MAX_FAUCET_WORK_AGE: u64 = 2;
 /// Difficulty of the faucet.
 const FAUCET_DIFFICULTY: u64 = 1_000_000;
 /// Amount of the faucet: 1 000 TAO.
@@ -39,13 +39,13 @@ impl<T: Config> Pallet<T> {
         hotkey: AccountId32,
     ) -> DispatchResult {
         Self::check_pow_registration(who, netuid, work_block, nonce, work, &hotkey)?;
-        let replaced = if Self::neuron_count(netuid) < MaxAllowedUids::<T>::get(netuid) {
+        let pruned_uid = if Self::neuron_count(netuid) < MaxAllowedUids::<T>::get(netuid) {
             None
         } else {
             Some(Self::neuron_to_prune(netuid).ok_or(Error::<T>::NoNeuronIdAvailable)?)
         };
         Self::own_hotkey(who, &hotkey)?;
-        let uid = Self::assign_slot(netuid, replaced, &hotkey);
+        let uid = Self::assign_slot(netuid, pruned_uid, &hotkey);
         LastPowRegistrationBlock::<T>::insert(&hotkey, work_block);
         RegistrationsThisBlock::<T>::mutate(netuid, |count| *count = count.saturating_add(1));
         Self::deposit_event(Event::NeuronRegistered(netuid, uid, hotkey));
@@ -80,7 +80,8 @@ impl<T: Config> Pallet<T> {
         let has_room =
             RegistrationsThisBlock::<T>::get(netuid) < MaxRegistrationsPerBlock::<T>::get(netuid);
         ensure!(has_room, Error::<T>::TooManyRegistrationsThisBlock);
-        let is_recent = Self::age_of(work_block).is_some_and(|age| (1..=MAX_AGE).contains(&age));
+        let is_recent =
+            Self::block_age(work_block).is_some_and(|age| (1..=MAX_WORK_AGE).contains(&age));
         let is_new =
             LastPowRegistrationBlock::<T>::get(hotkey).is_none_or(|last| work_block > last);
         ensure!(is_recent && is_new, Error::<T>::InvalidWorkBlock);
@@ -91,8 +92,8 @@ impl<T: Config> Pallet<T> {
             meets_difficulty(seal, Self::pow_difficulty(netuid)),
             Error::<T>::InvalidDifficulty
         );
-        let is_free = Owner::<T>::try_get(hotkey).map_or(true, |owner| owner == *who);
-        ensure!(is_free, Error::<T>::NonAssociatedColdKey);
+        let is_unowned_or_own = Owner::<T>::try_get(hotkey).map_or(true, |owner| owner == *who);
+        ensure!(is_unowned_or_own, Error::<T>::NonAssociatedColdKey);
         Ok(())
     }
 
@@ -107,7 +108,7 @@ impl<T: Config> Pallet<T> {
         nonce: u64,
         work: Vec<u8>,
     ) -> DispatchResult {
-        let is_recent = Self::age_of(block_number).is_some_and(|age| age <= MAX_FAUCET_AGE);
+        let is_recent = Self::block_age(block_number).is_some_and(|age| age <= MAX_FAUCET_WORK_AGE);
         ensure!(is_recent, Error::<T>::InvalidWorkBlock);
         let claimed_seal =
             <[u8; 32]>::try_from(work.as_slice()).map_err(|_| Error::<T>::InvalidSeal)?;
@@ -135,11 +136,11 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Returns the number of blocks since a block; `None` if it is in the future.
-    fn age_of(block: u64) -> Option<u64> {
+    fn block_age(block: u64) -> Option<u64> {
         Self::current_block().checked_sub(block)
     }
 
-    /// Returns the hash of an earlier block that the chain still knows.
+    /// Returns the hash of an earlier block; `None` if the chain no longer stores it.
     fn block_hash(block: u64) -> Option<H256> {
         let number: BlockNumberFor<T> = u32::try_from(block).ok()?.into();
         let hash = frame_system::BlockHash::<T>::try_get(number).ok()?;
@@ -156,7 +157,8 @@ fn registration_seal(
     coldkey: &AccountId32,
     nonce: u64,
 ) -> H256 {
-    let preimage = [DOMAIN, &(netuid, block, hotkey, coldkey, nonce).encode()].concat();
+    let preimage =
+        [REGISTRATION_PREFIX, &(netuid, block, hotkey, coldkey, nonce).encode()].concat();
     H256(keccak_256(&sha2_256(&preimage)))
 }
 

@@ -18,11 +18,12 @@ const MAX_IMMUNE_PERCENT: usize = 80;
 /// A row of weights or bonds: the uid of a neuron, and pairs of uid and value.
 type Row = (u16, Vec<(u16, u16)>);
 
-/// Replaces the uids in rows by those in `numbers`; rows and values of other uids are dropped.
-fn renumber(rows: impl Iterator<Item = Row>, numbers: &BTreeMap<u16, u16>) -> Vec<Row> {
+/// Replaces the uids in rows by those in `new_uids`; rows and values of other uids are dropped.
+fn renumber(rows: impl Iterator<Item = Row>, new_uids: &BTreeMap<u16, u16>) -> Vec<Row> {
     rows.filter_map(|(from, row)| {
-        let row = row.iter().filter_map(|&(to, value)| Some((*numbers.get(&to)?, value))).collect();
-        Some((*numbers.get(&from)?, row))
+        let row =
+            row.iter().filter_map(|&(to, value)| Some((*new_uids.get(&to)?, value))).collect();
+        Some((*new_uids.get(&from)?, row))
     })
     .collect()
 }
@@ -40,14 +41,14 @@ impl<T: Config> Pallet<T> {
     pub fn neuron_to_prune(netuid: NetUid) -> Option<u16> {
         let emission = Emission::<T>::get(netuid);
         let protected = Self::immune_owner_uids(netuid);
-        let (immune, others): (Vec<_>, Vec<_>) = (0..Self::neuron_count(netuid))
+        let (immune, non_immune): (Vec<_>, Vec<_>) = (0..Self::neuron_count(netuid))
             .filter(|uid| !protected.contains(uid))
             .map(|uid| {
                 (emission_of(&emission, uid), BlockAtRegistration::<T>::get(netuid, uid), uid)
             })
             .partition(|&(_, _, uid)| Self::is_immune(netuid, uid));
-        let candidates = if others.len() > usize::from(MinNonImmuneUids::<T>::get(netuid)) {
-            others
+        let candidates = if non_immune.len() > usize::from(MinNonImmuneUids::<T>::get(netuid)) {
+            non_immune
         } else {
             immune
         };
@@ -68,7 +69,7 @@ impl<T: Config> Pallet<T> {
         let count = Self::neuron_count(netuid);
         if count > max_uids {
             let protected = Self::immune_owner_uids(netuid);
-            let (kept, mut others): (Vec<u16>, Vec<u16>) = (0..count)
+            let (kept, mut prunable): (Vec<u16>, Vec<u16>) = (0..count)
                 .partition(|&uid| protected.contains(&uid) || Self::is_immune(netuid, uid));
             let immune_percent = kept.len().saturating_mul(100) / usize::from(max_uids);
             ensure!(
@@ -76,9 +77,9 @@ impl<T: Config> Pallet<T> {
                 Error::<T>::TrimmingWouldExceedMaxImmunePercentage
             );
             let emission = Emission::<T>::get(netuid);
-            others.sort_by_key(|&uid| emission_of(&emission, uid));
-            others.truncate(usize::from(count.saturating_sub(max_uids)));
-            Self::remove_neurons(netuid, &others);
+            prunable.sort_by_key(|&uid| emission_of(&emission, uid));
+            prunable.truncate(usize::from(count.saturating_sub(max_uids)));
+            Self::remove_neurons(netuid, &prunable);
         }
         MaxAllowedUids::<T>::insert(netuid, max_uids);
         Ok(())
@@ -108,18 +109,18 @@ impl<T: Config> Pallet<T> {
             }
         }
         SubnetworkN::<T>::insert(netuid, u16::try_from(kept.len()).unwrap_or(u16::MAX));
-        Active::<T>::mutate(netuid, |row| retain_uids(row, &kept));
-        Emission::<T>::mutate(netuid, |row| retain_uids(row, &kept));
-        Consensus::<T>::mutate(netuid, |row| retain_uids(row, &kept));
-        Dividends::<T>::mutate(netuid, |row| retain_uids(row, &kept));
-        StakeWeight::<T>::mutate(netuid, |row| retain_uids(row, &kept));
-        ValidatorTrust::<T>::mutate(netuid, |row| retain_uids(row, &kept));
-        ValidatorPermit::<T>::mutate(netuid, |row| retain_uids(row, &kept));
+        Active::<T>::mutate(netuid, |column| retain_uids(column, &kept));
+        Emission::<T>::mutate(netuid, |column| retain_uids(column, &kept));
+        Consensus::<T>::mutate(netuid, |column| retain_uids(column, &kept));
+        Dividends::<T>::mutate(netuid, |column| retain_uids(column, &kept));
+        StakeWeight::<T>::mutate(netuid, |column| retain_uids(column, &kept));
+        ValidatorTrust::<T>::mutate(netuid, |column| retain_uids(column, &kept));
+        ValidatorPermit::<T>::mutate(netuid, |column| retain_uids(column, &kept));
         for index in Self::mechanisms(netuid) {
-            Incentive::<T>::mutate(index, |row| retain_uids(row, &kept));
-            LastUpdate::<T>::mutate(index, |row| retain_uids(row, &kept));
+            Incentive::<T>::mutate(index, |column| retain_uids(column, &kept));
+            LastUpdate::<T>::mutate(index, |column| retain_uids(column, &kept));
             if ConsensusByMechanism::<T>::contains_key(index) {
-                ConsensusByMechanism::<T>::mutate(index, |row| retain_uids(row, &kept));
+                ConsensusByMechanism::<T>::mutate(index, |column| retain_uids(column, &kept));
             }
             Self::renumber_rows(index, &kept);
         }
@@ -127,9 +128,9 @@ impl<T: Config> Pallet<T> {
 
     /// Renumbers rows and columns of weights and bonds; those of removed neurons are dropped.
     fn renumber_rows(index: NetUidStorageIndex, kept: &[u16]) {
-        let numbers: BTreeMap<u16, u16> = kept.iter().copied().zip(0..).collect();
-        let weights = renumber(Weights::<T>::drain_prefix(index), &numbers);
-        let bonds = renumber(Bonds::<T>::drain_prefix(index), &numbers);
+        let new_uids: BTreeMap<u16, u16> = kept.iter().copied().zip(0..).collect();
+        let weights = renumber(Weights::<T>::drain_prefix(index), &new_uids);
+        let bonds = renumber(Bonds::<T>::drain_prefix(index), &new_uids);
         for (uid, row) in weights {
             Weights::<T>::insert(index, uid, row);
         }
@@ -145,8 +146,8 @@ fn emission_of(emission: &[AlphaBalance], uid: u16) -> AlphaBalance {
 }
 
 /// Retains the entries of the given uids, in the order of `kept`.
-fn retain_uids<V: Copy>(row: &mut Vec<V>, kept: &[u16]) {
-    *row = kept.iter().filter_map(|&uid| row.get(usize::from(uid)).copied()).collect();
+fn retain_uids<V: Copy>(column: &mut Vec<V>, kept: &[u16]) {
+    *column = kept.iter().filter_map(|&uid| column.get(usize::from(uid)).copied()).collect();
 }
 
 #[cfg(test)]

@@ -40,14 +40,14 @@ impl From<Hyperparameter> for LimitedAction {
 }
 
 /// Storage location of the block at which an action last happened.
-enum ActionRecord<AccountId> {
+enum RecordLocation<AccountId> {
     Keyed(RateLimitKey<AccountId>),
     Transaction(u16),
 }
 
 impl LimitedAction {
     /// Returns the rate limit of the action, in blocks.
-    fn blocks<T: Config>(self, netuid: NetUid) -> u64 {
+    fn interval<T: Config>(self, netuid: NetUid) -> u64 {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         match self {
             Self::Hyperparameter(_) => {
@@ -63,33 +63,33 @@ impl LimitedAction {
     }
 
     // The transaction type numbers are those of the real chain.
-    fn record(self, netuid: NetUid) -> ActionRecord<AccountId32> {
+    fn record_location(self, netuid: NetUid) -> RecordLocation<AccountId32> {
         match self {
             Self::Hyperparameter(hyperparameter) => {
-                ActionRecord::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, hyperparameter))
+                RecordLocation::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, hyperparameter))
             }
-            Self::OwnerHotkey => ActionRecord::Keyed(RateLimitKey::SetSNOwnerHotkey(netuid)),
-            Self::WeightsVersion => ActionRecord::Transaction(4),
-            Self::MechanismCount => ActionRecord::Transaction(7),
-            Self::MechanismSplit => ActionRecord::Transaction(8),
-            Self::Trimming => ActionRecord::Transaction(9),
-            Self::Tempo => ActionRecord::Transaction(11),
-            Self::Children => ActionRecord::Transaction(0),
-            Self::ChildkeyTake => ActionRecord::Transaction(1),
+            Self::OwnerHotkey => RecordLocation::Keyed(RateLimitKey::SetSNOwnerHotkey(netuid)),
+            Self::WeightsVersion => RecordLocation::Transaction(4),
+            Self::MechanismCount => RecordLocation::Transaction(7),
+            Self::MechanismSplit => RecordLocation::Transaction(8),
+            Self::Trimming => RecordLocation::Transaction(9),
+            Self::Tempo => RecordLocation::Transaction(11),
+            Self::Children => RecordLocation::Transaction(0),
+            Self::ChildkeyTake => RecordLocation::Transaction(1),
         }
     }
 }
 
 impl<T: Config> Pallet<T> {
-    /// Whether a rate limit of `blocks` blocks allows an action that last happened at block `last`
+    /// Whether a rate limit of `interval` blocks allows an action that last happened at block `last_block`
     /// (0: never).
-    pub fn rate_allows(last: u64, blocks: u64) -> bool {
-        last == 0 || Self::current_block().saturating_sub(last) >= blocks
+    pub fn rate_allows(last_block: u64, interval: u64) -> bool {
+        last_block == 0 || Self::current_block().saturating_sub(last_block) >= interval
     }
 
-    /// Whether a rate limit of `blocks` blocks allows the action of this key now.
-    pub fn key_rate_allows(key: &RateLimitKey<AccountId32>, blocks: u64) -> bool {
-        Self::rate_allows(LastRateLimitedBlock::<T>::get(key), blocks)
+    /// Whether a rate limit of `interval` blocks allows the action of this key now.
+    pub fn key_rate_allows(key: &RateLimitKey<AccountId32>, interval: u64) -> bool {
+        Self::rate_allows(LastRateLimitedBlock::<T>::get(key), interval)
     }
 
     /// Records the action of this key at the current block.
@@ -129,17 +129,17 @@ impl<T: Config> Pallet<T> {
 
     /// Whether the rate limit of an action allows it now.
     pub fn action_is_within_rate(key: &AccountId32, netuid: NetUid, action: LimitedAction) -> bool {
-        let last = match action.record(netuid) {
-            ActionRecord::Keyed(key) => LastRateLimitedBlock::<T>::get(key),
-            ActionRecord::Transaction(kind) => {
+        let last_block = match action.record_location(netuid) {
+            RecordLocation::Keyed(key) => LastRateLimitedBlock::<T>::get(key),
+            RecordLocation::Transaction(kind) => {
                 TransactionKeyLastBlock::<T>::get((key, netuid, kind))
             }
         };
-        Self::rate_allows(last, action.blocks::<T>(netuid))
+        Self::rate_allows(last_block, action.interval::<T>(netuid))
     }
 
-    /// Forgets all rate-limited actions on a subnet, which would limit the next subnet of this
-    /// netuid.
+    /// Removes the records of all rate-limited actions on a subnet, which would limit the next subnet
+    /// of this netuid.
     pub(super) fn remove_rate_limits(netuid: NetUid) {
         let keys =
             LastRateLimitedBlock::<T>::iter_keys().filter(|key| key.netuid() == Some(netuid));
@@ -151,9 +151,9 @@ impl<T: Config> Pallet<T> {
 
     /// Records an action at the current block.
     pub fn record_action(key: &AccountId32, netuid: NetUid, action: LimitedAction) {
-        match action.record(netuid) {
-            ActionRecord::Keyed(key) => Self::record_rate_limited(&key),
-            ActionRecord::Transaction(kind) => {
+        match action.record_location(netuid) {
+            RecordLocation::Keyed(key) => Self::record_rate_limited(&key),
+            RecordLocation::Transaction(kind) => {
                 TransactionKeyLastBlock::<T>::insert((key, netuid, kind), Self::current_block());
             }
         }

@@ -72,16 +72,16 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn append_neuron(netuid: NetUid, hotkey: &AccountId32) -> u16 {
         let uid = Self::neuron_count(netuid);
         SubnetworkN::<T>::insert(netuid, uid.saturating_add(1));
-        Active::<T>::mutate(netuid, |row| row.push(true));
-        Emission::<T>::mutate(netuid, |row| row.push(AlphaBalance::ZERO));
-        Consensus::<T>::mutate(netuid, |row| row.push(PerU16::zero()));
-        Dividends::<T>::mutate(netuid, |row| row.push(PerU16::zero()));
-        StakeWeight::<T>::mutate(netuid, |row| row.push(0));
-        ValidatorTrust::<T>::mutate(netuid, |row| row.push(PerU16::zero()));
-        ValidatorPermit::<T>::mutate(netuid, |row| row.push(false));
+        Active::<T>::mutate(netuid, |column| column.push(true));
+        Emission::<T>::mutate(netuid, |column| column.push(AlphaBalance::ZERO));
+        Consensus::<T>::mutate(netuid, |column| column.push(PerU16::zero()));
+        Dividends::<T>::mutate(netuid, |column| column.push(PerU16::zero()));
+        StakeWeight::<T>::mutate(netuid, |column| column.push(0));
+        ValidatorTrust::<T>::mutate(netuid, |column| column.push(PerU16::zero()));
+        ValidatorPermit::<T>::mutate(netuid, |column| column.push(false));
         for index in Self::mechanisms(netuid) {
-            Incentive::<T>::mutate(index, |row| row.push(PerU16::zero()));
-            LastUpdate::<T>::mutate(index, |row| row.push(Self::current_block()));
+            Incentive::<T>::mutate(index, |column| column.push(PerU16::zero()));
+            LastUpdate::<T>::mutate(index, |column| column.push(Self::current_block()));
         }
         Self::assign_uid(netuid, uid, hotkey);
         uid
@@ -93,7 +93,7 @@ impl<T: Config> Pallet<T> {
         Self::remove_hotkey(netuid, &Self::hotkey_at(netuid, uid));
         Self::clear_neuron(netuid, uid);
         Self::remove_evm_address(netuid, uid);
-        Active::<T>::mutate(netuid, |row| put(row, uid, true));
+        Active::<T>::mutate(netuid, |column| set_entry(column, uid, true));
         Self::assign_uid(netuid, uid, hotkey);
     }
 
@@ -118,16 +118,18 @@ impl<T: Config> Pallet<T> {
     /// it. Other neurons' bonds to the uid remain: the next epoch drops them because they are older
     /// than the new neuron.
     fn clear_neuron(netuid: NetUid, uid: u16) {
-        Emission::<T>::mutate(netuid, |row| put(row, uid, AlphaBalance::ZERO));
-        Consensus::<T>::mutate(netuid, |row| put(row, uid, PerU16::zero()));
-        Dividends::<T>::mutate(netuid, |row| put(row, uid, PerU16::zero()));
-        StakeWeight::<T>::mutate(netuid, |row| put(row, uid, 0));
-        ValidatorTrust::<T>::mutate(netuid, |row| put(row, uid, PerU16::zero()));
-        ValidatorPermit::<T>::mutate(netuid, |row| put(row, uid, false));
+        Emission::<T>::mutate(netuid, |column| set_entry(column, uid, AlphaBalance::ZERO));
+        Consensus::<T>::mutate(netuid, |column| set_entry(column, uid, PerU16::zero()));
+        Dividends::<T>::mutate(netuid, |column| set_entry(column, uid, PerU16::zero()));
+        StakeWeight::<T>::mutate(netuid, |column| set_entry(column, uid, 0));
+        ValidatorTrust::<T>::mutate(netuid, |column| set_entry(column, uid, PerU16::zero()));
+        ValidatorPermit::<T>::mutate(netuid, |column| set_entry(column, uid, false));
         for index in Self::mechanisms(netuid) {
-            Incentive::<T>::mutate(index, |row| put(row, uid, PerU16::zero()));
+            Incentive::<T>::mutate(index, |column| set_entry(column, uid, PerU16::zero()));
             if ConsensusByMechanism::<T>::contains_key(index) {
-                ConsensusByMechanism::<T>::mutate(index, |row| put(row, uid, PerU16::zero()));
+                ConsensusByMechanism::<T>::mutate(index, |column| {
+                    set_entry(column, uid, PerU16::zero());
+                });
             }
             Weights::<T>::remove(index, uid);
             Bonds::<T>::remove(index, uid);
@@ -144,9 +146,9 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Sets the entry of a uid in a row, if the row is long enough.
-fn put<V>(row: &mut [V], uid: u16, value: V) {
-    if let Some(entry) = row.get_mut(usize::from(uid)) {
+/// Sets the entry of a uid in a column, if the column is long enough.
+fn set_entry<V>(column: &mut [V], uid: u16, value: V) {
+    if let Some(entry) = column.get_mut(usize::from(uid)) {
         *entry = value;
     }
 }

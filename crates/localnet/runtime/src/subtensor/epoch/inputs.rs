@@ -25,7 +25,7 @@ pub struct Neurons {
     /// Weighted TAO on root with which each neuron validates, after children and parents.
     pub root: Vec<u64>,
     /// Registration block of each neuron.
-    pub registered: Vec<u64>,
+    pub registration_blocks: Vec<u64>,
 }
 
 impl Neurons {
@@ -48,7 +48,7 @@ impl<T: Config> Pallet<T> {
             hotkeys: Vec::with_capacity(capacity),
             alpha: Vec::with_capacity(capacity),
             root: Vec::with_capacity(capacity),
-            registered: Vec::with_capacity(capacity),
+            registration_blocks: Vec::with_capacity(capacity),
         };
         for uid in 0..n {
             let hotkey = Keys::<T>::get(netuid, uid);
@@ -59,7 +59,7 @@ impl<T: Config> Pallet<T> {
             neurons.root.push(
                 weighted_root(Self::inherited_stake(&hotkey, netuid, NetUid::ROOT), tao_weight).0,
             );
-            neurons.registered.push(BlockAtRegistration::<T>::get(netuid, uid));
+            neurons.registration_blocks.push(BlockAtRegistration::<T>::get(netuid, uid));
             neurons.hotkeys.push(hotkey);
         }
         Ok(neurons)
@@ -95,7 +95,7 @@ impl<T: Config> Pallet<T> {
             max_validators: MaxAllowedValidators::<T>::get(netuid),
             validator_permit: resize(ValidatorPermit::<T>::get(netuid), n),
             last_update: resize(LastUpdate::<T>::get(index), n),
-            block_at_registration: neurons.registered.clone(),
+            block_at_registration: neurons.registration_blocks.clone(),
             commit_blocks: Self::commit_blocks(netuid, mecid),
             weights: (0..n).map(|uid| row(Weights::<T>::get(index, uid))).collect(),
             bonds: (0..n).map(|uid| row(Bonds::<T>::get(index, uid))).collect(),

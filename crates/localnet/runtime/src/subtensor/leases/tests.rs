@@ -62,7 +62,7 @@ fn with_lease(percent: u8, test: impl FnOnce([AccountId; 3], SubnetLease<Account
 fn earn(lease: &SubnetLease<AccountId>, cut: u64) {
     SubnetAlphaOut::<Runtime>::mutate(lease.netuid, |out| out.0 += cut);
     Subtensor::increase_stake(&lease.hotkey, &lease.coldkey, lease.netuid, AlphaBalance(cut));
-    Subtensor::pay_lease(lease.netuid, AlphaBalance(cut));
+    Subtensor::pay_lease_dividends(lease.netuid, AlphaBalance(cut));
 }
 
 fn stake(lease: &SubnetLease<AccountId>, coldkey: &AccountId) -> u64 {
@@ -221,7 +221,7 @@ fn dividends_are_paid_in_every_hundredth_block() {
         jump_to(500);
         earn(&lease, 1_000_000_000);
         assert_eq!(AccumulatedLeaseDividends::<Runtime>::get(0).0, 0);
-        Subtensor::pay_lease(BABELBIT, AlphaBalance(1_000_000_000));
+        Subtensor::pay_lease_dividends(BABELBIT, AlphaBalance(1_000_000_000));
         assert!(!AccumulatedLeaseDividends::<Runtime>::contains_key(1));
     });
 }

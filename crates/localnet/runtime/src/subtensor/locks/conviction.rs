@@ -13,7 +13,7 @@ const MAX_TIMESCALES: i32 = 40;
 
 /// Current block, and time constants of locks, in blocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rates {
+pub(super) struct LockTimescales {
     pub(super) now: u64,
     /// Time constant of the decay of locks.
     pub(super) unlock: u64,
@@ -40,10 +40,12 @@ impl LockKind {
     ];
 
     /// Returns a lock of this kind as it is now.
-    pub(super) fn roll_forward(self, mut lock: LockState, rates: Rates) -> LockState {
-        if let Some(blocks) = rates.now.checked_sub(lock.last_update).filter(|blocks| *blocks > 0) {
-            (lock.locked_mass, lock.conviction) = self.decayed_after(blocks, &lock, rates);
-            lock.last_update = rates.now;
+    pub(super) fn roll_forward(self, mut lock: LockState, timescales: LockTimescales) -> LockState {
+        if let Some(blocks) =
+            timescales.now.checked_sub(lock.last_update).filter(|blocks| *blocks > 0)
+        {
+            (lock.locked_mass, lock.conviction) = self.decayed_after(blocks, &lock, timescales);
+            lock.last_update = timescales.now;
         }
         if self.is_owner_lock {
             lock.conviction = U64F64::from_num(lock.locked_mass.0);
@@ -60,7 +62,7 @@ impl LockKind {
         self,
         blocks: u64,
         lock: &LockState,
-        Rates { unlock, maturity, .. }: Rates,
+        LockTimescales { unlock, maturity, .. }: LockTimescales,
     ) -> (AlphaBalance, U64F64) {
         let mass = U64F64::from_num(lock.locked_mass.0);
         let (unlock_decay, maturity_decay) = (decay(blocks, unlock), decay(blocks, maturity));
@@ -133,7 +135,8 @@ pub(super) fn is_negligible(lock: &LockState) -> bool {
 mod tests {
     use super::*;
 
-    const RATES: Rates = Rates { now: 1_000, unlock: 1_000, maturity: 1_000 };
+    const TIMESCALES: LockTimescales =
+        LockTimescales { now: 1_000, unlock: 1_000, maturity: 1_000 };
 
     fn lock(mass: u64, conviction: u64) -> LockState {
         LockState {
@@ -147,10 +150,10 @@ mod tests {
         is_owner_lock: bool,
         is_perpetual: bool,
         lock: LockState,
-        rates: Rates,
+        timescales: LockTimescales,
     ) -> (f64, f64) {
-        let rolled = LockKind { is_owner_lock, is_perpetual }.roll_forward(lock, rates);
-        assert_eq!(rolled.last_update, rates.now);
+        let rolled = LockKind { is_owner_lock, is_perpetual }.roll_forward(lock, timescales);
+        assert_eq!(rolled.last_update, timescales.now);
         (rolled.locked_mass.0 as f64, rolled.conviction.to_num())
     }
 
@@ -165,24 +168,24 @@ mod tests {
         let share_of_mass = |share: f64| mass as f64 * share;
         let decayed = conviction as f64 * e;
         assert!(is_close(
-            roll_forward(false, true, lock(mass, conviction), RATES),
+            roll_forward(false, true, lock(mass, conviction), TIMESCALES),
             (share_of_mass(1.0), share_of_mass(1.0 - e) + decayed)
         ));
         assert!(is_close(
-            roll_forward(false, false, lock(mass, conviction), RATES),
+            roll_forward(false, false, lock(mass, conviction), TIMESCALES),
             (share_of_mass(e), share_of_mass(e) + decayed)
         ));
         assert!(is_close(
-            roll_forward(true, false, lock(mass, conviction), RATES),
+            roll_forward(true, false, lock(mass, conviction), TIMESCALES),
             (share_of_mass(e), share_of_mass(e))
         ));
-        let slower = Rates { unlock: 2_000, ..RATES };
+        let slower = LockTimescales { unlock: 2_000, ..TIMESCALES };
         let (remaining, share) = ((-0.5_f64).exp(), 2.0 * ((-0.5_f64).exp() - e));
         assert!(is_close(
             roll_forward(false, false, lock(mass, 0), slower),
             (share_of_mass(remaining), share_of_mass(share))
         ));
-        let faster = Rates { unlock: 500, ..RATES };
+        let faster = LockTimescales { unlock: 500, ..TIMESCALES };
         let (remaining, share) = ((-2.0_f64).exp(), -((-2.0_f64).exp() - e));
         assert!(is_close(
             roll_forward(false, false, lock(mass, 0), faster),
@@ -194,7 +197,7 @@ mod tests {
     fn extreme_locks_neither_overflow_nor_underflow() {
         let ages = [0, 1, u64::MAX];
         for (mass, now, unlock, maturity) in ages.into_iter().flat_map(|now| {
-            let rates = [
+            let timescales = [
                 (0, 0),
                 (0, 1),
                 (1, 0),
@@ -203,17 +206,18 @@ mod tests {
                 (u64::MAX, 1),
                 (u64::MAX, u64::MAX),
             ];
-            rates
+            timescales
                 .into_iter()
                 .flat_map(move |(a, b)| [0, 1, 99, u64::MAX].map(|mass| (mass, now, a, b)))
         }) {
             for kind in LockKind::ALL {
-                let lock = kind.roll_forward(lock(mass, u64::MAX), Rates { now, unlock, maturity });
+                let lock = kind
+                    .roll_forward(lock(mass, u64::MAX), LockTimescales { now, unlock, maturity });
                 assert!(lock.locked_mass.0 <= mass, "{kind:?} {mass} {now} {unlock} {maturity}");
             }
         }
-        let empty_lock =
-            LockKind { is_owner_lock: false, is_perpetual: true }.roll_forward(lock(99, 99), RATES);
+        let empty_lock = LockKind { is_owner_lock: false, is_perpetual: true }
+            .roll_forward(lock(99, 99), TIMESCALES);
         assert_eq!((empty_lock.locked_mass.0, empty_lock.conviction.to_num::<u64>()), (0, 0));
     }
 }

@@ -32,13 +32,13 @@ impl<T: Config> Pallet<T> {
         if !Self::have_same_owner(&origin_hotkey, destination_hotkey) {
             moved.conviction = U64F64::default();
         }
-        let before = Self::kind_of_lock(coldkey, netuid, &origin_hotkey);
-        let after = Self::kind_of_lock(coldkey, netuid, destination_hotkey);
-        let moved = after.roll_forward(moved, Self::rates());
+        let origin_kind = Self::kind_of_lock(coldkey, netuid, &origin_hotkey);
+        let destination_kind = Self::kind_of_lock(coldkey, netuid, destination_hotkey);
+        let moved = destination_kind.roll_forward(moved, Self::timescales());
         Self::remove_lock(coldkey, netuid, &origin_hotkey);
-        Self::subtract_from_total(netuid, &origin_hotkey, before, lock);
+        Self::subtract_from_total_lock(netuid, &origin_hotkey, origin_kind, lock);
         Self::store_lock(coldkey, netuid, destination_hotkey, moved);
-        Self::add_to_total(netuid, destination_hotkey, after, moved);
+        Self::add_to_total_lock(netuid, destination_hotkey, destination_kind, moved);
         let (coldkey, destination_hotkey) = (coldkey.clone(), destination_hotkey.clone());
         Self::deposit_event(Event::LockMoved {
             coldkey,
@@ -64,30 +64,31 @@ impl<T: Config> Pallet<T> {
         let Some((hotkey, lock)) = Self::lock_of(from, netuid).filter(|_| from != to) else {
             return Ok(());
         };
-        let free = Self::total_stake_of(from, netuid).saturating_sub(lock.locked_mass);
-        let locked_mass = amount.saturating_sub(free).min(lock.locked_mass);
+        let unlocked_stake = Self::total_stake_of(from, netuid).saturating_sub(lock.locked_mass);
+        let locked_mass = amount.saturating_sub(unlocked_stake).min(lock.locked_mass);
         if locked_mass == AlphaBalance::ZERO {
             return Ok(());
         }
-        let received = Self::lock_of(to, netuid);
-        let is_same = received.as_ref().is_none_or(|(locked_to, _)| *locked_to == hotkey);
-        ensure!(is_same, Error::<T>::LockHotkeyMismatch);
+        let receiver_lock = Self::lock_of(to, netuid);
+        let is_same_hotkey =
+            receiver_lock.as_ref().is_none_or(|(locked_to, _)| *locked_to == hotkey);
+        ensure!(is_same_hotkey, Error::<T>::LockHotkeyMismatch);
         ensure!(Self::accepts_locked_alpha(to), Error::<T>::AccountRejectsLockedAlpha);
         let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
         let moved = LockState { locked_mass, conviction, ..Self::empty_lock() };
         Self::store_lock(from, netuid, &hotkey, reduce(lock, moved));
-        Self::subtract_from_total(
+        Self::subtract_from_total_lock(
             netuid,
             &hotkey,
             Self::kind_of_lock(from, netuid, &hotkey),
             moved,
         );
-        let mut received = received.map_or_else(Self::empty_lock, |(_, lock)| lock);
-        received.locked_mass = received.locked_mass.saturating_add(moved.locked_mass);
-        received.conviction = received.conviction.saturating_add(moved.conviction);
+        let mut receiver_lock = receiver_lock.map_or_else(Self::empty_lock, |(_, lock)| lock);
+        receiver_lock.locked_mass = receiver_lock.locked_mass.saturating_add(moved.locked_mass);
+        receiver_lock.conviction = receiver_lock.conviction.saturating_add(moved.conviction);
         let kind = Self::kind_of_lock(to, netuid, &hotkey);
-        Self::store_lock(to, netuid, &hotkey, kind.roll_forward(received, Self::rates()));
-        Self::add_to_total(netuid, &hotkey, kind, moved);
+        Self::store_lock(to, netuid, &hotkey, kind.roll_forward(receiver_lock, Self::timescales()));
+        Self::add_to_total_lock(netuid, &hotkey, kind, moved);
         Ok(())
     }
 
@@ -102,7 +103,7 @@ impl<T: Config> Pallet<T> {
         let conviction = lock.conviction.saturating_mul(share_of(locked_mass, lock.locked_mass));
         let removed = LockState { locked_mass, conviction, ..lock };
         Self::store_lock(coldkey, netuid, &hotkey, reduce(lock, removed));
-        Self::subtract_from_total(
+        Self::subtract_from_total_lock(
             netuid,
             &hotkey,
             Self::kind_of_lock(coldkey, netuid, &hotkey),
@@ -118,7 +119,7 @@ impl<T: Config> Pallet<T> {
     ) {
         let coldkeys: Vec<AccountId32> =
             LockingColdkeys::<T>::iter_key_prefix((netuid, old)).collect();
-        let becomes_owner =
+        let is_owner_lock =
             Self::is_owner_hotkey(netuid, old) || Self::is_owner_hotkey(netuid, new);
         for coldkey in coldkeys {
             let Some((hotkey, lock)) =
@@ -126,13 +127,13 @@ impl<T: Config> Pallet<T> {
             else {
                 continue;
             };
-            let before = Self::kind_of_lock(&coldkey, netuid, &hotkey);
-            let after = LockKind { is_owner_lock: becomes_owner, ..before };
-            let moved = after.roll_forward(lock, Self::rates());
+            let old_kind = Self::kind_of_lock(&coldkey, netuid, &hotkey);
+            let new_kind = LockKind { is_owner_lock, ..old_kind };
+            let moved = new_kind.roll_forward(lock, Self::timescales());
             Self::remove_lock(&coldkey, netuid, old);
-            Self::subtract_from_total(netuid, old, before, lock);
+            Self::subtract_from_total_lock(netuid, old, old_kind, lock);
             Self::store_lock(&coldkey, netuid, new, moved);
-            Self::add_to_total(netuid, new, after, moved);
+            Self::add_to_total_lock(netuid, new, new_kind, moved);
         }
     }
 
@@ -147,18 +148,18 @@ impl<T: Config> Pallet<T> {
                 [true, false].map(|is_owner_lock| LockKind { is_owner_lock, is_perpetual });
             let old_total = Self::total_lock(netuid, &old, owner_kind);
             let new_total = Self::total_lock(netuid, new, other_kind);
-            Self::store_total(
+            Self::store_total_lock(
                 netuid,
                 &old,
                 other_kind,
-                other_kind.roll_forward(old_total, Self::rates()),
+                other_kind.roll_forward(old_total, Self::timescales()),
             );
-            Self::store_total(netuid, new, other_kind, Self::empty_lock());
-            Self::store_total(
+            Self::store_total_lock(netuid, new, other_kind, Self::empty_lock());
+            Self::store_total_lock(
                 netuid,
                 new,
                 owner_kind,
-                owner_kind.roll_forward(new_total, Self::rates()),
+                owner_kind.roll_forward(new_total, Self::timescales()),
             );
         }
     }
@@ -185,7 +186,7 @@ impl<T: Config> Pallet<T> {
             .collect();
         for (netuid, hotkey, lock, kind) in &moved {
             Self::remove_lock(old, *netuid, hotkey);
-            Self::subtract_from_total(*netuid, hotkey, *kind, *lock);
+            Self::subtract_from_total_lock(*netuid, hotkey, *kind, *lock);
         }
         for (netuid, decays) in DecayingLock::<T>::drain_prefix(old).collect::<Vec<_>>() {
             DecayingLock::<T>::insert(new, netuid, decays);
@@ -193,7 +194,7 @@ impl<T: Config> Pallet<T> {
         Self::set_flags(new, AccountFlags::<T>::take(old));
         for (netuid, hotkey, lock, kind) in moved {
             Self::store_lock(new, netuid, &hotkey, lock);
-            Self::add_to_total(netuid, &hotkey, kind, lock);
+            Self::add_to_total_lock(netuid, &hotkey, kind, lock);
         }
         Ok(())
     }
@@ -216,9 +217,9 @@ impl<T: Config> Pallet<T> {
         let _ = DecayingHotkeyLock::<T>::clear_prefix(netuid, u32::MAX, None);
         OwnerLock::<T>::remove(netuid);
         DecayingOwnerLock::<T>::remove(netuid);
-        let choices =
+        let decay_settings =
             DecayingLock::<T>::iter_keys().filter(|(_, key_netuid)| *key_netuid == netuid);
-        for (coldkey, _) in choices.collect::<Vec<_>>() {
+        for (coldkey, _) in decay_settings.collect::<Vec<_>>() {
             DecayingLock::<T>::remove(coldkey, netuid);
         }
     }

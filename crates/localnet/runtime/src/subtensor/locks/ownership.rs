@@ -14,8 +14,8 @@ use crate::types::{AlphaBalance, NetUid};
 
 /// Age from which a subnet can change its owner, in blocks: a year on the main network.
 pub(super) const MIN_AGE: u64 = 7_200 * 365 + 1_800;
-/// Quotient of the alpha outside the pool and the lowest sum of convictions for a change of the
-/// owner.
+/// The owner changes only if the total conviction is at least the alpha outside the pool divided by
+/// this constant.
 const CONVICTION_QUOTIENT: u64 = 10;
 
 impl<T: Config> Pallet<T> {
@@ -26,27 +26,30 @@ impl<T: Config> Pallet<T> {
         if Self::current_block() < NetworkRegisteredAt::<T>::get(netuid).saturating_add(MIN_AGE) {
             return;
         }
-        let out = SubnetAlphaOut::<T>::get(netuid);
-        let sum =
+        let alpha_out = SubnetAlphaOut::<T>::get(netuid);
+        let total_conviction =
             Self::convictions(netuid).into_values().fold(U64F64::default(), U64F64::saturating_add);
-        let required = U64F64::from_num(out.0);
-        if out == AlphaBalance::ZERO
-            || sum.saturating_mul(U64F64::from_num(CONVICTION_QUOTIENT)) < required
+        let min_scaled_conviction = U64F64::from_num(alpha_out.0);
+        if alpha_out == AlphaBalance::ZERO
+            || total_conviction.saturating_mul(U64F64::from_num(CONVICTION_QUOTIENT))
+                < min_scaled_conviction
         {
             return;
         }
-        let Some(hotkey) = Self::most_convicted(netuid).filter(Self::hotkey_exists) else { return };
+        let Some(hotkey) = Self::most_convicted_hotkey(netuid).filter(Self::hotkey_exists) else {
+            return;
+        };
         let (old_coldkey, new_coldkey) = (SubnetOwner::<T>::get(netuid), Owner::<T>::get(&hotkey));
         if new_coldkey == old_coldkey {
             return;
         }
         if Self::uid_of(netuid, &hotkey).is_none() {
             let is_full = Self::neuron_count(netuid) >= MaxAllowedUids::<T>::get(netuid);
-            let replaced = if is_full { Self::neuron_to_prune(netuid) } else { None };
-            if is_full && replaced.is_none() {
+            let pruned_uid = if is_full { Self::neuron_to_prune(netuid) } else { None };
+            if is_full && pruned_uid.is_none() {
                 return;
             }
-            Self::assign_slot(netuid, replaced, &hotkey);
+            Self::assign_slot(netuid, pruned_uid, &hotkey);
         }
         Self::change_owner_hotkey_of_locks(netuid, &hotkey);
         SubnetOwner::<T>::insert(netuid, &new_coldkey);

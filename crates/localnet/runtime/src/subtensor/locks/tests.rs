@@ -156,7 +156,7 @@ fn perpetual_lock_keeps_stake_and_gains_conviction() {
         assert_eq!(locked_alpha(&bob), STAKE);
         let conviction: u64 = Subtensor::conviction_of(&hotkey, BABELBIT).to_num();
         assert!(conviction.abs_diff(STAKE * 632 / 1_000) < STAKE / 1_000, "{conviction}");
-        assert_eq!(Subtensor::most_convicted(BABELBIT), Some(hotkey.clone()));
+        assert_eq!(Subtensor::most_convicted_hotkey(BABELBIT), Some(hotkey.clone()));
         assert_eq!(perpetual(false), "ok");
         check_totals();
         jump_to(2 * 934_876);
@@ -240,13 +240,13 @@ fn locks_follow_swapped_keys() {
         let new = account("Ferdie");
         DecayingLock::<Runtime>::insert(&bob, BABELBIT, false);
         Subtensor::set_accepts_locked_alpha(&bob, true);
-        Subtensor::subtract_from_total(
+        Subtensor::subtract_from_total_lock(
             BABELBIT,
             &key(3),
             LockKind::ALL[1],
             Subtensor::lock_of(&bob, BABELBIT).unwrap().1,
         );
-        Subtensor::add_to_total(
+        Subtensor::add_to_total_lock(
             BABELBIT,
             &key(3),
             LockKind::ALL[0],

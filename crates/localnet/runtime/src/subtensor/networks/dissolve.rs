@@ -117,30 +117,30 @@ impl<T: Config> Pallet<T> {
                 (hotkey, coldkey, stake)
             })
             .collect();
-        let pool = SubnetTAO::<T>::get(netuid);
+        let pool_tao = SubnetTAO::<T>::get(netuid);
         let total: u128 = stakes.iter().map(|(_, _, stake)| u128::from(stake.0)).sum();
-        let mut remaining = pool;
+        let mut remaining = pool_tao;
         let mut hotkeys = BTreeSet::new();
         for (hotkey, coldkey, stake) in stakes {
-            let part = u128::from(pool.0)
+            let payout = u128::from(pool_tao.0)
                 .saturating_mul(u128::from(stake.0))
                 .checked_div(total)
                 .unwrap_or_default();
-            let part = TaoBalance(u64::try_from(part).unwrap_or(pool.0));
-            remaining = remaining.saturating_sub(part);
-            Self::credit(&coldkey, part.0);
+            let payout = TaoBalance(u64::try_from(payout).unwrap_or(pool_tao.0));
+            remaining = remaining.saturating_sub(payout);
+            Self::credit(&coldkey, payout.0);
             Self::decrease_stake(&hotkey, &coldkey, netuid, stake);
             TotalHotkeyAlphaLastEpoch::<T>::remove(&hotkey, netuid);
             hotkeys.insert(hotkey);
         }
-        // Fractions of stakes that were rounded down.
+        // What remains are the fractions by which stakes were rounded down.
         for hotkey in hotkeys {
             TotalHotkeyAlpha::<T>::remove(&hotkey, netuid);
             TotalHotkeySharesV2::<T>::remove(&hotkey, netuid);
         }
         // The remainder, or all TAO of a pool without stakers, is subtracted from the issuance.
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(remaining));
-        TotalStake::<T>::mutate(|total| *total = total.saturating_sub(pool));
+        TotalStake::<T>::mutate(|total| *total = total.saturating_sub(pool_tao));
         Self::remove_pool(netuid);
     }
 }

@@ -7,7 +7,7 @@ use super::super::{Config, Error, Event, Pallet, TokenSymbol};
 use crate::types::NetUid;
 
 /// Default symbol, for subnets beyond the list of letters.
-const DEFAULT: char = '\u{1d70f}';
+const DEFAULT_SYMBOL: char = '\u{1d70f}';
 /// Letters of the subnets from netuid 1 on, one alphabet per row. Subnet 19 has a Latin t, because
 /// root uses tau.
 const LETTERS: [&str; 20] = [
@@ -45,7 +45,7 @@ pub(super) fn symbol(netuid: NetUid) -> String {
         None => Some('τ'),
         Some(position) => letters().nth(position),
     };
-    letter.unwrap_or(DEFAULT).to_string()
+    letter.unwrap_or(DEFAULT_SYMBOL).to_string()
 }
 
 impl<T: Config> Pallet<T> {
@@ -53,10 +53,10 @@ impl<T: Config> Pallet<T> {
     /// use.
     pub(super) fn free_symbol(netuid: NetUid) -> Vec<u8> {
         let used: Vec<Vec<u8>> = TokenSymbol::<T>::iter_values().collect();
-        let free = std::iter::once(symbol(netuid))
+        let unused_symbol = std::iter::once(symbol(netuid))
             .chain(letters().map(String::from))
             .find(|symbol| !used.iter().any(|used| used == symbol.as_bytes()));
-        free.unwrap_or_else(|| DEFAULT.to_string()).into_bytes()
+        unused_symbol.unwrap_or_else(|| DEFAULT_SYMBOL.to_string()).into_bytes()
     }
 
     /// Changes the symbol of a subnet.

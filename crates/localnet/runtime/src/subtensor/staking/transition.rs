@@ -288,7 +288,7 @@ impl<T: Config> Pallet<T> {
     ///
     /// # Errors
     /// The errors of [`Self::move_within_subnet`].
-    pub(in crate::subtensor) fn give_stake(
+    pub(in crate::subtensor) fn reassign_stake(
         from: &AccountId32,
         to: &AccountId32,
         hotkey: &AccountId32,

@@ -132,7 +132,7 @@ impl<T: Config> Pallet<T> {
                 .all(|netuid| Self::swap_interval_has_passed(who, netuid)),
         };
         ensure!(all_have_passed, Error::<T>::HotKeySwapOnSubnetIntervalNotPassed);
-        Self::ensure_no_subnet_account(new)
+        Self::ensure_not_subnet_account(new)
     }
 
     /// Returns whether a hotkey has neither stake nor claims on root.
