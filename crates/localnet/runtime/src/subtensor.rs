@@ -1,7 +1,7 @@
 //! The Subtensor pallet: subnets, neurons, weights, stake, emission.
 //!
 //! Calls, storage, events and errors are declared in the modules of these names; the logic is in
-//! one module per subject.
+//! one module per topic.
 
 mod bonds;
 mod calls;

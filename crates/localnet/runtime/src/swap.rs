@@ -280,10 +280,10 @@ pub mod pallet {
 
         /// Returns the largest input that leaves at most `traded` after the fee; [`u64::MAX`] if
         /// the fee is 100 %.
-        pub fn with_fee(netuid: NetUid, traded: u64) -> u64 {
-            let after_fee = u16::MAX.saturating_sub(FeeRate::<T>::get(netuid));
+        pub fn input_with_fee(netuid: NetUid, traded: u64) -> u64 {
+            let rate_after_fee = u16::MAX.saturating_sub(FeeRate::<T>::get(netuid));
             let amount = (u128::from(traded) * u128::from(u16::MAX))
-                .checked_div(after_fee.into())
+                .checked_div(rate_after_fee.into())
                 .unwrap_or(u128::MAX);
             u64::try_from(amount).unwrap_or(u64::MAX)
         }

@@ -4,7 +4,7 @@
 use codec::{CompactAs, Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
-macro_rules! number {
+macro_rules! integer_newtype {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
         #[derive(
@@ -30,19 +30,19 @@ macro_rules! number {
     };
 }
 
-number! {
+integer_newtype! {
     /// Netuid of a subnet; 0 is root.
     NetUid(u16)
 }
-number! {
+integer_newtype! {
     /// Storage index of the values of one mechanism of a subnet: mechanism × 4 096 + netuid.
     NetUidStorageIndex(u16)
 }
-number! {
+integer_newtype! {
     /// An amount of TAO, in rao.
     TaoBalance(u64)
 }
-number! {
+integer_newtype! {
     /// An amount of a subnet's alpha, in billionths.
     AlphaBalance(u64)
 }

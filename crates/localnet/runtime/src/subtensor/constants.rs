@@ -257,7 +257,7 @@ mod constants {
         /// Minimum interval between swaps of a coldkey's hotkeys on a subnet, in blocks.
         #[pallet::constant_name(HotkeySwapOnSubnetInterval)]
         fn hotkey_swap_on_subnet_interval() -> u64 {
-            super::swaps::MIN_INTERVAL
+            super::swaps::MIN_HOTKEY_SWAP_INTERVAL
         }
 
         /// Default delay between announcement and coldkey swap, in blocks.

@@ -106,7 +106,7 @@ impl<T: Config> Pallet<T> {
             }
             let total_take = AlphaBalance(alpha_take.saturating_add(root_take));
             Self::increase_stake(hotkey, &coldkey, netuid, total_take);
-            Self::increase_pool_of(hotkey, netuid, AlphaBalance(nominator_alpha));
+            Self::distribute_to_stakers(hotkey, netuid, AlphaBalance(nominator_alpha));
             AlphaDividendsPerSubnet::<T>::insert(netuid, hotkey, AlphaBalance(*alpha));
             if *root > 0 {
                 Self::fill_basket_with_dividends(hotkey, netuid, AlphaBalance(nominator_root));

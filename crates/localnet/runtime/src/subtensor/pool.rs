@@ -42,7 +42,7 @@ impl Trade {
         Self { paid, fee, received: 0 }
     }
 
-    /// Computes the trade's output from a pool with the reserves `input_reserve` and `output_reserve`.
+    /// Computes the trade's output from a pool with these reserves.
     fn fill<T: swap::Config>(
         mut self,
         compute_output: impl FnOnce(u64) -> u64,
@@ -175,10 +175,10 @@ impl<T: Config> Pallet<T> {
         let pool = Self::pool_of(netuid);
         ensure!(pool.alpha.0 >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
         ensure!(pool.price() < price_in_tao(limit), swap::Error::<T>::PriceLimitExceeded);
-        let traded = pool.tao_until(limit);
+        let traded = pool.tao_to_reach(limit);
         ensure!(traded.0 == 0 || pool.buy(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
         let max = pool.tao.0.saturating_mul(MAX_TRADE_RATIO);
-        Ok(TaoBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
+        Ok(TaoBalance(swap::Pallet::<T>::input_with_fee(netuid, traded.0).min(max)))
     }
 
     /// Returns the maximum alpha that can be sold, fee included, until one alpha costs `limit` rao.
@@ -195,10 +195,10 @@ impl<T: Config> Pallet<T> {
         let pool = Self::pool_of(netuid);
         ensure!(pool.tao.0 >= swap::MIN_RESERVE, swap::Error::<T>::ReservesTooLow);
         ensure!(pool.price() > price_in_tao(limit), swap::Error::<T>::PriceLimitExceeded);
-        let traded = pool.alpha_until(limit);
+        let traded = pool.alpha_to_reach(limit);
         ensure!(traded.0 == 0 || pool.sell(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
         let max = pool.alpha.0.saturating_mul(MAX_TRADE_RATIO);
-        Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
+        Ok(AlphaBalance(swap::Pallet::<T>::input_with_fee(netuid, traded.0).min(max)))
     }
 
     /// Buys alpha from the pool of a subnet without a fee. The alpha stays issued, but nobody can

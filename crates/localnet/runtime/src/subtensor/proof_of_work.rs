@@ -92,8 +92,8 @@ impl<T: Config> Pallet<T> {
             meets_difficulty(seal, Self::pow_difficulty(netuid)),
             Error::<T>::InvalidDifficulty
         );
-        let is_unowned_or_own = Owner::<T>::try_get(hotkey).map_or(true, |owner| owner == *who);
-        ensure!(is_unowned_or_own, Error::<T>::NonAssociatedColdKey);
+        let has_no_other_owner = Owner::<T>::try_get(hotkey).map_or(true, |owner| owner == *who);
+        ensure!(has_no_other_owner, Error::<T>::NonAssociatedColdKey);
         Ok(())
     }
 

@@ -81,8 +81,8 @@ impl LimitedAction {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Whether a rate limit of `interval` blocks allows an action that last happened at block `last_block`
-    /// (0: never).
+    /// Whether a rate limit of `interval` blocks allows an action that last happened at block
+    /// `last_block` (0: never).
     pub fn rate_allows(last_block: u64, interval: u64) -> bool {
         last_block == 0 || Self::current_block().saturating_sub(last_block) >= interval
     }
@@ -138,8 +138,8 @@ impl<T: Config> Pallet<T> {
         Self::rate_allows(last_block, action.interval::<T>(netuid))
     }
 
-    /// Removes the records of all rate-limited actions on a subnet, which would limit the next subnet
-    /// of this netuid.
+    /// Removes the records of all rate-limited actions on a subnet, which would limit the next
+    /// subnet of this netuid.
     pub(super) fn remove_rate_limits(netuid: NetUid) {
         let keys =
             LastRateLimitedBlock::<T>::iter_keys().filter(|key| key.netuid() == Some(netuid));

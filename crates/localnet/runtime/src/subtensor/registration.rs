@@ -29,14 +29,14 @@ impl<T: Config> Pallet<T> {
         let charge = Self::registration_charge(netuid, &hotkey, who);
         ensure!(Self::can_pay(who, charge.total()), Error::<T>::NotEnoughBalanceToStake);
         Self::own_hotkey(who, &hotkey)?;
-        let replaced = if Self::neuron_count(netuid) < MaxAllowedUids::<T>::get(netuid) {
+        let pruned_uid = if Self::neuron_count(netuid) < MaxAllowedUids::<T>::get(netuid) {
             None
         } else {
             Some(Self::neuron_to_prune(netuid).ok_or(Error::<T>::NoNeuronIdAvailable)?)
         };
 
         Self::pay_registration(netuid, &hotkey, who, charge)?;
-        let uid = Self::assign_slot(netuid, replaced, &hotkey);
+        let uid = Self::assign_slot(netuid, pruned_uid, &hotkey);
         Self::raise_burn(netuid);
         RegistrationsThisBlock::<T>::mutate(netuid, |count| *count = count.saturating_add(1));
         RAORecycledForRegistration::<T>::mutate(netuid, |sum| {
@@ -87,12 +87,15 @@ impl<T: Config> Pallet<T> {
         );
         ensure!(Self::uid_of(root, hotkey).is_none(), Error::<T>::HotKeyAlreadyRegisteredInSubNet);
         Self::do_try_associate_hotkey(who, hotkey)?;
-        let replaced = if Self::neuron_count(root) < MaxAllowedUids::<T>::get(root) {
+        let pruned_uid = if Self::neuron_count(root) < MaxAllowedUids::<T>::get(root) {
             None
         } else {
-            let (lowest, uid) =
-                Self::weakest_root_member().ok_or(Error::<T>::NoNeuronIdAvailable)?;
-            ensure!(Self::total_alpha(hotkey, root) >= lowest, Error::<T>::StakeTooLowForRoot);
+            let (lowest_stake, uid) =
+                Self::lowest_staked_root_member().ok_or(Error::<T>::NoNeuronIdAvailable)?;
+            ensure!(
+                Self::total_alpha(hotkey, root) >= lowest_stake,
+                Error::<T>::StakeTooLowForRoot
+            );
             Some(uid)
         };
         let price = Burn::<T>::get(root);
@@ -100,10 +103,10 @@ impl<T: Config> Pallet<T> {
         RAORecycledForRegistration::<T>::mutate(root, |sum| *sum = sum.saturating_add(price));
         Self::raise_burn(root);
 
-        if let Some(uid) = replaced {
+        if let Some(uid) = pruned_uid {
             Self::end_delegation_to_owners(&Self::hotkey_at(root, uid));
         }
-        let uid = Self::assign_slot(root, replaced, hotkey);
+        let uid = Self::assign_slot(root, pruned_uid, hotkey);
         // Members of root become delegates.
         if !Delegates::<T>::contains_key(hotkey) {
             Delegates::<T>::insert(hotkey, Delegates::<T>::get(hotkey));
@@ -117,7 +120,7 @@ impl<T: Config> Pallet<T> {
 
     /// Returns the stake and the uid of the member of root with the lowest stake that is not
     /// immune; on a tie, of the oldest.
-    fn weakest_root_member() -> Option<(AlphaBalance, u16)> {
+    fn lowest_staked_root_member() -> Option<(AlphaBalance, u16)> {
         let root = NetUid::ROOT;
         (0..Self::neuron_count(root))
             .filter(|uid| !Self::is_immune(root, *uid))
@@ -129,9 +132,15 @@ impl<T: Config> Pallet<T> {
             .map(|(stake, _, uid)| (stake, uid))
     }
 
-    pub(super) fn assign_slot(netuid: NetUid, replaced: Option<u16>, hotkey: &AccountId32) -> u16 {
+    /// Registers a hotkey as a neuron: with the uid of the pruned neuron, or with a new uid if
+    /// `pruned_uid` is `None`. Returns the uid.
+    pub(super) fn assign_slot(
+        netuid: NetUid,
+        pruned_uid: Option<u16>,
+        hotkey: &AccountId32,
+    ) -> u16 {
         Self::wake(netuid);
-        match replaced {
+        match pruned_uid {
             Some(uid) => {
                 Self::replace_neuron(netuid, uid, hotkey);
                 uid

@@ -12,7 +12,7 @@ const DIGITS: u32 = 36;
 
 /// Rounding direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Round {
+pub(super) enum Rounding {
     /// Round towards zero.
     Down,
     /// Round away from zero.
@@ -30,39 +30,39 @@ impl SafeFloat {
 
     /// Converts an integer without rounding.
     pub(super) fn from_integer(value: u64) -> Self {
-        Self::rounded(value.into(), 0, Round::Down)
+        Self::rounded(value.into(), 0, Rounding::Down)
     }
 
     /// Returns `self` + `other`.
-    pub(super) fn plus(self, other: Self, round: Round) -> Self {
-        self.combine(other, round, |large, small| large + small)
+    pub(super) fn plus(self, other: Self, rounding: Rounding) -> Self {
+        self.combine(other, rounding, |large, small| large + small)
     }
 
     /// Returns `self` − `other`, at least zero.
-    pub(super) fn minus(self, other: Self, round: Round) -> Self {
-        if self.digits_above(other).is_none() {
+    pub(super) fn minus(self, other: Self, rounding: Rounding) -> Self {
+        if self.exponent_excess_over(other).is_none() {
             return Self::ZERO;
         }
-        self.combine(other, round, U256::saturating_sub)
+        self.combine(other, rounding, U256::saturating_sub)
     }
 
-    /// Whether `self` has fewer digits than `before`: after a subtraction, its last digits may be
+    /// Whether `self` has fewer digits than `other`: after a subtraction, its last digits may be
     /// rounding errors.
-    pub(super) fn is_shorter_than(self, before: Self) -> bool {
-        self.is_zero() || self.exponent < before.exponent
+    pub(super) fn has_fewer_digits_than(self, other: Self) -> bool {
+        self.is_zero() || self.exponent < other.exponent
     }
 
     /// Returns `self` · `factor` / `divisor`; zero if the divisor is zero.
-    pub(super) fn scaled(self, factor: u64, divisor: u64, round: Round) -> Self {
+    pub(super) fn scaled(self, factor: u64, divisor: u64, rounding: Rounding) -> Self {
         if divisor == 0 {
             return Self::ZERO;
         }
         // 36 + 20 + 20 digits fit in 256 bits; the 20 zeros keep 36 digits after the division.
         let numerator = U256::from(self.mantissa) * U256::from(factor) * power_of_ten(20);
         Self::rounded(
-            divide(numerator, divisor.into(), round),
+            divide(numerator, divisor.into(), rounding),
             self.exponent.saturating_sub(20),
-            round,
+            rounding,
         )
     }
 
@@ -87,7 +87,7 @@ impl SafeFloat {
     }
 
     /// Returns the difference of the exponents; `None` if `self` < `other`.
-    fn digits_above(self, other: Self) -> Option<i64> {
+    fn exponent_excess_over(self, other: Self) -> Option<i64> {
         if other.is_zero() {
             return Some(0);
         }
@@ -99,9 +99,14 @@ impl SafeFloat {
     }
 
     /// Aligns two numbers, the larger one first, applies an operation and rounds the result.
-    fn combine(self, other: Self, round: Round, operation: impl Fn(U256, U256) -> U256) -> Self {
+    fn combine(
+        self,
+        other: Self,
+        rounding: Rounding,
+        operation: impl Fn(U256, U256) -> U256,
+    ) -> Self {
         let (large, small) =
-            if self.digits_above(other).is_some() { (self, other) } else { (other, self) };
+            if self.exponent_excess_over(other).is_some() { (self, other) } else { (other, self) };
         if small.is_zero() {
             return large;
         }
@@ -109,26 +114,26 @@ impl SafeFloat {
         match u32::try_from(exponent_difference) {
             Ok(digits) if digits <= DIGITS + 2 => {
                 let aligned = U256::from(large.mantissa) * power_of_ten(digits);
-                Self::rounded(operation(aligned, small.mantissa.into()), small.exponent, round)
+                Self::rounded(operation(aligned, small.mantissa.into()), small.exponent, rounding)
             }
             // The smaller number is entirely below the last digit: it only affects rounding.
             _ => {
                 let aligned = U256::from(large.mantissa) * power_of_ten(DIGITS + 2);
                 let exponent = large.exponent.saturating_sub(i64::from(DIGITS + 2));
-                Self::rounded(operation(aligned, U256::one()), exponent, round)
+                Self::rounded(operation(aligned, U256::one()), exponent, rounding)
             }
         }
     }
 
     /// Creates the number `mantissa` · 10^`exponent`, rounded to 36 digits.
-    fn rounded(mantissa: U256, exponent: i64, round: Round) -> Self {
+    fn rounded(mantissa: U256, exponent: i64, rounding: Rounding) -> Self {
         if mantissa.is_zero() {
             return Self::ZERO;
         }
         let digits = count_digits(mantissa);
         let (mantissa, exponent) = if digits > DIGITS {
             let surplus = digits - DIGITS;
-            let truncated = divide(mantissa, power_of_ten(surplus), round);
+            let truncated = divide(mantissa, power_of_ten(surplus), rounding);
             (truncated, exponent.saturating_add(surplus.into()))
         } else {
             let missing = DIGITS - digits;
@@ -156,9 +161,9 @@ fn count_digits(number: U256) -> u32 {
     if number >= power_of_ten(estimate) { estimate + 1 } else { estimate }
 }
 
-fn divide(numerator: U256, denominator: U256, round: Round) -> U256 {
+fn divide(numerator: U256, denominator: U256, rounding: Rounding) -> U256 {
     let (quotient, remainder) = numerator.div_mod(denominator);
-    if round == Round::Up && !remainder.is_zero() { quotient + 1 } else { quotient }
+    if rounding == Rounding::Up && !remainder.is_zero() { quotient + 1 } else { quotient }
 }
 
 #[cfg(test)]
@@ -177,31 +182,31 @@ mod tests {
     #[test]
     fn rounding_follows_the_stated_mode() {
         let one = SafeFloat::from_integer(1);
-        let third = one.scaled(1, 3, Round::Down);
+        let third = one.scaled(1, 3, Rounding::Down);
         assert_eq!(
             third,
             SafeFloat { mantissa: 333_333_333_333_333_333_333_333_333_333_333_333, exponent: -36 }
         );
-        let more = one.scaled(1, 3, Round::Up);
+        let more = one.scaled(1, 3, Rounding::Up);
         assert_eq!(more.mantissa, third.mantissa + 1);
         let almost = SafeFloat { mantissa: 10_u128.pow(36) - 1, exponent: 0 };
         let tiny = SafeFloat { mantissa: 10_u128.pow(35), exponent: -500 };
         assert_eq!(
-            almost.plus(tiny, Round::Up),
+            almost.plus(tiny, Rounding::Up),
             SafeFloat { mantissa: 10_u128.pow(35), exponent: 1 }
         );
-        assert_eq!(almost.plus(tiny, Round::Down), almost);
-        assert_eq!(tiny.minus(almost, Round::Up), SafeFloat::ZERO);
-        assert_eq!(almost.minus(tiny, Round::Up), almost);
+        assert_eq!(almost.plus(tiny, Rounding::Down), almost);
+        assert_eq!(tiny.minus(almost, Rounding::Up), SafeFloat::ZERO);
+        assert_eq!(almost.minus(tiny, Rounding::Up), almost);
     }
 
     proptest! {
         #[test]
         fn sums_and_differences_of_whole_numbers_are_exact(a in 0..=u64::MAX / 2, b in 0..=u64::MAX / 2) {
             let (left, right) = (SafeFloat::from_integer(a), SafeFloat::from_integer(b));
-            for round in [Round::Down, Round::Up] {
-                prop_assert_eq!(left.plus(right, round), SafeFloat::from_integer(a + b));
-                prop_assert_eq!(left.minus(right, round), SafeFloat::from_integer(a.saturating_sub(b)));
+            for rounding in [Rounding::Down, Rounding::Up] {
+                prop_assert_eq!(left.plus(right, rounding), SafeFloat::from_integer(a + b));
+                prop_assert_eq!(left.minus(right, rounding), SafeFloat::from_integer(a.saturating_sub(b)));
             }
         }
 

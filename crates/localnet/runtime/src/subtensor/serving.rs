@@ -24,8 +24,8 @@ impl<T: Config> Pallet<T> {
     ) -> Result<(), Error<T>> {
         Self::check_neuron(hotkey, netuid)?;
         Self::check_address(ip == 0 || is_reachable(ip, ip_type), ip_type)?;
-        let last = Axons::<T>::get(netuid, hotkey).map_or(0, |axon| axon.block);
-        Self::check_rate_and_port(netuid, last, port)
+        let last_block = Axons::<T>::get(netuid, hotkey).map_or(0, |axon| axon.block);
+        Self::check_rate_and_port(netuid, last_block, port)
     }
 
     /// Checks whether a hotkey may publish this metrics endpoint now.
@@ -42,8 +42,8 @@ impl<T: Config> Pallet<T> {
     ) -> Result<(), Error<T>> {
         Self::check_address(ip != 0 && is_reachable(ip, ip_type), ip_type)?;
         Self::check_neuron(hotkey, netuid)?;
-        let last = Prometheus::<T>::get(netuid, hotkey).map_or(0, |endpoint| endpoint.block);
-        Self::check_rate_and_port(netuid, last, port)
+        let last_block = Prometheus::<T>::get(netuid, hotkey).map_or(0, |endpoint| endpoint.block);
+        Self::check_rate_and_port(netuid, last_block, port)
     }
 
     fn check_neuron(hotkey: &AccountId32, netuid: NetUid) -> Result<(), Error<T>> {
@@ -51,15 +51,15 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    fn check_address(valid_address: bool, ip_type: u8) -> Result<(), Error<T>> {
+    fn check_address(is_valid_address: bool, ip_type: u8) -> Result<(), Error<T>> {
         ensure!(matches!(ip_type, 4 | 6), Error::<T>::InvalidIpType);
-        ensure!(valid_address, Error::<T>::InvalidIpAddress);
+        ensure!(is_valid_address, Error::<T>::InvalidIpAddress);
         Ok(())
     }
 
-    fn check_rate_and_port(netuid: NetUid, last: u64, port: u16) -> Result<(), Error<T>> {
+    fn check_rate_and_port(netuid: NetUid, last_block: u64, port: u16) -> Result<(), Error<T>> {
         let limit = ServingRateLimit::<T>::get(netuid);
-        ensure!(Self::rate_allows(last, limit), Error::<T>::ServingRateLimitExceeded);
+        ensure!(Self::rate_allows(last_block, limit), Error::<T>::ServingRateLimitExceeded);
         ensure!(port != 0, Error::<T>::InvalidPort);
         Ok(())
     }

@@ -7,7 +7,7 @@
 
 use sp_runtime::AccountId32;
 
-use super::safe_float::Round;
+use super::safe_float::Rounding;
 use super::types::SafeFloat;
 use super::{
     AlphaV2, BasketClaimed, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalAlphaStaked,
@@ -54,19 +54,23 @@ impl<T: Config> Pallet<T> {
         if amount == AlphaBalance::ZERO {
             return;
         }
-        let total = Self::total_alpha(hotkey, netuid);
+        let total_alpha = Self::total_alpha(hotkey, netuid);
         let total_shares = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
         // Shares without alpha are worth less than a rao and are ignored.
-        let bought = if total_shares.is_zero() || total == AlphaBalance::ZERO {
+        let bought_shares = if total_shares.is_zero() || total_alpha == AlphaBalance::ZERO {
             SafeFloat::from_integer(amount.0)
         } else {
-            total_shares.scaled(amount.0, total.0, Round::Down)
+            total_shares.scaled(amount.0, total_alpha.0, Rounding::Down)
         };
-        TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total.saturating_add(amount));
+        TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total_alpha.saturating_add(amount));
         TotalAlphaStaked::<T>::mutate(netuid, |staked| *staked = staked.saturating_add(amount));
-        TotalHotkeySharesV2::<T>::insert(hotkey, netuid, total_shares.plus(bought, Round::Up));
+        TotalHotkeySharesV2::<T>::insert(
+            hotkey,
+            netuid,
+            total_shares.plus(bought_shares, Rounding::Up),
+        );
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
-        AlphaV2::<T>::insert((hotkey, coldkey, netuid), share.plus(bought, Round::Down));
+        AlphaV2::<T>::insert((hotkey, coldkey, netuid), share.plus(bought_shares, Rounding::Down));
         if share.is_zero() {
             Self::add_staking_hotkey(coldkey, hotkey);
         }
@@ -81,47 +85,50 @@ impl<T: Config> Pallet<T> {
     ) {
         let stake = Self::stake_of(hotkey, coldkey, netuid);
         let amount = amount.min(stake);
-        let total = Self::total_alpha(hotkey, netuid);
+        let total_alpha = Self::total_alpha(hotkey, netuid);
         let mut total_shares = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
-        let sold =
-            if amount == stake { share } else { total_shares.scaled(amount.0, total.0, Round::Up) };
-        let share = share.minus(sold, Round::Down);
+        let sold_shares = if amount == stake {
+            share
+        } else {
+            total_shares.scaled(amount.0, total_alpha.0, Rounding::Up)
+        };
+        let share = share.minus(sold_shares, Rounding::Down);
         if share.is_zero() {
             AlphaV2::<T>::remove((hotkey, coldkey, netuid));
             Self::remove_hotkey_without_stake(hotkey, coldkey);
         } else {
             AlphaV2::<T>::insert((hotkey, coldkey, netuid), share);
         }
-        let before = total_shares;
-        total_shares = total_shares.minus(sold, Round::Up);
-        if total_shares.is_shorter_than(before) {
-            total_shares = Self::sum_of_shares(hotkey, netuid);
+        let previous_total_shares = total_shares;
+        total_shares = total_shares.minus(sold_shares, Rounding::Up);
+        if total_shares.has_fewer_digits_than(previous_total_shares) {
+            total_shares = Self::recompute_total_shares(hotkey, netuid);
         }
-        let total = total.saturating_sub(amount);
+        let total_alpha = total_alpha.saturating_sub(amount);
         TotalAlphaStaked::<T>::mutate(netuid, |staked| *staked = staked.saturating_sub(amount));
         if total_shares.is_zero() {
             TotalHotkeySharesV2::<T>::remove(hotkey, netuid);
         } else {
             TotalHotkeySharesV2::<T>::insert(hotkey, netuid, total_shares);
         }
-        if total == AlphaBalance::ZERO {
+        if total_alpha == AlphaBalance::ZERO {
             TotalHotkeyAlpha::<T>::remove(hotkey, netuid);
         } else {
-            TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total);
+            TotalHotkeyAlpha::<T>::insert(hotkey, netuid, total_alpha);
         }
     }
 
-    /// Returns the sum of all shares, recomputed: a running sum would accumulate rounding errors.
-    fn sum_of_shares(hotkey: &AccountId32, netuid: NetUid) -> SafeFloat {
+    /// Recomputes the sum of all shares: a running sum would accumulate rounding errors.
+    fn recompute_total_shares(hotkey: &AccountId32, netuid: NetUid) -> SafeFloat {
         AlphaV2::<T>::iter_prefix((hotkey,))
             .filter(|((_, subnet), _)| *subnet == netuid)
-            .fold(SafeFloat::ZERO, |sum, (_, share)| sum.plus(share, Round::Up))
+            .fold(SafeFloat::ZERO, |sum, (_, share)| sum.plus(share, Rounding::Up))
     }
 
     /// Distributes alpha among all stakers of a hotkey; without stakers, the hotkey's owner
     /// receives it.
-    pub fn increase_pool_of(hotkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
+    pub fn distribute_to_stakers(hotkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
         if TotalHotkeySharesV2::<T>::get(hotkey, netuid).is_zero() {
             Self::increase_stake(hotkey, &Owner::<T>::get(hotkey), netuid, amount);
         } else if amount != AlphaBalance::ZERO {

@@ -31,7 +31,7 @@ pub(super) const MIN_STAKE: TaoBalance = TaoBalance(2_000_000);
 
 /// Price limit of a trade.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limit {
+pub(super) struct PriceLimit {
     /// Price of one alpha in rao; between two subnets, the ratio of their prices in parts of 10⁹.
     price: TaoBalance,
     /// Whether partial execution is allowed.
@@ -136,7 +136,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Makes a hotkey with nominators a delegate, with its current take.
-    fn become_delegate(hotkey: &AccountId32, staker: &AccountId32) {
+    fn make_delegate(hotkey: &AccountId32, staker: &AccountId32) {
         if !Self::owns(staker, hotkey) && !Delegates::<T>::contains_key(hotkey) {
             Delegates::<T>::insert(hotkey, Delegates::<T>::get(hotkey));
         }

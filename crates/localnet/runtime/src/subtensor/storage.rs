@@ -1,5 +1,5 @@
-//! Storage of accounts, issuance, pools and stake; the modules have that of subnets, neurons and
-//! other subjects.
+//! Storage of accounts, issuance, pools and stake. The submodules declare the storage of subnets,
+//! neurons and all other topics.
 
 use frame_support::pallet_macros::pallet_section;
 

@@ -12,4 +12,4 @@ pub(super) const SWAP_COST: TaoBalance = TaoBalance(100_000_000);
 /// Cost of a swap of a hotkey on one subnet: 0.001 TAO.
 pub(super) const SUBNET_SWAP_COST: TaoBalance = TaoBalance(1_000_000);
 /// Minimum interval between swaps of a coldkey's hotkeys on a subnet, in blocks.
-pub(super) const MIN_INTERVAL: u64 = 1;
+pub(super) const MIN_HOTKEY_SWAP_INTERVAL: u64 = 1;

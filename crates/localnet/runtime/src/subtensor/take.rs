@@ -32,8 +32,8 @@ impl<T: Config> Pallet<T> {
         take: PerU16,
     ) -> DispatchResult {
         Self::ensure_owns_hotkey(who, &hotkey)?;
-        if let Ok(before) = Delegates::<T>::try_get(&hotkey) {
-            ensure!(take < before, Error::<T>::DelegateTakeTooLow);
+        if let Ok(current_take) = Delegates::<T>::try_get(&hotkey) {
+            ensure!(take < current_take, Error::<T>::DelegateTakeTooLow);
         }
         ensure!(take >= MinDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooLow);
         Self::record_rate_limited(&RateLimitKey::LastTxBlockDelegateTake(hotkey.clone()));
@@ -48,8 +48,8 @@ impl<T: Config> Pallet<T> {
         take: PerU16,
     ) -> DispatchResult {
         Self::ensure_owns_hotkey(who, &hotkey)?;
-        if let Ok(before) = Delegates::<T>::try_get(&hotkey) {
-            ensure!(take > before, Error::<T>::DelegateTakeTooLow);
+        if let Ok(current_take) = Delegates::<T>::try_get(&hotkey) {
+            ensure!(take > current_take, Error::<T>::DelegateTakeTooLow);
         }
         ensure!(take <= MaxDelegateTake::<T>::get(), Error::<T>::DelegateTakeTooHigh);
         let key = RateLimitKey::LastTxBlockDelegateTake(hotkey.clone());

@@ -11,9 +11,9 @@ use super::{
 use crate::types::NetUid;
 
 /// The number one, as a smoothing factor.
-const ONE: u64 = 1_000_000_000_000_000_000;
+const ALPHA_ONE: u64 = 1_000_000_000_000_000_000;
 /// Number of blocks for which voting power is still tracked after it was disabled.
-const GRACE: u64 = 100_800;
+const DISABLE_DELAY: u64 = 100_800;
 
 impl<T: Config> Pallet<T> {
     /// Enables tracking of voting power on a subnet; a scheduled end is cancelled.
@@ -32,7 +32,7 @@ impl<T: Config> Pallet<T> {
             VotingPowerTrackingEnabled::<T>::get(netuid),
             Error::<T>::VotingPowerTrackingNotEnabled
         );
-        let disable_at_block = Self::current_block().saturating_add(GRACE);
+        let disable_at_block = Self::current_block().saturating_add(DISABLE_DELAY);
         VotingPowerDisableAtBlock::<T>::insert(netuid, disable_at_block);
         Self::deposit_event(Event::VotingPowerTrackingDisableScheduled {
             netuid,
@@ -46,7 +46,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// `InvalidVotingPowerEmaAlpha` above one.
     pub(crate) fn do_set_voting_power_ema_alpha(netuid: NetUid, alpha: u64) -> DispatchResult {
-        ensure!(alpha <= ONE, Error::<T>::InvalidVotingPowerEmaAlpha);
+        ensure!(alpha <= ALPHA_ONE, Error::<T>::InvalidVotingPowerEmaAlpha);
         VotingPowerEmaAlpha::<T>::insert(netuid, alpha);
         Self::deposit_event(Event::VotingPowerEmaAlphaSet { netuid, alpha });
         Ok(())
@@ -58,8 +58,8 @@ impl<T: Config> Pallet<T> {
         if !VotingPowerTrackingEnabled::<T>::get(netuid) {
             return;
         }
-        let end = VotingPowerDisableAtBlock::<T>::get(netuid);
-        if end > 0 && Self::current_block() >= end {
+        let disable_at_block = VotingPowerDisableAtBlock::<T>::get(netuid);
+        if disable_at_block > 0 && Self::current_block() >= disable_at_block {
             Self::remove_voting_power(netuid);
             Self::deposit_event(Event::VotingPowerTrackingDisabled { netuid });
             return;
@@ -67,12 +67,12 @@ impl<T: Config> Pallet<T> {
         let (alpha, min) = (VotingPowerEmaAlpha::<T>::get(netuid), StakeThreshold::<T>::get());
         let permits =
             ValidatorPermit::<T>::get(netuid).into_iter().chain(core::iter::repeat(false));
-        for ((hotkey, stake), may_validate) in
+        for ((hotkey, stake), has_permit) in
             neurons.hotkeys.iter().zip(neurons.stake()).zip(permits)
         {
-            let before = VotingPower::<T>::get(netuid, hotkey);
-            let power = if may_validate { moving_average(stake, before, alpha) } else { 0 };
-            if power == 0 || (power < min && before >= min) {
+            let previous_power = VotingPower::<T>::get(netuid, hotkey);
+            let power = if has_permit { moving_average(stake, previous_power, alpha) } else { 0 };
+            if power == 0 || (power < min && previous_power >= min) {
                 VotingPower::<T>::remove(netuid, hotkey);
             } else {
                 VotingPower::<T>::insert(netuid, hotkey, power);
@@ -92,7 +92,9 @@ impl<T: Config> Pallet<T> {
     pub(super) fn move_voting_power(netuid: NetUid, old: &AccountId32, new: &AccountId32) {
         let power = VotingPower::<T>::take(netuid, old);
         if power > 0 {
-            VotingPower::<T>::mutate(netuid, new, |other| *other = other.saturating_add(power));
+            VotingPower::<T>::mutate(netuid, new, |new_power| {
+                *new_power = new_power.saturating_add(power);
+            });
         }
     }
 
@@ -105,12 +107,12 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Returns the moving average after one more stake: α · stake + (1 − α) · before.
-fn moving_average(stake: u64, before: u64, alpha: u64) -> u64 {
+/// Returns the moving average after one more stake: α · stake + (1 − α) · average.
+fn moving_average(stake: u64, average: u64, alpha: u64) -> u64 {
     // Both factors have at most 64 bits, and α is at most one: the sum has at most 124 bits.
     let sum = u128::from(alpha) * u128::from(stake)
-        + u128::from(ONE.saturating_sub(alpha)) * u128::from(before);
-    u64::try_from(sum / u128::from(ONE)).unwrap_or(u64::MAX)
+        + u128::from(ALPHA_ONE.saturating_sub(alpha)) * u128::from(average);
+    u64::try_from(sum / u128::from(ALPHA_ONE)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -146,7 +148,7 @@ mod tests {
             }
             assert_eq!(attempt(&alice, smooth(BABELBIT, 1)), "BadOrigin", "not the owner's");
             assert_eq!(
-                outcome(send_as_root(smooth(BABELBIT, ONE + 1))),
+                outcome(send_as_root(smooth(BABELBIT, ALPHA_ONE + 1))),
                 "InvalidVotingPowerEmaAlpha"
             );
             assert_eq!(
@@ -156,13 +158,13 @@ mod tests {
             assert_eq!(attempt(&alice, disable(BABELBIT)), "VotingPowerTrackingNotEnabled");
             assert_eq!(attempt(&alice, enable(BABELBIT)), "ok");
             assert_eq!(last_event(), Event::VotingPowerTrackingEnabled { netuid: BABELBIT });
-            assert_eq!(outcome(send_as_root(smooth(BABELBIT, ONE))), "ok");
+            assert_eq!(outcome(send_as_root(smooth(BABELBIT, ALPHA_ONE))), "ok");
             assert_eq!(
                 last_event(),
-                Event::VotingPowerEmaAlphaSet { netuid: BABELBIT, alpha: ONE }
+                Event::VotingPowerEmaAlphaSet { netuid: BABELBIT, alpha: ALPHA_ONE }
             );
             assert_eq!(attempt(&alice, disable(BABELBIT)), "ok");
-            let disable_at_block = 1 + GRACE;
+            let disable_at_block = 1 + DISABLE_DELAY;
             assert_eq!(
                 last_event(),
                 Event::VotingPowerTrackingDisableScheduled { netuid: BABELBIT, disable_at_block }
@@ -176,7 +178,7 @@ mod tests {
             let stake = AlphaBalance(1_000_000_000_000);
             Subtensor::increase_stake(&account("Alice_hk"), &account("Alice"), BABELBIT, stake);
             Subtensor::do_enable_voting_power_tracking(BABELBIT);
-            VotingPowerEmaAlpha::<Runtime>::insert(BABELBIT, ONE / 2);
+            VotingPowerEmaAlpha::<Runtime>::insert(BABELBIT, ALPHA_ONE / 2);
             run_to(11);
             assert!(power().abs_diff(stake.0 / 2) < stake.0 / 100, "{}", power());
             assert_eq!(TotalVotingPower::<Runtime>::get(BABELBIT), power());
@@ -200,11 +202,11 @@ mod tests {
     fn moving_average_stays_within_its_inputs() {
         for (stake, before, alpha, expected) in [
             (0, 0, 0, 0),
-            (u64::MAX, u64::MAX, ONE, u64::MAX),
-            (u64::MAX, u64::MAX, ONE / 3, u64::MAX),
-            (100, 0, ONE / 4, 25),
-            (0, 100, ONE / 4, 75),
-            (1, 0, ONE / 2, 0),
+            (u64::MAX, u64::MAX, ALPHA_ONE, u64::MAX),
+            (u64::MAX, u64::MAX, ALPHA_ONE / 3, u64::MAX),
+            (100, 0, ALPHA_ONE / 4, 25),
+            (0, 100, ALPHA_ONE / 4, 75),
+            (1, 0, ALPHA_ONE / 2, 0),
         ] {
             assert_eq!(moving_average(stake, before, alpha), expected);
         }

@@ -67,7 +67,7 @@ impl<T: Config> Pallet<T> {
         let row: Vec<_> = uids.iter().copied().zip(max_upscale_weights(values)).collect();
         Weights::<T>::insert(index, uid, row);
         if !CommitRevealWeightsEnabled::<T>::get(netuid) {
-            Self::record_update(netuid, index, uid);
+            Self::record_last_update(netuid, index, uid);
         }
         Self::deposit_event(Event::WeightsSet(index, uid));
         Ok(())
@@ -106,21 +106,23 @@ impl<T: Config> Pallet<T> {
                 || Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid),
             Error::<T>::SettingWeightsTooFast
         );
-        let only_itself = uids == [uid];
+        let is_self_weight = uids == [uid];
         ensure!(
-            only_itself || Self::may_validate(netuid, uid, who),
+            is_self_weight || Self::may_validate(netuid, uid, who),
             Error::<T>::NeuronNoValidatorPermit
         );
         ensure!(are_unique(uids), Error::<T>::DuplicateUids);
         ensure!(uids.iter().all(|uid| *uid < neurons), Error::<T>::UidVecContainInvalidOne);
         let min_length = MinAllowedWeights::<T>::get(netuid).min(neurons);
         ensure!(
-            only_itself || uids.len() >= usize::from(min_length),
+            is_self_weight || uids.len() >= usize::from(min_length),
             Error::<T>::WeightVecLengthIsLow
         );
         let limit = MaxWeightsLimit::<T>::get(netuid);
         ensure!(
-            only_itself || limit == u16::MAX || is_max_limited(&max_upscale_weights(values), limit),
+            is_self_weight
+                || limit == u16::MAX
+                || is_max_limited(&max_upscale_weights(values), limit),
             Error::<T>::MaxWeightExceeded
         );
         Ok(uid)
@@ -141,8 +143,9 @@ impl<T: Config> Pallet<T> {
 
     /// Whether the rate limit allows this neuron to set or commit weights.
     fn weights_rate_allows(netuid: NetUid, index: NetUidStorageIndex, uid: u16) -> bool {
-        let last = LastUpdate::<T>::get(index).get(usize::from(uid)).copied().unwrap_or_default();
-        Self::rate_allows(last, WeightsSetRateLimit::<T>::get(netuid))
+        let last_update =
+            LastUpdate::<T>::get(index).get(usize::from(uid)).copied().unwrap_or_default();
+        Self::rate_allows(last_update, WeightsSetRateLimit::<T>::get(netuid))
     }
 
     /// Whether a neuron may set weights: it has a validator permit, or its hotkey is the subnet
@@ -152,7 +155,7 @@ impl<T: Config> Pallet<T> {
             || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or_default()
     }
 
-    fn record_update(netuid: NetUid, index: NetUidStorageIndex, uid: u16) {
+    fn record_last_update(netuid: NetUid, index: NetUidStorageIndex, uid: u16) {
         Self::wake(netuid);
         LastUpdate::<T>::mutate(index, |updates| {
             if let Some(update) = updates.get_mut(usize::from(uid)) {

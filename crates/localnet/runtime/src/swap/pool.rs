@@ -47,21 +47,31 @@ impl Pool {
         TaoBalance(decrease_by_power(self.tao.0, self.alpha.0, alpha.0, exponent))
     }
 
-    /// Returns the TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1),
-    /// rounded down; 0 if the price is already at or above the limit.
-    pub fn tao_until(&self, limit: TaoBalance) -> TaoBalance {
-        let (price, unit) = self.price_fraction();
+    /// Returns the TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ −
+    /// 1), rounded down; 0 if the price is already at or above the limit.
+    pub fn tao_to_reach(&self, limit: TaoBalance) -> TaoBalance {
+        let (price_numerator, price_denominator) = self.price_fraction();
         let exponent = Ratio { numerator: self.base(), denominator: Perquintill::ACCURACY };
-        TaoBalance(increase_by_power(self.tao.0, U256::from(limit.0) * unit, price, exponent))
+        TaoBalance(increase_by_power(
+            self.tao.0,
+            U256::from(limit.0) * price_denominator,
+            price_numerator,
+            exponent,
+        ))
     }
 
     /// Returns the alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂
     /// − 1), rounded down; 0 if the price is already at or below the limit.
-    pub fn alpha_until(&self, limit: TaoBalance) -> AlphaBalance {
-        let (price, unit) = self.price_fraction();
+    pub fn alpha_to_reach(&self, limit: TaoBalance) -> AlphaBalance {
+        let (price_numerator, price_denominator) = self.price_fraction();
         let exponent =
             Ratio { numerator: self.quote.deconstruct(), denominator: Perquintill::ACCURACY };
-        AlphaBalance(increase_by_power(self.alpha.0, price, U256::from(limit.0) * unit, exponent))
+        AlphaBalance(increase_by_power(
+            self.alpha.0,
+            price_numerator,
+            U256::from(limit.0) * price_denominator,
+            exponent,
+        ))
     }
 
     /// Returns the weight w₂ with which adding these amounts to the reserves keeps the price;

@@ -41,8 +41,8 @@ pub(super) fn increase_by_power(amount: u64, high: U256, low: U256, exponent: Ra
         return u64::MAX;
     }
     let power = falling_power(high, low, exponent);
-    let rise = (U256::from(amount) * (one() - power)).checked_div(power);
-    rise.and_then(|rise| u64::try_from(rise).ok()).unwrap_or(u64::MAX)
+    let increase = (U256::from(amount) * (one() - power)).checked_div(power);
+    increase.and_then(|increase| u64::try_from(increase).ok()).unwrap_or(u64::MAX)
 }
 
 fn one() -> U256 {
@@ -83,7 +83,7 @@ fn logarithm(high: U256, low: U256) -> U256 {
 }
 
 /// Returns e^(−`exponent`): one halving for each whole multiple of ln 2, and the reciprocal of the
-/// Taylor series for the rest.
+/// Taylor series for the remainder.
 fn falling_exponential(exponent: U256) -> U256 {
     let (halvings, remainder) = exponent.div_mod(U256::from(LN_2));
     let (mut term, mut series) = (one(), one());

@@ -54,7 +54,7 @@ proptest! {
                         Some((coldkey, -i128::from(before[coldkey as usize])))
                     }
                     Step::Reward(amount) => {
-                        Subtensor::increase_pool_of(&hotkey, BABELBIT, AlphaBalance(amount));
+                        Subtensor::distribute_to_stakers(&hotkey, BABELBIT, AlphaBalance(amount));
                         prop_assert_eq!(Subtensor::total_alpha(&hotkey, BABELBIT).0, total + amount);
                         None
                     }
@@ -110,7 +110,7 @@ fn reward_without_stakers_goes_to_the_owner() {
     at_first_block(|| {
         let (hotkey, owner) = (key(1), key(2));
         Owner::<crate::Runtime>::insert(&hotkey, &owner);
-        Subtensor::increase_pool_of(&hotkey, BABELBIT, AlphaBalance(7));
+        Subtensor::distribute_to_stakers(&hotkey, BABELBIT, AlphaBalance(7));
         assert_eq!(Subtensor::stake_of(&hotkey, &owner, BABELBIT), AlphaBalance(7));
     });
 }

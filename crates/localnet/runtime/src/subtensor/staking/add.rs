@@ -7,7 +7,7 @@ use sp_runtime::{AccountId32, DispatchError, DispatchResult};
 
 use super::super::pool::Fee;
 use super::super::{Config, Error, Pallet};
-use super::{Limit, MIN_STAKE};
+use super::{MIN_STAKE, PriceLimit};
 use crate::swap;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -29,7 +29,7 @@ impl<T: Config> Pallet<T> {
         limit_price: TaoBalance,
         allow_partial: bool,
     ) -> DispatchResult {
-        let limit = Limit { price: limit_price, allow_partial };
+        let limit = PriceLimit { price: limit_price, allow_partial };
         Self::buy_stake(who, hotkey, netuid, amount_staked, Some(limit)).map(|_| ())
     }
 
@@ -43,7 +43,7 @@ impl<T: Config> Pallet<T> {
         hotkey: &AccountId32,
         netuid: NetUid,
         amount: TaoBalance,
-        limit: Option<Limit>,
+        limit: Option<PriceLimit>,
     ) -> Result<AlphaBalance, DispatchError> {
         ensure!(
             Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).tao.0),
@@ -55,7 +55,7 @@ impl<T: Config> Pallet<T> {
         };
         Self::validate_add(coldkey, hotkey, netuid, amount, max, allow_partial)?;
         if limit.is_some() {
-            Self::become_delegate(hotkey, coldkey);
+            Self::make_delegate(hotkey, coldkey);
         }
         Self::buy_into(hotkey, coldkey, netuid, amount.min(max), Fee::Charged)
     }

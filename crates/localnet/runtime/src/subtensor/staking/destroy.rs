@@ -4,7 +4,7 @@ use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
 
 use super::super::{Config, Error, Event, Pallet, SubnetAlphaOut};
-use super::Limit;
+use super::PriceLimit;
 use crate::alpha_assets;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -12,14 +12,14 @@ impl<T: Config> Pallet<T> {
     /// Recycles staked alpha, up to the complete stake.
     ///
     /// # Errors
-    /// The errors of `take_alpha`.
+    /// The errors of `remove_staked_alpha`.
     pub(crate) fn do_recycle_alpha(
         who: &AccountId32,
         hotkey: &AccountId32,
         amount: AlphaBalance,
         netuid: NetUid,
     ) -> DispatchResult {
-        let amount = Self::take_alpha(who, hotkey, amount, netuid)?;
+        let amount = Self::remove_staked_alpha(who, hotkey, amount, netuid)?;
         Self::recycle_issued(netuid, amount);
         Self::deposit_event(Event::AlphaRecycled(who.clone(), hotkey.clone(), amount, netuid));
         Ok(())
@@ -28,14 +28,14 @@ impl<T: Config> Pallet<T> {
     /// Burns staked alpha, up to the complete stake. Burned alpha still counts as issued.
     ///
     /// # Errors
-    /// The errors of `take_alpha`.
+    /// The errors of `remove_staked_alpha`.
     pub(crate) fn do_burn_alpha(
         who: &AccountId32,
         hotkey: &AccountId32,
         amount: AlphaBalance,
         netuid: NetUid,
     ) -> DispatchResult {
-        let amount = Self::take_alpha(who, hotkey, amount, netuid)?;
+        let amount = Self::remove_staked_alpha(who, hotkey, amount, netuid)?;
         alpha_assets::Pallet::<T>::burn(netuid, amount);
         Self::deposit_event(Event::AlphaBurned(who.clone(), hotkey.clone(), amount, netuid));
         Ok(())
@@ -44,7 +44,7 @@ impl<T: Config> Pallet<T> {
     /// Buys alpha, at or below an optional price limit, and burns it.
     ///
     /// # Errors
-    /// The errors of `buy_stake` and `take_alpha`.
+    /// The errors of `buy_stake` and `remove_staked_alpha`.
     pub(crate) fn do_add_stake_burn(
         who: &AccountId32,
         hotkey: &AccountId32,
@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
         amount: TaoBalance,
         limit: Option<TaoBalance>,
     ) -> DispatchResult {
-        let limit = limit.map(|price| Limit { price, allow_partial: false });
+        let limit = limit.map(|price| PriceLimit { price, allow_partial: false });
         let alpha = Self::buy_stake(who, hotkey, netuid, amount, limit)?;
         Self::do_burn_alpha(who, hotkey, alpha, netuid)?;
         Self::deposit_event(Event::AddStakeBurn { netuid, hotkey: hotkey.clone(), amount, alpha });
@@ -65,7 +65,7 @@ impl<T: Config> Pallet<T> {
     /// In this order: `SubnetNotExists`, `CannotBurnOrRecycleOnRootSubnet`, `SubtokenDisabled`,
     /// `HotKeyAccountNotExists`, `InsufficientLiquidity` if the amount exceeds the issued alpha,
     /// `StakeUnavailable` if too much is locked or is collateral.
-    fn take_alpha(
+    fn remove_staked_alpha(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
         amount: AlphaBalance,

@@ -5,7 +5,7 @@ use sp_runtime::{AccountId32, DispatchResult};
 
 use super::super::pool::Fee;
 use super::super::{AlphaV2, Config, Error, NominatorMinRequiredStake, Pallet, SubtokenEnabled};
-use super::{Limit, MIN_STAKE};
+use super::{MIN_STAKE, PriceLimit};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
@@ -32,7 +32,7 @@ impl<T: Config> Pallet<T> {
         limit_price: TaoBalance,
         allow_partial: bool,
     ) -> DispatchResult {
-        let limit = Limit { price: limit_price, allow_partial };
+        let limit = PriceLimit { price: limit_price, allow_partial };
         Self::sell_stake(who, hotkey, netuid, amount_unstaked, Some(limit))
     }
 
@@ -120,7 +120,7 @@ impl<T: Config> Pallet<T> {
         hotkey: &AccountId32,
         netuid: NetUid,
         amount: AlphaBalance,
-        limit: Option<Limit>,
+        limit: Option<PriceLimit>,
     ) -> DispatchResult {
         ensure!(
             Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).alpha.0),

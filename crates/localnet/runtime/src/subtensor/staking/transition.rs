@@ -8,7 +8,7 @@ use substrate_fixed::types::U64F64;
 
 use super::super::pool::Fee;
 use super::super::{Config, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, TransferToggle};
-use super::{Limit, MIN_STAKE};
+use super::{MIN_STAKE, PriceLimit};
 use crate::swap::UNIT;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
@@ -27,14 +27,14 @@ struct StakePosition<'a> {
 struct Transition<'a> {
     from: StakePosition<'a>,
     to: StakePosition<'a>,
-    limit: Option<Limit>,
+    limit: Option<PriceLimit>,
     /// Whether the subnets must allow transfers.
     is_transfer: bool,
 }
 
 impl Transition<'_> {
     /// Returns the minimum value of the stake if it changes its subnet.
-    const fn minimum(&self) -> TaoBalance {
+    const fn min_value(&self) -> TaoBalance {
         if self.is_transfer { MIN_TRANSFER } else { MIN_STAKE }
     }
 }
@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
         let from = StakePosition { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
         let to =
             StakePosition { coldkey: who, hotkey: destination_hotkey, netuid: destination_netuid };
-        Self::move_between(from, to, None, alpha_amount)
+        Self::move_stake_between(from, to, None, alpha_amount)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -68,29 +68,29 @@ impl<T: Config> Pallet<T> {
         let from = StakePosition { coldkey: who, hotkey: origin_hotkey, netuid: origin_netuid };
         let to =
             StakePosition { coldkey: who, hotkey: destination_hotkey, netuid: destination_netuid };
-        Self::move_between(
+        Self::move_stake_between(
             from,
             to,
-            Some(Limit { price: limit_price, allow_partial }),
+            Some(PriceLimit { price: limit_price, allow_partial }),
             alpha_amount,
         )
     }
 
-    fn move_between(
+    fn move_stake_between(
         from: StakePosition<'_>,
         to: StakePosition<'_>,
-        limit: Option<Limit>,
+        limit: Option<PriceLimit>,
         amount: AlphaBalance,
     ) -> DispatchResult {
         let moved =
             Self::apply_transition(&Transition { from, to, limit, is_transfer: false }, amount)?;
-        let (coldkey, before, after) =
+        let (coldkey, origin_hotkey, destination_hotkey) =
             (from.coldkey.clone(), from.hotkey.clone(), to.hotkey.clone());
         Self::deposit_event(Event::StakeMoved(
             coldkey,
-            before,
+            origin_hotkey,
             from.netuid,
-            after,
+            destination_hotkey,
             to.netuid,
             moved,
         ));
@@ -104,7 +104,13 @@ impl<T: Config> Pallet<T> {
         destination_netuid: NetUid,
         alpha_amount: AlphaBalance,
     ) -> DispatchResult {
-        Self::swap_between(who, hotkey, (origin_netuid, destination_netuid), None, alpha_amount)
+        Self::swap_stake_between(
+            who,
+            hotkey,
+            (origin_netuid, destination_netuid),
+            None,
+            alpha_amount,
+        )
     }
 
     pub(crate) fn do_swap_stake_limit(
@@ -116,8 +122,8 @@ impl<T: Config> Pallet<T> {
         limit_price: TaoBalance,
         allow_partial: bool,
     ) -> DispatchResult {
-        let limit = Limit { price: limit_price, allow_partial };
-        Self::swap_between(
+        let limit = PriceLimit { price: limit_price, allow_partial };
+        Self::swap_stake_between(
             who,
             hotkey,
             (origin_netuid, destination_netuid),
@@ -126,21 +132,27 @@ impl<T: Config> Pallet<T> {
         )
     }
 
-    fn swap_between(
+    fn swap_stake_between(
         who: &AccountId32,
         hotkey: &AccountId32,
-        (before, after): (NetUid, NetUid),
-        limit: Option<Limit>,
+        (origin_netuid, destination_netuid): (NetUid, NetUid),
+        limit: Option<PriceLimit>,
         amount: AlphaBalance,
     ) -> DispatchResult {
         let transition = Transition {
-            from: StakePosition { coldkey: who, hotkey, netuid: before },
-            to: StakePosition { coldkey: who, hotkey, netuid: after },
+            from: StakePosition { coldkey: who, hotkey, netuid: origin_netuid },
+            to: StakePosition { coldkey: who, hotkey, netuid: destination_netuid },
             limit,
             is_transfer: false,
         };
         let moved = Self::apply_transition(&transition, amount)?;
-        Self::deposit_event(Event::StakeSwapped(who.clone(), hotkey.clone(), before, after, moved));
+        Self::deposit_event(Event::StakeSwapped(
+            who.clone(),
+            hotkey.clone(),
+            origin_netuid,
+            destination_netuid,
+            moved,
+        ));
         Ok(())
     }
 
@@ -158,11 +170,11 @@ impl<T: Config> Pallet<T> {
             &Transition { from, to, limit: None, is_transfer: true },
             alpha_amount,
         )?;
-        let (before, after) = (who.clone(), destination_coldkey.clone());
+        let (origin_coldkey, destination_coldkey) = (who.clone(), destination_coldkey.clone());
         let (origin, destination) = (origin_netuid, destination_netuid);
         Self::deposit_event(Event::StakeTransferred(
-            before,
-            after,
+            origin_coldkey,
+            destination_coldkey,
             hotkey.clone(),
             origin,
             destination,
@@ -205,7 +217,8 @@ impl<T: Config> Pallet<T> {
     /// Moves stake, up to all of it. Returns the value of the moved stake in TAO.
     ///
     /// # Errors
-    /// The errors of [`Self::max_moved_above`], of [`Self::validate_transition`] and of the trades.
+    /// The errors of [`Self::max_moved_above_price_ratio`], of [`Self::validate_transition`] and of
+    /// the trades.
     fn apply_transition(
         transition: &Transition<'_>,
         amount: AlphaBalance,
@@ -214,7 +227,7 @@ impl<T: Config> Pallet<T> {
         let amount = amount.min(Self::stake_of(from.hotkey, from.coldkey, from.netuid));
         let max = match limit {
             Some(limit) if from.netuid != to.netuid => {
-                Self::max_moved_above(from.netuid, to.netuid, limit.price)?
+                Self::max_moved_above_price_ratio(from.netuid, to.netuid, limit.price)?
             }
             _ => amount,
         };
@@ -223,31 +236,31 @@ impl<T: Config> Pallet<T> {
         if from.netuid == to.netuid {
             Self::move_within_subnet(*from, *to, amount)
         } else {
-            Self::trade(*from, *to, amount, transition.minimum())
+            Self::move_between_subnets(*from, *to, amount, transition.min_value())
         }
     }
 
     /// Sells the alpha of one subnet and buys that of the other. One of the two trades has no fee:
     /// the trade on root if there is one, otherwise the second trade. If the received TAO is less
-    /// than `minimum`, it stays in the coldkey's balance.
-    fn trade(
+    /// than `min_value`, it stays in the coldkey's balance.
+    fn move_between_subnets(
         from: StakePosition<'_>,
         to: StakePosition<'_>,
         amount: AlphaBalance,
-        minimum: TaoBalance,
+        min_value: TaoBalance,
     ) -> Result<TaoBalance, DispatchError> {
-        let (first, second) = if from.netuid == NetUid::ROOT {
+        let (sell_fee, buy_fee) = if from.netuid == NetUid::ROOT {
             (Fee::Waived, Fee::Charged)
         } else {
             (Fee::Charged, Fee::Waived)
         };
-        let tao = Self::sell_from(from.hotkey, from.coldkey, from.netuid, amount, first)?;
+        let tao = Self::sell_from(from.hotkey, from.coldkey, from.netuid, amount, sell_fee)?;
         if from.coldkey != to.coldkey {
             T::Currency::transfer(from.coldkey, to.coldkey, tao.0, Preservation::Expendable)?;
         }
-        if tao >= minimum {
-            Self::become_delegate(to.hotkey, to.coldkey);
-            Self::buy_into(to.hotkey, to.coldkey, to.netuid, tao, second)?;
+        if tao >= min_value {
+            Self::make_delegate(to.hotkey, to.coldkey);
+            Self::buy_into(to.hotkey, to.coldkey, to.netuid, tao, buy_fee)?;
         }
         Ok(tao)
     }
@@ -283,7 +296,7 @@ impl<T: Config> Pallet<T> {
         Ok(value)
     }
 
-    /// Gives stake on a hotkey to another coldkey, without a call of its owner. Moves at most the
+    /// Moves stake on a hotkey to another coldkey, without a call of its owner: at most the
     /// complete stake.
     ///
     /// # Errors
@@ -333,8 +346,8 @@ impl<T: Config> Pallet<T> {
         ensure!(amount <= stake, Error::<T>::NotEnoughStakeToWithdraw);
         if from.netuid != to.netuid {
             let trade = Self::quote_sell(from.netuid, amount, Fee::Charged);
-            let worth = trade.map_err(|_| Error::<T>::InsufficientLiquidity)?.received;
-            ensure!(worth > transition.minimum().0, Error::<T>::AmountTooLow);
+            let sale_value = trade.map_err(|_| Error::<T>::InsufficientLiquidity)?.received;
+            ensure!(sale_value > transition.min_value().0, Error::<T>::AmountTooLow);
             ensure!(
                 limit.is_none_or(|limit| limit.allow_partial) || amount <= max,
                 Error::<T>::SlippageTooHigh
@@ -361,7 +374,7 @@ impl<T: Config> Pallet<T> {
     /// # Errors
     /// The errors of [`Self::max_buy_below_price`] or [`Self::max_sell_above_price`] if one of the
     /// subnets has no pool.
-    fn max_moved_above(
+    fn max_moved_above_price_ratio(
         from: NetUid,
         to: NetUid,
         limit: TaoBalance,
@@ -371,11 +384,11 @@ impl<T: Config> Pallet<T> {
             (false, true) if limit == TaoBalance::ZERO => Ok(AlphaBalance(u64::MAX)),
             (false, true) => {
                 // The limit on the destination's price is the inverse of `limit`.
-                let inverse = (u128::from(UNIT) * u128::from(UNIT))
+                let inverse_limit = (u128::from(UNIT) * u128::from(UNIT))
                     .checked_div(u128::from(limit.0))
                     .unwrap_or(0);
-                let inverse = TaoBalance(u64::try_from(inverse).unwrap_or(u64::MAX));
-                Ok(AlphaBalance(Self::max_buy_below_price(to, inverse)?.0))
+                let inverse_limit = TaoBalance(u64::try_from(inverse_limit).unwrap_or(u64::MAX));
+                Ok(AlphaBalance(Self::max_buy_below_price(to, inverse_limit)?.0))
             }
             (true, false) => Ok(Self::max_sell_above_price(from, limit)?),
             (true, true) => Ok(AlphaBalance(Self::max_moved_between_pools(from, to, limit))),

@@ -30,15 +30,19 @@ impl<T: Config> Pallet<T> {
         who: &AccountId32,
         new_coldkey_hash: H256,
     ) -> DispatchResult {
-        if let Some((due_block, _)) = ColdkeySwapAnnouncements::<T>::get(who) {
-            let earliest = due_block.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
-            ensure!(Self::block_number() >= earliest, Error::<T>::ColdkeySwapReannouncedTooEarly);
+        if let Some((earliest_swap_block, _)) = ColdkeySwapAnnouncements::<T>::get(who) {
+            let reannouncement_block =
+                earliest_swap_block.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
+            ensure!(
+                Self::block_number() >= reannouncement_block,
+                Error::<T>::ColdkeySwapReannouncedTooEarly
+            );
         } else {
             Self::charge_coldkey_swap(who, SWAP_COST)?;
         }
-        let due_block =
+        let earliest_swap_block =
             Self::block_number().saturating_add(ColdkeySwapAnnouncementDelay::<T>::get());
-        ColdkeySwapAnnouncements::<T>::insert(who, (due_block, new_coldkey_hash));
+        ColdkeySwapAnnouncements::<T>::insert(who, (earliest_swap_block, new_coldkey_hash));
         Self::deposit_event(Event::ColdkeySwapAnnounced { who: who.clone(), new_coldkey_hash });
         Ok(())
     }
@@ -52,11 +56,12 @@ impl<T: Config> Pallet<T> {
         who: &AccountId32,
         new_coldkey: &AccountId32,
     ) -> DispatchResult {
-        let announced = ColdkeySwapAnnouncements::<T>::take(who);
-        let (due_block, hash) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
+        let announcement = ColdkeySwapAnnouncements::<T>::take(who);
+        let (earliest_swap_block, hash) =
+            announcement.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
         let is_announced = hash == H256(blake2_256(&new_coldkey.encode()));
         ensure!(is_announced, Error::<T>::AnnouncedColdkeyHashDoesNotMatch);
-        ensure!(Self::block_number() >= due_block, Error::<T>::ColdkeySwapTooEarly);
+        ensure!(Self::block_number() >= earliest_swap_block, Error::<T>::ColdkeySwapTooEarly);
         Self::swap_coldkeys(who, new_coldkey)
     }
 
@@ -108,10 +113,12 @@ impl<T: Config> Pallet<T> {
     /// `ColdkeySwapAnnouncementNotFound`, `ColdkeySwapClearTooEarly` until the reannouncement delay
     /// after the announced block has passed.
     pub(crate) fn do_clear_coldkey_swap_announcement(who: AccountId32) -> DispatchResult {
-        let announced = ColdkeySwapAnnouncements::<T>::get(&who);
-        let (due_block, _) = announced.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
-        let earliest = due_block.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
-        ensure!(Self::block_number() >= earliest, Error::<T>::ColdkeySwapClearTooEarly);
+        let announcement = ColdkeySwapAnnouncements::<T>::get(&who);
+        let (earliest_swap_block, _) =
+            announcement.ok_or(Error::<T>::ColdkeySwapAnnouncementNotFound)?;
+        let earliest_clear_block =
+            earliest_swap_block.saturating_add(ColdkeySwapReannouncementDelay::<T>::get());
+        ensure!(Self::block_number() >= earliest_clear_block, Error::<T>::ColdkeySwapClearTooEarly);
         ColdkeySwapAnnouncements::<T>::remove(&who);
         Self::deposit_event(Event::ColdkeySwapCleared { who });
         Ok(())
@@ -131,7 +138,7 @@ impl<T: Config> Pallet<T> {
             return Ok(());
         }
         ensure!(!ColdkeySwapDisputes::<T>::contains_key(who), Error::<T>::ColdkeySwapDisputed);
-        let concerns_the_swap = matches!(
+        let is_swap_call = matches!(
             call,
             Some(
                 Call::announce_coldkey_swap { .. }
@@ -140,7 +147,7 @@ impl<T: Config> Pallet<T> {
                     | Call::clear_coldkey_swap_announcement { .. }
             )
         );
-        ensure!(concerns_the_swap, Error::<T>::ColdkeySwapAnnounced);
+        ensure!(is_swap_call, Error::<T>::ColdkeySwapAnnounced);
         Ok(())
     }
 
@@ -184,18 +191,20 @@ impl<T: Config> Pallet<T> {
             Self::swap_coldkey_of_collateral(netuid, old, new)?;
         }
         StakingHotkeys::<T>::remove(old);
-        StakingHotkeys::<T>::mutate_exists(new, |staking| {
-            let own = staking.take().unwrap_or_default();
-            let others =
-                hotkeys.into_iter().filter(|hotkey| !own.contains(hotkey)).collect::<Vec<_>>();
-            let all = [own, others].concat();
-            *staking = (!all.is_empty()).then_some(all);
+        StakingHotkeys::<T>::mutate_exists(new, |entry| {
+            let staking_hotkeys = entry.take().unwrap_or_default();
+            let moved_hotkeys = hotkeys
+                .into_iter()
+                .filter(|hotkey| !staking_hotkeys.contains(hotkey))
+                .collect::<Vec<_>>();
+            let merged_hotkeys = [staking_hotkeys, moved_hotkeys].concat();
+            *entry = (!merged_hotkeys.is_empty()).then_some(merged_hotkeys);
         });
-        let owned = OwnedHotkeys::<T>::take(old);
-        for hotkey in &owned {
+        let owned_hotkeys = OwnedHotkeys::<T>::take(old);
+        for hotkey in &owned_hotkeys {
             Owner::<T>::insert(hotkey, new);
         }
-        OwnedHotkeys::<T>::mutate(new, |hotkeys| hotkeys.extend(owned));
+        OwnedHotkeys::<T>::mutate(new, |hotkeys| hotkeys.extend(owned_hotkeys));
         Self::swap_coldkey_of_locks(old, new)?;
         let balance =
             T::Currency::reducible_balance(old, Preservation::Expendable, Fortitude::Polite);
@@ -203,10 +212,10 @@ impl<T: Config> Pallet<T> {
             T::Currency::transfer(old, new, balance, Preservation::Expendable)?;
         }
         Self::record_rate_limited(&RateLimitKey::LastTxBlock(new.clone()));
-        let first = ColdkeyRoot::<T>::get(old).unwrap_or_else(|| old.clone());
+        let first_coldkey = ColdkeyRoot::<T>::get(old).unwrap_or_else(|| old.clone());
         ColdkeySuccessor::<T>::remove(new);
         ColdkeySuccessor::<T>::insert(old, new);
-        ColdkeyRoot::<T>::insert(new, first);
+        ColdkeyRoot::<T>::insert(new, first_coldkey);
         Self::deposit_event(Event::ColdkeySwapped {
             old_coldkey: old.clone(),
             new_coldkey: new.clone(),

@@ -3,7 +3,7 @@
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
 
-use super::{MIN_INTERVAL, SUBNET_SWAP_COST, SWAP_COST};
+use super::{MIN_HOTKEY_SWAP_INTERVAL, SUBNET_SWAP_COST, SWAP_COST};
 use crate::subtensor::types::RateLimitKey;
 use crate::subtensor::{
     AlphaDividendsPerSubnet, AlphaV2, AutoParentDelegationEnabled, AutoStakeDestination,
@@ -17,7 +17,7 @@ use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
     /// Swaps a hotkey on `netuid`, or on all subnets if it is `None`. With `keep_stake`, the stake
-    /// stays on the old hotkey. Returns the number of subnets on which the hotkey takes part.
+    /// stays on the old hotkey. Returns the number of subnets on which the hotkey is used.
     ///
     /// # Errors
     /// The errors of `check_hotkey_swap`, `NotEnoughBalanceToPaySwapHotKey`, `InvalidChild` if the
@@ -107,13 +107,14 @@ impl<T: Config> Pallet<T> {
         ensure!(old != new, Error::<T>::NewHotKeyIsSameWithOld);
         let keeps_collateral = keep_stake && Self::has_collateral(old, who, netuid);
         ensure!(!keeps_collateral, Error::<T>::KeepStakeBlockedByCollateral);
-        let (last, limit) = (
+        let (last_swap_block, limit) = (
             LastRateLimitedBlock::<T>::get(RateLimitKey::LastTxBlock(who.clone())),
             TxRateLimit::<T>::get(),
         );
         // Unlike other rate limits, this one still holds at its last block.
-        let is_limited =
-            limit > 0 && last > 0 && Self::current_block().saturating_sub(last) <= limit;
+        let is_limited = limit > 0
+            && last_swap_block > 0
+            && Self::current_block().saturating_sub(last_swap_block) <= limit;
         ensure!(!is_limited, Error::<T>::HotKeySetTxRateLimitExceeded);
         let is_registered = match netuid {
             Some(netuid) => Self::uid_of(netuid, new).is_some(),
@@ -124,14 +125,14 @@ impl<T: Config> Pallet<T> {
             netuid.is_some_and(|netuid| netuid != NetUid::ROOT) || Self::is_clean_on_root(new),
             Error::<T>::NewHotKeyNotCleanForRootSwap
         );
-        let all_have_passed = match netuid {
+        let have_intervals_passed = match netuid {
             Some(netuid) => Self::swap_interval_has_passed(who, netuid),
             None => Self::all_netuids()
                 .into_iter()
                 .filter(|netuid| Self::is_used_on(old, *netuid))
                 .all(|netuid| Self::swap_interval_has_passed(who, netuid)),
         };
-        ensure!(all_have_passed, Error::<T>::HotKeySwapOnSubnetIntervalNotPassed);
+        ensure!(have_intervals_passed, Error::<T>::HotKeySwapOnSubnetIntervalNotPassed);
         Self::ensure_not_subnet_account(new)
     }
 
@@ -146,8 +147,9 @@ impl<T: Config> Pallet<T> {
 
     /// Returns whether a coldkey may again swap a hotkey on a subnet.
     fn swap_interval_has_passed(coldkey: &AccountId32, netuid: NetUid) -> bool {
-        let last = LastHotkeySwapOnNetuid::<T>::get(netuid, coldkey);
-        last == 0 || last.saturating_add(MIN_INTERVAL) < Self::current_block()
+        let last_swap_block = LastHotkeySwapOnNetuid::<T>::get(netuid, coldkey);
+        last_swap_block == 0
+            || last_swap_block.saturating_add(MIN_HOTKEY_SWAP_INTERVAL) < Self::current_block()
     }
 
     /// Whether a hotkey is a neuron of a subnet, or a parent of child hotkeys on it.
@@ -289,9 +291,9 @@ impl<T: Config> Pallet<T> {
 
     /// Records the successor of a hotkey, and the first hotkey of the lineage.
     fn record_hotkey_successor(netuid: NetUid, old: &AccountId32, new: &AccountId32) {
-        let first = HotkeyRoot::<T>::get(netuid, old).unwrap_or_else(|| old.clone());
+        let first_hotkey = HotkeyRoot::<T>::get(netuid, old).unwrap_or_else(|| old.clone());
         HotkeySuccessor::<T>::remove(netuid, new);
         HotkeySuccessor::<T>::insert(netuid, old, new);
-        HotkeyRoot::<T>::insert(netuid, new, first);
+        HotkeyRoot::<T>::insert(netuid, new, first_hotkey);
     }
 }

@@ -35,7 +35,7 @@ impl<T: Config> Pallet<T> {
                     row.iter().map(|(uid, weight)| (uid.0, weight.0)).unzip();
                 (netuid.0, Self::do_set_weights(who, netuid.0, &uids, &values, version_key.0))
             });
-        Self::report_batch(results.collect());
+        Self::report_failed_items(results.collect());
         Self::deposit_event(Event::BatchWeightsCompleted(netuids, who.clone()));
         Ok(())
     }
@@ -55,7 +55,7 @@ impl<T: Config> Pallet<T> {
             .iter()
             .zip(commit_hashes)
             .map(|(netuid, hash)| (netuid.0, Self::do_commit_weights(who, netuid.0, *hash)));
-        Self::report_batch(results.collect());
+        Self::report_failed_items(results.collect());
         Self::deposit_event(Event::BatchWeightsCompleted(netuids, who.clone()));
         Ok(())
     }
@@ -95,7 +95,7 @@ impl<T: Config> Pallet<T> {
                 (uids.as_slice(), values.as_slice(), version_key, hash)
             })
             .collect();
-        let not_found = |hash: H256| {
+        let missing_commit_error = |hash: H256| {
             if expired.iter().any(|(expired_hash, ..)| *expired_hash == hash) {
                 Error::<T>::ExpiredWeightCommit
             } else {
@@ -105,16 +105,16 @@ impl<T: Config> Pallet<T> {
         for (.., hash) in &reveals {
             let commit = open_commits
                 .iter()
-                .find(|(committed, ..)| committed == hash)
-                .ok_or_else(|| not_found(*hash))?;
+                .find(|(committed_hash, ..)| committed_hash == hash)
+                .ok_or_else(|| missing_commit_error(*hash))?;
             ensure!(Self::is_revealable(netuid, commit.1), Error::<T>::RevealTooEarly);
         }
         let mut revealed = Vec::with_capacity(reveals.len());
         for (uids, values, version_key, hash) in reveals {
             let position = open_commits
                 .iter()
-                .position(|(committed, ..)| *committed == hash)
-                .ok_or_else(|| not_found(hash))?;
+                .position(|(committed_hash, ..)| *committed_hash == hash)
+                .ok_or_else(|| missing_commit_error(hash))?;
             open_commits.remove(position);
             Self::store_weights(who, netuid, MechId(0), uids, values, version_key)?;
             revealed.push(hash);
@@ -129,7 +129,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Emits an event for each item of a batch that failed.
-    fn report_batch(results: Vec<(NetUid, DispatchResult)>) {
+    fn report_failed_items(results: Vec<(NetUid, DispatchResult)>) {
         let failed: Vec<(NetUid, DispatchError)> = results
             .into_iter()
             .filter_map(|(netuid, result)| Some((netuid, result.err()?)))

@@ -39,7 +39,7 @@ impl<T: Config> Pallet<T> {
             Self::expected_reveal_block(netuid),
         ));
         WeightCommits::<T>::insert(index, who, commits);
-        Self::record_update(netuid, index, uid);
+        Self::record_last_update(netuid, index, uid);
         Self::deposit_event(Event::WeightsCommitted(who.clone(), index, commit_hash));
         Ok(())
     }
@@ -72,15 +72,15 @@ impl<T: Config> Pallet<T> {
         let index = netuid.mechanism(mecid);
         let hash = commit_hash(who, index, uids, values, salt, version_key);
         let position = Self::check_reveal(who, netuid, mecid, hash)?;
-        let later = WeightCommits::<T>::get(index, who)
+        let later_commits = WeightCommits::<T>::get(index, who)
             .into_iter()
             .flatten()
             .skip(position + 1)
             .collect::<Vec<_>>();
-        if later.is_empty() {
+        if later_commits.is_empty() {
             WeightCommits::<T>::remove(index, who);
         } else {
-            WeightCommits::<T>::insert(index, who, later);
+            WeightCommits::<T>::insert(index, who, later_commits);
         }
         Self::store_weights(who, netuid, mecid, uids, values, version_key)?;
         Self::deposit_event(Event::WeightsRevealed(who.clone(), index, hash));
@@ -125,13 +125,13 @@ impl<T: Config> Pallet<T> {
     ) -> Result<usize, Error<T>> {
         let commits = WeightCommits::<T>::get(netuid.mechanism(mecid), who)
             .ok_or(Error::<T>::NoWeightsCommitFound)?;
-        let open_position = commits
-            .iter()
-            .position(|(commit, epoch, ..)| *commit == hash && !Self::is_expired(netuid, *epoch));
+        let open_position = commits.iter().position(|(committed_hash, epoch, ..)| {
+            *committed_hash == hash && !Self::is_expired(netuid, *epoch)
+        });
         let Some((position, (_, epoch, ..))) =
             open_position.and_then(|position| Some((position, commits.get(position)?)))
         else {
-            return Err(if commits.iter().any(|(commit, ..)| *commit == hash) {
+            return Err(if commits.iter().any(|(committed_hash, ..)| *committed_hash == hash) {
                 Error::<T>::ExpiredWeightCommit
             } else if commits.iter().all(|(_, epoch, ..)| Self::is_expired(netuid, *epoch)) {
                 Error::<T>::NoWeightsCommitFound

@@ -18,13 +18,15 @@ impl<T: Config> Pallet<T> {
     /// commit-reveal `SettingWeightsTooFast`; for reveals `NoWeightsCommitFound`,
     /// `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
     pub fn precheck_weights(who: &AccountId32, call: &Call<T>) -> Result<(), Error<T>> {
-        let main = MechId(0);
+        let main_mechanism = MechId(0);
         match call {
-            Call::set_weights { netuid, .. } => Self::precheck_set(who, *netuid, main),
+            Call::set_weights { netuid, .. } => Self::precheck_set(who, *netuid, main_mechanism),
             Call::set_mechanism_weights { netuid, mecid, .. } => {
                 Self::precheck_set(who, *netuid, *mecid)
             }
-            Call::commit_weights { netuid, .. } => Self::precheck_commit(who, *netuid, main),
+            Call::commit_weights { netuid, .. } => {
+                Self::precheck_commit(who, *netuid, main_mechanism)
+            }
             Call::commit_mechanism_weights { netuid, mecid, .. } => {
                 Self::precheck_commit(who, *netuid, *mecid)
             }
@@ -35,7 +37,12 @@ impl<T: Config> Pallet<T> {
                 Self::ensure_round_is_open(*reveal_round)
             }
             Call::reveal_weights { netuid, uids, values, salt, version_key } => {
-                Self::precheck_reveal(who, *netuid, main, (uids, values, salt, *version_key))
+                Self::precheck_reveal(
+                    who,
+                    *netuid,
+                    main_mechanism,
+                    (uids, values, salt, *version_key),
+                )
             }
             Call::reveal_mechanism_weights { netuid, mecid, uids, values, salt, version_key } => {
                 Self::precheck_reveal(who, *netuid, *mecid, (uids, values, salt, *version_key))
@@ -59,12 +66,12 @@ impl<T: Config> Pallet<T> {
                     Error::<T>::InputLengthsUnequal
                 );
                 Self::ensure_stake_for_weights(who, *netuid)?;
-                let index = netuid.mechanism(main);
-                let lists =
+                let index = netuid.mechanism(main_mechanism);
+                let reveals =
                     uids_list.iter().zip(values_list).zip(salts_list.iter().zip(version_keys));
-                for ((uids, values), (salt, version_key)) in lists {
+                for ((uids, values), (salt, version_key)) in reveals {
                     let hash = commit_hash(who, index, uids, values, salt, *version_key);
-                    Self::check_reveal(who, *netuid, main, hash)?;
+                    Self::check_reveal(who, *netuid, main_mechanism, hash)?;
                 }
                 Ok(())
             }
@@ -101,10 +108,10 @@ impl<T: Config> Pallet<T> {
         who: &AccountId32,
         netuid: NetUid,
         mecid: MechId,
-        too_fast: Error<T>,
+        rate_error: Error<T>,
     ) -> Result<(), Error<T>> {
         let Some(uid) = Self::uid_of(netuid, who) else { return Ok(()) };
-        ensure!(Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid), too_fast);
+        ensure!(Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid), rate_error);
         Ok(())
     }
 

@@ -60,7 +60,7 @@ impl<T: Config> Pallet<T> {
                 Ok::<_, Error<T>>(())
             },
         )?;
-        Self::record_update(netuid, index, uid);
+        Self::record_last_update(netuid, index, uid);
         Self::deposit_event(Event::TimelockedWeightsCommitted(
             who.clone(),
             index,
@@ -122,14 +122,14 @@ impl<T: Config> Pallet<T> {
     /// be set, is removed without effect, as on the real chain.
     fn reveal_commits_of(netuid: NetUid, mecid: MechId, epoch: u64) {
         let index = netuid.mechanism(mecid);
-        let (mut revealed, mut pending) = (Vec::new(), Vec::new());
+        let (mut revealable, mut pending) = (Vec::new(), Vec::new());
         for commit in TimelockedWeightCommits::<T>::get(index, epoch) {
             match Pulses::<T>::get(commit.3) {
-                Some(pulse) => revealed.push((commit, pulse)),
+                Some(pulse) => revealable.push((commit, pulse)),
                 None => pending.push(commit),
             }
         }
-        if revealed.is_empty() {
+        if revealable.is_empty() {
             return;
         }
         if pending.is_empty() {
@@ -137,7 +137,7 @@ impl<T: Config> Pallet<T> {
         } else {
             TimelockedWeightCommits::<T>::insert(index, epoch, pending);
         }
-        for ((who, _, ciphertext, _), pulse) in revealed {
+        for ((who, _, ciphertext, _), pulse) in revealable {
             let Some(WeightsPayload { uids, values, version_key, .. }) =
                 decrypt(&who, &ciphertext, &pulse)
             else {

@@ -39,25 +39,25 @@ impl<T: Config> Pallet<T> {
             return None;
         }
         let index = netuid.mechanism(mecid);
-        let hashed = WeightCommits::<T>::iter_prefix(index).flat_map(|(who, commits)| {
+        let hash_commits = WeightCommits::<T>::iter_prefix(index).flat_map(|(who, commits)| {
             commits.into_iter().map(move |(_, epoch, block, _)| (who.clone(), epoch, block))
         });
-        let timelocked =
+        let timelocked_commits =
             TimelockedWeightCommits::<T>::iter_prefix(index).flat_map(|(epoch, commits)| {
                 commits.into_iter().map(move |(who, block, ..)| (who, epoch, block))
             });
-        let mut oldest = vec![None; Self::neuron_count(netuid).into()];
-        for (who, epoch, block) in hashed.chain(timelocked) {
+        let mut oldest_blocks = vec![None; Self::neuron_count(netuid).into()];
+        for (who, epoch, block) in hash_commits.chain(timelocked_commits) {
             if Self::is_expired(netuid, epoch) {
                 continue;
             }
-            if let Some(first_commit) =
-                Self::uid_of(netuid, &who).and_then(|uid| oldest.get_mut(usize::from(uid)))
+            if let Some(oldest_block) =
+                Self::uid_of(netuid, &who).and_then(|uid| oldest_blocks.get_mut(usize::from(uid)))
             {
-                *first_commit =
-                    Some(first_commit.map_or(block, |first_commit: u64| first_commit.min(block)));
+                *oldest_block =
+                    Some(oldest_block.map_or(block, |oldest_block: u64| oldest_block.min(block)));
             }
         }
-        Some(oldest)
+        Some(oldest_blocks)
     }
 }

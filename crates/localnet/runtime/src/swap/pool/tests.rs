@@ -44,21 +44,21 @@ fn empty_pool_trades_nothing() {
         assert_eq!(pool.sell(AlphaBalance(500)).0 + pool.buy(TaoBalance(500)).0, 0, "{pool:?}");
     }
     assert_eq!(pool(1_000, 0, 0.5).price(), U64F64::from_num(0));
-    assert_eq!(pool(0, 1_000, 0.5).tao_until(TaoBalance(5)), TaoBalance(0));
+    assert_eq!(pool(0, 1_000, 0.5).tao_to_reach(TaoBalance(5)), TaoBalance(0));
 }
 
 #[test]
 fn amount_until_reached_price_limit_is_zero() {
     let pool = pool(1_000_000_000_000, 10_000_000_000_000, 0.5);
     // Expected: (√(p' / p) − 1) times the TAO reserve.
-    assert!(is_close(pool.tao_until(TaoBalance(u64::MAX)).0, 429_495.729_6e12));
-    assert_eq!(pool.tao_until(TaoBalance(100_000_000)), TaoBalance(0));
-    assert_eq!(pool.tao_until(TaoBalance(99_000_000)), TaoBalance(0));
-    assert_eq!(pool.alpha_until(TaoBalance(100_000_000)), AlphaBalance(0));
-    assert_eq!(pool.alpha_until(TaoBalance(0)), AlphaBalance(u64::MAX));
+    assert!(is_close(pool.tao_to_reach(TaoBalance(u64::MAX)).0, 429_495.729_6e12));
+    assert_eq!(pool.tao_to_reach(TaoBalance(100_000_000)), TaoBalance(0));
+    assert_eq!(pool.tao_to_reach(TaoBalance(99_000_000)), TaoBalance(0));
+    assert_eq!(pool.alpha_to_reach(TaoBalance(100_000_000)), AlphaBalance(0));
+    assert_eq!(pool.alpha_to_reach(TaoBalance(0)), AlphaBalance(u64::MAX));
     // Raising the price fourfold doubles the TAO reserve.
-    assert_eq!(pool.tao_until(TaoBalance(400_000_000)).0.abs_diff(1_000_000_000_000) / 2, 0);
-    assert_eq!(pool.alpha_until(TaoBalance(25_000_000)).0.abs_diff(10_000_000_000_000) / 2, 0);
+    assert_eq!(pool.tao_to_reach(TaoBalance(400_000_000)).0.abs_diff(1_000_000_000_000) / 2, 0);
+    assert_eq!(pool.alpha_to_reach(TaoBalance(25_000_000)).0.abs_diff(10_000_000_000_000) / 2, 0);
 }
 
 #[test]
@@ -112,7 +112,7 @@ proptest! {
         let target = pool.price().to_num::<f64>() * rise * UNIT as f64;
         prop_assume!(target > 1_000.0 && target < 1e15);
         let limit = TaoBalance(target as u64);
-        let paid = pool.tao_until(limit);
+        let paid = pool.tao_to_reach(limit);
         prop_assume!(paid.0 > 1_000_000);
         let bought = pool.buy(paid);
         prop_assume!(bought.0 > 1_000_000);
