@@ -51,8 +51,8 @@ pub fn accounts() -> Vec<(AccountId, Balance)> {
 }
 
 /// Completes the state of a chain that continues after block `block` with the recorded subnets
-/// `netuids`: the accounts in `endowed` have at least these free balances, totals count what is in
-/// the state, and no list names a hotkey without an owner in the state.
+/// `netuids`: the accounts in `endowed` have at least these free balances, totals match the
+/// state, and no list contains a hotkey without an owner in the state.
 pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Balance)]) {
     System::set_block_number(block);
     for (account, rao) in endowed {
@@ -61,7 +61,7 @@ pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Bala
             info.providers = info.providers.max(1);
         });
     }
-    remove_unknown_hotkeys();
+    remove_unowned_hotkeys();
     if !netuids.contains(&NetUid::ROOT.0) {
         recompute_root_totals();
     }
@@ -76,7 +76,7 @@ pub fn complete(block: BlockNumber, netuids: &[u16], endowed: &[(AccountId, Bala
 
 /// Removes hotkeys without an owner in the state from the lists of hotkeys, and neurons without a
 /// commitment from the list of timelocked ones.
-fn remove_unknown_hotkeys() {
+fn remove_unowned_hotkeys() {
     for (coldkey, mut hotkeys) in OwnedHotkeys::<Runtime>::iter().collect::<Vec<_>>() {
         hotkeys.retain(|hotkey| Owner::<Runtime>::contains_key(hotkey));
         OwnedHotkeys::<Runtime>::insert(coldkey, hotkeys);

@@ -109,7 +109,7 @@ pub enum Preset {
     /// 59.
     #[default]
     Development,
-    /// Root and subnet 1, as in the reference's local network; nobody owns a hotkey.
+    /// Root and subnet 1, as in the reference's local network; no hotkey has an owner.
     Reference,
 }
 
@@ -168,8 +168,10 @@ pub fn genesis_with(preset: Preset, endowed: &[AccountId]) -> Result<Storage, Ge
 /// Returns the number of the block whose state is this genesis state: 0, or the block after which a
 /// fork continues.
 pub fn block_number(genesis: &Storage) -> BlockNumber {
-    let number = genesis.top.get(storage_prefix(b"System", b"Number").as_slice());
-    number.and_then(|bytes| BlockNumber::decode(&mut bytes.as_slice()).ok()).unwrap_or_default()
+    let encoded_number = genesis.top.get(storage_prefix(b"System", b"Number").as_slice());
+    encoded_number
+        .and_then(|bytes| BlockNumber::decode(&mut bytes.as_slice()).ok())
+        .unwrap_or_default()
 }
 
 /// Sets the hash of block 0 in the state of a fork. Transactions are signed for the chain with this

@@ -39,8 +39,7 @@
 //!
 //! Amounts of TAO are in rao, and the arithmetic follows that of the real chain, fixed point
 //! included. The runtime has no contracts or EVM, and no finality pallet: the node finalizes each
-//! block. The chain must hold nothing of value: its sudo key is `//Alice`, a key that everyone
-//! knows.
+//! block. The chain is not secure: its sudo key is the public development key `//Alice`.
 //!
 //! Uses `taonet-consensus` at every epoch, `taonet-timelock` to verify pulses and reveal what they
 //! decrypt, `taonet-shield` to decrypt calls, and `taonet-primitives`. Used by `taonet-localnet`,

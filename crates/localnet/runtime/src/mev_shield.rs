@@ -352,9 +352,9 @@ pub mod pallet {
             if count == 0 {
                 return;
             }
-            let next = NextPendingExtrinsicIndex::<T>::get();
+            let next_index = NextPendingExtrinsicIndex::<T>::get();
             let lifetime = ExtrinsicLifetime::<T>::get().into();
-            for index in next.saturating_sub(count)..next {
+            for index in next_index.saturating_sub(count)..next_index {
                 let Some(pending) = PendingExtrinsics::<T>::take(index) else { continue };
                 let is_expired = block > pending.submitted_at + lifetime;
                 Self::deposit_event(if is_expired {

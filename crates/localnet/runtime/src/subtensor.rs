@@ -70,7 +70,7 @@ pub trait Commitments {
 
 /// A crowdloan whose call is being dispatched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FinalizedCrowdloan<AccountId> {
+pub struct FinalizingCrowdloan<AccountId> {
     /// The creator.
     pub creator: AccountId,
     /// The account that holds the contributions.
@@ -87,7 +87,7 @@ pub trait Crowdloans<AccountId> {
     ///
     /// # Errors
     /// `InvalidCrowdloanId` if there is none.
-    fn finalizing_crowdloan() -> Result<FinalizedCrowdloan<AccountId>, DispatchError>;
+    fn finalizing_crowdloan() -> Result<FinalizingCrowdloan<AccountId>, DispatchError>;
 }
 
 /// Interface to the proxy pallet, whose proxies operate leased subnets.

@@ -45,11 +45,11 @@ pub(crate) fn is_valid(signature: &MultiSignature, message: &[u8], signer: &Acco
     if VERIFIED.lock().unwrap_or_else(PoisonError::into_inner).digests.contains(&digest) {
         return true;
     }
-    let valid = signature.verify(message, signer);
-    if valid {
+    let is_signature_valid = signature.verify(message, signer);
+    if is_signature_valid {
         VERIFIED.lock().unwrap_or_else(PoisonError::into_inner).add(digest);
     }
-    valid
+    is_signature_valid
 }
 
 #[cfg(test)]

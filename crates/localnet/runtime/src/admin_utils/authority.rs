@@ -13,7 +13,7 @@ use crate::types::NetUid;
 /// Authority required for an administrative call. As on the real chain, some calls have their own
 /// order of checks.
 pub(super) enum Authority {
-    /// Anybody, for calls that refuse everybody.
+    /// Any origin, for calls that always fail.
     Anyone,
     /// The sudo key.
     Root,

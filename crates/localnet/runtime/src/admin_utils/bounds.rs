@@ -105,7 +105,7 @@ impl<T: Config> Pallet<T> {
     /// Sets the split of a subnet's emission among its mechanisms, in parts that must add up to
     /// 65 535; `None` splits it equally. With fewer parts than mechanisms, the remaining mechanisms
     /// receive no emission, as on the real chain.
-    pub(super) fn split_emission(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
+    pub(super) fn set_emission_split(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
         Self::ensure_has_mechanisms(netuid)?;
         let Some(split) = split else {
             MechanismEmissionSplit::<T>::remove(netuid);

@@ -357,7 +357,7 @@ pallet_of_calls! {
     /// Sets how a subnet's emission is split among its mechanisms, in parts of 65 535.
     77: sudo_set_mechanism_emission_split(netuid: NetUid, maybe_split: Option<Vec<u16>>)
         by owner_of_any(netuid, LimitedAction::MechanismSplit) {
-        Self::split_emission(netuid, maybe_split)?;
+        Self::set_emission_split(netuid, maybe_split)?;
     }
     /// Trims a subnet to a maximum number of neurons, by removing the neurons with the lowest
     /// emission.

@@ -12,15 +12,15 @@ use super::{
     Config, Contributions, CrowdloanInfo, Crowdloans, CurrentCrowdloanId, Error, Event,
     MaxContributions, Pallet,
 };
-use crate::subtensor::{self, FinalizedCrowdloan};
+use crate::subtensor::{self, FinalizingCrowdloan};
 use crate::types::TaoBalance;
 
 impl<T: Config> subtensor::Crowdloans<T::AccountId> for Pallet<T> {
-    fn finalizing_crowdloan() -> Result<FinalizedCrowdloan<T::AccountId>, DispatchError> {
+    fn finalizing_crowdloan() -> Result<FinalizingCrowdloan<T::AccountId>, DispatchError> {
         let crowdloan_id = CurrentCrowdloanId::<T>::get().ok_or(Error::<T>::InvalidCrowdloanId)?;
         let CrowdloanInfo { creator, funds_account, raised, .. } = Self::crowdloan(crowdloan_id)?;
         let contributions = Contributions::<T>::iter_prefix(crowdloan_id).collect();
-        Ok(FinalizedCrowdloan { creator, funds_account, raised, contributions })
+        Ok(FinalizingCrowdloan { creator, funds_account, raised, contributions })
     }
 }
 

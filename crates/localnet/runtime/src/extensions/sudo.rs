@@ -23,7 +23,7 @@ impl SudoTransactionExtension {
         _: &RuntimeOrigin,
         call: &RuntimeCall,
     ) -> Result<ValidTransaction, TransactionValidityError> {
-        if changes_vital_storage(call) {
+        if changes_critical_storage(call) {
             return Err(InvalidTransaction::Call.into());
         }
         Ok(ValidTransaction::default())
@@ -37,20 +37,20 @@ static HEADER_KEYS: LazyLock<[[u8; 32]; 3]> = LazyLock::new(|| {
 
 /// Whether a storage key is that of the code, of another item outside of the pallets, or of the
 /// block's header.
-fn is_vital(key: &[u8]) -> bool {
+fn is_critical_key(key: &[u8]) -> bool {
     key.is_empty()
         || key.starts_with(b":")
         || HEADER_KEYS.iter().any(|header_key| header_key == key)
 }
 
-/// Whether a prefix of storage keys includes vital ones.
-fn is_vital_prefix(prefix: &[u8]) -> bool {
-    is_vital(prefix) || HEADER_KEYS.iter().any(|header_key| header_key.starts_with(prefix))
+/// Whether a prefix of storage keys includes critical ones.
+fn is_critical_prefix(prefix: &[u8]) -> bool {
+    is_critical_key(prefix) || HEADER_KEYS.iter().any(|header_key| header_key.starts_with(prefix))
 }
 
 /// Whether a call, or a call nested in it, replaces the code, or sets storage without which no
 /// block can be built.
-fn changes_vital_storage(call: &RuntimeCall) -> bool {
+fn changes_critical_storage(call: &RuntimeCall) -> bool {
     use frame_system::Call as System;
     use pallet_multisig::Call as Multisig;
     use pallet_scheduler::Call as Scheduler;
@@ -69,10 +69,12 @@ fn changes_vital_storage(call: &RuntimeCall) -> bool {
             | System::set_heap_pages { .. },
         ) => true,
         RuntimeCall::System(System::set_storage { items }) => {
-            items.iter().any(|(key, _)| is_vital(key))
+            items.iter().any(|(key, _)| is_critical_key(key))
         }
-        RuntimeCall::System(System::kill_storage { keys }) => keys.iter().any(|key| is_vital(key)),
-        RuntimeCall::System(System::kill_prefix { prefix, .. }) => is_vital_prefix(prefix),
+        RuntimeCall::System(System::kill_storage { keys }) => {
+            keys.iter().any(|key| is_critical_key(key))
+        }
+        RuntimeCall::System(System::kill_prefix { prefix, .. }) => is_critical_prefix(prefix),
         RuntimeCall::Sudo(
             Sudo::<Runtime>::sudo { call }
             | Sudo::sudo_unchecked_weight { call, .. }
@@ -95,15 +97,15 @@ fn changes_vital_storage(call: &RuntimeCall) -> bool {
         )
         | RuntimeCall::Proxy(Proxy::proxy { call, .. } | Proxy::proxy_announced { call, .. })
         | RuntimeCall::Crowdloan(Crowdloan::create { call: Some(call), .. }) => {
-            changes_vital_storage(call)
+            changes_critical_storage(call)
         }
         RuntimeCall::Utility(
             Utility::batch { calls }
             | Utility::batch_all { calls }
             | Utility::force_batch { calls },
-        ) => calls.iter().any(changes_vital_storage),
+        ) => calls.iter().any(changes_critical_storage),
         RuntimeCall::Utility(Utility::if_else { main, fallback }) => {
-            changes_vital_storage(main) || changes_vital_storage(fallback)
+            changes_critical_storage(main) || changes_critical_storage(fallback)
         }
         _ => false,
     }
@@ -129,7 +131,7 @@ mod tests {
             |key: &[u8]| System::<Runtime>::kill_prefix { prefix: key.to_vec(), subkeys: 9 };
         let is_refused = |call: System<Runtime>| {
             let by_root = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(call.into()) };
-            changes_vital_storage(&by_root.into())
+            changes_critical_storage(&by_root.into())
         };
         for key in [&b""[..], b":code", b":slot_duration", &number] {
             assert!(
@@ -226,14 +228,14 @@ mod tests {
             ]
         };
         for call in wrapped(&forbidden) {
-            assert!(changes_vital_storage(&call), "{call:?}");
+            assert!(changes_critical_storage(&call), "{call:?}");
             let by_root = pallet_sudo::Call::<Runtime>::sudo { call: Box::new(call) };
-            assert!(changes_vital_storage(
+            assert!(changes_critical_storage(
                 &pallet_utility::Call::<Runtime>::batch { calls: vec![by_root.into()] }.into()
             ));
         }
         for call in wrapped(&harmless) {
-            assert!(!changes_vital_storage(&call), "{call:?}");
+            assert!(!changes_critical_storage(&call), "{call:?}");
         }
     }
 }

@@ -144,7 +144,7 @@ pub struct LockState {
     pub last_update: u64,
 }
 
-/// Returns the lock of a coldkey on a subnet, as it is now.
+/// Returns the lock of a coldkey on a subnet, rolled forward to the current block.
 pub fn lock_of<T: Config>(coldkey: &AccountId32, netuid: NetUid) -> Option<LockState> {
     let (_, lock) = Pallet::<T>::lock_of(coldkey, netuid)?;
     Some(LockState {

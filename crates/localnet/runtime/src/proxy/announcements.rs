@@ -36,12 +36,12 @@ impl<T: Config> Pallet<T> {
         delay: BlockNumberFor<T>,
     ) -> DispatchResult {
         let now = frame_system::Pallet::<T>::block_number();
-        let removed = Self::remove_announcements(delegate, |announced| {
+        let result = Self::remove_announcements(delegate, |announced| {
             announced.real == *real
                 && announced.call_hash == call_hash
                 && now.saturating_sub(announced.height) >= delay
         });
-        Ok(removed.map_err(|_| Error::<T>::Unannounced)?)
+        Ok(result.map_err(|_| Error::<T>::Unannounced)?)
     }
 
     /// Removes the announcements of a delegate for which `is_removed` holds, and returns their

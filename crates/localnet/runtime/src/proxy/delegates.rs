@@ -38,12 +38,12 @@ impl<T: Config> Pallet<T> {
         delay: BlockNumberFor<T>,
     ) -> DispatchResult {
         ensure!(*delegator != delegatee, Error::<T>::NoSelfProxy);
-        let added = ProxyDefinition { delegate: delegatee.clone(), proxy_type, delay };
+        let definition = ProxyDefinition { delegate: delegatee.clone(), proxy_type, delay };
         Proxies::<T>::try_mutate(delegator, |(proxies, deposit)| {
-            let Err(position) = proxies.binary_search(&added) else {
+            let Err(position) = proxies.binary_search(&definition) else {
                 return Err(Error::<T>::Duplicate.into());
             };
-            proxies.try_insert(position, added).map_err(|_| Error::<T>::TooMany)?;
+            proxies.try_insert(position, definition).map_err(|_| Error::<T>::TooMany)?;
             *deposit =
                 Self::adjust_deposit(delegator, *deposit, Self::proxy_deposit(proxies.len()))?;
             Ok::<(), DispatchError>(())
@@ -64,10 +64,10 @@ impl<T: Config> Pallet<T> {
         proxy_type: T::ProxyType,
         delay: BlockNumberFor<T>,
     ) -> DispatchResult {
-        let removed = ProxyDefinition { delegate: delegatee.clone(), proxy_type, delay };
+        let definition = ProxyDefinition { delegate: delegatee.clone(), proxy_type, delay };
         Proxies::<T>::try_mutate_exists(delegator, |entry| {
             let (mut proxies, deposit) = entry.take().ok_or(Error::<T>::NotFound)?;
-            let position = proxies.binary_search(&removed).map_err(|_| Error::<T>::NotFound)?;
+            let position = proxies.binary_search(&definition).map_err(|_| Error::<T>::NotFound)?;
             proxies.remove(position);
             let deposit =
                 Self::adjust_deposit(delegator, deposit, Self::proxy_deposit(proxies.len()))?;

@@ -41,8 +41,8 @@ fn proxied_call(call: &RuntimeCall) -> Option<(AccountId, &RuntimeCall)> {
 /// Returns the account for which a delegate makes all of these calls.
 fn common_account(calls: &[RuntimeCall]) -> Option<AccountId> {
     let mut accounts = calls.iter().map(|call| proxied_call(call).map(|(account, _)| account));
-    let first = accounts.next()??;
-    accounts.all(|account| account.as_ref() == Some(&first)).then_some(first)
+    let first_account = accounts.next()??;
+    accounts.all(|account| account.as_ref() == Some(&first_account)).then_some(first_account)
 }
 
 fn has_fee_consent(account: &AccountId, delegate: &AccountId) -> bool {

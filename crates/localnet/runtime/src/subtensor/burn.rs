@@ -37,23 +37,23 @@ impl<T: Config> Pallet<T> {
             return;
         }
         let half_life = BurnHalfLife::<T>::get(netuid);
-        let decayed = if half_life > 0 && Self::current_block() > 1 {
+        let decayed_burn = if half_life > 0 && Self::current_block() > 1 {
             TaoBalance(multiply(burn.0, decay_factor(half_life)))
         } else {
             burn
         };
-        let decayed = Self::clamp_burn(netuid, decayed);
-        if decayed != burn {
-            Burn::<T>::insert(netuid, decayed);
+        let decayed_burn = Self::clamp_burn(netuid, decayed_burn);
+        if decayed_burn != burn {
+            Burn::<T>::insert(netuid, decayed_burn);
         }
     }
 
     /// Raises the registration price after a registration.
     pub(crate) fn raise_burn(netuid: NetUid) {
         let factor = BurnIncreaseMult::<T>::get(netuid).max(U64F64::from_num(1));
-        let raised =
+        let raised_burn =
             U64F64::from_num(Burn::<T>::get(netuid).0).saturating_mul(factor).saturating_to_num();
-        Burn::<T>::insert(netuid, Self::clamp_burn(netuid, TaoBalance(raised)));
+        Burn::<T>::insert(netuid, Self::clamp_burn(netuid, TaoBalance(raised_burn)));
     }
 
     fn clamp_burn(netuid: NetUid, burn: TaoBalance) -> TaoBalance {

@@ -239,8 +239,9 @@ impl<T: Config> Pallet<T> {
     ) -> Result<(), Error<T>> {
         ensure!(children.iter().all(|(_, child)| child != hotkey), Error::<T>::InvalidChild);
         ensure!(children.len() <= MAX_CHILDREN, Error::<T>::TooManyChildren);
-        let total: u128 = children.iter().map(|(proportion, _)| u128::from(*proportion)).sum();
-        ensure!(total <= u128::from(u64::MAX), Error::<T>::ProportionOverflow);
+        let total_proportion: u128 =
+            children.iter().map(|(proportion, _)| u128::from(*proportion)).sum();
+        ensure!(total_proportion <= u128::from(u64::MAX), Error::<T>::ProportionOverflow);
         let parents = ParentKeys::<T>::get(hotkey, netuid);
         let has_parent =
             children.iter().any(|(_, child)| parents.iter().any(|(_, parent)| parent == child));

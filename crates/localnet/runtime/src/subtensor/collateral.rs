@@ -132,13 +132,13 @@ impl<T: Config> Pallet<T> {
         Self::set_collateral_hotkey_listed(netuid, coldkey, hotkey, is_nonempty)?;
         MinerCollateral::<T>::set(key, is_nonempty.then_some(state));
         if locked != locked_before {
-            let total = ColdkeyMinerCollateral::<T>::get(netuid, coldkey)
+            let coldkey_total = ColdkeyMinerCollateral::<T>::get(netuid, coldkey)
                 .saturating_sub(locked_before)
                 .saturating_add(locked);
-            if total == AlphaBalance::ZERO {
+            if coldkey_total == AlphaBalance::ZERO {
                 ColdkeyMinerCollateral::<T>::remove(netuid, coldkey);
             } else {
-                ColdkeyMinerCollateral::<T>::insert(netuid, coldkey, total);
+                ColdkeyMinerCollateral::<T>::insert(netuid, coldkey, coldkey_total);
             }
         }
         Ok(result)

@@ -67,8 +67,9 @@ impl<T: Config> Pallet<T> {
                 }
             }
         }
-        let total: u128 = emission.server.iter().copied().map(u128::from).sum();
-        let withheld_fraction = (u128::from(withheld) << 32).checked_div(total).unwrap_or_default();
+        let total_emission: u128 = emission.server.iter().copied().map(u128::from).sum();
+        let withheld_fraction =
+            (u128::from(withheld) << 32).checked_div(total_emission).unwrap_or_default();
         MinerBurned::<T>::insert(netuid, U96F32::from_bits(withheld_fraction));
         match RecycleOrBurn::<T>::get(netuid) {
             RecycleOrBurnEnum::Recycle => Self::recycle_issued(netuid, AlphaBalance(withheld)),
@@ -132,8 +133,8 @@ impl<T: Config> Pallet<T> {
             neurons.hotkeys.iter().zip(&emission.validator).filter(|(_, earned)| **earned > 0)
         {
             for (hotkey, share) in Self::split_dividends(validator, netuid, earned) {
-                let sum = dividends_by_hotkey.entry(hotkey).or_default();
-                *sum = sum.saturating_add(share);
+                let hotkey_dividends = dividends_by_hotkey.entry(hotkey).or_default();
+                *hotkey_dividends = hotkey_dividends.saturating_add(share);
             }
         }
         let dividends_by_stake: Vec<(AccountId32, u64, u64)> = dividends_by_hotkey

@@ -36,8 +36,8 @@ struct EmissionSplit {
 }
 
 impl EmissionSplit {
-    /// Splits `alpha`: the owner receives `owner_cut` parts of 65 535. Of the rest, miners and
-    /// validators receive half each, and root stake receives its proportion of the validators'
+    /// Splits `alpha`: the owner receives `owner_cut` parts of 65 535. Of the remainder, miners
+    /// and validators receive half each, and root stake receives its proportion of the validators'
     /// half.
     fn new(alpha: u64, owner_cut: u16, root_proportion: U64F64) -> Self {
         let owner = (u128::from(alpha) * u128::from(owner_cut) / u128::from(u16::MAX)) as u64;

@@ -178,14 +178,14 @@ fn average_by_uid(
     split: &[u16],
     field: fn(&EpochOutput) -> &Vec<u16>,
 ) -> Vec<u16> {
-    let total = split.iter().map(|&part| u64::from(part)).sum::<u64>().max(1);
+    let split_total = split.iter().map(|&part| u64::from(part)).sum::<u64>().max(1);
     (0..count(outputs, field))
         .map(|uid| {
-            let parts = outputs.iter().zip(split);
-            let sum: u64 = parts
+            let weighted_outputs = outputs.iter().zip(split);
+            let sum: u64 = weighted_outputs
                 .map(|(output, &part)| u64::from(value_at(field(output), uid)) * u64::from(part))
                 .sum();
-            (sum / total) as u16
+            (sum / split_total) as u16
         })
         .collect()
 }

@@ -150,8 +150,8 @@ impl<T: Config> Pallet<T> {
         Self::lock_of(coldkey, netuid).map_or(AlphaBalance::ZERO, |(_, lock)| lock.locked_mass)
     }
 
-    /// Returns the hotkey to which a coldkey has locked stake on a subnet, and the lock as it is
-    /// now.
+    /// Returns the hotkey to which a coldkey has locked stake on a subnet, and the lock, rolled
+    /// forward to the current block.
     pub fn lock_of(coldkey: &AccountId32, netuid: NetUid) -> Option<(AccountId32, LockState)> {
         let (hotkey, lock) = Lock::<T>::iter_prefix((coldkey, netuid)).next()?;
         let kind = Self::kind_of_lock(coldkey, netuid, &hotkey);
@@ -255,7 +255,7 @@ impl<T: Config> Pallet<T> {
         LockingColdkeys::<T>::remove((netuid, hotkey, coldkey));
     }
 
-    /// Returns the total of a hotkey's locks of a kind, as it is now.
+    /// Returns the total of a hotkey's locks of a kind, rolled forward to the current block.
     fn total_lock(netuid: NetUid, hotkey: &AccountId32, kind: LockKind) -> LockState {
         let stored = match kind {
             LockKind { is_owner_lock: true, is_perpetual: true } => OwnerLock::<T>::get(netuid),

@@ -177,8 +177,8 @@ impl<T: Config> Pallet<T> {
         ensure!(pool.price() < price_in_tao(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.tao_to_reach(limit);
         ensure!(traded.0 == 0 || pool.buy(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
-        let max = pool.tao.0.saturating_mul(MAX_TRADE_RATIO);
-        Ok(TaoBalance(swap::Pallet::<T>::input_with_fee(netuid, traded.0).min(max)))
+        let max_input = pool.tao.0.saturating_mul(MAX_TRADE_RATIO);
+        Ok(TaoBalance(swap::Pallet::<T>::input_with_fee(netuid, traded.0).min(max_input)))
     }
 
     /// Returns the maximum alpha that can be sold, fee included, until one alpha costs `limit` rao.
@@ -197,8 +197,8 @@ impl<T: Config> Pallet<T> {
         ensure!(pool.price() > price_in_tao(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.alpha_to_reach(limit);
         ensure!(traded.0 == 0 || pool.sell(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
-        let max = pool.alpha.0.saturating_mul(MAX_TRADE_RATIO);
-        Ok(AlphaBalance(swap::Pallet::<T>::input_with_fee(netuid, traded.0).min(max)))
+        let max_input = pool.alpha.0.saturating_mul(MAX_TRADE_RATIO);
+        Ok(AlphaBalance(swap::Pallet::<T>::input_with_fee(netuid, traded.0).min(max_input)))
     }
 
     /// Buys alpha from the pool of a subnet without a fee. The alpha stays issued, but nobody can

@@ -142,8 +142,8 @@ impl<T: Config> Pallet<T> {
 
     /// Returns the hash of an earlier block; `None` if the chain no longer stores it.
     fn block_hash(block: u64) -> Option<H256> {
-        let number: BlockNumberFor<T> = u32::try_from(block).ok()?.into();
-        let hash = frame_system::BlockHash::<T>::try_get(number).ok()?;
+        let block_number: BlockNumberFor<T> = u32::try_from(block).ok()?.into();
+        let hash = frame_system::BlockHash::<T>::try_get(block_number).ok()?;
         H256::decode(&mut hash.encode().as_slice()).ok()
     }
 }

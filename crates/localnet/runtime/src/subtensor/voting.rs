@@ -84,8 +84,8 @@ impl<T: Config> Pallet<T> {
         for hotkey in unregistered {
             VotingPower::<T>::remove(netuid, hotkey);
         }
-        let total = VotingPower::<T>::iter_prefix_values(netuid).fold(0, u64::saturating_add);
-        TotalVotingPower::<T>::insert(netuid, total);
+        let total_power = VotingPower::<T>::iter_prefix_values(netuid).fold(0, u64::saturating_add);
+        TotalVotingPower::<T>::insert(netuid, total_power);
     }
 
     /// Moves the voting power of a hotkey to another one.

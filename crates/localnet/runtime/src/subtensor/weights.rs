@@ -108,7 +108,7 @@ impl<T: Config> Pallet<T> {
         );
         let is_self_weight = uids == [uid];
         ensure!(
-            is_self_weight || Self::may_validate(netuid, uid, who),
+            is_self_weight || Self::can_set_weights(netuid, uid, who),
             Error::<T>::NeuronNoValidatorPermit
         );
         ensure!(are_unique(uids), Error::<T>::DuplicateUids);
@@ -150,7 +150,7 @@ impl<T: Config> Pallet<T> {
 
     /// Whether a neuron may set weights: it has a validator permit, or its hotkey is the subnet
     /// owner's.
-    fn may_validate(netuid: NetUid, uid: u16, hotkey: &AccountId32) -> bool {
+    fn can_set_weights(netuid: NetUid, uid: u16, hotkey: &AccountId32) -> bool {
         SubnetOwnerHotkey::<T>::get(netuid) == *hotkey
             || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or_default()
     }

@@ -29,9 +29,9 @@ pub struct Pool {
 impl Pool {
     /// Returns the price in TAO per alpha; 0 if there is no alpha.
     pub fn price(&self) -> U64F64 {
-        let value = (U256::from(self.tao.0) * U256::from(self.base())) << 64;
-        let amount = U256::from(self.alpha.0) * U256::from(self.quote.deconstruct());
-        let price = value.checked_div(amount).unwrap_or_default();
+        let numerator = (U256::from(self.tao.0) * U256::from(self.base())) << 64;
+        let denominator = U256::from(self.alpha.0) * U256::from(self.quote.deconstruct());
+        let price = numerator.checked_div(denominator).unwrap_or_default();
         U64F64::from_bits(u128::try_from(price).unwrap_or(u128::MAX))
     }
 
@@ -100,8 +100,8 @@ impl Pool {
 
     /// Returns the price in rao for one alpha, as numerator and denominator.
     fn price_fraction(&self) -> (U256, U256) {
-        let value = U256::from(self.tao.0) * U256::from(self.base()) * U256::from(UNIT);
-        (value, U256::from(self.alpha.0) * U256::from(self.quote.deconstruct()))
+        let numerator = U256::from(self.tao.0) * U256::from(self.base()) * U256::from(UNIT);
+        (numerator, U256::from(self.alpha.0) * U256::from(self.quote.deconstruct()))
     }
 }
 

@@ -80,7 +80,7 @@ impl<T: Config> Pallet<T> {
                 (parent, contribution)
             })
             .collect();
-        let total = contributions
+        let total_contribution = contributions
             .iter()
             .fold(U96F32::from_num(own_contribution), |sum, (_, contribution)| {
                 sum.saturating_add(*contribution)
@@ -92,18 +92,18 @@ impl<T: Config> Pallet<T> {
         let (owner, dividends) = (Owner::<T>::get(hotkey), U96F32::from_num(dividends));
         let (mut remaining, mut shares) = (dividends, DividendShares::new());
         for (parent, contribution) in contributions {
-            let share =
-                dividends.saturating_mul(contribution.checked_div(total).unwrap_or_default());
+            let share = dividends
+                .saturating_mul(contribution.checked_div(total_contribution).unwrap_or_default());
             remaining = remaining.saturating_sub(share);
-            let mut paid = share;
+            let mut payout = share;
             if Owner::<T>::get(&parent) != owner {
                 let (recycled, take_amount) =
                     (recycled_proportion.saturating_mul(share), take.saturating_mul(share));
-                paid = paid.saturating_sub(recycled).saturating_sub(take_amount);
+                payout = payout.saturating_sub(recycled).saturating_sub(take_amount);
                 remaining = remaining.saturating_add(take_amount);
                 Self::recycle_issued(netuid, AlphaBalance(recycled.saturating_to_num()));
             }
-            shares.push((parent, paid.saturating_to_num()));
+            shares.push((parent, payout.saturating_to_num()));
         }
         shares.push((hotkey.clone(), remaining.saturating_to_num()));
         shares

@@ -29,7 +29,7 @@ impl RegistrationCharge {
     }
 
     /// Returns the part of an amount that belongs to the collateral, rounded down.
-    pub(super) fn part_of_collateral(self, amount: u64) -> u64 {
+    pub(super) fn collateral_part(self, amount: u64) -> u64 {
         let part = u128::from(amount)
             .saturating_mul(u128::from(self.locked.0))
             .checked_div(self.total().0.into());
@@ -86,12 +86,12 @@ impl<T: Config> Pallet<T> {
         Self::settle_buy(netuid, &trade);
         Self::record_tao_inflow(netuid, TaoBalance(trade.traded()));
         Self::pay_author(trade.fee);
-        let locked = AlphaBalance(charge.part_of_collateral(trade.received));
+        let locked = AlphaBalance(charge.collateral_part(trade.received));
         Self::recycle_issued(netuid, AlphaBalance(trade.received).saturating_sub(locked));
         if locked != AlphaBalance::ZERO {
             Self::increase_stake(hotkey, coldkey, netuid, locked);
             LastColdkeyHotkeyStakeBlock::<T>::insert(coldkey, hotkey, Self::current_block());
-            let tao = TaoBalance(charge.part_of_collateral(total.0));
+            let tao = TaoBalance(charge.collateral_part(total.0));
             let (staker, staked) = (coldkey.clone(), hotkey.clone());
             Self::deposit_event(Event::StakeAdded(staker, staked, tao, locked, netuid, trade.fee));
         }

@@ -201,11 +201,11 @@ fn collateral_purchase_above_slippage_limit_is_refused() {
 #[test]
 fn collateral_share_is_rounded_down() {
     let charge = RegistrationCharge { recycled: TaoBalance(1), locked: TaoBalance(2) };
-    assert_eq!((charge.total(), charge.part_of_collateral(10)), (TaoBalance(3), 6));
+    assert_eq!((charge.total(), charge.collateral_part(10)), (TaoBalance(3), 6));
     let extreme = RegistrationCharge { recycled: TaoBalance(0), locked: TaoBalance(u64::MAX) };
-    assert_eq!(extreme.part_of_collateral(u64::MAX), u64::MAX);
+    assert_eq!(extreme.collateral_part(u64::MAX), u64::MAX);
     let no_charge = RegistrationCharge { recycled: TaoBalance(0), locked: TaoBalance(0) };
-    assert_eq!(no_charge.part_of_collateral(5), 0);
+    assert_eq!(no_charge.collateral_part(5), 0);
 }
 
 #[test]

@@ -39,7 +39,7 @@ impl LockKind {
         Self { is_owner_lock: true, is_perpetual: false },
     ];
 
-    /// Returns a lock of this kind as it is now.
+    /// Returns a lock of this kind with decay and conviction at the current block.
     pub(super) fn roll_forward(self, mut lock: LockState, timescales: LockTimescales) -> LockState {
         if let Some(blocks) =
             timescales.now.checked_sub(lock.last_update).filter(|blocks| *blocks > 0)

@@ -118,13 +118,13 @@ impl<T: Config> Pallet<T> {
             })
             .collect();
         let pool_tao = SubnetTAO::<T>::get(netuid);
-        let total: u128 = stakes.iter().map(|(_, _, stake)| u128::from(stake.0)).sum();
+        let total_stake: u128 = stakes.iter().map(|(_, _, stake)| u128::from(stake.0)).sum();
         let mut remaining = pool_tao;
         let mut hotkeys = BTreeSet::new();
         for (hotkey, coldkey, stake) in stakes {
             let payout = u128::from(pool_tao.0)
                 .saturating_mul(u128::from(stake.0))
-                .checked_div(total)
+                .checked_div(total_stake)
                 .unwrap_or_default();
             let payout = TaoBalance(u64::try_from(payout).unwrap_or(pool_tao.0));
             remaining = remaining.saturating_sub(payout);

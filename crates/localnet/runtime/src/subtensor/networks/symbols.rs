@@ -52,10 +52,10 @@ impl<T: Config> Pallet<T> {
     /// Returns the symbol of a new subnet: its own, or the first that no subnet uses if it is in
     /// use.
     pub(super) fn free_symbol(netuid: NetUid) -> Vec<u8> {
-        let used: Vec<Vec<u8>> = TokenSymbol::<T>::iter_values().collect();
+        let used_symbols: Vec<Vec<u8>> = TokenSymbol::<T>::iter_values().collect();
         let unused_symbol = std::iter::once(symbol(netuid))
             .chain(letters().map(String::from))
-            .find(|symbol| !used.iter().any(|used| used == symbol.as_bytes()));
+            .find(|symbol| !used_symbols.iter().any(|used| used == symbol.as_bytes()));
         unused_symbol.unwrap_or_else(|| DEFAULT_SYMBOL.to_string()).into_bytes()
     }
 

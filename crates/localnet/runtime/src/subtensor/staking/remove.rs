@@ -72,14 +72,14 @@ impl<T: Config> Pallet<T> {
     /// `AmountTooLow` if nothing could be sold.
     pub(crate) fn do_unstake_all_alpha(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
-        let mut total = TaoBalance::ZERO;
+        let mut total_received = TaoBalance::ZERO;
         let mut netuids = Self::all_netuids();
         netuids.retain(|netuid| *netuid != NetUid::ROOT);
         Self::ensure_all_unlocked(who, hotkey, &netuids)?;
         for netuid in netuids {
-            total = total.saturating_add(Self::sell_all(who, hotkey, netuid)?);
+            total_received = total_received.saturating_add(Self::sell_all(who, hotkey, netuid)?);
         }
-        Self::buy_into(hotkey, who, NetUid::ROOT, total, Fee::Charged)?;
+        Self::buy_into(hotkey, who, NetUid::ROOT, total_received, Fee::Charged)?;
         Ok(())
     }
 
@@ -182,12 +182,15 @@ impl<T: Config> Pallet<T> {
     /// Sells a nominator's remaining stake if it is below `NominatorMinRequiredStake`; stake that
     /// cannot be sold is removed.
     fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
-        let min = TaoBalance(NominatorMinRequiredStake::<T>::get());
+        let min_stake = TaoBalance(NominatorMinRequiredStake::<T>::get());
         let stake = Self::stake_of(hotkey, coldkey, netuid);
-        if stake == AlphaBalance::ZERO || min == TaoBalance::ZERO || Self::owns(coldkey, hotkey) {
+        if stake == AlphaBalance::ZERO
+            || min_stake == TaoBalance::ZERO
+            || Self::owns(coldkey, hotkey)
+        {
             return;
         }
-        if stake >= Self::alpha_for_tao(netuid, min) {
+        if stake >= Self::alpha_for_tao(netuid, min_stake) {
             return;
         }
         if Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {

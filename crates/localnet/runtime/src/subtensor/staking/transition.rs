@@ -82,7 +82,7 @@ impl<T: Config> Pallet<T> {
         limit: Option<PriceLimit>,
         amount: AlphaBalance,
     ) -> DispatchResult {
-        let moved =
+        let moved_value =
             Self::apply_transition(&Transition { from, to, limit, is_transfer: false }, amount)?;
         let (coldkey, origin_hotkey, destination_hotkey) =
             (from.coldkey.clone(), from.hotkey.clone(), to.hotkey.clone());
@@ -92,7 +92,7 @@ impl<T: Config> Pallet<T> {
             from.netuid,
             destination_hotkey,
             to.netuid,
-            moved,
+            moved_value,
         ));
         Ok(())
     }
@@ -145,13 +145,13 @@ impl<T: Config> Pallet<T> {
             limit,
             is_transfer: false,
         };
-        let moved = Self::apply_transition(&transition, amount)?;
+        let moved_value = Self::apply_transition(&transition, amount)?;
         Self::deposit_event(Event::StakeSwapped(
             who.clone(),
             hotkey.clone(),
             origin_netuid,
             destination_netuid,
-            moved,
+            moved_value,
         ));
         Ok(())
     }
@@ -166,7 +166,7 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let from = StakePosition { coldkey: who, hotkey, netuid: origin_netuid };
         let to = StakePosition { coldkey: destination_coldkey, hotkey, netuid: destination_netuid };
-        let moved = Self::apply_transition(
+        let moved_value = Self::apply_transition(
             &Transition { from, to, limit: None, is_transfer: true },
             alpha_amount,
         )?;
@@ -178,7 +178,7 @@ impl<T: Config> Pallet<T> {
             hotkey.clone(),
             origin,
             destination,
-            moved,
+            moved_value,
         ));
         Ok(())
     }
