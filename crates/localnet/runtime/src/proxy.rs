@@ -435,8 +435,8 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let real = T::Lookup::lookup(real)?;
-            Self::remove_announcements(&who, |announced| {
-                announced.real == real && announced.call_hash == call_hash
+            Self::remove_announcements(&who, |announcement| {
+                announcement.real == real && announcement.call_hash == call_hash
             })
         }
 
@@ -450,8 +450,8 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             let delegate = T::Lookup::lookup(delegate)?;
-            Self::remove_announcements(&delegate, |announced| {
-                announced.real == who && announced.call_hash == call_hash
+            Self::remove_announcements(&delegate, |announcement| {
+                announcement.real == who && announcement.call_hash == call_hash
             })
         }
 

@@ -49,7 +49,7 @@ impl DelegateInfo {
     }
 
     /// Returns one delegate; `None` if the hotkey is not a delegate.
-    pub fn one<T: Config>(hotkey: AccountId32) -> Option<Self> {
+    pub fn by_hotkey<T: Config>(hotkey: AccountId32) -> Option<Self> {
         Delegates::<T>::contains_key(&hotkey).then(|| Self::read::<T>(hotkey, true))
     }
 

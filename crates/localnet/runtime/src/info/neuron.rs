@@ -87,7 +87,7 @@ macro_rules! neuron_info {
             }
 
             /// Returns the neuron with this uid; `None` if the subnet or the uid does not exist.
-            pub fn one<T: Config>(netuid: NetUid, uid: u16) -> Option<Self> {
+            pub fn by_uid<T: Config>(netuid: NetUid, uid: u16) -> Option<Self> {
                 let columns = NetworksAdded::<T>::get(netuid).then(|| NeuronColumns::read::<T>(netuid, MechId(0)))?;
                 Self::read::<T>(netuid, &columns, uid)
             }

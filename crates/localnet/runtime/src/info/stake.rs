@@ -52,7 +52,11 @@ impl StakeInfo {
     }
 
     /// Returns the stake of a coldkey on a hotkey in a subnet, even if it is zero.
-    pub fn one<T: Config>(hotkey: AccountId32, coldkey: AccountId32, netuid: NetUid) -> Self {
+    pub fn of_hotkey_and_coldkey<T: Config>(
+        hotkey: AccountId32,
+        coldkey: AccountId32,
+        netuid: NetUid,
+    ) -> Self {
         let stake = Pallet::<T>::stake_of(&hotkey, &coldkey, netuid);
         Self::new::<T>(hotkey, coldkey, netuid, stake)
     }

@@ -18,8 +18,8 @@ impl<T: Config> Pallet<T> {
         Self::find_proxy(&real, &who, None)?;
         let height = frame_system::Pallet::<T>::block_number();
         Announcements::<T>::try_mutate(&who, |(pending, deposit)| {
-            let announced = Announcement { real: real.clone(), call_hash, height };
-            pending.try_push(announced).map_err(|_| Error::<T>::TooMany)?;
+            let announcement = Announcement { real: real.clone(), call_hash, height };
+            pending.try_push(announcement).map_err(|_| Error::<T>::TooMany)?;
             *deposit =
                 Self::adjust_deposit(&who, *deposit, Self::announcement_deposit(pending.len()))?;
             Ok::<(), DispatchError>(())
@@ -36,10 +36,10 @@ impl<T: Config> Pallet<T> {
         delay: BlockNumberFor<T>,
     ) -> DispatchResult {
         let now = frame_system::Pallet::<T>::block_number();
-        let result = Self::remove_announcements(delegate, |announced| {
-            announced.real == *real
-                && announced.call_hash == call_hash
-                && now.saturating_sub(announced.height) >= delay
+        let result = Self::remove_announcements(delegate, |announcement| {
+            announcement.real == *real
+                && announcement.call_hash == call_hash
+                && now.saturating_sub(announcement.height) >= delay
         });
         Ok(result.map_err(|_| Error::<T>::Unannounced)?)
     }
@@ -53,7 +53,7 @@ impl<T: Config> Pallet<T> {
         Announcements::<T>::try_mutate_exists(delegate, |entry| {
             let (mut pending, deposit) = entry.take().ok_or(Error::<T>::NotFound)?;
             let count_before = pending.len();
-            pending.retain(|announced| !is_removed(announced));
+            pending.retain(|announcement| !is_removed(announcement));
             ensure!(pending.len() < count_before, Error::<T>::NotFound);
             let deposit =
                 Self::adjust_deposit(delegate, deposit, Self::announcement_deposit(pending.len()))?;

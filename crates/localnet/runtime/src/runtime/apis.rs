@@ -177,7 +177,7 @@ impl_runtime_apis! {
         }
 
         fn get_neuron(netuid: NetUid, uid: u16) -> Option<NeuronInfo> {
-            NeuronInfo::one::<Runtime>(netuid, uid)
+            NeuronInfo::by_uid::<Runtime>(netuid, uid)
         }
 
         fn get_neurons_lite(netuid: NetUid) -> Vec<NeuronInfoLite> {
@@ -185,7 +185,7 @@ impl_runtime_apis! {
         }
 
         fn get_neuron_lite(netuid: NetUid, uid: u16) -> Option<NeuronInfoLite> {
-            NeuronInfoLite::one::<Runtime>(netuid, uid)
+            NeuronInfoLite::by_uid::<Runtime>(netuid, uid)
         }
     }
 
@@ -288,7 +288,7 @@ impl_runtime_apis! {
         }
 
         fn get_delegate(delegate_account: AccountId) -> Option<DelegateInfo> {
-            DelegateInfo::one::<Runtime>(delegate_account)
+            DelegateInfo::by_hotkey::<Runtime>(delegate_account)
         }
 
         fn get_delegated(delegatee_account: AccountId) -> Vec<(DelegateInfo, (Compact<NetUid>, Compact<AlphaBalance>))> {
@@ -310,7 +310,7 @@ impl_runtime_apis! {
             coldkey_account: AccountId,
             netuid: NetUid,
         ) -> Option<StakeInfo> {
-            Some(StakeInfo::one::<Runtime>(hotkey_account, coldkey_account, netuid))
+            Some(StakeInfo::of_hotkey_and_coldkey::<Runtime>(hotkey_account, coldkey_account, netuid))
         }
 
         fn get_stake_availability_for_coldkeys(

@@ -99,7 +99,7 @@ impl<T: Config> Pallet<T> {
         ensure!(bounds.contains(&take), Error::<T>::InvalidChildkeyTake);
         ensure!(
             take <= Self::childkey_take(hotkey, netuid)
-                || Self::action_is_within_rate(hotkey, netuid, LimitedAction::ChildkeyTake),
+                || Self::is_action_within_rate(hotkey, netuid, LimitedAction::ChildkeyTake),
             Error::<T>::TxChildkeyTakeRateLimitExceeded
         );
         Self::record_action(hotkey, netuid, LimitedAction::ChildkeyTake);

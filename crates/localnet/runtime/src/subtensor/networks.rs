@@ -291,10 +291,10 @@ fn is_valid_identity(identity: &SubnetIdentityV3) -> bool {
         logo_url,
         additional,
     } = identity;
-    [subnet_name, discord].iter().all(|text| text.len() <= 256)
+    [subnet_name, discord].iter().all(|field| field.len() <= 256)
         && [github_repo, subnet_contact, subnet_url, description, logo_url, additional]
             .iter()
-            .all(|text| text.len() <= 1_024)
+            .all(|field| field.len() <= 1_024)
 }
 
 #[cfg(test)]

@@ -20,10 +20,12 @@ type Row = (u16, Vec<(u16, u16)>);
 
 /// Replaces the uids in rows by those in `new_uids`; rows and values of other uids are dropped.
 fn renumber(rows: impl Iterator<Item = Row>, new_uids: &BTreeMap<u16, u16>) -> Vec<Row> {
-    rows.filter_map(|(from, row)| {
-        let row =
-            row.iter().filter_map(|&(to, value)| Some((*new_uids.get(&to)?, value))).collect();
-        Some((*new_uids.get(&from)?, row))
+    rows.filter_map(|(source_uid, row)| {
+        let row = row
+            .iter()
+            .filter_map(|&(target_uid, value)| Some((*new_uids.get(&target_uid)?, value)))
+            .collect();
+        Some((*new_uids.get(&source_uid)?, row))
     })
     .collect()
 }

@@ -123,12 +123,12 @@ impl<T: Config> Pallet<T> {
         netuid: NetUid,
         action: LimitedAction,
     ) -> DispatchResult {
-        ensure!(Self::action_is_within_rate(key, netuid, action), Error::<T>::TxRateLimitExceeded);
+        ensure!(Self::is_action_within_rate(key, netuid, action), Error::<T>::TxRateLimitExceeded);
         Ok(())
     }
 
     /// Whether the rate limit of an action allows it now.
-    pub fn action_is_within_rate(key: &AccountId32, netuid: NetUid, action: LimitedAction) -> bool {
+    pub fn is_action_within_rate(key: &AccountId32, netuid: NetUid, action: LimitedAction) -> bool {
         let last_block = match action.record_location(netuid) {
             RecordLocation::Keyed(key) => LastRateLimitedBlock::<T>::get(key),
             RecordLocation::Transaction(kind) => {

@@ -134,12 +134,16 @@ impl<T: Config> Pallet<T> {
             Weights::<T>::remove(index, uid);
             Bonds::<T>::remove(index, uid);
             let validators: Vec<u16> = Weights::<T>::iter_prefix(index)
-                .filter(|(_, row)| row.iter().any(|&(to, weight)| to == uid && weight != 0))
-                .map(|(from, _)| from)
+                .filter(|(_, row)| {
+                    row.iter().any(|&(target_uid, weight)| target_uid == uid && weight != 0)
+                })
+                .map(|(validator, _)| validator)
                 .collect();
-            for from in validators {
-                Weights::<T>::mutate(index, from, |row| {
-                    row.iter_mut().filter(|(to, _)| *to == uid).for_each(|(_, weight)| *weight = 0);
+            for validator in validators {
+                Weights::<T>::mutate(index, validator, |row| {
+                    row.iter_mut()
+                        .filter(|(target_uid, _)| *target_uid == uid)
+                        .for_each(|(_, weight)| *weight = 0);
                 });
             }
         }

@@ -308,7 +308,7 @@ fn new_root_member_becomes_parent_of_subnet_owners() {
         SubnetOwnerHotkey::<Runtime>::insert(NetUid(22), &other_member);
         Subtensor::replace_children(NetUid(22), &other_member, vec![(1, member.clone())]);
         let may_set_children =
-            |netuid| Subtensor::action_is_within_rate(&member, netuid, LimitedAction::Children);
+            |netuid| Subtensor::is_action_within_rate(&member, netuid, LimitedAction::Children);
         let awake_netuids = Subtensor::awake_netuids();
         // As on the real chain, the threshold is for calls of `set_children` only.
         StakeThreshold::<Runtime>::put(u64::MAX);

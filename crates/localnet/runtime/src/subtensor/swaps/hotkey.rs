@@ -126,11 +126,11 @@ impl<T: Config> Pallet<T> {
             Error::<T>::NewHotKeyNotCleanForRootSwap
         );
         let have_intervals_passed = match netuid {
-            Some(netuid) => Self::swap_interval_has_passed(who, netuid),
+            Some(netuid) => Self::has_swap_interval_passed(who, netuid),
             None => Self::all_netuids()
                 .into_iter()
                 .filter(|netuid| Self::is_used_on(old, *netuid))
-                .all(|netuid| Self::swap_interval_has_passed(who, netuid)),
+                .all(|netuid| Self::has_swap_interval_passed(who, netuid)),
         };
         ensure!(have_intervals_passed, Error::<T>::HotKeySwapOnSubnetIntervalNotPassed);
         Self::ensure_not_subnet_account(new)
@@ -146,7 +146,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Returns whether a coldkey may again swap a hotkey on a subnet.
-    fn swap_interval_has_passed(coldkey: &AccountId32, netuid: NetUid) -> bool {
+    fn has_swap_interval_passed(coldkey: &AccountId32, netuid: NetUid) -> bool {
         let last_swap_block = LastHotkeySwapOnNetuid::<T>::get(netuid, coldkey);
         last_swap_block == 0
             || last_swap_block.saturating_add(MIN_HOTKEY_SWAP_INTERVAL) < Self::current_block()
