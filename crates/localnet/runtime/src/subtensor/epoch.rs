@@ -179,7 +179,7 @@ fn average_by_uid(
     field: fn(&EpochOutput) -> &Vec<u16>,
 ) -> Vec<u16> {
     let split_total = split.iter().map(|&part| u64::from(part)).sum::<u64>().max(1);
-    (0..count(outputs, field))
+    (0..neuron_count(outputs, field))
         .map(|uid| {
             let weighted_outputs = outputs.iter().zip(split);
             let sum: u64 = weighted_outputs
@@ -191,7 +191,7 @@ fn average_by_uid(
 }
 
 fn sum_by_uid(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<u64>) -> Vec<u64> {
-    (0..count(outputs, field))
+    (0..neuron_count(outputs, field))
         .map(|uid| {
             outputs.iter().map(|output| value_at(field(output), uid)).fold(0, u64::saturating_add)
         })
@@ -199,7 +199,7 @@ fn sum_by_uid(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<u64>) -> 
 }
 
 fn any_by_uid(outputs: &[EpochOutput], field: fn(&EpochOutput) -> &Vec<bool>) -> Vec<bool> {
-    (0..count(outputs, field))
+    (0..neuron_count(outputs, field))
         .map(|uid| outputs.iter().any(|output| value_at(field(output), uid)))
         .collect()
 }

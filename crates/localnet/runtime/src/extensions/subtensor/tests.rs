@@ -259,7 +259,7 @@ fn error_codes_match_the_real_chain() {
         (Error::NotSubnetOwner, 255),
     ];
     for (error, number) in numbers {
-        assert_eq!(code(&error), number, "{error:?}");
+        assert_eq!(error_code(&error), number, "{error:?}");
     }
 }
 
