@@ -16,7 +16,7 @@ use serde_json::json;
 use taonet_http::{BodyLimits, count_requests, error_as_json, token_of, tolerate_half_close};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::task::{Endpoint, TaskType};
-use taonet_nineteen_images::edit_fields;
+use taonet_nineteen_images::parse_edit_form;
 use taonet_nineteen_openapi::is_message_route;
 use taonet_nineteen_query::Queries;
 use taonet_nineteen_store::{ApiKey, Store};
@@ -381,7 +381,7 @@ fn log_request(key: &ApiKey, path: &str, response: &Response) {
 async fn form_as_json(headers: &HeaderMap, body: Bytes) -> Result<Vec<u8>, GatewayError> {
     let content_type =
         headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let fields = edit_fields(content_type, body)
+    let fields = parse_edit_form(content_type, body)
         .await
         .map_err(|error| GatewayError::InvalidForm(error.to_string()))?;
     serde_json::to_vec(&fields).map_err(|error| GatewayError::InvalidBody(error.to_string()))
