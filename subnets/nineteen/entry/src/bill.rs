@@ -76,15 +76,15 @@ impl Bill {
         (input_tokens, max_output): (u64, u64),
     ) -> Result<Self, GatewayError> {
         let request_id = random_id();
-        let needed = tariff.cost(input_tokens, max_output);
+        let required = tariff.cost(input_tokens, max_output);
         let (now_ms, day) = today(clock);
-        match store.hold(key, &request_id, needed, &day, now_ms).await? {
+        match store.hold(key, &request_id, required, &day, now_ms).await? {
             Ok(()) => {}
             Err(HoldRefusal::Credits { balance }) => {
-                return Err(GatewayError::InsufficientCredits { needed, has: balance });
+                return Err(GatewayError::InsufficientCredits { required, available: balance });
             }
-            Err(HoldRefusal::Budget { left, period, scope }) => {
-                return Err(GatewayError::BudgetExceeded { needed, left, period, scope });
+            Err(HoldRefusal::Budget { remaining, period, scope }) => {
+                return Err(GatewayError::BudgetExceeded { required, remaining, period, scope });
             }
         }
         let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };

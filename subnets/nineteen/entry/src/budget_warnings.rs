@@ -68,7 +68,7 @@ impl BudgetWarnings {
                 BudgetScope::Key => add_text(&mut key_texts, &budget_use, ""),
                 BudgetScope::Team => add_text(&mut team_texts, &budget_use, "team "),
             }
-            let date = budget_use.period.of_day(today).to_owned();
+            let date = budget_use.period.date_prefix(today).to_owned();
             let logged = state
                 .logged
                 .entry((budget_use.scope, budget_use.owner.clone(), budget_use.period, date))

@@ -86,51 +86,53 @@ pub enum GatewayError {
         /// Maximum requests per minute.
         limit: u32,
         /// Time until the next request is admitted.
-        retry: Duration,
+        retry_after: Duration,
     },
     /// The request's tokens exceed what remains of the API key's limit.
     #[error(
-        "the request counts with {needed} tokens, its own and max_tokens, but only {left} of the API key's limit of {limit} \
+        "the request counts with {required} tokens, its own and max_tokens, but only {remaining} of the API key's limit of {limit} \
          tokens per minute remain; hint: lower max_tokens, or retry later"
     )]
     TokenRate {
         /// Tokens of the request and of the longest answer.
-        needed: u64,
+        required: u64,
         /// Remaining tokens.
-        left: u64,
+        remaining: u64,
         /// Maximum tokens per minute.
         limit: u32,
         /// Time until the request is admitted.
-        retry: Duration,
+        retry_after: Duration,
     },
     /// The request alone exceeds the API key's limit of tokens.
     #[error(
-        "the request counts with {needed} tokens, its own and max_tokens, but the API key's limit is {limit} tokens per \
+        "the request counts with {required} tokens, its own and max_tokens, but the API key's limit is {limit} tokens per \
          minute; hint: lower max_tokens, or shorten the request"
     )]
     TokenLimit {
         /// Tokens of the request and of the longest answer.
-        needed: u64,
+        required: u64,
         /// Maximum tokens per minute.
         limit: u32,
     },
     /// The API key has too few credits.
-    #[error("the request may cost {needed} credits, but the API key has {has}; hint: add credits")]
+    #[error(
+        "the request may cost {required} credits, but the API key has {available}; hint: add credits"
+    )]
     InsufficientCredits {
         /// Maximum cost of the request, in credits.
-        needed: i64,
+        required: i64,
         /// Available credits of the key.
-        has: i64,
+        available: i64,
     },
     /// The request exceeds a budget of the month or of the day.
     #[error(
-        "the request may cost {needed} credits, but only {left} remain in the {scope}'s budget for this {period} (UTC)"
+        "the request may cost {required} credits, but only {remaining} remain in the {scope}'s budget for this {period} (UTC)"
     )]
     BudgetExceeded {
         /// Maximum cost of the request, in credits.
-        needed: i64,
+        required: i64,
         /// Remaining budget, in credits.
-        left: i64,
+        remaining: i64,
         /// Period of the budget.
         period: BudgetPeriod,
         /// Whether the budget is that of the key or of its team.
@@ -143,7 +145,7 @@ pub enum GatewayError {
     #[error("all miners are busy; hint: retry after the seconds in the Retry-After header")]
     Busy {
         /// Estimated time until a new request would be sent to a miner.
-        retry: Duration,
+        retry_after: Duration,
     },
     /// The miners rejected the request as malformed.
     #[error("the miners rejected the request with status {0}; hint: check its fields")]
@@ -297,18 +299,18 @@ impl GatewayError {
 impl IntoResponse for GatewayError {
     fn into_response(self) -> Response {
         let mut response = (self.status(), Json(self.document())).into_response();
-        let retry = match self {
+        let retry_after = match self {
             // Rounded up, so that buyers do not retry too early.
-            Self::RateLimit { retry, .. }
-            | Self::TokenRate { retry, .. }
-            | Self::Busy { retry } => {
-                Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
+            Self::RateLimit { retry_after, .. }
+            | Self::TokenRate { retry_after, .. }
+            | Self::Busy { retry_after } => {
+                Some(retry_after.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX))
             }
             Self::InProgress => Some(1),
             Self::NoCapacity(_) => Some(RATE_LIMIT_RETRY_AFTER.as_secs()),
             _ => None,
         };
-        if let Some(seconds) = retry {
+        if let Some(seconds) = retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         // For routes whose errors have another format.
@@ -324,9 +326,11 @@ impl From<QueryError> for GatewayError {
             QueryError::UnknownTask(task)
             | QueryError::NoContender(task)
             | QueryError::NoWorker(task) => Self::NoCapacity(task.to_string()),
-            QueryError::Limited(_) => Self::Busy { retry: RATE_LIMIT_RETRY_AFTER },
-            QueryError::Busy { retry, .. } => Self::Busy { retry },
-            QueryError::Failed { refused: Some(status), .. } => Self::RejectedByMiners(status),
+            QueryError::Limited(_) => Self::Busy { retry_after: RATE_LIMIT_RETRY_AFTER },
+            QueryError::Busy { retry_after, .. } => Self::Busy { retry_after },
+            QueryError::Failed { rejection_status: Some(status), .. } => {
+                Self::RejectedByMiners(status)
+            }
             QueryError::Failed { is_disputed: true, .. } => Self::MinersFailed,
             QueryError::Dimensions(dimensions) => {
                 let message = format!(
@@ -347,7 +351,7 @@ impl From<BodyRefusal> for GatewayError {
                 message: format!("the request body exceeds {} MiB", limit >> 20),
             },
             BodyRefusal::Timeout { limit } => Self::Timeout(limit),
-            BodyRefusal::Busy => Self::Busy { retry: RATE_LIMIT_RETRY_AFTER },
+            BodyRefusal::Busy => Self::Busy { retry_after: RATE_LIMIT_RETRY_AFTER },
             _ => Self::Incomplete,
         }
     }

@@ -139,7 +139,7 @@ impl Drop for KeyClaim {
         // Without a runtime, the next start releases the claim.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                if let Err(error) = store.drop_claim(&api_key, &idempotency_key).await {
+                if let Err(error) = store.release_claim(&api_key, &idempotency_key).await {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         "failed to release an idempotency key"

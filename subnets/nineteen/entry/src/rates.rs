@@ -46,7 +46,7 @@ pub(crate) struct TokenReservation {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RateLimitStatus {
     limit: u32,
-    left: u32,
+    remaining: u32,
     reset: Duration,
 }
 
@@ -64,8 +64,8 @@ impl Rates {
         }
         let now_ms = unix_millis(now);
         let usage = store.admit(&key.id, limit, now_ms).await?;
-        let status = RateLimitStatus { limit, left: usage.left, reset: usage.reset };
-        let refusal = GatewayError::RateLimit { limit, retry: usage.retry };
+        let status = RateLimitStatus { limit, remaining: usage.remaining, reset: usage.reset };
+        let refusal = GatewayError::RateLimit { limit, retry_after: usage.retry_after };
         Ok((status, if usage.is_admitted { Ok(()) } else { Err(refusal) }))
     }
 
@@ -77,19 +77,20 @@ impl Rates {
         let limit = RateLimit { requests: key.terms.rate_per_minute, window: MINUTE };
         let window = window(&self.requests, key, limit);
         let admitted = window.admit((), now);
-        let admitted =
-            admitted.map_err(|retry| GatewayError::RateLimit { limit: limit.requests, retry });
-        let (left, reset) = window.remaining((), now);
-        (RateLimitStatus { limit: limit.requests, left, reset }, admitted)
+        let admitted = admitted
+            .map_err(|retry_after| GatewayError::RateLimit { limit: limit.requests, retry_after });
+        let (remaining, reset) = window.remaining((), now);
+        (RateLimitStatus { limit: limit.requests, remaining, reset }, admitted)
     }
 
     /// Admits or rejects a request for a document of the own key.
     pub(crate) fn admit_read(&self, key: &ApiKey, now: SystemTime) -> Result<(), GatewayError> {
         let window =
             window(&self.reads, key, RateLimit { requests: MAX_READS_PER_MINUTE, window: MINUTE });
-        window
-            .admit((), now)
-            .map_err(|retry| GatewayError::RateLimit { limit: MAX_READS_PER_MINUTE, retry })
+        window.admit((), now).map_err(|retry_after| GatewayError::RateLimit {
+            limit: MAX_READS_PER_MINUTE,
+            retry_after,
+        })
     }
 
     /// Reserves tokens in the window of a key; returns `None` if the key has no limit of tokens.
@@ -109,11 +110,16 @@ impl Rates {
             .await?;
         self.tokens().insert(key.id.clone(), usage);
         if is_too_large {
-            return Err(GatewayError::TokenLimit { needed: tokens, limit });
+            return Err(GatewayError::TokenLimit { required: tokens, limit });
         }
-        let TokenUsage { is_admitted, left, retry, second, .. } = usage;
+        let TokenUsage { is_admitted, remaining, retry_after, second, .. } = usage;
         if !is_admitted {
-            return Err(GatewayError::TokenRate { needed: tokens, left, limit, retry });
+            return Err(GatewayError::TokenRate {
+                required: tokens,
+                remaining,
+                limit,
+                retry_after,
+            });
         }
         Ok(Some(TokenReservation { store: store.clone(), key: key.id.clone(), tokens, second }))
     }
@@ -122,12 +128,12 @@ impl Rates {
     /// API.
     pub(crate) fn write_tokens(&self, key: &ApiKey, headers: &mut HeaderMap) {
         let Some(limit) = key.terms.tokens_per_minute else { return };
-        let Some(TokenUsage { left, reset, .. }) = self.tokens().get(&key.id).copied() else {
+        let Some(TokenUsage { remaining, reset, .. }) = self.tokens().get(&key.id).copied() else {
             return;
         };
         for (name, value) in [
             ("x-ratelimit-limit-tokens", HeaderValue::from(limit)),
-            ("x-ratelimit-remaining-tokens", HeaderValue::from(left)),
+            ("x-ratelimit-remaining-tokens", HeaderValue::from(remaining)),
             ("x-ratelimit-reset-tokens", seconds(reset)),
         ] {
             headers.insert(HeaderName::from_static(name), value);
@@ -193,7 +199,7 @@ impl RateLimitStatus {
     pub(crate) fn write(self, headers: &mut HeaderMap) {
         for (name, value) in [
             ("x-ratelimit-limit-requests", HeaderValue::from(self.limit)),
-            ("x-ratelimit-remaining-requests", HeaderValue::from(self.left)),
+            ("x-ratelimit-remaining-requests", HeaderValue::from(self.remaining)),
             ("x-ratelimit-reset-requests", seconds(self.reset)),
         ] {
             headers.insert(HeaderName::from_static(name), value);

@@ -212,7 +212,7 @@ impl Gateway {
     pub(crate) async fn authenticate(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let api_key_header = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
         let secret = token_of(headers).or_else(api_key_header).ok_or(GatewayError::UnknownKey)?;
-        let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::UnknownKey)?;
+        let key = self.0.store.key_by_secret(secret).await?.ok_or(GatewayError::UnknownKey)?;
         if key.revoked_ms.is_some() {
             return Err(GatewayError::RevokedKey);
         }

@@ -296,13 +296,11 @@ impl Gateway {
                 Err(error) => error,
             };
             let affordable = match &error {
-                GatewayError::InsufficientCredits { has: credits, .. }
-                | GatewayError::BudgetExceeded { left: credits, .. } => {
+                GatewayError::InsufficientCredits { available: credits, .. }
+                | GatewayError::BudgetExceeded { remaining: credits, .. } => {
                     affordable_tokens(task.price, input_tokens, *credits)
                 }
-                GatewayError::TokenRate { left: remaining, .. } => {
-                    remaining.saturating_sub(input_tokens)
-                }
+                GatewayError::TokenRate { remaining, .. } => remaining.saturating_sub(input_tokens),
                 GatewayError::TokenLimit { limit, .. } => {
                     u64::from(*limit).saturating_sub(input_tokens)
                 }

@@ -66,7 +66,7 @@ async fn bill_charges_only_the_delivered_part() {
     // The maximum cost of a second request exceeds the remaining credits.
     assert_eq!(
         open().await.err(),
-        Some(crate::GatewayError::InsufficientCredits { needed: 60, has: 40 })
+        Some(crate::GatewayError::InsufficientCredits { required: 60, available: 40 })
     );
     bill.deliver_steps(5);
     bill.settle().await;

@@ -96,7 +96,7 @@ impl WebhookEvent {
         now_ms: i64,
     ) -> Self {
         let BudgetUse { scope, owner, period, budget, spent } = budget_use;
-        let date = period.of_day(today);
+        let date = period.date_prefix(today);
         let event_type =
             if threshold < EXHAUSTED_PERCENT { "budget.warning" } else { "budget.exhausted" };
         let timestamp = jiff::Timestamp::from_millisecond(now_ms)

@@ -59,7 +59,7 @@ impl AttemptError {
     /// the model does not have.
     pub(crate) fn may_be_request_fault(&self) -> bool {
         match self {
-            Self::Status(status) => self.refused().is_some() || status.is_server_error(),
+            Self::Status(status) => self.rejection_status().is_some() || status.is_server_error(),
             Self::Stream(StreamFault::Reported)
             | Self::Chunk(ChunkFault::Error)
             | Self::TooLong(_)
@@ -76,7 +76,7 @@ impl AttemptError {
     }
 
     /// Returns the HTTP status if the miner rejected the request as malformed.
-    pub(crate) fn refused(&self) -> Option<u16> {
+    pub(crate) fn rejection_status(&self) -> Option<u16> {
         match self {
             Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 415 | 422) => {
                 Some(status.as_u16())
@@ -141,7 +141,7 @@ impl DisputedFailure {
         error: &AttemptError,
         request: &RequestTraits,
     ) -> Self {
-        let status = error.refused();
+        let status = error.rejection_status();
         let refuses_images = request.has_images && matches!(status, Some(400 | 415 | 422));
         let cause = if error.may_be_request_fault() {
             SuspectedCause::Request

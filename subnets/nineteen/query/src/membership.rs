@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use taonet_nineteen_store::{Process, ProcessRow, Store, StoreError};
+use taonet_nineteen_store::{ProcessId, ProcessRow, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::{Division, Divisions, Market};
@@ -28,12 +28,12 @@ const SERVING_TIME: Duration = Duration::from_mins(10);
 /// monotonic clock, because the clocks of machines differ.
 #[derive(Debug)]
 pub(crate) struct Membership {
-    process: Process,
+    process: ProcessId,
     /// Whether this process has a full share of the limits even without buyers' requests.
     always_serves: bool,
     heartbeats: i64,
     /// Other processes: their last row, and when it changed.
-    others: HashMap<Process, (ProcessRow, Instant)>,
+    others: HashMap<ProcessId, (ProcessRow, Instant)>,
     latest: VecDeque<Division>,
     changed_at: Option<Instant>,
     /// Time of the latest update.
@@ -43,7 +43,7 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    pub(crate) fn new(process: Process, always_serves: bool) -> Self {
+    pub(crate) fn new(process: ProcessId, always_serves: bool) -> Self {
         Self {
             process,
             always_serves,
@@ -81,7 +81,7 @@ impl Membership {
         self.updated_at = Some(now);
         let forgotten_processes = self.observe(rows, now);
         for process in &forgotten_processes {
-            store.forget_process(process).await?;
+            store.delete_process(process).await?;
         }
         market.divide(self.divide(serves, now));
         Ok(())
@@ -101,7 +101,7 @@ impl Membership {
     }
 
     /// Records the rows of the other processes; returns those to be deleted.
-    fn observe(&mut self, rows: Vec<ProcessRow>, now: Instant) -> Vec<Process> {
+    fn observe(&mut self, rows: Vec<ProcessRow>, now: Instant) -> Vec<ProcessId> {
         let mut previous_rows = std::mem::take(&mut self.others);
         for row in rows.into_iter().filter(|row| row.process != self.process) {
             let changed = match previous_rows.remove(&row.process) {
@@ -122,7 +122,7 @@ impl Membership {
         let is_live = |changed: Instant| now.saturating_duration_since(changed) < MAX_HEARTBEAT_AGE;
         let others = self.others.values().filter(|(_, changed)| is_live(*changed));
         let live: Vec<&ProcessRow> = others.map(|(row, _)| row).collect();
-        let serving: Vec<&Process> =
+        let serving: Vec<&ProcessId> =
             live.iter().filter(|row| row.serves).map(|row| &row.process).collect();
         // Without workers, a validator has all slots for its first buyer.
         let is_only_process = serving.is_empty();
@@ -172,7 +172,7 @@ mod tests {
         fn start(&mut self, always_serves: bool) {
             let market = Market::default();
             market.divide(Divisions::new([Division::UNKNOWN], false));
-            self.members.push((Membership::new(Process::random(), always_serves), market));
+            self.members.push((Membership::new(ProcessId::random(), always_serves), market));
         }
 
         /// Lets time pass; each process updates its row once per second.

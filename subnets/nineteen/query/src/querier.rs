@@ -121,7 +121,8 @@ pub enum QueryError {
         /// Name of the task.
         task: TaskName,
         /// Estimated time until a new request would be sent to a miner.
-        retry: Duration,
+        #[serde(rename = "retry")]
+        retry_after: Duration,
     },
     /// No query worker took the request, or NATS is unreachable.
     #[error("no query worker is free for {0}")]
@@ -138,7 +139,8 @@ pub enum QueryError {
         last: String,
         /// HTTP status with which miners rejected the request as malformed: 400, 404, 413, 415 or
         /// 422.
-        refused: Option<u16>,
+        #[serde(rename = "refused")]
+        rejection_status: Option<u16>,
         /// Whether the request itself may be the cause of a failure, so that other models may fail
         /// at it as well.
         #[serde(default)]
@@ -441,7 +443,9 @@ impl Querier {
         // cause.
         Err(match (last, no_slot) {
             (Some(last), _) => failed(attempts, &last, is_disputed),
-            (None, NoSlot::Busy(retry)) => QueryError::Busy { task: request.task.clone(), retry },
+            (None, NoSlot::Busy(retry_after)) => {
+                QueryError::Busy { task: request.task.clone(), retry_after }
+            }
             (None, NoSlot::NoMiner) if attempts.limited > 0 => QueryError::Limited(attempts),
             (None, NoSlot::NoMiner) => QueryError::NoContender(request.task.clone()),
         })
@@ -474,7 +478,12 @@ fn failed(attempts: Attempts, last: &AttemptError, is_disputed: bool) -> QueryEr
     if attempts.failed == 0 {
         return QueryError::Limited(attempts);
     }
-    QueryError::Failed { attempts, last: last.to_string(), refused: last.refused(), is_disputed }
+    QueryError::Failed {
+        attempts,
+        last: last.to_string(),
+        rejection_status: last.rejection_status(),
+        is_disputed,
+    }
 }
 
 /// Waits until the timer expires, or forever without one.

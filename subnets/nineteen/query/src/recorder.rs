@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use taonet_nineteen_core::{MarketConfig, TaskName};
 use taonet_nineteen_store::{
-    ContenderRow, Node, PeriodId, Process, Sample, Spent, Store, StoreError,
+    ContenderRow, Node, PeriodId, ProcessId, Sample, SpentBudget, Store, StoreError,
 };
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
@@ -45,7 +45,7 @@ pub enum ProcessRole {
 pub struct Recorder {
     store: Store,
     market: Market,
-    process: Process,
+    process: ProcessId,
     role: ProcessRole,
 }
 
@@ -53,7 +53,7 @@ impl Recorder {
     /// Creates a recorder for the counters in `market`. If other processes can share the database,
     /// the miners' limits are small until [`Self::sync_counters`] has found these processes.
     pub fn new(store: Store, market: Market, role: ProcessRole) -> Self {
-        let recorder = Self { store, market, process: Process::random(), role };
+        let recorder = Self { store, market, process: ProcessId::random(), role };
         if recorder.counts_in_divisions() {
             recorder.market.divide(Divisions::new([Division::UNKNOWN], false));
         }
@@ -73,7 +73,7 @@ impl Recorder {
         }
         // The other processes take over this one's share while it completes its requests.
         self.market.unsettle();
-        if let Err(error) = self.store.forget_process(&self.process).await {
+        if let Err(error) = self.store.delete_process(&self.process).await {
             tracing::debug!(
                 error = &error as &dyn Error,
                 "other processes wait until this one counts as dead"
@@ -226,7 +226,7 @@ impl Recorder {
         }
         // A period that an earlier release has opened has no configuration.
         let Some(config) = self.store.config(Some(period.id)).await? else { return Ok(()) };
-        let rows = self.store.contenders_without(period.id, &self.process).await?;
+        let rows = self.store.contenders_excluding(period.id, &self.process).await?;
         let budgets = self.store.budgets(period.id, Some(&self.process)).await?;
         let budgets: Vec<_> = budgets.into_iter().map(|row| (row.task, row.remaining)).collect();
         let sessions = sessions(self.store.nodes().await?);
@@ -246,7 +246,7 @@ impl Recorder {
     /// process sends them no synthetic requests.
     async fn admit_late_miners(&self) -> Result<(), StoreError> {
         let Some(period_miners) = self.market.period_miners() else { return Ok(()) };
-        let mut rows = self.store.contenders_without(period_miners.period, &self.process).await?;
+        let mut rows = self.store.contenders_excluding(period_miners.period, &self.process).await?;
         rows.retain(|row| {
             let task_miners = period_miners.task(row.offer.task.as_str());
             let is_known = |contender: &Arc<TaskMiner>| contender.offer.hotkey == row.offer.hotkey;
@@ -275,7 +275,7 @@ impl Recorder {
         {
             return Ok(());
         }
-        let rows = self.store.contenders_without(period_miners.period, &self.process).await?;
+        let rows = self.store.contenders_excluding(period_miners.period, &self.process).await?;
         let rows: HashMap<_, _> =
             rows.iter().map(|row| ((&row.offer.task, row.offer.hotkey), row)).collect();
         for contender in period_miners.contenders() {
@@ -297,10 +297,10 @@ pub fn sessions(nodes: Vec<Node>) -> HashMap<Hotkey, Session> {
     nodes.into_iter().filter_map(|node| Some((*node.peer.hotkey(), node.session?))).collect()
 }
 
-fn spent(period_miners: &PeriodMiners) -> Vec<Spent> {
+fn spent(period_miners: &PeriodMiners) -> Vec<SpentBudget> {
     let tasks = period_miners.tasks().iter();
     tasks
-        .map(|task_miners| Spent {
+        .map(|task_miners| SpentBudget {
             task: task_miners.task.task.clone(),
             requests: task_miners.spent(),
         })

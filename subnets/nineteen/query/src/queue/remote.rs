@@ -109,7 +109,7 @@ fn failed(last: String) -> QueryError {
     QueryError::Failed {
         attempts: Attempts { limited: 0, failed: 1 },
         last,
-        refused: None,
+        rejection_status: None,
         is_disputed: false,
     }
 }

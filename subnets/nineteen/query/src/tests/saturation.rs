@@ -247,8 +247,8 @@ async fn full_queue_rejects_the_busiest_key() {
     }
     wait_for_queued(&test_market, 3).await;
     let error = test_market.querier.query(buyer_request("many")).await.unwrap_err();
-    let QueryError::Busy { retry, .. } = error else { panic!("{error}") };
-    assert!((Duration::ZERO..=Duration::from_mins(1)).contains(&retry), "{retry:?}");
+    let QueryError::Busy { retry_after, .. } = error else { panic!("{error}") };
+    assert!((Duration::ZERO..=Duration::from_mins(1)).contains(&retry_after), "{retry_after:?}");
     answers.spawn(buy(test_market.querier.clone(), "one"));
     let replaced = answers.join_next().await.unwrap().unwrap();
     assert!(matches!(replaced, Err(QueryError::Busy { .. })), "{replaced:?}");
